@@ -1,0 +1,161 @@
+"""The one owner of the device: opens streams, and computes batches one after the other on a thread of its own.
+
+The event loop never computes. What is asked for at once is bounded in bytes: a batch counts from the moment it is asked
+for until the last reference to its memory is gone, which is when the socket has taken it, not when `send` returned.
+"""
+
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from os import sched_getaffinity
+from threading import Event, Lock
+from typing import TypeVar
+
+from augsvc.errors import BatchTooLarge, Overloaded, Starting, StreamMismatch
+from augsvc.executors.kornia import KorniaExecutor
+from augsvc.selftest import SelfTest
+from augsvc.sources.catalogue import Catalogue
+from augsvc.spec import StreamSpec
+from augsvc.stream import Body, Stream
+
+T = TypeVar("T")
+MAX_STREAMS = 1024  # kept open; a forgotten one is opened again from the request's own specification
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Which part of which epoch."""
+
+    epoch: int
+    start: int
+    count: int
+    view: int
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """A batch on its way. `give_up` when nobody waits for it any more."""
+
+    future: "Future[Body]"
+    _gone: Event = field(default_factory=Event)
+
+    def give_up(self) -> None:
+        """Stops the work, or keeps it from starting."""
+        self._gone.set()
+        self.future.cancel()
+
+
+class Engine:
+    """Serves streams over a catalogue with one executor."""
+
+    def __init__(self, catalogue: Catalogue, executor: KorniaExecutor, max_batch_bytes: int) -> None:
+        self.catalogue = catalogue
+        self.executor = executor
+        self.max_batch_bytes = max_batch_bytes
+        self.max_pending_bytes = 4 * max_batch_bytes
+        self.selftest: SelfTest | None = None
+        self._pending_bytes = 0
+        self._streams: OrderedDict[str, Stream] = OrderedDict()
+        self._lock = Lock()
+        self._owner = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._workers = ThreadPoolExecutor(len(sched_getaffinity(0)), thread_name_prefix="worker")
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of batches asked for and not yet taken by their sockets."""
+        return self._pending_bytes
+
+    def start(self) -> SelfTest:
+        """Runs the self-test on the engine's thread; until it is done, `open` raises Starting."""
+        self.selftest = self._owner.submit(SelfTest.run, self.executor).result()
+        return self.selftest
+
+    def stop(self) -> None:
+        """Ends the threads after the work in hand; what is queued is dropped."""
+        self._owner.shutdown(wait=True, cancel_futures=True)
+        self._workers.shutdown(wait=True, cancel_futures=True)
+
+    def open(self, spec: StreamSpec) -> Stream:
+        """The stream of a specification (blocking: it may read labels).
+
+        Raises:
+            UnknownDataset, SpecInvalid: it cannot be served.
+            Starting: not yet.
+        """
+        if self.selftest is None:
+            raise Starting("the server is starting: try again in a moment")
+        stream = Stream.open(spec, self.catalogue.get(spec.dataset), self.executor)
+        stream = stream.with_arithmetic(self.selftest.arithmetic(stream))
+        with self._lock:
+            stream = self._streams.setdefault(stream.id, stream)
+            self._streams.move_to_end(stream.id)
+            if len(self._streams) > MAX_STREAMS:
+                self._streams.popitem(last=False)
+        return stream
+
+    def known(self, stream_id: str) -> Stream | None:
+        """The stream of an id, if it is open here."""
+        with self._lock:
+            if stream_id in self._streams:
+                self._streams.move_to_end(stream_id)
+            return self._streams.get(stream_id)
+
+    def require(self, stream_id: str, spec: StreamSpec) -> Stream:
+        """The stream of a specification, which must have that id.
+
+        Raises:
+            StreamMismatch: this replica's bytes would be others.
+        """
+        stream = self.open(spec)
+        if stream.id != stream_id:
+            raise StreamMismatch(
+                "this replica would give other bytes for that specification: ask another replica, or open the stream anew",
+                id=stream.id,
+                dataset_version=stream.source.info.version,
+                arithmetic=stream.arithmetic,
+            )
+        return stream
+
+    def check(self, stream: Stream, part: Range) -> None:
+        """Refuses a range that does not exist or is too large, as `produce` would."""
+        stream.indices(part.epoch, part.start, 1)
+        size = stream.layout.size(min(part.count, stream.samples - part.start))
+        if size > self.max_batch_bytes:
+            most = (self.max_batch_bytes - stream.layout.size(0)) // stream.layout.row_bytes
+            raise BatchTooLarge(f"a batch of this stream has at most {max(most, 0)} samples here", field="count")
+
+    def produce(self, stream: Stream, part: Range) -> Work:
+        """Queues a checked range.
+
+        Raises:
+            Overloaded: too many bytes are under way.
+        """
+        size = stream.layout.size(min(part.count, stream.samples - part.start))
+        with self._lock:
+            if self._pending_bytes and self._pending_bytes + size > self.max_pending_bytes:
+                raise Overloaded("too much is asked for at once: try again in a moment")
+            self._pending_bytes += size
+        gone = Event()
+        future = self._owner.submit(self._compute, stream, part, lambda: not gone.is_set())
+        future.add_done_callback(lambda done: self._settle(done, size))
+        return Work(future, gone)
+
+    def ask(self, question: Callable[[], T]) -> "Future[T]":
+        """Runs something short that may read a dataset, off the event loop."""
+        return self._workers.submit(question)
+
+    def _compute(self, stream: Stream, part: Range, wanted: Callable[[], bool]) -> Body:
+        return stream.produce(part.epoch, part.start, part.count, part.view, self._workers, wanted)
+
+    def _settle(self, done: "Future[Body]", size: int) -> None:
+        """Counts the batch's bytes until its memory goes, or not at all if there is none."""
+        if done.cancelled() or done.exception():
+            self._release(size)
+        else:
+            weakref.finalize(done.result().buffer, self._release, size).atexit = False
+
+    def _release(self, size: int) -> None:
+        with self._lock:
+            self._pending_bytes -= size

@@ -1,0 +1,182 @@
+"""Everything that can go wrong, and what a client is told of it.
+
+    AugsvcError                   500 internal
+      SpecInvalid                 422 spec_invalid         a field of the request is wrong; `field` names it
+        SizeRequired              422 size_required
+        SpecTooLarge              422 spec_too_large
+      BadJson                     400 bad_json
+      Unauthorized                401 unauthorized
+      NotFound                    404 not_found
+        UnknownStream             404 unknown_stream
+        UnknownDataset            404 unknown_dataset
+      MethodNotAllowed            405 method_not_allowed
+      StreamMismatch              409 stream_mismatch      this replica would give other bytes
+      RequestTooLarge             413 request_too_large
+      WrongContentType            415 wrong_content_type
+      PastTheEnd                  416 past_the_end
+      BatchTooLarge               422 batch_too_large
+      HeadersTooLarge             431 headers_too_large
+      NotAvailable                501 not_available        promised by the contract, not built yet
+      Overloaded                  503 overloaded           too many bytes are asked for at once
+      Starting                    503 starting             the self-test is still running
+      Draining                    503 draining
+      DatasetUnavailable          503 dataset_unavailable  a file could not be read now
+      DatasetUnreadable           503 dataset_unreadable   64 samples in a row cannot be decoded
+    Undecodable                   never leaves the server: the sample is replaced
+    Cancelled                     never leaves the server: nobody waits for the answer any more
+
+A code never changes its meaning. A message is this project's own text: never a path, an address or a library's words.
+"""
+
+from typing import ClassVar
+
+
+class AugsvcError(Exception):
+    """The root: carries the HTTP status and the stable code of its class."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+    retry_after_s: ClassVar[int | None] = None  # said to the client where waiting helps
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+
+class SpecInvalid(AugsvcError):
+    """A field of the request is wrong."""
+
+    status, code = 422, "spec_invalid"
+
+
+class SizeRequired(SpecInvalid):
+    """The dataset's samples have more than one size, so the canvas must be named."""
+
+    code = "size_required"
+
+
+class SpecTooLarge(SpecInvalid):
+    """A specification over 64 kB, or over 4 kB compressed."""
+
+    code = "spec_too_large"
+
+
+class BadJson(AugsvcError):
+    """The body is not JSON."""
+
+    status, code = 400, "bad_json"
+
+
+class Unauthorized(AugsvcError):
+    """No token, or one that is not known here."""
+
+    status, code = 401, "unauthorized"
+
+
+class NotFound(AugsvcError):
+    """No such address."""
+
+    status, code = 404, "not_found"
+
+
+class UnknownStream(NotFound):
+    """This replica does not know the id, and the request carried no specification."""
+
+    code = "unknown_stream"
+
+
+class UnknownDataset(NotFound):
+    """No dataset of that name is served here."""
+
+    code = "unknown_dataset"
+
+
+class MethodNotAllowed(AugsvcError):
+    """The address exists, the method does not."""
+
+    status, code = 405, "method_not_allowed"
+
+
+class StreamMismatch(AugsvcError):
+    """This replica's bytes for the specification would not be those the id names."""
+
+    status, code = 409, "stream_mismatch"
+
+    def __init__(self, message: str, *, id: str, dataset_version: str, arithmetic: str) -> None:
+        super().__init__(message)
+        self.here = {"id": id, "dataset_version": dataset_version, "arithmetic": arithmetic}
+
+
+class RequestTooLarge(AugsvcError):
+    """The body is over max_request_bytes."""
+
+    status, code = 413, "request_too_large"
+
+
+class WrongContentType(AugsvcError):
+    """The body is of another type than the address takes."""
+
+    status, code = 415, "wrong_content_type"
+
+
+class PastTheEnd(AugsvcError):
+    """The range starts at or past the end of the epoch."""
+
+    status, code = 416, "past_the_end"
+
+
+class BatchTooLarge(AugsvcError):
+    """The batch would be over max_batch_bytes."""
+
+    status, code = 422, "batch_too_large"
+
+
+class HeadersTooLarge(AugsvcError):
+    """The request's headers are over the limit."""
+
+    status, code = 431, "headers_too_large"
+
+
+class NotAvailable(AugsvcError):
+    """Named by the contract, not built yet."""
+
+    status, code = 501, "not_available"
+
+
+class Overloaded(AugsvcError):
+    """More bytes are asked for at once than the server may hold."""
+
+    status, code, retry_after_s = 503, "overloaded", 1
+
+
+class Starting(AugsvcError):
+    """The self-test is still running."""
+
+    status, code, retry_after_s = 503, "starting", 1
+
+
+class Draining(AugsvcError):
+    """The server is stopping."""
+
+    status, code, retry_after_s = 503, "draining", 1
+
+
+class DatasetUnavailable(AugsvcError):
+    """A file could not be read now, though it should be there: retried, then said."""
+
+    status, code, retry_after_s = 503, "dataset_unavailable", 1
+
+
+class DatasetUnreadable(AugsvcError):
+    """Too many samples in a row cannot be decoded."""
+
+    status, code = 503, "dataset_unreadable"
+
+
+class Undecodable(Exception):
+    """A sample was read whole and cannot be decoded: it is replaced, and counted."""
+
+
+class Cancelled(Exception):
+    """The work is not wanted any more."""

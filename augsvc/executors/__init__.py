@@ -1,0 +1,1 @@
+"""Executors run passes: `kornia`, the reference, defines what is right."""

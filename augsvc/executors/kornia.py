@@ -1,0 +1,222 @@
+"""The reference executor: float32 on CPU or CUDA, over Kornia's functional layer. It defines what is right.
+
+Law L2 (a sample's bits do not depend on its company) holds by construction, not by measurement:
+- what runs on many samples at once is elementwise arithmetic that IEEE 754 rounds (+ − × ÷ √ floor), integer arithmetic,
+  or `remap`, which computes each sample on its own;
+- convolutions, whose library picks an algorithm by the batch's shape, run one sample at a time;
+- transcendental functions never touch pixels: curves are tables.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import kornia
+import numpy as np
+import torch
+from kornia.filters import filter2d_separable
+
+from augsvc import exact
+from augsvc.batch import I64, U8
+from augsvc.executors.pixel_numbers import sixteen_bits
+from augsvc.executors.resample import resample
+from augsvc.geometry import MATRIX_BITS, Camera
+from augsvc.ops.base import (
+    TABLE_ENTRIES,
+    UNIT_BITS,
+    Draw,
+    Erase,
+    Filter,
+    Gaussian,
+    Noise,
+    Opaque,
+    Statistics,
+)
+from augsvc.plan import Pass, Plan, ToneStage
+from augsvc.rng import QUANTILE_BITS, quantile_table
+
+_CHUNK = {"cpu": 1 << 18, "cuda": 1 << 24}  # elements of a temporary made at once: on a CPU it should stay in the cache
+_UNIT = float(1 << UNIT_BITS)
+_EIGHT_BITS = 65280  # 255 with 8 fraction bits
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KorniaExecutor:
+    """Runs plans on one device. Several threads may use it at once."""
+
+    device: torch.device
+    quantiles: torch.Tensor
+    chunk: int
+    threads: int
+
+    @staticmethod
+    def on(device: torch.device) -> "KorniaExecutor":
+        """An executor with its tables on the device.
+
+        On a CPU it takes torch's own threads away, for the whole process, and batches are split over threads of ours:
+        torch's wait actively for one another, and beside another busy process 2 of them took 28 times as long as 1.
+        """
+        cpu = device.type == "cpu"
+        if cpu:
+            torch.set_num_threads(1)
+        threads = len(os.sched_getaffinity(0)) if cpu else 1
+        return KorniaExecutor(device, torch.from_numpy(quantile_table()).to(device), _CHUNK[device.type], threads)
+
+    def parts(self, n: int) -> list[slice]:
+        """The ranges of a batch that are worth running side by side; a sample's bits do not depend on its company."""
+        step = max(1, -(-n // self.threads))
+        return [slice(at, min(at + step, n)) for at in range(0, n, step)]
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """What its float arithmetic depends on besides the code: parts of the arithmetic id."""
+        unit = (
+            torch.cuda.get_device_name(self.device)
+            if self.device.type == "cuda"
+            else torch.backends.cpu.get_cpu_capability()
+        )
+        return "kornia", kornia.__version__, torch.__version__, self.device.type, unit
+
+    def run(
+        self, plan: Plan, images: Sequence[U8], cameras: Sequence[Camera | None], draws: Sequence[Draw]
+    ) -> torch.Tensor:
+        """All passes over sources uint8 (H, W, C) of any sizes: float32 (N, C, H, W) on the canvas, not clamped.
+
+        `cameras` has one entry a pass, as plan.cameras gives them.
+        """
+        pixels = torch.empty(0, device=self.device)
+        for part, camera in zip(plan.passes, cameras, strict=True):
+            if part.fits and camera is not None:
+                pixels = self._read(plan, part, images, camera)
+            elif camera is not None:
+                pixels = self._move(plan, part, pixels, camera)
+            pixels = self._after_moves(plan, part, pixels, draws)
+        return pixels
+
+    def _read(self, plan: Plan, part: Pass, images: Sequence[U8], camera: Camera) -> torch.Tensor:
+        """Sources onto the canvas; those of one size that need as many taps share a call."""
+        shape = (len(images), plan.canvas.channels, plan.canvas.height, plan.canvas.width)
+        pixels = torch.empty(shape, device=self.device)
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for row, image in enumerate(images):
+            same = int(camera.identical[row] and image.shape[:2] == shape[2:])
+            groups.setdefault((same, *image.shape, *camera.taps[row].tolist()), []).append(row)
+        for (same, *_), rows in groups.items():
+            stacked = torch.from_numpy(np.stack([images[row] for row in rows])).to(self.device)
+            sources = stacked.permute(0, 3, 1, 2).float() / 255.0
+            pixels[rows] = sources if same else self._look(plan, part, sources, camera, np.array(rows))
+        return pixels
+
+    def _move(self, plan: Plan, part: Pass, pixels: torch.Tensor, camera: Camera) -> torch.Tensor:
+        """Canvas to canvas."""
+        moved = pixels.clone()
+        for taps in np.unique(camera.taps, axis=0):
+            rows = np.flatnonzero((camera.taps == taps).all(axis=1) & ~camera.identical)
+            if rows.size:
+                moved[rows] = self._look(plan, part, pixels[rows], camera, rows)
+        return moved
+
+    def encode(self, pixels: torch.Tensor, out: U8, layout: str) -> None:
+        """Rounds to uint8 (halves upwards) into the batch's own memory, NCHW or NHWC."""
+        target = torch.from_numpy(out)
+        rounded = (pixels.clamp(0.0, 1.0) * 255.0 + 0.5).to(torch.uint8)
+        target.copy_(rounded if layout == "NCHW" else rounded.permute(0, 2, 3, 1))
+
+    def _look(self, plan: Plan, part: Pass, sources: torch.Tensor, camera: Camera, rows: I64) -> torch.Tensor:
+        backward = exact.from_fixed(camera.backward[rows], MATRIX_BITS)
+        taps = (int(camera.taps[rows[0], 0]), int(camera.taps[rows[0], 1]))
+        step = max(1, self.chunk // (plan.canvas.height * plan.canvas.width))
+        chunks = [slice(at, at + step) for at in range(0, len(rows), step)]
+        border = part.border or "edge"
+        return torch.cat([resample(sources[some], backward[some], taps, border, plan.canvas) for some in chunks])
+
+    def _after_moves(self, plan: Plan, part: Pass, pixels: torch.Tensor, draws: Sequence[Draw]) -> torch.Tensor:
+        statistics = _statistics(pixels) if plan.needs_statistics(part) else None
+        for stage in plan.tones(part, draws, statistics):
+            pixels = self._tone(pixels, stage)
+        for number, blur in plan.of_kind(part, Filter):
+            self._filter(pixels, blur.kernels(draws[number], plan.canvas), np.flatnonzero(draws[number].selected))
+        for number, noise in plan.of_kind(part, Noise):
+            self._noise(pixels, noise, draws[number])
+        for number, erase in plan.of_kind(part, Erase):
+            _erase(
+                pixels,
+                erase.rectangles(draws[number], plan.canvas),
+                erase.fill(draws[number], plan.canvas),
+                draws[number],
+            )
+        for number, opaque in plan.of_kind(part, Opaque):
+            rows = np.flatnonzero(draws[number].selected)
+            if rows.size:
+                pixels[rows] = opaque.apply(pixels[rows], opaque.lower(draws[number], plan.canvas)[rows])
+        return pixels
+
+    def _tone(self, pixels: torch.Tensor, stage: ToneStage) -> torch.Tensor:
+        rows = np.flatnonzero(stage.matrix_rows)
+        if rows.size:
+            matrix = (torch.from_numpy(stage.matrix[rows]).to(self.device).float() / _UNIT)[..., None, None]
+            chosen, channels = pixels[rows], pixels.shape[1]
+            out = torch.empty_like(chosen)
+            for c in range(channels):
+                value = matrix[:, c, channels].expand_as(chosen[:, c])
+                for k in range(channels):
+                    value = value + matrix[:, c, k] * chosen[:, k]
+                out[:, c] = value
+            pixels[rows] = out
+        rows = np.flatnonzero(stage.table_rows)
+        if rows.size:
+            table = torch.from_numpy(stage.table[rows]).to(self.device).float() / _UNIT
+            chosen = pixels[rows]
+            x = chosen.flatten(1).clamp(0.0, 1.0) * float(TABLE_ENTRIES - 1)
+            left = x.floor().clamp(max=float(TABLE_ENTRIES - 2))
+            low, high = table.gather(1, left.long()), table.gather(1, left.long() + 1)
+            pixels[rows] = (low + (high - low) * (x - left)).reshape(chosen.shape)
+        return pixels
+
+    def _filter(self, pixels: torch.Tensor, kernels: I64, rows: I64) -> None:
+        reach = kernels.shape[1] // 2
+        down, across = (_mirror(length, reach).to(self.device) for length in pixels.shape[-2:])
+        weights = torch.from_numpy(kernels).to(self.device).float() / _UNIT
+        for row in rows.tolist():  # alone, so that the convolution's algorithm cannot depend on the batch
+            padded = pixels[row : row + 1].index_select(2, down).index_select(3, across)
+            kernel = weights[row : row + 1]
+            pixels[row : row + 1] = filter2d_separable(padded, kernel, kernel, padding="valid")
+
+    def _noise(self, pixels: torch.Tensor, noise: Noise, draw: Draw) -> None:
+        law = noise.law(draw)
+        _, channels, height, width = pixels.shape
+        elements = (channels if isinstance(law, Gaussian) else 1) * height * width
+        rows = np.flatnonzero(draw.selected)
+        step = max(1, self.chunk // elements)
+        for at in range(0, len(rows), step):
+            some = rows[at : at + step]
+            numbers = sixteen_bits(draw, some, elements, self.device)
+            if isinstance(law, Gaussian):
+                std = torch.from_numpy(law.std[some]).to(self.device)[:, None]
+                added = (std * self.quantiles[numbers]).float() / float(1 << (UNIT_BITS + QUANTILE_BITS))
+                pixels[some] += added.reshape(len(some), channels, height, width)
+            else:
+                lost = numbers < torch.from_numpy(law.threshold[some]).to(self.device)[:, None]
+                value = (torch.from_numpy(law.value[some]).to(self.device).float() / _UNIT)[:, None, None, None]
+                pixels[some] = torch.where(lost.reshape(len(some), 1, height, width), value, pixels[some])
+
+
+def _mirror(length: int, reach: int) -> torch.Tensor:
+    """Pixel numbers −reach … length + reach − 1, reflected without repeating the edge pixel, however far they reach."""
+    period = max(1, 2 * (length - 1))
+    turned = torch.arange(-reach, length + reach) % period
+    return torch.minimum(turned, period - turned) if length > 1 else torch.zeros_like(turned)
+
+
+def _statistics(pixels: torch.Tensor) -> Statistics:
+    """Integer sums of each sample's values with 8.8 bits."""
+    values = (pixels * float(_EIGHT_BITS) + 0.5).clamp(0.0, 65535.0).long().flatten(1)
+    total, squares = values.sum(dim=1), (values * values).sum(dim=1)
+    return Statistics(values.shape[1], total.cpu().numpy(), squares.cpu().numpy())
+
+
+def _erase(pixels: torch.Tensor, rectangles: I64, fill: I64, draw: Draw) -> None:
+    for row in np.flatnonzero(draw.selected).tolist():
+        colour = (torch.from_numpy(fill[row]).float() / _UNIT)[:, None, None].to(pixels.device)
+        for x1, y1, x2, y2 in rectangles[row].tolist():
+            pixels[row, :, y1:y2, x1:x2] = colour

@@ -1,0 +1,39 @@
+"""Per-pixel random numbers on the device: the Philox of augsvc.rng in int64 torch operations, from the same counters.
+
+torch has no unsigned 32×32 → 64 product; int64 wraps modulo 2^64, so the low word and, after the arithmetic shift and a
+mask, the high word are those of the unsigned product.
+"""
+
+import torch
+
+from augsvc.batch import I64
+from augsvc.ops.base import Draw
+from augsvc.rng import ELEMENTS_PER_BLOCK, PIXEL_BLOCK, seed_key
+
+_MASK = 0xFFFFFFFF
+_ROUNDS = 10
+
+
+def philox4x32(
+    counter: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], key: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Philox4x32-10 of broadcastable int64 counter words below 2**32: four int64 tensors of words."""
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(_ROUNDS):
+        p0, p1 = c0 * 0xD2511F53, c2 * 0xCD9E8D57
+        c0, c1, c2, c3 = ((p1 >> 32) & _MASK) ^ c1 ^ k0, p1 & _MASK, ((p0 >> 32) & _MASK) ^ c3 ^ k1, p0 & _MASK
+        k0, k1 = (k0 + 0x9E3779B9) & _MASK, (k1 + 0xBB67AE85) & _MASK
+    return c0, c1, c2, c3
+
+
+def sixteen_bits(draw: Draw, rows: I64, elements: int, device: torch.device) -> torch.Tensor:
+    """16-bit numbers int64 (len(rows), elements) of one operation: one for each canvas element of the chosen samples."""
+    blocks = -(-elements // ELEMENTS_PER_BLOCK)
+    block = torch.arange(PIXEL_BLOCK, PIXEL_BLOCK + blocks, device=device)[None, :]
+    index = torch.from_numpy(draw.address.indices[rows]).to(device)[:, None]
+    key = torch.tensor(draw.key, device=device)
+    time = torch.tensor(draw.address.time_word, device=device)
+    words = torch.stack(philox4x32((block, key, index, time), seed_key(draw.seed)), dim=-1)
+    halves = torch.stack((words & 0xFFFF, words >> 16), dim=-1)
+    return halves.reshape(len(rows), blocks * ELEMENTS_PER_BLOCK)[:, :elements]

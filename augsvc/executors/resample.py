@@ -1,0 +1,60 @@
+"""One resample through a camera: bilinear, area-averaging where it shrinks, with an antialiased edge.
+
+Coordinates are computed in float64 from the camera's fixed-point matrix, element by element, so that a sample's pixels
+depend on nothing but the sample.
+"""
+
+import torch
+from kornia.geometry.transform import remap
+
+from augsvc.batch import F64
+from augsvc.geometry import Canvas
+from augsvc.ops.base import Border
+
+_PADDING = {"zeros": "border", "edge": "border", "reflect": "reflection"}
+
+
+def resample(
+    sources: torch.Tensor, backward: F64, taps: tuple[int, int], border: Border, canvas: Canvas
+) -> torch.Tensor:
+    """Sources float32 (n, C, H, W) of one size onto the canvas, through matrices (n, 2, 3) from canvas to source.
+
+    `taps` = (across, down) samples are averaged per output pixel. With the border `zeros` a pixel's value is weighted by
+    how much of it lies on the source (across an edge of one output pixel), instead of letting the interpolation reach
+    for pixels that are not there: enlarging a picture does not darken its rim.
+    """
+    matrix = torch.from_numpy(backward).to(sources.device)[:, :, :, None, None]
+    u = torch.arange(canvas.width, dtype=torch.float64, device=sources.device)[None, None, :] + 0.5
+    v = torch.arange(canvas.height, dtype=torch.float64, device=sources.device)[None, :, None] + 0.5
+    total = torch.zeros((len(sources), canvas.channels, canvas.height, canvas.width), device=sources.device)
+    for row in range(taps[1]):
+        for column in range(taps[0]):
+            x, y = _look(matrix, u + (column + 0.5) / taps[0] - 0.5, v + (row + 0.5) / taps[1] - 0.5)
+            total += _bilinear(sources, x, y, _PADDING[border])
+    if taps != (1, 1):
+        total /= taps[0] * taps[1]
+    return total * _coverage(matrix, u, v, sources.shape[-2:]) if border == "zeros" else total
+
+
+def _look(matrix: torch.Tensor, u: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where canvas points look in the source: two tensors (n, H, W)."""
+    x, y = (matrix[:, axis, 0] * u + matrix[:, axis, 1] * v + matrix[:, axis, 2] for axis in (0, 1))
+    return x, y
+
+
+def _bilinear(sources: torch.Tensor, x: torch.Tensor, y: torch.Tensor, padding: str) -> torch.Tensor:
+    height, width = sources.shape[-2:]
+    across, down = (x * 2.0 / width - 1.0).float(), (y * 2.0 / height - 1.0).float()
+    found: torch.Tensor = remap(
+        sources, across, down, padding_mode=padding, align_corners=False, normalized_coordinates=True
+    )
+    return found
+
+
+def _coverage(matrix: torch.Tensor, u: torch.Tensor, v: torch.Tensor, size: torch.Size) -> torch.Tensor:
+    """The share of each output pixel that lies on the source, edge by edge: (n, 1, H, W)."""
+    share = torch.ones((), dtype=torch.float64, device=matrix.device)
+    for place, length, row in zip(_look(matrix, u, v), (size[1], size[0]), (0, 1), strict=True):
+        pixel = torch.sqrt(matrix[:, row, 0] * matrix[:, row, 0] + matrix[:, row, 1] * matrix[:, row, 1])
+        share = share * (place / pixel + 0.5).clamp(0.0, 1.0) * ((length - place) / pixel + 0.5).clamp(0.0, 1.0)
+    return share.float()[:, None]

@@ -1,0 +1,83 @@
+"""Answers: errors in one form, whatever raised them, and reading what a client sends within bounds."""
+
+import logging
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from augsvc.errors import (
+    AugsvcError,
+    MethodNotAllowed,
+    NotFound,
+    RequestTooLarge,
+    SpecInvalid,
+    StreamMismatch,
+    Unauthorized,
+    WrongContentType,
+)
+from augsvc.http.metrics import Metrics
+from augsvc.validation import explain_finding
+
+logger = logging.getLogger("augsvc")
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+def error_response(error: AugsvcError) -> JSONResponse:
+    """The one form of an error."""
+    content: dict[str, object] = {"code": error.code, "message": error.message, "field": error.field}
+    headers = dict(NO_STORE)
+    if isinstance(error, StreamMismatch):
+        content |= error.here
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
+    return JSONResponse({"error": content}, status_code=error.status, headers=headers)
+
+
+def install_handlers(app: FastAPI, metrics: Metrics) -> None:
+    """Every way to fail, in our form and counted."""
+
+    def answer(error: AugsvcError) -> JSONResponse:
+        metrics.errors.labels(error.code).inc()
+        return error_response(error)
+
+    @app.exception_handler(AugsvcError)
+    async def own(request: Request, error: AugsvcError) -> JSONResponse:
+        return answer(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def validation(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        return answer(explain_finding(first["type"], first["loc"][1:], first.get("ctx", {}), first["msg"]))
+
+    @app.exception_handler(HTTPException)
+    async def routing(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == 405:
+            return answer(MethodNotAllowed("this address does not take that method"))
+        if error.status_code == 404:
+            return answer(NotFound("there is nothing at this address; GET /docs lists what there is"))
+        return answer(SpecInvalid("the request could not be understood"))
+
+    @app.exception_handler(Exception)
+    async def unforeseen(request: Request, error: Exception) -> JSONResponse:
+        logger.exception("a request failed", exc_info=error)
+        return answer(AugsvcError("something went wrong here; the server's log has the details"))
+
+
+async def read_json_body(request: Request, limit: int) -> bytes:
+    """The body of a JSON request, counted as it arrives.
+
+    Raises:
+        WrongContentType, RequestTooLarge.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise WrongContentType("send JSON, with Content-Type: application/json")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise RequestTooLarge(f"a body has at most {limit} bytes here")
+    return bytes(body)

@@ -1,0 +1,116 @@
+"""The application: the gate, the routes, the pages, and the life of the engine behind them."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+import augsvc
+from augsvc.engine import Engine
+from augsvc.errors import Draining, Starting
+from augsvc.executors.kornia import KorniaExecutor
+from augsvc.http.answers import install_handlers
+from augsvc.http.catalogue import catalogue_router
+from augsvc.http.gate import Gate
+from augsvc.http.metrics import Metrics
+from augsvc.http.pages import pages_router
+from augsvc.http.routes import streams_router
+from augsvc.settings import Settings
+from augsvc.sources.catalogue import open_catalogue
+
+logger = logging.getLogger("augsvc")
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The ASGI application of one replica.
+
+    Raises:
+        ValueError: for the operator: a dataset, the device or the tokens file cannot be had.
+    """
+    tokens = settings.tokens()
+    catalogue = open_catalogue(settings.datasets, settings.cache_bytes)
+    engine = Engine(catalogue, KorniaExecutor.on(settings.torch_device()), settings.max_batch_bytes)
+    metrics = Metrics(engine)
+    life = Life(engine)
+    app = FastAPI(
+        title="augsvc",
+        version=augsvc.__version__,
+        summary="Uniquely transformed batches: a batch is a value, a pure function of its address.",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=life.span,
+        middleware=[Middleware(NoStore), Middleware(Gate, tokens=tokens, metrics=metrics)],
+    )
+    install_handlers(app, metrics)
+    app.include_router(catalogue_router(engine))
+    app.include_router(streams_router(engine, metrics, settings.max_request_bytes))
+    app.include_router(pages_router())
+
+    @app.get("/healthz", summary="Whether the process lives")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz", summary="Whether it can serve")
+    async def readyz() -> dict[str, str]:
+        life.check()
+        return {"status": "ready"}
+
+    @app.get("/metrics", summary="Prometheus' text")
+    async def metrics_text() -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+class Life:
+    """Starting, ready, draining."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._draining = False
+
+    @asynccontextmanager
+    async def span(self, app: FastAPI) -> AsyncIterator[None]:
+        """The self-test runs beside the open port: the process lives before it is ready."""
+        starting = asyncio.create_task(asyncio.to_thread(self._engine.start))
+        starting.add_done_callback(_report)
+        yield
+        self._draining = True
+        await asyncio.wait({starting})
+        await asyncio.to_thread(self._engine.stop)
+
+    def check(self) -> None:
+        """Raises what keeps the server from serving."""
+        if self._draining:
+            raise Draining("the server is stopping")
+        if self._engine.selftest is None:
+            raise Starting("the self-test is still running")
+
+
+class NoStore:
+    """Marks every answer that does not say otherwise as not to be stored."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Adds the header where none is."""
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = message.setdefault("headers", [])
+                if not any(name.lower() == b"cache-control" for name, _ in headers):
+                    message["headers"] = [*headers, (b"cache-control", b"no-store")]
+            await send(message)
+
+        await self._app(scope, receive, marked)
+
+
+def _report(starting: "asyncio.Task[object]") -> None:
+    if not starting.cancelled() and (error := starting.exception()):
+        logger.error("the self-test failed: this server will never be ready", exc_info=error)

@@ -1,0 +1,58 @@
+"""The gate in front of every route: the size of headers, the bearer token, and the count of answers.
+
+Plain ASGI, so that a body passes untouched. Tokens are compared in constant time, all of them each time.
+"""
+
+import hmac
+from collections.abc import Mapping
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from augsvc.errors import AugsvcError, HeadersTooLarge, Unauthorized
+from augsvc.http.answers import error_response
+from augsvc.http.metrics import Metrics
+
+MAX_HEADER_BYTES = 16384
+PUBLIC_PATHS = frozenset({"/", "/docs", "/healthz", "/readyz", "/openapi.json"})
+PUBLIC_PREFIX = "/assets/"  # of the pages; they hold no data
+
+
+class Gate:
+    """Lets a request in or answers it."""
+
+    def __init__(self, app: ASGIApp, tokens: Mapping[str, str], metrics: Metrics) -> None:
+        self._app = app
+        self._tokens = tuple(token.encode() for token in tokens.values())
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection event; only HTTP requests are looked at."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                route = getattr(scope.get("route"), "path", "none")
+                self._metrics.requests.labels(scope["method"], route, message["status"]).inc()
+            await send(message)
+
+        refusal = self._refuse(scope)
+        if refusal is None:
+            await self._app(scope, receive, counted)
+        else:
+            self._metrics.errors.labels(refusal.code).inc()
+            await error_response(refusal)(scope, receive, counted)
+
+    def _refuse(self, scope: Scope) -> AugsvcError | None:
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
+            return HeadersTooLarge(f"a request's headers have at most {MAX_HEADER_BYTES} bytes")
+        path = scope["path"]
+        if not self._tokens or path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIX):
+            return None
+        sent = dict(scope["headers"]).get(b"authorization", b"")
+        token = sent[7:] if sent[:7].lower() == b"bearer " else b""
+        known = [hmac.compare_digest(token, one) for one in self._tokens]  # a list: no early end
+        if any(known):
+            return None
+        return Unauthorized("send a token of this server as Authorization: Bearer")

@@ -1,0 +1,32 @@
+"""What Prometheus is told; one registry an application."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from augsvc.engine import Engine
+
+_SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+
+
+class Metrics:
+    """The server's counters."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter("augsvc_requests", "Answers", ["method", "route", "status"], registry=self.registry)
+        self.errors = Counter("augsvc_errors", "Error answers", ["code"], registry=self.registry)
+        self.samples = Counter("augsvc_samples", "Samples delivered", ["dataset"], registry=self.registry)
+        self.bytes = Counter("augsvc_batch_bytes", "Bytes of batches", ["dataset"], registry=self.registry)
+        self.replaced = Counter(
+            "augsvc_replaced_samples",
+            "Undecodable samples replaced by the next one",
+            ["dataset"],
+            registry=self.registry,
+        )
+        self.cancelled = Counter(
+            "augsvc_cancelled", "Batches given up because the client went away", registry=self.registry
+        )
+        self.wait = Histogram(
+            "augsvc_batch_seconds", "From the request to the finished batch", registry=self.registry, buckets=_SECONDS
+        )
+        pending = Gauge("augsvc_pending_bytes", "Batches asked for and not yet sent", registry=self.registry)
+        pending.set_function(lambda: float(engine.pending_bytes))

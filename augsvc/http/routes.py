@@ -1,0 +1,202 @@
+"""Streams, batches and receipts: what can be asked, and how the answer is put."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from typing import Annotated, Any, TypeVar
+
+from augsvc_client.errors import WireError
+from augsvc_client.wire import decode_spec, digest, encode_spec
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+
+from augsvc.engine import Engine, Range, Work
+from augsvc.errors import NotAvailable, SpecInvalid, SpecTooLarge, UnknownStream
+from augsvc.http.answers import read_json_body
+from augsvc.http.metrics import Metrics
+from augsvc.rng import MAX_EPOCHS, MAX_SAMPLES, MAX_VIEWS
+from augsvc.spec import MAX_SPEC_BYTES, StreamSpec, parse_spec
+from augsvc.stream import Body, Stream
+
+logger = logging.getLogger("augsvc")
+T = TypeVar("T")
+MAX_SPEC_HEADER = 4096
+SAFETENSORS = "application/x-safetensors"
+
+StreamId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", examples=["0123456789abcdef0123456789abcdef"])]
+Epoch = Annotated[int, Path(ge=0, lt=MAX_EPOCHS)]
+Position = Annotated[int, Path(ge=0, lt=MAX_SAMPLES)]
+Start = Annotated[int, Query(ge=0, lt=MAX_SAMPLES, description="the first position")]
+Count = Annotated[int, Query(ge=1, le=MAX_SAMPLES, description="how many positions")]
+View = Annotated[int, Query(ge=0, lt=MAX_VIEWS, description="another draw of the same samples")]
+SpecHeader = Annotated[
+    str | None, Header(alias="Augsvc-Spec", description="the `header` that POST /v1/streams answers")
+]
+
+
+def streams_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> APIRouter:
+    """Streams, batches and receipts, over one engine."""
+    router = APIRouter(prefix="/v1", tags=["streams"])
+
+    @router.post(
+        "/streams",
+        summary="Open a stream",
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "application/json": {"schema": StreamSpec.model_json_schema(ref_template="#/$defs/{model}")}
+                },
+            }
+        },
+    )
+    async def open_stream(request: Request) -> dict[str, object]:
+        spec = parse_spec(await read_json_body(request, max_request_bytes))
+        stream = await answer(engine.ask(lambda: engine.open(spec)))
+        return stream_entry(stream)
+
+    @router.get("/streams/{stream_id}", summary="What a stream is")
+    async def show_stream(stream_id: StreamId, spec: SpecHeader = None) -> dict[str, object]:
+        return stream_entry(await find(engine, stream_id, spec))
+
+    @router.get(
+        "/streams/{stream_id}/epochs/{epoch}",
+        summary="One batch",
+        response_class=Response,
+        responses={200: {"content": {SAFETENSORS: {}}, "description": "a batch as safetensors"}, 304: {}},
+    )
+    async def batch(
+        request: Request,
+        stream_id: StreamId,
+        epoch: Epoch,
+        start: Start,
+        count: Count,
+        view: View = 0,
+        spec: SpecHeader = None,
+    ) -> Response:
+        asked = time.perf_counter()
+        stream = await find(engine, stream_id, spec)
+        part = Range(epoch, start, count, view)
+        engine.check(stream, part)
+        headers = {
+            "ETag": f'"{stream_id}-{epoch}-{view}-{start}-{min(count, stream.samples - start)}"',
+            "Cache-Control": "private, immutable, no-transform",
+        }
+        if headers["ETag"] in [tag.strip() for tag in request.headers.get("if-none-match", "").split(",")]:
+            return Response(status_code=304, headers=headers)
+        body = await while_wanted(request, engine.produce(stream, part))
+        if body is None:
+            metrics.cancelled.inc()
+            return Response(status_code=499)  # nobody reads it
+        count_batch(metrics, stream, body, time.perf_counter() - asked)
+        headers["Augsvc-Digest"] = digest(body.buffer)
+        return Response(body.buffer.data, media_type=SAFETENSORS, headers=headers)
+
+    @router.get("/streams/{stream_id}/epochs/{epoch}/samples/{position}", summary="A sample's receipt")
+    async def receipt(
+        stream_id: StreamId, epoch: Epoch, position: Position, view: View = 0, spec: SpecHeader = None
+    ) -> dict[str, object]:
+        stream = await find(engine, stream_id, spec)
+        return await answer(engine.ask(lambda: stream.receipt(epoch, position, view)))
+
+    for path, method in LATER.items():
+        router.add_api_route(path, not_yet, methods=[method], include_in_schema=False)
+    return router
+
+
+LATER = {
+    "/augment": "POST",
+    "/streams/{stream_id}/epochs/{epoch}/frames": "GET",
+    "/streams/{stream_id}/preview.png": "GET",
+}
+
+
+async def not_yet() -> None:
+    """What the contract names and a later release brings."""
+    raise NotAvailable("this is not available yet")
+
+
+async def find(engine: Engine, stream_id: str, header: str | None) -> Stream:
+    """The stream of an id, opened from the request's own specification if this replica does not know it.
+
+    Raises:
+        UnknownStream: no specification came along.
+        StreamMismatch: its bytes would be others here.
+    """
+    known = engine.known(stream_id)
+    if known is not None:
+        return known
+    if header is None:
+        raise UnknownStream("this replica does not know the stream: send its specification as Augsvc-Spec")
+    if len(header) > MAX_SPEC_HEADER:
+        raise SpecTooLarge(f"Augsvc-Spec has at most {MAX_SPEC_HEADER} bytes", field="Augsvc-Spec")
+    try:
+        spec = parse_spec(decode_spec(header, MAX_SPEC_BYTES))
+    except WireError as err:
+        if err.too_large:
+            raise SpecTooLarge(f"a specification has at most {MAX_SPEC_BYTES} bytes", field="Augsvc-Spec") from err
+        raise SpecInvalid("Augsvc-Spec is not a header that POST /v1/streams gave", field="Augsvc-Spec") from err
+    return await answer(engine.ask(lambda: engine.require(stream_id, spec)))
+
+
+async def answer(future: "Future[T]") -> T:
+    """Waits for another thread's answer without holding up the event loop."""
+    return await asyncio.wrap_future(future)
+
+
+async def while_wanted(request: Request, work: Work) -> Body | None:
+    """The finished batch, or None if the client went away first: then the work is given up."""
+    body = asyncio.ensure_future(asyncio.wrap_future(work.future))
+    leaving = asyncio.ensure_future(until_gone(request.receive))
+    try:
+        first: set[asyncio.Future[Any]] = {body, leaving}
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        if not body.done():
+            work.give_up()
+            return None
+        return body.result()
+    finally:
+        leaving.cancel()
+        if not body.done():
+            body.cancel()
+
+
+async def until_gone(receive: Callable[[], Awaitable[Any]]) -> None:
+    """Returns when the client has closed the connection."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def count_batch(metrics: Metrics, stream: Stream, body: Body, seconds: float) -> None:
+    """Counts a finished batch, and says in the log that samples were replaced."""
+    name = stream.source.info.name
+    metrics.samples.labels(name).inc(body.samples)
+    metrics.bytes.labels(name).inc(len(body.buffer))
+    metrics.wait.observe(seconds)
+    if body.replaced:
+        metrics.replaced.labels(name).inc(body.replaced)
+        logger.warning("%s: %d of %d samples of a batch cannot be decoded: replaced", name, body.replaced, body.samples)
+
+
+def stream_entry(stream: Stream) -> dict[str, object]:
+    """A stream, for clients.
+
+    Raises:
+        SpecTooLarge: its specification does not fit into a header.
+    """
+    canonical = stream.spec.canonical()
+    header = encode_spec(canonical)
+    if len(header) > MAX_SPEC_HEADER:
+        raise SpecTooLarge(f"the specification has over {MAX_SPEC_HEADER} bytes compressed", field="pipeline")
+    tensors = {n: {"dtype": t.dtype, "shape": [-1, *t.row]} for n, t in sorted(stream.layout.tensors.items())}
+    return {
+        "id": stream.id,
+        "samples": stream.samples,
+        "spec": stream.spec.model_dump(mode="json"),
+        "header": header,
+        "dataset_version": stream.source.info.version,
+        "arithmetic": stream.arithmetic,
+        "passes": stream.plan.describe(),
+        "tensors": tensors,
+    }

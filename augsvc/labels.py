@@ -1,0 +1,74 @@
+"""Labels that move with the pixels: boxes, keypoints and masks, on the host, through a pass's camera."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from augsvc.batch import F64, I64, U8, Bools
+from augsvc.geometry import MATRIX_BITS, Canvas, move_points
+from augsvc.ops.base import Border
+
+MASK_NOTHING = 255  # where the image shows nothing of the source
+SMALLEST_SHARE = 0.1  # of a box's moved area that must be left on the canvas
+
+
+@dataclass(slots=True, eq=False)
+class Boxes:
+    """Corners (N, M, 4) as x1 y1 x2 y2, and which rows hold (N, M)."""
+
+    corners: F64
+    valid: Bools
+
+
+@dataclass(slots=True, eq=False)
+class Keypoints:
+    """Points (N, K, 2) as x y, and which rows hold (N, K)."""
+
+    points: F64
+    valid: Bools
+
+
+def move_boxes(boxes: Boxes, matrix: F64, canvas: Canvas) -> Boxes:
+    """The hull of the moved corners, clipped to the canvas; not valid below a tenth of its moved area."""
+    x1, y1, x2, y2 = (boxes.corners[..., k] for k in range(4))
+    corners = np.stack([np.stack(pair, axis=-1) for pair in ((x1, y1), (x2, y1), (x1, y2), (x2, y2))], axis=2)
+    n, rows = x1.shape
+    moved = move_points(matrix, corners.reshape(n, rows * 4, 2)).reshape(n, rows, 4, 2)
+    low, high = moved.min(axis=2), moved.max(axis=2)
+    sides = np.array([canvas.width, canvas.height], dtype=np.float64)
+    kept_low, kept_high = np.clip(low, 0.0, sides), np.clip(high, 0.0, sides)
+    area, kept = (high - low).prod(axis=2), (kept_high - kept_low).prod(axis=2)
+    valid = boxes.valid & (kept > 0.0) & (kept >= SMALLEST_SHARE * area)
+    return Boxes(np.where(valid[..., None], np.concatenate((kept_low, kept_high), axis=2), 0.0), valid)
+
+
+def move_keypoints(keypoints: Keypoints, matrix: F64, canvas: Canvas) -> Keypoints:
+    """The moved points; outside the canvas a point is not valid, and reads 0 0."""
+    moved = move_points(matrix, keypoints.points)
+    x, y = moved[..., 0], moved[..., 1]
+    valid = keypoints.valid & (x >= 0.0) & (x <= canvas.width) & (y >= 0.0) & (y <= canvas.height)
+    return Keypoints(np.where(valid[..., None], moved, 0.0), valid)
+
+
+def move_mask(mask: U8, backward: I64, border: Border, canvas: Canvas) -> U8:
+    """One mask (H, W) to the canvas, nearest sampling, in integers; 255 where the image takes zeros.
+
+    `backward` is the camera's (2, 3) matrix. An output pixel's centre is at half-integers, hence the doubled coordinates
+    and the one bit more in the shift.
+    """
+    rows = 2 * np.arange(canvas.height, dtype=np.int64)[:, None] + 1
+    columns = 2 * np.arange(canvas.width, dtype=np.int64)[None, :] + 1
+    x, y = ((m[0] * columns + m[1] * rows + 2 * m[2]) >> (MATRIX_BITS + 1) for m in backward)
+    height, width = mask.shape
+    moved: U8 = mask[_inside(y, height, border), _inside(x, width, border)]
+    if border == "zeros":
+        moved[(x < 0) | (x >= width) | (y < 0) | (y >= height)] = MASK_NOTHING
+    return moved
+
+
+def _inside(places: I64, length: int, border: Border) -> I64:
+    """Pixel numbers brought into [0, length): clamped, or mirrored at the picture's edges."""
+    if border == "reflect":
+        turned: I64 = places % (2 * length)
+        return np.where(turned < length, turned, 2 * length - 1 - turned)
+    return np.clip(places, 0, length - 1)

@@ -1,0 +1,258 @@
+"""What an operation is: a drawing rule and a lowering. It never touches a pixel; it says what it does in one of six kinds.
+
+    kind     what the lowering yields, per sample                       neighbours of the same kind
+    move     a 3×3 matrix and a border mode                             one matrix, one resample
+    tone     a C×(C+1) colour matrix, or a table over [0, 1]            one matrix, one table
+    filter   a separable kernel                                         one after the other
+    noise    a law and its strength                                     in order
+    erase    rectangles and what fills them                             in order
+    mix      a partner's index and weights                              (a later release)
+
+What fits no kind is `Opaque` and carries its own `apply`. All lowerings are integers or are rounded to integers by the
+plan, built from the functions of augsvc.exact, so they are the same on every CPU.
+
+A drawn parameter is a field annotated with `Drawn`, which names its lane for ever. To add an operation, put a class in a
+file below augsvc/ops/image: nothing else has to know of it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from math import isfinite
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from augsvc import exact
+from augsvc.batch import F64, I64, U32, Bools
+from augsvc.geometry import Canvas
+from augsvc.rng import Address, parameter_words
+
+Border = Literal["zeros", "reflect", "edge"]
+Interval = tuple[float, float]
+UNIT_BITS = 16  # fraction bits of everything on the [0, 1] scale: colour matrices, tables, kernels, strengths
+TABLE_ENTRIES = 1025  # of a tone table, evenly over [0, 1], read with linear interpolation
+
+
+class Kind(StrEnum):
+    """The six kinds, and what fits none."""
+
+    MOVE = "move"
+    TONE = "tone"
+    FILTER = "filter"
+    NOISE = "noise"
+    ERASE = "erase"
+    MIX = "mix"
+    OPAQUE = "opaque"
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Marks an `Interval` field as drawn: a number (fixed) or [low, high] (uniform, per sample), on a lane of its own.
+
+    Lane 0 is `p`. `words` numbers (1 to 4) are drawn on the lane, one a channel for instance. `log` makes the logarithm
+    uniform, for ratios.
+    """
+
+    lane: int
+    low: float
+    high: float
+    words: int = 1
+    log: bool = False  # uniform in the logarithm
+
+    def __get_pydantic_core_schema__(self, source: type[Any], handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self._interval, serialization=core_schema.plain_serializer_function_ser_schema(list)
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        number = {"type": "number", "minimum": self.low, "maximum": self.high}
+        return {"anyOf": [number, {"type": "array", "items": number, "minItems": 2, "maxItems": 2}]}
+
+    def _interval(self, value: object) -> Interval:
+        ends = value if isinstance(value, list | tuple) else (value, value)
+        if len(ends) != 2 or not all(isinstance(end, int | float) and not isinstance(end, bool) for end in ends):
+            raise PydanticCustomError("interval", "takes a number or [low, high]")
+        low, high = float(ends[0]), float(ends[1])
+        if not (isfinite(low) and isfinite(high) and self.low <= low and high <= self.high):
+            raise PydanticCustomError(
+                "interval_range", "takes numbers from {low} to {high}", {"low": self.low, "high": self.high}
+            )
+        if low > high:
+            raise PydanticCustomError("interval_empty", "the range is empty: its low end is above its high end")
+        return low, high
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Draw:
+    """The random numbers of one operation for N samples."""
+
+    selected: Bools  # N: whether `p` chose the sample
+    words: Mapping[str, U32]  # parameter → (N, words)
+    ranges: Mapping[str, Interval]
+    marks: Mapping[str, Drawn]
+    key: int  # the operation's counter word; with seed and address it gives the per-pixel numbers
+    seed: int
+    address: Address
+
+    def value(self, name: str) -> F64:
+        """The parameter's values in [low, high): (N,), or (N, words) where it draws more than one number."""
+        (low, high), mark = self.ranges[name], self.marks[name]
+        share = self.words[name].astype(np.float64) / 4294967296.0
+        share = share[:, 0] if mark.words == 1 else share
+        if not mark.log:
+            return low + (high - low) * share
+        first, last = exact.log(np.array(low)), exact.log(np.array(high))
+        return exact.exp(first + (last - first) * share)
+
+
+class Operation(BaseModel, ABC):
+    """The settings of one operation in a pipeline; frozen, unknown fields refused, numbers finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    kind: ClassVar[Kind]
+    media: ClassVar[str] = "image"
+
+    op: str
+    p: Annotated[float, Field(ge=0.0, le=1.0, strict=True)] = 1.0
+    id: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.#-]+$")] | None = None
+
+    @classmethod
+    def parameters(cls) -> dict[str, Drawn]:
+        """The drawn parameters, by field name."""
+        return {
+            name: mark for name, field in cls.model_fields.items() for mark in field.metadata if isinstance(mark, Drawn)
+        }
+
+    @classmethod
+    def summary(cls) -> str:
+        """The first line of the docstring."""
+        return (cls.__doc__ or "").strip().partition("\n")[0]
+
+
+class Move(Operation):
+    """Moves content on the canvas: labels follow."""
+
+    kind: ClassVar[Kind] = Kind.MOVE
+    border: Border = "zeros"
+
+    @abstractmethod
+    def matrix(self, draw: Draw, canvas: Canvas) -> F64:
+        """Matrices (N, 3, 3) from canvas to canvas, invertible."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Statistics:
+    """Integer sums over each incoming picture, values with 8.8 bits (255 is 65280)."""
+
+    count: int  # numbers summed: C·H·W
+    total: I64  # N
+    squares: I64  # N
+
+
+class Tone(Operation):
+    """Maps colours, pixel by pixel, alike everywhere. Implements `matrix` or `table` (or both: matrix, then table)."""
+
+    kind: ClassVar[Kind] = Kind.TONE
+    needs_statistics: ClassVar[bool] = False  # of the incoming pixels: opens a pass
+
+    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics | None) -> F64 | None:
+        """Colour matrices (N, C, C+1) on the [0, 1] scale, the last column added."""
+        return None
+
+    def table(self, draw: Draw) -> F64 | None:
+        """Curves (N, TABLE_ENTRIES): the output in [0, 1] for inputs 0, 1/1024, …, 1."""
+        return None
+
+
+class Filter(Operation):
+    """Weighs each pixel with its neighbours, reflecting at the canvas's edge."""
+
+    kind: ClassVar[Kind] = Kind.FILTER
+
+    @abstractmethod
+    def kernels(self, draw: Draw, canvas: Canvas) -> I64:
+        """One separable kernel a sample, for both axes: (N, 2R+1), UNIT_BITS fraction bits, each summing to exactly 1.
+
+        R depends on the settings alone, so that no sample's kernel depends on its company.
+        """
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gaussian:
+    """The law v + std · normal, one deviate an element."""
+
+    std: I64  # N, UNIT_BITS fraction bits
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dropout:
+    """The law: a pixel, in all channels, becomes `value` where its 16-bit number is below `threshold`."""
+
+    threshold: I64  # N, 0 to 65536
+    value: I64  # N, UNIT_BITS fraction bits
+
+
+class Noise(Operation):
+    """Changes pixels at random, each on its own."""
+
+    kind: ClassVar[Kind] = Kind.NOISE
+
+    @abstractmethod
+    def law(self, draw: Draw) -> Gaussian | Dropout:
+        """The law and its strength for N samples."""
+
+
+class Erase(Operation):
+    """Covers rectangles of the canvas; labels stay where they are."""
+
+    kind: ClassVar[Kind] = Kind.ERASE
+
+    @abstractmethod
+    def rectangles(self, draw: Draw, canvas: Canvas) -> I64:
+        """Whole pixels (N, R, 4) as x1 y1 x2 y2, exclusive ends, inside the canvas."""
+
+    @abstractmethod
+    def fill(self, draw: Draw, canvas: Canvas) -> I64:
+        """What they are filled with: (N, C), UNIT_BITS fraction bits."""
+
+
+class Opaque(Operation):
+    """What fits no kind: carries its own pixels. Labels stay valid."""
+
+    kind: ClassVar[Kind] = Kind.OPAQUE
+
+    @abstractmethod
+    def lower(self, draw: Draw, canvas: Canvas) -> I64:
+        """Integers (N, K), all that `apply` depends on besides the pixels."""
+
+    @abstractmethod
+    def apply(self, image: torch.Tensor, lowered: I64) -> torch.Tensor:
+        """Pixels float32 (n, C, H, W) on the [0, 1] scale to pixels of the same shape, sample by sample alone."""
+
+
+def draw_operations(operations: Sequence[Operation], keys: Sequence[int], seed: int, address: Address) -> list[Draw]:
+    """All random parameters of a pipeline for N samples, in one Philox call."""
+    wanted = [
+        (number, name, mark)
+        for number, operation in enumerate(operations)
+        for name, mark in ({"p": Drawn(0, 0.0, 1.0)} | operation.parameters()).items()
+    ]
+    words = parameter_words(
+        seed, [keys[number] for number, _, _ in wanted], [mark.lane for _, _, mark in wanted], address
+    )
+    found: list[dict[str, U32]] = [{} for _ in operations]
+    for column, (number, name, mark) in enumerate(wanted):
+        found[number][name] = words[:, column, : mark.words]
+    return [_draw(operation, found[number], keys[number], seed, address) for number, operation in enumerate(operations)]
+
+
+def _draw(operation: Operation, words: dict[str, U32], key: int, seed: int, address: Address) -> Draw:
+    threshold = np.uint64(exact.to_fixed(np.array(operation.p), 32))
+    selected = words.pop("p")[:, 0].astype(np.uint64) < threshold
+    ranges: dict[str, Interval] = {name: getattr(operation, name) for name in words}
+    return Draw(selected, words, ranges, operation.parameters(), key, seed, address)

@@ -1,0 +1,21 @@
+"""Gamma."""
+
+from typing import Annotated, Literal
+
+import numpy as np
+
+from augsvc import exact
+from augsvc.batch import F64
+from augsvc.ops.base import TABLE_ENTRIES, Draw, Drawn, Interval, Tone
+
+
+class Gamma(Tone):
+    """Raises every value to a power."""
+
+    op: Literal["gamma"] = "gamma"
+    gamma: Annotated[Interval, Drawn(lane=1, low=0.1, high=10.0)] = (0.8, 1.25)
+
+    def table(self, draw: Draw) -> F64:
+        """v' = v^gamma."""
+        values = np.arange(TABLE_ENTRIES, dtype=np.float64) / (TABLE_ENTRIES - 1)
+        return exact.power(values[None, :], draw.value("gamma")[:, None])

@@ -1,0 +1,171 @@
+"""From a pipeline to passes over the pixels, and from draws to the integers that a pass runs on.
+
+A pass is move → tone → filter → noise → erase, any part of it absent, or one opaque operation. The planner walks the
+pipeline in the user's order, adds to the open pass while the order of kinds allows and opens a new one where it does
+not. The first pass begins with the implicit move of the source onto the canvas.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+
+from augsvc import exact
+from augsvc.batch import F64, I64, Bools
+from augsvc.color import color_product, diagonal, read_table
+from augsvc.geometry import Camera, Canvas, Fit, fit_matrix, identity, product
+from augsvc.ops.base import (
+    TABLE_ENTRIES,
+    UNIT_BITS,
+    Border,
+    Draw,
+    Kind,
+    Move,
+    Operation,
+    Statistics,
+    Tone,
+    draw_operations,
+)
+from augsvc.pipeline import operation_id
+from augsvc.rng import Address, operation_keys
+
+K = TypeVar("K", bound=Operation)
+_ORDER = {Kind.MOVE: 0, Kind.TONE: 1, Kind.FILTER: 2, Kind.NOISE: 3, Kind.ERASE: 4, Kind.OPAQUE: 5}
+
+
+@dataclass(slots=True, eq=False)
+class Pass:
+    """One way over the pixels. Numbers are places in the pipeline; `fits` marks the pass that reads the source."""
+
+    fits: bool = False
+    border: Border | None = None
+    steps: list[int] = field(default_factory=list)
+    stage: int = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ToneStage:
+    """A colour matrix, then a table; a sample outside `matrix_rows` or `table_rows` skips that half."""
+
+    matrix: I64  # N,C,C+1, UNIT_BITS fraction bits
+    matrix_rows: Bools
+    table: I64  # N,TABLE_ENTRIES, UNIT_BITS fraction bits
+    table_rows: Bools
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """A pipeline made ready: what the executors run."""
+
+    canvas: Canvas
+    fit: Fit
+    operations: tuple[Operation, ...]
+    keys: tuple[int, ...]
+    passes: tuple[Pass, ...]
+
+    @staticmethod
+    def of(operations: Sequence[Operation], canvas: Canvas, fit: Fit) -> "Plan":
+        """Plans a validated pipeline."""
+        keys = operation_keys([operation_id(operation) for operation in operations])
+        return Plan(canvas, fit, tuple(operations), keys, plan_passes(operations, fit))
+
+    def draw(self, seed: int, address: Address) -> list[Draw]:
+        """The random numbers of every operation."""
+        return draw_operations(self.operations, self.keys, seed, address)
+
+    def describe(self) -> list[dict[str, list[str]]]:
+        """The passes as lists of operation ids by kind, for people."""
+        rows = []
+        for part in self.passes:
+            row: dict[str, list[str]] = {"move": [f"fit:{self.fit}"]} if part.fits else {}
+            for number in part.steps:
+                operation = self.operations[number]
+                row.setdefault(operation.kind.value, []).append(operation_id(operation))
+            rows.append(row)
+        return rows
+
+    def cameras(self, part: Pass, draws: Sequence[Draw], sizes: Sequence[tuple[int, int]]) -> Camera | None:
+        """The one resample of a pass, or None if nothing moves. `sizes` are the sources' (H, W), for the first pass."""
+        moves = self.of_kind(part, Move)
+        if not (part.fits or moves):
+            return None
+        matrix = identity(len(sizes))
+        if part.fits:
+            fits = {size: fit_matrix(size, self.canvas, self.fit)[0] for size in set(sizes)}
+            matrix = np.stack([fits[size] for size in sizes])
+        for number, move in moves:
+            chosen = draws[number].selected[:, None, None]
+            matrix = product(np.where(chosen, move.matrix(draws[number], self.canvas), identity(len(sizes))), matrix)
+        return Camera.of(matrix)
+
+    def needs_statistics(self, part: Pass) -> bool:
+        """Whether the tones of a pass depend on its incoming pixels."""
+        return any(op.needs_statistics for _, op in self.of_kind(part, Tone))
+
+    def tones(self, part: Pass, draws: Sequence[Draw], statistics: Statistics | None) -> list[ToneStage]:
+        """The colour maps of a pass, merged: a matrix after a table opens a stage."""
+        stages: list[_OpenStage] = []
+        for number, operation in self.of_kind(part, Tone):
+            draw = draws[number]
+            matrix = operation.matrix(draw, self.canvas, statistics if operation.needs_statistics else None)
+            table = operation.table(draw)
+            if not stages or (matrix is not None and stages[-1].table_rows.any()):
+                stages.append(_OpenStage.empty(len(draw.selected), self.canvas.channels))
+            stages[-1].add(matrix, table, draw.selected)
+        return [stage.closed() for stage in stages]
+
+    def of_kind(self, part: Pass, kind: type[K]) -> list[tuple[int, K]]:
+        """A pass's operations of one kind, with their places in the pipeline."""
+        return [(number, op) for number in part.steps if isinstance(op := self.operations[number], kind)]
+
+
+def plan_passes(operations: Sequence[Operation], fit: Fit) -> tuple[Pass, ...]:
+    """Which operations share a way over the pixels."""
+    passes = [Pass(fits=True, border="zeros" if fit == "contain" else None, stage=0)]
+    for number, operation in enumerate(operations):
+        stage = _ORDER[operation.kind]
+        if _opens(passes[-1], operation, stage):
+            passes.append(Pass())
+        part = passes[-1]
+        part.steps.append(number)
+        part.stage = stage
+        if isinstance(operation, Move):
+            part.border = operation.border
+    return tuple(passes)
+
+
+def _opens(part: Pass, operation: Operation, stage: int) -> bool:
+    if operation.kind is Kind.OPAQUE or stage < part.stage:
+        return True
+    if isinstance(operation, Move):
+        return part.border is not None and part.border != operation.border
+    return isinstance(operation, Tone) and operation.needs_statistics
+
+
+@dataclass(slots=True, eq=False)
+class _OpenStage:
+    """A tone stage while operations are still added to it."""
+
+    matrix: F64
+    matrix_rows: Bools
+    table: F64
+    table_rows: Bools
+
+    @staticmethod
+    def empty(n: int, channels: int) -> "_OpenStage":
+        line = np.arange(TABLE_ENTRIES, dtype=np.float64) / (TABLE_ENTRIES - 1)
+        none = np.zeros(n, dtype=np.bool_)
+        return _OpenStage(diagonal(np.ones(n), np.zeros(n), channels), none, np.tile(line, (n, 1)), none)
+
+    def add(self, matrix: F64 | None, table: F64 | None, selected: Bools) -> None:
+        if matrix is not None:
+            self.matrix = np.where(selected[:, None, None], color_product(matrix, self.matrix), self.matrix)
+            self.matrix_rows = self.matrix_rows | selected
+        if table is not None:
+            self.table = np.where(selected[:, None], read_table(table, self.table), self.table)
+            self.table_rows = self.table_rows | selected
+
+    def closed(self) -> ToneStage:
+        matrix, table = exact.to_fixed(self.matrix, UNIT_BITS), exact.to_fixed(self.table, UNIT_BITS)
+        return ToneStage(matrix, self.matrix_rows, table, self.table_rows)

@@ -1,0 +1,121 @@
+"""The self-test: what this build computes, measured, so that replicas which would differ cannot answer for one another.
+
+Every operation runs on one fixed, painted input, and every decoder on a fixed file. The SHA-256 of what comes out, taken
+over what a stream uses, is that stream's arithmetic id. Running it also warms everything up.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from augsvc.batch import I64, Sample
+from augsvc.decode import DECODERS, probe_digest
+from augsvc.executors.kornia import KorniaExecutor
+from augsvc.ops.registry import registry
+from augsvc.sources.base import Source, SourceInfo
+from augsvc.spec import StreamSpec, validate_spec
+from augsvc.stream import Stream
+
+_CANVAS = (24, 32)
+_SAMPLES = 4
+
+
+class Probe(Source):
+    """Painted pictures of different sizes with all labels, by integer formulas."""
+
+    info = SourceInfo(
+        name="probe", version="1", classes=("a", "b"), channels=3, size=None, mask=True, boxes=1, keypoints=1
+    )
+
+    def __len__(self) -> int:
+        return _SAMPLES
+
+    def read(self, index: int) -> Sample:
+        """A gradient with a lattice of edges, (20 + 9·index) × (40 − 5·index) pixels."""
+        rows, columns = np.mgrid[0 : 20 + 9 * index, 0 : 40 - 5 * index]
+        planes = (rows * 7 + columns * 3, rows * columns * 5 // 8, ((rows // 5 + columns // 4) % 2) * 180 + 40)
+        image = np.stack([plane % 256 for plane in planes], axis=-1).astype(np.uint8)
+        return Sample(
+            image=image,
+            label=index % 2,
+            mask=((rows // 6 + columns // 6) % 4).astype(np.uint8),
+            boxes=np.array([[4, 5, 17, 15]], dtype=np.float32),
+            box_labels=np.array([index % 2]),
+            boxes_valid=np.array([True]),
+            keypoints=np.array([[9.5, 8.5]], dtype=np.float32),
+            keypoints_valid=np.array([True]),
+        )
+
+    def labels(self) -> I64:
+        """Alternating."""
+        return np.arange(_SAMPLES, dtype=np.int64) % 2
+
+    def describe(self, index: int) -> str:
+        """Its number."""
+        return f"probe#{index}"
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTest:
+    """Digests of what this build computes."""
+
+    traits: tuple[str, ...]  # of the executor: versions, and the device's arithmetic
+    frame: str  # canvas, channels and encoding
+    operations: Mapping[str, str]
+    decoders: Mapping[str, str]
+
+    @staticmethod
+    def run(executor: KorniaExecutor) -> "SelfTest":
+        """Runs every operation, alone and always selected, and every decoder."""
+        frames: list[dict[str, object]] = [
+            {"fit": fit, "channels": channels, "output": {"layout": layout}}
+            for fit in ("cover", "contain", "stretch")
+            for channels in (1, 3)
+            for layout in ("NCHW", "NHWC")
+        ]
+        operations = {
+            name: _digest(
+                [{"pipeline": [{"op": name, "p": 1.0}], "channels": channels} for channels in (1, 3)], executor
+            )
+            for name in registry()
+        }
+        return SelfTest(executor.traits, _digest(frames, executor), operations, {n: probe_digest(n) for n in DECODERS})
+
+    def arithmetic(self, stream: Stream) -> str:
+        """The arithmetic id of a stream: over what it uses, 32 hex digits."""
+        used = {operation.op for operation in stream.plan.operations}
+        return self._id(used, set(stream.source.info.decoders))
+
+    @property
+    def whole(self) -> str:
+        """The arithmetic id over everything."""
+        return self._id(set(self.operations), set(self.decoders))
+
+    def _id(self, operations: set[str], decoders: set[str]) -> str:
+        used = {
+            "traits": self.traits,
+            "frame": self.frame,
+            "operations": {name: self.operations[name] for name in operations},
+            "decoders": {name: self.decoders[name] for name in decoders},
+        }
+        return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def probe_spec(fields: Mapping[str, object]) -> StreamSpec:
+    """A specification over the probe."""
+    return validate_spec({"dataset": "probe", "size": list(_CANVAS), "shuffle": False, **fields})
+
+
+def _digest(specs: list[dict[str, object]], executor: KorniaExecutor) -> str:
+    """SHA-256 of the batches' tensors, without their headers."""
+    digest = hashlib.sha256()
+    with ThreadPoolExecutor(1) as reader:
+        for fields in specs:
+            stream = Stream.open(probe_spec(fields), Probe(), executor)
+            body = stream.produce(0, 0, _SAMPLES, 0, reader, lambda: True)
+            digest.update(body.buffer[8 + stream.layout.header_bytes :].tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,118 @@
+"""The operator's settings: one frozen model, from flags, AUGSVC_* variables and a YAML file, in that order of weight."""
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from augsvc.sources.image_folder import ImageFolderSettings
+
+Bytes = Annotated[int, Field(ge=0)]
+
+
+class TokenEntry(BaseModel):
+    """One client's bearer token."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    token: Annotated[SecretStr, Field(min_length=16)]
+
+
+class Settings(BaseSettings):
+    """What an operator can choose. Unknown names are refused."""
+
+    model_config = SettingsConfigDict(env_prefix="AUGSVC_", frozen=True, extra="forbid")
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000  # 0: any free one
+    uds: Path | None = None  # a Unix socket instead of host and port
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    executor: Literal["kornia"] = "kornia"
+    datasets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")], ImageFolderSettings] = {}
+    tokens_file: Path | None = None
+    allow_plain: bool = False  # listen beyond loopback without tokens
+    cache_bytes: Bytes = 1 << 30
+    max_request_bytes: Bytes = 64 << 20
+    max_batch_bytes: Bytes = 256 << 20
+    stop_grace_s: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 10.0
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Nothing is read behind the caller's back: `load_settings` merges the sources."""
+        return (init_settings,)
+
+    @model_validator(mode="after")
+    def _no_open_door(self) -> "Settings":
+        if not (self.uds or self.tokens_file or self.allow_plain or _is_loopback(self.host)):
+            raise ValueError("a host beyond loopback needs tokens_file (or allow_plain, on a network you trust)")
+        return self
+
+    def torch_device(self) -> torch.device:
+        """The device to compute on; `auto` takes CUDA where it is."""
+        name = self.device
+        if name == "auto":
+            name = "cuda" if torch.cuda.is_available() else "cpu"
+        if name.startswith("cuda") and not torch.cuda.is_available():
+            raise ValueError("device cuda: this machine has none that torch can use; set device to cpu or auto")
+        return torch.device(name)
+
+    def tokens(self) -> dict[str, str]:
+        """Client name → token, from tokens_file; empty without one."""
+        if self.tokens_file is None:
+            return {}
+        entries = _read_yaml(self.tokens_file)
+        try:
+            found = {name: TokenEntry.model_validate(entry).token.get_secret_value() for name, entry in entries.items()}
+        except ValidationError as err:
+            raise ValueError(
+                "tokens_file: each entry is a name with a token of at least 16 characters below it"
+            ) from err
+        if not found or len(set(found.values())) < len(found):
+            raise ValueError("tokens_file: give at least one token, and each client its own")
+        return found
+
+
+def load_settings(config: Path | None, flags: Mapping[str, object]) -> Settings:
+    """Settings for a server. Flags that are None were not given.
+
+    Raises:
+        ValueError: for the operator, naming every wrong field.
+    """
+    given = dict(_read_yaml(config)) if config else {}
+    given |= EnvSettingsSource(Settings)()
+    given |= {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as err:
+        lines = [f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in err.errors(include_url=False)]
+        raise ValueError("\n".join(lines)) from err
+
+
+def _read_yaml(path: Path) -> dict[str, object]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as err:
+        raise ValueError(f"{path} cannot be read as YAML") from err
+    if content is not None and not isinstance(content, dict):
+        raise ValueError(f"{path} must hold names with values")
+    return content or {}
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""Datasets: index → sample. One format a file, over the format's own library."""

@@ -1,0 +1,66 @@
+"""All datasets that a server serves, by name: the embedded ones and the operator's."""
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from augsvc.cache import DecodedCache
+from augsvc.errors import UnknownDataset
+from augsvc.sources.base import Source
+from augsvc.sources.digits import Digits
+from augsvc.sources.image_folder import ImageFolderSettings, open_image_folder
+from augsvc.sources.photos import Photos, Pictures
+from augsvc.sources.shapes import Shapes
+
+
+class Catalogue:
+    """Sources by their names; never changes once made."""
+
+    def __init__(self, sources: Iterable[Source]) -> None:
+        """Refuses two sources of one name with ValueError."""
+        by_name: dict[str, Source] = {}
+        for source in sources:
+            if source.info.name in by_name:
+                raise ValueError(f"two datasets are named {source.info.name!r}: rename one of them")
+            by_name[source.info.name] = source
+        self._sources: Mapping[str, Source] = MappingProxyType(by_name)
+
+    def get(self, name: str) -> Source:
+        """The source of that name.
+
+        Raises:
+            UnknownDataset: none has it.
+        """
+        try:
+            return self._sources[name]
+        except KeyError as err:
+            raise UnknownDataset("no dataset of this name: GET /v1/datasets lists them", field="dataset") from err
+
+    def names(self) -> tuple[str, ...]:
+        """All names, sorted."""
+        return tuple(sorted(self._sources))
+
+
+def embedded(cache: DecodedCache | None = None) -> list[Source]:
+    """The datasets that need no files of the operator's; scenes of shapes are kept in `cache` once painted."""
+    pictures = Pictures()
+    return [
+        *(Digits(split) for split in ("train", "test")),
+        *(Photos(split, pictures) for split in ("train", "test")),
+        *(Shapes(split, cache) for split in ("train", "test")),
+    ]
+
+
+def open_catalogue(settings: Mapping[str, ImageFolderSettings], cache_bytes: int) -> Catalogue:
+    """The embedded datasets and the operator's, over one cache of `cache_bytes`.
+
+    Raises:
+        ValueError: for the operator: a name is taken, or a folder cannot be served (the text names the cure).
+    """
+    cache = DecodedCache(cache_bytes)
+    sources = embedded(cache)
+    taken = {source.info.name.split("/")[0] for source in sources}
+    for name, folder in settings.items():
+        if name.split("/")[0] in taken:
+            raise ValueError(f"the dataset name {name!r} belongs to an embedded dataset: choose another")
+        sources += open_image_folder(name, folder, cache)
+    return Catalogue(sources)

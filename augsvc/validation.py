@@ -1,0 +1,61 @@
+"""The validation library's findings in this project's words: its own text never reaches a client."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from augsvc.errors import SpecInvalid
+
+_TEXTS = {
+    "missing": "is required",
+    "extra_forbidden": "is not a field here",
+    "finite_number": "must be a finite number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "int_type": "must be an integer",
+    "int_parsing": "must be an integer",
+    "int_from_float": "must be an integer",
+    "bool_type": "must be true or false",
+    "string_type": "must be a text",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "dict_type": "must be an object",
+    "string_pattern_mismatch": "may hold letters, digits and _ . # - only",
+    "string_too_long": "is too long",
+    "string_too_short": "must not be empty",
+    "too_long": "has too many entries",
+    "too_short": "has too few entries",
+}
+_LIMITS = {
+    "greater_than": ("gt", "above"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "below"),
+    "less_than_equal": ("le", "at most"),
+}
+_OWN = {"interval", "interval_range", "interval_empty"}  # raised by augsvc.ops.base with this project's text
+
+
+def explain(error: ValidationError, prefix: str = "") -> SpecInvalid:
+    """The first finding as an error that names its field: "pipeline.0.degrees takes numbers from -360 to 360"."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return explain_finding(first["type"], first["loc"], first.get("ctx", {}), first["msg"], prefix)
+
+
+def explain_finding(
+    kind: str, place: Sequence[int | str], context: Mapping[str, Any], message: str, prefix: str = ""
+) -> SpecInvalid:
+    """One finding: the library's type, place, context and message, of which the message is used only if it is ours."""
+    name = ".".join(part for part in (prefix, *map(str, place)) if part)
+    if kind in _OWN:
+        text = message
+    elif kind == "literal_error":
+        text = f"must be one of {context['expected']}"
+    elif kind in _LIMITS:
+        key, words = _LIMITS[kind]
+        text = f"must be {words} {context[key]}"
+    else:
+        text = _TEXTS.get(kind, "is not a valid value")
+    return SpecInvalid(f"{name or 'the specification'} {text}", field=name or None)
