@@ -14,7 +14,6 @@ from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
-from augsvc_client.wire import Layout, TensorSpec
 
 from augsvc.batch import I64, U8, Arrays, Sample
 from augsvc.errors import Cancelled, DatasetUnreadable, PastTheEnd, SpecInvalid, Undecodable
@@ -27,6 +26,7 @@ from augsvc.plan import Plan
 from augsvc.rng import MAX_EPOCHS, SUBSET_KEY, Address, philox4x32, seed_key
 from augsvc.sources.base import Source
 from augsvc.spec import StreamSpec
+from augsvc_client.wire import Layout, TensorSpec
 
 T = TypeVar("T")
 MAX_TRIES = 64  # of samples in a row that cannot be decoded

@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import Annotated, Any, TypeVar
 
-from augsvc_client.errors import WireError
-from augsvc_client.wire import decode_spec, digest, encode_spec
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from augsvc.engine import Engine, Range, Work
@@ -18,6 +16,8 @@ from augsvc.http.metrics import Metrics
 from augsvc.rng import MAX_EPOCHS, MAX_SAMPLES, MAX_VIEWS
 from augsvc.spec import MAX_SPEC_BYTES, StreamSpec, parse_spec
 from augsvc.stream import Body, Stream
+from augsvc_client.errors import WireError
+from augsvc_client.wire import decode_spec, digest, encode_spec
 
 logger = logging.getLogger("augsvc")
 T = TypeVar("T")

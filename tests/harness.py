@@ -1,0 +1,165 @@
+"""Runs one pipeline over pictures held in memory, as a stream does, and compares pixels with references in float64."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import skimage.data
+import torch
+from scipy import ndimage
+
+from augsvc.batch import Sample
+from augsvc.executors.kornia import KorniaExecutor
+from augsvc.sources.base import Source, SourceInfo
+from augsvc.spec import validate_spec
+from augsvc.stream import Stream
+from augsvc_client.wire import parse
+
+
+class ListSource(Source):
+    """Samples in a list; what the first one has, all have."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        first = samples[0]
+        sizes = {sample.image.shape[:2] for sample in samples}
+        self.samples = list(samples)
+        self.info = SourceInfo(
+            name="list",
+            version="1",
+            classes=("only",),
+            channels=first.image.shape[2],
+            size=sizes.pop() if len(sizes) == 1 else None,
+            mask=first.mask is not None,
+            boxes=0 if first.boxes is None else len(first.boxes),
+            keypoints=0 if first.keypoints is None else len(first.keypoints),
+        )
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def read(self, index: int) -> Sample:
+        return self.samples[index]
+
+    def labels(self):
+        return np.array([sample.label for sample in self.samples])
+
+    def describe(self, index: int) -> str:
+        return f"sample {index}"
+
+
+@cache
+def executor() -> KorniaExecutor:
+    return KorniaExecutor.on(torch.device("cpu"))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One stream over one source, in the source's order."""
+
+    stream: Stream
+
+    def batch(self, epoch=0, start=0, count=None, view=0) -> dict[str, np.ndarray]:
+        with ThreadPoolExecutor(2) as workers:
+            body = self.stream.produce(epoch, start, count or self.stream.samples, view, workers, lambda: True)
+        return parse(body.buffer)[0]
+
+    def images(self, **address) -> np.ndarray:
+        return self.batch(**address)["image"]
+
+    def receipt(self, position: int, number: int = 0, epoch: int = 0) -> dict[str, object]:
+        """What a receipt says of the operation at that place in the pipeline."""
+        return self.stream.receipt(epoch, position, 0)["operations"][number]
+
+    def draws(self, position: int, number: int = 0, epoch: int = 0) -> dict[str, float]:
+        return self.receipt(position, number, epoch)["draws"]
+
+    def selected(self, number: int = 0) -> np.ndarray:
+        return np.array([self.receipt(at, number)["selected"] for at in range(self.stream.samples)])
+
+
+def over(source: Source, pipeline, **fields) -> Run:
+    """A stream over any source; pixels N,H,W,C unless `output` says otherwise."""
+    spec = {"dataset": source.info.name, "shuffle": False, "output": {"layout": "NHWC"}, "pipeline": pipeline, **fields}
+    return Run(Stream.open(validate_spec(spec), source, executor()))
+
+
+def run(pipeline, images, **fields) -> Run:
+    """A stream over pictures uint8 (H, W, C), or over samples."""
+    return over(ListSource([i if isinstance(i, Sample) else Sample(i, 0) for i in images]), pipeline, **fields)
+
+
+def one(pipeline, image, **fields) -> np.ndarray:
+    """One picture through a pipeline: uint8 (H, W, C)."""
+    return run(pipeline, [image], **fields).images()[0]
+
+
+@cache
+def photo(name: str) -> np.ndarray:
+    """astronaut 512×512, chelsea 300×451 or coffee 400×600."""
+    picture = getattr(skimage.data, name)()
+    picture.setflags(write=False)
+    return picture
+
+
+def patch(name: str, height: int, width: int, top: int = 60, left: int = 120) -> np.ndarray:
+    return photo(name)[top : top + height, left : left + width]
+
+
+def grey(image: np.ndarray) -> np.ndarray:
+    """One channel of it (H, W, 1)."""
+    return image[..., 1:2]
+
+
+def plain(level: int, height: int, width: int, channels: int = 3) -> np.ndarray:
+    return np.full((height, width, channels), level, np.uint8)
+
+
+def to_levels(values: np.ndarray) -> np.ndarray:
+    """Values on the [0, 1] scale as grey levels, halves upwards."""
+    return np.floor(np.clip(values, 0.0, 1.0) * 255.0 + 0.5)
+
+
+def agree(actual: np.ndarray, expected: np.ndarray, *, most: float, mean: float) -> None:
+    """Grey levels differ by at most `most` anywhere and by `mean` on average."""
+    difference = np.abs(actual.astype(np.float64) - expected.astype(np.float64))
+    assert actual.shape == expected.shape
+    assert difference.max() <= most, f"{difference.max()} levels apart at {np.argwhere(difference > most)[:5].tolist()}"
+    assert difference.mean() <= mean, f"{difference.mean()} levels apart on average"
+
+
+def psnr(actual: np.ndarray, expected: np.ndarray) -> float:
+    """In dB, of grey levels."""
+    return float(10.0 * np.log10(255.0**2 / np.mean((actual.astype(np.float64) - expected) ** 2)))
+
+
+def warp(image: np.ndarray, forward: np.ndarray, size: tuple[int, int], mode: str, order: int = 1) -> np.ndarray:
+    """SciPy's bilinear resample in float64 of grey levels, through a 3×3 matrix of continuous coordinates (x, y)."""
+    back = np.linalg.inv(forward)
+    matrix = back[:2, :2][::-1, ::-1]  # SciPy counts row, column
+    offset = matrix @ [0.5, 0.5] + back[:2, 2][::-1] - 0.5  # and puts pixel centres at integers
+    planes = [
+        ndimage.affine_transform(plane, matrix, offset, size, order=order, mode=mode, prefilter=False)
+        for plane in np.moveaxis(image.astype(np.float64), 2, 0)
+    ]
+    return np.stack(planes, axis=-1)
+
+
+def centred(linear, width: float, height: float) -> np.ndarray:
+    """A 2×2 matrix about the canvas's centre, as 3×3."""
+    whole, there = np.eye(3), np.eye(3)
+    whole[:2, :2] = linear
+    there[:2, 2] = width / 2, height / 2
+    return there @ whole @ np.linalg.inv(there)
+
+
+def turn(degrees: float) -> np.ndarray:
+    """Counter-clockwise as seen, with y down."""
+    angle = np.deg2rad(degrees)
+    return np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+
+
+def rounded(levels: np.ndarray) -> np.ndarray:
+    """Grey levels in float to whole ones, halves upwards."""
+    return np.floor(np.clip(levels, 0.0, 255.0) + 0.5)

@@ -1,0 +1,94 @@
+"""Draws, lowered integers and orders are constants of version 1, on every CPU.
+
+After a deliberate change: python -m tests.test_golden > tests/golden.json, and a line in CHANGELOG.md.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from augsvc import rng
+from augsvc.geometry import Camera, Canvas, identity, product
+from augsvc.ops.base import Draw, Dropout, Erase, Filter, Gaussian, Move, Noise, Opaque, Operation, Statistics, Tone
+from augsvc.ops.registry import registry
+from augsvc.order import Order
+from augsvc.pipeline import parse_pipeline
+from augsvc.plan import Plan
+
+GOLDEN = Path(__file__).with_name("golden.json")
+CANVAS = Canvas(96, 128, 3)
+SAMPLES = 257
+
+
+def digest(*arrays):
+    whole = hashlib.sha256()
+    for array in arrays:
+        whole.update(str((array.dtype.str, array.shape)).encode() + np.ascontiguousarray(array).tobytes())
+    return whole.hexdigest()[:32]
+
+
+def lowered(operation: Operation, draw: Draw) -> list[np.ndarray]:
+    """All integers that an executor is given."""
+    if isinstance(operation, Move):
+        matrix = product(operation.matrix(draw, CANVAS), identity(SAMPLES))
+        camera = Camera.of(matrix)
+        return [camera.backward, camera.taps]
+    if isinstance(operation, Tone):
+        plan = Plan.of([operation], CANVAS, "cover")
+        total = np.arange(SAMPLES, dtype=np.int64) * 4000000 + 7
+        statistics = Statistics(CANVAS.height * CANVAS.width * 3, total, total * 50000)
+        stage = plan.tones(plan.passes[-1], [draw], statistics)[0]
+        return [stage.matrix, stage.table]
+    if isinstance(operation, Filter):
+        return [operation.kernels(draw, CANVAS)]
+    if isinstance(operation, Erase):
+        return [operation.rectangles(draw, CANVAS), operation.fill(draw, CANVAS)]
+    if isinstance(operation, Opaque):
+        return [operation.lower(draw, CANVAS)]
+    assert isinstance(operation, Noise)
+    law = operation.law(draw)
+    return [law.std] if isinstance(law, Gaussian) else [law.threshold, law.value] if isinstance(law, Dropout) else []
+
+
+def everything():
+    address = rng.Address(np.arange(SAMPLES) * 16777213 % 2**32, 2**24 - 2, 3)
+    rows = {}
+    for name in registry():
+        plan = Plan.of(parse_pipeline([{"op": name, "p": 0.9}]), CANVAS, "cover")
+        draw = plan.draw(2**52 + 12345, address)[0]
+        operation = plan.operations[0]
+        rows[name] = {
+            "draws": digest(draw.selected, *draw.words.values()),
+            "lowered": digest(*lowered(operation, draw)),
+        }
+    lengths = [1, 2, 3, 1000, 2**31, 2**32]
+    orders = {str(n): Order(n, 5, 9).indices(np.arange(min(n, 8))).tolist() for n in lengths}
+    return {"operations": rows, "orders": orders, "quantiles": digest(rng.quantile_table())}
+
+
+def test_equal_to_the_golden_file():
+    golden, now = json.loads(GOLDEN.read_text()), everything()
+    assert now["orders"] == golden["orders"]
+    assert now["quantiles"] == golden["quantiles"]
+    assert now["operations"] == golden["operations"], "an operation changed, or is new: see the head of this file"
+
+
+def test_equal_without_the_cpus_extensions():
+    """In a process of its own: NumPy picks its loops once, when it is imported."""
+    extensions = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
+    environment = os.environ | {"NPY_DISABLE_CPU_FEATURES": " ".join(extensions)}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.test_golden"],
+        cwd=Path(__file__).parent.parent, env=environment, capture_output=True, check=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout) == json.loads(GOLDEN.read_text())
+
+
+if __name__ == "__main__":
+    json.dump(everything(), sys.stdout, indent=1)
+    print()

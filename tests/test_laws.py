@@ -1,0 +1,183 @@
+"""The laws of a stream, through the executor: what falls out of a batch being a value. Over HTTP: tests/http."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from augsvc.batch import I64, Sample
+from augsvc.executors.kornia import KorniaExecutor
+from augsvc.ops.registry import registry
+from augsvc.rng import Address, operation_keys
+from augsvc.selftest import Probe, probe_spec
+from augsvc.sources.base import Source, SourceInfo
+from augsvc.spec import validate_spec
+from augsvc.stream import Stream
+from augsvc_client.wire import parse
+
+EXECUTOR = KorniaExecutor.on(torch.device("cpu"))
+WORKERS = ThreadPoolExecutor(2)
+LENGTH = len(Probe())
+
+
+def open_stream(**fields):
+    return Stream.open(probe_spec({"shuffle": True, **fields}), Probe(), EXECUTOR)
+
+
+def batch(stream, epoch, start, count, view=0):
+    return parse(stream.produce(epoch, start, count, view, WORKERS, lambda: True).buffer)[0]
+
+
+def assert_rows_equal(whole, rows, part):
+    for name, array in part.items():
+        assert array.tobytes() == whole[name][rows].tobytes(), name
+
+
+PIPELINES = [[{"op": name, "p": 0.7}] for name in registry()] + [
+    "strong",
+    [{"op": "gaussian_noise"}, {"op": "rotation", "border": "reflect"}, {"op": "whitening"}, {"op": "gamma"}],
+]
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES, ids=lambda p: p if isinstance(p, str) else p[0]["op"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_l2_a_sample_does_not_depend_on_its_company(pipeline, channels):
+    stream = open_stream(pipeline=pipeline, channels=channels, fit="contain")
+    for epoch in range(3):
+        whole = batch(stream, epoch, 0, LENGTH)
+        for start in range(LENGTH):
+            assert_rows_equal(whole, slice(start, start + 1), batch(stream, epoch, start, 1))
+        assert_rows_equal(whole, slice(1, 3), batch(stream, epoch, 1, 2))
+
+
+class Many(Source):
+    """Small noisy pictures of two sizes."""
+
+    info = SourceInfo(name="many", version="1", classes=("a",), channels=3, size=None)
+
+    def __len__(self) -> int:
+        return 64
+
+    def read(self, index: int) -> Sample:
+        generator = np.random.default_rng(index)
+        shape = (17, 23, 3) if index % 3 else (40, 31, 3)
+        return Sample(generator.integers(0, 256, shape, dtype=np.uint8), 0)
+
+    def labels(self) -> I64:
+        return np.zeros(64, dtype=np.int64)
+
+    def describe(self, index: int) -> str:
+        return str(index)
+
+
+@settings(max_examples=30)
+@given(
+    names=st.lists(st.sampled_from(list(registry())), min_size=1, max_size=4),
+    p=st.sampled_from([0.3, 1.0]),
+    cuts=st.lists(st.integers(1, 63), max_size=4, unique=True),
+    size=st.sampled_from([[8, 8], [19, 33], [48, 20]]),
+    epoch=st.integers(0, 2**24 - 1),
+)
+def test_l2_any_pipeline_cut_anyhow(names, p, cuts, size, epoch):
+    pipeline = [{"op": name, "p": p} for name in names]
+    spec = validate_spec({"dataset": "many", "pipeline": pipeline, "size": size})
+    stream = Stream.open(spec, Many(), EXECUTOR)
+    whole = batch(stream, epoch, 0, 64)
+    for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), 64], strict=True):
+        assert_rows_equal(whole, slice(start, end), batch(stream, epoch, start, end - start))
+
+
+def test_l1_the_same_address_gives_the_same_bytes():
+    one, other = open_stream(pipeline="strong"), open_stream(pipeline="strong")
+    first = one.produce(5, 1, 3, 2, WORKERS, lambda: True).buffer.tobytes()
+    batch(one, 0, 0, 4)
+    assert first == one.produce(5, 1, 3, 2, WORKERS, lambda: True).buffer.tobytes()
+    assert first == other.produce(5, 1, 3, 2, WORKERS, lambda: True).buffer.tobytes()
+
+
+def test_l4_epochs_views_and_samples_are_all_transformed_anew():
+    stream = open_stream(pipeline=[{"op": "gaussian_noise", "std": 0.2}], shuffle=False)
+    pictures = {
+        image.tobytes()
+        for epoch in range(6)
+        for view in range(3)
+        for image in batch(stream, epoch, 0, LENGTH, view)["image"]
+    }
+    assert len(pictures) == 6 * 3 * LENGTH
+
+
+@given(name=st.sampled_from(list(registry())), place=st.integers(0, 3))
+def test_l5_another_operation_leaves_the_draws_alone(name, place):
+    before = [{"op": "affine"}, {"op": "color_jitter"}, {"op": "gaussian_noise"}]
+    after = [*before[:place], {"op": name, "id": "added"}, *before[place:]]
+    draws = [
+        {
+            operation.id: (draw.selected.tolist(), {key: words.tolist() for key, words in draw.words.items()})
+            for operation, draw in zip(plan.operations, plan.draw(3, Address(np.arange(9), 2, 0)), strict=True)
+        }
+        for plan in (open_stream(pipeline=pipeline).plan for pipeline in (before, after))
+    ]
+    assert {name: draws[1][name] for name in draws[0]} == draws[0]
+
+
+def test_l5_a_removed_operation_leaves_the_pixels_of_the_others():
+    """Noise drawn with and without a rotation before it is the same noise."""
+    flat = open_stream(pipeline=[{"op": "color_jitter", "contrast": 0, "brightness": 1}, {"op": "gaussian_noise"}])
+    turned = open_stream(
+        pipeline=[
+            {"op": "color_jitter", "contrast": 0, "brightness": 1},
+            {"op": "gaussian_noise"},
+            {"op": "horizontal_flip", "p": 0},
+        ]
+    )
+    assert batch(flat, 1, 0, 4)["image"].tobytes() == batch(turned, 1, 0, 4)["image"].tobytes()
+
+
+def test_seeds_of_order_and_of_augmentation_do_not_entangle():
+    one = batch(open_stream(pipeline="standard", order_seed=0, aug_seed=0), 0, 0, 4)
+    reordered = batch(open_stream(pipeline="standard", order_seed=1, aug_seed=0), 0, 0, 4)
+    redrawn = batch(open_stream(pipeline="standard", order_seed=0, aug_seed=1), 0, 0, 4)
+    places = np.argsort(one["index"])
+    assert one["index"].tolist() == redrawn["index"].tolist() != reordered["index"].tolist()
+    assert one["image"][places].tobytes() == reordered["image"][np.argsort(reordered["index"])].tobytes()
+    assert one["image"].tobytes() != redrawn["image"].tobytes()
+    assert operation_keys(["standard"])[0] >= 16
+
+
+class Endless(Many):
+    """2^31 samples, painted when they are asked for."""
+
+    info = SourceInfo(name="endless", version="1", classes=("a",), channels=1, size=(4, 4))
+
+    def __init__(self) -> None:
+        self.reads: list[int] = []
+
+    def __len__(self) -> int:
+        return 2**31
+
+    def read(self, index: int) -> Sample:
+        self.reads.append(index)
+        return Sample(np.full((4, 4, 1), index % 251, dtype=np.uint8), 0)
+
+    def labels(self) -> I64:
+        raise AssertionError("a list of 2^31 labels was asked for")
+
+
+def test_l7_position_ten_to_the_nine_reads_what_position_zero_reads():
+    source = Endless()
+    stream = Stream.open(validate_spec({"dataset": "endless", "pipeline": "standard"}), source, EXECUTOR)
+    for start in (0, 10**9, 2**31 - 16):
+        source.reads.clear()
+        found = batch(stream, 7, start, 16)
+        assert sorted(source.reads) == sorted(found["index"].tolist())
+        assert len(set(source.reads)) == 16
+    assert len(batch(stream, 7, 2**31 - 3, 16)["index"]) == 3
+
+
+def test_layouts_hold_the_same_pixels():
+    planar = batch(open_stream(pipeline="standard"), 0, 0, 4)["image"]
+    interleaved = batch(open_stream(pipeline="standard", output={"layout": "NHWC"}), 0, 0, 4)["image"]
+    assert planar.transpose(0, 2, 3, 1).tobytes() == interleaved.tobytes()
