@@ -85,13 +85,18 @@ def _parse_operation(entry: object, place: str) -> Operation:
 
 
 def _with_ids(operations: list[Operation]) -> tuple[Operation, ...]:
-    """The default id is the name, `name#2` for the second of that name, and so on."""
+    """The default id is the name, `name#2` for the second of that name without an id, and so on.
+
+    Operations with an id do not count, so that adding one leaves the draws of all others alone.
+    """
     seen: dict[str, int] = {}
     named = []
     for operation in operations:
-        seen[operation.op] = seen.get(operation.op, 0) + 1
-        default = operation.op if seen[operation.op] == 1 else f"{operation.op}#{seen[operation.op]}"
-        named.append(operation.model_copy(update={"id": operation.id or default}))
+        if operation.id is None:
+            seen[operation.op] = seen.get(operation.op, 0) + 1
+            number = "" if seen[operation.op] == 1 else f"#{seen[operation.op]}"
+            operation = operation.model_copy(update={"id": operation.op + number})
+        named.append(operation)
     operation_keys([operation_id(operation) for operation in named])  # refuses ids that repeat or collide
     return tuple(named)
 
