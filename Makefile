@@ -1,0 +1,59 @@
+# A fresh machine with Python ≥ 3.11 and make needs nothing else: every target makes .venv if it is not there.
+PYTHON ?= python3
+TORCH_INDEX ?=
+BIN := .venv/bin
+PIP := $(BIN)/pip --disable-pip-version-check install --constraint constraints.txt
+
+.PHONY: help demo serve test test-slow check format golden clean
+
+help:
+	@echo "make demo    train on augmented digits, with a server of its own (about 5 minutes, installation included)"
+	@echo "make serve   a development server on http://127.0.0.1:8000"
+	@echo "make test    the test-suite"
+	@echo "make check   lint, types, import floors"
+	@echo "make format  what make check would ask for"
+	@echo "make golden  the golden file anew, after a deliberate change"
+
+demo: .venv/run.stamp
+	$(BIN)/python examples/demo.py
+
+serve: .venv/run.stamp
+	$(BIN)/augsvc serve
+
+test: .venv/dev.stamp
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-slow: .venv/dev.stamp
+	$(BIN)/python -m pytest -m slow
+
+check: .venv/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/dev.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+golden: .venv/dev.stamp
+	$(BIN)/python -m tests.test_golden > tests/golden.new && mv tests/golden.new tests/golden.json
+
+clean:
+	rm -rf .venv demo-out
+
+# torch first and by itself: the constraint names the tested version, TORCH_INDEX the index to take it from
+.venv/torch.stamp: constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "augsvc needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing torch and the rest into .venv: some minutes the first time"
+	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	touch $@
+
+.venv/run.stamp: .venv/torch.stamp pyproject.toml client/pyproject.toml
+	$(PIP) --quiet --editable 'client[train]' --editable .
+	touch $@
+
+.venv/dev.stamp: .venv/run.stamp
+	$(PIP) --quiet --editable 'client[train]' --editable '.[dev]'
+	touch $@

@@ -1,0 +1,240 @@
+"""Batches by address, from any replica that gives the right bytes.
+
+    Stream.batch → Client.call → Hunt (whom to ask, when again) → Connections.exchange (one request) → wire.parse
+
+The arrays that come out lie in the one buffer that the socket was read into, and belong to the caller.
+"""
+
+import json
+import logging
+import os
+import random
+import secrets
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from augsvc_client import wire
+from augsvc_client.errors import AugsvcError, BadAnswer, WireError
+from augsvc_client.retry import IDENTITY, RETRIED, Differs, Hunt, judged
+from augsvc_client.transport import Answer, Connections, Replica, Request
+
+T = TypeVar("T")
+
+_LOG = logging.getLogger("augsvc_client")
+
+
+class Client:
+    """A fleet of replicas that serve the same datasets. Safe to share between threads, and to build before a fork.
+
+    `urls`: one or several `http(s)://host[:port]`, default AUGSVC_URL (commas separate). `token`: default AUGSVC_TOKEN.
+    `wait_s`: the longest that any one call lasts, in seconds. `job`: the name that all ranks of a run share, default
+    AUGSVC_JOB, else made up. Raises ValueError for arguments that cannot be used.
+    """
+
+    def __init__(
+        self,
+        urls: str | Sequence[str] | None = None,
+        *,
+        token: str | None = None,
+        wait_s: float = 300.0,
+        job: str | None = None,
+    ) -> None:
+        self._replicas = tuple(Replica.parse(url) for url in _split_urls(urls))
+        if not wait_s > 0:
+            raise ValueError(f"wait_s is a time in seconds above 0, got {wait_s!r}")
+        self.wait_s = wait_s
+        self.job = job or os.environ.get("AUGSVC_JOB") or secrets.token_hex(4)
+        self._headers = {"Augsvc-Job": _header_value("job", self.job)}
+        token = token or os.environ.get("AUGSVC_TOKEN")
+        if token:
+            self._headers["Authorization"] = "Bearer " + _header_value("token", token)
+        self._good = random.SystemRandom().randrange(
+            len(self._replicas)
+        )  # the ranks of a run begin at different replicas
+        self._told: set[Replica] = set()
+        self._connections: dict[int, Connections] = {}
+        self._closed = False
+        self._finalizer = weakref.finalize(self, _close_here, self._connections)
+
+    def stream(self, spec: Mapping[str, object], *, id: str | None = None) -> "Stream":
+        """The stream of a specification; `id` pins it: a replica with another one is passed over.
+
+        Raises ServerUnavailable, StreamChanged, RequestRefused, Unauthorized.
+        """
+        headers = {"Content-Type": "application/json"}
+        body = json.dumps(spec, allow_nan=False).encode()
+
+        def accept(answer: Answer) -> Stream:
+            stream = Stream.described(self, answer)
+            if id is not None and stream.id != id:
+                raise Differs(f"{answer.replica.url} computes another stream", stream.identity)
+            return stream
+
+        request = Request("POST", "/v1/streams", headers, body)
+        return self.call(request, accept, {"id": id} if id is not None else {})
+
+    def ops(self) -> list[dict[str, Any]]:
+        """The operations that are served: name, kind, media, summary and schema of each."""
+        return self._listing("ops")
+
+    def datasets(self) -> list[dict[str, Any]]:
+        """The datasets that are served: name, samples, media, classes and version of each."""
+        return self._listing("datasets")
+
+    def version(self) -> dict[str, Any]:
+        """Versions, executor, device and arithmetic id of one replica."""
+        return self.call(Request("GET", "/v1/version", {}), Answer.json, {})
+
+    def _listing(self, name: str) -> list[dict[str, Any]]:
+        def accept(answer: Answer) -> list[dict[str, Any]]:
+            found = answer.json().get(name)
+            if not isinstance(found, list):
+                raise BadAnswer(f"{answer.replica.url} sent no list of {name}")
+            return found
+
+        return self.call(Request("GET", f"/v1/{name}", {}), accept, {})
+
+    def call(self, request: Request, accept: Callable[[Answer], T], ours: Mapping[str, str]) -> T:
+        """What `accept` makes of the first good answer; `ours` is what StreamChanged compares replicas with.
+
+        `accept` raises BadAnswer for an answer that is not what was asked: the next replica is tried.
+        """
+        connections = self._here()
+        request = replace(request, headers={**self._headers, **request.headers})
+        first = self._good
+        hunt = Hunt(self._replicas[first:] + self._replicas[:first], self.wait_s, ours)
+        while not self._closed:
+            for replica in hunt.due():
+                try:
+                    result = accept(judged(connections.exchange(replica, request, hunt.patience_s())))
+                except RETRIED as err:
+                    self._tell_once(replica, hunt.failed(replica, err))
+                else:
+                    self._good = self._replicas.index(replica)
+                    return result
+            connections.closing.wait(hunt.pause_s())
+        raise AugsvcError("the client was closed: make a new one")
+
+    def close(self) -> None:
+        """End all waits, requests and connections of this process at once."""
+        self._closed = True
+        _close_here(self._connections)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _here(self) -> Connections:
+        """This process's connections: sockets and locks of the process it was forked from are of no use to it."""
+        for pid in [pid for pid in self._connections if pid != os.getpid()]:
+            inherited = self._connections.pop(pid, None)
+            if inherited is not None:
+                inherited.abandon()
+        return self._connections.setdefault(os.getpid(), Connections())
+
+    def _tell_once(self, replica: Replica, cause: str) -> None:
+        if replica not in self._told:
+            self._told.add(replica)
+            _LOG.warning("%s; trying on for up to %g s (told once)", cause, self.wait_s)
+
+
+def _close_here(connections: Mapping[int, Connections]) -> None:
+    mine = connections.get(os.getpid())
+    if mine is not None:
+        mine.close()
+
+
+def _split_urls(urls: str | Sequence[str] | None) -> list[str]:
+    given = urls if urls is not None else os.environ.get("AUGSVC_URL", "")
+    found = [url.strip() for url in (given.split(",") if isinstance(given, str) else given) if url.strip()]
+    if not found:
+        raise ValueError("no address of a server: give urls=, or set AUGSVC_URL")
+    return list(dict.fromkeys(found))
+
+
+def _header_value(name: str, value: str) -> str:
+    if not (value.isascii() and value.isprintable() and " " not in value):
+        raise ValueError(f"{name} must be printable ASCII without spaces, to go into a header")
+    return value
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One stream: any batch of it, by address. Its attributes are what the server said of it.
+
+    `tensors` is {name: {"dtype", "shape"}}, with -1 in the shape for the number of samples in a batch.
+    """
+
+    id: str
+    samples: int
+    spec: dict[str, Any]
+    header: str = field(repr=False)
+    dataset_version: str
+    arithmetic: str
+    passes: Any
+    tensors: dict[str, dict[str, Any]]
+    client: Client = field(repr=False)
+    layout: wire.Layout = field(repr=False)
+
+    @classmethod
+    def described(cls, client: Client, answer: Answer) -> "Stream":
+        """From the answer to POST /v1/streams; raises BadAnswer if it is none."""
+        said = answer.json()
+        try:
+            tensors = {name: wire.TensorSpec(t["dtype"], tuple(t["shape"][1:])) for name, t in said["tensors"].items()}
+            layout = wire.Layout(tensors, said["id"])
+            fields = {name: said[name] for name in (*IDENTITY, "samples", "spec", "header", "passes", "tensors")}
+            if type(said["samples"]) is not int or not all(isinstance(said[name], str) for name in IDENTITY):
+                raise TypeError("samples")
+            _header_value("header", said["header"])
+        except (KeyError, TypeError, ValueError, AttributeError) as err:
+            raise BadAnswer(f"{answer.replica.url} described the stream in a form that is not version 1's") from err
+        return cls(client=client, layout=layout, **fields)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a replica must agree on to answer: id, dataset_version, arithmetic."""
+        return {"id": self.id, "dataset_version": self.dataset_version, "arithmetic": self.arithmetic}
+
+    def batch(self, epoch: int, start: int, count: int, view: int = 0, *, waited_s: float | None = None) -> wire.Arrays:
+        """The samples at positions start … start + count − 1 of the epoch's order, fewer at its end.
+
+        Returns arrays [N, …] by name (CONTRACT: tensors); writable, the caller's own, all in one buffer. `waited_s`
+        tells the server how long the trainer waited for the last batch. Raises ServerUnavailable, StreamChanged,
+        RequestRefused (416 at or past the end), Unauthorized.
+        """
+        n = max(0, min(count, self.samples - start))
+        headers = {wire.SPEC_HEADER: self.header}
+        if waited_s is not None:
+            headers["Augsvc-Wait-Ms"] = str(round(waited_s * 1000))
+        path = f"/v1/streams/{self.id}/epochs/{epoch}?start={start}&count={count}" + (f"&view={view}" if view else "")
+        request = Request("GET", path, headers, limit_bytes=self.layout.size(n) + wire.MAX_HEADER_BYTES)
+        return self.client.call(request, lambda answer: self._arrays(answer, n, epoch, start), self.identity)
+
+    def receipt(self, epoch: int, position: int) -> dict[str, Any]:
+        """What was done to one sample: its index, source, and every operation's draws."""
+        path = f"/v1/streams/{self.id}/epochs/{epoch}/samples/{position}"
+        request = Request("GET", path, {wire.SPEC_HEADER: self.header})
+        return self.client.call(request, Answer.json, self.identity)
+
+    def _arrays(self, answer: Answer, n: int, epoch: int, start: int) -> wire.Arrays:
+        url = answer.replica.url
+        promised = answer.headers.get("Augsvc-Digest")
+        if promised is not None and promised != wire.digest(answer.body):
+            raise BadAnswer(f"{url} sent bytes that do not have the digest it promised")
+        try:
+            arrays, metadata = wire.parse(answer.body)
+        except WireError as err:
+            raise BadAnswer(f"{url} sent a malformed body: {err}") from err
+        asked = {"stream": self.id, "epoch": str(epoch), "start": str(start)}
+        for key, value in asked.items():
+            if metadata.get(key) != value:
+                raise BadAnswer(f"{url} sent a batch of another {key}: expected {value}, got {metadata.get(key)}")
+        found = {name: (array.dtype.name, array.shape) for name, array in arrays.items()}
+        if found != {name: (spec.dtype, (n, *spec.row)) for name, spec in self.layout.tensors.items()}:
+            raise BadAnswer(f"{url} sent other tensors than the stream's, or not {n} samples")
+        return arrays

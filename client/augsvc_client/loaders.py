@@ -1,0 +1,295 @@
+"""Loaders that a training loop iterates over: they turn positions into addresses, and arrays into tensors on a device.
+
+    RemoteDataLoader → Shares (this rank's range) → ReadAhead (in flight) → Stream.batch → torch tensors
+
+torch is imported when a loader is used, not before.
+"""
+
+import os
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from augsvc_client.client import Client, Stream
+from augsvc_client.errors import AugsvcError, StateMismatch
+from augsvc_client.readahead import Address, ReadAhead, Shares
+from augsvc_client.wire import MAX_EPOCHS, Arrays
+
+if TYPE_CHECKING:
+    import torch
+
+    Batch = dict[str, torch.Tensor]
+
+_KEPT_SHARE = 16  # a tensor below this share of its batch is copied out, see _tensors
+
+
+class RemoteDataLoader:
+    """Batches of a stream, in order, this rank's share of each step; resumable at every step.
+
+    `urls`, `token`, `wait_s`: as for Client (wait_s is the longest that one batch may take, in seconds). `dataset` …
+    `output`: the specification's fields; one that is None is left to the server. `batch_size`: samples of one rank and
+    step. `rank`, `world_size`: both or neither; default torch.distributed's at the first iteration, else one rank.
+    `device`: where tensors go, default cpu. `scale`: a uint8 image's [0, 255] becomes float32 in this interval; None
+    leaves it. `prefetch`: requests in flight. `id`: pins the stream. `view`: which of a sample's 256 draws.
+
+    Nothing is asked of the server before the stream is needed. Raises ValueError for arguments that cannot be used.
+    """
+
+    def __init__(
+        self,
+        urls: str | Sequence[str] | None = None,
+        *,
+        dataset: str,
+        pipeline: str | Sequence[Mapping[str, object]] = "none",
+        batch_size: int,
+        size: Sequence[int] | None = None,
+        fit: str = "cover",
+        channels: int | None = None,
+        subset: Mapping[str, object] | None = None,
+        order_seed: int = 0,
+        aug_seed: int = 0,
+        shuffle: bool = True,
+        output: Mapping[str, object] | None = None,
+        drop_last: bool = True,
+        rank: int | None = None,
+        world_size: int | None = None,
+        device: "torch.device | str | None" = None,
+        scale: tuple[float, float] | None = (-1.0, 1.0),
+        prefetch: int = 4,
+        token: str | None = None,
+        wait_s: float = 300.0,
+        id: str | None = None,
+        view: int = 0,
+        accept_arithmetic: bool = False,
+    ) -> None:
+        _at_least(1, batch_size=batch_size, prefetch=prefetch)
+        if (rank is None) != (world_size is None):
+            raise ValueError("give rank and world_size both, or neither")
+        if rank is not None and world_size is not None and not 0 <= rank < world_size:
+            raise ValueError(f"rank {rank} is not one of the {world_size} ranks 0 … {world_size - 1}")
+        fields: dict[str, object] = {
+            "dataset": dataset,
+            "pipeline": pipeline if isinstance(pipeline, str) else [dict(operation) for operation in pipeline],
+            "size": None if size is None else list(size),
+            "fit": fit,
+            "channels": channels,
+            "subset": None if subset is None else dict(subset),
+            "order_seed": order_seed,
+            "aug_seed": aug_seed,
+            "shuffle": shuffle,
+            "output": None if output is None else dict(output),
+        }
+        self._spec = {name: value for name, value in fields.items() if value is not None}
+        self._batch_size, self._drop_last, self._shuffle = batch_size, drop_last, shuffle
+        self._rank, self._world_size, self._ranks_given = rank, world_size, rank is not None
+        self._device, self._scale, self._prefetch = device, scale, prefetch
+        self._pin, self._view, self._accept_arithmetic = id, view, accept_arithmetic
+        self._client = Client(urls, token=token, wait_s=wait_s)
+        self._stream: Stream | None = None
+        self._epoch = self._position = 0
+        self.batches = 0
+        self.wait_s_total = 0.0
+        self._windows: dict[int, ReadAhead] = {}
+        self._finalizer = weakref.finalize(self, _release, self._client, self._windows)
+
+    @property
+    def stream(self) -> Stream:
+        """The stream behind the loader; asks the server for it once."""
+        if self._stream is None:
+            self._stream = self._client.stream(self._spec, id=self._pin)
+        return self._stream
+
+    @property
+    def id(self) -> str:
+        """The stream's id, 32 hex digits: equal ids are equal bytes."""
+        return self.stream.id
+
+    @property
+    def epoch(self) -> int:
+        """The current epoch, that of the coming step."""
+        return self._epoch
+
+    @property
+    def position(self) -> int:
+        """Samples that all ranks together have consumed in this epoch."""
+        return self._position
+
+    def __len__(self) -> int:
+        """Steps of the coming iteration; raises ValueError if not even a whole epoch has one."""
+        return self._shares().left(self._position)
+
+    def __iter__(self) -> "Iterator[Batch]":
+        """Go on from the current position to the end of the epoch."""
+        if not self._ranks_given:
+            _refuse_several_workers()
+        shares = self._shares()
+        self._rank, self._world_size = shares.rank, shares.world_size
+        return self._steps(shares, self._epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go to the start of an epoch, or stay at the position if it is the current one."""
+        if not 0 <= epoch < MAX_EPOCHS:
+            raise ValueError(f"an epoch is 0 … {MAX_EPOCHS - 1}, got {epoch}")
+        if epoch != self._epoch:
+            self._epoch, self._position = epoch, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a later run needs to go on, JSON-able. A batch counts when it has been handed out."""
+        stream = self.stream
+        return {
+            "spec": stream.spec,
+            **stream.identity,
+            "samples": stream.samples,
+            "epoch": self._epoch,
+            "position": self._position,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go to where the state was taken; batch size and world size may be others now.
+
+        Raises StateMismatch for another stream's state; where only the arithmetic differs, unless accept_arithmetic.
+        """
+        here = self.state_dict()
+        missing = [key for key in here if key not in state]
+        if missing:
+            raise StateMismatch(f"the state lacks {', '.join(missing)}: give what state_dict() returned")
+        differing = _differing(here["spec"], state["spec"])
+        differing += [
+            f"{key} ({state[key]} in the state, {here[key]} here)"
+            for key in ("dataset_version", "samples", "arithmetic")
+            if state[key] != here[key] and not (key == "arithmetic" and self._accept_arithmetic)
+        ]
+        if differing:
+            raise StateMismatch(
+                f"the state is of another stream; these differ: {'; '.join(differing)}. Build the loader with the "
+                f"state's arguments, or accept_arithmetic=True if only the arithmetic differs."
+            )
+        epoch, position = state["epoch"], state["position"]
+        whole = type(epoch) is int and type(position) is int
+        if not whole or not (0 <= epoch < MAX_EPOCHS and 0 <= position <= self.stream.samples):
+            raise StateMismatch(f"the state's epoch {epoch!r} or position {position!r} is not in the stream")
+        self.set_epoch(epoch)
+        self._position = position
+
+    def close(self) -> None:
+        """End requests, threads and connections of this process. The loader cannot be used after it."""
+        _release(self._client, self._windows)
+
+    def __enter__(self) -> "RemoteDataLoader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _steps(self, shares: Shares, epoch: int) -> "Iterator[Batch]":
+        # the position is the loader's, so that a second iter(), a set_epoch() or a load in between is followed
+        while self._epoch == epoch and shares.left(self._position) > 0:
+            arrays = self._take(shares)
+            batch = _tensors(arrays, self._device, self._scale)
+            self._position = shares.after(self._position)
+            self.batches += 1
+            yield batch
+        if self._epoch == epoch:
+            self._epoch, self._position = epoch + 1, 0
+
+    def _take(self, shares: Shares) -> Arrays:
+        start, count = shares.mine(self._position)
+        if not count:
+            specs = self.stream.layout.tensors
+            return {name: np.empty((0, *spec.row), spec.dtype) for name, spec in specs.items()}
+        window = self._window()
+        ahead = shares.ahead(self._epoch, self._position, onward=self._shuffle)
+        try:
+            return window.take(Address(self._epoch, start, count), ahead)
+        finally:
+            self.wait_s_total += window.last_wait_s
+
+    def _window(self) -> ReadAhead:
+        """This process's window; that of the process it was forked from has no threads here."""
+        for pid in [pid for pid in self._windows if pid != os.getpid()]:
+            del self._windows[pid]
+        if os.getpid() not in self._windows:
+            stream, view = self.stream, self._view  # not self: the threads must not keep the loader alive
+
+            def fetch(address: Address, waited_s: float) -> Arrays:
+                return stream.batch(*address, view=view, waited_s=waited_s)
+
+            self._windows[os.getpid()] = ReadAhead(fetch, self._prefetch)
+        return self._windows[os.getpid()]
+
+    def _shares(self) -> Shares:
+        rank, world_size = (
+            _ranks() if self._rank is None or self._world_size is None else (self._rank, self._world_size)
+        )
+        shares = Shares(self.stream.samples, self._batch_size, rank, world_size, self._drop_last)
+        if shares.left(0) == 0:
+            raise ValueError(
+                f"an epoch of {shares.samples} samples has no whole step of {world_size} × {self._batch_size}: "
+                f"lower batch_size, or give drop_last=False"
+            )
+        return shares
+
+
+def _at_least(least: int, **given: int) -> None:
+    for name, value in given.items():
+        if type(value) is not int or value < least:
+            raise ValueError(f"{name} is an integer of at least {least}, got {value!r}")
+
+
+def _differing(here: object, there: object) -> list[str]:
+    if not isinstance(here, dict) or not isinstance(there, dict):
+        return [] if here == there else ["spec"]
+    names = sorted(here.keys() | there.keys())
+    return [
+        f"{name} ({there.get(name)} in the state, {here.get(name)} here)"
+        for name in names
+        if here.get(name) != there.get(name)
+    ]
+
+
+def _refuse_several_workers() -> None:
+    import torch
+
+    worker = torch.utils.data.get_worker_info()
+    if worker is not None and worker.num_workers > 1:
+        raise AugsvcError(
+            "every worker of a torch DataLoader would read the same batches: use num_workers of 0 or 1 (this loader "
+            "reads ahead by itself), or give each worker its own rank= and world_size="
+        )
+
+
+def _ranks() -> tuple[int, int]:
+    import torch
+
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
+
+
+def _tensors(arrays: Arrays, device: "torch.device | str | None", scale: tuple[float, float] | None) -> "Batch":
+    """Tensors on the device, without a copy on the CPU, a scaled image apart.
+
+    Small ones are copied out of the shared body: who collects an epoch's labels must not collect its images.
+    """
+    import torch
+
+    n_bytes = sum(array.nbytes for array in arrays.values())
+    batch = {}
+    for name, array in arrays.items():
+        if array.nbytes * _KEPT_SHARE <= n_bytes:
+            array = array.copy()
+        batch[name] = torch.from_numpy(array).to(device or "cpu")
+    image = batch.get("image")
+    if scale is not None and image is not None and image.dtype == torch.uint8:
+        low, high = scale
+        batch["image"] = image.float().mul_(high - low).div_(255.0).add_(low)
+    return batch
+
+
+def _release(client: Client, windows: Mapping[int, ReadAhead]) -> None:
+    client.close()
+    window = windows.get(os.getpid())
+    if window is not None:
+        window.stop()

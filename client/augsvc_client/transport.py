@@ -1,0 +1,251 @@
+"""One request to one replica and its answer: connections kept alive, deadlines that hold, bodies read without a copy.
+
+Connections belong to one process: after a fork the child opens its own (see `Client`).
+"""
+
+import http.client
+import io
+import json
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import numpy.typing as npt
+
+from augsvc_client.errors import AugsvcError, BadAnswer
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+MAX_JSON_BYTES = 16 << 20
+_MAX_UNSIZED_BYTES = 64 << 10
+_CONNECT_S = 5.0  # a host that drops packets must not use up the time for the others
+
+_WORDS: tuple[tuple[type[Exception], str], ...] = (  # the first that fits
+    (TimeoutError, "no whole answer in time"),
+    (ConnectionRefusedError, "connection refused"),
+    (ConnectionError, "the connection was closed before an answer came"),
+    (socket.gaierror, "the host name is not known"),
+    (ssl.SSLCertVerificationError, "its TLS certificate is not trusted here"),
+    (ssl.SSLError, "the TLS handshake failed"),
+    (http.client.HTTPException, "the answer is not HTTP"),
+    (OSError, "the network gave an error"),
+)
+_CLOSED_BY_PEER = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
+
+def in_words(err: Exception) -> str:
+    """What went wrong with a connection, in our own words."""
+    if isinstance(err, AugsvcError):
+        return str(err)
+    return next((words for kind, words in _WORDS if isinstance(err, kind)), type(err).__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One address of the service."""
+
+    url: str
+    secure: bool
+    host: str
+    port: int | None
+    prefix: str
+
+    @classmethod
+    def parse(cls, url: str) -> "Replica":
+        """From `http(s)://host[:port][/prefix]`; raises ValueError for anything else."""
+        parts = urlsplit(url)
+        (parts.hostname or "").encode("idna")
+        if parts.username or parts.password:
+            raise ValueError("a URL carries no user or password here: give the token as token= or AUGSVC_TOKEN")
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or not url.isascii():
+            raise ValueError(f"expected a URL like http://host:8000, got {url!r}")
+        return cls(url, parts.scheme == "https", parts.hostname, parts.port, parts.path.rstrip("/"))
+
+    def connection(self) -> http.client.HTTPConnection:
+        """A new connection, not yet open."""
+        kind = http.client.HTTPSConnection if self.secure else http.client.HTTPConnection
+        connection = kind(self.host, self.port)
+        connection.response_class = _TimedResponse
+        return connection
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of any replica. An answer of more than `limit_bytes` is refused unread."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes | None = None
+    limit_bytes: int = MAX_JSON_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a replica said; `body` is one array of its own, uint8."""
+
+    replica: Replica
+    status: int
+    headers: http.client.HTTPMessage
+    body: npt.NDArray[np.uint8]
+
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object; raises BadAnswer if it is not one."""
+        try:
+            found = json.loads(self.body.tobytes())
+        except (ValueError, RecursionError) as err:
+            raise BadAnswer(f"{self.replica.url} sent a body that is not JSON") from err
+        if not isinstance(found, dict):
+            raise BadAnswer(f"{self.replica.url} sent JSON that is not an object")
+        return found
+
+
+class Connections:
+    """The connections of one process to all replicas: idle ones kept for the next request, busy ones known."""
+
+    def __init__(self) -> None:
+        self.closing = threading.Event()
+        self._lock = threading.Lock()
+        self._idle: dict[Replica, list[http.client.HTTPConnection]] = {}
+        self._busy: set[http.client.HTTPConnection] = set()
+
+    def exchange(self, replica: Replica, request: Request, patience_s: float) -> Answer:
+        """Send the request and read the whole answer, both within `patience_s` seconds.
+
+        Raises OSError or HTTPException where no answer came, BadAnswer where it is not whole.
+        """
+        end_s = time.monotonic() + patience_s
+        kept = self._take(replica)
+        if kept is not None:
+            with suppress(*_CLOSED_BY_PEER):  # since the last answer: no failure, a new connection is opened
+                return self._speak(replica, kept, request, end_s)
+        return self._speak(replica, replica.connection(), request, end_s)
+
+    def close(self) -> None:
+        """End all waits and all requests of this process at once."""
+        with self._lock:
+            self.closing.set()
+            busy = list(self._busy)
+        self.abandon()
+        for connection in busy:
+            with suppress(OSError, AttributeError):  # its own thread may be closing it this moment
+                connection.sock.shutdown(socket.SHUT_RDWR)
+
+    def abandon(self) -> None:
+        """Close what is idle, without the lock: another thread may have held it when this process was forked."""
+        while self._idle:
+            for connection in self._idle.popitem()[1]:
+                connection.close()
+
+    def _take(self, replica: Replica) -> http.client.HTTPConnection | None:
+        with self._lock:
+            idle = self._idle.get(replica)
+            return idle.pop() if idle else None
+
+    def _speak(
+        self, replica: Replica, connection: http.client.HTTPConnection, request: Request, end_s: float
+    ) -> Answer:
+        with self._lock:
+            self._busy.add(connection)
+        reusable = False
+        try:
+            if self.closing.is_set():
+                raise AugsvcError("the client was closed")
+            _arm(connection, end_s)
+            path = replica.prefix + request.path
+            connection.request(request.method, path, body=request.body, headers=dict(request.headers))
+            _arm(connection, end_s)
+            with connection.getresponse() as response:
+                body = _body(replica, response, request.limit_bytes)
+                reusable = response.isclosed() and not response.will_close
+            return Answer(replica, response.status, response.headers, body)
+        finally:
+            self._give(replica, connection, reusable)
+
+    def _give(self, replica: Replica, connection: http.client.HTTPConnection, reusable: bool) -> None:
+        with self._lock:
+            self._busy.discard(connection)
+            if reusable and not self.closing.is_set():
+                self._idle.setdefault(replica, []).append(connection)
+                return
+        connection.close()
+
+
+def _arm(connection: http.client.HTTPConnection, end_s: float) -> None:
+    """Open the connection if it is not (http.client sets TCP_NODELAY), and give its next step the time left."""
+    if connection.sock is None:
+        connection.timeout = min(_left_s(end_s), _CONNECT_S)
+        connection.connect()
+    connection.sock.settimeout(_left_s(end_s))
+
+
+def _left_s(end_s: float) -> float:
+    left_s = end_s - time.monotonic()
+    if left_s <= 0:
+        raise TimeoutError
+    return left_s
+
+
+def _body(replica: Replica, response: http.client.HTTPResponse, limit_bytes: int) -> npt.NDArray[np.uint8]:
+    """The body, read into the one array that the caller will own."""
+    try:
+        if response.length is None:  # chunked: some balancers write their own error pages so
+            if response.status == http.client.OK:
+                raise BadAnswer(f"{replica.url} sent no Content-Length: a proxy between rewrites the answers")
+            return np.frombuffer(response.read(_MAX_UNSIZED_BYTES), np.uint8)
+        if response.length > limit_bytes:
+            raise BadAnswer(f"{replica.url} announced {response.length} bytes where at most {limit_bytes} can be right")
+        body = np.empty(response.length, np.uint8)
+        rest = memoryview(body)  # type: ignore[arg-type]  # NumPy's stubs know the buffer protocol from 3.12 on
+        while rest:
+            n_bytes = response.readinto(rest)
+            if not n_bytes:
+                raise BadAnswer(f"{replica.url} ended its answer {len(rest)} bytes short of {len(body)}")
+            rest = rest[n_bytes:]
+    except (ConnectionError, http.client.IncompleteRead) as err:
+        raise BadAnswer(f"{replica.url} broke off in the middle of its answer") from err
+    return body
+
+
+class _TimedResponse(http.client.HTTPResponse):
+    """A response whose headers and body together end when the socket's timeout, as it is at the start, has passed.
+
+    The timeout alone starts anew with every byte, so a peer that sends one now and then would never end.
+    """
+
+    def __init__(
+        self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None
+    ) -> None:
+        super().__init__(sock, debuglevel, method, url)
+        end_s = time.monotonic() + (sock.gettimeout() or _CONNECT_S)
+        self.fp = io.BufferedReader(_TimedReader(sock, self.fp.detach(), end_s))
+
+
+class _TimedReader(io.RawIOBase):
+    """The reading side of a socket, until `end_s`."""
+
+    def __init__(self, sock: socket.socket, raw: io.RawIOBase, end_s: float) -> None:
+        super().__init__()
+        self._sock, self._raw, self._end_s = sock, raw, end_s
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int | None:
+        """What has come, at most the buffer's length; raises TimeoutError at the end."""
+        self._sock.settimeout(_left_s(self._end_s))
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._raw.close()
+        super().close()

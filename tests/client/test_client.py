@@ -1,0 +1,400 @@
+"""The client against servers that fail in every way: right bytes, or an error that says what to do."""
+
+import logging
+import multiprocessing
+import os
+import pickle
+import socket
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from replica import TENSORS, Replica, expected
+
+from augsvc_client import (
+    AugsvcError,
+    Client,
+    RequestRefused,
+    ServerUnavailable,
+    StreamChanged,
+    Unauthorized,
+)
+from augsvc_client.retry import Hunt, Later
+from augsvc_client.transport import Replica as Address
+
+GOOD, BAD = "s3cret", "b4d"
+SPEC = {"dataset": "digits/train", "shuffle": True}
+
+
+def right(stream, epoch=1, start=3, count=5, view=0):
+    arrays = stream.batch(epoch, start, count, view)
+    wanted = expected(stream.spec, epoch, start, count, stream.samples, view)
+    assert arrays.keys() == wanted.keys()
+    for name, array in wanted.items():
+        assert np.array_equal(arrays[name], array)
+        assert arrays[name].dtype == TENSORS[name].dtype
+    return arrays
+
+
+@pytest.fixture
+def replica():
+    with Replica() as running:
+        yield running
+
+
+@pytest.fixture
+def client(replica):
+    with Client(replica.url, wait_s=20) as made:
+        yield made
+
+
+def test_a_stream_is_described_and_its_batches_are_right(replica, client):
+    stream = client.stream(SPEC)
+    assert (stream.samples, stream.dataset_version, stream.arithmetic, stream.passes) == (20, "d1", "a1", 1)
+    assert stream.tensors["image"] == {"dtype": "uint8", "shape": [-1, 3, 4, 4]}
+    assert stream.spec["order_seed"] == 0
+    right(stream)
+    right(stream, epoch=2, start=18, count=5)  # fewer at the end
+    right(stream, view=3)
+    assert stream.receipt(0, 7) == {"index": 7, "operations": []}
+
+
+def test_the_catalogue(client):
+    assert client.ops() == [{"name": "rotation"}]
+    assert client.datasets() == [{"name": "digits"}]
+    assert client.version()["arithmetic"] == "a1"
+
+
+def test_arrays_are_writable_lie_in_one_buffer_and_belong_to_the_caller(client):
+    stream = client.stream(SPEC)
+    first = right(stream)
+    begins = [array.ctypes.data for array in first.values()]
+    ends = [array.ctypes.data + array.nbytes for array in first.values()]
+    assert max(ends) - min(begins) == 5 * stream.layout.row_bytes
+    for array in first.values():
+        assert array.flags.writeable
+        assert array.flags.aligned
+        array[...] = 0
+    right(stream)
+
+
+def test_headers_and_one_connection_for_many_requests(replica):
+    with Client(replica.url, token=GOOD, job="run-7", wait_s=20) as client:
+        stream = client.stream(SPEC)
+        stream.batch(0, 0, 2, waited_s=0.0123)
+        stream.batch(0, 2, 2)
+        assert len(replica.open) == 1
+    _, _, headers = replica.requests[1]
+    assert headers["Authorization"] == f"Bearer {GOOD}"
+    assert headers["Augsvc-Spec"] == stream.header
+    assert headers["Augsvc-Job"] == "run-7"
+    assert headers["Augsvc-Wait-Ms"] == "12"
+    assert GOOD not in repr(client) + repr(stream)
+
+
+def test_defaults_from_the_environment(replica, monkeypatch):
+    monkeypatch.setenv("AUGSVC_URL", f" {replica.url} , {replica.url}")
+    monkeypatch.setenv("AUGSVC_TOKEN", "from-env")
+    monkeypatch.setenv("AUGSVC_JOB", "job-env")
+    with Client() as client:
+        client.version()
+    headers = replica.requests[0][2]
+    assert (headers["Authorization"], headers["Augsvc-Job"]) == ("Bearer from-env", "job-env")
+
+
+def test_arguments_that_cannot_be_used(monkeypatch):
+    monkeypatch.delenv("AUGSVC_URL", raising=False)
+    for urls in (None, "", [], "ftp://x", "localhost:8000", "http://", "http://u:p@h", "http://h/?q=1", "http://h:x"):
+        with pytest.raises(ValueError, match=r"."):
+            Client(urls)
+    with pytest.raises(ValueError, match="wait_s"):
+        Client("http://h", wait_s=0)
+    with pytest.raises(ValueError, match="token") as refused:
+        Client("http://h", token=GOOD + "\n")
+    assert GOOD not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "fault", ["500", "503", "502", "page", "408", "cut", "corrupt", "garbled", "foreign", "shape", "close", "unsized"]
+)
+def test_one_bad_answer_is_asked_for_again(replica, client, fault):
+    stream = client.stream(SPEC)
+    replica.faults.extend([fault, None])
+    right(stream)
+    right(stream)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["500", "503", "429", "cut", "corrupt", "garbled", "foreign", "shape", "drip", "hang", "unsized", "mismatch"],
+)
+def test_another_replica_answers_instead(replica, fault):
+    with Replica(always=fault) as bad, Client([bad.url, replica.url], wait_s=4) as client:
+        bad.always = None
+        stream = client.stream(SPEC)
+        bad.always = fault
+        client._good = 0  # the bad one is asked first
+        right(stream)
+        asked = len(bad.requests)
+        right(stream)
+        assert len(bad.requests) == asked  # and then the good one at once
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("500", "answered 500 internal"),
+        ("429", "answered 429 overloaded"),
+        ("cut", "short of"),
+        ("corrupt", "digest"),
+        ("garbled", "malformed"),
+        ("foreign", "another epoch: expected 1, got 2"),
+        ("shape", "other tensors"),
+        ("drip", "no whole answer in time"),
+        ("drip-head", "no whole answer in time"),
+        ("hang", "no whole answer in time"),
+        ("unsized", "no Content-Length"),
+    ],
+)
+def test_when_the_deadline_passes_the_error_names_address_cause_and_cure(replica, fault, said):
+    with Client(replica.url, wait_s=0.4) as client:
+        stream = client.stream(SPEC)
+        replica.always = fault
+        with pytest.raises(ServerUnavailable) as failed:
+            stream.batch(1, 3, 5)
+    message = str(failed.value)
+    assert replica.url in message
+    assert said in message
+    assert "augsvc serve" in message
+    assert "0.4 s" in message
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_nobody_there():
+    url = f"http://127.0.0.1:{free_port()}"
+    with Client(url, wait_s=0.2) as client, pytest.raises(ServerUnavailable, match="connection refused"):
+        client.stream(SPEC)
+
+
+def test_a_server_without_tls(replica):
+    url = replica.url.replace("http", "https")
+    with Client(url, wait_s=0.3) as client, pytest.raises(ServerUnavailable, match="TLS handshake failed"):
+        client.version()
+
+
+def test_the_client_may_start_before_the_server(caplog):
+    late = Replica(port=free_port())
+    with Client(late.url, wait_s=60) as client:
+        failed = threading.Event()
+        handler = logging.Handler()
+        handler.emit = lambda record: failed.set()
+        logging.getLogger("augsvc_client").addHandler(handler)
+        found = []
+        asking = threading.Thread(target=lambda: found.append(client.stream(SPEC)))
+        asking.start()
+        assert failed.wait(30)
+        with late:
+            asking.join()
+            right(found[0])
+        logging.getLogger("augsvc_client").removeHandler(handler)
+
+
+def test_a_failure_is_told_once(replica, client, caplog):
+    stream = client.stream(SPEC)
+    replica.faults.extend(["500", "500", None, "500"])
+    right(stream)
+    right(stream)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert replica.url in caplog.text
+
+
+def test_a_connection_closed_by_the_peer_is_no_failure(replica, client, caplog):
+    stream = client.stream(SPEC)
+    right(stream)
+    replica.cut()
+    right(stream)
+    assert not caplog.records
+
+
+def test_a_replica_that_dies_and_comes_back(client, replica):
+    stream = client.stream(SPEC)
+    right(stream)
+    replica.stop()
+    replica.start()
+    right(stream)
+
+
+def test_a_wrong_token_is_told_at_once():
+    with Replica(token=GOOD) as replica, Client(replica.url, token=BAD, wait_s=60) as client:
+        with pytest.raises(Unauthorized, match="AUGSVC_TOKEN") as refused:
+            client.stream(SPEC)
+        assert replica.url in str(refused.value)
+        assert (refused.value.status, refused.value.code) == (401, "unauthorized")
+        assert len(replica.requests) == 1
+
+
+def test_a_refusal_is_told_at_once(replica, client):
+    with pytest.raises(RequestRefused) as refused:
+        client.stream({"dataset": "unknown"})
+    error = refused.value
+    assert (error.status, error.code, error.field) == (404, "unknown_dataset", "dataset")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301  # errors cross process borders
+    with pytest.raises(RequestRefused, match="past_the_end"):
+        client.stream(SPEC).batch(0, 20, 1)
+    replica.always = "501"
+    with pytest.raises(RequestRefused):
+        client.version()
+
+
+def test_a_redirect_is_not_followed(replica):
+    replica.always = "302"
+    with Client(replica.url, wait_s=0.2) as client, pytest.raises(ServerUnavailable, match="answered 302"):
+        client.version()
+
+
+def test_another_arithmetic_everywhere_is_named(replica, client):
+    stream = client.stream(SPEC)
+    replica.arithmetic = "a2"
+    with pytest.raises(StreamChanged, match="arithmetic is a2, not a1") as changed:
+        stream.batch(0, 0, 1)
+    assert "dataset_version" not in str(changed.value)
+    assert replica.url in str(changed.value)
+
+
+def test_a_deadline_after_a_mismatch_names_the_change_too(replica):
+    gone = f"http://127.0.0.1:{free_port()}"
+    with Client([replica.url, gone], wait_s=1) as client:
+        stream = client.stream(SPEC)
+        replica.dataset_version = "d2"
+        with pytest.raises(StreamChanged, match="dataset_version is d2, not d1"):
+            stream.batch(0, 0, 1)
+
+
+def test_a_pinned_id(replica, client):
+    id = client.stream(SPEC).id
+    assert client.stream(SPEC, id=id).id == id
+    with Replica(arithmetic="a2") as other, Client([other.url, replica.url], wait_s=20) as both:
+        both._good = 0
+        assert both.stream(SPEC, id=id).arithmetic == "a1"  # the other one is passed over
+    with pytest.raises(StreamChanged, match="not " + "0" * 32):
+        client.stream(SPEC, id="0" * 32)
+
+
+def test_close_ends_waits():
+    refused = threading.Event()
+    with Replica(always="429", on_request=lambda path: refused.set()) as replica:
+        ended = failing(replica, refused)
+    assert "closed" in str(ended)
+
+
+def test_close_ends_a_request_that_hangs(replica):
+    waiting = threading.Event()
+    with Client(replica.url, wait_s=600) as client:
+        stream = client.stream(SPEC)
+        replica.always = "hang"
+        replica.on_request = lambda path: waiting.set()
+        errors = in_thread(lambda: stream.batch(0, 0, 1), waiting, client)
+    assert "closed" in str(errors[0])
+    with pytest.raises(AugsvcError, match="closed"):
+        stream.batch(0, 0, 1)
+
+
+def failing(replica, refused):
+    with Client(replica.url, wait_s=600) as client:
+        return in_thread(client.version, refused, client)[0]
+
+
+def in_thread(call, begun, client):
+    """What the call raises when the client is closed after `begun`."""
+    errors = []
+
+    def run():
+        try:
+            call()
+        except AugsvcError as err:
+            errors.append(err)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert begun.wait(30)
+    client.close()
+    thread.join()
+    return errors
+
+
+def test_a_named_time_is_waited_for_and_a_growing_pause_otherwise():
+    replicas = [Address.parse("http://a"), Address.parse("http://b")]
+    hunt = Hunt(replicas, 1000.0, {})
+    assert list(hunt.due()) == replicas
+    hunt.failed(replicas[0], Later("busy", 100.0))
+    hunt.failed(replicas[1], ConnectionRefusedError())
+    pauses = []
+    for _ in range(12):
+        pauses.append(hunt.pause_s())
+        assert list(hunt.due()) == replicas[1:]
+    assert 0.025 <= pauses[0] <= 0.05
+    assert all(1.0 <= pause <= 2.0 for pause in pauses[6:])
+    hunt.failed(replicas[1], Later("busy", 50.0))
+    assert 49.0 < hunt.pause_s() <= 62.5
+    assert hunt.patience_s() <= 500.0
+
+
+def test_threads_share_a_client(replica, client):
+    stream = client.stream(SPEC)
+    errors = []
+
+    def ask(epoch):
+        try:
+            for start in range(0, 20, 4):
+                right(stream, epoch, start, 4)
+        except BaseException as err:
+            errors.append(err)
+
+    threads = [threading.Thread(target=ask, args=(epoch,)) for epoch in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+
+
+def child(stream, queue):
+    queue.put((os.getpid(), {name: array.tobytes() for name, array in stream.batch(0, 0, 4).items()}))
+    stream.client.close()
+
+
+def test_a_forked_child_opens_its_own_connections(replica, client):
+    stream = client.stream(SPEC)
+    mine = right(stream, 0, 0, 4)
+    forking = multiprocessing.get_context("fork")
+    queue = forking.SimpleQueue()
+    with client._here()._lock:  # as if another thread held it at the moment of the fork
+        process = forking.Process(target=child, args=(stream, queue))
+        process.start()
+    pid, theirs = queue.get()
+    process.join()
+    process.close()
+    queue.close()
+    assert pid != os.getpid()
+    assert theirs == {name: array.tobytes() for name, array in mine.items()}
+    right(stream)
+
+
+def test_a_forgotten_client_leaves_no_socket_open(replica):
+    right(Client(replica.url).stream(SPEC))
+
+
+def test_the_import_needs_no_torch_and_the_public_names_are_sorted():
+    code = (
+        "import sys, augsvc_client; from augsvc_client import Client, RemoteDataLoader\n"
+        "assert 'torch' not in sys.modules; assert augsvc_client.__all__ == sorted(augsvc_client.__all__)\n"
+        "RemoteDataLoader('http://127.0.0.1:9', dataset='d', batch_size=1); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)

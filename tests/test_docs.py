@@ -1,0 +1,80 @@
+"""What the documents say is what there is."""
+
+import inspect
+import re
+import subprocess
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from augsvc import errors
+from augsvc.geometry import Canvas
+from augsvc.ops import base
+from augsvc.ops.registry import registry
+from augsvc.plan import Plan
+from augsvc.rng import Address
+from augsvc.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+LONGEST_FILE, LONGEST_TEST = 350, 600
+
+
+def text(name):
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def tracked(pattern):
+    listed = subprocess.run(["git", "ls-files", pattern], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [ROOT / name for name in listed.stdout.split() if (ROOT / name).is_file()]
+
+
+def test_every_error_code_is_documented_and_none_else():
+    classes = [c for c in vars(errors).values() if inspect.isclass(c) and issubclass(c, errors.AugsvcError)]
+    known = {(str(c.status), c.code) for c in classes}
+    assert set(re.findall(r"^\| (\d{3}) \| `(\w+)` \|", text("docs/errors.md"), re.M)) == known
+    assert len({c.code for c in classes}) == len(classes)
+
+
+def test_the_head_of_errors_draws_the_tree():
+    drawn = set(re.findall(r"^ +(\w+) +(\d{3}) (\w+)", inspect.getdoc(errors) or "", re.M))
+    classes = [c for c in vars(errors).values() if inspect.isclass(c) and issubclass(c, errors.AugsvcError)]
+    assert drawn == {(c.__name__, str(c.status), c.code) for c in classes}
+
+
+def test_every_setting_is_documented_and_none_else():
+    assert set(re.findall(r"^\| `(\w+)` \|", text("docs/settings.md"), re.M)) == set(Settings.model_fields)
+
+
+def test_every_operation_is_in_the_readme_and_the_changelog():
+    for name in registry():
+        assert f"`{name}`" in text("README.md"), name
+        assert f"`{name}`" in text("CHANGELOG.md"), name
+
+
+@pytest.mark.parametrize("document", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/settings.md"])
+def test_links_lead_somewhere(document):
+    folder = (ROOT / document).parent
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", text(document)):
+        assert (folder / target).exists(), target
+    for target in re.findall(r'src="(?!http)([^"]+)"', text(document)):
+        assert (folder / target).exists(), target
+
+
+def test_the_example_of_contributing_is_an_operation():
+    code = re.search(r"```python\n(.*?)   ```", text("CONTRIBUTING.md"), re.S)
+    assert code
+    names = {"np": np, **vars(base)}
+    exec(textwrap.dedent(code[1]), names)  # noqa: S102 - the document's own example
+    plan = Plan.of([names["Posterize"](bits=[2, 2])], Canvas(4, 4, 1), "cover")
+    draws = plan.draw(0, Address(np.arange(3), 0, 0))
+    table = plan.tones(plan.passes[0], draws, None)[0].table / 65536
+    values = np.arange(1025) / 1024
+    assert np.allclose(table, np.minimum(np.floor(values * 4), 3) / 3, atol=1e-4)
+
+
+def test_files_stay_readable():
+    for path in tracked("*.py"):
+        limit = LONGEST_TEST if "tests" in path.parts else LONGEST_FILE
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= limit, path
