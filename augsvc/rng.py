@@ -98,6 +98,10 @@ class Address:
         if self.indices.size and not (int(self.indices.min()) >= 0 and int(self.indices.max()) < MAX_SAMPLES):
             raise SpecInvalid("an index is an integer from 0 to 2^32 - 1", field="index")
 
+    def part(self, rows: slice) -> "Address":
+        """Some of the samples."""
+        return Address(self.indices[rows], self.epoch, self.view)
+
     @property
     def time_word(self) -> int:
         """The fourth counter word."""

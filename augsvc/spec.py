@@ -24,7 +24,7 @@ from augsvc.rng import MAX_SEED
 from augsvc.validation import explain
 
 MAX_SPEC_BYTES = 65536
-MAX_SIDE = 8192  # of the canvas, in pixels
+MAX_SIDE = 4096  # of the canvas, in pixels
 
 _SOUND = {"seconds", "sample_rate"}
 Seed = Annotated[int, Field(ge=0, lt=MAX_SEED, strict=True)]

@@ -127,23 +127,27 @@ class Stream:
             Cancelled: nobody wants the answer any more.
         """
         indices = self.indices(epoch, start, count)
-        found = list(workers.map(self._readable, indices.tolist()))
-        samples = [sample for sample, _ in found]
-        valid = np.array([place for _, place in found]) == indices
         buffer, arrays = self.layout.allocate(len(indices))
-
-        def augment(part: slice) -> None:
+        canvas, threads = self.plan.canvas, self.executor.threads
+        rows = self.executor.rows(canvas.channels * canvas.height * canvas.width)
+        for slab in ranges(len(indices), threads * rows):  # decoded pictures may be far larger than the canvas
             if not wanted():
                 raise Cancelled
-            self._augment(
-                samples[part], Address(indices[part], epoch, view), {k: array[part] for k, array in arrays.items()}
-            )
-
-        list(workers.map(augment, self.executor.parts(len(indices))))
-        arrays["index"][:] = indices
-        arrays["valid"][:] = valid
+            self._slab(Address(indices[slab], epoch, view), rows_of(arrays, slab), workers)
         self.layout.seal(buffer, len(indices), epoch=epoch, start=start)
-        return Body(buffer, len(indices), int((~valid).sum()))
+        return Body(buffer, len(indices), int((~arrays["valid"]).sum()))
+
+    def _slab(self, address: Address, arrays: Arrays, workers: Workers) -> None:
+        """Some of a batch's samples: decoded in parallel, then augmented in ranges side by side."""
+        found = list(workers.map(self._readable, address.indices.tolist()))
+        arrays["index"][:] = address.indices
+        arrays["valid"][:] = np.array([place for _, place in found]) == address.indices
+        samples = [sample for sample, _ in found]
+
+        def augment(part: slice) -> None:
+            self._augment(samples[part], address.part(part), rows_of(arrays, part))
+
+        list(workers.map(augment, ranges(len(samples), -(-len(samples) // self.executor.threads))))
 
     def _augment(self, samples: Sequence[Sample], address: Address, arrays: Arrays) -> None:
         """Some of a batch's samples, into their part of its memory."""
@@ -213,6 +217,16 @@ class Stream:
             for operation, draw in zip(self.plan.operations, draws, strict=True)
         ]
         return receipt
+
+
+def ranges(n: int, step: int) -> list[slice]:
+    """0 … n cut into pieces of at most `step`."""
+    return [slice(at, min(at + step, n)) for at in range(0, n, step)]
+
+
+def rows_of(arrays: Arrays, part: slice) -> Arrays:
+    """Views of some rows of every array."""
+    return {name: array[part] for name, array in arrays.items()}
 
 
 def subset_members(labels: I64, classes: int, per_class: int, seed: int) -> I64:

@@ -62,10 +62,9 @@ class KorniaExecutor:
         threads = len(os.sched_getaffinity(0)) if cpu else 1
         return KorniaExecutor(device, torch.from_numpy(quantile_table()).to(device), _CHUNK[device.type], threads)
 
-    def parts(self, n: int) -> list[slice]:
-        """The ranges of a batch that are worth running side by side; a sample's bits do not depend on its company."""
-        step = max(1, -(-n // self.threads))
-        return [slice(at, min(at + step, n)) for at in range(0, n, step)]
+    def rows(self, elements: int) -> int:
+        """How many samples of so many canvas elements one thread should run at once."""
+        return max(1, 8 * self.chunk // elements)
 
     @property
     def traits(self) -> tuple[str, ...]:

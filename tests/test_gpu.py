@@ -1,0 +1,44 @@
+"""What CUDA has to keep: the laws, and the CPU's pixels within the reference's tolerance."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from augsvc.executors.kornia import KorniaExecutor
+from augsvc.ops.registry import registry
+from augsvc.selftest import Probe, probe_spec
+from augsvc.stream import Stream
+from augsvc_client.wire import parse
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA here"),
+]
+PIPELINES = [*([{"op": name, "p": 0.7}] for name in registry()), "strong"]
+
+
+def batch(device, pipeline, start, count):
+    executor = KorniaExecutor.on(torch.device(device))
+    stream = Stream.open(probe_spec({"pipeline": pipeline}), Probe(), executor)
+    with ThreadPoolExecutor(2) as workers:
+        return parse(stream.produce(1, start, count, 0, workers, lambda: True).buffer)[0]
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES, ids=str)
+def test_l2_on_cuda(pipeline):
+    whole = batch("cuda", pipeline, 0, 4)
+    for start in range(4):
+        for name, array in batch("cuda", pipeline, start, 1).items():
+            assert array.tobytes() == whole[name][start : start + 1].tobytes(), name
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES, ids=str)
+def test_cuda_agrees_with_the_cpu(pipeline):
+    cuda, cpu = batch("cuda", pipeline, 0, 4), batch("cpu", pipeline, 0, 4)
+    distance = np.abs(cuda.pop("image").astype(int) - cpu.pop("image").astype(int))
+    assert distance.mean() < 0.02  # a rounding that falls the other way now and then
+    assert distance.max() <= 2
+    for name, array in cuda.items():
+        assert array.tobytes() == cpu[name].tobytes(), name
