@@ -5,7 +5,8 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Response
+from fastapi import Depends, FastAPI, Response
+from fastapi.security import HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -47,8 +48,9 @@ def create_app(settings: Settings) -> FastAPI:
         middleware=[Middleware(NoStore), Middleware(Gate, tokens=tokens, metrics=metrics)],
     )
     install_handlers(app, metrics)
-    app.include_router(catalogue_router(engine))
-    app.include_router(streams_router(engine, metrics, settings.max_request_bytes))
+    described = [Depends(HTTPBearer(auto_error=False))] if tokens else []  # for the API's page; the gate decides
+    app.include_router(catalogue_router(engine), dependencies=described)
+    app.include_router(streams_router(engine, metrics, settings.max_request_bytes), dependencies=described)
     app.include_router(pages_router())
 
     @app.get("/healthz", summary="Whether the process lives")
