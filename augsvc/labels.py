@@ -14,10 +14,26 @@ SMALLEST_SHARE = 0.1  # of a box's moved area that must be left on the canvas
 
 @dataclass(slots=True, eq=False)
 class Boxes:
-    """Corners (N, M, 4) as x1 y1 x2 y2, and which rows hold (N, M)."""
+    """The four corners of each box (N, M, 4, 2) as x y, and which rows hold (N, M).
+
+    The corners go through all passes; the hull is taken once, so boxes do not depend on where passes are cut.
+    """
 
     corners: F64
     valid: Bools
+
+    @staticmethod
+    def of(boxes: F64, valid: Bools) -> "Boxes":
+        """From x1 y1 x2 y2 (N, M, 4)."""
+        x1, y1, x2, y2 = (boxes[..., k] for k in range(4))
+        pairs = ((x1, y1), (x2, y1), (x1, y2), (x2, y2))
+        return Boxes(np.stack([np.stack(pair, axis=-1) for pair in pairs], axis=2), valid)
+
+    def on(self, canvas: Canvas) -> F64:
+        """The hulls, clipped to the canvas: x1 y1 x2 y2 (N, M, 4), zeros in rows that do not hold."""
+        sides = np.array([canvas.width, canvas.height], dtype=np.float64)
+        hull = np.concatenate((self.corners.min(axis=2), self.corners.max(axis=2)), axis=-1)
+        return np.where(self.valid[..., None], np.clip(hull, 0.0, np.tile(sides, 2)), 0.0)
 
 
 @dataclass(slots=True, eq=False)
@@ -29,17 +45,13 @@ class Keypoints:
 
 
 def move_boxes(boxes: Boxes, matrix: F64, canvas: Canvas) -> Boxes:
-    """The hull of the moved corners, clipped to the canvas; not valid below a tenth of its moved area."""
-    x1, y1, x2, y2 = (boxes.corners[..., k] for k in range(4))
-    corners = np.stack([np.stack(pair, axis=-1) for pair in ((x1, y1), (x2, y1), (x1, y2), (x2, y2))], axis=2)
-    n, rows = x1.shape
-    moved = move_points(matrix, corners.reshape(n, rows * 4, 2)).reshape(n, rows, 4, 2)
+    """Through one camera; a box is not valid any more when less than a tenth of its hull's area is left on the canvas."""
+    n, rows = boxes.valid.shape
+    moved = move_points(matrix, boxes.corners.reshape(n, rows * 4, 2)).reshape(n, rows, 4, 2)
     low, high = moved.min(axis=2), moved.max(axis=2)
     sides = np.array([canvas.width, canvas.height], dtype=np.float64)
-    kept_low, kept_high = np.clip(low, 0.0, sides), np.clip(high, 0.0, sides)
-    area, kept = (high - low).prod(axis=2), (kept_high - kept_low).prod(axis=2)
-    valid = boxes.valid & (kept > 0.0) & (kept >= SMALLEST_SHARE * area)
-    return Boxes(np.where(valid[..., None], np.concatenate((kept_low, kept_high), axis=2), 0.0), valid)
+    area, kept = (high - low).prod(axis=2), (np.clip(high, 0.0, sides) - np.clip(low, 0.0, sides)).prod(axis=2)
+    return Boxes(moved, boxes.valid & (kept > 0.0) & (kept >= SMALLEST_SHARE * area))
 
 
 def move_keypoints(keypoints: Keypoints, matrix: F64, canvas: Canvas) -> Keypoints:

@@ -110,7 +110,7 @@ class Plan:
             draw = draws[number]
             matrix = operation.matrix(draw, self.canvas, statistics if operation.needs_statistics else None)
             table = operation.table(draw)
-            if not stages or (matrix is not None and stages[-1].table_rows.any()):
+            if not stages or (matrix is not None and stages[-1].has_table):
                 stages.append(_OpenStage.empty(len(draw.selected), self.canvas.channels))
             stages[-1].add(matrix, table, draw.selected)
         return [stage.closed() for stage in stages]
@@ -151,6 +151,7 @@ class _OpenStage:
     matrix_rows: Bools
     table: F64
     table_rows: Bools
+    has_table: bool = False  # by the pipeline, not by who was selected: stages must not depend on the company
 
     @staticmethod
     def empty(n: int, channels: int) -> "_OpenStage":
@@ -165,6 +166,7 @@ class _OpenStage:
         if table is not None:
             self.table = np.where(selected[:, None], read_table(table, self.table), self.table)
             self.table_rows = self.table_rows | selected
+            self.has_table = True
 
     def closed(self) -> ToneStage:
         matrix, table = exact.to_fixed(self.matrix, UNIT_BITS), exact.to_fixed(self.table, UNIT_BITS)

@@ -172,10 +172,10 @@ class Stream:
     def _move_points(self, samples: Sequence[Sample], cameras: Sequence[Camera], arrays: Arrays) -> None:
         if "boxes" in arrays:
             corners = np.stack([required(sample.boxes) for sample in samples]).astype(np.float64)
-            boxes = Boxes(corners, np.stack([required(sample.boxes_valid) for sample in samples]))
+            boxes = Boxes.of(corners, np.stack([required(sample.boxes_valid) for sample in samples]))
             for camera in cameras:
                 boxes = move_boxes(boxes, camera.forward, self.plan.canvas)
-            arrays["boxes"][:], arrays["boxes_valid"][:] = boxes.corners, boxes.valid
+            arrays["boxes"][:], arrays["boxes_valid"][:] = boxes.on(self.plan.canvas), boxes.valid
             arrays["box_labels"][:] = np.stack([required(sample.box_labels) for sample in samples])
         if "keypoints" in arrays:
             points = np.stack([required(sample.keypoints) for sample in samples]).astype(np.float64)

@@ -37,7 +37,7 @@ from augsvc.rng import QUANTILE_BITS, quantile_table
 
 _CHUNK = {"cpu": 1 << 18, "cuda": 1 << 24}  # elements of a temporary made at once: on a CPU it should stay in the cache
 _UNIT = float(1 << UNIT_BITS)
-_EIGHT_BITS = 65280  # 255 with 8 fraction bits
+_WHITE = 65280  # 255 with 8 fraction bits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,8 +79,9 @@ class KorniaExecutor:
     def run(
         self, plan: Plan, images: Sequence[U8], cameras: Sequence[Camera | None], draws: Sequence[Draw]
     ) -> torch.Tensor:
-        """All passes over sources uint8 (H, W, C) of any sizes: float32 (N, C, H, W) on the canvas, not clamped.
+        """All passes over sources uint8 (H, W, C) of any sizes: float32 (N, C, H, W) on the canvas, in [0, 1].
 
+        Values are clamped where a run of tones, a noise or an opaque operation ends, and not inside a merged matrix.
         `cameras` has one entry a pass, as plan.cameras gives them.
         """
         pixels = torch.empty(0, device=self.device)
@@ -116,9 +117,9 @@ class KorniaExecutor:
         return moved
 
     def encode(self, pixels: torch.Tensor, out: U8, layout: str) -> None:
-        """Rounds to uint8 (halves upwards) into the batch's own memory, NCHW or NHWC."""
+        """Rounds to uint8 into the batch's own memory, NCHW or NHWC."""
         target = torch.from_numpy(out)
-        rounded = (pixels.clamp(0.0, 1.0) * 255.0 + 0.5).to(torch.uint8)
+        rounded = (pixels * 255.0 + 0.5).to(torch.uint8)
         target.copy_(rounded if layout == "NCHW" else rounded.permute(0, 2, 3, 1))
 
     def _look(self, plan: Plan, part: Pass, sources: torch.Tensor, camera: Camera, rows: I64) -> torch.Tensor:
@@ -132,7 +133,7 @@ class KorniaExecutor:
     def _after_moves(self, plan: Plan, part: Pass, pixels: torch.Tensor, draws: Sequence[Draw]) -> torch.Tensor:
         statistics = _statistics(pixels) if plan.needs_statistics(part) else None
         for stage in plan.tones(part, draws, statistics):
-            pixels = self._tone(pixels, stage)
+            self._tone(pixels, stage)
         for number, blur in plan.of_kind(part, Filter):
             self._filter(pixels, blur.kernels(draws[number], plan.canvas), np.flatnonzero(draws[number].selected))
         for number, noise in plan.of_kind(part, Noise):
@@ -147,10 +148,11 @@ class KorniaExecutor:
         for number, opaque in plan.of_kind(part, Opaque):
             rows = np.flatnonzero(draws[number].selected)
             if rows.size:
-                pixels[rows] = opaque.apply(pixels[rows], opaque.lower(draws[number], plan.canvas)[rows])
+                changed = opaque.apply(pixels[rows], opaque.lower(draws[number], plan.canvas)[rows])
+                pixels[rows] = changed.clamp(0.0, 1.0)
         return pixels
 
-    def _tone(self, pixels: torch.Tensor, stage: ToneStage) -> torch.Tensor:
+    def _tone(self, pixels: torch.Tensor, stage: ToneStage) -> None:
         rows = np.flatnonzero(stage.matrix_rows)
         if rows.size:
             matrix = (torch.from_numpy(stage.matrix[rows]).to(self.device).float() / _UNIT)[..., None, None]
@@ -161,16 +163,15 @@ class KorniaExecutor:
                 for k in range(channels):
                     value = value + matrix[:, c, k] * chosen[:, k]
                 out[:, c] = value
-            pixels[rows] = out
+            pixels[rows] = out.clamp(0.0, 1.0)
         rows = np.flatnonzero(stage.table_rows)
         if rows.size:
             table = torch.from_numpy(stage.table[rows]).to(self.device).float() / _UNIT
             chosen = pixels[rows]
-            x = chosen.flatten(1).clamp(0.0, 1.0) * float(TABLE_ENTRIES - 1)
+            x = chosen.flatten(1) * float(TABLE_ENTRIES - 1)
             left = x.floor().clamp(max=float(TABLE_ENTRIES - 2))
             low, high = table.gather(1, left.long()), table.gather(1, left.long() + 1)
             pixels[rows] = (low + (high - low) * (x - left)).reshape(chosen.shape)
-        return pixels
 
     def _filter(self, pixels: torch.Tensor, kernels: I64, rows: I64) -> None:
         reach = kernels.shape[1] // 2
@@ -193,7 +194,7 @@ class KorniaExecutor:
             if isinstance(law, Gaussian):
                 std = torch.from_numpy(law.std[some]).to(self.device)[:, None]
                 added = (std * self.quantiles[numbers]).float() / float(1 << (UNIT_BITS + QUANTILE_BITS))
-                pixels[some] += added.reshape(len(some), channels, height, width)
+                pixels[some] = (pixels[some] + added.reshape(len(some), channels, height, width)).clamp(0.0, 1.0)
             else:
                 lost = numbers < torch.from_numpy(law.threshold[some]).to(self.device)[:, None]
                 value = (torch.from_numpy(law.value[some]).to(self.device).float() / _UNIT)[:, None, None, None]
@@ -209,7 +210,7 @@ def _mirror(length: int, reach: int) -> torch.Tensor:
 
 def _statistics(pixels: torch.Tensor) -> Statistics:
     """Integer sums of each sample's values with 8.8 bits."""
-    values = (pixels * float(_EIGHT_BITS) + 0.5).clamp(0.0, 65535.0).long().flatten(1)
+    values = (pixels * float(_WHITE) + 0.5).long().flatten(1)
     total, squares = values.sum(dim=1), (values * values).sum(dim=1)
     return Statistics(values.shape[1], total.cpu().numpy(), squares.cpu().numpy())
 

@@ -23,10 +23,24 @@ class Downsample(Opaque):
         return np.maximum(np.floor(draw.value("scale")[:, None] * sides + 0.5), 1.0).astype(np.int64)
 
     def apply(self, image: torch.Tensor, lowered: I64) -> torch.Tensor:
-        """One sample at a time: each has its own small size."""
+        """One sample at a time: each has its own small size.
+
+        Down by exact shares of areas: the library's "area" is adaptive pooling, whose windows overlap.
+        """
         height, width = image.shape[-2:]
-        small = [
-            resize(sample[None], (int(h), int(w)), interpolation="area")
-            for sample, (h, w) in zip(image, lowered, strict=True)
-        ]
-        return torch.cat([resize(s, (height, width), interpolation="bilinear", align_corners=False) for s in small])
+        back = []
+        for sample, (small_height, small_width) in zip(image, lowered.tolist(), strict=True):
+            down = area_shares(height, small_height, image.device)
+            across = area_shares(width, small_width, image.device)
+            small = down @ sample @ across.T
+            back.append(resize(small[None], (height, width), interpolation="bilinear", align_corners=False))
+        return torch.cat(back)
+
+
+def area_shares(length: int, small: int, device: torch.device) -> torch.Tensor:
+    """How much of each of `small` equal windows each of `length` pixels takes: float32 (small, length), rows sum to 1."""
+    window = length / small
+    low = np.arange(small, dtype=np.float64)[:, None] * window
+    pixel = np.arange(length, dtype=np.float64)[None, :]
+    shares = np.clip(np.minimum(pixel + 1.0, low + window) - np.maximum(pixel, low), 0.0, None) / window
+    return torch.from_numpy(shares.astype(np.float32)).to(device)

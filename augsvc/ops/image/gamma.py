@@ -13,7 +13,7 @@ class Gamma(Tone):
     """Raises every value to a power."""
 
     op: Literal["gamma"] = "gamma"
-    gamma: Annotated[Interval, Drawn(lane=1, low=0.1, high=10.0)] = (0.8, 1.25)
+    gamma: Annotated[Interval, Drawn(lane=1, low=0.25, high=4.0)] = (0.8, 1.25)
 
     def table(self, draw: Draw) -> F64:
         """v' = v^gamma."""

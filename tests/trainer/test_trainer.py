@@ -1,0 +1,275 @@
+"""The trainer against a real server: the network, the loop, the command, and the demo's own server."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from typer.testing import CliRunner
+
+from augsvc_client import Client, RemoteDataLoader, ServerUnavailable
+from augsvc_client.trainer.cli import app
+from augsvc_client.trainer.loop import Epoch, Pace, Score, Settings, Step, decay_groups, evaluate, train
+from augsvc_client.trainer.model import build_model, count_parameters, save_weights
+from augsvc_client.trainer.report import DARK, collect_sights, draw_curves, draw_sights, page
+
+ROOT = Path(__file__).parents[2]
+DIGITS = tuple("0123456789")
+IN_TEST = 445
+FILES = {"model.safetensors", "curves.png", "grid.png", "result.json"}
+ABSENT = "http://127.0.0.1:9"  # the discard port: nobody listens there
+
+
+@pytest.fixture
+def few(url):
+    """Makes loaders of fifty digits at 16×16, an epoch of one step, and closes them."""
+    made = []
+
+    def make(**more):
+        subset = {"per_class": 5, "seed": 0}
+        made.append(RemoteDataLoader(url, dataset="digits/train", subset=subset, batch_size=50, size=(16, 16), **more))
+        return made[-1]
+
+    yield make
+    for loader in made:
+        loader.close()
+
+
+@pytest.fixture
+def tested(url):
+    """Makes loaders of the whole test set, and closes them."""
+    made = []
+
+    def make(batch_size, **more):
+        fixed = {"size": (16, 16), "shuffle": False, "drop_last": False}
+        made.append(RemoteDataLoader(url, dataset="digits/test", batch_size=batch_size, **fixed, **more))
+        return made[-1]
+
+    yield make
+    for loader in made:
+        loader.close()
+
+
+class Always(nn.Module):
+    """Names one digit whatever it sees."""
+
+    def __init__(self, digit):
+        super().__init__()
+        self.logits = nn.Parameter(nn.functional.one_hot(torch.tensor(digit), 10).float())
+
+    def forward(self, image):
+        return self.logits.expand(len(image), -1)
+
+
+def epochs_of(events):
+    return [event for event in events if isinstance(event, Epoch)]
+
+
+# --- the network
+
+
+@pytest.mark.parametrize("shape", [(1, 32, 32), (3, 32, 32), (3, 65, 33), (1, 8, 8), (3, 1, 1)])
+def test_network_takes_pictures_of_any_size(shape):
+    model = build_model(shape[0], 7, seed=0).eval()
+    assert model(torch.zeros(2, *shape)).shape == (2, 7)
+    assert count_parameters(model) < 125_000
+
+
+def test_weights_depend_on_the_seed_alone():
+    before = torch.get_rng_state()
+    first, again, other = (torch.nn.utils.parameters_to_vector(build_model(1, 10, s).parameters()) for s in (3, 3, 4))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(before, torch.get_rng_state()), "torch's own generator was moved"
+
+
+def test_only_convolution_weights_decay():
+    model = build_model(3, 10, 0)
+    decayed, kept = decay_groups(model, 0.05)
+    convolutions = {id(module.weight) for module in model.modules() if isinstance(module, nn.Conv2d)}
+    assert {id(p) for p in decayed["params"]} == convolutions
+    assert decayed["weight_decay"] == 0.05
+    assert kept["weight_decay"] == 0.0
+    assert len(decayed["params"]) + len(kept["params"]) == len(list(model.parameters()))
+
+
+def test_saved_weights_are_the_networks(tmp_path):
+    model = build_model(1, 10, 0)
+    save_weights(model, tmp_path / "w.safetensors")
+    loaded = build_model(1, 10, 1)
+    loaded.load_state_dict(load_file(tmp_path / "w.safetensors"))
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), loaded.parameters(), strict=True))
+
+
+# --- the loop
+
+
+def test_training_lowers_the_loss_and_tells_of_every_step(few, tested):
+    settings = Settings(epochs=12, evaluate_every=5)
+    events = list(train(build_model(1, 10, 0), few(pipeline="light"), {"clean": tested(256)}, settings))
+    steps, epochs = [e for e in events if isinstance(e, Step)], epochs_of(events)
+    assert [(step.number, step.total) for step in steps] == [(n, 12) for n in range(1, 13)]
+    assert epochs[-1].loss < 0.8 * epochs[0].loss
+    assert [epoch.number for epoch in epochs if epoch.scores] == [4, 9, 11], "every fifth, and the last"
+    assert epochs[-1].scores["clean"].samples == IN_TEST
+    for epoch in epochs:
+        assert epoch.pace.samples == 50
+        assert 0 <= epoch.pace.wait_s <= epoch.pace.train_s
+
+
+def test_equal_runs_end_in_equal_weights(few):
+    models = [build_model(1, 10, 0) for _ in range(2)]
+    for model in models:
+        list(train(model, few(pipeline="standard"), {}, Settings(epochs=4)))
+    assert all(torch.equal(a, b) for a, b in zip(models[0].parameters(), models[1].parameters(), strict=True))
+
+
+def test_a_single_step_is_a_run(few):
+    (epoch,) = epochs_of(train(build_model(1, 10, 0), few(), {}, Settings(epochs=1)))
+    assert epoch.pace.samples == 50
+
+
+def test_a_loss_that_is_no_number_ends_the_run(few):
+    model = build_model(1, 10, 0)
+    nn.init.constant_(model.head.bias, float("nan"))
+    with pytest.raises(FloatingPointError, match="lower lr"):
+        list(train(model, few(), {}, Settings(epochs=1)))
+
+
+@pytest.mark.parametrize("fields", [{"epochs": 0}, {"evaluate_every": 0}, {"lr": 0.0}, {"lr": float("nan")}])
+def test_settings_refuse_what_cannot_train(fields):
+    with pytest.raises(ValueError, match=next(iter(fields))):
+        Settings(**fields)
+
+
+@pytest.mark.parametrize("batch_size", [64, 444, 445])
+def test_evaluation_counts_every_sample_once(tested, batch_size):
+    loader = tested(batch_size)
+    scores = [evaluate(Always(digit), loader) for digit in range(10)]
+    assert {score.samples for score in scores} == {IN_TEST}
+    assert sum(score.correct for score in scores) == IN_TEST, "each sample has one label"
+
+
+def test_evaluation_sees_the_same_noise_each_time_and_leaves_the_mode(tested):
+    loader = tested(256, pipeline="strong")
+    model = build_model(1, 10, 0).train()
+    assert evaluate(model, loader) == evaluate(model, loader)
+    assert model.training
+
+
+def test_no_samples_no_accuracy():
+    assert np.isnan(Score(0, 0).accuracy)
+    assert (Pace().images_per_s, Pace().wait_share) == (0.0, 0.0)
+    assert Pace(8, 2.0, 0.5) + Pace(2, 2.0, 0.5) == Pace(10, 4.0, 1.0)
+
+
+# --- pictures and pages
+
+
+def test_the_grid_shows_what_the_network_saw(few):
+    loader = few(pipeline="standard", scale=None)
+    sights = collect_sights(loader.stream, DIGITS, epochs=3)
+    assert sights.names == DIGITS
+    for augmented in sights.augmented:
+        (batch,) = loader
+        seen = {picture.numpy().tobytes() for picture in batch["image"]}
+        assert all(picture.tobytes() in seen for picture in augmented)
+    assert not np.array_equal(sights.augmented[0], sights.augmented[1])
+    assert draw_sights(sights) != draw_sights(sights, DARK)
+
+
+def test_a_page_needs_no_other_file_and_escapes_its_text():
+    score = {"clean": Score(1, 2)}
+    history = [Epoch(n, 2.0 - n, Pace(50, 1.0, 0.1), score) for n in range(3)]
+    png = draw_curves({"a": [history, history], "b": [history, history]})
+    assert png.startswith(b"\x89PNG")
+    text = page("a < b", "so", [["kind", "gain"], ["a & b", "+1 %"]], [("curves", png, png)])
+    assert "a &lt; b" in text
+    assert "<td>a &amp; b</td>" in text
+    assert text.count("data:image/png;base64,") == 2
+    assert "http" not in text
+
+
+# --- the command
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_the_command_trains_and_leaves_all_files(url, tmp_path):
+    pipeline = '[{"op": "rotation", "degrees": [-15, 15]}]'
+    options = ("--pipeline", pipeline, "--per-class", 5, "--batch-size", 25, "--epochs", 3, "--size", "16x12")
+    result = invoke("--url", url, "--dataset", "digits/train", "--out", tmp_path / "out", *options)
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+    assert "test accuracy" in result.output
+    found = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert found["stream"]["spec"]["size"] == [16, 12]
+    assert [epoch["pace"]["samples"] for epoch in found["history"]] == [50, 50, 50]
+    assert found["history"][-1]["scores"]["test"]["samples"] == IN_TEST
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--dataset", "nothing/train"), "unknown_dataset"),
+        (("--dataset", "digits/train", "--pipeline", "[{]"), "neither a preset's name nor JSON"),
+        (("--dataset", "digits/train", "--pipeline", "hefty"), "pipeline"),
+        (("--dataset", "digits/train", "--size", "wide"), "--size"),
+        (("--dataset", "digits/train", "--per-class", 1), "lower batch_size"),
+        (("--dataset", "digits/train", "--test-dataset", "photos/test"), "does not have the classes"),
+        (("--dataset", "digits"), "give --test-dataset"),
+    ],
+)
+def test_the_command_says_what_is_wrong(url, tmp_path, options, said):
+    result = invoke("--url", url, "--out", tmp_path, *options)
+    assert result.exit_code == 2
+    assert said in result.output
+    assert "Traceback" not in result.output
+
+
+def test_an_absent_server_is_one_clear_line(tmp_path):
+    command = [Path(sys.executable).with_name("augsvc-train"), "--url", ABSENT, "--dataset", "digits/train"]
+    done = subprocess.run([*command, "--out", tmp_path, "--wait-s", "0.2"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    *waiting, error = done.stderr.strip().splitlines()
+    assert "Is `augsvc serve` running there" in error
+    assert all("trying on" in line for line in waiting)
+
+
+# --- the demo
+
+
+@pytest.fixture(scope="module")
+def demo():
+    described = importlib.util.spec_from_file_location("demo", ROOT / "examples" / "demo.py")
+    module = importlib.util.module_from_spec(described)
+    described.loader.exec_module(module)
+    return module
+
+
+def test_the_demos_server_ends_with_it_also_on_an_interrupt(demo):
+    with pytest.raises(KeyboardInterrupt), demo.server() as address:
+        with Client(address, wait_s=5) as client:
+            assert client.datasets()
+        raise KeyboardInterrupt
+    with Client(address, wait_s=0.2) as client, pytest.raises(ServerUnavailable):
+        client.version()
+
+
+@pytest.mark.slow
+def test_the_demo_leaves_its_report(tmp_path):
+    command = [sys.executable, ROOT / "examples" / "demo.py", "--steps", "4", "--seeds", "2", "--out", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == FILES | {"report.html"}
+    assert "augmented" in done.stdout
+    assert (tmp_path / "report.html").read_text().count("data:image/png;base64,") == 4
