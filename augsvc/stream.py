@@ -7,19 +7,18 @@ is remembered between two calls, so any replica, after any restart, in any order
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor as Workers
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 
+from augsvc.augment import augment, required, slabs
 from augsvc.batch import I64, U8, Arrays, Sample
 from augsvc.errors import Cancelled, DatasetUnreadable, PastTheEnd, SpecInvalid, Undecodable
 from augsvc.executors.kornia import KorniaExecutor
-from augsvc.geometry import Camera, Canvas
-from augsvc.labels import Boxes, Keypoints, move_boxes, move_keypoints, move_mask
+from augsvc.geometry import Canvas
 from augsvc.order import Order
 from augsvc.pipeline import operation_id
 from augsvc.plan import Plan
@@ -28,7 +27,6 @@ from augsvc.sources.base import Source
 from augsvc.spec import StreamSpec
 from augsvc_client.wire import Layout, TensorSpec
 
-T = TypeVar("T")
 MAX_TRIES = 64  # of samples in a row that cannot be decoded
 
 
@@ -128,61 +126,26 @@ class Stream:
         """
         indices = self.indices(epoch, start, count)
         buffer, arrays = self.layout.allocate(len(indices))
-        canvas, threads = self.plan.canvas, self.executor.threads
-        rows = self.executor.rows(canvas.channels * canvas.height * canvas.width)
-        for slab in ranges(len(indices), threads * rows):  # decoded pictures may be far larger than the canvas
+        if self.spec.output.layout == "NHWC":
+            arrays["image"] = arrays["image"].transpose(0, 3, 1, 2)
+        for slab in slabs(self.plan.canvas, self.executor, len(indices)):
             if not wanted():
                 raise Cancelled
-            self._slab(Address(indices[slab], epoch, view), rows_of(arrays, slab), workers)
+            rows = {name: array[slab] for name, array in arrays.items()}
+            self._slab(Address(indices[slab], epoch, view), rows, workers)
         self.layout.seal(buffer, len(indices), epoch=epoch, start=start)
         return Body(buffer, len(indices), int((~arrays["valid"]).sum()))
 
     def _slab(self, address: Address, arrays: Arrays, workers: Workers) -> None:
-        """Some of a batch's samples: decoded in parallel, then augmented in ranges side by side."""
+        """Some of a batch's samples: decoded in parallel, then augmented."""
         found = list(workers.map(self._readable, address.indices.tolist()))
         arrays["index"][:] = address.indices
         arrays["valid"][:] = np.array([place for _, place in found]) == address.indices
         samples = [sample for sample, _ in found]
-
-        def augment(part: slice) -> None:
-            self._augment(samples[part], address.part(part), rows_of(arrays, part))
-
-        list(workers.map(augment, ranges(len(samples), -(-len(samples) // self.executor.threads))))
-
-    def _augment(self, samples: Sequence[Sample], address: Address, arrays: Arrays) -> None:
-        """Some of a batch's samples, into their part of its memory."""
-        plan = self.plan
-        draws = plan.draw(self.spec.aug_seed, address)
-        canvas = (plan.canvas.height, plan.canvas.width)
-        sizes = [(sample.image.shape[0], sample.image.shape[1]) for sample in samples]
-        cameras = [plan.cameras(part, draws, sizes if part.fits else [canvas] * len(sizes)) for part in plan.passes]
-        images = [with_channels(sample.image, plan.canvas.channels) for sample in samples]
-        pixels = self.executor.run(plan, images, cameras, draws)
-        self.executor.encode(pixels, arrays["image"], self.spec.output.layout)
         arrays["label"][:] = [sample.label for sample in samples]
-        moves = [(camera, part.border or "edge") for camera, part in zip(cameras, plan.passes, strict=True) if camera]
-        if "mask" in arrays:
-            for row, sample in enumerate(samples):
-                mask = required(sample.mask)
-                for camera, border in moves:
-                    mask = move_mask(mask, camera.backward[row], border, plan.canvas)
-                arrays["mask"][row] = mask
-        self._move_points(samples, [camera for camera, _ in moves], arrays)
-
-    def _move_points(self, samples: Sequence[Sample], cameras: Sequence[Camera], arrays: Arrays) -> None:
-        if "boxes" in arrays:
-            corners = np.stack([required(sample.boxes) for sample in samples]).astype(np.float64)
-            boxes = Boxes.of(corners, np.stack([required(sample.boxes_valid) for sample in samples]))
-            for camera in cameras:
-                boxes = move_boxes(boxes, camera.forward, self.plan.canvas)
-            arrays["boxes"][:], arrays["boxes_valid"][:] = boxes.on(self.plan.canvas), boxes.valid
-            arrays["box_labels"][:] = np.stack([required(sample.box_labels) for sample in samples])
-        if "keypoints" in arrays:
-            points = np.stack([required(sample.keypoints) for sample in samples]).astype(np.float64)
-            keypoints = Keypoints(points, np.stack([required(sample.keypoints_valid) for sample in samples]))
-            for camera in cameras:
-                keypoints = move_keypoints(keypoints, camera.forward, self.plan.canvas)
-            arrays["keypoints"][:], arrays["keypoints_valid"][:] = keypoints.points, keypoints.valid
+        if "box_labels" in arrays:
+            arrays["box_labels"][:] = [required(sample.box_labels) for sample in samples]
+        augment(samples, address, self.spec.aug_seed, self.plan, self.executor, arrays, workers)
 
     def _readable(self, index: int) -> tuple[Sample, int]:
         """The sample, or the next one of this stream that can be decoded (cyclic), and which one it was."""
@@ -219,16 +182,6 @@ class Stream:
         return receipt
 
 
-def ranges(n: int, step: int) -> list[slice]:
-    """0 … n cut into pieces of at most `step`."""
-    return [slice(at, min(at + step, n)) for at in range(0, n, step)]
-
-
-def rows_of(arrays: Arrays, part: slice) -> Arrays:
-    """Views of some rows of every array."""
-    return {name: array[part] for name, array in arrays.items()}
-
-
 def subset_members(labels: I64, classes: int, per_class: int, seed: int) -> I64:
     """The samples, ascending, of a subset: in each class those with the smallest keyed numbers, ties by index.
 
@@ -244,21 +197,3 @@ def subset_members(labels: I64, classes: int, per_class: int, seed: int) -> I64:
             raise SpecInvalid(f"class {label} has only {len(places)} samples", field="subset.per_class")
         chosen.append(places[np.argsort(numbers[places], kind="stable")[:per_class]])
     return np.sort(np.concatenate(chosen)).astype(np.int64)
-
-
-def with_channels(image: U8, channels: int) -> U8:
-    """Pixels (H, W, C) with 1 or 3 channels: grey repeated, colour to Rec. 601 luma (in 16-bit fixed point)."""
-    if image.shape[2] == channels:
-        return image
-    if channels == 3:
-        return np.repeat(image, 3, axis=2)
-    wide = image.astype(np.uint32)
-    luma = (wide[..., 0] * 19595 + wide[..., 1] * 38470 + wide[..., 2] * 7471 + 32768) >> 16
-    return luma.astype(np.uint8)[..., None]
-
-
-def required(value: T | None) -> T:
-    """A label that the dataset's info promises."""
-    if value is None:
-        raise ValueError("the dataset's info promises a label that its sample lacks")
-    return value

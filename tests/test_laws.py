@@ -38,11 +38,12 @@ def assert_rows_equal(whole, rows, part):
 
 PIPELINES = [[{"op": name, "p": 0.7}] for name in registry()] + [
     "strong",
+    [{"op": "color_shift"}, {"op": "gamma", "p": 0.5}, {"op": "color_jitter"}, {"op": "gamma", "p": 0.5}],
     [{"op": "gaussian_noise"}, {"op": "rotation", "border": "reflect"}, {"op": "whitening"}, {"op": "gamma"}],
 ]
 
 
-@pytest.mark.parametrize("pipeline", PIPELINES, ids=lambda p: p if isinstance(p, str) else p[0]["op"])
+@pytest.mark.parametrize("pipeline", PIPELINES, ids=lambda p: p if isinstance(p, str) else "-".join(o["op"] for o in p))
 @pytest.mark.parametrize("channels", [1, 3])
 def test_l2_a_sample_does_not_depend_on_its_company(pipeline, channels):
     stream = open_stream(pipeline=pipeline, channels=channels, fit="contain")

@@ -116,11 +116,9 @@ class KorniaExecutor:
                 moved[rows] = self._look(plan, part, pixels[rows], camera, rows)
         return moved
 
-    def encode(self, pixels: torch.Tensor, out: U8, layout: str) -> None:
-        """Rounds to uint8 into the batch's own memory, NCHW or NHWC."""
-        target = torch.from_numpy(out)
-        rounded = (pixels * 255.0 + 0.5).to(torch.uint8)
-        target.copy_(rounded if layout == "NCHW" else rounded.permute(0, 2, 3, 1))
+    def encode(self, pixels: torch.Tensor, out: U8) -> None:
+        """Rounds to uint8 into the batch's own memory: (N, C, H, W), which may be a view of N,H,W,C."""
+        torch.from_numpy(out).copy_((pixels * 255.0 + 0.5).to(torch.uint8))
 
     def _look(self, plan: Plan, part: Pass, sources: torch.Tensor, camera: Camera, rows: I64) -> torch.Tensor:
         backward = exact.from_fixed(camera.backward[rows], MATRIX_BITS)

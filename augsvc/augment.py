@@ -1,0 +1,108 @@
+"""Decoded samples through a plan: pixels by the executor, labels through the same cameras, into a batch's own memory.
+
+samples → draws → cameras → executor.run → encode
+                     └────→ masks, boxes, keypoints
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor as Workers
+from typing import TypeVar
+
+import numpy as np
+
+from augsvc.batch import U8, Arrays, Sample
+from augsvc.executors.kornia import KorniaExecutor
+from augsvc.geometry import Camera, Canvas
+from augsvc.labels import Boxes, Keypoints, move_boxes, move_keypoints, move_mask
+from augsvc.ops.base import Border
+from augsvc.plan import Plan
+from augsvc.rng import Address
+
+T = TypeVar("T")
+Moves = Sequence[tuple[Camera, Border]]
+
+
+def slabs(canvas: Canvas, executor: KorniaExecutor, n: int) -> list[slice]:
+    """A batch in pieces to be read and augmented one after the other: decoded pictures may be far larger than the canvas."""
+    return _ranges(n, executor.threads * executor.rows(canvas.channels * canvas.height * canvas.width))
+
+
+def augment(
+    samples: Sequence[Sample],
+    address: Address,
+    seed: int,
+    plan: Plan,
+    executor: KorniaExecutor,
+    arrays: Arrays,
+    workers: Workers,
+) -> None:
+    """Fills the rows of `image` and of every label that `arrays` has, in ranges side by side on the executor's threads.
+
+    `arrays["image"]` is N,C,H,W (it may be a view of N,H,W,C). The samples' draws are those of the address.
+    """
+
+    def some(part: slice) -> None:
+        rows = {name: array[part] for name, array in arrays.items()}
+        _augment(samples[part], address.part(part), seed, plan, executor, rows)
+
+    list(workers.map(some, _ranges(len(samples), -(-len(samples) // executor.threads))))
+
+
+def _augment(
+    samples: Sequence[Sample], address: Address, seed: int, plan: Plan, executor: KorniaExecutor, arrays: Arrays
+) -> None:
+    draws = plan.draw(seed, address)
+    canvas = (plan.canvas.height, plan.canvas.width)
+    sizes = [(sample.image.shape[0], sample.image.shape[1]) for sample in samples]
+    cameras = [plan.cameras(part, draws, sizes if part.fits else [canvas] * len(sizes)) for part in plan.passes]
+    images = [with_channels(sample.image, plan.canvas.channels) for sample in samples]
+    executor.encode(executor.run(plan, images, cameras, draws), arrays["image"])
+    moves = [(camera, part.border or "edge") for camera, part in zip(cameras, plan.passes, strict=True) if camera]
+    _move_labels(samples, moves, plan.canvas, arrays)
+
+
+def _move_labels(samples: Sequence[Sample], moves: Moves, canvas: Canvas, arrays: Arrays) -> None:
+    if "mask" in arrays:
+        for row, sample in enumerate(samples):
+            mask = required(sample.mask)
+            for camera, border in moves:
+                mask = move_mask(mask, camera.backward[row], border, canvas)
+            arrays["mask"][row] = mask
+    if "boxes" in arrays:
+        corners = np.stack([required(sample.boxes) for sample in samples]).astype(np.float64)
+        boxes = Boxes.of(corners, np.stack([required(sample.boxes_valid) for sample in samples]))
+        for camera, _ in moves:
+            boxes = move_boxes(boxes, camera.forward, canvas)
+        arrays["boxes"][:], arrays["boxes_valid"][:] = boxes.on(canvas), boxes.valid
+    if "keypoints" in arrays:
+        points = np.stack([required(sample.keypoints) for sample in samples]).astype(np.float64)
+        keypoints = Keypoints(points, np.stack([required(sample.keypoints_valid) for sample in samples]))
+        for camera, _ in moves:
+            keypoints = move_keypoints(keypoints, camera.forward, canvas)
+        arrays["keypoints"][:], arrays["keypoints_valid"][:] = keypoints.points, keypoints.valid
+
+
+def with_channels(image: U8, channels: int) -> U8:
+    """Pixels (H, W, C) with 1 or 3 channels: grey repeated, colour to Rec. 601 luma (in 16-bit fixed point)."""
+    if image.shape[2] == channels:
+        return image
+    if channels == 3:
+        return np.repeat(image, 3, axis=2)
+    wide = image.astype(np.uint32)
+    luma = (wide[..., 0] * 19595 + wide[..., 1] * 38470 + wide[..., 2] * 7471 + 32768) >> 16
+    return luma.astype(np.uint8)[..., None]
+
+
+def required(value: T | None) -> T:
+    """A label that was promised.
+
+    Raises:
+        ValueError: it is not there; a defect of the source.
+    """
+    if value is None:
+        raise ValueError("a sample lacks a label that its dataset promises")
+    return value
+
+
+def _ranges(n: int, step: int) -> list[slice]:
+    return [slice(at, min(at + step, n)) for at in range(0, n, step)]
