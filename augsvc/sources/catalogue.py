@@ -5,10 +5,10 @@ from types import MappingProxyType
 
 from augsvc.cache import DecodedCache
 from augsvc.errors import UnknownDataset
-from augsvc.sources.base import Source
+from augsvc.sources.base import SPLITS, Source
 from augsvc.sources.digits import Digits
 from augsvc.sources.image_folder import ImageFolderSettings, open_image_folder
-from augsvc.sources.photos import Photos, Pictures
+from augsvc.sources.patches import PHOTOS, TEXTURES, Patches, Pictures
 from augsvc.sources.shapes import Shapes
 
 
@@ -42,11 +42,11 @@ class Catalogue:
 
 def embedded(cache: DecodedCache | None = None) -> list[Source]:
     """The datasets that need no files of the operator's; scenes of shapes are kept in `cache` once painted."""
-    pictures = Pictures()
+    photos, textures = Pictures(PHOTOS), Pictures(TEXTURES)
     return [
-        *(Digits(split) for split in ("train", "test")),
-        *(Photos(split, pictures) for split in ("train", "test")),
-        *(Shapes(split, cache) for split in ("train", "test")),
+        source
+        for split in SPLITS
+        for source in (Digits(split), Patches(split, photos), Patches(split, textures), Shapes(split, cache))
     ]
 
 

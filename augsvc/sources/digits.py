@@ -5,17 +5,14 @@ import hashlib
 import json
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from augsvc.batch import I64, U8, Sample
-from augsvc.sources.base import Source, SourceInfo
+from augsvc.sources.base import Source, SourceInfo, Split
 
 CLASSES = tuple("0123456789")
 TEST_EVERY = 4  # within each class, in order of appearance, this one is test
-
-Split = Literal["train", "test"]
 
 
 class Digits(Source):

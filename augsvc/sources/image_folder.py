@@ -21,10 +21,9 @@ from augsvc.batch import I64, Sample
 from augsvc.cache import DecodedCache
 from augsvc.decode import DECODERS, decode_image
 from augsvc.errors import DatasetUnavailable, Undecodable
-from augsvc.sources.base import Source, SourceInfo
+from augsvc.sources.base import SPLITS, Source, SourceInfo
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-SPLITS = ("train", "test")
 PAUSES_S = (0.01, 0.05)  # before the second and the third try
 
 

@@ -7,14 +7,13 @@ each with a white dot at its centre: the keypoint. Nothing is stored, and every 
 import hashlib
 import json
 from itertools import permutations
-from typing import Literal
 
 import numpy as np
 
 from augsvc.batch import I64, U32, Bools, Sample
 from augsvc.cache import DecodedCache
 from augsvc.rng import PAINT_KEY, PIXEL_BLOCK, philox4x32
-from augsvc.sources.base import Source, SourceInfo
+from augsvc.sources.base import Source, SourceInfo, Split
 
 CLASSES = ("disc", "square", "triangle")
 SIDE = 64
@@ -22,7 +21,6 @@ OBJECTS = 3  # M: the rows of boxes and keypoints
 LENGTHS = {"train": 3000, "test": 600}
 PAINTER = 1  # raised with any change of what is painted: it is in the dataset's version
 
-Split = Literal["train", "test"]
 
 _KEY = (0x53686170, 0x65732F31)
 _QUARTER = SIDE // 2

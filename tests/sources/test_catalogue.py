@@ -9,7 +9,16 @@ from augsvc.errors import UnknownDataset
 from augsvc.sources.catalogue import Catalogue, embedded, open_catalogue
 from augsvc.sources.image_folder import ImageFolderSettings
 
-EMBEDDED = ("digits/test", "digits/train", "photos/test", "photos/train", "shapes/test", "shapes/train")
+EMBEDDED = tuple(f"{name}/{split}" for name in ("digits", "photos", "shapes", "textures") for split in ("test", "train"))
+    "digits/test",
+    "digits/train",
+    "photos/test",
+    "photos/train",
+    "shapes/test",
+    "shapes/train",
+    "textures/test",
+    "textures/train",
+)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The embedded photographs: 64×64 colour patches of the pictures that scikit-image carries; the class is the picture.
+"""The embedded photographs and textures: 64×64 patches of pictures that scikit-image carries; the class is the picture.
 
 Train patches lie in the left three quarters of a picture, test patches in the rest, so that no pixel is in both.
 """
@@ -6,42 +6,54 @@ Train patches lie in the left three quarters of a picture, test patches in the r
 import hashlib
 import json
 import struct
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
-from typing import Literal
 
 import numpy as np
 
 from augsvc.batch import I64, U8, Sample
 from augsvc.decode import decode_image
-from augsvc.sources.base import Source, SourceInfo
+from augsvc.sources.base import Source, SourceInfo, Split
 
-PICTURES = ("astronaut", "chelsea", "coffee")
 SIDE = 64
 STRIDE = 16
 
-Split = Literal["train", "test"]
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Pictures that are one dataset; their names are its classes."""
+
+    name: str
+    pictures: tuple[str, ...]
+    channels: int
+
+
+PHOTOS = Collection("photos", ("astronaut", "chelsea", "coffee"), 3)
+TEXTURES = Collection("textures", ("brick", "grass", "gravel"), 1)
 
 
 class Pictures:
-    """The three pictures, shared by both splits: decoded at the first use, then held (2 MB)."""
+    """A collection's pictures, shared by both splits: decoded at the first use, then held (2 MB at most)."""
 
-    def __init__(self) -> None:
-        contents = [_content(name) for name in PICTURES]
+    def __init__(self, collection: Collection) -> None:
+        self.collection = collection
+        contents = [_content(name) for name in collection.pictures]
         self.digests = tuple(hashlib.sha256(content).hexdigest() for content in contents)
         self.sizes = tuple(_size(content) for content in contents)  # (H, W) each
 
     @cached_property
     def pixels(self) -> tuple[U8, ...]:
-        """H,W,3 each, in the order of `PICTURES`."""
-        return tuple(decode_image(_content(name), 3, max_pixels=1 << 20) for name in PICTURES)
+        """H,W,C each, in the collection's order."""
+        channels = self.collection.channels
+        return tuple(decode_image(_content(name), channels, max_pixels=1 << 20) for name in self.collection.pictures)
 
 
-class Photos(Source):
+class Patches(Source):
     """The patches of one side of the cut, 16 pixels apart, picture by picture and row by row."""
 
-    def __init__(self, split: Split, pictures: Pictures | None = None) -> None:
-        self._pictures = Pictures() if pictures is None else pictures
+    def __init__(self, split: Split, pictures: Pictures) -> None:
+        self._pictures, self._names = pictures, pictures.collection.pictures
         self._corners = np.array(
             [
                 (place, top, left)
@@ -52,10 +64,10 @@ class Photos(Source):
             dtype=np.int64,
         )
         self.info = SourceInfo(
-            name=f"photos/{split}",
+            name=f"{pictures.collection.name}/{split}",
             version=self._version(split),
-            classes=PICTURES,
-            channels=3,
+            classes=self._names,
+            channels=pictures.collection.channels,
             size=(SIDE, SIDE),
             decoders=("png",),
         )
@@ -64,7 +76,7 @@ class Photos(Source):
         return len(self._corners)
 
     def corner(self, index: int) -> tuple[int, int, int]:
-        """Where the patch lies: the place in `PICTURES`, its top row and its left column there."""
+        """Where the patch lies: the picture's place in the collection, its top row and its left column there."""
         place, top, left = self._corners[index].tolist()
         return place, top, left
 
@@ -82,11 +94,12 @@ class Photos(Source):
     def describe(self, index: int) -> str:
         """The picture, and the patch's row and column in it."""
         place, top, left = self.corner(index)
-        return f"{PICTURES[place]} row {top} column {left}"
+        return f"{self._names[place]} row {top} column {left}"
 
     def _version(self, split: Split) -> str:
         """The digest of the pictures' files and of where the patches are cut."""
-        form = {"format": "photos", "split": split, "classes": PICTURES, "side": SIDE, "stride": STRIDE}
+        name = self._pictures.collection.name
+        form = {"format": name, "split": split, "classes": self._names, "side": SIDE, "stride": STRIDE}
         return hashlib.sha256(json.dumps({**form, "files": self._pictures.digests}).encode()).hexdigest()
 
 
