@@ -12,6 +12,7 @@ import numpy as np
 
 from augsvc.batch import U8, Arrays, Sample
 from augsvc.executors.kornia import KorniaExecutor
+from augsvc.executors.ranges import ranges
 from augsvc.geometry import Camera, Canvas
 from augsvc.labels import Boxes, Keypoints, move_boxes, move_keypoints, move_mask
 from augsvc.ops.base import Border
@@ -24,7 +25,7 @@ Moves = Sequence[tuple[Camera, Border]]
 
 def slabs(canvas: Canvas, executor: KorniaExecutor, n: int) -> list[slice]:
     """A batch in pieces to be read and augmented one after the other: decoded pictures may be far larger than the canvas."""
-    return _ranges(n, executor.threads * executor.rows(canvas.channels * canvas.height * canvas.width))
+    return ranges(n, executor.threads * executor.rows(canvas.channels * canvas.height * canvas.width))
 
 
 def augment(
@@ -45,7 +46,7 @@ def augment(
         rows = {name: array[part] for name, array in arrays.items()}
         _augment(samples[part], address.part(part), seed, plan, executor, rows)
 
-    list(workers.map(some, _ranges(len(samples), -(-len(samples) // executor.threads))))
+    list(workers.map(some, ranges(len(samples), -(-len(samples) // executor.threads))))
 
 
 def _augment(
@@ -102,7 +103,3 @@ def required(value: T | None) -> T:
     if value is None:
         raise ValueError("a sample lacks a label that its dataset promises")
     return value
-
-
-def _ranges(n: int, step: int) -> list[slice]:
-    return [slice(at, min(at + step, n)) for at in range(0, n, step)]

@@ -6,20 +6,19 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-import uvicorn
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
 from augsvc.engine import Engine, Range
+from augsvc.errors import AugsvcError
 from augsvc.executors.kornia import KorniaExecutor
 from augsvc.http import create_app
+from augsvc.http.server import Server
 from augsvc.ops.registry import registry
 from augsvc.settings import Settings, load_settings
 from augsvc.sources.catalogue import open_catalogue
 from augsvc.spec import validate_spec
-
-KEEP_ALIVE_S = 75  # uvicorn's 5 s would close the connection under a trainer whose step takes longer
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A data-augmentation service.")
 Config = Annotated[Path | None, typer.Option(help="A YAML file with settings.", exists=True, dir_okay=False)]
@@ -44,21 +43,11 @@ def serve(
         listener = _listen(settings)
     except (ValueError, OSError) as err:
         _fail(str(err))
-    server = uvicorn.Server(
-        uvicorn.Config(
-            application,
-            loop="uvloop",
-            http="httptools",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=max(1, round(settings.stop_grace_s)),
-        )
-    )
     where = f"unix:{settings.uds}" if settings.uds else "http://{}:{}".format(*listener.getsockname()[:2])
     typer.echo(f"augsvc listens on {where}")
-    server.run(sockets=[listener])
+    Server(application, settings.stop_grace_s).run(sockets=[listener])
+    if application.state.life.failed:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -95,11 +84,18 @@ def check(config: Config = None) -> None:
     except ValueError as err:
         _fail(str(err))
     console.print(f"arithmetic {engine.start().whole}")
+    failed = False
     for name in engine.catalogue.names():
-        stream = engine.open(validate_spec({"dataset": name, "pipeline": "strong", "size": [64, 64]}))
-        body = engine.produce(stream, Range(0, 0, min(8, stream.samples), 0)).future.result()
-        console.print(f"[green]ok[/green] {name}: {body.samples} samples, {body.replaced} replaced")
+        try:
+            stream = engine.open(validate_spec({"dataset": name, "pipeline": "strong", "size": [64, 64]}))
+            body = engine.produce(stream, Range(0, 0, min(8, stream.samples), 0)).future.result()
+            console.print(f"[green]ok[/green] {name}: {body.samples} samples, {body.replaced} replaced")
+        except AugsvcError as err:
+            failed = True
+            console.print(f"[red]failed[/red] {name}: {err.message}")
     engine.stop()
+    if failed:
+        raise typer.Exit(1)
 
 
 def _settings(config: Path | None, flags: dict[str, Any]) -> Settings:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from os import sched_getaffinity
-from threading import Event, Lock
+from threading import Event, RLock
 from typing import TypeVar
 
 from augsvc.errors import BatchTooLarge, Overloaded, Starting, StreamMismatch
@@ -58,8 +58,9 @@ class Engine:
         self.selftest: SelfTest | None = None
         self._pending_bytes = 0
         self._streams: OrderedDict[str, Stream] = OrderedDict()
-        self._lock = Lock()
+        self._lock = RLock()  # a finaliser may run inside it
         self._owner = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._answerers = ThreadPoolExecutor(2, thread_name_prefix="answerer")
         self._workers = ThreadPoolExecutor(len(sched_getaffinity(0)), thread_name_prefix="worker")
 
     @property
@@ -75,6 +76,7 @@ class Engine:
     def stop(self) -> None:
         """Ends the threads after the work in hand; what is queued is dropped."""
         self._owner.shutdown(wait=True, cancel_futures=True)
+        self._answerers.shutdown(wait=True, cancel_futures=True)
         self._workers.shutdown(wait=True, cancel_futures=True)
 
     def open(self, spec: StreamSpec) -> Stream:
@@ -144,7 +146,7 @@ class Engine:
 
     def ask(self, question: Callable[[], T]) -> "Future[T]":
         """Runs something short that may read a dataset, off the event loop."""
-        return self._workers.submit(question)
+        return self._answerers.submit(question)
 
     def _compute(self, stream: Stream, part: Range, wanted: Callable[[], bool]) -> Body:
         return stream.produce(part.epoch, part.start, part.count, part.view, self._workers, wanted)

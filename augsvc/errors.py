@@ -4,6 +4,7 @@
       SpecInvalid                 422 spec_invalid         a field of the request is wrong; `field` names it
         SizeRequired              422 size_required
         SpecTooLarge              422 spec_too_large
+      BadRequest                  400 bad_request          not HTTP
       BadJson                     400 bad_json
       Unauthorized                401 unauthorized
       NotFound                    404 not_found
@@ -60,6 +61,12 @@ class SpecTooLarge(SpecInvalid):
     """A specification over 64 kB, or over 4 kB compressed."""
 
     code = "spec_too_large"
+
+
+class BadRequest(AugsvcError):
+    """What arrived is not an HTTP/1.1 request."""
+
+    status, code = 400, "bad_request"
 
 
 class BadJson(AugsvcError):

@@ -1,5 +1,7 @@
 """The operator's settings: one frozen model, from flags, AUGSVC_* variables and a YAML file, in that order of weight."""
 
+import os
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
@@ -7,19 +9,26 @@ from typing import Annotated, Literal
 
 import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from augsvc.sources.image_folder import ImageFolderSettings
 
 Bytes = Annotated[int, Field(ge=0)]
+CLIENT_VARIABLES = {"AUGSVC_URL", "AUGSVC_TOKEN", "AUGSVC_JOB"}
+
+
+def _sendable(token: SecretStr) -> SecretStr:
+    if not re.fullmatch("[!-~]{16,}", token.get_secret_value()):
+        raise ValueError
+    return token
 
 
 class TokenEntry(BaseModel):
     """One client's bearer token."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    token: Annotated[SecretStr, Field(min_length=16)]
+    token: Annotated[SecretStr, AfterValidator(_sendable)]
 
 
 class Settings(BaseSettings):
@@ -76,7 +85,7 @@ class Settings(BaseSettings):
             found = {name: TokenEntry.model_validate(entry).token.get_secret_value() for name, entry in entries.items()}
         except ValidationError as err:
             raise ValueError(
-                "tokens_file: each entry is a name with a token of at least 16 characters below it"
+                "tokens_file: each entry is a name, and below it `token:` with at least 16 visible ASCII characters"
             ) from err
         if not found or len(set(found.values())) < len(found):
             raise ValueError("tokens_file: give at least one token, and each client its own")
@@ -89,6 +98,10 @@ def load_settings(config: Path | None, flags: Mapping[str, object]) -> Settings:
     Raises:
         ValueError: for the operator, naming every wrong field.
     """
+    known = CLIENT_VARIABLES | {f"AUGSVC_{name.upper()}" for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.upper().startswith("AUGSVC_") and name.upper() not in known)
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)}: there is no such setting; docs/settings.md lists them")
     given = dict(_read_yaml(config)) if config else {}
     given |= EnvSettingsSource(Settings)()
     given |= {name: value for name, value in flags.items() if value is not None}

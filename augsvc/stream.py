@@ -25,7 +25,7 @@ from augsvc.plan import Plan
 from augsvc.rng import MAX_EPOCHS, SUBSET_KEY, Address, philox4x32, seed_key
 from augsvc.sources.base import Source
 from augsvc.spec import StreamSpec
-from augsvc_client.wire import Layout, TensorSpec
+from augsvc_client.wire import Layout, TensorSpec, digest
 
 MAX_TRIES = 64  # of samples in a row that cannot be decoded
 
@@ -35,6 +35,7 @@ class Body:
     """One batch as it is sent, and how many of its samples were replaced."""
 
     buffer: U8
+    digest: str
     samples: int
     replaced: int
 
@@ -134,7 +135,7 @@ class Stream:
             rows = {name: array[slab] for name, array in arrays.items()}
             self._slab(Address(indices[slab], epoch, view), rows, workers)
         self.layout.seal(buffer, len(indices), epoch=epoch, start=start)
-        return Body(buffer, len(indices), int((~arrays["valid"]).sum()))
+        return Body(buffer, digest(buffer), len(indices), int((~arrays["valid"]).sum()))
 
     def _slab(self, address: Address, arrays: Arrays, workers: Workers) -> None:
         """Some of a batch's samples: decoded in parallel, then augmented."""

@@ -19,6 +19,7 @@ from kornia.filters import filter2d_separable
 from augsvc import exact
 from augsvc.batch import I64, U8
 from augsvc.executors.pixel_numbers import sixteen_bits
+from augsvc.executors.ranges import ranges
 from augsvc.executors.resample import resample
 from augsvc.geometry import MATRIX_BITS, Camera
 from augsvc.ops.base import (
@@ -35,7 +36,9 @@ from augsvc.ops.base import (
 from augsvc.plan import Pass, Plan, ToneStage
 from augsvc.rng import QUANTILE_BITS, quantile_table
 
-_CHUNK = {"cpu": 1 << 18, "cuda": 1 << 24}  # elements of a temporary made at once: on a CPU it should stay in the cache
+# elements of a temporary made at once, a multiple of those that share a block of random numbers: on a CPU it should stay
+# in the cache
+_CHUNK = {"cpu": 1 << 18, "cuda": 1 << 24}
 _UNIT = float(1 << UNIT_BITS)
 _WHITE = 65280  # 255 with 8 fraction bits
 
@@ -123,10 +126,12 @@ class KorniaExecutor:
     def _look(self, plan: Plan, part: Pass, sources: torch.Tensor, camera: Camera, rows: I64) -> torch.Tensor:
         backward = exact.from_fixed(camera.backward[rows], MATRIX_BITS)
         taps = (int(camera.taps[rows[0], 0]), int(camera.taps[rows[0], 1]))
-        step = max(1, self.chunk // (plan.canvas.height * plan.canvas.width))
-        chunks = [slice(at, at + step) for at in range(0, len(rows), step)]
-        border = part.border or "edge"
-        return torch.cat([resample(sources[some], backward[some], taps, border, plan.canvas) for some in chunks])
+        canvas, border = plan.canvas, part.border or "edge"
+        seen = torch.empty((len(rows), canvas.channels, canvas.height, canvas.width), device=self.device)
+        for some in ranges(len(rows), max(1, self.chunk // (canvas.height * canvas.width))):
+            for band in ranges(canvas.height, max(1, self.chunk // canvas.width)):
+                seen[some, :, band] = resample(sources[some], backward[some], taps, border, canvas, band)
+        return seen
 
     def _after_moves(self, plan: Plan, part: Pass, pixels: torch.Tensor, draws: Sequence[Draw]) -> torch.Tensor:
         statistics = _statistics(pixels) if plan.needs_statistics(part) else None
@@ -151,52 +156,66 @@ class KorniaExecutor:
         return pixels
 
     def _tone(self, pixels: torch.Tensor, stage: ToneStage) -> None:
-        rows = np.flatnonzero(stage.matrix_rows)
-        if rows.size:
-            matrix = (torch.from_numpy(stage.matrix[rows]).to(self.device).float() / _UNIT)[..., None, None]
-            chosen, channels = pixels[rows], pixels.shape[1]
-            out = torch.empty_like(chosen)
-            for c in range(channels):
-                value = matrix[:, c, channels].expand_as(chosen[:, c])
-                for k in range(channels):
-                    value = value + matrix[:, c, k] * chosen[:, k]
-                out[:, c] = value
-            pixels[rows] = out.clamp(0.0, 1.0)
-        rows = np.flatnonzero(stage.table_rows)
-        if rows.size:
-            table = torch.from_numpy(stage.table[rows]).to(self.device).float() / _UNIT
-            chosen = pixels[rows]
-            x = chosen.flatten(1) * float(TABLE_ENTRIES - 1)
-            left = x.floor().clamp(max=float(TABLE_ENTRIES - 2))
-            low, high = table.gather(1, left.long()), table.gather(1, left.long() + 1)
-            pixels[rows] = (low + (high - low) * (x - left)).reshape(chosen.shape)
+        channels, (height, width) = pixels.shape[1], pixels.shape[2:]
+        for selected, change in ((stage.matrix_rows, _through_matrix), (stage.table_rows, _through_table)):
+            rows = np.flatnonzero(selected)
+            fixed = stage.matrix if change is _through_matrix else stage.table
+            for some in ranges(len(rows), max(1, self.chunk // (channels * height * width))):
+                factors = torch.from_numpy(fixed[rows[some]]).to(self.device).float() / _UNIT
+                chosen = pixels[rows[some]].flatten(2)
+                for span in ranges(height * width, self.chunk // channels):
+                    chosen[:, :, span] = change(chosen[:, :, span], factors)
+                pixels[rows[some]] = chosen.reshape(-1, channels, height, width)
 
     def _filter(self, pixels: torch.Tensor, kernels: I64, rows: I64) -> None:
         reach = kernels.shape[1] // 2
-        down, across = (_mirror(length, reach).to(self.device) for length in pixels.shape[-2:])
+        channels, (height, width) = pixels.shape[1], pixels.shape[2:]
+        down, across = (_mirror(length, reach).to(self.device) for length in (height, width))
         weights = torch.from_numpy(kernels).to(self.device).float() / _UNIT
         for row in rows.tolist():  # alone, so that the convolution's algorithm cannot depend on the batch
-            padded = pixels[row : row + 1].index_select(2, down).index_select(3, across)
-            kernel = weights[row : row + 1]
-            pixels[row : row + 1] = filter2d_separable(padded, kernel, kernel, padding="valid")
+            kernel, before = weights[row : row + 1], pixels[row : row + 1].clone()
+            for band in ranges(height, max(1, self.chunk // (channels * width))):
+                seen = before.index_select(2, down[band.start : band.stop + 2 * reach]).index_select(3, across)
+                pixels[row : row + 1, :, band] = filter2d_separable(seen, kernel, kernel, padding="valid")
 
     def _noise(self, pixels: torch.Tensor, noise: Noise, draw: Draw) -> None:
         law = noise.law(draw)
         _, channels, height, width = pixels.shape
         elements = (channels if isinstance(law, Gaussian) else 1) * height * width
         rows = np.flatnonzero(draw.selected)
-        step = max(1, self.chunk // elements)
-        for at in range(0, len(rows), step):
-            some = rows[at : at + step]
-            numbers = sixteen_bits(draw, some, elements, self.device)
-            if isinstance(law, Gaussian):
-                std = torch.from_numpy(law.std[some]).to(self.device)[:, None]
-                added = (std * self.quantiles[numbers]).float() / float(1 << (UNIT_BITS + QUANTILE_BITS))
-                pixels[some] = (pixels[some] + added.reshape(len(some), channels, height, width)).clamp(0.0, 1.0)
-            else:
-                lost = numbers < torch.from_numpy(law.threshold[some]).to(self.device)[:, None]
-                value = (torch.from_numpy(law.value[some]).to(self.device).float() / _UNIT)[:, None, None, None]
-                pixels[some] = torch.where(lost.reshape(len(some), 1, height, width), value, pixels[some])
+        for some in ranges(len(rows), max(1, self.chunk // elements)):
+            chosen = pixels[rows[some]].flatten(2)
+            for span in ranges(elements, self.chunk):
+                numbers = sixteen_bits(draw, rows[some], span, self.device)
+                if isinstance(law, Gaussian):
+                    std = torch.from_numpy(law.std[rows[some]]).to(self.device)[:, None]
+                    added = (std * self.quantiles[numbers]).float() / float(1 << (UNIT_BITS + QUANTILE_BITS))
+                    chosen.flatten(1)[:, span] += added
+                else:
+                    lost = numbers < torch.from_numpy(law.threshold[rows[some]]).to(self.device)[:, None]
+                    value = torch.from_numpy(law.value[rows[some]]).to(self.device).float()[:, None, None] / _UNIT
+                    chosen[:, :, span] = torch.where(lost[:, None], value, chosen[:, :, span])
+            pixels[rows[some]] = chosen.clamp(0.0, 1.0).reshape(-1, channels, height, width)
+
+
+def _through_matrix(values: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+    """Colours (n, C, K) through matrices (n, C, C+1), summed in a fixed order."""
+    channels = values.shape[1]
+    out = torch.empty_like(values)
+    for c in range(channels):
+        value = matrix[:, c, channels, None].expand(-1, values.shape[2])
+        for k in range(channels):
+            value = value + matrix[:, c, k, None] * values[:, k]
+        out[:, c] = value
+    return out.clamp(0.0, 1.0)
+
+
+def _through_table(values: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    """Values (n, C, K) in [0, 1] through curves (n, TABLE_ENTRIES), interpolated."""
+    x = values.flatten(1) * float(TABLE_ENTRIES - 1)
+    left = x.floor().clamp(max=float(TABLE_ENTRIES - 2))
+    low, high = table.gather(1, left.long()), table.gather(1, left.long() + 1)
+    return (low + (high - low) * (x - left)).reshape(values.shape)
 
 
 def _mirror(length: int, reach: int) -> torch.Tensor:

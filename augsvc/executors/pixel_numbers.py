@@ -27,13 +27,16 @@ def philox4x32(
     return c0, c1, c2, c3
 
 
-def sixteen_bits(draw: Draw, rows: I64, elements: int, device: torch.device) -> torch.Tensor:
-    """16-bit numbers int64 (len(rows), elements) of one operation: one for each canvas element of the chosen samples."""
-    blocks = -(-elements // ELEMENTS_PER_BLOCK)
-    block = torch.arange(PIXEL_BLOCK, PIXEL_BLOCK + blocks, device=device)[None, :]
+def sixteen_bits(draw: Draw, rows: I64, span: slice, device: torch.device) -> torch.Tensor:
+    """16-bit numbers int64 (len(rows), elements) of one operation, for some canvas elements of the chosen samples.
+
+    `span` starts at a multiple of the 8 elements that share a block.
+    """
+    first, last = span.start // ELEMENTS_PER_BLOCK, -(-span.stop // ELEMENTS_PER_BLOCK)
+    block = torch.arange(PIXEL_BLOCK + first, PIXEL_BLOCK + last, device=device)[None, :]
     index = torch.from_numpy(draw.address.indices[rows]).to(device)[:, None]
     key = torch.tensor(draw.key, device=device)
     time = torch.tensor(draw.address.time_word, device=device)
     words = torch.stack(philox4x32((block, key, index, time), seed_key(draw.seed)), dim=-1)
     halves = torch.stack((words & 0xFFFF, words >> 16), dim=-1)
-    return halves.reshape(len(rows), blocks * ELEMENTS_PER_BLOCK)[:, :elements]
+    return halves.reshape(len(rows), (last - first) * ELEMENTS_PER_BLOCK)[:, : span.stop - span.start]

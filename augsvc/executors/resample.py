@@ -15,9 +15,9 @@ _PADDING = {"zeros": "border", "edge": "border", "reflect": "reflection"}
 
 
 def resample(
-    sources: torch.Tensor, backward: F64, taps: tuple[int, int], border: Border, canvas: Canvas
+    sources: torch.Tensor, backward: F64, taps: tuple[int, int], border: Border, canvas: Canvas, rows: slice
 ) -> torch.Tensor:
-    """Sources float32 (n, C, H, W) of one size onto the canvas, through matrices (n, 2, 3) from canvas to source.
+    """Sources float32 (n, C, H, W) of one size, through matrices (n, 2, 3) from canvas to source, to some rows of it.
 
     `taps` = (across, down) samples are averaged per output pixel. With the border `zeros` a pixel's value is weighted by
     how much of it lies on the source (across an edge of one output pixel), instead of letting the interpolation reach
@@ -25,8 +25,8 @@ def resample(
     """
     matrix = torch.from_numpy(backward).to(sources.device)[:, :, :, None, None]
     u = torch.arange(canvas.width, dtype=torch.float64, device=sources.device)[None, None, :] + 0.5
-    v = torch.arange(canvas.height, dtype=torch.float64, device=sources.device)[None, :, None] + 0.5
-    total = torch.zeros((len(sources), canvas.channels, canvas.height, canvas.width), device=sources.device)
+    v = torch.arange(rows.start, rows.stop, dtype=torch.float64, device=sources.device)[None, :, None] + 0.5
+    total = torch.zeros((len(sources), canvas.channels, rows.stop - rows.start, canvas.width), device=sources.device)
     for row in range(taps[1]):
         for column in range(taps[0]):
             x, y = _look(matrix, u + (column + 0.5) / taps[0] - 0.5, v + (row + 0.5) / taps[1] - 0.5)

@@ -5,7 +5,8 @@ import logging
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
 
 from augsvc.errors import (
     AugsvcError,
@@ -13,11 +14,13 @@ from augsvc.errors import (
     NotFound,
     RequestTooLarge,
     SpecInvalid,
+    SpecTooLarge,
     StreamMismatch,
     Unauthorized,
     WrongContentType,
 )
 from augsvc.http.metrics import Metrics
+from augsvc.spec import MAX_SPEC_BYTES
 from augsvc.validation import explain_finding
 
 logger = logging.getLogger("augsvc")
@@ -56,10 +59,17 @@ def install_handlers(app: FastAPI, metrics: Metrics) -> None:
     @app.exception_handler(HTTPException)
     async def routing(request: Request, error: HTTPException) -> JSONResponse:
         if error.status_code == 405:
-            return answer(MethodNotAllowed("this address does not take that method"))
+            refusal = answer(MethodNotAllowed("this address does not take that method"))
+            refusal.headers.update(error.headers or {})  # Allow
+            return refusal
         if error.status_code == 404:
             return answer(NotFound("there is nothing at this address; GET /docs lists what there is"))
         return answer(SpecInvalid("the request could not be understood"))
+
+    @app.exception_handler(ClientDisconnect)
+    async def left(request: Request, error: ClientDisconnect) -> Response:
+        metrics.cancelled.inc()
+        return nobody_reads()
 
     @app.exception_handler(Exception)
     async def unforeseen(request: Request, error: Exception) -> JSONResponse:
@@ -67,11 +77,16 @@ def install_handlers(app: FastAPI, metrics: Metrics) -> None:
         return answer(AugsvcError("something went wrong here; the server's log has the details"))
 
 
-async def read_json_body(request: Request, limit: int) -> bytes:
-    """The body of a JSON request, counted as it arrives.
+def nobody_reads() -> Response:
+    """The answer to a client that has gone away."""
+    return Response(status_code=499, headers=NO_STORE)
+
+
+async def read_spec_body(request: Request, limit: int) -> bytes:
+    """The body of a request that carries a specification, counted as it arrives.
 
     Raises:
-        WrongContentType, RequestTooLarge.
+        WrongContentType, RequestTooLarge, SpecTooLarge.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise WrongContentType("send JSON, with Content-Type: application/json")
@@ -80,4 +95,6 @@ async def read_json_body(request: Request, limit: int) -> bytes:
         body += chunk
         if len(body) > limit:
             raise RequestTooLarge(f"a body has at most {limit} bytes here")
+        if len(body) > MAX_SPEC_BYTES:
+            raise SpecTooLarge(f"a specification has at most {MAX_SPEC_BYTES} bytes")
     return bytes(body)

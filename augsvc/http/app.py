@@ -1,10 +1,5 @@
 """The application: the gate, the routes, the pages, and the life of the engine behind them."""
 
-import asyncio
-import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from fastapi import Depends, FastAPI, Response
 from fastapi.security import HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -13,18 +8,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import augsvc
 from augsvc.engine import Engine
-from augsvc.errors import Draining, Starting
 from augsvc.executors.kornia import KorniaExecutor
 from augsvc.http.answers import install_handlers
 from augsvc.http.catalogue import catalogue_router
 from augsvc.http.gate import Gate
+from augsvc.http.life import Life
 from augsvc.http.metrics import Metrics
+from augsvc.http.openapi import describe
 from augsvc.http.pages import pages_router
 from augsvc.http.routes import streams_router
 from augsvc.settings import Settings
 from augsvc.sources.catalogue import open_catalogue
-
-logger = logging.getLogger("augsvc")
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -44,8 +38,9 @@ def create_app(settings: Settings) -> FastAPI:
         summary="Uniquely transformed batches: a batch is a value, a pure function of its address.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=life.span,
-        middleware=[Middleware(NoStore), Middleware(Gate, tokens=tokens, metrics=metrics)],
+        middleware=[Middleware(NoStore), Middleware(Gate, tokens=tokens, life=life, metrics=metrics)],
     )
     install_handlers(app, metrics)
     described = [Depends(HTTPBearer(auto_error=False))] if tokens else []  # for the API's page; the gate decides
@@ -59,39 +54,17 @@ def create_app(settings: Settings) -> FastAPI:
 
     @app.get("/readyz", summary="Whether it can serve")
     async def readyz() -> dict[str, str]:
-        life.check()
+        if (obstacle := life.obstacle()) is not None:
+            raise obstacle
         return {"status": "ready"}
 
     @app.get("/metrics", summary="Prometheus' text")
     async def metrics_text() -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
+    describe(app)
+    app.state.life = life
     return app
-
-
-class Life:
-    """Starting, ready, draining."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._draining = False
-
-    @asynccontextmanager
-    async def span(self, app: FastAPI) -> AsyncIterator[None]:
-        """The self-test runs beside the open port: the process lives before it is ready."""
-        starting = asyncio.create_task(asyncio.to_thread(self._engine.start))
-        starting.add_done_callback(_report)
-        yield
-        self._draining = True
-        await asyncio.wait({starting})
-        await asyncio.to_thread(self._engine.stop)
-
-    def check(self) -> None:
-        """Raises what keeps the server from serving."""
-        if self._draining:
-            raise Draining("the server is stopping")
-        if self._engine.selftest is None:
-            raise Starting("the self-test is still running")
 
 
 class NoStore:
@@ -111,8 +84,3 @@ class NoStore:
             await send(message)
 
         await self._app(scope, receive, marked)
-
-
-def _report(starting: "asyncio.Task[object]") -> None:
-    if not starting.cancelled() and (error := starting.exception()):
-        logger.error("the self-test failed: this server will never be ready", exc_info=error)

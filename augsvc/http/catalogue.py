@@ -11,7 +11,7 @@ from augsvc.ops.registry import registry
 
 def catalogue_router(engine: Engine) -> APIRouter:
     """The routes that describe a replica."""
-    router = APIRouter(prefix="/v1", tags=["catalogue"])
+    router = APIRouter(prefix="/v1", tags=["catalogue"], redirect_slashes=False)
 
     @router.get("/version", summary="Versions, device and arithmetic id")
     async def version() -> dict[str, object]:

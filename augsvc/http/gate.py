@@ -1,4 +1,4 @@
-"""The gate in front of every route: the size of headers, the bearer token, and the count of answers.
+"""The gate in front of every route: the size of headers, the bearer token, draining, and the count of answers.
 
 Plain ASGI, so that a body passes untouched. Tokens are compared in constant time, all of them each time.
 """
@@ -8,20 +8,22 @@ from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from augsvc.errors import AugsvcError, HeadersTooLarge, Unauthorized
+from augsvc.errors import AugsvcError, Draining, HeadersTooLarge, Unauthorized
 from augsvc.http.answers import error_response
+from augsvc.http.life import Life
 from augsvc.http.metrics import Metrics
 
 MAX_HEADER_BYTES = 16384
 PUBLIC_PATHS = frozenset({"/", "/docs", "/healthz", "/readyz", "/openapi.json"})
 PUBLIC_PREFIX = "/assets/"  # of the pages; they hold no data
+DRAINED_PREFIX = "/v1/"  # nothing new is begun while stopping
 
 
 class Gate:
     """Lets a request in or answers it."""
 
-    def __init__(self, app: ASGIApp, tokens: Mapping[str, str], metrics: Metrics) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, tokens: Mapping[str, str], life: Life, metrics: Metrics) -> None:
+        self._app, self._life = app, life
         self._tokens = tuple(token.encode() for token in tokens.values())
         self._metrics = metrics
 
@@ -48,6 +50,8 @@ class Gate:
         if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
             return HeadersTooLarge(f"a request's headers have at most {MAX_HEADER_BYTES} bytes")
         path = scope["path"]
+        if self._life.draining and path.startswith(DRAINED_PREFIX):
+            return Draining("the server is stopping")
         if not self._tokens or path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIX):
             return None
         sent = dict(scope["headers"]).get(b"authorization", b"")

@@ -5,7 +5,7 @@ from pathlib import Path
 import fastapi_offline
 from fastapi import APIRouter
 from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import FileResponse, HTMLResponse
+from starlette.responses import HTMLResponse, Response
 
 from augsvc.errors import NotFound
 
@@ -22,11 +22,14 @@ _ASSETS = {
 
 def pages_router() -> APIRouter:
     """The pages: static shells without data, so they need no token."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(include_in_schema=False, redirect_slashes=False)
+
+    shell = (_STATIC / "index.html").read_bytes()
+    assets = {name: (path.read_bytes(), media_type) for name, (path, media_type) in _ASSETS.items()}
 
     @router.get("/")
-    async def start() -> FileResponse:
-        return FileResponse(_STATIC / "index.html", media_type="text/html")
+    async def start() -> Response:
+        return Response(shell, media_type="text/html")
 
     @router.get("/docs")
     async def docs() -> HTMLResponse:
@@ -39,10 +42,10 @@ def pages_router() -> APIRouter:
         )
 
     @router.get("/assets/{name}")
-    async def asset(name: str) -> FileResponse:
-        if name not in _ASSETS:
+    async def asset(name: str) -> Response:
+        if name not in assets:
             raise NotFound("there is no such asset")
-        path, media_type = _ASSETS[name]
-        return FileResponse(path, media_type=media_type)
+        content, media_type = assets[name]
+        return Response(content, media_type=media_type)
 
     return router

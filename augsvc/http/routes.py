@@ -10,21 +10,22 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from augsvc.engine import Engine, Range, Work
-from augsvc.errors import NotAvailable, SpecInvalid, SpecTooLarge, UnknownStream
-from augsvc.http.answers import read_json_body
+from augsvc.errors import Draining, NotAvailable, SpecInvalid, SpecTooLarge, UnknownStream
+from augsvc.http.answers import nobody_reads, read_spec_body
 from augsvc.http.metrics import Metrics
+from augsvc.http.openapi import SPEC_BODY
 from augsvc.rng import MAX_EPOCHS, MAX_SAMPLES, MAX_VIEWS
-from augsvc.spec import MAX_SPEC_BYTES, StreamSpec, parse_spec
+from augsvc.spec import MAX_SPEC_BYTES, parse_spec
 from augsvc.stream import Body, Stream
 from augsvc_client.errors import WireError
-from augsvc_client.wire import decode_spec, digest, encode_spec
+from augsvc_client.wire import decode_spec, encode_spec
 
 logger = logging.getLogger("augsvc")
 T = TypeVar("T")
 MAX_SPEC_HEADER = 4096
 SAFETENSORS = "application/x-safetensors"
 
-StreamId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", examples=["0123456789abcdef0123456789abcdef"])]
+StreamId = Annotated[str, Path(max_length=64, examples=["0123456789abcdef0123456789abcdef"])]
 Epoch = Annotated[int, Path(ge=0, lt=MAX_EPOCHS)]
 Position = Annotated[int, Path(ge=0, lt=MAX_SAMPLES)]
 Start = Annotated[int, Query(ge=0, lt=MAX_SAMPLES, description="the first position")]
@@ -37,22 +38,15 @@ SpecHeader = Annotated[
 
 def streams_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> APIRouter:
     """Streams, batches and receipts, over one engine."""
-    router = APIRouter(prefix="/v1", tags=["streams"])
+    router = APIRouter(prefix="/v1", tags=["streams"], redirect_slashes=False)
 
     @router.post(
         "/streams",
         summary="Open a stream",
-        openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {
-                    "application/json": {"schema": StreamSpec.model_json_schema(ref_template="#/$defs/{model}")}
-                },
-            }
-        },
+        openapi_extra={"requestBody": SPEC_BODY},
     )
     async def open_stream(request: Request) -> dict[str, object]:
-        spec = parse_spec(await read_json_body(request, max_request_bytes))
+        spec = parse_spec(await read_spec_body(request, max_request_bytes))
         stream = await answer(engine.ask(lambda: engine.open(spec)))
         return stream_entry(stream)
 
@@ -83,14 +77,14 @@ def streams_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> 
             "ETag": f'"{stream_id}-{epoch}-{view}-{start}-{min(count, stream.samples - start)}"',
             "Cache-Control": "private, immutable, no-transform",
         }
-        if headers["ETag"] in [tag.strip() for tag in request.headers.get("if-none-match", "").split(",")]:
+        if matches(request.headers.get("if-none-match", ""), headers["ETag"]):
             return Response(status_code=304, headers=headers)
         body = await while_wanted(request, engine.produce(stream, part))
         if body is None:
             metrics.cancelled.inc()
-            return Response(status_code=499)  # nobody reads it
+            return nobody_reads()
         count_batch(metrics, stream, body, time.perf_counter() - asked)
-        headers["Augsvc-Digest"] = digest(body.buffer)
+        headers["Augsvc-Digest"] = body.digest
         return Response(body.buffer.data, media_type=SAFETENSORS, headers=headers)
 
     @router.get("/streams/{stream_id}/epochs/{epoch}/samples/{position}", summary="A sample's receipt")
@@ -153,13 +147,21 @@ async def while_wanted(request: Request, work: Work) -> Body | None:
         first: set[asyncio.Future[Any]] = {body, leaving}
         await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         if not body.done():
-            work.give_up()
             return None
         return body.result()
+    except asyncio.CancelledError as err:  # the time to drain is over
+        raise Draining("the server is stopping") from err
     finally:
         leaving.cancel()
         if not body.done():
+            work.give_up()
             body.cancel()
+
+
+def matches(header: str, tag: str) -> bool:
+    """Whether If-None-Match names the tag (RFC 9110: compared weakly)."""
+    named = [one.strip().removeprefix("W/") for one in header.split(",")]
+    return tag in named or named == ["*"]
 
 
 async def until_gone(receive: Callable[[], Awaitable[Any]]) -> None:

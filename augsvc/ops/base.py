@@ -19,7 +19,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from math import isfinite
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -77,11 +76,11 @@ class Drawn:
         ends = value if isinstance(value, list | tuple) else (value, value)
         if len(ends) != 2 or not all(isinstance(end, int | float) and not isinstance(end, bool) for end in ends):
             raise PydanticCustomError("interval", "takes a number or [low, high]")
-        low, high = float(ends[0]), float(ends[1])
-        if not (isfinite(low) and isfinite(high) and self.low <= low and high <= self.high):
+        if not all(self.low <= end <= self.high for end in ends):  # NaN and integers too large for a float too
             raise PydanticCustomError(
                 "interval_range", "takes numbers from {low} to {high}", {"low": self.low, "high": self.high}
             )
+        low, high = float(ends[0]), float(ends[1])
         if low > high:
             raise PydanticCustomError("interval_empty", "the range is empty: its low end is above its high end")
         return low, high

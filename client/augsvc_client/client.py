@@ -215,9 +215,9 @@ class Stream:
         request = Request("GET", path, headers, limit_bytes=self.layout.size(n) + wire.MAX_HEADER_BYTES)
         return self.client.call(request, lambda answer: self._arrays(answer, n, epoch, start), self.identity)
 
-    def receipt(self, epoch: int, position: int) -> dict[str, Any]:
+    def receipt(self, epoch: int, position: int, view: int = 0) -> dict[str, Any]:
         """What was done to one sample: its index, source, and every operation's draws."""
-        path = f"/v1/streams/{self.id}/epochs/{epoch}/samples/{position}"
+        path = f"/v1/streams/{self.id}/epochs/{epoch}/samples/{position}?view={view}"
         request = Request("GET", path, {wire.SPEC_HEADER: self.header})
         return self.client.call(request, Answer.json, self.identity)
 

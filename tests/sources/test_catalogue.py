@@ -9,16 +9,8 @@ from augsvc.errors import UnknownDataset
 from augsvc.sources.catalogue import Catalogue, embedded, open_catalogue
 from augsvc.sources.image_folder import ImageFolderSettings
 
-EMBEDDED = tuple(f"{name}/{split}" for name in ("digits", "photos", "shapes", "textures") for split in ("test", "train"))
-    "digits/test",
-    "digits/train",
-    "photos/test",
-    "photos/train",
-    "shapes/test",
-    "shapes/train",
-    "textures/test",
-    "textures/train",
-)
+NAMES = ("digits", "photos", "shapes", "textures")
+EMBEDDED = tuple(f"{name}/{split}" for name in NAMES for split in ("test", "train"))
 
 
 @pytest.fixture

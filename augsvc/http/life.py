@@ -1,0 +1,45 @@
+"""Starting, ready, draining."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from augsvc.engine import Engine
+from augsvc.errors import AugsvcError, Draining, Starting
+
+logger = logging.getLogger("augsvc")
+
+
+class Life:
+    """Where a replica is in its life."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.draining = False
+        self.failed = False
+
+    @asynccontextmanager
+    async def span(self, app: FastAPI) -> AsyncIterator[None]:
+        """The self-test runs beside the open port: the process lives before it is ready."""
+        starting = asyncio.create_task(asyncio.to_thread(self._engine.start))
+        starting.add_done_callback(self._report)
+        yield
+        self.draining = True
+        await asyncio.wait({starting})
+        await asyncio.to_thread(self._engine.stop)
+
+    def obstacle(self) -> AugsvcError | None:
+        """What keeps the server from serving, if anything."""
+        if self.draining:
+            return Draining("the server is stopping")
+        if self._engine.selftest is None:
+            return Starting("the self-test is still running")
+        return None
+
+    def _report(self, starting: "asyncio.Task[object]") -> None:
+        if not starting.cancelled() and (error := starting.exception()):
+            self.failed = True
+            logger.error("the self-test failed: this server can never be ready", exc_info=error)

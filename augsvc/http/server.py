@@ -1,0 +1,94 @@
+"""uvicorn, with what it leaves to others: a bound on unfinished headers, and draining before the port closes."""
+
+import signal
+import time
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from augsvc.errors import BadRequest, HeadersTooLarge
+from augsvc.http.answers import error_response
+from augsvc.http.gate import MAX_HEADER_BYTES
+from augsvc.http.life import Life
+
+KEEP_ALIVE_S = 75  # uvicorn's 5 s would close the connection under a trainer whose step takes longer
+_HEAD_BYTES = (
+    4 * MAX_HEADER_BYTES
+)  # of a request line and headers as they arrive; the gate's own limit answers below it
+
+
+class Protocol(HttpToolsProtocol):
+    """httptools hands headers over when they are whole, however long: here they are counted while they arrive."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # uvicorn's own signature
+        super().__init__(*args, **kwargs)
+        self._in_head, self._head_bytes = True, 0
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._in_head, self._head_bytes = True, 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Its headers are whole."""
+        self._in_head = False
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes of a request."""
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > _HEAD_BYTES:
+                self._refuse(HeadersTooLarge(f"a request's headers have at most {MAX_HEADER_BYTES} bytes"))
+                return
+        super().data_received(data)
+
+    def send_400_response(self, msg: str) -> None:
+        """What is not HTTP, in our form; the library's words stay here."""
+        self._refuse(BadRequest("this is not an HTTP/1.1 request"))
+
+    def _refuse(self, error: BadRequest | HeadersTooLarge) -> None:
+        answer = error_response(error)
+        lines = [b"HTTP/1.1 %d %s" % (error.status, error.code.encode()), b"connection: close"]
+        lines += [name + b": " + value for name, value in answer.raw_headers]
+        self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + bytes(answer.body))
+        self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """Drains on the first signal: says so on /readyz and answers what is in hand, then closes; at once on the second."""
+
+    def __init__(self, app: FastAPI, grace_s: float) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                loop="uvloop",
+                http=Protocol,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self._life: Life = app.state.life
+        self._grace_s = grace_s
+        self._close_at_s: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal to stop."""
+        if self._close_at_s is not None or sig == signal.SIGINT:
+            super().handle_exit(sig, frame)
+            return
+        self._life.draining = True
+        self._close_at_s = time.monotonic() + self._grace_s
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: whether to close now."""
+        stop = await super().on_tick(counter)
+        if self._close_at_s is None:
+            return stop or self._life.failed
+        return stop or not self.server_state.tasks or time.monotonic() >= self._close_at_s
