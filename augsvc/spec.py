@@ -69,21 +69,7 @@ class Output(BaseModel):
 class StreamSpec(BaseModel):
     """What a stream delivers. Two specifications of one canonical form, over one dataset, are one stream."""
 
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        allow_inf_nan=False,
-        json_schema_extra={
-            "example": {
-                "dataset": "digits/train",
-                "pipeline": [
-                    {"op": "rotation", "degrees": [-15, 15]},
-                    {"op": "gaussian_noise", "std": [0.0, 0.05]},
-                ],
-                "size": [32, 32],
-            }
-        },
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     dataset: Annotated[str, Field(min_length=1, max_length=128, strict=True)]
     pipeline: Operations = ()

@@ -14,13 +14,11 @@ from augsvc.errors import (
     NotFound,
     RequestTooLarge,
     SpecInvalid,
-    SpecTooLarge,
     StreamMismatch,
     Unauthorized,
     WrongContentType,
 )
 from augsvc.http.metrics import Metrics
-from augsvc.spec import MAX_SPEC_BYTES
 from augsvc.validation import explain_finding
 
 logger = logging.getLogger("augsvc")
@@ -82,11 +80,11 @@ def nobody_reads() -> Response:
     return Response(status_code=499, headers=NO_STORE)
 
 
-async def read_spec_body(request: Request, limit: int) -> bytes:
-    """The body of a request that carries a specification, counted as it arrives.
+async def read_json_body(request: Request, limit: int) -> bytes:
+    """The body of a JSON request, counted as it arrives.
 
     Raises:
-        WrongContentType, RequestTooLarge, SpecTooLarge.
+        WrongContentType, RequestTooLarge.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise WrongContentType("send JSON, with Content-Type: application/json")
@@ -95,6 +93,4 @@ async def read_spec_body(request: Request, limit: int) -> bytes:
         body += chunk
         if len(body) > limit:
             raise RequestTooLarge(f"a body has at most {limit} bytes here")
-        if len(body) > MAX_SPEC_BYTES:
-            raise SpecTooLarge(f"a specification has at most {MAX_SPEC_BYTES} bytes")
     return bytes(body)

@@ -8,7 +8,15 @@ from fastapi.openapi.utils import get_openapi
 from augsvc.spec import StreamSpec
 
 _REF = "#/components/schemas/"
-SPEC_BODY = {"required": True, "content": {"application/json": {"schema": {"$ref": f"{_REF}StreamSpec"}}}}
+_EXAMPLE = {
+    "dataset": "digits/train",
+    "pipeline": [{"op": "rotation", "degrees": [-15, 15]}, {"op": "gaussian_noise", "std": [0.0, 0.05]}],
+    "size": [32, 32],
+}
+SPEC_BODY = {
+    "required": True,
+    "content": {"application/json": {"schema": {"$ref": f"{_REF}StreamSpec"}, "example": _EXAMPLE}},
+}
 _ERROR = {
     "type": "object",
     "required": ["error"],

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from augsvc.engine import Engine, Range, Work
 from augsvc.errors import Draining, NotAvailable, SpecInvalid, SpecTooLarge, UnknownStream
-from augsvc.http.answers import nobody_reads, read_spec_body
+from augsvc.http.answers import nobody_reads, read_json_body
 from augsvc.http.metrics import Metrics
 from augsvc.http.openapi import SPEC_BODY
 from augsvc.rng import MAX_EPOCHS, MAX_SAMPLES, MAX_VIEWS
@@ -46,7 +46,7 @@ def streams_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> 
         openapi_extra={"requestBody": SPEC_BODY},
     )
     async def open_stream(request: Request) -> dict[str, object]:
-        spec = parse_spec(await read_spec_body(request, max_request_bytes))
+        spec = parse_spec(await read_json_body(request, min(max_request_bytes, 16 * MAX_SPEC_BYTES)))
         stream = await answer(engine.ask(lambda: engine.open(spec)))
         return stream_entry(stream)
 

@@ -1,0 +1,66 @@
+"""Servers for the tests: one that all share, and a maker of further ones."""
+
+import os
+
+import pytest
+
+from tests.http.serving import Serving, pictures, spoil
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_of_the_person():
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith("AUGSVC_"):
+                patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory):
+    """Datasets of the operator: whole, damaged in one place, damaged in many, and one whose files come and go."""
+    root = tmp_path_factory.mktemp("datasets")
+    pictures(root / "pets", {"cat": 11, "dog": 9})
+    pictures(root / "hurt", {"a": 6, "b": 6}, seed=1)
+    spoil(root / "hurt" / "a" / "005.png")
+    pictures(root / "ruin", {"b": 3}, seed=2)
+    for number in range(70):
+        spoil(root / "ruin" / "a" / f"{number:03}.png")
+    pictures(root / "fleet", {"a": 4, "b": 4}, seed=3)
+    return root
+
+
+@pytest.fixture(scope="session")
+def settings(folders):
+    """The settings of a server with those datasets; files are read anew each time."""
+    return {
+        "datasets": {
+            name: {"format": "image_folder", "path": str(folders / name)} for name in ("pets", "hurt", "ruin", "fleet")
+        },
+        "cache_bytes": 0,
+        "max_request_bytes": 200_000,
+        "stop_grace_s": 60,
+    }
+
+
+@pytest.fixture(scope="session")
+def server(settings, tmp_path_factory):
+    """The server that tests share which leave it as it was."""
+    serving = Serving(tmp_path_factory.mktemp("server"), settings)
+    yield serving.ready()
+    serving.stop()
+    assert "Traceback" not in serving.output(), "one of the tests made the shared server log a failure of its own"
+
+
+@pytest.fixture(scope="module")
+def serve(settings, tmp_path_factory):
+    """Makes further servers, with these settings over the usual ones; not awaited."""
+    made = []
+
+    def make(port: int = 0, **changes) -> Serving:
+        made.append(Serving(tmp_path_factory.mktemp("replica"), settings | changes, port))
+        return made[-1]
+
+    yield make
+    for serving in made:
+        serving.stop()

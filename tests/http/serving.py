@@ -1,0 +1,249 @@
+"""`augsvc serve` as a process of its own, and the plainest ways to speak to it."""
+
+import hashlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import yaml
+from PIL import Image
+
+from augsvc_client import Client, ServerUnavailable
+from augsvc_client.wire import parse
+
+AUGSVC = Path(sys.executable).with_name("augsvc")
+START_S = 120.0  # a bound that a test run into is a failure, not a wait
+READY_S = 60.0
+TRIES = 20_000  # of requests that wait for a number to change
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("AUGSVC_")}
+
+# What must never stand in a message: files, addresses, and the words of libraries.
+FOREIGN = re.compile(
+    r"Traceback|\.py\b|/(home|root|work|usr|tmp|var|proc)\b|site-packages|https?://|0x[0-9a-f]{6}"
+    r"|pydantic|starlette|fastapi|uvicorn|numpy|torch|Errno|\w(Error|Exception)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    @property
+    def sha(self) -> str:
+        return hashlib.sha256(self.body).hexdigest()
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        return parse(self.body)[0]
+
+    def refused(self, status: int, code: str) -> dict[str, object]:
+        """The error, which must be that one, in the one form, in words of the service's own."""
+        assert self.status == status, self
+        assert self.headers["content-type"] == "application/json"
+        assert self.headers["cache-control"] == "no-store"
+        assert list(self.json) == ["error"]
+        error = self.json["error"]
+        assert error["code"] == code, error
+        assert {"code", "message", "field"} <= error.keys()
+        assert isinstance(error["message"], str)
+        assert error["message"]
+        assert error["field"] is None or isinstance(error["field"], str)
+        assert not FOREIGN.search(error["message"]), error["message"]
+        return error
+
+
+def ask(url: str, method: str, path: str, headers: Mapping[str, str] | None = None, body=None) -> Reply:
+    """One request on a connection of its own."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=START_S)
+    try:
+        connection.request(method, path, body=body, headers=dict(headers or {}))
+        response = connection.getresponse()
+        return Reply(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+    finally:
+        connection.close()
+
+
+class Serving:
+    """One server process. It belongs to whoever made it, and is ended by its own number."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, object] | None = None, port: int = 0) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.port = folder, port
+        self.token: str | None = None
+        self.config = folder / "settings.yaml"
+        self.config.write_text(yaml.safe_dump(dict(settings or {})), encoding="utf-8")
+        self.begin()
+
+    def begin(self) -> "Serving":
+        """Start the process; it is not awaited."""
+        self.lines: list[str] = []
+        self._errors = (self.folder / "stderr").open("a+", encoding="utf-8")
+        command = [AUGSVC, "serve", "--port", str(self.port), "--config", self.config]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=CLEAN, cwd=self.folder
+        )
+        self._heard = threading.Event()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        return self
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if line.startswith("augsvc listens on http://127.0.0.1:"):
+                self.port = int(line.rpartition(":")[2])
+                self._heard.set()
+        self._heard.set()
+
+    @property
+    def url(self) -> str:
+        """The address, once the process has said it."""
+        assert self._heard.wait(START_S)
+        assert self.port, self.output()
+        return f"http://127.0.0.1:{self.port}"
+
+    def ready(self) -> "Serving":
+        """Waits through requests until it serves."""
+        try:
+            with self.client(READY_S) as client:
+                client.version()
+        except ServerUnavailable as err:
+            raise AssertionError(f"it is not ready yet: {err}\n{self.output()}") from err
+        return self
+
+    def client(self, wait_s: float = START_S) -> Client:
+        return Client(self.url, token=self.token, wait_s=wait_s)
+
+    def output(self) -> str:
+        """All that the process has written so far, errors last."""
+        return "".join(self.lines) + (self.folder / "stderr").read_text(encoding="utf-8")
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """The exit status of a process that was told to end."""
+        try:
+            return self.process.wait(START_S)
+        finally:
+            self._reader.join()
+            self.process.stdout.close()
+            self._errors.close()
+
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+        self.wait()
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL if that does not help."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGTERM)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.signal(signal.SIGKILL)
+        self.wait()
+
+    def ask(self, method: str, path: str, headers: Mapping[str, str] | None = None, body=None) -> Reply:
+        return ask(self.url, method, path, headers, body)
+
+    def get(self, path: str, **headers: str) -> Reply:
+        return self.ask("GET", path, {name.replace("_", "-"): value for name, value in headers.items()})
+
+    def post(self, content: object, path: str = "/v1/streams") -> Reply:
+        """JSON; a text goes as it is."""
+        body = content if isinstance(content, str | bytes) else json.dumps(content)
+        return self.ask("POST", path, {"Content-Type": "application/json"}, body)
+
+    def open(self, spec: Mapping[str, object]) -> dict[str, object]:
+        """What POST says of a good specification."""
+        reply = self.post(dict(spec))
+        assert reply.status == 200, reply
+        return reply.json
+
+    def batch(
+        self, stream: Mapping[str, object], epoch: int, start: int, count: int, view: int = 0, **headers
+    ) -> Reply:
+        """One batch of a described stream; the specification goes along."""
+        path = f"/v1/streams/{stream['id']}/epochs/{epoch}?start={start}&count={count}&view={view}"
+        return self.get(path, Augsvc_Spec=str(stream["header"]), **headers)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """One number of /metrics; 0 where it is not told."""
+        told = ",".join(f'{key}="{value}"' for key, value in labels.items())
+        line = re.compile("^" + re.escape(f"{name}{{{told}}}" if told else name) + r" (\S+)$", re.MULTILINE)
+        found = line.search(self.get("/metrics").body.decode())
+        return float(found[1]) if found else 0.0
+
+    def until(self, true: Callable[[], bool]) -> None:
+        """Asks again and again, a bounded number of times."""
+        assert any(true() for _ in range(TRIES)), "it never came true"
+
+    def send(self, data: bytes) -> socket.socket:
+        """A raw connection on which these bytes were sent."""
+        connection = socket.create_connection(("127.0.0.1", int(self.url.rpartition(":")[2])), timeout=START_S)
+        connection.sendall(data)
+        return connection
+
+    def memory(self, kind: str = "VmRSS") -> int:
+        """Bytes of the process."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        return int(re.search(rf"{kind}:\s+(\d+) kB", status)[1]) * 1024
+
+
+def replies(connection: socket.socket, how_many: int = 1) -> list[Reply]:
+    """The next answers on a raw connection, which pipelining may have put one behind the other."""
+    file = connection.makefile("rb")
+    found = []
+    with file:
+        for _ in range(how_many):
+            status = int(file.readline().split()[1])
+            headers = {}
+            while (line := file.readline().strip()) != b"":
+                name, _, value = line.decode("latin-1").partition(":")
+                headers[name.lower()] = value.strip()
+            found.append(Reply(status, headers, file.read(int(headers.get("content-length", 0)))))
+    return found
+
+
+def picture(path: Path, seed: int) -> None:
+    """A PNG whose pixels and size are a function of the seed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, (12 + seed % 5, 10 + seed % 7, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def pictures(root: Path, classes: Mapping[str, int], seed: int = 0) -> Path:
+    """A folder of classes with so many pictures each."""
+    for number, (name, count) in enumerate(classes.items()):
+        for at in range(count):
+            picture(root / name / f"{at:03}.png", seed + 100 * number + at)
+    return root
+
+
+def spoil(path: Path) -> None:
+    """A file that can be read and is no picture."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"not a picture" * 5)

@@ -1,0 +1,181 @@
+"""Settings from three places, and the commands that a person types."""
+
+import socket
+import subprocess
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from augsvc.cli import app
+from augsvc.settings import Settings, load_settings
+from tests.http.serving import AUGSVC, CLEAN, START_S, pictures, spoil
+
+EMBEDDED = [f"{name}/{split}" for name in ("digits", "photos", "shapes") for split in ("test", "train")]
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Writes a settings file."""
+
+    def write(content):
+        path = tmp_path / "settings.yaml"
+        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content), encoding="utf-8")
+        return path
+
+    return write
+
+
+def command(*arguments, cwd):
+    return subprocess.run(
+        [AUGSVC, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=CLEAN | {"COLUMNS": "200"},
+        cwd=cwd,
+        timeout=START_S,
+        check=False,
+    )
+
+
+# --- settings
+
+
+def test_flags_weigh_more_than_variables_and_those_more_than_the_file(written, monkeypatch):
+    path = written({"port": 1001, "cache_bytes": 11, "device": "cpu", "stop_grace_s": 3})
+    monkeypatch.setenv("AUGSVC_PORT", "1002")
+    monkeypatch.setenv("AUGSVC_CACHE_BYTES", "12")
+    settings = load_settings(path, {"port": 1003, "host": None})
+    assert (settings.port, settings.cache_bytes, settings.stop_grace_s) == (1003, 12, 3.0)
+    assert (settings.device, settings.host) == ("cpu", "127.0.0.1")
+    assert load_settings(path, {"port": None}).port == 1002
+    assert load_settings(None, {}).cache_bytes == 12
+    monkeypatch.delenv("AUGSVC_PORT")
+    assert load_settings(path, {}).port == 1001
+    assert load_settings(None, {}).port == 8000
+    assert Settings().port == 8000  # nothing is read behind the caller's back
+
+
+def test_datasets_may_come_from_a_variable(monkeypatch, tmp_path):
+    monkeypatch.setenv("AUGSVC_DATASETS", f'{{"pets": {{"format": "image_folder", "path": "{tmp_path}"}}}}')
+    assert load_settings(None, {}).datasets["pets"].path == Path(tmp_path)
+    monkeypatch.setenv("AUGSVC_DATASETS", "{")
+    with pytest.raises(ValueError, match="datasets"):
+        load_settings(None, {})
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ({"prot": 8000}, "prot"),
+        ({"port": 70_000}, "port"),
+        ({"port": "eight"}, "port"),
+        ({"device": "gpu"}, "device"),
+        ({"executor": "dali"}, "executor"),
+        ({"cache_bytes": -1}, "cache_bytes"),
+        ({"stop_grace_s": float("inf")}, "stop_grace_s"),
+        ({"datasets": {"x": {"format": "image_folder"}}}, r"datasets\.x\.path"),
+        ({"datasets": {"x": {"format": "lance", "path": "x"}}}, r"datasets\.x\.format"),
+        ({"datasets": {"x": {"format": "image_folder", "path": "x", "recurse": True}}}, r"datasets\.x\.recurse"),
+        ({"datasets": {"../x": {"format": "image_folder", "path": "x"}}}, "datasets"),
+        ({"host": "0.0.0.0"}, "tokens_file"),  # noqa: S104
+        ("port: [", "settings.yaml"),
+        ("- port", "settings.yaml"),
+        ("\x00", "settings.yaml"),
+    ],
+)
+def test_what_is_wrong_in_the_file_is_named(written, content, named):
+    with pytest.raises(ValueError, match=named):
+        load_settings(written(content), {})
+
+
+def test_an_empty_file_changes_nothing(written):
+    assert load_settings(written(""), {}) == Settings()
+
+
+@pytest.mark.parametrize("name", ["AUGSVC_PROT", "AUGSVC_TOKEN_FILE"])
+def test_a_variable_with_an_unknown_name_is_refused(monkeypatch, name):
+    """The misspelt name of a tokens file would leave the door open."""
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(ValueError, match=name):
+        load_settings(None, {})
+
+
+def test_the_client_s_own_variables_are_no_mistake(monkeypatch):
+    for name in ("URL", "TOKEN", "JOB"):
+        monkeypatch.setenv(f"AUGSVC_{name}", "x")
+    assert load_settings(None, {}) == Settings()
+
+
+# --- commands
+
+
+def test_ops_lists_every_operation():
+    done = CliRunner().invoke(app, ["ops"], env={"COLUMNS": "200"})
+    assert done.exit_code == 0
+    for name in ("rotation", "color_shift", "whitening", "gaussian_blur", "pixel_dropout", "downsample"):
+        assert name in done.output
+
+
+def test_datasets_lists_what_would_be_served(written, folders):
+    path = written({"datasets": {"pets": {"format": "image_folder", "path": str(folders / "pets")}}})
+    done = CliRunner().invoke(app, ["datasets", "--config", str(path)], env={"COLUMNS": "200"})
+    assert done.exit_code == 0
+    rows = {line.split()[0]: line.split()[1:] for line in done.output.splitlines() if line.strip()}
+    assert rows.keys() >= {*EMBEDDED, "pets"}
+    assert rows["pets"][:2] == ["20", "2"]
+    assert rows["digits/train"][:2] == ["1,352", "10"]
+
+
+def test_check_pushes_a_batch_of_everything_through(written, folders, tmp_path):
+    names = ("pets", "hurt")
+    path = written({"datasets": {n: {"format": "image_folder", "path": str(folders / n)} for n in names}})
+    done = command("check", "--config", path, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    for name in (*EMBEDDED, "pets"):
+        assert f"ok {name}: 8 samples, 0 replaced" in done.stdout
+    assert "ok hurt: 8 samples" in done.stdout
+
+
+def test_check_of_a_dataset_that_cannot_be_served_says_so(written, tmp_path):
+    for number in range(70):
+        spoil(tmp_path / "ruin" / "a" / f"{number:03}.png")
+    path = written({"datasets": {"ruin": {"format": "image_folder", "path": str(tmp_path / "ruin")}}})
+    done = command("check", "--config", path, cwd=tmp_path)
+    assert done.returncode != 0
+    assert "ruin" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["serve", "datasets", "check"])
+def test_a_folder_that_is_not_there_is_told_in_one_clear_line(written, tmp_path, name):
+    path = written({"port": 0, "datasets": {"pets": {"format": "image_folder", "path": str(tmp_path / "nothing")}}})
+    done = CliRunner().invoke(app, [name, "--config", str(path)])
+    assert done.exit_code == 2
+    assert "pets" in done.stderr
+    assert "nothing" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_name_of_an_embedded_dataset_is_taken(written, tmp_path):
+    pictures(tmp_path / "x", {"a": 1})
+    path = written({"datasets": {"digits": {"format": "image_folder", "path": str(tmp_path / "x")}}})
+    done = CliRunner().invoke(app, ["datasets", "--config", str(path)])
+    assert done.exit_code == 2
+    assert "digits" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["serve", "--prot", "1"], ["serv"], ["serve", "--config", "nothing.yaml"]])
+def test_what_is_not_known_is_refused(arguments):
+    assert CliRunner().invoke(app, arguments).exit_code == 2
+
+
+def test_a_port_that_is_taken_is_told(tmp_path):
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        done = command("serve", "--port", taken.getsockname()[1], cwd=tmp_path)
+    assert done.returncode == 2
+    assert "listens" not in done.stdout
+    assert "in use" in done.stderr
+    assert "Traceback" not in done.stderr

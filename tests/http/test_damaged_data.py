@@ -1,0 +1,198 @@
+"""Files that cannot be decoded are replaced and told of; files that cannot be read are waited for. Never other bytes."""
+
+import logging
+import threading
+
+import numpy as np
+import pytest
+
+from augsvc_client import RequestRefused, ServerUnavailable
+from tests.http.serving import picture, spoil
+
+SPOILT = 5  # a/005.png of "hurt"; the next one is b/000.png
+HURT = {"dataset": "hurt", "size": [12, 12], "shuffle": False}
+FLEET = {"dataset": "fleet", "size": [8, 8], "shuffle": False, "pipeline": "standard"}
+TURNED = [{"op": "rotation", "degrees": [-90, 90]}, {"op": "gaussian_noise", "std": [0.1, 0.2]}]
+
+
+@pytest.fixture
+def missing(folders):
+    """A picture that is not there; `put_back` brings the same bytes."""
+    path = folders / "fleet" / "b" / "001.png"
+    content = path.read_bytes()
+    path.unlink()
+
+    def put_back():
+        path.write_bytes(content)
+
+    yield put_back, path
+    put_back()
+
+
+# --- cannot be decoded
+
+
+def test_one_undecodable_picture_is_replaced_by_the_next_and_marked(server):
+    arrays = server.batch(server.open(HURT), 0, 0, 12).arrays
+    assert arrays["index"].tolist() == list(range(12))
+    assert arrays["valid"].tolist() == [index != SPOILT for index in range(12)]
+    assert np.array_equal(arrays["image"][SPOILT], arrays["image"][SPOILT + 1])
+    assert arrays["label"].tolist() == [0] * 5 + [1] * 7  # the label goes with the pixels
+
+
+def test_the_replaced_sample_keeps_its_own_draws(server):
+    stream = server.open({**HURT, "pipeline": TURNED})
+    arrays = server.batch(stream, 0, 4, 3).arrays
+    assert not np.array_equal(arrays["image"][1], arrays["image"][2])
+    path = f"/v1/streams/{stream['id']}/epochs/0/samples"
+    own, following = (server.get(f"{path}/{position}").json for position in (SPOILT, SPOILT + 1))
+    assert own["operations"] != following["operations"]
+    assert server.get(f"{path}/{SPOILT}").json == own
+
+
+def test_the_receipt_names_what_stands_in(server):
+    stream = server.open(HURT)
+    path = f"/v1/streams/{stream['id']}/epochs/0/samples"
+    receipt = server.get(f"{path}/{SPOILT}").json
+    assert (receipt["index"], receipt["source"]) == (SPOILT, "a/005.png")
+    assert receipt["replaced_by"] == {"index": SPOILT + 1, "source": "b/000.png"}
+    assert "replaced_by" not in server.get(f"{path}/{SPOILT + 1}").json
+
+
+def test_the_replacement_depends_on_the_stream_alone(server):
+    """Nor on the batch's bounds, the epoch or the order: only on the members of the stream."""
+    stream = server.open({**HURT, "shuffle": True, "pipeline": TURNED})
+    whole = server.batch(stream, 3, 0, 12).arrays
+    ones = [server.batch(stream, 3, position, 1).arrays for position in range(12)]
+    for key, tensor in whole.items():
+        assert np.array_equal(tensor, np.concatenate([one[key] for one in ones]))
+    assert whole["index"][~whole["valid"]].tolist() == [SPOILT]
+    plain = server.batch(server.open({**HURT, "shuffle": True, "order_seed": 4}), 1, 0, 12).arrays
+    at = plain["index"].tolist()
+    assert np.array_equal(plain["image"][at.index(SPOILT)], plain["image"][at.index(SPOILT + 1)])
+
+
+def test_in_a_subset_the_next_member_stands_in(server):
+    found = 0
+    for seed in range(12):
+        stream = server.open({**HURT, "subset": {"per_class": 2, "seed": seed}})
+        arrays = server.batch(stream, 0, 0, 4).arrays
+        index = arrays["index"].tolist()
+        if SPOILT in index:
+            found += 1
+            row = index.index(SPOILT)
+            assert np.array_equal(arrays["image"][row], arrays["image"][row + 1])
+    assert found
+
+
+def test_replacements_are_counted_and_logged(server):
+    stream = server.open(HURT)
+    before = server.metric("augsvc_replaced_samples_total", dataset="hurt")
+    server.batch(stream, 0, 0, 12)
+    server.batch(stream, 0, 0, 5)  # none in it
+    server.batch(stream, 0, 5, 1)
+    assert server.metric("augsvc_replaced_samples_total", dataset="hurt") == before + 2
+    server.until(lambda: "hurt: 1 of 12 samples" in server.output())
+
+
+def test_too_many_undecodable_ones_in_a_row_are_an_error(server):
+    stream = server.open({"dataset": "ruin", "size": [8, 8], "shuffle": False})
+    for position in (0, 6):  # 64 tries end at 63 and 69, all of them spoilt
+        reply = server.batch(stream, 0, position, 1)
+        reply.refused(503, "dataset_unreadable")
+    arrays = server.batch(stream, 0, 7, 66).arrays  # the 64th try succeeds
+    assert arrays["index"].tolist() == list(range(7, 73))
+    assert arrays["valid"].tolist() == [False] * 63 + [True] * 3
+    assert all(np.array_equal(image, arrays["image"][63]) for image in arrays["image"][:63])
+    server.batch(stream, 0, 0, 73).refused(503, "dataset_unreadable")
+    receipt = server.get(f"/v1/streams/{stream['id']}/epochs/0/samples/0")
+    receipt.refused(503, "dataset_unreadable")
+
+
+# --- cannot be read
+
+
+def test_a_missing_file_is_an_error_to_be_retried_and_never_another_value(server, folders):
+    stream = server.open(FLEET)
+    before = server.batch(stream, 0, 0, 8)
+    assert before.status == 200
+    path = folders / "fleet" / "b" / "001.png"
+    content = path.read_bytes()
+    failures = server.metric("augsvc_errors_total", code="dataset_unavailable")
+    try:
+        path.unlink()
+        for place in ((0, 8), (5, 1), (4, 3)):
+            reply = server.batch(stream, 0, *place)
+            reply.refused(503, "dataset_unavailable")
+            assert int(reply.headers["retry-after"]) >= 1
+        others = [server.batch(stream, 0, *place) for place in ((0, 5), (6, 2))]
+        assert [reply.status for reply in others] == [200, 200]
+        path.write_bytes(content[:-1])  # another file of that name is no better
+        server.batch(stream, 0, 0, 8).refused(503, "dataset_unavailable")
+        path.write_bytes(content + b"x")
+        server.batch(stream, 0, 0, 8).refused(503, "dataset_unavailable")
+        path.unlink()
+        path.mkdir()
+        server.batch(stream, 0, 0, 8).refused(503, "dataset_unavailable")
+        path.rmdir()
+    finally:
+        path.write_bytes(content)
+    assert server.batch(stream, 0, 0, 8).body == before.body
+    assert server.batch(stream, 0, 0, 8).headers["etag"] == before.headers["etag"]
+    assert server.metric("augsvc_errors_total", code="dataset_unavailable") == failures + 6
+    server.until(lambda: server.metric("augsvc_pending_bytes") == 0)
+
+
+def test_the_client_waits_until_the_file_is_back(server, missing):
+    put_back, _ = missing
+    failed = threading.Event()
+
+    class Listener(logging.Handler):
+        def emit(self, record):
+            failed.set()
+
+    logger, listener = logging.getLogger("augsvc_client"), Listener()
+    logger.addHandler(listener)
+    restorer = threading.Thread(target=lambda: failed.wait(60) and put_back())
+    restorer.start()
+    try:
+        with server.client(wait_s=60) as client:
+            arrays = client.stream(FLEET).batch(0, 0, 8)
+    finally:
+        restorer.join()
+        logger.removeHandler(listener)
+    assert failed.is_set()
+    assert np.array_equal(arrays["image"], server.batch(server.open(FLEET), 0, 0, 8).arrays["image"])
+
+
+def test_a_client_that_waits_in_vain_is_told_what_the_server_said(server, missing):
+    with server.client(wait_s=1) as client:
+        stream = client.stream(FLEET)
+        with pytest.raises(ServerUnavailable, match="503 dataset_unavailable"):
+            stream.batch(0, 0, 8)
+        assert stream.batch(0, 0, 5)["valid"].all()
+
+
+def test_a_file_that_was_spoilt_from_the_start_is_another_dataset_than_a_good_one(serve, folders, tmp_path):
+    """A replica on which the picture is whole has another size of it, so it never answers for this one."""
+    for number in range(2):
+        picture(tmp_path / "hurt" / "a" / f"{number:03}.png", number)
+    spoil(tmp_path / "hurt" / "a" / "002.png")
+    replica = serve(datasets={"hurt": {"format": "image_folder", "path": str(tmp_path / "hurt")}}).ready()
+    first = replica.open(HURT)
+    picture(tmp_path / "hurt" / "a" / "002.png", 2)
+    replica.batch(first, 0, 2, 1).refused(503, "dataset_unavailable")
+    replica.stop()
+    replica.begin().ready()
+    error = replica.batch(first, 0, 0, 1).refused(409, "stream_mismatch")
+    assert error["dataset_version"] != first["dataset_version"]
+    assert error["arithmetic"] == first["arithmetic"]
+
+
+def test_the_client_says_which_request_is_wrong_and_does_not_repeat_it(server):
+    with server.client(wait_s=60) as client:
+        with pytest.raises(RequestRefused, match="size_required"):
+            client.stream({"dataset": "hurt"})
+        stream = client.stream(HURT)
+        with pytest.raises(RequestRefused, match="416 past_the_end"):
+            stream.batch(0, 12, 1)
