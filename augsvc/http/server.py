@@ -15,6 +15,7 @@ from augsvc.http.gate import MAX_HEADER_BYTES
 from augsvc.http.life import Life
 
 KEEP_ALIVE_S = 75  # uvicorn's 5 s would close the connection under a trainer whose step takes longer
+_PIECE_BYTES = 16384
 _HEAD_BYTES = (
     4 * MAX_HEADER_BYTES
 )  # of a request line and headers as they arrive; the gate's own limit answers below it
@@ -38,13 +39,16 @@ class Protocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def data_received(self, data: bytes) -> None:
-        """Some bytes of a request."""
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > _HEAD_BYTES:
+        """Some bytes of a request: in small pieces until its headers are whole, the rest at once."""
+        at = 0
+        while self._in_head and at < len(data) and not self.transport.is_closing():
+            piece = data[at : at + _PIECE_BYTES]
+            at, self._head_bytes = at + len(piece), self._head_bytes + len(piece)
+            super().data_received(piece)
+            if self._in_head and self._head_bytes > _HEAD_BYTES:
                 self._refuse(HeadersTooLarge(f"a request's headers have at most {MAX_HEADER_BYTES} bytes"))
-                return
-        super().data_received(data)
+        if at < len(data) and not self.transport.is_closing():
+            super().data_received(data[at:])
 
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP, in our form; the library's words stay here."""
