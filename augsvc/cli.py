@@ -2,12 +2,15 @@
 
 import logging
 import socket
+import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.markup import escape
+from rich.progress import track
 from rich.table import Table
 
 from augsvc.engine import Engine, Range
@@ -16,9 +19,11 @@ from augsvc.executors.kornia import KorniaExecutor
 from augsvc.http import create_app
 from augsvc.http.server import Server
 from augsvc.ops.registry import registry
+from augsvc.pipeline import PRESETS, parse_pipeline
 from augsvc.settings import Settings, load_settings
 from augsvc.sources.catalogue import open_catalogue
 from augsvc.spec import validate_spec
+from augsvc.validation import nearest
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A data-augmentation service.")
 Config = Annotated[Path | None, typer.Option(help="A YAML file with settings.", exists=True, dir_okay=False)]
@@ -37,7 +42,7 @@ def serve(
     """Serve until SIGTERM or Ctrl-C."""
     flags = {"host": host, "port": port, "uds": uds, "device": device}
     settings = _settings(config, flags | {"tokens_file": tokens_file, "allow_plain": allow_plain})
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
+    _log()
     try:
         application = create_app(settings)
         listener = _listen(settings)
@@ -51,13 +56,26 @@ def serve(
 
 
 @app.command()
-def ops() -> None:
-    """List the operations."""
-    table = Table("operation", "kind", "parameters", "what it does", box=None)
-    for name, operation in registry().items():
-        drawn = ", ".join(f"{n} {list(operation.model_fields[n].default)}" for n in operation.parameters())
-        table.add_row(name, operation.kind.value, drawn, operation.summary())
-    Console().print(table)
+def ops(name: Annotated[str | None, typer.Argument(help="An operation or a preset, in detail.")] = None) -> None:
+    """List the operations and presets, or show one of them."""
+    console = Console()
+    if name is None:
+        table = Table("operation", "kind", "what it does", box=None)
+        for each, operation in registry().items():
+            table.add_row(each, operation.kind.value, operation.summary())
+        console.print(table)
+        console.print(f"\npresets: {', '.join(PRESETS)}; `augsvc ops NAME` shows one in detail")
+    elif name in PRESETS:
+        for step in parse_pipeline(name):
+            console.print_json(step.model_dump_json(exclude={"id"}), indent=None)
+    elif name in registry():
+        console.print(registry()[name].summary())
+        table = Table("field", "default", "takes", box=None)
+        for field, schema in registry()[name].model_json_schema()["properties"].items():
+            table.add_row(field, escape(str(schema.get("default", ""))), escape(_takes(schema)))
+        console.print(table)
+    else:
+        _fail(f"there is no operation or preset {name}{nearest(name, [*registry(), *PRESETS])}")
 
 
 @app.command()
@@ -70,32 +88,43 @@ def datasets(config: Config = None) -> None:
 
 
 @app.command()
-def check(config: Config = None) -> None:
-    """Validate the settings, run the self-test, and push one batch of every dataset through."""
+def check(
+    config: Config = None,
+    every: Annotated[bool, typer.Option("--all", help="Read every sample, not only the first 64.")] = False,
+) -> None:
+    """Validate the settings, run the self-test, and push a batch of every dataset through."""
     settings = _settings(config, {})
     console = Console()
     try:
         settings.tokens()
-        engine = Engine(
-            open_catalogue(settings.datasets, settings.cache_bytes),
-            KorniaExecutor.on(settings.torch_device()),
-            settings.max_batch_bytes,
-        )
+        catalogue = open_catalogue(settings.datasets, settings.cache_bytes)
+        engine = Engine(catalogue, KorniaExecutor.on(settings.torch_device()), settings.max_batch_bytes)
     except ValueError as err:
         _fail(str(err))
     console.print(f"arithmetic {engine.start().whole}")
-    failed = False
-    for name in engine.catalogue.names():
-        try:
-            stream = engine.open(validate_spec({"dataset": name, "pipeline": "strong", "size": [64, 64]}))
-            body = engine.produce(stream, Range(0, 0, min(8, stream.samples), 0)).future.result()
-            console.print(f"[green]ok[/green] {name}: {body.samples} samples, {body.replaced} replaced")
-        except AugsvcError as err:
-            failed = True
-            console.print(f"[red]failed[/red] {name}: {err.message}")
+    sound = [_check_dataset(engine, name, every, console) for name in catalogue.names()]
     engine.stop()
-    if failed:
+    if not all(sound):
         raise typer.Exit(1)
+
+
+def _check_dataset(engine: Engine, name: str, every: bool, console: Console) -> bool:
+    """Whether a dataset can be served; undecodable samples are named, and are no failure."""
+    spec = validate_spec({"dataset": name, "pipeline": "strong", "size": [64, 64], "shuffle": False})
+    try:
+        stream = engine.open(spec)
+        samples = stream.samples if every else min(64, stream.samples)
+        replaced: list[int] = []
+        for start in track(range(0, samples, 64), f"{name:20}", console=console, disable=not console.is_terminal):
+            part = Range(0, start, min(64, samples - start), 0)
+            replaced += engine.produce(stream, part).future.result().replaced
+    except AugsvcError as err:
+        console.print(f"[red]failed[/red] {name}: {err.message}")
+        return False
+    console.print(f"[green]ok[/green] {name}: {samples} of {stream.samples} samples read")
+    for index in replaced:
+        console.print(f"   [yellow]cannot be decoded[/yellow] {escape(stream.source.describe(index))}", highlight=False)
+    return True
 
 
 def _settings(config: Path | None, flags: dict[str, Any]) -> Settings:
@@ -122,6 +151,25 @@ def _listen(settings: Settings) -> socket.socket:
         return listener
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+
+
+def _log() -> None:
+    """Readable in a terminal, a line each elsewhere."""
+    if sys.stderr.isatty():
+        logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
+    else:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+
+
+def _takes(schema: dict[str, Any]) -> str:
+    """A JSON schema in a few words."""
+    if "enum" in schema:
+        return " | ".join(map(str, schema["enum"]))
+    number = next((s for s in schema.get("anyOf", [schema]) if "minimum" in s), None)
+    if number is None:
+        return str(schema.get("const", "text"))
+    interval = ", or [low, high] to draw from" if "anyOf" in schema else ""
+    return f"{number['minimum']:g} … {number['maximum']:g}{interval}"
 
 
 def _fail(message: str) -> NoReturn:

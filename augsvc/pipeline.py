@@ -13,7 +13,7 @@ from augsvc.errors import NotAvailable, SpecInvalid
 from augsvc.ops.base import Operation
 from augsvc.ops.registry import registry
 from augsvc.rng import operation_keys
-from augsvc.validation import explain
+from augsvc.validation import explain, nearest
 
 MAX_OPERATIONS = 64
 
@@ -59,7 +59,9 @@ def parse_pipeline(value: object) -> tuple[Operation, ...]:
     """
     if isinstance(value, str):
         if value not in PRESETS:
-            raise SpecInvalid(f"pipeline must be a list, or one of {', '.join(PRESETS)}", field="pipeline")
+            raise SpecInvalid(
+                f"pipeline must be a list of operations, or one of {', '.join(PRESETS)}", field="pipeline"
+            )
         value = PRESETS[value]
     if not isinstance(value, list | tuple):
         raise SpecInvalid("pipeline must be a list of operations, or a preset's name", field="pipeline")
@@ -75,11 +77,12 @@ def _parse_operation(entry: object, place: str) -> Operation:
     if not isinstance(name, str):
         raise SpecInvalid(f'{place} must be an object with an operation\'s name as "op"', field=place)
     if name not in registry():
-        raise SpecInvalid(f"{place}.op: there is no such operation; GET /v1/ops lists them", field=f"{place}.op")
+        hint = nearest(name, registry()) or "; `augsvc ops` and GET /v1/ops list them"
+        raise SpecInvalid(f"{place}.op: there is no such operation{hint}", field=f"{place}.op")
     try:
         return registry()[name].model_validate(entry)
     except ValidationError as err:
-        raise explain(err, place) from err
+        raise explain(err, place, known=registry()[name].model_fields) from err
     except NotAvailable as err:
         raise NotAvailable(err.message, field=f"{place}.{err.field}") from err
 

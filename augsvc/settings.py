@@ -10,11 +10,14 @@ from typing import Annotated, Literal
 import torch
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from augsvc.sources.image_folder import ImageFolderSettings
+from augsvc.validation import explain_finding, nearest
 
 Bytes = Annotated[int, Field(ge=0)]
+_PATHS = {"tokens_file", "uds"}
 CLIENT_VARIABLES = {"AUGSVC_URL", "AUGSVC_TOKEN", "AUGSVC_JOB"}
 
 
@@ -22,6 +25,12 @@ def _sendable(token: SecretStr) -> SecretStr:
     if not re.fullmatch("[!-~]{16,}", token.get_secret_value()):
         raise ValueError
     return token
+
+
+def _device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise ValueError("must be auto, cpu, cuda or cuda:N")
+    return name
 
 
 class TokenEntry(BaseModel):
@@ -39,7 +48,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000  # 0: any free one
     uds: Path | None = None  # a Unix socket instead of host and port
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    device: Annotated[str, AfterValidator(_device)] = "auto"
     executor: Literal["kornia"] = "kornia"
     datasets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")], ImageFolderSettings] = {}
     tokens_file: Path | None = None
@@ -64,7 +73,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _no_open_door(self) -> "Settings":
         if not (self.uds or self.tokens_file or self.allow_plain or _is_loopback(self.host)):
-            raise ValueError("a host beyond loopback needs tokens_file (or allow_plain, on a network you trust)")
+            raise ValueError("to listen beyond loopback, give tokens_file (or allow_plain, on a network you trust)")
         return self
 
     def torch_device(self) -> torch.device:
@@ -101,22 +110,49 @@ def load_settings(config: Path | None, flags: Mapping[str, object]) -> Settings:
     known = CLIENT_VARIABLES | {f"AUGSVC_{name.upper()}" for name in Settings.model_fields}
     unknown = sorted(name for name in os.environ if name.upper().startswith("AUGSVC_") and name.upper() not in known)
     if unknown:
-        raise ValueError(f"{', '.join(unknown)}: there is no such setting; docs/settings.md lists them")
-    given = dict(_read_yaml(config)) if config else {}
+        hint = nearest(unknown[0], sorted(known)) or "; docs/settings.md lists them"
+        raise ValueError(f"{', '.join(unknown)}: there is no such setting{hint}")
+    given = _beside(config, _read_yaml(config)) if config else {}
     given |= EnvSettingsSource(Settings)()
     given |= {name: value for name, value in flags.items() if value is not None}
     try:
         return Settings.model_validate(given)
     except ValidationError as err:
-        lines = [f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in err.errors(include_url=False)]
-        raise ValueError("\n".join(lines)) from err
+        raise ValueError("\n".join(_in_words(finding) for finding in err.errors(include_url=False))) from err
+
+
+def _beside(config: Path, given: Mapping[str, object]) -> dict[str, object]:
+    """Relative paths of a settings file are meant from the file's own folder."""
+    folder = config.resolve().parent
+    found = {name: str(folder / v) if name in _PATHS and isinstance(v, str) else v for name, v in given.items()}
+    datasets = found.get("datasets")
+    if isinstance(datasets, dict):
+        found["datasets"] = {
+            name: entry | {"path": str(folder / entry["path"])}
+            if isinstance(entry, dict) and isinstance(entry.get("path"), str)
+            else entry
+            for name, entry in datasets.items()
+        }
+    return found
+
+
+def _in_words(finding: ErrorDetails) -> str:
+    message = explain_finding(finding["type"], finding["loc"], finding.get("ctx", {}), finding["msg"]).message
+    if finding["type"] == "extra_forbidden":
+        message += nearest(str(finding["loc"][-1]), Settings.model_fields) or "; docs/settings.md lists them"
+    return message.replace("the specification ", "")
 
 
 def _read_yaml(path: Path) -> dict[str, object]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as err:
-        raise ValueError(f"{path} cannot be read as YAML") from err
+    except OSError as err:
+        raise ValueError(f"{path} cannot be opened: does it exist, and may this user read it?") from err
+    except yaml.MarkedYAMLError as err:
+        line = f", line {err.problem_mark.line + 1}" if err.problem_mark else ""
+        raise ValueError(f"{path}{line}: this is not YAML") from err
+    except (ValueError, yaml.YAMLError) as err:
+        raise ValueError(f"{path}: this is not YAML text") from err
     if content is not None and not isinstance(content, dict):
         raise ValueError(f"{path} must hold names with values")
     return content or {}

@@ -58,11 +58,17 @@ class Subset(BaseModel):
     seed: Seed = 0
 
 
+def _dtype(value: object) -> object:
+    if value in ("float16", "bfloat16", "float32"):
+        raise NotAvailable("output.dtype: pixels leave as uint8 only, so far", field="output.dtype")
+    return value
+
+
 class Output(BaseModel):
     """How pixels leave."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    dtype: Literal["uint8", "float16", "bfloat16", "float32"] = "uint8"
+    dtype: Annotated[Literal["uint8"], BeforeValidator(_dtype)] = "uint8"
     layout: Literal["NCHW", "NHWC"] = "NCHW"
 
 
@@ -122,12 +128,9 @@ def validate_spec(fields: object) -> StreamSpec:
     if _SOUND & fields.keys():
         raise NotAvailable("sound is not available yet", field=sorted(_SOUND & fields.keys())[0])
     try:
-        spec = StreamSpec.model_validate(fields)
+        return StreamSpec.model_validate(fields)
     except ValidationError as err:
-        raise explain(err) from err
-    if spec.output.dtype != "uint8":
-        raise NotAvailable("pixels leave as uint8 only, so far", field="output.dtype")
-    return spec
+        raise explain(err, known=StreamSpec.model_fields) from err
 
 
 def parse_json(data: bytes) -> Any:  # JSON is any value

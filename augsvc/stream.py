@@ -32,12 +32,12 @@ MAX_TRIES = 64  # of samples in a row that cannot be decoded
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Body:
-    """One batch as it is sent, and how many of its samples were replaced."""
+    """One batch as it is sent, and the indices of its samples that were replaced."""
 
     buffer: U8
     digest: str
     samples: int
-    replaced: int
+    replaced: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +135,7 @@ class Stream:
             rows = {name: array[slab] for name, array in arrays.items()}
             self._slab(Address(indices[slab], epoch, view), rows, workers)
         self.layout.seal(buffer, len(indices), epoch=epoch, start=start)
-        return Body(buffer, digest(buffer), len(indices), int((~arrays["valid"]).sum()))
+        return Body(buffer, digest(buffer), len(indices), tuple(indices[~arrays["valid"]].tolist()))
 
     def _slab(self, address: Address, arrays: Arrays, workers: Workers) -> None:
         """Some of a batch's samples: decoded in parallel, then augmented."""

@@ -1,6 +1,7 @@
 """The validation library's findings in this project's words: its own text never reaches a client."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,7 +20,7 @@ _TEXTS = {
     "bool_type": "must be true or false",
     "string_type": "must be a text",
     "list_type": "must be a list",
-    "tuple_type": "must be a list",
+    "tuple_type": "must be a list, like [96, 96]",
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
     "dict_type": "must be an object",
@@ -38,10 +39,22 @@ _LIMITS = {
 _OWN = {"interval", "interval_range", "interval_empty"}  # raised by augsvc.ops.base with this project's text
 
 
-def explain(error: ValidationError, prefix: str = "") -> SpecInvalid:
-    """The first finding as an error that names its field: "pipeline.0.degrees takes numbers from -360 to 360"."""
+def explain(error: ValidationError, prefix: str = "", known: Iterable[str] = ()) -> SpecInvalid:
+    """The first finding as an error that names its field: "pipeline.0.degrees takes numbers from -360 to 360".
+
+    `known` are the names that a misspelt one is compared with.
+    """
     first = error.errors(include_url=False, include_input=False)[0]
-    return explain_finding(first["type"], first["loc"], first.get("ctx", {}), first["msg"], prefix)
+    found = explain_finding(first["type"], first["loc"], first.get("ctx", {}), first["msg"], prefix)
+    if first["type"] == "extra_forbidden":
+        return SpecInvalid(found.message + nearest(str(first["loc"][-1]), known), field=found.field)
+    return found
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint for a misspelt name: its nearest neighbour, or nothing."""
+    found = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {found[0]}?" if found else ""
 
 
 def explain_finding(
@@ -51,6 +64,8 @@ def explain_finding(
     name = ".".join(part for part in (prefix, *map(str, place)) if part)
     if kind in _OWN:
         text = message
+    elif kind == "value_error":
+        text = str(context["error"])  # raised by this project's validators
     elif kind == "literal_error":
         text = f"must be one of {context['expected']}"
     elif kind in _LIMITS:

@@ -1,6 +1,6 @@
 """Draws, lowered integers and orders are constants of version 1, on every CPU.
 
-After a deliberate change: python -m tests.test_golden > tests/golden.json, and a line in CHANGELOG.md.
+After a deliberate change: `make golden`, and a line in CHANGELOG.md.
 """
 
 import hashlib

@@ -43,3 +43,5 @@ class Life:
         if not starting.cancelled() and (error := starting.exception()):
             self.failed = True
             logger.error("the self-test failed: this server can never be ready", exc_info=error)
+        else:
+            logger.info("ready: %d datasets", len(self._engine.catalogue.names()))

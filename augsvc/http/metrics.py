@@ -1,9 +1,12 @@
 """What Prometheus is told; one registry an application."""
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from augsvc.engine import Engine
 
+MOST_TOLD = 10_000  # undecodable samples that the log names
 _SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
 
@@ -22,6 +25,7 @@ class Metrics:
             ["dataset"],
             registry=self.registry,
         )
+        self._told: set[tuple[str, int]] = set()
         self.cancelled = Counter(
             "augsvc_cancelled", "Batches given up because the client went away", registry=self.registry
         )
@@ -30,3 +34,11 @@ class Metrics:
         )
         pending = Gauge("augsvc_pending_bytes", "Batches asked for and not yet sent", registry=self.registry)
         pending.set_function(lambda: float(engine.pending_bytes))
+
+    def first_told(self, dataset: str, indices: Iterable[int]) -> list[int]:
+        """Those of a dataset's indices that were not in here before; from MOST_TOLD on, none."""
+        new = [index for index in indices if (dataset, index) not in self._told]
+        if len(self._told) + len(new) > MOST_TOLD:
+            return []
+        self._told.update((dataset, index) for index in new)
+        return new

@@ -171,14 +171,16 @@ async def until_gone(receive: Callable[[], Awaitable[Any]]) -> None:
 
 
 def count_batch(metrics: Metrics, stream: Stream, body: Body, seconds: float) -> None:
-    """Counts a finished batch, and says in the log that samples were replaced."""
+    """Counts a finished batch, and names in the log what cannot be decoded."""
     name = stream.source.info.name
     metrics.samples.labels(name).inc(body.samples)
     metrics.bytes.labels(name).inc(len(body.buffer))
     metrics.wait.observe(seconds)
     if body.replaced:
-        metrics.replaced.labels(name).inc(body.replaced)
-        logger.warning("%s: %d of %d samples of a batch cannot be decoded: replaced", name, body.replaced, body.samples)
+        metrics.replaced.labels(name).inc(len(body.replaced))
+        for index in metrics.first_told(name, body.replaced):
+            what = stream.source.describe(index)
+            logger.warning("%s: %s cannot be decoded; it is replaced by the next sample (told once)", name, what)
 
 
 def stream_entry(stream: Stream) -> dict[str, object]:

@@ -82,7 +82,7 @@ class Drawn:
             )
         low, high = float(ends[0]), float(ends[1])
         if low > high:
-            raise PydanticCustomError("interval_empty", "the range is empty: its low end is above its high end")
+            raise PydanticCustomError("interval_empty", "has an empty range: its low end is above its high end")
         return low, high
 
 

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from augsvc.ops import image
 from augsvc.ops.base import Operation
+from augsvc.rng import PIXEL_BLOCK
 
 
 @cache
@@ -20,7 +21,17 @@ def registry() -> Mapping[str, type[Operation]]:
         for member in vars(module).values():
             if isclass(member) and issubclass(member, Operation) and member.__module__ == module.__name__:
                 name = member.model_fields["op"].default
-                if isabstract(member) or name in found:
-                    raise TypeError(f"{member.__qualname__} is abstract, or its name is taken")
+                _check(member, name, found)
                 found[name] = member
     return MappingProxyType(dict(sorted(found.items())))
+
+
+def _check(operation: type[Operation], name: str, found: Mapping[str, type[Operation]]) -> None:
+    """What the author of an operation can get wrong."""
+    if isabstract(operation):
+        raise TypeError(f"{operation.__qualname__} lacks {', '.join(sorted(operation.__abstractmethods__))}")
+    if name in found:
+        raise TypeError(f"{operation.__qualname__} and {found[name].__qualname__} are both named {name!r}")
+    lanes = [mark.lane for mark in operation.parameters().values()]
+    if len(set(lanes)) < len(lanes) or not all(0 < lane < PIXEL_BLOCK for lane in lanes):
+        raise TypeError(f"{operation.__qualname__}: each drawn parameter has a lane of its own, from 1 to 255")

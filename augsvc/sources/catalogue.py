@@ -10,6 +10,7 @@ from augsvc.sources.digits import Digits
 from augsvc.sources.image_folder import ImageFolderSettings, open_image_folder
 from augsvc.sources.patches import PHOTOS, TEXTURES, Patches, Pictures
 from augsvc.sources.shapes import Shapes
+from augsvc.validation import nearest
 
 
 class Catalogue:
@@ -33,7 +34,8 @@ class Catalogue:
         try:
             return self._sources[name]
         except KeyError as err:
-            raise UnknownDataset("no dataset of this name: GET /v1/datasets lists them", field="dataset") from err
+            hint = nearest(name, self._sources) or "; GET /v1/datasets lists them"
+            raise UnknownDataset(f"no dataset has this name{hint}", field="dataset") from err
 
     def names(self) -> tuple[str, ...]:
         """All names, sorted."""

@@ -92,7 +92,8 @@ def test_replacements_are_counted_and_logged(server):
     server.batch(stream, 0, 0, 5)  # none in it
     server.batch(stream, 0, 5, 1)
     assert server.metric("augsvc_replaced_samples_total", dataset="hurt") == before + 2
-    server.until(lambda: "hurt: 1 of 12 samples" in server.output())
+    server.until(lambda: "hurt: a/005.png cannot be decoded" in server.output())
+    assert server.output().count("a/005.png") == 1  # told once
 
 
 def test_too_many_undecodable_ones_in_a_row_are_an_error(server):

@@ -25,7 +25,7 @@ async function show(token) {
     form.hidden = true;
     status.textContent = `Version ${version.version}, ${version.executor} on ${version.device}, arithmetic ${version.arithmetic}`;
     fill("#datasets", datasets.datasets.map((d) => [d.name, d.samples, d.classes.join(", ")]));
-    fill("#ops", ops.ops.map((o) => [o.name, o.kind, o.summary]));
+    fill("#ops", ops.ops.map((o) => [o.name, o.kind, o.summary.replaceAll("`", "")]));
   } catch (error) {
     form.hidden = error.status !== 401;
     status.textContent = error.message;
