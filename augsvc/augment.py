@@ -4,7 +4,7 @@ samples → draws → cameras → executor.run → encode
                      └────→ masks, boxes, keypoints
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor as Workers
 from typing import TypeVar
 
@@ -23,11 +23,6 @@ T = TypeVar("T")
 Moves = Sequence[tuple[Camera, Border]]
 
 
-def slabs(canvas: Canvas, executor: KorniaExecutor, n: int) -> list[slice]:
-    """A batch in pieces to be read and augmented one after the other: decoded pictures may be far larger than the canvas."""
-    return ranges(n, executor.threads * executor.rows(canvas.channels * canvas.height * canvas.width))
-
-
 def augment(
     samples: Sequence[Sample],
     address: Address,
@@ -36,28 +31,36 @@ def augment(
     executor: KorniaExecutor,
     arrays: Arrays,
     workers: Workers,
+    check: Callable[[], None],
 ) -> None:
     """Fills the rows of `image` and of every label that `arrays` has, in ranges side by side on the executor's threads.
 
-    `arrays["image"]` is N,C,H,W (it may be a view of N,H,W,C). The samples' draws are those of the address.
+    `arrays["image"]` is N,C,H,W (it may be a view of N,H,W,C). The samples' draws are those of the address. `check` is
+    called now and then, from several threads, and ends the work by raising.
     """
 
     def some(part: slice) -> None:
         rows = {name: array[part] for name, array in arrays.items()}
-        _augment(samples[part], address.part(part), seed, plan, executor, rows)
+        _augment(samples[part], address.part(part), seed, plan, executor, rows, check)
 
     list(workers.map(some, ranges(len(samples), -(-len(samples) // executor.threads))))
 
 
 def _augment(
-    samples: Sequence[Sample], address: Address, seed: int, plan: Plan, executor: KorniaExecutor, arrays: Arrays
+    samples: Sequence[Sample],
+    address: Address,
+    seed: int,
+    plan: Plan,
+    executor: KorniaExecutor,
+    arrays: Arrays,
+    check: Callable[[], None],
 ) -> None:
     draws = plan.draw(seed, address)
     canvas = (plan.canvas.height, plan.canvas.width)
     sizes = [(sample.image.shape[0], sample.image.shape[1]) for sample in samples]
     cameras = [plan.cameras(part, draws, sizes if part.fits else [canvas] * len(sizes)) for part in plan.passes]
     images = [with_channels(sample.image, plan.canvas.channels) for sample in samples]
-    executor.encode(executor.run(plan, images, cameras, draws), arrays["image"])
+    executor.encode(executor.run(plan, images, cameras, draws, check), arrays["image"])
     moves = [(camera, part.border or "edge") for camera, part in zip(cameras, plan.passes, strict=True) if camera]
     _move_labels(samples, moves, plan.canvas, arrays)
 

@@ -48,7 +48,7 @@ def serve(
         listener = _listen(settings)
     except (ValueError, OSError) as err:
         _fail(str(err))
-    where = f"unix:{settings.uds}" if settings.uds else "http://{}:{}".format(*listener.getsockname()[:2])
+    where = f"unix:{settings.uds}" if settings.uds else _url(listener)
     typer.echo(f"augsvc listens on {where}")
     Server(application, settings.stop_grace_s).run(sockets=[listener])
     if application.state.life.failed:
@@ -145,7 +145,8 @@ def _sources(settings: Settings) -> dict[str, Any]:
 def _listen(settings: Settings) -> socket.socket:
     if settings.uds:
         listener = socket.socket(socket.AF_UNIX)
-        settings.uds.unlink(missing_ok=True)
+        if settings.uds.is_socket():  # left behind by a server that was killed
+            settings.uds.unlink()
         listener.bind(str(settings.uds))
         listener.listen(128)
         return listener
@@ -153,10 +154,19 @@ def _listen(settings: Settings) -> socket.socket:
     return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
 
 
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def _log() -> None:
     """Readable in a terminal, a line each elsewhere."""
     if sys.stderr.isatty():
-        logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
+        logging.basicConfig(
+            level=logging.INFO,
+            format="%(message)s",
+            handlers=[RichHandler(console=Console(stderr=True), show_path=False)],
+        )
     else:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
 

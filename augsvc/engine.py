@@ -9,12 +9,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from os import sched_getaffinity
 from threading import Event, RLock
 from typing import TypeVar
 
-from augsvc.errors import BatchTooLarge, Overloaded, Starting, StreamMismatch
+from augsvc.errors import BatchTooLarge, Cancelled, Overloaded, Starting, StreamMismatch
 from augsvc.executors.kornia import KorniaExecutor
+from augsvc.machine import cores
 from augsvc.selftest import SelfTest
 from augsvc.sources.catalogue import Catalogue
 from augsvc.spec import StreamSpec
@@ -56,12 +56,13 @@ class Engine:
         self.max_batch_bytes = max_batch_bytes
         self.max_pending_bytes = 4 * max_batch_bytes
         self.selftest: SelfTest | None = None
+        self._stopping = Event()
         self._pending_bytes = 0
         self._streams: OrderedDict[str, Stream] = OrderedDict()
         self._lock = RLock()  # a finaliser may run inside it
         self._owner = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._answerers = ThreadPoolExecutor(2, thread_name_prefix="answerer")
-        self._workers = ThreadPoolExecutor(len(sched_getaffinity(0)), thread_name_prefix="worker")
+        self._workers = ThreadPoolExecutor(cores(), thread_name_prefix="worker")
 
     @property
     def pending_bytes(self) -> int:
@@ -74,7 +75,8 @@ class Engine:
         return self.selftest
 
     def stop(self) -> None:
-        """Ends the threads after the work in hand; what is queued is dropped."""
+        """Ends the threads: what is queued is dropped, and the work in hand is given up."""
+        self._stopping.set()
         self._owner.shutdown(wait=True, cancel_futures=True)
         self._answerers.shutdown(wait=True, cancel_futures=True)
         self._workers.shutdown(wait=True, cancel_futures=True)
@@ -122,7 +124,7 @@ class Engine:
 
     def check(self, stream: Stream, part: Range) -> None:
         """Refuses a range that does not exist or is too large, as `produce` would."""
-        stream.indices(part.epoch, part.start, 1)
+        stream.require_start(part.epoch, part.start)
         size = stream.layout.size(min(part.count, stream.samples - part.start))
         if size > self.max_batch_bytes:
             most = (self.max_batch_bytes - stream.layout.size(0)) // stream.layout.row_bytes
@@ -140,7 +142,12 @@ class Engine:
                 raise Overloaded("too much is asked for at once: try again in a moment")
             self._pending_bytes += size
         gone = Event()
-        future = self._owner.submit(self._compute, stream, part, lambda: not gone.is_set())
+
+        def check() -> None:
+            if gone.is_set() or self._stopping.is_set():
+                raise Cancelled
+
+        future = self._owner.submit(self._compute, stream, part, check)
         future.add_done_callback(lambda done: self._settle(done, size))
         return Work(future, gone)
 
@@ -148,8 +155,8 @@ class Engine:
         """Runs something short that may read a dataset, off the event loop."""
         return self._answerers.submit(question)
 
-    def _compute(self, stream: Stream, part: Range, wanted: Callable[[], bool]) -> Body:
-        return stream.produce(part.epoch, part.start, part.count, part.view, self._workers, wanted)
+    def _compute(self, stream: Stream, part: Range, check: Callable[[], None]) -> Body:
+        return stream.produce(part.epoch, part.start, part.count, part.view, self._workers, check)
 
     def _settle(self, done: "Future[Body]", size: int) -> None:
         """Counts the batch's bytes until its memory goes, or not at all if there is none."""

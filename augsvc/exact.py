@@ -23,6 +23,7 @@ _SIN = tuple(
 _COS = tuple(
     (-1.0) ** k / f for k, f in enumerate((1, 2, 24, 720, 40320, 3628800, 479001600, 87178291200, 20922789888000))
 )
+_LARGEST = float(1 << 62)
 _EXP_TERMS = 14
 _LOG_TERMS = 12
 
@@ -102,8 +103,11 @@ def _ratio(x: F64, polynomials: tuple[tuple[float, ...], tuple[float, ...]]) -> 
 
 
 def to_fixed(value: F64, bits: int) -> I64:
-    """Rounded to `bits` fraction bits, halves upwards."""
-    return np.floor(value * float(1 << bits) + 0.5).astype(np.int64)
+    """Rounded to `bits` fraction bits, halves upwards; held within ±2**62, because CPUs overflow in different ways."""
+    scaled = np.floor(value * float(1 << bits) + 0.5)
+    if np.isnan(scaled).any():
+        raise ValueError("a number that is none cannot be rounded")
+    return np.clip(scaled, -_LARGEST, _LARGEST).astype(np.int64)
 
 
 def from_fixed(value: I64, bits: int) -> F64:

@@ -12,10 +12,13 @@ import numpy as np
 
 from augsvc import exact
 from augsvc.batch import F64, I64, Bools
+from augsvc.errors import SpecInvalid
 
 Fit = Literal["cover", "contain", "stretch"]
 MATRIX_BITS = 32  # fraction bits of a camera's coefficients: 2e-7 px off at 1024, where 16 bits would be 0.015
-MAX_TAPS = 8  # per axis; a source shrunk by more than this is sampled, no longer averaged in full
+MAX_TAPS = 16  # per axis; a source shrunk by more than this is sampled, no longer averaged in full
+STEEPEST = float(1 << 16)  # source pixels per canvas pixel; with these two the mask's integers stay below 2**63
+FARTHEST = float(1 << 28)  # source pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +98,22 @@ class Camera:
 
     @staticmethod
     def of(forward: F64) -> "Camera":
-        """Rounds to fixed point, and counts taps: ⌈1/s − ¼⌉ per axis for a shrink to s, so that minification averages areas."""
-        back = inverse(forward)
+        """Rounds to fixed point, and counts taps: ⌈1/s − ¼⌉ per axis for a shrink to s, so that minification averages areas.
+
+        Raises:
+            SpecInvalid: the moves enlarge or shrink beyond what numbers hold.
+        """
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            back = inverse(forward)
+        if not (np.isfinite(back).all() and np.isfinite(forward).all()):
+            raise SpecInvalid("the pipeline's moves enlarge or shrink beyond all bounds", field="pipeline")
+        back = np.clip(back, [-STEEPEST, -STEEPEST, -FARTHEST], [STEEPEST, STEEPEST, FARTHEST])
         along_x = np.sqrt(back[:, 0, 0] * back[:, 0, 0] + back[:, 1, 0] * back[:, 1, 0])
         along_y = np.sqrt(back[:, 0, 1] * back[:, 0, 1] + back[:, 1, 1] * back[:, 1, 1])
-        taps = np.ceil(np.stack((along_x, along_y), axis=-1) - 0.25).astype(np.int64)
+        taps = np.clip(np.ceil(np.stack((along_x, along_y), axis=-1) - 0.25), 1.0, MAX_TAPS).astype(np.int64)
         fixed = exact.to_fixed(back[:, :2], MATRIX_BITS)
         identical = (fixed == exact.to_fixed(np.eye(3)[:2], MATRIX_BITS)).all(axis=(1, 2))
-        return Camera(forward, fixed, np.clip(taps, 1, MAX_TAPS), identical)
+        return Camera(forward, fixed, taps, identical)
 
 
 def move_points(matrix: F64, points: F64) -> F64:

@@ -50,7 +50,9 @@ def move_boxes(boxes: Boxes, matrix: F64, canvas: Canvas) -> Boxes:
     moved = move_points(matrix, boxes.corners.reshape(n, rows * 4, 2)).reshape(n, rows, 4, 2)
     low, high = moved.min(axis=2), moved.max(axis=2)
     sides = np.array([canvas.width, canvas.height], dtype=np.float64)
-    area, kept = (high - low).prod(axis=2), (np.clip(high, 0.0, sides) - np.clip(low, 0.0, sides)).prod(axis=2)
+    kept = (np.clip(high, 0.0, sides) - np.clip(low, 0.0, sides)).prod(axis=2)
+    with np.errstate(over="ignore"):  # an endless box keeps no tenth of itself
+        area = (high - low).prod(axis=2)
     return Boxes(moved, boxes.valid & (kept > 0.0) & (kept >= SMALLEST_SHARE * area))
 
 

@@ -31,6 +31,8 @@ from augsvc.pipeline import operation_id
 from augsvc.rng import Address, operation_keys
 
 K = TypeVar("K", bound=Operation)
+_STRONGEST = 32768.0  # of a merged colour matrix's numbers: with 16 fraction bits they fit 32-bit integers
+_LINE = np.arange(TABLE_ENTRIES, dtype=np.float64) / (TABLE_ENTRIES - 1)
 _ORDER = {Kind.MOVE: 0, Kind.TONE: 1, Kind.FILTER: 2, Kind.NOISE: 3, Kind.ERASE: 4, Kind.OPAQUE: 5}
 
 
@@ -50,7 +52,7 @@ class ToneStage:
 
     matrix: I64  # N,C,C+1, UNIT_BITS fraction bits
     matrix_rows: Bools
-    table: I64  # N,TABLE_ENTRIES, UNIT_BITS fraction bits
+    table: I64 | None  # N,TABLE_ENTRIES, UNIT_BITS fraction bits
     table_rows: Bools
 
 
@@ -110,7 +112,7 @@ class Plan:
             draw = draws[number]
             matrix = operation.matrix(draw, self.canvas, statistics if operation.needs_statistics else None)
             table = operation.table(draw)
-            if not stages or (matrix is not None and stages[-1].has_table):
+            if not stages or (matrix is not None and stages[-1].table is not None):
                 stages.append(_OpenStage.empty(len(draw.selected), self.canvas.channels))
             stages[-1].add(matrix, table, draw.selected)
         return [stage.closed() for stage in stages]
@@ -149,25 +151,26 @@ class _OpenStage:
 
     matrix: F64
     matrix_rows: Bools
-    table: F64
     table_rows: Bools
-    has_table: bool = False  # by the pipeline, not by who was selected: stages must not depend on the company
+    table: F64 | None = None  # there by the pipeline, not by who was selected: stages must not depend on the company
 
     @staticmethod
     def empty(n: int, channels: int) -> "_OpenStage":
-        line = np.arange(TABLE_ENTRIES, dtype=np.float64) / (TABLE_ENTRIES - 1)
         none = np.zeros(n, dtype=np.bool_)
-        return _OpenStage(diagonal(np.ones(n), np.zeros(n), channels), none, np.tile(line, (n, 1)), none)
+        return _OpenStage(diagonal(np.ones(n), np.zeros(n), channels), none, none)
 
     def add(self, matrix: F64 | None, table: F64 | None, selected: Bools) -> None:
         if matrix is not None:
-            self.matrix = np.where(selected[:, None, None], color_product(matrix, self.matrix), self.matrix)
+            both = color_product(matrix, self.matrix)
+            # a row too strong for fixed point is weakened as a whole: it saturates where it did before
+            both = both * (_STRONGEST / np.maximum(np.abs(both).max(axis=2, keepdims=True), _STRONGEST))
+            self.matrix = np.where(selected[:, None, None], both, self.matrix)
             self.matrix_rows = self.matrix_rows | selected
         if table is not None:
-            self.table = np.where(selected[:, None], read_table(table, self.table), self.table)
+            before = np.tile(_LINE, (len(selected), 1)) if self.table is None else self.table
+            self.table = np.where(selected[:, None], read_table(table, before), before)
             self.table_rows = self.table_rows | selected
-            self.has_table = True
 
     def closed(self) -> ToneStage:
-        matrix, table = exact.to_fixed(self.matrix, UNIT_BITS), exact.to_fixed(self.table, UNIT_BITS)
-        return ToneStage(matrix, self.matrix_rows, table, self.table_rows)
+        table = None if self.table is None else exact.to_fixed(self.table, UNIT_BITS)
+        return ToneStage(exact.to_fixed(self.matrix, UNIT_BITS), self.matrix_rows, table, self.table_rows)

@@ -1,6 +1,7 @@
 """The self-test: what this build computes, measured, so that replicas which would differ cannot answer for one another.
 
-Every operation runs on one fixed, painted input, and every decoder on a fixed file. The SHA-256 of what comes out, taken
+Every operation runs on fixed, painted inputs, at the ends of its parameters too, and so do canvas, borders, passes and
+presets; every decoder runs on a fixed file. The SHA-256 of what comes out, taken
 over what a stream uses, is that stream's arithmetic id. Running it also warms everything up.
 """
 
@@ -16,12 +17,14 @@ from augsvc.batch import I64, Sample
 from augsvc.decode import DECODERS, probe_digest
 from augsvc.executors.kornia import KorniaExecutor
 from augsvc.ops.registry import registry
+from augsvc.pipeline import PRESETS
 from augsvc.sources.base import Source, SourceInfo
 from augsvc.spec import StreamSpec, validate_spec
 from augsvc.stream import Stream
 
 _CANVAS = (24, 32)
-_SAMPLES = 4
+_SIZES = ((24, 32), (20, 40), (75, 110), (290, 385))
+_SAMPLES = len(_SIZES)
 
 
 class Probe(Source):
@@ -35,8 +38,9 @@ class Probe(Source):
         return _SAMPLES
 
     def read(self, index: int) -> Sample:
-        """A gradient with a lattice of edges, (20 + 9·index) × (40 − 5·index) pixels."""
-        rows, columns = np.mgrid[0 : 20 + 9 * index, 0 : 40 - 5 * index]
+        """A gradient with a lattice of edges; one picture has the canvas's size, two are to be shrunk."""
+        height, width = _SIZES[index]
+        rows, columns = np.mgrid[0:height, 0:width]
         planes = (rows * 7 + columns * 3, rows * columns * 5 // 8, ((rows // 5 + columns // 4) % 2) * 180 + 40)
         image = np.stack([plane % 256 for plane in planes], axis=-1).astype(np.uint8)
         return Sample(
@@ -71,19 +75,9 @@ class SelfTest:
     @staticmethod
     def run(executor: KorniaExecutor) -> "SelfTest":
         """Runs every operation, alone and always selected, and every decoder."""
-        frames: list[dict[str, object]] = [
-            {"fit": fit, "channels": channels, "output": {"layout": layout}}
-            for fit in ("cover", "contain", "stretch")
-            for channels in (1, 3)
-            for layout in ("NCHW", "NHWC")
-        ]
-        operations = {
-            name: _digest(
-                [{"pipeline": [{"op": name, "p": 1.0}], "channels": channels} for channels in (1, 3)], executor
-            )
-            for name in registry()
-        }
-        return SelfTest(executor.traits, _digest(frames, executor), operations, {n: probe_digest(n) for n in DECODERS})
+        operations = {name: _digest(_corners(name), executor) for name in registry()}
+        decoders = {name: probe_digest(name) for name in DECODERS}
+        return SelfTest(executor.traits, _digest(_frames(), executor), operations, decoders)
 
     def arithmetic(self, stream: Stream) -> str:
         """The arithmetic id of a stream: over what it uses, 32 hex digits."""
@@ -110,12 +104,38 @@ def probe_spec(fields: Mapping[str, object]) -> StreamSpec:
     return validate_spec({"dataset": "probe", "size": list(_CANVAS), "shuffle": False, **fields})
 
 
+def _frames() -> list[dict[str, object]]:
+    """What every stream uses: fits, channels and layouts; borders under a composed camera; several passes; presets."""
+    frames: list[dict[str, object]] = [
+        {"fit": fit, "channels": channels, "output": {"layout": layout}}
+        for fit in ("cover", "contain", "stretch")
+        for channels in (1, 3)
+        for layout in ("NCHW", "NHWC")
+    ]
+    for border in ("zeros", "reflect", "edge"):
+        turn = {"op": "rotation", "degrees": [-180, 180], "border": border}
+        zoom = {"op": "affine", "scale": [0.4, 2.5], "shear_x": [-20, 20], "border": border}
+        frames.append({"pipeline": [turn, zoom]})
+        frames.append({"pipeline": [zoom, {"op": "color_jitter"}, turn, {"op": "gamma"}, {"op": "color_shift"}]})
+    return frames + [{"pipeline": preset} for preset in PRESETS]
+
+
+def _corners(name: str) -> list[dict[str, object]]:
+    """One operation, always selected: with its defaults, grey and in colour, and at both ends of what it takes."""
+    operation = registry()[name]
+    marks = operation.parameters().items()
+    plain: dict[str, object] = {"op": name, "p": 1.0}
+    low: dict[str, object] = plain | {parameter: mark.low for parameter, mark in marks}
+    high: dict[str, object] = plain | {parameter: mark.high for parameter, mark in marks}
+    return [{"pipeline": [plain], "channels": 1}, *({"pipeline": [step], "channels": 3} for step in (plain, low, high))]
+
+
 def _digest(specs: list[dict[str, object]], executor: KorniaExecutor) -> str:
     """SHA-256 of the batches' tensors, without their headers."""
     digest = hashlib.sha256()
     with ThreadPoolExecutor(1) as reader:
         for fields in specs:
             stream = Stream.open(probe_spec(fields), Probe(), executor)
-            body = stream.produce(0, 0, _SAMPLES, 0, reader, lambda: True)
+            body = stream.produce(0, 0, _SAMPLES, 0, reader, lambda: None)
             digest.update(body.buffer[8 + stream.layout.header_bytes :].tobytes())
     return digest.hexdigest()

@@ -58,6 +58,10 @@ class Subset(BaseModel):
     seed: Seed = 0
 
 
+def _integer(value: object) -> object:
+    return value if value is None or type(value) is int else 0  # true and 1.0 equal 1, and are no number of channels
+
+
 def _dtype(value: object) -> object:
     if value in ("float16", "bfloat16", "float32"):
         raise NotAvailable("output.dtype: pixels leave as uint8 only, so far", field="output.dtype")
@@ -81,7 +85,7 @@ class StreamSpec(BaseModel):
     pipeline: Operations = ()
     size: tuple[Side, Side] | None = None
     fit: Fit = "cover"
-    channels: Literal[1, 3] | None = None
+    channels: Annotated[Literal[1, 3] | None, BeforeValidator(_integer)] = None
     subset: Subset | None = None
     order_seed: Seed = 0
     aug_seed: Seed = 0

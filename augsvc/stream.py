@@ -14,9 +14,9 @@ from functools import cached_property
 
 import numpy as np
 
-from augsvc.augment import augment, required, slabs
+from augsvc.augment import augment, required
 from augsvc.batch import I64, U8, Arrays, Sample
-from augsvc.errors import Cancelled, DatasetUnreadable, PastTheEnd, SpecInvalid, Undecodable
+from augsvc.errors import DatasetUnreadable, PastTheEnd, SpecInvalid, Undecodable
 from augsvc.executors.kornia import KorniaExecutor
 from augsvc.geometry import Canvas
 from augsvc.order import Order
@@ -28,6 +28,7 @@ from augsvc.spec import StreamSpec
 from augsvc_client.wire import Layout, TensorSpec, digest
 
 MAX_TRIES = 64  # of samples in a row that cannot be decoded
+SOURCE_BYTES = 64 << 20  # of decoded samples held at once, give or take one for each thread
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,46 +108,75 @@ class Stream:
             SpecInvalid: an epoch out of range.
             PastTheEnd: start is at or past the end.
         """
-        if not 0 <= epoch < MAX_EPOCHS:
-            raise SpecInvalid("an epoch is an integer from 0 to 2^24 - 1", field="epoch")
-        if start >= self.samples:
-            raise PastTheEnd(f"the epoch has {self.samples} samples", field="start")
+        self.require_start(epoch, start)
         positions = np.arange(start, min(start + count, self.samples), dtype=np.int64)
         places = Order(self.samples, self.spec.order_seed, epoch, self.spec.shuffle).indices(positions)
         return places if self.members is None else self.members[places]
 
+    def require_start(self, epoch: int, start: int) -> None:
+        """Raises as `indices` would."""
+        if not 0 <= epoch < MAX_EPOCHS:
+            raise SpecInvalid("an epoch is an integer from 0 to 2^24 - 1", field="epoch")
+        if start >= self.samples:
+            raise PastTheEnd(f"the epoch has {self.samples} samples", field="start")
+
     def produce(
-        self, epoch: int, start: int, count: int, view: int, workers: Workers, wanted: Callable[[], bool]
+        self, epoch: int, start: int, count: int, view: int, workers: Workers, check: Callable[[], None]
     ) -> Body:
-        """The bytes of one batch. When nobody is `wanted` any more, work stops.
+        """The bytes of one batch. `check` is called now and then, and ends the work by raising (Cancelled).
 
         Raises:
             PastTheEnd, SpecInvalid: the address does not exist.
             DatasetUnavailable, DatasetUnreadable: the samples cannot be had now.
-            Cancelled: nobody wants the answer any more.
         """
         indices = self.indices(epoch, start, count)
         buffer, arrays = self.layout.allocate(len(indices))
         if self.spec.output.layout == "NHWC":
             arrays["image"] = arrays["image"].transpose(0, 3, 1, 2)
-        for slab in slabs(self.plan.canvas, self.executor, len(indices)):
-            if not wanted():
-                raise Cancelled
+        at = 0
+        while at < len(indices):
+            found = self._read(indices[at:], workers, check)
+            slab = slice(at, at + len(found))
             rows = {name: array[slab] for name, array in arrays.items()}
-            self._slab(Address(indices[slab], epoch, view), rows, workers)
+            self._fill(found, Address(indices[slab], epoch, view), rows, workers, check)
+            at = slab.stop
         self.layout.seal(buffer, len(indices), epoch=epoch, start=start)
         return Body(buffer, digest(buffer), len(indices), tuple(indices[~arrays["valid"]].tolist()))
 
-    def _slab(self, address: Address, arrays: Arrays, workers: Workers) -> None:
-        """Some of a batch's samples: decoded in parallel, then augmented."""
-        found = list(workers.map(self._readable, address.indices.tolist()))
+    def _read(self, indices: I64, workers: Workers, check: Callable[[], None]) -> list[tuple[Sample, int]]:
+        """As many of the coming samples as one thread each should run at once, or as fit SOURCE_BYTES: at least one.
+
+        Decoded pictures may be far larger than the canvas, and nobody knows before: so the first are read a few at a time.
+        """
+        canvas, threads = self.plan.canvas, self.executor.threads
+        most = min(len(indices), threads * self.executor.rows(canvas.channels * canvas.height * canvas.width))
+        found: list[tuple[Sample, int]] = []
+        room, step = SOURCE_BYTES, threads
+        while len(found) < most and room > 0:
+            check()
+            more = list(workers.map(self._readable, indices[len(found) : min(len(found) + step, most)].tolist()))
+            found += more
+            n_bytes = sum(sample.image.nbytes for sample, _ in more)
+            room -= n_bytes
+            step = max(threads, room * len(more) // max(1, n_bytes))
+        return found
+
+    def _fill(
+        self,
+        found: list[tuple[Sample, int]],
+        address: Address,
+        arrays: Arrays,
+        workers: Workers,
+        check: Callable[[], None],
+    ) -> None:
+        """Some of a batch's samples into their rows."""
+        samples = [sample for sample, _ in found]
         arrays["index"][:] = address.indices
         arrays["valid"][:] = np.array([place for _, place in found]) == address.indices
-        samples = [sample for sample, _ in found]
         arrays["label"][:] = [sample.label for sample in samples]
         if "box_labels" in arrays:
             arrays["box_labels"][:] = [required(sample.box_labels) for sample in samples]
-        augment(samples, address, self.spec.aug_seed, self.plan, self.executor, arrays, workers)
+        augment(samples, address, self.spec.aug_seed, self.plan, self.executor, arrays, workers, check)
 
     def _readable(self, index: int) -> tuple[Sample, int]:
         """The sample, or the next one of this stream that can be decoded (cyclic), and which one it was."""
@@ -191,10 +221,11 @@ def subset_members(labels: I64, classes: int, per_class: int, seed: int) -> I64:
     """
     low, high, _, _ = philox4x32((0, SUBSET_KEY, np.arange(len(labels)), 0), seed_key(seed))
     numbers = low.astype(np.uint64) | (high.astype(np.uint64) << np.uint64(32))
-    chosen = []
-    for label in range(classes):
-        places = np.flatnonzero(labels == label)
-        if len(places) < per_class:
-            raise SpecInvalid(f"class {label} has only {len(places)} samples", field="subset.per_class")
-        chosen.append(places[np.argsort(numbers[places], kind="stable")[:per_class]])
-    return np.sort(np.concatenate(chosen)).astype(np.int64)
+    counts = np.bincount(labels, minlength=classes)
+    if counts.min() < per_class:
+        scarce = int(counts.argmin())
+        raise SpecInvalid(f"class {scarce} has only {counts[scarce]} samples", field="subset.per_class")
+    by_class = np.lexsort((numbers, labels))  # stable: ties go by index
+    firsts = np.cumsum(counts) - counts
+    chosen = by_class[(firsts[:, None] + np.arange(per_class)[None, :]).ravel()]
+    return np.sort(chosen).astype(np.int64)

@@ -62,7 +62,7 @@ class Run:
 
     def batch(self, epoch=0, start=0, count=None, view=0) -> dict[str, np.ndarray]:
         with ThreadPoolExecutor(2) as workers:
-            body = self.stream.produce(epoch, start, count or self.stream.samples, view, workers, lambda: True)
+            body = self.stream.produce(epoch, start, count or self.stream.samples, view, workers, lambda: None)
         return parse(body.buffer)[0]
 
     def images(self, **address) -> np.ndarray:

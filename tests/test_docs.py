@@ -73,7 +73,11 @@ def test_the_example_of_contributing_is_an_operation():
         plan = Plan.of([names["Posterize"](bits=bits)], Canvas(16, 16, 1), "cover")
         ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
         seen = KorniaExecutor.on(torch.device("cpu")).run(
-            plan, [ramp[..., None]], [Camera.of(np.eye(3)[None])], plan.draw(0, Address(np.arange(1), 0, 0))
+            plan,
+            [ramp[..., None]],
+            [Camera.of(np.eye(3)[None])],
+            plan.draw(0, Address(np.arange(1), 0, 0)),
+            lambda: None,
         )
         expected = ImageOps.posterize(Image.fromarray(ramp), bits)
         assert (np.rint(seen[0, 0].numpy() * 255) == np.asarray(expected)).all(), bits

@@ -43,7 +43,7 @@ def lowered(operation: Operation, draw: Draw) -> list[np.ndarray]:
         total = np.arange(SAMPLES, dtype=np.int64) * 4000000 + 7
         statistics = Statistics(CANVAS.height * CANVAS.width * 3, total, total * 50000)
         stage = plan.tones(plan.passes[-1], [draw], statistics)[0]
-        return [stage.matrix, stage.table]
+        return [stage.matrix] if stage.table is None else [stage.matrix, stage.table]
     if isinstance(operation, Filter):
         return [operation.kernels(draw, CANVAS)]
     if isinstance(operation, Erase):

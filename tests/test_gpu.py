@@ -23,7 +23,7 @@ def batch(device, pipeline, start, count):
     executor = KorniaExecutor.on(torch.device(device))
     stream = Stream.open(probe_spec({"pipeline": pipeline}), Probe(), executor)
     with ThreadPoolExecutor(2) as workers:
-        return parse(stream.produce(1, start, count, 0, workers, lambda: True).buffer)[0]
+        return parse(stream.produce(1, start, count, 0, workers, lambda: None).buffer)[0]
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES, ids=str)

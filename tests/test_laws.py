@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from augsvc.batch import I64, Sample
 from augsvc.executors.kornia import KorniaExecutor
+from augsvc.ops.base import Move
 from augsvc.ops.registry import registry
 from augsvc.rng import Address, operation_keys
 from augsvc.selftest import Probe, probe_spec
@@ -28,7 +29,7 @@ def open_stream(**fields):
 
 
 def batch(stream, epoch, start, count, view=0):
-    return parse(stream.produce(epoch, start, count, view, WORKERS, lambda: True).buffer)[0]
+    return parse(stream.produce(epoch, start, count, view, WORKERS, lambda: None).buffer)[0]
 
 
 def assert_rows_equal(whole, rows, part):
@@ -74,17 +75,25 @@ class Many(Source):
         return str(index)
 
 
-@settings(max_examples=30)
+@settings(max_examples=60)
 @given(
     names=st.lists(st.sampled_from(list(registry())), min_size=1, max_size=4),
     p=st.sampled_from([0.3, 1.0]),
+    border=st.sampled_from(["zeros", "reflect", "edge"]),
+    frame=st.fixed_dictionaries(
+        {
+            "fit": st.sampled_from(["cover", "contain", "stretch"]),
+            "channels": st.sampled_from([1, 3]),
+            "output": st.fixed_dictionaries({"layout": st.sampled_from(["NCHW", "NHWC"])}),
+        }
+    ),
     cuts=st.lists(st.integers(1, 63), max_size=4, unique=True),
     size=st.sampled_from([[8, 8], [19, 33], [48, 20]]),
     epoch=st.integers(0, 2**24 - 1),
 )
-def test_l2_any_pipeline_cut_anyhow(names, p, cuts, size, epoch):
-    pipeline = [{"op": name, "p": p} for name in names]
-    spec = validate_spec({"dataset": "many", "pipeline": pipeline, "size": size})
+def test_l2_any_pipeline_cut_anyhow(names, p, border, frame, cuts, size, epoch):
+    pipeline = [{"op": n, "p": p} | ({"border": border} if issubclass(registry()[n], Move) else {}) for n in names]
+    spec = validate_spec({"dataset": "many", "pipeline": pipeline, "size": size, **frame})
     stream = Stream.open(spec, Many(), EXECUTOR)
     whole = batch(stream, epoch, 0, 64)
     for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), 64], strict=True):
@@ -93,10 +102,10 @@ def test_l2_any_pipeline_cut_anyhow(names, p, cuts, size, epoch):
 
 def test_l1_the_same_address_gives_the_same_bytes():
     one, other = open_stream(pipeline="strong"), open_stream(pipeline="strong")
-    first = one.produce(5, 1, 3, 2, WORKERS, lambda: True).buffer.tobytes()
+    first = one.produce(5, 1, 3, 2, WORKERS, lambda: None).buffer.tobytes()
     batch(one, 0, 0, 4)
-    assert first == one.produce(5, 1, 3, 2, WORKERS, lambda: True).buffer.tobytes()
-    assert first == other.produce(5, 1, 3, 2, WORKERS, lambda: True).buffer.tobytes()
+    assert first == one.produce(5, 1, 3, 2, WORKERS, lambda: None).buffer.tobytes()
+    assert first == other.produce(5, 1, 3, 2, WORKERS, lambda: None).buffer.tobytes()
 
 
 def test_l4_epochs_views_and_samples_are_all_transformed_anew():

@@ -7,8 +7,7 @@ Law L2 (a sample's bits do not depend on its company) holds by construction, not
 - transcendental functions never touch pixels: curves are tables.
 """
 
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import kornia
@@ -22,6 +21,7 @@ from augsvc.executors.pixel_numbers import sixteen_bits
 from augsvc.executors.ranges import ranges
 from augsvc.executors.resample import resample
 from augsvc.geometry import MATRIX_BITS, Camera
+from augsvc.machine import cores
 from augsvc.ops.base import (
     TABLE_ENTRIES,
     UNIT_BITS,
@@ -38,6 +38,7 @@ from augsvc.rng import QUANTILE_BITS, quantile_table
 
 # elements of a temporary made at once, a multiple of those that share a block of random numbers: on a CPU it should stay
 # in the cache
+_MOST_ROWS = 512
 _CHUNK = {"cpu": 1 << 18, "cuda": 1 << 24}
 _UNIT = float(1 << UNIT_BITS)
 _WHITE = 65280  # 255 with 8 fraction bits
@@ -62,52 +63,65 @@ class KorniaExecutor:
         cpu = device.type == "cpu"
         if cpu:
             torch.set_num_threads(1)
-        threads = len(os.sched_getaffinity(0)) if cpu else 1
+        else:
+            torch.backends.cudnn.allow_tf32 = False  # the reference keeps float32's 24 bits
+            torch.backends.cuda.matmul.allow_tf32 = False
+        threads = cores() if cpu else 1
         return KorniaExecutor(device, torch.from_numpy(quantile_table()).to(device), _CHUNK[device.type], threads)
 
     def rows(self, elements: int) -> int:
         """How many samples of so many canvas elements one thread should run at once."""
-        return max(1, 8 * self.chunk // elements)
+        return max(1, min(_MOST_ROWS, 8 * self.chunk // elements))
 
     @property
     def traits(self) -> tuple[str, ...]:
         """What its float arithmetic depends on besides the code: parts of the arithmetic id."""
-        unit = (
-            torch.cuda.get_device_name(self.device)
-            if self.device.type == "cuda"
-            else torch.backends.cpu.get_cpu_capability()
-        )
+        if self.device.type == "cuda":
+            unit = f"{torch.cuda.get_device_name(self.device)} {torch.backends.cudnn.version()}"  # type: ignore[no-untyped-call]  # torch's own gap
+        else:
+            unit = torch.backends.cpu.get_cpu_capability()
         return "kornia", kornia.__version__, torch.__version__, self.device.type, unit
 
     def run(
-        self, plan: Plan, images: Sequence[U8], cameras: Sequence[Camera | None], draws: Sequence[Draw]
+        self,
+        plan: Plan,
+        images: Sequence[U8],
+        cameras: Sequence[Camera | None],
+        draws: Sequence[Draw],
+        check: Callable[[], None],
     ) -> torch.Tensor:
         """All passes over sources uint8 (H, W, C) of any sizes: float32 (N, C, H, W) on the canvas, in [0, 1].
 
         Values are clamped where a run of tones, a noise or an opaque operation ends, and not inside a merged matrix.
-        `cameras` has one entry a pass, as plan.cameras gives them.
+        `cameras` has one entry a pass, as plan.cameras gives them. `check` is called now and then, and may raise.
         """
         pixels = torch.empty(0, device=self.device)
         for part, camera in zip(plan.passes, cameras, strict=True):
             if part.fits and camera is not None:
-                pixels = self._read(plan, part, images, camera)
+                pixels = self._read(plan, part, images, camera, check)
             elif camera is not None:
                 pixels = self._move(plan, part, pixels, camera)
-            pixels = self._after_moves(plan, part, pixels, draws)
+            check()
+            self._after_moves(plan, part, pixels, draws, check)
         return pixels
 
-    def _read(self, plan: Plan, part: Pass, images: Sequence[U8], camera: Camera) -> torch.Tensor:
-        """Sources onto the canvas; those of one size that need as many taps share a call."""
+    def _read(
+        self, plan: Plan, part: Pass, images: Sequence[U8], camera: Camera, check: Callable[[], None]
+    ) -> torch.Tensor:
+        """Sources onto the canvas; those of one size that need as many taps share a call, as far as they fit a chunk."""
         shape = (len(images), plan.canvas.channels, plan.canvas.height, plan.canvas.width)
         pixels = torch.empty(shape, device=self.device)
         groups: dict[tuple[int, ...], list[int]] = {}
         for row, image in enumerate(images):
             same = int(camera.identical[row] and image.shape[:2] == shape[2:])
             groups.setdefault((same, *image.shape, *camera.taps[row].tolist()), []).append(row)
-        for (same, *_), rows in groups.items():
-            stacked = torch.from_numpy(np.stack([images[row] for row in rows])).to(self.device)
-            sources = stacked.permute(0, 3, 1, 2).float() / 255.0
-            pixels[rows] = sources if same else self._look(plan, part, sources, camera, np.array(rows))
+        for (same, *_), group in groups.items():
+            step = max(1, 8 * self.chunk // images[group[0]].size)
+            for rows in (group[some] for some in ranges(len(group), step)):
+                check()
+                stacked = torch.from_numpy(np.stack([images[row] for row in rows])).to(self.device)
+                sources = stacked.permute(0, 3, 1, 2).float() / 255.0
+                pixels[rows] = sources if same else self._look(plan, part, sources, camera, np.array(rows))
         return pixels
 
     def _move(self, plan: Plan, part: Pass, pixels: torch.Tensor, camera: Camera) -> torch.Tensor:
@@ -133,13 +147,18 @@ class KorniaExecutor:
                 seen[some, :, band] = resample(sources[some], backward[some], taps, border, canvas, band)
         return seen
 
-    def _after_moves(self, plan: Plan, part: Pass, pixels: torch.Tensor, draws: Sequence[Draw]) -> torch.Tensor:
+    def _after_moves(
+        self, plan: Plan, part: Pass, pixels: torch.Tensor, draws: Sequence[Draw], check: Callable[[], None]
+    ) -> None:
         statistics = _statistics(pixels) if plan.needs_statistics(part) else None
         for stage in plan.tones(part, draws, statistics):
+            check()
             self._tone(pixels, stage)
         for number, blur in plan.of_kind(part, Filter):
-            self._filter(pixels, blur.kernels(draws[number], plan.canvas), np.flatnonzero(draws[number].selected))
+            rows = np.flatnonzero(draws[number].selected)
+            self._filter(pixels, blur.kernels(draws[number], plan.canvas), rows, check)
         for number, noise in plan.of_kind(part, Noise):
+            check()
             self._noise(pixels, noise, draws[number])
         for number, erase in plan.of_kind(part, Erase):
             _erase(
@@ -150,16 +169,19 @@ class KorniaExecutor:
             )
         for number, opaque in plan.of_kind(part, Opaque):
             rows = np.flatnonzero(draws[number].selected)
-            if rows.size:
-                changed = opaque.apply(pixels[rows], opaque.lower(draws[number], plan.canvas)[rows])
-                pixels[rows] = changed.clamp(0.0, 1.0)
-        return pixels
+            lowered = opaque.lower(draws[number], plan.canvas)
+            for some in ranges(len(rows), max(1, 8 * self.chunk // pixels[0].numel())):
+                check()
+                changed = opaque.apply(pixels[rows[some]], lowered[rows[some]])
+                pixels[rows[some]] = changed.clamp(0.0, 1.0)
 
     def _tone(self, pixels: torch.Tensor, stage: ToneStage) -> None:
         channels, (height, width) = pixels.shape[1], pixels.shape[2:]
         for selected, change in ((stage.matrix_rows, _through_matrix), (stage.table_rows, _through_table)):
             rows = np.flatnonzero(selected)
             fixed = stage.matrix if change is _through_matrix else stage.table
+            if fixed is None:
+                continue
             for some in ranges(len(rows), max(1, self.chunk // (channels * height * width))):
                 factors = torch.from_numpy(fixed[rows[some]]).to(self.device).float() / _UNIT
                 chosen = pixels[rows[some]].flatten(2)
@@ -167,12 +189,13 @@ class KorniaExecutor:
                     chosen[:, :, span] = change(chosen[:, :, span], factors)
                 pixels[rows[some]] = chosen.reshape(-1, channels, height, width)
 
-    def _filter(self, pixels: torch.Tensor, kernels: I64, rows: I64) -> None:
+    def _filter(self, pixels: torch.Tensor, kernels: I64, rows: I64, check: Callable[[], None]) -> None:
         reach = kernels.shape[1] // 2
         channels, (height, width) = pixels.shape[1], pixels.shape[2:]
         down, across = (_mirror(length, reach).to(self.device) for length in (height, width))
         weights = torch.from_numpy(kernels).to(self.device).float() / _UNIT
         for row in rows.tolist():  # alone, so that the convolution's algorithm cannot depend on the batch
+            check()
             kernel, before = weights[row : row + 1], pixels[row : row + 1].clone()
             for band in ranges(height, max(1, self.chunk // (channels * width))):
                 seen = before.index_select(2, down[band.start : band.stop + 2 * reach]).index_select(3, across)
@@ -213,7 +236,7 @@ def _through_matrix(values: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
 def _through_table(values: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     """Values (n, C, K) in [0, 1] through curves (n, TABLE_ENTRIES), interpolated."""
     x = values.flatten(1) * float(TABLE_ENTRIES - 1)
-    left = x.floor().clamp(max=float(TABLE_ENTRIES - 2))
+    left = x.floor().clamp(0.0, float(TABLE_ENTRIES - 2))
     low, high = table.gather(1, left.long()), table.gather(1, left.long() + 1)
     return (low + (high - low) * (x - left)).reshape(values.shape)
 

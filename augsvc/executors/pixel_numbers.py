@@ -8,7 +8,7 @@ import torch
 
 from augsvc.batch import I64
 from augsvc.ops.base import Draw
-from augsvc.rng import ELEMENTS_PER_BLOCK, PIXEL_BLOCK, seed_key
+from augsvc.rng import ELEMENTS_PER_BLOCK, MAX_ELEMENTS, PIXEL_BLOCK, seed_key
 
 _MASK = 0xFFFFFFFF
 _ROUNDS = 10
@@ -32,6 +32,8 @@ def sixteen_bits(draw: Draw, rows: I64, span: slice, device: torch.device) -> to
 
     `span` starts at a multiple of the 8 elements that share a block.
     """
+    if span.stop > MAX_ELEMENTS:
+        raise ValueError(f"an operation has random numbers for {MAX_ELEMENTS} elements of a picture")
     first, last = span.start // ELEMENTS_PER_BLOCK, -(-span.stop // ELEMENTS_PER_BLOCK)
     block = torch.arange(PIXEL_BLOCK + first, PIXEL_BLOCK + last, device=device)[None, :]
     index = torch.from_numpy(draw.address.indices[rows]).to(device)[:, None]

@@ -8,9 +8,10 @@ import torch
 from kornia.geometry.transform import remap
 
 from augsvc.batch import F64
-from augsvc.geometry import Canvas
+from augsvc.geometry import MATRIX_BITS, Canvas
 from augsvc.ops.base import Border
 
+_HALF_BIT = 2.0 ** -(MATRIX_BITS + 1)
 _PADDING = {"zeros": "border", "edge": "border", "reflect": "reflection"}
 
 
@@ -56,5 +57,7 @@ def _coverage(matrix: torch.Tensor, u: torch.Tensor, v: torch.Tensor, size: torc
     share = torch.ones((), dtype=torch.float64, device=matrix.device)
     for place, length, row in zip(_look(matrix, u, v), (size[1], size[0]), (0, 1), strict=True):
         pixel = torch.sqrt(matrix[:, row, 0] * matrix[:, row, 0] + matrix[:, row, 1] * matrix[:, row, 1])
+        pixel = pixel.clamp_min(2 * _HALF_BIT)  # a row that enlarging has rounded to 0
+        place = place + _HALF_BIT  # and what it has rounded onto the edge lies inside
         share = share * (place / pixel + 0.5).clamp(0.0, 1.0) * ((length - place) / pixel + 0.5).clamp(0.0, 1.0)
     return share.float()[:, None]

@@ -1,7 +1,5 @@
 """Answers: errors in one form, whatever raised them, and reading what a client sends within bounds."""
 
-import logging
-
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -21,7 +19,6 @@ from augsvc.errors import (
 from augsvc.http.metrics import Metrics
 from augsvc.validation import explain_finding
 
-logger = logging.getLogger("augsvc")
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -68,11 +65,6 @@ def install_handlers(app: FastAPI, metrics: Metrics) -> None:
     async def left(request: Request, error: ClientDisconnect) -> Response:
         metrics.cancelled.inc()
         return nobody_reads()
-
-    @app.exception_handler(Exception)
-    async def unforeseen(request: Request, error: Exception) -> JSONResponse:
-        logger.exception("a request failed", exc_info=error)
-        return answer(AugsvcError("something went wrong here; the server's log has the details"))
 
 
 def nobody_reads() -> Response:

@@ -26,9 +26,11 @@ def catalogue_router(engine: Engine) -> APIRouter:
             "arithmetic": test.whole,
         }
 
+    entries = [operation_entry(name) for name in registry()]
+
     @router.get("/ops", summary="The catalogue of operations")
     async def ops() -> dict[str, object]:
-        return {"ops": [operation_entry(name) for name in registry()]}
+        return {"ops": entries}
 
     @router.get("/datasets", summary="What is served")
     async def datasets() -> dict[str, object]:

@@ -4,6 +4,7 @@ Plain ASGI, so that a body passes untouched. Tokens are compared in constant tim
 """
 
 import hmac
+import logging
 from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,6 +14,7 @@ from augsvc.http.answers import error_response
 from augsvc.http.life import Life
 from augsvc.http.metrics import Metrics
 
+logger = logging.getLogger("augsvc")
 MAX_HEADER_BYTES = 16384
 PUBLIC_PATHS = frozenset({"/", "/docs", "/healthz", "/readyz", "/openapi.json"})
 PUBLIC_PREFIX = "/assets/"  # of the pages; they hold no data
@@ -33,16 +35,23 @@ class Gate:
             await self._app(scope, receive, send)
             return
 
+        begun: list[bool] = []
+
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
+                begun.append(True)
                 route = getattr(scope.get("route"), "path", "none")
                 self._metrics.requests.labels(scope["method"], route, message["status"]).inc()
             await send(message)
 
         refusal = self._refuse(scope)
         if refusal is None:
-            await self._app(scope, receive, counted)
-        else:
+            try:
+                await self._app(scope, receive, counted)
+            except Exception:
+                logger.exception("a request failed")
+                refusal = AugsvcError("something went wrong here; the server's log has the details")
+        if refusal is not None and not begun:
             self._metrics.errors.labels(refusal.code).inc()
             await error_response(refusal)(scope, receive, counted)
 

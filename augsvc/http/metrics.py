@@ -32,6 +32,13 @@ class Metrics:
         self.wait = Histogram(
             "augsvc_batch_seconds", "From the request to the finished batch", registry=self.registry, buckets=_SECONDS
         )
+        cache = engine.catalogue.cache
+        for name, what, read in (
+            ("augsvc_cache_hits", "Decoded samples found in the cache", lambda: cache.hits),
+            ("augsvc_cache_misses", "Decoded samples not found there", lambda: cache.misses),
+            ("augsvc_cache_bytes", "Bytes that the cache holds", lambda: cache.n_bytes),
+        ):
+            Gauge(name, what, registry=self.registry).set_function(read)
         pending = Gauge("augsvc_pending_bytes", "Batches asked for and not yet sent", registry=self.registry)
         pending.set_function(lambda: float(engine.pending_bytes))
 

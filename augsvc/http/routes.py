@@ -14,7 +14,7 @@ from augsvc.errors import Draining, NotAvailable, SpecInvalid, SpecTooLarge, Unk
 from augsvc.http.answers import nobody_reads, read_json_body
 from augsvc.http.metrics import Metrics
 from augsvc.http.openapi import SPEC_BODY
-from augsvc.rng import MAX_EPOCHS, MAX_SAMPLES, MAX_VIEWS
+from augsvc.rng import MAX_EPOCHS, MAX_SAMPLES, MAX_SEED, MAX_VIEWS
 from augsvc.spec import MAX_SPEC_BYTES, parse_spec
 from augsvc.stream import Body, Stream
 from augsvc_client.errors import WireError
@@ -27,8 +27,8 @@ SAFETENSORS = "application/x-safetensors"
 
 StreamId = Annotated[str, Path(max_length=64, examples=["0123456789abcdef0123456789abcdef"])]
 Epoch = Annotated[int, Path(ge=0, lt=MAX_EPOCHS)]
-Position = Annotated[int, Path(ge=0, lt=MAX_SAMPLES)]
-Start = Annotated[int, Query(ge=0, lt=MAX_SAMPLES, description="the first position")]
+Position = Annotated[int, Path(ge=0, le=MAX_SEED)]
+Start = Annotated[int, Query(ge=0, le=MAX_SEED, description="the first position")]
 Count = Annotated[int, Query(ge=1, le=MAX_SAMPLES, description="how many positions")]
 View = Annotated[int, Query(ge=0, lt=MAX_VIEWS, description="another draw of the same samples")]
 SpecHeader = Annotated[

@@ -16,8 +16,9 @@ from augsvc.validation import nearest
 class Catalogue:
     """Sources by their names; never changes once made."""
 
-    def __init__(self, sources: Iterable[Source]) -> None:
-        """Refuses two sources of one name with ValueError."""
+    def __init__(self, sources: Iterable[Source], cache: DecodedCache) -> None:
+        """Refuses two sources of one name with ValueError. `cache` is the one that they share."""
+        self.cache = cache
         by_name: dict[str, Source] = {}
         for source in sources:
             if source.info.name in by_name:
@@ -65,4 +66,4 @@ def open_catalogue(settings: Mapping[str, ImageFolderSettings], cache_bytes: int
         if name.split("/")[0] in taken:
             raise ValueError(f"the dataset name {name!r} belongs to an embedded dataset: choose another")
         sources += open_image_folder(name, folder, cache)
-    return Catalogue(sources)
+    return Catalogue(sources, cache)

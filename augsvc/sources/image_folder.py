@@ -28,7 +28,7 @@ PAUSES_S = (0.01, 0.05)  # before the second and the third try
 
 
 class ImageFolderSettings(BaseModel):
-    """What the operator says of one folder. All but `path` and `digest_contents` change samples: they are in its version."""
+    """What the operator says of one folder. All but `path` are part of its version."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from augsvc.cache import DecodedCache
 from augsvc.decode import DECODERS
 from augsvc.errors import UnknownDataset
 from augsvc.sources.catalogue import Catalogue, embedded, open_catalogue
@@ -62,4 +63,4 @@ def test_embedded_names_are_taken(folder, name):
 def test_a_name_twice_is_refused():
     sources = embedded()
     with pytest.raises(ValueError, match="two datasets"):
-        Catalogue([*sources, sources[0]])
+        Catalogue([*sources, sources[0]], DecodedCache(0))

@@ -1,0 +1,147 @@
+"""The ends of what can be asked for: memory, numbers that would overflow, work that nobody wants any more."""
+
+import itertools
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from augsvc import geometry, labels, selftest, stream
+from augsvc.batch import I64, Sample
+from augsvc.errors import Cancelled, SpecInvalid
+from augsvc.executors import resample
+from augsvc.executors.kornia import KorniaExecutor
+from augsvc.ops.base import Kind
+from augsvc.ops.registry import registry
+from augsvc.selftest import Probe, SelfTest, probe_spec
+from augsvc.sources.base import Source, SourceInfo
+from augsvc.spec import validate_spec
+from augsvc.stream import Stream
+from augsvc_client.wire import parse
+
+EXECUTOR = KorniaExecutor.on(torch.device("cpu"))
+WORKERS = ThreadPoolExecutor(2)
+
+
+class Large(Source):
+    """Pictures far larger than the canvas; counts how many are alive at once."""
+
+    info = SourceInfo(name="large", version="1", classes=("a",), channels=3, size=None)
+
+    def __init__(self, side: int) -> None:
+        self.side, self.alive, self.most = side, 0, 0
+
+    def __len__(self) -> int:
+        return 200
+
+    def read(self, index: int) -> Sample:
+        image = np.full((self.side, self.side, 3), index % 256, dtype=np.uint8)
+        self.alive += 1
+        self.most = max(self.most, self.alive)
+        weakref.finalize(image, self._gone)
+        return Sample(image, 0)
+
+    def _gone(self) -> None:
+        self.alive -= 1
+
+    def labels(self) -> I64:
+        return np.zeros(200, dtype=np.int64)
+
+    def describe(self, index: int) -> str:
+        return str(index)
+
+
+def produce(source, count, check=lambda: None, **fields):
+    opened = Stream.open(validate_spec({"dataset": "x", "shuffle": False, **fields}), source, EXECUTOR)
+    return parse(opened.produce(0, 0, count, 0, WORKERS, check).buffer)[0]
+
+
+def test_decoded_pictures_are_held_a_few_at_a_time(monkeypatch):
+    monkeypatch.setattr(stream, "SOURCE_BYTES", 4 << 20)
+    source = Large(500)  # 750 kB each: five fill the room
+    found = produce(source, 100, size=[8, 8])
+    assert found["image"].reshape(100, -1).mean(axis=1).tolist() == list(range(100))
+    assert source.most <= 2 * (6 + 2 * EXECUTOR.threads)  # those of one slab, and of the next as long as it is read
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.tuples(st.sampled_from(list(registry())), st.booleans()), min_size=1, max_size=24),
+    st.sampled_from(["zeros", "reflect", "edge"]),
+)
+def test_any_pipeline_at_its_ends_is_pixels_or_a_clear_error(steps, border):
+    pipeline = []
+    for name, high in steps:
+        ends = {parameter: mark.high if high else mark.low for parameter, mark in registry()[name].parameters().items()}
+        move = {"border": border} if registry()[name].kind is Kind.MOVE else {}
+        pipeline.append({"op": name, "p": 1.0, **ends, **move})
+    opened = Stream.open(probe_spec({"pipeline": pipeline}), Probe(), EXECUTOR)
+    try:
+        found = parse(opened.produce(0, 0, 2, 0, WORKERS, lambda: None).buffer)[0]
+    except SpecInvalid as err:
+        assert err.field == "pipeline"
+    else:
+        assert np.isfinite(found["boxes"]).all()
+        assert np.isfinite(found["keypoints"]).all()
+
+
+@pytest.mark.parametrize("times", [1, 8, 24, 64])
+def test_white_stays_white_however_bright(times):
+    source = Large(8)
+    bright = {"op": "color_jitter", "brightness": 4, "contrast": 1, "saturation": 1, "hue": 0}
+    found = produce(source, 200, size=[8, 8], pipeline=[bright] * times)["image"]
+    assert found[199].min() == found[199].max() == 255
+    assert found[0].max() == 0
+
+
+@pytest.mark.parametrize("times", [1, 8, 64])
+def test_contrast_keeps_its_threshold(times):
+    steep = {"op": "color_jitter", "brightness": 1, "contrast": 4, "saturation": 1, "hue": 0}
+    found = produce(Large(8), 200, size=[8, 8], pipeline=[steep] * times)["image"][:, 0, 0, 0]
+    assert (found[:64] == 0).all()  # below 0.5 by more than an eighth, even once is black
+    assert (found[160:] == 255).all()
+
+
+@pytest.mark.parametrize("times", [12, 40, 63])
+def test_enlarging_without_end_shows_the_corner(times):
+    corner = {"op": "random_resized_crop", "scale": 0.01, "ratio": 1, "place_x": 0, "place_y": 0}
+    found = produce(Large(64), 100, size=[16, 16], pipeline=[corner] * times + [{"op": "gamma", "gamma": 1}])["image"]
+    assert [int(picture.max()) for picture in found] == list(range(100))
+
+
+def test_work_that_nobody_wants_stops_between_steps():
+    calls = itertools.count()
+
+    def check():
+        if next(calls) >= 5:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        produce(Large(64), 8, check, size=[64, 64], pipeline=[{"op": "gaussian_blur", "sigma": 3}] * 20)
+    assert next(calls) < 20  # of the 160 blurs, a handful was begun
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "other"),
+    [
+        (resample, "_PADDING", {"zeros": "border", "edge": "border", "reflect": "border"}),
+        (geometry, "MAX_TAPS", 3),
+        (labels, "MASK_NOTHING", 254),
+    ],
+    ids=["padding", "taps", "mask"],
+)
+def test_other_code_has_another_arithmetic_id(monkeypatch, place, name, other):
+    before = SelfTest.run(EXECUTOR)
+    monkeypatch.setattr(place, name, other)
+    after = SelfTest.run(EXECUTOR)
+    assert before.whole != after.whole
+    assert before.frame != after.frame, "it concerns every stream"
+
+
+def test_the_self_test_repeats():
+    assert SelfTest.run(EXECUTOR) == SelfTest.run(EXECUTOR)
+    assert set(selftest.SelfTest.run(EXECUTOR).operations) == set(registry())
