@@ -1,4 +1,4 @@
-"""The command line: `augsvc serve`, `ops`, `datasets`, `check`."""
+"""The command line: `augsvc serve`, `preview`, `ops`, `datasets`, `check`."""
 
 import logging
 import socket
@@ -20,9 +20,10 @@ from augsvc.http import create_app
 from augsvc.http.server import Server
 from augsvc.ops.registry import registry
 from augsvc.pipeline import PRESETS, parse_pipeline
+from augsvc.preview import COLUMNS, MOST
 from augsvc.settings import Settings, load_settings
 from augsvc.sources.catalogue import open_catalogue
-from augsvc.spec import validate_spec
+from augsvc.spec import parse_json, validate_spec
 from augsvc.validation import nearest
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A data-augmentation service.")
@@ -79,6 +80,36 @@ def ops(name: Annotated[str | None, typer.Argument(help="An operation or a prese
 
 
 @app.command()
+def preview(
+    dataset: Annotated[str, typer.Option(help="For instance photos/train.")],
+    out: Annotated[Path, typer.Option(help="The PNG to write.", dir_okay=False)],
+    pipeline: Annotated[str, typer.Option(help="A preset's name, or a list of operations as JSON.")] = "standard",
+    size: Annotated[tuple[int, int] | None, typer.Option(help="Height and width of the canvas.")] = None,
+    epoch: int = 0,
+    start: int = 0,
+    count: Annotated[int, typer.Option(min=1, max=MOST)] = COLUMNS,
+    config: Config = None,
+) -> None:
+    """Draw samples before and after: originals above, augmented below."""
+    settings = _settings(config, {})
+    try:
+        steps = parse_json(pipeline.encode()) if pipeline.lstrip().startswith("[") else pipeline
+        spec = validate_spec({"dataset": dataset, "pipeline": steps, "size": list(size) if size else None})
+        engine = _engine(settings)
+        engine.start()
+        stream = engine.open(spec)
+        part = Range(epoch, start, count, 0)
+        engine.check(stream, part)
+        out.write_bytes(engine.preview(stream, part).result())
+        engine.stop()
+    except AugsvcError as err:
+        _fail(err.message)
+    except (ValueError, OSError) as err:
+        _fail(str(err))
+    typer.echo(f"{out}: originals above, augmented below")
+
+
+@app.command()
 def datasets(config: Config = None) -> None:
     """List what would be served."""
     table = Table("dataset", "samples", "classes", "version", box=None)
@@ -97,12 +128,11 @@ def check(
     console = Console()
     try:
         settings.tokens()
-        catalogue = open_catalogue(settings.datasets, settings.cache_bytes)
-        engine = Engine(catalogue, KorniaExecutor.on(settings.torch_device()), settings.max_batch_bytes)
+        engine = _engine(settings)
     except ValueError as err:
         _fail(str(err))
     console.print(f"arithmetic {engine.start().whole}")
-    sound = [_check_dataset(engine, name, every, console) for name in catalogue.names()]
+    sound = [_check_dataset(engine, name, every, console) for name in engine.catalogue.names()]
     engine.stop()
     if not all(sound):
         raise typer.Exit(1)
@@ -125,6 +155,11 @@ def _check_dataset(engine: Engine, name: str, every: bool, console: Console) -> 
     for index in replaced:
         console.print(f"   [yellow]cannot be decoded[/yellow] {escape(stream.source.describe(index))}", highlight=False)
     return True
+
+
+def _engine(settings: Settings) -> Engine:
+    catalogue = open_catalogue(settings.datasets, settings.cache_bytes)
+    return Engine(catalogue, KorniaExecutor.on(settings.torch_device()), settings.max_batch_bytes)
 
 
 def _settings(config: Path | None, flags: dict[str, Any]) -> Settings:

@@ -15,6 +15,7 @@ from typing import TypeVar
 from augsvc.errors import BatchTooLarge, Cancelled, Overloaded, Starting, StreamMismatch
 from augsvc.executors.kornia import KorniaExecutor
 from augsvc.machine import cores
+from augsvc.preview import preview
 from augsvc.selftest import SelfTest
 from augsvc.sources.catalogue import Catalogue
 from augsvc.spec import StreamSpec
@@ -150,6 +151,15 @@ class Engine:
         future = self._owner.submit(self._compute, stream, part, check)
         future.add_done_callback(lambda done: self._settle(done, size))
         return Work(future, gone)
+
+    def preview(self, stream: Stream, part: Range) -> "Future[bytes]":
+        """Queues the picture of a checked range."""
+
+        def check() -> None:
+            if self._stopping.is_set():
+                raise Cancelled
+
+        return self._owner.submit(preview, stream, part.epoch, part.start, part.count, part.view, self._workers, check)
 
     def ask(self, question: Callable[[], T]) -> "Future[T]":
         """Runs something short that may read a dataset, off the event loop."""

@@ -14,6 +14,7 @@ from augsvc.errors import Draining, NotAvailable, SpecInvalid, SpecTooLarge, Unk
 from augsvc.http.answers import nobody_reads, read_json_body
 from augsvc.http.metrics import Metrics
 from augsvc.http.openapi import SPEC_BODY
+from augsvc.preview import COLUMNS, MOST
 from augsvc.rng import MAX_EPOCHS, MAX_SAMPLES, MAX_SEED, MAX_VIEWS
 from augsvc.spec import MAX_SPEC_BYTES, parse_spec
 from augsvc.stream import Body, Stream
@@ -94,6 +95,25 @@ def streams_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> 
         stream = await find(engine, stream_id, spec)
         return await answer(engine.ask(lambda: stream.receipt(epoch, position, view)))
 
+    @router.get(
+        "/streams/{stream_id}/preview.png",
+        summary="Originals above, augmented below",
+        response_class=Response,
+        responses={200: {"content": {"image/png": {}}, "description": "a picture"}},
+    )
+    async def preview(
+        stream_id: StreamId,
+        epoch: Annotated[int, Query(ge=0, lt=MAX_EPOCHS)] = 0,
+        start: Start = 0,
+        count: Annotated[int, Query(ge=1, le=MOST)] = COLUMNS,
+        view: View = 0,
+        spec: SpecHeader = None,
+    ) -> Response:
+        stream = await find(engine, stream_id, spec)
+        part = Range(epoch, start, count, view)
+        engine.check(stream, part)
+        return Response(await answer(engine.preview(stream, part)), media_type="image/png")
+
     for path, method in LATER.items():
         router.add_api_route(path, not_yet, methods=[method], include_in_schema=False)
     return router
@@ -102,7 +122,6 @@ def streams_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> 
 LATER = {
     "/augment": "POST",
     "/streams/{stream_id}/epochs/{epoch}/frames": "GET",
-    "/streams/{stream_id}/preview.png": "GET",
 }
 
 

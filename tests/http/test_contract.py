@@ -2,9 +2,11 @@
 
 import hashlib
 import re
+from io import BytesIO
 
 import pytest
 import rfc8785
+from PIL import Image
 
 from augsvc_client.wire import decode_spec, encode_spec
 
@@ -182,7 +184,6 @@ def test_a_batch_is_bounded_in_bytes_and_the_refusal_says_how_much_fits(fresh, s
     [
         ("POST", "/v1/augment"),
         ("GET", "/v1/streams/{id}/epochs/0/frames?start=0&count=1&stride=1&frames=1"),
-        ("GET", "/v1/streams/{id}/preview.png?epoch=0&start=0&count=1"),
     ],
 )
 def test_what_is_not_built_yet_says_so(server, stream, method, path):
@@ -294,3 +295,13 @@ def test_the_start_page_holds_no_data(server):
     assert not any(name in html for name in (*EMBEDDED, *MISSION, "pets"))
     assert server.get("/assets/nothing.js").refused(404, "not_found")
     assert server.get("/nothing").refused(404, "not_found")
+
+
+def test_the_preview_is_a_picture_of_the_asked_range(server):
+    stream = server.open({"dataset": "digits/train", "size": [64, 64], "pipeline": "standard"})
+    reply = server.get(f"/v1/streams/{stream['id']}/preview.png?epoch=2&start=3&count=5")
+    assert (reply.status, reply.headers["content-type"]) == (200, "image/png")
+    with Image.open(BytesIO(reply.body)) as picture:
+        assert picture.size == (8 * 66 - 2, 2 * 64 + 2)
+    server.get(f"/v1/streams/{stream['id']}/preview.png?count=65").refused(422, "spec_invalid")
+    server.get(f"/v1/streams/{stream['id']}/preview.png?start=99999").refused(416, "past_the_end")

@@ -1,0 +1,58 @@
+"""Seeing a stream: originals above, the same samples augmented below, as one PNG."""
+
+from collections.abc import Callable
+from concurrent.futures import Executor as Workers
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+
+from augsvc.batch import U8
+from augsvc.stream import Stream
+from augsvc_client.wire import parse
+
+COLUMNS = 8  # pairs beside one another
+MOST = 64  # samples of one picture
+_GAP = 2
+_PAIR_GAP = 10
+_SMALLEST = 64  # a smaller picture is shown enlarged by a whole number, its pixels unchanged
+
+
+def preview(
+    stream: Stream, epoch: int, start: int, count: int, view: int, workers: Workers, check: Callable[[], None]
+) -> bytes:
+    """The PNG of `count` positions from `start` on; raises as Stream.produce does."""
+    plain = Stream.open(stream.spec.model_copy(update={"pipeline": ()}), stream.source, stream.executor)
+    originals, augmented = (
+        _pictures(part.produce(epoch, start, count, view, workers, check).buffer, part) for part in (plain, stream)
+    )
+    rows = []
+    for at in range(0, len(originals), COLUMNS):
+        rows += [_row(originals[at : at + COLUMNS]), _blank(_GAP, originals)]
+        rows += [_row(augmented[at : at + COLUMNS]), _blank(_PAIR_GAP, originals)]
+    picture = np.concatenate(rows[:-1])
+    out = BytesIO()
+    Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture).save(out, "PNG")
+    return out.getvalue()
+
+
+def _pictures(body: U8, stream: Stream) -> U8:
+    images: U8 = parse(body)[0]["image"]
+    if stream.spec.output.layout == "NCHW":
+        images = images.transpose(0, 2, 3, 1)
+    times = max(1, _SMALLEST // min(images.shape[1:3]))
+    return images.repeat(times, axis=1).repeat(times, axis=2)
+
+
+def _row(images: U8) -> U8:
+    """One line of pictures, white where there are fewer than COLUMNS of a picture with several lines."""
+    _, height, width, channels = images.shape
+    row = np.full((height, COLUMNS * (width + _GAP) - _GAP, channels), 255, dtype=np.uint8)
+    for place, image in enumerate(images):
+        row[:, place * (width + _GAP) : place * (width + _GAP) + width] = image
+    return row
+
+
+def _blank(height: int, images: U8) -> U8:
+    _, _, width, channels = images.shape
+    return np.full((height, COLUMNS * (width + _GAP) - _GAP, channels), 255, dtype=np.uint8)
