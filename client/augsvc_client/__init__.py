@@ -7,6 +7,7 @@ from augsvc_client.client import Client, Stream
 from augsvc_client.errors import (
     AugsvcError,
     BadAnswer,
+    NotInstalled,
     RequestRefused,
     ServerUnavailable,
     StateMismatch,
@@ -20,6 +21,7 @@ __all__ = [
     "AugsvcError",
     "BadAnswer",
     "Client",
+    "NotInstalled",
     "RemoteDataLoader",
     "RequestRefused",
     "ServerUnavailable",

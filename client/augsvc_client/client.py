@@ -104,11 +104,13 @@ class Client:
         connections = self._here()
         request = replace(request, headers={**self._headers, **request.headers})
         first = self._good
+        with_token = "Authorization" in request.headers
         hunt = Hunt(self._replicas[first:] + self._replicas[:first], self.wait_s, ours)
         while not self._closed:
             for replica in hunt.due():
                 try:
-                    result = accept(judged(connections.exchange(replica, request, hunt.patience_s())))
+                    answer = connections.exchange(replica, request, hunt.patience_s())
+                    result = accept(judged(answer, with_token=with_token))
                 except RETRIED as err:
                     self._tell_once(replica, hunt.failed(replica, err))
                 else:
@@ -203,7 +205,7 @@ class Stream:
     def batch(self, epoch: int, start: int, count: int, view: int = 0, *, waited_s: float | None = None) -> wire.Arrays:
         """The samples at positions start … start + count − 1 of the epoch's order, fewer at its end.
 
-        Returns arrays [N, …] by name (CONTRACT: tensors); writable, the caller's own, all in one buffer. `waited_s`
+        Returns arrays [N, …] by name (docs/batches.md); writable, the caller's own, all in one buffer. `waited_s`
         tells the server how long the trainer waited for the last batch. Raises ServerUnavailable, StreamChanged,
         RequestRefused (416 at or past the end), Unauthorized.
         """

@@ -6,6 +6,7 @@
         Unauthorized       no token, or one that is not known there
       StreamChanged        every replica would send other bytes than the stream's: dataset or arithmetic has changed
       StateMismatch        a saved state contradicts the loader it is loaded into
+      NotInstalled         a loader needs torch: pip install 'augsvc-client[torch]'
       BadAnswer            one answer that is not what was asked; the next replica is tried, so it ends up as a cause
       WireError            bytes that are not a well-formed body or specification header
 
@@ -49,6 +50,10 @@ class StreamChanged(AugsvcError):
 
 class StateMismatch(AugsvcError):
     """The state belongs to another stream than the loader's: names what differs."""
+
+
+class NotInstalled(AugsvcError, ImportError):
+    """A package that this part needs is not installed: says which to install."""
 
 
 class BadAnswer(AugsvcError):

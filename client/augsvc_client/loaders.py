@@ -6,15 +6,19 @@ torch is imported when a loader is used, not before.
 """
 
 import os
+import sys
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from augsvc_client.client import Client, Stream
-from augsvc_client.errors import AugsvcError, StateMismatch
+from augsvc_client.errors import AugsvcError, NotInstalled, StateMismatch
 from augsvc_client.readahead import Address, ReadAhead, Shares
+from augsvc_client.specification import differing, specification
 from augsvc_client.wire import MAX_EPOCHS, Arrays
 
 if TYPE_CHECKING:
@@ -28,13 +32,19 @@ _KEPT_SHARE = 16  # a tensor below this share of its batch is copied out, see _t
 class RemoteDataLoader:
     """Batches of a stream, in order, this rank's share of each step; resumable at every step.
 
-    `urls`, `token`, `wait_s`: as for Client (wait_s is the longest that one batch may take, in seconds). `dataset` …
-    `output`: the specification's fields; one that is None is left to the server. `batch_size`: samples of one rank and
-    step. `rank`, `world_size`: both or neither; default torch.distributed's at the first iteration, else one rank.
-    `device`: where tensors go, default cpu. `scale`: a uint8 image's [0, 255] becomes float32 in this interval; None
-    leaves it. `prefetch`: requests in flight. `id`: pins the stream. `view`: which of a sample's 256 draws.
+    It takes the place of torch's DataLoader: do not wrap it in one, it reads ahead by itself. `for epoch in range(n):
+    for batch in loader: …` advances by itself: each pass is the next epoch, with its own order and draws. A batch is a
+    dict of tensors by name (docs/batches.md).
 
-    Nothing is asked of the server before the stream is needed. Raises ValueError for arguments that cannot be used.
+    `urls`, `token`, `wait_s`: as for Client (wait_s is the longest that one batch may take, in seconds). `dataset` …
+    `output`: the specification's fields; one that is None is left to the server. `size`: the canvas (height, width) in
+    pixels. `batch_size`: samples of one rank and step. `rank`, `world_size`: both or neither; default
+    torch.distributed's at the first iteration, else one rank. `device`: where tensors go, default cpu. `scale`: a uint8
+    image's [0, 255] becomes float32 in this interval; None leaves it. `prefetch`: requests in flight. `id`: pins the
+    stream. `view`: which of a sample's 256 draws.
+
+    Nothing is asked of the server before the stream is needed. Raises ValueError for arguments that cannot be used,
+    NotInstalled (an ImportError) without torch.
     """
 
     def __init__(
@@ -64,24 +74,26 @@ class RemoteDataLoader:
         view: int = 0,
         accept_arithmetic: bool = False,
     ) -> None:
+        _need_torch()
         _at_least(1, batch_size=batch_size, prefetch=prefetch)
+        _check_scale(scale)
         if (rank is None) != (world_size is None):
             raise ValueError("give rank and world_size both, or neither")
         if rank is not None and world_size is not None and not 0 <= rank < world_size:
             raise ValueError(f"rank {rank} is not one of the {world_size} ranks 0 … {world_size - 1}")
         fields: dict[str, object] = {
             "dataset": dataset,
-            "pipeline": pipeline if isinstance(pipeline, str) else [dict(operation) for operation in pipeline],
-            "size": None if size is None else list(size),
+            "pipeline": pipeline,
+            "size": size,
             "fit": fit,
             "channels": channels,
-            "subset": None if subset is None else dict(subset),
+            "subset": subset,
             "order_seed": order_seed,
             "aug_seed": aug_seed,
             "shuffle": shuffle,
-            "output": None if output is None else dict(output),
+            "output": output,
         }
-        self._spec = {name: value for name, value in fields.items() if value is not None}
+        self._spec = specification(fields)
         self._batch_size, self._drop_last, self._shuffle = batch_size, drop_last, shuffle
         self._rank, self._world_size, self._ranks_given = rank, world_size, rank is not None
         self._device, self._scale, self._prefetch = device, scale, prefetch
@@ -155,15 +167,16 @@ class RemoteDataLoader:
         missing = [key for key in here if key not in state]
         if missing:
             raise StateMismatch(f"the state lacks {', '.join(missing)}: give what state_dict() returned")
-        differing = _differing(here["spec"], state["spec"])
-        differing += [
+        differences = differing(here["spec"], state["spec"])
+        accepted = self._accept_arithmetic or bool(differences)  # other operations have another arithmetic anyway
+        differences += [
             f"{key} ({state[key]} in the state, {here[key]} here)"
             for key in ("dataset_version", "samples", "arithmetic")
-            if state[key] != here[key] and not (key == "arithmetic" and self._accept_arithmetic)
+            if state[key] != here[key] and not (key == "arithmetic" and accepted)
         ]
-        if differing:
+        if differences:
             raise StateMismatch(
-                f"the state is of another stream; these differ: {'; '.join(differing)}. Build the loader with the "
+                f"the state is of another stream; these differ: {'; '.join(differences)}. Build the loader with the "
                 f"state's arguments, or accept_arithmetic=True if only the arithmetic differs."
             )
         epoch, position = state["epoch"], state["position"]
@@ -238,15 +251,20 @@ def _at_least(least: int, **given: int) -> None:
             raise ValueError(f"{name} is an integer of at least {least}, got {value!r}")
 
 
-def _differing(here: object, there: object) -> list[str]:
-    if not isinstance(here, dict) or not isinstance(there, dict):
-        return [] if here == there else ["spec"]
-    names = sorted(here.keys() | there.keys())
-    return [
-        f"{name} ({there.get(name)} in the state, {here.get(name)} here)"
-        for name in names
-        if here.get(name) != there.get(name)
-    ]
+def _check_scale(scale: object) -> None:
+    pair = isinstance(scale, Sequence) and len(scale) == 2 and all(isinstance(end, Real) for end in scale)
+    if scale is not None and not pair:
+        raise ValueError(f"scale is (low, high), for example (-1.0, 1.0), or None, got {scale!r}")
+
+
+def _need_torch() -> None:
+    """Raises NotInstalled where torch is not; does not import it, which takes seconds."""
+    try:
+        found = "torch" in sys.modules or find_spec("torch") is not None
+    except ModuleNotFoundError:
+        found = False
+    if not found:
+        raise NotInstalled("a loader gives torch tensors, and torch is not here: pip install 'augsvc-client[torch]'")
 
 
 def _refuse_several_workers() -> None:

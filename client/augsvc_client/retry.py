@@ -61,6 +61,7 @@ class Hunt:
         self._round = 0
         self._mismatched_rounds = 0
         self._causes: dict[Replica, str] = {}
+        self._concrete: dict[Replica, str] = {}
         self._rest_until_s: dict[Replica, float] = {}
         self._there: dict[Replica, Mapping[str, str]] = {}
         self._mismatched: set[Replica] = set()
@@ -90,9 +91,14 @@ class Hunt:
             self._there[replica] = err.there
         if isinstance(err, Later) and err.after_s is not None:
             self._rest_until_s[replica] = time.monotonic() + err.after_s * _RANDOM.uniform(1.0, 1.25)
-        self._causes[replica] = str(err) if isinstance(err, BadAnswer) else f"{replica.url}: {in_words(err)}"
+        cause = str(err) if isinstance(err, BadAnswer) else f"{replica.url}: {in_words(err)}"
+        if not isinstance(err, TimeoutError):
+            self._concrete[replica] = cause
+        elif replica in self._concrete:  # our own patience tells less than what the replica did before
+            cause = f"{self._concrete[replica]}, later {in_words(err)}"
+        self._causes[replica] = cause
         self._last = err
-        return self._causes[replica]
+        return cause
 
     def pause_s(self) -> float:
         """End the round. Raises StreamChanged or ServerUnavailable when it was the last."""
@@ -131,15 +137,16 @@ class Hunt:
         )
 
 
-def judged(answer: Answer) -> Answer:
-    """The answer if it is good; raises what its status means."""
+def judged(answer: Answer, *, with_token: bool) -> Answer:
+    """The answer if it is good; raises what its status means. `with_token`: the request carried one."""
     if answer.status == 200:
         return answer
     url, status = answer.replica.url, answer.status
     error = _error_of(answer)
     code = error.get("code", f"http_{status}")
     if status in (401, 403):
-        raise Unauthorized(status, code, f"{url} does not take the token: give token=, or set AUGSVC_TOKEN")
+        given = "does not know this token, give another" if with_token else "asks for a token, and none was given"
+        raise Unauthorized(status, code, f"{url} {given}: token= or AUGSVC_TOKEN")
     if status == 409 and code == "stream_mismatch":
         raise Differs(f"{url} computes another stream", {key: error[key] for key in IDENTITY if key in error})
     if status in _TRY_LATER or (status >= 500 and status != _NOT_IMPLEMENTED):

@@ -4,7 +4,6 @@ import logging
 import multiprocessing
 import os
 import pickle
-import socket
 import subprocess
 import sys
 import threading
@@ -46,7 +45,7 @@ def replica():
 
 @pytest.fixture
 def client(replica):
-    with Client(replica.url, wait_s=20) as made:
+    with Client(replica.url, wait_s=60) as made:
         yield made
 
 
@@ -81,7 +80,7 @@ def test_arrays_are_writable_lie_in_one_buffer_and_belong_to_the_caller(client):
 
 
 def test_headers_and_one_connection_for_many_requests(replica):
-    with Client(replica.url, token=GOOD, job="run-7", wait_s=20) as client:
+    with Client(replica.url, token=GOOD, job="run-7", wait_s=60) as client:
         stream = client.stream(SPEC)
         stream.batch(0, 0, 2, waited_s=0.0123)
         stream.batch(0, 2, 2)
@@ -130,10 +129,10 @@ def test_one_bad_answer_is_asked_for_again(replica, client, fault):
     "fault",
     ["500", "503", "429", "cut", "corrupt", "garbled", "foreign", "shape", "drip", "hang", "unsized", "mismatch"],
 )
-def test_another_replica_answers_instead(replica, fault):
-    with Replica(always=fault) as bad, Client([bad.url, replica.url], wait_s=4) as client:
-        bad.always = None
+def test_another_replica_answers_instead(replica, hurry, fault):
+    with Replica() as bad, Client([bad.url, replica.url], wait_s=60) as client:
         stream = client.stream(SPEC)
+        hurry(bad.url)
         bad.always = fault
         client._good = 0  # the bad one is asked first
         right(stream)
@@ -158,9 +157,11 @@ def test_another_replica_answers_instead(replica, fault):
         ("unsized", "no Content-Length"),
     ],
 )
-def test_when_the_deadline_passes_the_error_names_address_cause_and_cure(replica, fault, said):
-    with Client(replica.url, wait_s=0.4) as client:
+def test_when_the_deadline_passes_the_error_names_address_cause_and_cure(replica, impatient, hurry, fault, said):
+    with Client(replica.url, wait_s=60) as client:
         stream = client.stream(SPEC)
+        if said == "no whole answer in time":
+            hurry(replica.url)
         replica.always = fault
         with pytest.raises(ServerUnavailable) as failed:
             stream.batch(1, 3, 5)
@@ -168,29 +169,23 @@ def test_when_the_deadline_passes_the_error_names_address_cause_and_cure(replica
     assert replica.url in message
     assert said in message
     assert "augsvc serve" in message
-    assert "0.4 s" in message
+    assert "60 s" in message
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def test_nobody_there():
-    url = f"http://127.0.0.1:{free_port()}"
-    with Client(url, wait_s=0.2) as client, pytest.raises(ServerUnavailable, match="connection refused"):
+def test_nobody_there(impatient, nobody):
+    url = f"http://127.0.0.1:{nobody}"
+    with Client(url, wait_s=60) as client, pytest.raises(ServerUnavailable, match="connection refused"):
         client.stream(SPEC)
 
 
-def test_a_server_without_tls(replica):
+def test_a_server_without_tls(replica, impatient):
     url = replica.url.replace("http", "https")
-    with Client(url, wait_s=0.3) as client, pytest.raises(ServerUnavailable, match="TLS handshake failed"):
+    with Client(url, wait_s=60) as client, pytest.raises(ServerUnavailable, match="TLS handshake failed"):
         client.version()
 
 
-def test_the_client_may_start_before_the_server(caplog):
-    late = Replica(port=free_port())
+def test_the_client_may_start_before_the_server(nobody):
+    late = Replica(port=nobody)
     with Client(late.url, wait_s=60) as client:
         failed = threading.Event()
         handler = logging.Handler()
@@ -233,7 +228,7 @@ def test_a_replica_that_dies_and_comes_back(client, replica):
 
 def test_a_wrong_token_is_told_at_once():
     with Replica(token=GOOD) as replica, Client(replica.url, token=BAD, wait_s=60) as client:
-        with pytest.raises(Unauthorized, match="AUGSVC_TOKEN") as refused:
+        with pytest.raises(Unauthorized, match="token") as refused:
             client.stream(SPEC)
         assert replica.url in str(refused.value)
         assert (refused.value.status, refused.value.code) == (401, "unauthorized")
@@ -253,9 +248,9 @@ def test_a_refusal_is_told_at_once(replica, client):
         client.version()
 
 
-def test_a_redirect_is_not_followed(replica):
+def test_a_redirect_is_not_followed(replica, impatient):
     replica.always = "302"
-    with Client(replica.url, wait_s=0.2) as client, pytest.raises(ServerUnavailable, match="answered 302"):
+    with Client(replica.url, wait_s=60) as client, pytest.raises(ServerUnavailable, match="answered 302"):
         client.version()
 
 
@@ -268,9 +263,9 @@ def test_another_arithmetic_everywhere_is_named(replica, client):
     assert replica.url in str(changed.value)
 
 
-def test_a_deadline_after_a_mismatch_names_the_change_too(replica):
-    gone = f"http://127.0.0.1:{free_port()}"
-    with Client([replica.url, gone], wait_s=1) as client:
+def test_a_deadline_after_a_mismatch_names_the_change_too(replica, impatient, nobody):
+    gone = f"http://127.0.0.1:{nobody}"
+    with Client([replica.url, gone], wait_s=60) as client:
         stream = client.stream(SPEC)
         replica.dataset_version = "d2"
         with pytest.raises(StreamChanged, match="dataset_version is d2, not d1"):
@@ -280,7 +275,7 @@ def test_a_deadline_after_a_mismatch_names_the_change_too(replica):
 def test_a_pinned_id(replica, client):
     id = client.stream(SPEC).id
     assert client.stream(SPEC, id=id).id == id
-    with Replica(arithmetic="a2") as other, Client([other.url, replica.url], wait_s=20) as both:
+    with Replica(arithmetic="a2") as other, Client([other.url, replica.url], wait_s=60) as both:
         both._good = 0
         assert both.stream(SPEC, id=id).arithmetic == "a1"  # the other one is passed over
     with pytest.raises(StreamChanged, match="not " + "0" * 32):

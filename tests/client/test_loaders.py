@@ -34,7 +34,7 @@ def make(replica):
     made = []
 
     def build(urls=None, **more):
-        arguments = {"dataset": "digits/train", "batch_size": 3, "wait_s": 20, **more}
+        arguments = {"dataset": "digits/train", "batch_size": 3, "wait_s": 60, **more}
         made.append(RemoteDataLoader(urls or replica.url, **arguments))
         return made[-1]
 
@@ -352,8 +352,8 @@ def test_a_replica_of_another_arithmetic_is_passed_over(make, replica):
             list(loader)
 
 
-def test_an_error_names_the_place_and_the_loader_can_go_on(make, replica):
-    loader = make(batch_size=4, wait_s=0.3, prefetch=1)
+def test_an_error_names_the_place_and_the_loader_can_go_on(make, replica, impatient):
+    loader = make(batch_size=4, wait_s=60, prefetch=1)
     next(iter(loader))
     loader.set_epoch(5)
     replica.always = "500"

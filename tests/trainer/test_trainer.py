@@ -1,9 +1,9 @@
 """The trainer against a real server: the network, the loop, the command, and the demo's own server."""
 
-import importlib.util
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,20 @@ from safetensors.torch import load_file
 from torch import nn
 from typer.testing import CliRunner
 
-from augsvc_client import Client, RemoteDataLoader, ServerUnavailable
+from augsvc_client import RemoteDataLoader
 from augsvc_client.trainer.cli import app
-from augsvc_client.trainer.loop import Epoch, Pace, Score, Settings, Step, decay_groups, evaluate, train
+from augsvc_client.trainer.loop import (
+    Epoch,
+    Pace,
+    Score,
+    Settings,
+    Step,
+    decay_groups,
+    evaluate,
+    loss_floor,
+    schedule,
+    train,
+)
 from augsvc_client.trainer.model import build_model, count_parameters, save_weights
 from augsvc_client.trainer.report import DARK, collect_sights, draw_curves, draw_sights, page
 
@@ -23,6 +34,7 @@ ROOT = Path(__file__).parents[2]
 DIGITS = tuple("0123456789")
 IN_TEST = 445
 FILES = {"model.safetensors", "curves.png", "grid.png", "result.json"}
+ENTRY = tomllib.loads((ROOT / "client" / "pyproject.toml").read_text())["project"]["scripts"]["augsvc-train"]
 ABSENT = "http://127.0.0.1:9"  # the discard port: nobody listens there
 
 
@@ -135,6 +147,34 @@ def test_a_single_step_is_a_run(few):
     assert epoch.pace.samples == 50
 
 
+@pytest.mark.parametrize("total", range(1, 13))
+@pytest.mark.parametrize("warmup", [0.0, 0.1, 0.2, 0.5])
+def test_any_number_of_steps_has_a_schedule(total, warmup):
+    optimizer = torch.optim.AdamW([nn.Parameter(torch.zeros(1))])
+    rates = schedule(optimizer, Settings(lr=0.5, warmup=warmup), total)
+    seen = []
+    for _ in range(total):
+        seen.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        rates.step()
+    assert all(0 < rate <= 0.5 for rate in seen)
+    assert max(seen) > 0.2, "a rate that trains"
+
+
+def test_five_steps_are_a_run(few):
+    assert len(epochs_of(train(build_model(1, 10, 0), few(), {}, Settings(epochs=5)))) == 5
+
+
+@pytest.mark.parametrize(("classes", "smoothing"), [(10, 0.1), (3, 0.3), (2, 0.0), (1, 0.1)])
+def test_the_floor_is_the_lowest_loss(classes, smoothing):
+    target = torch.zeros(1, dtype=torch.int64)
+    share = torch.full((1, classes), smoothing / classes)
+    share[0, 0] += 1 - smoothing
+    lowest = nn.functional.cross_entropy(share.clamp_min(1e-12).log(), target, label_smoothing=smoothing)
+    assert loss_floor(classes, smoothing) == pytest.approx(float(lowest), abs=1e-5)
+    assert round(loss_floor(10, 0.1), 1) == 0.5, "as the demo's caption says"
+
+
 def test_a_loss_that_is_no_number_ends_the_run(few):
     model = build_model(1, 10, 0)
     nn.init.constant_(model.head.bias, float("nan"))
@@ -142,7 +182,10 @@ def test_a_loss_that_is_no_number_ends_the_run(few):
         list(train(model, few(), {}, Settings(epochs=1)))
 
 
-@pytest.mark.parametrize("fields", [{"epochs": 0}, {"evaluate_every": 0}, {"lr": 0.0}, {"lr": float("nan")}])
+@pytest.mark.parametrize(
+    "fields",
+    [{"epochs": 0}, {"evaluate_every": 0}, {"lr": 0.0}, {"lr": float("nan")}, {"warmup": 1.0}, {"warmup": -0.1}],
+)
 def test_settings_refuse_what_cannot_train(fields):
     with pytest.raises(ValueError, match=next(iter(fields))):
         Settings(**fields)
@@ -220,19 +263,47 @@ def test_the_command_trains_and_leaves_all_files(url, tmp_path):
     ("options", "said"),
     [
         (("--dataset", "nothing/train"), "unknown_dataset"),
+        (("--dataset", "photos/trian"), "unknown_dataset"),
+        (("--dataset", "photos/trian", "--test-dataset", "photos/test"), "unknown_dataset"),
         (("--dataset", "digits/train", "--pipeline", "[{]"), "neither a preset's name nor JSON"),
         (("--dataset", "digits/train", "--pipeline", "hefty"), "pipeline"),
         (("--dataset", "digits/train", "--size", "wide"), "--size"),
-        (("--dataset", "digits/train", "--per-class", 1), "lower batch_size"),
         (("--dataset", "digits/train", "--test-dataset", "photos/test"), "does not have the classes"),
-        (("--dataset", "digits"), "give --test-dataset"),
+        (("--dataset", "digits/train", "--test-dataset", "digits/tset"), "no dataset digits/tset"),
+        (("--dataset", "digits/test"), "digits/test does not end in /train: give --test-dataset"),
     ],
 )
 def test_the_command_says_what_is_wrong(url, tmp_path, options, said):
     result = invoke("--url", url, "--out", tmp_path, *options)
     assert result.exit_code == 2
     assert said in result.output
-    assert "Traceback" not in result.output
+    assert len(result.output.splitlines()) == 1, "nothing but what is wrong"
+
+
+def test_a_batch_is_no_larger_than_the_dataset(url, tmp_path):
+    options = ("--per-class", 1, "--batch-size", 64, "--epochs", 2, "--size", "16")
+    result = invoke("--url", url, "--dataset", "digits/train", "--out", tmp_path, *options)
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("digits/train has 10 samples here: a batch is 10, not 64\n")
+    found = json.loads((tmp_path / "result.json").read_text())
+    assert [epoch["pace"]["samples"] for epoch in found["history"]] == [10, 10]
+
+
+@pytest.mark.parametrize("package", ["torch", "safetensors", "typer", "rich", "matplotlib"])
+def test_without_a_package_the_command_says_what_to_install(package):
+    code = (
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.partition('.')[0] == {package!r}: raise ModuleNotFoundError('none', name=name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "sys.argv = ['augsvc-train', '--help']\n"
+        f"from {ENTRY.partition(':')[0]} import {ENTRY.partition(':')[2]} as entry\n"
+        "entry()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"augsvc-train needs {package}: install augsvc-client[train]\n"
 
 
 def test_an_absent_server_is_one_clear_line(tmp_path):
@@ -243,33 +314,3 @@ def test_an_absent_server_is_one_clear_line(tmp_path):
     *waiting, error = done.stderr.strip().splitlines()
     assert "Is `augsvc serve` running there" in error
     assert all("trying on" in line for line in waiting)
-
-
-# --- the demo
-
-
-@pytest.fixture(scope="module")
-def demo():
-    described = importlib.util.spec_from_file_location("demo", ROOT / "examples" / "demo.py")
-    module = importlib.util.module_from_spec(described)
-    described.loader.exec_module(module)
-    return module
-
-
-def test_the_demos_server_ends_with_it_also_on_an_interrupt(demo):
-    with pytest.raises(KeyboardInterrupt), demo.server() as address:
-        with Client(address, wait_s=5) as client:
-            assert client.datasets()
-        raise KeyboardInterrupt
-    with Client(address, wait_s=0.2) as client, pytest.raises(ServerUnavailable):
-        client.version()
-
-
-@pytest.mark.slow
-def test_the_demo_leaves_its_report(tmp_path):
-    command = [sys.executable, ROOT / "examples" / "demo.py", "--steps", "4", "--seeds", "2", "--out", tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert {path.name for path in tmp_path.iterdir()} == FILES | {"report.html"}
-    assert "augmented" in done.stdout
-    assert (tmp_path / "report.html").read_text().count("data:image/png;base64,") == 4

@@ -4,24 +4,24 @@ options → Job → run (loaders, network, train) → Outcome → write (weights
 """
 
 import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import torch
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import Progress
 from rich.table import Table
 from torch import nn
 
 from augsvc_client.client import Client
 from augsvc_client.errors import AugsvcError
 from augsvc_client.loaders import RemoteDataLoader
-from augsvc_client.trainer.loop import Epoch, Pace, Settings, Step, train
+from augsvc_client.trainer.live import live_bars, watch
+from augsvc_client.trainer.loop import Epoch, Pace, Settings, loss_floor, train
 from augsvc_client.trainer.model import build_model, count_parameters, save_weights
 from augsvc_client.trainer.report import Sights, collect_sights, draw_curves, draw_sights
 
@@ -85,12 +85,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run left: `stream` is its specification and identity as the server gave them."""
+    """What a run left: `stream` is its specification and identity as the server gave them.
+
+    `floor` is the lowest training loss that label smoothing leaves.
+    """
 
     model: nn.Module
     history: Sequence[Epoch]
     stream: Mapping[str, Any]
     sights: Sights
+    floor: float
 
     @property
     def pace(self) -> Pace:
@@ -123,37 +127,8 @@ def run(job: Job, progress: Progress, title: str) -> Outcome:
         model = build_model(stream.tensors["image"]["shape"][1], len(classes), job.seed).to(job.device)
         history = watch(train(model, loader, tests, job.settings), progress, title)
         sights = collect_sights(stream, classes, min(_SHOWN_EPOCHS, job.settings.epochs))
-        return Outcome(model, history, {**stream.identity, "spec": stream.spec}, sights)
-
-
-def live() -> Progress:
-    """A bar with a line a run: steps, loss, accuracy, images a second, and the share of time spent waiting for data."""
-    texts = (
-        "{task.completed}/{task.total}",
-        "loss {task.fields[loss]:.2f}",  # reads the tensor when the line is drawn, not every step
-        "{task.fields[accuracy]}",
-        "{task.fields[pace].images_per_s:,.0f} img/s",
-        "wait {task.fields[pace].wait_share:.1%}",
-    )
-    return Progress(TextColumn("{task.description}"), BarColumn(bar_width=8), *map(TextColumn, texts))  # 80 columns
-
-
-def watch(events: Iterable[Step | Epoch], progress: Progress, title: str) -> list[Epoch]:
-    """Follow a run to its end, as one line of `progress`; returns its epochs."""
-    task = progress.add_task(title, total=None, loss=math.nan, accuracy="", pace=Pace())
-    history: list[Epoch] = []
-    past = Pace()
-    for event in events:
-        if isinstance(event, Step):
-            pace = past + event.pace
-            progress.update(task, completed=event.number, total=event.total, loss=event.loss, pace=pace)
-            continue
-        history.append(event)
-        past += event.pace
-        if event.scores:
-            accuracies = " ".join(f"{score.accuracy:.0%}" for score in event.scores.values())
-            progress.update(task, accuracy=f"test {accuracies}")
-    return history
+        floor = loss_floor(len(classes), job.settings.label_smoothing)
+        return Outcome(model, history, {**stream.identity, "spec": stream.spec}, sights, floor)
 
 
 @app.command()
@@ -173,6 +148,7 @@ def main(
     wait_s: Annotated[float, typer.Option(help="How long to wait for the server, in seconds.")] = 60.0,
 ) -> None:
     """Train, test after every so many epochs, and leave weights, curves, a grid of what was seen, and the numbers."""
+    console = Console()
     try:
         job = Job(
             url=url,
@@ -182,28 +158,41 @@ def main(
             batch_size=batch_size,
             per_class=per_class,
             seed=seed,
-            tests={"test": (test_dataset or _test_of(dataset), "none")},
+            tests={},
             settings=Settings(epochs=epochs, lr=lr, evaluate_every=max(1, epochs // 20)),
             device=_device(device),
             wait_s=wait_s,
         )
+        job = _fitted(job, test_dataset, console)
         out.mkdir(parents=True, exist_ok=True)
-        with live() as progress:
+        with live_bars(console) as progress:
             outcome = run(job, progress, dataset)
         _write(outcome, out)
     except (AugsvcError, ValueError, FloatingPointError, OSError) as err:
         _fail(str(err))
-    _tell(outcome, out)
+    _tell(outcome, out, console)
+
+
+def _fitted(job: Job, test_dataset: str | None, console: Console) -> Job:
+    """The job with a test set, and batches that the dataset can fill; what the server says of the stream comes first."""
+    with job.loader() as loader:
+        samples = loader.stream.samples
+    tests: dict[str, tuple[str, Pipeline]] = {"test": (test_dataset or _test_of(job.dataset), "none")}
+    if job.batch_size > samples:
+        console.print(
+            f"{job.dataset} has {samples} samples here: a batch is {samples}, not {job.batch_size}", highlight=False
+        )
+    return replace(job, tests=tests, batch_size=min(job.batch_size, samples))
 
 
 def _write(outcome: Outcome, out: Path) -> None:
     save_weights(outcome.model, out / "model.safetensors")
-    (out / "curves.png").write_bytes(draw_curves({"run": [outcome.history]}))
+    (out / "curves.png").write_bytes(draw_curves({"run": [outcome.history]}, floor=outcome.floor))
     (out / "grid.png").write_bytes(draw_sights(outcome.sights))
     (out / "result.json").write_text(json.dumps(outcome.summary(), indent=1), encoding="utf-8")
 
 
-def _tell(outcome: Outcome, out: Path) -> None:
+def _tell(outcome: Outcome, out: Path, console: Console) -> None:
     pace = outcome.pace
     table = Table("test accuracy", "training loss", "images/s", "trainer waited", "training time", box=None)
     table.add_row(
@@ -213,7 +202,6 @@ def _tell(outcome: Outcome, out: Path) -> None:
         f"{pace.wait_share:.1%}",
         f"{pace.train_s:.1f} s",
     )
-    console = Console()
     console.print(table)
     console.print(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}", highlight=False)
 
@@ -221,11 +209,14 @@ def _tell(outcome: Outcome, out: Path) -> None:
 def _classes(client: Client, datasets: Sequence[str]) -> list[str]:
     """The class names that all the datasets share."""
     served = {entry["name"]: list(entry["classes"]) for entry in client.datasets()}
+    for name in datasets:
+        if name not in served:
+            raise ValueError(f"the server has no dataset {name}: give --test-dataset another one")
     first = served[datasets[0]]
     if not first:
         raise ValueError(f"{datasets[0]} has no classes to tell apart")
     for name in datasets[1:]:
-        if served.get(name) != first:
+        if served[name] != first:
             raise ValueError(f"{name} does not have the classes of {datasets[0]}: give --test-dataset another one")
     return first
 

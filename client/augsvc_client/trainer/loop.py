@@ -38,6 +38,8 @@ class Settings:
             raise ValueError(f"epochs and evaluate_every are at least 1, got {self.epochs} and {self.evaluate_every}")
         if not self.lr > 0:
             raise ValueError(f"lr is above 0, got {self.lr}")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"warmup is a share of at least 0 and below 1, got {self.warmup}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +110,7 @@ def train(
     """
     steps = len(loader)
     optimizer = torch.optim.AdamW(decay_groups(model, settings.weight_decay), lr=settings.lr)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.lr, total_steps=settings.epochs * steps, pct_start=settings.warmup
-    )
+    rates = schedule(optimizer, settings, settings.epochs * steps)
     for number in range(settings.epochs):
         model.train()
         pace, losses = Pace(), []
@@ -122,7 +122,7 @@ def train(
             )
             loss.backward()  # type: ignore[no-untyped-call]  # torch gives it no types
             optimizer.step()
-            schedule.step()
+            rates.step()
             losses.append(loss.detach())
             samples = pace.samples + len(batch["label"])
             pace = Pace(samples, perf_counter() - began_s, loader.wait_s_total - waited_s)
@@ -148,6 +148,23 @@ def evaluate(model: nn.Module, loader: RemoteDataLoader) -> Score:
             samples += int(batch["valid"].sum())
     model.train(training)
     return Score(correct, samples)
+
+
+def schedule(optimizer: torch.optim.Optimizer, settings: Settings, total: int) -> torch.optim.lr_scheduler.OneCycleLR:
+    """The learning rates of `total` ≥ 1 steps: up to the top in the warm-up's share of them, then down to nearly none.
+
+    Where that share is not more than one step, the rate falls from the first step on and the last step still trains.
+    """
+    warms_up = settings.warmup * total > 1
+    steps, share = (total, settings.warmup) if warms_up else (total + 1, 0.0)
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, total_steps=steps, pct_start=share)
+
+
+def loss_floor(classes: int, smoothing: float) -> float:
+    """The lowest training loss that there is with label smoothing: the entropy of a smoothed label, in nats."""
+    wrong = smoothing / classes
+    shares = [1 - smoothing + wrong, *[wrong] * (classes - 1)]
+    return -sum(share * math.log(share) for share in shares if share)
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:

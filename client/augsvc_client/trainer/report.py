@@ -104,12 +104,17 @@ def draw_sights(sights: Sights, theme: Theme = LIGHT) -> bytes:
     return _png(figure)
 
 
-def draw_curves(histories: Histories, theme: Theme = LIGHT) -> bytes:
-    """PNG: training loss, and accuracy on each test set; a line is the mean of repetitions, a band their range."""
+def draw_curves(histories: Histories, theme: Theme = LIGHT, floor: float = 0.0) -> bytes:
+    """PNG: training loss, and accuracy on each test set; a line is the mean of repetitions, a band their range.
+
+    `floor`: the lowest training loss that there can be; where it is above 0 a dotted line marks it.
+    """
     tests = [name for name in next(iter(histories.values()))[0][-1].scores]
     figure = Figure(figsize=(4.0 * (1 + len(tests)), 3.5), dpi=_DPI, facecolor=theme.paper, layout="constrained")
     panels = figure.subplots(1, 1 + len(tests), squeeze=False)[0]
-    _dress(panels[0], "training loss", theme)
+    _dress(panels[0], f"training loss{' (dotted: its floor)' if floor > 0 else ''}", theme)
+    if floor > 0:
+        panels[0].axhline(floor, color=theme.ink, linewidth=1.0, linestyle=":")
     for panel, test in zip(panels[1:], tests, strict=True):
         _dress(panel, f"accuracy on {test} (%)", theme)
     for (label, runs), colour in zip(histories.items(), theme.series, strict=False):
@@ -117,9 +122,9 @@ def draw_curves(histories: Histories, theme: Theme = LIGHT) -> bytes:
         for panel, test in zip(panels[1:], tests, strict=True):
             points = [[(e.number + 1, 100 * e.scores[test].accuracy) for e in run if e.scores] for run in runs]
             _line(panel, points, label, colour)
-    floor = min((panel.get_ylim()[0] for panel in panels[1:]), default=0.0)
+    lowest = min((panel.get_ylim()[0] for panel in panels[1:]), default=0.0)
     for panel in panels[1:]:  # one scale, so that test sets can be compared by eye
-        panel.set_ylim(max(0.0, floor), 101.0)
+        panel.set_ylim(max(0.0, lowest), 101.0)
     if len(histories) > 1:
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(

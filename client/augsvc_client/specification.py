@@ -1,0 +1,117 @@
+"""A stream's specification as a caller gives it: brought into JSON's types, and two of them told apart.
+
+keyword arguments → specification (what cannot be one is a ValueError) → the server, which judges the values
+"""
+
+import json
+import operator
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+_LONGEST_VALUE = 60
+
+
+def specification(fields: Mapping[str, object]) -> dict[str, object]:
+    """The fields that are given, in JSON's types; None leaves a field to the server, `dataset` and `pipeline` apart.
+
+    Raises ValueError that names the field and what it takes.
+    """
+    spec = {name: value for name, value in fields.items() if value is not None}
+    if not isinstance(spec.get("dataset"), str):
+        raise ValueError(f"dataset is a name, for example 'digits/train', got {_shown(fields.get('dataset'))}")
+    spec["pipeline"] = _pipeline(fields.get("pipeline"))
+    if "size" in spec:
+        spec["size"] = _size(spec["size"])
+    for name in spec.keys() & {"subset", "output"}:
+        spec[name] = _mapping(name, spec[name])
+    for name, value in spec.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as err:
+            raise ValueError(f"{name} cannot be sent as JSON: {err}") from err
+    return spec
+
+
+def _pipeline(given: object) -> object:
+    if isinstance(given, str):
+        return given
+    listed = list(given) if isinstance(given, Iterable) and not isinstance(given, Mapping) else [None]
+    operations = [dict(operation) for operation in listed if isinstance(operation, Mapping)]
+    if len(operations) != len(listed):
+        example = json.dumps([{"op": "rotation", "degrees": [-15, 15]}])
+        raise ValueError(
+            f"pipeline is a preset's name or a list of operations, for example {example}, got {_shown(given)}"
+        )
+    return operations
+
+
+def _size(given: object) -> list[int]:
+    try:
+        sides = list(given) if isinstance(given, Iterable) else []
+        height, width = (operator.index(side) for side in sides if not isinstance(side, bool))
+        if len(sides) == 2 and min(height, width) >= 1:
+            return [height, width]
+    except (TypeError, ValueError):  # a side that is no integer, or not two of them
+        pass
+    raise ValueError(f"size is (height, width) in pixels, for example (96, 96), got {_shown(given)}")
+
+
+def _mapping(name: str, given: object) -> dict[str, object]:
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{name} is a mapping of names to values, got {_shown(given)}")
+    return dict(given)
+
+
+def differing(here: object, there: object) -> list[str]:
+    """Where the specification of a state, `there`, is not the loader's; of pipelines only the part that differs."""
+    if not isinstance(here, Mapping) or not isinstance(there, Mapping):
+        return [] if here == there else ["spec"]
+    found = []
+    for name in sorted(here.keys() | there.keys()):
+        mine, theirs = here.get(name), there.get(name)
+        if mine == theirs:
+            continue
+        found += _differing_pipelines(mine, theirs) if name == "pipeline" else [_both(name, mine, theirs)]
+    return found
+
+
+def _differing_pipelines(here: object, there: object) -> list[str]:
+    mine, theirs = _operations(here), _operations(there)
+    if mine is None or theirs is None:
+        named = [given if isinstance(given, str) else "another" for given in (there, here)]
+        return [f"pipeline ({named[0]} in the state, {named[1]} here)"]
+    names, others = ([str(operation.get("op")) for operation in each] for each in (mine, theirs))
+    if names == others:
+        return [
+            _both(f"pipeline[{place}] {name}: {field}", one.get(field), other.get(field))
+            for place, (name, one, other) in enumerate(zip(names, mine, theirs, strict=True))
+            for field in sorted(one.keys() | other.keys())
+            if one.get(field) != other.get(field)
+        ]
+    parts = [
+        f"{', '.join(extra.elements())} {where} alone"
+        for extra, where in (
+            (Counter(others) - Counter(names), "in the state"),
+            (Counter(names) - Counter(others), "here"),
+        )
+        if extra
+    ]
+    return [f"pipeline ({'; '.join(parts) or 'the same operations in another order'})"]
+
+
+def _operations(given: object) -> list[Mapping[str, object]] | None:
+    if not isinstance(given, list) or not all(isinstance(operation, Mapping) for operation in given):
+        return None
+    return given
+
+
+def _both(name: str, here: object, there: object) -> str:
+    return f"{name} ({_cut(str(there))} in the state, {_cut(str(here))} here)"
+
+
+def _shown(value: object) -> str:
+    return _cut(repr(value))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"

@@ -1,0 +1,139 @@
+"""The demo: its own server, its lines and its report. What a run shows, live in a terminal and line by line elsewhere."""
+
+import importlib.util
+import io
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from augsvc_client import Client, ServerUnavailable
+from augsvc_client.trainer import live
+from augsvc_client.trainer.live import live_bars, watch
+from augsvc_client.trainer.loop import Epoch, Pace, Score, Step
+
+ROOT = Path(__file__).parents[2]
+FILES = {"model.safetensors", "curves.png", "grid.png", "result.json", "report.html"}
+TOLD = "clean 88% distorted 61%"
+
+
+def terminal(width=80):
+    return Console(file=io.StringIO(), force_terminal=True, force_interactive=True, width=width, color_system=None)
+
+
+def pipe():
+    return Console(file=io.StringIO())
+
+
+def shown(console):
+    return console.file.getvalue()
+
+
+def events(epochs=3, samples=10_000):
+    """A run of one step an epoch, each tested, a second each."""
+    for number in range(epochs):
+        pace = Pace(samples, 1.0, 0.123)
+        yield Step(number + 1, epochs, torch.tensor(0.5), pace)
+        yield Epoch(number, 0.5, pace, {"clean": Score(88, 100), "distorted": Score(61, 100)})
+
+
+def broken():
+    raise RuntimeError("no first step")
+    yield
+
+
+# --- what a run shows
+
+
+def test_in_a_terminal_of_80_columns_a_run_is_one_whole_line():
+    console = terminal()
+    with live_bars(console) as progress:
+        assert len(watch(events(240), progress, "augmented #0")) == 240
+    last = next(line for line in reversed(shown(console).splitlines()) if "augmented #0" in line)
+    for part in ("240/240", "loss 0.50", TOLD, "10,000 img/s", "wait 12%"):
+        assert part in last
+    assert "…" not in last
+
+
+def test_elsewhere_a_run_is_one_line_at_its_end():
+    console = pipe()
+    with live_bars(console) as progress:
+        watch(events(), progress, "plain #0")
+    assert shown(console) == f"plain #0: 3/3, loss 0.50, {TOLD}, 10,000 img/s, wait 12%\n"
+
+
+def test_a_run_without_tests_has_its_line_too():
+    console = pipe()
+    with live_bars(console) as progress:
+        watch((replace(e, scores={}) if isinstance(e, Epoch) else e for e in events()), progress, "plain #0")
+    assert shown(console) == "plain #0: 3/3, loss 0.50, 10,000 img/s, wait 12%\n"
+
+
+def test_a_long_run_tells_of_itself_in_between(monkeypatch):
+    monkeypatch.setattr(live, "TELL_EVERY_S", 0.0)
+    console = pipe()
+    with live_bars(console) as progress:
+        watch(events(), progress, "plain #0")
+    assert [line.split(",")[0] for line in shown(console).splitlines()] == [f"plain #0: {n}/3" for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("console", [terminal(), pipe()])
+def test_before_the_first_step_nothing_is_shown(console):
+    with pytest.raises(RuntimeError, match="no first step"), live_bars(console) as progress:
+        watch(broken(), progress, "plain #0")
+    assert shown(console) == ""
+
+
+# --- the demo
+
+
+@pytest.fixture(scope="module")
+def demo():
+    described = importlib.util.spec_from_file_location("demo", ROOT / "examples" / "demo.py")
+    module = importlib.util.module_from_spec(described)
+    described.loader.exec_module(module)
+    return module
+
+
+def test_the_demos_server_ends_with_it_also_on_an_interrupt(demo):
+    with pytest.raises(KeyboardInterrupt), demo.server() as address:
+        with Client(address, wait_s=60) as client:
+            assert client.datasets()
+        raise KeyboardInterrupt
+    with Client(address, wait_s=0.2) as client, pytest.raises(ServerUnavailable):
+        client.version()
+
+
+def test_the_demo_says_what_it_is_about_to_do_and_how_each_run_went(demo, url, tmp_path):
+    console = pipe()
+    outcomes = demo.compare(url, 2, 1, console)
+    first, *lines = shown(console).splitlines()
+    assert first.startswith("2 runs of 2 epochs")
+    assert [line.split(":")[0] for line in lines] == ["plain #0", "augmented #0"]
+    assert all("clean " in line and "distorted " in line for line in lines)
+    demo.leave_report(outcomes, demo.table_rows(outcomes), tmp_path)
+    report = (tmp_path / "report.html").read_text()
+    assert "Label smoothing of 0.1 keeps the training loss above about 0.5" in report
+    assert "of 2 epochs" in report
+    assert report.count(" steps") == 0
+
+
+def test_the_demo_says_how_long_it_takes(demo):
+    assert demo.announced(240, 3) == "6 runs of 240 epochs, one after the other: about a minute and a half on two cores"
+    assert demo.announced(2, 1) == "2 runs of 2 epochs, one after the other: less than half a minute on two cores"
+    assert demo.announced(960, 3).endswith("about 6 minutes on two cores")
+
+
+@pytest.mark.slow
+def test_the_demo_leaves_its_report(tmp_path):
+    command = [sys.executable, ROOT / "examples" / "demo.py", "--epochs", "4", "--seeds", "2", "--out", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+    assert "4 runs of 4 epochs" in done.stdout.splitlines()[0]
+    assert len([line for line in done.stdout.splitlines() if line.startswith(("plain #", "augmented #"))]) == 4
+    assert (tmp_path / "report.html").read_text().count("data:image/png;base64,") == 4
