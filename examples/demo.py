@@ -15,10 +15,12 @@ import signal
 import statistics
 import subprocess
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from io import StringIO
 from pathlib import Path
 from time import perf_counter
 from types import FrameType
@@ -92,27 +94,40 @@ def server() -> Iterator[str]:
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
+    said: deque[str] = deque(maxlen=20)
+    first_line = threading.Event()
+    reader = threading.Thread(target=_listen, args=(process, said, first_line), daemon=True)
+    reader.start()
     try:
-        yield _ready_url(process)
+        first_line.wait(START_S)
+        yield _ready_url(said)
     finally:
         process.terminate()
         try:
-            process.communicate(timeout=STOP_S)
+            process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.communicate()
+            process.wait()
+        reader.join()
 
 
-def _ready_url(process: "subprocess.Popen[str]") -> str:
-    said: deque[str] = deque(maxlen=20)
-    for line in process.stdout or ():
-        said.append(line)
-        if line.startswith("augsvc listens on "):
-            url = line.split()[-1]
-            with Client(url, wait_s=START_S) as client:
-                client.version()  # asks again until the server is ready
-            return url
-    raise RuntimeError(f"the server ended before it was ready; it said:\n{''.join(said)}")
+def _listen(process: "subprocess.Popen[str]", said: deque[str], first_line: threading.Event) -> None:
+    """Reads what the server says until it ends: a pipe that nobody reads would stop it."""
+    with process.stdout or StringIO() as lines:
+        for line in lines:
+            said.append(line)
+            if line.startswith("augsvc listens on "):
+                first_line.set()
+    first_line.set()
+
+
+def _ready_url(said: deque[str]) -> str:
+    urls = [line.split()[-1] for line in said if line.startswith("augsvc listens on ")]
+    if not urls:
+        raise RuntimeError(f"the server ended before it was ready; it said:\n{''.join(said)}")
+    with Client(urls[0], wait_s=START_S) as client:
+        client.version()  # asks again until the server is ready
+    return urls[0]
 
 
 def compare(url: str, epochs: int, seeds: int, console: Console) -> Outcomes:
