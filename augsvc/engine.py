@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from threading import Event, RLock
 from typing import TypeVar
 
+from augsvc.batch import Arrays
 from augsvc.errors import BatchTooLarge, Cancelled, Overloaded, Starting, StreamMismatch
 from augsvc.executors.kornia import KorniaExecutor
 from augsvc.machine import cores
 from augsvc.preview import preview
+from augsvc.push import Push
 from augsvc.selftest import SelfTest
 from augsvc.sources.catalogue import Catalogue
 from augsvc.spec import StreamSpec
@@ -117,9 +119,11 @@ class Engine:
         if stream.id != stream_id:
             raise StreamMismatch(
                 "this replica would give other bytes for that specification: ask another replica, or open the stream anew",
-                id=stream.id,
-                dataset_version=stream.source.info.version,
-                arithmetic=stream.arithmetic,
+                {
+                    "id": stream.id,
+                    "dataset_version": stream.source.info.version,
+                    "arithmetic": stream.arithmetic,
+                },
             )
         return stream
 
@@ -138,6 +142,25 @@ class Engine:
             Overloaded: too many bytes are under way.
         """
         size = stream.layout.size(min(part.count, stream.samples - part.start))
+        address = (part.epoch, part.start, part.count, part.view)
+        return self._queue(size, lambda check: stream.produce(*address, self._workers, check))
+
+    def push(self, fields: object, arrays: Arrays) -> Work:
+        """Queues samples that a client brought (blocking: it validates them).
+
+        Raises:
+            SpecInvalid, BodyMalformed, DuplicateIndex: something is wrong with them.
+            StreamMismatch: another arithmetic is expected.
+            BatchTooLarge, Overloaded, Starting.
+        """
+        if self.selftest is None:
+            raise Starting("the server is starting: try again in a moment")
+        pushed = Push.of(fields, arrays, self.executor, self.selftest.arithmetic_of)
+        if pushed.size > self.max_batch_bytes:
+            raise BatchTooLarge(f"the answer would be over {self.max_batch_bytes} bytes", field="image")
+        return self._queue(pushed.size, lambda check: pushed.produce(self._workers, check))
+
+    def _queue(self, size: int, compute: Callable[[Callable[[], None]], Body]) -> Work:
         with self._lock:
             if self._pending_bytes and self._pending_bytes + size > self.max_pending_bytes:
                 raise Overloaded("too much is asked for at once: try again in a moment")
@@ -148,7 +171,7 @@ class Engine:
             if gone.is_set() or self._stopping.is_set():
                 raise Cancelled
 
-        future = self._owner.submit(self._compute, stream, part, check)
+        future = self._owner.submit(compute, check)
         future.add_done_callback(lambda done: self._settle(done, size))
         return Work(future, gone)
 
@@ -164,9 +187,6 @@ class Engine:
     def ask(self, question: Callable[[], T]) -> "Future[T]":
         """Runs something short that may read a dataset, off the event loop."""
         return self._answerers.submit(question)
-
-    def _compute(self, stream: Stream, part: Range, check: Callable[[], None]) -> Body:
-        return stream.produce(part.epoch, part.start, part.count, part.view, self._workers, check)
 
     def _settle(self, done: "Future[Body]", size: int) -> None:
         """Counts the batch's bytes until its memory goes, or not at all if there is none."""

@@ -16,6 +16,8 @@
       WrongContentType            415 wrong_content_type
       PastTheEnd                  416 past_the_end
       BatchTooLarge               422 batch_too_large
+      BodyMalformed               422 body_malformed       not one well-formed safetensors body
+      DuplicateIndex              422 duplicate_index
       HeadersTooLarge             431 headers_too_large
       NotAvailable                501 not_available        promised by the contract, not built yet
       Overloaded                  503 overloaded           too many bytes are asked for at once
@@ -29,6 +31,7 @@
 A code never changes its meaning. A message is this project's own text: never a path, an address or a library's words.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -110,9 +113,9 @@ class StreamMismatch(AugsvcError):
 
     status, code = 409, "stream_mismatch"
 
-    def __init__(self, message: str, *, id: str, dataset_version: str, arithmetic: str) -> None:
+    def __init__(self, message: str, here: Mapping[str, str]) -> None:
         super().__init__(message)
-        self.here = {"id": id, "dataset_version": dataset_version, "arithmetic": arithmetic}
+        self.here = dict(here)  # id, dataset_version and arithmetic, as far as the request has them
 
 
 class RequestTooLarge(AugsvcError):
@@ -131,6 +134,18 @@ class PastTheEnd(AugsvcError):
     """The range starts at or past the end of the epoch."""
 
     status, code = 416, "past_the_end"
+
+
+class BodyMalformed(AugsvcError):
+    """The body is not one well-formed safetensors file, or lacks what it must hold."""
+
+    status, code = 422, "body_malformed"
+
+
+class DuplicateIndex(AugsvcError):
+    """An index stands twice in one request, so two samples would share random numbers."""
+
+    status, code = 422, "duplicate_index"
 
 
 class BatchTooLarge(AugsvcError):

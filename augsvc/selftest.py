@@ -84,6 +84,10 @@ class SelfTest:
         used = {operation.op for operation in stream.plan.operations}
         return self._id(used, set(stream.source.info.decoders))
 
+    def arithmetic_of(self, operations: set[str]) -> str:
+        """The arithmetic id of operations on pictures that need no decoder."""
+        return self._id(operations, set())
+
     @property
     def whole(self) -> str:
         """The arithmetic id over everything."""

@@ -1,11 +1,15 @@
 """What Prometheus is told; one registry an application."""
 
+import logging
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from augsvc.engine import Engine
+from augsvc.sources.base import Source
+from augsvc.stream import Body
 
+logger = logging.getLogger("augsvc")
 MOST_TOLD = 10_000  # undecodable samples that the log names
 _SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
@@ -42,7 +46,21 @@ class Metrics:
         pending = Gauge("augsvc_pending_bytes", "Batches asked for and not yet sent", registry=self.registry)
         pending.set_function(lambda: float(engine.pending_bytes))
 
-    def first_told(self, dataset: str, indices: Iterable[int]) -> list[int]:
+    def count(self, dataset: str, body: Body, seconds: float) -> None:
+        """Counts a finished batch; samples that were pushed belong to the dataset ""."""
+        self.samples.labels(dataset).inc(body.samples)
+        self.bytes.labels(dataset).inc(len(body.buffer))
+        self.wait.observe(seconds)
+
+    def tell(self, source: Source, body: Body) -> None:
+        """Counts replaced samples, and names in the log what cannot be decoded, each once."""
+        name = source.info.name
+        self.replaced.labels(name).inc(len(body.replaced))
+        for index in self._first_told(name, body.replaced):
+            what = source.describe(index)
+            logger.warning("%s: %s cannot be decoded; it is replaced by the next sample (told once)", name, what)
+
+    def _first_told(self, dataset: str, indices: Iterable[int]) -> list[int]:
         """Those of a dataset's indices that were not in here before; from MOST_TOLD on, none."""
         new = [index for index in indices if (dataset, index) not in self._told]
         if len(self._told) + len(new) > MOST_TOLD:

@@ -1,23 +1,21 @@
 """Streams, batches and receipts: what can be asked, and how the answer is put."""
 
-import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
-from augsvc.engine import Engine, Range, Work
-from augsvc.errors import Draining, NotAvailable, SpecInvalid, SpecTooLarge, UnknownStream
+from augsvc.engine import Engine, Range
+from augsvc.errors import NotAvailable, SpecInvalid, SpecTooLarge, UnknownStream
 from augsvc.http.answers import nobody_reads, read_json_body
 from augsvc.http.metrics import Metrics
 from augsvc.http.openapi import SPEC_BODY
+from augsvc.http.waiting import answer, while_wanted
 from augsvc.preview import COLUMNS, MOST
 from augsvc.rng import MAX_EPOCHS, MAX_SAMPLES, MAX_SEED, MAX_VIEWS
 from augsvc.spec import MAX_SPEC_BYTES, parse_spec
-from augsvc.stream import Body, Stream
+from augsvc.stream import Stream
 from augsvc_client.errors import WireError
 from augsvc_client.wire import decode_spec, encode_spec
 
@@ -84,7 +82,8 @@ def streams_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> 
         if body is None:
             metrics.cancelled.inc()
             return nobody_reads()
-        count_batch(metrics, stream, body, time.perf_counter() - asked)
+        metrics.count(stream.source.info.name, body, time.perf_counter() - asked)
+        metrics.tell(stream.source, body)
         headers["Augsvc-Digest"] = body.digest
         return Response(body.buffer.data, media_type=SAFETENSORS, headers=headers)
 
@@ -120,7 +119,6 @@ def streams_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> 
 
 
 LATER = {
-    "/augment": "POST",
     "/streams/{stream_id}/epochs/{epoch}/frames": "GET",
 }
 
@@ -153,53 +151,10 @@ async def find(engine: Engine, stream_id: str, header: str | None) -> Stream:
     return await answer(engine.ask(lambda: engine.require(stream_id, spec)))
 
 
-async def answer(future: "Future[T]") -> T:
-    """Waits for another thread's answer without holding up the event loop."""
-    return await asyncio.wrap_future(future)
-
-
-async def while_wanted(request: Request, work: Work) -> Body | None:
-    """The finished batch, or None if the client went away first: then the work is given up."""
-    body = asyncio.ensure_future(asyncio.wrap_future(work.future))
-    leaving = asyncio.ensure_future(until_gone(request.receive))
-    try:
-        first: set[asyncio.Future[Any]] = {body, leaving}
-        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-        if not body.done():
-            return None
-        return body.result()
-    except asyncio.CancelledError as err:  # the time to drain is over
-        raise Draining("the server is stopping") from err
-    finally:
-        leaving.cancel()
-        if not body.done():
-            work.give_up()
-            body.cancel()
-
-
 def matches(header: str, tag: str) -> bool:
     """Whether If-None-Match names the tag (RFC 9110: compared weakly)."""
     named = [one.strip().removeprefix("W/") for one in header.split(",")]
     return tag in named or named == ["*"]
-
-
-async def until_gone(receive: Callable[[], Awaitable[Any]]) -> None:
-    """Returns when the client has closed the connection."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-def count_batch(metrics: Metrics, stream: Stream, body: Body, seconds: float) -> None:
-    """Counts a finished batch, and names in the log what cannot be decoded."""
-    name = stream.source.info.name
-    metrics.samples.labels(name).inc(body.samples)
-    metrics.bytes.labels(name).inc(len(body.buffer))
-    metrics.wait.observe(seconds)
-    if body.replaced:
-        metrics.replaced.labels(name).inc(len(body.replaced))
-        for index in metrics.first_told(name, body.replaced):
-            what = stream.source.describe(index)
-            logger.warning("%s: %s cannot be decoded; it is replaced by the next sample (told once)", name, what)
 
 
 def stream_entry(stream: Stream) -> dict[str, object]:

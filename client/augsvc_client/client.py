@@ -15,8 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+import numpy.typing as npt
+
 from augsvc_client import wire
 from augsvc_client.errors import AugsvcError, BadAnswer, WireError
+from augsvc_client.push import Augmented, augmented, push_request
 from augsvc_client.retry import IDENTITY, RETRIED, Differs, Hunt, judged
 from augsvc_client.transport import Answer, Connections, Replica, Request
 
@@ -74,6 +77,39 @@ class Client:
 
         request = Request("POST", "/v1/streams", headers, body)
         return self.call(request, accept, {"id": id} if id is not None else {})
+
+    def augment(
+        self,
+        tensors: Mapping[str, npt.NDArray[Any]],
+        *,
+        pipeline: str | Sequence[Mapping[str, object]] = "none",
+        aug_seed: int = 0,
+        epoch: int = 0,
+        view: int = 0,
+        size: Sequence[int] | None = None,
+        fit: str = "cover",
+        output: Mapping[str, object] | None = None,
+        expect_arithmetic: str | None = None,
+    ) -> Augmented:
+        """Samples of your own, augmented: `image` uint8 N,H,W,C and `index` int64 N, distinct; the index keys the draws.
+
+        `label`, `mask`, `boxes`, `box_labels`, `boxes_valid`, `keypoints`, `keypoints_valid` come back moved
+        (docs/batches.md). The same index in the same epoch gives the same picture, in any batch, from any replica of
+        one arithmetic; `expect_arithmetic` passes others over. Raises ServerUnavailable, StreamChanged, RequestRefused.
+        """
+        request = push_request(
+            tensors,
+            pipeline=pipeline,
+            aug_seed=aug_seed,
+            epoch=epoch,
+            view=view,
+            size=size,
+            fit=fit,
+            output=output,
+            expect_arithmetic=expect_arithmetic,
+        )
+        ours = {} if expect_arithmetic is None else {"arithmetic": expect_arithmetic}
+        return self.call(request, lambda answer: augmented(answer, tensors["index"]), ours)
 
     def ops(self) -> list[dict[str, Any]]:
         """The operations that are served: name, kind, media, summary and schema of each."""

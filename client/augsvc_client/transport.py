@@ -84,7 +84,7 @@ class Request:
     method: str
     path: str
     headers: Mapping[str, str]
-    body: bytes | None = None
+    body: bytes | memoryview | None = None
     limit_bytes: int = MAX_JSON_BYTES
 
 

@@ -16,7 +16,7 @@ import re
 import sys
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -69,13 +69,14 @@ class TensorSpec:
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Where everything lies in the body of a stream's batches.
+    """Where everything lies in the body of a stream's batches. `constants` are further metadata.
 
     Raises ValueError for an unknown dtype, a reserved name or a shape that no batch can have.
     """
 
     tensors: Mapping[str, TensorSpec]
     stream: str
+    constants: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, spec in self.tensors.items():
@@ -132,7 +133,8 @@ class Layout:
         return tuple(sorted(self.tensors.items(), key=lambda item: (-np.dtype(item[1].dtype).itemsize, item[0])))
 
     def _header(self, n: int, epoch: int, start: int) -> bytes:
-        head: dict[str, object] = {_METADATA: {"epoch": str(epoch), "start": str(start), "stream": self.stream}}
+        metadata = {**self.constants, "epoch": str(epoch), "start": str(start), "stream": self.stream}
+        head: dict[str, object] = {_METADATA: metadata}
         offset = 0
         for name, spec in self._order:
             end = offset + n * spec.row_bytes

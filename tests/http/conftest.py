@@ -47,8 +47,10 @@ def settings(folders):
 def server(settings, tmp_path_factory):
     """The server that tests share which leave it as it was."""
     serving = Serving(tmp_path_factory.mktemp("server"), settings)
-    yield serving.ready()
-    serving.stop()
+    try:
+        yield serving.ready()
+    finally:
+        serving.stop()
     assert "Traceback" not in serving.output(), "one of the tests made the shared server log a failure of its own"
 
 
@@ -61,6 +63,8 @@ def serve(settings, tmp_path_factory):
         made.append(Serving(tmp_path_factory.mktemp("replica"), settings | changes, port))
         return made[-1]
 
-    yield make
-    for serving in made:
-        serving.stop()
+    try:
+        yield make
+    finally:
+        for serving in made:
+            serving.stop()

@@ -182,7 +182,6 @@ def test_a_batch_is_bounded_in_bytes_and_the_refusal_says_how_much_fits(fresh, s
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("POST", "/v1/augment"),
         ("GET", "/v1/streams/{id}/epochs/0/frames?start=0&count=1&stride=1&frames=1"),
     ],
 )

@@ -1,0 +1,79 @@
+"""Push mode: samples of one's own to a replica, and back augmented.
+
+arrays → one safetensors body → POST /v1/augment → arrays in the one buffer that the socket was read into
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from augsvc_client import wire
+from augsvc_client.errors import BadAnswer, WireError
+from augsvc_client.transport import Answer, Request
+
+
+class Augmented(NamedTuple):
+    """The same tensors, augmented, and the arithmetic id of the replica that did it."""
+
+    arrays: wire.Arrays
+    arithmetic: str
+
+
+def push_request(
+    tensors: Mapping[str, npt.NDArray[Any]],
+    *,
+    pipeline: str | Sequence[Mapping[str, object]],
+    aug_seed: int,
+    epoch: int,
+    view: int,
+    size: Sequence[int] | None,
+    fit: str,
+    output: Mapping[str, object] | None,
+    expect_arithmetic: str | None,
+) -> Request:
+    """The request for tensors that all have N rows; raises ValueError where they have not."""
+    rows = {name: len(array) for name, array in tensors.items()}
+    if len(set(rows.values())) != 1:
+        raise ValueError(f"every tensor has one row for each sample, got {rows}")
+    fields = {
+        "pipeline": pipeline if isinstance(pipeline, str) else [dict(operation) for operation in pipeline],
+        "aug_seed": aug_seed,
+        "epoch": epoch,
+        "view": view,
+        "size": None if size is None else list(size),
+        "fit": fit,
+        "output": None if output is None else dict(output),
+        "expect_arithmetic": expect_arithmetic,
+    }
+    request = json.dumps({name: value for name, value in fields.items() if value is not None}, allow_nan=False)
+    specs = {name: wire.TensorSpec(array.dtype.name, array.shape[1:]) for name, array in tensors.items()}
+    layout = wire.Layout(specs, "", {"request": request})
+    n = next(iter(rows.values()))
+    body, views = layout.allocate(n)
+    for name, array in tensors.items():
+        views[name][:] = array
+    layout.seal(body, n, epoch=0, start=0)
+    if "image" not in tensors or "index" not in tensors:
+        raise ValueError(f"image and index are required, got {', '.join(sorted(tensors)) or 'nothing'}")
+    height, width = size if size is not None else tensors["image"].shape[1:3]
+    out_bytes = body.nbytes + n * int(height) * int(width) * 4 + n * 64 * len(tensors)
+    headers = {"Content-Type": "application/x-safetensors"}
+    return Request("POST", "/v1/augment", headers, body.data, limit_bytes=out_bytes + wire.MAX_HEADER_BYTES)
+
+
+def augmented(answer: Answer, index: npt.NDArray[Any]) -> Augmented:
+    """The answer's tensors; raises BadAnswer if they are not those of the samples that were sent."""
+    url = answer.replica.url
+    promised = answer.headers.get("Augsvc-Digest")
+    if promised is not None and promised != wire.digest(answer.body):
+        raise BadAnswer(f"{url} sent bytes that do not have the digest it promised")
+    try:
+        arrays, metadata = wire.parse(answer.body)
+    except WireError as err:
+        raise BadAnswer(f"{url} sent a malformed body: {err}") from err
+    if "image" not in arrays or not np.array_equal(arrays.get("index", ()), index) or "arithmetic" not in metadata:
+        raise BadAnswer(f"{url} sent back other samples than it was given")
+    return Augmented(arrays, metadata["arithmetic"])

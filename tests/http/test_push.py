@@ -1,0 +1,179 @@
+"""Push mode: samples of the client's own. The same laws, and every way in which a body can be wrong."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from augsvc_client import StreamChanged
+from augsvc_client.wire import Layout, TensorSpec
+
+KIND = {"Content-Type": "application/x-safetensors"}
+STRONG = {"pipeline": "strong", "aug_seed": 7, "epoch": 3, "view": 2}
+
+
+@pytest.fixture(scope="module")
+def shapes(server):
+    """Ten scenes of the embedded shapes as they are stored, with their labels."""
+    with server.client() as client:
+        plain = client.stream({"dataset": "shapes/train", "shuffle": False, "output": {"layout": "NHWC"}})
+        arrays = plain.batch(0, 0, 10)
+    arrays.pop("valid")
+    return arrays
+
+
+def body(tensors, request=None, constants=None):
+    specs = {name: TensorSpec(array.dtype.name, array.shape[1:]) for name, array in tensors.items()}
+    layout = Layout(specs, "", constants if constants is not None else {"request": json.dumps(request or {})})
+    buffer, views = layout.allocate(len(next(iter(tensors.values()))))
+    for name, array in tensors.items():
+        views[name][:] = array
+    layout.seal(buffer, len(next(iter(tensors.values()))), epoch=0, start=0)
+    return buffer.tobytes()
+
+
+def pictures(n=3, **more):
+    return {"image": np.full((n, 6, 5, 3), 90, np.uint8), "index": np.arange(n), **more}
+
+
+def push(server, content, headers=KIND):
+    return server.ask("POST", "/v1/augment", headers, content)
+
+
+def test_pushed_samples_are_what_a_stream_would_have_made_of_them(server, shapes):
+    with server.client() as client:
+        stream = client.stream(
+            {"dataset": "shapes/train", "shuffle": False, "pipeline": "strong", "aug_seed": 7, "size": [80, 72]}
+        )
+        pulled = stream.batch(3, 0, 10, 2)
+        pushed = client.augment(shapes, size=(80, 72), **STRONG)
+    assert pushed.arrays.keys() == pulled.keys() - {"valid"}
+    for name, array in pushed.arrays.items():
+        assert array.tobytes() == pulled[name].tobytes(), name
+
+
+def test_company_and_order_do_not_matter(server, shapes):
+    with server.client() as client:
+        whole = client.augment(shapes, **STRONG).arrays
+        for places in ([4], [9, 0, 3], list(range(9, -1, -1))):
+            part = client.augment({name: array[places] for name, array in shapes.items()}, **STRONG).arrays
+            for name, array in part.items():
+                assert array.tobytes() == whole[name][places].tobytes(), name
+
+
+def test_another_epoch_view_or_seed_is_another_picture(server, shapes):
+    with server.client() as client:
+        seen = {
+            client.augment(shapes, **STRONG | change).arrays["image"].tobytes()
+            for change in ({}, {"epoch": 4}, {"view": 3}, {"aug_seed": 8})
+        }
+    assert len(seen) == 4
+
+
+def test_without_a_pipeline_everything_comes_back(server, shapes):
+    with server.client() as client:
+        same = client.augment(shapes, output={"layout": "NHWC"}).arrays
+    assert same.keys() == shapes.keys()
+    for name, array in shapes.items():
+        assert array.tobytes() == same[name].tobytes(), name
+
+
+def test_labels_of_any_form_come_back(server):
+    soft = np.linspace(0, 1, 6, dtype=np.float32).reshape(3, 2)
+    with server.client() as client:
+        assert (client.augment(pictures(label=soft)).arrays["label"] == soft).all()
+        assert "label" not in client.augment(pictures()).arrays
+
+
+def test_boxes_that_are_none_are_not_valid_and_harm_no_other(server):
+    nan, inf = float("nan"), float("inf")
+    boxes = [[1, 1, 4, 4], [4, 4, 1, 1], [nan, 0, 1, 1], [0, 0, inf, 2], [90, 90, 99, 99], [2, 2, 2, 3]]
+    points = [[1, 1], [nan, 1], [inf, 1], [-9, 1], [5, 6], [1, 1]]
+    tensors = pictures(
+        boxes=np.array([boxes] * 3, np.float32),
+        keypoints=np.array([points] * 3, np.float32),
+        keypoints_valid=np.array([[True] * 5 + [False]] * 3),
+    )
+    with server.client() as client:
+        found = client.augment(tensors, pipeline=[{"op": "horizontal_flip", "p": 1}]).arrays
+    assert found["boxes_valid"].tolist() == [[True] + [False] * 5] * 3
+    assert found["boxes"][:, 0].tolist() == [[1, 1, 4, 4]] * 3
+    assert found["keypoints_valid"].tolist() == [[True, False, False, False, True, False]] * 3
+    assert np.isfinite(found["boxes"]).all()
+    assert np.isfinite(found["keypoints"]).all()
+
+
+def test_another_arithmetic_is_refused(server):
+    request = {"pipeline": [{"op": "gamma"}], "expect_arithmetic": "0" * 32}
+    push(server, body(pictures(), request)).refused(409, "stream_mismatch")
+    with server.client() as client:
+        known = client.augment(pictures(), pipeline=[{"op": "gamma"}]).arithmetic
+        assert client.augment(pictures(), pipeline=[{"op": "gamma"}], expect_arithmetic=known).arithmetic == known
+        with pytest.raises(StreamChanged, match="arithmetic"):
+            client.augment(pictures(), pipeline=[{"op": "gamma"}], expect_arithmetic="0" * 32)
+
+
+IMAGE = np.zeros((3, 6, 5, 3), np.uint8)
+BAD = [
+    ({"image": IMAGE}, {}, "body_malformed"),
+    ({"index": np.arange(3)}, {}, "body_malformed"),
+    (pictures(index=np.array([1, 2, 1])), {}, "duplicate_index"),
+    (pictures(index=np.array([1, 2, -1])), {}, "body_malformed"),
+    (pictures(index=np.array([1, 2, 2**32])), {}, "body_malformed"),
+    (pictures(index=np.arange(3, dtype=np.int32)), {}, "body_malformed"),
+    (pictures(image=IMAGE.astype(np.float32)), {}, "body_malformed"),
+    (pictures(image=IMAGE[..., :2]), {}, "body_malformed"),
+    (pictures(image=IMAGE[..., 0]), {}, "body_malformed"),
+    (pictures(image=IMAGE[:, :0]), {}, "body_malformed"),
+    (pictures(mask=np.zeros((3, 6, 6), np.uint8)), {}, "body_malformed"),
+    (pictures(mask=np.zeros((3, 6, 5), np.int64)), {}, "body_malformed"),
+    (pictures(boxes=np.zeros((3, 2, 3), np.float32)), {}, "body_malformed"),
+    (pictures(boxes_valid=np.ones((3, 2), bool)), {}, "body_malformed"),
+    (pictures(keypoints=np.zeros((3, 2, 2), np.float64)), {}, "body_malformed"),
+    (pictures(surprise=np.zeros(3)), {}, "body_malformed"),
+    (pictures(), {"pipeline": [{"op": "no_such"}]}, "spec_invalid"),
+    (pictures(), {"surprise": 1}, "spec_invalid"),
+    (pictures(), {"epoch": -1}, "spec_invalid"),
+    (pictures(), {"view": 256}, "spec_invalid"),
+    (pictures(), {"size": [0, 4]}, "spec_invalid"),
+    (pictures(), [], "spec_invalid"),
+    (pictures(), {"size": [4096, 4096]}, None),
+]
+
+
+@pytest.mark.parametrize(("tensors", "request_", "code"), BAD)
+def test_what_is_wrong_is_named(server, tensors, request_, code):
+    reply = push(server, body(tensors, request_, {"request": json.dumps(request_)}))
+    if code is None:
+        assert reply.status == 200
+    else:
+        reply.refused(422, code)
+
+
+def test_what_comes_later_says_so(server):
+    push(server, body({"audio": np.zeros((2, 9), np.float32), "index": np.arange(2)})).refused(501, "not_available")
+    push(server, body(pictures(), {"sample_rate": 16000})).refused(501, "not_available")
+
+
+def test_the_envelope(server):
+    good = body(pictures())
+    assert push(server, good).status == 200
+    push(server, good, {"Content-Type": "application/json"}).refused(415, "wrong_content_type")
+    push(server, good[:-1]).refused(422, "body_malformed")
+    push(server, b"").refused(422, "body_malformed")
+    push(server, body(pictures(), constants={"request": "{"})).refused(400, "bad_json")
+    push(server, bytes(200_001)).refused(413, "request_too_large")
+    push(server, (good[at : at + 99] for at in range(0, len(good), 99))).refused(422, "body_malformed")  # no length
+    push(server, (2**60).to_bytes(8, "little") + good[8:]).refused(422, "body_malformed")
+
+
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 500), st.binary(min_size=1, max_size=8))
+def test_a_body_changed_anywhere_is_an_answer_or_a_clear_refusal(server, at, change):
+    good = bytearray(body(pictures(boxes=np.ones((3, 1, 4), np.float32)), {"pipeline": "strong"}))
+    good[at : at + len(change)] = change
+    reply = push(server, bytes(good))
+    assert reply.status in (200, 400, 422, 501), reply
+    assert push(server, body(pictures())).status == 200
