@@ -1,0 +1,20 @@
+"""The README's code runs as it stands, but for the address."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+
+
+def test_the_readmes_code_runs(serve, capsys):
+    server = serve(max_request_bytes=64 << 20).ready()
+    names: dict[str, object] = {}
+    for block in BLOCKS:
+        exec(block.replace("http://127.0.0.1:8000", server.url), names)  # noqa: S102 - the document's own code
+    assert len(BLOCKS) == 3
+    assert names["images"].shape == (16, 96, 96, 3)
+    assert len(names["batch"]["boxes"]) == 16
+    assert "(16, 3, 96, 96)" in capsys.readouterr().out
+    names["loader"].close()
+    names["stream"].client.close()
