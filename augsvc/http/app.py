@@ -17,7 +17,7 @@ from augsvc.http.metrics import Metrics
 from augsvc.http.openapi import describe
 from augsvc.http.pages import pages_router
 from augsvc.http.push import push_router
-from augsvc.http.routes import streams_router
+from augsvc.http.routes import looking_router, streams_router
 from augsvc.settings import Settings
 from augsvc.sources.catalogue import open_catalogue
 
@@ -47,6 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
     described = [Depends(HTTPBearer(auto_error=False))] if tokens else []  # for the API's page; the gate decides
     app.include_router(catalogue_router(engine), dependencies=described)
     app.include_router(streams_router(engine, metrics, settings.max_request_bytes), dependencies=described)
+    app.include_router(looking_router(engine), dependencies=described)
     app.include_router(push_router(engine, metrics, settings.max_request_bytes), dependencies=described)
     app.include_router(pages_router())
 

@@ -36,7 +36,7 @@ SpecHeader = Annotated[
 
 
 def streams_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> APIRouter:
-    """Streams, batches and receipts, over one engine."""
+    """Streams and their batches, over one engine."""
     router = APIRouter(prefix="/v1", tags=["streams"], redirect_slashes=False)
 
     @router.post(
@@ -87,6 +87,15 @@ def streams_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> 
         headers["Augsvc-Digest"] = body.digest
         return Response(body.buffer.data, media_type=SAFETENSORS, headers=headers)
 
+    for path, method in LATER.items():
+        router.add_api_route(path, not_yet, methods=[method], include_in_schema=False)
+    return router
+
+
+def looking_router(engine: Engine) -> APIRouter:
+    """What happened to a sample, in numbers and in a picture."""
+    router = APIRouter(prefix="/v1", tags=["streams"], redirect_slashes=False)
+
     @router.get("/streams/{stream_id}/epochs/{epoch}/samples/{position}", summary="A sample's receipt")
     async def receipt(
         stream_id: StreamId, epoch: Epoch, position: Position, view: View = 0, spec: SpecHeader = None
@@ -113,8 +122,6 @@ def streams_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> 
         engine.check(stream, part)
         return Response(await answer(engine.preview(stream, part)), media_type="image/png")
 
-    for path, method in LATER.items():
-        router.add_api_route(path, not_yet, methods=[method], include_in_schema=False)
     return router
 
 

@@ -69,7 +69,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                loop="uvloop",
+                loop="auto",
                 http=Protocol,
                 log_config=None,
                 access_log=False,

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy.typing as npt
 
 from augsvc_client import wire
-from augsvc_client.errors import AugsvcError, BadAnswer, WireError
+from augsvc_client.errors import AugsvcError, BadAnswer
 from augsvc_client.push import Augmented, augmented, push_request
 from augsvc_client.retry import IDENTITY, RETRIED, Differs, Hunt, judged
 from augsvc_client.transport import Answer, Connections, Replica, Request
@@ -261,13 +261,7 @@ class Stream:
 
     def _arrays(self, answer: Answer, n: int, epoch: int, start: int) -> wire.Arrays:
         url = answer.replica.url
-        promised = answer.headers.get("Augsvc-Digest")
-        if promised is not None and promised != wire.digest(answer.body):
-            raise BadAnswer(f"{url} sent bytes that do not have the digest it promised")
-        try:
-            arrays, metadata = wire.parse(answer.body)
-        except WireError as err:
-            raise BadAnswer(f"{url} sent a malformed body: {err}") from err
+        arrays, metadata = answer.batch()
         asked = {"stream": self.id, "epoch": str(epoch), "start": str(start)}
         for key, value in asked.items():
             if metadata.get(key) != value:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augsvc_client import wire
-from augsvc_client.errors import BadAnswer, WireError
+from augsvc_client.errors import BadAnswer
 from augsvc_client.transport import Answer, Request
 
 
@@ -67,13 +67,7 @@ def push_request(
 def augmented(answer: Answer, index: npt.NDArray[Any]) -> Augmented:
     """The answer's tensors; raises BadAnswer if they are not those of the samples that were sent."""
     url = answer.replica.url
-    promised = answer.headers.get("Augsvc-Digest")
-    if promised is not None and promised != wire.digest(answer.body):
-        raise BadAnswer(f"{url} sent bytes that do not have the digest it promised")
-    try:
-        arrays, metadata = wire.parse(answer.body)
-    except WireError as err:
-        raise BadAnswer(f"{url} sent a malformed body: {err}") from err
+    arrays, metadata = answer.batch()
     if "image" not in arrays or not np.array_equal(arrays.get("index", ()), index) or "arithmetic" not in metadata:
         raise BadAnswer(f"{url} sent back other samples than it was given")
     return Augmented(arrays, metadata["arithmetic"])

@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 import numpy as np
 import numpy.typing as npt
 
-from augsvc_client.errors import AugsvcError, BadAnswer
+from augsvc_client.errors import AugsvcError, BadAnswer, WireError
+from augsvc_client.wire import Arrays, digest, parse
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -96,6 +97,16 @@ class Answer:
     status: int
     headers: http.client.HTTPMessage
     body: npt.NDArray[np.uint8]
+
+    def batch(self) -> tuple[Arrays, dict[str, str]]:
+        """The body's tensors and metadata; raises BadAnswer if it is not whole, or not what its digest promises."""
+        promised = self.headers.get("Augsvc-Digest")
+        if promised is not None and promised != digest(self.body):
+            raise BadAnswer(f"{self.replica.url} sent bytes that do not have the digest it promised")
+        try:
+            return parse(self.body)
+        except WireError as err:
+            raise BadAnswer(f"{self.replica.url} sent a malformed body: {err}") from err
 
     def json(self) -> dict[str, Any]:
         """The body as a JSON object; raises BadAnswer if it is not one."""
