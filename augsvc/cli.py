@@ -57,26 +57,33 @@ def serve(
 
 
 @app.command()
-def ops(name: Annotated[str | None, typer.Argument(help="An operation or a preset, in detail.")] = None) -> None:
+def ops(
+    name: Annotated[str | None, typer.Argument(help="An operation or a preset, in detail.")] = None,
+    config: Config = None,
+) -> None:
     """List the operations and presets, or show one of them."""
     console = Console()
+    try:
+        known = registry(_settings(config, {}).operations)
+    except ValueError as err:
+        _fail(str(err))
     if name is None:
         table = Table("operation", "kind", "what it does", box=None)
-        for each, operation in registry().items():
+        for each, operation in known.items():
             table.add_row(each, operation.kind.value, operation.summary())
         console.print(table)
         console.print(f"\npresets: {', '.join(PRESETS)}; `augsvc ops NAME` shows one in detail")
     elif name in PRESETS:
         for step in parse_pipeline(name):
             console.print_json(step.model_dump_json(exclude={"id"}), indent=None)
-    elif name in registry():
-        console.print(registry()[name].summary())
+    elif name in known:
+        console.print(known[name].summary())
         table = Table("field", "default", "takes", box=None)
-        for field, schema in registry()[name].model_json_schema()["properties"].items():
+        for field, schema in known[name].model_json_schema()["properties"].items():
             table.add_row(field, escape(str(schema.get("default", ""))), escape(_takes(schema)))
         console.print(table)
     else:
-        _fail(f"there is no operation or preset {name}{nearest(name, [*registry(), *PRESETS])}")
+        _fail(f"there is no operation or preset {name}{nearest(name, [*known, *PRESETS])}")
 
 
 @app.command()
@@ -94,8 +101,9 @@ def preview(
     settings = _settings(config, {})
     try:
         steps = parse_json(pipeline.encode()) if pipeline.lstrip().startswith("[") else pipeline
-        spec = validate_spec({"dataset": dataset, "pipeline": steps, "size": list(size) if size else None})
         engine = _engine(settings)
+        fields = {"dataset": dataset, "pipeline": steps, "size": list(size) if size else None}
+        spec = validate_spec(fields, engine.operations)
         engine.start()
         stream = engine.open(spec)
         part = Range(epoch, start, count, 0)
@@ -159,7 +167,8 @@ def _check_dataset(engine: Engine, name: str, every: bool, console: Console) -> 
 
 def _engine(settings: Settings) -> Engine:
     catalogue = open_catalogue(settings.datasets, settings.cache_bytes)
-    return Engine(catalogue, KorniaExecutor.on(settings.torch_device()), settings.max_batch_bytes)
+    executor = KorniaExecutor.on(settings.torch_device())
+    return Engine(catalogue, executor, registry(settings.operations), settings.max_batch_bytes)
 
 
 def _settings(config: Path | None, flags: dict[str, Any]) -> Settings:

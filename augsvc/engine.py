@@ -16,6 +16,7 @@ from augsvc.batch import Arrays
 from augsvc.errors import BatchTooLarge, Cancelled, Overloaded, Starting, StreamMismatch
 from augsvc.executors.kornia import KorniaExecutor
 from augsvc.machine import cores
+from augsvc.ops.registry import Registry
 from augsvc.preview import preview
 from augsvc.push import Push
 from augsvc.selftest import SelfTest
@@ -53,9 +54,12 @@ class Work:
 class Engine:
     """Serves streams over a catalogue with one executor."""
 
-    def __init__(self, catalogue: Catalogue, executor: KorniaExecutor, max_batch_bytes: int) -> None:
+    def __init__(
+        self, catalogue: Catalogue, executor: KorniaExecutor, operations: Registry, max_batch_bytes: int
+    ) -> None:
         self.catalogue = catalogue
         self.executor = executor
+        self.operations = operations
         self.max_batch_bytes = max_batch_bytes
         self.max_pending_bytes = 4 * max_batch_bytes
         self.selftest: SelfTest | None = None
@@ -74,7 +78,7 @@ class Engine:
 
     def start(self) -> SelfTest:
         """Runs the self-test on the engine's thread; until it is done, `open` raises Starting."""
-        self.selftest = self._owner.submit(SelfTest.run, self.executor).result()
+        self.selftest = self._owner.submit(SelfTest.run, self.executor, self.operations).result()
         return self.selftest
 
     def stop(self) -> None:
@@ -155,7 +159,7 @@ class Engine:
         """
         if self.selftest is None:
             raise Starting("the server is starting: try again in a moment")
-        pushed = Push.of(fields, arrays, self.executor, self.selftest.arithmetic_of)
+        pushed = Push.of(fields, arrays, self.executor, self.operations, self.selftest.arithmetic_of)
         if pushed.size > self.max_batch_bytes:
             raise BatchTooLarge(f"the answer would be over {self.max_batch_bytes} bytes", field="image")
         return self._queue(pushed.size, lambda check: pushed.produce(self._workers, check))

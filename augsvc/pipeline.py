@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from augsvc.errors import NotAvailable, SpecInvalid
 from augsvc.ops.base import Operation
-from augsvc.ops.registry import registry
+from augsvc.ops.registry import Registry, registry
 from augsvc.rng import operation_keys
 from augsvc.validation import explain, nearest
 
@@ -51,8 +51,8 @@ PRESETS: Mapping[str, tuple[Json, ...]] = MappingProxyType(
 )  # fmt: skip
 
 
-def parse_pipeline(value: object) -> tuple[Operation, ...]:
-    """A preset's name or a list of operations, as operations with their ids filled in.
+def parse_pipeline(value: object, known: Registry | None = None) -> tuple[Operation, ...]:
+    """A preset's name or a list of operations (of those `known`, default the package's), with their ids filled in.
 
     Raises:
         SpecInvalid: naming the field, for an unknown preset or operation, a wrong parameter, or ids that repeat.
@@ -67,22 +67,24 @@ def parse_pipeline(value: object) -> tuple[Operation, ...]:
         raise SpecInvalid("pipeline must be a list of operations, or a preset's name", field="pipeline")
     if len(value) > MAX_OPERATIONS:
         raise SpecInvalid(f"pipeline has over {MAX_OPERATIONS} operations", field="pipeline")
-    return _with_ids([_parse_operation(entry, f"pipeline.{number}") for number, entry in enumerate(value)])
+    return _with_ids(
+        [_parse_operation(entry, f"pipeline.{number}", known or registry()) for number, entry in enumerate(value)]
+    )
 
 
-def _parse_operation(entry: object, place: str) -> Operation:
+def _parse_operation(entry: object, place: str, known: Registry) -> Operation:
     if isinstance(entry, Operation):
         return entry
     name = entry.get("op") if isinstance(entry, Mapping) else None
     if not isinstance(name, str):
         raise SpecInvalid(f'{place} must be an object with an operation\'s name as "op"', field=place)
-    if name not in registry():
-        hint = nearest(name, registry()) or "; `augsvc ops` and GET /v1/ops list them"
+    if name not in known:
+        hint = nearest(name, known) or "; `augsvc ops` and GET /v1/ops list them"
         raise SpecInvalid(f"{place}.op: there is no such operation{hint}", field=f"{place}.op")
     try:
-        return registry()[name].model_validate(entry)
+        return known[name].model_validate(entry)
     except ValidationError as err:
-        raise explain(err, place, known=registry()[name].model_fields) from err
+        raise explain(err, place, known=known[name].model_fields) from err
     except NotAvailable as err:
         raise NotAvailable(err.message, field=f"{place}.{err.field}") from err
 

@@ -16,6 +16,7 @@ from augsvc.batch import U8, Arrays, Bools, Sample
 from augsvc.errors import BodyMalformed, DuplicateIndex, NotAvailable, SpecInvalid, StreamMismatch
 from augsvc.executors.kornia import KorniaExecutor
 from augsvc.geometry import Canvas, Fit
+from augsvc.ops.registry import Registry
 from augsvc.plan import Plan
 from augsvc.rng import MAX_EPOCHS, MAX_SAMPLES, MAX_VIEWS, Address
 from augsvc.spec import MAX_SIDE, Operations, Output, Seed, Side
@@ -51,7 +52,11 @@ class Push:
 
     @staticmethod
     def of(
-        fields: object, arrays: Arrays, executor: KorniaExecutor, arithmetic_of: Callable[[set[str]], str]
+        fields: object,
+        arrays: Arrays,
+        executor: KorniaExecutor,
+        known: Registry,
+        arithmetic_of: Callable[[set[str]], str],
     ) -> "Push":
         """From the parsed request and the body's tensors.
 
@@ -60,7 +65,7 @@ class Push:
             BodyMalformed, DuplicateIndex: the tensors.
             StreamMismatch: this replica's arithmetic is not the expected one.
         """
-        request = _validated(fields)
+        request = _validated(fields, known)
         arithmetic = arithmetic_of({operation.op for operation in request.pipeline})
         if request.expect_arithmetic not in (None, arithmetic):
             raise StreamMismatch("this replica would give other bytes: ask another one", {"arithmetic": arithmetic})
@@ -101,13 +106,13 @@ class Push:
         return Body(buffer, digest(buffer), n, ())
 
 
-def _validated(fields: object) -> PushRequest:
+def _validated(fields: object, known: Registry) -> PushRequest:
     if not isinstance(fields, dict):
         raise SpecInvalid("__metadata__.request is a JSON object", field="request")
     if "sample_rate" in fields:
         raise NotAvailable("sound is not available yet", field="sample_rate")
     try:
-        return PushRequest.model_validate(fields)
+        return PushRequest.model_validate(fields, context=known)
     except ValidationError as err:
         raise explain(err, known=PushRequest.model_fields) from err
 

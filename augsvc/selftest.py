@@ -16,7 +16,8 @@ import numpy as np
 from augsvc.batch import I64, Sample
 from augsvc.decode import DECODERS, probe_digest
 from augsvc.executors.kornia import KorniaExecutor
-from augsvc.ops.registry import registry
+from augsvc.ops.base import Operation
+from augsvc.ops.registry import Registry, registry
 from augsvc.pipeline import PRESETS
 from augsvc.sources.base import Source, SourceInfo
 from augsvc.spec import StreamSpec, validate_spec
@@ -73,11 +74,12 @@ class SelfTest:
     decoders: Mapping[str, str]
 
     @staticmethod
-    def run(executor: KorniaExecutor) -> "SelfTest":
-        """Runs every operation, alone and always selected, and every decoder."""
-        operations = {name: _digest(_corners(name), executor) for name in registry()}
+    def run(executor: KorniaExecutor, known: Registry | None = None) -> "SelfTest":
+        """Runs every operation of those `known` (default: the package's), alone and always selected, and every decoder."""
+        known = known or registry()
+        operations = {name: _digest(_corners(name, known[name]), executor, known) for name in known}
         decoders = {name: probe_digest(name) for name in DECODERS}
-        return SelfTest(executor.traits, _digest(_frames(), executor), operations, decoders)
+        return SelfTest(executor.traits, _digest(_frames(), executor, known), operations, decoders)
 
     def arithmetic(self, stream: Stream) -> str:
         """The arithmetic id of a stream: over what it uses, 32 hex digits."""
@@ -103,9 +105,9 @@ class SelfTest:
         return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def probe_spec(fields: Mapping[str, object]) -> StreamSpec:
+def probe_spec(fields: Mapping[str, object], known: Registry | None = None) -> StreamSpec:
     """A specification over the probe."""
-    return validate_spec({"dataset": "probe", "size": list(_CANVAS), "shuffle": False, **fields})
+    return validate_spec({"dataset": "probe", "size": list(_CANVAS), "shuffle": False, **fields}, known)
 
 
 def _frames() -> list[dict[str, object]]:
@@ -124,9 +126,8 @@ def _frames() -> list[dict[str, object]]:
     return frames + [{"pipeline": preset} for preset in PRESETS]
 
 
-def _corners(name: str) -> list[dict[str, object]]:
+def _corners(name: str, operation: type[Operation]) -> list[dict[str, object]]:
     """One operation, always selected: with its defaults, grey and in colour, and at both ends of what it takes."""
-    operation = registry()[name]
     marks = operation.parameters().items()
     plain: dict[str, object] = {"op": name, "p": 1.0}
     low: dict[str, object] = plain | {parameter: mark.low for parameter, mark in marks}
@@ -134,12 +135,12 @@ def _corners(name: str) -> list[dict[str, object]]:
     return [{"pipeline": [plain], "channels": 1}, *({"pipeline": [step], "channels": 3} for step in (plain, low, high))]
 
 
-def _digest(specs: list[dict[str, object]], executor: KorniaExecutor) -> str:
+def _digest(specs: list[dict[str, object]], executor: KorniaExecutor, known: Registry) -> str:
     """SHA-256 of the batches' tensors, without their headers."""
     digest = hashlib.sha256()
     with ThreadPoolExecutor(1) as reader:
         for fields in specs:
-            stream = Stream.open(probe_spec(fields), Probe(), executor)
+            stream = Stream.open(probe_spec(fields, known), Probe(), executor)
             body = stream.produce(0, 0, _SAMPLES, 0, reader, lambda: None)
             digest.update(body.buffer[8 + stream.layout.header_bytes :].tobytes())
     return digest.hexdigest()

@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     device: Annotated[str, AfterValidator(_device)] = "auto"
     executor: Literal["kornia"] = "kornia"
     datasets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")], ImageFolderSettings] = {}
+    operations: tuple[str, ...] = ()
     tokens_file: Path | None = None
     allow_plain: bool = False  # listen beyond loopback without tokens
     cache_bytes: Bytes = 1 << 30

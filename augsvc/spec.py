@@ -12,13 +12,14 @@ from pydantic import (
     SerializeAsAny,
     StrictBool,
     ValidationError,
+    ValidationInfo,
     WithJsonSchema,
 )
 
 from augsvc.errors import BadJson, NotAvailable, SizeRequired, SpecInvalid, SpecTooLarge
 from augsvc.geometry import Fit
 from augsvc.ops.base import Operation
-from augsvc.ops.registry import registry
+from augsvc.ops.registry import Registry, registry
 from augsvc.pipeline import PRESETS, parse_pipeline
 from augsvc.rng import MAX_SEED
 from augsvc.validation import explain
@@ -29,9 +30,15 @@ MAX_SIDE = 4096  # of the canvas, in pixels
 _SOUND = {"seconds", "sample_rate"}
 Seed = Annotated[int, Field(ge=0, lt=MAX_SEED, strict=True)]
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE, strict=True)]
+
+
+def _pipeline(value: object, info: ValidationInfo) -> tuple[Operation, ...]:
+    return parse_pipeline(value, info.context)
+
+
 Operations = Annotated[
     tuple[SerializeAsAny[Operation], ...],
-    BeforeValidator(parse_pipeline),
+    BeforeValidator(_pipeline),
     WithJsonSchema(
         {
             "anyOf": [
@@ -111,8 +118,8 @@ class StreamSpec(BaseModel):
         return rfc8785.dumps(self.model_dump(mode="json"))
 
 
-def parse_spec(data: bytes) -> StreamSpec:
-    """A specification from JSON text.
+def parse_spec(data: bytes, known: Registry | None = None) -> StreamSpec:
+    """A specification from JSON text, over the operations `known` (default: the package's).
 
     Raises:
         SpecTooLarge: over 64 kB.
@@ -122,17 +129,17 @@ def parse_spec(data: bytes) -> StreamSpec:
     """
     if len(data) > MAX_SPEC_BYTES:
         raise SpecTooLarge(f"a specification has at most {MAX_SPEC_BYTES} bytes")
-    return validate_spec(parse_json(data))
+    return validate_spec(parse_json(data), known)
 
 
-def validate_spec(fields: object) -> StreamSpec:
+def validate_spec(fields: object, known: Registry | None = None) -> StreamSpec:
     """A specification from parsed JSON; raises as `parse_spec` does."""
     if not isinstance(fields, dict):
         raise SpecInvalid("a specification is a JSON object")
     if _SOUND & fields.keys():
         raise NotAvailable("sound is not available yet", field=sorted(_SOUND & fields.keys())[0])
     try:
-        return StreamSpec.model_validate(fields)
+        return StreamSpec.model_validate(fields, context=known)
     except ValidationError as err:
         raise explain(err, known=StreamSpec.model_fields) from err
 

@@ -18,6 +18,7 @@ from augsvc.http.openapi import describe
 from augsvc.http.pages import pages_router
 from augsvc.http.push import push_router
 from augsvc.http.routes import looking_router, streams_router
+from augsvc.ops.registry import registry
 from augsvc.settings import Settings
 from augsvc.sources.catalogue import open_catalogue
 
@@ -30,7 +31,8 @@ def create_app(settings: Settings) -> FastAPI:
     """
     tokens = settings.tokens()
     catalogue = open_catalogue(settings.datasets, settings.cache_bytes)
-    engine = Engine(catalogue, KorniaExecutor.on(settings.torch_device()), settings.max_batch_bytes)
+    executor = KorniaExecutor.on(settings.torch_device())
+    engine = Engine(catalogue, executor, registry(settings.operations), settings.max_batch_bytes)
     metrics = Metrics(engine)
     life = Life(engine)
     app = FastAPI(

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 import augsvc
 from augsvc.engine import Engine
 from augsvc.errors import Starting
-from augsvc.ops.registry import registry
+from augsvc.ops.base import Operation
 
 
 def catalogue_router(engine: Engine) -> APIRouter:
@@ -26,7 +26,7 @@ def catalogue_router(engine: Engine) -> APIRouter:
             "arithmetic": test.whole,
         }
 
-    entries = [operation_entry(name) for name in registry()]
+    entries = [operation_entry(name, operation) for name, operation in engine.operations.items()]
 
     @router.get("/ops", summary="The catalogue of operations")
     async def ops() -> dict[str, object]:
@@ -39,9 +39,8 @@ def catalogue_router(engine: Engine) -> APIRouter:
     return router
 
 
-def operation_entry(name: str) -> dict[str, object]:
+def operation_entry(name: str, operation: type[Operation]) -> dict[str, object]:
     """One row of the catalogue."""
-    operation = registry()[name]
     return {
         "name": name,
         "kind": operation.kind.value,

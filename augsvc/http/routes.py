@@ -45,7 +45,8 @@ def streams_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> 
         openapi_extra={"requestBody": SPEC_BODY},
     )
     async def open_stream(request: Request) -> dict[str, object]:
-        spec = parse_spec(await read_json_body(request, min(max_request_bytes, 16 * MAX_SPEC_BYTES)))
+        body = await read_json_body(request, min(max_request_bytes, 16 * MAX_SPEC_BYTES))
+        spec = parse_spec(body, engine.operations)
         stream = await answer(engine.ask(lambda: engine.open(spec)))
         return stream_entry(stream)
 
@@ -150,7 +151,7 @@ async def find(engine: Engine, stream_id: str, header: str | None) -> Stream:
     if len(header) > MAX_SPEC_HEADER:
         raise SpecTooLarge(f"Augsvc-Spec has at most {MAX_SPEC_HEADER} bytes", field="Augsvc-Spec")
     try:
-        spec = parse_spec(decode_spec(header, MAX_SPEC_BYTES))
+        spec = parse_spec(decode_spec(header, MAX_SPEC_BYTES), engine.operations)
     except WireError as err:
         if err.too_large:
             raise SpecTooLarge(f"a specification has at most {MAX_SPEC_BYTES} bytes", field="Augsvc-Spec") from err

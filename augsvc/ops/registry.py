@@ -1,32 +1,54 @@
-"""The registry: every operation in the package, found by looking, so that adding one touches one file."""
+"""The registry: every operation in the package, found by looking, so that adding one touches one file; and an operator's
+own, from modules that the settings name.
+"""
 
 import importlib
 import pkgutil
 from collections.abc import Mapping
 from functools import cache
 from inspect import isabstract, isclass
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 
 from augsvc.ops import image
 from augsvc.ops.base import Operation
 from augsvc.rng import PIXEL_BLOCK
 
+Registry = Mapping[str, type[Operation]]
+
 
 @cache
-def registry() -> Mapping[str, type[Operation]]:
-    """Operations by name, sorted. Two of one name are a programming error."""
+def registry(modules: tuple[str, ...] = ()) -> Registry:
+    """Operations by name, sorted: the package's, and those that the modules define.
+
+    Raises:
+        ValueError: for the operator: a module cannot be imported, or defines no operation.
+        TypeError: for the author of an operation: it is incomplete, its name is taken, or a lane is used twice.
+    """
     found: dict[str, type[Operation]] = {}
-    for info in pkgutil.iter_modules(image.__path__, image.__name__ + "."):
-        module = importlib.import_module(info.name)
+    own = [info.name for info in pkgutil.iter_modules(image.__path__, image.__name__ + ".")]
+    for name in (*own, *modules):
+        before = len(found)
+        module = _import(name)
         for member in vars(module).values():
             if isclass(member) and issubclass(member, Operation) and member.__module__ == module.__name__:
-                name = member.model_fields["op"].default
-                _check(member, name, found)
-                found[name] = member
+                op = member.model_fields["op"].default
+                _check(member, op, found)
+                found[op] = member
+        if name in modules and len(found) == before:
+            raise ValueError(f"operations: the module {name} defines no operation")
     return MappingProxyType(dict(sorted(found.items())))
 
 
-def _check(operation: type[Operation], name: str, found: Mapping[str, type[Operation]]) -> None:
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ImportError as err:
+        raise ValueError(
+            f"operations: the module {name} cannot be imported ({err}): install it, or name its folder in PYTHONPATH"
+        ) from err
+
+
+def _check(operation: type[Operation], name: str, found: Registry) -> None:
     """What the author of an operation can get wrong."""
     if isabstract(operation):
         raise TypeError(f"{operation.__qualname__} lacks {', '.join(sorted(operation.__abstractmethods__))}")

@@ -1,0 +1,65 @@
+"""An operator's own operation: the documented example, by the same laws, through a real server."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import ImageOps
+from PIL.Image import fromarray
+
+from augsvc.errors import SpecInvalid
+from augsvc.executors.kornia import KorniaExecutor
+from augsvc.ops.registry import registry
+from augsvc.selftest import Probe, SelfTest, probe_spec
+from augsvc.spec import validate_spec
+from augsvc.stream import Stream
+from augsvc_client.wire import parse
+from tests.http import serving
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+STEP = {"op": "solarize", "threshold": [0.2, 0.9], "p": 0.7}
+
+
+@pytest.fixture
+def known(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    return registry(("own_operation",))
+
+
+def test_it_is_one_of_the_operations_where_it_is_named(known):
+    assert set(known) == {*registry(), "solarize"}
+    spec = {"dataset": "d", "pipeline": [STEP]}
+    assert validate_spec(spec, known).pipeline[0].op == "solarize"
+    with pytest.raises(SpecInvalid, match="no such operation"):
+        validate_spec(spec)
+
+
+def test_the_laws_hold_for_it(known):
+    executor = KorniaExecutor.on(torch.device("cpu"))
+    stream = Stream.open(probe_spec({"pipeline": [STEP]}, known), Probe(), executor)
+    with ThreadPoolExecutor(2) as workers:
+        whole = parse(stream.produce(2, 0, 4, 0, workers, lambda: None).buffer)[0]
+        for place in range(4):
+            alone = parse(stream.produce(2, place, 1, 0, workers, lambda: None).buffer)[0]
+            assert alone["image"].tobytes() == whole["image"][place : place + 1].tobytes()
+    assert "solarize" in SelfTest.run(executor, known).operations
+
+
+@pytest.mark.parametrize("module", ["no_such_module", "json"])
+def test_a_module_that_is_none_or_has_none_is_told(module):
+    with pytest.raises(ValueError, match=f"operations: the module {module}"):
+        registry((module,))
+
+
+def test_a_server_serves_it(serve, monkeypatch):
+    monkeypatch.setattr(serving, "CLEAN", serving.CLEAN | {"PYTHONPATH": str(EXAMPLES)})
+    server = serve(operations=["own_operation"]).ready()
+    assert "solarize" in [entry["name"] for entry in server.get("/v1/ops").json["ops"]]
+    spec = {"dataset": "photos/train", "shuffle": False, "output": {"layout": "NHWC"}}
+    with server.client() as client:
+        plain = client.stream(spec).batch(0, 0, 4)["image"]
+        seen = client.stream(spec | {"pipeline": [{"op": "solarize", "threshold": 0.5}]}).batch(0, 0, 4)["image"]
+    expected = [np.asarray(ImageOps.solarize(fromarray(picture), 128)) for picture in plain]
+    assert (seen == np.stack(expected)).all()
