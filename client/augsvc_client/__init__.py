@@ -1,8 +1,11 @@
-"""The client of augsvc: batches by address (`Client`, NumPy only) and a loader for torch (`RemoteDataLoader`).
+"""The client of augsvc: batches by address (`Client`, NumPy only) and loaders for torch.
+
+`RemoteDataLoader` reads a dataset of the server's; `AugmentingDataLoader` has a loader of one's own augmented there.
 
 Importing it imports no torch; a loader does when it is used.
 """
 
+from augsvc_client.augmenting import AugmentingDataLoader
 from augsvc_client.client import Client, Stream
 from augsvc_client.errors import (
     AugsvcError,
@@ -18,6 +21,7 @@ from augsvc_client.errors import (
 from augsvc_client.loaders import RemoteDataLoader
 
 __all__ = [
+    "AugmentingDataLoader",
     "AugsvcError",
     "BadAnswer",
     "Client",

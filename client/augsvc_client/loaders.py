@@ -6,27 +6,23 @@ torch is imported when a loader is used, not before.
 """
 
 import os
-import sys
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.util import find_spec
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from augsvc_client.client import Client, Stream
-from augsvc_client.errors import AugsvcError, NotInstalled, StateMismatch
+from augsvc_client.errors import StateMismatch
 from augsvc_client.readahead import Address, ReadAhead, Shares
 from augsvc_client.specification import differing, specification
+from augsvc_client.tensors import at_least, check_ranks, check_scale, need_torch, ranks, refuse_several_workers, tensors
 from augsvc_client.wire import MAX_EPOCHS, Arrays
 
 if TYPE_CHECKING:
     import torch
 
     Batch = dict[str, torch.Tensor]
-
-_KEPT_SHARE = 16  # a tensor below this share of its batch is copied out, see _tensors
 
 
 class RemoteDataLoader:
@@ -74,13 +70,10 @@ class RemoteDataLoader:
         view: int = 0,
         accept_arithmetic: bool = False,
     ) -> None:
-        _need_torch()
-        _at_least(1, batch_size=batch_size, prefetch=prefetch)
-        _check_scale(scale)
-        if (rank is None) != (world_size is None):
-            raise ValueError("give rank and world_size both, or neither")
-        if rank is not None and world_size is not None and not 0 <= rank < world_size:
-            raise ValueError(f"rank {rank} is not one of the {world_size} ranks 0 … {world_size - 1}")
+        need_torch()
+        at_least(1, batch_size=batch_size, prefetch=prefetch)
+        check_scale(scale)
+        check_ranks(rank, world_size)
         fields: dict[str, object] = {
             "dataset": dataset,
             "pipeline": pipeline,
@@ -135,7 +128,7 @@ class RemoteDataLoader:
     def __iter__(self) -> "Iterator[Batch]":
         """Go on from the current position to the end of the epoch."""
         if not self._ranks_given:
-            _refuse_several_workers()
+            refuse_several_workers()
         shares = self._shares()
         self._rank, self._world_size = shares.rank, shares.world_size
         return self._steps(shares, self._epoch)
@@ -200,7 +193,7 @@ class RemoteDataLoader:
         # the position is the loader's, so that a second iter(), a set_epoch() or a load in between is followed
         while self._epoch == epoch and shares.left(self._position) > 0:
             arrays = self._take(shares)
-            batch = _tensors(arrays, self._device, self._scale)
+            batch = tensors(arrays, self._device, self._scale)
             self._position = shares.after(self._position)
             self.batches += 1
             yield batch
@@ -233,9 +226,7 @@ class RemoteDataLoader:
         return self._windows[os.getpid()]
 
     def _shares(self) -> Shares:
-        rank, world_size = (
-            _ranks() if self._rank is None or self._world_size is None else (self._rank, self._world_size)
-        )
+        rank, world_size = ranks() if self._rank is None or self._world_size is None else (self._rank, self._world_size)
         shares = Shares(self.stream.samples, self._batch_size, rank, world_size, self._drop_last)
         if shares.left(0) == 0:
             raise ValueError(
@@ -243,67 +234,6 @@ class RemoteDataLoader:
                 f"lower batch_size, or give drop_last=False"
             )
         return shares
-
-
-def _at_least(least: int, **given: int) -> None:
-    for name, value in given.items():
-        if type(value) is not int or value < least:
-            raise ValueError(f"{name} is an integer of at least {least}, got {value!r}")
-
-
-def _check_scale(scale: object) -> None:
-    pair = isinstance(scale, Sequence) and len(scale) == 2 and all(isinstance(end, Real) for end in scale)
-    if scale is not None and not pair:
-        raise ValueError(f"scale is (low, high), for example (-1.0, 1.0), or None, got {scale!r}")
-
-
-def _need_torch() -> None:
-    """Raises NotInstalled where torch is not; does not import it, which takes seconds."""
-    try:
-        found = "torch" in sys.modules or find_spec("torch") is not None
-    except ModuleNotFoundError:
-        found = False
-    if not found:
-        raise NotInstalled("a loader gives torch tensors, and torch is not here: pip install 'augsvc-client[torch]'")
-
-
-def _refuse_several_workers() -> None:
-    import torch
-
-    worker = torch.utils.data.get_worker_info()
-    if worker is not None and worker.num_workers > 1:
-        raise AugsvcError(
-            "every worker of a torch DataLoader would read the same batches: use num_workers of 0 or 1 (this loader "
-            "reads ahead by itself), or give each worker its own rank= and world_size="
-        )
-
-
-def _ranks() -> tuple[int, int]:
-    import torch
-
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return 0, 1
-
-
-def _tensors(arrays: Arrays, device: "torch.device | str | None", scale: tuple[float, float] | None) -> "Batch":
-    """Tensors on the device, without a copy on the CPU, a scaled image apart.
-
-    Small ones are copied out of the shared body: who collects an epoch's labels must not collect its images.
-    """
-    import torch
-
-    n_bytes = sum(array.nbytes for array in arrays.values())
-    batch = {}
-    for name, array in arrays.items():
-        if array.nbytes * _KEPT_SHARE <= n_bytes:
-            array = array.copy()
-        batch[name] = torch.from_numpy(array).to(device or "cpu")
-    image = batch.get("image")
-    if scale is not None and image is not None and image.dtype == torch.uint8:
-        low, high = scale
-        batch["image"] = image.float().mul_(high - low).div_(255.0).add_(low)
-    return batch
 
 
 def _release(client: Client, windows: Mapping[int, ReadAhead]) -> None:

@@ -388,8 +388,9 @@ def test_a_forgotten_client_leaves_no_socket_open(replica):
 
 def test_the_import_needs_no_torch_and_the_public_names_are_sorted():
     code = (
-        "import sys, augsvc_client; from augsvc_client import Client, RemoteDataLoader\n"
+        "import sys, augsvc_client; from augsvc_client import AugmentingDataLoader, Client, RemoteDataLoader\n"
         "assert 'torch' not in sys.modules; assert augsvc_client.__all__ == sorted(augsvc_client.__all__)\n"
-        "RemoteDataLoader('http://127.0.0.1:9', dataset='d', batch_size=1); assert 'torch' not in sys.modules"
+        "RemoteDataLoader('http://127.0.0.1:9', dataset='d', batch_size=1); AugmentingDataLoader([], 'http://127.0.0.1:9')\n"
+        "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
