@@ -108,7 +108,7 @@ def preview(
         stream = engine.open(spec)
         part = Range(epoch, start, count, 0)
         engine.check(stream, part)
-        out.write_bytes(engine.preview(stream, part).result())
+        out.write_bytes(engine.preview(stream, part).future.result().buffer.tobytes())
         engine.stop()
     except AugsvcError as err:
         _fail(err.message)

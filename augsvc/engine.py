@@ -149,6 +149,16 @@ class Engine:
         address = (part.epoch, part.start, part.count, part.view)
         return self._queue(size, lambda check: stream.produce(*address, self._workers, check))
 
+    def preview(self, stream: Stream, part: Range) -> Work:
+        """Queues the picture of a checked range, which computes it twice: as stored, and augmented.
+
+        Raises:
+            Overloaded: too many bytes are under way.
+        """
+        size = 2 * stream.layout.size(min(part.count, stream.samples - part.start))
+        address = (part.epoch, part.start, part.count, part.view)
+        return self._queue(size, lambda check: preview(stream, *address, self._workers, check))
+
     def push(self, fields: object, arrays: Arrays) -> Work:
         """Queues samples that a client brought (blocking: it validates them).
 
@@ -178,15 +188,6 @@ class Engine:
         future = self._owner.submit(compute, check)
         future.add_done_callback(lambda done: self._settle(done, size))
         return Work(future, gone)
-
-    def preview(self, stream: Stream, part: Range) -> "Future[bytes]":
-        """Queues the picture of a checked range."""
-
-        def check() -> None:
-            if self._stopping.is_set():
-                raise Cancelled
-
-        return self._owner.submit(preview, stream, part.epoch, part.start, part.count, part.view, self._workers, check)
 
     def ask(self, question: Callable[[], T]) -> "Future[T]":
         """Runs something short that may read a dataset, off the event loop."""

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from augsvc.batch import U8
-from augsvc.stream import Stream
-from augsvc_client.wire import parse
+from augsvc.stream import Body, Stream
+from augsvc_client.wire import digest, parse
 
 COLUMNS = 8  # pairs beside one another
 MOST = 64  # samples of one picture
@@ -20,8 +20,8 @@ _SMALLEST = 64  # a smaller picture is shown enlarged by a whole number, its pix
 
 def preview(
     stream: Stream, epoch: int, start: int, count: int, view: int, workers: Workers, check: Callable[[], None]
-) -> bytes:
-    """The PNG of `count` positions from `start` on; raises as Stream.produce does."""
+) -> Body:
+    """The PNG of `count` positions from `start` on, as the bytes that are sent; raises as Stream.produce does."""
     plain = Stream.open(stream.spec.model_copy(update={"pipeline": ()}), stream.source, stream.executor)
     originals, augmented = (
         _pictures(part.produce(epoch, start, count, view, workers, check).buffer, part) for part in (plain, stream)
@@ -33,7 +33,8 @@ def preview(
     picture = np.concatenate(rows[:-1])
     out = BytesIO()
     Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture).save(out, "PNG")
-    return out.getvalue()
+    content = np.frombuffer(out.getvalue(), dtype=np.uint8)
+    return Body(content, digest(content), len(originals), ())
 
 
 def _pictures(body: U8, stream: Stream) -> U8:

@@ -33,7 +33,7 @@ def test_originals_above_augmented_below(dataset, size, times, layout):
     streams = [
         Stream.open(validate_spec(spec | p), CATALOGUE.get(dataset), EXECUTOR) for p in ({"pipeline": "none"}, {})
     ]
-    picture = Image.open(BytesIO(preview(streams[1], 3, 5, 11, 2, WORKERS, lambda: None)))
+    picture = Image.open(BytesIO(preview(streams[1], 3, 5, 11, 2, WORKERS, lambda: None).buffer.tobytes()))
     pixels = np.asarray(picture)
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
     height, width = size[0] * times, size[1] * times

@@ -36,9 +36,9 @@ from augsvc.ops.base import (
 from augsvc.plan import Pass, Plan, ToneStage
 from augsvc.rng import QUANTILE_BITS, quantile_table
 
+_MOST_ROWS = 512  # samples that one thread runs at once, so that tone tables stay small
 # elements of a temporary made at once, a multiple of those that share a block of random numbers: on a CPU it should stay
 # in the cache
-_MOST_ROWS = 512
 _CHUNK = {"cpu": 1 << 18, "cuda": 1 << 24}
 _UNIT = float(1 << UNIT_BITS)
 _WHITE = 65280  # 255 with 8 fraction bits

@@ -49,7 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
     described = [Depends(HTTPBearer(auto_error=False))] if tokens else []  # for the API's page; the gate decides
     app.include_router(catalogue_router(engine), dependencies=described)
     app.include_router(streams_router(engine, metrics, settings.max_request_bytes), dependencies=described)
-    app.include_router(looking_router(engine), dependencies=described)
+    app.include_router(looking_router(engine, metrics), dependencies=described)
     app.include_router(push_router(engine, metrics, settings.max_request_bytes), dependencies=described)
     app.include_router(pages_router())
 

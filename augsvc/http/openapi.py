@@ -7,6 +7,7 @@ from fastapi.openapi.utils import get_openapi
 
 from augsvc.spec import StreamSpec
 
+SAFETENSORS = "application/x-safetensors"
 _REF = "#/components/schemas/"
 _EXAMPLE = {
     "dataset": "digits/train",

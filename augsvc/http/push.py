@@ -10,12 +10,12 @@ from augsvc.engine import Engine
 from augsvc.errors import BodyMalformed, RequestTooLarge, WrongContentType
 from augsvc.http.answers import nobody_reads
 from augsvc.http.metrics import Metrics
+from augsvc.http.openapi import SAFETENSORS
 from augsvc.http.waiting import answer, while_wanted
 from augsvc.spec import parse_json
 from augsvc_client.errors import WireError
 from augsvc_client.wire import parse
 
-SAFETENSORS = "application/x-safetensors"
 _BODY = {"required": True, "content": {SAFETENSORS: {"schema": {"type": "string", "format": "binary"}}}}
 
 

@@ -1,8 +1,7 @@
 """Streams, batches and receipts: what can be asked, and how the answer is put."""
 
-import logging
 import time
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
@@ -10,7 +9,7 @@ from augsvc.engine import Engine, Range
 from augsvc.errors import NotAvailable, SpecInvalid, SpecTooLarge, UnknownStream
 from augsvc.http.answers import nobody_reads, read_json_body
 from augsvc.http.metrics import Metrics
-from augsvc.http.openapi import SPEC_BODY
+from augsvc.http.openapi import SAFETENSORS, SPEC_BODY
 from augsvc.http.waiting import answer, while_wanted
 from augsvc.preview import COLUMNS, MOST
 from augsvc.rng import MAX_EPOCHS, MAX_SAMPLES, MAX_SEED, MAX_VIEWS
@@ -19,10 +18,7 @@ from augsvc.stream import Stream
 from augsvc_client.errors import WireError
 from augsvc_client.wire import decode_spec, encode_spec
 
-logger = logging.getLogger("augsvc")
-T = TypeVar("T")
 MAX_SPEC_HEADER = 4096
-SAFETENSORS = "application/x-safetensors"
 
 StreamId = Annotated[str, Path(max_length=64, examples=["0123456789abcdef0123456789abcdef"])]
 Epoch = Annotated[int, Path(ge=0, lt=MAX_EPOCHS)]
@@ -93,7 +89,7 @@ def streams_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> 
     return router
 
 
-def looking_router(engine: Engine) -> APIRouter:
+def looking_router(engine: Engine, metrics: Metrics) -> APIRouter:
     """What happened to a sample, in numbers and in a picture."""
     router = APIRouter(prefix="/v1", tags=["streams"], redirect_slashes=False)
 
@@ -111,6 +107,7 @@ def looking_router(engine: Engine) -> APIRouter:
         responses={200: {"content": {"image/png": {}}, "description": "a picture"}},
     )
     async def preview(
+        request: Request,
         stream_id: StreamId,
         epoch: Annotated[int, Query(ge=0, lt=MAX_EPOCHS)] = 0,
         start: Start = 0,
@@ -121,7 +118,11 @@ def looking_router(engine: Engine) -> APIRouter:
         stream = await find(engine, stream_id, spec)
         part = Range(epoch, start, count, view)
         engine.check(stream, part)
-        return Response(await answer(engine.preview(stream, part)), media_type="image/png")
+        body = await while_wanted(request, engine.preview(stream, part))
+        if body is None:
+            metrics.cancelled.inc()
+            return nobody_reads()
+        return Response(body.buffer.data, media_type="image/png")
 
     return router
 

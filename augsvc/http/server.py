@@ -16,9 +16,8 @@ from augsvc.http.life import Life
 
 KEEP_ALIVE_S = 75  # uvicorn's 5 s would close the connection under a trainer whose step takes longer
 _PIECE_BYTES = 16384
-_HEAD_BYTES = (
-    4 * MAX_HEADER_BYTES
-)  # of a request line and headers as they arrive; the gate's own limit answers below it
+# of a request line and headers as they arrive; below it the gate's own limit answers
+_HEAD_BYTES = 4 * MAX_HEADER_BYTES
 
 
 class Protocol(HttpToolsProtocol):
@@ -63,7 +62,7 @@ class Protocol(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """Drains on the first signal: says so on /readyz and answers what is in hand, then closes; at once on the second."""
+    """SIGTERM drains: /readyz says so and what is in hand is answered, then it closes. SIGINT or a second signal: at once."""
 
     def __init__(self, app: FastAPI, grace_s: float) -> None:
         super().__init__(

@@ -304,3 +304,9 @@ def test_the_preview_is_a_picture_of_the_asked_range(server):
         assert picture.size == (8 * 66 - 2, 2 * 64 + 2)
     server.get(f"/v1/streams/{stream['id']}/preview.png?count=65").refused(422, "spec_invalid")
     server.get(f"/v1/streams/{stream['id']}/preview.png?start=99999").refused(416, "past_the_end")
+
+
+def test_a_preview_is_counted_like_a_batch_until_it_is_sent(server):
+    stream = server.open({"dataset": "digits/train", "size": [64, 64], "pipeline": "standard"})
+    assert server.get(f"/v1/streams/{stream['id']}/preview.png?count=64").status == 200
+    server.until(lambda: server.metric("augsvc_pending_bytes") == 0)
