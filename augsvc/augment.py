@@ -6,11 +6,10 @@ samples → draws → cameras → executor.run → encode
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor as Workers
-from typing import TypeVar
 
 import numpy as np
 
-from augsvc.batch import U8, Arrays, Sample
+from augsvc.batch import U8, Arrays, Sample, required
 from augsvc.executors.kornia import KorniaExecutor
 from augsvc.executors.ranges import ranges
 from augsvc.geometry import Camera, Canvas
@@ -19,7 +18,6 @@ from augsvc.ops.base import Border
 from augsvc.plan import Plan
 from augsvc.rng import Address
 
-T = TypeVar("T")
 Moves = Sequence[tuple[Camera, Border]]
 
 
@@ -57,9 +55,9 @@ def _augment(
 ) -> None:
     draws = plan.draw(seed, address)
     canvas = (plan.canvas.height, plan.canvas.width)
-    sizes = [(sample.image.shape[0], sample.image.shape[1]) for sample in samples]
+    images = [with_channels(required(sample.image), plan.canvas.channels) for sample in samples]
+    sizes = [(image.shape[0], image.shape[1]) for image in images]
     cameras = [plan.cameras(part, draws, sizes if part.fits else [canvas] * len(sizes)) for part in plan.passes]
-    images = [with_channels(sample.image, plan.canvas.channels) for sample in samples]
     executor.encode(executor.run(plan, images, cameras, draws, check), arrays["image"])
     moves = [(camera, part.border or "edge") for camera, part in zip(cameras, plan.passes, strict=True) if camera]
     _move_labels(samples, moves, plan.canvas, arrays)
@@ -95,14 +93,3 @@ def with_channels(image: U8, channels: int) -> U8:
     wide = image.astype(np.uint32)
     luma = (wide[..., 0] * 19595 + wide[..., 1] * 38470 + wide[..., 2] * 7471 + 32768) >> 16
     return luma.astype(np.uint8)[..., None]
-
-
-def required(value: T | None) -> T:
-    """A label that was promised.
-
-    Raises:
-        ValueError: it is not there; a defect of the source.
-    """
-    if value is None:
-        raise ValueError("a sample lacks a label that its dataset promises")
-    return value

@@ -14,8 +14,8 @@ from functools import cached_property
 
 import numpy as np
 
-from augsvc.augment import augment, required
-from augsvc.batch import I64, U8, Arrays, Sample
+from augsvc.augment import augment
+from augsvc.batch import I64, U8, Arrays, Sample, required
 from augsvc.errors import DatasetUnreadable, PastTheEnd, SpecInvalid, Undecodable
 from augsvc.executors.kornia import KorniaExecutor
 from augsvc.geometry import Canvas
@@ -156,7 +156,7 @@ class Stream:
             check()
             more = list(workers.map(self._readable, indices[len(found) : min(len(found) + step, most)].tolist()))
             found += more
-            n_bytes = sum(sample.image.nbytes for sample, _ in more)
+            n_bytes = sum(sample.n_bytes for sample, _ in more)
             room -= n_bytes
             step = max(threads, room * len(more) // max(1, n_bytes))
         return found
