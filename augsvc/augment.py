@@ -6,6 +6,8 @@ samples → draws → cameras → executor.run → encode
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor as Workers
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from augsvc.labels import Boxes, Keypoints, move_boxes, move_keypoints, move_mas
 from augsvc.ops.base import Border
 from augsvc.plan import Plan
 from augsvc.rng import Address
+from augsvc_client.wire import TensorSpec
 
 Moves = Sequence[tuple[Camera, Border]]
 
@@ -42,6 +45,47 @@ def augment(
         _augment(samples[part], address.part(part), seed, plan, executor, rows, check)
 
     list(workers.map(some, ranges(len(samples), -(-len(samples) // executor.threads))))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageRenderer:
+    """What a stream of pictures, or a push of them, computes its batches with."""
+
+    plan: Plan
+    executor: KorniaExecutor
+    layout: Literal["NCHW", "NHWC"]
+    mask: bool  # whether samples have one
+
+    @property
+    def tensors(self) -> dict[str, TensorSpec]:
+        """What it makes of a sample's pixels."""
+        canvas = self.plan.canvas
+        size, channels = (canvas.height, canvas.width), canvas.channels
+        found = {"image": TensorSpec("uint8", (channels, *size) if self.layout == "NCHW" else (*size, channels))}
+        return found | ({"mask": TensorSpec("uint8", size)} if self.mask else {})
+
+    def plain(self) -> "ImageRenderer":
+        """The same without operations."""
+        return replace(self, plan=Plan.of((), self.plan.canvas, self.plan.fit))
+
+    @property
+    def rows(self) -> int:
+        """How many samples should be run at once, on all threads together."""
+        canvas = self.plan.canvas
+        return self.executor.threads * self.executor.rows(canvas.channels * canvas.height * canvas.width)
+
+    def fill(
+        self,
+        samples: Sequence[Sample],
+        address: Address,
+        seed: int,
+        arrays: Arrays,
+        workers: Workers,
+        check: Callable[[], None],
+    ) -> None:
+        """Fills the rows of `image` and of every label that `arrays` has; `check` ends the work by raising."""
+        image = arrays["image"] if self.layout == "NCHW" else arrays["image"].transpose(0, 3, 1, 2)
+        augment(samples, address, seed, self.plan, self.executor, {**arrays, "image": image}, workers, check)
 
 
 def _augment(

@@ -46,7 +46,7 @@ class Sample:
     keypoints: F32 | None = None  # K,2
     keypoints_valid: Bools | None = None  # K
     audio: F32 | None = None  # T, one channel, full scale is ±1
-    rate: int = 0  # samples of sound a second
+    rate: int = 0  # samples of sound a second; 0 where it is not known
 
     @property
     def n_bytes(self) -> int:
