@@ -49,4 +49,3 @@ class DecodedCache:
             while self.n_bytes > self.max_bytes:
                 _, dropped = self._samples.popitem(last=False)
                 self.n_bytes -= dropped.n_bytes
-
