@@ -181,16 +181,6 @@ def test_a_batch_is_bounded_in_bytes_and_the_refusal_says_how_much_fits(fresh, s
 
 
 @pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("GET", "/v1/streams/{id}/epochs/0/frames?start=0&count=1&stride=1&frames=1"),
-    ],
-)
-def test_what_is_not_built_yet_says_so(server, stream, method, path):
-    server.ask(method, path.format(id=stream["id"])).refused(501, "not_available")
-
-
-@pytest.mark.parametrize(
     ("more", "field"),
     [
         ({"output": {"dtype": "float32"}}, "output.dtype"),
