@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from augsvc.engine import Range, Work
-from augsvc.errors import AugsvcError, Overloaded
+from augsvc.errors import AugsvcError, Overloaded, TooMuchAtOnce
 from augsvc.http.openapi import FRAMES
 from augsvc.http.waiting import until_gone
 from augsvc.stream import Body, Stream
@@ -93,5 +93,5 @@ class FramesResponse(Response):
         while True:
             try:
                 return self._queue(part)
-            except Overloaded:
+            except (Overloaded, TooMuchAtOnce):
                 await asyncio.sleep(_ROOM_S)

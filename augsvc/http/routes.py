@@ -9,6 +9,7 @@ from augsvc.engine import Engine, Range
 from augsvc.errors import SpecInvalid, SpecTooLarge, UnknownStream
 from augsvc.http.answers import nobody_reads, read_json_body
 from augsvc.http.frames import FramesResponse, frame_parts, frames_size
+from augsvc.http.gate import job_of
 from augsvc.http.metrics import Metrics
 from augsvc.http.openapi import FRAMES, SAFETENSORS, SPEC_BODY
 from augsvc.http.waiting import answer, while_wanted
@@ -77,7 +78,7 @@ def streams_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> 
         }
         if matches(request.headers.get("if-none-match", ""), headers["ETag"]):
             return Response(status_code=304, headers=headers)
-        body = await while_wanted(request, engine.produce(stream, part))
+        body = await while_wanted(request, engine.produce(stream, part, job_of(request)))
         if body is None:
             metrics.cancelled.inc()
             return nobody_reads()
@@ -107,8 +108,8 @@ def streams_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> 
         stream = await find(engine, stream_id, spec)
         first = Range(epoch, start, count, view)
         engine.check(stream, first)
-        parts = frame_parts(stream, first, stride, frames)
-        body = await while_wanted(request, engine.produce(stream, first))
+        parts, job = frame_parts(stream, first, stride, frames), job_of(request)
+        body = await while_wanted(request, engine.produce(stream, first, job))
         if body is None:
             metrics.cancelled.inc()
             return nobody_reads()
@@ -118,7 +119,7 @@ def streams_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> 
             metrics.tell(stream.source, body)
 
         size = frames_size(stream, parts)
-        return FramesResponse(body, parts[1:], size, lambda part: engine.produce(stream, part), counted)
+        return FramesResponse(body, parts[1:], size, lambda part: engine.produce(stream, part, job), counted)
 
     return router
 
@@ -152,7 +153,7 @@ def looking_router(engine: Engine, metrics: Metrics) -> APIRouter:
         stream = await find(engine, stream_id, spec)
         part = Range(epoch, start, count, view)
         engine.check(stream, part)
-        body = await while_wanted(request, engine.preview(stream, part))
+        body = await while_wanted(request, engine.preview(stream, part, job_of(request)))
         if body is None:
             metrics.cancelled.inc()
             return nobody_reads()
