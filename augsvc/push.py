@@ -13,10 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from augsvc.augment import augment
 from augsvc.batch import U8, Arrays, Bools, Sample
-from augsvc.errors import BodyMalformed, DuplicateIndex, NotAvailable, SpecInvalid, StreamMismatch
+from augsvc.errors import BodyMalformed, DuplicateIndex, NeedsDataset, NotAvailable, SpecInvalid, StreamMismatch
 from augsvc.executors.kornia import KorniaExecutor
 from augsvc.geometry import Canvas, Fit
 from augsvc.ops.registry import Registry
+from augsvc.pipeline import needing_fitted
 from augsvc.plan import Plan
 from augsvc.rng import MAX_EPOCHS, MAX_SAMPLES, MAX_VIEWS, Address
 from augsvc.spec import MAX_SIDE, Operations, Output, Seed, Side
@@ -61,11 +62,13 @@ class Push:
         """From the parsed request and the body's tensors.
 
         Raises:
-            SpecInvalid, NotAvailable: the request.
+            SpecInvalid, NeedsDataset, NotAvailable: the request.
             BodyMalformed, DuplicateIndex: the tensors.
             StreamMismatch: this replica's arithmetic is not the expected one.
         """
         request = _validated(fields, known)
+        if place := needing_fitted(request.pipeline):
+            raise NeedsDataset(f"{place} needs a dataset's statistics: it works on streams alone", field=place)
         arithmetic = arithmetic_of({operation.op for operation in request.pipeline})
         if request.expect_arithmetic not in (None, arithmetic):
             raise StreamMismatch("this replica would give other bytes: ask another one", {"arithmetic": arithmetic})

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from augsvc.batch import I64, Sample
+from augsvc.color_statistics import ColorStatistics
 from augsvc.decode import DECODERS, probe_digest
 from augsvc.executors.kornia import KorniaExecutor
 from augsvc.ops.base import Operation
@@ -26,13 +27,31 @@ from augsvc.stream import Stream
 _CANVAS = (24, 32)
 _SIZES = ((24, 32), (20, 40), (75, 110), (290, 385))
 _SAMPLES = len(_SIZES)
+_COLORS = ColorStatistics(  # of some photographs: fixed, whatever the probe shows
+    dataset="probe",
+    dataset_version="1",
+    samples=1,
+    left_out=0,
+    channels=3,
+    count=1000,
+    sums=(130000, 110000, 100000),
+    products=((22000000, 18200000, 16000000), (18200000, 16500000, 14600000), (16000000, 14600000, 14500000)),
+)
 
 
 class Probe(Source):
     """Painted pictures of different sizes with all labels, by integer formulas."""
 
     info = SourceInfo(
-        name="probe", version="1", classes=("a", "b"), channels=3, size=None, mask=True, boxes=1, keypoints=1
+        name="probe",
+        version="1",
+        classes=("a", "b"),
+        channels=3,
+        size=None,
+        mask=True,
+        boxes=1,
+        keypoints=1,
+        colors=_COLORS,
     )
 
     def __len__(self) -> int:
@@ -127,12 +146,17 @@ def _frames() -> list[dict[str, object]]:
 
 
 def _corners(name: str, operation: type[Operation]) -> list[dict[str, object]]:
-    """One operation, always selected: with its defaults, grey and in colour, and at both ends of what it takes."""
+    """One operation, always selected: with its defaults, grey and in colour, and at both ends of what it takes; and all
+    that again for each of its modes."""
     marks = operation.parameters().items()
-    plain: dict[str, object] = {"op": name, "p": 1.0}
-    low: dict[str, object] = plain | {parameter: mark.low for parameter, mark in marks}
-    high: dict[str, object] = plain | {parameter: mark.high for parameter, mark in marks}
-    return [{"pipeline": [plain], "channels": 1}, *({"pipeline": [step], "channels": 3} for step in (plain, low, high))]
+    corners: list[dict[str, object]] = []
+    for chosen in operation.choices():
+        plain: dict[str, object] = {"op": name, "p": 1.0, **chosen}
+        low: dict[str, object] = plain | {parameter: mark.low for parameter, mark in marks}
+        high: dict[str, object] = plain | {parameter: mark.high for parameter, mark in marks}
+        corners.append({"pipeline": [plain], "channels": 1})
+        corners += [{"pipeline": [step], "channels": 3} for step in (plain, low, high)]
+    return corners
 
 
 def _digest(specs: list[dict[str, object]], executor: KorniaExecutor, known: Registry) -> str:

@@ -16,11 +16,11 @@ import numpy as np
 
 from augsvc.augment import augment, required
 from augsvc.batch import I64, U8, Arrays, Sample
-from augsvc.errors import DatasetUnreadable, PastTheEnd, SpecInvalid, Undecodable
+from augsvc.errors import DatasetUnreadable, NeedsStatistics, PastTheEnd, SpecInvalid, Undecodable
 from augsvc.executors.kornia import KorniaExecutor
 from augsvc.geometry import Canvas
 from augsvc.order import Order
-from augsvc.pipeline import operation_id
+from augsvc.pipeline import needing_fitted, operation_id
 from augsvc.plan import Plan
 from augsvc.rng import MAX_EPOCHS, SUBSET_KEY, Address, philox4x32, seed_key
 from augsvc.sources.base import Source
@@ -54,11 +54,21 @@ class Stream:
 
     @staticmethod
     def open(spec: StreamSpec, source: Source, executor: KorniaExecutor) -> "Stream":
-        """Makes a specification ready; its arithmetic id is still to be set (`with_arithmetic`)."""
+        """Makes a specification ready; its arithmetic id is still to be set (`with_arithmetic`).
+
+        Raises:
+            SpecInvalid: the dataset lacks what the specification asks for.
+        """
         info = source.info
+        if info.colors is None and (place := needing_fitted(spec.pipeline)):
+            raise NeedsStatistics(
+                f"{place} needs statistics of the dataset, which has none: its operator makes them with "
+                f"`augsvc fit {info.name}` and names them in the settings",
+                field=place,
+            )
         spec = spec.filled(info.size, info.channels)
         height, width = spec.canvas_size
-        plan = Plan.of(spec.pipeline, Canvas(height, width, spec.channels or info.channels), spec.fit)
+        plan = Plan.of(spec.pipeline, Canvas(height, width, spec.channels or info.channels, info.colors), spec.fit)
         members = None
         if spec.subset:
             members = subset_members(source.labels(), len(info.classes), spec.subset.per_class, spec.subset.seed)

@@ -16,7 +16,8 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA here"),
 ]
-PIPELINES = [*([{"op": name, "p": 0.7}] for name in registry()), "strong"]
+STEPS = [{"op": name, "p": 0.7, **chosen} for name in registry() for chosen in registry()[name].choices()]
+PIPELINES = [*([step] for step in STEPS), "strong"]
 
 
 def batch(device, pipeline, start, count):
