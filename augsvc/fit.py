@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from augsvc.batch import I64, U8
+from augsvc.batch import I64, U8, required
 from augsvc.color_statistics import ColorStatistics
 from augsvc.errors import Undecodable
 from augsvc.machine import cores
@@ -61,7 +61,7 @@ def fit(source: Source, progress: Callable[[int], None] = lambda _: None) -> Col
 
 def _of_sample(source: Source, index: int) -> I64 | None:
     try:
-        return color_sums(source.read(index).image)
+        return color_sums(required(source.read(index).image))
     except Undecodable:
         return None
 

@@ -22,9 +22,9 @@ def preview(
     stream: Stream, epoch: int, start: int, count: int, view: int, workers: Workers, check: Callable[[], None]
 ) -> Body:
     """The PNG of `count` positions from `start` on, as the bytes that are sent; raises as Stream.produce does."""
-    plain = Stream.open(stream.spec.model_copy(update={"pipeline": ()}), stream.source, stream.executor)
     originals, augmented = (
-        _pictures(part.produce(epoch, start, count, view, workers, check).buffer, part) for part in (plain, stream)
+        _pictures(part.produce(epoch, start, count, view, workers, check).buffer, part)
+        for part in (stream.plain(), stream)
     )
     rows = []
     for at in range(0, len(originals), COLUMNS):

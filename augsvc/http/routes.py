@@ -180,7 +180,7 @@ def stream_entry(stream: Stream) -> dict[str, object]:
     return {
         "id": stream.id,
         "samples": stream.samples,
-        "spec": stream.spec.model_dump(mode="json"),
+        "spec": stream.spec.fields(),
         "header": header,
         "dataset_version": stream.source.info.version,
         "arithmetic": stream.arithmetic,

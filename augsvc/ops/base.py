@@ -8,8 +8,9 @@
     erase    rectangles and what fills them                             in order
     mix      a partner's index and weights                              (a later release)
 
-What fits no kind is `Opaque` and carries its own `apply`. All lowerings are integers or are rounded to integers by the
-plan, built from the functions of augsvc.exact, so they are the same on every CPU.
+Those of sound are in augsvc.ops.sound. What fits no kind is `Opaque` and carries its own `apply`. All lowerings are
+integers or are rounded to integers by the plan, built from the functions of augsvc.exact, so they are the same on every
+CPU.
 
 A drawn parameter is a field annotated with `Drawn`, which names its lane for ever. To add an operation, put a class in a
 file below augsvc/ops/image: nothing else has to know of it.
@@ -134,6 +135,11 @@ class Operation(BaseModel, ABC):
         return (cls.__doc__ or "").strip().partition("\n")[0]
 
     @property
+    def needs_statistics(self) -> bool:
+        """Whether it needs statistics of the incoming values of each sample, which opens a pass."""
+        return False
+
+    @property
     def needs_fitted(self) -> bool:
         """Whether it needs statistics fitted on the dataset, `canvas.colors`: without them it is refused."""
         return False
@@ -185,11 +191,6 @@ class Tone(Operation):
     """Maps colours, pixel by pixel, alike everywhere. Implements `matrix` or `table` (or both: matrix, then table)."""
 
     kind: ClassVar[Kind] = Kind.TONE
-
-    @property
-    def needs_statistics(self) -> bool:
-        """Whether it needs statistics of each incoming picture, which opens a pass."""
-        return False
 
     def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics | None) -> F64 | None:
         """Colour matrices (N, C, C+1) on the [0, 1] scale, the last column added."""

@@ -89,12 +89,14 @@ class Client:
         size: Sequence[int] | None = None,
         fit: str = "cover",
         output: Mapping[str, object] | None = None,
+        sample_rate: int | None = None,
         expect_arithmetic: str | None = None,
     ) -> Augmented:
-        """Samples of your own, augmented: `image` uint8 N,H,W,C and `index` int64 N, distinct; the index keys the draws.
+        """Samples of your own, augmented: `image` uint8 N,H,W,C, or `audio` float32 N,T at `sample_rate` Hz (±1 is full
+        scale), and `index` int64 N, distinct; the index keys the draws.
 
         `label`, `mask`, `boxes`, `box_labels`, `boxes_valid`, `keypoints`, `keypoints_valid` come back moved
-        (docs/batches.md). The same index in the same epoch gives the same picture, in any batch, from any replica of
+        (docs/batches.md). The same index in the same epoch gives the same bytes, in any batch, from any replica of
         one arithmetic; `expect_arithmetic` passes others over. Raises ServerUnavailable, StreamChanged, RequestRefused.
         """
         request = push_request(
@@ -106,6 +108,7 @@ class Client:
             size=size,
             fit=fit,
             output=output,
+            sample_rate=sample_rate,
             expect_arithmetic=expect_arithmetic,
         )
         ours = {} if expect_arithmetic is None else {"arithmetic": expect_arithmetic}

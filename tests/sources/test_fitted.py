@@ -94,3 +94,5 @@ def test_what_has_no_pictures_has_no_colours():
     )
     with pytest.raises(ValueError, match="no pictures"):
         fit(source)
+    with pytest.raises(ValueError, match="no pictures"):
+        source.info.fitted(CATALOGUE.get("digits/train").info.colors)
