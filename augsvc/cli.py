@@ -30,7 +30,17 @@ from augsvc.stream import Stream
 from augsvc.validation import nearest
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A data-augmentation service.")
+_TRIED: dict[str, dict[str, object]] = {  # what `check` makes of samples
+    "image": {"pipeline": "strong", "size": [64, 64]},
+    "audio": {"pipeline": "sound", "seconds": 1.0, "sample_rate": 16000},
+}
 Config = Annotated[Path | None, typer.Option(help="A YAML file with settings.", exists=True, dir_okay=False)]
+Pipeline = Annotated[
+    str | None, typer.Option(help="A preset's name, or a list of operations as JSON (standard; for sound: sound).")
+]
+Size = Annotated[tuple[int, int] | None, typer.Option(help="Height and width of the canvas.")]
+Seconds = Annotated[float | None, typer.Option(help="Length of the clips.")]
+Rate = Annotated[int | None, typer.Option(help="Rate of the clips, in Hz.")]
 
 
 @app.command()
@@ -93,8 +103,10 @@ def ops(
 def preview(
     dataset: Annotated[str, typer.Option(help="For instance photos/train.")],
     out: Annotated[Path, typer.Option(help="The PNG to write.", dir_okay=False)],
-    pipeline: Annotated[str, typer.Option(help="A preset's name, or a list of operations as JSON.")] = "standard",
-    size: Annotated[tuple[int, int] | None, typer.Option(help="Height and width of the canvas.")] = None,
+    pipeline: Pipeline = None,
+    size: Size = None,
+    seconds: Seconds = None,
+    sample_rate: Rate = None,
     epoch: int = 0,
     start: int = 0,
     count: Annotated[int, typer.Option(min=1, max=MOST)] = COLUMNS,
@@ -104,7 +116,7 @@ def preview(
     settings = _settings(config, {})
     try:
         engine = _engine(settings)
-        spec = _spec(engine, dataset, pipeline, size)
+        spec = _spec(engine, dataset, pipeline, size=size, seconds=seconds, sample_rate=sample_rate)
         engine.start()
         stream = engine.open(spec)
         part = Range(epoch, start, count, 0)
@@ -123,8 +135,10 @@ def explain(
     dataset: Annotated[str, typer.Option(help="For instance photos/train.")],
     epoch: Annotated[int, typer.Option(help="Of the training run, from 0 on.")],
     position: Annotated[int, typer.Option(help="In the epoch's order, from 0 on.", min=0)],
-    pipeline: Annotated[str, typer.Option(help="A preset's name, or a list of operations as JSON.")] = "standard",
-    size: Annotated[tuple[int, int] | None, typer.Option(help="Height and width of the canvas.")] = None,
+    pipeline: Pipeline = None,
+    size: Size = None,
+    seconds: Seconds = None,
+    sample_rate: Rate = None,
     view: int = 0,
     aug_seed: int = 0,
     order_seed: int = 0,
@@ -134,7 +148,8 @@ def explain(
     settings = _settings(config, {})
     try:
         engine = _engine(settings)
-        spec = _spec(engine, dataset, pipeline, size, aug_seed=aug_seed, order_seed=order_seed)
+        seeds = {"aug_seed": aug_seed, "order_seed": order_seed}
+        spec = _spec(engine, dataset, pipeline, size=size, seconds=seconds, sample_rate=sample_rate, **seeds)
         stream = Stream.open(spec, engine.catalogue.get(dataset), engine.executor)
         explain_sample(stream, epoch, position, view, Console())
     except AugsvcError as err:
@@ -206,7 +221,7 @@ def check(
 
 def _check_dataset(engine: Engine, name: str, every: bool, console: Console) -> bool:
     """Whether a dataset can be served; undecodable samples are named, and are no failure."""
-    spec = validate_spec({"dataset": name, "pipeline": "strong", "size": [64, 64], "shuffle": False})
+    spec = validate_spec({"dataset": name, "shuffle": False, **_TRIED[engine.catalogue.get(name).info.media]})
     try:
         stream = engine.open(spec)
         samples = stream.samples if every else min(64, stream.samples)
@@ -226,11 +241,13 @@ def _check_dataset(engine: Engine, name: str, every: bool, console: Console) -> 
     return True
 
 
-def _spec(engine: Engine, dataset: str, pipeline: str, size: tuple[int, int] | None, **seeds: int) -> StreamSpec:
-    """From flags; the pipeline is a preset's name, or JSON."""
+def _spec(engine: Engine, dataset: str, pipeline: str | None, **fields: object) -> StreamSpec:
+    """From flags; the pipeline is a preset's name, or JSON, or what suits the dataset."""
+    pipeline = pipeline or {"image": "standard", "audio": "sound"}[engine.catalogue.get(dataset).info.media]
     steps = parse_json(pipeline.encode()) if pipeline.lstrip().startswith("[") else pipeline
-    fields = {"dataset": dataset, "pipeline": steps, "size": list(size) if size else None, **seeds}
-    return validate_spec(fields, engine.operations)
+    if isinstance(size := fields.get("size"), tuple):
+        fields["size"] = list(size)
+    return validate_spec({"dataset": dataset, "pipeline": steps, **fields}, engine.operations)
 
 
 def _engine(settings: Settings) -> Engine:

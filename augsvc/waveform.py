@@ -1,6 +1,6 @@
 """Sound on another grid: resampling to a stream's rate, and fitting a clip to a length.
 
-The resampler is soxr in its HQ setting (linear phase; up to 0.4 of the lower rate a sine keeps its height to 2e-4), one
+The resampler is soxr in its HQ setting (linear phase; up to 0.4 of the lower rate a sine keeps its height to 4e-4), one
 clip a call, so that a clip never depends on its company.
 """
 

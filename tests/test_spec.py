@@ -47,7 +47,7 @@ def test_said_and_unsaid_defaults_are_one_form():
 
 
 def test_the_canonical_form_reads_back_to_itself():
-    for preset in PRESETS:
+    for preset in ("none", "light", "standard", "strong"):
         form = canonical(pipeline=preset, subset={"per_class": 3})
         assert parse_spec(form).canonical() == form == rfc8785.dumps(json.loads(form))
 
