@@ -4,7 +4,7 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --constraint constraints.txt
 
-.PHONY: help demo serve test test-slow check format golden clean
+.PHONY: help demo serve test test-slow check format golden statistics clean
 
 help:
 	@echo "make demo    train on augmented digits, with a server of its own (about 5 minutes, installation included)"
@@ -13,6 +13,7 @@ help:
 	@echo "make check   lint, types, import floors"
 	@echo "make format  what make check would ask for"
 	@echo "make golden  the golden file anew, after a deliberate change"
+	@echo "make statistics  the embedded datasets' fitted statistics anew, after a deliberate change"
 
 demo: .venv/run.stamp
 	$(BIN)/python examples/demo.py
@@ -38,6 +39,10 @@ format: .venv/dev.stamp
 
 golden: .venv/dev.stamp
 	$(BIN)/python -m tests.test_golden > tests/golden.new && mv tests/golden.new tests/golden.json
+
+statistics: .venv/dev.stamp
+	for name in digits photos shapes textures; do \
+		$(BIN)/augsvc fit $$name/train --out augsvc/fitted/$$name.json || exit 1; done
 
 clean:
 	rm -rf .venv demo-out

@@ -1,4 +1,4 @@
-"""The command line: `augsvc serve`, `preview`, `ops`, `datasets`, `check`."""
+"""The command line: `augsvc serve`, `preview`, `explain`, `ops`, `datasets`, `fit`, `check`."""
 
 import logging
 import socket
@@ -10,12 +10,14 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.markup import escape
-from rich.progress import track
+from rich.progress import Progress, track
 from rich.table import Table
 
 from augsvc.engine import Engine, Range
 from augsvc.errors import AugsvcError
 from augsvc.executors.kornia import KorniaExecutor
+from augsvc.explain import explain as explain_sample
+from augsvc.fit import fit as fit_statistics
 from augsvc.http import create_app
 from augsvc.http.server import Server
 from augsvc.ops.registry import registry
@@ -23,7 +25,8 @@ from augsvc.pipeline import PRESETS, parse_pipeline
 from augsvc.preview import COLUMNS, MOST
 from augsvc.settings import Settings, load_settings
 from augsvc.sources.catalogue import open_catalogue
-from augsvc.spec import parse_json, validate_spec
+from augsvc.spec import StreamSpec, parse_json, validate_spec
+from augsvc.stream import Stream
 from augsvc.validation import nearest
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A data-augmentation service.")
@@ -32,6 +35,12 @@ _TRIED: dict[str, dict[str, object]] = {  # what `check` makes of samples
     "audio": {"pipeline": "sound", "seconds": 1.0, "sample_rate": 16000},
 }
 Config = Annotated[Path | None, typer.Option(help="A YAML file with settings.", exists=True, dir_okay=False)]
+Pipeline = Annotated[
+    str | None, typer.Option(help="A preset's name, or a list of operations as JSON (standard; for sound: sound).")
+]
+Size = Annotated[tuple[int, int] | None, typer.Option(help="Height and width of the canvas.")]
+Seconds = Annotated[float | None, typer.Option(help="Length of the clips.")]
+Rate = Annotated[int | None, typer.Option(help="Rate of the clips, in Hz.")]
 
 
 @app.command()
@@ -94,12 +103,10 @@ def ops(
 def preview(
     dataset: Annotated[str, typer.Option(help="For instance photos/train.")],
     out: Annotated[Path, typer.Option(help="The PNG to write.", dir_okay=False)],
-    pipeline: Annotated[
-        str | None, typer.Option(help="A preset's name, or a list of operations as JSON (standard; for sound: sound).")
-    ] = None,
-    size: Annotated[tuple[int, int] | None, typer.Option(help="Height and width of the canvas.")] = None,
-    seconds: Annotated[float | None, typer.Option(help="Length of the clips.")] = None,
-    sample_rate: Annotated[int | None, typer.Option(help="Rate of the clips, in Hz.")] = None,
+    pipeline: Pipeline = None,
+    size: Size = None,
+    seconds: Seconds = None,
+    sample_rate: Rate = None,
     epoch: int = 0,
     start: int = 0,
     count: Annotated[int, typer.Option(min=1, max=MOST)] = COLUMNS,
@@ -109,10 +116,7 @@ def preview(
     settings = _settings(config, {})
     try:
         engine = _engine(settings)
-        pipeline = pipeline or {"image": "standard", "audio": "sound"}[engine.catalogue.get(dataset).info.media]
-        steps = parse_json(pipeline.encode()) if pipeline.lstrip().startswith("[") else pipeline
-        fields = {"dataset": dataset, "pipeline": steps, "seconds": seconds, "sample_rate": sample_rate}
-        spec = validate_spec(fields | {"size": list(size) if size else None}, engine.operations)
+        spec = _spec(engine, dataset, pipeline, size=size, seconds=seconds, sample_rate=sample_rate)
         engine.start()
         stream = engine.open(spec)
         part = Range(epoch, start, count, 0)
@@ -127,12 +131,72 @@ def preview(
 
 
 @app.command()
+def explain(
+    dataset: Annotated[str, typer.Option(help="For instance photos/train.")],
+    epoch: Annotated[int, typer.Option(help="Of the training run, from 0 on.")],
+    position: Annotated[int, typer.Option(help="In the epoch's order, from 0 on.", min=0)],
+    pipeline: Pipeline = None,
+    size: Size = None,
+    seconds: Seconds = None,
+    sample_rate: Rate = None,
+    view: int = 0,
+    aug_seed: int = 0,
+    order_seed: int = 0,
+    config: Config = None,
+) -> None:
+    """Say of one sample which it is and what is drawn for it: a server's receipt, as a table."""
+    settings = _settings(config, {})
+    try:
+        engine = _engine(settings)
+        seeds = {"aug_seed": aug_seed, "order_seed": order_seed}
+        spec = _spec(engine, dataset, pipeline, size=size, seconds=seconds, sample_rate=sample_rate, **seeds)
+        stream = Stream.open(spec, engine.catalogue.get(dataset), engine.executor)
+        explain_sample(stream, epoch, position, view, Console())
+    except AugsvcError as err:
+        _fail(err.message)
+    except ValueError as err:
+        _fail(str(err))
+
+
+@app.command()
 def datasets(config: Config = None) -> None:
     """List what would be served."""
-    table = Table("dataset", "samples", "classes", "version", box=None)
+    table = Table("dataset", "samples", "classes", "version", "statistics", box=None)
     for name, source in _sources(_settings(config, {})).items():
-        table.add_row(name, f"{len(source):,}", str(len(source.info.classes)), source.info.version[:12])
+        info = source.info
+        fitted = info.colors.digest[:12] if info.colors else "-"
+        table.add_row(name, f"{len(source):,}", str(len(info.classes)), info.version[:12], fitted)
     Console().print(table)
+
+
+@app.command()
+def fit(
+    dataset: Annotated[str, typer.Argument(help="For instance photos/train.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write (default NAME.json, here).", dir_okay=False)
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Fit the statistics that whitening by colour needs: reads every sample once."""
+    given = _settings(config, {}).datasets
+    path = out or Path(dataset.replace("/", "-") + ".json")
+    console = Console(stderr=True)
+    try:
+        # without the statistics that the settings name: they are what is being made
+        catalogue = open_catalogue({n: s.model_copy(update={"statistics": None}) for n, s in given.items()}, 0)
+        source = catalogue.get(dataset)
+        with Progress(console=console, disable=not console.is_terminal) as progress:
+            task = progress.add_task(f"fitting {dataset}", total=len(source))
+            found = fit_statistics(source, lambda done: progress.advance(task, done))
+        path.write_text(found.text(), encoding="utf-8")
+    except AugsvcError as err:
+        _fail(err.message)
+    except (ValueError, OSError) as err:
+        _fail(str(err))
+    left_out = f", {found.left_out:,} left out (they cannot be decoded)" if found.left_out else ""
+    typer.echo(f"{path}: {found.count:,} pixels of {found.samples:,} samples{left_out}; digest {found.digest[:12]}")
+    if any(dataset in (name, f"{name}/train", f"{name}/test") for name in given):
+        typer.echo("name it in the dataset's settings (relative to the settings file): `statistics: …`")
 
 
 @app.command()
@@ -169,9 +233,21 @@ def _check_dataset(engine: Engine, name: str, every: bool, console: Console) -> 
         console.print(f"[red]failed[/red] {name}: {err.message}")
         return False
     console.print(f"[green]ok[/green] {name}: {samples} of {stream.samples} samples read")
+    info = stream.source.info
+    if info.colors and info.colors.dataset == name and info.colors.dataset_version != info.data_version:
+        console.print("   [yellow]statistics[/yellow] were fitted on another version of it: fit anew for new runs")
     for index in replaced:
         console.print(f"   [yellow]cannot be decoded[/yellow] {escape(stream.source.describe(index))}", highlight=False)
     return True
+
+
+def _spec(engine: Engine, dataset: str, pipeline: str | None, **fields: object) -> StreamSpec:
+    """From flags; the pipeline is a preset's name, or JSON, or what suits the dataset."""
+    pipeline = pipeline or {"image": "standard", "audio": "sound"}[engine.catalogue.get(dataset).info.media]
+    steps = parse_json(pipeline.encode()) if pipeline.lstrip().startswith("[") else pipeline
+    if isinstance(size := fields.get("size"), tuple):
+        fields["size"] = list(size)
+    return validate_spec({"dataset": dataset, "pipeline": steps, **fields}, engine.operations)
 
 
 def _engine(settings: Settings) -> Engine:

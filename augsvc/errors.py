@@ -4,6 +4,8 @@
       SpecInvalid                 422 spec_invalid         a field of the request is wrong; `field` names it
         SizeRequired              422 size_required
         SpecTooLarge              422 spec_too_large
+        NeedsStatistics           422 needs_statistics     the dataset has no fitted statistics
+        NeedsDataset              422 needs_dataset        push mode has no dataset
       BadRequest                  400 bad_request          not HTTP
       BadJson                     400 bad_json
       Unauthorized                401 unauthorized
@@ -65,6 +67,18 @@ class SpecTooLarge(SpecInvalid):
     """A specification over 64 kB, or over 4 kB compressed."""
 
     code = "spec_too_large"
+
+
+class NeedsStatistics(SpecInvalid):
+    """An operation needs statistics fitted on the dataset, and it has none."""
+
+    code = "needs_statistics"
+
+
+class NeedsDataset(SpecInvalid):
+    """An operation needs a dataset, and the samples came from a client."""
+
+    code = "needs_dataset"
 
 
 class BadRequest(AugsvcError):

@@ -12,6 +12,7 @@ import numpy as np
 
 from augsvc import exact
 from augsvc.batch import F64, I64, Bools
+from augsvc.color_statistics import ColorStatistics
 from augsvc.errors import SpecInvalid
 
 Fit = Literal["cover", "contain", "stretch"]
@@ -23,11 +24,12 @@ FARTHEST = float(1 << 28)  # source pixels
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """What every operation sees: H × W pixels of C channels."""
+    """What every operation sees: H × W pixels of C channels, and what is known of the colours of the whole dataset."""
 
     height: int
     width: int
     channels: int
+    colors: ColorStatistics | None = None  # of the dataset as stored: their channels may be others
 
 
 def identity(n: int) -> F64:

@@ -5,7 +5,7 @@ new name. No preset mirrors pictures: a mirrored digit or word is another one. `
 sound, the others are for pictures; `none` is for both.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from pydantic import ValidationError
@@ -111,6 +111,11 @@ def _with_ids(operations: list[Operation]) -> tuple[Operation, ...]:
         named.append(operation)
     operation_keys([operation_id(operation) for operation in named])  # refuses ids that repeat or collide
     return tuple(named)
+
+
+def needing_fitted(operations: Sequence[Operation]) -> str | None:
+    """The field that names the first operation which needs statistics fitted on a dataset: "pipeline.2"; None without."""
+    return next((f"pipeline.{number}" for number, each in enumerate(operations) if each.needs_fitted), None)
 
 
 def operation_id(operation: Operation) -> str:

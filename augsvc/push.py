@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from augsvc.augment import ImageRenderer
 from augsvc.batch import Arrays
-from augsvc.errors import SpecInvalid, StreamMismatch
+from augsvc.errors import NeedsDataset, SpecInvalid, StreamMismatch
 from augsvc.executors.kornia import KorniaExecutor
 from augsvc.executors.ranges import ranges
 from augsvc.executors.sound import SoundExecutor
@@ -20,6 +20,7 @@ from augsvc.geometry import Canvas, Fit
 from augsvc.ops.base import Operation
 from augsvc.ops.registry import Registry
 from augsvc.ops.sound import Clip
+from augsvc.pipeline import needing_fitted
 from augsvc.plan import Plan
 from augsvc.push_tensors import answered, checked, to_samples
 from augsvc.rng import MAX_EPOCHS, MAX_VIEWS, Address
@@ -67,13 +68,15 @@ class Push:
         """From the parsed request and the body's tensors. `arithmetic_of` takes operations and what they work on.
 
         Raises:
-            SpecInvalid, NotAvailable: the request.
+            SpecInvalid, NeedsDataset, NotAvailable: the request.
             BodyMalformed, DuplicateIndex: the tensors.
             StreamMismatch: this replica's arithmetic is not the expected one.
         """
         request = _validated(fields, known)
         media = "audio" if "audio" in arrays and "image" not in arrays else "image"
         require_media(request.pipeline, media)
+        if place := needing_fitted(request.pipeline):
+            raise NeedsDataset(f"{place} needs a dataset's statistics: it works on streams alone", field=place)
         arithmetic = arithmetic_of(request.pipeline, media)
         if request.expect_arithmetic not in (None, arithmetic):
             raise StreamMismatch("this replica would give other bytes: ask another one", {"arithmetic": arithmetic})

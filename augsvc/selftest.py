@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from augsvc.batch import I64, Sample
+from augsvc.color_statistics import ColorStatistics
 from augsvc.decode import DECODERS, probe_digest
-from augsvc.errors import NotAvailable
 from augsvc.executors.kornia import KorniaExecutor
 from augsvc.executors.sound import SoundExecutor
 from augsvc.ops.base import Operation
@@ -28,6 +28,16 @@ from augsvc.stream import Stream
 _CANVAS = (24, 32)
 _SIZES = ((24, 32), (20, 40), (75, 110), (290, 385))
 _SAMPLES = len(_SIZES)
+_COLORS = ColorStatistics(  # of some photographs: fixed, whatever the probe shows
+    dataset="probe",
+    dataset_version="1",
+    samples=1,
+    left_out=0,
+    channels=3,
+    count=1000,
+    sums=(130000, 110000, 100000),
+    products=((22000000, 18200000, 16000000), (18200000, 16500000, 14600000), (16000000, 14600000, 14500000)),
+)
 _SECONDS, _RATE = 0.1, 8000
 _CLIPS = ((800, 8000), (3000, 8000), (500, 11025), (900, 8000), (1, 44100))  # samples, rate
 
@@ -36,7 +46,15 @@ class Probe(Source):
     """Painted pictures of different sizes with all labels, by integer formulas."""
 
     info = SourceInfo(
-        name="probe", version="1", classes=("a", "b"), channels=3, size=None, mask=True, boxes=1, keypoints=1
+        name="probe",
+        version="1",
+        classes=("a", "b"),
+        channels=3,
+        size=None,
+        mask=True,
+        boxes=1,
+        keypoints=1,
+        colors=_COLORS,
     )
 
     def __len__(self) -> int:
@@ -181,26 +199,10 @@ def _corners(name: str, operation: type[Operation]) -> list[dict[str, object]]:
     marks = operation.parameters().items()
     low: dict[str, object] = {parameter: mark.low for parameter, mark in marks}
     high: dict[str, object] = {parameter: mark.high for parameter, mark in marks}
-    modes: list[dict[str, object]] = [{"op": name, "p": 1.0, **mode} for mode in _modes(operation)]
+    modes: list[dict[str, object]] = [{"op": name, "p": 1.0, **chosen} for chosen in operation.choices()]
     colours: list[dict[str, object]] = [{"pipeline": [mode | ends]} for mode in modes for ends in ({}, low, high)]
     grey: list[dict[str, object]] = [{"pipeline": [mode], "channels": 1} for mode in modes]
     return colours if operation.media == "audio" else grey + colours
-
-
-def _modes(operation: type[Operation]) -> list[dict[str, object]]:
-    """Each value of each field that is a choice, as far as it is available."""
-    found: list[dict[str, object]] = [{}]
-    for field, schema in operation.model_json_schema()["properties"].items():
-        found += [{field: value} for value in schema.get("enum", ())[1:] if field != "border"]
-    return [mode for mode in found if _available(operation, mode)]
-
-
-def _available(operation: type[Operation], mode: Mapping[str, object]) -> bool:
-    try:
-        operation.model_validate(mode)
-    except NotAvailable:
-        return False
-    return True
 
 
 def _digest(medium: str, specs: list[dict[str, object]], executor: KorniaExecutor, known: Registry) -> str:

@@ -18,6 +18,7 @@ from augsvc.validation import explain_finding, nearest
 
 Bytes = Annotated[int, Field(ge=0)]
 _PATHS = {"tokens_file", "uds"}
+_DATASET_PATHS = ("path", "statistics")
 CLIENT_VARIABLES = {"AUGSVC_URL", "AUGSVC_TOKEN", "AUGSVC_JOB"}
 
 
@@ -129,8 +130,8 @@ def _beside(config: Path, given: Mapping[str, object]) -> dict[str, object]:
     datasets = found.get("datasets")
     if isinstance(datasets, dict):
         found["datasets"] = {
-            name: entry | {"path": str(folder / entry["path"])}
-            if isinstance(entry, dict) and isinstance(entry.get("path"), str)
+            name: entry | {k: str(folder / entry[k]) for k in _DATASET_PATHS if isinstance(entry.get(k), str)}
+            if isinstance(entry, dict)
             else entry
             for name, entry in datasets.items()
         }

@@ -16,13 +16,13 @@ import numpy as np
 
 from augsvc.augment import ImageRenderer
 from augsvc.batch import I64, U8, Arrays, Sample, required
-from augsvc.errors import DatasetUnreadable, PastTheEnd, SpecInvalid, Undecodable
+from augsvc.errors import DatasetUnreadable, NeedsStatistics, PastTheEnd, SpecInvalid, Undecodable
 from augsvc.executors.kornia import KorniaExecutor
 from augsvc.executors.sound import SoundExecutor
 from augsvc.geometry import Canvas
 from augsvc.ops.sound import Clip
 from augsvc.order import Order
-from augsvc.pipeline import operation_id
+from augsvc.pipeline import needing_fitted, operation_id
 from augsvc.plan import Passes, Plan
 from augsvc.rng import MAX_EPOCHS, SUBSET_KEY, Address, philox4x32, seed_key
 from augsvc.sound import SoundRenderer
@@ -57,7 +57,11 @@ class Stream:
 
     @staticmethod
     def open(spec: StreamSpec, source: Source, executor: KorniaExecutor) -> "Stream":
-        """Makes a specification ready; its arithmetic id is still to be set (`with_arithmetic`)."""
+        """Makes a specification ready; its arithmetic id is still to be set (`with_arithmetic`).
+
+        Raises:
+            SpecInvalid: the dataset lacks what the specification asks for.
+        """
         info = source.info
         renderer: ImageRenderer | SoundRenderer
         if info.media == "audio":
@@ -66,8 +70,14 @@ class Stream:
             renderer = SoundRenderer(SoundPlan.of(spec.pipeline, clip), SoundExecutor.on(executor.device))
         else:
             spec = spec.for_pictures(info.size, info.channels)
-            canvas = Canvas(*spec.canvas_size, spec.channels or info.channels)
+            canvas = Canvas(*spec.canvas_size, spec.channels or info.channels, info.colors)
             renderer = ImageRenderer(Plan.of(spec.pipeline, canvas, spec.fit), executor, spec.output.layout, info.mask)
+        if info.colors is None and (place := needing_fitted(spec.pipeline)):
+            raise NeedsStatistics(
+                f"{place} needs statistics of the dataset, which has none: its operator makes them with "
+                f"`augsvc fit {info.name}` and names them in the settings",
+                field=place,
+            )
         members = None
         if spec.subset:
             members = subset_members(source.labels(), len(info.classes), spec.subset.per_class, spec.subset.seed)

@@ -11,6 +11,7 @@ import torch
 from scipy import ndimage
 
 from augsvc.batch import Sample
+from augsvc.color_statistics import ColorStatistics
 from augsvc.executors.kornia import KorniaExecutor
 from augsvc.sources.base import Source, SourceInfo
 from augsvc.spec import validate_spec
@@ -21,7 +22,7 @@ from augsvc_client.wire import parse
 class ListSource(Source):
     """Samples in a list; what the first one has, all have."""
 
-    def __init__(self, samples: Sequence[Sample]) -> None:
+    def __init__(self, samples: Sequence[Sample], colors: ColorStatistics | None = None) -> None:
         first = samples[0]
         sizes = {sample.image.shape[:2] for sample in samples}
         self.samples = list(samples)
@@ -34,6 +35,7 @@ class ListSource(Source):
             mask=first.mask is not None,
             boxes=0 if first.boxes is None else len(first.boxes),
             keypoints=0 if first.keypoints is None else len(first.keypoints),
+            colors=colors,
         )
 
     def __len__(self) -> int:

@@ -56,6 +56,29 @@ def test_normal_quantile_inverts_the_distribution(p):
     assert abs(mpmath.ncdf(quantile) - p) < 1e-14
 
 
+def symmetric(n):
+    return st.lists(st.floats(-4, 4), min_size=n * n, max_size=n * n).map(
+        lambda values: np.add(half := np.array(values).reshape(n, n), half.T)
+    )
+
+
+@given(st.one_of(symmetric(1), symmetric(2), symmetric(3), symmetric(5)))
+def test_eigenvalues_and_vectors(matrix):
+    values, vectors = exact.eigen(matrix.tolist())
+    vectors = np.array(vectors)
+    scale = max(1.0, np.abs(matrix).max())
+    np.testing.assert_allclose(sorted(values), np.linalg.eigvalsh(matrix), atol=2e-14 * scale, rtol=0)
+    np.testing.assert_allclose(vectors @ np.diag(values) @ vectors.T, matrix, atol=2e-14 * scale, rtol=0)
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(len(matrix)), atol=2e-14)
+
+
+@pytest.mark.parametrize("off", [0.0, 5e-324, 1e-310, 1e-160, 1e-17])
+def test_eigenvalues_of_what_is_all_but_diagonal(off):
+    values, vectors = exact.eigen([[1.0, off, 0.0], [off, 2.0, off], [0.0, off, 1.0]])
+    np.testing.assert_allclose(sorted(values), [1, 1, 2], atol=1e-15)
+    np.testing.assert_allclose(np.array(vectors).T @ np.array(vectors), np.eye(3), atol=1e-15)
+
+
 @given(st.floats(-1000, 1000), st.integers(0, 40))
 def test_fixed_point_rounds_to_nearest(value, bits):
     fixed = exact.to_fixed(np.array([value]), bits)

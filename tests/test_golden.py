@@ -20,10 +20,11 @@ from augsvc.ops.sound import Clip, SoundMove, SoundNoise, SoundTone
 from augsvc.order import Order
 from augsvc.pipeline import parse_pipeline
 from augsvc.plan import Plan
+from augsvc.selftest import Probe
 from augsvc.sound_plan import SoundPlan
 
 GOLDEN = Path(__file__).with_name("golden.json")
-CANVAS = Canvas(96, 128, 3)
+CANVAS = Canvas(96, 128, 3, Probe.info.colors)
 SAMPLES = 257
 
 
@@ -72,11 +73,11 @@ def lowered_sound(operation: Operation, draw: Draw) -> list[np.ndarray]:
 def everything():
     address = rng.Address(np.arange(SAMPLES) * 16777213 % 2**32, 2**24 - 2, 3)
     rows = {}
-    for name in registry():
-        plan = Plan.of(parse_pipeline([{"op": name, "p": 0.9}]), CANVAS, "cover")
+    for name, chosen in [(name, chosen) for name, each in registry().items() for chosen in each.choices()]:
+        plan = Plan.of(parse_pipeline([{"op": name, "p": 0.9, **chosen}]), CANVAS, "cover")
         draw = plan.draw(2**52 + 12345, address)[0]
         operation = plan.operations[0]
-        rows[name] = {
+        rows[" ".join((name, *(f"{field}={value}" for field, value in chosen.items())))] = {
             "draws": digest(draw.selected, *draw.words.values()),
             "lowered": digest(*lowered(operation, draw)),
         }

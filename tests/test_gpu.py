@@ -16,8 +16,9 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA here"),
 ]
-PIPELINES = [*([{"op": name, "p": 0.7}] for name, op in registry().items() if op.media == "image"), "strong"]
-SOUNDS = [*([{"op": name, "p": 0.7}] for name, op in registry().items() if op.media == "audio"), "sound"]
+STEPS = [(op.media, {"op": n, "p": 0.7, **chosen}) for n, op in registry().items() for chosen in op.choices()]
+PIPELINES = [*([step] for media, step in STEPS if media == "image"), "strong"]
+SOUNDS = [*([step] for media, step in STEPS if media == "audio"), "sound"]
 
 
 def batch(device, pipeline, start, count):

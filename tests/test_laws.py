@@ -37,15 +37,20 @@ def assert_rows_equal(whole, rows, part):
         assert array.tobytes() == whole[name][rows].tobytes(), name
 
 
-PICTURES = [name for name, operation in registry().items() if operation.media == "image"]
-PIPELINES = [[{"op": name, "p": 0.7}] for name in PICTURES] + [
+PICTURES = [
+    {"op": name, "p": 0.7, **chosen}
+    for name, operation in registry().items()
+    if operation.media == "image"
+    for chosen in operation.choices()
+]
+PIPELINES = [[step] for step in PICTURES] + [
     "strong",
     [{"op": "color_shift"}, {"op": "gamma", "p": 0.5}, {"op": "color_jitter"}, {"op": "gamma", "p": 0.5}],
     [{"op": "gaussian_noise"}, {"op": "rotation", "border": "reflect"}, {"op": "whitening"}, {"op": "gamma"}],
 ]
 
 
-@pytest.mark.parametrize("pipeline", PIPELINES, ids=lambda p: p if isinstance(p, str) else "-".join(o["op"] for o in p))
+@pytest.mark.parametrize("pipeline", PIPELINES, ids=str)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_l2_a_sample_does_not_depend_on_its_company(pipeline, channels):
     stream = open_stream(pipeline=pipeline, channels=channels, fit="contain")
@@ -59,7 +64,7 @@ def test_l2_a_sample_does_not_depend_on_its_company(pipeline, channels):
 class Many(Source):
     """Small noisy pictures of two sizes."""
 
-    info = SourceInfo(name="many", version="1", classes=("a",), channels=3, size=None)
+    info = SourceInfo(name="many", version="1", classes=("a",), channels=3, size=None, colors=Probe.info.colors)
 
     def __len__(self) -> int:
         return 64
@@ -78,7 +83,7 @@ class Many(Source):
 
 @settings(max_examples=60)
 @given(
-    names=st.lists(st.sampled_from(PICTURES), min_size=1, max_size=4),
+    steps=st.lists(st.sampled_from(PICTURES), min_size=1, max_size=4),
     p=st.sampled_from([0.3, 1.0]),
     border=st.sampled_from(["zeros", "reflect", "edge"]),
     frame=st.fixed_dictionaries(
@@ -92,8 +97,10 @@ class Many(Source):
     size=st.sampled_from([[8, 8], [19, 33], [48, 20]]),
     epoch=st.integers(0, 2**24 - 1),
 )
-def test_l2_any_pipeline_cut_anyhow(names, p, border, frame, cuts, size, epoch):
-    pipeline = [{"op": n, "p": p} | ({"border": border} if issubclass(registry()[n], Move) else {}) for n in names]
+def test_l2_any_pipeline_cut_anyhow(steps, p, border, frame, cuts, size, epoch):
+    pipeline = [
+        step | {"p": p} | ({"border": border} if issubclass(registry()[step["op"]], Move) else {}) for step in steps
+    ]
     spec = validate_spec({"dataset": "many", "pipeline": pipeline, "size": size, **frame})
     stream = Stream.open(spec, Many(), EXECUTOR)
     whole = batch(stream, epoch, 0, 64)
@@ -120,10 +127,10 @@ def test_l4_epochs_views_and_samples_are_all_transformed_anew():
     assert len(pictures) == 6 * 3 * LENGTH
 
 
-@given(name=st.sampled_from(PICTURES), place=st.integers(0, 3))
-def test_l5_another_operation_leaves_the_draws_alone(name, place):
+@given(step=st.sampled_from(PICTURES), place=st.integers(0, 3))
+def test_l5_another_operation_leaves_the_draws_alone(step, place):
     before = [{"op": "affine"}, {"op": "color_jitter"}, {"op": "gaussian_noise"}]
-    after = [*before[:place], {"op": name, "id": "added"}, *before[place:]]
+    after = [*before[:place], {**step, "id": "added"}, *before[place:]]
     draws = [
         {
             operation.id: (draw.selected.tolist(), {key: words.tolist() for key, words in draw.words.items()})

@@ -54,6 +54,12 @@ def test_statistics_open_a_pass_and_tones_follow_in_it():
     ]
 
 
+def test_whitening_by_the_dataset_s_colours_is_a_tone_like_any_other():
+    assert passes("rotation", "gamma", {"op": "whitening", "mode": "color"}, "color_shift") == [
+        {"move": ["fit:cover", "rotation"], "tone": ["gamma", "whitening", "color_shift"]}
+    ]
+
+
 def test_an_opaque_operation_stands_alone():
     assert passes("gamma", "downsample", "gamma") == [
         {"move": ["fit:cover"], "tone": ["gamma"]},

@@ -24,11 +24,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from augsvc import exact
 from augsvc.batch import F64, I64, U32, Bools
+from augsvc.errors import NotAvailable
 from augsvc.geometry import Canvas
 from augsvc.rng import Address, parameter_words
 
@@ -116,7 +117,6 @@ class Operation(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     kind: ClassVar[Kind]
     media: ClassVar[str] = "image"
-    needs_statistics: ClassVar[bool] = False  # of the incoming values: opens a pass
 
     op: str
     p: Annotated[float, Field(ge=0.0, le=1.0, strict=True)] = 1.0
@@ -133,6 +133,38 @@ class Operation(BaseModel, ABC):
     def summary(cls) -> str:
         """The first line of the docstring."""
         return (cls.__doc__ or "").strip().partition("\n")[0]
+
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether it needs statistics of the incoming values of each sample, which opens a pass."""
+        return False
+
+    @property
+    def needs_fitted(self) -> bool:
+        """Whether it needs statistics fitted on the dataset, `canvas.colors`: without them it is refused."""
+        return False
+
+    @classmethod
+    def choices(cls) -> list[dict[str, object]]:
+        """Settings that have, one after the other, every value of its own enumerated fields; {} first, the defaults.
+
+        For whoever wants to run all that an operation can be. Values that are not available yet are left out, and so are
+        the fields that all operations of a kind share (`border`).
+        """
+        found: list[dict[str, object]] = [{}]
+        for name, schema in cls.model_json_schema()["properties"].items():
+            if "enum" in schema and name not in Move.model_fields:
+                others = [value for value in schema["enum"] if value != cls.model_fields[name].default]
+                found += [{name: value} for value in others if cls._is_available({name: value})]
+        return found
+
+    @classmethod
+    def _is_available(cls, fields: dict[str, object]) -> bool:
+        try:
+            cls.model_validate(fields)
+        except (NotAvailable, ValidationError):  # or it takes another field along
+            return False
+        return True
 
 
 class Move(Operation):

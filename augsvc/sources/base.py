@@ -1,10 +1,12 @@
 """What every dataset is to the rest of the service: a length, and a pure function from index to sample."""
 
+import hashlib
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from augsvc.batch import I64, Sample
+from augsvc.color_statistics import ColorStatistics
 
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
@@ -26,6 +28,25 @@ class SourceInfo:
     boxes: int = 0  # M, the rows of `boxes` in every sample; 0: the dataset has none
     keypoints: int = 0  # the rows of `keypoints`
     decoders: tuple[str, ...] = field(default=())  # names in augsvc.decode.DECODERS that read() may use
+    colors: ColorStatistics | None = None  # fitted once (augsvc.fit); None: what needs them is refused
+    data_version: str = ""  # the version without the statistics' digest, where there are some
+
+    def fitted(self, colors: ColorStatistics) -> "SourceInfo":
+        """The same dataset with statistics: their digest becomes part of its version.
+
+        Raises:
+            ValueError: for the operator: they are of another number of channels, or not for this kind of data.
+        """
+        if self.media != "image":
+            raise ValueError(f"{self.name} has no pictures: there are no statistics of its colours")
+        if self.channels != colors.channels:
+            raise ValueError(
+                f"{self.name} has pixels of {self.channels} channels, the statistics are of {colors.channels}: "
+                f"make the file anew with `augsvc fit {self.name}`"
+            )
+        data_version = self.data_version or self.version
+        version = hashlib.sha256(f"{data_version} {colors.digest}".encode()).hexdigest()
+        return replace(self, version=version, colors=colors, data_version=data_version)
 
 
 class Source(ABC):

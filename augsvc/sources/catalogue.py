@@ -1,9 +1,12 @@
 """All datasets that a server serves, by name: the embedded ones and the operator's."""
 
 from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
 from types import MappingProxyType
 
 from augsvc.cache import DecodedCache
+from augsvc.color_statistics import ColorStatistics, parse_statistics, read_statistics
 from augsvc.errors import UnknownDataset
 from augsvc.sources.base import SPLITS, Source
 from augsvc.sources.digits import Digits
@@ -47,7 +50,7 @@ class Catalogue:
 def embedded(cache: DecodedCache | None = None) -> list[Source]:
     """The datasets that need no files of the operator's; scenes and clips are kept in `cache` once made."""
     photos, textures = Pictures(PHOTOS), Pictures(TEXTURES)
-    return [
+    sources: list[Source] = [
         source
         for split in SPLITS
         for source in (
@@ -58,6 +61,20 @@ def embedded(cache: DecodedCache | None = None) -> list[Source]:
             Tones(split, cache),
         )
     ]
+    for source in sources:
+        if (colors := _shipped(source.info.name.split("/")[0])) is not None:
+            source.info = source.info.fitted(colors)
+    return sources
+
+
+def _shipped(name: str) -> ColorStatistics | None:
+    """The statistics of an embedded dataset, from the package data (`make statistics`).
+
+    They were fitted on NAME/train and serve NAME/test too: a model must see test pictures through the very map that its
+    training pictures went through, and what is known of the test split must not leak into it.
+    """
+    file = files("augsvc").joinpath("fitted", f"{name}.json")
+    return parse_statistics(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
 def open_catalogue(settings: Mapping[str, ImageFolderSettings], cache_bytes: int) -> Catalogue:
@@ -72,5 +89,18 @@ def open_catalogue(settings: Mapping[str, ImageFolderSettings], cache_bytes: int
     for name, folder in settings.items():
         if name.split("/")[0] in taken:
             raise ValueError(f"the dataset name {name!r} belongs to an embedded dataset: choose another")
-        sources += open_image_folder(name, folder, cache)
+        opened = open_image_folder(name, folder, cache)
+        if folder.statistics is not None:
+            _give(opened, name, folder.statistics)
+        sources += opened
     return Catalogue(sources, cache)
+
+
+def _give(sources: Iterable[Source], name: str, path: Path) -> None:
+    """Both splits of an operator's dataset get the same statistics, for the reason that `_shipped` gives."""
+    try:
+        colors = read_statistics(path)
+        for source in sources:
+            source.info = source.info.fitted(colors)
+    except ValueError as err:
+        raise ValueError(f"dataset {name!r}, statistics: {err}") from err

@@ -28,7 +28,7 @@ PAUSES_S = (0.01, 0.05)  # before the second and the third try
 
 
 class ImageFolderSettings(BaseModel):
-    """What the operator says of one folder. All but `path` are part of its version."""
+    """What the operator says of one folder. All but the paths are part of its version."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,6 +38,7 @@ class ImageFolderSettings(BaseModel):
     digest_contents: bool = False  # read every file at the start, so that the version covers their bytes
     max_pixels: int = Field(default=89_478_485, ge=1, le=178_956_970)  # the library's warning, and its own end
     max_file_bytes: int = Field(default=64 << 20, ge=1)
+    statistics: Path | None = None  # a file of `augsvc fit`; its digest is part of the version, its place is not
 
 
 class ImageFolder(Source):

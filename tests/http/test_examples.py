@@ -26,8 +26,9 @@ def test_local_masks_learn(roomy, monkeypatch):
     assert example.main(epochs=8) < 0.9 * example.main(epochs=1)
 
 
-def test_before_and_after_is_a_picture(roomy, monkeypatch, tmp_path):
-    example = load("before_after")
+@pytest.mark.parametrize("name", ["before_after", "whitening"])
+def test_the_picture_s_example_makes_a_picture(roomy, monkeypatch, tmp_path, name):
+    example = load(name)
     monkeypatch.setattr(example, "Client", lambda _: roomy.client())
     example.main(str(tmp_path / "picture.png"))
     assert (tmp_path / "picture.png").stat().st_size > 10_000
