@@ -6,10 +6,8 @@ warning (which cannot be caught safely beside other threads), and takes some JPE
 damaged metadata are left to the process; only a filter that turns them into errors makes such a picture undecodable.
 """
 
-import hashlib
 import io
 from collections.abc import Callable, Mapping
-from importlib.resources import files
 from types import MappingProxyType
 
 import numpy as np
@@ -21,11 +19,6 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from augsvc.batch import U8
 from augsvc.errors import Undecodable
-
-# Each decoder's fixed picture in the package data: 24×16 colours, decoded by the self-test.
-DECODERS: Mapping[str, str] = MappingProxyType(
-    {"jpeg": "probes/probe.jpg", "png": "probes/probe.png", "webp": "probes/probe.webp"}
-)
 
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT: Mapping[object, Image.Transpose] = MappingProxyType(
@@ -59,15 +52,6 @@ def decode_image(data: bytes, channels: int, max_pixels: int) -> U8:
         raise
     except Exception as err:  # on damaged data the library raises a dozen unrelated classes
         raise Undecodable("the picture is damaged or cut short") from err
-
-
-def probe_digest(name: str) -> str:
-    """The SHA-256 (hex) of the pixels of one decoder's probe, in colour and in grey; `name` is one of `DECODERS`."""
-    data = files("augsvc").joinpath(DECODERS[name]).read_bytes()
-    digest = hashlib.sha256()
-    for channels in (3, 1):
-        digest.update(decode_image(data, channels, max_pixels=24 * 16).tobytes())
-    return digest.hexdigest()
 
 
 def _decode(data: bytes, channels: int, max_pixels: int) -> U8:

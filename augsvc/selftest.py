@@ -15,7 +15,7 @@ import numpy as np
 
 from augsvc.batch import I64, Sample
 from augsvc.color_statistics import ColorStatistics
-from augsvc.decode import DECODERS, probe_digest
+from augsvc.decoders import DECODERS, probe_digest
 from augsvc.executors.kornia import KorniaExecutor
 from augsvc.executors.sound import SoundExecutor
 from augsvc.ops.base import Operation

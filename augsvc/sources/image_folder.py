@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from augsvc.batch import I64, Sample
 from augsvc.cache import DecodedCache
-from augsvc.decode import DECODERS, decode_image
+from augsvc.decode import decode_image
+from augsvc.decoders import IMAGE_DECODERS
 from augsvc.errors import DatasetUnavailable, Undecodable
 from augsvc.sources.base import SPLITS, Source, SourceInfo
 
@@ -66,7 +67,7 @@ class ImageFolder(Source):
             classes=classes,
             channels=settings.channels,
             size=None,  # opening every header of a large folder takes too long
-            decoders=tuple(DECODERS),  # by content: the extension does not choose one
+            decoders=IMAGE_DECODERS,  # by content: the extension does not choose one
         )
 
     def __len__(self) -> int:

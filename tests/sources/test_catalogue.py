@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from augsvc.cache import DecodedCache
-from augsvc.decode import DECODERS
+from augsvc.decoders import DECODERS
 from augsvc.errors import UnknownDataset
 from augsvc.sources.catalogue import Catalogue, embedded, open_catalogue
 from augsvc.sources.image_folder import ImageFolderSettings
