@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from augsvc.sources.image_folder import ImageFolderSettings
+from augsvc.sources.catalogue import DatasetSettings
 from augsvc.validation import explain_finding, nearest
 
 Bytes = Annotated[int, Field(ge=0)]
@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     uds: Path | None = None  # a Unix socket instead of host and port
     device: Annotated[str, AfterValidator(_device)] = "auto"
     executor: Literal["kornia"] = "kornia"
-    datasets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")], ImageFolderSettings] = {}
+    datasets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")], DatasetSettings] = {}
     operations: tuple[str, ...] = ()
     tokens_file: Path | None = None
     allow_plain: bool = False  # listen beyond loopback without tokens
@@ -139,7 +139,10 @@ def _beside(config: Path, given: Mapping[str, object]) -> dict[str, object]:
 
 
 def _in_words(finding: ErrorDetails) -> str:
-    message = explain_finding(finding["type"], finding["loc"], finding.get("ctx", {}), finding["msg"]).message
+    place = finding["loc"]
+    if place[:1] == ("datasets",):
+        place = (*place[:2], *place[3:])  # the third is the format, which the library puts between name and field
+    message = explain_finding(finding["type"], place, finding.get("ctx", {}), finding["msg"]).message
     if finding["type"] == "extra_forbidden":
         message += nearest(str(finding["loc"][-1]), Settings.model_fields) or "; docs/settings.md lists them"
     return message.replace("the specification ", "")

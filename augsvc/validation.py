@@ -10,6 +10,7 @@ from augsvc.errors import SpecInvalid
 
 _TEXTS = {
     "missing": "is required",
+    "union_tag_not_found": "is required",
     "extra_forbidden": "is not a field here",
     "finite_number": "must be a finite number",
     "float_type": "must be a number",
@@ -36,6 +37,7 @@ _LIMITS = {
     "less_than": ("lt", "below"),
     "less_than_equal": ("le", "at most"),
 }
+_TAGS = {"union_tag_invalid", "union_tag_not_found"}
 _OWN = {"interval", "interval_range", "interval_empty"}  # raised by augsvc.ops.base with this project's text
 
 
@@ -61,6 +63,8 @@ def explain_finding(
     kind: str, place: Sequence[int | str], context: Mapping[str, Any], message: str, prefix: str = ""
 ) -> SpecInvalid:
     """One finding: the library's type, place, context and message, of which the message is used only if it is ours."""
+    if kind in _TAGS:  # of a union: the library names the object, we its field
+        place = (*place, str(context["discriminator"]).strip("'"))
     name = ".".join(part for part in (prefix, *map(str, place)) if part)
     if kind in _OWN:
         text = message
@@ -68,6 +72,8 @@ def explain_finding(
         text = str(context["error"])  # raised by this project's validators
     elif kind == "literal_error":
         text = f"must be one of {context['expected']}"
+    elif kind == "union_tag_invalid":
+        text = f"must be one of {context['expected_tags']}"
     elif kind in _LIMITS:
         key, words = _LIMITS[kind]
         text = f"must be {words} {context[key]}"

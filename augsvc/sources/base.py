@@ -27,7 +27,7 @@ class SourceInfo:
     mask: bool = False
     boxes: int = 0  # M, the rows of `boxes` in every sample; 0: the dataset has none
     keypoints: int = 0  # the rows of `keypoints`
-    decoders: tuple[str, ...] = field(default=())  # names in augsvc.decode.DECODERS that read() may use
+    decoders: tuple[str, ...] = field(default=())  # names in augsvc.decoders.DECODERS that read() may use
     colors: ColorStatistics | None = None  # fitted once (augsvc.fit); None: what needs them is refused
     data_version: str = ""  # the version without the statistics' digest, where there are some
 
@@ -63,7 +63,7 @@ class Source(ABC):
         """The decoded sample.
 
         Raises:
-            Undecodable: it was read whole and is no image; the stream replaces it.
+            Undecodable: it was read whole and is no picture, or no sound; the stream replaces it.
             DatasetUnavailable: it could not be read now (retried before that).
         """
 

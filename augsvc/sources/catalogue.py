@@ -4,10 +4,14 @@ from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
+from typing import Annotated
+
+from pydantic import Field
 
 from augsvc.cache import DecodedCache
 from augsvc.color_statistics import ColorStatistics, parse_statistics, read_statistics
 from augsvc.errors import UnknownDataset
+from augsvc.sources.audio_folder import AudioFolderSettings, open_audio_folder
 from augsvc.sources.base import SPLITS, Source
 from augsvc.sources.digits import Digits
 from augsvc.sources.image_folder import ImageFolderSettings, open_image_folder
@@ -15,6 +19,9 @@ from augsvc.sources.patches import PHOTOS, TEXTURES, Patches, Pictures
 from augsvc.sources.shapes import Shapes
 from augsvc.sources.tones import Tones
 from augsvc.validation import nearest
+
+# What the operator may say of a dataset: one settings model a format. A new one is named here and in `_open`.
+DatasetSettings = Annotated[ImageFolderSettings | AudioFolderSettings, Field(discriminator="format")]
 
 
 class Catalogue:
@@ -77,7 +84,7 @@ def _shipped(name: str) -> ColorStatistics | None:
     return parse_statistics(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
-def open_catalogue(settings: Mapping[str, ImageFolderSettings], cache_bytes: int) -> Catalogue:
+def open_catalogue(settings: Mapping[str, DatasetSettings], cache_bytes: int) -> Catalogue:
     """The embedded datasets and the operator's, over one cache of `cache_bytes`.
 
     Raises:
@@ -86,14 +93,20 @@ def open_catalogue(settings: Mapping[str, ImageFolderSettings], cache_bytes: int
     cache = DecodedCache(cache_bytes)
     sources = embedded(cache)
     taken = {source.info.name.split("/")[0] for source in sources}
-    for name, folder in settings.items():
+    for name, dataset in settings.items():
         if name.split("/")[0] in taken:
             raise ValueError(f"the dataset name {name!r} belongs to an embedded dataset: choose another")
-        opened = open_image_folder(name, folder, cache)
-        if folder.statistics is not None:
-            _give(opened, name, folder.statistics)
-        sources += opened
+        sources += _open(name, dataset, cache)
     return Catalogue(sources, cache)
+
+
+def _open(name: str, settings: DatasetSettings, cache: DecodedCache) -> list[Source]:
+    if isinstance(settings, AudioFolderSettings):
+        return open_audio_folder(name, settings, cache)
+    opened = open_image_folder(name, settings, cache)
+    if settings.statistics is not None:
+        _give(opened, name, settings.statistics)
+    return opened
 
 
 def _give(sources: Iterable[Source], name: str, path: Path) -> None:

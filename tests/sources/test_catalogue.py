@@ -7,10 +7,12 @@ from PIL import Image
 from augsvc.cache import DecodedCache
 from augsvc.decoders import DECODERS
 from augsvc.errors import UnknownDataset
+from augsvc.sources.audio_folder import AudioFolderSettings
 from augsvc.sources.catalogue import Catalogue, embedded, open_catalogue
 from augsvc.sources.image_folder import ImageFolderSettings
+from tests.sources.sounds import VALID
 
-NAMES = ("digits", "photos", "shapes", "textures")
+NAMES = ("digits", "photos", "shapes", "textures", "tones")
 EMBEDDED = tuple(f"{name}/{split}" for name in NAMES for split in ("test", "train"))
 
 
@@ -28,6 +30,14 @@ def test_the_embedded_ones_are_always_there(folder):
     assert catalogue.get("mine").read(0).image.tolist() == [[[1, 2, 3]] * 5] * 4
 
 
+def test_a_folder_is_opened_by_its_format(tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "a.wav").write_bytes(VALID["wav-16"])
+    catalogue = open_catalogue({"calls": AudioFolderSettings(format="audio_folder", path=tmp_path)}, 1 << 20)
+    assert catalogue.get("calls").info.media == "audio"
+    assert catalogue.get("calls").read(0) is catalogue.get("calls").read(0)  # the catalogue's cache
+
+
 @pytest.mark.parametrize("source", embedded(), ids=lambda source: source.info.name)
 def test_every_source_keeps_the_interface(source):
     info = source.info
@@ -37,8 +47,14 @@ def test_every_source_keeps_the_interface(source):
     assert set(info.decoders) <= set(DECODERS)
     for index in (0, len(source) - 1):
         sample = source.read(index)
-        assert sample.image.shape == (*info.size, info.channels) and sample.image.dtype == np.uint8
-        assert sample.image.flags.c_contiguous and not sample.image.flags.writeable
+        if info.media == "image":
+            assert sample.image.shape == (*info.size, info.channels) and sample.image.dtype == np.uint8
+            content = sample.image
+        else:
+            assert sample.audio.shape == (info.seconds * info.sample_rate,) and sample.audio.dtype == np.float32
+            assert sample.image is None and sample.rate == info.sample_rate
+            content = sample.audio
+        assert content.flags.c_contiguous and not content.flags.writeable
         assert sample.label == source.labels()[index]
         assert (sample.mask is not None) == info.mask
         assert (0 if sample.boxes is None else len(sample.boxes)) == info.boxes
@@ -54,7 +70,7 @@ def test_an_unknown_name_says_nothing_of_the_others(folder):
     assert "secret" not in str(caught.value) and str(folder.path) not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["digits", "digits/train", "photos", "shapes/mine"])
+@pytest.mark.parametrize("name", ["digits", "digits/train", "photos", "shapes/mine", "tones"])
 def test_embedded_names_are_taken(folder, name):
     with pytest.raises(ValueError, match="choose another"):
         open_catalogue({name: folder}, 0)

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from augsvc.cache import DecodedCache
 from augsvc.errors import DatasetUnavailable, Undecodable
-from augsvc.sources.image_folder import PAUSES_S, ImageFolderSettings, open_image_folder
+from augsvc.sources.folder import PAUSES_S
+from augsvc.sources.image_folder import ImageFolderSettings, open_image_folder
 
 
 def picture(seed, height=12, width=16):
@@ -182,6 +183,17 @@ def test_the_version_is_of_names_sizes_and_classes_never_of_times_or_place(root,
     (root / "empty").rmdir()
     versions.add(version(root))
     assert len(versions) == 4
+
+
+def test_versions_are_those_that_were_released(tmp_path):
+    """Another digest for the same files would stop every run that is to be resumed."""
+    for name, content in {"dog/a.png": b"123", "cat/deep/b.JPG": b"4567", "cat/c.webp": b""}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    assert version(tmp_path) == "063d4a64b09baf300a1f7d1ff576038233d83fb3515c55acde3c69af97e1052e"
+    assert version(tmp_path, digest_contents=True) == "8e26e3cfaa86d018596573aad44d49dea440c710b4169364e7eec224b8918622"
+    other = version(tmp_path, channels=1, max_pixels=100, max_file_bytes=7)
+    assert other == "4635debb5e3fd0c0942fe7dd21b082cdf7fa6c9d02a003040243dbb70f74af6a"
 
 
 def test_with_digest_contents_the_version_is_of_the_bytes(root):
