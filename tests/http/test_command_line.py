@@ -77,7 +77,21 @@ def test_datasets_may_come_from_a_variable(monkeypatch, tmp_path):
         ({"cache_bytes": -1}, "cache_bytes"),
         ({"stop_grace_s": float("inf")}, "stop_grace_s"),
         ({"datasets": {"x": {"format": "image_folder"}}}, r"datasets\.x\.path"),
-        ({"datasets": {"x": {"format": "lance", "path": "x"}}}, r"datasets\.x\.format"),
+        (
+            {"datasets": {"x": {"format": "lance", "path": "x"}}},
+            r"^datasets\.x\.format must be one of 'image_folder', 'audio_folder'$",
+        ),
+        ({"datasets": {"x": {"path": "x"}}}, r"^datasets\.x\.format is required$"),
+        ({"datasets": {"x": "x"}}, r"^datasets\.x must be an object$"),
+        ({"datasets": {"x": {"format": "audio_folder"}}}, r"^datasets\.x\.path is required$"),
+        (
+            {"datasets": {"x": {"format": "audio_folder", "path": "x", "channels": 3}}},
+            r"^datasets\.x\.channels is not a",
+        ),
+        (
+            {"datasets": {"x": {"format": "audio_folder", "path": "x", "max_frames": 0}}},
+            r"^datasets\.x\.max_frames must",
+        ),
         ({"datasets": {"x": {"format": "image_folder", "path": "x", "recurse": True}}}, r"datasets\.x\.recurse"),
         ({"datasets": {"../x": {"format": "image_folder", "path": "x"}}}, "datasets"),
         ({"host": "0.0.0.0"}, "tokens_file"),  # noqa: S104

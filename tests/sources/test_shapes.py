@@ -10,7 +10,6 @@ from augsvc.sources.shapes import Shapes
 
 TRAIN = Shapes("train")
 INDICES = range(0, 3000, 7)
-LABELS = ("mask", "boxes", "box_labels", "boxes_valid", "keypoints", "keypoints_valid")
 
 
 def painted(image):
