@@ -175,7 +175,7 @@ def test_equal_without_the_cpus_extensions():
     """In a process of its own: NumPy picks its loops once, when it is imported."""
     extensions = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
     done = subprocess.run(
-        [sys.executable, "-m", "tests.sources.test_tones"],
+        [sys.executable, "-m", "tests.sources.test_tone_clips"],
         cwd=Path(__file__).parents[2],
         env=os.environ | {"NPY_DISABLE_CPU_FEATURES": " ".join(extensions)},
         capture_output=True,
