@@ -44,17 +44,18 @@ RUN python3 requirements.py pyproject.toml client/pyproject.toml > server.txt \
 FROM base AS torch
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 ARG PIP_ROOT_USER_ACTION=ignore
-COPY constraints.txt /opt/constraints.txt
+COPY constraints.txt /opt/augsvc/constraints.txt
 # torch alone from its index, which need not have our versions of what torch asks for: that comes from pip's own
 RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=pip,target=/etc/pip.conf \
     python3 -m venv --without-pip /opt/venv \
-    && pip --python /opt/venv/bin/python install --constraint /opt/constraints.txt --no-deps \
+    && pip --python /opt/venv/bin/python install --constraint /opt/augsvc/constraints.txt --no-deps \
         ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} torch \
-    && pip --python /opt/venv/bin/python install --constraint /opt/constraints.txt torch
-# a user by number, and the one folder that stays writable in a read-only root: compiled kernels, matplotlib's fonts
+    && pip --python /opt/venv/bin/python install --constraint /opt/augsvc/constraints.txt torch
+# A user by number, and the folder that stays writable in a read-only root: compiled kernels, matplotlib's fonts. Its mode
+# is for other users (--user) and for a tmpfs, which takes the mode of the folder that it covers.
 RUN groupadd --gid 10001 augsvc \
     && useradd --no-log-init --uid 10001 --gid 10001 --home-dir /tmp --no-create-home --shell /usr/sbin/nologin augsvc \
-    && install --directory --owner 10001 --group 10001 /var/cache/augsvc
+    && install --directory --owner 10001 --group 10001 --mode 1777 /var/cache/augsvc
 ENV HOME=/tmp \
     XDG_CACHE_HOME=/var/cache/augsvc \
     MPLCONFIGDIR=/var/cache/augsvc/matplotlib \
@@ -68,12 +69,12 @@ LABEL org.opencontainers.image.version="0.1.0" \
 
 FROM torch AS trainer
 ARG PIP_ROOT_USER_ACTION=ignore
-COPY --from=requirements /requirements/trainer.txt /opt/requirements.txt
+COPY --from=requirements /requirements/trainer.txt /opt/augsvc/requirements.txt
 RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=pip,target=/etc/pip.conf \
-    pip --python /opt/venv/bin/python install --constraint /opt/constraints.txt --requirement /opt/requirements.txt \
-    && install --directory --owner 10001 --group 10001 /out
-COPY --from=wheels /wheels/client /opt/wheels
-RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-index --no-deps /opt/wheels/*.whl
+    pip --python /opt/venv/bin/python install --constraint /opt/augsvc/constraints.txt --requirement /opt/augsvc/requirements.txt \
+    && install --directory --owner 10001 --group 10001 --mode 1777 /out
+COPY --from=wheels /wheels/client /opt/augsvc/wheels
+RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-index --no-deps /opt/augsvc/wheels/*.whl
 LABEL org.opencontainers.image.title="augsvc-trainer" \
       org.opencontainers.image.description="Trains the included network on batches from an augsvc server"
 VOLUME ["/out"]
@@ -84,12 +85,12 @@ ENTRYPOINT ["augsvc-train"]
 
 FROM torch AS server
 ARG PIP_ROOT_USER_ACTION=ignore
-COPY --from=requirements /requirements/server.txt /opt/requirements.txt
+COPY --from=requirements /requirements/server.txt /opt/augsvc/requirements.txt
 RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=pip,target=/etc/pip.conf \
-    pip --python /opt/venv/bin/python install --constraint /opt/constraints.txt --requirement /opt/requirements.txt
-COPY deploy/healthcheck.py /opt/healthcheck.py
-COPY --from=wheels /wheels/client /wheels/server /opt/wheels/
-RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-index --no-deps /opt/wheels/*.whl
+    pip --python /opt/venv/bin/python install --constraint /opt/augsvc/constraints.txt --requirement /opt/augsvc/requirements.txt
+COPY deploy/healthcheck.py /opt/augsvc/healthcheck.py
+COPY --from=wheels /wheels/client /wheels/server /opt/augsvc/wheels/
+RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-index --no-deps /opt/augsvc/wheels/*.whl
 LABEL org.opencontainers.image.title="augsvc" \
       org.opencontainers.image.description="Uniquely transformed batches for training jobs, over HTTP"
 # all addresses of the container: without tokens_file (or allow_plain) the server refuses to start
@@ -99,6 +100,6 @@ EXPOSE 8000
 USER 10001:10001
 WORKDIR /tmp
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
-    CMD ["python", "-IS", "/opt/healthcheck.py"]
+    CMD ["python", "-IS", "/opt/augsvc/healthcheck.py"]
 ENTRYPOINT ["augsvc"]
 CMD ["serve"]
