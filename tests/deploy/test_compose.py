@@ -193,3 +193,14 @@ def test_every_variable_of_dotenv_is_one_of_compose_yaml():
     offered = {line.removeprefix("# ").split("=")[0] for line in lines if "=" in line}
     assert offered - {"COMPOSE_PROFILES"} == set(re.findall(r"\$\{(\w+)", text))
     assert composed(TORCH_INDEX_CPU="")["services"]["server"]["build"]["args"] == {"TORCH_INDEX": ""}
+
+
+def test_the_readme_names_what_there_is():
+    text = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+        assert (DEPLOY / target).exists(), target
+    offered = (DEPLOY / ".env").read_text(encoding="utf-8")
+    for variable in re.findall(r"\b(SERVER_\w+|TRAINER_\w+|COMPOSE_PROFILES|DATA)=", text):
+        assert f"{variable}=" in offered, variable
+    for variable in set(re.findall(r"\bAUGSVC_[A-Z_]+", text)):
+        assert variable in CLIENT_S | {f"AUGSVC_{field.upper()}" for field in Settings.model_fields}, variable
