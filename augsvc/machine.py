@@ -1,10 +1,28 @@
 """What the machine offers."""
 
+import math
 import os
+from pathlib import Path
+
+_CGROUP = Path("/sys/fs/cgroup")
 
 
 def cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux; a container's share of cores is seen in it
-        return len(os.sched_getaffinity(0))
+    """How many cores this process may use; a container's share of them counts."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return min(len(os.sched_getaffinity(0)), _quota(_CGROUP) or os.cpu_count() or 1)
     return os.cpu_count() or 1
+
+
+def _quota(cgroup: Path) -> int | None:
+    """Whole cores that a container's time per period comes to, rounded up; None where there is no bound.
+
+    The affinity does not show it: in a container with 2 CPUs on a machine of 64, 64 threads would take turns.
+    """
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # version 2, version 1
+        try:
+            time, period = " ".join((cgroup / name).read_text(encoding="ascii") for name in names).split()
+            return max(1, math.ceil(int(time) / int(period))) if int(time) > 0 else None
+        except (OSError, ValueError, ZeroDivisionError):  # not this version; or "max", which is none
+            continue
+    return None

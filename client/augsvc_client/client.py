@@ -13,6 +13,7 @@ import secrets
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy.typing as npt
@@ -33,7 +34,8 @@ _LOG = logging.getLogger("augsvc_client")
 class Client:
     """A fleet of replicas that serve the same datasets. Safe to share between threads, and to build before a fork.
 
-    `urls`: one or several `http(s)://host[:port]`, default AUGSVC_URL (commas separate). `token`: default AUGSVC_TOKEN.
+    `urls`: one or several `http(s)://host[:port]`, default AUGSVC_URL (commas separate). `token`: default AUGSVC_TOKEN,
+    else what stands in the file that AUGSVC_TOKEN_FILE names.
     `wait_s`: the longest that any one call lasts, in seconds. `job`: the name that all ranks of a run share, default
     AUGSVC_JOB, else made up. Raises ValueError for arguments that cannot be used.
     """
@@ -52,7 +54,7 @@ class Client:
         self.wait_s = wait_s
         self.job = job or os.environ.get("AUGSVC_JOB") or secrets.token_hex(4)
         self._headers = {"Augsvc-Job": _header_value("job", self.job)}
-        token = token or os.environ.get("AUGSVC_TOKEN")
+        token = token or os.environ.get("AUGSVC_TOKEN") or _token_from_file()
         if token:
             self._headers["Authorization"] = "Bearer " + _header_value("token", token)
         self._good = random.SystemRandom().randrange(
@@ -222,6 +224,22 @@ def _split_urls(urls: str | Sequence[str] | None) -> list[str]:
     if not found:
         raise ValueError("no address of a server: give urls=, or set AUGSVC_URL")
     return list(dict.fromkeys(found))
+
+
+def _token_from_file() -> str | None:
+    """The way of container secrets: a variable names the file, the value stays out of the environment."""
+    path = os.environ.get("AUGSVC_TOKEN_FILE")
+    if not path:
+        return None
+    try:
+        token = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as err:
+        raise ValueError(
+            f"AUGSVC_TOKEN_FILE: {path} cannot be read: does it exist, and may this user read it?"
+        ) from err
+    if not token:
+        raise ValueError(f"AUGSVC_TOKEN_FILE: {path} holds no token")
+    return token
 
 
 def _header_value(name: str, value: str) -> str:

@@ -103,6 +103,36 @@ def test_defaults_from_the_environment(replica, monkeypatch):
     assert (headers["Authorization"], headers["Augsvc-Job"]) == ("Bearer from-env", "job-env")
 
 
+def test_the_token_from_a_file(replica, monkeypatch, tmp_path):
+    """As a container's secret; what is given outweighs the variables, and the token's own variable the file's."""
+    secret = tmp_path / "token"
+    secret.write_text("from-file\n")
+    monkeypatch.setenv("AUGSVC_TOKEN_FILE", str(secret))
+    monkeypatch.delenv("AUGSVC_TOKEN", raising=False)
+    for variable, given, sent in (
+        (None, None, "from-file"),
+        ("from-env", None, "from-env"),
+        ("from-env", "own", "own"),
+    ):
+        if variable:
+            monkeypatch.setenv("AUGSVC_TOKEN", variable)
+        with Client(replica.url, token=given) as client:
+            client.version()
+        assert replica.requests[-1][2]["Authorization"] == f"Bearer {sent}"
+
+
+@pytest.mark.parametrize("content", [None, b"", b" \n", b"\xff\xfe", b"two words", "schlüssel".encode()])
+def test_a_token_file_that_holds_none(monkeypatch, tmp_path, content):
+    """It never becomes a request without a token."""
+    secret = tmp_path / "token"
+    if content is not None:
+        secret.write_bytes(content)
+    monkeypatch.setenv("AUGSVC_TOKEN_FILE", str(secret))
+    monkeypatch.delenv("AUGSVC_TOKEN", raising=False)
+    with pytest.raises(ValueError, match="token"):
+        Client("http://127.0.0.1:9")
+
+
 def test_arguments_that_cannot_be_used(monkeypatch):
     monkeypatch.delenv("AUGSVC_URL", raising=False)
     for urls in (None, "", [], "ftp://x", "localhost:8000", "http://", "http://u:p@h", "http://h/?q=1", "http://h:x"):
