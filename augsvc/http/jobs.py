@@ -21,7 +21,10 @@ class Jobs:
     def __init__(self, registry: CollectorRegistry, clock: Callable[[], float] = time.monotonic) -> None:
         self._samples = Counter("augsvc_job_samples", "Samples in batches of a job", ["job"], registry=registry)
         self._waits = Summary(
-            "augsvc_job_wait_seconds", "How long its trainers waited for a batch, as they say", ["job"], registry=registry
+            "augsvc_job_wait_seconds",
+            "How long its trainers waited for a batch, as they say",
+            ["job"],
+            registry=registry,
         )
         self._clock = clock
         self._seen: OrderedDict[str, float] = OrderedDict()  # job → when it last took a batch, longest ago first

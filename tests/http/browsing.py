@@ -39,6 +39,13 @@ def chromium() -> Iterator[object]:
             browser.close()
 
 
+def expect(locator):
+    """Playwright's assertion that waits until it is true."""
+    from playwright.sync_api import expect
+
+    return expect(locator)
+
+
 def fragment(**state: object) -> str:
     """The address's fragment that describes a view."""
     return "#" + urlencode({k: v if isinstance(v, str) else json.dumps(v) for k, v in state.items()})

@@ -1,22 +1,20 @@
 """What the page shows: the batch's own bytes, what is drawn over them, receipts; in every colour and width."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from tests.http.browsing import fragment
+from tests.http import screenshots
+from tests.http.browsing import chromium as browser
+from tests.http.browsing import expect, fragment
 
 STATIC = Path(__file__).parents[2] / "augsvc" / "http" / "static"
 SHAPES = {"dataset": "shapes/train", "size": [48, 64], "pipeline": "strong"}
 AWAY = [{"op": "affine", "degrees": 0, "translate_x": [-0.9, 0.9], "translate_y": 0, "scale": 1}]
-
-
-def expect(locator):
-    from playwright.sync_api import expect
-
-    return expect(locator)
 
 
 # --- pictures
@@ -90,7 +88,6 @@ def test_a_dataset_of_many_sizes_gets_a_canvas(visit, server):
 
 def test_a_replaced_sample_says_so(visit, server):
     seen = visit(fragment(dataset="hurt", size=[32, 32], count=12, pipeline="none")).settled()
-    seen.expected = ()
     with server.client() as client:
         valid = client.stream({"dataset": "hurt", "size": [32, 32]}).batch(0, 0, 12)["valid"]
     said = seen.find(".sample .caption .error").all_inner_texts()
@@ -196,7 +193,12 @@ def test_a_link_shows_the_same(visit):
 
 @pytest.mark.parametrize(
     "said",
-    ["#%", "#x=1&__proto__=2&constructor=3", "#epoch=-1&start=x&count=1e9&view=NaN&chosen=99", "#pipeline=[1]&overlays=7"],
+    [
+        "#%",
+        "#x=1&__proto__=2&constructor=3",
+        "#epoch=-1&start=x&count=1e9&view=NaN&chosen=99",
+        "#pipeline=[1]&overlays=7",
+    ],
 )
 def test_a_spoilt_link_is_no_harm(visit, said):
     seen = visit(said).settled()
@@ -265,4 +267,22 @@ def test_the_pages_files_stay_readable():
     for path in files:
         text = path.read_text(encoding="utf-8")
         assert len(text.splitlines()) <= 350, path.name
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|https?://", text), path.name
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|https?://", text), (
+            path.name
+        )
+
+
+def test_the_documents_pictures_can_be_made(chromium, server, tmp_path):
+    with screenshots.jobs(server):
+        made = screenshots.take(chromium, server, tmp_path)
+    for path in made:
+        assert path.stat().st_size < 300_000
+        assert (screenshots.DOCS / path.name).stat().st_size < 300_000
+        with Image.open(path) as new, Image.open(screenshots.DOCS / path.name) as told:
+            assert new.size == told.size
+
+
+def test_without_a_browser_the_cure_is_said(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(pytest.skip.Exception, match="apt-get install chromium"), browser():
+        pass

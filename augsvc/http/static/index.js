@@ -168,13 +168,13 @@ function trouble(error, again) {
     data.show(state);
     return update({});
   }
-  forgive();
   if (error.passing) {
     const words = error.code === "starting" ? "The server is starting: it tests its arithmetic first." : error.message;
     notice(`${sentence(words)} Trying again …`);
     retry = setTimeout(again, AGAIN_MS);
     return undefined;
   }
+  forgive();
   $("#stage").classList.add("stale");
   const place = error.field ?? "";
   const words = error.message.replace(place, place.split(".").at(-1)); // it stands at its control

@@ -21,7 +21,8 @@ export function drawOverlay(canvas, tensors, at, { width, height }, shown, class
   canvas.height = Math.max(1, Math.round(box.height * dense));
   const context = canvas.getContext("2d");
   context.clearRect(0, 0, canvas.width, canvas.height);
-  const scale = { x: canvas.width / width, y: canvas.height / height, line: dense };
+  const fine = Math.min(Math.max(box.width / 120, 0.6), 1); // thin lines on small pictures
+  const scale = { x: canvas.width / width, y: canvas.height / height, line: dense * fine };
   if (shown.includes("mask") && tensors.mask) drawMask(context, row(tensors.mask, at), width, height);
   if (shown.includes("boxes") && tensors.boxes) {
     drawBoxes(context, tensors, at, scale, box.width >= NAMING_PX ? classes : []);

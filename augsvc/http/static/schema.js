@@ -35,7 +35,8 @@ function control(schema) {
 export function step(low, high) {
   const rough = (high - low) / 200;
   const unit = 10 ** Math.floor(Math.log10(rough));
-  return Number((unit * (rough / unit < 2 ? 1 : rough / unit < 5 ? 2 : 5)).toPrecision(1));
+  const nice = [1, 2, 5, 10].reduce((best, one) => (Math.abs(one - rough / unit) < Math.abs(best - rough / unit) ? one : best));
+  return Number((unit * nice).toPrecision(1));
 }
 
 /** An operation with every default filled in: what its card shows. */
