@@ -222,8 +222,8 @@ def test_an_error_stands_at_the_control_that_it_names(visit, label, value, words
 @pytest.mark.parametrize(
     ("label", "value", "words"),
     [
-        ("Canvas height", "0", "must be at least 1"),
-        ("Canvas width", "9999", "must be at most 4096"),
+        ("Canvas height", "0", "height must be at least 1"),
+        ("Canvas width", "9999", "width must be at most 4096"),
         ("Canvas width", "", "must be an integer"),
         ("Order seed", "1.5", "must be an integer"),
     ],

@@ -177,9 +177,10 @@ function trouble(error, again) {
   forgive();
   $("#stage").classList.add("stale");
   const place = error.field ?? "";
-  const words = error.message.replace(place, place.split(".").at(-1)); // it stands at its control
+  const name = { "size.0": "height", "size.1": "width" }[place] ?? place.split(".").at(-1);
+  const words = error.message.replace(place, name); // it stands at its control
   if (pipeline.complain(place, words) || data.complain(place, words)) {
-    notice("One setting needs a look; these are the pictures of the last that worked.", "mild");
+    notice(`One setting needs a look; ${seen ? "these are the pictures of the last that worked" : "then there are pictures"}.`, "mild");
     announce(words);
   } else {
     notice(sentence(error.message || "Something went wrong on this page."));
