@@ -6,11 +6,12 @@ samples → draws → cameras → executor.run → encode
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor as Workers
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
-from augsvc.batch import U8, Arrays, Sample
+from augsvc.batch import U8, Arrays, Sample, required
 from augsvc.executors.kornia import KorniaExecutor
 from augsvc.executors.ranges import ranges
 from augsvc.geometry import Camera, Canvas
@@ -18,8 +19,8 @@ from augsvc.labels import Boxes, Keypoints, move_boxes, move_keypoints, move_mas
 from augsvc.ops.base import Border
 from augsvc.plan import Plan
 from augsvc.rng import Address
+from augsvc_client.wire import TensorSpec
 
-T = TypeVar("T")
 Moves = Sequence[tuple[Camera, Border]]
 
 
@@ -46,6 +47,47 @@ def augment(
     list(workers.map(some, ranges(len(samples), -(-len(samples) // executor.threads))))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageRenderer:
+    """What a stream of pictures, or a push of them, computes its batches with."""
+
+    plan: Plan
+    executor: KorniaExecutor
+    layout: Literal["NCHW", "NHWC"]
+    mask: bool  # whether samples have one
+
+    @property
+    def tensors(self) -> dict[str, TensorSpec]:
+        """What it makes of a sample's pixels."""
+        canvas = self.plan.canvas
+        size, channels = (canvas.height, canvas.width), canvas.channels
+        found = {"image": TensorSpec("uint8", (channels, *size) if self.layout == "NCHW" else (*size, channels))}
+        return found | ({"mask": TensorSpec("uint8", size)} if self.mask else {})
+
+    def plain(self) -> "ImageRenderer":
+        """The same without operations."""
+        return replace(self, plan=Plan.of((), self.plan.canvas, self.plan.fit))
+
+    @property
+    def rows(self) -> int:
+        """How many samples should be run at once, on all threads together."""
+        canvas = self.plan.canvas
+        return self.executor.threads * self.executor.rows(canvas.channels * canvas.height * canvas.width)
+
+    def fill(
+        self,
+        samples: Sequence[Sample],
+        address: Address,
+        seed: int,
+        arrays: Arrays,
+        workers: Workers,
+        check: Callable[[], None],
+    ) -> None:
+        """Fills the rows of `image` and of every label that `arrays` has; `check` ends the work by raising."""
+        image = arrays["image"] if self.layout == "NCHW" else arrays["image"].transpose(0, 3, 1, 2)
+        augment(samples, address, seed, self.plan, self.executor, {**arrays, "image": image}, workers, check)
+
+
 def _augment(
     samples: Sequence[Sample],
     address: Address,
@@ -57,9 +99,9 @@ def _augment(
 ) -> None:
     draws = plan.draw(seed, address)
     canvas = (plan.canvas.height, plan.canvas.width)
-    sizes = [(sample.image.shape[0], sample.image.shape[1]) for sample in samples]
+    images = [with_channels(required(sample.image), plan.canvas.channels) for sample in samples]
+    sizes = [(image.shape[0], image.shape[1]) for image in images]
     cameras = [plan.cameras(part, draws, sizes if part.fits else [canvas] * len(sizes)) for part in plan.passes]
-    images = [with_channels(sample.image, plan.canvas.channels) for sample in samples]
     executor.encode(executor.run(plan, images, cameras, draws, check), arrays["image"])
     moves = [(camera, part.border or "edge") for camera, part in zip(cameras, plan.passes, strict=True) if camera]
     _move_labels(samples, moves, plan.canvas, arrays)
@@ -95,14 +137,3 @@ def with_channels(image: U8, channels: int) -> U8:
     wide = image.astype(np.uint32)
     luma = (wide[..., 0] * 19595 + wide[..., 1] * 38470 + wide[..., 2] * 7471 + 32768) >> 16
     return luma.astype(np.uint8)[..., None]
-
-
-def required(value: T | None) -> T:
-    """A label that was promised.
-
-    Raises:
-        ValueError: it is not there; a defect of the source.
-    """
-    if value is None:
-        raise ValueError("a sample lacks a label that its dataset promises")
-    return value

@@ -2,7 +2,8 @@
 
 A batch is a plain mapping of tensor names to NumPy arrays; the names, dtypes and shapes are those of the wire:
 
-    image            uint8   N,C,H,W or N,H,W,C
+    image            uint8   N,C,H,W or N,H,W,C       pictures, or
+    audio            float32 N,T                      sound, full scale is ±1
     label            int64   N
     mask             uint8   N,H,W          255 where the image shows nothing of the source
     boxes            float32 N,M,4          x1 y1 x2 y2 in canvas pixels, the canvas is [0, W] × [0, H]
@@ -16,7 +17,7 @@ A batch is a plain mapping of tensor names to NumPy arrays; the names, dtypes an
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,13 +30,14 @@ F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Arrays = Mapping[str, npt.NDArray[Any]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """One decoded sample. Coordinates are those of its own image: x right, y down, pixel centres at +0.5."""
+    """One decoded picture or clip. Coordinates are those of its own image: x right, y down, pixel centres at +0.5."""
 
-    image: U8  # H,W,C with C 1 or 3
+    image: U8 | None  # H,W,C with C 1 or 3
     label: int
     mask: U8 | None = None  # H,W
     boxes: F32 | None = None  # M,4
@@ -43,3 +45,21 @@ class Sample:
     boxes_valid: Bools | None = None  # M
     keypoints: F32 | None = None  # K,2
     keypoints_valid: Bools | None = None  # K
+    audio: F32 | None = None  # T, one channel, full scale is ±1
+    rate: int = 0  # samples of sound a second; 0 where it is not known
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of what is large in it."""
+        return sum(array.nbytes for array in (self.image, self.audio, self.mask) if array is not None)
+
+
+def required(value: T | None) -> T:
+    """A part that was promised.
+
+    Raises:
+        ValueError: it is not there; a defect of the source.
+    """
+    if value is None:
+        raise ValueError("a sample lacks what its dataset promises")
+    return value

@@ -10,7 +10,7 @@ from augsvc.batch import Sample
 class DecodedCache:
     """Samples by key, the least recently used dropped first. Safe to share among threads and datasets.
 
-    The bytes of images and masks count, against `max_bytes`; 0 turns the cache off. `hits`, `misses` and `n_bytes` are
+    The bytes of pictures, masks and sound count, against `max_bytes`; 0 turns the cache off. `hits`, `misses` and `n_bytes` are
     for the metrics.
     """
 
@@ -35,7 +35,7 @@ class DecodedCache:
                 return sample
             self.misses += 1
         sample = make()  # without the lock: two threads may make the same sample, none waits for another's
-        if 0 < _n_bytes(sample) <= self.max_bytes:
+        if 0 < sample.n_bytes <= self.max_bytes:
             self._put(key, sample)
         return sample
 
@@ -43,13 +43,9 @@ class DecodedCache:
         with self._lock:
             replaced = self._samples.pop(key, None)
             if replaced is not None:
-                self.n_bytes -= _n_bytes(replaced)
+                self.n_bytes -= replaced.n_bytes
             self._samples[key] = sample
-            self.n_bytes += _n_bytes(sample)
+            self.n_bytes += sample.n_bytes
             while self.n_bytes > self.max_bytes:
                 _, dropped = self._samples.popitem(last=False)
-                self.n_bytes -= _n_bytes(dropped)
-
-
-def _n_bytes(sample: Sample) -> int:
-    return sample.image.nbytes + (0 if sample.mask is None else sample.mask.nbytes)
+                self.n_bytes -= dropped.n_bytes

@@ -27,6 +27,10 @@ from augsvc.spec import parse_json, validate_spec
 from augsvc.validation import nearest
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A data-augmentation service.")
+_TRIED: dict[str, dict[str, object]] = {  # what `check` makes of samples
+    "image": {"pipeline": "strong", "size": [64, 64]},
+    "audio": {"pipeline": "sound", "seconds": 1.0, "sample_rate": 16000},
+}
 Config = Annotated[Path | None, typer.Option(help="A YAML file with settings.", exists=True, dir_okay=False)]
 
 
@@ -90,8 +94,12 @@ def ops(
 def preview(
     dataset: Annotated[str, typer.Option(help="For instance photos/train.")],
     out: Annotated[Path, typer.Option(help="The PNG to write.", dir_okay=False)],
-    pipeline: Annotated[str, typer.Option(help="A preset's name, or a list of operations as JSON.")] = "standard",
+    pipeline: Annotated[
+        str | None, typer.Option(help="A preset's name, or a list of operations as JSON (standard; for sound: sound).")
+    ] = None,
     size: Annotated[tuple[int, int] | None, typer.Option(help="Height and width of the canvas.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Length of the clips.")] = None,
+    sample_rate: Annotated[int | None, typer.Option(help="Rate of the clips, in Hz.")] = None,
     epoch: int = 0,
     start: int = 0,
     count: Annotated[int, typer.Option(min=1, max=MOST)] = COLUMNS,
@@ -100,10 +108,11 @@ def preview(
     """Draw samples before and after: originals above, augmented below."""
     settings = _settings(config, {})
     try:
-        steps = parse_json(pipeline.encode()) if pipeline.lstrip().startswith("[") else pipeline
         engine = _engine(settings)
-        fields = {"dataset": dataset, "pipeline": steps, "size": list(size) if size else None}
-        spec = validate_spec(fields, engine.operations)
+        pipeline = pipeline or {"image": "standard", "audio": "sound"}[engine.catalogue.get(dataset).info.media]
+        steps = parse_json(pipeline.encode()) if pipeline.lstrip().startswith("[") else pipeline
+        fields = {"dataset": dataset, "pipeline": steps, "seconds": seconds, "sample_rate": sample_rate}
+        spec = validate_spec(fields | {"size": list(size) if size else None}, engine.operations)
         engine.start()
         stream = engine.open(spec)
         part = Range(epoch, start, count, 0)
@@ -148,7 +157,7 @@ def check(
 
 def _check_dataset(engine: Engine, name: str, every: bool, console: Console) -> bool:
     """Whether a dataset can be served; undecodable samples are named, and are no failure."""
-    spec = validate_spec({"dataset": name, "pipeline": "strong", "size": [64, 64], "shuffle": False})
+    spec = validate_spec({"dataset": name, "shuffle": False, **_TRIED[engine.catalogue.get(name).info.media]})
     try:
         stream = engine.open(spec)
         samples = stream.samples if every else min(64, stream.samples)

@@ -9,12 +9,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from threading import Event, RLock
+from threading import Event, Lock
 from typing import TypeVar
 
 from augsvc.batch import Arrays
-from augsvc.errors import BatchTooLarge, Cancelled, Overloaded, Starting, StreamMismatch
+from augsvc.errors import BatchTooLarge, Cancelled, Starting, StreamMismatch
 from augsvc.executors.kornia import KorniaExecutor
+from augsvc.fairness import FairThread, Room
 from augsvc.machine import cores
 from augsvc.ops.registry import Registry
 from augsvc.preview import preview
@@ -61,30 +62,29 @@ class Engine:
         self.executor = executor
         self.operations = operations
         self.max_batch_bytes = max_batch_bytes
-        self.max_pending_bytes = 4 * max_batch_bytes
         self.selftest: SelfTest | None = None
         self._stopping = Event()
-        self._pending_bytes = 0
+        self._room = Room(4 * max_batch_bytes)
         self._streams: OrderedDict[str, Stream] = OrderedDict()
-        self._lock = RLock()  # a finaliser may run inside it
-        self._owner = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._lock = Lock()
+        self._owner: FairThread[Body] = FairThread(max_batch_bytes // 64, "engine")
         self._answerers = ThreadPoolExecutor(2, thread_name_prefix="answerer")
         self._workers = ThreadPoolExecutor(cores(), thread_name_prefix="worker")
 
     @property
     def pending_bytes(self) -> int:
         """Bytes of batches asked for and not yet taken by their sockets."""
-        return self._pending_bytes
+        return self._room.taken
 
     def start(self) -> SelfTest:
-        """Runs the self-test on the engine's thread; until it is done, `open` raises Starting."""
-        self.selftest = self._owner.submit(SelfTest.run, self.executor, self.operations).result()
+        """Runs the self-test; until it is done, `open` raises Starting."""
+        self.selftest = self._answerers.submit(SelfTest.run, self.executor, self.operations).result()
         return self.selftest
 
     def stop(self) -> None:
         """Ends the threads: what is queued is dropped, and the work in hand is given up."""
         self._stopping.set()
-        self._owner.shutdown(wait=True, cancel_futures=True)
+        self._owner.stop()
         self._answerers.shutdown(wait=True, cancel_futures=True)
         self._workers.shutdown(wait=True, cancel_futures=True)
 
@@ -139,67 +139,60 @@ class Engine:
             most = (self.max_batch_bytes - stream.layout.size(0)) // stream.layout.row_bytes
             raise BatchTooLarge(f"a batch of this stream has at most {max(most, 0)} samples here", field="count")
 
-    def produce(self, stream: Stream, part: Range) -> Work:
-        """Queues a checked range.
+    def produce(self, stream: Stream, part: Range, job: str = "") -> Work:
+        """Queues a checked range for a job.
 
         Raises:
-            Overloaded: too many bytes are under way.
+            TooMuchAtOnce, Overloaded: too many bytes are under way.
         """
         size = stream.layout.size(min(part.count, stream.samples - part.start))
         address = (part.epoch, part.start, part.count, part.view)
-        return self._queue(size, lambda check: stream.produce(*address, self._workers, check))
+        return self._queue(job, size, lambda check: stream.produce(*address, self._workers, check))
 
-    def preview(self, stream: Stream, part: Range) -> Work:
+    def preview(self, stream: Stream, part: Range, job: str = "") -> Work:
         """Queues the picture of a checked range, which computes it twice: as stored, and augmented.
 
         Raises:
-            Overloaded: too many bytes are under way.
+            TooMuchAtOnce, Overloaded: too many bytes are under way.
         """
         size = 2 * stream.layout.size(min(part.count, stream.samples - part.start))
         address = (part.epoch, part.start, part.count, part.view)
-        return self._queue(size, lambda check: preview(stream, *address, self._workers, check))
+        return self._queue(job, size, lambda check: preview(stream, *address, self._workers, check))
 
-    def push(self, fields: object, arrays: Arrays) -> Work:
+    def push(self, fields: object, arrays: Arrays, job: str = "") -> Work:
         """Queues samples that a client brought (blocking: it validates them).
 
         Raises:
             SpecInvalid, BodyMalformed, DuplicateIndex: something is wrong with them.
             StreamMismatch: another arithmetic is expected.
-            BatchTooLarge, Overloaded, Starting.
+            BatchTooLarge, TooMuchAtOnce, Overloaded, Starting.
         """
         if self.selftest is None:
             raise Starting("the server is starting: try again in a moment")
         pushed = Push.of(fields, arrays, self.executor, self.operations, self.selftest.arithmetic_of)
         if pushed.size > self.max_batch_bytes:
             raise BatchTooLarge(f"the answer would be over {self.max_batch_bytes} bytes", field="image")
-        return self._queue(pushed.size, lambda check: pushed.produce(self._workers, check))
+        return self._queue(job, pushed.size, lambda check: pushed.produce(self._workers, check))
 
-    def _queue(self, size: int, compute: Callable[[Callable[[], None]], Body]) -> Work:
-        with self._lock:
-            if self._pending_bytes and self._pending_bytes + size > self.max_pending_bytes:
-                raise Overloaded("too much is asked for at once: try again in a moment")
-            self._pending_bytes += size
+    def _queue(self, job: str, size: int, compute: Callable[[Callable[[], None]], Body]) -> Work:
+        self._room.take(job, size)
         gone = Event()
 
         def check() -> None:
             if gone.is_set() or self._stopping.is_set():
                 raise Cancelled
 
-        future = self._owner.submit(compute, check)
-        future.add_done_callback(lambda done: self._settle(done, size))
+        future = self._owner.submit(job, size, lambda: compute(check))
+        future.add_done_callback(lambda done: self._settle(done, job, size))
         return Work(future, gone)
 
     def ask(self, question: Callable[[], T]) -> "Future[T]":
         """Runs something short that may read a dataset, off the event loop."""
         return self._answerers.submit(question)
 
-    def _settle(self, done: "Future[Body]", size: int) -> None:
+    def _settle(self, done: "Future[Body]", job: str, size: int) -> None:
         """Counts the batch's bytes until its memory goes, or not at all if there is none."""
         if done.cancelled() or done.exception():
-            self._release(size)
+            self._room.release(job, size)
         else:
-            weakref.finalize(done.result().buffer, self._release, size).atexit = False
-
-    def _release(self, size: int) -> None:
-        with self._lock:
-            self._pending_bytes -= size
+            weakref.finalize(done.result().buffer, self._room.release, job, size).atexit = False

@@ -18,6 +18,7 @@
       BatchTooLarge               422 batch_too_large
       BodyMalformed               422 body_malformed       not one well-formed safetensors body
       DuplicateIndex              422 duplicate_index
+      TooMuchAtOnce               429 too_much_at_once     the job has its share of what may be under way
       HeadersTooLarge             431 headers_too_large
       NotAvailable                501 not_available        promised by the contract, not built yet
       Overloaded                  503 overloaded           too many bytes are asked for at once
@@ -152,6 +153,12 @@ class BatchTooLarge(AugsvcError):
     """The batch would be over max_batch_bytes."""
 
     status, code = 422, "batch_too_large"
+
+
+class TooMuchAtOnce(AugsvcError):
+    """A job has its share of the bytes that may be under way, and others want theirs."""
+
+    status, code, retry_after_s = 429, "too_much_at_once", 1
 
 
 class HeadersTooLarge(AugsvcError):

@@ -14,6 +14,7 @@ _RADIANS = 0.017453292519943295  # π / 180
 _LN2_HIGH = 6.93147180369123816490e-01
 _LN2_LOW = 1.90821492927058770002e-10
 _LN2 = 0.6931471805599453
+_LN10_20TH = 0.11512925464970229  # ln 10 / 20
 _SQRT_HALF = 0.7071067811865476
 
 _SIN = tuple(
@@ -87,6 +88,11 @@ def power(base: F64, exponent: F64) -> F64:
     """base**exponent for base in [0, 1] and exponent > 0; 0 to any of them is 0, 1 to any is 1 exactly."""
     positive = np.where(base > 0.0, base, 1.0)
     return np.where(base > 0.0, exp(exponent * log(positive)), 0.0)
+
+
+def decibels(level: F64) -> F64:
+    """The factor that a level in dB stands for: 10**(level / 20), for |level| ≤ 1000."""
+    return exp(level * _LN10_20TH)
 
 
 def normal_quantile(p: F64) -> F64:

@@ -1,7 +1,8 @@
 """A pipeline: a validated list of operations, each with an id of its own. Presets are pipelines with a name.
 
 A preset never changes, because its name stands in nobody's canonical form, only its operations do: a better one takes a
-new name. No preset mirrors pictures: a mirrored digit or word is another one.
+new name. No preset mirrors pictures: a mirrored digit or word is another one. `sound` is for
+sound, the others are for pictures; `none` is for both.
 """
 
 from collections.abc import Mapping
@@ -46,6 +47,12 @@ PRESETS: Mapping[str, tuple[Json, ...]] = MappingProxyType(
             {"op": "downsample", "scale": [0.4, 1.0], "p": 0.25},
             {"op": "gaussian_noise", "std": [0, 0.1]},
             {"op": "erasing", "scale": [0.02, 0.2], "p": 0.25},
+        ),
+        "sound": (
+            {"op": "time_shift", "shift": [-0.1, 0.1]},
+            {"op": "gain", "gain": [-6, 6]},
+            {"op": "distortion", "mode": "tanh", "amount": [0, 0.3], "p": 0.3},
+            {"op": "white_noise", "snr": [10, 40], "p": 0.5},
         ),
     }
 )  # fmt: skip

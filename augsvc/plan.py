@@ -57,20 +57,13 @@ class ToneStage:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plan:
-    """A pipeline made ready: what the executors run."""
+class Passes:
+    """A pipeline in passes, for pictures or for sound."""
 
-    canvas: Canvas
-    fit: Fit
     operations: tuple[Operation, ...]
     keys: tuple[int, ...]
     passes: tuple[Pass, ...]
-
-    @staticmethod
-    def of(operations: Sequence[Operation], canvas: Canvas, fit: Fit) -> "Plan":
-        """Plans a validated pipeline."""
-        keys = operation_keys([operation_id(operation) for operation in operations])
-        return Plan(canvas, fit, tuple(operations), keys, plan_passes(operations, fit))
+    first: str  # what the implicit first move does, for people
 
     def draw(self, seed: int, address: Address) -> list[Draw]:
         """The random numbers of every operation."""
@@ -80,12 +73,31 @@ class Plan:
         """The passes as lists of operation ids by kind, for people."""
         rows = []
         for part in self.passes:
-            row: dict[str, list[str]] = {"move": [f"fit:{self.fit}"]} if part.fits else {}
+            row: dict[str, list[str]] = {"move": [self.first]} if part.fits else {}
             for number in part.steps:
                 operation = self.operations[number]
                 row.setdefault(operation.kind.value, []).append(operation_id(operation))
             rows.append(row)
         return rows
+
+    def of_kind(self, part: Pass, kind: type[K]) -> list[tuple[int, K]]:
+        """A pass's operations of one kind, with their places in the pipeline."""
+        return [(number, op) for number in part.steps if isinstance(op := self.operations[number], kind)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan(Passes):
+    """A pipeline over pictures made ready: what the executors run."""
+
+    canvas: Canvas
+    fit: Fit
+
+    @staticmethod
+    def of(operations: Sequence[Operation], canvas: Canvas, fit: Fit) -> "Plan":
+        """Plans a validated pipeline."""
+        keys = operation_keys([operation_id(operation) for operation in operations])
+        border: Border | None = "zeros" if fit == "contain" else None
+        return Plan(tuple(operations), keys, plan_passes(operations, border), f"fit:{fit}", canvas, fit)
 
     def cameras(self, part: Pass, draws: Sequence[Draw], sizes: Sequence[tuple[int, int]]) -> Camera | None:
         """The one resample of a pass, or None if nothing moves. `sizes` are the sources' (H, W), for the first pass."""
@@ -117,14 +129,10 @@ class Plan:
             stages[-1].add(matrix, table, draw.selected)
         return [stage.closed() for stage in stages]
 
-    def of_kind(self, part: Pass, kind: type[K]) -> list[tuple[int, K]]:
-        """A pass's operations of one kind, with their places in the pipeline."""
-        return [(number, op) for number in part.steps if isinstance(op := self.operations[number], kind)]
 
-
-def plan_passes(operations: Sequence[Operation], fit: Fit) -> tuple[Pass, ...]:
-    """Which operations share a way over the pixels."""
-    passes = [Pass(fits=True, border="zeros" if fit == "contain" else None, stage=0)]
+def plan_passes(operations: Sequence[Operation], border: Border | None) -> tuple[Pass, ...]:
+    """Which operations share a way over the values. `border` is that of the implicit first move, if it needs one."""
+    passes = [Pass(fits=True, border=border, stage=0)]
     for number, operation in enumerate(operations):
         stage = _ORDER[operation.kind]
         if _opens(passes[-1], operation, stage):
@@ -142,7 +150,7 @@ def _opens(part: Pass, operation: Operation, stage: int) -> bool:
         return True
     if isinstance(operation, Move):
         return part.border is not None and part.border != operation.border
-    return isinstance(operation, Tone) and operation.needs_statistics
+    return operation.needs_statistics
 
 
 @dataclass(slots=True, eq=False)

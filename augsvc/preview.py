@@ -1,4 +1,4 @@
-"""Seeing a stream: originals above, the same samples augmented below, as one PNG."""
+"""Seeing a stream: originals above, the same samples augmented below, as one PNG; sound as waveforms and spectrograms."""
 
 from collections.abc import Callable
 from concurrent.futures import Executor as Workers
@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from augsvc.batch import U8
+from augsvc.clip_picture import draw_clips
 from augsvc.stream import Body, Stream
 from augsvc_client.wire import digest, parse
 
@@ -22,9 +23,9 @@ def preview(
     stream: Stream, epoch: int, start: int, count: int, view: int, workers: Workers, check: Callable[[], None]
 ) -> Body:
     """The PNG of `count` positions from `start` on, as the bytes that are sent; raises as Stream.produce does."""
-    plain = Stream.open(stream.spec.model_copy(update={"pipeline": ()}), stream.source, stream.executor)
     originals, augmented = (
-        _pictures(part.produce(epoch, start, count, view, workers, check).buffer, part) for part in (plain, stream)
+        _pictures(part.produce(epoch, start, count, view, workers, check).buffer, part)
+        for part in (stream.plain(), stream)
     )
     rows = []
     for at in range(0, len(originals), COLUMNS):
@@ -38,7 +39,10 @@ def preview(
 
 
 def _pictures(body: U8, stream: Stream) -> U8:
-    images: U8 = parse(body)[0]["image"]
+    arrays = parse(body)[0]
+    if "audio" in arrays:
+        return draw_clips(arrays["audio"])
+    images: U8 = arrays["image"]
     if stream.spec.output.layout == "NCHW":
         images = images.transpose(0, 2, 3, 1)
     times = max(1, _SMALLEST // min(images.shape[1:3]))

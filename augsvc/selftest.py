@@ -7,7 +7,7 @@ over what a stream uses, is that stream's arithmetic id. Running it also warms e
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -15,10 +15,12 @@ import numpy as np
 
 from augsvc.batch import I64, Sample
 from augsvc.decode import DECODERS, probe_digest
+from augsvc.errors import NotAvailable
 from augsvc.executors.kornia import KorniaExecutor
+from augsvc.executors.sound import SoundExecutor
 from augsvc.ops.base import Operation
 from augsvc.ops.registry import Registry, registry
-from augsvc.pipeline import PRESETS
+from augsvc.pipeline import PRESETS, parse_pipeline
 from augsvc.sources.base import Source, SourceInfo
 from augsvc.spec import StreamSpec, validate_spec
 from augsvc.stream import Stream
@@ -26,6 +28,8 @@ from augsvc.stream import Stream
 _CANVAS = (24, 32)
 _SIZES = ((24, 32), (20, 40), (75, 110), (290, 385))
 _SAMPLES = len(_SIZES)
+_SECONDS, _RATE = 0.1, 8000
+_CLIPS = ((800, 8000), (3000, 8000), (500, 11025), (900, 8000), (1, 44100))  # samples, rate
 
 
 class Probe(Source):
@@ -68,8 +72,8 @@ class Probe(Source):
 class SelfTest:
     """Digests of what this build computes."""
 
-    traits: tuple[str, ...]  # of the executor: versions, and the device's arithmetic
-    frame: str  # canvas, channels and encoding
+    traits: Mapping[str, tuple[str, ...]]  # medium → of its executor: versions, and the device's arithmetic
+    frames: Mapping[str, str]  # medium → what every stream of it uses: canvas, channels and encoding; resampling
     operations: Mapping[str, str]
     decoders: Mapping[str, str]
 
@@ -77,41 +81,87 @@ class SelfTest:
     def run(executor: KorniaExecutor, known: Registry | None = None) -> "SelfTest":
         """Runs every operation of those `known` (default: the package's), alone and always selected, and every decoder."""
         known = known or registry()
-        operations = {name: _digest(_corners(name, known[name]), executor, known) for name in known}
+        traits = {"image": executor.traits, "audio": SoundExecutor.on(executor.device).traits}
+        frames = {medium: _digest(medium, specs, executor, known) for medium, specs in _frames().items()}
+        operations = {name: _digest(op.media, _corners(name, op), executor, known) for name, op in known.items()}
         decoders = {name: probe_digest(name) for name in DECODERS}
-        return SelfTest(executor.traits, _digest(_frames(), executor, known), operations, decoders)
+        return SelfTest(traits, frames, operations, decoders)
 
     def arithmetic(self, stream: Stream) -> str:
         """The arithmetic id of a stream: over what it uses, 32 hex digits."""
-        used = {operation.op for operation in stream.plan.operations}
-        return self._id(used, set(stream.source.info.decoders))
+        info = stream.source.info
+        return self._id(stream.plan.operations, {info.media}, set(info.decoders))
 
-    def arithmetic_of(self, operations: set[str]) -> str:
-        """The arithmetic id of operations on pictures that need no decoder."""
-        return self._id(operations, set())
+    def arithmetic_of(self, operations: Sequence[Operation], medium: str) -> str:
+        """The arithmetic id of operations on samples that need no decoder."""
+        return self._id(operations, {medium}, set())
 
     @property
     def whole(self) -> str:
         """The arithmetic id over everything."""
-        return self._id(set(self.operations), set(self.decoders))
+        return self._digest_of(set(self.operations), set(self.traits), set(self.decoders))
 
-    def _id(self, operations: set[str], decoders: set[str]) -> str:
+    def _id(self, operations: Sequence[Operation], media: set[str], decoders: set[str]) -> str:
+        return self._digest_of({operation.op for operation in operations}, media, decoders)
+
+    def _digest_of(self, operations: set[str], media: set[str], decoders: set[str]) -> str:
         used = {
-            "traits": self.traits,
-            "frame": self.frame,
+            "traits": {medium: self.traits[medium] for medium in media},
+            "frames": {medium: self.frames[medium] for medium in media},
             "operations": {name: self.operations[name] for name in operations},
             "decoders": {name: self.decoders[name] for name in decoders},
         }
         return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()[:32]
 
 
+class SoundProbe(Source):
+    """Painted clips of different lengths and rates, by integer formulas; one has the stream's, one is silent."""
+
+    info = SourceInfo(name="sound_probe", version="1", classes=("a", "b"), channels=1, size=None, media="audio")
+
+    def __len__(self) -> int:
+        return len(_CLIPS)
+
+    def read(self, index: int) -> Sample:
+        """A chirp of a triangle wave that swells."""
+        length, rate = _CLIPS[index]
+        time = np.arange(length, dtype=np.int64)
+        phase = (time * (200 + time // 4) // 8) % 4096
+        wave = np.abs(phase - 2048) - 1024
+        swell = np.minimum(time, 1024) * (index != 3)
+        return Sample(None, index % 2, audio=(wave * swell).astype(np.float32) / np.float32(1 << 21), rate=rate)
+
+    def labels(self) -> I64:
+        """Alternating."""
+        return np.arange(len(_CLIPS), dtype=np.int64) % 2
+
+    def describe(self, index: int) -> str:
+        """Its number."""
+        return f"sound_probe#{index}"
+
+
 def probe_spec(fields: Mapping[str, object], known: Registry | None = None) -> StreamSpec:
-    """A specification over the probe."""
+    """A specification over the probe of pictures."""
     return validate_spec({"dataset": "probe", "size": list(_CANVAS), "shuffle": False, **fields}, known)
 
 
-def _frames() -> list[dict[str, object]]:
-    """What every stream uses: fits, channels and layouts; borders under a composed camera; several passes; presets."""
+def sound_probe_spec(fields: Mapping[str, object], known: Registry | None = None) -> StreamSpec:
+    """A specification over the probe of sound."""
+    frame = {"dataset": "sound_probe", "seconds": _SECONDS, "sample_rate": _RATE, "shuffle": False}
+    return validate_spec({**frame, **fields}, known)
+
+
+def _frames() -> dict[str, list[dict[str, object]]]:
+    """What every stream of a medium uses."""
+    whole: dict[str, list[dict[str, object]]] = {"image": _image_frames(), "audio": []}
+    for medium, specs in whole.items():
+        suiting = [name for name in PRESETS if all(op.media == medium for op in parse_pipeline(name))]
+        specs += [{"pipeline": name} for name in suiting]
+    return whole
+
+
+def _image_frames() -> list[dict[str, object]]:
+    """Fits, channels and layouts; borders under a composed camera; several passes."""
     frames: list[dict[str, object]] = [
         {"fit": fit, "channels": channels, "output": {"layout": layout}}
         for fit in ("cover", "contain", "stretch")
@@ -123,24 +173,45 @@ def _frames() -> list[dict[str, object]]:
         zoom = {"op": "affine", "scale": [0.4, 2.5], "shear_x": [-20, 20], "border": border}
         frames.append({"pipeline": [turn, zoom]})
         frames.append({"pipeline": [zoom, {"op": "color_jitter"}, turn, {"op": "gamma"}, {"op": "color_shift"}]})
-    return frames + [{"pipeline": preset} for preset in PRESETS]
+    return frames
 
 
 def _corners(name: str, operation: type[Operation]) -> list[dict[str, object]]:
-    """One operation, always selected: with its defaults, grey and in colour, and at both ends of what it takes."""
+    """One operation, always selected, in each of its modes: with its defaults, and at both ends of what it takes."""
     marks = operation.parameters().items()
-    plain: dict[str, object] = {"op": name, "p": 1.0}
-    low: dict[str, object] = plain | {parameter: mark.low for parameter, mark in marks}
-    high: dict[str, object] = plain | {parameter: mark.high for parameter, mark in marks}
-    return [{"pipeline": [plain], "channels": 1}, *({"pipeline": [step], "channels": 3} for step in (plain, low, high))]
+    low: dict[str, object] = {parameter: mark.low for parameter, mark in marks}
+    high: dict[str, object] = {parameter: mark.high for parameter, mark in marks}
+    modes: list[dict[str, object]] = [{"op": name, "p": 1.0, **mode} for mode in _modes(operation)]
+    colours: list[dict[str, object]] = [{"pipeline": [mode | ends]} for mode in modes for ends in ({}, low, high)]
+    grey: list[dict[str, object]] = [{"pipeline": [mode], "channels": 1} for mode in modes]
+    return colours if operation.media == "audio" else grey + colours
 
 
-def _digest(specs: list[dict[str, object]], executor: KorniaExecutor, known: Registry) -> str:
+def _modes(operation: type[Operation]) -> list[dict[str, object]]:
+    """Each value of each field that is a choice, as far as it is available."""
+    found: list[dict[str, object]] = [{}]
+    for field, schema in operation.model_json_schema()["properties"].items():
+        found += [{field: value} for value in schema.get("enum", ())[1:] if field != "border"]
+    return [mode for mode in found if _available(operation, mode)]
+
+
+def _available(operation: type[Operation], mode: Mapping[str, object]) -> bool:
+    try:
+        operation.model_validate(mode)
+    except NotAvailable:
+        return False
+    return True
+
+
+def _digest(medium: str, specs: list[dict[str, object]], executor: KorniaExecutor, known: Registry) -> str:
     """SHA-256 of the batches' tensors, without their headers."""
     digest = hashlib.sha256()
     with ThreadPoolExecutor(1) as reader:
         for fields in specs:
-            stream = Stream.open(probe_spec(fields, known), Probe(), executor)
-            body = stream.produce(0, 0, _SAMPLES, 0, reader, lambda: None)
+            if medium == "audio":
+                stream = Stream.open(sound_probe_spec(fields, known), SoundProbe(), executor)
+            else:
+                stream = Stream.open(probe_spec(fields, known), Probe(), executor)
+            body = stream.produce(0, 0, stream.samples, 0, reader, lambda: None)
             digest.update(body.buffer[8 + stream.layout.header_bytes :].tobytes())
     return digest.hexdigest()

@@ -1,6 +1,8 @@
 """A stream's specification: what a client asks for, in one canonical form."""
 
 import json
+from collections.abc import Sequence
+from math import floor
 from typing import Annotated, Any, Literal
 
 import rfc8785
@@ -16,6 +18,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from augsvc.batch import required
 from augsvc.errors import BadJson, NotAvailable, SizeRequired, SpecInvalid, SpecTooLarge
 from augsvc.geometry import Fit
 from augsvc.ops.base import Operation
@@ -27,9 +30,14 @@ from augsvc.validation import explain
 MAX_SPEC_BYTES = 65536
 MAX_SIDE = 4096  # of the canvas, in pixels
 
-_SOUND = {"seconds", "sample_rate"}
+MAX_CLIP = 1 << 24  # samples of one clip
+
+_OF_PICTURES = ("size", "fit", "channels", "output")
+_OF_SOUND = ("seconds", "sample_rate")
 Seed = Annotated[int, Field(ge=0, lt=MAX_SEED, strict=True)]
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE, strict=True)]
+Seconds = Annotated[float, Field(gt=0.0, le=86400.0, strict=True)]
+Rate = Annotated[int, Field(ge=1000, le=384_000, strict=True)]  # Hz
 
 
 def _pipeline(value: object, info: ValidationInfo) -> tuple[Operation, ...]:
@@ -98,24 +106,76 @@ class StreamSpec(BaseModel):
     aug_seed: Seed = 0
     shuffle: StrictBool = True
     output: Output = Output()
+    seconds: Seconds | None = None
+    sample_rate: Rate | None = None
 
-    def filled(self, size: tuple[int, int] | None, channels: int) -> "StreamSpec":
-        """With the dataset's size and channels where none are given."""
+    def for_pictures(self, size: tuple[int, int] | None, channels: int) -> "StreamSpec":
+        """Over pictures, with the dataset's size and channels where none are given.
+
+        Raises:
+            SpecInvalid: a field or an operation is meant for sound.
+            SizeRequired: the dataset's pictures differ in size.
+        """
+        self._refuse(_OF_SOUND, "the dataset holds pictures: give size")
+        require_media(self.pipeline, "image")
         size = self.size or size
         if size is None:
             raise SizeRequired("the dataset's samples differ in size: give size as [height, width]", field="size")
         return self.model_copy(update={"size": size, "channels": self.channels or channels})
 
+    def for_sound(self, seconds: float | None, rate: int | None) -> "StreamSpec":
+        """Over sound, with the dataset's length and rate where none are given.
+
+        Raises:
+            SpecInvalid: a field or an operation is meant for pictures, or clips would be empty or too long.
+            SizeRequired: the dataset's clips differ in length or rate.
+        """
+        self._refuse(_OF_PICTURES, "the dataset holds sound: give seconds and sample_rate")
+        require_media(self.pipeline, "audio")
+        seconds, rate = self.seconds or seconds, self.sample_rate or rate
+        if seconds is None:
+            raise SizeRequired("the dataset's clips differ in length: give seconds", field="seconds")
+        if rate is None:
+            raise SizeRequired("the dataset's clips differ in rate: give sample_rate, in Hz", field="sample_rate")
+        filled = self.model_copy(update={"seconds": seconds, "sample_rate": rate})
+        if not 1 <= filled.clip_samples <= MAX_CLIP:
+            raise SpecInvalid(f"seconds times sample_rate must be 1 to {MAX_CLIP} samples", field="seconds")
+        return filled
+
     @property
     def canvas_size(self) -> tuple[int, int]:
-        """(H, W) of a filled specification."""
-        if self.size is None:
-            raise ValueError("the specification is not filled in yet")
-        return self.size
+        """(H, W) of a specification that is filled in for pictures."""
+        return required(self.size)
+
+    @property
+    def clip_samples(self) -> int:
+        """The length of a clip, of a specification that is filled in for sound: whole samples, halves upwards."""
+        return floor(required(self.seconds) * required(self.sample_rate) + 0.5)
+
+    def fields(self) -> dict[str, Any]:
+        """What a filled specification says, in JSON's types: fields of the other medium are left out."""
+        return self.model_dump(mode="json", exclude=set(_OF_SOUND if self.seconds is None else _OF_PICTURES))
 
     def canonical(self) -> bytes:
         """The canonical form (RFC 8785): defaults and ids filled in, presets expanded, fixed numbers as [x, x]."""
-        return rfc8785.dumps(self.model_dump(mode="json"))
+        return rfc8785.dumps(self.fields())
+
+    def _refuse(self, names: Sequence[str], why: str) -> None:
+        for name in names:
+            if getattr(self, name) != StreamSpec.model_fields[name].default:
+                raise SpecInvalid(f"{name} has no meaning here: {why}", field=name)
+
+
+def require_media(operations: Sequence[Operation], media: str) -> None:
+    """Refuses an operation that is not made for what the samples are, `image` or `audio`, with SpecInvalid."""
+    for number, operation in enumerate(operations):
+        if operation.media != media:
+            kinds = {"image": "pictures", "audio": "sound"}
+            raise SpecInvalid(
+                f"pipeline.{number}.op: {operation.op} is for {kinds[operation.media]}, these samples are {kinds[media]}; "
+                "GET /v1/ops says which is for what",
+                field=f"pipeline.{number}.op",
+            )
 
 
 def parse_spec(data: bytes, known: Registry | None = None) -> StreamSpec:
@@ -136,8 +196,6 @@ def validate_spec(fields: object, known: Registry | None = None) -> StreamSpec:
     """A specification from parsed JSON; raises as `parse_spec` does."""
     if not isinstance(fields, dict):
         raise SpecInvalid("a specification is a JSON object")
-    if _SOUND & fields.keys():
-        raise NotAvailable("sound is not available yet", field=sorted(_SOUND & fields.keys())[0])
     try:
         return StreamSpec.model_validate(fields, context=known)
     except ValidationError as err:

@@ -14,15 +14,19 @@ from functools import cached_property
 
 import numpy as np
 
-from augsvc.augment import augment, required
-from augsvc.batch import I64, U8, Arrays, Sample
+from augsvc.augment import ImageRenderer
+from augsvc.batch import I64, U8, Arrays, Sample, required
 from augsvc.errors import DatasetUnreadable, PastTheEnd, SpecInvalid, Undecodable
 from augsvc.executors.kornia import KorniaExecutor
+from augsvc.executors.sound import SoundExecutor
 from augsvc.geometry import Canvas
+from augsvc.ops.sound import Clip
 from augsvc.order import Order
 from augsvc.pipeline import operation_id
-from augsvc.plan import Plan
+from augsvc.plan import Passes, Plan
 from augsvc.rng import MAX_EPOCHS, SUBSET_KEY, Address, philox4x32, seed_key
+from augsvc.sound import SoundRenderer
+from augsvc.sound_plan import SoundPlan
 from augsvc.sources.base import Source
 from augsvc.spec import StreamSpec
 from augsvc_client.wire import Layout, TensorSpec, digest
@@ -47,8 +51,7 @@ class Stream:
 
     spec: StreamSpec  # filled
     source: Source
-    plan: Plan
-    executor: KorniaExecutor
+    renderer: ImageRenderer | SoundRenderer
     members: I64 | None  # of the subset, ascending
     arithmetic: str = ""
 
@@ -56,17 +59,32 @@ class Stream:
     def open(spec: StreamSpec, source: Source, executor: KorniaExecutor) -> "Stream":
         """Makes a specification ready; its arithmetic id is still to be set (`with_arithmetic`)."""
         info = source.info
-        spec = spec.filled(info.size, info.channels)
-        height, width = spec.canvas_size
-        plan = Plan.of(spec.pipeline, Canvas(height, width, spec.channels or info.channels), spec.fit)
+        renderer: ImageRenderer | SoundRenderer
+        if info.media == "audio":
+            spec = spec.for_sound(info.seconds, info.sample_rate)
+            clip = Clip(spec.clip_samples, spec.sample_rate)
+            renderer = SoundRenderer(SoundPlan.of(spec.pipeline, clip), SoundExecutor.on(executor.device))
+        else:
+            spec = spec.for_pictures(info.size, info.channels)
+            canvas = Canvas(*spec.canvas_size, spec.channels or info.channels)
+            renderer = ImageRenderer(Plan.of(spec.pipeline, canvas, spec.fit), executor, spec.output.layout, info.mask)
         members = None
         if spec.subset:
             members = subset_members(source.labels(), len(info.classes), spec.subset.per_class, spec.subset.seed)
-        return Stream(spec, source, plan, executor, members)
+        return Stream(spec, source, renderer, members)
 
     def with_arithmetic(self, arithmetic: str) -> "Stream":
         """The same stream with its arithmetic id, which its own id depends on."""
         return replace(self, arithmetic=arithmetic)
+
+    def plain(self) -> "Stream":
+        """The same samples without operations; only for looking: it has no id of its own."""
+        return replace(self, spec=self.spec.model_copy(update={"pipeline": ()}), renderer=self.renderer.plain())
+
+    @property
+    def plan(self) -> Passes:
+        """The pipeline in passes."""
+        return self.renderer.plan
 
     @property
     def samples(self) -> int:
@@ -82,16 +100,12 @@ class Stream:
     @cached_property
     def layout(self) -> Layout:
         """Names, dtypes and shapes of a batch's tensors, and where they lie in its bytes."""
-        canvas, info = self.plan.canvas, self.source.info
-        planar = (canvas.channels, canvas.height, canvas.width)
-        tensors = {
-            "image": TensorSpec("uint8", planar if self.spec.output.layout == "NCHW" else (*planar[1:], planar[0])),
+        info = self.source.info
+        tensors = self.renderer.tensors | {
             "label": TensorSpec("int64", ()),
             "index": TensorSpec("int64", ()),
             "valid": TensorSpec("bool", ()),
         }
-        if info.mask:
-            tensors["mask"] = TensorSpec("uint8", planar[1:])
         if info.boxes:
             tensors["boxes"] = TensorSpec("float32", (info.boxes, 4))
             tensors["box_labels"] = TensorSpec("int64", (info.boxes,))
@@ -131,8 +145,6 @@ class Stream:
         """
         indices = self.indices(epoch, start, count)
         buffer, arrays = self.layout.allocate(len(indices))
-        if self.spec.output.layout == "NHWC":
-            arrays["image"] = arrays["image"].transpose(0, 3, 1, 2)
         at = 0
         while at < len(indices):
             found = self._read(indices[at:], workers, check)
@@ -146,17 +158,17 @@ class Stream:
     def _read(self, indices: I64, workers: Workers, check: Callable[[], None]) -> list[tuple[Sample, int]]:
         """As many of the coming samples as one thread each should run at once, or as fit SOURCE_BYTES: at least one.
 
-        Decoded pictures may be far larger than the canvas, and nobody knows before: so the first are read a few at a time.
+        Decoded samples may be far larger than the canvas, and nobody knows before: so the first are read a few at a time.
         """
-        canvas, threads = self.plan.canvas, self.executor.threads
-        most = min(len(indices), threads * self.executor.rows(canvas.channels * canvas.height * canvas.width))
+        threads = self.renderer.executor.threads
+        most = min(len(indices), self.renderer.rows)
         found: list[tuple[Sample, int]] = []
         room, step = SOURCE_BYTES, threads
         while len(found) < most and room > 0:
             check()
             more = list(workers.map(self._readable, indices[len(found) : min(len(found) + step, most)].tolist()))
             found += more
-            n_bytes = sum(sample.image.nbytes for sample, _ in more)
+            n_bytes = sum(sample.n_bytes for sample, _ in more)
             room -= n_bytes
             step = max(threads, room * len(more) // max(1, n_bytes))
         return found
@@ -176,7 +188,7 @@ class Stream:
         arrays["label"][:] = [sample.label for sample in samples]
         if "box_labels" in arrays:
             arrays["box_labels"][:] = [required(sample.box_labels) for sample in samples]
-        augment(samples, address, self.spec.aug_seed, self.plan, self.executor, arrays, workers, check)
+        self.renderer.fill(samples, address, self.spec.aug_seed, arrays, workers, check)
 
     def _readable(self, index: int) -> tuple[Sample, int]:
         """The sample, or the next one of this stream that can be decoded (cyclic), and which one it was."""

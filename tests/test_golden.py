@@ -16,9 +16,11 @@ from augsvc import rng
 from augsvc.geometry import Camera, Canvas, identity, product
 from augsvc.ops.base import Draw, Dropout, Erase, Filter, Gaussian, Move, Noise, Opaque, Operation, Statistics, Tone
 from augsvc.ops.registry import registry
+from augsvc.ops.sound import Clip, SoundMove, SoundNoise, SoundTone
 from augsvc.order import Order
 from augsvc.pipeline import parse_pipeline
 from augsvc.plan import Plan
+from augsvc.sound_plan import SoundPlan
 
 GOLDEN = Path(__file__).with_name("golden.json")
 CANVAS = Canvas(96, 128, 3)
@@ -44,6 +46,8 @@ def lowered(operation: Operation, draw: Draw) -> list[np.ndarray]:
         statistics = Statistics(CANVAS.height * CANVAS.width * 3, total, total * 50000)
         stage = plan.tones(plan.passes[-1], [draw], statistics)[0]
         return [stage.matrix] if stage.table is None else [stage.matrix, stage.table]
+    if isinstance(operation, SoundMove | SoundTone | SoundNoise):
+        return lowered_sound(operation, draw)
     if isinstance(operation, Filter):
         return [operation.kernels(draw, CANVAS)]
     if isinstance(operation, Erase):
@@ -53,6 +57,16 @@ def lowered(operation: Operation, draw: Draw) -> list[np.ndarray]:
     assert isinstance(operation, Noise)
     law = operation.law(draw)
     return [law.std] if isinstance(law, Gaussian) else [law.threshold, law.value] if isinstance(law, Dropout) else []
+
+
+def lowered_sound(operation: Operation, draw: Draw) -> list[np.ndarray]:
+    plan = SoundPlan.of([operation], Clip(16000, 16000))
+    part = plan.passes[-1]
+    shapes = [
+        part for shape in plan.shapes(part, [draw]) for part in (shape.gain, shape.limit, shape.curve, shape.step)
+    ]
+    noises = [std for _, std in plan.noises(part, [draw], np.arange(SAMPLES, dtype=np.int64) * 10**12)]
+    return [array for array in (plan.windows(part, [draw]), *shapes, *noises) if array is not None]
 
 
 def everything():

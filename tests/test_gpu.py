@@ -8,7 +8,7 @@ import torch
 
 from augsvc.executors.kornia import KorniaExecutor
 from augsvc.ops.registry import registry
-from augsvc.selftest import Probe, probe_spec
+from augsvc.selftest import Probe, SoundProbe, probe_spec, sound_probe_spec
 from augsvc.stream import Stream
 from augsvc_client.wire import parse
 
@@ -16,7 +16,8 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA here"),
 ]
-PIPELINES = [*([{"op": name, "p": 0.7}] for name in registry()), "strong"]
+PIPELINES = [*([{"op": name, "p": 0.7}] for name, op in registry().items() if op.media == "image"), "strong"]
+SOUNDS = [*([{"op": name, "p": 0.7}] for name, op in registry().items() if op.media == "audio"), "sound"]
 
 
 def batch(device, pipeline, start, count):
@@ -24,6 +25,21 @@ def batch(device, pipeline, start, count):
     stream = Stream.open(probe_spec({"pipeline": pipeline}), Probe(), executor)
     with ThreadPoolExecutor(2) as workers:
         return parse(stream.produce(1, start, count, 0, workers, lambda: None).buffer)[0]
+
+
+def sounds(device, pipeline, start, count):
+    executor = KorniaExecutor.on(torch.device(device))
+    stream = Stream.open(sound_probe_spec({"pipeline": pipeline}), SoundProbe(), executor)
+    with ThreadPoolExecutor(2) as workers:
+        return parse(stream.produce(1, start, count, 0, workers, lambda: None).buffer)[0]["audio"]
+
+
+@pytest.mark.parametrize("pipeline", SOUNDS, ids=str)
+def test_sound_on_cuda(pipeline):
+    whole = sounds("cuda", pipeline, 0, 5)
+    for start in range(5):
+        assert sounds("cuda", pipeline, start, 1).tobytes() == whole[start : start + 1].tobytes()
+    assert np.abs(whole - sounds("cpu", pipeline, 0, 5)).max() <= 1e-5
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES, ids=str)

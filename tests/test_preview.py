@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from augsvc.clip_picture import SPECTRUM_HEIGHT, WAVE_HEIGHT, WIDTH, draw_clips
 from augsvc.executors.kornia import KorniaExecutor
 from augsvc.preview import preview
 from augsvc.sources.catalogue import open_catalogue
@@ -45,3 +46,22 @@ def test_originals_above_augmented_below(dataset, size, times, layout):
             left = (place % 8) * (width + 2)
             cell = pixels[top : top + height : times, left : left + width : times]
             assert (cell == image).all(), (line, place)
+
+
+def test_a_clip_is_drawn_as_it_sounds():
+    time = np.arange(8000) / 8000
+    loud_then_silent = np.where(time < 0.5, 0.5, 0.0) * np.sin(2 * np.pi * 1000 * time)
+    clips = np.stack([loud_then_silent, 1.5 * np.ones(8000), np.zeros(8000)]).astype(np.float32)
+    pictures = draw_clips(clips)
+    assert pictures.shape == (3, WAVE_HEIGHT + SPECTRUM_HEIGHT, WIDTH, 3)
+    inked = (pictures[:, :WAVE_HEIGHT] == (30, 90, 170)).all(axis=3).sum(axis=1)
+    assert abs(inked[0, : WIDTH // 2 - 2].mean() - WAVE_HEIGHT / 2) < 2  # ±0.5 of ±1
+    assert (inked[0, WIDTH // 2 + 2 :] == 1).all()
+    assert (pictures[1, 0, :] == (200, 60, 40)).all()  # beyond full scale
+    spectrum = pictures[0, WAVE_HEIGHT:, : WIDTH // 2 - 8].astype(int).sum(axis=2).mean(axis=1)
+    assert abs(int(spectrum.argmax()) - round(SPECTRUM_HEIGHT * 0.75)) <= 1  # 1 kHz of 4 kHz, low ones below
+    assert len(np.unique(pictures[2, WAVE_HEIGHT:].reshape(-1, 3), axis=0)) == 1
+
+
+def test_one_sample_can_be_drawn():
+    assert draw_clips(np.ones((1, 1), np.float32)).shape == (1, WAVE_HEIGHT + SPECTRUM_HEIGHT, WIDTH, 3)

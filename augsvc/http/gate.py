@@ -7,6 +7,7 @@ import hmac
 import logging
 from collections.abc import Mapping
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from augsvc.errors import AugsvcError, Draining, HeadersTooLarge, Unauthorized
@@ -21,12 +22,17 @@ PUBLIC_PREFIX = "/assets/"  # of the pages; they hold no data
 DRAINED_PREFIX = "/v1/"  # nothing new is begun while stopping
 
 
+def job_of(request: Request) -> str:
+    """Whose share of the engine a request uses: the client by its token, and the run that it names."""
+    return f"{getattr(request.state, 'client', '')}/{request.headers.get('augsvc-job', '')[:64]}"
+
+
 class Gate:
     """Lets a request in or answers it."""
 
     def __init__(self, app: ASGIApp, tokens: Mapping[str, str], life: Life, metrics: Metrics) -> None:
         self._app, self._life = app, life
-        self._tokens = tuple(token.encode() for token in tokens.values())
+        self._tokens = {name: token.encode() for name, token in tokens.items()}
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,7 +71,8 @@ class Gate:
             return None
         sent = dict(scope["headers"]).get(b"authorization", b"")
         token = sent[7:] if sent[:7].lower() == b"bearer " else b""
-        known = [hmac.compare_digest(token, one) for one in self._tokens]  # a list: no early end
-        if any(known):
+        known = [name for name, one in self._tokens.items() if hmac.compare_digest(token, one)]  # no early end
+        if known:
+            scope.setdefault("state", {})["client"] = known[0]
             return None
         return Unauthorized("send a token of this server as Authorization: Bearer")

@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from augsvc.spec import StreamSpec
 
 SAFETENSORS = "application/x-safetensors"
+FRAMES = "application/x-augsvc-frames"
 _REF = "#/components/schemas/"
 _EXAMPLE = {
     "dataset": "digits/train",

@@ -9,6 +9,7 @@ from augsvc.batch import U8
 from augsvc.engine import Engine
 from augsvc.errors import BodyMalformed, RequestTooLarge, WrongContentType
 from augsvc.http.answers import nobody_reads
+from augsvc.http.gate import job_of
 from augsvc.http.metrics import Metrics
 from augsvc.http.openapi import SAFETENSORS
 from augsvc.http.waiting import answer, while_wanted
@@ -33,7 +34,9 @@ def push_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> API
     async def augment(request: Request) -> Response:
         began = time.perf_counter()
         buffer = await read_buffer(request, max_request_bytes)
-        body = await while_wanted(request, await answer(engine.ask(lambda: engine.push(*unpacked(buffer)))))
+        job = job_of(request)
+        work = await answer(engine.ask(lambda: engine.push(*unpacked(buffer), job)))
+        body = await while_wanted(request, work)
         if body is None:
             metrics.cancelled.inc()
             return nobody_reads()

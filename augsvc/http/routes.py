@@ -6,19 +6,22 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from augsvc.engine import Engine, Range
-from augsvc.errors import NotAvailable, SpecInvalid, SpecTooLarge, UnknownStream
+from augsvc.errors import SpecInvalid, SpecTooLarge, UnknownStream
 from augsvc.http.answers import nobody_reads, read_json_body
+from augsvc.http.frames import FramesResponse, frame_parts, frames_size
+from augsvc.http.gate import job_of
 from augsvc.http.metrics import Metrics
-from augsvc.http.openapi import SAFETENSORS, SPEC_BODY
+from augsvc.http.openapi import FRAMES, SAFETENSORS, SPEC_BODY
 from augsvc.http.waiting import answer, while_wanted
 from augsvc.preview import COLUMNS, MOST
 from augsvc.rng import MAX_EPOCHS, MAX_SAMPLES, MAX_SEED, MAX_VIEWS
 from augsvc.spec import MAX_SPEC_BYTES, parse_spec
-from augsvc.stream import Stream
+from augsvc.stream import Body, Stream
 from augsvc_client.errors import WireError
 from augsvc_client.wire import decode_spec, encode_spec
 
 MAX_SPEC_HEADER = 4096
+MOST_FRAMES = 4096
 
 StreamId = Annotated[str, Path(max_length=64, examples=["0123456789abcdef0123456789abcdef"])]
 Epoch = Annotated[int, Path(ge=0, lt=MAX_EPOCHS)]
@@ -75,7 +78,7 @@ def streams_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> 
         }
         if matches(request.headers.get("if-none-match", ""), headers["ETag"]):
             return Response(status_code=304, headers=headers)
-        body = await while_wanted(request, engine.produce(stream, part))
+        body = await while_wanted(request, engine.produce(stream, part, job_of(request)))
         if body is None:
             metrics.cancelled.inc()
             return nobody_reads()
@@ -85,8 +88,40 @@ def streams_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> 
         headers["Augsvc-Digest"] = body.digest
         return Response(body.buffer.data, media_type=SAFETENSORS, headers=headers)
 
-    for path, method in LATER.items():
-        router.add_api_route(path, not_yet, methods=[method], include_in_schema=False)
+    @router.get(
+        "/streams/{stream_id}/epochs/{epoch}/frames",
+        summary="Many batches in one answer",
+        response_class=Response,
+        responses={200: {"content": {FRAMES: {}}, "description": "frames of u64 length, body, u64 xxh3"}},
+    )
+    async def frames(
+        request: Request,
+        stream_id: StreamId,
+        epoch: Epoch,
+        start: Start,
+        count: Count,
+        stride: Annotated[int, Query(ge=1, le=MAX_SEED, description="from one frame's start to the next's")],
+        frames: Annotated[int, Query(ge=1, le=MOST_FRAMES, description="how many frames")],
+        view: View = 0,
+        spec: SpecHeader = None,
+    ) -> Response:
+        asked = time.perf_counter()
+        stream = await find(engine, stream_id, spec)
+        first = Range(epoch, start, count, view)
+        engine.check(stream, first)
+        parts, job = frame_parts(stream, first, stride, frames), job_of(request)
+        body = await while_wanted(request, engine.produce(stream, first, job))
+        if body is None:
+            metrics.cancelled.inc()
+            return nobody_reads()
+
+        def counted(body: Body) -> None:
+            metrics.count(stream.source.info.name, body, time.perf_counter() - asked)
+            metrics.tell(stream.source, body)
+
+        size = frames_size(stream, parts)
+        return FramesResponse(body, parts[1:], size, lambda part: engine.produce(stream, part, job), counted)
+
     return router
 
 
@@ -119,23 +154,13 @@ def looking_router(engine: Engine, metrics: Metrics) -> APIRouter:
         stream = await find(engine, stream_id, spec)
         part = Range(epoch, start, count, view)
         engine.check(stream, part)
-        body = await while_wanted(request, engine.preview(stream, part))
+        body = await while_wanted(request, engine.preview(stream, part, job_of(request)))
         if body is None:
             metrics.cancelled.inc()
             return nobody_reads()
         return Response(body.buffer.data, media_type="image/png")
 
     return router
-
-
-LATER = {
-    "/streams/{stream_id}/epochs/{epoch}/frames": "GET",
-}
-
-
-async def not_yet() -> None:
-    """What the contract names and a later release brings."""
-    raise NotAvailable("this is not available yet")
 
 
 async def find(engine: Engine, stream_id: str, header: str | None) -> Stream:
@@ -181,7 +206,7 @@ def stream_entry(stream: Stream) -> dict[str, object]:
     return {
         "id": stream.id,
         "samples": stream.samples,
-        "spec": stream.spec.model_dump(mode="json"),
+        "spec": stream.spec.fields(),
         "header": header,
         "dataset_version": stream.source.info.version,
         "arithmetic": stream.arithmetic,

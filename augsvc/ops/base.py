@@ -8,8 +8,9 @@
     erase    rectangles and what fills them                             in order
     mix      a partner's index and weights                              (a later release)
 
-What fits no kind is `Opaque` and carries its own `apply`. All lowerings are integers or are rounded to integers by the
-plan, built from the functions of augsvc.exact, so they are the same on every CPU.
+Those of sound are in augsvc.ops.sound. What fits no kind is `Opaque` and carries its own `apply`. All lowerings are
+integers or are rounded to integers by the plan, built from the functions of augsvc.exact, so they are the same on every
+CPU.
 
 A drawn parameter is a field annotated with `Drawn`, which names its lane for ever. To add an operation, put a class in a
 file below augsvc/ops/image: nothing else has to know of it.
@@ -115,6 +116,7 @@ class Operation(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     kind: ClassVar[Kind]
     media: ClassVar[str] = "image"
+    needs_statistics: ClassVar[bool] = False  # of the incoming values: opens a pass
 
     op: str
     p: Annotated[float, Field(ge=0.0, le=1.0, strict=True)] = 1.0
@@ -157,7 +159,6 @@ class Tone(Operation):
     """Maps colours, pixel by pixel, alike everywhere. Implements `matrix` or `table` (or both: matrix, then table)."""
 
     kind: ClassVar[Kind] = Kind.TONE
-    needs_statistics: ClassVar[bool] = False  # of the incoming pixels: opens a pass
 
     def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics | None) -> F64 | None:
         """Colour matrices (N, C, C+1) on the [0, 1] scale, the last column added."""

@@ -9,7 +9,7 @@ from functools import cache
 from inspect import isabstract, isclass
 from types import MappingProxyType, ModuleType
 
-from augsvc.ops import image
+from augsvc.ops import audio, image
 from augsvc.ops.base import Operation
 from augsvc.rng import PIXEL_BLOCK
 
@@ -25,7 +25,11 @@ def registry(modules: tuple[str, ...] = ()) -> Registry:
         TypeError: for the author of an operation: it is incomplete, its name is taken, or a lane is used twice.
     """
     found: dict[str, type[Operation]] = {}
-    own = [info.name for info in pkgutil.iter_modules(image.__path__, image.__name__ + ".")]
+    own = [
+        info.name
+        for package in (audio, image)
+        for info in pkgutil.iter_modules(package.__path__, package.__name__ + ".")
+    ]
     for name in (*own, *modules):
         before = len(found)
         module = _import(name)

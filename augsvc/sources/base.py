@@ -17,9 +17,11 @@ class SourceInfo:
     name: str  # "digits/train"
     version: str  # hex digest; what it covers is said where it is made
     classes: tuple[str, ...]
-    channels: int  # of its images: 1 or 3
-    size: tuple[int, int] | None  # (H, W) of every sample, None if they differ
-    media: str = "image"
+    channels: int  # of its images: 1 or 3; sound has one
+    size: tuple[int, int] | None  # (H, W) of every image, None if they differ
+    media: Literal["image", "audio"] = "image"
+    seconds: float | None = None  # of every clip, None if they differ
+    sample_rate: int | None = None  # of every clip, None if they differ
     mask: bool = False
     boxes: int = 0  # M, the rows of `boxes` in every sample; 0: the dataset has none
     keypoints: int = 0  # the rows of `keypoints`

@@ -10,6 +10,7 @@ from augsvc.sources.digits import Digits
 from augsvc.sources.image_folder import ImageFolderSettings, open_image_folder
 from augsvc.sources.patches import PHOTOS, TEXTURES, Patches, Pictures
 from augsvc.sources.shapes import Shapes
+from augsvc.sources.tones import Tones
 from augsvc.validation import nearest
 
 
@@ -44,12 +45,18 @@ class Catalogue:
 
 
 def embedded(cache: DecodedCache | None = None) -> list[Source]:
-    """The datasets that need no files of the operator's; scenes of shapes are kept in `cache` once painted."""
+    """The datasets that need no files of the operator's; scenes and clips are kept in `cache` once made."""
     photos, textures = Pictures(PHOTOS), Pictures(TEXTURES)
     return [
         source
         for split in SPLITS
-        for source in (Digits(split), Patches(split, photos), Patches(split, textures), Shapes(split, cache))
+        for source in (
+            Digits(split),
+            Patches(split, photos),
+            Patches(split, textures),
+            Shapes(split, cache),
+            Tones(split, cache),
+        )
     ]
 
 

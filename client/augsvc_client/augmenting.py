@@ -1,4 +1,4 @@
-"""A training loop's own loader, its batches augmented by the service on the way: pixels, masks, boxes and keypoints.
+"""A training loop's own loader, its batches augmented by the service on the way: pixels and their labels, or sound.
 
     wrapped loader → Reader (arrays, index) → Walk (in flight, order kept) → Client.augment → torch tensors
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from augsvc_client.client import Client
 from augsvc_client.errors import StateMismatch
-from augsvc_client.samples import Reader
+from augsvc_client.samples import Reader, count
 from augsvc_client.specification import differing, specification
 from augsvc_client.tensors import at_least, check_ranks, check_scale, need_torch, ranks, refuse_several_workers, tensors
 from augsvc_client.walk import Place, Pulled, Walk, source
@@ -30,7 +30,8 @@ class AugmentingDataLoader:
     """A loader of one's own (torch's DataLoader, any iterable of batches), its samples augmented by the service.
 
     `loader` yields dicts, or tuples or lists in the order of `fields`, of tensors or arrays with N rows: `image` uint8
-    or float in [0, 1] (rounded to uint8), N,H,W,C or, with `layout="NCHW"` (torch's usual), N,C,H,W, C of 1 or 3;
+    or float in [0, 1] (rounded to uint8), N,H,W,C or, with `layout="NCHW"` (torch's usual), N,C,H,W, C of 1 or 3; or
+    `audio` float N,T at `sample_rate` Hz, full scale at ±1 (fields=("audio", "label"));
     `mask` N,H,W, integers in 0 … 255; `label` any numbers; `boxes` N,M,4, `keypoints` N,M,2 in pixels, with `box_labels`,
     `boxes_valid`, `keypoints_valid` N,M. A batch comes back as a dict of them, moved with the pixels
     (docs/batches.md), as tensors on `device`, in order and the caller's own, with `index` int64 N; fields that the
@@ -41,8 +42,9 @@ class AugmentingDataLoader:
     epoch's start and the largest index given to the ranks, which go in step, + 1 after a change of W or a resume.
 
     `pipeline`, `aug_seed`, `size`, `fit`, `output`: as in a specification; size None keeps the pictures' own. `urls`,
-    `token`, `wait_s`, `rank`, `world_size`, `device`, `scale`: as for RemoteDataLoader. `prefetch`: requests in flight;
-    the wrapped loader is read that far ahead. The arithmetic of the first answer is kept to: other replicas are passed
+    `token`, `wait_s`, `rank`, `world_size`, `device`, `scale`, `view`: as for RemoteDataLoader. `prefetch`: requests in
+    flight; the wrapped loader is read that far ahead. `batches` and `wait_s_total` count what was handed out, and how long
+    it was waited for the service, in seconds. The arithmetic of the first answer is kept to: other replicas are passed
     over, StreamChanged if none is left.
 
     `for batch in loader` goes through the epoch; after `break` the next one continues there. Each pass through the
@@ -68,6 +70,7 @@ class AugmentingDataLoader:
         size: Sequence[int] | None = None,
         fit: str = "cover",
         output: Mapping[str, object] | None = None,
+        sample_rate: int | None = None,
         device: "torch.device | str | None" = None,
         scale: tuple[float, float] | None = (-1.0, 1.0),
         rank: int | None = None,
@@ -75,6 +78,7 @@ class AugmentingDataLoader:
         prefetch: int = 4,
         token: str | None = None,
         wait_s: float = 300.0,
+        view: int = 0,
         accept_arithmetic: bool = False,
     ) -> None:
         need_torch()
@@ -82,12 +86,16 @@ class AugmentingDataLoader:
         check_scale(scale)
         check_ranks(rank, world_size)
         self._loader, self._reader = loader, Reader(fields, layout, index_key)
-        self._request = _request(pipeline=pipeline, aug_seed=aug_seed, size=size, fit=fit, output=output)
+        self._request = _request(
+            pipeline=pipeline, aug_seed=aug_seed, size=size, fit=fit, output=output, sample_rate=sample_rate
+        )
         self._rank, self._world_size, self._ranks_given = rank, world_size, rank is not None
-        self._device, self._scale, self._prefetch = device, scale, prefetch
+        self._device, self._scale, self._prefetch, self._view = device, scale, prefetch, view
         self._accept_arithmetic = accept_arithmetic
         self._client = Client(urls, token=token, wait_s=wait_s)
         self._place = Place()
+        self.batches = 0
+        self.wait_s_total = 0.0
         self._arithmetic: dict[str, str] = {}  # shared with the threads; empty until the first answer
         self._passes: dict[int, Walk] = {}
         self._finalizer = weakref.finalize(self, _release, self._client, self._passes)
@@ -180,9 +188,11 @@ class AugmentingDataLoader:
                 self._go(Place(epoch + 1))
                 return
             pulled, arrays = found
+            self.wait_s_total += walk.window.last_wait_s
             batch = {**pulled.rest, **tensors(arrays, self._device, self._scale)}
             walk.drop()
             self._place = pulled.after
+            self.batches += 1
             yield batch
 
     def _go(self, place: Place) -> None:
@@ -211,7 +221,7 @@ class AugmentingDataLoader:
             self._fast_forward(batches, world_size)
         snapshot = self._loader.state_dict if stateful else None  # type: ignore[attr-defined]
         pulled = source(batches, self._reader, self._place, rank, world_size, snapshot)
-        send = _sender(self._client, self._request, self._arithmetic)
+        send = _sender(self._client, self._request, self._view, self._arithmetic)
         return self._passes.setdefault(os.getpid(), Walk(pulled, send, self._prefetch))
 
     def _fast_forward(self, batches: Iterator[Any], world_size: int) -> None:
@@ -220,7 +230,7 @@ class AugmentingDataLoader:
             batch = next(batches, None)
             if batch is None:
                 break
-            passed += len(self._reader.named(batch)["image"])
+            passed += count(self._reader.named(batch))
             skipped += 1
         if passed * world_size != self._place.position:
             raise StateMismatch(
@@ -231,12 +241,13 @@ class AugmentingDataLoader:
         self._place = replace(self._place, batches=skipped)
 
 
-def _sender(client: Client, request: Mapping[str, Any], known: dict[str, str]) -> Callable[[Pulled], Arrays]:
+def _sender(client: Client, request: Mapping[str, Any], view: int, known: dict[str, str]) -> Callable[[Pulled], Arrays]:
     first = threading.Lock()  # the first answer decides the arithmetic, so that the first request goes alone
 
     def ask(pulled: Pulled) -> Arrays:
         expected = known.get("id")
-        answer = client.augment(pulled.arrays, epoch=pulled.after.epoch, expect_arithmetic=expected, **request)
+        epoch = pulled.after.epoch
+        answer = client.augment(pulled.arrays, epoch=epoch, view=view, expect_arithmetic=expected, **request)
         known.setdefault("id", answer.arithmetic)
         return answer.arrays
 

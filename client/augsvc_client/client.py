@@ -11,7 +11,7 @@ import os
 import random
 import secrets
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -19,12 +19,14 @@ import numpy.typing as npt
 
 from augsvc_client import wire
 from augsvc_client.errors import AugsvcError, BadAnswer
+from augsvc_client.frames import read_frames
 from augsvc_client.push import Augmented, augmented, push_request
 from augsvc_client.retry import IDENTITY, RETRIED, Differs, Hunt, judged
 from augsvc_client.transport import Answer, Connections, Replica, Request
 
 T = TypeVar("T")
 
+_MOST_FRAMES = 4096  # that a server gives in one answer
 _LOG = logging.getLogger("augsvc_client")
 
 
@@ -89,12 +91,14 @@ class Client:
         size: Sequence[int] | None = None,
         fit: str = "cover",
         output: Mapping[str, object] | None = None,
+        sample_rate: int | None = None,
         expect_arithmetic: str | None = None,
     ) -> Augmented:
-        """Samples of your own, augmented: `image` uint8 N,H,W,C and `index` int64 N, distinct; the index keys the draws.
+        """Samples of your own, augmented: `image` uint8 N,H,W,C, or `audio` float32 N,T at `sample_rate` Hz (±1 is full
+        scale), and `index` int64 N, distinct; the index keys the draws.
 
         `label`, `mask`, `boxes`, `box_labels`, `boxes_valid`, `keypoints`, `keypoints_valid` come back moved
-        (docs/batches.md). The same index in the same epoch gives the same picture, in any batch, from any replica of
+        (docs/batches.md). The same index in the same epoch gives the same bytes, in any batch, from any replica of
         one arithmetic; `expect_arithmetic` passes others over. Raises ServerUnavailable, StreamChanged, RequestRefused.
         """
         request = push_request(
@@ -106,6 +110,7 @@ class Client:
             size=size,
             fit=fit,
             output=output,
+            sample_rate=sample_rate,
             expect_arithmetic=expect_arithmetic,
         )
         ours = {} if expect_arithmetic is None else {"arithmetic": expect_arithmetic}
@@ -138,10 +143,9 @@ class Client:
         `accept` raises BadAnswer for an answer that is not what was asked: the next replica is tried.
         """
         connections = self._here()
-        request = replace(request, headers={**self._headers, **request.headers})
-        first = self._good
+        request = self._signed(request)
         with_token = "Authorization" in request.headers
-        hunt = Hunt(self._replicas[first:] + self._replicas[:first], self.wait_s, ours)
+        hunt = self._hunt(ours)
         while not self._closed:
             for replica in hunt.due():
                 try:
@@ -155,6 +159,25 @@ class Client:
             connections.closing.wait(hunt.pause_s())
         raise AugsvcError("the client was closed: make a new one")
 
+    def frames(
+        self,
+        request: Callable[[int], Request],
+        accept: Callable[[Replica, wire.Arrays, dict[str, str], int], wire.Arrays],
+        frames: int,
+        ours: Mapping[str, str],
+    ) -> Iterator[wire.Arrays]:
+        """The arrays of so many frames, in order, whichever replicas give them; see augsvc_client.frames."""
+        yield from read_frames(
+            self._here(),
+            lambda: self._hunt(ours),
+            self._tell_once,
+            lambda done: self._signed(request(done)),
+            accept,
+            frames,
+        )
+        if self._closed:
+            raise AugsvcError("the client was closed: make a new one")
+
     def close(self) -> None:
         """End all waits, requests and connections of this process at once."""
         self._closed = True
@@ -165,6 +188,13 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _signed(self, request: Request) -> Request:
+        return replace(request, headers={**self._headers, **request.headers})
+
+    def _hunt(self, ours: Mapping[str, str]) -> Hunt:
+        first = self._good
+        return Hunt(self._replicas[first:] + self._replicas[:first], self.wait_s, ours)
 
     def _here(self) -> Connections:
         """This process's connections: sockets and locks of the process it was forked from are of no use to it."""
@@ -253,6 +283,34 @@ class Stream:
         request = Request("GET", path, headers, limit_bytes=self.layout.size(n) + wire.MAX_HEADER_BYTES)
         return self.client.call(request, lambda answer: self._arrays(answer, n, epoch, start), self.identity)
 
+    def frames(
+        self, epoch: int, start: int, count: int, *, stride: int | None = None, frames: int, view: int = 0
+    ) -> Iterator[wire.Arrays]:
+        """The batches at start, start + stride, … (stride: default count), as `batch` gives them, in one answer.
+
+        Batches past the end are left out, the last one may be shorter. What a broken connection leaves out is asked for
+        again, from any replica. Raises ValueError for a range that is none, and what `batch` raises.
+        """
+        stride = count if stride is None else stride
+        if min(count, stride, frames) < 1 or start < 0:
+            raise ValueError(
+                f"count, stride and frames are at least 1, start 0: got {count}, {stride}, {frames}, {start}"
+            )
+        starts = range(start, min(self.samples, start + stride * frames), stride)
+
+        def request(done: int) -> Request:
+            some = min(len(starts) - done, _MOST_FRAMES)
+            query = f"start={starts[done]}&count={count}&stride={stride}&frames={some}&view={view}"
+            path = f"/v1/streams/{self.id}/epochs/{epoch}/frames?{query}"
+            limit = self.layout.size(min(count, self.samples)) + wire.MAX_HEADER_BYTES
+            return Request("GET", path, {wire.SPEC_HEADER: self.header}, limit_bytes=limit)
+
+        def accept(replica: Replica, arrays: wire.Arrays, metadata: dict[str, str], number: int) -> wire.Arrays:
+            n = min(count, self.samples - starts[number])
+            return self._checked(replica.url, arrays, metadata, n, epoch, starts[number])
+
+        return self.client.frames(request, accept, len(starts), self.identity)
+
     def receipt(self, epoch: int, position: int, view: int = 0) -> dict[str, Any]:
         """What was done to one sample: its index, source, and every operation's draws."""
         path = f"/v1/streams/{self.id}/epochs/{epoch}/samples/{position}?view={view}"
@@ -260,8 +318,11 @@ class Stream:
         return self.client.call(request, Answer.json, self.identity)
 
     def _arrays(self, answer: Answer, n: int, epoch: int, start: int) -> wire.Arrays:
-        url = answer.replica.url
-        arrays, metadata = answer.batch()
+        return self._checked(answer.replica.url, *answer.batch(), n, epoch, start)
+
+    def _checked(
+        self, url: str, arrays: wire.Arrays, metadata: dict[str, str], n: int, epoch: int, start: int
+    ) -> wire.Arrays:
         asked = {"stream": self.id, "epoch": str(epoch), "start": str(start)}
         for key, value in asked.items():
             if metadata.get(key) != value:

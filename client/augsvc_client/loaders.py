@@ -33,11 +33,11 @@ class RemoteDataLoader:
     dict of tensors by name (docs/batches.md).
 
     `urls`, `token`, `wait_s`: as for Client (wait_s is the longest that one batch may take, in seconds). `dataset` …
-    `output`: the specification's fields; one that is None is left to the server. `size`: the canvas (height, width) in
-    pixels. `batch_size`: samples of one rank and step. `rank`, `world_size`: both or neither; default
-    torch.distributed's at the first iteration, else one rank. `device`: where tensors go, default cpu. `scale`: a uint8
-    image's [0, 255] becomes float32 in this interval; None leaves it. `prefetch`: requests in flight. `id`: pins the
-    stream. `view`: which of a sample's 256 draws.
+    `sample_rate`: the specification's fields; one that is None is left to the server. `size`: the canvas (height, width)
+    in pixels; for sound `seconds` and `sample_rate` (Hz) stand in its place. `batch_size`: samples of one rank and step.
+    `rank`, `world_size`: both or neither; default torch.distributed's at the first iteration, else one rank. `device`:
+    where tensors go, default cpu. `scale`: a uint8 image's [0, 255] becomes float32 in this interval; None leaves it; sound
+    is left alone. `prefetch`: requests in flight. `id`: pins the stream. `view`: which of a sample's 256 draws.
 
     Nothing is asked of the server before the stream is needed. Raises ValueError for arguments that cannot be used,
     NotInstalled (an ImportError) without torch.
@@ -58,6 +58,8 @@ class RemoteDataLoader:
         aug_seed: int = 0,
         shuffle: bool = True,
         output: Mapping[str, object] | None = None,
+        seconds: float | None = None,
+        sample_rate: int | None = None,
         drop_last: bool = True,
         rank: int | None = None,
         world_size: int | None = None,
@@ -85,6 +87,8 @@ class RemoteDataLoader:
             "aug_seed": aug_seed,
             "shuffle": shuffle,
             "output": output,
+            "seconds": seconds,
+            "sample_rate": sample_rate,
         }
         self._spec = specification(fields)
         self._batch_size, self._drop_last, self._shuffle = batch_size, drop_last, shuffle

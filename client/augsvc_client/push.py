@@ -14,6 +14,8 @@ from augsvc_client import wire
 from augsvc_client.errors import BadAnswer
 from augsvc_client.transport import Answer, Request
 
+CONTENT = ("image", "audio")  # what is augmented; all else goes along
+
 
 class Augmented(NamedTuple):
     """The same tensors, augmented, and the arithmetic id of the replica that did it."""
@@ -32,9 +34,12 @@ def push_request(
     size: Sequence[int] | None,
     fit: str,
     output: Mapping[str, object] | None,
+    sample_rate: int | None,
     expect_arithmetic: str | None,
 ) -> Request:
     """The request for tensors that all have N rows; raises ValueError where they have not."""
+    if "index" not in tensors or not tensors.keys() & set(CONTENT):
+        raise ValueError(f"image or audio, and index, are required; got {', '.join(sorted(tensors)) or 'nothing'}")
     rows = {name: len(array) for name, array in tensors.items()}
     if len(set(rows.values())) != 1:
         raise ValueError(f"every tensor has one row for each sample, got {rows}")
@@ -46,6 +51,7 @@ def push_request(
         "size": None if size is None else list(size),
         "fit": fit,
         "output": None if output is None else dict(output),
+        "sample_rate": sample_rate,
         "expect_arithmetic": expect_arithmetic,
     }
     request = json.dumps({name: value for name, value in fields.items() if value is not None}, allow_nan=False)
@@ -56,10 +62,9 @@ def push_request(
     for name, array in tensors.items():
         views[name][:] = array
     layout.seal(body, n, epoch=0, start=0)
-    if "image" not in tensors or "index" not in tensors:
-        raise ValueError(f"image and index are required, got {', '.join(sorted(tensors)) or 'nothing'}")
-    height, width = size if size is not None else tensors["image"].shape[1:3]
-    out_bytes = body.nbytes + n * int(height) * int(width) * 4 + n * 64 * len(tensors)
+    out_bytes = body.nbytes + n * 64 * len(tensors)
+    if "image" in tensors and size is not None:
+        out_bytes += n * int(size[0]) * int(size[1]) * 4
     headers = {"Content-Type": "application/x-safetensors"}
     return Request("POST", "/v1/augment", headers, body.data, limit_bytes=out_bytes + wire.MAX_HEADER_BYTES)
 
@@ -68,6 +73,10 @@ def augmented(answer: Answer, index: npt.NDArray[Any]) -> Augmented:
     """The answer's tensors; raises BadAnswer if they are not those of the samples that were sent."""
     url = answer.replica.url
     arrays, metadata = answer.batch()
-    if "image" not in arrays or not np.array_equal(arrays.get("index", ()), index) or "arithmetic" not in metadata:
+    if (
+        not arrays.keys() & set(CONTENT)
+        or not np.array_equal(arrays.get("index", ()), index)
+        or "arithmetic" not in metadata
+    ):
         raise BadAnswer(f"{url} sent back other samples than it was given")
     return Augmented(arrays, metadata["arithmetic"])

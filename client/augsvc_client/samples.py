@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from augsvc_client.push import CONTENT
 from augsvc_client.wire import Arrays
 
 _DTYPES: dict[str, type[np.generic]] = {
@@ -19,7 +20,7 @@ _DTYPES: dict[str, type[np.generic]] = {
     "boxes_valid": np.bool_,
     "keypoints_valid": np.bool_,
 }
-_KNOWN = {"image", "label", "mask", *_DTYPES}  # what the service takes; everything else is handed through
+_KNOWN = {*CONTENT, "label", "mask", *_DTYPES}  # what the service takes; everything else is handed through
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Reader:
             )
 
     def named(self, batch: object) -> dict[str, Any]:
-        """Raises ValueError for what is no batch with pictures."""
+        """Raises ValueError for what is no batch with pictures or sound."""
         if isinstance(batch, Mapping):
             found = dict(batch)
         elif isinstance(batch, tuple | list) and len(batch) == len(self.fields):
@@ -50,9 +51,11 @@ class Reader:
                 f"a batch is a dict, or a tuple in the order of fields={self.fields}; the wrapped loader gave "
                 f"{type(batch).__name__}{many}"
             )
-        for name in filter(None, ("image", self.index_key)):
-            if name not in found:
-                raise ValueError(f"the wrapped loader's batch has no {name!r}, only {', '.join(map(str, found))}")
+        there = ", ".join(map(str, found)) or "nothing"
+        if len(found.keys() & set(CONTENT)) != 1:
+            raise ValueError(f"the wrapped loader's batch has {there}: it needs 'image', or 'audio', one of them")
+        if self.index_key is not None and self.index_key not in found:
+            raise ValueError(f"the wrapped loader's batch has no {self.index_key!r}, only {there}")
         if "index" in found and self.index_key != "index":
             raise ValueError("the batch has a field 'index': say index_key='index' to use it, or give it another name")
         return found
@@ -65,10 +68,17 @@ class Reader:
         return arrays, {name: value for name, value in found.items() if name not in _KNOWN and name != "index"}
 
 
+def count(found: Mapping[str, Any]) -> int:
+    """How many samples a named batch holds."""
+    return next(len(found[name]) for name in CONTENT if name in found)
+
+
 def _converted(name: str, value: object, layout: str) -> npt.NDArray[Any]:
     array = _array(name, value)
     if name == "image":
         return _pixels(array, layout)
+    if name == "audio":
+        return _sound(array)
     if name == "mask":
         return _mask(array)
     return _cast(name, array, _DTYPES[name]) if name in _DTYPES else array
@@ -109,6 +119,15 @@ def _pixels(array: npt.NDArray[Any], layout: str) -> npt.NDArray[np.uint8]:
     if array.dtype != np.uint8:
         raise ValueError(f"image is uint8, or float in [0, 1], got {array.dtype.name}")
     return array if layout == "NHWC" else array.transpose(0, 2, 3, 1)
+
+
+def _sound(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    if array.ndim != 2:
+        hint = "; one channel a clip: take x[:, 0]" if array.ndim == 3 else ""
+        raise ValueError(f"audio is N,T, got the shape {array.shape}{hint}")
+    if not np.issubdtype(array.dtype, np.floating):
+        raise ValueError(f"audio is float, full scale at ±1 (16 bits: divide by 32768), got {array.dtype.name}")
+    return array.astype(np.float32, copy=False)
 
 
 def _mask(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

@@ -10,8 +10,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -100,13 +100,7 @@ class Answer:
 
     def batch(self) -> tuple[Arrays, dict[str, str]]:
         """The body's tensors and metadata; raises BadAnswer if it is not whole, or not what its digest promises."""
-        promised = self.headers.get("Augsvc-Digest")
-        if promised is not None and promised != digest(self.body):
-            raise BadAnswer(f"{self.replica.url} sent bytes that do not have the digest it promised")
-        try:
-            return parse(self.body)
-        except WireError as err:
-            raise BadAnswer(f"{self.replica.url} sent a malformed body: {err}") from err
+        return whole(self.replica, self.body, self.headers.get("Augsvc-Digest"))
 
     def json(self) -> dict[str, Any]:
         """The body as a JSON object; raises BadAnswer if it is not one."""
@@ -117,6 +111,16 @@ class Answer:
         if not isinstance(found, dict):
             raise BadAnswer(f"{self.replica.url} sent JSON that is not an object")
         return found
+
+
+def whole(replica: Replica, body: npt.NDArray[np.uint8], promised: str | None) -> tuple[Arrays, dict[str, str]]:
+    """A body's tensors and metadata; raises BadAnswer if it is malformed, or not what the digest promised."""
+    if promised is not None and promised != digest(body):
+        raise BadAnswer(f"{replica.url} sent bytes that do not have the digest it promised")
+    try:
+        return parse(body)
+    except WireError as err:
+        raise BadAnswer(f"{replica.url} sent a malformed body: {err}") from err
 
 
 class Connections:
@@ -139,6 +143,26 @@ class Connections:
             with suppress(*_CLOSED_BY_PEER):  # since the last answer: no failure, a new connection is opened
                 return self._speak(replica, kept, request, end_s)
         return self._speak(replica, replica.connection(), request, end_s)
+
+    @contextmanager
+    def reading(self, replica: Replica, request: Request, patience_s: float) -> "Iterator[Answer | Reading]":
+        """Send the request, and hand out an answer of status 200 to be read piece by piece; any other one whole.
+
+        It is sent on a connection of its own, which ends with the block. Raises as `exchange` does.
+        """
+        connection = replica.connection()
+        with self._lock:
+            self._busy.add(connection)
+        try:
+            response = self._asked(replica, connection, request, time.monotonic() + patience_s)
+            with response:
+                if response.status == http.client.OK:
+                    yield Reading(replica, response)
+                else:
+                    body = _body(replica, response, request.limit_bytes)
+                    yield Answer(replica, response.status, response.headers, body)
+        finally:
+            self._give(replica, connection, reusable=False)
 
     def close(self) -> None:
         """End all waits and all requests of this process at once."""
@@ -168,18 +192,23 @@ class Connections:
             self._busy.add(connection)
         reusable = False
         try:
-            if self.closing.is_set():
-                raise AugsvcError("the client was closed")
-            _arm(connection, end_s)
-            path = replica.prefix + request.path
-            connection.request(request.method, path, body=request.body, headers=dict(request.headers))
-            _arm(connection, end_s)
-            with connection.getresponse() as response:
+            with self._asked(replica, connection, request, end_s) as response:
                 body = _body(replica, response, request.limit_bytes)
                 reusable = response.isclosed() and not response.will_close
             return Answer(replica, response.status, response.headers, body)
         finally:
             self._give(replica, connection, reusable)
+
+    def _asked(
+        self, replica: Replica, connection: http.client.HTTPConnection, request: Request, end_s: float
+    ) -> http.client.HTTPResponse:
+        if self.closing.is_set():
+            raise AugsvcError("the client was closed")
+        _arm(connection, end_s)
+        path = replica.prefix + request.path
+        connection.request(request.method, path, body=request.body, headers=dict(request.headers))
+        _arm(connection, end_s)
+        return connection.getresponse()
 
     def _give(self, replica: Replica, connection: http.client.HTTPConnection, reusable: bool) -> None:
         with self._lock:
@@ -188,6 +217,24 @@ class Connections:
                 self._idle.setdefault(replica, []).append(connection)
                 return
         connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """An answer of status 200 whose body is read piece by piece."""
+
+    replica: Replica
+    response: http.client.HTTPResponse
+
+    @property
+    def at_end(self) -> bool:
+        """Whether all that was announced has been read."""
+        return self.response.length == 0
+
+    def piece(self, n_bytes: int, patience_s: float) -> npt.NDArray[np.uint8]:
+        """The next bytes, within `patience_s` seconds from now; raises BadAnswer if they do not come, or OSError."""
+        self.response.rearm(time.monotonic() + patience_s)  # type: ignore[attr-defined]  # it is a _TimedResponse
+        return _filled(self.replica, self.response, n_bytes)
 
 
 def _arm(connection: http.client.HTTPConnection, end_s: float) -> None:
@@ -214,8 +261,16 @@ def _body(replica: Replica, response: http.client.HTTPResponse, limit_bytes: int
             return np.frombuffer(response.read(_MAX_UNSIZED_BYTES), np.uint8)
         if response.length > limit_bytes:
             raise BadAnswer(f"{replica.url} announced {response.length} bytes where at most {limit_bytes} can be right")
-        body = np.empty(response.length, np.uint8)
-        rest = memoryview(body)  # type: ignore[arg-type]  # NumPy's stubs know the buffer protocol from 3.12 on
+    except (ConnectionError, http.client.IncompleteRead) as err:
+        raise BadAnswer(f"{replica.url} broke off in the middle of its answer") from err
+    return _filled(replica, response, response.length)
+
+
+def _filled(replica: Replica, response: http.client.HTTPResponse, length: int) -> npt.NDArray[np.uint8]:
+    """So many bytes, read into an array of their own."""
+    body = np.empty(length, np.uint8)
+    rest = memoryview(body)  # type: ignore[arg-type]  # NumPy's stubs know the buffer protocol from 3.12 on
+    try:
         while rest:
             n_bytes = response.readinto(rest)
             if not n_bytes:
@@ -237,7 +292,12 @@ class _TimedResponse(http.client.HTTPResponse):
     ) -> None:
         super().__init__(sock, debuglevel, method, url)
         end_s = time.monotonic() + (sock.gettimeout() or _CONNECT_S)
-        self.fp = io.BufferedReader(_TimedReader(sock, self.fp.detach(), end_s))
+        self._reader = _TimedReader(sock, self.fp.detach(), end_s)
+        self.fp = io.BufferedReader(self._reader)
+
+    def rearm(self, end_s: float) -> None:
+        """Give what is still to be read until `end_s`."""
+        self._reader.end_s = end_s
 
 
 class _TimedReader(io.RawIOBase):
@@ -245,7 +305,7 @@ class _TimedReader(io.RawIOBase):
 
     def __init__(self, sock: socket.socket, raw: io.RawIOBase, end_s: float) -> None:
         super().__init__()
-        self._sock, self._raw, self._end_s = sock, raw, end_s
+        self._sock, self._raw, self.end_s = sock, raw, end_s
 
     def readable(self) -> bool:
         """Always."""
@@ -253,7 +313,7 @@ class _TimedReader(io.RawIOBase):
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int | None:
         """What has come, at most the buffer's length; raises TimeoutError at the end."""
-        self._sock.settimeout(_left_s(self._end_s))
+        self._sock.settimeout(_left_s(self.end_s))
         return self._raw.readinto(buffer)
 
     def close(self) -> None:

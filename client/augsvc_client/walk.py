@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augsvc_client.readahead import Address, ReadAhead
-from augsvc_client.samples import Reader
+from augsvc_client.samples import Reader, count
 from augsvc_client.wire import MAX_EPOCHS, Arrays
 
 
@@ -111,7 +111,7 @@ def source(
         raise ValueError(f"there are {MAX_EPOCHS} epochs, and all are over: take another aug_seed")
     for batch in batches:
         arrays, rest = reader.split(reader.named(batch))
-        rows = len(arrays["image"])
+        rows = count(arrays)
         if not rows:
             raise ValueError("the wrapped loader gave a batch without samples")
         arrays.setdefault("index", place.index(rows, rank, world_size))

@@ -424,7 +424,7 @@ IMAGES = torch.zeros(2, 6, 5, 3, dtype=torch.uint8)
     [
         ((IMAGES,), {}, "fields"),
         (IMAGES, {}, "dict, or a tuple"),
-        ({"label": [1, 2]}, {}, "no 'image'"),
+        ({"label": [1, 2]}, {}, "needs 'image'"),
         ({"image": IMAGES}, {"index_key": "id"}, "no 'id'"),
         ({"image": IMAGES, "index": [1, 2]}, {}, "index_key"),
         ({"image": IMAGES - 1.0}, {}, r"from -1 to -1"),

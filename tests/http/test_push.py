@@ -152,11 +152,6 @@ def test_what_is_wrong_is_named(server, tensors, request_, code):
         reply.refused(422, code)
 
 
-def test_what_comes_later_says_so(server):
-    push(server, body({"audio": np.zeros((2, 9), np.float32), "index": np.arange(2)})).refused(501, "not_available")
-    push(server, body(pictures(), {"sample_rate": 16000})).refused(501, "not_available")
-
-
 def test_the_envelope(server):
     good = body(pictures())
     assert push(server, good).status == 200

@@ -1,0 +1,121 @@
+"""Runs plans over sound: float32, on CPU or CUDA.
+
+Every step is elementwise IEEE arithmetic, a look-up or a sum of integers, so that no clip depends on its company.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from augsvc.batch import F32, I64
+from augsvc.executors.pixel_numbers import sixteen_bits
+from augsvc.executors.ranges import ranges
+from augsvc.machine import cores
+from augsvc.ops.base import Draw
+from augsvc.ops.sound import CURVE_ENTRIES, SOUND_BITS
+from augsvc.rng import QUANTILE_BITS, quantile_table
+from augsvc.sound_plan import LEVEL_BITS, LEVEL_LIMIT, FixedShape, SoundPlan
+
+_UNIT = float(1 << SOUND_BITS)
+_CHUNK = {"cpu": 1 << 18, "cuda": 1 << 24}  # values at once: on a CPU they should stay in the cache
+_MOST_ROWS = 512
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SoundExecutor:
+    """Runs plans over clips on one device. Several threads may use it at once."""
+
+    device: torch.device
+    quantiles: torch.Tensor
+    chunk: int
+    threads: int
+
+    @staticmethod
+    def on(device: torch.device) -> "SoundExecutor":
+        """An executor with its table on the device."""
+        threads = cores() if device.type == "cpu" else 1
+        table = torch.from_numpy(quantile_table()).to(device)
+        return SoundExecutor(device, table, _CHUNK[device.type], threads)
+
+    def rows(self, samples: int) -> int:
+        """How many clips of so many samples one thread should run at once."""
+        return max(1, min(_MOST_ROWS, 8 * self.chunk // samples))
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """What its float arithmetic depends on besides the code: parts of the arithmetic id."""
+        cuda = self.device.type == "cuda"
+        unit = torch.cuda.get_device_name(self.device) if cuda else torch.backends.cpu.get_cpu_capability()
+        return "sound", torch.__version__, self.device.type, unit
+
+    def run(self, plan: SoundPlan, clips: F32, draws: Sequence[Draw], check: Callable[[], None]) -> F32:
+        """All passes over clips (N, T): new ones. `check` is called now and then, and may raise."""
+        values = torch.from_numpy(clips).to(self.device)
+        for part in plan.passes:
+            check()
+            if (windows := plan.windows(part, draws)) is not None:
+                values = _shifted(values, windows)
+            for shape in plan.shapes(part, draws):
+                values = self._shaped(values, shape)
+            if any(plan.operations[number].needs_statistics for number in part.steps):
+                for draw, std in plan.noises(part, draws, _squares(values)):
+                    values = self._noisy(values, draw, std, check)
+        found: F32 = values.cpu().numpy()
+        return found
+
+    def _shaped(self, values: torch.Tensor, shape: FixedShape) -> torch.Tensor:
+        rows = np.flatnonzero(shape.rows)
+        chosen = values[rows]
+        if shape.gain is not None:
+            chosen = chosen * self._column(shape.gain[rows])
+        if shape.limit is not None:
+            limit = self._column(shape.limit[rows])
+            chosen = torch.minimum(torch.maximum(chosen, -limit), limit)
+        if shape.curve is not None:
+            chosen = _bent(chosen, torch.from_numpy(shape.curve[rows]).to(self.device).float() / _UNIT)
+        if shape.step is not None:
+            step = self._column(shape.step[rows])
+            chosen = torch.where(step > 0, torch.round(chosen / step) * step, chosen)
+        values = values.clone()
+        values[rows] = chosen
+        return values
+
+    def _noisy(self, values: torch.Tensor, draw: Draw, std: I64, check: Callable[[], None]) -> torch.Tensor:
+        values = values.clone()
+        samples = values.shape[1]
+        rows = np.flatnonzero(std)
+        for some in ranges(len(rows), max(1, self.chunk // samples)):
+            for span in ranges(samples, self.chunk):
+                check()
+                normal = self.quantiles[sixteen_bits(draw, rows[some], span, self.device)].float()
+                level = self._column(std[rows[some]]) / float(1 << QUANTILE_BITS)
+                values[rows[some], span] += normal * level
+        return values
+
+    def _column(self, fixed: I64) -> torch.Tensor:
+        return torch.from_numpy(fixed).to(self.device).float()[:, None] / _UNIT
+
+
+def _shifted(values: torch.Tensor, windows: I64) -> torch.Tensor:
+    moved = torch.zeros_like(values)
+    for row, (shift, first, last) in enumerate(windows.tolist()):
+        moved[row, first:last] = values[row, first - shift : last - shift]
+    return moved
+
+
+def _bent(values: torch.Tensor, curves: torch.Tensor) -> torch.Tensor:
+    """Through odd curves (n, CURVE_ENTRIES) over [0, 1], interpolated, constant beyond."""
+    x = values.abs().clamp(max=1.0) * float(CURVE_ENTRIES - 1)
+    left = x.floor().clamp(max=float(CURVE_ENTRIES - 2))
+    low, high = curves.gather(1, left.long()), curves.gather(1, left.long() + 1)
+    return torch.copysign(low + (high - low) * (x - left), values)
+
+
+def _squares(values: torch.Tensor) -> I64:
+    """Sums (N,) of squares of the values with LEVEL_BITS, as integers: in any order the same."""
+    held = values.clamp(-float(LEVEL_LIMIT), float(LEVEL_LIMIT))
+    fixed = torch.round(held * float(1 << LEVEL_BITS)).long()
+    found: I64 = (fixed * fixed).sum(dim=1).cpu().numpy()
+    return found

@@ -1,0 +1,151 @@
+"""Sharing one device among jobs: who is served next, and who may hold how many bytes at once."""
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from augsvc.errors import Overloaded, TooMuchAtOnce
+
+T = TypeVar("T")
+WANTING_S = 5.0  # how long a refused job's share is kept free for it: clients come back after 1 to 1.25 s
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Item(Generic[T]):
+    """One piece of work and where its result goes."""
+
+    cost: int
+    call: Callable[[], T]
+    future: "Future[T]"
+
+    def run(self) -> None:
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            result = self.call()
+        except BaseException as err:
+            self.future.set_exception(err)
+        else:
+            self.future.set_result(result)
+
+
+class FairThread(Generic[T]):
+    """One thread whose work is shared among jobs by deficit round-robin (Shreedhar and Varghese, SIGCOMM 1995).
+
+    In each round a job may spend `quantum` more; work is done in a job's own order. So a job with few large pieces and
+    one with many small ones get the same sum of costs while both want more.
+    """
+
+    def __init__(self, quantum: int, name: str) -> None:
+        self._quantum = max(1, quantum)
+        self._queues: OrderedDict[str, deque[_Item[T]]] = OrderedDict()
+        self._deficits: dict[str, int] = {}
+        self._changed = threading.Condition()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, job: str, cost: int, call: Callable[[], T]) -> "Future[T]":
+        """Queues a piece of work of a job; after `stop` its future is cancelled at once."""
+        item: _Item[T] = _Item(cost, call, Future())
+        with self._changed:
+            if self._stopped:
+                item.future.cancel()
+                return item.future
+            self._queues.setdefault(job, deque()).append(item)
+            self._deficits.setdefault(job, 0)
+            self._changed.notify()
+        return item.future
+
+    def stop(self) -> None:
+        """Cancels what is queued, and waits for the piece in hand."""
+        with self._changed:
+            self._stopped = True
+            left = [item for queue in self._queues.values() for item in queue]
+            self._queues.clear()
+            self._changed.notify()
+        for item in left:
+            item.future.cancel()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (item := self._next()) is not None:
+            item.run()
+            del item  # an idle thread would keep the last result alive
+
+    def _next(self) -> "_Item[T] | None":
+        with self._changed:
+            while not self._stopped:
+                if not self._queues:
+                    self._changed.wait()
+                elif (item := self._turn(next(iter(self._queues)))) is not None:
+                    return item
+        return None
+
+    def _turn(self, job: str) -> "_Item[T] | None":
+        """The job's next piece if it can pay for it; else it saves, and the next job is looked at."""
+        queue = self._queues[job]
+        while queue and queue[0].future.cancelled():
+            queue.popleft()
+        if not queue:
+            del self._queues[job], self._deficits[job]  # who wants nothing saves nothing
+            return None
+        if self._deficits[job] >= queue[0].cost:
+            self._deficits[job] -= queue[0].cost
+            return queue.popleft()
+        self._deficits[job] += self._quantum
+        self._queues.move_to_end(job)
+        return None
+
+
+class Room:
+    """Bytes that may be under way at once, divided among the jobs that want some.
+
+    A job alone may take all of it. As soon as another one wants room (and for a while after it was refused), each is
+    held to its part, so that what comes free goes to who has less. Anyone may have one batch, however large, if nothing
+    else is under way.
+    """
+
+    def __init__(self, n_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._n_bytes, self._clock = n_bytes, clock
+        self._held: dict[str, int] = {}
+        self._wanting: dict[str, float] = {}  # job → when its share is no longer kept
+        self._lock = threading.RLock()  # a finaliser may release inside it
+        self._total = 0
+
+    @property
+    def taken(self) -> int:
+        """Bytes under way."""
+        return self._total
+
+    def take(self, job: str, n_bytes: int) -> None:
+        """Counts bytes of a job.
+
+        Raises:
+            TooMuchAtOnce: the job has its share already, and others want theirs.
+            Overloaded: there is no room now.
+        """
+        with self._lock:
+            now = self._clock()
+            self._wanting = {name: end for name, end in self._wanting.items() if end > now and name != job}
+            own = self._held.get(job, 0)
+            share = self._n_bytes // len({job, *self._held, *self._wanting})
+            if own and own + n_bytes > share < self._n_bytes:
+                raise TooMuchAtOnce("this job has its share under way already: try again in a moment")
+            if self._total and self._total + n_bytes > self._n_bytes:
+                self._wanting[job] = now + WANTING_S
+                raise Overloaded("too much is asked for at once: try again in a moment")
+            self._held[job] = own + n_bytes
+            self._total += n_bytes
+
+    def release(self, job: str, n_bytes: int) -> None:
+        """Gives bytes back."""
+        with self._lock:
+            self._total -= n_bytes
+            self._held[job] -= n_bytes
+            if not self._held[job]:
+                del self._held[job]

@@ -1,0 +1,97 @@
+"""Many batches in one answer: frames of u64 length, body, u64 xxh3 (little-endian), one after the other.
+
+The next batch is computed while this one is on the wire, and no further: what a slow reader costs is two batches. An
+error after the first frame can only cut the connection; whoever reads sees an answer shorter than its Content-Length, and
+asks again from the frame that is missing.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from augsvc.engine import Range, Work
+from augsvc.errors import AugsvcError, Overloaded, TooMuchAtOnce
+from augsvc.http.openapi import FRAMES
+from augsvc.http.waiting import until_gone
+from augsvc.stream import Body, Stream
+
+logger = logging.getLogger("augsvc")
+_NUMBER_BYTES = 8
+_ROOM_S = 0.05  # between two looks whether there is room for the next batch
+
+
+def frame_parts(stream: Stream, first: Range, stride: int, frames: int) -> list[Range]:
+    """The ranges of an answer: those wholly past the end are left out."""
+    starts = range(first.start, min(stream.samples, first.start + stride * frames), stride)
+    return [Range(first.epoch, start, first.count, first.view) for start in starts]
+
+
+def frames_size(stream: Stream, parts: Sequence[Range]) -> int:
+    """Bytes of the whole answer."""
+    counts = [min(part.count, stream.samples - part.start) for part in parts]
+    return sum(2 * _NUMBER_BYTES + stream.layout.size(count) for count in counts)
+
+
+class FramesResponse(Response):
+    """Sends the frames as they become ready; `first` is the first one, `queue` asks the engine for one of `rest`."""
+
+    media_type = FRAMES
+
+    def __init__(
+        self,
+        first: Body,
+        rest: Sequence[Range],
+        n_bytes: int,
+        queue: Callable[[Range], Work],
+        count: Callable[[Body], None],
+    ) -> None:
+        super().__init__(headers={"Content-Length": str(n_bytes)})
+        self._first, self._rest, self._queue, self._count = first, rest, queue, count
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Ends early, with the connection, when the client has gone or a batch cannot be had."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        sending = asyncio.ensure_future(self._send_all(send))
+        leaving = asyncio.ensure_future(until_gone(receive))
+        await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        leaving.cancel()
+        sending.cancel()
+        with suppress(asyncio.CancelledError):
+            await sending
+
+    async def _send_all(self, send: Send) -> None:
+        try:
+            async for body, last in self._bodies():
+                self._count(body)
+                length = len(body.buffer).to_bytes(_NUMBER_BYTES, "little")
+                digest = int(body.digest, 16).to_bytes(_NUMBER_BYTES, "little")
+                await send({"type": "http.response.body", "body": length, "more_body": True})
+                await send({"type": "http.response.body", "body": body.buffer.data, "more_body": True})
+                await send({"type": "http.response.body", "body": digest, "more_body": not last})
+        except AugsvcError as err:
+            logger.warning("an answer of frames is cut short: %s", err.code)
+
+    async def _bodies(self) -> AsyncIterator[tuple[Body, bool]]:
+        """Each body, and whether it is the last; the one behind it is asked for before it is handed out."""
+        body, rest = self._first, list(self._rest)
+        del self._first  # or its memory would be held to the end
+        while rest:
+            work = await self._room_for(rest.pop(0))
+            try:
+                yield body, False
+                body = await asyncio.wrap_future(work.future)
+            finally:
+                if not work.future.done():
+                    work.give_up()
+        yield body, True
+
+    async def _room_for(self, part: Range) -> Work:
+        while True:
+            try:
+                return self._queue(part)
+            except (Overloaded, TooMuchAtOnce):
+                await asyncio.sleep(_ROOM_S)

@@ -1,0 +1,1 @@
+"""Operations on sound; every `Operation` defined in a file of this folder is found by the registry."""

@@ -1,0 +1,64 @@
+"""Decoded clips through a plan, into a batch's own memory.
+
+clips → middle, at the stream's rate → draws → executor.run
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor as Workers
+from dataclasses import dataclass
+
+import numpy as np
+
+from augsvc.batch import Arrays, Sample, required
+from augsvc.executors.ranges import ranges
+from augsvc.executors.sound import SoundExecutor
+from augsvc.rng import Address
+from augsvc.sound_plan import SoundPlan
+from augsvc.waveform import fit_clip
+from augsvc_client.wire import TensorSpec
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SoundRenderer:
+    """What a stream of sound, or a push of it, computes its batches with."""
+
+    plan: SoundPlan
+    executor: SoundExecutor
+
+    @property
+    def tensors(self) -> dict[str, TensorSpec]:
+        """What it makes of a sample."""
+        return {"audio": TensorSpec("float32", (self.plan.clip.samples,))}
+
+    def plain(self) -> "SoundRenderer":
+        """The same without operations."""
+        return SoundRenderer(SoundPlan.of((), self.plan.clip), self.executor)
+
+    @property
+    def rows(self) -> int:
+        """How many samples should be run at once, on all threads together."""
+        return self.executor.threads * self.executor.rows(self.plan.clip.samples)
+
+    def fill(
+        self,
+        samples: Sequence[Sample],
+        address: Address,
+        seed: int,
+        arrays: Arrays,
+        workers: Workers,
+        check: Callable[[], None],
+    ) -> None:
+        """Fills the rows of `audio`, in ranges side by side on the executor's threads, as ImageRenderer.fill does."""
+
+        def some(part: slice) -> None:
+            clips = np.stack([self._fitted(sample) for sample in samples[part]])
+            draws = self.plan.draw(seed, address.part(part))
+            arrays["audio"][part] = self.executor.run(self.plan, clips, draws, check)
+
+        list(workers.map(some, ranges(len(samples), -(-len(samples) // self.executor.threads))))
+
+    def _fitted(self, sample: Sample) -> np.ndarray:
+        clip, audio = self.plan.clip, required(sample.audio)
+        if clip.rate is None or not sample.rate:  # a client's own: they have the length already
+            return audio
+        return fit_clip(audio, sample.rate, clip.samples, clip.rate)

@@ -1,0 +1,86 @@
+"""A pipeline over sound made ready: draws to the integers that a pass over clips runs on.
+
+The passes are those of augsvc.plan: move → tone → noise, in the user's order. Statistics, here the level of the incoming
+clip, open one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from augsvc import exact
+from augsvc.batch import I64, Bools
+from augsvc.ops.base import Draw, Operation
+from augsvc.ops.sound import SOUND_BITS, Clip, Shape, SoundMove, SoundNoise, SoundTone
+from augsvc.pipeline import operation_id
+from augsvc.plan import Pass, Passes, plan_passes
+from augsvc.rng import operation_keys
+
+LEVEL_BITS = 15  # fraction bits of values where a level is measured
+LEVEL_LIMIT = 8  # full scales; so that 2^24 squares of values stay below 2^63
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FixedShape:
+    """A shape in fixed point (SOUND_BITS), and the clips that it changes."""
+
+    gain: I64 | None  # N
+    limit: I64 | None  # N
+    curve: I64 | None  # N,CURVE_ENTRIES
+    step: I64 | None  # N
+    rows: Bools  # N
+
+    @staticmethod
+    def of(shape: Shape, rows: Bools) -> "FixedShape":
+        """Rounds every part that is there."""
+        parts = (shape.gain, shape.limit, shape.curve, shape.step)
+        gain, limit, curve, step = (None if part is None else exact.to_fixed(part, SOUND_BITS) for part in parts)
+        return FixedShape(gain, limit, curve, step, rows)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SoundPlan(Passes):
+    """What the executor of sound runs."""
+
+    clip: Clip
+
+    @staticmethod
+    def of(operations: Sequence[Operation], clip: Clip) -> "SoundPlan":
+        """Plans a validated pipeline."""
+        keys = operation_keys([operation_id(operation) for operation in operations])
+        return SoundPlan(tuple(operations), keys, plan_passes(operations, None), "fit:middle", clip)
+
+    def windows(self, part: Pass, draws: Sequence[Draw]) -> I64 | None:
+        """The moves of a pass as one: (N, 3) of shift, first, last, for out[t] = in[t − shift] where first ≤ t < last, else 0.
+
+        None if nothing moves. What one move has pushed out of the clip, the next does not bring back.
+        """
+        moves = self.of_kind(part, SoundMove)
+        if not moves:
+            return None
+        length = self.clip.samples
+        shift = np.zeros(len(draws[moves[0][0]].selected), dtype=np.int64)
+        first, last = shift.copy(), shift + length
+        for number, move in moves:
+            draw = draws[number]
+            by = np.where(draw.selected, np.clip(move.samples(draw, self.clip), -length, length), 0)
+            shift = shift + by
+            first, last = np.maximum(first + by, 0), np.minimum(last + by, length)
+        return np.stack((shift, first, np.maximum(last, first)), axis=-1)
+
+    def shapes(self, part: Pass, draws: Sequence[Draw]) -> list[FixedShape]:
+        """The tones of a pass, in order."""
+        return [
+            FixedShape.of(tone.shape(draws[number]), draws[number].selected)
+            for number, tone in self.of_kind(part, SoundTone)
+        ]
+
+    def noises(self, part: Pass, draws: Sequence[Draw], squares: I64) -> list[tuple[Draw, I64]]:
+        """Each noise of a pass: its draws and its standard deviation (N,) with SOUND_BITS, 0 for clips not selected."""
+        rms = np.sqrt(squares / float(self.clip.samples)) / float(1 << LEVEL_BITS)
+        found = []
+        for number, noise in self.of_kind(part, SoundNoise):
+            std = exact.to_fixed(noise.std(draws[number], rms), SOUND_BITS)
+            found.append((draws[number], np.where(draws[number].selected, std, 0)))
+        return found

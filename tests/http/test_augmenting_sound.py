@@ -1,0 +1,98 @@
+"""A loader of one's own over sound: the same promises as over pictures."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from augsvc_client import AugmentingDataLoader, Client
+
+N, T = 13, 400
+DRAWS = {"pipeline": "sound", "aug_seed": 3, "sample_rate": 8000}
+
+
+class Words(Dataset):
+    """Clips of one's own with a class."""
+
+    def __init__(self):
+        self.clips = torch.from_numpy(np.random.default_rng(0).normal(0, 0.2, (N, T)).astype(np.float32))
+
+    def __len__(self):
+        return N
+
+    def __getitem__(self, at):
+        return self.clips[at], at % 3
+
+
+def wrap(server, *, batch_size=4, **more):
+    arguments = {"fields": ("audio", "label"), "prefetch": 2, "wait_s": 60, **DRAWS, **more}
+    return AugmentingDataLoader(DataLoader(Words(), batch_size=batch_size), server.url, **arguments)
+
+
+def epoch_of(loader):
+    batches = list(loader)
+    return {name: torch.cat([batch[name] for batch in batches]) for name in ("audio", "label", "index")}
+
+
+@pytest.fixture(scope="module")
+def whole(server):
+    """Two epochs, in one request each."""
+    with Client(server.url) as client:
+        given = {"audio": Words().clips.numpy(), "index": np.arange(N)}
+        return [client.augment(given, epoch=epoch, **DRAWS).arrays["audio"] for epoch in (0, 1)]
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, N])
+def test_batch_sizes_change_nothing(server, whole, batch_size):
+    with wrap(server, batch_size=batch_size) as loader:
+        for expected in whole:
+            found = epoch_of(loader)
+            assert found["audio"].dtype == torch.float32
+            assert found["audio"].numpy().tobytes() == expected.tobytes()
+            assert found["label"].tolist() == [at % 3 for at in range(N)]
+            assert found["index"].tolist() == list(range(N))
+
+
+def test_resuming_gives_the_same_tail(server, whole):
+    with wrap(server) as loader:
+        steps = iter(loader)
+        next(steps)
+        state = json.loads(json.dumps(loader.state_dict()))
+    with wrap(server) as resumed:
+        resumed.load_state_dict(state)
+        assert epoch_of(resumed)["audio"].numpy().tobytes() == whole[0][4:].tobytes()
+
+
+def test_another_view_is_another_draw_and_waits_are_counted(server, whole):
+    with wrap(server, view=1) as loader:
+        assert epoch_of(loader)["audio"].numpy().tobytes() != whole[0].tobytes()
+        assert loader.batches == 4
+        assert loader.wait_s_total > 0
+
+
+@pytest.mark.parametrize(
+    ("audio", "told"),
+    [
+        (torch.zeros(2, 1, 9), r"x\[:, 0\]"),
+        (torch.zeros(2, 9, dtype=torch.int16), "32768"),
+        (torch.zeros(2), "N,T"),
+    ],
+)
+def test_what_is_no_sound_is_refused_with_its_cure(server, audio, told):
+    with (
+        AugmentingDataLoader([{"audio": audio}], server.url, **DRAWS) as loader,
+        pytest.raises(ValueError, match=told),
+    ):
+        next(iter(loader))
+
+
+def test_a_batch_is_pictures_or_sound(server):
+    both = {"audio": torch.zeros(2, 9), "image": torch.zeros(2, 4, 4, 3, dtype=torch.uint8)}
+    for batch in (both, {"label": torch.zeros(2)}):
+        with (
+            AugmentingDataLoader([batch], server.url) as loader,
+            pytest.raises(ValueError, match="needs 'image', or 'audio'"),
+        ):
+            next(iter(loader))

@@ -1,0 +1,132 @@
+"""Many batches in one answer: the very bodies of the single ones, cut cleanly, asked for again where it breaks."""
+
+import http.client
+import signal
+
+import numpy as np
+import pytest
+import xxhash
+
+from augsvc_client import Client, RequestRefused
+from tests.http.serving import Serving
+
+SPEC = {"dataset": "digits/test", "pipeline": "standard", "size": [24, 24], "aug_seed": 4}
+
+
+@pytest.fixture(scope="module")
+def stream(server):
+    return server.open(SPEC)
+
+
+def ask(server, stream, query, epoch=2):
+    return server.get(f"/v1/streams/{stream['id']}/epochs/{epoch}/frames?{query}", Augsvc_Spec=stream["header"])
+
+
+def cut(body):
+    """Frames by the contract's words: u64 length, body, u64 xxh3, little-endian."""
+    found = []
+    while body:
+        length = int.from_bytes(body[:8], "little")
+        found.append(body[8 : 8 + length])
+        assert int.from_bytes(body[8 + length : 16 + length], "little") == xxhash.xxh3_64_intdigest(found[-1])
+        body = body[16 + length :]
+    return found
+
+
+def test_frames_are_the_bodies_of_the_batches(server, stream):
+    reply = ask(server, stream, "start=5&count=16&stride=40&frames=4&view=3")
+    assert reply.status == 200
+    assert int(reply.headers["content-length"]) == len(reply.body)
+    expected = [server.batch(stream, 2, start, 16, 3).body for start in (5, 45, 85, 125)]
+    assert cut(reply.body) == expected
+
+
+def test_the_last_is_short_and_those_past_the_end_are_left_out(server, stream):
+    n = stream["samples"]
+    frames = cut(ask(server, stream, f"start={n - 30}&count=16&stride=20&frames=9").body)
+    assert frames == [server.batch(stream, 2, start, 16).body for start in (n - 30, n - 10)]
+    ask(server, stream, f"start={n}&count=16&stride=20&frames=9").refused(416, "past_the_end")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "start=0&count=0&stride=1&frames=1",
+        "start=0&count=1&stride=0&frames=1",
+        "start=0&count=1&stride=1&frames=0",
+        "start=0&count=1&stride=1&frames=4097",
+        "start=-1&count=1&stride=1&frames=1",
+        "start=0&count=1&stride=1",
+    ],
+)
+def test_a_range_that_is_none(server, stream, query):
+    ask(server, stream, query).refused(422, "spec_invalid")
+
+
+def test_the_client_reads_them(server):
+    with Client(server.url) as client:
+        stream = client.stream(SPEC)
+        frames = list(stream.frames(1, 3, 50, stride=100, frames=99))
+        starts = range(3, stream.samples, 100)
+        assert len(frames) == len(starts)
+        for start, arrays in zip(starts, frames, strict=True):
+            for name, array in stream.batch(1, start, 50).items():
+                assert array.tobytes() == arrays[name].tobytes(), name
+        assert frames[0]["image"].flags.writeable
+        with pytest.raises(RequestRefused, match="epoch"):
+            next(stream.frames(2**24, 0, 1, frames=1))
+        assert list(stream.frames(0, stream.samples, 1, frames=3)) == []
+        with pytest.raises(ValueError, match="stride"):
+            stream.frames(0, 0, 1, stride=0, frames=1)
+
+
+def test_a_client_that_leaves_is_noticed(server, stream):
+    connection = http.client.HTTPConnection("127.0.0.1", int(server.url.rpartition(":")[2]))
+    path = f"/v1/streams/{stream['id']}/epochs/0/frames?start=0&count=400&stride=1&frames=4096"
+    connection.request("GET", path, headers={"Augsvc-Spec": stream["header"]})
+    response = connection.getresponse()
+    assert response.read(100_000)
+    connection.close()
+    server.until(lambda: server.metric("augsvc_pending_bytes") == 0)
+    assert server.metric("augsvc_batch_seconds_count") < 2000
+
+
+def test_a_slow_reader_costs_two_batches(tmp_path):
+    server = Serving(tmp_path, {"max_batch_bytes": 2_000_000}).ready()
+    try:
+        stream = server.open({"dataset": "photos/train", "pipeline": "none", "size": [128, 128]})
+        path = f"/v1/streams/{stream['id']}/epochs/0/frames?start=0&count=40&stride=40&frames=20"
+        connection = http.client.HTTPConnection("127.0.0.1", server.port)
+        connection.request("GET", path, headers={"Augsvc-Spec": stream["header"]})
+        response = connection.getresponse()
+        one = 40 * 128 * 128 * 3
+        server.until(lambda: server.metric("augsvc_pending_bytes") >= one)
+        for _ in range(50):
+            assert server.metric("augsvc_pending_bytes") < 3.1 * one
+        rest = response.read()
+        assert len(cut(rest)) == len(range(0, min(stream["samples"], 800), 40))
+        connection.close()
+    finally:
+        server.stop()
+
+
+def test_a_server_killed_in_the_middle_loses_and_repeats_nothing(tmp_path):
+    servers = [Serving(tmp_path / str(number)).ready() for number in range(2)]
+    try:
+        with Client([server.url for server in servers], wait_s=60) as client:
+            stream = client.stream(SPEC)
+            whole = stream.batch(0, 0, stream.samples)
+            seen = []
+            for number, arrays in enumerate(stream.frames(0, 0, 7, frames=stream.samples)):
+                seen.append(arrays["index"])
+                if number == 5:
+                    servers[0].signal(signal.SIGKILL)
+                if number == 20:
+                    servers[0].wait()
+                    servers[0].begin()
+                    servers[0].ready()
+                    servers[1].signal(signal.SIGKILL)
+            assert np.concatenate(seen).tolist() == whole["index"].tolist()
+    finally:
+        for server in servers:
+            server.stop()

@@ -1,0 +1,145 @@
+"""Who is served next, and who may hold how much."""
+
+import threading
+from concurrent.futures import wait
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from augsvc.errors import Overloaded, TooMuchAtOnce
+from augsvc.fairness import WANTING_S, FairThread, Room
+
+
+def served(pieces, quantum=10):
+    """The order in which a thread does (job, cost) pieces that are all there when it begins."""
+    thread: FairThread[None] = FairThread(quantum, "test")
+    gate, order = threading.Event(), []
+    thread.submit("gate", 0, gate.wait)
+    futures = [thread.submit(job, cost, lambda job=job, cost=cost: order.append((job, cost))) for job, cost in pieces]
+    gate.set()
+    wait(futures)
+    thread.stop()
+    return order
+
+
+def test_a_job_keeps_its_order():
+    assert served([("a", cost) for cost in (5, 1, 30, 2)]) == [("a", cost) for cost in (5, 1, 30, 2)]
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=40), st.lists(st.integers(1, 40), min_size=1, max_size=40))
+def test_two_jobs_get_the_same_as_long_as_both_want(ours, theirs):
+    order = served([("a", cost) for cost in ours] + [("b", cost) for cost in theirs])
+    assert sorted(order) == sorted([("a", cost) for cost in ours] + [("b", cost) for cost in theirs])
+    got, left = {"a": 0, "b": 0}, {"a": len(ours), "b": len(theirs)}
+    for job, cost in order:
+        got[job] += cost
+        left[job] -= 1
+        if not all(left.values()):
+            break
+        assert abs(got["a"] - got["b"]) <= 40 + 10  # a largest piece and a quantum, at any time
+
+
+def test_a_small_piece_does_not_wait_for_all_of_a_greedy_job():
+    order = served([("greedy", 100)] * 20 + [("small", 1)], quantum=10)
+    assert order.index(("small", 1)) <= 1
+
+
+def test_what_is_cancelled_is_not_done_and_stop_cancels_the_rest():
+    thread: FairThread[None] = FairThread(10, "test")
+    gate, begun, cut, done = threading.Event(), threading.Event(), threading.Event(), []
+
+    def hold():
+        begun.set()
+        gate.wait()
+
+    first = thread.submit("a", 1, hold)
+    given_up = thread.submit("a", 1, lambda: done.append("given up"))
+    kept = thread.submit("a", 1, lambda: done.append("kept"))
+    kept.add_done_callback(lambda _: cut.set())
+    assert given_up.cancel()
+    begun.wait()
+    stopping = threading.Thread(target=thread.stop)
+    stopping.start()
+    cut.wait()
+    gate.set()
+    stopping.join()
+    assert first.done()
+    assert kept.cancelled()
+    assert thread.submit("a", 1, lambda: None).cancelled()
+    assert done == []
+
+
+def test_an_error_belongs_to_its_piece():
+    thread: FairThread[int] = FairThread(10, "test")
+    bad, good = thread.submit("a", 1, lambda: 1 // 0), thread.submit("a", 1, lambda: 7)
+    with pytest.raises(ZeroDivisionError):
+        bad.result()
+    assert good.result() == 7
+    thread.stop()
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_a_job_alone_may_take_all_of_it():
+    room = Room(100)
+    for _ in range(10):
+        room.take("a", 10)
+    with pytest.raises(Overloaded):
+        room.take("a", 1)
+    room.release("a", 10)
+    room.take("a", 10)
+    assert room.taken == 100
+
+
+def test_one_batch_is_let_in_however_large():
+    room = Room(100)
+    room.take("a", 500)
+    with pytest.raises(Overloaded):
+        room.take("b", 1)
+    room.release("a", 500)
+    room.take("b", 1)
+
+
+def test_what_comes_free_goes_to_who_has_less():
+    clock = Clock()
+    room = Room(100, clock)
+    for _ in range(10):
+        room.take("greedy", 10)
+    with pytest.raises(Overloaded):
+        room.take("new", 10)
+    for _ in range(5):
+        room.release("greedy", 10)
+        with pytest.raises(TooMuchAtOnce):
+            room.take("greedy", 10)  # its share is kept for the new one
+    for _ in range(5):
+        room.take("new", 10)
+    with pytest.raises(TooMuchAtOnce):
+        room.take("new", 10)
+    for _ in range(5):
+        room.release("new", 10)
+    room.take("greedy", 10)  # nobody else wants any
+    with pytest.raises(Overloaded):
+        room.take("late", 90)
+    with pytest.raises(TooMuchAtOnce):
+        room.take("greedy", 10)
+    clock.now += WANTING_S + 1  # it did not come back
+    room.take("greedy", 10)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 60)), max_size=60))
+def test_never_over_its_bytes_but_for_one_large_batch(wishes):
+    room, held = Room(100), []
+    for job, size in wishes:
+        try:
+            room.take(job, size)
+            held.append((job, size))
+        except (Overloaded, TooMuchAtOnce):
+            if held:
+                room.release(*held.pop(0))
+        assert room.taken == sum(size for _, size in held) <= 100
