@@ -29,17 +29,17 @@ class Jobs:
         self._clock = clock
         self._seen: OrderedDict[str, float] = OrderedDict()  # job → when it last took a batch, longest ago first
 
-    def count(self, headers: Headers, samples: int) -> None:
-        """Counts a finished batch for the job that the request's headers name."""
+    def count(self, headers: Headers, samples: int, *, waited: bool = True) -> None:
+        """Counts a finished batch, and the wait that was told with it, for the job that the request's headers name."""
         name = headers.get("augsvc-job", "")
         if not _NAME.fullmatch(name):
             return
         job = self._place(name)
         self._samples.labels(job).inc(samples)
         waits = self._waits.labels(job)  # made in any case, so that both can be removed
-        waited = headers.get("augsvc-wait-ms", "")
-        if _MILLISECONDS.fullmatch(waited):
-            waits.observe(int(waited) / 1000.0)
+        told = headers.get("augsvc-wait-ms", "")
+        if waited and _MILLISECONDS.fullmatch(told):
+            waits.observe(int(told) / 1000.0)
 
     def _place(self, name: str) -> str:
         """The name, or OTHER where all places are taken by jobs that still run."""

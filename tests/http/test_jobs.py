@@ -92,6 +92,15 @@ def test_only_batches_count(server):
     assert server.metric("augsvc_job_wait_seconds_sum", job=r"a \"job\"") == 0.5
 
 
+def test_frames_count_their_samples_and_one_wait(server):
+    stream = server.open(SPEC)
+    job = {"Augsvc-Job": "frames", "Augsvc-Wait-Ms": "250", "Augsvc-Spec": stream["header"]}
+    path = f"/v1/streams/{stream['id']}/epochs/0/frames?start=0&count=8&stride=16&frames=3"
+    assert server.ask("GET", path, job).status == 200
+    assert server.metric("augsvc_job_samples_total", job="frames") == 24
+    assert server.metric("augsvc_job_wait_seconds_count", job="frames") == 1
+
+
 def test_a_clients_batches_are_those_of_its_job(server):
     with server.client() as client:
         stream = client.stream(SPEC)

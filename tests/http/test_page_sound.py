@@ -1,4 +1,4 @@
-"""Clips on the page: waveform, spectrogram, and a way to hear them. The API is put in its place here, with a body of clips."""
+"""Clips on the page: waveform, spectrogram, and a way to hear them; of clips that are made here, and of the server's own."""
 
 import re
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from augsvc_client.wire import Layout, TensorSpec
-from tests.http.browsing import READ_CANVAS, canvas, expect
+from tests.http.browsing import READ_CANVAS, canvas, expect, fragment
 
 RATE, SECONDS, COUNT = 8000, 20.0, 4
 HERTZ = (500, 1000, 2000, 3000)
@@ -57,8 +57,8 @@ def sounds(visit):
     sent = []
 
     def operations(route):
-        reply = route.fetch().json()
-        route.fulfill(json={"ops": [*reply["ops"], SHIFT]})
+        pictures = [one for one in route.fetch().json()["ops"] if one["media"] == "image"]
+        route.fulfill(json={"ops": [*pictures, SHIFT]})
 
     def streams(route):
         spec = route.request.post_data_json
@@ -94,18 +94,20 @@ def drawn(seen, role, kind):
     return [canvas(one.evaluate(READ_CANVAS)) for one in canvases.all()]
 
 
+def waves(seen, role, expected):
+    """Each waveform is as tall, column by column, as its clip is wide."""
+    for picture, clip in zip(drawn(seen, role, "wave"), expected, strict=True):
+        height, width = picture.shape[:2]
+        ends = np.arange(width) * len(clip) // width
+        low, high = (np.clip(edge.reduceat(clip, ends), -1, 1) for edge in (np.minimum, np.maximum))
+        tall = (picture[..., 3] > 0).sum(axis=0)
+        assert np.allclose(tall, np.maximum(1, (high - low) * (height / 2 - 2) + 1), atol=2)
+
+
 def test_the_waveform_is_the_clip(sounds):
     seen, _ = sounds
     for role in ("original", "augmented"):
-        pictures = drawn(seen, role, "wave")
-        assert len(pictures) == COUNT
-        for picture, clip in zip(pictures, clips(role == "augmented"), strict=True):
-            height, width = picture.shape[:2]
-            painted = picture[..., 3] > 0
-            ends = np.linspace(0, len(clip), width + 1).astype(int)[:-1]
-            loudest = np.maximum.reduceat(np.abs(clip), ends)
-            tall = painted.sum(axis=0)
-            assert np.allclose(tall[2:-2], np.maximum(1, loudest * (height - 4))[2:-2], atol=4)
+        waves(seen, role, clips(role == "augmented"))
 
 
 def test_the_spectrogram_has_its_tone_where_it_belongs(sounds):
@@ -152,3 +154,30 @@ def test_what_is_offered_is_for_sound(sounds):
     expect(seen.find("#text")).to_contain_text('batch["audio"]')
     expect(seen.find("#text")).to_contain_text("sample_rate=16000")
     expect(seen.find("#draws")).to_contain_text("time_shift")
+
+
+def test_the_servers_own_clips(visit, server):
+    seen = visit(fragment(dataset="photos/test", pipeline="strong")).settled()
+    seen.page.get_by_label("Dataset").select_option("tones/test")
+    seen.settled()
+    expect(seen.page.get_by_role("radio", name="sound")).to_be_checked()
+    expect(seen.page.get_by_role("radio", name="strong")).to_have_count(0)
+    with server.client() as client:
+        for role, pipeline in (("augmented", "sound"), ("original", "none")):
+            stream = client.stream({"dataset": "tones/test", "pipeline": pipeline})
+            assert role == "original" or stream.id == seen.stream_id
+            waves(seen, role, stream.batch(0, 0, 8)["audio"])
+    assert seen.find("#draws li").evaluate_all("all => all.map(one => one.dataset.op)") == [
+        one["op"] for one in server.open({"dataset": "tones/test", "pipeline": "sound"})["spec"]["pipeline"]
+    ]
+    names: dict[str, object] = {}
+    exec(seen.find("#text").text_content(), names)  # noqa: S102 - the page's own text
+    assert names["loader"].id == seen.stream_id
+    assert names["clips"].shape[1] == 16000
+    names["loader"].close()
+    seen.page.get_by_role("button", name="Play augmented 3", exact=True).click()
+    expect(seen.find("button.play[aria-pressed=true]")).to_have_count(0)  # the clip has ended by itself
+    seen.page.get_by_label("Dataset").select_option("shapes/test")
+    seen.settled()
+    expect(seen.page.get_by_role("radio", name="standard")).to_be_checked()
+    assert seen.pictures("augmented").any()

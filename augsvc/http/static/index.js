@@ -163,7 +163,7 @@ async function pick(at) {
 /** Says what is wrong where it is wrong; what will pass by itself is tried again. */
 function trouble(error, again) {
   if (error.status === 401) return lock();
-  if (error.code === "size_required" && state.size === null) {
+  if (error.code === "size_required" && error.field === "size" && state.size === null) {
     state.size = [...CANVAS];
     data.show(state);
     return update({});

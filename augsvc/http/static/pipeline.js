@@ -3,7 +3,7 @@
 import { complain, control } from "./controls.js";
 import { $, announce, el, fresh, icon, set, short } from "./dom.js";
 import { filled, parameters, written } from "./schema.js";
-import { PRESETS } from "./state.js";
+import { PRESETS, suited } from "./state.js";
 
 const OWN = "custom";
 
@@ -15,7 +15,7 @@ export class Pipeline {
     this.media = "image";
     this.cards = []; // { operation, values, open, node }
     this.list = $("#operations");
-    this.radios = [...PRESETS, OWN].map((name) => this.#radio(name));
+    this.radios = [...new Set(Object.values(PRESETS).flat()), OWN].map((name) => this.#radio(name));
     $("#add").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#add($("#add-name").value);
@@ -32,7 +32,9 @@ export class Pipeline {
   suit(media, pipeline) {
     this.media = media;
     this.#offer();
-    return Array.isArray(pipeline) ? pipeline.filter(({ op }) => (this.known.get(op)?.media ?? media) === media) : pipeline;
+    for (const radio of this.radios) radio.parentElement.hidden = ![...PRESETS[media], OWN].includes(radio.value);
+    if (!Array.isArray(pipeline)) return suited(pipeline, media);
+    return pipeline.filter(({ op }) => (this.known.get(op)?.media ?? media) === media);
   }
 
   /** Shows a preset (its expansion) or a list. */

@@ -1,6 +1,7 @@
 // What is looked at: one object, written into the address's fragment so that a link shows the same. Never the token.
 
-export const PRESETS = ["none", "light", "standard", "strong"];
+export const PRESETS = { image: ["none", "light", "standard", "strong"], audio: ["none", "sound"] };
+const USUAL = { image: "standard", audio: "sound" };
 export const OVERLAYS = ["mask", "boxes", "keypoints"];
 const LARGEST = { epoch: 2 ** 24 - 1, view: 255, start: 2 ** 32 - 1, count: 64 };
 
@@ -12,6 +13,10 @@ export const initial = () => ({
   epoch: 0, start: 0, view: 0, count: 8, chosen: 0, // `chosen`: which of the shown samples has its receipt open
   overlays: [],
 });
+
+/** The pipeline as it suits a kind of data: a preset of the other kind gives way to the usual one. */
+export const suited = (pipeline, media) =>
+  typeof pipeline === "string" && !PRESETS[media].includes(pipeline) ? USUAL[media] : pipeline;
 
 /** The specification to send; an audio dataset has seconds and a rate where pictures have a canvas. */
 export function specification(state, media) {
@@ -49,7 +54,7 @@ export function fromFragment(fragment) {
 
 function understood(name, text, usual) {
   if (name === "dataset" || name === "fit") return text || usual;
-  if (name === "pipeline" && PRESETS.includes(text)) return text;
+  if (name === "pipeline" && Object.values(PRESETS).flat().includes(text)) return text;
   let value;
   try {
     value = JSON.parse(text);
