@@ -55,7 +55,9 @@ def test_every_operation_is_in_the_readme_and_the_changelog():
             assert named, f"name the operation `{name}` in {document}"
 
 
-@pytest.mark.parametrize("document", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/settings.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/settings.md", "docs/page.md"]
+)
 def test_links_lead_somewhere(document):
     folder = (ROOT / document).parent
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", text(document)):

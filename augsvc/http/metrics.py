@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from augsvc.engine import Engine
+from augsvc.http.jobs import Jobs
 from augsvc.sources.base import Source
 from augsvc.stream import Body
 
@@ -19,6 +20,7 @@ class Metrics:
 
     def __init__(self, engine: Engine) -> None:
         self.registry = CollectorRegistry()
+        self.jobs = Jobs(self.registry)
         self.requests = Counter("augsvc_requests", "Answers", ["method", "route", "status"], registry=self.registry)
         self.errors = Counter("augsvc_errors", "Error answers", ["code"], registry=self.registry)
         self.samples = Counter("augsvc_samples", "Samples delivered", ["dataset"], registry=self.registry)

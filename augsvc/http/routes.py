@@ -84,6 +84,7 @@ def streams_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> 
             return nobody_reads()
         metrics.count(stream.source.info.name, body, time.perf_counter() - asked)
         metrics.tell(stream.source, body)
+        metrics.jobs.count(request.headers, body.samples)
         headers["Augsvc-Digest"] = body.digest
         return Response(body.buffer.data, media_type=SAFETENSORS, headers=headers)
 
@@ -114,9 +115,10 @@ def streams_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> 
             metrics.cancelled.inc()
             return nobody_reads()
 
-        def counted(body: Body) -> None:
-            metrics.count(stream.source.info.name, body, time.perf_counter() - asked)
-            metrics.tell(stream.source, body)
+        def counted(one: Body) -> None:
+            metrics.count(stream.source.info.name, one, time.perf_counter() - asked)
+            metrics.tell(stream.source, one)
+            metrics.jobs.count(request.headers, one.samples, waited=one is body)  # a wait is told once a request
 
         size = frames_size(stream, parts)
         return FramesResponse(body, parts[1:], size, lambda part: engine.produce(stream, part, job), counted)

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from tests.http import browsing
 from tests.http.serving import Serving, pictures, spoil
 
 
@@ -68,3 +69,28 @@ def serve(settings, tmp_path_factory):
     finally:
         for serving in made:
             serving.stop()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A headless browser; skips where the machine has none."""
+    with browsing.chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def visit(chromium, server):
+    """Opens the page of a server (default: the shared one) in a window of its own; it must not complain."""
+    seen = []
+
+    def go(fragment: str = "", serving: Serving = server, **options) -> browsing.Visit:
+        seen.append(browsing.Visit(chromium, serving.url, **options))
+        return seen[-1].go(fragment)
+
+    try:
+        yield go
+        for one in seen:
+            one.is_content()
+    finally:
+        for one in seen:
+            one.close()

@@ -1,0 +1,92 @@
+"""The documents' pictures of the page: `python -m tests.http.screenshots` writes docs/page_*.png anew.
+
+A server of its own, two small training jobs for the live figures, and the machine's own Chromium.
+"""
+
+import tempfile
+import threading
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from augsvc_client import Client
+from tests.http.browsing import Visit, chromium, fragment
+from tests.http.serving import Serving
+
+DOCS = Path(__file__).parents[2] / "docs"
+PHOTOS = {"dataset": "photos/train", "pipeline": "standard", "epoch": 3, "start": 40, "chosen": 0}
+SHAPES = {
+    "dataset": "shapes/train",
+    "pipeline": "standard",
+    "size": [96, 96],
+    "epoch": 1,
+    "start": 40,
+    "chosen": 1,
+    "overlays": ["mask", "boxes", "keypoints"],
+}
+VIEWS = {
+    "page_light": (PHOTOS, {"width": 1440, "height": 1280, "color_scheme": "light"}),
+    "page_dark": (SHAPES, {"width": 1440, "height": 1280, "color_scheme": "dark"}),
+    "page_phone": (SHAPES, {"width": 360, "height": 900, "color_scheme": "light", "device_scale_factor": 2}),
+}
+JOBS = {"digits-cnn/seed-0": ("digits/train", 64, 0.004), "shapes-unet/seed-3": ("shapes/train", 16, 0.019)}
+
+
+def take(browser, serving: Serving, folder: Path) -> list[Path]:
+    """The pictures, with the palette that each needs."""
+    made = []
+    for name, (state, options) in VIEWS.items():
+        seen = Visit(browser, serving.url, **options)
+        try:
+            seen.go(fragment(**state)).settled()
+            seen.find("#jobs tr.running").nth(len(JOBS) - 1).wait_for()
+            with Image.open(BytesIO(seen.page.screenshot())) as picture:
+                few = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+            made.append(folder / f"{name}.png")
+            few.save(made[-1], optimize=True)
+            seen.is_content()
+        finally:
+            seen.close()
+    return made
+
+
+@contextmanager
+def jobs(serving: Serving):
+    """Trainers that take batches and say how long they waited."""
+    enough = threading.Event()
+
+    def train(name: str, dataset: str, count: int, waited_s: float) -> None:
+        with Client(serving.url, job=name) as client:
+            stream = client.stream({"dataset": dataset, "pipeline": "light"})
+            for step in range(10**9):
+                if enough.wait(0.05):
+                    return
+                stream.batch(0, count * (step % 8), count, waited_s=waited_s)
+
+    training = [threading.Thread(target=train, args=(name, *what)) for name, what in JOBS.items()]
+    for one in training:
+        one.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        for one in training:
+            one.join()
+
+
+def main() -> None:
+    """Writes the documents' pictures."""
+    with tempfile.TemporaryDirectory() as folder, chromium() as browser:
+        serving = Serving(Path(folder)).ready()
+        try:
+            with jobs(serving):
+                for path in take(browser, serving, DOCS):
+                    print(f"{path.name}: {path.stat().st_size:,} bytes")
+        finally:
+            serving.stop()
+
+
+if __name__ == "__main__":
+    main()
