@@ -13,12 +13,12 @@ import secrets
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy.typing as npt
 
 from augsvc_client import wire
+from augsvc_client.environment import token_from_environment
 from augsvc_client.errors import AugsvcError, BadAnswer
 from augsvc_client.frames import read_frames
 from augsvc_client.push import Augmented, augmented, push_request
@@ -54,7 +54,7 @@ class Client:
         self.wait_s = wait_s
         self.job = job or os.environ.get("AUGSVC_JOB") or secrets.token_hex(4)
         self._headers = {"Augsvc-Job": _header_value("job", self.job)}
-        token = token or os.environ.get("AUGSVC_TOKEN") or _token_from_file()
+        token = token or token_from_environment()
         if token:
             self._headers["Authorization"] = "Bearer " + _header_value("token", token)
         self._good = random.SystemRandom().randrange(
@@ -224,22 +224,6 @@ def _split_urls(urls: str | Sequence[str] | None) -> list[str]:
     if not found:
         raise ValueError("no address of a server: give urls=, or set AUGSVC_URL")
     return list(dict.fromkeys(found))
-
-
-def _token_from_file() -> str | None:
-    """The way of container secrets: a variable names the file, the value stays out of the environment."""
-    path = os.environ.get("AUGSVC_TOKEN_FILE")
-    if not path:
-        return None
-    try:
-        token = Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as err:
-        raise ValueError(
-            f"AUGSVC_TOKEN_FILE: {path} cannot be read: does it exist, and may this user read it?"
-        ) from err
-    if not token:
-        raise ValueError(f"AUGSVC_TOKEN_FILE: {path} holds no token")
-    return token
 
 
 def _header_value(name: str, value: str) -> str:
