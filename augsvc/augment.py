@@ -1,6 +1,6 @@
 """Decoded samples through a plan: pixels by the executor, labels through the same cameras, into a batch's own memory.
 
-samples → draws → cameras → executor.run → encode
+samples → draws → cameras → executor.render → bytes
                      └────→ masks, boxes, keypoints
 """
 
@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from augsvc.batch import U8, Arrays, Sample
-from augsvc.executors.kornia import KorniaExecutor
+from augsvc.executors.base import Executor
 from augsvc.executors.ranges import ranges
 from augsvc.geometry import Camera, Canvas
 from augsvc.labels import Boxes, Keypoints, move_boxes, move_keypoints, move_mask
@@ -28,7 +28,7 @@ def augment(
     address: Address,
     seed: int,
     plan: Plan,
-    executor: KorniaExecutor,
+    executor: Executor,
     arrays: Arrays,
     workers: Workers,
     check: Callable[[], None],
@@ -51,7 +51,7 @@ def _augment(
     address: Address,
     seed: int,
     plan: Plan,
-    executor: KorniaExecutor,
+    executor: Executor,
     arrays: Arrays,
     check: Callable[[], None],
 ) -> None:
@@ -60,7 +60,7 @@ def _augment(
     sizes = [(sample.image.shape[0], sample.image.shape[1]) for sample in samples]
     cameras = [plan.cameras(part, draws, sizes if part.fits else [canvas] * len(sizes)) for part in plan.passes]
     images = [with_channels(sample.image, plan.canvas.channels) for sample in samples]
-    executor.encode(executor.run(plan, images, cameras, draws, check), arrays["image"])
+    executor.render(plan, images, cameras, draws, arrays["image"], check)
     moves = [(camera, part.border or "edge") for camera, part in zip(cameras, plan.passes, strict=True) if camera]
     _move_labels(samples, moves, plan.canvas, arrays)
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from augsvc.batch import Arrays
 from augsvc.errors import BatchTooLarge, Cancelled, Overloaded, Starting, StreamMismatch
-from augsvc.executors.kornia import KorniaExecutor
+from augsvc.executors.base import Executor
 from augsvc.machine import cores
 from augsvc.ops.registry import Registry
 from augsvc.preview import preview
@@ -54,9 +54,7 @@ class Work:
 class Engine:
     """Serves streams over a catalogue with one executor."""
 
-    def __init__(
-        self, catalogue: Catalogue, executor: KorniaExecutor, operations: Registry, max_batch_bytes: int
-    ) -> None:
+    def __init__(self, catalogue: Catalogue, executor: Executor, operations: Registry, max_batch_bytes: int) -> None:
         self.catalogue = catalogue
         self.executor = executor
         self.operations = operations

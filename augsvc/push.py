@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from augsvc.augment import augment
 from augsvc.batch import U8, Arrays, Bools, Sample
 from augsvc.errors import BodyMalformed, DuplicateIndex, NotAvailable, SpecInvalid, StreamMismatch
-from augsvc.executors.kornia import KorniaExecutor
+from augsvc.executors.base import Executor
 from augsvc.geometry import Canvas, Fit
 from augsvc.ops.registry import Registry
 from augsvc.plan import Plan
@@ -47,14 +47,14 @@ class Push:
     request: PushRequest
     arrays: Arrays
     plan: Plan
-    executor: KorniaExecutor
+    executor: Executor
     layout: Layout
 
     @staticmethod
     def of(
         fields: object,
         arrays: Arrays,
-        executor: KorniaExecutor,
+        executor: Executor,
         known: Registry,
         arithmetic_of: Callable[[set[str]], str],
     ) -> "Push":

@@ -15,10 +15,10 @@ import numpy as np
 
 from augsvc.batch import I64, Sample
 from augsvc.decode import DECODERS, probe_digest
-from augsvc.executors.kornia import KorniaExecutor
-from augsvc.ops.base import Operation
+from augsvc.executors.base import Executor
+from augsvc.ops.base import Kind, Operation
 from augsvc.ops.registry import Registry, registry
-from augsvc.pipeline import PRESETS
+from augsvc.pipeline import PRESETS, parse_pipeline
 from augsvc.sources.base import Source, SourceInfo
 from augsvc.spec import StreamSpec, validate_spec
 from augsvc.stream import Stream
@@ -69,17 +69,30 @@ class SelfTest:
     """Digests of what this build computes."""
 
     traits: tuple[str, ...]  # of the executor: versions, and the device's arithmetic
+    opaque_traits: tuple[str, ...]  # the same, for streams with opaque operations
     frame: str  # canvas, channels and encoding
+    opaque_frame: str  # opaque operations among others
     operations: Mapping[str, str]
+    opaque: frozenset[str]  # which operations are
     decoders: Mapping[str, str]
 
     @staticmethod
-    def run(executor: KorniaExecutor, known: Registry | None = None) -> "SelfTest":
+    def run(executor: Executor, known: Registry | None = None) -> "SelfTest":
         """Runs every operation of those `known` (default: the package's), alone and always selected, and every decoder."""
         known = known or registry()
         operations = {name: _digest(_corners(name, known[name]), executor, known) for name in known}
         decoders = {name: probe_digest(name) for name in DECODERS}
-        return SelfTest(executor.traits, _digest(_frames(), executor, known), operations, decoders)
+        opaque = frozenset(name for name in known if known[name].kind is Kind.OPAQUE)
+        frames = _frames()
+        return SelfTest(
+            executor.traits,
+            executor.opaque_traits,
+            _digest([frame for frame in frames if not _uses(frame, opaque)], executor, known),
+            _digest([frame for frame in frames if _uses(frame, opaque)], executor, known),
+            operations,
+            opaque,
+            decoders,
+        )
 
     def arithmetic(self, stream: Stream) -> str:
         """The arithmetic id of a stream: over what it uses, 32 hex digits."""
@@ -96,9 +109,10 @@ class SelfTest:
         return self._id(set(self.operations), set(self.decoders))
 
     def _id(self, operations: set[str], decoders: set[str]) -> str:
+        mixed = bool(operations & self.opaque)
         used = {
-            "traits": self.traits,
-            "frame": self.frame,
+            "traits": self.traits + (self.opaque_traits if mixed else ()),
+            "frame": (self.frame, self.opaque_frame) if mixed else self.frame,
             "operations": {name: self.operations[name] for name in operations},
             "decoders": {name: self.decoders[name] for name in decoders},
         }
@@ -108,6 +122,11 @@ class SelfTest:
 def probe_spec(fields: Mapping[str, object], known: Registry | None = None) -> StreamSpec:
     """A specification over the probe."""
     return validate_spec({"dataset": "probe", "size": list(_CANVAS), "shuffle": False, **fields}, known)
+
+
+def _uses(frame: Mapping[str, object], operations: frozenset[str]) -> bool:
+    """Whether a frame's pipeline has one of the operations."""
+    return any(step.op in operations for step in parse_pipeline(frame.get("pipeline", ())))
 
 
 def _frames() -> list[dict[str, object]]:
@@ -135,7 +154,7 @@ def _corners(name: str, operation: type[Operation]) -> list[dict[str, object]]:
     return [{"pipeline": [plain], "channels": 1}, *({"pipeline": [step], "channels": 3} for step in (plain, low, high))]
 
 
-def _digest(specs: list[dict[str, object]], executor: KorniaExecutor, known: Registry) -> str:
+def _digest(specs: list[dict[str, object]], executor: Executor, known: Registry) -> str:
     """SHA-256 of the batches' tensors, without their headers."""
     digest = hashlib.sha256()
     with ThreadPoolExecutor(1) as reader:

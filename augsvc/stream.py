@@ -1,6 +1,6 @@
 """The way of the data, on one page.
 
-    address → order → source → decode → draw → plan.run → encode → wire
+    address → order → source → decode → draw → plan → render → wire
 
 A stream is a specification made ready over one dataset. `produce` gives a batch's bytes from its address alone: nothing
 is remembered between two calls, so any replica, after any restart, in any order, gives the same.
@@ -17,7 +17,7 @@ import numpy as np
 from augsvc.augment import augment, required
 from augsvc.batch import I64, U8, Arrays, Sample
 from augsvc.errors import DatasetUnreadable, PastTheEnd, SpecInvalid, Undecodable
-from augsvc.executors.kornia import KorniaExecutor
+from augsvc.executors.base import Executor
 from augsvc.geometry import Canvas
 from augsvc.order import Order
 from augsvc.pipeline import operation_id
@@ -48,12 +48,12 @@ class Stream:
     spec: StreamSpec  # filled
     source: Source
     plan: Plan
-    executor: KorniaExecutor
+    executor: Executor
     members: I64 | None  # of the subset, ascending
     arithmetic: str = ""
 
     @staticmethod
-    def open(spec: StreamSpec, source: Source, executor: KorniaExecutor) -> "Stream":
+    def open(spec: StreamSpec, source: Source, executor: Executor) -> "Stream":
         """Makes a specification ready; its arithmetic id is still to be set (`with_arithmetic`)."""
         info = source.info
         spec = spec.filled(info.size, info.channels)
