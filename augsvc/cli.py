@@ -15,7 +15,7 @@ from rich.table import Table
 
 from augsvc.engine import Engine, Range
 from augsvc.errors import AugsvcError
-from augsvc.executors.kornia import KorniaExecutor
+from augsvc.executors.choice import open_executor
 from augsvc.http import create_app
 from augsvc.http.server import Server
 from augsvc.ops.registry import registry
@@ -167,7 +167,7 @@ def _check_dataset(engine: Engine, name: str, every: bool, console: Console) -> 
 
 def _engine(settings: Settings) -> Engine:
     catalogue = open_catalogue(settings.datasets, settings.cache_bytes)
-    executor = KorniaExecutor.on(settings.torch_device())
+    executor = open_executor(settings.executor, settings.torch_device(), settings.kernel_cache)
     return Engine(catalogue, executor, registry(settings.operations), settings.max_batch_bytes)
 
 
