@@ -95,6 +95,7 @@ LABEL org.opencontainers.image.title="augsvc" \
       org.opencontainers.image.description="Uniquely transformed batches for training jobs, over HTTP"
 # all addresses of the container: without tokens_file (or allow_plain) the server refuses to start
 ENV AUGSVC_HOST=0.0.0.0 \
+    AUGSVC_KERNEL_CACHE=/var/cache/augsvc/kernels \
     AUGSVC_PORT=8000
 EXPOSE 8000
 USER 10001:10001

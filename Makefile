@@ -12,7 +12,7 @@ help:
 	@echo "make test    the test-suite"
 	@echo "make check   lint, types, import floors"
 	@echo "make format  what make check would ask for"
-	@echo "make golden  the golden file anew, after a deliberate change"
+	@echo "make golden  the golden files and the table of docs/executors.md anew, after a deliberate change"
 	@echo "make statistics  the embedded datasets' fitted statistics anew, after a deliberate change"
 
 demo: .venv/run.stamp
@@ -39,6 +39,8 @@ format: .venv/dev.stamp
 
 golden: .venv/dev.stamp
 	$(BIN)/python -m tests.test_golden > tests/golden.new && mv tests/golden.new tests/golden.json
+	$(BIN)/python -m tests.executors.test_golden_pixels > tests/golden.new && mv tests/golden.new tests/golden_pixels.json
+	$(BIN)/python -m tests.executors.test_agreement
 
 statistics: .venv/dev.stamp
 	for name in digits photos shapes textures; do \

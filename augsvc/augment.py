@@ -1,6 +1,6 @@
 """Decoded samples through a plan: pixels by the executor, labels through the same cameras, into a batch's own memory.
 
-samples → draws → cameras → executor.run → encode
+samples → draws → cameras → executor.render → bytes
                      └────→ masks, boxes, keypoints
 """
 
@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from augsvc.batch import U8, Arrays, Sample, required
-from augsvc.executors.kornia import KorniaExecutor
+from augsvc.executors.base import Executor
 from augsvc.executors.ranges import ranges
 from augsvc.geometry import Camera, Canvas
 from augsvc.labels import Boxes, Keypoints, move_boxes, move_keypoints, move_mask
@@ -29,7 +29,7 @@ def augment(
     address: Address,
     seed: int,
     plan: Plan,
-    executor: KorniaExecutor,
+    executor: Executor,
     arrays: Arrays,
     workers: Workers,
     check: Callable[[], None],
@@ -52,7 +52,7 @@ class ImageRenderer:
     """What a stream of pictures, or a push of them, computes its batches with."""
 
     plan: Plan
-    executor: KorniaExecutor
+    executor: Executor
     layout: Literal["NCHW", "NHWC"]
     mask: bool  # whether samples have one
 
@@ -93,7 +93,7 @@ def _augment(
     address: Address,
     seed: int,
     plan: Plan,
-    executor: KorniaExecutor,
+    executor: Executor,
     arrays: Arrays,
     check: Callable[[], None],
 ) -> None:
@@ -102,7 +102,7 @@ def _augment(
     images = [with_channels(required(sample.image), plan.canvas.channels) for sample in samples]
     sizes = [(image.shape[0], image.shape[1]) for image in images]
     cameras = [plan.cameras(part, draws, sizes if part.fits else [canvas] * len(sizes)) for part in plan.passes]
-    executor.encode(executor.run(plan, images, cameras, draws, check), arrays["image"])
+    executor.render(plan, images, cameras, draws, arrays["image"], check)
     moves = [(camera, part.border or "edge") for camera, part in zip(cameras, plan.passes, strict=True) if camera]
     _move_labels(samples, moves, plan.canvas, arrays)
 

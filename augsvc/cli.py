@@ -15,7 +15,7 @@ from rich.table import Table
 
 from augsvc.engine import Engine, Range
 from augsvc.errors import AugsvcError
-from augsvc.executors.kornia import KorniaExecutor
+from augsvc.executors.choice import open_executor
 from augsvc.explain import explain as explain_sample
 from augsvc.fit import fit as fit_statistics
 from augsvc.http import create_app
@@ -252,7 +252,7 @@ def _spec(engine: Engine, dataset: str, pipeline: str | None, **fields: object) 
 
 def _engine(settings: Settings) -> Engine:
     catalogue = open_catalogue(settings.datasets, settings.cache_bytes)
-    executor = KorniaExecutor.on(settings.torch_device())
+    executor = open_executor(settings.executor, settings.torch_device(), settings.kernel_cache)
     return Engine(catalogue, executor, registry(settings.operations), settings.max_batch_bytes)
 
 

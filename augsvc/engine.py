@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from augsvc.batch import Arrays
 from augsvc.errors import BatchTooLarge, Cancelled, Starting, StreamMismatch
-from augsvc.executors.kornia import KorniaExecutor
+from augsvc.executors.base import Executor
 from augsvc.fairness import FairThread, Room
 from augsvc.machine import cores
 from augsvc.ops.registry import Registry
@@ -55,9 +55,7 @@ class Work:
 class Engine:
     """Serves streams over a catalogue with one executor."""
 
-    def __init__(
-        self, catalogue: Catalogue, executor: KorniaExecutor, operations: Registry, max_batch_bytes: int
-    ) -> None:
+    def __init__(self, catalogue: Catalogue, executor: Executor, operations: Registry, max_batch_bytes: int) -> None:
         self.catalogue = catalogue
         self.executor = executor
         self.operations = operations

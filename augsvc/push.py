@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from augsvc.augment import ImageRenderer
 from augsvc.batch import Arrays
 from augsvc.errors import NeedsDataset, SpecInvalid, StreamMismatch
-from augsvc.executors.kornia import KorniaExecutor
+from augsvc.executors.base import Executor
 from augsvc.executors.ranges import ranges
 from augsvc.executors.sound import SoundExecutor
 from augsvc.geometry import Canvas, Fit
@@ -61,7 +61,7 @@ class Push:
     def of(
         fields: object,
         arrays: Arrays,
-        executor: KorniaExecutor,
+        executor: Executor,
         known: Registry,
         arithmetic_of: Callable[[Sequence[Operation], str], str],
     ) -> "Push":
@@ -111,7 +111,7 @@ class Push:
         return Body(buffer, digest(buffer), n, ())
 
 
-def _of_pictures(request: PushRequest, row: tuple[int, ...], executor: KorniaExecutor, mask: bool) -> ImageRenderer:
+def _of_pictures(request: PushRequest, row: tuple[int, ...], executor: Executor, mask: bool) -> ImageRenderer:
     height, width, channels = row
     if request.sample_rate is not None:
         raise SpecInvalid("sample_rate has no meaning here: these samples are pictures", field="sample_rate")
@@ -122,7 +122,7 @@ def _of_pictures(request: PushRequest, row: tuple[int, ...], executor: KorniaExe
     return ImageRenderer(plan, executor, request.output.layout, mask)
 
 
-def _of_sound(request: PushRequest, samples: int, executor: KorniaExecutor) -> SoundRenderer:
+def _of_sound(request: PushRequest, samples: int, executor: Executor) -> SoundRenderer:
     for name in ("size", "fit", "output"):
         if getattr(request, name) != PushRequest.model_fields[name].default:
             raise SpecInvalid(f"{name} has no meaning here: these samples are sound", field=name)

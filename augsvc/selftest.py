@@ -16,9 +16,9 @@ import numpy as np
 from augsvc.batch import I64, Sample
 from augsvc.color_statistics import ColorStatistics
 from augsvc.decoders import DECODERS, probe_digest
-from augsvc.executors.kornia import KorniaExecutor
+from augsvc.executors.base import Executor
 from augsvc.executors.sound import SoundExecutor
-from augsvc.ops.base import Operation
+from augsvc.ops.base import Kind, Operation
 from augsvc.ops.registry import Registry, registry
 from augsvc.pipeline import PRESETS, parse_pipeline
 from augsvc.sources.base import Source, SourceInfo
@@ -90,42 +90,47 @@ class Probe(Source):
 class SelfTest:
     """Digests of what this build computes."""
 
-    traits: Mapping[str, tuple[str, ...]]  # medium → of its executor: versions, and the device's arithmetic
-    frames: Mapping[str, str]  # medium → what every stream of it uses: canvas, channels and encoding; resampling
+    # Each ground that arithmetic can rest on, image, audio, or opaque (torch's floats among pictures) → …
+    traits: Mapping[str, tuple[str, ...]]  # … versions, and the device's arithmetic
+    frames: Mapping[str, str]  # … what its streams use: canvas, channels and encoding; resampling
     operations: Mapping[str, str]
+    opaque: frozenset[str]  # which of them are
     decoders: Mapping[str, str]
 
     @staticmethod
-    def run(executor: KorniaExecutor, known: Registry | None = None) -> "SelfTest":
+    def run(executor: Executor, known: Registry | None = None) -> "SelfTest":
         """Runs every operation of those `known` (default: the package's), alone and always selected, and every decoder."""
         known = known or registry()
-        traits = {"image": executor.traits, "audio": SoundExecutor.on(executor.device).traits}
-        frames = {medium: _digest(medium, specs, executor, known) for medium, specs in _frames().items()}
+        sound = SoundExecutor.on(executor.device)
+        traits = {"image": executor.traits, "audio": sound.traits, "opaque": executor.opaque_traits}
+        frames = {ground: _digest(ground, specs, executor, known) for ground, specs in _frames().items()}
         operations = {name: _digest(op.media, _corners(name, op), executor, known) for name, op in known.items()}
         decoders = {name: probe_digest(name) for name in DECODERS}
-        return SelfTest(traits, frames, operations, decoders)
+        opaque = frozenset(name for name in known if known[name].kind is Kind.OPAQUE)
+        return SelfTest(traits, frames, operations, opaque, decoders)
 
     def arithmetic(self, stream: Stream) -> str:
         """The arithmetic id of a stream: over what it uses, 32 hex digits."""
         info = stream.source.info
-        return self._id(stream.plan.operations, {info.media}, set(info.decoders))
+        return self._id(stream.plan.operations, info.media, set(info.decoders))
 
     def arithmetic_of(self, operations: Sequence[Operation], medium: str) -> str:
         """The arithmetic id of operations on samples that need no decoder."""
-        return self._id(operations, {medium}, set())
+        return self._id(operations, medium, set())
 
     @property
     def whole(self) -> str:
         """The arithmetic id over everything."""
         return self._digest_of(set(self.operations), set(self.traits), set(self.decoders))
 
-    def _id(self, operations: Sequence[Operation], media: set[str], decoders: set[str]) -> str:
-        return self._digest_of({operation.op for operation in operations}, media, decoders)
+    def _id(self, operations: Sequence[Operation], medium: str, decoders: set[str]) -> str:
+        used = {operation.op for operation in operations}
+        return self._digest_of(used, {medium} | ({"opaque"} if used & self.opaque else set()), decoders)
 
-    def _digest_of(self, operations: set[str], media: set[str], decoders: set[str]) -> str:
+    def _digest_of(self, operations: set[str], grounds: set[str], decoders: set[str]) -> str:
         used = {
-            "traits": {medium: self.traits[medium] for medium in media},
-            "frames": {medium: self.frames[medium] for medium in media},
+            "traits": {ground: self.traits[ground] for ground in grounds},
+            "frames": {ground: self.frames[ground] for ground in grounds},
             "operations": {name: self.operations[name] for name in operations},
             "decoders": {name: self.decoders[name] for name in decoders},
         }
@@ -170,12 +175,16 @@ def sound_probe_spec(fields: Mapping[str, object], known: Registry | None = None
 
 
 def _frames() -> dict[str, list[dict[str, object]]]:
-    """What every stream of a medium uses."""
-    whole: dict[str, list[dict[str, object]]] = {"image": _image_frames(), "audio": []}
-    for medium, specs in whole.items():
-        suiting = [name for name in PRESETS if all(op.media == medium for op in parse_pipeline(name))]
-        specs += [{"pipeline": name} for name in suiting]
-    return whole
+    """What streams use, ground by ground: presets, and for pictures the frames that all of them share."""
+    grounds: dict[str, list[dict[str, object]]] = {"image": _image_frames(), "audio": [], "opaque": []}
+    for name in PRESETS:
+        steps = parse_pipeline(name)
+        if any(step.kind is Kind.OPAQUE for step in steps):
+            grounds["opaque"].append({"pipeline": name})
+        else:
+            for medium in {step.media for step in steps} or ("image", "audio"):
+                grounds[medium].append({"pipeline": name})
+    return grounds
 
 
 def _image_frames() -> list[dict[str, object]]:
@@ -205,7 +214,7 @@ def _corners(name: str, operation: type[Operation]) -> list[dict[str, object]]:
     return colours if operation.media == "audio" else grey + colours
 
 
-def _digest(medium: str, specs: list[dict[str, object]], executor: KorniaExecutor, known: Registry) -> str:
+def _digest(medium: str, specs: list[dict[str, object]], executor: Executor, known: Registry) -> str:
     """SHA-256 of the batches' tensors, without their headers."""
     digest = hashlib.sha256()
     with ThreadPoolExecutor(1) as reader:

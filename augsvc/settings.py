@@ -13,11 +13,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from augsvc.executors.kernel_cache import default_folder
 from augsvc.sources.catalogue import DatasetSettings
 from augsvc.validation import explain_finding, nearest
 
 Bytes = Annotated[int, Field(ge=0)]
-_PATHS = {"tokens_file", "uds"}
+_PATHS = {"tokens_file", "uds", "kernel_cache"}
 _DATASET_PATHS = ("path", "statistics")
 CLIENT_VARIABLES = {"AUGSVC_URL", "AUGSVC_TOKEN", "AUGSVC_JOB"}
 
@@ -50,7 +51,8 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8000  # 0: any free one
     uds: Path | None = None  # a Unix socket instead of host and port
     device: Annotated[str, AfterValidator(_device)] = "auto"
-    executor: Literal["kornia"] = "kornia"
+    executor: Literal["fused", "kornia"] = "fused"
+    kernel_cache: Annotated[Path | None, Field(default_factory=default_folder)]  # None: compiled code is not kept
     datasets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")], DatasetSettings] = {}
     operations: tuple[str, ...] = ()
     tokens_file: Path | None = None
@@ -79,10 +81,10 @@ class Settings(BaseSettings):
         return self
 
     def torch_device(self) -> torch.device:
-        """The device to compute on; `auto` takes CUDA where it is."""
+        """The device to compute on; `auto` takes CUDA where it is and the executor has kernels for it."""
         name = self.device
         if name == "auto":
-            name = "cuda" if torch.cuda.is_available() else "cpu"
+            name = "cuda" if self.executor == "kornia" and torch.cuda.is_available() else "cpu"
         if name.startswith("cuda") and not torch.cuda.is_available():
             raise ValueError("device cuda: this machine has none that torch can use; set device to cpu or auto")
         return torch.device(name)

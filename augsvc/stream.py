@@ -1,6 +1,6 @@
 """The way of the data, on one page.
 
-    address → order → source → decode → draw → plan.run → encode → wire
+    address → order → source → decode → draw → plan → render → wire
 
 A stream is a specification made ready over one dataset. `produce` gives a batch's bytes from its address alone: nothing
 is remembered between two calls, so any replica, after any restart, in any order, gives the same.
@@ -17,7 +17,7 @@ import numpy as np
 from augsvc.augment import ImageRenderer
 from augsvc.batch import I64, U8, Arrays, Sample, required
 from augsvc.errors import DatasetUnreadable, NeedsStatistics, PastTheEnd, SpecInvalid, Undecodable
-from augsvc.executors.kornia import KorniaExecutor
+from augsvc.executors.base import Executor
 from augsvc.executors.sound import SoundExecutor
 from augsvc.geometry import Canvas
 from augsvc.ops.sound import Clip
@@ -56,7 +56,7 @@ class Stream:
     arithmetic: str = ""
 
     @staticmethod
-    def open(spec: StreamSpec, source: Source, executor: KorniaExecutor) -> "Stream":
+    def open(spec: StreamSpec, source: Source, executor: Executor) -> "Stream":
         """Makes a specification ready; its arithmetic id is still to be set (`with_arithmetic`).
 
         Raises:

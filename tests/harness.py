@@ -1,7 +1,8 @@
 """Runs one pipeline over pictures held in memory, as a stream does, and compares pixels with references in float64."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
@@ -12,7 +13,9 @@ from scipy import ndimage
 
 from augsvc.batch import Sample
 from augsvc.color_statistics import ColorStatistics
-from augsvc.executors.kornia import KorniaExecutor
+from augsvc.executors.base import Executor
+from augsvc.executors.choice import open_executor
+from augsvc.executors.kernel_cache import default_folder
 from augsvc.sources.base import Source, SourceInfo
 from augsvc.spec import validate_spec
 from augsvc.stream import Stream
@@ -52,8 +55,25 @@ class ListSource(Source):
 
 
 @cache
-def executor() -> KorniaExecutor:
-    return KorniaExecutor.on(torch.device("cpu"))
+def open_cpu(name: str) -> Executor:
+    return open_executor(name, torch.device("cpu"), default_folder())
+
+
+class _Chosen:
+    """The executor that everything here runs on: the fixture `each_executor` changes it."""
+
+    name = "fused"
+
+
+@contextmanager
+def using(name: str) -> Iterator[None]:
+    before, _Chosen.name = _Chosen.name, name
+    yield
+    _Chosen.name = before
+
+
+def executor() -> Executor:
+    return open_cpu(_Chosen.name)
 
 
 @dataclass(frozen=True)

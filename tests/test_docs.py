@@ -7,16 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image, ImageOps
 
 from augsvc import errors
-from augsvc.executors.kornia import KorniaExecutor
 from augsvc.geometry import Camera, Canvas
 from augsvc.ops.registry import registry
 from augsvc.plan import Plan
 from augsvc.rng import Address
 from augsvc.settings import Settings
+from tests.harness import open_cpu
 
 ROOT = Path(__file__).parent.parent
 LONGEST_FILE, LONGEST_TEST = 350, 600
@@ -74,15 +73,12 @@ def test_the_example_of_contributing_is_an_operation():
     for bits in range(1, 9):
         plan = Plan.of([names["Posterize"](bits=bits)], Canvas(16, 16, 1), "cover")
         ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
-        seen = KorniaExecutor.on(torch.device("cpu")).run(
-            plan,
-            [ramp[..., None]],
-            [Camera.of(np.eye(3)[None])],
-            plan.draw(0, Address(np.arange(1), 0, 0)),
-            lambda: None,
-        )
+        draws, cameras = plan.draw(0, Address(np.arange(1), 0, 0)), [Camera.of(np.eye(3)[None])]
         expected = ImageOps.posterize(Image.fromarray(ramp), bits)
-        assert (np.rint(seen[0, 0].numpy() * 255) == np.asarray(expected)).all(), bits
+        for executor in ("fused", "kornia"):
+            seen = np.empty((1, 1, 16, 16), np.uint8)
+            open_cpu(executor).render(plan, [ramp[..., None]], cameras, draws, seen, lambda: None)
+            assert (seen[0, 0] == np.asarray(expected)).all(), (executor, bits)
 
 
 def test_files_stay_readable():

@@ -6,15 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augsvc import geometry, labels, selftest, stream
 from augsvc.batch import I64, Sample
 from augsvc.errors import Cancelled, SpecInvalid
-from augsvc.executors import resample
-from augsvc.executors.kornia import KorniaExecutor
+from augsvc.executors import lowering, resample
 from augsvc.ops.base import Kind
 from augsvc.ops.registry import registry
 from augsvc.selftest import Probe, SelfTest, probe_spec
@@ -22,8 +20,10 @@ from augsvc.sources.base import Source, SourceInfo
 from augsvc.spec import validate_spec
 from augsvc.stream import Stream
 from augsvc_client.wire import parse
+from tests.harness import executor
 
-EXECUTOR = KorniaExecutor.on(torch.device("cpu"))
+pytestmark = pytest.mark.usefixtures("each_executor")
+
 PICTURES = [name for name, operation in registry().items() if operation.media == "image"]
 WORKERS = ThreadPoolExecutor(2)
 
@@ -57,7 +57,7 @@ class Large(Source):
 
 
 def produce(source, count, check=lambda: None, **fields):
-    opened = Stream.open(validate_spec({"dataset": "x", "shuffle": False, **fields}), source, EXECUTOR)
+    opened = Stream.open(validate_spec({"dataset": "x", "shuffle": False, **fields}), source, executor())
     return parse(opened.produce(0, 0, count, 0, WORKERS, check).buffer)[0]
 
 
@@ -66,7 +66,7 @@ def test_decoded_pictures_are_held_a_few_at_a_time(monkeypatch):
     source = Large(500)  # 750 kB each: five fill the room
     found = produce(source, 100, size=[8, 8])
     assert found["image"].reshape(100, -1).mean(axis=1).tolist() == list(range(100))
-    assert source.most <= 2 * (6 + 2 * EXECUTOR.threads)  # those of one slab, and of the next as long as it is read
+    assert source.most <= 2 * (6 + 2 * executor().threads)  # those of one slab, and of the next as long as it is read
 
 
 @settings(max_examples=60)
@@ -80,7 +80,7 @@ def test_any_pipeline_at_its_ends_is_pixels_or_a_clear_error(steps, border):
         ends = {parameter: mark.high if high else mark.low for parameter, mark in registry()[name].parameters().items()}
         move = {"border": border} if registry()[name].kind is Kind.MOVE else {}
         pipeline.append({"op": name, "p": 1.0, **ends, **move})
-    opened = Stream.open(probe_spec({"pipeline": pipeline}), Probe(), EXECUTOR)
+    opened = Stream.open(probe_spec({"pipeline": pipeline}), Probe(), executor())
     try:
         found = parse(opened.produce(0, 0, 2, 0, WORKERS, lambda: None).buffer)[0]
     except SpecInvalid as err:
@@ -126,23 +126,24 @@ def test_work_that_nobody_wants_stops_between_steps():
     assert next(calls) < 20  # of the 160 blurs, a handful was begun
 
 
+BORDERS = {
+    "fused": (lowering, "_BORDERS", {"zeros": 0, "edge": 2, "reflect": 2}),
+    "kornia": (resample, "_PADDING", {"zeros": "border", "edge": "border", "reflect": "border"}),
+}
+
+
 @pytest.mark.parametrize(
-    ("place", "name", "other"),
-    [
-        (resample, "_PADDING", {"zeros": "border", "edge": "border", "reflect": "border"}),
-        (geometry, "MAX_TAPS", 3),
-        (labels, "MASK_NOTHING", 254),
-    ],
-    ids=["padding", "taps", "mask"],
+    "change", [None, (geometry, "MAX_TAPS", 3), (labels, "MASK_NOTHING", 254)], ids=["borders", "taps", "mask"]
 )
-def test_other_code_has_another_arithmetic_id(monkeypatch, place, name, other):
-    before = SelfTest.run(EXECUTOR)
+def test_other_code_has_another_arithmetic_id(monkeypatch, change):
+    place, name, other = change or BORDERS[executor().name]
+    before = SelfTest.run(executor())
     monkeypatch.setattr(place, name, other)
-    after = SelfTest.run(EXECUTOR)
+    after = SelfTest.run(executor())
     assert before.whole != after.whole
     assert before.frames["image"] != after.frames["image"], "it concerns every stream of pictures"
 
 
 def test_the_self_test_repeats():
-    assert SelfTest.run(EXECUTOR) == SelfTest.run(EXECUTOR)
-    assert set(selftest.SelfTest.run(EXECUTOR).operations) == set(registry())
+    assert SelfTest.run(executor()) == SelfTest.run(executor())
+    assert set(selftest.SelfTest.run(executor()).operations) == set(registry())

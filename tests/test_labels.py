@@ -14,6 +14,7 @@ from augsvc.ops.registry import registry
 from augsvc.sources.shapes import Shapes
 from tests.harness import Run, over, patch, run
 
+pytestmark = pytest.mark.usefixtures("each_executor")
 SIDE = 64
 NOTHING = 255
 STILL = {"degrees": 0, "translate_x": 0, "translate_y": 0, "scale": 1}

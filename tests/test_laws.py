@@ -4,12 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augsvc.batch import I64, Sample
-from augsvc.executors.kornia import KorniaExecutor
 from augsvc.ops.base import Move
 from augsvc.ops.registry import registry
 from augsvc.rng import Address, operation_keys
@@ -18,14 +16,15 @@ from augsvc.sources.base import Source, SourceInfo
 from augsvc.spec import validate_spec
 from augsvc.stream import Stream
 from augsvc_client.wire import parse
+from tests.harness import executor
 
-EXECUTOR = KorniaExecutor.on(torch.device("cpu"))
+pytestmark = pytest.mark.usefixtures("each_executor")
 WORKERS = ThreadPoolExecutor(2)
 LENGTH = len(Probe())
 
 
 def open_stream(**fields):
-    return Stream.open(probe_spec({"shuffle": True, **fields}), Probe(), EXECUTOR)
+    return Stream.open(probe_spec({"shuffle": True, **fields}), Probe(), executor())
 
 
 def batch(stream, epoch, start, count, view=0):
@@ -102,7 +101,7 @@ def test_l2_any_pipeline_cut_anyhow(steps, p, border, frame, cuts, size, epoch):
         step | {"p": p} | ({"border": border} if issubclass(registry()[step["op"]], Move) else {}) for step in steps
     ]
     spec = validate_spec({"dataset": "many", "pipeline": pipeline, "size": size, **frame})
-    stream = Stream.open(spec, Many(), EXECUTOR)
+    stream = Stream.open(spec, Many(), executor())
     whole = batch(stream, epoch, 0, 64)
     for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), 64], strict=True):
         assert_rows_equal(whole, slice(start, end), batch(stream, epoch, start, end - start))
@@ -186,7 +185,7 @@ class Endless(Many):
 
 def test_l7_position_ten_to_the_nine_reads_what_position_zero_reads():
     source = Endless()
-    stream = Stream.open(validate_spec({"dataset": "endless", "pipeline": "standard"}), source, EXECUTOR)
+    stream = Stream.open(validate_spec({"dataset": "endless", "pipeline": "standard"}), source, executor())
     for start in (0, 10**9, 2**31 - 16):
         source.reads.clear()
         found = batch(stream, 7, start, 16)

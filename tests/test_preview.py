@@ -5,18 +5,16 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from augsvc.clip_picture import SPECTRUM_HEIGHT, WAVE_HEIGHT, WIDTH, draw_clips
-from augsvc.executors.kornia import KorniaExecutor
 from augsvc.preview import preview
 from augsvc.sources.catalogue import open_catalogue
 from augsvc.spec import validate_spec
 from augsvc.stream import Stream
 from augsvc_client.wire import parse
+from tests.harness import executor
 
-EXECUTOR = KorniaExecutor.on(torch.device("cpu"))
 CATALOGUE = open_catalogue({}, 0)
 WORKERS = ThreadPoolExecutor(2)
 
@@ -32,7 +30,7 @@ def test_originals_above_augmented_below(dataset, size, times, layout):
         "subset": {"per_class": 9},
     }
     streams = [
-        Stream.open(validate_spec(spec | p), CATALOGUE.get(dataset), EXECUTOR) for p in ({"pipeline": "none"}, {})
+        Stream.open(validate_spec(spec | p), CATALOGUE.get(dataset), executor()) for p in ({"pipeline": "none"}, {})
     ]
     picture = Image.open(BytesIO(preview(streams[1], 3, 5, 11, 2, WORKERS, lambda: None).buffer.tobytes()))
     pixels = np.asarray(picture)

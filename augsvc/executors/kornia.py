@@ -10,13 +10,13 @@ Law L2 (a sample's bits do not depend on its company) holds by construction, not
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import kornia
 import numpy as np
 import torch
 from kornia.filters import filter2d_separable
 
 from augsvc import exact
 from augsvc.batch import I64, U8
+from augsvc.executors.base import float_traits, use_one_torch_thread
 from augsvc.executors.pixel_numbers import sixteen_bits
 from augsvc.executors.ranges import ranges
 from augsvc.executors.resample import resample
@@ -52,17 +52,14 @@ class KorniaExecutor:
     quantiles: torch.Tensor
     chunk: int
     threads: int
+    name: str = "kornia"
 
     @staticmethod
     def on(device: torch.device) -> "KorniaExecutor":
-        """An executor with its tables on the device.
-
-        On a CPU it takes torch's own threads away, for the whole process, and batches are split over threads of ours:
-        torch's wait actively for one another, and beside another busy process 2 of them took 28 times as long as 1.
-        """
+        """An executor with its tables on the device."""
         cpu = device.type == "cpu"
         if cpu:
-            torch.set_num_threads(1)
+            use_one_torch_thread()
         else:
             torch.backends.cudnn.allow_tf32 = False  # the reference keeps float32's 24 bits
             torch.backends.cuda.matmul.allow_tf32 = False
@@ -76,11 +73,25 @@ class KorniaExecutor:
     @property
     def traits(self) -> tuple[str, ...]:
         """What its float arithmetic depends on besides the code: parts of the arithmetic id."""
-        if self.device.type == "cuda":
-            unit = f"{torch.cuda.get_device_name(self.device)} {torch.backends.cudnn.version()}"  # type: ignore[no-untyped-call]  # torch's own gap
-        else:
-            unit = torch.backends.cpu.get_cpu_capability()
-        return "kornia", kornia.__version__, torch.__version__, self.device.type, unit
+        return self.name, *float_traits(self.device)
+
+    @property
+    def opaque_traits(self) -> tuple[str, ...]:
+        """Nothing that `traits` does not say."""
+        return ()
+
+    def render(
+        self,
+        plan: Plan,
+        images: Sequence[U8],
+        cameras: Sequence[Camera | None],
+        draws: Sequence[Draw],
+        out: U8,
+        check: Callable[[], None],
+    ) -> None:
+        """All passes, rounded to uint8 into the batch's own memory: (N, C, H, W), which may be a view of N,H,W,C."""
+        pixels = self.run(plan, images, cameras, draws, check)
+        torch.from_numpy(out).copy_((pixels * 255.0 + 0.5).to(torch.uint8))
 
     def run(
         self,
@@ -132,10 +143,6 @@ class KorniaExecutor:
             if rows.size:
                 moved[rows] = self._look(plan, part, pixels[rows], camera, rows)
         return moved
-
-    def encode(self, pixels: torch.Tensor, out: U8) -> None:
-        """Rounds to uint8 into the batch's own memory: (N, C, H, W), which may be a view of N,H,W,C."""
-        torch.from_numpy(out).copy_((pixels * 255.0 + 0.5).to(torch.uint8))
 
     def _look(self, plan: Plan, part: Pass, sources: torch.Tensor, camera: Camera, rows: I64) -> torch.Tensor:
         backward = exact.from_fixed(camera.backward[rows], MATRIX_BITS)

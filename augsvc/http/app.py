@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import augsvc
 from augsvc.engine import Engine
-from augsvc.executors.kornia import KorniaExecutor
+from augsvc.executors.choice import open_executor
 from augsvc.http.answers import install_handlers
 from augsvc.http.catalogue import catalogue_router
 from augsvc.http.gate import Gate
@@ -31,7 +31,7 @@ def create_app(settings: Settings) -> FastAPI:
     """
     tokens = settings.tokens()
     catalogue = open_catalogue(settings.datasets, settings.cache_bytes)
-    executor = KorniaExecutor.on(settings.torch_device())
+    executor = open_executor(settings.executor, settings.torch_device(), settings.kernel_cache)
     engine = Engine(catalogue, executor, registry(settings.operations), settings.max_batch_bytes)
     metrics = Metrics(engine)
     life = Life(engine)

@@ -21,7 +21,7 @@ def catalogue_router(engine: Engine) -> APIRouter:
         return {
             "version": augsvc.__version__,
             "torch": torch.__version__,
-            "executor": test.traits["image"][0],
+            "executor": engine.executor.name,
             "device": str(engine.executor.device),
             "arithmetic": test.whole,
         }

@@ -208,7 +208,7 @@ class Filter(Operation):
 
     @abstractmethod
     def kernels(self, draw: Draw, canvas: Canvas) -> I64:
-        """One separable kernel a sample, for both axes: (N, 2R+1), UNIT_BITS fraction bits, each summing to exactly 1.
+        """One separable kernel a sample, for both axes: (N, 2R+1), UNIT_BITS fraction bits, none negative, sums exactly 1.
 
         R depends on the settings alone, so that no sample's kernel depends on its company.
         """

@@ -24,7 +24,7 @@ from augsvc_client.wire import parse
 
 AUGSVC = Path(sys.executable).with_name("augsvc")
 START_S = 120.0  # a bound that a test run into is a failure, not a wait
-READY_S = 60.0
+READY_S = 120.0  # the first start on a machine compiles the kernels
 TRIES = 20_000  # of requests that wait for a number to change
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("AUGSVC_")}
 

@@ -5,17 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import ImageOps
 from PIL.Image import fromarray
 
 from augsvc.errors import SpecInvalid
-from augsvc.executors.kornia import KorniaExecutor
 from augsvc.ops.registry import registry
 from augsvc.selftest import Probe, SelfTest, probe_spec
 from augsvc.spec import validate_spec
 from augsvc.stream import Stream
 from augsvc_client.wire import parse
+from tests.harness import open_cpu
 from tests.http import serving
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
@@ -36,8 +35,9 @@ def test_it_is_one_of_the_operations_where_it_is_named(known):
         validate_spec(spec)
 
 
-def test_the_laws_hold_for_it(known):
-    executor = KorniaExecutor.on(torch.device("cpu"))
+@pytest.mark.parametrize("name", ["fused", "kornia"])
+def test_the_laws_hold_for_it(known, name):
+    executor = open_cpu(name)
     stream = Stream.open(probe_spec({"pipeline": [STEP]}, known), Probe(), executor)
     with ThreadPoolExecutor(2) as workers:
         whole = parse(stream.produce(2, 0, 4, 0, workers, lambda: None).buffer)[0]

@@ -10,6 +10,8 @@ from skimage.transform import resize
 
 from tests.harness import agree, grey, one, patch, photo, plain, run, to_levels
 
+pytestmark = pytest.mark.usefixtures("each_executor")
+
 
 def blurred(image, sigma):
     """SciPy's, cut off at ⌈3σ⌉; its `mirror` does not repeat the edge pixel."""

@@ -1,7 +1,8 @@
 """Flips, rotation, affine and borders, against NumPy, SciPy and scikit-image.
 
 Where a reference is bilinear in float64 the two differ by one grey level at most, where a value lies on the edge between
-two levels; that happens in less than one element in a thousand, hence the means.
+two levels; that happens in less than two elements in a thousand (0.0015 at most with the 12-bit weights of `fused`, 0.0007
+with float32), hence the means.
 """
 
 import numpy as np
@@ -11,8 +12,9 @@ from skimage.transform import warp as skimage_warp
 
 from tests.harness import agree, centred, grey, one, patch, plain, rounded, run, turn, warp
 
+pytestmark = pytest.mark.usefixtures("each_executor")
 BORDERS = {"zeros": "grid-constant", "reflect": "reflect", "edge": "nearest"}  # ours: SciPy's, where nothing is scaled
-ROUNDING = {"most": 1, "mean": 0.001}
+ROUNDING = {"most": 1, "mean": 0.002}
 SIZES = [(48, 48), (37, 53), (1, 7), (451, 300)]
 
 
@@ -166,7 +168,7 @@ def test_moves_with_another_border_are_two_resamples():
     steps = [{"op": "rotation", "degrees": 30}, {"op": "rotation", "degrees": 15, "border": "reflect"}]
     between = warp(image, centred(turn(30), 64, 64), (64, 64), "grid-constant")
     expected = warp(between, centred(turn(15), 64, 64), (64, 64), "reflect")
-    agree(one(steps, image), rounded(expected), **ROUNDING)
+    agree(one(steps, image), rounded(expected), most=1, mean=0.004)  # each is cut off or rounded once
 
 
 @pytest.mark.parametrize("shares", [[0.5], [1.0, 0.25], [1.0, 1.0], [-1.0, -1.0, -0.25]])

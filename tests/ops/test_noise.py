@@ -7,6 +7,7 @@ from scipy import stats
 from augsvc.rng import operation_key, quantile_table, seed_key
 from tests.harness import agree, one, patch, plain, run, to_levels
 
+pytestmark = pytest.mark.usefixtures("each_executor")
 GREY = 128  # far enough from black and white that nothing is cut off
 
 

@@ -7,6 +7,7 @@ from skimage.transform import resize
 
 from tests.harness import agree, centred, grey, one, patch, photo, plain, psnr, rounded, run, turn, warp
 
+pytestmark = pytest.mark.usefixtures("each_executor")
 PILLOW = {"most": 1, "mean": 0.25}  # it rounds to 8 bits between its two directions
 FLOAT64 = {"most": 1, "mean": 0.005}  # only values on the edge between two levels may fall on the other side
 

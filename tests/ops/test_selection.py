@@ -6,6 +6,7 @@ import pytest
 from augsvc.ops.registry import registry
 from tests.harness import patch, run
 
+pytestmark = pytest.mark.usefixtures("each_executor")
 SAMPLES = 200
 IMAGES = [patch("coffee", 20, 24, top=k, left=2 * k) for k in range(SAMPLES)]
 EVERY = pytest.mark.parametrize("op", [name for name, operation in registry().items() if operation.media == "image"])

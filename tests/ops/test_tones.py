@@ -6,6 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from tests.harness import agree, grey, one, patch, photo, plain, rounded, run, to_levels, warp
 
+pytestmark = pytest.mark.usefixtures("each_executor")
 ROUNDING = {"most": 1, "mean": 0.01}  # matrices and tables are rounded to 2⁻¹⁶: 0.004 of a level
 LUMA = np.array([0.299, 0.587, 0.114])
 STILL = {"brightness": 1, "contrast": 1, "saturation": 1, "hue": 0}

@@ -1,0 +1,16 @@
+"""The integer kernels of the `fused` executor: per-pixel functions, and the loops that call them.
+
+    sheets.py    what a kernel is given: integers a sample, as NumPy arrays; the numbers' formats
+    move.py      one output pixel through a camera
+    tone.py      one pixel through a colour matrix, one value through a curve
+    philox.py    one block of random numbers
+    noise.py     one element with noise on it
+    gather.py    a row of a canvas from its source, on the CPU
+    rows.py      the same row through all later stages
+    cpu.py       passes on the CPU: ranges of samples, in the caller's thread
+    compiled.py  how all of it is compiled
+
+Nothing here imports from outside this folder, so that a digest of these files covers all that compiled code depends on.
+Values are uint16 with 8 fraction bits, 0 … 65280; everything is integers. Functions over single pixels exist once, for
+the CPU's loops and for a GPU's grid.
+"""

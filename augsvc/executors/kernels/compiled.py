@@ -1,0 +1,23 @@
+"""How the kernels are compiled: without checks that cost, without the interpreter's lock, each once for all pipelines."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from numba import njit
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def entry(function: F) -> F:
+    """A kernel that Python calls."""
+    return cast(F, njit(nogil=True, error_model="numpy")(function))
+
+
+def compiled(function: F) -> F:
+    """A part of kernels, in machine code of its own, without a door for Python: doors are half of the time to compile."""
+    return cast(F, njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function))
+
+
+def inlined(function: F) -> F:
+    """A few instructions that become part of each caller, where they may become vectors."""
+    return cast(F, njit(inline="always", error_model="numpy")(function))

@@ -1,0 +1,179 @@
+"""A row of a canvas through tones, a filter, noises, rectangles and into bytes, on the CPU: channel c of a row is
+row[c·W : (c + 1)·W].
+
+Temporaries are rows too, so that they stay in the cache nearest to the core.
+"""
+
+import numpy as np
+
+from augsvc.executors.kernels.compiled import compiled
+from augsvc.executors.kernels.noise import dropped, grained
+from augsvc.executors.kernels.philox import ELEMENTS_PER_BLOCK, PIXEL_BLOCK, block
+from augsvc.executors.kernels.sheets import GAUSSIAN, I16, I32, I64, ONE, U8, U16, U32, Int, NoiseSheet, ToneSheet
+from augsvc.executors.kernels.tone import curved, held, mixed
+
+
+@compiled
+def toned(row: U16, channels: Int, tone: ToneSheet, n: Int) -> None:
+    """A row through all stages of its sample."""
+    width = row.size // channels
+    for stage in range(tone.matrix_rows.shape[1]):
+        if tone.matrix_rows[n, stage]:
+            gains, shifts = tone.gains[n, stage], tone.shifts[n, stage]
+            if channels == 3:
+                _mix3(row[:width], row[width : 2 * width], row[2 * width :], gains, shifts)
+            else:
+                _mix1(row, gains[0, 0], shifts[0])
+        if tone.curve_rows[n, stage]:
+            curve = tone.curves[n, stage]
+            for x in range(row.size):
+                row[x] = curved(curve, row[x])
+
+
+@compiled
+def _mix1(row: U16, gain: Int, shift: Int) -> None:
+    for x in range(row.size):
+        row[x] = held((mixed(gain, row[x]) + shift) >> 16)
+
+
+@compiled
+def _mix3(red: U16, green: U16, blue: U16, gains: I32, shifts: I64) -> None:
+    rr, rg, rb = gains[0, 0], gains[0, 1], gains[0, 2]
+    gr, gg, gb = gains[1, 0], gains[1, 1], gains[1, 2]
+    br, bg, bb = gains[2, 0], gains[2, 1], gains[2, 2]
+    for x in range(red.size):
+        r, g, b = red[x], green[x], blue[x]
+        red[x] = held((mixed(rr, r) + mixed(rg, g) + mixed(rb, b) + shifts[0]) >> 16)
+        green[x] = held((mixed(gr, r) + mixed(gg, g) + mixed(gb, b) + shifts[1]) >> 16)
+        blue[x] = held((mixed(br, r) + mixed(bg, g) + mixed(bb, b) + shifts[2]) >> 16)
+
+
+@compiled
+def mirrored(place: Int, length: Int) -> Int:
+    """A pixel number reflected into [0, length), the edge's own pixel not repeated, however far it lies."""
+    if length == 1:
+        return 0
+    period = 2 * (length - 1)
+    turned = place % period
+    return min(turned, period - turned)
+
+
+@compiled
+def blurred_across(row: U16, channels: Int, weights: U32, wide: U16, sums: U32, out: U16) -> None:
+    """A row through a kernel (2r + 1), along itself."""
+    width, reach = row.size // channels, weights.size // 2
+    for c in range(channels):
+        plane = row[c * width : (c + 1) * width]
+        copy(plane, wide[reach : reach + width])
+        for k in range(reach):
+            wide[k] = plane[mirrored(k - reach, width)]
+            wide[reach + width + k] = plane[mirrored(width + k, width)]
+        part = sums[:width]
+        _fill(part, ONE // 2)  # rounded between the two directions
+        for k in range(2 * reach + 1):
+            _weigh(part, wide[k : k + width], weights[k])
+        _settle(part, out[c * width : (c + 1) * width])
+
+
+@compiled
+def blurred_down(ring: U16, keep: Int, y: Int, height: Int, weights: U32, sums: U32, row: U16) -> None:
+    """A row of a picture whose rows y − r … y + r are in the ring, row number modulo `keep`."""
+    reach = weights.size // 2
+    _fill(sums, 0)  # cut off after both, as every stage's result is
+    for k in range(2 * reach + 1):
+        _weigh(sums, ring[mirrored(y + k - reach, height) % keep], weights[k])
+    _settle(sums, row)
+
+
+@compiled
+def _weigh(sums: U32, values: U16, weight: Int) -> None:
+    for x in range(sums.size):
+        sums[x] += np.uint32(values[x]) * weight
+
+
+@compiled
+def _fill(sums: U32, value: Int) -> None:
+    for x in range(sums.size):
+        sums[x] = np.uint32(value)
+
+
+@compiled
+def copy(row: U16, out: U16) -> None:
+    """One row into another. (Slices assigned to slices bring code for their errors' texts: a tenth of the time to compile.)"""
+    for x in range(row.size):
+        out[x] = row[x]
+
+
+@compiled
+def _settle(sums: U32, out: U16) -> None:
+    for x in range(sums.size):
+        out[x] = np.uint16(sums[x] >> np.uint32(16))
+
+
+@compiled
+def noisy(row: U16, channels: Int, y: Int, height: Int, noise: NoiseSheet, n: Int, words: U32, deviates: I16) -> None:
+    """A row with all noises on it."""
+    width = row.size // channels
+    for number in range(noise.laws.size):
+        strength = noise.strengths[n, number]
+        if strength == 0:
+            continue
+        for c in range(channels if noise.laws[number] == GAUSSIAN else 1):
+            first = (c * height + y) * width
+            numbers = _numbers(first, width, noise.keys[number], noise, n, words)
+            if noise.laws[number] == GAUSSIAN:
+                _grain(row[c * width : (c + 1) * width], numbers, np.int32(strength), noise.quantiles, deviates)
+            else:
+                lost = np.uint16(noise.values[n, number])
+                for x in range(row.size):
+                    row[x] = dropped(row[x], numbers[x % width], strength, lost)
+
+
+@compiled
+def _numbers(first: Int, count: Int, key: Int, noise: NoiseSheet, n: Int, words: U32) -> U16:
+    """16 bits for each of the canvas elements first … first + count − 1."""
+    start, stop = first // ELEMENTS_PER_BLOCK, (first + count - 1) // ELEMENTS_PER_BLOCK + 1
+    index, time = noise.indices[n], np.uint32(noise.time)
+    low, high = np.uint32(noise.seed_low), np.uint32(noise.seed_high)
+    for k in range(stop - start):
+        word0, word1, word2, word3 = block(np.uint32(PIXEL_BLOCK + start + k), key, index, time, low, high)
+        words[4 * k], words[4 * k + 1], words[4 * k + 2], words[4 * k + 3] = word0, word1, word2, word3
+    skipped = first - start * ELEMENTS_PER_BLOCK
+    return words.view(np.uint16)[skipped : skipped + count]  # little-endian: the low half first
+
+
+@compiled
+def _grain(row: U16, numbers: U16, strength: Int, quantiles: I16, deviates: I16) -> None:
+    """Looked up first, added after: the look-up is loads alone, the sum vectors."""
+    for x in range(row.size):
+        deviates[x] = quantiles[np.uint64(numbers[x])]
+    for x in range(row.size):
+        row[x] = grained(row[x], strength, deviates[x])
+
+
+@compiled
+def covered(row: U16, channels: Int, y: Int, boxes: I64, fills: U16) -> None:
+    """A row with its rectangles filled."""
+    width = row.size // channels
+    for number in range(boxes.shape[0]):
+        if boxes[number, 1] <= y < boxes[number, 3]:
+            for c in range(channels):
+                for x in range(c * width + boxes[number, 0], c * width + boxes[number, 2]):
+                    row[x] = fills[number, c]
+
+
+@compiled
+def encoded(row: U16, channels: Int, y: Int, interleaved: bool, out: U8) -> None:
+    """A row as bytes in a sample's memory."""
+    width = row.size // channels
+    height = out.size // row.size
+    for c in range(channels):
+        plane = row[c * width : (c + 1) * width]
+        if interleaved:
+            line = out[y * row.size : (y + 1) * row.size]
+            for x in range(width):
+                line[x * channels + c] = np.uint8((plane[x] + np.uint32(128)) >> np.uint32(8))
+        else:
+            line = out[(c * height + y) * width : (c * height + y + 1) * width]
+            for x in range(width):
+                line[x] = np.uint8((plane[x] + np.uint32(128)) >> np.uint32(8))

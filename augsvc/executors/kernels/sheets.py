@@ -1,0 +1,92 @@
+"""What a kernel is given: for each sample some integers, as arrays. A new pipeline is new numbers, never new code.
+
+A sample that an operation did not select gets the identity's numbers, and its kernel skips the stage.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+U8 = npt.NDArray[np.uint8]
+U16 = npt.NDArray[np.uint16]
+U32 = npt.NDArray[np.uint32]
+U64 = npt.NDArray[np.uint64]
+I16 = npt.NDArray[np.int16]
+I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
+Int = Any  # an integer: its width follows from what it is made of
+
+WHITE = 65280  # 255 with 8 fraction bits: what every value lies below
+ONE = 65536  # 1 with 16 fraction bits: shares, colour matrices, curves, weights of filters
+
+# Where a pass finds its pixels.
+FROM_CANVAS, FROM_SOURCES, MOVED_CANVAS = 0, 1, 2
+# What lies beyond a source's edge.
+ZEROS, REFLECT, EDGE = 0, 1, 2
+# The columns of a camera's row. x = A·u + B·v + C, y = D·u + E·v + F from canvas (u, v) to source, 32 fraction bits.
+A, B, C, D, E, F = 0, 1, 2, 3, 4, 5
+TAPS_X, TAPS_Y = 6, 7
+LOW_X, HIGH_X, LOW_Y, HIGH_Y = 8, 9, 10, 11  # the least and the greatest that a tap adds to x and y
+TAP_SHARE = 12  # 2^32 / taps, rounded up, so that whole values stay whole
+PIXEL_X, PIXEL_Y = 13, 16  # twice a canvas pixel's length in the source; a shift to 24 bits of it; 2^47 ÷ those
+IDENTICAL = 19  # the canvas shows the source as it is
+HEIGHT, WIDTH = 20, 21  # of the source
+CAMERA_COLUMNS = 22
+# Laws of noise.
+GAUSSIAN, DROPOUT = 0, 1
+
+
+class MoveSheet(NamedTuple):
+    """Where pixels come from, and through which cameras."""
+
+    origin: int  # FROM_CANVAS, FROM_SOURCES or MOVED_CANVAS
+    border: int
+    addresses: U64  # N: of each source's first byte
+    cameras: I64  # N,CAMERA_COLUMNS
+
+
+class ToneSheet(NamedTuple):
+    """S stages: a colour matrix, then a curve."""
+
+    gains: I32  # N,S,C,C with 16 fraction bits
+    shifts: I64  # N,S,C: on the scale of value × gain
+    curves: U32  # N,S,TABLE_ENTRIES with 16 fraction bits; or N,S,0 where no stage has one
+    matrix_rows: U8  # N,S: whether the sample goes through the stage's matrix
+    curve_rows: U8  # N,S
+
+
+class FilterSheet(NamedTuple):
+    """One separable kernel."""
+
+    weights: U32  # N,2R+1, each row's sum is ONE
+    reach: I64  # N: how far the sample's own weights reach; 0 is the identity
+
+
+class NoiseSheet(NamedTuple):
+    """K noises, one after the other."""
+
+    laws: I64  # K
+    keys: U32  # K: the operations' counter words
+    strengths: I64  # N,K: GAUSSIAN: the deviation, on the scale of values, 8 + 8 fraction bits; DROPOUT: of 65536
+    values: I64  # N,K: DROPOUT: what a lost pixel becomes
+    indices: U32  # N: the samples' counter words
+    time: int  # epoch << 8 | view
+    seed_low: int
+    seed_high: int
+    quantiles: I16  # 65536, 12 fraction bits
+
+
+class EraseSheet(NamedTuple):
+    """B rectangles, one after the other; an empty one covers nothing."""
+
+    boxes: I64  # N,B,4: x1 y1 x2 y2
+    fills: U16  # N,B,C
+
+
+class OutSheet(NamedTuple):
+    """Where values go: encoded as bytes after the last pass, else to the canvas of the next."""
+
+    encoded: bool
+    interleaved: bool  # N,H,W,C instead of N,C,H,W
+    pixels: U8  # N, C·H·W; empty if not encoded

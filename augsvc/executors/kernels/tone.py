@@ -1,0 +1,29 @@
+"""One pixel through a colour matrix, one value through a curve."""
+
+import numpy as np
+
+from augsvc.executors.kernels.compiled import inlined
+from augsvc.executors.kernels.sheets import U32, WHITE, Int
+
+
+@inlined
+def held(value: Int) -> Int:
+    """Clamped to black and white."""
+    return np.uint16(min(max(value, 0), WHITE))
+
+
+@inlined
+def mixed(gain: Int, value: Int) -> Int:
+    """One term of a colour matrix: 32 × 32 → 64 bits, which vectors have."""
+    return np.int64(gain) * np.int64(value)
+
+
+@inlined
+def curved(curve: U32, value: Int) -> Int:
+    """A value through a curve of 1025 entries, interpolated: 4·v = 255·left + rest, exactly; then cut off."""
+    place = np.uint32(value) * np.uint32(4)
+    left = np.uint32(place // np.uint32(255))
+    left = np.uint32(min(left, np.uint32(1023)))
+    rest = np.uint32(place - left * np.uint32(255))
+    low, high = curve[np.uint64(left)], curve[np.uint64(left) + np.uint64(1)]
+    return np.uint16((np.uint32(low * (np.uint32(255) - rest)) + np.uint32(high * rest)) >> np.uint32(8))

@@ -1,0 +1,171 @@
+"""From a plan and its draws to the integers that the kernels run on.
+
+A pass is cut into segments, each one call of the kernel: one camera, any tones, one filter, any noises and rectangles. A
+second filter opens another segment; an opaque operation is one of its own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from augsvc import exact
+from augsvc.batch import I64, U8
+from augsvc.executors.kernels import sheets
+from augsvc.executors.kernels.move import TO_CORNER
+from augsvc.executors.kernels.sheets import ONE, WHITE, EraseSheet, FilterSheet, MoveSheet, NoiseSheet, ToneSheet
+from augsvc.geometry import MATRIX_BITS, Camera, Canvas
+from augsvc.ops.base import TABLE_ENTRIES, Border, Draw, Erase, Filter, Gaussian, Noise, Opaque
+from augsvc.plan import Pass, Plan, ToneStage
+from augsvc.rng import seed_key
+
+_BORDERS: dict[Border, int] = {"zeros": sheets.ZEROS, "reflect": sheets.REFLECT, "edge": sheets.EDGE}
+_STRONGEST = (1 << 31) - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segment:
+    """What one call of the kernel does of a pass. Numbers are places in the pipeline."""
+
+    number: int  # of the pass
+    part: Pass
+    opens: bool = True  # it has the pass's moves and tones
+    blur: tuple[int, Filter] | None = None
+    noises: Sequence[tuple[int, Noise]] = ()
+    erases: Sequence[tuple[int, Erase]] = ()
+    opaque: tuple[int, Opaque] | None = None
+
+
+def segments(plan: Plan) -> list[Segment]:
+    """The calls of a plan, in order. After an opaque operation at the end an empty one follows: it encodes."""
+    found: list[Segment] = []
+    for number, part in enumerate(plan.passes):
+        opaque = plan.of_kind(part, Opaque)
+        if opaque:
+            found += [Segment(number, part, opaque=one) for one in opaque]
+            continue
+        blurs: list[tuple[int, Filter] | None] = [*plan.of_kind(part, Filter)] or [None]
+        found += [Segment(number, part, opens=place == 0, blur=blur) for place, blur in enumerate(blurs[:-1])]
+        noises, erases = plan.of_kind(part, Noise), plan.of_kind(part, Erase)
+        found.append(Segment(number, part, len(blurs) == 1, blurs[-1], noises, erases))
+    if found[-1].opaque:
+        found.append(Segment(len(plan.passes) - 1, plan.passes[-1], opens=False))
+    return found
+
+
+def still(n: int) -> MoveSheet:
+    """Nothing moves."""
+    return MoveSheet(
+        sheets.FROM_CANVAS, sheets.EDGE, np.zeros(n, np.uint64), np.zeros((n, sheets.CAMERA_COLUMNS), np.int64)
+    )
+
+
+def move_sheet(camera: Camera, part: Pass, canvas: Canvas, images: Sequence[U8] | None) -> MoveSheet:
+    """From sources uint8 (H, W, C), whose memory the sheet points to, or, without, from canvas to canvas."""
+    n, border = len(camera.taps), _BORDERS[part.border or "edge"]
+    if images is None:
+        sizes = np.tile(np.array([canvas.height, canvas.width], dtype=np.int64), (n, 1))
+        return MoveSheet(sheets.MOVED_CANVAS, border, np.zeros(n, np.uint64), _cameras(camera, sizes, canvas))
+    sizes = np.array([image.shape[:2] for image in images], dtype=np.int64)
+    addresses = np.array([image.__array_interface__["data"][0] for image in images], dtype=np.uint64)
+    return MoveSheet(sheets.FROM_SOURCES, border, addresses, _cameras(camera, sizes, canvas))
+
+
+def _cameras(camera: Camera, sizes: I64, canvas: Canvas) -> I64:
+    """One row a sample: see the columns' names in kernels/sheets.py."""
+    rows = np.zeros((len(sizes), sheets.CAMERA_COLUMNS), dtype=np.int64)
+    rows[:, : sheets.TAPS_X] = camera.backward.reshape(-1, 6)
+    rows[:, sheets.TAPS_X : sheets.LOW_X] = camera.taps
+    for axis, (low, pixel) in enumerate(((sheets.LOW_X, sheets.PIXEL_X), (sheets.LOW_Y, sheets.PIXEL_Y))):
+        across, down = camera.backward[:, axis, 0], camera.backward[:, axis, 1]
+        ends = np.stack(_ends(across, camera.taps[:, 0])), np.stack(_ends(down, camera.taps[:, 1]))
+        rows[:, low] = ends[0].min(axis=0) + ends[1].min(axis=0) + TO_CORNER
+        rows[:, low + 1] = ends[0].max(axis=0) + ends[1].max(axis=0) + TO_CORNER
+        rows[:, pixel : pixel + 3] = _pixel(across, down)
+    rows[:, sheets.TAP_SHARE] = -(-(1 << 32) // (camera.taps[:, 0] * camera.taps[:, 1]))
+    rows[:, sheets.IDENTICAL] = camera.identical & (sizes == [canvas.height, canvas.width]).all(axis=1)
+    rows[:, sheets.HEIGHT], rows[:, sheets.WIDTH] = sizes[:, 0], sizes[:, 1]
+    return rows
+
+
+def _ends(coefficient: I64, taps: I64) -> tuple[I64, I64]:
+    """What the first and the last tap add: move.tap."""
+    return coefficient // (2 * taps), coefficient * (2 * taps - 1) // (2 * taps)
+
+
+def _pixel(across: I64, down: I64) -> I64:
+    """Twice a canvas pixel's length in the source along one axis (N, 3), at least one unit; its shift and its inverse."""
+    a, b = exact.from_fixed(across, MATRIX_BITS), exact.from_fixed(down, MATRIX_BITS)
+    twice = 2 * np.maximum(exact.to_fixed(np.sqrt(a * a + b * b), MATRIX_BITS), 1)
+    shift = np.maximum(np.frexp(twice.astype(np.float64))[1].astype(np.int64) - 24, 0)
+    return np.stack((twice, shift, (1 << 47) // (twice >> shift)), axis=-1)
+
+
+def tone_sheet(stages: Sequence[ToneStage], n: int, channels: int) -> ToneSheet:
+    """The stages of a pass; none are stages too."""
+    count = len(stages)
+    curves = np.zeros((n, count, TABLE_ENTRIES if any(stage.table is not None for stage in stages) else 0), np.uint32)
+    gains, shifts = np.zeros((n, count, channels, channels), np.int32), np.zeros((n, count, channels), np.int64)
+    rows = np.zeros((2, n, count), np.uint8)
+    for place, stage in enumerate(stages):
+        gains[:, place] = np.clip(stage.matrix[:, :, :channels], -_STRONGEST, _STRONGEST)
+        shifts[:, place] = stage.matrix[:, :, channels] * WHITE
+        rows[0, :, place] = stage.matrix_rows
+        if stage.table is not None:
+            curves[:, place] = np.clip(stage.table, 0, ONE)
+            rows[1, :, place] = stage.table_rows
+    return ToneSheet(gains, shifts, curves, rows[0], rows[1])
+
+
+def filter_sheet(blur: tuple[int, Filter] | None, draws: Sequence[Draw], n: int, canvas: Canvas) -> FilterSheet:
+    """A filter, or none; each sample's own weights reach only as far as they are not 0."""
+    if blur is None:
+        return FilterSheet(np.full((n, 1), ONE, np.uint32), np.zeros(n, np.int64))
+    number, operation = blur
+    kernels = operation.kernels(draws[number], canvas)
+    if kernels.min() < 0:
+        raise ValueError(f"{operation.op}: a filter's weights are not negative")
+    far = np.abs(np.arange(kernels.shape[1]) - kernels.shape[1] // 2)
+    reach = np.where(kernels > 0, far, 0).max(axis=1)
+    return FilterSheet(kernels.astype(np.uint32), np.where(draws[number].selected, reach, 0))
+
+
+def noise_sheet(
+    noises: Sequence[tuple[int, Noise]], draws: Sequence[Draw], n: int, quantiles: npt.NDArray[np.int16]
+) -> NoiseSheet:
+    """Noises in order; a sample that one did not select has strength 0."""
+    laws, strengths, values = (np.zeros(shape, np.int64) for shape in (len(noises), (n, len(noises)), (n, len(noises))))
+    keys, indices = np.array([draws[number].key for number, _ in noises], np.uint32), np.zeros(n, np.uint32)
+    time, seed = 0, (0, 0)
+    for place, (number, operation) in enumerate(noises):
+        draw = draws[number]
+        law = operation.law(draw)
+        if isinstance(law, Gaussian):
+            laws[place] = sheets.GAUSSIAN
+            strength = np.clip(law.std * (WHITE >> 8), 0, _STRONGEST)
+        else:
+            laws[place] = sheets.DROPOUT
+            strength = law.threshold
+            values[:, place] = _level(law.value)
+        strengths[:, place] = np.where(draw.selected, strength, 0)
+        indices, time, seed = draw.address.indices.astype(np.uint32), draw.address.time_word, seed_key(draw.seed)
+    return NoiseSheet(laws, keys, strengths, values, indices, time, *seed, quantiles)
+
+
+def erase_sheet(erases: Sequence[tuple[int, Erase]], draws: Sequence[Draw], n: int, canvas: Canvas) -> EraseSheet:
+    """Rectangles in order; a sample that one did not select has empty ones."""
+    boxes, fills = [np.zeros((n, 0, 4), np.int64)], [np.zeros((n, 0, canvas.channels), np.uint16)]
+    for number, operation in erases:
+        draw = draws[number]
+        found = operation.rectangles(draw, canvas)
+        boxes.append(np.where(draw.selected[:, None, None], found, 0))
+        fill = _level(operation.fill(draw, canvas)).astype(np.uint16)
+        fills.append(np.repeat(fill[:, None, :], found.shape[1], axis=1))
+    return EraseSheet(np.concatenate(boxes, axis=1), np.concatenate(fills, axis=1))
+
+
+def _level(value: I64) -> I64:
+    """A number on the [0, 1] scale as a value with 8 fraction bits, cut off, so that rounding to levels is the only one."""
+    level: I64 = np.clip(value * (WHITE >> 8) >> 8, 0, WHITE)
+    return level

@@ -1,0 +1,30 @@
+"""What an arithmetic id holds: with `fused` the kernels' results alone, unless a stream has an opaque operation."""
+
+from dataclasses import replace
+
+from augsvc.selftest import Probe, SelfTest, probe_spec
+from augsvc.stream import Stream
+from tests.harness import open_cpu
+
+
+def ids(test, executor):
+    streams = {name: Stream.open(probe_spec({"pipeline": name}), Probe(), executor) for name in ("standard", "strong")}
+    return {name: test.arithmetic(stream) for name, stream in streams.items()}
+
+
+def test_a_stream_of_fused_operations_has_one_id_whatever_torch_there_is():
+    executor = open_cpu("fused")
+    here = SelfTest.run(executor)
+    elsewhere = ("another torch", "another CPU")
+    there = replace(here, traits=here.traits | {"opaque": elsewhere, "audio": elsewhere})
+    assert here.traits["image"] == ("fused",)
+    assert ids(here, executor)["standard"] == ids(there, executor)["standard"]
+    assert ids(here, executor)["strong"] != ids(there, executor)["strong"], "it has an opaque operation, downsample"
+
+
+def test_the_executors_have_ids_of_their_own_and_the_references_ids_hold_its_versions():
+    fused, kornia = (open_cpu(name) for name in ("fused", "kornia"))
+    tests = {executor: SelfTest.run(executor) for executor in (fused, kornia)}
+    assert len(tests[kornia].traits["image"]) > 3
+    for name in ("standard", "strong"):
+        assert ids(tests[fused], fused)[name] != ids(tests[kornia], kornia)[name]

@@ -1,0 +1,111 @@
+"""Compiled kernels on disk: found again, never stale, never a reason to fail."""
+
+import ast
+import logging
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from augsvc.executors import kernel_cache, kernels
+from augsvc.executors.kernel_cache import keep_compiled, sources_digest
+from augsvc.executors.kernels import cpu
+from augsvc.executors.kernels.compiled import entry
+from tests.harness import open_cpu, patch, run
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def doubled(values):
+    for k in range(values.size):
+        values[k] *= 2
+
+
+def use(folder):
+    """A kernel with its cache there, run once: how often it was found, and how often not."""
+    kernel = entry(doubled)
+    keep_compiled([kernel], folder)
+    values = np.arange(5)
+    kernel(values)
+    assert values.tolist() == [0, 2, 4, 6, 8]
+    return sum(kernel.stats.cache_hits.values()), sum(kernel.stats.cache_misses.values())
+
+
+def test_what_is_compiled_once_is_found_again(tmp_path):
+    assert use(tmp_path / "new") == (0, 1)
+    assert use(tmp_path / "new") == (1, 0)
+    assert len(list((tmp_path / "new").iterdir())) == 1
+
+
+def test_another_process_finds_it_too_and_two_at_once_do_not_disturb_each_other(tmp_path):
+    code = f"from tests.executors.test_kernel_cache import use; from pathlib import Path; print(use(Path({str(tmp_path)!r})))"
+    for found in ({"(0, 1)", "(1, 0)"}, {"(1, 0)"}):
+        processes = [
+            subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        assert {process.communicate()[0].strip() for process in processes} <= found
+    assert [path.suffix for path in tmp_path.iterdir()] == [".kernel"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"x" * 100, None])
+def test_a_damaged_file_is_told_and_replaced(tmp_path, damage, caplog):
+    use(tmp_path)
+    (file,) = tmp_path.iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] if damage is None else damage)
+    with caplog.at_level(logging.WARNING, "augsvc"):
+        assert use(tmp_path) == (0, 1)
+    assert "compiled anew" in caplog.text
+    assert use(tmp_path) == (1, 0)
+
+
+def test_a_folder_that_cannot_be_written_is_told_and_no_failure(tmp_path, caplog):
+    (tmp_path / "file").write_bytes(b"")
+    with caplog.at_level(logging.WARNING, "augsvc"):
+        assert use(tmp_path / "file" / "below") == (0, 1)
+    assert "cannot be written" in caplog.text
+
+
+def test_without_a_folder_nothing_is_kept():
+    assert use(None) == use(None) == (0, 1)
+
+
+def test_a_change_in_any_kernel_file_is_another_digest(tmp_path, monkeypatch):
+    folder = shutil.copytree(Path(kernels.__path__[0]), tmp_path / "kernels")
+    monkeypatch.setattr(kernels, "__path__", [str(folder)])
+    digests = set()
+    for path in sorted(folder.glob("*.py")):
+        path.write_text(path.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
+        sources_digest.cache_clear()
+        digests.add(sources_digest())
+    sources_digest.cache_clear()
+    assert len(digests) == len(list(folder.glob("*.py"))) > 5
+
+
+def test_a_change_in_the_kernels_is_compiled_anew(tmp_path, monkeypatch):
+    use(tmp_path)
+    monkeypatch.setattr(kernel_cache, "sources_digest", lambda: "other")
+    assert use(tmp_path) == (0, 1)
+
+
+def test_kernels_depend_on_nothing_that_the_digest_misses():
+    for path in Path(kernels.__path__[0]).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else []
+            names += [name.name for name in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                own = name == kernels.__name__ or name.startswith(kernels.__name__ + ".")
+                assert own or not name.startswith("augsvc"), f"{path.name} imports {name}"
+
+
+def test_a_new_pipeline_compiles_nothing():
+    open_cpu("fused")
+    images = [patch("coffee", 20, 24), patch("coffee", 31, 17)]
+    for channels in (1, 3):
+        for pipeline in ("none", "strong", [{"op": "gaussian_noise"}, {"op": "whitening"}, {"op": "rotation"}]):
+            run(pipeline, images, size=[16, 24], channels=channels).images()
+    assert len(cpu.run.signatures) == len(cpu.sums.signatures) == 1
