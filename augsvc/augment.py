@@ -7,7 +7,6 @@ samples → draws → cameras → executor.render → bytes
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor as Workers
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
@@ -17,8 +16,10 @@ from augsvc.executors.ranges import ranges
 from augsvc.geometry import Camera, Canvas
 from augsvc.labels import Boxes, Keypoints, move_boxes, move_keypoints, move_mask
 from augsvc.ops.base import Border
+from augsvc.output import output_tables, write_floats
 from augsvc.plan import Plan
 from augsvc.rng import Address
+from augsvc.spec import Output
 from augsvc_client.wire import TensorSpec
 
 Moves = Sequence[tuple[Camera, Border]]
@@ -53,7 +54,7 @@ class ImageRenderer:
 
     plan: Plan
     executor: Executor
-    layout: Literal["NCHW", "NHWC"]
+    output: Output
     mask: bool  # whether samples have one
 
     @property
@@ -61,12 +62,17 @@ class ImageRenderer:
         """What it makes of a sample's pixels."""
         canvas = self.plan.canvas
         size, channels = (canvas.height, canvas.width), canvas.channels
-        found = {"image": TensorSpec("uint8", (channels, *size) if self.layout == "NCHW" else (*size, channels))}
+        row = (channels, *size) if self.output.layout == "NCHW" else (*size, channels)
+        found = {"image": TensorSpec(self.output.dtype, row)}
         return found | ({"mask": TensorSpec("uint8", size)} if self.mask else {})
 
     def plain(self) -> "ImageRenderer":
         """The same without operations."""
         return replace(self, plan=Plan.of((), self.plan.canvas, self.plan.fit))
+
+    def for_eyes(self) -> "ImageRenderer":
+        """The same in bytes, N,H,W,C."""
+        return replace(self, output=Output(layout="NHWC"))
 
     @property
     def rows(self) -> int:
@@ -84,8 +90,11 @@ class ImageRenderer:
         check: Callable[[], None],
     ) -> None:
         """Fills the rows of `image` and of every label that `arrays` has; `check` ends the work by raising."""
-        image = arrays["image"] if self.layout == "NCHW" else arrays["image"].transpose(0, 3, 1, 2)
-        augment(samples, address, seed, self.plan, self.executor, {**arrays, "image": image}, workers, check)
+        image = arrays["image"] if self.output.layout == "NCHW" else arrays["image"].transpose(0, 3, 1, 2)
+        pixels = image if self.output.dtype == "uint8" else np.empty(image.shape, dtype=np.uint8)
+        augment(samples, address, seed, self.plan, self.executor, {**arrays, "image": pixels}, workers, check)
+        if pixels is not image:
+            write_floats(pixels, output_tables(self.output, self.plan.canvas.channels), image)
 
 
 def _augment(

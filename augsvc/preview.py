@@ -24,8 +24,7 @@ def preview(
 ) -> Body:
     """The PNG of `count` positions from `start` on, as the bytes that are sent; raises as Stream.produce does."""
     originals, augmented = (
-        _pictures(part.produce(epoch, start, count, view, workers, check).buffer, part)
-        for part in (stream.plain(), stream)
+        _pictures(part.produce(epoch, start, count, view, workers, check).buffer) for part in stream.for_eyes()
     )
     rows = []
     for at in range(0, len(originals), COLUMNS):
@@ -38,13 +37,11 @@ def preview(
     return Body(content, digest(content), len(originals), ())
 
 
-def _pictures(body: U8, stream: Stream) -> U8:
+def _pictures(body: U8) -> U8:
     arrays = parse(body)[0]
     if "audio" in arrays:
         return draw_clips(arrays["audio"])
     images: U8 = arrays["image"]
-    if stream.spec.output.layout == "NCHW":
-        images = images.transpose(0, 2, 3, 1)
     times = max(1, _SMALLEST // min(images.shape[1:3]))
     return images.repeat(times, axis=1).repeat(times, axis=2)
 

@@ -118,8 +118,9 @@ def _of_pictures(request: PushRequest, row: tuple[int, ...], executor: Executor,
     size = request.size or (height, width)
     if max(size) > MAX_SIDE:
         raise SpecInvalid(f"size is at most {MAX_SIDE} a side; the pictures are larger: give size", field="size")
+    request.output.require_channels(channels)
     plan = Plan.of(request.pipeline, Canvas(*size, channels), request.fit)
-    return ImageRenderer(plan, executor, request.output.layout, mask)
+    return ImageRenderer(plan, executor, request.output, mask)
 
 
 def _of_sound(request: PushRequest, samples: int, executor: Executor) -> SoundRenderer:

@@ -16,10 +16,11 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     WithJsonSchema,
+    model_validator,
 )
 
 from augsvc.batch import required
-from augsvc.errors import BadJson, NotAvailable, SizeRequired, SpecInvalid, SpecTooLarge
+from augsvc.errors import BadJson, SizeRequired, SpecInvalid, SpecTooLarge
 from augsvc.geometry import Fit
 from augsvc.ops.base import Operation
 from augsvc.ops.registry import Registry, registry
@@ -37,6 +38,8 @@ _OF_SOUND = ("seconds", "sample_rate")
 Seed = Annotated[int, Field(ge=0, lt=MAX_SEED, strict=True)]
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE, strict=True)]
 Seconds = Annotated[float, Field(gt=0.0, le=86400.0, strict=True)]
+Mean = Annotated[float, Field(ge=-10.0, le=10.0, strict=True)]
+Std = Annotated[float, Field(ge=1e-3, le=1e3, strict=True)]
 Rate = Annotated[int, Field(ge=1000, le=384_000, strict=True)]  # Hz
 
 
@@ -77,18 +80,30 @@ def _integer(value: object) -> object:
     return value if value is None or type(value) is int else 0  # true and 1.0 equal 1, and are no number of channels
 
 
-def _dtype(value: object) -> object:
-    if value in ("float16", "bfloat16", "float32"):
-        raise NotAvailable("output.dtype: pixels leave as uint8 only, so far", field="output.dtype")
-    return value
-
-
 class Output(BaseModel):
-    """How pixels leave."""
+    """How pixels leave: bytes, or floats in [-1, +1], or (v / 255 − mean) / std with one number a channel."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    dtype: Annotated[Literal["uint8"], BeforeValidator(_dtype)] = "uint8"
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    dtype: Literal["uint8", "float16", "bfloat16", "float32"] = "uint8"
     layout: Literal["NCHW", "NHWC"] = "NCHW"
+    mean: tuple[Mean, ...] | None = None
+    std: tuple[Std, ...] | None = None
+
+    @model_validator(mode="after")
+    def _together(self) -> "Output":
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("takes mean and std both, or neither")
+        if self.mean is not None and self.dtype == "uint8":
+            raise ValueError("takes mean and std with a float dtype only")
+        return self
+
+    def require_channels(self, channels: int) -> None:
+        """Refuses a mean or std that has not one number for each channel, with SpecInvalid."""
+        for name, numbers in (("mean", self.mean), ("std", self.std)):
+            if numbers is not None and len(numbers) != channels:
+                raise SpecInvalid(
+                    f"output.{name} takes {channels} numbers here, one for each channel", field=f"output.{name}"
+                )
 
 
 class StreamSpec(BaseModel):
@@ -121,7 +136,9 @@ class StreamSpec(BaseModel):
         size = self.size or size
         if size is None:
             raise SizeRequired("the dataset's samples differ in size: give size as [height, width]", field="size")
-        return self.model_copy(update={"size": size, "channels": self.channels or channels})
+        channels = self.channels or channels
+        self.output.require_channels(channels)
+        return self.model_copy(update={"size": size, "channels": channels})
 
     def for_sound(self, seconds: float | None, rate: int | None) -> "StreamSpec":
         """Over sound, with the dataset's length and rate where none are given.
@@ -154,7 +171,11 @@ class StreamSpec(BaseModel):
 
     def fields(self) -> dict[str, Any]:
         """What a filled specification says, in JSON's types: fields of the other medium are left out."""
-        return self.model_dump(mode="json", exclude=set(_OF_SOUND if self.seconds is None else _OF_PICTURES))
+        other = _OF_SOUND if self.seconds is None else _OF_PICTURES
+        left_out: dict[str, Any] = dict.fromkeys(other, True)
+        if self.output.mean is None:  # added later than the rest: the form stays what it was
+            left_out.setdefault("output", {"mean", "std"})
+        return self.model_dump(mode="json", exclude=left_out)
 
     def canonical(self) -> bytes:
         """The canonical form (RFC 8785): defaults and ids filled in, presets expanded, fixed numbers as [x, x]."""

@@ -71,7 +71,7 @@ class Stream:
         else:
             spec = spec.for_pictures(info.size, info.channels)
             canvas = Canvas(*spec.canvas_size, spec.channels or info.channels, info.colors)
-            renderer = ImageRenderer(Plan.of(spec.pipeline, canvas, spec.fit), executor, spec.output.layout, info.mask)
+            renderer = ImageRenderer(Plan.of(spec.pipeline, canvas, spec.fit), executor, spec.output, info.mask)
         if info.colors is None and (place := needing_fitted(spec.pipeline)):
             raise NeedsStatistics(
                 f"{place} needs statistics of the dataset, which has none: its operator makes them with "
@@ -87,9 +87,10 @@ class Stream:
         """The same stream with its arithmetic id, which its own id depends on."""
         return replace(self, arithmetic=arithmetic)
 
-    def plain(self) -> "Stream":
-        """The same samples without operations; only for looking: it has no id of its own."""
-        return replace(self, spec=self.spec.model_copy(update={"pipeline": ()}), renderer=self.renderer.plain())
+    def for_eyes(self) -> tuple["Stream", "Stream"]:
+        """The same samples as stored and augmented, pictures as uint8 N,H,W,C: only for looking, without ids."""
+        augmented = self.renderer.for_eyes()
+        return replace(self, renderer=augmented.plain()), replace(self, renderer=augmented)
 
     @property
     def plan(self) -> Passes:

@@ -330,6 +330,6 @@ class Stream:
             if metadata.get(key) != value:
                 raise BadAnswer(f"{url} sent a batch of another {key}: expected {value}, got {metadata.get(key)}")
         found = {name: (array.dtype.name, array.shape) for name, array in arrays.items()}
-        if found != {name: (spec.dtype, (n, *spec.row)) for name, spec in self.layout.tensors.items()}:
+        if found != {name: (spec.held.name, (n, *spec.row)) for name, spec in self.layout.tensors.items()}:
             raise BadAnswer(f"{url} sent other tensors than the stream's, or not {n} samples")
         return arrays

@@ -208,7 +208,7 @@ class RemoteDataLoader:
         start, count = shares.mine(self._position)
         if not count:
             specs = self.stream.layout.tensors
-            return {name: np.empty((0, *spec.row), spec.dtype) for name, spec in specs.items()}
+            return {name: np.empty((0, *spec.row), spec.held) for name, spec in specs.items()}
         window = self._window()
         ahead = shares.ahead(self._epoch, self._position, onward=self._shuffle)
         try:

@@ -85,7 +85,10 @@ def tensors(arrays: Arrays, device: "torch.device | str | None", scale: tuple[fl
     for name, array in arrays.items():
         if array.nbytes * _KEPT_SHARE <= n_bytes:
             array = array.copy()
-        batch[name] = torch.from_numpy(array).to(device or "cpu")
+        if name == "image" and array.dtype.name == "uint16":  # the bits of bfloat16, which NumPy has none of
+            batch[name] = torch.from_numpy(array.view("int16")).view(torch.bfloat16).to(device or "cpu")
+        else:
+            batch[name] = torch.from_numpy(array).to(device or "cpu")
     image = batch.get("image")
     if scale is not None and image is not None and image.dtype == torch.uint8:
         low, high = scale

@@ -43,6 +43,7 @@ _CODES = {
     "uint16": "U16",
     "int16": "I16",
     "float16": "F16",
+    "bfloat16": "BF16",
     "uint32": "U32",
     "int32": "I32",
     "float32": "F32",
@@ -50,21 +51,27 @@ _CODES = {
     "int64": "I64",
     "float64": "F64",
 }
-_DTYPES = {code: np.dtype(name).newbyteorder("<") for name, code in _CODES.items()}
+_WITHOUT = {"bfloat16": "uint16"}  # what NumPy has none of is held as its bits
+_DTYPES = {code: np.dtype(_WITHOUT.get(name, name)).newbyteorder("<") for name, code in _CODES.items()}
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One tensor of a batch: NumPy's name of its dtype, and the shape of one sample (N left out)."""
+    """One tensor of a batch: its dtype by NumPy's name, or bfloat16, and the shape of one sample (N left out)."""
 
     dtype: str
     row: tuple[int, ...]
 
     @property
+    def held(self) -> np.dtype[Any]:
+        """The dtype of the array that holds it: bfloat16 as the bits of uint16."""
+        return _DTYPES[_CODES[self.dtype]]
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of one sample."""
-        return math.prod(self.row) * np.dtype(self.dtype).itemsize
+        return math.prod(self.row) * self.held.itemsize
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +121,7 @@ class Layout:
         offset = _LENGTH_BYTES + self.header_bytes
         for name, spec in self._order:
             end = offset + n * spec.row_bytes
-            views[name] = buffer[offset:end].view(_DTYPES[_CODES[spec.dtype]]).reshape(n, *spec.row)
+            views[name] = buffer[offset:end].view(spec.held).reshape(n, *spec.row)
             offset = end
         return buffer, views
 
@@ -130,7 +137,7 @@ class Layout:
 
     @cached_property
     def _order(self) -> tuple[tuple[str, TensorSpec], ...]:
-        return tuple(sorted(self.tensors.items(), key=lambda item: (-np.dtype(item[1].dtype).itemsize, item[0])))
+        return tuple(sorted(self.tensors.items(), key=lambda item: (-item[1].held.itemsize, item[0])))
 
     def _header(self, n: int, epoch: int, start: int) -> bytes:
         metadata = {**self.constants, "epoch": str(epoch), "start": str(start), "stream": self.stream}

@@ -180,16 +180,6 @@ def test_a_batch_is_bounded_in_bytes_and_the_refusal_says_how_much_fits(fresh, s
 # --- what comes later
 
 
-@pytest.mark.parametrize(
-    ("more", "field"),
-    [
-        ({"output": {"dtype": "float32"}}, "output.dtype"),
-    ],
-)
-def test_fields_of_what_is_not_built_yet_say_so(server, more, field):
-    assert server.post({**SPEC, **more}).refused(501, "not_available")["field"] == field
-
-
 # --- pages
 
 
