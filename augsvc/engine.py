@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from threading import Event, Lock
 from typing import TypeVar
 
-from augsvc.batch import Arrays
+import numpy as np
+
+from augsvc.batch import U8, Arrays
 from augsvc.errors import BatchTooLarge, Cancelled, Starting, StreamMismatch
 from augsvc.executors.base import Executor
 from augsvc.fairness import FairThread, Room
@@ -157,8 +159,19 @@ class Engine:
         address = (part.epoch, part.start, part.count, part.view)
         return self._queue(job, size, lambda check: preview(stream, *address, self._workers, check))
 
-    def push(self, fields: object, arrays: Arrays, job: str = "") -> Work:
-        """Queues samples that a client brought (blocking: it validates them).
+    def buffer(self, n_bytes: int, job: str) -> U8:
+        """Memory for a request's body, counted until the last reference to it is gone.
+
+        Raises:
+            TooMuchAtOnce, Overloaded: too many bytes are under way.
+        """
+        self._room.take(job, n_bytes)
+        buffer = np.empty(n_bytes, dtype=np.uint8)
+        weakref.finalize(buffer, self._room.release, job, n_bytes).atexit = False
+        return buffer
+
+    def push(self, fields: object, arrays: Arrays, job: str = "", body_bytes: int = 0) -> Work:
+        """Queues samples that a client brought (blocking: it validates them), in a `buffer` of `body_bytes`.
 
         Raises:
             SpecInvalid, BodyMalformed, DuplicateIndex: something is wrong with them.
@@ -170,17 +183,17 @@ class Engine:
         pushed = Push.of(fields, arrays, self.executor, self.operations, self.selftest.arithmetic_of)
         if pushed.size > self.max_batch_bytes:
             raise BatchTooLarge(f"the answer would be over {self.max_batch_bytes} bytes", field="image")
-        return self._queue(job, pushed.size, lambda check: pushed.produce(self._workers, check))
+        return self._queue(job, pushed.size, lambda check: pushed.produce(self._workers, check), body_bytes)
 
-    def _queue(self, job: str, size: int, compute: Callable[[Callable[[], None]], Body]) -> Work:
-        self._room.take(job, size)
+    def _queue(self, job: str, size: int, compute: Callable[[Callable[[], None]], Body], beside: int = 0) -> Work:
+        self._room.take(job, size, beside)
         gone = Event()
 
         def check() -> None:
             if gone.is_set() or self._stopping.is_set():
                 raise Cancelled
 
-        future = self._owner.submit(job, size, lambda: compute(check))
+        future = self._owner.submit(job, size + beside, lambda: compute(check))
         future.add_done_callback(lambda done: self._settle(done, job, size))
         return Work(future, gone)
 

@@ -5,7 +5,6 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from augsvc.errors import Overloaded, TooMuchAtOnce
@@ -14,19 +13,22 @@ T = TypeVar("T")
 WANTING_S = 5.0  # how long a refused job's share is kept free for it: clients come back after 1 to 1.25 s
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class _Item(Generic[T]):
-    """One piece of work and where its result goes."""
+    """One piece of work and where its result goes. When it is cancelled it lets go of all that it would have worked on."""
 
-    cost: int
-    call: Callable[[], T]
-    future: "Future[T]"
+    def __init__(self, cost: int, call: Callable[[], T]) -> None:
+        self.cost = cost
+        self.future: Future[T] = Future()
+        # The future must not lead back to itself: its result has to go with the last one who wants it, not with a collection.
+        calls = self._calls = [call]
+        self.future.add_done_callback(lambda _: calls.clear())
 
     def run(self) -> None:
-        if not self.future.set_running_or_notify_cancel():
+        calls = list(self._calls)
+        if not calls or not self.future.set_running_or_notify_cancel():
             return
         try:
-            result = self.call()
+            result = calls[0]()
         except BaseException as err:
             self.future.set_exception(err)
         else:
@@ -51,7 +53,7 @@ class FairThread(Generic[T]):
 
     def submit(self, job: str, cost: int, call: Callable[[], T]) -> "Future[T]":
         """Queues a piece of work of a job; after `stop` its future is cancelled at once."""
-        item: _Item[T] = _Item(cost, call, Future())
+        item = _Item(cost, call)
         with self._changed:
             if self._stopped:
                 item.future.cancel()
@@ -106,14 +108,14 @@ class Room:
     """Bytes that may be under way at once, divided among the jobs that want some.
 
     A job alone may take all of it. As soon as another one wants room (and for a while after it was refused), each is
-    held to its part, so that what comes free goes to who has less. Anyone may have one batch, however large, if nothing
-    else is under way.
+    held to its part, and nobody who holds any is given what the one who holds none has asked for, so that what comes free
+    goes to who has less. Anyone may have one piece, however large, if nothing else is under way.
     """
 
     def __init__(self, n_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._n_bytes, self._clock = n_bytes, clock
         self._held: dict[str, int] = {}
-        self._wanting: dict[str, float] = {}  # job → when its share is no longer kept
+        self._wanting: dict[str, tuple[float, int]] = {}  # job → until when how many bytes are kept free for it
         self._lock = threading.RLock()  # a finaliser may release inside it
         self._total = 0
 
@@ -122,8 +124,8 @@ class Room:
         """Bytes under way."""
         return self._total
 
-    def take(self, job: str, n_bytes: int) -> None:
-        """Counts bytes of a job.
+    def take(self, job: str, n_bytes: int, beside: int = 0) -> None:
+        """Counts bytes of a job. `beside`: what the same piece of work holds already, which must not stand in its way.
 
         Raises:
             TooMuchAtOnce: the job has its share already, and others want theirs.
@@ -131,15 +133,16 @@ class Room:
         """
         with self._lock:
             now = self._clock()
-            self._wanting = {name: end for name, end in self._wanting.items() if end > now and name != job}
-            own = self._held.get(job, 0)
+            self._wanting = {name: want for name, want in self._wanting.items() if want[0] > now and name != job}
+            own, total = self._held.get(job, 0) - beside, self._total - beside
             share = self._n_bytes // len({job, *self._held, *self._wanting})
-            if own and own + n_bytes > share < self._n_bytes:
+            kept = max((wanted for name, (_, wanted) in self._wanting.items() if name not in self._held), default=0)
+            if own and (own + n_bytes > share < self._n_bytes or (kept and total + n_bytes + kept > self._n_bytes)):
                 raise TooMuchAtOnce("this job has its share under way already: try again in a moment")
-            if self._total and self._total + n_bytes > self._n_bytes:
-                self._wanting[job] = now + WANTING_S
+            if total and total + n_bytes > self._n_bytes:
+                self._wanting[job] = (now + WANTING_S, min(n_bytes, self._n_bytes))
                 raise Overloaded("too much is asked for at once: try again in a moment")
-            self._held[job] = own + n_bytes
+            self._held[job] = own + beside + n_bytes
             self._total += n_bytes
 
     def release(self, job: str, n_bytes: int) -> None:

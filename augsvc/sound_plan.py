@@ -17,8 +17,10 @@ from augsvc.pipeline import operation_id
 from augsvc.plan import Pass, Passes, plan_passes
 from augsvc.rng import operation_keys
 
-LEVEL_BITS = 15  # fraction bits of values where a level is measured
-LEVEL_LIMIT = 8  # full scales; so that 2^24 squares of values stay below 2^63
+LEVEL_BITS = 18  # of a clip's largest value where its level is measured, so that 2^24 squares stay below 2^62
+NOISE_BITS = (
+    40  # fraction bits of a noise's standard deviation, relative to the power of 2 above the clip's largest value
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +39,14 @@ class FixedShape:
         parts = (shape.gain, shape.limit, shape.curve, shape.step)
         gain, limit, curve, step = (None if part is None else exact.to_fixed(part, SOUND_BITS) for part in parts)
         return FixedShape(gain, limit, curve, step, rows)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Level:
+    """How loud clips are: the power of 2 above each one's largest value, and the squares of its values relative to that."""
+
+    exponents: I64  # N: the largest value is below 2^exponent
+    squares: I64  # N: the sum of round(v · 2^(LEVEL_BITS − exponent))²
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,11 +86,13 @@ class SoundPlan(Passes):
             for number, tone in self.of_kind(part, SoundTone)
         ]
 
-    def noises(self, part: Pass, draws: Sequence[Draw], squares: I64) -> list[tuple[Draw, I64]]:
-        """Each noise of a pass: its draws and its standard deviation (N,) with SOUND_BITS, 0 for clips not selected."""
-        rms = np.sqrt(squares / float(self.clip.samples)) / float(1 << LEVEL_BITS)
+    def noises(self, part: Pass, draws: Sequence[Draw], level: Level) -> list[tuple[Draw, I64]]:
+        """Each noise of a pass: its draws, and its standard deviation (N,) with NOISE_BITS relative to 2^exponent of the
+        clip, 0 for clips not selected.
+        """
+        rms = np.sqrt(level.squares / float(self.clip.samples)) / float(1 << LEVEL_BITS)
         found = []
         for number, noise in self.of_kind(part, SoundNoise):
-            std = exact.to_fixed(noise.std(draws[number], rms), SOUND_BITS)
+            std = exact.to_fixed(noise.std(draws[number], rms), NOISE_BITS)
             found.append((draws[number], np.where(draws[number].selected, std, 0)))
         return found

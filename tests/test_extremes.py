@@ -3,19 +3,23 @@
 import itertools
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augsvc import geometry, labels, selftest, stream
+from augsvc import geometry, labels, probe_sources, selftest, sound_plan, stream, waveform
 from augsvc.batch import I64, Sample
 from augsvc.errors import Cancelled, SpecInvalid
 from augsvc.executors import lowering, resample
+from augsvc.executors import sound as sound_executor
 from augsvc.ops.base import Kind
 from augsvc.ops.registry import registry
-from augsvc.selftest import Probe, SelfTest, probe_spec
+from augsvc.probe_sources import Probe, probe_spec
+from augsvc.selftest import SelfTest
 from augsvc.sources.base import Source, SourceInfo
 from augsvc.spec import validate_spec
 from augsvc.stream import Stream
@@ -142,6 +146,46 @@ def test_other_code_has_another_arithmetic_id(monkeypatch, change):
     after = SelfTest.run(executor())
     assert before.whole != after.whole
     assert before.frames["image"] != after.frames["image"], "it concerns every stream of pictures"
+
+
+SOUND_CHANGES = [
+    (waveform, "_MARGIN", 0),
+    (waveform, "_MARGIN_PER_OUTPUT", 1),
+    (sound_plan, "NOISE_BITS", 12),
+    (sound_executor, "LOUDEST", 0.25),
+]
+
+
+@pytest.mark.parametrize(("place", "name", "other"), SOUND_CHANGES, ids=[name for _, name, _ in SOUND_CHANGES])
+def test_other_code_for_sound_has_another_arithmetic_id(monkeypatch, place, name, other):
+    before = SelfTest.run(executor())
+    monkeypatch.setattr(place, name, other)
+    if name == "NOISE_BITS":
+        monkeypatch.setattr(sound_executor, name, other)
+    after = SelfTest.run(executor())
+    assert (before.frames["audio"], before.operations) != (after.frames["audio"], after.operations)
+    assert before.frames["image"] == after.frames["image"]
+
+
+def test_another_resampler_has_another_arithmetic_id(monkeypatch):
+    before = SelfTest.run(executor())
+    resample_ = soxr.resample
+    for upwards in (True, False):
+
+        def other(audio, rate, wanted, quality, upwards=upwards):
+            return resample_(audio, rate, wanted, quality="LQ" if (wanted > rate) == upwards else quality)
+
+        monkeypatch.setattr(soxr, "resample", other)
+        assert SelfTest.run(executor()).frames["audio"] != before.frames["audio"]
+
+
+def test_grey_statistics_are_in_the_arithmetic_id(monkeypatch):
+    before = SelfTest.run(executor())
+    grey = probe_sources.GreyProbe.info.colors
+    monkeypatch.setattr(
+        probe_sources.GreyProbe, "info", replace(probe_sources.GreyProbe.info, colors=replace(grey, sums=(100000,)))
+    )
+    assert SelfTest.run(executor()).operations["whitening"] != before.operations["whitening"]
 
 
 def test_the_self_test_repeats():

@@ -1,8 +1,11 @@
 """Who is served next, and who may hold how much."""
 
+import gc
 import threading
+import weakref
 from concurrent.futures import wait
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,6 +73,37 @@ def test_what_is_cancelled_is_not_done_and_stop_cancels_the_rest():
     assert done == []
 
 
+def test_what_is_cancelled_lets_go_of_what_it_would_have_worked_on():
+    thread: FairThread[None] = FairThread(10, "test")
+    gate, begun = threading.Event(), threading.Event()
+    thread.submit("a", 1, lambda: (begun.set(), gate.wait(), None)[2])
+    begun.wait()
+    held = np.zeros(1000)
+    gone = weakref.ref(held)
+    future = thread.submit("a", 1, lambda held=held: held.sum() and None)
+    del held
+    assert gone() is not None
+    future.cancel()
+    assert gone() is None
+    gate.set()
+    thread.stop()
+
+
+def test_a_result_goes_with_the_last_one_who_wants_it():
+    """Without a collection: what a batch's memory counts for must come free when it is sent."""
+    thread: FairThread[np.ndarray] = FairThread(10, "test")
+    gc.disable()
+    try:
+        future = thread.submit("a", 1, lambda: np.zeros(1000))
+        gone = weakref.ref(future.result())
+        thread.submit("a", 1, lambda: np.zeros(1)).result()  # its thread holds the next one
+        del future
+        assert gone() is None
+    finally:
+        gc.enable()
+        thread.stop()
+
+
 def test_an_error_belongs_to_its_piece():
     thread: FairThread[int] = FairThread(10, "test")
     bad, good = thread.submit("a", 1, lambda: 1 // 0), thread.submit("a", 1, lambda: 7)
@@ -130,6 +164,36 @@ def test_what_comes_free_goes_to_who_has_less():
         room.take("greedy", 10)
     clock.now += WANTING_S + 1  # it did not come back
     room.take("greedy", 10)
+
+
+def test_a_large_piece_is_not_starved_by_many_small_ones():
+    clock = Clock()
+    room = Room(100, clock)
+    jobs = [f"small-{number}" for number in range(5)]
+    for job in jobs * 2:
+        room.take(job, 10)
+    for turn in range(10):  # each comes back with the next piece as soon as one is done
+        try:
+            room.take("large", 60)
+            break
+        except Overloaded:
+            room.release(jobs[turn % 5], 10)
+            with pytest.raises(TooMuchAtOnce):
+                room.take(jobs[(turn + 1) % 5], 10)
+    assert turn <= 6
+    with pytest.raises(Overloaded):
+        room.take("other", 80)
+    room.release("large", 60)
+
+
+def test_what_a_piece_of_work_holds_does_not_stand_in_its_own_way():
+    room = Room(100)
+    room.take("a", 60)
+    room.take("b", 10)
+    with pytest.raises(TooMuchAtOnce):
+        room.take("a", 20)
+    room.take("a", 20, beside=60)
+    assert room.taken == 90
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 60)), max_size=60))

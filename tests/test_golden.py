@@ -20,8 +20,8 @@ from augsvc.ops.sound import Clip, SoundMove, SoundNoise, SoundTone
 from augsvc.order import Order
 from augsvc.pipeline import parse_pipeline
 from augsvc.plan import Plan
-from augsvc.selftest import Probe
-from augsvc.sound_plan import SoundPlan
+from augsvc.probe_sources import Probe
+from augsvc.sound_plan import Level, SoundPlan
 
 GOLDEN = Path(__file__).with_name("golden.json")
 CANVAS = Canvas(96, 128, 3, Probe.info.colors)
@@ -66,7 +66,12 @@ def lowered_sound(operation: Operation, draw: Draw) -> list[np.ndarray]:
     shapes = [
         part for shape in plan.shapes(part, [draw]) for part in (shape.gain, shape.limit, shape.curve, shape.step)
     ]
-    noises = [std for _, std in plan.noises(part, [draw], np.arange(SAMPLES, dtype=np.int64) * 10**12)]
+    noises = [
+        std
+        for _, std in plan.noises(
+            part, [draw], Level(np.zeros(SAMPLES, np.int64), np.arange(SAMPLES, dtype=np.int64) * 10**12)
+        )
+    ]
     return [array for array in (plan.windows(part, [draw]), *shapes, *noises) if array is not None]
 
 

@@ -8,7 +8,7 @@ import torch
 
 from augsvc.executors.kornia import KorniaExecutor
 from augsvc.ops.registry import registry
-from augsvc.selftest import Probe, SoundProbe, probe_spec, sound_probe_spec
+from augsvc.probe_sources import Probe, SoundProbe, probe_spec, sound_probe_spec
 from augsvc.stream import Stream
 from augsvc_client.wire import parse
 

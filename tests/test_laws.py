@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from augsvc.batch import I64, Sample
 from augsvc.ops.base import Move
 from augsvc.ops.registry import registry
+from augsvc.probe_sources import Probe, probe_spec
 from augsvc.rng import Address, operation_keys
-from augsvc.selftest import Probe, probe_spec
 from augsvc.sources.base import Source, SourceInfo
 from augsvc.spec import validate_spec
 from augsvc.stream import Stream

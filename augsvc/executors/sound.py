@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import soxr
 import torch
 
 from augsvc.batch import F32, I64
@@ -16,11 +17,12 @@ from augsvc.machine import cores
 from augsvc.ops.base import Draw
 from augsvc.ops.sound import CURVE_ENTRIES, SOUND_BITS
 from augsvc.rng import QUANTILE_BITS, quantile_table
-from augsvc.sound_plan import LEVEL_BITS, LEVEL_LIMIT, FixedShape, SoundPlan
+from augsvc.sound_plan import LEVEL_BITS, NOISE_BITS, FixedShape, Level, SoundPlan
 
 _UNIT = float(1 << SOUND_BITS)
 _CHUNK = {"cpu": 1 << 18, "cuda": 1 << 24}  # values at once: on a CPU they should stay in the cache
 _MOST_ROWS = 512
+LOUDEST = 2.0**60  # full scales: what gains in a row are held within, so that numbers stay finite
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +50,7 @@ class SoundExecutor:
         """What its float arithmetic depends on besides the code: parts of the arithmetic id."""
         cuda = self.device.type == "cuda"
         unit = torch.cuda.get_device_name(self.device) if cuda else torch.backends.cpu.get_cpu_capability()
-        return "sound", torch.__version__, self.device.type, unit
+        return "sound", torch.__version__, soxr.__version__, self.device.type, unit
 
     def run(self, plan: SoundPlan, clips: F32, draws: Sequence[Draw], check: Callable[[], None]) -> F32:
         """All passes over clips (N, T): new ones. `check` is called now and then, and may raise."""
@@ -60,8 +62,9 @@ class SoundExecutor:
             for shape in plan.shapes(part, draws):
                 values = self._shaped(values, shape)
             if any(plan.operations[number].needs_statistics for number in part.steps):
-                for draw, std in plan.noises(part, draws, _squares(values)):
-                    values = self._noisy(values, draw, std, check)
+                level = measured(values)
+                for draw, std in plan.noises(part, draws, level):
+                    values = self._noisy(values, draw, std, level.exponents, check)
         found: F32 = values.cpu().numpy()
         return found
 
@@ -69,7 +72,7 @@ class SoundExecutor:
         rows = np.flatnonzero(shape.rows)
         chosen = values[rows]
         if shape.gain is not None:
-            chosen = chosen * self._column(shape.gain[rows])
+            chosen = (chosen * self._column(shape.gain[rows])).clamp(-LOUDEST, LOUDEST)
         if shape.limit is not None:
             limit = self._column(shape.limit[rows])
             chosen = torch.minimum(torch.maximum(chosen, -limit), limit)
@@ -82,7 +85,9 @@ class SoundExecutor:
         values[rows] = chosen
         return values
 
-    def _noisy(self, values: torch.Tensor, draw: Draw, std: I64, check: Callable[[], None]) -> torch.Tensor:
+    def _noisy(
+        self, values: torch.Tensor, draw: Draw, std: I64, exponents: I64, check: Callable[[], None]
+    ) -> torch.Tensor:
         values = values.clone()
         samples = values.shape[1]
         rows = np.flatnonzero(std)
@@ -90,8 +95,8 @@ class SoundExecutor:
             for span in ranges(samples, self.chunk):
                 check()
                 normal = self.quantiles[sixteen_bits(draw, rows[some], span, self.device)].float()
-                level = self._column(std[rows[some]]) / float(1 << QUANTILE_BITS)
-                values[rows[some], span] += normal * level
+                scale = torch.from_numpy(noise_scale(std[rows[some]], exponents[rows[some]])).to(self.device)
+                values[rows[some], span] += normal * scale[:, None]
         return values
 
     def _column(self, fixed: I64) -> torch.Tensor:
@@ -113,9 +118,16 @@ def _bent(values: torch.Tensor, curves: torch.Tensor) -> torch.Tensor:
     return torch.copysign(low + (high - low) * (x - left), values)
 
 
-def _squares(values: torch.Tensor) -> I64:
-    """Sums (N,) of squares of the values with LEVEL_BITS, as integers: in any order the same."""
-    held = values.clamp(-float(LEVEL_LIMIT), float(LEVEL_LIMIT))
-    fixed = torch.round(held * float(1 << LEVEL_BITS)).long()
-    found: I64 = (fixed * fixed).sum(dim=1).cpu().numpy()
-    return found
+def measured(values: torch.Tensor) -> Level:
+    """How loud clips (N, T) are, in integers: in any order the same."""
+    largest: F32 = values.abs().amax(dim=1).cpu().numpy()
+    exponents = np.frexp(largest)[1].astype(np.int64)
+    scale = np.ldexp(1.0, LEVEL_BITS - exponents)
+    fixed = torch.round(values.double() * torch.from_numpy(scale).to(values.device)[:, None]).long()
+    squares: I64 = (fixed * fixed).sum(dim=1).cpu().numpy()
+    return Level(exponents, squares)
+
+
+def noise_scale(std: I64, exponents: I64) -> F32:
+    """What a deviate of the quantile table is multiplied by: (N,), rounded once."""
+    return np.ldexp(std.astype(np.float64), exponents - (NOISE_BITS + QUANTILE_BITS)).astype(np.float32)

@@ -1,13 +1,14 @@
 """Many batches in one answer: frames of u64 length, body, u64 xxh3 (little-endian), one after the other.
 
-The next batch is computed while this one is on the wire, and no further: what a slow reader costs is two batches. An
-error after the first frame can only cut the connection; whoever reads sees an answer shorter than its Content-Length, and
+The next batch is computed while this one is on the wire, and no further: what a slow reader costs is two batches. Where
+there is no room for the next one, this one is sent and let go first: nobody waits for room while holding some. An error
+after the first frame can only cut the connection; whoever reads sees an answer shorter than its Content-Length, and
 asks again from the frame that is missing.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from starlette.responses import Response
@@ -50,48 +51,50 @@ class FramesResponse(Response):
         count: Callable[[Body], None],
     ) -> None:
         super().__init__(headers={"Content-Length": str(n_bytes)})
-        self._first, self._rest, self._queue, self._count = first, rest, queue, count
+        self._bodies, self._rest, self._queue, self._count = [first], rest, queue, count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Ends early, with the connection, when the client has gone or a batch cannot be had."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         sending = asyncio.ensure_future(self._send_all(send))
         leaving = asyncio.ensure_future(until_gone(receive))
-        await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        leaving.cancel()
-        sending.cancel()
-        with suppress(asyncio.CancelledError):
-            await sending
+        try:
+            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
+            sending.cancel()
+            with suppress(asyncio.CancelledError):
+                await sending
 
     async def _send_all(self, send: Send) -> None:
+        """No name here may hold a body longer than until it is sent."""
         try:
-            async for body, last in self._bodies():
-                self._count(body)
-                length = len(body.buffer).to_bytes(_NUMBER_BYTES, "little")
-                digest = int(body.digest, 16).to_bytes(_NUMBER_BYTES, "little")
-                await send({"type": "http.response.body", "body": length, "more_body": True})
-                await send({"type": "http.response.body", "body": body.buffer.data, "more_body": True})
-                await send({"type": "http.response.body", "body": digest, "more_body": not last})
+            for part in self._rest:
+                work = self._asked(part)
+                try:
+                    await self._send(send, last=False)
+                    while work is None:
+                        await asyncio.sleep(_ROOM_S)
+                        work = self._asked(part)
+                    self._bodies.append(await asyncio.wrap_future(work.future))
+                finally:
+                    if work is not None and not work.future.done():
+                        work.give_up()
+            await self._send(send, last=True)
         except AugsvcError as err:
             logger.warning("an answer of frames is cut short: %s", err.code)
 
-    async def _bodies(self) -> AsyncIterator[tuple[Body, bool]]:
-        """Each body, and whether it is the last; the one behind it is asked for before it is handed out."""
-        body, rest = self._first, list(self._rest)
-        del self._first  # or its memory would be held to the end
-        while rest:
-            work = await self._room_for(rest.pop(0))
-            try:
-                yield body, False
-                body = await asyncio.wrap_future(work.future)
-            finally:
-                if not work.future.done():
-                    work.give_up()
-        yield body, True
+    async def _send(self, send: Send, *, last: bool) -> None:
+        body = self._bodies.pop()
+        self._count(body)
+        length = len(body.buffer).to_bytes(_NUMBER_BYTES, "little")
+        digest = int(body.digest, 16).to_bytes(_NUMBER_BYTES, "little")
+        await send({"type": "http.response.body", "body": length, "more_body": True})
+        await send({"type": "http.response.body", "body": body.buffer.data, "more_body": True})
+        await send({"type": "http.response.body", "body": digest, "more_body": not last})
 
-    async def _room_for(self, part: Range) -> Work:
-        while True:
-            try:
-                return self._queue(part)
-            except (Overloaded, TooMuchAtOnce):
-                await asyncio.sleep(_ROOM_S)
+    def _asked(self, part: Range) -> Work | None:
+        try:
+            return self._queue(part)
+        except (Overloaded, TooMuchAtOnce):
+            return None

@@ -23,8 +23,9 @@ DRAINED_PREFIX = "/v1/"  # nothing new is begun while stopping
 
 
 def job_of(request: Request) -> str:
-    """Whose share of the engine a request uses: the client by its token, and the run that it names."""
-    return f"{getattr(request.state, 'client', '')}/{request.headers.get('augsvc-job', '')[:64]}"
+    """Whose share of the engine a request uses: the client's by its token; without tokens, that of the run it names."""
+    client: str | None = getattr(request.state, "client", None)
+    return client if client is not None else "job " + request.headers.get("augsvc-job", "")[:64]
 
 
 class Gate:

@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 
 MOST_JOBS = 256
 IDLE_S = 600.0  # after which a job gives its place to a new one: a name is made for every run
-OTHER = "other"  # what is counted for a job that finds no place
+OTHER = "(other)"  # what is counted for a job that finds no place
 _NAME = re.compile(r"[ -~]{1,64}")
 _MILLISECONDS = re.compile(r"[0-9]{1,9}")
 

@@ -115,10 +115,13 @@ def streams_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> 
             metrics.cancelled.inc()
             return nobody_reads()
 
+        told: list[bool] = []  # and not the body itself: it must be let go when it is sent
+
         def counted(one: Body) -> None:
             metrics.count(stream.source.info.name, one, time.perf_counter() - asked)
             metrics.tell(stream.source, one)
-            metrics.jobs.count(request.headers, one.samples, waited=one is body)  # a wait is told once a request
+            metrics.jobs.count(request.headers, one.samples, waited=not told)  # a wait is told once a request
+            told.append(True)
 
         size = frames_size(stream, parts)
         return FramesResponse(body, parts[1:], size, lambda part: engine.produce(stream, part, job), counted)

@@ -1,5 +1,7 @@
-"""uvicorn, with what it leaves to others: a bound on unfinished headers, and draining before the port closes."""
+"""uvicorn, with what it leaves to others: bounds on unfinished headers and on readers that stopped, and draining before the port
+closes."""
 
+import asyncio
 import signal
 import time
 from types import FrameType
@@ -15,6 +17,7 @@ from augsvc.http.gate import MAX_HEADER_BYTES
 from augsvc.http.life import Life
 
 KEEP_ALIVE_S = 75  # uvicorn's 5 s would close the connection under a trainer whose step takes longer
+STALLED_S = 60.0  # a reader that takes nothing for so long is let go; it asks again when it lives
 _PIECE_BYTES = 16384
 # of a request line and headers as they arrive; below it the gate's own limit answers
 _HEAD_BYTES = 4 * MAX_HEADER_BYTES
@@ -26,6 +29,7 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # uvicorn's own signature
         super().__init__(*args, **kwargs)
         self._in_head, self._head_bytes = True, 0
+        self._stalled: asyncio.TimerHandle | None = None
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -52,6 +56,36 @@ class Protocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP, in our form; the library's words stay here."""
         self._refuse(BadRequest("this is not an HTTP/1.1 request"))
+
+    def pause_writing(self) -> None:
+        """More is to be sent than the socket takes: from here on it has to take some now and then."""
+        super().pause_writing()
+        self._watch(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        """All but a little has left."""
+        self._stop_watching()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        self._stop_watching()
+        super().connection_lost(exc)
+
+    def _watch(self, left: int) -> None:
+        self._stalled = self.loop.call_later(STALLED_S, self._look, left)
+
+    def _look(self, before: int) -> None:
+        """Lets a reader go that took nothing: what waits for it is memory that others could have."""
+        left = self.transport.get_write_buffer_size()
+        if left >= before:
+            self.transport.abort()
+        else:
+            self._watch(left)
+
+    def _stop_watching(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
 
     def _refuse(self, error: BadRequest | HeadersTooLarge) -> None:
         answer = error_response(error)

@@ -69,4 +69,7 @@ class SoundNoise(Operation):
 
     @abstractmethod
     def std(self, draw: Draw, rms: F64) -> F64:
-        """The noise's standard deviation (N,), from the root mean square of the incoming clips (N,)."""
+        """The noise's standard deviation (N,) for a root mean square of the incoming clips (N,): proportional to it.
+
+        Both are relative to each clip's own scale, so that quiet and loud clips are served alike.
+        """

@@ -241,22 +241,25 @@ class AugmentingDataLoader:
         self._place = replace(self._place, batches=skipped)
 
 
-def _sender(client: Client, request: Mapping[str, Any], view: int, known: dict[str, str]) -> Callable[[Pulled], Arrays]:
+def _sender(
+    client: Client, request: Mapping[str, Any], view: int, known: dict[str, str]
+) -> Callable[[Pulled, float], Arrays]:
     first = threading.Lock()  # the first answer decides the arithmetic, so that the first request goes alone
 
-    def ask(pulled: Pulled) -> Arrays:
-        expected = known.get("id")
-        epoch = pulled.after.epoch
-        answer = client.augment(pulled.arrays, epoch=epoch, view=view, expect_arithmetic=expected, **request)
+    def ask(pulled: Pulled, waited_s: float) -> Arrays:
+        expected, epoch = known.get("id"), pulled.after.epoch
+        answer = client.augment(
+            pulled.arrays, epoch=epoch, view=view, expect_arithmetic=expected, waited_s=waited_s, **request
+        )
         known.setdefault("id", answer.arithmetic)
         return answer.arrays
 
-    def send(pulled: Pulled) -> Arrays:
+    def send(pulled: Pulled, waited_s: float) -> Arrays:
         if "id" not in known:
             with first:
                 if "id" not in known:
-                    return ask(pulled)
-        return ask(pulled)
+                    return ask(pulled, waited_s)
+        return ask(pulled, waited_s)
 
     return send
 

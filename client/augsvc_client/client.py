@@ -95,13 +95,15 @@ class Client:
         output: Mapping[str, object] | None = None,
         sample_rate: int | None = None,
         expect_arithmetic: str | None = None,
+        waited_s: float | None = None,
     ) -> Augmented:
         """Samples of your own, augmented: `image` uint8 N,H,W,C, or `audio` float32 N,T at `sample_rate` Hz (±1 is full
         scale), and `index` int64 N, distinct; the index keys the draws.
 
         `label`, `mask`, `boxes`, `box_labels`, `boxes_valid`, `keypoints`, `keypoints_valid` come back moved
         (docs/batches.md). The same index in the same epoch gives the same bytes, in any batch, from any replica of
-        one arithmetic; `expect_arithmetic` passes others over. Raises ServerUnavailable, StreamChanged, RequestRefused.
+        one arithmetic; `expect_arithmetic` passes others over. `waited_s`: as for Stream.batch. Raises
+        ServerUnavailable, StreamChanged, RequestRefused.
         """
         request = push_request(
             tensors,
@@ -114,6 +116,7 @@ class Client:
             output=output,
             sample_rate=sample_rate,
             expect_arithmetic=expect_arithmetic,
+            waited_s=waited_s,
         )
         ours = {} if expect_arithmetic is None else {"arithmetic": expect_arithmetic}
         return self.call(request, lambda answer: augmented(answer, tensors["index"]), ours)
@@ -280,7 +283,7 @@ class Stream:
         n = max(0, min(count, self.samples - start))
         headers = {wire.SPEC_HEADER: self.header}
         if waited_s is not None:
-            headers["Augsvc-Wait-Ms"] = str(round(waited_s * 1000))
+            headers[wire.WAIT_HEADER] = str(round(waited_s * 1000))
         path = f"/v1/streams/{self.id}/epochs/{epoch}?start={start}&count={count}" + (f"&view={view}" if view else "")
         request = Request("GET", path, headers, limit_bytes=self.layout.size(n) + wire.MAX_HEADER_BYTES)
         return self.client.call(request, lambda answer: self._arrays(answer, n, epoch, start), self.identity)

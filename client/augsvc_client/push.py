@@ -36,6 +36,7 @@ def push_request(
     output: Mapping[str, object] | None,
     sample_rate: int | None,
     expect_arithmetic: str | None,
+    waited_s: float | None,
 ) -> Request:
     """The request for tensors that all have N rows; raises ValueError where they have not."""
     if "index" not in tensors or not tensors.keys() & set(CONTENT):
@@ -65,7 +66,12 @@ def push_request(
     out_bytes = body.nbytes + n * 64 * len(tensors)
     if "image" in tensors and size is not None:
         out_bytes += n * int(size[0]) * int(size[1]) * 4
+    out_bytes += sum(
+        tensors[name].size for name in ("boxes", "keypoints") if name in tensors
+    )  # the answer says which are valid
     headers = {"Content-Type": "application/x-safetensors"}
+    if waited_s is not None:
+        headers[wire.WAIT_HEADER] = str(round(waited_s * 1000))
     return Request("POST", "/v1/augment", headers, body.data, limit_bytes=out_bytes + wire.MAX_HEADER_BYTES)
 
 

@@ -45,7 +45,7 @@ class Walk:
     It knows nothing of the AugmentingDataLoader: its threads must not keep that alive. It belongs to one process.
     """
 
-    def __init__(self, source: Iterator[tuple[Address, Pulled]], send: Callable[[Pulled], Arrays], depth: int):
+    def __init__(self, source: Iterator[tuple[Address, Pulled]], send: Callable[[Pulled, float], Arrays], depth: int):
         self._source, self._send = source, send
         self._pulled: dict[Address, Pulled] = {}
         self._failure: BaseException | None = None
@@ -70,8 +70,8 @@ class Walk:
         """The front was handed out."""
         del self._pulled[next(iter(self._pulled))]
 
-    def _fetch(self, address: Address, _waited_s: float) -> Arrays:
-        return self._send(self._pulled[address])
+    def _fetch(self, address: Address, waited_s: float) -> Arrays:
+        return self._send(self._pulled[address], waited_s)
 
     def _ahead(self) -> Iterator[Address]:
         yield from list(self._pulled)  # again, after a request that failed

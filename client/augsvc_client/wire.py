@@ -30,6 +30,7 @@ Buffer = bytes | bytearray | memoryview | npt.NDArray[np.uint8]
 Arrays = dict[str, npt.NDArray[Any]]
 
 SPEC_HEADER = "Augsvc-Spec"
+WAIT_HEADER = "Augsvc-Wait-Ms"
 MAX_HEADER_BYTES = 1 << 20
 MAX_ROWS = 1 << 32
 MAX_EPOCHS = 1 << 24

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from augsvc.selftest import Probe, SelfTest, probe_spec
+from augsvc.probe_sources import Probe, probe_spec
+from augsvc.selftest import SelfTest
 from augsvc.stream import Stream
 from tests.harness import open_cpu
 

@@ -2,6 +2,7 @@
 
 import http.client
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -91,23 +92,56 @@ def test_a_client_that_leaves_is_noticed(server, stream):
     assert server.metric("augsvc_batch_seconds_count") < 2000
 
 
-def test_a_slow_reader_costs_two_batches(tmp_path):
+@pytest.fixture
+def small(tmp_path):
+    """A server with room for four batches of 2 MB."""
     server = Serving(tmp_path, {"max_batch_bytes": 2_000_000}).ready()
-    try:
-        stream = server.open({"dataset": "photos/train", "pipeline": "none", "size": [128, 128]})
-        path = f"/v1/streams/{stream['id']}/epochs/0/frames?start=0&count=40&stride=40&frames=20"
-        connection = http.client.HTTPConnection("127.0.0.1", server.port)
-        connection.request("GET", path, headers={"Augsvc-Spec": stream["header"]})
-        response = connection.getresponse()
-        one = 40 * 128 * 128 * 3
-        server.until(lambda: server.metric("augsvc_pending_bytes") >= one)
-        for _ in range(50):
-            assert server.metric("augsvc_pending_bytes") < 3.1 * one
-        rest = response.read()
-        assert len(cut(rest)) == len(range(0, min(stream["samples"], 800), 40))
-        connection.close()
-    finally:
-        server.stop()
+    yield server
+    server.stop()
+
+
+ONE = 40 * 128 * 128 * 3
+
+
+def reading(server, stream, job):
+    """An answer of many frames of nearly 2 MB, of which nothing is read yet."""
+    path = f"/v1/streams/{stream['id']}/epochs/0/frames?start=0&count=40&stride=20&frames=40"
+    connection = http.client.HTTPConnection("127.0.0.1", server.port)
+    connection.request("GET", path, headers={"Augsvc-Spec": stream["header"], "Augsvc-Job": job})
+    return connection, connection.getresponse()
+
+
+def test_a_slow_reader_costs_two_batches(small):
+    stream = small.open({"dataset": "photos/train", "pipeline": "none", "size": [128, 128]})
+    connection, response = reading(small, stream, "slow")
+    got = response.read(3 * ONE)  # some frames in
+    small.until(lambda: small.metric("augsvc_pending_bytes") >= 2 * ONE)
+    for _ in range(50):
+        assert small.metric("augsvc_pending_bytes") < 2.2 * ONE
+    assert len(cut(got + response.read())) == 40
+    connection.close()
+
+
+def test_readers_of_frames_and_others_all_come_to_their_end(small):
+    """More of them than there is room for: nobody waits for room while holding some."""
+    stream = small.open({"dataset": "photos/train", "pipeline": "none", "size": [128, 128]})
+    with ThreadPoolExecutor(6) as threads:
+
+        def frames(number):
+            with Client(small.url, job=f"frames-{number}") as client:
+                one = client.stream({"dataset": "photos/train", "pipeline": "none", "size": [128, 128]})
+                return sum(len(arrays["index"]) for arrays in one.frames(0, 0, 40, frames=12))
+
+        def batches(number):
+            with Client(small.url, job=f"batches-{number}") as client:
+                one = client.stream({"dataset": "photos/train", "pipeline": "none", "size": [128, 128]})
+                return sum(len(one.batch(0, start, 40)["index"]) for start in range(0, 480, 40))
+
+        found = [threads.submit(frames, number) for number in range(4)]
+        found += [threads.submit(batches, number) for number in range(2)]
+        assert [one.result() for one in found] == [480] * 6
+    small.until(lambda: small.metric("augsvc_pending_bytes") == 0)
+    assert small.batch(stream, 0, 0, 4).status == 200
 
 
 def test_a_server_killed_in_the_middle_loses_and_repeats_nothing(tmp_path):

@@ -10,7 +10,8 @@ from PIL.Image import fromarray
 
 from augsvc.errors import SpecInvalid
 from augsvc.ops.registry import registry
-from augsvc.selftest import Probe, SelfTest, probe_spec
+from augsvc.probe_sources import Probe, probe_spec
+from augsvc.selftest import SelfTest
 from augsvc.spec import validate_spec
 from augsvc.stream import Stream
 from augsvc_client.wire import parse

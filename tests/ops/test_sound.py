@@ -15,8 +15,8 @@ from augsvc.executors.kornia import KorniaExecutor
 from augsvc.ops.registry import registry
 from augsvc.ops.sound import Clip
 from augsvc.pipeline import parse_pipeline
+from augsvc.probe_sources import SoundProbe, sound_probe_spec
 from augsvc.rng import Address
-from augsvc.selftest import SoundProbe, sound_probe_spec
 from augsvc.sound_plan import SoundPlan
 from augsvc.sources.base import Source, SourceInfo
 from augsvc.spec import validate_spec
@@ -162,7 +162,7 @@ def test_distortion_of_amount_0_changes_nothing(mode):
 
 @pytest.mark.parametrize("snr", [0, 10, 30])
 def test_white_noise_has_its_ratio_and_its_law(snr):
-    clips = [tone(16000, loud=loud) for loud in (0.01, 0.1, 0.9)]
+    clips = [tone(16000, loud=loud) for loud in (1e-12, 1e-5, 0.9, 30_000)]
     seen, _ = through([{"op": "white_noise", "snr": snr}], *clips)
     added = seen - np.stack(clips).astype(np.float32)
     for clip, noise in zip(clips, added, strict=True):
@@ -171,6 +171,12 @@ def test_white_noise_has_its_ratio_and_its_law(snr):
         assert stats.kstest(noise / noise.std(), "norm").pvalue > 1e-4
         assert abs(np.corrcoef(noise[1:], noise[:-1])[0, 1]) < 0.04  # white
     assert abs(np.corrcoef(added)[0, 1]) < 0.04  # and not the same for two clips
+
+
+def test_gains_without_end_stay_finite():
+    seen, _ = through([{"op": "gain", "gain": 60}] * 30 + [{"op": "white_noise", "snr": -20}], tone())
+    assert np.isfinite(seen).all()
+    assert np.abs(seen).max() >= 2.0**60
 
 
 def test_a_silent_clip_stays_silent():

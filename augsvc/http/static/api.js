@@ -13,7 +13,7 @@ export class Refused extends Error {
   }
 
   get passing() {
-    return this.status === 0 || (this.status === 503 && this.code !== "dataset_unreadable");
+    return this.status === 0 || this.status === 429 || (this.status === 503 && this.code !== "dataset_unreadable");
   }
 }
 
@@ -27,6 +27,7 @@ export const hasToken = () => token !== "";
 
 async function ask(path, { json, headers = {}, signal } = {}) {
   const sent = { ...headers };
+  if (/[^\x21-\x7e]/.test(token)) throw new Refused(401, { code: "unauthorized", message: "A token has visible ASCII characters only." });
   if (token) sent.Authorization = `Bearer ${token}`;
   if (json !== undefined) sent["Content-Type"] = "application/json";
   const request = { method: json === undefined ? "GET" : "POST", headers: sent, signal };

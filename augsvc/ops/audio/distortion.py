@@ -16,7 +16,7 @@ _COARSEST_BITS = 14.0  # at amount 1 the step is 2^14 times that: ±1 has five l
 
 
 class Distortion(SoundTone):
-    """Bends amplitudes: `tanh` softly, `clip` at a limit, `crush` to fewer levels; amount 0 changes nothing within ±1."""
+    """Bends amplitudes: `tanh` softly, `clip` at a limit, `crush` to fewer levels."""
 
     op: Literal["distortion"] = "distortion"
     mode: Literal["tanh", "clip", "crush"] = "tanh"
@@ -24,7 +24,8 @@ class Distortion(SoundTone):
 
     def shape(self, draw: Draw) -> Shape:
         """With a = amount: tanh(k·v) / tanh(k), k = 10·a; or v / c held within ±1, c = 1 − 0.9·a; or v rounded to
-        multiples of (2^(14·a) − 1) / 2^15. The first two keep full scale at full scale.
+        multiples of (2^(14·a) − 1) / 2^15. The first two keep full scale at full scale; a = 0 leaves what is within ±1 as it
+        is, to 2e-7.
         """
         amount = draw.value("amount")
         if self.mode == "tanh":
