@@ -232,7 +232,8 @@ def _check_dataset(engine: Engine, name: str, every: bool, console: Console) -> 
     except AugsvcError as err:
         console.print(f"[red]failed[/red] {name}: {err.message}")
         return False
-    console.print(f"[green]ok[/green] {name}: {samples} of {stream.samples} samples read")
+    damaged = f", {len(replaced)} of them not to be decoded and replaced" if replaced else ""
+    console.print(f"[green]ok[/green] {name}: {samples} of {stream.samples} samples tried{damaged}")
     info = stream.source.info
     if info.colors and info.colors.dataset == name and info.colors.dataset_version != info.data_version:
         console.print("   [yellow]statistics[/yellow] were fitted on another version of it: fit anew for new runs")

@@ -210,7 +210,7 @@ class Client:
         return self._connections.setdefault(os.getpid(), Connections())
 
     def _tell_once(self, replica: Replica, cause: str) -> None:
-        if replica not in self._told:
+        if replica not in self._told and not self._closed:  # our own close is nobody's failure
             self._told.add(replica)
             _LOG.warning("%s; trying on for up to %g s (told once)", cause, self.wait_s)
 

@@ -150,7 +150,10 @@ def test_check_pushes_a_batch_of_everything_through(written, folders, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     for name in (*EMBEDDED, "pets"):
         assert f"ok {name}: " in done.stdout
-    assert "ok hurt: 12 of 12 samples read\n   cannot be decoded a/005.png" in done.stdout
+    assert (
+        "ok hurt: 12 of 12 samples tried, 1 of them not to be decoded and replaced\n   cannot be decoded a/005.png"
+        in done.stdout
+    )
 
 
 def test_check_of_a_dataset_that_cannot_be_served_says_so(written, tmp_path):

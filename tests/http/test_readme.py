@@ -12,7 +12,8 @@ def test_the_readmes_code_runs(serve, capsys):
     names: dict[str, object] = {}
     for block in BLOCKS:
         exec(block.replace("http://127.0.0.1:8000", server.url), names)  # noqa: S102 - the document's own code
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
+    assert names["clips"].shape == (64, 16000)
     assert names["images"].shape == (16, 96, 96, 3)
     assert len(names["batch"]["boxes"]) == 16
     assert "(16, 3, 96, 96)" in capsys.readouterr().out

@@ -16,6 +16,7 @@ import { Toolbar } from "./toolbar.js";
 const SETTLE_MS = 120; // between a slider's last move and the question to the server
 const AGAIN_MS = 1500; // between two tries while the server starts or is away
 const CANVAS = [128, 128]; // where a dataset's samples differ in size and none is chosen
+const CLIP = { seconds: 1, sample_rate: 16000 }; // the same for clips
 const FAVOURITE = "photos/train";
 
 let state = fromFragment(location.hash);
@@ -165,6 +166,11 @@ function trouble(error, again) {
   if (error.status === 401) return lock();
   if (error.code === "size_required" && error.field === "size" && state.size === null) {
     state.size = [...CANVAS];
+    data.show(state);
+    return update({});
+  }
+  if (error.code === "size_required" && error.field in CLIP && state[error.field] === null) {
+    state[error.field] = CLIP[error.field];
     data.show(state);
     return update({});
   }

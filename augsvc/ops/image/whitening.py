@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import field_validator
+from pydantic import BeforeValidator
 
 from augsvc.batch import F64
 from augsvc.color import diagonal
@@ -11,8 +11,13 @@ from augsvc.errors import NotAvailable
 from augsvc.geometry import Canvas
 from augsvc.ops.base import Draw, Drawn, Interval, Statistics, Tone
 
-_AVAILABLE = ("image", "color")
 _MIDDLE, _SPREAD = 0.5, 0.25  # where a whitened value of 0 is placed, and a standard deviation
+
+
+def _built(mode: object) -> object:
+    if mode in ("patch", "zca"):
+        raise NotAvailable("whitening has the modes image and color, so far", field="mode")
+    return mode
 
 
 class Whitening(Tone):
@@ -24,15 +29,8 @@ class Whitening(Tone):
     """
 
     op: Literal["whitening"] = "whitening"
-    mode: Literal["image", "color", "patch", "zca"] = "image"
+    mode: Annotated[Literal["image", "color"], BeforeValidator(_built)] = "image"
     strength: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0)] = (1.0, 1.0)
-
-    @field_validator("mode")
-    @classmethod
-    def _available(cls, mode: str) -> str:
-        if mode not in _AVAILABLE:
-            raise NotAvailable(f"whitening has the modes {' and '.join(_AVAILABLE)}, so far", field="mode")
-        return mode
 
     @property
     def needs_statistics(self) -> bool:

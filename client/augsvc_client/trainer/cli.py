@@ -208,10 +208,13 @@ def _tell(outcome: Outcome, out: Path, console: Console) -> None:
 
 def _classes(client: Client, datasets: Sequence[str]) -> list[str]:
     """The class names that all the datasets share."""
-    served = {entry["name"]: list(entry["classes"]) for entry in client.datasets()}
+    entries = {entry["name"]: entry for entry in client.datasets()}
     for name in datasets:
-        if name not in served:
+        if name not in entries:
             raise ValueError(f"the server has no dataset {name}: give --test-dataset another one")
+        if entries[name]["media"] != "image":
+            raise ValueError(f"{name} holds sound, and this trainer's models are for pictures, so far")
+    served = {name: list(entry["classes"]) for name, entry in entries.items()}
     first = served[datasets[0]]
     if not first:
         raise ValueError(f"{datasets[0]} has no classes to tell apart")
