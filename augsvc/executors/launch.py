@@ -59,7 +59,8 @@ class CudaLane:
     @staticmethod
     def on(device: torch.device) -> "CudaLane":
         """A lane of its own on a device."""
-        return CudaLane(device, torch.cuda.Stream(device), torch.cuda.Stream(device), torch.cuda.Stream(device))
+        up, compute, down = (torch.cuda.Stream(device) for _ in range(3))  # type: ignore[no-untyped-call]
+        return CudaLane(device, up, compute, down)
 
     @contextmanager
     def open(self) -> Iterator[None]:

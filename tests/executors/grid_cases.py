@@ -13,7 +13,7 @@ from augsvc.stream import Stream
 from augsvc_client.wire import parse
 from tests.harness import ListSource, patch
 
-SIZE = (7, 11)  # of the canvas: 77 pixels, which no number of threads divides
+SIZE = (5, 9)  # of the canvas: 45 pixels, which no number of threads divides
 _SOURCES = (patch("coffee", *SIZE), patch("chelsea", 21, 40), patch("astronaut", 130, 90))
 
 

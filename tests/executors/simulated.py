@@ -33,7 +33,7 @@ class NumPyBuffer:
 class SimulatedLane:
     """Memory is NumPy's, and poisoned; `room` is how many bytes a buffer may have."""
 
-    threads: int = 32
+    threads: int = 16
     room: int = 1 << 30
     launches: list[str] = field(default_factory=list)
     released: int = 0
