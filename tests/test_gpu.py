@@ -67,7 +67,11 @@ def test_cuda_agrees_with_the_cpu(pipeline):
         assert array.tobytes() == cpu[name].tobytes(), name
 
 
-FLOATS = ("downsample", "strong", "a float operation")  # opaque operations: torch's floats, which differ between devices
+FLOATS = (
+    "downsample",
+    "strong",
+    "a float operation",
+)  # opaque operations: torch's floats, which differ between devices
 numba_cuda = pytest.mark.skipif(find_spec("numba_cuda") is None, reason="numba-cuda is not installed")
 
 

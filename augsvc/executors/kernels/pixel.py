@@ -14,6 +14,7 @@ from augsvc.executors.kernels.noise import dropped, grained
 from augsvc.executors.kernels.philox import ELEMENTS_PER_BLOCK, PIXEL_BLOCK, block
 from augsvc.executors.kernels.rows import mirrored
 from augsvc.executors.kernels.sheets import (
+    EDGE,
     FROM_CANVAS,
     FROM_SOURCES,
     GAUSSIAN,
@@ -21,6 +22,8 @@ from augsvc.executors.kernels.sheets import (
     I64,
     IDENTICAL,
     ONE,
+    PIXEL_X,
+    PIXEL_Y,
     TAP_SHARE,
     TAPS_X,
     TAPS_Y,
@@ -28,6 +31,7 @@ from augsvc.executors.kernels.sheets import (
     U16,
     U32,
     WIDTH,
+    ZEROS,
     A,
     B,
     C,
@@ -113,11 +117,23 @@ def _gathered(frame: Frame, move: MoveSheet, memory: Memory, n: Int, p: Int) -> 
         at, last = p * channels, channels - 1
         return _raised(source[at]), _raised(source[at + last // 2]), _raised(source[at + last])
     u, v = column(frame, p), line(frame, p)
-    if plain(camera, move.border, u, v):
+    if inner(camera, move.border, u, v):
         return _between_pixels(source, camera, channels, u, v)
     if not blank(camera, move.border, u, v):
         first, second, third = look(source, channels, 1, 0, channels, camera, move.border, u, v)
     return np.uint16(first), np.uint16(second), np.uint16(third)
+
+
+@compiled
+def inner(camera: I64, border: Int, u: Int, v: Int) -> Int:
+    """`plain`, without its shares of a pixel where the edges are two pixel lengths away: in most of a picture."""
+    if border != ZEROS:
+        return plain(camera, border, u, v)
+    x, y = camera[A] * u + camera[B] * v + camera[C], camera[D] * u + camera[E] * v + camera[F]
+    far_x, far_y = camera[PIXEL_X], camera[PIXEL_Y]
+    # (u, v) is a corner, at most 0.71 lengths from the centre, which half a length from an edge is wholly inside
+    away = far_x <= x <= (camera[WIDTH] << 32) - far_x and far_y <= y <= (camera[HEIGHT] << 32) - far_y
+    return plain(camera, EDGE if away else ZEROS, u, v)
 
 
 @compiled
