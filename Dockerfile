@@ -6,8 +6,9 @@
 # torch comes from TORCH_INDEX: by default the CPU build. On x86-64 Linux PyPI has the build for CUDA, and
 # download.pytorch.org/whl/cuXYZ those for other versions of it; empty means the index that pip is configured with:
 #
-#     docker build --tag augsvc:cuda --build-arg TORCH_INDEX=https://pypi.org/simple .
+#     docker build --tag augsvc:cuda --build-arg TORCH_INDEX=https://pypi.org/simple --build-arg EXTRA=cuda .
 #
+# EXTRA=cuda adds numba-cuda, which executor fused runs on a GPU with; its compiler is that of CUDA 13, as torch's is.
 # A private index: --secret id=pip,src=pip.conf, which no layer keeps.
 #
 #     base ─┬─ wheels        our two distributions, built
@@ -34,10 +35,11 @@ RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=pip,target
 
 
 FROM base AS requirements
+ARG EXTRA=
 WORKDIR /requirements
 COPY deploy/requirements.py pyproject.toml ./
 COPY client/pyproject.toml client/
-RUN python3 requirements.py pyproject.toml client/pyproject.toml > server.txt \
+RUN python3 requirements.py "pyproject.toml${EXTRA:+:${EXTRA}}" client/pyproject.toml > server.txt \
     && python3 requirements.py client/pyproject.toml:train > trainer.txt
 
 

@@ -24,6 +24,7 @@
       HeadersTooLarge             431 headers_too_large
       NotAvailable                501 not_available        promised by the contract, not built yet
       Overloaded                  503 overloaded           too many bytes are asked for at once
+      DeviceOutOfMemory           503 device_out_of_memory the device has no memory for one sample
       Starting                    503 starting             the self-test is still running
       Draining                    503 draining
       DatasetUnavailable          503 dataset_unavailable  a file could not be read now
@@ -191,6 +192,12 @@ class Overloaded(AugsvcError):
     """More bytes are asked for at once than the server may hold."""
 
     status, code, retry_after_s = 503, "overloaded", 1
+
+
+class DeviceOutOfMemory(AugsvcError):
+    """The device that computes has not enough memory left, not even for one sample at a time."""
+
+    status, code, retry_after_s = 503, "device_out_of_memory", 1
 
 
 class Starting(AugsvcError):

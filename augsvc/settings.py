@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from augsvc.executors.choice import runs_on_cuda
 from augsvc.executors.kernel_cache import default_folder
 from augsvc.sources.catalogue import DatasetSettings
 from augsvc.validation import explain_finding, nearest
@@ -81,10 +82,10 @@ class Settings(BaseSettings):
         return self
 
     def torch_device(self) -> torch.device:
-        """The device to compute on; `auto` takes CUDA where it is and the executor has kernels for it."""
+        """The device to compute on; `auto` takes CUDA where it is and the executor has what it needs to use it."""
         name = self.device
         if name == "auto":
-            name = "cuda" if self.executor == "kornia" and torch.cuda.is_available() else "cpu"
+            name = "cuda" if torch.cuda.is_available() and runs_on_cuda(self.executor) else "cpu"
         if name.startswith("cuda") and not torch.cuda.is_available():
             raise ValueError("device cuda: this machine has none that torch can use; set device to cpu or auto")
         return torch.device(name)

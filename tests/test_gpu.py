@@ -1,16 +1,23 @@
-"""What CUDA has to keep: the laws, and the CPU's pixels within the reference's tolerance."""
+"""What CUDA has to keep: the laws; the CPU's pixels within the reference's tolerance, and to the bit with `fused`."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import torch
 
+from augsvc.errors import DeviceOutOfMemory
+from augsvc.executors.choice import open_executor
 from augsvc.executors.kornia import KorniaExecutor
 from augsvc.ops.registry import registry
 from augsvc.probe_sources import Probe, SoundProbe, probe_spec, sound_probe_spec
+from augsvc.selftest import SelfTest
 from augsvc.stream import Stream
 from augsvc_client.wire import parse
+from tests.executors.grid_cases import CASES, pictures
+from tests.harness import open_cpu, patch, run
 
 pytestmark = [
     pytest.mark.gpu,
@@ -59,3 +66,83 @@ def test_cuda_agrees_with_the_cpu(pipeline):
     assert distance.max() <= 2
     for name, array in cuda.items():
         assert array.tobytes() == cpu[name].tobytes(), name
+
+
+FLOATS = (
+    "downsample",
+    "strong",
+    "a float operation",
+)  # opaque operations: torch's floats, which differ between devices
+numba_cuda = pytest.mark.skipif(find_spec("numba_cuda") is None, reason="numba-cuda is not installed")
+
+
+@cache
+def fused():
+    return open_executor("fused", torch.device("cuda"), None)
+
+
+@numba_cuda
+@pytest.mark.parametrize("name", CASES)
+def test_fused_gives_the_bits_of_the_cpu(name):
+    cuda, cpu = pictures(CASES[name], fused()), pictures(CASES[name], open_cpu("fused"))
+    if name.startswith(FLOATS):
+        assert np.abs(cuda.astype(int) - cpu.astype(int)).max() <= 1
+    else:
+        assert cuda.tobytes() == cpu.tobytes()
+
+
+@numba_cuda
+@pytest.mark.parametrize("name", CASES)
+def test_fused_gives_a_sample_the_same_bits_in_any_batch(name):
+    whole = pictures(CASES[name], fused())
+    for start in range(len(whole)):
+        assert pictures(CASES[name], fused(), 1, start).tobytes() == whole[start : start + 1].tobytes()
+
+
+@numba_cuda
+def test_fused_has_the_arithmetic_ids_of_the_cpu():
+    cuda, cpu = SelfTest.run(fused()), SelfTest.run(open_cpu("fused"))
+    assert cuda.traits["image"] == cpu.traits["image"] and cuda.frames["image"] == cpu.frames["image"]
+    integer = cpu.operations.keys() - cpu.opaque - {name for name, op in registry().items() if op.media != "image"}
+    assert {name: cuda.operations[name] for name in integer} == {name: cpu.operations[name] for name in integer}
+
+
+LARGE = [{"op": "rotation"}, {"op": "color_jitter"}, {"op": "gaussian_blur", "p": 0.5}, {"op": "gaussian_noise"}]
+
+
+def produced(executor, workers, epoch):
+    images = [patch("coffee", 40 + 5 * (k % 60), 300 - 3 * (k % 70)) for k in range(300)]
+    stream = run(LARGE, images, size=[224, 224]).stream
+    opened = Stream.open(stream.spec, stream.source, executor)
+    return parse(opened.produce(epoch, 0, len(images), 0, workers, lambda: None).buffer)[0]["image"]
+
+
+@numba_cuda
+def test_fused_in_several_slabs_and_on_two_lanes_at_once():
+    with ThreadPoolExecutor(4) as workers, ThreadPoolExecutor(2) as askers:
+        both = list(askers.map(lambda epoch: produced(fused(), workers, epoch), range(2)))
+        for epoch, found in enumerate(both):
+            assert found.tobytes() == produced(open_cpu("fused"), workers, epoch).tobytes()
+
+
+@numba_cuda
+def test_a_new_pipeline_compiles_nothing():
+    from augsvc.executors.kernels import cuda as grids
+
+    for fields in CASES.values():
+        pictures(fields, fused())
+    assert {len(kernel.overloads) for kernel in (grids.draw, grids.across, grids.down, grids.sums)} == {1}
+
+
+@numba_cuda
+def test_without_memory_it_is_refused_and_lives():
+    executor = open_executor("fused", torch.device("cuda"), None)
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(1e-9)
+    try:
+        with pytest.raises(DeviceOutOfMemory):
+            pictures(CASES["standard, 3, NCHW"], executor)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    expected = pictures(CASES["standard, 3, NCHW"], open_cpu("fused"))
+    assert pictures(CASES["standard, 3, NCHW"], executor).tobytes() == expected.tobytes()

@@ -1,5 +1,6 @@
 """The executor that the settings name."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -20,4 +21,19 @@ def open_executor(name: ExecutorName, device: torch.device, kernel_cache: Path |
     """
     if name == "kornia":
         return KorniaExecutor.on(device)
-    return FusedExecutor.on(device, kernel_cache)
+    if device.type == "cpu":
+        return FusedExecutor.on(kernel_cache)
+    if not runs_on_cuda(name):
+        raise ValueError(
+            "executor fused runs on CUDA with numba-cuda, which is not installed: install augsvc[cuda], or set device to "
+            "cpu, or executor to kornia"
+        )
+    from augsvc.executors.fused_cuda import FusedCudaExecutor  # only now: Numba's CUDA part, which others need not have
+    from augsvc.executors.launch import CudaLane
+
+    return FusedCudaExecutor.on(device, lambda: CudaLane.on(device))
+
+
+def runs_on_cuda(name: ExecutorName) -> bool:
+    """Whether an executor has what it needs to use CUDA, besides the device."""
+    return name == "kornia" or find_spec("numba_cuda") is not None

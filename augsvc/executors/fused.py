@@ -49,17 +49,11 @@ class FusedExecutor:
     name: str = "fused"
 
     @staticmethod
-    def on(device: torch.device, kernel_cache: Path | None = None) -> "FusedExecutor":
-        """An executor whose compiled kernels are kept in a folder, if one is given.
-
-        Raises:
-            ValueError: for the operator: the device is not a CPU.
-        """
-        if device.type != "cpu":
-            raise ValueError("executor fused runs on the CPU only, so far: set device to cpu, or executor to kornia")
+    def on(kernel_cache: Path | None = None) -> "FusedExecutor":
+        """An executor whose compiled kernels are kept in a folder, if one is given."""
         keep_compiled((cpu.run, cpu.sums), kernel_cache)
         use_one_torch_thread()
-        return FusedExecutor(device, cores(), quantile_table().astype(np.int16))
+        return FusedExecutor(torch.device("cpu"), cores(), quantile_table().astype(np.int16))
 
     @property
     def traits(self) -> tuple[str, ...]:
@@ -124,7 +118,7 @@ class FusedExecutor:
             noise_sheet(segment.noises, draws, n, self.quantiles),
             erase_sheet(segment.erases, draws, n, canvas),
         )
-        pixels, target, interleaved = _flat(out)
+        pixels, target, interleaved = flat(out)
         goal = OutSheet(out is not None, interleaved, pixels)
         elements = canvas.channels * canvas.height * canvas.width
         for some in ranges(n, max(1, _CALL // elements)):
@@ -158,7 +152,7 @@ def _statistics(plan: Plan, segment: Segment, values: U16) -> Statistics | None:
     return Statistics(values[0].size, total, squares)
 
 
-def _flat(out: U8 | None) -> tuple[U8, U8 | None, bool]:
+def flat(out: U8 | None) -> tuple[U8, U8 | None, bool]:
     """A batch's memory as N rows of bytes, and whether channels lie innermost there.
 
     Memory that is in neither order is written through another array, the second, which then is to be copied.

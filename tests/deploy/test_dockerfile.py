@@ -123,6 +123,9 @@ def test_the_requirements_are_the_distributions_own():
     server, client = project("pyproject.toml"), project("client/pyproject.toml")
     wanted = {*server["dependencies"], *client["dependencies"]}
     assert set(asked("pyproject.toml", "client/pyproject.toml")) == {w for w in wanted if not w.startswith("augsvc")}
+    assert set(asked("pyproject.toml:cuda")) - set(asked("pyproject.toml")) == set(
+        server["optional-dependencies"]["cuda"]
+    )
     train = {*client["dependencies"], *client["optional-dependencies"]["train"]}
     assert set(asked("client/pyproject.toml:train")) == train
 

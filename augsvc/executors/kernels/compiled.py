@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from numba import njit
+from numba import config, njit
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -16,6 +16,11 @@ def entry(function: F) -> F:
 def compiled(function: F) -> F:
     """A part of kernels, in machine code of its own, without a door for Python: doors are half of the time to compile."""
     return cast(F, njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function))
+
+
+def threaded(function: F) -> F:
+    """What one thread of a grid calls. Numba's simulator of grids is Python, so there it has a door."""
+    return entry(function) if config.ENABLE_CUDASIM else compiled(function)
 
 
 def inlined(function: F) -> F:

@@ -10,7 +10,7 @@ from augsvc.executors.kernels.compiled import compiled
 from augsvc.executors.kernels.noise import dropped, grained
 from augsvc.executors.kernels.philox import ELEMENTS_PER_BLOCK, PIXEL_BLOCK, block
 from augsvc.executors.kernels.sheets import GAUSSIAN, I16, I32, I64, ONE, U8, U16, U32, Int, NoiseSheet, ToneSheet
-from augsvc.executors.kernels.tone import curved, held, mixed
+from augsvc.executors.kernels.tone import curved, held, level, mixed, mixed3
 
 
 @compiled
@@ -43,9 +43,9 @@ def _mix3(red: U16, green: U16, blue: U16, gains: I32, shifts: I64) -> None:
     br, bg, bb = gains[2, 0], gains[2, 1], gains[2, 2]
     for x in range(red.size):
         r, g, b = red[x], green[x], blue[x]
-        red[x] = held((mixed(rr, r) + mixed(rg, g) + mixed(rb, b) + shifts[0]) >> 16)
-        green[x] = held((mixed(gr, r) + mixed(gg, g) + mixed(gb, b) + shifts[1]) >> 16)
-        blue[x] = held((mixed(br, r) + mixed(bg, g) + mixed(bb, b) + shifts[2]) >> 16)
+        red[x] = mixed3(rr, rg, rb, shifts[0], r, g, b)
+        green[x] = mixed3(gr, gg, gb, shifts[1], r, g, b)
+        blue[x] = mixed3(br, bg, bb, shifts[2], r, g, b)
 
 
 @compiled
@@ -172,8 +172,8 @@ def encoded(row: U16, channels: Int, y: Int, interleaved: bool, out: U8) -> None
         if interleaved:
             line = out[y * row.size : (y + 1) * row.size]
             for x in range(width):
-                line[x * channels + c] = np.uint8((plane[x] + np.uint32(128)) >> np.uint32(8))
+                line[x * channels + c] = level(plane[x])
         else:
             line = out[(c * height + y) * width : (c * height + y + 1) * width]
             for x in range(width):
-                line[x] = np.uint8((plane[x] + np.uint32(128)) >> np.uint32(8))
+                line[x] = level(plane[x])

@@ -19,6 +19,18 @@ def mixed(gain: Int, value: Int) -> Int:
 
 
 @inlined
+def mixed3(red_gain: Int, green_gain: Int, blue_gain: Int, shift: Int, red: Int, green: Int, blue: Int) -> Int:
+    """One row of a colour matrix."""
+    return held((mixed(red_gain, red) + mixed(green_gain, green) + mixed(blue_gain, blue) + shift) >> 16)
+
+
+@inlined
+def level(value: Int) -> Int:
+    """A value as a byte, rounded."""
+    return np.uint8((value + np.uint32(128)) >> np.uint32(8))
+
+
+@inlined
 def curved(curve: U32, value: Int) -> Int:
     """A value through a curve of 1025 entries, interpolated: 4·v = 255·left + rest, exactly; then cut off."""
     place = np.uint32(value) * np.uint32(4)

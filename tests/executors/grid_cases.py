@@ -1,0 +1,93 @@
+"""What the GPU's grid has to compute as the CPU does: all operations at their ends, borders, passes, channels, layouts."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from augsvc.batch import Sample
+from augsvc.executors.base import Executor
+from augsvc.ops.registry import registry
+from augsvc.sources.catalogue import open_catalogue
+from augsvc.spec import validate_spec
+from augsvc.stream import Stream
+from augsvc_client.wire import parse
+from tests.harness import ListSource, patch
+
+SIZE = (5, 9)  # of the canvas: 45 pixels, which no number of threads divides
+_SOURCES = (patch("coffee", *SIZE), patch("chelsea", 21, 40), patch("astronaut", 130, 90))
+
+
+def _operations():
+    """Each alone: with its defaults, grey, and all that it draws at the low and at the high end."""
+    cases = {}
+    for name, operation in registry().items():
+        if operation.media != "image":
+            continue
+        marks = operation.parameters()
+        for mode in operation.choices():
+            step = {"op": name, **mode}
+            called = ", ".join([name, *map(str, mode.values())])
+            cases[f"{called}, grey"] = {"pipeline": [{**step, "p": 0.7}], "channels": 1}
+            for end in ("low", "high"):
+                cases[f"{called}, {end}"] = {
+                    "pipeline": [step | {key: getattr(mark, end) for key, mark in marks.items()}]
+                }
+    return cases
+
+
+def _moves():
+    """Every border, enlarged and shrunk, from a source and from a canvas."""
+    cases = {}
+    for border in ("zeros", "reflect", "edge"):
+        for called, scale in (("shrunk", [0.2, 0.5]), ("as it is", [0.9, 1.1]), ("enlarged", [2.0, 4.0])):
+            wild = {"op": "affine", "degrees": [-180, 180], "scale": scale, "shear_x": [-20, 20], "border": border}
+            cases[f"{border}, {called}"] = {"pipeline": [wild]}
+            cases[f"{border}, {called}, again"] = {"pipeline": [{"op": "pixel_dropout"}, {**wild, "p": 0.7}]}
+    return cases
+
+
+def _frames():
+    fits = ("cover", "contain", "stretch")
+    shapes = [(channels, layout) for channels in (1, 3) for layout in ("NCHW", "NHWC")]
+    plain = {
+        f"{fit}, {channels}, {layout}": {"fit": fit, "channels": channels, "output": {"layout": layout}}
+        for fit in fits
+        for channels, layout in shapes
+    }
+    presets = {
+        f"{name}, {channels}, {layout}": {"pipeline": name, "channels": channels, "output": {"layout": layout}}
+        for name in ("standard", "strong")
+        for channels, layout in shapes
+    }
+    return plain | presets
+
+
+def _passes():
+    blur, noise, turn = {"op": "gaussian_blur", "sigma": 1.5}, {"op": "gaussian_noise", "std": 0.2}, {"op": "rotation"}
+    lost, rest = {"op": "pixel_dropout", "rate": 0.3}, {"op": "gamma", "gamma": [0.5, 2]}
+    return {
+        "in two passes, after statistics": {"pipeline": [blur, noise, {"op": "whitening"}, noise, turn, rest]},
+        "statistics": {"pipeline": [turn, {"op": "whitening", "p": 0.7}], "channels": 1},
+        "two filters": {"pipeline": [turn, blur, {**blur, "p": 0.5}, noise]},
+        "only filters that nobody wants": {"pipeline": [{**blur, "p": 0.0}, noise]},
+        "several noises and rectangles": {
+            "pipeline": [noise, lost, noise, {"op": "erasing"}, {"op": "erasing", "p": 0.5, "id": "more"}]
+        },
+        "noises after a filter": {"pipeline": [blur, lost, noise, {"op": "erasing"}]},
+        "a float operation between": {"pipeline": [noise, {"op": "downsample", "p": 0.7}, turn, blur]},
+        "a float operation last": {"pipeline": [blur, {"op": "downsample"}], "channels": 1},
+        "tones after tones": {"pipeline": [rest, {"op": "color_jitter"}, rest, {"op": "color_shift"}]},
+    }
+
+
+CASES = _operations() | _moves() | _frames() | _passes()
+
+
+def pictures(fields: dict, executor: Executor, count: int = 0, start: int = 0) -> np.ndarray:
+    """A case's pixels; with `count`, of so many samples only."""
+    source = ListSource([Sample(image, 0) for image in _SOURCES], open_catalogue({}, 0).get("photos/train").info.colors)
+    spec = validate_spec({"dataset": "list", "size": list(SIZE), "shuffle": False, "aug_seed": 3, **fields})
+    stream = Stream.open(spec, source, executor)
+    with ThreadPoolExecutor(2) as workers:
+        body = stream.produce(0, start, count or len(source), 0, workers, lambda: None)
+    return parse(body.buffer)[0]["image"]

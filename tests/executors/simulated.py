@@ -1,0 +1,109 @@
+"""CUDA's grid on Numba's simulator, in a process of its own: `python -m tests.executors.simulated RESULTS`.
+
+NUMBA_ENABLE_CUDASIM has to be set before Numba is imported. The simulator is Python, a thread for every thread of the grid,
+but the functions of kernels/pixel.py run compiled.
+"""
+
+import sys
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from augsvc.errors import DeviceOutOfMemory
+from augsvc.executors.fused_cuda import FusedCudaExecutor
+from tests.executors.grid_cases import CASES, pictures
+
+
+@dataclass
+class NumPyBuffer:
+    """Host and device are two arrays, so that what was not copied is not there."""
+
+    device: np.ndarray
+    bytes: np.ndarray | None
+
+    @property
+    def size(self) -> int:
+        return len(self.device)
+
+
+@dataclass
+class SimulatedLane:
+    """Memory is NumPy's, and poisoned; `room` is how many bytes a buffer may have."""
+
+    threads: int = 16
+    room: int = 1 << 30
+    launches: list[str] = field(default_factory=list)
+    released: int = 0
+
+    def open(self):
+        return nullcontext()
+
+    def buffer(self, size, copied):
+        if size > self.room:
+            raise MemoryError
+        return NumPyBuffer(np.full(size, 0xA5, np.uint8), np.full(size, 0x5A, np.uint8) if copied else None)
+
+    def view(self, buffer, offset, shape, dtype):
+        size = np.dtype(dtype).itemsize * int(np.prod(shape))
+        return buffer.device[offset : offset + size].view(dtype).reshape(shape)
+
+    def tensor(self, buffer, shape, dtype):
+        size = dtype.itemsize * int(np.prod(shape))
+        return torch.from_numpy(buffer.device[:size]).view(dtype).view(shape)
+
+    def upload(self, buffer, size):
+        buffer.device[:size] = buffer.bytes[:size]
+
+    def download(self, buffer, size):
+        def wait():
+            buffer.bytes[:size] = buffer.device[:size]
+
+        return wait
+
+    def launch(self, kernel, grid, *arguments):
+        self.launches.append(kernel.__name__)
+        kernel[grid, self.threads](*arguments)
+
+    def ran_out_of_memory(self, error):
+        return isinstance(error, MemoryError)
+
+    def release(self):
+        self.released += 1
+
+
+def simulated(lane: SimulatedLane) -> FusedCudaExecutor:
+    return FusedCudaExecutor.on(torch.device("cpu"), lambda: lane)
+
+
+def each_case() -> dict[str, np.ndarray]:
+    """Pixels of every case, and how many launches it took."""
+    found, lane = {}, SimulatedLane()
+    executor = simulated(lane)
+    for name, fields in CASES.items():
+        lane.launches.clear()
+        found[name] = pictures(fields, executor)
+        found["launches of " + name] = np.array(lane.launches)
+    return found
+
+
+def little_memory() -> dict[str, np.ndarray]:
+    """A device with memory for the largest source alone, but not beside another; then with none; then with enough."""
+    fields = CASES["statistics"]
+    lane = SimulatedLane(room=13_200)  # it has 11,700 bytes, and buffers have an eighth more
+    executor = simulated(lane)
+    found = {"little memory": pictures(fields, executor), "released": np.array(lane.released)}
+    lane.room = 1000
+    try:
+        pictures(fields, executor)
+    except DeviceOutOfMemory as err:
+        found["refused"] = np.array(err.code)
+    lane.room = 1 << 30
+    return found | {"memory again": pictures(fields, executor)}
+
+
+if __name__ == "__main__":
+    sys.setswitchinterval(1e-5)  # the simulator polls: half of the time goes to waiting for the interpreter's lock
+    np.savez(Path(sys.argv[1]), **each_case(), **little_memory())

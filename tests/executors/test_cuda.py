@@ -1,0 +1,125 @@
+"""The executor for CUDA as far as it goes without one: who gets it, how batches are cut, what is refused.
+
+Its pixels: test_grid.py (simulated), tests/test_gpu.py (real).
+"""
+
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+import torch
+
+from augsvc.errors import Cancelled, DeviceOutOfMemory
+from augsvc.executors import choice
+from augsvc.executors.choice import open_executor
+from augsvc.executors.fused_cuda import FusedCudaExecutor, cut
+from augsvc.settings import Settings
+from tests.executors.grid_cases import CASES, pictures
+
+CUDA = torch.device("cuda")
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Says what is here: CUDA, numba-cuda."""
+
+    def has(cuda, numba_cuda):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+        monkeypatch.setattr(choice, "find_spec", lambda name: object() if numba_cuda else None)
+
+    return has
+
+
+@pytest.mark.parametrize(
+    ("executor", "cuda", "numba_cuda", "device"),
+    [
+        ("fused", True, True, "cuda"),
+        ("fused", True, False, "cpu"),
+        ("fused", False, True, "cpu"),
+        ("kornia", True, False, "cuda"),
+        ("kornia", False, False, "cpu"),
+    ],
+)
+def test_auto_takes_cuda_where_the_executor_can_use_it(machine, executor, cuda, numba_cuda, device):
+    machine(cuda, numba_cuda)
+    assert Settings(executor=executor, kernel_cache=None).torch_device() == torch.device(device)
+
+
+def test_cuda_without_numba_cuda_is_refused_in_words(machine):
+    machine(cuda=True, numba_cuda=False)
+    device = Settings(device="cuda", kernel_cache=None).torch_device()
+    with pytest.raises(ValueError, match=r"augsvc\[cuda\]"):
+        open_executor("fused", device, None)
+
+
+def test_cuda_with_numba_cuda_is_fused_too(machine):
+    pytest.importorskip("numba_cuda")
+    machine(cuda=True, numba_cuda=True)
+    executor = open_executor("fused", CUDA, None)
+    assert isinstance(executor, FusedCudaExecutor)
+    assert (executor.name, executor.traits) == ("fused", open_executor("fused", torch.device("cpu"), None).traits)
+
+
+def test_arrays_on_the_host_are_refused_in_tuples_too():
+    pytest.importorskip("numba_cuda")
+    from augsvc.executors.launch import refuse_host_arrays
+
+    refuse_host_arrays((1, (True, object())))
+    with pytest.raises(TypeError, match="on the device only"):
+        refuse_host_arrays((1, (2, np.zeros(1))))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "slabs"),
+    [
+        ([], []),
+        ([5], [(0, 1)]),
+        ([50], [(0, 1)]),
+        ([1, 1, 1, 1], [(0, 3), (3, 4)]),
+        ([4, 4, 4, 4], [(0, 2), (2, 4)]),
+        ([1, 50, 1], [(0, 1), (1, 2), (2, 3)]),
+    ],
+)
+def test_slabs_have_at_most_so_many_rows_and_bytes(sizes, slabs):
+    assert [(each.start, each.stop) for each in cut(sizes, rows=3, most=10)] == slabs
+
+
+class Full:
+    """A lane without memory."""
+
+    threads = 32
+    opened = released = 0
+
+    def open(self):
+        self.opened += 1
+        return nullcontext()
+
+    def buffer(self, size, copied):
+        raise MemoryError
+
+    def ran_out_of_memory(self, error):
+        return isinstance(error, MemoryError)
+
+    def release(self):
+        self.released += 1
+
+
+def test_without_any_memory_each_request_is_refused_and_the_lane_is_kept():
+    lanes = []
+    executor = FusedCudaExecutor.on(torch.device("cpu"), lambda: lanes.append(Full()) or lanes[-1])
+    for _ in range(2):
+        with pytest.raises(DeviceOutOfMemory) as refused:
+            pictures(CASES["cover, 3, NCHW"], executor)
+        assert (refused.value.status, refused.value.retry_after_s) == (503, 1)
+    assert [(lane.opened, lane.released) for lane in lanes] == [(2, 4)], "two samples, one of them: twice"
+
+
+def test_another_error_is_not_taken_for_it():
+    class Broken(Full):
+        def buffer(self, size, copied):
+            raise Cancelled
+
+    lane = Broken()
+    with pytest.raises(Cancelled):
+        pictures(CASES["cover, 3, NCHW"], FusedCudaExecutor.on(torch.device("cpu"), lambda: lane))
+    assert lane.released == 0

@@ -1,0 +1,93 @@
+"""CUDA's grid gives the CPU's bits: seen on Numba's simulator; and what its kernels compile to, without a GPU."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numba import njit
+
+from augsvc.executors.kernels.move import plain
+from augsvc.executors.kernels.pixel import inner
+from augsvc.executors.kernels.sheets import ZEROS
+from augsvc.executors.lowering import move_sheet
+from augsvc.geometry import Camera, Canvas
+from augsvc.plan import Plan
+from tests.executors.grid_cases import CASES, pictures
+from tests.harness import open_cpu
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory):
+    """What tests/executors/simulated.py found, in a process of its own. Its functions are not optimised: half of the time."""
+    results = tmp_path_factory.mktemp("simulator") / "results.npz"
+    variables = os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_OPT": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.executors.simulated", results],
+        cwd=ROOT, env=variables, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+    with np.load(results) as found:
+        return dict(found)
+
+
+def launches(simulated, name):
+    return simulated["launches of " + name].tolist()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_grid_gives_the_bits_of_the_cpu(simulated, name):
+    expected = pictures(CASES[name], open_cpu("fused"))
+    assert simulated[name].shape == expected.shape
+    different = np.argwhere(simulated[name] != expected)
+    assert not len(different), f"{len(different)} of {expected.size} differ, first {different[:5].tolist()}"
+
+
+def test_a_pass_is_one_launch_and_three_with_a_filter(simulated):
+    assert launches(simulated, "several noises and rectangles") == ["draw"]
+    assert launches(simulated, "tones after tones") == ["draw"]
+    assert launches(simulated, "noises after a filter") == ["draw", "across", "down"]
+    assert launches(simulated, "only filters that nobody wants") == ["draw"]
+
+
+def test_a_slab_that_there_is_no_memory_for_is_cut_in_two(simulated):
+    expected = pictures(CASES["statistics"], open_cpu("fused"))
+    assert simulated["little memory"].tobytes() == expected.tobytes()
+    assert simulated["released"] == 2, "three samples, then two of them"
+
+
+def test_without_memory_for_one_sample_it_is_refused_and_lives(simulated):
+    assert simulated["refused"] == "device_out_of_memory"
+    expected = pictures(CASES["statistics"], open_cpu("fused"))
+    assert simulated["memory again"].tobytes() == expected.tobytes()
+
+
+@njit
+def how_often(cameras, height, width):
+    """Pixels that are plain; and of all, those of which `inner` says something else."""
+    same, other = 0, 0
+    for n in range(len(cameras)):
+        for v in range(height):
+            for u in range(width):
+                expected = plain(cameras[n], ZEROS, u, v)
+                same += expected
+                other += expected != inner(cameras[n], ZEROS, u, v)
+    return same, other
+
+
+def test_the_short_way_to_a_plain_pixel_is_no_other():
+    numbers = np.random.default_rng(1)
+    n, canvas = 500, Canvas(40, 48, 3, None)
+    angle, scale = numbers.uniform(-np.pi, np.pi, n), np.exp(numbers.uniform(-6, 3, n))
+    turned = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=-1).reshape(n, 2, 2)
+    forward = np.tile(np.eye(3), (n, 1, 1))
+    forward[:, :2, :2] = turned * scale[:, None, None] * numbers.uniform(0.5, 1, (n, 1, 2))
+    forward[:, :2, 2] = np.array([24.0, 20.0]) - (forward[:, :2, :2] @ numbers.uniform(0, 60, (n, 2, 1)))[:, :, 0]
+    sources = [np.zeros((h, w, 3), np.uint8) for h, w in numbers.integers(1, 200, (n, 2)).tolist()]
+    part = Plan.of((), canvas, "cover").passes[0]
+    same, other = how_often(move_sheet(Camera.of(forward), part, canvas, sources).cameras, 40, 48)
+    assert other == 0 and same > 50_000
