@@ -3,8 +3,9 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --constraint constraints.txt
+BENCH_PIP := .venv-bench/bin/pip --disable-pip-version-check install --constraint constraints.txt --constraint benchmarks/constraints.txt
 
-.PHONY: help demo serve test test-slow check format golden statistics clean
+.PHONY: help demo serve test test-slow check format golden statistics bench clean
 
 help:
 	@echo "make demo    train on augmented digits, with a server of its own (about 5 minutes, installation included)"
@@ -13,6 +14,7 @@ help:
 	@echo "make check   lint, types, import floors"
 	@echo "make format  what make check would ask for"
 	@echo "make golden  the golden files and the table of docs/executors.md anew, after a deliberate change"
+	@echo "make bench   beside Kornia, torchvision, Albumentations, DALI and OpenCV; writes docs/benchmarks.md (10 minutes)"
 	@echo "make statistics  the embedded datasets' fitted statistics anew, after a deliberate change"
 
 demo: .venv/run.stamp
@@ -46,8 +48,12 @@ statistics: .venv/dev.stamp
 	for name in digits photos shapes textures; do \
 		$(BIN)/augsvc fit $$name/train --out augsvc/fitted/$$name.json || exit 1; done
 
+# everything else on the machine counts too: leave it alone meanwhile
+bench: .venv-bench/stamp
+	.venv-bench/bin/python -W ignore -m benchmarks
+
 clean:
-	rm -rf .venv demo-out
+	rm -rf .venv .venv-bench demo-out
 
 # torch first and by itself: the constraint names the tested version, TORCH_INDEX the index to take it from
 .venv/torch.stamp: constraints.txt
@@ -63,4 +69,14 @@ clean:
 
 .venv/dev.stamp: .venv/run.stamp
 	$(PIP) --quiet --editable 'client[train]' --editable '.[dev]'
+	touch $@
+
+# an environment of its own: the peers never meet the tested versions. One that cannot be had is left out, and the table says so.
+PEERS := torchvision albumentations nvidia-dali-cuda120
+.venv-bench/stamp: constraints.txt benchmarks/constraints.txt pyproject.toml client/pyproject.toml
+	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	@echo "installing the peers into .venv-bench: some minutes and 3 GB the first time"
+	$(BENCH_PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	$(BENCH_PIP) --quiet --editable 'client[train]' --editable .
+	for peer in $(PEERS); do $(BENCH_PIP) --quiet $$peer || echo "left out: $$peer cannot be installed here"; done
 	touch $@

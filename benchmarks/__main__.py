@@ -1,0 +1,48 @@
+"""`python -m benchmarks`: measures, keeps results, writes docs/benchmarks.md and the plot, prints the tables."""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+from benchmarks import report, sections
+from benchmarks.gpu import gpu
+from benchmarks.machine import machine
+from benchmarks.sections import Bench
+
+SECTIONS = {
+    "pipeline": sections.pipeline,
+    "operations": sections.operations,
+    "scaling": sections.scaling,
+    "first": sections.first_batches,
+    "gpu": gpu,
+}
+
+
+def main() -> None:
+    """A whole run is kept and replaces the page; a part is printed, and kept only where `--to` says."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, help="these sections (default: all)")
+    parser.add_argument("--rounds", type=int, default=15, help="of each contest (default: 15)")
+    parser.add_argument("--seconds", type=float, default=0.45, help="that each runs in a round (default: 0.45)")
+    parser.add_argument(
+        "--to", type=Path, help="the results' file (default: of a whole run, benchmarks/results/DATE-COMMIT.json)"
+    )
+    given = parser.parse_args()
+    began = time.monotonic()
+    bench = Bench(
+        given.rounds, given.seconds, lambda line: print(f"{time.monotonic() - began:5.0f} s  {line}", flush=True)
+    )
+    found = {name: SECTIONS[name](bench) for name in given.only or SECTIONS}
+    place = machine()
+    results = {"machine": place, "versions": bench.versions, "titles": bench.titles, "missing": bench.missing, **found}
+    to = given.to or (None if given.only else report.RESULTS / f"{place['date']}-{place['commit']}.json")
+    if to is None:
+        print(report.text(results))
+        return
+    to.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(report.write(to))
+
+
+if __name__ == "__main__":
+    main()

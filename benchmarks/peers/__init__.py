@@ -1,0 +1,68 @@
+"""Who is measured. A peer is a module here with
+
+    TITLE               how tables name it, and how it was set up
+    version()           of the library
+    make(pipeline, images) → run
+                        `run()` augments the batch uint8 (N, H, W, 3) once and returns it as uint8, N,H,W,C or N,C,H,W;
+                        raises Missing if it has no such operation
+
+Each is imported in its own process only: crew.py. Each runs as its users would run it, at its best: where more than one
+setting is usual, `fastest` measures and takes the better.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+Run = Callable[[], np.ndarray]
+
+NAMES = ("fused", "kornia", "torchvision", "albumentations", "dali", "opencv")
+FIRST = "kornia"  # whom ratios refer to
+
+
+class Missing(Exception):
+    """A peer has no such operation, or cannot run here; the message says why."""
+
+
+def load(name: str) -> ModuleType:
+    """The peer's module.
+
+    Raises:
+        Missing: its library is not installed, or cannot be loaded.
+    """
+    try:
+        return import_module(f"benchmarks.peers.{name}_peer")
+    except (ImportError, OSError, RuntimeError) as err:
+        raise Missing(f"{type(err).__name__}: {str(err).splitlines()[0][:120]}") from err
+
+
+def steps(table: Mapping[str, Callable[[dict[str, Any]], Any]], pipeline: list[dict[str, Any]]) -> list[Any]:
+    """What a peer has for each operation.
+
+    Raises:
+        Missing: it has nothing for one of them.
+    """
+    for step in pipeline:
+        if step["op"] not in table:
+            raise Missing(f"has no {step['op']}")
+    return [table[step["op"]](step) for step in pipeline]
+
+
+def fastest(options: Mapping[str, Run]) -> Run:
+    """The one that takes the least time, of two runs each after a first."""
+    if len(options) == 1:
+        return next(iter(options.values()))
+    times = {}
+    for name, run in options.items():
+        run()
+        took = []
+        for _ in range(2):
+            before = time.perf_counter()
+            run()
+            took.append(time.perf_counter() - before)
+        times[name] = min(took)
+    return options[min(times, key=lambda name: times[name])]

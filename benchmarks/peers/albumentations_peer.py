@@ -1,0 +1,56 @@
+"""Albumentations, picture by picture, one process a core: what a `DataLoader` does with it."""
+
+import os
+from typing import Any
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it asks the network for a newer version
+
+import albumentations as A
+import cv2
+import numpy as np
+
+from benchmarks.peers import Run, steps
+from benchmarks.peers.pool import One, in_processes
+from benchmarks.recipes import BLUR_TAPS
+
+TITLE = "Albumentations, one process a core"
+
+_STEPS = {
+    "rotation": lambda s: A.Rotate(limit=tuple(s["degrees"]), border_mode=cv2.BORDER_CONSTANT, p=1.0),
+    "horizontal_flip": lambda s: A.HorizontalFlip(p=1.0),
+    "affine": lambda s: A.Affine(
+        rotate=tuple(s["degrees"]),
+        translate_percent={"x": tuple(s["translate_x"]), "y": tuple(s["translate_y"])},
+        scale=tuple(s["scale"]),
+        p=1.0,
+    ),
+    "color_jitter": lambda s: A.ColorJitter(
+        brightness=tuple(s["brightness"]),
+        contrast=tuple(s["contrast"]),
+        saturation=tuple(s["saturation"]),
+        hue=tuple(s["hue"]),
+        p=1.0,
+    ),
+    "color_shift": lambda s: A.RGBShift(*[tuple(255 * limit for limit in s["shift"])] * 3, p=1.0),
+    "gamma": lambda s: A.RandomGamma(tuple(100 * limit for limit in s["gamma"]), p=1.0),
+    "gaussian_blur": lambda s: A.GaussianBlur((BLUR_TAPS, BLUR_TAPS), tuple(s["sigma"]), p=1.0),
+    "gaussian_noise": lambda s: A.GaussNoise(std_range=tuple(s["std"]), p=1.0),
+    "pixel_dropout": lambda s: A.PixelDropout(s["rate"][0], p=1.0),
+    "erasing": lambda s: A.Erasing(tuple(s["scale"]), tuple(s["ratio"]), p=1.0),
+}
+
+
+def version() -> str:
+    """Of Albumentations, and of OpenCV."""
+    return f"{A.__version__}, OpenCV {cv2.__version__}"
+
+
+def _one(pipeline: list[dict[str, Any]]) -> One:
+    cv2.setNumThreads(0)  # as many processes as cores: threads of OpenCV's would only take turns
+    transforms = A.Compose(steps(_STEPS, pipeline))
+    return lambda image: transforms(image=image)["image"]
+
+
+def make(pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
+    """On uint8 arrays."""
+    return in_processes(_one, pipeline, images)

@@ -1,0 +1,49 @@
+"""This package: what a server does with a batch once its samples are decoded, draws and cameras included."""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+
+import augsvc
+from augsvc.augment import augment
+from augsvc.batch import Sample
+from augsvc.executors.base import Executor
+from augsvc.executors.choice import open_executor
+from augsvc.executors.kernel_cache import default_folder
+from augsvc.geometry import Canvas
+from augsvc.machine import cores
+from augsvc.pipeline import parse_pipeline
+from augsvc.plan import Plan
+from augsvc.rng import Address
+from benchmarks.peers import Run
+
+TITLE = "augsvc, `fused`, a thread a core"
+_workers = ThreadPoolExecutor(cores())
+
+
+def version() -> str:
+    """Of this package."""
+    return augsvc.__version__
+
+
+@cache
+def _executor() -> Executor:
+    return open_executor("fused", torch.device("cpu"), default_folder())
+
+
+def make(pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
+    """The pipeline over the pictures: drawn anew for every batch, as it is served."""
+    n, height, width, channels = images.shape
+    plan = Plan.of(parse_pipeline(pipeline), Canvas(height, width, channels), "cover")
+    samples = [Sample(image, 0) for image in images]
+    out, addresses = np.empty((n, channels, height, width), np.uint8), iter(range(1 << 24))
+
+    def run() -> np.ndarray:
+        address = Address(np.arange(n), next(addresses), 0)
+        augment(samples, address, 1, plan, _executor(), {"image": out}, _workers, lambda: None)
+        return out
+
+    return run

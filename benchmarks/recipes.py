@@ -1,0 +1,60 @@
+"""The pictures and the pipelines: every parameter is pinned, so that all do the same work.
+
+A pipeline is written as `augsvc` takes it; each peer says in its own file what it has for an operation.
+"""
+
+from typing import Any
+
+import numpy as np
+import skimage.data
+
+Step = dict[str, Any]
+Pipeline = list[Step]
+
+ROTATION: Step = {"op": "rotation", "degrees": [15, 15]}
+FLIP: Step = {"op": "horizontal_flip", "p": 1.0}
+JITTER: Step = {
+    "op": "color_jitter", "brightness": [1.2, 1.2], "contrast": [0.8, 0.8], "saturation": [1.2, 1.2], "hue": [0.05, 0.05],
+}  # fmt: skip
+BLUR: Step = {"op": "gaussian_blur", "sigma": [0.65, 0.65]}  # cut off at ⌈3σ⌉ = 2: five taps, as all peers are told
+NOISE: Step = {"op": "gaussian_noise", "std": [0.03, 0.03]}
+AFFINE: Step = {
+    "op": "affine", "degrees": [10, 10], "translate_x": [0.05, 0.05], "translate_y": [0.05, 0.05], "scale": [1.1, 1.1],
+}  # fmt: skip
+GAMMA: Step = {"op": "gamma", "gamma": [1.2, 1.2]}
+ERASING: Step = {"op": "erasing", "scale": [0.1, 0.1], "ratio": [1, 1], "place_x": [0.5, 0.5], "place_y": [0.5, 0.5]}
+DROPOUT: Step = {"op": "pixel_dropout", "rate": [0.05, 0.05]}
+SHIFT: Step = {"op": "color_shift", "shift": [0.05, 0.05]}
+BLUR_TAPS = 5
+
+PIPELINE = [ROTATION, FLIP, JITTER, BLUR, NOISE]
+PIPELINE_QUIET = [ROTATION, FLIP, JITTER, BLUR]
+OPERATIONS = [
+    ROTATION,
+    FLIP,
+    AFFINE,
+    JITTER,
+    SHIFT,
+    GAMMA,
+    BLUR,
+    NOISE,
+    DROPOUT,
+    ERASING,
+]  # also 1 … 10 of them, in order
+BATCH, SIZE = 64, 224
+
+
+def pictures(count: int, size: int) -> np.ndarray:
+    """Crops of scikit-image's photographs (N, H, W, 3), all different; nothing is downloaded.
+
+    A crop larger than a photograph is a mosaic of it and its mirror images.
+    """
+    photos = [getattr(skimage.data, name)() for name in ("astronaut", "coffee", "chelsea")]
+    crops = np.empty((count, size, size, 3), np.uint8)
+    for number in range(count):
+        photo = photos[number % len(photos)]
+        pad = [(0, max(0, size + 64 - side)) for side in photo.shape[:2]] + [(0, 0)]
+        wide = np.pad(photo, pad, mode="symmetric")
+        top, left = (number * 37) % (wide.shape[0] - size), (number * 53) % (wide.shape[1] - size)
+        crops[number] = wide[top : top + size, left : left + size]
+    return crops

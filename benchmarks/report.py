@@ -1,0 +1,142 @@
+"""From results to docs/benchmarks.md: `python -m benchmarks.report [RESULTS.json]`. No figure there is written by hand."""
+
+import json
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.bar import MOST_FOR_ONE_MORE, reached
+from benchmarks.plot import plot
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+_HEAD = """# Benchmarks
+
+{cpu}, {cores} cores, {system}; {date}, commit {commit}. {versions}.
+All run in turns, round after round, each in a process of its own; figures are medians of the rounds, the middle half of them in
+brackets. Ratios are medians of the rounds' ratios: by wall time, and by CPU time of all cores together, which hardly depends on
+what else the machine did. Absolute figures mean little elsewhere.
+
+![The pipeline](benchmarks.png)
+
+`make bench` makes all of it; each heading names the command for its part alone. The figures are in
+[benchmarks/results/](../benchmarks/results/).
+"""
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _rate(row: dict[str, Any]) -> str:
+    low, high = row["quartiles"]
+    return f"{row['images_per_s']:,.0f} ({low:,.0f}–{high:,.0f})"
+
+
+def _times(both: dict[str, float] | None) -> list[str]:
+    return [f"{both['wall']:.2f}", f"{both['cpu']:.2f}"] if both else ["", ""]
+
+
+def _bar(results: dict[str, Any]) -> str:
+    words = {"goal": "goal reached", "floor": "floor reached", "below": "**below the floor**"}
+    rows = [
+        [f"fused ÷ {results['titles'][row['who']]}, {row['case']}", f"{row['wall']:.1f}", f"{row['cpu']:.1f}",
+         f"{row['floor']:g}", f"{row['goal']:g}", words[row["reached"]]]
+        for row in reached(results)
+    ]  # fmt: skip
+    return "## The bar\n\n" + _table(["", "wall", "CPU", "floor", "goal", ""], rows)
+
+
+def _pipeline(results: dict[str, Any]) -> str:
+    text = [
+        "## One pipeline\n\n`python -m benchmarks --only pipeline`: rotation, flip, colour jitter, blur of 5 taps, noise;"
+    ]
+    text.append(
+        "every parameter pinned, 64 pictures of 224 × 224, uint8 in and out. The last column is how far the first picture is"
+    )
+    text.append("from ours, in grey levels: peers turn hue in HSV, and about the mean.\n")
+    for case, rows in results["pipeline"].items():
+        lines = [
+            [f"{results['titles'][row['who']]} ({results['versions'][row['who']]})", _rate(row), *_times(row["to_kornia"]),
+             *_times(row["fused_to_it"]), f"{row['levels_from_fused']:.1f}"]
+            for row in sorted(rows, key=lambda row: row.get("images_per_s", 0)) if "missing" not in row
+        ]  # fmt: skip
+        head = [case, "images/s", "× Kornia, wall", "CPU", "fused is × it, wall", "CPU", "apart"]
+        text.append(_table(head, lines))
+    left_out = results["missing"] | {
+        row["who"]: row["missing"] for rows in results["pipeline"].values() for row in rows if "missing" in row
+    }
+    text += [f"Left out: {who}: {why}.\n" for who, why in left_out.items()]
+    return "\n".join(text)
+
+
+def _operations(results: dict[str, Any]) -> str:
+    rows = []
+    for name, found in results["operations"].items():
+        by = {row["who"]: row for row in found if "missing" not in row}
+        line = [f"`{name}`", _rate(by["fused"])]
+        for who in ("kornia", "albumentations"):
+            line += [_rate(by[who]), *_times(by[who]["fused_to_it"])] if who in by else ["–", "", ""]
+        rows.append(line)
+    head = ["", "fused, images/s", "Kornia", "fused is ×, wall", "CPU", "Albumentations", "fused is ×, wall", "CPU"]
+    return "## Each operation alone\n\n`python -m benchmarks --only operations`\n\n" + _table(head, rows)
+
+
+def _scaling(results: dict[str, Any]) -> str:
+    text = [
+        "## Scaling of `fused`\n\n`python -m benchmarks --only scaling`; the pipeline as above, batches of 16 unless said.\n"
+    ]
+    for name in ("batch", "size", "operations"):
+        text.append(_table([name, "images/s"], [[row["case"], _rate(row)] for row in results["scaling"][name]]))
+    rows = [
+        [row["case"], _rate(row), *(f"{100 * (1 / row['to_first'][by] - 1):+.1f} %" for by in ("wall", "cpu"))]
+        for row in results["scaling"]["one more"]
+    ]
+    text.append(f"One more of a kind that the pass has; promised are {100 * MOST_FOR_ONE_MORE:g} % at most.\n")
+    text.append(_table(["", "images/s", "time, wall", "CPU"], rows))
+    return "\n".join(text)
+
+
+def _first(results: dict[str, Any]) -> str:
+    rows = []
+    for kept, name in ((False, "none kept"), (True, "kept")):
+        starts = [row for row in results["first"]["start"] if row["kept"] == kept]
+        middle = {key: statistics.median(row[key] for row in starts) for key in starts[0]}
+        rows.append([name, *(f"{middle[key]:.1f} s" for key in ("imports", "start", "start_cpu")),
+                     *(f"{1000 * middle[key]:.0f} ms" for key in ("first", "tenth"))])  # fmt: skip
+    head = ["kernels", "imports", "first batch of all after", "CPU", "first batch of a new pipeline", "its tenth"]
+    return "## First batches\n\n`python -m benchmarks --only first`; batches of 64.\n\n" + _table(head, rows)
+
+
+def text(results: dict[str, Any]) -> str:
+    """The whole page; sections that were not measured are absent."""
+    place = results["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in place["versions"].items())
+    parts = [_HEAD.format(**{**place, "versions": versions})]
+    makers = {"pipeline": _pipeline, "operations": _operations, "scaling": _scaling, "first": _first}
+    if "pipeline" in results:
+        parts.append(_bar(results))
+    parts += [make(results) for name, make in makers.items() if name in results]
+    if "gpu" in results and "missing" in results["gpu"]:
+        parts.append(f"## GPU\n\n`python -m benchmarks --only gpu`: not measured: {results['gpu']['missing']}.\n")
+    return "\n".join(parts)
+
+
+def write(path: Path) -> str:
+    """The page and the plot of a file of results."""
+    results = json.loads(path.read_text(encoding="utf-8"))
+    page = text(results)
+    (ROOT / "docs" / "benchmarks.md").write_text(page, encoding="utf-8")
+    if "pipeline" in results:
+        plot(results, ROOT / "docs" / "benchmarks.png")
+    return page
+
+
+if __name__ == "__main__":
+    given = [Path(name) for name in sys.argv[1:]] or sorted(
+        RESULTS.glob("*.json"), key=lambda path: path.stat().st_mtime
+    )
+    print(write(given[-1]))

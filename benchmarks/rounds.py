@@ -1,0 +1,58 @@
+"""Who runs when, and what is made of the times.
+
+All contestants run in turns, round after round, so that a busy machine is busy for all of them. Wall time is what a user
+waits; CPU time (of all cores and processes) is what it costs, and hardly depends on who else is on the machine.
+"""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Timed = Callable[[int], tuple[float, float]]  # runs so often → wall and CPU seconds of one run
+
+
+@dataclass(slots=True)
+class Contestant:
+    """What runs in turns with others."""
+
+    name: str
+    images: int  # in one run
+    seconds: float  # of one run, about
+    run: Timed
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+
+def interleave(contestants: Sequence[Contestant], rounds: int, seconds: float, say: Callable[[str], None]) -> None:
+    """Fills in the times: in each round everybody once, for about so many seconds, from another starting place."""
+    for number in range(rounds):
+        say(f"round {number + 1} of {rounds}")
+        turn = number % len(contestants)
+        for one in [*contestants[turn:], *contestants[:turn]]:
+            wall, cpu = one.run(max(1, round(seconds / one.seconds)))
+            one.wall.append(wall)
+            one.cpu.append(cpu)
+
+
+def rates(one: Contestant) -> dict[str, Any]:
+    """Images a second, and a CPU second: medians; and where the middle half of the rounds lies."""
+    speeds = [one.images / wall for wall in one.wall]
+    low, _, high = statistics.quantiles(speeds, n=4) if len(speeds) > 1 else speeds * 3
+    return {
+        "images_per_s": statistics.median(speeds),
+        "quartiles": [low, high],
+        "images_per_cpu_s": one.images / statistics.median(one.cpu),
+        "rounds": len(speeds),
+    }
+
+
+def ratio(one: Contestant, other: Contestant) -> dict[str, float]:
+    """How many times as fast `one` is as `other`: medians of the rounds' ratios."""
+    share = other.images / one.images
+    return {
+        name: statistics.median(
+            theirs / ours / share for ours, theirs in zip(getattr(one, name), getattr(other, name), strict=True)
+        )
+        for name in ("wall", "cpu")
+    }
