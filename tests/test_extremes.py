@@ -183,7 +183,9 @@ def test_grey_statistics_are_in_the_arithmetic_id(monkeypatch):
     before = SelfTest.run(executor())
     grey = probe_sources.GreyProbe.info.colors
     monkeypatch.setattr(
-        probe_sources.GreyProbe, "info", replace(probe_sources.GreyProbe.info, colors=replace(grey, sums=(100000,)))
+        probe_sources.GreyProbe,
+        "info",
+        replace(probe_sources.GreyProbe.info, colors=grey.model_copy(update={"sums": (100000,)})),
     )
     assert SelfTest.run(executor()).operations["whitening"] != before.operations["whitening"]
 
