@@ -5,6 +5,7 @@
     tone.py      one pixel through a colour matrix, one value through a curve
     philox.py    one block of random numbers
     noise.py     one element with noise on it
+    memory.py    bytes by address, on the CPU
     gather.py    a row of a canvas from its source, on the CPU
     rows.py      the same row through all later stages
     pixel.py     one pixel through a whole pass, for a grid

@@ -4,24 +4,23 @@ No threads are made here: the caller cuts a batch into ranges and calls from thr
 when two of ours enter them, and die after a fork.)
 """
 
-from typing import Any
-
 import numpy as np
-from llvmlite import ir
-from numba import carray, types
-from numba.extending import intrinsic
+from numba import carray
 
 from augsvc.executors.kernels.compiled import compiled, entry
 from augsvc.executors.kernels.gather import copied, moved, moved_again
+from augsvc.executors.kernels.memory import bytes_at
 from augsvc.executors.kernels.rows import blurred_across, blurred_down, copy, covered, encoded, noisy, toned
 from augsvc.executors.kernels.sheets import (
     FROM_CANVAS,
     FROM_SOURCES,
     HEIGHT,
+    I16,
     I64,
     IDENTICAL,
     U8,
     U16,
+    U32,
     WIDTH,
     EraseSheet,
     FilterSheet,
@@ -31,16 +30,6 @@ from augsvc.executors.kernels.sheets import (
     OutSheet,
     ToneSheet,
 )
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _bytes_at(_: Any, address: Any) -> Any:
-    """An address as a pointer: sources stay where they are, however many there are, and need no copy into one arena."""
-
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
-
-    return types.CPointer(types.uint8)(address), build
 
 
 @entry
@@ -66,49 +55,65 @@ def run(
     row = np.empty(size, np.uint16)
     ring = np.empty((min(2 * most + 1, height), size), np.uint16)
     wide = np.empty(width + 2 * most, np.uint16)
-    at, lines, sums = np.empty(width, np.int64), np.empty((6, width), np.uint32), np.empty(size, np.uint32)
-    words, deviates = np.empty(4 * (width // 8 + 2), np.uint32), np.empty(width, np.int16)
+    lines, sums = np.empty((7, width), np.uint32), np.empty(size, np.uint32)
+    numbers, deviates = np.empty(8 * (width // 8 + 2), np.uint16), np.empty(width, np.int16)
+    words = numbers.view(np.uint32)  # little-endian: the low half first
     for n in range(first, last):
-        reach = blur.reach[n]
-        weights = blur.weights[n, most - reach : most + reach + 1]
-        keep = min(2 * reach + 1, height)
-        filled = np.int64(0)
-        for y in range(height):
-            while filled < min(y + reach + 1, height):
-                _read(move, n, channels, filled, before, row, at, lines, sums)
-                toned(row, channels, tone, n)
-                if reach > 0:
-                    blurred_across(row, channels, weights, wide, sums, ring[filled % keep])
-                filled += 1
+        seen = move.cameras[n, HEIGHT] * move.cameras[n, WIDTH] * channels if move.origin == FROM_SOURCES else 0
+        source = carray(bytes_at(move.addresses[n]), seen)
+        values = before.reshape(-1)[:0] if move.origin == FROM_SOURCES else before[n].reshape(-1)
+        _sample(
+            n, source, values, move, tone, blur, noise, erase, out, canvas,
+            row, ring, wide, lines, sums, words, numbers, deviates,
+        )  # fmt: skip
+
+
+@compiled
+def _sample(
+    n: Int, source: U8, values: U16, move: MoveSheet, tone: ToneSheet, blur: FilterSheet, noise: NoiseSheet,
+    erase: EraseSheet, out: OutSheet, canvas: U16,
+    row: U16, ring: U16, wide: U16, lines: U32, sums: U32, words: U32, numbers: U16, deviates: I16,
+) -> None:  # fmt: skip
+    """One sample, row by row."""
+    channels, height, width, most = canvas.shape[1], canvas.shape[2], canvas.shape[3], blur.weights.shape[1] // 2
+    camera, reach = move.cameras[n], blur.reach[n]
+    weights = blur.weights[n, most - reach : most + reach + 1]
+    keep = min(2 * reach + 1, height)
+    filled = np.int64(0)
+    for y in range(height):
+        while filled < min(y + reach + 1, height):
+            _read(move, camera, source, values, channels, filled, row, lines, sums)
+            toned(row, channels, tone, n)
             if reach > 0:
-                blurred_down(ring, keep, y, height, weights, sums, row)
-            noisy(row, channels, y, height, noise, n, words, deviates)
-            covered(row, channels, y, erase.boxes[n], erase.fills[n])
-            if out.encoded:
-                encoded(row, channels, y, out.interleaved, out.pixels[n])
-            else:
-                for c in range(channels):
-                    copy(row[c * width : (c + 1) * width], canvas[n, c, y])
+                blurred_across(row, channels, weights, wide, sums, ring[filled % keep])
+            filled += 1
+        if reach > 0:
+            blurred_down(ring, keep, y, height, weights, sums, row)
+        noisy(row, channels, y, height, noise, n, words, numbers, deviates)
+        covered(row, channels, y, erase.boxes[n], erase.fills[n])
+        if out.encoded:
+            encoded(row, channels, y, out.interleaved, out.pixels[n])
+        else:
+            for c in range(channels):
+                copy(row[c * width : (c + 1) * width], canvas[n, c, y])
 
 
 @compiled
 def _read(
-    move: MoveSheet, n: Int, channels: Int, y: Int, before: U16, row: U16, at: I64, lines: Any, sums: Any
+    move: MoveSheet, camera: I64, source: U8, values: U16, channels: Int, y: Int, row: U16, lines: U32, sums: U32
 ) -> None:
     """A row of the canvas, from wherever the pass has its pixels."""
-    width = row.size // channels
-    if move.origin == FROM_CANVAS or (move.origin != FROM_SOURCES and move.cameras[n, IDENTICAL]):
-        for c in range(channels):
-            copy(before[n, c, y], row[c * width : (c + 1) * width])
-    elif move.origin == FROM_SOURCES:
-        camera = move.cameras[n]
-        source: U8 = carray(_bytes_at(move.addresses[n]), camera[HEIGHT] * camera[WIDTH] * channels)
+    if move.origin == FROM_SOURCES:
         if camera[IDENTICAL]:
             copied(source, channels, y, row)
         else:
-            moved(source, camera, move.border, channels, y, row, at, lines, sums)
+            moved(source, camera, move.border, channels, y, row, lines, sums)
+    elif move.origin == FROM_CANVAS or camera[IDENTICAL]:
+        width, plane = row.size // channels, values.size // channels
+        for c in range(channels):
+            copy(values[c * plane + y * width : c * plane + (y + 1) * width], row[c * width : (c + 1) * width])
     else:
-        moved_again(before[n].reshape(-1), move.cameras[n], move.border, channels, y, row)
+        moved_again(values, camera, move.border, channels, y, row)
 
 
 @entry

@@ -53,10 +53,10 @@ def weight(place: Int) -> Int:
 
 @inlined
 def blend(p00: Int, p01: Int, p10: Int, p11: Int, fx: Int, fy: Int) -> Int:
-    """8-bit pixels between which a point lies: 24 fraction bits."""
-    top = np.uint32(p00 * (_UNIT - fx)) + np.uint32(p01 * fx)
-    bottom = np.uint32(p10 * (_UNIT - fx)) + np.uint32(p11 * fx)
-    return np.uint32(np.uint32(np.uint32(top) * (_UNIT - fy)) + np.uint32(np.uint32(bottom) * fy))
+    """8-bit pixels between which a point lies: 24 fraction bits. One product a step, not two; it wraps, the sum does not."""
+    top = np.uint32(np.uint32(p00 * _UNIT) + np.uint32(np.uint32(p01 - p00) * fx))
+    bottom = np.uint32(np.uint32(p10 * _UNIT) + np.uint32(np.uint32(p11 - p10) * fx))
+    return np.uint32(np.uint32(top * _UNIT) + np.uint32(np.uint32(bottom - top) * fy))
 
 
 @inlined
@@ -113,7 +113,13 @@ def plain(camera: I64, border: Int, u: Int, v: Int) -> Int:
         return False
     if (y + camera[LOW_Y]) >> 32 < 0 or (y + camera[HIGH_Y]) >> 32 >= camera[HEIGHT] - 1:
         return False
-    return border != ZEROS or coverage(camera, u, v) == 2 * _HALF_SHARE
+    return border != ZEROS or whole(camera, u, v)
+
+
+@compiled
+def whole(camera: I64, u: Int, v: Int) -> Int:
+    """Whether all of a canvas pixel lies on the source."""
+    return coverage(camera, u, v) == 2 * _HALF_SHARE
 
 
 @compiled

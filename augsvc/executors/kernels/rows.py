@@ -7,10 +7,10 @@ Temporaries are rows too, so that they stay in the cache nearest to the core.
 import numpy as np
 
 from augsvc.executors.kernels.compiled import compiled
-from augsvc.executors.kernels.noise import dropped, grained
+from augsvc.executors.kernels.noise import dropped, grained, grained_lightly
 from augsvc.executors.kernels.philox import ELEMENTS_PER_BLOCK, PIXEL_BLOCK, block
 from augsvc.executors.kernels.sheets import GAUSSIAN, I16, I32, I64, ONE, U8, U16, U32, Int, NoiseSheet, ToneSheet
-from augsvc.executors.kernels.tone import curved, held, level, mixed, mixed3
+from augsvc.executors.kernels.tone import curved, halves, held, joined, level, mixed, mixed3, term
 
 
 @compiled
@@ -21,7 +21,11 @@ def toned(row: U16, channels: Int, tone: ToneSheet, n: Int) -> None:
         if tone.matrix_rows[n, stage]:
             gains, shifts = tone.gains[n, stage], tone.shifts[n, stage]
             if channels == 3:
-                _mix3(row[:width], row[width : 2 * width], row[2 * width :], gains, shifts)
+                red, green, blue = row[:width], row[width : 2 * width], row[2 * width :]
+                if _narrow(gains, shifts):
+                    _mix3_narrow(red, green, blue, gains, shifts)
+                else:
+                    _mix3(red, green, blue, gains, shifts)
             else:
                 _mix1(row, gains[0, 0], shifts[0])
         if tone.curve_rows[n, stage]:
@@ -49,6 +53,34 @@ def _mix3(red: U16, green: U16, blue: U16, gains: I32, shifts: I64) -> None:
 
 
 @compiled
+def _narrow(gains: I32, shifts: I64) -> bool:
+    """Whether a colour matrix fits 32-bit arithmetic: no gain above 32, no shift above 16 times white."""
+    for c in range(3):
+        if abs(shifts[c]) > 1 << 36 or max(abs(gains[c, 0]), abs(gains[c, 1]), abs(gains[c, 2])) > 1 << 21:
+            return False
+    return True
+
+
+@compiled
+def _mix3_narrow(red: U16, green: U16, blue: U16, gains: I32, shifts: I64) -> None:
+    """Twice the products of `_mix3`, but of 32 bits: vectors of twice the length, and no wide comparisons."""
+    rr, rg, rb = gains[0, 0], gains[0, 1], gains[0, 2]
+    gr, gg, gb = gains[1, 0], gains[1, 1], gains[1, 2]
+    br, bg, bb = gains[2, 0], gains[2, 1], gains[2, 2]
+    r_high, g_high, b_high = np.int32(shifts[0] >> 8), np.int32(shifts[1] >> 8), np.int32(shifts[2] >> 8)
+    r_low, g_low, b_low = np.int32(shifts[0] & 255), np.int32(shifts[1] & 255), np.int32(shifts[2] & 255)
+    for x in range(red.size):
+        (r, p), (g, q), (b, s) = halves(red[x]), halves(green[x]), halves(blue[x])
+        red[x] = joined(term(rr, r) + term(rg, g) + term(rb, b), term(rr, p) + term(rg, q) + term(rb, s), r_high, r_low)
+        green[x] = joined(
+            term(gr, r) + term(gg, g) + term(gb, b), term(gr, p) + term(gg, q) + term(gb, s), g_high, g_low
+        )
+        blue[x] = joined(
+            term(br, r) + term(bg, g) + term(bb, b), term(br, p) + term(bg, q) + term(bb, s), b_high, b_low
+        )
+
+
+@compiled
 def mirrored(place: Int, length: Int) -> Int:
     """A pixel number reflected into [0, length), the edge's own pixel not repeated, however far it lies."""
     if length == 1:
@@ -68,27 +100,62 @@ def blurred_across(row: U16, channels: Int, weights: U32, wide: U16, sums: U32, 
         for k in range(reach):
             wide[k] = plane[mirrored(k - reach, width)]
             wide[reach + width + k] = plane[mirrored(width + k, width)]
-        part = sums[:width]
-        _fill(part, ONE // 2)  # rounded between the two directions
-        for k in range(2 * reach + 1):
-            _weigh(part, wide[k : k + width], weights[k])
-        _settle(part, out[c * width : (c + 1) * width])
+        part = out[c * width : (c + 1) * width]
+        rounding = np.uint32(ONE // 2)  # between the two directions
+        if reach <= 2:
+            last = 2 * reach
+            _weigh_all(
+                wide[:width], wide[1 : 1 + width], wide[2 : 2 + width], wide[last - 1 : last - 1 + width],
+                wide[last : last + width], weights, rounding, part,
+            )  # fmt: skip
+            continue
+        total = sums[:width]
+        _fill(total, rounding)
+        for k in range(0, 2 * reach, 2):
+            _weigh(total, wide[k : k + width], weights[k], wide[k + 1 : k + 1 + width], weights[k + 1])
+        _settle(total, wide[2 * reach : 2 * reach + width], weights[2 * reach], part)
 
 
 @compiled
 def blurred_down(ring: U16, keep: Int, y: Int, height: Int, weights: U32, sums: U32, row: U16) -> None:
     """A row of a picture whose rows y − r … y + r are in the ring, row number modulo `keep`."""
     reach = weights.size // 2
-    _fill(sums, 0)  # cut off after both, as every stage's result is
-    for k in range(2 * reach + 1):
-        _weigh(sums, ring[mirrored(y + k - reach, height) % keep], weights[k])
-    _settle(sums, row)
+    if reach <= 2:
+        _weigh_all(
+            ring[_kept(y - reach, height, keep)], ring[_kept(y - reach + 1, height, keep)],
+            ring[_kept(y - reach + 2, height, keep)], ring[_kept(y + reach - 1, height, keep)],
+            ring[_kept(y + reach, height, keep)], weights, np.uint32(0), row,
+        )  # fmt: skip
+        return
+    _fill(sums, np.uint32(0))  # cut off after both, as every stage's result is
+    for k in range(0, 2 * reach, 2):
+        one, other = ring[_kept(y - reach + k, height, keep)], ring[_kept(y - reach + k + 1, height, keep)]
+        _weigh(sums, one, weights[k], other, weights[k + 1])
+    _settle(sums, ring[_kept(y + reach, height, keep)], weights[2 * reach], row)
 
 
 @compiled
-def _weigh(sums: U32, values: U16, weight: Int) -> None:
+def _kept(y: Int, height: Int, keep: Int) -> Int:
+    return mirrored(y, height) % keep
+
+
+@compiled
+def _weigh_all(
+    first: U16, second: U16, third: U16, fourth: U16, fifth: U16, weights: U32, rounding: Int, out: U16
+) -> None:
+    """Three or five taps at once, without sums in memory; of three, the last two are the second and third again."""
+    a, b, c, d, e = weights[0], weights[1], weights[2], np.uint32(0), np.uint32(0)
+    if weights.size == 5:
+        d, e = weights[3], weights[4]
+    for x in range(out.size):
+        total = rounding + np.uint32(first[x] * a) + np.uint32(second[x] * b) + np.uint32(third[x] * c)
+        out[x] = np.uint16(np.uint32(total + np.uint32(fourth[x] * d) + np.uint32(fifth[x] * e)) >> np.uint32(16))
+
+
+@compiled
+def _weigh(sums: U32, ones: U16, weight: Int, others: U16, other: Int) -> None:
     for x in range(sums.size):
-        sums[x] += np.uint32(values[x]) * weight
+        sums[x] += np.uint32(np.uint32(ones[x]) * weight) + np.uint32(np.uint32(others[x]) * other)
 
 
 @compiled
@@ -105,14 +172,17 @@ def copy(row: U16, out: U16) -> None:
 
 
 @compiled
-def _settle(sums: U32, out: U16) -> None:
+def _settle(sums: U32, values: U16, weight: Int, out: U16) -> None:
+    """The last tap, and what the sums come to."""
     for x in range(sums.size):
-        out[x] = np.uint16(sums[x] >> np.uint32(16))
+        out[x] = np.uint16(np.uint32(sums[x] + np.uint32(np.uint32(values[x]) * weight)) >> np.uint32(16))
 
 
 @compiled
-def noisy(row: U16, channels: Int, y: Int, height: Int, noise: NoiseSheet, n: Int, words: U32, deviates: I16) -> None:
-    """A row with all noises on it."""
+def noisy(
+    row: U16, channels: Int, y: Int, height: Int, noise: NoiseSheet, n: Int, words: U32, numbers: U16, deviates: I16
+) -> None:
+    """A row with all noises on it. `numbers` are the halves of `words`."""
     width = row.size // channels
     for number in range(noise.laws.size):
         strength = noise.strengths[n, number]
@@ -120,26 +190,33 @@ def noisy(row: U16, channels: Int, y: Int, height: Int, noise: NoiseSheet, n: In
             continue
         for c in range(channels if noise.laws[number] == GAUSSIAN else 1):
             first = (c * height + y) * width
-            numbers = _numbers(first, width, noise.keys[number], noise, n, words)
+            _fill_blocks(first, width, noise.keys[number], noise, n, words)
+            own = numbers[first % ELEMENTS_PER_BLOCK : first % ELEMENTS_PER_BLOCK + width]
             if noise.laws[number] == GAUSSIAN:
-                _grain(row[c * width : (c + 1) * width], numbers, np.int32(strength), noise.quantiles, deviates)
+                _grain(row[c * width : (c + 1) * width], own, np.int32(strength), noise.quantiles, deviates)
             else:
                 lost = np.uint16(noise.values[n, number])
-                for x in range(row.size):
-                    row[x] = dropped(row[x], numbers[x % width], strength, lost)
+                for plane in range(channels):
+                    _drop(row[plane * width : (plane + 1) * width], own, strength, lost)
 
 
 @compiled
-def _numbers(first: Int, count: Int, key: Int, noise: NoiseSheet, n: Int, words: U32) -> U16:
-    """16 bits for each of the canvas elements first … first + count − 1."""
+def _fill_blocks(first: Int, count: Int, key: Int, noise: NoiseSheet, n: Int, words: U32) -> None:
+    """Random words from the block of the canvas element `first` to that of first + count − 1."""
     start, stop = first // ELEMENTS_PER_BLOCK, (first + count - 1) // ELEMENTS_PER_BLOCK + 1
     index, time = noise.indices[n], np.uint32(noise.time)
     low, high = np.uint32(noise.seed_low), np.uint32(noise.seed_high)
     for k in range(stop - start):
         word0, word1, word2, word3 = block(np.uint32(PIXEL_BLOCK + start + k), key, index, time, low, high)
-        words[4 * k], words[4 * k + 1], words[4 * k + 2], words[4 * k + 3] = word0, word1, word2, word3
-    skipped = first - start * ELEMENTS_PER_BLOCK
-    return words.view(np.uint16)[skipped : skipped + count]  # little-endian: the low half first
+        at = np.uint64(4) * np.uint64(k)
+        words[at], words[at + np.uint64(1)] = word0, word1
+        words[at + np.uint64(2)], words[at + np.uint64(3)] = word2, word3
+
+
+@compiled
+def _drop(row: U16, numbers: U16, threshold: Int, lost: Int) -> None:
+    for x in range(row.size):
+        row[x] = dropped(row[x], numbers[x], threshold, lost)
 
 
 @compiled
@@ -147,8 +224,13 @@ def _grain(row: U16, numbers: U16, strength: Int, quantiles: I16, deviates: I16)
     """Looked up first, added after: the look-up is loads alone, the sum vectors."""
     for x in range(row.size):
         deviates[x] = quantiles[np.uint64(numbers[x])]
-    for x in range(row.size):
-        row[x] = grained(row[x], strength, deviates[x])
+    if 0 <= strength < 1 << 27:
+        high, low = np.int32(strength >> 12), np.int32(strength & 4095)
+        for x in range(row.size):
+            row[x] = grained_lightly(row[x], high, low, deviates[x])
+    else:
+        for x in range(row.size):
+            row[x] = grained(row[x], strength, deviates[x])
 
 
 @compiled
@@ -167,13 +249,19 @@ def encoded(row: U16, channels: Int, y: Int, interleaved: bool, out: U8) -> None
     """A row as bytes in a sample's memory."""
     width = row.size // channels
     height = out.size // row.size
+    if interleaved and channels == 3:
+        red, green, blue = row[:width], row[width : 2 * width], row[2 * width :]
+        line = out[y * row.size : (y + 1) * row.size]
+        for x in range(width):  # all at once: as in gather.copied
+            at = np.uint64(3) * np.uint64(x)
+            line[at], line[at + np.uint64(1)], line[at + np.uint64(2)] = (
+                level(red[x]),
+                level(green[x]),
+                level(blue[x]),
+            )
+        return
     for c in range(channels):
         plane = row[c * width : (c + 1) * width]
-        if interleaved:
-            line = out[y * row.size : (y + 1) * row.size]
-            for x in range(width):
-                line[x * channels + c] = level(plane[x])
-        else:
-            line = out[(c * height + y) * width : (c * height + y + 1) * width]
-            for x in range(width):
-                line[x] = level(plane[x])
+        line = out[(c * height + y) * width : (c * height + y + 1) * width]
+        for x in range(width):
+            line[x] = level(plane[x])
