@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from numba import cuda
+from numba.cuda.core import config
 from numba.cuda.cudadrv.driver import CudaAPIError
 
 from augsvc.batch import U8
@@ -59,6 +60,7 @@ class CudaLane:
     @staticmethod
     def on(device: torch.device) -> "CudaLane":
         """A lane of its own on a device."""
+        config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # a batch may be small: that is no mistake
         up, compute, down = (torch.cuda.Stream(device) for _ in range(3))  # type: ignore[no-untyped-call]
         return CudaLane(device, up, compute, down)
 
