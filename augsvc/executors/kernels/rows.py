@@ -10,7 +10,7 @@ from augsvc.executors.kernels.compiled import compiled
 from augsvc.executors.kernels.noise import dropped, grained, grained_lightly
 from augsvc.executors.kernels.philox import ELEMENTS_PER_BLOCK, PIXEL_BLOCK, block
 from augsvc.executors.kernels.sheets import GAUSSIAN, I16, I32, I64, ONE, U8, U16, U32, Int, NoiseSheet, ToneSheet
-from augsvc.executors.kernels.tone import curved, halves, held, joined, level, mixed, mixed3, term
+from augsvc.executors.kernels.tone import curved, held, level, mixed, mixed3
 
 
 @compiled
@@ -21,11 +21,7 @@ def toned(row: U16, channels: Int, tone: ToneSheet, n: Int) -> None:
         if tone.matrix_rows[n, stage]:
             gains, shifts = tone.gains[n, stage], tone.shifts[n, stage]
             if channels == 3:
-                red, green, blue = row[:width], row[width : 2 * width], row[2 * width :]
-                if _narrow(gains, shifts):
-                    _mix3_narrow(red, green, blue, gains, shifts)
-                else:
-                    _mix3(red, green, blue, gains, shifts)
+                _mix3(row[:width], row[width : 2 * width], row[2 * width :], gains, shifts)
             else:
                 _mix1(row, gains[0, 0], shifts[0])
         if tone.curve_rows[n, stage]:
@@ -50,34 +46,6 @@ def _mix3(red: U16, green: U16, blue: U16, gains: I32, shifts: I64) -> None:
         red[x] = mixed3(rr, rg, rb, shifts[0], r, g, b)
         green[x] = mixed3(gr, gg, gb, shifts[1], r, g, b)
         blue[x] = mixed3(br, bg, bb, shifts[2], r, g, b)
-
-
-@compiled
-def _narrow(gains: I32, shifts: I64) -> bool:
-    """Whether a colour matrix fits 32-bit arithmetic: no gain above 32, no shift above 16 times white."""
-    for c in range(3):
-        if abs(shifts[c]) > 1 << 36 or max(abs(gains[c, 0]), abs(gains[c, 1]), abs(gains[c, 2])) > 1 << 21:
-            return False
-    return True
-
-
-@compiled
-def _mix3_narrow(red: U16, green: U16, blue: U16, gains: I32, shifts: I64) -> None:
-    """Twice the products of `_mix3`, but of 32 bits: vectors of twice the length, and no wide comparisons."""
-    rr, rg, rb = gains[0, 0], gains[0, 1], gains[0, 2]
-    gr, gg, gb = gains[1, 0], gains[1, 1], gains[1, 2]
-    br, bg, bb = gains[2, 0], gains[2, 1], gains[2, 2]
-    r_high, g_high, b_high = np.int32(shifts[0] >> 8), np.int32(shifts[1] >> 8), np.int32(shifts[2] >> 8)
-    r_low, g_low, b_low = np.int32(shifts[0] & 255), np.int32(shifts[1] & 255), np.int32(shifts[2] & 255)
-    for x in range(red.size):
-        (r, p), (g, q), (b, s) = halves(red[x]), halves(green[x]), halves(blue[x])
-        red[x] = joined(term(rr, r) + term(rg, g) + term(rb, b), term(rr, p) + term(rg, q) + term(rb, s), r_high, r_low)
-        green[x] = joined(
-            term(gr, r) + term(gg, g) + term(gb, b), term(gr, p) + term(gg, q) + term(gb, s), g_high, g_low
-        )
-        blue[x] = joined(
-            term(br, r) + term(bg, g) + term(bb, b), term(br, p) + term(bg, q) + term(bb, s), b_high, b_low
-        )
 
 
 @compiled

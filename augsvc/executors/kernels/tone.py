@@ -31,26 +31,6 @@ def level(value: Int) -> Int:
 
 
 @inlined
-def halves(value: Int) -> tuple[Int, Int]:
-    """A value's whole levels and its fraction."""
-    return np.int32(value >> np.uint16(8)), np.int32(value & np.uint16(255))
-
-
-@inlined
-def term(gain: Int, part: Int) -> Int:
-    """A gain times half a value, in 32 bits."""
-    return np.int32(np.int32(gain) * np.int32(part))
-
-
-@inlined
-def joined(high: Int, low: Int, shift_high: Int, shift_low: Int) -> Int:
-    """`held((256·high + low + 256·shift_high + shift_low) >> 16)` in 32 bits: ⌊(256·h + l) / 2^16⌋ = ⌊(h + ⌊l / 2^8⌋) / 2^8⌋."""
-    carried = np.int32(np.int32(low + shift_low) >> np.int32(8))
-    value = np.int32(np.int32(np.int32(high + shift_high) + carried) >> np.int32(8))
-    return np.uint16(min(max(value, np.int32(0)), np.int32(WHITE)))
-
-
-@inlined
 def curved(curve: U32, value: Int) -> Int:
     """A value through a curve of 1025 entries, interpolated: 4·v = 255·left + rest, exactly; then cut off."""
     place = np.uint32(value) * np.uint32(4)
