@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 
 def plot(results: dict[str, Any], path: Path) -> None:
     """Bars of images a second with the middle half of the rounds, and the ratio to Kornia."""
-    figure, axes = plt.subplots(1, 2, figsize=(11, 3.6), sharey=True)
+    figure, axes = plt.subplots(1, 2, figsize=(11, 3.6))
     for panel, (case, rows) in zip(axes, results["pipeline"].items(), strict=True):
         found = sorted((row for row in rows if "missing" not in row), key=lambda row: row["images_per_s"])
         for place, row in enumerate(found):
