@@ -16,8 +16,9 @@ _HEAD = """# Benchmarks
 
 {cpu}, {cores} cores, {system}; {date}, commit {commit}. {versions}.
 All run in turns, round after round, each in a process of its own; figures are medians of the rounds, the middle half of them in
-brackets. Ratios are medians of the rounds' ratios: by wall time, and by CPU time of all cores together, which hardly depends on
-what else the machine did. Absolute figures mean little elsewhere.
+brackets. Ratios are medians of the rounds' ratios: by wall time, and by CPU time of all cores together, which depends
+less on what else the machine did, but still does: a busy machine slows the peers more than us. Absolute
+figures mean little elsewhere.
 
 ![The pipeline](benchmarks.png)
 

@@ -1,7 +1,7 @@
 """Who runs when, and what is made of the times.
 
 All contestants run in turns, round after round, so that a busy machine is busy for all of them. Wall time is what a user
-waits; CPU time (of all cores and processes) is what it costs, and hardly depends on who else is on the machine.
+waits; CPU time (of all cores and processes) is what it costs, and depends less on who else is there, but still does.
 """
 
 import statistics

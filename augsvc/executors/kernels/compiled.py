@@ -16,7 +16,8 @@ def entry(function: F) -> F:
 def compiled(function: F) -> F:
     """A part of kernels, in machine code of its own, without a door for Python: doors are half of the time to compile.
 
-    It borrows its arrays and cannot make one: counting references, atomically, for every slice was 2 ns a pixel.
+    It borrows its arrays and cannot make one: with references counted, rotation, tones, blur and noise together took 14.5
+    ns a pixel, without 9.9.
     """
     options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
     return cast(F, njit(nogil=True, error_model="numpy", **options)(function))

@@ -82,7 +82,7 @@ def _sample(
         erase.boxes[n],
         erase.fills[n],
         tone.matrix_rows.shape[1] > 0,
-    )  # a call a row costs 0.2 ns a pixel
+    )  # calls for nothing: 0.9 ns a pixel
     keep = min(2 * reach + 1, height)
     filled = np.int64(0)
     for y in range(height):

@@ -38,7 +38,7 @@ from augsvc.executors.kernels.sheets import (
 
 @compiled
 def copied(source: U8, channels: Int, y: Int, row: U16) -> None:
-    """A source's row as it is. All channels in one loop, or their loads would not become vectors: 0.4 ns a pixel, not 2.6."""
+    """A source's row as it is. All channels in one loop: 0.09 ns a pixel; one after the other, 0.15."""
     width = row.size // channels
     line = source[y * row.size : (y + 1) * row.size]
     if channels == 3:
