@@ -11,6 +11,7 @@ from augsvc.engine import Engine
 from augsvc.executors.choice import open_executor
 from augsvc.http.answers import install_handlers
 from augsvc.http.catalogue import catalogue_router
+from augsvc.http.frames import frames_router
 from augsvc.http.gate import Gate
 from augsvc.http.life import Life
 from augsvc.http.metrics import Metrics
@@ -49,6 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
     described = [Depends(HTTPBearer(auto_error=False))] if tokens else []  # for the API's page; the gate decides
     app.include_router(catalogue_router(engine), dependencies=described)
     app.include_router(streams_router(engine, metrics, settings.max_request_bytes), dependencies=described)
+    app.include_router(frames_router(engine, metrics), dependencies=described)
     app.include_router(looking_router(engine, metrics), dependencies=described)
     app.include_router(push_router(engine, metrics, settings.max_request_bytes), dependencies=described)
     app.include_router(pages_router())

@@ -8,21 +8,74 @@ asks again from the frame that is missing.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Annotated
 
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from augsvc.engine import Range, Work
+from augsvc.engine import Engine, Range, Work
 from augsvc.errors import AugsvcError, Overloaded, TooMuchAtOnce
+from augsvc.http.answers import nobody_reads
+from augsvc.http.gate import job_of
+from augsvc.http.metrics import Metrics
 from augsvc.http.openapi import FRAMES
-from augsvc.http.waiting import until_gone
+from augsvc.http.routes import Count, Epoch, SpecHeader, Start, StreamId, View, find
+from augsvc.http.waiting import until_gone, while_wanted
+from augsvc.rng import MAX_SEED
 from augsvc.stream import Body, Stream
 
 logger = logging.getLogger("augsvc")
+MOST_FRAMES = 4096
 _NUMBER_BYTES = 8
 _ROOM_S = 0.05  # between two looks whether there is room for the next batch
+
+
+def frames_router(engine: Engine, metrics: Metrics) -> APIRouter:
+    """The route that gives many batches at once."""
+    router = APIRouter(prefix="/v1", tags=["streams"], redirect_slashes=False)
+
+    @router.get(
+        "/streams/{stream_id}/epochs/{epoch}/frames",
+        summary="Many batches in one answer",
+        response_class=Response,
+        responses={200: {"content": {FRAMES: {}}, "description": "frames of u64 length, body, u64 xxh3"}},
+    )
+    async def frames(
+        request: Request,
+        stream_id: StreamId,
+        epoch: Epoch,
+        start: Start,
+        count: Count,
+        stride: Annotated[int, Query(ge=1, le=MAX_SEED, description="from one frame's start to the next's")],
+        frames: Annotated[int, Query(ge=1, le=MOST_FRAMES, description="how many frames")],
+        view: View = 0,
+        spec: SpecHeader = None,
+    ) -> Response:
+        asked = time.perf_counter()
+        stream = await find(engine, stream_id, spec)
+        first = Range(epoch, start, count, view)
+        engine.check(stream, first)
+        parts, job = frame_parts(stream, first, stride, frames), job_of(request)
+        body = await while_wanted(request, engine.produce(stream, first, job))
+        if body is None:
+            metrics.cancelled.inc()
+            return nobody_reads()
+        told: list[bool] = []  # and not the body itself: it must be let go when it is sent
+
+        def counted(one: Body) -> None:
+            metrics.count(stream.source.info.name, one, time.perf_counter() - asked)
+            metrics.tell(stream.source, one)
+            metrics.jobs.count(request.headers, one.samples, waited=not told)  # a wait is told once a request
+            told.append(True)
+
+        size = frames_size(stream, parts)
+        return FramesResponse(body, parts[1:], size, lambda part: engine.produce(stream, part, job), counted)
+
+    return router
 
 
 def frame_parts(stream: Stream, first: Range, stride: int, frames: int) -> list[Range]:

@@ -8,20 +8,18 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from augsvc.engine import Engine, Range
 from augsvc.errors import SpecInvalid, SpecTooLarge, UnknownStream
 from augsvc.http.answers import nobody_reads, read_json_body
-from augsvc.http.frames import FramesResponse, frame_parts, frames_size
 from augsvc.http.gate import job_of
 from augsvc.http.metrics import Metrics
-from augsvc.http.openapi import FRAMES, SAFETENSORS, SPEC_BODY
+from augsvc.http.openapi import SAFETENSORS, SPEC_BODY
 from augsvc.http.waiting import answer, while_wanted
 from augsvc.preview import COLUMNS, MOST
 from augsvc.rng import MAX_EPOCHS, MAX_SAMPLES, MAX_SEED, MAX_VIEWS
 from augsvc.spec import MAX_SPEC_BYTES, parse_spec
-from augsvc.stream import Body, Stream
+from augsvc.stream import Stream
 from augsvc_client.errors import WireError
 from augsvc_client.wire import decode_spec, encode_spec
 
 MAX_SPEC_HEADER = 4096
-MOST_FRAMES = 4096
 
 StreamId = Annotated[str, Path(max_length=64, examples=["0123456789abcdef0123456789abcdef"])]
 Epoch = Annotated[int, Path(ge=0, lt=MAX_EPOCHS)]
@@ -87,44 +85,6 @@ def streams_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> 
         metrics.jobs.count(request.headers, body.samples)
         headers["Augsvc-Digest"] = body.digest
         return Response(body.buffer.data, media_type=SAFETENSORS, headers=headers)
-
-    @router.get(
-        "/streams/{stream_id}/epochs/{epoch}/frames",
-        summary="Many batches in one answer",
-        response_class=Response,
-        responses={200: {"content": {FRAMES: {}}, "description": "frames of u64 length, body, u64 xxh3"}},
-    )
-    async def frames(
-        request: Request,
-        stream_id: StreamId,
-        epoch: Epoch,
-        start: Start,
-        count: Count,
-        stride: Annotated[int, Query(ge=1, le=MAX_SEED, description="from one frame's start to the next's")],
-        frames: Annotated[int, Query(ge=1, le=MOST_FRAMES, description="how many frames")],
-        view: View = 0,
-        spec: SpecHeader = None,
-    ) -> Response:
-        asked = time.perf_counter()
-        stream = await find(engine, stream_id, spec)
-        first = Range(epoch, start, count, view)
-        engine.check(stream, first)
-        parts, job = frame_parts(stream, first, stride, frames), job_of(request)
-        body = await while_wanted(request, engine.produce(stream, first, job))
-        if body is None:
-            metrics.cancelled.inc()
-            return nobody_reads()
-
-        told: list[bool] = []  # and not the body itself: it must be let go when it is sent
-
-        def counted(one: Body) -> None:
-            metrics.count(stream.source.info.name, one, time.perf_counter() - asked)
-            metrics.tell(stream.source, one)
-            metrics.jobs.count(request.headers, one.samples, waited=not told)  # a wait is told once a request
-            told.append(True)
-
-        size = frames_size(stream, parts)
-        return FramesResponse(body, parts[1:], size, lambda part: engine.produce(stream, part, job), counted)
 
     return router
 
