@@ -1,8 +1,8 @@
 """The command line: `augsvc serve`, `preview`, `explain`, `ops`, `datasets`, `fit`, `check`."""
 
 import logging
-import socket
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -19,6 +19,7 @@ from augsvc.executors.choice import open_executor
 from augsvc.explain import explain as explain_sample
 from augsvc.fit import fit as fit_statistics
 from augsvc.http import create_app
+from augsvc.http.listening import listening
 from augsvc.http.server import Server
 from augsvc.ops.registry import registry
 from augsvc.pipeline import PRESETS, parse_pipeline
@@ -57,14 +58,14 @@ def serve(
     flags = {"host": host, "port": port, "uds": uds, "device": device}
     settings = _settings(config, flags | {"tokens_file": tokens_file, "allow_plain": allow_plain})
     _log()
-    try:
-        application = create_app(settings)
-        listener = _listen(settings)
-    except (ValueError, OSError) as err:
-        _fail(str(err))
-    where = f"unix:{settings.uds}" if settings.uds else _url(listener)
-    typer.echo(f"augsvc listens on {where}")
-    Server(application, settings.stop_grace_s).run(sockets=[listener])
+    with ExitStack() as stack:
+        try:
+            application = create_app(settings)
+            listener, url = stack.enter_context(listening(settings))
+        except (ValueError, OSError) as err:
+            _fail(str(err))
+        typer.echo(f"augsvc listens on {url}")
+        Server(application, settings.stop_grace_s).run(sockets=[listener])
     if application.state.life.failed:
         raise typer.Exit(1)
 
@@ -270,23 +271,6 @@ def _sources(settings: Settings) -> dict[str, Any]:
     except ValueError as err:
         _fail(str(err))
     return {name: catalogue.get(name) for name in catalogue.names()}
-
-
-def _listen(settings: Settings) -> socket.socket:
-    if settings.uds:
-        listener = socket.socket(socket.AF_UNIX)
-        if settings.uds.is_socket():  # left behind by a server that was killed
-            settings.uds.unlink()
-        listener.bind(str(settings.uds))
-        listener.listen(128)
-        return listener
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _log() -> None:

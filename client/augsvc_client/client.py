@@ -22,8 +22,9 @@ from augsvc_client.environment import token_from_environment
 from augsvc_client.errors import AugsvcError, BadAnswer
 from augsvc_client.frames import read_frames
 from augsvc_client.push import Augmented, augmented, push_request
+from augsvc_client.replicas import Replica
 from augsvc_client.retry import IDENTITY, RETRIED, Differs, Hunt, judged
-from augsvc_client.transport import Answer, Connections, Replica, Request
+from augsvc_client.transport import Answer, Connections, Request
 
 T = TypeVar("T")
 
@@ -34,8 +35,8 @@ _LOG = logging.getLogger("augsvc_client")
 class Client:
     """A fleet of replicas that serve the same datasets. Safe to share between threads, and to build before a fork.
 
-    `urls`: one or several `http(s)://host[:port]`, default AUGSVC_URL (commas separate). `token`: default AUGSVC_TOKEN,
-    else what stands in the file that AUGSVC_TOKEN_FILE names.
+    `urls`: one or several `http(s)://host[:port]` or `unix:///path/of.sock`, default AUGSVC_URL (commas separate).
+    `token`: default AUGSVC_TOKEN, else what stands in the file that AUGSVC_TOKEN_FILE names.
     `wait_s`: the longest that any one call lasts, in seconds. `job`: the name that all ranks of a run share, default
     AUGSVC_JOB, else made up. Raises ValueError for arguments that cannot be used.
     """

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from augsvc_client.errors import BadAnswer
+from augsvc_client.replicas import Replica
 from augsvc_client.retry import RETRIED, Hunt, judged
-from augsvc_client.transport import Answer, Connections, Reading, Replica, Request, whole
+from augsvc_client.transport import Answer, Connections, Reading, Request, whole
 from augsvc_client.wire import Arrays
 
 _NUMBER_BYTES = 8

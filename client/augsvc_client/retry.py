@@ -17,7 +17,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from augsvc_client.errors import BadAnswer, RequestRefused, ServerUnavailable, StreamChanged, Unauthorized
-from augsvc_client.transport import Answer, Replica, in_words
+from augsvc_client.replicas import Replica, in_words
+from augsvc_client.transport import Answer
 
 RETRIED = (BadAnswer, OSError, http.client.HTTPException)
 IDENTITY = ("id", "dataset_version", "arithmetic")

@@ -4,7 +4,6 @@ Connections belong to one process: after a fork the child opens its own (see `Cl
 """
 
 import http.client
-import io
 import json
 import socket
 import ssl
@@ -13,69 +12,18 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from augsvc_client.errors import AugsvcError, BadAnswer, WireError
+from augsvc_client.replicas import CONNECT_S, Replica, left_s
 from augsvc_client.wire import Arrays, digest, parse
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 MAX_JSON_BYTES = 16 << 20
 _MAX_UNSIZED_BYTES = 64 << 10
-_CONNECT_S = 5.0  # a host that drops packets must not use up the time for the others
-
-_WORDS: tuple[tuple[type[Exception], str], ...] = (  # the first that fits
-    (TimeoutError, "no whole answer in time"),
-    (ConnectionRefusedError, "connection refused"),
-    (ConnectionError, "the connection was closed before an answer came"),
-    (socket.gaierror, "the host name is not known"),
-    (ssl.SSLCertVerificationError, "its TLS certificate is not trusted here"),
-    (ssl.SSLError, "the TLS handshake failed"),
-    (http.client.HTTPException, "the answer is not HTTP"),
-    (OSError, "the network gave an error"),
-)
 _CLOSED_BY_PEER = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
-
-
-def in_words(err: Exception) -> str:
-    """What went wrong with a connection, in our own words."""
-    if isinstance(err, AugsvcError):
-        return str(err)
-    return next((words for kind, words in _WORDS if isinstance(err, kind)), type(err).__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Replica:
-    """One address of the service."""
-
-    url: str
-    secure: bool
-    host: str
-    port: int | None
-    prefix: str
-
-    @classmethod
-    def parse(cls, url: str) -> "Replica":
-        """From `http(s)://host[:port][/prefix]`; raises ValueError for anything else."""
-        parts = urlsplit(url)
-        (parts.hostname or "").encode("idna")
-        if parts.username or parts.password:
-            raise ValueError("a URL carries no user or password here: give the token as token= or AUGSVC_TOKEN")
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or not url.isascii():
-            raise ValueError(f"expected a URL like http://host:8000, got {url!r}")
-        return cls(url, parts.scheme == "https", parts.hostname, parts.port, parts.path.rstrip("/"))
-
-    def connection(self) -> http.client.HTTPConnection:
-        """A new connection, not yet open."""
-        kind = http.client.HTTPSConnection if self.secure else http.client.HTTPConnection
-        connection = kind(self.host, self.port)
-        connection.response_class = _TimedResponse
-        return connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,23 +181,16 @@ class Reading:
 
     def piece(self, n_bytes: int, patience_s: float) -> npt.NDArray[np.uint8]:
         """The next bytes, within `patience_s` seconds from now; raises BadAnswer if they do not come, or OSError."""
-        self.response.rearm(time.monotonic() + patience_s)  # type: ignore[attr-defined]  # it is a _TimedResponse
+        self.response.rearm(time.monotonic() + patience_s)  # type: ignore[attr-defined]  # it is a TimedResponse
         return _filled(self.replica, self.response, n_bytes)
 
 
 def _arm(connection: http.client.HTTPConnection, end_s: float) -> None:
     """Open the connection if it is not (http.client sets TCP_NODELAY), and give its next step the time left."""
     if connection.sock is None:
-        connection.timeout = min(_left_s(end_s), _CONNECT_S)
+        connection.timeout = min(left_s(end_s), CONNECT_S)
         connection.connect()
-    connection.sock.settimeout(_left_s(end_s))
-
-
-def _left_s(end_s: float) -> float:
-    left_s = end_s - time.monotonic()
-    if left_s <= 0:
-        raise TimeoutError
-    return left_s
+    connection.sock.settimeout(left_s(end_s))
 
 
 def _body(replica: Replica, response: http.client.HTTPResponse, limit_bytes: int) -> npt.NDArray[np.uint8]:
@@ -279,44 +220,3 @@ def _filled(replica: Replica, response: http.client.HTTPResponse, length: int) -
     except (ConnectionError, http.client.IncompleteRead) as err:
         raise BadAnswer(f"{replica.url} broke off in the middle of its answer") from err
     return body
-
-
-class _TimedResponse(http.client.HTTPResponse):
-    """A response whose headers and body together end when the socket's timeout, as it is at the start, has passed.
-
-    The timeout alone starts anew with every byte, so a peer that sends one now and then would never end.
-    """
-
-    def __init__(
-        self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None
-    ) -> None:
-        super().__init__(sock, debuglevel, method, url)
-        end_s = time.monotonic() + (sock.gettimeout() or _CONNECT_S)
-        self._reader = _TimedReader(sock, self.fp.detach(), end_s)
-        self.fp = io.BufferedReader(self._reader)
-
-    def rearm(self, end_s: float) -> None:
-        """Give what is still to be read until `end_s`."""
-        self._reader.end_s = end_s
-
-
-class _TimedReader(io.RawIOBase):
-    """The reading side of a socket, until `end_s`."""
-
-    def __init__(self, sock: socket.socket, raw: io.RawIOBase, end_s: float) -> None:
-        super().__init__()
-        self._sock, self._raw, self.end_s = sock, raw, end_s
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def readinto(self, buffer: "WriteableBuffer", /) -> int | None:
-        """What has come, at most the buffer's length; raises TimeoutError at the end."""
-        self._sock.settimeout(_left_s(self.end_s))
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        """Let go of the socket."""
-        self._raw.close()
-        super().close()

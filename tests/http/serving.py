@@ -20,6 +20,7 @@ import yaml
 from PIL import Image
 
 from augsvc_client import Client, ServerUnavailable
+from augsvc_client.replicas import Replica
 from augsvc_client.wire import parse
 
 AUGSVC = Path(sys.executable).with_name("augsvc")
@@ -75,7 +76,12 @@ class Reply:
 def ask(url: str, method: str, path: str, headers: Mapping[str, str] | None = None, body=None) -> Reply:
     """One request on a connection of its own."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=START_S)
+    connection = (
+        Replica.parse(url).connection()
+        if parts.scheme == "unix"
+        else http.client.HTTPConnection(parts.hostname, parts.port)
+    )
+    connection.timeout = START_S
     try:
         connection.request(method, path, body=body, headers=dict(headers or {}))
         response = connection.getresponse()
@@ -98,6 +104,7 @@ class Serving:
     def begin(self) -> "Serving":
         """Start the process; it is not awaited."""
         self.lines: list[str] = []
+        self._url = ""
         self._errors = (self.folder / "stderr").open("a+", encoding="utf-8")
         command = [AUGSVC, "serve", "--port", str(self.port), "--config", self.config]
         self.process = subprocess.Popen(
@@ -111,17 +118,19 @@ class Serving:
     def _read(self) -> None:
         for line in self.process.stdout:
             self.lines.append(line)
-            if line.startswith("augsvc listens on http://127.0.0.1:"):
-                self.port = int(line.rpartition(":")[2])
+            if line.startswith("augsvc listens on "):
+                self._url = line.split()[-1]
+                if self._url.startswith("http://127.0.0.1:"):
+                    self.port = int(self._url.rpartition(":")[2])
                 self._heard.set()
         self._heard.set()
 
     @property
     def url(self) -> str:
-        """The address, once the process has said it."""
+        """The address, once the process has said it: over TCP, or of the Unix socket that the settings name."""
         assert self._heard.wait(START_S)
-        assert self.port, self.output()
-        return f"http://127.0.0.1:{self.port}"
+        assert self._url, self.output()
+        return self._url
 
     def ready(self) -> "Serving":
         """Waits through requests until it serves."""
@@ -202,7 +211,12 @@ class Serving:
 
     def send(self, data: bytes) -> socket.socket:
         """A raw connection on which these bytes were sent."""
-        connection = socket.create_connection(("127.0.0.1", int(self.url.rpartition(":")[2])), timeout=START_S)
+        if self.url.startswith("unix:"):
+            connection = socket.socket(socket.AF_UNIX)
+            connection.settimeout(START_S)
+            connection.connect(urlsplit(self.url).path)
+        else:
+            connection = socket.create_connection(("127.0.0.1", self.port), timeout=START_S)
         connection.sendall(data)
         return connection
 

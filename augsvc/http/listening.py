@@ -1,0 +1,74 @@
+"""Where a replica listens: an address and port, or a Unix socket."""
+
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from augsvc.settings import Settings
+
+BACKLOG = 2048
+_UNIX_UMASK = 0o117  # the owner and the group may connect: a proxy's user joins the group
+
+
+@contextmanager
+def listening(settings: Settings) -> Iterator[tuple[socket.socket, str]]:
+    """The listening socket and its URL; a Unix socket's file goes with the block.
+
+    Raises:
+        OSError: the address cannot be had.
+        ValueError: another server listens on the Unix socket.
+    """
+    if settings.uds is None:
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        with socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG) as listener:
+            host, port = listener.getsockname()[:2]
+            yield listener, f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return
+    path = settings.uds.absolute()
+    with unix_listener(path) as listener:
+        yield listener, f"unix://{path}"
+
+
+@contextmanager
+def unix_listener(path: Path) -> Iterator[socket.socket]:
+    """A socket that listens at the path, for the user and the group of this process; its file goes with the block.
+
+    A file that a killed server left behind is replaced. Raises OSError, or ValueError if a server listens there.
+    """
+    _clear(path)
+    with socket.socket(socket.AF_UNIX) as listener:
+        before = os.umask(_UNIX_UMASK)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(before)
+        made = path.stat()
+        try:
+            listener.listen(BACKLOG)
+            yield listener
+        finally:
+            with suppress(OSError):  # a successor may have put its own there
+                if os.path.samestat(path.stat(), made):
+                    path.unlink()
+
+
+def _clear(path: Path) -> None:
+    """Removes a socket on which nobody listens any more."""
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            return  # what is no socket is not ours to remove: bind says that the address is in use
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+        except BlockingIOError:  # it listens, and its queue is full
+            pass
+    raise ValueError(f"uds: another server listens on {path}")
