@@ -20,6 +20,7 @@ from augsvc.output import output_tables, write_floats
 from augsvc.plan import Plan
 from augsvc.rng import Address
 from augsvc.spec import Output
+from augsvc.stages import Stages
 from augsvc_client.wire import TensorSpec
 
 Moves = Sequence[tuple[Camera, Border]]
@@ -34,6 +35,7 @@ def augment(
     arrays: Arrays,
     workers: Workers,
     check: Callable[[], None],
+    stages: Stages,
 ) -> None:
     """Fills the rows of `image` and of every label that `arrays` has, in ranges side by side on the executor's threads.
 
@@ -41,11 +43,14 @@ def augment(
     called now and then, from several threads, and ends the work by raising.
     """
 
+    parts = list(ranges(len(samples), -(-len(samples) // executor.threads)))
+    share = stages.among(len(parts))
+
     def some(part: slice) -> None:
         rows = {name: array[part] for name, array in arrays.items()}
-        _augment(samples[part], address.part(part), seed, plan, executor, rows, check)
+        _augment(samples[part], address.part(part), seed, plan, executor, rows, check, share)
 
-    list(workers.map(some, ranges(len(samples), -(-len(samples) // executor.threads))))
+    list(workers.map(some, parts))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,13 +93,16 @@ class ImageRenderer:
         arrays: Arrays,
         workers: Workers,
         check: Callable[[], None],
+        stages: Stages,
     ) -> None:
         """Fills the rows of `image` and of every label that `arrays` has; `check` ends the work by raising."""
         image = arrays["image"] if self.output.layout == "NCHW" else arrays["image"].transpose(0, 3, 1, 2)
         pixels = image if self.output.dtype == "uint8" else np.empty(image.shape, dtype=np.uint8)
-        augment(samples, address, seed, self.plan, self.executor, {**arrays, "image": pixels}, workers, check)
+        rows = {**arrays, "image": pixels}
+        augment(samples, address, seed, self.plan, self.executor, rows, workers, check, stages)
         if pixels is not image:
-            write_floats(pixels, output_tables(self.output, self.plan.canvas.channels), image)
+            with stages.of("encode"):
+                write_floats(pixels, output_tables(self.output, self.plan.canvas.channels), image)
 
 
 def _augment(
@@ -105,15 +113,19 @@ def _augment(
     executor: Executor,
     arrays: Arrays,
     check: Callable[[], None],
+    stages: Stages,
 ) -> None:
-    draws = plan.draw(seed, address)
-    canvas = (plan.canvas.height, plan.canvas.width)
-    images = [with_channels(required(sample.image), plan.canvas.channels) for sample in samples]
-    sizes = [(image.shape[0], image.shape[1]) for image in images]
-    cameras = [plan.cameras(part, draws, sizes if part.fits else [canvas] * len(sizes)) for part in plan.passes]
-    executor.render(plan, images, cameras, draws, arrays["image"], check)
+    with stages.of("draw"):
+        draws = plan.draw(seed, address)
+        canvas = (plan.canvas.height, plan.canvas.width)
+        images = [with_channels(required(sample.image), plan.canvas.channels) for sample in samples]
+        sizes = [(image.shape[0], image.shape[1]) for image in images]
+        cameras = [plan.cameras(part, draws, sizes if part.fits else [canvas] * len(sizes)) for part in plan.passes]
+    with stages.of("kernels"):
+        executor.render(plan, images, cameras, draws, arrays["image"], check)
     moves = [(camera, part.border or "edge") for camera, part in zip(cameras, plan.passes, strict=True) if camera]
-    _move_labels(samples, moves, plan.canvas, arrays)
+    with stages.of("encode"):
+        _move_labels(samples, moves, plan.canvas, arrays)
 
 
 def _move_labels(samples: Sequence[Sample], moves: Moves, canvas: Canvas, arrays: Arrays) -> None:

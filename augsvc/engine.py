@@ -4,11 +4,13 @@ The event loop never computes. What is asked for at once is bounded in bytes: a 
 for until the last reference to its memory is gone, which is when the socket has taken it, not when `send` returned.
 """
 
+import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event, Lock
 from typing import TypeVar
 
@@ -25,6 +27,7 @@ from augsvc.push import Push
 from augsvc.selftest import SelfTest
 from augsvc.sources.catalogue import Catalogue
 from augsvc.spec import StreamSpec
+from augsvc.stages import Stages
 from augsvc.stream import Body, Stream
 
 T = TypeVar("T")
@@ -147,7 +150,7 @@ class Engine:
         """
         size = stream.layout.size(min(part.count, stream.samples - part.start))
         address = (part.epoch, part.start, part.count, part.view)
-        return self._queue(job, size, lambda check: stream.produce(*address, self._workers, check))
+        return self._queue(job, size, lambda check, stages: stream.produce(*address, self._workers, check, stages))
 
     def preview(self, stream: Stream, part: Range, job: str = "") -> Work:
         """Queues the picture of a checked range, which computes it twice: as stored, and augmented.
@@ -157,7 +160,7 @@ class Engine:
         """
         size = 2 * stream.layout.size(min(part.count, stream.samples - part.start))
         address = (part.epoch, part.start, part.count, part.view)
-        return self._queue(job, size, lambda check: preview(stream, *address, self._workers, check))
+        return self._queue(job, size, lambda check, _: preview(stream, *address, self._workers, check))
 
     def buffer(self, n_bytes: int, job: str) -> U8:
         """Memory for a request's body, counted until the last reference to it is gone.
@@ -183,17 +186,24 @@ class Engine:
         pushed = Push.of(fields, arrays, self.executor, self.operations, self.selftest.arithmetic_of)
         if pushed.size > self.max_batch_bytes:
             raise BatchTooLarge(f"the answer would be over {self.max_batch_bytes} bytes", field="image")
-        return self._queue(job, pushed.size, lambda check: pushed.produce(self._workers, check), body_bytes)
+        compute = partial(pushed.produce, self._workers)
+        return self._queue(job, pushed.size, compute, body_bytes)
 
-    def _queue(self, job: str, size: int, compute: Callable[[Callable[[], None]], Body], beside: int = 0) -> Work:
+    def _queue(
+        self, job: str, size: int, compute: Callable[[Callable[[], None], Stages], Body], beside: int = 0
+    ) -> Work:
         self._room.take(job, size, beside)
-        gone = Event()
+        gone, stages, asked = Event(), Stages(), time.perf_counter()
 
         def check() -> None:
             if gone.is_set() or self._stopping.is_set():
                 raise Cancelled
 
-        future = self._owner.submit(job, size + beside, lambda: compute(check))
+        def begin() -> Body:
+            stages.add("queue", time.perf_counter() - asked)
+            return compute(check, stages)
+
+        future = self._owner.submit(job, size + beside, begin)
         future.add_done_callback(lambda done: self._settle(done, job, size))
         return Work(future, gone)
 

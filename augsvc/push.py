@@ -27,6 +27,7 @@ from augsvc.rng import MAX_EPOCHS, MAX_VIEWS, Address
 from augsvc.sound import SoundRenderer
 from augsvc.sound_plan import SoundPlan
 from augsvc.spec import MAX_CLIP, MAX_SIDE, Operations, Output, Rate, Seed, Side, require_media
+from augsvc.stages import Stages
 from augsvc.stream import Body
 from augsvc.validation import explain
 from augsvc_client.wire import Layout, digest
@@ -94,7 +95,7 @@ class Push:
         """Bytes of the answer."""
         return self.layout.size(len(self.arrays["index"]))
 
-    def produce(self, workers: Workers, check: Callable[[], None]) -> Body:
+    def produce(self, workers: Workers, check: Callable[[], None], stages: Stages) -> Body:
         """The same tensors, augmented. `check` is called now and then, and ends the work by raising."""
         n = len(self.arrays["index"])
         buffer, out = self.layout.allocate(n)
@@ -106,9 +107,10 @@ class Push:
             check()
             address = Address(self.arrays["index"][part], self.request.epoch, self.request.view)
             rows = {name: array[part] for name, array in out.items()}
-            self.renderer.fill(samples[part], address, self.request.aug_seed, rows, workers, check)
-        self.layout.seal(buffer, n, epoch=self.request.epoch, start=0)
-        return Body(buffer, digest(buffer), n, ())
+            self.renderer.fill(samples[part], address, self.request.aug_seed, rows, workers, check, stages)
+        with stages.of("encode"):
+            self.layout.seal(buffer, n, epoch=self.request.epoch, start=0)
+            return Body(buffer, digest(buffer), n, (), stages)
 
 
 def _of_pictures(request: PushRequest, row: tuple[int, ...], executor: Executor, mask: bool) -> ImageRenderer:

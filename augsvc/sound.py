@@ -14,6 +14,7 @@ from augsvc.executors.ranges import ranges
 from augsvc.executors.sound import SoundExecutor
 from augsvc.rng import Address
 from augsvc.sound_plan import SoundPlan
+from augsvc.stages import Stages
 from augsvc.waveform import fit_clip
 from augsvc_client.wire import TensorSpec
 
@@ -51,15 +52,22 @@ class SoundRenderer:
         arrays: Arrays,
         workers: Workers,
         check: Callable[[], None],
+        stages: Stages,
     ) -> None:
         """Fills the rows of `audio`, in ranges side by side on the executor's threads, as ImageRenderer.fill does."""
 
-        def some(part: slice) -> None:
-            clips = np.stack([self._fitted(sample) for sample in samples[part]])
-            draws = self.plan.draw(seed, address.part(part))
-            arrays["audio"][part] = self.executor.run(self.plan, clips, draws, check)
+        parts = list(ranges(len(samples), -(-len(samples) // self.executor.threads)))
+        share = stages.among(len(parts))
 
-        list(workers.map(some, ranges(len(samples), -(-len(samples) // self.executor.threads))))
+        def some(part: slice) -> None:
+            with share.of("decode"):
+                clips = np.stack([self._fitted(sample) for sample in samples[part]])
+            with share.of("draw"):
+                draws = self.plan.draw(seed, address.part(part))
+            with share.of("kernels"):
+                arrays["audio"][part] = self.executor.run(self.plan, clips, draws, check)
+
+        list(workers.map(some, parts))
 
     def _fitted(self, sample: Sample) -> np.ndarray:
         clip, audio = self.plan.clip, required(sample.audio)

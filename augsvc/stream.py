@@ -9,7 +9,7 @@ is remembered between two calls, so any replica, after any restart, in any order
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import Executor as Workers
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -29,6 +29,7 @@ from augsvc.sound import SoundRenderer
 from augsvc.sound_plan import SoundPlan
 from augsvc.sources.base import Source
 from augsvc.spec import StreamSpec
+from augsvc.stages import Stages
 from augsvc_client.wire import Layout, TensorSpec, digest
 
 MAX_TRIES = 64  # of samples in a row that cannot be decoded
@@ -37,12 +38,13 @@ SOURCE_BYTES = 64 << 20  # of decoded samples held at once, give or take one for
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Body:
-    """One batch as it is sent, and the indices of its samples that were replaced."""
+    """One batch as it is sent, the indices of its samples that were replaced, and how long its stages took."""
 
     buffer: U8
     digest: str
     samples: int
     replaced: tuple[int, ...]
+    stages: Stages = field(default_factory=Stages)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +148,14 @@ class Stream:
             raise PastTheEnd(f"the epoch has {self.samples} samples", field="start")
 
     def produce(
-        self, epoch: int, start: int, count: int, view: int, workers: Workers, check: Callable[[], None]
+        self,
+        epoch: int,
+        start: int,
+        count: int,
+        view: int,
+        workers: Workers,
+        check: Callable[[], None],
+        stages: Stages | None = None,
     ) -> Body:
         """The bytes of one batch. `check` is called now and then, and ends the work by raising (Cancelled).
 
@@ -154,17 +163,21 @@ class Stream:
             PastTheEnd, SpecInvalid: the address does not exist.
             DatasetUnavailable, DatasetUnreadable: the samples cannot be had now.
         """
+        stages = stages or Stages()
         indices = self.indices(epoch, start, count)
         buffer, arrays = self.layout.allocate(len(indices))
         at = 0
         while at < len(indices):
-            found = self._read(indices[at:], workers, check)
+            with stages.of("decode"):
+                found = self._read(indices[at:], workers, check)
             slab = slice(at, at + len(found))
             rows = {name: array[slab] for name, array in arrays.items()}
-            self._fill(found, Address(indices[slab], epoch, view), rows, workers, check)
+            self._fill(found, Address(indices[slab], epoch, view), rows, workers, check, stages)
             at = slab.stop
-        self.layout.seal(buffer, len(indices), epoch=epoch, start=start)
-        return Body(buffer, digest(buffer), len(indices), tuple(indices[~arrays["valid"]].tolist()))
+        replaced = tuple(indices[~arrays["valid"]].tolist())
+        with stages.of("encode"):
+            self.layout.seal(buffer, len(indices), epoch=epoch, start=start)
+            return Body(buffer, digest(buffer), len(indices), replaced, stages)
 
     def _read(self, indices: I64, workers: Workers, check: Callable[[], None]) -> list[tuple[Sample, int]]:
         """As many of the coming samples as one thread each should run at once, or as fit SOURCE_BYTES: at least one.
@@ -191,6 +204,7 @@ class Stream:
         arrays: Arrays,
         workers: Workers,
         check: Callable[[], None],
+        stages: Stages,
     ) -> None:
         """Some of a batch's samples into their rows."""
         samples = [sample for sample, _ in found]
@@ -199,7 +213,7 @@ class Stream:
         arrays["label"][:] = [sample.label for sample in samples]
         if "box_labels" in arrays:
             arrays["box_labels"][:] = [required(sample.box_labels) for sample in samples]
-        self.renderer.fill(samples, address, self.spec.aug_seed, arrays, workers, check)
+        self.renderer.fill(samples, address, self.spec.aug_seed, arrays, workers, check, stages)
 
     def _readable(self, index: int) -> tuple[Sample, int]:
         """The sample, or the next one of this stream that can be decoded (cyclic), and which one it was."""

@@ -69,7 +69,8 @@ def frames_router(engine: Engine, metrics: Metrics) -> APIRouter:
         def counted(one: Body) -> None:
             metrics.count(stream.source.info.name, one, time.perf_counter() - asked)
             metrics.tell(stream.source, one)
-            metrics.jobs.count(request.headers, one.samples, waited=not told)  # a wait is told once a request
+            # a wait is told once a request
+            metrics.jobs.count(request.headers, one.samples, len(one.buffer), waited=not told)
             told.append(True)
 
         size = frames_size(stream, parts)

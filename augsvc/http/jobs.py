@@ -20,6 +20,7 @@ class Jobs:
 
     def __init__(self, registry: CollectorRegistry, clock: Callable[[], float] = time.monotonic) -> None:
         self._samples = Counter("augsvc_job_samples", "Samples in batches of a job", ["job"], registry=registry)
+        self._bytes = Counter("augsvc_job_batch_bytes", "Bytes of batches of a job", ["job"], registry=registry)
         self._waits = Summary(
             "augsvc_job_wait_seconds",
             "How long its trainers waited for a batch, as they say",
@@ -29,13 +30,14 @@ class Jobs:
         self._clock = clock
         self._seen: OrderedDict[str, float] = OrderedDict()  # job → when it last took a batch, longest ago first
 
-    def count(self, headers: Headers, samples: int, *, waited: bool = True) -> None:
+    def count(self, headers: Headers, samples: int, n_bytes: int, *, waited: bool = True) -> None:
         """Counts a finished batch, and the wait that was told with it, for the job that the request's headers name."""
         name = headers.get("augsvc-job", "")
         if not _NAME.fullmatch(name):
             return
         job = self._place(name)
         self._samples.labels(job).inc(samples)
+        self._bytes.labels(job).inc(n_bytes)
         waits = self._waits.labels(job)  # made in any case, so that both can be removed
         told = headers.get("augsvc-wait-ms", "")
         if waited and _MILLISECONDS.fullmatch(told):
@@ -49,7 +51,7 @@ class Jobs:
             if now - seen < IDLE_S:
                 return OTHER
             del self._seen[oldest]
-            for metric in (self._samples, self._waits):
+            for metric in (self._samples, self._bytes, self._waits):
                 metric.remove(oldest)
         self._seen[name] = now
         self._seen.move_to_end(name)

@@ -1,9 +1,13 @@
 """What Prometheus is told; one registry an application."""
 
 import logging
+import time
+import weakref
+from collections import deque
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+import torch
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from augsvc.engine import Engine
 from augsvc.http.jobs import Jobs
@@ -38,6 +42,14 @@ class Metrics:
         self.wait = Histogram(
             "augsvc_batch_seconds", "From the request to the finished batch", registry=self.registry, buckets=_SECONDS
         )
+        self._stages = Histogram(
+            "augsvc_stage_seconds",
+            "What a batch waited for and took: queue, decode, draw, kernels, encode, send",
+            ["stage"],
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
+        self._sent: deque[float] = deque()  # seconds, still to be observed
         cache = engine.catalogue.cache
         for name, what, read in (
             ("augsvc_cache_hits", "Decoded samples found in the cache", lambda: cache.hits),
@@ -47,12 +59,39 @@ class Metrics:
             Gauge(name, what, registry=self.registry).set_function(read)
         pending = Gauge("augsvc_pending_bytes", "Batches asked for and not yet sent", registry=self.registry)
         pending.set_function(lambda: float(engine.pending_bytes))
+        if engine.executor.device.type == "cuda":
+            self._tell_memory(engine.executor.device)
+
+    def text(self) -> bytes:
+        """All of it, in Prometheus' own format."""
+        self._observe_sent()
+        return generate_latest(self.registry)
 
     def count(self, dataset: str, body: Body, seconds: float) -> None:
-        """Counts a finished batch; samples that were pushed belong to the dataset ""."""
+        """Counts a finished batch; samples that were pushed belong to the dataset "".
+
+        It counts as sent when its memory goes: uvicorn's last `send` returns before the bytes have left. A finaliser
+        may run inside any lock of this thread, so it only notes the time.
+        """
         self.samples.labels(dataset).inc(body.samples)
         self.bytes.labels(dataset).inc(len(body.buffer))
         self.wait.observe(seconds)
+        for stage, spent in body.stages.seconds.items():
+            self._stages.labels(stage).observe(spent)
+        begun, sent = time.perf_counter(), self._sent
+        weakref.finalize(body.buffer, lambda: sent.append(time.perf_counter() - begun)).atexit = False
+        self._observe_sent()
+
+    def _observe_sent(self) -> None:
+        while self._sent:
+            self._stages.labels("send").observe(self._sent.popleft())
+
+    def _tell_memory(self, device: torch.device) -> None:
+        for name, what, read in (
+            ("augsvc_device_memory_free_bytes", "Free", lambda: float(torch.cuda.mem_get_info(device)[0])),
+            ("augsvc_device_memory_total_bytes", "All", lambda: float(torch.cuda.mem_get_info(device)[1])),
+        ):
+            Gauge(name, f"{what} of the GPU's memory, as its driver says", registry=self.registry).set_function(read)
 
     def tell(self, source: Source, body: Body) -> None:
         """Counts replaced samples, and names in the log what cannot be decoded, each once."""

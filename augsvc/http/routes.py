@@ -82,7 +82,7 @@ def streams_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> 
             return nobody_reads()
         metrics.count(stream.source.info.name, body, time.perf_counter() - asked)
         metrics.tell(stream.source, body)
-        metrics.jobs.count(request.headers, body.samples)
+        metrics.jobs.count(request.headers, body.samples, len(body.buffer))
         headers["Augsvc-Digest"] = body.digest
         return Response(body.buffer.data, media_type=SAFETENSORS, headers=headers)
 

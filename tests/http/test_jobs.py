@@ -37,10 +37,11 @@ def samples(registry):
 
 
 def test_samples_and_waits_are_counted_by_job(registry, jobs, samples):
-    jobs.count(named("a", Augsvc_Wait_Ms="1500"), 64)
-    jobs.count(named("a", Augsvc_Wait_Ms="0"), 36)
-    jobs.count(named("b"), 5)
+    jobs.count(named("a", Augsvc_Wait_Ms="1500"), 64, 10 * 64)
+    jobs.count(named("a", Augsvc_Wait_Ms="0"), 36, 10 * 36)
+    jobs.count(named("b"), 5, 10 * 5)
     assert (samples("a"), samples("b")) == (100, 5)
+    assert registry.get_sample_value("augsvc_job_batch_bytes_total", {"job": "a"}) == 1000
     for job, count, total in (("a", 2, 1.5), ("b", 0, 0)):
         assert registry.get_sample_value("augsvc_job_wait_seconds_count", {"job": job}) == count
         assert registry.get_sample_value("augsvc_job_wait_seconds_sum", {"job": job}) == total
@@ -48,30 +49,30 @@ def test_samples_and_waits_are_counted_by_job(registry, jobs, samples):
 
 @pytest.mark.parametrize("name", ["", "x" * 65, "tab\there", "\x7f", "bell\x07", "caf\xe9"])
 def test_a_name_that_nobody_can_print_is_no_job(registry, jobs, name):
-    jobs.count(named(name), 8)
+    jobs.count(named(name), 8, 10 * 8)
     assert not any(family.samples for family in registry.collect())
 
 
 @pytest.mark.parametrize("waited", ["", "-1", "1.5", "nan", "1e9", "9" * 10, "\xb2"])
 def test_a_wait_that_is_no_number_of_milliseconds_is_ignored(registry, jobs, samples, waited):
-    jobs.count(named("a", Augsvc_Wait_Ms=waited), 8)
+    jobs.count(named("a", Augsvc_Wait_Ms=waited), 8, 10 * 8)
     assert samples("a") == 8
     assert registry.get_sample_value("augsvc_job_wait_seconds_count", {"job": "a"}) == 0
 
 
 def test_names_are_bounded_and_idle_jobs_make_room(registry, jobs, samples, now):
     for number in range(MOST_JOBS):
-        jobs.count(named(f"run-{number}", Augsvc_Wait_Ms="1"), 1)
-    jobs.count(named("one too many"), 7)
+        jobs.count(named(f"run-{number}", Augsvc_Wait_Ms="1"), 1, 10 * 1)
+    jobs.count(named("one too many"), 7, 10 * 7)
     assert (samples("one too many"), samples(OTHER)) == (None, 7)
     now[0] = IDLE_S / 2
-    jobs.count(named("run-0"), 1)  # still running
+    jobs.count(named("run-0"), 1, 10 * 1)  # still running
     now[0] = IDLE_S
-    jobs.count(named("new"), 9)
+    jobs.count(named("new"), 9, 10 * 9)
     assert (samples("run-0"), samples("run-1"), samples("new"), samples(OTHER)) == (2, None, 9, 7)
     assert registry.get_sample_value("augsvc_job_wait_seconds_count", {"job": "run-1"}) is None
     for number in itertools.count(1):
-        jobs.count(named(f"later-{number}"), 1)
+        jobs.count(named(f"later-{number}"), 1, 10 * 1)
         if samples(f"later-{number}") is None:
             break
     names = {sample.labels["job"] for family in registry.collect() for sample in family.samples}

@@ -1,0 +1,88 @@
+"""Where the time of a batch went, as /metrics tells it."""
+
+import itertools
+import threading
+
+import numpy as np
+import pytest
+
+from augsvc import stages as stages_module
+from augsvc.stages import Stages
+
+STAGES = ("queue", "decode", "draw", "kernels", "encode", "send")
+
+
+@pytest.fixture
+def seconds(monkeypatch):
+    """A clock that goes one second further at every look."""
+    monkeypatch.setattr(stages_module.time, "perf_counter", itertools.count().__next__)
+
+
+def test_stages_add_up_and_threads_side_by_side_count_by_their_mean(seconds):
+    stages = Stages()
+    with stages.of("decode"):
+        pass
+    with stages.of("decode"):
+        pass
+    threads = [threading.Thread(target=stages.among(4).add, args=("kernels", 2.0)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert stages.seconds == {"decode": 2.0, "kernels": 2.0}
+
+
+def test_a_stage_that_fails_took_its_time_too(seconds):
+    stages = Stages()
+    with pytest.raises(ValueError, match="in it"), stages.of("draw"):
+        raise ValueError("in it")
+    assert stages.seconds == {"draw": 1.0}
+
+
+def told(server):
+    return {stage: server.metric("augsvc_stage_seconds_count", stage=stage) for stage in STAGES}
+
+
+@pytest.mark.parametrize(
+    ("spec", "path", "bodies"),
+    [
+        ({"dataset": "shapes/train", "pipeline": "standard"}, "?start=0&count=8", 1),
+        ({"dataset": "tones/train", "pipeline": "sound"}, "?start=0&count=8", 1),
+        ({"dataset": "digits/train", "pipeline": "light"}, "/frames?start=0&count=8&stride=8&frames=3", 3),
+    ],
+)
+def test_every_stage_of_a_batch_is_told_once(server, spec, path, bodies):
+    stream = server.open(spec)
+    server.until(lambda: server.metric("augsvc_pending_bytes") == 0)
+    before = told(server)
+    assert server.get(f"/v1/streams/{stream['id']}/epochs/0{path}").status == 200
+    wanted = {stage: count + bodies for stage, count in before.items()}
+    server.until(lambda: told(server) == wanted)
+
+
+def test_what_clients_push_has_every_stage_but_decoding(server):
+    server.until(lambda: server.metric("augsvc_pending_bytes") == 0)
+    before = told(server)
+    with server.client() as client:
+        client.augment({"image": np.zeros((3, 8, 8, 3), np.uint8), "index": np.arange(3)}, pipeline="light")
+    wanted = {stage: count + (stage != "decode") for stage, count in before.items()}
+    server.until(lambda: told(server) == wanted)
+
+
+def test_stages_are_parts_of_the_whole(server):
+    """What is told is the batch's own time, not that of all threads together."""
+    stream = server.open({"dataset": "photos/train", "pipeline": "strong", "size": [128, 128]})
+
+    def spent():
+        parts = sum(server.metric("augsvc_stage_seconds_sum", stage=stage) for stage in STAGES if stage != "send")
+        return parts, server.metric("augsvc_batch_seconds_sum")
+
+    before = spent()
+    assert server.batch(stream, 0, 0, 100).status == 200
+    parts, whole = (after - first for after, first in zip(spent(), before, strict=True))
+    assert 0 < parts <= whole
+
+
+def test_memory_of_a_gpu_is_not_told_where_there_is_none(server):
+    text = server.get("/metrics").body.decode()
+    assert ("augsvc_device_memory_free_bytes" in text) == ('"cuda' in server.get("/v1/version").body.decode())
