@@ -19,6 +19,7 @@
       PastTheEnd                  416 past_the_end
       BatchTooLarge               422 batch_too_large
       BodyMalformed               422 body_malformed       not one well-formed safetensors body
+      BodyDamaged                 400 body_damaged         other bytes than were sent
       DuplicateIndex              422 duplicate_index
       TooMuchAtOnce               429 too_much_at_once     the job has its share of what may be under way
       HeadersTooLarge             431 headers_too_large
@@ -156,6 +157,12 @@ class BodyMalformed(AugsvcError):
     """The body is not one well-formed safetensors file, or lacks what it must hold."""
 
     status, code = 422, "body_malformed"
+
+
+class BodyDamaged(AugsvcError):
+    """The body does not have the digest that was sent with it: bytes changed on the way."""
+
+    status, code = 400, "body_damaged"
 
 
 class DuplicateIndex(AugsvcError):

@@ -1,5 +1,7 @@
 """Answers: errors in one form, whatever raised them, and reading what a client sends within bounds."""
 
+from collections.abc import Mapping
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -18,6 +20,7 @@ from augsvc.errors import (
 )
 from augsvc.http.metrics import Metrics
 from augsvc.validation import explain_finding
+from augsvc_client.wire import DIGEST_HEADER, digest
 
 NO_STORE = {"Cache-Control": "no-store"}
 
@@ -33,6 +36,15 @@ def error_response(error: AugsvcError) -> JSONResponse:
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
     return JSONResponse({"error": content}, status_code=error.status, headers=headers)
+
+
+class DigestedJSON(JSONResponse):
+    """JSON that whoever reads it can check: a stream's number of samples decides what is asked for."""
+
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        """The usual ones, and the body's digest."""
+        super().init_headers(headers)
+        self.headers[DIGEST_HEADER] = digest(bytes(self.body))
 
 
 def install_handlers(app: FastAPI, metrics: Metrics) -> None:

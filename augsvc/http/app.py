@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import augsvc
 from augsvc.engine import Engine
 from augsvc.executors.choice import open_executor
-from augsvc.http.answers import install_handlers
+from augsvc.http.answers import DigestedJSON, install_handlers
 from augsvc.http.catalogue import catalogue_router
 from augsvc.http.frames import frames_router
 from augsvc.http.gate import Gate
@@ -43,6 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        default_response_class=DigestedJSON,
         lifespan=life.span,
         middleware=[Middleware(NoStore), Middleware(Gate, tokens=tokens, life=life, metrics=metrics)],
     )

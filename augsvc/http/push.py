@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from augsvc.batch import U8
 from augsvc.engine import Engine
-from augsvc.errors import BodyMalformed, RequestTooLarge, WrongContentType
+from augsvc.errors import BodyDamaged, BodyMalformed, RequestTooLarge, WrongContentType
 from augsvc.http.answers import nobody_reads
 from augsvc.http.gate import job_of
 from augsvc.http.metrics import Metrics
@@ -16,7 +16,7 @@ from augsvc.http.openapi import SAFETENSORS
 from augsvc.http.waiting import answer, while_wanted
 from augsvc.spec import parse_json
 from augsvc_client.errors import WireError
-from augsvc_client.wire import parse
+from augsvc_client.wire import DIGEST_HEADER, digest, parse
 
 _BODY = {"required": True, "content": {SAFETENSORS: {"schema": {"type": "string", "format": "binary"}}}}
 
@@ -35,27 +35,30 @@ def push_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> API
     async def augment(request: Request) -> Response:
         began = time.perf_counter()
         job = job_of(request)
+        promised = request.headers.get(DIGEST_HEADER)
         buffer = await read_buffer(request, max_request_bytes, lambda n_bytes: engine.buffer(n_bytes, job))
         n_bytes, held = buffer.nbytes, [buffer]
         del buffer  # the work alone holds it from here on, so that its memory goes when the work is done or given up
-        work = await answer(engine.ask(lambda: engine.push(*unpacked(held.pop()), job, n_bytes)))
+        work = await answer(engine.ask(lambda: engine.push(*unpacked(held.pop(), promised), job, n_bytes)))
         body = await while_wanted(request, work)
         if body is None:
             metrics.cancelled.inc()
             return nobody_reads()
         metrics.count("", body, time.perf_counter() - began)
         metrics.jobs.count(request.headers, body.samples, len(body.buffer))
-        return Response(body.buffer.data, media_type=SAFETENSORS, headers={"Augsvc-Digest": body.digest})
+        return Response(body.buffer.data, media_type=SAFETENSORS, headers={DIGEST_HEADER: body.digest})
 
     return router
 
 
-def unpacked(buffer: U8) -> tuple[object, dict[str, np.ndarray]]:
-    """The request and the tensors of a body.
+def unpacked(buffer: U8, promised: str | None) -> tuple[object, dict[str, np.ndarray]]:
+    """The request and the tensors of a body, which has the promised digest, if any.
 
     Raises:
-        BodyMalformed, BadJson.
+        BodyDamaged, BodyMalformed, BadJson.
     """
+    if promised is not None and promised != digest(buffer):
+        raise BodyDamaged("the body does not have the digest that came with it: send it again")
     try:
         arrays, metadata = parse(buffer)
     except WireError as err:

@@ -17,7 +17,7 @@ from augsvc.rng import MAX_EPOCHS, MAX_SAMPLES, MAX_SEED, MAX_VIEWS
 from augsvc.spec import MAX_SPEC_BYTES, parse_spec
 from augsvc.stream import Stream
 from augsvc_client.errors import WireError
-from augsvc_client.wire import decode_spec, encode_spec
+from augsvc_client.wire import DIGEST_HEADER, decode_spec, encode_spec
 
 MAX_SPEC_HEADER = 4096
 
@@ -83,7 +83,7 @@ def streams_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> 
         metrics.count(stream.source.info.name, body, time.perf_counter() - asked)
         metrics.tell(stream.source, body)
         metrics.jobs.count(request.headers, body.samples, len(body.buffer))
-        headers["Augsvc-Digest"] = body.digest
+        headers[DIGEST_HEADER] = body.digest
         return Response(body.buffer.data, media_type=SAFETENSORS, headers=headers)
 
     return router

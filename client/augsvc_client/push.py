@@ -69,7 +69,7 @@ def push_request(
     out_bytes += sum(
         tensors[name].size for name in ("boxes", "keypoints") if name in tensors
     )  # the answer says which are valid
-    headers = {"Content-Type": "application/x-safetensors"}
+    headers = {"Content-Type": "application/x-safetensors", wire.DIGEST_HEADER: wire.digest(body)}
     if waited_s is not None:
         headers[wire.WAIT_HEADER] = str(round(waited_s * 1000))
     return Request("POST", "/v1/augment", headers, body.data, limit_bytes=out_bytes + wire.MAX_HEADER_BYTES)

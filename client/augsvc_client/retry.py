@@ -6,7 +6,7 @@
                     → Hunt.failed           the next replica:
                         Differs             409: passed over; StreamChanged if all do so five times running
                         Later               408, 425, 429, 5xx: not before its Retry-After
-                        BadAnswer, OSError  cut, corrupt, of another stream, or none at all
+                        BadAnswer, OSError  cut, corrupt (there or here), of another stream, or none at all
 
 A batch is a pure function of its address, so asking again is always right; only for how long is a choice.
 """
@@ -31,6 +31,7 @@ _MOST_DOUBLINGS = 10
 _MISMATCHED_ROUNDS = 5
 _TRY_LATER = (408, 425, 429)
 _NOT_IMPLEMENTED = 501
+_DAMAGED = "body_damaged"  # what arrived there is not what was sent from here
 
 
 class Later(BadAnswer):
@@ -152,6 +153,8 @@ def judged(answer: Answer, *, with_token: bool) -> Answer:
         raise Differs(f"{url} computes another stream", {key: error[key] for key in IDENTITY if key in error})
     if status in _TRY_LATER or (status >= 500 and status != _NOT_IMPLEMENTED):
         raise Later(f"{url} answered {status} {code}", _retry_after_s(answer))
+    if code == _DAMAGED:
+        raise BadAnswer(f"{url} did not receive the bytes that were sent")
     if status >= 400:
         message = error.get("message", f"{url} refused without saying why: is it an augsvc server's address?")
         raise RequestRefused(status, code, message, error.get("field"))

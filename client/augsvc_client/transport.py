@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from augsvc_client.errors import AugsvcError, BadAnswer, WireError
 from augsvc_client.replicas import CONNECT_S, Replica, left_s
-from augsvc_client.wire import Arrays, digest, parse
+from augsvc_client.wire import DIGEST_HEADER, Arrays, digest, parse
 
 MAX_JSON_BYTES = 16 << 20
 _MAX_UNSIZED_BYTES = 64 << 10
@@ -48,10 +48,11 @@ class Answer:
 
     def batch(self) -> tuple[Arrays, dict[str, str]]:
         """The body's tensors and metadata; raises BadAnswer if it is not whole, or not what its digest promises."""
-        return whole(self.replica, self.body, self.headers.get("Augsvc-Digest"))
+        return whole(self.replica, self.body, self.headers.get(DIGEST_HEADER))
 
     def json(self) -> dict[str, Any]:
-        """The body as a JSON object; raises BadAnswer if it is not one."""
+        """The body as a JSON object; raises BadAnswer if it is not one, or not what its digest promises."""
+        _check(self.replica, self.body, self.headers.get(DIGEST_HEADER))
         try:
             found = json.loads(self.body.tobytes())
         except (ValueError, RecursionError) as err:
@@ -63,12 +64,16 @@ class Answer:
 
 def whole(replica: Replica, body: npt.NDArray[np.uint8], promised: str | None) -> tuple[Arrays, dict[str, str]]:
     """A body's tensors and metadata; raises BadAnswer if it is malformed, or not what the digest promised."""
-    if promised is not None and promised != digest(body):
-        raise BadAnswer(f"{replica.url} sent bytes that do not have the digest it promised")
+    _check(replica, body, promised)
     try:
         return parse(body)
     except WireError as err:
         raise BadAnswer(f"{replica.url} sent a malformed body: {err}") from err
+
+
+def _check(replica: Replica, body: npt.NDArray[np.uint8], promised: str | None) -> None:
+    if promised is not None and promised != digest(body):
+        raise BadAnswer(f"{replica.url} sent bytes that do not have the digest it promised")
 
 
 class Connections:

@@ -31,6 +31,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 SPEC_HEADER = "Augsvc-Spec"
 WAIT_HEADER = "Augsvc-Wait-Ms"
+DIGEST_HEADER = "Augsvc-Digest"
 MAX_HEADER_BYTES = 1 << 20
 MAX_ROWS = 1 << 32
 MAX_EPOCHS = 1 << 24
