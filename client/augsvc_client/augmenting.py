@@ -94,6 +94,9 @@ class AugmentingDataLoader:
         self._accept_arithmetic = accept_arithmetic
         self._client = Client(urls, token=token, wait_s=wait_s)
         self._place = Place()
+        self._handed_out = (
+            False  # some of the epoch by this loader itself: at its end the next iter() is the next epoch's
+        )
         self.batches = 0
         self.wait_s_total = 0.0
         self._arithmetic: dict[str, str] = {}  # shared with the threads; empty until the first answer
@@ -112,17 +115,18 @@ class AugmentingDataLoader:
 
     def __len__(self) -> int:
         """Steps of the coming iteration; raises TypeError if the wrapped loader has no length."""
-        return max(0, len(self._loader) - self._place.batches)  # type: ignore[arg-type]
+        whole = len(self._loader)  # type: ignore[arg-type]
+        return max(0, whole - self._place.batches) or (whole if self._handed_out else 0)
 
     def __iter__(self) -> "Iterator[dict[str, Any]]":
-        """Go on from the current place to the end of the epoch."""
+        """Go on from the current place to the end of the epoch; to that of the next one if all of it was handed out."""
         if not self._ranks_given:
             refuse_several_workers()
             found = ranks()
             if found != (self._rank, self._world_size):
                 self._forget()
             self._rank, self._world_size = found
-        return self._steps(self._place.epoch)
+        return self._steps(self._place.epoch, self._handed_out)
 
     def set_epoch(self, epoch: int) -> None:
         """Go to the start of an epoch, or stay at the place if it is the current one; passed on to what is wrapped."""
@@ -130,6 +134,7 @@ class AugmentingDataLoader:
             raise ValueError(f"an epoch is 0 … {MAX_EPOCHS - 1}, got {epoch}")
         if epoch != self._place.epoch:
             self._go(Place(epoch))
+        self._handed_out = False
         if os.getpid() not in self._passes:
             _pass_on(self._loader, epoch)
 
@@ -167,6 +172,7 @@ class AugmentingDataLoader:
         if theirs is not None and not self._accept_arithmetic:
             self._arithmetic["id"] = theirs
         self._go(Place(counts[0], counts[1], counts[2], copy.deepcopy(state["loader"])))
+        self._handed_out = False
         _pass_on(self._loader, self._place.epoch)
 
     def close(self) -> None:
@@ -179,19 +185,27 @@ class AugmentingDataLoader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _steps(self, epoch: int) -> "Iterator[dict[str, Any]]":
+    def _steps(self, epoch: int, onward: bool) -> "Iterator[dict[str, Any]]":
         # the place is the loader's, so that a second iter(), a set_epoch() or a load in between is followed
         while self._place.epoch == epoch:
             walk = self._walk()
             found = walk.front()
             if found is None:
                 self._go(Place(epoch + 1))
-                return
+                self._handed_out = False
+                if not onward:
+                    return
+                epoch, onward = (
+                    epoch + 1,
+                    False,
+                )  # the one before had been handed out to its end, which nobody asked for
+                continue
+            onward = False
             pulled, arrays = found
             self.wait_s_total += walk.window.last_wait_s
             batch = {**pulled.rest, **tensors(arrays, self._device, self._scale)}
             walk.drop()
-            self._place = pulled.after
+            self._place, self._handed_out = pulled.after, True
             self.batches += 1
             yield batch
 

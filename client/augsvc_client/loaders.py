@@ -98,6 +98,7 @@ class RemoteDataLoader:
         self._client = Client(urls, token=token, wait_s=wait_s)
         self._stream: Stream | None = None
         self._epoch = self._position = 0
+        self._handed_out = False  # the whole epoch, so that the next iter() is the next epoch's
         self.batches = 0
         self.wait_s_total = 0.0
         self._windows: dict[int, ReadAhead] = {}
@@ -125,14 +126,21 @@ class RemoteDataLoader:
         """Samples that all ranks together have consumed in this epoch."""
         return self._position
 
+    @property
+    def epoch_steps(self) -> int:
+        """Steps of a whole epoch, wherever this one is; raises ValueError if there is not even one."""
+        return self._shares().left(0)
+
     def __len__(self) -> int:
         """Steps of the coming iteration; raises ValueError if not even a whole epoch has one."""
-        return self._shares().left(self._position)
+        return self._shares().left(0 if self._handed_out else self._position)
 
     def __iter__(self) -> "Iterator[Batch]":
-        """Go on from the current position to the end of the epoch."""
+        """Go on from the current position to the end of the epoch; to that of the next one if all of it was handed out."""
         if not self._ranks_given:
             refuse_several_workers()
+        if self._handed_out:  # to one who took len() batches and never asked for the end
+            self.set_epoch(self._epoch + 1)
         shares = self._shares()
         self._rank, self._world_size = shares.rank, shares.world_size
         return self._steps(shares, self._epoch)
@@ -143,6 +151,7 @@ class RemoteDataLoader:
             raise ValueError(f"an epoch is 0 … {MAX_EPOCHS - 1}, got {epoch}")
         if epoch != self._epoch:
             self._epoch, self._position = epoch, 0
+        self._handed_out = False
 
     def state_dict(self) -> dict[str, Any]:
         """All that a later run needs to go on, JSON-able. A batch counts when it has been handed out."""
@@ -199,10 +208,11 @@ class RemoteDataLoader:
             arrays = self._take(shares)
             batch = tensors(arrays, self._device, self._scale)
             self._position = shares.after(self._position)
+            self._handed_out = not shares.left(self._position)
             self.batches += 1
             yield batch
         if self._epoch == epoch:
-            self._epoch, self._position = epoch + 1, 0
+            self._epoch, self._position, self._handed_out = epoch + 1, 0, False
 
     def _take(self, shares: Shares) -> Arrays:
         start, count = shares.mine(self._position)

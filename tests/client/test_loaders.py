@@ -54,6 +54,26 @@ def wanted(epoch=0, start=0, stop=N):
 # --- one epoch
 
 
+def test_who_takes_len_batches_and_never_asks_for_the_end_gets_the_next_epoch_then(make):
+    loader = make()
+    for epoch in range(3):
+        steps = iter(loader)
+        taken = [next(steps) for _ in range(len(loader))]
+        assert indices(taken) == wanted(epoch, 0, 18)
+        assert (loader.epoch_steps, loader.state_dict()["epoch"]) == (6, epoch)
+
+
+def test_an_epoch_handed_out_and_named_again_is_over(make):
+    loader = make()
+    steps = iter(loader)
+    for _ in range(len(loader)):
+        next(steps)
+    loader.set_epoch(0)
+    assert len(loader) == 0
+    assert list(loader) == []
+    assert loader.epoch == 1
+
+
 def test_batches_are_tensors_on_the_device_scaled_and_in_order(make):
     loader = make()
     batches = list(loader)

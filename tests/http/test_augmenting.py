@@ -269,6 +269,19 @@ def test_break_then_iter_continues(make, whole):
     assert_whole(list(loader), whole[0])
 
 
+def test_who_takes_len_batches_and_never_asks_for_the_end_gets_the_next_epoch_then(make, whole):
+    loader = make(loader_of())
+    for epoch in range(2):
+        steps = iter(loader)
+        taken = [next(steps) for _ in range(len(loader))]
+        assert ids(taken) == list(range(N))
+        assert loader.state_dict()["epoch"] == epoch
+    loader.set_epoch(1)
+    assert len(loader) == 0
+    assert list(loader) == []
+    assert loader.epoch == 2
+
+
 def test_the_epoch_is_passed_on(make):
     sampler = DistributedSampler(Pets(), 1, 0)
     loader = make(DataLoader(Pets(), batch_size=4, sampler=sampler))
