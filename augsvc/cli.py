@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import Progress, track
 from rich.table import Table
 
-from augsvc.engine import Engine, Range
+from augsvc.engine import Engine
 from augsvc.errors import AugsvcError
 from augsvc.executors.choice import open_executor
 from augsvc.explain import explain as explain_sample
@@ -27,7 +27,7 @@ from augsvc.preview import COLUMNS, MOST
 from augsvc.settings import Settings, load_settings
 from augsvc.sources.catalogue import open_catalogue
 from augsvc.spec import StreamSpec, parse_json, validate_spec
-from augsvc.stream import Stream
+from augsvc.stream import Range, Stream
 from augsvc.validation import nearest
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A data-augmentation service.")

@@ -19,29 +19,21 @@ import numpy as np
 from augsvc.batch import U8, Arrays
 from augsvc.errors import BatchTooLarge, Cancelled, Starting, StreamMismatch
 from augsvc.executors.base import Executor
-from augsvc.fairness import FairThread, Room
+from augsvc.fairness import FairThread, Piece, Room
 from augsvc.machine import cores
 from augsvc.ops.registry import Registry
 from augsvc.preview import preview
 from augsvc.push import Push
+from augsvc.readahead import Guess, ReadAhead
 from augsvc.selftest import SelfTest
 from augsvc.sources.catalogue import Catalogue
 from augsvc.spec import StreamSpec
 from augsvc.stages import Stages
-from augsvc.stream import Body, Stream
+from augsvc.stream import Body, Range, Stream
 
 T = TypeVar("T")
+Compute = Callable[[Callable[[], None], Stages], Body]  # the first is called now and then, and ends the work by raising
 MAX_STREAMS = 1024  # kept open; a forgotten one is opened again from the request's own specification
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Which part of which epoch."""
-
-    epoch: int
-    start: int
-    count: int
-    view: int
 
 
 @dataclass(slots=True, eq=False)
@@ -60,17 +52,25 @@ class Work:
 class Engine:
     """Serves streams over a catalogue with one executor."""
 
-    def __init__(self, catalogue: Catalogue, executor: Executor, operations: Registry, max_batch_bytes: int) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        executor: Executor,
+        operations: Registry,
+        max_batch_bytes: int,
+        read_ahead_bytes: int = 0,
+    ) -> None:
         self.catalogue = catalogue
         self.executor = executor
         self.operations = operations
         self.max_batch_bytes = max_batch_bytes
+        self.read_ahead = ReadAhead(read_ahead_bytes)
         self.selftest: SelfTest | None = None
         self._stopping = Event()
         self._room = Room(4 * max_batch_bytes)
         self._streams: OrderedDict[str, Stream] = OrderedDict()
         self._lock = Lock()
-        self._owner: FairThread[Body] = FairThread(max_batch_bytes // 64, "engine")
+        self._owner: FairThread[Body] = FairThread(max_batch_bytes // 64, "engine", self._unasked)
         self._answerers = ThreadPoolExecutor(2, thread_name_prefix="answerer")
         self._workers = ThreadPoolExecutor(cores(), thread_name_prefix="worker")
 
@@ -149,8 +149,16 @@ class Engine:
             TooMuchAtOnce, Overloaded: too many bytes are under way.
         """
         size = stream.layout.size(min(part.count, stream.samples - part.start))
-        address = (part.epoch, part.start, part.count, part.view)
-        return self._queue(job, size, lambda check, stages: stream.produce(*address, self._workers, check, stages))
+        self._room.take(job, size)
+        guess = self.read_ahead.asked(job, stream, part)
+        if guess is None:
+            work = self._submit(job, size, lambda check, stages: self._produce(stream, part, check, stages))
+        else:
+            work = Work(guess.future, guess.gone)
+            self._owner.wake()
+        work.future.add_done_callback(lambda done: self._settle(done, job, size))
+        work.future.add_done_callback(lambda _: self.read_ahead.answered(job, stream, part))
+        return work
 
     def preview(self, stream: Stream, part: Range, job: str = "") -> Work:
         """Queues the picture of a checked range, which computes it twice: as stored, and augmented.
@@ -189,10 +197,13 @@ class Engine:
         compute = partial(pushed.produce, self._workers)
         return self._queue(job, pushed.size, compute, body_bytes)
 
-    def _queue(
-        self, job: str, size: int, compute: Callable[[Callable[[], None], Stages], Body], beside: int = 0
-    ) -> Work:
+    def _queue(self, job: str, size: int, compute: Compute, beside: int = 0) -> Work:
         self._room.take(job, size, beside)
+        work = self._submit(job, size + beside, compute)
+        work.future.add_done_callback(lambda done: self._settle(done, job, size))
+        return work
+
+    def _submit(self, job: str, cost: int, compute: Compute) -> Work:
         gone, stages, asked = Event(), Stages(), time.perf_counter()
 
         def check() -> None:
@@ -203,9 +214,31 @@ class Engine:
             stages.add("queue", time.perf_counter() - asked)
             return compute(check, stages)
 
-        future = self._owner.submit(job, size + beside, begin)
-        future.add_done_callback(lambda done: self._settle(done, job, size))
-        return Work(future, gone)
+        return Work(self._owner.submit(job, cost, begin), gone)
+
+    def _produce(self, stream: Stream, part: Range, check: Callable[[], None], stages: Stages) -> Body:
+        return stream.produce(part.epoch, part.start, part.count, part.view, self._workers, check, stages)
+
+    def _unasked(self) -> Piece[Body] | None:
+        """What to do while nobody asks for anything; it gives way to whoever does, unless it is what they ask for."""
+        guess = self.read_ahead.begin()
+        return None if guess is None else Piece(0, lambda: self._compute(guess), guess.future)
+
+    def _compute(self, guess: Guess) -> Body:
+        def check() -> None:
+            given_up = guess.gone.is_set() or self._stopping.is_set()
+            if given_up or (self._owner.wanted and self.read_ahead.give_way(guess)):
+                raise Cancelled
+
+        stages = Stages()
+        stages.add("queue", 0.0)  # whoever takes it waited for nobody else
+        try:
+            body = self._produce(guess.lane.stream, guess.part, check, stages)
+        except BaseException:
+            self.read_ahead.failed(guess)
+            raise
+        self.read_ahead.finished(guess, body)
+        return body
 
     def ask(self, question: Callable[[], T]) -> "Future[T]":
         """Runs something short that may read a dataset, off the event loop."""

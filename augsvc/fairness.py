@@ -2,6 +2,7 @@
 
 import threading
 import time
+import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -13,23 +14,27 @@ T = TypeVar("T")
 WANTING_S = 5.0  # how long a refused job's share is kept free for it: clients come back after 1 to 1.25 s
 
 
-class _Item(Generic[T]):
+class Piece(Generic[T]):
     """One piece of work and where its result goes. When it is cancelled it lets go of all that it would have worked on."""
 
-    def __init__(self, cost: int, call: Callable[[], T]) -> None:
+    def __init__(self, cost: int, call: Callable[[], T], future: "Future[T] | None" = None) -> None:
         self.cost = cost
-        self.future: Future[T] = Future()
+        self.future: Future[T] = Future() if future is None else future
         # The future must not lead back to itself: its result has to go with the last one who wants it, not with a collection.
         calls = self._calls = [call]
         self.future.add_done_callback(lambda _: calls.clear())
 
     def run(self) -> None:
+        """Does it, unless it was cancelled."""
         calls = list(self._calls)
         if not calls or not self.future.set_running_or_notify_cancel():
             return
         try:
             result = calls[0]()
         except BaseException as err:
+            traceback.clear_frames(
+                err.__traceback__
+            )  # its frames lead back to the future: memory would wait for a collection
             self.future.set_exception(err)
         else:
             self.future.set_result(result)
@@ -39,12 +44,13 @@ class FairThread(Generic[T]):
     """One thread whose work is shared among jobs by deficit round-robin (Shreedhar and Varghese, SIGCOMM 1995).
 
     In each round a job may spend `quantum` more; work is done in a job's own order. So a job with few large pieces and
-    one with many small ones get the same sum of costs while both want more.
+    one with many small ones get the same sum of costs while both want more. While nobody wants anything, `idle` may
+    give it something to do; it is asked again after each piece and each `wake`, must not wait, and not submit.
     """
 
-    def __init__(self, quantum: int, name: str) -> None:
-        self._quantum = max(1, quantum)
-        self._queues: OrderedDict[str, deque[_Item[T]]] = OrderedDict()
+    def __init__(self, quantum: int, name: str, idle: "Callable[[], Piece[T] | None]" = lambda: None) -> None:
+        self._quantum, self._idle = max(1, quantum), idle
+        self._queues: OrderedDict[str, deque[Piece[T]]] = OrderedDict()
         self._deficits: dict[str, int] = {}
         self._changed = threading.Condition()
         self._stopped = False
@@ -53,7 +59,7 @@ class FairThread(Generic[T]):
 
     def submit(self, job: str, cost: int, call: Callable[[], T]) -> "Future[T]":
         """Queues a piece of work of a job; after `stop` its future is cancelled at once."""
-        item = _Item(cost, call)
+        item = Piece(cost, call)
         with self._changed:
             if self._stopped:
                 item.future.cancel()
@@ -62,6 +68,16 @@ class FairThread(Generic[T]):
             self._deficits.setdefault(job, 0)
             self._changed.notify()
         return item.future
+
+    @property
+    def wanted(self) -> bool:
+        """Whether pieces are waiting."""
+        return bool(self._queues)
+
+    def wake(self) -> None:
+        """There may be something to do while idle."""
+        with self._changed:
+            self._changed.notify()
 
     def stop(self) -> None:
         """Cancels what is queued, and waits for the piece in hand."""
@@ -79,16 +95,18 @@ class FairThread(Generic[T]):
             item.run()
             del item  # an idle thread would keep the last result alive
 
-    def _next(self) -> "_Item[T] | None":
+    def _next(self) -> "Piece[T] | None":
         with self._changed:
             while not self._stopped:
                 if not self._queues:
+                    if (item := self._idle()) is not None:
+                        return item
                     self._changed.wait()
                 elif (item := self._turn(next(iter(self._queues)))) is not None:
                     return item
         return None
 
-    def _turn(self, job: str) -> "_Item[T] | None":
+    def _turn(self, job: str) -> "Piece[T] | None":
         """The job's next piece if it can pay for it; else it saves, and the next job is looked at."""
         queue = self._queues[job]
         while queue and queue[0].future.cancelled():

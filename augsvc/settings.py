@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     tokens_file: Path | None = None
     allow_plain: bool = False  # listen beyond loopback without tokens
     cache_bytes: Bytes = 1 << 30
+    read_ahead_bytes: Bytes = 256 << 20
     max_request_bytes: Bytes = 64 << 20
     max_batch_bytes: Bytes = 256 << 20
     stop_grace_s: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 10.0

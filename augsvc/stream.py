@@ -36,6 +36,16 @@ MAX_TRIES = 64  # of samples in a row that cannot be decoded
 SOURCE_BYTES = 64 << 20  # of decoded samples held at once, give or take one for each thread
 
 
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Which part of which epoch."""
+
+    epoch: int
+    start: int
+    count: int
+    view: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Body:
     """One batch as it is sent, the indices of its samples that were replaced, and how long its stages took."""

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from augsvc.errors import Overloaded, TooMuchAtOnce
-from augsvc.fairness import WANTING_S, FairThread, Room
+from augsvc.errors import Cancelled, Overloaded, TooMuchAtOnce
+from augsvc.fairness import WANTING_S, FairThread, Piece, Room
 
 
 def served(pieces, quantum=10):
@@ -207,3 +207,45 @@ def test_never_over_its_bytes_but_for_one_large_batch(wishes):
             if held:
                 room.release(*held.pop(0))
         assert room.taken == sum(size for _, size in held) <= 100
+
+
+def test_who_is_idle_does_what_nobody_asked_for_and_only_then():
+    done, ideas = [], [Piece(0, lambda: done.append("idle")) for _ in range(2)]
+    thread: FairThread[None] = FairThread(10, "test", lambda: ideas.pop() if ideas else None)
+    gate, begun = threading.Event(), threading.Event()
+    thread.submit("a", 1, lambda: (begun.set(), gate.wait(), done.append("first"))[2])
+    begun.wait()
+    ideas[:] = [Piece(0, lambda: done.append("idle"))]
+    last = ideas[0].future
+    thread.submit("a", 1, lambda: done.append("second"))
+    assert thread.wanted
+    done.clear()
+    gate.set()
+    last.result()
+    assert done == ["first", "second", "idle"]
+    ideas.append(Piece(0, lambda: done.append("woken")))
+    woken = ideas[0].future
+    thread.wake()
+    woken.result()
+    assert done[-1] == "woken"
+    thread.stop()
+
+
+def test_what_a_failed_piece_held_goes_at_once():
+    """Without a collection: the error's frames lead to the future, and the future to the error."""
+    thread: FairThread[None] = FairThread(10, "test")
+    gone = []
+
+    def fail():
+        held = np.zeros(1000)
+        gone.append(weakref.ref(held))
+        raise Cancelled
+
+    gc.disable()
+    try:
+        future = thread.submit("a", 1, fail)
+        assert isinstance(future.exception(), Cancelled)
+        assert gone[0]() is None
+    finally:
+        gc.enable()
+        thread.stop()

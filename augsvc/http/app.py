@@ -33,7 +33,8 @@ def create_app(settings: Settings) -> FastAPI:
     tokens = settings.tokens()
     catalogue = open_catalogue(settings.datasets, settings.cache_bytes)
     executor = open_executor(settings.executor, settings.torch_device(), settings.kernel_cache)
-    engine = Engine(catalogue, executor, registry(settings.operations), settings.max_batch_bytes)
+    operations = registry(settings.operations)
+    engine = Engine(catalogue, executor, operations, settings.max_batch_bytes, settings.read_ahead_bytes)
     metrics = Metrics(engine)
     life = Life(engine)
     app = FastAPI(

@@ -1,7 +1,9 @@
 """Many batches in one answer: frames of u64 length, body, u64 xxh3 (little-endian), one after the other.
 
-The next batch is computed while this one is on the wire, and no further: what a slow reader costs is two batches. Where
-there is no room for the next one, this one is sent and let go first: nobody waits for room while holding some. An error
+The next batch is computed while this one is on the wire, and no further; and it is not asked for before the one before this
+is gone, of which the socket holds the whole as long as it has not taken the last byte: what a slow reader costs is two
+batches. Where there is no room for the next one, this one is sent and let go first: nobody waits for room while holding
+some. An error
 after the first frame can only cut the connection; whoever reads sees an answer shorter than its Content-Length, and
 asks again from the frame that is missing.
 """
@@ -9,6 +11,7 @@ asks again from the frame that is missing.
 import asyncio
 import logging
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Annotated
@@ -17,7 +20,8 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from augsvc.engine import Engine, Range, Work
+from augsvc.batch import U8
+from augsvc.engine import Engine, Work
 from augsvc.errors import AugsvcError, Overloaded, TooMuchAtOnce
 from augsvc.http.answers import nobody_reads
 from augsvc.http.gate import job_of
@@ -26,7 +30,7 @@ from augsvc.http.openapi import FRAMES
 from augsvc.http.routes import Count, Epoch, SpecHeader, Start, StreamId, View, find
 from augsvc.http.waiting import until_gone, while_wanted
 from augsvc.rng import MAX_SEED
-from augsvc.stream import Body, Stream
+from augsvc.stream import Body, Range, Stream
 
 logger = logging.getLogger("augsvc")
 MOST_FRAMES = 4096
@@ -106,6 +110,8 @@ class FramesResponse(Response):
     ) -> None:
         super().__init__(headers={"Content-Length": str(n_bytes)})
         self._bodies, self._rest, self._queue, self._count = [first], rest, queue, count
+        self._left = asyncio.Event()  # the last one sent is gone
+        self._left.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Ends early, with the connection, when the client has gone or a batch cannot be had."""
@@ -124,6 +130,7 @@ class FramesResponse(Response):
         """No name here may hold a body longer than until it is sent."""
         try:
             for part in self._rest:
+                await self._left.wait()
                 work = self._asked(part)
                 try:
                     await self._send(send, last=False)
@@ -141,6 +148,7 @@ class FramesResponse(Response):
     async def _send(self, send: Send, *, last: bool) -> None:
         body = self._bodies.pop()
         self._count(body)
+        self._left = event_of_end(body.buffer)
         length = len(body.buffer).to_bytes(_NUMBER_BYTES, "little")
         digest = int(body.digest, 16).to_bytes(_NUMBER_BYTES, "little")
         await send({"type": "http.response.body", "body": length, "more_body": True})
@@ -152,3 +160,15 @@ class FramesResponse(Response):
             return self._queue(part)
         except (Overloaded, TooMuchAtOnce):
             return None
+
+
+def event_of_end(buffer: U8) -> asyncio.Event:
+    """Set when the last reference to the memory is gone, which is when the socket has taken all of it."""
+    loop, event = asyncio.get_running_loop(), asyncio.Event()
+
+    def tell() -> None:
+        with suppress(RuntimeError):  # the loop is closed, and nobody waits
+            loop.call_soon_threadsafe(event.set)
+
+    weakref.finalize(buffer, tell).atexit = False
+    return event

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
-from augsvc.engine import Engine, Range
+from augsvc.engine import Engine
 from augsvc.errors import SpecInvalid, SpecTooLarge, UnknownStream
 from augsvc.http.answers import nobody_reads, read_json_body
 from augsvc.http.gate import job_of
@@ -15,7 +15,7 @@ from augsvc.http.waiting import answer, while_wanted
 from augsvc.preview import COLUMNS, MOST
 from augsvc.rng import MAX_EPOCHS, MAX_SAMPLES, MAX_SEED, MAX_VIEWS
 from augsvc.spec import MAX_SPEC_BYTES, parse_spec
-from augsvc.stream import Stream
+from augsvc.stream import Range, Stream
 from augsvc_client.errors import WireError
 from augsvc_client.wire import DIGEST_HEADER, decode_spec, encode_spec
 
