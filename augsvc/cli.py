@@ -1,14 +1,12 @@
 """The command line: `augsvc serve`, `preview`, `explain`, `ops`, `datasets`, `fit`, `check`."""
 
-import logging
-import sys
+import signal
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.markup import escape
 from rich.progress import Progress, track
 from rich.table import Table
@@ -21,6 +19,7 @@ from augsvc.fit import fit as fit_statistics
 from augsvc.http import create_app
 from augsvc.http.listening import listening
 from augsvc.http.server import Server
+from augsvc.logs import set_up
 from augsvc.ops.registry import registry
 from augsvc.pipeline import PRESETS, parse_pipeline
 from augsvc.preview import COLUMNS, MOST
@@ -57,7 +56,7 @@ def serve(
     """Serve until SIGTERM or Ctrl-C."""
     flags = {"host": host, "port": port, "uds": uds, "device": device}
     settings = _settings(config, flags | {"tokens_file": tokens_file, "allow_plain": allow_plain})
-    _log()
+    set_up(settings.log_format)
     with ExitStack() as stack:
         try:
             application = create_app(settings)
@@ -65,6 +64,8 @@ def serve(
         except (ValueError, OSError) as err:
             _fail(str(err))
         typer.echo(f"augsvc listens on {url}")
+        if settings.tokens_file:  # without one, SIGHUP ends the process, as it does when its terminal is closed
+            signal.signal(signal.SIGHUP, lambda *_: application.state.keyring.forget())
         Server(application, settings.stop_grace_s).run(sockets=[listener])
     if application.state.life.failed:
         raise typer.Exit(1)
@@ -271,18 +272,6 @@ def _sources(settings: Settings) -> dict[str, Any]:
     except ValueError as err:
         _fail(str(err))
     return {name: catalogue.get(name) for name in catalogue.names()}
-
-
-def _log() -> None:
-    """Readable in a terminal, a line each elsewhere."""
-    if sys.stderr.isatty():
-        logging.basicConfig(
-            level=logging.INFO,
-            format="%(message)s",
-            handlers=[RichHandler(console=Console(stderr=True), show_path=False)],
-        )
-    else:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
 
 
 def _takes(schema: dict[str, Any]) -> str:

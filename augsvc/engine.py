@@ -79,6 +79,11 @@ class Engine:
         """Bytes of batches asked for and not yet taken by their sockets."""
         return self._room.taken
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread that owns the device is there."""
+        return self._owner.alive
+
     def start(self) -> SelfTest:
         """Runs the self-test; until it is done, `open` raises Starting."""
         self.selftest = self._answerers.submit(SelfTest.run, self.executor, self.operations).result()

@@ -22,9 +22,12 @@
       BodyDamaged                 400 body_damaged         other bytes than were sent
       DuplicateIndex              422 duplicate_index
       TooMuchAtOnce               429 too_much_at_once     the job has its share of what may be under way
+      OverQuota                   429 over_quota           the token's bytes per second are used up
       HeadersTooLarge             431 headers_too_large
       NotAvailable                501 not_available        promised by the contract, not built yet
       Overloaded                  503 overloaded           too many bytes are asked for at once
+      DeadlineExceeded            503 deadline_exceeded    no answer within request_deadline_s
+      EngineLost                  503 engine_lost          the process cannot compute any more and ends
       DeviceOutOfMemory           503 device_out_of_memory the device has no memory for one sample
       Starting                    503 starting             the self-test is still running
       Draining                    503 draining
@@ -33,9 +36,11 @@
     Undecodable                   never leaves the server: the sample is replaced
     Cancelled                     never leaves the server: nobody waits for the answer any more
 
-A code never changes its meaning. A message is this project's own text: never a path, an address or a library's words.
+A code never changes its meaning. Every 429 and 503 says when to come back. A message is this project's own text: never a
+path, an address or a library's words.
 """
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -45,7 +50,7 @@ class AugsvcError(Exception):
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal"
-    retry_after_s: ClassVar[int | None] = None  # said to the client where waiting helps
+    retry_after_s: int | None = None  # said to the client where waiting helps
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
@@ -183,6 +188,16 @@ class TooMuchAtOnce(AugsvcError):
     status, code, retry_after_s = 429, "too_much_at_once", 1
 
 
+class OverQuota(AugsvcError):
+    """The bytes that a token may take in a second are used up; `owed_s` is when they are paid for."""
+
+    status, code = 429, "over_quota"
+
+    def __init__(self, message: str, owed_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = max(1, math.ceil(owed_s))
+
+
 class HeadersTooLarge(AugsvcError):
     """The request's headers are over the limit."""
 
@@ -199,6 +214,18 @@ class Overloaded(AugsvcError):
     """More bytes are asked for at once than the server may hold."""
 
     status, code, retry_after_s = 503, "overloaded", 1
+
+
+class DeadlineExceeded(AugsvcError):
+    """Nothing came of the request, or of its body, within request_deadline_s; the work is given up."""
+
+    status, code, retry_after_s = 503, "deadline_exceeded", 1
+
+
+class EngineLost(AugsvcError):
+    """The thread that computes has ended; the process ends too, for its supervisor to start another."""
+
+    status, code, retry_after_s = 503, "engine_lost", 1
 
 
 class DeviceOutOfMemory(AugsvcError):
@@ -228,7 +255,7 @@ class DatasetUnavailable(AugsvcError):
 class DatasetUnreadable(AugsvcError):
     """Too many samples in a row cannot be decoded."""
 
-    status, code = 503, "dataset_unreadable"
+    status, code, retry_after_s = 503, "dataset_unreadable", 10  # its operator has to see to it
 
 
 class Undecodable(Exception):

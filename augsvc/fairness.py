@@ -57,6 +57,11 @@ class FairThread(Generic[T]):
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether work is still done."""
+        return self._thread.is_alive()
+
     def submit(self, job: str, cost: int, call: Callable[[], T]) -> "Future[T]":
         """Queues a piece of work of a job; after `stop` its future is cancelled at once."""
         item = Piece(cost, call)
@@ -81,6 +86,18 @@ class FairThread(Generic[T]):
 
     def stop(self) -> None:
         """Cancels what is queued, and waits for the piece in hand."""
+        self._let_go()
+        self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            while (item := self._next()) is not None:
+                item.run()
+                del item  # an idle thread would keep the last result alive
+        finally:
+            self._let_go()  # whatever ended it: nobody may wait for what nobody will do
+
+    def _let_go(self) -> None:
         with self._changed:
             self._stopped = True
             left = [item for queue in self._queues.values() for item in queue]
@@ -88,12 +105,6 @@ class FairThread(Generic[T]):
             self._changed.notify()
         for item in left:
             item.future.cancel()
-        self._thread.join()
-
-    def _work(self) -> None:
-        while (item := self._next()) is not None:
-            item.run()
-            del item  # an idle thread would keep the last result alive
 
     def _next(self) -> "Piece[T] | None":
         with self._changed:

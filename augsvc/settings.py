@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from augsvc.executors.choice import runs_on_cuda
 from augsvc.executors.kernel_cache import default_folder
+from augsvc.logs import LogFormat
 from augsvc.sources.catalogue import DatasetSettings
 from augsvc.validation import explain_finding, nearest
 
@@ -37,10 +38,11 @@ def _device(name: str) -> str:
 
 
 class TokenEntry(BaseModel):
-    """One client's bearer token."""
+    """One client's bearer token, and how much it may take and send."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     token: Annotated[SecretStr, AfterValidator(_sendable)]
+    bytes_per_s: Annotated[int, Field(gt=0)] | None = None  # None: no quota
 
 
 class Settings(BaseSettings):
@@ -62,7 +64,9 @@ class Settings(BaseSettings):
     read_ahead_bytes: Bytes = 256 << 20
     max_request_bytes: Bytes = 64 << 20
     max_batch_bytes: Bytes = 256 << 20
+    request_deadline_s: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 60.0
     stop_grace_s: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 10.0
+    log_format: LogFormat = "text"
 
     @classmethod
     def settings_customise_sources(
@@ -91,18 +95,23 @@ class Settings(BaseSettings):
             raise ValueError("device cuda: this machine has none that torch can use; set device to cpu or auto")
         return torch.device(name)
 
-    def tokens(self) -> dict[str, str]:
-        """Client name → token, from tokens_file; empty without one."""
+    def tokens(self) -> dict[str, TokenEntry]:
+        """Client name → token and quota, from tokens_file as it is now; empty without one.
+
+        Raises:
+            ValueError: for the operator; it never holds a token.
+        """
         if self.tokens_file is None:
             return {}
         entries = _read_yaml(self.tokens_file)
         try:
-            found = {name: TokenEntry.model_validate(entry).token.get_secret_value() for name, entry in entries.items()}
+            found = {name: TokenEntry.model_validate(entry) for name, entry in entries.items()}
         except ValidationError as err:
             raise ValueError(
-                "tokens_file: each entry is a name, and below it `token:` with at least 16 visible ASCII characters"
+                "tokens_file: each entry is a name, and below it `token:` with at least 16 visible ASCII characters, and "
+                "if you like `bytes_per_s:`, a whole number above 0"
             ) from err
-        if not found or len(set(found.values())) < len(found):
+        if not found or len({entry.token for entry in found.values()}) < len(found):
             raise ValueError("tokens_file: give at least one token, and each client its own")
         return found
 

@@ -50,28 +50,30 @@ class DigestedJSON(JSONResponse):
 def install_handlers(app: FastAPI, metrics: Metrics) -> None:
     """Every way to fail, in our form and counted."""
 
-    def answer(error: AugsvcError) -> JSONResponse:
+    def answer(request: Request, error: AugsvcError) -> JSONResponse:
+        request.state.code = error.code
         metrics.errors.labels(error.code).inc()
         return error_response(error)
 
     @app.exception_handler(AugsvcError)
     async def own(request: Request, error: AugsvcError) -> JSONResponse:
-        return answer(error)
+        return answer(request, error)
 
     @app.exception_handler(RequestValidationError)
     async def validation(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
-        return answer(explain_finding(first["type"], first["loc"][1:], first.get("ctx", {}), first["msg"]))
+        finding = explain_finding(first["type"], first["loc"][1:], first.get("ctx", {}), first["msg"])
+        return answer(request, finding)
 
     @app.exception_handler(HTTPException)
     async def routing(request: Request, error: HTTPException) -> JSONResponse:
         if error.status_code == 405:
-            refusal = answer(MethodNotAllowed("this address does not take that method"))
+            refusal = answer(request, MethodNotAllowed("this address does not take that method"))
             refusal.headers.update(error.headers or {})  # Allow
             return refusal
         if error.status_code == 404:
-            return answer(NotFound("there is nothing at this address; GET /docs lists what there is"))
-        return answer(SpecInvalid("the request could not be understood"))
+            return answer(request, NotFound("there is nothing at this address; GET /docs lists what there is"))
+        return answer(request, SpecInvalid("the request could not be understood"))
 
     @app.exception_handler(ClientDisconnect)
     async def left(request: Request, error: ClientDisconnect) -> Response:

@@ -13,12 +13,14 @@ from augsvc.http.answers import DigestedJSON, install_handlers
 from augsvc.http.catalogue import catalogue_router
 from augsvc.http.frames import frames_router
 from augsvc.http.gate import Gate
+from augsvc.http.journal import Journal
 from augsvc.http.life import Life
 from augsvc.http.metrics import Metrics
 from augsvc.http.openapi import describe
 from augsvc.http.pages import pages_router
 from augsvc.http.push import push_router
 from augsvc.http.routes import looking_router, streams_router
+from augsvc.http.tokens import Keyring
 from augsvc.ops.registry import registry
 from augsvc.settings import Settings
 from augsvc.sources.catalogue import open_catalogue
@@ -30,7 +32,7 @@ def create_app(settings: Settings) -> FastAPI:
     Raises:
         ValueError: for the operator: a dataset, the device or the tokens file cannot be had.
     """
-    tokens = settings.tokens()
+    keyring = Keyring(settings)
     catalogue = open_catalogue(settings.datasets, settings.cache_bytes)
     executor = open_executor(settings.executor, settings.torch_device(), settings.kernel_cache)
     operations = registry(settings.operations)
@@ -46,10 +48,16 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
         default_response_class=DigestedJSON,
         lifespan=life.span,
-        middleware=[Middleware(NoStore), Middleware(Gate, tokens=tokens, life=life, metrics=metrics)],
+        middleware=[
+            Middleware(Journal),
+            Middleware(NoStore),
+            Middleware(Gate, keyring=keyring, life=life, metrics=metrics, deadline_s=settings.request_deadline_s),
+        ],
     )
     install_handlers(app, metrics)
-    described = [Depends(HTTPBearer(auto_error=False))] if tokens else []  # for the API's page; the gate decides
+    described = (
+        [Depends(HTTPBearer(auto_error=False))] if keyring.guarded else []
+    )  # for the API's page; the gate decides
     app.include_router(catalogue_router(engine), dependencies=described)
     app.include_router(streams_router(engine, metrics, settings.max_request_bytes), dependencies=described)
     app.include_router(frames_router(engine, metrics), dependencies=described)
@@ -59,6 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @app.get("/healthz", summary="Whether the process lives")
     async def healthz() -> dict[str, str]:
+        life.require_engine()
         return {"status": "ok"}
 
     @app.get("/readyz", summary="Whether it can serve")
@@ -72,7 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     describe(app)
-    app.state.life = life
+    app.state.life, app.state.keyring, app.state.metrics = life, keyring, metrics
     return app
 
 

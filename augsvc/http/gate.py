@@ -1,19 +1,21 @@
-"""The gate in front of every route: the size of headers, the bearer token, draining, and the count of answers.
+"""The gate in front of every route: the size of headers, the bearer token and its quota, draining, the deadline, and the
+count of answers.
 
-Plain ASGI, so that a body passes untouched. Tokens are compared in constant time, all of them each time.
+Plain ASGI, so that a body passes untouched.
 """
 
-import hmac
+import asyncio
 import logging
-from collections.abc import Mapping
+from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from augsvc.errors import AugsvcError, Draining, HeadersTooLarge, Unauthorized
+from augsvc.errors import AugsvcError, DeadlineExceeded, Draining, HeadersTooLarge
 from augsvc.http.answers import error_response
 from augsvc.http.life import Life
 from augsvc.http.metrics import Metrics
+from augsvc.http.tokens import Allowance, Keyring
 
 logger = logging.getLogger("augsvc")
 MAX_HEADER_BYTES = 16384
@@ -31,49 +33,100 @@ def job_of(request: Request) -> str:
 class Gate:
     """Lets a request in or answers it."""
 
-    def __init__(self, app: ASGIApp, tokens: Mapping[str, str], life: Life, metrics: Metrics) -> None:
-        self._app, self._life = app, life
-        self._tokens = {name: token.encode() for name, token in tokens.items()}
-        self._metrics = metrics
+    def __init__(self, app: ASGIApp, keyring: Keyring, life: Life, metrics: Metrics, deadline_s: float) -> None:
+        self._app, self._keyring, self._life, self._metrics = app, keyring, life, metrics
+        self._deadline_s = deadline_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection event; only HTTP requests are looked at."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-
-        begun: list[bool] = []
+        state = scope.setdefault("state", {})
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                begun.append(True)
                 route = getattr(scope.get("route"), "path", "none")
                 self._metrics.requests.labels(scope["method"], route, message["status"]).inc()
             await send(message)
 
-        refusal = self._refuse(scope)
-        if refusal is None:
-            try:
-                await self._app(scope, receive, counted)
-            except Exception:
-                logger.exception("a request failed")
-                refusal = AugsvcError("something went wrong here; the server's log has the details")
-        if refusal is not None and not begun:
-            self._metrics.errors.labels(refusal.code).inc()
+        passage = Passage(receive, counted, Allowance(None), self._deadline_s)
+        try:
+            passage.allowance = self._let_in(scope)
+            await passage.through(self._app, scope)
+            return
+        except AugsvcError as err:
+            refusal = err
+        except asyncio.CancelledError:
+            if passage.begun:
+                raise
+            refusal = Draining("the server is stopping")  # the time to drain is over
+        except Exception:
+            logger.exception("request %s failed", state.get("request_id"))
+            refusal = AugsvcError("something went wrong here; the server's log has the details")
+        state["code"] = refusal.code
+        self._metrics.errors.labels(refusal.code).inc()
+        if not passage.begun:
             await error_response(refusal)(scope, receive, counted)
 
-    def _refuse(self, scope: Scope) -> AugsvcError | None:
+    def _let_in(self, scope: Scope) -> Allowance:
+        """The quota that a request is counted in; raises the error that it is refused with."""
         if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
-            return HeadersTooLarge(f"a request's headers have at most {MAX_HEADER_BYTES} bytes")
+            raise HeadersTooLarge(f"a request's headers have at most {MAX_HEADER_BYTES} bytes")
         path = scope["path"]
         if self._life.draining and path.startswith(DRAINED_PREFIX):
-            return Draining("the server is stopping")
-        if not self._tokens or path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIX):
-            return None
-        sent = dict(scope["headers"]).get(b"authorization", b"")
-        token = sent[7:] if sent[:7].lower() == b"bearer " else b""
-        known = [name for name, one in self._tokens.items() if hmac.compare_digest(token, one)]  # no early end
-        if known:
-            scope.setdefault("state", {})["client"] = known[0]
-            return None
-        return Unauthorized("send a token of this server as Authorization: Bearer")
+            raise Draining("the server is stopping")
+        if not self._keyring.guarded or path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIX):
+            return Allowance(None)
+        client, allowance = self._keyring.client(dict(scope["headers"]).get(b"authorization", b""))
+        scope["state"]["client"] = client
+        allowance.require()
+        return allowance
+
+
+@dataclass(slots=True, eq=False)
+class Passage:
+    """One request that was let in. Its bytes are counted, and it is given up when nothing comes of it for too long.
+
+    The deadline counts while the application works or waits for the rest of a body, not while an answer is being taken:
+    it begins anew with each piece of the answer, which in an answer of frames is each batch. A quota that is used up
+    refuses the next request, and slows down an answer in many pieces.
+    """
+
+    _receive: Receive
+    _send: Send
+    allowance: Allowance
+    _deadline_s: float
+    begun: bool = False
+    _until: asyncio.Timeout | None = None
+
+    async def through(self, app: ASGIApp, scope: Scope) -> None:
+        """The application's answer. Raises DeadlineExceeded, and what the application raises."""
+        try:
+            async with asyncio.timeout(self._deadline_s) as self._until:
+                await app(scope, self.receive, self.send)
+        except TimeoutError as err:
+            if not (self._until and self._until.expired()):
+                raise
+            raise DeadlineExceeded(f"there was no answer within {self._deadline_s:g} s: try again") from err
+
+    async def receive(self) -> Message:
+        """The next piece of the request."""
+        message = await self._receive()
+        self.allowance.spend(len(message.get("body", b"")))
+        return message
+
+    async def send(self, message: Message) -> None:
+        """One piece of the answer."""
+        self._wait(None)
+        if message["type"] == "http.response.start":
+            self.begun = True
+        elif message.get("more_body"):
+            await asyncio.sleep(self.allowance.owed_s)
+        self.allowance.spend(len(message.get("body", b"")))
+        await self._send(message)
+        self._wait(asyncio.get_running_loop().time() + self._deadline_s)
+
+    def _wait(self, until: float | None) -> None:
+        if self._until and not self._until.expired():
+            self._until.reschedule(until)

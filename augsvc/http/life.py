@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from augsvc.engine import Engine
-from augsvc.errors import AugsvcError, Draining, Starting
+from augsvc.errors import AugsvcError, Draining, EngineLost, Starting
 
 logger = logging.getLogger("augsvc")
 
@@ -30,6 +30,18 @@ class Life:
         self.draining = True
         await asyncio.wait({starting})
         await asyncio.to_thread(self._engine.stop)
+
+    def require_engine(self) -> None:
+        """Raises EngineLost if this process can never compute again."""
+        if not self._engine.alive:
+            raise EngineLost("this server cannot compute any more, and ends")
+
+    def is_over(self) -> bool:
+        """Whether the process has to end because it cannot serve; then it ends as failed."""
+        if not self.failed and not self._engine.alive:
+            self.failed = True
+            logger.critical("the engine's thread has ended: this process ends too")
+        return self.failed
 
     def obstacle(self) -> AugsvcError | None:
         """What keeps the server from serving, if anything."""

@@ -1,5 +1,5 @@
-"""uvicorn, with what it leaves to others: bounds on unfinished headers and on readers that stopped, and draining before the port
-closes."""
+"""uvicorn, with what it leaves to others: bounds on unfinished headers, on the framing of bodies and on readers that stopped,
+and draining before the port closes."""
 
 import asyncio
 import signal
@@ -11,9 +11,10 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from augsvc.errors import BadRequest, HeadersTooLarge
+from augsvc.errors import AugsvcError, BadRequest, HeadersTooLarge, RequestTooLarge
 from augsvc.http.answers import error_response
 from augsvc.http.gate import MAX_HEADER_BYTES
+from augsvc.http.journal import requests
 from augsvc.http.life import Life
 
 KEEP_ALIVE_S = 75  # uvicorn's 5 s would close the connection under a trainer whose step takes longer
@@ -21,25 +22,32 @@ STALLED_S = 60.0  # a reader that takes nothing for so long is let go; it asks a
 _PIECE_BYTES = 16384
 # of a request line and headers as they arrive; below it the gate's own limit answers
 _HEAD_BYTES = 4 * MAX_HEADER_BYTES
+_FRAMING_BYTES = 16384  # of a chunked body: sizes, extensions and trailers; 3,000 chunks of one byte are that much
 
 
 class Protocol(HttpToolsProtocol):
-    """httptools hands headers over when they are whole, however long: here they are counted while they arrive."""
+    """httptools hands headers over when they are whole, however long, and trailers too: here they are counted while they
+    arrive."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # uvicorn's own signature
         super().__init__(*args, **kwargs)
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._head_bytes, self._framing_bytes = True, 0, 0
         self._stalled: asyncio.TimerHandle | None = None
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._head_bytes, self._framing_bytes = True, 0, 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Its headers are whole."""
         self._in_head = False
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Some of its body."""
+        self._framing_bytes -= len(body)
+        super().on_body(body)
 
     def data_received(self, data: bytes) -> None:
         """Some bytes of a request: in small pieces until its headers are whole, the rest at once."""
@@ -51,7 +59,10 @@ class Protocol(HttpToolsProtocol):
             if self._in_head and self._head_bytes > _HEAD_BYTES:
                 self._refuse(HeadersTooLarge(f"a request's headers have at most {MAX_HEADER_BYTES} bytes"))
         if at < len(data) and not self.transport.is_closing():
+            self._framing_bytes += len(data) - at
             super().data_received(data[at:])
+            if self._framing_bytes > _FRAMING_BYTES and not self.transport.is_closing():
+                self._break_off(RequestTooLarge("a body's chunks are too small, or come with too much beside them"))
 
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP, in our form; the library's words stay here."""
@@ -87,7 +98,20 @@ class Protocol(HttpToolsProtocol):
         if self._stalled is not None:
             self._stalled.cancel()
 
-    def _refuse(self, error: BadRequest | HeadersTooLarge) -> None:
+    def _break_off(self, error: AugsvcError) -> None:
+        """Refuses a request that the application works on already."""
+        if self.cycle.response_started:
+            self.transport.close()
+            return
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
+        self._refuse(error)
+
+    def _refuse(self, error: AugsvcError) -> None:
+        """Answers what never became a request, or not a whole one."""
+        self.config.app.state.metrics.errors.labels(error.code).inc()  # type: ignore[union-attr]  # Server's own application
+        fields = {"peer": self.client[0] if self.client else None, "status": error.status, "code": error.code}
+        requests.info("refused", extra={"fields": fields})
         answer = error_response(error)
         lines = [b"HTTP/1.1 %d %s" % (error.status, error.code.encode()), b"connection: close"]
         lines += [name + b": " + value for name, value in answer.raw_headers]
@@ -127,5 +151,5 @@ class Server(uvicorn.Server):
         """Ten times a second: whether to close now."""
         stop = await super().on_tick(counter)
         if self._close_at_s is None:
-            return stop or self._life.failed
+            return stop or self._life.is_over()
         return stop or not self.server_state.tasks or time.monotonic() >= self._close_at_s

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 from fastapi import Request
 
 from augsvc.engine import Work
-from augsvc.errors import Draining
 from augsvc.stream import Body
 
 T = TypeVar("T")
@@ -20,7 +19,7 @@ async def answer(future: "Future[T]") -> T:
 
 
 async def while_wanted(request: Request, work: Work) -> Body | None:
-    """The finished batch, or None if the client went away first: then the work is given up."""
+    """The finished batch, or None if the client went away first: then, and when this is cancelled, the work is given up."""
     body = asyncio.ensure_future(asyncio.wrap_future(work.future))
     leaving = asyncio.ensure_future(until_gone(request.receive))
     try:
@@ -28,9 +27,9 @@ async def while_wanted(request: Request, work: Work) -> Body | None:
         await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         if not body.done():
             return None
-        return body.result()
-    except asyncio.CancelledError as err:  # the time to drain is over
-        raise Draining("the server is stopping") from err
+        found = body.result()
+        request.state.stages = found.stages
+        return found
     finally:
         leaving.cancel()
         if not body.done():

@@ -18,7 +18,8 @@ def deploy(tmp_path):
 
 
 def tokens(deploy):
-    return Settings(tokens_file=deploy / "secrets" / "tokens.yaml").tokens()
+    found = Settings(tokens_file=deploy / "secrets" / "tokens.yaml").tokens()
+    return {name: entry.token.get_secret_value() for name, entry in found.items()}
 
 
 def test_every_secret_of_compose_yaml_is_made(deploy):
