@@ -133,7 +133,7 @@ def _move_labels(samples: Sequence[Sample], moves: Moves, canvas: Canvas, arrays
         for row, sample in enumerate(samples):
             mask = required(sample.mask)
             for camera, border in moves:
-                mask = move_mask(mask, camera.backward[row], border, canvas)
+                mask = move_mask(mask, camera.backward[row], camera.depth[row], border, canvas)
             arrays["mask"][row] = mask
     if "boxes" in arrays:
         corners = np.stack([required(sample.boxes) for sample in samples]).astype(np.float64)

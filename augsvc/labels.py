@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from augsvc.batch import F64, I64, U8, Bools
-from augsvc.geometry import MATRIX_BITS, Canvas, move_points
+from augsvc.geometry import NEAREST, Canvas, move_points
 from augsvc.ops.base import Border
 
 MASK_NOTHING = 255  # where the image shows nothing of the source
@@ -45,38 +45,45 @@ class Keypoints:
 
 
 def move_boxes(boxes: Boxes, matrix: F64, canvas: Canvas) -> Boxes:
-    """Through one camera; a box is not valid any more when less than a tenth of its hull's area is left on the canvas."""
+    """Through one camera; a box is not valid any more when less than a tenth of its hull's area is left on the canvas.
+
+    Nor is one that reaches beyond the horizon: its hull has no end.
+    """
     n, rows = boxes.valid.shape
-    moved = move_points(matrix, boxes.corners.reshape(n, rows * 4, 2)).reshape(n, rows, 4, 2)
+    moved, seen = move_points(matrix, boxes.corners.reshape(n, rows * 4, 2))
+    moved, whole = moved.reshape(n, rows, 4, 2), seen.reshape(n, rows, 4).all(axis=2)
     low, high = moved.min(axis=2), moved.max(axis=2)
     sides = np.array([canvas.width, canvas.height], dtype=np.float64)
     kept = (np.clip(high, 0.0, sides) - np.clip(low, 0.0, sides)).prod(axis=2)
     with np.errstate(over="ignore"):  # an endless box keeps no tenth of itself
         area = (high - low).prod(axis=2)
-    return Boxes(moved, boxes.valid & (kept > 0.0) & (kept >= SMALLEST_SHARE * area))
+    return Boxes(moved, boxes.valid & whole & (kept > 0.0) & (kept >= SMALLEST_SHARE * area))
 
 
 def move_keypoints(keypoints: Keypoints, matrix: F64, canvas: Canvas) -> Keypoints:
-    """The moved points; outside the canvas a point is not valid, and reads 0 0."""
-    moved = move_points(matrix, keypoints.points)
+    """The moved points; outside the canvas, or beyond the horizon, a point is not valid, and reads 0 0."""
+    moved, seen = move_points(matrix, keypoints.points)
     x, y = moved[..., 0], moved[..., 1]
-    valid = keypoints.valid & (x >= 0.0) & (x <= canvas.width) & (y >= 0.0) & (y <= canvas.height)
+    valid = keypoints.valid & seen & (x >= 0.0) & (x <= canvas.width) & (y >= 0.0) & (y <= canvas.height)
     return Keypoints(np.where(valid[..., None], moved, 0.0), valid)
 
 
-def move_mask(mask: U8, backward: I64, border: Border, canvas: Canvas) -> U8:
+def move_mask(mask: U8, backward: I64, depth: I64, border: Border, canvas: Canvas) -> U8:
     """One mask (H, W) to the canvas, nearest sampling, in integers; 255 where the image takes zeros.
 
-    `backward` is the camera's (2, 3) matrix. An output pixel's centre is at half-integers, hence the doubled coordinates
-    and the one bit more in the shift.
+    `backward` (2, 3) and `depth` (3) are the camera's. An output pixel's centre is at half-integers, hence doubled
+    coordinates.
     """
     rows = 2 * np.arange(canvas.height, dtype=np.int64)[:, None] + 1
     columns = 2 * np.arange(canvas.width, dtype=np.int64)[None, :] + 1
-    x, y = ((m[0] * columns + m[1] * rows + 2 * m[2]) >> (MATRIX_BITS + 1) for m in backward)
+    across, down, far = (m[0] * columns + m[1] * rows + 2 * m[2] for m in (*backward, depth))
+    divisor = np.maximum(far, 2 * NEAREST)
+    x, y = across // divisor, down // divisor
     height, width = mask.shape
     moved: U8 = mask[_inside(y, height, border), _inside(x, width, border)]
     if border == "zeros":
         moved[(x < 0) | (x >= width) | (y < 0) | (y >= height)] = MASK_NOTHING
+    moved[far < divisor] = MASK_NOTHING
     return moved
 
 

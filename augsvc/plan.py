@@ -111,7 +111,7 @@ class Plan(Passes):
         for number, move in moves:
             chosen = draws[number].selected[:, None, None]
             matrix = product(np.where(chosen, move.matrix(draws[number], self.canvas), identity(len(sizes))), matrix)
-        return Camera.of(matrix)
+        return Camera.of(matrix, self.canvas, sizes)
 
     def needs_statistics(self, part: Pass) -> bool:
         """Whether the tones of a pass depend on its incoming pixels."""

@@ -73,7 +73,10 @@ def test_the_example_of_contributing_is_an_operation():
     for bits in range(1, 9):
         plan = Plan.of([names["Posterize"](bits=bits)], Canvas(16, 16, 1), "cover")
         ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
-        draws, cameras = plan.draw(0, Address(np.arange(1), 0, 0)), [Camera.of(np.eye(3)[None])]
+        draws, cameras = (
+            plan.draw(0, Address(np.arange(1), 0, 0)),
+            [Camera.of(np.eye(3)[None], Canvas(16, 16, 1), [(16, 16)])],
+        )
         expected = ImageOps.posterize(Image.fromarray(ramp), bits)
         for executor in ("fused", "kornia"):
             seen = np.empty((1, 1, 16, 16), np.uint8)

@@ -39,8 +39,9 @@ def lowered(operation: Operation, draw: Draw) -> list[np.ndarray]:
     """All integers that an executor is given."""
     if isinstance(operation, Move):
         matrix = product(operation.matrix(draw, CANVAS), identity(SAMPLES))
-        camera = Camera.of(matrix)
-        return [camera.backward, camera.taps]
+        camera = Camera.of(matrix, CANVAS, [(CANVAS.height, CANVAS.width)] * SAMPLES)
+        tilted = [camera.depth] if camera.tilted.size else []
+        return [camera.backward, camera.taps, *tilted]
     if isinstance(operation, Tone):
         plan = Plan.of([operation], CANVAS, "cover")
         total = np.arange(SAMPLES, dtype=np.int64) * 4000000 + 7

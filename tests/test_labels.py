@@ -43,6 +43,8 @@ def one_move(draw, border):
         fields |= {"degrees": draw(between(-180, 180)), "scale": draw(between(0.5, 2))}
         fields |= {name: draw(between(-1, 1)) / 4 for name in ("translate_x", "translate_y")}
         fields |= {name: draw(between(-20, 20)) for name in ("shear_x", "shear_y")}
+    elif op == "perspective":
+        fields["distortion"] = draw(between(0, 0.5))
     elif op == "random_resized_crop":
         fields |= {"scale": draw(between(0.25, 1)), "ratio": draw(between(0.625, 1.625))}
         fields |= {name: draw(between(0, 1)) for name in ("place_x", "place_y")}
@@ -94,6 +96,8 @@ def enlarged(pipeline, canvas):
     for step in pipeline:
         if "ratio" in step:
             factor *= max(1, np.sqrt(max(step["ratio"], 1 / step["ratio"]) / step["scale"]))
+        elif "distortion" in step:
+            factor *= 1 + 2 * step["distortion"]  # as much as the near side of the steepest trapezium
         else:
             lean = max(abs(step.get(name, 0)) for name in ("shear_x", "shear_y"))
             factor *= max(1, step.get("scale", 1) * (1 + np.tan(np.deg2rad(lean))))

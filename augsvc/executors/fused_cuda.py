@@ -83,7 +83,7 @@ class FusedCudaExecutor:
 
         def start(slot: Slot, rows: slice) -> Callable[[], None]:
             pixels, target, interleaved = flat(out[rows])
-            some = [camera and _camera_of(camera, rows) for camera in cameras]
+            some = [camera and camera.part(rows) for camera in cameras]
             drawn = [_draw_of(draw, rows) for draw in draws]
             slab = Slab(plan, images[rows], some, drawn, slot, self.quantiles, interleaved)
             found = slab.start(check)
@@ -169,10 +169,6 @@ def cut(sizes: Sequence[int], rows: int, most: int) -> list[slice]:
 
 def _rows(elements: int) -> int:
     return max(1, min(_ROWS, _ELEMENTS // elements))
-
-
-def _camera_of(camera: Camera, rows: slice) -> Camera:
-    return Camera(camera.forward[rows], camera.backward[rows], camera.taps[rows], camera.identical[rows])
 
 
 def _draw_of(draw: Draw, rows: slice) -> Draw:

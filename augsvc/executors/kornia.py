@@ -145,7 +145,7 @@ class KorniaExecutor:
         return moved
 
     def _look(self, plan: Plan, part: Pass, sources: torch.Tensor, camera: Camera, rows: I64) -> torch.Tensor:
-        backward = exact.from_fixed(camera.backward[rows], MATRIX_BITS)
+        backward = exact.from_fixed(np.concatenate((camera.backward, camera.depth[:, None]), axis=1)[rows], MATRIX_BITS)
         taps = (int(camera.taps[rows[0], 0]), int(camera.taps[rows[0], 1]))
         canvas, border = plan.canvas, part.border or "edge"
         seen = torch.empty((len(rows), canvas.channels, canvas.height, canvas.width), device=self.device)

@@ -86,7 +86,37 @@ def _cameras(camera: Camera, sizes: I64, canvas: Canvas) -> I64:
     rows[:, sheets.TAP_SHARE] = -(-(1 << 32) // (camera.taps[:, 0] * camera.taps[:, 1]))
     rows[:, sheets.IDENTICAL] = camera.identical & (sizes == [canvas.height, canvas.width]).all(axis=1)
     rows[:, sheets.HEIGHT], rows[:, sheets.WIDTH] = sizes[:, 0], sizes[:, 1]
+    rows[:, sheets.DEPTH_X : sheets.TILTED] = camera.depth
+    rows[:, sheets.PIXEL_RIGHT : sheets.PIXEL_BELOW] = rows[:, sheets.PIXEL_X : sheets.PIXEL_Y]
+    rows[:, sheets.PIXEL_BELOW :] = rows[:, sheets.PIXEL_Y : sheets.IDENTICAL]
+    tilted = camera.tilted
+    if tilted.size:
+        rows[tilted] = _tilted(rows[tilted])
     return rows
+
+
+def _tilted(rows: I64) -> I64:
+    """What is different with perspective."""
+    lean_x, lean_y, taps = rows[:, sheets.DEPTH_X], rows[:, sheets.DEPTH_Y], rows[:, sheets.TAPS_X : sheets.LOW_X]
+    rows[:, sheets.TILTED] = 1
+    rows[:, sheets.LEAST_DEPTH] = _least(lean_x, lean_y, taps)
+    for axis, (low, pixel, length) in enumerate(
+        (
+            (sheets.LOW_X, sheets.PIXEL_RIGHT, rows[:, sheets.WIDTH]),
+            (sheets.LOW_Y, sheets.PIXEL_BELOW, rows[:, sheets.HEIGHT]),
+        )
+    ):
+        across, down = rows[:, 3 * axis], rows[:, 3 * axis + 1]
+        rows[:, low] = _least(across - lean_x, down - lean_y, taps)
+        rows[:, low + 1] = -_least((length - 1) * lean_x - across, (length - 1) * lean_y - down, taps)
+        rows[:, pixel : pixel + 3] = _pixel(length * lean_x - across, length * lean_y - down)
+    return rows
+
+
+def _least(across: I64, down: I64, taps: I64) -> I64:
+    """The least that a tap adds to a place that grows so along the canvas's x and y."""
+    found: I64 = np.minimum(*_ends(across, taps[:, 0])) + np.minimum(*_ends(down, taps[:, 1]))
+    return found
 
 
 def _ends(coefficient: I64, taps: I64) -> tuple[I64, I64]:

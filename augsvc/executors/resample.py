@@ -8,7 +8,7 @@ import torch
 from kornia.geometry.transform import remap
 
 from augsvc.batch import F64
-from augsvc.geometry import MATRIX_BITS, Canvas
+from augsvc.geometry import FARTHEST, FORESHORTENED, MATRIX_BITS, Canvas
 from augsvc.ops.base import Border
 
 _HALF_BIT = 2.0 ** -(MATRIX_BITS + 1)
@@ -18,11 +18,11 @@ _PADDING = {"zeros": "border", "edge": "border", "reflect": "reflection"}
 def resample(
     sources: torch.Tensor, backward: F64, taps: tuple[int, int], border: Border, canvas: Canvas, rows: slice
 ) -> torch.Tensor:
-    """Sources float32 (n, C, H, W) of one size, through matrices (n, 2, 3) from canvas to source, to some rows of it.
+    """Sources float32 (n, C, H, W) of one size, through matrices (n, 3, 3) from canvas to source, to some rows of it.
 
     `taps` = (across, down) samples are averaged per output pixel. With the border `zeros` a pixel's value is weighted by
     how much of it lies on the source (across an edge of one output pixel), instead of letting the interpolation reach
-    for pixels that are not there: enlarging a picture does not darken its rim.
+    for pixels that are not there: enlarging a picture does not darken its rim. Beyond the horizon there are zeros.
     """
     matrix = torch.from_numpy(backward).to(sources.device)[:, :, :, None, None]
     u = torch.arange(canvas.width, dtype=torch.float64, device=sources.device)[None, None, :] + 0.5
@@ -34,13 +34,21 @@ def resample(
             total += _bilinear(sources, x, y, _PADDING[border])
     if taps != (1, 1):
         total /= taps[0] * taps[1]
-    return total * _coverage(matrix, u, v, sources.shape[-2:]) if border == "zeros" else total
+    if border == "zeros":
+        total *= _coverage(matrix, u, v, sources.shape[-2:])
+    return total * (_row(matrix[:, 2], u, v) >= 1.0 / FORESHORTENED)[:, None]
 
 
 def _look(matrix: torch.Tensor, u: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Where canvas points look in the source: two tensors (n, H, W)."""
-    x, y = (matrix[:, axis, 0] * u + matrix[:, axis, 1] * v + matrix[:, axis, 2] for axis in (0, 1))
+    depth = _row(matrix[:, 2], u, v).clamp_min(1.0 / FORESHORTENED)
+    x, y = ((_row(matrix[:, axis], u, v) / depth).clamp(-FARTHEST, FARTHEST) for axis in (0, 1))
     return x, y
+
+
+def _row(row: torch.Tensor, u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """A matrix's row (n, 3, 1, 1) times points."""
+    return row[:, 0] * u + row[:, 1] * v + row[:, 2]
 
 
 def _bilinear(sources: torch.Tensor, x: torch.Tensor, y: torch.Tensor, padding: str) -> torch.Tensor:
@@ -53,11 +61,16 @@ def _bilinear(sources: torch.Tensor, x: torch.Tensor, y: torch.Tensor, padding: 
 
 
 def _coverage(matrix: torch.Tensor, u: torch.Tensor, v: torch.Tensor, size: torch.Size) -> torch.Tensor:
-    """The share of each output pixel that lies on the source, edge by edge: (n, 1, H, W)."""
+    """The share of each output pixel that lies on the source, edge by edge: (n, 1, H, W).
+
+    An edge of the source is a line on the canvas, also under perspective: its row, divided by the length of its normal, is
+    the distance in canvas pixels.
+    """
     share = torch.ones((), dtype=torch.float64, device=matrix.device)
-    for place, length, row in zip(_look(matrix, u, v), (size[1], size[0]), (0, 1), strict=True):
-        pixel = torch.sqrt(matrix[:, row, 0] * matrix[:, row, 0] + matrix[:, row, 1] * matrix[:, row, 1])
-        pixel = pixel.clamp_min(2 * _HALF_BIT)  # a row that enlarging has rounded to 0
-        place = place + _HALF_BIT  # and what it has rounded onto the edge lies inside
-        share = share * (place / pixel + 0.5).clamp(0.0, 1.0) * ((length - place) / pixel + 0.5).clamp(0.0, 1.0)
+    for length, axis in ((size[1], 0), (size[0], 1)):
+        near, far = matrix[:, axis], length * matrix[:, 2] - matrix[:, axis]
+        for edge, rounding in ((near, _HALF_BIT), (far, -_HALF_BIT)):  # what rounding has put onto the edge lies inside
+            pixel = torch.sqrt(edge[:, 0] * edge[:, 0] + edge[:, 1] * edge[:, 1])
+            pixel = pixel.clamp_min(2 * _HALF_BIT)  # a row that enlarging has rounded to 0
+            share = share * ((_row(edge, u, v) + rounding) / pixel + 0.5).clamp(0.0, 1.0)
     return share.float()[:, None]

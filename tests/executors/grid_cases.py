@@ -42,6 +42,12 @@ def _moves():
         for called, scale in (("shrunk", [0.2, 0.5]), ("as it is", [0.9, 1.1]), ("enlarged", [2.0, 4.0])):
             wild = {"op": "affine", "degrees": [-180, 180], "scale": scale, "shear_x": [-20, 20], "border": border}
             cases[f"{border}, {called}"] = {"pipeline": [wild]}
+            tilted = {"op": "perspective", "distortion": 0.6, "border": border}
+            cases[f"{border}, {called}, tilted"] = {"pipeline": [tilted, wild]}
+            cases[f"{border}, {called}, tilted again"] = {
+                "pipeline": [{"op": "pixel_dropout"}, {**tilted, "p": 0.7}, wild],
+                "channels": 1,
+            }
             cases[f"{border}, {called}, again"] = {"pipeline": [{"op": "pixel_dropout"}, {**wild, "p": 0.7}]}
     return cases
 

@@ -86,8 +86,10 @@ def test_the_short_way_to_a_plain_pixel_is_no_other():
     turned = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=-1).reshape(n, 2, 2)
     forward = np.tile(np.eye(3), (n, 1, 1))
     forward[:, :2, :2] = turned * scale[:, None, None] * numbers.uniform(0.5, 1, (n, 1, 2))
+    forward[::3, 2, :2] = numbers.uniform(-0.01, 0.01, (len(forward[::3]), 2))
     forward[:, :2, 2] = np.array([24.0, 20.0]) - (forward[:, :2, :2] @ numbers.uniform(0, 60, (n, 2, 1)))[:, :, 0]
     sources = [np.zeros((h, w, 3), np.uint8) for h, w in numbers.integers(1, 200, (n, 2)).tolist()]
     part = Plan.of((), canvas, "cover").passes[0]
-    same, other = how_often(move_sheet(Camera.of(forward), part, canvas, sources).cameras, 40, 48)
+    camera = Camera.of(forward, canvas, [source.shape[:2] for source in sources])
+    same, other = how_often(move_sheet(camera, part, canvas, sources).cameras, 40, 48)
     assert other == 0 and same > 50_000

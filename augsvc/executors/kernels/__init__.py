@@ -9,6 +9,7 @@
     gather.py    a row of a canvas from its source, on the CPU
     rows.py      the same row through all later stages
     pixel.py     one pixel through a whole pass, for a grid
+    pixel_filter.py  … and through its filter
     cuda.py      passes on a GPU: grids, for whoever has numba-cuda
     cpu.py       passes on the CPU: ranges of samples, in the caller's thread
     compiled.py  how all of it is compiled

@@ -1,4 +1,6 @@
-"""Passes on a GPU: grids of threads, one a pixel, over the functions of pixel.py; block (k, n) has some pixels of sample n.
+"""Passes on a GPU: grids of threads, one a pixel, over the functions of pixel.py and pixel_filter.py.
+
+Block (k, n) has some pixels of sample n.
 
     draw     gathers, tones, and, if no filter follows, noises, rectangles and bytes
     across   a filter along rows, into `half`
@@ -16,13 +18,12 @@ from numba import cuda, types
 from augsvc.executors.kernels.pixel import (
     Frame,
     Memory,
-    blurred,
     finished,
     noisy_pixel,
     numbers,
     painted,
-    weighed_across,
 )
+from augsvc.executors.kernels.pixel_filter import blurred, weighed_across
 from augsvc.executors.kernels.sheets import (
     I64,
     U16,

@@ -8,19 +8,40 @@ import numpy as np
 
 from augsvc.executors.kernels.compiled import compiled
 from augsvc.executors.kernels.memory import eight_bytes
-from augsvc.executors.kernels.move import TO_CORNER, averaged, blank, blend, look, tap, weight, whole, word
+from augsvc.executors.kernels.move import (
+    TO_CORNER,
+    averaged,
+    blank,
+    blend,
+    depth_at,
+    divided,
+    look,
+    reciprocal,
+    tap,
+    weight,
+    whole,
+    word,
+)
 from augsvc.executors.kernels.sheets import (
+    DEPTH,
+    DEPTH_X,
+    DEPTH_Y,
     HEIGHT,
     HIGH_X,
     HIGH_Y,
     I64,
+    LEAST_DEPTH,
     LOW_X,
     LOW_Y,
+    NEAREST,
+    PIXEL_BELOW,
+    PIXEL_RIGHT,
     PIXEL_X,
     PIXEL_Y,
     TAP_SHARE,
     TAPS_X,
     TAPS_Y,
+    TILTED,
     U8,
     U16,
     U32,
@@ -57,8 +78,12 @@ def copied(source: U8, channels: Int, y: Int, row: U16) -> None:
 def moved(source: U8, camera: I64, border: Int, channels: Int, y: Int, row: U16, lines: U32, sums: U32) -> None:
     """A row through a camera: the plain pixels in the middle together, those near an edge one by one."""
     width = row.size // channels
-    left, right = _seen(camera, border, y, width)
-    begin, end = _within(camera, y, left, right)
+    if camera[TILTED]:
+        left, right = _seen_far(camera, border, y, width)
+        begin, end = _within_far(camera, y, left, right)
+    else:
+        left, right = _seen(camera, border, y, width)
+        begin, end = _within(camera, y, left, right)
     if border == ZEROS:
         while begin < end and not whole(camera, begin, y):
             begin += 1
@@ -106,6 +131,51 @@ def _span(slope: Int, start: Int, low: Int, high: Int, first: Int, last: Int) ->
 
 
 @compiled
+def _seen_far(camera: I64, border: Int, v: Int, width: Int) -> tuple[Int, Int]:
+    """`_seen` under perspective: an interval still, of pixels before the horizon and, with zeros, not far from the source."""
+    horizon = NEAREST - tap(camera[DEPTH_X], 0, 1) - tap(camera[DEPTH_Y], 0, 1)
+    depth = camera[DEPTH_Y] * v + camera[DEPTH]
+    first, last = _from(camera[DEPTH_X], depth, horizon, np.int64(0), width)
+    if border != ZEROS:
+        return first, last
+    x, y = camera[B] * v + camera[C], camera[E] * v + camera[F]
+    first, last = _between_lines(
+        camera, camera[A], x, depth, WIDTH, 0, -camera[PIXEL_X], -camera[PIXEL_RIGHT], first, last
+    )
+    return _between_lines(camera, camera[D], y, depth, HEIGHT, 0, -camera[PIXEL_Y], -camera[PIXEL_BELOW], first, last)
+
+
+@compiled
+def _within_far(camera: I64, v: Int, first: Int, last: Int) -> tuple[Int, Int]:
+    """`_within` under perspective."""
+    depth = camera[DEPTH_Y] * v + camera[DEPTH]
+    x, y = camera[B] * v + camera[C], camera[E] * v + camera[F]
+    first, last = _from(camera[DEPTH_X], depth, NEAREST - camera[LEAST_DEPTH], first, last)
+    first, last = _between_lines(camera, camera[A], x, depth, WIDTH, 1, -camera[LOW_X], camera[HIGH_X], first, last)
+    return _between_lines(camera, camera[D], y, depth, HEIGHT, 1, -camera[LOW_Y], camera[HIGH_Y], first, last)
+
+
+@compiled
+def _between_lines(
+    camera: I64, slope: Int, start: Int, depth: Int, length: Int, rim: Int, low: Int, high: Int, first: Int, last: Int
+) -> tuple[Int, Int]:
+    """Those u with place − rim · depth ≥ low and (length − rim) · depth − place ≥ high, where place = slope·u + start."""
+    lean, far = camera[DEPTH_X], camera[length] - rim
+    first, last = _from(slope - rim * lean, start - rim * depth, low, first, last)
+    return _from(far * lean - slope, far * depth - start, high, first, last)
+
+
+@compiled
+def _from(slope: Int, start: Int, low: Int, first: Int, last: Int) -> tuple[Int, Int]:
+    """Those u of first … last − 1 with slope·u + start ≥ low: an interval, exactly."""
+    if slope == 0:
+        return first, last if start >= low else first
+    if slope > 0:
+        return min(max(first, -((start - low) // slope)), last), last
+    return first, max(first, min(last, (start - low) // -slope + 1))
+
+
+@compiled
 def _blacken(part: U16) -> None:
     for x in range(part.size):
         part[x] = np.uint16(0)
@@ -144,10 +214,17 @@ def _gather(
         for across in range(taps_x):
             tap_x = x + tap(camera[A], across, taps_x) + tap(camera[B], down, taps_y) + TO_CORNER
             tap_y = y + tap(camera[D], across, taps_x) + tap(camera[E], down, taps_y) + TO_CORNER
-            _aim(tap_x, tap_y, camera[A], camera[D], camera[WIDTH], n, lines)
-            right = max(tap_x, tap_x + camera[A] * (n - 1)) >> 32
-            bottom = max(tap_y, tap_y + camera[D] * (n - 1)) >> 32
-            if channels == 3 and (right < camera[WIDTH] - 2 or bottom < camera[HEIGHT] - 2):
+            if camera[TILTED]:
+                depth = depth_at(camera, begin, v)
+                depth += tap(camera[DEPTH_X], across, taps_x) + tap(camera[DEPTH_Y], down, taps_y)
+                _aim_far(tap_x - TO_CORNER, tap_y - TO_CORNER, depth, camera, n, lines)
+                inner = _within_last(lines[6][:n], camera[WIDTH], camera[HEIGHT])
+            else:
+                _aim(tap_x, tap_y, camera[A], camera[D], camera[WIDTH], n, lines)
+                right = max(tap_x, tap_x + camera[A] * (n - 1)) >> 32
+                bottom = max(tap_y, tap_y + camera[D] * (n - 1)) >> 32
+                inner = right < camera[WIDTH] - 2 or bottom < camera[HEIGHT] - 2
+            if channels == 3 and inner:
                 _load_pairs(source, np.uint64(camera[WIDTH] * 3), n, lines)
             else:  # eight bytes might reach beyond the source's last
                 _load(source, channels, camera[WIDTH] * channels, n, lines)
@@ -172,6 +249,28 @@ def _aim(x: Int, y: Int, a: Int, d: Int, source_width: Int, n: Int, lines: U32) 
         px, py = x + a * k, y + d * k
         at[k] = np.uint32(np.uint32(np.uint32(py >> 32) * wide) + np.uint32(px >> 32))
         fx[k], fy[k] = weight(px), weight(py)
+
+
+@compiled
+def _aim_far(x: Int, y: Int, depth: Int, camera: I64, n: Int, lines: U32) -> None:
+    """The same under perspective: one division a pixel."""
+    fx, fy, at, wide = lines[4], lines[5], lines[6], np.uint32(camera[WIDTH])
+    a, d, lean = camera[A], camera[D], camera[DEPTH_X]
+    for k in range(n):
+        far = depth + lean * k
+        over = reciprocal(far)
+        px, py = divided(x + a * k, far, over) + TO_CORNER, divided(y + d * k, far, over) + TO_CORNER
+        at[k] = np.uint32(np.uint32(np.uint32(py >> 32) * wide) + np.uint32(px >> 32))
+        fx[k], fy[k] = weight(px), weight(py)
+
+
+@compiled
+def _within_last(at: U32, width: Int, height: Int) -> bool:
+    """Whether eight bytes from the pixel below each of these on do not reach beyond the source's last."""
+    most = np.uint32(0)
+    for k in range(at.size):
+        most = max(most, at[k])
+    return bool(np.int64(most) + width + 3 <= width * height)
 
 
 @compiled

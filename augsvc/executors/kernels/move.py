@@ -9,18 +9,26 @@ import numpy as np
 
 from augsvc.executors.kernels.compiled import compiled, inlined
 from augsvc.executors.kernels.sheets import (
+    DEPTH,
+    DEPTH_X,
+    DEPTH_Y,
     HEIGHT,
     HIGH_X,
     HIGH_Y,
     I64,
+    LEAST_DEPTH,
     LOW_X,
     LOW_Y,
+    NEAREST,
+    PIXEL_BELOW,
+    PIXEL_RIGHT,
     PIXEL_X,
     PIXEL_Y,
     REFLECT,
     TAP_SHARE,
     TAPS_X,
     TAPS_Y,
+    TILTED,
     U8,
     U16,
     WIDTH,
@@ -37,12 +45,40 @@ from augsvc.executors.kernels.sheets import (
 TO_CORNER = (1 << 19) - (1 << 31)  # from a point to the pixel whose centre lies before it; weights round to nearest
 _UNIT = np.uint32(4096)
 _HALF_SHARE = 1 << 15
+_DEEPEST = 1 << 33
 
 
 @inlined
 def tap(coefficient: Int, number: Int, taps: Int) -> Int:
     """What the tap `number` of `taps` along one axis of a canvas pixel adds to a coordinate."""
     return coefficient * (2 * number + 1) // (2 * taps)
+
+
+@inlined
+def reciprocal(depth: Int) -> Int:
+    """2^58 ÷ a depth that is held before the horizon: at most 32 bits, so at least 26 bits of a place are true."""
+    return np.uint64(1 << 58) // np.uint64(min(max(depth, NEAREST), _DEEPEST))
+
+
+@inlined
+def divided(place: Int, depth: Int, over: Int) -> Int:
+    """A place before it is divided by its depth, divided: held within 2^28 pixels, times the reciprocal in two halves."""
+    far = min(max(depth, NEAREST), _DEEPEST) << 28
+    held = min(max(place, -far), far)
+    low = np.int64((np.uint64(held & 0xFFFFFFFF) * over) >> np.uint64(32))
+    return ((held >> 32) * np.int64(over) + low) << 6
+
+
+@inlined
+def depth_at(camera: I64, u: Int, v: Int) -> Int:
+    """Of a canvas point, 32 fraction bits; 1 without perspective."""
+    return camera[DEPTH_X] * u + camera[DEPTH_Y] * v + camera[DEPTH]
+
+
+@inlined
+def beyond(camera: I64, depth: Int) -> Int:
+    """Whether a canvas pixel, by its corner's depth, lies beyond the horizon: its centre does."""
+    return depth + tap(camera[DEPTH_X], 0, 1) + tap(camera[DEPTH_Y], 0, 1) < NEAREST
 
 
 @inlined
@@ -89,14 +125,20 @@ def edge_share(twice: Int, camera: I64, pixel: Int) -> Int:
 
 @compiled
 def coverage(camera: I64, u: Int, v: Int) -> Int:
-    """The share of a canvas pixel that lies on the source, 16 fraction bits."""
+    """The share of a canvas pixel that lies on the source, 16 fraction bits.
+
+    The source's edges are lines on the canvas, also under perspective, where x − 0 and width · depth − x are linear too.
+    """
     x = camera[A] * u + camera[B] * v + camera[C] + tap(camera[A], 0, 1) + tap(camera[B], 0, 1)
     y = camera[D] * u + camera[E] * v + camera[F] + tap(camera[D], 0, 1) + tap(camera[E], 0, 1)
-    width, height = camera[WIDTH] << 32, camera[HEIGHT] << 32
+    depth = depth_at(camera, u, v) + tap(camera[DEPTH_X], 0, 1) + tap(camera[DEPTH_Y], 0, 1)
+    width, height = camera[WIDTH] * depth, camera[HEIGHT] * depth
     # what rounding has put onto the edge lies inside: hence + 1 and − 1
-    share = edge_share(_doubled(x) + 1, camera, PIXEL_X) * edge_share(_doubled(width - x) - 1, camera, PIXEL_X) >> 16
+    share = (
+        edge_share(_doubled(x) + 1, camera, PIXEL_X) * edge_share(_doubled(width - x) - 1, camera, PIXEL_RIGHT) >> 16
+    )
     share = share * edge_share(_doubled(y) + 1, camera, PIXEL_Y) >> 16
-    return share * edge_share(_doubled(height - y) - 1, camera, PIXEL_Y) >> 16
+    return share * edge_share(_doubled(height - y) - 1, camera, PIXEL_BELOW) >> 16
 
 
 @compiled
@@ -109,11 +151,22 @@ def _doubled(place: Int) -> Int:
 def plain(camera: I64, border: Int, u: Int, v: Int) -> Int:
     """Whether all taps of a canvas pixel lie between four pixels of the source, and no edge is near."""
     x, y = camera[A] * u + camera[B] * v + camera[C], camera[D] * u + camera[E] * v + camera[F]
+    if camera[TILTED]:
+        return _plain_far(camera, x, y, depth_at(camera, u, v)) and (border != ZEROS or whole(camera, u, v))
     if (x + camera[LOW_X]) >> 32 < 0 or (x + camera[HIGH_X]) >> 32 >= camera[WIDTH] - 1:
         return False
     if (y + camera[LOW_Y]) >> 32 < 0 or (y + camera[HIGH_Y]) >> 32 >= camera[HEIGHT] - 1:
         return False
     return border != ZEROS or whole(camera, u, v)
+
+
+@compiled
+def _plain_far(camera: I64, x: Int, y: Int, depth: Int) -> Int:
+    """All taps lie a pixel away from all edges, and before the horizon: linear, so without a division."""
+    right, below = (camera[WIDTH] - 1) * depth, (camera[HEIGHT] - 1) * depth
+    if x - depth + camera[LOW_X] < 0 or right - x - camera[HIGH_X] < 0 or depth + camera[LEAST_DEPTH] < NEAREST:
+        return False
+    return y - depth + camera[LOW_Y] >= 0 and below - y - camera[HIGH_Y] >= 0
 
 
 @compiled
@@ -124,15 +177,17 @@ def whole(camera: I64, u: Int, v: Int) -> Int:
 
 @compiled
 def blank(camera: I64, border: Int, u: Int, v: Int) -> Int:
-    """Whether a canvas pixel surely shows nothing of the source: zeros, and farther off than its own length."""
+    """Whether a canvas pixel surely shows nothing of the source: beyond the horizon, or zeros farther off than its length."""
+    depth = depth_at(camera, u, v)
+    if camera[TILTED] and beyond(camera, depth):
+        return True
     if border != ZEROS:
         return False
     x, y = camera[A] * u + camera[B] * v + camera[C], camera[D] * u + camera[E] * v + camera[F]
     # two lengths: (u, v) is a corner, at most 0.71 lengths from the centre
-    far_x, far_y = camera[PIXEL_X], camera[PIXEL_Y]
-    if x < -far_x or x - far_x > camera[WIDTH] << 32:
+    if x < -camera[PIXEL_X] or x - camera[PIXEL_RIGHT] > camera[WIDTH] * depth:
         return True
-    return y < -far_y or y - far_y > camera[HEIGHT] << 32
+    return y < -camera[PIXEL_Y] or y - camera[PIXEL_BELOW] > camera[HEIGHT] * depth
 
 
 @compiled
@@ -145,11 +200,17 @@ def look(
     8 + `more` bits.
     """
     x, y = camera[A] * u + camera[B] * v + camera[C], camera[D] * u + camera[E] * v + camera[F]
+    depth, taps_x, taps_y = depth_at(camera, u, v), camera[TAPS_X], camera[TAPS_Y]
     first, second, third = np.int64(0), np.int64(0), np.int64(0)
-    for row in range(camera[TAPS_Y]):
-        for column in range(camera[TAPS_X]):
-            tap_x = x + tap(camera[A], column, camera[TAPS_X]) + tap(camera[B], row, camera[TAPS_Y]) + TO_CORNER
-            tap_y = y + tap(camera[D], column, camera[TAPS_X]) + tap(camera[E], row, camera[TAPS_Y]) + TO_CORNER
+    for row in range(taps_y):
+        for column in range(taps_x):
+            tap_x = x + tap(camera[A], column, taps_x) + tap(camera[B], row, taps_y)
+            tap_y = y + tap(camera[D], column, taps_x) + tap(camera[E], row, taps_y)
+            if camera[TILTED]:
+                far = depth + tap(camera[DEPTH_X], column, taps_x) + tap(camera[DEPTH_Y], row, taps_y)
+                over = reciprocal(far)
+                tap_x, tap_y = divided(tap_x, far, over), divided(tap_y, far, over)
+            tap_x, tap_y = tap_x + TO_CORNER, tap_y + TO_CORNER
             i, j, width = tap_x >> 32, tap_y >> 32, camera[WIDTH]
             left, right = inside(i, width, border) * pixel, inside(i + 1, width, border) * pixel
             above = inside(j, camera[HEIGHT], border) * width * pixel

@@ -9,11 +9,25 @@ from typing import NamedTuple
 import numpy as np
 
 from augsvc.executors.kernels.compiled import compiled, threaded
-from augsvc.executors.kernels.move import TO_CORNER, averaged, blank, blend, look, plain, tap, weight, word
+from augsvc.executors.kernels.move import (
+    TO_CORNER,
+    averaged,
+    blank,
+    blend,
+    depth_at,
+    divided,
+    look,
+    plain,
+    reciprocal,
+    tap,
+    weight,
+    word,
+)
 from augsvc.executors.kernels.noise import dropped, grained
 from augsvc.executors.kernels.philox import ELEMENTS_PER_BLOCK, PIXEL_BLOCK, block
-from augsvc.executors.kernels.rows import mirrored
 from augsvc.executors.kernels.sheets import (
+    DEPTH_X,
+    DEPTH_Y,
     EDGE,
     FROM_CANVAS,
     FROM_SOURCES,
@@ -21,12 +35,14 @@ from augsvc.executors.kernels.sheets import (
     HEIGHT,
     I64,
     IDENTICAL,
-    ONE,
+    PIXEL_BELOW,
+    PIXEL_RIGHT,
     PIXEL_X,
     PIXEL_Y,
     TAP_SHARE,
     TAPS_X,
     TAPS_Y,
+    TILTED,
     U8,
     U16,
     U32,
@@ -39,7 +55,6 @@ from augsvc.executors.kernels.sheets import (
     E,
     EraseSheet,
     F,
-    FilterSheet,
     Int,
     MoveSheet,
     NoiseSheet,
@@ -130,9 +145,10 @@ def inner(camera: I64, border: Int, u: Int, v: Int) -> Int:
     if border != ZEROS:
         return plain(camera, border, u, v)
     x, y = camera[A] * u + camera[B] * v + camera[C], camera[D] * u + camera[E] * v + camera[F]
-    far_x, far_y = camera[PIXEL_X], camera[PIXEL_Y]
+    depth = depth_at(camera, u, v)
     # (u, v) is a corner, at most 0.71 lengths from the centre, which half a length from an edge is wholly inside
-    away = far_x <= x <= (camera[WIDTH] << 32) - far_x and far_y <= y <= (camera[HEIGHT] << 32) - far_y
+    away = camera[PIXEL_X] <= x <= camera[WIDTH] * depth - camera[PIXEL_RIGHT]
+    away = away and camera[PIXEL_Y] <= y <= camera[HEIGHT] * depth - camera[PIXEL_BELOW]
     return plain(camera, EDGE if away else ZEROS, u, v)
 
 
@@ -146,13 +162,19 @@ def _raised(byte: Int) -> Int:
 def _between_pixels(source: U8, camera: I64, channels: Int, u: Int, v: Int) -> Pixel:
     """A pixel far from all edges: `look` without them, in 32 bits."""
     taps_x, taps_y = camera[TAPS_X], camera[TAPS_Y]
-    x = camera[A] * u + camera[B] * v + camera[C] + TO_CORNER
-    y = camera[D] * u + camera[E] * v + camera[F] + TO_CORNER
+    x = camera[A] * u + camera[B] * v + camera[C]
+    y = camera[D] * u + camera[E] * v + camera[F]
+    depth = depth_at(camera, u, v)
     first, second, third = np.uint32(0), np.uint32(0), np.uint32(0)
     for down in range(taps_y):
         row_x, row_y = x + _tap(camera[B], down, taps_y), y + _tap(camera[E], down, taps_y)
         for across in range(taps_x):
             tap_x, tap_y = row_x + _tap(camera[A], across, taps_x), row_y + _tap(camera[D], across, taps_x)
+            if camera[TILTED]:
+                far = depth + _tap(camera[DEPTH_X], across, taps_x) + _tap(camera[DEPTH_Y], down, taps_y)
+                over = reciprocal(far)
+                tap_x, tap_y = divided(tap_x, far, over), divided(tap_y, far, over)
+            tap_x, tap_y = tap_x + TO_CORNER, tap_y + TO_CORNER
             place = ((tap_y >> 32) * camera[WIDTH] + (tap_x >> 32)) * channels
             red, green, blue = _blended(source, channels, place, camera[WIDTH] * channels, weight(tap_x), weight(tap_y))
             first, second, third = np.uint32(first + red), np.uint32(second + green), np.uint32(third + blue)
@@ -213,45 +235,6 @@ def _toned(channels: Int, tone: ToneSheet, n: Int, first: Int, second: Int, thir
             if channels == 3:
                 second, third = curved(curve, second), curved(curve, third)
     return first, second, third
-
-
-@threaded
-def weighed_across(frame: Frame, blur: FilterSheet, values: U16, n: Int, c: Int, p: Int) -> Int:
-    """One value of channel c through a filter, along its row: rounded."""
-    x, reach, most = column(frame, p), blur.reach[n], blur.weights.shape[1] // 2
-    row = c * frame.height * frame.width + p - x
-    total = np.uint32(ONE // 2)
-    for k in range(-reach, reach + 1):
-        total += np.uint32(values[row + _near(x + k, frame.width)]) * blur.weights[n, most + k]
-    return np.uint16(total >> np.uint32(16))
-
-
-@compiled
-def weighed_down(frame: Frame, blur: FilterSheet, values: U16, n: Int, c: Int, p: Int) -> Int:
-    """The same along its column: cut off, as every stage's result is."""
-    x, y, reach, most = column(frame, p), line(frame, p), blur.reach[n], blur.weights.shape[1] // 2
-    top = c * frame.height * frame.width + x
-    total = np.uint32(0)
-    for k in range(-reach, reach + 1):
-        total += np.uint32(values[top + _near(y + k, frame.height) * frame.width]) * blur.weights[n, most + k]
-    return np.uint16(total >> np.uint32(16))
-
-
-@compiled
-def _near(place: Int, length: Int) -> Int:
-    """`mirrored`, without its division in the middle of a picture."""
-    return place if 0 <= place < length else mirrored(place, length)
-
-
-@threaded
-def blurred(frame: Frame, blur: FilterSheet, memory: Memory, n: Int, p: Int) -> Pixel:
-    """A pixel down the columns of what has been filtered along rows."""
-    if blur.reach[n] == 0:
-        return stored(frame, memory.before[n], p)
-    first = weighed_down(frame, blur, memory.half[n], n, 0, p)
-    if frame.channels == 1:
-        return first, first, first
-    return first, weighed_down(frame, blur, memory.half[n], n, 1, p), weighed_down(frame, blur, memory.half[n], n, 2, p)
 
 
 @threaded

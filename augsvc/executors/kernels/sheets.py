@@ -24,15 +24,26 @@ ONE = 65536  # 1 with 16 fraction bits: shares, colour matrices, curves, weights
 FROM_CANVAS, FROM_SOURCES, MOVED_CANVAS = 0, 1, 2
 # What lies beyond a source's edge.
 ZEROS, REFLECT, EDGE = 0, 1, 2
-# The columns of a camera's row. x = A·u + B·v + C, y = D·u + E·v + F from canvas (u, v) to source, 32 fraction bits.
+# The columns of a camera's row. x = A·u + B·v + C, y = D·u + E·v + F from canvas (u, v) to source, 32 fraction bits; with
+# perspective, both over depth = DEPTH_X·u + DEPTH_Y·v + DEPTH, which is 1 without.
 A, B, C, D, E, F = 0, 1, 2, 3, 4, 5
 TAPS_X, TAPS_Y = 6, 7
 LOW_X, HIGH_X, LOW_Y, HIGH_Y = 8, 9, 10, 11  # the least and the greatest that a tap adds to x and y
 TAP_SHARE = 12  # 2^32 / taps, rounded up, so that whole values stay whole
-PIXEL_X, PIXEL_Y = 13, 16  # twice a canvas pixel's length in the source; a shift to 24 bits of it; 2^47 ÷ those
+# By which x and y grow along one canvas pixel, straight away from the left and the upper edge: twice that; a shift to 24 bits
+# of it; 2^47 ÷ those. That is the pixel's length in the source, or, with perspective, times depth.
+PIXEL_X, PIXEL_Y = 13, 16
 IDENTICAL = 19  # the canvas shows the source as it is
 HEIGHT, WIDTH = 20, 21  # of the source
-CAMERA_COLUMNS = 22
+DEPTH_X, DEPTH_Y, DEPTH = 22, 23, 24
+TILTED = 25  # it has perspective. Then the LOW say it of x − depth and y − depth, the HIGH of x − (width − 1) · depth …
+LEAST_DEPTH = 26  # … and the least that a tap adds to depth is here
+PIXEL_RIGHT, PIXEL_BELOW = (
+    27,
+    30,
+)  # as PIXEL_X and PIXEL_Y, away from the right and the lower edge: the same without perspective
+CAMERA_COLUMNS = 33
+NEAREST = 1 << 26  # of depth, 32 fraction bits: what is less lies beyond the horizon
 # Laws of noise.
 GAUSSIAN, DROPOUT = 0, 1
 
