@@ -19,7 +19,6 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
 from time import perf_counter
@@ -33,27 +32,27 @@ from rich.console import Console
 from rich.table import Table
 
 from augsvc_client import AugsvcError, Client
-from augsvc_client.trainer.cli import Job, Outcome, Pipeline, run
 from augsvc_client.trainer.live import live_bars
-from augsvc_client.trainer.loop import Pace, Settings
-from augsvc_client.trainer.model import save_weights
+from augsvc_client.trainer.loop import Pace
+from augsvc_client.trainer.models import save_weights
+from augsvc_client.trainer.recipe import Recipe, parse_recipe
 from augsvc_client.trainer.report import DARK, draw_curves, draw_sights, page
+from augsvc_client.trainer.run import Outcome, run, settle
 
 WITH, WITHOUT = "augmented", "plain"
 PIPELINES = {WITHOUT: "none", WITH: "standard"}
 CLEAN, HARD = "clean", "distorted"
-TESTS: Mapping[str, tuple[str, Pipeline]] = {
-    CLEAN: ("digits/test", "none"),
-    HARD: (
-        "digits/test",
-        [
-            {"op": "rotation", "degrees": [-20, 20]},
-            {"op": "gaussian_blur", "sigma": [0.5, 1.5]},
-            {"op": "gaussian_noise", "std": [0.05, 0.15]},
-        ],
-    ),
+DISTORTION = [
+    {"op": "rotation", "degrees": [-20, 20]},
+    {"op": "gaussian_blur", "sigma": [0.5, 1.5]},
+    {"op": "gaussian_noise", "std": [0.05, 0.15]},
+]
+TESTS = {
+    CLEAN: {"dataset": "digits/test", "pipeline": "none"},
+    HARD: {"dataset": "digits/test", "pipeline": DISTORTION},
 }
 PER_CLASS, CLASSES = 5, 10
+EPOCHS, SMOOTHING = 240, 0.1
 START_S, STOP_S = 60.0, 20.0
 EPOCH_S = 0.06  # tests included
 
@@ -61,7 +60,7 @@ Outcomes = Mapping[str, Sequence[Outcome]]  # by kind of run, one a seed
 
 
 def main(
-    epochs: Annotated[int, typer.Option(min=1, help="Epochs of each run; one is a single step.")] = Settings().epochs,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of each run; one is a single step.")] = EPOCHS,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each kind.")] = 3,
     out: Annotated[Path, typer.Option(help="Folder for the report.", file_okay=False)] = Path("demo-out"),
 ) -> None:
@@ -137,7 +136,7 @@ def compare(url: str, epochs: int, seeds: int, console: Console) -> Outcomes:
     with live_bars(console) as progress:
         for seed in range(seeds):
             for kind in PIPELINES:
-                outcomes[kind].append(run(_job(url, kind, seed, epochs), progress, f"{kind} #{seed}"))
+                outcomes[kind].append(run(_recipe(url, kind, seed, epochs), url, progress, f"{kind} #{seed}"))
     return outcomes
 
 
@@ -151,20 +150,23 @@ def announced(epochs: int, seeds: int) -> str:
     return f"{runs} runs of {epochs} epochs, one after the other: {about}{minutes} on two cores"
 
 
-def _job(url: str, kind: str, seed: int, epochs: int) -> Job:
-    return Job(
-        url=url,
-        dataset="digits/train",
-        pipeline=PIPELINES[kind],
-        size=(32, 32),
-        batch_size=PER_CLASS * CLASSES,  # so that an epoch is one step
-        per_class=PER_CLASS,
-        seed=seed,
-        tests=TESTS,
-        settings=Settings(epochs=epochs),
-        device="cpu",
-        wait_s=START_S,
+def _recipe(url: str, kind: str, seed: int, epochs: int) -> Recipe:
+    recipe = parse_recipe(
+        {
+            "data": {
+                "dataset": "digits/train",
+                "pipeline": PIPELINES[kind],
+                "size": 32,
+                "batch_size": PER_CLASS * CLASSES,  # so that an epoch is one step
+                "per_class": PER_CLASS,
+                "wait_s": START_S,
+            },
+            "optimiser": {"lr": 0.06},
+            "training": {"epochs": epochs, "seed": seed, "label_smoothing": SMOOTHING, "device": "cpu"},
+            "evaluation": {"tests": TESTS, "every": 15},
+        }
     )
+    return settle(recipe, url)[0]
 
 
 def table_rows(outcomes: Outcomes) -> list[list[str]]:
@@ -202,16 +204,16 @@ def leave_report(outcomes: Outcomes, rows: Sequence[Sequence[str]], out: Path) -
     out.mkdir(parents=True, exist_ok=True)
     histories = {kind: [outcome.history for outcome in runs] for kind, runs in outcomes.items()}
     last = outcomes[WITH][-1]
-    seeds, settings = len(outcomes[WITH]), Settings(epochs=len(last.history))
+    seeds, epochs = len(outcomes[WITH]), len(last.history)
     curves, grid = draw_curves(histories, floor=last.floor), draw_sights(last.sights)
     save_weights(last.model, out / "model.safetensors")
     (out / "curves.png").write_bytes(curves)
     (out / "grid.png").write_bytes(grid)
     runs = {kind: [outcome.summary() for outcome in each] for kind, each in outcomes.items()}
-    result = {"settings": asdict(settings), "table": rows, "runs": runs}
+    result = {"recipe": last.recipe.model_dump(mode="json"), "table": rows, "runs": runs}
     (out / "result.json").write_text(json.dumps(result, indent=1, ensure_ascii=False), encoding="utf-8")
     lead = (
-        f"{seeds} runs of {settings.epochs} epochs with augmentation (preset {PIPELINES[WITH]}) and {seeds} without, on "
+        f"{seeds} runs of {epochs} epochs with augmentation (preset {PIPELINES[WITH]}) and {seeds} without, on "
         f"{PER_CLASS} samples of each of the {CLASSES} digits; an epoch is a single batch. A seed chooses samples, their "
         "order, the random draws and the first weights, the same for both kinds of run. Distorted test digits are turned "
         "by up to 20 degrees, blurred and noisy. The table shows accuracy; spreads are standard deviations over seeds; "
@@ -219,7 +221,7 @@ def leave_report(outcomes: Outcomes, rows: Sequence[Sequence[str]], out: Path) -
     )
     learning = (
         "Mean over seeds; the bands reach from the lowest to the highest. "
-        f"Label smoothing of {settings.label_smoothing:g} keeps the training loss above about {last.floor:.1f}."
+        f"Label smoothing of {SMOOTHING:g} keeps the training loss above about {last.floor:.1f}."
     )
     pictures = [
         (learning, curves, draw_curves(histories, DARK, last.floor)),

@@ -13,8 +13,9 @@ from rich.console import Console
 
 from augsvc_client import Client, ServerUnavailable
 from augsvc_client.trainer import live
+from augsvc_client.trainer.evaluate import Score
 from augsvc_client.trainer.live import live_bars, watch
-from augsvc_client.trainer.loop import Epoch, Pace, Score, Step
+from augsvc_client.trainer.loop import Epoch, Pace, Step
 
 ROOT = Path(__file__).parents[2]
 FILES = {"model.safetensors", "curves.png", "grid.png", "result.json", "report.html"}

@@ -15,25 +15,17 @@ from typer.testing import CliRunner
 
 from augsvc_client import RemoteDataLoader
 from augsvc_client.trainer.cli import app
-from augsvc_client.trainer.loop import (
-    Epoch,
-    Pace,
-    Score,
-    Settings,
-    Step,
-    decay_groups,
-    evaluate,
-    loss_floor,
-    schedule,
-    train,
-)
-from augsvc_client.trainer.model import build_model, count_parameters, save_weights
+from augsvc_client.trainer.evaluate import Score, evaluate
+from augsvc_client.trainer.loop import Course, Diverged, Epoch, Pace, Step, train
+from augsvc_client.trainer.models import Inputs, build_model, count_parameters, save_weights
+from augsvc_client.trainer.optimise import Learner, decay_groups, loss_floor, schedule
+from augsvc_client.trainer.recipe import ModelChoice, Schedule, parse_recipe
 from augsvc_client.trainer.report import DARK, collect_sights, draw_curves, draw_sights, page
 
 ROOT = Path(__file__).parents[2]
 DIGITS = tuple("0123456789")
 IN_TEST = 445
-FILES = {"model.safetensors", "curves.png", "grid.png", "result.json"}
+FILES = {"model.safetensors", "checkpoint.safetensors", "recipe.yaml", "curves.png", "grid.png", "result.json"}
 ENTRY = tomllib.loads((ROOT / "client" / "pyproject.toml").read_text())["project"]["scripts"]["augsvc-train"]
 ABSENT = "http://127.0.0.1:9"  # the discard port: nobody listens there
 
@@ -79,6 +71,21 @@ class Always(nn.Module):
         return self.logits.expand(len(image), -1)
 
 
+def network(channels=1, classes=10, seed=0, size=(16, 16), **choice):
+    return build_model(ModelChoice(**choice), Inputs(channels, size), classes, seed)
+
+
+def course(loader, model=None, **groups):
+    """Of a recipe with the given groups; an epoch is one step."""
+    recipe = parse_recipe({"data": {"dataset": "digits/train"}, "optimiser": {"lr": 0.06}, **groups})
+    model = network() if model is None else model
+    return Course(Learner(model, recipe, recipe.training.epochs * len(loader)), loader)
+
+
+def epochs(number, **training):
+    return {"training": {"epochs": number, **training}}
+
+
 def epochs_of(events):
     return [event for event in events if isinstance(event, Epoch)]
 
@@ -88,21 +95,21 @@ def epochs_of(events):
 
 @pytest.mark.parametrize("shape", [(1, 32, 32), (3, 32, 32), (3, 65, 33), (1, 8, 8), (3, 1, 1)])
 def test_network_takes_pictures_of_any_size(shape):
-    model = build_model(shape[0], 7, seed=0).eval()
+    model = network(shape[0], 7).eval()
     assert model(torch.zeros(2, *shape)).shape == (2, 7)
     assert count_parameters(model) < 125_000
 
 
 def test_weights_depend_on_the_seed_alone():
     before = torch.get_rng_state()
-    first, again, other = (torch.nn.utils.parameters_to_vector(build_model(1, 10, s).parameters()) for s in (3, 3, 4))
+    first, again, other = (torch.nn.utils.parameters_to_vector(network(seed=s).parameters()) for s in (3, 3, 4))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert torch.equal(before, torch.get_rng_state()), "torch's own generator was moved"
 
 
 def test_only_convolution_weights_decay():
-    model = build_model(3, 10, 0)
+    model = network(3)
     decayed, kept = decay_groups(model, 0.05)
     convolutions = {id(module.weight) for module in model.modules() if isinstance(module, nn.Conv2d)}
     assert {id(p) for p in decayed["params"]} == convolutions
@@ -112,9 +119,9 @@ def test_only_convolution_weights_decay():
 
 
 def test_saved_weights_are_the_networks(tmp_path):
-    model = build_model(1, 10, 0)
+    model = network()
     save_weights(model, tmp_path / "w.safetensors")
-    loaded = build_model(1, 10, 1)
+    loaded = network(seed=1)
     loaded.load_state_dict(load_file(tmp_path / "w.safetensors"))
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), loaded.parameters(), strict=True))
 
@@ -123,35 +130,38 @@ def test_saved_weights_are_the_networks(tmp_path):
 
 
 def test_training_lowers_the_loss_and_tells_of_every_step(few, tested):
-    settings = Settings(epochs=12, evaluate_every=5)
-    events = list(train(build_model(1, 10, 0), few(pipeline="light"), {"clean": tested(256)}, settings))
-    steps, epochs = [e for e in events if isinstance(e, Step)], epochs_of(events)
+    test_loader = tested(256)
+    run = course(few(pipeline="light"), **epochs(12), evaluation={"every": 5})
+    events = list(train(run, lambda: {"clean": evaluate(run.learner.kept, test_loader)}))
+    steps, passes = [e for e in events if isinstance(e, Step)], epochs_of(events)
     assert [(step.number, step.total) for step in steps] == [(n, 12) for n in range(1, 13)]
-    assert epochs[-1].loss < 0.8 * epochs[0].loss
-    assert [epoch.number for epoch in epochs if epoch.scores] == [4, 9, 11], "every fifth, and the last"
-    assert epochs[-1].scores["clean"].samples == IN_TEST
-    for epoch in epochs:
+    assert passes[-1].loss < 0.8 * passes[0].loss
+    assert [epoch.number for epoch in passes if epoch.scores] == [4, 9, 11], "every fifth, and the last"
+    assert passes[-1].scores["clean"].samples == IN_TEST
+    assert passes == run.history
+    for epoch in passes:
         assert epoch.pace.samples == 50
         assert 0 <= epoch.pace.wait_s <= epoch.pace.train_s
 
 
 def test_equal_runs_end_in_equal_weights(few):
-    models = [build_model(1, 10, 0) for _ in range(2)]
+    models = [network() for _ in range(2)]
     for model in models:
-        list(train(model, few(pipeline="standard"), {}, Settings(epochs=4)))
+        list(train(course(few(pipeline="standard"), model, **epochs(4)), dict))
     assert all(torch.equal(a, b) for a, b in zip(models[0].parameters(), models[1].parameters(), strict=True))
 
 
 def test_a_single_step_is_a_run(few):
-    (epoch,) = epochs_of(train(build_model(1, 10, 0), few(), {}, Settings(epochs=1)))
+    (epoch,) = epochs_of(train(course(few(), **epochs(1)), dict))
     assert epoch.pace.samples == 50
 
 
+@pytest.mark.parametrize("name", ["onecycle", "cosine", "constant"])
 @pytest.mark.parametrize("total", range(1, 13))
 @pytest.mark.parametrize("warmup", [0.0, 0.1, 0.2, 0.5])
-def test_any_number_of_steps_has_a_schedule(total, warmup):
-    optimizer = torch.optim.AdamW([nn.Parameter(torch.zeros(1))])
-    rates = schedule(optimizer, Settings(lr=0.5, warmup=warmup), total)
+def test_any_number_of_steps_has_a_schedule(name, total, warmup):
+    optimizer = torch.optim.AdamW([nn.Parameter(torch.zeros(1))], lr=0.5)
+    rates = schedule(optimizer, 0.5, Schedule(name=name, warmup=warmup), total)
     seen = []
     for _ in range(total):
         seen.append(optimizer.param_groups[0]["lr"])
@@ -162,7 +172,7 @@ def test_any_number_of_steps_has_a_schedule(total, warmup):
 
 
 def test_five_steps_are_a_run(few):
-    assert len(epochs_of(train(build_model(1, 10, 0), few(), {}, Settings(epochs=5)))) == 5
+    assert len(epochs_of(train(course(few(), **epochs(5)), dict))) == 5
 
 
 @pytest.mark.parametrize(("classes", "smoothing"), [(10, 0.1), (3, 0.3), (2, 0.0), (1, 0.1)])
@@ -176,19 +186,10 @@ def test_the_floor_is_the_lowest_loss(classes, smoothing):
 
 
 def test_a_loss_that_is_no_number_ends_the_run(few):
-    model = build_model(1, 10, 0)
+    model = network()
     nn.init.constant_(model.head.bias, float("nan"))
-    with pytest.raises(FloatingPointError, match="lower lr"):
-        list(train(model, few(), {}, Settings(epochs=1)))
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [{"epochs": 0}, {"evaluate_every": 0}, {"lr": 0.0}, {"lr": float("nan")}, {"warmup": 1.0}, {"warmup": -0.1}],
-)
-def test_settings_refuse_what_cannot_train(fields):
-    with pytest.raises(ValueError, match=next(iter(fields))):
-        Settings(**fields)
+    with pytest.raises(Diverged, match="lower optimiser"):
+        list(train(course(few(), model, **epochs(1)), dict))
 
 
 @pytest.mark.parametrize("batch_size", [64, 444, 445])
@@ -201,7 +202,7 @@ def test_evaluation_counts_every_sample_once(tested, batch_size):
 
 def test_evaluation_sees_the_same_noise_each_time_and_leaves_the_mode(tested):
     loader = tested(256, pipeline="strong")
-    model = build_model(1, 10, 0).train()
+    model = network().train()
     assert evaluate(model, loader) == evaluate(model, loader)
     assert model.training
 
@@ -267,7 +268,7 @@ def test_the_command_trains_and_leaves_all_files(url, tmp_path):
         (("--dataset", "photos/trian", "--test-dataset", "photos/test"), "unknown_dataset"),
         (("--dataset", "digits/train", "--pipeline", "[{]"), "neither a preset's name nor JSON"),
         (("--dataset", "digits/train", "--pipeline", "hefty"), "pipeline"),
-        (("--dataset", "digits/train", "--size", "wide"), "--size"),
+        (("--dataset", "digits/train", "--size", "wide"), "data.size must be at least 1 and at most 4096, got 'wide'"),
         (("--dataset", "digits/train", "--test-dataset", "photos/test"), "does not have the classes"),
         (("--dataset", "digits/train", "--test-dataset", "digits/tset"), "no dataset digits/tset"),
         (("--dataset", "digits/test"), "digits/test does not end in /train: give --test-dataset"),
@@ -289,7 +290,7 @@ def test_a_batch_is_no_larger_than_the_dataset(url, tmp_path):
     assert [epoch["pace"]["samples"] for epoch in found["history"]] == [10, 10]
 
 
-@pytest.mark.parametrize("package", ["torch", "safetensors", "typer", "rich", "matplotlib"])
+@pytest.mark.parametrize("package", ["torch", "safetensors", "typer", "rich", "matplotlib", "pydantic", "yaml"])
 def test_without_a_package_the_command_says_what_to_install(package):
     code = (
         "import sys\n"

@@ -1,4 +1,5 @@
 """A small trainer that is fed by the service: the proof that it does its job.
 
-entry → cli (options) → loop (RemoteDataLoader → network → optimiser) → live (bars) → report (curves, pictures)
+entry → cli (options) → recipe → run (RemoteDataLoader → models → loop, optimise → checkpoint) → live (bars)
+                                   → evaluate, ensemble → report (curves, pictures)
 """

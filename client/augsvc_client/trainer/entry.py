@@ -2,7 +2,7 @@
 
 import sys
 
-_EXTRA = ("torch", "safetensors", "typer", "rich", "matplotlib")  # of augsvc-client[train]
+_EXTRA = ("torch", "safetensors", "typer", "rich", "matplotlib", "pydantic", "yaml")  # of augsvc-client[train]
 
 
 def main() -> None:
@@ -16,3 +16,7 @@ def main() -> None:
         sys.stderr.write(f"augsvc-train needs {package}: install augsvc-client[train]\n")
         sys.exit(2)
     app()
+
+
+if __name__ == "__main__":  # as torchrun -m starts it
+    main()

@@ -3,8 +3,10 @@
 events of train → watch → a line of bars that is drawn anew, or one line now and then and one at the run's end
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from time import perf_counter
 
 from rich.console import Console
@@ -13,14 +15,32 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from augsvc_client.trainer.loop import Epoch, Pace, Step
 
 TELL_EVERY_S = 30.0  # where no bar is drawn
+LONG_WAIT_S = 3.0  # for a batch: no longer a hiccup
 
 _COLUMNS = (  # with a short title they fit into 80 columns
     "{task.completed}/{task.total}",
     "loss {task.fields[loss]:.2f}",  # reads the tensor when the line is drawn, not every step
     "{task.fields[scores]}",
     "{task.fields[pace].images_per_s:,.0f} img/s",
-    "wait {task.fields[pace].wait_share:.0%}",
+    "{task.fields[wait]}",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The share of time spent waiting; while a batch is long overdue, since when. It is put into words when it is drawn.
+
+    `stepped_s`: when the last step ended and the next batch was asked for; infinite where none was.
+    """
+
+    pace: Pace
+    stepped_s: float
+
+    def __str__(self) -> str:
+        since_s = perf_counter() - self.stepped_s
+        if since_s > LONG_WAIT_S:
+            return f"no batch for {since_s:.0f} s"
+        return f"wait {self.pace.wait_share:.0%}"
 
 
 @contextmanager
@@ -46,12 +66,15 @@ def watch(events: Iterable[Step | Epoch], progress: Progress, title: str) -> lis
     """Follow a run to its end, as one line of `progress`; returns its epochs."""
     task: TaskID | None = None
     history: list[Epoch] = []
-    past = Pace()
+    past = now = Pace()
     told_s = perf_counter()
     for event in events:
         if isinstance(event, Step):
             task = _begun(progress, title, event) if task is None else task
-            progress.update(task, completed=event.number, loss=event.loss, pace=past + event.pace)
+            waited_s, now = past.wait_s + event.pace.wait_s - now.wait_s, past + event.pace
+            if waited_s > LONG_WAIT_S and history:
+                progress.console.print(f"{title}: waited {waited_s:.0f} s for the server, and goes on", highlight=False)
+            progress.update(task, completed=event.number, loss=event.loss, pace=now, wait=_wait(now, event))
             continue
         history.append(event)
         past += event.pace
@@ -68,7 +91,12 @@ def watch(events: Iterable[Step | Epoch], progress: Progress, title: str) -> lis
 def _begun(progress: Progress, title: str, step: Step) -> TaskID:
     if progress.console.is_interactive:
         progress.start()
-    return progress.add_task(title, total=step.total, loss=step.loss, scores="", pace=step.pace)
+    wait = _wait(step.pace, step)
+    return progress.add_task(title, total=step.total, loss=step.loss, scores="", pace=step.pace, wait=wait)
+
+
+def _wait(pace: Pace, step: Step) -> Wait:
+    return Wait(pace, perf_counter() if step.more else math.inf)
 
 
 def _tell(progress: Progress) -> None:

@@ -1,58 +1,27 @@
-"""The training loop: batches from the service in, events out. It prints nothing and draws no random number.
+"""The training loop: batches from the service in, events out. It prints nothing.
 
-    RemoteDataLoader → train (forward, backward, step) → Step, and after each pass Epoch → whoever shows them
+    RemoteDataLoader → train (Learner.step) → Step, and after each pass Epoch → whoever shows them, and checkpoints
 
 Augmentation is the service's work: one run differs from another by its loader's pipeline alone.
 """
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from time import perf_counter
 
 import torch
-from torch import nn
-from torch.nn import functional
 
 from augsvc_client.loaders import RemoteDataLoader
+from augsvc_client.trainer.evaluate import Score
+from augsvc_client.trainer.optimise import Learner
+from augsvc_client.trainer.ranks import gathered
+
+Test = Callable[[], Mapping[str, Score]]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
-    """How to train; the defaults suit fifty small pictures.
-
-    `epochs`: passes over the loader. `lr`: the top of the one-cycle schedule, reached after the share `warmup` of all
-    steps. `weight_decay`: of convolution weights only. `evaluate_every`: epochs from one test to the next; the last
-    epoch is always tested.
-    """
-
-    epochs: int = 240
-    lr: float = 0.06
-    weight_decay: float = 0.05
-    label_smoothing: float = 0.1
-    warmup: float = 0.2
-    evaluate_every: int = 15
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1 or self.evaluate_every < 1:
-            raise ValueError(f"epochs and evaluate_every are at least 1, got {self.epochs} and {self.evaluate_every}")
-        if not self.lr > 0:
-            raise ValueError(f"lr is above 0, got {self.lr}")
-        if not 0 <= self.warmup < 1:
-            raise ValueError(f"warmup is a share of at least 0 and below 1, got {self.warmup}")
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """How many of the samples the network named rightly."""
-
-    correct: int
-    samples: int
-
-    @property
-    def accuracy(self) -> float:
-        """The share in [0, 1]; NaN without samples."""
-        return self.correct / self.samples if self.samples else math.nan
+class Diverged(FloatingPointError):
+    """The loss is no number any more, and neither would the weights be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +37,7 @@ class Pace:
 
     @property
     def images_per_s(self) -> float:
-        """Delivered and trained on."""
+        """Delivered and trained on; clips too."""
         return self.samples / self.train_s if self.train_s else 0.0
 
     @property
@@ -81,13 +50,15 @@ class Pace:
 class Step:
     """One optimiser step of `total`, counted from 1; the pace is that of its epoch so far.
 
-    `loss` is a tensor of no dimensions that is still on the device: reading it waits for the step to end.
+    `loss` is a tensor of no dimensions that is still on the device: reading it waits for the step to end. `more`: whether
+    the epoch has another one.
     """
 
     number: int
     total: int
     loss: torch.Tensor
     pace: Pace
+    more: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,92 +71,87 @@ class Epoch:
     scores: Mapping[str, Score]
 
 
-def train(
-    model: nn.Module, loader: RemoteDataLoader, tests: Mapping[str, RemoteDataLoader], settings: Settings
-) -> Iterator[Step | Epoch]:
-    """Train `model` in place on its device, which is the loader's too, from the loader's current epoch on.
+@dataclass(slots=True)
+class Course:
+    """Where a run is: a learner, its loader, the epochs behind it, and the losses and pace of the one under way.
 
-    `tests` are loaders with shuffle=False and drop_last=False. Raises what a loader raises, and FloatingPointError
-    where the loss is no longer a number.
+    Whoever holds it between two events holds all that checkpoint.py needs. `best`: the best watched accuracy so far, how
+    many tests ago it was, and, where patience asks for them, the weights that reached it.
     """
-    steps = len(loader)
-    optimizer = torch.optim.AdamW(decay_groups(model, settings.weight_decay), lr=settings.lr)
-    rates = schedule(optimizer, settings, settings.epochs * steps)
-    for number in range(settings.epochs):
-        model.train()
-        pace, losses = Pace(), []
-        began_s, waited_s = perf_counter(), loader.wait_s_total
-        for batch in loader:
-            optimizer.zero_grad()
-            loss = functional.cross_entropy(
-                model(batch["image"]), batch["label"], label_smoothing=settings.label_smoothing
-            )
-            loss.backward()  # type: ignore[no-untyped-call]  # torch gives it no types
-            optimizer.step()
-            rates.step()
-            losses.append(loss.detach())
-            samples = pace.samples + len(batch["label"])
-            pace = Pace(samples, perf_counter() - began_s, loader.wait_s_total - waited_s)
-            yield Step(number * steps + len(losses), settings.epochs * steps, losses[-1], pace)
-        mean = _finite_mean(losses, number)  # waits for the device, so it stands before the clock is read
-        pace = Pace(pace.samples, perf_counter() - began_s, loader.wait_s_total - waited_s)
-        yield Epoch(number, mean, pace, _scores(model, tests, number, settings))
+
+    learner: Learner
+    loader: RemoteDataLoader
+    history: list[Epoch] = field(default_factory=list)
+    losses: list[torch.Tensor] = field(default_factory=list)
+    pace: Pace = field(default_factory=Pace)
+    best: float = -1.0
+    since_best: int = 0
+    best_weights: Mapping[str, torch.Tensor] | None = None
 
 
-def evaluate(model: nn.Module, loader: RemoteDataLoader) -> Score:
-    """The score on epoch 0 of the loader, which has shuffle=False and drop_last=False: each sample counts once.
+def train(course: Course, test: Test) -> Iterator[Step | Epoch]:
+    """Train the course's network on its device, which is the loader's too, from where the course is to its end.
 
-    A sample that the service could not decode comes as a copy of another one and is left out.
+    `test` is called after the epochs that the recipe says and after the last. Where patience ended the run or watched it,
+    the best weights are put back. Raises what a loader raises, and Diverged.
     """
-    training = model.training
-    model.eval()
-    correct = samples = 0
-    loader.set_epoch(0)  # the same draws every time: a noisy test set stays the same test set
-    with torch.inference_mode():
-        for batch in loader:
-            right = (model(batch["image"]).argmax(dim=1) == batch["label"]) & batch["valid"]
-            correct += int(right.sum())
-            samples += int(batch["valid"].sum())
-    model.train(training)
-    return Score(correct, samples)
+    training = course.learner.recipe.training
+    while len(course.history) < training.epochs and not _is_over(course):
+        yield from _epoch(course)
+        number = len(course.history)
+        mean = _finite_mean(course, number)
+        scores = test() if _is_tested(course, number) else {}
+        course.history.append(Epoch(number, mean, course.pace, scores))
+        course.losses, course.pace = [], Pace()
+        if scores:
+            _remember(course, scores)
+        yield course.history[-1]
+    if course.best_weights is not None:
+        course.learner.kept.load_state_dict(course.best_weights)
 
 
-def schedule(optimizer: torch.optim.Optimizer, settings: Settings, total: int) -> torch.optim.lr_scheduler.OneCycleLR:
-    """The learning rates of `total` ≥ 1 steps: up to the top in the warm-up's share of them, then down to nearly none.
-
-    Where that share is not more than one step, the rate falls from the first step on and the last step still trains.
-    """
-    warms_up = settings.warmup * total > 1
-    steps, share = (total, settings.warmup) if warms_up else (total + 1, 0.0)
-    return torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, total_steps=steps, pct_start=share)
-
-
-def loss_floor(classes: int, smoothing: float) -> float:
-    """The lowest training loss that there is with label smoothing: the entropy of a smoothed label, in nats."""
-    wrong = smoothing / classes
-    shares = [1 - smoothing + wrong, *[wrong] * (classes - 1)]
-    return -sum(share * math.log(share) for share in shares if share)
-
-
-def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Parameter groups: weight decay for weights of two or more dimensions; none for norms, biases and PReLU."""
-    parameters = list(model.parameters())
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+def _epoch(course: Course) -> Iterator[Step]:
+    """The rest of the loader's current epoch."""
+    learner, loader = course.learner, course.loader
+    learner.model.train()
+    behind, began_s, waited_s = course.pace, perf_counter(), loader.wait_s_total
+    samples, left = 0, len(loader)
+    for batch in loader:
+        left -= 1
+        course.losses.append(learner.step(batch))
+        samples += len(batch["label"])
+        course.pace = behind + Pace(samples, perf_counter() - began_s, loader.wait_s_total - waited_s)
+        yield Step(learner.steps, learner.total, course.losses[-1], course.pace, left > 0)
+    if course.losses:
+        course.losses[-1].item()  # the device's work belongs to the epoch's time
+    course.pace = behind + Pace(samples, perf_counter() - began_s, loader.wait_s_total - waited_s)
 
 
-def _finite_mean(losses: list[torch.Tensor], epoch: int) -> float:
-    mean = float(torch.stack(losses).mean())
+def _finite_mean(course: Course, epoch: int) -> float:
+    mean = float(gathered(torch.stack(course.losses)).mean())
     if not math.isfinite(mean):
-        raise FloatingPointError(f"the loss of epoch {epoch} is {mean}: lower lr")
+        raise Diverged(f"the loss of epoch {epoch} is {mean}: lower optimiser.lr, or set optimiser.clip_norm")
     return mean
 
 
-def _scores(
-    model: nn.Module, tests: Mapping[str, RemoteDataLoader], epoch: int, settings: Settings
-) -> dict[str, Score]:
-    if (epoch + 1) % settings.evaluate_every and epoch + 1 < settings.epochs:
-        return {}
-    return {name: evaluate(model, loader) for name, loader in tests.items()}
+def _is_tested(course: Course, number: int) -> bool:
+    recipe = course.learner.recipe
+    every = recipe.evaluation.every or max(1, recipe.training.epochs // 20)
+    return (number + 1) % every == 0 or number + 1 == recipe.training.epochs
+
+
+def _remember(course: Course, scores: Mapping[str, Score]) -> None:
+    training = course.learner.recipe.training
+    accuracy = scores[training.watch or next(iter(scores))].accuracy
+    if accuracy <= course.best:
+        course.since_best += 1
+        return
+    course.best, course.since_best = accuracy, 0
+    if training.patience is not None:
+        course.best_weights = {name: value.clone() for name, value in course.learner.kept.state_dict().items()}
+
+
+def _is_over(course: Course) -> bool:
+    """Whether the watched test has not got better for as long as the recipe's patience."""
+    patience = course.learner.recipe.training.patience
+    return patience is not None and course.since_best >= patience

@@ -1,0 +1,64 @@
+"""Several processes as one run, started by torchrun: who this one is, and arrays of all of them together.
+
+torchrun --nproc-per-node 2 -m augsvc_client.trainer.entry … → joined → rank, world size → gathered
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import distributed
+
+JOB = "AUGSVC_JOB"
+
+
+@contextmanager
+def joined() -> Iterator[None]:
+    """Join the run that torchrun started, if one did, over NCCL where there are GPUs and Gloo elsewhere; leave it after."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ or distributed.is_initialized():
+        yield
+        return
+    # one name for all ranks, so that the server sees one job
+    os.environ.setdefault(JOB, f"{os.environ['TORCHELASTIC_RUN_ID']}-{os.environ['MASTER_PORT']}")
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def rank() -> int:
+    """This process's number; 0 for a run of one."""
+    return distributed.get_rank() if _several() else 0
+
+
+def world_size() -> int:
+    """How many processes the run has."""
+    return distributed.get_world_size() if _several() else 1
+
+
+def is_first() -> bool:
+    """Whether this process writes files and speaks."""
+    return rank() == 0
+
+
+def gathered(mine: torch.Tensor) -> torch.Tensor:
+    """All ranks' rows (N, …) one after the other; ranks may have different numbers of rows, none included."""
+    if not _several():
+        return mine
+    device = torch.device("cuda") if distributed.get_backend() == "nccl" else torch.device("cpu")
+    rows = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(world_size())]
+    distributed.all_gather(rows, torch.tensor([len(mine)], device=device))
+    longest = int(torch.cat(rows).max())
+    padded = torch.zeros(longest, *mine.shape[1:], dtype=mine.dtype, device=device)
+    padded[: len(mine)] = mine.to(device)
+    parts = [torch.empty_like(padded) for _ in rows]
+    distributed.all_gather(parts, padded)
+    return torch.cat([part[: int(count)] for part, count in zip(parts, rows, strict=True)]).cpu()
+
+
+def _several() -> bool:
+    return distributed.is_available() and distributed.is_initialized()

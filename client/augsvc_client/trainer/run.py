@@ -1,0 +1,319 @@
+"""One run from a recipe: what the server has settles the open fields, then loaders, network and loop, then the outcome.
+
+Recipe → settle (asks the server) → run (loaders → Course → train → watch, checkpoints, logs) → Outcome
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from rich.progress import Progress
+from torch import nn
+
+from augsvc_client.client import Client, Stream
+from augsvc_client.loaders import RemoteDataLoader
+from augsvc_client.trainer.checkpoint import NAME, load_checkpoint, save_checkpoint
+from augsvc_client.trainer.device import choose_device, with_estimate
+from augsvc_client.trainer.evaluate import (
+    Predictions,
+    Score,
+    Uncertain,
+    averaged,
+    evaluate,
+    predict,
+    predict_uncertain,
+)
+from augsvc_client.trainer.live import watch
+from augsvc_client.trainer.logs import logged
+from augsvc_client.trainer.loop import Course, Epoch, Pace, Step, train
+from augsvc_client.trainer.models import Facts, Inputs, build_model, facts
+from augsvc_client.trainer.optimise import Learner, loss_floor
+from augsvc_client.trainer.ranks import world_size
+from augsvc_client.trainer.recipe import Recipe
+from augsvc_client.trainer.report import Sights, collect_sights
+
+_SIDE, _SECONDS, _RATE = 32, 1.0, 16_000
+_SHOWN_EPOCHS = 6
+_LOOKED_UP = 4096  # samples in one request for their indices
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a run left. `stream` is its specification and identity as the server gave them; `url` where it was served.
+
+    `floor` is the lowest training loss that label smoothing leaves. `predictions`: the kept network's, by test; `views`:
+    the same with test-time augmentation, for tests that have it; `uncertain`: with dropout on. `sights`: None for sound.
+    """
+
+    recipe: Recipe
+    url: str
+    model: nn.Module
+    inputs: Inputs
+    classes: Sequence[str]
+    history: Sequence[Epoch]
+    stream: Mapping[str, Any]
+    facts: Facts
+    floor: float
+    sights: Sights | None
+    predictions: Mapping[str, Predictions]
+    views: Mapping[str, Predictions]
+    uncertain: Mapping[str, Uncertain]
+
+    @property
+    def pace(self) -> Pace:
+        """Of the whole run."""
+        return sum((epoch.pace for epoch in self.history), Pace())
+
+    def accuracy(self, test: str) -> float:
+        """Of the kept network on that test set, in [0, 1]."""
+        return self.predictions[test].score.accuracy
+
+    def summary(self) -> dict[str, Any]:
+        """All but pictures and weights, JSON-able."""
+        return {
+            "stream": self.stream,
+            "classes": list(self.classes),
+            "inputs": asdict(self.inputs),
+            "model": asdict(self.facts),
+            "parameters": self.facts.parameters,
+            "accuracy": {test: self.accuracy(test) for test in self.predictions},
+            "accuracy_with_views": {test: each.score.accuracy for test, each in self.views.items()},
+            "uncertainty": {test: _mean_uncertainty(each) for test, each in self.uncertain.items()},
+            "images_per_s": self.pace.images_per_s,
+            "wait_share": self.pace.wait_share,
+            "history": [asdict(epoch) for epoch in self.history],
+        }
+
+
+def settle(recipe: Recipe, url: str) -> tuple[Recipe, list[str]]:
+    """The recipe with nothing left open, and what had to be changed, in words.
+
+    Raises what the client raises, and ValueError for datasets that do not fit one another.
+    """
+    with Client(url, wait_s=recipe.data.wait_s) as client:
+        served = {entry["name"]: entry for entry in client.datasets()}
+    data, training = recipe.data, recipe.training
+    open_: dict[str, object] = {}
+    for name in ("subset_seed", "order_seed", "aug_seed"):
+        if getattr(data, name) is None:
+            open_[f"data.{name}"] = training.seed
+    if served.get(data.dataset, {}).get("media") == "audio":
+        open_ |= {} if data.seconds else {"data.seconds": _SECONDS}
+        open_ |= {} if data.sample_rate else {"data.sample_rate": _RATE}
+    elif data.size is None:
+        open_["data.size"] = (_SIDE, _SIDE)
+    if recipe.evaluation.every is None:
+        open_["evaluation.every"] = max(1, training.epochs // 20)
+    settled = recipe.changed(open_)
+    notes = []
+    with training_loader(settled, url) as loader:
+        samples = loader.stream.samples  # asks the server, which knows what is wrong with the specification
+    most = max(1, samples // world_size())
+    if data.batch_size > most:
+        notes.append(f"{data.dataset} has {samples} samples here: a batch is {most}, not {data.batch_size}")
+        settled = settled.changed({"data.batch_size": most})
+    if settled.evaluation.tests is None:
+        settled = settled.changed({"evaluation.tests": {"test": {"dataset": _test_of(data.dataset)}}})
+    class_names(served, settled)
+    if training.watch is not None and training.watch not in (settled.evaluation.tests or {}):
+        raise ValueError(f"training.watch must be one of {', '.join(settled.evaluation.tests or {})}")
+    return settled, notes
+
+
+def run(
+    recipe: Recipe,
+    url: str,
+    progress: Progress,
+    title: str,
+    *,
+    out: Path | None = None,
+    resume: bool = False,
+    tell: Callable[[str], None] | None = None,
+) -> Outcome:
+    """Train by a settled recipe; the run is one line of `progress`, its checkpoints and logs go to `out`, if given.
+
+    `resume`: go on from the checkpoint there, if there is one. `tell` gets a line about the run's time. Raises what the
+    client raises, Diverged, and ValueError for what does not fit.
+    """
+    with ExitStack() as stack:
+        loader = stack.enter_context(training_loader(recipe, url))
+        tests = {name: stack.enter_context(test_loader(recipe, url, name)) for name in recipe.evaluation.tests or {}}
+        again = stack.enter_context(training_loader(recipe, url))  # batches to measure batch norm on
+        stream = loader.stream
+        classes = class_names({entry["name"]: entry for entry in stream.client.datasets()}, recipe)
+        inputs = inputs_of(stream)
+        model = build_model(recipe.model, inputs, len(classes), recipe.training.seed)
+        model.to(choose_device(recipe.training.device).kind)
+        course = Course(Learner(model, recipe, recipe.training.epochs * loader.epoch_steps), loader)
+        if resume and out is not None and (out / NAME).exists():
+            load_checkpoint(course, out)
+        left_out = {name: _trained_on(recipe, name, stream) for name in tests}
+
+        def judge() -> nn.Module:
+            again.set_epoch(len(course.history))
+            return course.learner.judged(islice(again, recipe.training.ema_batches))
+
+        def test() -> dict[str, Score]:
+            judged = judge()
+            return {name: evaluate(judged, each, left_out[name]) for name, each in tests.items()}
+
+        events: Iterable[Step | Epoch] = train(course, test)
+        if out is not None:
+            events = _checkpointed(events, course, out)
+            if recipe.training.tensorboard:
+                events = logged(events, out / "tensorboard")
+        watch(events if tell is None else with_estimate(events, tell), progress, title)
+        kept = course.learner.kept
+        return Outcome(
+            recipe=recipe,
+            url=url,
+            model=kept,
+            inputs=inputs,
+            classes=classes,
+            history=tuple(course.history),
+            stream={**stream.identity, "spec": stream.spec},
+            facts=facts(kept, recipe.model, inputs),
+            floor=loss_floor(len(classes), recipe.training.label_smoothing),
+            sights=None if inputs.rate else collect_sights(stream, classes, min(_SHOWN_EPOCHS, len(course.history))),
+            predictions={name: predict(kept, each, left_out[name]) for name, each in tests.items()},
+            views=predict_views(kept, recipe, url),
+            uncertain=_uncertain(kept, recipe, tests),
+        )
+
+
+def training_loader(recipe: Recipe, url: str) -> RemoteDataLoader:
+    """The batches to train on."""
+    data = recipe.data
+    subset = None if data.per_class is None else {"per_class": data.per_class, "seed": _seed(recipe, data.subset_seed)}
+    return RemoteDataLoader(
+        url,
+        dataset=data.dataset,
+        pipeline=data.pipeline,
+        batch_size=data.batch_size,
+        size=data.size,
+        seconds=data.seconds,
+        sample_rate=data.sample_rate,
+        fit=data.fit,
+        subset=subset,
+        order_seed=_seed(recipe, data.order_seed),
+        aug_seed=_seed(recipe, data.aug_seed),
+        shuffle=data.shuffle,
+        scale=data.scale,
+        prefetch=data.prefetch,
+        device=choose_device(recipe.training.device).kind,
+        wait_s=data.wait_s,
+    )
+
+
+def test_loader(
+    recipe: Recipe, url: str, name: str, *, pipeline: str | list[dict[str, Any]] | None = None, view: int = 0
+) -> RemoteDataLoader:
+    """The batches of one test: every sample once, the same for every seed. `pipeline`: another than the test's own."""
+    data, test = recipe.data, (recipe.evaluation.tests or {})[name]
+    return RemoteDataLoader(
+        url,
+        dataset=test.dataset,
+        pipeline=test.pipeline if pipeline is None else pipeline,
+        batch_size=recipe.evaluation.batch_size,
+        size=data.size,
+        seconds=data.seconds,
+        sample_rate=data.sample_rate,
+        fit=data.fit,
+        shuffle=False,
+        drop_last=False,
+        scale=data.scale,
+        prefetch=data.prefetch,
+        device=choose_device(recipe.training.device).kind,
+        wait_s=data.wait_s,
+        view=view,
+    )
+
+
+def predict_views(model: nn.Module, recipe: Recipe, url: str) -> dict[str, Predictions]:
+    """Test-time augmentation: the mean over `evaluation.views` views, which the service makes, of each plain test."""
+    evaluation = recipe.evaluation
+    plain = [name for name, test in (evaluation.tests or {}).items() if test.pipeline == "none" and not test.unseen]
+    found = {}
+    for name in plain if evaluation.views > 1 else []:
+        each = []
+        for view in range(evaluation.views):
+            with test_loader(recipe, url, name, pipeline=evaluation.view_pipeline, view=view) as loader:
+                each.append(predict(model, loader))
+        found[name] = averaged(each)
+    return found
+
+
+def inputs_of(stream: Stream) -> Inputs:
+    """What a network for this stream takes."""
+    if "audio" in stream.tensors:
+        return Inputs(rate=stream.spec["sample_rate"], length=stream.tensors["audio"]["shape"][1])
+    _, channels, height, width = stream.tensors["image"]["shape"]
+    return Inputs(channels=channels, size=(height, width))
+
+
+def class_names(served: Mapping[str, Mapping[str, Any]], recipe: Recipe) -> list[str]:
+    """The class names that all the recipe's datasets share; raises ValueError where they do not."""
+    names = [recipe.data.dataset, *(test.dataset for test in (recipe.evaluation.tests or {}).values())]
+    for name in names:
+        if name not in served:
+            raise ValueError(f"the server has no dataset {name}: give --test-dataset another one")
+    first = list(served[names[0]]["classes"])
+    if not first:
+        raise ValueError(f"{names[0]} has no classes to tell apart")
+    for name in names[1:]:
+        if list(served[name]["classes"]) != first:
+            raise ValueError(f"{name} does not have the classes of {names[0]}: give --test-dataset another one")
+    return first
+
+
+def _checkpointed(events: Iterable[Step | Epoch], course: Course, out: Path) -> Iterator[Step | Epoch]:
+    """The events, with a checkpoint now and then and one at the end."""
+    out.mkdir(parents=True, exist_ok=True)
+    saved_s = perf_counter()
+    for event in events:
+        if perf_counter() - saved_s >= course.learner.recipe.training.checkpoint_s:
+            save_checkpoint(course, out)
+            saved_s = perf_counter()
+        yield event
+    save_checkpoint(course, out)
+
+
+def _trained_on(recipe: Recipe, name: str, stream: Stream) -> Set[int]:
+    """The indices that a test leaves out because the run trains on them."""
+    test = (recipe.evaluation.tests or {})[name]
+    if not test.unseen or test.dataset != recipe.data.dataset:
+        return frozenset()
+    plain = stream.client.stream({**stream.spec, "pipeline": "none", "shuffle": False})
+    starts = range(0, plain.samples, _LOOKED_UP)
+    return frozenset(np.concatenate([plain.batch(0, start, _LOOKED_UP)["index"] for start in starts]).tolist())
+
+
+def _uncertain(model: nn.Module, recipe: Recipe, tests: Mapping[str, RemoteDataLoader]) -> dict[str, Uncertain]:
+    passes = recipe.evaluation.mc_passes
+    found = {
+        name: predict_uncertain(model, loader, passes, recipe.training.seed) if passes else None
+        for name, loader in tests.items()
+    }
+    return {name: each for name, each in found.items() if each is not None}
+
+
+def _mean_uncertainty(each: Uncertain) -> dict[str, float | None]:
+    """Mean information (nats) of samples that were named rightly, and wrongly: the latter should be higher."""
+    right = each.predictions.named == each.predictions.label
+    means = {name: each.information[which] for name, which in (("right", right), ("wrong", ~right))}
+    return {name: float(values.mean()) if len(values) else None for name, values in means.items()}
+
+
+def _seed(recipe: Recipe, seed: int | None) -> int:
+    return recipe.training.seed if seed is None else seed
+
+
+def _test_of(dataset: str) -> str:
+    if not dataset.endswith("/train"):
+        raise ValueError(f"{dataset} does not end in /train: give --test-dataset")
+    return dataset.removesuffix("train") + "test"
