@@ -15,7 +15,6 @@ from augsvc.batch import Arrays
 from augsvc.errors import NeedsDataset, SpecInvalid, StreamMismatch
 from augsvc.executors.base import Executor
 from augsvc.executors.ranges import ranges
-from augsvc.executors.sound import SoundExecutor
 from augsvc.geometry import Canvas, Fit
 from augsvc.ops.base import Operation
 from augsvc.ops.registry import Registry
@@ -132,7 +131,7 @@ def _of_sound(request: PushRequest, samples: int, executor: Executor) -> SoundRe
     if samples > MAX_CLIP:
         raise SpecInvalid(f"a clip has at most {MAX_CLIP} samples: send shorter ones", field="audio")
     plan = SoundPlan.of(request.pipeline, Clip(samples, request.sample_rate))
-    return SoundRenderer(plan, SoundExecutor.on(executor.device))
+    return SoundRenderer(plan, executor.sound)
 
 
 def _validated(fields: object, known: Registry) -> PushRequest:

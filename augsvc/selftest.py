@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from augsvc.decoders import DECODERS, probe_digest
 from augsvc.executors.base import Executor
-from augsvc.executors.sound import SoundExecutor
 from augsvc.ops.base import Kind, Operation
 from augsvc.ops.registry import Registry, registry
 from augsvc.pipeline import PRESETS, parse_pipeline
@@ -36,8 +35,7 @@ class SelfTest:
     def run(executor: Executor, known: Registry | None = None) -> "SelfTest":
         """Runs every operation of those `known` (default: the package's), alone and always selected, and every decoder."""
         known = known or registry()
-        sound = SoundExecutor.on(executor.device)
-        traits = {"image": executor.traits, "audio": sound.traits, "opaque": executor.opaque_traits}
+        traits = {"image": executor.traits, "audio": executor.sound.traits, "opaque": executor.opaque_traits}
         frames = {ground: _digest(ground, specs, executor, known) for ground, specs in _frames().items()}
         operations = {name: _digest(op.media, _corners(name, op), executor, known) for name, op in known.items()}
         decoders = {name: probe_digest(name) for name in DECODERS}

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from augsvc.batch import Arrays, Sample, required
+from augsvc.executors.base import SoundExecutor
 from augsvc.executors.ranges import ranges
-from augsvc.executors.sound import SoundExecutor
 from augsvc.rng import Address
 from augsvc.sound_plan import SoundPlan
 from augsvc.stages import Stages
@@ -60,12 +60,14 @@ class SoundRenderer:
         share = stages.among(len(parts))
 
         def some(part: slice) -> None:
+            clips = arrays["audio"][part]
             with share.of("decode"):
-                clips = np.stack([self._fitted(sample) for sample in samples[part]])
+                for clip, sample in zip(clips, samples[part], strict=True):
+                    clip[:] = self._fitted(sample)
             with share.of("draw"):
                 draws = self.plan.draw(seed, address.part(part))
             with share.of("kernels"):
-                arrays["audio"][part] = self.executor.run(self.plan, clips, draws, check)
+                self.executor.run(self.plan, clips, draws, check)
 
         list(workers.map(some, parts))
 

@@ -10,43 +10,32 @@ from dataclasses import dataclass
 import numpy as np
 
 from augsvc import exact
-from augsvc.batch import I64, Bools
+from augsvc.batch import I64
 from augsvc.ops.base import Draw, Operation
 from augsvc.ops.sound import SOUND_BITS, Clip, Shape, SoundMove, SoundNoise, SoundTone
 from augsvc.pipeline import operation_id
 from augsvc.plan import Pass, Passes, plan_passes
 from augsvc.rng import operation_keys
 
-LEVEL_BITS = 18  # of a clip's largest value where its level is measured, so that 2^24 squares stay below 2^62
-NOISE_BITS = (
-    40  # fraction bits of a noise's standard deviation, relative to the power of 2 above the clip's largest value
-)
+NOISE_BITS = 40  # fraction bits of a noise's standard deviation, relative to the clip's root mean square
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FixedShape:
-    """A shape in fixed point (SOUND_BITS), and the clips that it changes."""
+    """A shape in fixed point (SOUND_BITS), for the n clips that it changes."""
 
-    gain: I64 | None  # N
-    limit: I64 | None  # N
-    curve: I64 | None  # N,CURVE_ENTRIES
-    step: I64 | None  # N
-    rows: Bools  # N
+    gain: I64 | None  # n
+    limit: I64 | None  # n
+    curve: I64 | None  # n,CURVE_ENTRIES
+    step: I64 | None  # n
+    rows: I64  # n: which they are
 
     @staticmethod
-    def of(shape: Shape, rows: Bools) -> "FixedShape":
+    def of(shape: Shape, rows: I64) -> "FixedShape":
         """Rounds every part that is there."""
         parts = (shape.gain, shape.limit, shape.curve, shape.step)
         gain, limit, curve, step = (None if part is None else exact.to_fixed(part, SOUND_BITS) for part in parts)
         return FixedShape(gain, limit, curve, step, rows)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Level:
-    """How loud clips are: the power of 2 above each one's largest value, and the squares of its values relative to that."""
-
-    exponents: I64  # N: the largest value is below 2^exponent
-    squares: I64  # N: the sum of round(v · 2^(LEVEL_BITS − exponent))²
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,19 +69,20 @@ class SoundPlan(Passes):
         return np.stack((shift, first, np.maximum(last, first)), axis=-1)
 
     def shapes(self, part: Pass, draws: Sequence[Draw]) -> list[FixedShape]:
-        """The tones of a pass, in order."""
-        return [
-            FixedShape.of(tone.shape(draws[number]), draws[number].selected)
-            for number, tone in self.of_kind(part, SoundTone)
-        ]
+        """The tones of a pass, in order. (A curve takes as long to make as to use: clips not selected get none.)"""
+        found = []
+        for number, tone in self.of_kind(part, SoundTone):
+            rows = np.flatnonzero(draws[number].selected)
+            found.append(FixedShape.of(tone.shape(draws[number].part(rows)), rows))
+        return found
 
-    def noises(self, part: Pass, draws: Sequence[Draw], level: Level) -> list[tuple[Draw, I64]]:
-        """Each noise of a pass: its draws, and its standard deviation (N,) with NOISE_BITS relative to 2^exponent of the
-        clip, 0 for clips not selected.
+    def noises(self, part: Pass, draws: Sequence[Draw]) -> list[tuple[Draw, I64]]:
+        """Each noise of a pass: its draws, and its standard deviation (N,) for a clip whose root mean square is 1, with
+        NOISE_BITS, 0 for clips not selected.
         """
-        rms = np.sqrt(level.squares / float(self.clip.samples)) / float(1 << LEVEL_BITS)
         found = []
         for number, noise in self.of_kind(part, SoundNoise):
-            std = exact.to_fixed(noise.std(draws[number], rms), NOISE_BITS)
-            found.append((draws[number], np.where(draws[number].selected, std, 0)))
+            draw = draws[number]
+            std = exact.to_fixed(noise.std(draw, np.ones(len(draw.selected))), NOISE_BITS)
+            found.append((draw, np.where(draw.selected, std, 0)))
         return found

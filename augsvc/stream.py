@@ -18,7 +18,6 @@ from augsvc.augment import ImageRenderer
 from augsvc.batch import I64, U8, Arrays, Sample, required
 from augsvc.errors import DatasetUnreadable, NeedsStatistics, PastTheEnd, SpecInvalid, Undecodable
 from augsvc.executors.base import Executor
-from augsvc.executors.sound import SoundExecutor
 from augsvc.geometry import Canvas
 from augsvc.ops.sound import Clip
 from augsvc.order import Order
@@ -79,7 +78,7 @@ class Stream:
         if info.media == "audio":
             spec = spec.for_sound(info.seconds, info.sample_rate)
             clip = Clip(spec.clip_samples, spec.sample_rate)
-            renderer = SoundRenderer(SoundPlan.of(spec.pipeline, clip), SoundExecutor.on(executor.device))
+            renderer = SoundRenderer(SoundPlan.of(spec.pipeline, clip), executor.sound)
         else:
             spec = spec.for_pictures(info.size, info.channels)
             canvas = Canvas(*spec.canvas_size, spec.channels or info.channels, info.colors)

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from augsvc import geometry, labels, probe_sources, selftest, sound_plan, stream, waveform
 from augsvc.batch import I64, Sample
 from augsvc.errors import Cancelled, SpecInvalid
-from augsvc.executors import lowering, resample
-from augsvc.executors import sound as sound_executor
+from augsvc.executors import lowering, resample, sound_lowering, torch_sound
 from augsvc.ops.base import Kind
 from augsvc.ops.registry import registry
 from augsvc.probe_sources import Probe, probe_spec
@@ -152,16 +151,14 @@ SOUND_CHANGES = [
     (waveform, "_MARGIN", 0),
     (waveform, "_MARGIN_PER_OUTPUT", 1),
     (sound_plan, "NOISE_BITS", 12),
-    (sound_executor, "LOUDEST", 0.25),
+    ({"fused": sound_lowering, "kornia": torch_sound}, "_UNIT", np.float32(1 << 23)),
 ]
 
 
 @pytest.mark.parametrize(("place", "name", "other"), SOUND_CHANGES, ids=[name for _, name, _ in SOUND_CHANGES])
 def test_other_code_for_sound_has_another_arithmetic_id(monkeypatch, place, name, other):
     before = SelfTest.run(executor())
-    monkeypatch.setattr(place, name, other)
-    if name == "NOISE_BITS":
-        monkeypatch.setattr(sound_executor, name, other)
+    monkeypatch.setattr(place[executor().name] if isinstance(place, dict) else place, name, other)
     after = SelfTest.run(executor())
     assert (before.frames["audio"], before.operations) != (after.frames["audio"], after.operations)
     assert before.frames["image"] == after.frames["image"]

@@ -21,7 +21,7 @@ from augsvc.order import Order
 from augsvc.pipeline import parse_pipeline
 from augsvc.plan import Plan
 from augsvc.probe_sources import Probe
-from augsvc.sound_plan import Level, SoundPlan
+from augsvc.sound_plan import SoundPlan
 
 GOLDEN = Path(__file__).with_name("golden.json")
 CANVAS = Canvas(96, 128, 3, Probe.info.colors)
@@ -67,12 +67,7 @@ def lowered_sound(operation: Operation, draw: Draw) -> list[np.ndarray]:
     shapes = [
         part for shape in plan.shapes(part, [draw]) for part in (shape.gain, shape.limit, shape.curve, shape.step)
     ]
-    noises = [
-        std
-        for _, std in plan.noises(
-            part, [draw], Level(np.zeros(SAMPLES, np.int64), np.arange(SAMPLES, dtype=np.int64) * 10**12)
-        )
-    ]
+    noises = [std for _, std in plan.noises(part, [draw])]
     return [array for array in (plan.windows(part, [draw]), *shapes, *noises) if array is not None]
 
 

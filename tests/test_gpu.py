@@ -17,6 +17,7 @@ from augsvc.selftest import SelfTest
 from augsvc.stream import Stream
 from augsvc_client.wire import parse
 from tests.executors.grid_cases import CASES, pictures
+from tests.executors.sound_cases import SOUND_CASES, clips
 from tests.harness import open_cpu, patch, run
 
 pytestmark = [
@@ -92,6 +93,15 @@ def test_fused_gives_the_bits_of_the_cpu(name):
 
 
 @numba_cuda
+@pytest.mark.parametrize("name", SOUND_CASES)
+def test_fused_gives_the_sound_of_the_cpu_to_1e_5(name):
+    cuda, cpu = (clips(SOUND_CASES[name], executor) for executor in (fused(), open_cpu("fused")))
+    assert (np.abs(cuda - cpu) <= 1e-5 * np.maximum(1.0, np.abs(cpu))).all()
+    for start in range(len(cuda)):
+        assert clips(SOUND_CASES[name], fused(), 1, start).tobytes() == cuda[start : start + 1].tobytes()
+
+
+@numba_cuda
 @pytest.mark.parametrize("name", CASES)
 def test_fused_gives_a_sample_the_same_bits_in_any_batch(name):
     whole = pictures(CASES[name], fused())
@@ -128,10 +138,14 @@ def test_fused_in_several_slabs_and_on_two_lanes_at_once():
 @numba_cuda
 def test_a_new_pipeline_compiles_nothing():
     from augsvc.executors.kernels import cuda as grids
+    from augsvc.executors.kernels import sound_cuda
 
     for fields in CASES.values():
         pictures(fields, fused())
-    assert {len(kernel.overloads) for kernel in (grids.draw, grids.across, grids.down, grids.sums)} == {1}
+    for pipeline in SOUND_CASES.values():
+        clips(pipeline, fused())
+    kernels = (grids.draw, grids.across, grids.down, grids.sums, sound_cuda.bend, sound_cuda.measure, sound_cuda.grain)
+    assert {len(kernel.overloads) for kernel in kernels} == {1}
 
 
 @numba_cuda

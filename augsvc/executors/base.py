@@ -1,15 +1,18 @@
-"""What an executor is: it runs a plan's passes over pixels."""
+"""What an executor is: it runs a plan's passes over pixels, and over sound."""
 
+import platform
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import kornia
+import soxr
 import torch
 
-from augsvc.batch import U8
+from augsvc.batch import F32, U8
 from augsvc.geometry import Camera
 from augsvc.ops.base import Draw
 from augsvc.plan import Plan
+from augsvc.sound_plan import SoundPlan
 
 
 class Executor(Protocol):
@@ -22,6 +25,10 @@ class Executor(Protocol):
     @property
     def device(self) -> torch.device:
         """Where it computes."""
+
+    @property
+    def sound(self) -> "SoundExecutor":
+        """What runs plans over clips."""
 
     @property
     def threads(self) -> int:
@@ -51,6 +58,29 @@ class Executor(Protocol):
 
         `cameras` has one entry a pass, as plan.cameras gives them. `check` is called now and then, and may raise.
         """
+
+
+class SoundExecutor(Protocol):
+    """Runs plans over clips, on its executor's device. Several threads may use it at once."""
+
+    @property
+    def threads(self) -> int:
+        """Into how many ranges a batch should be cut, each on a thread of its own."""
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """What its arithmetic depends on besides the code: part of the arithmetic id of every stream of sound."""
+
+    def rows(self, samples: int) -> int:
+        """How many clips of so many samples one thread should run at once."""
+
+    def run(self, plan: SoundPlan, clips: F32, draws: Sequence[Draw], check: Callable[[], None]) -> None:
+        """All passes over clips (N, T), in place. `check` is called now and then, and may raise."""
+
+
+def resampling_traits() -> tuple[str, ...]:
+    """What bringing clips to a stream's rate depends on: the library, and its vectors, which differ between machines."""
+    return soxr.__version__, soxr.__libsoxr_version__, platform.machine()
 
 
 def float_traits(device: torch.device) -> tuple[str, ...]:

@@ -14,8 +14,9 @@ import torch
 
 from augsvc.batch import U8
 from augsvc.executors.base import float_traits, use_one_torch_thread
+from augsvc.executors.fused_sound import FusedSound
 from augsvc.executors.kernel_cache import keep_compiled
-from augsvc.executors.kernels import cpu
+from augsvc.executors.kernels import cpu, sound_cpu
 from augsvc.executors.kernels.sheets import U16, WHITE, OutSheet
 from augsvc.executors.lowering import (
     Segment,
@@ -51,9 +52,14 @@ class FusedExecutor:
     @staticmethod
     def on(kernel_cache: Path | None = None) -> "FusedExecutor":
         """An executor whose compiled kernels are kept in a folder, if one is given."""
-        keep_compiled((cpu.run, cpu.sums), kernel_cache)
+        keep_compiled((cpu.run, cpu.sums, sound_cpu.run), kernel_cache)
         use_one_torch_thread()
         return FusedExecutor(torch.device("cpu"), cores(), quantile_table().astype(np.int16))
+
+    @property
+    def sound(self) -> FusedSound:
+        """What runs plans over clips."""
+        return FusedSound(self.threads, self.quantiles)
 
     @property
     def traits(self) -> tuple[str, ...]:

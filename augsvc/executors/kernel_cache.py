@@ -39,7 +39,7 @@ def keep_compiled(dispatchers: Iterable[Any], folder: Path | None) -> None:
         logger.warning("kernel_cache: the folder cannot be written, so the kernels are compiled anew at every start")
         folder = None
     for dispatcher in dispatchers:
-        dispatcher._cache = NullCache() if folder is None else _KernelCache(folder, dispatcher.py_func.__qualname__)
+        dispatcher._cache = NullCache() if folder is None else _KernelCache(folder, _name(dispatcher.py_func))
 
 
 def default_folder() -> Path | None:
@@ -102,6 +102,10 @@ class _KernelCache(NullCache):  # type: ignore[misc]  # Numba has no types
         versions = (sys.version, platform.machine(), numba.__version__, llvmlite.__version__, np.__version__)
         parts = (sources_digest(), self._name, str(sig), versions, target_context.codegen().magic_tuple())
         return self._folder / f"{self._name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}.kernel"
+
+
+def _name(function: Any) -> str:
+    return f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
 
 
 def _writable(folder: Path) -> bool:

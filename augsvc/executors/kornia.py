@@ -20,6 +20,7 @@ from augsvc.executors.base import float_traits, use_one_torch_thread
 from augsvc.executors.pixel_numbers import sixteen_bits
 from augsvc.executors.ranges import ranges
 from augsvc.executors.resample import resample
+from augsvc.executors.torch_sound import TorchSound
 from augsvc.geometry import MATRIX_BITS, Camera
 from augsvc.machine import cores
 from augsvc.ops.base import (
@@ -52,6 +53,7 @@ class KorniaExecutor:
     quantiles: torch.Tensor
     chunk: int
     threads: int
+    sound: TorchSound
     name: str = "kornia"
 
     @staticmethod
@@ -64,7 +66,8 @@ class KorniaExecutor:
             torch.backends.cudnn.allow_tf32 = False  # the reference keeps float32's 24 bits
             torch.backends.cuda.matmul.allow_tf32 = False
         threads = cores() if cpu else 1
-        return KorniaExecutor(device, torch.from_numpy(quantile_table()).to(device), _CHUNK[device.type], threads)
+        table = torch.from_numpy(quantile_table()).to(device)
+        return KorniaExecutor(device, table, _CHUNK[device.type], threads, TorchSound.on(device))
 
     def rows(self, elements: int) -> int:
         """How many samples of so many canvas elements one thread should run at once."""

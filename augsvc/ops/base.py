@@ -18,7 +18,7 @@ file below augsvc/ops/image: nothing else has to know of it.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -99,6 +99,11 @@ class Draw:
     key: int  # the operation's counter word; with seed and address it gives the per-pixel numbers
     seed: int
     address: Address
+
+    def part(self, rows: slice | I64) -> "Draw":
+        """Those of some of the samples."""
+        words = {name: found[rows] for name, found in self.words.items()}
+        return replace(self, selected=self.selected[rows], words=words, address=self.address.part(rows))
 
     def value(self, name: str) -> F64:
         """The parameter's values in [low, high): (N,), or (N, words) where it draws more than one number."""

@@ -15,6 +15,7 @@ import torch
 from augsvc.errors import DeviceOutOfMemory
 from augsvc.executors.fused_cuda import FusedCudaExecutor
 from tests.executors.grid_cases import CASES, pictures
+from tests.executors.sound_cases import SOUND_CASES, clips
 
 
 @dataclass
@@ -89,6 +90,21 @@ def each_case() -> dict[str, np.ndarray]:
     return found
 
 
+def each_sound() -> dict[str, np.ndarray]:
+    """The same of sound."""
+    found, lane = {}, SimulatedLane()
+    executor = simulated(lane)
+    for name, pipeline in SOUND_CASES.items():
+        lane.launches.clear()
+        found["sound: " + name] = clips(pipeline, executor)
+        found["launches of sound: " + name] = np.array(lane.launches)
+    lane = SimulatedLane(
+        room=14_000
+    )  # the sheets of two clips have 12,000 bytes with their curves, those of four do not fit
+    halves = clips(SOUND_CASES["distortion"], simulated(lane))
+    return found | {"sound, little memory": halves, "sound, released": np.array(lane.released)}
+
+
 def little_memory() -> dict[str, np.ndarray]:
     """A device with memory for the largest source alone, but not beside another; then with none; then with enough."""
     fields = CASES["statistics"]
@@ -106,4 +122,4 @@ def little_memory() -> dict[str, np.ndarray]:
 
 if __name__ == "__main__":
     sys.setswitchinterval(1e-5)  # the simulator polls: half of the time goes to waiting for the interpreter's lock
-    np.savez(Path(sys.argv[1]), **each_case(), **little_memory())
+    np.savez(Path(sys.argv[1]), **each_case(), **each_sound(), **little_memory())

@@ -12,7 +12,8 @@ import torch
 from augsvc.errors import Cancelled, DeviceOutOfMemory
 from augsvc.executors import choice
 from augsvc.executors.choice import open_executor
-from augsvc.executors.fused_cuda import FusedCudaExecutor, cut
+from augsvc.executors.fused_cuda import FusedCudaExecutor
+from augsvc.executors.seats import cut
 from augsvc.settings import Settings
 from tests.executors.grid_cases import CASES, pictures
 

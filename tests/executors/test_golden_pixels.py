@@ -1,30 +1,67 @@
-"""The bytes of `fused` are constants: the same on every CPU, with any number of threads, optimised or not.
+"""The bytes of `fused`, pictures and sound, are constants: the same on every CPU, with any number of threads, optimised or not.
 
 After a deliberate change: `make golden`, and a line in CHANGELOG.md.
 """
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from augsvc.batch import Sample
 from augsvc.ops.registry import registry
+from augsvc.ops.sound import Clip
+from augsvc.pipeline import parse_pipeline
+from augsvc.rng import Address
 from augsvc.selftest import SelfTest
+from augsvc.sound import SoundRenderer
+from augsvc.sound_plan import SoundPlan
 from tests.harness import open_cpu
 
 ROOT = Path(__file__).parent.parent.parent
+SOUNDS = {
+    " ".join((name, *chosen.values())): [{"op": name, "p": 0.9, **chosen}]
+    for name, operation in registry().items()
+    if operation.media == "audio"
+    for chosen in operation.choices()
+} | {
+    "sound": "sound",
+    "in several passes": [{"op": "white_noise"}, {"op": "time_shift"}, {"op": "gain"}, {"op": "white_noise"}],
+}
 GOLDEN = ROOT / "tests" / "golden_pixels.json"
 
 
 def everything(executor=None):
     """Digests of the self-test's pictures and labels: canvas, borders, presets, and each operation at its ends."""
-    test = SelfTest.run(executor or open_cpu("fused"))
+    chosen = executor or open_cpu("fused")
+    test = SelfTest.run(chosen)
     pictures = {name for name, operation in registry().items() if operation.media == "image"} - test.opaque
-    return {"frame": test.frames["image"], "operations": {name: test.operations[name] for name in sorted(pictures)}}
+    return {
+        "frame": test.frames["image"],
+        "operations": {name: test.operations[name] for name in sorted(pictures)},
+        "sound": {name: sounds(pipeline, chosen) for name, pipeline in SOUNDS.items()},
+    }
+
+
+def sounds(pipeline, executor):
+    """Of clips that need no resampling, whose library is another's: of a length that no vector divides, and loud to quiet."""
+    plan = SoundPlan.of(parse_pipeline(pipeline), Clip(5003, 8000))
+    address = Address(np.arange(21) * 7919, 3, 1)
+    size = np.ldexp(1.0, -np.arange(21))[:, None] * 4.0
+    phase = np.arange(5003)[None, :] * np.arange(3, 24)[:, None]
+    clips = ((np.abs(phase % 1000 - 500) - 250) * size / 250.0).astype(np.float32)
+    renderer = SoundRenderer(plan, executor.sound)
+    out = {"audio": np.empty_like(clips)}
+    with ThreadPoolExecutor(3) as workers:
+        renderer.fill([Sample(None, 0, audio=clip) for clip in clips], address, 5, out, workers, lambda: None)
+    return hashlib.sha256(out["audio"].tobytes()).hexdigest()[:32]
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -32,6 +69,7 @@ def test_equal_to_the_golden_file_with_any_number_of_threads(threads):
     golden, now = json.loads(GOLDEN.read_text()), everything(replace(open_cpu("fused"), threads=threads))
     assert now["operations"] == golden["operations"], "an operation changed, or is new: see the head of this file"
     assert now["frame"] == golden["frame"]
+    assert now["sound"] == golden["sound"]
 
 
 def test_equal_for_a_cpu_without_extensions():

@@ -16,6 +16,7 @@ from augsvc.executors.lowering import move_sheet
 from augsvc.geometry import Camera, Canvas
 from augsvc.plan import Plan
 from tests.executors.grid_cases import CASES, pictures
+from tests.executors.sound_cases import SOUND_CASES, clips
 from tests.harness import open_cpu
 
 ROOT = Path(__file__).parent.parent.parent
@@ -45,6 +46,27 @@ def test_the_grid_gives_the_bits_of_the_cpu(simulated, name):
     assert simulated[name].shape == expected.shape
     different = np.argwhere(simulated[name] != expected)
     assert not len(different), f"{len(different)} of {expected.size} differ, first {different[:5].tolist()}"
+
+
+@pytest.mark.parametrize("name", SOUND_CASES)
+def test_the_grid_gives_the_bits_of_the_cpu_for_sound(simulated, name):
+    expected = clips(SOUND_CASES[name], open_cpu("fused"))
+    assert np.isfinite(expected).all()
+    assert simulated["sound: " + name].tobytes() == expected.tobytes()
+
+
+def test_sound_is_one_launch_for_moves_and_tones_and_two_for_a_noise(simulated):
+    assert launches(simulated, "sound: none") == []
+    assert launches(simulated, "sound: preset") == ["bend", "measure", "grain"]
+    noise = ["bend", "measure", "grain"]
+    assert launches(simulated, "sound: several passes") == [*noise, *noise, *noise, "bend", "bend"]
+    assert launches(simulated, "sound: noise that nobody wants") == ["bend"]
+
+
+def test_clips_that_there_is_no_memory_for_are_cut_in_two(simulated):
+    expected = clips(SOUND_CASES["distortion"], open_cpu("fused"))
+    assert simulated["sound, little memory"].tobytes() == expected.tobytes()
+    assert simulated["sound, released"] == 1
 
 
 def test_a_pass_is_one_launch_and_three_with_a_filter(simulated):

@@ -12,9 +12,11 @@ import pytest
 
 from augsvc.executors import kernel_cache, kernels
 from augsvc.executors.kernel_cache import keep_compiled, sources_digest
-from augsvc.executors.kernels import cpu
+from augsvc.executors.kernels import cpu, sound_cpu
 from augsvc.executors.kernels.compiled import entry
-from tests.harness import open_cpu, patch, run
+from augsvc.probe_sources import SoundProbe, sound_probe_spec
+from augsvc.stream import Stream
+from tests.harness import Run, open_cpu, patch, run
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -108,4 +110,18 @@ def test_a_new_pipeline_compiles_nothing():
     for channels in (1, 3):
         for pipeline in ("none", "strong", [{"op": "gaussian_noise"}, {"op": "whitening"}, {"op": "rotation"}]):
             run(pipeline, images, size=[16, 24], channels=channels).images()
-    assert len(cpu.run.signatures) == len(cpu.sums.signatures) == 1
+    for pipeline in ("sound", "none", [{"op": "gain"}, {"op": "white_noise"}, {"op": "distortion", "mode": "crush"}]):
+        stream = Stream.open(sound_probe_spec({"pipeline": pipeline}), SoundProbe(), open_cpu("fused"))
+        Run(stream).batch()
+    assert len(cpu.run.signatures) == len(cpu.sums.signatures) == len(sound_cpu.run.signatures) == 1
+
+
+def test_the_self_test_leaves_every_kernel_compiled():
+    """In a process of its own, where none was used yet: a server that is ready compiles nothing more."""
+    code = (
+        "from tests.harness import open_cpu; from augsvc.selftest import SelfTest;"
+        "from augsvc.executors.kernels import cpu, sound_cpu;"
+        "SelfTest.run(open_cpu('fused')); print([len(k.signatures) for k in (cpu.run, cpu.sums, sound_cpu.run)])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[1, 1, 1]"

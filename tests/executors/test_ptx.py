@@ -1,4 +1,5 @@
-"""What the kernels for a GPU compile to, read without one: integers alone, nothing in local memory, no spills."""
+"""What the kernels for a GPU compile to, read without one: for pictures integers alone; for sound float operations that are
+rounded one by one; nothing in local memory, no spills."""
 
 import re
 import shutil
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 
 pytestmark = pytest.mark.skipif(find_spec("numba_cuda") is None, reason="numba-cuda is not installed")
-KERNELS = ("draw", "across", "down", "sums")
+PICTURES, SOUND = ("draw", "across", "down", "sums"), ("bend", "measure", "grain")
+KERNELS = PICTURES + SOUND
 TARGETS = ((8, 0), (9, 0))
 
 
@@ -36,11 +38,28 @@ def arguments():
     erase = EraseSheet(array(3, i64), array(3, u16))
     out = OutSheet(True, True, array(2, u8))
     memory = Memory(array(1, u8), array(2, u16), array(2, u16), array(2, u16))
-    return {
+    return arguments_of_sound(array) | {
         "draw": (frame, move, tone, noise, erase, out, memory),
         "across": (frame, blur, memory),
         "down": (frame, blur, noise, erase, out, memory),
         "sums": ((array(2, u16),), (array(2, i64),)),
+    }
+
+
+def arguments_of_sound(array):
+    from augsvc.executors.kernels.sound import SoundSheet
+    from augsvc.executors.kernels.sound_cuda import Levels, Tape
+
+    f32, i64 = np.float32, np.int64
+    sheet = SoundSheet(
+        array(2, i64), array(3, i64), array(1, i64), array(2, f32), array(2, f32), array(3, f32), array(2, f32),
+        array(2, np.uint8), array(1, np.uint32), array(2, i64), array(1, np.uint32), 1, 1, 1, array(1, np.int16),
+    )  # fmt: skip
+    tape, levels = Tape(array(2, f32), array(2, f32)), Levels(array(2, np.uint32), array(2, i64))
+    return {
+        "bend": (1, 1, 1, sheet, tape, levels),
+        "measure": (1, tape, levels),
+        "grain": (1, sheet, tape, levels),
     }
 
 
@@ -51,12 +70,13 @@ def ptx(name, target):
     from numba.cuda import dispatcher
     from numba.cuda.typing.typeof import typeof
 
-    from augsvc.executors.kernels import cuda as grids
+    from augsvc.executors.kernels import cuda as pictures
+    from augsvc.executors.kernels import sound_cuda as sound
 
     signature = tuple(typeof(each) for each in arguments()[name])
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=target))
-        kernel = getattr(grids, name).py_func
+        kernel = getattr(pictures if name in PICTURES else sound, name).py_func
         return cuda.compile(kernel, signature, cc=target, output="ptx", device=False, abi="numba")[0]
 
 
@@ -68,13 +88,24 @@ def instructions(text):
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=str)
-@pytest.mark.parametrize("name", KERNELS)
-def test_a_kernel_holds_integers_alone(name, target):
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_kernel_of_pictures_holds_integers_alone(name, target):
     text = ptx(name, target)
     assert f".target sm_{target[0]}{target[1]}" in text
     found = instructions(text)
     assert len(found) > 100
     assert not [each for each in found if re.search(r"\.b?f(16|32|64)|fma", each)]
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=str)
+@pytest.mark.parametrize("name", SOUND)
+def test_a_kernel_of_sound_rounds_each_operation_by_itself(name, target):
+    """Neither folded here nor by ptxas, which may fold what does not say how it is rounded; nothing approximate."""
+    floats = [each for each in instructions(ptx(name, target)) if re.search(r"\.f(32|64)", each)]
+    assert len(floats) > 3
+    assert not [each for each in floats if re.search(r"fma|mad|approx|ftz|full", each)]
+    assert not [each for each in floats if re.match(r"mul.*f32|div|sqrt", each) and ".rn" not in each]
+    assert not [each for each in floats if re.match(r"(add|sub).*f64", each)], "there is no sum to fold a product into"
 
 
 @pytest.mark.parametrize("name", KERNELS)

@@ -4,14 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from augsvc.batch import Sample
 from augsvc.errors import SizeRequired, SpecInvalid
-from augsvc.executors.kornia import KorniaExecutor
 from augsvc.ops.registry import registry
 from augsvc.ops.sound import Clip
 from augsvc.pipeline import parse_pipeline
@@ -22,8 +20,9 @@ from augsvc.sources.base import Source, SourceInfo
 from augsvc.spec import validate_spec
 from augsvc.stream import Stream
 from augsvc_client.wire import parse
+from tests.harness import executor, open_cpu, using
 
-EXECUTOR = KorniaExecutor.on(torch.device("cpu"))
+pytestmark = pytest.mark.usefixtures("each_executor")
 WORKERS = ThreadPoolExecutor(2)
 RATE = 8000
 SOUNDS = [name for name, operation in registry().items() if operation.media == "audio"]
@@ -64,7 +63,7 @@ def tone(samples=4000, hertz=440.0, loud=0.5):
 def open_clips(pipeline, clips, **fields):
     samples = max(len(clip) for clip in clips)
     spec = {"dataset": "clips", "pipeline": pipeline, "seconds": samples / RATE, "shuffle": False, **fields}
-    return Stream.open(validate_spec(spec), Clips(clips), EXECUTOR)
+    return Stream.open(validate_spec(spec), Clips(clips), executor())
 
 
 def batch(stream, epoch=0, start=0, count=None, view=0):
@@ -173,6 +172,37 @@ def test_white_noise_has_its_ratio_and_its_law(snr):
     assert abs(np.corrcoef(added)[0, 1]) < 0.04  # and not the same for two clips
 
 
+@pytest.mark.parametrize("pipeline", PIPELINES, ids=str)
+def test_the_kernel_gives_the_bits_of_the_reference(pipeline):
+    found = []
+    for name in ("fused", "kornia"):
+        stream = Stream.open(sound_probe_spec({"pipeline": pipeline}), SoundProbe(), open_cpu(name))
+        found.append([batch(stream, epoch)["audio"].tobytes() for epoch in range(3)])
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("loud", [1e-45, 1e-35, 1e-20, 1.0, 1e20, 1e36])
+def test_they_agree_on_clips_of_any_size(loud):
+    steps = [
+        {"op": "distortion", "mode": "crush", "amount": 0.9},
+        {"op": "time_shift", "shift": -0.4},
+        {"op": "white_noise"},
+    ]
+    clips = [
+        tone(1000, loud=1.0).astype(np.float32) * np.float32(loud),
+        np.zeros(1000),
+        np.full(1000, loud, np.float32),
+    ]
+    found = []
+    for name in ("fused", "kornia"):
+        with using(name):
+            found.append(
+                [batch(open_clips(steps[at:], clips), epoch)["audio"] for at in range(3) for epoch in range(2)]
+            )
+    for ours, theirs in zip(*found, strict=True):
+        assert ours.tobytes() == theirs.tobytes() and np.isfinite(ours).all()
+
+
 def test_gains_without_end_stay_finite():
     seen, _ = through([{"op": "gain", "gain": 60}] * 30 + [{"op": "white_noise", "snr": -20}], tone())
     assert np.isfinite(seen).all()
@@ -197,7 +227,7 @@ def test_the_level_is_that_of_the_clip_as_it_comes_in():
 
 @pytest.mark.parametrize("pipeline", PIPELINES, ids=str)
 def test_l2_a_clip_does_not_depend_on_its_company(pipeline):
-    stream = Stream.open(sound_probe_spec({"pipeline": pipeline, "shuffle": True}), SoundProbe(), EXECUTOR)
+    stream = Stream.open(sound_probe_spec({"pipeline": pipeline, "shuffle": True}), SoundProbe(), executor())
     for epoch in range(3):
         whole = batch(stream, epoch)
         for start in range(stream.samples):
@@ -260,7 +290,7 @@ def test_l5_another_operation_leaves_the_draws_alone(name, place):
 def test_what_has_no_meaning_for_sound_is_refused_by_name(fields, error, named):
     spec = validate_spec({"dataset": "clips", "seconds": 0.1, **fields})
     with pytest.raises(error) as refused:
-        Stream.open(spec, Clips([tone()]), EXECUTOR)
+        Stream.open(spec, Clips([tone()]), executor())
     assert refused.value.field == named
 
 

@@ -1,4 +1,4 @@
-"""The integer kernels of the `fused` executor: per-pixel functions, and the loops that call them.
+"""The kernels of the `fused` executor: functions of one pixel or one sample, and the loops that call them.
 
     sheets.py    what a kernel is given: integers a sample, as NumPy arrays; the numbers' formats
     move.py      one output pixel through a camera
@@ -12,9 +12,10 @@
     pixel_filter.py  … and through its filter
     cuda.py      passes on a GPU: grids, for whoever has numba-cuda
     cpu.py       passes on the CPU: ranges of samples, in the caller's thread
+    sound.py     one sample of a clip through its steps, in float32; sound_cpu.py, sound_cuda.py its loops and its grids
     compiled.py  how all of it is compiled
 
 Nothing here imports from outside this folder, so that a digest of these files covers all that compiled code depends on.
-Values are uint16 with 8 fraction bits, 0 … 65280; everything is integers. Functions over single pixels exist once, for
-the CPU's loops and for a GPU's grid.
+Values of pixels are uint16 with 8 fraction bits, 0 … 65280; but for sound everything is integers. Functions over single
+pixels exist once, for the CPU's loops and for a GPU's grid.
 """

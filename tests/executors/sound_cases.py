@@ -1,0 +1,65 @@
+"""What the GPU's grid has to compute as the CPU does: all operations on sound at their ends, passes, lengths."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from augsvc.executors.base import Executor
+from augsvc.ops.registry import registry
+from augsvc.spec import validate_spec
+from augsvc.stream import Stream
+from augsvc_client.wire import parse
+from tests.ops.test_sound import RATE, Clips
+
+SAMPLES = 61  # which no number of threads divides, and no block of random numbers
+
+
+def _clips():
+    time = np.arange(SAMPLES)
+    return [
+        0.7 * np.sin(time * 0.3),
+        np.where(time % 7 < 3, 1e-9, -2e-9),
+        np.zeros(SAMPLES),
+        3000.0 * np.cos(time * 0.9)[:40],
+    ]
+
+
+def _operations():
+    cases = {}
+    for name, operation in registry().items():
+        if operation.media != "audio":
+            continue
+        marks = operation.parameters()
+        for mode in operation.choices():
+            step = {"op": name, **mode}
+            called = ", ".join([name, *map(str, mode.values())])
+            cases[called] = [{**step, "p": 0.7}]
+            for end in ("low", "high"):
+                cases[f"{called}, {end}"] = [step | {key: getattr(mark, end) for key, mark in marks.items()}]
+    return cases
+
+
+SOUND_CASES = _operations() | {
+    "none": "none",
+    "preset": "sound",
+    "several passes": [
+        {"op": "white_noise"},
+        {"op": "white_noise", "p": 0.5},
+        {"op": "time_shift", "shift": [-0.5, 0.5]},
+        {"op": "gain"},
+        {"op": "white_noise"},
+        {"op": "gain", "p": 0.5},
+        {"op": "time_shift"},
+    ],
+    "noise that nobody wants": [{"op": "gain"}, {"op": "white_noise", "p": 0.0}, {"op": "gain"}],
+}
+
+
+def clips(pipeline, executor: Executor, count: int = 0, start: int = 0) -> np.ndarray:
+    """A case's clips; with `count`, of so many only."""
+    spec = {"dataset": "clips", "pipeline": pipeline, "seconds": SAMPLES / RATE, "shuffle": False, "aug_seed": 3}
+    source = Clips(_clips())
+    stream = Stream.open(validate_spec(spec), source, executor)
+    with ThreadPoolExecutor(2) as workers:
+        body = stream.produce(0, start, count or len(source), 0, workers, lambda: None)
+    return parse(body.buffer)[0]["audio"]
