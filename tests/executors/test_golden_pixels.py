@@ -23,6 +23,7 @@ from augsvc.rng import Address
 from augsvc.selftest import SelfTest
 from augsvc.sound import SoundRenderer
 from augsvc.sound_plan import SoundPlan
+from augsvc.stages import Stages
 from tests.harness import open_cpu
 
 ROOT = Path(__file__).parent.parent.parent
@@ -60,7 +61,7 @@ def sounds(pipeline, executor):
     renderer = SoundRenderer(plan, executor.sound)
     out = {"audio": np.empty_like(clips)}
     with ThreadPoolExecutor(3) as workers:
-        renderer.fill([Sample(None, 0, audio=clip) for clip in clips], address, 5, out, workers, lambda: None)
+        renderer.fill([Sample(None, 0, audio=clip) for clip in clips], address, 5, out, workers, lambda: None, Stages())
     return hashlib.sha256(out["audio"].tobytes()).hexdigest()[:32]
 
 
