@@ -147,22 +147,23 @@ class Engine:
             most = (self.max_batch_bytes - stream.layout.size(0)) // stream.layout.row_bytes
             raise BatchTooLarge(f"a batch of this stream has at most {max(most, 0)} samples here", field="count")
 
-    def produce(self, stream: Stream, part: Range, job: str = "") -> Work:
-        """Queues a checked range for a job.
+    def produce(self, stream: Stream, part: Range, job: str = "", *, inside: bool = False) -> Work:
+        """Queues a checked range for a job. `inside`: an answer of several, of which only the first says what comes next.
 
         Raises:
             TooMuchAtOnce, Overloaded: too many bytes are under way.
         """
         size = stream.layout.size(min(part.count, stream.samples - part.start))
         self._room.take(job, size)
-        guess = self.read_ahead.asked(job, stream, part)
+        guess = None if inside else self.read_ahead.asked(job, stream, part)
         if guess is None:
             work = self._submit(job, size, lambda check, stages: self._produce(stream, part, check, stages))
         else:
             work = Work(guess.future, guess.gone)
             self._owner.wake()
         work.future.add_done_callback(lambda done: self._settle(done, job, size))
-        work.future.add_done_callback(lambda _: self.read_ahead.answered(job, stream, part))
+        if not inside:
+            work.future.add_done_callback(lambda _: self.read_ahead.answered(job, stream, part))
         return work
 
     def preview(self, stream: Stream, part: Range, job: str = "") -> Work:

@@ -78,7 +78,9 @@ def frames_router(engine: Engine, metrics: Metrics) -> APIRouter:
             told.append(True)
 
         size = frames_size(stream, parts)
-        return FramesResponse(body, parts[1:], size, lambda part: engine.produce(stream, part, job), counted)
+        return FramesResponse(
+            body, parts[1:], size, lambda part: engine.produce(stream, part, job, inside=True), counted
+        )
 
     return router
 

@@ -1,13 +1,17 @@
 """Many batches in one answer: the very bodies of the single ones, cut cleanly, asked for again where it breaks."""
 
+import asyncio
 import http.client
 import signal
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import xxhash
 
+from augsvc.engine import Work
+from augsvc.http.frames import FramesResponse
+from augsvc.stream import Body
 from augsvc_client import Client, RequestRefused
 from tests.http.serving import Serving
 
@@ -120,6 +124,42 @@ def test_a_slow_reader_costs_two_batches(small):
         assert small.metric("augsvc_pending_bytes") < 2.2 * ONE
     assert len(cut(got + response.read())) == 40
     connection.close()
+
+
+def test_the_next_but_one_is_not_asked_for_while_the_socket_holds_this_one():
+    """uvicorn's `send` returns while the last 16 kB, and with them the whole batch, still wait in the socket's buffer."""
+    held, asked = [], []
+
+    async def send(message):
+        if len(message.get("body", b"")) > 8:
+            held.append(message["body"])
+
+    async def receive():
+        await asyncio.Event().wait()
+
+    def queue(part):
+        asked.append(part)
+        future = Future()
+        future.set_result(Body(np.zeros(100, np.uint8), "00", 1, ()))
+        return Work(future)
+
+    async def until_idle():
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+    async def answer():
+        first = Body(np.zeros(100, np.uint8), "00", 1, ())
+        response = FramesResponse(first, [1, 2, 3, 4], 5 * 116, queue, lambda body: None)
+        del first
+        sending = asyncio.ensure_future(response({}, receive, send))
+        for number in (1, 2, 3):
+            await until_idle()
+            assert asked == [1, 2, 3, 4][:number]
+            assert len(held) == 1
+            held.clear()  # the socket has taken the last byte
+        await sending
+
+    asyncio.run(answer())
 
 
 def test_readers_of_frames_and_others_all_come_to_their_end(small):
