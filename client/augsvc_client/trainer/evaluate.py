@@ -86,11 +86,6 @@ def predict(model: nn.Module, loader: RemoteDataLoader, leave_out: Set[int] = fr
     return _gathered(model, loader, leave_out, lambda inputs: model(inputs).float().softmax(dim=1)[None])[0]
 
 
-def evaluate(model: nn.Module, loader: RemoteDataLoader, leave_out: Set[int] = frozenset()) -> Score:
-    """The score alone."""
-    return predict(model, loader, leave_out).score
-
-
 def averaged(each: Sequence[Predictions]) -> Predictions:
     """The mean of the probabilities of views, passes or members, of the same samples."""
     first = each[0]

@@ -11,11 +11,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import numpy as np
 from rich.progress import Progress
 from torch import nn
 
-from augsvc_client.client import Client, Stream
+from augsvc_client.client import Client
 from augsvc_client.loaders import RemoteDataLoader
 from augsvc_client.trainer.checkpoint import NAME, load_checkpoint, save_checkpoint
 from augsvc_client.trainer.device import choose_device, with_estimate
@@ -24,10 +23,10 @@ from augsvc_client.trainer.evaluate import (
     Score,
     Uncertain,
     averaged,
-    evaluate,
     predict,
     predict_uncertain,
 )
+from augsvc_client.trainer.feeds import class_names, inputs_of, test_loader, trained_on, training_loader
 from augsvc_client.trainer.live import watch
 from augsvc_client.trainer.logs import logged
 from augsvc_client.trainer.loop import Course, Epoch, Pace, Step, train
@@ -39,7 +38,6 @@ from augsvc_client.trainer.report import Sights, collect_sights
 
 _SIDE, _SECONDS, _RATE = 32, 1.0, 16_000
 _SHOWN_EPOCHS = 6
-_LOOKED_UP = 4096  # samples in one request for their indices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,8 +140,8 @@ def run(
     """
     with ExitStack() as stack:
         loader = stack.enter_context(training_loader(recipe, url))
-        tests = {name: stack.enter_context(test_loader(recipe, url, name)) for name in recipe.evaluation.tests or {}}
         again = stack.enter_context(training_loader(recipe, url))  # batches to measure batch norm on
+        tests = {name: stack.enter_context(test_loader(recipe, url, name)) for name in recipe.evaluation.tests or {}}
         stream = loader.stream
         classes = class_names({entry["name"]: entry for entry in stream.client.datasets()}, recipe)
         inputs = inputs_of(stream)
@@ -152,22 +150,8 @@ def run(
         course = Course(Learner(model, recipe, recipe.training.epochs * loader.epoch_steps), loader)
         if resume and out is not None and (out / NAME).exists():
             load_checkpoint(course, out)
-        left_out = {name: _trained_on(recipe, name, stream) for name in tests}
-
-        def judge() -> nn.Module:
-            again.set_epoch(len(course.history))
-            return course.learner.judged(islice(again, recipe.training.ema_batches))
-
-        def test() -> dict[str, Score]:
-            judged = judge()
-            return {name: evaluate(judged, each, left_out[name]) for name, each in tests.items()}
-
-        events: Iterable[Step | Epoch] = train(course, test)
-        if out is not None:
-            events = _checkpointed(events, course, out)
-            if recipe.training.tensorboard:
-                events = logged(events, out / "tensorboard")
-        watch(events if tell is None else with_estimate(events, tell), progress, title)
+        judge = _Judge(course, again, tests, {name: trained_on(recipe, name, stream) for name in tests})
+        watch(_followed(train(course, judge.scores), course, out, tell), progress, title)
         kept = course.learner.kept
         return Outcome(
             recipe=recipe,
@@ -180,58 +164,50 @@ def run(
             facts=facts(kept, recipe.model, inputs),
             floor=loss_floor(len(classes), recipe.training.label_smoothing),
             sights=None if inputs.rate else collect_sights(stream, classes, min(_SHOWN_EPOCHS, len(course.history))),
-            predictions={name: predict(kept, each, left_out[name]) for name, each in tests.items()},
+            predictions=judge.last(),
             views=predict_views(kept, recipe, url),
             uncertain=_uncertain(kept, recipe, tests),
         )
 
 
-def training_loader(recipe: Recipe, url: str) -> RemoteDataLoader:
-    """The batches to train on."""
-    data = recipe.data
-    subset = None if data.per_class is None else {"per_class": data.per_class, "seed": _seed(recipe, data.subset_seed)}
-    return RemoteDataLoader(
-        url,
-        dataset=data.dataset,
-        pipeline=data.pipeline,
-        batch_size=data.batch_size,
-        size=data.size,
-        seconds=data.seconds,
-        sample_rate=data.sample_rate,
-        fit=data.fit,
-        subset=subset,
-        order_seed=_seed(recipe, data.order_seed),
-        aug_seed=_seed(recipe, data.aug_seed),
-        shuffle=data.shuffle,
-        scale=data.scale,
-        prefetch=data.prefetch,
-        device=choose_device(recipe.training.device).kind,
-        wait_s=data.wait_s,
-    )
+class _Judge:
+    """Tests the kept network. `again`: training batches for its batch norm; `left_out`: indices by test."""
+
+    def __init__(
+        self,
+        course: Course,
+        again: RemoteDataLoader,
+        tests: Mapping[str, RemoteDataLoader],
+        left_out: Mapping[str, Set[int]],
+    ) -> None:
+        self._course, self._again, self._tests, self._left_out = course, again, tests, left_out
+        self._latest: dict[str, Predictions] = {}
+
+    def scores(self) -> dict[str, Score]:
+        """By test, now."""
+        self._again.set_epoch(len(self._course.history))
+        self._course.learner.judged(islice(self._again, self._course.learner.recipe.training.ema_batches))
+        self._latest = self._predictions()
+        return {name: each.score for name, each in self._latest.items()}
+
+    def last(self) -> dict[str, Predictions]:
+        """At the run's end: those of the last test, if the weights are still those."""
+        return self._latest if self._latest and self._course.best_weights is None else self._predictions()
+
+    def _predictions(self) -> dict[str, Predictions]:
+        kept = self._course.learner.kept
+        return {name: predict(kept, loader, self._left_out[name]) for name, loader in self._tests.items()}
 
 
-def test_loader(
-    recipe: Recipe, url: str, name: str, *, pipeline: str | list[dict[str, Any]] | None = None, view: int = 0
-) -> RemoteDataLoader:
-    """The batches of one test: every sample once, the same for every seed. `pipeline`: another than the test's own."""
-    data, test = recipe.data, (recipe.evaluation.tests or {})[name]
-    return RemoteDataLoader(
-        url,
-        dataset=test.dataset,
-        pipeline=test.pipeline if pipeline is None else pipeline,
-        batch_size=recipe.evaluation.batch_size,
-        size=data.size,
-        seconds=data.seconds,
-        sample_rate=data.sample_rate,
-        fit=data.fit,
-        shuffle=False,
-        drop_last=False,
-        scale=data.scale,
-        prefetch=data.prefetch,
-        device=choose_device(recipe.training.device).kind,
-        wait_s=data.wait_s,
-        view=view,
-    )
+def _followed(
+    events: Iterator[Step | Epoch], course: Course, out: Path | None, tell: Callable[[str], None] | None
+) -> Iterator[Step | Epoch]:
+    """The events on their way past checkpoints, logs and the estimate of the run's time."""
+    if out is not None:
+        events = _checkpointed(events, course, out)
+        if course.learner.recipe.training.tensorboard:
+            events = logged(events, out / "tensorboard")
+    return events if tell is None else with_estimate(events, tell)
 
 
 def predict_views(model: nn.Module, recipe: Recipe, url: str) -> dict[str, Predictions]:
@@ -248,29 +224,6 @@ def predict_views(model: nn.Module, recipe: Recipe, url: str) -> dict[str, Predi
     return found
 
 
-def inputs_of(stream: Stream) -> Inputs:
-    """What a network for this stream takes."""
-    if "audio" in stream.tensors:
-        return Inputs(rate=stream.spec["sample_rate"], length=stream.tensors["audio"]["shape"][1])
-    _, channels, height, width = stream.tensors["image"]["shape"]
-    return Inputs(channels=channels, size=(height, width))
-
-
-def class_names(served: Mapping[str, Mapping[str, Any]], recipe: Recipe) -> list[str]:
-    """The class names that all the recipe's datasets share; raises ValueError where they do not."""
-    names = [recipe.data.dataset, *(test.dataset for test in (recipe.evaluation.tests or {}).values())]
-    for name in names:
-        if name not in served:
-            raise ValueError(f"the server has no dataset {name}: give --test-dataset another one")
-    first = list(served[names[0]]["classes"])
-    if not first:
-        raise ValueError(f"{names[0]} has no classes to tell apart")
-    for name in names[1:]:
-        if list(served[name]["classes"]) != first:
-            raise ValueError(f"{name} does not have the classes of {names[0]}: give --test-dataset another one")
-    return first
-
-
 def _checkpointed(events: Iterable[Step | Epoch], course: Course, out: Path) -> Iterator[Step | Epoch]:
     """The events, with a checkpoint now and then and one at the end."""
     out.mkdir(parents=True, exist_ok=True)
@@ -281,16 +234,6 @@ def _checkpointed(events: Iterable[Step | Epoch], course: Course, out: Path) -> 
             saved_s = perf_counter()
         yield event
     save_checkpoint(course, out)
-
-
-def _trained_on(recipe: Recipe, name: str, stream: Stream) -> Set[int]:
-    """The indices that a test leaves out because the run trains on them."""
-    test = (recipe.evaluation.tests or {})[name]
-    if not test.unseen or test.dataset != recipe.data.dataset:
-        return frozenset()
-    plain = stream.client.stream({**stream.spec, "pipeline": "none", "shuffle": False})
-    starts = range(0, plain.samples, _LOOKED_UP)
-    return frozenset(np.concatenate([plain.batch(0, start, _LOOKED_UP)["index"] for start in starts]).tolist())
 
 
 def _uncertain(model: nn.Module, recipe: Recipe, tests: Mapping[str, RemoteDataLoader]) -> dict[str, Uncertain]:
@@ -307,10 +250,6 @@ def _mean_uncertainty(each: Uncertain) -> dict[str, float | None]:
     right = each.predictions.named == each.predictions.label
     means = {name: each.information[which] for name, which in (("right", right), ("wrong", ~right))}
     return {name: float(values.mean()) if len(values) else None for name, values in means.items()}
-
-
-def _seed(recipe: Recipe, seed: int | None) -> int:
-    return recipe.training.seed if seed is None else seed
 
 
 def _test_of(dataset: str) -> str:

@@ -1,0 +1,142 @@
+"""A run that was broken off and a run that was not end in the same weights; what cannot be gone on from says so."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from augsvc_client import Client, RemoteDataLoader
+from augsvc_client.trainer.checkpoint import NAME, load_checkpoint, save_checkpoint
+from augsvc_client.trainer.evaluate import Score
+from augsvc_client.trainer.loop import Course, Diverged, Step, train
+from augsvc_client.trainer.models import Inputs, build_model
+from augsvc_client.trainer.optimise import Learner
+from augsvc_client.trainer.recipe import parse_recipe
+
+
+@pytest.fixture
+def made(url):
+    """Makes courses over fifty digits, an epoch of two steps, and closes their loaders."""
+    loaders = []
+
+    def make(address=url, **groups):
+        recipe = parse_recipe({"data": {"dataset": "digits/train"}, "training": {"epochs": 3}, **groups})
+        subset = {"per_class": 5, "seed": 0}
+        loaders.append(
+            RemoteDataLoader(
+                address,
+                dataset="digits/train",
+                pipeline="standard",
+                subset=subset,
+                size=(8, 8),
+                batch_size=20,
+                prefetch=1,
+            )
+        )
+        model = build_model(recipe.model, Inputs(1, (8, 8)), 10, recipe.training.seed)
+        return Course(Learner(model, recipe, 2 * recipe.training.epochs), loaders[-1])
+
+    yield make
+    for loader in loaders:
+        loader.close()
+
+
+def scores():
+    return {"test": Score(1, 2)}
+
+
+def finished(course):
+    list(train(course, scores))
+    learner = course.learner
+    states = [learner.model.state_dict(), learner.average.state_dict() if learner.average is not None else {}]
+    return [value for state in states for value in state.values()], [epoch.loss for epoch in course.history]
+
+
+RECIPES = [
+    {},
+    {
+        "optimiser": {"name": "sgd", "clip_norm": 0.5},
+        "schedule": {"name": "cosine"},
+        "training": {"epochs": 3, "ema": 0.9},
+    },
+    {"model": {"name": "dense"}, "training": {"epochs": 3, "patience": 2}},
+]
+
+
+@pytest.mark.parametrize("groups", RECIPES, ids=["adamw", "sgd-ema", "dense-dropout"])
+@pytest.mark.parametrize("broken_off", [1, 2, 3])
+def test_a_resumed_run_ends_in_the_same_weights_bit_for_bit(made, tmp_path, groups, broken_off):
+    weights, losses = finished(made(**groups))
+    course = made(**groups)
+    for event in train(course, scores):
+        if isinstance(event, Step) and event.number == broken_off:
+            save_checkpoint(course, tmp_path)
+            break
+    resumed = made(**groups)
+    load_checkpoint(resumed, tmp_path)
+    assert resumed.learner.steps == broken_off
+    again, losses_again = finished(resumed)
+    assert losses == losses_again
+    assert all(torch.equal(a, b) for a, b in zip(weights, again, strict=True))
+
+
+def test_a_checkpoint_of_another_recipe_is_refused_by_name(made, tmp_path):
+    save_checkpoint(made(), tmp_path)
+    with pytest.raises(ValueError, match=r"optimiser\.lr \(0\.02 in the checkpoint, 0\.03 here\)"):
+        load_checkpoint(made(optimiser={"lr": 0.03}), tmp_path)
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(made, tmp_path):
+    (tmp_path / NAME).write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
+    with pytest.raises(ValueError, match="no checkpoint"):
+        load_checkpoint(made(), tmp_path)
+
+
+def test_weights_that_are_no_numbers_leave_the_last_good_checkpoint(made, tmp_path):
+    course = made()
+    next(train(course, scores))
+    save_checkpoint(course, tmp_path)
+    before = (tmp_path / NAME).read_bytes()
+    nn.init.constant_(course.learner.model.head.bias, float("nan"))
+    with pytest.raises(Diverged, match="lower optimiser"):
+        save_checkpoint(course, tmp_path)
+    assert (tmp_path / NAME).read_bytes() == before
+
+
+class Served:
+    """`augsvc serve` on a port that a second one takes over."""
+
+    def __init__(self, port=0):
+        command = [str(Path(sys.executable).with_name("augsvc")), "serve", "--port", str(port)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        line = self.process.stdout.readline()
+        assert line.startswith("augsvc listens on "), line
+        self.address = line.split()[-1]
+        with Client(self.address, wait_s=60) as client:
+            client.version()
+
+    def lose(self):
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.communicate(timeout=30)
+
+
+def test_a_server_lost_in_mid_run_is_waited_for_and_changes_nothing(made):
+    weights, losses = finished(made())
+    server = Served()
+    try:
+        course = made(server.address)
+        events = train(course, scores)
+        assert isinstance(next(events), Step)
+        server.lose()
+        server = Served(int(server.address.rpartition(":")[2]))
+        list(events)
+        assert [epoch.loss for epoch in course.history] == losses
+        found = course.learner.model.state_dict().values()
+        assert all(torch.equal(a, b) for a, b in zip(weights, found, strict=True))
+    finally:
+        server.lose()
