@@ -87,10 +87,14 @@ class Slab:
         if not filters:
             self._launch(grids.draw, move, tone, noise, erase, out, memory)
             return
-        if camera is not None or stages:
-            self._launch(grids.draw, move, tone, no_noise, no_erase, self._out(False), memory)
-        memory = memory._replace(before=memory.after)
-        self._launch(grids.across, blur, memory)
+        if blur.taps.shape[1] > 0:  # dense: it reads `half`, whose neighbours no thread changes
+            draws_to = memory._replace(after=memory.half)
+            self._launch(grids.draw, move, tone, no_noise, no_erase, self._out(False), draws_to)
+        else:
+            if camera is not None or stages:
+                self._launch(grids.draw, move, tone, no_noise, no_erase, self._out(False), memory)
+            memory = memory._replace(before=memory.after)
+            self._launch(grids.across, blur, memory)
         self._launch(grids.down, blur, noise, erase, out, memory)
 
     def _move(self, segment: Segment, camera: Camera | None) -> tuple[MoveSheet, Any]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from kornia.filters import filter2d_separable
+from kornia.filters import filter2d, filter2d_separable
 
 from augsvc import exact
 from augsvc.batch import I64, U8
@@ -209,7 +209,10 @@ class KorniaExecutor:
             kernel, before = weights[row : row + 1], pixels[row : row + 1].clone()
             for band in ranges(height, max(1, self.chunk // (channels * width))):
                 seen = before.index_select(2, down[band.start : band.stop + 2 * reach]).index_select(3, across)
-                pixels[row : row + 1, :, band] = filter2d_separable(seen, kernel, kernel, padding="valid")
+                if kernel.ndim == 3:
+                    pixels[row : row + 1, :, band] = filter2d(seen, kernel, padding="valid").clamp(0.0, 1.0)
+                else:
+                    pixels[row : row + 1, :, band] = filter2d_separable(seen, kernel, kernel, padding="valid")
 
     def _noise(self, pixels: torch.Tensor, noise: Noise, draw: Draw) -> None:
         law = noise.law(draw)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augsvc import exact
-from augsvc.batch import I64, U8
+from augsvc.batch import I64, U8, Bools
 from augsvc.executors.kernels import sheets
 from augsvc.executors.kernels.move import TO_CORNER
 from augsvc.executors.kernels.sheets import ONE, WHITE, EraseSheet, FilterSheet, MoveSheet, NoiseSheet, ToneSheet
@@ -150,15 +150,32 @@ def tone_sheet(stages: Sequence[ToneStage], n: int, channels: int) -> ToneSheet:
 
 def filter_sheet(blur: tuple[int, Filter] | None, draws: Sequence[Draw], n: int, canvas: Canvas) -> FilterSheet:
     """A filter, or none; each sample's own weights reach only as far as they are not 0."""
+    no_taps, none = np.zeros((n, 0, 3), np.int32), np.zeros(n, np.int64)
     if blur is None:
-        return FilterSheet(np.full((n, 1), ONE, np.uint32), np.zeros(n, np.int64))
+        return FilterSheet(np.full((n, 1), ONE, np.uint32), none, no_taps, none)
     number, operation = blur
     kernels = operation.kernels(draws[number], canvas)
+    if kernels.ndim == 3:
+        return _dense(kernels, draws[number].selected)
     if kernels.min() < 0:
         raise ValueError(f"{operation.op}: a filter's weights are not negative")
     far = np.abs(np.arange(kernels.shape[1]) - kernels.shape[1] // 2)
     reach = np.where(kernels > 0, far, 0).max(axis=1)
-    return FilterSheet(kernels.astype(np.uint32), np.where(draws[number].selected, reach, 0))
+    return FilterSheet(kernels.astype(np.uint32), np.where(draws[number].selected, reach, 0), no_taps, none)
+
+
+def _dense(kernels: I64, selected: Bools) -> FilterSheet:
+    """Kernels (N, 2R+1, 2R+1) as the taps that are not 0; the identity, and who was not selected, have none."""
+    n, side, _ = kernels.shape
+    flat = kernels.reshape(n, -1)
+    rows, columns = (places - side // 2 for places in np.divmod(np.arange(side * side), side))
+    reach = np.where(flat != 0, np.maximum(np.abs(rows), np.abs(columns)), 0).max(axis=1) * selected
+    used = (flat != 0) & (reach > 0)[:, None]
+    counts = used.sum(axis=1)
+    order = np.argsort(~used, axis=1, kind="stable")[:, : max(1, int(counts.max()))]
+    weights = np.clip(np.take_along_axis(flat, order, axis=1), -_STRONGEST, _STRONGEST)
+    taps = np.stack((rows[order], columns[order], weights), axis=-1).astype(np.int32)
+    return FilterSheet(np.zeros((n, side), np.uint32), reach, taps, counts)
 
 
 def noise_sheet(

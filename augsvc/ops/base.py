@@ -3,7 +3,7 @@
     kind     what the lowering yields, per sample                       neighbours of the same kind
     move     a 3×3 matrix and a border mode                             one matrix, one resample
     tone     a C×(C+1) colour matrix, or a table over [0, 1]            one matrix, one table
-    filter   a separable kernel                                         one after the other
+    filter   a separable kernel, or a small dense one                   one after the other
     noise    a law and its strength                                     in order
     erase    rectangles and what fills them                             in order
     mix      a partner's index and weights                              (a later release)
@@ -213,9 +213,11 @@ class Filter(Operation):
 
     @abstractmethod
     def kernels(self, draw: Draw, canvas: Canvas) -> I64:
-        """One separable kernel a sample, for both axes: (N, 2R+1), UNIT_BITS fraction bits, none negative, sums exactly 1.
+        """One kernel a sample, UNIT_BITS fraction bits, sums exactly 1: separable, alike on both axes, none negative (N, 2R+1);
+        or dense (N, 2R+1, 2R+1) as rows and columns around a pixel, of any sign.
 
-        R depends on the settings alone, so that no sample's kernel depends on its company.
+        R depends on the settings alone, so that no sample's kernel depends on its company. What a negative weight takes beyond
+        [0, 1] is clamped where the filter ends.
         """
 
 

@@ -74,6 +74,20 @@ def _passes():
     return {
         "in two passes, after statistics": {"pipeline": [blur, noise, {"op": "whitening"}, noise, turn, rest]},
         "statistics": {"pipeline": [turn, {"op": "whitening", "p": 0.7}], "channels": 1},
+        "a dense filter among others": {
+            "pipeline": [
+                turn,
+                {"op": "gamma"},
+                {"op": "sharpen", "amount": 8},
+                {"op": "motion_blur", "p": 0.6},
+                blur,
+                noise,
+            ]
+        },
+        "a dense filter of what is there": {
+            "pipeline": [noise, {"op": "motion_blur", "length": 32, "p": 0.6}, lost, {"op": "erasing"}],
+            "channels": 1,
+        },
         "two filters": {"pipeline": [turn, blur, {**blur, "p": 0.5}, noise]},
         "only filters that nobody wants": {"pipeline": [{**blur, "p": 0.0}, noise]},
         "several noises and rectangles": {

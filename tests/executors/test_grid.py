@@ -73,6 +73,7 @@ def test_a_pass_is_one_launch_and_three_with_a_filter(simulated):
     assert launches(simulated, "several noises and rectangles") == ["draw"]
     assert launches(simulated, "tones after tones") == ["draw"]
     assert launches(simulated, "noises after a filter") == ["draw", "across", "down"]
+    assert launches(simulated, "motion_blur, high") == ["draw", "down"]
     assert launches(simulated, "only filters that nobody wants") == ["draw"]
 
 

@@ -31,7 +31,7 @@ def arguments():
     frame = Frame(3, 224, 224)
     move = MoveSheet(1, 0, array(1, u64), array(2, i64))
     tone = ToneSheet(array(4, i32), array(3, i64), array(3, u32), array(2, u8), array(2, u8))
-    blur = FilterSheet(array(2, u32), array(1, i64))
+    blur = FilterSheet(array(2, u32), array(1, i64), array(3, i32), array(1, i64))
     noise = NoiseSheet(
         array(1, i64), array(1, u32), array(2, i64), array(2, i64), array(1, u32), 1, 1, 1, array(1, i16)
     )  # fmt: skip

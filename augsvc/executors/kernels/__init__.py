@@ -7,7 +7,8 @@
     noise.py     one element with noise on it
     memory.py    bytes by address, on the CPU
     gather.py    a row of a canvas from its source, on the CPU
-    rows.py      the same row through all later stages
+    rows.py      the same row through all later stages …
+    row_filter.py    … and through its filter
     pixel.py     one pixel through a whole pass, for a grid
     pixel_filter.py  … and through its filter
     cuda.py      passes on a GPU: grids, for whoever has numba-cuda

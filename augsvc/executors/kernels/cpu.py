@@ -10,7 +10,8 @@ from numba import carray
 from augsvc.executors.kernels.compiled import compiled, entry
 from augsvc.executors.kernels.gather import copied, moved, moved_again
 from augsvc.executors.kernels.memory import bytes_at
-from augsvc.executors.kernels.rows import blurred_across, blurred_down, copy, covered, encoded, noisy, toned
+from augsvc.executors.kernels.row_filter import entered, left
+from augsvc.executors.kernels.rows import copy, covered, encoded, noisy, toned
 from augsvc.executors.kernels.sheets import (
     FROM_CANVAS,
     FROM_SOURCES,
@@ -53,7 +54,9 @@ def run(
     channels, height, width = canvas.shape[1], canvas.shape[2], canvas.shape[3]
     size, most = channels * width, blur.weights.shape[1] // 2
     row = np.empty(size, np.uint16)
-    ring = np.empty((min(2 * most + 1, height), size), np.uint16)
+    dense = blur.taps.shape[1] > 0
+    ring = np.empty((min(2 * most + 1, height), size + 2 * most * channels if dense else size), np.uint16)
+    wide_sums = np.empty(width if dense else 0, np.int64)
     wide = np.empty(width + 2 * most, np.uint16)
     lines, sums = np.empty((7, width), np.uint32), np.empty(size, np.uint32)
     numbers, deviates = np.empty(8 * (width // 8 + 2), np.uint16), np.empty(width, np.int16)
@@ -64,7 +67,7 @@ def run(
         values = before.reshape(-1)[:0] if move.origin == FROM_SOURCES else before[n].reshape(-1)
         _sample(
             n, source, values, move, tone, blur, noise, erase, out, canvas,
-            row, ring, wide, lines, sums, words, numbers, deviates,
+            row, ring, wide, lines, sums, wide_sums, words, numbers, deviates,
         )  # fmt: skip
 
 
@@ -72,12 +75,12 @@ def run(
 def _sample(
     n: Int, source: U8, values: U16, move: MoveSheet, tone: ToneSheet, blur: FilterSheet, noise: NoiseSheet,
     erase: EraseSheet, out: OutSheet, canvas: U16,
-    row: U16, ring: U16, wide: U16, lines: U32, sums: U32, words: U32, numbers: U16, deviates: I16,
+    row: U16, ring: U16, wide: U16, lines: U32, sums: U32, wide_sums: I64, words: U32, numbers: U16, deviates: I16,
 ) -> None:  # fmt: skip
     """One sample, row by row."""
     channels, height, width, most = canvas.shape[1], canvas.shape[2], canvas.shape[3], blur.weights.shape[1] // 2
     camera, reach = move.cameras[n], blur.reach[n]
-    weights = blur.weights[n, most - reach : most + reach + 1]
+    weights, taps = blur.weights[n, most - reach : most + reach + 1], blur.taps[n, : blur.counts[n]]
     boxes, fills, toning = (
         erase.boxes[n],
         erase.fills[n],
@@ -91,10 +94,10 @@ def _sample(
             if toning:
                 toned(row, channels, tone, n)
             if reach > 0:
-                blurred_across(row, channels, weights, wide, sums, ring[filled % keep])
+                entered(row, channels, weights, taps, most, reach, wide, sums, ring[filled % keep])
             filled += 1
         if reach > 0:
-            blurred_down(ring, keep, y, height, weights, sums, row)
+            left(ring, keep, y, height, channels, weights, taps, most, reach, sums, wide_sums, row)
         if noise.laws.size > 0:
             noisy(row, channels, y, height, noise, n, words, numbers, deviates)
         if boxes.shape[0] > 0:

@@ -4,7 +4,7 @@ Block (k, n) has some pixels of sample n.
 
     draw     gathers, tones, and, if no filter follows, noises, rectangles and bytes
     across   a filter along rows, into `half`
-    down     the filter along columns, noises, rectangles and bytes
+    down     the filter along columns, or a dense one of what is in `half`; noises, rectangles and bytes
     sums     of each sample's values, and of their squares
 
 All is integers, and each value is made by one thread alone: what runs beside what cannot matter.

@@ -80,7 +80,7 @@ class Memory(NamedTuple):
     sources: U8  # the samples' bytes one after the other: an address is a place in here
     before: U16  # N, C·H·W: what a pass without sources reads
     after: U16  # N, C·H·W: what is left for the next call
-    half: U16  # N, C·H·W: between the two directions of a filter
+    half: U16  # N, C·H·W: between the two directions of a filter; what a dense one reads
 
 
 @threaded

@@ -4,8 +4,9 @@ import numpy as np
 
 from augsvc.executors.kernels.compiled import compiled, threaded
 from augsvc.executors.kernels.pixel import Frame, Memory, Pixel, column, line, stored
-from augsvc.executors.kernels.rows import mirrored
+from augsvc.executors.kernels.row_filter import mirrored
 from augsvc.executors.kernels.sheets import ONE, U16, FilterSheet, Int
+from augsvc.executors.kernels.tone import held, mixed
 
 
 @threaded
@@ -31,6 +32,18 @@ def weighed_down(frame: Frame, blur: FilterSheet, values: U16, n: Int, c: Int, p
 
 
 @compiled
+def _weighed(frame: Frame, blur: FilterSheet, values: U16, n: Int, c: Int, p: Int) -> Int:
+    """One value through a dense kernel: cut off, and clamped to black and white."""
+    x, y = column(frame, p), line(frame, p)
+    plane = c * frame.height * frame.width
+    total = np.int64(0)
+    for k in range(blur.counts[n]):
+        row, place = _near(y + blur.taps[n, k, 0], frame.height), _near(x + blur.taps[n, k, 1], frame.width)
+        total += mixed(blur.taps[n, k, 2], values[plane + row * frame.width + place])
+    return held(total >> 16)
+
+
+@compiled
 def _near(place: Int, length: Int) -> Int:
     """`mirrored`, without its division in the middle of a picture."""
     return place if 0 <= place < length else mirrored(place, length)
@@ -38,9 +51,15 @@ def _near(place: Int, length: Int) -> Int:
 
 @threaded
 def blurred(frame: Frame, blur: FilterSheet, memory: Memory, n: Int, p: Int) -> Pixel:
-    """A pixel down the columns of what has been filtered along rows."""
+    """A pixel down the columns of what has been filtered along rows; or through a dense kernel, of what is in `half`."""
+    dense = blur.taps.shape[1] > 0
     if blur.reach[n] == 0:
-        return stored(frame, memory.before[n], p)
+        return stored(frame, memory.half[n] if dense else memory.before[n], p)
+    if dense:
+        only = _weighed(frame, blur, memory.half[n], n, 0, p)
+        if frame.channels == 1:
+            return only, only, only
+        return only, _weighed(frame, blur, memory.half[n], n, 1, p), _weighed(frame, blur, memory.half[n], n, 2, p)
     first = weighed_down(frame, blur, memory.half[n], n, 0, p)
     if frame.channels == 1:
         return first, first, first

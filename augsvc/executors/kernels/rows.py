@@ -1,4 +1,4 @@
-"""A row of a canvas through tones, a filter, noises, rectangles and into bytes, on the CPU: channel c of a row is
+"""A row of a canvas through tones, noises, rectangles and into bytes, on the CPU: channel c of a row is
 row[c·W : (c + 1)·W].
 
 Temporaries are rows too, so that they stay in the cache nearest to the core.
@@ -9,7 +9,7 @@ import numpy as np
 from augsvc.executors.kernels.compiled import compiled
 from augsvc.executors.kernels.noise import dropped, grained, grained_lightly
 from augsvc.executors.kernels.philox import ELEMENTS_PER_BLOCK, PIXEL_BLOCK, block
-from augsvc.executors.kernels.sheets import GAUSSIAN, I16, I32, I64, ONE, U8, U16, U32, Int, NoiseSheet, ToneSheet
+from augsvc.executors.kernels.sheets import GAUSSIAN, I16, I32, I64, U8, U16, U32, Int, NoiseSheet, ToneSheet
 from augsvc.executors.kernels.tone import curved, held, level, mixed, mixed3
 
 
@@ -49,101 +49,10 @@ def _mix3(red: U16, green: U16, blue: U16, gains: I32, shifts: I64) -> None:
 
 
 @compiled
-def mirrored(place: Int, length: Int) -> Int:
-    """A pixel number reflected into [0, length), the edge's own pixel not repeated, however far it lies."""
-    if length == 1:
-        return 0
-    period = 2 * (length - 1)
-    turned = place % period
-    return min(turned, period - turned)
-
-
-@compiled
-def blurred_across(row: U16, channels: Int, weights: U32, wide: U16, sums: U32, out: U16) -> None:
-    """A row through a kernel (2r + 1), along itself."""
-    width, reach = row.size // channels, weights.size // 2
-    for c in range(channels):
-        plane = row[c * width : (c + 1) * width]
-        copy(plane, wide[reach : reach + width])
-        for k in range(reach):
-            wide[k] = plane[mirrored(k - reach, width)]
-            wide[reach + width + k] = plane[mirrored(width + k, width)]
-        part = out[c * width : (c + 1) * width]
-        rounding = np.uint32(ONE // 2)  # between the two directions
-        if reach <= 2:
-            last = 2 * reach
-            _weigh_all(
-                wide[:width], wide[1 : 1 + width], wide[2 : 2 + width], wide[last - 1 : last - 1 + width],
-                wide[last : last + width], weights, rounding, part,
-            )  # fmt: skip
-            continue
-        total = sums[:width]
-        _fill(total, rounding)
-        for k in range(0, 2 * reach, 2):
-            _weigh(total, wide[k : k + width], weights[k], wide[k + 1 : k + 1 + width], weights[k + 1])
-        _settle(total, wide[2 * reach : 2 * reach + width], weights[2 * reach], part)
-
-
-@compiled
-def blurred_down(ring: U16, keep: Int, y: Int, height: Int, weights: U32, sums: U32, row: U16) -> None:
-    """A row of a picture whose rows y − r … y + r are in the ring, row number modulo `keep`."""
-    reach = weights.size // 2
-    if reach <= 2:
-        _weigh_all(
-            ring[_kept(y - reach, height, keep)], ring[_kept(y - reach + 1, height, keep)],
-            ring[_kept(y - reach + 2, height, keep)], ring[_kept(y + reach - 1, height, keep)],
-            ring[_kept(y + reach, height, keep)], weights, np.uint32(0), row,
-        )  # fmt: skip
-        return
-    _fill(sums, np.uint32(0))  # cut off after both, as every stage's result is
-    for k in range(0, 2 * reach, 2):
-        one, other = ring[_kept(y - reach + k, height, keep)], ring[_kept(y - reach + k + 1, height, keep)]
-        _weigh(sums, one, weights[k], other, weights[k + 1])
-    _settle(sums, ring[_kept(y + reach, height, keep)], weights[2 * reach], row)
-
-
-@compiled
-def _kept(y: Int, height: Int, keep: Int) -> Int:
-    return mirrored(y, height) % keep
-
-
-@compiled
-def _weigh_all(
-    first: U16, second: U16, third: U16, fourth: U16, fifth: U16, weights: U32, rounding: Int, out: U16
-) -> None:
-    """Three or five taps at once, without sums in memory; of three, the last two are the second and third again."""
-    a, b, c, d, e = weights[0], weights[1], weights[2], np.uint32(0), np.uint32(0)
-    if weights.size == 5:
-        d, e = weights[3], weights[4]
-    for x in range(out.size):
-        total = rounding + np.uint32(first[x] * a) + np.uint32(second[x] * b) + np.uint32(third[x] * c)
-        out[x] = np.uint16(np.uint32(total + np.uint32(fourth[x] * d) + np.uint32(fifth[x] * e)) >> np.uint32(16))
-
-
-@compiled
-def _weigh(sums: U32, ones: U16, weight: Int, others: U16, other: Int) -> None:
-    for x in range(sums.size):
-        sums[x] += np.uint32(np.uint32(ones[x]) * weight) + np.uint32(np.uint32(others[x]) * other)
-
-
-@compiled
-def _fill(sums: U32, value: Int) -> None:
-    for x in range(sums.size):
-        sums[x] = np.uint32(value)
-
-
-@compiled
 def copy(row: U16, out: U16) -> None:
     """One row into another. (Slices assigned to slices bring code for their errors' texts: a tenth of the time to compile.)"""
     for x in range(row.size):
         out[x] = row[x]
-
-
-@compiled
-def _settle(sums: U32, values: U16, weight: Int, out: U16) -> None:
-    """The last tap, and what the sums come to."""
-    for x in range(sums.size):
-        out[x] = np.uint16(np.uint32(sums[x] + np.uint32(np.uint32(values[x]) * weight)) >> np.uint32(16))
 
 
 @compiled

@@ -68,10 +68,12 @@ class ToneSheet(NamedTuple):
 
 
 class FilterSheet(NamedTuple):
-    """One separable kernel."""
+    """One kernel: separable, alike on both axes, or dense."""
 
-    weights: U32  # N,2R+1, each row's sum is ONE
+    weights: U32  # N,2R+1, each row's sum is ONE: of a separable kernel
     reach: I64  # N: how far the sample's own weights reach; 0 is the identity
+    taps: I32  # N,K,3: of a dense kernel, what is not 0: rows down, columns to the right, weight; K is 0 if separable
+    counts: I64  # N: of the sample's own taps
 
 
 class NoiseSheet(NamedTuple):
