@@ -60,6 +60,11 @@ class Undisturbed:
         whole = {epoch: serving.batch(stream, epoch, 0, stream["samples"]).arrays for epoch in range(epochs)}
         return cls(spec, stream["id"], stream["samples"], whole)
 
+    def first(self, samples: int) -> "Undisturbed":
+        """The first positions of each epoch alone."""
+        cut = {epoch: {name: array[:samples] for name, array in whole.items()} for epoch, whole in self.whole.items()}
+        return Undisturbed(self.spec, self.id, samples, cut)
+
     def is_what_came(self, batches: Iterable[Mapping[str, object]], epoch: int = 0) -> None:
         """Fails unless the batches are the epoch: the same samples, each as often, in the same bytes."""
         wanted = self.whole[epoch]

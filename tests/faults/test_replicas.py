@@ -194,13 +194,14 @@ def foreign(tmp_path_factory):
 def test_replicas_replaced_by_ones_of_another_arithmetic(servers, foreign, before, pictures):
     """The client ends its epoch on the old one; when that is gone too, it stops with one clear error."""
     (old,) = servers.take(1)
-    urls = [foreign.url, old.url]
+    proxy = before(old)
+    urls = [foreign.url, proxy.url]
     with loader_on(urls, pictures, id=pictures.id) as loader:
         pictures.is_what_came(loader)
-    with loader_on(urls, pictures, id=pictures.id, prefetch=1, wait_s=5) as loader:
+    with loader_on(urls, pictures, id=pictures.id, prefetch=1) as loader:
         running = iter(loader)
         next(running)
-        old.kill()
+        proxy.target = ("127.0.0.1", foreign.port)
+        proxy.break_off()
         with pytest.raises(StreamChanged, match="arithmetic is"):
             list(running)
-    old.begin()

@@ -1,0 +1,84 @@
+"""Who has no token, a wrong one, one that was taken away, or has used up its quota gets no sample; the others get all."""
+
+import pytest
+import yaml
+
+from augsvc_client import Client, RemoteDataLoader, Unauthorized
+from tests.http.serving import Serving
+
+GOOD, OTHER, METERED = ("a-token-of-the-first-run", "a-token-of-the-second", "a-token-with-a-quota")
+BYTES_PER_S = 30_000
+
+
+def write(path, **clients):
+    """As an editor does it: whole, and at once."""
+    new = path.with_suffix(".new")
+    new.write_text(yaml.safe_dump(clients), encoding="utf-8")
+    new.replace(path)
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory):
+    return tmp_path_factory.mktemp("tokens") / "tokens.yaml"
+
+
+@pytest.fixture(scope="module")
+def guarded(tokens, tmp_path_factory):
+    write(
+        tokens,
+        first={"token": GOOD},
+        second={"token": OTHER},
+        metered={"token": METERED, "bytes_per_s": BYTES_PER_S},
+    )
+    serving = Serving(tmp_path_factory.mktemp("guarded"), {"tokens_file": str(tokens)})
+    serving.token = GOOD
+    try:
+        yield serving.ready()
+    finally:
+        serving.stop()
+
+
+def loader_on(serving, pictures, token, **more):
+    return RemoteDataLoader(
+        serving.url, **pictures.spec, batch_size=10, scale=None, wait_s=120, prefetch=2, token=token, **more
+    )
+
+
+@pytest.mark.parametrize("token", [None, "a-token-of-nobody-at-all", GOOD[:-1], GOOD + "x"])
+def test_missing_or_wrong(guarded, pictures, token):
+    with loader_on(guarded, pictures, token) as loader, pytest.raises(Unauthorized) as told:
+        next(iter(loader))
+    assert GOOD not in str(told.value)
+    assert told.value.status == 401
+
+
+def test_the_right_one(guarded, pictures):
+    with loader_on(guarded, pictures, GOOD) as loader:
+        pictures.is_what_came(loader)
+
+
+def test_revoked_in_mid_epoch(guarded, tokens, pictures):
+    """The run whose token is gone stops with that error; the other one's epoch goes on, whole."""
+    with (
+        loader_on(guarded, pictures, GOOD) as mine,
+        loader_on(guarded, pictures, OTHER) as theirs,
+    ):
+        running, stopping = iter(mine), iter(theirs)
+        batches = [next(running), next(running)]
+        next(stopping)
+        write(tokens, first={"token": GOOD}, metered={"token": METERED, "bytes_per_s": BYTES_PER_S})
+        with pytest.raises(Unauthorized):
+            list(stopping)
+        pictures.is_what_came([*batches, *running])
+
+
+def test_over_quota(guarded, pictures):
+    """It is told when to come back, comes back then, and has lost nothing; who has none is not held up."""
+    with Client(guarded.url, token=METERED, wait_s=120) as metered:
+        stream = metered.stream(pictures.spec)
+        pictures.is_what_came([stream.batch(0, 0, 60)])  # 150 kB, paid for in five seconds
+        with loader_on(guarded, pictures, GOOD) as free:
+            pictures.is_what_came(free)
+        pictures.is_what_came([stream.batch(1, 0, 60)], 1)
+    told = guarded.get("/metrics", Authorization=f"Bearer {GOOD}").body.decode()
+    assert 'augsvc_errors_total{code="over_quota"}' in told
