@@ -4,8 +4,10 @@
 
 A seed chooses the samples, their order and the first weights; the plain network and the first augmented one share all
 three, so gains are taken pair by pair. Five augmented networks are one ensemble: their draws and first weights differ,
-their samples and order do not. Canvas, steps and learning rates were chosen with other seeds (1000 and up), on samples of
-the training sets that those runs did not train on; the learning rate suits the plain networks. Broken off, it goes on
+their samples and order do not. What was chosen for the digits (canvas, steps, learning rates; for five of each the rate that
+suits the plain networks) was chosen with seeds from 1000 up, on samples of digits/train that those runs did not train on.
+For textures the rate and the pipeline were set after a few such runs, for tones by guess: neither was searched for.
+Broken off, it goes on
 where it was: what a seed gave is kept in the JSON file, with the recipe that it belongs to.
 """
 
