@@ -40,6 +40,10 @@ class DecodedCache:
         return sample
 
     def _put(self, key: Hashable, sample: Sample) -> None:
+        if sample.image is not None:
+            sample.image.setflags(
+                write=False
+            )  # many share it now, and a device that keeps it has to know it for a constant
         with self._lock:
             replaced = self._samples.pop(key, None)
             if replaced is not None:

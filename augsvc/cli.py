@@ -255,7 +255,9 @@ def _spec(engine: Engine, dataset: str, pipeline: str | None, **fields: object) 
 
 def _engine(settings: Settings) -> Engine:
     catalogue = open_catalogue(settings.datasets, settings.cache_bytes)
-    executor = open_executor(settings.executor, settings.torch_device(), settings.kernel_cache)
+    executor = open_executor(
+        settings.executor, settings.torch_device(), settings.kernel_cache, settings.device_cache_bytes
+    )
     return Engine(catalogue, executor, registry(settings.operations), settings.max_batch_bytes)
 
 

@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     tokens_file: Path | None = None
     allow_plain: bool = False  # listen beyond loopback without tokens
     cache_bytes: Bytes = 1 << 30
+    device_cache_bytes: Bytes = (
+        1 << 30
+    )  # of sources, on a GPU; what cache_bytes does not hold is not found again anyway
     read_ahead_bytes: Bytes = 256 << 20
     max_request_bytes: Bytes = 64 << 20
     max_batch_bytes: Bytes = 256 << 20

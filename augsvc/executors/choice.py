@@ -13,8 +13,11 @@ from augsvc.executors.kornia import KorniaExecutor
 ExecutorName = Literal["fused", "kornia"]
 
 
-def open_executor(name: ExecutorName, device: torch.device, kernel_cache: Path | None) -> Executor:
+def open_executor(
+    name: ExecutorName, device: torch.device, kernel_cache: Path | None, device_cache_bytes: int = 0
+) -> Executor:
     """An executor on a device; its first work compiles its kernels, unless the folder `kernel_cache` holds them.
+    On CUDA `fused` keeps sources of so many bytes on the device.
 
     Raises:
         ValueError: for the operator: the executor cannot use the device.
@@ -31,7 +34,7 @@ def open_executor(name: ExecutorName, device: torch.device, kernel_cache: Path |
     from augsvc.executors.fused_cuda import FusedCudaExecutor  # only now: Numba's CUDA part, which others need not have
     from augsvc.executors.launch import CudaLane
 
-    return FusedCudaExecutor.on(device, lambda: CudaLane.on(device))
+    return FusedCudaExecutor.on(device, lambda: CudaLane.on(device), device_cache_bytes)
 
 
 def runs_on_cuda(name: ExecutorName) -> bool:

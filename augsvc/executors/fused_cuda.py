@@ -38,10 +38,10 @@ class FusedCudaExecutor:
     name: str = "fused"
 
     @staticmethod
-    def on(device: torch.device, open_lane: Callable[[], Lane]) -> "FusedCudaExecutor":
-        """An executor that opens a lane when a thread finds none free."""
+    def on(device: torch.device, open_lane: Callable[[], Lane], resident_bytes: int = 0) -> "FusedCudaExecutor":
+        """An executor that opens a lane when a thread finds none free, and keeps so many bytes of sources on the device."""
         use_one_torch_thread()
-        return FusedCudaExecutor(device, Seats(open_lane), quantile_table().astype(np.int16))
+        return FusedCudaExecutor(device, Seats.on(open_lane, resident_bytes), quantile_table().astype(np.int16))
 
     @property
     def sound(self) -> FusedCudaSound:

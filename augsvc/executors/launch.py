@@ -104,6 +104,13 @@ class CudaLane:
                 buffer.device[:size].copy_(buffer.host[:size], non_blocking=True)
             self.compute.wait_stream(self.up)
 
+    def place(self, staged: Buffer, size: int, buffer: Buffer, offset: int) -> None:
+        """The same into another buffer, from its place `offset` on."""
+        if staged.host is not None:
+            with torch.cuda.stream(self.up):
+                buffer.device[offset : offset + size].copy_(staged.host[:size], non_blocking=True)
+            self.compute.wait_stream(self.up)
+
     def download(self, buffer: Buffer, size: int) -> Callable[[], None]:
         """The first bytes to the host, once what was launched is done. The answer waits for it."""
         self.down.wait_stream(self.compute)

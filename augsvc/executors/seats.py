@@ -7,9 +7,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from queue import Empty, SimpleQueue
 
 from augsvc.errors import DeviceOutOfMemory
+from augsvc.executors.resident import Resident
 from augsvc.executors.slabs import Lane, Slot
 
 _SLABS = 3  # under way: one is prepared and sent, one computed, one comes back
@@ -22,7 +24,13 @@ class Seats:
     """Lanes of one device, each for one thread at a time: as many as threads ever asked at once."""
 
     open_lane: Callable[[], Lane]
+    resident_bytes: "Iterator[int]"  # what each new one may keep on the device
     free: "SimpleQueue[Seat]" = field(default_factory=SimpleQueue)
+
+    @staticmethod
+    def on(open_lane: Callable[[], Lane], resident_bytes: int) -> "Seats":
+        """The first one may keep so many bytes of sources, the others none: one thread at a time is the rule."""
+        return Seats(open_lane, chain([resident_bytes], repeat(0)))
 
     @contextmanager
     def one(self) -> Iterator["Seat"]:
@@ -30,9 +38,10 @@ class Seats:
         try:
             seat = self.free.get_nowait()
         except Empty:
-            seat = Seat.at(self.open_lane())
+            seat = Seat.at(self.open_lane(), next(self.resident_bytes))
         try:
             with seat.lane.open():
+                seat.resident.begin()
                 yield seat
         finally:
             self.free.put(seat)
@@ -43,12 +52,14 @@ class Seat:
     """A lane, and memory for the slabs that are under way on it."""
 
     lane: Lane
+    resident: Resident
     slots: list[Slot]
 
     @staticmethod
-    def at(lane: Lane) -> "Seat":
+    def at(lane: Lane, resident_bytes: int) -> "Seat":
         """One that has no memory yet."""
-        return Seat(lane, [Slot(lane) for _ in range(_SLABS)])
+        resident = Resident(lane, resident_bytes)
+        return Seat(lane, resident, [Slot(lane, resident) for _ in range(_SLABS)])
 
     def run(self, slabs: Sequence[slice], start: Start) -> None:
         """One slab after the other, as many under way as there are slots.
@@ -72,13 +83,16 @@ class Seat:
                     raise
             while under_way:
                 under_way.popleft()()
-            todo.extendleft(reversed(self._halves(rows)))
+            todo.extendleft(reversed(self._smaller(rows)))
 
-    def _halves(self, rows: slice) -> list[slice]:
-        """A slab that there was not enough memory for, as two; the memory of all is given back."""
+    def _smaller(self, rows: slice) -> list[slice]:
+        """A slab that there was not enough memory for, as two, or whole without what stays; the memory of all is given back."""
         for slot in self.slots:
             slot.clear()
+        made_room = self.resident.close()
         self.lane.release()
+        if made_room:
+            return [rows]
         if rows.stop - rows.start == 1:
             raise DeviceOutOfMemory("the device has not enough memory left for one sample of this stream")
         middle = (rows.start + rows.stop) // 2

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from augsvc.batch import I64, U8
+from augsvc.executors.resident import Resident
 
 _ALIGNED = 256  # bytes: where arrays begin
 
@@ -51,6 +52,9 @@ class Lane(Protocol):
     def upload(self, buffer: Any, size: int) -> None:
         """The first bytes to the device, beside what is running there; what is launched later waits for them."""
 
+    def place(self, staged: Any, size: int, buffer: Any, offset: int) -> None:
+        """The same into another buffer, from its place `offset` on."""
+
     def download(self, buffer: Any, size: int) -> Callable[[], None]:
         """The first bytes to the host, once what was launched is done. The answer waits for it."""
 
@@ -69,6 +73,7 @@ class Slot:
     """The buffers of one slab at a time, by what they are for."""
 
     lane: Lane
+    resident: Resident
     buffers: dict[str, Buffer] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict)
 
@@ -118,7 +123,9 @@ class Slot:
         return [type(sheet)(*[sent(value) for value in sheet]) for sheet in sheets]
 
     def send_sources(self, images: Sequence[U8]) -> tuple[Any, I64]:
-        """Pictures one after the other, and where each begins."""
+        """Memory that has the pictures, and where each begins: what stays on the device, or one after the other."""
+        if (found := self.resident.sent(images, lambda size: self.room("sources", size, copied=True))) is not None:
+            return found
         ends = np.cumsum([image.size for image in images], dtype=np.int64)
         buffer = self.room("sources", int(ends[-1]), copied=True)
         for image, end in zip(images, ends.tolist(), strict=True):

@@ -34,7 +34,9 @@ def create_app(settings: Settings) -> FastAPI:
     """
     keyring = Keyring(settings)
     catalogue = open_catalogue(settings.datasets, settings.cache_bytes)
-    executor = open_executor(settings.executor, settings.torch_device(), settings.kernel_cache)
+    executor = open_executor(
+        settings.executor, settings.torch_device(), settings.kernel_cache, settings.device_cache_bytes
+    )
     operations = registry(settings.operations)
     engine = Engine(catalogue, executor, operations, settings.max_batch_bytes, settings.read_ahead_bytes)
     metrics = Metrics(engine)

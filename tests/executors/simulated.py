@@ -37,6 +37,7 @@ class SimulatedLane:
     threads: int = 16
     room: int = 1 << 30
     launches: list[str] = field(default_factory=list)
+    placed: list[int] = field(default_factory=list)  # bytes of sources that are to stay
     released: int = 0
 
     def open(self):
@@ -54,6 +55,10 @@ class SimulatedLane:
     def tensor(self, buffer, shape, dtype):
         size = dtype.itemsize * int(np.prod(shape))
         return torch.from_numpy(buffer.device[:size]).view(dtype).view(shape)
+
+    def place(self, staged, size, buffer, offset):
+        self.placed.append(size)
+        buffer.device[offset : offset + size] = staged.bytes[:size]
 
     def upload(self, buffer, size):
         buffer.device[:size] = buffer.bytes[:size]
@@ -75,8 +80,8 @@ class SimulatedLane:
         self.released += 1
 
 
-def simulated(lane: SimulatedLane) -> FusedCudaExecutor:
-    return FusedCudaExecutor.on(torch.device("cpu"), lambda: lane)
+def simulated(lane: SimulatedLane, resident_bytes: int = 0) -> FusedCudaExecutor:
+    return FusedCudaExecutor.on(torch.device("cpu"), lambda: lane, resident_bytes)
 
 
 def each_case() -> dict[str, np.ndarray]:
@@ -120,6 +125,26 @@ def little_memory() -> dict[str, np.ndarray]:
     return found | {"memory again": pictures(fields, executor)}
 
 
+def residency() -> dict[str, np.ndarray]:
+    """Pictures that stay on the device: three of 135, 2,520 and 35,100 bytes."""
+    found = {}
+    for name, bound, room in (
+        ("fits", 40_000, 1 << 30),
+        ("does not fit", 37_000, 1 << 30),
+        ("no memory", 1 << 20, 1 << 18),
+    ):
+        lane = SimulatedLane(room=room)
+        executor = simulated(lane, bound)
+        for time in ("first", "again"):
+            found[f"{name}, {time}"] = pictures(CASES["standard, 3, NCHW"], executor)
+            found[f"{name}, placed {time}"] = np.array(sum(lane.placed))
+    lane = SimulatedLane()
+    executor = simulated(lane, 40_000)
+    pictures(CASES["statistics"], executor)  # grey ones are made anew for every batch: they cannot stay
+    found["grey, placed"] = np.array(sum(lane.placed))
+    return found
+
+
 if __name__ == "__main__":
     sys.setswitchinterval(1e-5)  # the simulator polls: half of the time goes to waiting for the interpreter's lock
-    np.savez(Path(sys.argv[1]), **each_case(), **each_sound(), **little_memory())
+    np.savez(Path(sys.argv[1]), **each_case(), **each_sound(), **little_memory(), **residency())

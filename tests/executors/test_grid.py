@@ -89,6 +89,18 @@ def test_without_memory_for_one_sample_it_is_refused_and_lives(simulated):
     assert simulated["memory again"].tobytes() == expected.tobytes()
 
 
+@pytest.mark.parametrize("case", ["fits", "does not fit", "no memory"])
+def test_pictures_that_stay_on_the_device_are_the_same(simulated, case):
+    expected = pictures(CASES["standard, 3, NCHW"], open_cpu("fused")).tobytes()
+    assert simulated[f"{case}, first"].tobytes() == simulated[f"{case}, again"].tobytes() == expected
+
+
+def test_pictures_that_fit_are_sent_once(simulated):
+    assert simulated["fits, placed first"] == simulated["fits, placed again"] == 135 + 2520 + 35_100
+    for case in ("does not fit, placed again", "no memory, placed again", "grey, placed"):
+        assert simulated[case] == 0, case
+
+
 @njit
 def how_often(cameras, height, width):
     """Pixels that are plain; and of all, those of which `inner` says something else."""
