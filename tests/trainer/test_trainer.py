@@ -25,7 +25,15 @@ from augsvc_client.trainer.report import DARK, collect_sights, draw_curves, draw
 ROOT = Path(__file__).parents[2]
 DIGITS = tuple("0123456789")
 IN_TEST = 445
-FILES = {"model.safetensors", "checkpoint.safetensors", "recipe.yaml", "curves.png", "grid.png", "result.json"}
+FILES = {
+    "model.safetensors",
+    "checkpoint.safetensors",
+    "recipe.yaml",
+    "model.json",
+    "curves.png",
+    "grid.png",
+    "result.json",
+}
 ENTRY = tomllib.loads((ROOT / "client" / "pyproject.toml").read_text())["project"]["scripts"]["augsvc-train"]
 ABSENT = "http://127.0.0.1:9"  # the discard port: nobody listens there
 
@@ -305,7 +313,7 @@ def test_without_a_package_the_command_says_what_to_install(package):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"augsvc-train needs {package}: install augsvc-client[train]\n"
+    assert done.stderr == f"augsvc-train needs {package} for that: install augsvc-client[train]\n"
 
 
 def test_an_absent_server_is_one_clear_line(tmp_path):

@@ -14,11 +14,12 @@ from rich.table import Table
 
 from augsvc_client.errors import AugsvcError
 from augsvc_client.trainer.checkpoint import NAME as CHECKPOINT
+from augsvc_client.trainer.commands import check, export_folder, predict_path
 from augsvc_client.trainer.device import choose_device, scaled, use_threads
 from augsvc_client.trainer.ensemble import Ensemble, run_ensemble
+from augsvc_client.trainer.export import Card, save_model
 from augsvc_client.trainer.live import live_bars
 from augsvc_client.trainer.loop import Diverged
-from augsvc_client.trainer.models import save_weights
 from augsvc_client.trainer.ranks import is_first, joined
 from augsvc_client.trainer.recipe import Recipe, load_recipe, parse_override
 from augsvc_client.trainer.report import draw_curves, draw_sights
@@ -48,6 +49,9 @@ def main(
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     wait_s: Annotated[float | None, typer.Option(help="How long to wait for the server, in seconds.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Any field of the recipe: group.field=value.")] = None,
+    sanity: Annotated[
+        bool, typer.Option("--sanity", help="Look whether the set-up is sound, and train nothing.")
+    ] = False,
     ensemble: Annotated[int, typer.Option(min=1, help="So many networks, and what they gain together.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from OUT's recipe.yaml and checkpoint.")] = False,
 ) -> None:
@@ -73,11 +77,50 @@ def main(
         with joined():
             if not is_first():
                 console = Console(quiet=True)
-            _train(url, out, _recipe(recipe, given, set_ or [], out, resume), ensemble, resume, console)
+            asked = use_threads(_recipe(recipe, given, set_ or [], out, resume))
+            if sanity:
+                _check(url, asked, console)
+            else:
+                _train(url, out, asked, ensemble, resume, console)
     except Diverged as err:
         _fail(f"{err}; the last good checkpoint is {CHECKPOINT}")
     except (AugsvcError, ValueError, OSError) as err:
         _fail(str(err))
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="A run's folder.", file_okay=False)],
+    url: Annotated[str, typer.Option(envvar="AUGSVC_URL", help="The server, for inputs to calibrate and test with.")],
+) -> None:
+    """ONNX, ONNX in 8 bits and half-precision weights of a trained network, each checked and measured."""
+    try:
+        export_folder(out, url, Console())
+    except (AugsvcError, ValueError, OSError) as err:
+        _fail(str(err))
+
+
+@app.command()
+def predict(
+    out: Annotated[Path, typer.Argument(help="A run's folder.", file_okay=False)],
+    path: Annotated[Path, typer.Argument(help="A file, or a folder of files.")],
+    json_: Annotated[Path | None, typer.Option("--json", help="Where all classes of all files go.")] = None,
+) -> None:
+    """Name pictures or sounds with a trained network; no server is needed."""
+    try:
+        predict_path(out, path, json_, Console())
+    except (AugsvcError, ValueError, OSError) as err:
+        _fail(str(err))
+
+
+def _check(url: str, asked: Recipe, console: Console) -> None:
+    if not url:
+        raise ValueError("give --url")
+    recipe, notes = settle(scaled(asked, choose_device(asked.training.device))[0], url)
+    for line in notes:
+        console.print(line, highlight=False)
+    if not check(recipe, url, console):
+        raise typer.Exit(1)
 
 
 def _recipe(
@@ -97,7 +140,6 @@ def _recipe(
 def _train(url: str, out: Path | None, asked: Recipe, ensemble: int, resume: bool, console: Console) -> None:
     if not url or out is None:
         raise ValueError("give --url and --out")
-    asked = use_threads(asked)
     device = choose_device(asked.training.device)
     recipe, warnings = scaled(asked, device)
     recipe, notes = settle(recipe, url)
@@ -124,7 +166,8 @@ def _train(url: str, out: Path | None, asked: Recipe, ensemble: int, resume: boo
 
 def _write(outcome: Outcome, out: Path) -> None:
     outcome.recipe.save(out / "recipe.yaml")
-    save_weights(outcome.model, out / "model.safetensors")
+    data = outcome.recipe.data
+    save_model(outcome.model, Card(outcome.recipe.model, outcome.inputs, outcome.classes, data.scale, data.fit), out)
     (out / "curves.png").write_bytes(draw_curves({"run": [outcome.history]}, floor=outcome.floor))
     if outcome.sights is not None:
         (out / "grid.png").write_bytes(draw_sights(outcome.sights))

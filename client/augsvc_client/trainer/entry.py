@@ -2,20 +2,25 @@
 
 import sys
 
-_EXTRA = ("torch", "safetensors", "typer", "rich", "matplotlib", "pydantic", "yaml")  # of augsvc-client[train]
+_EXTRAS = {
+    **dict.fromkeys(("torch", "safetensors", "typer", "rich", "matplotlib", "pydantic", "yaml", "PIL"), "train"),
+    **dict.fromkeys(("onnx", "onnxscript", "onnxruntime"), "export"),
+    **dict.fromkeys(("soundfile", "soxr"), "sound"),
+}
 
 
 def main() -> None:
     """Run the trainer; without its packages say in one line what to install, and exit with 2."""
     try:
         from augsvc_client.trainer.cli import app
+
+        app()
     except ModuleNotFoundError as err:
         package = (err.name or "").partition(".")[0]
-        if package not in _EXTRA:
+        if package not in _EXTRAS:
             raise
-        sys.stderr.write(f"augsvc-train needs {package}: install augsvc-client[train]\n")
+        sys.stderr.write(f"augsvc-train needs {package} for that: install augsvc-client[{_EXTRAS[package]}]\n")
         sys.exit(2)
-    app()
 
 
 if __name__ == "__main__":  # as torchrun -m starts it

@@ -24,7 +24,7 @@ def training_loader(recipe: Recipe, url: str) -> RemoteDataLoader:
     return RemoteDataLoader(
         url,
         dataset=data.dataset,
-        pipeline=data.pipeline,
+        pipeline="standard" if data.pipeline is None else data.pipeline,
         batch_size=data.batch_size,
         size=data.size,
         seconds=data.seconds,

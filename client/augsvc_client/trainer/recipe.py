@@ -63,7 +63,9 @@ class Data(Group):
     """What the service is asked for."""
 
     dataset: str = Field(description="what to train on, e.g. digits/train")
-    pipeline: Pipeline = Field("standard", description="a preset's name, or a list of operations")
+    pipeline: Pipeline | None = Field(
+        None, description="a preset's name, or a list of operations; default standard, for sound the preset sound"
+    )
     size: Size | None = Field(None, description="canvas in pixels: SIDE or HEIGHTxWIDTH; default 32")
     fit: Literal["cover", "contain", "stretch"] = Field("cover", description="how a picture is put on the canvas")
     seconds: float | None = Field(None, gt=0, description="length of a clip; default 1")

@@ -100,7 +100,10 @@ def settle(recipe: Recipe, url: str) -> tuple[Recipe, list[str]]:
     for name in ("subset_seed", "order_seed", "aug_seed"):
         if getattr(data, name) is None:
             open_[f"data.{name}"] = training.seed
-    if served.get(data.dataset, {}).get("media") == "audio":
+    sound = served.get(data.dataset, {}).get("media") == "audio"
+    if data.pipeline is None:
+        open_["data.pipeline"] = "sound" if sound else "standard"
+    if sound:
         open_ |= {} if data.seconds else {"data.seconds": _SECONDS}
         open_ |= {} if data.sample_rate else {"data.sample_rate": _RATE}
     elif data.size is None:

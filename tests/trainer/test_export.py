@@ -1,0 +1,164 @@
+"""A trained network in other forms says what it said; files are seen as the service shows them in training."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import soundfile
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from augsvc_client import Client
+from augsvc_client.trainer.cli import app
+from augsvc_client.trainer.export import Card, load_model
+from augsvc_client.trainer.models import Inputs
+from augsvc_client.trainer.predict import picture, sound
+from augsvc_client.trainer.recipe import ModelChoice
+
+
+def command(*words):
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    return done
+
+
+@pytest.fixture(scope="module")
+def digits(url, tmp_path_factory):
+    out = tmp_path_factory.mktemp("digits")
+    done = command("--url", url, "--dataset", "digits/train", "--epochs", 3, "--out", out, "--set", "model.width=0.5")
+    assert done.exit_code == 0, done.output
+    return out
+
+
+@pytest.fixture(scope="module")
+def tones(url, tmp_path_factory):
+    out = tmp_path_factory.mktemp("tones")
+    few = ("--set", "model.width=0.75", "--set", "data.sample_rate=8000")
+    done = command("--url", url, "--dataset", "tones/train", "--epochs", 2, "--out", out, *few)
+    assert done.exit_code == 0, done.output
+    return out
+
+
+def batch(url, dataset, **fields):
+    with Client(url) as client:
+        return client.stream({"dataset": dataset, "shuffle": False, **fields}).batch(0, 0, 64)
+
+
+# The exporter's own tools use what torch and NumPy are about to drop.
+exporters_own = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+
+
+@exporters_own
+@pytest.mark.parametrize("kind", ["digits", "tones"])
+def test_every_form_gives_the_trained_network_s_answers(kind, url, request):
+    out = request.getfixturevalue(kind)
+    done = command("export", out, "--url", url)
+    assert done.exit_code == 0, done.output
+    forms = {form["name"]: form for form in json.loads((out / "export.json").read_text())}
+    assert set(forms) == {"model.safetensors", "model-fp16.safetensors", "model.onnx", "model-int8.onnx"}
+    assert all(form["n_bytes"] == (out / name).stat().st_size for name, form in forms.items())
+    assert forms["model-fp16.safetensors"]["n_bytes"] < 0.7 * forms["model.safetensors"]["n_bytes"]
+    assert forms["model-int8.onnx"]["n_bytes"] < forms["model.onnx"]["n_bytes"]
+    model, card = load_model(out)
+    name, fields = (
+        ("audio", {"seconds": 1.0, "sample_rate": 8000}) if kind == "tones" else ("image", {"size": [32, 32]})
+    )
+    arrays = batch(url, f"{kind}/test", **fields)
+    inputs = arrays[name] if kind == "tones" else arrays[name].astype(np.float32) / 127.5 - 1
+    with torch.inference_mode():
+        wanted = model(torch.from_numpy(np.array(inputs))).numpy()
+    for form, apart in (("model.onnx", 1e-3), ("model-int8.onnx", None)):
+        session = onnxruntime.InferenceSession(str(out / form), providers=["CPUExecutionProvider"])
+        for count in (1, 7, 64):
+            logits = session.run(["logits"], {"input": np.ascontiguousarray(inputs[:count])})[0]
+            assert logits.shape == (count, len(card.classes))
+            if apart is not None:
+                np.testing.assert_allclose(logits, wanted[:count], atol=apart)
+            elif count == 64:
+                assert (logits.argmax(1) == wanted.argmax(1)).mean() >= 0.9
+
+
+def test_files_are_named_as_the_same_samples_of_the_service_are(digits, url, tmp_path):
+    """The files are the stored digits; the canvas is Pillow's here and the service's there."""
+    stored = batch(url, "digits/test", size=[8, 8])
+    shown = batch(url, "digits/test", size=[32, 32])
+    for number, pixels in enumerate(stored["image"]):
+        Image.fromarray(pixels[0]).save(tmp_path / f"{number:02}.png")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    listed = tmp_path / "named.json"
+    done = command("predict", digits, tmp_path, "--json", listed)
+    assert done.exit_code == 0, done.output
+    *named, broken = json.loads(listed.read_text())
+    assert "cannot be read" in broken["error"]
+    assert len(named) == 64
+    model, card = load_model(digits)
+    with torch.inference_mode():
+        logits = model(torch.from_numpy(shown["image"].astype(np.float32) / 127.5 - 1))
+    wanted = [card.classes[number] for number in logits.argmax(dim=1).tolist()]
+    found = [max(one["classes"], key=one["classes"].get) for one in named]
+    assert np.mean([a == b for a, b in zip(found, wanted, strict=True)]) >= 0.98
+    assert all(sum(one["classes"].values()) == pytest.approx(1, abs=1e-5) for one in named)
+
+
+@pytest.mark.parametrize("fit", ["cover", "contain", "stretch"])
+@pytest.mark.parametrize("size", [(96, 96), (60, 100)], ids=str)
+def test_the_canvas_is_the_service_s_to_a_few_levels(url, fit, size):
+    stored = batch(url, "photos/test", size=[200, 140], fit="cover")["image"][:4]
+    with Client(url) as client:
+        pushed = {"image": np.ascontiguousarray(stored.transpose(0, 2, 3, 1)), "index": np.arange(4)}
+        wanted = client.augment(pushed, size=size, fit=fit).arrays["image"]
+    card = Card(ModelChoice(), Inputs(channels=3, size=size), ["a"], (0.0, 255.0), fit)
+    found = np.stack([picture(Image.fromarray(image.transpose(1, 2, 0)), card) for image in stored])
+    assert np.abs(found - wanted).mean() < 2.5
+
+
+def test_a_sound_is_cut_in_its_middle_and_followed_by_zeros(tmp_path):
+    clip = np.sin(np.arange(8000) * 0.05).astype(np.float32) * 0.5
+    soundfile.write(tmp_path / "a.wav", clip, 8000, subtype="FLOAT")
+    np.testing.assert_array_equal(sound(tmp_path / "a.wav", 8000, 4000), clip[2000:6000])
+    np.testing.assert_array_equal(sound(tmp_path / "a.wav", 8000, 9000)[8000:], 0)
+    assert sound(tmp_path / "a.wav", 16000, 16000).shape == (16000,)
+
+
+def test_sounds_are_named(tones, tmp_path, url):
+    clips = batch(url, "tones/test", seconds=1.0, sample_rate=8000)
+    for number in range(8):
+        soundfile.write(tmp_path / f"{number}.wav", clips["audio"][number], 8000, subtype="FLOAT")
+    done = command("predict", tones, tmp_path, "--json", tmp_path / "named.json")
+    assert done.exit_code == 0, done.output
+    assert len(json.loads((tmp_path / "named.json").read_text())) == 8
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda out: (out / "model.json").unlink(), "has no model.json"),
+        (lambda out: (out / "model.json").write_text("{}"), "no card"),
+        (lambda out: (out / "model.safetensors").write_bytes(b"nothing"), "no weights"),
+    ],
+    ids=["no card", "another file", "broken weights"],
+)
+def test_a_folder_that_holds_no_network(digits, tmp_path, damage, words):
+    for name in ("model.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((digits / name).read_bytes())
+    damage(tmp_path)
+    done = command("predict", tmp_path, tmp_path)
+    assert done.exit_code == 2
+    assert words in " ".join(done.output.split())
+
+
+def test_what_is_not_installed_is_named(digits, url):
+    code = (
+        "import sys; sys.modules['onnxruntime'] = None\n"
+        "from augsvc_client.trainer.entry import main\n"
+        f"sys.argv = ['augsvc-train', 'export', {str(digits)!r}, '--url', {url!r}]\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert "install augsvc-client[export]" in done.stderr
+    assert Path(digits).is_dir()
