@@ -5,13 +5,14 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --constraint constraints.txt
 BENCH_PIP := .venv-bench/bin/pip --disable-pip-version-check install --constraint constraints.txt --constraint benchmarks/constraints.txt
 
-.PHONY: help demo evidence serve test test-slow check format golden statistics bench clean
+.PHONY: help demo evidence serve test test-slow soak check format golden statistics bench clean
 
 help:
 	@echo "make demo    train on augmented digits, with a server of its own (about 5 minutes, installation included)"
 	@echo "make evidence  what augmentation gains, seed by seed: about 250 runs; writes docs/trainer.md; goes on where it was"
 	@echo "make serve   a development server on http://127.0.0.1:8000"
 	@echo "make test    the test-suite"
+	@echo "make soak    random faults for MINUTES=10 from SEED=0, every epoch compared with an undisturbed one"
 	@echo "make check   lint, types, import floors"
 	@echo "make format  what make check would ask for"
 	@echo "make golden  the golden files and the table of docs/executors.md anew, after a deliberate change"
@@ -32,6 +33,12 @@ test: .venv/dev.stamp
 
 test-slow: .venv/dev.stamp
 	$(BIN)/python -m pytest -m slow
+
+# everything else on the machine may run beside it: the more, the better
+MINUTES ?= 10
+SEED ?= 0
+soak: .venv/dev.stamp
+	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --seed $(SEED)
 
 check: .venv/dev.stamp
 	$(BIN)/ruff check .

@@ -61,6 +61,8 @@ class Hunt:
         self._replicas, self._wait_s, self._ours = replicas, wait_s, ours
         self._end_s = time.monotonic() + wait_s
         self._round = 0
+        self._too_short = 0  # rounds in which an attempt was given up for its time
+        self._given_up = False
         self._mismatched_rounds = 0
         self._causes: dict[Replica, str] = {}
         self._concrete: dict[Replica, str] = {}
@@ -77,14 +79,13 @@ class Hunt:
                 yield replica
 
     def patience_s(self) -> float:
-        """How long one attempt may take: one that hangs must leave time for another."""
+        """How long one attempt may take: one that hangs must leave time for another.
+
+        It is doubled by attempts that took too long and by no others: while a server restarts, many are refused at once.
+        """
         left_s = max(self._end_s - time.monotonic(), 0.0)
         share_s = left_s if len(self._replicas) == 1 else left_s / 2
-        return float(min(share_s, _FIRST_PATIENCE_S * self._growth))
-
-    @property
-    def _growth(self) -> int:
-        return 1 << min(self._round, _MOST_DOUBLINGS)
+        return float(min(share_s, _FIRST_PATIENCE_S * _doubled(self._too_short)))
 
     def failed(self, replica: Replica, err: Exception) -> str:
         """Note why a replica gave no good answer; returns it in words."""
@@ -96,8 +97,10 @@ class Hunt:
         cause = str(err) if isinstance(err, BadAnswer) else f"{replica.url}: {in_words(err)}"
         if not isinstance(err, TimeoutError):
             self._concrete[replica] = cause
-        elif replica in self._concrete:  # our own patience tells less than what the replica did before
-            cause = f"{self._concrete[replica]}, later {in_words(err)}"
+        else:
+            self._given_up = True
+            if replica in self._concrete:  # our own patience tells less than what the replica did before
+                cause = f"{self._concrete[replica]}, later {in_words(err)}"
         self._causes[replica] = cause
         self._last = err
         return cause
@@ -111,8 +114,9 @@ class Hunt:
             raise StreamChanged(self._what_changed()) from self._last
         if now_s >= self._end_s:
             raise ServerUnavailable(self._what_failed()) from self._last
-        pause_s: float = min(_FIRST_PAUSE_S * self._growth, _LONGEST_PAUSE_S) * _RANDOM.uniform(0.5, 1.0)
+        pause_s: float = min(_FIRST_PAUSE_S * _doubled(self._round), _LONGEST_PAUSE_S) * _RANDOM.uniform(0.5, 1.0)
         self._round += 1
+        self._too_short, self._given_up = self._too_short + self._given_up, False
         until_s = min(self._rest_until_s.get(replica, now_s) for replica in self._replicas)
         return min(max(pause_s, until_s - now_s), self._end_s - now_s)
 
@@ -137,6 +141,10 @@ class Hunt:
             f"no replica computes this stream any more ({'; '.join(said)}). Serve the same data and version of augsvc "
             f"again, or begin a new stream (drop id=; accept_arithmetic=True if only the arithmetic differs)."
         )
+
+
+def _doubled(times: int) -> int:
+    return 1 << min(times, _MOST_DOUBLINGS)
 
 
 def judged(answer: Answer, *, with_token: bool) -> Answer:

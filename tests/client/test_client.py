@@ -424,3 +424,17 @@ def test_the_import_needs_no_torch_and_the_public_names_are_sorted():
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_patience_grows_with_attempts_that_were_too_short_alone():
+    """A server that restarts refuses many connections; the first one that hangs after that must not cost all the time."""
+    replica = Address.parse("http://127.0.0.1:1")
+    hunt = Hunt((replica,), 300.0, {})
+    for _ in range(8):
+        hunt.failed(replica, ConnectionRefusedError())
+        hunt.pause_s()
+    refused = hunt.patience_s()
+    hunt.failed(replica, TimeoutError())
+    hunt.pause_s()
+    assert refused <= 30.0
+    assert hunt.patience_s() == 2 * refused
