@@ -115,12 +115,16 @@ def schedule(optimiser: torch.optim.Optimizer, lr: float, choice: Schedule, tota
     """The learning rates of `total` ≥ 1 steps: up to `lr` in the warm-up's share of them, then down to nearly none.
 
     Where that share is not more than one step, the rate begins at the top and the last step still trains. One-cycle
-    swings AdamW's first beta or SGD's momentum against the rate, between 0.85 and 0.95 (Smith 2018).
+    swings AdamW's first beta or SGD's momentum against the rate, around the optimiser's own: 0.85 to 0.95 around 0.9
+    (Smith 2018), less near 0 and 1.
     """
     warms_up = choice.warmup * total > 1
     if choice.name == "onecycle":
         steps, share = (total, choice.warmup) if warms_up else (total + 1, 0.0)
-        return OneCycleLR(optimiser, lr, total_steps=steps, pct_start=share)
+        middle = optimiser.defaults["betas"][0] if "betas" in optimiser.defaults else optimiser.defaults["momentum"]
+        swing = min(0.05, middle, (1 - middle) / 2)
+        low, high = middle - swing, middle + swing
+        return OneCycleLR(optimiser, lr, total_steps=steps, pct_start=share, base_momentum=low, max_momentum=high)
     rising = choice.warmup * total if warms_up else 0.0
 
     def factor(step: int) -> float:
