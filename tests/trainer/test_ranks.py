@@ -1,0 +1,46 @@
+"""Two processes that torchrun started, over Gloo, are one run: uneven shares, and every test sample counts once."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+TOLD = """
+import json, sys
+import torch
+from augsvc_client.trainer.evaluate import predict
+from augsvc_client.trainer.feeds import test_loader
+from augsvc_client.trainer.models import Inputs, build_model
+from augsvc_client.trainer.ranks import gathered, joined, rank, world_size
+from augsvc_client.trainer.recipe import parse_recipe
+
+torch.set_num_threads(1)
+recipe = parse_recipe({
+    "data": {"dataset": "digits/train", "size": 8}, "training": {"device": "cpu"},
+    "evaluation": {"tests": {"test": {"dataset": "digits/test"}}, "batch_size": 64},
+})
+with joined(), test_loader(recipe, sys.argv[1], "test") as loader:
+    found = predict(build_model(recipe.model, Inputs(1, (8, 8)), 10, seed=0), loader)
+    rows = gathered(torch.arange(3 * rank()) + 10)
+    told = {"world": world_size(), "index": found.index.tolist(), "named": found.named.tolist(), "rows": rows.tolist()}
+    with open(f"{sys.argv[2]}/{rank()}.json", "w") as file:
+        json.dump(told, file)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_count_every_test_sample_once(url, tmp_path):
+    script = tmp_path / "told.py"
+    script.write_text(TOLD)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run([*torchrun, script, url, tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    assert first == second
+    assert first["world"] == 2
+    assert first["index"] == list(range(445)), "uneven: 256 samples on one rank, 189 on the other"
+    assert first["rows"] == [10, 11, 12], "a rank without rows gives none"
+    alone = subprocess.run([sys.executable, script, url, tmp_path], capture_output=True, text=True)
+    assert alone.returncode == 0, alone.stderr
+    assert json.loads((tmp_path / "0.json").read_text())["named"] == first["named"]
