@@ -14,6 +14,7 @@ from augsvc.http.catalogue import catalogue_router
 from augsvc.http.frames import frames_router
 from augsvc.http.gate import Gate
 from augsvc.http.journal import Journal
+from augsvc.http.lending import Lending
 from augsvc.http.life import Life
 from augsvc.http.metrics import Metrics
 from augsvc.http.openapi import describe
@@ -40,7 +41,8 @@ def create_app(settings: Settings) -> FastAPI:
     operations = registry(settings.operations)
     engine = Engine(catalogue, executor, operations, settings.max_batch_bytes, settings.read_ahead_bytes)
     metrics = Metrics(engine)
-    life = Life(engine)
+    lending = Lending(settings.uds if settings.same_host else None, settings.max_batch_bytes)
+    life = Life(engine, lending)
     app = FastAPI(
         title="augsvc",
         version=augsvc.__version__,
@@ -61,7 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
         [Depends(HTTPBearer(auto_error=False))] if keyring.guarded else []
     )  # for the API's page; the gate decides
     app.include_router(catalogue_router(engine), dependencies=described)
-    app.include_router(streams_router(engine, metrics, settings.max_request_bytes), dependencies=described)
+    app.include_router(streams_router(engine, metrics, lending, settings.max_request_bytes), dependencies=described)
     app.include_router(frames_router(engine, metrics), dependencies=described)
     app.include_router(looking_router(engine, metrics), dependencies=described)
     app.include_router(push_router(engine, metrics, settings.max_request_bytes), dependencies=described)

@@ -52,7 +52,7 @@ class Gate:
 
         passage = Passage(receive, counted, Allowance(None), self._deadline_s)
         try:
-            passage.allowance = self._let_in(scope)
+            passage.allowance = state["allowance"] = self._let_in(scope)
             await passage.through(self._app, scope)
             return
         except AugsvcError as err:

@@ -50,7 +50,11 @@ class Journal:
             await self._app(scope, receive, noted)
         finally:
             if requests.isEnabledFor(logging.INFO):
-                took = {"status": status, "bytes": sent, "seconds": round(time.perf_counter() - begun, 6)}
+                took = {
+                    "status": status,
+                    "bytes": sent + scope["state"].get("lent_bytes", 0),
+                    "seconds": round(time.perf_counter() - begun, 6),
+                }
                 requests.info("request", extra={"fields": asked(scope) | took | spent(scope)})
 
 

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from augsvc.engine import Engine
 from augsvc.errors import AugsvcError, Draining, EngineLost, Starting
+from augsvc.http.lending import Lending
 
 logger = logging.getLogger("augsvc")
 
@@ -16,18 +17,19 @@ logger = logging.getLogger("augsvc")
 class Life:
     """Where a replica is in its life."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, lending: Lending) -> None:
+        self._engine, self._lending = engine, lending
         self.draining = False
         self.failed = False
 
     @asynccontextmanager
     async def span(self, app: FastAPI) -> AsyncIterator[None]:
         """The self-test runs beside the open port: the process lives before it is ready."""
-        starting = asyncio.create_task(asyncio.to_thread(self._engine.start))
-        starting.add_done_callback(self._report)
-        yield
-        self.draining = True
+        async with self._lending.open():
+            starting = asyncio.create_task(asyncio.to_thread(self._engine.start))
+            starting.add_done_callback(self._report)
+            yield
+            self.draining = True
         await asyncio.wait({starting})
         await asyncio.to_thread(self._engine.stop)
 

@@ -33,14 +33,16 @@ def listening(settings: Settings) -> Iterator[tuple[socket.socket, str]]:
 
 
 @contextmanager
-def unix_listener(path: Path) -> Iterator[socket.socket]:
+def unix_listener(
+    path: Path, kind: socket.SocketKind = socket.SOCK_STREAM, umask: int = _UNIX_UMASK
+) -> Iterator[socket.socket]:
     """A socket that listens at the path, for the user and the group of this process; its file goes with the block.
 
     A file that a killed server left behind is replaced. Raises OSError, or ValueError if a server listens there.
     """
-    _clear(path)
-    with socket.socket(socket.AF_UNIX) as listener:
-        before = os.umask(_UNIX_UMASK)
+    _clear(path, kind)
+    with socket.socket(socket.AF_UNIX, kind) as listener:
+        before = os.umask(umask)
         try:
             listener.bind(str(path))
         finally:
@@ -55,14 +57,14 @@ def unix_listener(path: Path) -> Iterator[socket.socket]:
                     path.unlink()
 
 
-def _clear(path: Path) -> None:
+def _clear(path: Path, kind: socket.SocketKind) -> None:
     """Removes a socket on which nobody listens any more."""
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
             return  # what is no socket is not ours to remove: bind says that the address is in use
     except FileNotFoundError:
         return
-    with socket.socket(socket.AF_UNIX) as probe:
+    with socket.socket(socket.AF_UNIX, kind) as probe:
         probe.setblocking(False)
         try:
             probe.connect(str(path))

@@ -9,6 +9,7 @@ from augsvc.engine import Engine
 from augsvc.errors import SpecInvalid, SpecTooLarge, UnknownStream
 from augsvc.http.answers import nobody_reads, read_json_body
 from augsvc.http.gate import job_of
+from augsvc.http.lending import Lending
 from augsvc.http.metrics import Metrics
 from augsvc.http.openapi import SAFETENSORS, SPEC_BODY
 from augsvc.http.waiting import answer, while_wanted
@@ -17,6 +18,7 @@ from augsvc.rng import MAX_EPOCHS, MAX_SAMPLES, MAX_SEED, MAX_VIEWS
 from augsvc.spec import MAX_SPEC_BYTES, parse_spec
 from augsvc.stream import Range, Stream
 from augsvc_client.errors import WireError
+from augsvc_client.lent import MEMORY_HEADER
 from augsvc_client.wire import DIGEST_HEADER, decode_spec, encode_spec
 
 MAX_SPEC_HEADER = 4096
@@ -32,7 +34,7 @@ SpecHeader = Annotated[
 ]
 
 
-def streams_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> APIRouter:
+def streams_router(engine: Engine, metrics: Metrics, lending: Lending, max_request_bytes: int) -> APIRouter:
     """Streams and their batches, over one engine."""
     router = APIRouter(prefix="/v1", tags=["streams"], redirect_slashes=False)
 
@@ -84,6 +86,10 @@ def streams_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> 
         metrics.tell(stream.source, body)
         metrics.jobs.count(request.headers, body.samples, len(body.buffer))
         headers[DIGEST_HEADER] = body.digest
+        place = lending.place(request.headers.get(MEMORY_HEADER), len(body.buffer))
+        if place is not None:
+            metrics.lent.inc()
+            return await lending.answer(request, place, body.buffer, headers)
         return Response(body.buffer.data, media_type=SAFETENSORS, headers=headers)
 
     return router

@@ -11,13 +11,15 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from augsvc_client.buffers import Buffers
 from augsvc_client.errors import AugsvcError, BadAnswer, WireError
+from augsvc_client.lent import MEMORY_HEADER, Lent
 from augsvc_client.replicas import CONNECT_S, Replica, left_s
 from augsvc_client.wire import DIGEST_HEADER, Arrays, digest, parse
 
@@ -28,13 +30,17 @@ _CLOSED_BY_PEER = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of any replica. An answer of more than `limit_bytes` is refused unread."""
+    """What is asked of any replica. An answer of more than `limit_bytes` is refused unread.
+
+    `body_bytes`: those of a good answer's body, where it may come through memory that is lent to a server on this host.
+    """
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: bytes | memoryview | None = None
     limit_bytes: int = MAX_JSON_BYTES
+    body_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,8 @@ class Connections:
         self._lock = threading.Lock()
         self._idle: dict[Replica, list[http.client.HTTPConnection]] = {}
         self._busy: set[http.client.HTTPConnection] = set()
+        self._lent: dict[Replica, Lent] = {}
+        self._buffers = Buffers()
 
     def exchange(self, replica: Replica, request: Request, patience_s: float) -> Answer:
         """Send the request and read the whole answer, both within `patience_s` seconds.
@@ -110,9 +118,9 @@ class Connections:
             response = self._asked(replica, connection, request, time.monotonic() + patience_s)
             with response:
                 if response.status == http.client.OK:
-                    yield Reading(replica, response)
+                    yield Reading(replica, response, self._buffers)
                 else:
-                    body = _body(replica, response, request.limit_bytes)
+                    body = _body(replica, response, request.limit_bytes, self._buffers)
                     yield Answer(replica, response.status, response.headers, body)
         finally:
             self._give(replica, connection, reusable=False)
@@ -128,17 +136,56 @@ class Connections:
                 connection.sock.shutdown(socket.SHUT_RDWR)
 
     def abandon(self) -> None:
-        """Close what is idle, without the lock: another thread may have held it when this process was forked."""
+        """Close what is idle, and end what is lent.
+
+        Without the lock: another thread may have held it when this process was forked.
+        """
         while self._idle:
             for connection in self._idle.popitem()[1]:
                 connection.close()
+        while self._lent:
+            self._lent.popitem()[1].end()
 
     def _take(self, replica: Replica) -> http.client.HTTPConnection | None:
         with self._lock:
             idle = self._idle.get(replica)
             return idle.pop() if idle else None
 
+    def _lent_to(self, replica: Replica) -> Lent | None:
+        """What is lent to a replica on this host; None for one that may be elsewhere."""
+        if replica.socket_path is None:
+            return None
+        with self._lock:
+            if replica not in self._lent:
+                self._lent[replica] = Lent(replica.socket_path)
+            return self._lent[replica]
+
     def _speak(
+        self, replica: Replica, connection: http.client.HTTPConnection, request: Request, end_s: float
+    ) -> Answer:
+        """One answer; its body in memory that is lent to the replica, where there is some."""
+        lent = self._lent_to(replica)
+        slot = lent.take(request.body_bytes) if lent is not None else None
+        if lent is None or slot is None:
+            return self._whole(replica, connection, request, end_s)
+        named = replace(request, headers={**request.headers, MEMORY_HEADER: slot.name})
+        try:
+            answer = self._whole(replica, connection, named, end_s)
+        except BaseException:
+            lent.lost(slot)
+            raise
+        told = answer.headers.get(MEMORY_HEADER)
+        if told is not None and answer.status == http.client.OK:
+            return replace(answer, body=slot.body(told))
+        if answer.status == http.client.OK or answer.status >= http.client.INTERNAL_SERVER_ERROR:
+            lent.lost(
+                slot
+            )  # it knows nothing of this memory any more, or somebody's patience ended: it may still write
+        else:
+            slot.give()
+        return answer
+
+    def _whole(
         self, replica: Replica, connection: http.client.HTTPConnection, request: Request, end_s: float
     ) -> Answer:
         with self._lock:
@@ -146,7 +193,7 @@ class Connections:
         reusable = False
         try:
             with self._asked(replica, connection, request, end_s) as response:
-                body = _body(replica, response, request.limit_bytes)
+                body = _body(replica, response, request.limit_bytes, self._buffers)
                 reusable = response.isclosed() and not response.will_close
             return Answer(replica, response.status, response.headers, body)
         finally:
@@ -178,6 +225,7 @@ class Reading:
 
     replica: Replica
     response: http.client.HTTPResponse
+    buffers: Buffers
 
     @property
     def at_end(self) -> bool:
@@ -187,7 +235,7 @@ class Reading:
     def piece(self, n_bytes: int, patience_s: float) -> npt.NDArray[np.uint8]:
         """The next bytes, within `patience_s` seconds from now; raises BadAnswer if they do not come, or OSError."""
         self.response.rearm(time.monotonic() + patience_s)  # type: ignore[attr-defined]  # it is a TimedResponse
-        return _filled(self.replica, self.response, n_bytes)
+        return _filled(self.replica, self.response, self.buffers.take(n_bytes))
 
 
 def _arm(connection: http.client.HTTPConnection, end_s: float) -> None:
@@ -198,7 +246,9 @@ def _arm(connection: http.client.HTTPConnection, end_s: float) -> None:
     connection.sock.settimeout(left_s(end_s))
 
 
-def _body(replica: Replica, response: http.client.HTTPResponse, limit_bytes: int) -> npt.NDArray[np.uint8]:
+def _body(
+    replica: Replica, response: http.client.HTTPResponse, limit_bytes: int, buffers: Buffers
+) -> npt.NDArray[np.uint8]:
     """The body, read into the one array that the caller will own."""
     try:
         if response.length is None:  # chunked: some balancers write their own error pages so
@@ -209,12 +259,11 @@ def _body(replica: Replica, response: http.client.HTTPResponse, limit_bytes: int
             raise BadAnswer(f"{replica.url} announced {response.length} bytes where at most {limit_bytes} can be right")
     except (ConnectionError, http.client.IncompleteRead) as err:
         raise BadAnswer(f"{replica.url} broke off in the middle of its answer") from err
-    return _filled(replica, response, response.length)
+    return _filled(replica, response, buffers.take(response.length))
 
 
-def _filled(replica: Replica, response: http.client.HTTPResponse, length: int) -> npt.NDArray[np.uint8]:
-    """So many bytes, read into an array of their own."""
-    body = np.empty(length, np.uint8)
+def _filled(replica: Replica, response: http.client.HTTPResponse, body: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The array, with as many bytes read into it as it has."""
     rest = memoryview(body)  # type: ignore[arg-type]  # NumPy's stubs know the buffer protocol from 3.12 on
     try:
         while rest:
@@ -222,6 +271,8 @@ def _filled(replica: Replica, response: http.client.HTTPResponse, length: int) -
             if not n_bytes:
                 raise BadAnswer(f"{replica.url} ended its answer {len(rest)} bytes short of {len(body)}")
             rest = rest[n_bytes:]
+        if response.length == 0:  # of an empty body too: else its connection would not be used again
+            response.close()
     except (ConnectionError, http.client.IncompleteRead) as err:
         raise BadAnswer(f"{replica.url} broke off in the middle of its answer") from err
     return body

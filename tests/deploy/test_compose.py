@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from augsvc.settings import CLIENT_VARIABLES, Settings, load_settings
+from augsvc_client.replicas import Replica
 from tests.deploy.composed import DEPLOY, composed, dotenv, seconds, services, settings_with_data
 from tests.deploy.dockerfile import environment, last, stages
 
@@ -25,10 +26,13 @@ def targets(service, kind):
     return {each["source"]: str(Path(folder) / each["target"]) for each in service.get(kind, [])}
 
 
-def test_it_keeps_to_the_specification_s_schema():
+@pytest.mark.parametrize("name", ["compose.yaml", "same-host.yaml"])
+def test_it_keeps_to_the_specification_s_schema(name, tmp_path):
     """The schema that check-jsonschema carries; nothing is loaded from anywhere."""
+    plain = tmp_path / name  # !reset is Compose's own, for merging: the schema is of what is left
+    plain.write_text((DEPLOY / name).read_text(encoding="utf-8").replace("!reset ", ""), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", DEPLOY / "compose.yaml"],
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", plain],
         capture_output=True,
         text=True,
     )
@@ -44,6 +48,23 @@ def test_compose_itself_takes_it(tmp_path, flags, kind):
     done = subprocess.run([docker, "compose", *flags, "config"], cwd=DEPLOY, env=clean, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert set(yaml.safe_load(done.stdout)["services"]) == set(services(kind))
+
+
+def test_same_host_gives_each_server_a_socket_and_each_job_its_url():
+    text = (DEPLOY / "same-host.yaml").read_text(encoding="utf-8").replace("!reset ", "")
+    over = yaml.safe_load(text)
+    assert sorted(over["services"]) == sorted(ALL)
+    (folder,) = {each["volumes"][0]["target"] for each in over["services"].values()}
+    for name in SERVERS:
+        path = over["services"][name]["environment"]["AUGSVC_UDS"]
+        assert str(Path(path).parent) == folder
+        assert Settings(uds=path).uds == Path(path)
+    for name in TRAINERS:
+        replica = Replica.parse(over["services"][name]["environment"]["AUGSVC_URL"])
+        assert replica.socket_path == path
+        assert over["services"][name]["volumes"][0]["read_only"]
+    uid, gid = composed()["x-contained"]["user"].split(":")
+    assert {f"uid={uid}", f"gid={gid}"} < set(over["volumes"]["sockets"]["driver_opts"]["o"].split(","))
 
 
 def test_the_services_are_those_tested_here():

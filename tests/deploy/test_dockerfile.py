@@ -173,3 +173,33 @@ def test_no_server_is_no_health():
         done = asked_of(listening.getsockname()[1])
     assert done.returncode == 1
     assert done.stderr.startswith("no answer")
+
+
+def test_the_health_of_a_server_on_a_unix_socket(answers_on_a_path):
+    done = subprocess.run(
+        [sys.executable, DEPLOY / "healthcheck.py"],
+        env={**os.environ, "AUGSVC_UDS": str(answers_on_a_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def answers_on_a_path(tmp_path):
+    """A socket where one request is answered with 200."""
+    path = tmp_path / "augsvc.sock"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+
+        def answer():
+            connection, _ = listening.accept()
+            with connection:
+                assert connection.recv(4096).startswith(b"GET /readyz ")
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield path
+        thread.join()
