@@ -4,6 +4,7 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --constraint constraints.txt
 BENCH_PIP := .venv-bench/bin/pip --disable-pip-version-check install --constraint constraints.txt --constraint benchmarks/constraints.txt
+TF_PIP := .venv-tf/bin/pip --disable-pip-version-check install --constraint benchmarks/constraints-tf.txt
 
 .PHONY: help demo evidence serve test test-slow soak check format golden statistics bench clean
 
@@ -16,7 +17,7 @@ help:
 	@echo "make check   lint, types, import floors"
 	@echo "make format  what make check would ask for"
 	@echo "make golden  the golden files and the table of docs/executors.md anew, after a deliberate change"
-	@echo "make bench   beside Kornia, torchvision, Albumentations, DALI and OpenCV; writes docs/benchmarks.md (10 minutes)"
+	@echo "make bench   beside Kornia, torchvision, Albumentations, DALI, OpenCV and tf.data service; writes docs/benchmarks.md (20 minutes)"
 	@echo "make statistics  the embedded datasets' fitted statistics anew, after a deliberate change"
 
 demo: .venv/run.stamp
@@ -60,11 +61,11 @@ statistics: .venv/dev.stamp
 		$(BIN)/augsvc fit $$name/train --out augsvc/fitted/$$name.json || exit 1; done
 
 # everything else on the machine counts too: leave it alone meanwhile
-bench: .venv-bench/stamp
+bench: .venv-bench/stamp .venv-tf/stamp
 	.venv-bench/bin/python -W ignore -m benchmarks
 
 clean:
-	rm -rf .venv .venv-bench demo-out
+	rm -rf .venv .venv-bench .venv-tf demo-out
 
 # torch first and by itself: the constraint names the tested version, TORCH_INDEX the index to take it from
 .venv/torch.stamp: constraints.txt
@@ -90,4 +91,11 @@ PEERS := torchvision albumentations nvidia-dali-cuda120
 	$(BENCH_PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	$(BENCH_PIP) --quiet --editable 'client[train]' --editable .
 	for peer in $(PEERS); do $(BENCH_PIP) --quiet $$peer || echo "left out: $$peer cannot be installed here"; done
+	touch $@
+
+# TensorFlow's versions are not the others'. Where it cannot be had its rows are left out; the stamp keeps that from being tried again.
+.venv-tf/stamp: benchmarks/constraints-tf.txt
+	test -x .venv-tf/bin/python || $(PYTHON) -m venv .venv-tf
+	@echo "installing TensorFlow into .venv-tf: 1.6 GB the first time"
+	$(TF_PIP) --quiet tensorflow-cpu || echo "left out: TensorFlow cannot be installed here"
 	touch $@

@@ -9,18 +9,31 @@ from benchmarks import report, sections
 from benchmarks.gpu import gpu
 from benchmarks.machine import machine
 from benchmarks.sections import Bench
+from benchmarks.serving.contests import delivered, wire
+from benchmarks.serving.crowd import crowd
+from benchmarks.serving.far import far
+from benchmarks.serving.memory import memory
+from benchmarks.serving.replicas import replicas
+from benchmarks.serving.training import training
 
 SECTIONS = {
     "pipeline": sections.pipeline,
     "operations": sections.operations,
     "scaling": sections.scaling,
     "first": sections.first_batches,
+    "wire": wire,
+    "delivered": delivered,
+    "crowd": crowd,
+    "memory": memory,
+    "replicas": replicas,
+    "far": far,
+    "training": training,
     "gpu": gpu,
 }
 
 
 def main() -> None:
-    """A whole run is kept and replaces the page; a part is printed, and kept only where `--to` says."""
+    """A whole run is kept and replaces the page; a part is printed, and its figures kept only where `--to` says."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=SECTIONS, help="these sections (default: all)")
     parser.add_argument("--rounds", type=int, default=15, help="of each contest (default: 15)")
@@ -41,7 +54,7 @@ def main() -> None:
         print(report.text(results))
         return
     to.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(report.write(to))
+    print(report.text(results) if given.only else report.write(to))
 
 
 if __name__ == "__main__":

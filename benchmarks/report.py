@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bar import MOST_FOR_ONE_MORE, reached
+from benchmarks.peers import NAMES
 from benchmarks.plot import plot
+from benchmarks.serving.report import texts
+from benchmarks.tables import rate, table
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -26,15 +29,10 @@ figures mean little elsewhere.
 [benchmarks/results/](../benchmarks/results/).
 """
 
+_BAR_WORDS = """Medians of the rounds' ratios, the middle half in brackets. Of our ways over HTTP (`Stream.batch`,
+`Stream.frames`, `RemoteDataLoader`) the fastest counts: the table of the wire has all three.
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
-def _rate(row: dict[str, Any]) -> str:
-    low, high = row["quartiles"]
-    return f"{row['images_per_s']:,.0f} ({low:,.0f}–{high:,.0f})"
+"""
 
 
 def _times(both: dict[str, float] | None) -> list[str]:
@@ -42,13 +40,17 @@ def _times(both: dict[str, float] | None) -> list[str]:
 
 
 def _bar(results: dict[str, Any]) -> str:
-    words = {"goal": "goal reached", "floor": "floor reached", "below": "**below the floor**"}
-    rows = [
-        [f"fused ÷ {results['titles'][row['who']]}, {row['case']}", f"{row['wall']:.1f}", f"{row['cpu']:.1f}",
-         f"{row['floor']:g}", f"{row['goal']:g}", words[row["reached"]]]
-        for row in reached(results)
-    ]  # fmt: skip
-    return "## The bar\n\n" + _table(["", "wall", "CPU", "floor", "goal", ""], rows)
+    words = {"goal": "goal reached", "floor": "floor reached", "below": "**not reached**", None: "not measured here"}
+    rows = []
+    for row in reached(results):
+        sign = "≤ " if row["at_most"] else ""
+        found = row["found"] or {"wall": None, "cpu": None}
+        wall, cpu = ("" if found[by] is None else f"{found[by]:.3g}" for by in ("wall", "cpu"))
+        if "low" in found:
+            wall += f" ({found['low']:.3g}–{found['high']:.3g})"
+        bounds = ["" if bound is None else f"{sign}{bound:,.7g}" for bound in (row["floor"], row["goal"])]
+        rows.append([row["what"], wall, cpu, *bounds, words[row["reached"]]])
+    return "## The bar\n\n" + _BAR_WORDS + table(["", "wall", "CPU", "floor", "goal", ""], rows)
 
 
 def _pipeline(results: dict[str, Any]) -> str:
@@ -61,13 +63,13 @@ def _pipeline(results: dict[str, Any]) -> str:
     text.append("from ours, in grey levels: peers turn hue in HSV, and about the mean.\n")
     for case, rows in results["pipeline"].items():
         lines = [
-            [f"{results['titles'][row['who']]} ({results['versions'][row['who']]})", _rate(row), *_times(row["to_kornia"]),
+            [f"{results['titles'][row['who']]} ({results['versions'][row['who']]})", rate(row), *_times(row["to_kornia"]),
              *_times(row["fused_to_it"]), f"{row['levels_from_fused']:.1f}"]
             for row in sorted(rows, key=lambda row: row.get("images_per_s", 0)) if "missing" not in row
         ]  # fmt: skip
         head = [case, "images/s", "× Kornia, wall", "CPU", "fused is × it, wall", "CPU", "apart"]
-        text.append(_table(head, lines))
-    left_out = results["missing"] | {
+        text.append(table(head, lines))
+    left_out = {who: why for who, why in results["missing"].items() if who in NAMES} | {
         row["who"]: row["missing"] for rows in results["pipeline"].values() for row in rows if "missing" in row
     }
     text += [f"Left out: {who}: {why}.\n" for who, why in left_out.items()]
@@ -78,12 +80,12 @@ def _operations(results: dict[str, Any]) -> str:
     rows = []
     for name, found in results["operations"].items():
         by = {row["who"]: row for row in found if "missing" not in row}
-        line = [f"`{name}`", _rate(by["fused"])]
+        line = [f"`{name}`", rate(by["fused"])]
         for who in ("kornia", "albumentations"):
-            line += [_rate(by[who]), *_times(by[who]["fused_to_it"])] if who in by else ["–", "", ""]
+            line += [rate(by[who]), *_times(by[who]["fused_to_it"])] if who in by else ["–", "", ""]
         rows.append(line)
     head = ["", "fused, images/s", "Kornia", "fused is ×, wall", "CPU", "Albumentations", "fused is ×, wall", "CPU"]
-    return "## Each operation alone\n\n`python -m benchmarks --only operations`\n\n" + _table(head, rows)
+    return "## Each operation alone\n\n`python -m benchmarks --only operations`\n\n" + table(head, rows)
 
 
 def _scaling(results: dict[str, Any]) -> str:
@@ -91,13 +93,13 @@ def _scaling(results: dict[str, Any]) -> str:
         "## Scaling of `fused`\n\n`python -m benchmarks --only scaling`; the pipeline as above, batches of 16 unless said.\n"
     ]
     for name in ("batch", "size", "operations"):
-        text.append(_table([name, "images/s"], [[row["case"], _rate(row)] for row in results["scaling"][name]]))
+        text.append(table([name, "images/s"], [[row["case"], rate(row)] for row in results["scaling"][name]]))
     rows = [
-        [row["case"], _rate(row), *(f"{100 * (1 / row['to_first'][by] - 1):+.1f} %" for by in ("wall", "cpu"))]
+        [row["case"], rate(row), *(f"{100 * (1 / row['to_first'][by] - 1):+.1f} %" for by in ("wall", "cpu"))]
         for row in results["scaling"]["one more"]
     ]
     text.append(f"One more of a kind that the pass has; promised are {100 * MOST_FOR_ONE_MORE:g} % at most.\n")
-    text.append(_table(["", "images/s", "time, wall", "CPU"], rows))
+    text.append(table(["", "images/s", "time, wall", "CPU"], rows))
     return "\n".join(text)
 
 
@@ -109,7 +111,7 @@ def _first(results: dict[str, Any]) -> str:
         rows.append([name, *(f"{middle[key]:.1f} s" for key in ("imports", "start", "start_cpu")),
                      *(f"{1000 * middle[key]:.0f} ms" for key in ("first", "tenth"))])  # fmt: skip
     head = ["kernels", "imports", "first batch of all after", "CPU", "first batch of a new pipeline", "its tenth"]
-    return "## First batches\n\n`python -m benchmarks --only first`; batches of 64.\n\n" + _table(head, rows)
+    return "## First batches\n\n`python -m benchmarks --only first`; batches of 64.\n\n" + table(head, rows)
 
 
 def text(results: dict[str, Any]) -> str:
@@ -118,9 +120,9 @@ def text(results: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in place["versions"].items())
     parts = [_HEAD.format(**{**place, "versions": versions})]
     makers = {"pipeline": _pipeline, "operations": _operations, "scaling": _scaling, "first": _first}
-    if "pipeline" in results:
-        parts.append(_bar(results))
+    parts.append(_bar(results))
     parts += [make(results) for name, make in makers.items() if name in results]
+    parts += texts(results)
     if "gpu" in results and "missing" in results["gpu"]:
         parts.append(f"## GPU\n\n`python -m benchmarks --only gpu`: not measured: {results['gpu']['missing']}.\n")
     return "\n".join(parts)

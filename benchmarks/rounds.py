@@ -38,21 +38,28 @@ def interleave(contestants: Sequence[Contestant], rounds: int, seconds: float, s
 def rates(one: Contestant) -> dict[str, Any]:
     """Images a second, and a CPU second: medians; and where the middle half of the rounds lies."""
     speeds = [one.images / wall for wall in one.wall]
-    low, _, high = statistics.quantiles(speeds, n=4) if len(speeds) > 1 else speeds * 3
     return {
         "images_per_s": statistics.median(speeds),
-        "quartiles": [low, high],
+        "quartiles": list(middle_half(speeds)),
         "images_per_cpu_s": one.images / statistics.median(one.cpu),
         "rounds": len(speeds),
     }
 
 
 def ratio(one: Contestant, other: Contestant) -> dict[str, float]:
-    """How many times as fast `one` is as `other`: medians of the rounds' ratios."""
+    """How many times as fast `one` is as `other`: medians of the rounds' ratios, and the middle half by wall time."""
     share = other.images / one.images
-    return {
-        name: statistics.median(
-            theirs / ours / share for ours, theirs in zip(getattr(one, name), getattr(other, name), strict=True)
-        )
+    of = {
+        name: [theirs / ours / share for ours, theirs in zip(getattr(one, name), getattr(other, name), strict=True)]
         for name in ("wall", "cpu")
     }
+    low, high = middle_half(of["wall"])
+    return {name: statistics.median(ratios) for name, ratios in of.items()} | {"low": low, "high": high}
+
+
+def middle_half(numbers: Sequence[float]) -> tuple[float, float]:
+    """The quartiles that enclose it."""
+    if len(numbers) < 2:
+        return numbers[0], numbers[0]
+    low, _, high = statistics.quantiles(numbers, n=4)
+    return low, high

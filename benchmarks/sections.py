@@ -52,6 +52,12 @@ class Bench:
         self.titles |= {worker.name: worker.title for worker in there}
         return there
 
+    def take(self, other: "Bench") -> None:
+        """What another one noted."""
+        self.versions |= other.versions
+        self.titles |= other.titles
+        self.missing |= other.missing
+
 
 def _contest(bench: Bench, crew: list[Worker], pipeline: Pipeline, what: str) -> Rows:
     """A pipeline by everybody who has it."""

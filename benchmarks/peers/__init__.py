@@ -5,14 +5,19 @@
     make(pipeline, images) → run
                         `run()` augments the batch uint8 (N, H, W, 3) once and returns it as uint8, N,H,W,C or N,C,H,W;
                         raises Missing if it has no such operation
+    AHEAD               runs that it makes ahead at most, if any: they are taken before the clock starts
+    ahead(run)          takes them, where no number is known
+    end()               ends processes that it started, if any
 
 Each is imported in its own process only: crew.py. Each runs as its users would run it, at its best: where more than one
 setting is usual, `fastest` measures and takes the better.
 """
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -22,10 +27,24 @@ Run = Callable[[], np.ndarray]
 
 NAMES = ("fused", "kornia", "torchvision", "albumentations", "dali", "opencv")
 FIRST = "kornia"  # whom ratios refer to
+_TF_PYTHON = Path(__file__).parents[2] / ".venv-tf" / "bin" / "python"
 
 
 class Missing(Exception):
     """A peer has no such operation, or cannot run here; the message says why."""
+
+
+def interpreter(name: str) -> str:
+    """TensorFlow lives in an environment of its own, which has other versions of what both need.
+
+    Raises:
+        Missing: it is not there.
+    """
+    if not name.startswith("tf_"):
+        return sys.executable
+    if not _TF_PYTHON.exists():
+        raise Missing("TensorFlow cannot be installed here (make .venv-tf/stamp)")
+    return str(_TF_PYTHON)
 
 
 def load(name: str) -> ModuleType:
@@ -59,10 +78,12 @@ def fastest(options: Mapping[str, Run]) -> Run:
     times = {}
     for name, run in options.items():
         run()
-        took = []
-        for _ in range(2):
-            before = time.perf_counter()
-            run()
-            took.append(time.perf_counter() - before)
-        times[name] = min(took)
+        times[name] = min(seconds(run) for _ in range(2))
     return options[min(times, key=lambda name: times[name])]
+
+
+def seconds(run: Run) -> float:
+    """Of one run."""
+    before = time.perf_counter()
+    run()
+    return time.perf_counter() - before

@@ -18,6 +18,7 @@ from augsvc.machine import cores
 from augsvc.pipeline import parse_pipeline
 from augsvc.plan import Plan
 from augsvc.rng import Address
+from augsvc.stages import Stages
 from benchmarks.peers import Run
 
 TITLE = "augsvc, `fused`, a thread a core"
@@ -43,7 +44,7 @@ def make(pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
 
     def run() -> np.ndarray:
         address = Address(np.arange(n), next(addresses), 0)
-        augment(samples, address, 1, plan, _executor(), {"image": out}, _workers, lambda: None)
+        augment(samples, address, 1, plan, _executor(), {"image": out}, _workers, lambda: None, Stages())
         return out
 
     return run

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.peers import Run, steps
+from benchmarks.peers import Run, pool, steps
 from benchmarks.peers.pool import One, in_processes
 from benchmarks.recipes import BLUR_TAPS
 
@@ -23,6 +23,7 @@ except RuntimeError:
 from torchvision.transforms import v2
 
 TITLE = "torchvision v2, one process a core"
+end = pool.end
 
 _STEPS = {
     "rotation": lambda s: v2.RandomRotation(tuple(s["degrees"]), interpolation=v2.InterpolationMode.BILINEAR),

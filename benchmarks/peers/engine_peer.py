@@ -1,0 +1,42 @@
+"""This package's engine alone: what `Stream.produce` costs, order, draws, pixels, labels and digest, and nobody fetches it."""
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from typing import Any
+
+import numpy as np
+import torch
+
+import augsvc
+from augsvc.executors.choice import open_executor
+from augsvc.executors.kernel_cache import default_folder
+from augsvc.machine import cores
+from augsvc.spec import validate_spec
+from augsvc.stream import Stream
+from augsvc_client.wire import parse
+from benchmarks.peers import Run
+from benchmarks.serving.served import DATASET, MOST_SAMPLES, Ring
+
+TITLE = "augsvc, the engine alone"
+_workers = ThreadPoolExecutor(cores())
+
+
+def version() -> str:
+    """Of this package."""
+    return augsvc.__version__
+
+
+def make(pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
+    """Batch after batch of an endless epoch."""
+    n = len(images)
+    spec = validate_spec({"dataset": DATASET, "pipeline": pipeline, "shuffle": False})
+    stream = Stream.open(
+        spec, Ring(images, MOST_SAMPLES), open_executor("fused", torch.device("cpu"), default_folder())
+    )
+    starts = count(0, n)
+
+    def run() -> np.ndarray:
+        body = stream.produce(0, next(starts), n, 0, _workers, lambda: None)
+        return parse(body.buffer)[0]["image"]
+
+    return run

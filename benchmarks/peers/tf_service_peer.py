@@ -1,0 +1,163 @@
+"""tf.data service: a dispatcher and one worker in a process of their own, batches delivered to a client in this one.
+
+The graph is what TensorFlow's users write: pictures in memory, `map` with as many calls side by side as TensorFlow likes, its own
+threads, `prefetch`. Whether whole batches or single pictures are mapped is measured, and the better taken. TF has no
+rotation of its own since TF-Addons ended: `ImageProjectiveTransformV3` is the operator behind Keras' `RandomRotation`.
+"""
+
+import math
+import multiprocessing
+import os
+from multiprocessing.connection import Connection
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.peers import Run, seconds, steps
+
+TITLE = "tf.data service, one worker, no compression"
+_KEPT = 40  # batches that worker and client may keep at first, about; TensorFlow lets its buffers grow
+_MOST = 300  # that are taken before the clock starts
+BLUR_TAPS = 5
+_children: list[Any] = []
+_paces: list[float] = []  # seconds of a batch of the service that runs
+
+
+def version() -> str:
+    """Of TensorFlow."""
+    return str(tf.__version__)
+
+
+def _rotation(step: dict[str, Any]) -> Any:
+    turn = math.radians(step["degrees"][0])
+    cos, sin = math.cos(turn), math.sin(turn)
+
+    def rotated(x: tf.Tensor) -> tf.Tensor:
+        height, width = (float(side - 1) for side in x.shape[1:3])
+        left = (width - (cos * width - sin * height)) / 2
+        top = (height - (sin * width + cos * height)) / 2
+        matrix = tf.constant([[cos, -sin, left, sin, cos, top, 0.0, 0.0]])
+        return tf.raw_ops.ImageProjectiveTransformV3(
+            images=x, transforms=matrix, output_shape=x.shape[1:3], fill_value=0.0, interpolation="BILINEAR",
+            fill_mode="CONSTANT",
+        )  # fmt: skip
+
+    return rotated
+
+
+def _jitter(step: dict[str, Any]) -> Any:
+    def jittered(x: tf.Tensor) -> tf.Tensor:
+        x = tf.clip_by_value(x * step["brightness"][0], 0.0, 1.0)
+        x = tf.image.adjust_contrast(x, step["contrast"][0])
+        x = tf.image.adjust_saturation(x, step["saturation"][0])
+        return tf.image.adjust_hue(x, step["hue"][0])
+
+    return jittered
+
+
+def _blur(step: dict[str, Any]) -> Any:
+    places = np.arange(BLUR_TAPS) - BLUR_TAPS // 2
+    weights = np.exp(-0.5 * (places / step["sigma"][0]) ** 2)
+    taps = tf.constant(np.repeat((weights / weights.sum())[:, None, None, None], 3, 2), tf.float32)  # 5, 1, 3, 1
+    edge = BLUR_TAPS // 2
+
+    def blurred(x: tf.Tensor) -> tf.Tensor:
+        x = tf.pad(x, [[0, 0], [edge, edge], [edge, edge], [0, 0]], "REFLECT")
+        x = tf.nn.depthwise_conv2d(x, taps, [1, 1, 1, 1], "VALID")
+        return tf.nn.depthwise_conv2d(x, tf.transpose(taps, (1, 0, 2, 3)), [1, 1, 1, 1], "VALID")
+
+    return blurred
+
+
+_STEPS = {
+    "rotation": _rotation,
+    "horizontal_flip": lambda s: tf.image.flip_left_right,
+    "color_jitter": _jitter,
+    "gaussian_blur": _blur,
+    "gaussian_noise": lambda s: lambda x: x + tf.random.normal(tf.shape(x), stddev=s["std"][0]),
+}
+
+
+def make(pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
+    """Over the service, uncompressed."""
+    return delivered(pipeline, images, compression=None)
+
+
+def delivered(pipeline: list[dict[str, Any]], images: np.ndarray, compression: str | None) -> Run:
+    """Batches as TensorFlow's users get them: tensors, not copied into NumPy's."""
+    end()
+    chain = steps(_STEPS, pipeline)
+    ours, theirs = multiprocessing.get_context("spawn").Pipe()
+    child = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs,), daemon=True)
+    child.start()
+    _children.append((child, ours))
+    address = ours.recv()
+
+    def augmented(x: tf.Tensor) -> tf.Tensor:
+        x = tf.image.convert_image_dtype(x, tf.float32)
+        for step in chain:
+            x = step(x)
+        return tf.image.convert_image_dtype(x, tf.uint8, saturate=True)
+
+    def service(dataset: tf.data.Dataset) -> Run:
+        dataset = dataset.prefetch(tf.data.AUTOTUNE).apply(
+            tf.data.experimental.service.distribute("parallel_epochs", f"grpc://{address}", compression=compression)
+        )
+        batches = iter(dataset)
+        return lambda: next(batches)
+
+    whole = tf.data.Dataset.from_tensors(images).repeat()
+    if not chain:
+        run = service(whole)
+        _paces[:] = [_pace(run)]
+        return lambda: run().numpy()
+    single = tf.data.Dataset.from_tensor_slices(images).repeat()
+    one = lambda x: augmented(x[None])[0]  # noqa: E731 - its operators take batches
+    options = {
+        "whole": service(whole.map(augmented, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False)),
+        "single": service(single.map(one, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False).batch(len(images))),
+    }
+    paces = {name: _pace(run) for name, run in options.items()}
+    best = min(paces, key=lambda name: paces[name])
+    _paces[:] = [paces[best]]
+    run = options.pop(best)
+    options.clear()
+    return lambda: run().numpy()
+
+
+def _pace(run: Run) -> float:
+    """Seconds of a batch when none is left that was made before."""
+    for _ in range(_KEPT):
+        run()
+    return sum(seconds(run) for _ in range(_KEPT // 4)) / (_KEPT // 4)
+
+
+def ahead(run: Run) -> None:
+    """Takes what was made before: until four batches in a row took half as long as four take to make."""
+    last = [0.0] * 4
+    for _ in range(_MOST):
+        if _paces and sum(last) > 2 * _paces[0]:
+            return
+        last = [*last[1:], seconds(run)]
+
+
+def end() -> None:
+    """Ends the service."""
+    while _children:
+        child, pipe = _children.pop()
+        pipe.send(None)
+        child.join(10)
+        child.kill()
+
+
+def _serve(pipe: Connection) -> None:
+    service = tf.data.experimental.service
+    dispatcher = service.DispatchServer(service.DispatcherConfig(port=0))
+    address = dispatcher.target.split("://")[1]
+    worker = service.WorkerServer(service.WorkerConfig(dispatcher_address=address))
+    pipe.send(address)
+    pipe.recv()
+    del worker, dispatcher
