@@ -33,6 +33,7 @@ FILES = {
     "curves.png",
     "grid.png",
     "result.json",
+    "report.html",
 }
 ENTRY = tomllib.loads((ROOT / "client" / "pyproject.toml").read_text())["project"]["scripts"]["augsvc-train"]
 ABSENT = "http://127.0.0.1:9"  # the discard port: nobody listens there

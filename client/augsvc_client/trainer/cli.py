@@ -20,6 +20,7 @@ from augsvc_client.trainer.ensemble import Ensemble, run_ensemble
 from augsvc_client.trainer.export import Card, save_model
 from augsvc_client.trainer.live import live_bars
 from augsvc_client.trainer.loop import Diverged
+from augsvc_client.trainer.page import run_page
 from augsvc_client.trainer.ranks import is_first, joined
 from augsvc_client.trainer.recipe import Recipe, load_recipe, parse_override
 from augsvc_client.trainer.report import draw_curves, draw_sights
@@ -157,14 +158,14 @@ def _train(url: str, out: Path | None, asked: Recipe, ensemble: int, resume: boo
     if not is_first():
         return
     for folder, outcome in outcomes.items():
-        _write(outcome, out / folder)
+        _write(outcome, out / folder, ensemble)
     if ensemble > 1:
         _tell_ensemble(together, out, console)
     else:
         _tell(outcomes[""], out, console)
 
 
-def _write(outcome: Outcome, out: Path) -> None:
+def _write(outcome: Outcome, out: Path, members: int) -> None:
     outcome.recipe.save(out / "recipe.yaml")
     data = outcome.recipe.data
     save_model(outcome.model, Card(outcome.recipe.model, outcome.inputs, outcome.classes, data.scale, data.fit), out)
@@ -172,6 +173,7 @@ def _write(outcome: Outcome, out: Path) -> None:
     if outcome.sights is not None:
         (out / "grid.png").write_bytes(draw_sights(outcome.sights))
     (out / "result.json").write_text(json.dumps(outcome.summary(), indent=1), encoding="utf-8")
+    (out / "report.html").write_text(run_page(outcome, members), encoding="utf-8")
 
 
 def _tell(outcome: Outcome, out: Path, console: Console) -> None:

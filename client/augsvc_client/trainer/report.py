@@ -96,7 +96,7 @@ def draw_sights(sights: Sights, theme: Theme = LIGHT) -> bytes:
     )
     axes.imshow(canvas, interpolation="nearest", aspect="auto")
     axes.xaxis.tick_top()
-    axes.set_xticks([column * step_x + (width - 1) / 2 for column in range(count)], [_short(n) for n in sights.names])
+    axes.set_xticks([column * step_x + (width - 1) / 2 for column in range(count)], [short(n) for n in sights.names])
     names = ["original", *(f"epoch {number}" for number in range(len(sights.augmented)))]
     axes.set_yticks([top + (height - 1) / 2 for top in tops], names)
     axes.tick_params(length=0, pad=6, labelsize=9, colors=theme.ink)
@@ -133,24 +133,48 @@ def draw_curves(histories: Histories, theme: Theme = LIGHT, floor: float = 0.0) 
     return _png(figure)
 
 
-def page(title: str, lead: str, table: Sequence[Sequence[str]], pictures: Sequence[tuple[str, bytes, bytes]]) -> str:
+def page(title: str, lead: str, rows: Sequence[Sequence[str]], pictures: Sequence[tuple[str, bytes, bytes]]) -> str:
     """HTML that needs no other file, in the reader's light or dark.
 
-    `table`: rows of cells, the first the head. `pictures`: a caption, and the PNG for light and for dark.
+    `rows`: of cells, the first the head. `pictures`: a caption, and the PNG for light and for dark.
     """
-    head, *rows = ["".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) for tag, row in _tagged(table)]
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
-    figures = "".join(
-        f'<figure><picture><source media="(prefers-color-scheme: dark)" srcset="{_inline(dark)}">'
-        f'<img src="{_inline(light)}" alt="{html.escape(caption)}"></picture>'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-        for caption, light, dark in pictures
-    )
+    figures = [figure(caption, light, dark) for caption, light, dark in pictures]
+    return document(title, [paragraph(lead), table(rows), *figures])
+
+
+def document(title: str, parts: Sequence[str]) -> str:
+    """HTML of a heading and parts that the functions below made."""
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body><main>'
-        f"<h1>{html.escape(title)}</h1><p>{html.escape(lead)}</p>"
-        f"<div><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{figures}</main></body></html>\n"
+        f"<h1>{html.escape(title)}</h1>{''.join(parts)}</main></body></html>\n"
+    )
+
+
+def heading(text: str) -> str:
+    """Of a section."""
+    return f"<h2>{html.escape(text)}</h2>"
+
+
+def paragraph(text: str) -> str:
+    """Plain text."""
+    return f"<p>{html.escape(text)}</p>"
+
+
+def table(rows: Sequence[Sequence[str]], wraps: bool = False) -> str:
+    """Rows of cells, the first the head; `wraps`: cells hold sentences."""
+    head, *body = ["".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) for tag, row in _tagged(rows)]
+    lines = "".join(f"<tr>{row}</tr>" for row in body)
+    kind = ' class="wraps"' if wraps else ""
+    return f"<div><table{kind}><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
+
+
+def figure(caption: str, light: bytes, dark: bytes) -> str:
+    """A picture as PNG for light and for dark."""
+    return (
+        f'<figure><picture><source media="(prefers-color-scheme: dark)" srcset="{_inline(dark)}">'
+        f'<img src="{_inline(light)}" alt="{html.escape(caption)}"></picture>'
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
     )
 
 
@@ -162,9 +186,12 @@ _STYLE = f"""
 body {{ margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }}
 main {{ max-width: 60rem; margin: 0 auto; padding: 2rem 1rem 4rem; }}
 h1 {{ font-size: 1.6rem; line-height: 1.25; }}
+h2 {{ font-size: 1.2rem; margin: 3rem 0 0; }}
 div {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; margin: 1.5rem 0; font-variant-numeric: tabular-nums; }}
 th, td {{ padding: .45rem 1.4rem .45rem 0; border-bottom: 1px solid var(--faint); text-align: left; white-space: nowrap; }}
+.wraps td {{ white-space: normal; vertical-align: top; }}
+.wraps td:nth-child(3) {{ white-space: nowrap; }}
 figure {{ margin: 2.5rem 0 0; }}
 img {{ max-width: 100%; height: auto; }}
 figcaption {{ font-size: .9rem; opacity: .8; }}
@@ -211,7 +238,8 @@ def _line(axes: Axes, runs: Sequence[Sequence[tuple[int, float]]], label: str, c
         axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.2, linewidth=0)
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """A name that fits below a small picture."""
     return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
 
 

@@ -1,0 +1,162 @@
+"""The eighteen pieces of advice, and for one run: was each followed, and what did it do.
+
+Outcome, Measured → advice → Row, one for each
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from augsvc_client.trainer.diversity import Diversity, Overlap
+from augsvc_client.trainer.recipe import fields
+from augsvc_client.trainer.run import Outcome
+
+State = Literal["on", "off", "not applicable"]
+Found = tuple[State, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What is measured after a run: `ms` of a single sample on `device`; `members` of the ensemble that it is one of."""
+
+    overlap: Overlap | None
+    diversity: Diversity
+    ms: float
+    device: str
+    members: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One piece of advice in one run."""
+
+    number: int
+    advice: str
+    state: State
+    did: str
+
+
+_ADVICE = (
+    "shuffle every epoch, repeat no minibatch",
+    "extend the data, not into many equal samples",
+    "first overfit a tiny subset",
+    "dropout after wide layers",
+    "max pooling, no local response normalisation",
+    "no sigmoid, no tanh inside",
+    "activation after pooling",
+    "PReLU with a small slope, or ELU",
+    "batch normalisation",
+    "inputs squeezed to [-1, +1]",
+    "small models",
+    "an ensemble of small networks",
+    "Xavier on large fully connected layers only",
+    "convolutions from end to end",
+    "1×1 convolutions where possible",
+    "a capable GPU",
+    "parameterise everything",
+    "understand what you are doing",
+)
+
+
+def advice(outcome: Outcome, measured: Measured) -> list[Row]:
+    """All rows, in the order of docs/trainer.md."""
+    found = (*_data(outcome, measured), *_network(outcome), *_cost(outcome, measured))
+    by_number = dict(found)
+    return [Row(number, text, *by_number[number]) for number, text in enumerate(_ADVICE, 1)]
+
+
+def _data(outcome: Outcome, measured: Measured) -> list[tuple[int, Found]]:
+    data, overlap, views = outcome.recipe.data, measured.overlap, measured.diversity
+    shuffled = (
+        "the order of epochs 0 and 1 was not measured: a large dataset, or minibatches of one"
+        if overlap is None
+        else f"{overlap.share:.2%} of a minibatch's pairs meet again in the next epoch; by chance {overlap.random:.2%}"
+    )
+    extended = (
+        f"{views.distinct:.1%} of {views.views} views are distinct; distance between views of one sample "
+        f"{views.within:.3f}, between samples {views.between:.3f}"
+    )
+    low, high = data.scale
+    return [
+        (1, (_on(data.shuffle), shuffled)),
+        (2, (_on(data.pipeline != "none" and data.pipeline != []), extended)),
+        (3, ("not applicable", "done before a run, not in it: augsvc-train --sanity")),
+        (10, (_on((low, high) == (-1.0, 1.0)), f"uint8 goes to [{low:g}, {high:g}] on the training device")),
+    ]
+
+
+def _network(outcome: Outcome) -> list[tuple[int, Found]]:
+    choice, facts, modules = outcome.recipe.model, outcome.facts, list(outcome.model.modules())
+    saturating = [type(module).__name__ for module in modules if isinstance(module, nn.Sigmoid | nn.Tanh)]
+    slopes = [float(module.weight.detach().mean()) for module in modules if isinstance(module, nn.PReLU)]
+    learned = f"; the {len(slopes)} slopes ended from {min(slopes):.2f} to {max(slopes):.2f}" if slopes else ""
+    norms = sum(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in modules)
+    full = sum(isinstance(module, nn.Linear) for module in modules)
+    fewer = facts.plain_multiplications > facts.multiplications
+    after = choice.activate == "after_pool"
+    return [
+        (4, _dropout(outcome)),
+        (5, (_on(choice.pool == "max"), f"{choice.pool} pooling halves the picture")),
+        (6, (_on(not saturating), ", ".join(saturating) or "the network has none; the recipe refuses them")),
+        (7, (_on(after), "on a quarter of the values" if after else "on four times as many values as after pooling")),
+        (8, (_on(choice.activation in ("prelu", "elu")), choice.activation + learned)),
+        (9, (_on(choice.norm == "batch"), f"{norms} layers of it")),
+        (13, _xavier(outcome)),
+        (14, (_on(full == 0), f"{full} fully connected layers")),
+        (
+            15,
+            (
+                _on(fewer),
+                f"{facts.multiplications:,} multiplications, with 3×3 convolutions {facts.plain_multiplications:,}",
+            ),
+        ),
+    ]
+
+
+def _cost(outcome: Outcome, measured: Measured) -> list[tuple[int, Found]]:
+    model, members = outcome.recipe.model, measured.members
+    budget = "no budget" if model.max_size is None else f"the budget is {model.max_size:,}"
+    together = (
+        f"one of {members}: the gain is in ensemble.json" if members > 1 else "one network: augsvc-train --ensemble 5"
+    )
+    chosen = len(list(fields()))
+    return [
+        (
+            11,
+            (
+                _on(model.max_size is not None),
+                f"{outcome.facts.bytes:,} bytes as float32, {budget}; {measured.ms:.2f} ms",
+            ),
+        ),
+        (12, (_on(members > 1), together)),
+        (
+            16,
+            (
+                _on(measured.device == "cuda"),
+                f"trained on {measured.device}, {outcome.pace.images_per_s:,.0f} samples/s",
+            ),
+        ),
+        (17, ("on", f"{chosen} fields, all in recipe.yaml, which gives this run again")),
+        (18, ("on", "this page")),
+    ]
+
+
+def _dropout(outcome: Outcome) -> Found:
+    choice, layers = outcome.recipe.model, outcome.facts.dropout
+    if choice.dropout == 0:
+        return "off", "model.dropout is 0"
+    if not layers:
+        return "not applicable", f"no layer is wider than {choice.dropout_above}"
+    return "on", f"{choice.dropout:g} of the values, after {len(layers)} layer{'s' if len(layers) > 1 else ''}"
+
+
+def _xavier(outcome: Outcome) -> Found:
+    layers = outcome.facts.xavier
+    if not layers:
+        return "not applicable", f"no fully connected layer is wider than {outcome.recipe.model.xavier_above}"
+    return "on", ", ".join(layers)
+
+
+def _on(followed: bool) -> State:
+    return "on" if followed else "off"

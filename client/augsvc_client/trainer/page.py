@@ -1,0 +1,127 @@
+"""The page of one run: OUT/report.html, which needs no other file.
+
+Outcome → what is measured after the run (worst errors, order, diversity, latency) → figures, tables → HTML
+"""
+
+import statistics
+from collections.abc import Callable, Sequence
+from time import perf_counter
+
+import numpy as np
+import torch
+
+from augsvc_client.client import Client
+from augsvc_client.trainer.advice import Measured, advice
+from augsvc_client.trainer.diversity import measured_diversity, measured_overlap
+from augsvc_client.trainer.evaluate import Predictions
+from augsvc_client.trainer.feeds import test_loader
+from augsvc_client.trainer.figures import calibration, draw_confusion, draw_errors, draw_reliability, worst_errors
+from augsvc_client.trainer.report import (
+    DARK,
+    LIGHT,
+    Theme,
+    document,
+    draw_curves,
+    draw_sights,
+    figure,
+    heading,
+    paragraph,
+    table,
+)
+from augsvc_client.trainer.run import Outcome
+
+_SHOWN_ERRORS = 12
+_TIMED = 30
+
+
+def run_page(outcome: Outcome, members: int = 1) -> str:
+    """HTML; asks the run's server for the worst errors and a few batches, so it raises what the client raises."""
+    measured = _measured(outcome, members)
+    parts = [heading("In short"), table(_costs(outcome, measured))]
+    if outcome.sights is not None:
+        sights = outcome.sights
+        parts += [
+            heading("What the network saw"),
+            _figure("stored, and as each epoch got it", lambda t: draw_sights(sights, t)),
+        ]
+    parts += [heading("Learning curves")]
+    parts += [_figure("loss and accuracy", lambda t: draw_curves({"run": [outcome.history]}, t, outcome.floor))]
+    for name, predictions in outcome.predictions.items():
+        parts += _test(outcome, name, predictions)
+    parts += [heading("The advice in this run")]
+    rows = [(str(row.number), row.advice, row.state, row.did) for row in advice(outcome, measured)]
+    parts += [table([("", "advice", "in this run", "what it did"), *rows], wraps=True)]
+    return document(f"A run on {outcome.recipe.data.dataset}", parts)
+
+
+def _test(outcome: Outcome, name: str, predictions: Predictions) -> list[str]:
+    score = predictions.score
+    parts = [heading(f"Test: {name}")]
+    if not score.samples:
+        return [*parts, paragraph("No sample of it could be tested.")]
+    found = calibration(predictions)
+    classes = outcome.classes
+    parts += [
+        paragraph(
+            f"{score.correct} of {score.samples} named rightly, {score.accuracy:.1%}. "
+            f"Expected calibration error {found.error:.3f}."
+        ),
+        _figure("confusion: true class by row", lambda t: draw_confusion(predictions.confusion(), classes, t)),
+        _figure("calibration: right as often as sure?", lambda t: draw_reliability(found, t)),
+    ]
+    worst = worst_errors(predictions, _SHOWN_ERRORS)
+    if not len(worst) or outcome.inputs.rate:
+        return parts
+    with test_loader(outcome.recipe, outcome.url, name) as loader:
+        got = [loader.stream.batch(0, int(predictions.index[row]), 1)["image"] for row in worst]
+    pictures = np.concatenate(got)
+    captions = [
+        f"{classes[predictions.label[row]]} → {classes[predictions.named[row]]}, {predictions.confidence[row]:.0%}"
+        for row in worst
+    ]
+    return [*parts, _figure("worst errors: true → named, how sure", lambda t: draw_errors(pictures, captions, t))]
+
+
+def _measured(outcome: Outcome, members: int) -> Measured:
+    data = outcome.recipe.data
+    with Client(outcome.url, wait_s=data.wait_s) as client:
+        stream = client.stream(outcome.stream["spec"])
+        overlap, diversity = measured_overlap(stream, data.batch_size), measured_diversity(stream)
+    return Measured(overlap, diversity, _latency_ms(outcome), next(outcome.model.parameters()).device.type, members)
+
+
+def _latency_ms(outcome: Outcome) -> float:
+    """Median of a single sample, on the device that it was trained on."""
+    model, times = outcome.model, []
+    one = outcome.inputs.example(1).to(next(model.parameters()).device)
+    training = model.training
+    model.eval()
+    with torch.inference_mode():
+        model(one).cpu()
+        for _ in range(_TIMED):
+            began = perf_counter()
+            model(one).cpu()  # waits for the device
+            times.append(perf_counter() - began)
+    model.train(training)
+    return 1000 * statistics.median(times)
+
+
+def _costs(outcome: Outcome, measured: Measured) -> Sequence[Sequence[str]]:
+    facts, pace = outcome.facts, outcome.pace
+    half = sum(
+        t.numel() * (2 if t.is_floating_point() else t.element_size()) for t in outcome.model.state_dict().values()
+    )
+    return [
+        ("", "this network", "with 3×3 convolutions"),
+        ("parameters", f"{facts.parameters:,}", f"{facts.plain_parameters:,}"),
+        ("multiplications a sample", f"{facts.multiplications:,}", f"{facts.plain_multiplications:,}"),
+        ("size, float32", f"{facts.bytes / 1000:,.0f} kB", ""),
+        ("size, fp16", f"{half / 1000:,.0f} kB", ""),
+        (f"one sample on {measured.device}", f"{measured.ms:.2f} ms", ""),
+        ("training", f"{pace.train_s:.1f} s, {pace.images_per_s:,.0f} samples/s", ""),
+        ("waited for data", f"{pace.wait_share:.1%}", ""),
+    ]
+
+
+def _figure(caption: str, draw: Callable[[Theme], bytes]) -> str:
+    return figure(caption, draw(LIGHT), draw(DARK))

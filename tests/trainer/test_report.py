@@ -1,0 +1,172 @@
+"""The page of a run: its figures against scikit-learn, its form, and the eighteen rows against the recipe."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from rich.progress import Progress
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import confusion_matrix
+
+from augsvc_client.trainer.advice import Measured, advice
+from augsvc_client.trainer.diversity import Diversity, Overlap, diversity, pair_overlap
+from augsvc_client.trainer.evaluate import Predictions
+from augsvc_client.trainer.figures import calibration, worst_errors
+from augsvc_client.trainer.page import run_page
+from augsvc_client.trainer.recipe import parse_recipe
+from augsvc_client.trainer.run import run, settle
+
+VOID = {"meta", "img", "source"}
+MEASURED = Measured(Overlap(0.02, 0.02), Diversity(1.0, 256, 0.1, 0.2), 1.0, "cpu")
+
+
+def trained(url, dataset, **data):
+    tree = {
+        "data": {"dataset": dataset, "per_class": 5, "batch_size": 25, **data},
+        "training": {"epochs": 2, "device": "cpu"},
+    }
+    recipe, _ = settle(parse_recipe(tree), url)
+    with Progress(disable=True) as progress:
+        return run(recipe, url, progress, "")
+
+
+@pytest.fixture(scope="module")
+def outcome(url):
+    """A short run on digits."""
+    return trained(url, "digits/train", size=16)
+
+
+def predictions(samples=400, classes=4, seed=0):
+    draws = np.random.default_rng(seed)
+    probabilities = draws.dirichlet(np.full(classes, 0.5), samples).astype(np.float32)
+    return Predictions(np.arange(samples), draws.integers(0, classes, samples), probabilities)
+
+
+class Tree(HTMLParser):
+    """Fails on tags that do not close; keeps what is referred to, and the cells of tables."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.refers = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.refers += [value for name, value in attrs if name in ("src", "srcset", "href")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def parsed(text):
+    tree = Tree()
+    tree.feed(text)
+    assert tree.open == []
+    return tree
+
+
+def test_confusion_is_that_of_scikit_learn():
+    said = predictions()
+    assert np.array_equal(said.confusion(), confusion_matrix(said.label, said.named, labels=range(4)))
+
+
+def test_calibration_is_that_of_scikit_learn():
+    said = predictions()
+    found = calibration(said, bins=10)
+    right = said.named == said.label
+    accuracy, confidence = calibration_curve(right, said.confidence, n_bins=10)
+    np.testing.assert_allclose(found.accuracy, accuracy)
+    np.testing.assert_allclose(found.confidence, confidence, rtol=1e-6)
+    places = np.digitize(said.confidence, np.linspace(0, 1, 11)[1:-1], right=True)
+    gaps = [abs(right[places == bin_].mean() - said.confidence[places == bin_].mean()) for bin_ in np.unique(places)]
+    weights = [(places == bin_).mean() for bin_ in np.unique(places)]
+    assert found.error == pytest.approx(np.dot(gaps, weights), rel=1e-5)
+
+
+def test_of_no_samples_there_is_no_calibration_error():
+    assert np.isnan(calibration(predictions(0)).error)
+
+
+def test_worst_errors_are_wrong_and_sorted():
+    said = predictions()
+    rows = worst_errors(said, 12)
+    assert (said.named[rows] != said.label[rows]).all()
+    wrong = said.confidence[said.named != said.label]
+    np.testing.assert_array_equal(said.confidence[rows], np.sort(wrong)[::-1][:12])
+
+
+def test_overlap_of_equal_and_of_random_orders():
+    draws = np.random.default_rng(0)
+    order = draws.permutation(4000)
+    assert pair_overlap(order, order, 40).share == 1
+    found = pair_overlap(order, draws.permutation(4000), 40)
+    assert found.random == pytest.approx(39 / 3999)
+    assert found.share == pytest.approx(found.random, rel=0.1)
+
+
+def test_diversity_counts_distinct_views():
+    views = np.random.default_rng(0).random((4, 10, 50), np.float32)
+    assert diversity(views).distinct == 1
+    same = diversity(np.repeat(views[:1], 4, axis=0))
+    assert same.distinct == 0.25
+    assert same.within == 0
+    assert same.between == pytest.approx((1 / 6) ** 0.5, rel=0.1)  # of two uniform numbers
+
+
+def test_the_page_is_whole_and_refers_to_nothing_outside(outcome):
+    text = run_page(outcome)
+    tree = parsed(text)
+    assert tree.refers
+    assert all(value.startswith("data:image/png;base64,") for value in tree.refers)
+    assert "http" not in re.sub(r"base64,[\w+/=]+", "", text)
+    for section in ("What the network saw", "Learning curves", "confusion", "calibration", "worst errors", "waited"):
+        assert section in text
+    for row in advice(outcome, MEASURED):
+        assert row.advice in text
+
+
+def test_a_page_of_sound_has_no_pictures_of_errors(url):
+    text = run_page(trained(url, "tones/train"))
+    parsed(text)
+    assert "worst errors" not in text
+    assert "calibration" in text
+
+
+@pytest.mark.parametrize("samples", [0, 1])
+def test_a_page_of_a_tiny_test_set(outcome, samples):
+    said = outcome.predictions["test"]
+    few = Predictions(said.index[:samples], said.label[:samples], said.probabilities[:samples])
+    parsed(run_page(replace(outcome, predictions={"test": few})))
+
+
+@pytest.mark.parametrize(
+    ("number", "field", "value"),
+    [
+        (1, "data.shuffle", False),
+        (2, "data.pipeline", "none"),
+        (5, "model.pool", "average"),
+        (7, "model.activate", "before_pool"),
+        (8, "model.activation", "relu"),
+        (9, "model.norm", "none"),
+        (10, "data.scale", (0.0, 1.0)),
+        (11, "model.max_size", None),
+    ],
+)
+def test_a_row_follows_its_field(outcome, number, field, value):
+    before = advice(outcome, MEASURED)
+    after = advice(replace(outcome, recipe=outcome.recipe.changed({field: value})), MEASURED)
+    assert [row.number for row in before] == list(range(1, 19))
+    assert [a.number for a, b in zip(after, before, strict=True) if a.state != b.state] == [number]
+    assert (before[number - 1].state, after[number - 1].state) == ("on", "off")
+
+
+def test_rows_that_follow_the_network_and_the_device(outcome):
+    states = {row.number: row.state for row in advice(outcome, replace(MEASURED, device="cuda", members=5))}
+    assert (states[12], states[16], states[4], states[13]) == ("on", "on", "not applicable", "not applicable")
+    wide = replace(outcome, facts=replace(outcome.facts, dropout=("thin",), xavier=("wide",)))
+    states = {row.number: row.state for row in advice(wide, MEASURED)}
+    assert (states[12], states[16], states[4], states[13]) == ("off", "off", "on", "on")
+    off = replace(wide, recipe=wide.recipe.changed({"model.dropout": 0}))
+    assert advice(off, MEASURED)[3].state == "off"
