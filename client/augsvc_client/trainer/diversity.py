@@ -3,7 +3,6 @@
 Stream → pair_overlap (do minibatches repeat?), diversity (are views new, and how far apart?)
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -16,6 +15,7 @@ _EPOCHS, _SAMPLES = 4, 64
 _MOST = 16_384  # samples of a dataset whose order is looked at
 _LOOKED_UP = 4096  # samples in one request
 
+Order = npt.NDArray[np.int64]  # places in the dataset
 Views = npt.NDArray[np.float32]  # epochs, samples, values
 
 
@@ -51,7 +51,7 @@ def measured_overlap(stream: Stream, batch_size: int) -> Overlap | None:
     return pair_overlap(orders[0], orders[1], batch_size)
 
 
-def pair_overlap(first: Sequence[int], second: Sequence[int], batch_size: int) -> Overlap:
+def pair_overlap(first: Order, second: Order, batch_size: int) -> Overlap:
     """Two orders of the same samples, cut into whole minibatches; by chance a pair meets again with (B-1)/(N-1)."""
     steps = len(first) // batch_size
     place = {int(index): at // batch_size for at, index in enumerate(second[: steps * batch_size])}
@@ -73,7 +73,7 @@ def measured_diversity(stream: Stream) -> Diversity:
     name = "audio" if "audio" in batches[0] else "image"
     views = np.stack([batch[name].reshape(count, -1) for batch in batches])
     whole = np.iinfo(views.dtype).max if views.dtype.kind in "iu" else 1
-    return diversity(views.astype(np.float32) / whole)
+    return diversity(np.asarray(views / whole, np.float32))
 
 
 def diversity(views: Views) -> Diversity:

@@ -60,7 +60,7 @@ def worst_errors(predictions: Predictions, most: int) -> npt.NDArray[np.int64]:
 def draw_confusion(confusion: npt.NDArray[np.int64], classes: Sequence[str], theme: Theme) -> bytes:
     """PNG: shares of each true class (rows) by colour; counts and names where there is room for them."""
     count = len(classes)
-    side = min(9.0, 2.4 + 0.45 * min(count, _NAMED_CLASSES))
+    side = min(7.0, 1.8 + 0.32 * min(count, _NAMED_CLASSES))
     figure = Figure(figsize=(side, side), dpi=_DPI, facecolor=theme.paper, layout="constrained")
     axes = figure.subplots()
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
@@ -102,7 +102,7 @@ def draw_errors(pictures: Pictures, captions: Sequence[str], theme: Theme) -> by
     for panel, picture, caption in zip(panels, pictures, captions, strict=False):
         shown = picture.transpose(1, 2, 0)
         panel.imshow(shown if shown.shape[2] == 3 else shown[:, :, 0], cmap="gray", vmin=0, vmax=255)
-        panel.set_title(caption, fontsize=8, color=theme.ink)
+        panel.set_title(caption, fontsize=10, color=theme.ink)
     return _png(figure)
 
 
