@@ -11,6 +11,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix
 
 from augsvc_client.trainer.advice import Measured, advice
+from augsvc_client.trainer.device import use_threads
 from augsvc_client.trainer.diversity import Diversity, Overlap, diversity, pair_overlap
 from augsvc_client.trainer.evaluate import Predictions
 from augsvc_client.trainer.figures import calibration, worst_errors
@@ -25,9 +26,11 @@ MEASURED = Measured(Overlap(0.02, 0.02), Diversity(1.0, 256, 0.1, 0.2), 1.0, "cp
 def trained(url, dataset, **data):
     tree = {
         "data": {"dataset": dataset, "per_class": 5, "batch_size": 25, **data},
-        "training": {"epochs": 2, "device": "cpu"},
+        "training": {"epochs": 2, "device": "cpu", "threads": 1},
     }
-    recipe, _ = settle(parse_recipe(tree), url)
+    recipe, _ = settle(
+        use_threads(parse_recipe(tree)), url
+    )  # the fixture of one thread comes later than that of a module
     with Progress(disable=True) as progress:
         return run(recipe, url, progress, "")
 
