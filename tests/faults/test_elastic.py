@@ -6,6 +6,8 @@ from contextlib import ExitStack
 import pytest
 
 from augsvc_client import Client, RemoteDataLoader
+from tests.faults.epochs import PICTURES, Undisturbed
+from tests.faults.fleet import restart
 from tests.faults.proxy import Fault, Plan
 from tests.http.serving import Serving
 
@@ -69,15 +71,21 @@ def test_a_state_is_resumed_in_one_round_trip_wherever_it_was(calm, before, pict
     assert first["index"].tolist() == pictures.whole[0]["index"][position : position + 7].tolist()
 
 
-def test_batches_frames_and_a_unix_socket_mixed(calm, near, before, pictures):
-    """Every third of the epoch by another way, each way broken once."""
-    plan = Plan({0: Fault("reset", "body", 999), 1: Fault("cut", "body", 30_000), 2: Fault("truncate")}, by="number")
+@pytest.fixture(scope="module")
+def larger(calm):
+    """16 kB a sample: a batch of it is worth to be lent memory for."""
+    return Undisturbed.from_server(calm, {**PICTURES, "size": [64, 64]})
+
+
+def test_batches_frames_a_unix_socket_and_shared_memory_mixed(calm, near, before, larger):
+    """Every third of the epoch by another way, each way over TCP broken once."""
+    plan = Plan({0: Fault("reset", "body", 999), 1: Fault("cut", "body", 90_000), 2: Fault("truncate")}, by="number")
     far = before(calm, plan).url
     with ExitStack() as stack:
-        over_tcp = stack.enter_context(Client(far, wait_s=120)).stream(pictures.spec)
-        over_unix = stack.enter_context(Client(near.url, wait_s=120)).stream(pictures.spec)
-        either = stack.enter_context(Client([far, near.url], wait_s=120)).stream(pictures.spec)
-        assert over_tcp.id == over_unix.id == either.id == pictures.id
+        over_tcp = stack.enter_context(Client(far, wait_s=120)).stream(larger.spec)
+        over_unix = stack.enter_context(Client(near.url, wait_s=120)).stream(larger.spec)
+        either = stack.enter_context(Client([far, near.url], wait_s=120)).stream(larger.spec)
+        assert over_tcp.id == over_unix.id == either.id == larger.id
         found = [
             over_tcp.batch(0, 0, 10),
             *over_tcp.frames(0, 10, 5, frames=2),
@@ -86,5 +94,18 @@ def test_batches_frames_and_a_unix_socket_mixed(calm, near, before, pictures):
             either.batch(0, 39, 11),
             *either.frames(0, 50, 4, frames=9),
         ]
-    pictures.is_what_came(found)
+    larger.is_what_came(found)
     assert not plan.left
+    assert near.metric("augsvc_lent_batches_total") > 0
+
+
+def test_a_server_killed_with_lent_memory_in_its_hands(near, larger):
+    with loader_on([near.url], larger.spec, batch_size=6) as loader:
+        running = iter(loader)
+        found = [next(running) for _ in range(3)]
+        assert near.metric("augsvc_lent_batches_total") > 0
+        restart(near)
+        larger.is_what_came([*found, *running])
+    with loader_on([near.url], larger.spec, batch_size=6) as loader:
+        larger.is_what_came(loader)
+    assert near.metric("augsvc_lent_batches_total") > 0  # the new process was lent some too
