@@ -14,7 +14,7 @@ help:
 	@echo "make serve   a development server on http://127.0.0.1:8000"
 	@echo "make test    the test-suite"
 	@echo "make soak    random faults for MINUTES=10 from SEED=0, every epoch compared with an undisturbed one"
-	@echo "make check   lint, types, import floors"
+	@echo "make check   lint, types, import floors, floors of dependencies"
 	@echo "make format  what make check would ask for"
 	@echo "make golden  the golden files and the table of docs/executors.md anew, after a deliberate change"
 	@echo "make bench   beside Kornia, torchvision, Albumentations, DALI, OpenCV and tf.data service; writes docs/benchmarks.md (20 minutes)"
@@ -46,6 +46,7 @@ check: .venv/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.floors
 
 format: .venv/dev.stamp
 	$(BIN)/ruff check --fix .
