@@ -1,0 +1,259 @@
+"""deploy/nginx.conf as it is shipped, started over two servers: only ports, names of files and two timeouts are put in."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from augsvc_client import Client
+from tests.http.serving import START_S, TRIES, Reply, replies
+
+SHIPPED = Path(__file__).parent.parent.parent / "deploy" / "nginx.conf"
+NGINX = shutil.which("nginx", path=os.environ["PATH"] + os.pathsep + "/usr/sbin")
+SPEC = {"dataset": "digits/train", "pipeline": "light"}
+LARGE = {"dataset": "photos/train", "pipeline": "strong", "size": [192, 192]}
+
+pytestmark = [
+    pytest.mark.skipif(NGINX is None, reason="needs nginx: apt-get install nginx-light"),
+    pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl, for a certificate"),
+]
+
+
+def put_in(text, *changes):
+    for pattern, value in changes:
+        text, times = re.subn(pattern, value, text, flags=re.MULTILINE)
+        assert times, f"{pattern} is not in the shipped file"
+    return text
+
+
+def certificate(folder):
+    """Self-signed, for 127.0.0.1."""
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-nodes",
+        "-days",
+        "2",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+    ]
+    names = ["-subj", "/CN=augsvc", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", folder / "tls.key", "-out", folder / "tls.crt"]
+    subprocess.run([*command, *names, *files], check=True, capture_output=True)
+
+
+def rendered(folder, port, servers):
+    addresses = "".join(f"server 127.0.0.1:{each} max_fails=1 fail_timeout=2s;\n" for each in servers)
+    text = put_in(
+        SHIPPED.read_text(encoding="utf-8"),
+        (r"^ *server server:8000 max_fails=1 fail_timeout=2s;$", addresses),
+        (r"listen 8443 ssl;", f"listen 127.0.0.1:{port} ssl;"),
+        (r"(?<= )/(tmp|run/secrets)/", f"{folder}/"),  # in one go: the folder may lie in /tmp itself
+        (r"/dev/stdout", f"{folder}/access"),
+        (r"client_header_timeout 10s", "client_header_timeout 1s"),
+        (r"client_body_timeout 10s", "client_body_timeout 1s"),
+    )
+    path = folder / "nginx.conf"
+    path.write_text(("user root;\n" if os.getuid() == 0 else "") + text, encoding="utf-8")
+    return path
+
+
+class Proxy:
+    """nginx in front of some servers."""
+
+    def __init__(self, folder, servers):
+        with closing(socket.create_server(("127.0.0.1", 0))) as free:
+            self.port = free.getsockname()[1]
+        self.folder, self.url = folder, f"https://127.0.0.1:{self.port}"
+        certificate(folder)
+        self.trusted = ssl.create_default_context(cafile=folder / "tls.crt")
+        config = rendered(folder, self.port, [server.port for server in servers])
+        self._errors = (folder / "stderr").open("w+", encoding="utf-8")
+        self.process = subprocess.Popen(
+            [NGINX, "-p", folder, "-c", config, "-g", "daemon off;"], stdout=self._errors, stderr=self._errors
+        )
+        for _ in range(TRIES):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            assert self.process.poll() is None, self.said()
+
+    def said(self):
+        return (self.folder / "stderr").read_text(encoding="utf-8")
+
+    @contextmanager
+    def connection(self):
+        with (
+            socket.create_connection(("127.0.0.1", self.port), timeout=START_S) as plain,
+            self.trusted.wrap_socket(plain, server_hostname="127.0.0.1") as wrapped,
+        ):
+            yield wrapped
+
+    def get(self, path, method="GET", **headers) -> Reply:
+        lines = [f"{method} {path} HTTP/1.1", "Host: x", "Connection: close"]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        with self.connection() as connection:
+            connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+            return replies(connection)[0]
+
+    def logged(self, method, path_id):
+        """The log's line of a request, which nginx writes when it is over."""
+        for _ in range(TRIES):
+            for line in (self.folder / "access").read_text(encoding="utf-8").splitlines():
+                entry = json.loads(line)
+                if entry["method"] == method and entry["request_id"] == path_id:
+                    return entry
+        raise AssertionError("it was never logged")
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(START_S)
+        self._errors.close()
+
+
+@pytest.fixture(scope="module")
+def pair(serve):
+    return [one.ready() for one in (serve(), serve())]
+
+
+@pytest.fixture(scope="module")
+def proxy(pair, tmp_path_factory):
+    made = Proxy(tmp_path_factory.mktemp("nginx"), pair)
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def client(proxy, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(proxy.folder / "tls.crt"))
+    with Client(proxy.url, wait_s=60) as made:
+        yield made
+
+
+@pytest.fixture
+def both(pair):
+    """Both servers, whatever a test before did to them."""
+    for one in pair:
+        if one.process.poll() is not None:
+            one.begin()
+        one.ready()
+    return pair
+
+
+def test_the_client_works_through_it(proxy, both, client):
+    stream = client.stream(SPEC)
+    direct = both[0].open(SPEC)
+    assert stream.id == direct["id"]
+    for start in range(0, 80, 16):
+        wanted = both[0].batch(direct, 0, start, 16).arrays
+        got = stream.batch(0, start, 16)
+        assert all(np.array_equal(got[name], wanted[name]) for name in wanted)
+    frames = list(stream.frames(0, 0, 16, stride=16, frames=5))
+    assert np.array_equal(frames[4]["image"], got["image"])
+    pushed = client.augment({"image": np.zeros((4, 8, 8, 3), np.uint8), "index": np.arange(4)}, pipeline="light")
+    assert pushed.arrays["image"].shape == (4, 3, 8, 8)
+
+
+def test_large_answers_come_whole_and_are_not_gathered(proxy, both, client):
+    stream = client.stream({"dataset": "shapes/train", "size": [128, 128]})
+    assert stream.batch(0, 0, 600)["image"].shape == (600, 3, 128, 128)
+    assert "temporary file" not in proxy.said(), "nginx gathered what its reader had not taken"
+
+
+def test_a_request_keeps_its_id(proxy, both):
+    assert proxy.get("/healthz", X_Request_ID="mine-1").headers["x-request-id"] == "mine-1"
+    assert re.fullmatch("[0-9a-f]{32}", proxy.get("/healthz").headers["x-request-id"])
+    assert '"request_id":"mine-1"' in (proxy.folder / "access").read_text(encoding="utf-8")
+
+
+def test_metrics_are_each_server_s_own(proxy, both):
+    assert proxy.get("/metrics").json["error"]["code"] == "not_found"
+
+
+def test_one_server_killed_is_one_that_nobody_misses(proxy, both):
+    path = f"/v1/streams/{both[0].open(SPEC)['id']}/epochs/0?start=0&count=8"
+    wanted = both[0].batch(both[1].open(SPEC), 0, 0, 8).sha
+    both[0].kill()
+    assert {proxy.get(path).sha for _ in range(12)} == {wanted}
+
+
+def test_a_server_that_drains_or_starts_is_passed_over(proxy, both):
+    path = f"/v1/streams/{both[1].open(SPEC)['id']}/epochs/0?start=0&count=8"
+    both[0].open(SPEC)
+    with both[0].send(
+        f"GET /v1/streams/{both[0].open(LARGE)['id']}/epochs/0?start=0&count=200 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    ):
+        both[0].until(lambda: both[0].metric("augsvc_pending_bytes") > 0)
+        both[0].signal(signal.SIGTERM)
+        assert {proxy.get(path).status for _ in range(6)} == {200}
+    both[0].wait()
+    both[0].begin()  # and answers 503 starting for a while
+    assert {proxy.get("/readyz").status for _ in range(6)} == {200}
+
+
+def test_without_any_server_the_answer_is_one_that_clients_understand(proxy, both):
+    for one in both:
+        one.kill()
+    reply = proxy.get("/v1/ops")
+    reply.refused(503, "no_server")
+    assert reply.headers["retry-after"] == "1"
+
+
+def trickled(connection, piece):
+    """Sends a piece at a time until an answer comes, or the end; how many were sent."""
+    connection.settimeout(0.1)
+    for sent in range(TRIES):
+        try:
+            connection.sendall(piece)
+            return sent, connection.recv(1000)
+        except TimeoutError:
+            continue
+        except OSError:
+            return sent, b""
+    raise AssertionError("it was never cut")
+
+
+def unheard(servers, route):
+    """How often each server has heard of something like it, whatever came of it."""
+    told = re.compile(rf'^augsvc_requests_total{{[^}}]*route="{re.escape(route)}"[^}}]*}} (\S+)$', re.MULTILINE)
+    return [sum(map(float, told.findall(each.get("/metrics").body.decode()))) for each in servers]
+
+
+def test_a_request_that_trickles_in_is_cut_and_no_server_hears_of_it(proxy, both):
+    before = unheard(both, "none")
+    with proxy.connection() as connection:
+        connection.sendall(b"GET /nowhere HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        sent, answer = trickled(connection, b"x")
+    assert sent > 1
+    assert answer == b"" or b" 408 " in answer
+    assert unheard(both, "none") == before
+    assert proxy.get("/nowhere").status == 404
+    assert sum(unheard(both, "none")) == sum(before) + 1, "a whole one is heard of"
+
+
+def test_a_body_that_stops_is_cut_and_no_server_hears_of_it(proxy, both):
+    head = "POST /v1/augment HTTP/1.1\r\nHost: x\r\nX-Request-ID: stops\r\nContent-Length: 100000\r\n\r\n"
+    with proxy.connection() as connection:
+        connection.sendall(head.encode() + b"\0" * 1000)
+        answer = connection.recv(1000)
+    assert answer == b"" or b" 408 " in answer
+    entry = proxy.logged("POST", "stops")
+    assert (entry["status"], entry["server"]) == (408, "")
+
+
+def test_a_body_over_the_limit_is_refused_before_it_comes(proxy, both):
+    proxy.get("/v1/augment", "POST", Content_Length=str((64 << 20) + 1)).refused(413, "request_too_large")
