@@ -36,6 +36,7 @@ logger = logging.getLogger("augsvc")
 MOST_FRAMES = 4096
 _NUMBER_BYTES = 8
 _ROOM_S = 0.05  # between two looks whether there is room for the next batch
+_SIGN_S = 0.5  # between two signs of life while a quota is waited for
 
 
 def frames_router(engine: Engine, metrics: Metrics) -> APIRouter:
@@ -79,7 +80,12 @@ def frames_router(engine: Engine, metrics: Metrics) -> APIRouter:
 
         size = frames_size(stream, parts)
         return FramesResponse(
-            body, parts[1:], size, lambda part: engine.produce(stream, part, job, inside=True), counted
+            body,
+            parts[1:],
+            size,
+            lambda part: engine.produce(stream, part, job, inside=True),
+            counted,
+            lambda: request.state.allowance.owed_s,
         )
 
     return router
@@ -109,9 +115,11 @@ class FramesResponse(Response):
         n_bytes: int,
         queue: Callable[[Range], Work],
         count: Callable[[Body], None],
+        owed_s: Callable[[], float],
     ) -> None:
         super().__init__(headers={"Content-Length": str(n_bytes)})
         self._bodies, self._rest, self._queue, self._count = [first], rest, queue, count
+        self._owed_s = owed_s
         self._left = asyncio.Event()  # the last one sent is gone
         self._left.set()
 
@@ -137,7 +145,7 @@ class FramesResponse(Response):
                 try:
                     await self._send(send, last=False)
                     while work is None:
-                        await asyncio.sleep(_ROOM_S)
+                        await self._pause(send)
                         work = self._asked(part)
                     self._bodies.append(await asyncio.wrap_future(work.future))
                 finally:
@@ -157,7 +165,16 @@ class FramesResponse(Response):
         await send({"type": "http.response.body", "body": body.buffer.data, "more_body": True})
         await send({"type": "http.response.body", "body": digest, "more_body": not last})
 
+    async def _pause(self, send: Send) -> None:
+        """Until it may ask again: what its client owes is waited for here, where no batch is held that others want room for."""
+        owed_s = self._owed_s()
+        await asyncio.sleep(min(max(owed_s, _ROOM_S), _SIGN_S))
+        if owed_s:  # an empty piece, with which the deadline begins anew
+            await send({"type": "http.response.body", "body": b"", "more_body": True})
+
     def _asked(self, part: Range) -> Work | None:
+        if self._owed_s():
+            return None
         try:
             return self._queue(part)
         except (Overloaded, TooMuchAtOnce):

@@ -90,7 +90,7 @@ class Passage:
 
     The deadline counts while the application works or waits for the rest of a body, not while an answer is being taken:
     it begins anew with each piece of the answer, which in an answer of frames is each batch. A quota that is used up
-    refuses the next request, and slows down an answer in many pieces.
+    refuses the next request; an answer of frames waits for it by itself, while it holds no batch.
     """
 
     _receive: Receive
@@ -121,8 +121,6 @@ class Passage:
         self._wait(None)
         if message["type"] == "http.response.start":
             self.begun = True
-        elif message.get("more_body"):
-            await asyncio.sleep(self.allowance.owed_s)
         self.allowance.spend(len(message.get("body", b"")))
         await self._send(message)
         self._wait(asyncio.get_running_loop().time() + self._deadline_s)

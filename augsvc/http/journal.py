@@ -1,7 +1,7 @@
 """Every request gets an id, which its answer tells, and a line in the log: who asked for what, and what it took.
 
-What a line holds is told by the application or checked here: never a header, a path or a query as it was sent, so that no
-token can come into the log, wherever a client put it.
+What a line holds is told by the application or checked here: never the Authorization header, nor a path or a query as it was
+sent. The names of a job and of a request are the client's own words.
 """
 
 import logging

@@ -131,6 +131,7 @@ class Connections:
             self.closing.set()
             busy = list(self._busy)
         self.abandon()
+        self._buffers.clear()
         for connection in busy:
             with suppress(OSError, AttributeError):  # its own thread may be closing it this moment
                 connection.sock.shutdown(socket.SHUT_RDWR)

@@ -149,7 +149,7 @@ def test_the_next_but_one_is_not_asked_for_while_the_socket_holds_this_one():
 
     async def answer():
         first = Body(np.zeros(100, np.uint8), "00", 1, ())
-        response = FramesResponse(first, [1, 2, 3, 4], 5 * 116, queue, lambda body: None)
+        response = FramesResponse(first, [1, 2, 3, 4], 5 * 116, queue, lambda body: None, lambda: 0.0)
         del first
         sending = asyncio.ensure_future(response({}, receive, send))
         for number in (1, 2, 3):
@@ -160,6 +160,40 @@ def test_the_next_but_one_is_not_asked_for_while_the_socket_holds_this_one():
         await sending
 
     asyncio.run(answer())
+
+
+def test_who_owes_waits_without_holding_a_batch():
+    """Others want the room; and an empty piece now and then lets the deadline begin anew."""
+    bodies, signs, asked, owed = [], [], [], [5.0]
+    paid = asyncio.Event()
+
+    async def send(message):
+        bodies.extend([len(message["body"])] if len(message.get("body", b"")) > 8 else [])
+        if message["type"] == "http.response.body" and not message["body"]:
+            assert (bodies, asked) == ([100], [])  # the one that was ready is sent, and no other is asked for
+            signs.append(message)
+            if len(signs) == 2:
+                owed[0] = 0.0
+                paid.set()
+
+    async def receive():
+        await asyncio.Event().wait()
+
+    def queue(part):
+        asked.append(part)
+        future = Future()
+        future.set_result(Body(np.zeros(100, np.uint8), "00", 1, ()))
+        return Work(future)
+
+    async def answer():
+        response = FramesResponse(
+            Body(np.zeros(100, np.uint8), "00", 1, ()), [1], 2 * 116, queue, lambda body: None, lambda: owed[0]
+        )
+        await response({}, receive, send)
+        assert paid.is_set()
+
+    asyncio.run(answer())
+    assert (bodies, asked) == ([100, 100], [1])
 
 
 def test_readers_of_frames_and_others_all_come_to_their_end(small):

@@ -1,5 +1,6 @@
 """A trained network in other forms says what it said; files are seen as the service shows them in training."""
 
+import io
 import json
 import subprocess
 import sys
@@ -114,6 +115,41 @@ def test_the_canvas_is_the_service_s_to_a_few_levels(url, fit, size):
     card = Card(ModelChoice(), Inputs(channels=3, size=size), ["a"], (0.0, 255.0), fit)
     found = np.stack([picture(Image.fromarray(image.transpose(1, 2, 0)), card) for image in stored])
     assert np.abs(found - wanted).mean() < 2.5
+
+
+@pytest.mark.parametrize("side", [49, 98, 107, 1999])
+@pytest.mark.parametrize("fit", ["cover", "contain"])
+def test_a_white_square_stays_white_to_its_rim(side, fit):
+    card = Card(ModelChoice(), Inputs(channels=1, size=(32, 32)), ["a"], (0.0, 255.0), fit)
+    assert (picture(Image.new("L", (side, side), 255), card) == 255).all()
+
+
+def test_damaged_files_lose_themselves_alone(digits, tmp_path):
+    whole = io.BytesIO()
+    Image.effect_noise((24, 24), 60).save(whole, "PNG")
+    generator = np.random.default_rng(0)
+    for number in range(150):
+        data = bytearray(whole.getvalue())
+        for place in generator.integers(8, len(data), 3):
+            data[place] = generator.integers(256)
+        (tmp_path / f"{number}.png").write_bytes(data)
+    (tmp_path / "good.png").write_bytes(whole.getvalue())
+    broken = b"".join((whole.getvalue()[:33], b"\0\0\0\x05\0\0\0\0", bytes(9), whole.getvalue()[33:]))
+    (tmp_path / "chunk.png").write_bytes(broken)  # the library raises SyntaxError for it
+    done = command("predict", digits, tmp_path, "--json", tmp_path / "named.json")
+    assert done.exit_code == 0, done.output
+    named = {Path(one["file"]).name: one for one in json.loads((tmp_path / "named.json").read_text())}
+    assert len(named) == 152
+    assert named["good.png"]["error"] is None
+    assert "cannot be read" in named["chunk.png"]["error"]
+
+
+def test_an_ensemble_is_not_resumed_as_one_network(digits, url, tmp_path):
+    (tmp_path / "recipe.yaml").write_bytes((digits / "recipe.yaml").read_bytes())
+    (tmp_path / "member-0").mkdir()
+    done = command("--url", url, "--out", tmp_path, "--resume")
+    assert done.exit_code == 2
+    assert "give --ensemble" in " ".join(done.output.split())
 
 
 def test_a_sound_is_cut_in_its_middle_and_followed_by_zeros(tmp_path):

@@ -68,6 +68,24 @@ def test_a_learning_rate_far_too_low(sound):
     assert (found.gate, found.passed) == ("16 samples by heart", False)
 
 
+def by_class(setup, least):
+    """Held-out samples as a folder has them, of the first classes only."""
+    whole = {name: torch.cat([batch[name] for batch in setup.held_out]) for name in ("image", "label")}
+    some = torch.sort(whole["label"], stable=True).indices[:least]
+    return replace(setup, held_out=[{name: value[some] for name, value in whole.items()}])
+
+
+def test_few_or_uneven_held_out_samples_are_no_fault(sound):
+    assert sound.held_out[0]["label"].unique().numel() == 10  # shuffled, though the test set may be sorted
+    one_class = verdict(by_class(sound, 30))
+    assert one_class.passed
+    assert "too few" in one_class.measured
+    assert verdict(by_class(sound, 60)).passed
+    uneven = [{name: value[batch["label"] < 2] for name, value in batch.items()} for batch in sound.held_out]
+    zeros = [{name: value[batch["label"] == 0] for name, value in batch.items()} for batch in sound.held_out]
+    assert verdict(replace(sound, held_out=[*uneven, *zeros * 8])).passed
+
+
 class Leaking(nn.Module):
     """Takes the batch's mean away, in test mode too."""
 

@@ -146,6 +146,8 @@ def _train(url: str, out: Path | None, asked: Recipe, ensemble: int, resume: boo
     recipe, notes = settle(recipe, url)
     for line in (*notes, device.in_words(), *warnings):
         console.print(line, highlight=False)
+    if resume and ensemble == 1 and (out / "member-0").is_dir():
+        raise ValueError(f"{out} holds an ensemble: give --ensemble as before, too")
     out.mkdir(parents=True, exist_ok=True)
     if is_first():
         recipe.save(out / "recipe.yaml")

@@ -36,7 +36,7 @@ def export_folder(folder: Path, url: str, console: Console) -> None:
 
     recipe = load_recipe(folder / "recipe.yaml", {"training.device": "cpu"})
     name = next(iter(recipe.evaluation.tests or {}))
-    with training_loader(recipe, url) as training, test_loader(recipe, url, name) as tests:
+    with training_loader(recipe, url) as training, test_loader(recipe, url, name, shuffle=True) as tests:
         calibration = [batch for batch, _ in zip(training, range(_CALIBRATED_ON), strict=False)]
         test = [batch for batch, _ in zip(tests, range(_TESTED_ON), strict=False)]
     table = Table("", "size", "one sample, CPU", f"right on {name}", box=None)

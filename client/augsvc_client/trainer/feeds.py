@@ -42,9 +42,12 @@ def training_loader(recipe: Recipe, url: str) -> RemoteDataLoader:
 
 
 def test_loader(
-    recipe: Recipe, url: str, name: str, *, pipeline: Pipeline | None = None, view: int = 0
+    recipe: Recipe, url: str, name: str, *, pipeline: Pipeline | None = None, view: int = 0, shuffle: bool = False
 ) -> RemoteDataLoader:
-    """The batches of one test: every sample once, the same for every seed. `pipeline`: another than the test's own."""
+    """The batches of one test: every sample once, the same for every seed. `pipeline`: another than the test's own.
+
+    `shuffle`: for who takes only the first batches, of a dataset that may be sorted by class.
+    """
     data, test = recipe.data, (recipe.evaluation.tests or {})[name]
     return RemoteDataLoader(
         url,
@@ -55,7 +58,7 @@ def test_loader(
         seconds=data.seconds,
         sample_rate=data.sample_rate,
         fit=data.fit,
-        shuffle=False,
+        shuffle=shuffle,
         drop_last=False,
         scale=data.scale,
         prefetch=data.prefetch,

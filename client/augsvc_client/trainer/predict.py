@@ -5,6 +5,7 @@
 The canvas is made by Pillow's resampling here and by the service's in training: they differ by a grey level or so.
 """
 
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import nn
 
 from augsvc_client.trainer.export import F32, Card
@@ -20,6 +21,7 @@ from augsvc_client.trainer.export import F32, Card
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 SOUNDS = (".wav", ".flac", ".ogg")
 _AT_ONCE = 64
+_ROUNDING = 1e-6  # of a pixel: no border for what floats make of a picture that fills its canvas
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def _canvas(image: Image.Image, width: int, height: int, fit: str) -> Image.Imag
         return image.resize((width, height), Image.Resampling.BILINEAR)
     scale = min(across, down) if fit == "contain" else max(across, down)
     seen = (width / scale, height / scale)  # of the picture, in its own pixels, about its middle
-    border = tuple(max(0, ceil((far - side) / 2)) for far, side in zip(seen, image.size, strict=True))
+    border = tuple(max(0, ceil((far - side) / 2 - _ROUNDING)) for far, side in zip(seen, image.size, strict=True))
     framed = ImageOps.expand(image, border)
     left, top = ((side - far) / 2 for side, far in zip(framed.size, seen, strict=True))
     box = (max(0.0, left), max(0.0, top), min(framed.width, left + seen[0]), min(framed.height, top + seen[1]))
@@ -113,5 +115,5 @@ def _read(path: Path, card: Card) -> F32 | str:
             return picture(image, card)
     except ImportError:
         raise
-    except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError, RuntimeError):
+    except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError, RuntimeError):
         return "cannot be read as a " + ("sound" if card.inputs.rate else "picture")

@@ -150,7 +150,9 @@ class Evaluation(Group):
 
     every: Positive | None = Field(None, description="epochs from one test to the next; default a twentieth of them")
     batch_size: Positive = Field(256, description="samples of one rank and step")
-    tests: dict[str, Test] | None = Field(None, description="default: test, the dataset with /test for /train")
+    tests: dict[str, Test] | None = Field(
+        None, min_length=1, description="default: test, the dataset with /test for /train"
+    )
     views: int = Field(1, ge=1, le=256, description="test-time augmentation: views of a sample averaged at the end")
     view_pipeline: Pipeline = Field("light", description="what makes the views, for tests whose pipeline is none")
     mc_passes: int = Field(0, ge=0, le=1000, description="passes with dropout on, for uncertainty; 0: none")

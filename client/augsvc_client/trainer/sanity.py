@@ -64,7 +64,7 @@ def setup_of(recipe: Recipe, url: str) -> Setup:
     plain = recipe.changed({"data.pipeline": "none"})
     with (
         training_loader(plain, url) as loader,
-        test_loader(plain, url, next(iter(plain.evaluation.tests or {}))) as tests,
+        test_loader(plain, url, next(iter(plain.evaluation.tests or {})), shuffle=True) as tests,
     ):
         stream = loader.stream
         training, held_out = _some(loader, _TRAINED_ON), _some(tests, _TESTED_ON)
@@ -187,16 +187,23 @@ def _held_out(setup: Setup) -> Finding:
     model.eval()
     with torch.no_grad():
         hits = [model(tensor_of(batch)).argmax(dim=1) == batch["label"] for batch in setup.held_out]
-    labels = torch.cat([batch["label"] for batch in setup.held_out])
-    right = float(torch.cat(hits).float().mean())
-    chance = float(labels.bincount().max()) / len(labels)
-    enough = chance + _CHANCE_SDS * math.sqrt(chance * (1 - chance) / len(labels))
-    measured = f"{right:.0%} right on {len(labels)} samples never seen; guessing gives {chance:.0%}"
+    labels, right = torch.cat([batch["label"] for batch in setup.held_out]), torch.cat(hits).float()
+    counts = labels.bincount()
+    sizes = counts[counts > 0].float()
+    share = float(
+        (labels.bincount(weights=right)[counts > 0] / sizes).mean()
+    )  # classes count alike, however many of each
+    chance = 1 / len(sizes)
+    enough = chance + _CHANCE_SDS * chance * math.sqrt(float((chance * (1 - chance) / sizes).sum()))
+    measured = f"{share:.0%} right, the mean of {len(sizes)} classes, on {len(labels)} samples never seen"
+    measured += f"; guessing gives {chance:.0%}"
+    if enough >= 1:
+        return Finding("held-out samples", True, measured + "; too few samples or classes to tell")
     wrong = (
         "what it learns says nothing of other samples: labels are shuffled or shifted against the pictures, or training and "
         "held-out samples are of different kinds"
     )
-    return Finding("held-out samples", right > enough, measured, "" if right > enough else wrong)
+    return Finding("held-out samples", share > enough, measured, "" if share > enough else wrong)
 
 
 def learn(model: nn.Module, optimiser: torch.optim.Optimizer, batches: Sequence[Batch], steps: int) -> float:
