@@ -77,6 +77,26 @@ def test_every_kind_of_control_changes_what_is_sent(visit, server):
     assert seen.stream_id == server.open({**spec, "pipeline": [made, pipeline[1]]})["id"]
 
 
+def test_the_sheet_is_busy_until_the_last_change_is_shown(visit, server):
+    seen = visit(fragment(**DIGITS, pipeline=[{"op": "rotation"}])).settled()
+    rotation = card(seen, "rotation")
+    rotation.locator(".title").click()
+    held = []
+    seen.page.route("**/samples/**", lambda route: held.append(route))  # the receipt, which is asked for last
+    with seen.page.expect_request("**/samples/**"):
+        rotation.get_by_label("degrees, low end", exact=True).fill("-45")
+    seen.page.clock.install()  # from here on a change waits for its timer
+    rotation.get_by_label("degrees, low end", exact=True).fill("-30")
+    before = seen.find("#inspector").inner_text()
+    held[0].continue_()
+    expect(seen.find("#inspector")).not_to_have_text(before, use_inner_text=True)  # what was asked first has come
+    assert seen.find("#sheet").get_attribute("aria-busy") == "true"
+    seen.page.unroute("**/samples/**")
+    seen.page.clock.run_for(2000)
+    made = {"op": "rotation", "degrees": [-30, 15]}
+    assert seen.stream_id == server.open({"dataset": "digits/train", "size": [16, 16], "pipeline": [made]})["id"]
+
+
 def test_a_shape_that_the_page_does_not_know_is_a_text(visit):
     odd = {"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "object"}], "default": [1, 2]}
     flag = {"type": "boolean", "default": True}

@@ -22,6 +22,7 @@ const FAVOURITE = "photos/train";
 let state = fromFragment(location.hash);
 let datasets = new Map();
 let current = null; // the AbortController of what is being asked
+let changes = 0; // so far: what was asked before the last one is shown, and the sheet stays busy
 let plain = { key: "", tensors: null }; // the originals asked for last
 let seen = null; // what is on the sheet
 let retry = 0;
@@ -42,6 +43,7 @@ const remember = () => history.replaceState(null, "", toFragment(state));
 function update(change) {
   Object.assign(state, change);
   remember();
+  changes += 1;
   set($("#sheet"), { "aria-busy": "true" });
   later();
 }
@@ -96,6 +98,8 @@ async function load() {
   current?.abort();
   current = new AbortController();
   const { signal } = current;
+  const asked = changes;
+  const settled = () => asked === changes && set($("#sheet"), { "aria-busy": "false" });
   clearTimeout(retry);
   set($("#sheet"), { "aria-busy": "true" });
   try {
@@ -106,10 +110,10 @@ async function load() {
     const [augmented, originals] = await Promise.all([api.batch(stream, place, signal), original(before, place, signal)]);
     show({ ...place, spec, stream, originals, augmented, audio: "audio" in augmented });
     await inspect(signal);
-    set($("#sheet"), { "aria-busy": "false" });
+    settled();
   } catch (error) {
     if (error.name === "AbortError") return;
-    set($("#sheet"), { "aria-busy": "false" });
+    settled();
     trouble(error, load);
   }
 }
