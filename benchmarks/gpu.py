@@ -1,6 +1,6 @@
 """The rows that need CUDA. Nothing is claimed where there is none.
 
-What belongs here once `fused` runs on CUDA: the pipeline of the bar on the device against Kornia eager and under
+Not written yet. What belongs here: the pipeline of the bar by `fused` on the device against Kornia eager and under
 `torch.compile`, and the device's own copy rate in the same run, for the roofline. `make(pipeline, images, device)` of
 peers/kornia_peer.py takes the device already.
 """
@@ -16,5 +16,5 @@ def gpu(bench: Bench) -> dict[str, Any]:
     """Why there are no rows, so far."""
     if not torch.cuda.is_available():
         return {"missing": "no CUDA here"}
-    bench.say("gpu: fused does not run on CUDA yet")
-    return {"missing": "fused runs on the CPU only, so far", "device": torch.cuda.get_device_name()}
+    bench.say("gpu: these rows are not written yet")
+    return {"missing": "these rows are not written yet", "device": torch.cuda.get_device_name()}

@@ -40,7 +40,9 @@ def export_folder(folder: Path, url: str, console: Console) -> None:
         calibration = [batch for batch, _ in zip(training, range(_CALIBRATED_ON), strict=False)]
         test = [batch for batch, _ in zip(tests, range(_TESTED_ON), strict=False)]
     table = Table("", "size", "one sample, CPU", f"right on {name}", box=None)
-    for form in track(export(folder, calibration, test), "exporting", console=console, transient=True):
+    with console.status("exporting, and measuring each form"):
+        forms = export(folder, calibration, test)
+    for form in forms:
         table.add_row(form.name, f"{form.n_bytes / 1000:,.0f} kB", f"{form.ms:.2f} ms", f"{form.accuracy:.1%}")
     console.print(table)
 

@@ -106,7 +106,9 @@ class Optimiser(Group):
     name: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, or SGD with Nesterov momentum")
     lr: float = Field(0.02, gt=0, description="learning rate at its top")
     weight_decay: float = Field(0.05, ge=0, description="of weight matrices alone: no norms, biases, PReLU slopes")
-    momentum: float = Field(0.9, ge=0, lt=1, description="AdamW's first beta, SGD's Nesterov momentum")
+    momentum: float = Field(
+        0.9, ge=0, lt=1, description="AdamW's first beta, SGD's Nesterov momentum; onecycle swings about it"
+    )
     clip_norm: float | None = Field(None, gt=0, description="longest gradient, all weights together; null: any")
 
 
