@@ -218,6 +218,7 @@ def test_readers_of_frames_and_others_all_come_to_their_end(small):
     assert small.batch(stream, 0, 0, 4).status == 200
 
 
+@pytest.mark.slow
 def test_a_server_killed_in_the_middle_loses_and_repeats_nothing(tmp_path):
     servers = [Serving(tmp_path / str(number)).ready() for number in range(2)]
     try:

@@ -103,6 +103,7 @@ def test_a_server_killed_and_restarted_in_mid_epoch_loses_and_repeats_nothing(pa
         assert_whole([*batches[:4], *resumed], undisturbed)
 
 
+@pytest.mark.slow
 def test_killed_again_and_again(pair, undisturbed):
     """Without reading ahead every request may meet a server that is just starting."""
     replica = pair[0]

@@ -272,6 +272,7 @@ def test_the_pages_files_stay_readable():
         )
 
 
+@pytest.mark.slow
 def test_the_documents_pictures_can_be_made(chromium, server, tmp_path):
     with screenshots.jobs(server):
         made = screenshots.take(chromium, server, tmp_path)
