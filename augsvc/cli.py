@@ -236,6 +236,9 @@ def _check_dataset(engine: Engine, name: str, every: bool, console: Console) -> 
         return False
     damaged = f", {len(replaced)} of them not to be decoded and replaced" if replaced else ""
     console.print(f"[green]ok[/green] {name}: {samples} of {stream.samples} samples tried{damaged}")
+    if others := stream.source.left_out():
+        called = ", ".join(f"{count:,} {suffix or 'without an ending'}" for suffix, count in others.items())
+        console.print(f"   [yellow]left out[/yellow] by their names: {escape(called)}", highlight=False)
     info = stream.source.info
     if info.colors and info.colors.dataset == name and info.colors.dataset_version != info.data_version:
         console.print("   [yellow]statistics[/yellow] were fitted on another version of it: fit anew for new runs")

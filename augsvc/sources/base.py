@@ -2,6 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -74,3 +75,7 @@ class Source(ABC):
     @abstractmethod
     def describe(self, index: int) -> str:
         """The name of one sample inside its dataset, for receipts: never an absolute path."""
+
+    def left_out(self) -> Mapping[str, int]:
+        """How many files lie among the samples and are none, by the end of their names, for the operator."""
+        return {}

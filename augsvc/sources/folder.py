@@ -10,6 +10,7 @@ import json
 import os
 import time
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -49,7 +50,7 @@ class FolderSource(Source):
 
     def __init__(self, place: Place, kind: Kind, max_file_bytes: int) -> None:
         """Indexes the folder."""
-        self.classes, files = _index(place.folder, place.root, kind)
+        self.classes, files, self._left_out = _index(place.folder, place.root, kind)
         self._place, self._max_file_bytes = place, max_file_bytes
         self._names = tuple(name for name, _ in files)
         self._sizes = np.array([size for _, size in files], dtype=np.int64)
@@ -79,6 +80,10 @@ class FolderSource(Source):
     def describe(self, index: int) -> str:
         """The file's name below the folder of classes."""
         return self._names[index]
+
+    def left_out(self) -> Mapping[str, int]:
+        """Files that are named as no kind of sample, or are links to nothing."""
+        return dict(sorted(self._left_out.items()))
 
     def _make(self, index: int) -> Sample:
         if self._sizes[index] > self._max_file_bytes:
@@ -142,27 +147,36 @@ def _head(path: Path, n_bytes: int) -> bytes:
         return file.read(n_bytes)
 
 
-def _index(folder: Path, root: Path, kind: Kind) -> tuple[tuple[str, ...], list[tuple[str, int]]]:
-    """The class folders' names, and every file's POSIX name relative to `folder` with its size in bytes; sorted."""
+def _index(folder: Path, root: Path, kind: Kind) -> tuple[tuple[str, ...], list[tuple[str, int]], Counter[str]]:
+    """The class folders' names; every file's POSIX name relative to `folder` with its size in bytes, sorted; and the ends of
+    the names of all others."""
     if not folder.resolve().is_relative_to(root):
         raise ValueError(f"{folder} is a link out of {root}: put the files themselves there")
     classes = tuple(sorted(entry.name for entry in _visible(folder, root) if entry.is_dir()))
     if not classes:
         raise ValueError(f"{folder} has no sub-folders: put the {kind.plural} of each class into a folder of its own")
-    files = sorted(file for label in classes for file in _files(folder, label, root, kind))
+    files: list[tuple[str, int]] = []
+    others: Counter[str] = Counter()
+    for name, entry in (found for label in classes for found in _files(folder, label, root)):
+        suffix = Path(entry.name).suffix.lower()
+        if suffix in kind.extensions and entry.is_file():
+            files.append((name, entry.stat().st_size))
+        else:
+            others[suffix] += 1
     if not files:
         known = ", ".join(sorted(kind.extensions))
         raise ValueError(f"{folder} has no {kind.plural}: its sub-folders need files named {known}")
-    return classes, files
+    return classes, sorted(files), others
 
 
-def _files(folder: Path, below: str, root: Path, kind: Kind) -> Iterator[tuple[str, int]]:
+def _files(folder: Path, below: str, root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """All that is no folder, at any depth."""
     for entry in _visible(folder / below, root):
         name = f"{below}/{entry.name}"
         if entry.is_dir():
-            yield from _files(folder, name, root, kind)
-        elif Path(entry.name).suffix.lower() in kind.extensions and entry.is_file():
-            yield name, entry.stat().st_size
+            yield from _files(folder, name, root)
+        else:
+            yield name, entry
 
 
 def _visible(folder: Path, root: Path) -> Iterator[os.DirEntry[str]]:

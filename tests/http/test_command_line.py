@@ -144,12 +144,16 @@ def test_datasets_lists_what_would_be_served(written, folders):
 
 
 def test_check_pushes_a_batch_of_everything_through(written, folders, tmp_path):
-    names = ("pets", "hurt")
-    path = written({"datasets": {n: {"format": "image_folder", "path": str(folders / n)} for n in names}})
+    pictures(tmp_path / "mixed", {"a": 2})
+    for name in ("scan.TIFF", "scan.tiff", "LICENSE"):
+        (tmp_path / "mixed" / "a" / name).write_bytes(b"")
+    places = {"pets": folders / "pets", "hurt": folders / "hurt", "mixed": tmp_path / "mixed"}
+    path = written({"datasets": {n: {"format": "image_folder", "path": str(at)} for n, at in places.items()}})
     done = command("check", "--config", path, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     for name in (*EMBEDDED, "pets"):
         assert f"ok {name}: " in done.stdout
+    assert "ok mixed: 2 of 2 samples tried\n   left out by their names: 1 without an ending, 2 .tiff" in done.stdout
     assert (
         "ok hurt: 12 of 12 samples tried, 1 of them not to be decoded and replaced\n   cannot be decoded a/005.png"
         in done.stdout

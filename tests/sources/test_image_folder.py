@@ -71,6 +71,15 @@ def test_names_classes_labels_and_pixels(root):
     assert np.abs(source.read(1).image.astype(int) - 90).max() <= 2
 
 
+def test_files_of_other_kinds_are_counted_for_the_operator(root):
+    (root / "cat" / "deep" / "float.TIFF").write_bytes(b"II*")
+    (root / "dog" / "LICENSE").write_text("")
+    (root / "dog" / "nowhere.png").symlink_to(root / "dog" / "gone.png")
+    (source,) = opened(root)
+    assert source.left_out() == {"": 1, ".png": 1, ".tiff": 1, ".txt": 1}
+    assert len(source) == 4
+
+
 def test_grey(root):
     (source,) = opened(root, channels=1)
     luma = picture(1).astype(float) @ [0.299, 0.587, 0.114]
