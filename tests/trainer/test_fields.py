@@ -11,6 +11,7 @@ from rich.progress import Progress
 from torch import nn
 
 from augsvc_client.errors import ServerUnavailable
+from augsvc_client.trainer.ablation import prepared, run_ablation
 from augsvc_client.trainer.checkpoint import NAME, save_checkpoint
 from augsvc_client.trainer.device import choose_device, use_threads
 from augsvc_client.trainer.evaluate import Score, averaged, predict
@@ -482,6 +483,41 @@ def evaluation_mc_passes(url, tmp_path):
     dense = {"model__name": "dense", "training__epochs": 1}
     assert outcome(url, **dense).uncertain == {}
     assert (outcome(url, **dense, evaluation__mc_passes=3).uncertain["test"].information >= 0).all()
+
+
+# --- ablation
+
+
+def ablated(url, out, **values):
+    """Of two operations, a run of one step each."""
+    operations = [{"op": "rotation"}, {"op": "gaussian_noise"}]
+    settled, _ = settle(recipe(data__pipeline=operations, data__per_class=1, training__epochs=1, **values), url)
+    with Progress(disable=True) as progress:
+        whole = run(prepared(settled), url, progress, "it")
+        return run_ablation(whole, progress, out)
+
+
+def ablation_seeds(url, tmp_path):
+    found = ablated(url, tmp_path, ablation__seeds=2, ablation__alone=False)
+    assert [len(each) for each in found.scores.values()] == [2] * 4
+
+
+def ablation_alone(url, tmp_path):
+    left_out = ["whole", "none", "without rotation", "without gaussian_noise"]
+    assert list(ablated(url, tmp_path, ablation__seeds=1, ablation__alone=False).scores) == left_out
+    both = [*left_out, "alone: rotation", "alone: gaussian_noise"]
+    assert list(ablated(url, tmp_path, ablation__seeds=1).scores) == both
+
+
+def ablation_corrupted(url, tmp_path):
+    def tests(**values):
+        return prepared(settle(recipe(data__pipeline="light", **values), url)[0]).evaluation.tests
+
+    assert {name: test.pipeline for name, test in tests().items()} == {"test": "none", "corrupted": "strong"}
+    noise = [{"op": "gaussian_noise", "std": 0.3}]
+    assert tests(ablation__corrupted=noise)["corrupted"].pipeline == noise
+    own = {"plain": {"dataset": "digits/test"}, "mine": {"dataset": "digits/test", "pipeline": "light"}}
+    assert list(tests(evaluation__tests=own)) == ["plain", "mine"]
 
 
 NAMES = [name for name, _ in fields()]

@@ -22,7 +22,10 @@ from augsvc_client.trainer.ranks import is_first, world_size
 NAME = "checkpoint.safetensors"
 _VERSION = 1
 _MODEL, _AVERAGE, _OPTIMISER, _BEST, _LOSSES = "model.", "average.", "optimiser.", "best.", "losses"
-_FREE = ("training.device", "training.checkpoint_s", "training.tensorboard", "data.prefetch", "data.wait_s")
+_FREE = (
+    *("training.device", "training.checkpoint_s", "training.tensorboard", "data.prefetch", "data.wait_s"),
+    *("ablation.seeds", "ablation.alone", "ablation.corrupted"),
+)
 
 
 def save_checkpoint(course: Course, folder: Path) -> None:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from augsvc_client.errors import AugsvcError
+from augsvc_client.trainer.ablation import Ablation, prepared, run_ablation
 from augsvc_client.trainer.checkpoint import NAME as CHECKPOINT
 from augsvc_client.trainer.commands import check, export_folder, predict_path
 from augsvc_client.trainer.device import choose_device, scaled, use_threads
@@ -54,6 +55,9 @@ def main(
         bool, typer.Option("--sanity", help="Look whether the set-up is sound, and train nothing.")
     ] = False,
     ensemble: Annotated[int, typer.Option(min=1, help="So many networks, and what they gain together.")] = 1,
+    ablate: Annotated[
+        bool, typer.Option("--ablate", help="Then train without each operation, too: what does it gain?")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from OUT's recipe.yaml and checkpoint.")] = False,
 ) -> None:
     """Train, test now and then, and leave weights, the whole recipe, curves, a grid of what was seen, and the numbers."""
@@ -82,7 +86,7 @@ def main(
             if sanity:
                 _check(url, asked, console)
             else:
-                _train(url, out, asked, ensemble, resume, console)
+                _train(url, out, asked, ensemble, ablate, resume, console)
     except Diverged as err:
         _fail(f"{err}; the last good checkpoint is {CHECKPOINT}")
     except (AugsvcError, ValueError, OSError) as err:
@@ -138,12 +142,17 @@ def _recipe(
     return load_recipe(out / "recipe.yaml", {})
 
 
-def _train(url: str, out: Path | None, asked: Recipe, ensemble: int, resume: bool, console: Console) -> None:
+def _train(
+    url: str, out: Path | None, asked: Recipe, ensemble: int, ablate: bool, resume: bool, console: Console
+) -> None:
     if not url or out is None:
         raise ValueError("give --url and --out")
+    if ablate and ensemble > 1:
+        raise ValueError("--ablate is for one network: give no --ensemble")
     device = choose_device(asked.training.device)
     recipe, warnings = scaled(asked, device)
     recipe, notes = settle(recipe, url)
+    recipe = prepared(recipe) if ablate else recipe
     for line in (*notes, device.in_words(), *warnings):
         console.print(line, highlight=False)
     if resume and ensemble == 1 and (out / "member-0").is_dir():
@@ -157,17 +166,18 @@ def _train(url: str, out: Path | None, asked: Recipe, ensemble: int, resume: boo
             outcomes = {f"member-{number}": member for number, member in enumerate(together.members)}
         else:
             outcomes = {"": run(recipe, url, progress, recipe.data.dataset, out=out, resume=resume, tell=console.print)}
+        ablation = run_ablation(outcomes[""], progress, out, resume=resume) if ablate else None
     if not is_first():
         return
     for folder, outcome in outcomes.items():
-        _write(outcome, out / folder, ensemble)
+        _write(outcome, out / folder, ensemble, ablation)
     if ensemble > 1:
         _tell_ensemble(together, out, console)
     else:
-        _tell(outcomes[""], out, console)
+        _tell(outcomes[""], ablation, out, console)
 
 
-def _write(outcome: Outcome, out: Path, members: int) -> None:
+def _write(outcome: Outcome, out: Path, members: int, ablation: Ablation | None) -> None:
     outcome.recipe.save(out / "recipe.yaml")
     data = outcome.recipe.data
     save_model(outcome.model, Card(outcome.recipe.model, outcome.inputs, outcome.classes, data.scale, data.fit), out)
@@ -175,10 +185,10 @@ def _write(outcome: Outcome, out: Path, members: int) -> None:
     if outcome.sights is not None:
         (out / "grid.png").write_bytes(draw_sights(outcome.sights))
     (out / "result.json").write_text(json.dumps(outcome.summary(), indent=1), encoding="utf-8")
-    (out / "report.html").write_text(run_page(outcome, members), encoding="utf-8")
+    (out / "report.html").write_text(run_page(outcome, members, ablation), encoding="utf-8")
 
 
-def _tell(outcome: Outcome, out: Path, console: Console) -> None:
+def _tell(outcome: Outcome, ablation: Ablation | None, out: Path, console: Console) -> None:
     pace = outcome.pace
     tests = list(outcome.predictions)
     table = Table(*(f"{name} accuracy" for name in tests), box=None)
@@ -191,6 +201,12 @@ def _tell(outcome: Outcome, out: Path, console: Console) -> None:
     rest = (outcome.history[-1].loss, pace.images_per_s, pace.wait_share, pace.train_s)
     table.add_row(*cells, *(form.format(value) for form, value in zip(_FORMS, rest, strict=True)))
     console.print(table)
+    if ablation is not None:
+        titles, *rows = ablation.rows()
+        gains = Table(*titles, box=None)
+        for row in rows:
+            gains.add_row(*row)
+        console.print(gains, ablation.caption, highlight=False)
     console.print(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}", highlight=False)
 
 

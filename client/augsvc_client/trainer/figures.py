@@ -1,6 +1,7 @@
-"""What a network says of a test set, in figures: confusion, calibration, worst errors.
+"""What a network says of a test set, in figures: confusion, calibration, worst errors; and what operations gain.
 
 Predictions → calibration, worst_errors → draw_confusion, draw_reliability, draw_errors → PNG bytes, light or dark
+Ablation → draw_ablation → PNG bytes
 """
 
 import io
@@ -13,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from augsvc_client.trainer.ablation import ALONE, NONE, WHOLE, WITHOUT, Ablation
 from augsvc_client.trainer.evaluate import Predictions
 from augsvc_client.trainer.report import Pictures, Theme, short
 
@@ -103,6 +105,35 @@ def draw_errors(pictures: Pictures, captions: Sequence[str], theme: Theme) -> by
         shown = picture.transpose(1, 2, 0)
         panel.imshow(shown if shown.shape[2] == 3 else shown[:, :, 0], cmap="gray", vmin=0, vmax=255)
         panel.set_title(caption, fontsize=10, color=theme.ink)
+    return _png(figure)
+
+
+def draw_ablation(found: Ablation, theme: Theme) -> bytes:
+    """PNG: a panel for what is lost without operations, and one for what each gains alone; a bar a test, sd as a line."""
+    lost = [name for name in found.scores if name != WHOLE and not name.startswith(ALONE)]
+    gained = [name for name in found.scores if name.startswith(ALONE)]
+    panels = [
+        ("left out: points against the whole", lost),
+        *([("alone: points against none", gained)] if gained else []),
+    ]
+    size = (4.4 * len(panels), 1.2 + 0.32 * len(lost) * max(2, len(found.tests)) / 2)
+    figure = Figure(figsize=size, dpi=_DPI, facecolor=theme.paper, layout="constrained")
+    for axes, (title, names) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        thick = 0.8 / len(found.tests)
+        for place, (test, colour) in enumerate(zip(found.tests, theme.series, strict=False)):
+            each = [found.difference(name, test) for name in names]
+            at = np.arange(len(names)) + (place - (len(found.tests) - 1) / 2) * thick
+            bars = {"xerr": [d.sd for d in each], "error_kw": {"ecolor": theme.ink, "elinewidth": 1.0}}
+            axes.barh(at, [d.mean for d in each], thick, color=colour, label=test, **bars)
+        axes.axvline(0, color=theme.ink, linewidth=1.0)
+        axes.grid(axis="x", color=theme.faint, linewidth=0.6)
+        shown = ["all" if name == NONE else name.removeprefix(WITHOUT).removeprefix(ALONE) for name in names]
+        axes.set_yticks(range(len(names)), shown)
+        axes.invert_yaxis()
+        _dress(axes, title, "", theme)
+    figure.legend(
+        *axes.get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False, labelcolor=theme.ink
+    )
     return _png(figure)
 
 

@@ -11,11 +11,19 @@ import numpy as np
 import torch
 
 from augsvc_client.client import Client
+from augsvc_client.trainer.ablation import Ablation
 from augsvc_client.trainer.advice import Measured, advice
 from augsvc_client.trainer.diversity import measured_diversity, measured_overlap
 from augsvc_client.trainer.evaluate import Predictions
 from augsvc_client.trainer.feeds import test_loader
-from augsvc_client.trainer.figures import calibration, draw_confusion, draw_errors, draw_reliability, worst_errors
+from augsvc_client.trainer.figures import (
+    calibration,
+    draw_ablation,
+    draw_confusion,
+    draw_errors,
+    draw_reliability,
+    worst_errors,
+)
 from augsvc_client.trainer.report import (
     DARK,
     LIGHT,
@@ -34,7 +42,7 @@ _SHOWN_ERRORS = 12
 _TIMED = 30
 
 
-def run_page(outcome: Outcome, members: int = 1) -> str:
+def run_page(outcome: Outcome, members: int = 1, ablation: Ablation | None = None) -> str:
     """HTML; asks the run's server for the worst errors and a few batches, so it raises what the client raises."""
     measured = _measured(outcome, members)
     parts = [heading("In short"), table(_costs(outcome, measured))]
@@ -48,6 +56,9 @@ def run_page(outcome: Outcome, members: int = 1) -> str:
     parts += [_figure("loss and accuracy", lambda t: draw_curves({"run": [outcome.history]}, t, outcome.floor))]
     for name, predictions in outcome.predictions.items():
         parts += _test(outcome, name, predictions)
+    if ablation is not None:
+        parts += [heading("What each operation gains"), table(ablation.rows()), paragraph(ablation.caption)]
+        parts += [_figure("accuracy, with standard deviations", lambda t: draw_ablation(ablation, t))]
     parts += [heading("The advice in this run")]
     rows = [(str(row.number), row.advice, row.state, row.did) for row in advice(outcome, measured)]
     parts += [table([("", "advice", "in this run", "what it did"), *rows], wraps=True)]

@@ -160,6 +160,16 @@ class Evaluation(Group):
     mc_passes: int = Field(0, ge=0, le=1000, description="passes with dropout on, for uncertainty; 0: none")
 
 
+class AblationChoice(Group):
+    """What `--ablate` compares: the whole pipeline, none, and all but one operation."""
+
+    seeds: Positive = Field(3, description="repetitions of each, with seeds of their own")
+    alone: bool = Field(True, description="each operation alone, too")
+    corrupted: Pipeline | None = Field(
+        None, description="a second test's, where all tests are plain; default strong, for sound shift and noise"
+    )
+
+
 class Recipe(Group):
     """A whole run. `save` and `load_recipe` are inverse."""
 
@@ -169,6 +179,7 @@ class Recipe(Group):
     schedule: Schedule = Field(default_factory=Schedule)
     training: Training = Field(default_factory=Training)
     evaluation: Evaluation = Field(default_factory=Evaluation)
+    ablation: AblationChoice = Field(default_factory=AblationChoice)
 
     def changed(self, values: Mapping[str, object]) -> "Recipe":
         """With fields by dotted name replaced, e.g. {"optimiser.lr": 0.05}; raises ValueError naming field and range."""
@@ -179,16 +190,19 @@ class Recipe(Group):
 
     def member(self, number: int) -> "Recipe":
         """An ensemble's member: its own first weights and augmentation, the same samples in the same order."""
-        seeds = {name: getattr(self.data, name) for name in ("subset_seed", "order_seed", "aug_seed")}
-        settled = {name: self.training.seed if seed is None else seed for name, seed in seeds.items()}
-        apart = number * MEMBER_STRIDE
-        return self.changed(
-            {
-                "training.seed": self.training.seed + apart,
-                **{f"data.{name}": seed for name, seed in settled.items()},
-                "data.aug_seed": settled["aug_seed"] + apart,
-            }
-        )
+        apart, seeds = number * MEMBER_STRIDE, self._seeds()
+        for name in ("training.seed", "data.aug_seed"):
+            seeds[name] += apart
+        return self.changed(seeds)
+
+    def repetition(self, number: int) -> "Recipe":
+        """The same run with other samples of `per_class`, another order, other draws and other first weights."""
+        return self.changed({name: seed + number for name, seed in self._seeds().items()})
+
+    def _seeds(self) -> dict[str, int]:
+        seeds = {f"data.{name}": getattr(self.data, name) for name in ("subset_seed", "order_seed", "aug_seed")}
+        own = self.training.seed
+        return {"training.seed": own, **{name: own if seed is None else seed for name, seed in seeds.items()}}
 
     def save(self, path: Path) -> None:
         """As YAML, fields in the order of the groups above."""

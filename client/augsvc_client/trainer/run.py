@@ -38,6 +38,7 @@ from augsvc_client.trainer.report import Sights, collect_sights
 
 _SIDE, _SECONDS, _RATE = 32, 1.0, 16_000
 _SHOWN_EPOCHS = 6
+_CORRUPTED_SOUND = [{"op": "time_shift", "shift": [-0.2, 0.2]}, {"op": "white_noise", "snr": [0, 10]}]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,21 +97,7 @@ def settle(recipe: Recipe, url: str) -> tuple[Recipe, list[str]]:
     with Client(url, wait_s=recipe.data.wait_s) as client:
         served = {entry["name"]: entry for entry in client.datasets()}
     data, training = recipe.data, recipe.training
-    open_: dict[str, object] = {}
-    for name in ("subset_seed", "order_seed", "aug_seed"):
-        if getattr(data, name) is None:
-            open_[f"data.{name}"] = training.seed
-    sound = served.get(data.dataset, {}).get("media") == "audio"
-    if data.pipeline is None:
-        open_["data.pipeline"] = "sound" if sound else "standard"
-    if sound:
-        open_ |= {} if data.seconds else {"data.seconds": _SECONDS}
-        open_ |= {} if data.sample_rate else {"data.sample_rate": _RATE}
-    elif data.size is None:
-        open_["data.size"] = (_SIDE, _SIDE)
-    if recipe.evaluation.every is None:
-        open_["evaluation.every"] = max(1, training.epochs // 20)
-    settled = recipe.changed(open_)
+    settled = recipe.changed(_left_open(recipe, served.get(data.dataset, {}).get("media") == "audio"))
     notes = []
     with training_loader(settled, url) as loader:
         samples = loader.stream.samples  # asks the server, which knows what is wrong with the specification
@@ -124,6 +111,20 @@ def settle(recipe: Recipe, url: str) -> tuple[Recipe, list[str]]:
     if training.watch is not None and training.watch not in (settled.evaluation.tests or {}):
         raise ValueError(f"training.watch must be one of {', '.join(settled.evaluation.tests or {})}")
     return settled, notes
+
+
+def _left_open(recipe: Recipe, sound: bool) -> dict[str, object]:
+    """What fields that are None become, as far as the server has no say in it."""
+    training = recipe.training
+    found: dict[str, object] = {f"data.{name}": training.seed for name in ("subset_seed", "order_seed", "aug_seed")}
+    found |= {
+        "data.pipeline": "sound" if sound else "standard",
+        **({"data.seconds": _SECONDS, "data.sample_rate": _RATE} if sound else {"data.size": (_SIDE, _SIDE)}),
+        "evaluation.every": max(1, training.epochs // 20),
+        "ablation.corrupted": _CORRUPTED_SOUND if sound else "strong",
+    }
+    groups = recipe.model_dump()
+    return {name: value for name, value in found.items() if groups[name.split(".")[0]][name.split(".")[1]] is None}
 
 
 def run(
