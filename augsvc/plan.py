@@ -108,9 +108,12 @@ class Plan(Passes):
         if part.fits:
             fits = {size: fit_matrix(size, self.canvas, self.fit)[0] for size in set(sizes)}
             matrix = np.stack([fits[size] for size in sizes])
-        for number, move in moves:
-            chosen = draws[number].selected[:, None, None]
-            matrix = product(np.where(chosen, move.matrix(draws[number], self.canvas), identity(len(sizes))), matrix)
+        with np.errstate(over="ignore", invalid="ignore"):  # what leaves the numbers is refused by the camera
+            for number, move in moves:
+                chosen = draws[number].selected[:, None, None]
+                matrix = product(
+                    np.where(chosen, move.matrix(draws[number], self.canvas), identity(len(sizes))), matrix
+                )
         return Camera.of(matrix, self.canvas, sizes)
 
     def needs_statistics(self, part: Pass) -> bool:
