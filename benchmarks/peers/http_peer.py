@@ -19,8 +19,13 @@ def version() -> str:
 
 
 def make(pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
+    """Over TCP."""
+    return one_by_one(pipeline, served.Plan(images, repeat=True))
+
+
+def one_by_one(pipeline: list[dict[str, Any]], plan: served.Plan) -> Run:
     """Always the first batch."""
-    server = served.serve(served.Plan(images, repeat=True))
+    server = served.serve(plan)
     client = server.closing(Client(server.url))
     stream = client.stream({"dataset": served.DATASET, "pipeline": pipeline, "shuffle": False})
-    return lambda: stream.batch(0, 0, len(images))["image"]
+    return lambda: stream.batch(0, 0, len(plan.images))["image"]

@@ -14,9 +14,14 @@ _BATCHES = 32
 
 
 def make(pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
+    """Over TCP."""
+    return repeated(pipeline, images)
+
+
+def repeated(pipeline: list[dict[str, Any]], images: np.ndarray, *, unix: bool = False) -> Run:
     """The first round computes."""
     n = len(images)
-    run = endless(pipeline, n, served.Plan(images, samples=_BATCHES * n, repeat=True))
+    run = endless(pipeline, n, served.Plan(images, samples=_BATCHES * n, repeat=True, unix=unix))
     for _ in range(_BATCHES):
         run()
     return run

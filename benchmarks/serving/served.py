@@ -1,4 +1,4 @@
-"""The real server in a process of its own, on a free port of the loopback, over pictures in memory.
+"""The real server in a process of its own, on a free port of the loopback or a Unix socket, over pictures in memory.
 
 Two things differ from `augsvc serve`, both in that process alone: one more dataset, and, for an idle engine, a `produce` that
 computes a batch once and hands out the same bytes from then on. Gate, routes, engine thread, accounting and socket are the
@@ -8,7 +8,8 @@ server's own.
 import hashlib
 import multiprocessing
 import os
-import socket
+import shutil
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -55,11 +56,12 @@ class Ring(Source):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a server is to serve, and how. `cpus`: it is held to these, default all."""
+    """What a server is to serve, and how. `unix`: on a Unix socket instead. `cpus`: it is held to these, default all."""
 
     images: np.ndarray
     samples: int = MOST_SAMPLES
     repeat: bool = False  # an idle engine
+    unix: bool = False
     settings: dict[str, Any] | None = None
     cpus: Sequence[int] | None = None
 
@@ -94,7 +96,8 @@ class Served:
     def __init__(self, plan: Plan) -> None:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(plan, theirs), daemon=True)
+        self._folder = tempfile.mkdtemp()
+        self.process = context.Process(target=_serve, args=(plan, Path(self._folder), theirs), daemon=True)
         self.process.start()
         theirs.close()
         self.url: str = ours.recv()
@@ -107,8 +110,10 @@ class Served:
         return client
 
     def _wait(self) -> None:
-        """Until it says that it is ready: kernels compiled, self-test done."""
+        """Until it says that it is ready: kernels compiled, self-test done. On a Unix socket the client waits for that."""
         end = time.monotonic() + START_S
+        if self.url.startswith("unix:"):
+            return
         while time.monotonic() < end:
             with suppress(HTTPError), urlopen(f"{self.url}/readyz"):
                 return
@@ -121,6 +126,7 @@ class Served:
             client.close()
         self.process.kill()  # nothing is to be drained
         self.process.join(30)
+        shutil.rmtree(self._folder)
 
     def cpu_seconds(self) -> float:
         """Of all its threads, so far."""
@@ -138,10 +144,11 @@ class Served:
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(what))
 
 
-def _serve(plan: Plan, pipe: Connection) -> None:
+def _serve(plan: Plan, folder: Path, pipe: Connection) -> None:
     if plan.cpus is not None:
         os.sched_setaffinity(0, plan.cpus)
     import augsvc.http.app as application
+    from augsvc.http.listening import listening
     from augsvc.http.server import Server
     from augsvc.settings import Settings
     from augsvc.sources.catalogue import Catalogue
@@ -155,11 +162,12 @@ def _serve(plan: Plan, pipe: Connection) -> None:
     application.open_catalogue = with_ring
     if plan.repeat:
         _repeat()
-    settings = Settings(stop_grace_s=1.0, **plan.settings or {})
-    listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    place = {"uds": folder / "augsvc.sock"} if plan.unix else {"port": 0}
+    settings = Settings(stop_grace_s=1.0, **place, **plan.settings or {})
     app = application.create_app(settings)
-    pipe.send(f"http://127.0.0.1:{listener.getsockname()[1]}")
-    Server(app, settings.stop_grace_s).run(sockets=[listener])
+    with listening(settings) as (listener, url):
+        pipe.send(url)
+        Server(app, settings.stop_grace_s).run(sockets=[listener])
 
 
 def _repeat() -> None:
