@@ -9,18 +9,25 @@ import pytest
 from rich.progress import Progress
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix
+from torch import nn
 
 from augsvc_client.trainer.advice import Measured, advice
+from augsvc_client.trainer.cost import Orders, measured_orders, pooled_shapes
 from augsvc_client.trainer.device import use_threads
 from augsvc_client.trainer.diversity import Diversity, Overlap, diversity, pair_overlap
 from augsvc_client.trainer.evaluate import Predictions
 from augsvc_client.trainer.figures import calibration, worst_errors
+from augsvc_client.trainer.models import build_model
 from augsvc_client.trainer.page import run_page
 from augsvc_client.trainer.recipe import parse_recipe
 from augsvc_client.trainer.run import run, settle
+from augsvc_client.trainer.sanity import Checked, Finding
 
 VOID = {"meta", "img", "source"}
-MEASURED = Measured(Overlap(0.02, 0.02), Diversity(1.0, 256, 0.1, 0.2), 1.0, "cpu")
+ORDERS = Orders(3, 25, 2.0, 5.0, (2.2, 2.5, 2.7))
+MEASURED = Measured(
+    overlap=Overlap(0.02, 0.02), diversity=Diversity(1.0, 256, 0.1, 0.2), ms=1.0, orders=ORDERS, device="cpu"
+)
 
 
 def trained(url, dataset, **data):
@@ -173,3 +180,44 @@ def test_rows_that_follow_the_network_and_the_device(outcome):
     assert (states[12], states[16], states[4], states[13]) == ("off", "off", "on", "on")
     off = replace(wide, recipe=wide.recipe.changed({"model.dropout": 0}))
     assert advice(off, MEASURED)[3].state == "off"
+
+
+def did(number, outcome, **more):
+    row = advice(outcome, replace(MEASURED, **more))[number - 1]
+    return row.state, row.did
+
+
+def test_the_row_of_overfitting_says_what_sanity_found(outcome):
+    passed, failed = Finding("inputs", True, "fine"), Finding("every weight moves", False, "0 of 9", "the rate is 0")
+    state, said = did(3, outcome)
+    assert (state, "not looked at" in said) == ("off", True)
+    assert did(3, outcome, checked=Checked([passed], same=False))[0] == "off"
+    assert did(3, outcome, checked=Checked([passed], same=True)) == ("on", "passed; inputs: fine")
+    said = did(3, outcome, checked=Checked([passed, failed], same=True))[1]
+    assert said == "failed at every weight moves, 0 of 9: the rate is 0"
+
+
+def test_the_row_of_parameters_names_what_was_chosen(outcome):
+    said = did(17, outcome)[1]
+    given = {"data.per_class", "data.size", "evaluation.tests", "ablation.corrupted"}
+    assert "other than by default: data.batch_size=25, training.epochs=2, training.device=cpu; " in said
+    assert given <= set(said.partition("settled here: ")[2].split(", "))
+    assert "model.width=0.5" in did(17, replace(outcome, recipe=outcome.recipe.changed({"model.width": 0.5})))[1]
+
+
+def test_the_row_of_understanding_says_what_was_not_asked_for(outcome):
+    assert did(18, outcome)[1].endswith("not asked for: --ablate")
+    assert did(18, outcome, ablated=True)[1].endswith("of test; what each operation gains")
+
+
+def test_both_orders_of_pooling_are_timed_on_the_networks_shapes(outcome):
+    shapes = pooled_shapes(outcome.model, outcome.inputs)
+    assert shapes == [(24, 16, 16), (48, 8, 8), (96, 4, 4)]
+    found = measured_orders(outcome)
+    assert (found.stages, found.samples) == (3, 25)
+    assert 0 < found.ratio[0] <= found.ratio[1] <= found.ratio[2]
+    choice = outcome.recipe.model.model_copy(update={"activate": "before_pool"})
+    other = replace(outcome, model=build_model(choice, outcome.inputs, 10, 0))
+    assert pooled_shapes(other.model, other.inputs) == shapes, "the same, whichever order the network has"
+    assert "2.5 times as long (middle half 2.2 to 2.7)" in did(7, outcome)[1]
+    assert measured_orders(replace(outcome, model=nn.Conv2d(1, 10, 1))) is None

@@ -5,10 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
+from typer.testing import CliRunner
 
-from augsvc_client.trainer.recipe import parse_recipe
+from augsvc_client.trainer.cli import app
+from augsvc_client.trainer.recipe import load_recipe, parse_recipe
 from augsvc_client.trainer.run import settle
-from augsvc_client.trainer.sanity import Setup, gates, setup_of
+from augsvc_client.trainer.sanity import Finding, Setup, gates, keep, kept, setup_of
 
 
 @pytest.fixture(scope="module")
@@ -134,3 +136,22 @@ def test_inputs_that_cannot_be_learnt_from(sound, change, words):
     found = verdict(replace(sound, few=change(sound.few)))
     assert (found.gate, found.passed) == ("inputs", False)
     assert words in found.diagnosis
+
+
+def test_what_is_found_is_kept_for_the_page_of_the_run(url, tmp_path):
+    options = ("--dataset", "digits/train", "--size", "8", "--batch-size", "64", "--epochs", "1", "--device", "cpu")
+    common = ["--url", url, "--out", str(tmp_path), *options]
+    found = CliRunner().invoke(app, [*common, "--sanity", "--lr", "1e-12"])
+    assert found.exit_code == 1, found.output
+    assert CliRunner().invoke(app, [*common, "--lr", "1e-12"]).exit_code == 0
+    assert "failed at every weight moves" in (tmp_path / "report.html").read_text()
+    other = CliRunner().invoke(app, common)
+    assert other.exit_code == 0, other.output
+    assert "looked at for other data, another network or optimiser" in (tmp_path / "report.html").read_text()
+    recipe = load_recipe(
+        tmp_path / "recipe.yaml", {"data.pipeline": "strong", "data.aug_seed": 5, "training.epochs": 9}
+    )
+    keep([Finding("inputs", True, "fine")], recipe, tmp_path)
+    assert kept(recipe, tmp_path).same, "of what the gates judge"
+    assert not kept(recipe.changed({"model.width": 2}), tmp_path).same
+    assert kept(recipe, tmp_path / "elsewhere") is None

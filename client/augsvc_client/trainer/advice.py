@@ -8,23 +8,31 @@ from typing import Literal
 
 from torch import nn
 
+from augsvc_client.trainer.cost import Orders
 from augsvc_client.trainer.diversity import Diversity, Overlap
-from augsvc_client.trainer.recipe import fields
+from augsvc_client.trainer.recipe import Recipe, parse_recipe
 from augsvc_client.trainer.run import Outcome
+from augsvc_client.trainer.sanity import Checked
 
 State = Literal["on", "off", "not applicable"]
 Found = tuple[State, str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What is measured after a run: `ms` of a single sample on `device`; `members` of the ensemble that it is one of."""
+    """What is measured beside a run: `ms` of a single sample on `device`; `members` of the ensemble that it is one of.
+
+    `ablated`: whether operations were left out, to compare; `checked`: what --sanity found before, if it was asked.
+    """
 
     overlap: Overlap | None
     diversity: Diversity
     ms: float
+    orders: Orders | None
     device: str
     members: int = 1
+    ablated: bool = False
+    checked: Checked | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +69,7 @@ _ADVICE = (
 
 def advice(outcome: Outcome, measured: Measured) -> list[Row]:
     """All rows, in the order of docs/trainer.md."""
-    found = (*_data(outcome, measured), *_network(outcome), *_cost(outcome, measured))
+    found = (*_data(outcome, measured), *_network(outcome, measured), *_cost(outcome, measured))
     by_number = dict(found)
     return [Row(number, text, *by_number[number]) for number, text in enumerate(_ADVICE, 1)]
 
@@ -81,12 +89,12 @@ def _data(outcome: Outcome, measured: Measured) -> list[tuple[int, Found]]:
     return [
         (1, (_on(data.shuffle), shuffled)),
         (2, (_on(data.pipeline != "none" and data.pipeline != []), extended)),
-        (3, ("not applicable", "done before a run, not in it: augsvc-train --sanity")),
+        (3, _overfitted(measured.checked)),
         (10, (_on((low, high) == (-1.0, 1.0)), f"uint8 goes to [{low:g}, {high:g}] on the training device")),
     ]
 
 
-def _network(outcome: Outcome) -> list[tuple[int, Found]]:
+def _network(outcome: Outcome, measured: Measured) -> list[tuple[int, Found]]:
     choice, facts, modules = outcome.recipe.model, outcome.facts, list(outcome.model.modules())
     saturating = [type(module).__name__ for module in modules if isinstance(module, nn.Sigmoid | nn.Tanh)]
     slopes = [float(module.weight.detach().mean()) for module in modules if isinstance(module, nn.PReLU)]
@@ -94,12 +102,11 @@ def _network(outcome: Outcome) -> list[tuple[int, Found]]:
     norms = sum(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in modules)
     full = sum(isinstance(module, nn.Linear) for module in modules)
     fewer = facts.plain_multiplications > facts.multiplications
-    after = choice.activate == "after_pool"
     return [
         (4, _dropout(outcome)),
         (5, (_on(choice.pool == "max"), f"{choice.pool} pooling halves the picture")),
         (6, (_on(not saturating), ", ".join(saturating) or "the network has none; the recipe refuses them")),
-        (7, (_on(after), "on a quarter of the values" if after else "on four times as many values as after pooling")),
+        (7, (_on(choice.activate == "after_pool"), _orders(measured.orders))),
         (8, (_on(choice.activation in ("prelu", "elu")), choice.activation + learned)),
         (9, (_on(choice.norm == "batch"), f"{norms} layers of it")),
         (13, _xavier(outcome)),
@@ -120,7 +127,6 @@ def _cost(outcome: Outcome, measured: Measured) -> list[tuple[int, Found]]:
     together = (
         f"one of {members}: the gain is in ensemble.json" if members > 1 else "one network: augsvc-train --ensemble 5"
     )
-    chosen = len(list(fields()))
     return [
         (
             11,
@@ -137,9 +143,55 @@ def _cost(outcome: Outcome, measured: Measured) -> list[tuple[int, Found]]:
                 f"trained on {measured.device}, {outcome.pace.images_per_s:,.0f} samples/s",
             ),
         ),
-        (17, ("on", f"{chosen} fields, all in recipe.yaml, which gives this run again")),
-        (18, ("on", "this page")),
+        (17, ("on", _chosen(outcome.recipe))),
+        (18, ("on", _shown(outcome, measured))),
     ]
+
+
+def _overfitted(checked: Checked | None) -> Found:
+    if checked is None:
+        return "off", "not looked at: augsvc-train --sanity with the same --out, before a run"
+    if not checked.same:
+        return (
+            "off",
+            "looked at for other data, another network or optimiser than this run's: augsvc-train --sanity again",
+        )
+    last = checked.findings[-1]
+    if not last.passed:
+        return "on", f"failed at {last.gate}, {last.measured}: {last.diagnosis}"
+    return "on", "passed; " + "; ".join(f"{finding.gate}: {finding.measured}" for finding in checked.findings)
+
+
+def _orders(found: Orders | None) -> str:
+    if found is None:
+        return "the network has no layer that pools"
+    low, middle, high = found.ratio
+    return (
+        f"the {found.stages} stages that pool, without their convolutions, there and back with {found.samples} samples: "
+        f"{found.after_ms:.2f} ms, with the activation before pooling {found.before_ms:.2f} ms: {middle:.1f} times as long "
+        f"(middle half {low:.1f} to {high:.1f})"
+    )
+
+
+def _chosen(recipe: Recipe) -> str:
+    """What differs from the defaults; where the default is open, whether the server settled it or a person is not known."""
+    here = recipe.model_dump(mode="json")
+    there = parse_recipe({"data": {"dataset": recipe.data.dataset}}).model_dump(mode="json")
+    every = [(f"{group}.{name}", here[group][name], there[group][name]) for group in here for name in here[group]]
+    given = [f"{name}={value}" for name, value, default in every if default is not None and value != default]
+    opened = [name for name, value, default in every if default is None and value is not None]
+    return (
+        f"{len(every)} fields in recipe.yaml, which gives this run again; other than by default: {', '.join(given) or 'none'}; "
+        f"open by default, settled here: {', '.join(opened)}"
+    )
+
+
+def _shown(outcome: Outcome, measured: Measured) -> str:
+    errors = "" if outcome.inputs.rate else ", worst errors"
+    ablated = (
+        "what each operation gains" if measured.ablated else "what each operation gains was not asked for: --ablate"
+    )
+    return f"this page: what was seen, curves, confusion and calibration{errors} of {', '.join(outcome.predictions)}; {ablated}"
 
 
 def _dropout(outcome: Outcome) -> Found:

@@ -26,6 +26,7 @@ from augsvc_client.trainer.ranks import is_first, joined
 from augsvc_client.trainer.recipe import Recipe, load_recipe, parse_override
 from augsvc_client.trainer.report import draw_curves, draw_sights
 from augsvc_client.trainer.run import Outcome, run, settle
+from augsvc_client.trainer.sanity import kept
 
 app = typer.Typer(add_completion=False, help="Train a small network on batches from an augsvc server.")
 
@@ -52,7 +53,8 @@ def main(
     wait_s: Annotated[float | None, typer.Option(help="How long to wait for the server, in seconds.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Any field of the recipe: group.field=value.")] = None,
     sanity: Annotated[
-        bool, typer.Option("--sanity", help="Look whether the set-up is sound, and train nothing.")
+        bool,
+        typer.Option("--sanity", help="Look whether the set-up is sound, and train nothing; OUT keeps what it finds."),
     ] = False,
     ensemble: Annotated[int, typer.Option(min=1, help="So many networks, and what they gain together.")] = 1,
     ablate: Annotated[
@@ -84,7 +86,7 @@ def main(
                 console = Console(quiet=True)
             asked = use_threads(_recipe(recipe, given, set_ or [], out, resume))
             if sanity:
-                _check(url, asked, console)
+                _check(url, out, asked, console)
             else:
                 _train(url, out, asked, ensemble, ablate, resume, console)
     except Diverged as err:
@@ -118,13 +120,13 @@ def predict(
         _fail(str(err))
 
 
-def _check(url: str, asked: Recipe, console: Console) -> None:
+def _check(url: str, out: Path | None, asked: Recipe, console: Console) -> None:
     if not url:
         raise ValueError("give --url")
     recipe, notes = settle(scaled(asked, choose_device(asked.training.device))[0], url)
     for line in notes:
         console.print(line, highlight=False)
-    if not check(recipe, url, console):
+    if not check(recipe, url, out if is_first() else None, console):
         raise typer.Exit(1)
 
 
@@ -170,14 +172,16 @@ def _train(
     if not is_first():
         return
     for folder, outcome in outcomes.items():
-        _write(outcome, out / folder, ensemble, ablation)
+        _write(outcome, out / folder)
+        text = run_page(outcome, members=ensemble, ablation=ablation, checked=kept(recipe, out))
+        (out / folder / "report.html").write_text(text, encoding="utf-8")
     if ensemble > 1:
         _tell_ensemble(together, out, console)
     else:
         _tell(outcomes[""], ablation, out, console)
 
 
-def _write(outcome: Outcome, out: Path, members: int, ablation: Ablation | None) -> None:
+def _write(outcome: Outcome, out: Path) -> None:
     outcome.recipe.save(out / "recipe.yaml")
     data = outcome.recipe.data
     save_model(outcome.model, Card(outcome.recipe.model, outcome.inputs, outcome.classes, data.scale, data.fit), out)
@@ -185,7 +189,6 @@ def _write(outcome: Outcome, out: Path, members: int, ablation: Ablation | None)
     if outcome.sights is not None:
         (out / "grid.png").write_bytes(draw_sights(outcome.sights))
     (out / "result.json").write_text(json.dumps(outcome.summary(), indent=1), encoding="utf-8")
-    (out / "report.html").write_text(run_page(outcome, members, ablation), encoding="utf-8")
 
 
 def _tell(outcome: Outcome, ablation: Ablation | None, out: Path, console: Console) -> None:

@@ -12,22 +12,26 @@ from rich.table import Table
 
 from augsvc_client.trainer.feeds import test_loader, training_loader
 from augsvc_client.trainer.recipe import Recipe, load_recipe
-from augsvc_client.trainer.sanity import gates, setup_of
+from augsvc_client.trainer.sanity import Finding, gates, keep, setup_of
 
 _CALIBRATED_ON, _TESTED_ON = 4, 8  # batches
 
 
-def check(recipe: Recipe, url: str, console: Console) -> bool:
-    """Show gate after gate; whether all were passed."""
-    setup = setup_of(recipe, url)
-    for finding in gates(setup):
+def check(recipe: Recipe, url: str, out: Path | None, console: Console) -> bool:
+    """Show gate after gate, and leave what they found in `out`, if given; whether all were passed."""
+    findings: list[Finding] = []
+    for finding in gates(setup_of(recipe, url)):
+        findings.append(finding)
         mark = "[green]passed[/]" if finding.passed else "[red]failed[/]"
         console.print(f"{mark}  {finding.gate}: {finding.measured}", highlight=False, soft_wrap=True)
         if not finding.passed:
             console.print(f"        {finding.diagnosis}", style="yellow", highlight=False, soft_wrap=True)
-            return False
-    console.print("The set-up is sound, as far as cheap tests can tell.")
-    return True
+    if out is not None:
+        keep(findings, recipe, out)
+    sound = all(finding.passed for finding in findings)
+    if sound:
+        console.print("The set-up is sound, as far as cheap tests can tell.")
+    return sound
 
 
 def export_folder(folder: Path, url: str, console: Console) -> None:

@@ -3,16 +3,14 @@
 Outcome → what is measured after the run (worst errors, order, diversity, latency) → figures, tables → HTML
 """
 
-import statistics
 from collections.abc import Callable, Sequence
-from time import perf_counter
 
 import numpy as np
-import torch
 
 from augsvc_client.client import Client
 from augsvc_client.trainer.ablation import Ablation
 from augsvc_client.trainer.advice import Measured, advice
+from augsvc_client.trainer.cost import latency_ms, measured_orders
 from augsvc_client.trainer.diversity import measured_diversity, measured_overlap
 from augsvc_client.trainer.evaluate import Predictions
 from augsvc_client.trainer.feeds import test_loader
@@ -37,14 +35,19 @@ from augsvc_client.trainer.report import (
     table,
 )
 from augsvc_client.trainer.run import Outcome
+from augsvc_client.trainer.sanity import Checked
 
 _SHOWN_ERRORS = 12
-_TIMED = 30
 
 
-def run_page(outcome: Outcome, members: int = 1, ablation: Ablation | None = None) -> str:
-    """HTML; asks the run's server for the worst errors and a few batches, so it raises what the client raises."""
-    measured = _measured(outcome, members)
+def run_page(
+    outcome: Outcome, *, members: int = 1, ablation: Ablation | None = None, checked: Checked | None = None
+) -> str:
+    """HTML; asks the run's server for the worst errors and a few batches, so it raises what the client raises.
+
+    `members` of the ensemble that the run is one of; `checked`: what --sanity found before.
+    """
+    measured = _measured(outcome, members, ablation, checked)
     parts = [heading("In short"), table(_costs(outcome, measured))]
     if outcome.sights is not None:
         sights = outcome.sights
@@ -93,28 +96,21 @@ def _test(outcome: Outcome, name: str, predictions: Predictions) -> list[str]:
     return [*parts, _figure("worst errors: true → named, how sure", lambda t: draw_errors(pictures, captions, t))]
 
 
-def _measured(outcome: Outcome, members: int) -> Measured:
+def _measured(outcome: Outcome, members: int, ablation: Ablation | None, checked: Checked | None) -> Measured:
     data = outcome.recipe.data
     with Client(outcome.url, wait_s=data.wait_s) as client:
         stream = client.stream(outcome.stream["spec"])
         overlap, diversity = measured_overlap(stream, data.batch_size), measured_diversity(stream)
-    return Measured(overlap, diversity, _latency_ms(outcome), next(outcome.model.parameters()).device.type, members)
-
-
-def _latency_ms(outcome: Outcome) -> float:
-    """Median of a single sample, on the device that it was trained on."""
-    model, times = outcome.model, []
-    one = outcome.inputs.example(1).to(next(model.parameters()).device)
-    training = model.training
-    model.eval()
-    with torch.inference_mode():
-        model(one).cpu()
-        for _ in range(_TIMED):
-            began = perf_counter()
-            model(one).cpu()  # waits for the device
-            times.append(perf_counter() - began)
-    model.train(training)
-    return 1000 * statistics.median(times)
+    return Measured(
+        overlap=overlap,
+        diversity=diversity,
+        ms=latency_ms(outcome),
+        orders=measured_orders(outcome),
+        device=next(outcome.model.parameters()).device.type,
+        members=members,
+        ablated=ablation is not None,
+        checked=checked,
+    )
 
 
 def _costs(outcome: Outcome, measured: Measured) -> Sequence[Sequence[str]]:

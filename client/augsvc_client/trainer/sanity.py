@@ -6,11 +6,14 @@ The first gate that fails ends it, with a diagnosis that names the likely fault.
 be learnt by heart.
 """
 
+import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,11 +26,13 @@ from augsvc_client.trainer.models import build_model
 from augsvc_client.trainer.optimise import Batch, make_optimiser
 from augsvc_client.trainer.recipe import Recipe
 
+NAME = "sanity.json"
 FEW = 16  # samples that any network must be able to learn by heart
 STEPS = 150  # in which it must: the included networks need 20 to 60
 _HELD_OUT_STEPS = 100
 _TRAINED_ON, _TESTED_ON = 6, 4  # batches
 _LOSS_RATIO = 2.0  # of the loss at the start to log K: Kaiming's last layer gives 1.0 to 1.5
+_UNJUDGED = ("pipeline", "order_seed", "aug_seed", "prefetch", "wait_s")
 _CHANCE_SDS = 4.0  # above chance, in standard deviations of guessing, is more than luck
 
 
@@ -39,6 +44,14 @@ class Finding:
     passed: bool
     measured: str
     diagnosis: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What `--sanity` found before a run; `same`: of the same data, network and optimiser."""
+
+    findings: Sequence[Finding]
+    same: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +217,28 @@ def _held_out(setup: Setup) -> Finding:
         "held-out samples are of different kinds"
     )
     return Finding("held-out samples", share > enough, measured, "" if share > enough else wrong)
+
+
+def keep(findings: Sequence[Finding], recipe: Recipe, out: Path) -> None:
+    """Leave them beside the run that is to come, for its page."""
+    out.mkdir(parents=True, exist_ok=True)
+    found = {"set_up": _set_up(recipe), "findings": [asdict(finding) for finding in findings]}
+    (out / NAME).write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+def kept(recipe: Recipe, out: Path) -> Checked | None:
+    """What was left there; None where nothing was."""
+    if not (out / NAME).exists():
+        return None
+    found = json.loads((out / NAME).read_text(encoding="utf-8"))
+    return Checked([Finding(**each) for each in found["findings"]], found["set_up"] == _set_up(recipe))
+
+
+def _set_up(recipe: Recipe) -> dict[str, Any]:
+    """The part of a settled recipe that the gates judge."""
+    tree = recipe.model_dump(mode="json")
+    data = {name: value for name, value in tree["data"].items() if name not in _UNJUDGED}
+    return {"data": data, "model": tree["model"], "optimiser": tree["optimiser"]}
 
 
 def learn(model: nn.Module, optimiser: torch.optim.Optimizer, batches: Sequence[Batch], steps: int) -> float:
