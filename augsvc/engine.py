@@ -199,7 +199,9 @@ class Engine:
             raise Starting("the server is starting: try again in a moment")
         pushed = Push.of(fields, arrays, self.executor, self.operations, self.selftest.arithmetic_of)
         if pushed.size > self.max_batch_bytes:
-            raise BatchTooLarge(f"the answer would be over {self.max_batch_bytes} bytes", field="image")
+            raise BatchTooLarge(
+                f"the answer would be over {self.max_batch_bytes} bytes: send less at once", field="image"
+            )
         compute = partial(pushed.produce, self._workers)
         return self._queue(job, pushed.size, compute, body_bytes)
 

@@ -60,7 +60,7 @@ class FairThread(Generic[T]):
     @property
     def alive(self) -> bool:
         """Whether work is still done."""
-        return self._thread.is_alive()
+        return not self._stopped and self._thread.is_alive()
 
     def submit(self, job: str, cost: int, call: Callable[[], T]) -> "Future[T]":
         """Queues a piece of work of a job; after `stop` its future is cancelled at once."""

@@ -58,7 +58,9 @@ def _check_index(arrays: Arrays, n: int) -> None:
     if len(index) != n or int(index.min()) < 0 or int(index.max()) >= MAX_SAMPLES:
         raise BodyMalformed("index is int64 N, each from 0 to 2^32 - 1", field="index")
     if len(np.unique(index)) < n:
-        raise DuplicateIndex("an index stands twice: two samples would share random numbers", field="index")
+        raise DuplicateIndex(
+            "an index stands twice: two samples would share random numbers; give each sample its own", field="index"
+        )
 
 
 def _check_labels(arrays: Arrays, n: int, height: int, width: int) -> set[str]:

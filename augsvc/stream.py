@@ -154,7 +154,9 @@ class Stream:
         if not 0 <= epoch < MAX_EPOCHS:
             raise SpecInvalid("an epoch is an integer from 0 to 2^24 - 1", field="epoch")
         if start >= self.samples:
-            raise PastTheEnd(f"the epoch has {self.samples} samples", field="start")
+            raise PastTheEnd(
+                f"the epoch has {self.samples} samples: start below that, or go on with the next epoch", field="start"
+            )
 
     def produce(
         self,

@@ -94,7 +94,10 @@ class Seat:
         if made_room:
             return [rows]
         if rows.stop - rows.start == 1:
-            raise DeviceOutOfMemory("the device has not enough memory left for one sample of this stream")
+            raise DeviceOutOfMemory(
+                "the device has not enough memory left for one sample of this stream: ask for a smaller size, or try again "
+                "when others use less of it"
+            )
         middle = (rows.start + rows.stop) // 2
         return [slice(rows.start, middle), slice(middle, rows.stop)]
 

@@ -68,8 +68,9 @@ def install_handlers(app: FastAPI, metrics: Metrics) -> None:
     @app.exception_handler(HTTPException)
     async def routing(request: Request, error: HTTPException) -> JSONResponse:
         if error.status_code == 405:
-            refusal = answer(request, MethodNotAllowed("this address does not take that method"))
-            refusal.headers.update(error.headers or {})  # Allow
+            allowed = dict(error.headers or {})  # Allow
+            refusal = answer(request, MethodNotAllowed(f"this address takes {allowed.get('Allow', 'another method')}"))
+            refusal.headers.update(allowed)
             return refusal
         if error.status_code == 404:
             return answer(request, NotFound("there is nothing at this address; GET /docs lists what there is"))
@@ -98,5 +99,5 @@ async def read_json_body(request: Request, limit: int) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
-            raise RequestTooLarge(f"a body has at most {limit} bytes here")
+            raise RequestTooLarge(f"a body has at most {limit} bytes here: send less at once")
     return bytes(body)

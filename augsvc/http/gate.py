@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from augsvc.errors import AugsvcError, DeadlineExceeded, Draining, HeadersTooLarge
+from augsvc.errors import AugsvcError, DeadlineExceeded, HeadersTooLarge
 from augsvc.http.answers import error_response
 from augsvc.http.life import Life
 from augsvc.http.metrics import Metrics
@@ -19,6 +19,7 @@ from augsvc.http.tokens import Allowance, Keyring
 
 logger = logging.getLogger("augsvc")
 MAX_HEADER_BYTES = 16384
+TOO_LONG = f"a request's headers have at most {MAX_HEADER_BYTES} bytes: send fewer or shorter ones"
 PUBLIC_PATHS = frozenset({"/", "/docs", "/healthz", "/readyz", "/openapi.json"})
 PUBLIC_PREFIX = "/assets/"  # of the pages; they hold no data
 DRAINED_PREFIX = "/v1/"  # nothing new is begun while stopping
@@ -60,10 +61,12 @@ class Gate:
         except asyncio.CancelledError:
             if passage.begun:
                 raise
-            refusal = Draining("the server is stopping")  # the time to drain is over
+            refusal = self._life.ending()  # the time to drain is over, or nobody computes any more
         except Exception:
             logger.exception("request %s failed", state.get("request_id"))
-            refusal = AugsvcError("something went wrong here; the server's log has the details")
+            refusal = AugsvcError(
+                "something went wrong here: the server's log has the details, under this answer's X-Request-ID"
+            )
         state["code"] = refusal.code
         self._metrics.errors.labels(refusal.code).inc()
         if not passage.begun:
@@ -72,10 +75,10 @@ class Gate:
     def _let_in(self, scope: Scope) -> Allowance:
         """The quota that a request is counted in; raises the error that it is refused with."""
         if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
-            raise HeadersTooLarge(f"a request's headers have at most {MAX_HEADER_BYTES} bytes")
+            raise HeadersTooLarge(TOO_LONG)
         path = scope["path"]
         if self._life.draining and path.startswith(DRAINED_PREFIX):
-            raise Draining("the server is stopping")
+            raise self._life.ending()
         if not self._keyring.guarded or path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIX):
             return Allowance(None)
         client, allowance = self._keyring.client(dict(scope["headers"]).get(b"authorization", b""))
@@ -108,7 +111,9 @@ class Passage:
         except TimeoutError as err:
             if not (self._until and self._until.expired()):
                 raise
-            raise DeadlineExceeded(f"there was no answer within {self._deadline_s:g} s: try again") from err
+            raise DeadlineExceeded(
+                f"there was no answer within {self._deadline_s:g} s: try again, or for less at once"
+            ) from err
 
     async def receive(self) -> Message:
         """The next piece of the request."""

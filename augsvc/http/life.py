@@ -36,7 +36,13 @@ class Life:
     def require_engine(self) -> None:
         """Raises EngineLost if this process can never compute again."""
         if not self._engine.alive:
-            raise EngineLost("this server cannot compute any more, and ends")
+            raise self.ending()
+
+    def ending(self) -> AugsvcError:
+        """Why nothing more is begun here."""
+        if not self._engine.alive:
+            return EngineLost("this server cannot compute any more, and ends: ask another replica, or try again")
+        return Draining("the server is stopping: ask another replica, or try again")
 
     def is_over(self) -> bool:
         """Whether the process has to end because it cannot serve; then it ends as failed."""
@@ -48,9 +54,9 @@ class Life:
     def obstacle(self) -> AugsvcError | None:
         """What keeps the server from serving, if anything."""
         if self.draining:
-            return Draining("the server is stopping")
+            return self.ending()
         if self._engine.selftest is None:
-            return Starting("the self-test is still running")
+            return Starting("the self-test is still running: try again in a moment")
         return None
 
     def _report(self, starting: "asyncio.Task[object]") -> None:

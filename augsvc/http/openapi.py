@@ -33,7 +33,9 @@ _ERROR = {
             },
         }
     },
-    "example": {"error": {"code": "past_the_end", "message": "the epoch has 50 samples", "field": "start"}},
+    "example": {
+        "error": {"code": "past_the_end", "message": "the epoch has 50 samples: start below that", "field": "start"}
+    },
 }
 _ERROR_ANSWER = {
     "description": "An error, in the one form",

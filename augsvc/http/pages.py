@@ -50,7 +50,7 @@ def pages_router() -> APIRouter:
     @router.get("/assets/{name}")
     async def asset(name: str) -> Response:
         if name not in assets:
-            raise NotFound("there is no such asset")
+            raise NotFound("there is no such asset; GET / and GET /docs name those that there are")
         content, media_type = assets[name]
         return Response(content, media_type=media_type)
 

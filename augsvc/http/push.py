@@ -62,7 +62,9 @@ def unpacked(buffer: U8, promised: str | None) -> tuple[object, dict[str, np.nda
     try:
         arrays, metadata = parse(buffer)
     except WireError as err:
-        raise BodyMalformed("the body is not one well-formed safetensors file") from err
+        raise BodyMalformed(
+            "the body is not one well-formed safetensors file: write it with the safetensors library"
+        ) from err
     return parse_json(metadata.get("request", "{}").encode()), arrays
 
 
@@ -78,7 +80,7 @@ async def read_buffer(request: Request, limit: int, allocate: Callable[[int], U8
     if not length.isdecimal():
         raise BodyMalformed("send the body whole, with its Content-Length")
     if int(length) > limit:
-        raise RequestTooLarge(f"a body has at most {limit} bytes here")
+        raise RequestTooLarge(f"a body has at most {limit} bytes here: send less at once")
     buffer = allocate(int(length))
     at = 0
     async for chunk in request.stream():

@@ -171,7 +171,9 @@ def stream_entry(stream: Stream) -> dict[str, object]:
     canonical = stream.spec.canonical()
     header = encode_spec(canonical)
     if len(header) > MAX_SPEC_HEADER:
-        raise SpecTooLarge(f"the specification has over {MAX_SPEC_HEADER} bytes compressed", field="pipeline")
+        raise SpecTooLarge(
+            f"the specification has over {MAX_SPEC_HEADER} bytes compressed: shorten its pipeline", field="pipeline"
+        )
     tensors = {n: {"dtype": t.dtype, "shape": [-1, *t.row]} for n, t in sorted(stream.layout.tensors.items())}
     return {
         "id": stream.id,

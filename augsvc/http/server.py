@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from augsvc.errors import AugsvcError, BadRequest, HeadersTooLarge, RequestTooLarge
 from augsvc.http.answers import error_response
-from augsvc.http.gate import MAX_HEADER_BYTES
+from augsvc.http.gate import MAX_HEADER_BYTES, TOO_LONG
 from augsvc.http.journal import requests
 from augsvc.http.life import Life
 
@@ -57,16 +57,18 @@ class Protocol(HttpToolsProtocol):
             at, self._head_bytes = at + len(piece), self._head_bytes + len(piece)
             super().data_received(piece)
             if self._in_head and self._head_bytes > _HEAD_BYTES:
-                self._refuse(HeadersTooLarge(f"a request's headers have at most {MAX_HEADER_BYTES} bytes"))
+                self._refuse(HeadersTooLarge(TOO_LONG))
         if at < len(data) and not self.transport.is_closing():
             self._framing_bytes += len(data) - at
             super().data_received(data[at:])
             if self._framing_bytes > _FRAMING_BYTES and not self.transport.is_closing():
-                self._break_off(RequestTooLarge("a body's chunks are too small, or come with too much beside them"))
+                self._break_off(
+                    RequestTooLarge("a body's chunks are too small, or come with too much beside them: send it whole")
+                )
 
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP, in our form; the library's words stay here."""
-        self._refuse(BadRequest("this is not an HTTP/1.1 request"))
+        self._refuse(BadRequest("this is not an HTTP/1.1 request: this port speaks plain HTTP, without TLS"))
 
     def pause_writing(self) -> None:
         """More is to be sent than the socket takes: from here on it has to take some now and then."""

@@ -106,7 +106,9 @@ class FolderSource(Source):
         try:
             return _head(path, n_bytes)
         except OSError as err:
-            raise DatasetUnavailable(f"sample {index} of {self.info.name!r} could not be read, three times") from err
+            raise DatasetUnavailable(
+                f"sample {index} of {self.info.name!r} could not be read, three times: ask again, or have its file looked at"
+            ) from err
 
     def _version(self, settings: Mapping[str, object], contents: bool) -> str:
         """The digest of names, sizes, classes and `settings` (all that change a sample), and if wanted of all `contents`;

@@ -1,0 +1,70 @@
+"""An operator's operation that does to a server what the canvas's width says: for tests of what a client is told of it."""
+
+import os
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from augsvc.batch import I64
+from augsvc.executors.seats import Seat
+from augsvc.fairness import FairThread
+from augsvc.geometry import Canvas
+from augsvc.ops.base import Draw, Opaque
+
+BREAKS, WAITS, FILLS, ENDS = 71, 72, 73, 74
+GATE = "AWKWARD_GATE"  # the environment's name for a FIFO; who waits, waits until somebody has opened and closed it
+HELD = "AWKWARD_HELD"  # where this is set, the self-test waits too
+SECRET = "/srv/private/cat.png at 0x7f3a2b1c, numpy.linalg.LinAlgError, Traceback"  # noqa: S105 - of a library's error
+
+
+class FullDevice:
+    """A lane that has memory for nothing."""
+
+    threads = 1
+
+    def open(self) -> nullcontext[None]:
+        return nullcontext()
+
+    def ran_out_of_memory(self, error: Exception) -> bool:
+        return isinstance(error, MemoryError)
+
+    def release(self) -> None:
+        pass
+
+
+def fill() -> None:
+    """What the executor of a GPU does where not one sample fits: the real one, over a device that is none."""
+
+    def start(slot, rows):
+        raise MemoryError(SECRET)
+
+    Seat.at(FullDevice(), 0).run([slice(0, 2)], start)
+
+
+def wait() -> None:
+    with Path(os.environ[GATE]).open(encoding="ascii") as gate:
+        gate.read()
+
+
+class Awkward(Opaque):
+    """Leaves pixels alone, and the server not."""
+
+    op: Literal["awkward"] = "awkward"
+
+    def lower(self, draw: Draw, canvas: Canvas) -> I64:
+        return np.zeros((len(draw.selected), 1), dtype=np.int64)
+
+    def apply(self, image: torch.Tensor, lowered: I64) -> torch.Tensor:
+        width = image.shape[-1]
+        if width == BREAKS:
+            raise RuntimeError(SECRET)
+        if width == WAITS or os.environ.pop(HELD, None):
+            wait()
+        if width == FILLS:
+            fill()
+        if width == ENDS:
+            FairThread._next = None
+        return image

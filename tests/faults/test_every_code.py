@@ -1,0 +1,416 @@
+"""Every error code, provoked over the wire on a real server: its status, words that say what to do, and nothing else.
+
+A code that is added to augsvc/errors.py fails here until something in `PROVOKED` provokes it.
+"""
+
+import errno
+import inspect
+import json
+import os
+import re
+import signal
+import zlib
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from augsvc import errors
+from augsvc_client.wire import Layout, TensorSpec
+from tests.faults import awkward
+from tests.http import serving
+from tests.http.serving import FOREIGN, Reply, Serving, pictures, replies, spoil
+
+CLASSES = {
+    kind.code: kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, errors.AugsvcError)
+}
+TOKENS = {
+    "first": {"token": "a-token-of-the-first-run"},
+    "second": {"token": "a-token-of-the-second"},
+    "third": {"token": "a-token-of-the-third-run"},
+    "metered": {"token": "a-token-with-a-quota", "bytes_per_s": 1},
+}
+MAX_BATCH = 400_000
+HIGH = 1600  # a canvas of this height and some 72 pixels is 346 kB: four fit in what may be under way at once, a fifth does not
+# Beside what serving.FOREIGN knows: any address, and the names of more libraries.
+LEAKS = re.compile(
+    r"127\.0\.0\.1|localhost|\bPIL\b|pillow|kornia|numba|httptools|asyncio|Fault|srv/private", re.IGNORECASE
+)
+
+
+@dataclass
+class Disturbed:
+    """A server with an awkward operation, and the gate that it waits at."""
+
+    serving: Serving
+    gate: Path
+    data: Path
+
+    def send(self, method: str, path: str, who: str = "first", body: bytes = b"", **headers: str) -> Reply:
+        return self.serving.ask(method, path, signed(who) | named(headers), body)
+
+    def get(self, path: str, who: str = "first", **headers: str) -> Reply:
+        return self.send("GET", path, who, **headers)
+
+    def post(self, spec: object, **headers: str) -> Reply:
+        body = spec if isinstance(spec, bytes) else json.dumps(spec).encode()
+        return self.send("POST", "/v1/streams", body=body, **{"Content_Type": "application/json"} | headers)
+
+    def push(self, body: bytes, **headers: str) -> Reply:
+        return self.send("POST", "/v1/augment", body=body, **{"Content_Type": "application/x-safetensors"} | headers)
+
+    def path(self, start: int = 0, count: int = 1, **spec: object) -> tuple[str, dict[str, str]]:
+        """A batch's address, and the header that goes with it."""
+        reply = self.post({"dataset": "digits/train", "size": [8, 8], **spec})
+        assert reply.status == 200, reply
+        header = {"Augsvc_Spec": reply.json["header"]}
+        return f"/v1/streams/{reply.json['id']}/epochs/0?start={start}&count={count}", header
+
+    def batch(self, start: int = 0, count: int = 1, **spec: object) -> Reply:
+        path, header = self.path(start, count, **spec)
+        return self.get(path, **header)
+
+    def raw(self, path: str, who: str = "first", **headers: str):
+        """A connection on which a batch was asked for."""
+        lines = [f"GET {path} HTTP/1.1", "Host: x", *(f"{k}: {v}" for k, v in (signed(who) | named(headers)).items())]
+        return self.serving.send("\r\n".join([*lines, "", ""]).encode())
+
+    def metric(self, name: str) -> float:
+        return float(re.search(rf"^{name} (\S+)$", self.get("/metrics").body.decode(), re.MULTILINE)[1])
+
+    def open_gate(self) -> None:
+        """Lets go whoever waits, and waits for one to do so."""
+
+        def reader_came() -> bool:
+            try:
+                os.close(os.open(self.gate, os.O_WRONLY | os.O_NONBLOCK))
+            except OSError as err:
+                assert err.errno == errno.ENXIO
+                assert self.serving.process.poll() is None
+                self.serving.get("/healthz")  # some time
+                return False
+            return True
+
+        self.serving.until(reader_came)
+
+    @contextmanager
+    def crowded(self) -> Iterator[str]:
+        """Two large batches each of the first and the second client are under way; gives the path of another."""
+        slow, header = self.path(size=[HIGH, awkward.WAITS], channels=3, pipeline=[{"op": "awkward"}])
+        plain, _ = self.path(size=[HIGH, awkward.WAITS], channels=3)
+        with ExitStack() as stack:
+            stack.enter_context(self.raw(slow, **header))
+            for who in ("second", "first", "second"):
+                stack.enter_context(self.raw(plain, who))
+            self.serving.until(lambda: self.metric("augsvc_pending_bytes") > 4 * HIGH * awkward.WAITS * 3)
+            try:
+                yield plain
+            finally:
+                self.open_gate()
+        self.serving.until(lambda: self.metric("augsvc_pending_bytes") == 0)
+
+
+def signed(who: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {TOKENS[who]['token']}"} if who else {}
+
+
+def named(headers: dict[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+def pushed(index: list[int], **request: object) -> bytes:
+    """A body for POST /v1/augment."""
+    tensors = {"image": TensorSpec("uint8", (8, 8, 3)), "index": TensorSpec("int64", ())}
+    layout = Layout(tensors, "", {"request": json.dumps(request)})
+    buffer, arrays = layout.allocate(len(index))
+    arrays["image"][:], arrays["index"][:] = 0, index
+    layout.seal(buffer, len(index), epoch=0, start=0)
+    return np.asarray(buffer).tobytes()
+
+
+# --- the servers
+
+
+@pytest.fixture(scope="module")
+def disturbed(tmp_path_factory):
+    """Makes servers whose operator has an awkward operation."""
+    root = tmp_path_factory.mktemp("operator")
+    pictures(root / "data" / "pets", {"cat": 3, "dog": 3})
+    pictures(root / "data" / "gone", {"a": 2, "b": 2})
+    for number in range(70):
+        spoil(root / "data" / "ruin" / "a" / f"{number:03}.png")
+    (root / "tokens.yaml").write_text(yaml.safe_dump(TOKENS), encoding="utf-8")
+    gate = root / "gate"
+    os.mkfifo(gate)
+    settings = {
+        "datasets": {n: {"format": "image_folder", "path": str(root / "data" / n)} for n in ("pets", "gone", "ruin")},
+        "tokens_file": str(root / "tokens.yaml"),
+        "operations": ["awkward"],
+        "max_batch_bytes": MAX_BATCH,
+        "max_request_bytes": 100_000,
+        "read_ahead_bytes": 0,
+        "stop_grace_s": 60,
+    }
+    made = []
+
+    def make(held: bool = False, **changes: object) -> Disturbed:
+        surroundings = {"PYTHONPATH": str(Path(awkward.__file__).parent), awkward.GATE: str(gate)}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(serving, "CLEAN", serving.CLEAN | surroundings | ({awkward.HELD: "1"} if held else {}))
+            one = Serving(tmp_path_factory.mktemp("disturbed"), settings | changes)
+        one.token = TOKENS["first"]["token"]
+        made.append(one)
+        return Disturbed(one, gate, root / "data")
+
+    try:
+        yield make
+    finally:
+        for one in made:
+            one.stop()
+
+
+@pytest.fixture(scope="module")
+def server(disturbed):
+    """One that all may disturb."""
+    made = disturbed()
+    made.serving.ready()
+    return made
+
+
+@pytest.fixture(scope="module")
+def hasty(disturbed):
+    """One that is held in its self-test until somebody lets it go, and has little patience."""
+    return disturbed(held=True, request_deadline_s=1)
+
+
+# --- one function a code: what provokes it, and what the message has to say
+
+PROVOKED: dict[str, tuple[str, str, Callable[[Disturbed], Reply]]] = {}
+
+
+def provokes(code: str, cure: str, on: str = "server") -> Callable[[Callable[[Disturbed], Reply]], object]:
+    def note(function: Callable[[Disturbed], Reply]) -> object:
+        PROVOKED[code] = cure, on, function
+        return function
+
+    return note
+
+
+@provokes("starting", "try again", on="hasty")
+def _(server):
+    return server.get("/v1/version")
+
+
+@provokes("deadline_exceeded", "within 1 s: try again, or for less at once", on="hasty")
+def _(server):
+    head = "POST /v1/streams HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n"
+    credentials = "".join(f"{name}: {value}\r\n" for name, value in signed("first").items())
+    with server.serving.send(f"{head}{credentials}\r\n{{".encode()) as connection:
+        return replies(connection)[0]
+
+
+@provokes("engine_lost", "another replica", on="hasty")
+def _(server):
+    server.open_gate()  # of its self-test
+    server.serving.ready()
+    path, header = server.path(size=[8, awkward.ENDS], pipeline=[{"op": "awkward"}])
+    with server.raw(path, **header) as last, server.raw(path.replace("start=0", "start=1"), **header) as late:
+        found = [replies(last)[0], replies(late)[0]]
+    assert server.serving.wait() == 1
+    return next(reply for reply in found if reply.status != 200)
+
+
+@provokes("bad_request", "plain HTTP")
+def _(server):
+    with server.serving.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n") as connection:
+        return replies(connection)[0]
+
+
+@provokes("bad_json", "check brackets")
+def _(server):
+    return server.post(b'{"dataset": "digits/train",}')
+
+
+@provokes("body_damaged", "send it again")
+def _(server):
+    return server.push(pushed([0, 1]), Augsvc_Digest="0" * 16)
+
+
+@provokes("unauthorized", "send a token of this server as Authorization: Bearer")
+def _(server):
+    return server.get("/v1/ops", who="")
+
+
+@provokes("not_found", "GET /docs lists what there is")
+def _(server):
+    return server.get("/v1/etc/passwd")
+
+
+@provokes("unknown_stream", "send its specification as Augsvc-Spec")
+def _(server):
+    return server.get(f"/v1/streams/{'0' * 32}/epochs/0?start=0&count=1")
+
+
+@provokes("unknown_dataset", "GET /v1/datasets lists them")
+def _(server):
+    return server.post({"dataset": str(server.data / "pets")})
+
+
+@provokes("method_not_allowed", "takes GET")
+def _(server):
+    return server.send("DELETE", "/v1/ops")
+
+
+@provokes("stream_mismatch", "ask another replica, or open the stream anew")
+def _(server):
+    path, header = server.path()
+    return server.get(re.sub("[0-9a-f]{32}", "0" * 32, path), **header)
+
+
+@provokes("request_too_large", "at most 100000 bytes here: send less at once")
+def _(server):
+    return server.push(b"x" * 100_001)
+
+
+@provokes("wrong_content_type", "Content-Type: application/json")
+def _(server):
+    return server.post({"dataset": "digits/train"}, Content_Type="text/plain")
+
+
+@provokes("past_the_end", "start below that, or go on with the next epoch")
+def _(server):
+    return server.batch(start=1 << 20)
+
+
+@provokes("spec_invalid", r"pipeline\.0\.degrees takes numbers from -360\.0 to 360\.0")
+def _(server):
+    return server.post({"dataset": "digits/train", "pipeline": [{"op": "rotation", "degrees": 1e9}]})
+
+
+@provokes("size_required", r"give size as \[height, width\]")
+def _(server):
+    return server.post({"dataset": "pets"})
+
+
+@provokes("needs_statistics", "`augsvc fit pets` and names them in the settings")
+def _(server):
+    return server.post({"dataset": "pets", "size": [8, 8], "pipeline": [{"op": "whitening", "mode": "color"}]})
+
+
+@provokes("needs_dataset", "works on streams alone")
+def _(server):
+    return server.push(pushed([0], pipeline=[{"op": "whitening", "mode": "color"}]))
+
+
+@provokes("spec_too_large", "at most 65536 bytes")
+def _(server):
+    bomb = urlsafe_b64encode(zlib.compress(b" " * 65_537)).decode().rstrip("=")
+    return server.get(f"/v1/streams/{'0' * 32}", Augsvc_Spec=bomb)
+
+
+@provokes("body_malformed", "write it with the safetensors library")
+def _(server):
+    return server.push(b"x" * 1000)
+
+
+@provokes("duplicate_index", "give each sample its own")
+def _(server):
+    return server.push(pushed([3, 3]))
+
+
+@provokes("batch_too_large", "at most 1 samples here")
+def _(server):
+    return server.batch(count=2, size=[HIGH, 75], channels=3)
+
+
+@provokes("too_much_at_once", "try again in a moment")
+def _(server):
+    with server.crowded() as path:
+        return server.get(path, "first")
+
+
+@provokes("overloaded", "try again in a moment")
+def _(server):
+    with server.crowded() as path:
+        reply = server.get(path, "third")
+    assert server.get(path, "third").status == 200  # else its share would be kept for it
+    return reply
+
+
+@provokes("over_quota", "come back when Retry-After says")
+def _(server):
+    assert server.get("/v1/ops", "metered").status == 200
+    return server.get("/v1/ops", "metered")
+
+
+@provokes("headers_too_large", "at most 16384 bytes: send fewer or shorter ones")
+def _(server):
+    return server.get("/v1/ops", X_Long="x" * 17_000)
+
+
+@provokes("internal", "X-Request-ID")
+def _(server):
+    reply = server.batch(size=[8, awkward.BREAKS], pipeline=[{"op": "awkward"}])
+    told = server.serving.output()  # to the operator: all of it, under that name
+    assert "numpy.linalg.LinAlgError" in told
+    assert f"request {reply.headers['x-request-id']} failed" in told
+    return reply
+
+
+@provokes("not_available", "the modes image and color")
+def _(server):
+    return server.post({"dataset": "digits/train", "pipeline": [{"op": "whitening", "mode": "zca"}]})
+
+
+@provokes("device_out_of_memory", "a smaller size")
+def _(server):
+    return server.batch(size=[8, awkward.FILLS], pipeline=[{"op": "awkward"}])
+
+
+@provokes("dataset_unavailable", "sample 2 of 'gone' could not be read, three times: ask again")
+def _(server):
+    (server.data / "gone" / "b" / "000.png").unlink()
+    return server.batch(count=4, dataset="gone", shuffle=False)
+
+
+@provokes("dataset_unreadable", "check the dataset's files")
+def _(server):
+    return server.batch(dataset="ruin")
+
+
+@provokes("draining", "another replica")
+def _(server):
+    slow, header = server.path(size=[8, awkward.WAITS], pipeline=[{"op": "awkward"}])
+    with server.raw(slow, **header) as held:
+        server.serving.until(lambda: server.metric("augsvc_pending_bytes") > 0)
+        server.serving.signal(signal.SIGTERM)
+        server.serving.until(lambda: server.serving.get("/readyz").status == 503)
+        reply = server.get("/v1/ops")
+        server.open_gate()
+        assert replies(held)[0].status == 200
+    return reply
+
+
+def test_nothing_is_left_out():
+    assert set(PROVOKED) == set(CLASSES), "each code of augsvc/errors.py has a function here that provokes it"
+
+
+@pytest.mark.parametrize("code", PROVOKED)
+def test_a_code_and_what_is_said_with_it(code, request):
+    cure, on, provoke = PROVOKED[code]
+    server = request.getfixturevalue(on)
+    reply = provoke(server)
+    kind = CLASSES[code]
+    message = reply.refused(kind.status, code)["message"]
+    assert re.search(cure, message), message
+    assert ("retry-after" in reply.headers) == (kind.status in (429, 503)), reply.headers
+    whole = json.dumps(dict(reply.headers)) + reply.body.decode()
+    assert not FOREIGN.search(reply.body.decode()), whole
+    assert not LEAKS.search(whole), whole
+    for private in (server.data, server.serving.folder, server.serving.port, *(t["token"] for t in TOKENS.values())):
+        assert str(private) not in whole
