@@ -149,7 +149,7 @@ def test_the_next_but_one_is_not_asked_for_while_the_socket_holds_this_one():
 
     async def answer():
         first = Body(np.zeros(100, np.uint8), "00", 1, ())
-        response = FramesResponse(first, [1, 2, 3, 4], 5 * 116, queue, lambda body: None, lambda: 0.0)
+        response = FramesResponse(first, [1, 2, 3, 4], [100] * 5, queue, lambda body: None, lambda: 0.0)
         del first
         sending = asyncio.ensure_future(response({}, receive, send))
         for number in (1, 2, 3):
@@ -168,7 +168,7 @@ def test_who_owes_waits_without_holding_a_batch():
     paid = asyncio.Event()
 
     async def send(message):
-        bodies.extend([len(message["body"])] if len(message.get("body", b"")) > 8 else [])
+        bodies.extend([len(message["body"])] if len(message.get("body", b"")) > 16 else [])
         if message["type"] == "http.response.body" and not message["body"]:
             assert (bodies, asked) == ([100], [])  # the one that was ready is sent, and no other is asked for
             signs.append(message)
@@ -187,7 +187,7 @@ def test_who_owes_waits_without_holding_a_batch():
 
     async def answer():
         response = FramesResponse(
-            Body(np.zeros(100, np.uint8), "00", 1, ()), [1], 2 * 116, queue, lambda body: None, lambda: owed[0]
+            Body(np.zeros(100, np.uint8), "00", 1, ()), [1], [100] * 2, queue, lambda body: None, lambda: owed[0]
         )
         await response({}, receive, send)
         assert paid.is_set()
