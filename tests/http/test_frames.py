@@ -131,7 +131,7 @@ def test_the_next_but_one_is_not_asked_for_while_the_socket_holds_this_one():
     held, asked = [], []
 
     async def send(message):
-        if len(message.get("body", b"")) > 8:
+        if len(message.get("body", b"")) > 16:
             held.append(message["body"])
 
     async def receive():
