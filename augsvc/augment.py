@@ -1,7 +1,7 @@
 """Decoded samples through a plan: pixels by the executor, labels through the same cameras, into a batch's own memory.
 
-samples → draws → cameras → executor.render → bytes
-                     └────→ masks, boxes, keypoints
+samples → draws → cameras → executor.render, executor.move_masks → bytes
+                     └────→ boxes, keypoints
 """
 
 from collections.abc import Callable, Sequence
@@ -13,17 +13,14 @@ import numpy as np
 from augsvc.batch import U8, Arrays, Sample, required
 from augsvc.executors.base import Executor
 from augsvc.executors.ranges import ranges
-from augsvc.geometry import Camera, Canvas
-from augsvc.labels import Boxes, Keypoints, move_boxes, move_keypoints, move_mask
-from augsvc.ops.base import Border
+from augsvc.geometry import Canvas
+from augsvc.labels import Boxes, Keypoints, Moves, move_boxes, move_keypoints
 from augsvc.output import output_tables, write_floats
 from augsvc.plan import Plan
 from augsvc.rng import Address
 from augsvc.spec import Output
 from augsvc.stages import Stages
 from augsvc_client.wire import TensorSpec
-
-Moves = Sequence[tuple[Camera, Border]]
 
 
 def augment(
@@ -123,18 +120,14 @@ def _augment(
         cameras = [plan.cameras(part, draws, sizes if part.fits else [canvas] * len(sizes)) for part in plan.passes]
     with stages.of("kernels"):
         executor.render(plan, images, cameras, draws, arrays["image"], check)
-    moves = [(camera, part.border or "edge") for camera, part in zip(cameras, plan.passes, strict=True) if camera]
+        moves = [(camera, part.border or "edge") for camera, part in zip(cameras, plan.passes, strict=True) if camera]
+        if "mask" in arrays:
+            executor.move_masks([required(sample.mask) for sample in samples], moves, arrays["mask"], check)
     with stages.of("encode"):
         _move_labels(samples, moves, plan.canvas, arrays)
 
 
 def _move_labels(samples: Sequence[Sample], moves: Moves, canvas: Canvas, arrays: Arrays) -> None:
-    if "mask" in arrays:
-        for row, sample in enumerate(samples):
-            mask = required(sample.mask)
-            for camera, border in moves:
-                mask = move_mask(mask, camera.backward[row], camera.depth[row], border, canvas)
-            arrays["mask"][row] = mask
     if "boxes" in arrays:
         corners = np.stack([required(sample.boxes) for sample in samples]).astype(np.float64)
         boxes = Boxes.of(corners, np.stack([required(sample.boxes_valid) for sample in samples]))

@@ -1,13 +1,15 @@
-"""Labels that move with the pixels: boxes, keypoints and masks, on the host, through a pass's camera."""
+"""Labels that move with the pixels, on the host, through a pass's camera: boxes, keypoints; and masks, as reference."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from augsvc.batch import F64, I64, U8, Bools
-from augsvc.geometry import NEAREST, Canvas, move_points
+from augsvc.geometry import NEAREST, Camera, Canvas, move_points
 from augsvc.ops.base import Border
 
+Moves = Sequence[tuple[Camera, Border]]  # of a plan, one after the other
 MASK_NOTHING = 255  # where the image shows nothing of the source
 SMALLEST_SHARE = 0.1  # of a box's moved area that must be left on the canvas
 

@@ -10,6 +10,7 @@ import torch
 
 from augsvc.batch import F32, U8
 from augsvc.geometry import Camera
+from augsvc.labels import Moves
 from augsvc.ops.base import Draw
 from augsvc.plan import Plan
 from augsvc.sound_plan import SoundPlan
@@ -57,6 +58,12 @@ class Executor(Protocol):
         """All passes over sources uint8 (H, W, C) of any sizes, into `out` (N, C, H, W), which may be a view of N,H,W,C.
 
         `cameras` has one entry a pass, as plan.cameras gives them. `check` is called now and then, and may raise.
+        """
+
+    def move_masks(self, masks: Sequence[U8], moves: Moves, out: U8, check: Callable[[], None]) -> None:
+        """Masks uint8 (H, W) of any sizes through cameras, nearest sampling, into `out` (N, H, W), which is contiguous.
+
+        255 where the picture shows nothing of its source. Integers: every executor gives the same.
         """
 
 

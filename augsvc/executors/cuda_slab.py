@@ -16,6 +16,7 @@ from augsvc.executors.lowering import (
     Segment,
     erase_sheet,
     filter_sheet,
+    mask_sheet,
     move_sheet,
     noise_sheet,
     segments,
@@ -25,12 +26,35 @@ from augsvc.executors.lowering import (
 from augsvc.executors.ranges import ranges
 from augsvc.executors.slabs import Slot
 from augsvc.geometry import Camera
+from augsvc.labels import Moves
 from augsvc.ops.base import Draw, Opaque, Statistics
 from augsvc.plan import Plan
 
 _OPAQUE_ELEMENTS = 1 << 24  # of float32 made at once
 _SUMMED = 64  # blocks that a sample's values are summed by, at most
 _NO_QUANTILES = np.empty(0, np.int16)
+
+
+@dataclass(slots=True, eq=False)
+class MaskSlab:
+    """Masks of some samples of a batch."""
+
+    masks: Sequence[U8]
+    moves: Moves
+    slot: Slot
+    height: int
+    width: int
+
+    def start(self) -> Callable[[], U8]:
+        """As below, in one launch however many passes there are: uint8 (N, H·W)."""
+        n, area, slot = len(self.masks), self.height * self.width, self.slot
+        sources, begins = slot.send_sources(self.masks)
+        sheet = mask_sheet(self.moves, self.masks, (self.height, self.width))
+        (sent,) = slot.send("masks", [sheet._replace(addresses=begins.astype(np.uint64))])
+        out = slot.array("pixels", (n, area), np.uint8, copied=True)
+        frame = Frame(1, self.height, self.width)
+        slot.lane.launch(grids.mask, (-(-area // slot.lane.threads), n), frame, sent, (sources,), (out,))
+        return _downloaded(slot, n, area)
 
 
 @dataclass(slots=True, eq=False)
@@ -61,14 +85,7 @@ class Slab:
                 self._apply(segment.opaque)
             else:
                 self._run(number, segment, segment is steps[-1])
-        pixels = self.slot.room("pixels", n * elements, copied=True)
-        arrived = self.slot.lane.download(pixels, n * elements)
-
-        def found() -> U8:
-            arrived()
-            return pixels.bytes[: n * elements].reshape(n, elements)
-
-        return found
+        return _downloaded(self.slot, n, elements)
 
     def _run(self, number: int, segment: Segment, encoded: bool) -> None:
         """One segment: the launches that it needs."""
@@ -165,3 +182,15 @@ class Slab:
             chosen = (values[places].to(torch.int32) & 0xFFFF).to(torch.float32) / float(WHITE)
             changed = operation.apply(chosen, lowered[rows[some]]).clamp(0.0, 1.0)
             values[places] = (changed * float(WHITE) + 0.5).to(torch.int32).to(torch.int16)
+
+
+def _downloaded(slot: Slot, n: int, elements: int) -> Callable[[], U8]:
+    """Bytes (n, elements) that come back from the buffer `pixels`; the answer waits for them."""
+    pixels = slot.room("pixels", n * elements, copied=True)
+    arrived = slot.lane.download(pixels, n * elements)
+
+    def found() -> U8:
+        arrived()
+        return pixels.bytes[: n * elements].reshape(n, elements)
+
+    return found

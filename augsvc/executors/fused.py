@@ -22,6 +22,7 @@ from augsvc.executors.lowering import (
     Segment,
     erase_sheet,
     filter_sheet,
+    mask_sheet,
     move_sheet,
     noise_sheet,
     segments,
@@ -30,6 +31,7 @@ from augsvc.executors.lowering import (
 )
 from augsvc.executors.ranges import ranges
 from augsvc.geometry import Camera
+from augsvc.labels import Moves
 from augsvc.machine import cores
 from augsvc.ops.base import Draw, Opaque, Statistics
 from augsvc.plan import Plan
@@ -52,7 +54,7 @@ class FusedExecutor:
     @staticmethod
     def on(kernel_cache: Path | None = None) -> "FusedExecutor":
         """An executor whose compiled kernels are kept in a folder, if one is given."""
-        keep_compiled((cpu.run, cpu.sums, sound_cpu.run), kernel_cache)
+        keep_compiled((cpu.run, cpu.masks, cpu.sums, sound_cpu.run), kernel_cache)
         use_one_torch_thread()
         return FusedExecutor(torch.device("cpu"), cores(), quantile_table().astype(np.int16))
 
@@ -99,6 +101,15 @@ class FusedExecutor:
                 continue
             last = segment is steps[-1]
             values = self._run(plan, segment, sources, cameras, draws, values, out if last else None, check)
+
+    def move_masks(self, masks: Sequence[U8], moves: Moves, out: U8, check: Callable[[], None]) -> None:
+        """Masks uint8 (H, W) of any sizes through cameras, nearest sampling, into `out` (N, H, W), which is contiguous."""
+        n, height, width = out.shape
+        sources = [np.ascontiguousarray(mask) for mask in masks]
+        sheet, pixels = mask_sheet(moves, sources, (height, width)), out.reshape(n, height * width)
+        for some in ranges(n, max(1, _CALL // (height * width))):
+            check()
+            cpu.masks(some.start, some.stop, sheet, height, width, pixels)
 
     def _run(
         self,

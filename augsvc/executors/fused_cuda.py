@@ -12,12 +12,13 @@ import torch
 
 from augsvc.batch import U8
 from augsvc.executors.base import float_traits, use_one_torch_thread
-from augsvc.executors.cuda_slab import Slab
+from augsvc.executors.cuda_slab import MaskSlab, Slab
 from augsvc.executors.fused import flat
 from augsvc.executors.fused_cuda_sound import FusedCudaSound
 from augsvc.executors.seats import Seats, cut
 from augsvc.executors.slabs import Lane, Slot
 from augsvc.geometry import Camera
+from augsvc.labels import Moves
 from augsvc.ops.base import Draw
 from augsvc.plan import Plan
 from augsvc.rng import quantile_table
@@ -96,6 +97,28 @@ class FusedCudaExecutor:
         elements = plan.canvas.channels * plan.canvas.height * plan.canvas.width
         with self.seats.one() as seat:
             seat.run(cut([image.size for image in images], _rows(elements), _SOURCE_BYTES), start)
+
+    def move_masks(self, masks: Sequence[U8], moves: Moves, out: U8, check: Callable[[], None]) -> None:
+        """Masks uint8 (H, W) of any sizes through cameras, nearest sampling, into `out` (N, H, W).
+
+        Raises:
+            DeviceOutOfMemory: there is not enough for one sample.
+        """
+        n, height, width = out.shape
+        pixels = out.reshape(n, height * width)
+
+        def start(slot: Slot, rows: slice) -> Callable[[], None]:
+            check()
+            some = [(camera.part(rows), border) for camera, border in moves]
+            found = MaskSlab(masks[rows], some, slot, height, width).start()
+
+            def finish() -> None:
+                pixels[rows] = found()
+
+            return finish
+
+        with self.seats.one() as seat:
+            seat.run(cut([mask.size for mask in masks], _rows(height * width), _SOURCE_BYTES), start)
 
 
 def _rows(elements: int) -> int:

@@ -21,7 +21,8 @@ from augsvc.executors.pixel_numbers import sixteen_bits
 from augsvc.executors.ranges import ranges
 from augsvc.executors.resample import resample
 from augsvc.executors.torch_sound import TorchSound
-from augsvc.geometry import MATRIX_BITS, Camera
+from augsvc.geometry import MATRIX_BITS, Camera, Canvas
+from augsvc.labels import Moves, move_mask
 from augsvc.machine import cores
 from augsvc.ops.base import (
     TABLE_ENTRIES,
@@ -95,6 +96,15 @@ class KorniaExecutor:
         """All passes, rounded to uint8 into the batch's own memory: (N, C, H, W), which may be a view of N,H,W,C."""
         pixels = self.run(plan, images, cameras, draws, check)
         torch.from_numpy(out).copy_((pixels * 255.0 + 0.5).to(torch.uint8))
+
+    def move_masks(self, masks: Sequence[U8], moves: Moves, out: U8, check: Callable[[], None]) -> None:
+        """Masks uint8 (H, W) of any sizes through cameras into `out` (N, H, W), on the host, one by one."""
+        canvas = Canvas(out.shape[1], out.shape[2], 1)
+        for row, mask in enumerate(masks):
+            check()
+            for camera, border in moves:
+                mask = move_mask(mask, camera.backward[row], camera.depth[row], border, canvas)
+            out[row] = mask
 
     def run(
         self,

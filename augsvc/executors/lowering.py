@@ -10,11 +10,20 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from augsvc import exact
+from augsvc import exact, labels
 from augsvc.batch import I64, U8, Bools
 from augsvc.executors.kernels import sheets
 from augsvc.executors.kernels.move import TO_CORNER
-from augsvc.executors.kernels.sheets import ONE, WHITE, EraseSheet, FilterSheet, MoveSheet, NoiseSheet, ToneSheet
+from augsvc.executors.kernels.sheets import (
+    ONE,
+    WHITE,
+    EraseSheet,
+    FilterSheet,
+    MaskSheet,
+    MoveSheet,
+    NoiseSheet,
+    ToneSheet,
+)
 from augsvc.geometry import MATRIX_BITS, Camera, Canvas
 from augsvc.ops.base import TABLE_ENTRIES, Border, Draw, Erase, Filter, Gaussian, Noise, Opaque
 from augsvc.plan import Pass, Plan, ToneStage
@@ -68,14 +77,12 @@ def move_sheet(camera: Camera, part: Pass, canvas: Canvas, images: Sequence[U8] 
         sizes = np.tile(np.array([canvas.height, canvas.width], dtype=np.int64), (n, 1))
         return MoveSheet(sheets.MOVED_CANVAS, border, np.zeros(n, np.uint64), _cameras(camera, sizes, canvas))
     sizes = np.array([image.shape[:2] for image in images], dtype=np.int64)
-    addresses = np.array([image.__array_interface__["data"][0] for image in images], dtype=np.uint64)
-    return MoveSheet(sheets.FROM_SOURCES, border, addresses, _cameras(camera, sizes, canvas))
+    return MoveSheet(sheets.FROM_SOURCES, border, _addresses(images), _cameras(camera, sizes, canvas))
 
 
 def _cameras(camera: Camera, sizes: I64, canvas: Canvas) -> I64:
     """One row a sample: see the columns' names in kernels/sheets.py."""
-    rows = np.zeros((len(sizes), sheets.CAMERA_COLUMNS), dtype=np.int64)
-    rows[:, : sheets.TAPS_X] = camera.backward.reshape(-1, 6)
+    rows = _places(camera, sizes)
     rows[:, sheets.TAPS_X : sheets.LOW_X] = camera.taps
     for axis, (low, pixel) in enumerate(((sheets.LOW_X, sheets.PIXEL_X), (sheets.LOW_Y, sheets.PIXEL_Y))):
         across, down = camera.backward[:, axis, 0], camera.backward[:, axis, 1]
@@ -85,8 +92,6 @@ def _cameras(camera: Camera, sizes: I64, canvas: Canvas) -> I64:
         rows[:, pixel : pixel + 3] = _pixel(across, down)
     rows[:, sheets.TAP_SHARE] = -(-(1 << 32) // (camera.taps[:, 0] * camera.taps[:, 1]))
     rows[:, sheets.IDENTICAL] = camera.identical & (sizes == [canvas.height, canvas.width]).all(axis=1)
-    rows[:, sheets.HEIGHT], rows[:, sheets.WIDTH] = sizes[:, 0], sizes[:, 1]
-    rows[:, sheets.DEPTH_X : sheets.TILTED] = camera.depth
     rows[:, sheets.PIXEL_RIGHT : sheets.PIXEL_BELOW] = rows[:, sheets.PIXEL_X : sheets.PIXEL_Y]
     rows[:, sheets.PIXEL_BELOW :] = rows[:, sheets.PIXEL_Y : sheets.IDENTICAL]
     tilted = camera.tilted
@@ -95,10 +100,31 @@ def _cameras(camera: Camera, sizes: I64, canvas: Canvas) -> I64:
     return rows
 
 
+def _places(camera: Camera, sizes: I64) -> I64:
+    """Of such rows, where a canvas point looks."""
+    rows = np.zeros((len(sizes), sheets.CAMERA_COLUMNS), dtype=np.int64)
+    rows[:, : sheets.TAPS_X] = camera.backward.reshape(-1, 6)
+    rows[:, sheets.HEIGHT], rows[:, sheets.WIDTH] = sizes[:, 0], sizes[:, 1]
+    rows[:, sheets.DEPTH_X : sheets.TILTED] = camera.depth
+    rows[camera.tilted, sheets.TILTED] = 1
+    return rows
+
+
+def mask_sheet(moves: labels.Moves, masks: Sequence[U8], size: tuple[int, int]) -> MaskSheet:
+    """From masks uint8 (H, W), whose memory the sheet points to, to a canvas of (H, W) pixels."""
+    sizes = np.array([mask.shape for mask in masks], dtype=np.int64)
+    rows = [_places(camera, np.broadcast_to(size, sizes.shape) if k else sizes) for k, (camera, _) in enumerate(moves)]
+    borders = np.array([_BORDERS[border] for _, border in moves], np.int64)
+    return MaskSheet(_addresses(masks), borders, np.stack(rows, axis=1), labels.MASK_NOTHING)
+
+
+def _addresses(arrays: Sequence[U8]) -> npt.NDArray[np.uint64]:
+    return np.array([array.__array_interface__["data"][0] for array in arrays], dtype=np.uint64)
+
+
 def _tilted(rows: I64) -> I64:
     """What is different with perspective."""
     lean_x, lean_y, taps = rows[:, sheets.DEPTH_X], rows[:, sheets.DEPTH_Y], rows[:, sheets.TAPS_X : sheets.LOW_X]
-    rows[:, sheets.TILTED] = 1
     rows[:, sheets.LEAST_DEPTH] = _least(lean_x, lean_y, taps)
     for axis, (low, pixel, length) in enumerate(
         (

@@ -7,6 +7,7 @@ import numpy as np
 from augsvc.batch import Sample
 from augsvc.executors.base import Executor
 from augsvc.ops.registry import registry
+from augsvc.rng import Address
 from augsvc.sources.catalogue import open_catalogue
 from augsvc.spec import validate_spec
 from augsvc.stream import Stream
@@ -103,11 +104,29 @@ def _passes():
 CASES = _operations() | _moves() | _frames() | _passes()
 
 
+MASK_CASES = _moves() | {f"{fit}, masks": {"fit": fit} for fit in ("cover", "contain", "stretch")}
+
+
 def pictures(fields: dict, executor: Executor, count: int = 0, start: int = 0) -> np.ndarray:
     """A case's pixels; with `count`, of so many samples only."""
+    stream = _stream(fields, executor)
+    with ThreadPoolExecutor(2) as workers:
+        body = stream.produce(0, start, count or len(_SOURCES), 0, workers, lambda: None)
+    return parse(body.buffer)[0]["image"]
+
+
+def masks(fields: dict, executor: Executor) -> np.ndarray:
+    """A case's masks, its pictures left out."""
+    plan, sizes = _stream(fields, executor).plan, [image.shape[:2] for image in _SOURCES]
+    draws = plan.draw(3, Address(np.arange(len(_SOURCES)), 0, 0))
+    cameras = [plan.cameras(part, draws, sizes if part.fits else [SIZE] * len(sizes)) for part in plan.passes]
+    moves = [(camera, part.border or "edge") for camera, part in zip(cameras, plan.passes, strict=True) if camera]
+    out = np.empty((len(_SOURCES), *SIZE), np.uint8)
+    executor.move_masks([image[..., 0] // 8 for image in _SOURCES], moves, out, lambda: None)
+    return out
+
+
+def _stream(fields: dict, executor: Executor) -> Stream:
     source = ListSource([Sample(image, 0) for image in _SOURCES], open_catalogue({}, 0).get("photos/train").info.colors)
     spec = validate_spec({"dataset": "list", "size": list(SIZE), "shuffle": False, "aug_seed": 3, **fields})
-    stream = Stream.open(spec, source, executor)
-    with ThreadPoolExecutor(2) as workers:
-        body = stream.produce(0, start, count or len(source), 0, workers, lambda: None)
-    return parse(body.buffer)[0]["image"]
+    return Stream.open(spec, source, executor)

@@ -14,7 +14,7 @@ import torch
 
 from augsvc.errors import DeviceOutOfMemory
 from augsvc.executors.fused_cuda import FusedCudaExecutor
-from tests.executors.grid_cases import CASES, pictures
+from tests.executors.grid_cases import CASES, MASK_CASES, masks, pictures
 from tests.executors.sound_cases import SOUND_CASES, clips
 
 
@@ -95,6 +95,17 @@ def each_case() -> dict[str, np.ndarray]:
     return found
 
 
+def each_mask() -> dict[str, np.ndarray]:
+    """The same of masks."""
+    found, lane = {}, SimulatedLane()
+    executor = simulated(lane)
+    for name, fields in MASK_CASES.items():
+        lane.launches.clear()
+        found["mask: " + name] = masks(fields, executor)
+        found["launches of mask: " + name] = np.array(lane.launches)
+    return found
+
+
 def each_sound() -> dict[str, np.ndarray]:
     """The same of sound."""
     found, lane = {}, SimulatedLane()
@@ -147,4 +158,4 @@ def residency() -> dict[str, np.ndarray]:
 
 if __name__ == "__main__":
     sys.setswitchinterval(1e-5)  # the simulator polls: half of the time goes to waiting for the interpreter's lock
-    np.savez(Path(sys.argv[1]), **each_case(), **each_sound(), **little_memory(), **residency())
+    np.savez(Path(sys.argv[1]), **each_case(), **each_mask(), **each_sound(), **little_memory(), **residency())

@@ -15,7 +15,7 @@ from augsvc.executors.kernels.sheets import ZEROS
 from augsvc.executors.lowering import move_sheet
 from augsvc.geometry import Camera, Canvas
 from augsvc.plan import Plan
-from tests.executors.grid_cases import CASES, pictures
+from tests.executors.grid_cases import CASES, MASK_CASES, masks, pictures
 from tests.executors.sound_cases import SOUND_CASES, clips
 from tests.harness import open_cpu
 
@@ -46,6 +46,14 @@ def test_the_grid_gives_the_bits_of_the_cpu(simulated, name):
     assert simulated[name].shape == expected.shape
     different = np.argwhere(simulated[name] != expected)
     assert not len(different), f"{len(different)} of {expected.size} differ, first {different[:5].tolist()}"
+
+
+@pytest.mark.parametrize("name", MASK_CASES)
+def test_the_grid_gives_the_bits_of_the_cpu_for_masks_in_one_launch(simulated, name):
+    expected = masks(MASK_CASES[name], open_cpu("fused"))
+    assert len(np.unique(expected)) > 4
+    np.testing.assert_array_equal(simulated["mask: " + name], expected)
+    assert launches(simulated, "mask: " + name) == ["mask"]
 
 
 @pytest.mark.parametrize("name", SOUND_CASES)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 pytestmark = pytest.mark.skipif(find_spec("numba_cuda") is None, reason="numba-cuda is not installed")
-PICTURES, SOUND = ("draw", "across", "down", "sums"), ("bend", "measure", "grain")
+PICTURES, SOUND = ("draw", "across", "down", "mask", "sums"), ("bend", "measure", "grain")
 KERNELS = PICTURES + SOUND
 TARGETS = ((8, 0), (9, 0))
 
@@ -20,7 +20,15 @@ TARGETS = ((8, 0), (9, 0))
 def arguments():
     """Of each kernel: what its types are read from."""
     from augsvc.executors.kernels.pixel import Frame, Memory
-    from augsvc.executors.kernels.sheets import EraseSheet, FilterSheet, MoveSheet, NoiseSheet, OutSheet, ToneSheet
+    from augsvc.executors.kernels.sheets import (
+        EraseSheet,
+        FilterSheet,
+        MaskSheet,
+        MoveSheet,
+        NoiseSheet,
+        OutSheet,
+        ToneSheet,
+    )
 
     def array(dimensions, dtype):
         return np.zeros((1,) * dimensions, dtype)
@@ -42,6 +50,7 @@ def arguments():
         "draw": (frame, move, tone, noise, erase, out, memory),
         "across": (frame, blur, memory),
         "down": (frame, blur, noise, erase, out, memory),
+        "mask": (frame, MaskSheet(array(1, u64), array(1, i64), array(3, i64), 255), (array(1, u8),), (array(2, u8),)),
         "sums": ((array(2, u16),), (array(2, i64),)),
     }
 

@@ -2,6 +2,7 @@
 
     sheets.py    what a kernel is given: integers a sample, as NumPy arrays; the numbers' formats
     move.py      one output pixel through a camera
+    mask.py      one pixel of a mask through all cameras
     tone.py      one pixel through a colour matrix, one value through a curve
     philox.py    one block of random numbers
     noise.py     one element with noise on it

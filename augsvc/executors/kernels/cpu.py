@@ -9,6 +9,7 @@ from numba import carray
 
 from augsvc.executors.kernels.compiled import compiled, entry
 from augsvc.executors.kernels.gather import copied, moved, moved_again
+from augsvc.executors.kernels.mask import View, again, straight, tilted, view
 from augsvc.executors.kernels.memory import bytes_at
 from augsvc.executors.kernels.row_filter import entered, left
 from augsvc.executors.kernels.rows import copy, covered, encoded, noisy, toned
@@ -26,6 +27,7 @@ from augsvc.executors.kernels.sheets import (
     EraseSheet,
     FilterSheet,
     Int,
+    MaskSheet,
     MoveSheet,
     NoiseSheet,
     OutSheet,
@@ -125,6 +127,45 @@ def _read(
             copy(values[c * plane + y * width : c * plane + (y + 1) * width], row[c * width : (c + 1) * width])
     else:
         moved_again(values, camera, move.border, channels, y, row)
+
+
+@entry
+def masks(first: Int, last: Int, sheet: MaskSheet, height: Int, width: Int, out: U8) -> None:
+    """Masks of the samples first … last − 1 on the canvas, into bytes (N, H·W)."""
+    pixels = np.empty(width, np.int64)
+    for n in range(first, last):
+        source = carray(bytes_at(sheet.addresses[n]), sheet.cameras[n, 0, HEIGHT] * sheet.cameras[n, 0, WIDTH])
+        _mask(source, sheet.cameras[n], sheet.borders, np.uint8(sheet.nothing), pixels, out[n])
+
+
+@compiled
+def _mask(source: U8, cameras: I64, borders: I64, nothing: Int, pixels: I64, out: U8) -> None:
+    """One mask, row by row, each through one camera after the other: `classed`."""
+    width, last = pixels.size, borders.size - 1
+    for y in range(out.size // width):
+        _look(view(cameras, borders, last), y, pixels)
+        for k in range(last - 1, -1, -1):
+            _look_again(view(cameras, borders, k), pixels)
+        row = out[y * width : (y + 1) * width]
+        for x in range(width):
+            row[x] = nothing if pixels[x] < 0 else source[np.uint64(pixels[x])]
+
+
+@compiled
+def _look(seen: View, y: Int, pixels: I64) -> None:
+    if seen.tilted:
+        for x in range(pixels.size):
+            pixels[x] = tilted(seen, x, y)
+    else:
+        for x in range(pixels.size):
+            pixels[x] = straight(seen, x, y)
+
+
+@compiled
+def _look_again(seen: View, pixels: I64) -> None:
+    for x in range(pixels.size):
+        if pixels[x] >= 0:
+            pixels[x] = again(seen, pixels.size, pixels[x])
 
 
 @entry

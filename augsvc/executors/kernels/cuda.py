@@ -5,6 +5,7 @@ Block (k, n) has some pixels of sample n.
     draw     gathers, tones, and, if no filter follows, noises, rectangles and bytes
     across   a filter along rows, into `half`
     down     the filter along columns, or a dense one of what is in `half`; noises, rectangles and bytes
+    mask     masks, through all passes at once
     sums     of each sample's values, and of their squares
 
 All is integers, and each value is made by one thread alone: what runs beside what cannot matter.
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from numba import cuda, types
 
+from augsvc.executors.kernels.mask import classed
 from augsvc.executors.kernels.pixel import (
     Frame,
     Memory,
@@ -25,10 +27,14 @@ from augsvc.executors.kernels.pixel import (
 )
 from augsvc.executors.kernels.pixel_filter import blurred, weighed_across
 from augsvc.executors.kernels.sheets import (
+    HEIGHT,
     I64,
+    U8,
     U16,
+    WIDTH,
     EraseSheet,
     FilterSheet,
+    MaskSheet,
     MoveSheet,
     NoiseSheet,
     OutSheet,
@@ -92,8 +98,20 @@ def down(frame: Frame, blur: FilterSheet, noise: NoiseSheet, erase: EraseSheet, 
 
 
 @cuda.jit  # type: ignore[untyped-decorator]
+def mask(frame: Frame, sheet: MaskSheet, sources: tuple[U8], out: tuple[U8]) -> None:
+    """Into bytes (N, H·W). In tuples, which the simulator hands on as they are."""
+    n = np.int64(cuda.blockIdx.y)
+    p = np.int64(cuda.blockIdx.x) * np.int64(cuda.blockDim.x) + np.int64(cuda.threadIdx.x)
+    if p < frame.height * frame.width:
+        begin = np.int64(sheet.addresses[n])
+        cameras = sheet.cameras[n]
+        source = sources[0][begin : begin + cameras[0, HEIGHT] * cameras[0, WIDTH]]
+        out[0][n, p] = classed(source, cameras, sheet.borders, sheet.nothing, frame.width, p)
+
+
+@cuda.jit  # type: ignore[untyped-decorator]
 def sums(values: tuple[U16], found: tuple[I64]) -> None:
-    """Of values (N, C·H·W), added to (N, 2): integers, so in any order. In tuples, which the simulator hands on as they are."""
+    """Of values (N, C·H·W), added to (N, 2): integers, so in any order. In tuples as above."""
     n, t, count = np.int64(cuda.blockIdx.y), np.int64(cuda.threadIdx.x), np.int64(cuda.blockDim.x)
     parts = cuda.shared.array((2, MOST_THREADS), types.int64)
     total, squares = np.int64(0), np.int64(0)

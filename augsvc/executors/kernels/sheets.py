@@ -57,6 +57,15 @@ class MoveSheet(NamedTuple):
     cameras: I64  # N,CAMERA_COLUMNS
 
 
+class MaskSheet(NamedTuple):
+    """Where masks come from, and through which K cameras, one after the other."""
+
+    addresses: U64  # N: of each mask's first byte
+    borders: I64  # K
+    cameras: I64  # N,K,CAMERA_COLUMNS: of a row the coefficients, depths and the size of what is looked at
+    nothing: int  # the class where the image shows nothing of the source
+
+
 class ToneSheet(NamedTuple):
     """S stages: a colour matrix, then a curve."""
 
