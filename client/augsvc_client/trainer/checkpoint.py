@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from augsvc_client.trainer.evaluate import Score
 from augsvc_client.trainer.loop import Course, Diverged, Epoch, Pace
-from augsvc_client.trainer.ranks import is_first, world_size
+from augsvc_client.trainer.ranks import gathered, is_first, rank, world_size
 
 NAME = "checkpoint.safetensors"
 _VERSION = 1
@@ -29,7 +29,7 @@ _FREE = (
 
 
 def save_checkpoint(course: Course, folder: Path) -> None:
-    """Write it whole or not at all; on the first rank only.
+    """Write it whole or not at all; the first rank writes, and all of them call this after the same step.
 
     Raises Diverged, before the last good one is touched, where a weight or a loss is no number.
     """
@@ -61,7 +61,8 @@ def load_checkpoint(course: Course, folder: Path) -> None:
     learner.steps = rest["steps"]
     course.loader.load_state_dict(rest["loader"])
     course.history = [_epoch(each) for each in rest["history"]]
-    course.losses = list(tensors[_LOSSES].to(learner.device)) if _LOSSES in tensors else []
+    losses = tensors[_LOSSES].chunk(world_size())[rank()].to(learner.device) if _LOSSES in tensors else ()
+    course.losses = list(losses)
     course.pace, course.best, course.since_best = Pace(**rest["pace"]), rest["best"], rest["since_best"]
     course.best_weights = _under(_BEST, tensors) or None
 
@@ -77,7 +78,7 @@ def _tensors(course: Course) -> Iterator[tuple[str, torch.Tensor]]:
                 yield f"{_OPTIMISER}{number}.{name}", torch.as_tensor(value)
     yield from ((_BEST + name, tensor) for name, tensor in (course.best_weights or {}).items())
     if course.losses:
-        yield _LOSSES, torch.stack(course.losses)
+        yield _LOSSES, gathered(torch.stack(course.losses))  # one rank's after the other's
 
 
 def _rest(course: Course) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import torch
 from augsvc_client.loaders import RemoteDataLoader
 from augsvc_client.trainer.evaluate import Score
 from augsvc_client.trainer.optimise import Learner
-from augsvc_client.trainer.ranks import gathered
+from augsvc_client.trainer.ranks import gathered, world_size
 
 Test = Callable[[], Mapping[str, Score]]
 
@@ -26,7 +26,7 @@ class Diverged(FloatingPointError):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Samples trained on, the seconds that took (tests left out), and how many of them were spent without a batch."""
+    """Samples trained on, by all ranks, the seconds that took (tests left out), and how many this one spent without a batch."""
 
     samples: int = 0
     train_s: float = 0.0
@@ -119,7 +119,7 @@ def _epoch(course: Course) -> Iterator[Step]:
     for batch in loader:
         left -= 1
         course.losses.append(learner.step(batch))
-        samples += len(batch["label"])
+        samples += len(batch["label"]) * world_size()  # whole batches: each rank has as many
         course.pace = behind + Pace(samples, perf_counter() - began_s, loader.wait_s_total - waited_s)
         yield Step(learner.steps, learner.total, course.losses[-1], course.pace, left > 0)
     if course.losses:

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel, update_bn
 
-from augsvc_client.trainer.ranks import rank
+from augsvc_client.trainer.ranks import rank, share_buffers
 from augsvc_client.trainer.recipe import Optimiser, Recipe, Schedule
 
 Batch = Mapping[str, torch.Tensor]
@@ -68,13 +68,13 @@ class Learner:
         return batch["audio"] if "audio" in batch else batch["image"].contiguous(memory_format=self.format)
 
     def judged(self, batches: Iterable[Batch]) -> nn.Module:
-        """What is tested and kept. `batches`: training batches that batch norm is measured on where weights are averaged.
-
-        Averaged weights meet other activations than those that the running statistics were taken of.
+        """What is tested and kept, the same on all ranks. `batches`: training batches that batch norm is measured on where
+        weights are averaged: those meet other activations than those that the running statistics were taken of.
         """
         if self.average is not None:
             with drawing(f"{self.steps}", self.device):
                 update_bn((self.inputs(batch) for batch in batches), self.average)
+        share_buffers(self.kept)
         return self.kept
 
     @property

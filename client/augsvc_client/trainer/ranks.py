@@ -1,6 +1,6 @@
-"""Several processes as one run, started by torchrun: who this one is, and arrays of all of them together.
+"""Several processes as one run, started by torchrun: who this one is, arrays of all of them together, and what they agree on.
 
-torchrun --nproc-per-node 2 -m augsvc_client.trainer.entry … → joined → rank, world size → gathered
+torchrun --nproc-per-node 2 -m augsvc_client.trainer.entry … → joined → rank, world size → gathered, agreed, share_buffers
 """
 
 import os
@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import distributed
+from torch import distributed, nn
 
 JOB = "AUGSVC_JOB"
 
 
 @contextmanager
 def joined() -> Iterator[None]:
-    """Join the run that torchrun started, if one did, over NCCL where there are GPUs and Gloo elsewhere; leave it after."""
+    """Join the run that torchrun started, if one did: tensors on GPUs over NCCL, others over Gloo; leave it after."""
     if "TORCHELASTIC_RUN_ID" not in os.environ or distributed.is_initialized():
         yield
         return
@@ -23,7 +23,7 @@ def joined() -> Iterator[None]:
     os.environ.setdefault(JOB, f"{os.environ['TORCHELASTIC_RUN_ID']}-{os.environ['MASTER_PORT']}")
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield
     finally:
@@ -49,7 +49,7 @@ def gathered(mine: torch.Tensor) -> torch.Tensor:
     """All ranks' rows (N, …) one after the other; ranks may have different numbers of rows, none included."""
     if not _several():
         return mine
-    device = torch.device("cuda") if distributed.get_backend() == "nccl" else torch.device("cpu")
+    device = _device()
     rows = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(world_size())]
     distributed.all_gather(rows, torch.tensor([len(mine)], device=device))
     longest = int(torch.cat(rows).max())
@@ -58,6 +58,27 @@ def gathered(mine: torch.Tensor) -> torch.Tensor:
     parts = [torch.empty_like(padded) for _ in rows]
     distributed.all_gather(parts, padded)
     return torch.cat([part[: int(count)] for part, count in zip(parts, rows, strict=True)]).cpu()
+
+
+def agreed(mine: bool) -> bool:
+    """What the first rank says, on all of them: for what depends on a clock."""
+    if not _several():
+        return mine
+    said = torch.tensor([mine], dtype=torch.uint8, device=_device())
+    distributed.broadcast(said, 0)
+    return bool(said.item())
+
+
+def share_buffers(model: nn.Module) -> None:
+    """Batch norm's running statistics, which each rank takes of its own samples, become the first rank's on all of them."""
+    if _several():
+        for buffer in model.buffers():
+            distributed.broadcast(buffer, 0)
+
+
+def _device() -> torch.device:
+    """Where small tensors travel: on the CPU, unless somebody else joined the run over NCCL alone."""
+    return torch.device("cuda") if distributed.get_backend() == "nccl" else torch.device("cpu")
 
 
 def _several() -> bool:

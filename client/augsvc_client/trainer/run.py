@@ -32,7 +32,7 @@ from augsvc_client.trainer.logs import logged
 from augsvc_client.trainer.loop import Course, Epoch, Pace, Step, train
 from augsvc_client.trainer.models import Facts, Inputs, build_model, facts
 from augsvc_client.trainer.optimise import Learner, loss_floor
-from augsvc_client.trainer.ranks import world_size
+from augsvc_client.trainer.ranks import agreed, world_size
 from augsvc_client.trainer.recipe import Recipe
 from augsvc_client.trainer.report import Sights, collect_sights
 
@@ -233,7 +233,8 @@ def _checkpointed(events: Iterable[Step | Epoch], course: Course, out: Path) -> 
     out.mkdir(parents=True, exist_ok=True)
     saved_s = perf_counter()
     for event in events:
-        if perf_counter() - saved_s >= course.learner.recipe.training.checkpoint_s:
+        # together, because a checkpoint has all ranks' losses
+        if agreed(perf_counter() - saved_s >= course.learner.recipe.training.checkpoint_s):
             save_checkpoint(course, out)
             saved_s = perf_counter()
         yield event
