@@ -66,7 +66,7 @@ def serve(
         typer.echo(f"augsvc listens on {url}")
         if settings.tokens_file:  # without one, SIGHUP ends the process, as it does when its terminal is closed
             signal.signal(signal.SIGHUP, lambda *_: application.state.keyring.forget())
-        Server(application, settings.stop_grace_s).run(sockets=[listener])
+        Server(application, settings.stop_grace_s, settings.min_reader_bytes_per_s).run(sockets=[listener])
     if application.state.life.failed:
         raise typer.Exit(1)
 

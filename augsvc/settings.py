@@ -69,6 +69,7 @@ class Settings(BaseSettings):
     max_request_bytes: Bytes = 64 << 20
     max_batch_bytes: Bytes = 256 << 20
     request_deadline_s: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 60.0
+    min_reader_bytes_per_s: Bytes = 16384  # four connections of a client over half a megabit a second
     stop_grace_s: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 10.0
     log_format: LogFormat = "text"
 

@@ -4,6 +4,7 @@ and draining before the port closes."""
 import asyncio
 import signal
 import time
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -18,7 +19,7 @@ from augsvc.http.journal import requests
 from augsvc.http.life import Life
 
 KEEP_ALIVE_S = 75  # uvicorn's 5 s would close the connection under a trainer whose step takes longer
-STALLED_S = 60.0  # a reader that takes nothing for so long is let go; it asks again when it lives
+WINDOW_S = 60.0  # over which a reader's pace is taken; one that is let go asks again when it lives
 _PIECE_BYTES = 16384
 # of a request line and headers as they arrive; below it the gate's own limit answers
 _HEAD_BYTES = 4 * MAX_HEADER_BYTES
@@ -29,10 +30,11 @@ class Protocol(HttpToolsProtocol):
     """httptools hands headers over when they are whole, however long, and trailers too: here they are counted while they
     arrive."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # uvicorn's own signature
+    def __init__(self, *args: Any, min_reader_bytes_per_s: int, **kwargs: Any) -> None:  # uvicorn's own signature, else
         super().__init__(*args, **kwargs)
+        self._least_bytes = max(1, int(min_reader_bytes_per_s * WINDOW_S))
         self._in_head, self._head_bytes, self._framing_bytes = True, 0, 0
-        self._stalled: asyncio.TimerHandle | None = None
+        self._pace: asyncio.TimerHandle | None = None
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -86,19 +88,21 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _watch(self, left: int) -> None:
-        self._stalled = self.loop.call_later(STALLED_S, self._look, left)
+        self._pace = self.loop.call_later(WINDOW_S, self._look, left)
 
     def _look(self, before: int) -> None:
-        """Lets a reader go that took nothing: what waits for it is memory that others could have."""
+        """Lets a reader go that took too little: what waits for it is memory that others could have."""
         left = self.transport.get_write_buffer_size()
-        if left >= before:
+        if before - left < self._least_bytes:
+            fields = {"peer": self.client[0] if self.client else None, "bytes": before - left, "seconds": WINDOW_S}
+            requests.info("too slow a reader was let go", extra={"fields": fields})
             self.transport.abort()
         else:
             self._watch(left)
 
     def _stop_watching(self) -> None:
-        if self._stalled is not None:
-            self._stalled.cancel()
+        if self._pace is not None:
+            self._pace.cancel()
 
     def _break_off(self, error: AugsvcError) -> None:
         """Refuses a request that the application works on already."""
@@ -124,12 +128,12 @@ class Protocol(HttpToolsProtocol):
 class Server(uvicorn.Server):
     """SIGTERM drains: /readyz says so and what is in hand is answered, then it closes. SIGINT or a second signal: at once."""
 
-    def __init__(self, app: FastAPI, grace_s: float) -> None:
+    def __init__(self, app: FastAPI, grace_s: float, min_reader_bytes_per_s: int) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
                 loop="auto",
-                http=Protocol,
+                http=partial(Protocol, min_reader_bytes_per_s=min_reader_bytes_per_s),  # type: ignore[arg-type]  # it calls it
                 log_config=None,
                 access_log=False,
                 server_header=False,

@@ -148,9 +148,16 @@ class Connections:
             self._lent.popitem()[1].end()
 
     def _take(self, replica: Replica) -> http.client.HTTPConnection | None:
-        with self._lock:
-            idle = self._idle.get(replica)
-            return idle.pop() if idle else None
+        """A kept connection that is still open: memory must not be lent, or a request sent, into one that is not."""
+        while True:
+            with self._lock:
+                idle = self._idle.get(replica)
+                if not idle:
+                    return None
+                connection = idle.pop()
+            if _is_open(connection):
+                return connection
+            connection.close()
 
     def _lent_to(self, replica: Replica) -> Lent | None:
         """What is lent to a replica on this host; None for one that may be elsewhere."""
@@ -245,6 +252,20 @@ def _arm(connection: http.client.HTTPConnection, end_s: float) -> None:
         connection.timeout = min(left_s(end_s), CONNECT_S)
         connection.connect()
     connection.sock.settimeout(left_s(end_s))
+
+
+def _is_open(connection: http.client.HTTPConnection) -> bool:
+    """Whether nothing came since the last answer: what comes without a question is the end. With TLS, it is found out later."""
+    if isinstance(connection.sock, ssl.SSLSocket):
+        return True
+    try:
+        connection.sock.settimeout(0)
+        connection.sock.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def _body(

@@ -5,6 +5,7 @@ import gc
 import mmap
 import multiprocessing
 import os
+import select
 import signal
 import socket
 import stat
@@ -16,6 +17,7 @@ import pytest
 from augsvc.http.lending import Lending, mapped
 from augsvc_client import Client, RemoteDataLoader
 from augsvc_client.lent import GREETING, MEMORY_HEADER, SUFFIX, Lent
+from tests.http import serving
 
 SPEC = {"dataset": "photos/train", "pipeline": "standard", "size": [96, 96], "shuffle": True}
 BATCH = 8  # of 27,648 bytes: enough to be worth it
@@ -102,6 +104,23 @@ def test_it_can_be_switched_off(serve, tmp_path, wanted):
         assert same(client.stream(SPEC).batch(0, 0, BATCH), wanted[0])
     assert [path.name for path in tmp_path.iterdir() if path.is_socket()] == ["augsvc.sock"]
     assert lent(serving) == 0
+
+
+def test_a_connection_that_the_server_closed_meanwhile_costs_nothing_of_the_memory(
+    serve, tmp_path, monkeypatch, wanted
+):
+    """The trainer's step took longer than the server keeps an idle connection: no request, and no slot, goes into it."""
+    monkeypatch.setattr(serving, "CLEAN", serving.CLEAN | {"PYTHONPATH": str(Path(__file__).parent)})
+    replica = serve(uds=str(tmp_path / "augsvc.sock"), operations=["impatient"]).ready()
+    with Client(replica.url, wait_s=120) as client:
+        stream, leases = client.stream(SPEC), set()
+        for step, right in enumerate(wanted[:4]):
+            assert same(stream.batch(0, BATCH * step, BATCH), right)
+            (held,), ((idle,),) = client._here()._lent.values(), client._here()._idle.values()
+            leases.add(held._lease.id)
+            assert select.select([idle.sock], [], [], 60)[0], "the server did not close it"
+        assert lent(replica) == 4
+        assert len(leases) == 1
 
 
 def test_a_killed_server_leaves_nothing_and_the_next_one_is_lent_memory_again(near, client, wanted):

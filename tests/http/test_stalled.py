@@ -1,10 +1,15 @@
-"""A reader that stopped is let go, one that is only slow is not."""
+"""A reader that stopped, or takes less than the settings want, is let go; one that is only slow is not."""
 
 import asyncio
+import socket
+from pathlib import Path
 
 import pytest
 
-from augsvc.http.server import STALLED_S, Protocol
+from augsvc.http.server import WINDOW_S, Protocol
+from tests.http import serving
+
+LEAST = 100  # bytes, over a window
 
 
 class Loop:
@@ -14,7 +19,7 @@ class Loop:
         self.due = []
 
     def call_later(self, after_s, function, *arguments):
-        assert after_s == STALLED_S
+        assert after_s == WINDOW_S
         handle = asyncio.TimerHandle(0.0, function, arguments, asyncio.new_event_loop())
         handle._loop.close()
         self.due.append(handle)
@@ -48,7 +53,8 @@ class Flow:
 @pytest.fixture
 def protocol():
     made = Protocol.__new__(Protocol)  # without a server behind it: only the watch is looked at
-    made.loop, made.transport, made.flow, made._stalled = Loop(), Transport(1000), Flow(), None
+    made.loop, made.transport, made.flow, made._pace, made.client = Loop(), Transport(1000), Flow(), None, None
+    made._least_bytes = LEAST
     return made
 
 
@@ -58,14 +64,41 @@ def test_a_reader_that_takes_nothing_is_let_go(protocol):
     assert protocol.transport.aborted
 
 
-def test_a_slow_reader_is_kept_as_long_as_it_takes_some(protocol):
+def test_a_slow_reader_is_kept_as_long_as_it_takes_enough(protocol):
     protocol.pause_writing()
-    for left in (999, 500, 1):
+    for left in (1000 - LEAST, 500, 500 - LEAST, 1):
         protocol.transport.left = left
         protocol.loop.pass_by()
         assert not protocol.transport.aborted
     protocol.loop.pass_by()
     assert protocol.transport.aborted
+
+
+def test_one_that_takes_a_byte_now_and_then_is_let_go(protocol):
+    protocol.pause_writing()
+    protocol.transport.left = 1000 - LEAST + 1
+    protocol.loop.pass_by()
+    assert protocol.transport.aborted
+
+
+@pytest.mark.parametrize(("pace", "kept"), [(10**9, False), (0, True)])
+def test_a_real_reader_against_the_setting(serve, monkeypatch, pace, kept):
+    """It takes 49 MB in small pieces, always some, for longer than a window; its batch's memory goes with it."""
+    monkeypatch.setattr(serving, "CLEAN", serving.CLEAN | {"PYTHONPATH": str(Path(__file__).parent)})
+    replica = serve(operations=["impatient"], min_reader_bytes_per_s=pace).ready()
+    stream = replica.open({"dataset": "shapes/train", "size": [128, 128]})
+    path = f"/v1/streams/{stream['id']}/epochs/0?start=0&count=1000"
+    taken = 0
+    with replica.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 17)
+        try:
+            while taken < 1000 * 128 * 128 * 3 and (piece := connection.recv(1 << 17)):
+                taken += len(piece)
+                replica.get("/healthz")  # some time
+        except ConnectionError:
+            pass
+    assert (taken >= 1000 * 128 * 128 * 3) == kept
+    replica.until(lambda: replica.metric("augsvc_pending_bytes") == 0)
 
 
 def test_one_that_took_all_is_not_watched_any_more(protocol):
