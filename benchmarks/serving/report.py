@@ -134,12 +134,12 @@ def _training(results: dict[str, Any]) -> str:
     line = [
         f"{1000 * found['step_s']:.1f} ms",
         f"{1000 * found['wait_s']:.2f} ms",
-        f"{found['wait_to_step']:.3f} ({found['low']:.3f}–{found['high']:.3f})",
+        f"{found['wait_to_step']:.3%} ({found['low']:.3%}–{found['high']:.3%})",
     ]
     return (
-        "## The trainer's wait\n\n`python -m benchmarks --only training`: a small convolutional network on the digits\n"
-        "(batches of 64, 32 × 32, preset `standard`) through `RemoteDataLoader`,\n"
-        "server and trainer on this machine's cores together.\n\n"
+        "## The trainer's wait\n\n`python -m benchmarks --only training`: the included trainer by its own recipe on the digits\n"
+        f"(`fire`, batches of {found['batch']}, 32 × 32, preset `standard`, on {found['device']}), server and trainer on this\n"
+        "machine's cores together; an epoch a round, tests left out.\n\n"
         + table(["step", "of that, waiting", "share"], [line])
     )
 

@@ -1,65 +1,52 @@
-"""How long a trainer waits for its batches: a small convolutional network on the digits, on the same machine as the server."""
+"""How long the included trainer waits for its batches: its own network, recipe and loop, on the same machine as the server."""
 
-import time
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
-from torch.nn import functional
 
-from augsvc_client import RemoteDataLoader
+from augsvc_client.trainer.device import choose_device, scaled, use_threads
+from augsvc_client.trainer.feeds import inputs_of, training_loader
+from augsvc_client.trainer.loop import Course, Epoch, train
+from augsvc_client.trainer.models import build_model
+from augsvc_client.trainer.optimise import Learner
+from augsvc_client.trainer.recipe import parse_recipe
+from augsvc_client.trainer.run import settle
 from benchmarks.rounds import middle_half
 from benchmarks.sections import Bench
 from benchmarks.serving.served import Plan, Served
 
-_SIDE, _BATCH = 32, 64
+_DATASET, _CLASSES = "digits/train", 10
 
 
 def training(bench: Bench) -> dict[str, Any]:
-    """A pass over the digits a round, preset `standard`, the loader's defaults; the first pass is left out."""
+    """What `augsvc-train --dataset digits/train` does, an epoch a round, without tests; the first epoch is left out.
+
+    The seconds are those that the trainer itself tells of: loader.wait_s_total of an epoch over the epoch's time.
+    """
     server = Served(Plan(np.zeros((1, 1, 1, 3), np.uint8)))
-    loader = RemoteDataLoader(
-        server.url, dataset="digits/train", pipeline="standard", batch_size=_BATCH, size=(_SIDE, _SIDE)
-    )
-    torch.manual_seed(0)
-    model = _network()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    steps: list[float] = []
-    waits: list[float] = []
-    for number in range(bench.rounds + 1):
-        bench.say(f"training: pass {number + 1} of {bench.rounds + 1}")
-        n, began_s, waited_s = len(loader), time.perf_counter(), loader.wait_s_total
-        for batch in loader:
-            optimizer.zero_grad()
-            functional.cross_entropy(model(batch["image"]), batch["label"]).backward()
-            optimizer.step()
-        if number:
-            steps.append((time.perf_counter() - began_s) / n)
-            waits.append((loader.wait_s_total - waited_s) / n)
-    loader.close()
+    threads = torch.get_num_threads()
+    asked = use_threads(parse_recipe({"data": {"dataset": _DATASET}}))
+    device = choose_device(asked.training.device)
+    recipe, _ = settle(scaled(asked, device)[0].changed({"training.epochs": bench.rounds + 1}), server.url)
+    with training_loader(recipe, server.url) as loader:
+        model = build_model(recipe.model, inputs_of(loader.stream), _CLASSES, recipe.training.seed).to(device.kind)
+        steps = loader.epoch_steps
+        course = Course(Learner(model, recipe, recipe.training.epochs * steps), loader)
+        for event in train(course, dict):
+            if isinstance(event, Epoch):
+                bench.say(f"training: epoch {event.number + 1} of {recipe.training.epochs}")
     server.stop()
-    shares = np.array(waits) / steps
-    low, high = middle_half(shares.tolist())
+    torch.set_num_threads(threads)
+    paces = [epoch.pace for epoch in course.history[1:]]
+    low, high = middle_half([pace.wait_share for pace in paces])
     return {
-        "step_s": float(np.median(steps)),
-        "wait_s": float(np.median(waits)),
-        "wait_to_step": float(np.median(shares)),
+        "step_s": float(np.median([pace.train_s / steps for pace in paces])),
+        "wait_s": float(np.median([pace.wait_s / steps for pace in paces])),
+        "wait_to_step": float(np.median([pace.wait_share for pace in paces])),
         "low": low,
         "high": high,
-        "steps": n,
+        "steps": steps,
+        "batch": recipe.data.batch_size,
+        "device": device.kind,
     }
-
-
-def _network() -> nn.Module:
-    """1,32,32 → 10 in four stages: about what the included trainer trains."""
-    widths = (1, 32, 64, 128)
-    stages = [
-        layer
-        for inputs, outputs in pairwise(widths)
-        for layer in (
-            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(), nn.MaxPool2d(2),
-        )
-    ]  # fmt: skip
-    return nn.Sequential(*stages, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], 10))
