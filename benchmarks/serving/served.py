@@ -167,7 +167,7 @@ def _serve(plan: Plan, folder: Path, pipe: Connection) -> None:
     app = application.create_app(settings)
     with listening(settings) as (listener, url):
         pipe.send(url)
-        Server(app, settings.stop_grace_s).run(sockets=[listener])
+        Server(app, settings.stop_grace_s, settings.min_reader_bytes_per_s).run(sockets=[listener])
 
 
 def _repeat() -> None:

@@ -1,10 +1,27 @@
 """A replica that can never serve again says so and ends as failed, so that its supervisor starts another."""
 
+import subprocess
+import sys
 import textwrap
 
 import pytest
 
 from tests.http import serving
+
+SETTLING = """
+import asyncio, gc
+from augsvc.http import create_app
+from augsvc.http.server import Server
+from augsvc.settings import Settings
+
+app = create_app(Settings(port=0))
+server = Server(app, 1.0, 1.0)
+asyncio.run(server.on_tick(0))
+print(gc.get_freeze_count())
+app.state.life._engine.start()
+asyncio.run(server.on_tick(0))
+print(gc.get_freeze_count(), len(gc.get_objects()))
+"""
 
 BROKEN = '''
     """An operation that ends the thread which computes, as a defect in the thread's own loop would."""
@@ -61,3 +78,13 @@ def test_a_server_whose_engine_is_lost_ends_as_failed(fragile):
             assert int(reply.headers["retry-after"]) >= 1
     assert fragile.wait() == 1
     assert "the engine's thread has ended" in fragile.output()
+
+
+def test_what_a_start_leaves_holds_up_no_answer():
+    """A collection goes through all objects that are not frozen, and nobody is answered meanwhile."""
+    done = subprocess.run(
+        [sys.executable, "-c", SETTLING], capture_output=True, text=True, check=True, env=serving.CLEAN
+    )
+    before, after, left = map(int, done.stdout.split())
+    assert before == 0
+    assert left < after / 100
