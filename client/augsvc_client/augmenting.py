@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from augsvc_client.buffers import pageable
 from augsvc_client.client import Client
 from augsvc_client.errors import StateMismatch
 from augsvc_client.samples import Reader, count
 from augsvc_client.specification import differing, specification
 from augsvc_client.tensors import at_least, check_ranks, check_scale, need_torch, ranks, refuse_several_workers, tensors
+from augsvc_client.upload import Upload
 from augsvc_client.walk import Place, Pulled, Walk, source
 from augsvc_client.wire import MAX_EPOCHS, Arrays
 
@@ -92,7 +94,9 @@ class AugmentingDataLoader:
         self._rank, self._world_size, self._ranks_given = rank, world_size, rank is not None
         self._device, self._scale, self._prefetch, self._view = device, scale, prefetch, view
         self._accept_arithmetic = accept_arithmetic
-        self._client = Client(urls, token=token, wait_s=wait_s)
+        self._upload = Upload.to(device)
+        allocate = self._upload.memory if self._upload else pageable
+        self._client = Client(urls, token=token, wait_s=wait_s, allocate=allocate)
         self._place = Place()
         self._handed_out = (
             False  # some of the epoch by this loader itself: at its end the next iter() is the next epoch's
@@ -203,7 +207,7 @@ class AugmentingDataLoader:
             onward = False
             pulled, arrays = found
             self.wait_s_total += walk.window.last_wait_s
-            batch = {**pulled.rest, **tensors(arrays, self._device, self._scale)}
+            batch = {**pulled.rest, **tensors(arrays, self._device, self._scale, self._upload)}
             walk.drop()
             self._place, self._handed_out = pulled.after, True
             self.batches += 1

@@ -2,6 +2,7 @@
 
 import weakref
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -9,14 +10,23 @@ import numpy.typing as npt
 _LEAST_BYTES = 1 << 20  # what is smaller comes from the allocator's own store
 _MOST_IDLE = 8
 
+Allocate = Callable[[int], npt.NDArray[np.uint8]]
+
+
+def pageable(n_bytes: int) -> npt.NDArray[np.uint8]:
+    """Ordinary memory."""
+    return np.empty(n_bytes, np.uint8)
+
 
 class Buffers:
     """A process's buffers. Fresh memory of 10 MB costs as much time in page faults as its bytes take over a socket.
 
-    Safe from any thread, and inside a collection: a deque's ends need no lock.
+    Safe from any thread, and inside a collection: a deque's ends need no lock. `allocate` makes the memory of bodies of a
+    megabyte or more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, allocate: Allocate = pageable) -> None:
+        self._allocate = allocate
         self._idle: deque[npt.NDArray[np.uint8]] = deque(maxlen=_MOST_IDLE)
 
     def take(self, n_bytes: int) -> npt.NDArray[np.uint8]:
@@ -37,7 +47,7 @@ class Buffers:
                 break
             if n_bytes <= len(memory) <= 2 * n_bytes:
                 return memory
-        return np.empty(n_bytes, np.uint8)
+        return self._allocate(n_bytes)
 
     def clear(self) -> None:
         """Let go of what is idle."""

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import numpy.typing as npt
 
 from augsvc_client import wire
+from augsvc_client.buffers import Allocate, pageable
 from augsvc_client.environment import token_from_environment
 from augsvc_client.errors import AugsvcError, BadAnswer
 from augsvc_client.frames import read_frames
@@ -38,7 +39,8 @@ class Client:
     `urls`: one or several `http(s)://host[:port]` or `unix:///path/of.sock`, default AUGSVC_URL (commas separate).
     `token`: default AUGSVC_TOKEN, else what stands in the file that AUGSVC_TOKEN_FILE names.
     `wait_s`: the longest that any one call lasts, in seconds. `job`: the name that all ranks of a run share, default
-    AUGSVC_JOB, else made up. Raises ValueError for arguments that cannot be used.
+    AUGSVC_JOB, else made up. `allocate`: makes the memory that bodies are received in, pinned for instance. Raises
+    ValueError for arguments that cannot be used.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Client:
         token: str | None = None,
         wait_s: float = 300.0,
         job: str | None = None,
+        allocate: Allocate = pageable,
     ) -> None:
         self._replicas = tuple(Replica.parse(url) for url in _split_urls(urls))
         if not wait_s > 0:
@@ -61,6 +64,7 @@ class Client:
         self._good = random.SystemRandom().randrange(
             len(self._replicas)
         )  # the ranks of a run begin at different replicas
+        self._allocate = allocate
         self._told: set[Replica] = set()
         self._connections: dict[int, Connections] = {}
         self._closed = False
@@ -208,7 +212,7 @@ class Client:
             inherited = self._connections.pop(pid, None)
             if inherited is not None:
                 inherited.abandon()
-        return self._connections.setdefault(os.getpid(), Connections())
+        return self._connections.setdefault(os.getpid(), Connections(self._allocate))
 
     def _tell_once(self, replica: Replica, cause: str) -> None:
         if replica not in self._told and not self._closed:  # our own close is nobody's failure

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from augsvc_client.buffers import pageable
 from augsvc_client.client import Client, Stream
 from augsvc_client.errors import StateMismatch
 from augsvc_client.readahead import Address, ReadAhead, Shares
 from augsvc_client.specification import differing, specification
 from augsvc_client.tensors import at_least, check_ranks, check_scale, need_torch, ranks, refuse_several_workers, tensors
+from augsvc_client.upload import Upload
 from augsvc_client.wire import MAX_EPOCHS, Arrays
 
 if TYPE_CHECKING:
@@ -36,8 +38,9 @@ class RemoteDataLoader:
     `sample_rate`: the specification's fields; one that is None is left to the server. `size`: the canvas (height, width)
     in pixels; for sound `seconds` and `sample_rate` (Hz) stand in its place. `batch_size`: samples of one rank and step.
     `rank`, `world_size`: both or neither; default torch.distributed's at the first iteration, else one rank. `device`:
-    where tensors go, default cpu. `scale`: a uint8 image's [0, 255] becomes float32 in this interval; None leaves it; sound
-    is left alone. `prefetch`: requests in flight. `id`: pins the stream. `view`: which of a sample's 256 draws.
+    where tensors go, default cpu; to a GPU (cuda) from pinned memory, on a stream of its own. `scale`: a uint8 image's
+    [0, 255] becomes float32 in this interval; None leaves it; sound is left alone. `prefetch`: requests in flight. `id`:
+    pins the stream. `view`: which of a sample's 256 draws.
 
     Nothing is asked of the server before the stream is needed. Raises ValueError for arguments that cannot be used,
     NotInstalled (an ImportError) without torch.
@@ -95,7 +98,9 @@ class RemoteDataLoader:
         self._rank, self._world_size, self._ranks_given = rank, world_size, rank is not None
         self._device, self._scale, self._prefetch = device, scale, prefetch
         self._pin, self._view, self._accept_arithmetic = id, view, accept_arithmetic
-        self._client = Client(urls, token=token, wait_s=wait_s)
+        self._upload = Upload.to(device)
+        allocate = self._upload.memory if self._upload else pageable
+        self._client = Client(urls, token=token, wait_s=wait_s, allocate=allocate)
         self._stream: Stream | None = None
         self._epoch = self._position = 0
         self._handed_out = False  # the whole epoch, so that the next iter() is the next epoch's
@@ -206,7 +211,7 @@ class RemoteDataLoader:
         # the position is the loader's, so that a second iter(), a set_epoch() or a load in between is followed
         while self._epoch == epoch and shares.left(self._position) > 0:
             arrays = self._take(shares)
-            batch = tensors(arrays, self._device, self._scale)
+            batch = tensors(arrays, self._device, self._scale, self._upload)
             self._position = shares.after(self._position)
             self._handed_out = not shares.left(self._position)
             self.batches += 1

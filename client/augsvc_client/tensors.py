@@ -10,6 +10,7 @@ from numbers import Real
 from typing import TYPE_CHECKING
 
 from augsvc_client.errors import AugsvcError, NotInstalled
+from augsvc_client.upload import Upload
 from augsvc_client.wire import Arrays
 
 if TYPE_CHECKING:
@@ -73,8 +74,13 @@ def ranks() -> tuple[int, int]:
     return 0, 1
 
 
-def tensors(arrays: Arrays, device: "torch.device | str | None", scale: tuple[float, float] | None) -> "Batch":
-    """Tensors on the device, without a copy on the CPU, a scaled image apart.
+def tensors(
+    arrays: Arrays,
+    device: "torch.device | str | None",
+    scale: tuple[float, float] | None,
+    upload: Upload | None = None,
+) -> "Batch":
+    """Tensors on the device, by its `upload` if it has one, without a copy on the CPU, a scaled image apart.
 
     Small ones are copied out of the shared body: who collects an epoch's labels must not collect its images.
     """
@@ -83,12 +89,13 @@ def tensors(arrays: Arrays, device: "torch.device | str | None", scale: tuple[fl
     n_bytes = sum(array.nbytes for array in arrays.values())
     batch = {}
     for name, array in arrays.items():
-        if array.nbytes * _KEPT_SHARE <= n_bytes:
+        if upload is None and array.nbytes * _KEPT_SHARE <= n_bytes:
             array = array.copy()
         if name == "image" and array.dtype.name == "uint16":  # the bits of bfloat16, which NumPy has none of
-            batch[name] = torch.from_numpy(array.view("int16")).view(torch.bfloat16).to(device or "cpu")
+            batch[name] = torch.from_numpy(array.view("int16")).view(torch.bfloat16)
         else:
-            batch[name] = torch.from_numpy(array).to(device or "cpu")
+            batch[name] = torch.from_numpy(array)
+    batch = upload.send(batch) if upload else {name: tensor.to(device or "cpu") for name, tensor in batch.items()}
     image = batch.get("image")
     if scale is not None and image is not None and image.dtype == torch.uint8:
         low, high = scale

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from augsvc_client.buffers import Buffers
+from augsvc_client.buffers import Allocate, Buffers, pageable
 from augsvc_client.errors import AugsvcError, BadAnswer, WireError
 from augsvc_client.lent import MEMORY_HEADER, Lent
 from augsvc_client.replicas import CONNECT_S, Replica, left_s
@@ -85,13 +85,13 @@ def _check(replica: Replica, body: npt.NDArray[np.uint8], promised: str | None) 
 class Connections:
     """The connections of one process to all replicas: idle ones kept for the next request, busy ones known."""
 
-    def __init__(self) -> None:
+    def __init__(self, allocate: Allocate = pageable) -> None:
         self.closing = threading.Event()
         self._lock = threading.Lock()
         self._idle: dict[Replica, list[http.client.HTTPConnection]] = {}
         self._busy: set[http.client.HTTPConnection] = set()
         self._lent: dict[Replica, Lent] = {}
-        self._buffers = Buffers()
+        self._buffers = Buffers(allocate)
 
     def exchange(self, replica: Replica, request: Request, patience_s: float) -> Answer:
         """Send the request and read the whole answer, both within `patience_s` seconds.
