@@ -90,7 +90,7 @@ PEERS := torchvision albumentations nvidia-dali-cuda120
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
 	@echo "installing the peers into .venv-bench: some minutes and 3 GB the first time"
 	$(BENCH_PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
-	$(BENCH_PIP) --quiet --editable 'client[train]' --editable .
+	$(BENCH_PIP) --quiet --editable 'client[train]' --editable '.[cuda]'
 	for peer in $(PEERS); do $(BENCH_PIP) --quiet $$peer || echo "left out: $$peer cannot be installed here"; done
 	touch $@
 

@@ -1,20 +1,98 @@
 """The rows that need CUDA. Nothing is claimed where there is none.
 
-Not written yet. What belongs here: the pipeline of the bar by `fused` on the device against Kornia eager and under
-`torch.compile`, and the device's own copy rate in the same run, for the roofline. `make(pipeline, images, device)` of
-peers/kornia_peer.py takes the device already.
+    device      pictures lie on the GPU and stay there: whole pipelines, beside the rate at which the GPU copies
+    operations  each operation alone, likewise
+    host        from pinned memory and back into it, beside the rates of the wire between
+
+A run is some batches, queued one behind the other and waited for together. Bytes moved are counted in pictures: a copy that
+reads and writes a picture's bytes once is the least that an augmentation of it can do, so the ratio to it is the share of the
+roofline that memory sets.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
+from benchmarks import peers
+from benchmarks.crew import Worker
+from benchmarks.peers import gpu_memory_peer
+from benchmarks.peers.on_device import GROUP
+from benchmarks.recipes import OPERATIONS, PIPELINE, PIPELINE_QUIET, SIZE, Pipeline
+from benchmarks.rounds import Contestant, against_all, interleave
 from benchmarks.sections import Bench
 
+DEVICE = ("gpu_fused", "gpu_kernels", "gpu_kornia", "gpu_compiled", "gpu_torchvision")
+HOST = ("host_fused", "host_kornia", "host_torchvision")
+MEMORY = "gpu_memory"
+BATCHES = (64, 256)
+CASES = {"with noise": PIPELINE, "without noise": PIPELINE_QUIET}
+Rows = list[dict[str, Any]]
 
-def gpu(bench: Bench) -> dict[str, Any]:
-    """Why there are no rows, so far."""
+
+def gpu(bench: Bench, batches: Sequence[int] = BATCHES, size: int = SIZE) -> dict[str, Any]:
+    """The three parts, or why there are none."""
     if not torch.cuda.is_available():
         return {"missing": "no CUDA here"}
-    bench.say("gpu: these rows are not written yet")
-    return {"missing": "these rows are not written yet", "device": torch.cuda.get_device_name()}
+    return {"name": torch.cuda.get_device_name(), **sections(bench, batches, size)}
+
+
+def sections(bench: Bench, batches: Sequence[int], size: int) -> dict[str, dict[str, Rows]]:
+    """All contests, by name of the part and of the case."""
+    short = Bench(max(3, bench.rounds // 2), bench.seconds / 3, bench.say)
+    crew, copy, moves = bench.crew(DEVICE), _moving(bench, "copy"), _moving(bench, "upload", "download")
+    device = {
+        f"{case}, batches of {batch}": _contest(bench, crew, copy, pipeline, batch, size, f"gpu, {case}, {batch}")
+        for case, pipeline in CASES.items()
+        for batch in batches
+    }
+    operations = {
+        step["op"]: _contest(short, crew, copy, [step], max(batches), size, f"gpu, {step['op']}") for step in OPERATIONS
+    }
+    _close(crew)
+    crew = bench.crew(HOST)
+    host = {
+        f"{case}, batches of {batch}": _contest(
+            bench, crew, moves, pipeline, batch, size, f"gpu, host, {case}, {batch}"
+        )
+        for case, pipeline in CASES.items()
+        for batch in batches
+    }
+    _close(crew + [worker for _, worker in (*copy, *moves)])
+    return {"device": device, "operations": operations, "host": host}
+
+
+def _moving(bench: Bench, *kinds: str) -> list[tuple[str, Worker]]:
+    """One who moves bytes, for each kind of move."""
+    return [(kind, worker) for kind in kinds for worker in bench.crew((MEMORY,))]
+
+
+def _close(crew: Sequence[Worker]) -> None:
+    for worker in crew:
+        worker.close()
+
+
+def _contest(
+    bench: Bench, crew: Sequence[Worker], moving: Sequence[tuple[str, Worker]], pipeline: Pipeline, batch: int, size: int,
+    what: str,
+) -> Rows:  # fmt: skip
+    """A pipeline by everybody who has it, and bytes moved in the same rounds."""
+    contestants, looks, missing = [], {}, {}
+    moved = GROUP * gpu_memory_peer.BYTES // (3 * size * size)
+    orders = [(worker.name, worker, (pipeline, batch, size), GROUP * batch) for worker in crew]
+    orders += [(kind, worker, ([{"op": kind}], 1, size), moved) for kind, worker in moving]
+    for name, worker, order, images in orders:
+        bench.say(f"{what}: {name} gets ready")
+        try:
+            looks[name], seconds = worker.make(*order)
+            contestants.append(Contestant(name, images, seconds, worker.run))
+        except peers.Missing as err:
+            missing[name] = str(err)
+    interleave(contestants, bench.rounds, bench.seconds, lambda text: bench.say(f"{what}: {text}"))
+    ours = next((look for name, look in looks.items() if name.endswith("_fused")), None)
+    rows: Rows = against_all(contestants)
+    for row in rows:
+        if ours is not None and row["who"] in (*DEVICE, *HOST):
+            row["levels_from_fused"] = float(np.abs(looks[row["who"]].astype(float) - ours).mean())
+    return rows + [{"who": name, "missing": why} for name, why in missing.items()]

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks import gpu_report
 from benchmarks.bar import MOST_FOR_ONE_MORE, reached
 from benchmarks.peers import NAMES
 from benchmarks.plot import plot
@@ -39,15 +40,19 @@ def _times(both: dict[str, float] | None) -> list[str]:
     return [f"{both['wall']:.2f}", f"{both['cpu']:.2f}"] if both else ["", ""]
 
 
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
+
+
 def _bar(results: dict[str, Any]) -> str:
     words = {"goal": "goal reached", "floor": "floor reached", "below": "**not reached**", None: "not measured here"}
     rows = []
     for row in reached(results):
         sign = "≤ " if row["at_most"] else ""
         found = row["found"] or {"wall": None, "cpu": None}
-        wall, cpu = ("" if found[by] is None else f"{found[by]:.3g}" for by in ("wall", "cpu"))
+        wall, cpu = ("" if found[by] is None else _short(found[by]) for by in ("wall", "cpu"))
         if "low" in found:
-            wall += f" ({found['low']:.3g}–{found['high']:.3g})"
+            wall += f" ({_short(found['low'])}–{_short(found['high'])})"
         bounds = ["" if bound is None else f"{sign}{bound:,.7g}" for bound in (row["floor"], row["goal"])]
         rows.append([row["what"], wall, cpu, *bounds, words[row["reached"]]])
     return "## The bar\n\n" + _BAR_WORDS + table(["", "wall", "CPU", "floor", "goal", ""], rows)
@@ -123,8 +128,8 @@ def text(results: dict[str, Any]) -> str:
     parts.append(_bar(results))
     parts += [make(results) for name, make in makers.items() if name in results]
     parts += texts(results)
-    if "gpu" in results and "missing" in results["gpu"]:
-        parts.append(f"## GPU\n\n`python -m benchmarks --only gpu`: not measured: {results['gpu']['missing']}.\n")
+    if "gpu" in results:
+        parts.append(gpu_report.text(results))
     return "\n".join(parts)
 
 

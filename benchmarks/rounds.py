@@ -57,6 +57,14 @@ def ratio(one: Contestant, other: Contestant) -> dict[str, float]:
     return {name: statistics.median(ratios) for name, ratios in of.items()} | {"low": low, "high": high}
 
 
+def against_all(contestants: Sequence[Contestant]) -> list[dict[str, Any]]:
+    """A row each, with its ratios to all of them."""
+    return [
+        {"who": one.name, **rates(one), "to": {other.name: ratio(one, other) for other in contestants}}
+        for one in contestants
+    ]
+
+
 def middle_half(numbers: Sequence[float]) -> tuple[float, float]:
     """The quartiles that enclose it."""
     if len(numbers) < 2:

@@ -94,9 +94,8 @@ class FusedCudaExecutor:
 
             return finish
 
-        elements = plan.canvas.channels * plan.canvas.height * plan.canvas.width
         with self.seats.one() as seat:
-            seat.run(cut([image.size for image in images], _rows(elements), _SOURCE_BYTES), start)
+            seat.run(slabs(plan, images), start)
 
     def move_masks(self, masks: Sequence[U8], moves: Moves, out: U8, check: Callable[[], None]) -> None:
         """Masks uint8 (H, W) of any sizes through cameras, nearest sampling, into `out` (N, H, W).
@@ -119,6 +118,12 @@ class FusedCudaExecutor:
 
         with self.seats.one() as seat:
             seat.run(cut([mask.size for mask in masks], _rows(height * width), _SOURCE_BYTES), start)
+
+
+def slabs(plan: Plan, images: Sequence[U8]) -> list[slice]:
+    """The samples that are sent and computed together."""
+    elements = plan.canvas.channels * plan.canvas.height * plan.canvas.width
+    return cut([image.size for image in images], _rows(elements), _SOURCE_BYTES)
 
 
 def _rows(elements: int) -> int:

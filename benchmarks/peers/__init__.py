@@ -4,7 +4,8 @@
     version()           of the library
     make(pipeline, images) → run
                         `run()` augments the batch uint8 (N, H, W, 3) once and returns it as uint8, N,H,W,C or N,C,H,W;
-                        raises Missing if it has no such operation
+                        raises Missing if it has no such operation. What lies on a GPU it may leave there, and return how to
+                        fetch it; `run.timed(times)`, if there is one, gives wall and CPU seconds by a clock of its own
     AHEAD               runs that it makes ahead at most, if any: they are taken before the clock starts
     ahead(run)          takes them, where no number is known
     end()               ends processes that it started, if any
@@ -23,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-Run = Callable[[], np.ndarray]
+Run = Callable[[], np.ndarray | Callable[[], np.ndarray]]
 
 NAMES = ("fused", "kornia", "torchvision", "albumentations", "dali", "opencv")
 FIRST = "kornia"  # whom ratios refer to

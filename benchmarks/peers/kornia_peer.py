@@ -13,7 +13,7 @@ from benchmarks.recipes import BLUR_TAPS
 
 TITLE = "Kornia, `AugmentationSequential`"
 
-_STEPS = {
+STEPS = {
     "rotation": lambda s: K.RandomRotation(degrees=tuple(s["degrees"]), p=1.0),
     "horizontal_flip": lambda s: K.RandomHorizontalFlip(p=1.0),
     "affine": lambda s: K.RandomAffine(
@@ -44,7 +44,7 @@ def version() -> str:
 
 def make(pipeline: list[dict[str, Any]], images: np.ndarray, device: str = "cpu") -> Run:
     """With one thread of torch's or one a core, whichever is faster."""
-    augmentations = K.AugmentationSequential(*steps(_STEPS, pipeline), data_keys=["input"])
+    augmentations = K.AugmentationSequential(*steps(STEPS, pipeline), data_keys=["input"])
 
     def with_threads(threads: int) -> Run:
         @torch.inference_mode()

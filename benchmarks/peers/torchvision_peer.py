@@ -25,7 +25,7 @@ from torchvision.transforms import v2
 TITLE = "torchvision v2, one process a core"
 end = pool.end
 
-_STEPS = {
+STEPS = {
     "rotation": lambda s: v2.RandomRotation(tuple(s["degrees"]), interpolation=v2.InterpolationMode.BILINEAR),
     "horizontal_flip": lambda s: v2.RandomHorizontalFlip(1.0),
     "color_jitter": lambda s: v2.ColorJitter(
@@ -47,7 +47,7 @@ def version() -> str:
 
 def _one(pipeline: list[dict[str, Any]]) -> One:
     torch.set_num_threads(1)
-    transforms = v2.Compose(steps(_STEPS, pipeline))
+    transforms = v2.Compose(steps(STEPS, pipeline))
 
     @torch.inference_mode()
     def run(image: np.ndarray) -> np.ndarray:

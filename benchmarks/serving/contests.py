@@ -2,7 +2,7 @@
 
 from benchmarks import peers
 from benchmarks.recipes import BATCH, PIPELINE, SIZE, Pipeline
-from benchmarks.rounds import Contestant, interleave, rates, ratio
+from benchmarks.rounds import Contestant, against_all, interleave
 from benchmarks.sections import Bench, Rows
 
 WAYS = ("frames", "http", "loader_idle")  # ours, over TCP
@@ -37,7 +37,4 @@ def _contest(bench: Bench, cases: dict[str, Pipeline], what: str) -> Rows:
     interleave(contestants, bench.rounds, bench.seconds, lambda text: bench.say(f"{what}: {text}"))
     for worker in crew:
         worker.close()
-    return [
-        {"who": one.name, **rates(one), "to": {other.name: ratio(one, other) for other in contestants}}
-        for one in contestants
-    ]
+    return against_all(contestants)
