@@ -18,6 +18,7 @@ from augsvc.augment import ImageRenderer
 from augsvc.batch import I64, U8, Arrays, Sample, required
 from augsvc.errors import DatasetUnreadable, NeedsStatistics, PastTheEnd, SpecInvalid, Undecodable
 from augsvc.executors.base import Executor
+from augsvc.executors.ranges import ranges
 from augsvc.geometry import Canvas
 from augsvc.ops.sound import Clip
 from augsvc.order import Order
@@ -32,6 +33,7 @@ from augsvc.stages import Stages
 from augsvc_client.wire import Layout, TensorSpec, digest
 
 MAX_TRIES = 64  # of samples in a row that cannot be decoded
+_PIECES = 4  # that a thread reads of what is read at once
 SOURCE_BYTES = 64 << 20  # of decoded samples held at once, give or take one for each thread
 
 
@@ -201,7 +203,10 @@ class Stream:
         room, step = SOURCE_BYTES, threads
         while len(found) < most and room > 0:
             check()
-            more = list(workers.map(self._readable, indices[len(found) : min(len(found) + step, most)].tolist()))
+            coming = indices[len(found) : min(len(found) + step, most)].tolist()
+            # a piece for every sample costs 25 µs each, more than one in memory takes to be read; few pieces share badly
+            pieces = ranges(len(coming), max(1, len(coming) // (_PIECES * threads)))
+            more = [one for some in workers.map(self._readable_all, [coming[part] for part in pieces]) for one in some]
             found += more
             n_bytes = sum(sample.n_bytes for sample, _ in more)
             room -= n_bytes
@@ -225,6 +230,9 @@ class Stream:
         if "box_labels" in arrays:
             arrays["box_labels"][:] = [required(sample.box_labels) for sample in samples]
         self.renderer.fill(samples, address, self.spec.aug_seed, arrays, workers, check, stages)
+
+    def _readable_all(self, indices: list[int]) -> list[tuple[Sample, int]]:
+        return [self._readable(index) for index in indices]
 
     def _readable(self, index: int) -> tuple[Sample, int]:
         """The sample, or the next one of this stream that can be decoded (cyclic), and which one it was."""
