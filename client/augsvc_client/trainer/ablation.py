@@ -123,7 +123,9 @@ def run_ablation(first: Outcome, progress: Progress, out: Path, *, resume: bool 
         scores[name].append(_scores(run(varied, first.url, progress, f"{name} #{seed}")))
         progress.update(progress.tasks[-1].id, visible=False)  # thirty bars would fill the screen
         if is_first():
-            (out / NAME).write_text(json.dumps({**_identity(first), "scores": scores}, indent=1), encoding="utf-8")
+            beside = out / f"{NAME}.new"  # whole or not at all, wherever it is broken off
+            beside.write_text(json.dumps({**_identity(first), "scores": scores}, indent=1), encoding="utf-8")
+            beside.replace(out / NAME)
         left_s = (perf_counter() - began_s) / number * (len(left) - number)
         said = ", ".join(f"{test} {accuracy:.1%}" for test, accuracy in scores[name][-1].items())
         more = f"; about {in_words(left_s)} to go" if left_s else ""
