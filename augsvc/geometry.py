@@ -61,11 +61,12 @@ def product(second: F64, first: F64) -> F64:
 
 
 def about(matrix: F64, x: float, y: float) -> F64:
-    """The same move with its origin at (x, y)."""
-    ones, zeros = np.ones(len(matrix)), np.zeros(len(matrix))
-    there = affine(ones, zeros, zeros + x, zeros, ones, zeros + y)
-    back = affine(ones, zeros, zeros - x, zeros, ones, zeros - y)
-    return product(there, product(matrix, back))
+    """The same move with its origin at (x, y): two products with shifts, of which only what is not 0 or 1 is computed."""
+    found = matrix.copy()
+    found[:, :, 2] += -(matrix[:, :, 0] * x + matrix[:, :, 1] * y)
+    found[:, 0] += x * found[:, 2]
+    found[:, 1] += y * found[:, 2]
+    return found
 
 
 def quadrangle(x: F64, y: F64, canvas: Canvas) -> F64:
@@ -158,7 +159,7 @@ class Camera:
             along[tilted] = _longest(back[tilted], canvas, np.array(sizes, dtype=np.float64)[tilted])
         taps = np.clip(np.ceil(along - 0.25), 1.0, MAX_TAPS).astype(np.int64)
         fixed = exact.to_fixed(back, MATRIX_BITS)
-        identical = (fixed == exact.to_fixed(np.eye(3), MATRIX_BITS)).all(axis=(1, 2))
+        identical = (fixed == _UNMOVED).all(axis=(1, 2))
         return Camera(forward, fixed[:, :2], fixed[:, 2], taps, identical)
 
     @property
@@ -171,6 +172,7 @@ class Camera:
         return Camera(self.forward[rows], self.backward[rows], self.depth[rows], self.taps[rows], self.identical[rows])
 
 
+_UNMOVED = exact.to_fixed(np.eye(3), MATRIX_BITS)
 _BOUNDS = np.array([[STEEPEST, STEEPEST, FARTHEST], [STEEPEST, STEEPEST, FARTHEST], [_LEANS, _LEANS, _DEEPEST]])
 
 

@@ -93,7 +93,7 @@ GOALS = (
     Goal("fused's kernels on an H200-class GPU, images/s", 400_000, 1_500_000,
          _gpu("gpu_kernels", lambda row: _wall(row["images_per_s"], dict(zip(("low", "high"), row["quartiles"], strict=True))))),
     Goal("a pass with one more move, tone or erase ÷ the pass, the dearest", 1 + MOST_FOR_ONE_MORE, None, _one_more,
-         at_most=True),
+         at_most=True, by="cpu"),
     Goal("HTTP ÷ raw TCP, delivered bytes", 0.85, 0.95, _against("wire", WAYS, "tcp")),
     Goal("HTTP ÷ tf.data service, same bytes", 1.8, 2.4, _against("wire", WAYS, "tf_service")),
     Goal("same host ÷ HTTP over TCP, `Stream.batch`", 2, 4, _against("wire", ("same_host",), "http")),

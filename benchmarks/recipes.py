@@ -21,6 +21,10 @@ NOISE: Step = {"op": "gaussian_noise", "std": [0.03, 0.03]}
 AFFINE: Step = {
     "op": "affine", "degrees": [10, 10], "translate_x": [0.05, 0.05], "translate_y": [0.05, 0.05], "scale": [1.1, 1.1],
 }  # fmt: skip
+TWICE: Pipeline = [  # ROTATION as two moves: what a pass pays for is the composed matrix
+    {"op": "rotation", "degrees": [10, 10]},
+    {"op": "affine", "degrees": [5, 5], "translate_x": [0, 0], "translate_y": [0, 0], "scale": [1, 1]},
+]
 GAMMA: Step = {"op": "gamma", "gamma": [1.2, 1.2]}
 ERASING: Step = {"op": "erasing", "scale": [0.1, 0.1], "ratio": [1, 1], "place_x": [0.5, 0.5], "place_y": [0.5, 0.5]}
 DROPOUT: Step = {"op": "pixel_dropout", "rate": [0.05, 0.05]}

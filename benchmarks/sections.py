@@ -13,7 +13,6 @@ import numpy as np
 from benchmarks import peers
 from benchmarks.crew import Worker, crew
 from benchmarks.recipes import (
-    AFFINE,
     BATCH,
     BLUR,
     ERASING,
@@ -25,6 +24,7 @@ from benchmarks.recipes import (
     ROTATION,
     SHIFT,
     SIZE,
+    TWICE,
     Pipeline,
 )
 from benchmarks.rounds import Contestant, interleave, rates, ratio
@@ -107,9 +107,11 @@ def operations(bench: Bench) -> dict[str, Rows]:
     return rows
 
 
-def _series(bench: Bench, what: str, cases: dict[str, tuple[Pipeline, int, int]], rounds: int) -> Rows:
-    """Cases of ours only, each in a process of its own, in turns."""
-    crew = [bench.crew(("fused",))[0] for _ in cases]
+def _series(
+    bench: Bench, what: str, cases: dict[str, tuple[Pipeline, int, int]], rounds: int, who: tuple[str, ...] = ()
+) -> Rows:
+    """Cases of ours only, each in a process of its own, in turns; `who` runs them, `fused` if nobody is named."""
+    crew = [bench.crew((name,))[0] for name in who or ("fused",) * len(cases)]
     contestants = []
     for worker, (name, (steps, batch, size)) in zip(crew, cases.items(), strict=True):
         _, seconds = worker.make(steps, batch, size)
@@ -121,11 +123,11 @@ def _series(bench: Bench, what: str, cases: dict[str, tuple[Pipeline, int, int]]
 
 
 def scaling(bench: Bench) -> dict[str, Rows]:
-    """Batch, size, number of operations; and one more of a kind that the pass has already."""
+    """Batch, size, number of operations; and one more of a kind that the pass has already; masks."""
     base = [ROTATION, JITTER, BLUR, NOISE, ERASING]
     more = {
         "the pass": base,
-        "+ a move": [ROTATION, AFFINE, *base[1:]],
+        "+ a move": [*TWICE, *base[1:]],
         "+ a tone": [*base[:2], SHIFT, *base[2:]],
         "+ an erase": [*base, ERASING],
     }
@@ -140,6 +142,13 @@ def scaling(bench: Bench) -> dict[str, Rows]:
         ),
         "one more": _series(
             bench, "one more", {name: (steps, 16, SIZE) for name, steps in more.items()}, 3 * bench.rounds
+        ),
+        "masks": _series(
+            bench,
+            "masks",
+            {name: (PIPELINE, BATCH, SIZE) for name in ("pictures", "+ a mask each")},
+            bench.rounds,
+            ("fused", "fused_masks"),
         ),
     }
 

@@ -84,19 +84,16 @@ def _cameras(camera: Camera, sizes: I64, canvas: Canvas) -> I64:
     """One row a sample: see the columns' names in kernels/sheets.py."""
     rows = _places(camera, sizes)
     rows[:, sheets.TAPS_X : sheets.LOW_X] = camera.taps
-    for axis, (low, pixel) in enumerate(((sheets.LOW_X, sheets.PIXEL_X), (sheets.LOW_Y, sheets.PIXEL_Y))):
-        across, down = camera.backward[:, axis, 0], camera.backward[:, axis, 1]
-        ends = np.stack(_ends(across, camera.taps[:, 0])), np.stack(_ends(down, camera.taps[:, 1]))
-        rows[:, low] = ends[0].min(axis=0) + ends[1].min(axis=0) + TO_CORNER
-        rows[:, low + 1] = ends[0].max(axis=0) + ends[1].max(axis=0) + TO_CORNER
-        rows[:, pixel : pixel + 3] = _pixel(across, down)
+    slopes = camera.backward[:, :, :2]
+    first, last = _ends(slopes, camera.taps)
+    rows[:, [sheets.LOW_X, sheets.LOW_Y]] = np.minimum(first, last).sum(axis=2) + TO_CORNER
+    rows[:, [sheets.HIGH_X, sheets.HIGH_Y]] = np.maximum(first, last).sum(axis=2) + TO_CORNER
+    rows[:, sheets.PIXEL_X : sheets.IDENTICAL] = rows[:, sheets.PIXEL_RIGHT :] = _pixel(slopes)
     rows[:, sheets.TAP_SHARE] = -(-(1 << 32) // (camera.taps[:, 0] * camera.taps[:, 1]))
     rows[:, sheets.IDENTICAL] = camera.identical & (sizes == [canvas.height, canvas.width]).all(axis=1)
-    rows[:, sheets.PIXEL_RIGHT : sheets.PIXEL_BELOW] = rows[:, sheets.PIXEL_X : sheets.PIXEL_Y]
-    rows[:, sheets.PIXEL_BELOW :] = rows[:, sheets.PIXEL_Y : sheets.IDENTICAL]
     tilted = camera.tilted
     if tilted.size:
-        rows[tilted] = _tilted(rows[tilted])
+        rows[tilted] = _tilted(rows[tilted], slopes[tilted], camera.depth[tilted, None, :2], camera.taps[tilted])
     return rows
 
 
@@ -122,40 +119,34 @@ def _addresses(arrays: Sequence[U8]) -> npt.NDArray[np.uint64]:
     return np.array([array.__array_interface__["data"][0] for array in arrays], dtype=np.uint64)
 
 
-def _tilted(rows: I64) -> I64:
-    """What is different with perspective."""
-    lean_x, lean_y, taps = rows[:, sheets.DEPTH_X], rows[:, sheets.DEPTH_Y], rows[:, sheets.TAPS_X : sheets.LOW_X]
-    rows[:, sheets.LEAST_DEPTH] = _least(lean_x, lean_y, taps)
-    for axis, (low, pixel, length) in enumerate(
-        (
-            (sheets.LOW_X, sheets.PIXEL_RIGHT, rows[:, sheets.WIDTH]),
-            (sheets.LOW_Y, sheets.PIXEL_BELOW, rows[:, sheets.HEIGHT]),
-        )
-    ):
-        across, down = rows[:, 3 * axis], rows[:, 3 * axis + 1]
-        rows[:, low] = _least(across - lean_x, down - lean_y, taps)
-        rows[:, low + 1] = -_least((length - 1) * lean_x - across, (length - 1) * lean_y - down, taps)
-        rows[:, pixel : pixel + 3] = _pixel(length * lean_x - across, length * lean_y - down)
+def _tilted(rows: I64, slopes: I64, lean: I64, taps: I64) -> I64:
+    """What is different with perspective, whose depth grows by `lean` (n, 1, 2)."""
+    length = rows[:, [sheets.WIDTH, sheets.HEIGHT], None]
+    rows[:, sheets.LEAST_DEPTH] = _least(lean, taps)[:, 0]
+    rows[:, [sheets.LOW_X, sheets.LOW_Y]] = _least(slopes - lean, taps)
+    rows[:, [sheets.HIGH_X, sheets.HIGH_Y]] = -_least((length - 1) * lean - slopes, taps)
+    rows[:, sheets.PIXEL_RIGHT :] = _pixel(length * lean - slopes)
     return rows
 
 
-def _least(across: I64, down: I64, taps: I64) -> I64:
-    """The least that a tap adds to a place that grows so along the canvas's x and y."""
-    found: I64 = np.minimum(*_ends(across, taps[:, 0])) + np.minimum(*_ends(down, taps[:, 1]))
+def _least(slopes: I64, taps: I64) -> I64:
+    """The least that a tap adds to places (n, k) that grow so (n, k, 2) along the canvas's x and y."""
+    found: I64 = np.minimum(*_ends(slopes, taps)).sum(axis=2)
     return found
 
 
-def _ends(coefficient: I64, taps: I64) -> tuple[I64, I64]:
-    """What the first and the last tap add: move.tap."""
-    return coefficient // (2 * taps), coefficient * (2 * taps - 1) // (2 * taps)
+def _ends(slopes: I64, taps: I64) -> tuple[I64, I64]:
+    """What the first and the last of taps (n, 2) along either axis add (n, k, 2): move.tap."""
+    twice = 2 * taps[:, None]
+    return slopes // twice, slopes * (twice - 1) // twice
 
 
-def _pixel(across: I64, down: I64) -> I64:
-    """Twice a canvas pixel's length in the source along one axis (N, 3), at least one unit; its shift and its inverse."""
-    a, b = exact.from_fixed(across, MATRIX_BITS), exact.from_fixed(down, MATRIX_BITS)
+def _pixel(slopes: I64) -> I64:
+    """Of each place (n, k, 2): twice a canvas pixel's length there, at least one unit, its shift and its inverse: (n, 3k)."""
+    a, b = exact.from_fixed(slopes[:, :, 0], MATRIX_BITS), exact.from_fixed(slopes[:, :, 1], MATRIX_BITS)
     twice = 2 * np.maximum(exact.to_fixed(np.sqrt(a * a + b * b), MATRIX_BITS), 1)
     shift = np.maximum(np.frexp(twice.astype(np.float64))[1].astype(np.int64) - 24, 0)
-    return np.stack((twice, shift, (1 << 47) // (twice >> shift)), axis=-1)
+    return np.stack((twice, shift, (1 << 47) // (twice >> shift)), axis=-1).reshape(len(slopes), -1)
 
 
 def tone_sheet(stages: Sequence[ToneStage], n: int, channels: int) -> ToneSheet:

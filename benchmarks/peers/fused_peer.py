@@ -37,14 +37,23 @@ def _executor() -> Executor:
 
 def make(pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
     """The pipeline over the pictures: drawn anew for every batch, as it is served."""
+    return over(pipeline, images, None)
+
+
+def over(pipeline: list[dict[str, Any]], images: np.ndarray, masks: np.ndarray | None) -> Run:
+    """The same, and masks (N, H, W) if there are any."""
     n, height, width, channels = images.shape
     plan = Plan.of(parse_pipeline(pipeline), Canvas(height, width, channels), "cover")
-    samples = [Sample(image, 0) for image in images]
-    out, addresses = np.empty((n, channels, height, width), np.uint8), iter(range(1 << 24))
+    samples = [
+        Sample(image, 0, mask) for image, mask in zip(images, [None] * n if masks is None else masks, strict=True)
+    ]
+    arrays, addresses = {"image": np.empty((n, channels, height, width), np.uint8)}, iter(range(1 << 24))
+    if masks is not None:
+        arrays["mask"] = np.empty((n, height, width), np.uint8)
 
     def run() -> np.ndarray:
         address = Address(np.arange(n), next(addresses), 0)
-        augment(samples, address, 1, plan, _executor(), {"image": out}, _workers, lambda: None, Stages())
-        return out
+        augment(samples, address, 1, plan, _executor(), arrays, _workers, lambda: None, Stages())
+        return arrays["image"]
 
     return run

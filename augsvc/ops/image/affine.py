@@ -23,14 +23,12 @@ class Affine(Move):
 
     def matrix(self, draw: Draw, canvas: Canvas) -> F64:
         """shift · turn · shear_y · shear_x · scale about (W/2, H/2); a shear of s degrees moves by tan s a unit."""
-        sin, cos = exact.sincos(draw.value("degrees"))
-        zero, one = np.zeros_like(sin), np.ones_like(sin)
-        scale = draw.value("scale")
-        lean_x, lean_y = (s / c for s, c in (exact.sincos(draw.value(name)) for name in ("shear_x", "shear_y")))
+        sines, cosines = exact.sincos(np.stack([draw.value(name) for name in ("degrees", "shear_x", "shear_y")]))
+        sin, cos, zero = sines[0], cosines[0], np.zeros_like(sines[0])
+        (lean_x, lean_y), scale = sines[1:] / cosines[1:], draw.value("scale")
         turn = affine(cos, sin, zero, -sin, cos, zero)
-        shear = product(affine(one, zero, zero, lean_y, one, zero), affine(one, lean_x, zero, zero, one, zero))
-        shift_x, shift_y = draw.value("translate_x") * canvas.width, draw.value("translate_y") * canvas.height
-        inner = product(turn, product(shear, affine(scale, zero, zero, zero, scale, zero)))
-        return product(
-            affine(one, zero, shift_x, zero, one, shift_y), about(inner, canvas.width / 2.0, canvas.height / 2.0)
-        )
+        leaning = affine(scale, lean_x * scale, zero, lean_y * scale, (lean_y * lean_x + 1.0) * scale, zero)
+        found = about(product(turn, leaning), canvas.width / 2.0, canvas.height / 2.0)
+        found[:, 0, 2] += draw.value("translate_x") * canvas.width
+        found[:, 1, 2] += draw.value("translate_y") * canvas.height
+        return found
