@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
-from augsvc.errors import Overloaded, TooMuchAtOnce
+from augsvc.errors import EngineLost, Overloaded, TooMuchAtOnce
 
 T = TypeVar("T")
 WANTING_S = 5.0  # how long a refused job's share is kept free for it: clients come back after 1 to 1.25 s
@@ -25,7 +25,7 @@ class Piece(Generic[T]):
         self.future.add_done_callback(lambda _: calls.clear())
 
     def run(self) -> None:
-        """Does it, unless it was cancelled."""
+        """Does it, unless it was cancelled. Raises EngineLost, besides telling who asked, if nothing can be done any more."""
         calls = list(self._calls)
         if not calls or not self.future.set_running_or_notify_cancel():
             return
@@ -36,6 +36,8 @@ class Piece(Generic[T]):
                 err.__traceback__
             )  # its frames lead back to the future: memory would wait for a collection
             self.future.set_exception(err)
+            if isinstance(err, EngineLost):
+                raise
         else:
             self.future.set_result(result)
 
@@ -94,6 +96,8 @@ class FairThread(Generic[T]):
             while (item := self._next()) is not None:
                 item.run()
                 del item  # an idle thread would keep the last result alive
+        except EngineLost:
+            pass  # the thread ends: `alive` says it to everybody
         finally:
             self._let_go()  # whatever ended it: nobody may wait for what nobody will do
 

@@ -3,14 +3,14 @@
 import gc
 import threading
 import weakref
-from concurrent.futures import wait
+from concurrent.futures import CancelledError, wait
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from augsvc.errors import Cancelled, Overloaded, TooMuchAtOnce
+from augsvc.errors import Cancelled, EngineLost, Overloaded, TooMuchAtOnce
 from augsvc.fairness import WANTING_S, FairThread, Piece, Room
 
 
@@ -249,3 +249,21 @@ def test_what_a_failed_piece_held_goes_at_once():
     finally:
         gc.enable()
         thread.stop()
+
+
+def test_a_piece_that_the_engine_does_not_survive_ends_the_thread_and_nobody_waits():
+    thread: FairThread[None] = FairThread(10, "test")
+    gate = threading.Event()
+
+    def lose():
+        gate.wait()
+        raise EngineLost("the device is lost")
+
+    lost, behind = thread.submit("a", 1, lose), thread.submit("b", 1, lambda: None)
+    gate.set()
+    assert isinstance(lost.exception(), EngineLost)
+    with pytest.raises(CancelledError):
+        behind.result()
+    thread.stop()
+    assert not thread.alive
+    assert thread.submit("a", 1, lambda: None).cancelled()

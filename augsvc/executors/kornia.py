@@ -17,6 +17,7 @@ from kornia.filters import filter2d, filter2d_separable
 from augsvc import exact
 from augsvc.batch import I64, U8
 from augsvc.executors.base import float_traits, use_one_torch_thread
+from augsvc.executors.device import in_halves, is_lost, watched
 from augsvc.executors.pixel_numbers import sixteen_bits
 from augsvc.executors.ranges import ranges
 from augsvc.executors.resample import resample
@@ -93,9 +94,20 @@ class KorniaExecutor:
         out: U8,
         check: Callable[[], None],
     ) -> None:
-        """All passes, rounded to uint8 into the batch's own memory: (N, C, H, W), which may be a view of N,H,W,C."""
-        pixels = self.run(plan, images, cameras, draws, check)
-        torch.from_numpy(out).copy_((pixels * 255.0 + 0.5).to(torch.uint8))
+        """All passes, rounded to uint8 into the batch's own memory: (N, C, H, W), which may be a view of N,H,W,C.
+
+        Raises:
+            DeviceOutOfMemory: there is not enough for one sample.
+            EngineLost: the device is lost.
+        """
+
+        def some(rows: slice) -> None:
+            parts = [camera and camera.part(rows) for camera in cameras]
+            pixels = self.run(plan, images[rows], parts, [draw.part(rows) for draw in draws], check)
+            torch.from_numpy(out[rows]).copy_((pixels * 255.0 + 0.5).to(torch.uint8))
+
+        with watched(lambda: is_lost(self.device)):
+            in_halves(len(images), some)
 
     def move_masks(self, masks: Sequence[U8], moves: Moves, out: U8, check: Callable[[], None]) -> None:
         """Masks uint8 (H, W) of any sizes through cameras into `out` (N, H, W), on the host, one by one."""

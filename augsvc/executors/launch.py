@@ -19,6 +19,7 @@ from numba.cuda.core import config
 from numba.cuda.cudadrv.driver import CudaAPIError
 
 from augsvc.batch import U8
+from augsvc.executors.device import is_lost, ran_out_of_memory
 from augsvc.executors.kernels.cuda import MOST_THREADS
 
 _MOST_VIEWS = 512  # of one buffer, then all are wrapped anew: streams come and go
@@ -134,7 +135,11 @@ class CudaLane:
         """Whether that is what an error says."""
         if isinstance(error, CudaAPIError):
             return bool(error.code == _NO_MEMORY)
-        return isinstance(error, torch.OutOfMemoryError)
+        return ran_out_of_memory(error)
+
+    def is_lost(self) -> bool:
+        """Whether the device answers no more, for good."""
+        return is_lost(self.device)
 
     def release(self) -> None:
         """Gives what nobody refers to any more back to the device."""

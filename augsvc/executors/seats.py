@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import chain, repeat
 from queue import Empty, SimpleQueue
 
-from augsvc.errors import DeviceOutOfMemory
+from augsvc.executors.device import halves, watched
 from augsvc.executors.resident import Resident
 from augsvc.executors.slabs import Lane, Slot
 
@@ -34,13 +34,17 @@ class Seats:
 
     @contextmanager
     def one(self) -> Iterator["Seat"]:
-        """A lane that nobody else uses, opened."""
+        """A lane that nobody else uses, opened.
+
+        Raises:
+            EngineLost: its device is lost.
+        """
         try:
             seat = self.free.get_nowait()
         except Empty:
             seat = Seat.at(self.open_lane(), next(self.resident_bytes))
         try:
-            with seat.lane.open():
+            with watched(seat.lane.is_lost), seat.lane.open():
                 seat.resident.begin()
                 yield seat
         finally:
@@ -91,15 +95,7 @@ class Seat:
             slot.clear()
         made_room = self.resident.close()
         self.lane.release()
-        if made_room:
-            return [rows]
-        if rows.stop - rows.start == 1:
-            raise DeviceOutOfMemory(
-                "the device has not enough memory left for one sample of this stream: ask for a smaller size, or try again "
-                "when others use less of it"
-            )
-        middle = (rows.start + rows.stop) // 2
-        return [slice(rows.start, middle), slice(middle, rows.stop)]
+        return [rows] if made_room else halves(rows)
 
 
 def cut(sizes: Sequence[int], rows: int, most: int) -> list[slice]:

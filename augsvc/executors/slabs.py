@@ -64,6 +64,9 @@ class Lane(Protocol):
     def ran_out_of_memory(self, error: Exception) -> bool:
         """Whether that is what an error says."""
 
+    def is_lost(self) -> bool:
+        """Whether the device answers no more, for good."""
+
     def release(self) -> None:
         """Gives what nobody refers to any more back to the device."""
 

@@ -11,6 +11,7 @@ import torch
 
 from augsvc.batch import F32, I64
 from augsvc.executors.base import resampling_traits
+from augsvc.executors.device import in_halves, is_lost, watched
 from augsvc.executors.pixel_numbers import sixteen_bits
 from augsvc.executors.ranges import ranges
 from augsvc.machine import cores
@@ -55,7 +56,20 @@ class TorchSound:
         return "kornia", torch.__version__, self.device.type, unit, *resampling_traits()
 
     def run(self, plan: SoundPlan, clips: F32, draws: Sequence[Draw], check: Callable[[], None]) -> None:
-        """All passes over clips (N, T), in place. `check` is called now and then, and may raise."""
+        """All passes over clips (N, T), in place. `check` is called now and then, and may raise.
+
+        Raises:
+            DeviceOutOfMemory: there is not enough for one clip.
+            EngineLost: the device is lost.
+        """
+
+        def some(rows: slice) -> None:
+            self._run(plan, clips[rows], [draw.part(rows) for draw in draws], check)
+
+        with watched(lambda: is_lost(self.device)):
+            in_halves(len(clips), some)
+
+    def _run(self, plan: SoundPlan, clips: F32, draws: Sequence[Draw], check: Callable[[], None]) -> None:
         values = torch.from_numpy(clips).to(self.device)
         for part in plan.passes:
             check()

@@ -76,6 +76,9 @@ class SimulatedLane:
     def ran_out_of_memory(self, error):
         return isinstance(error, MemoryError)
 
+    def is_lost(self):
+        return False
+
     def release(self):
         self.released += 1
 

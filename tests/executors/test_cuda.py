@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from augsvc.errors import Cancelled, DeviceOutOfMemory
+from augsvc.errors import Cancelled, DeviceOutOfMemory, EngineLost
 from augsvc.executors import choice
 from augsvc.executors.choice import open_executor
 from augsvc.executors.fused_cuda import FusedCudaExecutor
@@ -101,6 +101,9 @@ class Full:
     def ran_out_of_memory(self, error):
         return isinstance(error, MemoryError)
 
+    def is_lost(self):
+        return False
+
     def release(self):
         self.released += 1
 
@@ -124,3 +127,20 @@ def test_another_error_is_not_taken_for_it():
     with pytest.raises(Cancelled):
         pictures(CASES["cover, 3, NCHW"], FusedCudaExecutor.on(torch.device("cpu"), lambda: lane))
     assert lane.released == 0
+
+
+@pytest.mark.parametrize(("lost", "told"), [(True, EngineLost), (False, ZeroDivisionError)])
+def test_an_error_that_the_device_does_not_survive_is_the_engines_end(lost, told):
+    class Broken(Full):
+        def buffer(self, size, copied):
+            raise ZeroDivisionError
+
+        def is_lost(self):
+            return lost
+
+    lane = Broken()
+    executor = FusedCudaExecutor.on(torch.device("cpu"), lambda: lane)
+    for _ in range(2):  # the lane is there again
+        with pytest.raises(told):
+            pictures(CASES["cover, 3, NCHW"], executor)
+    assert (lane.opened, lane.released) == (2, 0)

@@ -32,6 +32,7 @@ BROKEN = '''
     import torch
 
     from augsvc.batch import I64
+    from augsvc.executors import kornia
     from augsvc.fairness import FairThread
     from augsvc.geometry import Canvas
     from augsvc.ops.base import Draw, Opaque
@@ -46,17 +47,29 @@ BROKEN = '''
             return np.zeros((len(draw.selected), 1), dtype=np.int64)
 
         def apply(self, image: torch.Tensor, lowered: I64) -> torch.Tensor:
-            if image.shape[-1] == 77:
+            width = image.shape[-1]
+            if width == 77:
                 FairThread._next = None
+            if width == 78:  # as a GPU after a failed assertion: it answers no more, and the library has words for it
+                kornia.is_lost = lambda device: True
+                raise RuntimeError("CUDA error: device-side assert triggered in /srv/kernel.cu")
+            if width == 75 or (width == 76 and len(image) > 1):
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
             return image
 '''
 
 
-@pytest.fixture
-def fragile(serve, tmp_path, monkeypatch):
+@pytest.fixture(params=["fused"])
+def fragile(serve, tmp_path, monkeypatch, request):
     (tmp_path / "fatal.py").write_text(textwrap.dedent(BROKEN), encoding="utf-8")
     monkeypatch.setattr(serving, "CLEAN", serving.CLEAN | {"PYTHONPATH": str(tmp_path)})
-    return serve(operations=["fatal"], log_format="json").ready()
+    return serve(operations=["fatal"], log_format="json", executor=request.param).ready()
+
+
+def asked(server, width, pipeline=({"op": "fatal"},)):
+    return server.batch(
+        server.open({"dataset": "digits/train", "pipeline": list(pipeline), "size": [8, width]}), 0, 0, 12
+    )
 
 
 def test_a_server_whose_engine_is_lost_ends_as_failed(fragile):
@@ -78,6 +91,22 @@ def test_a_server_whose_engine_is_lost_ends_as_failed(fragile):
             assert int(reply.headers["retry-after"]) >= 1
     assert fragile.wait() == 1
     assert "the engine's thread has ended" in fragile.output()
+
+
+@pytest.mark.parametrize("fragile", ["kornia"], indirect=True)
+def test_a_device_without_memory_is_asked_for_less_and_refuses_what_it_cannot_and_one_that_is_lost_ends_the_server(
+    fragile,
+):
+    assert asked(fragile, 76).arrays["image"].tobytes() == asked(fragile, 76, ()).arrays["image"].tobytes()
+    refusal = asked(fragile, 75)
+    refusal.refused(503, "device_out_of_memory")
+    assert int(refusal.headers["retry-after"]) >= 1
+    assert asked(fragile, 74).status == 200, "it lives"
+    asked(fragile, 78).refused(503, "engine_lost")
+    assert fragile.wait() == 1
+    said = fragile.output()
+    assert "the device that computes is lost" in said and "device-side assert" in said, "for the operator"
+    assert "the engine's thread has ended" in said
 
 
 def test_what_a_start_leaves_holds_up_no_answer():

@@ -1,0 +1,155 @@
+"""A device whose memory ends, or that is lost: what executors make of it, seen with errors of torch's own classes."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from augsvc.errors import DeviceOutOfMemory, EngineLost, SpecInvalid
+from augsvc.executors import torch_sound
+from augsvc.executors.device import in_halves, is_lost, ran_out_of_memory, watched
+from augsvc.ops.base import Opaque
+from augsvc.ops.registry import registry
+from augsvc.probe_sources import Probe, probe_spec
+from augsvc.stream import Stream
+from augsvc_client.wire import parse
+from tests.executors.sound_cases import SOUND_CASES, clips
+from tests.harness import open_cpu
+
+FULL = torch.OutOfMemoryError("CUDA out of memory")
+
+
+class Greedy(Opaque):
+    """Needs as much memory as so many samples have, and nothing else."""
+
+    op: Literal["greedy"] = "greedy"
+    most: int
+
+    def lower(self, draw, canvas):
+        return np.zeros((len(draw.selected), 1), dtype=np.int64)
+
+    def apply(self, image, lowered):
+        if len(image) > self.most:
+            raise FULL
+        return 1 - image
+
+
+def pictures(pipeline, count=4):
+    spec = probe_spec({"pipeline": pipeline}, {**registry(), "greedy": Greedy})
+    stream = Stream.open(spec, Probe(), open_cpu("kornia"))
+    with ThreadPoolExecutor(1) as workers:
+        return parse(stream.produce(0, 0, count, 0, workers, lambda: None).buffer)[0]
+
+
+@given(st.integers(0, 70), st.integers(1, 80))
+def test_each_sample_is_worked_on_once_and_in_order(n, most):
+    done = []
+
+    def work(rows):
+        if rows.stop - rows.start > most:
+            raise FULL
+        done.extend(range(rows.start, rows.stop))
+
+    in_halves(n, work)
+    assert done == list(range(n))
+
+
+def test_one_sample_that_there_is_no_memory_for_is_refused_after_those_before_it():
+    done = []
+
+    def work(rows):
+        if rows.stop > 5:
+            raise FULL
+        done.extend(range(rows.start, rows.stop))
+
+    with pytest.raises(DeviceOutOfMemory) as refused:
+        in_halves(8, work)
+    assert done == [0, 1, 2, 3, 4]
+    assert (refused.value.status, refused.value.retry_after_s) == (503, 1)
+
+
+def test_another_error_is_not_taken_for_it():
+    def work(rows):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        in_halves(8, work)
+
+
+def accelerator_error(code):
+    error = torch.AcceleratorError("CUDA error")
+    error.error_code = code  # as torch sets it
+    return error
+
+
+def test_which_errors_say_it():
+    assert ran_out_of_memory(FULL)
+    assert ran_out_of_memory(accelerator_error(2)), "pinned memory"
+    assert not ran_out_of_memory(accelerator_error(710)), "a failed assertion"
+    assert not ran_out_of_memory(torch.AcceleratorError("CUDA error"))
+    assert not ran_out_of_memory(RuntimeError("CUDA error: out of memory, says somebody"))
+
+
+def test_a_batch_of_pictures_is_cut_until_it_fits():
+    whole = pictures([{"op": "greedy", "most": 100}, {"op": "gaussian_noise"}])
+    for most in (3, 2, 1):
+        for name, array in pictures([{"op": "greedy", "most": most}, {"op": "gaussian_noise"}]).items():
+            assert array.tobytes() == whole[name].tobytes(), (name, most)
+    with pytest.raises(DeviceOutOfMemory):
+        pictures([{"op": "greedy", "most": 0}])
+
+
+def test_a_batch_of_sound_is_cut_until_it_fits(monkeypatch):
+    whole = clips(SOUND_CASES["preset"], open_cpu("kornia"))
+    measured = torch_sound.measured
+    for most in (3, 1):
+        calls = []
+
+        def greedy(values, most=most, calls=calls):
+            if len(values) > most:
+                raise FULL
+            calls.append(len(values))
+            return measured(values)
+
+        monkeypatch.setattr(torch_sound, "measured", greedy)
+        assert clips(SOUND_CASES["preset"], open_cpu("kornia")).tobytes() == whole.tobytes()
+        assert sum(calls) == len(whole) and max(calls) <= most
+    monkeypatch.setattr(torch_sound, "measured", lambda values: greedy(values, most=0))
+    with pytest.raises(DeviceOutOfMemory):
+        clips(SOUND_CASES["preset"], open_cpu("kornia"))
+
+
+def test_the_processor_is_never_lost():
+    assert not is_lost(torch.device("cpu"))
+
+
+def test_a_device_that_does_not_answer_is_lost_and_one_without_memory_is_not(monkeypatch):
+    for error, lost in ((accelerator_error(710), True), (RuntimeError("no driver"), True), (FULL, False)):
+
+        def fail(*_, error=error, **__):
+            raise error
+
+        monkeypatch.setattr(torch, "zeros", fail)
+        assert is_lost(torch.device("cuda")) == lost
+
+
+@pytest.mark.parametrize(
+    ("error", "lost", "told"),
+    [
+        (accelerator_error(710), True, EngineLost),
+        (accelerator_error(710), False, torch.AcceleratorError),
+        (SpecInvalid("x"), True, SpecInvalid),
+        (DeviceOutOfMemory("x"), True, DeviceOutOfMemory),
+    ],
+)
+def test_only_an_error_that_the_device_does_not_survive_is_the_engines_end(error, lost, told, caplog):
+    with pytest.raises(told) as caught, watched(lambda: lost):
+        raise error
+    assert (caught.value is error) == (told is not EngineLost)
+    if told is EngineLost:
+        assert caught.value.__cause__ is error and "CUDA" not in caught.value.message
+        assert [record.levelname for record in caplog.records] == ["CRITICAL"]
