@@ -60,11 +60,11 @@ def opened(answer: Answer | Reading, asked: Request) -> Reading:
 
 
 def _frame(answer: Reading, limit_bytes: int, patience_s: float) -> tuple[Arrays, dict[str, str]]:
-    length = _number(answer.piece(_NUMBER_BYTES, patience_s))
+    length = _number(answer.piece(_NUMBER_BYTES, patience_s).bytes)
     if length > limit_bytes:
         raise BadAnswer(f"{answer.replica.url} announced a frame of {length} bytes, at most {limit_bytes} can be right")
     body = answer.piece(length, patience_s)
-    return whole(answer.replica, body, f"{_number(answer.piece(_NUMBER_BYTES, patience_s)):016x}")
+    return whole(answer.replica, body, f"{_number(answer.piece(_NUMBER_BYTES, patience_s).bytes):016x}")
 
 
 def _number(piece: npt.NDArray[np.uint8]) -> int:

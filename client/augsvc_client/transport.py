@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +21,11 @@ from augsvc_client.buffers import Allocate, Buffers, pageable
 from augsvc_client.errors import AugsvcError, BadAnswer, WireError
 from augsvc_client.lent import MEMORY_HEADER, Lent
 from augsvc_client.replicas import CONNECT_S, Replica, left_s
-from augsvc_client.wire import DIGEST_HEADER, Arrays, digest, parse
+from augsvc_client.wire import DIGEST_HEADER, Arrays, digest, digesting, parse
 
 MAX_JSON_BYTES = 16 << 20
 _MAX_UNSIZED_BYTES = 64 << 10
+_DIGESTED_BYTES = 1 << 20  # at once
 _CLOSED_BY_PEER = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
@@ -43,22 +44,30 @@ class Request:
     body_bytes: int = 0
 
 
+class Piece(NamedTuple):
+    """Bytes that came, and their digest."""
+
+    bytes: npt.NDArray[np.uint8]
+    digest: str
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a replica said; `body` is one array of its own, uint8."""
+    """What a replica said; `body` is one array of its own, uint8, and `digest` that of its bytes as they came."""
 
     replica: Replica
     status: int
     headers: http.client.HTTPMessage
     body: npt.NDArray[np.uint8]
+    digest: str
 
     def batch(self) -> tuple[Arrays, dict[str, str]]:
         """The body's tensors and metadata; raises BadAnswer if it is not whole, or not what its digest promises."""
-        return whole(self.replica, self.body, self.headers.get(DIGEST_HEADER))
+        return whole(self.replica, Piece(self.body, self.digest), self.headers.get(DIGEST_HEADER))
 
     def json(self) -> dict[str, Any]:
         """The body as a JSON object; raises BadAnswer if it is not one, or not what its digest promises."""
-        _check(self.replica, self.body, self.headers.get(DIGEST_HEADER))
+        _check(self.replica, self.digest, self.headers.get(DIGEST_HEADER))
         try:
             found = json.loads(self.body.tobytes())
         except (ValueError, RecursionError) as err:
@@ -68,17 +77,17 @@ class Answer:
         return found
 
 
-def whole(replica: Replica, body: npt.NDArray[np.uint8], promised: str | None) -> tuple[Arrays, dict[str, str]]:
+def whole(replica: Replica, body: Piece, promised: str | None) -> tuple[Arrays, dict[str, str]]:
     """A body's tensors and metadata; raises BadAnswer if it is malformed, or not what the digest promised."""
-    _check(replica, body, promised)
+    _check(replica, body.digest, promised)
     try:
-        return parse(body)
+        return parse(body.bytes)
     except WireError as err:
         raise BadAnswer(f"{replica.url} sent a malformed body: {err}") from err
 
 
-def _check(replica: Replica, body: npt.NDArray[np.uint8], promised: str | None) -> None:
-    if promised is not None and promised != digest(body):
+def _check(replica: Replica, found: str, promised: str | None) -> None:
+    if promised is not None and promised != found:
         raise BadAnswer(f"{replica.url} sent bytes that do not have the digest it promised")
 
 
@@ -121,7 +130,7 @@ class Connections:
                     yield Reading(replica, response, self._buffers)
                 else:
                     body = _body(replica, response, request.limit_bytes, self._buffers)
-                    yield Answer(replica, response.status, response.headers, body)
+                    yield Answer(replica, response.status, response.headers, *body)
         finally:
             self._give(replica, connection, reusable=False)
 
@@ -184,7 +193,8 @@ class Connections:
             raise
         told = answer.headers.get(MEMORY_HEADER)
         if told is not None and answer.status == http.client.OK:
-            return replace(answer, body=slot.body(told))
+            body = slot.body(told)
+            return replace(answer, body=body, digest=digest(body))
         if answer.status == http.client.OK or answer.status >= http.client.INTERNAL_SERVER_ERROR:
             lent.lost(
                 slot
@@ -203,7 +213,7 @@ class Connections:
             with self._asked(replica, connection, request, end_s) as response:
                 body = _body(replica, response, request.limit_bytes, self._buffers)
                 reusable = response.isclosed() and not response.will_close
-            return Answer(replica, response.status, response.headers, body)
+            return Answer(replica, response.status, response.headers, *body)
         finally:
             self._give(replica, connection, reusable)
 
@@ -240,7 +250,7 @@ class Reading:
         """Whether all that was announced has been read."""
         return self.response.length == 0
 
-    def piece(self, n_bytes: int, patience_s: float) -> npt.NDArray[np.uint8]:
+    def piece(self, n_bytes: int, patience_s: float) -> Piece:
         """The next bytes, within `patience_s` seconds from now; raises BadAnswer if they do not come, or OSError."""
         self.response.rearm(time.monotonic() + patience_s)  # type: ignore[attr-defined]  # it is a TimedResponse
         return _filled(self.replica, self.response, self.buffers.take(n_bytes))
@@ -268,15 +278,14 @@ def _is_open(connection: http.client.HTTPConnection) -> bool:
     return False
 
 
-def _body(
-    replica: Replica, response: http.client.HTTPResponse, limit_bytes: int, buffers: Buffers
-) -> npt.NDArray[np.uint8]:
+def _body(replica: Replica, response: http.client.HTTPResponse, limit_bytes: int, buffers: Buffers) -> Piece:
     """The body, read into the one array that the caller will own."""
     try:
         if response.length is None:  # chunked: some balancers write their own error pages so
             if response.status == http.client.OK:
                 raise BadAnswer(f"{replica.url} sent no Content-Length: a proxy between rewrites the answers")
-            return np.frombuffer(response.read(_MAX_UNSIZED_BYTES), np.uint8)
+            body = np.frombuffer(response.read(_MAX_UNSIZED_BYTES), np.uint8)
+            return Piece(body, digest(body))
         if response.length > limit_bytes:
             raise BadAnswer(f"{replica.url} announced {response.length} bytes where at most {limit_bytes} can be right")
     except (ConnectionError, http.client.IncompleteRead) as err:
@@ -284,17 +293,21 @@ def _body(
     return _filled(replica, response, buffers.take(response.length))
 
 
-def _filled(replica: Replica, response: http.client.HTTPResponse, body: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The array, with as many bytes read into it as it has."""
-    rest = memoryview(body)  # type: ignore[arg-type]  # NumPy's stubs know the buffer protocol from 3.12 on
+def _filled(replica: Replica, response: http.client.HTTPResponse, body: npt.NDArray[np.uint8]) -> Piece:
+    """The array, with as many bytes read into it as it has.
+
+    Digested as they come: in one go behind the last byte, what follows waited for a full socket (9.6 MB: 10 % slower).
+    """
+    rest, found = memoryview(body), digesting()  # type: ignore[arg-type]  # NumPy's stubs know the buffer protocol from 3.12 on
     try:
         while rest:
-            n_bytes = response.readinto(rest)
+            n_bytes = response.readinto(rest[:_DIGESTED_BYTES])
             if not n_bytes:
                 raise BadAnswer(f"{replica.url} ended its answer {len(rest)} bytes short of {len(body)}")
+            found.update(rest[:n_bytes])
             rest = rest[n_bytes:]
         if response.length == 0:  # of an empty body too: else its connection would not be used again
             response.close()
     except (ConnectionError, http.client.IncompleteRead) as err:
         raise BadAnswer(f"{replica.url} broke off in the middle of its answer") from err
-    return body
+    return Piece(body, found.hexdigest())

@@ -276,3 +276,8 @@ def decode_spec(value: str, limit: int = 65536) -> bytes:
 def digest(buffer: Buffer) -> str:
     """XXH3-64 of the bytes, seed 0, as 16 lower-case hex digits."""
     return xxhash.xxh3_64_hexdigest(np.frombuffer(buffer, np.uint8).data)
+
+
+def digesting() -> xxhash.xxh3_64:
+    """The same of bytes that come in pieces: update(piece) for each, then hexdigest()."""
+    return xxhash.xxh3_64()
