@@ -16,7 +16,7 @@ from augsvc.probe_sources import Probe, SoundProbe, probe_spec, sound_probe_spec
 from augsvc.selftest import SelfTest
 from augsvc.stream import Stream
 from augsvc_client.wire import parse
-from tests.executors.grid_cases import CASES, pictures
+from tests.executors.grid_cases import CASES, MASK_CASES, masks, pictures
 from tests.executors.sound_cases import SOUND_CASES, clips
 from tests.harness import open_cpu, patch, run
 
@@ -93,6 +93,49 @@ def test_fused_gives_the_bits_of_the_cpu(name):
 
 
 @numba_cuda
+@pytest.mark.parametrize("name", MASK_CASES)
+def test_fused_gives_the_masks_of_the_cpu(name):
+    assert masks(MASK_CASES[name], fused()).tobytes() == masks(MASK_CASES[name], open_cpu("fused")).tobytes()
+
+
+@numba_cuda
+def test_pictures_sound_and_masks_share_a_lane():
+    executor, cpu = open_executor("fused", torch.device("cuda"), None), open_cpu("fused")
+    fields, sound, moved = CASES["statistics"], SOUND_CASES["several passes"], MASK_CASES["cover, masks"]
+    for _ in range(2):
+        assert pictures(fields, executor).tobytes() == pictures(fields, cpu).tobytes()
+        found, expected = (clips(sound, one, count=1) for one in (executor, cpu))  # in the canvas's buffer it has room
+        assert (np.abs(found - expected) <= 1e-5 * np.maximum(1.0, np.abs(expected))).all()
+        assert masks(moved, executor).tobytes() == masks(moved, cpu).tobytes()
+
+
+@numba_cuda
+@pytest.mark.parametrize("bound", [40_000, 37_000], ids=["fits", "does not fit"])  # three pictures of 37,755 bytes
+def test_pictures_that_stay_on_the_device_are_the_same(bound):
+    executor = open_executor("fused", torch.device("cuda"), None, bound)
+    expected = pictures(CASES["cover, 3, NCHW"], open_cpu("fused")).tobytes()
+    for _ in range(3):
+        assert pictures(CASES["cover, 3, NCHW"], executor).tobytes() == expected
+    assert executor.seats.free.get_nowait().resident.held == (37_755 if bound == 40_000 else 0)
+
+
+@numba_cuda
+def test_what_is_sent_into_memory_that_is_still_computed_with_comes_after():
+    from augsvc.executors.launch import CudaLane
+
+    lane = CudaLane.on(torch.device("cuda"))
+    with lane.open():
+        old = lane.buffer(1 << 20, copied=False)
+        torch.cuda._sleep(200_000_000)  # cycles: some 0.1 s
+        old.device.fill_(7)
+        del old
+        new = lane.buffer(1 << 20, copied=True)  # most likely the same memory
+        new.bytes[:] = 1
+        lane.upload(new, new.size)
+    assert bool((new.device == 1).all())
+
+
+@numba_cuda
 @pytest.mark.parametrize("name", SOUND_CASES)
 def test_fused_gives_the_sound_of_the_cpu_to_1e_5(name):
     cuda, cpu = (clips(SOUND_CASES[name], executor) for executor in (fused(), open_cpu("fused")))
@@ -144,7 +187,10 @@ def test_a_new_pipeline_compiles_nothing():
         pictures(fields, fused())
     for pipeline in SOUND_CASES.values():
         clips(pipeline, fused())
-    kernels = (grids.draw, grids.across, grids.down, grids.sums, sound_cuda.bend, sound_cuda.measure, sound_cuda.grain)
+    for fields in MASK_CASES.values():
+        masks(fields, fused())
+    pictured = (grids.draw, grids.across, grids.down, grids.mask, grids.sums)
+    kernels = (*pictured, sound_cuda.bend, sound_cuda.measure, sound_cuda.grain)
     assert {len(kernel.overloads) for kernel in kernels} == {1}
 
 

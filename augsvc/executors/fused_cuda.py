@@ -95,7 +95,7 @@ class FusedCudaExecutor:
             return finish
 
         with self.seats.one() as seat:
-            seat.run(slabs(plan, images), start)
+            seat.run(slabs(plan, images), _elements(plan), start)
 
     def move_masks(self, masks: Sequence[U8], moves: Moves, out: U8, check: Callable[[], None]) -> None:
         """Masks uint8 (H, W) of any sizes through cameras, nearest sampling, into `out` (N, H, W).
@@ -117,13 +117,17 @@ class FusedCudaExecutor:
             return finish
 
         with self.seats.one() as seat:
-            seat.run(cut([mask.size for mask in masks], _rows(height * width), _SOURCE_BYTES), start)
+            some = cut([mask.size for mask in masks], _rows(height * width), _SOURCE_BYTES)
+            seat.run(some, height * width, start)
 
 
 def slabs(plan: Plan, images: Sequence[U8]) -> list[slice]:
     """The samples that are sent and computed together."""
-    elements = plan.canvas.channels * plan.canvas.height * plan.canvas.width
-    return cut([image.size for image in images], _rows(elements), _SOURCE_BYTES)
+    return cut([image.size for image in images], _rows(_elements(plan)), _SOURCE_BYTES)
+
+
+def _elements(plan: Plan) -> int:
+    return plan.canvas.channels * plan.canvas.height * plan.canvas.width
 
 
 def _rows(elements: int) -> int:

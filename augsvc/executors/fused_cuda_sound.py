@@ -59,7 +59,8 @@ class FusedCudaSound:
             return finish
 
         with self.seats.one() as seat:
-            seat.run(cut([clip.size for clip in clips], _rows(plan.clip.samples), _SAMPLES), start)
+            samples = plan.clip.samples
+            seat.run(cut([clip.size for clip in clips], _rows(samples), _SAMPLES), samples, start)
 
 
 @dataclass(slots=True, eq=False)

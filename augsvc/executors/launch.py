@@ -23,7 +23,7 @@ from augsvc.executors.device import is_lost, ran_out_of_memory
 from augsvc.executors.kernels.cuda import MOST_THREADS
 
 _MOST_VIEWS = 512  # of one buffer, then all are wrapped anew: streams come and go
-_NO_MEMORY = 2  # CUDA_ERROR_OUT_OF_MEMORY
+_NO_MEMORY, _NO_MEMORY_NAME = 2, "CUDA_ERROR_OUT_OF_MEMORY"
 
 
 @dataclass(slots=True, eq=False)
@@ -40,11 +40,21 @@ class Buffer:
         return len(self.device)
 
     @property
-    def bytes(self) -> U8:
+    def copied(self) -> bool:
+        """Whether they are on the host too."""
+        return self.host is not None
+
+    @property
+    def pinned(self) -> torch.Tensor:
         """Those on the host."""
         if self.host is None:
             raise ValueError("this buffer has no host side")
-        found: U8 = self.host.numpy()
+        return self.host
+
+    @property
+    def bytes(self) -> U8:
+        """The same, as NumPy takes them."""
+        found: U8 = self.pinned.numpy()
         return found
 
 
@@ -78,6 +88,8 @@ class CudaLane:
     def buffer(self, size: int, copied: bool) -> Buffer:
         """New memory; `copied`: with pinned bytes on the host."""
         device = torch.empty(size, dtype=torch.uint8, device=self.device)
+        # it may be memory that kernels in the compute stream's queue still use: the allocator counts on that stream alone
+        self.up.wait_stream(self.compute)
         for stream in (self.up, self.down):
             device.record_stream(stream)  # it is not given to others before they are done with it
         return Buffer(device, torch.empty(size, dtype=torch.uint8, pin_memory=True) if copied else None)
@@ -100,24 +112,19 @@ class CudaLane:
 
     def upload(self, buffer: Buffer, size: int) -> None:
         """The first bytes to the device; what is launched later waits for them."""
-        if buffer.host is not None:
-            with torch.cuda.stream(self.up):
-                buffer.device[:size].copy_(buffer.host[:size], non_blocking=True)
-            self.compute.wait_stream(self.up)
+        self.place(buffer, size, buffer, 0)
 
     def place(self, staged: Buffer, size: int, buffer: Buffer, offset: int) -> None:
         """The same into another buffer, from its place `offset` on."""
-        if staged.host is not None:
-            with torch.cuda.stream(self.up):
-                buffer.device[offset : offset + size].copy_(staged.host[:size], non_blocking=True)
-            self.compute.wait_stream(self.up)
+        with torch.cuda.stream(self.up):
+            buffer.device[offset : offset + size].copy_(staged.pinned[:size], non_blocking=True)
+        self.compute.wait_stream(self.up)
 
     def download(self, buffer: Buffer, size: int) -> Callable[[], None]:
         """The first bytes to the host, once what was launched is done. The answer waits for it."""
         self.down.wait_stream(self.compute)
         with torch.cuda.stream(self.down):
-            if buffer.host is not None:
-                buffer.host[:size].copy_(buffer.device[:size], non_blocking=True)
+            buffer.pinned[:size].copy_(buffer.device[:size], non_blocking=True)
             done = torch.cuda.Event()  # type: ignore[no-untyped-call]
             done.record(self.down)
         return done.synchronize
@@ -132,10 +139,10 @@ class CudaLane:
         kernel[grid, self.threads, _stream(self.compute.cuda_stream)](*arguments)
 
     def ran_out_of_memory(self, error: Exception) -> bool:
-        """Whether that is what an error says."""
+        """Whether that is what an error says: torch's, Numba's, or the one of cuda.core, which has no code, only its name."""
         if isinstance(error, CudaAPIError):
             return bool(error.code == _NO_MEMORY)
-        return ran_out_of_memory(error)
+        return ran_out_of_memory(error) or str(error).startswith(_NO_MEMORY_NAME)
 
     def is_lost(self) -> bool:
         """Whether the device answers no more, for good."""

@@ -43,6 +43,8 @@ class Resident:
 
     device: Device
     most: int
+    closed: bool = False
+    told: bool = False  # that there was no memory for it
     arena: Any = None
     used: int = 0  # from the arena's head on; what was forgotten included
     held: int = 0
@@ -55,7 +57,7 @@ class Resident:
         `staging(size)` gives a buffer with bytes on the host to send from.
         """
         self._forget()
-        if self.most == 0 or any(image.flags.writeable for image in images):
+        if self.most == 0 or self.closed or any(image.flags.writeable for image in images):
             return None
         new = {_key(image): image for image in images if _key(image) not in self.begins}
         size = sum(image.size for image in new.values())
@@ -73,9 +75,13 @@ class Resident:
             self.begins.clear()
             self.used = self.held = 0
 
+    def open(self) -> None:
+        """May take memory again."""
+        self.closed = False
+
     def close(self) -> bool:
-        """Lets the memory go, for good; whether there was any."""
-        had, self.arena, self.most = self.arena is not None, None, 0
+        """Lets the memory go, and takes none until it is opened; whether there was any."""
+        had, self.arena, self.closed = self.arena is not None, None, True
         self.begins.clear()
         self.used = self.held = 0
         return had
@@ -87,7 +93,9 @@ class Resident:
             except Exception as err:
                 if not self.device.ran_out_of_memory(err):
                     raise
-                logger.warning("device_cache_bytes: the device has not so much; sources are sent with every batch")
+                if not self.told:
+                    self.told = True
+                    logger.warning("device_cache_bytes: the device has not so much; sources are sent with every batch")
                 self.close()
         return self.arena is not None
 

@@ -26,6 +26,10 @@ class Buffer(Protocol):
         """How many."""
 
     @property
+    def copied(self) -> bool:
+        """Whether they are on the host too."""
+
+    @property
     def bytes(self) -> U8:
         """Those on the host, of a buffer that is copied."""
 
@@ -86,9 +90,9 @@ class Slot:
         self.kept.clear()
 
     def room(self, name: str, size: int, copied: bool = False) -> Buffer:
-        """At least so many bytes, with any contents."""
+        """At least so many bytes, with any contents; `copied`: on the host too."""
         found = self.buffers.get(name)
-        if found is None or found.size < size:
+        if found is None or found.size < size or (copied and not found.copied):
             self.buffers.pop(name, None)  # before the larger one is asked for
             found = self.buffers[name] = self.lane.buffer(max(_ALIGNED, size + size // 8), copied)
         return found

@@ -78,7 +78,7 @@ class OnLane:
         _, height, width, channels = images.shape
         plan = Plan.of(parse_pipeline(pipeline), Canvas(height, width, channels), "cover")
         keeping = Keeping(lane)
-        seat = Seat.at(keeping, images.nbytes)
+        seat = Seat.at(keeping, 0, images.nbytes)
         made = OnLane(plan, list(images), keeping, seat, quantile_table().astype(np.int16))
         found = made.fetched()
         if not np.array_equal(found, made._on_cpu()):
@@ -108,7 +108,8 @@ class OnLane:
         self.lane.launches.clear()
         with self.lane.open():
             self.seat.resident.begin()
-            self.seat.run(slabs(plan, self.images), start)
+            elements = plan.canvas.channels * plan.canvas.height * plan.canvas.width
+            self.seat.run(slabs(plan, self.images), elements, start)
         return found
 
     def fetched(self) -> np.ndarray:

@@ -17,6 +17,8 @@ from augsvc.executors.fused_cuda import FusedCudaExecutor
 from tests.executors.grid_cases import CASES, MASK_CASES, masks, pictures
 from tests.executors.sound_cases import SOUND_CASES, clips
 
+FLOAT_LAST = "a float operation last"  # its canvases are not copied to the host
+
 
 @dataclass
 class NumPyBuffer:
@@ -28,6 +30,10 @@ class NumPyBuffer:
     @property
     def size(self) -> int:
         return len(self.device)
+
+    @property
+    def copied(self) -> bool:
+        return self.bytes is not None
 
 
 @dataclass
@@ -125,12 +131,13 @@ def each_sound() -> dict[str, np.ndarray]:
 
 
 def little_memory() -> dict[str, np.ndarray]:
-    """A device with memory for the largest source alone, but not beside another; then with none; then with enough."""
+    """A device with memory for the largest source alone, but not beside another; one with none; the same with enough."""
     fields = CASES["statistics"]
     lane = SimulatedLane(room=13_200)  # it has 11,700 bytes, and buffers have an eighth more
     executor = simulated(lane)
     found = {"little memory": pictures(fields, executor), "released": np.array(lane.released)}
-    lane.room = 1000
+    lane = SimulatedLane(room=1000)
+    executor = simulated(lane)
     try:
         pictures(fields, executor)
     except DeviceOutOfMemory as err:
@@ -159,6 +166,27 @@ def residency() -> dict[str, np.ndarray]:
     return found
 
 
+def both_media() -> dict[str, np.ndarray]:
+    """Pictures and sound in turns on one lane, the same buffers."""
+    executor = simulated(SimulatedLane())
+    found = {}
+    for time in ("first", "again"):
+        found[f"pictures {time}"] = pictures(CASES[FLOAT_LAST], executor)
+        found[f"sound {time}"] = clips(
+            SOUND_CASES["several passes"], executor, count=1
+        )  # in the canvas's buffer it has room
+        found[f"masks {time}"] = masks(MASK_CASES["cover, masks"], executor)
+    return found
+
+
 if __name__ == "__main__":
     sys.setswitchinterval(1e-5)  # the simulator polls: half of the time goes to waiting for the interpreter's lock
-    np.savez(Path(sys.argv[1]), **each_case(), **each_mask(), **each_sound(), **little_memory(), **residency())
+    np.savez(
+        Path(sys.argv[1]),
+        **each_case(),
+        **each_mask(),
+        **each_sound(),
+        **little_memory(),
+        **residency(),
+        **both_media(),
+    )

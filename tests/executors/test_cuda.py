@@ -70,6 +70,47 @@ def test_arrays_on_the_host_are_refused_in_tuples_too():
         refuse_host_arrays((1, (2, np.zeros(1))))
 
 
+def test_which_errors_of_a_launch_say_that_memory_ended():
+    launch = pytest.importorskip("augsvc.executors.launch")
+    errors = pytest.importorskip("cuda.core._utils.cuda_utils")  # what numba-cuda loads and launches kernels with
+    stream = object()
+    lane = launch.CudaLane(CUDA, stream, stream, stream)
+    told = "CUDA_ERROR_OUT_OF_MEMORY: The API call failed because it was unable to allocate enough memory"
+    assert lane.ran_out_of_memory(errors.CUDAError(told))
+    assert lane.ran_out_of_memory(launch.CudaAPIError(2, "Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY"))
+    assert lane.ran_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert not lane.ran_out_of_memory(errors.CUDAError("CUDA_ERROR_ILLEGAL_ADDRESS: while accessing memory"))
+    assert not lane.ran_out_of_memory(launch.CudaAPIError(700, "CUDA_ERROR_ILLEGAL_ADDRESS"))
+
+
+class Noting:
+    """A stream that notes whom it waits for."""
+
+    def __init__(self):
+        self.waited = []
+
+    def wait_stream(self, other):
+        self.waited.append(other)
+
+
+def test_nothing_is_sent_into_new_memory_before_what_computes_is_done(monkeypatch):
+    """The allocator gives out memory again that the queue of the stream it was asked on still uses."""
+    launch = pytest.importorskip("augsvc.executors.launch")
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda memory, stream: None)
+    up, compute, down = Noting(), Noting(), Noting()
+    launch.CudaLane(torch.device("cpu"), up, compute, down).buffer(16, copied=False)
+    assert (up.waited, compute.waited, down.waited) == ([compute], [], [])
+
+
+def test_a_buffer_without_a_host_side_is_not_copied():
+    launch = pytest.importorskip("augsvc.executors.launch")
+    buffer = launch.Buffer(torch.zeros(4, dtype=torch.uint8), None)
+    assert not buffer.copied
+    for asked in ("bytes", "pinned"):
+        with pytest.raises(ValueError, match="no host side"):
+            getattr(buffer, asked)
+
+
 @pytest.mark.parametrize(
     ("sizes", "slabs"),
     [
@@ -115,7 +156,7 @@ def test_without_any_memory_each_request_is_refused_and_the_lane_is_kept():
         with pytest.raises(DeviceOutOfMemory) as refused:
             pictures(CASES["cover, 3, NCHW"], executor)
         assert (refused.value.status, refused.value.retry_after_s) == (503, 1)
-    assert [(lane.opened, lane.released) for lane in lanes] == [(2, 4)], "two samples, one of them: twice"
+    assert [(lane.opened, lane.released) for lane in lanes] == [(2, 3)], "two samples, one of them; then at once one"
 
 
 def test_another_error_is_not_taken_for_it():

@@ -88,7 +88,15 @@ def test_a_pass_is_one_launch_and_three_with_a_filter(simulated):
 def test_a_slab_that_there_is_no_memory_for_is_cut_in_two(simulated):
     expected = pictures(CASES["statistics"], open_cpu("fused"))
     assert simulated["little memory"].tobytes() == expected.tobytes()
-    assert simulated["released"] == 2, "three samples, then two of them"
+    assert simulated["released"] == 1, "three samples, then one by one"
+
+
+@pytest.mark.parametrize("time", ["first", "again"])
+def test_pictures_sound_and_masks_share_a_lane(simulated, time):
+    cpu = open_cpu("fused")
+    assert simulated[f"pictures {time}"].tobytes() == pictures(CASES["a float operation last"], cpu).tobytes()
+    assert simulated[f"sound {time}"].tobytes() == clips(SOUND_CASES["several passes"], cpu, count=1).tobytes()
+    assert simulated[f"masks {time}"].tobytes() == masks(MASK_CASES["cover, masks"], cpu).tobytes()
 
 
 def test_without_memory_for_one_sample_it_is_refused_and_lives(simulated):

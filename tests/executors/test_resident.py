@@ -120,10 +120,22 @@ def test_another_error_is_not_taken_for_it():
         seen(Resident(Broken(), 1000), [picture(1)])
 
 
-def test_closed_it_gives_the_memory_back_for_good():
+def test_closed_it_gives_the_memory_back_until_it_is_opened():
     resident = Resident(Memory(), 1000)
     assert not Resident(Memory(), 1000).close()
     one = picture(1)
     assert_there(resident, [one])
     assert resident.close() and not resident.close()
     assert resident.arena is None and seen(resident, [one]) is None
+    resident.open()
+    assert_there(resident, [one])
+
+
+def test_it_is_told_once_even_if_it_is_tried_again(caplog):
+    resident = Resident(Memory(room=100), 1000)
+    for _ in range(3):
+        assert seen(resident, [picture(1)]) is None
+        resident.open()
+    assert caplog.text.count("device_cache_bytes") == 1
+    resident.device.room = 1000
+    assert_there(resident, [picture(2)])

@@ -41,7 +41,7 @@ def fill() -> None:
     def start(slot, rows):
         raise MemoryError(SECRET)
 
-    Seat.at(FullDevice(), 0).run([slice(0, 2)], start)
+    Seat.at(FullDevice(), 0, 0).run([slice(0, 2)], 1, start)
 
 
 def wait() -> None:
