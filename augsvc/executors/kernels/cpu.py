@@ -23,6 +23,7 @@ from augsvc.executors.kernels.sheets import (
     U8,
     U16,
     U32,
+    U64,
     WIDTH,
     EraseSheet,
     FilterSheet,
@@ -60,7 +61,7 @@ def run(
     ring = np.empty((min(2 * most + 1, height), size + 2 * most * channels if dense else size), np.uint16)
     wide_sums = np.empty(width if dense else 0, np.int64)
     wide = np.empty(width + 2 * most, np.uint16)
-    lines, sums = np.empty((7, width), np.uint32), np.empty(size, np.uint32)
+    lines, fours, sums = np.empty((2, width), np.uint32), np.empty((2, width), np.uint64), np.empty(size, np.uint32)
     numbers, deviates = np.empty(8 * (width // 8 + 2), np.uint16), np.empty(width, np.int16)
     words = numbers.view(np.uint32)  # little-endian: the low half first
     for n in range(first, last):
@@ -69,7 +70,7 @@ def run(
         values = before.reshape(-1)[:0] if move.origin == FROM_SOURCES else before[n].reshape(-1)
         _sample(
             n, source, values, move, tone, blur, noise, erase, out, canvas,
-            row, ring, wide, lines, sums, wide_sums, words, numbers, deviates,
+            row, ring, wide, lines, fours, sums, wide_sums, words, numbers, deviates,
         )  # fmt: skip
 
 
@@ -77,7 +78,7 @@ def run(
 def _sample(
     n: Int, source: U8, values: U16, move: MoveSheet, tone: ToneSheet, blur: FilterSheet, noise: NoiseSheet,
     erase: EraseSheet, out: OutSheet, canvas: U16,
-    row: U16, ring: U16, wide: U16, lines: U32, sums: U32, wide_sums: I64, words: U32, numbers: U16, deviates: I16,
+    row: U16, ring: U16, wide: U16, lines: U32, fours: U64, sums: U32, wide_sums: I64, words: U32, numbers: U16, deviates: I16,
 ) -> None:  # fmt: skip
     """One sample, row by row."""
     channels, height, width, most = canvas.shape[1], canvas.shape[2], canvas.shape[3], blur.weights.shape[1] // 2
@@ -92,7 +93,7 @@ def _sample(
     filled = np.int64(0)
     for y in range(height):
         while filled < min(y + reach + 1, height):
-            _read(move, camera, source, values, channels, filled, row, lines, sums)
+            _read(move, camera, source, values, channels, filled, row, lines, fours, sums)
             if toning:
                 toned(row, channels, tone, n)
             if reach > 0:
@@ -113,14 +114,23 @@ def _sample(
 
 @compiled
 def _read(
-    move: MoveSheet, camera: I64, source: U8, values: U16, channels: Int, y: Int, row: U16, lines: U32, sums: U32
+    move: MoveSheet,
+    camera: I64,
+    source: U8,
+    values: U16,
+    channels: Int,
+    y: Int,
+    row: U16,
+    lines: U32,
+    fours: U64,
+    sums: U32,
 ) -> None:
     """A row of the canvas, from wherever the pass has its pixels."""
     if move.origin == FROM_SOURCES:
         if camera[IDENTICAL]:
             copied(source, channels, y, row)
         else:
-            moved(source, camera, move.border, channels, y, row, lines, sums)
+            moved(source, camera, move.border, channels, y, row, lines, fours, sums)
     elif move.origin == FROM_CANVAS or camera[IDENTICAL]:
         width, plane = row.size // channels, values.size // channels
         for c in range(channels):
