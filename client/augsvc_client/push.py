@@ -63,16 +63,33 @@ def push_request(
     for name, array in tensors.items():
         views[name][:] = array
     layout.seal(body, n, epoch=0, start=0)
-    out_bytes = body.nbytes + n * 64 * len(tensors)
-    if "image" in tensors and size is not None:
-        out_bytes += n * int(size[0]) * int(size[1]) * 4
-    out_bytes += sum(
-        tensors[name].size for name in ("boxes", "keypoints") if name in tensors
-    )  # the answer says which are valid
     headers = {"Content-Type": "application/x-safetensors", wire.DIGEST_HEADER: wire.digest(body)}
     if waited_s is not None:
         headers[wire.WAIT_HEADER] = str(round(waited_s * 1000))
-    return Request("POST", "/v1/augment", headers, body.data, limit_bytes=out_bytes + wire.MAX_HEADER_BYTES)
+    limit = _answer_bytes(tensors, n, size, output) + wire.MAX_HEADER_BYTES
+    return Request("POST", "/v1/augment", headers, body.data, limit_bytes=limit)
+
+
+def _answer_bytes(
+    tensors: Mapping[str, npt.NDArray[Any]],
+    n: int,
+    size: Sequence[int] | None,
+    output: Mapping[str, object] | None,
+) -> int:
+    """Those of a good answer, as the server lays it out; 0 where there is none, and it will say why."""
+    specs = {name: wire.TensorSpec(array.dtype.name, array.shape[1:]) for name, array in tensors.items()}
+    if "image" in specs:
+        *canvas, channels = specs["image"].row or (0,)
+        canvas = canvas if size is None else list(size)
+        specs["image"] = wire.TensorSpec(str((output or {}).get("dtype", "uint8")), (*canvas, channels))
+        if "mask" in specs:
+            specs["mask"] = wire.TensorSpec("uint8", tuple(canvas))
+    for name in specs.keys() & {"boxes", "keypoints"}:
+        specs[f"{name}_valid"] = wire.TensorSpec("bool", specs[name].row[:1])
+    try:
+        return wire.Layout(specs, "").size(n)
+    except ValueError:  # a dtype or a size that there is not
+        return 0
 
 
 def augmented(answer: Answer, index: npt.NDArray[Any]) -> Augmented:

@@ -1,13 +1,16 @@
 """Pixels as floats over the wire: any reader of the format has them, and the loader gives them as torch knows them."""
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
 
-from augsvc_client import Client, RemoteDataLoader
+from augsvc_client import AugmentingDataLoader, Client, RemoteDataLoader
 
 SPEC = {"dataset": "digits/test", "pipeline": "standard", "size": [16, 16]}
 TORCH = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
+STEP = {"float16": 2**-11, "bfloat16": 2**-8, "float32": 2**-24}  # the last bit's worth, below 1
+PUSHED = {"pipeline": "standard", "aug_seed": 4}
 
 
 @pytest.mark.parametrize("dtype", TORCH)
@@ -42,3 +45,37 @@ def test_a_preview_of_floats_is_a_picture(server):
     ]
     assert pictures[0][:4] == b"\x89PNG"
     assert pictures[0] == pictures[1]
+
+
+@pytest.fixture(scope="module")
+def roomy(serve):
+    """A server that takes batches of an ordinary size."""
+    return serve(max_request_bytes=8 << 20).ready()
+
+
+@pytest.fixture(scope="module")
+def photographs():
+    """A batch of 1.6 MB, whose answer is up to 16 MB, with a mask."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (96, 80, 72, 3), dtype=np.uint8)
+    return {"image": image, "mask": image[..., 0], "index": np.arange(96)}
+
+
+@pytest.mark.parametrize("size", [None, (120, 110)])
+@pytest.mark.parametrize("dtype", TORCH)
+def test_ordinary_batches_are_pushed(roomy, photographs, dtype, size):
+    """Asked once, each: an answer that is refused for its size would be asked for until wait_s is over."""
+    with Client(roomy.url, wait_s=20) as client:
+        whole = client.augment(photographs, size=size, **PUSHED).arrays
+        floats = client.augment(photographs, size=size, output={"dtype": dtype}, **PUSHED).arrays
+    assert whole["image"].nbytes > 1 << 20
+    assert floats["image"].shape == whole["image"].shape
+    assert np.array_equal(floats["mask"], whole["mask"])
+    held = torch.from_numpy(floats["image"]).view(TORCH[dtype])
+    reference = torch.from_numpy(whole["image"]).double() / 127.5 - 1
+    assert (held.double() - reference).abs().max() <= STEP[dtype]
+    tensors = {name: torch.from_numpy(array) for name, array in photographs.items()}
+    wrapped = [(tensors["image"], tensors["mask"])]
+    arguments = {"fields": ("image", "mask"), "size": size, "output": {"dtype": dtype}, "wait_s": 20, **PUSHED}
+    with AugmentingDataLoader(wrapped, roomy.url, **arguments) as loader:
+        assert torch.equal(next(iter(loader))["image"], held)
