@@ -41,8 +41,9 @@ def read_frames(
                     while done < frames and not reading.at_end:
                         arrays, metadata = _frame(reading, asked.limit_bytes, search.patience_s())
                         arrays = accept(replica, arrays, metadata, done)
-                        done, search = done + 1, hunt()
+                        done += 1
                         yield arrays
+                        search = hunt()  # after it: how long the caller takes is nobody's failure
             except RETRIED as err:
                 failed(replica, search.failed(replica, err))
             if done > before:

@@ -1,13 +1,16 @@
 """A connection cut, reset, throttled, and its bytes changed or left out, wherever in an exchange that is."""
 
 import json
+import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from augsvc_client import AugmentingDataLoader, AugsvcError, Client, RemoteDataLoader
+from augsvc_client import AugmentingDataLoader, AugsvcError, Client, RemoteDataLoader, retry
 from tests.faults.epochs import SOUND, Undisturbed
 from tests.faults.proxy import Fault, Plan, Proxy
 
@@ -69,6 +72,29 @@ def test_frames(calm, before, pictures, kind, within):
         frames = client.stream(pictures.spec).frames(0, 0, BATCH, frames=pictures.samples)
         pictures.is_what_came(frames)
     assert [exchange.start for exchange in plan.asked] == [0, 0, 30, 50]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """What a hunt reads, and may be told that time has passed."""
+    later = SimpleNamespace(by_s=0.0)
+    monkeypatch.setattr(retry, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + later.by_s))
+    return later
+
+
+@pytest.mark.parametrize("fault", [None, Fault("cut"), Fault("reset")])
+def test_who_takes_frames_may_pause_between_them(calm, before, pictures, clock, fault):
+    """For longer than wait_s, which is the time for a frame to come."""
+    with calm.client() as client:
+        at = frame_place(client.stream(pictures.spec), 2, 100)
+    plan = Plan({} if fault is None else {0: replace(fault, at=at)}, by="number")
+    taken = []
+    with Client(before(calm, plan).url, wait_s=60) as client:
+        for arrays in client.stream(pictures.spec).frames(0, 0, BATCH, frames=pictures.samples):
+            taken.append(arrays)
+            clock.by_s += 61
+    pictures.is_what_came(taken)
+    assert [exchange.start for exchange in plan.asked] == ([0] if fault is None else [0, 20])
 
 
 @pytest.mark.parametrize(
