@@ -86,6 +86,8 @@ def test_the_client_reads_them(server):
 
 
 def test_a_client_that_leaves_is_noticed(server, stream):
+    """Of 445 frames that there are, the ones that are on their way are made, and no others."""
+    before = server.metric("augsvc_batch_seconds_count")
     connection = http.client.HTTPConnection("127.0.0.1", int(server.url.rpartition(":")[2]))
     path = f"/v1/streams/{stream['id']}/epochs/0/frames?start=0&count=400&stride=1&frames=4096"
     connection.request("GET", path, headers={"Augsvc-Spec": stream["header"]})
@@ -93,7 +95,7 @@ def test_a_client_that_leaves_is_noticed(server, stream):
     assert response.read(100_000)
     connection.close()
     server.until(lambda: server.metric("augsvc_pending_bytes") == 0)
-    assert server.metric("augsvc_batch_seconds_count") < 2000
+    assert 1 <= server.metric("augsvc_batch_seconds_count") - before <= 30
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
-"""deploy/nginx.conf as it is shipped, started over two servers: only ports, names of files and two timeouts are put in."""
+"""deploy/nginx.conf as it is shipped, started over two servers: only ports, names of files, two timeouts and a
+limit are put in."""
 
 import json
 import os
@@ -8,7 +9,7 @@ import signal
 import socket
 import ssl
 import subprocess
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from tests.http.serving import START_S, TRIES, Reply, replies
 SHIPPED = Path(__file__).parent.parent.parent / "deploy" / "nginx.conf"
 NGINX = shutil.which("nginx", path=os.environ["PATH"] + os.pathsep + "/usr/sbin")
 SPEC = {"dataset": "digits/train", "pipeline": "light"}
+CONNECTIONS = 4  # of one address
 LARGE = {"dataset": "photos/train", "pipeline": "strong", "size": [192, 192]}
 
 pytestmark = [
@@ -55,15 +57,16 @@ def certificate(folder):
 
 
 def rendered(folder, port, servers):
-    addresses = "".join(f"server 127.0.0.1:{each} max_fails=1 fail_timeout=2s;\n" for each in servers)
+    addresses = "".join(f"server 127.0.0.1:{each} max_fails=0;\n" for each in servers)
     text = put_in(
         SHIPPED.read_text(encoding="utf-8"),
-        (r"^ *server server:8000 max_fails=1 fail_timeout=2s;$", addresses),
+        (r"^ *server server:8000 max_fails=0;$", addresses),
         (r"listen 8443 ssl;", f"listen 127.0.0.1:{port} ssl;"),
         (r"(?<= )/(tmp|run/secrets)/", f"{folder}/"),  # in one go: the folder may lie in /tmp itself
         (r"/dev/stdout", f"{folder}/access"),
         (r"client_header_timeout 10s", "client_header_timeout 1s"),
         (r"client_body_timeout 10s", "client_body_timeout 1s"),
+        (r"limit_conn clients 512", f"limit_conn clients {CONNECTIONS}"),
     )
     path = folder / "nginx.conf"
     path.write_text(("user root;\n" if os.getuid() == 0 else "") + text, encoding="utf-8")
@@ -203,6 +206,55 @@ def test_a_server_that_drains_or_starts_is_passed_over(proxy, both):
     both[0].wait()
     both[0].begin()  # and answers 503 starting for a while
     assert {proxy.get("/readyz").status for _ in range(6)} == {200}
+
+
+def test_what_one_request_is_refused_for_takes_no_server_from_others(proxy, both):
+    """A dataset that cannot be read is a 503 of both servers, and of nothing but that dataset."""
+    good = f"/v1/streams/{both[0].open(SPEC)['id']}/epochs/0?start=0&count=8"
+    ruined = both[0].open({"dataset": "ruin", "size": [8, 8], "shuffle": False})
+    both[1].open(SPEC)
+    for _ in range(4):
+        bad = proxy.get(f"/v1/streams/{ruined['id']}/epochs/0?start=0&count=1", Augsvc_Spec=ruined["header"])
+        bad.refused(503, "dataset_unreadable")
+        assert proxy.get(good).status == 200
+
+
+def test_an_address_with_too_many_connections_is_told_so_and_when_to_come_back(proxy, both):
+    stream = both[0].open({"dataset": "digits/train", "size": [512, 512]})
+    path = f"/v1/streams/{stream['id']}/epochs/0?start=0&count=64"
+    asked = f"GET {path} HTTP/1.1\r\nHost: x\r\nAugsvc-Spec: {stream['header']}\r\n\r\n"
+    with ExitStack() as held:
+        for _ in range(CONNECTIONS):
+            connection = held.enter_context(proxy.connection())
+            connection.sendall(asked.encode())
+            assert connection.recv(12) == b"HTTP/1.1 200"  # of 16 MB, which are not read
+        reply = proxy.get("/healthz")
+        reply.refused(429, "too_many_connections")
+        assert reply.headers["retry-after"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "code"),
+    [
+        (b"GET /v1/ops HTTP/1.1\r\nbad header\r\n\r\n", 400, "bad_request"),
+        (b"GET /v1/ops HTTP/1.1\r\n\r\n", 400, "bad_request"),
+        (b"GET /v1/ops HTTP/3.7\r\nHost: x\r\n\r\n", 400, "bad_request"),
+        (b"TRACE /v1/ops HTTP/1.1\r\nHost: x\r\n\r\n", 405, "method_not_allowed"),
+        (b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 431, "headers_too_large"),
+        (b"GET /v1/ops HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 20_000 + b"\r\n\r\n", 431, "headers_too_large"),
+    ],
+    ids=["header", "no host", "version", "method", "line", "headers"],
+)
+def test_what_is_refused_before_a_server_hears_of_it_has_the_servers_form(proxy, request_, status, code):
+    with proxy.connection() as connection:
+        connection.sendall(request_)
+        replies(connection)[0].refused(status, code)
+
+
+def test_plain_http_to_the_port_with_tls_is_told_so(proxy):
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=START_S) as plain:
+        plain.sendall(b"GET /v1/ops HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert "TLS" in replies(plain)[0].refused(400, "bad_request")["message"]
 
 
 def test_without_any_server_the_answer_is_one_that_clients_understand(proxy, both):
