@@ -1,4 +1,4 @@
-"""The page of a run: its figures against scikit-learn, its form, and the eighteen rows against the recipe."""
+"""The page of a run: its figures against scikit-learn, its form, and the eighteen rows against network and data."""
 
 import re
 from dataclasses import replace
@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import torch
 from rich.progress import Progress
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix
@@ -17,16 +18,24 @@ from augsvc_client.trainer.device import use_threads
 from augsvc_client.trainer.diversity import Diversity, Overlap, diversity, pair_overlap
 from augsvc_client.trainer.evaluate import Predictions
 from augsvc_client.trainer.figures import calibration, worst_errors
-from augsvc_client.trainer.models import build_model
-from augsvc_client.trainer.page import run_page
-from augsvc_client.trainer.recipe import parse_recipe
+from augsvc_client.trainer.inside import looked_into
+from augsvc_client.trainer.models import Inputs, build_model
+from augsvc_client.trainer.page import measure, run_page
+from augsvc_client.trainer.recipe import ModelChoice, parse_recipe
 from augsvc_client.trainer.run import run, settle
 from augsvc_client.trainer.sanity import Checked, Finding
 
 VOID = {"meta", "img", "source"}
 ORDERS = Orders(3, 25, 2.0, 5.0, (2.2, 2.5, 2.7))
+BATCH = torch.linspace(-1, 1, 4 * 256).reshape(4, 1, 16, 16)
+FIRE = build_model(ModelChoice(), Inputs(1, (16, 16)), 10, 0)
 MEASURED = Measured(
-    overlap=Overlap(0.02, 0.02), diversity=Diversity(1.0, 256, 0.1, 0.2), ms=1.0, orders=ORDERS, device="cpu"
+    overlap=Overlap(0.02, 0.02),
+    diversity=Diversity(1.0, 256, 0.1, 0.2),
+    inside=looked_into(FIRE, BATCH),
+    ms=1.0,
+    orders=ORDERS,
+    device="cpu",
 )
 
 
@@ -46,6 +55,12 @@ def trained(url, dataset, **data):
 def outcome(url):
     """A short run on digits."""
     return trained(url, "digits/train", size=16)
+
+
+@pytest.fixture(scope="module")
+def sound(url):
+    """A short run on tones."""
+    return trained(url, "tones/train")
 
 
 def predictions(samples=400, classes=4, seed=0):
@@ -137,8 +152,8 @@ def test_the_page_is_whole_and_refers_to_nothing_outside(outcome):
         assert row.advice in text
 
 
-def test_a_page_of_sound_has_no_pictures_of_errors(url):
-    text = run_page(trained(url, "tones/train"))
+def test_a_page_of_sound_has_no_pictures_of_errors(sound):
+    text = run_page(sound)
     parsed(text)
     assert "worst errors" not in text
     assert "calibration" in text
@@ -151,35 +166,98 @@ def test_a_page_of_a_tiny_test_set(outcome, samples):
     parsed(run_page(replace(outcome, predictions={"test": few})))
 
 
+def states(outcome, **more):
+    return {row.number: row.state for row in advice(outcome, replace(MEASURED, **more))}
+
+
+def changed(before, after):
+    return {number: state for number, state in after.items() if before[number] != state}
+
+
+@pytest.mark.parametrize(("number", "field", "value"), [(1, "data.shuffle", False), (11, "model.max_size", None)])
+def test_a_row_follows_its_field(outcome, number, field, value):
+    before = states(outcome)
+    assert list(before) == list(range(1, 19))
+    assert changed(before, states(replace(outcome, recipe=outcome.recipe.changed({field: value})))) == {number: "off"}
+    assert before[number] == "on"
+
+
 @pytest.mark.parametrize(
-    ("number", "field", "value"),
+    ("number", "choice"),
     [
-        (1, "data.shuffle", False),
-        (2, "data.pipeline", "none"),
-        (5, "model.pool", "average"),
-        (7, "model.activate", "before_pool"),
-        (8, "model.activation", "relu"),
-        (9, "model.norm", "none"),
-        (10, "data.scale", (0.0, 1.0)),
-        (11, "model.max_size", None),
+        (5, {"pool": "average"}),
+        (7, {"activate": "before_pool"}),
+        (8, {"activation": "relu"}),
+        (9, {"norm": "none"}),
+        (4, {"name": "dense"}),
     ],
 )
-def test_a_row_follows_its_field(outcome, number, field, value):
-    before = advice(outcome, MEASURED)
-    after = advice(replace(outcome, recipe=outcome.recipe.changed({field: value})), MEASURED)
-    assert [row.number for row in before] == list(range(1, 19))
-    assert [a.number for a, b in zip(after, before, strict=True) if a.state != b.state] == [number]
-    assert (before[number - 1].state, after[number - 1].state) == ("on", "off")
+def test_a_row_follows_the_network_that_was_built(outcome, number, choice):
+    model = build_model(ModelChoice(**choice), Inputs(1, (16, 16)), 10, 0)
+    found = changed(states(outcome), states(outcome, inside=looked_into(model, BATCH)))
+    assert found == ({4: "on", 14: "off"} if number == 4 else {number: "off"})
+    undropped = build_model(ModelChoice(name="dense", dropout=0), Inputs(1, (16, 16)), 10, 0)
+    assert did(4, outcome, inside=looked_into(undropped, BATCH)) == ("off", "none, and 1 layer is wider than 256")
+
+
+class Own(nn.Module):
+    """Functions without modules."""
+
+    def __init__(self):
+        super().__init__()
+        self.near, self.out = nn.Conv2d(1, 8, 3), nn.Linear(8, 10)
+
+    def forward(self, x):
+        x = nn.functional.max_pool2d(torch.tanh(self.near(x)), 2)
+        return self.out(
+            nn.functional.dropout(nn.functional.local_response_norm(x, 2).mean((2, 3)), 0.25, self.training)
+        )
+
+
+def test_rows_of_a_network_of_ones_own_are_of_what_it_does(outcome):
+    bare = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(16, 10))
+    found = states(outcome, inside=looked_into(bare, BATCH))
+    assert [found[number] for number in (4, 5, 6, 7, 8, 9)] == [
+        *["not applicable"] * 2,
+        "on",
+        *["not applicable"] * 2,
+        "off",
+    ]
+    model = Own().train()
+    inside = looked_into(model, BATCH)
+    assert model.training
+    found = states(outcome, inside=inside)
+    assert [found[number] for number in (4, 5, 6, 7, 8, 9)] == ["on", *["off"] * 5]
+    assert did(4, outcome, inside=inside)[1] == "0.25 of the values, after 1 layer"
+    assert did(5, outcome, inside=inside)[1] == "1 × max_pool2d; 1 local response norms"
+    assert did(6, outcome, inside=inside)[1] == "tanh"
+
+
+def test_rows_about_the_data_are_of_what_was_sent(outcome):
+    still = {"data.pipeline": [{"op": "rotation", "degrees": [0, 0]}], "data.scale": [0.0, 1.0]}
+    before = advice(outcome, measure(outcome))
+    after = advice(outcome, measure(replace(outcome, recipe=outcome.recipe.changed(still))))
+    assert {a.number: a.state for a, b in zip(after, before, strict=True) if a.state != b.state} == {
+        2: "off",
+        10: "off",
+    }
+    assert after[1].did.startswith("25.0% of")
+    assert "from -1 to 1; uint8" in before[9].did
+
+
+def test_the_row_of_inputs_is_of_what_follows_the_front_end(sound):
+    inside = measure(sound).inside
+    assert -1 <= inside.low < inside.high <= 1
+    state, said = did(10, sound, inside=inside)
+    assert (state, "uint8" in said, "behind the front end" in said) == ("on", False, True)
 
 
 def test_rows_that_follow_the_network_and_the_device(outcome):
-    states = {row.number: row.state for row in advice(outcome, replace(MEASURED, device="cuda", members=5))}
-    assert (states[12], states[16], states[4], states[13]) == ("on", "on", "not applicable", "not applicable")
-    wide = replace(outcome, facts=replace(outcome.facts, dropout=("thin",), xavier=("wide",)))
-    states = {row.number: row.state for row in advice(wide, MEASURED)}
-    assert (states[12], states[16], states[4], states[13]) == ("off", "off", "on", "on")
-    off = replace(wide, recipe=wide.recipe.changed({"model.dropout": 0}))
-    assert advice(off, MEASURED)[3].state == "off"
+    found = states(outcome, device="cuda", members=5)
+    assert (found[12], found[16], found[4], found[13]) == ("on", "on", "not applicable", "not applicable")
+    wide = replace(outcome, facts=replace(outcome.facts, xavier=("wide",)))
+    found = states(wide)
+    assert (found[12], found[16], found[13]) == ("off", "off", "on")
 
 
 def did(number, outcome, **more):

@@ -10,6 +10,7 @@ from torch import nn
 
 from augsvc_client.trainer.cost import Orders
 from augsvc_client.trainer.diversity import Diversity, Overlap
+from augsvc_client.trainer.inside import Inside
 from augsvc_client.trainer.recipe import Recipe, parse_recipe
 from augsvc_client.trainer.run import Outcome
 from augsvc_client.trainer.sanity import Checked
@@ -22,11 +23,13 @@ Found = tuple[State, str]
 class Measured:
     """What is measured beside a run: `ms` of a single sample on `device`; `members` of the ensemble that it is one of.
 
+    `inside`: what the network did with a batch of the run; states of the rows about data and network are of what was seen.
     `ablated`: whether operations were left out, to compare; `checked`: what --sanity found before, if it was asked.
     """
 
     overlap: Overlap | None
     diversity: Diversity
+    inside: Inside
     ms: float
     orders: Orders | None
     device: str
@@ -85,30 +88,30 @@ def _data(outcome: Outcome, measured: Measured) -> list[tuple[int, Found]]:
         f"{views.distinct:.1%} of {views.views} views are distinct; distance between views of one sample "
         f"{views.within:.3f}, between samples {views.between:.3f}"
     )
-    low, high = data.scale
+    low, high = measured.inside.low, measured.inside.high
+    inputs = f"a batch of this run was from {low:.3g} to {high:.3g}" + (
+        ", behind the front end" if outcome.inputs.rate else f"; uint8 went to [{data.scale[0]:g}, {data.scale[1]:g}]"
+    )
     return [
         (1, (_on(data.shuffle), shuffled)),
-        (2, (_on(data.pipeline != "none" and data.pipeline != []), extended)),
+        (2, (_on(views.within > 0), extended)),
         (3, _overfitted(measured.checked)),
-        (10, (_on((low, high) == (-1.0, 1.0)), f"uint8 goes to [{low:g}, {high:g}] on the training device")),
+        (10, (_on(-1 <= low < 0 and high <= 1), inputs)),
     ]
 
 
 def _network(outcome: Outcome, measured: Measured) -> list[tuple[int, Found]]:
-    choice, facts, modules = outcome.recipe.model, outcome.facts, list(outcome.model.modules())
-    saturating = [type(module).__name__ for module in modules if isinstance(module, nn.Sigmoid | nn.Tanh)]
-    slopes = [float(module.weight.detach().mean()) for module in modules if isinstance(module, nn.PReLU)]
-    learned = f"; the {len(slopes)} slopes ended from {min(slopes):.2f} to {max(slopes):.2f}" if slopes else ""
-    norms = sum(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in modules)
-    full = sum(isinstance(module, nn.Linear) for module in modules)
+    inside, facts = measured.inside, outcome.facts
+    norms, full = inside.count("batch_norm"), inside.count("linear")
+    saturating = ", ".join(sorted(set(inside.saturating)))
     fewer = facts.plain_multiplications > facts.multiplications
     return [
-        (4, _dropout(outcome)),
-        (5, (_on(choice.pool == "max"), f"{choice.pool} pooling halves the picture")),
-        (6, (_on(not saturating), ", ".join(saturating) or "the network has none; the recipe refuses them")),
-        (7, (_on(choice.activate == "after_pool"), _orders(measured.orders))),
-        (8, (_on(choice.activation in ("prelu", "elu")), choice.activation + learned)),
-        (9, (_on(choice.norm == "batch"), f"{norms} layers of it")),
+        (4, _dropout(outcome, inside)),
+        (5, _pooling(inside)),
+        (6, (_on(not saturating), saturating or "none was called")),
+        (7, _order(inside, measured.orders)),
+        (8, _activation(outcome.model, inside)),
+        (9, (_on(norms > 0), f"{norms} layers of it")),
         (13, _xavier(outcome)),
         (14, (_on(full == 0), f"{full} fully connected layers")),
         (
@@ -162,15 +165,37 @@ def _overfitted(checked: Checked | None) -> Found:
     return "on", "passed; " + "; ".join(f"{finding.gate}: {finding.measured}" for finding in checked.findings)
 
 
-def _orders(found: Orders | None) -> str:
-    if found is None:
-        return "the network has no layer that pools"
-    low, middle, high = found.ratio
-    return (
-        f"the {found.stages} stages that pool, without their convolutions, there and back with {found.samples} samples: "
-        f"{found.after_ms:.2f} ms, with the activation before pooling {found.before_ms:.2f} ms: {middle:.1f} times as long "
+def _pooling(inside: Inside) -> Found:
+    pools, responses = inside.pools, inside.count("local_response_norm")
+    others = [name for name in pools if "max" not in name]
+    if not pools and not responses:
+        return "not applicable", "no layer halves the picture by pooling"
+    named = ", ".join(f"{pools.count(name)} × {name}" for name in sorted(set(pools)))
+    return _on(not others and not responses), named + (f"; {responses} local response norms" if responses else "")
+
+
+def _order(inside: Inside, timed: Orders | None) -> Found:
+    first = inside.pools_first
+    if not first:
+        return "not applicable", "no layer that pools has an activation beside it"
+    said = f"{sum(first)} of {len(first)} layers that pool do so before the activation"
+    if timed is None:
+        return _on(all(first)), said
+    low, middle, high = timed.ratio
+    return _on(all(first)), (
+        f"{said}; the {timed.stages} stages that pool, without their convolutions, there and back with {timed.samples} samples: "
+        f"{timed.after_ms:.2f} ms, with the activation before pooling {timed.before_ms:.2f} ms: {middle:.1f} times as long "
         f"(middle half {low:.1f} to {high:.1f})"
     )
+
+
+def _activation(model: nn.Module, inside: Inside) -> Found:
+    kinds = sorted(set(inside.activations))
+    if not kinds:
+        return "not applicable", "the network has no activation"
+    slopes = [float(module.weight.detach().mean()) for module in model.modules() if isinstance(module, nn.PReLU)]
+    learned = f"; the {len(slopes)} slopes ended from {min(slopes):.2f} to {max(slopes):.2f}" if slopes else ""
+    return _on(set(kinds) <= {"prelu", "elu"}), ", ".join(kinds) + learned
 
 
 def _chosen(recipe: Recipe) -> str:
@@ -194,13 +219,15 @@ def _shown(outcome: Outcome, measured: Measured) -> str:
     return f"this page: what was seen, curves, confusion and calibration{errors} of {', '.join(outcome.predictions)}; {ablated}"
 
 
-def _dropout(outcome: Outcome) -> Found:
-    choice, layers = outcome.recipe.model, outcome.facts.dropout
-    if choice.dropout == 0:
-        return "off", "model.dropout is 0"
-    if not layers:
-        return "not applicable", f"no layer is wider than {choice.dropout_above}"
-    return "on", f"{choice.dropout:g} of the values, after {len(layers)} layer{'s' if len(layers) > 1 else ''}"
+def _dropout(outcome: Outcome, inside: Inside) -> Found:
+    above, drops = outcome.recipe.model.dropout_above, [share for share in inside.dropout if share > 0]
+    if drops:
+        shares = " and ".join(f"{share:g}" for share in sorted(set(drops)))
+        return "on", f"{shares} of the values, after {len(drops)} layer{'s' if len(drops) > 1 else ''}"
+    wide = sum(width > above for width in inside.widths[:-1])  # nothing is dropped from logits
+    if not wide:
+        return "not applicable", f"no layer is wider than {above}"
+    return "off", f"none, and {wide} layer{'s are' if wide > 1 else ' is'} wider than {above}"
 
 
 def _xavier(outcome: Outcome) -> Found:

@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from augsvc_client.client import Client
 from augsvc_client.trainer.ablation import Ablation
 from augsvc_client.trainer.advice import Measured, advice
 from augsvc_client.trainer.cost import latency_ms, measured_orders
 from augsvc_client.trainer.diversity import measured_diversity, measured_overlap
 from augsvc_client.trainer.evaluate import Predictions
-from augsvc_client.trainer.feeds import test_loader
+from augsvc_client.trainer.feeds import test_loader, training_loader
 from augsvc_client.trainer.figures import (
     calibration,
     draw_ablation,
@@ -22,6 +21,7 @@ from augsvc_client.trainer.figures import (
     draw_reliability,
     worst_errors,
 )
+from augsvc_client.trainer.inside import looked_into
 from augsvc_client.trainer.report import (
     DARK,
     LIGHT,
@@ -47,7 +47,7 @@ def run_page(
 
     `members` of the ensemble that the run is one of; `checked`: what --sanity found before.
     """
-    measured = _measured(outcome, members, ablation, checked)
+    measured = measure(outcome, members, ablation, checked)
     parts = [heading("In short"), table(_costs(outcome, measured))]
     if outcome.sights is not None:
         sights = outcome.sights
@@ -96,14 +96,18 @@ def _test(outcome: Outcome, name: str, predictions: Predictions) -> list[str]:
     return [*parts, _figure("worst errors: true → named, how sure", lambda t: draw_errors(pictures, captions, t))]
 
 
-def _measured(outcome: Outcome, members: int, ablation: Ablation | None, checked: Checked | None) -> Measured:
-    data = outcome.recipe.data
-    with Client(outcome.url, wait_s=data.wait_s) as client:
-        stream = client.stream(outcome.stream["spec"])
-        overlap, diversity = measured_overlap(stream, data.batch_size), measured_diversity(stream)
+def measure(
+    outcome: Outcome, members: int = 1, ablation: Ablation | None = None, checked: Checked | None = None
+) -> Measured:
+    """On the run's server and its network's device; raises what the client raises."""
+    with training_loader(outcome.recipe, outcome.url) as loader:
+        batch = next(iter(loader))
+        stream = loader.stream
+        overlap, diversity = measured_overlap(stream, outcome.recipe.data.batch_size), measured_diversity(stream)
     return Measured(
         overlap=overlap,
         diversity=diversity,
+        inside=looked_into(outcome.model, batch["audio"] if "audio" in batch else batch["image"]),
         ms=latency_ms(outcome),
         orders=measured_orders(outcome),
         device=next(outcome.model.parameters()).device.type,
