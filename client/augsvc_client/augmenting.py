@@ -44,7 +44,7 @@ class AugmentingDataLoader:
     epoch's start and the largest index given to the ranks, which go in step, + 1 after a change of W or a resume.
 
     `pipeline`, `aug_seed`, `size`, `fit`, `output`: as in a specification; size None keeps the pictures' own. `urls`,
-    `token`, `wait_s`, `rank`, `world_size`, `device`, `scale`, `view`: as for RemoteDataLoader. `prefetch`: requests in
+    `token`, `wait_s`, `job`, `rank`, `world_size`, `device`, `scale`, `view`: as for RemoteDataLoader. `prefetch`: requests in
     flight; the wrapped loader is read that far ahead. `batches` and `wait_s_total` count what was handed out, and how long
     it was waited for the service, in seconds. The arithmetic of the first answer is kept to: other replicas are passed
     over, StreamChanged if none is left.
@@ -82,6 +82,7 @@ class AugmentingDataLoader:
         wait_s: float = 300.0,
         view: int = 0,
         accept_arithmetic: bool = False,
+        job: str | None = None,
     ) -> None:
         need_torch()
         at_least(1, prefetch=prefetch)
@@ -96,7 +97,7 @@ class AugmentingDataLoader:
         self._accept_arithmetic = accept_arithmetic
         self._upload = Upload.to(device)
         allocate = self._upload.memory if self._upload else pageable
-        self._client = Client(urls, token=token, wait_s=wait_s, allocate=allocate)
+        self._client = Client(urls, token=token, wait_s=wait_s, job=job, allocate=allocate)
         self._place = Place()
         self._handed_out = (
             False  # some of the epoch by this loader itself: at its end the next iter() is the next epoch's

@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import random
-import secrets
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,7 @@ import numpy.typing as npt
 
 from augsvc_client import wire
 from augsvc_client.buffers import Allocate, pageable
-from augsvc_client.environment import token_from_environment
+from augsvc_client.environment import job_from_environment, token_from_environment
 from augsvc_client.errors import AugsvcError, BadAnswer
 from augsvc_client.frames import read_frames
 from augsvc_client.push import Augmented, augmented, push_request
@@ -39,8 +38,8 @@ class Client:
     `urls`: one or several `http(s)://host[:port]` or `unix:///path/of.sock`, default AUGSVC_URL (commas separate).
     `token`: default AUGSVC_TOKEN, else what stands in the file that AUGSVC_TOKEN_FILE names.
     `wait_s`: the longest that any one call lasts, in seconds. `job`: the name that all ranks of a run share, default
-    AUGSVC_JOB, else made up. `allocate`: makes the memory that bodies are received in, pinned for instance. Raises
-    ValueError for arguments that cannot be used.
+    AUGSVC_JOB, else one that follows from what torchrun tells its processes, else made up. `allocate`: makes the memory
+    that bodies are received in, pinned for instance. Raises ValueError for arguments that cannot be used.
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class Client:
         if not wait_s > 0:
             raise ValueError(f"wait_s is a time in seconds above 0, got {wait_s!r}")
         self.wait_s = wait_s
-        self.job = job or os.environ.get("AUGSVC_JOB") or secrets.token_hex(4)
+        self.job = job or job_from_environment()
         self._headers = {"Augsvc-Job": _header_value("job", self.job)}
         token = token or token_from_environment()
         if token:

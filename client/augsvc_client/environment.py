@@ -1,7 +1,12 @@
 """What the client takes from environment variables that needs more than a look."""
 
+import hashlib
 import os
+import secrets
+import socket
 from pathlib import Path
+
+_JOB_BYTES = 4
 
 
 def token_from_environment() -> str | None:
@@ -21,3 +26,18 @@ def token_from_environment() -> str | None:
     if not token:
         raise ValueError(f"AUGSVC_TOKEN_FILE: {path} holds no token")
     return token
+
+
+def job_from_environment() -> str:
+    """One name for all ranks of a run: AUGSVC_JOB, else made of what torchrun tells every one of them, else made up.
+
+    Its run id is "none" unless somebody names it, so that the address where the ranks meet is part of it; one that only
+    this host can reach is that of many hosts.
+    """
+    told = [os.environ.get(name, "") for name in ("MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID")]
+    if job := os.environ.get("AUGSVC_JOB"):
+        return job
+    if not all(told[:2]):
+        return secrets.token_hex(_JOB_BYTES)
+    host = socket.gethostname() if told[0].startswith("127.") or told[0] in ("localhost", "::1") else ""
+    return hashlib.sha256("\0".join([host, *told]).encode()).hexdigest()[: 2 * _JOB_BYTES]

@@ -34,7 +34,7 @@ class RemoteDataLoader:
     for batch in loader: …` advances by itself: each pass is the next epoch, with its own order and draws. A batch is a
     dict of tensors by name (docs/batches.md).
 
-    `urls`, `token`, `wait_s`: as for Client (wait_s is the longest that one batch may take, in seconds). `dataset` …
+    `urls`, `token`, `wait_s`, `job`: as for Client (wait_s is the longest that one batch may take, in seconds). `dataset` …
     `sample_rate`: the specification's fields; one that is None is left to the server. `size`: the canvas (height, width)
     in pixels; for sound `seconds` and `sample_rate` (Hz) stand in its place. `batch_size`: samples of one rank and step.
     `rank`, `world_size`: both or neither; default torch.distributed's at the first iteration, else one rank. `device`:
@@ -74,6 +74,7 @@ class RemoteDataLoader:
         id: str | None = None,
         view: int = 0,
         accept_arithmetic: bool = False,
+        job: str | None = None,
     ) -> None:
         need_torch()
         at_least(1, batch_size=batch_size, prefetch=prefetch)
@@ -100,7 +101,7 @@ class RemoteDataLoader:
         self._pin, self._view, self._accept_arithmetic = id, view, accept_arithmetic
         self._upload = Upload.to(device)
         allocate = self._upload.memory if self._upload else pageable
-        self._client = Client(urls, token=token, wait_s=wait_s, allocate=allocate)
+        self._client = Client(urls, token=token, wait_s=wait_s, job=job, allocate=allocate)
         self._stream: Stream | None = None
         self._epoch = self._position = 0
         self._handed_out = False  # the whole epoch, so that the next iter() is the next epoch's

@@ -103,6 +103,46 @@ def test_defaults_from_the_environment(replica, monkeypatch):
     assert (headers["Authorization"], headers["Augsvc-Job"]) == ("Bearer from-env", "job-env")
 
 
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29511"}
+
+
+def test_the_ranks_of_a_run_are_one_job(replica, monkeypatch):
+    """Without a name of the user's: by what torchrun tells all of them; another run is another job."""
+
+    def job(host="a", **told):
+        monkeypatch.setattr("socket.gethostname", lambda: host)
+        for name, value in told.items():
+            monkeypatch.setenv(name, value)
+        with Client(replica.url, wait_s=60) as client:
+            client.version()
+            assert replica.requests[-1][2]["Augsvc-Job"] == client.job
+            return client.job
+
+    for name in ("AUGSVC_JOB", *TORCHRUN):
+        monkeypatch.delenv(name, raising=False)
+    assert job() != job(), "processes that nobody started together"
+    mine = job(**TORCHRUN, RANK="0", LOCAL_RANK="0")
+    assert job(**TORCHRUN, RANK="3", LOCAL_RANK="1") == mine
+    assert "29511" not in mine
+    others = [job(host="b"), *(job(**TORCHRUN | {name: "7"}) for name in TORCHRUN)]
+    assert len({mine, *others}) == 5, "another host's own, another run, another meeting place"
+    far = job(**TORCHRUN | {"MASTER_ADDR": "node-1"})
+    assert job(host="b", **TORCHRUN | {"MASTER_ADDR": "node-1"}) == far
+    assert job(AUGSVC_JOB="own") == "own"
+
+
+@pytest.mark.slow
+def test_torchrun_starts_one_job(replica, tmp_path):
+    script = tmp_path / "rank.py"
+    script.write_text(f"from augsvc_client import Client\nClient({replica.url!r}).version()")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script]
+    environment = {name: value for name, value in os.environ.items() if name != "AUGSVC_JOB"}
+    subprocess.run(torchrun, check=True, capture_output=True, env=environment)
+    jobs = [headers["Augsvc-Job"] for _, _, headers in replica.requests]
+    assert len(jobs) == 2
+    assert len(set(jobs)) == 1
+
+
 def test_the_token_from_a_file(replica, monkeypatch, tmp_path):
     """As a container's secret; what is given outweighs the variables, and the token's own variable the file's."""
     secret = tmp_path / "token"

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 from starlette.datastructures import Headers
 
 from augsvc.http.jobs import IDLE_S, MOST_JOBS, OTHER, Jobs
+from augsvc_client import AugmentingDataLoader, RemoteDataLoader
 
 SPEC = {"dataset": "digits/train", "pipeline": "light"}
 
@@ -109,3 +110,13 @@ def test_a_clients_batches_are_those_of_its_job(server):
         client.augment({"image": np.zeros((3, 8, 8, 3), np.uint8), "index": np.arange(3)}, pipeline="light")
         assert server.metric("augsvc_job_samples_total", job=client.job) == 13
         assert server.metric("augsvc_job_wait_seconds_count", job=client.job) == 1
+
+
+def test_a_loader_may_be_given_its_jobs_name(server):
+    image = np.zeros((3, 8, 8, 3), np.uint8)
+    with AugmentingDataLoader([(image,)], server.url, fields=("image",), job="own-pushed") as loader:
+        assert len(list(loader)) == 1
+    assert server.metric("augsvc_job_samples_total", job="own-pushed") == 3
+    with RemoteDataLoader(server.url, **SPEC, batch_size=10, prefetch=1, job="own-pulled") as loader:
+        next(iter(loader))
+        assert server.metric("augsvc_job_samples_total", job="own-pulled") >= 10
