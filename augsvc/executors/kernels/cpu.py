@@ -11,8 +11,9 @@ from augsvc.executors.kernels.compiled import compiled, entry
 from augsvc.executors.kernels.gather import copied, moved, moved_again
 from augsvc.executors.kernels.mask import View, again, straight, tilted, view
 from augsvc.executors.kernels.memory import bytes_at
+from augsvc.executors.kernels.philox import ELEMENTS_PER_BLOCK
 from augsvc.executors.kernels.row_filter import entered, left
-from augsvc.executors.kernels.rows import copy, covered, encoded, noisy, toned
+from augsvc.executors.kernels.rows import BLOCKS_AT_ONCE, copy, covered, encoded, noisy, toned
 from augsvc.executors.kernels.sheets import (
     FROM_CANVAS,
     FROM_SOURCES,
@@ -62,7 +63,8 @@ def run(
     wide_sums = np.empty(width if dense else 0, np.int64)
     wide = np.empty(width + 2 * most, np.uint16)
     lines, fours, sums = np.empty((2, width), np.uint32), np.empty((2, width), np.uint64), np.empty(size, np.uint32)
-    numbers, deviates = np.empty(8 * (width // 8 + 2), np.uint16), np.empty(width, np.int16)
+    blocks = -(-(width // ELEMENTS_PER_BLOCK + 2) // BLOCKS_AT_ONCE) * BLOCKS_AT_ONCE
+    numbers, deviates = np.empty(ELEMENTS_PER_BLOCK * blocks, np.uint16), np.empty(width, np.int16)
     words = numbers.view(np.uint32)  # little-endian: the low half first
     for n in range(first, last):
         seen = move.cameras[n, HEIGHT] * move.cameras[n, WIDTH] * channels if move.origin == FROM_SOURCES else 0
@@ -95,7 +97,7 @@ def _sample(
         while filled < min(y + reach + 1, height):
             _read(move, camera, source, values, channels, filled, row, lines, fours, sums)
             if toning:
-                toned(row, channels, tone, n)
+                toned(row, channels, tone, n, lines[0], fours[0])
             if reach > 0:
                 entered(row, channels, weights, taps, most, reach, wide, sums, ring[filled % keep])
             filled += 1

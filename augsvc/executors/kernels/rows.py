@@ -9,13 +9,15 @@ import numpy as np
 from augsvc.executors.kernels.compiled import compiled
 from augsvc.executors.kernels.noise import dropped, grained, grained_lightly
 from augsvc.executors.kernels.philox import ELEMENTS_PER_BLOCK, PIXEL_BLOCK, block
-from augsvc.executors.kernels.sheets import GAUSSIAN, I16, I32, I64, U8, U16, U32, Int, NoiseSheet, ToneSheet
-from augsvc.executors.kernels.tone import curved, held, level, mixed, mixed3
+from augsvc.executors.kernels.sheets import GAUSSIAN, I16, I32, I64, U8, U16, U32, U64, Int, NoiseSheet, ToneSheet
+from augsvc.executors.kernels.tone import between_entries, curve_place, held, level, mixed, mixed3
+
+BLOCKS_AT_ONCE = 8  # of random numbers: a vector's worth
 
 
 @compiled
-def toned(row: U16, channels: Int, tone: ToneSheet, n: Int) -> None:
-    """A row through all stages of its sample."""
+def toned(row: U16, channels: Int, tone: ToneSheet, n: Int, places: U32, entries: U64) -> None:
+    """A row through all stages of its sample. `places` and `entries` are room for a channel each."""
     width = row.size // channels
     for stage in range(tone.matrix_rows.shape[1]):
         if tone.matrix_rows[n, stage]:
@@ -25,9 +27,21 @@ def toned(row: U16, channels: Int, tone: ToneSheet, n: Int) -> None:
             else:
                 _mix1(row, gains[0, 0], shifts[0])
         if tone.curve_rows[n, stage]:
-            curve = tone.curves[n, stage]
-            for x in range(row.size):
-                row[x] = curved(curve, row[x])
+            for c in range(channels):
+                _bend(row[c * width : (c + 1) * width], tone.curves[n, stage], places, entries)
+
+
+@compiled
+def _bend(row: U16, curve: U32, places: U32, entries: U64) -> None:
+    """A channel through a curve, its loads by themselves as in gather.py: in one loop a value took 1.7 ns, not 0.7."""
+    for x in range(row.size):
+        places[x] = curve_place(row[x])
+    for x in range(row.size):
+        left = np.uint64(places[x])
+        entries[x] = np.uint64(curve[left]) | (np.uint64(curve[left + np.uint64(1)]) << np.uint64(32))
+    for x in range(row.size):
+        low, high = np.uint32(entries[x]), np.uint32(entries[x] >> np.uint64(32))
+        row[x] = between_entries(row[x], places[x], low, high)
 
 
 @compiled
@@ -79,11 +93,13 @@ def noisy(
 
 @compiled
 def _fill_blocks(first: Int, count: Int, key: Int, noise: NoiseSheet, n: Int, words: U32) -> None:
-    """Random words from the block of the canvas element `first` to that of first + count − 1."""
+    """Random words from the block of the canvas element `first` to that of first + count − 1, in whole
+    vectors: 32 blocks take 84 ns, 28 would take 95.
+    """
     start, stop = first // ELEMENTS_PER_BLOCK, (first + count - 1) // ELEMENTS_PER_BLOCK + 1
     index, time = noise.indices[n], np.uint32(noise.time)
     low, high = np.uint32(noise.seed_low), np.uint32(noise.seed_high)
-    for k in range(stop - start):
+    for k in range(-(-(stop - start) // BLOCKS_AT_ONCE) * BLOCKS_AT_ONCE):
         word0, word1, word2, word3 = block(np.uint32(PIXEL_BLOCK + start + k), key, index, time, low, high)
         at = np.uint64(4) * np.uint64(k)
         words[at], words[at + np.uint64(1)] = word0, word1

@@ -31,11 +31,20 @@ def level(value: Int) -> Int:
 
 
 @inlined
-def curved(curve: U32, value: Int) -> Int:
-    """A value through a curve of 1025 entries, interpolated: 4·v = 255·left + rest, exactly; then cut off."""
-    place = np.uint32(value) * np.uint32(4)
-    left = np.uint32(place // np.uint32(255))
-    left = np.uint32(min(left, np.uint32(1023)))
-    rest = np.uint32(place - left * np.uint32(255))
-    low, high = curve[np.uint64(left)], curve[np.uint64(left) + np.uint64(1)]
+def curve_place(value: Int) -> Int:
+    """Which two of a curve's 1025 entries a value lies between: the first one's number."""
+    return np.uint32(min(np.uint32(np.uint32(value) * np.uint32(4)) // np.uint32(255), np.uint32(1023)))
+
+
+@inlined
+def between_entries(value: Int, left: Int, low: Int, high: Int) -> Int:
+    """Interpolated: 4·v = 255·left + rest, exactly; then cut off."""
+    rest = np.uint32(np.uint32(np.uint32(value) * np.uint32(4)) - np.uint32(left * np.uint32(255)))
     return np.uint16((np.uint32(low * (np.uint32(255) - rest)) + np.uint32(high * rest)) >> np.uint32(8))
+
+
+@inlined
+def curved(curve: U32, value: Int) -> Int:
+    """A value through a curve of 1025 entries."""
+    left = curve_place(value)
+    return between_entries(value, left, curve[np.uint64(left)], curve[np.uint64(left) + np.uint64(1)])
