@@ -107,11 +107,20 @@ def fit_matrix(source: tuple[int, int], canvas: Canvas, fit: Fit) -> F64:
     """The implicit first move (1, 3, 3): a source of (H, W) pixels onto the canvas.
 
     cover: scaled by one factor and centre-cropped; contain: scaled by one factor, centred; stretch: each axis alone.
+
+    Raises:
+        SpecInvalid: a canvas pixel would be over STEEPEST source pixels wide or high, which no camera sees.
     """
     height, width = source
     sx, sy = canvas.width / width, canvas.height / height
     if fit != "stretch":
         sx = sy = max(sx, sy) if fit == "cover" else min(sx, sy)
+    if min(sx, sy) * STEEPEST < 1.0:
+        raise SpecInvalid(
+            f"a picture of {height} × {width} pixels is too large for this size: a pixel shows at most "
+            f"{STEEPEST:.0f} of the source's pixels along each axis",
+            field="size",
+        )
     cx, cy = (canvas.width - sx * width) / 2.0, (canvas.height - sy * height) / 2.0
     one = np.ones(1)
     return affine(one * sx, one * 0.0, one * cx, one * 0.0, one * sy, one * cy)
@@ -143,10 +152,10 @@ class Camera:
         """
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             back = inverse(forward)
-            least = (back[:, 2, 2] + np.maximum(back[:, 2, 0] * canvas.width, 0.0)) + np.maximum(
+            deepest = (back[:, 2, 2] + np.maximum(back[:, 2, 0] * canvas.width, 0.0)) + np.maximum(
                 back[:, 2, 1] * canvas.height, 0.0
             )
-            scale = np.where(least > 0.0, least, 1.0)[
+            scale = np.where(deepest > 0.0, deepest, 1.0)[
                 :, None, None
             ]  # where all lies beyond the horizon it may stay there
             back, forward = back / scale, forward * scale

@@ -172,10 +172,7 @@ class _OpenStage:
 
     def add(self, matrix: F64 | None, table: F64 | None, selected: Bools) -> None:
         if matrix is not None:
-            both = color_product(matrix, self.matrix)
-            # a row too strong for fixed point is weakened as a whole: it saturates where it did before
-            both = both * (_STRONGEST / np.maximum(np.abs(both).max(axis=2, keepdims=True), _STRONGEST))
-            self.matrix = np.where(selected[:, None, None], both, self.matrix)
+            self.matrix = np.where(selected[:, None, None], color_product(matrix, self.matrix), self.matrix)
             self.matrix_rows = self.matrix_rows | selected
         if table is not None:
             before = np.tile(_LINE, (len(selected), 1)) if self.table is None else self.table
@@ -184,4 +181,7 @@ class _OpenStage:
 
     def closed(self) -> ToneStage:
         table = None if self.table is None else exact.to_fixed(self.table, UNIT_BITS)
-        return ToneStage(exact.to_fixed(self.matrix, UNIT_BITS), self.matrix_rows, table, self.table_rows)
+        # a row too strong for fixed point is weakened as a whole: it saturates where it did before
+        strength = np.maximum(np.abs(self.matrix).max(axis=2, keepdims=True), _STRONGEST)
+        matrix = exact.to_fixed(self.matrix * (_STRONGEST / strength), UNIT_BITS)
+        return ToneStage(matrix, self.matrix_rows, table, self.table_rows)

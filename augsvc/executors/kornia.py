@@ -188,14 +188,14 @@ class KorniaExecutor:
             self._tone(pixels, stage)
         for number, blur in plan.of_kind(part, Filter):
             rows = np.flatnonzero(draws[number].selected)
-            self._filter(pixels, blur.kernels(draws[number], plan.canvas), rows, check)
+            self._filter(pixels, blur.weights(draws[number], plan.canvas), rows, check)
         for number, noise in plan.of_kind(part, Noise):
             check()
             self._noise(pixels, noise, draws[number])
         for number, erase in plan.of_kind(part, Erase):
             _erase(
                 pixels,
-                erase.rectangles(draws[number], plan.canvas),
+                erase.boxes(draws[number], plan.canvas),
                 erase.fill(draws[number], plan.canvas),
                 draws[number],
             )

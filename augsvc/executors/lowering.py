@@ -171,11 +171,9 @@ def filter_sheet(blur: tuple[int, Filter] | None, draws: Sequence[Draw], n: int,
     if blur is None:
         return FilterSheet(np.full((n, 1), ONE, np.uint32), none, no_taps, none)
     number, operation = blur
-    kernels = operation.kernels(draws[number], canvas)
+    kernels = operation.weights(draws[number], canvas)
     if kernels.ndim == 3:
         return _dense(kernels, draws[number].selected)
-    if kernels.min() < 0:
-        raise ValueError(f"{operation.op}: a filter's weights are not negative")
     far = np.abs(np.arange(kernels.shape[1]) - kernels.shape[1] // 2)
     reach = np.where(kernels > 0, far, 0).max(axis=1)
     return FilterSheet(kernels.astype(np.uint32), np.where(draws[number].selected, reach, 0), no_taps, none)
@@ -222,7 +220,7 @@ def erase_sheet(erases: Sequence[tuple[int, Erase]], draws: Sequence[Draw], n: i
     boxes, fills = [np.zeros((n, 0, 4), np.int64)], [np.zeros((n, 0, canvas.channels), np.uint16)]
     for number, operation in erases:
         draw = draws[number]
-        found = operation.rectangles(draw, canvas)
+        found = operation.boxes(draw, canvas)
         boxes.append(np.where(draw.selected[:, None, None], found, 0))
         fill = _level(operation.fill(draw, canvas)).astype(np.uint16)
         fills.append(np.repeat(fill[:, None, :], found.shape[1], axis=1))

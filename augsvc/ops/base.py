@@ -227,6 +227,20 @@ class Filter(Operation):
         [0, 1] is clamped where the filter ends.
         """
 
+    def weights(self, draw: Draw, canvas: Canvas) -> I64:
+        """The kernels, for who applies them.
+
+        Raises:
+            ValueError: they are not what they have to be: numbers would wrap in some executor.
+        """
+        kernels = self.kernels(draw, canvas)
+        if kernels.ndim == 2 and kernels.min(initial=0) < 0:
+            raise ValueError(f"{self.op}: a filter's weights along both axes are not negative")
+        sums = kernels.reshape(len(kernels), -1).sum(axis=1)
+        if (sums != 1 << UNIT_BITS).any():
+            raise ValueError(f"{self.op}: a filter's weights are {1 << UNIT_BITS} in all, not {sums.tolist()}")
+        return kernels
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gaussian:
@@ -260,7 +274,11 @@ class Erase(Operation):
 
     @abstractmethod
     def rectangles(self, draw: Draw, canvas: Canvas) -> I64:
-        """Whole pixels (N, R, 4) as x1 y1 x2 y2, exclusive ends, inside the canvas."""
+        """Whole pixels (N, R, 4) as x1 y1 x2 y2, exclusive ends; what lies outside the canvas counts for nothing."""
+
+    def boxes(self, draw: Draw, canvas: Canvas) -> I64:
+        """The same, cut off where the canvas ends."""
+        return np.clip(self.rectangles(draw, canvas), 0, [canvas.width, canvas.height] * 2)
 
     @abstractmethod
     def fill(self, draw: Draw, canvas: Canvas) -> I64:

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 from skimage.transform import resize
 
+from augsvc.errors import SpecInvalid
 from tests.harness import agree, centred, grey, one, patch, photo, plain, psnr, rounded, run, turn, warp
 
 pytestmark = pytest.mark.usefixtures("each_executor")
@@ -203,3 +204,14 @@ def test_shrinking_by_a_whole_factor_is_the_mean_of_blocks(factor):
     image = patch("chelsea", side, side, top=0, left=0) if side < 300 else photo("astronaut")[:side, :side]
     expected = image.reshape(40, factor, 40, factor, 3).mean(axis=(1, 3))
     agree(one([], image, size=[40, 40]), rounded(expected), most=1, mean=0.02)  # many means are halves
+
+
+@pytest.mark.parametrize("fit", ["stretch", "contain"])
+def test_shrinking_by_more_than_a_camera_sees_is_refused(fit):
+    half = np.zeros((1, 1 << 19, 3), np.uint8)
+    half[:, 1 << 18 :] = 255
+    most = run([], [half], size=[1, 8], fit=fit).images()[0, 0, :, 0]
+    assert most[:4].max() == 0 and (most[4:].min() == 255 or fit == "contain")  # there one pixel lies on 8 of 65536
+    with pytest.raises(SpecInvalid, match="too large for this size") as refused:
+        run([], [np.zeros((1, (1 << 19) + 8, 3), np.uint8)], size=[1, 8], fit=fit).images()
+    assert refused.value.field == "size"

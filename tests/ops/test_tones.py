@@ -78,6 +78,14 @@ def test_tones_in_a_row_do_not_clip_between_them():
     agree(one(steps, image), to_levels((image / 255 * 2 - 0.5 - 0.5) * 0.5 + 0.5), **ROUNDING)
 
 
+@pytest.mark.parametrize("times", [1, 7, 8, 10, 32])
+def test_tones_in_a_row_may_be_as_strong_as_they_like_between_them(times):
+    grey_level = plain(100, 4, 4)
+    there_and_back = jitter(brightness=4) * times + jitter(brightness=0.25) * times
+    np.testing.assert_array_equal(one(there_and_back, grey_level), grey_level)
+    assert (one(jitter(brightness=4) * times, plain(1, 4, 4)) == min(4**times, 255)).all()
+
+
 def test_a_table_clips_before_it_and_a_matrix_after_it_does_not_move_before_it():
     image = patch("astronaut", 64, 64)
     steps = [*jitter(brightness=3), {"op": "gamma", "gamma": 2}, {"op": "color_shift", "shift": -0.25}]

@@ -56,7 +56,7 @@ def tap(coefficient: Int, number: Int, taps: Int) -> Int:
 
 @inlined
 def reciprocal(depth: Int) -> Int:
-    """2^58 ÷ a depth that is held before the horizon: at most 32 bits, so at least 26 bits of a place are true."""
+    """2^58 ÷ a depth that is held before the horizon: at most 2^32, at NEAREST; so at least 26 bits of a place are true."""
     return np.uint64(1 << 58) // np.uint64(min(max(depth, NEAREST), _DEEPEST))
 
 
