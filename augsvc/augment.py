@@ -13,8 +13,9 @@ import numpy as np
 from augsvc.batch import U8, Arrays, Sample, required
 from augsvc.executors.base import Executor
 from augsvc.executors.ranges import ranges
-from augsvc.geometry import Canvas
+from augsvc.geometry import Camera, Canvas
 from augsvc.labels import Boxes, Keypoints, Moves, move_boxes, move_keypoints
+from augsvc.ops.base import Draw
 from augsvc.output import output_tables, write_floats
 from augsvc.plan import Plan
 from augsvc.rng import Address
@@ -40,12 +41,19 @@ def augment(
     called now and then, from several threads, and ends the work by raising.
     """
 
+    # drawn for all at once: a range of 8 alone takes the interpreter as long as 64, and ranges wait for it in turns
+    with stages.of("draw"):
+        draws = plan.draw(seed, address)
+        canvas = (plan.canvas.height, plan.canvas.width)
+        sizes = [required(sample.image).shape[:2] for sample in samples]
+        cameras = [plan.cameras(part, draws, sizes if part.fits else [canvas] * len(sizes)) for part in plan.passes]
     parts = list(ranges(len(samples), -(-len(samples) // executor.threads)))
     share = stages.among(len(parts))
 
     def some(part: slice) -> None:
         rows = {name: array[part] for name, array in arrays.items()}
-        _augment(samples[part], address.part(part), seed, plan, executor, rows, check, share)
+        drawn, seen = [draw.part(part) for draw in draws], [camera and camera.part(part) for camera in cameras]
+        _augment(samples[part], plan, executor, seen, drawn, rows, check, share)
 
     list(workers.map(some, parts))
 
@@ -104,21 +112,16 @@ class ImageRenderer:
 
 def _augment(
     samples: Sequence[Sample],
-    address: Address,
-    seed: int,
     plan: Plan,
     executor: Executor,
+    cameras: Sequence[Camera | None],
+    draws: Sequence[Draw],
     arrays: Arrays,
     check: Callable[[], None],
     stages: Stages,
 ) -> None:
-    with stages.of("draw"):
-        draws = plan.draw(seed, address)
-        canvas = (plan.canvas.height, plan.canvas.width)
-        images = [with_channels(required(sample.image), plan.canvas.channels) for sample in samples]
-        sizes = [(image.shape[0], image.shape[1]) for image in images]
-        cameras = [plan.cameras(part, draws, sizes if part.fits else [canvas] * len(sizes)) for part in plan.passes]
     with stages.of("kernels"):
+        images = [with_channels(required(sample.image), plan.canvas.channels) for sample in samples]
         executor.render(plan, images, cameras, draws, arrays["image"], check)
         moves = [(camera, part.border or "edge") for camera, part in zip(cameras, plan.passes, strict=True) if camera]
         if "mask" in arrays:
