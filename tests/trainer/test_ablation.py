@@ -75,6 +75,15 @@ def test_what_is_kept_is_not_trained_again(ablated, url):
     assert {**scores(out), "none": scores(out)["none"][:1]} == before
 
 
+def test_a_run_is_on_disk_before_its_variants_begin(url, tmp_path, monkeypatch):
+    def lost(*_arguments, **_more):
+        raise OSError("broken off")
+
+    monkeypatch.setattr("augsvc_client.trainer.cli.run_ablation", lost)
+    assert "broken off" in invoke("--url", url, "--out", tmp_path, *TINY, "--ablate").output
+    assert {"result.json", "report.html", "model.json", "curves.png"} <= {path.name for path in tmp_path.iterdir()}
+
+
 def test_nothing_to_leave_out(url, tmp_path):
     result = invoke("--url", url, "--out", tmp_path, *TINY, "--pipeline", "none", "--epochs", 1, "--ablate")
     assert result.exit_code == 2

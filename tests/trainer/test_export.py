@@ -20,6 +20,7 @@ from augsvc_client.trainer.export import Card, load_model
 from augsvc_client.trainer.models import Inputs
 from augsvc_client.trainer.predict import picture, sound
 from augsvc_client.trainer.recipe import ModelChoice
+from augsvc_client.trainer.run import run
 
 
 def command(*words):
@@ -144,12 +145,37 @@ def test_damaged_files_lose_themselves_alone(digits, tmp_path):
     assert "cannot be read" in named["chunk.png"]["error"]
 
 
-def test_an_ensemble_is_not_resumed_as_one_network(digits, url, tmp_path):
-    (tmp_path / "recipe.yaml").write_bytes((digits / "recipe.yaml").read_bytes())
-    (tmp_path / "member-0").mkdir()
-    done = command("--url", url, "--out", tmp_path, "--resume")
-    assert done.exit_code == 2
-    assert "give --ensemble" in " ".join(done.output.split())
+def test_a_folder_knows_whether_it_holds_an_ensemble(url, tmp_path, monkeypatch):
+    members = []
+
+    def one_then_lost(*arguments, **more):
+        if members:
+            raise OSError("broken off")
+        members.append(run(*arguments, **more))
+        return members[0]
+
+    tiny = ("--dataset", "digits/train", "--per-class", 1, "--size", 8, "--epochs", 1, "--device", "cpu")
+    monkeypatch.setattr("augsvc_client.trainer.ensemble.run", one_then_lost)
+    assert "broken off" in command("--url", url, "--out", tmp_path, *tiny, "--ensemble", 2).output
+    monkeypatch.undo()
+    assert {"result.json", "report.html", "model.json"} <= {path.name for path in (tmp_path / "member-0").iterdir()}
+    monkeypatch.setattr("augsvc_client.trainer.cli.run_page", lambda *_, **__: "")  # seconds each, and seen above
+    alone = command("--url", url, "--out", tmp_path, "--resume")
+    assert alone.exit_code == 2
+    assert "give --ensemble" in " ".join(alone.output.split())
+    wrong = command("export", tmp_path, "--url", url)
+    assert wrong.exit_code == 2
+    assert f"a member of the ensemble, {tmp_path / 'member-0'}" in " ".join(wrong.output.split())
+    assert command("--url", url, "--out", tmp_path, "--resume", "--ensemble", 2).exit_code == 0
+    found = json.loads((tmp_path / "ensemble.json").read_text())
+    single = [json.loads((tmp_path / f"member-{n}" / "result.json").read_text())["accuracy"]["test"] for n in (0, 1)]
+    assert found["members"] == 2
+    assert found["tests"]["test"]["members"] == single
+    assert found["tests"]["test"]["gain"] == pytest.approx(found["tests"]["test"]["accuracy"] - sum(single) / 2)
+    for options in (tiny, ("--resume",)):  # a run of its own in the same folder
+        done = command("--url", url, "--out", tmp_path, *options)
+        assert done.exit_code == 0, done.output
+    assert command("--url", url, "--out", tmp_path, "--resume", "--ensemble", 2).exit_code == 2
 
 
 def test_a_sound_is_cut_in_its_middle_and_followed_by_zeros(tmp_path):

@@ -1,5 +1,6 @@
 """The page of a run: its figures against scikit-learn, its form, and the eighteen rows against network and data."""
 
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -163,7 +164,15 @@ def test_a_page_of_sound_has_no_pictures_of_errors(sound):
 def test_a_page_of_a_tiny_test_set(outcome, samples):
     said = outcome.predictions["test"]
     few = Predictions(said.index[:samples], said.label[:samples], said.probabilities[:samples])
-    parsed(run_page(replace(outcome, predictions={"test": few})))
+    recipe = outcome.recipe.changed({"training.patience": 3})
+    tiny = replace(outcome, predictions={"test": few}, recipe=recipe)
+    text = run_page(tiny)
+    parsed(text)
+    assert ("best of 2 looks at this very test" in text) == (samples > 0)
+    found = json.loads(json.dumps(tiny.summary(), allow_nan=False))
+    assert (found["accuracy"]["test"] is None) == (samples == 0)
+    assert found["best_of_looks"] == {"test": 2}
+    assert outcome.summary()["best_of_looks"] == {}, "nothing was chosen"
 
 
 def states(outcome, **more):
@@ -283,8 +292,8 @@ def test_the_row_of_parameters_names_what_was_chosen(outcome):
     assert "model.width=0.5" in did(17, replace(outcome, recipe=outcome.recipe.changed({"model.width": 0.5})))[1]
 
 
-def test_the_row_of_understanding_says_what_was_not_asked_for(outcome):
-    assert did(18, outcome)[1].endswith("not asked for: --ablate")
+def test_the_row_of_understanding_says_what_was_not_looked_at(outcome):
+    assert did(18, outcome)[1].endswith("not looked at: --ablate")
     assert did(18, outcome, ablated=True)[1].endswith("of test; what each operation gains")
 
 

@@ -291,6 +291,20 @@ def test_the_command_says_what_is_wrong(url, tmp_path, options, said):
     assert len(result.output.splitlines()) == 1, "nothing but what is wrong"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(1000, "before the first checkpoint"), (0, "the last good checkpoint is")]
+)
+def test_a_run_that_diverged_names_a_checkpoint_that_is_there(url, tmp_path, seconds, said):
+    options = ("--per-class", 1, "--size", 8, "--epochs", 5, "--lr", 1e30, "--set", "optimiser.name=sgd")
+    every = ("--set", f"training.checkpoint_s={seconds}")
+    result = invoke("--url", url, "--dataset", "digits/train", "--out", tmp_path, *options, *every)
+    assert result.exit_code == 2
+    assert "set optimiser.clip_norm; " in result.output
+    assert said in result.output
+    assert (str(tmp_path / "checkpoint.safetensors") in result.output) == (tmp_path / "checkpoint.safetensors").exists()
+    assert (tmp_path / "checkpoint.safetensors").exists() == (seconds == 0)
+
+
 def test_a_batch_is_no_larger_than_the_dataset(url, tmp_path):
     options = ("--per-class", 1, "--batch-size", 64, "--epochs", 2, "--size", "16")
     result = invoke("--url", url, "--dataset", "digits/train", "--out", tmp_path, *options)

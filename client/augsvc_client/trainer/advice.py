@@ -214,7 +214,7 @@ def _chosen(recipe: Recipe) -> str:
 def _shown(outcome: Outcome, measured: Measured) -> str:
     errors = "" if outcome.inputs.rate else ", worst errors"
     ablated = (
-        "what each operation gains" if measured.ablated else "what each operation gains was not asked for: --ablate"
+        "what each operation gains" if measured.ablated else "what each operation gains was not looked at: --ablate"
     )
     return f"this page: what was seen, curves, confusion and calibration{errors} of {', '.join(outcome.predictions)}; {ablated}"
 

@@ -6,6 +6,7 @@ options, recipe.yaml → Recipe → settle, scaled → run or run_ensemble → w
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import mean
 from typing import Annotated, NoReturn
 
 import typer
@@ -14,7 +15,6 @@ from rich.table import Table
 
 from augsvc_client.errors import AugsvcError
 from augsvc_client.trainer.ablation import Ablation, prepared, run_ablation
-from augsvc_client.trainer.checkpoint import NAME as CHECKPOINT
 from augsvc_client.trainer.commands import check, export_folder, predict_path
 from augsvc_client.trainer.device import choose_device, scaled, use_threads
 from augsvc_client.trainer.ensemble import Ensemble, run_ensemble
@@ -26,7 +26,9 @@ from augsvc_client.trainer.ranks import is_first, joined
 from augsvc_client.trainer.recipe import Recipe, load_recipe, parse_override
 from augsvc_client.trainer.report import draw_curves, draw_sights
 from augsvc_client.trainer.run import Outcome, run, settle
-from augsvc_client.trainer.sanity import kept
+from augsvc_client.trainer.sanity import Checked, kept
+
+ENSEMBLE = "ensemble.json"
 
 app = typer.Typer(add_completion=False, help="Train a small network on batches from an augsvc server.")
 
@@ -89,9 +91,7 @@ def main(
                 _check(url, out, asked, console)
             else:
                 _train(url, out, asked, ensemble, ablate, resume, console)
-    except Diverged as err:
-        _fail(f"{err}; the last good checkpoint is {CHECKPOINT}")
-    except (AugsvcError, ValueError, OSError) as err:
+    except (AugsvcError, Diverged, ValueError, OSError) as err:
         _fail(str(err))
 
 
@@ -157,28 +157,45 @@ def _train(
     recipe = prepared(recipe) if ablate else recipe
     for line in (*notes, device.in_words(), *warnings):
         console.print(line, highlight=False)
-    if resume and ensemble == 1 and (out / "member-0").is_dir():
-        raise ValueError(f"{out} holds an ensemble: give --ensemble as before, too")
-    out.mkdir(parents=True, exist_ok=True)
-    if is_first():
-        recipe.save(out / "recipe.yaml")
+    checked = _prepared_folder(out, recipe, ensemble, resume)
+
+    def write(outcome: Outcome, folder: Path, ablation: Ablation | None = None) -> None:
+        if is_first():
+            _write(outcome, folder)
+            text = run_page(outcome, members=ensemble, ablation=ablation, checked=checked)
+            (folder / "report.html").write_text(text, encoding="utf-8")
+
     with live_bars(console) as progress:
         if ensemble > 1:
-            together = run_ensemble(recipe, url, progress, ensemble, out=out, resume=resume)
-            outcomes = {f"member-{number}": member for number, member in enumerate(together.members)}
+            together = run_ensemble(recipe, url, progress, ensemble, out=out, resume=resume, done=write)
         else:
-            outcomes = {"": run(recipe, url, progress, recipe.data.dataset, out=out, resume=resume, tell=console.print)}
-        ablation = run_ablation(outcomes[""], progress, out, resume=resume) if ablate else None
-    if not is_first():
-        return
-    for folder, outcome in outcomes.items():
-        _write(outcome, out / folder)
-        text = run_page(outcome, members=ensemble, ablation=ablation, checked=kept(recipe, out))
-        (out / folder / "report.html").write_text(text, encoding="utf-8")
-    if ensemble > 1:
+            outcome = run(recipe, url, progress, recipe.data.dataset, out=out, resume=resume, tell=console.print)
+            write(outcome, out)  # hours of variants may follow
+        ablation = run_ablation(outcome, progress, out, resume=resume) if ablate else None
+    if ablation is not None:
+        write(outcome, out, ablation)
+    if is_first() and ensemble > 1:
         _tell_ensemble(together, out, console)
-    else:
-        _tell(outcomes[""], ablation, out, console)
+    elif is_first():
+        _tell(outcome, ablation, out, console)
+
+
+def _prepared_folder(out: Path, recipe: Recipe, members: int, resume: bool) -> Checked | None:
+    """With the recipe, and with what tells --resume that it is an ensemble's; what --sanity left there before."""
+    together = (out / ENSEMBLE).exists()
+    if resume and together and members == 1:
+        raise ValueError(f"{out} holds an ensemble: give --ensemble as before, too")
+    if resume and not together and members > 1:
+        raise ValueError(f"{out} holds no ensemble: give no --ensemble")
+    out.mkdir(parents=True, exist_ok=True)
+    if not is_first():
+        return None
+    recipe.save(out / "recipe.yaml")
+    if members == 1:
+        (out / ENSEMBLE).unlink(missing_ok=True)  # the folder may have held one
+    elif not resume:
+        (out / ENSEMBLE).write_text(json.dumps({"members": members}), encoding="utf-8")
+    return kept(recipe, out)
 
 
 def _write(outcome: Outcome, out: Path) -> None:
@@ -188,7 +205,7 @@ def _write(outcome: Outcome, out: Path) -> None:
     (out / "curves.png").write_bytes(draw_curves({"run": [outcome.history]}, floor=outcome.floor))
     if outcome.sights is not None:
         (out / "grid.png").write_bytes(draw_sights(outcome.sights))
-    (out / "result.json").write_text(json.dumps(outcome.summary(), indent=1), encoding="utf-8")
+    (out / "result.json").write_text(json.dumps(outcome.summary(), indent=1, allow_nan=False), encoding="utf-8")
 
 
 def _tell(outcome: Outcome, ablation: Ablation | None, out: Path, console: Console) -> None:
@@ -201,6 +218,8 @@ def _tell(outcome: Outcome, ablation: Ablation | None, out: Path, console: Conso
         cells.append(f"{each.score.accuracy:.1%}")
     for head in ("training loss", "samples/s", "trainer waited", "training time"):
         table.add_column(head)
+    for test, looks in outcome.looks.items():
+        console.print(f"{test}: best of {looks} looks at this very test", highlight=False)
     rest = (outcome.history[-1].loss, pace.images_per_s, pace.wait_share, pace.train_s)
     table.add_row(*cells, *(form.format(value) for form, value in zip(_FORMS, rest, strict=True)))
     console.print(table)
@@ -217,13 +236,12 @@ _FORMS = ("{:.3f}", "{:,.0f}", "{:.1%}", "{:.1f} s")
 
 
 def _tell_ensemble(ensemble: Ensemble, out: Path, console: Console) -> None:
-    summary = ensemble.summary()
-    (out / "ensemble.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
-    table = Table("", "ensemble", "members, mean", "gain ± standard deviation over members", box=None)
-    for test, found in summary.items():
-        members = sum(found["members"]) / len(found["members"])
-        gain = f"{100 * found['gain']:+.1f} ± {100 * found['gain_sd']:.1f} points"
-        table.add_row(test, f"{found['accuracy']:.1%}", f"{members:.1%}", gain)
+    found = {"members": len(ensemble.members), "tests": ensemble.summary()}
+    (out / ENSEMBLE).write_text(json.dumps(found, indent=1, allow_nan=False), encoding="utf-8")
+    table = Table("", "ensemble", "members, mean", "gain over that", box=None)
+    for test in ensemble.members[0].predictions:
+        accuracy, gain = ensemble.accuracy(test), mean(ensemble.gains(test))
+        table.add_row(test, f"{accuracy:.1%}", f"{accuracy - gain:.1%}", f"{100 * gain:+.1f} points")
     console.print(table)
     console.print(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}", highlight=False)
 

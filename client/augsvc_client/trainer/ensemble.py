@@ -3,17 +3,17 @@
 Recipe → Recipe.member(0 … N−1) → run each → Ensemble: mean probabilities, and what they gain over a member
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 from rich.progress import Progress
 
 from augsvc_client.trainer.evaluate import Predictions, averaged
 from augsvc_client.trainer.recipe import Recipe
-from augsvc_client.trainer.run import Outcome, run
+from augsvc_client.trainer.run import Outcome, known, run
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +36,39 @@ class Ensemble:
         return [together - member.accuracy(test) for member in self.members]
 
     def summary(self) -> dict[str, Any]:
-        """By test: accuracy, the members', and the gain's mean and standard deviation over members. JSON-able."""
+        """By test: accuracy, the members', and the gain over their mean. JSON-able: null is the accuracy on no samples.
+
+        It is one ensemble, so there is no interval: its members' spread says nothing of another ensemble's gain.
+        """
         return {test: self._of(test) for test in self.members[0].predictions}
 
     def _of(self, test: str) -> dict[str, Any]:
-        gains = self.gains(test)
         return {
-            "accuracy": self.accuracy(test),
-            "members": [member.accuracy(test) for member in self.members],
-            "gain": mean(gains),
-            "gain_sd": stdev(gains) if len(gains) > 1 else 0.0,
+            "accuracy": known(self.accuracy(test)),
+            "members": [known(member.accuracy(test)) for member in self.members],
+            "gain": known(mean(self.gains(test))),
         }
 
 
 def run_ensemble(
-    recipe: Recipe, url: str, progress: Progress, count: int, *, out: Path | None = None, resume: bool = False
+    recipe: Recipe,
+    url: str,
+    progress: Progress,
+    count: int,
+    *,
+    out: Path | None = None,
+    resume: bool = False,
+    done: Callable[[Outcome, Path], None] | None = None,
 ) -> Ensemble:
-    """`count` runs, one after the other, of a settled recipe; each one's checkpoints go to `out`/member-N. Raises as `run`."""
+    """`count` runs, one after the other, of a settled recipe; each one's checkpoints go to `out`/member-N. Raises as `run`.
+
+    `done` gets each as it ends, with its folder, before the next one begins.
+    """
     members = []
     for number in range(count):
         folder = None if out is None else out / f"member-{number}"
         title = f"{recipe.data.dataset} #{number}"
         members.append(run(recipe.member(number), url, progress, title, out=folder, resume=resume))
+        if done is not None and folder is not None:
+            done(members[-1], folder)
     return Ensemble(tuple(members))

@@ -63,7 +63,9 @@ class Card:
                 fit=said["fit"],
             )
         except FileNotFoundError as err:
-            raise ValueError(f"{path.parent} has no {path.name}: give the folder that --out named") from err
+            member = path.parent / "member-0"
+            other = f"a member of the ensemble, {member}" if member.is_dir() else "the folder that --out named"
+            raise ValueError(f"{path.parent} has no {path.name}: give {other}") from err
         except (ValueError, KeyError, TypeError, AttributeError) as err:
             raise ValueError(f"{path.name} is no card of a network") from err
         if version != _VERSION:

@@ -75,6 +75,12 @@ def _test(outcome: Outcome, name: str, predictions: Predictions) -> list[str]:
         return [*parts, paragraph("No sample of it could be tested.")]
     found = calibration(predictions)
     classes = outcome.classes
+    if name in outcome.looks:
+        parts += [
+            paragraph(
+                f"Early stopping kept the best of {outcome.looks[name]} looks at this very test: others will be lower."
+            )
+        ]
     parts += [
         paragraph(
             f"{score.correct} of {score.samples} named rightly, {score.accuracy:.1%}. "

@@ -3,6 +3,7 @@
 Recipe → settle (asks the server) → run (loaders → Course → train → watch, checkpoints, logs) → Outcome
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -29,7 +30,7 @@ from augsvc_client.trainer.evaluate import (
 from augsvc_client.trainer.feeds import class_names, inputs_of, test_loader, trained_on, training_loader
 from augsvc_client.trainer.live import watch
 from augsvc_client.trainer.logs import logged
-from augsvc_client.trainer.loop import Course, Epoch, Pace, Step, train
+from augsvc_client.trainer.loop import Course, Diverged, Epoch, Pace, Step, train
 from augsvc_client.trainer.models import Facts, Inputs, build_model, facts
 from augsvc_client.trainer.optimise import Learner, loss_floor
 from augsvc_client.trainer.ranks import agreed, world_size
@@ -72,16 +73,27 @@ class Outcome:
         """Of the kept network on that test set, in [0, 1]."""
         return self.predictions[test].score.accuracy
 
+    @property
+    def looks(self) -> dict[str, int]:
+        """By the test whose best look gave the kept weights, how many looks there were; none where patience chose nothing.
+
+        The best of so many on the same samples is higher than what others would give.
+        """
+        training = self.recipe.training
+        count = sum(bool(epoch.scores) for epoch in self.history)
+        return {} if training.patience is None or count < 2 else {training.watch or next(iter(self.predictions)): count}
+
     def summary(self) -> dict[str, Any]:
-        """All but pictures and weights, JSON-able."""
+        """All but pictures and weights, JSON-able: null is the accuracy on no samples."""
         return {
             "stream": self.stream,
             "classes": list(self.classes),
             "inputs": asdict(self.inputs),
             "model": asdict(self.facts),
             "parameters": self.facts.parameters,
-            "accuracy": {test: self.accuracy(test) for test in self.predictions},
-            "accuracy_with_views": {test: each.score.accuracy for test, each in self.views.items()},
+            "accuracy": {test: known(self.accuracy(test)) for test in self.predictions},
+            "best_of_looks": self.looks,
+            "accuracy_with_views": {test: known(each.score.accuracy) for test, each in self.views.items()},
             "uncertainty": {test: _mean_uncertainty(each) for test, each in self.uncertain.items()},
             "images_per_s": self.pace.images_per_s,
             "wait_share": self.pace.wait_share,
@@ -229,16 +241,20 @@ def predict_views(model: nn.Module, recipe: Recipe, url: str) -> dict[str, Predi
 
 
 def _checkpointed(events: Iterable[Step | Epoch], course: Course, out: Path) -> Iterator[Step | Epoch]:
-    """The events, with a checkpoint now and then and one at the end."""
+    """The events, with a checkpoint now and then and one at the end; Diverged says what there is to go on from."""
     out.mkdir(parents=True, exist_ok=True)
-    saved_s = perf_counter()
-    for event in events:
-        # together, because a checkpoint has all ranks' losses
-        if agreed(perf_counter() - saved_s >= course.learner.recipe.training.checkpoint_s):
-            save_checkpoint(course, out)
-            saved_s = perf_counter()
-        yield event
-    save_checkpoint(course, out)
+    saved_s, kept = perf_counter(), course.learner.steps > 0  # it came from one
+    try:
+        for event in events:
+            # together, because a checkpoint has all ranks' losses
+            if agreed(perf_counter() - saved_s >= course.learner.recipe.training.checkpoint_s):
+                save_checkpoint(course, out)
+                saved_s, kept = perf_counter(), True
+            yield event
+        save_checkpoint(course, out)
+    except Diverged as err:
+        last = f"the last good checkpoint is {out / NAME}" if kept else "that was before the first checkpoint"
+        raise Diverged(f"{err}; {last}") from err
 
 
 def _uncertain(model: nn.Module, recipe: Recipe, tests: Mapping[str, RemoteDataLoader]) -> dict[str, Uncertain]:
@@ -248,6 +264,11 @@ def _uncertain(model: nn.Module, recipe: Recipe, tests: Mapping[str, RemoteDataL
         for name, loader in tests.items()
     }
     return {name: each for name, each in found.items() if each is not None}
+
+
+def known(share: float) -> float | None:
+    """None for NaN, which JSON has no word for."""
+    return None if math.isnan(share) else share
 
 
 def _mean_uncertainty(each: Uncertain) -> dict[str, float | None]:
