@@ -158,7 +158,7 @@ class Client:
         while not self._closed:
             for replica in hunt.due():
                 try:
-                    answer = connections.exchange(replica, request, hunt.patience_s())
+                    answer = connections.exchange(replica, request, hunt.pace())
                     result = accept(judged(answer, with_token=with_token))
                 except RETRIED as err:
                     self._tell_once(replica, hunt.failed(replica, err))

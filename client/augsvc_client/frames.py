@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augsvc_client.errors import BadAnswer
+from augsvc_client.pace import Pace
 from augsvc_client.replicas import Replica
 from augsvc_client.retry import RETRIED, Hunt, judged
 from augsvc_client.transport import Answer, Connections, Reading, Request, whole
@@ -36,10 +37,10 @@ def read_frames(
         for replica in search.due():
             try:
                 asked = request(done)
-                with connections.reading(replica, asked, search.patience_s()) as answer:
+                with connections.reading(replica, asked, search.pace()) as answer:
                     reading = opened(answer, asked)
                     while done < frames and not reading.at_end:
-                        arrays, metadata = _frame(reading, asked.limit_bytes, search.patience_s())
+                        arrays, metadata = _frame(reading, asked.limit_bytes, search.pace())
                         arrays = accept(replica, arrays, metadata, done)
                         done += 1
                         yield arrays
@@ -60,12 +61,12 @@ def opened(answer: Answer | Reading, asked: Request) -> Reading:
     raise BadAnswer(f"{answer.replica.url} gave no frames")
 
 
-def _frame(answer: Reading, limit_bytes: int, patience_s: float) -> tuple[Arrays, dict[str, str]]:
-    length = _number(answer.piece(_NUMBER_BYTES, patience_s).bytes)
+def _frame(answer: Reading, limit_bytes: int, pace: Pace) -> tuple[Arrays, dict[str, str]]:
+    length = _number(answer.piece(_NUMBER_BYTES, pace).bytes)
     if length > limit_bytes:
         raise BadAnswer(f"{answer.replica.url} announced a frame of {length} bytes, at most {limit_bytes} can be right")
-    body = answer.piece(length, patience_s)
-    return whole(answer.replica, body, f"{_number(answer.piece(_NUMBER_BYTES, patience_s).bytes):016x}")
+    body = answer.piece(length, pace)
+    return whole(answer.replica, body, f"{_number(answer.piece(_NUMBER_BYTES, pace).bytes):016x}")
 
 
 def _number(piece: npt.NDArray[np.uint8]) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from augsvc_client.errors import AugsvcError
+from augsvc_client.pace import Pace
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -104,16 +105,8 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock = opened
 
 
-def left_s(end_s: float) -> float:
-    """Seconds until then; raises TimeoutError if there are none."""
-    rest_s = end_s - time.monotonic()
-    if rest_s <= 0:
-        raise TimeoutError
-    return rest_s
-
-
 class TimedResponse(http.client.HTTPResponse):
-    """A response whose headers and body together end when the socket's timeout, as it is at the start, has passed.
+    """A response that ends when the socket's timeout, as it is at the start, has passed, or with a pace that it is given.
 
     The timeout alone starts anew with every byte, so a peer that sends one now and then would never end.
     """
@@ -122,21 +115,21 @@ class TimedResponse(http.client.HTTPResponse):
         self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None
     ) -> None:
         super().__init__(sock, debuglevel, method, url)
-        end_s = time.monotonic() + (sock.gettimeout() or CONNECT_S)
-        self._reader = _TimedReader(sock, self.fp.detach(), end_s)
+        whole_s = sock.gettimeout() or CONNECT_S
+        self._reader = _TimedReader(sock, self.fp.detach(), Pace(whole_s, time.monotonic() + whole_s))
         self.fp = io.BufferedReader(self._reader)
 
-    def rearm(self, end_s: float) -> None:
-        """Give what is still to be read until `end_s`."""
-        self._reader.end_s = end_s
+    def rearm(self, pace: Pace) -> None:
+        """What is still to be read goes by this pace."""
+        self._reader.pace = pace
 
 
 class _TimedReader(io.RawIOBase):
-    """The reading side of a socket, until `end_s`."""
+    """The reading side of a socket, at a pace."""
 
-    def __init__(self, sock: socket.socket, raw: io.RawIOBase, end_s: float) -> None:
+    def __init__(self, sock: socket.socket, raw: io.RawIOBase, pace: Pace) -> None:
         super().__init__()
-        self._sock, self._raw, self.end_s = sock, raw, end_s
+        self._sock, self._raw, self.pace = sock, raw, pace
 
     def readable(self) -> bool:
         """Always."""
@@ -144,8 +137,10 @@ class _TimedReader(io.RawIOBase):
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int | None:
         """What has come, at most the buffer's length; raises TimeoutError at the end."""
-        self._sock.settimeout(left_s(self.end_s))
-        return self._raw.readinto(buffer)
+        self._sock.settimeout(self.pace.left_s())
+        n_bytes = self._raw.readinto(buffer)
+        self.pace.moved(n_bytes or 0)
+        return n_bytes
 
     def close(self) -> None:
         """Let go of the socket."""

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from augsvc_client.errors import BadAnswer, RequestRefused, ServerUnavailable, StreamChanged, Unauthorized
+from augsvc_client.pace import Pace
 from augsvc_client.replicas import Replica, in_words
 from augsvc_client.transport import Answer
 
@@ -78,8 +79,12 @@ class Hunt:
             if self._rest_until_s.get(replica, now_s) <= now_s < self._end_s:
                 yield replica
 
+    def pace(self) -> Pace:
+        """How one attempt must go: while its bytes move, all of the call's time is its own."""
+        return Pace(self.patience_s(), self._end_s)
+
     def patience_s(self) -> float:
-        """How long one attempt may take: one that hangs must leave time for another.
+        """How long one attempt may take in which nothing moves: one that hangs must leave time for another.
 
         It is doubled by attempts that took too long and by no others: while a server restarts, many are refused at once.
         """

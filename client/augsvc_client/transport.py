@@ -8,7 +8,6 @@ import json
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -20,12 +19,14 @@ import numpy.typing as npt
 from augsvc_client.buffers import Allocate, Buffers, pageable
 from augsvc_client.errors import AugsvcError, BadAnswer, WireError
 from augsvc_client.lent import MEMORY_HEADER, Lent
-from augsvc_client.replicas import CONNECT_S, Replica, left_s
+from augsvc_client.pace import Pace
+from augsvc_client.replicas import CONNECT_S, Replica
 from augsvc_client.wire import DIGEST_HEADER, Arrays, digest, digesting, parse
 
 MAX_JSON_BYTES = 16 << 20
 _MAX_UNSIZED_BYTES = 64 << 10
 _DIGESTED_BYTES = 1 << 20  # at once
+_SENT_BYTES = 1 << 16  # at once
 _CLOSED_BY_PEER = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
@@ -102,20 +103,19 @@ class Connections:
         self._lent: dict[Replica, Lent] = {}
         self._buffers = Buffers(allocate)
 
-    def exchange(self, replica: Replica, request: Request, patience_s: float) -> Answer:
-        """Send the request and read the whole answer, both within `patience_s` seconds.
+    def exchange(self, replica: Replica, request: Request, pace: Pace) -> Answer:
+        """Send the request and read the whole answer, both at this pace.
 
         Raises OSError or HTTPException where no answer came, BadAnswer where it is not whole.
         """
-        end_s = time.monotonic() + patience_s
         kept = self._take(replica)
         if kept is not None:
             with suppress(*_CLOSED_BY_PEER):  # since the last answer: no failure, a new connection is opened
-                return self._speak(replica, kept, request, end_s)
-        return self._speak(replica, replica.connection(), request, end_s)
+                return self._speak(replica, kept, request, pace)
+        return self._speak(replica, replica.connection(), request, pace)
 
     @contextmanager
-    def reading(self, replica: Replica, request: Request, patience_s: float) -> "Iterator[Answer | Reading]":
+    def reading(self, replica: Replica, request: Request, pace: Pace) -> "Iterator[Answer | Reading]":
         """Send the request, and hand out an answer of status 200 to be read piece by piece; any other one whole.
 
         It is sent on a connection of its own, which ends with the block. Raises as `exchange` does.
@@ -124,7 +124,7 @@ class Connections:
         with self._lock:
             self._busy.add(connection)
         try:
-            response = self._asked(replica, connection, request, time.monotonic() + patience_s)
+            response = self._asked(replica, connection, request, pace)
             with response:
                 if response.status == http.client.OK:
                     yield Reading(replica, response, self._buffers)
@@ -177,17 +177,15 @@ class Connections:
                 self._lent[replica] = Lent(replica.socket_path)
             return self._lent[replica]
 
-    def _speak(
-        self, replica: Replica, connection: http.client.HTTPConnection, request: Request, end_s: float
-    ) -> Answer:
+    def _speak(self, replica: Replica, connection: http.client.HTTPConnection, request: Request, pace: Pace) -> Answer:
         """One answer; its body in memory that is lent to the replica, where there is some."""
         lent = self._lent_to(replica)
         slot = lent.take(request.body_bytes) if lent is not None else None
         if lent is None or slot is None:
-            return self._whole(replica, connection, request, end_s)
+            return self._whole(replica, connection, request, pace)
         named = replace(request, headers={**request.headers, MEMORY_HEADER: slot.name})
         try:
-            answer = self._whole(replica, connection, named, end_s)
+            answer = self._whole(replica, connection, named, pace)
         except BaseException:
             lent.lost(slot)
             raise
@@ -203,14 +201,12 @@ class Connections:
             slot.give()
         return answer
 
-    def _whole(
-        self, replica: Replica, connection: http.client.HTTPConnection, request: Request, end_s: float
-    ) -> Answer:
+    def _whole(self, replica: Replica, connection: http.client.HTTPConnection, request: Request, pace: Pace) -> Answer:
         with self._lock:
             self._busy.add(connection)
         reusable = False
         try:
-            with self._asked(replica, connection, request, end_s) as response:
+            with self._asked(replica, connection, request, pace) as response:
                 body = _body(replica, response, request.limit_bytes, self._buffers)
                 reusable = response.isclosed() and not response.will_close
             return Answer(replica, response.status, response.headers, *body)
@@ -218,15 +214,20 @@ class Connections:
             self._give(replica, connection, reusable)
 
     def _asked(
-        self, replica: Replica, connection: http.client.HTTPConnection, request: Request, end_s: float
+        self, replica: Replica, connection: http.client.HTTPConnection, request: Request, pace: Pace
     ) -> http.client.HTTPResponse:
         if self.closing.is_set():
             raise AugsvcError("the client was closed")
-        _arm(connection, end_s)
-        path = replica.prefix + request.path
-        connection.request(request.method, path, body=request.body, headers=dict(request.headers))
-        _arm(connection, end_s)
-        return connection.getresponse()
+        _arm(connection, pace)
+        path, headers, body = replica.prefix + request.path, dict(request.headers), None
+        if request.body is not None:
+            headers["Content-Length"] = str(len(request.body))
+            body = _paced(connection, memoryview(request.body), pace)
+        connection.request(request.method, path, body=body, headers=headers)
+        _arm(connection, pace)
+        response = connection.getresponse()
+        response.rearm(pace)  # type: ignore[attr-defined]  # it is a TimedResponse
+        return response
 
     def _give(self, replica: Replica, connection: http.client.HTTPConnection, reusable: bool) -> None:
         with self._lock:
@@ -250,18 +251,27 @@ class Reading:
         """Whether all that was announced has been read."""
         return self.response.length == 0
 
-    def piece(self, n_bytes: int, patience_s: float) -> Piece:
-        """The next bytes, within `patience_s` seconds from now; raises BadAnswer if they do not come, or OSError."""
-        self.response.rearm(time.monotonic() + patience_s)  # type: ignore[attr-defined]  # it is a TimedResponse
+    def piece(self, n_bytes: int, pace: Pace) -> Piece:
+        """The next bytes, at this pace; raises BadAnswer if they do not come, or OSError."""
+        self.response.rearm(pace)  # type: ignore[attr-defined]  # it is a TimedResponse
         return _filled(self.replica, self.response, self.buffers.take(n_bytes))
 
 
-def _arm(connection: http.client.HTTPConnection, end_s: float) -> None:
+def _arm(connection: http.client.HTTPConnection, pace: Pace) -> None:
     """Open the connection if it is not (http.client sets TCP_NODELAY), and give its next step the time left."""
     if connection.sock is None:
-        connection.timeout = min(left_s(end_s), CONNECT_S)
+        connection.timeout = min(pace.left_s(), CONNECT_S)
         connection.connect()
-    connection.sock.settimeout(left_s(end_s))
+    connection.sock.settimeout(pace.left_s())
+
+
+def _paced(connection: http.client.HTTPConnection, body: memoryview, pace: Pace) -> Iterator[memoryview]:
+    """The body in pieces: a socket's timeout is that of all that it is given at once."""
+    for at in range(0, len(body), _SENT_BYTES):
+        piece = body[at : at + _SENT_BYTES]
+        connection.sock.settimeout(pace.left_s())
+        yield piece
+        pace.moved(len(piece))
 
 
 def _is_open(connection: http.client.HTTPConnection) -> bool:

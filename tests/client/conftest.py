@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from augsvc_client.pace import Pace
 from augsvc_client.retry import Hunt
 from augsvc_client.transport import Connections
 
@@ -29,8 +30,8 @@ def hurry(monkeypatch):
     exchange = Connections.exchange
 
     def begin(url):
-        def brief(connections, replica, request, patience_s):
-            return exchange(connections, replica, request, 0.2 if replica.url == url else patience_s)
+        def brief(connections, replica, request, pace):
+            return exchange(connections, replica, request, Pace(0.2, float("inf")) if replica.url == url else pace)
 
         monkeypatch.setattr(Connections, "exchange", brief)
 
