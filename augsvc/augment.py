@@ -7,8 +7,10 @@ samples → draws → cameras → executor.render, executor.move_masks → bytes
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor as Workers
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from augsvc.batch import U8, Arrays, Sample, required
 from augsvc.executors.base import Executor
@@ -34,11 +36,12 @@ def augment(
     workers: Workers,
     check: Callable[[], None],
     stages: Stages,
+    tables: npt.NDArray[Any] | None = None,
 ) -> None:
     """Fills the rows of `image` and of every label that `arrays` has, in ranges side by side on the executor's threads.
 
-    `arrays["image"]` is N,C,H,W (it may be a view of N,H,W,C). The samples' draws are those of the address. `check` is
-    called now and then, from several threads, and ends the work by raising.
+    `arrays["image"]` is N,C,H,W (it may be a view of N,H,W,C), uint8, or what `tables` (C, 256) hold. The samples' draws are
+    those of the address. `check` is called now and then, from several threads, and ends the work by raising.
     """
 
     # drawn for all at once: a range of 8 alone takes the interpreter as long as 64, and ranges wait for it in turns
@@ -53,7 +56,7 @@ def augment(
     def some(part: slice) -> None:
         rows = {name: array[part] for name, array in arrays.items()}
         drawn, seen = [draw.part(part) for draw in draws], [camera and camera.part(part) for camera in cameras]
-        _augment(samples[part], plan, executor, seen, drawn, rows, check, share)
+        _augment(samples[part], plan, executor, seen, drawn, rows, check, share, tables)
 
     list(workers.map(some, parts))
 
@@ -102,12 +105,9 @@ class ImageRenderer:
     ) -> None:
         """Fills the rows of `image` and of every label that `arrays` has; `check` ends the work by raising."""
         image = arrays["image"] if self.output.layout == "NCHW" else arrays["image"].transpose(0, 3, 1, 2)
-        pixels = image if self.output.dtype == "uint8" else np.empty(image.shape, dtype=np.uint8)
-        rows = {**arrays, "image": pixels}
-        augment(samples, address, seed, self.plan, self.executor, rows, workers, check, stages)
-        if pixels is not image:
-            with stages.of("encode"):
-                write_floats(pixels, output_tables(self.output, self.plan.canvas.channels), image)
+        tables = None if self.output.dtype == "uint8" else output_tables(self.output, self.plan.canvas.channels)
+        rows = {**arrays, "image": image}
+        augment(samples, address, seed, self.plan, self.executor, rows, workers, check, stages, tables)
 
 
 def _augment(
@@ -119,14 +119,19 @@ def _augment(
     arrays: Arrays,
     check: Callable[[], None],
     stages: Stages,
+    tables: npt.NDArray[Any] | None,
 ) -> None:
+    image = arrays["image"]
+    pixels = image if tables is None else np.empty(image.shape, dtype=np.uint8)
     with stages.of("kernels"):
         images = [with_channels(required(sample.image), plan.canvas.channels) for sample in samples]
-        executor.render(plan, images, cameras, draws, arrays["image"], check)
+        executor.render(plan, images, cameras, draws, pixels, check)
         moves = [(camera, part.border or "edge") for camera, part in zip(cameras, plan.passes, strict=True) if camera]
         if "mask" in arrays:
             executor.move_masks([required(sample.mask) for sample in samples], moves, arrays["mask"], check)
     with stages.of("encode"):
+        if tables is not None:
+            write_floats(pixels, tables, image)
         _move_labels(samples, moves, plan.canvas, arrays)
 
 

@@ -1,14 +1,19 @@
 """Pixels as floats: a table of the 256 values, the same everywhere, in every form that leaves."""
 
+import threading
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from augsvc import augment
 from augsvc.errors import SpecInvalid
-from augsvc.output import output_tables
+from augsvc.output import output_tables, write_floats
 from augsvc.push import Push
 from augsvc.spec import Output
-from tests.harness import executor, patch, run
+from augsvc.stream import Stream
+from tests.harness import Run, executor, patch, run
 
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 TORCH = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
@@ -52,6 +57,21 @@ def test_the_canonical_form_of_bytes_is_what_it_was():
     assert spec.fields()["output"] == {"dtype": "uint8", "layout": "NHWC"}
     with_mean = run("none", [patch("coffee", 8, 8)], output={"dtype": "float32", **IMAGENET}).stream.spec
     assert with_mean.fields()["output"]["mean"] == IMAGENET["mean"]
+
+
+def test_floats_are_written_by_the_threads_that_computed_the_bytes(monkeypatch):
+    seen = []
+
+    def noted(pixels, *rest):
+        seen.append((len(pixels), threading.get_ident()))
+        write_floats(pixels, *rest)
+
+    monkeypatch.setattr(augment, "write_floats", noted)
+    stream = run("strong", [patch("coffee", 40, 50)] * 5, output={"dtype": "float32"}).stream
+    stream = Stream.open(stream.spec, stream.source, replace(executor(), threads=3))
+    Run(stream).batch()
+    assert sorted(rows for rows, _ in seen) == [1, 2, 2]
+    assert threading.get_ident() not in {thread for _, thread in seen}
 
 
 @pytest.mark.parametrize("name", ["mean", "std"])

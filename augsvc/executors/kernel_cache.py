@@ -2,8 +2,8 @@
 
 Numba's own cache looks at the file of the cached function alone, so it misses what changed in the functions that this one
 calls; and of two processes that write at once for different CPUs one may find the other's code. Here a file's name is the
-digest of the kernels' sources, of the compiler's versions, of the CPU and of the types: what stands there can only be right,
-and is written under another name first, then renamed.
+digest of the kernels' sources, of the compiler's versions and options, of the CPU and of the types: what stands there can
+only be right, and is written in another place first, then moved.
 """
 
 import hashlib
@@ -28,6 +28,14 @@ from augsvc.executors import kernels
 
 logger = logging.getLogger("augsvc")
 _DIGEST_BYTES = 32
+_OPTIONS = (
+    "OPT",
+    "BOUNDSCHECK",
+    "DEBUGINFO_DEFAULT",
+    "ENABLE_AVX",
+    "LOOP_VECTORIZE",
+    "SLP_VECTORIZE",
+)  # NUMBA_… set them
 
 
 def keep_compiled(dispatchers: Iterable[Any], folder: Path | None) -> None:
@@ -92,15 +100,17 @@ class _KernelCache(NullCache):  # type: ignore[misc]  # Numba has no types
         content = serialize.dumps(data._reduce())
         path = self._path(sig, data.target_context)
         try:
-            with tempfile.NamedTemporaryFile(dir=self._folder, prefix=path.stem, delete=False) as file:
-                file.write(hashlib.sha256(content).digest() + content)
-            Path(file.name).replace(path)
+            with tempfile.TemporaryDirectory(dir=self._folder) as aside:  # nothing is left of it on a full disk
+                written = Path(aside) / path.name
+                written.write_bytes(hashlib.sha256(content).digest() + content)
+                written.replace(path)
         except OSError:
             logger.warning("kernel_cache: %s cannot be written", path.name, exc_info=True)
 
     def _path(self, sig: Any, target_context: Any) -> Path:
         versions = (sys.version, platform.machine(), numba.__version__, llvmlite.__version__, np.__version__)
-        parts = (sources_digest(), self._name, str(sig), versions, target_context.codegen().magic_tuple())
+        options = [str(getattr(numba.config, name)) for name in _OPTIONS]
+        parts = (sources_digest(), self._name, str(sig), versions, options, target_context.codegen().magic_tuple())
         return self._folder / f"{self._name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}.kernel"
 
 

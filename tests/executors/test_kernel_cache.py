@@ -2,11 +2,14 @@
 
 import ast
 import logging
+import os
+import resource
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
@@ -16,6 +19,7 @@ from augsvc.executors.kernels import cpu, sound_cpu
 from augsvc.executors.kernels.compiled import entry
 from augsvc.probe_sources import SoundProbe, sound_probe_spec
 from augsvc.stream import Stream
+from tests.executors.grid_cases import MASK_CASES, masks
 from tests.harness import Run, open_cpu, patch, run
 
 ROOT = Path(__file__).parent.parent.parent
@@ -94,6 +98,41 @@ def test_a_change_in_the_kernels_is_compiled_anew(tmp_path, monkeypatch):
     assert use(tmp_path) == (0, 1)
 
 
+def test_code_compiled_with_another_option_is_not_taken(tmp_path):
+    code = "import sys, pathlib, tests.executors.test_kernel_cache as t; print(t.use(pathlib.Path(sys.argv[1])))"
+    variables = os.environ | {"NUMBA_OPT": "0"}
+    subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, env=variables, capture_output=True, check=True)
+    assert use(tmp_path) == (0, 1)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("OPT", 0), ("BOUNDSCHECK", 1), ("DEBUGINFO_DEFAULT", 1), ("ENABLE_AVX", False), ("LOOP_VECTORIZE", 0),
+        ("SLP_VECTORIZE", 1),
+    ],
+)  # fmt: skip
+def test_each_option_that_changes_code_is_part_of_its_name(tmp_path, monkeypatch, option, value):
+    context = cpu.sums.targetctx
+    cache = kernel_cache._KernelCache(tmp_path, "a")
+    before = cache._path((), context)
+    monkeypatch.setattr(numba.config, option, value)
+    assert cache._path((), context) != before
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path, caplog):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))  # bytes of a file; Python ignores the signal
+    try:
+        with caplog.at_level(logging.WARNING, "augsvc"):
+            found = use(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert found == (0, 1) and "cannot be written" in caplog.text
+    assert not list(tmp_path.iterdir())
+
+
 def test_kernels_depend_on_nothing_that_the_digest_misses():
     for path in Path(kernels.__path__[0]).glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -113,7 +152,9 @@ def test_a_new_pipeline_compiles_nothing():
     for pipeline in ("sound", "none", [{"op": "gain"}, {"op": "white_noise"}, {"op": "distortion", "mode": "crush"}]):
         stream = Stream.open(sound_probe_spec({"pipeline": pipeline}), SoundProbe(), open_cpu("fused"))
         Run(stream).batch()
-    assert len(cpu.run.signatures) == len(cpu.sums.signatures) == len(sound_cpu.run.signatures) == 1
+    for fields in ("edge, shrunk, tilted", "cover, masks"):
+        masks(MASK_CASES[fields], open_cpu("fused"))
+    assert [len(kernel.signatures) for kernel in (cpu.run, cpu.masks, cpu.sums, sound_cpu.run)] == [1, 1, 1, 1]
 
 
 def test_the_self_test_leaves_every_kernel_compiled():
@@ -121,7 +162,7 @@ def test_the_self_test_leaves_every_kernel_compiled():
     code = (
         "from tests.harness import open_cpu; from augsvc.selftest import SelfTest;"
         "from augsvc.executors.kernels import cpu, sound_cpu;"
-        "SelfTest.run(open_cpu('fused')); print([len(k.signatures) for k in (cpu.run, cpu.sums, sound_cpu.run)])"
+        "SelfTest.run(open_cpu('fused')); print([len(k.signatures) for k in (cpu.run, cpu.masks, cpu.sums, sound_cpu.run)])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[1, 1, 1]"
+    assert done.stdout.strip() == "[1, 1, 1, 1]"
