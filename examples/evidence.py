@@ -152,14 +152,23 @@ def main(
 
 def fill(task: Task, kept: dict[str, Any], key: str, seeds: int, url: str, progress: Progress, results: Path) -> None:
     """Train the seeds that are not kept, or were kept by another recipe; after each one `results` is written."""
-    form = json.loads(json.dumps({**asdict(task), "seeds": None, "members": MEMBERS}))
-    if kept.get(key, {}).get("task") != form:
-        kept[key] = {"task": form, "seeds": {}}
+    if not is_current(kept, key, task):
+        kept[key] = {"task": form(task), "seeds": {}}
     for seed in range(seeds):
         if str(seed) in kept[key]["seeds"]:
             continue
         kept[key]["seeds"][str(seed)] = one_seed(task, seed, url, progress)
         results.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+
+
+def form(task: Task) -> dict[str, Any]:
+    """What makes two seeds' figures comparable, as JSON gives it back."""
+    return dict(json.loads(json.dumps({**asdict(task), "seeds": None, "members": MEMBERS})))
+
+
+def is_current(kept: Mapping[str, Any], key: str, task: Task) -> bool:
+    """Whether what is kept under `key` is of this form of the task."""
+    return bool(kept.get(key, {}).get("task") == form(task))
 
 
 def one_seed(task: Task, seed: int, url: str, progress: Progress) -> dict[str, Any]:
@@ -179,13 +188,17 @@ def one_seed(task: Task, seed: int, url: str, progress: Progress) -> dict[str, A
 
 
 def table(kept: Mapping[str, Any]) -> str:
-    """Markdown: means over seeds; gains in points, with the 95 % interval of Student's t over the seeds' own gains."""
+    """Markdown: means over seeds; gains in points, with the 95 % interval of Student's t over the seeds' own gains.
+
+    What is kept of another form of a task is left out.
+    """
     head = [
         "|  | seeds | plain | augmented | gain | ensemble of five | its gain over plain | over one augmented |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    rows = [row for key in TASKS if key in kept for row in _rows(TASKS[key], list(kept[key]["seeds"].values()))]
-    sizes = sorted({seed["bytes"] for entry in kept.values() for seed in entry["seeds"].values()})
+    current = {key: list(kept[key]["seeds"].values()) for key, task in TASKS.items() if is_current(kept, key, task)}
+    rows = [row for key, seeds in current.items() if seeds for row in _rows(TASKS[key], seeds)]
+    sizes = sorted({seed["bytes"] for seeds in current.values() for seed in seeds})
     return "\n".join([*head, *rows, "", f"One network's weights are at most {max(sizes, default=0) / 1e6:.2f} MB."])
 
 

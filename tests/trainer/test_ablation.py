@@ -1,10 +1,10 @@
 """`--ablate` on a real server: pairs are pairs, what is kept is not trained again, and the figures are those of the runs."""
 
 import json
-import statistics
 
 import pytest
 from rich.progress import Progress
+from scipy import stats
 from typer.testing import CliRunner
 
 from augsvc_client.trainer.ablation import NAME, Ablation, variants
@@ -108,9 +108,14 @@ def test_differences_are_taken_pair_by_pair():
     }
     found = Ablation(pairs)
     none, alone = found.difference("none", "test"), found.difference("alone: rotation", "test")
-    assert (none.mean, none.sd) == pytest.approx((-50 / 3, statistics.stdev([10, 20, 20])))
-    assert (alone.mean, alone.sd) == pytest.approx((5, 5))
-    assert found.rows()[2] == ["none", "63.3", "-16.7 ± 5.8"]
+    low, high = stats.ttest_1samp([-10, -20, -20], 0).confidence_interval(0.95)
+    assert (none.mean, none.half) == pytest.approx((-50 / 3, (high - low) / 2))
+    assert (alone.mean, alone.half) == pytest.approx((5, 5 / 3**0.5 * 4.302653), rel=1e-6)
+    assert found.rows()[2] == ["none", "63.3", "-16.7 (-31.0 … -2.3)"]
+    assert "3 seeds" in found.caption
     single = Ablation({name: each[:1] for name, each in pairs.items()})
-    assert single.difference("none", "test").sd == 0
+    assert single.rows()[2] == ["none", "80.0", "-10.0"]
+    assert single.difference("none", "test").half is None
+    assert "of one seed" in single.caption
+    assert draw_ablation(single, LIGHT)
     assert draw_ablation(found, LIGHT) != draw_ablation(found, DARK)

@@ -99,11 +99,31 @@ def test_counts_are_those_by_hand():
     assert found.plain_multiplications == first * 256 + second * 64 + plain_one * 16 + plain_two * 4 + head * 4
 
 
+def test_a_front_end_for_sound_is_counted():
+    clips = Inputs(rate=8000, length=4000)
+    model = build_model(ModelChoice(max_size=None), clips, 10, seed=0)
+    found, front = facts(model, ModelChoice(), clips), model[0]
+    frames = front(torch.zeros(1, 4000)).shape[3]
+    bins = 256 // 2 + 1  # of spectra of 32 ms
+    assert found.tables == 4 * (2 * bins * 256 + 40 * bins)
+    alone = facts(model[1], ModelChoice(), Inputs(1, (40, frames)))
+    assert found.multiplications - alone.multiplications == frames * (2 * bins * 256 + 40 * bins)
+    assert found.plain_multiplications - alone.plain_multiplications == frames * (2 * bins * 256 + 40 * bins)
+    assert (found.bytes, found.parameters) == (alone.bytes, alone.parameters)
+    assert alone.tables == 0
+    with pytest.raises(ValueError, match=r"bytes as float32, without the front end's fixed tables: lower"):
+        build_model(ModelChoice(max_size=1000), clips, 10, seed=0)
+
+
 def test_an_installed_package_registers_a_network(tmp_path, monkeypatch):
     (tmp_path / "own_network.py").write_text(
+        "import torch\n"
         "from torch import nn\n"
         "def build(channels, classes, choice):\n"
-        "    return nn.Sequential(nn.Flatten(), nn.Linear(256 * channels, classes))\n"
+        "    known, drawn = (nn.Linear(n, m) for n, m in ((256 * channels, 300), (300, classes)))\n"
+        "    nn.init.constant_(known.weight, 0.25)\n"
+        "    known.more = nn.Parameter(torch.randn(3))\n"
+        "    return nn.Sequential(nn.Flatten(), known, drawn)\n"
     )
     about = tmp_path / "own_network-1.dist-info"
     about.mkdir()
@@ -111,7 +131,16 @@ def test_an_installed_package_registers_a_network(tmp_path, monkeypatch):
     (about / "entry_points.txt").write_text("[augsvc_client.models]\nown = own_network:build\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert {"fire", "dense", "own"} <= set(registry())
-    assert network("own")(torch.zeros(2, 1, 16, 16)).shape == (2, 10)
+    before = torch.get_rng_state()
+    one, again, other = (build_model(ModelChoice(name="own"), Inputs(1, (16, 16)), 10, seed) for seed in (3, 3, 4))
+    assert torch.equal(before, torch.get_rng_state())
+    assert one(torch.zeros(2, 1, 16, 16)).shape == (2, 10)
+    assert (one[1].weight == 0.25).all(), "weights that it comes with are left"
+    for name in ("1.more", "2.weight"):
+        first, same, another = (each.state_dict()[name] for each in (one, again, other))
+        assert torch.equal(first, same)
+        assert not torch.equal(first, another)
+    assert facts(one, ModelChoice(name="own"), Inputs(1, (16, 16))).xavier == (), "how it began is its own affair"
     monkeypatch.undo()
     with pytest.raises(ValueError, match=r"model\.name must be one of dense, fire, got 'own'"):
         network("own")

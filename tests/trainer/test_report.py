@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -13,10 +14,11 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix
 from torch import nn
 
+from augsvc_client import Client
 from augsvc_client.trainer.advice import Measured, advice
 from augsvc_client.trainer.cost import Orders, measured_orders, pooled_shapes
 from augsvc_client.trainer.device import use_threads
-from augsvc_client.trainer.diversity import Diversity, Overlap, diversity, pair_overlap
+from augsvc_client.trainer.diversity import Diversity, Overlap, diversity, measured_overlap, pair_overlap
 from augsvc_client.trainer.evaluate import Predictions
 from augsvc_client.trainer.figures import calibration, worst_errors
 from augsvc_client.trainer.inside import looked_into
@@ -130,6 +132,23 @@ def test_overlap_of_equal_and_of_random_orders():
     found = pair_overlap(order, draws.permutation(4000), 40)
     assert found.random == pytest.approx(39 / 3999)
     assert found.share == pytest.approx(found.random, rel=0.1)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_measured_overlap_is_that_of_the_servers_orders(url, shuffle):
+    spec = {"dataset": "digits/train", "size": [8, 8], "subset": {"per_class": 5, "seed": 0}, "pipeline": "strong"}
+    with Client(url) as client:
+        stream = client.stream({**spec, "order_seed": 3, "shuffle": shuffle})
+        found = measured_overlap(stream, 12)
+        minibatches = [
+            [stream.batch(epoch, start, 12)["index"].tolist() for start in range(0, 48, 12)] for epoch in (0, 1)
+        ]
+        assert measured_overlap(stream, 1) is measured_overlap(stream, 51) is None
+    first, second = ({pair for batch in each for pair in combinations(sorted(batch), 2)} for each in minibatches)
+    assert len(first) == 4 * 66
+    assert found.share == pytest.approx(len(first & second) / len(first))
+    assert (found.share == 1) == (not shuffle)
+    assert found.random == pytest.approx(48 / 50 * 11 / 49)
 
 
 def test_diversity_counts_distinct_views():
@@ -257,6 +276,7 @@ def test_rows_about_the_data_are_of_what_was_sent(outcome):
 def test_the_row_of_inputs_is_of_what_follows_the_front_end(sound):
     inside = measure(sound).inside
     assert -1 <= inside.low < inside.high <= 1
+    assert "of the front end's fixed tables, the budget is" in did(11, sound)[1]
     state, said = did(10, sound, inside=inside)
     assert (state, "uint8" in said, "behind the front end" in said) == ("on", False, True)
 
@@ -267,6 +287,8 @@ def test_rows_that_follow_the_network_and_the_device(outcome):
     wide = replace(outcome, facts=replace(outcome.facts, xavier=("wide",)))
     found = states(wide)
     assert (found[12], found[16], found[13]) == ("off", "off", "on")
+    own = replace(wide, recipe=wide.recipe.changed({"model.name": "own"}))
+    assert did(13, own) == ("not applicable", "own begins its weights itself")
 
 
 def did(number, outcome, **more):

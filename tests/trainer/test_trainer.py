@@ -314,7 +314,9 @@ def test_a_batch_is_no_larger_than_the_dataset(url, tmp_path):
     assert [epoch["pace"]["samples"] for epoch in found["history"]] == [10, 10]
 
 
-@pytest.mark.parametrize("package", ["torch", "safetensors", "typer", "rich", "matplotlib", "pydantic", "yaml"])
+@pytest.mark.parametrize(
+    "package", ["torch", "safetensors", "scipy", "typer", "rich", "matplotlib", "pydantic", "yaml"]
+)
 def test_without_a_package_the_command_says_what_to_install(package):
     code = (
         "import sys\n"

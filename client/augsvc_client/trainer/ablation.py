@@ -8,6 +8,7 @@ same samples, order and first weights: they differ in the pipeline alone.
 """
 
 import json
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from time import perf_counter
 from typing import Any
 
 from rich.progress import Progress
+from scipy.special import stdtrit
 
 from augsvc_client.trainer.device import in_words
 from augsvc_client.trainer.ranks import is_first
@@ -32,13 +34,15 @@ Pipelines = dict[str, list[Mapping[str, Any]]]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """In points of accuracy, over repetitions: mean, and standard deviation (0 of a single one)."""
+    """In points of accuracy, over repetitions: mean, and half of the 95 % interval about it; of a single one there is none."""
 
     mean: float
-    sd: float
+    half: float | None
 
     def __str__(self) -> str:
-        return f"{self.mean:+.1f} ± {self.sd:.1f}"
+        if self.half is None:
+            return f"{self.mean:+.1f}"
+        return f"{self.mean:+.1f} ({self.mean - self.half:+.1f} … {self.mean + self.half:+.1f})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,13 @@ class Ablation:
     @property
     def caption(self) -> str:
         """What differences are between, and of how many repetitions."""
+        seeds = len(self.scores[WHOLE])
+        how = "Points of accuracy against the whole pipeline, of an operation alone against none"
+        if seeds == 1:
+            return f"{how}; of one seed, so how far they would go up and down with others is not known."
         return (
-            "Points of accuracy against the whole pipeline, of an operation alone against none, pair by pair: mean ± standard "
-            f"deviation, seeds: {len(self.scores[WHOLE])}. A difference below its deviation says little."
+            f"{how}, pair by pair: mean and 95 % interval (Student's t, {seeds} seeds). Where it holds 0, that could be chance; "
+            "of many such intervals one in twenty leaves out the truth."
         )
 
     def accuracy(self, variant: str, test: str) -> float:
@@ -69,11 +77,11 @@ class Ablation:
         base = NONE if variant.startswith(ALONE) else WHOLE
         pairs = zip(self.scores[variant], self.scores[base], strict=True)
         points = [100 * (one[test] - other[test]) for one, other in pairs]
-        return Difference(statistics.mean(points), statistics.stdev(points) if len(points) > 1 else 0.0)
+        return Difference(statistics.mean(points), half_interval(points))
 
     def rows(self) -> list[list[str]]:
         """Cells of a table, the first row the head."""
-        rows = [["pipeline", *(head for test in self.tests for head in (f"{test}, %", "points ± sd"))]]
+        rows = [["pipeline", *(head for test in self.tests for head in (f"{test}, %", "points"))]]
         for variant in self.scores:
             cells = [
                 (f"{self.accuracy(variant, test):.1f}", "" if variant == WHOLE else str(self.difference(variant, test)))
@@ -81,6 +89,13 @@ class Ablation:
             ]
             rows.append([variant, *(cell for pair in cells for cell in pair)])
         return rows
+
+
+def half_interval(values: Sequence[float]) -> float | None:
+    """Half of the 95 % interval of their mean, Student's t with n − 1 degrees of freedom; None for a single one."""
+    if len(values) < 2:
+        return None
+    return float(stdtrit(len(values) - 1, 0.975)) * statistics.stdev(values) / math.sqrt(len(values))
 
 
 def variants(pipeline: Sequence[Mapping[str, Any]], alone: bool) -> Pipelines:

@@ -11,6 +11,7 @@ from torch import nn
 from augsvc_client.trainer.cost import Orders
 from augsvc_client.trainer.diversity import Diversity, Overlap
 from augsvc_client.trainer.inside import Inside
+from augsvc_client.trainer.models import INCLUDED
 from augsvc_client.trainer.recipe import Recipe, parse_recipe
 from augsvc_client.trainer.run import Outcome
 from augsvc_client.trainer.sanity import Checked
@@ -127,6 +128,7 @@ def _network(outcome: Outcome, measured: Measured) -> list[tuple[int, Found]]:
 def _cost(outcome: Outcome, measured: Measured) -> list[tuple[int, Found]]:
     model, members = outcome.recipe.model, measured.members
     budget = "no budget" if model.max_size is None else f"the budget is {model.max_size:,}"
+    tables = f", without {outcome.facts.tables:,} of the front end's fixed tables" if outcome.facts.tables else ""
     together = (
         f"one of {members}: the gain is in ensemble.json" if members > 1 else "one network: augsvc-train --ensemble 5"
     )
@@ -135,7 +137,7 @@ def _cost(outcome: Outcome, measured: Measured) -> list[tuple[int, Found]]:
             11,
             (
                 _on(model.max_size is not None),
-                f"{outcome.facts.bytes:,} bytes as float32, {budget}; {measured.ms:.2f} ms",
+                f"{outcome.facts.bytes:,} bytes as float32{tables}, {budget}; {measured.ms:.2f} ms",
             ),
         ),
         (12, (_on(members > 1), together)),
@@ -232,6 +234,8 @@ def _dropout(outcome: Outcome, inside: Inside) -> Found:
 
 def _xavier(outcome: Outcome) -> Found:
     layers = outcome.facts.xavier
+    if outcome.recipe.model.name not in INCLUDED:
+        return "not applicable", f"{outcome.recipe.model.name} begins its weights itself"
     if not layers:
         return "not applicable", f"no fully connected layer is wider than {outcome.recipe.model.xavier_above}"
     return "on", ", ".join(layers)

@@ -3,7 +3,9 @@
 import sys
 
 _EXTRAS = {
-    **dict.fromkeys(("torch", "safetensors", "typer", "rich", "matplotlib", "pydantic", "yaml", "PIL"), "train"),
+    **dict.fromkeys(
+        ("torch", "safetensors", "scipy", "typer", "rich", "matplotlib", "pydantic", "yaml", "PIL"), "train"
+    ),
     **dict.fromkeys(("onnx", "onnxscript", "onnxruntime"), "export"),
     **dict.fromkeys(("soundfile", "soxr"), "sound"),
 }

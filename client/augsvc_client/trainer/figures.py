@@ -109,7 +109,7 @@ def draw_errors(pictures: Pictures, captions: Sequence[str], theme: Theme) -> by
 
 
 def draw_ablation(found: Ablation, theme: Theme) -> bytes:
-    """PNG: a panel for what is lost without operations, and one for what each gains alone; a bar a test, sd as a line."""
+    """PNG: a panel for what is lost without operations, and one for what each gains alone; a bar a test, a line its interval."""
     lost = [name for name in found.scores if name != WHOLE and not name.startswith(ALONE)]
     gained = [name for name in found.scores if name.startswith(ALONE)]
     panels = [
@@ -123,7 +123,7 @@ def draw_ablation(found: Ablation, theme: Theme) -> bytes:
         for place, (test, colour) in enumerate(zip(found.tests, theme.series, strict=False)):
             each = [found.difference(name, test) for name in names]
             at = np.arange(len(names)) + (place - (len(found.tests) - 1) / 2) * thick
-            bars = {"xerr": [d.sd for d in each], "error_kw": {"ecolor": theme.ink, "elinewidth": 1.0}}
+            bars = {"xerr": [d.half or 0.0 for d in each], "error_kw": {"ecolor": theme.ink, "elinewidth": 1.0}}
             axes.barh(at, [d.mean for d in each], thick, color=colour, label=test, **bars)
         axes.axvline(0, color=theme.ink, linewidth=1.0)
         axes.grid(axis="x", color=theme.faint, linewidth=0.6)

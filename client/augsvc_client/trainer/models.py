@@ -100,40 +100,46 @@ class DenseNetwork(nn.Module):
 
 def registry() -> Mapping[str, Builder]:
     """The networks by name; those of installed packages are loaded when they are asked for."""
-    return {**{entry.name: _loading(entry.name) for entry in entry_points(group=ENTRY_POINTS)}, **_INCLUDED}
+    return {**{entry.name: _loading(entry.name) for entry in entry_points(group=ENTRY_POINTS)}, **INCLUDED}
 
 
 def build_model(choice: ModelChoice, inputs: Inputs, classes: int, seed: int) -> nn.Module:
     """The chosen network; equal seeds give equal weights, and torch's own generators are left as they were.
 
+    A network of an installed package keeps the weights that it comes with; what it draws depends on the seed.
     Raises ValueError for a name that nobody registered, and for a network above `max_size`.
     """
     known = registry()
     if choice.name not in known:
         raise ValueError(f"model.name must be one of {', '.join(sorted(known))}, got {choice.name!r}")
-    with torch.random.fork_rng(devices=[]):  # the constructors draw weights that are drawn anew below
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # the CPU's alone
         picture = 1 if inputs.rate else inputs.channels
         model = known[choice.name](picture, classes, choice)
-    begin(model, choice, seed)
+    if choice.name in INCLUDED:
+        begin(model, choice, seed)
     size = size_bytes(model)
+    tables = ", without the front end's fixed tables" if inputs.rate else ""
     if choice.max_size is not None and size > choice.max_size:
         raise ValueError(
             f"model.max_size is {choice.max_size:,} bytes, and {choice.name} has {count_parameters(model):,} parameters, "
-            f"{size:,} bytes as float32: lower model.width ({choice.width:g}), or raise model.max_size"
+            f"{size:,} bytes as float32{tables}: lower model.width ({choice.width:g}), or raise model.max_size"
         )
     return nn.Sequential(LogMel(inputs.rate, choice.mels), model) if inputs.rate else model
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a network is and costs; multiplications are those of one sample.
+    """What a network is and costs; multiplications by weights and by a front end's tables are those of one sample.
 
-    `plain_…`: the same network with a 3×3 convolution in the place of every fire module. `dropout`, `xavier`: names of
-    the layers that have it; none: not applicable to this network.
+    `bytes` are those of what training moves, and is saved; `tables` those of a front end's fixed numbers.
+    `plain_…`: the same network with a 3×3 convolution in the place of every fire module. `dropout`, `xavier`: names of the
+    layers that have it; none: not applicable to this network, or not known of one that begins its weights itself.
     """
 
     parameters: int
     bytes: int
+    tables: int
     multiplications: int
     plain_parameters: int
     plain_multiplications: int
@@ -149,11 +155,16 @@ def facts(model: nn.Module, choice: ModelChoice, inputs: Inputs) -> Facts:
     return Facts(
         parameters=count_parameters(model),
         bytes=size_bytes(model),
+        tables=sum(table.nbytes for front in model.modules() if isinstance(front, LogMel) for table in front.buffers()),
         multiplications=multiplications,
         plain_parameters=count_parameters(model) + extra_parameters,
         plain_multiplications=plain,
         dropout=tuple(name for name, module in named if isinstance(module, nn.Dropout)),
-        xavier=tuple(name for name, module in named if isinstance(module, nn.Linear) and is_large(module, choice)),
+        xavier=tuple(
+            name
+            for name, module in named
+            if choice.name in INCLUDED and isinstance(module, nn.Linear) and is_large(module, choice)
+        ),
     )
 
 
@@ -173,7 +184,7 @@ def save_weights(model: nn.Module, path: Path) -> None:
 
 
 def _multiplications(model: nn.Module, inputs: Inputs) -> tuple[int, int]:
-    """Of one sample, as it is and with plain 3×3 convolutions for the fire modules."""
+    """Of one sample, as it is and with plain 3×3 convolutions for the fire modules; without squares and sums of them."""
     as_is, plain = [], []
 
     def count(module: nn.Module, _: object, output: torch.Tensor) -> None:
@@ -181,12 +192,17 @@ def _multiplications(model: nn.Module, inputs: Inputs) -> tuple[int, int]:
         assert isinstance(weight, torch.Tensor)  # noqa: S101 - for the types
         as_is.append(prod(weight.shape[1:]) * output[0].numel())
 
+    def count_front(module: nn.Module, _: object, output: torch.Tensor) -> None:
+        assert isinstance(module, LogMel)  # noqa: S101 - for the types
+        as_is.append((module.waves.numel() + module.bands.numel()) * output.shape[-1])
+
     def count_plain(module: nn.Module, _: object, output: torch.Tensor) -> None:
         assert isinstance(module, Fire)  # noqa: S101 - for the types
         inside = sum(prod(c.weight.shape) for c in (module.squeeze, module.point, module.area))
         plain.append((_plain(module) - inside) * prod(output.shape[2:]))
 
     hooks = [m.register_forward_hook(count) for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    hooks += [m.register_forward_hook(count_front) for m in model.modules() if isinstance(m, LogMel)]
     hooks += [m.register_forward_hook(count_plain) for m in model.modules() if isinstance(m, Fire)]
     training = model.training
     device = next(model.parameters()).device
@@ -216,4 +232,4 @@ def _loading(name: str) -> Builder:
     return build
 
 
-_INCLUDED: Mapping[str, Builder] = {"fire": FireNetwork, "dense": DenseNetwork}
+INCLUDED: Mapping[str, Builder] = {"fire": FireNetwork, "dense": DenseNetwork}

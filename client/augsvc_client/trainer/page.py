@@ -61,7 +61,9 @@ def run_page(
         parts += _test(outcome, name, predictions)
     if ablation is not None:
         parts += [heading("What each operation gains"), table(ablation.rows()), paragraph(ablation.caption)]
-        parts += [_figure("accuracy, with standard deviations", lambda t: draw_ablation(ablation, t))]
+        parts += [
+            _figure("accuracy, with 95 % intervals where there are several seeds", lambda t: draw_ablation(ablation, t))
+        ]
     parts += [heading("The advice in this run")]
     rows = [(str(row.number), row.advice, row.state, row.did) for row in advice(outcome, measured)]
     parts += [table([("", "advice", "in this run", "what it did"), *rows], wraps=True)]

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from annotated_types import BaseMetadata, Ge, Gt, Le, Lt
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 MEMBER_STRIDE = 1 << 16  # between the seeds of an ensemble's members: runs with seeds below that share no member
@@ -46,6 +46,12 @@ def _fixed(value: object) -> object:
     return value
 
 
+def _rising(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] >= value[1]:
+        raise ValueError(f"the first must be below the second, got [{value[0]:g}, {value[1]:g}]")
+    return value
+
+
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=1 << 32)]
 Side = Annotated[int, Field(ge=1, le=4096)]
@@ -70,7 +76,9 @@ class Data(Group):
     fit: Literal["cover", "contain", "stretch"] = Field("cover", description="how a picture is put on the canvas")
     seconds: float | None = Field(None, gt=0, description="length of a clip; default 1")
     sample_rate: int | None = Field(None, ge=1000, le=768_000, description="of clips, in Hz; default 16000")
-    scale: tuple[float, float] = Field((-1.0, 1.0), description="where uint8 pixels go, on the training device")
+    scale: Annotated[tuple[float, float], AfterValidator(_rising)] = Field(
+        (-1.0, 1.0), description="where uint8 pixels go, on the training device: low, high"
+    )
     per_class: Positive | None = Field(None, description="train on so many samples of each class")
     batch_size: Positive = Field(256, description="samples of one rank and step; on a CPU 64")
     shuffle: bool = Field(True, description="another order every epoch")
@@ -280,7 +288,12 @@ def _in_words(error: Any) -> str:
         return f"{name}: {error['ctx']['error']}"
     said = error["msg"].removeprefix("Input should be ").removeprefix("Input ")
     range_ = allowed(known[name]) if name in known else ""
-    return f"{name} must be {range_ or said}, got {error['input']!r}"
+    kind = _WORDS.get(error["type"].partition("_")[0], "") if error["type"].endswith(_OF_A_TYPE) else ""
+    return f"{name} must be {', '.join(filter(None, (kind, range_))) or said}, got {error['input']!r}"
+
+
+_WORDS = {"int": "a whole number", "float": "a number"}
+_OF_A_TYPE = ("_type", "_parsing", "_from_float")
 
 
 def _kinds(annotation: object) -> Iterable[object]:

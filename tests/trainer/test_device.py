@@ -1,0 +1,51 @@
+"""What a device makes of a recipe, and how long a run will take."""
+
+import pytest
+import torch
+
+from augsvc_client.trainer.device import Device, scaled, with_estimate
+from augsvc_client.trainer.loop import Pace, Step
+from augsvc_client.trainer.recipe import parse_recipe
+
+CPU = Device("cpu", "1 thread of it", None, None, False)
+
+
+def recipe(**groups):
+    return parse_recipe({"data": {"dataset": "digits/train"}, **groups})
+
+
+def test_a_cpu_lowers_what_nobody_set():
+    found, warnings = scaled(recipe(), CPU)
+    assert (found.training.epochs, found.data.batch_size) == (20, 64)
+    assert "scaled for a CPU: training.epochs=20, data.batch_size=64" in warnings[1]
+    set_ = recipe(training={"epochs": 60})
+    found, warnings = scaled(set_, CPU)
+    assert (found.training.epochs, found.data.batch_size) == (60, 64)
+    assert "training.epochs" not in warnings[1]
+    every = recipe(training={"epochs": 7}, data={"dataset": "digits/train", "batch_size": 256})
+    assert scaled(every, CPU) == (every, ["no GPU is used: this takes many times as long as with one"])
+
+
+@pytest.mark.parametrize(("capability", "slow"), [((6, 1), True), ((7, 0), False), ((9, 0), False)])
+def test_a_gpu_lowers_nothing(capability, slow):
+    found, warnings = scaled(recipe(), Device("cuda", "some GPU", capability, 1 << 33, True))
+    assert found == recipe()
+    assert warnings == (["some GPU has no tensor cores: expect a slow run"] if slow else [])
+
+
+@pytest.mark.parametrize(
+    ("behind", "total", "said"), [(0, 20, "about 12 s"), (100, 400, "about 5 minutes"), (0, 16, None)]
+)
+def test_the_time_is_estimated_once_from_the_steps_that_are_warm(monkeypatch, behind, total, said):
+    now = [0.0]
+    monkeypatch.setattr("augsvc_client.trainer.device.perf_counter", lambda: now[0])
+    steps = [Step(behind + n, total, torch.tensor(0.0), Pace()) for n in range(1, 17)]
+
+    def trained():
+        for number, step in enumerate(steps):
+            now[0] += 100 if number < 2 else 1
+            yield step
+
+    told = []
+    assert list(with_estimate(trained(), told.append)) == steps
+    assert told == ([] if said is None else [f"{total} steps: {said} to go, tests left out"])
