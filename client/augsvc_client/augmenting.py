@@ -45,9 +45,9 @@ class AugmentingDataLoader:
 
     `pipeline`, `aug_seed`, `size`, `fit`, `output`: as in a specification; size None keeps the pictures' own. `urls`,
     `token`, `wait_s`, `job`, `rank`, `world_size`, `device`, `scale`, `view`: as for RemoteDataLoader. `prefetch`: requests in
-    flight; the wrapped loader is read that far ahead. `batches` and `wait_s_total` count what was handed out, and how long
-    it was waited for the service, in seconds. The arithmetic of the first answer is kept to: other replicas are passed
-    over, StreamChanged if none is left.
+    flight, as for RemoteDataLoader; the wrapped loader is read that far ahead. `batches` and `wait_s_total` count what was
+    handed out, and how long it was waited for the service, in seconds. The arithmetic of the first answer is kept to:
+    other replicas are passed over, StreamChanged if none is left.
 
     `for batch in loader` goes through the epoch; after `break` the next one continues there. Each pass through the
     wrapped loader is the next epoch, and `set_epoch` is called on it and its samplers where they have it. A resumed

@@ -15,6 +15,7 @@ import numpy as np
 from augsvc_client.buffers import pageable
 from augsvc_client.client import Client, Stream
 from augsvc_client.errors import StateMismatch
+from augsvc_client.inflight import InFlight
 from augsvc_client.readahead import Address, ReadAhead, Shares
 from augsvc_client.specification import differing, specification
 from augsvc_client.tensors import at_least, check_ranks, check_scale, need_torch, ranks, refuse_several_workers, tensors
@@ -39,8 +40,9 @@ class RemoteDataLoader:
     in pixels; for sound `seconds` and `sample_rate` (Hz) stand in its place. `batch_size`: samples of one rank and step.
     `rank`, `world_size`: both or neither; default torch.distributed's at the first iteration, else one rank. `device`:
     where tensors go, default cpu; to a GPU (cuda) from pinned memory, on a stream of its own. `scale`: a uint8 image's
-    [0, 255] becomes float32 in this interval; None leaves it; sound is left alone. `prefetch`: requests in flight. `id`:
-    pins the stream. `view`: which of a sample's 256 draws.
+    [0, 255] becomes float32 in this interval; None leaves it; sound is left alone. `prefetch`: requests in flight
+    at least; over a far link as many as its length and the trainer's pace take, up to 32 or 64 MiB. `id`: pins the stream.
+    `view`: which of a sample's 256 draws.
 
     Nothing is asked of the server before the stream is needed. Raises ValueError for arguments that cannot be used,
     NotInstalled (an ImportError) without torch.
@@ -242,7 +244,7 @@ class RemoteDataLoader:
             def fetch(address: Address, waited_s: float) -> Arrays:
                 return stream.batch(*address, view=view, waited_s=waited_s)
 
-            self._windows[os.getpid()] = ReadAhead(fetch, self._prefetch)
+            self._windows[os.getpid()] = ReadAhead(fetch, InFlight(self._prefetch))
         return self._windows[os.getpid()]
 
     def _shares(self) -> Shares:

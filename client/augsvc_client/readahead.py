@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from augsvc_client.errors import AugsvcError
+from augsvc_client.inflight import InFlight
 from augsvc_client.wire import MAX_EPOCHS, Arrays
 
 
@@ -78,11 +79,13 @@ class _Job:
     address: Address
     fetch: Callable[[Address, float], Arrays]
     waited_s: float
+    in_flight: InFlight
     future: "Future[Arrays]"
 
     def run(self) -> None:
         if not self.future.set_running_or_notify_cancel():
             return
+        sent = self.in_flight.sent()
         try:
             arrays = self.fetch(self.address, self.waited_s)
         except BaseException as err:  # whatever it is, the consumer must not wait for ever
@@ -90,6 +93,7 @@ class _Job:
             err.add_note(f"while fetching positions {start} to {start + n - 1} of epoch {epoch}")
             self.future.set_exception(err)
         else:
+            self.in_flight.answered(sent, sum(array.nbytes for array in arrays.values()))
             self.future.set_result(arrays)
 
 
@@ -100,23 +104,21 @@ def _work(queue: "SimpleQueue[_Job | None]") -> None:
 
 
 class ReadAhead:
-    """The next `depth` batches of one consumer, asked for before they are wanted and handed out in order.
+    """The next batches of one consumer, asked for before they are wanted and handed out in order.
 
-    Its threads are daemons that know nothing of the loader, so neither interpreter exit nor the loader's end waits for
-    them. It belongs to one process: threads do not survive a fork.
+    Its threads are started as they are needed. They are daemons that know nothing of the loader, so neither interpreter
+    exit nor the loader's end waits for them. It belongs to one process: threads do not survive a fork.
     """
 
-    def __init__(self, fetch: Callable[[Address, float], Arrays], depth: int) -> None:
+    def __init__(self, fetch: Callable[[Address, float], Arrays], in_flight: InFlight) -> None:
         self.last_wait_s = 0.0
-        self._fetch, self._depth = fetch, depth
+        self._fetch, self._in_flight = fetch, in_flight
         self._window: deque[tuple[Address, Future[Arrays]]] = deque()
         self._upcoming: Iterator[Address] = iter(())
         self._lock = threading.Lock()
         self._stopped = False
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        for number in range(depth):
-            name = f"augsvc-prefetch-{number}"
-            threading.Thread(target=_work, args=(self._jobs,), name=name, daemon=True).start()
+        self._threads = 0
 
     def take(self, address: Address, ahead: Iterator[Address]) -> Arrays:
         """The batch at `address`; `ahead` begins with it and says what to fetch next if the window holds something else.
@@ -139,7 +141,7 @@ class ReadAhead:
         """Let the threads end when what was asked for is done, so that no consumer waits for ever."""
         with self._lock:
             self._stopped = True
-            for _ in range(self._depth):
+            for _ in range(self._threads):
                 self._jobs.put(None)
 
     def _drop(self) -> None:
@@ -147,10 +149,17 @@ class ReadAhead:
             self._window.popleft()[1].cancel()
 
     def _fill(self) -> None:
-        while len(self._window) < self._depth and (address := next(self._upcoming, None)) is not None:
+        while len(self._window) < self._in_flight.wanted and (address := next(self._upcoming, None)) is not None:
             future: Future[Arrays] = Future()
             with self._lock:  # a job put behind the end of the queue would never be done
                 if self._stopped:
                     raise AugsvcError("the loader was closed: make a new one")
-                self._jobs.put(_Job(address, self._fetch, self.last_wait_s, future))
-            self._window.append((address, future))
+                self._jobs.put(_Job(address, self._fetch, self.last_wait_s, self._in_flight, future))
+                self._window.append((address, future))
+                if self._threads < len(self._window):
+                    self._begin_thread()
+
+    def _begin_thread(self) -> None:
+        name = f"augsvc-prefetch-{self._threads}"
+        threading.Thread(target=_work, args=(self._jobs,), name=name, daemon=True).start()
+        self._threads += 1

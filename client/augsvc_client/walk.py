@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from augsvc_client.inflight import InFlight
 from augsvc_client.readahead import Address, ReadAhead
 from augsvc_client.samples import Reader, count
 from augsvc_client.wire import MAX_EPOCHS, Arrays
@@ -45,12 +46,14 @@ class Walk:
     It knows nothing of the AugmentingDataLoader: its threads must not keep that alive. It belongs to one process.
     """
 
-    def __init__(self, source: Iterator[tuple[Address, Pulled]], send: Callable[[Pulled, float], Arrays], depth: int):
+    def __init__(
+        self, source: Iterator[tuple[Address, Pulled]], send: Callable[[Pulled, float], Arrays], prefetch: int
+    ):
         self._source, self._send = source, send
         self._pulled: dict[Address, Pulled] = {}
         self._failure: BaseException | None = None
         self.over = False
-        self.window = ReadAhead(self._fetch, depth)
+        self.window = ReadAhead(self._fetch, InFlight(prefetch))
 
     def front(self) -> tuple[Pulled, Arrays] | None:
         """The next batch, answered; None at the end. It stays in front until `drop`, so an error loses nothing.

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from replica import Replica, expected, order
 
 from augsvc_client import AugsvcError, RemoteDataLoader, ServerUnavailable, StateMismatch, StreamChanged
+from augsvc_client.inflight import InFlight
 from augsvc_client.readahead import Address, ReadAhead, Shares
 
 SPEC = {"dataset": "digits/train", "shuffle": True, "order_seed": 0}
@@ -461,7 +462,7 @@ def test_a_window_keeps_order_and_asks_once_for_each():
             gate.set()
         return {"at": np.array(address)}
 
-    window = ReadAhead(fetch, 4)
+    window = ReadAhead(fetch, InFlight(4))
     shares = Shares(12, 2, 0, 1, True)
     places = [Address(0, start, 2) for start in range(0, 12, 2)]
     taken = [Address(*window.take(place, shares.ahead(0, place.start, onward=False))["at"]) for place in places]
@@ -471,7 +472,7 @@ def test_a_window_keeps_order_and_asks_once_for_each():
 
 
 def test_a_window_that_holds_something_else_is_dropped():
-    window = ReadAhead(lambda address, waited_s: {"at": np.array(address)}, 2)
+    window = ReadAhead(lambda address, waited_s: {"at": np.array(address)}, InFlight(2))
     shares = Shares(12, 2, 0, 1, True)
     for epoch, start in ((0, 0), (3, 6), (3, 8), (0, 2)):
         place = Address(epoch, start, 2)

@@ -92,6 +92,7 @@ class Proxy:
     plan: Callable[["Proxy", str, str], Fault | None] = field(default_factory=lambda: Plan({}))
     buffer_bytes: int | None = None  # of its sockets: small ones let a slow reader be felt at the server
     owner: object = None  # for plans: what is behind
+    delay_s: float = 0.0  # of every request: the length of the link
 
     def __post_init__(self) -> None:
         self.released = threading.Event()
@@ -150,6 +151,7 @@ class Proxy:
                 while head := _head(asking):
                     request = head + asking.read(_length(head))
                     method, path = head.split(b" ", 2)[:2]
+                    self._ending.wait(self.delay_s)
                     fault = self.plan(self, method.decode(), path.decode())
                     if server is None:
                         server = self._reached()
@@ -178,6 +180,7 @@ class Proxy:
         with self._lock:
             self._open.add(connection)
         if self._ending.is_set():
+            connection.close()  # nobody else knows of it yet
             raise _Ended
 
     def _drop(self, *ended) -> None:

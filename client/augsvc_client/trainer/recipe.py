@@ -85,7 +85,7 @@ class Data(Group):
     subset_seed: Seed | None = Field(None, description="chooses those samples; default training.seed")
     order_seed: Seed | None = Field(None, description="of the epochs' orders; default training.seed")
     aug_seed: Seed | None = Field(None, description="of the augmentation's draws; default training.seed")
-    prefetch: Positive = Field(4, description="requests in flight")
+    prefetch: Positive = Field(4, description="requests in flight, at least")
     wait_s: float = Field(300.0, gt=0, description="longest wait for one batch, e.g. while the server restarts")
 
 
