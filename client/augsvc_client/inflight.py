@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 MOST = 32  # threads and connections of one consumer
 MOST_BYTES = 64 << 20  # a sixteenth of what a server holds at once by default; 10 Gbit/s over 50 ms
+_LONGEST_S = 0.5  # no link is longer: what takes more is computed, or moved on a line that more would only share
 _GAIN = 2.0  # what is in flight bounds the pace that is seen, so that twice as many must be let out to see a higher one
 _SMOOTHING = 1 / 8  # of the newest pace, as TCP smooths its round trips (RFC 6298)
 
@@ -56,4 +57,5 @@ class InFlight:
             before = seen_per_s if self._per_s is None else self._per_s
             self._per_s = before + _SMOOTHING * (seen_per_s - before)
             most = min(MOST, MOST_BYTES // max(n_bytes, 1))
-            self.wanted = max(self._least, min(most, round(_GAIN * self._per_s * self._quickest_s)))
+            holds = self._per_s * min(self._quickest_s, _LONGEST_S)
+            self.wanted = max(self._least, min(most, round(_GAIN * holds)))

@@ -125,3 +125,15 @@ def test_a_window_that_grows_and_shrinks_keeps_order_and_starts_threads_as_they_
         assert Address(*window.take(place, ahead)["at"]) == place
     assert max(asked) <= 29
     window.stop()
+
+
+def test_a_slow_line_is_not_shared_by_more_and_more():
+    """Each waits for the bytes of all: a server gives up readers below 16 kB/s."""
+    now_s = [0.0]
+    window = InFlight(4, lambda: now_s[0])
+    for _ in range(50):
+        sent = [window.sent() for _ in range(window.wanted)]
+        now_s[0] += 2.0 * len(sent)
+        for one in sent:
+            window.answered(one, 100_000)
+        assert window.wanted == 4
