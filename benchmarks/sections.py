@@ -122,7 +122,7 @@ def _series(
     return [{"case": one.name, **rates(one), "to_first": ratio(one, contestants[0])} for one in contestants]
 
 
-def scaling(bench: Bench) -> dict[str, Rows]:
+def scaling(bench: Bench) -> dict[str, Any]:
     """Batch, size, number of operations; and one more of a kind that the pass has already; masks."""
     base = [ROTATION, JITTER, BLUR, NOISE, ERASING]
     more = {
@@ -140,9 +140,12 @@ def scaling(bench: Bench) -> dict[str, Rows]:
             {str(n): (OPERATIONS[:n], 16, SIZE) for n in range(1, len(OPERATIONS) + 1)},
             bench.rounds,
         ),
-        "one more": _series(
-            bench, "one more", {name: (steps, 16, SIZE) for name, steps in more.items()}, 3 * bench.rounds
-        ),
+        "one more": {
+            str(batch): _series(
+                bench, "one more", {name: (steps, batch, SIZE) for name, steps in more.items()}, 3 * bench.rounds
+            )
+            for batch in (BATCH, 16)
+        },
         "masks": _series(
             bench,
             "masks",

@@ -7,6 +7,7 @@
     philox.py    one block of random numbers
     noise.py     one element with noise on it
     memory.py    bytes by address, on the CPU
+    spans.py     which pixels of a row show what of a source, on the CPU
     gather.py    a row of a canvas from its source, on the CPU
     rows.py      the same row through all later stages …
     row_filter.py    … and through its filter

@@ -23,21 +23,10 @@ from augsvc.executors.kernels.move import (
     word,
 )
 from augsvc.executors.kernels.sheets import (
-    DEPTH,
     DEPTH_X,
     DEPTH_Y,
     HEIGHT,
-    HIGH_X,
-    HIGH_Y,
     I64,
-    LEAST_DEPTH,
-    LOW_X,
-    LOW_Y,
-    NEAREST,
-    PIXEL_BELOW,
-    PIXEL_RIGHT,
-    PIXEL_X,
-    PIXEL_Y,
     TAP_SHARE,
     TAPS_X,
     TAPS_Y,
@@ -56,6 +45,7 @@ from augsvc.executors.kernels.sheets import (
     F,
     Int,
 )
+from augsvc.executors.kernels.spans import seen, seen_far, within, within_far
 
 
 @compiled
@@ -64,12 +54,7 @@ def copied(source: U8, channels: Int, y: Int, row: U16) -> None:
     width = row.size // channels
     line = source[y * row.size : (y + 1) * row.size]
     if channels == 3:
-        red, green, blue = row[:width], row[width : 2 * width], row[2 * width :]
-        for x in range(width):
-            at = np.uint64(3) * np.uint64(x)
-            red[x] = np.uint16(line[at]) << np.uint16(8)
-            green[x] = np.uint16(line[at + np.uint64(1)]) << np.uint16(8)
-            blue[x] = np.uint16(line[at + np.uint64(2)]) << np.uint16(8)
+        _spread(line, 0, 1, row[:width], row[width : 2 * width], row[2 * width :])
     else:
         for x in range(width):
             row[x] = np.uint16(line[x]) << np.uint16(8)
@@ -80,13 +65,13 @@ def moved(
     source: U8, camera: I64, border: Int, channels: Int, y: Int, row: U16, lines: U32, fours: U64, sums: U32
 ) -> None:
     """A row through a camera: the plain pixels in the middle together, those near an edge one by one."""
-    width = row.size // channels
+    width, untouched = row.size // channels, _untouched(camera, y)
     if camera[TILTED]:
-        left, right = _seen_far(camera, border, y, width)
-        begin, end = _within_far(camera, y, left, right)
+        left, right = seen_far(camera, border, y, width)
+        begin, end = within_far(camera, y, left, right)
     else:
-        left, right = _seen(camera, border, y, width)
-        begin, end = _within(camera, y, left, right)
+        left, right = seen(camera, border, y, width)
+        begin, end = within(camera, y, 0 if untouched else 1, left, right)
     if border == ZEROS:
         while begin < end and not whole(camera, begin, y):
             begin += 1
@@ -99,83 +84,60 @@ def moved(
         _look_at(source, channels, 1, 0, camera, border, channels, u, y, row)
     for u in range(end, right):
         _look_at(source, channels, 1, 0, camera, border, channels, u, y, row)
-    if begin < end:
+    if begin < end and untouched:
+        _pick(source, camera, channels, y, begin, end, row)
+    elif begin < end:
         _gather(source, camera, channels, y, begin, end, row, lines, fours, sums)
 
 
 @compiled
-def _within(camera: I64, v: Int, first: Int, last: Int) -> tuple[Int, Int]:
-    """Those of first … last − 1 of which all taps lie between four pixels of the source: `plain`, but for edges."""
-    x, y = camera[B] * v + camera[C], camera[E] * v + camera[F]
-    first, last = _span(camera[A], x, -camera[LOW_X], ((camera[WIDTH] - 1) << 32) - camera[HIGH_X], first, last)
-    return _span(camera[D], y, -camera[LOW_Y], ((camera[HEIGHT] - 1) << 32) - camera[HIGH_Y], first, last)
+def _untouched(camera: I64, v: Int) -> bool:
+    """Whether a row's pixels are pixels of the source as they are, both weights 0: shifted, flipped or turned by right angles."""
+    if camera[TILTED] or camera[TAPS_X] * camera[TAPS_Y] > 1 or (camera[A] | camera[D]) & 0xFFFFFFFF:
+        return False
+    x, y = _first_place(camera, 0, v)
+    return bool(weight(x) == 0 and weight(y) == 0)
 
 
 @compiled
-def _seen(camera: I64, border: Int, v: Int, width: Int) -> tuple[Int, Int]:
-    """Those of a row that are not `blank`."""
-    if border != ZEROS:
-        return np.int64(0), width
-    x, y = camera[B] * v + camera[C], camera[E] * v + camera[F]
-    far_x, far_y = camera[PIXEL_X], camera[PIXEL_Y]
-    first, last = _span(camera[A], x, -far_x, (camera[WIDTH] << 32) + far_x + 1, np.int64(0), width)
-    return _span(camera[D], y, -far_y, (camera[HEIGHT] << 32) + far_y + 1, first, last)
+def _first_place(camera: I64, u: Int, v: Int) -> tuple[Int, Int]:
+    """Where the only tap of a canvas pixel looks."""
+    x = camera[A] * u + camera[B] * v + camera[C] + tap(camera[A], 0, 1) + tap(camera[B], 0, 1) + TO_CORNER
+    y = camera[D] * u + camera[E] * v + camera[F] + tap(camera[D], 0, 1) + tap(camera[E], 0, 1) + TO_CORNER
+    return x, y
 
 
 @compiled
-def _span(slope: Int, start: Int, low: Int, high: Int, first: Int, last: Int) -> tuple[Int, Int]:
-    """Those u of first … last − 1 with low ≤ slope·u + start < high: an interval, exactly."""
-    if slope == 0:
-        return first, last if low <= start < high else first
-    if slope < 0:
-        slope, start, low, high = -slope, -start, 1 - high, 1 - low
-    begin = min(max(first, -((start - low) // slope)), last)
-    return begin, max(begin, min(last, -((start - high) // slope)))
+def _pick(source: U8, camera: I64, channels: Int, v: Int, begin: Int, end: Int, row: U16) -> None:
+    """Such pixels, which lie in a line on the source."""
+    width, n = row.size // channels, end - begin
+    x, y = _first_place(camera, begin, v)
+    at, step = (y >> 32) * camera[WIDTH] + (x >> 32), (camera[D] >> 32) * camera[WIDTH] + (camera[A] >> 32)
+    if channels == 1:
+        for k in range(n):
+            row[begin + k] = np.uint16(source[np.uint64(at + step * k)]) << np.uint16(8)
+        return
+    red, green, blue = row[begin:end], row[width + begin : width + end], row[2 * width + begin : 2 * width + end]
+    if step == 1:
+        _spread(source[3 * at : 3 * (at + n)], 0, 1, red, green, blue)
+    elif step == -1:
+        _spread(source[3 * (at - n + 1) : 3 * (at + 1)], n - 1, -1, red, green, blue)
+    else:
+        for k in range(n):
+            here = np.uint64(3 * (at + step * k))
+            red[k] = np.uint16(source[here]) << np.uint16(8)
+            green[k] = np.uint16(source[here + np.uint64(1)]) << np.uint16(8)
+            blue[k] = np.uint16(source[here + np.uint64(2)]) << np.uint16(8)
 
 
-@compiled
-def _seen_far(camera: I64, border: Int, v: Int, width: Int) -> tuple[Int, Int]:
-    """`_seen` under perspective: an interval still, of pixels before the horizon and, with zeros, not far from the source."""
-    horizon = NEAREST - tap(camera[DEPTH_X], 0, 1) - tap(camera[DEPTH_Y], 0, 1)
-    depth = camera[DEPTH_Y] * v + camera[DEPTH]
-    first, last = _from(camera[DEPTH_X], depth, horizon, np.int64(0), width)
-    if border != ZEROS:
-        return first, last
-    x, y = camera[B] * v + camera[C], camera[E] * v + camera[F]
-    first, last = _between_lines(
-        camera, camera[A], x, depth, WIDTH, 0, -camera[PIXEL_X], -camera[PIXEL_RIGHT], first, last
-    )
-    return _between_lines(camera, camera[D], y, depth, HEIGHT, 0, -camera[PIXEL_Y], -camera[PIXEL_BELOW], first, last)
-
-
-@compiled
-def _within_far(camera: I64, v: Int, first: Int, last: Int) -> tuple[Int, Int]:
-    """`_within` under perspective."""
-    depth = camera[DEPTH_Y] * v + camera[DEPTH]
-    x, y = camera[B] * v + camera[C], camera[E] * v + camera[F]
-    first, last = _from(camera[DEPTH_X], depth, NEAREST - camera[LEAST_DEPTH], first, last)
-    first, last = _between_lines(camera, camera[A], x, depth, WIDTH, 1, -camera[LOW_X], camera[HIGH_X], first, last)
-    return _between_lines(camera, camera[D], y, depth, HEIGHT, 1, -camera[LOW_Y], camera[HIGH_Y], first, last)
-
-
-@compiled
-def _between_lines(
-    camera: I64, slope: Int, start: Int, depth: Int, length: Int, rim: Int, low: Int, high: Int, first: Int, last: Int
-) -> tuple[Int, Int]:
-    """Those u with place − rim · depth ≥ low and (length − rim) · depth − place ≥ high, where place = slope·u + start."""
-    lean, far = camera[DEPTH_X], camera[length] - rim
-    first, last = _from(slope - rim * lean, start - rim * depth, low, first, last)
-    return _from(far * lean - slope, far * depth - start, high, first, last)
-
-
-@compiled
-def _from(slope: Int, start: Int, low: Int, first: Int, last: Int) -> tuple[Int, Int]:
-    """Those u of first … last − 1 with slope·u + start ≥ low: an interval, exactly."""
-    if slope == 0:
-        return first, last if start >= low else first
-    if slope > 0:
-        return min(max(first, -((start - low) // slope)), last), last
-    return first, max(first, min(last, (start - low) // -slope + 1))
+@inlined
+def _spread(line: U8, first: Int, step: Int, red: U16, green: U16, blue: U16) -> None:
+    """Pixels that follow one another, to the place `first` and those after or before it: as vectors, if `step` is a constant."""
+    for k in range(red.size):
+        at, to = np.uint64(3) * np.uint64(k), np.uint64(first + step * k)
+        red[to] = np.uint16(line[at]) << np.uint16(8)
+        green[to] = np.uint16(line[at + np.uint64(1)]) << np.uint16(8)
+        blue[to] = np.uint16(line[at + np.uint64(2)]) << np.uint16(8)
 
 
 @compiled

@@ -1,0 +1,83 @@
+"""Where a camera shows a source's pixels as they are, they are copied: the bytes are those of the general way, pixel by pixel."""
+
+import numpy as np
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from augsvc.executors.kernels import gather
+from augsvc.executors.kernels.compiled import entry
+from augsvc.executors.lowering import move_sheet
+from augsvc.geometry import Camera, Canvas
+from augsvc.plan import Pass
+
+UNIT = 1 << 32
+TURNS = [
+    (1, 0, 0, 1),
+    (0, -1, 1, 0),
+    (-1, 0, 0, -1),
+    (0, 1, -1, 0),
+    (-1, 0, 0, 1),
+    (1, 0, 0, -1),
+    (0, 1, 1, 0),
+    (2, 0, 0, 1),
+]
+
+
+@entry
+def by_rows(source, camera, border, channels, height, width, out):
+    lines, fours, sums = (
+        np.empty((2, width), np.uint32),
+        np.empty((2, width), np.uint64),
+        np.empty(3 * width, np.uint32),
+    )
+    for y in range(height):
+        gather.moved(source, camera, border, channels, y, out[y], lines, fours, sums)
+
+
+@entry
+def by_pixels(source, camera, border, channels, height, width, out):
+    for y in range(height):
+        for u in range(width):
+            gather._look_at(source, channels, 1, 0, camera, border, channels, u, y, out[y])
+
+
+sides, rests = (
+    st.integers(1, 24),
+    st.sampled_from([0, 0, 0, 1, -1, 1 << 19, -(1 << 19) - 1, (1 << 19) - 1, 1 << 21, 1 << 31]),
+)
+
+
+@given(
+    size=st.tuples(sides, sides), canvas=st.tuples(sides, sides), channels=st.sampled_from([1, 3]),
+    turn=st.sampled_from(TURNS), shift=st.tuples(st.integers(-6, 30), st.integers(-6, 30)), rest=st.tuples(rests, rests),
+    lean=st.sampled_from([0, 0, 0, 1, 1 << 16]), border=st.sampled_from(["zeros", "reflect", "edge"]),
+    seed=st.integers(0, 9),
+)  # fmt: skip
+@example(
+    size=(9, 12),
+    canvas=(9, 12),
+    channels=3,
+    turn=(-1, 0, 0, 1),
+    shift=(12, 0),
+    rest=(0, 0),
+    lean=0,
+    border="zeros",
+    seed=0,
+)
+def test_a_shift_a_flip_a_quarter_turn_are_what_interpolation_gives(
+    size, canvas, channels, turn, shift, rest, lean, border, seed
+):
+    a, b, d, e = (UNIT * number for number in turn)
+    backward = np.array([[[a + lean, b, shift[0] * UNIT + rest[0]], [d, e, shift[1] * UNIT + rest[1]]]])
+    taps = np.abs(np.array([[max(turn[0], turn[2], key=abs), max(turn[1], turn[3], key=abs)]]))
+    camera = Camera(np.eye(3)[None], backward, np.array([[0, 0, UNIT]]), taps, np.array([False]))
+    image = np.random.default_rng(seed).integers(0, 256, (*size, channels), dtype=np.uint8)
+    sheet = move_sheet(camera, Pass(fits=True, border=border), Canvas(*canvas, channels), [image])
+    found = [np.full((canvas[0], channels * canvas[1]), 7, np.uint16) for _ in range(2)]
+    for run, out in zip((by_rows, by_pixels), found, strict=True):
+        run(image.reshape(-1), sheet.cameras[0], sheet.border, channels, *canvas, out)
+    np.testing.assert_array_equal(*found)
+    if size == canvas and turn == (-1, 0, 0, 1) and shift == (size[1], 0) and rest == (0, 0) and lean == 0:
+        np.testing.assert_array_equal(
+            found[0].reshape(size[0], channels, size[1]).transpose(0, 2, 1), np.uint16(image[:, ::-1]) << 8
+        )
