@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Event, Lock
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from augsvc.executors.base import Executor
 from augsvc.fairness import FairThread, Piece, Room
 from augsvc.machine import cores
 from augsvc.ops.registry import Registry
-from augsvc.preview import preview
+from augsvc.preview import draw, look, pixels
 from augsvc.push import Push
 from augsvc.readahead import Guess, ReadAhead
 from augsvc.selftest import SelfTest
@@ -32,21 +32,24 @@ from augsvc.stages import Stages
 from augsvc.stream import Body, Range, Stream
 
 T = TypeVar("T")
-Compute = Callable[[Callable[[], None], Stages], Body]  # the first is called now and then, and ends the work by raising
+Compute = Callable[[Callable[[], None], Stages], T]  # the first is called now and then, and ends the work by raising
 MAX_STREAMS = 1024  # kept open; a forgotten one is opened again from the request's own specification
 
 
 @dataclass(slots=True, eq=False)
-class Work:
+class Work(Generic[T]):
     """A batch on its way. `give_up` when nobody waits for it any more."""
 
-    future: "Future[Body]"
+    future: "Future[T]"
     _gone: Event = field(default_factory=Event)
+    _before: "Future[Any] | None" = None  # what it is made of
 
     def give_up(self) -> None:
         """Stops the work, or keeps it from starting."""
         self._gone.set()
         self.future.cancel()
+        if self._before is not None:
+            self._before.cancel()
 
 
 class Engine:
@@ -70,7 +73,8 @@ class Engine:
         self._room = Room(4 * max_batch_bytes)
         self._streams: OrderedDict[str, Stream] = OrderedDict()
         self._lock = Lock()
-        self._owner: FairThread[Body] = FairThread(max_batch_bytes // 64, "engine", self._unasked)
+        self._owner: FairThread[Any] = FairThread(max_batch_bytes // 64, "engine", self._unasked)
+        self._looker: FairThread[Any] = FairThread(1, "looker")  # receipts and pictures, of each job in its turn
         self._answerers = ThreadPoolExecutor(2, thread_name_prefix="answerer")
         self._workers = ThreadPoolExecutor(cores(), thread_name_prefix="worker")
 
@@ -81,8 +85,13 @@ class Engine:
 
     @property
     def alive(self) -> bool:
-        """Whether the thread that owns the device is there."""
-        return self._owner.alive
+        """Whether the threads that work are there."""
+        return self._owner.alive and self._looker.alive
+
+    @property
+    def silent_s(self) -> float:
+        """How long what is in hand has given no sign: a file that is read does not come, or the device does not answer."""
+        return max(self._owner.silent_s, self._looker.silent_s)
 
     def start(self) -> SelfTest:
         """Runs the self-test; until it is done, `open` raises Starting."""
@@ -93,6 +102,7 @@ class Engine:
         """Ends the threads: what is queued is dropped, and the work in hand is given up."""
         self._stopping.set()
         self._owner.stop()
+        self._looker.stop()
         self._answerers.shutdown(wait=True, cancel_futures=True)
         self._workers.shutdown(wait=True, cancel_futures=True)
 
@@ -147,7 +157,7 @@ class Engine:
             most = (self.max_batch_bytes - stream.layout.size(0)) // stream.layout.row_bytes
             raise BatchTooLarge(f"a batch of this stream has at most {max(most, 0)} samples here", field="count")
 
-    def produce(self, stream: Stream, part: Range, job: str = "", *, inside: bool = False) -> Work:
+    def produce(self, stream: Stream, part: Range, job: str = "", *, inside: bool = False) -> Work[Body]:
         """Queues a checked range for a job. `inside`: an answer of several, of which only the first says what comes next.
 
         Raises:
@@ -166,15 +176,36 @@ class Engine:
             work.future.add_done_callback(lambda _: self.read_ahead.answered(job, stream, part))
         return work
 
-    def preview(self, stream: Stream, part: Range, job: str = "") -> Work:
-        """Queues the picture of a checked range, which computes it twice: as stored, and augmented.
+    def preview(self, stream: Stream, part: Range, job: str = "") -> Work[Body]:
+        """Queues the picture of a checked range: computed twice, as stored and augmented, and drawn beside the next batch.
 
         Raises:
+            BatchTooLarge: too many pixels for a picture.
             TooMuchAtOnce, Overloaded: too many bytes are under way.
         """
-        size = 2 * stream.layout.size(min(part.count, stream.samples - part.start))
+        count = min(part.count, stream.samples - part.start)
+        size = 2 * stream.layout.size(count) + 3 * pixels(stream, count)
+        self._room.take(job, size)
         address = (part.epoch, part.start, part.count, part.view)
-        return self._queue(job, size, lambda check, _: preview(stream, *address, self._workers, check))
+        seen = self._submit(job, size, lambda check, _: look(stream, *address, self._workers, check))
+        picture: Future[Body] = Future()
+
+        def then(done: "Future[tuple[U8, U8]]") -> None:
+            self._looker.submit(job, 1, lambda: draw(done.result()), picture)
+            picture.add_done_callback(lambda drawn: self._settle(drawn, job, size))
+
+        seen.future.add_done_callback(then)
+        return Work(picture, seen._gone, seen.future)
+
+    def receipt(self, stream: Stream, epoch: int, position: int, view: int, job: str) -> "Future[dict[str, object]]":
+        """Queues a sample's receipt, which decodes it; raises as Stream.receipt does."""
+
+        def check() -> None:
+            self._looker.sign()
+            if self._stopping.is_set():
+                raise Cancelled
+
+        return self._looker.submit(job, 1, lambda: stream.receipt(epoch, position, view, check))
 
     def buffer(self, n_bytes: int, job: str) -> U8:
         """Memory for a request's body, counted until the last reference to it is gone.
@@ -187,7 +218,7 @@ class Engine:
         weakref.finalize(buffer, self._room.release, job, n_bytes).atexit = False
         return buffer
 
-    def push(self, fields: object, arrays: Arrays, job: str = "", body_bytes: int = 0) -> Work:
+    def push(self, fields: object, arrays: Arrays, job: str = "", body_bytes: int = 0) -> Work[Body]:
         """Queues samples that a client brought (blocking: it validates them), in a `buffer` of `body_bytes`.
 
         Raises:
@@ -205,20 +236,21 @@ class Engine:
         compute = partial(pushed.produce, self._workers)
         return self._queue(job, pushed.size, compute, body_bytes)
 
-    def _queue(self, job: str, size: int, compute: Compute, beside: int = 0) -> Work:
+    def _queue(self, job: str, size: int, compute: Compute[Body], beside: int = 0) -> Work[Body]:
         self._room.take(job, size, beside)
         work = self._submit(job, size + beside, compute)
         work.future.add_done_callback(lambda done: self._settle(done, job, size))
         return work
 
-    def _submit(self, job: str, cost: int, compute: Compute) -> Work:
+    def _submit(self, job: str, cost: int, compute: Compute[T]) -> Work[T]:
         gone, stages, asked = Event(), Stages(), time.perf_counter()
 
         def check() -> None:
+            self._owner.sign()
             if gone.is_set() or self._stopping.is_set():
                 raise Cancelled
 
-        def begin() -> Body:
+        def begin() -> T:
             stages.add("queue", time.perf_counter() - asked)
             return compute(check, stages)
 
@@ -234,6 +266,7 @@ class Engine:
 
     def _compute(self, guess: Guess) -> Body:
         def check() -> None:
+            self._owner.sign()
             given_up = guess.gone.is_set() or self._stopping.is_set()
             if given_up or (self._owner.wanted and self.read_ahead.give_way(guess)):
                 raise Cancelled

@@ -223,7 +223,7 @@ class DeadlineExceeded(AugsvcError):
 
 
 class EngineLost(AugsvcError):
-    """The thread that computes has ended; the process ends too, for its supervisor to start another."""
+    """Nothing can be computed any more, or what is in hand gives no sign; the process ends, for another to be started."""
 
     status, code, retry_after_s = 503, "engine_lost", 1
 

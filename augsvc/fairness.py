@@ -50,8 +50,15 @@ class FairThread(Generic[T]):
     give it something to do; it is asked again after each piece and each `wake`, must not wait, and not submit.
     """
 
-    def __init__(self, quantum: int, name: str, idle: "Callable[[], Piece[T] | None]" = lambda: None) -> None:
-        self._quantum, self._idle = max(1, quantum), idle
+    def __init__(
+        self,
+        quantum: int,
+        name: str,
+        idle: "Callable[[], Piece[T] | None]" = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._quantum, self._idle, self._clock = max(1, quantum), idle, clock
+        self._busy, self._signed_s = False, 0.0
         self._queues: OrderedDict[str, deque[Piece[T]]] = OrderedDict()
         self._deficits: dict[str, int] = {}
         self._changed = threading.Condition()
@@ -64,9 +71,18 @@ class FairThread(Generic[T]):
         """Whether work is still done."""
         return not self._stopped and self._thread.is_alive()
 
-    def submit(self, job: str, cost: int, call: Callable[[], T]) -> "Future[T]":
-        """Queues a piece of work of a job; after `stop` its future is cancelled at once."""
-        item = Piece(cost, call)
+    @property
+    def silent_s(self) -> float:
+        """How long the piece in hand has given no sign; 0 while there is none."""
+        return self._clock() - self._signed_s if self._busy else 0.0
+
+    def sign(self) -> None:
+        """The piece in hand goes on: to be called by it now and then, from any thread."""
+        self._signed_s = self._clock()
+
+    def submit(self, job: str, cost: int, call: Callable[[], T], future: "Future[T] | None" = None) -> "Future[T]":
+        """Queues a piece of work of a job, for a future of its own or a given one, which `stop` cancels."""
+        item = Piece(cost, call, future)
         with self._changed:
             if self._stopped:
                 item.future.cancel()
@@ -94,7 +110,10 @@ class FairThread(Generic[T]):
     def _work(self) -> None:
         try:
             while (item := self._next()) is not None:
+                self.sign()
+                self._busy = True
                 item.run()
+                self._busy = False
                 del item  # an idle thread would keep the last result alive
         except EngineLost:
             pass  # the thread ends: `alive` says it to everybody

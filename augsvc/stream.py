@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable
 from concurrent.futures import Executor as Workers
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -198,6 +198,7 @@ class Stream:
         Decoded samples may be far larger than the canvas, and nobody knows before: so the first are read a few at a time.
         """
         threads = self.renderer.executor.threads
+        reading = partial(self._readable_all, check=check)
         most = min(len(indices), self.renderer.rows)
         found: list[tuple[Sample, int]] = []
         room, step = SOURCE_BYTES, threads
@@ -206,7 +207,7 @@ class Stream:
             coming = indices[len(found) : min(len(found) + step, most)].tolist()
             # a piece for every sample costs 25 µs each, more than one in memory takes to be read; few pieces share badly
             pieces = ranges(len(coming), max(1, len(coming) // (_PIECES * threads)))
-            more = [one for some in workers.map(self._readable_all, [coming[part] for part in pieces]) for one in some]
+            more = [one for some in workers.map(reading, [coming[part] for part in pieces]) for one in some]
             found += more
             n_bytes = sum(sample.n_bytes for sample, _ in more)
             room -= n_bytes
@@ -231,13 +232,14 @@ class Stream:
             arrays["box_labels"][:] = [required(sample.box_labels) for sample in samples]
         self.renderer.fill(samples, address, self.spec.aug_seed, arrays, workers, check, stages)
 
-    def _readable_all(self, indices: list[int]) -> list[tuple[Sample, int]]:
-        return [self._readable(index) for index in indices]
+    def _readable_all(self, indices: list[int], check: Callable[[], None]) -> list[tuple[Sample, int]]:
+        return [self._readable(index, check) for index in indices]
 
-    def _readable(self, index: int) -> tuple[Sample, int]:
+    def _readable(self, index: int, check: Callable[[], None]) -> tuple[Sample, int]:
         """The sample, or the next one of this stream that can be decoded (cyclic), and which one it was."""
         place = index
         for _ in range(min(MAX_TRIES, self.samples)):
+            check()
             try:
                 return self.source.read(place), place
             except Undecodable:
@@ -249,11 +251,13 @@ class Stream:
             return (index + 1) % len(self.source)
         return int(self.members[(np.searchsorted(self.members, index) + 1) % len(self.members)])
 
-    def receipt(self, epoch: int, position: int, view: int) -> dict[str, object]:
+    def receipt(
+        self, epoch: int, position: int, view: int, check: Callable[[], None] = lambda: None
+    ) -> dict[str, object]:
         """What happened to one sample: its place in the dataset, and every operation's draws."""
         indices = self.indices(epoch, position, 1)
         draws = self.plan.draw(self.spec.aug_seed, Address(indices, epoch, view))
-        place = self._readable(int(indices[0]))[1]
+        place = self._readable(int(indices[0]), check)[1]
         receipt: dict[str, object] = {"index": int(indices[0]), "source": self.source.describe(int(indices[0]))}
         if place != int(indices[0]):
             receipt["replaced_by"] = {"index": place, "source": self.source.describe(place)}

@@ -113,6 +113,27 @@ def test_an_error_belongs_to_its_piece():
     thread.stop()
 
 
+def test_how_long_the_piece_in_hand_has_given_no_sign():
+    clock = Clock()
+    thread: FairThread[None] = FairThread(10, "test", clock=clock)
+    gate, begun = threading.Event(), threading.Event()
+    piece = thread.submit("a", 1, lambda: (begun.set(), gate.wait(), None)[2])
+    begun.wait()
+    clock.now += 7
+    assert thread.silent_s == 7
+    thread.sign()
+    assert thread.silent_s == 0
+    clock.now += 3
+    assert thread.silent_s == 3
+    gate.set()
+    piece.result()
+    thread.stop()
+    clock.now += 100
+    thread.sign()  # of something that is over
+    clock.now += 100
+    assert thread.silent_s == 0
+
+
 class Clock:
     now = 0.0
 

@@ -1,5 +1,6 @@
 """The picture shows the very bytes of the batch."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
@@ -7,11 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from augsvc import engine
 from augsvc.clip_picture import SPECTRUM_HEIGHT, WAVE_HEIGHT, WIDTH, draw_clips
-from augsvc.preview import preview
+from augsvc.errors import BatchTooLarge
+from augsvc.ops.registry import registry
+from augsvc.preview import MOST_PIXELS, draw, pixels, preview
 from augsvc.sources.catalogue import open_catalogue
 from augsvc.spec import validate_spec
-from augsvc.stream import Stream
+from augsvc.stream import Range, Stream
 from augsvc_client.wire import parse
 from tests.harness import executor
 
@@ -44,6 +48,55 @@ def test_originals_above_augmented_below(dataset, size, times, layout):
             left = (place % 8) * (width + 2)
             cell = pixels[top : top + height : times, left : left + width : times]
             assert (cell == image).all(), (line, place)
+
+
+@pytest.fixture
+def owner(monkeypatch):
+    """An engine, and the gate at which it draws pictures."""
+    drawing, gate = threading.Event(), threading.Event()
+
+    def held(seen):
+        drawing.set()
+        gate.wait()
+        return draw(seen)
+
+    monkeypatch.setattr(engine, "draw", held)
+    made = engine.Engine(CATALOGUE, executor(), registry(()), 1 << 20)
+    yield made, drawing, gate
+    gate.set()
+    made.stop()
+
+
+def test_batches_go_on_while_a_picture_is_drawn_and_one_that_nobody_wants_is_not(owner):
+    made, drawing, gate = owner
+    spec = validate_spec({"dataset": "digits/train", "size": [16, 16]})
+    stream, part = Stream.open(spec, CATALOGUE.get("digits/train"), executor()), Range(0, 0, 8, 0)
+    wanted = made.preview(stream, part, "a")
+    drawing.wait()
+    unwanted = made.preview(stream, part, "b")
+    assert made.produce(stream, part, "c").future.result().samples == 8
+    unwanted.give_up()
+    assert unwanted.future.cancelled()
+    gate.set()
+    assert wanted.future.result().digest == preview(stream, 0, 0, 8, 0, WORKERS, lambda: None).digest
+    del wanted
+    made.stop()  # its threads hold nothing any more
+    assert made.pending_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "most"),
+    [({"size": [4096, 4096]}, 1), ({"size": [1, 4096]}, 1), ({"size": [1024, 1024]}, 16), ({"size": [512, 512]}, 64)],
+)
+def test_a_picture_has_a_bound_and_its_error_says_how_many_fit(fields, most):
+    """A line of pixels is shown enlarged: [1, 4096] has as many as [64, 262144]."""
+    stream = Stream.open(
+        validate_spec({"dataset": "digits/train", **fields}), CATALOGUE.get("digits/train"), executor()
+    )
+    assert pixels(stream, most) <= MOST_PIXELS
+    with pytest.raises(BatchTooLarge, match=f"at most {most} samples") as caught:
+        pixels(stream, most + 1)
+    assert caught.value.field == "count"
 
 
 def test_a_clip_is_drawn_as_it_sounds():

@@ -42,7 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
     engine = Engine(catalogue, executor, operations, settings.max_batch_bytes, settings.read_ahead_bytes)
     metrics = Metrics(engine)
     lending = Lending(settings.uds if settings.same_host else None, settings.max_batch_bytes)
-    life = Life(engine, lending)
+    life = Life(engine, lending, settings.request_deadline_s)
     app = FastAPI(
         title="augsvc",
         version=augsvc.__version__,

@@ -111,7 +111,7 @@ class FramesResponse(Response):
         first: Body,
         rest: Sequence[Range],
         sizes: Sequence[int],
-        queue: Callable[[Range], Work],
+        queue: Callable[[Range], Work[Body]],
         count: Callable[[Body], None],
         owed_s: Callable[[], float],
     ) -> None:
@@ -171,7 +171,7 @@ class FramesResponse(Response):
         if owed_s:  # an empty piece, with which the deadline begins anew
             await send({"type": "http.response.body", "body": b"", "more_body": True})
 
-    def _asked(self, part: Range) -> Work | None:
+    def _asked(self, part: Range) -> Work[Body] | None:
         if self._owed_s():
             return None
         try:

@@ -101,10 +101,10 @@ def looking_router(engine: Engine, metrics: Metrics) -> APIRouter:
 
     @router.get("/streams/{stream_id}/epochs/{epoch}/samples/{position}", summary="A sample's receipt")
     async def receipt(
-        stream_id: StreamId, epoch: Epoch, position: Position, view: View = 0, spec: SpecHeader = None
+        request: Request, stream_id: StreamId, epoch: Epoch, position: Position, view: View = 0, spec: SpecHeader = None
     ) -> dict[str, object]:
         stream = await find(engine, stream_id, spec)
-        return await answer(engine.ask(lambda: stream.receipt(epoch, position, view)))
+        return await answer(engine.receipt(stream, epoch, position, view, job_of(request)))
 
     @router.get(
         "/streams/{stream_id}/preview.png",

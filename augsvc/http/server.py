@@ -3,7 +3,11 @@ and draining before the port closes."""
 
 import asyncio
 import gc
+import logging
+import os
 import signal
+import socket
+import threading
 import time
 from functools import partial
 from types import FrameType
@@ -19,8 +23,10 @@ from augsvc.http.gate import MAX_HEADER_BYTES, TOO_LONG
 from augsvc.http.journal import requests
 from augsvc.http.life import Life
 
+logger = logging.getLogger("augsvc")
 KEEP_ALIVE_S = 75  # uvicorn's 5 s would close the connection under a trainer whose step takes longer
 WINDOW_S = 60.0  # over which a reader's pace is taken; one that is let go asks again when it lives
+CLOSE_S = 8.0  # after the grace, until the process ends in any case; Docker is told to wait 10 s longer than that
 _PIECE_BYTES = 16384
 # of a request line and headers as they arrive; below it the gate's own limit answers
 _HEAD_BYTES = 4 * MAX_HEADER_BYTES
@@ -155,6 +161,17 @@ class Server(uvicorn.Server):
         self._life.draining = True
         self._close_at_s = time.monotonic() + self._grace_s
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Closes. What does not end by itself, as a read from a disk that does not answer, is not waited for."""
+        left_s = max(0.0, (self._close_at_s or 0.0) - time.monotonic())
+        bound = threading.Timer(left_s + CLOSE_S, leave)
+        bound.daemon = True
+        bound.start()
+        try:
+            await super().shutdown(sockets)
+        finally:
+            bound.cancel()
+
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: whether to close now."""
         stop = await super().on_tick(counter)
@@ -164,6 +181,12 @@ class Server(uvicorn.Server):
         if self._close_at_s is None:
             return stop or self._life.is_over()
         return stop or not self.server_state.tasks or time.monotonic() >= self._close_at_s
+
+
+def leave() -> None:
+    """Ends the process as failed, whatever its threads wait for."""
+    logger.critical("what is in hand does not end: it is left behind")
+    os._exit(1)
 
 
 def settle() -> None:

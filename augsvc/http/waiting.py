@@ -18,7 +18,7 @@ async def answer(future: "Future[T]") -> T:
     return await asyncio.wrap_future(future)
 
 
-async def while_wanted(request: Request, work: Work) -> Body | None:
+async def while_wanted(request: Request, work: Work[Body]) -> Body | None:
     """The finished batch, or None if the client went away first: then, and when this is cancelled, the work is given up."""
     body = asyncio.ensure_future(asyncio.wrap_future(work.future))
     leaving = asyncio.ensure_future(until_gone(request.receive))

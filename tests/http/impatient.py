@@ -3,11 +3,13 @@
 from typing import Literal
 
 from augsvc.batch import F64
-from augsvc.http import server
+from augsvc.http import life, server
 from augsvc.ops.base import Draw, Tone
 
 server.KEEP_ALIVE_S = 0.05
 server.WINDOW_S = 0.2
+server.CLOSE_S = 3.0
+life.LEAST_PATIENCE_S = 0.1
 
 
 class Impatient(Tone):
