@@ -73,7 +73,9 @@ def exp(x: F64) -> F64:
     rest = (x - k * _LN2_HIGH) - k * _LN2_LOW
     value = np.ones_like(rest)
     for n in range(_EXP_TERMS, 0, -1):
-        value = value * rest / float(n) + 1.0
+        value *= rest  # in place: three quarters of the time for a table
+        value /= float(n)
+        value += 1.0
     return np.ldexp(value, k.astype(np.int64))
 
 
