@@ -87,7 +87,7 @@ def make(pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
 
 
 def delivered(pipeline: list[dict[str, Any]], images: np.ndarray, compression: str | None) -> Run:
-    """Batches as TensorFlow's users get them: tensors, not copied into NumPy's."""
+    """Batches as TensorFlow's users get them: tensors; NumPy sees their memory, where `numpy()` would copy 9.6 MB."""
     end()
     chain = steps(_STEPS, pipeline)
     ours, theirs = multiprocessing.get_context("spawn").Pipe()
@@ -113,7 +113,7 @@ def delivered(pipeline: list[dict[str, Any]], images: np.ndarray, compression: s
     if not chain:
         run = service(whole)
         _paces[:] = [_pace(run)]
-        return lambda: run().numpy()
+        return lambda: np.asarray(memoryview(run()))
     single = tf.data.Dataset.from_tensor_slices(images).repeat()
     one = lambda x: augmented(x[None])[0]  # noqa: E731 - its operators take batches
     options = {
@@ -125,7 +125,7 @@ def delivered(pipeline: list[dict[str, Any]], images: np.ndarray, compression: s
     _paces[:] = [paces[best]]
     run = options.pop(best)
     options.clear()
-    return lambda: run().numpy()
+    return lambda: np.asarray(memoryview(run()))
 
 
 def _pace(run: Run) -> float:
