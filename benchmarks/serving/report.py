@@ -111,7 +111,8 @@ def _replicas(results: dict[str, Any]) -> str:
     lines = [[name, rate(row)] for name, row in zip(("one", "two"), found["rates"], strict=True)]
     both = found["two_to_one"]
     return (
-        text + f"{found['cores_each']} cores and four of the clients each; two deliver {both['wall']:.2f} times as much "
+        text
+        + f"{found['cores_each']} cores and four of the clients each; two deliver {both['wall']:.2f} times as much "
         f"({both['low']:.2f}–{both['high']:.2f}).\n\n" + table(["replicas", "images/s"], lines)
     )
 

@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from time import perf_counter
 from typing import NamedTuple
 
-from augsvc_client.errors import AugsvcError
+from augsvc_client.errors import AugsvcError, ServerUnavailable
 from augsvc_client.inflight import InFlight
 from augsvc_client.wire import MAX_EPOCHS, Arrays
 
@@ -123,16 +123,21 @@ class ReadAhead:
     def take(self, address: Address, ahead: Iterator[Address]) -> Arrays:
         """The batch at `address`; `ahead` begins with it and says what to fetch next if the window holds something else.
 
-        Raises what the fetch raised, with a note of the place; AugsvcError if the window was stopped.
+        Raises what the fetch raised, with a note of the place; AugsvcError if the window was stopped. A ServerUnavailable
+        of before this call is not raised: the batch is asked for once more.
         """
         if not self._window or self._window[0][0] != address:
             self._drop()
             self._upcoming = ahead
             self._fill()
         _, future = self._window.popleft()
+        stale = future.done() and isinstance(future.exception(), ServerUnavailable)
         self._fill()
         begin_s = perf_counter()
         try:
+            if stale:  # it failed while nobody waited for it: the server may be well again
+                future = Future()
+                _Job(address, self._fetch, self.last_wait_s, self._in_flight, future).run()
             return future.result()
         finally:
             self.last_wait_s = perf_counter() - begin_s

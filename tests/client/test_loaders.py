@@ -55,6 +55,32 @@ def wanted(epoch=0, start=0, stop=N):
 # --- one epoch
 
 
+def test_a_server_that_is_well_again_is_asked_again(make, replica, impatient):
+    """What failed while the trainer was busy elsewhere says nothing of now."""
+    loader = make(prefetch=2)
+    steps = iter(loader)
+    taken = [next(steps)]
+    window = loader._window()._window
+    assert all(future.result() for _, future in window)
+    replica.always = "500"
+    taken.append(next(steps))
+    assert isinstance(window[-1][1].exception(), ServerUnavailable)
+    replica.always = None
+    assert indices([*taken, *steps]) == wanted(0, 0, 18)
+
+
+def test_a_server_that_is_still_away_is_unavailable(make, replica, impatient):
+    loader = make(prefetch=2)
+    steps = iter(loader)
+    next(steps)
+    assert all(future.result() for _, future in loader._window()._window)
+    replica.always = "500"
+    next(steps)
+    with pytest.raises(ServerUnavailable) as failed:
+        list(steps)
+    assert len(failed.value.__notes__) == 1
+
+
 def test_who_takes_len_batches_and_never_asks_for_the_end_gets_the_next_epoch_then(make):
     loader = make()
     for epoch in range(3):
