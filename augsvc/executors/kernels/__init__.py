@@ -19,6 +19,9 @@
     compiled.py  how all of it is compiled
 
 Nothing here imports from outside this folder, so that a digest of these files covers all that compiled code depends on.
-Values of pixels are uint16 with 8 fraction bits, 0 … 65280; but for sound everything is integers. Functions over single
-pixels exist once, for the CPU's loops and for a GPU's grid.
+Values of pixels are uint16 with 8 fraction bits, 0 … 65280; but for sound everything is integers. For the CPU's loops and for
+a GPU's grid exist once: coordinates, weights and taps (move.py), a mask's pixel (mask.py), colours and curves (tone.py), noise
+(noise.py), random numbers (philox.py), a step of sound (sound.py). What puts them together to a pixel, moved or filtered, exists
+twice, by rows (gather.py, rows.py, row_filter.py) and by pixels (pixel.py, pixel_filter.py): tests/executors/test_grid.py holds
+the two together, to the bit.
 """
