@@ -5,7 +5,8 @@ but the functions of kernels/pixel.py run compiled.
 """
 
 import sys
-from contextlib import nullcontext
+from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,10 +14,12 @@ import numpy as np
 import torch
 
 from augsvc.errors import DeviceOutOfMemory
+from augsvc.executors import fused_cuda, seats
 from augsvc.executors.fused_cuda import FusedCudaExecutor
 from tests.executors.grid_cases import CASES, MASK_CASES, masks, pictures
 from tests.executors.sound_cases import SOUND_CASES, clips
 
+SLABS = ("in two passes, after statistics", "a dense filter among others")
 FLOAT_LAST = "a float operation last"  # its canvases are not copied to the host
 
 
@@ -36,18 +39,52 @@ class NumPyBuffer:
         return self.bytes is not None
 
 
+class Stream:
+    """Work that is done when somebody waits for it, in its order; `hasty`: as soon as it can be, ahead of other streams."""
+
+    def __init__(self, hasty=False):
+        self.hasty, self.todo, self.asked, self.done = hasty, deque(), 0, 0
+
+    def ask(self, work):
+        self.todo.append(work)
+        self.asked += 1
+        if self.hasty:
+            self.run(self.asked)
+
+    def run(self, until):
+        while self.done < until:
+            self.done += 1
+            self.todo.popleft()()
+
+    def wait_stream(self, other):
+        until = other.asked
+        self.ask(lambda: other.run(until))
+
+
 @dataclass
 class SimulatedLane:
-    """Memory is NumPy's, and poisoned; `room` is how many bytes a buffer may have."""
+    """Memory is NumPy's, and poisoned; `room` is how many bytes a buffer may have.
+
+    Nothing runs before it is waited for, but uploads that are `hasty`: what lacks an order goes wrong one way or the other.
+    """
 
     threads: int = 16
     room: int = 1 << 30
+    hasty: bool = False
     launches: list[str] = field(default_factory=list)
     placed: list[int] = field(default_factory=list)  # bytes of sources that are to stay
     released: int = 0
 
+    def __post_init__(self):
+        self.up, self.compute, self.down = Stream(self.hasty), Stream(), Stream()
+
+    @contextmanager
     def open(self):
-        return nullcontext()
+        try:
+            yield
+        finally:
+            for stream in (self.up, self.compute, self.down):
+                stream.run(stream.asked)
 
     def buffer(self, size, copied):
         if size > self.room:
@@ -59,25 +96,32 @@ class SimulatedLane:
         return buffer.device[offset : offset + size].view(dtype).reshape(shape)
 
     def tensor(self, buffer, shape, dtype):
+        self.compute.run(self.compute.asked)  # torch's own work on the same stream would come after it
         size = dtype.itemsize * int(np.prod(shape))
         return torch.from_numpy(buffer.device[:size]).view(dtype).view(shape)
 
     def place(self, staged, size, buffer, offset):
         self.placed.append(size)
-        buffer.device[offset : offset + size] = staged.bytes[:size]
+        self._send(staged, size, buffer, offset)
 
     def upload(self, buffer, size):
-        buffer.device[:size] = buffer.bytes[:size]
+        self._send(buffer, size, buffer, 0)
+
+    def _send(self, staged, size, buffer, offset):
+        there, here = buffer.device[offset : offset + size], staged.bytes[:size]
+        self.up.ask(lambda: np.copyto(there, here))
+        self.compute.wait_stream(self.up)
 
     def download(self, buffer, size):
-        def wait():
-            buffer.bytes[:size] = buffer.device[:size]
-
-        return wait
+        self.down.wait_stream(self.compute)
+        here, there = buffer.bytes[:size], buffer.device[:size]
+        self.down.ask(lambda: np.copyto(here, there))
+        until = self.down.asked
+        return lambda: self.down.run(until)
 
     def launch(self, kernel, grid, *arguments):
         self.launches.append(kernel.__name__)
-        kernel[grid, self.threads](*arguments)
+        self.compute.ask(lambda: kernel[grid, self.threads](*arguments))
 
     def ran_out_of_memory(self, error):
         return isinstance(error, MemoryError)
@@ -166,6 +210,19 @@ def residency() -> dict[str, np.ndarray]:
     return found
 
 
+def several_slabs() -> dict[str, np.ndarray]:
+    """More slabs than there are slots, of a sample each, whether bytes go up as late as they may or as soon."""
+    fused_cuda._ROWS, seats._SLABS = 1, 2
+    found = {}
+    for when, hasty in (("late", False), ("soon", True)):
+        for name in SLABS:
+            found[f"{name}, {when}"] = pictures(CASES[name], simulated(SimulatedLane(hasty=hasty), 30_000))
+        executor = simulated(SimulatedLane(hasty=hasty))
+        found[f"masks, {when}"] = masks(MASK_CASES["cover, masks"], executor)
+    fused_cuda._ROWS, seats._SLABS = 512, 3
+    return found
+
+
 def both_media() -> dict[str, np.ndarray]:
     """Pictures and sound in turns on one lane, the same buffers."""
     executor = simulated(SimulatedLane())
@@ -189,4 +246,5 @@ if __name__ == "__main__":
         **little_memory(),
         **residency(),
         **both_media(),
+        **several_slabs(),
     )

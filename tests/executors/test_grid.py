@@ -85,6 +85,14 @@ def test_a_pass_is_one_launch_and_three_with_a_filter(simulated):
     assert launches(simulated, "only filters that nobody wants") == ["draw"]
 
 
+@pytest.mark.parametrize("when", ["late", "soon"])
+@pytest.mark.parametrize("name", ["in two passes, after statistics", "a dense filter among others"])
+def test_slabs_do_not_disturb_each_other(simulated, name, when):
+    assert simulated[f"{name}, {when}"].tobytes() == pictures(CASES[name], open_cpu("fused")).tobytes()
+    expected = masks(MASK_CASES["cover, masks"], open_cpu("fused"))
+    assert simulated[f"masks, {when}"].tobytes() == expected.tobytes()
+
+
 def test_a_slab_that_there_is_no_memory_for_is_cut_in_two(simulated):
     expected = pictures(CASES["statistics"], open_cpu("fused"))
     assert simulated["little memory"].tobytes() == expected.tobytes()
