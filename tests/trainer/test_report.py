@@ -261,6 +261,27 @@ def test_rows_of_a_network_of_ones_own_are_of_what_it_does(outcome):
     assert did(6, outcome, inside=inside)[1] == "tanh"
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "state"),
+    [(-1, 1, "on"), (-1, 0.2, "on"), (0, 1, "off"), (-2, 2, "off"), (-1, 1.5, "off"), (-1.5, 1, "off")],
+)
+def test_inputs_are_squeezed_where_they_are_within_one_on_both_sides(outcome, low, high, state):
+    assert did(10, outcome, inside=replace(MEASURED.inside, low=low, high=high))[0] == state
+
+
+@pytest.mark.parametrize(
+    ("calls", "rows"),
+    [
+        (("conv2d", "max_pool2d", "relu", "conv2d", "avg_pool2d", "relu"), ("off", "on")),
+        (("conv2d", "max_pool2d", "relu", "conv2d", "relu", "max_pool2d", "linear"), ("on", "off")),
+        (("conv2d", "relu", "conv2d", "max_pool2d", "linear", "relu"), ("on", "not applicable")),
+    ],
+)
+def test_pools_are_judged_one_by_one_between_layers(outcome, calls, rows):
+    inside = replace(MEASURED.inside, calls=calls)
+    assert (did(5, outcome, inside=inside)[0], did(7, outcome, inside=inside)[0]) == rows
+
+
 def test_rows_about_the_data_are_of_what_was_sent(outcome):
     still = {"data.pipeline": [{"op": "rotation", "degrees": [0, 0]}], "data.scale": [0.0, 1.0]}
     before = advice(outcome, measure(outcome))

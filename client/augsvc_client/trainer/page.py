@@ -80,7 +80,7 @@ def _test(outcome: Outcome, name: str, predictions: Predictions) -> list[str]:
     if name in outcome.looks:
         parts += [
             paragraph(
-                f"Early stopping kept the best of {outcome.looks[name]} looks at this very test: others will be lower."
+                f"Early stopping kept the best of {outcome.looks[name]} looks at this very test: expect less on other samples."
             )
         ]
     parts += [
