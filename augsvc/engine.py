@@ -30,6 +30,7 @@ from augsvc.sources.catalogue import Catalogue
 from augsvc.spec import StreamSpec
 from augsvc.stages import Stages
 from augsvc.stream import Body, Range, Stream
+from augsvc.subset import Subsets
 
 T = TypeVar("T")
 Compute = Callable[[Callable[[], None], Stages], T]  # the first is called now and then, and ends the work by raising
@@ -72,6 +73,7 @@ class Engine:
         self._stopping = Event()
         self._room = Room(4 * max_batch_bytes)
         self._streams: OrderedDict[str, Stream] = OrderedDict()
+        self._subsets = Subsets()
         self._lock = Lock()
         self._owner: FairThread[Any] = FairThread(max_batch_bytes // 64, "engine", self._unasked)
         self._looker: FairThread[Any] = FairThread(1, "looker")  # receipts and pictures, of each job in its turn
@@ -115,7 +117,7 @@ class Engine:
         """
         if self.selftest is None:
             raise Starting("the server is starting: try again in a moment")
-        stream = Stream.open(spec, self.catalogue.get(spec.dataset), self.executor)
+        stream = Stream.open(spec, self.catalogue.get(spec.dataset), self.executor, self._subsets)
         stream = stream.with_arithmetic(self.selftest.arithmetic(stream))
         with self._lock:
             stream = self._streams.setdefault(stream.id, stream)

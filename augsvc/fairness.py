@@ -159,9 +159,10 @@ class FairThread(Generic[T]):
 class Room:
     """Bytes that may be under way at once, divided among the jobs that want some.
 
-    A job alone may take all of it. As soon as another one wants room (and for a while after it was refused), each is
-    held to its part, and nobody who holds any is given what the one who holds none has asked for, so that what comes free
-    goes to who has less. Anyone may have one piece, however large, if nothing else is under way.
+    A job alone may take three quarters, and the rest is for who comes next, however slow its readers are. As soon as another
+    one wants room (and for a while after it was refused), each is held to its part, and nobody who holds any is given what
+    the one who holds none has asked for, so that what comes free goes to who has less. Anyone may have one piece, however
+    large, if nothing else is under way.
     """
 
     def __init__(self, n_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -191,6 +192,8 @@ class Room:
             kept = max((wanted for name, (_, wanted) in self._wanting.items() if name not in self._held), default=0)
             if own and (own + n_bytes > share < self._n_bytes or (kept and total + n_bytes + kept > self._n_bytes)):
                 raise TooMuchAtOnce("this job has its share under way already: try again in a moment")
+            if own and own + n_bytes > self._n_bytes - self._n_bytes // 4:
+                raise Overloaded("too much is asked for at once: try again in a moment")
             if total and total + n_bytes > self._n_bytes:
                 self._wanting[job] = (now + WANTING_S, min(n_bytes, self._n_bytes))
                 raise Overloaded("too much is asked for at once: try again in a moment")

@@ -24,12 +24,13 @@ from augsvc.ops.sound import Clip
 from augsvc.order import Order
 from augsvc.pipeline import needing_fitted, operation_id
 from augsvc.plan import Passes, Plan
-from augsvc.rng import MAX_EPOCHS, SUBSET_KEY, Address, philox4x32, seed_key
+from augsvc.rng import MAX_EPOCHS, Address
 from augsvc.sound import SoundRenderer
 from augsvc.sound_plan import SoundPlan
 from augsvc.sources.base import Source
 from augsvc.spec import StreamSpec
 from augsvc.stages import Stages
+from augsvc.subset import Subset, Subsets
 from augsvc_client.wire import Layout, TensorSpec, digest
 
 MAX_TRIES = 64  # of samples in a row that cannot be decoded
@@ -65,12 +66,14 @@ class Stream:
     spec: StreamSpec  # filled
     source: Source
     renderer: ImageRenderer | SoundRenderer
-    members: I64 | None  # of the subset, ascending
+    subset: Subset | None
     arithmetic: str = ""
 
     @staticmethod
-    def open(spec: StreamSpec, source: Source, executor: Executor) -> "Stream":
+    def open(spec: StreamSpec, source: Source, executor: Executor, subsets: Subsets | None = None) -> "Stream":
         """Makes a specification ready; its arithmetic id is still to be set (`with_arithmetic`).
+
+        `subsets`: where the members of subsets are kept, for several streams.
 
         Raises:
             SpecInvalid: the dataset lacks what the specification asks for.
@@ -91,10 +94,11 @@ class Stream:
                 f"`augsvc fit {info.name}` and names them in the settings",
                 field=place,
             )
-        members = None
+        subset = None
         if spec.subset:
-            members = subset_members(source.labels(), len(info.classes), spec.subset.per_class, spec.subset.seed)
-        return Stream(spec, source, renderer, members)
+            subset = Subset(source, spec.subset.per_class, spec.subset.seed, subsets or Subsets())
+            subset.members  # noqa: B018 - raises if there are too few
+        return Stream(spec, source, renderer, subset)
 
     def with_arithmetic(self, arithmetic: str) -> "Stream":
         """The same stream with its arithmetic id, which its own id depends on."""
@@ -113,7 +117,7 @@ class Stream:
     @property
     def samples(self) -> int:
         """The length of an epoch."""
-        return len(self.source) if self.members is None else len(self.members)
+        return len(self.source) if self.subset is None else len(self.subset)
 
     @cached_property
     def id(self) -> str:
@@ -149,7 +153,7 @@ class Stream:
         self.require_start(epoch, start)
         positions = np.arange(start, min(start + count, self.samples), dtype=np.int64)
         places = Order(self.samples, self.spec.order_seed, epoch, self.spec.shuffle).indices(positions)
-        return places if self.members is None else self.members[places]
+        return places if self.subset is None else self.subset.members[places]
 
     def require_start(self, epoch: int, start: int) -> None:
         """Raises as `indices` would."""
@@ -247,9 +251,10 @@ class Stream:
         raise DatasetUnreadable(f"{MAX_TRIES} samples in a row cannot be decoded: check the dataset's files")
 
     def _next(self, index: int) -> int:
-        if self.members is None:
+        if self.subset is None:
             return (index + 1) % len(self.source)
-        return int(self.members[(np.searchsorted(self.members, index) + 1) % len(self.members)])
+        members = self.subset.members
+        return int(members[(np.searchsorted(members, index) + 1) % len(members)])
 
     def receipt(
         self, epoch: int, position: int, view: int, check: Callable[[], None] = lambda: None
@@ -271,21 +276,3 @@ class Stream:
             for operation, draw in zip(self.plan.operations, draws, strict=True)
         ]
         return receipt
-
-
-def subset_members(labels: I64, classes: int, per_class: int, seed: int) -> I64:
-    """The samples, ascending, of a subset: in each class those with the smallest keyed numbers, ties by index.
-
-    Raises:
-        SpecInvalid: a class has fewer samples than are asked for.
-    """
-    low, high, _, _ = philox4x32((0, SUBSET_KEY, np.arange(len(labels)), 0), seed_key(seed))
-    numbers = low.astype(np.uint64) | (high.astype(np.uint64) << np.uint64(32))
-    counts = np.bincount(labels, minlength=classes)
-    if counts.min() < per_class:
-        scarce = int(counts.argmin())
-        raise SpecInvalid(f"class {scarce} has only {counts[scarce]} samples", field="subset.per_class")
-    by_class = np.lexsort((numbers, labels))  # stable: ties go by index
-    firsts = np.cumsum(counts) - counts
-    chosen = by_class[(firsts[:, None] + np.arange(per_class)[None, :]).ravel()]
-    return np.sort(chosen).astype(np.int64)

@@ -141,15 +141,20 @@ class Clock:
         return self.now
 
 
-def test_a_job_alone_may_take_all_of_it():
+def test_a_job_alone_may_take_three_quarters_and_the_rest_is_for_whoever_comes():
     room = Room(100)
-    for _ in range(10):
-        room.take("a", 10)
+    for _ in range(15):
+        room.take("a", 5)
     with pytest.raises(Overloaded):
         room.take("a", 1)
-    room.release("a", 10)
-    room.take("a", 10)
-    assert room.taken == 100
+    for _ in range(10):  # "a" gives nothing back
+        room.take("b", 25)
+        room.release("b", 25)
+        room.take("c", 25)
+        room.release("c", 25)
+    room.release("a", 5)
+    room.take("a", 5)
+    assert room.taken == 75
 
 
 def test_one_batch_is_let_in_however_large():
@@ -164,20 +169,20 @@ def test_one_batch_is_let_in_however_large():
 def test_what_comes_free_goes_to_who_has_less():
     clock = Clock()
     room = Room(100, clock)
-    for _ in range(10):
+    for _ in range(7):
         room.take("greedy", 10)
     with pytest.raises(Overloaded):
-        room.take("new", 10)
-    for _ in range(5):
+        room.take("new", 40)
+    for _ in range(2):
         room.release("greedy", 10)
         with pytest.raises(TooMuchAtOnce):
             room.take("greedy", 10)  # its share is kept for the new one
-    for _ in range(5):
-        room.take("new", 10)
+    room.take("new", 40)
+    room.take("new", 10)
     with pytest.raises(TooMuchAtOnce):
         room.take("new", 10)
-    for _ in range(5):
-        room.release("new", 10)
+    room.release("new", 40)
+    room.release("new", 10)
     room.take("greedy", 10)  # nobody else wants any
     with pytest.raises(Overloaded):
         room.take("late", 90)

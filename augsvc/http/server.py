@@ -27,6 +27,7 @@ logger = logging.getLogger("augsvc")
 KEEP_ALIVE_S = 75  # uvicorn's 5 s would close the connection under a trainer whose step takes longer
 WINDOW_S = 60.0  # over which a reader's pace is taken; one that is let go asks again when it lives
 CLOSE_S = 8.0  # after the grace, until the process ends in any case; Docker is told to wait 10 s longer than that
+TAKEN_S = 600.0  # in which an answer has to be taken, however large: others wait for its memory
 _PIECE_BYTES = 16384
 # of a request line and headers as they arrive; below it the gate's own limit answers
 _HEAD_BYTES = 4 * MAX_HEADER_BYTES
@@ -40,6 +41,7 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, *args: Any, min_reader_bytes_per_s: int, **kwargs: Any) -> None:  # uvicorn's own signature, else
         super().__init__(*args, **kwargs)
         self._least_bytes = max(1, int(min_reader_bytes_per_s * WINDOW_S))
+        self._due_bytes = self._least_bytes  # in the coming window
         self._in_head, self._head_bytes, self._framing_bytes = True, 0, 0
         self._pace: asyncio.TimerHandle | None = None
 
@@ -80,9 +82,11 @@ class Protocol(HttpToolsProtocol):
         self._refuse(BadRequest("this is not an HTTP/1.1 request: this port speaks plain HTTP, without TLS"))
 
     def pause_writing(self) -> None:
-        """More is to be sent than the socket takes: from here on it has to take some now and then."""
+        """More is to be sent than the socket takes: from here on it has to take some now and then, and more of much."""
         super().pause_writing()
-        self._watch(self.transport.get_write_buffer_size())
+        left = self.transport.get_write_buffer_size()
+        self._due_bytes = max(self._least_bytes, int(left * WINDOW_S / TAKEN_S))
+        self._watch(left)
 
     def resume_writing(self) -> None:
         """All but a little has left."""
@@ -100,7 +104,7 @@ class Protocol(HttpToolsProtocol):
     def _look(self, before: int) -> None:
         """Lets a reader go that took too little: what waits for it is memory that others could have."""
         left = self.transport.get_write_buffer_size()
-        if before - left < self._least_bytes:
+        if before - left < self._due_bytes:
             fields = {"peer": self.client[0] if self.client else None, "bytes": before - left, "seconds": WINDOW_S}
             requests.info("too slow a reader was let go", extra={"fields": fields})
             self.transport.abort()

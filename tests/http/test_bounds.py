@@ -4,6 +4,7 @@ import http.client
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,21 @@ def test_two_jobs_get_the_same_bytes_whatever_their_batches(bounded):
     few, many = (seen[1][job] - seen[0][job] for job in ("few", "many"))
     assert many == 12 * 80
     assert 0.8 < few / many < 1.25  # one of twelve batches, and what is on the wire; first come, first served: 0.63
+
+
+def test_a_job_whose_readers_take_nothing_leaves_room_for_others(serve):
+    """Its readers hold what they asked for as long as they are let."""
+    replica = serve(max_batch_bytes=20_000_000, read_ahead_bytes=0).ready()
+    stream = replica.open({"dataset": "digits/train", "size": [512, 512]})
+    path = f"/v1/streams/{stream['id']}/epochs/0?start=0&count=70"  # 18 MB: a socket's buffers take a few
+    with ExitStack() as held:
+        answers = []
+        for _ in range(4):
+            asked = f"GET {path} HTTP/1.1\r\nHost: x\r\nAugsvc-Job: slow\r\n\r\n".encode()
+            answers.append(held.enter_context(replica.send(asked)).recv(12))
+        for number in range(3):
+            assert replica.batch(stream, 1, 0, 70, Augsvc_Job=f"other-{number}").status == 200
+    assert answers == [b"HTTP/1.1 200"] * 3 + [b"HTTP/1.1 503"]
 
 
 def test_64_clients_and_every_counter_within_its_bound(bounded):

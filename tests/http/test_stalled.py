@@ -81,6 +81,16 @@ def test_one_that_takes_a_byte_now_and_then_is_let_go(protocol):
     assert protocol.transport.aborted
 
 
+@pytest.mark.parametrize(("taken", "kept"), [(99_999, False), (100_000, True)])
+def test_a_large_answer_is_taken_within_ten_minutes(protocol, taken, kept):
+    """At the least pace, 256 MB would lie in the server for hours."""
+    protocol.transport.left = 1_000_000
+    protocol.pause_writing()
+    protocol.transport.left -= taken
+    protocol.loop.pass_by()
+    assert protocol.transport.aborted == (not kept)
+
+
 @pytest.mark.parametrize(("pace", "kept"), [(10**9, False), (0, True)])
 def test_a_real_reader_against_the_setting(serve, monkeypatch, pace, kept):
     """It takes 49 MB in small pieces, always some, for longer than a window; its batch's memory goes with it."""
