@@ -89,7 +89,7 @@ def _contest(
             contestants.append(Contestant(name, images, seconds, worker.run))
         except peers.Missing as err:
             missing[name] = str(err)
-    interleave(contestants, bench.rounds, bench.seconds, lambda text: bench.say(f"{what}: {text}"))
+    missing |= interleave(contestants, bench.rounds, bench.seconds, lambda text: bench.say(f"{what}: {text}"))
     ours = next((look for name, look in looks.items() if name.endswith("_fused")), None)
     rows: Rows = against_all(contestants)
     for row in rows:

@@ -85,7 +85,7 @@ def _operations(results: dict[str, Any]) -> str:
     rows = []
     for name, found in results["operations"].items():
         by = {row["who"]: row for row in found if "missing" not in row}
-        line = [f"`{name}`", rate(by["fused"])]
+        line = [f"`{name}`", rate(by["fused"]) if "fused" in by else "–"]
         for who in ("kornia", "albumentations"):
             line += [rate(by[who]), *_times(by[who]["fused_to_it"])] if who in by else ["–", "", ""]
         rows.append(line)
@@ -110,6 +110,12 @@ def _scaling(results: dict[str, Any]) -> str:
         text.append(_more(rows, f"batches of {batch}"))
     if "masks" in results["scaling"]:
         text.append("The pipeline again, batches of 64.\n\n" + _more(results["scaling"]["masks"]))
+    ended = {
+        who: why
+        for who, why in results["missing"].items()
+        if who.startswith(tuple(f"{of}, " for of in results["scaling"]))
+    }
+    text += [f"Left out: {who}: {why}.\n" for who, why in ended.items()]
     return "\n".join(text)
 
 

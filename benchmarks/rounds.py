@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.peers import Missing
+
 Timed = Callable[[int], tuple[float, float]]  # runs so often → wall and CPU seconds of one run
 
 
@@ -24,15 +26,29 @@ class Contestant:
     cpu: list[float] = field(default_factory=list)
 
 
-def interleave(contestants: Sequence[Contestant], rounds: int, seconds: float, say: Callable[[str], None]) -> None:
-    """Fills in the times: in each round everybody once, for about so many seconds, from another starting place."""
-    for number in range(rounds):
+def interleave(
+    contestants: list[Contestant], rounds: int, seconds: float, say: Callable[[str], None]
+) -> dict[str, str]:
+    """Fills in the times: in each round everybody once, for about so many seconds, from another starting place.
+
+    Who ends in the rounds is taken out of the list; returns why, by name.
+    """
+    ended: dict[str, str] = {}
+    for number in range(rounds if contestants else 0):
         say(f"round {number + 1} of {rounds}")
         turn = number % len(contestants)
         for one in [*contestants[turn:], *contestants[:turn]]:
-            wall, cpu = one.run(max(1, round(seconds / one.seconds)))
+            try:
+                wall, cpu = one.run(max(1, round(seconds / one.seconds)))
+            except Missing as err:
+                ended[one.name] = f"ended in round {number + 1} of {rounds}: {err}"
+                continue
             one.wall.append(wall)
             one.cpu.append(cpu)
+        contestants[:] = [one for one in contestants if one.name not in ended]
+        if not contestants:
+            break
+    return ended
 
 
 def rates(one: Contestant) -> dict[str, Any]:

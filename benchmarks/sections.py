@@ -69,15 +69,15 @@ def _contest(bench: Bench, crew: list[Worker], pipeline: Pipeline, what: str) ->
             contestants.append(Contestant(worker.name, BATCH, seconds, worker.run))
         except peers.Missing as err:
             missing[worker.name] = str(err)
-    interleave(contestants, bench.rounds, bench.seconds, lambda text: bench.say(f"{what}: {text}"))
+    missing |= interleave(contestants, bench.rounds, bench.seconds, lambda text: bench.say(f"{what}: {text}"))
     first = next((one for one in contestants if one.name == peers.FIRST), None)
-    fused = next(one for one in contestants if one.name == "fused")
+    fused = next((one for one in contestants if one.name == "fused"), None)
     rows: Rows = [
         {
             "who": one.name,
             **rates(one),
             "to_kornia": ratio(one, first) if first else None,
-            "fused_to_it": ratio(fused, one),
+            "fused_to_it": ratio(fused, one) if fused else None,
             "levels_from_fused": float(np.abs(looks[one.name].astype(float) - looks["fused"]).mean()),
         }
         for one in contestants
@@ -116,10 +116,14 @@ def _series(
     for worker, (name, (steps, batch, size)) in zip(crew, cases.items(), strict=True):
         _, seconds = worker.make(steps, batch, size)
         contestants.append(Contestant(name, batch, seconds, worker.run))
-    interleave(contestants, rounds, bench.seconds / 3, lambda text: bench.say(f"{what}: {text}"))
+    first = contestants[0]
+    ended = interleave(contestants, rounds, bench.seconds / 3, lambda text: bench.say(f"{what}: {text}"))
+    bench.missing |= {f"{what}, {name}": why for name, why in ended.items()}
     for worker in crew:
         worker.close()
-    return [{"case": one.name, **rates(one), "to_first": ratio(one, contestants[0])} for one in contestants]
+    if first.name in ended:
+        return []
+    return [{"case": one.name, **rates(one), "to_first": ratio(one, first)} for one in contestants]
 
 
 def scaling(bench: Bench) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def _contest(bench: Bench, cases: dict[str, Pipeline], what: str) -> Rows:
             contestants.append(Contestant(worker.name, BATCH, seconds, worker.run))
         except peers.Missing as err:
             bench.missing[worker.name] = str(err)
-    interleave(contestants, bench.rounds, bench.seconds, lambda text: bench.say(f"{what}: {text}"))
+    bench.missing |= interleave(contestants, bench.rounds, bench.seconds, lambda text: bench.say(f"{what}: {text}"))
     for worker in crew:
         worker.close()
     return against_all(contestants)

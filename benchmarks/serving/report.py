@@ -22,8 +22,12 @@ def _share(row: dict[str, Any], other: str) -> list[str]:
     )
 
 
-def _left_out(results: dict[str, Any], names: tuple[str, ...]) -> str:
-    return "".join(f"\nLeft out: {name}: {results['missing'][name]}.\n" for name in names if name in results["missing"])
+def _left_out(results: dict[str, Any], section: str, names: tuple[str, ...]) -> str:
+    """Who has no row there; he may have one elsewhere."""
+    gone = [
+        name for name in names if name in results["missing"] and all(row["who"] != name for row in results[section])
+    ]
+    return "".join(f"\nLeft out: {name}: {results['missing'][name]}.\n" for name in gone)
 
 
 def _wire(results: dict[str, Any]) -> str:
@@ -42,7 +46,7 @@ def _wire(results: dict[str, Any]) -> str:
         "own digest is part of `produce` and not in these figures. tf.data service has one worker and gives out a batch that\n"
         "lies in memory. TCP's receiver keeps one buffer; ours gives every batch memory of its own. On the same host bodies go\n"
         "through memory that the client lends.\n\n"
-        + table(head, lines) + _left_out(results, SAME_BYTES)
+        + table(head, lines) + _left_out(results, "wire", SAME_BYTES)
     )  # fmt: skip
 
 
@@ -58,7 +62,7 @@ def _delivered(results: dict[str, Any]) -> str:
         "## Delivered\n\n`python -m benchmarks --only delivered`: the pipeline above, noise included, computed by a server and\n"
         "delivered to a client beside it. The row with the idle engine delivers batches made before: its CPU time, server and\n"
         "client, over the engine's is the wire's share. tf.data service computes the same operations in TensorFlow.\n\n"
-        + table(head, lines) + _left_out(results, ("loader", "tf_service", "engine", "loader_idle"))
+        + table(head, lines) + _left_out(results, "delivered", ("loader", "tf_service", "engine", "loader_idle"))
     )  # fmt: skip
 
 
