@@ -1,15 +1,19 @@
 """Every gate lets a sound set-up pass, and names the fault of a broken one, on real digits."""
 
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 import torch
+from rich.progress import Progress
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
 from typer.testing import CliRunner
 
 from augsvc_client.trainer.cli import app
+from augsvc_client.trainer.feeds import order_of, training_loader
 from augsvc_client.trainer.recipe import load_recipe, parse_recipe
-from augsvc_client.trainer.run import settle
+from augsvc_client.trainer.run import run, settle
 from augsvc_client.trainer.sanity import Finding, Setup, gates, keep, kept, setup_of
 
 
@@ -18,6 +22,12 @@ def sound(url):
     values = {"data": {"dataset": "digits/train", "size": 16, "batch_size": 64}, "training": {"device": "cpu"}}
     recipe, _ = settle(parse_recipe({**values, "model": {"width": 0.5}}), url)
     return setup_of(recipe, url)
+
+
+def looked(url, most=7, **groups):
+    """The first findings for a recipe."""
+    recipe, _ = settle(parse_recipe({"training": {"device": "cpu"}, **groups}), url)
+    return list(islice(gates(setup_of(recipe, url)), most))
 
 
 def verdict(setup: Setup):
@@ -37,7 +47,7 @@ def rebuilt(setup: Setup, change):
 
 def test_a_sound_set_up_passes_all_gates(sound):
     findings = list(gates(sound))
-    assert [finding.passed for finding in findings] == [True] * 6
+    assert [finding.passed for finding in findings] == [True] * 7
     assert len(sound.few["label"]) == 16
     assert sound.classes == 10
 
@@ -59,14 +69,26 @@ def test_a_frozen_layer_is_named(sound):
     assert "frozen: body.1.0.weight" in found.diagnosis
 
 
+def at_rate(setup, lr):
+    """Plain steps of that size."""
+
+    def learner(model, steps):
+        one = setup.learner(model, steps)
+        one.optimiser = torch.optim.SGD(model.parameters(), lr=lr)
+        one.rates = LambdaLR(one.optimiser, lambda _: 1.0)
+        return one
+
+    return replace(setup, learner=learner)
+
+
 def test_a_learning_rate_of_zero(sound):
-    found = verdict(replace(sound, optimise=lambda model: torch.optim.SGD(model.parameters(), lr=0.0)))
+    found = verdict(at_rate(sound, 0.0))
     assert (found.gate, found.passed) == ("every weight moves", False)
     assert "learning rate is 0" in found.diagnosis
 
 
 def test_a_learning_rate_far_too_low(sound):
-    found = verdict(replace(sound, optimise=lambda model: torch.optim.SGD(model.parameters(), lr=1e-5)))
+    found = verdict(at_rate(sound, 1e-5))
     assert (found.gate, found.passed) == ("16 samples by heart", False)
 
 
@@ -86,6 +108,106 @@ def test_few_or_uneven_held_out_samples_are_no_fault(sound):
     uneven = [{name: value[batch["label"] < 2] for name, value in batch.items()} for batch in sound.held_out]
     zeros = [{name: value[batch["label"] == 0] for name, value in batch.items()} for batch in sound.held_out]
     assert verdict(replace(sound, held_out=[*uneven, *zeros * 8])).passed
+
+
+class Extra(nn.Module):
+    """Weights that no gradient reaches; AdamW's decay moves them all the same."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model, self.idle = model, nn.Linear(4, 4, bias=False)
+
+    def forward(self, x):
+        return self.model(x) + 0.0 * self.idle.weight.sum()
+
+
+def test_weights_that_their_decay_alone_moves_are_named(sound):
+    found = verdict(rebuilt(sound, Extra))
+    assert (found.gate, found.passed) == ("every weight moves", False)
+    assert "idle.weight" in found.diagnosis
+
+
+def test_the_recipe_of_the_evidence_is_sound(url):
+    """Its high rate is meant for its own schedule."""
+    few = {"dataset": "digits/train", "size": 24, "per_class": 5, "batch_size": 50}
+    findings = looked(url, data=few, optimiser={"lr": 0.2}, training={"device": "cpu", "channels_last": True})
+    assert all(finding.passed for finding in findings), findings[-1]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{"dataset": "digits/train", "batch_size": 1}, {"dataset": "photos/train", "size": 16, "shuffle": False}],
+    ids=["one sample a batch", "sorted by class"],
+)
+def test_small_batches_and_an_order_by_class_are_no_fault_of_the_inputs(url, data):
+    findings = looked(url, most=2, data=data)
+    assert [finding.passed for finding in findings] == [True, True], findings
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ({"op": "pixel_dropout", "rate": [1, 1]}, "leaves nothing of most samples"),
+        ({"op": "gaussian_noise", "std": [0.1, 0.1]}, None),
+    ],
+)
+def test_a_pipeline_that_destroys_its_samples_is_named(url, step, words):
+    findings = looked(url, most=2, data={"dataset": "digits/train", "size": 8, "pipeline": [step]})
+    assert findings[1].gate == "augmented inputs"
+    assert findings[1].passed == (words is None)
+    assert "data.pipeline" in findings[1].diagnosis or words is None
+
+
+def test_held_out_means_not_trained_on(url):
+    data = {"dataset": "digits/train", "size": 8, "per_class": 20}
+    recipe, _ = settle(
+        parse_recipe(
+            {
+                "data": data,
+                "training": {"device": "cpu"},
+                "evaluation": {"tests": {"val": {"dataset": "digits/train", "unseen": True}}, "mc_passes": 2},
+                "model": {"dropout": 0.5, "dropout_above": 8},
+            }
+        ),
+        url,
+    )
+    setup = setup_of(recipe, url)
+    with training_loader(recipe, url) as loader:
+        trained = set(order_of(loader.stream, 0).tolist())
+    held_out = {index for batch in setup.held_out for index in batch["index"].tolist()}
+    assert len(trained) == 200
+    assert held_out and not held_out & trained
+    with Progress(disable=True) as progress:
+        outcome = run(recipe.changed({"training.epochs": 1}), url, progress, "")
+    assert set(outcome.uncertain["val"].predictions.index.tolist()) == set(outcome.predictions["val"].index.tolist())
+    assert not set(outcome.uncertain["val"].predictions.index.tolist()) & trained
+
+
+def test_patience_with_a_test_of_no_samples_is_refused(url):
+    recipe, _ = settle(
+        parse_recipe(
+            {
+                "data": {"dataset": "digits/train", "size": 8},
+                "training": {"device": "cpu", "patience": 1},
+                "evaluation": {"tests": {"val": {"dataset": "digits/train", "unseen": True}}},
+            }
+        ),
+        url,
+    )
+    with Progress(disable=True) as progress, pytest.raises(ValueError, match="watches val, which has no sample"):
+        run(recipe, url, progress, "")
+
+
+def test_an_order_is_known_without_its_pictures(url):
+    """4,096 of 256 × 256 are more than a server gives at once."""
+    recipe, _ = settle(parse_recipe({"data": {"dataset": "photos/train", "size": 256, "batch_size": 8}}), url)
+    with training_loader(recipe, url) as loader:
+        order = order_of(loader.stream, 0)
+        assert order[:8].tolist() == loader.stream.batch(0, 0, 8)["index"].tolist()
+        assert sorted(order.tolist()) == list(range(loader.stream.samples))
+    heard, _ = settle(parse_recipe({"data": {"dataset": "tones/train", "batch_size": 8}}), url)
+    with training_loader(heard, url) as loader:
+        assert order_of(loader.stream, 1)[:8].tolist() == loader.stream.batch(1, 0, 8)["index"].tolist()
 
 
 class Leaking(nn.Module):
@@ -148,10 +270,9 @@ def test_what_is_found_is_kept_for_the_page_of_the_run(url, tmp_path):
     other = CliRunner().invoke(app, common)
     assert other.exit_code == 0, other.output
     assert "looked at for other data, another network or optimiser" in (tmp_path / "report.html").read_text()
-    recipe = load_recipe(
-        tmp_path / "recipe.yaml", {"data.pipeline": "strong", "data.aug_seed": 5, "training.epochs": 9}
-    )
+    recipe = load_recipe(tmp_path / "recipe.yaml", {"data.aug_seed": 5, "training.epochs": 9})
     keep([Finding("inputs", True, "fine")], recipe, tmp_path)
     assert kept(recipe, tmp_path).same, "of what the gates judge"
-    assert not kept(recipe.changed({"model.width": 2}), tmp_path).same
+    for other in ({"model.width": 2}, {"data.pipeline": "strong"}, {"schedule.name": "cosine"}):
+        assert not kept(recipe.changed(other), tmp_path).same
     assert kept(recipe, tmp_path / "elsewhere") is None

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from augsvc_client.trainer.feeds import test_loader, training_loader
+from augsvc_client.trainer.feeds import some_tested, training_loader
 from augsvc_client.trainer.recipe import Recipe, load_recipe
 from augsvc_client.trainer.sanity import Finding, gates, keep, setup_of
 
@@ -40,9 +40,9 @@ def export_folder(folder: Path, url: str, console: Console) -> None:
 
     recipe = load_recipe(folder / "recipe.yaml", {"training.device": "cpu"})
     name = next(iter(recipe.evaluation.tests or {}))
-    with training_loader(recipe, url) as training, test_loader(recipe, url, name, shuffle=True) as tests:
+    with training_loader(recipe, url) as training:
         calibration = [batch for batch, _ in zip(training, range(_CALIBRATED_ON), strict=False)]
-        test = [batch for batch, _ in zip(tests, range(_TESTED_ON), strict=False)]
+        test = some_tested(recipe, url, name, training.stream, _TESTED_ON)
     table = Table("", "size", "one sample, CPU", f"right on {name}", box=None)
     with console.status("exporting, and measuring each form"):
         forms = export(folder, calibration, test)

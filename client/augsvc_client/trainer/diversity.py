@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from augsvc_client.client import Stream
+from augsvc_client.trainer.feeds import order_of
 
 _EPOCHS, _SAMPLES = 4, 64
 _MOST = 16_384  # samples of a dataset whose order is looked at
-_LOOKED_UP = 4096  # samples in one request
 
 Order = npt.NDArray[np.int64]  # places in the dataset
 Views = npt.NDArray[np.float32]  # epochs, samples, values
@@ -39,16 +39,9 @@ class Diversity:
 
 def measured_overlap(stream: Stream, batch_size: int) -> Overlap | None:
     """Of the stream's first two epochs; None where the dataset is large or has no pair in a minibatch."""
-    plain = stream.client.stream({**stream.spec, "pipeline": "none"})
-    samples = plain.samples
-    if samples > _MOST or batch_size < 2 or samples < batch_size:
+    if stream.samples > _MOST or batch_size < 2 or stream.samples < batch_size:
         return None
-    starts = range(0, samples, _LOOKED_UP)
-    orders = [
-        np.concatenate([plain.batch(epoch, s, min(_LOOKED_UP, samples - s))["index"] for s in starts])
-        for epoch in (0, 1)
-    ]
-    return pair_overlap(orders[0], orders[1], batch_size)
+    return pair_overlap(order_of(stream, 0), order_of(stream, 1), batch_size)
 
 
 def pair_overlap(first: Order, second: Order, batch_size: int) -> Overlap:

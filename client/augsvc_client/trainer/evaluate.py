@@ -95,7 +95,9 @@ def averaged(each: Sequence[Predictions]) -> Predictions:
     return replace(first, probabilities=np.asarray(mean, np.float32))
 
 
-def predict_uncertain(model: nn.Module, loader: RemoteDataLoader, passes: int, seed: int) -> Uncertain | None:
+def predict_uncertain(
+    model: nn.Module, loader: RemoteDataLoader, passes: int, seed: int, leave_out: Set[int] = frozenset()
+) -> Uncertain | None:
     """So many passes with dropout on and all else as for a test; None for a network without dropout."""
     drops = [module for module in model.modules() if isinstance(module, nn.Dropout)]
     if not drops:
@@ -107,7 +109,7 @@ def predict_uncertain(model: nn.Module, loader: RemoteDataLoader, passes: int, s
         return torch.stack([model(inputs).float().softmax(dim=1) for _ in range(passes)])
 
     with drawing(f"{seed} {rank()}", next(model.parameters()).device):
-        each = _gathered(model, loader, frozenset(), several)
+        each = _gathered(model, loader, leave_out, several)
     mean = averaged(each)
     expected = np.mean([_entropy(one.probabilities) for one in each], axis=0)
     entropy = _entropy(mean.probabilities)

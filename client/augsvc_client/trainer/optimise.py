@@ -13,11 +13,10 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel, update_bn
 
-from augsvc_client.trainer.ranks import rank, share_buffers
+from augsvc_client.trainer.ranks import rank, share_buffers, share_gradients
 from augsvc_client.trainer.recipe import Optimiser, Recipe, Schedule
 
 Batch = Mapping[str, torch.Tensor]
@@ -26,7 +25,7 @@ Batch = Mapping[str, torch.Tensor]
 class Learner:
     """A network in training and all that moves with it, for `total` steps on the network's device.
 
-    Where torch.distributed is initialised, gradients are averaged over the ranks.
+    Where torch.distributed is initialised, gradients are averaged over the ranks; all begin with the same weights.
     """
 
     def __init__(self, model: nn.Module, recipe: Recipe, total: int) -> None:
@@ -40,8 +39,6 @@ class Learner:
         self.average = moving_average(model, recipe.training.ema) if recipe.training.ema is not None else None
         self.amp = uses_bf16(recipe, self.device)
         self.steps = 0
-        together = torch.distributed.is_available() and torch.distributed.is_initialized()
-        self._network: nn.Module = DistributedDataParallel(model) if together else model
 
     def step(self, batch: Batch) -> torch.Tensor:
         """Learn from a batch; returns its loss, still on the device: reading it waits for the step to end."""
@@ -49,11 +46,12 @@ class Learner:
         key = f"{self.recipe.training.seed} {self.steps} {rank()}"
         with drawing(key, self.device), torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
             loss = functional.cross_entropy(
-                self._network(self.inputs(batch)),
+                self.model(self.inputs(batch)),
                 batch["label"],
                 label_smoothing=self.recipe.training.label_smoothing,
             )
         loss.backward()  # type: ignore[no-untyped-call]  # torch gives it no types
+        share_gradients(self.model)
         if self.recipe.optimiser.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimiser.clip_norm)
         self.optimiser.step()

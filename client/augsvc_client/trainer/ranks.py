@@ -1,6 +1,7 @@
 """Several processes as one run, started by torchrun: who this one is, arrays of all of them together, and what they agree on.
 
-torchrun --nproc-per-node 2 -m augsvc_client.trainer.entry … → joined → rank, world size → gathered, agreed, share_buffers
+torchrun --nproc-per-node 2 -m augsvc_client.trainer.entry … → joined → rank, world size → gathered, agreed,
+share_gradients, share_buffers
 """
 
 import os
@@ -67,6 +68,22 @@ def agreed(mine: bool) -> bool:
     said = torch.tensor([mine], dtype=torch.uint8, device=_device())
     distributed.broadcast(said, 0)
     return bool(said.item())
+
+
+def share_gradients(model: nn.Module) -> None:
+    """Each becomes the mean over the ranks, in one message that is laid out as the network is.
+
+    DistributedDataParallel lays its messages out anew after its first step, so that of three ranks on, a resumed run added in
+    another order than one that was never broken off.
+    """
+    if not _several():
+        return
+    gradients = [each.grad for each in model.parameters() if each.grad is not None]
+    whole = torch.cat([each.flatten() for each in gradients])
+    distributed.all_reduce(whole)
+    whole /= world_size()
+    for each, mean in zip(gradients, torch.split(whole, [each.numel() for each in gradients]), strict=True):
+        each.copy_(mean.view(each.shape))
 
 
 def share_buffers(model: nn.Module) -> None:

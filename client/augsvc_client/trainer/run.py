@@ -166,7 +166,9 @@ def run(
         course = Course(Learner(model, recipe, recipe.training.epochs * loader.epoch_steps), loader)
         if resume and out is not None and (out / NAME).exists():
             load_checkpoint(course, out)
-        judge = _Judge(course, again, tests, {name: trained_on(recipe, name, stream) for name in tests})
+        left_out = {name: trained_on(recipe, name, stream) for name in tests}
+        _refuse_empty_watch(recipe, {name: test.stream.samples - len(left_out[name]) for name, test in tests.items()})
+        judge = _Judge(course, again, tests, left_out)
         watch(_followed(train(course, judge.scores), course, out, tell), progress, title)
         kept = course.learner.kept
         return Outcome(
@@ -182,7 +184,7 @@ def run(
             sights=None if inputs.rate else collect_sights(stream, classes, min(_SHOWN_EPOCHS, len(course.history))),
             predictions=judge.last(),
             views=predict_views(kept, recipe, url),
-            uncertain=_uncertain(kept, recipe, tests),
+            uncertain=_uncertain(kept, recipe, tests, left_out),
         )
 
 
@@ -257,10 +259,22 @@ def _checkpointed(events: Iterable[Step | Epoch], course: Course, out: Path) -> 
         raise Diverged(f"{err}; {last}") from err
 
 
-def _uncertain(model: nn.Module, recipe: Recipe, tests: Mapping[str, RemoteDataLoader]) -> dict[str, Uncertain]:
-    passes = recipe.evaluation.mc_passes
+def _refuse_empty_watch(recipe: Recipe, samples: Mapping[str, int]) -> None:
+    """Patience with a test that has no samples would never end."""
+    watched = recipe.training.watch or next(iter(samples))
+    if recipe.training.patience is not None and not samples[watched]:
+        raise ValueError(
+            f"training.patience watches {watched}, which has no sample that is not trained on: lower data.per_class, "
+            f"or watch another test"
+        )
+
+
+def _uncertain(
+    model: nn.Module, recipe: Recipe, tests: Mapping[str, RemoteDataLoader], left_out: Mapping[str, Set[int]]
+) -> dict[str, Uncertain]:
+    passes, seed = recipe.evaluation.mc_passes, recipe.training.seed
     found = {
-        name: predict_uncertain(model, loader, passes, recipe.training.seed) if passes else None
+        name: predict_uncertain(model, loader, passes, seed, left_out[name]) if passes else None
         for name, loader in tests.items()
     }
     return {name: each for name, each in found.items() if each is not None}

@@ -1,9 +1,11 @@
 """Is the set-up sound, before time is spent on it? A few cheap gates, after Karpathy's recipe (2019), in the order of blame.
 
-    inputs → loss at the start → gradients stay with their sample → every weight moves → a few samples by heart → held out
+    inputs → augmented inputs → loss at the start → gradients stay with their sample → every weight moves
+    → a few samples by heart → held out
 
-The first gate that fails ends it, with a diagnosis that names the likely fault. Augmentation is off, so that a few samples can
-be learnt by heart.
+The first gate that fails ends it, with a diagnosis that names the likely fault. Augmentation is off but for the second gate, so
+that a few samples can be learnt by heart. Steps are the run's own: its optimiser, schedule, clipping and smoothing, the
+schedule over the gate's few steps.
 """
 
 import json
@@ -21,9 +23,9 @@ from torch.nn import functional
 
 from augsvc_client.loaders import RemoteDataLoader
 from augsvc_client.trainer.device import choose_device
-from augsvc_client.trainer.feeds import class_names, inputs_of, test_loader, training_loader
+from augsvc_client.trainer.feeds import class_names, inputs_of, some_tested, training_loader
 from augsvc_client.trainer.models import build_model
-from augsvc_client.trainer.optimise import Batch, make_optimiser
+from augsvc_client.trainer.optimise import Batch, Learner
 from augsvc_client.trainer.recipe import Recipe
 
 NAME = "sanity.json"
@@ -32,7 +34,7 @@ STEPS = 150  # in which it must: the included networks need 20 to 60
 _HELD_OUT_STEPS = 100
 _TRAINED_ON, _TESTED_ON = 6, 4  # batches
 _LOSS_RATIO = 2.0  # of the loss at the start to log K: Kaiming's last layer gives 1.0 to 1.5
-_UNJUDGED = ("pipeline", "order_seed", "aug_seed", "prefetch", "wait_s")
+_UNJUDGED = ("order_seed", "aug_seed", "prefetch", "wait_s")
 _CHANCE_SDS = 4.0  # above chance, in standard deviations of guessing, is more than luck
 
 
@@ -56,16 +58,18 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What is judged. `build`: a new network, with the same first weights each time. `optimise`: its optimiser.
+    """What is judged. `build`: a new network, with the same first weights each time. `learner`: trains one, for so many
+    steps.
 
-    `few`: one batch of up to FEW samples without augmentation, with several classes; `training`, `held_out`: batches without
-    augmentation. `low`, `high`: where inputs are meant to lie.
+    `few`: one batch of up to FEW samples without augmentation, with several classes; `augmented`: one as the recipe has it;
+    `training`, `held_out`: batches without augmentation. `low`, `high`: where inputs are meant to lie.
     """
 
     build: Callable[[], nn.Module]
-    optimise: Callable[[nn.Module], torch.optim.Optimizer]
+    learner: Callable[[nn.Module, int], Learner]
     classes: int
     few: Batch
+    augmented: Batch
     training: Sequence[Batch]
     held_out: Sequence[Batch]
     low: float = -1.0
@@ -73,14 +77,15 @@ class Setup:
 
 
 def setup_of(recipe: Recipe, url: str) -> Setup:
-    """What a settled recipe would train, without augmentation; raises what the client raises."""
-    plain = recipe.changed({"data.pipeline": "none"})
-    with (
-        training_loader(plain, url) as loader,
-        test_loader(plain, url, next(iter(plain.evaluation.tests or {})), shuffle=True) as tests,
-    ):
+    """What a settled recipe would train, in batches of FEW at least and shuffled; raises what the client raises."""
+    with training_loader(recipe, url) as own:
+        batch_size = min(max(FEW, recipe.data.batch_size), own.stream.samples)
+    mixed = recipe.changed({"data.shuffle": True, "data.batch_size": batch_size})
+    plain = mixed.changed({"data.pipeline": "none"})
+    with training_loader(plain, url) as loader, training_loader(mixed, url) as piped:
         stream = loader.stream
-        training, held_out = _some(loader, _TRAINED_ON), _some(tests, _TESTED_ON)
+        training, augmented = _some(loader, _TRAINED_ON), _some(piped, 1)[0]
+        held_out = some_tested(plain, url, next(iter(plain.evaluation.tests or {})), stream, _TESTED_ON)
         inputs = inputs_of(stream)
         classes = len(class_names({entry["name"]: entry for entry in stream.client.datasets()}, plain))
     device = choose_device(plain.training.device).kind
@@ -91,7 +96,15 @@ def setup_of(recipe: Recipe, url: str) -> Setup:
     few = {name: tensor[:FEW] for name, tensor in training[0].items()}
     low, high = plain.data.scale
     return Setup(
-        build, lambda model: make_optimiser(model, plain.optimiser), classes, few, training, held_out, low, high
+        build,
+        lambda model, steps: Learner(model, plain, steps),
+        classes,
+        few,
+        augmented,
+        training,
+        held_out,
+        low,
+        high,
     )
 
 
@@ -101,7 +114,7 @@ def _some(loader: RemoteDataLoader, most: int) -> list[Batch]:
 
 def gates(setup: Setup) -> Iterator[Finding]:
     """The findings, gate by gate; after one that failed there are no more."""
-    for gate in (_inputs, _first_loss, _own_gradient, _all_move, _by_heart, _held_out):
+    for gate in (_inputs, _augmented_inputs, _first_loss, _own_gradient, _all_move, _by_heart, _held_out):
         finding = gate(setup)
         yield finding
         if not finding.passed:
@@ -110,20 +123,40 @@ def gates(setup: Setup) -> Iterator[Finding]:
 
 def _inputs(setup: Setup) -> Finding:
     x = tensor_of(setup.few)
-    low, high = float(x.min()), float(x.max())
-    same = bool((x == x[:1]).all())
     classes = len(set(setup.few["label"].tolist()))
-    measured = f"from {low:.2f} to {high:.2f}, {len(x)} samples of {classes} classes"
-    slack = 0.01 * (setup.high - setup.low)
-    if not (setup.low - slack <= low and high <= setup.high + slack) and x.ndim == 4:
+    measured = f"from {float(x.min()):.2f} to {float(x.max()):.2f}, {len(x)} samples of {classes} classes"
+    if _is_outside(x, setup):
         wrong = f"pictures should lie in [{setup.low:g}, {setup.high:g}]: look at data.scale"
-    elif same:
-        wrong = "all samples are the same picture: look at the dataset and at the pipeline"
+    elif bool((x == x[:1]).all()):
+        wrong = "all samples are the same picture: look at the dataset"
     elif classes < 2:
         wrong = "all of them are of one class: look at the dataset's labels"
     else:
         wrong = ""
     return Finding("inputs", not wrong, measured, wrong)
+
+
+def _augmented_inputs(setup: Setup) -> Finding:
+    """What the pipeline leaves of them."""
+    x = tensor_of(setup.augmented)
+    flat = x.flatten(1)
+    empty = int((flat.amin(dim=1) == flat.amax(dim=1)).sum())
+    measured = f"from {float(x.min()):.2f} to {float(x.max()):.2f}, {empty} of {len(x)} samples are of one value"
+    if _is_outside(x, setup):
+        wrong = f"the pipeline takes pictures out of [{setup.low:g}, {setup.high:g}]: look at data.pipeline"
+    elif empty > len(x) // 2:
+        wrong = "the pipeline leaves nothing of most samples: look at data.pipeline"
+    elif bool((x == x[:1]).all()):
+        wrong = "the pipeline makes all samples the same: look at data.pipeline"
+    else:
+        wrong = ""
+    return Finding("augmented inputs", not wrong, measured, wrong)
+
+
+def _is_outside(x: torch.Tensor, setup: Setup) -> bool:
+    """Whether pictures leave their range; sound has none."""
+    slack = 0.01 * (setup.high - setup.low)
+    return x.ndim == 4 and not (setup.low - slack <= float(x.min()) and float(x.max()) <= setup.high + slack)
 
 
 def _first_loss(setup: Setup) -> Finding:
@@ -156,11 +189,18 @@ def _own_gradient(setup: Setup) -> Finding:
 
 
 def _all_move(setup: Setup) -> Finding:
-    """A few steps must move every weight."""
+    """A few steps must move every weight, by a gradient and not by its decay alone."""
     model = setup.build()
+    learner = setup.learner(model, 3)
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
-    learn(model, setup.optimise(model), [setup.few], 3)
-    still = [name for name, value in model.named_parameters() if torch.equal(value, before[name])]
+    reached = set()
+    model.train()
+    for _ in range(3):
+        learner.step(setup.few)
+        reached |= {name for name, value in model.named_parameters() if value.grad is not None and value.grad.any()}
+    still = [
+        name for name, value in model.named_parameters() if name not in reached or torch.equal(value, before[name])
+    ]
     moved = len(before) - len(still)
     measured = f"{moved} of {len(before)} parameters moved in 3 steps"
     if not still:
@@ -176,13 +216,13 @@ def _all_move(setup: Setup) -> Finding:
 def _by_heart(setup: Setup) -> Finding:
     """A few samples, no augmentation: any network learns them by heart."""
     model = setup.build()
-    loss = learn(model, setup.optimise(model), [setup.few], STEPS)
+    loss = learn(model, setup, [setup.few], STEPS)
     model.train()
     with torch.no_grad(), _as_they_were(model), _without_dropout(model):
         right = float((model(tensor_of(setup.few)).argmax(dim=1) == setup.few["label"]).float().mean())
     passed = right > 0.99
     wrong = (
-        "it cannot learn a handful of samples by heart: the learning rate is far too low or too high, the loss does not fit the "
+        "it cannot learn a handful of samples by heart: optimiser.lr is far too low or too high, the loss does not fit the "
         "task, or equal samples have different labels"
     )
     return Finding(
@@ -196,11 +236,13 @@ def _by_heart(setup: Setup) -> Finding:
 def _held_out(setup: Setup) -> Finding:
     """What is learnt must say something of samples never seen; shuffled labels are learnt by heart too, and say nothing."""
     model = setup.build()
-    learn(model, setup.optimise(model), setup.training, _HELD_OUT_STEPS)
+    learn(model, setup, setup.training, _HELD_OUT_STEPS)
     model.eval()
     with torch.no_grad():
         hits = [model(tensor_of(batch)).argmax(dim=1) == batch["label"] for batch in setup.held_out]
     labels, right = torch.cat([batch["label"] for batch in setup.held_out]), torch.cat(hits).float()
+    if not len(labels):
+        return Finding("held-out samples", True, "there are none that are not trained on; nothing to tell by")
     counts = labels.bincount()
     sizes = counts[counts > 0].float()
     share = float(
@@ -213,8 +255,8 @@ def _held_out(setup: Setup) -> Finding:
     if enough >= 1:
         return Finding("held-out samples", True, measured + "; too few samples or classes to tell")
     wrong = (
-        "what it learns says nothing of other samples: labels are shuffled or shifted against the pictures, or training and "
-        "held-out samples are of different kinds"
+        "what it learns says nothing of other samples: labels are shuffled or shifted against the pictures, training and "
+        "held-out samples are of different kinds, or optimiser.lr is far from what suits this network"
     )
     return Finding("held-out samples", share > enough, measured, "" if share > enough else wrong)
 
@@ -238,19 +280,16 @@ def _set_up(recipe: Recipe) -> dict[str, Any]:
     """The part of a settled recipe that the gates judge."""
     tree = recipe.model_dump(mode="json")
     data = {name: value for name, value in tree["data"].items() if name not in _UNJUDGED}
-    return {"data": data, "model": tree["model"], "optimiser": tree["optimiser"]}
+    return {"data": data, **{name: tree[name] for name in ("model", "optimiser", "schedule")}}
 
 
-def learn(model: nn.Module, optimiser: torch.optim.Optimizer, batches: Sequence[Batch], steps: int) -> float:
-    """So many plain steps over the batches in turn; the last loss."""
+def learn(model: nn.Module, setup: Setup, batches: Sequence[Batch], steps: int) -> float:
+    """So many of the run's steps over the batches in turn; the last loss."""
     model.train()
-    loss = torch.tensor(math.nan)
+    learner, loss = setup.learner(model, steps), torch.tensor(math.nan)
     for batch in islice(cycle(batches), steps):
-        optimiser.zero_grad()
-        loss = functional.cross_entropy(model(tensor_of(batch)), batch["label"])
-        loss.backward()  # type: ignore[no-untyped-call]  # torch gives it no types
-        optimiser.step()
-    return float(loss.detach())
+        loss = learner.step(batch)
+    return float(loss)
 
 
 def tensor_of(batch: Batch) -> torch.Tensor:
