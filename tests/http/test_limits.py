@@ -1,12 +1,20 @@
 """What a request may take: time until something comes of it, and bytes beside its body."""
 
+import asyncio
+import errno
+import os
+from pathlib import Path
+
 import pytest
 
-from augsvc.errors import AugsvcError
+from augsvc.errors import AugsvcError, DeadlineExceeded
+from augsvc.http.gate import Passage
+from augsvc.http.tokens import Allowance
+from tests.faults import awkward
+from tests.http import serving
 from tests.http.serving import replies
 
-LARGE = {"dataset": "photos/train", "pipeline": "strong", "size": [192, 192]}
-HOPELESS = {**LARGE, "pipeline": [{"op": "rotation", "degrees": [-30, 30]}, {"op": "gaussian_blur", "sigma": 8}] * 12}
+HELD = {"dataset": "digits/train", "size": [8, awkward.WAITS], "pipeline": [{"op": "awkward"}]}
 SMALL = {"dataset": "digits/train", "size": [8, 8]}
 HEAD = b"POST /v1/streams HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -27,20 +35,48 @@ def test_every_refusal_for_now_says_when_to_come_back():
 
 
 @pytest.fixture(scope="module")
-def hasty(serve):
-    return serve(request_deadline_s=1, max_request_bytes=1 << 20).ready()
+def gate(tmp_path_factory):
+    """A FIFO at which a pipeline waits until `let_go`, however fast the machine is."""
+    path = tmp_path_factory.mktemp("gate") / "gate"
+    os.mkfifo(path)
+    return path
 
 
-def test_work_that_takes_longer_is_given_up(hasty):
-    stream = hasty.open(HOPELESS)  # some 20 s on two cores, where a second is given
-    path = f"/v1/streams/{stream['id']}/epochs/0?start=0&count=1400"
+@pytest.fixture(scope="module")
+def hasty(serve, gate):
+    surroundings = {"PYTHONPATH": str(Path(awkward.__file__).parent), awkward.GATE: str(gate)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(serving, "CLEAN", serving.CLEAN | surroundings)
+        return serve(
+            request_deadline_s=1, max_request_bytes=1 << 20, operations=["awkward"], read_ahead_bytes=0
+        ).ready()
+
+
+def let_go(server, gate):
+    """Whoever waits at the gate; it waits until one does."""
+
+    def came():
+        try:
+            os.close(os.open(gate, os.O_WRONLY | os.O_NONBLOCK))
+        except OSError as err:
+            assert err.errno == errno.ENXIO
+            server.get("/healthz")  # some time
+            return False
+        return True
+
+    server.until(came)
+
+
+def test_work_that_takes_longer_is_given_up(hasty, gate):
+    path = f"/v1/streams/{hasty.open(HELD)['id']}/epochs/0?start=0&count=1"
     for _ in range(2):
         reply = hasty.get(path)
         reply.refused(503, "deadline_exceeded")
         assert int(reply.headers["retry-after"]) >= 1
+        let_go(hasty, gate)
         hasty.until(lambda: hasty.metric("augsvc_pending_bytes") == 0)
     assert hasty.metric("augsvc_errors_total", code="deadline_exceeded") == 2
-    assert hasty.metric("augsvc_samples_total", dataset="photos/train") == 0
+    assert hasty.metric("augsvc_samples_total", dataset="digits/train") == 0
     assert hasty.batch(hasty.open(SMALL), 0, 0, 8).status == 200
 
 
@@ -55,28 +91,58 @@ def test_a_body_that_does_not_come_to_its_end_is_not_waited_for(hasty, path, kin
     hasty.until(lambda: hasty.metric("augsvc_pending_bytes") == 0)
 
 
-def test_a_reader_that_takes_its_time_is_not_under_it(hasty):
-    """The deadline is the server's own: 15 MB that wait for their reader stay whole, though others come and go meanwhile."""
-    stream = hasty.open({"dataset": "shapes/train", "size": [128, 128]})
-    path = f"GET /v1/streams/{stream['id']}/epochs/0?start=0&count=300 HTTP/1.1\r\nHost: x\r\n\r\n"
+def test_a_reader_that_takes_its_time_is_not_under_it(hasty, gate):
+    """The deadline is the server's own: 17 MB that wait for their reader stay whole, though others come and go meanwhile."""
+    stream = hasty.open({"dataset": "digits/train", "size": [512, 512]})
+    path = f"GET /v1/streams/{stream['id']}/epochs/0?start=0&count=64 HTTP/1.1\r\nHost: x\r\n\r\n"
     with hasty.send(path.encode()) as connection:
         assert connection.recv(1000).startswith(b"HTTP/1.1 200")
-        hasty.get(f"/v1/streams/{hasty.open(HOPELESS)['id']}/epochs/0?start=0&count=1400").refused(
-            503, "deadline_exceeded"
-        )
+        hasty.get(f"/v1/streams/{hasty.open(HELD)['id']}/epochs/0?start=0&count=1").refused(503, "deadline_exceeded")
+        let_go(hasty, gate)
         taken = 0
-        while taken < 300 * 128 * 128 * 3:
+        while taken < 64 * 512 * 512:
             piece = connection.recv(1 << 20)
             assert piece, "it was cut"
             taken += len(piece)
 
 
-def test_frames_have_it_anew_for_each_batch(hasty):
-    stream = hasty.open(LARGE)
-    path = f"/v1/streams/{stream['id']}/epochs/0/frames?start=0&count=10&stride=10&frames=40"
-    reply = hasty.get(path)  # more than a second's work
-    assert reply.status == 200
-    assert len(reply.body) == int(reply.headers["content-length"])
+class Clock(asyncio.SelectorEventLoop):
+    """A loop whose time passes when the test says so."""
+
+    now = 0.0
+
+    def time(self):
+        return self.now
+
+
+@pytest.mark.parametrize(("paces", "whole"), [([0.9] * 5, True), ([0.9, 0.9, 1.1], False)])
+def test_an_answer_in_pieces_has_it_anew_for_each(paces, whole):
+    loop, sent = Clock(), []
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200})
+        for pace in paces:
+            loop.now += 10 * pace
+            for _ in range(3):
+                await asyncio.sleep(0)
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+
+    async def send(message):
+        loop.now += 1000  # a reader takes its time, which is not the server's
+        for _ in range(3):
+            await asyncio.sleep(0)
+        sent.append(message)
+
+    try:
+        passing = Passage(None, send, Allowance(None), 10).through(app, {})
+        if whole:
+            loop.run_until_complete(passing)
+        else:
+            with pytest.raises(DeadlineExceeded, match="within 10 s"):
+                loop.run_until_complete(passing)
+    finally:
+        loop.close()
+    assert len(sent) == 1 + (len(paces) if whole else 2)
 
 
 # --- chunked bodies
