@@ -3,10 +3,12 @@
 import argparse
 import json
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from benchmarks import report, sections
-from benchmarks.gpu import gpu
+from benchmarks.gpu import PARTS, gpu
 from benchmarks.machine import machine
 from benchmarks.sections import Bench
 from benchmarks.serving.contests import delivered, wire
@@ -31,11 +33,13 @@ SECTIONS = {
     "gpu": gpu,
 }
 
+ALONE = {f"gpu.{part}": partial(gpu, parts=(part,)) for part in PARTS}
+
 
 def main() -> None:
     """A whole run is kept and replaces the page; a part is printed, and its figures kept only where `--to` says."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, help="these sections (default: all)")
+    parser.add_argument("--only", nargs="+", choices=[*SECTIONS, *ALONE], help="these sections (default: all)")
     parser.add_argument("--rounds", type=int, default=15, help="of each contest (default: 15)")
     parser.add_argument("--seconds", type=float, default=0.45, help="that each runs in a round (default: 0.45)")
     parser.add_argument(
@@ -46,7 +50,11 @@ def main() -> None:
     bench = Bench(
         given.rounds, given.seconds, lambda line: print(f"{time.monotonic() - began:5.0f} s  {line}", flush=True)
     )
-    found = {name: SECTIONS[name](bench) for name in given.only or SECTIONS}
+    found: dict[str, Any] = {}
+    for name in given.only or SECTIONS:
+        section, _, part = name.partition(".")
+        result = (SECTIONS | ALONE)[name](bench)
+        found[section] = found.get(section, {}) | result if part else result
     place = machine()
     results = {"machine": place, "versions": bench.versions, "titles": bench.titles, "missing": bench.missing, **found}
     to = given.to or (None if given.only else report.RESULTS / f"{place['date']}-{place['commit']}.json")

@@ -13,7 +13,7 @@ Found = dict[str, Any]  # wall, cpu: None where it has no meaning; low, high: th
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A ratio, and where it should be. `find` gives it from the results, or None if it was not measured."""
+    """A ratio and where it should be. `what` may name {gpu}; `find` gives it from the results, or None if it was not measured."""
 
     what: str
     floor: float
@@ -73,11 +73,11 @@ def _wall(value: float, row: dict[str, Any] | None = None) -> Found:
     return {"wall": value, "cpu": None} | {key: row[key] for key in ("low", "high") if row}
 
 
-def _gpu(who: str, of: Callable[[dict[str, Any]], Found | None]) -> Callable[[dict[str, Any]], Found | None]:
-    """From one's row of the largest batches with noise, pictures and result on the GPU."""
+def _gpu(part: str, who: str, of: Callable[[dict[str, Any]], Found | None]) -> Callable[[dict[str, Any]], Found | None]:
+    """From one's row of the largest batches with noise; `part`: bytes stay on the GPU (device), or come and go (host)."""
 
     def find(results: dict[str, Any]) -> Found | None:
-        cases = results.get("gpu", {}).get("device", {})
+        cases = results.get("gpu", {}).get(part, {})
         rows = next((rows for case, rows in reversed(cases.items()) if case.startswith("with noise")), ())
         row = next((row for row in rows if row["who"] == who and "missing" not in row), None)
         return of(row) if row else None
@@ -90,9 +90,13 @@ GOALS = (
     Goal("fused ÷ Albumentations, one process a core, with noise", 2.3, 4, _peer("albumentations", "with noise")),
     Goal("fused ÷ DALI on the CPU, with noise", 8, 15, _peer("dali", "with noise")),
     Goal("fused ÷ DALI on the CPU, without noise", 4, 8, _peer("dali", "without noise")),
-    Goal("fused on CUDA ÷ Kornia on the same GPU", 20, 60, _gpu("gpu_fused", lambda row: row["to"].get("gpu_kornia"))),
-    Goal("fused's kernels on an H200-class GPU, images/s", 400_000, 1_500_000,
-         _gpu("gpu_kernels", lambda row: _wall(row["images_per_s"], dict(zip(("low", "high"), row["quartiles"], strict=True))))),
+    Goal("fused on CUDA ÷ Kornia, bytes from host to host, on {gpu}", 20, 60,
+         _gpu("host", "host_fused", lambda row: row["to"].get("host_kornia"))),
+    Goal("fused on CUDA, its bytes left there ÷ Kornia, its floats left there, on {gpu}", 20, 60,
+         _gpu("device", "gpu_fused", lambda row: row["to"].get("gpu_kornia"))),
+    Goal("fused's kernels on {gpu}, images/s", 400_000, 1_500_000,
+         _gpu("device", "gpu_kernels", lambda row: _wall(
+             row["images_per_s"], dict(zip(("low", "high"), row["quartiles"], strict=True))))),
     Goal(f"a pass over {BATCH} with one more move, tone or erase ÷ the pass, the dearest", 1 + MOST_FOR_ONE_MORE, None, _one_more,
          at_most=True, by="cpu"),
     Goal("HTTP ÷ raw TCP, delivered bytes", 0.85, 0.95, _against("wire", WAYS, "tcp")),
@@ -115,11 +119,17 @@ GOALS = (
 
 def reached(results: dict[str, Any]) -> list[dict[str, Any]]:
     """A row a goal: what was measured, and whether floor and goal are reached in the median; `reached` None: not measured."""
-    rows = []
+    rows, gpu = [], results.get("gpu", {}).get("name", "a GPU")
     for goal in GOALS:
         found = goal.find(results)
         rows.append(
-            {"what": goal.what, "floor": goal.floor, "goal": goal.goal, "at_most": goal.at_most, "found": found}
+            {
+                "what": goal.what.format(gpu=gpu),
+                "floor": goal.floor,
+                "goal": goal.goal,
+                "at_most": goal.at_most,
+                "found": found,
+            }
             | {"reached": goal.reached(found) if found else None}
         )
     return rows

@@ -25,42 +25,58 @@ from benchmarks.sections import Bench
 
 DEVICE = ("gpu_fused", "gpu_kernels", "gpu_kornia", "gpu_compiled", "gpu_torchvision")
 HOST = ("host_fused", "host_kornia", "host_torchvision")
+PARTS = ("device", "operations", "host")
 MEMORY = "gpu_memory"
 BATCHES = (64, 256)
 CASES = {"with noise": PIPELINE, "without noise": PIPELINE_QUIET}
 Rows = list[dict[str, Any]]
 
 
-def gpu(bench: Bench, batches: Sequence[int] = BATCHES, size: int = SIZE) -> dict[str, Any]:
-    """The three parts, or why there are none."""
+def gpu(
+    bench: Bench, batches: Sequence[int] = BATCHES, size: int = SIZE, parts: Sequence[str] = PARTS
+) -> dict[str, Any]:
+    """The parts, or why there are none."""
     if not torch.cuda.is_available():
         return {"missing": "no CUDA here"}
-    return {"name": torch.cuda.get_device_name(), **sections(bench, batches, size)}
+    return {"name": torch.cuda.get_device_name(), **sections(bench, batches, size, parts)}
 
 
-def sections(bench: Bench, batches: Sequence[int], size: int) -> dict[str, dict[str, Rows]]:
+def sections(
+    bench: Bench, batches: Sequence[int], size: int, parts: Sequence[str] = PARTS
+) -> dict[str, dict[str, Rows]]:
     """All contests, by name of the part and of the case."""
-    short = Bench(max(3, bench.rounds // 2), bench.seconds / 3, bench.say)
-    crew, copy, moves = bench.crew(DEVICE), _moving(bench, "copy"), _moving(bench, "upload", "download")
-    device = {
-        f"{case}, batches of {batch}": _contest(bench, crew, copy, pipeline, batch, size, f"gpu, {case}, {batch}")
+    makers = {"device": _device, "operations": _operations, "host": _host}
+    return {part: makers[part](bench, batches, size) for part in parts}
+
+
+def _cases(
+    bench: Bench, crew: Sequence[Worker], moving: Sequence[tuple[str, Worker]], batches: Sequence[int], size: int, what: str
+) -> dict[str, Rows]:  # fmt: skip
+    found = {
+        f"{case}, batches of {batch}": _contest(bench, crew, moving, pipeline, batch, size, f"{what}, {case}, {batch}")
         for case, pipeline in CASES.items()
         for batch in batches
     }
-    operations = {
+    _close([*crew, *(worker for _, worker in moving)])
+    return found
+
+
+def _device(bench: Bench, batches: Sequence[int], size: int) -> dict[str, Rows]:
+    return _cases(bench, bench.crew(DEVICE), _moving(bench, "copy"), batches, size, "gpu")
+
+
+def _operations(bench: Bench, batches: Sequence[int], size: int) -> dict[str, Rows]:
+    short = Bench(max(3, bench.rounds // 2), bench.seconds / 3, bench.say)
+    crew, copy = bench.crew(DEVICE), _moving(bench, "copy")
+    found = {
         step["op"]: _contest(short, crew, copy, [step], max(batches), size, f"gpu, {step['op']}") for step in OPERATIONS
     }
-    _close(crew)
-    crew = bench.crew(HOST)
-    host = {
-        f"{case}, batches of {batch}": _contest(
-            bench, crew, moves, pipeline, batch, size, f"gpu, host, {case}, {batch}"
-        )
-        for case, pipeline in CASES.items()
-        for batch in batches
-    }
-    _close(crew + [worker for _, worker in (*copy, *moves)])
-    return {"device": device, "operations": operations, "host": host}
+    _close([*crew, *(worker for _, worker in copy)])
+    return found
+
+
+def _host(bench: Bench, batches: Sequence[int], size: int) -> dict[str, Rows]:
+    return _cases(bench, bench.crew(HOST), _moving(bench, "upload", "download"), batches, size, "gpu, host")
 
 
 def _moving(bench: Bench, *kinds: str) -> list[tuple[str, Worker]]:

@@ -70,11 +70,15 @@ def text(results: dict[str, Any]) -> str:
         return f"## GPU\n\n`python -m benchmarks --only gpu`: not measured: {found['missing']}.\n"
     parts = [_HEAD.format(name=found["name"])]
     parts += [
-        _contest(results, case, rows, "gpu_fused", "gpu_kornia", "copy") for case, rows in found["device"].items()
+        _contest(results, case, rows, "gpu_fused", "gpu_kornia", "copy")
+        for case, rows in found.get("device", {}).items()
     ]
-    parts += ["Each operation alone, in the largest batches:\n", _operations(found["operations"]), _HOST]
+    if "operations" in found:
+        parts += ["Each operation alone, in the largest batches:\n", _operations(found["operations"])]
+    parts += [_HOST] if "host" in found else []
     parts += [
-        _contest(results, case, rows, "host_fused", "host_kornia", "download") for case, rows in found["host"].items()
+        _contest(results, case, rows, "host_fused", "host_kornia", "download")
+        for case, rows in found.get("host", {}).items()
     ]
     missing = results["missing"]
     parts += [f"Left out: {name}: {missing[name]}.\n" for name in (*DEVICE, *HOST) if name in missing]
