@@ -84,14 +84,18 @@ class Protocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """More is to be sent than the socket takes: from here on it has to take some now and then, and more of much."""
         super().pause_writing()
+        self._stop_watching()
         left = self.transport.get_write_buffer_size()
         self._due_bytes = max(self._least_bytes, int(left * WINDOW_S / TAKEN_S))
         self._watch(left)
 
     def resume_writing(self) -> None:
-        """All but a little has left."""
+        """All but a little has left. The batch's memory goes with the last of it, so that is watched too."""
         self._stop_watching()
         super().resume_writing()
+        if left := self.transport.get_write_buffer_size():
+            self._due_bytes = 1
+            self._watch(left)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over."""
@@ -104,6 +108,8 @@ class Protocol(HttpToolsProtocol):
     def _look(self, before: int) -> None:
         """Lets a reader go that took too little: what waits for it is memory that others could have."""
         left = self.transport.get_write_buffer_size()
+        if not left:
+            return
         if before - left < self._due_bytes:
             fields = {"peer": self.client[0] if self.client else None, "bytes": before - left, "seconds": WINDOW_S}
             requests.info("too slow a reader was let go", extra={"fields": fields})

@@ -113,7 +113,23 @@ def test_a_real_reader_against_the_setting(serve, monkeypatch, pace, kept):
 
 def test_one_that_took_all_is_not_watched_any_more(protocol):
     protocol.pause_writing()
+    protocol.transport.left = 0
     protocol.resume_writing()
     protocol.loop.pass_by()
     assert not protocol.transport.aborted
+    assert not protocol.loop.due
+
+
+@pytest.mark.parametrize("taken", [0, 1])
+def test_one_that_never_takes_the_last_bytes_is_let_go(protocol, taken):
+    """They keep the whole batch in memory, though writing goes on."""
+    protocol.pause_writing()
+    protocol.transport.left = 10
+    protocol.resume_writing()
+    protocol.transport.left -= taken
+    protocol.loop.pass_by()
+    assert protocol.transport.aborted == (not taken)
+    protocol.transport.left = 0
+    protocol.loop.pass_by()
+    assert protocol.transport.aborted == (not taken)
     assert not protocol.loop.due
