@@ -5,12 +5,14 @@
 The arrays that come out lie in the one buffer that the socket was read into, and belong to the caller.
 """
 
+import http.client
 import json
 import logging
 import os
-import random
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -20,7 +22,9 @@ from augsvc_client import wire
 from augsvc_client.buffers import Allocate, pageable
 from augsvc_client.environment import job_from_environment, token_from_environment
 from augsvc_client.errors import AugsvcError, BadAnswer
+from augsvc_client.fleet import Fleet, split_urls
 from augsvc_client.frames import read_frames
+from augsvc_client.pace import Pace
 from augsvc_client.push import Augmented, augmented, push_request
 from augsvc_client.replicas import Replica
 from augsvc_client.retry import IDENTITY, RETRIED, Differs, Hunt, judged
@@ -29,6 +33,7 @@ from augsvc_client.transport import Answer, Connections, Request
 T = TypeVar("T")
 
 _MOST_FRAMES = 4096  # that a server gives in one answer
+_LOOK_S = 1.0  # for a replica to say that it is back
 _LOG = logging.getLogger("augsvc_client")
 
 
@@ -51,7 +56,7 @@ class Client:
         job: str | None = None,
         allocate: Allocate = pageable,
     ) -> None:
-        self._replicas = tuple(Replica.parse(url) for url in _split_urls(urls))
+        self._fleet = Fleet([Replica.parse(url) for url in split_urls(urls)])
         if not wait_s > 0:
             raise ValueError(f"wait_s is a time in seconds above 0, got {wait_s!r}")
         self.wait_s = wait_s
@@ -60,9 +65,6 @@ class Client:
         token = token or token_from_environment()
         if token:
             self._headers["Authorization"] = "Bearer " + _header_value("token", token)
-        self._good = random.SystemRandom().randrange(
-            len(self._replicas)
-        )  # the ranks of a run begin at different replicas
         self._allocate = allocate
         self._told: set[Replica] = set()
         self._connections: dict[int, Connections] = {}
@@ -154,6 +156,7 @@ class Client:
         connections = self._here()
         request = self._signed(request)
         with_token = "Authorization" in request.headers
+        self._look_after_own(connections)
         hunt = self._hunt(ours)
         while not self._closed:
             for replica in hunt.due():
@@ -163,7 +166,8 @@ class Client:
                 except RETRIED as err:
                     self._tell_once(replica, hunt.failed(replica, err))
                 else:
-                    self._good = self._replicas.index(replica)
+                    if replica != hunt.first:
+                        self._fleet.took_over(replica)
                     return result
             connections.closing.wait(hunt.pause_s())
         raise AugsvcError("the client was closed: make a new one")
@@ -202,8 +206,17 @@ class Client:
         return replace(request, headers={**self._headers, **request.headers})
 
     def _hunt(self, ours: Mapping[str, str]) -> Hunt:
-        first = self._good
-        return Hunt(self._replicas[first:] + self._replicas[:first], self.wait_s, ours)
+        return Hunt(self._fleet.order(), self.wait_s, ours)
+
+    def _look_after_own(self, connections: Connections) -> None:
+        """Go back to the own replica if it is time to, and it says that it can serve: no batch waits for one that cannot."""
+        away = self._fleet.away()
+        if away is None:
+            return
+        with suppress(*RETRIED):
+            look = connections.exchange(away, Request("GET", "/readyz", {}), Pace(_LOOK_S, time.monotonic() + _LOOK_S))
+            if look.status == http.client.OK:
+                self._fleet.back()
 
     def _here(self) -> Connections:
         """This process's connections: sockets and locks of the process it was forked from are of no use to it."""
@@ -223,14 +236,6 @@ def _close_here(connections: Mapping[int, Connections]) -> None:
     mine = connections.get(os.getpid())
     if mine is not None:
         mine.close()
-
-
-def _split_urls(urls: str | Sequence[str] | None) -> list[str]:
-    given = urls if urls is not None else os.environ.get("AUGSVC_URL", "")
-    found = [url.strip() for url in (given.split(",") if isinstance(given, str) else given) if url.strip()]
-    if not found:
-        raise ValueError("no address of a server: give urls=, or set AUGSVC_URL")
-    return list(dict.fromkeys(found))
 
 
 def _header_value(name: str, value: str) -> str:

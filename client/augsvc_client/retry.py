@@ -60,6 +60,7 @@ class Hunt:
 
     def __init__(self, replicas: Sequence[Replica], wait_s: float, ours: Mapping[str, str]) -> None:
         self._replicas, self._wait_s, self._ours = replicas, wait_s, ours
+        self.first = replicas[0]
         self._end_s = time.monotonic() + wait_s
         self._round = 0
         self._too_short = 0  # rounds in which an attempt was given up for its time

@@ -54,7 +54,7 @@ def test_a_second_server_does_not_take_the_socket_of_one_that_lives(near, tmp_pa
 def test_the_environment_names_sockets_and_ports_in_one_list(monkeypatch, near, server):
     monkeypatch.setenv("AUGSVC_URL", f"{near.url}, {server.url}")
     with Client(wait_s=60) as client:
-        assert [replica.url for replica in client._replicas] == [near.url, server.url]
+        assert {replica.url for replica in client._fleet.replicas} == {near.url, server.url}
         assert client.stream(SPEC).samples == N
 
 
@@ -63,7 +63,8 @@ def test_an_epoch_goes_on_over_tcp_when_the_server_is_killed_and_begins_again(se
     with loader_on(server.url) as undisturbed:
         wanted = joined(list(undisturbed))
     with loader_on(near.url, server.url, prefetch=2) as loader:
-        loader._client._good = 0
+        fleet = loader._client._fleet
+        fleet.took_over(next(replica for replica in fleet.replicas if replica.url == near.url))
         batches = []
         for batch in loader:
             batches.append(batch)
