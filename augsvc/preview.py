@@ -53,7 +53,7 @@ def look(
 
 
 def draw(seen: tuple[U8, U8]) -> Body:
-    """What was looked at as a PNG: its numbers are not made smaller than takes little time (MOST_PIXELS of noise: 2 s)."""
+    """What was looked at as a PNG: its numbers are not made smaller than takes little time (MOST_PIXELS of noise: 3.6 s)."""
     originals, augmented = map(_pictures, seen)
     rows = []
     for at in range(0, len(originals), COLUMNS):

@@ -15,7 +15,7 @@ MOST_BYTES = 128 << 20  # sixteen subsets of a million samples
 
 
 class Subsets:
-    """The members of subsets used lately; others are found again, a million in a fifth of a second. Safe from any thread."""
+    """The members of subsets used lately; others are found again, a million in half a second. Safe from any thread."""
 
     def __init__(self, n_bytes: int = MOST_BYTES) -> None:
         self._n_bytes = n_bytes
