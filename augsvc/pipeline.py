@@ -67,7 +67,8 @@ def parse_pipeline(value: object, known: Registry | None = None) -> tuple[Operat
     if isinstance(value, str):
         if value not in PRESETS:
             raise SpecInvalid(
-                f"pipeline must be a list of operations, or one of {', '.join(PRESETS)}", field="pipeline"
+                f"pipeline must be a list of operations, or one of {', '.join(PRESETS)}{nearest(value, PRESETS)}",
+                field="pipeline",
             )
         value = PRESETS[value]
     if not isinstance(value, list | tuple):

@@ -49,7 +49,9 @@ def explain(error: ValidationError, prefix: str = "", known: Iterable[str] = ())
     first = error.errors(include_url=False, include_input=False)[0]
     found = explain_finding(first["type"], first["loc"], first.get("ctx", {}), first["msg"], prefix)
     if first["type"] == "extra_forbidden":
-        return SpecInvalid(found.message + nearest(str(first["loc"][-1]), known), field=found.field)
+        known = list(known)
+        hint = nearest(str(first["loc"][-1]), known) or (f"; there are {', '.join(known)}" if known else "")
+        return SpecInvalid(found.message + hint, field=found.field)
     return found
 
 

@@ -1,5 +1,6 @@
 """Where a replica listens: an address and port, or a Unix socket."""
 
+import errno
 import os
 import socket
 import stat
@@ -19,17 +20,26 @@ def listening(settings: Settings) -> Iterator[tuple[socket.socket, str]]:
 
     Raises:
         OSError: the address cannot be had.
-        ValueError: another server listens on the Unix socket.
+        ValueError: the port is in use, or another server listens on the Unix socket.
     """
     if settings.uds is None:
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        with socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG) as listener:
+        with _tcp_listener(settings.host, settings.port, family) as listener:
             host, port = listener.getsockname()[:2]
             yield listener, f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         return
     path = settings.uds.absolute()
     with unix_listener(path) as listener:
         yield listener, f"unix://{path}"
+
+
+def _tcp_listener(host: str, port: int, family: socket.AddressFamily) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as err:
+        if err.errno == errno.EADDRINUSE:
+            raise ValueError(f"port {port} is in use: give --port another one, or 0 for any that is free") from err
+        raise
 
 
 @contextmanager

@@ -46,8 +46,17 @@ class Catalogue:
         try:
             return self._sources[name]
         except KeyError as err:
-            hint = nearest(name, self._sources) or "; GET /v1/datasets lists them"
-            raise UnknownDataset(f"no dataset has this name{hint}", field="dataset") from err
+            raise UnknownDataset(f"no dataset has this name{self._hint(name)}", field="dataset") from err
+
+    def _hint(self, name: str) -> str:
+        """The split that may be meant, of a name that is one but for its split; else the nearest name."""
+        whole = name.partition("/")[0]
+        same = [
+            known for known in sorted(self._sources, reverse=True) if known.partition("/")[0] == whole
+        ]  # train, test
+        if same:
+            return f"; did you mean {' or '.join(same)}?"
+        return nearest(name, self._sources) or "; GET /v1/datasets lists them"
 
     def names(self) -> tuple[str, ...]:
         """All names, sorted."""

@@ -229,7 +229,11 @@ class Client:
     def _tell_once(self, replica: Replica, cause: str) -> None:
         if replica not in self._told and not self._closed:  # our own close is nobody's failure
             self._told.add(replica)
-            _LOG.warning("%s; trying on for up to %g s (told once)", cause, self.wait_s)
+            _LOG.warning(
+                "%s; is `augsvc serve` running there, and the address right? Trying on for up to %g s (wait_s=)",
+                cause,
+                self.wait_s,
+            )
 
 
 def _close_here(connections: Mapping[int, Connections]) -> None:

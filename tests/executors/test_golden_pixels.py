@@ -73,6 +73,7 @@ def test_equal_to_the_golden_file_with_any_number_of_threads(threads):
     assert now["sound"] == golden["sound"]
 
 
+@pytest.mark.slow
 def test_equal_for_a_cpu_without_extensions():
     """In a process of its own: the compiler is told its CPU once."""
     done = subprocess.run(

@@ -46,6 +46,7 @@ def test_what_is_compiled_once_is_found_again(tmp_path):
     assert len(list((tmp_path / "new").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_another_process_finds_it_too_and_two_at_once_do_not_disturb_each_other(tmp_path):
     code = f"from tests.executors.test_kernel_cache import use; from pathlib import Path; print(use(Path({str(tmp_path)!r})))"
     for found in ({"(0, 1)", "(1, 0)"}, {"(1, 0)"}):

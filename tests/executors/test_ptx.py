@@ -15,6 +15,7 @@ pytestmark = pytest.mark.skipif(find_spec("numba_cuda") is None, reason="numba-c
 PICTURES, SOUND = ("draw", "across", "down", "mask", "sums"), ("bend", "measure", "grain")
 KERNELS = PICTURES + SOUND
 TARGETS = ((8, 0), (9, 0))
+EACH = pytest.mark.parametrize("target", [pytest.param((8, 0), marks=pytest.mark.slow), (9, 0)], ids=str)
 
 
 def arguments():
@@ -96,7 +97,7 @@ def instructions(text):
     return [match[1] for match in found if match]
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=str)
+@EACH
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_kernel_of_pictures_holds_integers_alone(name, target):
     text = ptx(name, target)
@@ -106,7 +107,7 @@ def test_a_kernel_of_pictures_holds_integers_alone(name, target):
     assert not [each for each in found if re.search(r"\.b?f(16|32|64)|fma", each)]
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=str)
+@EACH
 @pytest.mark.parametrize("name", SOUND)
 def test_a_kernel_of_sound_rounds_each_operation_by_itself(name, target):
     """Neither folded here nor by ptxas, which may fold what does not say how it is rounded; nothing approximate."""
@@ -131,7 +132,7 @@ def test_the_reading_sees_floats():
 
 
 @pytest.mark.skipif(shutil.which("ptxas") is None, reason="ptxas, of the CUDA toolkit, is not here")
-@pytest.mark.parametrize("target", TARGETS, ids=str)
+@EACH
 @pytest.mark.parametrize("name", KERNELS)
 def test_registers_suffice(name, target, tmp_path):
     (tmp_path / "kernel.ptx").write_text(ptx(name, target))

@@ -483,6 +483,7 @@ def test_a_loader_that_can_be_iterated_only_once(make):
         list(loader)
 
 
+@pytest.mark.slow
 def test_a_replica_killed_and_restarted_in_mid_epoch(serve, make, whole):
     replica, told = serve().ready(), threading.Event()
 

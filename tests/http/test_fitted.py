@@ -78,6 +78,7 @@ def test_a_client_names_no_file(server):
     )
 
 
+@pytest.mark.slow
 def test_replicas_with_other_statistics_are_other_streams(serve, settings, config, tmp_path):
     pets = settings["datasets"]["pets"]
     files = [tmp_path / "one.json", tmp_path / "other.json"]
@@ -152,7 +153,15 @@ def test_check_says_that_statistics_are_of_older_data(config, folders, tmp_path)
         (["explain", "--dataset", "digits/test", "--epoch", -1, "--position", 0], "an epoch is"),
         (["explain", "--dataset", "digits/test", "--epoch", 0, "--position", 0, "--view", 256], "a view is"),
         (["explain", "--dataset", "digit/test", "--epoch", 0, "--position", 0], "did you mean digits/test"),
+        (
+            ["explain", "--dataset", "digits", "--epoch", 0, "--position", 0],
+            "did you mean digits/train or digits/test?",
+        ),
         (["explain", "--dataset", "digits/test", "--epoch", 0, "--position", 0, "--pipeline", "[1"], "not JSON"),
+        (
+            ["explain", "--dataset", "digits/test", "--epoch", 0, "--position", 0, "--pipeline", "standart"],
+            "did you mean standard?",
+        ),
         (["explain", "--dataset", "digits/test", "--epoch", 0, "--position", 0, "--pipeline", "loud"], "pipeline"),
     ],
 )

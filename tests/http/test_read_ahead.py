@@ -57,12 +57,22 @@ def test_the_same_bytes_with_and_without_over_the_end_of_an_epoch(ahead, without
 
 
 def test_two_ranks_of_one_job(ahead):
-    before = ahead.metric("augsvc_read_ahead_hits")
     with ThreadPoolExecutor(2) as threads:
         walks = [threads.submit(steps, ahead, 12, rank=rank, world_size=2) for rank in range(2)]
         found = [one.result() for one in walks]
     alone = steps(ahead, 24)
     assert [index for pair in zip(*found, strict=True) for index, _ in pair][:24] == [index for index, _ in alone][:24]
+
+
+def test_what_two_ranks_of_one_job_will_ask_is_computed_before(ahead):
+    before = ahead.metric("augsvc_read_ahead_hits")
+    with Client(ahead.url, job="two") as client:
+        stream = client.stream(SPEC)
+        for start in range(0, 1000, 100):
+            for rank in range(2):
+                stream.batch(7, start + 50 * rank, 50)
+            if start > 0:  # from the second step on there is something to go by
+                ahead.until(lambda: ahead.metric("augsvc_read_ahead_bytes") > 0)
     assert ahead.metric("augsvc_read_ahead_hits") > before
 
 

@@ -55,7 +55,7 @@ exporters_own = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore
 
 
 @exporters_own
-@pytest.mark.parametrize("kind", ["digits", "tones"])
+@pytest.mark.parametrize("kind", ["digits", pytest.param("tones", marks=pytest.mark.slow)])
 def test_every_form_gives_the_trained_network_s_answers(kind, url, request):
     out = request.getfixturevalue(kind)
     done = command("export", out, "--url", url)

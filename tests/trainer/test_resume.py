@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.progress import Progress
 from torch import nn
 
 from augsvc_client import Client, RemoteDataLoader
@@ -17,6 +18,7 @@ from augsvc_client.trainer.loop import Course, Diverged, Step, train
 from augsvc_client.trainer.models import Inputs, build_model
 from augsvc_client.trainer.optimise import Learner
 from augsvc_client.trainer.recipe import parse_recipe
+from augsvc_client.trainer.run import run, settle
 
 
 @pytest.fixture
@@ -140,3 +142,24 @@ def test_a_server_lost_in_mid_run_is_waited_for_and_changes_nothing(made):
         assert all(torch.equal(a, b) for a, b in zip(weights, found, strict=True))
     finally:
         server.lose()
+
+
+def test_ctrl_c_ends_a_run_after_its_step_with_a_checkpoint(url, tmp_path):
+    data = {"dataset": "digits/train", "size": 8, "per_class": 5, "batch_size": 5}
+    training = {"epochs": 3, "device": "cpu", "threads": 1, "checkpoint_s": 1e6}
+    recipe, _ = settle(parse_recipe({"data": data, "training": training}), url)
+    before = signal.getsignal(signal.SIGINT)
+
+    def go(folder, **options):
+        with Progress(disable=True) as progress:
+            return run(recipe, url, progress, "", out=tmp_path / folder, **options)
+
+    with pytest.raises(KeyboardInterrupt, match=r"broken off after step \d+; go on with: augsvc-train --resume"):
+        go("broken", tell=lambda line: signal.raise_signal(signal.SIGINT))
+    assert signal.getsignal(signal.SIGINT) is before
+    lines = []
+    resumed, whole = go("broken", resume=True, tell=lines.append), go("whole", resume=True, tell=lines.append)
+    assert "goes on after step" in lines[0]
+    assert any("no checkpoint yet, begins anew" in line for line in lines)
+    again, once = (outcome.model.state_dict().values() for outcome in (resumed, whole))
+    assert all(torch.equal(a, b) for a, b in zip(again, once, strict=True))

@@ -93,6 +93,10 @@ def main(
                 _train(url, out, asked, ensemble, ablate, resume, console)
     except (AugsvcError, Diverged, ValueError, OSError) as err:
         _fail(str(err))
+    except KeyboardInterrupt as err:
+        if is_first():
+            typer.secho(str(err) or "broken off", err=True)
+        raise typer.Exit(_BROKEN_OFF) from err
 
 
 @app.command()
@@ -122,7 +126,7 @@ def predict(
 
 def _check(url: str, out: Path | None, asked: Recipe, console: Console) -> None:
     if not url:
-        raise ValueError("give --url")
+        raise ValueError(_NO_URL)
     recipe, notes = settle(scaled(asked, choose_device(asked.training.device))[0], url)
     for line in notes:
         console.print(line, highlight=False)
@@ -140,15 +144,17 @@ def _recipe(
     if not resume:
         return load_recipe(path, values)
     if values or path is not None or out is None:
-        raise ValueError("--resume takes the recipe that is in --out: give no other fields")
+        raise ValueError(
+            "--resume takes the recipe that is in --out, and ends it as it would have ended: give no other fields (for more "
+            "epochs, another run: --recipe OUT/recipe.yaml --epochs N --out ANOTHER)"
+        )
     return load_recipe(out / "recipe.yaml", {})
 
 
 def _train(
     url: str, out: Path | None, asked: Recipe, ensemble: int, ablate: bool, resume: bool, console: Console
 ) -> None:
-    if not url or out is None:
-        raise ValueError("give --url and --out")
+    out = _placed(url, out)
     if ablate and ensemble > 1:
         raise ValueError("--ablate is for one network: give no --ensemble")
     device = choose_device(asked.training.device)
@@ -178,6 +184,14 @@ def _train(
         _tell_ensemble(together, out, console)
     elif is_first():
         _tell(outcome, ablation, out, console)
+
+
+def _placed(url: str, out: Path | None) -> Path:
+    if not url:
+        raise ValueError(_NO_URL)
+    if out is None:
+        raise ValueError("give --out: the folder that the run is left in")
+    return out
 
 
 def _prepared_folder(out: Path, recipe: Recipe, members: int, resume: bool) -> Checked | None:
@@ -232,6 +246,8 @@ def _tell(outcome: Outcome, ablation: Ablation | None, out: Path, console: Conso
     console.print(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}", highlight=False)
 
 
+_NO_URL = "give --url, or set AUGSVC_URL: where the server is"
+_BROKEN_OFF = 130  # what shells say of SIGINT
 _FORMS = ("{:.3f}", "{:,.0f}", "{:.1%}", "{:.1f} s")
 
 

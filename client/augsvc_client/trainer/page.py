@@ -48,7 +48,8 @@ def run_page(
     `members` of the ensemble that the run is one of; `checked`: what --sanity found before.
     """
     measured = measure(outcome, members, ablation, checked)
-    parts = [heading("In short"), table(_costs(outcome, measured))]
+    named = [(f"named rightly of {name}", f"{outcome.accuracy(name):.1%}") for name in outcome.predictions]
+    parts = [heading("In short"), table([*named, *_costs(outcome, measured)])]
     if outcome.sights is not None:
         sights = outcome.sights
         parts += [

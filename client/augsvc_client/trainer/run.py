@@ -4,12 +4,15 @@ Recipe → settle (asks the server) → run (loaders → Course → train → wa
 """
 
 import math
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+from threading import Event, current_thread, main_thread
 from time import perf_counter
+from types import FrameType
 from typing import Any
 
 from rich.progress import Progress
@@ -164,8 +167,15 @@ def run(
         model = build_model(recipe.model, inputs, len(classes), recipe.training.seed)
         model.to(choose_device(recipe.training.device).kind)
         course = Course(Learner(model, recipe, recipe.training.epochs * loader.epoch_steps), loader)
-        if resume and out is not None and (out / NAME).exists():
-            load_checkpoint(course, out)
+        if resume and out is not None:
+            found = (out / NAME).exists()
+            if found:
+                load_checkpoint(course, out)
+            if tell is not None:
+                tell(
+                    f"{out}: "
+                    + (f"goes on after step {course.learner.steps}" if found else "no checkpoint yet, begins anew")
+                )
         left_out = {name: trained_on(recipe, name, stream) for name in tests}
         _refuse_empty_watch(recipe, {name: test.stream.samples - len(left_out[name]) for name, test in tests.items()})
         judge = _Judge(course, again, tests, left_out)
@@ -243,16 +253,25 @@ def predict_views(model: nn.Module, recipe: Recipe, url: str) -> dict[str, Predi
 
 
 def _checkpointed(events: Iterable[Step | Epoch], course: Course, out: Path) -> Iterator[Step | Epoch]:
-    """The events, with a checkpoint now and then and one at the end; Diverged says what there is to go on from."""
+    """The events, with a checkpoint now and then and one at the end; Diverged says what there is to go on from.
+
+    Ctrl-C ends a run after the step in hand, with a checkpoint; a second one ends it at once.
+    """
     out.mkdir(parents=True, exist_ok=True)
     saved_s, kept = perf_counter(), course.learner.steps > 0  # it came from one
     try:
-        for event in events:
-            # together, because a checkpoint has all ranks' losses
-            if agreed(perf_counter() - saved_s >= course.learner.recipe.training.checkpoint_s):
-                save_checkpoint(course, out)
-                saved_s, kept = perf_counter(), True
-            yield event
+        with interruptions() as broken_off:
+            for event in events:
+                # together, because a checkpoint has all ranks' losses
+                stop = agreed(broken_off.is_set())
+                if stop or agreed(perf_counter() - saved_s >= course.learner.recipe.training.checkpoint_s):
+                    save_checkpoint(course, out)
+                    saved_s, kept = perf_counter(), True
+                if stop:
+                    raise KeyboardInterrupt(
+                        f"broken off after step {course.learner.steps}; go on with: augsvc-train --resume --url URL --out {out}"
+                    )
+                yield event
         save_checkpoint(course, out)
     except Diverged as err:
         last = f"the last good checkpoint is {out / NAME}" if kept else "that was before the first checkpoint"
@@ -267,6 +286,26 @@ def _refuse_empty_watch(recipe: Recipe, samples: Mapping[str, int]) -> None:
             f"training.patience watches {watched}, which has no sample that is not trained on: lower data.per_class, "
             f"or watch another test"
         )
+
+
+@contextmanager
+def interruptions() -> Iterator[Event]:
+    """Set by the first Ctrl-C in the block; the second one does what it always does. In the main thread alone."""
+    asked = Event()
+    if current_thread() is not main_thread():
+        yield asked
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def first(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, before)
+        asked.set()
+
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _uncertain(
