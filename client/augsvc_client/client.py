@@ -229,11 +229,8 @@ class Client:
     def _tell_once(self, replica: Replica, cause: str) -> None:
         if replica not in self._told and not self._closed:  # our own close is nobody's failure
             self._told.add(replica)
-            _LOG.warning(
-                "%s; is `augsvc serve` running there, and the address right? Trying on for up to %g s (wait_s=)",
-                cause,
-                self.wait_s,
-            )
+            asked = "is `augsvc serve` running there, and the address right? trying on for up to"
+            _LOG.warning("%s; %s %g s (wait_s=)", cause, asked, self.wait_s)
 
 
 def _close_here(connections: Mapping[int, Connections]) -> None:
