@@ -12,6 +12,7 @@ import torch
 from augsvc_client.trainer.evaluate import predict
 from augsvc_client.trainer.feeds import test_loader
 from augsvc_client.trainer.models import Inputs, build_model
+from augsvc_client.trainer.optimise import Learner
 from augsvc_client.trainer.ranks import gathered, joined, rank, world_size
 from augsvc_client.trainer.recipe import parse_recipe
 
@@ -21,9 +22,15 @@ recipe = parse_recipe({
     "evaluation": {"tests": {"test": {"dataset": "digits/test"}}, "batch_size": 64},
 })
 with joined(), test_loader(recipe, sys.argv[1], "test") as loader:
-    found = predict(build_model(recipe.model, Inputs(1, (8, 8)), 10, seed=0), loader)
+    model = build_model(recipe.model, Inputs(1, (8, 8)), 10, seed=0)
+    found = predict(model, loader)
+    for each in model.state_dict().values():
+        each.fill_(rank() + 1)
+    begun = Learner(model, recipe, 1).model.state_dict().values()
+    begun = [float(each.min()) for each in begun] + [float(each.max()) for each in begun]
     rows = gathered(torch.arange(3 * rank()) + 10)
-    told = {"world": world_size(), "index": found.index.tolist(), "named": found.named.tolist(), "rows": rows.tolist()}
+    told = {"world": world_size(), "index": found.index.tolist(), "named": found.named.tolist(), "rows": rows.tolist(),
+        "begun": sorted(set(begun))}
     with open(f"{sys.argv[2]}/{rank()}.json", "w") as file:
         json.dump(told, file)
 """
@@ -37,6 +44,7 @@ def test_two_processes_count_every_test_sample_once(url, tmp_path):
     done = subprocess.run([*torchrun, script, url, tmp_path], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    assert first["begun"] == second["begun"] == [1.0], "weights and statistics that differ become the first rank's"
     assert first == second
     assert first["world"] == 2
     assert first["index"] == list(range(445)), "uneven: 256 samples on one rank, 189 on the other"

@@ -16,7 +16,7 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel, update_bn
 
-from augsvc_client.trainer.ranks import rank, share_buffers, share_gradients
+from augsvc_client.trainer.ranks import rank, share, share_gradients
 from augsvc_client.trainer.recipe import Optimiser, Recipe, Schedule
 
 Batch = Mapping[str, torch.Tensor]
@@ -30,6 +30,7 @@ class Learner:
 
     def __init__(self, model: nn.Module, recipe: Recipe, total: int) -> None:
         self.model, self.recipe, self.total = model, recipe, total
+        share(model.state_dict().values())  # a network of one's own may begin with draws that follow no seed
         self.device = next(model.parameters()).device
         self.format = torch.channels_last if recipe.training.channels_last else torch.contiguous_format
         if recipe.training.channels_last:
@@ -72,7 +73,7 @@ class Learner:
         if self.average is not None:
             with drawing(f"{self.steps}", self.device):
                 update_bn((self.inputs(batch) for batch in batches), self.average)
-        share_buffers(self.kept)
+        share(self.kept.buffers())  # batch norm's statistics, which each rank takes of its own samples
         return self.kept
 
     @property

@@ -1,11 +1,11 @@
 """Several processes as one run, started by torchrun: who this one is, arrays of all of them together, and what they agree on.
 
 torchrun --nproc-per-node 2 -m augsvc_client.trainer.entry … → joined → rank, world size → gathered, agreed,
-share_gradients, share_buffers
+share_gradients, share
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -86,11 +86,11 @@ def share_gradients(model: nn.Module) -> None:
         each.copy_(mean.view(each.shape))
 
 
-def share_buffers(model: nn.Module) -> None:
-    """Batch norm's running statistics, which each rank takes of its own samples, become the first rank's on all of them."""
+def share(tensors: Iterable[torch.Tensor]) -> None:
+    """They become the first rank's on all of them."""
     if _several():
-        for buffer in model.buffers():
-            distributed.broadcast(buffer, 0)
+        for each in tensors:
+            distributed.broadcast(each, 0)
 
 
 def _device() -> torch.device:
