@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,11 +16,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from augsvc_client import Client
+from augsvc_client.trainer import export
 from augsvc_client.trainer.cli import app
-from augsvc_client.trainer.export import Card, load_model
+from augsvc_client.trainer.export import Card, load_model, to_onnx
 from augsvc_client.trainer.models import Inputs
 from augsvc_client.trainer.predict import picture, sound
-from augsvc_client.trainer.recipe import ModelChoice
+from augsvc_client.trainer.recipe import ModelChoice, load_recipe
 from augsvc_client.trainer.run import run
 
 
@@ -82,6 +84,30 @@ def test_every_form_gives_the_trained_network_s_answers(kind, url, request):
                 np.testing.assert_allclose(logits, wanted[:count], atol=apart)
             elif count == 64:
                 assert (logits.argmax(1) == wanted.argmax(1)).mean() >= 0.9
+
+
+@exporters_own
+def test_without_samples_to_test_on_forms_are_compared_all_the_same(digits, url, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    shutil.copytree(digits, out)
+    trained_on = {"val": {"dataset": "digits/train", "unseen": True}}
+    load_recipe(out / "recipe.yaml", {"evaluation.tests": trained_on}).save(out / "recipe.yaml")
+    done = command("export", out, "--url", url)
+    assert done.exit_code == 0, done.output
+    assert "no samples" in done.output
+    assert [form["accuracy"] for form in json.loads((out / "export.json").read_text())] == [None] * 4
+
+    def other_network(model, inputs, path):
+        with torch.no_grad():
+            model.head.bias.add_(1.0)
+        to_onnx(model, inputs, path)
+        with torch.no_grad():
+            model.head.bias.sub_(1.0)
+
+    monkeypatch.setattr(export, "to_onnx", other_network)
+    refused = command("export", out, "--url", url)
+    assert refused.exit_code == 2
+    assert "differs from the trained one by 1" in refused.output
 
 
 def test_files_are_named_as_the_same_samples_of_the_service_are(digits, url, tmp_path):

@@ -47,7 +47,8 @@ def export_folder(folder: Path, url: str, console: Console) -> None:
     with console.status("exporting, and measuring each form"):
         forms = export(folder, calibration, test)
     for form in forms:
-        table.add_row(form.name, f"{form.n_bytes / 1000:,.0f} kB", f"{form.ms:.2f} ms", f"{form.accuracy:.1%}")
+        share = "no samples" if form.accuracy is None else f"{form.accuracy:.1%}"
+        table.add_row(form.name, f"{form.n_bytes / 1000:,.0f} kB", f"{form.ms:.2f} ms", share)
     console.print(table)
 
 

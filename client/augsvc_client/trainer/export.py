@@ -75,12 +75,15 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One exported form: bytes on disk, milliseconds a single sample (median, CPU), share of test samples named rightly."""
+    """One exported form: bytes on disk, milliseconds a single sample (median, CPU), share of test samples named rightly.
+
+    `accuracy`: None where there are no test samples.
+    """
 
     name: str
     n_bytes: int
     ms: float
-    accuracy: float
+    accuracy: float | None
 
 
 def save_model(model: nn.Module, card: Card, folder: Path) -> None:
@@ -107,8 +110,9 @@ def export(
 ) -> list[Form]:
     """Write all forms of the folder's network beside it, and measure them.
 
-    `calibration`: batches, as in training, that ranges of 8-bit values are taken from. `test`: batches with labels. Raises
-    ValueError where a form does not give what the network gives, NotInstalled without ONNX.
+    `calibration`: batches, as in training, that ranges of 8-bit values are taken from, and that ONNX is compared on. `test`:
+    batches with labels, which may have no samples. Raises ValueError where a form does not give what the network gives,
+    NotInstalled without ONNX.
     """
     model, card = load_model(folder)
     half = folder / "model-fp16.safetensors"
@@ -118,7 +122,7 @@ def export(
     full, eight = folder / "model.onnx", folder / "model-int8.onnx"
     to_onnx(model, card.inputs, full)
     run = onnx_run(full)
-    _agree(torch_run(model), run, _arrays(test[:1]))
+    _agree(torch_run(model), run, _arrays(calibration[:1]))
     to_int8(full, eight, _arrays(calibration))
     rounded = build_model(card.model.model_copy(update={"max_size": None}), card.inputs, len(card.classes), seed=0)
     rounded.load_state_dict(
@@ -215,12 +219,13 @@ def _agree(one: Run, other: Run, inputs: Iterable[F32]) -> None:
             )
 
 
-def _accuracy(run: Run, test: Sequence[Mapping[str, torch.Tensor]]) -> float:
-    right = [
+def _accuracy(run: Run, test: Sequence[Mapping[str, torch.Tensor]]) -> float | None:
+    hits = [
         run(inputs).argmax(axis=1) == batch["label"].cpu().numpy()
         for inputs, batch in zip(_arrays(test), test, strict=True)
     ]
-    return float(np.concatenate(right).mean())
+    right = np.concatenate(hits)
+    return float(right.mean()) if len(right) else None
 
 
 def _ms(run: Run, inputs: Inputs) -> float:
