@@ -11,8 +11,6 @@ from contextlib import contextmanager
 import torch
 from torch import distributed, nn
 
-JOB = "AUGSVC_JOB"
-
 
 @contextmanager
 def joined() -> Iterator[None]:
@@ -20,8 +18,6 @@ def joined() -> Iterator[None]:
     if "TORCHELASTIC_RUN_ID" not in os.environ or distributed.is_initialized():
         yield
         return
-    # one name for all ranks, so that the server sees one job
-    os.environ.setdefault(JOB, f"{os.environ['TORCHELASTIC_RUN_ID']}-{os.environ['MASTER_PORT']}")
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
