@@ -27,7 +27,7 @@ _WORDS: tuple[tuple[type[Exception], str], ...] = (  # the first that fits
     (PermissionError, "this user may not open the socket"),
     (socket.gaierror, "the host name is not known"),
     (ssl.SSLCertVerificationError, "its TLS certificate is not trusted here"),
-    (ssl.SSLError, "the TLS handshake failed (plain HTTP is http://)"),
+    (ssl.SSLError, "the TLS handshake failed"),
     (http.client.HTTPException, "the answer is not HTTP"),
     (OSError, "the network gave an error"),
 )

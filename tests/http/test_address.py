@@ -40,6 +40,7 @@ def streams(server):
     return {name: server.open(spec) for name, spec in SPECS.items()}
 
 
+@pytest.mark.slow
 def test_another_process_and_a_restarted_one_give_the_same_bytes(server, other, streams):
     wanted = gathered(server, streams)
     assert len({sha for sha, _, _ in wanted.values()}) == len(wanted)

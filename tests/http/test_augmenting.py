@@ -508,6 +508,7 @@ def test_a_replica_killed_and_restarted_in_mid_epoch(serve, make, whole):
     assert_whole(batches, whole[0])
 
 
+@pytest.mark.slow
 def test_a_request_that_failed_is_made_again(serve, make, whole):
     replica = serve().ready()
     loader = make(loader_of(), replica.url, wait_s=1, prefetch=3)

@@ -143,6 +143,7 @@ def test_datasets_lists_what_would_be_served(written, folders):
     assert rows["digits/train"][:2] == ["1,352", "10"]
 
 
+@pytest.mark.slow
 def test_check_pushes_a_batch_of_everything_through(written, folders, tmp_path):
     pictures(tmp_path / "mixed", {"a": 2})
     for name in ("scan.TIFF", "scan.tiff", "LICENSE"):

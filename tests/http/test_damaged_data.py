@@ -174,6 +174,7 @@ def test_a_client_that_waits_in_vain_is_told_what_the_server_said(server, missin
         assert stream.batch(0, 0, 5)["valid"].all()
 
 
+@pytest.mark.slow
 def test_a_file_that_was_spoilt_from_the_start_is_another_dataset_than_a_good_one(serve, folders, tmp_path):
     """A replica on which the picture is whole has another size of it, so it never answers for this one."""
     for number in range(2):

@@ -74,6 +74,7 @@ def test_a_starting_server_is_waited_for(visit, server):
     assert seen.pictures("augmented").any()
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_away_and_comes_back(visit, serve):
     serving = serve().ready()
     seen = visit(fragment(**LIGHT), serving)

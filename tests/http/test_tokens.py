@@ -115,6 +115,7 @@ def test_over_quota_is_refused_and_told_when_to_come_back(guarded):
     assert guarded.ask("GET", path, bearer(TWO)).status == 200
 
 
+@pytest.mark.slow
 def test_the_client_waits_as_long_as_it_is_told_and_gets_its_bytes(serve, tmp_path, monkeypatch):
     """It asks once more after a refusal, and not again and again meanwhile."""
     pauses = []

@@ -127,6 +127,7 @@ class Served:
         self.process.communicate(timeout=30)
 
 
+@pytest.mark.slow
 def test_a_server_lost_in_mid_run_is_waited_for_and_changes_nothing(made):
     weights, losses = finished(made())
     server = Served()
