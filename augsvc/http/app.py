@@ -20,7 +20,8 @@ from augsvc.http.metrics import Metrics
 from augsvc.http.openapi import describe
 from augsvc.http.pages import pages_router
 from augsvc.http.push import push_router
-from augsvc.http.routes import looking_router, streams_router
+from augsvc.http.routes import Batches, looking_router, streams_router
+from augsvc.http.shortcut import Shortcut
 from augsvc.http.tokens import Keyring
 from augsvc.ops.registry import registry
 from augsvc.settings import Settings
@@ -42,6 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
     engine = Engine(catalogue, executor, operations, settings.max_batch_bytes, settings.read_ahead_bytes)
     metrics = Metrics(engine)
     lending = Lending(settings.uds if settings.same_host else None, settings.max_batch_bytes)
+    batches = Batches(engine, metrics, lending)
     life = Life(engine, lending, settings.request_deadline_s)
     app = FastAPI(
         title="augsvc",
@@ -56,6 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
             Middleware(Journal),
             Middleware(NoStore),
             Middleware(Gate, keyring=keyring, life=life, metrics=metrics, deadline_s=settings.request_deadline_s),
+            Middleware(Shortcut, batches=batches),
         ],
     )
     install_handlers(app, metrics)
@@ -63,7 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
         [Depends(HTTPBearer(auto_error=False))] if keyring.guarded else []
     )  # for the API's page; the gate decides
     app.include_router(catalogue_router(engine), dependencies=described)
-    app.include_router(streams_router(engine, metrics, lending, settings.max_request_bytes), dependencies=described)
+    app.include_router(streams_router(batches, settings.max_request_bytes), dependencies=described)
     app.include_router(frames_router(engine, metrics), dependencies=described)
     app.include_router(looking_router(engine, metrics), dependencies=described)
     app.include_router(push_router(engine, metrics, settings.max_request_bytes), dependencies=described)

@@ -1,6 +1,7 @@
 """Streams, batches and receipts: what can be asked, and how the answer is put."""
 
 import time
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
@@ -22,6 +23,8 @@ from augsvc_client.lent import MEMORY_HEADER
 from augsvc_client.wire import DIGEST_HEADER, decode_spec, encode_spec
 
 MAX_SPEC_HEADER = 4096
+PREFIX = "/v1"
+BATCH_PATH = "/streams/{stream_id}/epochs/{epoch}"
 
 StreamId = Annotated[str, Path(max_length=64, examples=["0123456789abcdef0123456789abcdef"])]
 Epoch = Annotated[int, Path(ge=0, lt=MAX_EPOCHS)]
@@ -34,9 +37,49 @@ SpecHeader = Annotated[
 ]
 
 
-def streams_router(engine: Engine, metrics: Metrics, lending: Lending, max_request_bytes: int) -> APIRouter:
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """How a batch is answered, whichever way the request for it came."""
+
+    engine: Engine
+    metrics: Metrics
+    lending: Lending
+
+    async def answer(self, request: Request, stream_id: str, part: Range, spec: str | None) -> Response:
+        """The batch, or that the client has it. `spec`: the header, for a replica that does not know the stream.
+
+        Raises:
+            AugsvcError: there is no such stream or range, or no room for it.
+        """
+        asked = time.perf_counter()
+        stream = await find(self.engine, stream_id, spec)
+        self.engine.check(stream, part)
+        count = min(part.count, stream.samples - part.start)
+        headers = {
+            "ETag": f'"{stream_id}-{part.epoch}-{part.view}-{part.start}-{count}"',
+            "Cache-Control": "private, immutable, no-transform",
+        }
+        if matches(request.headers.get("if-none-match", ""), headers["ETag"]):
+            return Response(status_code=304, headers=headers)
+        body = await while_wanted(request, self.engine.produce(stream, part, job_of(request)))
+        if body is None:
+            self.metrics.cancelled.inc()
+            return nobody_reads()
+        self.metrics.count(stream.source.info.name, body, time.perf_counter() - asked)
+        self.metrics.tell(stream.source, body)
+        self.metrics.jobs.count(request.headers, body.samples, len(body.buffer))
+        headers[DIGEST_HEADER] = body.digest
+        place = self.lending.place(request.headers.get(MEMORY_HEADER), len(body.buffer))
+        if place is not None:
+            self.metrics.lent.inc()
+            return await self.lending.answer(request, place, body.buffer, headers)
+        return Response(body.buffer.data, media_type=SAFETENSORS, headers=headers)
+
+
+def streams_router(batches: Batches, max_request_bytes: int) -> APIRouter:
     """Streams and their batches, over one engine."""
-    router = APIRouter(prefix="/v1", tags=["streams"], redirect_slashes=False)
+    engine = batches.engine
+    router = APIRouter(prefix=PREFIX, tags=["streams"], redirect_slashes=False)
 
     @router.post(
         "/streams",
@@ -54,7 +97,7 @@ def streams_router(engine: Engine, metrics: Metrics, lending: Lending, max_reque
         return stream_entry(await find(engine, stream_id, spec))
 
     @router.get(
-        "/streams/{stream_id}/epochs/{epoch}",
+        BATCH_PATH,
         summary="One batch",
         response_class=Response,
         responses={200: {"content": {SAFETENSORS: {}}, "description": "a batch as safetensors"}, 304: {}},
@@ -68,36 +111,14 @@ def streams_router(engine: Engine, metrics: Metrics, lending: Lending, max_reque
         view: View = 0,
         spec: SpecHeader = None,
     ) -> Response:
-        asked = time.perf_counter()
-        stream = await find(engine, stream_id, spec)
-        part = Range(epoch, start, count, view)
-        engine.check(stream, part)
-        headers = {
-            "ETag": f'"{stream_id}-{epoch}-{view}-{start}-{min(count, stream.samples - start)}"',
-            "Cache-Control": "private, immutable, no-transform",
-        }
-        if matches(request.headers.get("if-none-match", ""), headers["ETag"]):
-            return Response(status_code=304, headers=headers)
-        body = await while_wanted(request, engine.produce(stream, part, job_of(request)))
-        if body is None:
-            metrics.cancelled.inc()
-            return nobody_reads()
-        metrics.count(stream.source.info.name, body, time.perf_counter() - asked)
-        metrics.tell(stream.source, body)
-        metrics.jobs.count(request.headers, body.samples, len(body.buffer))
-        headers[DIGEST_HEADER] = body.digest
-        place = lending.place(request.headers.get(MEMORY_HEADER), len(body.buffer))
-        if place is not None:
-            metrics.lent.inc()
-            return await lending.answer(request, place, body.buffer, headers)
-        return Response(body.buffer.data, media_type=SAFETENSORS, headers=headers)
+        return await batches.answer(request, stream_id, Range(epoch, start, count, view), spec)
 
     return router
 
 
 def looking_router(engine: Engine, metrics: Metrics) -> APIRouter:
     """What happened to a sample, in numbers and in a picture."""
-    router = APIRouter(prefix="/v1", tags=["streams"], redirect_slashes=False)
+    router = APIRouter(prefix=PREFIX, tags=["streams"], redirect_slashes=False)
 
     @router.get("/streams/{stream_id}/epochs/{epoch}/samples/{position}", summary="A sample's receipt")
     async def receipt(

@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -22,6 +23,7 @@ from augsvc.http.answers import error_response
 from augsvc.http.gate import MAX_HEADER_BYTES, TOO_LONG
 from augsvc.http.journal import requests
 from augsvc.http.life import Life
+from augsvc.http.listening import stay_near
 
 logger = logging.getLogger("augsvc")
 KEEP_ALIVE_S = 75  # uvicorn's 5 s would close the connection under a trainer whose step takes longer
@@ -44,6 +46,12 @@ class Protocol(HttpToolsProtocol):
         self._due_bytes = self._least_bytes  # in the coming window
         self._in_head, self._head_bytes, self._framing_bytes = True, 0, 0
         self._pace: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own signature
+        """Open."""
+        super().connection_made(transport)
+        with suppress(OSError):  # it may have ended already
+            stay_near(transport.get_extra_info("socket"))
 
     def on_message_begin(self) -> None:
         """A request begins."""
