@@ -98,7 +98,8 @@ def _image_frames() -> list[dict[str, object]]:
     for border in ("zeros", "reflect", "edge"):
         turn = {"op": "rotation", "degrees": [-180, 180], "border": border}
         zoom = {"op": "affine", "scale": [0.4, 2.5], "shear_x": [-20, 20], "border": border}
-        frames.append({"pipeline": [turn, zoom]})
+        tilt = {"op": "perspective", "distortion": [0.3, 0.6], "border": border}
+        frames += [{"pipeline": [turn, zoom]}, {"pipeline": [tilt, zoom]}]
         frames.append({"pipeline": [zoom, {"op": "color_jitter"}, turn, {"op": "gamma"}, {"op": "color_shift"}]})
     return frames
 
