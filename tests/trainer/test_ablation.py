@@ -1,14 +1,17 @@
 """`--ablate` on a real server: pairs are pairs, what is kept is not trained again, and the figures are those of the runs."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from rich.progress import Progress
 from scipy import stats
 from typer.testing import CliRunner
 
-from augsvc_client.trainer.ablation import NAME, Ablation, variants
+from augsvc_client.trainer.ablation import NAME, Ablation, run_ablation, variants
 from augsvc_client.trainer.cli import app
+from augsvc_client.trainer.evaluate import Predictions
 from augsvc_client.trainer.figures import draw_ablation
 from augsvc_client.trainer.recipe import load_recipe
 from augsvc_client.trainer.report import DARK, LIGHT
@@ -89,6 +92,19 @@ def test_nothing_to_leave_out(url, tmp_path):
     assert result.exit_code == 2
     assert "data.pipeline has no operations to leave out" in result.output
     assert not (tmp_path / "checkpoint.safetensors").exists(), "said before anything is trained"
+
+
+def test_a_test_without_samples_has_no_score(ablated, url, tmp_path):
+    """NaN is not JSON."""
+    recipe = load_recipe(ablated[0] / "recipe.yaml", {"training.epochs": 1, "ablation.seeds": 1})
+    empty = Predictions(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 10), np.float32))
+    with Progress(disable=True) as progress:
+        whole = run(recipe, url, progress, "it")
+        half = replace(whole, predictions={"test": whole.predictions["test"], "corrupted": empty})
+        seen = run_ablation(half, progress, tmp_path).scores["whole"]
+        assert seen == [{"test": whole.accuracy("test")}]
+        with pytest.raises(ValueError, match="no test has a sample"):
+            run_ablation(replace(whole, predictions={"test": empty}), progress, tmp_path)
 
 
 def test_variants_keep_the_other_operations_and_their_ids():

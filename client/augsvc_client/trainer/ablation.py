@@ -122,11 +122,15 @@ def prepared(recipe: Recipe) -> Recipe:
 
 
 def run_ablation(first: Outcome, progress: Progress, out: Path, *, resume: bool = False) -> Ablation:
-    """Train all variants; `first` is the whole pipeline's first repetition. Raises as `run`.
+    """Train all variants; `first` is the whole pipeline's first repetition.
+
+    Raises as `run`, and ValueError where no test has a sample.
 
     After each run `out`/ablation.json is written; with `resume` what it holds of the same recipe is not trained again.
     """
     recipe = first.recipe
+    if not _scores(first):
+        raise ValueError("--ablate: no test has a sample left to compare the variants on")
     wanted = variants(first.stream["spec"]["pipeline"], recipe.ablation.alone)
     kept = _kept(first, out) if resume else {}
     scores = {name: kept.get(name, [])[: recipe.ablation.seeds] for name in wanted}
@@ -156,7 +160,8 @@ def _varied(recipe: Recipe, pipeline: Sequence[Mapping[str, Any]], seed: int) ->
 
 
 def _scores(outcome: Outcome) -> Scores:
-    return {test: outcome.accuracy(test) for test in outcome.predictions}
+    """Without those tests of which no sample could be tested: they have none."""
+    return {test: outcome.accuracy(test) for test, found in outcome.predictions.items() if found.score.samples}
 
 
 def _identity(first: Outcome) -> dict[str, Any]:
