@@ -53,7 +53,6 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000  # 0: any free one
     uds: Path | None = None  # a Unix socket instead of host and port
-    same_host: bool = True  # bodies through memory that clients lend, beside the Unix socket
     device: Annotated[str, AfterValidator(_device)] = "auto"
     executor: Literal["fused", "kornia"] = "fused"
     kernel_cache: Annotated[Path | None, Field(default_factory=default_folder)]  # None: compiled code is not kept

@@ -101,8 +101,6 @@ GOALS = (
          at_most=True, by="cpu"),
     Goal("HTTP ÷ raw TCP, delivered bytes", 0.85, 0.95, _against("wire", WAYS, "tcp")),
     Goal("HTTP ÷ tf.data service, same bytes", 1.8, 2.4, _against("wire", WAYS, "tf_service")),
-    Goal("same host ÷ HTTP over TCP, `Stream.batch`", 2, 4, _against("wire", ("same_host",), "http")),
-    Goal("same host ÷ HTTP over TCP, `RemoteDataLoader`", 2, 4, _against("wire", ("loader_same_host",), "loader_idle")),
     Goal("wire, server and client ÷ engine, CPU seconds", 0.25, 0.1, _wire_cpu, at_most=True, by="cpu"),
     Goal("delivered ÷ tf.data service with the same operations", 5, 10, _against("delivered", ("loader",), "tf_service")),
     Goal("two replicas ÷ one", 1.8, 1.95, _single("replicas", lambda found: found.get("two_to_one"))),

@@ -14,7 +14,6 @@ from augsvc.http.catalogue import catalogue_router
 from augsvc.http.frames import frames_router
 from augsvc.http.gate import Gate
 from augsvc.http.journal import Journal
-from augsvc.http.lending import Lending
 from augsvc.http.life import Life
 from augsvc.http.metrics import Metrics
 from augsvc.http.openapi import describe
@@ -42,9 +41,8 @@ def create_app(settings: Settings) -> FastAPI:
     operations = registry(settings.operations)
     engine = Engine(catalogue, executor, operations, settings.max_batch_bytes, settings.read_ahead_bytes)
     metrics = Metrics(engine)
-    lending = Lending(settings.uds if settings.same_host else None, settings.max_batch_bytes)
-    batches = Batches(engine, metrics, lending)
-    life = Life(engine, lending, settings.request_deadline_s)
+    batches = Batches(engine, metrics)
+    life = Life(engine, settings.request_deadline_s)
     app = FastAPI(
         title="augsvc",
         version=augsvc.__version__,

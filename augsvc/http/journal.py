@@ -52,7 +52,7 @@ class Journal:
             if requests.isEnabledFor(logging.INFO):
                 took = {
                     "status": status,
-                    "bytes": sent + scope["state"].get("lent_bytes", 0),
+                    "bytes": sent,
                     "seconds": round(time.perf_counter() - begun, 6),
                 }
                 requests.info("request", extra={"fields": asked(scope) | took | spent(scope)})

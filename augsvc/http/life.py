@@ -9,7 +9,6 @@ from fastapi import FastAPI
 
 from augsvc.engine import Engine
 from augsvc.errors import AugsvcError, Draining, EngineLost, Starting
-from augsvc.http.lending import Lending
 
 logger = logging.getLogger("augsvc")
 LEAST_PATIENCE_S = 30.0  # with what is in hand, however short the deadline: a sign is given for each file and each pass
@@ -18,9 +17,9 @@ LEAST_PATIENCE_S = 30.0  # with what is in hand, however short the deadline: a s
 class Life:
     """Where a replica is in its life."""
 
-    def __init__(self, engine: Engine, lending: Lending, deadline_s: float) -> None:
+    def __init__(self, engine: Engine, deadline_s: float) -> None:
         """`deadline_s`: of a request. Nobody waits any more for what has given no sign for twice as long."""
-        self._engine, self._lending = engine, lending
+        self._engine = engine
         self._patience_s = max(LEAST_PATIENCE_S, 2 * deadline_s)
         self.draining = False
         self.failed = False
@@ -28,11 +27,10 @@ class Life:
     @asynccontextmanager
     async def span(self, app: FastAPI) -> AsyncIterator[None]:
         """The self-test runs beside the open port: the process lives before it is ready."""
-        async with self._lending.open():
-            starting = asyncio.create_task(asyncio.to_thread(self._engine.start))
-            starting.add_done_callback(self._report)
-            yield
-            self.draining = True
+        starting = asyncio.create_task(asyncio.to_thread(self._engine.start))
+        starting.add_done_callback(self._report)
+        yield
+        self.draining = True
         await asyncio.wait({starting})
         await asyncio.to_thread(self._engine.stop)
 

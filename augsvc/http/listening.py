@@ -47,16 +47,14 @@ def _tcp_listener(host: str, port: int, family: socket.AddressFamily) -> socket.
 
 
 @contextmanager
-def unix_listener(
-    path: Path, kind: socket.SocketKind = socket.SOCK_STREAM, umask: int = _UNIX_UMASK
-) -> Iterator[socket.socket]:
+def unix_listener(path: Path) -> Iterator[socket.socket]:
     """A socket that listens at the path, for the user and the group of this process; its file goes with the block.
 
     A file that a killed server left behind is replaced. Raises OSError, or ValueError if a server listens there.
     """
-    _clear(path, kind)
-    with socket.socket(socket.AF_UNIX, kind) as listener:
-        before = os.umask(umask)
+    _clear(path)
+    with socket.socket(socket.AF_UNIX) as listener:
+        before = os.umask(_UNIX_UMASK)
         try:
             listener.bind(str(path))
         finally:
@@ -90,14 +88,14 @@ def _round_trip_us(connection: socket.socket) -> int:
     return int(struct.unpack_from("=I", info.ljust(_TCP_INFO_BYTES, b"\0"), _RTT_AT)[0])
 
 
-def _clear(path: Path, kind: socket.SocketKind) -> None:
+def _clear(path: Path) -> None:
     """Removes a socket on which nobody listens any more."""
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
             return  # what is no socket is not ours to remove: bind says that the address is in use
     except FileNotFoundError:
         return
-    with socket.socket(socket.AF_UNIX, kind) as probe:
+    with socket.socket(socket.AF_UNIX) as probe:
         probe.setblocking(False)
         try:
             probe.connect(str(path))

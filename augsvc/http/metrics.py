@@ -35,9 +35,6 @@ class Metrics:
             ["dataset"],
             registry=self.registry,
         )
-        self.lent = Counter(
-            "augsvc_lent_batches", "Batches written into memory that clients on this host lent", registry=self.registry
-        )
         self._told: set[tuple[str, int]] = set()
         self.cancelled = Counter(
             "augsvc_cancelled", "Batches given up because the client went away", registry=self.registry

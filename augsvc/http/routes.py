@@ -10,7 +10,6 @@ from augsvc.engine import Engine
 from augsvc.errors import SpecInvalid, SpecTooLarge, UnknownStream
 from augsvc.http.answers import nobody_reads, read_json_body
 from augsvc.http.gate import job_of
-from augsvc.http.lending import Lending
 from augsvc.http.metrics import Metrics
 from augsvc.http.openapi import SAFETENSORS, SPEC_BODY
 from augsvc.http.waiting import answer, while_wanted
@@ -19,7 +18,6 @@ from augsvc.rng import MAX_EPOCHS, MAX_SAMPLES, MAX_SEED, MAX_VIEWS
 from augsvc.spec import MAX_SPEC_BYTES, parse_spec
 from augsvc.stream import Range, Stream
 from augsvc_client.errors import WireError
-from augsvc_client.lent import MEMORY_HEADER
 from augsvc_client.wire import DIGEST_HEADER, decode_spec, encode_spec
 
 MAX_SPEC_HEADER = 4096
@@ -43,7 +41,6 @@ class Batches:
 
     engine: Engine
     metrics: Metrics
-    lending: Lending
 
     async def answer(self, request: Request, stream_id: str, part: Range, spec: str | None) -> Response:
         """The batch, or that the client has it. `spec`: the header, for a replica that does not know the stream.
@@ -69,10 +66,6 @@ class Batches:
         self.metrics.tell(stream.source, body)
         self.metrics.jobs.count(request.headers, body.samples, len(body.buffer))
         headers[DIGEST_HEADER] = body.digest
-        place = self.lending.place(request.headers.get(MEMORY_HEADER), len(body.buffer))
-        if place is not None:
-            self.metrics.lent.inc()
-            return await self.lending.answer(request, place, body.buffer, headers)
         return Response(body.buffer.data, media_type=SAFETENSORS, headers=headers)
 
 

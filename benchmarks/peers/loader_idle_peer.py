@@ -14,14 +14,9 @@ _BATCHES = 32
 
 
 def make(pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
-    """Over TCP."""
-    return repeated(pipeline, images)
-
-
-def repeated(pipeline: list[dict[str, Any]], images: np.ndarray, *, unix: bool = False) -> Run:
     """The first round computes."""
     n = len(images)
-    run = endless(pipeline, n, served.Plan(images, samples=_BATCHES * n, repeat=True, unix=unix))
+    run = endless(pipeline, n, served.Plan(images, samples=_BATCHES * n, repeat=True))
     for _ in range(_BATCHES):
         run()
     return run

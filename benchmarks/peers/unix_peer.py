@@ -1,4 +1,4 @@
-"""This package over HTTP on a Unix socket, with an idle engine and no memory lent: `Stream.batch` of the same batch."""
+"""This package over HTTP on a Unix socket, with an idle engine: `Stream.batch` of the same batch."""
 
 from typing import Any
 
@@ -13,5 +13,5 @@ TITLE = "augsvc on a Unix socket, `Stream.batch`, one request after the other"
 
 
 def make(pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
-    """Without the same-host path."""
-    return one_by_one(pipeline, served.Plan(images, repeat=True, unix=True, settings={"same_host": False}))
+    """In the place of a port."""
+    return one_by_one(pipeline, served.Plan(images, repeat=True, unix=True))

@@ -6,8 +6,7 @@ from benchmarks.rounds import Contestant, against_all, interleave
 from benchmarks.sections import Bench, Rows
 
 WAYS = ("frames", "http", "loader_idle")  # ours, over TCP
-ON_HOST = ("unix", "same_host", "loader_same_host")  # ours, where client and server are on one host
-SAME_BYTES = ("tcp", *WAYS, *ON_HOST, "tf_service", "tf_service_default")
+SAME_BYTES = ("tcp", *WAYS, "unix", "tf_service", "tf_service_default")
 _DELIVERED: dict[str, Pipeline] = {"loader": PIPELINE, "tf_service": PIPELINE, "engine": PIPELINE, "loader_idle": []}
 
 

@@ -44,8 +44,7 @@ def _wire(results: dict[str, Any]) -> str:
         "Our engine is idle: in the server's process `Stream.produce` is replaced by one that computes a batch once and gives\n"
         "out the same bytes from then on. All else is the server's own, and the client checks every body's digest; the server's\n"
         "own digest is part of `produce` and not in these figures. tf.data service has one worker and gives out a batch that\n"
-        "lies in memory. TCP's receiver keeps one buffer; ours gives every batch memory of its own. On the same host bodies go\n"
-        "through memory that the client lends.\n\n"
+        "lies in memory. TCP's receiver keeps one buffer; ours gives every batch memory of its own.\n\n"
         + table(head, lines) + _left_out(results, "wire", SAME_BYTES)
     )  # fmt: skip
 

@@ -295,8 +295,7 @@ class Stream:
         if waited_s is not None:
             headers[wire.WAIT_HEADER] = str(round(waited_s * 1000))
         path = f"/v1/streams/{self.id}/epochs/{epoch}?start={start}&count={count}" + (f"&view={view}" if view else "")
-        size = self.layout.size(n)
-        request = Request("GET", path, headers, limit_bytes=size + wire.MAX_HEADER_BYTES, body_bytes=size)
+        request = Request("GET", path, headers, limit_bytes=self.layout.size(n) + wire.MAX_HEADER_BYTES)
         return self.client.call(request, lambda answer: self._arrays(answer, n, epoch, start), self.identity)
 
     def frames(

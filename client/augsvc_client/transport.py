@@ -10,7 +10,7 @@ import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from augsvc_client.buffers import Allocate, Buffers, pageable
 from augsvc_client.errors import AugsvcError, BadAnswer, WireError
-from augsvc_client.lent import MEMORY_HEADER, Lent
 from augsvc_client.pace import Pace
 from augsvc_client.replicas import CONNECT_S, Replica
 from augsvc_client.wire import DIGEST_HEADER, Arrays, digest, digesting, parse
@@ -32,17 +31,13 @@ _CLOSED_BY_PEER = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of any replica. An answer of more than `limit_bytes` is refused unread.
-
-    `body_bytes`: those of a good answer's body, where it may come through memory that is lent to a server on this host.
-    """
+    """What is asked of any replica. An answer of more than `limit_bytes` is refused unread."""
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: bytes | memoryview | None = None
     limit_bytes: int = MAX_JSON_BYTES
-    body_bytes: int = 0
 
 
 class Piece(NamedTuple):
@@ -100,7 +95,6 @@ class Connections:
         self._lock = threading.Lock()
         self._idle: dict[Replica, list[http.client.HTTPConnection]] = {}
         self._busy: set[http.client.HTTPConnection] = set()
-        self._lent: dict[Replica, Lent] = {}
         self._buffers = Buffers(allocate)
 
     def exchange(self, replica: Replica, request: Request, pace: Pace) -> Answer:
@@ -146,18 +140,13 @@ class Connections:
                 connection.sock.shutdown(socket.SHUT_RDWR)
 
     def abandon(self) -> None:
-        """Close what is idle, and end what is lent.
-
-        Without the lock: another thread may have held it when this process was forked.
-        """
+        """Close what is idle, without the lock: another thread may have held it when this process was forked."""
         while self._idle:
             for connection in self._idle.popitem()[1]:
                 connection.close()
-        while self._lent:
-            self._lent.popitem()[1].end()
 
     def _take(self, replica: Replica) -> http.client.HTTPConnection | None:
-        """A kept connection that is still open: memory must not be lent, or a request sent, into one that is not."""
+        """A kept connection that is still open: a request into one that is not costs a round trip."""
         while True:
             with self._lock:
                 idle = self._idle.get(replica)
@@ -168,40 +157,7 @@ class Connections:
                 return connection
             connection.close()
 
-    def _lent_to(self, replica: Replica) -> Lent | None:
-        """What is lent to a replica on this host; None for one that may be elsewhere."""
-        if replica.socket_path is None:
-            return None
-        with self._lock:
-            if replica not in self._lent:
-                self._lent[replica] = Lent(replica.socket_path)
-            return self._lent[replica]
-
     def _speak(self, replica: Replica, connection: http.client.HTTPConnection, request: Request, pace: Pace) -> Answer:
-        """One answer; its body in memory that is lent to the replica, where there is some."""
-        lent = self._lent_to(replica)
-        slot = lent.take(request.body_bytes) if lent is not None else None
-        if lent is None or slot is None:
-            return self._whole(replica, connection, request, pace)
-        named = replace(request, headers={**request.headers, MEMORY_HEADER: slot.name})
-        try:
-            answer = self._whole(replica, connection, named, pace)
-        except BaseException:
-            lent.lost(slot)
-            raise
-        told = answer.headers.get(MEMORY_HEADER)
-        if told is not None and answer.status == http.client.OK:
-            body = slot.body(told)
-            return replace(answer, body=body, digest=digest(body))
-        if answer.status == http.client.OK or answer.status >= http.client.INTERNAL_SERVER_ERROR:
-            lent.lost(
-                slot
-            )  # it knows nothing of this memory any more, or somebody's patience ended: it may still write
-        else:
-            slot.give()
-        return answer
-
-    def _whole(self, replica: Replica, connection: http.client.HTTPConnection, request: Request, pace: Pace) -> Answer:
         with self._lock:
             self._busy.add(connection)
         reusable = False
@@ -316,8 +272,6 @@ def _filled(replica: Replica, response: http.client.HTTPResponse, body: npt.NDAr
                 raise BadAnswer(f"{replica.url} ended its answer {len(rest)} bytes short of {len(body)}")
             found.update(rest[:n_bytes])
             rest = rest[n_bytes:]
-        if response.length == 0:  # of an empty body too: else its connection would not be used again
-            response.close()
     except (ConnectionError, http.client.IncompleteRead) as err:
         raise BadAnswer(f"{replica.url} broke off in the middle of its answer") from err
     return Piece(body, found.hexdigest())

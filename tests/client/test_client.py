@@ -4,6 +4,7 @@ import logging
 import multiprocessing
 import os
 import pickle
+import select
 import subprocess
 import sys
 import threading
@@ -291,6 +292,17 @@ def test_a_connection_closed_by_the_peer_is_no_failure(replica, client, caplog):
     replica.cut()
     right(stream)
     assert not caplog.records
+
+
+def test_no_request_goes_into_a_connection_that_was_closed_meanwhile(replica, client, monkeypatch):
+    """The trainer's step took longer than the server keeps an idle connection."""
+    stream = client.stream(SPEC)
+    right(stream)
+    ((idle,),) = client._here()._idle.values()
+    replica.cut()
+    assert select.select([idle.sock], [], [], 60)[0], "it was not closed"
+    monkeypatch.setattr(idle, "request", None)  # one that went there would fail
+    right(stream)
 
 
 def test_a_replica_that_dies_and_comes_back(client, replica):

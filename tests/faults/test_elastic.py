@@ -73,11 +73,11 @@ def test_a_state_is_resumed_in_one_round_trip_wherever_it_was(calm, before, pict
 
 @pytest.fixture(scope="module")
 def larger(calm):
-    """16 kB a sample: a batch of it is worth to be lent memory for."""
+    """16 kB a sample: an answer is long enough to be cut far inside."""
     return Undisturbed.from_server(calm, {**PICTURES, "size": [64, 64]})
 
 
-def test_batches_frames_a_unix_socket_and_shared_memory_mixed(calm, near, before, larger):
+def test_batches_frames_and_a_unix_socket_mixed(calm, near, before, larger):
     """Every third of the epoch by another way, each way over TCP broken once."""
     plan = Plan({0: Fault("reset", "body", 999), 1: Fault("cut", "body", 90_000), 2: Fault("truncate")}, by="number")
     far = before(calm, plan).url
@@ -96,16 +96,11 @@ def test_batches_frames_a_unix_socket_and_shared_memory_mixed(calm, near, before
         ]
     larger.is_what_came(found)
     assert not plan.left
-    assert near.metric("augsvc_lent_batches_total") > 0
 
 
-def test_a_server_killed_with_lent_memory_in_its_hands(near, larger):
+def test_a_server_on_a_unix_socket_killed_in_mid_epoch(near, larger):
     with loader_on([near.url], larger.spec, batch_size=6) as loader:
         running = iter(loader)
         found = [next(running) for _ in range(3)]
-        assert near.metric("augsvc_lent_batches_total") > 0
         restart(near)
         larger.is_what_came([*found, *running])
-    with loader_on([near.url], larger.spec, batch_size=6) as loader:
-        larger.is_what_came(loader)
-    assert near.metric("augsvc_lent_batches_total") > 0  # the new process was lent some too
