@@ -64,8 +64,9 @@ def test_two_ranks_of_one_job(ahead):
     assert [index for pair in zip(*found, strict=True) for index, _ in pair][:24] == [index for index, _ in alone][:24]
 
 
-def test_what_two_ranks_of_one_job_will_ask_is_computed_before(ahead):
-    before = ahead.metric("augsvc_read_ahead_hits")
+def test_what_two_ranks_of_one_job_will_ask_is_computed_before(serve):
+    """A server of its own: what was read ahead for other jobs is kept for a minute, and counts in its bytes."""
+    ahead = serve(read_ahead_bytes=20 * 50 * ROW, max_batch_bytes=100 * ROW).ready()
     with Client(ahead.url, job="two") as client:
         stream = client.stream(SPEC)
         for start in range(0, 1000, 100):
@@ -73,7 +74,7 @@ def test_what_two_ranks_of_one_job_will_ask_is_computed_before(ahead):
                 stream.batch(7, start + 50 * rank, 50)
             if start > 0:  # from the second step on there is something to go by
                 ahead.until(lambda: ahead.metric("augsvc_read_ahead_bytes") > 0)
-    assert ahead.metric("augsvc_read_ahead_hits") > before
+    assert ahead.metric("augsvc_read_ahead_hits") > 0
 
 
 def test_it_stays_within_its_bytes_and_makes_nobody_wait_for_room(serve):
