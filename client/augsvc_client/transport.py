@@ -272,6 +272,8 @@ def _filled(replica: Replica, response: http.client.HTTPResponse, body: npt.NDAr
                 raise BadAnswer(f"{replica.url} ended its answer {len(rest)} bytes short of {len(body)}")
             found.update(rest[:n_bytes])
             rest = rest[n_bytes:]
+        if response.length == 0:  # of an empty body too: else its connection would not be used again
+            response.close()
     except (ConnectionError, http.client.IncompleteRead) as err:
         raise BadAnswer(f"{replica.url} broke off in the middle of its answer") from err
     return Piece(body, found.hexdigest())

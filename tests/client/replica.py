@@ -236,6 +236,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.refuse(429, "overloaded", headers={"Retry-After": "3600"})
             case "page":  # a balancer's own
                 self.wfile.write(b"HTTP/1.1 502 Bad Gateway\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n<>\r\n0\r\n\r\n")
+            case "empty":  # another balancer's
+                self.wfile.write(b"HTTP/1.1 503 Unavailable\r\nContent-Length: 0\r\nRetry-After: 0\r\n\r\n")
             case _:
                 self.refuse(int(fault), "internal")
         return True

@@ -294,6 +294,17 @@ def test_a_connection_closed_by_the_peer_is_no_failure(replica, client, caplog):
     assert not caplog.records
 
 
+def test_an_answer_without_a_body_keeps_its_connection(replica, client):
+    """A balancer's: each retry would pay for a handshake."""
+    stream = client.stream(SPEC)
+    right(stream)
+    ((before,),) = client._here()._idle.values()
+    replica.faults.extend(["empty", None])
+    right(stream)
+    ((after,),) = client._here()._idle.values()
+    assert after is before
+
+
 def test_no_request_goes_into_a_connection_that_was_closed_meanwhile(replica, client, monkeypatch):
     """The trainer's step took longer than the server keeps an idle connection."""
     stream = client.stream(SPEC)

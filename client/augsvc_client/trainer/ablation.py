@@ -167,7 +167,8 @@ def _scores(outcome: Outcome) -> Scores:
 def _identity(first: Outcome) -> dict[str, Any]:
     """What makes two ablations the same one, whatever its number of seeds."""
     recipe = first.recipe.model_dump(mode="json")
-    return {"stream": first.stream["id"], "recipe": {group: recipe[group] for group in recipe if group != "ablation"}}
+    compared = {group: recipe[group] for group in recipe if group != "ablation"}
+    return {"stream": first.stream["id"], "recipe": compared, "tests": list(_scores(first))}
 
 
 def _kept(first: Outcome, out: Path) -> dict[str, list[Scores]]:
