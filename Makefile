@@ -59,7 +59,7 @@ golden: .venv/dev.stamp
 
 statistics: .venv/dev.stamp
 	for name in digits photos shapes textures; do \
-		$(BIN)/augsvc fit $$name/train --out augsvc/fitted/$$name.json || exit 1; done
+		$(BIN)/augsvc fit $$name/train --out augsvc/data/builtin/fitted/$$name.json || exit 1; done
 
 # everything else on the machine counts too: leave it alone meanwhile
 bench: .venv-bench/stamp .venv-tf/stamp

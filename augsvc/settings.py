@@ -13,10 +13,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from augsvc.executors.choice import runs_on_cuda
-from augsvc.executors.kernel_cache import default_folder
+from augsvc.data.catalog import DatasetSettings
+from augsvc.executors.factory import runs_on_cuda
+from augsvc.executors.fused.kernel_cache import default_folder
 from augsvc.logs import LogFormat
-from augsvc.sources.catalogue import DatasetSettings
 from augsvc.validation import explain_finding, nearest
 
 Bytes = Annotated[int, Field(ge=0)]

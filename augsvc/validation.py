@@ -38,7 +38,7 @@ _LIMITS = {
     "less_than_equal": ("le", "at most"),
 }
 _TAGS = {"union_tag_invalid", "union_tag_not_found"}
-_OWN = {"interval", "interval_range", "interval_empty"}  # raised by augsvc.ops.base with this project's text
+_OWN = {"interval", "interval_range", "interval_empty"}  # raised by augsvc.ops.operation with this project's text
 
 
 def explain(error: ValidationError, prefix: str = "", known: Iterable[str] = ()) -> SpecInvalid:

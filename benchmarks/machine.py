@@ -10,7 +10,7 @@ import numba
 import numpy as np
 import torch
 
-from augsvc.machine import cores
+from augsvc.cpus import cores
 
 ROOT = Path(__file__).parent.parent
 

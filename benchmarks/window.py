@@ -17,8 +17,9 @@ from typing import Any
 from unittest.mock import patch
 from urllib.parse import urlsplit
 
-from augsvc_client import RemoteDataLoader, loaders
-from augsvc_client.inflight import InFlight, Sent
+from augsvc_client import RemoteDataLoader
+from augsvc_client.loaders import remote as loaders
+from augsvc_client.loaders.window import InFlight, Sent
 from benchmarks.replica import endless, replica
 
 WHAT: dict[str, Any] = {

@@ -32,12 +32,13 @@ from rich.console import Console
 from rich.table import Table
 
 from augsvc_client import AugsvcError, Client
-from augsvc_client.trainer.live import live_bars
-from augsvc_client.trainer.loop import Pace
-from augsvc_client.trainer.models import save_weights
+from augsvc_client.trainer.experiments.run import Outcome, run, settle
+from augsvc_client.trainer.models.build import save_weights
 from augsvc_client.trainer.recipe import Recipe, parse_recipe
-from augsvc_client.trainer.report import DARK, draw_curves, draw_sights, page
-from augsvc_client.trainer.run import Outcome, run, settle
+from augsvc_client.trainer.report.html import page
+from augsvc_client.trainer.report.plots import DARK, draw_curves, draw_sights
+from augsvc_client.trainer.training.loop import Pace
+from augsvc_client.trainer.training.progress import live_bars
 
 WITH, WITHOUT = "augmented", "plain"
 PIPELINES = {WITHOUT: "none", WITH: "standard"}

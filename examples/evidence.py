@@ -26,10 +26,10 @@ from rich.console import Console
 from rich.progress import Progress
 from scipy import stats
 
-from augsvc_client.trainer.ensemble import run_ensemble
-from augsvc_client.trainer.live import live_bars
+from augsvc_client.trainer.experiments.ensemble import run_ensemble
+from augsvc_client.trainer.experiments.run import run, settle
 from augsvc_client.trainer.recipe import Recipe, parse_recipe
-from augsvc_client.trainer.run import run, settle
+from augsvc_client.trainer.training.progress import live_bars
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, DOCUMENT = ROOT / "benchmarks" / "results" / "evidence.json", ROOT / "docs" / "trainer.md"

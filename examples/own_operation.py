@@ -13,8 +13,9 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from augsvc.batch import F64
-from augsvc.ops.base import TABLE_ENTRIES, Draw, Drawn, Interval, Tone
+from augsvc.arrays import F64
+from augsvc.ops.kinds.image import TABLE_ENTRIES, Tone
+from augsvc.ops.operation import Draw, Drawn, Interval
 
 
 class Solarize(Tone):

@@ -11,14 +11,14 @@ import skimage.data
 import torch
 from scipy import ndimage
 
-from augsvc.batch import Sample
-from augsvc.color_statistics import ColorStatistics
-from augsvc.executors.base import Executor
-from augsvc.executors.choice import open_executor
-from augsvc.executors.kernel_cache import default_folder
-from augsvc.sources.base import Source, SourceInfo
-from augsvc.spec import validate_spec
-from augsvc.stream import Stream
+from augsvc.arrays import Sample
+from augsvc.data.source import Source, SourceInfo
+from augsvc.executors.factory import open_executor
+from augsvc.executors.fused.kernel_cache import default_folder
+from augsvc.executors.protocol import Executor
+from augsvc.numerics.color_statistics import ColorStatistics
+from augsvc.planning.spec import validate_spec
+from augsvc.streams.stream import Stream
 from augsvc_client.wire import parse
 
 

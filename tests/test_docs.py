@@ -10,10 +10,10 @@ import pytest
 from PIL import Image, ImageOps
 
 from augsvc import errors
-from augsvc.geometry import Camera, Canvas
+from augsvc.numerics.geometry import Camera, Canvas
+from augsvc.numerics.rng import Address
 from augsvc.ops.registry import registry
-from augsvc.plan import Plan
-from augsvc.rng import Address
+from augsvc.planning.image_plan import Plan
 from augsvc.settings import Settings
 from tests.harness import open_cpu
 

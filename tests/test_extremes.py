@@ -12,17 +12,25 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augsvc import geometry, labels, probe_sources, sound_plan, stream, waveform
-from augsvc.batch import I64, Sample
+from augsvc.arrays import I64, Sample
+from augsvc.data import resampling as waveform
+from augsvc.data.source import Source, SourceInfo
 from augsvc.errors import Cancelled, SpecInvalid
-from augsvc.executors import lowering, resample, sound_lowering, torch_sound
-from augsvc.ops.base import Kind
+from augsvc.executors.fused import lower_audio as sound_lowering
+from augsvc.executors.fused import lower_image as lowering
+from augsvc.executors.reference import audio as torch_sound
+from augsvc.executors.reference import resample
+from augsvc.numerics import geometry
+from augsvc.ops.operation import Kind
 from augsvc.ops.registry import registry
-from augsvc.probe_sources import Probe, probe_spec
-from augsvc.selftest import SelfTest
-from augsvc.sources.base import Source, SourceInfo
-from augsvc.spec import validate_spec
-from augsvc.stream import Stream
+from augsvc.planning import audio_plan as sound_plan
+from augsvc.planning import labels
+from augsvc.planning.spec import validate_spec
+from augsvc.streams import probes as probe_sources
+from augsvc.streams import stream
+from augsvc.streams.probes import Probe, probe_spec
+from augsvc.streams.selftest import SelfTest
+from augsvc.streams.stream import Stream
 from augsvc_client.wire import parse
 from tests.harness import executor
 

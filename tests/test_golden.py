@@ -12,16 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
-from augsvc import rng
-from augsvc.geometry import Camera, Canvas, identity, product
-from augsvc.ops.base import Draw, Dropout, Erase, Filter, Gaussian, Move, Noise, Opaque, Operation, Statistics, Tone
+from augsvc.numerics import rng
+from augsvc.numerics.geometry import Camera, Canvas, identity, product
+from augsvc.numerics.permutation import Order
+from augsvc.ops.kinds.audio import Clip, SoundMove, SoundNoise, SoundTone
+from augsvc.ops.kinds.image import Dropout, Erase, Filter, Gaussian, Move, Noise, Opaque, Statistics, Tone
+from augsvc.ops.operation import Draw, Operation
+from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.registry import registry
-from augsvc.ops.sound import Clip, SoundMove, SoundNoise, SoundTone
-from augsvc.order import Order
-from augsvc.pipeline import parse_pipeline
-from augsvc.plan import Plan
-from augsvc.probe_sources import Probe
-from augsvc.sound_plan import SoundPlan
+from augsvc.planning.audio_plan import SoundPlan
+from augsvc.planning.image_plan import Plan
+from augsvc.streams.probes import Probe
 
 GOLDEN = Path(__file__).with_name("golden.json")
 CANVAS = Canvas(96, 128, 3, Probe.info.colors)

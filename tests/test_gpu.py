@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from augsvc.errors import DeviceOutOfMemory
-from augsvc.executors.choice import open_executor
-from augsvc.executors.kornia import KorniaExecutor
+from augsvc.executors.factory import open_executor
+from augsvc.executors.reference.image import KorniaExecutor
 from augsvc.ops.registry import registry
-from augsvc.probe_sources import Probe, SoundProbe, probe_spec, sound_probe_spec
-from augsvc.selftest import SelfTest
-from augsvc.stream import Stream
+from augsvc.streams.probes import Probe, SoundProbe, probe_spec, sound_probe_spec
+from augsvc.streams.selftest import SelfTest
+from augsvc.streams.stream import Stream
 from augsvc_client.wire import parse
 from tests.executors.grid_cases import CASES, MASK_CASES, masks, pictures
 from tests.executors.sound_cases import SOUND_CASES, clips
@@ -121,7 +121,7 @@ def test_pictures_that_stay_on_the_device_are_the_same(bound):
 
 @numba_cuda
 def test_what_is_sent_into_memory_that_is_still_computed_with_comes_after():
-    from augsvc.executors.launch import CudaLane
+    from augsvc.executors.cuda.lane import CudaLane
 
     lane = CudaLane.on(torch.device("cuda"))
     with lane.open():
@@ -180,8 +180,8 @@ def test_fused_in_several_slabs_and_on_two_lanes_at_once():
 
 @numba_cuda
 def test_a_new_pipeline_compiles_nothing():
-    from augsvc.executors.kernels import cuda as grids
-    from augsvc.executors.kernels import sound_cuda
+    from augsvc.executors.fused.kernels import cuda as grids
+    from augsvc.executors.fused.kernels import sound_cuda
 
     for fields in CASES.values():
         pictures(fields, fused())

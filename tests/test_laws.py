@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augsvc.batch import I64, Sample
-from augsvc.ops.base import Move
+from augsvc.arrays import I64, Sample
+from augsvc.data.source import Source, SourceInfo
+from augsvc.numerics.rng import Address, operation_keys
+from augsvc.ops.kinds.image import Move
 from augsvc.ops.registry import registry
-from augsvc.probe_sources import Probe, probe_spec
-from augsvc.rng import Address, operation_keys
-from augsvc.sources.base import Source, SourceInfo
-from augsvc.spec import validate_spec
-from augsvc.stream import Stream
+from augsvc.planning.spec import validate_spec
+from augsvc.streams.probes import Probe, probe_spec
+from augsvc.streams.stream import Stream
 from augsvc_client.wire import parse
 from tests.harness import executor
 

@@ -7,24 +7,24 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import augsvc
-from augsvc.engine import Engine
-from augsvc.executors.choice import open_executor
-from augsvc.http.answers import DigestedJSON, install_handlers
-from augsvc.http.catalogue import catalogue_router
-from augsvc.http.frames import frames_router
-from augsvc.http.gate import Gate
-from augsvc.http.journal import Journal
-from augsvc.http.life import Life
+from augsvc.data.catalog import open_catalogue
+from augsvc.engine.engine import Engine
+from augsvc.executors.factory import open_executor
+from augsvc.http.lifecycle import Life
 from augsvc.http.metrics import Metrics
+from augsvc.http.middleware.gate import Gate
+from augsvc.http.middleware.request_log import Journal
+from augsvc.http.middleware.tokens import Keyring
 from augsvc.http.openapi import describe
-from augsvc.http.pages import pages_router
-from augsvc.http.push import push_router
-from augsvc.http.routes import Batches, looking_router, streams_router
-from augsvc.http.shortcut import Shortcut
-from augsvc.http.tokens import Keyring
+from augsvc.http.responses import DigestedJSON, install_handlers
+from augsvc.http.routes.augment import push_router
+from augsvc.http.routes.catalog import catalogue_router
+from augsvc.http.routes.frames import frames_router
+from augsvc.http.routes.pages import pages_router
+from augsvc.http.routes.shortcut import Shortcut
+from augsvc.http.routes.streams import Batches, looking_router, streams_router
 from augsvc.ops.registry import registry
 from augsvc.settings import Settings
-from augsvc.sources.catalogue import open_catalogue
 
 
 def create_app(settings: Settings) -> FastAPI:

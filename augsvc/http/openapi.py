@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from augsvc.spec import StreamSpec
+from augsvc.planning.spec import StreamSpec
 
 SAFETENSORS = "application/x-safetensors"
 FRAMES = "application/x-augsvc-frames"

@@ -1,1 +1,1 @@
-"""Operations: what they are (base), what there are (registry), one operation or close family a file (image)."""
+"""Operations: what one is, the registry, pipelines and presets."""

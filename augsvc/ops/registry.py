@@ -9,9 +9,9 @@ from functools import cache
 from inspect import isabstract, isclass
 from types import MappingProxyType, ModuleType
 
+from augsvc.numerics.rng import PIXEL_BLOCK
 from augsvc.ops import audio, image
-from augsvc.ops.base import Operation
-from augsvc.rng import PIXEL_BLOCK
+from augsvc.ops.operation import Operation
 
 Registry = Mapping[str, type[Operation]]
 
@@ -28,7 +28,7 @@ def registry(modules: tuple[str, ...] = ()) -> Registry:
     own = [
         info.name
         for package in (audio, image)
-        for info in pkgutil.iter_modules(package.__path__, package.__name__ + ".")
+        for info in pkgutil.walk_packages(package.__path__, package.__name__ + ".")
     ]
     for name in (*own, *modules):
         before = len(found)

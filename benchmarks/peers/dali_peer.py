@@ -6,7 +6,7 @@ import numpy as np
 from nvidia import dali
 from nvidia.dali import fn, types
 
-from augsvc.machine import cores
+from augsvc.cpus import cores
 from benchmarks.peers import Run, steps
 from benchmarks.recipes import BLUR_TAPS
 

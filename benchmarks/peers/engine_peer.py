@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 import augsvc
-from augsvc.executors.choice import open_executor
-from augsvc.executors.kernel_cache import default_folder
-from augsvc.machine import cores
-from augsvc.spec import validate_spec
-from augsvc.stream import Stream
+from augsvc.cpus import cores
+from augsvc.executors.factory import open_executor
+from augsvc.executors.fused.kernel_cache import default_folder
+from augsvc.planning.spec import validate_spec
+from augsvc.streams.stream import Stream
 from augsvc_client.wire import parse
 from benchmarks.peers import Run
 from benchmarks.serving.served import DATASET, MOST_SAMPLES, Ring

@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from augsvc.augment import augment
-from augsvc.batch import Sample
-from augsvc.executors.choice import open_executor
-from augsvc.executors.cuda_slab import Slab
-from augsvc.executors.fused_cuda import slabs
-from augsvc.executors.kernel_cache import default_folder
-from augsvc.executors.seats import Seat
-from augsvc.executors.slabs import Lane, Slot
-from augsvc.geometry import Canvas
-from augsvc.pipeline import parse_pipeline
-from augsvc.plan import Plan
-from augsvc.rng import Address, quantile_table
-from augsvc.stages import Stages
+from augsvc.arrays import Sample
+from augsvc.executors.cuda.image import slabs
+from augsvc.executors.cuda.image_chunk import Slab
+from augsvc.executors.cuda.scheduler import Seat
+from augsvc.executors.cuda.staging import Lane, Slot
+from augsvc.executors.factory import open_executor
+from augsvc.executors.fused.kernel_cache import default_folder
+from augsvc.numerics.geometry import Canvas
+from augsvc.numerics.rng import Address, quantile_table
+from augsvc.ops.pipeline import parse_pipeline
+from augsvc.planning.image_plan import Plan
+from augsvc.streams.render_image import augment
+from augsvc.timing import Stages
 from benchmarks.peers import Missing
 
 Launch = tuple[Any, ...]  # a kernel, its grid and its arguments
@@ -30,7 +30,7 @@ _SEED = 1
 
 def open_lane(device: str) -> Lane:
     """A lane of the executor's on a GPU."""
-    from augsvc.executors.launch import CudaLane  # only now: it needs CUDA
+    from augsvc.executors.cuda.lane import CudaLane  # only now: it needs CUDA
 
     return CudaLane.on(torch.device(device))
 

@@ -8,17 +8,17 @@ import numpy as np
 import torch
 
 import augsvc
-from augsvc.augment import augment
-from augsvc.batch import Sample
-from augsvc.executors.base import Executor
-from augsvc.executors.choice import open_executor
-from augsvc.executors.kernel_cache import default_folder
-from augsvc.geometry import Canvas
-from augsvc.machine import cores
-from augsvc.pipeline import parse_pipeline
-from augsvc.plan import Plan
-from augsvc.rng import Address
-from augsvc.stages import Stages
+from augsvc.arrays import Sample
+from augsvc.cpus import cores
+from augsvc.executors.factory import open_executor
+from augsvc.executors.fused.kernel_cache import default_folder
+from augsvc.executors.protocol import Executor
+from augsvc.numerics.geometry import Canvas
+from augsvc.numerics.rng import Address
+from augsvc.ops.pipeline import parse_pipeline
+from augsvc.planning.image_plan import Plan
+from augsvc.streams.render_image import augment
+from augsvc.timing import Stages
 from benchmarks.peers import Run
 
 TITLE = "augsvc, `fused`, a thread a core"

@@ -7,7 +7,7 @@ import kornia.augmentation as K
 import numpy as np
 import torch
 
-from augsvc.machine import cores
+from augsvc.cpus import cores
 from benchmarks.peers import Run, fastest, steps
 from benchmarks.recipes import BLUR_TAPS
 

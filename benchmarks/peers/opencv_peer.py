@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from augsvc.machine import cores
+from augsvc.cpus import cores
 from benchmarks.peers import Run, steps
 from benchmarks.recipes import BLUR_TAPS
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from augsvc.machine import cores
+from augsvc.cpus import cores
 from benchmarks.peers import Missing, Run
 
 One = Callable[[np.ndarray], np.ndarray]  # one picture (H, W, 3)

@@ -4,7 +4,7 @@ import threading
 import time
 from typing import Any
 
-from augsvc.machine import cores
+from augsvc.cpus import cores
 from augsvc_client import Client
 from benchmarks.recipes import BATCH, PIPELINE, SIZE, pictures
 from benchmarks.rounds import Contestant, interleave, rates, ratio

@@ -22,8 +22,8 @@ from urllib.request import urlopen
 
 import numpy as np
 
-from augsvc.batch import I64, Sample
-from augsvc.sources.base import Source, SourceInfo
+from augsvc.arrays import I64, Sample
+from augsvc.data.source import Source, SourceInfo
 
 DATASET = "memory"
 MOST_SAMPLES = 1 << 31
@@ -148,10 +148,10 @@ def _serve(plan: Plan, folder: Path, pipe: Connection) -> None:
     if plan.cpus is not None:
         os.sched_setaffinity(0, plan.cpus)
     import augsvc.http.app as application
-    from augsvc.http.listening import listening
-    from augsvc.http.server import Server
+    from augsvc.data.catalog import Catalogue
+    from augsvc.http.server.sockets import listening
+    from augsvc.http.server.uvicorn_server import Server
     from augsvc.settings import Settings
-    from augsvc.sources.catalogue import Catalogue
 
     open_catalogue = application.open_catalogue
 
@@ -172,7 +172,7 @@ def _serve(plan: Plan, folder: Path, pipe: Connection) -> None:
 
 def _repeat() -> None:
     """From here on a batch is computed once, and kept."""
-    from augsvc.stream import Body, Stream
+    from augsvc.streams.stream import Body, Stream
 
     compute = Stream.produce
     kept: dict[tuple[object, ...], Body] = {}

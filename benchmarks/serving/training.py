@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from augsvc_client.trainer.device import choose_device, scaled, use_threads
-from augsvc_client.trainer.feeds import inputs_of, training_loader
-from augsvc_client.trainer.loop import Course, Epoch, train
-from augsvc_client.trainer.models import build_model
-from augsvc_client.trainer.optimise import Learner
+from augsvc_client.trainer.experiments.run import settle
+from augsvc_client.trainer.models.build import build_model
 from augsvc_client.trainer.recipe import parse_recipe
-from augsvc_client.trainer.run import settle
+from augsvc_client.trainer.training.data import inputs_of, training_loader
+from augsvc_client.trainer.training.device import choose_device, scaled, use_threads
+from augsvc_client.trainer.training.learner import Learner
+from augsvc_client.trainer.training.loop import Course, Epoch, train
 from benchmarks.rounds import middle_half
 from benchmarks.sections import Bench
 from benchmarks.serving.served import Plan, Served

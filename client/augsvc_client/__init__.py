@@ -5,8 +5,7 @@
 Importing it imports no torch; a loader does when it is used.
 """
 
-from augsvc_client.augmenting import AugmentingDataLoader
-from augsvc_client.client import Client, Stream
+from augsvc_client.client.client import Client, Stream
 from augsvc_client.errors import (
     AugsvcError,
     BadAnswer,
@@ -18,7 +17,8 @@ from augsvc_client.errors import (
     Unauthorized,
     WireError,
 )
-from augsvc_client.loaders import RemoteDataLoader
+from augsvc_client.loaders.augmenting import AugmentingDataLoader
+from augsvc_client.loaders.remote import RemoteDataLoader
 
 __all__ = [
     "AugmentingDataLoader",

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from augsvc_client.pace import Pace
-from augsvc_client.retry import Hunt
-from augsvc_client.transport import Connections
+from augsvc_client.client.retry import Hunt
+from augsvc_client.transport.connection import Connections
+from augsvc_client.transport.deadline import Pace
 
 
 @pytest.fixture

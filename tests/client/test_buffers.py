@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from augsvc_client.buffers import Buffers
+from augsvc_client.transport.buffers import Buffers
 
 MB = 1 << 20
 

@@ -21,8 +21,8 @@ from augsvc_client import (
     StreamChanged,
     Unauthorized,
 )
-from augsvc_client.replicas import Replica as Address
-from augsvc_client.retry import Hunt, Later
+from augsvc_client.client.retry import Hunt, Later
+from augsvc_client.transport.address import Replica as Address
 
 GOOD, BAD = "s3cret", "b4d"
 SPEC = {"dataset": "digits/train", "shuffle": True}

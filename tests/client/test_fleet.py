@@ -7,9 +7,10 @@ from contextlib import ExitStack
 import pytest
 from replica import Replica
 
-from augsvc_client import Client, fleet
-from augsvc_client.fleet import AWAY_S, Fleet
-from augsvc_client.replicas import Replica as Address
+from augsvc_client import Client
+from augsvc_client.client import failover as fleet
+from augsvc_client.client.failover import AWAY_S, Fleet
+from augsvc_client.transport.address import Replica as Address
 
 FOUR = [Address.parse(f"http://127.0.0.1:{port}") for port in range(1, 5)]
 SPEC = {"dataset": "digits/train"}

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augsvc_client.inflight import MOST, MOST_BYTES, InFlight
-from augsvc_client.readahead import Address, ReadAhead, Shares
+from augsvc_client.loaders.prefetch import Address, ReadAhead, Shares
+from augsvc_client.loaders.window import MOST, MOST_BYTES, InFlight
 
 
 class Run:

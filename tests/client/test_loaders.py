@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from replica import Replica, expected, order
 
 from augsvc_client import AugsvcError, RemoteDataLoader, ServerUnavailable, StateMismatch, StreamChanged
-from augsvc_client.inflight import InFlight
-from augsvc_client.readahead import Address, ReadAhead, Shares
+from augsvc_client.loaders.prefetch import Address, ReadAhead, Shares
+from augsvc_client.loaders.window import InFlight
 
 SPEC = {"dataset": "digits/train", "shuffle": True, "order_seed": 0}
 N = 20

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from replica import Replica
 
 from augsvc_client import RemoteDataLoader
-from augsvc_client.buffers import Buffers
-from augsvc_client.upload import Ring, Upload
+from augsvc_client.loaders.gpu_upload import Ring, Upload
+from augsvc_client.transport.buffers import Buffers
 
 MB = 1 << 20
 
@@ -111,9 +111,7 @@ def test_only_a_gpu_has_a_way_of_its_own():
 
 
 def test_numpy_alone_needs_no_torch():
-    code = (
-        "import sys, augsvc_client, augsvc_client.upload as u; u.Upload.to('cuda'); assert 'torch' not in sys.modules"
-    )
+    code = "import sys, augsvc_client.loaders.gpu_upload as u; u.Upload.to('cuda'); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -17,9 +17,9 @@ from augsvc_client import (
     StateMismatch,
     Unauthorized,
 )
-from augsvc_client.replicas import Replica as Address
-from augsvc_client.retry import Hunt, Later
+from augsvc_client.client.retry import Hunt, Later
 from augsvc_client.specification import differing
+from augsvc_client.transport.address import Replica as Address
 
 GOOD, BAD = "s3cret", "b4d"
 ABSENT = "http://127.0.0.1:9"

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from augsvc.settings import CLIENT_VARIABLES, Settings, load_settings
-from augsvc_client.replicas import Replica
+from augsvc_client.transport.address import Replica
 from tests.deploy.composed import DEPLOY, composed, dotenv, seconds, services, settings_with_data
 from tests.deploy.dockerfile import environment, last, stages
 

@@ -4,13 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from augsvc.batch import Sample
-from augsvc.executors.base import Executor
+from augsvc.arrays import Sample
+from augsvc.data.catalog import open_catalogue
+from augsvc.executors.protocol import Executor
+from augsvc.numerics.rng import Address
 from augsvc.ops.registry import registry
-from augsvc.rng import Address
-from augsvc.sources.catalogue import open_catalogue
-from augsvc.spec import validate_spec
-from augsvc.stream import Stream
+from augsvc.planning.spec import validate_spec
+from augsvc.streams.stream import Stream
 from augsvc_client.wire import parse
 from tests.harness import ListSource, patch
 

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from augsvc.errors import DeviceOutOfMemory
-from augsvc.executors import fused_cuda, seats
-from augsvc.executors.fused_cuda import FusedCudaExecutor
+from augsvc.executors.cuda import image as fused_cuda
+from augsvc.executors.cuda import scheduler as seats
+from augsvc.executors.cuda.image import FusedCudaExecutor
 from tests.executors.grid_cases import CASES, MASK_CASES, masks, pictures
 from tests.executors.sound_cases import SOUND_CASES, clips
 

@@ -4,10 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from augsvc.executors.base import Executor
+from augsvc.executors.protocol import Executor
 from augsvc.ops.registry import registry
-from augsvc.spec import validate_spec
-from augsvc.stream import Stream
+from augsvc.planning.spec import validate_spec
+from augsvc.streams.stream import Stream
 from augsvc_client.wire import parse
 from tests.ops.test_sound import RATE, Clips
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from augsvc.batch import Sample
-from augsvc.ops.base import Move
+from augsvc.arrays import Sample
+from augsvc.data.catalog import open_catalogue
+from augsvc.ops.kinds.image import Move
 from augsvc.ops.registry import registry
-from augsvc.sources.catalogue import open_catalogue
 from tests.harness import ListSource, over, photo, using
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "executors.md"

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import torch
 
-from augsvc.probe_sources import Probe, probe_spec
-from augsvc.selftest import SelfTest
-from augsvc.stream import Stream
+from augsvc.streams.probes import Probe, probe_spec
+from augsvc.streams.selftest import SelfTest
+from augsvc.streams.stream import Stream
 from tests.harness import open_cpu
 
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from augsvc.errors import Cancelled, DeviceOutOfMemory, EngineLost
-from augsvc.executors import choice
-from augsvc.executors.choice import open_executor
-from augsvc.executors.fused_cuda import FusedCudaExecutor
-from augsvc.executors.seats import cut
+from augsvc.executors import factory as choice
+from augsvc.executors.cuda.image import FusedCudaExecutor
+from augsvc.executors.cuda.scheduler import cut
+from augsvc.executors.factory import open_executor
 from augsvc.settings import Settings
 from tests.executors.grid_cases import CASES, pictures
 
@@ -63,7 +63,7 @@ def test_cuda_with_numba_cuda_is_fused_too(machine):
 
 def test_arrays_on_the_host_are_refused_in_tuples_too():
     pytest.importorskip("numba_cuda")
-    from augsvc.executors.launch import refuse_host_arrays
+    from augsvc.executors.cuda.lane import refuse_host_arrays
 
     refuse_host_arrays((1, (True, object())))
     with pytest.raises(TypeError, match="on the device only"):
@@ -71,7 +71,7 @@ def test_arrays_on_the_host_are_refused_in_tuples_too():
 
 
 def test_which_errors_of_a_launch_say_that_memory_ended():
-    launch = pytest.importorskip("augsvc.executors.launch")
+    launch = pytest.importorskip("augsvc.executors.cuda.lane")
     errors = pytest.importorskip("cuda.core._utils.cuda_utils")  # what numba-cuda loads and launches kernels with
     stream = object()
     lane = launch.CudaLane(CUDA, stream, stream, stream)
@@ -95,7 +95,7 @@ class Noting:
 
 def test_nothing_is_sent_into_new_memory_before_what_computes_is_done(monkeypatch):
     """The allocator gives out memory again that the queue of the stream it was asked on still uses."""
-    launch = pytest.importorskip("augsvc.executors.launch")
+    launch = pytest.importorskip("augsvc.executors.cuda.lane")
     monkeypatch.setattr(torch.Tensor, "record_stream", lambda memory, stream: None)
     up, compute, down = Noting(), Noting(), Noting()
     launch.CudaLane(torch.device("cpu"), up, compute, down).buffer(16, copied=False)
@@ -103,7 +103,7 @@ def test_nothing_is_sent_into_new_memory_before_what_computes_is_done(monkeypatc
 
 
 def test_a_buffer_without_a_host_side_is_not_copied():
-    launch = pytest.importorskip("augsvc.executors.launch")
+    launch = pytest.importorskip("augsvc.executors.cuda.lane")
     buffer = launch.Buffer(torch.zeros(4, dtype=torch.uint8), None)
     assert not buffer.copied
     for asked in ("bytes", "pinned"):

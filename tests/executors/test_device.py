@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augsvc.errors import DeviceOutOfMemory, EngineLost, SpecInvalid
-from augsvc.executors import torch_sound
-from augsvc.executors.device import in_halves, is_lost, ran_out_of_memory, watched
-from augsvc.ops.base import Opaque
+from augsvc.executors.device_errors import in_halves, is_lost, ran_out_of_memory, watched
+from augsvc.executors.reference import audio as torch_sound
+from augsvc.ops.kinds.image import Opaque
 from augsvc.ops.registry import registry
-from augsvc.probe_sources import Probe, probe_spec
-from augsvc.stream import Stream
+from augsvc.streams.probes import Probe, probe_spec
+from augsvc.streams.stream import Stream
 from augsvc_client.wire import parse
 from tests.executors.sound_cases import SOUND_CASES, clips
 from tests.harness import open_cpu

@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from augsvc.batch import Sample
+from augsvc.arrays import Sample
+from augsvc.numerics.rng import Address
+from augsvc.ops.kinds.audio import Clip
+from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.registry import registry
-from augsvc.ops.sound import Clip
-from augsvc.pipeline import parse_pipeline
-from augsvc.rng import Address
-from augsvc.selftest import SelfTest
-from augsvc.sound import SoundRenderer
-from augsvc.sound_plan import SoundPlan
-from augsvc.stages import Stages
+from augsvc.planning.audio_plan import SoundPlan
+from augsvc.streams.render_audio import SoundRenderer
+from augsvc.streams.selftest import SelfTest
+from augsvc.timing import Stages
 from tests.harness import open_cpu
 
 ROOT = Path(__file__).parent.parent.parent

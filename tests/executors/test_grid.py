@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from numba import njit
 
-from augsvc.executors.kernels.move import plain
-from augsvc.executors.kernels.pixel import inner
-from augsvc.executors.kernels.sheets import ZEROS
-from augsvc.executors.lowering import move_sheet
-from augsvc.geometry import Camera, Canvas
-from augsvc.plan import Plan
+from augsvc.executors.fused.kernels.move import plain
+from augsvc.executors.fused.kernels.pixel import inner
+from augsvc.executors.fused.kernels.sheets import ZEROS
+from augsvc.executors.fused.lower_image import move_sheet
+from augsvc.numerics.geometry import Camera, Canvas
+from augsvc.planning.image_plan import Plan
 from tests.executors.grid_cases import CASES, MASK_CASES, masks, pictures
 from tests.executors.sound_cases import SOUND_CASES, clips
 from tests.harness import open_cpu

@@ -13,12 +13,12 @@ import numba
 import numpy as np
 import pytest
 
-from augsvc.executors import kernel_cache, kernels
-from augsvc.executors.kernel_cache import keep_compiled, sources_digest
-from augsvc.executors.kernels import cpu, sound_cpu
-from augsvc.executors.kernels.compiled import entry
-from augsvc.probe_sources import SoundProbe, sound_probe_spec
-from augsvc.stream import Stream
+from augsvc.executors.fused import kernel_cache, kernels
+from augsvc.executors.fused.kernel_cache import keep_compiled, sources_digest
+from augsvc.executors.fused.kernels import cpu, sound_cpu
+from augsvc.executors.fused.kernels.compiled import entry
+from augsvc.streams.probes import SoundProbe, sound_probe_spec
+from augsvc.streams.stream import Stream
 from tests.executors.grid_cases import MASK_CASES, masks
 from tests.harness import Run, open_cpu, patch, run
 
@@ -161,8 +161,8 @@ def test_a_new_pipeline_compiles_nothing():
 def test_the_self_test_leaves_every_kernel_compiled():
     """In a process of its own, where none was used yet: a server that is ready compiles nothing more."""
     code = (
-        "from tests.harness import open_cpu; from augsvc.selftest import SelfTest;"
-        "from augsvc.executors.kernels import cpu, sound_cpu;"
+        "from tests.harness import open_cpu; from augsvc.streams.selftest import SelfTest;"
+        "from augsvc.executors.fused.kernels import cpu, sound_cpu;"
         "SelfTest.run(open_cpu('fused')); print([len(k.signatures) for k in (cpu.run, cpu.masks, cpu.sums, sound_cpu.run)])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

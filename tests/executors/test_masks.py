@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from augsvc.geometry import FORESHORTENED, MATRIX_BITS, Camera, Canvas
+from augsvc.numerics.geometry import FORESHORTENED, MATRIX_BITS, Camera, Canvas
 from tests.harness import executor
 
 pytestmark = pytest.mark.usefixtures("each_executor")

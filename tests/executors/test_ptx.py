@@ -20,8 +20,8 @@ EACH = pytest.mark.parametrize("target", [pytest.param((8, 0), marks=pytest.mark
 
 def arguments():
     """Of each kernel: what its types are read from."""
-    from augsvc.executors.kernels.pixel import Frame, Memory
-    from augsvc.executors.kernels.sheets import (
+    from augsvc.executors.fused.kernels.pixel import Frame, Memory
+    from augsvc.executors.fused.kernels.sheets import (
         EraseSheet,
         FilterSheet,
         MaskSheet,
@@ -57,8 +57,8 @@ def arguments():
 
 
 def arguments_of_sound(array):
-    from augsvc.executors.kernels.sound import SoundSheet
-    from augsvc.executors.kernels.sound_cuda import Levels, Tape
+    from augsvc.executors.fused.kernels.sound import SoundSheet
+    from augsvc.executors.fused.kernels.sound_cuda import Levels, Tape
 
     f32, i64 = np.float32, np.int64
     sheet = SoundSheet(
@@ -80,8 +80,8 @@ def ptx(name, target):
     from numba.cuda import dispatcher
     from numba.cuda.typing.typeof import typeof
 
-    from augsvc.executors.kernels import cuda as pictures
-    from augsvc.executors.kernels import sound_cuda as sound
+    from augsvc.executors.fused.kernels import cuda as pictures
+    from augsvc.executors.fused.kernels import sound_cuda as sound
 
     signature = tuple(typeof(each) for each in arguments()[name])
     with pytest.MonkeyPatch.context() as patched:

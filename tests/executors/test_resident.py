@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from augsvc.executors.resident import Resident
+from augsvc.executors.cuda.source_cache import Resident
 
 
 class Memory:

@@ -4,11 +4,11 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from augsvc.executors.kernels import gather
-from augsvc.executors.kernels.compiled import entry
-from augsvc.executors.lowering import move_sheet
-from augsvc.geometry import Camera, Canvas
-from augsvc.plan import Pass
+from augsvc.executors.fused.kernels import gather
+from augsvc.executors.fused.kernels.compiled import entry
+from augsvc.executors.fused.lower_image import move_sheet
+from augsvc.numerics.geometry import Camera, Canvas
+from augsvc.planning.passes import Pass
 
 UNIT = 1 << 32
 TURNS = [

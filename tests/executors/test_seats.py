@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from augsvc.errors import DeviceOutOfMemory
-from augsvc.executors import seats
-from augsvc.executors.seats import Seat, Seats
+from augsvc.executors.cuda import scheduler as seats
+from augsvc.executors.cuda.scheduler import Seat, Seats
 
 
 class Counting:

@@ -8,11 +8,12 @@ from typing import Literal
 import numpy as np
 import torch
 
-from augsvc.batch import I64
-from augsvc.executors.seats import Seat
-from augsvc.fairness import FairThread
-from augsvc.geometry import Canvas
-from augsvc.ops.base import Draw, Opaque
+from augsvc.arrays import I64
+from augsvc.engine.fair_queue import FairThread
+from augsvc.executors.cuda.scheduler import Seat
+from augsvc.numerics.geometry import Canvas
+from augsvc.ops.kinds.image import Opaque
+from augsvc.ops.operation import Draw
 
 BREAKS, WAITS, FILLS, ENDS = 71, 72, 73, 74
 GATE = "AWKWARD_GATE"  # the environment's name for a FIFO; who waits, waits until somebody has opened and closed it

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from augsvc_client import retry
+from augsvc_client.client import retry
 from tests.faults.epochs import PICTURES, SOUND, Undisturbed
 from tests.faults.proxy import Plan, Proxy
 from tests.http.serving import Serving

@@ -7,7 +7,9 @@ import http.client
 import threading
 from types import SimpleNamespace
 
-from augsvc_client import pace, replicas, retry
+from augsvc_client.client import retry
+from augsvc_client.transport import address as replicas
+from augsvc_client.transport import deadline as pace
 
 _PIECE_BYTES = 4096  # that come at once
 

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from augsvc_client import AugmentingDataLoader, Client, RemoteDataLoader, retry
+from augsvc_client import AugmentingDataLoader, Client, RemoteDataLoader
+from augsvc_client.client import retry
 from tests.faults.epochs import PICTURES, SOUND, Undisturbed
 from tests.faults.fleet import Fleet, restart
 from tests.faults.proxy import Fault, Proxy

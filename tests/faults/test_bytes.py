@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from augsvc_client import AugmentingDataLoader, AugsvcError, Client, RemoteDataLoader, retry
+from augsvc_client import AugmentingDataLoader, AugsvcError, Client, RemoteDataLoader
+from augsvc_client.client import retry
 from tests.faults.epochs import SOUND, Undisturbed
 from tests.faults.proxy import Fault, Plan, Proxy
 

@@ -2,9 +2,11 @@
 
 from typing import Literal
 
-from augsvc.batch import F64
-from augsvc.http import life, server
-from augsvc.ops.base import Draw, Tone
+from augsvc.arrays import F64
+from augsvc.http import lifecycle as life
+from augsvc.http.server import uvicorn_server as server
+from augsvc.ops.kinds.image import Tone
+from augsvc.ops.operation import Draw
 
 server.KEEP_ALIVE_S = 0.05
 server.WINDOW_S = 0.2

@@ -20,7 +20,7 @@ import yaml
 from PIL import Image
 
 from augsvc_client import Client, ServerUnavailable
-from augsvc_client.replicas import Replica
+from augsvc_client.transport.address import Replica
 from augsvc_client.wire import parse
 
 AUGSVC = Path(sys.executable).with_name("augsvc")

@@ -9,9 +9,9 @@ import yaml
 from typer.testing import CliRunner
 
 from augsvc.cli import app
-from augsvc.color_statistics import read_statistics
-from augsvc.fit import fit
-from augsvc.sources.catalogue import open_catalogue
+from augsvc.data.catalog import open_catalogue
+from augsvc.data.fit import fit
+from augsvc.numerics.color_statistics import read_statistics
 from augsvc_client import RequestRefused
 
 COLOR = [{"op": "whitening", "mode": "color", "strength": [0.2, 1.0]}]

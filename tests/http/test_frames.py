@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import xxhash
 
-from augsvc.engine import Work
-from augsvc.http.frames import FramesResponse
-from augsvc.stream import Body
+from augsvc.engine.engine import Work
+from augsvc.http.routes.frames import FramesResponse
+from augsvc.streams.stream import Body
 from augsvc_client import Client, RequestRefused
 from tests.http.serving import Serving
 

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from starlette.datastructures import Headers
 
-from augsvc.http.jobs import IDLE_S, MOST_JOBS, OTHER, Jobs
+from augsvc.http.metrics import IDLE_S, MOST_JOBS, OTHER, Jobs
 from augsvc_client import AugmentingDataLoader, RemoteDataLoader
 
 SPEC = {"dataset": "digits/train", "pipeline": "light"}

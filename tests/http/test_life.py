@@ -11,7 +11,7 @@ from tests.http import serving
 SETTLING = """
 import asyncio, gc
 from augsvc.http import create_app
-from augsvc.http.server import Server
+from augsvc.http.server.uvicorn_server import Server
 from augsvc.settings import Settings
 
 app = create_app(Settings(port=0))
@@ -31,11 +31,12 @@ BROKEN = '''
     import numpy as np
     import torch
 
-    from augsvc.batch import I64
-    from augsvc.executors import kornia
-    from augsvc.fairness import FairThread
-    from augsvc.geometry import Canvas
-    from augsvc.ops.base import Draw, Opaque
+    from augsvc.arrays import I64
+    from augsvc.executors.reference import image as kornia
+    from augsvc.engine.fair_queue import FairThread
+    from augsvc.numerics.geometry import Canvas
+    from augsvc.ops.kinds.image import Opaque
+    from augsvc.ops.operation import Draw
 
 
     class Fatal(Opaque):

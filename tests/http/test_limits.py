@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from augsvc.errors import AugsvcError, DeadlineExceeded
-from augsvc.http.gate import Passage
-from augsvc.http.tokens import Allowance
+from augsvc.http.middleware.gate import Passage
+from augsvc.http.middleware.tokens import Allowance
 from tests.faults import awkward
 from tests.http import serving
 from tests.http.serving import replies

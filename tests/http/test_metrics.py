@@ -6,8 +6,8 @@ import threading
 import numpy as np
 import pytest
 
-from augsvc import stages as stages_module
-from augsvc.stages import Stages
+from augsvc import timing as stages_module
+from augsvc.timing import Stages
 
 STAGES = ("queue", "decode", "draw", "kernels", "encode", "send")
 

@@ -10,10 +10,10 @@ from PIL.Image import fromarray
 
 from augsvc.errors import SpecInvalid
 from augsvc.ops.registry import registry
-from augsvc.probe_sources import Probe, probe_spec
-from augsvc.selftest import SelfTest
-from augsvc.spec import validate_spec
-from augsvc.stream import Stream
+from augsvc.planning.spec import validate_spec
+from augsvc.streams.probes import Probe, probe_spec
+from augsvc.streams.selftest import SelfTest
+from augsvc.streams.stream import Stream
 from augsvc_client.wire import parse
 from tests.harness import open_cpu
 from tests.http import serving

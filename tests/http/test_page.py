@@ -12,7 +12,7 @@ from tests.http import screenshots
 from tests.http.browsing import chromium as browser
 from tests.http.browsing import expect, fragment
 
-STATIC = Path(__file__).parents[2] / "augsvc" / "http" / "static"
+STATIC = Path(__file__).parents[2] / "augsvc" / "http" / "ui"
 SHAPES = {"dataset": "shapes/train", "size": [48, 64], "pipeline": "strong"}
 AWAY = [{"op": "affine", "degrees": 0, "translate_x": [-0.9, 0.9], "translate_y": 0, "scale": 1}]
 

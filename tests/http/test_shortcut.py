@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from augsvc.http.shortcut import asked
-from augsvc.rng import MAX_EPOCHS, MAX_SAMPLES, MAX_SEED, MAX_VIEWS
-from augsvc.stream import Range
+from augsvc.http.routes.shortcut import asked
+from augsvc.numerics.rng import MAX_EPOCHS, MAX_SAMPLES, MAX_SEED, MAX_VIEWS
+from augsvc.streams.stream import Range
 
 ID = "0123456789abcdef" * 2
 SPEC = {"dataset": "digits/test", "pipeline": "standard", "size": [16, 16]}

@@ -5,9 +5,9 @@ import pytest
 from typer.testing import CliRunner
 
 from augsvc.cli import app
-from augsvc.decode_sound import decode_sound
-from augsvc.waveform import fit_clip
-from tests.sources.sounds import VALID, encode, float_wav, wav, waves
+from augsvc.data.decoders.audio import decode_sound
+from augsvc.data.resampling import fit_clip
+from tests.data.sounds import VALID, encode, float_wav, wav, waves
 
 FILES = {
     "a/0.wav": encode(waves(30_000), "WAV", "PCM_24", 44_100),

@@ -8,11 +8,11 @@ import pytest
 import yaml
 
 from augsvc.errors import OverQuota, Unauthorized
-from augsvc.http.tokens import Allowance, Keyring
+from augsvc.http.middleware.tokens import Allowance, Keyring
 from augsvc.settings import Settings
 from augsvc_client import Client, ServerUnavailable
 from augsvc_client import Unauthorized as Refused
-from augsvc_client import retry as client_retry
+from augsvc_client.client import retry as client_retry
 
 ONE, TWO = "a-token-of-one-trainer", "a-token-of-another-one"
 SPEC = {"dataset": "digits/train", "size": [32, 32]}
@@ -131,7 +131,7 @@ def test_the_client_waits_as_long_as_it_is_told_and_gets_its_bytes(serve, tmp_pa
     serving.ready()
     with serving.client() as client:
         wanted = client.stream(SPEC).batch(0, 0, 16)
-    monkeypatch.setattr("augsvc_client.client.Hunt", Heard)
+    monkeypatch.setattr("augsvc_client.client.client.Hunt", Heard)
     with Client(serving.url, token=ONE, wait_s=60) as client:
         stream = client.stream(SPEC)
         for _ in range(3):  # 16 kB each

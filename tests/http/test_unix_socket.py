@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from augsvc.http.listening import unix_listener
+from augsvc.http.server.sockets import unix_listener
 from augsvc_client import Client, RemoteDataLoader, ServerUnavailable
-from augsvc_client.replicas import Replica, in_words
+from augsvc_client.transport.address import Replica, in_words
 from tests.http.serving import AUGSVC, CLEAN
 
 SPEC = {"dataset": "digits/train", "pipeline": "standard", "subset": {"per_class": 6, "seed": 0}, "size": [12, 12]}

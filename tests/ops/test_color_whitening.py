@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from augsvc.batch import Sample
+from augsvc.arrays import Sample
+from augsvc.data.catalog import open_catalogue
+from augsvc.data.fit import fit
 from augsvc.errors import NeedsStatistics, NotAvailable
-from augsvc.fit import fit
-from augsvc.sources.catalogue import open_catalogue
 from tests.harness import ListSource, grey, one, over, patch, run
 
 COLOR = {"op": "whitening", "mode": "color"}

@@ -11,14 +11,14 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from augsvc.batch import Sample
+from augsvc.arrays import Sample
+from augsvc.data.source import Source, SourceInfo
 from augsvc.errors import SpecInvalid
-from augsvc.ops.base import Move
+from augsvc.ops.kinds.image import Move
 from augsvc.ops.registry import registry
-from augsvc.probe_sources import PROBES
-from augsvc.sources.base import Source, SourceInfo
-from augsvc.spec import validate_spec
-from augsvc.stream import Stream
+from augsvc.planning.spec import validate_spec
+from augsvc.streams.probes import PROBES
+from augsvc.streams.stream import Stream
 from augsvc_client.wire import parse
 from tests.harness import ListSource, open_cpu
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from augsvc.rng import operation_key, quantile_table, seed_key
+from augsvc.numerics.rng import operation_key, quantile_table, seed_key
 from tests.harness import agree, one, patch, plain, run, to_levels
 
 pytestmark = pytest.mark.usefixtures("each_executor")

@@ -6,11 +6,11 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from augsvc.batch import Sample
-from augsvc.ops.base import UNIT_BITS, Erase, Filter
+from augsvc.arrays import Sample
+from augsvc.ops.kinds.image import UNIT_BITS, Erase, Filter
 from augsvc.ops.registry import registry
-from augsvc.spec import validate_spec
-from augsvc.stream import Stream
+from augsvc.planning.spec import validate_spec
+from augsvc.streams.stream import Stream
 from augsvc_client.wire import parse
 from tests.harness import ListSource, executor
 

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from numba import njit
 from scipy import ndimage
 
-from augsvc.executors.kernels import move
-from augsvc.geometry import FORESHORTENED, Camera, Canvas, move_points
-from augsvc.labels import MASK_NOTHING, move_mask
-from augsvc.ops.image.rotation import Rotation
-from augsvc.plan import Plan
-from augsvc.rng import Address
+from augsvc.executors.fused.kernels import move
+from augsvc.numerics.geometry import FORESHORTENED, Camera, Canvas, move_points
+from augsvc.numerics.rng import Address
+from augsvc.ops.image.geometric.rotation import Rotation
+from augsvc.planning.image_plan import Plan
+from augsvc.planning.labels import MASK_NOTHING, move_mask
 from tests.harness import agree, centred, executor, grey, one, open_cpu, patch, photo, plain, psnr, rounded, run, turn
 
 pytestmark = pytest.mark.usefixtures("each_executor")

@@ -5,11 +5,12 @@ import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 from scipy import ndimage
 
-from augsvc.batch import I64
-from augsvc.geometry import Canvas
-from augsvc.ops.base import Draw, Filter
-from augsvc.plan import Plan
-from augsvc.rng import Address
+from augsvc.arrays import I64
+from augsvc.numerics.geometry import Canvas
+from augsvc.numerics.rng import Address
+from augsvc.ops.kinds.image import Filter
+from augsvc.ops.operation import Draw
+from augsvc.planning.image_plan import Plan
 from tests.harness import agree, executor, grey, one, patch, photo, plain, run, to_levels
 
 pytestmark = pytest.mark.usefixtures("each_executor")

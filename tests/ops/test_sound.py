@@ -8,17 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from augsvc.batch import Sample
+from augsvc.arrays import Sample
+from augsvc.data.source import Source, SourceInfo
 from augsvc.errors import SizeRequired, SpecInvalid
+from augsvc.numerics.rng import Address
+from augsvc.ops.kinds.audio import Clip
+from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.registry import registry
-from augsvc.ops.sound import Clip
-from augsvc.pipeline import parse_pipeline
-from augsvc.probe_sources import SoundProbe, sound_probe_spec
-from augsvc.rng import Address
-from augsvc.sound_plan import SoundPlan
-from augsvc.sources.base import Source, SourceInfo
-from augsvc.spec import validate_spec
-from augsvc.stream import Stream
+from augsvc.planning.audio_plan import SoundPlan
+from augsvc.planning.spec import validate_spec
+from augsvc.streams.probes import SoundProbe, sound_probe_spec
+from augsvc.streams.stream import Stream
 from augsvc_client.wire import parse
 from tests.harness import executor, open_cpu, using
 

@@ -9,13 +9,13 @@ from rich.progress import Progress
 from scipy import stats
 from typer.testing import CliRunner
 
-from augsvc_client.trainer.ablation import NAME, Ablation, run_ablation, variants
-from augsvc_client.trainer.cli import app
-from augsvc_client.trainer.evaluate import Predictions
-from augsvc_client.trainer.figures import draw_ablation
+from augsvc_client.trainer.cli.main import app
+from augsvc_client.trainer.experiments.ablation import NAME, Ablation, run_ablation, variants
+from augsvc_client.trainer.experiments.run import run
 from augsvc_client.trainer.recipe import load_recipe
-from augsvc_client.trainer.report import DARK, LIGHT
-from augsvc_client.trainer.run import run
+from augsvc_client.trainer.report.figures import draw_ablation
+from augsvc_client.trainer.report.plots import DARK, LIGHT
+from augsvc_client.trainer.training.evaluate import Predictions
 
 PIPELINE = json.dumps([{"op": "rotation"}, {"op": "rotation"}])
 IDS = ["rotation", "rotation#2"]
@@ -82,7 +82,7 @@ def test_a_run_is_on_disk_before_its_variants_begin(url, tmp_path, monkeypatch):
     def lost(*_arguments, **_more):
         raise OSError("broken off")
 
-    monkeypatch.setattr("augsvc_client.trainer.cli.run_ablation", lost)
+    monkeypatch.setattr("augsvc_client.trainer.cli.main.run_ablation", lost)
     assert "broken off" in invoke("--url", url, "--out", tmp_path, *TINY, "--ablate").output
     assert {"result.json", "report.html", "model.json", "curves.png"} <= {path.name for path in tmp_path.iterdir()}
 

@@ -12,10 +12,10 @@ import torch
 from rich.console import Console
 
 from augsvc_client import Client, ServerUnavailable
-from augsvc_client.trainer import live
-from augsvc_client.trainer.evaluate import Score
-from augsvc_client.trainer.live import live_bars, watch
-from augsvc_client.trainer.loop import Epoch, Pace, Step
+from augsvc_client.trainer.training import progress as live
+from augsvc_client.trainer.training.evaluate import Score
+from augsvc_client.trainer.training.loop import Epoch, Pace, Step
+from augsvc_client.trainer.training.progress import live_bars, watch
 
 ROOT = Path(__file__).parents[2]
 FILES = {"model.safetensors", "curves.png", "grid.png", "result.json", "report.html"}

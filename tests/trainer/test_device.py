@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from augsvc_client.trainer.device import Device, scaled, with_estimate
-from augsvc_client.trainer.loop import Pace, Step
 from augsvc_client.trainer.recipe import parse_recipe
+from augsvc_client.trainer.training.device import Device, scaled, with_estimate
+from augsvc_client.trainer.training.loop import Pace, Step
 
 CPU = Device("cpu", "1 thread of it", None, None, False)
 
@@ -38,7 +38,7 @@ def test_a_gpu_lowers_nothing(capability, slow):
 )
 def test_the_time_is_estimated_once_from_the_steps_that_are_warm(monkeypatch, behind, total, said):
     now = [0.0]
-    monkeypatch.setattr("augsvc_client.trainer.device.perf_counter", lambda: now[0])
+    monkeypatch.setattr("augsvc_client.trainer.training.device.perf_counter", lambda: now[0])
     steps = [Step(behind + n, total, torch.tensor(0.0), Pace()) for n in range(1, 17)]
 
     def trained():

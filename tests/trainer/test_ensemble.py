@@ -4,9 +4,9 @@ from dataclasses import fields
 
 import numpy as np
 
-from augsvc_client.trainer.ensemble import Ensemble
-from augsvc_client.trainer.evaluate import Predictions
-from augsvc_client.trainer.run import Outcome
+from augsvc_client.trainer.experiments.ensemble import Ensemble
+from augsvc_client.trainer.experiments.run import Outcome
+from augsvc_client.trainer.training.evaluate import Predictions
 
 
 def outcome(*of_first_class):

@@ -16,13 +16,13 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from augsvc_client import Client
-from augsvc_client.trainer import export
-from augsvc_client.trainer.cli import app
-from augsvc_client.trainer.export import Card, load_model, to_onnx
-from augsvc_client.trainer.models import Inputs
-from augsvc_client.trainer.predict import picture, sound
+from augsvc_client.trainer.cli.main import app
+from augsvc_client.trainer.experiments.run import run
+from augsvc_client.trainer.export import onnx as export
+from augsvc_client.trainer.export.onnx import Card, load_model, to_onnx
+from augsvc_client.trainer.export.predict import picture, sound
+from augsvc_client.trainer.models.build import Inputs
 from augsvc_client.trainer.recipe import ModelChoice, load_recipe
-from augsvc_client.trainer.run import run
 
 
 def command(*words):
@@ -181,11 +181,11 @@ def test_a_folder_knows_whether_it_holds_an_ensemble(url, tmp_path, monkeypatch)
         return members[0]
 
     tiny = ("--dataset", "digits/train", "--per-class", 1, "--size", 8, "--epochs", 1, "--device", "cpu")
-    monkeypatch.setattr("augsvc_client.trainer.ensemble.run", one_then_lost)
+    monkeypatch.setattr("augsvc_client.trainer.experiments.ensemble.run", one_then_lost)
     assert "broken off" in command("--url", url, "--out", tmp_path, *tiny, "--ensemble", 2).output
     monkeypatch.undo()
     assert {"result.json", "report.html", "model.json"} <= {path.name for path in (tmp_path / "member-0").iterdir()}
-    monkeypatch.setattr("augsvc_client.trainer.cli.run_page", lambda *_, **__: "")  # seconds each, and seen above
+    monkeypatch.setattr("augsvc_client.trainer.cli.main.run_page", lambda *_, **__: "")  # seconds each, and seen above
     alone = command("--url", url, "--out", tmp_path, "--resume")
     assert alone.exit_code == 2
     assert "give --ensemble" in " ".join(alone.output.split())

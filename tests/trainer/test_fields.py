@@ -11,17 +11,17 @@ from rich.progress import Progress
 from torch import nn
 
 from augsvc_client.errors import ServerUnavailable
-from augsvc_client.trainer.ablation import prepared, run_ablation
-from augsvc_client.trainer.checkpoint import NAME, save_checkpoint
-from augsvc_client.trainer.device import choose_device, use_threads
-from augsvc_client.trainer.evaluate import Score, averaged, predict
-from augsvc_client.trainer.feeds import test_loader as loader_of_test
-from augsvc_client.trainer.feeds import training_loader
-from augsvc_client.trainer.loop import Course, train
-from augsvc_client.trainer.models import Inputs, build_model, facts
-from augsvc_client.trainer.optimise import Learner
+from augsvc_client.trainer.experiments.ablation import prepared, run_ablation
+from augsvc_client.trainer.experiments.run import predict_views, run, settle
+from augsvc_client.trainer.models.build import Inputs, build_model, facts
 from augsvc_client.trainer.recipe import fields, parse_recipe
-from augsvc_client.trainer.run import predict_views, run, settle
+from augsvc_client.trainer.training.checkpoint import NAME, save_checkpoint
+from augsvc_client.trainer.training.data import test_loader as loader_of_test
+from augsvc_client.trainer.training.data import training_loader
+from augsvc_client.trainer.training.device import choose_device, use_threads
+from augsvc_client.trainer.training.evaluate import Score, averaged, predict
+from augsvc_client.trainer.training.learner import Learner
+from augsvc_client.trainer.training.loop import Course, train
 
 ABSENT = "http://127.0.0.1:9"  # the discard port: nobody listens there
 BASE = {
@@ -424,7 +424,7 @@ def training_checkpoint_s(url, tmp_path):
         save_checkpoint(course, folder)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("augsvc_client.trainer.run.save_checkpoint", counted)
+        patch.setattr("augsvc_client.trainer.experiments.run.save_checkpoint", counted)
         for seconds in (0, 1000):
             outcome(url, tmp_path / str(seconds), training__checkpoint_s=seconds)
             assert (tmp_path / str(seconds) / NAME).exists()

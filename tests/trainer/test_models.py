@@ -9,15 +9,15 @@ from scipy.stats import entropy
 from tensorboardX.proto.event_pb2 import Event
 from torch import nn
 
-from augsvc_client.trainer.evaluate import Score, predict_uncertain
-from augsvc_client.trainer.feeds import test_loader as loader_of_test
-from augsvc_client.trainer.feeds import training_loader
-from augsvc_client.trainer.layers import activation, stage
-from augsvc_client.trainer.logs import logged
-from augsvc_client.trainer.loop import Course, Epoch, Pace, train
-from augsvc_client.trainer.models import Inputs, build_model, facts, registry
-from augsvc_client.trainer.optimise import Learner
+from augsvc_client.trainer.models.build import Inputs, build_model, facts, registry
+from augsvc_client.trainer.models.layers import activation, stage
 from augsvc_client.trainer.recipe import ModelChoice, parse_recipe
+from augsvc_client.trainer.training.data import test_loader as loader_of_test
+from augsvc_client.trainer.training.data import training_loader
+from augsvc_client.trainer.training.evaluate import Score, predict_uncertain
+from augsvc_client.trainer.training.learner import Learner
+from augsvc_client.trainer.training.loop import Course, Epoch, Pace, train
+from augsvc_client.trainer.training.tensorboard import logged
 
 
 def recipe(**groups):

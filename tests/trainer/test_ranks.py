@@ -9,11 +9,11 @@ import pytest
 TOLD = """
 import json, sys
 import torch
-from augsvc_client.trainer.evaluate import predict
-from augsvc_client.trainer.feeds import test_loader
-from augsvc_client.trainer.models import Inputs, build_model
-from augsvc_client.trainer.optimise import Learner
-from augsvc_client.trainer.ranks import gathered, joined, rank, world_size
+from augsvc_client.trainer.training.evaluate import predict
+from augsvc_client.trainer.training.data import test_loader
+from augsvc_client.trainer.models.build import Inputs, build_model
+from augsvc_client.trainer.training.learner import Learner
+from augsvc_client.trainer.distributed import gathered, joined, rank, world_size
 from augsvc_client.trainer.recipe import parse_recipe
 
 torch.set_num_threads(1)

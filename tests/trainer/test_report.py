@@ -15,18 +15,18 @@ from sklearn.metrics import confusion_matrix
 from torch import nn
 
 from augsvc_client import Client
-from augsvc_client.trainer.advice import Measured, advice
-from augsvc_client.trainer.cost import Orders, measured_orders, pooled_shapes
-from augsvc_client.trainer.device import use_threads
-from augsvc_client.trainer.diversity import Diversity, Overlap, diversity, measured_overlap, pair_overlap
-from augsvc_client.trainer.evaluate import Predictions
-from augsvc_client.trainer.figures import calibration, worst_errors
-from augsvc_client.trainer.inside import looked_into
-from augsvc_client.trainer.models import Inputs, build_model
-from augsvc_client.trainer.page import measure, run_page
+from augsvc_client.trainer.experiments.run import run, settle
+from augsvc_client.trainer.experiments.sanity import Checked, Finding
+from augsvc_client.trainer.models.build import Inputs, build_model
+from augsvc_client.trainer.models.trace import looked_into
 from augsvc_client.trainer.recipe import ModelChoice, parse_recipe
-from augsvc_client.trainer.run import run, settle
-from augsvc_client.trainer.sanity import Checked, Finding
+from augsvc_client.trainer.report.advice import Measured, advice
+from augsvc_client.trainer.report.cost import Orders, measured_orders, pooled_shapes
+from augsvc_client.trainer.report.diversity import Diversity, Overlap, diversity, measured_overlap, pair_overlap
+from augsvc_client.trainer.report.figures import calibration, worst_errors
+from augsvc_client.trainer.report.page import measure, run_page
+from augsvc_client.trainer.training.device import use_threads
+from augsvc_client.trainer.training.evaluate import Predictions
 
 VOID = {"meta", "img", "source"}
 ORDERS = Orders(3, 25, 2.0, 5.0, (2.2, 2.5, 2.7))

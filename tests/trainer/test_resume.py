@@ -12,13 +12,13 @@ from rich.progress import Progress
 from torch import nn
 
 from augsvc_client import Client, RemoteDataLoader
-from augsvc_client.trainer.checkpoint import NAME, load_checkpoint, save_checkpoint
-from augsvc_client.trainer.evaluate import Score
-from augsvc_client.trainer.loop import Course, Diverged, Step, train
-from augsvc_client.trainer.models import Inputs, build_model
-from augsvc_client.trainer.optimise import Learner
+from augsvc_client.trainer.experiments.run import run, settle
+from augsvc_client.trainer.models.build import Inputs, build_model
 from augsvc_client.trainer.recipe import parse_recipe
-from augsvc_client.trainer.run import run, settle
+from augsvc_client.trainer.training.checkpoint import NAME, load_checkpoint, save_checkpoint
+from augsvc_client.trainer.training.evaluate import Score
+from augsvc_client.trainer.training.learner import Learner
+from augsvc_client.trainer.training.loop import Course, Diverged, Step, train
 
 
 @pytest.fixture

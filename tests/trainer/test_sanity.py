@@ -10,11 +10,11 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 from typer.testing import CliRunner
 
-from augsvc_client.trainer.cli import app
-from augsvc_client.trainer.feeds import order_of, training_loader
+from augsvc_client.trainer.cli.main import app
+from augsvc_client.trainer.experiments.run import run, settle
+from augsvc_client.trainer.experiments.sanity import Finding, Setup, gates, keep, kept, setup_of
 from augsvc_client.trainer.recipe import load_recipe, parse_recipe
-from augsvc_client.trainer.run import run, settle
-from augsvc_client.trainer.sanity import Finding, Setup, gates, keep, kept, setup_of
+from augsvc_client.trainer.training.data import order_of, training_loader
 
 
 @pytest.fixture(scope="module")

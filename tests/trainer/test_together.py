@@ -16,7 +16,7 @@ import json, os, sys
 import torch
 from safetensors.torch import save_file
 from augsvc_client.trainer.entry import main
-from augsvc_client.trainer.optimise import Learner
+from augsvc_client.trainer.training.learner import Learner
 
 torch.set_num_threads(1)
 into, stop, *sys.argv[1:] = sys.argv[1:]

@@ -14,13 +14,15 @@ from torch import nn
 from typer.testing import CliRunner
 
 from augsvc_client import RemoteDataLoader
-from augsvc_client.trainer.cli import app
-from augsvc_client.trainer.evaluate import Score, predict
-from augsvc_client.trainer.loop import Course, Diverged, Epoch, Pace, Step, train
-from augsvc_client.trainer.models import Inputs, build_model, count_parameters, save_weights
-from augsvc_client.trainer.optimise import Learner, decay_groups, loss_floor, schedule
+from augsvc_client.trainer.cli.main import app
+from augsvc_client.trainer.models.build import Inputs, build_model, count_parameters, save_weights
 from augsvc_client.trainer.recipe import ModelChoice, Schedule, parse_recipe
-from augsvc_client.trainer.report import DARK, collect_sights, draw_curves, draw_sights, page
+from augsvc_client.trainer.report.html import page
+from augsvc_client.trainer.report.plots import DARK, draw_curves, draw_sights
+from augsvc_client.trainer.training.data import collect_sights
+from augsvc_client.trainer.training.evaluate import Score, predict
+from augsvc_client.trainer.training.learner import Learner, decay_groups, loss_floor, schedule
+from augsvc_client.trainer.training.loop import Course, Diverged, Epoch, Pace, Step, train
 
 ROOT = Path(__file__).parents[2]
 DIGITS = tuple("0123456789")

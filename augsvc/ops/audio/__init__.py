@@ -1,1 +1,1 @@
-"""Operations on sound; every `Operation` defined in a file of this folder is found by the registry."""
+"""Operations on sound, one file each; the registry finds them."""

@@ -1,1 +1,1 @@
-"""Operations on images; every `Operation` defined in a file of this folder is found by the registry."""
+"""Operations on images, one file each; the registry finds them."""

@@ -14,7 +14,7 @@ _EXTRAS = {
 def main() -> None:
     """Run the trainer; without its packages say in one line what to install, and exit with 2."""
     try:
-        from augsvc_client.trainer.cli import app
+        from augsvc_client.trainer.cli.main import app
 
         app()
     except ModuleNotFoundError as err:

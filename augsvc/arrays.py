@@ -1,0 +1,70 @@
+"""What flows: one decoded sample, and the named arrays of a batch.
+
+A batch is a plain mapping of tensor names to NumPy arrays; the names, dtypes and shapes are those of the wire:
+
+    image            uint8   N,C,H,W or N,H,W,C       pictures, or
+    audio            float32 N,T                      sound, full scale is ±1
+    label            int64   N
+    mask             uint8   N,H,W          255 where the image shows nothing of the source
+    boxes            float32 N,M,4          x1 y1 x2 y2 in canvas pixels, the canvas is [0, W] × [0, H]
+    box_labels       int64   N,M
+    boxes_valid      bool    N,M
+    keypoints        float32 N,M,2          x y
+    keypoints_valid  bool    N,M
+    index            int64   N              the place in the full dataset; it keys the draws
+    valid            bool    N              false where an undecodable sample was replaced
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+U8 = npt.NDArray[np.uint8]
+U32 = npt.NDArray[np.uint32]
+U64 = npt.NDArray[np.uint64]
+I64 = npt.NDArray[np.int64]
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Arrays = Mapping[str, npt.NDArray[Any]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One decoded picture or clip. Coordinates are those of its own image: x right, y down, pixel centres at +0.5."""
+
+    image: U8 | None  # H,W,C with C 1 or 3
+    label: int
+    mask: U8 | None = None  # H,W
+    boxes: F32 | None = None  # M,4
+    box_labels: I64 | None = None  # M
+    boxes_valid: Bools | None = None  # M
+    keypoints: F32 | None = None  # K,2
+    keypoints_valid: Bools | None = None  # K
+    audio: F32 | None = None  # T, one channel, full scale is ±1
+    rate: int = 0  # samples of sound a second; 0 where it is not known
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of what is large in it."""
+        return sum(array.nbytes for array in (self.image, self.audio, self.mask) if array is not None)
+
+
+def required(value: T | None) -> T:
+    """A part that was promised.
+
+    Raises:
+        ValueError: it is not there; a defect of the source.
+    """
+    if value is None:
+        raise ValueError("a sample lacks what its dataset promises")
+    return value
+
+
+def ranges(n: int, step: int) -> list[slice]:
+    """0 … n in pieces of at most `step`."""
+    return [slice(at, min(at + step, n)) for at in range(0, n, step)]

@@ -1,0 +1,1 @@
+"""Datasets: sources of samples, their formats, decoders, cache and fitted statistics."""

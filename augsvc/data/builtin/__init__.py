@@ -1,0 +1,1 @@
+"""Datasets that are always there, from packages or drawn by code, with their fitted statistics."""

@@ -1,0 +1,55 @@
+"""Decoded samples kept within a bound of bytes, between the decoder and the sources that read files."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from threading import Lock
+
+from augsvc.arrays import Sample
+
+
+class DecodedCache:
+    """Samples by key, the least recently used dropped first. Safe to share among threads and datasets.
+
+    The bytes of pictures, masks and sound count, against `max_bytes`; 0 turns the cache off. `hits`, `misses` and `n_bytes` are
+    for the metrics.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.n_bytes = 0
+        self.hits = 0
+        self.misses = 0
+        self._lock = Lock()
+        self._samples: OrderedDict[Hashable, Sample] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def get_or_make(self, key: Hashable, make: Callable[[], Sample]) -> Sample:
+        """The sample of that key, made now if it is not here; what `make` raises passes through and is not kept."""
+        with self._lock:
+            sample = self._samples.get(key)
+            if sample is not None:
+                self.hits += 1
+                self._samples.move_to_end(key)
+                return sample
+            self.misses += 1
+        sample = make()  # without the lock: two threads may make the same sample, none waits for another's
+        if 0 < sample.n_bytes <= self.max_bytes:
+            self._put(key, sample)
+        return sample
+
+    def _put(self, key: Hashable, sample: Sample) -> None:
+        if sample.image is not None:
+            sample.image.setflags(
+                write=False
+            )  # many share it now, and a device that keeps it has to know it for a constant
+        with self._lock:
+            replaced = self._samples.pop(key, None)
+            if replaced is not None:
+                self.n_bytes -= replaced.n_bytes
+            self._samples[key] = sample
+            self.n_bytes += sample.n_bytes
+            while self.n_bytes > self.max_bytes:
+                _, dropped = self._samples.popitem(last=False)
+                self.n_bytes -= dropped.n_bytes

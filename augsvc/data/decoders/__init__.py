@@ -1,0 +1,1 @@
+"""File contents to pixels and waveforms."""

@@ -1,0 +1,151 @@
+"""Bytes to waveforms: the only place where sound is decoded, between a source's file and the sample's array.
+
+What comes out is a function of the bytes alone, so a clip that cannot be decoded is a value too (`Undecodable`). The
+library (libsndfile, through soundfile) is patient: of a WAV that was cut short it plays what is left, of an Ogg whose end
+is missing or whose pages are damaged it skips what it must, and it opens two dozen formats by itself. So the format is
+chosen here, from the first bytes, and how long the clip ought to be is read from the container's own structure.
+"""
+
+import io
+import zlib
+
+import numpy as np
+import soundfile
+
+from augsvc.arrays import F32
+from augsvc.errors import Undecodable
+
+MAX_CHANNELS = 32
+LOWEST_RATE, HIGHEST_RATE = 1_000, 384_000  # Hz
+LOUDEST = 65_536.0  # times full scale: a float file may swing beyond ±1, this is no sound
+
+_DAMAGED = "the sound is damaged or cut short"
+_BLOCK = 65_536  # frames read at once, so that many channels never lie in memory at once
+# Bytes of one value in a WAV's data. Other codings of WAV (ADPCM, GSM, MP3) are not served.
+_WAV_BYTES = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8, "ULAW": 1, "ALAW": 1}
+_FLAC_CODINGS = {"PCM_S8", "PCM_16", "PCM_24"}
+_OGG_CODINGS = {"VORBIS", "OPUS"}
+_NO_MEMORY = 17  # libsndfile's SFE_MALLOC_FAILED
+_OGG_HEADER = 27  # bytes, before the table of segments
+_OGG_FIRST, _OGG_LAST = 2, 4  # flags of a page
+_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+def decode_sound(data: bytes, max_frames: int) -> tuple[F32, int]:
+    """A WAV, FLAC or Ogg (Vorbis, Opus) file as one channel float32 (T,), read-only, full scale ±1, and its rate in Hz.
+
+    Channels are mixed by their mean. T is at least 1.
+
+    Raises:
+        Undecodable: another format or coding; more than `max_frames` frames, more than 32 channels, or a rate outside
+            1,000…384,000 Hz by its header (checked before anything is decoded); no frames; values that are no numbers
+            or beyond ±2^16; damaged or cut short, if only by one frame.
+    """
+    try:
+        return _decode(data, max_frames)
+    except (Undecodable, MemoryError):  # too little memory is no property of the bytes: it must not become a value
+        raise
+    except soundfile.LibsndfileError as err:
+        if err.code == _NO_MEMORY:
+            raise MemoryError from err
+        raise Undecodable(_DAMAGED) from err
+    except Exception as err:
+        raise Undecodable(_DAMAGED) from err
+
+
+def _decode(data: bytes, max_frames: int) -> tuple[F32, int]:
+    family = _family_of(data)
+    if family == "OGG":
+        _require_whole_ogg(data)
+    with soundfile.SoundFile(io.BytesIO(data)) as sound:
+        if not _is_served(family, sound.format, sound.subtype):
+            raise Undecodable("the sound's coding is not served")
+        if not (1 <= sound.channels <= MAX_CHANNELS and LOWEST_RATE <= sound.samplerate <= HIGHEST_RATE):
+            raise Undecodable("the sound has a rate or a number of channels that is not served")
+        if sound.frames < 1:
+            raise Undecodable("the sound has no samples")
+        if family == "WAV" and sound.frames != _wav_bytes(data) // (_WAV_BYTES[sound.subtype] * sound.channels):
+            raise Undecodable(_DAMAGED)
+        if sound.frames > max_frames:
+            raise Undecodable("the sound has more samples than the dataset allows")
+        return _mixed(sound), int(sound.samplerate)
+
+
+def _mixed(sound: soundfile.SoundFile) -> F32:
+    """The mean of the channels, in float32, first channel first; all frames that the header names, or Undecodable."""
+    audio = np.empty(sound.frames, dtype=np.float32)  # not touched before it is decoded, so not yet in memory
+    block = np.empty((min(_BLOCK, sound.frames), sound.channels), dtype=np.float32)
+    for start in range(0, sound.frames, _BLOCK):
+        found = sound.read(min(_BLOCK, sound.frames - start), out=block)
+        if len(found) < min(_BLOCK, sound.frames - start):
+            raise Undecodable(_DAMAGED)
+        if not np.abs(found).max() <= LOUDEST:  # nor is NaN
+            raise Undecodable("the sound has values that are no numbers, or far beyond full scale")
+        total = found[:, 0].copy()
+        for channel in range(1, sound.channels):
+            total += found[:, channel]
+        audio[start : start + len(found)] = total / np.float32(sound.channels)
+    audio.setflags(write=False)
+    return audio
+
+
+def _family_of(data: bytes) -> str:
+    if data.startswith(b"RIFF") and data[8:12] == b"WAVE":
+        return "WAV"
+    if data.startswith(b"fLaC"):
+        return "FLAC"
+    if data.startswith(b"OggS"):
+        return "OGG"
+    raise Undecodable("the file is no WAV, FLAC or OGG sound")
+
+
+def _is_served(family: str, container: str, coding: str) -> bool:
+    if family == "WAV":
+        return container in ("WAV", "WAVEX") and coding in _WAV_BYTES
+    return container == family and coding in (_FLAC_CODINGS if family == "FLAC" else _OGG_CODINGS)
+
+
+def _wav_bytes(data: bytes) -> int:
+    """How many bytes the first data chunk claims and has; the library counts those that are there.
+
+    Raises:
+        Undecodable: it claims more than the file has, or there is none.
+    """
+    at = 12
+    while at + 8 <= len(data):
+        name, n_bytes = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        at += 8
+        if name == b"data":
+            if n_bytes > len(data) - at:
+                break
+            return n_bytes
+        at += n_bytes + n_bytes % 2
+    raise Undecodable(_DAMAGED)
+
+
+def _require_whole_ogg(data: bytes) -> None:
+    """Refuses an Ogg file unless it is one stream of pages without a gap, each with its right sum, the last one marked so.
+
+    Without this the library takes the last page that it finds for the end.
+    """
+    at, number, last, serial = 0, 0, False, data[14:18]
+    while at < len(data):
+        table = data[at + _OGG_HEADER : at + _OGG_HEADER + data[at + 26]]
+        page = data[at : at + _OGG_HEADER + len(table) + sum(table)]
+        whole = (
+            page.startswith(b"OggS\0") and len(table) == page[26] and len(page) == _OGG_HEADER + len(table) + sum(table)
+        )
+        if not whole or last or page[14:18] != serial or int.from_bytes(page[18:22], "little") != number:
+            raise Undecodable(_DAMAGED)
+        if bool(page[5] & _OGG_FIRST) != (number == 0) or _ogg_sum(page) != page[22:26]:
+            raise Undecodable(_DAMAGED)
+        at, number, last = at + len(page), number + 1, bool(page[5] & _OGG_LAST)
+    if not last:
+        raise Undecodable(_DAMAGED)
+
+
+def _ogg_sum(page: bytes) -> bytes:
+    """A page's checksum: CRC-32 of polynomial 04c11db7 from 0, its own field as zeros; zlib's is the mirror image of that."""
+    mirrored = (page[:22] + bytes(4) + page[26:]).translate(_MIRRORED)
+    value = zlib.crc32(mirrored, 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return value.to_bytes(4, "big").translate(_MIRRORED)

@@ -1,0 +1,59 @@
+"""All decoders by name, and what each makes of a fixed file: the self-test hashes it into the arithmetic ids.
+
+The sounds in `probes/` hold 2,400 frames at 8,000 Hz of two channels, by this recipe, written by libsndfile:
+
+    n = numpy.arange(2400)
+    left = (abs(n * 37 % 512 - 256) - 128) * 150      # a triangle of 578 Hz
+    right = (n * n // 256 % 256 - 128) * 90           # a saw that rises
+    left[1200:1206] += 9000                           # a click, for the codecs that change their blocks' length
+    numpy.stack((left, right), axis=1).astype("int16")
+"""
+
+import hashlib
+from collections.abc import Mapping
+from importlib.resources import files
+from types import MappingProxyType
+
+from augsvc.data.decoders.audio import decode_sound
+from augsvc.data.decoders.image import decode_image
+from augsvc.errors import Undecodable
+
+IMAGE_DECODERS = ("jpeg", "png", "webp")
+SOUND_DECODERS = ("flac", "opus", "vorbis", "wav")
+
+# Each decoder's file in the package data: 24×16 colours, or 2,400 frames of sound.
+DECODERS: Mapping[str, str] = MappingProxyType(
+    {
+        "jpeg": "probe.jpg",
+        "png": "probe.png",
+        "webp": "probe.webp",
+        "flac": "probe.flac",
+        "opus": "probe.opus",
+        "vorbis": "probe.ogg",
+        "wav": "probe.wav",
+    }
+)
+
+
+def probe_digest(name: str) -> str:
+    """The SHA-256 (hex) of what one decoder makes of its probe; `name` is one of `DECODERS`.
+
+    Of a picture in colour and in grey. Of a sound that this machine's library cannot decode (Opus is an option of it) it
+    covers just that: its replica gives other bytes than one that can.
+    """
+    data = files("augsvc.data.decoders").joinpath("probes", DECODERS[name]).read_bytes()
+    digest = hashlib.sha256()
+    if name in IMAGE_DECODERS:
+        for channels in (3, 1):
+            digest.update(decode_image(data, channels, max_pixels=24 * 16).tobytes())
+    else:
+        digest.update(_sound(data))
+    return digest.hexdigest()
+
+
+def _sound(data: bytes) -> bytes:
+    try:
+        audio, rate = decode_sound(data, max_frames=2400)
+    except Undecodable:
+        return b"undecodable"
+    return rate.to_bytes(4, "little") + audio.astype("<f4").tobytes()

@@ -1,0 +1,1 @@
+"""Formats of datasets that an operator can configure, one module each."""

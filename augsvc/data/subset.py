@@ -1,0 +1,81 @@
+"""The samples of subsets: a million are 8 MB, so they are kept once for all streams of a subset, and within a bound."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+
+from augsvc.arrays import I64
+from augsvc.data.source import Source
+from augsvc.errors import SpecInvalid
+from augsvc.numerics.rng import SUBSET_KEY, philox4x32, seed_key
+
+MOST_BYTES = 128 << 20  # sixteen subsets of a million samples
+
+
+class Subsets:
+    """The members of subsets used lately; others are found again, a million in half a second. Safe from any thread."""
+
+    def __init__(self, n_bytes: int = MOST_BYTES) -> None:
+        self._n_bytes = n_bytes
+        self._kept: OrderedDict[tuple[str, str, int, int], I64] = OrderedDict()  # the one used longest ago first
+        self._lock = Lock()
+
+    @property
+    def n_bytes(self) -> int:
+        """Of what is kept."""
+        with self._lock:
+            return sum(members.nbytes for members in self._kept.values())
+
+    def members(self, source: Source, per_class: int, seed: int) -> I64:
+        """The indices of a subset's samples, ascending; raises as `subset_members` does."""
+        key = (source.info.name, source.info.version, per_class, seed)
+        with self._lock:
+            found = self._kept.get(key)
+        if found is None:
+            found = subset_members(source.labels(), len(source.info.classes), per_class, seed)
+            found.setflags(write=False)
+        with self._lock:
+            found = self._kept.setdefault(key, found)
+            self._kept.move_to_end(key)
+            total = sum(members.nbytes for members in self._kept.values())
+            while total > self._n_bytes:
+                total -= self._kept.popitem(last=False)[1].nbytes
+        return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subset:
+    """The k samples of each class with the smallest keyed numbers. It holds none of them."""
+
+    source: Source
+    per_class: int
+    seed: int
+    kept: Subsets
+
+    def __len__(self) -> int:
+        return self.per_class * len(self.source.info.classes)
+
+    @property
+    def members(self) -> I64:
+        """Their indices, ascending; raises SpecInvalid if a class has too few."""
+        return self.kept.members(self.source, self.per_class, self.seed)
+
+
+def subset_members(labels: I64, classes: int, per_class: int, seed: int) -> I64:
+    """The samples, ascending, of a subset: in each class those with the smallest keyed numbers, ties by index.
+
+    Raises:
+        SpecInvalid: a class has fewer samples than are asked for.
+    """
+    low, high, _, _ = philox4x32((0, SUBSET_KEY, np.arange(len(labels)), 0), seed_key(seed))
+    numbers = low.astype(np.uint64) | (high.astype(np.uint64) << np.uint64(32))
+    counts = np.bincount(labels, minlength=classes)
+    if counts.min() < per_class:
+        scarce = int(counts.argmin())
+        raise SpecInvalid(f"class {scarce} has only {counts[scarce]} samples", field="subset.per_class")
+    by_class = np.lexsort((numbers, labels))  # stable: ties go by index
+    firsts = np.cumsum(counts) - counts
+    chosen = by_class[(firsts[:, None] + np.arange(per_class)[None, :]).ravel()]
+    return np.sort(chosen).astype(np.int64)

@@ -1,0 +1,185 @@
+"""The fast executor: integer kernels, one call for all stages of a pass, the same bits on every CPU and GPU.
+
+Values between kernels are uint16 with 8 fraction bits; a source's bytes are read by the first kernel, and the batch's own
+bytes are written by the last. A pipeline is data to the kernels: a new one compiles nothing.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from augsvc.arrays import U8, ranges
+from augsvc.cpus import cores
+from augsvc.executors.fused.audio import FusedSound
+from augsvc.executors.fused.kernel_cache import keep_compiled
+from augsvc.executors.fused.kernels import cpu, sound_cpu
+from augsvc.executors.fused.kernels.sheets import U16, WHITE, OutSheet
+from augsvc.executors.fused.lower_image import (
+    Segment,
+    erase_sheet,
+    filter_sheet,
+    mask_sheet,
+    move_sheet,
+    noise_sheet,
+    segments,
+    still,
+    tone_sheet,
+)
+from augsvc.executors.protocol import float_traits, use_one_torch_thread
+from augsvc.numerics.geometry import Camera
+from augsvc.numerics.rng import quantile_table
+from augsvc.ops.kinds.image import Opaque, Statistics
+from augsvc.ops.operation import Draw
+from augsvc.planning.image_plan import Plan
+from augsvc.planning.labels import Moves
+
+_ROWS, _ELEMENTS = 512, 1 << 23  # that one thread takes at once: tables and values between passes stay below 16 MB
+_CALL = 1 << 22  # elements between two checks: some 10 ms; but a sample is not cut, and one blur of 4096² takes 1.8 s
+_NO_PIXELS = np.empty((0, 0), np.uint8)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FusedExecutor:
+    """Runs plans on the CPU. Several threads may use it at once."""
+
+    device: torch.device
+    threads: int
+    quantiles: npt.NDArray[np.int16]
+    name: str = "fused"
+
+    @staticmethod
+    def on(kernel_cache: Path | None = None) -> "FusedExecutor":
+        """An executor whose compiled kernels are kept in a folder, if one is given."""
+        keep_compiled((cpu.run, cpu.masks, cpu.sums, sound_cpu.run), kernel_cache)
+        use_one_torch_thread()
+        return FusedExecutor(torch.device("cpu"), cores(), quantile_table().astype(np.int16))
+
+    @property
+    def sound(self) -> FusedSound:
+        """What runs plans over clips."""
+        return FusedSound(self.threads, self.quantiles)
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """Nothing: integers are the same everywhere."""
+        return (self.name,)
+
+    @property
+    def opaque_traits(self) -> tuple[str, ...]:
+        """What opaque operations, which are float, depend on besides the code."""
+        return float_traits(self.device)
+
+    def rows(self, elements: int) -> int:
+        """How many samples of so many canvas elements one thread should run at once."""
+        return max(1, min(_ROWS, _ELEMENTS // elements))
+
+    def render(
+        self,
+        plan: Plan,
+        images: Sequence[U8],
+        cameras: Sequence[Camera | None],
+        draws: Sequence[Draw],
+        out: U8,
+        check: Callable[[], None],
+    ) -> None:
+        """All passes over sources uint8 (H, W, C) of any sizes, into `out` (N, C, H, W), which may be a view of N,H,W,C.
+
+        `cameras` has one entry a pass, as plan.cameras gives them. `check` is called now and then, and may raise.
+        """
+        n, steps = len(images), segments(plan)
+        sources = [np.ascontiguousarray(image) for image in images]
+        shape = (n if len(steps) > 1 else 0, plan.canvas.channels, plan.canvas.height, plan.canvas.width)
+        values = np.empty(shape, np.uint16)
+        for segment in steps:
+            check()
+            if segment.opaque:
+                _apply(plan, segment.opaque, draws, values, check)
+                continue
+            last = segment is steps[-1]
+            values = self._run(plan, segment, sources, cameras, draws, values, out if last else None, check)
+
+    def move_masks(self, masks: Sequence[U8], moves: Moves, out: U8, check: Callable[[], None]) -> None:
+        """Masks uint8 (H, W) of any sizes through cameras, nearest sampling, into `out` (N, H, W), which is contiguous."""
+        n, height, width = out.shape
+        sources = [np.ascontiguousarray(mask) for mask in masks]
+        sheet, pixels = mask_sheet(moves, sources, (height, width)), out.reshape(n, height * width)
+        for some in ranges(n, max(1, _CALL // (height * width))):
+            check()
+            cpu.masks(some.start, some.stop, sheet, height, width, pixels)
+
+    def _run(
+        self,
+        plan: Plan,
+        segment: Segment,
+        sources: Sequence[U8],
+        cameras: Sequence[Camera | None],
+        draws: Sequence[Draw],
+        values: U16,
+        out: U8 | None,
+        check: Callable[[], None],
+    ) -> U16:
+        """One segment; the values that it leaves, or the ones it was given if it encodes them."""
+        n, canvas, part = len(sources), plan.canvas, segment.part
+        camera = cameras[segment.number] if segment.opens else None
+        move = still(n) if camera is None else move_sheet(camera, part, canvas, sources if part.fits else None)
+        after = np.empty_like(values) if camera is not None and not part.fits and out is None else values
+        stages = plan.tones(part, draws, _statistics(plan, segment, values)) if segment.opens else []
+        sheets = (
+            move,
+            tone_sheet(stages, n, canvas.channels),
+            filter_sheet(segment.blur, draws, n, canvas),
+            noise_sheet(segment.noises, draws, n, self.quantiles),
+            erase_sheet(segment.erases, draws, n, canvas),
+        )
+        pixels, target, interleaved = flat(out)
+        goal = OutSheet(out is not None, interleaved, pixels)
+        elements = canvas.channels * canvas.height * canvas.width
+        for some in ranges(n, max(1, _CALL // elements)):
+            check()
+            cpu.run(some.start, some.stop, *sheets, goal, values, after)
+        if out is not None and target is not None:
+            out[:] = target
+        return after
+
+
+def _apply(
+    plan: Plan, opaque: tuple[int, Opaque], draws: Sequence[Draw], values: U16, check: Callable[[], None]
+) -> None:
+    """An operation of torch's float32, on the samples that it selected."""
+    number, operation = opaque
+    rows = np.flatnonzero(draws[number].selected)
+    lowered = operation.lower(draws[number], plan.canvas)
+    for some in ranges(len(rows), max(1, _CALL // values[0].size)):
+        check()
+        chosen = torch.from_numpy(values[rows[some]].astype(np.float32)) / float(WHITE)
+        changed = operation.apply(chosen, lowered[rows[some]]).clamp(0.0, 1.0)
+        values[rows[some]] = (changed * float(WHITE) + 0.5).numpy().astype(np.uint16)
+
+
+def _statistics(plan: Plan, segment: Segment, values: U16) -> Statistics | None:
+    """Integer sums over each sample's incoming values, if the pass needs them."""
+    if not plan.needs_statistics(segment.part):
+        return None
+    total, squares = np.empty(len(values), np.int64), np.empty(len(values), np.int64)
+    cpu.sums(values, total, squares)
+    return Statistics(values[0].size, total, squares)
+
+
+def flat(out: U8 | None) -> tuple[U8, U8 | None, bool]:
+    """A batch's memory as N rows of bytes, and whether channels lie innermost there.
+
+    Memory that is in neither order is written through another array, the second, which then is to be copied.
+    """
+    if out is None:
+        return _NO_PIXELS, None, False
+    if out.flags.c_contiguous:
+        return out.reshape(len(out), -1), None, False
+    inner = out.transpose(0, 2, 3, 1)
+    if inner.flags.c_contiguous:
+        return inner.reshape(len(out), -1), None, True
+    target = np.empty(out.shape, np.uint8)
+    return target.reshape(len(out), -1), target, False

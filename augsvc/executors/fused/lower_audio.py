@@ -1,0 +1,79 @@
+"""From a plan over sound and its draws to the numbers that the kernels run on."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from augsvc.arrays import F32, I64, U8
+from augsvc.executors.fused.kernels.sound import CURVE, GAIN, LIMIT, NOISE, SHAPE, SHIFT, STEP, SoundSheet
+from augsvc.numerics.rng import seed_key
+from augsvc.ops.kinds.audio import CURVE_ENTRIES, SOUND_BITS
+from augsvc.ops.operation import Draw
+from augsvc.planning.audio_plan import FixedShape, SoundPlan
+
+_UNIT = np.float32(1 << SOUND_BITS)
+
+
+def sound_sheet(plan: SoundPlan, draws: Sequence[Draw], n: int, quantiles: npt.NDArray[np.int16]) -> SoundSheet:
+    """All steps of a plan over n clips, in the order of its passes."""
+    steps: list[tuple[int, int]] = []
+    windows: list[I64] = []
+    shapes: list[FixedShape] = []
+    noises: list[tuple[Draw, I64]] = []
+    for part in plan.passes:
+        if (window := plan.windows(part, draws)) is not None:
+            steps.append((SHIFT, len(windows)))
+            windows.append(window)
+        for shape in plan.shapes(part, draws):
+            steps.append((SHAPE, len(shapes)))
+            shapes.append(shape)
+        for noise in plan.noises(part, draws):
+            steps.append((NOISE, len(noises)))
+            noises.append(noise)
+    curved = any(shape.curve is not None for shape in shapes)
+    indices, time, seed = np.zeros(n, np.uint32), 0, (0, 0)
+    for draw, _ in noises:
+        indices, time, seed = draw.address.indices.astype(np.uint32), draw.address.time_word, seed_key(draw.seed)
+    return SoundSheet(
+        np.array(steps, np.int64).reshape(-1, 2),
+        _side_by_side(windows, np.zeros((n, 0, 3), np.int64)),
+        np.array([_parts(shape) for shape in shapes], np.int64),
+        _numbers([(shape.rows, shape.gain) for shape in shapes], (n,)),
+        _numbers([(shape.rows, shape.limit) for shape in shapes], (n,)),
+        _numbers([(shape.rows, shape.curve) for shape in shapes], (n, CURVE_ENTRIES if curved else 0)),
+        _numbers([(shape.rows, shape.step) for shape in shapes], (n,)),
+        _chosen([shape.rows for shape in shapes], n),
+        np.array([draw.key for draw, _ in noises], np.uint32),
+        _side_by_side([ratio for _, ratio in noises], np.zeros((n, 0), np.int64)),
+        indices,
+        time,
+        *seed,
+        quantiles,
+    )
+
+
+def _parts(shape: FixedShape) -> int:
+    there = ((GAIN, shape.gain), (LIMIT, shape.limit), (CURVE, shape.curve), (STEP, shape.step))
+    return sum(part for part, numbers in there if numbers is not None)
+
+
+def _numbers(fixed: Sequence[tuple[I64, I64 | None]], shape: tuple[int, ...]) -> F32:
+    """One part of all shapes, given for some rows, as float32 (N, S, …); what is not there is 0."""
+    found = np.zeros((shape[0], len(fixed), *shape[1:]), np.float32)
+    for place, (rows, numbers) in enumerate(fixed):
+        if numbers is not None:
+            found[rows, place] = numbers.astype(np.float32) / _UNIT
+    return found
+
+
+def _chosen(rows: Sequence[I64], n: int) -> U8:
+    """Whether a clip goes through a shape: (N, S)."""
+    found = np.zeros((n, len(rows)), np.uint8)
+    for place, some in enumerate(rows):
+        found[some, place] = 1
+    return found
+
+
+def _side_by_side(columns: Sequence[I64], none: I64) -> I64:
+    return np.stack(columns, axis=1) if columns else none

@@ -1,0 +1,1 @@
+"""Middleware: the request log, tokens and quotas, admission."""

@@ -1,0 +1,63 @@
+"""What there is: versions, operations, datasets."""
+
+import torch
+from fastapi import APIRouter
+
+import augsvc
+from augsvc.engine.engine import Engine
+from augsvc.errors import Starting
+from augsvc.ops.operation import Operation
+
+
+def catalogue_router(engine: Engine) -> APIRouter:
+    """The routes that describe a replica."""
+    router = APIRouter(prefix="/v1", tags=["catalogue"], redirect_slashes=False)
+
+    @router.get("/version", summary="Versions, device and arithmetic id")
+    async def version() -> dict[str, object]:
+        test = engine.selftest
+        if test is None:
+            raise Starting("the server is starting: try again in a moment")
+        return {
+            "version": augsvc.__version__,
+            "torch": torch.__version__,
+            "executor": engine.executor.name,
+            "device": str(engine.executor.device),
+            "arithmetic": test.whole,
+        }
+
+    entries = [operation_entry(name, operation) for name, operation in engine.operations.items()]
+
+    @router.get("/ops", summary="The catalogue of operations")
+    async def ops() -> dict[str, object]:
+        return {"ops": entries}
+
+    @router.get("/datasets", summary="What is served")
+    async def datasets() -> dict[str, object]:
+        return {"datasets": [dataset_entry(engine, name) for name in engine.catalogue.names()]}
+
+    return router
+
+
+def operation_entry(name: str, operation: type[Operation]) -> dict[str, object]:
+    """One row of the catalogue."""
+    return {
+        "name": name,
+        "kind": operation.kind.value,
+        "media": operation.media,
+        "summary": operation.summary(),
+        "schema": operation.model_json_schema(),
+    }
+
+
+def dataset_entry(engine: Engine, name: str) -> dict[str, object]:
+    """One dataset, for clients."""
+    source = engine.catalogue.get(name)
+    info = source.info
+    return {
+        "name": name,
+        "samples": len(source),
+        "media": info.media,
+        "classes": list(info.classes),
+        "version": info.version,
+    }

@@ -1,0 +1,57 @@
+"""What a person sees in a browser: the start page, and the OpenAPI page with its assets served from here."""
+
+from pathlib import Path
+
+import fastapi_offline
+from fastapi import APIRouter
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.responses import HTMLResponse, Response
+
+from augsvc.errors import NotFound
+
+_STATIC = Path(__file__).parents[1] / "ui"
+_VENDORED = Path(fastapi_offline.__file__).parent / "static"
+_TYPES = {".css": "text/css", ".js": "text/javascript"}
+_ASSETS = {path.name: (path, _TYPES[path.suffix]) for path in sorted(_STATIC.iterdir()) if path.suffix in _TYPES} | {
+    "swagger-ui.css": (_VENDORED / "swagger-ui.css", "text/css"),
+    "swagger-ui-bundle.js": (_VENDORED / "swagger-ui-bundle.js", "text/javascript"),
+    "favicon.png": (_VENDORED / "favicon.png", "image/png"),
+}
+# the start page: scripts, styles and data from here alone, nothing inline, and no text that a script could turn into markup
+_GUARDED = {
+    "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def pages_router() -> APIRouter:
+    """The pages: static shells without data, so they need no token."""
+    router = APIRouter(include_in_schema=False, redirect_slashes=False)
+
+    shell = (_STATIC / "index.html").read_bytes()
+    assets = {name: (path.read_bytes(), media_type) for name, (path, media_type) in _ASSETS.items()}
+
+    @router.get("/")
+    async def start() -> Response:
+        return Response(shell, media_type="text/html", headers=_GUARDED)
+
+    @router.get("/docs")
+    async def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="openapi.json",
+            title="augsvc: the API",
+            swagger_js_url="assets/swagger-ui-bundle.js",
+            swagger_css_url="assets/swagger-ui.css",
+            swagger_favicon_url="assets/favicon.png",
+        )
+
+    @router.get("/assets/{name}")
+    async def asset(name: str) -> Response:
+        if name not in assets:
+            raise NotFound("there is no such asset; GET / and GET /docs name those that there are")
+        content, media_type = assets[name]
+        return Response(content, media_type=media_type)
+
+    return router

@@ -1,0 +1,1 @@
+"""uvicorn with bounds and a drain, and the sockets it listens on."""

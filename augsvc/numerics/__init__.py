@@ -1,0 +1,1 @@
+"""Exact arithmetic: counters, permutation, geometry, colour, the same bits on every CPU."""

@@ -1,0 +1,39 @@
+"""Colour maps: matrices (N, C, C+1) on the [0, 1] scale, the last column added, and tables over [0, 1].
+
+Like those of augsvc.numerics.geometry, products are written out in a fixed order, for the same bits on every CPU.
+"""
+
+import numpy as np
+
+from augsvc.arrays import F64
+
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+
+
+def diagonal(scale: F64, offset: F64, channels: int) -> F64:
+    """v' = scale·v + offset in every channel: (N, C, C+1) from (N,)."""
+    matrix = np.zeros((len(scale), channels, channels + 1))
+    for c in range(channels):
+        matrix[:, c, c] = scale
+        matrix[:, c, channels] = offset
+    return matrix
+
+
+def color_product(second: F64, first: F64) -> F64:
+    """The map `first`, then `second`."""
+    channels = second.shape[1]
+    total = np.zeros_like(first)
+    for k in range(channels):
+        total = total + second[:, :, k : k + 1] * first[:, k : k + 1, :]
+    total[:, :, channels] += second[:, :, channels]
+    return total
+
+
+def read_table(table: F64, values: F64) -> F64:
+    """Tables (N, T) read at values (N, K), clamped to [0, 1], with linear interpolation."""
+    steps = table.shape[1] - 1
+    x = np.clip(values, 0.0, 1.0) * steps
+    left = np.minimum(np.floor(x).astype(np.int64), steps - 1)
+    low, high = np.take_along_axis(table, left, axis=1), np.take_along_axis(table, left + 1, axis=1)
+    result: F64 = low + (high - low) * (x - left)
+    return result

@@ -1,0 +1,127 @@
+"""Random numbers as a pure function of an address: Philox4x32-10, counter-based (Salmon et al., SC'11).
+
+    key     = seed (two words)
+    counter = (block, operation key, sample index, epoch << 8 | view)
+
+For a fixed key Philox is a bijection of the counter, so distinct counters give distinct 128-bit blocks: no two
+(epoch, index, view, operation) share randomness, by construction. Limits are checked, never wrapped.
+
+Blocks 0…255 of an operation are its parameters, one lane each; from 256 on they are per-pixel numbers, 16 bits an
+element: element e is half-word e % 8 of block 256 + e // 8, counted from the low half of word 0.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import fsum, sqrt
+
+import numpy as np
+
+from augsvc.arrays import I64, U32, U64
+from augsvc.errors import SpecInvalid
+from augsvc.numerics import exact
+
+MAX_SAMPLES = 1 << 32
+MAX_EPOCHS = 1 << 24
+MAX_VIEWS = 1 << 8
+MAX_SEED = 1 << 53  # JSON's exact integers
+PIXEL_BLOCK = 256
+ELEMENTS_PER_BLOCK = 8
+MAX_ELEMENTS = ((1 << 32) - PIXEL_BLOCK) * ELEMENTS_PER_BLOCK
+QUANTILE_BITS = 12  # fraction bits of the quantile table
+
+ORDER_KEY, SUBSET_KEY, PARTNER_KEY, PAINT_KEY = 0, 1, 2, 3
+RESERVED_KEYS = 16  # operation keys below this are never an operation's
+
+_MASK = np.uint64(0xFFFFFFFF)
+_HALF = np.uint64(32)
+_MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
+_WEYL = (0x9E3779B9, 0xBB67AE85)
+_ROUNDS = 10
+
+Word = U32 | U64 | I64 | np.uint32 | int
+
+
+def philox4x32(counter: tuple[Word, Word, Word, Word], key: tuple[int, int]) -> tuple[U32, U32, U32, U32]:
+    """Philox4x32-10 of broadcastable counter words (values below 2**32) under one key: four uint32 arrays.
+
+    Checked against Random123's known answers.
+    """
+    c0, c1, c2, c3 = (np.asarray(word, dtype=np.uint64) for word in counter)
+    k0, k1 = key
+    for _ in range(_ROUNDS):
+        p0, p1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
+        c0, c1, c2, c3 = (
+            (p1 >> _HALF) ^ c1 ^ np.uint64(k0),
+            p1 & _MASK,
+            (p0 >> _HALF) ^ c3 ^ np.uint64(k1),
+            p0 & _MASK,
+        )
+        k0, k1 = (k0 + _WEYL[0]) & 0xFFFFFFFF, (k1 + _WEYL[1]) & 0xFFFFFFFF
+    w0, w1, w2, w3 = np.broadcast_arrays(*(word.astype(np.uint32) for word in (c0, c1, c2, c3)))
+    return w0, w1, w2, w3
+
+
+def seed_key(seed: int) -> tuple[int, int]:
+    """The two key words of a seed below 2**53."""
+    if not 0 <= seed < MAX_SEED:
+        raise SpecInvalid("a seed is an integer from 0 to 2^53 - 1")
+    return seed & 0xFFFFFFFF, seed >> 32
+
+
+def operation_key(operation_id: str) -> int:
+    """The counter word of an operation: a stable hash of its id."""
+    return int.from_bytes(hashlib.sha256(b"augsvc/1/operation/" + operation_id.encode()).digest()[:4], "little")
+
+
+def operation_keys(ids: Sequence[str]) -> tuple[int, ...]:
+    """The counter words of a pipeline's operations; refuses a collision, among them or with a reserved key."""
+    keys = tuple(operation_key(operation_id) for operation_id in ids)
+    if len(set(keys)) < len(keys) or any(key < RESERVED_KEYS for key in keys):
+        raise SpecInvalid("two operations would share random numbers: give one of them another id", field="pipeline")
+    return keys
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Address:
+    """Which samples, in which epoch and view: with a seed, all that draws depend on."""
+
+    indices: I64  # N, each below 2**32
+    epoch: int
+    view: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.epoch < MAX_EPOCHS:
+            raise SpecInvalid("an epoch is an integer from 0 to 2^24 - 1", field="epoch")
+        if not 0 <= self.view < MAX_VIEWS:
+            raise SpecInvalid("a view is an integer from 0 to 255", field="view")
+        if self.indices.size and not (int(self.indices.min()) >= 0 and int(self.indices.max()) < MAX_SAMPLES):
+            raise SpecInvalid("an index is an integer from 0 to 2^32 - 1", field="index")
+
+    def part(self, rows: slice | I64) -> "Address":
+        """Some of the samples."""
+        return Address(self.indices[rows], self.epoch, self.view)
+
+    @property
+    def time_word(self) -> int:
+        """The fourth counter word."""
+        return self.epoch << 8 | self.view
+
+
+def parameter_words(seed: int, keys: Sequence[int], lanes: Sequence[int], address: Address) -> U32:
+    """The words of K (operation key, lane) pairs for N samples, in one broadcast call: uint32 (N, K, 4)."""
+    if any(not 0 <= lane < PIXEL_BLOCK for lane in lanes):
+        raise ValueError("a parameter's lane is a number from 0 to 255")
+    counter = (np.asarray(lanes), np.asarray(keys), address.indices[:, None], address.time_word)
+    return np.stack(philox4x32(counter, seed_key(seed)), axis=-1)
+
+
+def quantile_table() -> I64:
+    """Normal deviates for 16 random bits: int64 (65536,) with 12 fraction bits, odd-symmetric, variance 1, ends at ±4.32.
+
+    A table instead of Box–Muller, because integers are the same everywhere; 2**16 entries, because 2**12 end at 3.67 σ.
+    """
+    half = exact.normal_quantile((np.arange(32768, 65536, dtype=np.float64) + 0.5) / 65536.0)
+    deviation = sqrt(fsum((half * half).tolist()) / 32768.0)  # fsum rounds once, so the order cannot matter
+    upper = exact.to_fixed(half / deviation, QUANTILE_BITS)
+    return np.concatenate((-upper[::-1], upper))

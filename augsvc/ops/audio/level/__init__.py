@@ -1,0 +1,1 @@
+"""Operations on the level of a clip."""

@@ -1,0 +1,1 @@
+"""Operations that add noise to a clip."""

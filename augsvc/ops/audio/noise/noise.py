@@ -1,0 +1,19 @@
+"""White noise."""
+
+from typing import Annotated, Literal
+
+from augsvc.arrays import F64
+from augsvc.numerics.exact import decibels
+from augsvc.ops.kinds.audio import SoundNoise
+from augsvc.ops.operation import Draw, Drawn, Interval
+
+
+class WhiteNoise(SoundNoise):
+    """Adds normal white noise at a signal-to-noise ratio of so many dB; a silent clip stays silent."""
+
+    op: Literal["white_noise"] = "white_noise"
+    snr: Annotated[Interval, Drawn(lane=1, low=-20.0, high=100.0)] = (10.0, 40.0)
+
+    def std(self, draw: Draw, rms: F64) -> F64:
+        """SNR = 20 · log10(rms / std), with the root mean square over the whole clip as it comes in."""
+        return rms * decibels(-draw.value("snr"))

@@ -1,0 +1,1 @@
+"""Operations that blur or sharpen."""

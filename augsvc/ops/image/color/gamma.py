@@ -1,0 +1,22 @@
+"""Gamma."""
+
+from typing import Annotated, Literal
+
+import numpy as np
+
+from augsvc.arrays import F64
+from augsvc.numerics import exact
+from augsvc.ops.kinds.image import TABLE_ENTRIES, Tone
+from augsvc.ops.operation import Draw, Drawn, Interval
+
+
+class Gamma(Tone):
+    """Raises every value to a power."""
+
+    op: Literal["gamma"] = "gamma"
+    gamma: Annotated[Interval, Drawn(lane=1, low=0.25, high=4.0)] = (0.8, 1.25)
+
+    def table(self, draw: Draw) -> F64:
+        """v' = v^gamma."""
+        values = np.arange(TABLE_ENTRIES, dtype=np.float64) / (TABLE_ENTRIES - 1)
+        return exact.power(values[None, :], draw.value("gamma")[:, None])

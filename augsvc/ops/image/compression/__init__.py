@@ -1,0 +1,1 @@
+"""Operations that lower the quality of an image."""

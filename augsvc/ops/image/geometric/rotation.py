@@ -1,0 +1,22 @@
+"""Turning about the canvas's centre."""
+
+from typing import Annotated, Literal
+
+from augsvc.arrays import F64
+from augsvc.numerics import exact
+from augsvc.numerics.geometry import Canvas, about, affine
+from augsvc.ops.kinds.image import Move
+from augsvc.ops.operation import Draw, Drawn, Interval
+
+
+class Rotation(Move):
+    """Turns about the centre; positive degrees are counter-clockwise as seen."""
+
+    op: Literal["rotation"] = "rotation"
+    degrees: Annotated[Interval, Drawn(lane=1, low=-360.0, high=360.0)] = (-15.0, 15.0)
+
+    def matrix(self, draw: Draw, canvas: Canvas) -> F64:
+        """With y down, counter-clockwise is x' = x·cos + y·sin, y' = −x·sin + y·cos about (W/2, H/2)."""
+        sin, cos = exact.sincos(draw.value("degrees"))
+        turn = affine(cos, sin, sin * 0, -sin, cos, sin * 0)
+        return about(turn, canvas.width / 2.0, canvas.height / 2.0)

@@ -1,0 +1,88 @@
+"""A pipeline over sound made ready: draws to the integers that a pass over clips runs on.
+
+The passes are those of augsvc.plan: move → tone → noise, in the user's order. Statistics, here the level of the incoming
+clip, open one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from augsvc.arrays import I64
+from augsvc.numerics import exact
+from augsvc.numerics.rng import operation_keys
+from augsvc.ops.kinds.audio import SOUND_BITS, Clip, Shape, SoundMove, SoundNoise, SoundTone
+from augsvc.ops.operation import Draw, Operation
+from augsvc.ops.pipeline import operation_id
+from augsvc.planning.passes import Pass, Passes, plan_passes
+
+NOISE_BITS = 40  # fraction bits of a noise's standard deviation, relative to the clip's root mean square
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FixedShape:
+    """A shape in fixed point (SOUND_BITS), for the n clips that it changes."""
+
+    gain: I64 | None  # n
+    limit: I64 | None  # n
+    curve: I64 | None  # n,CURVE_ENTRIES
+    step: I64 | None  # n
+    rows: I64  # n: which they are
+
+    @staticmethod
+    def of(shape: Shape, rows: I64) -> "FixedShape":
+        """Rounds every part that is there."""
+        parts = (shape.gain, shape.limit, shape.curve, shape.step)
+        gain, limit, curve, step = (None if part is None else exact.to_fixed(part, SOUND_BITS) for part in parts)
+        return FixedShape(gain, limit, curve, step, rows)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SoundPlan(Passes):
+    """What the executor of sound runs."""
+
+    clip: Clip
+
+    @staticmethod
+    def of(operations: Sequence[Operation], clip: Clip) -> "SoundPlan":
+        """Plans a validated pipeline."""
+        keys = operation_keys([operation_id(operation) for operation in operations])
+        return SoundPlan(tuple(operations), keys, plan_passes(operations, None), "fit:middle", clip)
+
+    def windows(self, part: Pass, draws: Sequence[Draw]) -> I64 | None:
+        """The moves of a pass as one: (N, 3) of shift, first, last, for out[t] = in[t − shift] where first ≤ t < last, else 0.
+
+        None if nothing moves. What one move has pushed out of the clip, the next does not bring back.
+        """
+        moves = self.of_kind(part, SoundMove)
+        if not moves:
+            return None
+        length = self.clip.samples
+        shift = np.zeros(len(draws[moves[0][0]].selected), dtype=np.int64)
+        first, last = shift.copy(), shift + length
+        for number, move in moves:
+            draw = draws[number]
+            by = np.where(draw.selected, np.clip(move.samples(draw, self.clip), -length, length), 0)
+            shift = shift + by
+            first, last = np.maximum(first + by, 0), np.minimum(last + by, length)
+        return np.stack((shift, first, np.maximum(last, first)), axis=-1)
+
+    def shapes(self, part: Pass, draws: Sequence[Draw]) -> list[FixedShape]:
+        """The tones of a pass, in order. (A curve takes as long to make as to use: clips not selected get none.)"""
+        found = []
+        for number, tone in self.of_kind(part, SoundTone):
+            rows = np.flatnonzero(draws[number].selected)
+            found.append(FixedShape.of(tone.shape(draws[number].part(rows)), rows))
+        return found
+
+    def noises(self, part: Pass, draws: Sequence[Draw]) -> list[tuple[Draw, I64]]:
+        """Each noise of a pass: its draws, and its standard deviation (N,) for a clip whose root mean square is 1, with
+        NOISE_BITS, 0 for clips not selected.
+        """
+        found = []
+        for number, noise in self.of_kind(part, SoundNoise):
+            draw = draws[number]
+            std = exact.to_fixed(noise.std(draw, np.ones(len(draw.selected))), NOISE_BITS)
+            found.append((draw, np.where(draw.selected, std, 0)))
+        return found

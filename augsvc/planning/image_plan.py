@@ -1,0 +1,115 @@
+"""From a pipeline to passes over the pixels, and from draws to the integers that a pass runs on.
+
+A pass is move → tone → filter → noise → erase, any part of it absent, or one opaque operation. The planner walks the
+pipeline in the user's order, adds to the open pass while the order of kinds allows and opens a new one where it does
+not. The first pass begins with the implicit move of the source onto the canvas.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from augsvc.arrays import F64, I64, Bools
+from augsvc.numerics import exact
+from augsvc.numerics.color import color_product, diagonal, read_table
+from augsvc.numerics.geometry import Camera, Canvas, Fit, fit_matrix, identity, product
+from augsvc.numerics.rng import operation_keys
+from augsvc.ops.kinds.image import TABLE_ENTRIES, UNIT_BITS, Border, Move, Statistics, Tone
+from augsvc.ops.operation import Draw, Operation
+from augsvc.ops.pipeline import operation_id
+from augsvc.planning.passes import Pass, Passes, plan_passes
+
+_STRONGEST = 32768.0  # of a merged colour matrix's numbers: with 16 fraction bits they fit 32-bit integers
+
+
+_LINE = np.arange(TABLE_ENTRIES, dtype=np.float64) / (TABLE_ENTRIES - 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ToneStage:
+    """A colour matrix, then a table; a sample outside `matrix_rows` or `table_rows` skips that half."""
+
+    matrix: I64  # N,C,C+1, UNIT_BITS fraction bits
+    matrix_rows: Bools
+    table: I64 | None  # N,TABLE_ENTRIES, UNIT_BITS fraction bits
+    table_rows: Bools
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan(Passes):
+    """A pipeline over pictures made ready: what the executors run."""
+
+    canvas: Canvas
+    fit: Fit
+
+    @staticmethod
+    def of(operations: Sequence[Operation], canvas: Canvas, fit: Fit) -> "Plan":
+        """Plans a validated pipeline."""
+        keys = operation_keys([operation_id(operation) for operation in operations])
+        border: Border | None = "zeros" if fit == "contain" else None
+        return Plan(tuple(operations), keys, plan_passes(operations, border), f"fit:{fit}", canvas, fit)
+
+    def cameras(self, part: Pass, draws: Sequence[Draw], sizes: Sequence[tuple[int, int]]) -> Camera | None:
+        """The one resample of a pass, or None if nothing moves. `sizes` are the sources' (H, W), for the first pass."""
+        moves = self.of_kind(part, Move)
+        if not (part.fits or moves):
+            return None
+        matrix = identity(len(sizes))
+        if part.fits:
+            fits = {size: fit_matrix(size, self.canvas, self.fit)[0] for size in set(sizes)}
+            matrix = np.stack([fits[size] for size in sizes])
+        with np.errstate(over="ignore", invalid="ignore"):  # what leaves the numbers is refused by the camera
+            for number, move in moves:
+                chosen = draws[number].selected[:, None, None]
+                matrix = product(
+                    np.where(chosen, move.matrix(draws[number], self.canvas), identity(len(sizes))), matrix
+                )
+        return Camera.of(matrix, self.canvas, sizes)
+
+    def needs_statistics(self, part: Pass) -> bool:
+        """Whether the tones of a pass depend on its incoming pixels."""
+        return any(op.needs_statistics for _, op in self.of_kind(part, Tone))
+
+    def tones(self, part: Pass, draws: Sequence[Draw], statistics: Statistics | None) -> list[ToneStage]:
+        """The colour maps of a pass, merged: a matrix after a table opens a stage."""
+        stages: list[_OpenStage] = []
+        for number, operation in self.of_kind(part, Tone):
+            draw = draws[number]
+            matrix = operation.matrix(draw, self.canvas, statistics if operation.needs_statistics else None)
+            table = operation.table(draw)
+            if not stages or (matrix is not None and stages[-1].table is not None):
+                stages.append(_OpenStage.empty(len(draw.selected), self.canvas.channels))
+            stages[-1].add(matrix, table, draw.selected)
+        return [stage.closed() for stage in stages]
+
+
+@dataclass(slots=True, eq=False)
+class _OpenStage:
+    """A tone stage while operations are still added to it."""
+
+    matrix: F64
+    matrix_rows: Bools
+    table_rows: Bools
+    table: F64 | None = None  # there by the pipeline, not by who was selected: stages must not depend on the company
+
+    @staticmethod
+    def empty(n: int, channels: int) -> "_OpenStage":
+        none = np.zeros(n, dtype=np.bool_)
+        return _OpenStage(diagonal(np.ones(n), np.zeros(n), channels), none, none)
+
+    def add(self, matrix: F64 | None, table: F64 | None, selected: Bools) -> None:
+        if matrix is not None:
+            self.matrix = np.where(selected[:, None, None], color_product(matrix, self.matrix), self.matrix)
+            self.matrix_rows = self.matrix_rows | selected
+        if table is not None:
+            before = np.tile(_LINE, (len(selected), 1)) if self.table is None else self.table
+            self.table = np.where(selected[:, None], read_table(table, before), before)
+            self.table_rows = self.table_rows | selected
+
+    def closed(self) -> ToneStage:
+        table = None if self.table is None else exact.to_fixed(self.table, UNIT_BITS)
+        # a row too strong for fixed point is weakened as a whole: it saturates where it did before
+        strength = np.maximum(np.abs(self.matrix).max(axis=2, keepdims=True), _STRONGEST)
+        matrix = exact.to_fixed(self.matrix * (_STRONGEST / strength), UNIT_BITS)
+        return ToneStage(matrix, self.matrix_rows, table, self.table_rows)

@@ -1,0 +1,82 @@
+"""From a pipeline to passes over the pixels, and from draws to the integers that a pass runs on.
+
+A pass is move → tone → filter → noise → erase, any part of it absent, or one opaque operation. The planner walks the
+pipeline in the user's order, adds to the open pass while the order of kinds allows and opens a new one where it does
+not. The first pass begins with the implicit move of the source onto the canvas.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from augsvc.numerics.rng import Address
+from augsvc.ops.kinds.image import Border, Move
+from augsvc.ops.operation import Draw, Kind, Operation, draw_operations
+from augsvc.ops.pipeline import operation_id
+
+K = TypeVar("K", bound=Operation)
+
+
+_ORDER = {Kind.MOVE: 0, Kind.TONE: 1, Kind.FILTER: 2, Kind.NOISE: 3, Kind.ERASE: 4, Kind.OPAQUE: 5}
+
+
+@dataclass(slots=True, eq=False)
+class Pass:
+    """One way over the pixels. Numbers are places in the pipeline; `fits` marks the pass that reads the source."""
+
+    fits: bool = False
+    border: Border | None = None
+    steps: list[int] = field(default_factory=list)
+    stage: int = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Passes:
+    """A pipeline in passes, for pictures or for sound."""
+
+    operations: tuple[Operation, ...]
+    keys: tuple[int, ...]
+    passes: tuple[Pass, ...]
+    first: str  # what the implicit first move does, for people
+
+    def draw(self, seed: int, address: Address) -> list[Draw]:
+        """The random numbers of every operation."""
+        return draw_operations(self.operations, self.keys, seed, address)
+
+    def describe(self) -> list[dict[str, list[str]]]:
+        """The passes as lists of operation ids by kind, for people."""
+        rows = []
+        for part in self.passes:
+            row: dict[str, list[str]] = {"move": [self.first]} if part.fits else {}
+            for number in part.steps:
+                operation = self.operations[number]
+                row.setdefault(operation.kind.value, []).append(operation_id(operation))
+            rows.append(row)
+        return rows
+
+    def of_kind(self, part: Pass, kind: type[K]) -> list[tuple[int, K]]:
+        """A pass's operations of one kind, with their places in the pipeline."""
+        return [(number, op) for number in part.steps if isinstance(op := self.operations[number], kind)]
+
+
+def plan_passes(operations: Sequence[Operation], border: Border | None) -> tuple[Pass, ...]:
+    """Which operations share a way over the values. `border` is that of the implicit first move, if it needs one."""
+    passes = [Pass(fits=True, border=border, stage=0)]
+    for number, operation in enumerate(operations):
+        stage = _ORDER[operation.kind]
+        if _opens(passes[-1], operation, stage):
+            passes.append(Pass())
+        part = passes[-1]
+        part.steps.append(number)
+        part.stage = stage
+        if isinstance(operation, Move):
+            part.border = operation.border
+    return tuple(passes)
+
+
+def _opens(part: Pass, operation: Operation, stage: int) -> bool:
+    if operation.kind is Kind.OPAQUE or stage < part.stage:
+        return True
+    if isinstance(operation, Move):
+        return part.border is not None and part.border != operation.border
+    return operation.needs_statistics

@@ -1,1 +1,0 @@
-"""Datasets: index → sample. One format a file, over the format's own library."""

@@ -1,0 +1,134 @@
+"""What the self-test looks at: painted pictures and clips, by integer formulas."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+
+from augsvc.arrays import I64, Sample, required
+from augsvc.data.source import Source, SourceInfo
+from augsvc.numerics.color_statistics import ColorStatistics
+from augsvc.ops.registry import Registry
+from augsvc.planning.spec import StreamSpec, validate_spec
+
+_CANVAS = (24, 32)
+_SIZES = ((24, 32), (20, 40), (75, 110), (290, 385))
+_SAMPLES = len(_SIZES)
+_COLORS = ColorStatistics(  # of some photographs: fixed, whatever the probe shows
+    dataset="probe",
+    dataset_version="1",
+    samples=1,
+    left_out=0,
+    channels=3,
+    count=1000,
+    sums=(130000, 110000, 100000),
+    products=((22000000, 18200000, 16000000), (18200000, 16500000, 14600000), (16000000, 14600000, 14500000)),
+)
+_GREYS = ColorStatistics(
+    dataset="grey_probe",
+    dataset_version="1",
+    samples=1,
+    left_out=0,
+    channels=1,
+    count=1000,
+    sums=(120000,),
+    products=((20000000,),),
+)
+_SECONDS, _RATE = 0.1, 8000
+# samples, rate: of the stream's and of other lengths, at its rate, above and below it, so long that only the middle is resampled
+_CLIPS = ((800, 8000), (3000, 8000), (500, 11025), (900, 8000), (1, 44100), (60000, 44100), (300, 4000), (2000, 6000))
+
+
+class Probe(Source):
+    """Painted pictures of different sizes with all labels, by integer formulas."""
+
+    info = SourceInfo(
+        name="probe",
+        version="1",
+        classes=("a", "b"),
+        channels=3,
+        size=None,
+        mask=True,
+        boxes=1,
+        keypoints=1,
+        colors=_COLORS,
+    )
+
+    def __len__(self) -> int:
+        return _SAMPLES
+
+    def read(self, index: int) -> Sample:
+        """A gradient with a lattice of edges; one picture has the canvas's size, two are to be shrunk."""
+        height, width = _SIZES[index]
+        rows, columns = np.mgrid[0:height, 0:width]
+        planes = (rows * 7 + columns * 3, rows * columns * 5 // 8, ((rows // 5 + columns // 4) % 2) * 180 + 40)
+        image = np.stack([plane % 256 for plane in planes], axis=-1).astype(np.uint8)
+        return Sample(
+            image=image,
+            label=index % 2,
+            mask=((rows // 6 + columns // 6) % 4).astype(np.uint8),
+            boxes=np.array([[4, 5, 17, 15]], dtype=np.float32),
+            box_labels=np.array([index % 2]),
+            boxes_valid=np.array([True]),
+            keypoints=np.array([[9.5, 8.5]], dtype=np.float32),
+            keypoints_valid=np.array([True]),
+        )
+
+    def labels(self) -> I64:
+        """Alternating."""
+        return np.arange(_SAMPLES, dtype=np.int64) % 2
+
+    def describe(self, index: int) -> str:
+        """Its number."""
+        return f"probe#{index}"
+
+
+class GreyProbe(Probe):
+    """The same in grey, with statistics of greys."""
+
+    info = SourceInfo(name="grey_probe", version="1", classes=("a", "b"), channels=1, size=None, colors=_GREYS)
+
+    def read(self, index: int) -> Sample:
+        """One plane of the picture."""
+        image = required(super().read(index).image)
+        return Sample(image[..., :1], index % 2)
+
+
+class SoundProbe(Source):
+    """Painted clips of different lengths and rates, by integer formulas; one has the stream's, one is silent."""
+
+    info = SourceInfo(name="sound_probe", version="1", classes=("a", "b"), channels=1, size=None, media="audio")
+
+    def __len__(self) -> int:
+        return len(_CLIPS)
+
+    def read(self, index: int) -> Sample:
+        """A chirp of a triangle wave that swells."""
+        length, rate = _CLIPS[index]
+        time = np.arange(length, dtype=np.int64)
+        phase = (time * (200 + time // 4) // 8) % 4096
+        wave = np.abs(phase - 2048) - 1024
+        swell = np.minimum(time, 1024) * (index != 3)
+        return Sample(None, index % 2, audio=(wave * swell).astype(np.float32) / np.float32(1 << 21), rate=rate)
+
+    def labels(self) -> I64:
+        """Alternating."""
+        return np.arange(len(_CLIPS), dtype=np.int64) % 2
+
+    def describe(self, index: int) -> str:
+        """Its number."""
+        return f"sound_probe#{index}"
+
+
+def probe_spec(fields: Mapping[str, object], known: Registry | None = None) -> StreamSpec:
+    """A specification over a probe of pictures, the one in colour unless another is named."""
+    return validate_spec({"dataset": "probe", "size": list(_CANVAS), "shuffle": False, **fields}, known)
+
+
+def sound_probe_spec(fields: Mapping[str, object], known: Registry | None = None) -> StreamSpec:
+    """A specification over the probe of sound."""
+    frame = {"dataset": "sound_probe", "seconds": _SECONDS, "sample_rate": _RATE, "shuffle": False}
+    return validate_spec({**frame, **fields}, known)
+
+
+PROBES: Mapping[str, Source] = MappingProxyType({one.info.name: one for one in (Probe(), GreyProbe(), SoundProbe())})

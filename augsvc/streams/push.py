@@ -1,0 +1,142 @@
+"""Push mode: samples that a client brings, augmented as a pure function of its own indices.
+
+body → arrays → samples → augment → body
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor as Workers
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from augsvc.arrays import Arrays, ranges
+from augsvc.errors import NeedsDataset, SpecInvalid, StreamMismatch
+from augsvc.executors.protocol import Executor
+from augsvc.numerics.geometry import Canvas, Fit
+from augsvc.numerics.rng import MAX_EPOCHS, MAX_VIEWS, Address
+from augsvc.ops.kinds.audio import Clip
+from augsvc.ops.operation import Operation
+from augsvc.ops.pipeline import needing_fitted
+from augsvc.ops.registry import Registry
+from augsvc.planning.audio_plan import SoundPlan
+from augsvc.planning.image_plan import Plan
+from augsvc.planning.spec import MAX_CLIP, MAX_SIDE, Operations, Output, Rate, Seed, Side, require_media
+from augsvc.streams.push_tensors import answered, checked, to_samples
+from augsvc.streams.render_audio import SoundRenderer
+from augsvc.streams.render_image import ImageRenderer
+from augsvc.streams.stream import Body
+from augsvc.timing import Stages
+from augsvc.validation import explain
+from augsvc_client.wire import Layout, digest
+
+
+class PushRequest(BaseModel):
+    """What is to be done with the samples: `__metadata__.request`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    pipeline: Operations = ()
+    aug_seed: Seed = 0
+    epoch: Annotated[int, Field(ge=0, lt=MAX_EPOCHS, strict=True)] = 0
+    view: Annotated[int, Field(ge=0, lt=MAX_VIEWS, strict=True)] = 0
+    size: tuple[Side, Side] | None = None
+    fit: Fit = "cover"
+    output: Output = Output()
+    sample_rate: Rate | None = None
+    expect_arithmetic: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Push:
+    """Validated samples, ready to be augmented."""
+
+    request: PushRequest
+    arrays: Arrays
+    renderer: ImageRenderer | SoundRenderer
+    layout: Layout
+
+    @staticmethod
+    def of(
+        fields: object,
+        arrays: Arrays,
+        executor: Executor,
+        known: Registry,
+        arithmetic_of: Callable[[Sequence[Operation], str], str],
+    ) -> "Push":
+        """From the parsed request and the body's tensors. `arithmetic_of` takes operations and what they work on.
+
+        Raises:
+            SpecInvalid, NeedsDataset, NotAvailable: the request.
+            BodyMalformed, DuplicateIndex: the tensors.
+            StreamMismatch: this replica's arithmetic is not the expected one.
+        """
+        request = _validated(fields, known)
+        media = "audio" if "audio" in arrays and "image" not in arrays else "image"
+        require_media(request.pipeline, media)
+        if place := needing_fitted(request.pipeline):
+            raise NeedsDataset(f"{place} needs a dataset's statistics: it works on streams alone", field=place)
+        arithmetic = arithmetic_of(request.pipeline, media)
+        if request.expect_arithmetic not in (None, arithmetic):
+            raise StreamMismatch("this replica would give other bytes: ask another one", {"arithmetic": arithmetic})
+        row = checked(arrays, media)
+        renderer: ImageRenderer | SoundRenderer
+        if media == "audio":
+            renderer = _of_sound(request, row[0], executor)
+        else:
+            renderer = _of_pictures(request, row, executor, "mask" in arrays)
+        layout = Layout(answered(arrays, renderer.tensors), "", {"arithmetic": arithmetic})
+        return Push(request, arrays, renderer, layout)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the answer."""
+        return self.layout.size(len(self.arrays["index"]))
+
+    def produce(self, workers: Workers, check: Callable[[], None], stages: Stages) -> Body:
+        """The same tensors, augmented. `check` is called now and then, and ends the work by raising."""
+        n = len(self.arrays["index"])
+        buffer, out = self.layout.allocate(n)
+        for name in ("index", "label", "box_labels"):
+            if name in out:
+                out[name][:] = self.arrays[name]
+        samples = to_samples(self.arrays)
+        for part in ranges(n, self.renderer.rows):
+            check()
+            address = Address(self.arrays["index"][part], self.request.epoch, self.request.view)
+            rows = {name: array[part] for name, array in out.items()}
+            self.renderer.fill(samples[part], address, self.request.aug_seed, rows, workers, check, stages)
+        with stages.of("encode"):
+            self.layout.seal(buffer, n, epoch=self.request.epoch, start=0)
+            return Body(buffer, digest(buffer), n, (), stages)
+
+
+def _of_pictures(request: PushRequest, row: tuple[int, ...], executor: Executor, mask: bool) -> ImageRenderer:
+    height, width, channels = row
+    if request.sample_rate is not None:
+        raise SpecInvalid("sample_rate has no meaning here: these samples are pictures", field="sample_rate")
+    size = request.size or (height, width)
+    if max(size) > MAX_SIDE:
+        raise SpecInvalid(f"size is at most {MAX_SIDE} a side; the pictures are larger: give size", field="size")
+    request.output.require_channels(channels)
+    plan = Plan.of(request.pipeline, Canvas(*size, channels), request.fit)
+    return ImageRenderer(plan, executor, request.output, mask)
+
+
+def _of_sound(request: PushRequest, samples: int, executor: Executor) -> SoundRenderer:
+    for name in ("size", "fit", "output"):
+        if getattr(request, name) != PushRequest.model_fields[name].default:
+            raise SpecInvalid(f"{name} has no meaning here: these samples are sound", field=name)
+    if samples > MAX_CLIP:
+        raise SpecInvalid(f"a clip has at most {MAX_CLIP} samples: send shorter ones", field="audio")
+    plan = SoundPlan.of(request.pipeline, Clip(samples, request.sample_rate))
+    return SoundRenderer(plan, executor.sound)
+
+
+def _validated(fields: object, known: Registry) -> PushRequest:
+    if not isinstance(fields, dict):
+        raise SpecInvalid("__metadata__.request is a JSON object", field="request")
+    try:
+        return PushRequest.model_validate(fields, context=known)
+    except ValidationError as err:
+        raise explain(err, known=PushRequest.model_fields) from err

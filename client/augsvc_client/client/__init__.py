@@ -1,0 +1,1 @@
+"""`Client` and `Stream`: requests with retry and failover."""

@@ -1,0 +1,1 @@
+"""The `augsvc-train` command."""

@@ -1,0 +1,1 @@
+"""Runs, ensembles, ablations and pre-training checks."""

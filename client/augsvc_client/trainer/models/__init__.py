@@ -1,0 +1,1 @@
+"""The included networks and their layers."""

@@ -1,0 +1,1 @@
+"""Connections: addresses, HTTP over TCP and Unix sockets, buffers, deadlines."""

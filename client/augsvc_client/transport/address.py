@@ -1,0 +1,148 @@
+"""One address of the service, over TCP or a Unix socket, and a connection to it whose deadlines hold."""
+
+import http.client
+import io
+import os
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from augsvc_client.errors import AugsvcError
+from augsvc_client.transport.deadline import Pace
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+CONNECT_S = 5.0  # a host that drops packets must not use up the time for the others
+_MOST_PATH_BYTES = 107  # of a Unix socket's path, on Linux
+
+_WORDS: tuple[tuple[type[Exception], str], ...] = (  # the first that fits
+    (TimeoutError, "no whole answer in time"),
+    (ConnectionRefusedError, "connection refused"),
+    (ConnectionError, "the connection was closed before an answer came"),
+    (FileNotFoundError, "there is no such socket"),
+    (PermissionError, "this user may not open the socket"),
+    (socket.gaierror, "the host name is not known"),
+    (ssl.SSLCertVerificationError, "its TLS certificate is not trusted here"),
+    (ssl.SSLError, "the TLS handshake failed"),
+    (http.client.HTTPException, "the answer is not HTTP"),
+    (OSError, "the network gave an error"),
+)
+
+
+def in_words(err: Exception) -> str:
+    """What went wrong with a connection, in our own words."""
+    if isinstance(err, AugsvcError):
+        return str(err)
+    return next((words for kind, words in _WORDS if isinstance(err, kind)), type(err).__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One address of the service: a host and port, or a Unix socket's path."""
+
+    url: str
+    secure: bool = False
+    host: str = "localhost"
+    port: int | None = None
+    prefix: str = ""
+    socket_path: str | None = None
+
+    @classmethod
+    def parse(cls, url: str) -> "Replica":
+        """From `http(s)://host[:port][/prefix]` or `unix:///path/of.sock`; raises ValueError for anything else."""
+        parts = urlsplit(url)
+        (parts.hostname or "").encode("idna")
+        if parts.username or parts.password:
+            raise ValueError("a URL carries no user or password here: give the token as token= or AUGSVC_TOKEN")
+        if parts.query or parts.fragment or not url.isascii():
+            raise ValueError(f"a URL has no query, fragment or letters beyond ASCII here (%20 is a space), got {url!r}")
+        if parts.scheme == "unix":
+            return cls(url, socket_path=_socket_path(url, parts.netloc, unquote(parts.path)))
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"expected a URL like http://host:8000 or unix:///run/augsvc.sock, got {url!r}")
+        return cls(url, parts.scheme == "https", parts.hostname, parts.port, parts.path.rstrip("/"))
+
+    def connection(self) -> http.client.HTTPConnection:
+        """A new connection, not yet open."""
+        connection: http.client.HTTPConnection
+        if self.socket_path is not None:
+            connection = _UnixConnection(self.socket_path)
+        else:
+            kind = http.client.HTTPSConnection if self.secure else http.client.HTTPConnection
+            connection = kind(self.host, self.port)
+        connection.response_class = TimedResponse
+        return connection
+
+
+def _socket_path(url: str, host: str, path: str) -> str:
+    if host or not path.startswith("/") or path.endswith("/") or "\0" in path:
+        raise ValueError(f"a Unix socket's URL names its whole path, like unix:///run/augsvc.sock, got {url!r}")
+    if len(os.fsencode(path)) > _MOST_PATH_BYTES:
+        raise ValueError(f"a Unix socket's path has at most {_MOST_PATH_BYTES} bytes, got {url!r}")
+    return path
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=CONNECT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        """Open it, within `timeout` seconds."""
+        opened = socket.socket(socket.AF_UNIX)
+        try:
+            opened.settimeout(self.timeout)
+            opened.connect(self._path)
+        except BaseException:
+            opened.close()
+            raise
+        self.sock = opened
+
+
+class TimedResponse(http.client.HTTPResponse):
+    """A response that ends when the socket's timeout, as it is at the start, has passed, or with a pace that it is given.
+
+    The timeout alone starts anew with every byte, so a peer that sends one now and then would never end.
+    """
+
+    def __init__(
+        self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None
+    ) -> None:
+        super().__init__(sock, debuglevel, method, url)
+        whole_s = sock.gettimeout() or CONNECT_S
+        self._reader = _TimedReader(sock, self.fp.detach(), Pace(whole_s, time.monotonic() + whole_s))
+        self.fp = io.BufferedReader(self._reader)
+
+    def rearm(self, pace: Pace) -> None:
+        """What is still to be read goes by this pace."""
+        self._reader.pace = pace
+
+
+class _TimedReader(io.RawIOBase):
+    """The reading side of a socket, at a pace."""
+
+    def __init__(self, sock: socket.socket, raw: io.RawIOBase, pace: Pace) -> None:
+        super().__init__()
+        self._sock, self._raw, self.pace = sock, raw, pace
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int | None:
+        """What has come, at most the buffer's length; raises TimeoutError at the end."""
+        self._sock.settimeout(self.pace.left_s())
+        n_bytes = self._raw.readinto(buffer)
+        self.pace.moved(n_bytes or 0)
+        return n_bytes
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._raw.close()
+        super().close()

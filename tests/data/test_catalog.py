@@ -1,0 +1,82 @@
+"""The catalogue: which names there are, and who may take one."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from augsvc.data.cache import DecodedCache
+from augsvc.data.catalog import Catalogue, embedded, open_catalogue
+from augsvc.data.decoders.registry import DECODERS
+from augsvc.data.formats.audio_folder import AudioFolderSettings
+from augsvc.data.formats.image_folder import ImageFolderSettings
+from augsvc.errors import UnknownDataset
+from tests.data.sounds import VALID
+
+NAMES = ("digits", "photos", "shapes", "textures", "tones")
+EMBEDDED = tuple(f"{name}/{split}" for name in NAMES for split in ("test", "train"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "one").mkdir()
+    Image.new("RGB", (5, 4), (1, 2, 3)).save(tmp_path / "one" / "a.png")
+    return ImageFolderSettings(format="image_folder", path=tmp_path)
+
+
+def test_the_embedded_ones_are_always_there(folder):
+    assert open_catalogue({}, 0).names() == EMBEDDED
+    catalogue = open_catalogue({"mine": folder}, 1 << 20)
+    assert catalogue.names() == tuple(sorted((*EMBEDDED, "mine")))
+    assert catalogue.get("mine").read(0).image.tolist() == [[[1, 2, 3]] * 5] * 4
+
+
+def test_a_folder_is_opened_by_its_format(tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "a.wav").write_bytes(VALID["wav-16"])
+    catalogue = open_catalogue({"calls": AudioFolderSettings(format="audio_folder", path=tmp_path)}, 1 << 20)
+    assert catalogue.get("calls").info.media == "audio"
+    assert catalogue.get("calls").read(0) is catalogue.get("calls").read(0)  # the catalogue's cache
+
+
+@pytest.mark.parametrize("source", embedded(), ids=lambda source: source.info.name)
+def test_every_source_keeps_the_interface(source):
+    info = source.info
+    assert len(source.labels()) == len(source) > 0
+    assert set(source.labels()) == set(range(len(info.classes)))
+    assert len(info.version) == 64
+    assert set(info.decoders) <= set(DECODERS)
+    for index in (0, len(source) - 1):
+        sample = source.read(index)
+        if info.media == "image":
+            assert sample.image.shape == (*info.size, info.channels) and sample.image.dtype == np.uint8
+            content = sample.image
+        else:
+            assert sample.audio.shape == (info.seconds * info.sample_rate,) and sample.audio.dtype == np.float32
+            assert sample.image is None and sample.rate == info.sample_rate
+            content = sample.audio
+        assert content.flags.c_contiguous and not content.flags.writeable
+        assert sample.label == source.labels()[index]
+        assert (sample.mask is not None) == info.mask
+        assert (0 if sample.boxes is None else len(sample.boxes)) == info.boxes
+        assert (0 if sample.keypoints is None else len(sample.keypoints)) == info.keypoints
+        assert not source.describe(index).startswith("/")
+
+
+def test_an_unknown_name_says_nothing_of_the_others(folder):
+    catalogue = open_catalogue({"secret": folder}, 0)
+    with pytest.raises(UnknownDataset) as caught:
+        catalogue.get("digits")
+    assert caught.value.status == 404 and caught.value.field == "dataset"
+    assert "secret" not in str(caught.value) and str(folder.path) not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["digits", "digits/train", "photos", "shapes/mine", "tones"])
+def test_embedded_names_are_taken(folder, name):
+    with pytest.raises(ValueError, match="choose another"):
+        open_catalogue({name: folder}, 0)
+
+
+def test_a_name_twice_is_refused():
+    sources = embedded()
+    with pytest.raises(ValueError, match="two datasets"):
+        Catalogue([*sources, sources[0]], DecodedCache(0))

@@ -1,0 +1,118 @@
+"""The picture shows the very bytes of the batch."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from augsvc.data.catalog import open_catalogue
+from augsvc.engine import engine
+from augsvc.errors import BatchTooLarge
+from augsvc.ops.registry import registry
+from augsvc.planning.spec import validate_spec
+from augsvc.streams.clip_plot import SPECTRUM_HEIGHT, WAVE_HEIGHT, WIDTH, draw_clips
+from augsvc.streams.preview import MOST_PIXELS, draw, pixels, preview
+from augsvc.streams.stream import Range, Stream
+from augsvc_client.wire import parse
+from tests.harness import executor
+
+CATALOGUE = open_catalogue({}, 0)
+WORKERS = ThreadPoolExecutor(2)
+
+
+@pytest.mark.parametrize(("dataset", "size", "times"), [("photos/train", [80, 70], 1), ("digits/train", [16, 20], 4)])
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_originals_above_augmented_below(dataset, size, times, layout):
+    spec = {
+        "dataset": dataset,
+        "size": size,
+        "pipeline": "strong",
+        "output": {"layout": layout},
+        "subset": {"per_class": 9},
+    }
+    streams = [
+        Stream.open(validate_spec(spec | p), CATALOGUE.get(dataset), executor()) for p in ({"pipeline": "none"}, {})
+    ]
+    picture = Image.open(BytesIO(preview(streams[1], 3, 5, 11, 2, WORKERS, lambda: None).buffer.tobytes()))
+    pixels = np.asarray(picture)
+    pixels = pixels if pixels.ndim == 3 else pixels[..., None]
+    height, width = size[0] * times, size[1] * times
+    for line, stream in enumerate(streams):
+        images = parse(stream.produce(3, 5, 11, 2, WORKERS, lambda: None).buffer)[0]["image"]
+        images = images if layout == "NHWC" else images.transpose(0, 2, 3, 1)
+        for place, image in enumerate(images):
+            top = (place // 8) * (2 * height + 12) + line * (height + 2)
+            left = (place % 8) * (width + 2)
+            cell = pixels[top : top + height : times, left : left + width : times]
+            assert (cell == image).all(), (line, place)
+
+
+@pytest.fixture
+def owner(monkeypatch):
+    """An engine, and the gate at which it draws pictures."""
+    drawing, gate = threading.Event(), threading.Event()
+
+    def held(seen):
+        drawing.set()
+        gate.wait()
+        return draw(seen)
+
+    monkeypatch.setattr(engine, "draw", held)
+    made = engine.Engine(CATALOGUE, executor(), registry(()), 1 << 20)
+    yield made, drawing, gate
+    gate.set()
+    made.stop()
+
+
+def test_batches_go_on_while_a_picture_is_drawn_and_one_that_nobody_wants_is_not(owner):
+    made, drawing, gate = owner
+    spec = validate_spec({"dataset": "digits/train", "size": [16, 16]})
+    stream, part = Stream.open(spec, CATALOGUE.get("digits/train"), executor()), Range(0, 0, 8, 0)
+    wanted = made.preview(stream, part, "a")
+    drawing.wait()
+    unwanted = made.preview(stream, part, "b")
+    assert made.produce(stream, part, "c").future.result().samples == 8
+    unwanted.give_up()
+    assert unwanted.future.cancelled()
+    gate.set()
+    assert wanted.future.result().digest == preview(stream, 0, 0, 8, 0, WORKERS, lambda: None).digest
+    del wanted
+    made.stop()  # its threads hold nothing any more
+    assert made.pending_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "most"),
+    [({"size": [4096, 4096]}, 1), ({"size": [1, 4096]}, 1), ({"size": [1024, 1024]}, 16), ({"size": [512, 512]}, 64)],
+)
+def test_a_picture_has_a_bound_and_its_error_says_how_many_fit(fields, most):
+    """A line of pixels is shown enlarged: [1, 4096] has as many as [64, 262144]."""
+    stream = Stream.open(
+        validate_spec({"dataset": "digits/train", **fields}), CATALOGUE.get("digits/train"), executor()
+    )
+    assert pixels(stream, most) <= MOST_PIXELS
+    with pytest.raises(BatchTooLarge, match=f"at most {most} samples") as caught:
+        pixels(stream, most + 1)
+    assert caught.value.field == "count"
+
+
+def test_a_clip_is_drawn_as_it_sounds():
+    time = np.arange(8000) / 8000
+    loud_then_silent = np.where(time < 0.5, 0.5, 0.0) * np.sin(2 * np.pi * 1000 * time)
+    clips = np.stack([loud_then_silent, 1.5 * np.ones(8000), np.zeros(8000)]).astype(np.float32)
+    pictures = draw_clips(clips)
+    assert pictures.shape == (3, WAVE_HEIGHT + SPECTRUM_HEIGHT, WIDTH, 3)
+    inked = (pictures[:, :WAVE_HEIGHT] == (30, 90, 170)).all(axis=3).sum(axis=1)
+    assert abs(inked[0, : WIDTH // 2 - 2].mean() - WAVE_HEIGHT / 2) < 2  # ±0.5 of ±1
+    assert (inked[0, WIDTH // 2 + 2 :] == 1).all()
+    assert (pictures[1, 0, :] == (200, 60, 40)).all()  # beyond full scale
+    spectrum = pictures[0, WAVE_HEIGHT:, : WIDTH // 2 - 8].astype(int).sum(axis=2).mean(axis=1)
+    assert abs(int(spectrum.argmax()) - round(SPECTRUM_HEIGHT * 0.75)) <= 1  # 1 kHz of 4 kHz, low ones below
+    assert len(np.unique(pictures[2, WAVE_HEIGHT:].reshape(-1, 3), axis=0)) == 1
+
+
+def test_one_sample_can_be_drawn():
+    assert draw_clips(np.ones((1, 1), np.float32)).shape == (1, WAVE_HEIGHT + SPECTRUM_HEIGHT, WIDTH, 3)
