@@ -14,7 +14,7 @@ import numpy as np
 
 from augsvc.numerics import rng
 from augsvc.numerics.geometry import Camera, Canvas, identity, product
-from augsvc.numerics.permutation import Order
+from augsvc.numerics.permutation import Permutation
 from augsvc.ops.kinds.audio import Clip, SoundMove, SoundNoise, SoundTone
 from augsvc.ops.kinds.image import Dropout, Erase, Filter, Gaussian, Move, Noise, Opaque, Statistics, Tone
 from augsvc.ops.operation import Draw, Operation
@@ -84,7 +84,7 @@ def everything():
             "lowered": digest(*lowered(operation, draw)),
         }
     lengths = [1, 2, 3, 1000, 2**31, 2**32]
-    orders = {str(n): Order(n, 5, 9).indices(np.arange(min(n, 8))).tolist() for n in lengths}
+    orders = {str(n): Permutation(n, 5, 9).indices(np.arange(min(n, 8))).tolist() for n in lengths}
     return {"operations": rows, "orders": orders, "quantiles": digest(rng.quantile_table())}
 
 

@@ -12,7 +12,7 @@ from rich.progress import Progress, track
 from rich.table import Table
 
 from augsvc.cli.explain import explain as explain_sample
-from augsvc.data.catalog import open_catalogue
+from augsvc.data.catalog import open_catalog
 from augsvc.data.fit import fit as fit_statistics
 from augsvc.engine.engine import Engine
 from augsvc.errors import AugsvcError
@@ -152,7 +152,7 @@ def explain(
         engine = _engine(settings)
         seeds = {"aug_seed": aug_seed, "order_seed": order_seed}
         spec = _spec(engine, dataset, pipeline, size=size, seconds=seconds, sample_rate=sample_rate, **seeds)
-        stream = Stream.open(spec, engine.catalogue.get(dataset), engine.executor)
+        stream = Stream.open(spec, engine.catalog.get(dataset), engine.executor)
         explain_sample(stream, epoch, position, view, Console())
     except AugsvcError as err:
         _fail(err.message)
@@ -185,8 +185,8 @@ def fit(
     console = Console(stderr=True)
     try:
         # without the statistics that the settings name: they are what is being made
-        catalogue = open_catalogue({n: s.model_copy(update={"statistics": None}) for n, s in given.items()}, 0)
-        source = catalogue.get(dataset)
+        catalog = open_catalog({n: s.model_copy(update={"statistics": None}) for n, s in given.items()}, 0)
+        source = catalog.get(dataset)
         with Progress(console=console, disable=not console.is_terminal) as progress:
             task = progress.add_task(f"fitting {dataset}", total=len(source))
             found = fit_statistics(source, lambda done: progress.advance(task, done))
@@ -215,7 +215,7 @@ def check(
     except ValueError as err:
         _fail(str(err))
     console.print(f"arithmetic {engine.start().whole}")
-    sound = [_check_dataset(engine, name, every, console) for name in engine.catalogue.names()]
+    sound = [_check_dataset(engine, name, every, console) for name in engine.catalog.names()]
     engine.stop()
     if not all(sound):
         raise typer.Exit(1)
@@ -223,7 +223,7 @@ def check(
 
 def _check_dataset(engine: Engine, name: str, every: bool, console: Console) -> bool:
     """Whether a dataset can be served; undecodable samples are named, and are no failure."""
-    spec = validate_spec({"dataset": name, "shuffle": False, **_TRIED[engine.catalogue.get(name).info.media]})
+    spec = validate_spec({"dataset": name, "shuffle": False, **_TRIED[engine.catalog.get(name).info.media]})
     try:
         stream = engine.open(spec)
         samples = stream.samples if every else min(64, stream.samples)
@@ -249,7 +249,7 @@ def _check_dataset(engine: Engine, name: str, every: bool, console: Console) -> 
 
 def _spec(engine: Engine, dataset: str, pipeline: str | None, **fields: object) -> StreamSpec:
     """From flags; the pipeline is a preset's name, or JSON, or what suits the dataset."""
-    pipeline = pipeline or {"image": "standard", "audio": "sound"}[engine.catalogue.get(dataset).info.media]
+    pipeline = pipeline or {"image": "standard", "audio": "sound"}[engine.catalog.get(dataset).info.media]
     steps = parse_json(pipeline.encode()) if pipeline.lstrip().startswith("[") else pipeline
     if isinstance(size := fields.get("size"), tuple):
         fields["size"] = list(size)
@@ -257,11 +257,11 @@ def _spec(engine: Engine, dataset: str, pipeline: str | None, **fields: object) 
 
 
 def _engine(settings: Settings) -> Engine:
-    catalogue = open_catalogue(settings.datasets, settings.cache_bytes)
+    catalog = open_catalog(settings.datasets, settings.cache_bytes)
     executor = open_executor(
         settings.executor, settings.torch_device(), settings.kernel_cache, settings.device_cache_bytes
     )
-    return Engine(catalogue, executor, registry(settings.operations), settings.max_batch_bytes)
+    return Engine(catalog, executor, registry(settings.operations), settings.max_batch_bytes)
 
 
 def _settings(config: Path | None, flags: dict[str, Any]) -> Settings:
@@ -273,10 +273,10 @@ def _settings(config: Path | None, flags: dict[str, Any]) -> Settings:
 
 def _sources(settings: Settings) -> dict[str, Any]:
     try:
-        catalogue = open_catalogue(settings.datasets, 0)
+        catalog = open_catalog(settings.datasets, 0)
     except ValueError as err:
         _fail(str(err))
-    return {name: catalogue.get(name) for name in catalogue.names()}
+    return {name: catalog.get(name) for name in catalog.names()}
 
 
 def _takes(schema: dict[str, Any]) -> str:

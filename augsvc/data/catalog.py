@@ -24,7 +24,7 @@ from augsvc.validation import nearest
 DatasetSettings = Annotated[ImageFolderSettings | AudioFolderSettings, Field(discriminator="format")]
 
 
-class Catalogue:
+class Catalog:
     """Sources by their names; never changes once made."""
 
     def __init__(self, sources: Iterable[Source], cache: DecodedCache) -> None:
@@ -93,7 +93,7 @@ def _shipped(name: str) -> ColorStatistics | None:
     return parse_statistics(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
-def open_catalogue(settings: Mapping[str, DatasetSettings], cache_bytes: int) -> Catalogue:
+def open_catalog(settings: Mapping[str, DatasetSettings], cache_bytes: int) -> Catalog:
     """The embedded datasets and the operator's, over one cache of `cache_bytes`.
 
     Raises:
@@ -106,7 +106,7 @@ def open_catalogue(settings: Mapping[str, DatasetSettings], cache_bytes: int) ->
         if name.split("/")[0] in taken:
             raise ValueError(f"the dataset name {name!r} belongs to an embedded dataset: choose another")
         sources += _open(name, dataset, cache)
-    return Catalogue(sources, cache)
+    return Catalog(sources, cache)
 
 
 def _open(name: str, settings: DatasetSettings, cache: DecodedCache) -> list[Source]:

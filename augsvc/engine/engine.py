@@ -18,7 +18,7 @@ import numpy as np
 
 from augsvc.arrays import U8, Arrays
 from augsvc.cpus import cores
-from augsvc.data.catalog import Catalogue
+from augsvc.data.catalog import Catalog
 from augsvc.data.subset import Subsets
 from augsvc.engine.fair_queue import FairThread, Piece
 from augsvc.engine.memory_budget import Room
@@ -55,17 +55,17 @@ class Work(Generic[T]):
 
 
 class Engine:
-    """Serves streams over a catalogue with one executor."""
+    """Serves streams over a catalog with one executor."""
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        catalog: Catalog,
         executor: Executor,
         operations: Registry,
         max_batch_bytes: int,
         read_ahead_bytes: int = 0,
     ) -> None:
-        self.catalogue = catalogue
+        self.catalog = catalog
         self.executor = executor
         self.operations = operations
         self.max_batch_bytes = max_batch_bytes
@@ -118,7 +118,7 @@ class Engine:
         """
         if self.selftest is None:
             raise Starting("the server is starting: try again in a moment")
-        stream = Stream.open(spec, self.catalogue.get(spec.dataset), self.executor, self._subsets)
+        stream = Stream.open(spec, self.catalog.get(spec.dataset), self.executor, self._subsets)
         stream = stream.with_arithmetic(self.selftest.arithmetic(stream))
         with self._lock:
             stream = self._streams.setdefault(stream.id, stream)

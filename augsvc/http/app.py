@@ -7,7 +7,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import augsvc
-from augsvc.data.catalog import open_catalogue
+from augsvc.data.catalog import open_catalog
 from augsvc.engine.engine import Engine
 from augsvc.executors.factory import open_executor
 from augsvc.http.lifecycle import Life
@@ -18,7 +18,7 @@ from augsvc.http.middleware.tokens import Keyring
 from augsvc.http.openapi import describe
 from augsvc.http.responses import DigestedJSON, install_handlers
 from augsvc.http.routes.augment import push_router
-from augsvc.http.routes.catalog import catalogue_router
+from augsvc.http.routes.catalog import catalog_router
 from augsvc.http.routes.frames import frames_router
 from augsvc.http.routes.pages import pages_router
 from augsvc.http.routes.shortcut import Shortcut
@@ -34,12 +34,12 @@ def create_app(settings: Settings) -> FastAPI:
         ValueError: for the operator: a dataset, the device or the tokens file cannot be had.
     """
     keyring = Keyring(settings)
-    catalogue = open_catalogue(settings.datasets, settings.cache_bytes)
+    catalog = open_catalog(settings.datasets, settings.cache_bytes)
     executor = open_executor(
         settings.executor, settings.torch_device(), settings.kernel_cache, settings.device_cache_bytes
     )
     operations = registry(settings.operations)
-    engine = Engine(catalogue, executor, operations, settings.max_batch_bytes, settings.read_ahead_bytes)
+    engine = Engine(catalog, executor, operations, settings.max_batch_bytes, settings.read_ahead_bytes)
     metrics = Metrics(engine)
     batches = Batches(engine, metrics)
     life = Life(engine, settings.request_deadline_s)
@@ -63,7 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
     described = (
         [Depends(HTTPBearer(auto_error=False))] if keyring.guarded else []
     )  # for the API's page; the gate decides
-    app.include_router(catalogue_router(engine), dependencies=described)
+    app.include_router(catalog_router(engine), dependencies=described)
     app.include_router(streams_router(batches, settings.max_request_bytes), dependencies=described)
     app.include_router(frames_router(engine, metrics), dependencies=described)
     app.include_router(looking_router(engine, metrics), dependencies=described)

@@ -71,4 +71,4 @@ class Life:
             self.failed = True
             logger.error("the self-test failed: this server can never be ready", exc_info=error)
         else:
-            logger.info("ready: %d datasets", len(self._engine.catalogue.names()))
+            logger.info("ready: %d datasets", len(self._engine.catalog.names()))

@@ -51,7 +51,7 @@ class Metrics:
             buckets=_SECONDS,
         )
         self._sent: deque[float] = deque()  # seconds, still to be observed
-        cache, ahead = engine.catalogue.cache, engine.read_ahead
+        cache, ahead = engine.catalog.cache, engine.read_ahead
         for name, what, read in (
             ("augsvc_cache_hits", "Decoded samples found in the cache", lambda: cache.hits),
             ("augsvc_cache_misses", "Decoded samples not found there", lambda: cache.misses),

@@ -18,7 +18,7 @@ _SMALLEST_SIDE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class Permutation:
     """The permutation of one epoch of `length` samples under one seed; the identity when not shuffled."""
 
     length: int

@@ -48,7 +48,7 @@ def look(
     stream: Stream, epoch: int, start: int, count: int, view: int, workers: Workers, check: Callable[[], None]
 ) -> tuple[U8, U8]:
     """The same samples as two batches' bytes: as stored, and augmented; raises as Stream.produce does."""
-    plain, augmented = (part.produce(epoch, start, count, view, workers, check).buffer for part in stream.for_eyes())
+    plain, augmented = (part.produce(epoch, start, count, view, workers, check).buffer for part in stream.for_display())
     return plain, augmented
 
 

@@ -34,7 +34,7 @@ class SoundRenderer:
         """The same without operations."""
         return SoundRenderer(SoundPlan.of((), self.plan.clip), self.executor)
 
-    def for_eyes(self) -> "SoundRenderer":
+    def for_display(self) -> "SoundRenderer":
         """The same: sound has one form."""
         return self
 

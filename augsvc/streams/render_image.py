@@ -82,7 +82,7 @@ class ImageRenderer:
         """The same without operations."""
         return replace(self, plan=Plan.of((), self.plan.canvas, self.plan.fit))
 
-    def for_eyes(self) -> "ImageRenderer":
+    def for_display(self) -> "ImageRenderer":
         """The same in bytes, N,H,W,C."""
         return replace(self, output=Output(layout="NHWC"))
 

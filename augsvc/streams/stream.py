@@ -20,7 +20,7 @@ from augsvc.data.subset import Subset, Subsets
 from augsvc.errors import DatasetUnreadable, NeedsStatistics, PastTheEnd, SpecInvalid, Undecodable
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.geometry import Canvas
-from augsvc.numerics.permutation import Order
+from augsvc.numerics.permutation import Permutation
 from augsvc.numerics.rng import MAX_EPOCHS, Address
 from augsvc.ops.kinds.audio import Clip
 from augsvc.ops.pipeline import needing_fitted, operation_id
@@ -104,9 +104,9 @@ class Stream:
         """The same stream with its arithmetic id, which its own id depends on."""
         return replace(self, arithmetic=arithmetic)
 
-    def for_eyes(self) -> tuple["Stream", "Stream"]:
+    def for_display(self) -> tuple["Stream", "Stream"]:
         """The same samples as stored and augmented, pictures as uint8 N,H,W,C: only for looking, without ids."""
-        augmented = self.renderer.for_eyes()
+        augmented = self.renderer.for_display()
         return replace(self, renderer=augmented.plain()), replace(self, renderer=augmented)
 
     @property
@@ -152,7 +152,7 @@ class Stream:
         """
         self.require_start(epoch, start)
         positions = np.arange(start, min(start + count, self.samples), dtype=np.int64)
-        places = Order(self.samples, self.spec.order_seed, epoch, self.spec.shuffle).indices(positions)
+        places = Permutation(self.samples, self.spec.order_seed, epoch, self.spec.shuffle).indices(positions)
         return places if self.subset is None else self.subset.members[places]
 
     def require_start(self, epoch: int, start: int) -> None:

@@ -148,18 +148,18 @@ def _serve(plan: Plan, folder: Path, pipe: Connection) -> None:
     if plan.cpus is not None:
         os.sched_setaffinity(0, plan.cpus)
     import augsvc.http.app as application
-    from augsvc.data.catalog import Catalogue
+    from augsvc.data.catalog import Catalog
     from augsvc.http.server.sockets import listening
     from augsvc.http.server.uvicorn_server import Server
     from augsvc.settings import Settings
 
-    open_catalogue = application.open_catalogue
+    open_catalog = application.open_catalog
 
-    def with_ring(*args: Any) -> Catalogue:
-        found = open_catalogue(*args)
-        return Catalogue([*map(found.get, found.names()), Ring(plan.images, plan.samples)], found.cache)
+    def with_ring(*args: Any) -> Catalog:
+        found = open_catalog(*args)
+        return Catalog([*map(found.get, found.names()), Ring(plan.images, plan.samples)], found.cache)
 
-    application.open_catalogue = with_ring
+    application.open_catalog = with_ring
     if plan.repeat:
         _repeat()
     place = {"uds": folder / "augsvc.sock"} if plan.unix else {"port": 0}

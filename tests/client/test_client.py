@@ -66,7 +66,7 @@ def test_a_stream_is_described_and_its_batches_are_right(replica, client):
     assert stream.receipt(0, 7) == {"index": 7, "operations": []}
 
 
-def test_the_catalogue(client):
+def test_the_catalog(client):
     assert client.ops() == [{"name": "rotation"}]
     assert client.datasets() == [{"name": "digits"}]
     assert client.version()["arithmetic"] == "a1"

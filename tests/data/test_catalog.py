@@ -1,11 +1,11 @@
-"""The catalogue: which names there are, and who may take one."""
+"""The catalog: which names there are, and who may take one."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from augsvc.data.cache import DecodedCache
-from augsvc.data.catalog import Catalogue, embedded, open_catalogue
+from augsvc.data.catalog import Catalog, embedded, open_catalog
 from augsvc.data.decoders.registry import DECODERS
 from augsvc.data.formats.audio_folder import AudioFolderSettings
 from augsvc.data.formats.image_folder import ImageFolderSettings
@@ -24,18 +24,18 @@ def folder(tmp_path):
 
 
 def test_the_embedded_ones_are_always_there(folder):
-    assert open_catalogue({}, 0).names() == EMBEDDED
-    catalogue = open_catalogue({"mine": folder}, 1 << 20)
-    assert catalogue.names() == tuple(sorted((*EMBEDDED, "mine")))
-    assert catalogue.get("mine").read(0).image.tolist() == [[[1, 2, 3]] * 5] * 4
+    assert open_catalog({}, 0).names() == EMBEDDED
+    catalog = open_catalog({"mine": folder}, 1 << 20)
+    assert catalog.names() == tuple(sorted((*EMBEDDED, "mine")))
+    assert catalog.get("mine").read(0).image.tolist() == [[[1, 2, 3]] * 5] * 4
 
 
 def test_a_folder_is_opened_by_its_format(tmp_path):
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "a.wav").write_bytes(VALID["wav-16"])
-    catalogue = open_catalogue({"calls": AudioFolderSettings(format="audio_folder", path=tmp_path)}, 1 << 20)
-    assert catalogue.get("calls").info.media == "audio"
-    assert catalogue.get("calls").read(0) is catalogue.get("calls").read(0)  # the catalogue's cache
+    catalog = open_catalog({"calls": AudioFolderSettings(format="audio_folder", path=tmp_path)}, 1 << 20)
+    assert catalog.get("calls").info.media == "audio"
+    assert catalog.get("calls").read(0) is catalog.get("calls").read(0)  # the catalog's cache
 
 
 @pytest.mark.parametrize("source", embedded(), ids=lambda source: source.info.name)
@@ -63,9 +63,9 @@ def test_every_source_keeps_the_interface(source):
 
 
 def test_an_unknown_name_says_nothing_of_the_others(folder):
-    catalogue = open_catalogue({"secret": folder}, 0)
+    catalog = open_catalog({"secret": folder}, 0)
     with pytest.raises(UnknownDataset) as caught:
-        catalogue.get("digits")
+        catalog.get("digits")
     assert caught.value.status == 404 and caught.value.field == "dataset"
     assert "secret" not in str(caught.value) and str(folder.path) not in str(caught.value)
 
@@ -73,10 +73,10 @@ def test_an_unknown_name_says_nothing_of_the_others(folder):
 @pytest.mark.parametrize("name", ["digits", "digits/train", "photos", "shapes/mine", "tones"])
 def test_embedded_names_are_taken(folder, name):
     with pytest.raises(ValueError, match="choose another"):
-        open_catalogue({name: folder}, 0)
+        open_catalog({name: folder}, 0)
 
 
 def test_a_name_twice_is_refused():
     sources = embedded()
     with pytest.raises(ValueError, match="two datasets"):
-        Catalogue([*sources, sources[0]], DecodedCache(0))
+        Catalog([*sources, sources[0]], DecodedCache(0))

@@ -7,13 +7,13 @@ import pytest
 from PIL import Image
 
 from augsvc.data.builtin.digits import Digits
-from augsvc.data.catalog import embedded, open_catalogue
+from augsvc.data.catalog import embedded, open_catalog
 from augsvc.data.fit import fit
 from augsvc.data.formats.image_folder import ImageFolderSettings
 from augsvc.numerics.color_statistics import parse_statistics
 
-CATALOGUE = open_catalogue({}, 0)
-EMBEDDED = sorted({name.split("/")[0] for name in CATALOGUE.names() if CATALOGUE.get(name).info.media == "image"})
+CATALOG = open_catalog({}, 0)
+EMBEDDED = sorted({name.split("/")[0] for name in CATALOG.names() if CATALOG.get(name).info.media == "image"})
 
 
 @pytest.fixture
@@ -39,9 +39,9 @@ def test_those_that_ship_are_those_of_the_training_split(name):
     shipped = parse_statistics(
         files("augsvc.data.builtin").joinpath("fitted", f"{name}.json").read_text(encoding="utf-8")
     )
-    assert fit(CATALOGUE.get(f"{name}/train")) == shipped
+    assert fit(CATALOG.get(f"{name}/train")) == shipped
     for split in ("train", "test"):
-        assert CATALOGUE.get(f"{name}/{split}").info.colors == shipped
+        assert CATALOG.get(f"{name}/{split}").info.colors == shipped
 
 
 def test_none_ships_for_a_dataset_that_is_not_there():
@@ -61,34 +61,34 @@ def test_the_digest_is_part_of_the_version():
 
 
 def test_an_operators_statistics_serve_both_splits(folder, tmp_path):
-    plain = open_catalogue({"pets": folder}, 0)
+    plain = open_catalog({"pets": folder}, 0)
     found = fit(plain.get("pets/train"))
     assert found.dataset_version == plain.get("pets/train").info.version
-    named = open_catalogue({"pets": with_statistics(folder, tmp_path / "pets.json", found)}, 0)
+    named = open_catalog({"pets": with_statistics(folder, tmp_path / "pets.json", found)}, 0)
     for split in ("pets/train", "pets/test"):
         assert named.get(split).info.colors == found
         assert named.get(split).info.version != plain.get(split).info.version
         assert named.get(split).info.data_version == plain.get(split).info.version
-    elsewhere = open_catalogue({"pets": with_statistics(folder, tmp_path / "moved.json", found)}, 0)
+    elsewhere = open_catalog({"pets": with_statistics(folder, tmp_path / "moved.json", found)}, 0)
     assert elsewhere.get("pets/test").info.version == named.get("pets/test").info.version  # the place is no part of it
 
 
 def test_a_fit_over_fitted_data_is_the_same(folder, tmp_path):
-    found = fit(open_catalogue({"pets": folder}, 0).get("pets/train"))
-    named = open_catalogue({"pets": with_statistics(folder, tmp_path / "pets.json", found)}, 0)
+    found = fit(open_catalog({"pets": folder}, 0).get("pets/train"))
+    named = open_catalog({"pets": with_statistics(folder, tmp_path / "pets.json", found)}, 0)
     assert fit(named.get("pets/train")) == found
 
 
 def test_statistics_of_other_channels_are_refused(folder, tmp_path):
-    grey = fit(CATALOGUE.get("digits/train"))
+    grey = fit(CATALOG.get("digits/train"))
     with pytest.raises(ValueError, match=r"dataset 'pets'.*3 channels.*statistics are of 1.*augsvc fit pets/train"):
-        open_catalogue({"pets": with_statistics(folder, tmp_path / "pets.json", grey)}, 0)
+        open_catalog({"pets": with_statistics(folder, tmp_path / "pets.json", grey)}, 0)
 
 
 def test_a_damaged_file_names_the_dataset(folder, tmp_path):
     (tmp_path / "pets.json").write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match=r"dataset 'pets', statistics: .*pets\.json.*augsvc fit"):
-        open_catalogue({"pets": folder.model_copy(update={"statistics": tmp_path / "pets.json"})}, 0)
+        open_catalog({"pets": folder.model_copy(update={"statistics": tmp_path / "pets.json"})}, 0)
 
 
 def test_what_has_no_pictures_has_no_colours():
@@ -99,4 +99,4 @@ def test_what_has_no_pictures_has_no_colours():
     with pytest.raises(ValueError, match="no pictures"):
         fit(source)
     with pytest.raises(ValueError, match="no pictures"):
-        source.info.fitted(CATALOGUE.get("digits/train").info.colors)
+        source.info.fitted(CATALOG.get("digits/train").info.colors)

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from augsvc.data.catalog import open_catalogue
+from augsvc.data.catalog import open_catalog
 from augsvc.data.subset import Subsets
 from augsvc.errors import SpecInvalid
 from augsvc.planning.spec import validate_spec
 from augsvc.streams.stream import Stream
 from tests.harness import executor
 
-DIGITS = open_catalogue({}, 0).get("digits/train")
+DIGITS = open_catalog({}, 0).get("digits/train")
 
 
 def opened(subsets, per_class=5, seed=0, **fields):

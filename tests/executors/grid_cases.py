@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from augsvc.arrays import Sample
-from augsvc.data.catalog import open_catalogue
+from augsvc.data.catalog import open_catalog
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.rng import Address
 from augsvc.ops.registry import registry
@@ -127,6 +127,6 @@ def masks(fields: dict, executor: Executor) -> np.ndarray:
 
 
 def _stream(fields: dict, executor: Executor) -> Stream:
-    source = ListSource([Sample(image, 0) for image in _SOURCES], open_catalogue({}, 0).get("photos/train").info.colors)
+    source = ListSource([Sample(image, 0) for image in _SOURCES], open_catalog({}, 0).get("photos/train").info.colors)
     spec = validate_spec({"dataset": "list", "size": list(SIZE), "shuffle": False, "aug_seed": 3, **fields})
     return Stream.open(spec, source, executor)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from augsvc.arrays import Sample
-from augsvc.data.catalog import open_catalogue
+from augsvc.data.catalog import open_catalog
 from augsvc.ops.kinds.image import Move
 from augsvc.ops.registry import registry
 from tests.harness import ListSource, over, photo, using
@@ -45,7 +45,7 @@ def cases():
 def measured(pipeline) -> tuple[float, int, int]:
     """Mean, 99.9th percentile and maximum of the difference, in grey levels."""
     source = ListSource(
-        [Sample(photo(each), 0) for each in PHOTOS], open_catalogue({}, 0).get("photos/train").info.colors
+        [Sample(photo(each), 0) for each in PHOTOS], open_catalog({}, 0).get("photos/train").info.colors
     )
     pictures = []
     for name in ("fused", "kornia"):

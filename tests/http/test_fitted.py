@@ -9,7 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from augsvc.cli import app
-from augsvc.data.catalog import open_catalogue
+from augsvc.data.catalog import open_catalog
 from augsvc.data.fit import fit
 from augsvc.numerics.color_statistics import read_statistics
 from augsvc_client import RequestRefused
@@ -114,7 +114,7 @@ def test_fit_makes_the_file_that_the_settings_name(config, tmp_path, monkeypatch
     assert (
         rows["photos/train"][-1]
         == rows["photos/test"][-1]
-        == open_catalogue({}, 0).get("photos/train").info.colors.digest[:12]
+        == open_catalog({}, 0).get("photos/train").info.colors.digest[:12]
     )
 
 
@@ -130,7 +130,7 @@ def test_fit_is_not_stopped_by_the_file_that_it_is_to_make(config, tmp_path):
 
 def test_fit_of_an_embedded_dataset_is_what_ships(tmp_path):
     assert invoke("fit", "digits/train", "--out", tmp_path / "digits.json").exit_code == 0
-    assert read_statistics(tmp_path / "digits.json") == fit(open_catalogue({}, 0).get("digits/train"))
+    assert read_statistics(tmp_path / "digits.json") == fit(open_catalog({}, 0).get("digits/train"))
 
 
 def test_check_says_that_statistics_are_of_older_data(config, folders, tmp_path):

@@ -75,7 +75,7 @@ def test_clips_of_many_lengths_need_the_streams_own(sounds):
         assert reply.status == 422 and missing in reply.json["error"]["message"]
 
 
-def test_the_catalogue_says_that_it_is_sound(sounds):
+def test_the_catalog_says_that_it_is_sound(sounds):
     found = {entry["name"]: entry for entry in sounds.get("/v1/datasets").json["datasets"]}
     assert (found["calls"]["media"], found["calls"]["samples"], found["calls"]["classes"]) == ("audio", 12, ["a", "b"])
     assert found["tones/train"]["media"] == "audio"

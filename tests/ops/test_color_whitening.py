@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from augsvc.arrays import Sample
-from augsvc.data.catalog import open_catalogue
+from augsvc.data.catalog import open_catalog
 from augsvc.data.fit import fit
 from augsvc.errors import NeedsStatistics, NotAvailable
 from tests.harness import ListSource, grey, one, over, patch, run
 
 COLOR = {"op": "whitening", "mode": "color"}
-CATALOGUE = open_catalogue({}, 0)
+CATALOG = open_catalog({}, 0)
 
 
 def fitted(images):
@@ -48,7 +48,7 @@ def test_the_colours_of_a_whole_dataset_come_out_uncorrelated_and_equally_wide()
     """A contrast of a quarter after it makes room for 8 standard deviations; the two are one matrix, without a clamp
     between them."""
     quarter = {"op": "color_jitter", "brightness": 1, "contrast": 0.25, "saturation": 1, "hue": 0}
-    stream = over(CATALOGUE.get("photos/train"), [COLOR, quarter])
+    stream = over(CATALOG.get("photos/train"), [COLOR, quarter])
     assert len(stream.stream.plan.passes) == 1
     pixels = stream.images().reshape(-1, 3)
     assert ((pixels == 0) | (pixels == 255)).mean() < 1e-5
@@ -58,7 +58,7 @@ def test_the_colours_of_a_whole_dataset_come_out_uncorrelated_and_equally_wide()
 
 def test_at_full_strength_they_are_placed_about_the_middle():
     """0.25 a standard deviation: what lies beyond two of them saturates, what does not is as wide as it should be."""
-    source = CATALOGUE.get("photos/train")
+    source = CATALOG.get("photos/train")
     pixels = over(source, [COLOR]).images().reshape(-1, 3) / 255
     expected = np.concatenate([source.read(at).image.reshape(-1, 3) for at in range(len(source))]) / 255
     expected = whitened(expected, 1, source.info.colors)
@@ -69,7 +69,7 @@ def test_at_full_strength_they_are_placed_about_the_middle():
 
 
 def test_the_test_split_goes_through_the_map_of_the_training_split():
-    train, test = (CATALOGUE.get(f"photos/{split}") for split in ("train", "test"))
+    train, test = (CATALOG.get(f"photos/{split}") for split in ("train", "test"))
     assert train.info.colors == test.info.colors
     image = test.read(3).image
     found = over(test, [COLOR]).images(start=3, count=1)[0]
@@ -77,15 +77,15 @@ def test_the_test_split_goes_through_the_map_of_the_training_split():
 
 
 def test_a_grey_stream_over_colours():
-    stream = over(CATALOGUE.get("photos/train"), [COLOR], channels=1)
-    plain = over(CATALOGUE.get("photos/train"), [], channels=1).images(count=600) / 255
-    fit_ = CATALOGUE.get("photos/train").info.colors.whitening(1)
+    stream = over(CATALOG.get("photos/train"), [COLOR], channels=1)
+    plain = over(CATALOG.get("photos/train"), [], channels=1).images(count=600) / 255
+    fit_ = CATALOG.get("photos/train").info.colors.whitening(1)
     near(stream.images(count=600), 0.5 + 0.25 * (plain - fit_.mean) * fit_.matrix[0, 0])
 
 
 def test_a_stream_in_colour_over_grey_is_the_grey_one_three_times():
     steps = [{"op": "rotation"}, {**COLOR, "strength": [0, 1]}]
-    one, three = (over(CATALOGUE.get("digits/test"), steps, channels=c, size=[20, 20]).images() for c in (1, 3))
+    one, three = (over(CATALOG.get("digits/test"), steps, channels=c, size=[20, 20]).images() for c in (1, 3))
     np.testing.assert_array_equal(three, np.repeat(one, 3, axis=3))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from augsvc.data.catalog import open_catalogue
+from augsvc.data.catalog import open_catalog
 from augsvc.engine import engine
 from augsvc.errors import BatchTooLarge
 from augsvc.ops.registry import registry
@@ -19,7 +19,7 @@ from augsvc.streams.stream import Range, Stream
 from augsvc_client.wire import parse
 from tests.harness import executor
 
-CATALOGUE = open_catalogue({}, 0)
+CATALOG = open_catalog({}, 0)
 WORKERS = ThreadPoolExecutor(2)
 
 
@@ -34,7 +34,7 @@ def test_originals_above_augmented_below(dataset, size, times, layout):
         "subset": {"per_class": 9},
     }
     streams = [
-        Stream.open(validate_spec(spec | p), CATALOGUE.get(dataset), executor()) for p in ({"pipeline": "none"}, {})
+        Stream.open(validate_spec(spec | p), CATALOG.get(dataset), executor()) for p in ({"pipeline": "none"}, {})
     ]
     picture = Image.open(BytesIO(preview(streams[1], 3, 5, 11, 2, WORKERS, lambda: None).buffer.tobytes()))
     pixels = np.asarray(picture)
@@ -61,7 +61,7 @@ def owner(monkeypatch):
         return draw(seen)
 
     monkeypatch.setattr(engine, "draw", held)
-    made = engine.Engine(CATALOGUE, executor(), registry(()), 1 << 20)
+    made = engine.Engine(CATALOG, executor(), registry(()), 1 << 20)
     yield made, drawing, gate
     gate.set()
     made.stop()
@@ -70,7 +70,7 @@ def owner(monkeypatch):
 def test_batches_go_on_while_a_picture_is_drawn_and_one_that_nobody_wants_is_not(owner):
     made, drawing, gate = owner
     spec = validate_spec({"dataset": "digits/train", "size": [16, 16]})
-    stream, part = Stream.open(spec, CATALOGUE.get("digits/train"), executor()), Range(0, 0, 8, 0)
+    stream, part = Stream.open(spec, CATALOG.get("digits/train"), executor()), Range(0, 0, 8, 0)
     wanted = made.preview(stream, part, "a")
     drawing.wait()
     unwanted = made.preview(stream, part, "b")
@@ -90,9 +90,7 @@ def test_batches_go_on_while_a_picture_is_drawn_and_one_that_nobody_wants_is_not
 )
 def test_a_picture_has_a_bound_and_its_error_says_how_many_fit(fields, most):
     """A line of pixels is shown enlarged: [1, 4096] has as many as [64, 262144]."""
-    stream = Stream.open(
-        validate_spec({"dataset": "digits/train", **fields}), CATALOGUE.get("digits/train"), executor()
-    )
+    stream = Stream.open(validate_spec({"dataset": "digits/train", **fields}), CATALOG.get("digits/train"), executor())
     assert pixels(stream, most) <= MOST_PIXELS
     with pytest.raises(BatchTooLarge, match=f"at most {most} samples") as caught:
         pixels(stream, most + 1)

@@ -9,9 +9,9 @@ from augsvc.errors import Starting
 from augsvc.ops.operation import Operation
 
 
-def catalogue_router(engine: Engine) -> APIRouter:
+def catalog_router(engine: Engine) -> APIRouter:
     """The routes that describe a replica."""
-    router = APIRouter(prefix="/v1", tags=["catalogue"], redirect_slashes=False)
+    router = APIRouter(prefix="/v1", tags=["catalog"], redirect_slashes=False)
 
     @router.get("/version", summary="Versions, device and arithmetic id")
     async def version() -> dict[str, object]:
@@ -28,19 +28,19 @@ def catalogue_router(engine: Engine) -> APIRouter:
 
     entries = [operation_entry(name, operation) for name, operation in engine.operations.items()]
 
-    @router.get("/ops", summary="The catalogue of operations")
+    @router.get("/ops", summary="The catalog of operations")
     async def ops() -> dict[str, object]:
         return {"ops": entries}
 
     @router.get("/datasets", summary="What is served")
     async def datasets() -> dict[str, object]:
-        return {"datasets": [dataset_entry(engine, name) for name in engine.catalogue.names()]}
+        return {"datasets": [dataset_entry(engine, name) for name in engine.catalog.names()]}
 
     return router
 
 
 def operation_entry(name: str, operation: type[Operation]) -> dict[str, object]:
-    """One row of the catalogue."""
+    """One row of the catalog."""
     return {
         "name": name,
         "kind": operation.kind.value,
@@ -52,7 +52,7 @@ def operation_entry(name: str, operation: type[Operation]) -> dict[str, object]:
 
 def dataset_entry(engine: Engine, name: str) -> dict[str, object]:
     """One dataset, for clients."""
-    source = engine.catalogue.get(name)
+    source = engine.catalog.get(name)
     info = source.info
     return {
         "name": name,
