@@ -64,7 +64,6 @@ class Settings(BaseSettings):
     device_cache_bytes: Bytes = (
         1 << 30
     )  # of sources, on a GPU; what cache_bytes does not hold is not found again anyway
-    read_ahead_bytes: Bytes = 256 << 20
     max_request_bytes: Bytes = 64 << 20
     max_batch_bytes: Bytes = 256 << 20
     request_deadline_s: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 60.0

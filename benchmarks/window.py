@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from augsvc_client import RemoteDataLoader
 from augsvc_client.loaders import remote as loaders
 from augsvc_client.loaders.window import InFlight, Sent
-from benchmarks.replica import endless, replica
+from benchmarks.replica import replica
 
 WHAT: dict[str, Any] = {
     "dataset": "photos/train",
@@ -32,6 +32,12 @@ WHAT: dict[str, Any] = {
 FIRST, STEPS, ROUNDS = 40, 60, 3
 PAUSES_MS = (0, 5, 20)
 PIECE = 1 << 16
+
+
+def endless(loader: RemoteDataLoader) -> Iterator[object]:
+    """Epoch after epoch."""
+    while True:
+        yield from loader
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +151,7 @@ def main() -> None:
     windows = {"always 4": (Fixed, 4), "4 at least (the default)": (InFlight, 4), "always 32": (Fixed, 32)}
     print(f"| link, there and back | trainer's step | {' | '.join(windows)} | in flight then |")
     print("|---" * (3 + len(windows)) + "|")
-    with replica(read_ahead_bytes=0) as one:
+    with replica() as one:
         for link in LINKS:
             with over(one.url, link) as url:
                 for pause_ms in PAUSES_MS:

@@ -1,11 +1,10 @@
-"""The one owner of the device: opens streams, and computes batches one after the other on a thread of its own.
+"""The engine owns the device: it opens streams and computes batches one after the other on its own thread.
 
-The event loop never computes. What is asked for at once is bounded in bytes: a batch counts from the moment it is asked
-for until the last reference to its memory is gone, which is when the socket has taken it, not when `send` returned.
+The event loop never computes. The bytes in flight are bounded: a batch counts from its request until the last reference to
+its memory is gone, which is when the socket has taken it, not when `send` returned.
 """
 
 import time
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,9 +19,8 @@ from augsvc.arrays import U8, Arrays
 from augsvc.cpus import cores
 from augsvc.data.catalog import Catalog
 from augsvc.data.subset import Subsets
-from augsvc.engine.fair_queue import FairThread, Piece
-from augsvc.engine.memory_budget import Room
-from augsvc.engine.readahead import Guess, ReadAhead
+from augsvc.engine.fair_queue import FairQueue
+from augsvc.engine.memory_budget import Lease, MemoryBudget
 from augsvc.errors import BatchTooLarge, Cancelled, Starting, StreamMismatch
 from augsvc.executors.protocol import Executor
 from augsvc.ops.registry import Registry
@@ -34,79 +32,72 @@ from augsvc.streams.stream import Body, Range, Stream
 from augsvc.timing import Stages
 
 T = TypeVar("T")
-Compute = Callable[[Callable[[], None], Stages], T]  # the first is called now and then, and ends the work by raising
-MAX_STREAMS = 1024  # kept open; a forgotten one is opened again from the request's own specification
+Compute = Callable[[Callable[[], None], Stages], T]  # its first argument is called regularly and cancels by raising
+MAX_STREAMS = 1024  # kept open; a dropped one is reopened from the request's own specification
+STARTING = "the self-test is still running; retry shortly"
 
 
 @dataclass(slots=True, eq=False)
 class Work(Generic[T]):
-    """A batch on its way. `give_up` when nobody waits for it any more."""
+    """A batch that is queued or being computed."""
 
     future: "Future[T]"
-    _gone: Event = field(default_factory=Event)
-    _before: "Future[Any] | None" = None  # what it is made of
+    _cancelled: Event = field(default_factory=Event)
+    _previous: "Future[Any] | None" = None  # its input
 
-    def give_up(self) -> None:
-        """Stops the work, or keeps it from starting."""
-        self._gone.set()
+    def cancel(self) -> None:
+        """Stops the computation at its next check, or keeps it from starting."""
+        self._cancelled.set()
         self.future.cancel()
-        if self._before is not None:
-            self._before.cancel()
+        if self._previous is not None:
+            self._previous.cancel()
 
 
 class Engine:
     """Serves streams over a catalog with one executor."""
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        executor: Executor,
-        operations: Registry,
-        max_batch_bytes: int,
-        read_ahead_bytes: int = 0,
-    ) -> None:
+    def __init__(self, catalog: Catalog, executor: Executor, operations: Registry, max_batch_bytes: int) -> None:
         self.catalog = catalog
         self.executor = executor
         self.operations = operations
         self.max_batch_bytes = max_batch_bytes
-        self.read_ahead = ReadAhead(read_ahead_bytes)
         self.selftest: SelfTest | None = None
         self._stopping = Event()
-        self._room = Room(4 * max_batch_bytes)
+        self._budget = MemoryBudget(4 * max_batch_bytes)
         self._streams: OrderedDict[str, Stream] = OrderedDict()
         self._subsets = Subsets()
         self._lock = Lock()
-        self._owner: FairThread[Any] = FairThread(max_batch_bytes // 64, "engine", self._unasked)
-        self._looker: FairThread[Any] = FairThread(1, "looker")  # receipts and pictures, of each job in its turn
-        self._answerers = ThreadPoolExecutor(2, thread_name_prefix="answerer")
+        self._batches: FairQueue[Any] = FairQueue(max_batch_bytes // 64, "engine")
+        self._inspections: FairQueue[Any] = FairQueue(1, "inspection")  # receipts and previews
+        self._blocking = ThreadPoolExecutor(2, thread_name_prefix="blocking")
         self._workers = ThreadPoolExecutor(cores(), thread_name_prefix="worker")
 
     @property
-    def pending_bytes(self) -> int:
-        """Bytes of batches asked for and not yet taken by their sockets."""
-        return self._room.taken
+    def in_flight_bytes(self) -> int:
+        """Bytes of batches requested and not yet taken by their sockets."""
+        return self._budget.in_flight
 
     @property
     def alive(self) -> bool:
-        """Whether the threads that work are there."""
-        return self._owner.alive and self._looker.alive
+        """Whether both worker threads are running."""
+        return self._batches.alive and self._inspections.alive
 
     @property
-    def silent_s(self) -> float:
-        """How long what is in hand has given no sign: a file that is read does not come, or the device does not answer."""
-        return max(self._owner.silent_s, self._looker.silent_s)
+    def seconds_since_heartbeat(self) -> float:
+        """Seconds without progress of a running task: a file read or the device does not answer."""
+        return max(self._batches.seconds_since_heartbeat, self._inspections.seconds_since_heartbeat)
 
     def start(self) -> SelfTest:
         """Runs the self-test; until it is done, `open` raises Starting."""
-        self.selftest = self._answerers.submit(SelfTest.run, self.executor, self.operations).result()
+        self.selftest = self._blocking.submit(SelfTest.run, self.executor, self.operations).result()
         return self.selftest
 
     def stop(self) -> None:
-        """Ends the threads: what is queued is dropped, and the work in hand is given up."""
+        """Ends the threads: queued work is dropped, and running work is cancelled."""
         self._stopping.set()
-        self._owner.stop()
-        self._looker.stop()
-        self._answerers.shutdown(wait=True, cancel_futures=True)
+        self._batches.stop()
+        self._inspections.stop()
+        self._blocking.shutdown(wait=True, cancel_futures=True)
         self._workers.shutdown(wait=True, cancel_futures=True)
 
     def open(self, spec: StreamSpec) -> Stream:
@@ -114,10 +105,10 @@ class Engine:
 
         Raises:
             UnknownDataset, SpecInvalid: it cannot be served.
-            Starting: not yet.
+            Starting: the self-test is still running.
         """
         if self.selftest is None:
-            raise Starting("the server is starting: try again in a moment")
+            raise Starting(STARTING)
         stream = Stream.open(spec, self.catalog.get(spec.dataset), self.executor, self._subsets)
         stream = stream.with_arithmetic(self.selftest.arithmetic(stream))
         with self._lock:
@@ -127,7 +118,7 @@ class Engine:
                 self._streams.popitem(last=False)
         return stream
 
-    def known(self, stream_id: str) -> Stream | None:
+    def find(self, stream_id: str) -> Stream | None:
         """The stream of an id, if it is open here."""
         with self._lock:
             if stream_id in self._streams:
@@ -135,15 +126,15 @@ class Engine:
             return self._streams.get(stream_id)
 
     def require(self, stream_id: str, spec: StreamSpec) -> Stream:
-        """The stream of a specification, which must have that id.
+        """The stream of a specification, which must have that id (blocking, as `open`).
 
         Raises:
-            StreamMismatch: this replica's bytes would be others.
+            StreamMismatch: this replica would produce different bytes.
         """
         stream = self.open(spec)
         if stream.id != stream_id:
             raise StreamMismatch(
-                "this replica would give other bytes for that specification: ask another replica, or open the stream anew",
+                "this replica would produce different bytes for the specification; use another replica or reopen the stream",
                 {
                     "id": stream.id,
                     "dataset_version": stream.source.info.version,
@@ -152,145 +143,119 @@ class Engine:
             )
         return stream
 
-    def check(self, stream: Stream, part: Range) -> None:
-        """Refuses a range that does not exist or is too large, as `produce` would."""
-        stream.require_start(part.epoch, part.start)
-        size = stream.layout.size(min(part.count, stream.samples - part.start))
+    def check(self, stream: Stream, batch: Range) -> None:
+        """Refuses a range that does not exist or is too large.
+
+        Raises:
+            PastTheEnd, BatchTooLarge.
+        """
+        stream.require_start(batch.epoch, batch.start)
+        size = stream.layout.size(min(batch.count, stream.samples - batch.start))
         if size > self.max_batch_bytes:
             most = (self.max_batch_bytes - stream.layout.size(0)) // stream.layout.row_bytes
             raise BatchTooLarge(f"a batch of this stream has at most {max(most, 0)} samples here", field="count")
 
-    def produce(self, stream: Stream, part: Range, job: str = "", *, inside: bool = False) -> Work[Body]:
-        """Queues a checked range for a job. `inside`: an answer of several, of which only the first says what comes next.
+    def produce(self, stream: Stream, batch: Range, job: str = "") -> Work[Body]:
+        """Queues a checked range for a job.
 
         Raises:
-            TooMuchAtOnce, Overloaded: too many bytes are under way.
+            TooMuchAtOnce, Overloaded: too many bytes are in flight.
         """
-        size = stream.layout.size(min(part.count, stream.samples - part.start))
-        self._room.take(job, size)
-        guess = None if inside else self.read_ahead.asked(job, stream, part)
-        if guess is None:
-            work = self._submit(job, size, lambda check, stages: self._produce(stream, part, check, stages))
-        else:
-            work = Work(guess.future, guess.gone)
-            self._owner.wake()
-        work.future.add_done_callback(lambda done: self._settle(done, job, size))
-        if not inside:
-            work.future.add_done_callback(lambda _: self.read_ahead.answered(job, stream, part))
-        return work
+        size = stream.layout.size(min(batch.count, stream.samples - batch.start))
 
-    def preview(self, stream: Stream, part: Range, job: str = "") -> Work[Body]:
-        """Queues the picture of a checked range: computed twice, as stored and augmented, and drawn beside the next batch.
+        def compute(check: Callable[[], None], stages: Stages) -> Body:
+            return stream.produce(batch.epoch, batch.start, batch.count, batch.view, self._workers, check, stages)
+
+        return self._produce(job, size, compute, self._budget.lease(job, size))
+
+    def preview(self, stream: Stream, batch: Range, job: str = "") -> Work[Body]:
+        """Queues the contact sheet of a checked range: rendered by the engine with and without its pipeline, and drawn
+        on another thread, beside the next batch.
 
         Raises:
-            BatchTooLarge: too many pixels for a picture.
-            TooMuchAtOnce, Overloaded: too many bytes are under way.
+            BatchTooLarge: too many pixels for a preview.
+            TooMuchAtOnce, Overloaded: too many bytes are in flight.
         """
-        count = min(part.count, stream.samples - part.start)
+        count = min(batch.count, stream.samples - batch.start)
         size = 2 * stream.layout.size(count) + 3 * pixels(stream, count)
-        self._room.take(job, size)
-        address = (part.epoch, part.start, part.count, part.view)
-        seen = self._submit(job, size, lambda check, _: look(stream, *address, self._workers, check))
-        picture: Future[Body] = Future()
+        lease = self._budget.lease(job, size)
+        address = (batch.epoch, batch.start, batch.count, batch.view)
+        rendering = self._submit(job, size, lambda check, _: look(stream, *address, self._workers, check))
+        sheet: Future[Body] = Future()
 
-        def then(done: "Future[tuple[U8, U8]]") -> None:
-            self._looker.submit(job, 1, lambda: draw(done.result()), picture)
-            picture.add_done_callback(lambda drawn: self._settle(drawn, job, size))
+        def draw_rendered(rendered: "Future[tuple[U8, U8]]") -> None:
+            self._inspections.submit(job, 1, lambda: draw(rendered.result()), sheet)
+            sheet.add_done_callback(lambda done: _settle(done, lease))
 
-        seen.future.add_done_callback(then)
-        return Work(picture, seen._gone, seen.future)
+        rendering.future.add_done_callback(draw_rendered)
+        return Work(sheet, rendering._cancelled, rendering.future)
 
     def receipt(self, stream: Stream, epoch: int, position: int, view: int, job: str) -> "Future[dict[str, object]]":
         """Queues a sample's receipt, which decodes it; raises as Stream.receipt does."""
 
         def check() -> None:
-            self._looker.sign()
+            self._inspections.heartbeat()
             if self._stopping.is_set():
                 raise Cancelled
 
-        return self._looker.submit(job, 1, lambda: stream.receipt(epoch, position, view, check))
+        return self._inspections.submit(job, 1, lambda: stream.receipt(epoch, position, view, check))
 
-    def buffer(self, n_bytes: int, job: str) -> U8:
-        """Memory for a request's body, counted until the last reference to it is gone.
+    def allocate(self, n_bytes: int, job: str) -> U8:
+        """Memory for a request's body, in flight until the last reference to it is gone.
 
         Raises:
-            TooMuchAtOnce, Overloaded: too many bytes are under way.
+            TooMuchAtOnce, Overloaded: too many bytes are in flight.
         """
-        self._room.take(job, n_bytes)
+        lease = self._budget.lease(job, n_bytes)
         buffer = np.empty(n_bytes, dtype=np.uint8)
-        weakref.finalize(buffer, self._room.release, job, n_bytes).atexit = False
+        lease.release_with(buffer)
         return buffer
 
     def push(self, fields: object, arrays: Arrays, job: str = "", body_bytes: int = 0) -> Work[Body]:
-        """Queues samples that a client brought (blocking: it validates them), in a `buffer` of `body_bytes`.
+        """Queues a client's own samples (blocking: it validates them), `body_bytes` of which `allocate` counted.
 
         Raises:
-            SpecInvalid, BodyMalformed, DuplicateIndex: something is wrong with them.
+            SpecInvalid, BodyMalformed, DuplicateIndex: the request or its samples are invalid.
             StreamMismatch: another arithmetic is expected.
             BatchTooLarge, TooMuchAtOnce, Overloaded, Starting.
         """
         if self.selftest is None:
-            raise Starting("the server is starting: try again in a moment")
+            raise Starting(STARTING)
         pushed = Push.of(fields, arrays, self.executor, self.operations, self.selftest.arithmetic_of)
         if pushed.size > self.max_batch_bytes:
             raise BatchTooLarge(
-                f"the answer would be over {self.max_batch_bytes} bytes: send less at once", field="image"
+                f"the response would be over {self.max_batch_bytes} bytes; reduce the batch size", field="image"
             )
-        compute = partial(pushed.produce, self._workers)
-        return self._queue(job, pushed.size, compute, body_bytes)
+        lease = self._budget.lease(job, pushed.size, beside=body_bytes)
+        return self._produce(job, pushed.size + body_bytes, partial(pushed.produce, self._workers), lease)
 
-    def _queue(self, job: str, size: int, compute: Compute[Body], beside: int = 0) -> Work[Body]:
-        self._room.take(job, size, beside)
-        work = self._submit(job, size + beside, compute)
-        work.future.add_done_callback(lambda done: self._settle(done, job, size))
+    def run(self, call: Callable[[], T]) -> "Future[T]":
+        """Runs a short blocking call, such as one that reads a dataset, off the event loop."""
+        return self._blocking.submit(call)
+
+    def _produce(self, job: str, cost: int, compute: Compute[Body], lease: Lease) -> Work[Body]:
+        work = self._submit(job, cost, compute)
+        work.future.add_done_callback(lambda done: _settle(done, lease))
         return work
 
     def _submit(self, job: str, cost: int, compute: Compute[T]) -> Work[T]:
-        gone, stages, asked = Event(), Stages(), time.perf_counter()
+        cancelled, stages, queued_at = Event(), Stages(), time.perf_counter()
 
         def check() -> None:
-            self._owner.sign()
-            if gone.is_set() or self._stopping.is_set():
+            self._batches.heartbeat()
+            if cancelled.is_set() or self._stopping.is_set():
                 raise Cancelled
 
         def begin() -> T:
-            stages.add("queue", time.perf_counter() - asked)
+            stages.add("queue", time.perf_counter() - queued_at)
             return compute(check, stages)
 
-        return Work(self._owner.submit(job, cost, begin), gone)
+        return Work(self._batches.submit(job, cost, begin), cancelled)
 
-    def _produce(self, stream: Stream, part: Range, check: Callable[[], None], stages: Stages) -> Body:
-        return stream.produce(part.epoch, part.start, part.count, part.view, self._workers, check, stages)
 
-    def _unasked(self) -> Piece[Body] | None:
-        """What to do while nobody asks for anything; it gives way to whoever does, unless it is what they ask for."""
-        guess = self.read_ahead.begin()
-        return None if guess is None else Piece(0, lambda: self._compute(guess), guess.future)
-
-    def _compute(self, guess: Guess) -> Body:
-        def check() -> None:
-            self._owner.sign()
-            given_up = guess.gone.is_set() or self._stopping.is_set()
-            if given_up or (self._owner.wanted and self.read_ahead.give_way(guess)):
-                raise Cancelled
-
-        stages = Stages()
-        stages.add("queue", 0.0)  # whoever takes it waited for nobody else
-        try:
-            body = self._produce(guess.lane.stream, guess.part, check, stages)
-        except BaseException:
-            self.read_ahead.failed(guess)
-            raise
-        self.read_ahead.finished(guess, body)
-        return body
-
-    def ask(self, question: Callable[[], T]) -> "Future[T]":
-        """Runs something short that may read a dataset, off the event loop."""
-        return self._answerers.submit(question)
-
-    def _settle(self, done: "Future[Body]", job: str, size: int) -> None:
-        """Counts the batch's bytes until its memory goes, or not at all if there is none."""
-        if done.cancelled() or done.exception():
-            self._room.release(job, size)
-        else:
-            weakref.finalize(done.result().buffer, self._room.release, job, size).atexit = False
+def _settle(done: "Future[Body]", lease: Lease) -> None:
+    """Keeps a finished batch's lease until its memory is freed; without a batch it ends now."""
+    if done.cancelled() or done.exception():
+        lease.release()
+    else:
+        lease.release_with(done.result().buffer)

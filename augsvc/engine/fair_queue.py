@@ -1,4 +1,4 @@
-"""Sharing one device among jobs: who is served next, and who may hold how many bytes at once."""
+"""Fair scheduling of one device among jobs: which job's task runs next."""
 
 import threading
 import time
@@ -13,27 +13,26 @@ from augsvc.errors import EngineLost
 T = TypeVar("T")
 
 
-class Piece(Generic[T]):
-    """One piece of work and where its result goes. When it is cancelled it lets go of all that it would have worked on."""
+class Task(Generic[T]):
+    """A call and the future of its result. Cancelling the future drops the call with everything that it references."""
 
     def __init__(self, cost: int, call: Callable[[], T], future: "Future[T] | None" = None) -> None:
         self.cost = cost
         self.future: Future[T] = Future() if future is None else future
-        # The future must not lead back to itself: its result has to go with the last one who wants it, not with a collection.
+        # The future must not reference itself: its result has to be freed with the last reference, not by the garbage collector.
         calls = self._calls = [call]
         self.future.add_done_callback(lambda _: calls.clear())
 
     def run(self) -> None:
-        """Does it, unless it was cancelled. Raises EngineLost, besides telling who asked, if nothing can be done any more."""
+        """Calls it, unless it was cancelled. An EngineLost is raised here as well as set on the future."""
         calls = list(self._calls)
         if not calls or not self.future.set_running_or_notify_cancel():
             return
         try:
             result = calls[0]()
         except BaseException as err:
-            traceback.clear_frames(
-                err.__traceback__
-            )  # its frames lead back to the future: memory would wait for a collection
+            # its frames reference the future: without this the memory would wait for the garbage collector
+            traceback.clear_frames(err.__traceback__)
             self.future.set_exception(err)
             if isinstance(err, EngineLost):
                 raise
@@ -41,24 +40,17 @@ class Piece(Generic[T]):
             self.future.set_result(result)
 
 
-class FairThread(Generic[T]):
-    """One thread whose work is shared among jobs by deficit round-robin (Shreedhar and Varghese, SIGCOMM 1995).
+class FairQueue(Generic[T]):
+    """A queue with one worker thread, shared among jobs by deficit round-robin (Shreedhar and Varghese, SIGCOMM 1995).
 
-    In each round a job may spend `quantum` more; work is done in a job's own order. So a job with few large pieces and
-    one with many small ones get the same sum of costs while both want more. While nobody wants anything, `idle` may
-    give it something to do; it is asked again after each piece and each `wake`, must not wait, and not submit.
+    In each round a job may spend `quantum` more; the tasks of one job run in their order. A job with few large tasks and
+    one with many small ones get the same sum of costs while both have tasks waiting.
     """
 
-    def __init__(
-        self,
-        quantum: int,
-        name: str,
-        idle: "Callable[[], Piece[T] | None]" = lambda: None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._quantum, self._idle, self._clock = max(1, quantum), idle, clock
-        self._busy, self._signed_s = False, 0.0
-        self._queues: OrderedDict[str, deque[Piece[T]]] = OrderedDict()
+    def __init__(self, quantum: int, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._quantum, self._clock = max(1, quantum), clock
+        self._busy, self._heartbeat_s = False, 0.0
+        self._queues: OrderedDict[str, deque[Task[T]]] = OrderedDict()
         self._deficits: dict[str, int] = {}
         self._changed = threading.Condition()
         self._stopped = False
@@ -67,85 +59,73 @@ class FairThread(Generic[T]):
 
     @property
     def alive(self) -> bool:
-        """Whether work is still done."""
+        """Whether the worker thread still runs tasks."""
         return not self._stopped and self._thread.is_alive()
 
     @property
-    def silent_s(self) -> float:
-        """How long the piece in hand has given no sign; 0 while there is none."""
-        return self._clock() - self._signed_s if self._busy else 0.0
+    def seconds_since_heartbeat(self) -> float:
+        """Seconds since the running task's last heartbeat; 0 while none is running."""
+        return self._clock() - self._heartbeat_s if self._busy else 0.0
 
-    def sign(self) -> None:
-        """The piece in hand goes on: to be called by it now and then, from any thread."""
-        self._signed_s = self._clock()
+    def heartbeat(self) -> None:
+        """Reports progress of the running task. Tasks call it regularly, from any thread."""
+        self._heartbeat_s = self._clock()
 
     def submit(self, job: str, cost: int, call: Callable[[], T], future: "Future[T] | None" = None) -> "Future[T]":
-        """Queues a piece of work of a job, for a future of its own or a given one, which `stop` cancels."""
-        item = Piece(cost, call, future)
+        """Queues a task of a job; the result goes to `future` if one is given. `stop` cancels queued tasks."""
+        task = Task(cost, call, future)
         with self._changed:
             if self._stopped:
-                item.future.cancel()
-                return item.future
-            self._queues.setdefault(job, deque()).append(item)
+                task.future.cancel()
+                return task.future
+            self._queues.setdefault(job, deque()).append(task)
             self._deficits.setdefault(job, 0)
             self._changed.notify()
-        return item.future
-
-    @property
-    def wanted(self) -> bool:
-        """Whether pieces are waiting."""
-        return bool(self._queues)
-
-    def wake(self) -> None:
-        """There may be something to do while idle."""
-        with self._changed:
-            self._changed.notify()
+        return task.future
 
     def stop(self) -> None:
-        """Cancels what is queued, and waits for the piece in hand."""
-        self._let_go()
+        """Cancels queued tasks and waits for the running one."""
+        self._cancel_queued()
         self._thread.join()
 
     def _work(self) -> None:
         try:
-            while (item := self._next()) is not None:
-                self.sign()
+            while (task := self._next()) is not None:
+                self.heartbeat()
                 self._busy = True
-                item.run()
+                task.run()
                 self._busy = False
-                del item  # an idle thread would keep the last result alive
+                del task  # a waiting thread would keep the last result alive
         except EngineLost:
-            pass  # the thread ends: `alive` says it to everybody
+            pass  # the thread ends, which `alive` reports
         finally:
-            self._let_go()  # whatever ended it: nobody may wait for what nobody will do
+            self._cancel_queued()  # whatever ended the thread: nothing would ever run them
 
-    def _let_go(self) -> None:
+    def _cancel_queued(self) -> None:
         with self._changed:
             self._stopped = True
-            left = [item for queue in self._queues.values() for item in queue]
+            queued = [task for queue in self._queues.values() for task in queue]
             self._queues.clear()
             self._changed.notify()
-        for item in left:
-            item.future.cancel()
+        for task in queued:
+            task.future.cancel()
 
-    def _next(self) -> "Piece[T] | None":
+    def _next(self) -> "Task[T] | None":
         with self._changed:
             while not self._stopped:
                 if not self._queues:
-                    if (item := self._idle()) is not None:
-                        return item
                     self._changed.wait()
-                elif (item := self._turn(next(iter(self._queues)))) is not None:
-                    return item
+                elif (task := self._take_turn(next(iter(self._queues)))) is not None:
+                    return task
         return None
 
-    def _turn(self, job: str) -> "Piece[T] | None":
-        """The job's next piece if it can pay for it; else it saves, and the next job is looked at."""
+    def _take_turn(self, job: str) -> "Task[T] | None":
+        """The job's next task if its deficit covers the cost; else the deficit grows and the job goes to the end."""
         queue = self._queues[job]
         while queue and queue[0].future.cancelled():
             queue.popleft()
         if not queue:
-            del self._queues[job], self._deficits[job]  # who wants nothing saves nothing
+            del self._queues[job], self._deficits[job]  # an idle job saves nothing
             return None
         if self._deficits[job] >= queue[0].cost:
             self._deficits[job] -= queue[0].cost

@@ -1,62 +1,86 @@
-"""Sharing one device among jobs: who is served next, and who may hold how many bytes at once."""
+"""The memory budget: how many bytes of batches may be in flight, and how they are divided among jobs."""
 
 import threading
 import time
+import weakref
 from collections.abc import Callable
 
+from augsvc.arrays import U8
 from augsvc.errors import Overloaded, TooMuchAtOnce
 
-WANTING_S = 5.0  # how long a refused job's share is kept free for it: clients come back after 1 to 1.25 s
+RESERVED_S = 5.0  # for how long a refused job's bytes stay reserved: clients retry after 1 to 1.25 s
 
 
-class Room:
-    """Bytes that may be under way at once, divided among the jobs that want some.
+class Lease:
+    """Bytes of the budget, counted until they are released."""
 
-    A job alone may take three quarters, and the rest is for who comes next, however slow its readers are. As soon as another
-    one wants room (and for a while after it was refused), each is held to its part, and nobody who holds any is given what
-    the one who holds none has asked for, so that what comes free goes to who has less. Anyone may have one piece, however
-    large, if nothing else is under way.
+    def __init__(self, budget: "MemoryBudget", job: str, n_bytes: int) -> None:
+        self._budget, self.job, self.n_bytes = budget, job, n_bytes
+
+    def release(self) -> None:
+        """Returns the bytes to the budget; further calls do nothing."""
+        self._budget.release(self)
+
+    def release_with(self, array: U8) -> None:
+        """Releases when the last reference to the array is gone.
+
+        The end of no block is right for it: uvloop references an array until the socket has taken it, and the engine's
+        threads still read a request's body for a moment after its client has disconnected.
+        """
+        weakref.finalize(array, self.release).atexit = False
+
+
+class MemoryBudget:
+    """Bytes that may be in flight, divided among the jobs that request some.
+
+    A job alone may hold three quarters; the rest is kept for the next job, however slow this one's readers are. As soon as
+    another job requests bytes (and for RESERVED_S after it was refused), each is limited to an equal share, and what a job
+    without any bytes has requested is given to no job that holds some, so that freed bytes go to the job that has fewest.
+    One batch of any size is admitted if nothing else is in flight.
     """
 
     def __init__(self, n_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._n_bytes, self._clock = n_bytes, clock
         self._held: dict[str, int] = {}
-        self._wanting: dict[str, tuple[float, int]] = {}  # job → until when how many bytes are kept free for it
-        self._lock = threading.RLock()  # a finaliser may release inside it
+        self._reserved: dict[str, tuple[float, int]] = {}  # job → (until when, how many bytes)
+        self._lock = threading.RLock()  # a finalizer may release while this thread holds the lock
         self._total = 0
 
     @property
-    def taken(self) -> int:
-        """Bytes under way."""
+    def in_flight(self) -> int:
+        """Bytes of all leases."""
         return self._total
 
-    def take(self, job: str, n_bytes: int, beside: int = 0) -> None:
-        """Counts bytes of a job. `beside`: what the same piece of work holds already, which must not stand in its way.
+    def lease(self, job: str, n_bytes: int, beside: int = 0) -> Lease:
+        """Counts bytes of a job. `beside`: bytes that the same request holds already, which do not count against it.
 
         Raises:
-            TooMuchAtOnce: the job has its share already, and others want theirs.
-            Overloaded: there is no room now.
+            TooMuchAtOnce: the job is at its share, and other jobs request theirs.
+            Overloaded: the budget is exhausted.
         """
         with self._lock:
             now = self._clock()
-            self._wanting = {name: want for name, want in self._wanting.items() if want[0] > now and name != job}
+            self._reserved = {name: wish for name, wish in self._reserved.items() if wish[0] > now and name != job}
             own, total = self._held.get(job, 0) - beside, self._total - beside
-            share = self._n_bytes // len({job, *self._held, *self._wanting})
-            kept = max((wanted for name, (_, wanted) in self._wanting.items() if name not in self._held), default=0)
+            share = self._n_bytes // len({job, *self._held, *self._reserved})
+            kept = max((n for name, (_, n) in self._reserved.items() if name not in self._held), default=0)
             if own and (own + n_bytes > share < self._n_bytes or (kept and total + n_bytes + kept > self._n_bytes)):
-                raise TooMuchAtOnce("this job has its share under way already: try again in a moment")
+                raise TooMuchAtOnce("this job is at its in-flight limit; retry shortly")
             if own and own + n_bytes > self._n_bytes - self._n_bytes // 4:
-                raise Overloaded("too much is asked for at once: try again in a moment")
+                raise Overloaded("the server's memory budget is exhausted; retry shortly")
             if total and total + n_bytes > self._n_bytes:
-                self._wanting[job] = (now + WANTING_S, min(n_bytes, self._n_bytes))
-                raise Overloaded("too much is asked for at once: try again in a moment")
+                self._reserved[job] = (now + RESERVED_S, min(n_bytes, self._n_bytes))
+                raise Overloaded("the server's memory budget is exhausted; retry shortly")
             self._held[job] = own + beside + n_bytes
             self._total += n_bytes
+        return Lease(self, job, n_bytes)
 
-    def release(self, job: str, n_bytes: int) -> None:
-        """Gives bytes back."""
+    def release(self, lease: Lease) -> None:
+        """Returns a lease's bytes; a second time it returns none."""
         with self._lock:
+            n_bytes, lease.n_bytes = lease.n_bytes, 0
             self._total -= n_bytes
-            self._held[job] -= n_bytes
-            if not self._held[job]:
-                del self._held[job]
+            if held := self._held.get(lease.job, 0) - n_bytes:
+                self._held[lease.job] = held
+            else:
+                self._held.pop(lease.job, None)

@@ -39,7 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
         settings.executor, settings.torch_device(), settings.kernel_cache, settings.device_cache_bytes
     )
     operations = registry(settings.operations)
-    engine = Engine(catalog, executor, operations, settings.max_batch_bytes, settings.read_ahead_bytes)
+    engine = Engine(catalog, executor, operations, settings.max_batch_bytes)
     metrics = Metrics(engine)
     batches = Batches(engine, metrics)
     life = Life(engine, settings.request_deadline_s)

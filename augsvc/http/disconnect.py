@@ -33,7 +33,7 @@ async def while_wanted(request: Request, work: Work[Body]) -> Body | None:
     finally:
         leaving.cancel()
         if not body.done():
-            work.give_up()
+            work.cancel()
             body.cancel()
 
 

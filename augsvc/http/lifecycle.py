@@ -50,7 +50,9 @@ class Life:
         if not self.failed and self._is_lost():
             self.failed = True
             if self._engine.alive:
-                logger.critical("no sign of what is in hand for %.0f s: this process ends", self._engine.silent_s)
+                logger.critical(
+                    "no sign of what is in hand for %.0f s: this process ends", self._engine.seconds_since_heartbeat
+                )
             else:
                 logger.critical("the engine's thread has ended: this process ends too")
         return self.failed
@@ -64,7 +66,7 @@ class Life:
         return None
 
     def _is_lost(self) -> bool:
-        return not self._engine.alive or self._engine.silent_s > self._patience_s
+        return not self._engine.alive or self._engine.seconds_since_heartbeat > self._patience_s
 
     def _report(self, starting: "asyncio.Task[object]") -> None:
         if not starting.cancelled() and (error := starting.exception()):

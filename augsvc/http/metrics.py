@@ -51,18 +51,15 @@ class Metrics:
             buckets=_SECONDS,
         )
         self._sent: deque[float] = deque()  # seconds, still to be observed
-        cache, ahead = engine.catalog.cache, engine.read_ahead
+        cache = engine.catalog.cache
         for name, what, read in (
             ("augsvc_cache_hits", "Decoded samples found in the cache", lambda: cache.hits),
             ("augsvc_cache_misses", "Decoded samples not found there", lambda: cache.misses),
             ("augsvc_cache_bytes", "Bytes that the cache holds", lambda: cache.n_bytes),
-            ("augsvc_read_ahead_hits", "Batches computed before they were asked for", lambda: ahead.hits),
-            ("augsvc_read_ahead_wasted", "Batches computed and never asked for", lambda: ahead.wasted),
-            ("augsvc_read_ahead_bytes", "Batches computed or in hand and not yet asked for", lambda: ahead.taken),
         ):
             Gauge(name, what, registry=self.registry).set_function(read)
         pending = Gauge("augsvc_pending_bytes", "Batches asked for and not yet sent", registry=self.registry)
-        pending.set_function(lambda: float(engine.pending_bytes))
+        pending.set_function(lambda: float(engine.in_flight_bytes))
         if engine.executor.device.type == "cuda":
             self._tell_memory(engine.executor.device)
 

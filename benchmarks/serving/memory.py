@@ -16,7 +16,7 @@ from benchmarks.sections import Bench
 from benchmarks.serving.served import Plan, Served
 
 _MIB = 1 << 20
-_SETTINGS = {"cache_bytes": 64 * _MIB, "read_ahead_bytes": 64 * _MIB, "max_batch_bytes": 16 * _MIB}
+_SETTINGS = {"cache_bytes": 64 * _MIB, "max_batch_bytes": 16 * _MIB}
 _ROOM = 4 * _SETTINGS["max_batch_bytes"]  # engine.py: what may be under way at once
 _PICTURES = 640  # decoded: 92 MiB, more than the cache takes
 _CLIENTS = 16  # with 9.6 MB each: more than there is room for
@@ -34,7 +34,7 @@ def memory(bench: Bench) -> dict[str, Any]:
         delivered = _press(server.url, 20 * bench.seconds)
         most = server.memory("VmHWM")
         server.stop()
-    bound = base + _SETTINGS["cache_bytes"] + _SETTINGS["read_ahead_bytes"] + _ROOM
+    bound = base + _SETTINGS["cache_bytes"] + _ROOM
     return {"base": base, "most": most, "bound": bound, "delivered": delivered, **_SETTINGS, "room": _ROOM}
 
 

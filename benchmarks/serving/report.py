@@ -92,8 +92,8 @@ def _crowd(results: dict[str, Any]) -> str:
 
 def _memory(results: dict[str, Any]) -> str:
     found = results["memory"]
-    parts = ("base", "cache_bytes", "read_ahead_bytes", "room", "bound", "most")
-    head = ["base", "`cache_bytes`", "`read_ahead_bytes`", "under way", "bound", "most held"]
+    parts = ("base", "cache_bytes", "room", "bound", "most")
+    head = ["base", "`cache_bytes`", "under way", "bound", "most held"]
     line = [f"{found[part] / _MIB:.0f} MiB" for part in parts]
     return (
         "## The server's memory\n\n`python -m benchmarks --only memory`: the most that the server's process held while 16 jobs\n"
@@ -128,8 +128,7 @@ def _far(results: dict[str, Any]) -> str:
     ]  # fmt: skip
     return (
         "## Far out\n\n`python -m benchmarks --only far`: a batch of 2^31 shuffled samples over HTTP, computed for each request\n"
-        "(read-ahead off, a new epoch each time).\n\n"
-        + table(["", "images/s", "time ÷ position 0's, wall", "CPU"], lines)
+        "(a new epoch each time).\n\n" + table(["", "images/s", "time ÷ position 0's, wall", "CPU"], lines)
     )
 
 

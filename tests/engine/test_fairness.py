@@ -1,4 +1,4 @@
-"""Who is served next, and who may hold how much."""
+"""Fair scheduling, and the memory budget."""
 
 import gc
 import threading
@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from augsvc.engine.fair_queue import FairThread, Piece
-from augsvc.engine.memory_budget import WANTING_S, Room
+from augsvc.engine.fair_queue import FairQueue
+from augsvc.engine.memory_budget import RESERVED_S, MemoryBudget
 from augsvc.errors import Cancelled, EngineLost, Overloaded, TooMuchAtOnce
 
 
 def served(pieces, quantum=10):
     """The order in which a thread does (job, cost) pieces that are all there when it begins."""
-    thread: FairThread[None] = FairThread(quantum, "test")
+    thread: FairQueue[None] = FairQueue(quantum, "test")
     gate, order = threading.Event(), []
     thread.submit("gate", 0, gate.wait)
     futures = [thread.submit(job, cost, lambda job=job, cost=cost: order.append((job, cost))) for job, cost in pieces]
@@ -50,7 +50,7 @@ def test_a_small_piece_does_not_wait_for_all_of_a_greedy_job():
 
 
 def test_what_is_cancelled_is_not_done_and_stop_cancels_the_rest():
-    thread: FairThread[None] = FairThread(10, "test")
+    thread: FairQueue[None] = FairQueue(10, "test")
     gate, begun, cut, done = threading.Event(), threading.Event(), threading.Event(), []
 
     def hold():
@@ -75,7 +75,7 @@ def test_what_is_cancelled_is_not_done_and_stop_cancels_the_rest():
 
 
 def test_what_is_cancelled_lets_go_of_what_it_would_have_worked_on():
-    thread: FairThread[None] = FairThread(10, "test")
+    thread: FairQueue[None] = FairQueue(10, "test")
     gate, begun = threading.Event(), threading.Event()
     thread.submit("a", 1, lambda: (begun.set(), gate.wait(), None)[2])
     begun.wait()
@@ -92,7 +92,7 @@ def test_what_is_cancelled_lets_go_of_what_it_would_have_worked_on():
 
 def test_a_result_goes_with_the_last_one_who_wants_it():
     """Without a collection: what a batch's memory counts for must come free when it is sent."""
-    thread: FairThread[np.ndarray] = FairThread(10, "test")
+    thread: FairQueue[np.ndarray] = FairQueue(10, "test")
     gc.disable()
     try:
         future = thread.submit("a", 1, lambda: np.zeros(1000))
@@ -106,7 +106,7 @@ def test_a_result_goes_with_the_last_one_who_wants_it():
 
 
 def test_an_error_belongs_to_its_piece():
-    thread: FairThread[int] = FairThread(10, "test")
+    thread: FairQueue[int] = FairQueue(10, "test")
     bad, good = thread.submit("a", 1, lambda: 1 // 0), thread.submit("a", 1, lambda: 7)
     with pytest.raises(ZeroDivisionError):
         bad.result()
@@ -116,23 +116,23 @@ def test_an_error_belongs_to_its_piece():
 
 def test_how_long_the_piece_in_hand_has_given_no_sign():
     clock = Clock()
-    thread: FairThread[None] = FairThread(10, "test", clock=clock)
+    thread: FairQueue[None] = FairQueue(10, "test", clock=clock)
     gate, begun = threading.Event(), threading.Event()
     piece = thread.submit("a", 1, lambda: (begun.set(), gate.wait(), None)[2])
     begun.wait()
     clock.now += 7
-    assert thread.silent_s == 7
-    thread.sign()
-    assert thread.silent_s == 0
+    assert thread.seconds_since_heartbeat == 7
+    thread.heartbeat()
+    assert thread.seconds_since_heartbeat == 0
     clock.now += 3
-    assert thread.silent_s == 3
+    assert thread.seconds_since_heartbeat == 3
     gate.set()
     piece.result()
     thread.stop()
     clock.now += 100
-    thread.sign()  # of something that is over
+    thread.heartbeat()  # of something that is over
     clock.now += 100
-    assert thread.silent_s == 0
+    assert thread.seconds_since_heartbeat == 0
 
 
 class Clock:
@@ -142,125 +142,116 @@ class Clock:
         return self.now
 
 
-def test_a_job_alone_may_take_three_quarters_and_the_rest_is_for_whoever_comes():
-    room = Room(100)
-    for _ in range(15):
-        room.take("a", 5)
+def test_a_job_alone_may_hold_three_quarters_and_the_rest_is_for_the_next_one():
+    budget = MemoryBudget(100)
+    leases = [budget.lease("a", 5) for _ in range(15)]
     with pytest.raises(Overloaded):
-        room.take("a", 1)
-    for _ in range(10):  # "a" gives nothing back
-        room.take("b", 25)
-        room.release("b", 25)
-        room.take("c", 25)
-        room.release("c", 25)
-    room.release("a", 5)
-    room.take("a", 5)
-    assert room.taken == 75
+        budget.lease("a", 1)
+    for _ in range(10):  # "a" returns nothing
+        budget.lease("b", 25).release()
+        budget.lease("c", 25).release()
+    leases.pop().release()
+    budget.lease("a", 5)
+    assert budget.in_flight == 75
 
 
-def test_one_batch_is_let_in_however_large():
-    room = Room(100)
-    room.take("a", 500)
+def test_one_batch_is_admitted_however_large():
+    budget = MemoryBudget(100)
+    large = budget.lease("a", 500)
     with pytest.raises(Overloaded):
-        room.take("b", 1)
-    room.release("a", 500)
-    room.take("b", 1)
+        budget.lease("b", 1)
+    large.release()
+    budget.lease("b", 1)
 
 
-def test_what_comes_free_goes_to_who_has_less():
+def test_a_lease_is_returned_once():
+    budget = MemoryBudget(100)
+    first, second = budget.lease("a", 10), budget.lease("a", 10)
+    first.release()
+    first.release()
+    assert budget.in_flight == 10
+    second.release()
+    assert budget.in_flight == 0
+
+
+def test_a_lease_ends_with_the_last_reference_to_its_array():
+    budget, array = MemoryBudget(100), np.zeros(10, np.uint8)
+    budget.lease("a", 10).release_with(array)
+    view = array[2:]
+    del array
+    assert budget.in_flight == 10
+    del view
+    assert budget.in_flight == 0
+
+
+def test_freed_bytes_go_to_the_job_that_has_fewest():
     clock = Clock()
-    room = Room(100, clock)
-    for _ in range(7):
-        room.take("greedy", 10)
+    budget = MemoryBudget(100, clock)
+    greedy = [budget.lease("greedy", 10) for _ in range(7)]
     with pytest.raises(Overloaded):
-        room.take("new", 40)
+        budget.lease("new", 40)
     for _ in range(2):
-        room.release("greedy", 10)
+        greedy.pop().release()
         with pytest.raises(TooMuchAtOnce):
-            room.take("greedy", 10)  # its share is kept for the new one
-    room.take("new", 40)
-    room.take("new", 10)
+            budget.lease("greedy", 10)  # these are reserved for the new one
+    new = [budget.lease("new", 40), budget.lease("new", 10)]
     with pytest.raises(TooMuchAtOnce):
-        room.take("new", 10)
-    room.release("new", 40)
-    room.release("new", 10)
-    room.take("greedy", 10)  # nobody else wants any
+        budget.lease("new", 10)
+    for lease in new:
+        lease.release()
+    budget.lease("greedy", 10)  # no other job wants any
     with pytest.raises(Overloaded):
-        room.take("late", 90)
+        budget.lease("late", 90)
     with pytest.raises(TooMuchAtOnce):
-        room.take("greedy", 10)
-    clock.now += WANTING_S + 1  # it did not come back
-    room.take("greedy", 10)
+        budget.lease("greedy", 10)
+    clock.now += RESERVED_S + 1  # it did not retry
+    budget.lease("greedy", 10)
 
 
-def test_a_large_piece_is_not_starved_by_many_small_ones():
+def test_a_large_batch_is_not_starved_by_many_small_ones():
     clock = Clock()
-    room = Room(100, clock)
+    budget = MemoryBudget(100, clock)
     jobs = [f"small-{number}" for number in range(5)]
-    for job in jobs * 2:
-        room.take(job, 10)
-    for turn in range(10):  # each comes back with the next piece as soon as one is done
+    small = {job: [budget.lease(job, 10), budget.lease(job, 10)] for job in jobs}
+    for turn in range(10):  # each retries with its next batch as soon as one is done
         try:
-            room.take("large", 60)
+            large = budget.lease("large", 60)
             break
         except Overloaded:
-            room.release(jobs[turn % 5], 10)
+            small[jobs[turn % 5]].pop().release()
             with pytest.raises(TooMuchAtOnce):
-                room.take(jobs[(turn + 1) % 5], 10)
+                budget.lease(jobs[(turn + 1) % 5], 10)
     assert turn <= 6
     with pytest.raises(Overloaded):
-        room.take("other", 80)
-    room.release("large", 60)
+        budget.lease("other", 80)
+    large.release()
 
 
-def test_what_a_piece_of_work_holds_does_not_stand_in_its_own_way():
-    room = Room(100)
-    room.take("a", 60)
-    room.take("b", 10)
+def test_the_bytes_of_a_request_do_not_count_against_its_own_response():
+    budget = MemoryBudget(100)
+    budget.lease("a", 60)
+    budget.lease("b", 10)
     with pytest.raises(TooMuchAtOnce):
-        room.take("a", 20)
-    room.take("a", 20, beside=60)
-    assert room.taken == 90
+        budget.lease("a", 20)
+    budget.lease("a", 20, beside=60)
+    assert budget.in_flight == 90
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 60)), max_size=60))
 def test_never_over_its_bytes_but_for_one_large_batch(wishes):
-    room, held = Room(100), []
+    budget, held = MemoryBudget(100), []
     for job, size in wishes:
         try:
-            room.take(job, size)
-            held.append((job, size))
+            held.append(budget.lease(job, size))
         except (Overloaded, TooMuchAtOnce):
             if held:
-                room.release(*held.pop(0))
-        assert room.taken == sum(size for _, size in held) <= 100
-
-
-def test_who_is_idle_does_what_nobody_asked_for_and_only_then():
-    done, ideas = [], [Piece(0, lambda: done.append("idle")) for _ in range(2)]
-    thread: FairThread[None] = FairThread(10, "test", lambda: ideas.pop() if ideas else None)
-    gate, begun = threading.Event(), threading.Event()
-    thread.submit("a", 1, lambda: (begun.set(), gate.wait(), done.append("first"))[2])
-    begun.wait()
-    ideas[:] = [Piece(0, lambda: done.append("idle"))]
-    last = ideas[0].future
-    thread.submit("a", 1, lambda: done.append("second"))
-    assert thread.wanted
-    done.clear()
-    gate.set()
-    last.result()
-    assert done == ["first", "second", "idle"]
-    ideas.append(Piece(0, lambda: done.append("woken")))
-    woken = ideas[0].future
-    thread.wake()
-    woken.result()
-    assert done[-1] == "woken"
-    thread.stop()
+                held.pop(0).release()
+        assert budget.in_flight == sum(lease.n_bytes for lease in held) <= 100
 
 
 def test_what_a_failed_piece_held_goes_at_once():
     """Without a collection: the error's frames lead to the future, and the future to the error."""
-    thread: FairThread[None] = FairThread(10, "test")
+    thread: FairQueue[None] = FairQueue(10, "test")
     gone = []
 
     def fail():
@@ -279,7 +270,7 @@ def test_what_a_failed_piece_held_goes_at_once():
 
 
 def test_a_piece_that_the_engine_does_not_survive_ends_the_thread_and_nobody_waits():
-    thread: FairThread[None] = FairThread(10, "test")
+    thread: FairQueue[None] = FairQueue(10, "test")
     gate = threading.Event()
 
     def lose():

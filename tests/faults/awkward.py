@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from augsvc.arrays import I64
-from augsvc.engine.fair_queue import FairThread
+from augsvc.engine.fair_queue import FairQueue
 from augsvc.executors.cuda.scheduler import Seat
 from augsvc.numerics.geometry import Canvas
 from augsvc.ops.kinds.image import Opaque
@@ -67,5 +67,5 @@ class Awkward(Opaque):
         if width == FILLS:
             fill()
         if width == ENDS:
-            FairThread._next = None
+            FairQueue._next = None
         return image

@@ -153,7 +153,6 @@ def disturbed(tmp_path_factory):
         "operations": ["awkward"],
         "max_batch_bytes": MAX_BATCH,
         "max_request_bytes": 100_000,
-        "read_ahead_bytes": 0,
         "stop_grace_s": 60,
     }
     made = []

@@ -33,7 +33,7 @@ def _as_it_is(ctx, value):
 @pytest.fixture(scope="module")
 def hardened(tmp_path_factory):
     """With little room, so that what is kept shows."""
-    bounds = {"max_batch_bytes": 4 * MB, "max_request_bytes": MB, "read_ahead_bytes": 0, "cache_bytes": 0}
+    bounds = {"max_batch_bytes": 4 * MB, "max_request_bytes": MB, "cache_bytes": 0}
     serving = Serving(tmp_path_factory.mktemp("hardened"), bounds)
     try:
         serving.ready()

@@ -35,8 +35,8 @@ def test_64_clients_on_one_server(calm, pictures):
 
 @pytest.fixture
 def bounded(tmp_path):
-    """A server that computes little ahead, so that its memory tells what its readers cost."""
-    serving = Serving(tmp_path, {"read_ahead_bytes": 4 * MB})
+    """A server without other clients, whose memory shows the cost of its readers."""
+    serving = Serving(tmp_path, {})
     try:
         yield serving.ready()
     finally:

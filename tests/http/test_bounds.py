@@ -16,12 +16,12 @@ BODY = 128 * 512 * 512 * 3  # 101 MB
 BUSY = {"dataset": "photos/train", "pipeline": "strong", "size": [128, 128]}
 ROW = 128 * 128 * 3
 SMALL = {"dataset": "photos/train", "pipeline": "standard", "size": [64, 64]}
-ROOM, AHEAD, CACHE = 4 * 85 * ROW, 1_000_000, 3_000_000
+BUDGET, CACHE = 4 * 85 * ROW, 3_000_000
 
 
 @pytest.fixture(scope="module")
 def bounded(serve):
-    return serve(max_batch_bytes=85 * ROW, read_ahead_bytes=AHEAD, cache_bytes=CACHE).ready()
+    return serve(max_batch_bytes=85 * ROW, cache_bytes=CACHE).ready()
 
 
 def grown(server, path, header, take):
@@ -45,7 +45,7 @@ def drained(response):
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_batch_is_in_memory_once_and_two_frames_twice(serve):
     """Written where the socket sends it from: a copy anywhere would be another 101 MB."""
-    replica = serve(max_batch_bytes=BODY + 1_000_000, read_ahead_bytes=0).ready()
+    replica = serve(max_batch_bytes=BODY + 1_000_000).ready()
     stream = replica.open(LARGE)
     replica.batch(stream, 0, 0, 8)
     path = f"/v1/streams/{stream['id']}/epochs/0"
@@ -89,7 +89,7 @@ def test_two_jobs_get_the_same_bytes_whatever_their_batches(bounded):
 
 def test_a_job_whose_readers_take_nothing_leaves_room_for_others(serve):
     """Its readers hold what they asked for as long as they are let."""
-    replica = serve(max_batch_bytes=20_000_000, read_ahead_bytes=0).ready()
+    replica = serve(max_batch_bytes=20_000_000).ready()
     stream = replica.open({"dataset": "digits/train", "size": [512, 512]})
     path = f"/v1/streams/{stream['id']}/epochs/0?start=0&count=70"  # 18 MB: a socket's buffers take a few
     with ExitStack() as held:
@@ -110,7 +110,7 @@ def test_64_clients_and_every_counter_within_its_bound(bounded):
         while not over.is_set():
             text = bounded.get("/metrics").body.decode().splitlines()
             told = dict(line.rsplit(" ", 1) for line in text if not line.startswith("#"))
-            names = ("augsvc_pending_bytes", "augsvc_read_ahead_bytes", "augsvc_cache_bytes")
+            names = ("augsvc_pending_bytes", "augsvc_cache_bytes")
             seen.append(tuple(float(told[name]) for name in names))
 
     def walk(number):
@@ -124,7 +124,6 @@ def test_64_clients_and_every_counter_within_its_bound(bounded):
         over.set()
         looking.result()
     assert found == [96] * 64
-    assert max(pending for pending, _, _ in seen) <= ROOM
-    assert max(held for _, held, _ in seen) <= AHEAD
-    assert max(kept for _, _, kept in seen) <= CACHE
+    assert max(in_flight for in_flight, _ in seen) <= BUDGET
+    assert max(cached for _, cached in seen) <= CACHE
     bounded.until(lambda: bounded.metric("augsvc_pending_bytes") == 0)

@@ -33,7 +33,7 @@ BROKEN = '''
 
     from augsvc.arrays import I64
     from augsvc.executors.reference import image as kornia
-    from augsvc.engine.fair_queue import FairThread
+    from augsvc.engine.fair_queue import FairQueue
     from augsvc.numerics.geometry import Canvas
     from augsvc.ops.kinds.image import Opaque
     from augsvc.ops.operation import Draw
@@ -50,7 +50,7 @@ BROKEN = '''
         def apply(self, image: torch.Tensor, lowered: I64) -> torch.Tensor:
             width = image.shape[-1]
             if width == 77:
-                FairThread._next = None
+                FairQueue._next = None
             if width == 78:  # as a GPU after a failed assertion: it answers no more, and the library has words for it
                 kornia.is_lost = lambda device: True
                 raise RuntimeError("CUDA error: device-side assert triggered in /srv/kernel.cu")

@@ -47,9 +47,7 @@ def hasty(serve, gate):
     surroundings = {"PYTHONPATH": str(Path(awkward.__file__).parent), awkward.GATE: str(gate)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(serving, "CLEAN", serving.CLEAN | surroundings)
-        return serve(
-            request_deadline_s=1, max_request_bytes=1 << 20, operations=["awkward"], read_ahead_bytes=0
-        ).ready()
+        return serve(request_deadline_s=1, max_request_bytes=1 << 20, operations=["awkward"]).ready()
 
 
 def let_go(server, gate):

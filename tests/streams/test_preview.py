@@ -75,13 +75,13 @@ def test_batches_go_on_while_a_picture_is_drawn_and_one_that_nobody_wants_is_not
     drawing.wait()
     unwanted = made.preview(stream, part, "b")
     assert made.produce(stream, part, "c").future.result().samples == 8
-    unwanted.give_up()
+    unwanted.cancel()
     assert unwanted.future.cancelled()
     gate.set()
     assert wanted.future.result().digest == preview(stream, 0, 0, 8, 0, WORKERS, lambda: None).digest
     del wanted
     made.stop()  # its threads hold nothing any more
-    assert made.pending_bytes == 0
+    assert made.in_flight_bytes == 0
 
 
 @pytest.mark.parametrize(

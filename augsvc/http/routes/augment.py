@@ -36,10 +36,10 @@ def push_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> API
         began = time.perf_counter()
         job = job_of(request)
         promised = request.headers.get(DIGEST_HEADER)
-        buffer = await read_buffer(request, max_request_bytes, lambda n_bytes: engine.buffer(n_bytes, job))
+        buffer = await read_buffer(request, max_request_bytes, lambda n_bytes: engine.allocate(n_bytes, job))
         n_bytes, held = buffer.nbytes, [buffer]
         del buffer  # the work alone holds it from here on, so that its memory goes when the work is done or given up
-        work = await answer(engine.ask(lambda: engine.push(*unpacked(held.pop(), promised), job, n_bytes)))
+        work = await answer(engine.run(lambda: engine.push(*unpacked(held.pop(), promised), job, n_bytes)))
         body = await while_wanted(request, work)
         if body is None:
             metrics.cancelled.inc()

@@ -82,7 +82,7 @@ def frames_router(engine: Engine, metrics: Metrics) -> APIRouter:
             body,
             parts[1:],
             frame_sizes(stream, parts),
-            lambda part: engine.produce(stream, part, job, inside=True),
+            lambda part: engine.produce(stream, part, job),
             counted,
             lambda: request.state.allowance.owed_s,
         )
@@ -150,7 +150,7 @@ class FramesResponse(Response):
                     self._bodies.append(await asyncio.wrap_future(work.future))
                 finally:
                     if work is not None and not work.future.done():
-                        work.give_up()
+                        work.cancel()
             await self._send(send, last=True)
         except AugsvcError as err:
             logger.warning("an answer of frames is cut short: %s", err.code)

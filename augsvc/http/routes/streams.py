@@ -82,7 +82,7 @@ def streams_router(batches: Batches, max_request_bytes: int) -> APIRouter:
     async def open_stream(request: Request) -> dict[str, object]:
         body = await read_json_body(request, min(max_request_bytes, 16 * MAX_SPEC_BYTES))
         spec = parse_spec(body, engine.operations)
-        stream = await answer(engine.ask(lambda: engine.open(spec)))
+        stream = await answer(engine.run(lambda: engine.open(spec)))
         return stream_entry(stream)
 
     @router.get("/streams/{stream_id}", summary="What a stream is")
@@ -154,7 +154,7 @@ async def find(engine: Engine, stream_id: str, header: str | None) -> Stream:
         UnknownStream: no specification came along.
         StreamMismatch: its bytes would be others here.
     """
-    known = engine.known(stream_id)
+    known = engine.find(stream_id)
     if known is not None:
         return known
     if header is None:
@@ -167,7 +167,7 @@ async def find(engine: Engine, stream_id: str, header: str | None) -> Stream:
         if err.too_large:
             raise SpecTooLarge(f"a specification has at most {MAX_SPEC_BYTES} bytes", field="Augsvc-Spec") from err
         raise SpecInvalid("Augsvc-Spec is not a header that POST /v1/streams gave", field="Augsvc-Spec") from err
-    return await answer(engine.ask(lambda: engine.require(stream_id, spec)))
+    return await answer(engine.run(lambda: engine.require(stream_id, spec)))
 
 
 def matches(header: str, tag: str) -> bool:
