@@ -8,7 +8,7 @@ Importing it imports no torch; a loader does when it is used.
 from augsvc_client.client.client import Client, Stream
 from augsvc_client.errors import (
     AugsvcError,
-    BadAnswer,
+    BadResponse,
     NotInstalled,
     RequestRefused,
     ServerUnavailable,
@@ -23,7 +23,7 @@ from augsvc_client.loaders.remote import RemoteDataLoader
 __all__ = [
     "AugmentingDataLoader",
     "AugsvcError",
-    "BadAnswer",
+    "BadResponse",
     "Client",
     "NotInstalled",
     "RemoteDataLoader",

@@ -7,7 +7,7 @@
       StreamChanged        every replica would send other bytes than the stream's: dataset or arithmetic has changed
       StateMismatch        a saved state contradicts the loader it is loaded into
       NotInstalled         a loader needs torch: pip install 'augsvc-client[torch]'
-      BadAnswer            one answer that is not what was asked; the next replica is tried, so it ends up as a cause
+      BadResponse            one answer that is not what was asked; the next replica is tried, so it ends up as a cause
       WireError            bytes that are not a well-formed body or specification header
 
 No message holds a token.
@@ -56,7 +56,7 @@ class NotInstalled(AugsvcError, ImportError):
     """A package that this part needs is not installed: says which to install."""
 
 
-class BadAnswer(AugsvcError):
+class BadResponse(AugsvcError):
     """An answer whose bytes are not those that were asked for."""
 
 

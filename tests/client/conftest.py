@@ -5,23 +5,23 @@ import time
 
 import pytest
 
-from augsvc_client.client.retry import Hunt
+from augsvc_client.client.retry import RetryState
 from augsvc_client.transport.connection import Connections
-from augsvc_client.transport.deadline import Pace
+from augsvc_client.transport.deadline import Deadline
 
 
 @pytest.fixture
 def impatient(monkeypatch):
     """The deadline of every call passes as soon as each replica has failed once."""
-    failed = Hunt.failed
+    failed = RetryState.failed
 
-    def fail(hunt, replica, err):
-        cause = failed(hunt, replica, err)
-        if len(hunt._causes) == len(hunt._replicas):
-            hunt._end_s = time.monotonic()
+    def fail(state, replica, err):
+        cause = failed(state, replica, err)
+        if len(state._causes) == len(state._replicas):
+            state._end_s = time.monotonic()
         return cause
 
-    monkeypatch.setattr(Hunt, "failed", fail)
+    monkeypatch.setattr(RetryState, "failed", fail)
 
 
 @pytest.fixture
@@ -30,8 +30,10 @@ def hurry(monkeypatch):
     exchange = Connections.exchange
 
     def begin(url):
-        def brief(connections, replica, request, pace):
-            return exchange(connections, replica, request, Pace(0.2, float("inf")) if replica.url == url else pace)
+        def brief(connections, replica, request, deadline):
+            return exchange(
+                connections, replica, request, Deadline(0.2, float("inf")) if replica.url == url else deadline
+            )
 
         monkeypatch.setattr(Connections, "exchange", brief)
 

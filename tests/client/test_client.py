@@ -21,7 +21,7 @@ from augsvc_client import (
     StreamChanged,
     Unauthorized,
 )
-from augsvc_client.client.retry import Hunt, Later
+from augsvc_client.client.retry import RetryLater, RetryState
 from augsvc_client.transport.address import Replica as Address
 
 GOOD, BAD = "s3cret", "b4d"
@@ -40,7 +40,7 @@ def right(stream, epoch=1, start=3, count=5, view=0):
 
 def asked_first(client, replica):
     """That one, and not the one that chance chose."""
-    client._fleet.took_over(next(one for one in client._fleet.replicas if one.url == replica.url))
+    client._replicas.took_over(next(one for one in client._replicas.replicas if one.url == replica.url))
 
 
 @pytest.fixture
@@ -424,19 +424,19 @@ def in_thread(call, begun, client):
 
 def test_a_named_time_is_waited_for_and_a_growing_pause_otherwise():
     replicas = [Address.parse("http://a"), Address.parse("http://b")]
-    hunt = Hunt(replicas, 1000.0, {})
-    assert list(hunt.due()) == replicas
-    hunt.failed(replicas[0], Later("busy", 100.0))
-    hunt.failed(replicas[1], ConnectionRefusedError())
+    state = RetryState(replicas, 1000.0, {})
+    assert list(state.due()) == replicas
+    state.failed(replicas[0], RetryLater("busy", 100.0))
+    state.failed(replicas[1], ConnectionRefusedError())
     pauses = []
     for _ in range(12):
-        pauses.append(hunt.pause_s())
-        assert list(hunt.due()) == replicas[1:]
+        pauses.append(state.pause_s())
+        assert list(state.due()) == replicas[1:]
     assert 0.025 <= pauses[0] <= 0.05
     assert all(1.0 <= pause <= 2.0 for pause in pauses[6:])
-    hunt.failed(replicas[1], Later("busy", 50.0))
-    assert 49.0 < hunt.pause_s() <= 62.5
-    assert hunt.patience_s() <= 500.0
+    state.failed(replicas[1], RetryLater("busy", 50.0))
+    assert 49.0 < state.pause_s() <= 62.5
+    assert state.patience_s() <= 500.0
 
 
 def test_threads_share_a_client(replica, client):
@@ -497,12 +497,12 @@ def test_the_import_needs_no_torch_and_the_public_names_are_sorted():
 def test_patience_grows_with_attempts_that_were_too_short_alone():
     """A server that restarts refuses many connections; the first one that hangs after that must not cost all the time."""
     replica = Address.parse("http://127.0.0.1:1")
-    hunt = Hunt((replica,), 300.0, {})
+    state = RetryState((replica,), 300.0, {})
     for _ in range(8):
-        hunt.failed(replica, ConnectionRefusedError())
-        hunt.pause_s()
-    refused = hunt.patience_s()
-    hunt.failed(replica, TimeoutError())
-    hunt.pause_s()
+        state.failed(replica, ConnectionRefusedError())
+        state.pause_s()
+    refused = state.patience_s()
+    state.failed(replica, TimeoutError())
+    state.pause_s()
     assert refused <= 30.0
-    assert hunt.patience_s() == 2 * refused
+    assert state.patience_s() == 2 * refused

@@ -1,4 +1,4 @@
-"""How many requests are kept in flight, over links, engines and trainers of any pace: simulated, with a clock of its own."""
+"""How many requests are kept in flight, over links, engines and trainers of any deadline: simulated, with a clock of its own."""
 
 import threading
 from collections import deque

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from replica import Replica
 
 from augsvc_client import RemoteDataLoader
-from augsvc_client.loaders.gpu_upload import Ring, Upload
+from augsvc_client.loaders.gpu_upload import CopyRing, GpuUpload
 from augsvc_client.transport.buffers import Buffers
 
 MB = 1 << 20
@@ -49,7 +49,7 @@ def begun(body: np.ndarray) -> Copy:
 
 
 def test_memory_is_used_again_only_after_its_copy():
-    buffers, ring = Buffers(), Ring(most=2)
+    buffers, ring = Buffers(), CopyRing(max_copies=2)
     first = buffers.take(2 * MB)
     first[:] = 1
     copy, place = begun(first), first.ctypes.data
@@ -65,7 +65,7 @@ def test_memory_is_used_again_only_after_its_copy():
 
 
 def test_no_more_copies_are_under_way_than_the_ring_has_places():
-    buffers, ring, copies = Buffers(), Ring(most=2), []
+    buffers, ring, copies = Buffers(), CopyRing(max_copies=2), []
     for number in range(5):
         body = buffers.take(MB)
         body[:] = number
@@ -78,7 +78,7 @@ def test_a_ring_that_goes_waits_for_what_was_handed_out():
     buffers = Buffers()
     body = buffers.take(MB)
     body[:] = 7
-    ring, copy = Ring(), begun(body)
+    ring, copy = CopyRing(), begun(body)
     ring.keep(copy, body)
     del body, ring
     gc.collect()
@@ -89,7 +89,7 @@ def test_a_ring_that_goes_waits_for_what_was_handed_out():
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from([MB, 2 * MB])), max_size=12), st.integers(1, 4))
 @settings(max_examples=15)
 def test_whatever_comes_when_each_copy_has_its_own_batch(steps, most):
-    buffers, ring, copies = Buffers(), Ring(most), []
+    buffers, ring, copies = Buffers(), CopyRing(most), []
     for number, (ready, n_bytes) in enumerate(steps):
         body = buffers.take(n_bytes)
         body[:] = number % 251
@@ -105,13 +105,13 @@ def test_whatever_comes_when_each_copy_has_its_own_batch(steps, most):
 
 def test_only_a_gpu_has_a_way_of_its_own():
     for device in (None, "cpu", torch.device("cpu"), "meta"):
-        assert Upload.to(device) is None
+        assert GpuUpload.for_device(device) is None
     for device in ("cuda", "cuda:1", torch.device("cuda:1")):
-        assert isinstance(Upload.to(device), Upload)
+        assert isinstance(GpuUpload.for_device(device), GpuUpload)
 
 
 def test_numpy_alone_needs_no_torch():
-    code = "import sys, augsvc_client.loaders.gpu_upload as u; u.Upload.to('cuda'); assert 'torch' not in sys.modules"
+    code = "import sys, augsvc_client.loaders.gpu_upload as u; u.GpuUpload.for_device('cuda'); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -124,13 +124,13 @@ def on_a_gpu(test):
 
 @on_a_gpu
 def test_the_memory_is_pinned():
-    assert torch.from_numpy(Upload("cuda").memory(MB)).is_pinned()
+    assert torch.from_numpy(GpuUpload("cuda").allocate_pinned(MB)).is_pinned()
 
 
 @on_a_gpu
 def test_a_busy_trainer_gets_every_batch_whole():
     """Its stream is far behind: batches are copied, and their memory filled again, while it has not looked at one."""
-    upload, seen = Upload("cuda"), []
+    upload, seen = GpuUpload("cuda"), []
     buffers = Buffers(upload.memory)
     for number in range(24):
         body = buffers.take(8 * MB)

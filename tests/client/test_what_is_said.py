@@ -17,7 +17,7 @@ from augsvc_client import (
     StateMismatch,
     Unauthorized,
 )
-from augsvc_client.client.retry import Hunt, Later
+from augsvc_client.client.retry import RetryLater, RetryState
 from augsvc_client.specification import differing
 from augsvc_client.transport.address import Replica as Address
 
@@ -32,11 +32,11 @@ OPERATIONS = r"pipeline is a preset's name or a list of operations, for example 
 def last_words(*failures):
     """What a call says whose one replica failed in these ways before the deadline."""
     (replica,) = replicas = [Address.parse("https://a")]
-    hunt = Hunt(replicas, 0.0, {})
+    state = RetryState(replicas, 0.0, {})
     for failure in failures:
-        hunt.failed(replica, failure)
+        state.failed(replica, failure)
     with pytest.raises(ServerUnavailable) as ended:
-        hunt.pause_s()
+        state.pause_s()
     return str(ended.value)
 
 
@@ -51,8 +51,8 @@ def last_words(*failures):
             "(https://a: the TLS handshake failed, later no whole answer in time)",
         ),
         ([TimeoutError(), ssl.SSLError()], "(https://a: the TLS handshake failed)"),
-        ([Later("a is busy", None), TimeoutError()], "(a is busy, later no whole answer in time)"),
-        ([ConnectionRefusedError(), Later("a is busy", None)], "(a is busy)"),
+        ([RetryLater("a is busy", None), TimeoutError()], "(a is busy, later no whole answer in time)"),
+        ([ConnectionRefusedError(), RetryLater("a is busy", None)], "(a is busy)"),
     ],
 )
 def test_a_concrete_failure_outlasts_a_timeout(failures, said):

@@ -8,8 +8,7 @@ import threading
 from types import SimpleNamespace
 
 from augsvc_client.client import retry
-from augsvc_client.transport import address as replicas
-from augsvc_client.transport import deadline as pace
+from augsvc_client.transport import address, deadline
 
 _PIECE_BYTES = 4096  # that come at once
 
@@ -19,9 +18,9 @@ class Line:
 
     def __init__(self, patch, bytes_per_s: float) -> None:
         self._bytes_per_s, self._here = bytes_per_s, threading.local()
-        for module in (pace, replicas, retry):
+        for module in (deadline, address, retry):
             patch.setattr(module, "time", SimpleNamespace(monotonic=self.now_s))
-        receive, send = replicas._TimedReader.readinto, http.client.HTTPConnection.send
+        receive, send = address._TimedReader.readinto, http.client.HTTPConnection.send
 
         def received(reader, buffer):
             n_bytes = receive(reader, memoryview(buffer)[:_PIECE_BYTES])
@@ -34,7 +33,7 @@ class Line:
             send(connection, data)
             self._carry(len(data))
 
-        patch.setattr(replicas._TimedReader, "readinto", received)
+        patch.setattr(address._TimedReader, "readinto", received)
         patch.setattr(http.client.HTTPConnection, "send", sent)
 
     def now_s(self) -> float:

@@ -120,7 +120,7 @@ def test_the_client_waits_as_long_as_it_is_told_and_gets_its_bytes(serve, tmp_pa
     """It asks once more after a refusal, and not again and again meanwhile."""
     pauses = []
 
-    class Heard(client_retry.Hunt):
+    class Heard(client_retry.RetryState):
         def failed(self, replica, err):
             pauses.append(err.after_s)
             return super().failed(replica, err)
@@ -131,7 +131,7 @@ def test_the_client_waits_as_long_as_it_is_told_and_gets_its_bytes(serve, tmp_pa
     serving.ready()
     with serving.client() as client:
         wanted = client.stream(SPEC).batch(0, 0, 16)
-    monkeypatch.setattr("augsvc_client.client.client.Hunt", Heard)
+    monkeypatch.setattr("augsvc_client.client.client.RetryState", Heard)
     with Client(serving.url, token=ONE, wait_s=60) as client:
         stream = client.stream(SPEC)
         for _ in range(3):  # 16 kB each
@@ -145,11 +145,11 @@ def test_the_clients_wait_has_jitter():
     replica = client_retry.Replica.parse("http://127.0.0.1:1")
     until = set()
     for _ in range(20):
-        hunt = client_retry.Hunt([replica], 60, {})
+        state = client_retry.RetryState([replica], 60, {})
         begun = client_retry.time.monotonic()
-        hunt.failed(replica, client_retry.Later("busy", 10.0))
-        until.add(round(hunt._rest_until_s[replica] - begun, 2))
-        assert 10.0 <= hunt._rest_until_s[replica] - begun <= 13.0
+        state.failed(replica, client_retry.RetryLater("busy", 10.0))
+        until.add(round(state._rest_until_s[replica] - begun, 2))
+        assert 10.0 <= state._rest_until_s[replica] - begun <= 13.0
     assert len(until) > 10
 
 

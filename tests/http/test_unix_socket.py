@@ -11,7 +11,7 @@ import pytest
 
 from augsvc.http.server.sockets import unix_listener
 from augsvc_client import Client, RemoteDataLoader, ServerUnavailable
-from augsvc_client.transport.address import Replica, in_words
+from augsvc_client.transport.address import Replica, describe_error
 from tests.http.serving import AUGSVC, CLEAN
 
 SPEC = {"dataset": "digits/train", "pipeline": "standard", "subset": {"per_class": 6, "seed": 0}, "size": [12, 12]}
@@ -54,7 +54,7 @@ def test_a_second_server_does_not_take_the_socket_of_one_that_lives(near, tmp_pa
 def test_the_environment_names_sockets_and_ports_in_one_list(monkeypatch, near, server):
     monkeypatch.setenv("AUGSVC_URL", f"{near.url}, {server.url}")
     with Client(wait_s=60) as client:
-        assert {replica.url for replica in client._fleet.replicas} == {near.url, server.url}
+        assert {replica.url for replica in client._replicas.replicas} == {near.url, server.url}
         assert client.stream(SPEC).samples == N
 
 
@@ -63,7 +63,7 @@ def test_an_epoch_goes_on_over_tcp_when_the_server_is_killed_and_begins_again(se
     with loader_on(server.url) as undisturbed:
         wanted = joined(list(undisturbed))
     with loader_on(near.url, server.url, prefetch=2) as loader:
-        fleet = loader._client._fleet
+        fleet = loader._client._replicas
         fleet.took_over(next(replica for replica in fleet.replicas if replica.url == near.url))
         batches = []
         for batch in loader:
@@ -143,4 +143,4 @@ def test_what_is_said_of_a_socket_that_is_not_there(tmp_path):
     url = f"unix://{tmp_path}/none.sock"
     with Client(url, wait_s=0.01) as client, pytest.raises(ServerUnavailable, match="there is no such socket"):
         client.version()
-    assert in_words(PermissionError()) == "this user may not open the socket"
+    assert describe_error(PermissionError()) == "this user may not open the socket"

@@ -1,6 +1,6 @@
 """Batches by address, from any replica that gives the right bytes.
 
-    Stream.batch → Client.call → Hunt (whom to ask, when again) → Connections.exchange (one request) → wire.parse
+    Stream.batch → Client.call → RetryState (whom to ask, when again) → Connections.exchange (one request) → wire.parse
 
 The arrays that come out lie in the one buffer that the socket was read into, and belong to the caller.
 """
@@ -20,15 +20,15 @@ import numpy.typing as npt
 
 from augsvc_client import wire
 from augsvc_client.client.environment import job_from_environment, token_from_environment
-from augsvc_client.client.failover import Fleet, split_urls
+from augsvc_client.client.failover import ReplicaSet, split_urls
 from augsvc_client.client.frames import read_frames
 from augsvc_client.client.push import Augmented, augmented, push_request
-from augsvc_client.client.retry import IDENTITY, RETRIED, Differs, Hunt, judged
-from augsvc_client.errors import AugsvcError, BadAnswer
+from augsvc_client.client.retry import IDENTITY, RETRYABLE, RetryState, StreamDiffers, check_status
+from augsvc_client.errors import AugsvcError, BadResponse
 from augsvc_client.transport.address import Replica
-from augsvc_client.transport.buffers import Allocate, pageable
-from augsvc_client.transport.connection import Answer, Connections, Request
-from augsvc_client.transport.deadline import Pace
+from augsvc_client.transport.buffers import Allocate, allocate_pageable
+from augsvc_client.transport.connection import Connections, Request, Response
+from augsvc_client.transport.deadline import Deadline
 
 T = TypeVar("T")
 
@@ -54,9 +54,9 @@ class Client:
         token: str | None = None,
         wait_s: float = 300.0,
         job: str | None = None,
-        allocate: Allocate = pageable,
+        allocate: Allocate = allocate_pageable,
     ) -> None:
-        self._fleet = Fleet([Replica.parse(url) for url in split_urls(urls)])
+        self._replicas = ReplicaSet([Replica.parse(url) for url in split_urls(urls)])
         if not wait_s > 0:
             raise ValueError(f"wait_s is a time in seconds above 0, got {wait_s!r}")
         self.wait_s = wait_s
@@ -79,10 +79,10 @@ class Client:
         headers = {"Content-Type": "application/json"}
         body = json.dumps(spec, allow_nan=False).encode()
 
-        def accept(answer: Answer) -> Stream:
+        def accept(answer: Response) -> Stream:
             stream = Stream.described(self, answer)
             if id is not None and stream.id != id:
-                raise Differs(f"{answer.replica.url} computes another stream", stream.identity)
+                raise StreamDiffers(f"{answer.replica.url} computes another stream", stream.identity)
             return stream
 
         request = Request("POST", "/v1/streams", headers, body)
@@ -137,39 +137,39 @@ class Client:
 
     def version(self) -> dict[str, Any]:
         """Versions, executor, device and arithmetic id of one replica."""
-        return self.call(Request("GET", "/v1/version", {}), Answer.json, {})
+        return self.call(Request("GET", "/v1/version", {}), Response.json, {})
 
     def _listing(self, name: str) -> list[dict[str, Any]]:
-        def accept(answer: Answer) -> list[dict[str, Any]]:
+        def accept(answer: Response) -> list[dict[str, Any]]:
             found = answer.json().get(name)
             if not isinstance(found, list):
-                raise BadAnswer(f"{answer.replica.url} sent no list of {name}")
+                raise BadResponse(f"{answer.replica.url} sent no list of {name}")
             return found
 
         return self.call(Request("GET", f"/v1/{name}", {}), accept, {})
 
-    def call(self, request: Request, accept: Callable[[Answer], T], ours: Mapping[str, str]) -> T:
+    def call(self, request: Request, accept: Callable[[Response], T], ours: Mapping[str, str]) -> T:
         """What `accept` makes of the first good answer; `ours` is what StreamChanged compares replicas with.
 
-        `accept` raises BadAnswer for an answer that is not what was asked: the next replica is tried.
+        `accept` raises BadResponse for an answer that is not what was asked: the next replica is tried.
         """
         connections = self._here()
         request = self._signed(request)
         with_token = "Authorization" in request.headers
         self._look_after_own(connections)
-        hunt = self._hunt(ours)
+        state = self._retry_state(ours)
         while not self._closed:
-            for replica in hunt.due():
+            for replica in state.due():
                 try:
-                    answer = connections.exchange(replica, request, hunt.pace())
-                    result = accept(judged(answer, with_token=with_token))
-                except RETRIED as err:
-                    self._tell_once(replica, hunt.failed(replica, err))
+                    answer = connections.exchange(replica, request, state.deadline())
+                    result = accept(check_status(answer, with_token=with_token))
+                except RETRYABLE as err:
+                    self._tell_once(replica, state.failed(replica, err))
                 else:
-                    if replica != hunt.first:
-                        self._fleet.took_over(replica)
+                    if replica != state.first:
+                        self._replicas.took_over(replica)
                     return result
-            connections.closing.wait(hunt.pause_s())
+            connections.closing.wait(state.pause_s())
         raise AugsvcError("the client was closed: make a new one")
 
     def frames(
@@ -182,7 +182,7 @@ class Client:
         """The arrays of so many frames, in order, whichever replicas give them; see augsvc_client.client.frames."""
         yield from read_frames(
             self._here(),
-            lambda: self._hunt(ours),
+            lambda: self._retry_state(ours),
             self._tell_once,
             lambda done: self._signed(request(done)),
             accept,
@@ -205,18 +205,20 @@ class Client:
     def _signed(self, request: Request) -> Request:
         return replace(request, headers={**self._headers, **request.headers})
 
-    def _hunt(self, ours: Mapping[str, str]) -> Hunt:
-        return Hunt(self._fleet.order(), self.wait_s, ours)
+    def _retry_state(self, ours: Mapping[str, str]) -> RetryState:
+        return RetryState(self._replicas.order(), self.wait_s, ours)
 
     def _look_after_own(self, connections: Connections) -> None:
         """Go back to the own replica if it is time to, and it says that it can serve: no batch waits for one that cannot."""
-        away = self._fleet.away()
+        away = self._replicas.away()
         if away is None:
             return
-        with suppress(*RETRIED):
-            look = connections.exchange(away, Request("GET", "/readyz", {}), Pace(_LOOK_S, time.monotonic() + _LOOK_S))
+        with suppress(*RETRYABLE):
+            look = connections.exchange(
+                away, Request("GET", "/readyz", {}), Deadline(_LOOK_S, time.monotonic() + _LOOK_S)
+            )
             if look.status == http.client.OK:
-                self._fleet.back()
+                self._replicas.back()
 
     def _here(self) -> Connections:
         """This process's connections: sockets and locks of the process it was forked from are of no use to it."""
@@ -264,8 +266,8 @@ class Stream:
     layout: wire.Layout = field(repr=False)
 
     @classmethod
-    def described(cls, client: Client, answer: Answer) -> "Stream":
-        """From the answer to POST /v1/streams; raises BadAnswer if it is none."""
+    def described(cls, client: Client, answer: Response) -> "Stream":
+        """From the answer to POST /v1/streams; raises BadResponse if it is none."""
         said = answer.json()
         try:
             tensors = {name: wire.TensorSpec(t["dtype"], tuple(t["shape"][1:])) for name, t in said["tensors"].items()}
@@ -275,7 +277,7 @@ class Stream:
                 raise TypeError("samples")
             _header_value("header", said["header"])
         except (KeyError, TypeError, ValueError, AttributeError) as err:
-            raise BadAnswer(f"{answer.replica.url} described the stream in a form that is not version 1's") from err
+            raise BadResponse(f"{answer.replica.url} described the stream in a form that is not version 1's") from err
         return cls(client=client, layout=layout, **fields)
 
     @property
@@ -330,9 +332,9 @@ class Stream:
         """What was done to one sample: its index, source, and every operation's draws."""
         path = f"/v1/streams/{self.id}/epochs/{epoch}/samples/{position}?view={view}"
         request = Request("GET", path, {wire.SPEC_HEADER: self.header})
-        return self.client.call(request, Answer.json, self.identity)
+        return self.client.call(request, Response.json, self.identity)
 
-    def _arrays(self, answer: Answer, n: int, epoch: int, start: int) -> wire.Arrays:
+    def _arrays(self, answer: Response, n: int, epoch: int, start: int) -> wire.Arrays:
         return self._checked(answer.replica.url, *answer.batch(), n, epoch, start)
 
     def _checked(
@@ -341,8 +343,8 @@ class Stream:
         asked = {"stream": self.id, "epoch": str(epoch), "start": str(start)}
         for key, value in asked.items():
             if metadata.get(key) != value:
-                raise BadAnswer(f"{url} sent a batch of another {key}: expected {value}, got {metadata.get(key)}")
+                raise BadResponse(f"{url} sent a batch of another {key}: expected {value}, got {metadata.get(key)}")
         found = {name: (array.dtype.name, array.shape) for name, array in arrays.items()}
         if found != {name: (spec.held.name, (n, *spec.row)) for name, spec in self.layout.tensors.items()}:
-            raise BadAnswer(f"{url} sent other tensors than the stream's, or not {n} samples")
+            raise BadResponse(f"{url} sent other tensors than the stream's, or not {n} samples")
         return arrays

@@ -16,7 +16,7 @@ AWAY_S = 60.0  # on average, before it is seen whether the own replica is back: 
 _RANDOM = random.SystemRandom()  # the caller's generators are not moved
 
 
-class Fleet:
+class ReplicaSet:
     """The replicas, in the order in which one client asks them. Safe from any thread: what is lost in a race is a look."""
 
     def __init__(self, replicas: Sequence[Replica], clock: Callable[[], float] = time.monotonic) -> None:

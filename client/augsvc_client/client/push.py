@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from augsvc_client import wire
-from augsvc_client.errors import BadAnswer
-from augsvc_client.transport.connection import Answer, Request
+from augsvc_client.errors import BadResponse
+from augsvc_client.transport.connection import Request, Response
 
 CONTENT = ("image", "audio")  # what is augmented; all else goes along
 
@@ -92,8 +92,8 @@ def _answer_bytes(
         return 0
 
 
-def augmented(answer: Answer, index: npt.NDArray[Any]) -> Augmented:
-    """The answer's tensors; raises BadAnswer if they are not those of the samples that were sent."""
+def augmented(answer: Response, index: npt.NDArray[Any]) -> Augmented:
+    """The answer's tensors; raises BadResponse if they are not those of the samples that were sent."""
     url = answer.replica.url
     arrays, metadata = answer.batch()
     if (
@@ -101,5 +101,5 @@ def augmented(answer: Answer, index: npt.NDArray[Any]) -> Augmented:
         or not np.array_equal(arrays.get("index", ()), index)
         or "arithmetic" not in metadata
     ):
-        raise BadAnswer(f"{url} sent back other samples than it was given")
+        raise BadResponse(f"{url} sent back other samples than it was given")
     return Augmented(arrays, metadata["arithmetic"])

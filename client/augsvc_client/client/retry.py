@@ -1,12 +1,12 @@
 """When to ask whom again: the one place that decides it for every call.
 
-    answer → judged → the caller            200
+    answer → check_status → the caller            200
                     → Unauthorized          401, 403: at once
                     → RequestRefused        any other 4xx, and 501: at once
-                    → Hunt.failed           the next replica:
-                        Differs             409: passed over; StreamChanged if all do so five times running
-                        Later               408, 425, 429, 5xx: not before its Retry-After
-                        BadAnswer, OSError  cut, corrupt (there or here), of another stream, or none at all
+                    → RetryState.failed           the next replica:
+                        StreamDiffers             409: passed over; StreamChanged if all do so five times running
+                        RetryLater               408, 425, 429, 5xx: not before its Retry-After
+                        BadResponse, OSError  cut, corrupt (there or here), of another stream, or none at all
 
 A batch is a pure function of its address, so asking again is always right; only for how long is a choice.
 """
@@ -16,12 +16,12 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-from augsvc_client.errors import BadAnswer, RequestRefused, ServerUnavailable, StreamChanged, Unauthorized
-from augsvc_client.transport.address import Replica, in_words
-from augsvc_client.transport.connection import Answer
-from augsvc_client.transport.deadline import Pace
+from augsvc_client.errors import BadResponse, RequestRefused, ServerUnavailable, StreamChanged, Unauthorized
+from augsvc_client.transport.address import Replica, describe_error
+from augsvc_client.transport.connection import Response
+from augsvc_client.transport.deadline import Deadline
 
-RETRIED = (BadAnswer, OSError, http.client.HTTPException)
+RETRYABLE = (BadResponse, OSError, http.client.HTTPException)
 IDENTITY = ("id", "dataset_version", "arithmetic")
 
 _RANDOM = random.SystemRandom()  # jitter must not move the caller's generators
@@ -35,7 +35,7 @@ _NOT_IMPLEMENTED = 501
 _DAMAGED = "body_damaged"  # what arrived there is not what was sent from here
 
 
-class Later(BadAnswer):
+class RetryLater(BadResponse):
     """The replica cannot answer now; it named a time in seconds to come back after, or None."""
 
     def __init__(self, message: str, after_s: float | None) -> None:
@@ -43,7 +43,7 @@ class Later(BadAnswer):
         self.after_s = after_s
 
 
-class Differs(BadAnswer):
+class StreamDiffers(BadResponse):
     """The replica would send other bytes; `there` is its id, dataset_version and arithmetic."""
 
     def __init__(self, message: str, there: Mapping[str, str]) -> None:
@@ -51,7 +51,7 @@ class Differs(BadAnswer):
         self.there = there
 
 
-class Hunt:
+class RetryState:
     """One call's search for a good answer: its deadline, what each replica said, and when to ask again.
 
     A round asks every replica once, those apart that named a later time. After it, `pause_s` gives up or says how long
@@ -80,9 +80,9 @@ class Hunt:
             if self._rest_until_s.get(replica, now_s) <= now_s < self._end_s:
                 yield replica
 
-    def pace(self) -> Pace:
+    def deadline(self) -> Deadline:
         """How one attempt must go: while its bytes move, all of the call's time is its own."""
-        return Pace(self.patience_s(), self._end_s)
+        return Deadline(self.patience_s(), self._end_s)
 
     def patience_s(self) -> float:
         """How long one attempt may take in which nothing moves: one that hangs must leave time for another.
@@ -95,18 +95,18 @@ class Hunt:
 
     def failed(self, replica: Replica, err: Exception) -> str:
         """Note why a replica gave no good answer; returns it in words."""
-        if isinstance(err, Differs):
+        if isinstance(err, StreamDiffers):
             self._mismatched.add(replica)
             self._there[replica] = err.there
-        if isinstance(err, Later) and err.after_s is not None:
+        if isinstance(err, RetryLater) and err.after_s is not None:
             self._rest_until_s[replica] = time.monotonic() + err.after_s * _RANDOM.uniform(1.0, 1.25)
-        cause = str(err) if isinstance(err, BadAnswer) else f"{replica.url}: {in_words(err)}"
+        cause = str(err) if isinstance(err, BadResponse) else f"{replica.url}: {describe_error(err)}"
         if not isinstance(err, TimeoutError):
             self._concrete[replica] = cause
         else:
             self._given_up = True
             if replica in self._concrete:  # our own patience tells less than what the replica did before
-                cause = f"{self._concrete[replica]}, later {in_words(err)}"
+                cause = f"{self._concrete[replica]}, later {describe_error(err)}"
         self._causes[replica] = cause
         self._last = err
         return cause
@@ -153,7 +153,7 @@ def _doubled(times: int) -> int:
     return 1 << min(times, _MOST_DOUBLINGS)
 
 
-def judged(answer: Answer, *, with_token: bool) -> Answer:
+def check_status(answer: Response, *, with_token: bool) -> Response:
     """The answer if it is good; raises what its status means. `with_token`: the request carried one."""
     if answer.status == 200:
         return answer
@@ -164,25 +164,25 @@ def judged(answer: Answer, *, with_token: bool) -> Answer:
         given = "does not know this token, give another" if with_token else "asks for a token, and none was given"
         raise Unauthorized(status, code, f"{url} {given}: token= or AUGSVC_TOKEN")
     if status == 409 and code == "stream_mismatch":
-        raise Differs(f"{url} computes another stream", {key: error[key] for key in IDENTITY if key in error})
+        raise StreamDiffers(f"{url} computes another stream", {key: error[key] for key in IDENTITY if key in error})
     if status in _TRY_LATER or (status >= 500 and status != _NOT_IMPLEMENTED):
-        raise Later(f"{url} answered {status} {code}", _retry_after_s(answer))
+        raise RetryLater(f"{url} answered {status} {code}", _retry_after_s(answer))
     if code == _DAMAGED:
-        raise BadAnswer(f"{url} did not receive the bytes that were sent")
+        raise BadResponse(f"{url} did not receive the bytes that were sent")
     if status >= 400:
         message = error.get("message", f"{url} refused without saying why: is it an augsvc server's address?")
         raise RequestRefused(status, code, message, error.get("field"))
-    raise BadAnswer(f"{url} answered {status} where 200 was expected: urls= must name the server itself")
+    raise BadResponse(f"{url} answered {status} where 200 was expected: urls= must name the server itself")
 
 
-def _error_of(answer: Answer) -> dict[str, str]:
+def _error_of(answer: Response) -> dict[str, str]:
     try:
         error = answer.json().get("error")
-    except BadAnswer:  # a balancer's own page
+    except BadResponse:  # a balancer's own page
         error = None
     return {key: value for key, value in error.items() if isinstance(value, str)} if isinstance(error, dict) else {}
 
 
-def _retry_after_s(answer: Answer) -> float | None:
+def _retry_after_s(answer: Response) -> float | None:
     value = answer.headers.get("Retry-After", "")
     return float(value) if value.isascii() and value.isdigit() else None  # the other form, a date, is not ours

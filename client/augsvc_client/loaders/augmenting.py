@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from augsvc_client.client.client import Client
 from augsvc_client.errors import StateMismatch
-from augsvc_client.loaders.gpu_upload import Upload
+from augsvc_client.loaders.gpu_upload import GpuUpload
 from augsvc_client.loaders.iteration import Place, Pulled, Walk, source
 from augsvc_client.loaders.samples import Reader, count
 from augsvc_client.loaders.tensors import (
@@ -29,7 +29,7 @@ from augsvc_client.loaders.tensors import (
     tensors,
 )
 from augsvc_client.specification import differing, specification
-from augsvc_client.transport.buffers import pageable
+from augsvc_client.transport.buffers import allocate_pageable
 from augsvc_client.wire import MAX_EPOCHS, Arrays
 
 if TYPE_CHECKING:
@@ -103,8 +103,8 @@ class AugmentingDataLoader:
         self._rank, self._world_size, self._ranks_given = rank, world_size, rank is not None
         self._device, self._scale, self._prefetch, self._view = device, scale, prefetch, view
         self._accept_arithmetic = accept_arithmetic
-        self._upload = Upload.to(device)
-        allocate = self._upload.memory if self._upload else pageable
+        self._upload = GpuUpload.for_device(device)
+        allocate = self._upload.allocate_pinned if self._upload else allocate_pageable
         self._client = Client(urls, token=token, wait_s=wait_s, job=job, allocate=allocate)
         self._place = Place()
         self._handed_out = (

@@ -1,9 +1,9 @@
-"""Batches to a GPU, beside what it computes.
+"""Uploads batches to a GPU while it computes.
 
-    socket → pinned memory → a stream of its own → an event, which the trainer's stream waits for → tensors
+    socket → pinned memory → copy on a separate CUDA stream → event that the trainer's stream waits for → tensors
 
-A body's memory is used again when the last array in it is gone (buffers.py); a ring keeps the arrays until their copy is done.
-torch is imported when the first batch comes.
+A body's memory is reused as soon as its last array is garbage-collected (transport/buffers.py), so a ring keeps the
+arrays until their copy has finished. torch is imported when the first batch arrives.
 """
 
 import weakref
@@ -18,67 +18,67 @@ if TYPE_CHECKING:
 
     Batch = dict[str, torch.Tensor]
 
-_MOST = 2  # copies under way: one is done while the next is begun
+_MAX_COPIES = 2  # one copy finishes while the next one starts
 
 
 class Event(Protocol):
-    """What comes when a device has done all that was asked of it before; torch.cuda.Event is one."""
+    """Marks a point in a device's queue; torch.cuda.Event is one."""
 
     def query(self) -> bool:
-        """Whether it has come."""
+        """Whether the device has passed the point."""
 
     def synchronize(self) -> None:
-        """Waits until it has."""
+        """Wait until it has."""
 
 
-class Ring:
-    """Memory that a device reads, kept until the events behind the copies have come: at most `most` of them, in order.
+class CopyRing:
+    """Keeps the source memory of the last copies, at most `max_copies`, until their events have completed.
 
-    When the ring itself goes, it waits for those that are left: their batches are in somebody's hands already.
+    When the ring itself is garbage-collected it waits for the remaining copies: the caller already has their batches.
     """
 
-    def __init__(self, most: int = _MOST) -> None:
-        self._most = most
+    def __init__(self, max_copies: int = _MAX_COPIES) -> None:
+        self._max_copies = max_copies
         self._kept: deque[tuple[Event, object]] = deque()
-        weakref.finalize(self, _wait, self._kept).atexit = False  # at exit the device may be gone before
+        weakref.finalize(self, _synchronize, self._kept).atexit = False  # the device may be gone by then
 
     def keep(self, event: Event, memory: object) -> None:
-        """Lets go of what is done, waiting for the oldest copies if there are too many."""
+        """Keep `memory` until `event` completes; release completed copies, and wait for the oldest if the ring is full."""
         self._kept.append((event, memory))
-        while len(self._kept) > self._most:
+        while len(self._kept) > self._max_copies:
             self._kept[0][0].synchronize()
             self._kept.popleft()
         while self._kept and self._kept[0][0].query():
             self._kept.popleft()
 
 
-def _wait(kept: deque[tuple[Event, object]]) -> None:
+def _synchronize(kept: deque[tuple[Event, object]]) -> None:
     while kept:
         kept.popleft()[0].synchronize()
 
 
-class Upload:
-    """The way to one GPU, of one loader, whose batches one thread takes."""
+class GpuUpload:
+    """Copies the batches of one loader to one GPU. Used by one thread at a time."""
 
     def __init__(self, device: "torch.device | str") -> None:
-        self._device, self._ring = device, Ring()
+        self._device, self._ring = device, CopyRing()
         self._stream: torch.cuda.Stream | None = None
 
     @staticmethod
-    def to(device: "torch.device | str | None") -> "Upload | None":
-        """The way to a loader's device, if that is a GPU of CUDA's; does not import torch."""
-        return Upload(device) if device is not None and str(device).partition(":")[0] == "cuda" else None
+    def for_device(device: "torch.device | str | None") -> "GpuUpload | None":
+        """An upload if `device` is a CUDA GPU, else None; does not import torch."""
+        return GpuUpload(device) if device is not None and str(device).partition(":")[0] == "cuda" else None
 
     @staticmethod
-    def memory(n_bytes: int) -> npt.NDArray[np.uint8]:
-        """Page-locked, so that the device takes it by itself while this process goes on."""
+    def allocate_pinned(n_bytes: int) -> npt.NDArray[np.uint8]:
+        """Page-locked memory, which the device reads by DMA while this process continues."""
         import torch
 
-        found: npt.NDArray[np.uint8] = torch.empty(n_bytes, dtype=torch.uint8, pin_memory=True).numpy()
-        return found
+        memory: npt.NDArray[np.uint8] = torch.empty(n_bytes, dtype=torch.uint8, pin_memory=True).numpy()
+        return memory
 
     def send(self, host: "Batch") -> "Batch":
-        """The tensors on the device. What the caller asks of its current stream from now on is done after the copy."""
+        """The tensors on the device. Work that the caller queues on its current stream from now on follows the copy."""
         import torch
 
         if self._stream is None:
@@ -89,8 +89,6 @@ class Upload:
             copied = self._stream.record_event()
         current.wait_event(copied)
         for tensor in batch.values():
-            tensor.record_stream(
-                current
-            )  # its memory is the other stream's: not given away before this one is done with it
+            tensor.record_stream(current)  # the copy stream's allocator must not reuse it before `current` is done
         self._ring.keep(copied, host)
         return batch

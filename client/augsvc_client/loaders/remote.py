@@ -14,7 +14,7 @@ import numpy as np
 
 from augsvc_client.client.client import Client, Stream
 from augsvc_client.errors import StateMismatch
-from augsvc_client.loaders.gpu_upload import Upload
+from augsvc_client.loaders.gpu_upload import GpuUpload
 from augsvc_client.loaders.prefetch import Address, ReadAhead, Shares
 from augsvc_client.loaders.tensors import (
     at_least,
@@ -27,7 +27,7 @@ from augsvc_client.loaders.tensors import (
 )
 from augsvc_client.loaders.window import InFlight
 from augsvc_client.specification import differing, specification
-from augsvc_client.transport.buffers import pageable
+from augsvc_client.transport.buffers import allocate_pageable
 from augsvc_client.wire import MAX_EPOCHS, Arrays
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class RemoteDataLoader:
     `rank`, `world_size`: both or neither; default torch.distributed's at the first iteration, else one rank. `device`:
     where tensors go, default cpu; to a GPU (cuda) from pinned memory, on a stream of its own. `scale`: a uint8 image's
     [0, 255] becomes float32 in this interval; None leaves it; sound is left alone. `prefetch`: requests in flight
-    at least; over a far link as many as its length and the trainer's pace take, up to 32 or 64 MiB. `id`: pins the stream.
+    at least; over a far link as many as its length and the trainer's deadline take, up to 32 or 64 MiB. `id`: pins the stream.
     `view`: which of a sample's 256 draws.
 
     Nothing is asked of the server before the stream is needed. Raises ValueError for arguments that cannot be used,
@@ -109,8 +109,8 @@ class RemoteDataLoader:
         self._rank, self._world_size, self._ranks_given = rank, world_size, rank is not None
         self._device, self._scale, self._prefetch = device, scale, prefetch
         self._pin, self._view, self._accept_arithmetic = id, view, accept_arithmetic
-        self._upload = Upload.to(device)
-        allocate = self._upload.memory if self._upload else pageable
+        self._upload = GpuUpload.for_device(device)
+        allocate = self._upload.allocate_pinned if self._upload else allocate_pageable
         self._client = Client(urls, token=token, wait_s=wait_s, job=job, allocate=allocate)
         self._stream: Stream | None = None
         self._epoch = self._position = 0

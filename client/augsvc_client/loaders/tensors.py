@@ -10,7 +10,7 @@ from numbers import Real
 from typing import TYPE_CHECKING
 
 from augsvc_client.errors import AugsvcError, NotInstalled
-from augsvc_client.loaders.gpu_upload import Upload
+from augsvc_client.loaders.gpu_upload import GpuUpload
 from augsvc_client.wire import Arrays
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def tensors(
     arrays: Arrays,
     device: "torch.device | str | None",
     scale: tuple[float, float] | None,
-    upload: Upload | None = None,
+    upload: GpuUpload | None = None,
 ) -> "Batch":
     """Tensors on the device, by its `upload` if it has one, without a copy on the CPU, a scaled image apart.
 

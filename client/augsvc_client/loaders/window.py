@@ -1,4 +1,4 @@
-"""How many requests a consumer keeps in flight: as many as its pace takes over a link of this length, and no more.
+"""How many requests a consumer keeps in flight: as many as its deadline takes over a link of this length, and no more.
 
     batches in flight = batches a second × seconds of one request        (Little's law)
 
@@ -14,8 +14,10 @@ from typing import NamedTuple
 MOST = 32  # threads and connections of one consumer
 MOST_BYTES = 64 << 20  # a sixteenth of what a server holds at once by default; 10 Gbit/s over 50 ms
 _LONGEST_S = 0.5  # no link is longer: what takes more is computed, or moved on a line that more would only share
-_GAIN = 2.0  # what is in flight bounds the pace that is seen, so that twice as many must be let out to see a higher one
-_SMOOTHING = 1 / 8  # of the newest pace, as TCP smooths its round trips (RFC 6298)
+_GAIN = (
+    2.0  # what is in flight bounds the deadline that is seen, so that twice as many must be let out to see a higher one
+)
+_SMOOTHING = 1 / 8  # of the newest deadline, as TCP smooths its round trips (RFC 6298)
 
 
 class Sent(NamedTuple):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from augsvc_client.errors import AugsvcError
-from augsvc_client.transport.deadline import Pace
+from augsvc_client.transport.deadline import Deadline
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -33,7 +33,7 @@ _WORDS: tuple[tuple[type[Exception], str], ...] = (  # the first that fits
 )
 
 
-def in_words(err: Exception) -> str:
+def describe_error(err: Exception) -> str:
     """What went wrong with a connection, in our own words."""
     if isinstance(err, AugsvcError):
         return str(err)
@@ -106,7 +106,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class TimedResponse(http.client.HTTPResponse):
-    """A response that ends when the socket's timeout, as it is at the start, has passed, or with a pace that it is given.
+    """A response that ends when the socket's timeout, as it is at the start, has passed, or with a deadline that it is given.
 
     The timeout alone starts anew with every byte, so a peer that sends one now and then would never end.
     """
@@ -116,20 +116,20 @@ class TimedResponse(http.client.HTTPResponse):
     ) -> None:
         super().__init__(sock, debuglevel, method, url)
         whole_s = sock.gettimeout() or CONNECT_S
-        self._reader = _TimedReader(sock, self.fp.detach(), Pace(whole_s, time.monotonic() + whole_s))
+        self._reader = _TimedReader(sock, self.fp.detach(), Deadline(whole_s, time.monotonic() + whole_s))
         self.fp = io.BufferedReader(self._reader)
 
-    def rearm(self, pace: Pace) -> None:
-        """What is still to be read goes by this pace."""
-        self._reader.pace = pace
+    def extend(self, deadline: Deadline) -> None:
+        """What is still to be read goes by this deadline."""
+        self._reader.deadline = deadline
 
 
 class _TimedReader(io.RawIOBase):
-    """The reading side of a socket, at a pace."""
+    """The reading side of a socket, at a deadline."""
 
-    def __init__(self, sock: socket.socket, raw: io.RawIOBase, pace: Pace) -> None:
+    def __init__(self, sock: socket.socket, raw: io.RawIOBase, deadline: Deadline) -> None:
         super().__init__()
-        self._sock, self._raw, self.pace = sock, raw, pace
+        self._sock, self._raw, self.deadline = sock, raw, deadline
 
     def readable(self) -> bool:
         """Always."""
@@ -137,9 +137,9 @@ class _TimedReader(io.RawIOBase):
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int | None:
         """What has come, at most the buffer's length; raises TimeoutError at the end."""
-        self._sock.settimeout(self.pace.left_s())
+        self._sock.settimeout(self.deadline.remaining_s())
         n_bytes = self._raw.readinto(buffer)
-        self.pace.moved(n_bytes or 0)
+        self.deadline.moved(n_bytes or 0)
         return n_bytes
 
     def close(self) -> None:

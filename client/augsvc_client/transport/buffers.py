@@ -13,7 +13,7 @@ _MOST_IDLE = 8
 Allocate = Callable[[int], npt.NDArray[np.uint8]]
 
 
-def pageable(n_bytes: int) -> npt.NDArray[np.uint8]:
+def allocate_pageable(n_bytes: int) -> npt.NDArray[np.uint8]:
     """Ordinary memory."""
     return np.empty(n_bytes, np.uint8)
 
@@ -25,7 +25,7 @@ class Buffers:
     megabyte or more.
     """
 
-    def __init__(self, allocate: Allocate = pageable) -> None:
+    def __init__(self, allocate: Allocate = allocate_pageable) -> None:
         self._allocate = allocate
         self._idle: deque[npt.NDArray[np.uint8]] = deque(maxlen=_MOST_IDLE)
 

@@ -5,7 +5,7 @@ import time
 LEAST_BYTES_PER_S = 16384  # as the server's own min_reader_bytes_per_s
 
 
-class Pace:
+class Deadline:
     """An attempt's time: `patience_s` seconds, anew whenever LEAST_BYTES_PER_S times as many bytes have moved.
 
     At `last_s` (of time.monotonic) it ends anyway. A batch of 9.6 MB, one of four over 10 Mbit/s, comes in 31 s and is
@@ -27,7 +27,7 @@ class Pace:
         if self._moved_bytes >= self._enough_bytes:
             self._begin()
 
-    def left_s(self) -> float:
+    def remaining_s(self) -> float:
         """Seconds to its end as things are; raises TimeoutError if there are none."""
         rest_s = self._end_s - time.monotonic()
         if rest_s <= 0:

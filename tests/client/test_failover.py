@@ -8,8 +8,8 @@ import pytest
 from replica import Replica
 
 from augsvc_client import Client
-from augsvc_client.client import failover as fleet
-from augsvc_client.client.failover import AWAY_S, Fleet
+from augsvc_client.client import failover
+from augsvc_client.client.failover import AWAY_S, ReplicaSet
 from augsvc_client.transport.address import Replica as Address
 
 FOUR = [Address.parse(f"http://127.0.0.1:{port}") for port in range(1, 5)]
@@ -19,9 +19,9 @@ SPEC = {"dataset": "digits/train"}
 @pytest.fixture
 def many(monkeypatch):
     """600 clients of four replicas."""
-    monkeypatch.setattr(fleet, "_RANDOM", random.Random(0))
+    monkeypatch.setattr(failover, "_RANDOM", random.Random(0))
     now_s = [0.0]
-    clients = [Fleet(FOUR, lambda: now_s[0]) for _ in range(600)]
+    clients = [ReplicaSet(FOUR, lambda: now_s[0]) for _ in range(600)]
     return clients, now_s
 
 
@@ -62,9 +62,9 @@ def test_a_client_goes_back_to_its_own_replica_when_that_can_serve_and_not_befor
     with ExitStack() as stack:
         running = [stack.enter_context(Replica()) for _ in range(2)]
         client = stack.enter_context(Client([one.url for one in running], wait_s=60))
-        own, other = sorted(running, key=lambda one: one.url != client._fleet.replicas[0].url)
+        own, other = sorted(running, key=lambda one: one.url != client._replicas.replicas[0].url)
         now_s = [0.0]
-        client._fleet._clock = lambda: now_s[0]
+        client._replicas._clock = lambda: now_s[0]
         stream = client.stream(SPEC)
         own.always = "503"
         stream.batch(0, 0, 1)
