@@ -26,7 +26,7 @@
       HeadersTooLarge             431 headers_too_large
       NotAvailable                501 not_available        promised by the contract, not built yet
       Overloaded                  503 overloaded           too many bytes are asked for at once
-      DeadlineExceeded            503 deadline_exceeded    no answer within request_deadline_s
+      DeadlineExceeded            503 deadline_exceeded    no answer within request_timeout_s
       EngineLost                  503 engine_lost          the process cannot compute any more and ends
       DeviceOutOfMemory           503 device_out_of_memory the device has no memory for one sample
       Starting                    503 starting             the self-test is still running
@@ -217,7 +217,7 @@ class Overloaded(AugsvcError):
 
 
 class DeadlineExceeded(AugsvcError):
-    """Nothing came of the request, or of its body, within request_deadline_s; the work is given up."""
+    """Nothing came of the request, or of its body, within request_timeout_s; the work is given up."""
 
     status, code, retry_after_s = 503, "deadline_exceeded", 1
 

@@ -1,4 +1,4 @@
-"""The operator's settings: one frozen model, from flags, AUGSVC_* variables and a YAML file, in that order of weight."""
+"""The operator's settings: one frozen model. Flags take precedence over AUGSVC_* variables, and those over a YAML file."""
 
 import os
 import re
@@ -23,6 +23,13 @@ Bytes = Annotated[int, Field(ge=0)]
 _PATHS = {"tokens_file", "uds", "kernel_cache"}
 _DATASET_PATHS = ("path", "statistics")
 CLIENT_VARIABLES = {"AUGSVC_URL", "AUGSVC_TOKEN", "AUGSVC_JOB"}
+FORMER_NAMES = {
+    "allow_plain": "is now allow_unauthenticated",
+    "min_reader_bytes_per_s": "is now min_client_bytes_per_s",
+    "read_ahead_bytes": "was removed: the server does not read ahead; remove it",
+    "request_deadline_s": "is now request_timeout_s",
+    "stop_grace_s": "is now shutdown_timeout_s",
+}
 
 
 def _sendable(token: SecretStr) -> SecretStr:
@@ -38,7 +45,7 @@ def _device(name: str) -> str:
 
 
 class TokenEntry(BaseModel):
-    """One client's bearer token, and how much it may take and send."""
+    """One client's bearer token and quota."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     token: Annotated[SecretStr, AfterValidator(_sendable)]
@@ -46,29 +53,27 @@ class TokenEntry(BaseModel):
 
 
 class Settings(BaseSettings):
-    """What an operator can choose. Unknown names are refused."""
+    """All settings of a server; docs/settings.md describes them. Unknown names are refused."""
 
     model_config = SettingsConfigDict(env_prefix="AUGSVC_", frozen=True, extra="forbid")
 
     host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8000  # 0: any free one
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000  # 0: any free port
     uds: Path | None = None  # a Unix socket instead of host and port
     device: Annotated[str, AfterValidator(_device)] = "auto"
     executor: Literal["fused", "kornia"] = "fused"
-    kernel_cache: Annotated[Path | None, Field(default_factory=default_folder)]  # None: compiled code is not kept
+    kernel_cache: Annotated[Path | None, Field(default_factory=default_folder)]  # None: not cached
     datasets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")], DatasetSettings] = {}
     operations: tuple[str, ...] = ()
     tokens_file: Path | None = None
-    allow_plain: bool = False  # listen beyond loopback without tokens
+    allow_unauthenticated: bool = False  # on non-loopback interfaces
     cache_bytes: Bytes = 1 << 30
-    device_cache_bytes: Bytes = (
-        1 << 30
-    )  # of sources, on a GPU; what cache_bytes does not hold is not found again anyway
+    device_cache_bytes: Bytes = 1 << 30  # of decoded images, on a GPU
     max_request_bytes: Bytes = 64 << 20
     max_batch_bytes: Bytes = 256 << 20
-    request_deadline_s: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 60.0
-    min_reader_bytes_per_s: Bytes = 16384  # four connections of a client over half a megabit a second
-    stop_grace_s: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 10.0
+    request_timeout_s: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 60.0
+    min_client_bytes_per_s: Bytes = 16384  # four connections of a client over half a megabit a second
+    shutdown_timeout_s: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 10.0
     log_format: LogFormat = "text"
 
     @classmethod
@@ -80,85 +85,97 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Nothing is read behind the caller's back: `load_settings` merges the sources."""
+        """Reads no source implicitly: `load_settings` merges them."""
         return (init_settings,)
 
     @model_validator(mode="after")
-    def _no_open_door(self) -> "Settings":
-        if not (self.uds or self.tokens_file or self.allow_plain or _is_loopback(self.host)):
-            raise ValueError("to listen beyond loopback, give tokens_file (or allow_plain, on a network you trust)")
+    def _require_authentication(self) -> "Settings":
+        if not (self.uds or self.tokens_file or self.allow_unauthenticated or _is_loopback(self.host)):
+            raise ValueError(
+                "to listen on a non-loopback interface, set tokens_file (or allow_unauthenticated, on a trusted network)"
+            )
         return self
 
     def torch_device(self) -> torch.device:
-        """The device to compute on; `auto` takes CUDA where it is and the executor has what it needs to use it."""
+        """The device to compute on; `auto` is CUDA where it is available and the executor can use it."""
         name = self.device
         if name == "auto":
             name = "cuda" if torch.cuda.is_available() and runs_on_cuda(self.executor) else "cpu"
         if name.startswith("cuda") and not torch.cuda.is_available():
-            raise ValueError("device cuda: this machine has none that torch can use; set device to cpu or auto")
+            raise ValueError("device cuda: torch finds no usable GPU on this machine; set device to cpu or auto")
         return torch.device(name)
 
     def tokens(self) -> dict[str, TokenEntry]:
-        """Client name → token and quota, from tokens_file as it is now; empty without one.
+        """Client name → token and quota, read from tokens_file; empty without one.
 
         Raises:
-            ValueError: for the operator; it never holds a token.
+            ValueError: for the operator; its message never contains a token.
         """
         if self.tokens_file is None:
             return {}
         entries = _read_yaml(self.tokens_file)
         try:
-            found = {name: TokenEntry.model_validate(entry) for name, entry in entries.items()}
+            tokens = {name: TokenEntry.model_validate(entry) for name, entry in entries.items()}
         except ValidationError as err:
             raise ValueError(
-                "tokens_file: each entry is a name, and below it `token:` with at least 16 visible ASCII characters, and "
-                "if you like `bytes_per_s:`, a whole number above 0"
+                "tokens_file: each entry is a client name with `token:` (at least 16 visible ASCII characters) and, "
+                "optionally, `bytes_per_s:` (an integer above 0)"
             ) from err
-        if not found or len({entry.token for entry in found.values()}) < len(found):
-            raise ValueError("tokens_file: give at least one token, and each client its own")
-        return found
+        if not tokens or len({entry.token for entry in tokens.values()}) < len(tokens):
+            raise ValueError("tokens_file: give at least one token, and a different one to each client")
+        return tokens
 
 
 def load_settings(config: Path | None, flags: Mapping[str, object]) -> Settings:
-    """Settings for a server. Flags that are None were not given.
+    """Settings of a server. A flag of None was not given.
 
     Raises:
         ValueError: for the operator, naming every wrong field.
     """
-    known = CLIENT_VARIABLES | {f"AUGSVC_{name.upper()}" for name in Settings.model_fields}
-    unknown = sorted(name for name in os.environ if name.upper().startswith("AUGSVC_") and name.upper() not in known)
-    if unknown:
-        hint = nearest(unknown[0], sorted(known)) or "; docs/settings.md lists them"
-        raise ValueError(f"{', '.join(unknown)}: there is no such setting{hint}")
-    given = _beside(config, _read_yaml(config)) if config else {}
+    _refuse_unknown_variables()
+    given = _resolve_paths(config, _read_yaml(config)) if config else {}
     given |= EnvSettingsSource(Settings)()
     given |= {name: value for name, value in flags.items() if value is not None}
     try:
         return Settings.model_validate(given)
     except ValidationError as err:
-        raise ValueError("\n".join(_in_words(finding) for finding in err.errors(include_url=False))) from err
+        raise ValueError("\n".join(_message(finding) for finding in err.errors(include_url=False))) from err
 
 
-def _beside(config: Path, given: Mapping[str, object]) -> dict[str, object]:
-    """Relative paths of a settings file are meant from the file's own folder."""
+def _refuse_unknown_variables() -> None:
+    """A misspelt AUGSVC_TOKENS_FILE, ignored, would leave the server without authentication."""
+    known = CLIENT_VARIABLES | {f"AUGSVC_{name.upper()}" for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.upper().startswith("AUGSVC_") and name.upper() not in known)
+    if not unknown:
+        return
+    if change := FORMER_NAMES.get(unknown[0].upper().removeprefix("AUGSVC_").lower()):
+        raise ValueError(f"{unknown[0]}: this setting {change}")
+    hint = nearest(unknown[0], sorted(known)) or "; docs/settings.md lists them"
+    raise ValueError(f"{', '.join(unknown)}: unknown setting{hint}")
+
+
+def _resolve_paths(config: Path, given: Mapping[str, object]) -> dict[str, object]:
+    """Relative paths in a settings file are relative to the file's folder."""
     folder = config.resolve().parent
-    found = {name: str(folder / v) if name in _PATHS and isinstance(v, str) else v for name, v in given.items()}
-    datasets = found.get("datasets")
+    resolved = {name: str(folder / v) if name in _PATHS and isinstance(v, str) else v for name, v in given.items()}
+    datasets = resolved.get("datasets")
     if isinstance(datasets, dict):
-        found["datasets"] = {
+        resolved["datasets"] = {
             name: entry | {k: str(folder / entry[k]) for k in _DATASET_PATHS if isinstance(entry.get(k), str)}
             if isinstance(entry, dict)
             else entry
             for name, entry in datasets.items()
         }
-    return found
+    return resolved
 
 
-def _in_words(finding: ErrorDetails) -> str:
-    place = finding["loc"]
-    if place[:1] == ("datasets",):
-        place = (*place[:2], *place[3:])  # the third is the format, which the library puts between name and field
-    message = explain_finding(finding["type"], place, finding.get("ctx", {}), finding["msg"]).message
+def _message(finding: ErrorDetails) -> str:
+    location = finding["loc"]
+    if finding["type"] == "extra_forbidden" and (change := FORMER_NAMES.get(str(location[0]))):
+        return f"{location[0]} {change}"
+    if location[:1] == ("datasets",):
+        location = (*location[:2], *location[3:])  # the third is the format, which pydantic adds for a tagged union
+    message = explain_finding(finding["type"], location, finding.get("ctx", {}), finding["msg"]).message
     if finding["type"] == "extra_forbidden":
         message += nearest(str(finding["loc"][-1]), Settings.model_fields) or "; docs/settings.md lists them"
     return message.replace("the specification ", "")
@@ -168,14 +185,14 @@ def _read_yaml(path: Path) -> dict[str, object]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as err:
-        raise ValueError(f"{path} cannot be opened: does it exist, and may this user read it?") from err
+        raise ValueError(f"{path} cannot be opened; check that it exists and that this user may read it") from err
     except yaml.MarkedYAMLError as err:
         line = f", line {err.problem_mark.line + 1}" if err.problem_mark else ""
-        raise ValueError(f"{path}{line}: this is not YAML") from err
+        raise ValueError(f"{path}{line}: invalid YAML") from err
     except (ValueError, yaml.YAMLError) as err:
-        raise ValueError(f"{path}: this is not YAML text") from err
+        raise ValueError(f"{path}: not YAML text") from err
     if content is not None and not isinstance(content, dict):
-        raise ValueError(f"{path} must hold names with values")
+        raise ValueError(f"{path} must be a YAML mapping")
     return content or {}
 
 

@@ -43,6 +43,11 @@ Seconds = Annotated[float | None, typer.Option(help="Length of the clips.")]
 Rate = Annotated[int | None, typer.Option(help="Rate of the clips, in Hz.")]
 
 
+def _refuse_renamed(given: bool) -> None:
+    if given:
+        raise typer.BadParameter("this option is now --allow-unauthenticated")
+
+
 @app.command()
 def serve(
     config: Config = None,
@@ -51,11 +56,14 @@ def serve(
     uds: Annotated[Path | None, typer.Option(help="A Unix socket, instead of host and port.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     tokens_file: Annotated[Path | None, typer.Option(help="YAML: client name → token.")] = None,
-    allow_plain: Annotated[bool | None, typer.Option(help="Listen beyond loopback without tokens.")] = None,
+    allow_unauthenticated: Annotated[
+        bool | None, typer.Option(help="Allow unauthenticated access on non-loopback interfaces.")
+    ] = None,
+    allow_plain: Annotated[bool, typer.Option("--allow-plain", hidden=True, callback=_refuse_renamed)] = False,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C."""
     flags = {"host": host, "port": port, "uds": uds, "device": device}
-    settings = _settings(config, flags | {"tokens_file": tokens_file, "allow_plain": allow_plain})
+    settings = _settings(config, flags | {"tokens_file": tokens_file, "allow_unauthenticated": allow_unauthenticated})
     set_up(settings.log_format)
     with ExitStack() as stack:
         try:
@@ -66,7 +74,7 @@ def serve(
         typer.echo(f"augsvc listens on {url}")
         if settings.tokens_file:  # without one, SIGHUP ends the process, as it does when its terminal is closed
             signal.signal(signal.SIGHUP, lambda *_: application.state.keyring.forget())
-        Server(application, settings.stop_grace_s, settings.min_reader_bytes_per_s).run(sockets=[listener])
+        Server(application, settings.shutdown_timeout_s, settings.min_client_bytes_per_s).run(sockets=[listener])
     if application.state.life.failed:
         raise typer.Exit(1)
 

@@ -42,7 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
     engine = Engine(catalog, executor, operations, settings.max_batch_bytes)
     metrics = Metrics(engine)
     batches = Batches(engine, metrics)
-    life = Life(engine, settings.request_deadline_s)
+    life = Life(engine, settings.request_timeout_s)
     app = FastAPI(
         title="augsvc",
         version=augsvc.__version__,
@@ -55,7 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
         middleware=[
             Middleware(Journal),
             Middleware(NoStore),
-            Middleware(Gate, keyring=keyring, life=life, metrics=metrics, deadline_s=settings.request_deadline_s),
+            Middleware(Gate, keyring=keyring, life=life, metrics=metrics, deadline_s=settings.request_timeout_s),
             Middleware(Shortcut, batches=batches),
         ],
     )

@@ -163,11 +163,11 @@ def _serve(plan: Plan, folder: Path, pipe: Connection) -> None:
     if plan.repeat:
         _repeat()
     place = {"uds": folder / "augsvc.sock"} if plan.unix else {"port": 0}
-    settings = Settings(stop_grace_s=1.0, **place, **plan.settings or {})
+    settings = Settings(shutdown_timeout_s=1.0, **place, **plan.settings or {})
     app = application.create_app(settings)
     with listening(settings) as (listener, url):
         pipe.send(url)
-        Server(app, settings.stop_grace_s, settings.min_reader_bytes_per_s).run(sockets=[listener])
+        Server(app, settings.shutdown_timeout_s, settings.min_client_bytes_per_s).run(sockets=[listener])
 
 
 def _repeat() -> None:

@@ -201,7 +201,7 @@ def test_the_settings_file_and_the_stop(name, monkeypatch):
             monkeypatch.setenv(variable, value)
     settings = load_settings(DEPLOY / "settings.yaml", {})
     assert settings.host == "0.0.0.0"  # noqa: S104 - of the container
-    assert seconds(service["stop_grace_period"]) >= settings.stop_grace_s + 10
+    assert seconds(service["stop_grace_period"]) >= settings.shutdown_timeout_s + 10
     offered = yaml.safe_load(settings_with_data())
     data = next(each["target"] for each in service["volumes"] if each["type"] == "bind")
     assert Path(offered["datasets"]["pictures"]["path"]).is_relative_to(data)

@@ -107,12 +107,12 @@ class Disturbed:
             stack.enter_context(self.raw(slow, **header))
             for who in ("second", "first", "second"):
                 stack.enter_context(self.raw(plain, who))
-            self.serving.until(lambda: self.metric("augsvc_pending_bytes") > 4 * HIGH * awkward.WAITS * 3)
+            self.serving.until(lambda: self.metric("augsvc_in_flight_bytes") > 4 * HIGH * awkward.WAITS * 3)
             try:
                 yield plain
             finally:
                 self.open_gate()
-        self.serving.until(lambda: self.metric("augsvc_pending_bytes") == 0)
+        self.serving.until(lambda: self.metric("augsvc_in_flight_bytes") == 0)
 
 
 def signed(who: str) -> dict[str, str]:
@@ -153,7 +153,7 @@ def disturbed(tmp_path_factory):
         "operations": ["awkward"],
         "max_batch_bytes": MAX_BATCH,
         "max_request_bytes": 100_000,
-        "stop_grace_s": 60,
+        "shutdown_timeout_s": 60,
     }
     made = []
 
@@ -184,7 +184,7 @@ def server(disturbed):
 @pytest.fixture(scope="module")
 def hasty(disturbed):
     """One that is held in its self-test until somebody lets it go, and has little patience."""
-    return disturbed(held=True, request_deadline_s=1)
+    return disturbed(held=True, request_timeout_s=1)
 
 
 # --- one function a code: what provokes it, and what the message has to say
@@ -386,7 +386,7 @@ def _(server):
 def _(server):
     slow, header = server.path(size=[8, awkward.WAITS], pipeline=[{"op": "awkward"}])
     with server.raw(slow, **header) as held:
-        server.serving.until(lambda: server.metric("augsvc_pending_bytes") > 0)
+        server.serving.until(lambda: server.metric("augsvc_in_flight_bytes") > 0)
         server.serving.signal(signal.SIGTERM)
         server.serving.until(lambda: server.serving.get("/readyz").status == 503)
         reply = server.get("/v1/ops")

@@ -30,7 +30,7 @@ def test_64_clients_on_one_server(calm, pictures):
 
     with ThreadPoolExecutor(CLIENTS) as threads:
         assert list(threads.map(run, range(CLIENTS))) == [4] * CLIENTS
-    calm.until(lambda: calm.metric("augsvc_pending_bytes") == 0)
+    calm.until(lambda: calm.metric("augsvc_in_flight_bytes") == 0)
 
 
 @pytest.fixture
@@ -62,11 +62,11 @@ def test_a_slow_reader_loses_nothing_and_costs_its_window(bounded, before):
             for number in range(4):
                 whole.is_what_came(read_all(f"fast-{number}", bounded.url))
             assert bounded.memory() - used < 32 * MB
-            bounded.until(lambda: bounded.metric("augsvc_pending_bytes") <= 2 * size)
+            bounded.until(lambda: bounded.metric("augsvc_in_flight_bytes") <= 2 * size)
         finally:
             proxy.released.set()
         whole.is_what_came(reading.result())
-    bounded.until(lambda: bounded.metric("augsvc_pending_bytes") == 0)
+    bounded.until(lambda: bounded.metric("augsvc_in_flight_bytes") == 0)
 
 
 def test_a_throttled_loader_beside_a_fast_one(calm, before, pictures):

@@ -149,7 +149,7 @@ def test_a_replica_that_stops_in_mid_request_is_passed_over_and_does_no_harm_lat
         stopped[0].signal(signal.SIGCONT)
         with loader_on([stopped[0].url], pictures) as again:
             pictures.is_what_came(again)
-        stopped[0].until(lambda: stopped[0].metric("augsvc_pending_bytes") == 0)
+        stopped[0].until(lambda: stopped[0].metric("augsvc_in_flight_bytes") == 0)
 
 
 def test_replicas_replaced_one_by_one_under_load(servers, before, pictures):

@@ -40,7 +40,7 @@ def settings(folders):
         },
         "cache_bytes": 0,
         "max_request_bytes": 200_000,
-        "stop_grace_s": 60,
+        "shutdown_timeout_s": 60,
     }
 
 

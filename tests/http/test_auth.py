@@ -159,7 +159,7 @@ def test_tokens_stay_out_of_the_log(guarded):
 def test_a_host_beyond_loopback_needs_tokens_or_a_word(host, tokens_file):
     with pytest.raises(ValidationError, match="tokens_file"):
         Settings(host=host)
-    assert Settings(host=host, allow_plain=True).host == host
+    assert Settings(host=host, allow_unauthenticated=True).host == host
     assert Settings(host=host, tokens_file=tokens_file).host == host
 
 
@@ -176,7 +176,7 @@ def test_the_command_refuses_to_open_the_door_and_says_how_to(tmp_path):
     assert done.returncode != 0
     assert "listens" not in done.stdout
     assert "tokens_file" in done.stderr
-    assert "allow_plain" in done.stderr
+    assert "allow_unauthenticated" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 

@@ -34,7 +34,7 @@ def still_alive(server, stream, usual):
     assert server.process.poll() is None
     assert server.batch(stream, 0, 0, 20).sha == usual
     assert server.metric("augsvc_errors_total", code="internal") == failures
-    server.until(lambda: server.metric("augsvc_pending_bytes") == 0)
+    server.until(lambda: server.metric("augsvc_in_flight_bytes") == 0)
 
 
 # --- specifications

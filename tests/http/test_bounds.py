@@ -110,7 +110,7 @@ def test_64_clients_and_every_counter_within_its_bound(bounded):
         while not over.is_set():
             text = bounded.get("/metrics").body.decode().splitlines()
             told = dict(line.rsplit(" ", 1) for line in text if not line.startswith("#"))
-            names = ("augsvc_pending_bytes", "augsvc_cache_bytes")
+            names = ("augsvc_in_flight_bytes", "augsvc_cache_bytes")
             seen.append(tuple(float(told[name]) for name in names))
 
     def walk(number):
@@ -126,4 +126,4 @@ def test_64_clients_and_every_counter_within_its_bound(bounded):
     assert found == [96] * 64
     assert max(in_flight for in_flight, _ in seen) <= BUDGET
     assert max(cached for _, cached in seen) <= CACHE
-    bounded.until(lambda: bounded.metric("augsvc_pending_bytes") == 0)
+    bounded.until(lambda: bounded.metric("augsvc_in_flight_bytes") == 0)

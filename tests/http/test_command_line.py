@@ -44,11 +44,11 @@ def command(*arguments, cwd):
 
 
 def test_flags_weigh_more_than_variables_and_those_more_than_the_file(written, monkeypatch):
-    path = written({"port": 1001, "cache_bytes": 11, "device": "cpu", "stop_grace_s": 3})
+    path = written({"port": 1001, "cache_bytes": 11, "device": "cpu", "shutdown_timeout_s": 3})
     monkeypatch.setenv("AUGSVC_PORT", "1002")
     monkeypatch.setenv("AUGSVC_CACHE_BYTES", "12")
     settings = load_settings(path, {"port": 1003, "host": None})
-    assert (settings.port, settings.cache_bytes, settings.stop_grace_s) == (1003, 12, 3.0)
+    assert (settings.port, settings.cache_bytes, settings.shutdown_timeout_s) == (1003, 12, 3.0)
     assert (settings.device, settings.host) == ("cpu", "127.0.0.1")
     assert load_settings(path, {"port": None}).port == 1002
     assert load_settings(None, {}).cache_bytes == 12
@@ -70,12 +70,17 @@ def test_datasets_may_come_from_a_variable(monkeypatch, tmp_path):
     ("content", "named"),
     [
         ({"prot": 8000}, "prot"),
+        ({"allow_plain": True}, "^allow_plain is now allow_unauthenticated$"),
+        ({"min_reader_bytes_per_s": 1}, "^min_reader_bytes_per_s is now min_client_bytes_per_s$"),
+        ({"request_deadline_s": 1}, "^request_deadline_s is now request_timeout_s$"),
+        ({"stop_grace_s": 1}, "^stop_grace_s is now shutdown_timeout_s$"),
+        ({"read_ahead_bytes": 0}, "^read_ahead_bytes was removed"),
         ({"port": 70_000}, "port"),
         ({"port": "eight"}, "port"),
         ({"device": "gpu"}, "device"),
         ({"executor": "dali"}, "executor"),
         ({"cache_bytes": -1}, "cache_bytes"),
-        ({"stop_grace_s": float("inf")}, "stop_grace_s"),
+        ({"shutdown_timeout_s": float("inf")}, "shutdown_timeout_s"),
         ({"datasets": {"x": {"format": "image_folder"}}}, r"datasets\.x\.path"),
         (
             {"datasets": {"x": {"format": "lance", "path": "x"}}},
@@ -115,6 +120,28 @@ def test_a_variable_with_an_unknown_name_is_refused(monkeypatch, name):
     monkeypatch.setenv(name, "x")
     with pytest.raises(ValueError, match=name):
         load_settings(None, {})
+
+
+@pytest.mark.parametrize(
+    ("former", "present"),
+    [
+        ("ALLOW_PLAIN", "allow_unauthenticated"),
+        ("MIN_READER_BYTES_PER_S", "min_client_bytes_per_s"),
+        ("REQUEST_DEADLINE_S", "request_timeout_s"),
+        ("STOP_GRACE_S", "shutdown_timeout_s"),
+    ],
+)
+def test_a_variable_by_its_former_name_is_refused_with_the_present_one(monkeypatch, former, present):
+    monkeypatch.setenv(f"AUGSVC_{former}", "1")
+    with pytest.raises(ValueError, match=f"^AUGSVC_{former}: this setting is now {present}$"):
+        load_settings(None, {})
+
+
+def test_a_flag_by_its_former_name_is_refused_with_the_present_one():
+    done = CliRunner().invoke(app, ["serve", "--allow-plain"], env={"COLUMNS": "200"})
+    assert done.exit_code == 2
+    assert "--allow-unauthenticated" in done.stderr
+    assert "--allow-plain" not in CliRunner().invoke(app, ["serve", "--help"], env={"COLUMNS": "200"}).output
 
 
 def test_the_client_s_own_variables_are_no_mistake(monkeypatch):

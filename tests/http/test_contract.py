@@ -40,7 +40,7 @@ def test_probes_and_version(server):
     assert re.fullmatch(r"[0-9a-f]{32}", version["arithmetic"])
     metrics = server.get("/metrics")
     assert metrics.headers["content-type"].startswith("text/plain")
-    assert b"augsvc_pending_bytes" in metrics.body
+    assert b"augsvc_in_flight_bytes" in metrics.body
 
 
 def test_operations_carry_schemas_with_ranges_and_defaults(server):
@@ -288,4 +288,4 @@ def test_the_preview_is_a_picture_of_the_asked_range(server):
 def test_a_preview_is_counted_like_a_batch_until_it_is_sent(server):
     stream = server.open({"dataset": "digits/train", "size": [64, 64], "pipeline": "standard"})
     assert server.get(f"/v1/streams/{stream['id']}/preview.png?count=64").status == 200
-    server.until(lambda: server.metric("augsvc_pending_bytes") == 0)
+    server.until(lambda: server.metric("augsvc_in_flight_bytes") == 0)

@@ -141,7 +141,7 @@ def test_a_missing_file_is_an_error_to_be_retried_and_never_another_value(server
     assert server.batch(stream, 0, 0, 8).body == before.body
     assert server.batch(stream, 0, 0, 8).headers["etag"] == before.headers["etag"]
     assert server.metric("augsvc_errors_total", code="dataset_unavailable") == failures + 6
-    server.until(lambda: server.metric("augsvc_pending_bytes") == 0)
+    server.until(lambda: server.metric("augsvc_in_flight_bytes") == 0)
 
 
 def test_the_client_waits_until_the_file_is_back(server, missing):

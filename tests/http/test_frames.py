@@ -94,7 +94,7 @@ def test_a_client_that_leaves_is_noticed(server, stream):
     response = connection.getresponse()
     assert response.read(100_000)
     connection.close()
-    server.until(lambda: server.metric("augsvc_pending_bytes") == 0)
+    server.until(lambda: server.metric("augsvc_in_flight_bytes") == 0)
     assert 1 <= server.metric("augsvc_batch_seconds_count") - before <= 30
 
 
@@ -121,9 +121,9 @@ def test_a_slow_reader_costs_two_batches(small):
     stream = small.open({"dataset": "photos/train", "pipeline": "none", "size": [128, 128]})
     connection, response = reading(small, stream, "slow")
     got = response.read(3 * ONE)  # some frames in
-    small.until(lambda: small.metric("augsvc_pending_bytes") >= 2 * ONE)
+    small.until(lambda: small.metric("augsvc_in_flight_bytes") >= 2 * ONE)
     for _ in range(50):
-        assert small.metric("augsvc_pending_bytes") < 2.2 * ONE
+        assert small.metric("augsvc_in_flight_bytes") < 2.2 * ONE
     assert len(cut(got + response.read())) == 40
     connection.close()
 
@@ -216,7 +216,7 @@ def test_readers_of_frames_and_others_all_come_to_their_end(small):
         found = [threads.submit(frames, number) for number in range(4)]
         found += [threads.submit(batches, number) for number in range(2)]
         assert [one.result() for one in found] == [480] * 6
-    small.until(lambda: small.metric("augsvc_pending_bytes") == 0)
+    small.until(lambda: small.metric("augsvc_in_flight_bytes") == 0)
     assert small.batch(stream, 0, 0, 4).status == 200
 
 

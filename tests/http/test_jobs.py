@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from starlette.datastructures import Headers
 
-from augsvc.http.metrics import IDLE_S, MOST_JOBS, OTHER, Jobs
+from augsvc.http.metrics import JOB_IDLE_S, MAX_JOBS, OTHER_JOB, JobMetrics
 from augsvc_client import AugmentingDataLoader, RemoteDataLoader
 
 SPEC = {"dataset": "digits/train", "pipeline": "light"}
@@ -29,7 +29,7 @@ def registry():
 
 @pytest.fixture
 def jobs(registry, now):
-    return Jobs(registry, clock=lambda: now[0])
+    return JobMetrics(registry, clock=lambda: now[0])
 
 
 @pytest.fixture
@@ -62,22 +62,22 @@ def test_a_wait_that_is_no_number_of_milliseconds_is_ignored(registry, jobs, sam
 
 
 def test_names_are_bounded_and_idle_jobs_make_room(registry, jobs, samples, now):
-    for number in range(MOST_JOBS):
+    for number in range(MAX_JOBS):
         jobs.count(named(f"run-{number}", Augsvc_Wait_Ms="1"), 1, 10 * 1)
     jobs.count(named("one too many"), 7, 10 * 7)
-    assert (samples("one too many"), samples(OTHER)) == (None, 7)
-    now[0] = IDLE_S / 2
+    assert (samples("one too many"), samples(OTHER_JOB)) == (None, 7)
+    now[0] = JOB_IDLE_S / 2
     jobs.count(named("run-0"), 1, 10 * 1)  # still running
-    now[0] = IDLE_S
+    now[0] = JOB_IDLE_S
     jobs.count(named("new"), 9, 10 * 9)
-    assert (samples("run-0"), samples("run-1"), samples("new"), samples(OTHER)) == (2, None, 9, 7)
+    assert (samples("run-0"), samples("run-1"), samples("new"), samples(OTHER_JOB)) == (2, None, 9, 7)
     assert registry.get_sample_value("augsvc_job_wait_seconds_count", {"job": "run-1"}) is None
     for number in itertools.count(1):
         jobs.count(named(f"later-{number}"), 1, 10 * 1)
         if samples(f"later-{number}") is None:
             break
     names = {sample.labels["job"] for family in registry.collect() for sample in family.samples}
-    assert len(names) == MOST_JOBS + 1
+    assert len(names) == MAX_JOBS + 1
 
 
 def test_only_batches_count(server):

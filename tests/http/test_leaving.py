@@ -18,20 +18,20 @@ def request(stream, count, epoch=0):
 
 
 def nothing_pending(server):
-    return server.metric("augsvc_pending_bytes") == 0
+    return server.metric("augsvc_in_flight_bytes") == 0
 
 
 def test_work_for_clients_that_have_gone_is_given_up(server):
     stream = server.open(LARGE)
     small = server.batch(stream, 0, 0, 2)
     server.until(lambda: nothing_pending(server))
-    before = server.metric("augsvc_cancelled_total")
+    before = server.metric("augsvc_cancelled_batches_total")
     delivered = server.metric("augsvc_samples_total", dataset="photos/train")
     connections = [server.send(request(stream, 200, epoch)) for epoch in range(3)]
-    server.until(lambda: server.metric("augsvc_pending_bytes") > 3 * 200 * 192 * 192 * 3)
+    server.until(lambda: server.metric("augsvc_in_flight_bytes") > 3 * 200 * 192 * 192 * 3)
     for connection in connections:
         connection.close()
-    server.until(lambda: server.metric("augsvc_cancelled_total") == before + 3)
+    server.until(lambda: server.metric("augsvc_cancelled_batches_total") == before + 3)
     server.until(lambda: nothing_pending(server))
     assert server.metric("augsvc_samples_total", dataset="photos/train") == delivered
     assert server.batch(stream, 0, 0, 2).body == small.body
@@ -43,7 +43,7 @@ def test_a_client_that_leaves_while_its_batch_is_sent_leaves_no_bytes_behind(ser
         with server.send(request(stream, 1000)) as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             assert connection.recv(1000).startswith(b"HTTP/1.1 200")
-            assert server.metric("augsvc_pending_bytes") > 0  # the socket cannot have taken 49 MB
+            assert server.metric("augsvc_in_flight_bytes") > 0  # the socket cannot have taken 49 MB
         server.until(lambda: nothing_pending(server))
 
 
@@ -83,7 +83,7 @@ def test_sigterm_lets_what_is_under_way_finish(serve):
     wanted = replica.batch(stream, 0, 0, 3)
     idle = socket.create_connection(("127.0.0.1", replica.port))  # keeps nobody from leaving
     with idle, replica.send(request(stream, 30)) as busy:
-        replica.until(lambda: replica.metric("augsvc_pending_bytes") > 0)
+        replica.until(lambda: replica.metric("augsvc_in_flight_bytes") > 0)
         replica.signal(signal.SIGTERM)
         answer = replies(busy)[0]
         status = replica.wait()
@@ -105,7 +105,7 @@ def test_a_draining_server_is_not_ready_and_says_so(serve):
     """A balancer must learn it from /readyz (CONTRACT), while what is under way is finished."""
     replica = serve().ready()
     with replica.send(request(replica.open(LARGE), 200)) as busy:
-        replica.until(lambda: replica.metric("augsvc_pending_bytes") > 0)
+        replica.until(lambda: replica.metric("augsvc_in_flight_bytes") > 0)
         replica.signal(signal.SIGTERM)
         try:
             replica.until(lambda: replica.get("/readyz").status == 503)
@@ -118,9 +118,9 @@ def test_a_draining_server_is_not_ready_and_says_so(serve):
 
 
 def test_what_does_not_finish_in_the_time_of_grace_is_no_failure_of_the_server(serve):
-    replica = serve(stop_grace_s=1).ready()
+    replica = serve(shutdown_timeout_s=1).ready()
     with replica.send(request(replica.open(LARGE), 1400)) as busy:
-        replica.until(lambda: replica.metric("augsvc_pending_bytes") > 0)
+        replica.until(lambda: replica.metric("augsvc_in_flight_bytes") > 0)
         replica.signal(signal.SIGTERM)
         with busy.makefile("rb") as file:
             answer = file.read()

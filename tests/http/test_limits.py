@@ -47,7 +47,7 @@ def hasty(serve, gate):
     surroundings = {"PYTHONPATH": str(Path(awkward.__file__).parent), awkward.GATE: str(gate)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(serving, "CLEAN", serving.CLEAN | surroundings)
-        return serve(request_deadline_s=1, max_request_bytes=1 << 20, operations=["awkward"]).ready()
+        return serve(request_timeout_s=1, max_request_bytes=1 << 20, operations=["awkward"]).ready()
 
 
 def let_go(server, gate):
@@ -72,7 +72,7 @@ def test_work_that_takes_longer_is_given_up(hasty, gate):
         reply.refused(503, "deadline_exceeded")
         assert int(reply.headers["retry-after"]) >= 1
         let_go(hasty, gate)
-        hasty.until(lambda: hasty.metric("augsvc_pending_bytes") == 0)
+        hasty.until(lambda: hasty.metric("augsvc_in_flight_bytes") == 0)
     assert hasty.metric("augsvc_errors_total", code="deadline_exceeded") == 2
     assert hasty.metric("augsvc_samples_total", dataset="digits/train") == 0
     assert hasty.batch(hasty.open(SMALL), 0, 0, 8).status == 200
@@ -86,7 +86,7 @@ def test_a_body_that_does_not_come_to_its_end_is_not_waited_for(hasty, path, kin
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: 100000\r\n\r\n".encode()
     with hasty.send(head + begun) as connection:
         replies(connection)[0].refused(503, "deadline_exceeded")
-    hasty.until(lambda: hasty.metric("augsvc_pending_bytes") == 0)
+    hasty.until(lambda: hasty.metric("augsvc_in_flight_bytes") == 0)
 
 
 def test_a_reader_that_takes_its_time_is_not_under_it(hasty, gate):

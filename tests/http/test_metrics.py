@@ -53,7 +53,7 @@ def told(server):
 )
 def test_every_stage_of_a_batch_is_told_once(server, spec, path, bodies):
     stream = server.open(spec)
-    server.until(lambda: server.metric("augsvc_pending_bytes") == 0)
+    server.until(lambda: server.metric("augsvc_in_flight_bytes") == 0)
     before = told(server)
     assert server.get(f"/v1/streams/{stream['id']}/epochs/0{path}").status == 200
     wanted = {stage: count + bodies for stage, count in before.items()}
@@ -61,7 +61,7 @@ def test_every_stage_of_a_batch_is_told_once(server, spec, path, bodies):
 
 
 def test_what_clients_push_has_every_stage_but_decoding(server):
-    server.until(lambda: server.metric("augsvc_pending_bytes") == 0)
+    server.until(lambda: server.metric("augsvc_in_flight_bytes") == 0)
     before = told(server)
     with server.client() as client:
         client.augment({"image": np.zeros((3, 8, 8, 3), np.uint8), "index": np.arange(3)}, pipeline="light")
@@ -86,3 +86,13 @@ def test_stages_are_parts_of_the_whole(server):
 def test_memory_of_a_gpu_is_not_told_where_there_is_none(server):
     text = server.get("/metrics").body.decode()
     assert ("augsvc_device_memory_free_bytes" in text) == ('"cuda' in server.get("/v1/version").body.decode())
+
+
+def test_hits_and_misses_of_the_cache_are_counters(server):
+    """This server's cache is off, so that every sample is a miss."""
+    stream = server.open({"dataset": "pets", "pipeline": "none", "size": [8, 8]})
+    before = server.metric("augsvc_cache_misses_total")
+    assert server.batch(stream, 5, 0, 8).status == 200
+    assert server.metric("augsvc_cache_misses_total") - before == 8
+    lines = server.get("/metrics").body.decode().splitlines()
+    assert {f"# TYPE augsvc_cache_{name}_total counter" for name in ("hits", "misses")} <= set(lines)

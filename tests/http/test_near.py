@@ -64,7 +64,7 @@ def test_the_server_does_so_for_each_connection():
     def protocol():
         config = uvicorn.Config(FastAPI(), log_config=None)
         made.append(
-            Protocol(config=config, server_state=uvicorn.server.ServerState(), app_state={}, min_reader_bytes_per_s=1)
+            Protocol(config=config, server_state=uvicorn.server.ServerState(), app_state={}, min_client_bytes_per_s=1)
         )
         return made[-1]
 

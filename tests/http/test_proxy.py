@@ -200,7 +200,7 @@ def test_a_server_that_drains_or_starts_is_passed_over(proxy, both):
     with both[0].send(
         f"GET /v1/streams/{both[0].open(LARGE)['id']}/epochs/0?start=0&count=200 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
     ):
-        both[0].until(lambda: both[0].metric("augsvc_pending_bytes") > 0)
+        both[0].until(lambda: both[0].metric("augsvc_in_flight_bytes") > 0)
         both[0].signal(signal.SIGTERM)
         assert {proxy.get(path).status for _ in range(6)} == {200}
     both[0].wait()

@@ -95,7 +95,7 @@ def test_a_large_answer_is_taken_within_ten_minutes(protocol, taken, kept):
 def test_a_real_reader_against_the_setting(serve, monkeypatch, pace, kept):
     """It takes 49 MB in small pieces, always some, for longer than a window; its batch's memory goes with it."""
     monkeypatch.setattr(serving, "CLEAN", serving.CLEAN | {"PYTHONPATH": str(Path(__file__).parent)})
-    replica = serve(operations=["impatient"], min_reader_bytes_per_s=pace).ready()
+    replica = serve(operations=["impatient"], min_client_bytes_per_s=pace).ready()
     stream = replica.open({"dataset": "shapes/train", "size": [128, 128]})
     path = f"/v1/streams/{stream['id']}/epochs/0?start=0&count=1000"
     taken = 0
@@ -108,7 +108,7 @@ def test_a_real_reader_against_the_setting(serve, monkeypatch, pace, kept):
         except ConnectionError:
             pass
     assert (taken >= 1000 * 128 * 128 * 3) == kept
-    replica.until(lambda: replica.metric("augsvc_pending_bytes") == 0)
+    replica.until(lambda: replica.metric("augsvc_in_flight_bytes") == 0)
 
 
 def test_one_that_took_all_is_not_watched_any_more(protocol):

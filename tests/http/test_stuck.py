@@ -41,7 +41,7 @@ def let_go(fifo):
 @pytest.mark.parametrize("path", ["?start=0&count=1", "/samples/0"])
 def test_a_server_that_waits_for_it_for_too_long_says_so_and_ends(stuck, path):
     """Twice the deadline: nobody waits for the answer any more, and no other batch would ever come."""
-    server, stream = stuck(request_deadline_s=1)
+    server, stream = stuck(request_timeout_s=1)
     with server.send(asked(stream, path)) as connection:
         replies(connection)[0].refused(503, "deadline_exceeded")
     assert server.wait() == 1
@@ -50,9 +50,9 @@ def test_a_server_that_waits_for_it_for_too_long_says_so_and_ends(stuck, path):
 
 
 def test_a_server_that_waits_for_it_ends_when_it_is_told_to(stuck):
-    server, stream = stuck(stop_grace_s=0)
+    server, stream = stuck(shutdown_timeout_s=0)
     with server.send(asked(stream, "?start=0&count=1")):
-        server.until(lambda: server.metric("augsvc_pending_bytes") > 0)
+        server.until(lambda: server.metric("augsvc_in_flight_bytes") > 0)
         server.signal(signal.SIGTERM)
         assert server.wait() == 1
     assert "it is left behind" in server.output()

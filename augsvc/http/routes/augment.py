@@ -44,7 +44,7 @@ def push_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> API
         if body is None:
             metrics.cancelled.inc()
             return nobody_reads()
-        metrics.count("", body, time.perf_counter() - began)
+        metrics.count_batch("", body, time.perf_counter() - began)
         metrics.jobs.count(request.headers, body.samples, len(body.buffer))
         return Response(body.buffer.data, media_type=SAFETENSORS, headers={DIGEST_HEADER: body.digest})
 

@@ -72,8 +72,8 @@ def frames_router(engine: Engine, metrics: Metrics) -> APIRouter:
         told: list[bool] = []  # and not the body itself: it must be let go when it is sent
 
         def counted(one: Body) -> None:
-            metrics.count(stream.source.info.name, one, time.perf_counter() - asked)
-            metrics.tell(stream.source, one)
+            metrics.count_batch(stream.source.info.name, one, time.perf_counter() - asked)
+            metrics.count_replaced(stream.source, one)
             # a wait is told once a request
             metrics.jobs.count(request.headers, one.samples, len(one.buffer), waited=not told)
             told.append(True)

@@ -62,8 +62,8 @@ class Batches:
         if body is None:
             self.metrics.cancelled.inc()
             return nobody_reads()
-        self.metrics.count(stream.source.info.name, body, time.perf_counter() - asked)
-        self.metrics.tell(stream.source, body)
+        self.metrics.count_batch(stream.source.info.name, body, time.perf_counter() - asked)
+        self.metrics.count_replaced(stream.source, body)
         self.metrics.jobs.count(request.headers, body.samples, len(body.buffer))
         headers[DIGEST_HEADER] = body.digest
         return Response(body.buffer.data, media_type=SAFETENSORS, headers=headers)

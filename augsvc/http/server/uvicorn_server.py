@@ -40,9 +40,9 @@ class Protocol(HttpToolsProtocol):
     """httptools hands headers over when they are whole, however long, and trailers too: here they are counted while they
     arrive."""
 
-    def __init__(self, *args: Any, min_reader_bytes_per_s: int, **kwargs: Any) -> None:  # uvicorn's own signature, else
+    def __init__(self, *args: Any, min_client_bytes_per_s: int, **kwargs: Any) -> None:  # uvicorn's own signature, else
         super().__init__(*args, **kwargs)
-        self._least_bytes = max(1, int(min_reader_bytes_per_s * WINDOW_S))
+        self._least_bytes = max(1, int(min_client_bytes_per_s * WINDOW_S))
         self._due_bytes = self._least_bytes  # in the coming window
         self._in_head, self._head_bytes, self._framing_bytes = True, 0, 0
         self._pace: asyncio.TimerHandle | None = None
@@ -153,12 +153,12 @@ class Protocol(HttpToolsProtocol):
 class Server(uvicorn.Server):
     """SIGTERM drains: /readyz says so and what is in hand is answered, then it closes. SIGINT or a second signal: at once."""
 
-    def __init__(self, app: FastAPI, grace_s: float, min_reader_bytes_per_s: int) -> None:
+    def __init__(self, app: FastAPI, grace_s: float, min_client_bytes_per_s: int) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
                 loop="auto",
-                http=partial(Protocol, min_reader_bytes_per_s=min_reader_bytes_per_s),  # type: ignore[arg-type]  # it calls it
+                http=partial(Protocol, min_client_bytes_per_s=min_client_bytes_per_s),  # type: ignore[arg-type]  # it calls it
                 log_config=None,
                 access_log=False,
                 server_header=False,

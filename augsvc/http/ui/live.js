@@ -84,7 +84,7 @@ function parse(text) {
     if (!name) continue;
     const value = Number(number);
     if (name in byJob) found[byJob[name]].set(job(labels), value);
-    else if (name === "augsvc_pending_bytes") found.pending = value;
+    else if (name === "augsvc_in_flight_bytes") found.pending = value;
     else if (name === "augsvc_errors_total") found.errors += value;
   }
   return found;

@@ -2,7 +2,7 @@
 
 import time
 
-LEAST_BYTES_PER_S = 16384  # as the server's own min_reader_bytes_per_s
+LEAST_BYTES_PER_S = 16384  # as the server's own min_client_bytes_per_s
 
 
 class Deadline:
