@@ -189,8 +189,8 @@ def test_a_new_pipeline_compiles_nothing():
         clips(pipeline, fused())
     for fields in MASK_CASES.values():
         masks(fields, fused())
-    pictured = (grids.draw, grids.across, grids.down, grids.mask, grids.sums)
-    kernels = (*pictured, sound_cuda.bend, sound_cuda.measure, sound_cuda.grain)
+    pictured = (grids.draw, grids.filter_rows, grids.filter_columns, grids.move_masks, grids.sum_values)
+    kernels = (*pictured, sound_cuda.shape_clips, sound_cuda.measure_levels, sound_cuda.add_noise)
     assert {len(kernel.overloads) for kernel in kernels} == {1}
 
 

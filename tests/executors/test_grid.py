@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numba import njit
 
+from augsvc.executors.fused.kernels.args import ZEROS
 from augsvc.executors.fused.kernels.move import plain
 from augsvc.executors.fused.kernels.pixel import inner
-from augsvc.executors.fused.kernels.sheets import ZEROS
-from augsvc.executors.fused.lower_image import move_sheet
+from augsvc.executors.fused.lower_image import lower_move
 from augsvc.numerics.geometry import Camera, Canvas
 from augsvc.planning.image_plan import Plan
 from tests.executors.grid_cases import CASES, MASK_CASES, masks, pictures
@@ -53,7 +53,7 @@ def test_the_grid_gives_the_bits_of_the_cpu_for_masks_in_one_launch(simulated, n
     expected = masks(MASK_CASES[name], open_cpu("fused"))
     assert len(np.unique(expected)) > 4
     np.testing.assert_array_equal(simulated["mask: " + name], expected)
-    assert launches(simulated, "mask: " + name) == ["mask"]
+    assert launches(simulated, "mask: " + name) == ["move_masks"]
 
 
 @pytest.mark.parametrize("name", SOUND_CASES)
@@ -65,10 +65,10 @@ def test_the_grid_gives_the_bits_of_the_cpu_for_sound(simulated, name):
 
 def test_sound_is_one_launch_for_moves_and_tones_and_two_for_a_noise(simulated):
     assert launches(simulated, "sound: none") == []
-    assert launches(simulated, "sound: preset") == ["bend", "measure", "grain"]
-    noise = ["bend", "measure", "grain"]
-    assert launches(simulated, "sound: several passes") == [*noise, *noise, *noise, "bend", "bend"]
-    assert launches(simulated, "sound: noise that nobody wants") == ["bend"]
+    assert launches(simulated, "sound: preset") == ["shape_clips", "measure_levels", "add_noise"]
+    noise = ["shape_clips", "measure_levels", "add_noise"]
+    assert launches(simulated, "sound: several passes") == [*noise, *noise, *noise, "shape_clips", "shape_clips"]
+    assert launches(simulated, "sound: noise that nobody wants") == ["shape_clips"]
 
 
 def test_clips_that_there_is_no_memory_for_are_cut_in_two(simulated):
@@ -80,8 +80,8 @@ def test_clips_that_there_is_no_memory_for_are_cut_in_two(simulated):
 def test_a_pass_is_one_launch_and_three_with_a_filter(simulated):
     assert launches(simulated, "several noises and rectangles") == ["draw"]
     assert launches(simulated, "tones after tones") == ["draw"]
-    assert launches(simulated, "noises after a filter") == ["draw", "across", "down"]
-    assert launches(simulated, "motion_blur, high") == ["draw", "down"]
+    assert launches(simulated, "noises after a filter") == ["draw", "filter_rows", "filter_columns"]
+    assert launches(simulated, "motion_blur, high") == ["draw", "filter_columns"]
     assert launches(simulated, "only filters that nobody wants") == ["draw"]
 
 
@@ -150,5 +150,5 @@ def test_the_short_way_to_a_plain_pixel_is_no_other():
     sources = [np.zeros((h, w, 3), np.uint8) for h, w in numbers.integers(1, 200, (n, 2)).tolist()]
     part = Plan.of((), canvas, "cover").passes[0]
     camera = Camera.of(forward, canvas, [source.shape[:2] for source in sources])
-    same, other = how_often(move_sheet(camera, part, canvas, sources).cameras, 40, 48)
+    same, other = how_often(lower_move(camera, part, canvas, sources).cameras, 40, 48)
     assert other == 0 and same > 50_000

@@ -115,7 +115,7 @@ def test_code_compiled_with_another_option_is_not_taken(tmp_path):
     ],
 )  # fmt: skip
 def test_each_option_that_changes_code_is_part_of_its_name(tmp_path, monkeypatch, option, value):
-    context = cpu.sums.targetctx
+    context = cpu.sum_values.targetctx
     cache = kernel_cache._KernelCache(tmp_path, "a")
     before = cache._path((), context)
     monkeypatch.setattr(numba.config, option, value)
@@ -155,7 +155,8 @@ def test_a_new_pipeline_compiles_nothing():
         Run(stream).batch()
     for fields in ("edge, shrunk, tilted", "cover, masks"):
         masks(MASK_CASES[fields], open_cpu("fused"))
-    assert [len(kernel.signatures) for kernel in (cpu.run, cpu.masks, cpu.sums, sound_cpu.run)] == [1, 1, 1, 1]
+    compiled = (cpu.render, cpu.move_masks, cpu.sum_values, sound_cpu.render)
+    assert [len(kernel.signatures) for kernel in compiled] == [1, 1, 1, 1]
 
 
 def test_the_self_test_leaves_every_kernel_compiled():
@@ -163,7 +164,9 @@ def test_the_self_test_leaves_every_kernel_compiled():
     code = (
         "from tests.harness import open_cpu; from augsvc.streams.selftest import SelfTest;"
         "from augsvc.executors.fused.kernels import cpu, sound_cpu;"
-        "SelfTest.run(open_cpu('fused')); print([len(k.signatures) for k in (cpu.run, cpu.masks, cpu.sums, sound_cpu.run)])"
+        "SelfTest.run(open_cpu('fused'));"
+        "kernels = (cpu.render, cpu.move_masks, cpu.sum_values, sound_cpu.render);"
+        "print([len(kernel.signatures) for kernel in kernels])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[1, 1, 1, 1]"

@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 
 pytestmark = pytest.mark.skipif(find_spec("numba_cuda") is None, reason="numba-cuda is not installed")
-PICTURES, SOUND = ("draw", "across", "down", "mask", "sums"), ("bend", "measure", "grain")
+PICTURES, SOUND = (
+    ("draw", "filter_rows", "filter_columns", "move_masks", "sum_values"),
+    ("shape_clips", "measure_levels", "add_noise"),
+)
 KERNELS = PICTURES + SOUND
 TARGETS = ((8, 0), (9, 0))
 EACH = pytest.mark.parametrize("target", [pytest.param((8, 0), marks=pytest.mark.slow), (9, 0)], ids=str)
@@ -20,16 +23,16 @@ EACH = pytest.mark.parametrize("target", [pytest.param((8, 0), marks=pytest.mark
 
 def arguments():
     """Of each kernel: what its types are read from."""
-    from augsvc.executors.fused.kernels.pixel import Frame, Memory
-    from augsvc.executors.fused.kernels.sheets import (
-        EraseSheet,
-        FilterSheet,
-        MaskSheet,
-        MoveSheet,
-        NoiseSheet,
-        OutSheet,
-        ToneSheet,
+    from augsvc.executors.fused.kernels.args import (
+        EraseArgs,
+        FilterArgs,
+        MaskArgs,
+        MoveArgs,
+        NoiseArgs,
+        OutputArgs,
+        ToneArgs,
     )
+    from augsvc.executors.fused.kernels.pixel import CanvasShape, Memory
 
     def array(dimensions, dtype):
         return np.zeros((1,) * dimensions, dtype)
@@ -37,39 +40,44 @@ def arguments():
     u8, u16, u32, u64, i16, i32, i64 = (
         np.uint8, np.uint16, np.uint32, np.uint64, np.int16, np.int32, np.int64
     )  # fmt: skip
-    frame = Frame(3, 224, 224)
-    move = MoveSheet(1, 0, array(1, u64), array(2, i64))
-    tone = ToneSheet(array(4, i32), array(3, i64), array(3, u32), array(2, u8), array(2, u8))
-    blur = FilterSheet(array(2, u32), array(1, i64), array(3, i32), array(1, i64))
-    noise = NoiseSheet(
+    frame = CanvasShape(3, 224, 224)
+    move = MoveArgs(1, 0, array(1, u64), array(2, i64))
+    tone = ToneArgs(array(4, i32), array(3, i64), array(3, u32), array(2, u8), array(2, u8))
+    blur = FilterArgs(array(2, u32), array(1, i64), array(3, i32), array(1, i64))
+    noise = NoiseArgs(
         array(1, i64), array(1, u32), array(2, i64), array(2, i64), array(1, u32), 1, 1, 1, array(1, i16)
     )  # fmt: skip
-    erase = EraseSheet(array(3, i64), array(3, u16))
-    out = OutSheet(True, True, array(2, u8))
+    erase = EraseArgs(array(3, i64), array(3, u16))
+    out = OutputArgs(True, True, array(2, u8))
     memory = Memory(array(1, u8), array(2, u16), array(2, u16), array(2, u16))
     return arguments_of_sound(array) | {
         "draw": (frame, move, tone, noise, erase, out, memory),
-        "across": (frame, blur, memory),
-        "down": (frame, blur, noise, erase, out, memory),
-        "mask": (frame, MaskSheet(array(1, u64), array(1, i64), array(3, i64), 255), (array(1, u8),), (array(2, u8),)),
-        "sums": ((array(2, u16),), (array(2, i64),)),
+        "filter_rows": (frame, blur, memory),
+        "filter_columns": (frame, blur, noise, erase, out, memory),
+        "move_masks": (
+            frame,
+            MaskArgs(array(1, u64), array(1, i64), array(3, i64), 255),
+            (array(1, u8),),
+            (array(2, u8),),
+        ),
+        "sum_values": ((array(2, u16),), (array(2, i64),)),
     }
 
 
 def arguments_of_sound(array):
-    from augsvc.executors.fused.kernels.sound import SoundSheet
+    from augsvc.executors.fused.kernels.sound import SoundArgs
     from augsvc.executors.fused.kernels.sound_cuda import Levels, Tape
 
     f32, i64 = np.float32, np.int64
-    sheet = SoundSheet(
+    sheet = SoundArgs(
         array(2, i64), array(3, i64), array(1, i64), array(2, f32), array(2, f32), array(3, f32), array(2, f32),
         array(2, np.uint8), array(1, np.uint32), array(2, i64), array(1, np.uint32), 1, 1, 1, array(1, np.int16),
     )  # fmt: skip
     tape, levels = Tape(array(2, f32), array(2, f32)), Levels(array(2, np.uint32), array(2, i64))
     return {
-        "bend": (1, 1, 1, sheet, tape, levels),
-        "measure": (1, tape, levels),
-        "grain": (1, sheet, tape, levels),
+        "shape_clips": (1, 1, 1, sheet, tape, levels),
+        "measure_levels": (1, tape, levels),
+        "add_noise": (1, sheet, tape, levels),
     }
 
 

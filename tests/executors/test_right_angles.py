@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from augsvc.executors.fused.kernels import gather
 from augsvc.executors.fused.kernels.compiled import entry
-from augsvc.executors.fused.lower_image import move_sheet
+from augsvc.executors.fused.lower_image import lower_move
 from augsvc.numerics.geometry import Camera, Canvas
 from augsvc.planning.passes import Pass
 
@@ -72,7 +72,7 @@ def test_a_shift_a_flip_a_quarter_turn_are_what_interpolation_gives(
     taps = np.abs(np.array([[max(turn[0], turn[2], key=abs), max(turn[1], turn[3], key=abs)]]))
     camera = Camera(np.eye(3)[None], backward, np.array([[0, 0, UNIT]]), taps, np.array([False]))
     image = np.random.default_rng(seed).integers(0, 256, (*size, channels), dtype=np.uint8)
-    sheet = move_sheet(camera, Pass(fits=True, border=border), Canvas(*canvas, channels), [image])
+    sheet = lower_move(camera, Pass(fits=True, border=border), Canvas(*canvas, channels), [image])
     found = [np.full((canvas[0], channels * canvas[1]), 7, np.uint16) for _ in range(2)]
     for run, out in zip((by_rows, by_pixels), found, strict=True):
         run(image.reshape(-1), sheet.cameras[0], sheet.border, channels, *canvas, out)

@@ -12,9 +12,9 @@ from augsvc.executors.cuda.scheduler import Seats, cut
 from augsvc.executors.cuda.staging import Slot
 from augsvc.executors.fused.kernels import sound_cuda as grids
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK
-from augsvc.executors.fused.kernels.sound import NOISE, SHIFT, SoundSheet
+from augsvc.executors.fused.kernels.sound import NOISE, SHIFT, SoundArgs
 from augsvc.executors.fused.kernels.sound_cuda import Levels, Tape
-from augsvc.executors.fused.lower_audio import sound_sheet
+from augsvc.executors.fused.lower_audio import lower_sound
 from augsvc.executors.protocol import resampling_traits
 from augsvc.ops.operation import Draw
 from augsvc.planning.audio_plan import SoundPlan
@@ -51,7 +51,7 @@ class FusedCudaSound:
         def start(slot: Slot, rows: slice) -> Callable[[], None]:
             check()
             drawn = [draw.part(rows) for draw in draws]
-            found = SoundSlab(slot, clips[rows], sound_sheet(plan, drawn, len(clips[rows]), self.quantiles)).start()
+            found = SoundSlab(slot, clips[rows], lower_sound(plan, drawn, len(clips[rows]), self.quantiles)).start()
 
             def finish() -> None:
                 clips[rows] = found()
@@ -69,7 +69,7 @@ class SoundSlab:
 
     slot: Slot
     clips: F32  # N,T
-    sheet: SoundSheet
+    sheet: SoundArgs
     tape: str = "first"
 
     def start(self) -> Callable[[], F32]:
@@ -106,17 +106,17 @@ class SoundSlab:
 
         return found
 
-    def _bend(self, first: int, last: int, place: int, sheet: SoundSheet, levels: Levels) -> None:
+    def _bend(self, first: int, last: int, place: int, sheet: SoundArgs, levels: Levels) -> None:
         """The steps first … last − 1, and the largest values for the noise at `place`."""
         before = self._clips()
         if first < last and self.sheet.steps[first, 0] == SHIFT:
             self.tape = "second" if self.tape == "first" else "first"
-        self._launch(grids.bend, self._blocks(1), first, last, place, sheet, Tape(before, self._clips()), levels)
+        self._launch(grids.shape_clips, self._blocks(1), first, last, place, sheet, Tape(before, self._clips()), levels)
 
-    def _noise(self, place: int, sheet: SoundSheet, levels: Levels) -> None:
+    def _noise(self, place: int, sheet: SoundArgs, levels: Levels) -> None:
         tape = Tape(self._clips(), self._clips())
-        self._launch(grids.measure, min(_MEASURED, self._blocks(8)), place, tape, levels)
-        self._launch(grids.grain, self._blocks(ELEMENTS_PER_BLOCK), place, sheet, tape, levels)
+        self._launch(grids.measure_levels, min(_MEASURED, self._blocks(8)), place, tape, levels)
+        self._launch(grids.add_noise, self._blocks(ELEMENTS_PER_BLOCK), place, sheet, tape, levels)
 
     def _clips(self) -> Any:
         return self.slot.array(self.tape, self.clips.shape, np.float32, copied=True)

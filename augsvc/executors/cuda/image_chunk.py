@@ -11,18 +11,18 @@ import torch
 from augsvc.arrays import U8, ranges
 from augsvc.executors.cuda.staging import Slot
 from augsvc.executors.fused.kernels import cuda as grids
-from augsvc.executors.fused.kernels.pixel import Frame, Memory
-from augsvc.executors.fused.kernels.sheets import WHITE, MoveSheet, NoiseSheet, OutSheet
+from augsvc.executors.fused.kernels.args import WHITE, MoveArgs, NoiseArgs, OutputArgs
+from augsvc.executors.fused.kernels.pixel import CanvasShape, Memory
 from augsvc.executors.fused.lower_image import (
     Segment,
-    erase_sheet,
-    filter_sheet,
-    mask_sheet,
-    move_sheet,
-    noise_sheet,
-    segments,
-    still,
-    tone_sheet,
+    identity_move,
+    lower_erases,
+    lower_filter,
+    lower_masks,
+    lower_move,
+    lower_noises,
+    lower_tones,
+    plan_segments,
 )
 from augsvc.numerics.geometry import Camera
 from augsvc.ops.kinds.image import Opaque, Statistics
@@ -49,11 +49,11 @@ class MaskSlab:
         """As below, in one launch however many passes there are: uint8 (N, H·W)."""
         n, area, slot = len(self.masks), self.height * self.width, self.slot
         sources, begins = slot.send_sources(self.masks)
-        sheet = mask_sheet(self.moves, self.masks, (self.height, self.width))
+        sheet = lower_masks(self.moves, self.masks, (self.height, self.width))
         (sent,) = slot.send("masks", [sheet._replace(addresses=begins.astype(np.uint64))])
         out = slot.array("pixels", (n, area), np.uint8, copied=True)
-        frame = Frame(1, self.height, self.width)
-        slot.lane.launch(grids.mask, (-(-area // slot.lane.threads), n), frame, sent, (sources,), (out,))
+        frame = CanvasShape(1, self.height, self.width)
+        slot.lane.launch(grids.move_masks, (-(-area // slot.lane.threads), n), frame, sent, (sources,), (out,))
         return _downloaded(slot, n, area)
 
 
@@ -77,7 +77,7 @@ class Slab:
 
     def start(self, check: Callable[[], None]) -> Callable[[], U8]:
         """Sends and launches everything. The answer waits for the pixels, uint8 (N, C·H·W), the slot's until its next use."""
-        steps = segments(self.plan)
+        steps = plan_segments(self.plan)
         n, elements = self.shape
         for number, segment in enumerate(steps):
             check()
@@ -90,14 +90,17 @@ class Slab:
     def _run(self, number: int, segment: Segment, encoded: bool) -> None:
         """One segment: the launches that it needs."""
         plan, n, draws = self.plan, len(self.images), self.draws
-        camera = self.cameras[segment.number] if segment.opens else None
+        camera = self.cameras[segment.pass_index] if segment.opens else None
         move, sources = self._move(segment, camera)
-        stages = plan.tones(segment.part, draws, self._statistics(number, segment)) if segment.opens else []
-        blur = filter_sheet(segment.blur, draws, n, plan.canvas)
-        filters = bool(blur.reach.any())
-        late = noise_sheet(segment.noises, draws, n, _NO_QUANTILES), erase_sheet(segment.erases, draws, n, plan.canvas)
-        early = noise_sheet((), draws, n, _NO_QUANTILES), erase_sheet((), draws, n, plan.canvas)
-        sheets = (move, tone_sheet(stages, n, plan.canvas.channels), blur, *late, *early)
+        stages = plan.tones(segment.pass_, draws, self._statistics(number, segment)) if segment.opens else []
+        blur = lower_filter(segment.blur, draws, n, plan.canvas)
+        filters = bool(blur.radius.any())
+        late = (
+            lower_noises(segment.noises, draws, n, _NO_QUANTILES),
+            lower_erases(segment.erases, draws, n, plan.canvas),
+        )
+        early = lower_noises((), draws, n, _NO_QUANTILES), lower_erases((), draws, n, plan.canvas)
+        sheets = (move, lower_tones(stages, n, plan.canvas.channels), blur, *late, *early)
         move, tone, blur, noise, erase, no_noise, no_erase = self.slot.send(f"sheets {number}", sheets)
         noise, no_noise = self._with_quantiles(noise), self._with_quantiles(no_noise)
         memory, out = self._memory(segment, camera, sources, filters or not encoded), self._out(encoded)
@@ -111,23 +114,23 @@ class Slab:
             if camera is not None or stages:
                 self._launch(grids.draw, move, tone, no_noise, no_erase, self._out(False), memory)
             memory = memory._replace(before=memory.after)
-            self._launch(grids.across, blur, memory)
-        self._launch(grids.down, blur, noise, erase, out, memory)
+            self._launch(grids.filter_rows, blur, memory)
+        self._launch(grids.filter_columns, blur, noise, erase, out, memory)
 
-    def _move(self, segment: Segment, camera: Camera | None) -> tuple[MoveSheet, Any]:
+    def _move(self, segment: Segment, camera: Camera | None) -> tuple[MoveArgs, Any]:
         """Where pixels come from; and the sources' bytes, if they come from there."""
         if camera is None:
-            return still(len(self.images)), self.slot.array("nothing", (1,), np.uint8)
-        part, canvas = segment.part, self.plan.canvas
+            return identity_move(len(self.images)), self.slot.array("nothing", (1,), np.uint8)
+        part, canvas = segment.pass_, self.plan.canvas
         if not part.fits:
-            return move_sheet(camera, part, canvas, None), self.slot.array("nothing", (1,), np.uint8)
+            return lower_move(camera, part, canvas, None), self.slot.array("nothing", (1,), np.uint8)
         sources, begins = self.slot.send_sources(self.images)
-        return move_sheet(camera, part, canvas, self.images)._replace(addresses=begins.astype(np.uint64)), sources
+        return lower_move(camera, part, canvas, self.images)._replace(addresses=begins.astype(np.uint64)), sources
 
     def _memory(self, segment: Segment, camera: Camera | None, sources: Any, kept: bool) -> Memory:
         """The canvases of a segment, which leaves one if `kept`; what is not needed is one element."""
         nothing = self.slot.array("no canvas", (1, 1), np.uint16)
-        fits = camera is not None and segment.part.fits
+        fits = camera is not None and segment.pass_.fits
         before = nothing if fits else self._canvas(self.canvas)
         if camera is not None and not fits:
             self.canvas = "second" if self.canvas == "first" else "first"
@@ -137,25 +140,25 @@ class Slab:
     def _canvas(self, name: str) -> Any:
         return self.slot.array(name, self.shape, np.uint16)
 
-    def _out(self, encoded: bool) -> OutSheet:
+    def _out(self, encoded: bool) -> OutputArgs:
         shape = self.shape if encoded else (1, 1)
         pixels = self.slot.array("pixels" if encoded else "no pixels", shape, np.uint8, copied=encoded)
-        return OutSheet(encoded, self.interleaved, pixels)
+        return OutputArgs(encoded, self.interleaved, pixels)
 
-    def _with_quantiles(self, noise: NoiseSheet) -> NoiseSheet:
+    def _with_quantiles(self, noise: NoiseArgs) -> NoiseArgs:
         table = self.quantiles if noise.laws.size else self.quantiles[:1]
         return noise._replace(quantiles=self.slot.keep(f"quantiles {len(table)}", table))
 
     def _launch(self, kernel: Any, *arguments: Any) -> None:
         """A thread for each pixel."""
         canvas = self.plan.canvas
-        frame = Frame(canvas.channels, canvas.height, canvas.width)
+        frame = CanvasShape(canvas.channels, canvas.height, canvas.width)
         blocks = -(-canvas.height * canvas.width // self.slot.lane.threads)
         self.slot.lane.launch(kernel, (blocks, len(self.images)), frame, *arguments)
 
     def _statistics(self, number: int, segment: Segment) -> Statistics | None:
         """Integer sums over each sample's incoming values, if the pass needs them: they are waited for."""
-        if not self.plan.needs_statistics(segment.part):
+        if not self.plan.needs_statistics(segment.pass_):
             return None
         n, elements = self.shape
         lane, name = self.slot.lane, f"sums {number}"
@@ -165,7 +168,7 @@ class Slab:
         lane.upload(buffer, 16 * n)
         blocks = min(_SUMMED, -(-elements // (8 * lane.threads)))
         sums = self.slot.array(name, (n, 2), np.int64, copied=True)
-        lane.launch(grids.sums, (blocks, n), (self._canvas(self.canvas),), (sums,))
+        lane.launch(grids.sum_values, (blocks, n), (self._canvas(self.canvas),), (sums,))
         lane.download(buffer, 16 * n)()
         return Statistics(elements, found[:, 0].copy(), found[:, 1].copy())
 

@@ -20,7 +20,7 @@ from numba.cuda.cudadrv.driver import CudaAPIError
 
 from augsvc.arrays import U8
 from augsvc.executors.device_errors import is_lost, ran_out_of_memory
-from augsvc.executors.fused.kernels.cuda import MOST_THREADS
+from augsvc.executors.fused.kernels.cuda import MAX_THREADS
 
 _MOST_VIEWS = 512  # of one buffer, then all are wrapped anew: streams come and go
 _NO_MEMORY, _NO_MEMORY_NAME = 2, "CUDA_ERROR_OUT_OF_MEMORY"
@@ -66,7 +66,7 @@ class CudaLane:
     up: torch.cuda.Stream
     compute: torch.cuda.Stream
     down: torch.cuda.Stream
-    threads: int = MOST_THREADS
+    threads: int = MAX_THREADS
 
     @staticmethod
     def on(device: torch.device) -> "CudaLane":

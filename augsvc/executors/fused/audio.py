@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from augsvc.arrays import F32, ranges
 from augsvc.executors.fused.kernels import sound_cpu
-from augsvc.executors.fused.lower_audio import sound_sheet
+from augsvc.executors.fused.lower_audio import lower_sound
 from augsvc.executors.protocol import resampling_traits
 from augsvc.ops.operation import Draw
 from augsvc.planning.audio_plan import SoundPlan
@@ -35,7 +35,7 @@ class FusedSound:
 
     def run(self, plan: SoundPlan, clips: F32, draws: Sequence[Draw], check: Callable[[], None]) -> None:
         """All passes over clips (N, T), in place. `check` is called now and then, and may raise."""
-        sheet = sound_sheet(plan, draws, len(clips), self.quantiles)
+        sheet = lower_sound(plan, draws, len(clips), self.quantiles)
         for some in ranges(len(clips), max(1, _CALL // plan.clip.samples)):
             check()
-            sound_cpu.run(some.start, some.stop, sheet, clips)
+            sound_cpu.render(some.start, some.stop, sheet, clips)

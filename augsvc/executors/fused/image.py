@@ -17,17 +17,17 @@ from augsvc.cpus import cores
 from augsvc.executors.fused.audio import FusedSound
 from augsvc.executors.fused.kernel_cache import keep_compiled
 from augsvc.executors.fused.kernels import cpu, sound_cpu
-from augsvc.executors.fused.kernels.sheets import U16, WHITE, OutSheet
+from augsvc.executors.fused.kernels.args import U16, WHITE, OutputArgs
 from augsvc.executors.fused.lower_image import (
     Segment,
-    erase_sheet,
-    filter_sheet,
-    mask_sheet,
-    move_sheet,
-    noise_sheet,
-    segments,
-    still,
-    tone_sheet,
+    identity_move,
+    lower_erases,
+    lower_filter,
+    lower_masks,
+    lower_move,
+    lower_noises,
+    lower_tones,
+    plan_segments,
 )
 from augsvc.executors.protocol import float_traits, use_one_torch_thread
 from augsvc.numerics.geometry import Camera
@@ -54,7 +54,7 @@ class FusedExecutor:
     @staticmethod
     def on(kernel_cache: Path | None = None) -> "FusedExecutor":
         """An executor whose compiled kernels are kept in a folder, if one is given."""
-        keep_compiled((cpu.run, cpu.masks, cpu.sums, sound_cpu.run), kernel_cache)
+        keep_compiled((cpu.render, cpu.move_masks, cpu.sum_values, sound_cpu.render), kernel_cache)
         use_one_torch_thread()
         return FusedExecutor(torch.device("cpu"), cores(), quantile_table().astype(np.int16))
 
@@ -90,7 +90,7 @@ class FusedExecutor:
 
         `cameras` has one entry a pass, as plan.cameras gives them. `check` is called now and then, and may raise.
         """
-        n, steps = len(images), segments(plan)
+        n, steps = len(images), plan_segments(plan)
         sources = [np.ascontiguousarray(image) for image in images]
         shape = (n if len(steps) > 1 else 0, plan.canvas.channels, plan.canvas.height, plan.canvas.width)
         values = np.empty(shape, np.uint16)
@@ -106,10 +106,10 @@ class FusedExecutor:
         """Masks uint8 (H, W) of any sizes through cameras, nearest sampling, into `out` (N, H, W), which is contiguous."""
         n, height, width = out.shape
         sources = [np.ascontiguousarray(mask) for mask in masks]
-        sheet, pixels = mask_sheet(moves, sources, (height, width)), out.reshape(n, height * width)
+        sheet, pixels = lower_masks(moves, sources, (height, width)), out.reshape(n, height * width)
         for some in ranges(n, max(1, _CALL // (height * width))):
             check()
-            cpu.masks(some.start, some.stop, sheet, height, width, pixels)
+            cpu.move_masks(some.start, some.stop, sheet, height, width, pixels)
 
     def _run(
         self,
@@ -123,24 +123,24 @@ class FusedExecutor:
         check: Callable[[], None],
     ) -> U16:
         """One segment; the values that it leaves, or the ones it was given if it encodes them."""
-        n, canvas, part = len(sources), plan.canvas, segment.part
-        camera = cameras[segment.number] if segment.opens else None
-        move = still(n) if camera is None else move_sheet(camera, part, canvas, sources if part.fits else None)
+        n, canvas, part = len(sources), plan.canvas, segment.pass_
+        camera = cameras[segment.pass_index] if segment.opens else None
+        move = identity_move(n) if camera is None else lower_move(camera, part, canvas, sources if part.fits else None)
         after = np.empty_like(values) if camera is not None and not part.fits and out is None else values
         stages = plan.tones(part, draws, _statistics(plan, segment, values)) if segment.opens else []
         sheets = (
             move,
-            tone_sheet(stages, n, canvas.channels),
-            filter_sheet(segment.blur, draws, n, canvas),
-            noise_sheet(segment.noises, draws, n, self.quantiles),
-            erase_sheet(segment.erases, draws, n, canvas),
+            lower_tones(stages, n, canvas.channels),
+            lower_filter(segment.blur, draws, n, canvas),
+            lower_noises(segment.noises, draws, n, self.quantiles),
+            lower_erases(segment.erases, draws, n, canvas),
         )
         pixels, target, interleaved = flat(out)
-        goal = OutSheet(out is not None, interleaved, pixels)
+        goal = OutputArgs(out is not None, interleaved, pixels)
         elements = canvas.channels * canvas.height * canvas.width
         for some in ranges(n, max(1, _CALL // elements)):
             check()
-            cpu.run(some.start, some.stop, *sheets, goal, values, after)
+            cpu.render(some.start, some.stop, *sheets, goal, values, after)
         if out is not None and target is not None:
             out[:] = target
         return after
@@ -162,10 +162,10 @@ def _apply(
 
 def _statistics(plan: Plan, segment: Segment, values: U16) -> Statistics | None:
     """Integer sums over each sample's incoming values, if the pass needs them."""
-    if not plan.needs_statistics(segment.part):
+    if not plan.needs_statistics(segment.pass_):
         return None
     total, squares = np.empty(len(values), np.int64), np.empty(len(values), np.int64)
-    cpu.sums(values, total, squares)
+    cpu.sum_values(values, total, squares)
     return Statistics(values[0].size, total, squares)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augsvc.arrays import F32, I64, U8
-from augsvc.executors.fused.kernels.sound import CURVE, GAIN, LIMIT, NOISE, SHAPE, SHIFT, STEP, SoundSheet
+from augsvc.executors.fused.kernels.sound import CURVE, GAIN, LIMIT, NOISE, SHAPE, SHIFT, STEP, SoundArgs
 from augsvc.numerics.rng import seed_key
 from augsvc.ops.kinds.audio import CURVE_ENTRIES, SOUND_BITS
 from augsvc.ops.operation import Draw
@@ -15,7 +15,7 @@ from augsvc.planning.audio_plan import FixedShape, SoundPlan
 _UNIT = np.float32(1 << SOUND_BITS)
 
 
-def sound_sheet(plan: SoundPlan, draws: Sequence[Draw], n: int, quantiles: npt.NDArray[np.int16]) -> SoundSheet:
+def lower_sound(plan: SoundPlan, draws: Sequence[Draw], n: int, quantiles: npt.NDArray[np.int16]) -> SoundArgs:
     """All steps of a plan over n clips, in the order of its passes."""
     steps: list[tuple[int, int]] = []
     windows: list[I64] = []
@@ -35,7 +35,7 @@ def sound_sheet(plan: SoundPlan, draws: Sequence[Draw], n: int, quantiles: npt.N
     indices, time, seed = np.zeros(n, np.uint32), 0, (0, 0)
     for draw, _ in noises:
         indices, time, seed = draw.address.indices.astype(np.uint32), draw.address.time_word, seed_key(draw.seed)
-    return SoundSheet(
+    return SoundArgs(
         np.array(steps, np.int64).reshape(-1, 2),
         _side_by_side(windows, np.zeros((n, 0, 3), np.int64)),
         np.array([_parts(shape) for shape in shapes], np.int64),

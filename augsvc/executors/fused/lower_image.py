@@ -11,18 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from augsvc.arrays import I64, U8, Bools
-from augsvc.executors.fused.kernels import sheets
-from augsvc.executors.fused.kernels.move import TO_CORNER
-from augsvc.executors.fused.kernels.sheets import (
+from augsvc.executors.fused.kernels import args
+from augsvc.executors.fused.kernels.args import (
     ONE,
     WHITE,
-    EraseSheet,
-    FilterSheet,
-    MaskSheet,
-    MoveSheet,
-    NoiseSheet,
-    ToneSheet,
+    EraseArgs,
+    FilterArgs,
+    MaskArgs,
+    MoveArgs,
+    NoiseArgs,
+    ToneArgs,
 )
+from augsvc.executors.fused.kernels.move import TO_CORNER
 from augsvc.numerics import exact
 from augsvc.numerics.geometry import MATRIX_BITS, Camera, Canvas
 from augsvc.numerics.rng import seed_key
@@ -32,7 +32,7 @@ from augsvc.planning import labels
 from augsvc.planning.image_plan import Plan, ToneStage
 from augsvc.planning.passes import Pass
 
-_BORDERS: dict[Border, int] = {"zeros": sheets.ZEROS, "reflect": sheets.REFLECT, "edge": sheets.EDGE}
+_BORDERS: dict[Border, int] = {"zeros": args.ZEROS, "reflect": args.REFLECT, "edge": args.EDGE}
 _STRONGEST = (1 << 31) - 1
 
 
@@ -40,8 +40,8 @@ _STRONGEST = (1 << 31) - 1
 class Segment:
     """What one call of the kernel does of a pass. Numbers are places in the pipeline."""
 
-    number: int  # of the pass
-    part: Pass
+    pass_index: int
+    pass_: Pass
     opens: bool = True  # it has the pass's moves and tones
     blur: tuple[int, Filter] | None = None
     noises: Sequence[tuple[int, Noise]] = ()
@@ -49,7 +49,7 @@ class Segment:
     opaque: tuple[int, Opaque] | None = None
 
 
-def segments(plan: Plan) -> list[Segment]:
+def plan_segments(plan: Plan) -> list[Segment]:
     """The calls of a plan, in order. After an opaque operation at the end an empty one follows: it encodes."""
     found: list[Segment] = []
     for number, part in enumerate(plan.passes):
@@ -66,34 +66,32 @@ def segments(plan: Plan) -> list[Segment]:
     return found
 
 
-def still(n: int) -> MoveSheet:
+def identity_move(n: int) -> MoveArgs:
     """Nothing moves."""
-    return MoveSheet(
-        sheets.FROM_CANVAS, sheets.EDGE, np.zeros(n, np.uint64), np.zeros((n, sheets.CAMERA_COLUMNS), np.int64)
-    )
+    return MoveArgs(args.FROM_CANVAS, args.EDGE, np.zeros(n, np.uint64), np.zeros((n, args.CAMERA_COLUMNS), np.int64))
 
 
-def move_sheet(camera: Camera, part: Pass, canvas: Canvas, images: Sequence[U8] | None) -> MoveSheet:
+def lower_move(camera: Camera, part: Pass, canvas: Canvas, images: Sequence[U8] | None) -> MoveArgs:
     """From sources uint8 (H, W, C), whose memory the sheet points to, or, without, from canvas to canvas."""
     n, border = len(camera.taps), _BORDERS[part.border or "edge"]
     if images is None:
         sizes = np.tile(np.array([canvas.height, canvas.width], dtype=np.int64), (n, 1))
-        return MoveSheet(sheets.MOVED_CANVAS, border, np.zeros(n, np.uint64), _cameras(camera, sizes, canvas))
+        return MoveArgs(args.MOVED_CANVAS, border, np.zeros(n, np.uint64), _cameras(camera, sizes, canvas))
     sizes = np.array([image.shape[:2] for image in images], dtype=np.int64)
-    return MoveSheet(sheets.FROM_SOURCES, border, _addresses(images), _cameras(camera, sizes, canvas))
+    return MoveArgs(args.FROM_SOURCES, border, _addresses(images), _cameras(camera, sizes, canvas))
 
 
 def _cameras(camera: Camera, sizes: I64, canvas: Canvas) -> I64:
     """One row a sample: see the columns' names in kernels/sheets.py."""
     rows = _places(camera, sizes)
-    rows[:, sheets.TAPS_X : sheets.LOW_X] = camera.taps
+    rows[:, args.TAPS_X : args.LOW_X] = camera.taps
     slopes = camera.backward[:, :, :2]
     first, last = _ends(slopes, camera.taps)
-    rows[:, [sheets.LOW_X, sheets.LOW_Y]] = np.minimum(first, last).sum(axis=2) + TO_CORNER
-    rows[:, [sheets.HIGH_X, sheets.HIGH_Y]] = np.maximum(first, last).sum(axis=2) + TO_CORNER
-    rows[:, sheets.PIXEL_X : sheets.IDENTICAL] = rows[:, sheets.PIXEL_RIGHT :] = _pixel(slopes)
-    rows[:, sheets.TAP_SHARE] = -(-(1 << 32) // (camera.taps[:, 0] * camera.taps[:, 1]))
-    rows[:, sheets.IDENTICAL] = camera.identical & (sizes == [canvas.height, canvas.width]).all(axis=1)
+    rows[:, [args.LOW_X, args.LOW_Y]] = np.minimum(first, last).sum(axis=2) + TO_CORNER
+    rows[:, [args.HIGH_X, args.HIGH_Y]] = np.maximum(first, last).sum(axis=2) + TO_CORNER
+    rows[:, args.PIXEL_X : args.IDENTICAL] = rows[:, args.PIXEL_RIGHT :] = _pixel(slopes)
+    rows[:, args.TAP_SHARE] = -(-(1 << 32) // (camera.taps[:, 0] * camera.taps[:, 1]))
+    rows[:, args.IDENTICAL] = camera.identical & (sizes == [canvas.height, canvas.width]).all(axis=1)
     tilted = camera.tilted
     if tilted.size:
         rows[tilted] = _tilted(rows[tilted], slopes[tilted], camera.depth[tilted, None, :2], camera.taps[tilted])
@@ -102,20 +100,20 @@ def _cameras(camera: Camera, sizes: I64, canvas: Canvas) -> I64:
 
 def _places(camera: Camera, sizes: I64) -> I64:
     """Of such rows, where a canvas point looks."""
-    rows = np.zeros((len(sizes), sheets.CAMERA_COLUMNS), dtype=np.int64)
-    rows[:, : sheets.TAPS_X] = camera.backward.reshape(-1, 6)
-    rows[:, sheets.HEIGHT], rows[:, sheets.WIDTH] = sizes[:, 0], sizes[:, 1]
-    rows[:, sheets.DEPTH_X : sheets.TILTED] = camera.depth
-    rows[camera.tilted, sheets.TILTED] = 1
+    rows = np.zeros((len(sizes), args.CAMERA_COLUMNS), dtype=np.int64)
+    rows[:, : args.TAPS_X] = camera.backward.reshape(-1, 6)
+    rows[:, args.HEIGHT], rows[:, args.WIDTH] = sizes[:, 0], sizes[:, 1]
+    rows[:, args.DEPTH_X : args.TILTED] = camera.depth
+    rows[camera.tilted, args.TILTED] = 1
     return rows
 
 
-def mask_sheet(moves: labels.Moves, masks: Sequence[U8], size: tuple[int, int]) -> MaskSheet:
+def lower_masks(moves: labels.Moves, masks: Sequence[U8], size: tuple[int, int]) -> MaskArgs:
     """From masks uint8 (H, W), whose memory the sheet points to, to a canvas of (H, W) pixels."""
     sizes = np.array([mask.shape for mask in masks], dtype=np.int64)
     rows = [_places(camera, np.broadcast_to(size, sizes.shape) if k else sizes) for k, (camera, _) in enumerate(moves)]
     borders = np.array([_BORDERS[border] for _, border in moves], np.int64)
-    return MaskSheet(_addresses(masks), borders, np.stack(rows, axis=1), labels.MASK_NOTHING)
+    return MaskArgs(_addresses(masks), borders, np.stack(rows, axis=1), labels.MASK_NOTHING)
 
 
 def _addresses(arrays: Sequence[U8]) -> npt.NDArray[np.uint64]:
@@ -124,11 +122,11 @@ def _addresses(arrays: Sequence[U8]) -> npt.NDArray[np.uint64]:
 
 def _tilted(rows: I64, slopes: I64, lean: I64, taps: I64) -> I64:
     """What is different with perspective, whose depth grows by `lean` (n, 1, 2)."""
-    length = rows[:, [sheets.WIDTH, sheets.HEIGHT], None]
-    rows[:, sheets.LEAST_DEPTH] = _least(lean, taps)[:, 0]
-    rows[:, [sheets.LOW_X, sheets.LOW_Y]] = _least(slopes - lean, taps)
-    rows[:, [sheets.HIGH_X, sheets.HIGH_Y]] = -_least((length - 1) * lean - slopes, taps)
-    rows[:, sheets.PIXEL_RIGHT :] = _pixel(length * lean - slopes)
+    length = rows[:, [args.WIDTH, args.HEIGHT], None]
+    rows[:, args.LEAST_DEPTH] = _least(lean, taps)[:, 0]
+    rows[:, [args.LOW_X, args.LOW_Y]] = _least(slopes - lean, taps)
+    rows[:, [args.HIGH_X, args.HIGH_Y]] = -_least((length - 1) * lean - slopes, taps)
+    rows[:, args.PIXEL_RIGHT :] = _pixel(length * lean - slopes)
     return rows
 
 
@@ -152,7 +150,7 @@ def _pixel(slopes: I64) -> I64:
     return np.stack((twice, shift, (1 << 47) // (twice >> shift)), axis=-1).reshape(len(slopes), -1)
 
 
-def tone_sheet(stages: Sequence[ToneStage], n: int, channels: int) -> ToneSheet:
+def lower_tones(stages: Sequence[ToneStage], n: int, channels: int) -> ToneArgs:
     """The stages of a pass; none are stages too."""
     count = len(stages)
     curves = np.zeros((n, count, TABLE_ENTRIES if any(stage.table is not None for stage in stages) else 0), np.uint32)
@@ -165,24 +163,24 @@ def tone_sheet(stages: Sequence[ToneStage], n: int, channels: int) -> ToneSheet:
         if stage.table is not None:
             curves[:, place] = np.clip(stage.table, 0, ONE)
             rows[1, :, place] = stage.table_rows
-    return ToneSheet(gains, shifts, curves, rows[0], rows[1])
+    return ToneArgs(gains, shifts, curves, rows[0], rows[1])
 
 
-def filter_sheet(blur: tuple[int, Filter] | None, draws: Sequence[Draw], n: int, canvas: Canvas) -> FilterSheet:
+def lower_filter(blur: tuple[int, Filter] | None, draws: Sequence[Draw], n: int, canvas: Canvas) -> FilterArgs:
     """A filter, or none; each sample's own weights reach only as far as they are not 0."""
     no_taps, none = np.zeros((n, 0, 3), np.int32), np.zeros(n, np.int64)
     if blur is None:
-        return FilterSheet(np.full((n, 1), ONE, np.uint32), none, no_taps, none)
+        return FilterArgs(np.full((n, 1), ONE, np.uint32), none, no_taps, none)
     number, operation = blur
     kernels = operation.weights(draws[number], canvas)
     if kernels.ndim == 3:
         return _dense(kernels, draws[number].selected)
     far = np.abs(np.arange(kernels.shape[1]) - kernels.shape[1] // 2)
     reach = np.where(kernels > 0, far, 0).max(axis=1)
-    return FilterSheet(kernels.astype(np.uint32), np.where(draws[number].selected, reach, 0), no_taps, none)
+    return FilterArgs(kernels.astype(np.uint32), np.where(draws[number].selected, reach, 0), no_taps, none)
 
 
-def _dense(kernels: I64, selected: Bools) -> FilterSheet:
+def _dense(kernels: I64, selected: Bools) -> FilterArgs:
     """Kernels (N, 2R+1, 2R+1) as the taps that are not 0; the identity, and who was not selected, have none."""
     n, side, _ = kernels.shape
     flat = kernels.reshape(n, -1)
@@ -193,12 +191,12 @@ def _dense(kernels: I64, selected: Bools) -> FilterSheet:
     order = np.argsort(~used, axis=1, kind="stable")[:, : max(1, int(counts.max()))]
     weights = np.clip(np.take_along_axis(flat, order, axis=1), -_STRONGEST, _STRONGEST)
     taps = np.stack((rows[order], columns[order], weights), axis=-1).astype(np.int32)
-    return FilterSheet(np.zeros((n, side), np.uint32), reach, taps, counts)
+    return FilterArgs(np.zeros((n, side), np.uint32), reach, taps, counts)
 
 
-def noise_sheet(
+def lower_noises(
     noises: Sequence[tuple[int, Noise]], draws: Sequence[Draw], n: int, quantiles: npt.NDArray[np.int16]
-) -> NoiseSheet:
+) -> NoiseArgs:
     """Noises in order; a sample that one did not select has strength 0."""
     laws, strengths, values = (np.zeros(shape, np.int64) for shape in (len(noises), (n, len(noises)), (n, len(noises))))
     keys, indices = np.array([draws[number].key for number, _ in noises], np.uint32), np.zeros(n, np.uint32)
@@ -207,18 +205,18 @@ def noise_sheet(
         draw = draws[number]
         law = operation.law(draw)
         if isinstance(law, Gaussian):
-            laws[place] = sheets.GAUSSIAN
+            laws[place] = args.GAUSSIAN
             strength = np.clip(law.std * (WHITE >> 8), 0, _STRONGEST)
         else:
-            laws[place] = sheets.DROPOUT
+            laws[place] = args.DROPOUT
             strength = law.threshold
             values[:, place] = _level(law.value)
         strengths[:, place] = np.where(draw.selected, strength, 0)
         indices, time, seed = draw.address.indices.astype(np.uint32), draw.address.time_word, seed_key(draw.seed)
-    return NoiseSheet(laws, keys, strengths, values, indices, time, *seed, quantiles)
+    return NoiseArgs(laws, keys, strengths, values, indices, time, *seed, quantiles)
 
 
-def erase_sheet(erases: Sequence[tuple[int, Erase]], draws: Sequence[Draw], n: int, canvas: Canvas) -> EraseSheet:
+def lower_erases(erases: Sequence[tuple[int, Erase]], draws: Sequence[Draw], n: int, canvas: Canvas) -> EraseArgs:
     """Rectangles in order; a sample that one did not select has empty ones."""
     boxes, fills = [np.zeros((n, 0, 4), np.int64)], [np.zeros((n, 0, canvas.channels), np.uint16)]
     for number, operation in erases:
@@ -227,7 +225,7 @@ def erase_sheet(erases: Sequence[tuple[int, Erase]], draws: Sequence[Draw], n: i
         boxes.append(np.where(draw.selected[:, None, None], found, 0))
         fill = _level(operation.fill(draw, canvas)).astype(np.uint16)
         fills.append(np.repeat(fill[:, None, :], found.shape[1], axis=1))
-    return EraseSheet(np.concatenate(boxes, axis=1), np.concatenate(fills, axis=1))
+    return EraseArgs(np.concatenate(boxes, axis=1), np.concatenate(fills, axis=1))
 
 
 def _level(value: I64) -> I64:

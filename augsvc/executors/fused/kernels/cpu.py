@@ -7,14 +7,7 @@ when two of ours enter them, and die after a fork.)
 import numpy as np
 from numba import carray
 
-from augsvc.executors.fused.kernels.compiled import compiled, entry
-from augsvc.executors.fused.kernels.gather import copied, moved, moved_again
-from augsvc.executors.fused.kernels.mask import View, again, straight, tilted, view
-from augsvc.executors.fused.kernels.memory import bytes_at
-from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK
-from augsvc.executors.fused.kernels.row_filter import entered, left
-from augsvc.executors.fused.kernels.rows import BLOCKS_AT_ONCE, copy, covered, encoded, noisy, toned
-from augsvc.executors.fused.kernels.sheets import (
+from augsvc.executors.fused.kernels.args import (
     FROM_CANVAS,
     FROM_SOURCES,
     HEIGHT,
@@ -26,27 +19,34 @@ from augsvc.executors.fused.kernels.sheets import (
     U32,
     U64,
     WIDTH,
-    EraseSheet,
-    FilterSheet,
+    EraseArgs,
+    FilterArgs,
     Int,
-    MaskSheet,
-    MoveSheet,
-    NoiseSheet,
-    OutSheet,
-    ToneSheet,
+    MaskArgs,
+    MoveArgs,
+    NoiseArgs,
+    OutputArgs,
+    ToneArgs,
 )
+from augsvc.executors.fused.kernels.compiled import compiled, entry
+from augsvc.executors.fused.kernels.gather import copied, moved, moved_again
+from augsvc.executors.fused.kernels.mask import View, again, straight, tilted, view
+from augsvc.executors.fused.kernels.memory import bytes_at
+from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK
+from augsvc.executors.fused.kernels.row_filter import entered, left
+from augsvc.executors.fused.kernels.rows import BLOCKS_AT_ONCE, copy, covered, encoded, noisy, toned
 
 
 @entry
-def run(
+def render(
     first: Int,
     last: Int,
-    move: MoveSheet,
-    tone: ToneSheet,
-    blur: FilterSheet,
-    noise: NoiseSheet,
-    erase: EraseSheet,
-    out: OutSheet,
+    move: MoveArgs,
+    tone: ToneArgs,
+    blur: FilterArgs,
+    noise: NoiseArgs,
+    erase: EraseArgs,
+    out: OutputArgs,
     before: U16,
     canvas: U16,
 ) -> None:
@@ -78,13 +78,13 @@ def run(
 
 @compiled
 def _sample(
-    n: Int, source: U8, values: U16, move: MoveSheet, tone: ToneSheet, blur: FilterSheet, noise: NoiseSheet,
-    erase: EraseSheet, out: OutSheet, canvas: U16,
+    n: Int, source: U8, values: U16, move: MoveArgs, tone: ToneArgs, blur: FilterArgs, noise: NoiseArgs,
+    erase: EraseArgs, out: OutputArgs, canvas: U16,
     row: U16, ring: U16, wide: U16, lines: U32, fours: U64, sums: U32, wide_sums: I64, words: U32, numbers: U16, deviates: I16,
 ) -> None:  # fmt: skip
     """One sample, row by row."""
     channels, height, width, most = canvas.shape[1], canvas.shape[2], canvas.shape[3], blur.weights.shape[1] // 2
-    camera, reach = move.cameras[n], blur.reach[n]
+    camera, reach = move.cameras[n], blur.radius[n]
     weights, taps = blur.weights[n, most - reach : most + reach + 1], blur.taps[n, : blur.counts[n]]
     boxes, fills, toning = (
         erase.boxes[n],
@@ -116,7 +116,7 @@ def _sample(
 
 @compiled
 def _read(
-    move: MoveSheet,
+    move: MoveArgs,
     camera: I64,
     source: U8,
     values: U16,
@@ -142,7 +142,7 @@ def _read(
 
 
 @entry
-def masks(first: Int, last: Int, sheet: MaskSheet, height: Int, width: Int, out: U8) -> None:
+def move_masks(first: Int, last: Int, sheet: MaskArgs, height: Int, width: Int, out: U8) -> None:
     """Masks of the samples first … last − 1 on the canvas, into bytes (N, H·W)."""
     pixels = np.empty(width, np.int64)
     for n in range(first, last):
@@ -181,7 +181,7 @@ def _look_again(seen: View, pixels: I64) -> None:
 
 
 @entry
-def sums(canvas: U16, total: I64, squares: I64) -> None:
+def sum_values(canvas: U16, total: I64, squares: I64) -> None:
     """Of each sample's values, and of their squares."""
     for n in range(canvas.shape[0]):
         values = canvas[n].reshape(-1)

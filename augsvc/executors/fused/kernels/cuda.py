@@ -2,11 +2,11 @@
 
 Block (k, n) has some pixels of sample n.
 
-    draw     gathers, tones, and, if no filter follows, noises, rectangles and bytes
-    across   a filter along rows, into `half`
-    down     the filter along columns, or a dense one of what is in `half`; noises, rectangles and bytes
-    mask     masks, through all passes at once
-    sums     of each sample's values, and of their squares
+    draw            gathers, tones, and, if no filter follows, noises, rectangles and bytes
+    filter_rows     a filter along rows, into `half`
+    filter_columns  the filter along columns, or a dense one of what is in `half`; noises, rectangles and bytes
+    move_masks      masks, through all passes at once
+    sum_values      of each sample's values, and of their squares
 
 All is integers, and each value is made by one thread alone: what runs beside what cannot matter.
 """
@@ -16,30 +16,30 @@ from typing import Any
 import numpy as np
 from numba import cuda, types
 
-from augsvc.executors.fused.kernels.mask import classed
-from augsvc.executors.fused.kernels.pixel import Frame, Memory, finished, noisy_pixel, numbers, painted
-from augsvc.executors.fused.kernels.pixel_filter import blurred, weighed_across
-from augsvc.executors.fused.kernels.sheets import (
+from augsvc.executors.fused.kernels.args import (
     HEIGHT,
     I64,
     U8,
     U16,
     WIDTH,
-    EraseSheet,
-    FilterSheet,
-    MaskSheet,
-    MoveSheet,
-    NoiseSheet,
-    OutSheet,
-    ToneSheet,
+    EraseArgs,
+    FilterArgs,
+    MaskArgs,
+    MoveArgs,
+    NoiseArgs,
+    OutputArgs,
+    ToneArgs,
 )
+from augsvc.executors.fused.kernels.mask import classed
+from augsvc.executors.fused.kernels.pixel import CanvasShape, Memory, finished, noisy_pixel, numbers, painted
+from augsvc.executors.fused.kernels.pixel_filter import blurred, weighed_across
 
-MOST_THREADS = 256  # in a block: a multiple of the elements that share a block of random numbers
-_WORDS = 3 * 4 * (MOST_THREADS // 8 + 1)
+MAX_THREADS = 256  # in a block: a multiple of the elements that share a block of random numbers
+_WORDS = 3 * 4 * (MAX_THREADS // 8 + 1)
 
 
 @cuda.jit(device=True)  # type: ignore[untyped-decorator]
-def _ended(frame: Frame, noise: NoiseSheet, erase: EraseSheet, out: OutSheet, memory: Memory, pixel: Any) -> None:
+def _ended(frame: CanvasShape, noise: NoiseArgs, erase: EraseArgs, out: OutputArgs, memory: Memory, pixel: Any) -> None:
     """Noises, rectangles, bytes. Threads of a block make their random numbers together: a block of them serves eight."""
     n, t, count = np.int64(cuda.blockIdx.y), np.int64(cuda.threadIdx.x), np.int64(cuda.blockDim.x)
     begin = np.int64(cuda.blockIdx.x) * count
@@ -57,7 +57,13 @@ def _ended(frame: Frame, noise: NoiseSheet, erase: EraseSheet, out: OutSheet, me
 
 @cuda.jit  # type: ignore[untyped-decorator]
 def draw(
-    frame: Frame, move: MoveSheet, tone: ToneSheet, noise: NoiseSheet, erase: EraseSheet, out: OutSheet, memory: Memory
+    frame: CanvasShape,
+    move: MoveArgs,
+    tone: ToneArgs,
+    noise: NoiseArgs,
+    erase: EraseArgs,
+    out: OutputArgs,
+    memory: Memory,
 ) -> None:
     """See the head of this file."""
     n = np.int64(cuda.blockIdx.y)
@@ -69,18 +75,20 @@ def draw(
 
 
 @cuda.jit  # type: ignore[untyped-decorator]
-def across(frame: Frame, blur: FilterSheet, memory: Memory) -> None:
+def filter_rows(frame: CanvasShape, blur: FilterArgs, memory: Memory) -> None:
     """See the head of this file."""
     n = np.int64(cuda.blockIdx.y)
     p = np.int64(cuda.blockIdx.x) * np.int64(cuda.blockDim.x) + np.int64(cuda.threadIdx.x)
     area = frame.height * frame.width
-    if p < area and blur.reach[n] > 0:
+    if p < area and blur.radius[n] > 0:
         for c in range(frame.channels):
             memory.half[n, c * area + p] = weighed_across(frame, blur, memory.before[n], n, c, p)
 
 
 @cuda.jit  # type: ignore[untyped-decorator]
-def down(frame: Frame, blur: FilterSheet, noise: NoiseSheet, erase: EraseSheet, out: OutSheet, memory: Memory) -> None:
+def filter_columns(
+    frame: CanvasShape, blur: FilterArgs, noise: NoiseArgs, erase: EraseArgs, out: OutputArgs, memory: Memory
+) -> None:
     """See the head of this file."""
     n = np.int64(cuda.blockIdx.y)
     p = np.int64(cuda.blockIdx.x) * np.int64(cuda.blockDim.x) + np.int64(cuda.threadIdx.x)
@@ -91,7 +99,7 @@ def down(frame: Frame, blur: FilterSheet, noise: NoiseSheet, erase: EraseSheet, 
 
 
 @cuda.jit  # type: ignore[untyped-decorator]
-def mask(frame: Frame, sheet: MaskSheet, sources: tuple[U8], out: tuple[U8]) -> None:
+def move_masks(frame: CanvasShape, sheet: MaskArgs, sources: tuple[U8], out: tuple[U8]) -> None:
     """Into bytes (N, H·W). In tuples, which the simulator hands on as they are."""
     n = np.int64(cuda.blockIdx.y)
     p = np.int64(cuda.blockIdx.x) * np.int64(cuda.blockDim.x) + np.int64(cuda.threadIdx.x)
@@ -103,10 +111,10 @@ def mask(frame: Frame, sheet: MaskSheet, sources: tuple[U8], out: tuple[U8]) -> 
 
 
 @cuda.jit  # type: ignore[untyped-decorator]
-def sums(values: tuple[U16], found: tuple[I64]) -> None:
+def sum_values(values: tuple[U16], found: tuple[I64]) -> None:
     """Of values (N, C·H·W), added to (N, 2): integers, so in any order. In tuples as above."""
     n, t, count = np.int64(cuda.blockIdx.y), np.int64(cuda.threadIdx.x), np.int64(cuda.blockDim.x)
-    parts = cuda.shared.array((2, MOST_THREADS), types.int64)
+    parts = cuda.shared.array((2, MAX_THREADS), types.int64)
     total, squares = np.int64(0), np.int64(0)
     for k in range(np.int64(cuda.blockIdx.x) * count + t, values[0].shape[1], count * np.int64(cuda.gridDim.x)):
         value = np.int64(values[0][n, k])

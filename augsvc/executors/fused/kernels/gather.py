@@ -6,23 +6,7 @@ loads, then arithmetic. In one loop the loads would keep the arithmetic from bec
 
 import numpy as np
 
-from augsvc.executors.fused.kernels.compiled import compiled, inlined
-from augsvc.executors.fused.kernels.memory import eight_bytes
-from augsvc.executors.fused.kernels.move import (
-    TO_CORNER,
-    averaged,
-    blank,
-    blend,
-    depth_at,
-    divided,
-    look,
-    reciprocal,
-    tap,
-    weight,
-    whole,
-    word,
-)
-from augsvc.executors.fused.kernels.sheets import (
+from augsvc.executors.fused.kernels.args import (
     DEPTH_X,
     DEPTH_Y,
     HEIGHT,
@@ -44,6 +28,22 @@ from augsvc.executors.fused.kernels.sheets import (
     E,
     F,
     Int,
+)
+from augsvc.executors.fused.kernels.compiled import compiled, inlined
+from augsvc.executors.fused.kernels.memory import eight_bytes
+from augsvc.executors.fused.kernels.move import (
+    TO_CORNER,
+    averaged,
+    blank,
+    blend,
+    depth_at,
+    divided,
+    look,
+    reciprocal,
+    tap,
+    weight,
+    whole,
+    word,
 )
 from augsvc.executors.fused.kernels.spans import seen, seen_far, within, within_far
 

@@ -8,9 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from augsvc.executors.fused.kernels.compiled import compiled, inlined, threaded
-from augsvc.executors.fused.kernels.move import inside
-from augsvc.executors.fused.kernels.sheets import (
+from augsvc.executors.fused.kernels.args import (
     DEPTH,
     DEPTH_X,
     DEPTH_Y,
@@ -29,6 +27,8 @@ from augsvc.executors.fused.kernels.sheets import (
     F,
     Int,
 )
+from augsvc.executors.fused.kernels.compiled import compiled, inlined, threaded
+from augsvc.executors.fused.kernels.move import inside
 
 
 class View(NamedTuple):

@@ -7,8 +7,7 @@ is the only rounding.
 
 import numpy as np
 
-from augsvc.executors.fused.kernels.compiled import compiled, inlined
-from augsvc.executors.fused.kernels.sheets import (
+from augsvc.executors.fused.kernels.args import (
     DEPTH,
     DEPTH_X,
     DEPTH_Y,
@@ -41,6 +40,7 @@ from augsvc.executors.fused.kernels.sheets import (
     F,
     Int,
 )
+from augsvc.executors.fused.kernels.compiled import compiled, inlined
 
 TO_CORNER = (1 << 19) - (1 << 31)  # from a point to the pixel whose centre lies before it; weights round to nearest
 _UNIT = np.uint32(4096)

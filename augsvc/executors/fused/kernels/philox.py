@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from augsvc.executors.fused.kernels.args import Int
 from augsvc.executors.fused.kernels.compiled import inlined
-from augsvc.executors.fused.kernels.sheets import Int
 
 PIXEL_BLOCK = 256  # the first block of per-pixel numbers
 ELEMENTS_PER_BLOCK = 8  # 16 bits each, from the low half of word 0 on

@@ -8,24 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from augsvc.executors.fused.kernels.compiled import compiled, threaded
-from augsvc.executors.fused.kernels.move import (
-    TO_CORNER,
-    averaged,
-    blank,
-    blend,
-    depth_at,
-    divided,
-    look,
-    plain,
-    reciprocal,
-    tap,
-    weight,
-    word,
-)
-from augsvc.executors.fused.kernels.noise import dropped, grained
-from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK, PIXEL_BLOCK, block
-from augsvc.executors.fused.kernels.sheets import (
+from augsvc.executors.fused.kernels.args import (
     DEPTH_X,
     DEPTH_Y,
     EDGE,
@@ -53,20 +36,37 @@ from augsvc.executors.fused.kernels.sheets import (
     C,
     D,
     E,
-    EraseSheet,
+    EraseArgs,
     F,
     Int,
-    MoveSheet,
-    NoiseSheet,
-    OutSheet,
-    ToneSheet,
+    MoveArgs,
+    NoiseArgs,
+    OutputArgs,
+    ToneArgs,
 )
+from augsvc.executors.fused.kernels.compiled import compiled, threaded
+from augsvc.executors.fused.kernels.move import (
+    TO_CORNER,
+    averaged,
+    blank,
+    blend,
+    depth_at,
+    divided,
+    look,
+    plain,
+    reciprocal,
+    tap,
+    weight,
+    word,
+)
+from augsvc.executors.fused.kernels.noise import dropped, grained
+from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK, PIXEL_BLOCK, block
 from augsvc.executors.fused.kernels.tone import curved, held, level, mixed, mixed3
 
 Pixel = tuple[Int, Int, Int]
 
 
-class Frame(NamedTuple):
+class CanvasShape(NamedTuple):
     """The canvas."""
 
     channels: int
@@ -84,26 +84,26 @@ class Memory(NamedTuple):
 
 
 @threaded
-def painted(frame: Frame, move: MoveSheet, tone: ToneSheet, memory: Memory, n: Int, p: Int) -> Pixel:
+def painted(frame: CanvasShape, move: MoveArgs, tone: ToneArgs, memory: Memory, n: Int, p: Int) -> Pixel:
     """Gathered, and through all stages of tones."""
     first, second, third = _gathered(frame, move, memory, n, p)
     return _toned(frame.channels, tone, n, first, second, third)
 
 
 @compiled
-def column(frame: Frame, p: Int) -> Int:
+def column(frame: CanvasShape, p: Int) -> Int:
     """x of a pixel. (Divisions of 64 bits take a GPU many times as long.)"""
     return np.int64(np.uint32(p) % np.uint32(frame.width))
 
 
 @compiled
-def line(frame: Frame, p: Int) -> Int:
+def line(frame: CanvasShape, p: Int) -> Int:
     """y of a pixel."""
     return np.int64(np.uint32(p) // np.uint32(frame.width))
 
 
 @compiled
-def stored(frame: Frame, values: U16, p: Int) -> Pixel:
+def stored(frame: CanvasShape, values: U16, p: Int) -> Pixel:
     """A pixel of a flat canvas."""
     if frame.channels == 1:
         return values[p], values[p], values[p]
@@ -112,7 +112,7 @@ def stored(frame: Frame, values: U16, p: Int) -> Pixel:
 
 
 @compiled
-def _gathered(frame: Frame, move: MoveSheet, memory: Memory, n: Int, p: Int) -> Pixel:
+def _gathered(frame: CanvasShape, move: MoveArgs, memory: Memory, n: Int, p: Int) -> Pixel:
     """From wherever the pass has its pixels."""
     if move.origin == FROM_CANVAS:
         return stored(frame, memory.before[n], p)
@@ -218,7 +218,7 @@ def _tap(coefficient: Int, number: Int, taps: Int) -> Int:
 
 
 @compiled
-def _toned(channels: Int, tone: ToneSheet, n: Int, first: Int, second: Int, third: Int) -> Pixel:
+def _toned(channels: Int, tone: ToneArgs, n: Int, first: Int, second: Int, third: Int) -> Pixel:
     for stage in range(tone.matrix_rows.shape[1]):
         if tone.matrix_rows[n, stage]:
             gains, shifts = tone.gains[n, stage], tone.shifts[n, stage]
@@ -238,7 +238,9 @@ def _toned(channels: Int, tone: ToneSheet, n: Int, first: Int, second: Int, thir
 
 
 @threaded
-def numbers(frame: Frame, noise: NoiseSheet, n: Int, number: Int, begin: Int, t: Int, count: Int, words: U32) -> None:
+def numbers(
+    frame: CanvasShape, noise: NoiseArgs, n: Int, number: Int, begin: Int, t: Int, count: Int, words: U32
+) -> None:
     """The part of thread t, of `count`, in the random words for `count` pixels from `begin` on: see `_sixteen_bits`."""
     blocks, area = count // ELEMENTS_PER_BLOCK + 1, frame.height * frame.width
     planes = frame.channels if noise.laws[number] == GAUSSIAN else 1
@@ -252,7 +254,7 @@ def numbers(frame: Frame, noise: NoiseSheet, n: Int, number: Int, begin: Int, t:
 
 
 @compiled
-def _sixteen_bits(frame: Frame, c: Int, begin: Int, t: Int, count: Int, words: U32) -> Int:
+def _sixteen_bits(frame: CanvasShape, c: Int, begin: Int, t: Int, count: Int, words: U32) -> Int:
     """Those of channel c of the pixel `begin` + t: low halves of words first."""
     skipped = (c * frame.height * frame.width + begin) % ELEMENTS_PER_BLOCK + t
     found = words[4 * c * (count // ELEMENTS_PER_BLOCK + 1) + skipped // 2]
@@ -261,8 +263,8 @@ def _sixteen_bits(frame: Frame, c: Int, begin: Int, t: Int, count: Int, words: U
 
 @threaded
 def noisy_pixel(
-    frame: Frame,
-    noise: NoiseSheet,
+    frame: CanvasShape,
+    noise: NoiseArgs,
     n: Int,
     number: Int,
     begin: Int,
@@ -289,9 +291,9 @@ def noisy_pixel(
 
 @threaded
 def finished(
-    frame: Frame,
-    erase: EraseSheet,
-    out: OutSheet,
+    frame: CanvasShape,
+    erase: EraseArgs,
+    out: OutputArgs,
     memory: Memory,
     n: Int,
     p: Int,
@@ -313,7 +315,7 @@ def finished(
 
 
 @compiled
-def _put(frame: Frame, out: OutSheet, memory: Memory, n: Int, p: Int, c: Int, value: Int) -> None:
+def _put(frame: CanvasShape, out: OutputArgs, memory: Memory, n: Int, p: Int, c: Int, value: Int) -> None:
     plane = c * frame.height * frame.width + p
     if not out.encoded:
         memory.after[n, plane] = value

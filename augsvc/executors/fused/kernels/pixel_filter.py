@@ -2,17 +2,17 @@
 
 import numpy as np
 
+from augsvc.executors.fused.kernels.args import ONE, U16, FilterArgs, Int
 from augsvc.executors.fused.kernels.compiled import compiled, threaded
-from augsvc.executors.fused.kernels.pixel import Frame, Memory, Pixel, column, line, stored
+from augsvc.executors.fused.kernels.pixel import CanvasShape, Memory, Pixel, column, line, stored
 from augsvc.executors.fused.kernels.row_filter import mirrored
-from augsvc.executors.fused.kernels.sheets import ONE, U16, FilterSheet, Int
 from augsvc.executors.fused.kernels.tone import held, mixed
 
 
 @threaded
-def weighed_across(frame: Frame, blur: FilterSheet, values: U16, n: Int, c: Int, p: Int) -> Int:
+def weighed_across(frame: CanvasShape, blur: FilterArgs, values: U16, n: Int, c: Int, p: Int) -> Int:
     """One value of channel c through a filter, along its row: rounded."""
-    x, reach, most = column(frame, p), blur.reach[n], blur.weights.shape[1] // 2
+    x, reach, most = column(frame, p), blur.radius[n], blur.weights.shape[1] // 2
     row = c * frame.height * frame.width + p - x
     total = np.uint32(ONE // 2)
     for k in range(-reach, reach + 1):
@@ -21,9 +21,9 @@ def weighed_across(frame: Frame, blur: FilterSheet, values: U16, n: Int, c: Int,
 
 
 @compiled
-def weighed_down(frame: Frame, blur: FilterSheet, values: U16, n: Int, c: Int, p: Int) -> Int:
+def weighed_down(frame: CanvasShape, blur: FilterArgs, values: U16, n: Int, c: Int, p: Int) -> Int:
     """The same along its column: cut off, as every stage's result is."""
-    x, y, reach, most = column(frame, p), line(frame, p), blur.reach[n], blur.weights.shape[1] // 2
+    x, y, reach, most = column(frame, p), line(frame, p), blur.radius[n], blur.weights.shape[1] // 2
     top = c * frame.height * frame.width + x
     total = np.uint32(0)
     for k in range(-reach, reach + 1):
@@ -32,7 +32,7 @@ def weighed_down(frame: Frame, blur: FilterSheet, values: U16, n: Int, c: Int, p
 
 
 @compiled
-def _weighed(frame: Frame, blur: FilterSheet, values: U16, n: Int, c: Int, p: Int) -> Int:
+def _weighed(frame: CanvasShape, blur: FilterArgs, values: U16, n: Int, c: Int, p: Int) -> Int:
     """One value through a dense kernel: cut off, and clamped to black and white."""
     x, y = column(frame, p), line(frame, p)
     plane = c * frame.height * frame.width
@@ -50,10 +50,10 @@ def _near(place: Int, length: Int) -> Int:
 
 
 @threaded
-def blurred(frame: Frame, blur: FilterSheet, memory: Memory, n: Int, p: Int) -> Pixel:
+def blurred(frame: CanvasShape, blur: FilterArgs, memory: Memory, n: Int, p: Int) -> Pixel:
     """A pixel down the columns of what has been filtered along rows; or through a dense kernel, of what is in `half`."""
     dense = blur.taps.shape[1] > 0
-    if blur.reach[n] == 0:
+    if blur.radius[n] == 0:
         return stored(frame, memory.half[n] if dense else memory.before[n], p)
     if dense:
         only = _weighed(frame, blur, memory.half[n], n, 0, p)

@@ -4,9 +4,9 @@ across, of a dense one those that came in, with room for what it reaches beyond 
 
 import numpy as np
 
+from augsvc.executors.fused.kernels.args import I32, I64, ONE, U16, U32, Int
 from augsvc.executors.fused.kernels.compiled import compiled
 from augsvc.executors.fused.kernels.rows import copy
-from augsvc.executors.fused.kernels.sheets import I32, I64, ONE, U16, U32, Int
 from augsvc.executors.fused.kernels.tone import held, mixed
 
 

@@ -6,17 +6,17 @@ Temporaries are rows too, so that they stay in the cache nearest to the core.
 
 import numpy as np
 
+from augsvc.executors.fused.kernels.args import GAUSSIAN, I16, I32, I64, U8, U16, U32, U64, Int, NoiseArgs, ToneArgs
 from augsvc.executors.fused.kernels.compiled import compiled
 from augsvc.executors.fused.kernels.noise import dropped, grained, grained_lightly
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK, PIXEL_BLOCK, block
-from augsvc.executors.fused.kernels.sheets import GAUSSIAN, I16, I32, I64, U8, U16, U32, U64, Int, NoiseSheet, ToneSheet
 from augsvc.executors.fused.kernels.tone import between_entries, curve_place, held, level, mixed, mixed3
 
 BLOCKS_AT_ONCE = 8  # of random numbers: a vector's worth
 
 
 @compiled
-def toned(row: U16, channels: Int, tone: ToneSheet, n: Int, places: U32, entries: U64) -> None:
+def toned(row: U16, channels: Int, tone: ToneArgs, n: Int, places: U32, entries: U64) -> None:
     """A row through all stages of its sample. `places` and `entries` are room for a channel each."""
     width = row.size // channels
     for stage in range(tone.matrix_rows.shape[1]):
@@ -71,7 +71,7 @@ def copy(row: U16, out: U16) -> None:
 
 @compiled
 def noisy(
-    row: U16, channels: Int, y: Int, height: Int, noise: NoiseSheet, n: Int, words: U32, numbers: U16, deviates: I16
+    row: U16, channels: Int, y: Int, height: Int, noise: NoiseArgs, n: Int, words: U32, numbers: U16, deviates: I16
 ) -> None:
     """A row with all noises on it. `numbers` are the halves of `words`."""
     width = row.size // channels
@@ -92,7 +92,7 @@ def noisy(
 
 
 @compiled
-def _fill_blocks(first: Int, count: Int, key: Int, noise: NoiseSheet, n: Int, words: U32) -> None:
+def _fill_blocks(first: Int, count: Int, key: Int, noise: NoiseArgs, n: Int, words: U32) -> None:
     """Random words from the block of the canvas element `first` to that of first + count − 1, in whole
     vectors: 32 blocks take 84 ns, 28 would take 95.
     """

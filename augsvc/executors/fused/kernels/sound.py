@@ -16,9 +16,9 @@ from numba.core import cgutils
 from numba.core.cpu import CPUContext
 from numba.extending import intrinsic
 
+from augsvc.executors.fused.kernels.args import I16, I64, U8, U32, Int
 from augsvc.executors.fused.kernels.compiled import compiled, inlined, threaded
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK, PIXEL_BLOCK, block
-from augsvc.executors.fused.kernels.sheets import I16, I64, U8, U32, Int
 
 F32 = npt.NDArray[np.float32]
 Float = Any
@@ -39,7 +39,7 @@ _WHOLE = np.float32(2.0**23)  # from here on every number is whole
 _RMS_UNIT = 2.0 ** -(LEVEL_BITS + RATIO_BITS + DEVIATE_BITS)
 
 
-class SoundSheet(NamedTuple):
+class SoundArgs(NamedTuple):
     """K steps, one after the other, over N clips of T samples: M shifts, S shapes, Z noises."""
 
     steps: I64  # K,2: a step's kind, and its place among those of its kind
@@ -136,7 +136,7 @@ def _signed(size: Float, value: Float) -> Float:
 
 
 @threaded
-def through(first: Int, last: Int, sheet: SoundSheet, clip: F32, n: Int, t: Int) -> Float:
+def through(first: Int, last: Int, sheet: SoundArgs, clip: F32, n: Int, t: Int) -> Float:
     """Sample t of clip n after the steps first … last − 1: a shift or none, then shapes; noises among them are passed over."""
     value = clip[t]
     for step in range(first, last):
@@ -154,7 +154,7 @@ def _shifted(clip: F32, window: I64, t: Int) -> Float:
 
 
 @compiled
-def _shaped(value: Float, sheet: SoundSheet, n: Int, place: Int) -> Float:
+def _shaped(value: Float, sheet: SoundArgs, n: Int, place: Int) -> Float:
     """A sample of clip n through one shape."""
     parts = sheet.parts[place]
     if parts & GAIN:
@@ -218,7 +218,7 @@ def grained(value: Float, scale: Float, quantile: Int) -> Float:
 
 
 @threaded
-def grain_block(sheet: SoundSheet, n: Int, place: Int, number: Int, scale: Float, clip: F32) -> None:
+def grain_block(sheet: SoundArgs, n: Int, place: Int, number: Int, scale: Float, clip: F32) -> None:
     """Noise on the samples of clip n that share a block of random numbers."""
     counter, key = np.uint32(PIXEL_BLOCK + number), sheet.keys[place]
     low, high = np.uint32(sheet.seed_low), np.uint32(sheet.seed_high)

@@ -5,9 +5,9 @@ Loops over a clip do one thing each, so that they become vectors; a second of so
 
 import numpy as np
 
+from augsvc.executors.fused.kernels.args import I16, I64, U16, U32, Int
 from augsvc.executors.fused.kernels.compiled import compiled, entry
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK, PIXEL_BLOCK, block
-from augsvc.executors.fused.kernels.sheets import I16, I64, U16, U32, Int
 from augsvc.executors.fused.kernels.sound import (
     CURVE,
     F32,
@@ -17,7 +17,7 @@ from augsvc.executors.fused.kernels.sound import (
     SHIFT,
     STEP,
     Float,
-    SoundSheet,
+    SoundArgs,
     amplified,
     bent,
     deviation,
@@ -34,7 +34,7 @@ _CHUNK = 2048  # samples that are moved, or whose random numbers are made, at on
 
 
 @entry
-def run(first: Int, last: Int, sheet: SoundSheet, clips: F32) -> None:
+def render(first: Int, last: Int, sheet: SoundArgs, clips: F32) -> None:
     """The clips first … last − 1 of N,T through all steps, in place."""
     words, deviates, spare = np.empty(_CHUNK // 2, np.uint32), np.empty(_CHUNK, np.int16), np.empty(_CHUNK, np.float32)
     numbers = words.view(np.uint16)  # little-endian: the low half first
@@ -43,7 +43,7 @@ def run(first: Int, last: Int, sheet: SoundSheet, clips: F32) -> None:
 
 
 @compiled
-def _through(n: Int, clip: F32, sheet: SoundSheet, words: U32, numbers: U16, deviates: I16, spare: F32) -> None:
+def _through(n: Int, clip: F32, sheet: SoundArgs, words: U32, numbers: U16, deviates: I16, spare: F32) -> None:
     for step in range(sheet.steps.shape[0]):
         kind, place = sheet.steps[step, 0], sheet.steps[step, 1]
         if kind == SHIFT:
@@ -82,7 +82,7 @@ def _silence(some: F32) -> None:
 
 
 @compiled
-def _shape(clip: F32, sheet: SoundSheet, n: Int, place: Int) -> None:
+def _shape(clip: F32, sheet: SoundArgs, n: Int, place: Int) -> None:
     parts = sheet.parts[place]
     if parts & GAIN:
         _amplify(clip, sheet.gains[n, place])
@@ -119,7 +119,7 @@ def _crush(clip: F32, grain: Float) -> None:
 
 
 @compiled
-def _noise(clip: F32, sheet: SoundSheet, n: Int, place: Int, words: U32, numbers: U16, deviates: I16) -> None:
+def _noise(clip: F32, sheet: SoundArgs, n: Int, place: Int, words: U32, numbers: U16, deviates: I16) -> None:
     power = exponent(_largest(clip))
     scale = deviation(_squares(clip, to_level(power)), clip.size, sheet.ratios[n, place], power)
     if scale == np.float32(0.0):  # a silent clip stays as it is
@@ -147,7 +147,7 @@ def _squares(clip: F32, scale: Float) -> Int:
 
 
 @compiled
-def _fill_blocks(begin: Int, count: Int, sheet: SoundSheet, n: Int, place: Int, words: U32) -> None:
+def _fill_blocks(begin: Int, count: Int, sheet: SoundArgs, n: Int, place: Int, words: U32) -> None:
     """Random words for the samples from `begin` on, which is the first of a block."""
     first, index, time = begin // ELEMENTS_PER_BLOCK, sheet.indices[n], np.uint32(sheet.time)
     key, low, high = sheet.keys[place], np.uint32(sheet.seed_low), np.uint32(sheet.seed_high)

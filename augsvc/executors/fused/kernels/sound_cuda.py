@@ -1,8 +1,8 @@
 """Clips on a GPU: grids of threads over the functions of sound.py; block (k, n) has some samples of clip n.
 
-    bend     a shift and shapes, a thread a sample; and the largest value, if a noise follows
-    measure  the sum of squares that a noise's level follows from
-    grain    a noise, a thread for the eight samples that share a block of random numbers
+    shape_clips     a shift and shapes, a thread a sample; and the largest value, if a noise follows
+    measure_levels  the sum of squares that a noise's level follows from
+    add_noise       a noise, a thread for the eight samples that share a block of random numbers
 
 Each value is made by one thread alone, and what is taken together is integers: what runs beside what cannot matter.
 """
@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import cuda, types
 
-from augsvc.executors.fused.kernels.cuda import MOST_THREADS
+from augsvc.executors.fused.kernels.args import I64, U32, Int
+from augsvc.executors.fused.kernels.cuda import MAX_THREADS
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK
-from augsvc.executors.fused.kernels.sheets import I64, U32, Int
 from augsvc.executors.fused.kernels.sound import (
     F32,
-    SoundSheet,
+    SoundArgs,
     deviation,
     exponent,
     grain_block,
@@ -49,11 +49,11 @@ def _place() -> Any:
 
 
 @cuda.jit  # type: ignore[untyped-decorator]
-def bend(first: Int, last: Int, place: Int, sheet: SoundSheet, tape: Tape, levels: Levels) -> None:
+def shape_clips(first: Int, last: Int, place: Int, sheet: SoundArgs, tape: Tape, levels: Levels) -> None:
     """The steps first … last − 1, of which only the first may be a shift. `place` is the noise's that follows, or −1."""
     n, t = np.int64(cuda.blockIdx.y), _place()
     mine, half = np.int64(cuda.threadIdx.x), np.int64(cuda.blockDim.x) // 2
-    sizes = cuda.shared.array(MOST_THREADS, types.uint32)
+    sizes = cuda.shared.array(MAX_THREADS, types.uint32)
     size = np.uint32(0)
     if t < tape.before.shape[1]:
         value = through(first, last, sheet, tape.before[n], n, t)
@@ -72,11 +72,11 @@ def bend(first: Int, last: Int, place: Int, sheet: SoundSheet, tape: Tape, level
 
 
 @cuda.jit  # type: ignore[untyped-decorator]
-def measure(place: Int, tape: Tape, levels: Levels) -> None:
+def measure_levels(place: Int, tape: Tape, levels: Levels) -> None:
     """See the head of this file."""
     n, t, step = np.int64(cuda.blockIdx.y), _place(), np.int64(cuda.blockDim.x) * np.int64(cuda.gridDim.x)
     mine, half = np.int64(cuda.threadIdx.x), np.int64(cuda.blockDim.x) // 2
-    sums = cuda.shared.array(MOST_THREADS, types.int64)
+    sums = cuda.shared.array(MAX_THREADS, types.int64)
     scale, total = to_level(exponent(levels.largest[n, place])), np.int64(0)
     for k in range(t, tape.after.shape[1], step):
         total += square(tape.after[n, k], scale)
@@ -91,7 +91,7 @@ def measure(place: Int, tape: Tape, levels: Levels) -> None:
 
 
 @cuda.jit  # type: ignore[untyped-decorator]
-def grain(place: Int, sheet: SoundSheet, tape: Tape, levels: Levels) -> None:
+def add_noise(place: Int, sheet: SoundArgs, tape: Tape, levels: Levels) -> None:
     """See the head of this file."""
     n, t, samples = np.int64(cuda.blockIdx.y), _place(), np.int64(tape.after.shape[1])
     if t * ELEMENTS_PER_BLOCK < samples and sheet.ratios[n, place] != 0:

@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from augsvc.executors.fused.kernels.compiled import compiled
-from augsvc.executors.fused.kernels.move import tap
-from augsvc.executors.fused.kernels.sheets import (
+from augsvc.executors.fused.kernels.args import (
     DEPTH,
     DEPTH_X,
     DEPTH_Y,
@@ -30,6 +28,8 @@ from augsvc.executors.fused.kernels.sheets import (
     F,
     Int,
 )
+from augsvc.executors.fused.kernels.compiled import compiled
+from augsvc.executors.fused.kernels.move import tap
 
 
 @compiled

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from augsvc.executors.fused.kernels.args import U32, WHITE, Int
 from augsvc.executors.fused.kernels.compiled import inlined
-from augsvc.executors.fused.kernels.sheets import U32, WHITE, Int
 
 
 @inlined

@@ -48,7 +48,7 @@ NEAREST = 1 << 26  # of depth, 32 fraction bits: what is less lies beyond the ho
 GAUSSIAN, DROPOUT = 0, 1
 
 
-class MoveSheet(NamedTuple):
+class MoveArgs(NamedTuple):
     """Where pixels come from, and through which cameras."""
 
     origin: int  # FROM_CANVAS, FROM_SOURCES or MOVED_CANVAS
@@ -57,7 +57,7 @@ class MoveSheet(NamedTuple):
     cameras: I64  # N,CAMERA_COLUMNS
 
 
-class MaskSheet(NamedTuple):
+class MaskArgs(NamedTuple):
     """Where masks come from, and through which K cameras, one after the other."""
 
     addresses: U64  # N: of each mask's first byte
@@ -66,7 +66,7 @@ class MaskSheet(NamedTuple):
     nothing: int  # the class where the image shows nothing of the source
 
 
-class ToneSheet(NamedTuple):
+class ToneArgs(NamedTuple):
     """S stages: a colour matrix, then a curve."""
 
     gains: I32  # N,S,C,C with 16 fraction bits
@@ -76,16 +76,16 @@ class ToneSheet(NamedTuple):
     curve_rows: U8  # N,S
 
 
-class FilterSheet(NamedTuple):
+class FilterArgs(NamedTuple):
     """One kernel: separable, alike on both axes, or dense."""
 
     weights: U32  # N,2R+1, each row's sum is ONE: of a separable kernel
-    reach: I64  # N: how far the sample's own weights reach; 0 is the identity
+    radius: I64  # N: how far the sample's own weights reach; 0 is the identity
     taps: I32  # N,K,3: of a dense kernel, what is not 0: rows down, columns to the right, weight; K is 0 if separable
     counts: I64  # N: of the sample's own taps
 
 
-class NoiseSheet(NamedTuple):
+class NoiseArgs(NamedTuple):
     """K noises, one after the other."""
 
     laws: I64  # K
@@ -99,14 +99,14 @@ class NoiseSheet(NamedTuple):
     quantiles: I16  # 65536, 12 fraction bits
 
 
-class EraseSheet(NamedTuple):
+class EraseArgs(NamedTuple):
     """B rectangles, one after the other; an empty one covers nothing."""
 
     boxes: I64  # N,B,4: x1 y1 x2 y2
     fills: U16  # N,B,C
 
 
-class OutSheet(NamedTuple):
+class OutputArgs(NamedTuple):
     """Where values go: encoded as bytes after the last pass, else to the canvas of the next."""
 
     encoded: bool
