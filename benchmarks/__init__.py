@@ -1,15 +1,18 @@
-"""What `augsvc` costs beside what people use instead: `make bench`, or `python -m benchmarks --help`.
+"""The benchmarks: `make bench`, or `python -m benchmarks --help`.
 
-    recipes.py   the pictures and the pipelines, the same for all
-    peers/       one file for each who is measured
-    crew.py      each of them in a process of its own: worker.py
-    rounds.py    who runs when, and what is made of the times
-    sections.py  the rows: pipeline, operations, scaling, first batches
-    serving/     the rows of serving: wire, delivered, crowd, memory, replicas, far, training
-    gpu.py       the rows that need CUDA; their peers are gpu_*.py and host_*.py
-    cold.py      a start, timed from outside
-    bar.py       what has to be reached
-    report.py    results/*.json → docs/benchmarks.md, with tables.py, gpu_report.py; plot.py → docs/benchmarks.png
+    recipes.py       the images and the pipelines, the same for all peers
+    peers/           what is compared: this package's ways, other libraries and services
+    workers.py       each peer in its own process, which runs worker.py
+    rounds.py        timing in turns, and statistics
+    bench.py         a run's settings, and comparisons of workers
+    sections.py      the sections about pixels: pipeline, operations, scaling, first batches
+    serving/         the sections about serving: wire, delivered, crowd, memory, replicas, far, training
+    gpu.py           the sections that need CUDA; their peers are named gpu_* and host_*
+    cold.py          a cold start, timed from outside
+    targets.py       the targets
+    report.py        results/*.json → docs/benchmarks.md, with tables.py, pixel_tables.py, serving/tables.py; plot.py → its plot
+    replica.py       one replica's event loop (docs/serving.md); window.py: requests in flight over slow links
 
-Only ratios taken in one run count: all run in turns, round after round, and a ratio is the median of the rounds' ratios.
+Only ratios within one run are compared: all peers run in turns, round after round, and a ratio is the median of the rounds'
+ratios. `--against CHECKOUT` adds this package's peers from another checkout, to compare two commits.
 """

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measures, keeps results, writes docs/benchmarks.md and the plot, prints the tables."""
+"""`python -m benchmarks`: measures, stores the results, writes docs/benchmarks.md and the plot, prints the tables."""
 
 import argparse
 import json
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report, sections
+from benchmarks.bench import Bench
 from benchmarks.gpu import PARTS, gpu
 from benchmarks.machine import machine
-from benchmarks.sections import Bench
-from benchmarks.serving.contests import delivered, wire
+from benchmarks.serving.comparisons import delivered, wire
 from benchmarks.serving.crowd import crowd
 from benchmarks.serving.far import far
 from benchmarks.serving.memory import memory
@@ -20,7 +20,7 @@ from benchmarks.serving.training import training
 
 SECTIONS = {
     "pipeline": sections.pipeline,
-    "operations": sections.operations,
+    "operations": sections.each_operation,
     "scaling": sections.scaling,
     "first": sections.first_batches,
     "wire": wire,
@@ -33,36 +33,54 @@ SECTIONS = {
     "gpu": gpu,
 }
 
-ALONE = {f"gpu.{part}": partial(gpu, parts=(part,)) for part in PARTS}
+GPU_PARTS = {f"gpu.{part}": partial(gpu, parts=(part,)) for part in PARTS}
 
 
 def main() -> None:
-    """A whole run is kept and replaces the page; a part is printed, and its figures kept only where `--to` says."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=[*SECTIONS, *ALONE], help="these sections (default: all)")
-    parser.add_argument("--rounds", type=int, default=15, help="of each contest (default: 15)")
-    parser.add_argument("--seconds", type=float, default=0.45, help="that each runs in a round (default: 0.45)")
-    parser.add_argument(
-        "--to", type=Path, help="the results' file (default: of a whole run, benchmarks/results/DATE-COMMIT.json)"
-    )
-    given = parser.parse_args()
+    """A whole run is stored and replaces the page; single sections are printed, and stored only with `--to`."""
+    args = _parser().parse_args()
     began = time.monotonic()
     bench = Bench(
-        given.rounds, given.seconds, lambda line: print(f"{time.monotonic() - began:5.0f} s  {line}", flush=True)
+        args.rounds,
+        args.seconds,
+        lambda line: print(f"{time.monotonic() - began:5.0f} s  {line}", flush=True),
+        frozenset(args.peers) if args.peers else None,
+        args.against and args.against.resolve(),
     )
-    found: dict[str, Any] = {}
-    for name in given.only or SECTIONS:
+    measured: dict[str, Any] = {}
+    for name in args.only or SECTIONS:
         section, _, part = name.partition(".")
-        result = (SECTIONS | ALONE)[name](bench)
-        found[section] = found.get(section, {}) | result if part else result
+        result = (SECTIONS | GPU_PARTS)[name](bench)
+        measured[section] = measured.get(section, {}) | result if part else result
     place = machine()
-    results = {"machine": place, "versions": bench.versions, "titles": bench.titles, "missing": bench.missing, **found}
-    to = given.to or (None if given.only else report.RESULTS / f"{place['date']}-{place['commit']}.json")
-    if to is None:
-        print(report.text(results))
-        return
-    to.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(report.text(results) if given.only else report.write(to))
+    results = {
+        "machine": place,
+        "versions": bench.versions,
+        "titles": bench.titles,
+        "missing": bench.missing,
+        **measured,
+    }
+    whole = not (args.only or args.peers or args.against)
+    to = args.to or (report.RESULTS / f"{place['date']}-{place['commit']}.json" if whole else None)
+    if to is not None:
+        to.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(report.write(to) if whole else report.text(results))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=[*SECTIONS, *GPU_PARTS], help="these sections (default: all)")
+    parser.add_argument("--peers", nargs="+", metavar="PEER", help="these peers, e.g. fused kornia (default: all)")
+    parser.add_argument(
+        "--against", type=Path, metavar="CHECKOUT",
+        help="another checkout of this repository, whose peers run beside this one's, in turns: a row each, named PEER before",
+    )  # fmt: skip
+    parser.add_argument("--rounds", type=int, default=15, help="of each comparison (default: 15)")
+    parser.add_argument("--seconds", type=float, default=0.45, help="per peer and round (default: 0.45)")
+    parser.add_argument(
+        "--to", type=Path, help="the results' file (default, for a whole run: benchmarks/results/DATE-COMMIT.json)"
+    )
+    return parser
 
 
 if __name__ == "__main__":

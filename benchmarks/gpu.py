@@ -1,35 +1,30 @@
-"""The rows that need CUDA. Nothing is claimed where there is none.
+"""The sections that need CUDA; without it, nothing is claimed.
 
-    device      pictures lie on the GPU and stay there: whole pipelines, beside the rate at which the GPU copies
+    device      images are resident on the GPU and stay there: whole pipelines, beside the GPU's copy rate
     operations  each operation alone, likewise
-    host        from pinned memory and back into it, beside the rates of the wire between
+    host        from pinned memory and back into it, beside the transfer rates
 
-A run is some batches, queued one behind the other and waited for together. Bytes moved are counted in pictures: a copy that
-reads and writes a picture's bytes once is the least that an augmentation of it can do, so the ratio to it is the share of the
-roofline that memory sets.
+A run is several batches, queued back to back, then synchronised once. Copies are counted in images: reading and writing an
+image's bytes once is the minimum for an augmentation, so the ratio to the copy rate is the fraction of the memory roofline.
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
-import numpy as np
 import torch
 
-from benchmarks import peers
-from benchmarks.crew import Worker
-from benchmarks.peers import gpu_memory_peer
-from benchmarks.peers.on_device import GROUP
-from benchmarks.recipes import OPERATIONS, PIPELINE, PIPELINE_QUIET, SIZE, Pipeline
-from benchmarks.rounds import Contestant, against_all, interleave
-from benchmarks.sections import Bench
+from benchmarks.bench import Bench, Job, Rows, compare
+from benchmarks.peers import on_gpu
+from benchmarks.recipes import PIPELINE, PIPELINE_QUIET, SIZE, Pipeline, operations
+from benchmarks.rounds import all_pairs
+from benchmarks.workers import Worker
 
 DEVICE = ("gpu_fused", "gpu_kernels", "gpu_kornia", "gpu_compiled", "gpu_torchvision")
 HOST = ("host_fused", "host_kornia", "host_torchvision")
 PARTS = ("device", "operations", "host")
-MEMORY = "gpu_memory"
 BATCHES = (64, 256)
 CASES = {"with noise": PIPELINE, "without noise": PIPELINE_QUIET}
-Rows = list[dict[str, Any]]
 
 
 def gpu(
@@ -44,71 +39,45 @@ def gpu(
 def sections(
     bench: Bench, batches: Sequence[int], size: int, parts: Sequence[str] = PARTS
 ) -> dict[str, dict[str, Rows]]:
-    """All contests, by name of the part and of the case."""
-    makers = {"device": _device, "operations": _operations, "host": _host}
-    return {part: makers[part](bench, batches, size) for part in parts}
-
-
-def _cases(
-    bench: Bench, crew: Sequence[Worker], moving: Sequence[tuple[str, Worker]], batches: Sequence[int], size: int, what: str
-) -> dict[str, Rows]:  # fmt: skip
-    found = {
-        f"{case}, batches of {batch}": _contest(bench, crew, moving, pipeline, batch, size, f"{what}, {case}, {batch}")
-        for case, pipeline in CASES.items()
-        for batch in batches
+    """All comparisons, by name of the part and of the case."""
+    whole = {f"{name}, batches of {batch}": (pipeline, batch) for name, pipeline in CASES.items() for batch in batches}
+    alone = {step["op"]: ([step], max(batches)) for step in operations()}
+    makers = {
+        "device": lambda: _compare_cases(bench, whole, size, DEVICE, ("copy",)),
+        "operations": lambda: _compare_cases(bench.scaled(rounds=1 / 2, seconds=1 / 3), alone, size, DEVICE, ("copy",)),
+        "host": lambda: _compare_cases(bench, whole, size, HOST, ("upload", "download")),
     }
-    _close([*crew, *(worker for _, worker in moving)])
-    return found
+    return {part: makers[part]() for part in parts}
 
 
-def _device(bench: Bench, batches: Sequence[int], size: int) -> dict[str, Rows]:
-    return _cases(bench, bench.crew(DEVICE), _moving(bench, "copy"), batches, size, "gpu")
+def _compare_cases(
+    bench: Bench, cases: dict[str, tuple[Pipeline, int]], size: int, names: Sequence[str], copies: Sequence[str]
+) -> dict[str, Rows]:
+    """Cases (pipeline, batch) on the peers, and copies in the same rounds, each kind by its own process."""
+    with ExitStack() as stack:
+        workers = stack.enter_context(bench.workers(names))
+        copiers = [(kind, worker) for kind in copies for worker in stack.enter_context(bench.workers(("gpu_memory",)))]
+        return {
+            name: _compare(bench, _jobs(workers, copiers, pipeline, batch, size), name)
+            for name, (pipeline, batch) in cases.items()
+        }
 
 
-def _operations(bench: Bench, batches: Sequence[int], size: int) -> dict[str, Rows]:
-    short = Bench(max(3, bench.rounds // 2), bench.seconds / 3, bench.say)
-    crew, copy = bench.crew(DEVICE), _moving(bench, "copy")
-    found = {
-        step["op"]: _contest(short, crew, copy, [step], max(batches), size, f"gpu, {step['op']}") for step in OPERATIONS
-    }
-    _close([*crew, *(worker for _, worker in copy)])
-    return found
+def _jobs(
+    workers: Sequence[Worker], copiers: Sequence[tuple[str, Worker]], pipeline: Pipeline, batch: int, size: int
+) -> list[Job]:
+    images_copied = on_gpu.GROUP * on_gpu.COPY_BYTES // (3 * size * size)
+    return [
+        *(Job(worker.name, worker, pipeline, batch, size, on_gpu.GROUP * batch) for worker in workers),
+        *(Job(kind, worker, [{"op": kind}], 1, size, images_copied) for kind, worker in copiers),
+    ]
 
 
-def _host(bench: Bench, batches: Sequence[int], size: int) -> dict[str, Rows]:
-    return _cases(bench, bench.crew(HOST), _moving(bench, "upload", "download"), batches, size, "gpu, host")
-
-
-def _moving(bench: Bench, *kinds: str) -> list[tuple[str, Worker]]:
-    """One who moves bytes, for each kind of move."""
-    return [(kind, worker) for kind in kinds for worker in bench.crew((MEMORY,))]
-
-
-def _close(crew: Sequence[Worker]) -> None:
-    for worker in crew:
-        worker.close()
-
-
-def _contest(
-    bench: Bench, crew: Sequence[Worker], moving: Sequence[tuple[str, Worker]], pipeline: Pipeline, batch: int, size: int,
-    what: str,
-) -> Rows:  # fmt: skip
-    """A pipeline by everybody who has it, and bytes moved in the same rounds."""
-    contestants, looks, missing = [], {}, {}
-    moved = GROUP * gpu_memory_peer.BYTES // (3 * size * size)
-    orders = [(worker.name, worker, (pipeline, batch, size), GROUP * batch) for worker in crew]
-    orders += [(kind, worker, ([{"op": kind}], 1, size), moved) for kind, worker in moving]
-    for name, worker, order, images in orders:
-        bench.say(f"{what}: {name} gets ready")
-        try:
-            looks[name], seconds = worker.make(*order)
-            contestants.append(Contestant(name, images, seconds, worker.run))
-        except peers.Missing as err:
-            missing[name] = str(err)
-    missing |= interleave(contestants, bench.rounds, bench.seconds, lambda text: bench.say(f"{what}: {text}"))
-    ours = next((look for name, look in looks.items() if name.endswith("_fused")), None)
-    rows: Rows = against_all(contestants)
+def _compare(bench: Bench, jobs: Sequence[Job], name: str) -> Rows:
+    result = compare(bench, jobs, f"gpu, {name}")
+    fused = next((name for name in ("gpu_fused", "host_fused") if name in result.first_images), None)
+    rows: Rows = all_pairs(result.entries)
     for row in rows:
-        if ours is not None and row["who"] in (*DEVICE, *HOST):
-            row["levels_from_fused"] = float(np.abs(looks[row["who"]].astype(float) - ours).mean())
-    return rows + [{"who": name, "missing": why} for name, why in missing.items()]
+        if fused is not None and row["who"] in (*DEVICE, *HOST):
+            row["levels_from_fused"] = result.difference(row["who"], fused)
+    return rows + result.missing_rows()

@@ -1,4 +1,4 @@
-"""Where and with what was measured: no names of hosts or people."""
+"""The machine and the versions of a run: no names of hosts or people."""
 
 import platform
 import subprocess
@@ -19,7 +19,7 @@ def machine() -> dict[str, Any]:
     """CPU, cores, versions, commit and date."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
-        "commit": _commit(),
+        "commit": commit(ROOT),
         "cpu": _cpu(),
         "cores": cores(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -40,13 +40,13 @@ def _cpu() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
-def _commit() -> str:
-    """The code's; with + if something of it was changed."""
+def commit(checkout: Path) -> str:
+    """The working tree's commit, with "+" if its code was changed since."""
     try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "--short=10", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+        head = subprocess.run(
+            ["git", "rev-parse", "--short=10", "HEAD"], cwd=checkout, capture_output=True, text=True, check=True
         )
-        changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "augsvc", "benchmarks/*.py"], cwd=ROOT)
+        changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "augsvc", "benchmarks/*.py"], cwd=checkout)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return commit.stdout.strip() + ("+" if changed.returncode else "")
+    return head.stdout.strip() + ("+" if changed.returncode else "")

@@ -1,4 +1,4 @@
-"""The pipeline's table as a picture."""
+"""The pipeline's table as bar charts."""
 
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,14 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from benchmarks.tables import measured
+
 
 def plot(results: dict[str, Any], path: Path) -> None:
-    """Bars of images a second with the middle half of the rounds, and the ratio to Kornia."""
+    """Images per second with the quartiles of the rounds, and the ratio to Kornia."""
     figure, axes = plt.subplots(1, 2, figsize=(11, 3.6))
     for panel, (case, rows) in zip(axes, results["pipeline"].items(), strict=True):
-        found = sorted((row for row in rows if "missing" not in row), key=lambda row: row["images_per_s"])
-        for place, row in enumerate(found):
+        for position, row in enumerate(measured(rows)):
             low, high = row["quartiles"]
             speed = row["images_per_s"]
             panel.barh(
@@ -24,7 +25,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
                 xerr=[[speed - low], [high - speed]],
             )
             if row["to_kornia"]:
-                panel.text(high, place, f"  {row['to_kornia']['wall']:.1f}×", va="center")
+                panel.text(high, position, f"  {row['to_kornia']['wall']:.1f}×", va="center")
         panel.set_title(f"{case}: images/s (× Kornia)")
         panel.margins(x=0.18)
         panel.spines[["top", "right"]].set_visible(False)

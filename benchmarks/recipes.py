@@ -1,12 +1,14 @@
-"""The pictures and the pipelines: every parameter is pinned, so that all do the same work.
+"""The images and the pipelines. Where peers are compared every parameter is pinned, so that all do the same work.
 
-A pipeline is written as `augsvc` takes it; each peer says in its own file what it has for an operation.
+A pipeline is written as `augsvc` takes it; each peer maps its steps to its own operations.
 """
 
 from typing import Any
 
 import numpy as np
 import skimage.data
+
+from augsvc.ops.registry import registry
 
 Step = dict[str, Any]
 Pipeline = list[Step]
@@ -16,12 +18,12 @@ FLIP: Step = {"op": "horizontal_flip", "p": 1.0}
 JITTER: Step = {
     "op": "color_jitter", "brightness": [1.2, 1.2], "contrast": [0.8, 0.8], "saturation": [1.2, 1.2], "hue": [0.05, 0.05],
 }  # fmt: skip
-BLUR: Step = {"op": "gaussian_blur", "sigma": [0.65, 0.65]}  # cut off at ⌈3σ⌉ = 2: five taps, as all peers are told
+BLUR: Step = {"op": "gaussian_blur", "sigma": [0.65, 0.65]}  # cut off at ⌈3σ⌉ = 2: five taps, as set for all peers
 NOISE: Step = {"op": "gaussian_noise", "std": [0.03, 0.03]}
 AFFINE: Step = {
     "op": "affine", "degrees": [10, 10], "translate_x": [0.05, 0.05], "translate_y": [0.05, 0.05], "scale": [1.1, 1.1],
 }  # fmt: skip
-TWICE: Pipeline = [  # ROTATION as two moves: what a pass pays for is the composed matrix
+TWICE: Pipeline = [  # ROTATION as two moves: the cost of a pass depends on the composed matrix
     {"op": "rotation", "degrees": [10, 10]},
     {"op": "affine", "degrees": [5, 5], "translate_x": [0, 0], "translate_y": [0, 0], "scale": [1, 1]},
 ]
@@ -33,32 +35,27 @@ BLUR_TAPS = 5
 
 PIPELINE = [ROTATION, FLIP, JITTER, BLUR, NOISE]
 PIPELINE_QUIET = [ROTATION, FLIP, JITTER, BLUR]
-OPERATIONS = [
-    ROTATION,
-    FLIP,
-    AFFINE,
-    JITTER,
-    SHIFT,
-    GAMMA,
-    BLUR,
-    NOISE,
-    DROPOUT,
-    ERASING,
-]  # also 1 … 10 of them, in order
+PINNED = [ROTATION, FLIP, AFFINE, JITTER, SHIFT, GAMMA, BLUR, NOISE, DROPOUT, ERASING]  # also 1 … 10 of them, in order
 BATCH, SIZE = 64, 224
 
 
-def pictures(count: int, size: int) -> np.ndarray:
-    """Crops of scikit-image's photographs (N, H, W, 3), all different; nothing is downloaded.
+def operations() -> Pipeline:
+    """Every registered image operation as a step: pinned where peers have it, otherwise with its defaults."""
+    pinned = {step["op"]: step for step in PINNED}
+    return [pinned.get(name, {"op": name}) for name, operation in registry().items() if operation.media == "image"]
 
-    A crop larger than a photograph is a mosaic of it and its mirror images.
+
+def images(count: int, size: int) -> np.ndarray:
+    """Different crops of scikit-image's photographs (N, H, W, 3); nothing is downloaded.
+
+    A crop larger than a photograph is extended by reflection.
     """
     photos = [getattr(skimage.data, name)() for name in ("astronaut", "coffee", "chelsea")]
     crops = np.empty((count, size, size, 3), np.uint8)
-    for number in range(count):
-        photo = photos[number % len(photos)]
+    for index in range(count):
+        photo = photos[index % len(photos)]
         pad = [(0, max(0, size + 64 - side)) for side in photo.shape[:2]] + [(0, 0)]
         wide = np.pad(photo, pad, mode="symmetric")
-        top, left = (number * 37) % (wide.shape[0] - size), (number * 53) % (wide.shape[1] - size)
-        crops[number] = wide[top : top + size, left : left + size]
+        top, left = (index * 37) % (wide.shape[0] - size), (index * 53) % (wide.shape[1] - size)
+        crops[index] = wide[top : top + size, left : left + size]
     return crops

@@ -20,8 +20,9 @@ from typing import Any
 import yaml
 
 from augsvc_client import Client
+from benchmarks.tables import Column, table
 
-WHAT: dict[str, Any] = {"dataset": "photos/train", "size": (128, 128)}
+PHOTOS: dict[str, Any] = {"dataset": "photos/train", "size": [128, 128]}
 ROUNDS, SECONDS = 3, 2.0
 
 
@@ -33,7 +34,7 @@ class Replica:
     pid: int
 
     def metric(self, name: str) -> float:
-        """A number without labels of /metrics."""
+        """A metric without labels."""
         connection = http.client.HTTPConnection(self.url.removeprefix("http://"))
         connection.request("GET", "/metrics")
         lines = connection.getresponse().read().decode().splitlines()
@@ -41,13 +42,13 @@ class Replica:
         return next(float(line.split()[1]) for line in lines if line.startswith(name + " "))
 
     def loop_s(self) -> float:
-        """CPU seconds of its event loop so far: that of the process's first thread."""
+        """CPU seconds of its event loop: the process's first thread."""
         return int(Path(f"/proc/{self.pid}/task/{self.pid}/schedstat").read_text("ascii").split()[0]) / 1e9
 
 
 @contextmanager
 def replica(**settings: object) -> Iterator[Replica]:
-    """A server of the loopback that is ready, for as long as the block takes."""
+    """A server on loopback, ready; it ends with the block."""
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "settings.yaml")
         config.write_text(yaml.safe_dump(settings), encoding="utf-8")
@@ -64,69 +65,74 @@ def replica(**settings: object) -> Iterator[Replica]:
 
 
 def hammer(
-    one: Replica, path: str, headers: dict[str, str], connections: int, seconds: float
+    server: Replica, path: str, headers: dict[str, str], connections: int, seconds: float
 ) -> tuple[int, int, float]:
-    """Requests answered, bytes of their bodies, and wall seconds, by some connections that ask without a pause."""
+    """Sends requests over several connections without pause: returns responses, bytes of their bodies, and wall seconds."""
     end = time.perf_counter() + seconds
     counts = []
 
-    def ask(number: int) -> None:
-        connection = http.client.HTTPConnection(one.url.removeprefix("http://"))
-        requests = n_bytes = 0
+    def request(connection_index: int) -> None:
+        connection = http.client.HTTPConnection(server.url.removeprefix("http://"))
+        responses = n_bytes = 0
         buffer = bytearray(1 << 20)
         while time.perf_counter() < end:
-            connection.request("GET", path.format(start=(number * 997 + requests * 13) % 64), headers=headers)
+            start = (connection_index * 997 + responses * 13) % 64
+            connection.request("GET", path.format(start=start), headers=headers)
             response = connection.getresponse()
-            while got := response.readinto(buffer):
-                n_bytes += got
-            requests += 1
+            while n := response.readinto(buffer):
+                n_bytes += n
+            responses += 1
         connection.close()
-        counts.append((requests, n_bytes))
+        counts.append((responses, n_bytes))
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(connections)]
-    begun = time.perf_counter()
+    threads = [threading.Thread(target=request, args=(index,)) for index in range(connections)]
+    began = time.perf_counter()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    requests, n_bytes = (sum(column) for column in zip(*counts, strict=True))
-    return requests, n_bytes, time.perf_counter() - begun
+    responses, n_bytes = (sum(column) for column in zip(*counts, strict=True))
+    return responses, n_bytes, time.perf_counter() - began
 
 
-def loop() -> None:
-    """What the event loop's thread spends on a request, and on a byte."""
-    rows = {
-        "304, nothing computed": ({"dataset": "digits/train"}, 1, True),
-        "1 sample of 8 × 8": ({"dataset": "digits/train"}, 1, False),
-        "64 samples of 8 × 8, 9 kB": ({"dataset": "digits/train"}, 64, False),
-        "64 of 128 × 128, 3 MB": ({**WHAT, "size": [128, 128]}, 64, False),
-        "512 of 128 × 128, 25 MB": ({**WHAT, "size": [128, 128]}, 512, False),
+def measure(server: Replica, path: str, headers: dict[str, str]) -> dict[str, float]:
+    """Medians of some rounds: responses a second, the event loop's CPU seconds and the bytes of a response."""
+    rounds = []
+    for _ in range(ROUNDS):
+        before = server.loop_s()
+        responses, n_bytes, wall_s = hammer(server, path, headers, 4, SECONDS)
+        rounds.append((responses / wall_s, (server.loop_s() - before) / responses, n_bytes / responses))
+    names = ("responses_per_s", "loop_s", "n_bytes")
+    return {name: statistics.median(column) for name, column in zip(names, zip(*rounds, strict=True), strict=True)}
+
+
+COLUMNS: list[Column] = [
+    ("answers of", lambda row: row["name"]),
+    ("answers/s seen", lambda row: f"{row['responses_per_s']:,.0f}"),
+    ("event loop's CPU an answer", lambda row: f"{1e6 * row['loop_s']:,.0f} µs"),
+    ("so at most", lambda row: f"{1 / row['loop_s']:,.0f}/s"),
+    ("GB/s at most", lambda row: f"{row['n_bytes'] / row['loop_s'] / 1e9:.2f}"),
+    ("its fraction of the time", lambda row: f"{100 * row['responses_per_s'] * row['loop_s']:.0f} %"),
+]
+
+
+def main() -> None:
+    """Prints what the event loop's thread spends on a request, and on a byte."""
+    cases = {
+        "304, nothing computed": ({"dataset": "digits/train"}, 1, {"If-None-Match": "*"}),
+        "1 sample of 8 × 8": ({"dataset": "digits/train"}, 1, {}),
+        "64 samples of 8 × 8, 9 kB": ({"dataset": "digits/train"}, 64, {}),
+        "64 of 128 × 128, 3 MB": (PHOTOS, 64, {}),
+        "512 of 128 × 128, 25 MB": (PHOTOS, 512, {}),
     }
-    print(
-        "| answers of | answers/s seen | event loop's CPU an answer | so at most | GB/s at most | its share of the time |"
-    )
-    print("|---|---|---|---|---|---|")
-    with replica() as one, Client(one.url) as client:
-        for name, (spec, count, known) in rows.items():
+    rows = []
+    with replica() as server, Client(server.url) as client:
+        for name, (spec, count, headers) in cases.items():
             stream = client.stream({**spec, "pipeline": "none"})
             path = f"/v1/streams/{stream.id}/epochs/0?start={{start}}&count={count}"
-            headers = {"If-None-Match": "*"} if known else {}
-            found = []
-            for _ in range(ROUNDS):
-                before = one.loop_s()
-                requests, n_bytes, wall_s = hammer(one, path, headers, 4, SECONDS)
-                found.append(
-                    (requests / wall_s, (one.loop_s() - before) / requests, n_bytes / requests, wall_s, requests)
-                )
-            seen, each_s, each_bytes, wall_s, requests = (
-                statistics.median(column) for column in zip(*found, strict=True)
-            )
-            print(
-                f"| {name} | {seen:,.0f} | {1e6 * each_s:,.0f} µs | {1 / each_s:,.0f}/s "
-                f"| {each_bytes / each_s / 1e9:.2f} | {100 * seen * each_s:.0f} % |",
-                flush=True,
-            )
+            rows.append({"name": name, **measure(server, path, headers)})
+    print(table(COLUMNS, rows))
 
 
 if __name__ == "__main__":
-    loop()
+    main()

@@ -1,7 +1,7 @@
-"""Who runs when, and what is made of the times.
+"""Timing in turns, and statistics of the times.
 
-All contestants run in turns, round after round, so that a busy machine is busy for all of them. Wall time is what a user
-waits; CPU time (of all cores and processes) is what it costs, and depends less on who else is there, but still does.
+All entries run in turns, round after round, so that other load on the machine affects all of them. Wall time is what a user
+waits; CPU time (all cores and processes) is the cost, and depends less on other load, though not independent of it.
 """
 
 import statistics
@@ -11,79 +11,79 @@ from typing import Any
 
 from benchmarks.peers import Missing
 
-Timed = Callable[[int], tuple[float, float]]  # runs so often → wall and CPU seconds of one run
+Timed = Callable[[int], tuple[float, float]]  # number of runs → mean wall and CPU seconds of one
 
 
 @dataclass(slots=True)
-class Contestant:
-    """What runs in turns with others."""
+class Entry:
+    """Something that is timed in turns with others."""
 
     name: str
     images: int  # in one run
-    seconds: float  # of one run, about
+    seconds: float  # of one run, approximately
     run: Timed
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
 
 
-def interleave(
-    contestants: list[Contestant], rounds: int, seconds: float, say: Callable[[str], None]
-) -> dict[str, str]:
-    """Fills in the times: in each round everybody once, for about so many seconds, from another starting place.
+def interleave(entries: list[Entry], rounds: int, seconds: float, log: Callable[[str], None]) -> dict[str, str]:
+    """Fills in the times: in each round every entry once, for about `seconds`, each round starting with another one.
 
-    Who ends in the rounds is taken out of the list; returns why, by name.
+    Entries that fail are removed from the list; returns the reasons, by name.
     """
-    ended: dict[str, str] = {}
-    for number in range(rounds if contestants else 0):
-        say(f"round {number + 1} of {rounds}")
-        turn = number % len(contestants)
-        for one in [*contestants[turn:], *contestants[:turn]]:
+    failures: dict[str, str] = {}
+    for index in range(rounds if entries else 0):
+        log(f"round {index + 1} of {rounds}")
+        first = index % len(entries)
+        for entry in [*entries[first:], *entries[:first]]:
             try:
-                wall, cpu = one.run(max(1, round(seconds / one.seconds)))
+                wall, cpu = entry.run(max(1, round(seconds / entry.seconds)))
             except Missing as err:
-                ended[one.name] = f"ended in round {number + 1} of {rounds}: {err}"
+                failures[entry.name] = f"ended in round {index + 1} of {rounds}: {err}"
                 continue
-            one.wall.append(wall)
-            one.cpu.append(cpu)
-        contestants[:] = [one for one in contestants if one.name not in ended]
-        if not contestants:
+            entry.wall.append(wall)
+            entry.cpu.append(cpu)
+        entries[:] = [entry for entry in entries if entry.name not in failures]
+        if not entries:
             break
-    return ended
+    return failures
 
 
-def rates(one: Contestant) -> dict[str, Any]:
-    """Images a second, and a CPU second: medians; and where the middle half of the rounds lies."""
-    speeds = [one.images / wall for wall in one.wall]
+def rates(entry: Entry) -> dict[str, Any]:
+    """Images per second and per CPU second: medians, and the quartiles of the rounds."""
+    speeds = [entry.images / wall for wall in entry.wall]
     return {
         "images_per_s": statistics.median(speeds),
-        "quartiles": list(middle_half(speeds)),
-        "images_per_cpu_s": one.images / statistics.median(one.cpu),
+        "quartiles": list(quartiles(speeds)),
+        "images_per_cpu_s": entry.images / statistics.median(entry.cpu),
         "rounds": len(speeds),
     }
 
 
-def ratio(one: Contestant, other: Contestant) -> dict[str, float]:
-    """How many times as fast `one` is as `other`: medians of the rounds' ratios, and the middle half by wall time."""
-    share = other.images / one.images
-    of = {
-        name: [theirs / ours / share for ours, theirs in zip(getattr(one, name), getattr(other, name), strict=True)]
-        for name in ("wall", "cpu")
+def ratio(entry: Entry, other: Entry) -> dict[str, float]:
+    """How many times as fast `entry` is as `other`: medians of the rounds' ratios, and their quartiles by wall time."""
+    scale = entry.images / other.images
+    ratios = {
+        clock: [
+            scale * theirs / ours for ours, theirs in zip(getattr(entry, clock), getattr(other, clock), strict=True)
+        ]
+        for clock in ("wall", "cpu")
     }
-    low, high = middle_half(of["wall"])
-    return {name: statistics.median(ratios) for name, ratios in of.items()} | {"low": low, "high": high}
+    low, high = quartiles(ratios["wall"])
+    return {clock: statistics.median(values) for clock, values in ratios.items()} | {"low": low, "high": high}
 
 
-def against_all(contestants: Sequence[Contestant]) -> list[dict[str, Any]]:
-    """A row each, with its ratios to all of them."""
+def all_pairs(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """A row for each entry, with its ratios to all of them."""
     return [
-        {"who": one.name, **rates(one), "to": {other.name: ratio(one, other) for other in contestants}}
-        for one in contestants
+        {"who": entry.name, **rates(entry), "to": {other.name: ratio(entry, other) for other in entries}}
+        for entry in entries
     ]
 
 
-def middle_half(numbers: Sequence[float]) -> tuple[float, float]:
-    """The quartiles that enclose it."""
-    if len(numbers) < 2:
-        return numbers[0], numbers[0]
-    low, _, high = statistics.quantiles(numbers, n=4)
+def quartiles(values: Sequence[float]) -> tuple[float, float]:
+    """The first and the third: between them lies the middle half."""
+    if len(values) < 2:
+        return values[0], values[0]
+    low, _, high = statistics.quantiles(values, n=4)
     return low, high

@@ -1,24 +1,21 @@
-"""The rows. A section is a function of a Bench; what it returns is its part of the results."""
+"""The sections about pixels. A section is a function of a Bench that returns its part of the results."""
 
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from benchmarks import peers
-from benchmarks.crew import Worker, crew
+from benchmarks.bench import Bench, Job, Rows, compare
 from benchmarks.recipes import (
     BATCH,
     BLUR,
     ERASING,
     JITTER,
     NOISE,
-    OPERATIONS,
+    PINNED,
     PIPELINE,
     PIPELINE_QUIET,
     ROTATION,
@@ -26,155 +23,105 @@ from benchmarks.recipes import (
     SIZE,
     TWICE,
     Pipeline,
+    operations,
 )
-from benchmarks.rounds import Contestant, interleave, rates, ratio
+from benchmarks.rounds import Entry, interleave, rates, ratio
+from benchmarks.workers import ROOT, Worker
 
-ROOT = Path(__file__).parent.parent
-Rows = list[dict[str, Any]]
-
-
-@dataclass(slots=True)
-class Bench:
-    """How long to measure, and where to say what is going on."""
-
-    rounds: int
-    seconds: float  # that a contestant runs in a round, about
-    say: Callable[[str], None]
-    versions: dict[str, str] = field(default_factory=dict)
-    titles: dict[str, str] = field(default_factory=dict)
-    missing: dict[str, str] = field(default_factory=dict)
-
-    def crew(self, names: tuple[str, ...]) -> list[Worker]:
-        """Those who can run; the others are noted."""
-        there, missing = crew(names)
-        self.missing |= missing
-        self.versions |= {worker.name: worker.version for worker in there}
-        self.titles |= {worker.name: worker.title for worker in there}
-        return there
-
-    def take(self, other: "Bench") -> None:
-        """What another one noted."""
-        self.versions |= other.versions
-        self.titles |= other.titles
-        self.missing |= other.missing
+PEERS = ("fused", "kornia", "torchvision", "albumentations", "dali", "opencv")
+OPERATION_PEERS = ("fused", "kornia", "albumentations")
 
 
-def _contest(bench: Bench, crew: list[Worker], pipeline: Pipeline, what: str) -> Rows:
-    """A pipeline by everybody who has it."""
-    contestants, looks, missing = [], {}, {}
-    for worker in crew:
-        bench.say(f"{what}: {worker.name} gets ready")
-        try:
-            looks[worker.name], seconds = worker.make(pipeline, BATCH, SIZE)
-            contestants.append(Contestant(worker.name, BATCH, seconds, worker.run))
-        except peers.Missing as err:
-            missing[worker.name] = str(err)
-    missing |= interleave(contestants, bench.rounds, bench.seconds, lambda text: bench.say(f"{what}: {text}"))
-    first = next((one for one in contestants if one.name == peers.FIRST), None)
-    fused = next((one for one in contestants if one.name == "fused"), None)
+def _compare(bench: Bench, workers: Sequence[Worker], pipeline: Pipeline, what: str) -> Rows:
+    """A pipeline on every worker that has its operations."""
+    jobs = [Job(worker.name, worker, pipeline, BATCH, SIZE, BATCH) for worker in workers]
+    result = compare(bench, jobs, what)
+    kornia, fused = result.entry("kornia"), result.entry("fused")
     rows: Rows = [
         {
-            "who": one.name,
-            **rates(one),
-            "to_kornia": ratio(one, first) if first else None,
-            "fused_to_it": ratio(fused, one) if fused else None,
-            "levels_from_fused": float(np.abs(looks[one.name].astype(float) - looks["fused"]).mean()),
+            "who": entry.name,
+            **rates(entry),
+            "to_kornia": ratio(entry, kornia) if kornia else None,
+            "fused_to_it": ratio(fused, entry) if fused else None,
+            "levels_from_fused": result.difference(entry.name, "fused") if fused else None,
         }
-        for one in contestants
+        for entry in result.entries
     ]
-    return rows + [{"who": name, "missing": why} for name, why in missing.items()]
+    return rows + result.missing_rows()
 
 
 def pipeline(bench: Bench) -> dict[str, Rows]:
-    """The pipeline of the bar, with and without its noise, by all."""
-    crew = bench.crew(peers.NAMES)
-    rows = {
-        "with noise": _contest(bench, crew, PIPELINE, "pipeline"),
-        "without noise": _contest(bench, crew, PIPELINE_QUIET, "pipeline without noise"),
-    }
-    for worker in crew:
-        worker.close()
-    return rows
+    """The pipeline of the targets, with and without its noise, on all peers."""
+    with bench.workers(PEERS) as workers:
+        return {
+            "with noise": _compare(bench, workers, PIPELINE, "pipeline"),
+            "without noise": _compare(bench, workers, PIPELINE_QUIET, "pipeline without noise"),
+        }
 
 
-def operations(bench: Bench) -> dict[str, Rows]:
-    """Each operation alone, by us, Kornia and Albumentations."""
-    crew = bench.crew(("fused", "kornia", "albumentations"))
-    short = Bench(max(3, bench.rounds // 2), bench.seconds / 3, bench.say)
-    rows = {step["op"]: _contest(short, crew, [step], step["op"]) for step in OPERATIONS}
-    for worker in crew:
-        worker.close()
-    return rows
+def each_operation(bench: Bench) -> dict[str, Rows]:
+    """Every registered image operation alone."""
+    with bench.workers(OPERATION_PEERS) as workers:
+        short = bench.scaled(rounds=1 / 2, seconds=1 / 3)
+        return {step["op"]: _compare(short, workers, [step], step["op"]) for step in operations()}
 
 
-def _series(
-    bench: Bench, what: str, cases: dict[str, tuple[Pipeline, int, int]], rounds: int, who: tuple[str, ...] = ()
-) -> Rows:
-    """Cases of ours only, each in a process of its own, in turns; `who` runs them, `fused` if nobody is named."""
-    crew = [bench.crew((name,))[0] for name in who or ("fused",) * len(cases)]
-    contestants = []
-    for worker, (name, (steps, batch, size)) in zip(crew, cases.items(), strict=True):
-        _, seconds = worker.make(steps, batch, size)
-        contestants.append(Contestant(name, batch, seconds, worker.run))
-    first = contestants[0]
-    ended = interleave(contestants, rounds, bench.seconds / 3, lambda text: bench.say(f"{what}: {text}"))
-    bench.missing |= {f"{what}, {name}": why for name, why in ended.items()}
-    for worker in crew:
-        worker.close()
-    if first.name in ended:
+def _series(bench: Bench, what: str, cases: dict[str, tuple[Pipeline, int, int]], peers: tuple[str, ...] = ()) -> Rows:
+    """Cases (pipeline, batch, size) of `fused` or of the given peers, each in its own process."""
+    with replace(bench, only=None, against=None).workers(peers or ("fused",) * len(cases)) as workers:
+        entries = []
+        for worker, (name, (steps, batch, size)) in zip(workers, cases.items(), strict=True):
+            _, seconds = worker.make(steps, batch, size)
+            entries.append(Entry(name, batch, seconds, worker.run))
+        first = entries[0]
+        failures = interleave(entries, bench.rounds, bench.seconds / 3, lambda text: bench.log(f"{what}: {text}"))
+    bench.missing.update({f"{what}, {name}": why for name, why in failures.items()})
+    if first.name in failures:
         return []
-    return [{"case": one.name, **rates(one), "to_first": ratio(one, first)} for one in contestants]
+    return [{"case": entry.name, **rates(entry), "to_first": ratio(entry, first)} for entry in entries]
 
 
 def scaling(bench: Bench) -> dict[str, Any]:
-    """Batch, size, number of operations; and one more of a kind that the pass has already; masks."""
-    base = [ROTATION, JITTER, BLUR, NOISE, ERASING]
-    more = {
-        "the pass": base,
-        "+ a move": [*TWICE, *base[1:]],
-        "+ a tone": [*base[:2], SHIFT, *base[2:]],
-        "+ an erase": [*base, ERASING],
+    """Over batch size, image size and number of operations; one more operation of a kind that the pass has; masks."""
+    steps = [ROTATION, JITTER, BLUR, NOISE, ERASING]
+    one_more = {
+        "the pass": steps,
+        "+ a move": [*TWICE, *steps[1:]],
+        "+ a tone": [*steps[:2], SHIFT, *steps[2:]],
+        "+ an erase": [*steps, ERASING],
     }
+    by_count = {str(n): (PINNED[:n], 16, SIZE) for n in range(1, len(PINNED) + 1)}
+    masks = {name: (PIPELINE, BATCH, SIZE) for name in ("images", "+ a mask each")}
     return {
-        "batch": _series(bench, "batch", {str(n): (PIPELINE, n, SIZE) for n in (1, 8, 64, 256)}, bench.rounds),
-        "size": _series(bench, "size", {str(n): (PIPELINE, 16, n) for n in (64, 224, 512)}, bench.rounds),
-        "operations": _series(
-            bench,
-            "operations",
-            {str(n): (OPERATIONS[:n], 16, SIZE) for n in range(1, len(OPERATIONS) + 1)},
-            bench.rounds,
-        ),
+        "batch": _series(bench, "batch", {str(n): (PIPELINE, n, SIZE) for n in (1, 8, 64, 256)}),
+        "size": _series(bench, "size", {str(n): (PIPELINE, 16, n) for n in (64, 224, 512)}),
+        "operations": _series(bench, "operations", by_count),
         "one more": {
             str(batch): _series(
-                bench, "one more", {name: (steps, batch, SIZE) for name, steps in more.items()}, 3 * bench.rounds
+                bench.scaled(rounds=3, seconds=1),
+                "one more",
+                {name: (pipeline, batch, SIZE) for name, pipeline in one_more.items()},
             )
             for batch in (BATCH, 16)
         },
-        "masks": _series(
-            bench,
-            "masks",
-            {name: (PIPELINE, BATCH, SIZE) for name in ("pictures", "+ a mask each")},
-            bench.rounds,
-            ("fused", "fused_masks"),
-        ),
+        "masks": _series(bench, "masks", masks, ("fused", "fused_masks")),
     }
 
 
 def first_batches(bench: Bench) -> dict[str, Rows]:
-    """The first and the tenth batch of pipelines never seen before, and a start with and without kept kernels."""
+    """Starts with and without cached kernels, and the first and tenth batch of pipelines that are new to the process."""
     rows: Rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(3):
-            for kept in (False, True):
-                bench.say(f"start {number + 1} of 3, {'with' if kept else 'without'} kept kernels")
-                cache = Path(folder, str(number))
-                rows.append({"kept": kept, **_cold(cache, number)})
+        for index in range(3):
+            for cached in (False, True):
+                bench.log(f"start {index + 1} of 3, {'with' if cached else 'without'} cached kernels")
+                rows.append({"kept": cached, **_cold_start(Path(folder, str(index)), index)})
     return {"start": rows}
 
 
-def _cold(cache: Path, number: int) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.cold", str(cache), str(number)],
+def _cold_start(cache: Path, index: int) -> dict[str, float]:
+    process = subprocess.run(
+        [sys.executable, "-m", "benchmarks.cold", str(cache), str(index)],
         cwd=ROOT, capture_output=True, check=True, text=True,
     )  # fmt: skip
-    return {key: float(value) for key, value in (line.split() for line in done.stdout.splitlines())}
+    return {key: float(value) for key, value in (line.split() for line in process.stdout.splitlines())}

@@ -1,33 +1,32 @@
-"""Who is measured. A peer is a module here with
+"""The peers: the libraries and services that are compared. Each module here has `PEERS`, its peers by name.
 
-    TITLE               how tables name it, and how it was set up
-    version()           of the library
-    make(pipeline, images) → run
-                        `run()` augments the batch uint8 (N, H, W, 3) once and returns it as uint8, N,H,W,C or N,C,H,W;
-                        raises Missing if it has no such operation. What lies on a GPU it may leave there, and return how to
-                        fetch it; `run.timed(times)`, if there is one, gives wall and CPU seconds by a clock of its own
-    AHEAD               runs that it makes ahead at most, if any: they are taken before the clock starts
-    ahead(run)          takes them, where no number is known
-    end()               ends processes that it started, if any
-
-Each is imported in its own process only: crew.py. Each runs as its users would run it, at its best: where more than one
-setting is usual, `fastest` measures and takes the better.
+A peer's module is imported only in the peer's own process (workers.py). Each runs as its users would run it, at its best:
+where more than one setting is usual, `fastest` measures them and takes the fastest.
 """
 
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 Run = Callable[[], np.ndarray | Callable[[], np.ndarray]]
 
-NAMES = ("fused", "kornia", "torchvision", "albumentations", "dali", "opencv")
-FIRST = "kornia"  # whom ratios refer to
+_MODULES = {
+    "fused_masks": "fused", "host_fused": "fused", "gpu_fused": "fused_gpu", "gpu_kernels": "fused_gpu",
+    "gpu_kornia": "kornia", "host_kornia": "kornia", "gpu_compiled": "kornia",
+    "gpu_torchvision": "torchvision", "host_torchvision": "torchvision", "gpu_memory": "on_gpu",
+    "http": "served", "unix": "served", "frames": "served", "loader": "served", "loader_idle": "served",
+    "tf_service_default": "tf_service",
+}  # fmt: skip
+OURS = frozenset(
+    {"fused", "fused_masks", "host_fused", "gpu_fused", "gpu_kernels", "engine"}
+    | {"http", "unix", "frames", "loader", "loader_idle"}
+)
 _TF_PYTHON = Path(__file__).parents[2] / ".venv-tf" / "bin" / "python"
 
 
@@ -35,11 +34,28 @@ class Missing(Exception):
     """A peer has no such operation, or cannot run here; the message says why."""
 
 
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """What is timed.
+
+    `make(pipeline, images)` returns a run. `run()` augments the batch, uint8 (N, H, W, 3), once and returns it as uint8,
+    N,H,W,C or N,C,H,W; where the result stays on a GPU, it returns a function that downloads it. `run.timed(times)`, if
+    there is one, returns wall and CPU seconds of a run by the peer's own clock. `make` raises Missing for an operation
+    that the peer does not have.
+    """
+
+    title: str  # in tables: the name, and how it was set up
+    version: Callable[[], str]
+    make: Callable[[list[dict[str, Any]], np.ndarray], Run]
+    drain: Callable[[Run], None] | None = None  # takes the batches computed ahead, before the clock starts
+    close: Callable[[], None] = lambda: None  # ends the processes that `make` started
+
+
 def interpreter(name: str) -> str:
-    """TensorFlow lives in an environment of its own, which has other versions of what both need.
+    """The Python that runs a peer. TensorFlow has its own environment: it needs other versions of shared dependencies.
 
     Raises:
-        Missing: it is not there.
+        Missing: the environment does not exist.
     """
     if not name.startswith("tf_"):
         return sys.executable
@@ -48,23 +64,24 @@ def interpreter(name: str) -> str:
     return str(_TF_PYTHON)
 
 
-def load(name: str) -> ModuleType:
-    """The peer's module.
+def load(name: str) -> Peer:
+    """Imports the peer.
 
     Raises:
         Missing: its library is not installed, or cannot be loaded.
     """
     try:
-        return import_module(f"benchmarks.peers.{name}_peer")
+        peers: Mapping[str, Peer] = import_module(f"benchmarks.peers.{_MODULES.get(name, name)}").PEERS
     except (ImportError, OSError, RuntimeError) as err:
         raise Missing(f"{type(err).__name__}: {str(err).splitlines()[0][:120]}") from err
+    return peers[name]
 
 
 def steps(table: Mapping[str, Callable[[dict[str, Any]], Any]], pipeline: list[dict[str, Any]]) -> list[Any]:
-    """What a peer has for each operation.
+    """The peer's operations for a pipeline.
 
     Raises:
-        Missing: it has nothing for one of them.
+        Missing: it has none for one of the steps.
     """
     for step in pipeline:
         if step["op"] not in table:
@@ -72,8 +89,18 @@ def steps(table: Mapping[str, Callable[[dict[str, Any]], Any]], pipeline: list[d
     return [table[step["op"]](step) for step in pipeline]
 
 
+def taking(runs: int) -> Callable[[Run], None]:
+    """A `drain` that takes a fixed number of runs."""
+
+    def drain(run: Run) -> None:
+        for _ in range(runs):
+            run()
+
+    return drain
+
+
 def fastest(options: Mapping[str, Run]) -> Run:
-    """The one that takes the least time, of two runs each after a first."""
+    """The run that takes the least time, the better of two each after a warm-up."""
     if len(options) == 1:
         return next(iter(options.values()))
     times = {}
@@ -84,7 +111,7 @@ def fastest(options: Mapping[str, Run]) -> Run:
 
 
 def seconds(run: Run) -> float:
-    """Of one run."""
+    """Wall time of one run."""
     before = time.perf_counter()
     run()
     return time.perf_counter() - before

@@ -1,6 +1,6 @@
-"""One process a core, each with its share of the batch, pixels in memory that all of them see.
+"""One process a core, each with a slice of the batch, pixels in shared memory.
 
-That is a `DataLoader` with a worker a core at its best: no batch is copied or sent, only "go" and "done".
+A `DataLoader` with a worker a core, at its best: no batch is copied or sent, only "go" and "done".
 """
 
 import multiprocessing
@@ -13,65 +13,65 @@ import numpy as np
 from augsvc.cpus import cores
 from benchmarks.peers import Missing, Run
 
-One = Callable[[np.ndarray], np.ndarray]  # one picture (H, W, 3)
-_shares: list[tuple[Any, Connection]] = []
+ImageFunction = Callable[[np.ndarray], np.ndarray]  # over one image (H, W, 3)
+_processes: list[tuple[Any, Connection]] = []
 
 
 def in_processes(
-    make_one: Callable[[list[dict[str, Any]]], One], pipeline: list[dict[str, Any]], images: np.ndarray
+    make_function: Callable[[list[dict[str, Any]]], ImageFunction], pipeline: list[dict[str, Any]], images: np.ndarray
 ) -> Run:
-    """A run that each process does a share of, and gives back the first share. The processes of the run before are ended.
+    """A run that is split over the processes and returns the first slice. Processes of an earlier run are ended.
 
     Raises:
-        Missing: `make_one` did, in the processes.
+        Missing: `make_function` raised it, in the processes.
     """
-    end()
+    close()
     context = multiprocessing.get_context("spawn")
     first = None
-    for share in np.array_split(images, cores()):
-        both = context.RawArray("B", 2 * share.size)  # the pictures, and what becomes of them
-        np.frombuffer(both, np.uint8)[: share.size] = share.ravel()
+    for rows in np.array_split(images, cores()):
+        memory = context.RawArray("B", 2 * rows.size)  # the images, then their results
+        np.frombuffer(memory, np.uint8)[: rows.size] = rows.ravel()
         ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(make_one, pipeline, share.shape, both, theirs))
+        process = context.Process(target=_work, args=(make_function, pipeline, rows.shape, memory, theirs))
         process.start()
-        _shares.append((process, ours))
-        first = _halves(both, share.shape)[1] if first is None else first
-    errors = [pipe.recv() for _, pipe in _shares]
+        _processes.append((process, ours))
+        first = _halves(memory, rows.shape)[1] if first is None else first
+    errors = [pipe.recv() for _, pipe in _processes]
     if errors[0]:
-        _shares.clear()
+        _processes.clear()
         raise Missing(errors[0])
 
     def run() -> np.ndarray:
-        for _, pipe in _shares:
+        for _, pipe in _processes:
             pipe.send(True)
-        for _, pipe in _shares:
+        for _, pipe in _processes:
             pipe.recv()
         return first
 
     return run
 
 
-def end() -> None:
+def close() -> None:
     """Ends the processes."""
-    for process, pipe in _shares:
+    for process, pipe in _processes:
         pipe.send(False)
         process.join()
-    _shares.clear()
+    _processes.clear()
 
 
-def _halves(both: Any, shape: tuple[int, ...]) -> np.ndarray:
-    return np.frombuffer(both, np.uint8).reshape(2, *shape)
+def _halves(memory: Any, shape: tuple[int, ...]) -> np.ndarray:
+    return np.frombuffer(memory, np.uint8).reshape(2, *shape)
 
 
-def _work(make_one: Any, pipeline: Any, shape: tuple[int, ...], memory: Any, pipe: Connection) -> None:
-    both = _halves(memory, shape)
+def _work(make_function: Any, pipeline: Any, shape: tuple[int, ...], memory: Any, pipe: Connection) -> None:
+    images, results = _halves(memory, shape)
     try:
-        one = make_one(pipeline)
+        function = make_function(pipeline)
     except Missing as err:
         pipe.send(str(err))
         return
     pipe.send("")
     while pipe.recv():
-        for number in range(shape[0]):
-            both[1, number] = one(both[0, number])
+        for index, image in enumerate(images):
+            results[index] = function(image)
         pipe.send(True)

@@ -1,10 +1,12 @@
-"""What the way to the trainer costs: rows of serving, beside raw TCP and tf.data service.
+"""The cost of delivery to a trainer, beside raw TCP and tf.data service.
 
-served.py    the real server in a process of its own, over pictures in memory
-contests.py  delivered bytes, delivered pictures, CPU of the wire
-load.py      many clients from one asyncio load generator
-crowd.py     64 clients; two replicas; the server's memory
-far.py       a batch at position 10^9
-training.py  how long a trainer waits
-report.py    their part of the page
+served.py       the real server in its own process, over images in memory
+comparisons.py  the same bytes, the same operations delivered, CPU time of the wire
+load.py         many clients from one asyncio load generator
+crowd.py        64 clients
+replicas.py     two replicas beside one
+memory.py       the server's peak memory and its bound
+far.py          a batch at position 10^9
+training.py     how long a trainer waits
+tables.py       their sections of the page
 """

@@ -1,8 +1,7 @@
-"""The real server in a process of its own, on a free port of the loopback or a Unix socket, over pictures in memory.
+"""The real server in its own process, on a free loopback port or a Unix socket, over images in memory.
 
-Two things differ from `augsvc serve`, both in that process alone: one more dataset, and, for an idle engine, a `produce` that
-computes a batch once and hands out the same bytes from then on. Gate, routes, engine thread, accounting and socket are the
-server's own.
+It differs from `augsvc serve` in two things: one more dataset, and, for an idle engine, a `produce` that computes a batch once
+and returns the same bytes from then on. Middleware, routes, engine thread, memory budget and sockets are unchanged.
 """
 
 import hashlib
@@ -26,12 +25,12 @@ from augsvc.arrays import I64, Sample
 from augsvc.data.source import Source, SourceInfo
 
 DATASET = "memory"
-MOST_SAMPLES = 1 << 31
+MAX_SAMPLES = 1 << 31
 START_S = 300.0  # the first start on a machine compiles the kernels
 
 
 class Ring(Source):
-    """As many samples as one likes out of few pictures (N, H, W, 3): sample i is picture i mod N."""
+    """A dataset of any length from N images (N, H, W, 3): sample i is image i mod N."""
 
     def __init__(self, images: np.ndarray, samples: int) -> None:
         self._images, self._samples = images, samples
@@ -42,35 +41,35 @@ class Ring(Source):
         return self._samples
 
     def read(self, index: int) -> Sample:
-        """The picture itself, not a copy."""
+        """The image itself, not a copy."""
         return Sample(self._images[index % len(self._images)], 0)
 
     def labels(self) -> I64:
-        """All of the one class."""
+        """All samples have the one class."""
         return np.zeros(self._samples, np.int64)
 
     def describe(self, index: int) -> str:
-        """Which picture."""
-        return f"picture {index % len(self._images)}"
+        """The image's index."""
+        return f"image {index % len(self._images)}"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a server is to serve, and how. `unix`: on a Unix socket instead. `cpus`: it is held to these, default all."""
+    """What a server serves, and how."""
 
     images: np.ndarray
-    samples: int = MOST_SAMPLES
+    samples: int = MAX_SAMPLES
     repeat: bool = False  # an idle engine
-    unix: bool = False
+    unix: bool = False  # on a Unix socket
     settings: dict[str, Any] | None = None
-    cpus: Sequence[int] | None = None
+    cpus: Sequence[int] | None = None  # the process's CPU affinity
 
 
 class Closing(Protocol):
-    """What can be closed."""
+    """Has a `close`."""
 
     def close(self) -> None:
-        """Ends it."""
+        """Closes it."""
 
 
 C = TypeVar("C", bound=Closing)
@@ -78,20 +77,20 @@ _started: list["Served"] = []
 
 
 def serve(plan: Plan) -> "Served":
-    """A server in the place of those that this process started before."""
-    end()
+    """Starts a server; those that this process started before are stopped."""
+    close()
     _started.append(Served(plan))
     return _started[-1]
 
 
-def end() -> None:
-    """Ends them."""
+def close() -> None:
+    """Stops the servers that `serve` started."""
     while _started:
         _started.pop().stop()
 
 
 class Served:
-    """A server's process, ready."""
+    """A server's process; ready when constructed."""
 
     def __init__(self, plan: Plan) -> None:
         context = multiprocessing.get_context("spawn")
@@ -105,12 +104,12 @@ class Served:
         self._wait()
 
     def closing(self, client: C) -> C:
-        """The client, which `stop` closes first: it would look for the server otherwise."""
+        """Registers a client, which `stop` closes first: otherwise it would retry."""
         self._clients.append(client)
         return client
 
     def _wait(self) -> None:
-        """Until it says that it is ready: kernels compiled, self-test done. On a Unix socket the client waits for that."""
+        """Until it is ready: kernels compiled, self-test done. On a Unix socket, the client waits for that."""
         end = time.monotonic() + START_S
         if self.url.startswith("unix:"):
             return
@@ -118,28 +117,28 @@ class Served:
             with suppress(HTTPError), urlopen(f"{self.url}/readyz"):
                 return
             time.sleep(0.1)
-        raise RuntimeError("the server under test does not become ready")
+        raise RuntimeError("the server did not become ready")
 
     def stop(self) -> None:
-        """Ends clients and process."""
+        """Closes the clients and ends the process."""
         for client in self._clients:
             client.close()
-        self.process.kill()  # nothing is to be drained
+        self.process.kill()  # without draining
         self.process.join(30)
         shutil.rmtree(self._folder)
 
     def cpu_seconds(self) -> float:
-        """Of all its threads, so far."""
-        return time.clock_gettime(~self.process.pid << 3 | 2)  # as Linux numbers clocks
+        """CPU time of all its threads."""
+        return time.clock_gettime(~self.process.pid << 3 | 2)  # Linux's clock id
 
     def metric(self, name: str) -> float:
         """The sum of a metric over its labels."""
-        with urlopen(f"{self.url}/metrics") as answer:
-            lines = answer.read().decode().splitlines()
+        with urlopen(f"{self.url}/metrics") as response:
+            lines = response.read().decode().splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.split("{")[0].split()[0] == name)
 
     def memory(self, what: str) -> int:
-        """Bytes: VmRSS is what it holds now, VmHWM the most that it ever held."""
+        """Bytes: VmRSS is the current value, VmHWM the peak."""
         lines = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii").splitlines()
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(what))
 
@@ -156,14 +155,14 @@ def _serve(plan: Plan, folder: Path, pipe: Connection) -> None:
     open_catalog = application.open_catalog
 
     def with_ring(*args: Any) -> Catalog:
-        found = open_catalog(*args)
-        return Catalog([*map(found.get, found.names()), Ring(plan.images, plan.samples)], found.cache)
+        catalog = open_catalog(*args)
+        return Catalog([*map(catalog.get, catalog.names()), Ring(plan.images, plan.samples)], catalog.cache)
 
     application.open_catalog = with_ring
     if plan.repeat:
         _repeat()
-    place = {"uds": folder / "augsvc.sock"} if plan.unix else {"port": 0}
-    settings = Settings(shutdown_timeout_s=1.0, **place, **plan.settings or {})
+    address = {"uds": folder / "augsvc.sock"} if plan.unix else {"port": 0}
+    settings = Settings(shutdown_timeout_s=1.0, **address, **plan.settings or {})
     app = application.create_app(settings)
     with listening(settings) as (listener, url):
         pipe.send(url)
@@ -171,7 +170,7 @@ def _serve(plan: Plan, folder: Path, pipe: Connection) -> None:
 
 
 def _repeat() -> None:
-    """From here on a batch is computed once, and kept."""
+    """From here on, every batch is computed once and kept."""
     from augsvc.streams.stream import Body, Stream
 
     compute = Stream.produce
@@ -182,6 +181,6 @@ def _repeat() -> None:
         if address not in kept:
             body = compute(self, epoch, start, count, view, *rest)
             kept[address] = replace(body, buffer=body.buffer.copy())
-        return replace(kept[address], buffer=kept[address].buffer[:])  # what is counted is the view's life
+        return replace(kept[address], buffer=kept[address].buffer[:])  # the budget counts the life of the view
 
     Stream.produce = produce

@@ -1,1 +1,1 @@
-"""The benchmarks themselves: what they run, count and say. No test here depends on how long anything takes."""
+"""The benchmarks themselves: what they run, count and report. No test here depends on timing."""

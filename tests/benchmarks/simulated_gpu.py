@@ -1,63 +1,58 @@
-"""The GPU's section without a GPU, in a process of its own: `python -m tests.benchmarks.simulated_gpu RESULTS`.
+"""The GPU's sections without a GPU, in a separate process: `python -m tests.benchmarks.simulated_gpu RESULTS`.
 
-Our kernels run on Numba's simulator, the others in torch on the CPU, memory is small, and all of it in this process; contests,
+Our kernels run on Numba's simulator, the others in torch on the CPU, memory is small, and all of it in this process; comparisons,
 peers and rows are those of `make bench`. NUMBA_ENABLE_CUDASIM has to be set before Numba is imported.
 """
 
 import json
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from benchmarks import peers, worker
-from benchmarks.peers import on_device
-
-on_device.GROUP = 1  # before others take it from there; a thread of the simulator is one of Python's
-
-from benchmarks import gpu  # noqa: E402
-from benchmarks.peers import fused_lane, gpu_compiled_peer, gpu_memory_peer  # noqa: E402
-from benchmarks.recipes import DROPOUT, NOISE, ROTATION, pictures  # noqa: E402
-from benchmarks.sections import Bench  # noqa: E402
-from tests.executors.simulated import SimulatedLane  # noqa: E402
+from benchmarks import gpu, peers, worker
+from benchmarks.bench import Bench
+from benchmarks.peers import fused_gpu, kornia, on_gpu
+from benchmarks.recipes import DROPOUT, NOISE, ROTATION, images
+from tests.executors.simulated import SimulatedLane
 
 SIDE, BATCHES = 4, (2,)
 
 
-class Inside:
-    """A peer as the benchmarks' workers have it, in this process and on the CPU."""
+class LocalWorker:
+    """A peer in this process."""
 
     def __init__(self, name):
+        self.name = self.peer = name
         self._peer = peers.load(name)
-        self.name, self.title, self.version = name, self._peer.TITLE, self._peer.version()
 
     def make(self, pipeline, batch, size):
-        self._run = self._peer.make(pipeline, pictures(batch, size), device="cpu")
-        return worker._picture(self._run()), worker._about(self._peer, self._run)
+        self._run = self._peer.make(pipeline, images(batch, size))
+        return worker.first_image(self._run()), worker.estimate(self._peer, self._run)
 
     def run(self, times):
-        return worker._time(self._peer, self._run, times)
-
-    def close(self):
-        self._run = None
+        return worker.measure(self._peer, self._run, times)
 
 
-class InsideBench(Bench):
-    """Finds its crew in this process."""
+class LocalBench(Bench):
+    """Its workers are in this process."""
 
-    def crew(self, names):
-        there = []
+    @contextmanager
+    def workers(self, names):
+        running = []
         for name in names:
             try:
-                there.append(Inside(name))
+                running.append(LocalWorker(name))
             except peers.Missing as err:
                 self.missing[name] = str(err)
-        self.versions |= {one.name: one.version for one in there}
-        self.titles |= {one.name: one.title for one in there}
-        return there
+                continue
+            peer = peers.load(name)
+            self.versions[name], self.titles[name] = peer.version(), peer.title
+        yield running
 
 
-class Wrong(SimulatedLane):
+class WrongLane(SimulatedLane):
     """A device that gets one byte wrong."""
 
     def download(self, buffer, size):
@@ -70,31 +65,30 @@ class Wrong(SimulatedLane):
         return waited
 
 
-def what_is_wrong() -> str:
-    """What is said of a GPU that computes other bytes than the CPU."""
-    fused_lane.open_lane = lambda device: Wrong()
+def error_of_a_wrong_device() -> str:
+    """Why a GPU that computes other bytes than the CPU has no row."""
+    fused_gpu.open_lane = WrongLane
     try:
-        Inside("gpu_fused").make([ROTATION, NOISE], 2, SIDE)
+        LocalWorker("gpu_fused").make([ROTATION, NOISE], 2, SIDE)
     except peers.Missing as err:
         return str(err)
     return ""
 
 
 def main(path: Path) -> None:
-    """Writes what the section finds, as the benchmarks keep it."""
+    """Writes the results of the sections, as the benchmarks store them."""
     sys.setswitchinterval(1e-5)
     torch.manual_seed(0)
-    worker._rest = lambda: None
+    worker.wait_until_idle = lambda: None
     gpu.CASES = {"with noise": [ROTATION, NOISE], "without noise": [ROTATION]}
-    gpu.OPERATIONS = [ROTATION, DROPOUT]  # one that all have, and one that Kornia has not
-    gpu_memory_peer.BYTES = 3 * SIDE * SIDE * 10
-    gpu_compiled_peer.MODES = [{"backend": "no such"}, {"backend": "eager"}]  # an option that fails is left out
-    fused_lane.open_lane = lambda device: SimulatedLane()
-    said = []
-    bench = InsideBench(2, 0.0, said.append)
-    found = gpu.sections(bench, BATCHES, SIDE)
-    results = {"versions": bench.versions, "titles": bench.titles, "missing": bench.missing, "said": said}
-    results |= {"gpu": {"name": "a simulator", **found}, "wrong": what_is_wrong()}
+    gpu.operations = lambda: [ROTATION, DROPOUT]  # one that all have, and one that Kornia does not
+    on_gpu.DEVICE, on_gpu.GROUP, on_gpu.COPY_BYTES = "cpu", 1, 3 * SIDE * SIDE * 10  # simulated threads are Python's
+    kornia.COMPILE_MODES = [{"backend": "no such"}, {"backend": "eager"}]  # a mode that fails is left out
+    fused_gpu.open_lane = SimulatedLane
+    bench = LocalBench(2, 0.0, lambda line: None)
+    sections = gpu.sections(bench, BATCHES, SIDE)
+    results = {"versions": bench.versions, "titles": bench.titles, "missing": bench.missing}
+    results |= {"gpu": {"name": "a simulator", **sections}, "wrong": error_of_a_wrong_device()}
     path.write_text(json.dumps(results), encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""The GPU's section runs, counts and says what it should, seen without a GPU: only its clock and its streams are not."""
+"""The GPU's sections without a GPU: all but its clock and its streams."""
 
 import json
 import os
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import bar, gpu, gpu_report
-from benchmarks.sections import Bench
+from benchmarks import gpu, pixel_tables, targets
+from benchmarks.bench import Bench
 
 ROOT = Path(__file__).parent.parent.parent
 CASES = {"with noise, batches of 2", "without noise, batches of 2"}
@@ -21,7 +21,7 @@ SLOW = pytest.mark.slow  # half a minute: kernels and Kornia are compiled for it
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """As benchmarks/results/ would have them."""
+    """In the form of benchmarks/results/."""
     path = tmp_path_factory.mktemp("gpu") / "results.json"
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "tests.benchmarks.simulated_gpu", path],
@@ -40,12 +40,12 @@ def installed(results, names):
 
 
 @SLOW
-def test_everybody_runs_every_pipeline_and_bytes_are_moved_in_the_same_rounds(results):
-    found = results["gpu"]
-    assert found["device"].keys() == found["host"].keys() == CASES
+def test_every_peer_runs_every_pipeline_and_bytes_are_copied_in_the_same_rounds(results):
+    sections = results["gpu"]
+    assert sections["device"].keys() == sections["host"].keys() == CASES
     for part, names, moves in (("device", gpu.DEVICE, {"copy"}), ("host", gpu.HOST, {"upload", "download"})):
         for case in CASES:
-            rows = by_name(found[part][case])
+            rows = by_name(sections[part][case])
             assert rows.keys() == installed(results, names) | moves
             for row in rows.values():
                 assert row["rounds"] == 2 and row["images_per_s"] > 0
@@ -54,8 +54,8 @@ def test_everybody_runs_every_pipeline_and_bytes_are_moved_in_the_same_rounds(re
 
 
 @SLOW
-def test_what_runs_is_the_pipeline(results):
-    """Ours to the level; the others' noise is their own, and so is their rim."""
+def test_peers_run_the_pipeline(results):
+    """Ours exactly; the others have their own noise and border."""
     for part in ("device", "host"):
         for rows in results["gpu"][part].values():
             for row in rows:
@@ -65,7 +65,7 @@ def test_what_runs_is_the_pipeline(results):
 
 
 @SLOW
-def test_an_operation_that_somebody_has_not_is_left_out_for_him(results):
+def test_a_peer_without_an_operation_is_left_out_for_it(results):
     rows = by_name(results["gpu"]["operations"]["pixel_dropout"])
     assert rows["gpu_kornia"]["missing"] == rows["gpu_compiled"]["missing"] == "has no pixel_dropout"
     assert rows["gpu_fused"]["images_per_s"] > 0
@@ -73,24 +73,24 @@ def test_an_operation_that_somebody_has_not_is_left_out_for_him(results):
 
 
 @SLOW
-def test_what_computes_other_bytes_has_no_speed(results):
-    assert results["wrong"] == "its bytes are not the CPU's"
+def test_wrong_bytes_have_no_speed(results):
+    assert results["wrong"] == "its bytes differ from the CPU's"
 
 
 @SLOW
-def test_the_bar_has_its_rows(results):
-    rows = [row for row in bar.reached(results) if "on a simulator" in row["what"]]
+def test_the_targets_have_their_rows(results):
+    rows = [row for row in targets.evaluate(results) if "on a simulator" in row["what"]]
     host = by_name(results["gpu"]["host"]["with noise, batches of 2"])
     device = by_name(results["gpu"]["device"]["with noise, batches of 2"])
-    assert rows[0]["found"] == host["host_fused"]["to"]["host_kornia"]
-    assert rows[1]["found"] == device["gpu_fused"]["to"]["gpu_kornia"]
-    assert rows[2]["found"]["wall"] == device["gpu_kernels"]["images_per_s"]
-    assert [row["reached"] for row in rows] == ["below"] * 3  # a simulator
+    assert rows[0]["measured"] == host["host_fused"]["to"]["host_kornia"]
+    assert rows[1]["measured"] == device["gpu_fused"]["to"]["gpu_kornia"]
+    assert rows[2]["measured"]["wall"] == device["gpu_kernels"]["images_per_s"]
+    assert [row["level"] for row in rows] == ["below"] * 3  # a simulator
 
 
 @SLOW
 def test_the_page_has_a_table_of_each(results):
-    page = gpu_report.text(results)
+    page = pixel_tables.gpu(results)
     assert "on a simulator" in page
     for case in CASES:
         assert page.count(f"| {case} | images/s |") == 2
@@ -104,6 +104,6 @@ def test_the_page_has_a_table_of_each(results):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA here")
 def test_without_cuda_nothing_is_claimed():
-    found = gpu.gpu(Bench(1, 0.0, lambda line: None))
-    assert gpu_report.text({"gpu": found}).endswith("not measured: no CUDA here.\n")
-    assert [row["found"] for row in bar.reached({"gpu": found}) if "GPU" in row["what"]] == [None] * 3
+    results = {"gpu": gpu.gpu(Bench(1, 0.0, lambda line: None))}
+    assert pixel_tables.gpu(results).endswith("not measured: no CUDA here.\n")
+    assert [row["measured"] for row in targets.evaluate(results) if "GPU" in row["what"]] == [None] * 3

@@ -1,7 +1,7 @@
-"""torchvision's v2 transforms, picture by picture, one process a core: what a `DataLoader` does with them.
+"""torchvision's v2 transforms: image by image in one process a core, as in a `DataLoader`; and over whole batches on a GPU.
 
-torchvision on the Python package index is built for CUDA, and its C++ part cannot be loaded beside a CPU build of torch. The
-transforms are Python over torch and need of it only that the names of two operators exist.
+torchvision on PyPI is built for CUDA, and its C++ extension cannot be loaded beside a CPU build of torch. The transforms are
+Python over torch; all they need of the extension is that the names of two operators exist.
 """
 
 from typing import Any
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.peers import Run, pool, steps
-from benchmarks.peers.pool import One, in_processes
+from benchmarks.peers import Peer, Run, on_gpu, pool, steps
+from benchmarks.peers.pool import ImageFunction, in_processes
 from benchmarks.recipes import BLUR_TAPS
 
 try:
@@ -21,9 +21,6 @@ except RuntimeError:
         _library.define(name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     import torchvision
 from torchvision.transforms import v2
-
-TITLE = "torchvision v2, one process a core"
-end = pool.end
 
 STEPS = {
     "rotation": lambda s: v2.RandomRotation(tuple(s["degrees"]), interpolation=v2.InterpolationMode.BILINEAR),
@@ -41,11 +38,11 @@ STEPS = {
 
 
 def version() -> str:
-    """Of torchvision, and of torch."""
+    """torchvision's and torch's."""
     return f"{torchvision.__version__}, torch {torch.__version__}"
 
 
-def _one(pipeline: list[dict[str, Any]]) -> One:
+def _image_function(pipeline: list[dict[str, Any]]) -> ImageFunction:
     torch.set_num_threads(1)
     transforms = v2.Compose(steps(STEPS, pipeline))
 
@@ -58,4 +55,17 @@ def _one(pipeline: list[dict[str, Any]]) -> One:
 
 def make(pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
     """On uint8 tensors, as its authors advise."""
-    return in_processes(_one, pipeline, images)
+    return in_processes(_image_function, pipeline, images)
+
+
+def changes(pipeline: list[dict[str, Any]]) -> dict[str, on_gpu.Change]:
+    """Over a batch, one draw for all its images: less work than the others do. On bytes, as its authors advise, and on floats,
+    which a GPU may prefer."""
+    transforms = v2.Compose(steps(STEPS, pipeline))
+    return {"bytes": transforms, "floats": lambda batch: transforms(on_gpu.to_floats(batch))}
+
+
+PEERS = {
+    "torchvision": Peer("torchvision v2, one process a core", version, make, close=pool.close),
+    **on_gpu.gpu_peers("torchvision", "torchvision v2, one draw a batch", version, changes),
+}

@@ -1,4 +1,4 @@
-"""This package's engine alone: what `Stream.produce` costs, order, draws, pixels, labels and digest, and nobody fetches it."""
+"""This package's engine alone: `Stream.produce` (order, draws, pixels, labels, digest), without a server."""
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -14,25 +14,17 @@ from augsvc.executors.fused.kernel_cache import default_folder
 from augsvc.planning.spec import validate_spec
 from augsvc.streams.stream import Stream
 from augsvc_client.wire import parse
-from benchmarks.peers import Run
-from benchmarks.serving.served import DATASET, MOST_SAMPLES, Ring
+from benchmarks.peers import Peer, Run
+from benchmarks.serving.served import DATASET, MAX_SAMPLES, Ring
 
-TITLE = "augsvc, the engine alone"
 _workers = ThreadPoolExecutor(cores())
-
-
-def version() -> str:
-    """Of this package."""
-    return augsvc.__version__
 
 
 def make(pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
     """Batch after batch of an endless epoch."""
     n = len(images)
     spec = validate_spec({"dataset": DATASET, "pipeline": pipeline, "shuffle": False})
-    stream = Stream.open(
-        spec, Ring(images, MOST_SAMPLES), open_executor("fused", torch.device("cpu"), default_folder())
-    )
+    stream = Stream.open(spec, Ring(images, MAX_SAMPLES), open_executor("fused", torch.device("cpu"), default_folder()))
     starts = count(0, n)
 
     def run() -> np.ndarray:
@@ -40,3 +32,6 @@ def make(pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
         return parse(body.buffer)[0]["image"]
 
     return run
+
+
+PEERS = {"engine": Peer("augsvc, the engine alone", lambda: augsvc.__version__, make)}

@@ -7,11 +7,10 @@ from nvidia import dali
 from nvidia.dali import fn, types
 
 from augsvc.cpus import cores
-from benchmarks.peers import Run, steps
+from benchmarks.peers import Peer, Run, steps, taking
 from benchmarks.recipes import BLUR_TAPS
 
-TITLE = "DALI on the CPU, a thread a core"
-AHEAD = 4  # its queue, before and behind the operators
+_QUEUED = 4  # batches, before and behind the operators
 
 _STEPS = {
     "rotation": lambda s: (
@@ -32,13 +31,8 @@ _STEPS = {
 }
 
 
-def version() -> str:
-    """Of DALI."""
-    return str(dali.__version__)
-
-
 def make(pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
-    """Its own defaults: asynchronous, two batches made ahead, which the clock does not see."""
+    """With its defaults: asynchronous, two batches computed ahead, which are taken before the clock starts."""
     chain = steps(_STEPS, pipeline)
 
     @dali.pipeline_def(batch_size=len(images), num_threads=cores(), device_id=None)
@@ -51,3 +45,6 @@ def make(pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
     built = graph()
     built.build()
     return lambda: built.run()[0].as_array()
+
+
+PEERS = {"dali": Peer("DALI on the CPU, a thread a core", lambda: str(dali.__version__), make, taking(_QUEUED))}

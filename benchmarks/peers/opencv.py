@@ -1,4 +1,4 @@
-"""OpenCV by hand: the moves as one matrix, the colours as another, a picture at a time on a thread a core."""
+"""OpenCV by hand: moves as one matrix, colours as another, image by image on a thread a core."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -9,28 +9,27 @@ import cv2
 import numpy as np
 
 from augsvc.cpus import cores
-from benchmarks.peers import Run, steps
+from benchmarks.peers import Peer, Run, steps
 from benchmarks.recipes import BLUR_TAPS
 
-TITLE = "OpenCV by hand, a thread a core"
 _LUMA = np.array([0.299, 0.587, 0.114])
 _workers = ThreadPoolExecutor(cores())
 
 
 def _jitter(step: dict[str, Any]) -> np.ndarray:
-    """Brightness, contrast about the middle, saturation and a turn about the grey axis, as one 3×4 matrix."""
-    contrast, saturation, turn = step["contrast"][0], step["saturation"][0], 2 * pi * step["hue"][0]
+    """Brightness, contrast about the middle, saturation and a rotation about the grey axis, as one 3×4 matrix."""
+    contrast, saturation, angle = step["contrast"][0], step["saturation"][0], 2 * pi * step["hue"][0]
     colors = saturation * np.eye(3) + (1 - saturation) * _LUMA[None, :]
     grey, cross = np.full((3, 3), 1 / 3), np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / 3**0.5
-    colors = (cos(turn) * np.eye(3) + (1 - cos(turn)) * grey + sin(turn) * cross) @ colors
+    colors = (cos(angle) * np.eye(3) + (1 - cos(angle)) * grey + sin(angle) * cross) @ colors
     return np.hstack((colors * step["brightness"][0] * contrast, colors.sum(1, keepdims=True) * 127.5 * (1 - contrast)))
 
 
-def _turn(step: dict[str, Any]) -> np.ndarray:
+def _rotation(step: dict[str, Any]) -> np.ndarray:
     return cv2.getRotationMatrix2D((0, 0), step["degrees"][0], 1.0)
 
 
-_MOVES = {"rotation": _turn, "horizontal_flip": lambda _: np.array([[-1.0, 0, 0], [0, 1, 0]])}
+_MOVES = {"rotation": _rotation, "horizontal_flip": lambda _: np.array([[-1.0, 0, 0], [0, 1, 0]])}
 _REST = {
     "color_jitter": lambda s: partial(cv2.transform, m=_jitter(s)),
     "gaussian_blur": lambda s: (
@@ -42,13 +41,8 @@ _REST = {
 }
 
 
-def version() -> str:
-    """Of OpenCV."""
-    return str(cv2.__version__)
-
-
 def make(pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
-    """Moves have to come first."""
+    """For pipelines whose moves come first."""
     cv2.setNumThreads(0)
     height, width = images.shape[1:3]
     moves = steps(_MOVES, [step for step in pipeline if step["op"] in _MOVES])
@@ -60,16 +54,19 @@ def make(pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
     matrix = (middle @ matrix @ np.linalg.inv(middle))[:2]
     out = np.empty_like(images)
 
-    def one(number: int) -> None:
-        image = images[number]
+    def augment(index: int) -> None:
+        image = images[index]
         if moves:
             image = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR)
         for step in rest:
             image = step(image)
-        out[number] = image
+        out[index] = image
 
     def run() -> np.ndarray:
-        list(_workers.map(one, range(len(images))))
+        list(_workers.map(augment, range(len(images))))
         return out
 
     return run
+
+
+PEERS = {"opencv": Peer("OpenCV by hand, a thread a core", lambda: str(cv2.__version__), make)}

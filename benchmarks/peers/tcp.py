@@ -1,4 +1,4 @@
-"""Raw TCP on the loopback: `sendall` of one buffer, `recv_into` another; the next is asked for before this one is read."""
+"""Raw TCP on loopback: `sendall` of one buffer, `recv_into` another; the next is requested before this one is read."""
 
 import multiprocessing
 import platform
@@ -7,23 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import Missing, Run
+from benchmarks.peers import Missing, Peer, Run, taking
 
-TITLE = "raw TCP, `sendall` and `recv_into`"
-AHEAD = 1
 _children: list[Any] = []
 
 
-def version() -> str:
-    """Of the kernel."""
-    return platform.release()
-
-
 def make(pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
-    """The pictures as they are."""
+    """Sends the images as they are."""
     if pipeline:
         raise Missing("augments nothing")
-    end()
+    close()
     listener = socket.create_server(("127.0.0.1", 0))
     child = multiprocessing.get_context("spawn").Process(
         target=_send, args=(listener.getsockname(), images), daemon=True
@@ -45,7 +38,7 @@ def make(pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
     return run
 
 
-def end() -> None:
+def close() -> None:
     """Ends the sender."""
     while _children:
         child = _children.pop()
@@ -58,3 +51,6 @@ def _send(address: Any, images: np.ndarray) -> None:
     with socket.create_connection(address) as connection:
         while connection.recv(1):
             connection.sendall(body)
+
+
+PEERS = {"tcp": Peer("raw TCP, `sendall` and `recv_into`", platform.release, make, taking(1), close)}

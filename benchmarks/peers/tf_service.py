@@ -1,13 +1,14 @@
-"""tf.data service: a dispatcher and one worker in a process of their own, batches delivered to a client in this one.
+"""tf.data service: a dispatcher and one worker in a separate process, batches delivered to a client in this one.
 
-The graph is what TensorFlow's users write: pictures in memory, `map` with as many calls side by side as TensorFlow likes, its own
-threads, `prefetch`. Whether whole batches or single pictures are mapped is measured, and the better taken. TF has no
-rotation of its own since TF-Addons ended: `ImageProjectiveTransformV3` is the operator behind Keras' `RandomRotation`.
+The graph is what TensorFlow's users write: images in memory, `map` with parallel calls tuned by TensorFlow, its own threads,
+`prefetch`. Whole batches and single images are both mapped, and the faster counts. TensorFlow has had no rotation since
+TF-Addons ended: `ImageProjectiveTransformV3` is the operator behind Keras' `RandomRotation`.
 """
 
 import math
 import multiprocessing
 import os
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -16,26 +17,20 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.peers import Run, seconds, steps
+from benchmarks.peers import Peer, Run, seconds, steps
 
-TITLE = "tf.data service, one worker, no compression"
-_KEPT = 40  # batches that worker and client may keep at first, about; TensorFlow lets its buffers grow
-_MOST = 3000  # that are taken before the clock starts: its buffers may grow to half of the memory
+_BUFFERED = 40  # batches that worker and client buffer at first, about; TensorFlow lets its buffers grow
+_MAX_DRAINED = 3000  # batches taken before the clock starts: the buffers may grow to half of the memory
 BLUR_TAPS = 5
 _children: list[Any] = []
-_paces: list[float] = []  # seconds of a batch of the service that runs
-
-
-def version() -> str:
-    """Of TensorFlow."""
-    return str(tf.__version__)
+_paces: list[float] = []  # seconds a batch of the running service
 
 
 def _rotation(step: dict[str, Any]) -> Any:
-    turn = math.radians(step["degrees"][0])
-    cos, sin = math.cos(turn), math.sin(turn)
+    angle = math.radians(step["degrees"][0])
+    cos, sin = math.cos(angle), math.sin(angle)
 
-    def rotated(x: tf.Tensor) -> tf.Tensor:
+    def rotate(x: tf.Tensor) -> tf.Tensor:
         height, width = (float(side - 1) for side in x.shape[1:3])
         left = (width - (cos * width - sin * height)) / 2
         top = (height - (sin * width + cos * height)) / 2
@@ -45,31 +40,31 @@ def _rotation(step: dict[str, Any]) -> Any:
             fill_mode="CONSTANT",
         )  # fmt: skip
 
-    return rotated
+    return rotate
 
 
 def _jitter(step: dict[str, Any]) -> Any:
-    def jittered(x: tf.Tensor) -> tf.Tensor:
+    def jitter(x: tf.Tensor) -> tf.Tensor:
         x = tf.clip_by_value(x * step["brightness"][0], 0.0, 1.0)
         x = tf.image.adjust_contrast(x, step["contrast"][0])
         x = tf.image.adjust_saturation(x, step["saturation"][0])
         return tf.image.adjust_hue(x, step["hue"][0])
 
-    return jittered
+    return jitter
 
 
 def _blur(step: dict[str, Any]) -> Any:
-    places = np.arange(BLUR_TAPS) - BLUR_TAPS // 2
-    weights = np.exp(-0.5 * (places / step["sigma"][0]) ** 2)
+    offsets = np.arange(BLUR_TAPS) - BLUR_TAPS // 2
+    weights = np.exp(-0.5 * (offsets / step["sigma"][0]) ** 2)
     taps = tf.constant(np.repeat((weights / weights.sum())[:, None, None, None], 3, 2), tf.float32)  # 5, 1, 3, 1
     edge = BLUR_TAPS // 2
 
-    def blurred(x: tf.Tensor) -> tf.Tensor:
+    def blur(x: tf.Tensor) -> tf.Tensor:
         x = tf.pad(x, [[0, 0], [edge, edge], [edge, edge], [0, 0]], "REFLECT")
         x = tf.nn.depthwise_conv2d(x, taps, [1, 1, 1, 1], "VALID")
         return tf.nn.depthwise_conv2d(x, tf.transpose(taps, (1, 0, 2, 3)), [1, 1, 1, 1], "VALID")
 
-    return blurred
+    return blur
 
 
 _STEPS = {
@@ -81,14 +76,9 @@ _STEPS = {
 }
 
 
-def make(pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
-    """Over the service, uncompressed."""
-    return delivered(pipeline, images, compression=None)
-
-
-def delivered(pipeline: list[dict[str, Any]], images: np.ndarray, compression: str | None) -> Run:
-    """Batches as TensorFlow's users get them: tensors; NumPy sees their memory, where `numpy()` would copy 9.6 MB."""
-    end()
+def make(pipeline: list[dict[str, Any]], images: np.ndarray, compression: str | None) -> Run:
+    """Batches as TensorFlow's users get them, as tensors. NumPy reads their memory, where `numpy()` would copy 9.6 MB."""
+    close()
     chain = steps(_STEPS, pipeline)
     ours, theirs = multiprocessing.get_context("spawn").Pipe()
     child = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs,), daemon=True)
@@ -96,7 +86,7 @@ def delivered(pipeline: list[dict[str, Any]], images: np.ndarray, compression: s
     _children.append((child, ours))
     address = ours.recv()
 
-    def augmented(x: tf.Tensor) -> tf.Tensor:
+    def augment(x: tf.Tensor) -> tf.Tensor:
         x = tf.image.convert_image_dtype(x, tf.float32)
         for step in chain:
             x = step(x)
@@ -115,9 +105,9 @@ def delivered(pipeline: list[dict[str, Any]], images: np.ndarray, compression: s
         _paces[:] = [_pace(run)]
         return lambda: np.asarray(memoryview(run()))
     single = tf.data.Dataset.from_tensor_slices(images).repeat()
-    one = lambda x: augmented(x[None])[0]  # noqa: E731 - its operators take batches
+    one = lambda x: augment(x[None])[0]  # noqa: E731 - its operators take batches
     options = {
-        "whole": service(whole.map(augmented, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False)),
+        "whole": service(whole.map(augment, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False)),
         "single": service(single.map(one, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False).batch(len(images))),
     }
     paces = {name: _pace(run) for name, run in options.items()}
@@ -129,22 +119,22 @@ def delivered(pipeline: list[dict[str, Any]], images: np.ndarray, compression: s
 
 
 def _pace(run: Run) -> float:
-    """Seconds of a batch when none is left that was made before."""
-    for _ in range(_KEPT):
+    """Seconds a batch once the buffers are empty."""
+    for _ in range(_BUFFERED):
         run()
-    return sum(seconds(run) for _ in range(_KEPT // 4)) / (_KEPT // 4)
+    return sum(seconds(run) for _ in range(_BUFFERED // 4)) / (_BUFFERED // 4)
 
 
-def ahead(run: Run) -> None:
-    """Takes what was made before: until four batches in a row took half as long as four take to make."""
+def drain(run: Run) -> None:
+    """Empties the buffers: until four batches in a row took half as long as computing four takes."""
     last = [0.0] * 4
-    for _ in range(_MOST):
+    for _ in range(_MAX_DRAINED):
         if _paces and sum(last) > 2 * _paces[0]:
             return
         last = [*last[1:], seconds(run)]
 
 
-def end() -> None:
+def close() -> None:
     """Ends the service."""
     while _children:
         child, pipe = _children.pop()
@@ -161,3 +151,21 @@ def _serve(pipe: Connection) -> None:
     pipe.send(address)
     pipe.recv()
     del worker, dispatcher
+
+
+def _version() -> str:
+    return str(tf.__version__)
+
+
+PEERS = {
+    "tf_service": Peer(
+        "tf.data service, one worker, no compression", _version, partial(make, compression=None), drain, close
+    ),
+    "tf_service_default": Peer(
+        "tf.data service, one worker, its default compression",
+        _version,
+        partial(make, compression="AUTO"),
+        drain,
+        close,
+    ),
+}

@@ -1,21 +1,18 @@
-"""Albumentations, picture by picture, one process a core: what a `DataLoader` does with it."""
+"""Albumentations, image by image in one process a core, as in a `DataLoader`."""
 
 import os
 from functools import partial
 from typing import Any
 
-os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it asks the network for a newer version
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # otherwise it checks the network for a newer version
 
 import albumentations as A
 import cv2
 import numpy as np
 
-from benchmarks.peers import Run, pool, seconds, steps
-from benchmarks.peers.pool import One, in_processes
+from benchmarks.peers import Peer, Run, pool, seconds, steps
+from benchmarks.peers.pool import ImageFunction, in_processes
 from benchmarks.recipes import BLUR_TAPS
-
-TITLE = "Albumentations, one process a core"
-end = pool.end
 
 _STEPS = {
     "rotation": lambda s: A.Rotate(limit=tuple(s["degrees"]), border_mode=cv2.BORDER_CONSTANT, p=1.0),
@@ -43,11 +40,11 @@ _STEPS = {
 
 
 def version() -> str:
-    """Of Albumentations, and of OpenCV."""
+    """Albumentations' and OpenCV's."""
     return f"{A.__version__}, OpenCV {cv2.__version__}"
 
 
-def _one(pipeline: list[dict[str, Any]], threads: int | None) -> One:
+def _image_function(pipeline: list[dict[str, Any]], threads: int | None) -> ImageFunction:
     if threads is not None:
         cv2.setNumThreads(threads)
     transforms = A.Compose(steps(_STEPS, pipeline))
@@ -55,10 +52,14 @@ def _one(pipeline: list[dict[str, Any]], threads: int | None) -> One:
 
 
 def make(pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
-    """On uint8 arrays; with OpenCV's threads as they are, or without, as its users are advised: whichever is faster."""
-    runs = {None: 0.0, 0: 0.0}
-    for threads in runs:
-        run = in_processes(partial(_one, threads=threads), pipeline, images)
+    """On uint8 arrays, with OpenCV's default threads or without threads, as its users are advised: whichever is faster."""
+    times = {}
+    for threads in (None, 0):
+        run = in_processes(partial(_image_function, threads=threads), pipeline, images)
         run()
-        runs[threads] = min(seconds(run) for _ in range(3))
-    return in_processes(partial(_one, threads=min(runs, key=lambda threads: runs[threads])), pipeline, images)
+        times[threads] = min(seconds(run) for _ in range(3))
+    best = min(times, key=lambda threads: times[threads])
+    return in_processes(partial(_image_function, threads=best), pipeline, images)
+
+
+PEERS = {"albumentations": Peer("Albumentations, one process a core", version, make, close=pool.close)}

@@ -1,0 +1,58 @@
+"""The page: rows, reasons for missing rows, and the documented page is the one of its results."""
+
+import json
+
+from augsvc.ops.registry import registry
+from benchmarks import pixel_tables, recipes, report, sections
+from benchmarks.bench import Bench
+from benchmarks.serving import tables as serving_tables
+from benchmarks.tables import table
+from tests.benchmarks.test_rounds import entry
+
+
+class FailingWorker:
+    """A peer whose process ends in the second round, if it is Kornia's."""
+
+    def __init__(self, name):
+        self.name = self.peer = name
+        self._entry = entry(name, fails_in=2 if name == "kornia" else None)
+
+    def make(self, pipeline, batch, size):
+        return recipes.np.zeros((1, 1, 3)), 1.0
+
+    def run(self, times):
+        return self._entry.run(times)
+
+
+def test_a_table_has_a_heading_and_a_line_a_row():
+    columns = [("n", lambda row: str(row)), ("n²", lambda row: str(row * row))]
+    assert table(columns, [2, 3]) == "| n | n² |\n| --- | --- |\n| 2 | 4 |\n| 3 | 9 |\n"
+
+
+def test_the_page_says_why_a_peer_has_no_row():
+    bench = Bench(3, 1.0, lambda text: None)
+    rows = sections._compare(bench, [FailingWorker(name) for name in ("fused", "kornia")], [], "pipeline")
+    results = {"pipeline": {"with noise": rows}, "missing": {}, "titles": {"fused": "f"}, "versions": {"fused": "1"}}
+    page = pixel_tables.pipeline(json.loads(json.dumps(results)))
+    assert "Left out: kornia: ended in round 2 of 3" in page
+    assert "| f (1) |" in page
+
+
+def test_a_peer_with_a_row_is_not_left_out():
+    row = {"who": "tcp", "images_per_s": 1.0, "quartiles": [1.0, 1.0], "images_per_cpu_s": 1.0, "to": {}}
+    results = {"wire": [row], "titles": {"tcp": "t"}, "versions": {"tcp": "1"}, "missing": {"tcp": "x", "http": "y"}}
+    page = serving_tables.wire(results)
+    assert "Left out: http: y." in page
+    assert "tcp: x" not in page
+
+
+def test_every_image_operation_has_a_benchmark_row():
+    steps = recipes.operations()
+    assert [step["op"] for step in steps] == [name for name, op in registry().items() if op.media == "image"]
+    assert all(step in steps for step in recipes.PINNED)
+
+
+def test_the_page_is_generated_from_stored_results():
+    page = (report.ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    stored = [json.loads(path.read_text(encoding="utf-8")) for path in report.RESULTS.glob("20*.json")]
+    assert page in [report.text(results) for results in stored if results["machine"]["commit"] in page]
