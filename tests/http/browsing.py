@@ -1,4 +1,4 @@
-"""The page in a headless browser: the machine's own Chromium, driven by Playwright."""
+"""The page in a headless browser: the installed Chromium, driven by Playwright."""
 
 import base64
 import json
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-WAIT_MS = 60_000  # a bound that a test run into is a failure, not a wait
+WAIT_MS = 60_000  # only failing tests wait that long
 
 READ_CANVAS = """canvas => {
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -25,7 +25,7 @@ LISTEN = """addEventListener("securitypolicyviolation",
 
 @contextmanager
 def chromium() -> Iterator[object]:
-    """The browser; the test skips, and says the cure, if there is none."""
+    """The browser; without one the test is skipped and names the package to install."""
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         pytest.skip("no Chromium on this machine: apt-get install chromium")
@@ -47,12 +47,12 @@ def expect(locator):
 
 
 def fragment(**state: object) -> str:
-    """The address's fragment that describes a view."""
+    """The URL fragment for a state of the page."""
     return "#" + urlencode({k: v if isinstance(v, str) else json.dumps(v) for k, v in state.items()})
 
 
 class Visit:
-    """One window on the page, and what it complained of."""
+    """One browser window with the page, and its console errors."""
 
     def __init__(self, browser, url: str, width: int = 1440, height: int = 1000, **options) -> None:
         self.url = url
@@ -60,25 +60,27 @@ class Visit:
         self.context.set_default_timeout(WAIT_MS)
         self.page = self.context.new_page()
         self.page.add_init_script(LISTEN)
-        self.complaints: list[str] = []
-        self.expected = ()  # parts of complaints that the test provokes
-        self.page.on("console", lambda said: said.type in ("error", "warning") and self.complaints.append(said.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.errors: list[str] = []
+        self.expected = ()  # substrings of the errors that the test provokes
+        self.page.on(
+            "console", lambda message: message.type in ("error", "warning") and self.errors.append(message.text)
+        )
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
 
     def go(self, fragment: str = "") -> "Visit":
-        """Opens the page; what it shows is not awaited."""
+        """Opens the page without waiting for its content."""
         self.page.goto(f"{self.url}/{fragment}")
         return self
 
     def settled(self) -> "Visit":
-        """Waits until it shows what was asked for last, or what is wrong with it."""
+        """Waits until the page shows the batch requested last, or an error."""
         self.page.locator("#sheet[aria-busy=false]").wait_for(state="attached")
         return self
 
-    def is_content(self) -> None:
-        """Nothing was said on the console but what the test provokes; no policy was violated."""
-        expected = (*self.expected, "willReadFrequently")  # the tests read canvases back, the page never does
-        unexpected = [said for said in self.complaints if not any(part in said for part in expected)]
+    def assert_no_errors(self) -> None:
+        """Asserts that the console has only the errors that the test provokes; no policy was violated."""
+        expected = (*self.expected, "willReadFrequently")  # only the tests read canvases back
+        unexpected = [error for error in self.errors if not any(text in error for text in expected)]
         assert unexpected == []
 
     def close(self) -> None:
@@ -96,22 +98,22 @@ class Visit:
         """The stream whose batch is on the sheet."""
         return self.settled().find("#sheet").get_attribute("data-shown").partition("/")[0]
 
-    def pictures(self, role: str, where: str = "#sheet", layer: str = "pixels") -> np.ndarray:
-        """What the canvases hold: N,H,W,4."""
+    def images(self, role: str, where: str = "#sheet", layer: str = "pixels") -> np.ndarray:
+        """The pixels of the canvases: N,H,W,4."""
         self.settled()
-        canvases = self.find(f"{where} .picture:has([data-role={role}]) canvas.{layer}")
+        canvases = self.find(f"{where} .image:has([data-role={role}]) canvas.{layer}")
         return np.stack([canvas(one.evaluate(READ_CANVAS)) for one in canvases.all()])
 
     def shows(self, server, spec: Mapping[str, object], epoch=0, start=0, count=8, view=0) -> None:
-        """What is seen are the bytes of the batch, and above them those of the same positions without operations."""
+        """Asserts that the page shows the bytes of the batch, below those of the same positions without operations."""
         with server.client() as client:
             for role, one in (("augmented", spec), ("original", {**spec, "pipeline": "none"})):
                 stream = client.stream(one)
                 assert role == "original" or stream.id == self.stream_id
-                seen = self.pictures(role)
+                pixels = self.images(role)
                 expected = stream.batch(epoch, start, count, view)["image"].transpose(0, 2, 3, 1)
-                assert (seen[..., :3] == expected).all()
-                assert (seen[..., 3] == 255).all()
+                assert (pixels[..., :3] == expected).all()
+                assert (pixels[..., 3] == 255).all()
 
 
 def canvas(read: tuple[int, int, str]) -> np.ndarray:

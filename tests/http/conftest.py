@@ -80,17 +80,17 @@ def chromium():
 
 @pytest.fixture
 def visit(chromium, server):
-    """Opens the page of a server (default: the shared one) in a window of its own; it must not complain."""
-    seen = []
+    """Opens the page of a server (default: the shared one) in a new window; fails on unexpected console errors."""
+    windows = []
 
     def go(fragment: str = "", serving: Serving = server, **options) -> browsing.Visit:
-        seen.append(browsing.Visit(chromium, serving.url, **options))
-        return seen[-1].go(fragment)
+        windows.append(browsing.Visit(chromium, serving.url, **options))
+        return windows[-1].go(fragment)
 
     try:
         yield go
-        for one in seen:
-            one.is_content()
+        for window in windows:
+            window.assert_no_errors()
     finally:
-        for one in seen:
-            one.close()
+        for window in windows:
+            window.close()

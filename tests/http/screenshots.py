@@ -1,6 +1,6 @@
-"""The documents' pictures of the page: `python -m tests.http.screenshots` writes docs/page_*.png anew.
+"""Screenshots of the page for the docs: `python -m tests.http.screenshots` regenerates docs/page_*.png.
 
-A server of its own, two small training jobs for the live figures, and the machine's own Chromium.
+Starts a server and two small training jobs for the live figures, and uses the installed Chromium.
 """
 
 import tempfile
@@ -35,33 +35,33 @@ JOBS = {"digits-cnn/seed-0": ("digits/train", 64, 0.004), "shapes-unet/seed-3": 
 
 
 def take(browser, serving: Serving, folder: Path) -> list[Path]:
-    """The pictures, with the palette that each needs."""
-    made = []
+    """Takes the screenshots, each with an adaptive palette of 256 colours."""
+    paths = []
     for name, (state, options) in VIEWS.items():
-        seen = Visit(browser, serving.url, **options)
+        window = Visit(browser, serving.url, **options)
         try:
-            seen.go(fragment(**state)).settled()
-            seen.find("#jobs tr.running").nth(len(JOBS) - 1).wait_for()
-            with Image.open(BytesIO(seen.page.screenshot())) as picture:
-                few = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
-            made.append(folder / f"{name}.png")
-            few.save(made[-1], optimize=True)
-            seen.is_content()
+            window.go(fragment(**state)).settled()
+            window.find("#jobs tr.running").nth(len(JOBS) - 1).wait_for()
+            with Image.open(BytesIO(window.page.screenshot())) as screenshot:
+                reduced = screenshot.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+            paths.append(folder / f"{name}.png")
+            reduced.save(paths[-1], optimize=True)
+            window.assert_no_errors()
         finally:
-            seen.close()
-    return made
+            window.close()
+    return paths
 
 
 @contextmanager
 def jobs(serving: Serving):
-    """Trainers that take batches and say how long they waited."""
-    enough = threading.Event()
+    """Runs training jobs that fetch batches and report their wait times."""
+    stopped = threading.Event()
 
     def train(name: str, dataset: str, count: int, waited_s: float) -> None:
         with Client(serving.url, job=name) as client:
             stream = client.stream({"dataset": dataset, "pipeline": "light"})
             for step in range(10**9):
-                if enough.wait(0.05):
+                if stopped.wait(0.05):
                     return
                 stream.batch(0, count * (step % 8), count, waited_s=waited_s)
 
@@ -71,13 +71,13 @@ def jobs(serving: Serving):
     try:
         yield
     finally:
-        enough.set()
+        stopped.set()
         for one in training:
             one.join()
 
 
 def main() -> None:
-    """Writes the documents' pictures."""
+    """Writes the screenshots to docs/."""
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         serving = Serving(Path(folder)).ready()
         try:

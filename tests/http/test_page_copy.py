@@ -1,4 +1,4 @@
-"""What can be taken along: the texts run as they stand, and give what the page shows."""
+"""The export panel: the snippets run unchanged and give what the page shows."""
 
 import json
 import shutil
@@ -27,41 +27,41 @@ SPECS = [
     },
     {"dataset": "pets", "size": [16, 16], "pipeline": []},
 ]
-PLACE = {"epoch": 3, "start": 4, "count": 5, "view": 2}
+ADDRESS = {"epoch": 3, "start": 4, "count": 5, "view": 2}
 
 
-def copied(seen: Visit, tab: str) -> str:
+def copied(window: Visit, tab: str) -> str:
     """The text of a tab, from the clipboard."""
-    seen.settled()
-    seen.page.get_by_role("tab", name=tab).click()
-    seen.page.get_by_role("button", name="Copy", exact=True).click()
-    expect(seen.find("#announcer")).to_have_text(f"{tab} copied")
-    expect(seen.find("#copy")).to_have_text("Copied")
-    text = seen.page.evaluate("navigator.clipboard.readText()")
-    assert text == seen.find("#text").text_content()
-    expect(seen.find("#copy")).to_have_text("Copy")
+    window.settled()
+    window.page.get_by_role("tab", name=tab).click()
+    window.page.get_by_role("button", name="Copy", exact=True).click()
+    expect(window.find("#announcer")).to_have_text(f"{tab} copied")
+    expect(window.find("#copy")).to_have_text("Copied")
+    text = window.page.evaluate("navigator.clipboard.readText()")
+    assert text == window.find("#text").text_content()
+    expect(window.find("#copy")).to_have_text("Copy")
     return text
 
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_the_json_is_the_specification(visit, server, spec):
-    seen = visit(fragment(**spec, **PLACE), **ALLOWED)
-    said = json.loads(copied(seen, "JSON"))
-    told = server.open(said)
-    assert told["spec"] == server.open(spec)["spec"]
-    assert told["id"] == seen.stream_id
+    window = visit(fragment(**spec, **ADDRESS), **ALLOWED)
+    exported = json.loads(copied(window, "JSON"))
+    stream = server.open(exported)
+    assert stream["spec"] == server.open(spec)["spec"]
+    assert stream["id"] == window.stream_id
 
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_the_python_runs(visit, server, spec):
-    seen = visit(fragment(**spec, **PLACE), **ALLOWED)
-    text = copied(seen, "Python")
+    window = visit(fragment(**spec, **ADDRESS), **ALLOWED)
+    text = copied(window, "Python")
     names: dict[str, object] = {}
     try:
-        exec(text, names)  # noqa: S102 - the page's own text
-        assert names["loader"].id == seen.stream_id
-        assert names["loader"].epoch == PLACE["epoch"] + 1  # it went through one
-        assert f"view={PLACE['view']}" in text
+        exec(text, names)  # noqa: S102 - the page's snippet
+        assert names["loader"].id == window.stream_id
+        assert names["loader"].epoch == ADDRESS["epoch"] + 1  # it went through one
+        assert f"view={ADDRESS['view']}" in text
         assert len(names["images"]) == len(names["labels"])
     finally:
         names["loader"].close()
@@ -70,37 +70,37 @@ def test_the_python_runs(visit, server, spec):
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine: apt-get install curl")
 @pytest.mark.parametrize("spec", SPECS)
 def test_curl_fetches_the_batch(visit, server, spec, tmp_path):
-    seen = visit(fragment(**spec, **PLACE), **ALLOWED)
-    text = copied(seen, "curl")
+    window = visit(fragment(**spec, **ADDRESS), **ALLOWED)
+    text = copied(window, "curl")
     done = subprocess.run(["bash", "-euc", text], cwd=tmp_path, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["id"] == seen.stream_id
-    assert (tmp_path / "batch.safetensors").read_bytes() == server.batch(told, **PLACE).body
+    stream = json.loads(done.stdout)
+    assert stream["id"] == window.stream_id
+    assert (tmp_path / "batch.safetensors").read_bytes() == server.batch(stream, **ADDRESS).body
 
 
-def test_what_a_preset_became_is_spelt_out(visit):
-    seen = visit(fragment(dataset="digits/train", pipeline="light"), **ALLOWED)
-    assert 'pipeline="light"' in copied(seen, "Python")
-    seen.page.get_by_role("button", name="Remove affine").click()
-    text = copied(seen, "Python")
+def test_an_edited_preset_is_written_out(visit):
+    window = visit(fragment(dataset="digits/train", pipeline="light"), **ALLOWED)
+    assert 'pipeline="light"' in copied(window, "Python")
+    window.page.get_by_role("button", name="Remove affine").click()
+    text = copied(window, "Python")
     assert '{"op": "color_jitter", "brightness": [0.9, 1.1]' in text
     assert "affine" not in text
     assert '"id"' not in text
 
 
 def test_without_a_clipboard_the_text_is_selected(visit):
-    seen = visit(fragment(dataset="digits/train")).settled()
-    seen.page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error()); }")
-    seen.page.get_by_role("button", name="Copy", exact=True).click()
-    expect(seen.find("#announcer")).to_have_text("Python copied")
-    assert seen.page.evaluate("getSelection().toString()").strip() == seen.find("#text").inner_text().strip()
+    window = visit(fragment(dataset="digits/train")).settled()
+    window.page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error()); }")
+    window.page.get_by_role("button", name="Copy", exact=True).click()
+    expect(window.find("#announcer")).to_have_text("Python copied")
+    assert window.page.evaluate("getSelection().toString()").strip() == window.find("#text").inner_text().strip()
 
 
 def test_tabs_by_keyboard(visit):
-    seen = visit(fragment(dataset="digits/train")).settled()
-    seen.page.get_by_role("tab", name="Python").focus()
+    window = visit(fragment(dataset="digits/train")).settled()
+    window.page.get_by_role("tab", name="Python").focus()
     for name in ("JSON", "curl", "Python", "JSON"):
-        seen.page.keyboard.press("ArrowRight")
-        expect(seen.page.get_by_role("tab", name=name)).to_be_focused()
-        expect(seen.page.get_by_role("tab", selected=True)).to_have_text(name)
+        window.page.keyboard.press("ArrowRight")
+        expect(window.page.get_by_role("tab", name=name)).to_be_focused()
+        expect(window.page.get_by_role("tab", selected=True)).to_have_text(name)

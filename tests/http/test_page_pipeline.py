@@ -1,4 +1,4 @@
-"""Making a pipeline on the page: presets, controls from the schemas, the keyboard, the server's words at their control."""
+"""Editing a pipeline on the page: presets, controls from the schemas, the keyboard, errors at their control."""
 
 import pytest
 
@@ -7,33 +7,33 @@ from tests.http.browsing import expect, fragment
 DIGITS = {"dataset": "digits/train", "size": [16, 16], "count": 4}
 
 
-def cards(seen):
-    return seen.settled().find(".operation").evaluate_all("all => all.map(one => one.dataset.op)")
+def cards(window):
+    return window.settled().find(".operation").evaluate_all("all => all.map(one => one.dataset.op)")
 
 
-def card(seen, name):
-    return seen.find(f".operation[data-op={name}]")
+def card(window, name):
+    return window.find(f".operation[data-op={name}]")
 
 
 @pytest.mark.parametrize("preset", ["none", "light", "standard", "strong"])
 def test_a_preset_is_shown_as_its_operations(visit, server, preset):
-    seen = visit(fragment(**DIGITS, pipeline="light" if preset != "light" else "none")).settled()
-    seen.page.get_by_role("radio", name=preset).check(force=True)
+    window = visit(fragment(**DIGITS, pipeline="light" if preset != "light" else "none")).settled()
+    window.page.get_by_role("radio", name=preset).check(force=True)
     stream = server.open({"dataset": "digits/train", "size": [16, 16], "pipeline": preset})
-    assert cards(seen) == [one["op"] for one in stream["spec"]["pipeline"]]
-    assert seen.stream_id == stream["id"]
-    expect(seen.find("#no-operations")).to_be_visible(visible=preset == "none")
-    seen.page.get_by_role("radio", name="custom").check(force=True)
-    assert seen.stream_id == stream["id"]  # spelt out, it is the same stream
+    assert cards(window) == [one["op"] for one in stream["spec"]["pipeline"]]
+    assert window.stream_id == stream["id"]
+    expect(window.find("#no-operations")).to_be_visible(visible=preset == "none")
+    window.page.get_by_role("radio", name="custom").check(force=True)
+    assert window.stream_id == stream["id"]  # the same stream, written out
 
 
 def test_controls_are_made_from_the_schemas(visit, server):
     operations = [one for one in server.get("/v1/ops").json["ops"] if one["media"] == "image"]
-    seen = visit(fragment(**DIGITS, pipeline=[])).settled()
+    window = visit(fragment(**DIGITS, pipeline=[])).settled()
     for operation in operations:
-        seen.page.get_by_label("Operation to add").select_option(operation["name"])
-        seen.page.get_by_role("button", name="Add").click()
-        made = card(seen, operation["name"])
+        window.page.get_by_label("Operation to add").select_option(operation["name"])
+        window.page.get_by_role("button", name="Add").click()
+        made = card(window, operation["name"])
         properties = operation["schema"]["properties"]
         fields = made.locator("[data-field]").evaluate_all("all => all.map(one => one.dataset.field)")
         assert sorted(fields) == sorted(properties.keys() - {"op"})
@@ -54,50 +54,50 @@ def test_controls_are_made_from_the_schemas(visit, server):
         made.get_by_role("button", name=operation["name"], expanded=True).click()
     names = [one["name"] for one in operations]
     spec = {"dataset": "digits/train", "size": [16, 16], "pipeline": [{"op": name} for name in names]}
-    assert seen.stream_id == server.open(spec)["id"]
+    assert window.stream_id == server.open(spec)["id"]
 
 
 def test_every_kind_of_control_changes_what_is_sent(visit, server):
     pipeline = [{"op": "rotation"}, {"op": "whitening"}]
-    seen = visit(fragment(**DIGITS, pipeline=pipeline)).settled()
-    rotation = card(seen, "rotation")
+    window = visit(fragment(**DIGITS, pipeline=pipeline)).settled()
+    rotation = card(window, "rotation")
     rotation.locator(".title").click()
-    rotation.get_by_label("degrees, low end", exact=True).fill("-45")
-    rotation.get_by_label("degrees, high end, slider").fill("90")
+    rotation.get_by_label("degrees, minimum", exact=True).fill("-45")
+    rotation.get_by_label("degrees, maximum, slider").fill("90")
     rotation.get_by_label("p, slider").fill("0.75")
     rotation.get_by_label("border").select_option("reflect")
     rotation.get_by_label("id", exact=True).fill("turn")
-    expect(rotation.locator(".brief")).to_have_text("degrees −45 … 90 · p 0.75")
+    expect(rotation.locator(".summary")).to_have_text("degrees −45 … 90 · p 0.75")
     made = {"op": "rotation", "degrees": [-45, 90], "p": 0.75, "border": "reflect", "id": "turn"}
     spec = {"dataset": "digits/train", "size": [16, 16]}
-    assert seen.stream_id == server.open({**spec, "pipeline": [made, pipeline[1]]})["id"]
+    assert window.stream_id == server.open({**spec, "pipeline": [made, pipeline[1]]})["id"]
     rotation.get_by_label("id", exact=True).fill("")
-    rotation.get_by_label("degrees, low end, slider").fill("200")  # no further than the other end
+    rotation.get_by_label("degrees, minimum, slider").fill("200")  # stops at the other bound
     made = {"op": "rotation", "degrees": 90, "p": 0.75, "border": "reflect"}
-    assert seen.stream_id == server.open({**spec, "pipeline": [made, pipeline[1]]})["id"]
+    assert window.stream_id == server.open({**spec, "pipeline": [made, pipeline[1]]})["id"]
 
 
 def test_the_sheet_is_busy_until_the_last_change_is_shown(visit, server):
-    seen = visit(fragment(**DIGITS, pipeline=[{"op": "rotation"}])).settled()
-    rotation = card(seen, "rotation")
+    window = visit(fragment(**DIGITS, pipeline=[{"op": "rotation"}])).settled()
+    rotation = card(window, "rotation")
     rotation.locator(".title").click()
     held = []
-    seen.page.route("**/samples/**", lambda route: held.append(route))  # the receipt, which is asked for last
-    with seen.page.expect_request("**/samples/**"):
-        rotation.get_by_label("degrees, low end", exact=True).fill("-45")
-    seen.page.clock.install()  # from here on a change waits for its timer
-    rotation.get_by_label("degrees, low end", exact=True).fill("-30")
-    before = seen.find("#inspector").inner_text()
+    window.page.route("**/samples/**", lambda route: held.append(route))  # the receipt, which is requested last
+    with window.page.expect_request("**/samples/**"):
+        rotation.get_by_label("degrees, minimum", exact=True).fill("-45")
+    window.page.clock.install()  # from here on, changes wait for their timer
+    rotation.get_by_label("degrees, minimum", exact=True).fill("-30")
+    before = window.find("#inspector").inner_text()
     held[0].continue_()
-    expect(seen.find("#inspector")).not_to_have_text(before, use_inner_text=True)  # what was asked first has come
-    assert seen.find("#sheet").get_attribute("aria-busy") == "true"
-    seen.page.unroute("**/samples/**")
-    seen.page.clock.run_for(2000)
+    expect(window.find("#inspector")).not_to_have_text(before, use_inner_text=True)  # the first answer has arrived
+    assert window.find("#sheet").get_attribute("aria-busy") == "true"
+    window.page.unroute("**/samples/**")
+    window.page.clock.run_for(2000)
     made = {"op": "rotation", "degrees": [-30, 15]}
-    assert seen.stream_id == server.open({"dataset": "digits/train", "size": [16, 16], "pipeline": [made]})["id"]
+    assert window.stream_id == server.open({"dataset": "digits/train", "size": [16, 16], "pipeline": [made]})["id"]
 
 
-def test_a_shape_that_the_page_does_not_know_is_a_text(visit):
+def test_an_unknown_schema_becomes_a_text_field(visit):
     odd = {"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "object"}], "default": [1, 2]}
     flag = {"type": "boolean", "default": True}
 
@@ -109,13 +109,13 @@ def test_a_shape_that_the_page_does_not_know_is_a_text(visit):
         rotation["summary"] = "<b id=evil>bold</b>"
         route.fulfill(json=ops)
 
-    seen = visit(fragment(**DIGITS))
-    seen.page.route("**/v1/ops", answer)
-    seen.page.reload()
-    seen.settled().expected = ("422",)
-    seen.page.get_by_label("Operation to add").select_option("rotation")
-    seen.page.get_by_role("button", name="Add").click()
-    rotation = card(seen, "rotation")
+    window = visit(fragment(**DIGITS))
+    window.page.route("**/v1/ops", answer)
+    window.page.reload()
+    window.settled().expected = ("422",)
+    window.page.get_by_label("Operation to add").select_option("rotation")
+    window.page.get_by_role("button", name="Add").click()
+    rotation = card(window, "rotation")
     expect(rotation.get_by_label("odd")).to_have_value("[1,2]")
     expect(rotation.get_by_label("flag")).to_be_checked()
     expect(rotation).to_contain_text("<b id=evil>bold</b>")
@@ -124,15 +124,15 @@ def test_a_shape_that_the_page_does_not_know_is_a_text(visit):
     expect(rotation.locator(".error:visible")).to_contain_text("odd is not a field here; there are op")
 
 
-# --- by keyboard alone
+# --- keyboard only
 
 
 def test_a_walk_by_keyboard(visit, server):
-    seen = visit(fragment(**DIGITS, pipeline="light")).settled()
-    keys = seen.page.keyboard
+    window = visit(fragment(**DIGITS, pipeline="light")).settled()
+    keys = window.page.keyboard
 
     def focused():
-        return seen.page.evaluate(
+        return window.page.evaluate(
             "document.activeElement.getAttribute('aria-label') ?? document.activeElement.innerText"
         )
 
@@ -147,34 +147,34 @@ def test_a_walk_by_keyboard(visit, server):
     keys.type("rotation")
     keys.press("Tab")
     keys.press("Enter")
-    assert cards(seen) == ["affine", "color_jitter", "gaussian_noise", "rotation"]
+    assert cards(window) == ["affine", "color_jitter", "gaussian_noise", "rotation"]
     assert "rotation" in focused()
     for _ in range(2):
         keys.press("Alt+ArrowUp")
-    assert cards(seen) == ["affine", "rotation", "color_jitter", "gaussian_noise"]
+    assert cards(window) == ["affine", "rotation", "color_jitter", "gaussian_noise"]
     assert "rotation" in focused()
-    expect(seen.find("#announcer")).to_have_text("rotation is now operation 2 of 4")
+    expect(window.find("#announcer")).to_have_text("rotation is now operation 2 of 4")
     tab_to("Move rotation up")
     keys.press("Enter")
-    assert cards(seen)[0] == "rotation"
-    assert focused() == "Move rotation down"  # the other way is the only one that is left
+    assert cards(window)[0] == "rotation"
+    assert focused() == "Move rotation down"  # the only direction left
     keys.press("Space")
-    assert cards(seen)[1] == "rotation"
-    tab_to("degrees, high end, slider")
+    assert cards(window)[1] == "rotation"
+    tab_to("degrees, maximum, slider")
     keys.press("ArrowRight")
-    expect(card(seen, "rotation").get_by_label("degrees, high end", exact=True)).to_have_value("20")
+    expect(card(window, "rotation").get_by_label("degrees, maximum", exact=True)).to_have_value("20")
     made = server.open({"dataset": "digits/train", "size": [16, 16], "pipeline": "light"})["spec"]["pipeline"]
     made.insert(1, {"op": "rotation", "degrees": [-15, 20]})
-    assert seen.stream_id == server.open({"dataset": "digits/train", "size": [16, 16], "pipeline": made})["id"]
+    assert window.stream_id == server.open({"dataset": "digits/train", "size": [16, 16], "pipeline": made})["id"]
     tab_to("Remove rotation", "Shift+Tab")
     keys.press("Enter")
-    assert cards(seen) == ["affine", "color_jitter", "gaussian_noise"]
+    assert cards(window) == ["affine", "color_jitter", "gaussian_noise"]
     assert "color_jitter" in focused()
     tab_to("Position 0")
     keys.press("ArrowRight")
     keys.press("ArrowRight")
     keys.press("Enter")
-    expect(seen.find("#inspector-title")).to_contain_text("Position 2")
+    expect(window.find("#inspector-title")).to_contain_text("Position 2")
 
 
 NAMED = """one => one.getAttribute("aria-label") || one.innerText?.trim() || [...(one.labels ?? [])].map(l => l.innerText).join()
@@ -186,15 +186,15 @@ MARKED = """one => {
 }"""
 
 
-def test_whatever_has_the_focus_is_named_and_marked(visit):
-    seen = visit(fragment(dataset="shapes/train", pipeline=[{"op": "rotation"}])).settled()
-    card(seen, "rotation").locator(".title").click()
-    seen.page.get_by_text("Fit, channels, seeds").click()
-    seen.find("#stage").evaluate("one => document.querySelector('.skip').focus()")
+def test_focused_elements_are_named_and_marked(visit):
+    window = visit(fragment(dataset="shapes/train", pipeline=[{"op": "rotation"}])).settled()
+    card(window, "rotation").locator(".title").click()
+    window.page.get_by_text("Fit, channels, seeds").click()
+    window.find("#stage").evaluate("one => document.querySelector('.skip').focus()")
     reached = []
     for _ in range(200):
-        seen.page.keyboard.press("Tab")
-        active = seen.page.evaluate_handle("document.activeElement").as_element()
+        window.page.keyboard.press("Tab")
+        active = window.page.evaluate_handle("document.activeElement").as_element()
         if active.evaluate("one => one === document.body"):
             break
         html = active.evaluate("one => one.outerHTML.slice(0, 200)")
@@ -204,38 +204,38 @@ def test_whatever_has_the_focus_is_named_and_marked(visit):
     assert len(reached) > 40
 
 
-# --- the server's words
+# --- error messages
 
 
 @pytest.mark.parametrize(
     ("label", "value", "words"),
     [
-        ("degrees, high end", "999", "degrees takes numbers from -360.0 to 360.0"),
-        ("degrees, low end", "20", "degrees has an empty range"),
-        ("degrees, low end", "", "degrees takes a number or [low, high]"),
+        ("degrees, maximum", "999", "degrees takes numbers from -360.0 to 360.0"),
+        ("degrees, minimum", "20", "degrees has an empty range"),
+        ("degrees, minimum", "", "degrees takes a number or [low, high]"),
         ("p", "1.5", "p must be at most 1.0"),
         ("id", "no spaces", "id may hold letters"),
     ],
 )
-def test_an_error_stands_at_the_control_that_it_names(visit, label, value, words):
-    seen = visit(fragment(**DIGITS, pipeline=[{"op": "gamma"}, {"op": "rotation"}])).settled()
-    seen.expected = ("422",)
-    before = seen.pictures("augmented")
-    rotation = card(seen, "rotation")
+def test_an_error_is_shown_at_its_control(visit, label, value, words):
+    window = visit(fragment(**DIGITS, pipeline=[{"op": "gamma"}, {"op": "rotation"}])).settled()
+    window.expected = ("422",)
+    before = window.images("augmented")
+    rotation = card(window, "rotation")
     rotation.locator(".title").click()
     control = rotation.get_by_label(label, exact=True)
-    usual = control.input_value()
+    valid = control.input_value()
     control.fill(value)
     error = rotation.locator("[data-field] > .error:visible")
     expect(error).to_contain_text(words)
     assert control.get_attribute("aria-describedby") == error.get_attribute("id")
     assert control.get_attribute("aria-invalid") == "true"
-    assert card(seen, "gamma").locator(".error:visible").count() == 0
-    expect(seen.find("#notice")).to_contain_text("One setting needs a look")
-    assert (seen.pictures("augmented") == before).all()
-    control.fill(usual)
+    assert card(window, "gamma").locator(".error:visible").count() == 0
+    expect(window.find("#notice")).to_contain_text("One setting is invalid; showing the last valid result.")
+    assert (window.images("augmented") == before).all()
+    control.fill(valid)
     expect(error).to_be_hidden()
-    expect(seen.find("#notice")).to_be_hidden()
+    expect(window.find("#notice")).to_be_hidden()
     assert control.get_attribute("aria-invalid") is None
 
 
@@ -248,19 +248,19 @@ def test_an_error_stands_at_the_control_that_it_names(visit, label, value, words
         ("Order seed", "1.5", "must be an integer"),
     ],
 )
-def test_errors_of_the_data_stand_there(visit, label, value, words):
-    seen = visit(fragment(**DIGITS)).settled()
-    seen.expected = ("422",)
+def test_errors_of_the_data_settings_are_shown_there(visit, label, value, words):
+    window = visit(fragment(**DIGITS)).settled()
+    window.expected = ("422",)
     if "seed" in label:
-        seen.page.get_by_text("Fit, channels, seeds").click()
-    seen.page.get_by_label(label).fill(value)
-    expect(seen.find("#data .error:visible")).to_contain_text(words)
+        window.page.get_by_text("Fit, channels, seeds").click()
+    window.page.get_by_label(label).fill(value)
+    expect(window.find("#data .error:visible")).to_contain_text(words)
 
 
-def test_errors_without_a_control_are_said_too(visit):
-    seen = visit(fragment(**DIGITS, pipeline=[{"op": "rotation"}]))
-    seen.expected = ("422", "404")
-    seen.page.evaluate('location.hash = \'dataset=digits/train&pipeline=[{"op":"rotatoin"}]\'')
-    expect(card(seen, "rotatoin").locator(".error:visible")).to_contain_text("did you mean rotation?")
-    seen.page.evaluate("location.hash = 'dataset=nowhere'")
-    expect(seen.find("#data .error:visible")).to_contain_text("no dataset has this name")
+def test_errors_without_a_control_are_shown_too(visit):
+    window = visit(fragment(**DIGITS, pipeline=[{"op": "rotation"}]))
+    window.expected = ("422", "404")
+    window.page.evaluate('location.hash = \'dataset=digits/train&pipeline=[{"op":"rotatoin"}]\'')
+    expect(card(window, "rotatoin").locator(".error:visible")).to_contain_text("did you mean rotation?")
+    window.page.evaluate("location.hash = 'dataset=nowhere'")
+    expect(window.find("#data .error:visible")).to_contain_text("no dataset has this name")

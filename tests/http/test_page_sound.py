@@ -1,4 +1,4 @@
-"""Clips on the page: waveform, spectrogram, and a way to hear them; of clips that are made here, and of the server's own."""
+"""Clips on the page: waveform, spectrogram and playback; for clips made here and the server's datasets."""
 
 import re
 
@@ -57,8 +57,8 @@ def sounds(visit):
     sent = []
 
     def operations(route):
-        pictures = [one for one in route.fetch().json()["ops"] if one["media"] == "image"]
-        route.fulfill(json={"ops": [*pictures, SHIFT]})
+        image_ops = [one for one in route.fetch().json()["ops"] if one["media"] == "image"]
+        route.fulfill(json={"ops": [*image_ops, SHIFT]})
 
     def streams(route):
         spec = route.request.post_data_json
@@ -67,8 +67,8 @@ def sounds(visit):
             [] if spec["pipeline"] == [] else [{"op": "time_shift", "id": "time_shift", "p": 1, "shift": [-0.5, 0.5]}]
         )
         filled = {"seconds": SECONDS, "sample_rate": RATE, "order_seed": 0, "aug_seed": 0, **spec, "pipeline": pipeline}
-        told = {"id": ("a" if pipeline else "0") * 32, "header": "x", "samples": COUNT, "spec": filled, "tensors": {}}
-        route.fulfill(json=told)
+        stream = {"id": ("a" if pipeline else "0") * 32, "header": "x", "samples": COUNT, "spec": filled, "tensors": {}}
+        route.fulfill(json=stream)
 
     def receipt(route):
         draws = {"op": "time_shift", "id": "time_shift", "selected": True, "draws": {"shift": 0.5}}
@@ -78,106 +78,106 @@ def sounds(visit):
         route.fulfill(body=body("aaaa" in route.request.url), content_type="application/x-safetensors")
 
     tones = {"name": "tones/train", "samples": COUNT, "media": "audio", "classes": ["sine", "saw"], "version": "0"}
-    seen = visit()
-    seen.page.route("**/v1/ops", operations)
-    seen.page.route("**/v1/datasets", lambda route: route.fulfill(json={"datasets": [tones]}))
-    seen.page.route("**/v1/streams", streams)
-    seen.page.route("**/epochs/*?*", batch)
-    seen.page.route("**/samples/*", receipt)
-    seen.page.reload()
-    seen.settled()
-    return seen, sent
+    window = visit()
+    window.page.route("**/v1/ops", operations)
+    window.page.route("**/v1/datasets", lambda route: route.fulfill(json={"datasets": [tones]}))
+    window.page.route("**/v1/streams", streams)
+    window.page.route("**/epochs/*?*", batch)
+    window.page.route("**/samples/*", receipt)
+    window.page.reload()
+    window.settled()
+    return window, sent
 
 
-def drawn(seen, role, kind):
-    canvases = seen.find(f"#sheet .clip:has([data-role={role}]) canvas.{kind}")
+def drawn(window, role, kind):
+    canvases = window.find(f"#sheet .clip:has([data-role={role}]) canvas.{kind}")
     return [canvas(one.evaluate(READ_CANVAS)) for one in canvases.all()]
 
 
-def waves(seen, role, expected):
+def waves(window, role, expected):
     """Each waveform is as tall, column by column, as its clip is wide."""
-    for picture, clip in zip(drawn(seen, role, "wave"), expected, strict=True):
-        height, width = picture.shape[:2]
+    for waveform, clip in zip(drawn(window, role, "wave"), expected, strict=True):
+        height, width = waveform.shape[:2]
         ends = np.arange(width) * len(clip) // width
         low, high = (np.clip(edge.reduceat(clip, ends), -1, 1) for edge in (np.minimum, np.maximum))
-        tall = (picture[..., 3] > 0).sum(axis=0)
+        tall = (waveform[..., 3] > 0).sum(axis=0)
         assert np.allclose(tall, np.maximum(1, (high - low) * (height / 2 - 2) + 1), atol=2)
 
 
 def test_the_waveform_is_the_clip(sounds):
-    seen, _ = sounds
+    window, _ = sounds
     for role in ("original", "augmented"):
-        waves(seen, role, clips(role == "augmented"))
+        waves(window, role, clips(role == "augmented"))
 
 
 def test_the_spectrogram_has_its_tone_where_it_belongs(sounds):
-    seen, _ = sounds
-    for picture, hertz in zip(drawn(seen, "original", "spectrogram"), HERTZ, strict=True):
-        rows = picture.shape[0]
-        light = picture[:, 20:-20, :3].astype(int).sum(axis=2).mean(axis=1)
+    window, _ = sounds
+    for spectrogram, hertz in zip(drawn(window, "original", "spectrogram"), HERTZ, strict=True):
+        rows = spectrogram.shape[0]
+        light = spectrogram[:, 20:-20, :3].astype(int).sum(axis=2).mean(axis=1)
         assert rows - 1 - light.argmax() == round(hertz / (RATE / 2) * rows)
-    for picture in drawn(seen, "augmented", "spectrogram"):
-        light = picture[..., :3].astype(int).sum(axis=2).max(axis=0)
+    for spectrogram in drawn(window, "augmented", "spectrogram"):
+        light = spectrogram[..., :3].astype(int).sum(axis=2).max(axis=0)
         half = len(light) // 2
         assert light[half + 4 :].min() > 2 * light[: half - 4].max()  # the silence is dark
 
 
 def test_clips_can_be_played_one_at_a_time(sounds):
-    seen, _ = sounds
+    window, _ = sounds
     buttons = [
-        seen.page.get_by_role("button", name=name, exact=True) for name in ("Play original 1", "Play augmented 2")
+        window.page.get_by_role("button", name=name, exact=True) for name in ("Play original 1", "Play augmented 2")
     ]
-    expect(seen.find("button.play")).to_have_count(2 * COUNT + 2)
-    expect(seen.find("button.play[aria-pressed=true]")).to_have_count(0)
+    expect(window.find("button.play")).to_have_count(2 * COUNT + 2)
+    expect(window.find("button.play[aria-pressed=true]")).to_have_count(0)
     for button in buttons:
         button.press("Enter")
         expect(button).to_have_attribute("aria-pressed", "true")
-        expect(seen.find("button.play[aria-pressed=true]")).to_have_count(1)
+        expect(window.find("button.play[aria-pressed=true]")).to_have_count(1)
     buttons[1].click()
-    expect(seen.find("button.play[aria-pressed=true]")).to_have_count(0)
+    expect(window.find("button.play[aria-pressed=true]")).to_have_count(0)
 
 
-def test_what_is_offered_is_for_sound(sounds):
-    seen, sent = sounds
-    assert seen.find("#add-name option").all_inner_texts() == ["time_shift"]
-    expect(seen.page.get_by_label("Canvas height")).to_be_hidden()
-    expect(seen.page.get_by_label("Seconds")).to_have_attribute("placeholder", re.compile("20"))
+def test_the_controls_are_for_sound(sounds):
+    window, sent = sounds
+    assert window.find("#add-name option").all_inner_texts() == ["time_shift"]
+    expect(window.page.get_by_label("Canvas height")).to_be_hidden()
+    expect(window.page.get_by_label("Seconds")).to_have_attribute("placeholder", re.compile("20"))
     assert sent[-1].keys() == {"dataset", "pipeline"}
-    seen.page.get_by_label("Seconds").fill("0.5")
-    seen.page.get_by_label("Samples a second").fill("16000")
-    seen.page.get_by_role("button", name="Add").click()
-    seen.settled()
+    window.page.get_by_label("Seconds").fill("0.5")
+    window.page.get_by_label("Sample rate (Hz)").fill("16000")
+    window.page.get_by_role("button", name="Add").click()
+    window.settled()
     shift = {"op": "time_shift", "shift": [-0.5, 0.5]}
     asked = {"dataset": "tones/train", "seconds": 0.5, "sample_rate": 16000, "pipeline": [shift, shift]}
     assert asked in sent[-2:]
     assert {**asked, "pipeline": []} in sent[-2:]
-    expect(seen.find("#text")).to_contain_text('batch["audio"]')
-    expect(seen.find("#text")).to_contain_text("sample_rate=16000")
-    expect(seen.find("#draws")).to_contain_text("time_shift")
+    expect(window.find("#text")).to_contain_text('batch["audio"]')
+    expect(window.find("#text")).to_contain_text("sample_rate=16000")
+    expect(window.find("#draws")).to_contain_text("time_shift")
 
 
-def test_the_servers_own_clips(visit, server):
-    seen = visit(fragment(dataset="photos/test", pipeline="strong")).settled()
-    seen.page.get_by_label("Dataset").select_option("tones/test")
-    seen.settled()
-    expect(seen.page.get_by_role("radio", name="sound")).to_be_checked()
-    expect(seen.page.get_by_role("radio", name="strong")).to_have_count(0)
+def test_the_built_in_clips(visit, server):
+    window = visit(fragment(dataset="photos/test", pipeline="strong")).settled()
+    window.page.get_by_label("Dataset").select_option("tones/test")
+    window.settled()
+    expect(window.page.get_by_role("radio", name="sound")).to_be_checked()
+    expect(window.page.get_by_role("radio", name="strong")).to_have_count(0)
     with server.client() as client:
         for role, pipeline in (("augmented", "sound"), ("original", "none")):
             stream = client.stream({"dataset": "tones/test", "pipeline": pipeline})
-            assert role == "original" or stream.id == seen.stream_id
-            waves(seen, role, stream.batch(0, 0, 8)["audio"])
-    assert seen.find("#draws li").evaluate_all("all => all.map(one => one.dataset.op)") == [
+            assert role == "original" or stream.id == window.stream_id
+            waves(window, role, stream.batch(0, 0, 8)["audio"])
+    assert window.find("#draws li").evaluate_all("all => all.map(one => one.dataset.op)") == [
         one["op"] for one in server.open({"dataset": "tones/test", "pipeline": "sound"})["spec"]["pipeline"]
     ]
     names: dict[str, object] = {}
-    exec(seen.find("#text").text_content(), names)  # noqa: S102 - the page's own text
-    assert names["loader"].id == seen.stream_id
+    exec(window.find("#text").text_content(), names)  # noqa: S102 - the page's snippet
+    assert names["loader"].id == window.stream_id
     assert names["clips"].shape[1] == 16000
     names["loader"].close()
-    seen.page.get_by_role("button", name="Play augmented 3", exact=True).click()
-    expect(seen.find("button.play[aria-pressed=true]")).to_have_count(0)  # the clip has ended by itself
-    seen.page.get_by_label("Dataset").select_option("shapes/test")
-    seen.settled()
-    expect(seen.page.get_by_role("radio", name="standard")).to_be_checked()
-    assert seen.pictures("augmented").any()
+    window.page.get_by_role("button", name="Play augmented 3", exact=True).click()
+    expect(window.find("button.play[aria-pressed=true]")).to_have_count(0)  # the clip has ended
+    window.page.get_by_label("Dataset").select_option("shapes/test")
+    window.settled()
+    expect(window.page.get_by_role("radio", name="standard")).to_be_checked()
+    assert window.images("augmented").any()

@@ -1,74 +1,75 @@
-// Speaking to the server: the token, errors in one form, batches as tensors.
+// HTTP client of the page: bearer token, one error type, batches as tensors.
 
 import { parse } from "./safetensors.js";
 
-const KEPT = "augsvc-token"; // in this tab alone, until it is closed
-let token = sessionStorage.getItem(KEPT) ?? "";
+const STORAGE_KEY = "augsvc-token"; // in session storage: this tab only, until it is closed
+let token = sessionStorage.getItem(STORAGE_KEY) ?? "";
 
-/** An error that the server answered; `status` 0 means that it did not answer. */
-export class Refused extends Error {
+/** An error response; `status` is 0 if there was no response. */
+export class ApiError extends Error {
   constructor(status, { code = "", message = "", field = null } = {}) {
     super(message);
     Object.assign(this, { status, code, field });
   }
 
-  get passing() {
+  /** Whether the same request may succeed later. */
+  get transient() {
     return this.status === 0 || this.status === 429 || (this.status === 503 && this.code !== "dataset_unreadable");
   }
 }
 
-export function keep(text) {
+export function setToken(text) {
   token = text;
-  if (text) sessionStorage.setItem(KEPT, text);
-  else sessionStorage.removeItem(KEPT);
+  if (text) sessionStorage.setItem(STORAGE_KEY, text);
+  else sessionStorage.removeItem(STORAGE_KEY);
 }
 
 export const hasToken = () => token !== "";
 
-async function ask(path, { json, headers = {}, signal } = {}) {
-  const sent = { ...headers };
-  if (/[^\x21-\x7e]/.test(token)) throw new Refused(401, { code: "unauthorized", message: "A token has visible ASCII characters only." });
-  if (token) sent.Authorization = `Bearer ${token}`;
-  if (json !== undefined) sent["Content-Type"] = "application/json";
-  const request = { method: json === undefined ? "GET" : "POST", headers: sent, signal };
+async function send(path, { json, headers: extraHeaders = {}, signal } = {}) {
+  const headers = { ...extraHeaders };
+  if (/[^\x21-\x7e]/.test(token)) throw new ApiError(401, { code: "unauthorized", message: "A token consists of visible ASCII characters." });
+  if (token) headers.Authorization = `Bearer ${token}`;
+  if (json !== undefined) headers["Content-Type"] = "application/json";
+  const request = { method: json === undefined ? "GET" : "POST", headers, signal };
   if (json !== undefined) request.body = JSON.stringify(json);
-  let answer;
+  let response;
   try {
-    answer = await fetch(path, request);
+    response = await fetch(path, request);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refused(0, { code: "gone", message: "The server does not answer." });
+    throw new ApiError(0, { code: "gone", message: "The server does not respond." });
   }
-  if (answer.ok) return answer;
-  const content = await answer.json().catch(() => ({}));
-  throw new Refused(answer.status, content.error ?? { message: `The server answered ${answer.status}.` });
+  if (response.ok) return response;
+  const content = await response.json().catch(() => ({}));
+  throw new ApiError(response.status, content.error ?? { message: `The server responded with status ${response.status}.` });
 }
 
-/** The whole of an answer; a server that goes away in the middle of it has not answered. */
-async function read(answer, how) {
+/** The complete body; `method` is json, text or arrayBuffer. A connection that is lost mid-body counts as no response. */
+async function read(response, method) {
   try {
-    return await answer[how]();
+    return await response[method]();
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refused(0, { code: "gone", message: "The server went away in the middle of an answer." });
+    throw new ApiError(0, { code: "gone", message: "The connection was lost during a response." });
   }
 }
 
-const get = async (path, more) => read(await ask(path, more), "json");
+const fetchJson = async (path, options) => read(await send(path, options), "json");
 
-export const version = () => get("v1/version");
-export const operations = async () => (await get("v1/ops")).ops;
-export const datasets = async () => (await get("v1/datasets")).datasets;
-export const metrics = async () => read(await ask("metrics"), "text");
-export const open = (spec, signal) => get("v1/streams", { json: spec, signal });
+export const version = () => fetchJson("v1/version");
+export const operations = async () => (await fetchJson("v1/ops")).ops;
+export const datasets = async () => (await fetchJson("v1/datasets")).datasets;
+export const metrics = async () => read(await send("metrics"), "text");
+export const open = (spec, signal) => fetchJson("v1/streams", { json: spec, signal });
 
-const known = (stream, signal) => ({ headers: { "Augsvc-Spec": stream.header }, signal });
+const streamOptions = (stream, signal) => ({ headers: { "Augsvc-Spec": stream.header }, signal });
 
 /** The tensors of positions start … start + count − 1. */
 export async function batch(stream, { epoch, start, count, view }, signal) {
   const path = `v1/streams/${stream.id}/epochs/${epoch}?start=${start}&count=${count}&view=${view}`;
-  return parse(await read(await ask(path, known(stream, signal)), "arrayBuffer")).tensors;
+  return parse(await read(await send(path, streamOptions(stream, signal)), "arrayBuffer")).tensors;
 }
 
 export const receipt = (stream, { epoch, view }, position, signal) =>
-  get(`v1/streams/${stream.id}/epochs/${epoch}/samples/${position}?view=${view}`, known(stream, signal));
+  fetchJson(`v1/streams/${stream.id}/epochs/${epoch}/samples/${position}?view=${view}`, streamOptions(stream, signal));

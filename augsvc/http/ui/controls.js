@@ -1,25 +1,25 @@
-// Controls for the parameters of operations. Sliders are held within the schema; what is typed is sent as it is, and the
-// server says what is wrong with it.
+// Controls for operation parameters. Sliders stay within the schema's bounds; typed values are sent as they are, and the
+// server validates them.
 
-import { el, fresh, set } from "./dom.js";
-import { step } from "./schema.js";
+import { el, set, uniqueId } from "./dom.js";
+import { sliderStep } from "./schema.js";
 
-/** A control for a parameter of schema.js; `change(value)` is called with every change. */
+/** A control for a parameter from schema.js; calls `change(value)` on every change. */
 export function control(parameter, value, change) {
   const makers = { range, number, choice, switch: toggle, text };
   return makers[parameter.kind](parameter, value, change);
 }
 
-/** A labelled field with a place for the server's words. */
+/** A labelled field with room for the server's error message. */
 export function field(name, label, ...content) {
-  const error = el("p", { class: "error", id: fresh("error"), hidden: true });
+  const error = el("p", { class: "error", id: uniqueId("error"), hidden: true });
   const node = el("div", { class: "field", "data-field": name }, label, ...content, error);
   for (const input of node.querySelectorAll("input, select")) set(input, { "aria-describedby": error.id });
   return node;
 }
 
-/** Shows what the server says at the field, or takes it away. */
-export function complain(node, message) {
+/** Shows an error message at the field; null removes it. */
+export function showError(node, message) {
   const error = node.querySelector(":scope > .error");
   error.textContent = message ?? "";
   error.hidden = !message;
@@ -27,64 +27,64 @@ export function complain(node, message) {
 }
 
 function range({ name, low, high }, value, change) {
-  const ends = (Array.isArray(value) ? value : [value, value]).slice(0, 2);
-  const words = [`${name}, low end`, `${name}, high end`];
-  const typed = words.map((label) => numeric(label, low, high));
-  const slid = words.map((label) => slider(`${label}, slider`, low, high));
-  const track = el("div", { class: "slider two" }, ...slid);
+  const bounds = (Array.isArray(value) ? value : [value, value]).slice(0, 2);
+  const labels = [`${name}, minimum`, `${name}, maximum`];
+  const inputs = labels.map((label) => numberInput(label, low, high));
+  const sliders = labels.map((label) => slider(`${label}, slider`, low, high));
+  const track = el("div", { class: "slider two" }, ...sliders);
 
   function show() {
-    ends.forEach((end, at) => {
-      if (typed[at].value === "" || Number(typed[at].value) !== end) typed[at].value = end ?? "";
-      slid[at].value = end ?? low;
+    bounds.forEach((bound, i) => {
+      if (inputs[i].value === "" || Number(inputs[i].value) !== bound) inputs[i].value = bound ?? "";
+      sliders[i].value = bound ?? low;
     });
-    set(track, { "--from": share(ends[0], low, high), "--to": share(ends[1], low, high) });
-    track.classList.toggle("upper", ends[0] > (low + high) / 2); // so that the thumb that can move lies on top
+    set(track, { "--from": fraction(bounds[0], low, high), "--to": fraction(bounds[1], low, high) });
+    track.classList.toggle("upper", bounds[0] > (low + high) / 2); // puts the thumb that can still move on top
   }
 
-  [0, 1].forEach((at) => {
-    slid[at].addEventListener("input", () => {
-      const to = Number(slid[at].value);
-      ends[at] = at ? Math.max(to, ends[0] ?? low) : Math.min(to, ends[1] ?? high);
+  [0, 1].forEach((i) => {
+    sliders[i].addEventListener("input", () => {
+      const moved = Number(sliders[i].value);
+      bounds[i] = i ? Math.max(moved, bounds[0] ?? low) : Math.min(moved, bounds[1] ?? high);
       show();
-      change([...ends]);
+      change([...bounds]);
     });
-    typed[at].addEventListener("input", () => {
-      ends[at] = entered(typed[at]);
-      if (ends[at] !== null) show();
-      change([...ends]);
+    inputs[i].addEventListener("input", () => {
+      bounds[i] = numberIn(inputs[i]);
+      if (bounds[i] !== null) show();
+      change([...bounds]);
     });
   });
   show();
-  const title = el("span", { class: "label", id: fresh("label") }, name);
-  const node = field(name, el("div", { class: "head" }, title, el("span", { class: "ends" }, typed[0], "–", typed[1])), track);
+  const title = el("span", { class: "label", id: uniqueId("label") }, name);
+  const node = field(name, el("div", { class: "head" }, title, el("span", { class: "bounds" }, inputs[0], "–", inputs[1])), track);
   return set(node, { role: "group", "aria-labelledby": title.id });
 }
 
 function number({ name, low, high, integer }, value, change) {
-  const typed = numeric(name, low, high);
-  const slid = slider(`${name}, slider`, low, high, integer ? 1 : undefined);
-  const track = el("div", { class: "slider" }, slid);
-  const show = (now) => {
-    slid.value = now ?? low;
-    set(track, { "--from": 0, "--to": share(now, low, high) });
+  const input = numberInput(name, low, high);
+  const handle = slider(`${name}, slider`, low, high, integer ? 1 : undefined);
+  const track = el("div", { class: "slider" }, handle);
+  const show = (current) => {
+    handle.value = current ?? low;
+    set(track, { "--from": 0, "--to": fraction(current, low, high) });
   };
-  typed.value = value ?? "";
+  input.value = value ?? "";
   show(value);
-  slid.addEventListener("input", () => {
-    typed.value = slid.value;
-    show(Number(slid.value));
-    change(Number(slid.value));
+  handle.addEventListener("input", () => {
+    input.value = handle.value;
+    show(Number(handle.value));
+    change(Number(handle.value));
   });
-  typed.addEventListener("input", () => {
-    show(entered(typed));
-    change(entered(typed));
+  input.addEventListener("input", () => {
+    show(numberIn(input));
+    change(numberIn(input));
   });
-  return field(name, el("div", { class: "head" }, el("span", { class: "label" }, name), typed), track);
+  return field(name, el("div", { class: "head" }, el("span", { class: "label" }, name), input), track);
 }
 
 function choice({ name, options }, value, change) {
-  const id = fresh("choice");
+  const id = uniqueId("choice");
   const select = el("select", { id }, ...options.map((option) => el("option", { value: String(option) }, String(option))));
   select.value = String(value);
   select.addEventListener("change", () => change(options[select.selectedIndex]));
@@ -97,33 +97,34 @@ function toggle({ name }, value, change) {
 }
 
 function text({ name, nullable, plain }, value, change) {
-  const id = fresh("text");
-  const shown = value === null || value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value);
-  const input = el("input", { id, type: "text", value: shown, spellcheck: "false", autocomplete: "off" });
+  const id = uniqueId("text");
+  const initial = value === null || value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value);
+  const input = el("input", { id, type: "text", value: initial, spellcheck: "false", autocomplete: "off" });
   input.addEventListener("input", () => {
     if (nullable && input.value === "") change(null);
     else if (plain) change(input.value);
-    else change(parsed(input.value));
+    else change(parseValue(input.value));
   });
   return field(name, el("div", { class: "head" }, el("label", { class: "label", for: id }, name), input));
 }
 
-function parsed(words) {
+/** JSON, or the text itself. */
+function parseValue(typed) {
   try {
-    return JSON.parse(words);
+    return JSON.parse(typed);
   } catch {
-    return words;
+    return typed;
   }
 }
 
-/** Where a number lies between the ends, from 0 to 1. */
-const share = (value, low, high) => (Math.min(Math.max(value ?? low, low), high) - low) / (high - low);
+/** A value's position in the range, 0 to 1. */
+const fraction = (value, low, high) => (Math.min(Math.max(value ?? low, low), high) - low) / (high - low);
 
-const numeric = (label, low, high) =>
+const numberInput = (label, low, high) =>
   el("input", { type: "number", "aria-label": label, min: low, max: high, step: "any", inputmode: "decimal" });
 
-const slider = (label, low, high, by = step(low, high)) =>
-  el("input", { type: "range", "aria-label": label, min: low, max: high, step: by });
+const slider = (label, low, high, step = sliderStep(low, high)) =>
+  el("input", { type: "range", "aria-label": label, min: low, max: high, step });
 
-/** The number that stands in an input; null where there is none, which the server refuses in its own words. */
-const entered = (input) => (input.value === "" ? null : Number(input.value));
+/** The number in an input; null if it is empty, which the server rejects. */
+const numberIn = (input) => (input.value === "" ? null : Number(input.value));

@@ -1,18 +1,18 @@
-// What the samples are: dataset, canvas (or clip), seeds.
+// The data settings: dataset, canvas (or clip), seeds.
 
-import { complain, field } from "./controls.js";
-import { $, el, fresh, set, whole } from "./dom.js";
+import { field, showError } from "./controls.js";
+import { $, el, formatInteger, set, uniqueId } from "./dom.js";
 
 const FITS = ["cover", "contain", "stretch"];
 
 export class Data {
-  /** `changed({ name: value, … })` is called with what a person changed; null leaves a field to the server. */
+  /** Calls `changed({ name: value, … })` with the user's changes; null leaves a field to the server. */
   constructor(changed) {
     this.changed = changed;
     this.fields = new Map();
-    this.dataset = el("select", { id: fresh("dataset"), onchange: () => changed({ dataset: this.dataset.value }) });
+    this.dataset = el("select", { id: uniqueId("dataset"), onchange: () => changed({ dataset: this.dataset.value }) });
     const size = ["Height", "Width"].map((name) => this.#number("", `Canvas ${name.toLowerCase()}, in pixels`, 1, 4096));
-    for (const input of size) input.addEventListener("input", () => changed({ size: pair(size) }));
+    for (const input of size) input.addEventListener("input", () => changed({ size: sidesOf(size) }));
     this.size = size;
     this.fit = this.#choice("fit", FITS, (value) => value);
     this.channels = this.#choice("channels", ["1", "3"], Number);
@@ -22,11 +22,11 @@ export class Data {
     this.order_seed = this.#single("order_seed", "1", 0);
     this.shuffle = el("input", { type: "checkbox", onchange: () => changed({ shuffle: this.shuffle.checked }) });
     this.about = el("p", { class: "quiet" });
-    this.pictures = el("div", { class: "media" },
+    this.canvas = el("div", { class: "media" },
       this.#field("size", el("div", { class: "head" }, el("span", { class: "label" }, "Canvas"),
-        el("span", { class: "ends" }, size[0], "×", size[1]))));
-    this.sounds = el("div", { class: "media columns" },
-      this.#labelled("seconds", "Seconds", this.seconds), this.#labelled("sample_rate", "Samples a second", this.sample_rate));
+        el("span", { class: "bounds" }, size[0], "×", size[1]))));
+    this.clip = el("div", { class: "media columns" },
+      this.#labelled("seconds", "Seconds", this.seconds), this.#labelled("sample_rate", "Sample rate (Hz)", this.sample_rate));
     this.framing = el("div", { class: "columns" },
       this.#labelled("fit", "Fit", this.fit), this.#labelled("channels", "Channels", this.channels));
     const more = el("details", { class: "more" }, el("summary", {}, "Fit, channels, seeds"), this.framing,
@@ -34,54 +34,55 @@ export class Data {
         this.#labelled("order_seed", "Order seed", this.order_seed)),
       this.#field("shuffle", el("label", { class: "check" }, this.shuffle, "Shuffle each epoch")));
     this.more = more;
-    $("#data").append(this.#labelled("dataset", "Dataset", this.dataset), this.about, this.pictures, this.sounds, more);
+    $("#data").append(this.#labelled("dataset", "Dataset", this.dataset), this.about, this.canvas, this.clip, more);
   }
 
-  /** What /v1/datasets said. */
-  learn(datasets) {
-    this.known = new Map(datasets.map((dataset) => [dataset.name, dataset]));
+  /** Takes the answer of /v1/datasets. */
+  setDatasets(datasets) {
+    this.datasets = new Map(datasets.map((dataset) => [dataset.name, dataset]));
     this.dataset.replaceChildren(...datasets.map(({ name }) => el("option", { value: name }, name)));
   }
 
-  /** Shows a state. */
+  /** Shows the state. */
   show(state) {
-    const info = this.known.get(state.dataset);
+    const info = this.datasets.get(state.dataset);
     this.dataset.value = state.dataset;
-    this.about.textContent = info ? described(info) : "";
+    this.about.textContent = info ? describe(info) : "";
     const audio = info?.media === "audio";
-    this.pictures.hidden = this.framing.hidden = audio;
-    this.sounds.hidden = !audio;
+    this.canvas.hidden = this.framing.hidden = audio;
+    this.clip.hidden = !audio;
     this.more.firstElementChild.textContent = audio ? "Seeds" : "Fit, channels, seeds";
-    this.size.forEach((input, at) => put(input, state.size?.[at]));
-    for (const name of ["seconds", "sample_rate", "aug_seed", "order_seed"]) put(this[name], state[name]);
+    this.size.forEach((input, i) => setValue(input, state.size?.[i]));
+    for (const name of ["seconds", "sample_rate", "aug_seed", "order_seed"]) setValue(this[name], state[name]);
     this.fit.value = state.fit ?? "cover";
     this.channels.value = state.channels === null ? "" : String(state.channels);
     this.shuffle.checked = state.shuffle;
   }
 
-  /** What the server filled in, where nothing was given. */
-  hint(spec) {
-    (spec.size ?? []).forEach((side, at) => set(this.size[at], { placeholder: side }));
+  /** Shows the values that the server filled in, as placeholders. */
+  showDefaults(spec) {
+    (spec.size ?? []).forEach((side, i) => set(this.size[i], { placeholder: side }));
     for (const name of ["seconds", "sample_rate"]) set(this[name], { placeholder: spec[name] ?? null });
     this.channels.options[0].textContent = `the dataset’s${spec.channels ? ` (${spec.channels})` : ""}`;
   }
 
-  complain(place, message) {
-    const found = this.fields.get(place.split(".")[0]);
-    if (!found) return false;
-    if (this.more.contains(found)) this.more.open = true;
-    complain(found, message);
+  /** Shows an error message at the control that `path` names; false if there is none. */
+  showError(path, message) {
+    const control = this.fields.get(path.split(".")[0]);
+    if (!control) return false;
+    if (this.more.contains(control)) this.more.open = true;
+    showError(control, message);
     return true;
   }
 
-  forgive() {
-    for (const found of this.fields.values()) complain(found, null);
+  clearErrors() {
+    for (const control of this.fields.values()) showError(control, null);
   }
 
   #field(name, ...content) {
-    const made = field(name, ...content);
-    this.fields.set(name, made);
-    return made;
+    const control = field(name, ...content);
+    this.fields.set(name, control);
+    return control;
   }
 
   #labelled(name, label, input) {
@@ -90,36 +91,37 @@ export class Data {
 
   #number(placeholder, label, min, max, step = "1") {
     const bounds = { min: min ?? null, max: max ?? null, step, placeholder };
-    return el("input", { id: fresh("number"), type: "number", inputmode: "decimal", "aria-label": label, ...bounds });
+    return el("input", { id: uniqueId("number"), type: "number", inputmode: "decimal", "aria-label": label, ...bounds });
   }
 
-  /** `usual` is what an empty field means; null leaves it to the server. */
-  #single(name, step, usual = null) {
+  /** `empty` is the value of an empty field; null leaves it to the server. */
+  #single(name, step, empty = null) {
     const input = this.#number("", null, 0, null, step);
-    input.addEventListener("input", () => this.changed({ [name]: input.value === "" ? usual : Number(input.value) }));
+    input.addEventListener("input", () => this.changed({ [name]: input.value === "" ? empty : Number(input.value) }));
     return input;
   }
 
-  #choice(name, options, value) {
-    const select = el("select", { id: fresh(name) });
-    const own = name === "channels" ? [el("option", { value: "" }, "the dataset’s")] : [];
-    select.append(...own, ...options.map((option) => el("option", { value: option }, option)));
-    select.addEventListener("change", () => this.changed({ [name]: select.value === "" ? null : value(select.value) }));
+  #choice(name, options, convert) {
+    const select = el("select", { id: uniqueId(name) });
+    const unset = name === "channels" ? [el("option", { value: "" }, "the dataset’s")] : [];
+    select.append(...unset, ...options.map((option) => el("option", { value: option }, option)));
+    select.addEventListener("change", () => this.changed({ [name]: select.value === "" ? null : convert(select.value) }));
     return select;
   }
 }
 
-/** Both sides, null if both are empty; a side that is missing is sent as null, and the server names it. */
-function pair(inputs) {
+/** Height and width; null if both are empty. A single empty side is sent as null, and the server names it. */
+function sidesOf(inputs) {
   const sides = inputs.map((input) => (input.value === "" ? null : Number(input.value)));
   return sides.every((side) => side === null) ? null : sides;
 }
 
-function put(input, value) {
+/** Sets an input's value, unless the user is typing in it. */
+function setValue(input, value) {
   if (document.activeElement !== input) input.value = value ?? "";
 }
 
-function described({ samples, classes }) {
+function describe({ samples, classes }) {
   const names = classes.length > 6 ? `${classes.length} classes` : classes.join(", ");
-  return `${whole(samples)} samples${names ? ` · ${names}` : ""}`;
+  return `${formatInteger(samples)} samples${names ? ` · ${names}` : ""}`;
 }

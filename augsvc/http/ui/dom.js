@@ -1,4 +1,4 @@
-// Building elements. Text from the server only ever becomes text nodes.
+// Building elements. Text from the server only becomes text nodes, never HTML.
 
 /** An element: `el("button", { class: "quiet", onclick: f, "aria-label": "…" }, child, "text")`. */
 export function el(tag, properties = {}, ...children) {
@@ -22,20 +22,20 @@ export function set(node, properties) {
 
 export const $ = (selector, root = document) => root.querySelector(selector);
 
-/** A copy of a <template> of the page: icons are drawn there. */
+/** A copy of the icon in the page's <template> with that name. */
 export const icon = (name) => $(`#icon-${name}`).content.firstElementChild.cloneNode(true);
 
 let counter = 0;
-/** An id that no other element has. */
-export const fresh = (stem) => `${stem}-${(counter += 1)}`;
+/** A unique element id. */
+export const uniqueId = (stem) => `${stem}-${(counter += 1)}`;
 
-/** Says something to screen readers without moving anything. */
+/** Announces a text to screen readers without moving the focus. */
 export function announce(text) {
   $("#announcer").textContent = text;
 }
 
-/** Calls `work` once things have been quiet for `ms`. */
-export function quiet(work, ms) {
+/** Delays `work` until `ms` have passed without another call. */
+export function debounce(work, ms) {
   let timer = 0;
   return (...args) => {
     clearTimeout(timer);
@@ -43,15 +43,15 @@ export function quiet(work, ms) {
   };
 }
 
-const plain = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
-export const whole = (number) => plain.format(number);
+const integerFormat = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+export const formatInteger = (number) => integerFormat.format(number);
 
-/** A number as short as it may be: at most `digits` after the point, no trailing zeros. */
-export const short = (number, digits = 3) => String(Number(Number(number).toFixed(digits)));
+/** A number with at most `digits` decimals and no trailing zeros. */
+export const formatNumber = (number, digits = 3) => String(Number(Number(number).toFixed(digits)));
 
-export function bytes(number) {
+export function formatBytes(number) {
   const units = ["B", "kB", "MB", "GB", "TB"];
-  let at = 0;
-  for (; number >= 1000 && at < units.length - 1; at += 1) number /= 1000;
-  return `${short(number, number < 10 && at ? 1 : 0)} ${units[at]}`;
+  let unit = 0;
+  for (; number >= 1000 && unit < units.length - 1; unit += 1) number /= 1000;
+  return `${formatNumber(number, number < 10 && unit ? 1 : 0)} ${units[unit]}`;
 }

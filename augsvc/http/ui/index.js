@@ -1,241 +1,244 @@
-// The page: one state, what the server makes of it, and the parts that show it.
+// The page: one state, the batches that the server returns for it, and the components that display them.
 
 import * as api from "./api.js";
-import { Copy } from "./copy.js";
 import { Data } from "./data.js";
-import { $, announce, quiet, set } from "./dom.js";
+import { $, announce, debounce, set } from "./dom.js";
+import { ExportPanel } from "./export.js";
 import { Inspector } from "./inspector.js";
 import { Live } from "./live.js";
-import { available, legend } from "./overlay.js";
+import { availableOverlays, showLegend } from "./overlay.js";
 import { Pipeline } from "./pipeline.js";
 import { Sheet } from "./sheet.js";
-import { stop as silence } from "./sound.js";
+import { stop as stopPlayback } from "./sound.js";
 import { fromFragment, specification, toFragment } from "./state.js";
 import { Toolbar } from "./toolbar.js";
 
-const SETTLE_MS = 120; // between a slider's last move and the question to the server
-const AGAIN_MS = 1500; // between two tries while the server starts or is away
-const CANVAS = [128, 128]; // where a dataset's samples differ in size and none is chosen
-const CLIP = { seconds: 1, sample_rate: 16000 }; // the same for clips
-const FAVOURITE = "photos/train";
+const DEBOUNCE_MS = 120; // between a slider's last move and the request
+const RETRY_MS = 1500; // while the server starts or is unreachable
+const DEFAULT_CANVAS = [128, 128]; // for datasets whose samples differ in size
+const DEFAULT_CLIP = { seconds: 1, sample_rate: 16000 }; // the same for clips
+const DEFAULT_DATASET = "photos/train";
 
 let state = fromFragment(location.hash);
 let datasets = new Map();
-let current = null; // the AbortController of what is being asked
-let changes = 0; // so far: what was asked before the last one is shown, and the sheet stays busy
-let plain = { key: "", tensors: null }; // the originals asked for last
-let seen = null; // what is on the sheet
-let retry = 0;
-let away = false; // the last look at /metrics found no server
+let pending = null; // the AbortController of the requests in flight
+let changes = 0; // counts changes: the sheet stays busy until the last one is displayed
+let originals = { key: "", tensors: null }; // the batch of originals that was fetched last
+let displayed = null; // the batch on the sheet
+let retryTimer = 0;
+let unreachable = false; // whether the last poll of /metrics failed
 
-const data = new Data((change) => ("dataset" in change ? choose(change) : update(change)));
+const data = new Data((change) => ("dataset" in change ? selectDataset(change.dataset) : update(change)));
 const pipeline = new Pipeline((chosen) => update({ pipeline: chosen }));
-const toolbar = new Toolbar((change) => ("overlays" in change ? overlay(change) : update({ ...change, chosen: change.chosen ?? state.chosen })));
-const sheet = new Sheet((at) => pick(at));
+const toolbar = new Toolbar((change) =>
+  "overlays" in change ? setOverlays(change.overlays) : update({ ...change, chosen: change.chosen ?? state.chosen }));
+const sheet = new Sheet(selectSample);
 const inspector = new Inspector();
-const copy = new Copy();
-const live = new Live({ answered, failed });
-const later = quiet(load, SETTLE_MS);
+const exportPanel = new ExportPanel();
+const live = new Live({ succeeded: pollSucceeded, failed: pollFailed });
+const loadSoon = debounce(load, DEBOUNCE_MS);
 
 const media = () => datasets.get(state.dataset)?.media ?? "image";
-const remember = () => history.replaceState(null, "", toFragment(state));
+const saveState = () => history.replaceState(null, "", toFragment(state));
 
 function update(change) {
   Object.assign(state, change);
-  remember();
+  saveState();
   changes += 1;
   set($("#sheet"), { "aria-busy": "true" });
-  later();
+  loadSoon();
 }
 
-/** Another dataset: from its beginning, without the operations that are not for it. */
-function choose({ dataset }) {
+/** Switches to another dataset: from its first position, without operations of another medium. */
+function selectDataset(dataset) {
   state = { ...state, dataset, start: 0, chosen: 0, size: null, channels: null, seconds: null, sample_rate: null };
-  state.pipeline = pipeline.suit(media(), state.pipeline);
-  if (Array.isArray(state.pipeline)) pipeline.show(state.pipeline, state.pipeline);
-  data.show(state);
+  showSettings();
   update({});
 }
 
-function overlay({ overlays }) {
+function setOverlays(overlays) {
   state.overlays = overlays;
-  remember();
+  saveState();
   sheet.overlay(overlays);
   inspector.overlay(overlays);
-  if (seen) legend($("#legend"), seen.augmented, overlays, seen.classes);
+  if (displayed) showLegend($("#legend"), displayed.augmented, overlays, displayed.classes);
 }
 
 async function begin() {
-  clearTimeout(retry);
+  clearTimeout(retryTimer);
   try {
-    const [version, known, operations] = await Promise.all([api.version(), api.datasets(), api.operations()]);
-    datasets = new Map(known.map((dataset) => [dataset.name, dataset]));
-    data.learn(known);
-    pipeline.learn(operations);
+    const [version, available, operations] = await Promise.all([api.version(), api.datasets(), api.operations()]);
+    datasets = new Map(available.map((dataset) => [dataset.name, dataset]));
+    data.setDatasets(available);
+    pipeline.setOperations(operations);
     $("#server").textContent = `${version.version} · ${version.executor} on ${version.device}`;
     set($("#server"), { title: `arithmetic ${version.arithmetic}` });
     unlock();
     restore();
     live.start();
   } catch (error) {
-    trouble(error, begin);
+    handleError(error, begin);
   }
 }
 
-/** Shows the state as a link gave it. */
+/** Displays the state that a link describes. */
 function restore() {
-  if (!datasets.has(state.dataset) && !state.dataset) {
-    state.dataset = datasets.has(FAVOURITE) ? FAVOURITE : (datasets.keys().next().value ?? "");
+  if (!state.dataset) {
+    state.dataset = datasets.has(DEFAULT_DATASET) ? DEFAULT_DATASET : (datasets.keys().next().value ?? "");
   }
-  state.pipeline = pipeline.suit(media(), state.pipeline);
-  if (Array.isArray(state.pipeline)) pipeline.show(state.pipeline, state.pipeline);
-  data.show(state);
+  showSettings();
   toolbar.show(state);
   load();
 }
 
+function showSettings() {
+  state.pipeline = pipeline.setMedia(media(), state.pipeline);
+  if (Array.isArray(state.pipeline)) pipeline.show(state.pipeline, state.pipeline);
+  data.show(state);
+}
+
 async function load() {
-  current?.abort();
-  current = new AbortController();
-  const { signal } = current;
-  const asked = changes;
-  const settled = () => asked === changes && set($("#sheet"), { "aria-busy": "false" });
-  clearTimeout(retry);
+  pending?.abort();
+  pending = new AbortController();
+  const { signal } = pending;
+  const change = changes;
+  const settle = () => change === changes && set($("#sheet"), { "aria-busy": "false" });
+  clearTimeout(retryTimer);
   set($("#sheet"), { "aria-busy": "true" });
   try {
     const spec = specification(state, media());
-    const [stream, before] = await Promise.all([api.open(spec, signal), api.open({ ...spec, pipeline: [] }, signal)]);
+    const [stream, plain] = await Promise.all([api.open(spec, signal), api.open({ ...spec, pipeline: [] }, signal)]);
     if (state.start >= stream.samples) state.start = Math.max(0, stream.samples - 1);
-    const place = { epoch: state.epoch, start: state.start, count: state.count, view: state.view };
-    const [augmented, originals] = await Promise.all([api.batch(stream, place, signal), original(before, place, signal)]);
-    show({ ...place, spec, stream, originals, augmented, audio: "audio" in augmented });
+    const address = { epoch: state.epoch, start: state.start, count: state.count, view: state.view };
+    const [augmented, original] = await Promise.all([api.batch(stream, address, signal), loadOriginals(plain, address, signal)]);
+    show({ ...address, spec, stream, originals: original, augmented, audio: "audio" in augmented });
     await inspect(signal);
-    settled();
+    settle();
   } catch (error) {
     if (error.name === "AbortError") return;
-    settled();
-    trouble(error, load);
+    settle();
+    handleError(error, load);
   }
 }
 
-/** The same positions without operations; they stay while only the pipeline changes. */
-async function original(stream, place, signal) {
-  const key = JSON.stringify([stream.id, place]);
-  if (plain.key !== key) plain = { key, tensors: await api.batch(stream, place, signal) };
-  return plain.tensors;
+/** The same positions without operations; kept while only the pipeline changes. */
+async function loadOriginals(stream, address, signal) {
+  const key = JSON.stringify([stream.id, address]);
+  if (originals.key !== key) originals = { key, tensors: await api.batch(stream, address, signal) };
+  return originals.tensors;
 }
 
-function show(found) {
-  silence();
+function show(batch) {
+  stopPlayback();
   const classes = datasets.get(state.dataset)?.classes ?? [];
-  seen = { ...found, shown: state.overlays, classes };
-  state.chosen = Math.min(state.chosen, found.augmented.index.shape[0] - 1);
-  forgive();
-  remember();
-  if (typeof state.pipeline === "string") pipeline.show(state.pipeline, found.stream.spec.pipeline);
-  data.hint(found.stream.spec);
-  toolbar.show(state, found.stream.samples);
-  toolbar.offer(available(found.augmented), state.overlays);
-  sheet.show(seen);
-  legend($("#legend"), found.augmented, state.overlays, classes);
-  set($("#sheet"), { "data-shown": [found.stream.id, found.epoch, found.start, found.view].join("/") });
+  displayed = { ...batch, overlays: state.overlays, classes };
+  state.chosen = Math.min(state.chosen, batch.augmented.index.shape[0] - 1);
+  clearErrors();
+  saveState();
+  if (typeof state.pipeline === "string") pipeline.show(state.pipeline, batch.stream.spec.pipeline);
+  data.showDefaults(batch.stream.spec);
+  toolbar.show(state, batch.stream.samples);
+  toolbar.setOverlays(availableOverlays(batch.augmented), state.overlays);
+  sheet.show(displayed);
+  showLegend($("#legend"), batch.augmented, state.overlays, classes);
+  set($("#sheet"), { "data-shown": [batch.stream.id, batch.epoch, batch.start, batch.view].join("/") });
   const url = new URL(".", location.href).href.replace(/\/$/, "");
-  copy.show({ ...found, url, media: media(), token: api.hasToken() });
+  exportPanel.show({ ...batch, url, media: media(), token: api.hasToken() });
 }
 
 async function inspect(signal) {
-  const [mine, at] = [seen, state.chosen];
-  sheet.mark(at);
-  inspector.show(mine, at);
-  const receipt = await api.receipt(mine.stream, mine, mine.start + at, signal);
-  if (mine === seen && at === state.chosen) inspector.tell(receipt, mine.stream.spec.pipeline);
+  const [batch, chosen] = [displayed, state.chosen];
+  sheet.mark(chosen);
+  inspector.show(batch, chosen);
+  const receipt = await api.receipt(batch.stream, batch, batch.start + chosen, signal);
+  if (batch === displayed && chosen === state.chosen) inspector.showReceipt(receipt, batch.stream.spec.pipeline);
 }
 
-/** A person wants to see this sample's receipt. */
-async function pick(at) {
-  state.chosen = at;
-  remember();
+/** Opens the receipt of a sample that the user selected. */
+async function selectSample(chosen) {
+  state.chosen = chosen;
+  saveState();
   try {
     await inspect();
     announce($("#inspector-title").textContent);
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    $("#inspector").scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
+    const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    $("#inspector").scrollIntoView({ block: "nearest", behavior: reducedMotion ? "auto" : "smooth" });
   } catch (error) {
-    trouble(error, load);
+    handleError(error, load);
   }
 }
 
-/** Says what is wrong where it is wrong; what will pass by itself is tried again. */
-function trouble(error, again) {
+/** Shows an error at the control that it names, or as a notice; transient errors call `retry` after a while. */
+function handleError(error, retry) {
   if (error.status === 401) return lock();
-  if (error.code === "size_required" && error.field === "size" && state.size === null) {
-    state.size = [...CANVAS];
-    data.show(state);
-    return update({});
-  }
-  if (error.code === "size_required" && error.field in CLIP && state[error.field] === null) {
-    state[error.field] = CLIP[error.field];
-    data.show(state);
-    return update({});
-  }
-  if (error.passing) {
-    const words = error.code === "starting" ? "The server is starting: it tests its arithmetic first." : error.message;
-    notice(`${sentence(words)} Trying again …`);
-    retry = setTimeout(again, AGAIN_MS);
+  if (error.code === "size_required" && chooseSize(error.field)) return update({});
+  if (error.transient) {
+    const message = error.code === "starting" ? "The server is starting and runs its self-test." : error.message;
+    showNotice(`${sentence(message)} Retrying …`);
+    retryTimer = setTimeout(retry, RETRY_MS);
     return undefined;
   }
-  forgive();
+  clearErrors();
   $("#stage").classList.add("stale");
-  const place = error.field ?? "";
-  const name = { "size.0": "height", "size.1": "width" }[place] ?? place.split(".").at(-1);
-  const words = error.message.replace(place, name); // it stands at its control
-  if (pipeline.complain(place, words) || data.complain(place, words)) {
-    notice(`One setting needs a look; ${seen ? "these are the pictures of the last that worked" : "then there are pictures"}.`, "mild");
-    announce(words);
+  const path = error.field ?? "";
+  const name = { "size.0": "height", "size.1": "width" }[path] ?? path.split(".").at(-1);
+  const message = error.message.replace(path, name); // the control's name is enough beside the control
+  if (pipeline.showError(path, message) || data.showError(path, message)) {
+    showNotice(`One setting is invalid${displayed ? "; showing the last valid result" : ""}.`, "mild");
+    announce(message);
   } else {
-    notice(sentence(error.message || "Something went wrong on this page."));
+    showNotice(sentence(error.message || "Unexpected error on this page."));
   }
   return undefined;
 }
 
-function failed(error) {
+/** Fills in a size that the dataset requires; false if the user has set it already. */
+function chooseSize(field) {
+  if (field === "size" && state.size === null) state.size = [...DEFAULT_CANVAS];
+  else if (field in DEFAULT_CLIP && state[field] === null) state[field] = DEFAULT_CLIP[field];
+  else return false;
+  data.show(state);
+  return true;
+}
+
+function pollFailed(error) {
   if (error.status === 401) return lock();
-  away = error.passing;
-  if (away) notice(`${sentence(error.message)} Trying again …`);
+  unreachable = error.transient;
+  if (unreachable) showNotice(`${sentence(error.message)} Retrying …`);
   return undefined;
 }
 
-function answered() {
-  if (away) load();
-  away = false;
+function pollSucceeded() {
+  if (unreachable) load();
+  unreachable = false;
 }
 
-const sentence = (words) => `${words.charAt(0).toUpperCase()}${words.slice(1)}${/[.…!?]$/.test(words) ? "" : "."}`;
+const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.…!?]$/.test(text) ? "" : "."}`;
 
-function notice(text, kind = "") {
+function showNotice(text, kind = "") {
   const node = $("#notice");
   if (node.textContent !== text) node.textContent = text;
   node.className = `notice ${kind}`;
   node.hidden = false;
 }
 
-function forgive() {
+function clearErrors() {
   $("#notice").hidden = true;
   $("#stage").classList.remove("stale");
-  pipeline.forgive();
-  data.forgive();
+  pipeline.clearErrors();
+  data.clearErrors();
 }
 
 function lock() {
-  const wrong = api.hasToken();
-  api.keep("");
+  const rejected = api.hasToken();
+  api.setToken("");
   live.stop();
-  forgive();
+  clearErrors();
   $("#workbench").hidden = true;
   $("#token").hidden = false;
   $("#server").textContent = "locked";
-  $("#token-error").hidden = !wrong;
-  $("#token-error").textContent = wrong ? "This server does not know that token." : "";
+  $("#token-error").hidden = !rejected;
+  $("#token-error").textContent = rejected ? "Invalid token." : "";
   $("#token-text").focus();
 }
 
@@ -248,7 +251,7 @@ function unlock() {
 
 $("#token").addEventListener("submit", (event) => {
   event.preventDefault();
-  api.keep($("#token-text").value);
+  api.setToken($("#token-text").value);
   begin();
 });
 addEventListener("hashchange", () => {
@@ -256,9 +259,9 @@ addEventListener("hashchange", () => {
   if (datasets.size) restore();
 });
 const dark = matchMedia("(prefers-color-scheme: dark)");
-dark.addEventListener("change", () => seen?.audio && sheet.show(seen)); // waveforms are drawn in the text's colour
+dark.addEventListener("change", () => displayed?.audio && sheet.show(displayed)); // waveforms have the text colour
 const narrow = matchMedia("(max-width: 899px)");
-const fold = () => ($("#settings").open = !narrow.matches);
-narrow.addEventListener("change", fold);
-fold();
+const foldSettings = () => ($("#settings").open = !narrow.matches);
+narrow.addEventListener("change", foldSettings);
+foldSettings();
 begin();

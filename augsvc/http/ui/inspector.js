@@ -1,7 +1,7 @@
-// One sample, large, and its receipt: every operation, whether it was chosen, and what was drawn for it.
+// One sample enlarged, and its receipt: every operation, whether it was selected, and its drawn parameters.
 
-import { $, el, set, short, whole } from "./dom.js";
-import { Media, labelled } from "./media.js";
+import { $, el, formatInteger, formatNumber, set } from "./dom.js";
+import { Media, labelText } from "./media.js";
 import { row } from "./safetensors.js";
 
 export class Inspector {
@@ -10,28 +10,28 @@ export class Inspector {
     new ResizeObserver(() => this.overlay()).observe($("#large"));
   }
 
-  /** The pictures of sample `at`; the receipt follows. */
-  show(seen, at) {
-    if (!this.media.length || this.audio !== seen.audio) this.#build(seen.audio);
+  /** Shows sample `i` of a batch (see sheet.js); its receipt follows. */
+  show(batch, i) {
+    if (!this.media.length || this.audio !== batch.audio) this.#build(batch.audio);
     $("#inspector").hidden = false;
-    [seen.originals, seen.augmented].forEach((tensors, side) => this.media[side].show(tensors, at, { ...seen }));
-    const index = row(seen.augmented.index, at)[0];
+    [batch.originals, batch.augmented].forEach((tensors, side) => this.media[side].show(tensors, i, { ...batch }));
+    const index = row(batch.augmented.index, i)[0];
     const title = $("#inspector-title");
-    title.replaceChildren(`Position ${whole(seen.start + at)}`,
-      el("span", { class: "quiet" }, [`index ${index}`, labelled(seen.augmented, at, seen.classes)].filter(Boolean).join(" · ")));
-    set(this.media[0].canvas, { "aria-label": `The original at position ${seen.start + at}`, role: "img" });
-    set(this.media[1].canvas, { "aria-label": `What became of it, epoch ${seen.epoch}`, role: "img" });
+    title.replaceChildren(`Position ${formatInteger(batch.start + i)}`,
+      el("span", { class: "quiet" }, [`index ${index}`, labelText(batch.augmented, i, batch.classes)].filter(Boolean).join(" · ")));
+    set(this.media[0].canvas, { "aria-label": `Original at position ${batch.start + i}`, role: "img" });
+    set(this.media[1].canvas, { "aria-label": `Augmented, epoch ${batch.epoch}`, role: "img" });
   }
 
-  overlay(shown) {
-    for (const media of this.media) media.overlay(shown);
+  overlay(overlays) {
+    for (const media of this.media) media.overlay(overlays);
   }
 
-  /** The receipt; `pipeline` is the stream's, for the ranges that the numbers were drawn from. */
-  tell(receipt, pipeline) {
+  /** Shows the receipt; `pipeline` is the stream's and has the ranges of the drawn parameters. */
+  showReceipt(receipt, pipeline) {
     $("#source").textContent = receipt.source;
-    const rows = receipt.operations.map((operation, at) => told(operation, pipeline[at] ?? {}));
-    $("#draws").replaceChildren(...rows, ...(rows.length ? [] : [el("li", { class: "quiet" }, "No operation: it left as it is.")]));
+    const rows = receipt.operations.map((operation, i) => operationItem(operation, pipeline[i] ?? {}));
+    $("#draws").replaceChildren(...rows, ...(rows.length ? [] : [el("li", { class: "quiet" }, "No operations applied.")]));
   }
 
   #build(audio) {
@@ -43,22 +43,22 @@ export class Inspector {
   }
 }
 
-function told({ op, id, selected, draws }, { p, ...ranges }) {
+function operationItem({ op, id, selected, draws }, { p, ...ranges }) {
   const name = el("span", { class: "name" }, id === op ? op : `${op} · ${id}`);
   if (!selected) {
-    return el("li", { class: "left-out", "data-op": op }, el("p", {}, name, el("span", { class: "quiet" }, `left out: p ${short(p ?? 0)}`)));
+    return el("li", { class: "skipped", "data-op": op }, el("p", {}, name, el("span", { class: "quiet" }, `skipped (p = ${formatNumber(p ?? 0)})`)));
   }
-  const values = Object.entries(draws).map(([parameter, value]) => drawn(parameter, [value].flat(), ranges[parameter]));
+  const values = Object.entries(draws).map(([parameter, value]) => drawItem(parameter, [value].flat(), ranges[parameter]));
   return el("li", { "data-op": op }, el("p", {}, name), el("dl", {}, ...values));
 }
 
-/** A number, and where it lies between the ends of its range. */
-function drawn(parameter, values, range) {
+/** A drawn parameter, and its position in the range. */
+function drawItem(parameter, values, range) {
   const [low, high] = Array.isArray(range) && range.length === 2 ? range : [0, 0];
-  const mark = (value) => set(el("i", {}), { "--at": `${(100 * (value - low)) / (high - low)}%` });
+  const marker = (value) => set(el("i", {}), { "--at": `${(100 * (value - low)) / (high - low)}%` });
   const scale = high > low
-    ? el("span", { class: "scale", title: `${short(low)} … ${short(high)}`, "aria-hidden": "true" }, ...values.map(mark))
-    : el("span", { class: "scale fixed", title: "a fixed number", "aria-hidden": "true" });
-  const text = values.map((value) => short(value)).join("  ").replaceAll("-", "−");
+    ? el("span", { class: "scale", title: `${formatNumber(low)} … ${formatNumber(high)}`, "aria-hidden": "true" }, ...values.map(marker))
+    : el("span", { class: "scale fixed", title: "fixed value", "aria-hidden": "true" });
+  const text = values.map((value) => formatNumber(value)).join("  ").replaceAll("-", "−");
   return el("div", { "data-draw": parameter }, el("dt", {}, parameter), el("dd", {}, scale, el("span", { class: "number" }, text)));
 }

@@ -1,40 +1,40 @@
-// One sample as it is seen: a picture with its overlay, or a clip as waveform and spectrogram.
+// One sample on the screen: an image with its overlay, or a clip as waveform and spectrogram.
 
 import { el } from "./dom.js";
 import { drawOverlay } from "./overlay.js";
-import { draw, pixels } from "./picture.js";
+import { drawImage, toImageData } from "./image.js";
 import { row } from "./safetensors.js";
 import { drawSpectrogram, drawWave, playButton } from "./sound.js";
 
 export class Media {
-  /** `role` says what it is: original or augmented. */
+  /** `role` is "original" or "augmented"; `audio` whether the sample is a clip. */
   constructor(role, audio) {
     this.role = role;
     this.audio = audio;
     this.canvas = el("canvas", { class: audio ? "wave" : "pixels", "data-role": role });
-    this.above = el("canvas", { class: audio ? "spectrogram" : "overlay", "aria-hidden": "true" });
-    this.node = el("span", { class: audio ? "clip" : "picture" }, this.canvas, this.above);
+    this.top = el("canvas", { class: audio ? "spectrogram" : "overlay", "aria-hidden": "true" });
+    this.node = el("span", { class: audio ? "clip" : "image" }, this.canvas, this.top);
   }
 
-  /** Draws sample `at` of a batch; `seen` is { stream, shown, classes }. */
-  show(tensors, at, seen) {
-    this.last = { tensors, at, seen };
+  /** Draws sample `index` of a batch; `batch` is { stream, overlays, classes }. */
+  show(tensors, index, batch) {
+    this.last = { tensors, index, batch };
     if (this.audio) {
-      this.clip = row(tensors.audio, at);
-      this.rate = seen.stream.spec.sample_rate;
+      this.clip = row(tensors.audio, index);
+      this.rate = batch.stream.spec.sample_rate;
       drawWave(this.canvas, this.clip);
-      drawSpectrogram(this.above, this.clip);
+      drawSpectrogram(this.top, this.clip);
     } else {
-      draw(this.canvas, pixels(tensors.image, at, seen.stream.spec.output.layout));
-      this.overlay(seen.shown);
+      drawImage(this.canvas, toImageData(tensors.image, index, batch.stream.spec.output.layout));
+      this.overlay(batch.overlays);
     }
   }
 
-  /** Draws the overlay again: other ones are chosen, or the size on the screen has changed. */
-  overlay(shown = this.last?.seen.shown) {
+  /** Redraws the overlays, after another choice or a change of the size on the screen. */
+  overlay(overlays = this.last?.batch.overlays) {
     if (this.audio || !this.last) return;
-    this.last.seen.shown = shown;
-    drawOverlay(this.above, this.last.tensors, this.last.at, this.canvas, shown, this.last.seen.classes);
+    this.last.batch.overlays = overlays;
+    drawOverlay(this.top, this.last.tensors, this.last.index, this.canvas, overlays, this.last.batch.classes);
   }
 
   /** A button that plays the clip. */
@@ -43,11 +43,12 @@ export class Media {
   }
 }
 
-/** The class of sample `at`, in words; after a mix, the classes and their shares. */
-export function labelled({ label }, at, classes) {
+/** The class name of sample `index`; after a mix, the classes and their weights. */
+export function labelText({ label }, index, classes) {
   if (!label) return "";
-  const name = (place) => classes[place] ?? String(place);
-  if (label.shape.length === 1) return name(Number(label.data[at]));
-  const shares = Array.from(row(label, at), (share, place) => ({ share, place })).filter(({ share }) => share > 0);
-  return shares.sort((a, b) => b.share - a.share).map(({ share, place }) => `${Math.round(100 * share)} % ${name(place)}`).join(" + ");
+  const name = (number) => classes[number] ?? String(number);
+  if (label.shape.length === 1) return name(Number(label.data[index]));
+  const weights = Array.from(row(label, index), (weight, number) => ({ weight, number })).filter(({ weight }) => weight > 0);
+  return weights.sort((a, b) => b.weight - a.weight)
+    .map(({ weight, number }) => `${Math.round(100 * weight)} % ${name(number)}`).join(" + ");
 }

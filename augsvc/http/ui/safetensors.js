@@ -1,4 +1,4 @@
-// The bytes of a batch: u64 header length │ JSON header │ tensors. Every tensor becomes a view, nothing is copied.
+// Reading safetensors: u64 header length │ JSON header │ tensors. Every tensor is a view; nothing is copied.
 
 const VIEWS = {
   BOOL: Uint8Array, U8: Uint8Array, I8: Int8Array, U16: Uint16Array, I16: Int16Array, U32: Uint32Array, I32: Int32Array,
@@ -6,11 +6,11 @@ const VIEWS = {
 };
 const MAX_HEADER_BYTES = 1 << 20;
 
-/** { tensors: { name: { dtype, shape, data } }, metadata }; throws an Error for what is not one well-formed body. */
+/** { tensors: { name: { dtype, shape, data } }, metadata }; throws an Error if the body is malformed. */
 export function parse(buffer) {
-  if (buffer.byteLength < 8) throw new Error("the batch is cut short");
+  if (buffer.byteLength < 8) throw new Error("the batch is truncated");
   const length = Number(new DataView(buffer).getBigUint64(0, true));
-  if (length > MAX_HEADER_BYTES || length > buffer.byteLength - 8) throw new Error("the batch is cut short");
+  if (length > MAX_HEADER_BYTES || length > buffer.byteLength - 8) throw new Error("the batch is truncated");
   const { __metadata__: metadata = {}, ...entries } = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, length)));
   const tensors = {};
   for (const [name, { dtype, shape, data_offsets: [begin, end] }] of Object.entries(entries)) {
@@ -21,16 +21,16 @@ export function parse(buffer) {
 
 function view(buffer, dtype, shape, begin, end) {
   const View = VIEWS[dtype];
-  if (!View) throw new Error(`the batch has a dtype that this page does not read: ${dtype}`);
+  if (!View) throw new Error(`unsupported dtype: ${dtype}`);
   const count = shape.reduce((product, side) => product * side, 1);
   if (end > buffer.byteLength || end - begin !== count * View.BYTES_PER_ELEMENT) throw new Error("the batch is malformed");
-  if (begin % View.BYTES_PER_ELEMENT) return new View(buffer.slice(begin, end)); // another writer's: not aligned
+  if (begin % View.BYTES_PER_ELEMENT) return new View(buffer.slice(begin, end)); // not aligned: written by another library
   return new View(buffer, begin, count);
 }
 
-/** Sample `at` of a tensor [N, …]: a view of its numbers, int64 as Numbers. */
-export function row(tensor, at) {
+/** Sample `index` of a tensor [N, …]: a view of its values, int64 as Numbers. */
+export function row(tensor, index) {
   const size = tensor.shape.slice(1).reduce((product, side) => product * side, 1);
-  const part = tensor.data.subarray(at * size, (at + 1) * size);
-  return part instanceof BigInt64Array || part instanceof BigUint64Array ? Array.from(part, Number) : part;
+  const values = tensor.data.subarray(index * size, (index + 1) * size);
+  return values instanceof BigInt64Array || values instanceof BigUint64Array ? Array.from(values, Number) : values;
 }

@@ -1,23 +1,23 @@
-// An operation's JSON schema → what kind of control each parameter needs, and back to a short specification.
+// From an operation's JSON schema to the control that each parameter needs, and back to a short specification.
 
 const HIDDEN = new Set(["op"]);
 
-/** The parameters of an operation of /v1/ops, in the order to show them: its own, then `p`, border and id. */
+/** The parameters of an operation of /v1/ops, in display order: its own, then `p`, border and id. */
 export function parameters(operation) {
   const { properties = {}, $defs = {} } = operation.schema;
-  const found = Object.entries(properties)
+  const result = Object.entries(properties)
     .filter(([name]) => !HIDDEN.has(name))
-    .map(([name, schema]) => ({ name, default: schema.default, ...control(resolved(schema, $defs)) }));
-  const late = ["p", "border", "id"];
-  return found.sort((a, b) => late.indexOf(a.name) - late.indexOf(b.name));
+    .map(([name, schema]) => ({ name, default: schema.default, ...controlFor(resolve(schema, $defs)) }));
+  const last = ["p", "border", "id"];
+  return result.sort((a, b) => last.indexOf(a.name) - last.indexOf(b.name));
 }
 
-function resolved(schema, defs) {
+function resolve(schema, defs) {
   const name = schema.$ref?.replace("#/$defs/", "");
   return name && name in defs ? { ...defs[name], ...schema } : schema;
 }
 
-function control(schema) {
+function controlFor(schema) {
   if (schema.enum) return { kind: "choice", options: schema.enum };
   if (schema.type === "boolean") return { kind: "switch" };
   const forms = schema.anyOf ?? [schema];
@@ -31,33 +31,33 @@ function control(schema) {
   return { kind: "text", nullable: forms.some((form) => form.type === "null"), plain: forms.some((form) => form.type === "string") };
 }
 
-/** A step of a slider: 1, 2 or 5 times a power of ten, about two hundred to the whole. */
-export function step(low, high) {
+/** A slider's step: 1, 2 or 5 times a power of ten, about a two-hundredth of the range. */
+export function sliderStep(low, high) {
   const rough = (high - low) / 200;
   const unit = 10 ** Math.floor(Math.log10(rough));
-  const nice = [1, 2, 5, 10].reduce((best, one) => (Math.abs(one - rough / unit) < Math.abs(best - rough / unit) ? one : best));
+  const nice = [1, 2, 5, 10].reduce((best, next) => (Math.abs(next - rough / unit) < Math.abs(best - rough / unit) ? next : best));
   return Number((unit * nice).toPrecision(1));
 }
 
-/** An operation with every default filled in: what its card shows. */
-export function filled(operation, entry = {}) {
+/** An operation's values with defaults filled in, as its card shows them. */
+export function withDefaults(operation, entry = {}) {
   const values = {};
-  for (const { name, default: usual } of parameters(operation)) {
-    values[name] = name in entry ? entry[name] : (usual ?? null);
+  for (const { name, default: defaultValue } of parameters(operation)) {
+    values[name] = name in entry ? entry[name] : (defaultValue ?? null);
   }
   return values;
 }
 
-/** The other way: as a person would write it. Drawn parameters are always said, the rest where it is not the default. */
-export function written(operation, values) {
+/** The reverse, as short as a person would write it: drawn parameters always, others only if they are not the default. */
+export function toEntry(operation, values) {
   const entry = { op: operation.name };
-  for (const { name, kind, default: usual } of parameters(operation)) {
+  for (const { name, kind, default: defaultValue } of parameters(operation)) {
     const value = values[name];
-    const own = name === "id" && new RegExp(`^${operation.name}(#\\d+)?$`).test(value ?? ""); // the server's own choice
-    if (kind === "range") entry[name] = fixed(value) ? value[0] : value;
-    else if (!own && JSON.stringify(value) !== JSON.stringify(usual ?? null)) entry[name] = value;
+    const isDefaultId = name === "id" && new RegExp(`^${operation.name}(#\\d+)?$`).test(value ?? ""); // as the server makes it
+    if (kind === "range") entry[name] = isFixed(value) ? value[0] : value;
+    else if (!isDefaultId && JSON.stringify(value) !== JSON.stringify(defaultValue ?? null)) entry[name] = value;
   }
   return entry;
 }
 
-const fixed = (value) => Array.isArray(value) && value.length === 2 && value[0] === value[1];
+const isFixed = (value) => Array.isArray(value) && value.length === 2 && value[0] === value[1];

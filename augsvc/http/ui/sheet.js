@@ -1,57 +1,57 @@
-// The samples of a batch beside one another, each original above what became of it.
+// The contact sheet: the samples of a batch side by side, each original above its augmented version.
 
 import { $, el, set } from "./dom.js";
-import { Media, labelled } from "./media.js";
+import { Media, labelText } from "./media.js";
 import { row } from "./safetensors.js";
 
 export class Sheet {
-  /** `chosen(at)` is called when a person picks a sample. */
-  constructor(chosen) {
-    this.chosen = chosen;
+  /** Calls `select(i)` when the user selects sample i. */
+  constructor(select) {
+    this.select = select;
     this.list = $("#sheet");
     this.cells = [];
-    this.list.addEventListener("keydown", (event) => this.#walk(event));
+    this.list.addEventListener("keydown", (event) => this.#moveFocus(event));
     new ResizeObserver(() => this.overlay()).observe(this.list);
   }
 
-  /** Draws both batches; `seen` is { stream, originals, augmented, start, shown, classes, audio }. */
-  show(seen) {
-    const count = seen.augmented.index.shape[0];
-    if (this.cells.length !== count || this.audio !== seen.audio) this.#build(count, seen.audio);
-    this.cells.forEach((cell, at) => {
-      cell.original.show(seen.originals, at, { ...seen });
-      cell.augmented.show(seen.augmented, at, { ...seen });
-      const index = row(seen.augmented.index, at)[0];
-      const name = labelled(seen.augmented, at, seen.classes);
-      const replaced = seen.augmented.valid && !row(seen.augmented.valid, at)[0];
+  /** Draws both batches; `batch` is { stream, originals, augmented, start, overlays, classes, audio }. */
+  show(batch) {
+    const count = batch.augmented.index.shape[0];
+    if (this.cells.length !== count || this.audio !== batch.audio) this.#build(count, batch.audio);
+    this.cells.forEach((cell, i) => {
+      cell.original.show(batch.originals, i, { ...batch });
+      cell.augmented.show(batch.augmented, i, { ...batch });
+      const index = row(batch.augmented.index, i)[0];
+      const name = labelText(batch.augmented, i, batch.classes);
+      const replaced = batch.augmented.valid && !row(batch.augmented.valid, i)[0];
       cell.caption.textContent = name || `#${index}`;
-      cell.note.textContent = replaced ? "replaced: cannot be decoded" : "";
-      set(cell.button, { "aria-label": `Position ${seen.start + at}: ${[name, `index ${index}`].filter(Boolean).join(", ")}` });
+      cell.note.textContent = replaced ? "replaced: undecodable" : "";
+      set(cell.button, { "aria-label": `Position ${batch.start + i}: ${[name, `index ${index}`].filter(Boolean).join(", ")}` });
     });
   }
 
   /** Marks the sample whose receipt is open. */
-  mark(chosen) {
-    this.cells.forEach(({ button }, at) => set(button, { "aria-pressed": String(at === chosen) }));
+  mark(selected) {
+    this.cells.forEach(({ button }, i) => set(button, { "aria-pressed": String(i === selected) }));
   }
 
-  overlay(shown) {
+  overlay(overlays) {
     for (const { original, augmented } of this.cells) {
-      original.overlay(shown);
-      augmented.overlay(shown);
+      original.overlay(overlays);
+      augmented.overlay(overlays);
     }
   }
 
   #build(count, audio) {
     this.audio = audio;
-    this.cells = Array.from({ length: count }, (_, at) => {
+    this.cells = Array.from({ length: count }, (_, i) => {
       const [original, augmented] = ["original", "augmented"].map((role) => new Media(role, audio));
       const caption = el("span", { class: "name" });
       const note = el("span", { class: "error" });
-      const button = el("button", { type: "button", class: "sample", onclick: () => this.chosen(at) },
+      const button = el("button", { type: "button", class: "sample", onclick: () => this.select(i) },
         original.node, augmented.node, el("span", { class: "caption" }, caption, note));
       const players = audio
-        ? el("span", { class: "players" }, original.player(`original ${at}`), augmented.player(`augmented ${at}`))
+        ? el("span", { class: "players" }, original.player(`original ${i}`), augmented.player(`augmented ${i}`))
         : null;
       return { original, augmented, caption, note, button, node: el("li", {}, button, players) };
     });
@@ -61,11 +61,11 @@ export class Sheet {
     this.list.replaceChildren(...this.cells.map(({ node }) => node));
   }
 
-  #walk(event) {
-    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    const at = this.cells.findIndex(({ button }) => button === event.target);
-    if (!by || at < 0) return;
+  #moveFocus(event) {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    const focused = this.cells.findIndex(({ button }) => button === event.target);
+    if (!step || focused < 0) return;
     event.preventDefault();
-    this.cells[Math.min(Math.max(at + by, 0), this.cells.length - 1)].button.focus();
+    this.cells[Math.min(Math.max(focused + step, 0), this.cells.length - 1)].button.focus();
   }
 }

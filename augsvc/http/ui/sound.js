@@ -1,26 +1,26 @@
-// Sound: a clip as its waveform and its spectrogram, and a way to hear it. `audio` is float32 N,T; the rate is the stream's.
+// Audio: a clip's waveform, spectrogram and playback. `audio` is float32 N,T; the sample rate is the stream's.
 
 import { announce, el, icon, set } from "./dom.js";
 
 const WAVE = { width: 480, height: 120 };
-const COLUMNS = 240; // of a spectrogram
-const WINDOW = 512; // samples of one column's transform
+const COLUMNS = 240; // in a spectrogram
+const WINDOW = 512; // samples in one column's transform
 const FLOOR_DB = -80;
-const RAMP = [[8, 10, 30], [60, 20, 95], [150, 45, 110], [225, 95, 75], [250, 175, 90], [252, 250, 215]];
+const COLORMAP = [[8, 10, 30], [60, 20, 95], [150, 45, 110], [225, 95, 75], [250, 175, 90], [252, 250, 215]];
 
-/** The waveform: for each column the lowest and the highest sample; a clip beyond ±1 is cut at the edge. */
+/** Draws the waveform: each column spans the lowest to the highest sample; values beyond ±1 are cut off. */
 export function drawWave(canvas, clip) {
   Object.assign(canvas, WAVE);
   const context = canvas.getContext("2d");
   const middle = WAVE.height / 2;
   context.fillStyle = getComputedStyle(canvas).getPropertyValue("color");
   for (let column = 0; column < WAVE.width; column += 1) {
-    const from = Math.floor((column * clip.length) / WAVE.width);
-    const to = Math.max(from + 1, Math.floor(((column + 1) * clip.length) / WAVE.width));
+    const start = Math.floor((column * clip.length) / WAVE.width);
+    const stop = Math.max(start + 1, Math.floor(((column + 1) * clip.length) / WAVE.width));
     let [low, high] = [Infinity, -Infinity];
-    for (let at = from; at < to && at < clip.length; at += 1) {
-      low = Math.min(low, clip[at]);
-      high = Math.max(high, clip[at]);
+    for (let i = start; i < stop && i < clip.length; i += 1) {
+      low = Math.min(low, clip[i]);
+      high = Math.max(high, clip[i]);
     }
     if (low > high) continue;
     const [top, bottom] = [Math.min(1, high), Math.max(-1, low)].map((value) => middle - value * (middle - 2));
@@ -28,77 +28,79 @@ export function drawWave(canvas, clip) {
   }
 }
 
-/** The spectrogram: Hann windows, magnitude in dB below the clip's loudest, low frequencies at the bottom. */
+/** Draws the spectrogram: Hann windows, dB relative to the clip's maximum, low frequencies at the bottom. */
 export function drawSpectrogram(canvas, clip) {
   const rows = WINDOW / 2;
   Object.assign(canvas, { width: COLUMNS, height: rows });
   const levels = new Float32Array(COLUMNS * rows);
   for (let column = 0; column < COLUMNS; column += 1) {
     const centre = Math.floor(((column + 0.5) * clip.length) / COLUMNS);
-    const powers = spectrum(clip, centre - WINDOW / 2);
-    for (let place = 0; place < rows; place += 1) levels[(rows - 1 - place) * COLUMNS + column] = powers[place];
+    const powers = powerSpectrum(clip, centre - WINDOW / 2);
+    for (let bin = 0; bin < rows; bin += 1) levels[(rows - 1 - bin) * COLUMNS + column] = powers[bin];
   }
-  const loudest = levels.reduce((most, level) => Math.max(most, level), 1e-12);
+  const maximum = levels.reduce((highest, level) => Math.max(highest, level), 1e-12);
   const image = new ImageData(COLUMNS, rows);
-  levels.forEach((level, at) => {
-    const share = Math.max(0, 1 - (10 * Math.log10(Math.max(level, 1e-20) / loudest)) / FLOOR_DB);
-    image.data.set([...ramp(share), 255], 4 * at);
+  levels.forEach((level, pixel) => {
+    const fraction = Math.max(0, 1 - (10 * Math.log10(Math.max(level, 1e-20) / maximum)) / FLOOR_DB);
+    image.data.set([...colorAt(fraction), 255], 4 * pixel);
   });
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
-function ramp(share) {
-  const place = Math.min(share, 1) * (RAMP.length - 1);
-  const at = Math.min(Math.floor(place), RAMP.length - 2);
-  return RAMP[at].map((from, channel) => from + (RAMP[at + 1][channel] - from) * (place - at));
+/** The colour at a fraction of the colour map, interpolated linearly. */
+function colorAt(fraction) {
+  const position = Math.min(fraction, 1) * (COLORMAP.length - 1);
+  const i = Math.min(Math.floor(position), COLORMAP.length - 2);
+  return COLORMAP[i].map((value, channel) => value + (COLORMAP[i + 1][channel] - value) * (position - i));
 }
 
-const HANN = Float32Array.from({ length: WINDOW }, (_, at) => 0.5 - 0.5 * Math.cos((2 * Math.PI * at) / WINDOW));
+const HANN = Float32Array.from({ length: WINDOW }, (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / WINDOW));
 
-/** Powers of WINDOW / 2 frequencies of the windowed clip from `start` on; silence beyond its ends. */
-export function spectrum(clip, start) {
-  const real = HANN.map((weight, at) => weight * (clip[start + at] ?? 0));
+/** Powers of the lowest WINDOW / 2 frequencies of the window at `start`, by a radix-2 FFT; zeros beyond the clip. */
+export function powerSpectrum(clip, start) {
+  const real = HANN.map((weight, i) => weight * (clip[start + i] ?? 0));
   const imaginary = new Float32Array(WINDOW);
-  for (let at = 1, swap = 0; at < WINDOW; at += 1) {
+  for (let i = 1, swap = 0; i < WINDOW; i += 1) { // bit-reversed order
     let bit = WINDOW >> 1;
     for (; swap & bit; bit >>= 1) swap ^= bit;
     swap |= bit;
-    if (at < swap) [real[at], real[swap]] = [real[swap], real[at]];
+    if (i < swap) [real[i], real[swap]] = [real[swap], real[i]];
   }
   for (let size = 2; size <= WINDOW; size *= 2) {
-    for (let turn = 0; turn < size / 2; turn += 1) {
-      const [cos, sin] = [Math.cos((2 * Math.PI * turn) / size), -Math.sin((2 * Math.PI * turn) / size)];
-      for (let at = turn; at < WINDOW; at += size) {
-        const other = at + size / 2;
+    for (let k = 0; k < size / 2; k += 1) {
+      const [cos, sin] = [Math.cos((2 * Math.PI * k) / size), -Math.sin((2 * Math.PI * k) / size)];
+      for (let i = k; i < WINDOW; i += size) {
+        const other = i + size / 2;
         const [x, y] = [real[other] * cos - imaginary[other] * sin, real[other] * sin + imaginary[other] * cos];
-        [real[other], imaginary[other]] = [real[at] - x, imaginary[at] - y];
-        real[at] += x;
-        imaginary[at] += y;
+        [real[other], imaginary[other]] = [real[i] - x, imaginary[i] - y];
+        real[i] += x;
+        imaginary[i] += y;
       }
     }
   }
-  return real.subarray(0, WINDOW / 2).map((value, at) => value * value + imaginary[at] * imaginary[at]);
+  return real.subarray(0, WINDOW / 2).map((value, i) => value * value + imaginary[i] * imaginary[i]);
 }
 
-let playing = null; // { source, button }
+let playing = null; // { source, button, show }
 let context = null;
 
-/** A button that plays the clip that `clip()` gives, at `rate()` samples a second; pressed again, it stops. */
+/** A button that plays `clip()` at `rate()` samples per second; pressed again, it stops. */
 export function playButton(label, clip, rate) {
   const button = el("button", { type: "button", class: "play", "aria-label": `Play ${label}`, "aria-pressed": "false" });
-  const show = (on) => {
-    button.replaceChildren(icon(on ? "stop" : "play"));
-    set(button, { "aria-pressed": String(on) });
+  const show = (isPlaying) => {
+    button.replaceChildren(icon(isPlaying ? "stop" : "play"));
+    set(button, { "aria-pressed": String(isPlaying) });
   };
   button.addEventListener("click", () => {
-    const mine = playing?.button === button;
+    const wasPlaying = playing?.button === button;
     stop();
-    if (!mine) start(button, clip(), rate(), show);
+    if (!wasPlaying) start(button, clip(), rate(), show);
   });
   show(false);
   return button;
 }
 
+/** Stops the clip that is playing, if any. */
 export function stop() {
   playing?.source.stop();
   playing?.show(false);

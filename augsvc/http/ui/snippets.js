@@ -1,0 +1,58 @@
+// The current stream as Python, JSON and curl snippets. They never contain the token.
+
+const BATCH_SIZE = 64;
+
+/** A loader for the displayed stream; runs unchanged where augsvc_client is installed. */
+export function python({ url, spec, stream, epoch, view, media }) {
+  const keywords = { ...spec, batch_size: Math.min(BATCH_SIZE, stream.samples) };
+  if (view) keywords.view = view;
+  const lines = Object.entries(keywords).map(([name, value]) => `    ${name}=${name === "size" ? tuple(value) : literal(value, 4)},`);
+  const loaderArguments = [`    ${literal(url)},`, ...lines].join("\n");
+  const setEpoch = epoch ? `loader.set_epoch(${epoch})\n` : "";
+  return `from augsvc_client import RemoteDataLoader\n\nloader = RemoteDataLoader(\n${loaderArguments}\n)\n${setEpoch}` +
+    `for batch in loader:  # one epoch; the next loop is the next epoch\n    ${media === "audio" ? "clips" : "images"}, labels = ` +
+    `batch["${media === "audio" ? "audio" : "image"}"], batch["label"]\n`;
+}
+
+export const json = ({ spec }) => `${pretty(spec, 0)}\n`;
+
+/** Opens the stream and fetches the displayed batch. */
+export function curl({ url, spec, stream, epoch, start, count, view, token }) {
+  const authorization = token ? ` \\\n  -H "Authorization: Bearer $AUGSVC_TOKEN"` : "";
+  const batch = `${url}/v1/streams/${stream.id}/epochs/${epoch}?start=${start}&count=${count}&view=${view}`;
+  return `curl -sS --fail-with-body ${shellQuote(`${url}/v1/streams`)}${authorization} \\\n  -H 'Content-Type: application/json' \\\n` +
+    `  -d ${shellQuote(pretty(spec, 2))}\n\n` +
+    `curl -sS --fail-with-body ${shellQuote(batch)}${authorization} \\\n  -H 'Augsvc-Spec: ${stream.header}' \\\n  -o batch.safetensors\n`;
+}
+
+const shellQuote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+const tuple = (values) => `(${values.map((value) => literal(value)).join(", ")})`;
+
+/** A JSON value as a Python literal, one line for each object in a list. */
+function literal(value, indent = 0) {
+  if (value === null) return "None";
+  if (typeof value === "boolean") return value ? "True" : "False";
+  if (Array.isArray(value)) return sequence(value, indent, literal);
+  if (typeof value === "object") return mapping(value, literal);
+  return JSON.stringify(value);
+}
+
+function pretty(value, indent) {
+  const inner = " ".repeat(indent + 2);
+  const lines = Object.entries(value).map(([name, field]) => `${inner}${JSON.stringify(name)}: ${compact(field, indent + 2)}`);
+  return `{\n${lines.join(",\n")}\n${" ".repeat(indent)}}`;
+}
+
+function compact(value, indent = 0) {
+  if (Array.isArray(value)) return sequence(value, indent, compact);
+  return value !== null && typeof value === "object" ? mapping(value, compact) : JSON.stringify(value);
+}
+
+function sequence(values, indent, write) {
+  if (!values.some((value) => value !== null && typeof value === "object")) return `[${values.map((value) => write(value)).join(", ")}]`;
+  const inner = " ".repeat(indent + 4 - (write === compact ? 2 : 0));
+  return `[\n${values.map((value) => inner + write(value)).join(",\n")}\n${" ".repeat(indent)}]`;
+}
+
+const mapping = (value, write) =>
+  `{${Object.entries(value).map(([name, field]) => `${JSON.stringify(name)}: ${write(field)}`).join(", ")}}`;
