@@ -115,9 +115,9 @@ def test_an_active_job_is_listed(visit, server):
         assert cells[1] == "250 ms"
         assert int(cells[2].replace(",", "")) > 0
         figures = dict(zip(*(window.find(f"#figures {tag}").all_inner_texts() for tag in ("dt", "dd")), strict=True))
-        assert figures.keys() == {"Jobs", "Images/s", "Mean wait", "In flight", "Errors"}
+        assert figures.keys() == {"Jobs", "Samples/s", "Mean wait", "In flight", "Errors"}
         assert (figures["Jobs"], figures["Mean wait"]) == ("1", "250 ms")
-        assert int(figures["Images/s"].replace(",", "")) > 0
+        assert int(figures["Samples/s"].replace(",", "")) > 0
     finally:
         enough.set()
         training.join()

@@ -65,15 +65,18 @@ export class Live {
     const [waits, waited] = ["waits", "waited"].map((name) => running.reduce((sum, job) => sum + job[name], 0));
     showFigures({
       Jobs: formatInteger(running.length),
-      "Images/s": formatInteger(running.reduce((sum, { rate }) => sum + rate, 0)),
+      "Samples/s": formatInteger(running.reduce((sum, { rate }) => sum + rate, 0)),
       "Mean wait": waits ? formatSeconds(waited / waits) : "–",
       "In flight": formatBytes(last.values.inFlight),
       Errors: formatInteger(last.values.errors),
     });
     showJobs(jobs.sort((a, b) => b.rate - a.rate || b.samples - a.samples).slice(0, MAX_ROWS));
-    $("#live-note").textContent = jobs.length ? `over the last ${formatInteger(seconds)} s` : "No active training jobs.";
+    $("#live-note").textContent = noteText(jobs.length, seconds);
   }
 }
+
+const noteText = (jobs, seconds) =>
+  jobs === 0 ? "No active training jobs." : seconds ? `over the last ${formatInteger(seconds)} s` : "measuring …";
 
 /** The metrics that the page shows, from Prometheus' text format. */
 function parse(text) {
