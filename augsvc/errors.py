@@ -24,7 +24,7 @@
       TooMuchAtOnce               429 too_much_at_once     the job has its share of what may be under way
       OverQuota                   429 over_quota           the token's bytes per second are used up
       HeadersTooLarge             431 headers_too_large
-      NotAvailable                501 not_available        promised by the contract, not built yet
+      NotAvailable                501 not_available        not built yet, or it fails this server's self-test
       Overloaded                  503 overloaded           too many bytes are asked for at once
       DeadlineExceeded            503 deadline_exceeded    no answer within request_timeout_s
       EngineLost                  503 engine_lost          the process cannot compute any more and ends
@@ -205,7 +205,7 @@ class HeadersTooLarge(AugsvcError):
 
 
 class NotAvailable(AugsvcError):
-    """Named by the contract, not built yet."""
+    """Named by the contract, but not built yet, or broken on this server: it fails the self-test."""
 
     status, code = 501, "not_available"
 

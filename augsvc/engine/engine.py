@@ -21,7 +21,7 @@ from augsvc.data.catalog import Catalog
 from augsvc.data.subset import Subsets
 from augsvc.engine.fair_queue import FairQueue
 from augsvc.engine.memory_budget import Lease, MemoryBudget
-from augsvc.errors import BatchTooLarge, Cancelled, Starting, StreamMismatch
+from augsvc.errors import BatchTooLarge, Cancelled, NotAvailable, Starting, StreamMismatch
 from augsvc.executors.protocol import Executor
 from augsvc.ops.registry import Registry
 from augsvc.planning.spec import StreamSpec
@@ -61,8 +61,9 @@ class Engine:
         self.executor = executor
         self.operations = operations
         self.max_batch_bytes = max_batch_bytes
-        self.selftest: SelfTest | None = None
         self._stopping = Event()
+        self.selftest = SelfTest(executor, operations, self._check_stopping)
+        self.arithmetic: Future[str | None] | None = None  # the whole id; None if something fails its self-test
         self._budget = MemoryBudget(4 * max_batch_bytes)
         self._streams: OrderedDict[str, Stream] = OrderedDict()
         self._subsets = Subsets()
@@ -70,6 +71,7 @@ class Engine:
         self._batches: FairQueue[Any] = FairQueue(max_batch_bytes // 64, "engine")
         self._inspections: FairQueue[Any] = FairQueue(1, "inspection")  # receipts and previews
         self._blocking = ThreadPoolExecutor(2, thread_name_prefix="blocking")
+        self._testing = ThreadPoolExecutor(1, thread_name_prefix="selftest")
         self._workers = ThreadPoolExecutor(cores(), thread_name_prefix="worker")
 
     @property
@@ -87,16 +89,35 @@ class Engine:
         """Seconds without progress of a running task: a file read or the device does not answer."""
         return max(self._batches.seconds_since_heartbeat, self._inspections.seconds_since_heartbeat)
 
-    def start(self) -> SelfTest:
-        """Runs the self-test; until it is done, `open` raises Starting."""
-        self.selftest = self._blocking.submit(SelfTest.run, self.executor, self.operations).result()
-        return self.selftest
+    @property
+    def ready(self) -> bool:
+        """Whether `start` is done; until then, `open` and `push` raise Starting."""
+        return self.arithmetic is not None
+
+    def start(self) -> "Future[str | None]":
+        """Runs the self-test's frames, which compiles the kernels, and starts the rest of it in the background, for the
+        result `arithmetic`.
+        """
+        self._testing.submit(self.selftest.warm_up).result()
+        self.arithmetic = self._testing.submit(self._whole_arithmetic)
+        return self.arithmetic
+
+    def _whole_arithmetic(self) -> str | None:
+        try:
+            return self.selftest.whole()
+        except NotAvailable:  # logged; streams that do not use it are served
+            return None
+
+    def _check_stopping(self) -> None:
+        if self._stopping.is_set():
+            raise Cancelled
 
     def stop(self) -> None:
         """Ends the threads: queued work is dropped, and running work is cancelled."""
         self._stopping.set()
         self._batches.stop()
         self._inspections.stop()
+        self._testing.shutdown(wait=True, cancel_futures=True)
         self._blocking.shutdown(wait=True, cancel_futures=True)
         self._workers.shutdown(wait=True, cancel_futures=True)
 
@@ -105,9 +126,10 @@ class Engine:
 
         Raises:
             UnknownDataset, SpecInvalid: it cannot be served.
-            Starting: the self-test is still running.
+            NotAvailable: an operation or a decoder that it uses fails its self-test here.
+            Starting: the self-test's frames are still running.
         """
-        if self.selftest is None:
+        if not self.ready:
             raise Starting(STARTING)
         stream = Stream.open(spec, self.catalog.get(spec.dataset), self.executor, self._subsets)
         stream = stream.with_arithmetic(self.selftest.arithmetic(stream))
@@ -219,7 +241,7 @@ class Engine:
             StreamMismatch: another arithmetic is expected.
             BatchTooLarge, TooMuchAtOnce, Overloaded, Starting.
         """
-        if self.selftest is None:
+        if not self.ready:
             raise Starting(STARTING)
         pushed = Push.of(fields, arrays, self.executor, self.operations, self.selftest.arithmetic_of)
         if pushed.size > self.max_batch_bytes:

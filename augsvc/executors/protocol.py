@@ -10,7 +10,7 @@ import torch
 
 from augsvc.arrays import F32, U8
 from augsvc.numerics.geometry import Camera
-from augsvc.ops.operation import Draw
+from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.audio_plan import SoundPlan
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Moves
@@ -26,6 +26,14 @@ class Executor(Protocol):
     @property
     def device(self) -> torch.device:
         """Where it computes."""
+
+    @property
+    def kinds(self) -> frozenset[type[Operation]]:
+        """The kinds of image operations that it runs; any other is refused at start-up."""
+
+    @property
+    def noise_laws(self) -> frozenset[type]:
+        """The laws of `Noise` that it knows."""
 
     @property
     def sound(self) -> "SoundExecutor":
@@ -69,6 +77,10 @@ class Executor(Protocol):
 
 class SoundExecutor(Protocol):
     """Runs plans over clips, on its executor's device. Several threads may use it at once."""
+
+    @property
+    def kinds(self) -> frozenset[type[Operation]]:
+        """The kinds of audio operations that it runs; any other is refused at start-up."""
 
     @property
     def threads(self) -> int:

@@ -61,7 +61,7 @@ class Life:
         """What keeps the server from serving, if anything."""
         if self.draining or self._is_lost():
             return self.ending()
-        if self._engine.selftest is None:
+        if not self._engine.ready:
             return Starting("the self-test is still running: try again in a moment")
         return None
 

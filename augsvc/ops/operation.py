@@ -36,14 +36,13 @@ Interval = tuple[float, float]
 
 
 class Kind(StrEnum):
-    """The six kinds, and what fits none."""
+    """What an operation does to a sample."""
 
     MOVE = "move"
     TONE = "tone"
     FILTER = "filter"
     NOISE = "noise"
     ERASE = "erase"
-    MIX = "mix"
     OPAQUE = "opaque"
 
 

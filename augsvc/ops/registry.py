@@ -1,5 +1,8 @@
-"""The registry: every operation in the package, found by looking, so that adding one touches one file; and an operator's
-own, from modules that the settings name.
+"""The registry: every operation below augsvc/ops/image and augsvc/ops/audio, discovered by walking these packages, and an
+operator's own, from the modules named in the setting `operations`.
+
+It refuses what the author of an operation can get wrong. Whether an executor runs an operation is checked where both are
+known: augsvc.executors.runnable.
 """
 
 import importlib
@@ -11,53 +14,81 @@ from types import MappingProxyType, ModuleType
 
 from augsvc.numerics.rng import PIXEL_BLOCK
 from augsvc.ops import audio, image
-from augsvc.ops.operation import Operation
+from augsvc.ops.operation import Kind, Operation
 
 Registry = Mapping[str, type[Operation]]
+MAX_WORDS = 4  # one Philox block a lane
 
 
 @cache
 def registry(modules: tuple[str, ...] = ()) -> Registry:
-    """Operations by name, sorted: the package's, and those that the modules define.
+    """Operations by name, sorted: the package's, and those that `modules` define.
 
     Raises:
-        ValueError: for the operator: a module cannot be imported, or defines no operation.
-        TypeError: for the author of an operation: it is incomplete, its name is taken, or a lane is used twice.
+        ValueError: a module cannot be imported or defines no operation, or an operation is incomplete, has a name that is
+            taken, or a lane that is out of range or used twice. The text names the module, the class and the reason.
     """
-    found: dict[str, type[Operation]] = {}
-    own = [
+    operations: dict[str, type[Operation]] = {}
+    for name in (*_package_modules(), *modules):
+        module = _import(name)
+        defined = [
+            member
+            for member in vars(module).values()
+            if isclass(member) and issubclass(member, Operation) and member.__module__ == module.__name__
+        ]
+        if name in modules and not defined:
+            raise ValueError(f"operations: module {name} defines no operation")
+        for operation in defined:
+            if (reason := _defect(operation, operations)) is not None:
+                raise ValueError(f"operations: {full_name(operation)}: {reason}")
+            operations[operation.model_fields["op"].default] = operation
+    return MappingProxyType(dict(sorted(operations.items())))
+
+
+def full_name(operation: type[Operation]) -> str:
+    """Module and class, for messages to the operator."""
+    return f"{operation.__module__}.{operation.__qualname__}"
+
+
+def _package_modules() -> list[str]:
+    return [
         info.name
         for package in (audio, image)
         for info in pkgutil.walk_packages(package.__path__, package.__name__ + ".")
     ]
-    for name in (*own, *modules):
-        before = len(found)
-        module = _import(name)
-        for member in vars(module).values():
-            if isclass(member) and issubclass(member, Operation) and member.__module__ == module.__name__:
-                op = member.model_fields["op"].default
-                _check(member, op, found)
-                found[op] = member
-        if name in modules and len(found) == before:
-            raise ValueError(f"operations: the module {name} defines no operation")
-    return MappingProxyType(dict(sorted(found.items())))
 
 
 def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except ImportError as err:
-        raise ValueError(
-            f"operations: the module {name} cannot be imported ({err}): install it, or name its folder in PYTHONPATH"
-        ) from err
+    except Exception as err:  # a module of the operator's: anything can go wrong in it
+        cure = ": install it, or put its folder on PYTHONPATH" if isinstance(err, ModuleNotFoundError) else ""
+        reason = f"{type(err).__name__}: {' '.join(str(err).split())}"
+        raise ValueError(f"operations: module {name} cannot be imported ({reason}){cure}") from err
 
 
-def _check(operation: type[Operation], name: str, found: Registry) -> None:
-    """What the author of an operation can get wrong."""
+def _defect(operation: type[Operation], known: Registry) -> str | None:
+    """What the author of an operation got wrong, if anything."""
+    name = operation.model_fields["op"].default
     if isabstract(operation):
-        raise TypeError(f"{operation.__qualname__} lacks {', '.join(sorted(operation.__abstractmethods__))}")
-    if name in found:
-        raise TypeError(f"{operation.__qualname__} and {found[name].__qualname__} are both named {name!r}")
-    lanes = [mark.lane for mark in operation.parameters().values()]
-    if len(set(lanes)) < len(lanes) or not all(0 < lane < PIXEL_BLOCK for lane in lanes):
-        raise TypeError(f"{operation.__qualname__}: each drawn parameter has a lane of its own, from 1 to 255")
+        return f"it does not implement {', '.join(sorted(operation.__abstractmethods__))}"
+    if not isinstance(name, str):
+        return 'it has no name: declare `op: Literal["name"] = "name"`'
+    if name in known:
+        return f"the name {name!r} is taken by {full_name(known[name])}"
+    if not isinstance(getattr(operation, "kind", None), Kind):
+        return "it has no kind: derive it from one of the classes in augsvc.ops.kinds"
+    return _defect_of_lanes(operation)
+
+
+def _defect_of_lanes(operation: type[Operation]) -> str | None:
+    users: dict[int, str] = {}
+    for parameter, mark in operation.parameters().items():
+        if not 0 < mark.lane < PIXEL_BLOCK:
+            return f"parameter {parameter!r} has lane {mark.lane}: lanes are 1 to {PIXEL_BLOCK - 1}"
+        if mark.lane in users:
+            return f"parameters {users[mark.lane]!r} and {parameter!r} share lane {mark.lane}: give each its own"
+        if not 0 < mark.words <= MAX_WORDS:
+            return f"parameter {parameter!r} draws {mark.words} words: a lane has 1 to {MAX_WORDS}"
+        users[mark.lane] = parameter
+    return None

@@ -1,73 +1,150 @@
-"""The self-test: what this build computes, measured, so that replicas which would differ cannot answer for one another.
+"""The self-test: digests of what this build computes, so that replicas which would differ cannot answer for one another.
 
 Every operation runs on fixed, painted inputs, at the ends of its parameters too, and so do canvas, borders, passes and
-presets; every decoder runs on a fixed file. The SHA-256 of what comes out, taken
-over what a stream uses, is that stream's arithmetic id. Running it also warms everything up.
+presets; every decoder runs on a fixed file. The SHA-256 of the results that a stream depends on is its arithmetic id.
+
+A digest is computed when it is first needed: those of a stream when it is first opened, the rest in the background. So a
+server is ready after the frames alone, which also compile the kernels, however many operations there are.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
+from typing import Literal
 
 from augsvc.data.decoders.registry import DECODERS, probe_digest
+from augsvc.errors import AugsvcError, Cancelled, NotAvailable
 from augsvc.executors.protocol import Executor
+from augsvc.executors.runnable import require_runnable
 from augsvc.ops.operation import Kind, Operation
-from augsvc.ops.pipeline import PRESETS, parse_pipeline
+from augsvc.ops.pipeline import parse_pipeline
+from augsvc.ops.pipeline import PRESETS
 from augsvc.ops.registry import Registry, registry
 from augsvc.streams.probes import PROBES, probe_spec, sound_probe_spec
 from augsvc.streams.stream import Stream
 
+logger = logging.getLogger("augsvc")
+Section = Literal["frames", "operations", "decoders"]
+Digests = Mapping[str, Mapping[str, str | tuple[str, ...]]]  # section, and traits → name → digest, or versions
 
-@dataclass(frozen=True, slots=True)
+
 class SelfTest:
-    """Digests of what this build computes."""
+    """The digests of one executor and the operations of one server. Safe from any thread.
 
-    # Each ground that arithmetic can rest on, image, audio, or opaque (torch's floats among pictures) → …
-    traits: Mapping[str, tuple[str, ...]]  # … versions, and the device's arithmetic
-    frames: Mapping[str, str]  # … what its streams use: canvas, channels and encoding; resampling
-    operations: Mapping[str, str]
-    opaque: frozenset[str]  # which of them are
-    decoders: Mapping[str, str]
+    `traits` and the section `frames` have one entry per ground that arithmetic can rest on: image, audio, and opaque (torch's
+    floats among images).
+    """
 
-    @staticmethod
-    def run(executor: Executor, known: Registry | None = None) -> "SelfTest":
-        """Runs every operation of those `known` (default: the package's), alone and always selected, and every decoder."""
-        known = known or registry()
-        traits = {"image": executor.traits, "audio": executor.sound.traits, "opaque": executor.opaque_traits}
-        frames = {ground: _digest(ground, specs, executor, known) for ground, specs in _frames().items()}
-        operations = {name: _digest(op.media, _corners(name, op), executor, known) for name, op in known.items()}
-        decoders = {name: probe_digest(name) for name in DECODERS}
-        opaque = frozenset(name for name in known if known[name].kind is Kind.OPAQUE)
-        return SelfTest(traits, frames, operations, opaque, decoders)
+    def __init__(
+        self, executor: Executor, operations: Registry | None = None, check: Callable[[], None] = lambda: None
+    ) -> None:
+        """Over `operations` (default: the package's). `check` is called now and then, and ends the work by raising.
+
+        Raises:
+            ValueError: for the operator: the executor does not run an operation.
+        """
+        self._operations = registry() if operations is None else operations
+        require_runnable(self._operations, executor)
+        self._executor, self._check = executor, check
+        self._opaque = {name for name, operation in self._operations.items() if operation.kind is Kind.OPAQUE}
+        self._frames = _frames()
+        self.traits = {"image": executor.traits, "audio": executor.sound.traits, "opaque": executor.opaque_traits}
+        self._lock = Lock()
+        self._results: dict[tuple[Section, str], Future[str]] = {}
+
+    def warm_up(self) -> None:
+        """Runs the frames of all grounds, which takes the same time for any number of operations."""
+        self._measure({"frames": self._frames})
 
     def arithmetic(self, stream: Stream) -> str:
-        """The arithmetic id of a stream: over what it uses, 32 hex digits."""
+        """The arithmetic id of a stream, over what it uses: 32 hex digits.
+
+        Raises:
+            NotAvailable: the self-test of something that the stream uses fails; the log names it.
+        """
         info = stream.source.info
-        return self._id(stream.plan.operations, info.media, set(info.decoders))
+        return _id(self._used(stream.plan.operations, info.media, info.decoders))
 
     def arithmetic_of(self, operations: Sequence[Operation], medium: str) -> str:
-        """The arithmetic id of operations on samples that need no decoder."""
-        return self._id(operations, medium, set())
+        """The arithmetic id of operations on samples that need no decoder; raises as `arithmetic` does."""
+        return _id(self._used(operations, medium, ()))
 
-    @property
     def whole(self) -> str:
-        """The arithmetic id over everything."""
-        return self._digest_of(set(self.operations), set(self.traits), set(self.decoders))
+        """The arithmetic id over everything; raises as `arithmetic` does, after all others have run."""
+        return _id(self.everything())
 
-    def _id(self, operations: Sequence[Operation], medium: str, decoders: set[str]) -> str:
-        used = {operation.op for operation in operations}
-        return self._digest_of(used, {medium} | ({"opaque"} if used & self.opaque else set()), decoders)
+    def everything(self) -> Digests:
+        """All digests; raises as `arithmetic` does."""
+        return self._measure({"frames": self._frames, "operations": self._operations, "decoders": DECODERS})
 
-    def _digest_of(self, operations: set[str], grounds: set[str], decoders: set[str]) -> str:
-        used = {
-            "traits": {ground: self.traits[ground] for ground in grounds},
-            "frames": {ground: self.frames[ground] for ground in grounds},
-            "operations": {name: self.operations[name] for name in operations},
-            "decoders": {name: self.decoders[name] for name in decoders},
-        }
-        return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()[:32]
+    def _used(self, operations: Sequence[Operation], medium: str, decoders: Collection[str]) -> Digests:
+        names = {operation.op for operation in operations}
+        grounds = {medium, "opaque"} if names & self._opaque else {medium}
+        return self._measure({"frames": grounds, "operations": names, "decoders": decoders})
+
+    def _measure(self, sections: Mapping[Section, Iterable[str]]) -> Digests:
+        """Digests by section; one that fails keeps no other from being computed."""
+        digests: dict[str, dict[str, str | tuple[str, ...]]] = {section: {} for section in sections}
+        failure: NotAvailable | None = None
+        for section, names in sections.items():
+            for name in names:
+                try:
+                    digests[section][name] = self._digest(section, name)
+                except NotAvailable as err:
+                    failure = failure or err
+        if failure:
+            raise failure
+        return {"traits": {ground: self.traits[ground] for ground in sections["frames"]}, **digests}
+
+    def _digest(self, section: Section, name: str) -> str:
+        """One digest: computed by the first thread that needs it, awaited by the others. A failure is not kept."""
+        with self._lock:
+            result = self._results.get((section, name))
+            if is_first := result is None:
+                result = self._results[section, name] = Future()
+        if is_first:
+            try:
+                result.set_result(self._compute(section, name))
+            except BaseException as err:
+                with self._lock:
+                    del self._results[section, name]
+                result.set_exception(err)
+        return result.result()
+
+    def _compute(self, section: Section, name: str) -> str:
+        try:
+            if section == "decoders":
+                self._check()
+                return probe_digest(name)
+            if section == "frames":
+                return self._render(name, self._frames[name])
+            operation = self._operations[name]
+            return self._render(operation.media, _corners(name, operation))
+        except Exception as err:
+            if isinstance(err, Cancelled) or (isinstance(err, AugsvcError) and err.status == 503):
+                raise  # it may work later
+            logger.exception("the self-test fails for %s of %s: streams that use it are refused", name, section)
+            raise NotAvailable(
+                f"{name!r} of {section} fails in this server's self-test: its log has the reason", field="pipeline"
+            ) from err
+
+    def _render(self, medium: str, specs: list[dict[str, object]]) -> str:
+        """SHA-256 of the batches' tensors, without their headers."""
+        digest = hashlib.sha256()
+        with ThreadPoolExecutor(1) as reader:
+            for fields in specs:
+                spec = (sound_probe_spec if medium == "audio" else probe_spec)(fields, self._operations)
+                stream = Stream.open(spec, PROBES[spec.dataset], self._executor)
+                body = stream.produce(0, 0, stream.samples, 0, reader, self._check)
+                digest.update(body.buffer[8 + stream.layout.header_bytes :].tobytes())
+        return digest.hexdigest()
+
+
+def _id(digests: Digests) -> str:
+    return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _frames() -> dict[str, list[dict[str, object]]]:
@@ -124,15 +201,3 @@ def _corners(name: str, operation: type[Operation]) -> list[dict[str, object]]:
         for channels in (1, 3)
     ]
     return grey + specs + over_greys
-
-
-def _digest(medium: str, specs: list[dict[str, object]], executor: Executor, known: Registry) -> str:
-    """SHA-256 of the batches' tensors, without their headers."""
-    digest = hashlib.sha256()
-    with ThreadPoolExecutor(1) as reader:
-        for fields in specs:
-            spec = (sound_probe_spec if medium == "audio" else probe_spec)(fields, known)
-            stream = Stream.open(spec, PROBES[spec.dataset], executor)
-            body = stream.produce(0, 0, stream.samples, 0, reader, lambda: None)
-            digest.update(body.buffer[8 + stream.layout.header_bytes :].tobytes())
-    return digest.hexdigest()

@@ -18,6 +18,7 @@ import pytest
 from augsvc.arrays import Sample
 from augsvc.numerics.rng import Address
 from augsvc.ops.kinds.audio import Clip
+from augsvc.ops.operation import Kind
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.registry import registry
 from augsvc.planning.audio_plan import SoundPlan
@@ -42,11 +43,15 @@ GOLDEN = ROOT / "tests" / "golden_pixels.json"
 def everything(executor=None):
     """Digests of the self-test's pictures and labels: canvas, borders, presets, and each operation at its ends."""
     chosen = executor or open_cpu("fused")
-    test = SelfTest.run(chosen)
-    pictures = {name for name, operation in registry().items() if operation.media == "image"} - test.opaque
+    test = SelfTest(chosen).everything()
+    pictures = {
+        name
+        for name, operation in registry().items()
+        if operation.media == "image" and operation.kind is not Kind.OPAQUE
+    }
     return {
-        "frame": test.frames["image"],
-        "operations": {name: test.operations[name] for name in sorted(pictures)},
+        "frame": test["frames"]["image"],
+        "operations": {name: test["operations"][name] for name in sorted(pictures)},
         "sound": {name: sounds(pipeline, chosen) for name, pipeline in SOUNDS.items()},
     }
 

@@ -1,5 +1,6 @@
 """An operator's own operation: the documented example, by the same laws, through a real server."""
 
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -45,12 +46,12 @@ def test_the_laws_hold_for_it(known, name):
         for place in range(4):
             alone = parse(stream.produce(2, place, 1, 0, workers, lambda: None).buffer)[0]
             assert alone["image"].tobytes() == whole["image"][place : place + 1].tobytes()
-    assert "solarize" in SelfTest.run(executor, known).operations
+    assert "solarize" in SelfTest(executor, known).everything()["operations"]
 
 
 @pytest.mark.parametrize("module", ["no_such_module", "json"])
 def test_a_module_that_is_none_or_has_none_is_told(module):
-    with pytest.raises(ValueError, match=f"operations: the module {module}"):
+    with pytest.raises(ValueError, match=f"operations: module {module}"):
         registry((module,))
 
 
@@ -64,3 +65,42 @@ def test_a_server_serves_it(serve, monkeypatch):
         seen = client.stream(spec | {"pipeline": [{"op": "solarize", "threshold": 0.5}]}).batch(0, 0, 4)["image"]
     expected = [np.asarray(ImageOps.solarize(fromarray(picture), 128)) for picture in plain]
     assert (seen == np.stack(expected)).all()
+
+
+BAD = """
+from typing import Annotated, ClassVar, Literal
+from augsvc.ops.kinds.image import Noise, Tone
+from augsvc.ops.operation import Drawn, Interval, Kind, Operation
+"""
+REFUSED = {
+    "a kind without an executor": (
+        'class LowPass(Operation):\n    op: Literal["low_pass"] = "low_pass"\n'
+        '    media: ClassVar[str] = "audio"\n    kind: ClassVar[Kind] = Kind.FILTER\n',
+        "LowPass: executor fused runs no audio operation of kind 'filter'",
+    ),
+    "an unknown law": (
+        'class Bad(Noise):\n    op: Literal["bad"] = "bad"\n    def law(self, draw) -> str: ...\n',
+        "Bad: `law` is annotated to return str",
+    ),
+    "a lane out of range": (
+        'class Bad(Tone):\n    op: Literal["bad"] = "bad"\n'
+        "    x: Annotated[Interval, Drawn(lane=256, low=0.0, high=1.0)] = (0.0, 1.0)\n",
+        "Bad: parameter 'x' has lane 256",
+    ),
+    "a syntax error": ("class Bad(:\n", "cannot be imported (SyntaxError"),
+}
+
+
+@pytest.mark.parametrize("name", ["serve", "check"])
+@pytest.mark.parametrize(("text", "reason"), REFUSED.values(), ids=REFUSED)
+def test_the_command_refuses_what_no_executor_runs_in_one_line(tmp_path, text, reason, name):
+    (tmp_path / "bad_operations.py").write_text(BAD + text, encoding="utf-8")
+    (tmp_path / "settings.yaml").write_text("port: 0\noperations: [bad_operations]\n", encoding="utf-8")
+    done = subprocess.run(
+        [serving.AUGSVC, name, "--config", "settings.yaml"],
+        cwd=tmp_path, env=serving.CLEAN | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "bad_operations" in done.stderr and reason in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "listens" not in done.stdout

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,8 @@ from augsvc.executors.fused.kernels.sound import NOISE, SHIFT, SoundArgs
 from augsvc.executors.fused.kernels.sound_cuda import Levels, Tape
 from augsvc.executors.fused.lower_audio import lower_sound
 from augsvc.executors.protocol import resampling_traits
-from augsvc.ops.operation import Draw
+from augsvc.ops.kinds.audio import SoundMove, SoundNoise, SoundTone
+from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.audio_plan import SoundPlan
 
 _ROWS, _SAMPLES = 512, 1 << 22  # of a slab: 262 clips of a second at 16 kHz
@@ -27,6 +28,8 @@ _MEASURED = 64  # blocks that a clip is measured by, at most
 @dataclass(frozen=True, slots=True, eq=False)
 class FusedCudaSound:
     """Runs plans over clips on one GPU. Several threads may use it at once, each on a lane of its own."""
+
+    kinds: ClassVar[frozenset[type[Operation]]] = frozenset({SoundMove, SoundTone, SoundNoise})
 
     seats: Seats
     quantiles: npt.NDArray[np.int16]

@@ -5,6 +5,7 @@ A batch goes in slabs of samples. While one is computed, the next is prepared an
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,8 @@ from augsvc.executors.fused.image import flat
 from augsvc.executors.protocol import float_traits, use_one_torch_thread
 from augsvc.numerics.geometry import Camera
 from augsvc.numerics.rng import quantile_table
-from augsvc.ops.operation import Draw
+from augsvc.ops.kinds.image import Dropout, Erase, Filter, Gaussian, Move, Noise, Opaque, Tone
+from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Moves
 
@@ -31,6 +33,9 @@ _READ = 4  # slabs' worth of samples that are asked for at once
 @dataclass(frozen=True, slots=True, eq=False)
 class FusedCudaExecutor:
     """Runs plans on one GPU. Several threads may use it at once, each on a lane of its own."""
+
+    kinds: ClassVar[frozenset[type[Operation]]] = frozenset({Move, Tone, Filter, Noise, Erase, Opaque})
+    noise_laws: ClassVar[frozenset[type]] = frozenset({Gaussian, Dropout})
 
     device: torch.device
     seats: Seats

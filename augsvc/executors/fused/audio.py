@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,8 @@ from augsvc.arrays import F32, ranges
 from augsvc.executors.fused.kernels import sound_cpu
 from augsvc.executors.fused.lower_audio import lower_sound
 from augsvc.executors.protocol import resampling_traits
-from augsvc.ops.operation import Draw
+from augsvc.ops.kinds.audio import SoundMove, SoundNoise, SoundTone
+from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.audio_plan import SoundPlan
 
 _ROWS, _SAMPLES = 512, 1 << 22  # that one thread takes at once: 16 MB
@@ -20,6 +22,8 @@ _CALL = 1 << 20  # samples between two checks: some 10 ms
 @dataclass(frozen=True, slots=True, eq=False)
 class FusedSound:
     """Runs plans over clips on the CPU. Several threads may use it at once."""
+
+    kinds: ClassVar[frozenset[type[Operation]]] = frozenset({SoundMove, SoundTone, SoundNoise})
 
     threads: int
     quantiles: npt.NDArray[np.int16]

@@ -7,6 +7,7 @@ bytes are written by the last. A pipeline is data to the kernels: a new one comp
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,8 +33,8 @@ from augsvc.executors.fused.lower_image import (
 from augsvc.executors.protocol import float_traits, use_one_torch_thread
 from augsvc.numerics.geometry import Camera
 from augsvc.numerics.rng import quantile_table
-from augsvc.ops.kinds.image import Opaque, Statistics
-from augsvc.ops.operation import Draw
+from augsvc.ops.kinds.image import Dropout, Erase, Filter, Gaussian, Move, Noise, Opaque, Statistics, Tone
+from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Moves
 
@@ -45,6 +46,9 @@ _NO_PIXELS = np.empty((0, 0), np.uint8)
 @dataclass(frozen=True, slots=True, eq=False)
 class FusedExecutor:
     """Runs plans on the CPU. Several threads may use it at once."""
+
+    kinds: ClassVar[frozenset[type[Operation]]] = frozenset({Move, Tone, Filter, Noise, Erase, Opaque})
+    noise_laws: ClassVar[frozenset[type]] = frozenset({Gaussian, Dropout})
 
     device: torch.device
     threads: int

@@ -5,6 +5,7 @@ Every step is elementwise IEEE arithmetic, a look-up or a sum of integers, so th
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -15,8 +16,8 @@ from augsvc.executors.device_errors import in_halves, is_lost, watched
 from augsvc.executors.protocol import resampling_traits
 from augsvc.executors.reference.philox import sixteen_bits
 from augsvc.numerics.rng import QUANTILE_BITS, quantile_table
-from augsvc.ops.kinds.audio import CURVE_ENTRIES, SOUND_BITS
-from augsvc.ops.operation import Draw
+from augsvc.ops.kinds.audio import CURVE_ENTRIES, SOUND_BITS, SoundMove, SoundNoise, SoundTone
+from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.audio_plan import NOISE_BITS, FixedShape, SoundPlan
 
 _UNIT = float(1 << SOUND_BITS)
@@ -30,6 +31,8 @@ _EXPONENTS = (-100, 127)  # of the power of 2 above that value: what is softer c
 @dataclass(frozen=True, slots=True, eq=False)
 class TorchSound:
     """Runs plans over clips on one device. Several threads may use it at once."""
+
+    kinds: ClassVar[frozenset[type[Operation]]] = frozenset({SoundMove, SoundTone, SoundNoise})
 
     device: torch.device
     quantiles: torch.Tensor

@@ -9,6 +9,7 @@ Law L2 (a sample's bits do not depend on its company) holds by construction, not
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -24,8 +25,20 @@ from augsvc.executors.reference.resample import resample
 from augsvc.numerics import exact
 from augsvc.numerics.geometry import MATRIX_BITS, Camera, Canvas
 from augsvc.numerics.rng import QUANTILE_BITS, quantile_table
-from augsvc.ops.kinds.image import TABLE_ENTRIES, UNIT_BITS, Erase, Filter, Gaussian, Noise, Opaque, Statistics
-from augsvc.ops.operation import Draw
+from augsvc.ops.kinds.image import (
+    TABLE_ENTRIES,
+    UNIT_BITS,
+    Dropout,
+    Erase,
+    Filter,
+    Gaussian,
+    Move,
+    Noise,
+    Opaque,
+    Statistics,
+    Tone,
+)
+from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.image_plan import Plan, ToneStage
 from augsvc.planning.labels import Moves, move_mask
 from augsvc.planning.passes import Pass
@@ -41,6 +54,9 @@ _WHITE = 65280  # 255 with 8 fraction bits
 @dataclass(frozen=True, slots=True, eq=False)
 class KorniaExecutor:
     """Runs plans on one device. Several threads may use it at once."""
+
+    kinds: ClassVar[frozenset[type[Operation]]] = frozenset({Move, Tone, Filter, Noise, Erase, Opaque})
+    noise_laws: ClassVar[frozenset[type]] = frozenset({Gaussian, Dropout})
 
     device: torch.device
     quantiles: torch.Tensor

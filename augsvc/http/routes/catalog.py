@@ -1,5 +1,7 @@
 """What there is: versions, operations, datasets."""
 
+import asyncio
+
 import torch
 from fastapi import APIRouter
 
@@ -15,15 +17,15 @@ def catalog_router(engine: Engine) -> APIRouter:
 
     @router.get("/version", summary="Versions, device and arithmetic id")
     async def version() -> dict[str, object]:
-        test = engine.selftest
-        if test is None:
+        if engine.arithmetic is None:
             raise Starting("the server is starting: try again in a moment")
+        arithmetic = await asyncio.shield(asyncio.wrap_future(engine.arithmetic))  # may wait for the self-test's end
         return {
             "version": augsvc.__version__,
             "torch": torch.__version__,
             "executor": engine.executor.name,
             "device": str(engine.executor.device),
-            "arithmetic": test.whole,
+            "arithmetic": arithmetic,
         }
 
     entries = [operation_entry(name, operation) for name, operation in engine.operations.items()]

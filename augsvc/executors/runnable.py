@@ -1,0 +1,50 @@
+"""Refuses operations that an executor would skip or misread, before a server starts.
+
+An executor applies an operation through the class of its kind (`Tone`, `SoundMove`, …), and noise through its law. An
+operation of another kind would be planned and listed in receipts, but not applied.
+"""
+
+from collections.abc import Iterable
+from typing import get_args, get_type_hints
+
+from augsvc.executors.protocol import Executor
+from augsvc.ops.kinds.image import Noise
+from augsvc.ops.operation import Operation
+from augsvc.ops.registry import Registry, full_name
+
+
+def require_runnable(operations: Registry, executor: Executor) -> None:
+    """Refuses an operation that the executor does not run.
+
+    Raises:
+        ValueError: for the operator: it names the module, the class and the reason.
+    """
+    for operation in operations.values():
+        if (reason := _obstacle(operation, executor)) is not None:
+            raise ValueError(f"operations: {full_name(operation)}: {reason}")
+
+
+def _obstacle(operation: type[Operation], executor: Executor) -> str | None:
+    runnable = executor.sound.kinds if operation.media == "audio" else executor.kinds
+    kinds = [kind for kind in runnable if issubclass(operation, kind)]
+    if len(kinds) != 1 or (kinds[0].kind, kinds[0].media) != (operation.kind, operation.media):
+        return (
+            f"executor {executor.name} runs no {operation.media} operation of kind {operation.kind.value!r} that is "
+            f"derived from {_names(operation.__bases__)}: derive it from one of {_names(runnable)}"
+        )
+    if issubclass(operation, Noise) and not _laws(operation) <= executor.noise_laws:
+        return (
+            f"`law` is annotated to return {_names(_laws(operation))}: executor {executor.name} knows the laws "
+            f"{_names(executor.noise_laws)}"
+        )
+    return None
+
+
+def _laws(noise: type[Noise]) -> frozenset[object]:
+    """The laws that `law` is annotated to return, one class or a union: known without drawing."""
+    returned = get_type_hints(noise.law).get("return")
+    return frozenset(get_args(returned) or (returned,))
+
+
+def _names(values: Iterable[object]) -> str:
+    return ", ".join(sorted(value.__name__ if isinstance(value, type) else str(value) for value in values))
