@@ -75,7 +75,7 @@ def lowered_sound(operation: Operation, draw: Draw) -> list[np.ndarray]:
 def everything():
     address = rng.Address(np.arange(SAMPLES) * 16777213 % 2**32, 2**24 - 2, 3)
     rows = {}
-    for name, chosen in [(name, chosen) for name, each in registry().items() for chosen in each.choices()]:
+    for name, chosen in [(name, chosen) for name, each in registry().items() for chosen in each.examples]:
         plan = Plan.of(parse_pipeline([{"op": name, "p": 0.9, **chosen}]), CANVAS, "cover")
         draw = plan.draw(2**52 + 12345, address)[0]
         operation = plan.operations[0]

@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA here"),
 ]
-STEPS = [(op.media, {"op": n, "p": 0.7, **chosen}) for n, op in registry().items() for chosen in op.choices()]
+STEPS = [(op.media, {"op": n, "p": 0.7, **chosen}) for n, op in registry().items() for chosen in op.examples]
 PIPELINES = [*([step] for media, step in STEPS if media == "image"), "strong"]
 SOUNDS = [*([step] for media, step in STEPS if media == "audio"), "sound"]
 

@@ -40,7 +40,7 @@ PICTURES = [
     {"op": name, "p": 0.7, **chosen}
     for name, operation in registry().items()
     if operation.media == "image"
-    for chosen in operation.choices()
+    for chosen in operation.examples
 ]
 PIPELINES = [[step] for step in PICTURES] + [
     "strong",

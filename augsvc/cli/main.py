@@ -21,7 +21,8 @@ from augsvc.http import create_app
 from augsvc.http.server.sockets import listening
 from augsvc.http.server.uvicorn_server import Server
 from augsvc.logs import set_up
-from augsvc.ops.pipeline import PRESETS, parse_pipeline
+from augsvc.ops.pipeline import parse_pipeline
+from augsvc.ops.presets import PRESETS
 from augsvc.ops.registry import registry
 from augsvc.planning.spec import StreamSpec, parse_json, validate_spec
 from augsvc.settings import Settings, load_settings

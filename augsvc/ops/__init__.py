@@ -1,1 +1,1 @@
-"""Operations: what one is, the registry, pipelines and presets."""
+"""Operations: their interface, the registry, pipelines and presets."""

@@ -24,7 +24,8 @@ from augsvc.errors import BadJson, SizeRequired, SpecInvalid, SpecTooLarge
 from augsvc.numerics.geometry import Fit
 from augsvc.numerics.rng import MAX_SEED
 from augsvc.ops.operation import Operation
-from augsvc.ops.pipeline import PRESETS, parse_pipeline
+from augsvc.ops.pipeline import parse_pipeline
+from augsvc.ops.presets import PRESETS
 from augsvc.ops.registry import Registry, registry
 from augsvc.validation import explain
 

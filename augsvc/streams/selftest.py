@@ -21,7 +21,7 @@ from augsvc.executors.protocol import Executor
 from augsvc.executors.runnable import require_runnable
 from augsvc.ops.operation import Kind, Operation
 from augsvc.ops.pipeline import parse_pipeline
-from augsvc.ops.pipeline import PRESETS
+from augsvc.ops.presets import PRESETS
 from augsvc.ops.registry import Registry, registry
 from augsvc.streams.probes import PROBES, probe_spec, sound_probe_spec
 from augsvc.streams.stream import Stream
@@ -189,7 +189,7 @@ def _corners(name: str, operation: type[Operation]) -> list[dict[str, object]]:
     marks = operation.parameters().items()
     low: dict[str, object] = {parameter: mark.low for parameter, mark in marks}
     high: dict[str, object] = {parameter: mark.high for parameter, mark in marks}
-    modes: list[dict[str, object]] = [{"op": name, "p": 1.0, **chosen} for chosen in operation.choices()]
+    modes: list[dict[str, object]] = [{"op": name, "p": 1.0, **chosen} for chosen in operation.examples]
     specs: list[dict[str, object]] = [{"pipeline": [mode | ends]} for mode in modes for ends in ({}, low, high)]
     if operation.media == "audio":
         return specs

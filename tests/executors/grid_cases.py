@@ -25,7 +25,7 @@ def _operations():
         if operation.media != "image":
             continue
         marks = operation.parameters()
-        for mode in operation.choices():
+        for mode in operation.examples:
             step = {"op": name, **mode}
             called = ", ".join([name, *map(str, mode.values())])
             cases[f"{called}, grey"] = {"pipeline": [{**step, "p": 0.7}], "channels": 1}

@@ -30,7 +30,7 @@ def _operations():
         if operation.media != "audio":
             continue
         marks = operation.parameters()
-        for mode in operation.choices():
+        for mode in operation.examples:
             step = {"op": name, **mode}
             called = ", ".join([name, *map(str, mode.values())])
             cases[called] = [{**step, "p": 0.7}]

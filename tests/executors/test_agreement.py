@@ -29,7 +29,7 @@ def cases():
     for name, operation in registry().items():
         if operation.media != "image":
             continue
-        for mode in operation.choices():
+        for mode in operation.examples:
             called = ", ".join([f"`{name}`", *map(str, mode.values())])
             ends = {parameter: [mark.low, mark.high] for parameter, mark in operation.parameters().items()}
             rows[called] = [{"op": name, "p": 1.0, **mode}]

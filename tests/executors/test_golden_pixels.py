@@ -32,7 +32,7 @@ SOUNDS = {
     " ".join((name, *chosen.values())): [{"op": name, "p": 0.9, **chosen}]
     for name, operation in registry().items()
     if operation.media == "audio"
-    for chosen in operation.choices()
+    for chosen in operation.examples
 } | {
     "sound": "sound",
     "in several passes": [{"op": "white_noise"}, {"op": "time_shift"}, {"op": "gain"}, {"op": "white_noise"}],

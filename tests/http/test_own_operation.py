@@ -33,7 +33,7 @@ def test_it_is_one_of_the_operations_where_it_is_named(known):
     assert set(known) == {*registry(), "solarize"}
     spec = {"dataset": "d", "pipeline": [STEP]}
     assert validate_spec(spec, known).pipeline[0].op == "solarize"
-    with pytest.raises(SpecInvalid, match="no such operation"):
+    with pytest.raises(SpecInvalid, match="unknown operation"):
         validate_spec(spec)
 
 

@@ -44,7 +44,7 @@ def ends(name):
     whole = {each: [low[each], high[each]] for each in marks}
     found = [{}, low, high, whole]
     found += [{each: end[each]} for each in marks if len(marks) > 1 for end in (low, high, whole)]
-    return [{"op": name, "p": 1.0, **chosen, **end} for chosen in operation.choices() for end in found]
+    return [{"op": name, "p": 1.0, **chosen, **end} for chosen in operation.examples for end in found]
 
 
 def cases(name, every):

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augsvc.errors import AugsvcError, BadJson, NotAvailable, SizeRequired, SpecInvalid, SpecTooLarge
-from augsvc.ops.pipeline import PRESETS, parse_pipeline
+from augsvc.ops.pipeline import parse_pipeline
+from augsvc.ops.presets import PRESETS
 from augsvc.ops.registry import registry
 from augsvc.planning.spec import parse_spec, validate_spec
 

@@ -1,1 +1,1 @@
-"""Operations on sound, one file each; the registry finds them."""
+"""Operations on audio, one file each; the registry discovers them."""

@@ -1,1 +1,1 @@
-"""Operations on images, one file each; the registry finds them."""
+"""Operations on images, one file each; the registry discovers them."""

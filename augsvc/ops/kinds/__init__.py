@@ -1,1 +1,1 @@
-"""The kinds of operations: what each lowers to, for images and for sound."""
+"""The kinds of operations for images and for audio: what an operation lowers to."""

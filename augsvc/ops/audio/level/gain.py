@@ -1,15 +1,16 @@
-"""Louder, softer."""
+"""Gain."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from augsvc.numerics.exact import decibels
 from augsvc.ops.kinds.audio import Shape, SoundTone
-from augsvc.ops.operation import Draw, Drawn, Interval
+from augsvc.ops.operation import Draw, Drawn, Interval, Settings
 
 
 class Gain(SoundTone):
-    """Makes the clip louder or softer by so many dB; it is not clipped."""
+    """Applies a random gain in dB, without clipping."""
 
+    identity: ClassVar[Settings] = {"gain": 0}
     op: Literal["gain"] = "gain"
     gain: Annotated[Interval, Drawn(lane=1, low=-60.0, high=60.0)] = (-6.0, 6.0)
 

@@ -9,11 +9,11 @@ from augsvc.ops.operation import Draw, Drawn, Interval
 
 
 class WhiteNoise(SoundNoise):
-    """Adds normal white noise at a signal-to-noise ratio of so many dB; a silent clip stays silent."""
+    """Adds Gaussian white noise at a signal-to-noise ratio in dB; a silent clip stays silent."""
 
     op: Literal["white_noise"] = "white_noise"
     snr: Annotated[Interval, Drawn(lane=1, low=-20.0, high=100.0)] = (10.0, 40.0)
 
     def std(self, draw: Draw, rms: F64) -> F64:
-        """SNR = 20 · log10(rms / std), with the root mean square over the whole clip as it comes in."""
+        """SNR = 20 · log10(rms / std), with the root mean square over the whole incoming clip."""
         return rms * decibels(-draw.value("snr"))

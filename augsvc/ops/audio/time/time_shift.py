@@ -1,20 +1,21 @@
-"""Shift in time."""
+"""Time shift."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
 from augsvc.arrays import I64
 from augsvc.ops.kinds.audio import Clip, SoundMove
-from augsvc.ops.operation import Draw, Drawn, Interval
+from augsvc.ops.operation import Draw, Drawn, Interval, Settings
 
 
 class TimeShift(SoundMove):
-    """Lets the sound come later (below 0: earlier) by a share of the clip; zeros move in."""
+    """Shifts the clip in time by a fraction of its length, zero-padded."""
 
+    identity: ClassVar[Settings] = {"shift": 0}
     op: Literal["time_shift"] = "time_shift"
     shift: Annotated[Interval, Drawn(lane=1, low=-1.0, high=1.0)] = (-0.1, 0.1)
 
     def samples(self, draw: Draw, clip: Clip) -> I64:
-        """Rounded to whole samples, halves upwards."""
+        """Rounded to whole samples, halves upwards; positive shifts delay the sound."""
         return np.floor(draw.value("shift") * float(clip.samples) + 0.5).astype(np.int64)

@@ -1,6 +1,6 @@
-"""Colours through a matrix: shifts, and the four factors of colour jitter."""
+"""Colour jitter."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
@@ -9,26 +9,13 @@ from augsvc.numerics import exact
 from augsvc.numerics.color import LUMA, color_product, diagonal
 from augsvc.numerics.geometry import Canvas
 from augsvc.ops.kinds.image import Statistics, Tone
-from augsvc.ops.operation import Draw, Drawn, Interval
-
-
-class ColorShift(Tone):
-    """Adds a number of its own to each channel."""
-
-    op: Literal["color_shift"] = "color_shift"
-    shift: Annotated[Interval, Drawn(lane=1, low=-1.0, high=1.0, words=3)] = (-0.1, 0.1)
-
-    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics | None) -> F64:
-        """v_c' = v_c + shift_c."""
-        one = np.ones(len(draw.selected))
-        matrix = diagonal(one, one * 0, canvas.channels)
-        matrix[:, :, canvas.channels] = draw.value("shift")[:, : canvas.channels]
-        return matrix
+from augsvc.ops.operation import Draw, Drawn, Interval, Settings
 
 
 class ColorJitter(Tone):
-    """Scales brightness, contrast (about 0.5) and saturation, and turns hue: in that order."""
+    """Scales brightness, contrast (about 0.5) and saturation, and rotates hue, in that order."""
 
+    identity: ClassVar[Settings] = {"brightness": 1, "contrast": 1, "saturation": 1, "hue": 0}
     op: Literal["color_jitter"] = "color_jitter"
     brightness: Annotated[Interval, Drawn(lane=1, low=0.0, high=4.0)] = (0.8, 1.2)
     contrast: Annotated[Interval, Drawn(lane=2, low=0.0, high=4.0)] = (0.8, 1.2)
@@ -36,29 +23,29 @@ class ColorJitter(Tone):
     hue: Annotated[Interval, Drawn(lane=4, low=-0.5, high=0.5)] = (-0.05, 0.05)
 
     def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics | None) -> F64:
-        """One matrix for all four; grey pictures have neither saturation nor hue.
+        """One matrix for all four; grey images have neither saturation nor hue.
 
-        Saturation blends with the Rec. 601 luma. Hue turns (1 is a full turn) about the grey axis: linear, not HSV's.
+        Saturation blends with the Rec. 601 luma. Hue rotates about the grey axis (1 is a full turn): linear, not HSV's.
         """
         channels = canvas.channels
-        bright, contrast = draw.value("brightness"), draw.value("contrast")
-        matrix = diagonal(bright * contrast, 0.5 - 0.5 * contrast, channels)
+        brightness, contrast = draw.value("brightness"), draw.value("contrast")
+        matrix = diagonal(brightness * contrast, 0.5 - 0.5 * contrast, channels)
         if channels == 1:
             return matrix
         saturation = draw.value("saturation")
         blend = diagonal(saturation, saturation * 0, channels)
         for c, weight in enumerate(LUMA):
             blend[:, :, c] += ((1.0 - saturation) * weight)[:, None]
-        return color_product(_hue(draw.value("hue")), color_product(blend, matrix))
+        return color_product(_hue_matrix(draw.value("hue")), color_product(blend, matrix))
 
 
-def _hue(turns: F64) -> F64:
-    """Rodrigues' rotation about (1, 1, 1)/√3."""
+def _hue_matrix(turns: F64) -> F64:
+    """Rodrigues' rotation about (1, 1, 1)/√3: (N, 3, 4)."""
     sin, cos = exact.sincos(turns * 360.0)
     same = cos + (1.0 - cos) / 3.0
-    ahead = (1.0 - cos) / 3.0 - sin / np.sqrt(3.0)
-    behind = (1.0 - cos) / 3.0 + sin / np.sqrt(3.0)
+    following = (1.0 - cos) / 3.0 - sin / np.sqrt(3.0)
+    preceding = (1.0 - cos) / 3.0 + sin / np.sqrt(3.0)
     matrix = np.zeros((len(turns), 3, 4))
     for c in range(3):
-        matrix[:, c, c], matrix[:, c, (c + 1) % 3], matrix[:, c, (c + 2) % 3] = same, ahead, behind
+        matrix[:, c, c], matrix[:, c, (c + 1) % 3], matrix[:, c, (c + 2) % 3] = same, following, preceding
     return matrix

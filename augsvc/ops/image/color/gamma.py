@@ -1,18 +1,19 @@
-"""Gamma."""
+"""Gamma correction."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
 from augsvc.arrays import F64
 from augsvc.numerics import exact
 from augsvc.ops.kinds.image import TABLE_ENTRIES, Tone
-from augsvc.ops.operation import Draw, Drawn, Interval
+from augsvc.ops.operation import Draw, Drawn, Interval, Settings
 
 
 class Gamma(Tone):
-    """Raises every value to a power."""
+    """Raises every value to the power `gamma`."""
 
+    identity: ClassVar[Settings] = {"gamma": 1}
     op: Literal["gamma"] = "gamma"
     gamma: Annotated[Interval, Drawn(lane=1, low=0.25, high=4.0)] = (0.8, 1.25)
 

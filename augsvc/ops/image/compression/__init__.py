@@ -1,1 +1,1 @@
-"""Operations that lower the quality of an image."""
+"""Operations that degrade an image as compression does."""

@@ -1,4 +1,4 @@
-"""Mirror images."""
+"""Horizontal and vertical flip."""
 
 from typing import Annotated, Literal
 
@@ -12,7 +12,7 @@ from augsvc.ops.operation import Draw
 
 
 class HorizontalFlip(Move):
-    """Mirrors left and right."""
+    """Flips horizontally."""
 
     op: Literal["horizontal_flip"] = "horizontal_flip"
     p: Annotated[float, Field(ge=0.0, le=1.0, strict=True)] = 0.5
@@ -24,7 +24,7 @@ class HorizontalFlip(Move):
 
 
 class VerticalFlip(Move):
-    """Mirrors top and bottom."""
+    """Flips vertically."""
 
     op: Literal["vertical_flip"] = "vertical_flip"
     p: Annotated[float, Field(ge=0.0, le=1.0, strict=True)] = 0.5

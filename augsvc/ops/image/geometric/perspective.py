@@ -1,20 +1,21 @@
-"""Seen from another point."""
+"""Perspective transform."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
 from augsvc.arrays import F64
 from augsvc.numerics.geometry import Canvas, quadrangle
 from augsvc.ops.kinds.image import Move
-from augsvc.ops.operation import Draw, Drawn, Interval
+from augsvc.ops.operation import Draw, Drawn, Interval, Settings
 
 
 class Perspective(Move):
-    """Draws each corner of the canvas inwards by a share of its own, as torchvision's RandomPerspective does."""
+    """Random perspective: moves each corner of the canvas inwards by a random fraction, as torchvision's RandomPerspective."""
 
+    identity: ClassVar[Settings] = {"distortion": 0}
     op: Literal["perspective"] = "perspective"
-    # below 2/3 the four corners are always those of a convex quadrangle, so nothing of the canvas meets the horizon
+    # below 2/3 the four corners always form a convex quadrangle, so nothing of the canvas meets the horizon
     distortion: Annotated[Interval, Drawn(lane=1, low=0.0, high=0.6)] = (0.0, 0.5)
     corners_x: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0, words=4)] = (0.0, 1.0)
     corners_y: Annotated[Interval, Drawn(lane=3, low=0.0, high=1.0, words=4)] = (0.0, 1.0)

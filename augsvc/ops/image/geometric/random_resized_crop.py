@@ -1,18 +1,19 @@
-"""A crop of random place, area and shape, stretched to the canvas."""
+"""Random resized crop."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
 from augsvc.arrays import F64
 from augsvc.numerics.geometry import Canvas, affine
 from augsvc.ops.kinds.image import Move
-from augsvc.ops.operation import Draw, Drawn, Interval
+from augsvc.ops.operation import Draw, Drawn, Interval, Settings
 
 
 class RandomResizedCrop(Move):
-    """Cuts a share of the canvas out and stretches it to the whole (Szegedy et al. 2015)."""
+    """Crops a random area and resizes it to the canvas (Szegedy et al. 2015)."""
 
+    identity: ClassVar[Settings] = {"scale": 1, "ratio": 1}  # on a square canvas
     op: Literal["random_resized_crop"] = "random_resized_crop"
     scale: Annotated[Interval, Drawn(lane=1, low=0.01, high=1.0)] = (0.08, 1.0)
     ratio: Annotated[Interval, Drawn(lane=2, low=0.1, high=10.0, log=True)] = (0.75, 4.0 / 3.0)
@@ -20,7 +21,7 @@ class RandomResizedCrop(Move):
     place_y: Annotated[Interval, Drawn(lane=4, low=0.0, high=1.0)] = (0.0, 1.0)
 
     def matrix(self, draw: Draw, canvas: Canvas) -> F64:
-        """Area is uniform in `scale`, the width-to-height ratio log-uniform in `ratio`; a side that does not fit is cut."""
+        """Area is uniform in `scale`, the width-to-height ratio log-uniform in `ratio`; a side that does not fit is clamped."""
         height, width = float(canvas.height), float(canvas.width)
         area = draw.value("scale") * (height * width)
         ratio = draw.value("ratio")
