@@ -1,4 +1,4 @@
-"""What the documents say is what there is."""
+"""The documents match the code, and the code stays readable."""
 
 import inspect
 import re
@@ -18,7 +18,12 @@ from augsvc.settings import Settings
 from tests.harness import open_cpu
 
 ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted(
+    str(path.relative_to(ROOT)) for folder in ("", "docs", "deploy", "client") for path in (ROOT / folder).glob("*.md")
+)
 LONGEST_FILE, LONGEST_TEST = 350, 600
+LONGEST_TREE = 14  # lines that ARCHITECTURE.md has for one package
+MOST_ENTRIES = 20  # at the top of augsvc/
 
 
 def text(name):
@@ -54,15 +59,20 @@ def test_every_operation_is_in_the_readme_and_the_changelog():
             assert named, f"name the operation `{name}` in {document}"
 
 
-@pytest.mark.parametrize(
-    "document", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/settings.md", "docs/page.md"]
-)
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_lead_somewhere(document):
     folder = (ROOT / document).parent
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", text(document)):
-        assert (folder / target).exists(), target
-    for target in re.findall(r'src="(?!http)([^"]+)"', text(document)):
-        assert (folder / target).exists(), target
+    for target, heading in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", text(document)):
+        path = folder / target if target else ROOT / document
+        assert path.exists(), target
+        if heading and path.suffix == ".md":
+            assert heading in headings(path), f"{target}#{heading}"
+
+
+def headings(path):
+    """The anchors that GitHub makes of a document's headings."""
+    lines = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
 
 
 def test_the_example_of_contributing_is_an_operation():
@@ -88,3 +98,16 @@ def test_files_stay_readable():
     for path in tracked("*.py"):
         limit = LONGEST_TEST if "tests" in path.parts else LONGEST_FILE
         assert len(path.read_text(encoding="utf-8").splitlines()) <= limit, path
+
+
+def test_the_top_of_the_server_stays_small():
+    assert len([path for path in (ROOT / "augsvc").iterdir() if path.name != "__pycache__"]) <= MOST_ENTRIES
+
+
+def test_the_map_of_modules_stays_small():
+    for package in ("augsvc/", "client/augsvc_client/"):
+        tree = re.search(rf"^    {package}\n((?:      .+\n)+)", text("ARCHITECTURE.md"), re.M)
+        assert tree, f"ARCHITECTURE.md has no map of {package}"
+        assert 1 + tree[1].count("\n") <= LONGEST_TREE, package
+        rooms = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+        assert set(re.findall(r"^      (\w+)/", tree[1], re.M)) == rooms
