@@ -1,4 +1,4 @@
-# A fresh machine with Python ≥ 3.11 and make needs nothing else: every target makes .venv if it is not there.
+# Needs only Python ≥ 3.11 and make; every target creates .venv if it is missing.
 PYTHON ?= python3
 TORCH_INDEX ?=
 BIN := .venv/bin
@@ -9,16 +9,16 @@ TF_PIP := .venv-tf/bin/pip --disable-pip-version-check install --constraint benc
 .PHONY: help demo evidence serve test test-slow soak check format golden statistics bench clean
 
 help:
-	@echo "make demo    train on augmented digits, with a server of its own (about 5 minutes, installation included)"
-	@echo "make evidence  what augmentation gains, seed by seed: about 250 runs; writes docs/trainer.md; goes on where it was"
-	@echo "make serve   a development server on http://127.0.0.1:8000"
-	@echo "make test    the test-suite"
-	@echo "make soak    random faults for MINUTES=10 from SEED=0, every epoch compared with an undisturbed one"
-	@echo "make check   lint, types, import floors, floors of dependencies"
-	@echo "make format  what make check would ask for"
-	@echo "make golden  the golden files and the table of docs/executors.md anew, after a deliberate change"
-	@echo "make bench   beside Kornia, torchvision, Albumentations, DALI, OpenCV and tf.data service; writes docs/benchmarks.md (20 minutes)"
-	@echo "make statistics  the embedded datasets' fitted statistics anew, after a deliberate change"
+	@echo "make demo    train on digits augmented by a local server (about 5 minutes, installation included)"
+	@echo "make evidence  measure the accuracy gain seed by seed: about 250 runs, resumable; writes docs/trainer.md"
+	@echo "make serve   start a development server on http://127.0.0.1:8000"
+	@echo "make test    run the test suite"
+	@echo "make soak    random faults, MINUTES=10 from SEED=0; compares every epoch with an undisturbed run"
+	@echo "make check   lint, types, import layers, minimum versions of dependencies"
+	@echo "make format  format the code and apply lint fixes"
+	@echo "make golden  regenerate the golden files and the table of docs/executors.md, after a deliberate change"
+	@echo "make bench   compare with Kornia, torchvision, Albumentations, DALI, OpenCV and tf.data service; writes docs/benchmarks.md (20 minutes)"
+	@echo "make statistics  refit the statistics of the built-in datasets, after a deliberate change"
 
 demo: .venv/run.stamp
 	$(BIN)/python examples/demo.py
@@ -35,7 +35,7 @@ test: .venv/dev.stamp
 test-slow: .venv/dev.stamp
 	$(BIN)/python -m pytest -m slow
 
-# everything else on the machine may run beside it: the more, the better
+# other load on the machine is welcome: it makes more faults
 MINUTES ?= 10
 SEED ?= 0
 soak: .venv/dev.stamp
@@ -46,7 +46,7 @@ check: .venv/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m tests.floors
+	$(BIN)/python -m tests.min_versions
 
 format: .venv/dev.stamp
 	$(BIN)/ruff check --fix .
@@ -61,18 +61,18 @@ statistics: .venv/dev.stamp
 	for name in digits photos shapes textures; do \
 		$(BIN)/augsvc fit $$name/train --out augsvc/data/builtin/fitted/$$name.json || exit 1; done
 
-# everything else on the machine counts too: leave it alone meanwhile
+# other load on the machine distorts the results
 bench: .venv-bench/stamp .venv-tf/stamp
 	.venv-bench/bin/python -W ignore -m benchmarks
 
 clean:
 	rm -rf .venv .venv-bench .venv-tf demo-out
 
-# torch first and by itself: the constraint names the tested version, TORCH_INDEX the index to take it from
+# torch first and separately: the constraint names the tested version, TORCH_INDEX the index to install it from
 .venv/torch.stamp: constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "augsvc needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "installing torch and the rest into .venv: some minutes the first time"
+	@echo "installing torch and the other dependencies into .venv: some minutes the first time"
 	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	touch $@
 
@@ -84,19 +84,19 @@ clean:
 	$(PIP) --quiet --editable 'client[train]' --editable '.[dev]'
 	touch $@
 
-# an environment of its own: the peers never meet the tested versions. One that cannot be had is left out, and the table says so.
+# A separate environment, so that the peers cannot change the tested versions. Peers that cannot be installed are skipped, and the table says so.
 PEERS := torchvision albumentations nvidia-dali-cuda120
 .venv-bench/stamp: constraints.txt benchmarks/constraints.txt pyproject.toml client/pyproject.toml
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
 	@echo "installing the peers into .venv-bench: some minutes and 3 GB the first time"
 	$(BENCH_PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	$(BENCH_PIP) --quiet --editable 'client[train]' --editable '.[cuda]'
-	for peer in $(PEERS); do $(BENCH_PIP) --quiet $$peer || echo "left out: $$peer cannot be installed here"; done
+	for peer in $(PEERS); do $(BENCH_PIP) --quiet $$peer || echo "skipped: $$peer cannot be installed here"; done
 	touch $@
 
-# TensorFlow's versions are not the others'. Where it cannot be had its rows are left out; the stamp keeps that from being tried again.
+# TensorFlow pins other versions. If it cannot be installed, its rows are skipped; the stamp avoids another attempt.
 .venv-tf/stamp: benchmarks/constraints-tf.txt
 	test -x .venv-tf/bin/python || $(PYTHON) -m venv .venv-tf
 	@echo "installing TensorFlow into .venv-tf: 1.6 GB the first time"
-	$(TF_PIP) --quiet tensorflow-cpu || echo "left out: TensorFlow cannot be installed here"
+	$(TF_PIP) --quiet tensorflow-cpu || echo "skipped: TensorFlow cannot be installed here"
 	touch $@

@@ -1,10 +1,10 @@
-"""How many cores a container's share comes to."""
+"""The number of usable cores under a container's CPU quota."""
 
 import os
 
 import pytest
 
-from augsvc import cpus as machine
+from augsvc import cpus
 
 
 @pytest.mark.parametrize(
@@ -25,14 +25,14 @@ def test_a_quota_in_whole_cores(monkeypatch, tmp_path, files, cores):
     (tmp_path / "cpu").mkdir()
     for name, content in files.items():
         (tmp_path / name).write_text(content)
-    monkeypatch.setattr(machine, "_CGROUP", tmp_path)
+    monkeypatch.setattr(cpus, "_CGROUP", tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(64)), raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
-    assert machine.cores() == (cores or 64)
+    assert cpus.cores() == (cores or 64)
 
 
 def test_the_affinity_counts_where_it_is_less(monkeypatch, tmp_path):
     (tmp_path / "cpu.max").write_text("400000 100000")
-    monkeypatch.setattr(machine, "_CGROUP", tmp_path)
+    monkeypatch.setattr(cpus, "_CGROUP", tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)
-    assert machine.cores() == 1
+    assert cpus.cores() == 1
