@@ -12,7 +12,7 @@ import pytest
 
 from tests.deploy.clean_root import Container, Images, missing
 from tests.deploy.composed import DEPLOY, make_secrets, seconds, services, settings_with_data
-from tests.http.serving import pictures
+from tests.http.serving import write_image_folder
 
 REASON = missing()
 PROBES = 1200  # of the health check, each a process of its own: a bound that a test run into is a failure
@@ -60,7 +60,7 @@ def deploy(tmp_path_factory):
     make_secrets(folder)
     (folder / "settings.yaml").write_text(settings_with_data(), encoding="utf-8")
     for part in ("train", "test"):
-        pictures(folder / "data" / "pictures" / part, {"cat": 6, "dog": 6})
+        write_image_folder(folder / "data" / "pictures" / part, {"cat": 6, "dog": 6})
     for path in (folder.parent.parent, folder.parent, folder):
         path.chmod(0o755)
     return folder

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from augsvc_client.client import retry
-from tests.faults.epochs import PICTURES, SOUND, Undisturbed
+from tests.faults.epochs import IMAGES, SOUND, Undisturbed
 from tests.faults.proxy import Plan, Proxy
 from tests.http.serving import Serving
 
@@ -28,12 +28,12 @@ def calm(tmp_path_factory):
         yield serving.ready()
     finally:
         serving.stop()
-    assert "Traceback" not in serving.output(), "something made the server log a failure of its own"
+    assert "Traceback" not in serving.output(), "something made the server log an internal error"
 
 
 @pytest.fixture(scope="session")
-def pictures(calm):
-    return Undisturbed.from_server(calm, PICTURES)
+def images(calm):
+    return Undisturbed.from_server(calm, IMAGES)
 
 
 @pytest.fixture(scope="session")
@@ -55,5 +55,5 @@ def before():
 
 @pytest.fixture
 def impatient(monkeypatch):
-    """An attempt that hangs is given up after a moment; each further round is given twice the time, so none is too short."""
+    """A hanging attempt is abandoned after a moment; each further round has twice the time, so none is too short."""
     monkeypatch.setattr(retry, "_FIRST_PATIENCE_S", 0.3)

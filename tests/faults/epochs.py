@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PICTURES = {
+IMAGES = {
     "dataset": "shapes/train",  # with masks, boxes and keypoints
     "pipeline": "standard",
     "subset": {"per_class": 20, "seed": 0},
@@ -65,7 +65,7 @@ class Undisturbed:
         cut = {epoch: {name: array[:samples] for name, array in whole.items()} for epoch, whole in self.whole.items()}
         return Undisturbed(self.spec, self.id, samples, cut)
 
-    def is_what_came(self, batches: Iterable[Mapping[str, object]], epoch: int = 0) -> None:
+    def assert_delivered(self, batches: Iterable[Mapping[str, object]], epoch: int = 0) -> None:
         """Fails unless the batches are the epoch: the same samples, each as often, in the same bytes."""
         wanted = self.whole[epoch]
         found, right = Epoch.of(batches, wanted["index"]), Epoch.of([wanted], wanted["index"])

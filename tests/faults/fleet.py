@@ -9,7 +9,7 @@ from tests.http.serving import Serving
 
 
 class Fleet:
-    """Servers of one kind. What a test kills is started again at once, and awaited by whoever needs it."""
+    """Servers of one kind. A killed server is restarted immediately and awaited where it is needed."""
 
     def __init__(self, folder: Path, size: int) -> None:
         self._servers = [Serving(folder / str(number)) for number in range(size)]
@@ -48,11 +48,11 @@ def restart(serving: Serving) -> None:
     serving.begin()
 
 
-def restart_whoever_serves(proxy: Proxy) -> None:
+def restart_the_serving_one(proxy: Proxy) -> None:
     """For a fault's `then`: what is behind this very connection."""
     restart(proxy.owner)
 
 
 def killed_at(at: int) -> Fault:
-    """The server dies when so many bytes of the body have left, and starts again."""
-    return Fault("cut", "body", at, then=restart_whoever_serves)
+    """The server dies after `at` bytes of the body, and restarts."""
+    return Fault("cut", "body", at, then=restart_the_serving_one)

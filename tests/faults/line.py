@@ -1,6 +1,6 @@
-"""A line that carries so many bytes a second, on a clock that its bytes move: what takes minutes there takes none here.
+"""A line of limited bandwidth, on a simulated clock that its bytes advance: minutes there take no time here.
 
-The sockets, the proxy and the server are real; each thread has a clock of its own, so that nothing depends on the machine.
+The sockets, the proxy and the server are real; each thread has a separate clock, so that nothing depends on the machine.
 """
 
 import http.client

@@ -180,7 +180,7 @@ class Proxy:
         with self._lock:
             self._open.add(connection)
         if self._ending.is_set():
-            connection.close()  # nobody else knows of it yet
+            connection.close()  # not shared yet
             raise _Ended
 
     def _drop(self, *ended) -> None:

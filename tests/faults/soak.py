@@ -21,7 +21,7 @@ import numpy as np
 
 from augsvc_client import AugmentingDataLoader, Client, RemoteDataLoader
 from augsvc_client.client import retry
-from tests.faults.epochs import PICTURES, SOUND, Undisturbed
+from tests.faults.epochs import IMAGES, SOUND, Undisturbed
 from tests.faults.fleet import Fleet, restart
 from tests.faults.proxy import Fault, Proxy
 from tests.http.serving import Serving
@@ -35,8 +35,8 @@ STOPPED_S = 2.0
 class RandomPlan:
     """A fault for a share of the requests; of them a few take the process behind with them."""
 
-    def __init__(self, seed: str, told: Counter) -> None:
-        self._seed, self._told, self._lock, self._number = seed, told, threading.Lock(), 0
+    def __init__(self, seed: str, counts: Counter) -> None:
+        self._seed, self._counts, self._lock, self._number = seed, counts, threading.Lock(), 0
 
     def __call__(self, proxy: Proxy, method: str, path: str) -> Fault | None:
         with self._lock:
@@ -45,7 +45,7 @@ class RandomPlan:
             if chance.random() > FAULTY:
                 return None
             fault = self._fault(chance, method)
-            self._told[fault.kind] += 1
+            self._counts[fault.kind] += 1
             return fault
 
     def _fault(self, chance: random.Random, method: str) -> Fault:
@@ -63,12 +63,12 @@ class RandomPlan:
 
     def _killed(self, proxy: Proxy) -> None:
         with proxy.owner.turn:
-            self._told["killed"] += 1
+            self._counts["killed"] += 1
             restart(proxy.owner)
 
     def _halted(self, proxy: Proxy) -> None:
         with proxy.owner.turn:
-            self._told["stopped"] += 1
+            self._counts["stopped"] += 1
             proxy.owner.signal(signal.SIGSTOP)
             time.sleep(STOPPED_S)
             proxy.owner.signal(signal.SIGCONT)
@@ -107,7 +107,7 @@ def by_frames(chance: random.Random, urls: list[str], spec, samples: int) -> lis
 
 
 class Pushed:
-    """Samples of one's own."""
+    """Pushed samples."""
 
     def __init__(self, calm: Serving) -> None:
         self.images = np.random.default_rng(3).integers(0, 256, (60, 16, 16, 3), dtype=np.uint8)
@@ -127,7 +127,7 @@ class Pushed:
 def soak(minutes: float, seed: int, folder: Path) -> int:
     """Runs rounds; returns how many there were. Raises what fails."""
     end_s, begun_s = time.monotonic() + 60.0 * minutes, time.monotonic()
-    told: Counter = Counter()
+    counts: Counter = Counter()
     rounds = 0
     with ExitStack() as stack:
         calm = Serving(folder / "calm")
@@ -138,21 +138,21 @@ def soak(minutes: float, seed: int, folder: Path) -> int:
         taken = servers.take(2)
         for serving in taken:
             serving.turn = threading.Lock()  # one signal at a time
-        pushed, pictures, sound = (
+        pushed, images, sound = (
             Pushed(calm),
-            Undisturbed.from_server(calm, PICTURES),
+            Undisturbed.from_server(calm, IMAGES),
             Undisturbed.from_server(calm, SOUND),
         )
         ways = (
-            (by_loader, pictures),
-            (by_frames, pictures),
+            (by_loader, images),
+            (by_frames, images),
             (by_loader, sound),
             (by_frames, sound),
             (pushed, pushed.undisturbed),
         )
         while time.monotonic() < end_s:
             name = f"{seed} {rounds}"
-            chance, plan = random.Random(name), RandomPlan(name, told)
+            chance, plan = random.Random(name), RandomPlan(name, counts)
             way, right = chance.choice(ways)
             with ExitStack() as fronts:
                 urls = [
@@ -160,12 +160,12 @@ def soak(minutes: float, seed: int, folder: Path) -> int:
                     for serving in taken
                 ]
                 try:
-                    right.is_what_came(way(chance, urls[: chance.randint(1, 2)], right.spec, right.samples))
+                    right.assert_delivered(way(chance, urls[: chance.randint(1, 2)], right.spec, right.samples))
                 except BaseException:
-                    print(f"\nround {rounds} of seed {seed} failed; {dict(told)}")
+                    print(f"\nround {rounds} of seed {seed} failed; {dict(counts)}")
                     raise
             rounds += 1
-            kinds = ", ".join(f"{kind} {told[kind]}" for kind in sorted(told))
+            kinds = ", ".join(f"{kind} {counts[kind]}" for kind in sorted(counts))
             print(
                 f"\r{time.monotonic() - begun_s:6.0f} s  {rounds} epochs, each the same  ({kinds}) ", end="", flush=True
             )
@@ -180,7 +180,7 @@ def main() -> int:
     ask.add_argument("--minutes", type=float, default=10.0)
     ask.add_argument("--seed", type=int, default=0)
     given = ask.parse_args()
-    retry._FIRST_PATIENCE_S = 0.5  # what stalls is given up soon; each further round has twice the time
+    retry._FIRST_PATIENCE_S = 0.5  # stalled attempts are abandoned soon; each further round has twice the time
     with tempfile.TemporaryDirectory() as folder:
         return 0 if soak(given.minutes, given.seed, Path(folder)) else 1
 

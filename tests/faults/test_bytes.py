@@ -41,13 +41,13 @@ def loader_on(*urls, spec, **more):
 
 @pytest.mark.usefixtures("impatient")  # a length that is too large waits for bytes that never come
 @pytest.mark.parametrize(("kind", "part", "at"), BROKEN + CHANGED)
-def test_batches(calm, before, pictures, kind, part, at):
+def test_batches(calm, before, images, kind, part, at):
     """In the first, a middle and the last batch of one epoch, all from one replica."""
     plan = Plan({start: Fault(kind, part, at) for start in (FIRST, MIDDLE, LAST)})
-    with loader_on(before(calm, plan).url, spec=pictures.spec) as loader:
-        pictures.is_what_came(loader)
+    with loader_on(before(calm, plan).url, spec=images.spec) as loader:
+        images.assert_delivered(loader)
     assert not plan.left
-    asked_twice = len(plan.asked) - pictures.samples // BATCH
+    asked_twice = len(plan.asked) - images.samples // BATCH
     assert asked_twice >= (0 if kind == "throttle" else 3)
 
 
@@ -58,10 +58,10 @@ def frame_place(stream, number, within):
 
 @pytest.mark.parametrize("kind", ["cut", "reset", "corrupt"])
 @pytest.mark.parametrize("within", [0, 7, 8, 20, 4000, -9, -8, -1])
-def test_frames(calm, before, pictures, kind, within):
+def test_frames(calm, before, images, kind, within):
     """In the first, a middle and the last frame; the bytes are those of the length, the body and the digest."""
     with calm.client() as client:
-        stream = client.stream(pictures.spec)
+        stream = client.stream(images.spec)
     # the answer that follows a broken one begins with the frame that is missing
     faults = {
         0: Fault(kind, at=frame_place(stream, 0, within)),
@@ -70,31 +70,31 @@ def test_frames(calm, before, pictures, kind, within):
     }
     plan = Plan(faults, by="number")
     with Client(before(calm, plan).url, wait_s=120) as client:
-        frames = client.stream(pictures.spec).frames(0, 0, BATCH, frames=pictures.samples)
-        pictures.is_what_came(frames)
+        frames = client.stream(images.spec).frames(0, 0, BATCH, frames=images.samples)
+        images.assert_delivered(frames)
     assert [exchange.start for exchange in plan.asked] == [0, 0, 30, 50]
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """What a hunt reads, and may be told that time has passed."""
+    """The clock of a retry, which a test can advance."""
     later = SimpleNamespace(by_s=0.0)
     monkeypatch.setattr(retry, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + later.by_s))
     return later
 
 
 @pytest.mark.parametrize("fault", [None, Fault("cut"), Fault("reset")])
-def test_who_takes_frames_may_pause_between_them(calm, before, pictures, clock, fault):
+def test_who_takes_frames_may_pause_between_them(calm, before, images, clock, fault):
     """For longer than wait_s, which is the time for a frame to come."""
     with calm.client() as client:
-        at = frame_place(client.stream(pictures.spec), 2, 100)
+        at = frame_place(client.stream(images.spec), 2, 100)
     plan = Plan({} if fault is None else {0: replace(fault, at=at)}, by="number")
     taken = []
     with Client(before(calm, plan).url, wait_s=60) as client:
-        for arrays in client.stream(pictures.spec).frames(0, 0, BATCH, frames=pictures.samples):
+        for arrays in client.stream(images.spec).frames(0, 0, BATCH, frames=images.samples):
             taken.append(arrays)
             clock.by_s += 61
-    pictures.is_what_came(taken)
+    images.assert_delivered(taken)
     assert [exchange.start for exchange in plan.asked] == ([0] if fault is None else [0, 20])
 
 
@@ -102,10 +102,10 @@ def test_who_takes_frames_may_pause_between_them(calm, before, pictures, clock, 
     ("kind", "part", "at"),
     [("cut", "status", 3), ("cut", "header", 5), ("reset", "length", 0), ("corrupt", "status", 9)],
 )
-def test_frames_that_do_not_begin(calm, before, pictures, kind, part, at):
+def test_frames_that_do_not_begin(calm, before, images, kind, part, at):
     plan = Plan({0: Fault(kind, part, at), 1: Fault(kind, part, at)}, by="number")
     with Client(before(calm, plan).url, wait_s=120) as client:
-        pictures.is_what_came(client.stream(pictures.spec).frames(0, 0, BATCH, frames=pictures.samples))
+        images.assert_delivered(client.stream(images.spec).frames(0, 0, BATCH, frames=images.samples))
     assert [exchange.start for exchange in plan.asked] == [0, 0, 0]
 
 
@@ -115,13 +115,13 @@ def test_frames_that_do_not_begin(calm, before, pictures, kind, part, at):
 def test_sound(calm, before, sound, kind, part, at):
     plan = Plan({start: Fault(kind, part, at) for start in (0, 20, 30)})
     with loader_on(before(calm, plan).url, spec=SOUND) as loader:
-        sound.is_what_came(loader, 0)
-        sound.is_what_came(loader, 1)
+        sound.assert_delivered(loader, 0)
+        sound.assert_delivered(loader, 1)
     assert not plan.left
 
 
 class Pushed:
-    """A loader of one's own, and what must come back of it."""
+    """A custom loader, and its expected batches."""
 
     def __init__(self, calm):
         rng = np.random.default_rng(5)
@@ -166,18 +166,18 @@ PUSHED = [
 def test_samples_that_are_pushed(calm, before, pushed, kind, part, at):
     plan = Plan({number: Fault(kind, part, at) for number in (0, 3, 6)}, by="number")
     with pushed.loader(before(calm, plan).url) as loader:
-        pushed.undisturbed.is_what_came(loader)
+        pushed.undisturbed.assert_delivered(loader)
     assert not plan.left
     assert len(plan.asked) >= 9
 
 
-def test_a_changed_description_is_asked_for_again(calm, pictures):
-    """A digit of `samples` alone would make an epoch shorter, and nobody would know."""
+def test_a_changed_description_is_asked_for_again(calm, images):
+    """A digit of `samples` alone would make an epoch shorter without notice."""
     with calm.client() as client:
-        at = json.dumps(calm.open(pictures.spec), separators=(",", ":")).index(f'"samples":{pictures.samples}') + 10
+        at = json.dumps(calm.open(images.spec), separators=(",", ":")).index(f'"samples":{images.samples}') + 10
         plan = Plan({0: Fault("corrupt", "body", at)}, by="place")
         with Proxy(("127.0.0.1", calm.port), plan) as proxy, Client(proxy.url, wait_s=60) as client:
-            assert client.stream(pictures.spec).samples == pictures.samples
+            assert client.stream(images.spec).samples == images.samples
     assert len(plan.seen) == 2
 
 
@@ -195,18 +195,18 @@ parts = st.sampled_from(["request", "status", "header", "length", "body"])
 @pytest.mark.usefixtures("impatient")
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(part=parts, at=st.integers(0, 1 << 16), mask=st.integers(1, 255), number=st.integers(0, 3))
-def test_any_byte_changed_is_never_delivered(calm, pictures, part, at, mask, number):
+def test_any_byte_changed_is_never_delivered(calm, images, part, at, mask, number):
     """Of the description, of a batch, of what is asked: the right samples come, or an error, and never others."""
     plan = Plan({number: Fault("corrupt", part, at, mask=mask)}, by="place")
     with Proxy(("127.0.0.1", calm.port), plan) as proxy, Client(proxy.url, wait_s=2) as client:
 
         def run():
-            stream = client.stream(pictures.spec)
+            stream = client.stream(images.spec)
             return [stream.batch(0, start, 20) for start in range(0, stream.samples, 20)]
 
         found = outcome(run)
     if isinstance(found, list):
-        pictures.is_what_came(found)
+        images.assert_delivered(found)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -218,4 +218,4 @@ def test_any_byte_changed_of_what_is_pushed_is_never_delivered(calm, pushed, par
     with Proxy(("127.0.0.1", calm.port), plan) as proxy, Client(proxy.url, wait_s=2) as client:
         found = outcome(lambda: [client.augment(tensors, pipeline="strong", aug_seed=3).arrays])
     if isinstance(found, list):
-        pushed.undisturbed.is_what_came(found)
+        pushed.undisturbed.assert_delivered(found)

@@ -1,4 +1,4 @@
-"""Batch size, world size and the way to the server change in mid-epoch; a run goes on wherever it was."""
+"""Batch size, world size and the way to the server change mid-epoch; a run resumes at its position."""
 
 import json
 from contextlib import ExitStack
@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from augsvc_client import Client, RemoteDataLoader
-from tests.faults.epochs import PICTURES, Undisturbed
+from tests.faults.epochs import IMAGES, Undisturbed
 from tests.faults.fleet import restart
 from tests.faults.proxy import Fault, Plan
 from tests.http.serving import Serving
@@ -28,7 +28,7 @@ def near(tmp_path_factory):
 
 
 def steps(urls, spec, state, how_many, world_size, batch_size):
-    """So many steps of all ranks from a state on; what they gave, and the state behind."""
+    """Runs all ranks for some steps from a state; the batches, and the state after them."""
     batches, states = [], []
     for rank in range(world_size):
         with loader_on(urls, spec, rank=rank, world_size=world_size, batch_size=batch_size) as loader:
@@ -43,38 +43,38 @@ def steps(urls, spec, state, how_many, world_size, batch_size):
     return batches, states[-1]
 
 
-def test_batch_size_and_world_size_change_in_mid_epoch(calm, before, pictures):
+def test_batch_size_and_world_size_change_mid_epoch(calm, before, images):
     """1 rank of 10, 3 ranks of 4, 2 ranks of 7, the rest on 4 ranks of 5; every change meets a connection that breaks."""
     plan = Plan({start: Fault("cut", "body", 700) for start in (0, 10, 22, 45)})
     urls = [before(calm, plan).url]
-    found, state = steps(urls, pictures.spec, None, 1, 1, 10)
+    found, state = steps(urls, images.spec, None, 1, 1, 10)
     for how_many, world_size, batch_size in ((1, 3, 4), (1, 2, 7), (60, 4, 5)):
-        more, state = steps(urls, pictures.spec, state, how_many, world_size, batch_size)
+        more, state = steps(urls, images.spec, state, how_many, world_size, batch_size)
         found += more
-    pictures.is_what_came(found)
+    images.assert_delivered(found)
 
 
 @pytest.mark.parametrize("position", [0, 1, 29, 59])
-def test_a_state_is_resumed_in_one_round_trip_wherever_it_was(calm, before, pictures, position):
+def test_a_state_is_resumed_in_one_round_trip_wherever_it_was(calm, before, images, position):
     """The stream is asked for once, as at any start; then the very first request for data is the one at the position."""
     plan = Plan({})
     urls = [before(calm, plan).url]
-    with loader_on(urls, pictures.spec, batch_size=60) as loader:
+    with loader_on(urls, images.spec, batch_size=60) as loader:
         state = {**loader.state_dict(), "position": position}
     plan.seen.clear()
-    with loader_on(urls, pictures.spec, batch_size=7, prefetch=1) as loader:
+    with loader_on(urls, images.spec, batch_size=7, prefetch=1) as loader:
         loader.load_state_dict(state)
         first = next(iter(loader))
         assert [exchange.method for exchange in plan.seen[:2]] == ["POST", "GET"]
         assert plan.asked[0].start == position
         assert all(exchange.start >= position for exchange in plan.asked if "/epochs/0" in exchange.path)
-    assert first["index"].tolist() == pictures.whole[0]["index"][position : position + 7].tolist()
+    assert first["index"].tolist() == images.whole[0]["index"][position : position + 7].tolist()
 
 
 @pytest.fixture(scope="module")
 def larger(calm):
     """16 kB a sample: an answer is long enough to be cut far inside."""
-    return Undisturbed.from_server(calm, {**PICTURES, "size": [64, 64]})
+    return Undisturbed.from_server(calm, {**IMAGES, "size": [64, 64]})
 
 
 def test_batches_frames_and_a_unix_socket_mixed(calm, near, before, larger):
@@ -94,7 +94,7 @@ def test_batches_frames_and_a_unix_socket_mixed(calm, near, before, larger):
             either.batch(0, 39, 11),
             *either.frames(0, 50, 4, frames=9),
         ]
-    larger.is_what_came(found)
+    larger.assert_delivered(found)
     assert not plan.left
 
 
@@ -103,4 +103,4 @@ def test_a_server_on_a_unix_socket_killed_in_mid_epoch(near, larger):
         running = iter(loader)
         found = [next(running) for _ in range(3)]
         restart(near)
-        larger.is_what_came([*found, *running])
+        larger.assert_delivered([*found, *running])

@@ -24,7 +24,7 @@ from augsvc import errors
 from augsvc_client.wire import Layout, TensorSpec
 from tests.faults import awkward
 from tests.http import serving
-from tests.http.serving import FOREIGN, Reply, Serving, pictures, replies, spoil
+from tests.http.serving import FOREIGN, Reply, Serving, replies, spoil, write_image_folder
 
 CLASSES = {
     kind.code: kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, errors.AugsvcError)
@@ -140,8 +140,8 @@ def pushed(index: list[int], **request: object) -> bytes:
 def disturbed(tmp_path_factory):
     """Makes servers whose operator has an awkward operation."""
     root = tmp_path_factory.mktemp("operator")
-    pictures(root / "data" / "pets", {"cat": 3, "dog": 3})
-    pictures(root / "data" / "gone", {"a": 2, "b": 2})
+    write_image_folder(root / "data" / "pets", {"cat": 3, "dog": 3})
+    write_image_folder(root / "data" / "gone", {"a": 2, "b": 2})
     for number in range(70):
         spoil(root / "data" / "ruin" / "a" / f"{number:03}.png")
     (root / "tokens.yaml").write_text(yaml.safe_dump(TOKENS), encoding="utf-8")

@@ -18,18 +18,18 @@ def far(calm):
         yield found.url
 
 
-def test_an_epoch_over_a_far_link(far, pictures):
+def test_an_epoch_over_a_far_link(far, images):
     before = prefetching()
     with RemoteDataLoader(
-        far, **pictures.spec, batch_size=2, drop_last=False, scale=None, prefetch=2, wait_s=120
+        far, **images.spec, batch_size=2, drop_last=False, scale=None, prefetch=2, wait_s=120
     ) as loader:
-        pictures.is_what_came(loader)
+        images.assert_delivered(loader)
         assert len(prefetching() - before) > 2
 
 
-def test_pushed_batches_over_a_far_link(far, calm, pictures):
+def test_pushed_batches_over_a_far_link(far, calm, images):
     """Requests that are on their way together are answered each with its own batch."""
-    whole = pictures.whole[0]
+    whole = images.whole[0]
     count = len(whole["index"])
     batches = [{name: whole[name][at : at + 2] for name in ("image", "label")} for at in range(0, count - 1, 2)]
     seen = {}

@@ -1,4 +1,4 @@
-"""A thousand requests that nobody should send, and as many that anybody may: no failure of the server, and no growth of it."""
+"""A thousand malformed requests and a thousand valid ones: the server neither fails nor grows."""
 
 import json
 import re
@@ -47,7 +47,7 @@ def hardened(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def as_it_was(hardened):
-    """Afterwards it serves the same bytes, no larger than before; and what it counted is no failure of its own."""
+    """Afterwards it serves the same bytes, is no larger than before, and has counted no internal error."""
     stream = hardened.open(GOOD)
     usual, used = hardened.batch(stream, 0, 0, 50).sha, hardened.memory()
     yield

@@ -14,18 +14,18 @@ LARGE = {"dataset": "photos/train", "pipeline": "none", "size": [128, 128], "shu
 MB = 1 << 20
 
 
-def test_64_clients_on_one_server(calm, pictures):
-    """Each a run of its own, half of them by frames; two epochs differ, and nobody gets a batch of another."""
+def test_64_clients_on_one_server(calm, images):
+    """Each is a separate run, half of them by frames; two epochs differ, and no client gets a batch of another."""
 
     def run(number: int) -> int:
         epoch = number % 2
         with Client(calm.url, wait_s=240, job=f"run-{number}") as client:
-            stream = client.stream(pictures.spec)
+            stream = client.stream(images.spec)
             if number % 4 < 2:
                 batches = list(stream.frames(epoch, 0, 15, frames=4))
             else:
                 batches = [stream.batch(epoch, start, 15) for start in range(0, 60, 15)]
-        pictures.is_what_came(batches, epoch)
+        images.assert_delivered(batches, epoch)
         return len(batches)
 
     with ThreadPoolExecutor(CLIENTS) as threads:
@@ -60,22 +60,22 @@ def test_a_slow_reader_loses_nothing_and_costs_its_window(bounded, before):
             assert proxy.stalled.wait(120)
             used = bounded.memory()
             for number in range(4):
-                whole.is_what_came(read_all(f"fast-{number}", bounded.url))
+                whole.assert_delivered(read_all(f"fast-{number}", bounded.url))
             assert bounded.memory() - used < 32 * MB
             bounded.until(lambda: bounded.metric("augsvc_in_flight_bytes") <= 2 * size)
         finally:
             proxy.released.set()
-        whole.is_what_came(reading.result())
+        whole.assert_delivered(reading.result())
     bounded.until(lambda: bounded.metric("augsvc_in_flight_bytes") == 0)
 
 
-def test_a_throttled_loader_beside_a_fast_one(calm, before, pictures):
+def test_a_throttled_loader_beside_a_fast_one(calm, before, images):
     plan = Plan({start: Fault("throttle") for start in range(0, 60, 20)})
     slow_url = before(calm, plan).url
-    arguments = {**pictures.spec, "batch_size": 20, "scale": None, "wait_s": 120}
+    arguments = {**images.spec, "batch_size": 20, "scale": None, "wait_s": 120}
     with RemoteDataLoader(slow_url, **arguments) as slow, RemoteDataLoader(calm.url, **arguments) as fast:
         running = iter(slow)
         found = [next(running)]
-        pictures.is_what_came(fast)
-        pictures.is_what_came([*found, *running])
+        images.assert_delivered(fast)
+        images.assert_delivered([*found, *running])
     assert not plan.left

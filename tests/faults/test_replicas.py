@@ -20,9 +20,9 @@ def servers(tmp_path_factory):
         yield found
 
 
-def loader_on(urls, pictures, **more):
+def loader_on(urls, images, **more):
     arguments = {"batch_size": BATCH, "scale": None, "prefetch": 2, "wait_s": 120, "drop_last": False, **more}
-    return RemoteDataLoader(urls, **pictures.spec, **arguments)
+    return RemoteDataLoader(urls, **images.spec, **arguments)
 
 
 def behind(before, taken, plan=None):
@@ -31,45 +31,45 @@ def behind(before, taken, plan=None):
 
 
 @pytest.mark.parametrize("replicas", [1, 2, 4])
-def test_each_rank_on_replicas_of_its_choice(servers, pictures, replicas):
+def test_each_rank_on_replicas_of_its_choice(servers, images, replicas):
     urls = [serving.url for serving in servers.take(replicas)]
     with ExitStack() as stack:
-        ranks = [stack.enter_context(loader_on(urls, pictures, rank=rank, world_size=4)) for rank in range(4)]
-        assert len({loader.id for loader in ranks} | {pictures.id}) == 1
-        pictures.is_what_came([batch for loader in ranks for batch in loader])
+        ranks = [stack.enter_context(loader_on(urls, images, rank=rank, world_size=4)) for rank in range(4)]
+        assert len({loader.id for loader in ranks} | {images.id}) == 1
+        images.assert_delivered([batch for loader in ranks for batch in loader])
 
 
 @pytest.mark.parametrize("start", [0, 30, 50])
-def test_a_replica_killed_in_the_first_a_middle_and_the_last_batch(servers, before, pictures, start):
+def test_a_replica_killed_in_the_first_a_middle_and_the_last_batch(servers, before, images, start):
     plan = Plan({start: killed_at(500)})
-    with loader_on(behind(before, servers.take(2), plan), pictures) as loader:
-        pictures.is_what_came(loader)
+    with loader_on(behind(before, servers.take(2), plan), images) as loader:
+        images.assert_delivered(loader)
     assert not plan.left
 
 
-def test_a_replica_killed_within_a_frame(servers, before, pictures):
+def test_a_replica_killed_within_a_frame(servers, before, images):
     taken = servers.take(2)
     with Client(taken[0].url) as client:
-        size = client.stream(pictures.spec).layout.size(BATCH) + 16
+        size = client.stream(images.spec).layout.size(BATCH) + 16
     plan = Plan({0: killed_at(3 * size + 1000)})
     with Client(behind(before, taken, plan), wait_s=120) as client:
-        pictures.is_what_came(client.stream(pictures.spec).frames(0, 0, BATCH, frames=pictures.samples))
+        images.assert_delivered(client.stream(images.spec).frames(0, 0, BATCH, frames=images.samples))
     first, *again = [exchange.start for exchange in plan.asked]
     assert first == 0
     assert set(again) == {3 * BATCH}  # more than once where both are only starting
 
 
-def test_both_replicas_restarted_in_turn(servers, before, pictures):
+def test_both_replicas_restarted_in_turn(servers, before, images):
     first, second = taken = servers.take(2)
     plan = Plan(
         {10: Fault("cut", "body", 9, then=lambda _: restart(first)), 40: Fault("cut", then=lambda _: restart(second))}
     )
-    with loader_on(behind(before, taken, plan), pictures) as loader:
-        pictures.is_what_came(loader)
+    with loader_on(behind(before, taken, plan), images) as loader:
+        images.assert_delivered(loader)
     assert not plan.left
 
 
-def test_a_replica_that_is_added_takes_over_when_the_first_goes(servers, before, pictures):
+def test_a_replica_that_is_added_takes_over_when_the_first_goes(servers, before, images):
     early, late = servers.take(2)
     late.kill()
 
@@ -80,32 +80,32 @@ def test_a_replica_that_is_added_takes_over_when_the_first_goes(servers, before,
     later = Plan({})
     urls = [before(late, later).url, before(early, plan).url]
     try:
-        with loader_on(urls, pictures) as loader:
-            pictures.is_what_came(loader)
+        with loader_on(urls, images) as loader:
+            images.assert_delivered(loader)
     finally:
         early.begin()
     assert not plan.left
     assert {exchange.start for exchange in later.asked} >= {40}
 
 
-def test_a_client_that_was_there_before_the_server(servers, before, pictures):
+def test_a_client_that_was_there_before_the_server(servers, before, images):
     (only,) = servers.take(1)
     proxy = before(only)
     only.kill()
     begun = threading.Event()
 
     def plan(*_):
-        if not begun.is_set():  # nobody listens yet: the connection is reset
+        if not begun.is_set():  # not listening yet: the connection is reset
             begun.set()
             only.begin()
 
     proxy.plan = plan
-    with loader_on([proxy.url], pictures) as loader:
-        pictures.is_what_came(loader)
+    with loader_on([proxy.url], images) as loader:
+        images.assert_delivered(loader)
     assert begun.is_set()
 
 
-def test_a_server_that_comes_back_on_another_port_behind_the_same_name(servers, before, pictures):
+def test_a_server_that_comes_back_on_another_port_behind_the_same_name(servers, before, images):
     ports = []
 
     def move(proxy: Proxy) -> None:
@@ -118,16 +118,14 @@ def test_a_server_that_comes_back_on_another_port_behind_the_same_name(servers, 
         ports.append(serving.port)
 
     plan = Plan({30: Fault("cut", "header", 10, then=move)})
-    with loader_on(behind(before, servers.take(1), plan), pictures) as loader:
-        pictures.is_what_came(loader)
+    with loader_on(behind(before, servers.take(1), plan), images) as loader:
+        images.assert_delivered(loader)
     assert len(set(ports)) == 2
 
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("by_frames", [False, True])
-def test_a_replica_that_stops_in_mid_request_is_passed_over_and_does_no_harm_later(
-    servers, before, pictures, by_frames
-):
+def test_a_replica_that_stops_in_mid_request_is_passed_over_and_does_no_harm_later(servers, before, images, by_frames):
     stopped = []
 
     def halt(proxy: Proxy) -> None:
@@ -141,18 +139,18 @@ def test_a_replica_that_stops_in_mid_request_is_passed_over_and_does_no_harm_lat
         urls = behind(before, servers.take(2), plan)
         if by_frames:
             client = stack.enter_context(Client(urls, wait_s=120))
-            pictures.is_what_came(client.stream(pictures.spec).frames(0, 0, BATCH, frames=pictures.samples))
+            images.assert_delivered(client.stream(images.spec).frames(0, 0, BATCH, frames=images.samples))
         else:
-            loader = stack.enter_context(loader_on(urls, pictures))
-            pictures.is_what_came(loader)
+            loader = stack.enter_context(loader_on(urls, images))
+            images.assert_delivered(loader)
         assert stopped
         stopped[0].signal(signal.SIGCONT)
-        with loader_on([stopped[0].url], pictures) as again:
-            pictures.is_what_came(again)
+        with loader_on([stopped[0].url], images) as again:
+            images.assert_delivered(again)
         stopped[0].until(lambda: stopped[0].metric("augsvc_in_flight_bytes") == 0)
 
 
-def test_replicas_replaced_one_by_one_under_load(servers, before, pictures):
+def test_replicas_replaced_one_by_one_under_load(servers, before, images):
     """SIGTERM, a new process at another port, and the next one: no epoch fails, none differs."""
     proxies = [before(serving) for serving in servers.take(2)]
     enough = threading.Event()
@@ -171,12 +169,12 @@ def test_replicas_replaced_one_by_one_under_load(servers, before, pictures):
             enough.set()
 
     replacing = threading.Thread(target=replace)
-    with loader_on([proxy.url for proxy in proxies], pictures) as loader:
+    with loader_on([proxy.url for proxy in proxies], images) as loader:
         replacing.start()
         epochs = 0
         while not enough.is_set() or epochs < 2:
             loader.set_epoch(epochs % 2)
-            pictures.is_what_came(loader, epochs % 2)
+            images.assert_delivered(loader, epochs % 2)
             epochs += 1
     replacing.join()
 
@@ -191,14 +189,14 @@ def foreign(tmp_path_factory):
         serving.stop()
 
 
-def test_replicas_replaced_by_ones_of_another_arithmetic(servers, foreign, before, pictures):
+def test_replicas_replaced_by_ones_of_another_arithmetic(servers, foreign, before, images):
     """The client ends its epoch on the old one; when that is gone too, it stops with one clear error."""
     (old,) = servers.take(1)
     proxy = before(old)
     urls = [foreign.url, proxy.url]
-    with loader_on(urls, pictures, id=pictures.id) as loader:
-        pictures.is_what_came(loader)
-    with loader_on(urls, pictures, id=pictures.id, prefetch=1) as loader:
+    with loader_on(urls, images, id=images.id) as loader:
+        images.assert_delivered(loader)
+    with loader_on(urls, images, id=images.id, prefetch=1) as loader:
         running = iter(loader)
         next(running)
         proxy.target = ("127.0.0.1", foreign.port)

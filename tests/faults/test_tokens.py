@@ -38,30 +38,30 @@ def guarded(tokens, tmp_path_factory):
         serving.stop()
 
 
-def loader_on(serving, pictures, token, **more):
+def loader_on(serving, images, token, **more):
     return RemoteDataLoader(
-        serving.url, **pictures.spec, batch_size=10, scale=None, wait_s=120, prefetch=2, token=token, **more
+        serving.url, **images.spec, batch_size=10, scale=None, wait_s=120, prefetch=2, token=token, **more
     )
 
 
-@pytest.mark.parametrize("token", [None, "a-token-of-nobody-at-all", GOOD[:-1], GOOD + "x"])
-def test_missing_or_wrong(guarded, pictures, token):
-    with loader_on(guarded, pictures, token) as loader, pytest.raises(Unauthorized) as told:
+@pytest.mark.parametrize("token", [None, "a-token-without-a-client", GOOD[:-1], GOOD + "x"])
+def test_missing_or_wrong(guarded, images, token):
+    with loader_on(guarded, images, token) as loader, pytest.raises(Unauthorized) as error:
         next(iter(loader))
-    assert GOOD not in str(told.value)
-    assert told.value.status == 401
+    assert GOOD not in str(error.value)
+    assert error.value.status == 401
 
 
-def test_the_right_one(guarded, pictures):
-    with loader_on(guarded, pictures, GOOD) as loader:
-        pictures.is_what_came(loader)
+def test_the_right_one(guarded, images):
+    with loader_on(guarded, images, GOOD) as loader:
+        images.assert_delivered(loader)
 
 
-def test_revoked_in_mid_epoch(guarded, tokens, pictures):
+def test_revoked_mid_epoch(guarded, tokens, images):
     """The run whose token is gone stops with that error; the other one's epoch goes on, whole."""
     with (
-        loader_on(guarded, pictures, GOOD) as mine,
-        loader_on(guarded, pictures, OTHER) as theirs,
+        loader_on(guarded, images, GOOD) as mine,
+        loader_on(guarded, images, OTHER) as theirs,
     ):
         running, stopping = iter(mine), iter(theirs)
         batches = [next(running), next(running)]
@@ -69,16 +69,16 @@ def test_revoked_in_mid_epoch(guarded, tokens, pictures):
         write(tokens, first={"token": GOOD}, metered={"token": METERED, "bytes_per_s": BYTES_PER_S})
         with pytest.raises(Unauthorized):
             list(stopping)
-        pictures.is_what_came([*batches, *running])
+        images.assert_delivered([*batches, *running])
 
 
-def test_over_quota(guarded, pictures):
-    """It is told when to come back, comes back then, and has lost nothing; who has none is not held up."""
+def test_over_quota(guarded, images):
+    """A limited client waits for Retry-After and loses nothing; clients without a quota are not delayed."""
     with Client(guarded.url, token=METERED, wait_s=120) as metered:
-        stream = metered.stream(pictures.spec)
-        pictures.is_what_came([stream.batch(0, 0, 60)])  # 150 kB, paid for in five seconds
-        with loader_on(guarded, pictures, GOOD) as free:
-            pictures.is_what_came(free)
-        pictures.is_what_came([stream.batch(1, 0, 60)], 1)
-    told = guarded.get("/metrics", Authorization=f"Bearer {GOOD}").body.decode()
-    assert 'augsvc_errors_total{code="over_quota"}' in told
+        stream = metered.stream(images.spec)
+        images.assert_delivered([stream.batch(0, 0, 60)])  # 150 kB, paid for in five seconds
+        with loader_on(guarded, images, GOOD) as free:
+            images.assert_delivered(free)
+        images.assert_delivered([stream.batch(1, 0, 60)], 1)
+    metrics = guarded.get("/metrics", Authorization=f"Bearer {GOOD}").body.decode()
+    assert 'augsvc_errors_total{code="over_quota"}' in metrics

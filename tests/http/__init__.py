@@ -1,1 +1,1 @@
-"""The server as a process of its own, seen through real sockets."""
+"""The server as a separate process, over real sockets."""

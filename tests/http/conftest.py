@@ -5,7 +5,7 @@ import os
 import pytest
 
 from tests.http import browsing
-from tests.http.serving import Serving, pictures, spoil
+from tests.http.serving import Serving, spoil, write_image_folder
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,19 +21,19 @@ def _no_settings_of_the_person():
 def folders(tmp_path_factory):
     """Datasets of the operator: whole, damaged in one place, damaged in many, and one whose files come and go."""
     root = tmp_path_factory.mktemp("datasets")
-    pictures(root / "pets", {"cat": 11, "dog": 9})
-    pictures(root / "hurt", {"a": 6, "b": 6}, seed=1)
+    write_image_folder(root / "pets", {"cat": 11, "dog": 9})
+    write_image_folder(root / "hurt", {"a": 6, "b": 6}, seed=1)
     spoil(root / "hurt" / "a" / "005.png")
-    pictures(root / "ruin", {"b": 3}, seed=2)
+    write_image_folder(root / "ruin", {"b": 3}, seed=2)
     for number in range(70):
         spoil(root / "ruin" / "a" / f"{number:03}.png")
-    pictures(root / "fleet", {"a": 4, "b": 4}, seed=3)
+    write_image_folder(root / "fleet", {"a": 4, "b": 4}, seed=3)
     return root
 
 
 @pytest.fixture(scope="session")
 def settings(folders):
-    """The settings of a server with those datasets; files are read anew each time."""
+    """The settings of a server with those datasets; files are read again each time."""
     return {
         "datasets": {
             name: {"format": "image_folder", "path": str(folders / name)} for name in ("pets", "hurt", "ruin", "fleet")
@@ -52,7 +52,7 @@ def server(settings, tmp_path_factory):
         yield serving.ready()
     finally:
         serving.stop()
-    assert "Traceback" not in serving.output(), "one of the tests made the shared server log a failure of its own"
+    assert "Traceback" not in serving.output(), "one of the tests made the shared server log an internal error"
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""`augsvc serve` as a process of its own, and the plainest ways to speak to it."""
+"""`augsvc serve` as a separate process, and plain HTTP requests to it."""
 
 import hashlib
 import http.client
@@ -74,7 +74,7 @@ class Reply:
 
 
 def ask(url: str, method: str, path: str, headers: Mapping[str, str] | None = None, body=None) -> Reply:
-    """One request on a connection of its own."""
+    """One request on a new connection."""
     parts = urlsplit(url)
     connection = (
         Replica.parse(url).connection()
@@ -91,7 +91,7 @@ def ask(url: str, method: str, path: str, headers: Mapping[str, str] | None = No
 
 
 class Serving:
-    """One server process. It belongs to whoever made it, and is ended by its own number."""
+    """One server process, owned by its creator and ended by its process id."""
 
     def __init__(self, folder: Path, settings: Mapping[str, object] | None = None, port: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -152,7 +152,7 @@ class Serving:
         self.process.send_signal(number)
 
     def wait(self) -> int:
-        """The exit status of a process that was told to end."""
+        """The exit status after SIGTERM."""
         try:
             return self.process.wait(START_S)
         finally:
@@ -199,9 +199,9 @@ class Serving:
         return self.get(path, Augsvc_Spec=str(stream["header"]), **headers)
 
     def metric(self, name: str, **labels: str) -> float:
-        """One number of /metrics; 0 where it is not told."""
-        told = ",".join(f'{key}="{value}"' for key, value in labels.items())
-        line = re.compile("^" + re.escape(f"{name}{{{told}}}" if told else name) + r" (\S+)$", re.MULTILINE)
+        """One value of /metrics; 0 if it is absent."""
+        selector = ",".join(f'{key}="{value}"' for key, value in labels.items())
+        line = re.compile("^" + re.escape(f"{name}{{{selector}}}" if selector else name) + r" (\S+)$", re.MULTILINE)
         found = line.search(self.get("/metrics").body.decode())
         return float(found[1]) if found else 0.0
 
@@ -241,7 +241,7 @@ def replies(connection: socket.socket, how_many: int = 1) -> list[Reply]:
     return found
 
 
-def picture(path: Path, seed: int) -> None:
+def write_image(path: Path, seed: int) -> None:
     """A PNG whose pixels and size are a function of the seed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
@@ -249,15 +249,15 @@ def picture(path: Path, seed: int) -> None:
     Image.fromarray(pixels).save(path)
 
 
-def pictures(root: Path, classes: Mapping[str, int], seed: int = 0) -> Path:
-    """A folder of classes with so many pictures each."""
+def write_image_folder(root: Path, classes: Mapping[str, int], seed: int = 0) -> Path:
+    """A folder of classes with the given number of images each."""
     for number, (name, count) in enumerate(classes.items()):
         for at in range(count):
-            picture(root / name / f"{at:03}.png", seed + 100 * number + at)
+            write_image(root / name / f"{at:03}.png", seed + 100 * number + at)
     return root
 
 
 def spoil(path: Path) -> None:
-    """A file that can be read and is no picture."""
+    """A readable file that is not an image."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"not a picture" * 5)

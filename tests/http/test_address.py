@@ -137,7 +137,7 @@ def test_another_view_is_another_draw_of_the_same_samples(server, streams):
     assert not np.array_equal(first["boxes"], second["boxes"])
 
 
-def test_another_epoch_draws_anew_for_every_sample(server, streams):
+def test_another_epoch_draws_again_for_every_sample(server, streams):
     stream = streams["folder"]
     first, second = (server.batch(stream, epoch, 0, 20).arrays for epoch in (0, 1))
     one, two = (dict(zip(a["index"].tolist(), a["image"], strict=True)) for a in (first, second))

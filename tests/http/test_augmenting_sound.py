@@ -1,4 +1,4 @@
-"""A loader of one's own over sound: the same promises as over pictures."""
+"""A custom loader over clips: the same guarantees as over images."""
 
 import json
 
@@ -14,7 +14,7 @@ DRAWS = {"pipeline": "sound", "aug_seed": 3, "sample_rate": 8000}
 
 
 class Words(Dataset):
-    """Clips of one's own with a class."""
+    """Clips with a class."""
 
     def __init__(self):
         self.clips = torch.from_numpy(np.random.default_rng(0).normal(0, 0.2, (N, T)).astype(np.float32))
@@ -73,22 +73,22 @@ def test_another_view_is_another_draw_and_waits_are_counted(server, whole):
 
 
 @pytest.mark.parametrize(
-    ("audio", "told"),
+    ("audio", "message"),
     [
         (torch.zeros(2, 1, 9), r"x\[:, 0\]"),
         (torch.zeros(2, 9, dtype=torch.int16), "32768"),
         (torch.zeros(2), "N,T"),
     ],
 )
-def test_what_is_no_sound_is_refused_with_its_cure(server, audio, told):
+def test_what_is_no_sound_is_refused_with_its_cure(server, audio, message):
     with (
         AugmentingDataLoader([{"audio": audio}], server.url, **DRAWS) as loader,
-        pytest.raises(ValueError, match=told),
+        pytest.raises(ValueError, match=message),
     ):
         next(iter(loader))
 
 
-def test_a_batch_is_pictures_or_sound(server):
+def test_a_batch_has_images_or_sound(server):
     both = {"audio": torch.zeros(2, 9), "image": torch.zeros(2, 4, 4, 3, dtype=torch.uint8)}
     for batch in (both, {"label": torch.zeros(2)}):
         with (

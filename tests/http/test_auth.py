@@ -75,7 +75,7 @@ def test_the_walk_finds_what_the_contract_names(routes):
         "",
         "Bearer",
         "Bearer ",
-        "Bearer wrong-token-of-nobody",
+        "Bearer wrong-token-of-no-client",
         f"Bearer {TOKEN}x",
         f"Bearer {TOKEN[:-1]}",
         f"Bearer {TOKEN.upper()}",
@@ -136,7 +136,7 @@ def test_the_public_pages_tell_a_stranger_nothing_about_the_data(guarded):
 def test_the_client_passes_with_its_token_and_names_the_cure_without(guarded, monkeypatch):
     with Client(guarded.url, token=SECOND, wait_s=60) as client:
         assert len(client.stream(SPEC).batch(0, 0, 3)["index"]) == 3
-    for token in (None, "wrong-token-of-nobody"):
+    for token in (None, "wrong-token-of-no-client"):
         with Client(guarded.url, token=token, wait_s=60) as client, pytest.raises(Unauthorized) as refusal:
             client.stream(SPEC)
         assert (refusal.value.status, refusal.value.code) == (401, "unauthorized")
@@ -148,8 +148,8 @@ def test_the_client_passes_with_its_token_and_names_the_cure_without(guarded, mo
 
 
 def test_tokens_stay_out_of_the_log(guarded):
-    guarded.get("/v1/ops", Authorization="Bearer wrong-token-of-nobody")
-    assert not any(token in guarded.output() for token in (TOKEN, SECOND, "wrong-token-of-nobody"))
+    guarded.get("/v1/ops", Authorization="Bearer wrong-token-of-no-client")
+    assert not any(token in guarded.output() for token in (TOKEN, SECOND, "wrong-token-of-no-client"))
 
 
 # --- who may be asked to listen where
@@ -200,19 +200,19 @@ def test_the_command_refuses_to_open_the_door_and_says_how_to(tmp_path):
         "one: {token: a-token-of-one-trainer}\ntwo: {token: a-token-of-one-trainer}",
     ],
 )
-def test_a_broken_tokens_file_is_told_to_the_operator(tmp_path, text):
+def test_a_broken_tokens_file_is_reported_to_the_operator(tmp_path, text):
     path = tmp_path / "tokens.yaml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match="token") as told:
+    with pytest.raises(ValueError, match="token") as error:
         Settings(tokens_file=path).tokens()
-    assert "a-token" not in str(told.value)
-    assert "pydantic" not in str(told.value)
+    assert "a-token" not in str(error.value)
+    assert "pydantic" not in str(error.value)
 
 
 @pytest.mark.parametrize(
     "token", ["a token with blanks in it", "a-token-with-ümlauts-in-it", "a-token-with-a\nbroken-line"]
 )
-def test_a_token_that_no_client_can_send_is_told_to_the_operator(tmp_path, token):
+def test_a_token_that_no_client_can_send_is_reported_to_the_operator(tmp_path, token):
     with pytest.raises(ValueError, match="token"):
         Client("http://127.0.0.1:1", token=token)
     path = tmp_path / "tokens.yaml"

@@ -124,7 +124,7 @@ def test_integers_beyond_floating_point_are_out_of_range_too(server, number):
 
 
 @pytest.mark.parametrize("channels", ["true", "1.0"])
-def test_what_is_only_like_a_number_makes_no_stream_of_its_own(server, channels):
+def test_a_value_that_resembles_a_number_makes_no_other_stream(server, channels):
     reply = server.post(f'{{"dataset": "digits/train", "channels": {channels}}}')
     if reply.status == 200:
         assert reply.json == server.open({"dataset": "digits/train", "channels": 1})
@@ -136,7 +136,7 @@ def test_a_name_that_no_text_can_hold_is_refused(server):
     server.post('{"dataset": "digits/train", "\\ud800": 1}').refused(422, "spec_invalid")
 
 
-def test_a_canvas_must_be_named_where_pictures_differ_in_size(server):
+def test_a_canvas_is_required_where_images_differ_in_size(server):
     assert server.post({"dataset": "pets"}).refused(422, "size_required")["field"] == "size"
 
 
@@ -186,7 +186,7 @@ def test_the_refusal_of_an_endless_body_comes_before_its_end(server):
         replies(connection)[0].refused(413, "request_too_large")
 
 
-def test_a_body_that_nobody_reads_is_not_kept(server):
+def test_an_unread_body_is_not_kept(server):
     before = server.memory()
     head = b"POST /v1/augment HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n"
     with server.send(head) as connection:

@@ -109,9 +109,9 @@ def test_64_clients_and_every_counter_within_its_bound(bounded):
     def look():
         while not over.is_set():
             text = bounded.get("/metrics").body.decode().splitlines()
-            told = dict(line.rsplit(" ", 1) for line in text if not line.startswith("#"))
+            metrics = dict(line.rsplit(" ", 1) for line in text if not line.startswith("#"))
             names = ("augsvc_in_flight_bytes", "augsvc_cache_bytes")
-            seen.append(tuple(float(told[name]) for name in names))
+            seen.append(tuple(float(metrics[name]) for name in names))
 
     def walk(number):
         with Client(bounded.url, job=f"job-{number}") as client:

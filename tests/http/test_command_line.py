@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from augsvc.cli import app
 from augsvc.settings import Settings, load_settings
-from tests.http.serving import AUGSVC, CLEAN, START_S, pictures, spoil
+from tests.http.serving import AUGSVC, CLEAN, START_S, spoil, write_image_folder
 
 EMBEDDED = [f"{name}/{split}" for name in ("digits", "photos", "shapes") for split in ("test", "train")]
 
@@ -172,7 +172,7 @@ def test_datasets_lists_what_would_be_served(written, folders):
 
 @pytest.mark.slow
 def test_check_pushes_a_batch_of_everything_through(written, folders, tmp_path):
-    pictures(tmp_path / "mixed", {"a": 2})
+    write_image_folder(tmp_path / "mixed", {"a": 2})
     for name in ("scan.TIFF", "scan.tiff", "LICENSE"):
         (tmp_path / "mixed" / "a" / name).write_bytes(b"")
     places = {"pets": folders / "pets", "hurt": folders / "hurt", "mixed": tmp_path / "mixed"}
@@ -209,7 +209,7 @@ def test_a_folder_that_is_not_there_is_told_in_one_clear_line(written, tmp_path,
 
 
 def test_the_name_of_an_embedded_dataset_is_taken(written, tmp_path):
-    pictures(tmp_path / "x", {"a": 1})
+    write_image_folder(tmp_path / "x", {"a": 1})
     path = written({"datasets": {"digits": {"format": "image_folder", "path": str(tmp_path / "x")}}})
     done = CliRunner().invoke(app, ["datasets", "--config", str(path)])
     assert done.exit_code == 2

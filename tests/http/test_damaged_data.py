@@ -1,4 +1,4 @@
-"""Files that cannot be decoded are replaced and told of; files that cannot be read are waited for. Never other bytes."""
+"""Undecodable files are replaced and reported; unreadable files are waited for. The bytes never differ."""
 
 import logging
 import threading
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from augsvc_client import RequestRefused, ServerUnavailable
-from tests.http.serving import picture, spoil
+from tests.http.serving import spoil, write_image
 
 SPOILT = 5  # a/005.png of "hurt"; the next one is b/000.png
 HURT = {"dataset": "hurt", "size": [12, 12], "shuffle": False}
@@ -17,7 +17,7 @@ TURNED = [{"op": "rotation", "degrees": [-90, 90]}, {"op": "gaussian_noise", "st
 
 @pytest.fixture
 def missing(folders):
-    """A picture that is not there; `put_back` brings the same bytes."""
+    """A missing image; `put_back` restores the same bytes."""
     path = folders / "fleet" / "b" / "001.png"
     content = path.read_bytes()
     path.unlink()
@@ -32,7 +32,7 @@ def missing(folders):
 # --- cannot be decoded
 
 
-def test_one_undecodable_picture_is_replaced_by_the_next_and_marked(server):
+def test_one_undecodable_image_is_replaced_by_the_next_and_marked(server):
     arrays = server.batch(server.open(HURT), 0, 0, 12).arrays
     assert arrays["index"].tolist() == list(range(12))
     assert arrays["valid"].tolist() == [index != SPOILT for index in range(12)]
@@ -93,7 +93,7 @@ def test_replacements_are_counted_and_logged(server):
     server.batch(stream, 0, 5, 1)
     assert server.metric("augsvc_replaced_samples_total", dataset="hurt") == before + 2
     server.until(lambda: "hurt: a/005.png cannot be decoded" in server.output())
-    assert server.output().count("a/005.png") == 1  # told once
+    assert server.output().count("a/005.png") == 1  # logged once
 
 
 def test_too_many_undecodable_ones_in_a_row_are_an_error(server):
@@ -166,7 +166,7 @@ def test_the_client_waits_until_the_file_is_back(server, missing):
     assert np.array_equal(arrays["image"], server.batch(server.open(FLEET), 0, 0, 8).arrays["image"])
 
 
-def test_a_client_that_waits_in_vain_is_told_what_the_server_said(server, missing):
+def test_a_client_that_waits_in_vain_gets_the_servers_message(server, missing):
     with server.client(wait_s=1) as client:
         stream = client.stream(FLEET)
         with pytest.raises(ServerUnavailable, match="503 dataset_unavailable"):
@@ -176,13 +176,13 @@ def test_a_client_that_waits_in_vain_is_told_what_the_server_said(server, missin
 
 @pytest.mark.slow
 def test_a_file_that_was_spoilt_from_the_start_is_another_dataset_than_a_good_one(serve, folders, tmp_path):
-    """A replica on which the picture is whole has another size of it, so it never answers for this one."""
+    """A replica with the intact image has another file size, so it never answers for this one."""
     for number in range(2):
-        picture(tmp_path / "hurt" / "a" / f"{number:03}.png", number)
+        write_image(tmp_path / "hurt" / "a" / f"{number:03}.png", number)
     spoil(tmp_path / "hurt" / "a" / "002.png")
     replica = serve(datasets={"hurt": {"format": "image_folder", "path": str(tmp_path / "hurt")}}).ready()
     first = replica.open(HURT)
-    picture(tmp_path / "hurt" / "a" / "002.png", 2)
+    write_image(tmp_path / "hurt" / "a" / "002.png", 2)
     replica.batch(first, 0, 2, 1).refused(503, "dataset_unavailable")
     replica.stop()
     replica.begin().ready()

@@ -27,8 +27,8 @@ def test_local_masks_learn(roomy, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["before_after", "whitening"])
-def test_the_picture_s_example_makes_a_picture(roomy, monkeypatch, tmp_path, name):
+def test_the_examples_write_their_images(roomy, monkeypatch, tmp_path, name):
     example = load(name)
     monkeypatch.setattr(example, "Client", lambda _: roomy.client())
-    example.main(str(tmp_path / "picture.png"))
-    assert (tmp_path / "picture.png").stat().st_size > 10_000
+    example.main(str(tmp_path / "image.png"))
+    assert (tmp_path / "image.png").stat().st_size > 10_000

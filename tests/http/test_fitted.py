@@ -165,7 +165,7 @@ def test_check_says_that_statistics_are_of_older_data(config, folders, tmp_path)
         (["explain", "--dataset", "digits/test", "--epoch", 0, "--position", 0, "--pipeline", "loud"], "pipeline"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_one_line(arguments, said):
+def test_errors_are_reported_in_one_line(arguments, said):
     done = invoke(*arguments)
     assert done.exit_code == 2
     assert said in done.stderr

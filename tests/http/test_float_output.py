@@ -36,15 +36,15 @@ def list_of(n):
     return torch.arange(n).numpy()
 
 
-def test_a_preview_of_floats_is_a_picture(server):
+def test_a_preview_of_floats_is_an_image(server):
     stream = server.open({**SPEC, "output": {"dtype": "float32", "layout": "NHWC"}})
     plain = server.open({**SPEC, "output": {"layout": "NCHW"}})
-    pictures = [
+    previews = [
         server.get(f"/v1/streams/{one['id']}/preview.png?count=4", Augsvc_Spec=one["header"]).body
         for one in (stream, plain)
     ]
-    assert pictures[0][:4] == b"\x89PNG"
-    assert pictures[0] == pictures[1]
+    assert previews[0][:4] == b"\x89PNG"
+    assert previews[0] == previews[1]
 
 
 @pytest.fixture(scope="module")

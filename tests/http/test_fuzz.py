@@ -1,4 +1,4 @@
-"""Requests that nobody thought of: each is answered, none is the server's failure."""
+"""Generated requests: each is answered, none causes a server error."""
 
 import json
 from urllib.parse import quote

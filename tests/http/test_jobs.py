@@ -49,7 +49,7 @@ def test_samples_and_waits_are_counted_by_job(registry, jobs, samples):
 
 
 @pytest.mark.parametrize("name", ["", "x" * 65, "tab\there", "\x7f", "bell\x07", "caf\xe9"])
-def test_a_name_that_nobody_can_print_is_no_job(registry, jobs, name):
+def test_an_unprintable_name_is_no_job(registry, jobs, name):
     jobs.count(named(name), 8, 10 * 8)
     assert not any(family.samples for family in registry.collect())
 

@@ -1,4 +1,4 @@
-"""Who leaves: a client in the middle of a batch, and the server when it is told to."""
+"""Disconnects: a client in the middle of a batch, and the server on SIGTERM."""
 
 import signal
 import socket
@@ -21,7 +21,7 @@ def nothing_pending(server):
     return server.metric("augsvc_in_flight_bytes") == 0
 
 
-def test_work_for_clients_that_have_gone_is_given_up(server):
+def test_work_for_disconnected_clients_is_cancelled(server):
     stream = server.open(LARGE)
     small = server.batch(stream, 0, 0, 2)
     server.until(lambda: nothing_pending(server))
@@ -47,7 +47,7 @@ def test_a_client_that_leaves_while_its_batch_is_sent_leaves_no_bytes_behind(ser
         server.until(lambda: nothing_pending(server))
 
 
-def test_a_client_that_half_closes_still_gets_its_batch_or_is_given_up(server):
+def test_a_client_that_half_closes_still_gets_its_batch_or_is_cancelled(server):
     stream = server.open(PLAIN)
     with server.send(request(stream, 3)) as connection:
         connection.shutdown(socket.SHUT_WR)
@@ -57,10 +57,10 @@ def test_a_client_that_half_closes_still_gets_its_batch_or_is_given_up(server):
     server.until(lambda: nothing_pending(server))
 
 
-def test_what_is_asked_for_at_once_is_bounded_and_told_when_to_come_back(serve):
+def test_in_flight_requests_are_bounded_and_get_retry_after(serve):
     replica = serve(max_batch_bytes=10_000_000).ready()
     stream = replica.open(PLAIN)
-    connections = [replica.send(request(stream, 130, epoch)) for epoch in range(8)]  # 69 MB; 40 may be under way
+    connections = [replica.send(request(stream, 130, epoch)) for epoch in range(8)]  # 69 MB; 40 may be in flight
     answers = []
     for connection in connections:
         with connection:
@@ -77,11 +77,11 @@ def test_what_is_asked_for_at_once_is_bounded_and_told_when_to_come_back(serve):
     assert replica.batch(stream, 0, 0, 130).status == 200
 
 
-def test_sigterm_lets_what_is_under_way_finish(serve):
+def test_sigterm_lets_requests_in_flight_finish(serve):
     replica = serve().ready()
     stream = replica.open(LARGE)
     wanted = replica.batch(stream, 0, 0, 3)
-    idle = socket.create_connection(("127.0.0.1", replica.port))  # keeps nobody from leaving
+    idle = socket.create_connection(("127.0.0.1", replica.port))  # does not delay the shutdown
     with idle, replica.send(request(stream, 30)) as busy:
         replica.until(lambda: replica.metric("augsvc_in_flight_bytes") > 0)
         replica.signal(signal.SIGTERM)
@@ -102,7 +102,7 @@ def test_sigterm_lets_what_is_under_way_finish(serve):
 
 
 def test_a_draining_server_is_not_ready_and_says_so(serve):
-    """A balancer must learn it from /readyz (CONTRACT), while what is under way is finished."""
+    """A balancer must learn it from /readyz (CONTRACT), while requests in flight are finished."""
     replica = serve().ready()
     with replica.send(request(replica.open(LARGE), 200)) as busy:
         replica.until(lambda: replica.metric("augsvc_in_flight_bytes") > 0)
@@ -113,7 +113,7 @@ def test_a_draining_server_is_not_ready_and_says_so(serve):
         except ConnectionError:
             said = None
         assert replies(busy)[0].status == 200
-    assert said is not None, "the port was closed while a request was under way"
+    assert said is not None, "the port was closed while a request was in flight"
     said.refused(503, "draining")
 
 

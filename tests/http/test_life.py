@@ -111,7 +111,7 @@ def test_a_device_without_memory_is_asked_for_less_and_refuses_what_it_cannot_an
 
 
 def test_what_a_start_leaves_holds_up_no_answer():
-    """A collection goes through all objects that are not frozen, and nobody is answered meanwhile."""
+    """A garbage collection visits all objects that are not frozen and delays every response."""
     done = subprocess.run(
         [sys.executable, "-c", SETTLING], capture_output=True, text=True, check=True, env=serving.CLEAN
     )

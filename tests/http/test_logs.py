@@ -10,7 +10,7 @@ import yaml
 from augsvc.logs import JsonLines
 from tests.http.serving import replies
 
-TOKEN, WRONG = "a-token-of-one-trainer", "a-token-that-nobody-knows"
+TOKEN, WRONG = "a-token-of-one-trainer", "an-unknown-token-of-16"
 SPEC = {"dataset": "digits/train", "pipeline": "light"}
 
 

@@ -33,7 +33,7 @@ def example(server, monkeypatch):
     return named
 
 
-def test_a_loop_of_one_s_own_learns_in_25_lines(example, capsys):
+def test_a_custom_loop_learns_in_25_lines(example, capsys):
     code = (EXAMPLES / "own_loop.py").read_text()
     body = code.split("def main", 1)[1].split("\n\n\n", 1)[0]
     assert len(body.splitlines()) <= 25
@@ -49,7 +49,7 @@ lightnings_own = pytest.mark.filterwarnings(
 
 
 @lightnings_own
-@pytest.mark.parametrize("stop", [7, 21], ids=["in mid-epoch", "at an epoch's end"])
+@pytest.mark.parametrize("stop", [7, 21], ids=["mid-epoch", "at an epoch's end"])
 def test_lightning_goes_on_where_its_checkpoint_was_taken(example, tmp_path, stop):
     import lightning
     from lightning.pytorch.callbacks import ModelCheckpoint

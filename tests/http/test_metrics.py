@@ -39,7 +39,7 @@ def test_a_stage_that_fails_took_its_time_too(seconds):
     assert stages.seconds == {"draw": 1.0}
 
 
-def told(server):
+def stage_counts(server):
     return {stage: server.metric("augsvc_stage_seconds_count", stage=stage) for stage in STAGES}
 
 
@@ -51,26 +51,26 @@ def told(server):
         ({"dataset": "digits/train", "pipeline": "light"}, "/frames?start=0&count=8&stride=8&frames=3", 3),
     ],
 )
-def test_every_stage_of_a_batch_is_told_once(server, spec, path, bodies):
+def test_every_stage_of_a_batch_is_counted_once(server, spec, path, bodies):
     stream = server.open(spec)
     server.until(lambda: server.metric("augsvc_in_flight_bytes") == 0)
-    before = told(server)
+    before = stage_counts(server)
     assert server.get(f"/v1/streams/{stream['id']}/epochs/0{path}").status == 200
     wanted = {stage: count + bodies for stage, count in before.items()}
-    server.until(lambda: told(server) == wanted)
+    server.until(lambda: stage_counts(server) == wanted)
 
 
 def test_what_clients_push_has_every_stage_but_decoding(server):
     server.until(lambda: server.metric("augsvc_in_flight_bytes") == 0)
-    before = told(server)
+    before = stage_counts(server)
     with server.client() as client:
         client.augment({"image": np.zeros((3, 8, 8, 3), np.uint8), "index": np.arange(3)}, pipeline="light")
     wanted = {stage: count + (stage != "decode") for stage, count in before.items()}
-    server.until(lambda: told(server) == wanted)
+    server.until(lambda: stage_counts(server) == wanted)
 
 
 def test_stages_are_parts_of_the_whole(server):
-    """What is told is the batch's own time, not that of all threads together."""
+    """The time is the batch's, not the sum over all threads."""
     stream = server.open({"dataset": "photos/train", "pipeline": "strong", "size": [128, 128]})
 
     def spent():
@@ -83,7 +83,7 @@ def test_stages_are_parts_of_the_whole(server):
     assert 0 < parts <= whole
 
 
-def test_memory_of_a_gpu_is_not_told_where_there_is_none(server):
+def test_gpu_memory_is_absent_without_a_gpu(server):
     text = server.get("/metrics").body.decode()
     assert ("augsvc_device_memory_free_bytes" in text) == ('"cuda' in server.get("/v1/version").body.decode())
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from augsvc_client import Client, RemoteDataLoader, ServerUnavailable, StreamChanged
-from tests.http.serving import pictures
+from tests.http.serving import write_image_folder
 
 SPEC = {"dataset": "digits/train", "pipeline": "standard", "subset": {"per_class": 6, "seed": 0}, "size": [12, 12]}
 N, BATCH = 60, 5
@@ -20,16 +20,16 @@ TOTAL = "augsvc_samples_total"
 
 @pytest.fixture
 def failure():
-    """Set when a client has told that a replica does not answer."""
-    told = threading.Event()
+    """Set when a client has logged that a replica does not respond."""
+    warned = threading.Event()
 
     class Listener(logging.Handler):
         def emit(self, record):
-            told.set()
+            warned.set()
 
     listener = Listener()
     logging.getLogger("augsvc_client").addHandler(listener)
-    yield told
+    yield warned
     logging.getLogger("augsvc_client").removeHandler(listener)
 
 
@@ -60,7 +60,7 @@ def assert_whole(batches, undisturbed):
 
 
 def test_a_client_waits_for_a_server_that_is_started_after_it(serve, failure, undisturbed):
-    with closing(socket.socket()) as reserved:  # bound, not listening: nobody else gets the port, the server does
+    with closing(socket.socket()) as reserved:  # bound, not listening: reserves the port for the server
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         reserved.bind(("127.0.0.1", 0))
         port = reserved.getsockname()[1]
@@ -79,10 +79,10 @@ def test_a_server_that_is_not_there_is_named_when_the_time_is_over():
     with closing(socket.socket()) as reserved:
         reserved.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
-        with Client(url, wait_s=0.2) as client, pytest.raises(ServerUnavailable) as told:
+        with Client(url, wait_s=0.2) as client, pytest.raises(ServerUnavailable) as warned:
             client.datasets()
-    assert url in str(told.value)
-    assert "augsvc serve" in str(told.value)
+    assert url in str(warned.value)
+    assert "augsvc serve" in str(warned.value)
 
 
 def test_a_server_killed_and_restarted_in_mid_epoch_loses_and_repeats_nothing(pair, failure, undisturbed):
@@ -134,7 +134,7 @@ def test_one_replica_of_two_killed(pair, undisturbed):
 
 
 def test_a_replica_with_other_data_is_passed_over(pair, serve, folders, tmp_path):
-    pictures(tmp_path / "pets", {"cat": 11, "dog": 9}, seed=50)
+    write_image_folder(tmp_path / "pets", {"cat": 11, "dog": 9}, seed=50)
     other = serve(datasets={"pets": {"format": "image_folder", "path": str(tmp_path / "pets")}}).ready()
     right = pair[1].ready()
     spec = {"dataset": "pets", "size": [8, 8], "pipeline": "light"}
@@ -148,7 +148,7 @@ def test_a_replica_with_other_data_is_passed_over(pair, serve, folders, tmp_path
     def passed_over():
         return other.metric("augsvc_errors_total", code="stream_mismatch") > 0
 
-    for _ in range(30):  # a client begins at a replica of its own choice
+    for _ in range(30):  # a client begins at a replica of its choice
         with Client([other.url, right.url], wait_s=60) as both:
             arrays = replace(stream, client=both).batch(0, 0, 20)
             assert all(np.array_equal(arrays[key], wanted[key]) for key in wanted)

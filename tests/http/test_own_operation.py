@@ -50,7 +50,7 @@ def test_the_laws_hold_for_it(known, name):
 
 
 @pytest.mark.parametrize("module", ["no_such_module", "json"])
-def test_a_module_that_is_none_or_has_none_is_told(module):
+def test_a_module_without_operations_is_reported(module):
     with pytest.raises(ValueError, match=f"operations: module {module}"):
         registry((module,))
 
@@ -63,7 +63,7 @@ def test_a_server_serves_it(serve, monkeypatch):
     with server.client() as client:
         plain = client.stream(spec).batch(0, 0, 4)["image"]
         seen = client.stream(spec | {"pipeline": [{"op": "solarize", "threshold": 0.5}]}).batch(0, 0, 4)["image"]
-    expected = [np.asarray(ImageOps.solarize(fromarray(picture), 128)) for picture in plain]
+    expected = [np.asarray(ImageOps.solarize(fromarray(image), 128)) for image in plain]
     assert (seen == np.stack(expected)).all()
 
 

@@ -187,7 +187,7 @@ def test_metrics_are_each_server_s_own(proxy, both):
     assert proxy.get("/metrics").json["error"]["code"] == "not_found"
 
 
-def test_one_server_killed_is_one_that_nobody_misses(proxy, both):
+def test_one_server_killed_is_not_missed(proxy, both):
     path = f"/v1/streams/{both[0].open(SPEC)['id']}/epochs/0?start=0&count=8"
     wanted = both[0].batch(both[1].open(SPEC), 0, 0, 8).sha
     both[0].kill()
@@ -219,7 +219,7 @@ def test_what_one_request_is_refused_for_takes_no_server_from_others(proxy, both
         assert proxy.get(good).status == 200
 
 
-def test_an_address_with_too_many_connections_is_told_so_and_when_to_come_back(proxy, both):
+def test_an_address_with_too_many_connections_gets_an_error_with_retry_after(proxy, both):
     stream = both[0].open({"dataset": "digits/train", "size": [512, 512]})
     path = f"/v1/streams/{stream['id']}/epochs/0?start=0&count=64"
     asked = f"GET {path} HTTP/1.1\r\nHost: x\r\nAugsvc-Spec: {stream['header']}\r\n\r\n"
@@ -251,7 +251,7 @@ def test_what_is_refused_before_a_server_hears_of_it_has_the_servers_form(proxy,
         replies(connection)[0].refused(status, code)
 
 
-def test_plain_http_to_the_port_with_tls_is_told_so(proxy):
+def test_plain_http_to_the_port_with_tls_gets_an_error(proxy):
     with socket.create_connection(("127.0.0.1", proxy.port), timeout=START_S) as plain:
         plain.sendall(b"GET /v1/ops HTTP/1.1\r\nHost: x\r\n\r\n")
         assert "TLS" in replies(plain)[0].refused(400, "bad_request")["message"]
@@ -281,8 +281,8 @@ def trickled(connection, piece):
 
 def unheard(servers, route):
     """How often each server has heard of something like it, whatever came of it."""
-    told = re.compile(rf'^augsvc_requests_total{{[^}}]*route="{re.escape(route)}"[^}}]*}} (\S+)$', re.MULTILINE)
-    return [sum(map(float, told.findall(each.get("/metrics").body.decode()))) for each in servers]
+    pattern = re.compile(rf'^augsvc_requests_total{{[^}}]*route="{re.escape(route)}"[^}}]*}} (\S+)$', re.MULTILINE)
+    return [sum(map(float, pattern.findall(each.get("/metrics").body.decode()))) for each in servers]
 
 
 def test_a_request_that_trickles_in_is_cut_and_no_server_hears_of_it(proxy, both):

@@ -34,7 +34,7 @@ def body(tensors, request=None, constants=None):
     return buffer.tobytes()
 
 
-def pictures(n=3, **more):
+def images(n=3, **more):
     return {"image": np.full((n, 6, 5, 3), 90, np.uint8), "index": np.arange(n), **more}
 
 
@@ -63,7 +63,7 @@ def test_company_and_order_do_not_matter(server, shapes):
                 assert array.tobytes() == whole[name][places].tobytes(), name
 
 
-def test_another_epoch_view_or_seed_is_another_picture(server, shapes):
+def test_another_epoch_view_or_seed_is_another_image(server, shapes):
     with server.client() as client:
         seen = {
             client.augment(shapes, **STRONG | change).arrays["image"].tobytes()
@@ -83,15 +83,15 @@ def test_without_a_pipeline_everything_comes_back(server, shapes):
 def test_labels_of_any_form_come_back(server):
     soft = np.linspace(0, 1, 6, dtype=np.float32).reshape(3, 2)
     with server.client() as client:
-        assert (client.augment(pictures(label=soft)).arrays["label"] == soft).all()
-        assert "label" not in client.augment(pictures()).arrays
+        assert (client.augment(images(label=soft)).arrays["label"] == soft).all()
+        assert "label" not in client.augment(images()).arrays
 
 
 def test_boxes_that_are_none_are_not_valid_and_harm_no_other(server):
     nan, inf = float("nan"), float("inf")
     boxes = [[1, 1, 4, 4], [4, 4, 1, 1], [nan, 0, 1, 1], [0, 0, inf, 2], [90, 90, 99, 99], [2, 2, 2, 3]]
     points = [[1, 1], [nan, 1], [inf, 1], [-9, 1], [5, 6], [1, 1]]
-    tensors = pictures(
+    tensors = images(
         boxes=np.array([boxes] * 3, np.float32),
         keypoints=np.array([points] * 3, np.float32),
         keypoints_valid=np.array([[True] * 5 + [False]] * 3),
@@ -107,39 +107,39 @@ def test_boxes_that_are_none_are_not_valid_and_harm_no_other(server):
 
 def test_another_arithmetic_is_refused(server):
     request = {"pipeline": [{"op": "gamma"}], "expect_arithmetic": "0" * 32}
-    push(server, body(pictures(), request)).refused(409, "stream_mismatch")
+    push(server, body(images(), request)).refused(409, "stream_mismatch")
     with server.client() as client:
-        known = client.augment(pictures(), pipeline=[{"op": "gamma"}]).arithmetic
-        assert client.augment(pictures(), pipeline=[{"op": "gamma"}], expect_arithmetic=known).arithmetic == known
+        known = client.augment(images(), pipeline=[{"op": "gamma"}]).arithmetic
+        assert client.augment(images(), pipeline=[{"op": "gamma"}], expect_arithmetic=known).arithmetic == known
         with pytest.raises(StreamChanged, match="arithmetic"):
-            client.augment(pictures(), pipeline=[{"op": "gamma"}], expect_arithmetic="0" * 32)
+            client.augment(images(), pipeline=[{"op": "gamma"}], expect_arithmetic="0" * 32)
 
 
 IMAGE = np.zeros((3, 6, 5, 3), np.uint8)
 BAD = [
     ({"image": IMAGE}, {}, "body_malformed"),
     ({"index": np.arange(3)}, {}, "body_malformed"),
-    (pictures(index=np.array([1, 2, 1])), {}, "duplicate_index"),
-    (pictures(index=np.array([1, 2, -1])), {}, "body_malformed"),
-    (pictures(index=np.array([1, 2, 2**32])), {}, "body_malformed"),
-    (pictures(index=np.arange(3, dtype=np.int32)), {}, "body_malformed"),
-    (pictures(image=IMAGE.astype(np.float32)), {}, "body_malformed"),
-    (pictures(image=IMAGE[..., :2]), {}, "body_malformed"),
-    (pictures(image=IMAGE[..., 0]), {}, "body_malformed"),
-    (pictures(image=IMAGE[:, :0]), {}, "body_malformed"),
-    (pictures(mask=np.zeros((3, 6, 6), np.uint8)), {}, "body_malformed"),
-    (pictures(mask=np.zeros((3, 6, 5), np.int64)), {}, "body_malformed"),
-    (pictures(boxes=np.zeros((3, 2, 3), np.float32)), {}, "body_malformed"),
-    (pictures(boxes_valid=np.ones((3, 2), bool)), {}, "body_malformed"),
-    (pictures(keypoints=np.zeros((3, 2, 2), np.float64)), {}, "body_malformed"),
-    (pictures(surprise=np.zeros(3)), {}, "body_malformed"),
-    (pictures(), {"pipeline": [{"op": "no_such"}]}, "spec_invalid"),
-    (pictures(), {"surprise": 1}, "spec_invalid"),
-    (pictures(), {"epoch": -1}, "spec_invalid"),
-    (pictures(), {"view": 256}, "spec_invalid"),
-    (pictures(), {"size": [0, 4]}, "spec_invalid"),
-    (pictures(), [], "spec_invalid"),
-    (pictures(), {"size": [4096, 4096]}, None),
+    (images(index=np.array([1, 2, 1])), {}, "duplicate_index"),
+    (images(index=np.array([1, 2, -1])), {}, "body_malformed"),
+    (images(index=np.array([1, 2, 2**32])), {}, "body_malformed"),
+    (images(index=np.arange(3, dtype=np.int32)), {}, "body_malformed"),
+    (images(image=IMAGE.astype(np.float32)), {}, "body_malformed"),
+    (images(image=IMAGE[..., :2]), {}, "body_malformed"),
+    (images(image=IMAGE[..., 0]), {}, "body_malformed"),
+    (images(image=IMAGE[:, :0]), {}, "body_malformed"),
+    (images(mask=np.zeros((3, 6, 6), np.uint8)), {}, "body_malformed"),
+    (images(mask=np.zeros((3, 6, 5), np.int64)), {}, "body_malformed"),
+    (images(boxes=np.zeros((3, 2, 3), np.float32)), {}, "body_malformed"),
+    (images(boxes_valid=np.ones((3, 2), bool)), {}, "body_malformed"),
+    (images(keypoints=np.zeros((3, 2, 2), np.float64)), {}, "body_malformed"),
+    (images(surprise=np.zeros(3)), {}, "body_malformed"),
+    (images(), {"pipeline": [{"op": "no_such"}]}, "spec_invalid"),
+    (images(), {"surprise": 1}, "spec_invalid"),
+    (images(), {"epoch": -1}, "spec_invalid"),
+    (images(), {"view": 256}, "spec_invalid"),
+    (images(), {"size": [0, 4]}, "spec_invalid"),
+    (images(), [], "spec_invalid"),
+    (images(), {"size": [4096, 4096]}, None),
 ]
 
 
@@ -153,12 +153,12 @@ def test_what_is_wrong_is_named(server, tensors, request_, code):
 
 
 def test_the_envelope(server):
-    good = body(pictures())
+    good = body(images())
     assert push(server, good).status == 200
     push(server, good, {"Content-Type": "application/json"}).refused(415, "wrong_content_type")
     push(server, good[:-1]).refused(422, "body_malformed")
     push(server, b"").refused(422, "body_malformed")
-    push(server, body(pictures(), constants={"request": "{"})).refused(400, "bad_json")
+    push(server, body(images(), constants={"request": "{"})).refused(400, "bad_json")
     push(server, bytes(200_001)).refused(413, "request_too_large")
     push(server, (good[at : at + 99] for at in range(0, len(good), 99))).refused(422, "body_malformed")  # no length
     push(server, (2**60).to_bytes(8, "little") + good[8:]).refused(422, "body_malformed")
@@ -167,8 +167,8 @@ def test_the_envelope(server):
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 500), st.binary(min_size=1, max_size=8))
 def test_a_body_changed_anywhere_is_an_answer_or_a_clear_refusal(server, at, change):
-    good = bytearray(body(pictures(boxes=np.ones((3, 1, 4), np.float32)), {"pipeline": "strong"}))
+    good = bytearray(body(images(boxes=np.ones((3, 1, 4), np.float32)), {"pipeline": "strong"}))
     good[at : at + len(change)] = change
     reply = push(server, bytes(good))
     assert reply.status in (200, 400, 422, 501), reply
-    assert push(server, body(pictures())).status == 200
+    assert push(server, body(images())).status == 200

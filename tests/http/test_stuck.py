@@ -1,4 +1,4 @@
-"""A file that does not come, as from a disk that is gone: a FIFO that nobody writes into."""
+"""A read that blocks forever, as from a disk that is gone: a FIFO without a writer."""
 
 import os
 import signal
@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from tests.http import serving
-from tests.http.serving import pictures, replies
+from tests.http.serving import replies, write_image_folder
 
 FIFO = "a/000.png"
 
 
 @pytest.fixture
 def stuck(serve, tmp_path, monkeypatch):
-    """Makes servers; a file of theirs is none any more when they are ready."""
+    """Starts servers; one of their files becomes a FIFO when they are ready."""
     monkeypatch.setattr(serving, "CLEAN", serving.CLEAN | {"PYTHONPATH": str(Path(__file__).parent)})
-    pictures(tmp_path / "pets", {"a": 2, "b": 2})
+    write_image_folder(tmp_path / "pets", {"a": 2, "b": 2})
 
     def make(**changes):
         datasets = {"pets": {"format": "image_folder", "path": str(tmp_path / "pets")}}
@@ -34,13 +34,13 @@ def asked(stream, path):
 
 
 def let_go(fifo):
-    """Whoever waits at it gets a file without a byte, which is not the one that was indexed."""
+    """The blocked reader gets an empty file, which differs from the indexed one."""
     os.close(os.open(fifo, os.O_WRONLY))
 
 
 @pytest.mark.parametrize("path", ["?start=0&count=1", "/samples/0"])
 def test_a_server_that_waits_for_it_for_too_long_says_so_and_ends(stuck, path):
-    """Twice the deadline: nobody waits for the answer any more, and no other batch would ever come."""
+    """Twice the timeout: no client waits any more, and no other batch would ever be computed."""
     server, stream = stuck(request_timeout_s=1)
     with server.send(asked(stream, path)) as connection:
         replies(connection)[0].refused(503, "deadline_exceeded")
@@ -49,7 +49,7 @@ def test_a_server_that_waits_for_it_for_too_long_says_so_and_ends(stuck, path):
     assert "Traceback" not in server.output()
 
 
-def test_a_server_that_waits_for_it_ends_when_it_is_told_to(stuck):
+def test_a_server_that_waits_for_it_ends_on_sigterm(stuck):
     server, stream = stuck(shutdown_timeout_s=0)
     with server.send(asked(stream, "?start=0&count=1")):
         server.until(lambda: server.metric("augsvc_in_flight_bytes") > 0)

@@ -70,7 +70,7 @@ def test_an_epoch_goes_on_over_tcp_when_the_server_is_killed_and_begins_again(se
             batches.append(batch)
             if len(batches) == 3:
                 near.kill()
-                assert path.is_socket()  # nobody could remove it: the next server does
+                assert path.is_socket()  # the killed server could not remove it; the next one does
             if len(batches) == 9:
                 near.begin()
         near.ready()
