@@ -1,12 +1,11 @@
-"""Does augmentation help? Train on fifty digits with it and without it, through a server of one's own, and compare.
+"""Does augmentation help? Train on fifty digits with and without it, through a local server, and compare.
 
     augsvc serve (child process) ← RemoteDataLoader ← the included trainer: two kinds of run × seeds → one table
 
-Both kinds of run take the same samples in the same order, the same first weights, the same number of epochs and the
-same learning rate; the pipeline alone differs. An epoch is one step here, all fifty samples at once. The rate suits the
-plain runs: their accuracy on clean digits was 79-85 % at 0.01, 83-85 % at 0.02, 85-88 % at 0.06 and 86-88 % at 0.12. It
-was chosen on the digits that are tested here, so the table compares two kinds of run; it is no estimate of what either
-reaches on digits never looked at.
+Both kinds of run use the same samples in the same order, the same initial weights, number of epochs and learning rate; only
+the pipeline differs. An epoch is one step, with all fifty samples in one batch. The rate suits the plain runs: their accuracy
+on clean digits was 79-85 % at 0.01, 83-85 % at 0.02, 85-88 % at 0.06 and 86-88 % at 0.12. It was chosen on the test digits
+themselves, so the table compares the two kinds of run; it does not estimate their accuracy on unseen digits.
 """
 
 import json
@@ -27,18 +26,19 @@ from typing import Annotated
 
 import torch
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from augsvc_client import AugsvcError, Client
-from augsvc_client.trainer.experiments.run import Outcome, run, settle
+from augsvc_client.trainer.experiments.outcome import Outcome
+from augsvc_client.trainer.experiments.resolve import resolve_recipe
+from augsvc_client.trainer.experiments.run import run
 from augsvc_client.trainer.models.build import save_weights
 from augsvc_client.trainer.recipe import Recipe, parse_recipe
-from augsvc_client.trainer.report.html import page
-from augsvc_client.trainer.report.plots import DARK, draw_curves, draw_sights
+from augsvc_client.trainer.report.html import document, figure, paragraph
+from augsvc_client.trainer.report.plots import draw_curves, draw_sample_grid
+from augsvc_client.trainer.report.tables import console_table, html_table
 from augsvc_client.trainer.training.loop import Pace
-from augsvc_client.trainer.training.progress import live_bars
+from augsvc_client.trainer.training.progress import progress_bars
 
 WITH, WITHOUT = "augmented", "plain"
 PIPELINES = {WITHOUT: "none", WITH: "standard"}
@@ -55,9 +55,9 @@ TESTS = {
 PER_CLASS, CLASSES = 5, 10
 EPOCHS, SMOOTHING = 240, 0.1
 START_S, STOP_S = 60.0, 20.0
-EPOCH_S = 0.06  # tests included
+EPOCH_S = 0.06  # with evaluation
 
-Outcomes = Mapping[str, Sequence[Outcome]]  # by kind of run, one a seed
+Outcomes = Mapping[str, Sequence[Outcome]]  # by kind of run, one per seed
 
 
 def main(
@@ -65,11 +65,11 @@ def main(
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each kind.")] = 3,
     out: Annotated[Path, typer.Option(help="Folder for the report.", file_okay=False)] = Path("demo-out"),
 ) -> None:
-    """Start a server, train with and without augmentation, print the comparison and leave a report."""
-    logging.getLogger("augsvc_client").setLevel(logging.ERROR)  # that the server is not ready at once is no news
-    signal.signal(signal.SIGTERM, _leave)  # so that the server is ended then too
-    torch.set_num_threads(1)  # its threads would take turns with the server's on a small machine
-    began_s = perf_counter()
+    """Start a server, train with and without augmentation, print the comparison and write a report."""
+    logging.getLogger("augsvc_client").setLevel(logging.ERROR)  # no warnings while the server starts
+    signal.signal(signal.SIGTERM, _exit)  # so that the server is stopped too
+    torch.set_num_threads(1)  # more threads would compete with the server's on a small machine
+    started_s = perf_counter()
     console = Console()
     try:
         with server() as url:
@@ -78,29 +78,30 @@ def main(
         console.print(str(err), style="red")
         raise typer.Exit(1) from err
     except KeyboardInterrupt:
-        console.print("stopped; the server has ended")
+        console.print("interrupted; the server has stopped")
         raise typer.Exit(130) from None
     rows = table_rows(outcomes)
-    leave_report(outcomes, rows, out)
-    console.print(_table(rows))
-    console.print(f"{perf_counter() - began_s:.0f} s in all. The report: {out / 'report.html'}", highlight=False)
+    write_report(outcomes, rows, out)
+    title = f"Accuracy after {PER_CLASS} samples of each digit; mean ± standard deviation over seeds"
+    console.print(console_table(rows, title=title))
+    console.print(f"{perf_counter() - started_s:.0f} s in total. Report: {out / 'report.html'}", highlight=False)
 
 
 @contextmanager
 def server() -> Iterator[str]:
-    """The URL of an `augsvc serve` of this environment on a free port; it is ended afterwards, whatever happens."""
+    """Start `augsvc serve` of this environment on a free port, and stop it afterwards; yields its URL."""
     command = [str(Path(sys.executable).with_name("augsvc")), "serve", "--port", "0"]
-    # a session of its own: Ctrl-C reaches this process alone, which then ends the server in order
+    # in a new session, so that Ctrl-C reaches this process only, which then stops the server
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
-    said: deque[str] = deque(maxlen=20)
-    first_line = threading.Event()
-    reader = threading.Thread(target=_listen, args=(process, said, first_line), daemon=True)
+    lines: deque[str] = deque(maxlen=20)
+    listening = threading.Event()
+    reader = threading.Thread(target=_read_output, args=(process, lines, listening), daemon=True)
     reader.start()
     try:
-        first_line.wait(START_S)
-        yield _ready_url(said)
+        listening.wait(START_S)
+        yield _ready_url(lines)
     finally:
         process.terminate()
         try:
@@ -111,44 +112,44 @@ def server() -> Iterator[str]:
         reader.join()
 
 
-def _listen(process: "subprocess.Popen[str]", said: deque[str], first_line: threading.Event) -> None:
-    """Reads what the server says until it ends: a pipe that nobody reads would stop it."""
-    with process.stdout or StringIO() as lines:
-        for line in lines:
-            said.append(line)
+def _read_output(process: "subprocess.Popen[str]", lines: deque[str], listening: threading.Event) -> None:
+    """Read the server's output until it ends, because a full pipe would block the server; keep the last lines."""
+    with process.stdout or StringIO() as output:
+        for line in output:
+            lines.append(line)
             if line.startswith("augsvc listens on "):
-                first_line.set()
-    first_line.set()
+                listening.set()
+    listening.set()
 
 
-def _ready_url(said: deque[str]) -> str:
-    urls = [line.split()[-1] for line in said if line.startswith("augsvc listens on ")]
+def _ready_url(lines: deque[str]) -> str:
+    urls = [line.split()[-1] for line in lines if line.startswith("augsvc listens on ")]
     if not urls:
-        raise RuntimeError(f"the server ended before it was ready; it said:\n{''.join(said)}")
+        raise RuntimeError(f"the server ended before it was ready; its output:\n{''.join(lines)}")
     with Client(urls[0], wait_s=START_S) as client:
-        client.version()  # asks again until the server is ready
+        client.version()  # retries until the server is ready
     return urls[0]
 
 
 def compare(url: str, epochs: int, seeds: int, console: Console) -> Outcomes:
-    """All runs, one after the other: a line of progress each, live in a terminal and at a run's end elsewhere."""
-    console.print(announced(epochs, seeds), highlight=False, soft_wrap=True)
+    """Train all runs in sequence, with a line of progress for each."""
+    console.print(announce(epochs, seeds), highlight=False, soft_wrap=True)
     outcomes: dict[str, list[Outcome]] = {kind: [] for kind in PIPELINES}
-    with live_bars(console) as progress:
+    with progress_bars(console) as progress:
         for seed in range(seeds):
             for kind in PIPELINES:
                 outcomes[kind].append(run(_recipe(url, kind, seed, epochs), url, progress, f"{kind} #{seed}"))
     return outcomes
 
 
-def announced(epochs: int, seeds: int) -> str:
-    """What is about to happen, and about how long it takes."""
+def announce(epochs: int, seeds: int) -> str:
+    """The number of runs, and about how long they take."""
     runs = len(PIPELINES) * seeds
-    halves = round(2 * runs * epochs * EPOCH_S / 60)  # of a minute
+    half_minutes = round(2 * runs * epochs * EPOCH_S / 60)
     words = {0: "less than half a minute", 1: "half a minute", 2: "a minute", 3: "a minute and a half"}
-    minutes = words.get(halves, f"{halves / 2:.0f} minutes")
-    about = "about " if halves else ""
-    return f"{runs} runs of {epochs} epochs, one after the other: {about}{minutes} on two cores"
+    duration = words.get(half_minutes, f"{half_minutes / 2:.0f} minutes")
+    about = "about " if half_minutes else ""
+    return f"{runs} runs of {epochs} epochs in sequence: {about}{duration} on two cores"
 
 
 def _recipe(url: str, kind: str, seed: int, epochs: int) -> Recipe:
@@ -167,73 +168,72 @@ def _recipe(url: str, kind: str, seed: int, epochs: int) -> Recipe:
             "evaluation": {"tests": TESTS, "every": 15},
         }
     )
-    return settle(recipe, url)[0]
+    return resolve_recipe(recipe, url)[0]
 
 
 def table_rows(outcomes: Outcomes) -> list[list[str]]:
-    """The comparison, the first row its head: mean ± standard deviation over seeds, in percent."""
+    """The comparison, the first row the header: mean ± standard deviation over seeds, in percent."""
     rows = [["", *(f"{test} digits" for test in TESTS), "images/s", "trainer waited"]]
     for kind, runs in outcomes.items():
         pace = sum((outcome.pace for outcome in runs), Pace())
-        cells = [_spread([100 * outcome.accuracy(test) for outcome in runs]) for test in TESTS]
+        cells = [_mean_and_deviation([100 * outcome.accuracy(test) for outcome in runs]) for test in TESTS]
         rows.append([kind, *cells, f"{pace.images_per_s:,.0f}", f"{pace.wait_share:.1%}"])
     gains = []
     for test in TESTS:
         pairs = zip(outcomes[WITH], outcomes[WITHOUT], strict=True)
-        gains.append(_spread([100 * (a.accuracy(test) - b.accuracy(test)) for a, b in pairs], sign="+", unit="pts"))
+        gains.append(
+            _mean_and_deviation([100 * (a.accuracy(test) - b.accuracy(test)) for a, b in pairs], sign="+", unit="pts")
+        )
     return [*rows, ["gain", *gains, "", ""]]
 
 
-def _spread(values: Sequence[float], sign: str = "", unit: str = "%") -> str:
-    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):{sign}.1f}{spread} {unit}"
+def _mean_and_deviation(values: Sequence[float], sign: str = "", unit: str = "%") -> str:
+    deviation = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):{sign}.1f}{deviation} {unit}"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> Table:
-    head, *body = rows
-    title = f"Accuracy after {PER_CLASS} samples of each digit; mean ± standard deviation over seeds"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    for number, name in enumerate(head):
-        table.add_column(name, justify="right" if number else "left")
-    for row in body:
-        table.add_row(*row)
-    return table
-
-
-def leave_report(outcomes: Outcomes, rows: Sequence[Sequence[str]], out: Path) -> None:
-    """Pictures, numbers, the last augmented run's weights, and a page with the table and the pictures."""
+def write_report(outcomes: Outcomes, rows: Sequence[Sequence[str]], out: Path) -> None:
+    """Write plots, results and the last augmented run's weights to a folder, and a page with the table and the plots."""
     out.mkdir(parents=True, exist_ok=True)
     histories = {kind: [outcome.history for outcome in runs] for kind, runs in outcomes.items()}
     last = outcomes[WITH][-1]
-    seeds, epochs = len(outcomes[WITH]), len(last.history)
-    curves, grid = draw_curves(histories, floor=last.floor), draw_sights(last.sights)
     save_weights(last.model, out / "model.safetensors")
-    (out / "curves.png").write_bytes(curves)
-    (out / "grid.png").write_bytes(grid)
-    runs = {kind: [outcome.summary() for outcome in each] for kind, each in outcomes.items()}
+    (out / "curves.png").write_bytes(draw_curves(histories, floor=last.floor))
+    (out / "grid.png").write_bytes(draw_sample_grid(last.sample_grid))
+    runs = {kind: [outcome.summary() for outcome in kind_outcomes] for kind, kind_outcomes in outcomes.items()}
     result = {"recipe": last.recipe.model_dump(mode="json"), "table": rows, "runs": runs}
     (out / "result.json").write_text(json.dumps(result, indent=1, ensure_ascii=False), encoding="utf-8")
-    lead = (
-        f"{seeds} runs of {epochs} epochs with augmentation (preset {PIPELINES[WITH]}) and {seeds} without, on "
-        f"{PER_CLASS} samples of each of the {CLASSES} digits; an epoch is a single batch. A seed chooses samples, their "
-        "order, the random draws and the first weights, the same for both kinds of run. Distorted test digits are turned "
-        "by up to 20 degrees, blurred and noisy. The table shows accuracy; spreads are standard deviations over seeds; "
-        "the gain is taken seed by seed."
-    )
-    learning = (
-        "Mean over seeds; the bands reach from the lowest to the highest. "
+    curves_caption = (
+        "Mean over seeds; bands show the range. "
         f"Label smoothing of {SMOOTHING:g} keeps the training loss above about {last.floor:.1f}."
     )
-    pictures = [
-        (learning, curves, draw_curves(histories, DARK, last.floor)),
-        ("What the network saw: stored samples on top, then epoch by epoch.", grid, draw_sights(last.sights, DARK)),
-    ]
-    text = page("augsvc: fifty digits, with and without augmentation", lead, rows, pictures)
-    (out / "report.html").write_text(text, encoding="utf-8")
+    page = document(
+        "augsvc: fifty digits, with and without augmentation",
+        [
+            paragraph(_describe_runs(len(outcomes[WITH]), len(last.history))),
+            html_table(rows),
+            figure(curves_caption, lambda theme: draw_curves(histories, theme, last.floor)),
+            figure(
+                "Samples that the network saw: stored samples in the top row, augmented ones by epoch below.",
+                lambda theme: draw_sample_grid(last.sample_grid, theme),
+            ),
+        ],
+    )
+    (out / "report.html").write_text(page, encoding="utf-8")
 
 
-def _leave(number: int, _: FrameType | None) -> None:
-    sys.exit(128 + number)
+def _describe_runs(seeds: int, epochs: int) -> str:
+    return (
+        f"{seeds} runs of {epochs} epochs with augmentation (preset {PIPELINES[WITH]}) and {seeds} without, on "
+        f"{PER_CLASS} samples of each of the {CLASSES} digits; an epoch is a single batch. A seed determines samples, their "
+        "order, the random draws and the initial weights, the same for both kinds of run. Distorted test digits are rotated "
+        "by up to 20 degrees, blurred and noisy. The table shows accuracies with their standard deviations over seeds; the "
+        "gain is computed seed by seed."
+    )
+
+
+def _exit(signum: int, _: FrameType | None) -> None:
+    sys.exit(128 + signum)
 
 
 if __name__ == "__main__":

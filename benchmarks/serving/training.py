@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from augsvc_client.trainer.experiments.run import settle
+from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.models.build import build_model
 from augsvc_client.trainer.recipe import parse_recipe
-from augsvc_client.trainer.training.data import inputs_of, training_loader
-from augsvc_client.trainer.training.device import choose_device, scaled, use_threads
+from augsvc_client.trainer.training.data import describe_inputs, training_loader
+from augsvc_client.trainer.training.device import choose_device, scale_for_device, use_threads
 from augsvc_client.trainer.training.learner import Learner
-from augsvc_client.trainer.training.loop import Course, Epoch, train
+from augsvc_client.trainer.training.loop import Epoch, TrainingState, train
 from benchmarks.bench import Bench
 from benchmarks.rounds import quartiles
 from benchmarks.serving.served import Plan, Served
@@ -28,11 +28,15 @@ def training(bench: Bench) -> dict[str, Any]:
     threads = torch.get_num_threads()
     asked = use_threads(parse_recipe({"data": {"dataset": _DATASET}}))
     device = choose_device(asked.training.device)
-    recipe, _ = settle(scaled(asked, device)[0].changed({"training.epochs": bench.rounds + 1}), server.url)
+    recipe, _ = resolve_recipe(
+        scale_for_device(asked, device)[0].override({"training.epochs": bench.rounds + 1}), server.url
+    )
     with training_loader(recipe, server.url) as loader:
-        model = build_model(recipe.model, inputs_of(loader.stream), _CLASSES, recipe.training.seed).to(device.kind)
+        model = build_model(recipe.model, describe_inputs(loader.stream), _CLASSES, recipe.training.seed).to(
+            device.kind
+        )
         steps = loader.epoch_steps
-        course = Course(Learner(model, recipe, recipe.training.epochs * steps), loader)
+        course = TrainingState(Learner(model, recipe, recipe.training.epochs * steps), loader)
         for event in train(course, dict):
             if isinstance(event, Epoch):
                 bench.log(f"training: epoch {event.number + 1} of {recipe.training.epochs}")

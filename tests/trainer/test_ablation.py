@@ -10,11 +10,11 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from augsvc_client.trainer.cli.main import app
-from augsvc_client.trainer.experiments.ablation import NAME, Ablation, run_ablation, variants
+from augsvc_client.trainer.experiments.ablation import FILE_NAME, Ablation, build_variants, run_ablation
 from augsvc_client.trainer.experiments.run import run
 from augsvc_client.trainer.recipe import load_recipe
 from augsvc_client.trainer.report.figures import draw_ablation
-from augsvc_client.trainer.report.plots import DARK, LIGHT
+from augsvc_client.trainer.report.theme import DARK, LIGHT
 from augsvc_client.trainer.training.evaluate import Predictions
 
 PIPELINE = json.dumps([{"op": "rotation"}, {"op": "rotation"}])
@@ -39,7 +39,7 @@ def ablated(url, tmp_path_factory):
 
 
 def scores(out):
-    return json.loads((out / NAME).read_text())["scores"]
+    return json.loads((out / FILE_NAME).read_text())["scores"]
 
 
 def test_every_operation_is_left_out_with_the_same_seeds(ablated):
@@ -68,9 +68,9 @@ def test_a_variant_is_a_run_that_differs_in_its_pipeline_alone(ablated, url, see
 
 def test_what_is_kept_is_not_trained_again(ablated, url):
     out, _ = ablated
-    found = json.loads((out / NAME).read_text())
+    found = json.loads((out / FILE_NAME).read_text())
     del found["scores"]["none"][1]
-    (out / NAME).write_text(json.dumps(found))
+    (out / FILE_NAME).write_text(json.dumps(found))
     before = scores(out)
     result = invoke("--url", url, "--out", out, "--resume", "--ablate")
     assert result.exit_code == 0, result.output
@@ -80,10 +80,10 @@ def test_what_is_kept_is_not_trained_again(ablated, url):
 
 def test_a_run_is_on_disk_before_its_variants_begin(url, tmp_path, monkeypatch):
     def lost(*_arguments, **_more):
-        raise OSError("broken off")
+        raise OSError("disk full")
 
-    monkeypatch.setattr("augsvc_client.trainer.cli.main.run_ablation", lost)
-    assert "broken off" in invoke("--url", url, "--out", tmp_path, *TINY, "--ablate").output
+    monkeypatch.setattr("augsvc_client.trainer.cli.train.run_ablation", lost)
+    assert "disk full" in invoke("--url", url, "--out", tmp_path, *TINY, "--ablate").output
     assert {"result.json", "report.html", "model.json", "curves.png"} <= {path.name for path in tmp_path.iterdir()}
 
 
@@ -94,26 +94,27 @@ def test_nothing_to_leave_out(url, tmp_path):
     assert not (tmp_path / "checkpoint.safetensors").exists(), "said before anything is trained"
 
 
-def test_a_test_without_samples_has_no_score(ablated, url, tmp_path):
-    """NaN is not JSON."""
+def test_a_test_without_samples_is_null(ablated, url, tmp_path):
     recipe = load_recipe(ablated[0] / "recipe.yaml", {"training.epochs": 1, "ablation.seeds": 1})
     empty = Predictions(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 10), np.float32))
     with Progress(disable=True) as progress:
         whole = run(recipe, url, progress, "it")
         half = replace(whole, predictions={"test": whole.predictions["test"], "corrupted": empty})
-        seen = run_ablation(half, progress, tmp_path).scores["whole"]
-        assert seen == [{"test": whole.accuracy("test")}]
+        found = run_ablation(half, progress, tmp_path)
+        assert found.tests == ["test"]
+        assert scores(tmp_path)["whole"] == [{"test": whole.accuracy("test"), "corrupted": None}]
+        assert "NaN" not in (tmp_path / FILE_NAME).read_text()
         with pytest.raises(ValueError, match="no test has a sample"):
             run_ablation(replace(whole, predictions={"test": empty}), progress, tmp_path)
 
 
 def test_variants_keep_the_other_operations_and_their_ids():
     pipeline = [{"op": each.partition("#")[0], "id": each} for each in IDS]
-    found = variants(pipeline, alone=True)
+    found = build_variants(pipeline, alone=True)
     for each in IDS:
         assert [one["id"] for one in found[f"without {each}"]] == [other for other in IDS if other != each]
         assert [one["id"] for one in found[f"alone: {each}"]] == [each]
-    assert variants(pipeline[:1], alone=True) == {"whole": pipeline[:1], "none": []}
+    assert build_variants(pipeline[:1], alone=True) == {"whole": pipeline[:1], "none": []}
 
 
 def test_differences_are_taken_pair_by_pair():
@@ -125,13 +126,13 @@ def test_differences_are_taken_pair_by_pair():
     found = Ablation(pairs)
     none, alone = found.difference("none", "test"), found.difference("alone: rotation", "test")
     low, high = stats.ttest_1samp([-10, -20, -20], 0).confidence_interval(0.95)
-    assert (none.mean, none.half) == pytest.approx((-50 / 3, (high - low) / 2))
-    assert (alone.mean, alone.half) == pytest.approx((5, 5 / 3**0.5 * 4.302653), rel=1e-6)
+    assert (none.mean, none.half_width) == pytest.approx((-50 / 3, (high - low) / 2))
+    assert (alone.mean, alone.half_width) == pytest.approx((5, 5 / 3**0.5 * 4.302653), rel=1e-6)
     assert found.rows()[2] == ["none", "63.3", "-16.7 (-31.0 … -2.3)"]
     assert "3 seeds" in found.caption
     single = Ablation({name: each[:1] for name, each in pairs.items()})
     assert single.rows()[2] == ["none", "80.0", "-10.0"]
-    assert single.difference("none", "test").half is None
-    assert "of one seed" in single.caption
+    assert single.difference("none", "test").half_width is None
+    assert "one seed only" in single.caption
     assert draw_ablation(single, LIGHT)
     assert draw_ablation(found, LIGHT) != draw_ablation(found, DARK)

@@ -15,7 +15,7 @@ from augsvc_client import Client, ServerUnavailable
 from augsvc_client.trainer.training import progress as live
 from augsvc_client.trainer.training.evaluate import Score
 from augsvc_client.trainer.training.loop import Epoch, Pace, Step
-from augsvc_client.trainer.training.progress import live_bars, watch
+from augsvc_client.trainer.training.progress import progress_bars, show_progress
 
 ROOT = Path(__file__).parents[2]
 FILES = {"model.safetensors", "curves.png", "grid.png", "result.json", "report.html"}
@@ -52,8 +52,8 @@ def broken():
 
 def test_in_a_terminal_of_80_columns_a_run_is_one_whole_line():
     console = terminal()
-    with live_bars(console) as progress:
-        assert len(watch(events(240), progress, "augmented #0")) == 240
+    with progress_bars(console) as progress:
+        assert len(show_progress(events(240), progress, "augmented #0")) == 240
     last = next(line for line in reversed(shown(console).splitlines()) if "augmented #0" in line)
     for part in ("240/240", "loss 0.50", TOLD, "10,000 img/s", "wait 12%"):
         assert part in last
@@ -62,30 +62,30 @@ def test_in_a_terminal_of_80_columns_a_run_is_one_whole_line():
 
 def test_elsewhere_a_run_is_one_line_at_its_end():
     console = pipe()
-    with live_bars(console) as progress:
-        watch(events(), progress, "plain #0")
+    with progress_bars(console) as progress:
+        show_progress(events(), progress, "plain #0")
     assert shown(console) == f"plain #0: 3/3, loss 0.50, {TOLD}, 10,000 img/s, wait 12%\n"
 
 
 def test_a_run_without_tests_has_its_line_too():
     console = pipe()
-    with live_bars(console) as progress:
-        watch((replace(e, scores={}) if isinstance(e, Epoch) else e for e in events()), progress, "plain #0")
+    with progress_bars(console) as progress:
+        show_progress((replace(e, scores={}) if isinstance(e, Epoch) else e for e in events()), progress, "plain #0")
     assert shown(console) == "plain #0: 3/3, loss 0.50, 10,000 img/s, wait 12%\n"
 
 
 def test_a_long_run_tells_of_itself_in_between(monkeypatch):
-    monkeypatch.setattr(live, "TELL_EVERY_S", 0.0)
+    monkeypatch.setattr(live, "PRINT_EVERY_S", 0.0)
     console = pipe()
-    with live_bars(console) as progress:
-        watch(events(), progress, "plain #0")
+    with progress_bars(console) as progress:
+        show_progress(events(), progress, "plain #0")
     assert [line.split(",")[0] for line in shown(console).splitlines()] == [f"plain #0: {n}/3" for n in (1, 2, 3)]
 
 
 @pytest.mark.parametrize("console", [terminal(), pipe()])
 def test_before_the_first_step_nothing_is_shown(console):
-    with pytest.raises(RuntimeError, match="no first step"), live_bars(console) as progress:
-        watch(broken(), progress, "plain #0")
+    with pytest.raises(RuntimeError, match="no first step"), progress_bars(console) as progress:
+        show_progress(broken(), progress, "plain #0")
     assert shown(console) == ""
 
 
@@ -116,7 +116,7 @@ def test_the_demo_says_what_it_is_about_to_do_and_how_each_run_went(demo, url, t
     assert first.startswith("2 runs of 2 epochs")
     assert [line.split(":")[0] for line in lines] == ["plain #0", "augmented #0"]
     assert all("clean " in line and "distorted " in line for line in lines)
-    demo.leave_report(outcomes, demo.table_rows(outcomes), tmp_path)
+    demo.write_report(outcomes, demo.table_rows(outcomes), tmp_path)
     report = (tmp_path / "report.html").read_text()
     assert "Label smoothing of 0.1 keeps the training loss above about 0.5" in report
     assert "of 2 epochs" in report
@@ -124,9 +124,9 @@ def test_the_demo_says_what_it_is_about_to_do_and_how_each_run_went(demo, url, t
 
 
 def test_the_demo_says_how_long_it_takes(demo):
-    assert demo.announced(240, 3) == "6 runs of 240 epochs, one after the other: about a minute and a half on two cores"
-    assert demo.announced(2, 1) == "2 runs of 2 epochs, one after the other: less than half a minute on two cores"
-    assert demo.announced(960, 3).endswith("about 6 minutes on two cores")
+    assert demo.announce(240, 3) == "6 runs of 240 epochs, in sequence: about a minute and a half on two cores"
+    assert demo.announce(2, 1) == "2 runs of 2 epochs, in sequence: less than half a minute on two cores"
+    assert demo.announce(960, 3).endswith("about 6 minutes on two cores")
 
 
 @pytest.mark.slow

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from augsvc_client.trainer.recipe import parse_recipe
-from augsvc_client.trainer.training.device import Device, scaled, with_estimate
+from augsvc_client.trainer.training.device import Device, scale_for_device, with_estimate
 from augsvc_client.trainer.training.loop import Pace, Step
 
-CPU = Device("cpu", "1 thread of it", None, None, False)
+CPU = Device("cpu", "1 threads", None, None, False)
 
 
 def recipe(**groups):
@@ -15,20 +15,20 @@ def recipe(**groups):
 
 
 def test_a_cpu_lowers_what_nobody_set():
-    found, warnings = scaled(recipe(), CPU)
+    found, warnings = scale_for_device(recipe(), CPU)
     assert (found.training.epochs, found.data.batch_size) == (20, 64)
     assert "scaled for a CPU: training.epochs=20, data.batch_size=64" in warnings[1]
     set_ = recipe(training={"epochs": 60})
-    found, warnings = scaled(set_, CPU)
+    found, warnings = scale_for_device(set_, CPU)
     assert (found.training.epochs, found.data.batch_size) == (60, 64)
     assert "training.epochs" not in warnings[1]
     every = recipe(training={"epochs": 7}, data={"dataset": "digits/train", "batch_size": 256})
-    assert scaled(every, CPU) == (every, ["no GPU is used: this takes many times as long as with one"])
+    assert scale_for_device(every, CPU) == (every, ["no GPU: training will be many times slower than with one"])
 
 
 @pytest.mark.parametrize(("capability", "slow"), [((6, 1), True), ((7, 0), False), ((9, 0), False)])
 def test_a_gpu_lowers_nothing(capability, slow):
-    found, warnings = scaled(recipe(), Device("cuda", "some GPU", capability, 1 << 33, True))
+    found, warnings = scale_for_device(recipe(), Device("cuda", "some GPU", capability, 1 << 33, True))
     assert found == recipe()
     assert warnings == (["some GPU has no tensor cores: expect a slow run"] if slow else [])
 
@@ -48,4 +48,4 @@ def test_the_time_is_estimated_once_from_the_steps_that_are_warm(monkeypatch, be
 
     told = []
     assert list(with_estimate(trained(), told.append)) == steps
-    assert told == ([] if said is None else [f"{total} steps: {said} to go, tests left out"])
+    assert told == ([] if said is None else [f"{total} steps: {said} to go, evaluation excluded"])

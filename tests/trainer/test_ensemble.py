@@ -5,7 +5,7 @@ from dataclasses import fields
 import numpy as np
 
 from augsvc_client.trainer.experiments.ensemble import Ensemble
-from augsvc_client.trainer.experiments.run import Outcome
+from augsvc_client.trainer.experiments.outcome import Outcome
 from augsvc_client.trainer.training.evaluate import Predictions
 
 

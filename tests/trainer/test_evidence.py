@@ -1,4 +1,4 @@
-"""The table of evidence: its intervals are scipy's, and it holds nothing of a recipe that there is no more."""
+"""The table of evidence: its intervals are scipy's, and results of outdated tasks are left out."""
 
 import importlib
 import json
@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from augsvc_client.trainer.experiments.interval import MeanInterval
+
 
 @pytest.fixture
 def evidence(monkeypatch):
@@ -15,11 +17,11 @@ def evidence(monkeypatch):
     return importlib.import_module("evidence")
 
 
-def test_an_interval_is_that_of_students_t(evidence):
+def test_an_interval_is_that_of_students_t():
     for gains in (np.array([1.0, 2.5]), np.array([-1.0, 0.5, 2.0, 7.25]), np.arange(20.0) ** 2 / 9):
         low, high = stats.ttest_1samp(gains, 0).confidence_interval(0.95)
-        assert evidence.interval(gains) == f"{gains.mean():+.1f} ({low:+.1f} … {high:+.1f})"
-    assert evidence.interval(np.array([3.0])) == "+3.0"
+        assert str(MeanInterval.of(gains.tolist())) == f"{gains.mean():+.1f} ({low:+.1f} … {high:+.1f})"
+    assert str(MeanInterval.of([3.0])) == "+3.0"
 
 
 def test_what_another_recipe_gave_is_not_in_the_table(evidence):
@@ -28,12 +30,12 @@ def test_what_another_recipe_gave_is_not_in_the_table(evidence):
         scores = dict.fromkeys(["clean", *task.corruptions], 0.5)
         better = dict.fromkeys(scores, 0.75)
         seed = {"plain": scores, "members": [better] * 5, "ensemble": better, "bytes": 10_000 if changed else 200_000}
-        return {"task": {**evidence.form(task), **changed}, "seeds": {"0": seed}}
+        return {"task": {**evidence.definition(task), **changed}, "seeds": {"0": seed}}
 
     kept = json.loads(
         json.dumps({"digits": entry("digits"), "tones-5": entry("tones-5", lr=0.5), "gone": {"task": {}}})
     )
-    text = evidence.table(kept)
+    text = evidence.render_table(kept)
     assert "| digits, all 1352: clean | 1 | 50.0 % | 75.0 % | +25.0 | 75.0 % | +25.0 | +0.0 |" in text
     assert "tones" not in text
     assert text.endswith("at most 0.20 MB.")

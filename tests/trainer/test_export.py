@@ -19,8 +19,9 @@ from augsvc_client import Client
 from augsvc_client.trainer.cli.main import app
 from augsvc_client.trainer.experiments.run import run
 from augsvc_client.trainer.export import onnx as export
-from augsvc_client.trainer.export.onnx import Card, load_model, to_onnx
-from augsvc_client.trainer.export.predict import picture, sound
+from augsvc_client.trainer.export.card import Card, load_model
+from augsvc_client.trainer.export.onnx import to_onnx
+from augsvc_client.trainer.export.predict import load_clip, prepare_image
 from augsvc_client.trainer.models.build import Inputs
 from augsvc_client.trainer.recipe import ModelChoice, load_recipe
 
@@ -140,7 +141,7 @@ def test_the_canvas_is_the_service_s_to_a_few_levels(url, fit, size):
         pushed = {"image": np.ascontiguousarray(stored.transpose(0, 2, 3, 1)), "index": np.arange(4)}
         wanted = client.augment(pushed, size=size, fit=fit).arrays["image"]
     card = Card(ModelChoice(), Inputs(channels=3, size=size), ["a"], (0.0, 255.0), fit)
-    found = np.stack([picture(Image.fromarray(image.transpose(1, 2, 0)), card) for image in stored])
+    found = np.stack([prepare_image(Image.fromarray(image.transpose(1, 2, 0)), card) for image in stored])
     assert np.abs(found - wanted).mean() < 2.5
 
 
@@ -148,7 +149,7 @@ def test_the_canvas_is_the_service_s_to_a_few_levels(url, fit, size):
 @pytest.mark.parametrize("fit", ["cover", "contain"])
 def test_a_white_square_stays_white_to_its_rim(side, fit):
     card = Card(ModelChoice(), Inputs(channels=1, size=(32, 32)), ["a"], (0.0, 255.0), fit)
-    assert (picture(Image.new("L", (side, side), 255), card) == 255).all()
+    assert (prepare_image(Image.new("L", (side, side), 255), card) == 255).all()
 
 
 def test_damaged_files_lose_themselves_alone(digits, tmp_path):
@@ -185,7 +186,9 @@ def test_a_folder_knows_whether_it_holds_an_ensemble(url, tmp_path, monkeypatch)
     assert "broken off" in command("--url", url, "--out", tmp_path, *tiny, "--ensemble", 2).output
     monkeypatch.undo()
     assert {"result.json", "report.html", "model.json"} <= {path.name for path in (tmp_path / "member-0").iterdir()}
-    monkeypatch.setattr("augsvc_client.trainer.cli.main.run_page", lambda *_, **__: "")  # seconds each, and seen above
+    monkeypatch.setattr(
+        "augsvc_client.trainer.cli.train.render_run_page", lambda *_, **__: ""
+    )  # seconds each, and seen above
     alone = command("--url", url, "--out", tmp_path, "--resume")
     assert alone.exit_code == 2
     assert "give --ensemble" in " ".join(alone.output.split())
@@ -207,9 +210,9 @@ def test_a_folder_knows_whether_it_holds_an_ensemble(url, tmp_path, monkeypatch)
 def test_a_sound_is_cut_in_its_middle_and_followed_by_zeros(tmp_path):
     clip = np.sin(np.arange(8000) * 0.05).astype(np.float32) * 0.5
     soundfile.write(tmp_path / "a.wav", clip, 8000, subtype="FLOAT")
-    np.testing.assert_array_equal(sound(tmp_path / "a.wav", 8000, 4000), clip[2000:6000])
-    np.testing.assert_array_equal(sound(tmp_path / "a.wav", 8000, 9000)[8000:], 0)
-    assert sound(tmp_path / "a.wav", 16000, 16000).shape == (16000,)
+    np.testing.assert_array_equal(load_clip(tmp_path / "a.wav", 8000, 4000), clip[2000:6000])
+    np.testing.assert_array_equal(load_clip(tmp_path / "a.wav", 8000, 9000)[8000:], 0)
+    assert load_clip(tmp_path / "a.wav", 16000, 16000).shape == (16000,)
 
 
 def test_sounds_are_named(tones, tmp_path, url):
@@ -225,10 +228,10 @@ def test_sounds_are_named(tones, tmp_path, url):
     ("damage", "words"),
     [
         (lambda out: (out / "model.json").unlink(), "has no model.json"),
-        (lambda out: (out / "model.json").write_text("{}"), "no card"),
-        (lambda out: (out / "model.safetensors").write_bytes(b"nothing"), "no weights"),
+        (lambda out: (out / "model.json").write_text("{}"), "not a model card"),
+        (lambda out: (out / "model.safetensors").write_bytes(b"nothing"), "does not contain the weights"),
     ],
-    ids=["no card", "another file", "broken weights"],
+    ids=["not a model card", "another file", "broken weights"],
 )
 def test_a_folder_that_holds_no_network(digits, tmp_path, damage, words):
     for name in ("model.json", "model.safetensors"):

@@ -11,17 +11,18 @@ from rich.progress import Progress
 from torch import nn
 
 from augsvc_client.errors import ServerUnavailable
-from augsvc_client.trainer.experiments.ablation import prepared, run_ablation
-from augsvc_client.trainer.experiments.run import predict_views, run, settle
+from augsvc_client.trainer.experiments.ablation import add_corrupted_test, run_ablation
+from augsvc_client.trainer.experiments.resolve import resolve_recipe
+from augsvc_client.trainer.experiments.run import predict_views, run
 from augsvc_client.trainer.models.build import Inputs, build_model, facts
 from augsvc_client.trainer.recipe import fields, parse_recipe
-from augsvc_client.trainer.training.checkpoint import NAME, save_checkpoint
+from augsvc_client.trainer.training.checkpoint import FILE_NAME, save_checkpoint
 from augsvc_client.trainer.training.data import test_loader as loader_of_test
 from augsvc_client.trainer.training.data import training_loader
 from augsvc_client.trainer.training.device import choose_device, use_threads
-from augsvc_client.trainer.training.evaluate import Score, averaged, predict
+from augsvc_client.trainer.training.evaluate import Score, average_predictions, predict
 from augsvc_client.trainer.training.learner import Learner
-from augsvc_client.trainer.training.loop import Course, train
+from augsvc_client.trainer.training.loop import TrainingState, train
 
 ABSENT = "http://127.0.0.1:9"  # the discard port: nobody listens there
 BASE = {
@@ -33,7 +34,7 @@ BASE = {
 
 def recipe(**values):
     """The base with fields by group__field."""
-    return parse_recipe(BASE).changed({name.replace("__", "."): value for name, value in values.items()})
+    return parse_recipe(BASE).override({name.replace("__", "."): value for name, value in values.items()})
 
 
 def model(size=(8, 8), **values):
@@ -73,7 +74,7 @@ def spec(url, **values):
 
 
 def outcome(url, out=None, **values):
-    settled, _ = settle(recipe(**values), url)
+    settled, _ = resolve_recipe(recipe(**values), url)
     with Progress(disable=True) as progress:
         return run(settled, url, progress, "it", out=out)
 
@@ -92,7 +93,7 @@ def data_dataset(url, tmp_path):
 
 def data_pipeline(url, tmp_path):
     assert not torch.equal(first(url)["image"], first(url, data__pipeline="strong")["image"])
-    assert settle(recipe(data__pipeline=None), url)[0].data.pipeline == "standard"
+    assert resolve_recipe(recipe(data__pipeline=None), url)[0].data.pipeline == "standard"
 
 
 def data_size(url, tmp_path):
@@ -293,7 +294,7 @@ def optimiser_momentum(url, tmp_path):
                     group = trained.optimiser.param_groups[0]
                     seen.append(group["betas"][0] if name == "adamw" else group["momentum"])
                     trained.optimiser.step()
-                    trained.rates.step()
+                    trained.scheduler.step()
                 assert 0 <= min(seen) <= max(seen) < 1
                 assert (min(seen) + max(seen)) / 2 == pytest.approx(momentum, abs=0.01), "the middle of what it swings"
 
@@ -309,7 +310,7 @@ def rates_of(total=100, **values):
     for _ in range(total):
         seen.append(trained.optimiser.param_groups[0]["lr"])
         trained.optimiser.step()
-        trained.rates.step()
+        trained.scheduler.step()
     return np.array(seen)
 
 
@@ -382,14 +383,14 @@ def training_label_smoothing(url, tmp_path):
 def training_ema(url, tmp_path):
     trained = learner(training__ema=0.05)
     for seed in range(3):
-        before = copy.deepcopy(trained.average.module).head.weight.detach()
+        before = copy.deepcopy(trained.ema.module).head.weight.detach()
         trained.step(batch(seed))
     mean = 0.05 * before + 0.95 * trained.model.head.weight
-    assert torch.allclose(trained.average.module.head.weight, mean, atol=1e-6)
-    kept = trained.judged([batch(9)])
-    assert kept is trained.average.module
+    assert torch.allclose(trained.ema.module.head.weight, mean, atol=1e-6)
+    kept = trained.prepare_evaluation([batch(9)])
+    assert kept is trained.ema.module
     seen = kept.body[0][1](kept.body[0][0](batch(9)["image"])).mean(dim=(0, 2, 3))
-    assert torch.allclose(kept.body[0][2].running_mean, seen, atol=1e-4), "batch norm is measured anew"
+    assert torch.allclose(kept.body[0][2].running_mean, seen, atol=1e-4), "batch norm statistics are recomputed"
 
 
 def training_ema_batches(url, tmp_path):
@@ -405,13 +406,13 @@ def training_patience(url, tmp_path):
 
 def training_watch(url, tmp_path):
     with pytest.raises(ValueError, match=r"training\.watch must be one of test"):
-        settle(recipe(training__watch="other"), url)
+        resolve_recipe(recipe(training__watch="other"), url)
     tests = {name: {"dataset": "digits/test"} for name in ("better", "worse")}
     for watched, passes in (("better", 5), ("worse", 2)):
         chosen = recipe(evaluation__tests=tests, training__watch=watched, training__patience=1, training__epochs=5)
         rights = iter(range(1, 6))
         with training_loader(chosen, url) as loader:
-            course = Course(Learner(model(), chosen, 10), loader)
+            course = TrainingState(Learner(model(), chosen, 10), loader)
             list(train(course, lambda n=rights: {"better": Score(k := next(n), 9), "worse": Score(9 - k, 9)}))
         assert len(course.history) == passes
 
@@ -424,10 +425,10 @@ def training_checkpoint_s(url, tmp_path):
         save_checkpoint(course, folder)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("augsvc_client.trainer.experiments.run.save_checkpoint", counted)
+        patch.setattr("augsvc_client.trainer.training.checkpoint.save_checkpoint", counted)
         for seconds in (0, 1000):
             outcome(url, tmp_path / str(seconds), training__checkpoint_s=seconds)
-            assert (tmp_path / str(seconds) / NAME).exists()
+            assert (tmp_path / str(seconds) / FILE_NAME).exists()
     assert saved.count("0") > saved.count("1000") == 1, "at every event, or at the end alone"
 
 
@@ -470,7 +471,9 @@ def evaluation_views(url, tmp_path):
         with loader_of_test(chosen, url, "test", pipeline="light", view=view) as loader:
             each.append(predict(network, loader))
     assert not np.array_equal(each[0].probabilities, each[1].probabilities)
-    assert np.array_equal(views(url, evaluation__views=2)["test"].probabilities, averaged(each).probabilities)
+    assert np.array_equal(
+        views(url, evaluation__views=2)["test"].probabilities, average_predictions(each).probabilities
+    )
     assert views(url, evaluation__views=1) == {}
 
 
@@ -481,8 +484,8 @@ def evaluation_view_pipeline(url, tmp_path):
 
 def evaluation_mc_passes(url, tmp_path):
     dense = {"model__name": "dense", "training__epochs": 1}
-    assert outcome(url, **dense).uncertain == {}
-    assert (outcome(url, **dense, evaluation__mc_passes=3).uncertain["test"].information >= 0).all()
+    assert outcome(url, **dense).uncertainty == {}
+    assert (outcome(url, **dense, evaluation__mc_passes=3).uncertainty["test"].mutual_information >= 0).all()
 
 
 # --- ablation
@@ -491,9 +494,9 @@ def evaluation_mc_passes(url, tmp_path):
 def ablated(url, out, **values):
     """Of two operations, a run of one step each."""
     operations = [{"op": "rotation"}, {"op": "gaussian_noise"}]
-    settled, _ = settle(recipe(data__pipeline=operations, data__per_class=1, training__epochs=1, **values), url)
+    settled, _ = resolve_recipe(recipe(data__pipeline=operations, data__per_class=1, training__epochs=1, **values), url)
     with Progress(disable=True) as progress:
-        whole = run(prepared(settled), url, progress, "it")
+        whole = run(add_corrupted_test(settled), url, progress, "it")
         return run_ablation(whole, progress, out)
 
 
@@ -511,7 +514,7 @@ def ablation_alone(url, tmp_path):
 
 def ablation_corrupted(url, tmp_path):
     def tests(**values):
-        return prepared(settle(recipe(data__pipeline="light", **values), url)[0]).evaluation.tests
+        return add_corrupted_test(resolve_recipe(recipe(data__pipeline="light", **values), url)[0]).evaluation.tests
 
     assert {name: test.pipeline for name, test in tests().items()} == {"test": "none", "corrupted": "strong"}
     noise = [{"op": "gaussian_noise", "std": 0.3}]

@@ -14,10 +14,10 @@ from augsvc_client.trainer.models.layers import activation, stage
 from augsvc_client.trainer.recipe import ModelChoice, parse_recipe
 from augsvc_client.trainer.training.data import test_loader as loader_of_test
 from augsvc_client.trainer.training.data import training_loader
-from augsvc_client.trainer.training.evaluate import Score, predict_uncertain
+from augsvc_client.trainer.training.evaluate import Score, predict_uncertainty
 from augsvc_client.trainer.training.learner import Learner
-from augsvc_client.trainer.training.loop import Course, Epoch, Pace, train
-from augsvc_client.trainer.training.tensorboard import logged
+from augsvc_client.trainer.training.loop import Epoch, Pace, TrainingState, train
+from augsvc_client.trainer.training.tensorboard import log_to_tensorboard
 
 
 def recipe(**groups):
@@ -32,7 +32,7 @@ def network(name="fire", **choice):
 
 @pytest.mark.parametrize("name", ["sigmoid", "tanh", "Tanh"])
 def test_what_saturates_is_refused_with_the_reason(name):
-    with pytest.raises(ValueError, match=rf"model.activation: {name} saturates, and its gradient dies"):
+    with pytest.raises(ValueError, match=rf"model.activation: {name} saturates, so gradients vanish"):
         recipe(model={"activation": name})
 
 
@@ -111,7 +111,7 @@ def test_a_front_end_for_sound_is_counted():
     assert found.plain_multiplications - alone.plain_multiplications == frames * (2 * bins * 256 + 40 * bins)
     assert (found.bytes, found.parameters) == (alone.bytes, alone.parameters)
     assert alone.tables == 0
-    with pytest.raises(ValueError, match=r"bytes as float32, without the front end's fixed tables: lower"):
+    with pytest.raises(ValueError, match=r"bytes as float32, not counting the front end's fixed tables: lower"):
         build_model(ModelChoice(max_size=1000), clips, 10, seed=0)
 
 
@@ -150,8 +150,8 @@ def test_early_stopping_puts_the_best_weights_back(url):
     chosen = recipe(training={"epochs": 9, "patience": 2, "device": "cpu"}, evaluation={"every": 1})
     rights, after = iter([5, 9, 3, 2, 1]), []
     with training_loader(chosen, url) as loader:
-        course = Course(Learner(network(), chosen, 9), loader)
-        kept = course.learner.kept
+        course = TrainingState(Learner(network(), chosen, 9), loader)
+        kept = course.learner.eval_model
 
         def test():
             after.append({name: value.clone() for name, value in kept.state_dict().items()})
@@ -167,19 +167,19 @@ def test_uncertainty_is_the_entropy_of_the_mean_and_what_passes_disagree_about(u
     model, passes = network("dense"), []
     model.register_forward_hook(lambda _, __, logits: passes.append(logits.softmax(dim=1).double().numpy()))
     with loader_of_test(recipe(), url, "test") as loader:
-        found = predict_uncertain(model, loader, 5, seed=0)
-        assert predict_uncertain(network(dropout=0), loader, 5, seed=0) is None
+        found = predict_uncertainty(model, loader, 5, seed=0)
+        assert predict_uncertainty(network(dropout=0), loader, 5, seed=0) is None
     each = np.stack(passes)
     assert each.shape == (5, 445, 10)
     assert np.ptp(each, axis=0).max() > 0.01, "dropout is on"
     whole = entropy(each.mean(axis=0), axis=1)
     assert np.allclose(found.entropy, whole, atol=1e-5)
-    assert np.allclose(found.information, whole - entropy(each, axis=2).mean(axis=0), atol=1e-5)
+    assert np.allclose(found.mutual_information, whole - entropy(each, axis=2).mean(axis=0), atol=1e-5)
 
 
 def test_tensorboard_gets_every_epochs_numbers(tmp_path):
     epochs = [Epoch(n, 2.0 - n, Pace(50, 1.0, 0.25), {"test": Score(n + 1, 2)}) for n in range(2)]
-    assert list(logged(iter(epochs), tmp_path)) == epochs
+    assert list(log_to_tensorboard(iter(epochs), tmp_path)) == epochs
     (file,) = tmp_path.iterdir()
     data, seen = file.read_bytes(), {}
     while data:  # records: length (8 bytes), its checksum (4), the event, its checksum (4)

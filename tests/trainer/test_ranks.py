@@ -13,7 +13,7 @@ from augsvc_client.trainer.training.evaluate import predict
 from augsvc_client.trainer.training.data import test_loader
 from augsvc_client.trainer.models.build import Inputs, build_model
 from augsvc_client.trainer.training.learner import Learner
-from augsvc_client.trainer.distributed import gathered, joined, rank, world_size
+from augsvc_client.trainer.distributed import gather_rows, process_group, rank, world_size
 from augsvc_client.trainer.recipe import parse_recipe
 
 torch.set_num_threads(1)
@@ -21,15 +21,15 @@ recipe = parse_recipe({
     "data": {"dataset": "digits/train", "size": 8}, "training": {"device": "cpu"},
     "evaluation": {"tests": {"test": {"dataset": "digits/test"}}, "batch_size": 64},
 })
-with joined(), test_loader(recipe, sys.argv[1], "test") as loader:
+with process_group(), test_loader(recipe, sys.argv[1], "test") as loader:
     model = build_model(recipe.model, Inputs(1, (8, 8)), 10, seed=0)
     found = predict(model, loader)
     for each in model.state_dict().values():
         each.fill_(rank() + 1)
     begun = Learner(model, recipe, 1).model.state_dict().values()
     begun = [float(each.min()) for each in begun] + [float(each.max()) for each in begun]
-    rows = gathered(torch.arange(3 * rank()) + 10)
-    told = {"world": world_size(), "index": found.index.tolist(), "named": found.named.tolist(), "rows": rows.tolist(),
+    rows = gather_rows(torch.arange(3 * rank()) + 10)
+    told = {"world": world_size(), "index": found.index.tolist(), "named": found.predicted.tolist(), "rows": rows.tolist(),
         "begun": sorted(set(begun))}
     with open(f"{sys.argv[2]}/{rank()}.json", "w") as file:
         json.dump(told, file)

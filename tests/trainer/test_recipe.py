@@ -6,7 +6,7 @@ from augsvc_client.trainer.recipe import MEMBER_STRIDE, parse_recipe
 
 
 def recipe(**values):
-    return parse_recipe({"data": {"dataset": "digits/train"}}).changed(
+    return parse_recipe({"data": {"dataset": "digits/train"}}).override(
         {name.replace("__", "."): value for name, value in values.items()}
     )
 
@@ -36,4 +36,4 @@ def test_members_share_samples_and_order_alone(given):
     assert own == [(5 + n * MEMBER_STRIDE, given.get("data__aug_seed", 5) + n * MEMBER_STRIDE) for n in range(5)]
     shared = {(each.data.order_seed, each.data.subset_seed) for each in members}
     assert shared == {(given.get("data__order_seed", 5), given.get("data__subset_seed", 5))}
-    assert members[3].changed({"training.seed": own[0][0], "data.aug_seed": own[0][1]}) == members[0], "nothing else"
+    assert members[3].override({"training.seed": own[0][0], "data.aug_seed": own[0][1]}) == members[0], "nothing else"

@@ -12,13 +12,14 @@ from rich.progress import Progress
 from torch import nn
 
 from augsvc_client import Client, RemoteDataLoader
-from augsvc_client.trainer.experiments.run import run, settle
+from augsvc_client.trainer.experiments.resolve import resolve_recipe
+from augsvc_client.trainer.experiments.run import run
 from augsvc_client.trainer.models.build import Inputs, build_model
 from augsvc_client.trainer.recipe import parse_recipe
-from augsvc_client.trainer.training.checkpoint import NAME, load_checkpoint, save_checkpoint
+from augsvc_client.trainer.training.checkpoint import FILE_NAME, load_checkpoint, save_checkpoint
 from augsvc_client.trainer.training.evaluate import Score
 from augsvc_client.trainer.training.learner import Learner
-from augsvc_client.trainer.training.loop import Course, Diverged, Step, train
+from augsvc_client.trainer.training.loop import Diverged, Step, TrainingState, train
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def made(url):
             )
         )
         model = build_model(recipe.model, Inputs(1, (8, 8)), 10, recipe.training.seed)
-        return Course(Learner(model, recipe, 2 * recipe.training.epochs), loaders[-1])
+        return TrainingState(Learner(model, recipe, 2 * recipe.training.epochs), loaders[-1])
 
     yield make
     for loader in loaders:
@@ -55,7 +56,7 @@ def scores():
 def finished(course):
     list(train(course, scores))
     learner = course.learner
-    states = [learner.model.state_dict(), learner.average.state_dict() if learner.average is not None else {}]
+    states = [learner.model.state_dict(), learner.ema.state_dict() if learner.ema is not None else {}]
     return [value for state in states for value in state.values()], [epoch.loss for epoch in course.history]
 
 
@@ -94,8 +95,8 @@ def test_a_checkpoint_of_another_recipe_is_refused_by_name(made, tmp_path):
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(made, tmp_path):
-    (tmp_path / NAME).write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
-    with pytest.raises(ValueError, match="no checkpoint"):
+    (tmp_path / FILE_NAME).write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
+    with pytest.raises(ValueError, match="not a checkpoint"):
         load_checkpoint(made(), tmp_path)
 
 
@@ -103,11 +104,11 @@ def test_weights_that_are_no_numbers_leave_the_last_good_checkpoint(made, tmp_pa
     course = made()
     next(train(course, scores))
     save_checkpoint(course, tmp_path)
-    before = (tmp_path / NAME).read_bytes()
+    before = (tmp_path / FILE_NAME).read_bytes()
     nn.init.constant_(course.learner.model.head.bias, float("nan"))
     with pytest.raises(Diverged, match="lower optimiser"):
         save_checkpoint(course, tmp_path)
-    assert (tmp_path / NAME).read_bytes() == before
+    assert (tmp_path / FILE_NAME).read_bytes() == before
 
 
 class Served:
@@ -148,19 +149,19 @@ def test_a_server_lost_in_mid_run_is_waited_for_and_changes_nothing(made):
 def test_ctrl_c_ends_a_run_after_its_step_with_a_checkpoint(url, tmp_path):
     data = {"dataset": "digits/train", "size": 8, "per_class": 5, "batch_size": 5}
     training = {"epochs": 3, "device": "cpu", "threads": 1, "checkpoint_s": 1e6}
-    recipe, _ = settle(parse_recipe({"data": data, "training": training}), url)
+    recipe, _ = resolve_recipe(parse_recipe({"data": data, "training": training}), url)
     before = signal.getsignal(signal.SIGINT)
 
     def go(folder, **options):
         with Progress(disable=True) as progress:
             return run(recipe, url, progress, "", out=tmp_path / folder, **options)
 
-    with pytest.raises(KeyboardInterrupt, match=r"broken off after step \d+; go on with: augsvc-train --resume"):
-        go("broken", tell=lambda line: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt, match=r"interrupted after step \d+; continue with: augsvc-train --resume"):
+        go("broken", notify=lambda line: signal.raise_signal(signal.SIGINT))
     assert signal.getsignal(signal.SIGINT) is before
     lines = []
-    resumed, whole = go("broken", resume=True, tell=lines.append), go("whole", resume=True, tell=lines.append)
-    assert "goes on after step" in lines[0]
-    assert any("no checkpoint yet, begins anew" in line for line in lines)
+    resumed, whole = go("broken", resume=True, notify=lines.append), go("whole", resume=True, notify=lines.append)
+    assert "continues after step" in lines[0]
+    assert any("no checkpoint yet, starts over" in line for line in lines)
     again, once = (outcome.model.state_dict().values() for outcome in (resumed, whole))
     assert all(torch.equal(a, b) for a, b in zip(again, once, strict=True))

@@ -11,27 +11,35 @@ from torch.optim.lr_scheduler import LambdaLR
 from typer.testing import CliRunner
 
 from augsvc_client.trainer.cli.main import app
-from augsvc_client.trainer.experiments.run import run, settle
-from augsvc_client.trainer.experiments.sanity import Finding, Setup, gates, keep, kept, setup_of
+from augsvc_client.trainer.experiments.resolve import resolve_recipe
+from augsvc_client.trainer.experiments.run import run
+from augsvc_client.trainer.experiments.sanity import (
+    Finding,
+    Setup,
+    build_setup,
+    load_findings,
+    run_gates,
+    save_findings,
+)
 from augsvc_client.trainer.recipe import load_recipe, parse_recipe
-from augsvc_client.trainer.training.data import order_of, training_loader
+from augsvc_client.trainer.training.data import read_order, training_loader
 
 
 @pytest.fixture(scope="module")
 def sound(url):
     values = {"data": {"dataset": "digits/train", "size": 16, "batch_size": 64}, "training": {"device": "cpu"}}
-    recipe, _ = settle(parse_recipe({**values, "model": {"width": 0.5}}), url)
-    return setup_of(recipe, url)
+    recipe, _ = resolve_recipe(parse_recipe({**values, "model": {"width": 0.5}}), url)
+    return build_setup(recipe, url)
 
 
 def looked(url, most=7, **groups):
     """The first findings for a recipe."""
-    recipe, _ = settle(parse_recipe({"training": {"device": "cpu"}, **groups}), url)
-    return list(islice(gates(setup_of(recipe, url)), most))
+    recipe, _ = resolve_recipe(parse_recipe({"training": {"device": "cpu"}, **groups}), url)
+    return list(islice(run_gates(build_setup(recipe, url)), most))
 
 
 def verdict(setup: Setup):
-    findings = list(gates(setup))
+    findings = list(run_gates(setup))
     assert all(finding.passed and not finding.diagnosis for finding in findings[:-1])
     return findings[-1]
 
@@ -46,7 +54,7 @@ def rebuilt(setup: Setup, change):
 
 
 def test_a_sound_set_up_passes_all_gates(sound):
-    findings = list(gates(sound))
+    findings = list(run_gates(sound))
     assert [finding.passed for finding in findings] == [True] * 7
     assert len(sound.few["label"]) == 16
     assert sound.classes == 10
@@ -75,7 +83,7 @@ def at_rate(setup, lr):
     def learner(model, steps):
         one = setup.learner(model, steps)
         one.optimiser = torch.optim.SGD(model.parameters(), lr=lr)
-        one.rates = LambdaLR(one.optimiser, lambda _: 1.0)
+        one.scheduler = LambdaLR(one.optimiser, lambda _: 1.0)
         return one
 
     return replace(setup, learner=learner)
@@ -89,7 +97,7 @@ def test_a_learning_rate_of_zero(sound):
 
 def test_a_learning_rate_far_too_low(sound):
     found = verdict(at_rate(sound, 1e-5))
-    assert (found.gate, found.passed) == ("16 samples by heart", False)
+    assert (found.gate, found.passed) == ("overfit 16 samples", False)
 
 
 def by_class(setup, least):
@@ -147,7 +155,7 @@ def test_small_batches_and_an_order_by_class_are_no_fault_of_the_inputs(url, dat
 @pytest.mark.parametrize(
     ("step", "words"),
     [
-        ({"op": "pixel_dropout", "rate": [1, 1]}, "leaves nothing of most samples"),
+        ({"op": "pixel_dropout", "rate": [1, 1]}, "erases most samples"),
         ({"op": "gaussian_noise", "std": [0.1, 0.1]}, None),
     ],
 )
@@ -160,7 +168,7 @@ def test_a_pipeline_that_destroys_its_samples_is_named(url, step, words):
 
 def test_held_out_means_not_trained_on(url):
     data = {"dataset": "digits/train", "size": 8, "per_class": 20}
-    recipe, _ = settle(
+    recipe, _ = resolve_recipe(
         parse_recipe(
             {
                 "data": data,
@@ -171,20 +179,20 @@ def test_held_out_means_not_trained_on(url):
         ),
         url,
     )
-    setup = setup_of(recipe, url)
+    setup = build_setup(recipe, url)
     with training_loader(recipe, url) as loader:
-        trained = set(order_of(loader.stream, 0).tolist())
+        trained = set(read_order(loader.stream, 0).tolist())
     held_out = {index for batch in setup.held_out for index in batch["index"].tolist()}
     assert len(trained) == 200
     assert held_out and not held_out & trained
     with Progress(disable=True) as progress:
-        outcome = run(recipe.changed({"training.epochs": 1}), url, progress, "")
-    assert set(outcome.uncertain["val"].predictions.index.tolist()) == set(outcome.predictions["val"].index.tolist())
-    assert not set(outcome.uncertain["val"].predictions.index.tolist()) & trained
+        outcome = run(recipe.override({"training.epochs": 1}), url, progress, "")
+    assert set(outcome.uncertainty["val"].predictions.index.tolist()) == set(outcome.predictions["val"].index.tolist())
+    assert not set(outcome.uncertainty["val"].predictions.index.tolist()) & trained
 
 
 def test_patience_with_a_test_of_no_samples_is_refused(url):
-    recipe, _ = settle(
+    recipe, _ = resolve_recipe(
         parse_recipe(
             {
                 "data": {"dataset": "digits/train", "size": 8},
@@ -200,14 +208,14 @@ def test_patience_with_a_test_of_no_samples_is_refused(url):
 
 def test_an_order_is_known_without_its_pictures(url):
     """4,096 of 256 × 256 are more than a server gives at once."""
-    recipe, _ = settle(parse_recipe({"data": {"dataset": "photos/train", "size": 256, "batch_size": 8}}), url)
+    recipe, _ = resolve_recipe(parse_recipe({"data": {"dataset": "photos/train", "size": 256, "batch_size": 8}}), url)
     with training_loader(recipe, url) as loader:
-        order = order_of(loader.stream, 0)
+        order = read_order(loader.stream, 0)
         assert order[:8].tolist() == loader.stream.batch(0, 0, 8)["index"].tolist()
         assert sorted(order.tolist()) == list(range(loader.stream.samples))
-    heard, _ = settle(parse_recipe({"data": {"dataset": "tones/train", "batch_size": 8}}), url)
+    heard, _ = resolve_recipe(parse_recipe({"data": {"dataset": "tones/train", "batch_size": 8}}), url)
     with training_loader(heard, url) as loader:
-        assert order_of(loader.stream, 1)[:8].tolist() == loader.stream.batch(1, 0, 8)["index"].tolist()
+        assert read_order(loader.stream, 1)[:8].tolist() == loader.stream.batch(1, 0, 8)["index"].tolist()
 
 
 class Leaking(nn.Module):
@@ -232,7 +240,7 @@ class Cut(Leaking):
 @pytest.mark.parametrize(("kind", "words"), [(Leaking, "leak into one another"), (Cut, "does not depend on the input")])
 def test_samples_that_leak_or_do_not_count(sound, kind, words):
     found = verdict(rebuilt(sound, kind))
-    assert (found.gate, found.passed) == ("a sample's own gradient", False)
+    assert (found.gate, found.passed) == ("per-sample gradient", False)
     assert words in found.diagnosis
 
 
@@ -242,17 +250,17 @@ def test_a_last_layer_that_begins_too_large(sound):
             model.head.weight.mul_(50)
 
     found = verdict(rebuilt(sound, enlarge))
-    assert (found.gate, found.passed) == ("loss at the start", False)
+    assert (found.gate, found.passed) == ("initial loss", False)
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         (lambda batch: {**batch, "image": (batch["image"] + 1) * 127.5}, "data.scale"),
-        (lambda batch: {**batch, "image": batch["image"][:1].expand_as(batch["image"])}, "the same picture"),
+        (lambda batch: {**batch, "image": batch["image"][:1].expand_as(batch["image"])}, "samples are identical"),
         (lambda batch: {**batch, "label": torch.zeros_like(batch["label"])}, "of one class"),
     ],
-    ids=["scale", "pictures", "labels"],
+    ids=["scale", "images", "labels"],
 )
 def test_inputs_that_cannot_be_learnt_from(sound, change, words):
     found = verdict(replace(sound, few=change(sound.few)))
@@ -269,10 +277,10 @@ def test_what_is_found_is_kept_for_the_page_of_the_run(url, tmp_path):
     assert "failed at every weight moves" in (tmp_path / "report.html").read_text()
     other = CliRunner().invoke(app, common)
     assert other.exit_code == 0, other.output
-    assert "looked at for other data, another network or optimiser" in (tmp_path / "report.html").read_text()
+    assert "checked for other data, another network or optimiser" in (tmp_path / "report.html").read_text()
     recipe = load_recipe(tmp_path / "recipe.yaml", {"data.aug_seed": 5, "training.epochs": 9})
-    keep([Finding("inputs", True, "fine")], recipe, tmp_path)
-    assert kept(recipe, tmp_path).same, "of what the gates judge"
+    save_findings([Finding("inputs", True, "fine")], recipe, tmp_path)
+    assert load_findings(recipe, tmp_path).same, "of what the gates judge"
     for other in ({"model.width": 2}, {"data.pipeline": "strong"}, {"schedule.name": "cosine"}):
-        assert not kept(recipe.changed(other), tmp_path).same
-    assert kept(recipe, tmp_path / "elsewhere") is None
+        assert not load_findings(recipe.override(other), tmp_path).same
+    assert load_findings(recipe, tmp_path / "elsewhere") is None

@@ -34,7 +34,7 @@ try:
     main()
 finally:
     place = f"{into}/{os.environ.get('RANK', 0)}"
-    save_file({name: value.clone() for name, value in learners[0].kept.state_dict().items()}, place + ".safetensors")
+    save_file({name: value.clone() for name, value in learners[0].eval_model.state_dict().items()}, place + ".safetensors")
     with open(place + ".json", "w") as file:
         json.dump(given, file)
 """

@@ -17,12 +17,14 @@ from augsvc_client import RemoteDataLoader
 from augsvc_client.trainer.cli.main import app
 from augsvc_client.trainer.models.build import Inputs, build_model, count_parameters, save_weights
 from augsvc_client.trainer.recipe import ModelChoice, Schedule, parse_recipe
-from augsvc_client.trainer.report.html import page
-from augsvc_client.trainer.report.plots import DARK, draw_curves, draw_sights
-from augsvc_client.trainer.training.data import collect_sights
+from augsvc_client.trainer.report.html import document, figure
+from augsvc_client.trainer.report.plots import draw_curves, draw_sample_grid
+from augsvc_client.trainer.report.tables import html_table
+from augsvc_client.trainer.report.theme import DARK
 from augsvc_client.trainer.training.evaluate import Score, predict
-from augsvc_client.trainer.training.learner import Learner, decay_groups, loss_floor, schedule
-from augsvc_client.trainer.training.loop import Course, Diverged, Epoch, Pace, Step, train
+from augsvc_client.trainer.training.learner import Learner, decay_groups, loss_floor, make_scheduler
+from augsvc_client.trainer.training.loop import Diverged, Epoch, Pace, Step, TrainingState, train
+from augsvc_client.trainer.training.sample_grid import collect_sample_grid
 
 ROOT = Path(__file__).parents[2]
 DIGITS = tuple("0123456789")
@@ -90,7 +92,7 @@ def course(loader, model=None, **groups):
     """Of a recipe with the given groups; an epoch is one step."""
     recipe = parse_recipe({"data": {"dataset": "digits/train"}, "optimiser": {"lr": 0.06}, **groups})
     model = network() if model is None else model
-    return Course(Learner(model, recipe, recipe.training.epochs * len(loader)), loader)
+    return TrainingState(Learner(model, recipe, recipe.training.epochs * len(loader)), loader)
 
 
 def epochs(number, **training):
@@ -143,7 +145,7 @@ def test_saved_weights_are_the_networks(tmp_path):
 def test_training_lowers_the_loss_and_tells_of_every_step(few, tested):
     test_loader = tested(256)
     run = course(few(pipeline="light"), **epochs(12), evaluation={"every": 5})
-    events = list(train(run, lambda: {"clean": predict(run.learner.kept, test_loader).score}))
+    events = list(train(run, lambda: {"clean": predict(run.learner.eval_model, test_loader).score}))
     steps, passes = [e for e in events if isinstance(e, Step)], epochs_of(events)
     assert [(step.number, step.total) for step in steps] == [(n, 12) for n in range(1, 13)]
     assert passes[-1].loss < 0.8 * passes[0].loss
@@ -172,7 +174,7 @@ def test_a_single_step_is_a_run(few):
 @pytest.mark.parametrize("warmup", [0.0, 0.1, 0.2, 0.5])
 def test_any_number_of_steps_has_a_schedule(name, total, warmup):
     optimizer = torch.optim.AdamW([nn.Parameter(torch.zeros(1))], lr=0.5)
-    rates = schedule(optimizer, 0.5, Schedule(name=name, warmup=warmup), total)
+    rates = make_scheduler(optimizer, 0.5, Schedule(name=name, warmup=warmup), total)
     seen = []
     for _ in range(total):
         seen.append(optimizer.param_groups[0]["lr"])
@@ -230,14 +232,14 @@ def test_no_samples_no_accuracy():
 
 def test_the_grid_shows_what_the_network_saw(few):
     loader = few(pipeline="standard", scale=None)
-    sights = collect_sights(loader.stream, DIGITS, epochs=3)
-    assert sights.names == DIGITS
-    for augmented in sights.augmented:
+    sample_grid = collect_sample_grid(loader.stream, DIGITS, epochs=3)
+    assert sample_grid.names == DIGITS
+    for augmented in sample_grid.augmented:
         (batch,) = loader
         seen = {picture.numpy().tobytes() for picture in batch["image"]}
         assert all(picture.tobytes() in seen for picture in augmented)
-    assert not np.array_equal(sights.augmented[0], sights.augmented[1])
-    assert draw_sights(sights) != draw_sights(sights, DARK)
+    assert not np.array_equal(sample_grid.augmented[0], sample_grid.augmented[1])
+    assert draw_sample_grid(sample_grid) != draw_sample_grid(sample_grid, DARK)
 
 
 def test_a_page_needs_no_other_file_and_escapes_its_text():
@@ -245,7 +247,7 @@ def test_a_page_needs_no_other_file_and_escapes_its_text():
     history = [Epoch(n, 2.0 - n, Pace(50, 1.0, 0.1), score) for n in range(3)]
     png = draw_curves({"a": [history, history], "b": [history, history]})
     assert png.startswith(b"\x89PNG")
-    text = page("a < b", "so", [["kind", "gain"], ["a & b", "+1 %"]], [("curves", png, png)])
+    text = document("a < b", [html_table([["kind", "gain"], ["a & b", "+1 %"]]), figure("curves", lambda _: png)])
     assert "a &lt; b" in text
     assert "<td>a &amp; b</td>" in text
     assert text.count("data:image/png;base64,") == 2
@@ -294,7 +296,7 @@ def test_the_command_says_what_is_wrong(url, tmp_path, options, said):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(1000, "before the first checkpoint"), (0, "the last good checkpoint is")]
+    ("seconds", "said"), [(1000, "there is no checkpoint yet"), (0, "the last good checkpoint is")]
 )
 def test_a_run_that_diverged_names_a_checkpoint_that_is_there(url, tmp_path, seconds, said):
     options = ("--per-class", 1, "--size", 8, "--epochs", 5, "--lr", 1e30, "--set", "optimiser.name=sgd")
@@ -311,7 +313,7 @@ def test_a_batch_is_no_larger_than_the_dataset(url, tmp_path):
     options = ("--per-class", 1, "--batch-size", 64, "--epochs", 2, "--size", "16")
     result = invoke("--url", url, "--dataset", "digits/train", "--out", tmp_path, *options)
     assert result.exit_code == 0, result.output
-    assert result.output.startswith("digits/train has 10 samples here: a batch is 10, not 64\n")
+    assert result.output.startswith("digits/train has 10 samples here: the batch size is 10, not 64\n")
     found = json.loads((tmp_path / "result.json").read_text())
     assert [epoch["pace"]["samples"] for epoch in found["history"]] == [10, 10]
 

@@ -1,5 +1,5 @@
-"""A small trainer that is fed by the service: the proof that it does its job.
+"""A small trainer on batches from the service.
 
-entry → cli (options) → recipe → run (RemoteDataLoader → models → loop, optimise → checkpoint) → live (bars)
-                                   → evaluate, ensemble → report (curves, pictures)
+entry → cli → recipe → experiments (run, ensemble, ablation, sanity) → models, training (RemoteDataLoader, loop, checkpoint)
+                     → report (plots, report.html), export (ONNX, predict)
 """

@@ -1,7 +1,7 @@
-"""Several processes as one run, started by torchrun: who this one is, arrays of all of them together, and what they agree on.
+"""Training in several processes started by torchrun: ranks, collectives, and gradient averaging.
 
-torchrun --nproc-per-node 2 -m augsvc_client.trainer.entry … → joined → rank, world size → gathered, agreed,
-share_gradients, share
+torchrun --nproc-per-node 2 -m augsvc_client.trainer.entry … → process_group → rank, world_size → gather_rows,
+broadcast_flag, average_gradients, broadcast_tensors
 """
 
 import os
@@ -13,8 +13,8 @@ from torch import distributed, nn
 
 
 @contextmanager
-def joined() -> Iterator[None]:
-    """Join the run that torchrun started, if one did: tensors on GPUs over NCCL, others over Gloo; leave it after."""
+def process_group() -> Iterator[None]:
+    """Join torchrun's process group, if there is one, and leave it afterwards: NCCL for GPU tensors, Gloo for others."""
     if "TORCHELASTIC_RUN_ID" not in os.environ or distributed.is_initialized():
         yield
         return
@@ -28,71 +28,72 @@ def joined() -> Iterator[None]:
 
 
 def rank() -> int:
-    """This process's number; 0 for a run of one."""
-    return distributed.get_rank() if _several() else 0
+    """This process's rank; 0 without a process group."""
+    return distributed.get_rank() if _is_distributed() else 0
 
 
 def world_size() -> int:
-    """How many processes the run has."""
-    return distributed.get_world_size() if _several() else 1
+    """The number of processes; 1 without a process group."""
+    return distributed.get_world_size() if _is_distributed() else 1
 
 
-def is_first() -> bool:
-    """Whether this process writes files and speaks."""
+def is_main_process() -> bool:
+    """Whether this process writes files and prints: rank 0."""
     return rank() == 0
 
 
-def gathered(mine: torch.Tensor) -> torch.Tensor:
-    """All ranks' rows (N, …) one after the other; ranks may have different numbers of rows, none included."""
-    if not _several():
-        return mine
-    device = _device()
-    rows = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(world_size())]
-    distributed.all_gather(rows, torch.tensor([len(mine)], device=device))
-    longest = int(torch.cat(rows).max())
-    padded = torch.zeros(longest, *mine.shape[1:], dtype=mine.dtype, device=device)
-    padded[: len(mine)] = mine.to(device)
-    parts = [torch.empty_like(padded) for _ in rows]
-    distributed.all_gather(parts, padded)
-    return torch.cat([part[: int(count)] for part, count in zip(parts, rows, strict=True)]).cpu()
+def gather_rows(rows: torch.Tensor) -> torch.Tensor:
+    """Concatenate the rows (N, …) of all ranks in rank order; N may differ between ranks and may be 0."""
+    if not _is_distributed():
+        return rows
+    device = _communication_device()
+    counts = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(world_size())]
+    distributed.all_gather(counts, torch.tensor([len(rows)], device=device))
+    longest = int(torch.cat(counts).max())
+    padded = torch.zeros(longest, *rows.shape[1:], dtype=rows.dtype, device=device)
+    padded[: len(rows)] = rows.to(device)
+    gathered = [torch.empty_like(padded) for _ in counts]
+    distributed.all_gather(gathered, padded)
+    return torch.cat([block[: int(count)] for block, count in zip(gathered, counts, strict=True)]).cpu()
 
 
-def agreed(mine: bool) -> bool:
-    """What the first rank says, on all of them: for what depends on a clock."""
-    if not _several():
-        return mine
-    said = torch.tensor([mine], dtype=torch.uint8, device=_device())
-    distributed.broadcast(said, 0)
-    return bool(said.item())
+def broadcast_flag(flag: bool) -> bool:
+    """Rank 0's flag, on all ranks: for decisions that depend on a clock or a signal."""
+    if not _is_distributed():
+        return flag
+    tensor = torch.tensor([flag], dtype=torch.uint8, device=_communication_device())
+    distributed.broadcast(tensor, 0)
+    return bool(tensor.item())
 
 
-def share_gradients(model: nn.Module) -> None:
-    """Each becomes the mean over the ranks, in one message that is laid out as the network is.
+def average_gradients(model: nn.Module) -> None:
+    """Replace each gradient by its mean over the ranks, with one all-reduce in the order of the parameters.
 
-    DistributedDataParallel lays its messages out anew after its first step, so that of three ranks on, a resumed run added in
-    another order than one that was never broken off.
+    DistributedDataParallel rebuilds its buckets after its first step. From three ranks on, a resumed run would therefore
+    sum in another order than an uninterrupted one, and the weights would differ in the last bits.
     """
-    if not _several():
+    if not _is_distributed():
         return
-    gradients = [each.grad for each in model.parameters() if each.grad is not None]
-    whole = torch.cat([each.flatten() for each in gradients])
-    distributed.all_reduce(whole)
-    whole /= world_size()
-    for each, mean in zip(gradients, torch.split(whole, [each.numel() for each in gradients]), strict=True):
-        each.copy_(mean.view(each.shape))
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    distributed.all_reduce(flat)
+    flat /= world_size()
+    sizes = [gradient.numel() for gradient in gradients]
+    for gradient, mean in zip(gradients, torch.split(flat, sizes), strict=True):
+        gradient.copy_(mean.view(gradient.shape))
 
 
-def share(tensors: Iterable[torch.Tensor]) -> None:
-    """They become the first rank's on all of them."""
-    if _several():
-        for each in tensors:
-            distributed.broadcast(each, 0)
+def broadcast_tensors(tensors: Iterable[torch.Tensor]) -> None:
+    """Overwrite the tensors with rank 0's values on all ranks."""
+    if _is_distributed():
+        for tensor in tensors:
+            distributed.broadcast(tensor, 0)
 
 
-def _device() -> torch.device:
-    """Where small tensors travel: on the CPU, unless somebody else joined the run over NCCL alone."""
+def _communication_device() -> torch.device:
+    """The device for small tensors: the CPU, unless the process group was initialised with NCCL alone."""
     return torch.device("cuda") if distributed.get_backend() == "nccl" else torch.device("cpu")
 
 
-def _several() -> bool:
+def _is_distributed() -> bool:
     return distributed.is_available() and distributed.is_initialized()

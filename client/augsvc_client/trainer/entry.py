@@ -1,4 +1,4 @@
-"""What the command `augsvc-train` starts with: the trainer needs packages that the client alone does without."""
+"""Entry point of the `augsvc-train` command. The trainer needs packages that the client alone does not."""
 
 import sys
 
@@ -12,7 +12,7 @@ _EXTRAS = {
 
 
 def main() -> None:
-    """Run the trainer; without its packages say in one line what to install, and exit with 2."""
+    """Run the trainer; if a package is missing, name the extra to install and exit with status 2."""
     try:
         from augsvc_client.trainer.cli.main import app
 
@@ -25,5 +25,5 @@ def main() -> None:
         sys.exit(2)
 
 
-if __name__ == "__main__":  # as torchrun -m starts it
+if __name__ == "__main__":  # torchrun -m runs this module
     main()

@@ -1,6 +1,6 @@
-"""What `augsvc-train` does besides training: look whether a set-up is sound, export a network, and use it on files.
+"""The commands of `augsvc-train` besides training: check a setup, export a network, and classify files with it.
 
---sanity → check;  export OUT → forms beside the weights;  predict OUT PATH → what it says of files
+--sanity → check;  export OUT → export_folder;  predict OUT PATH → predict_path
 """
 
 import json
@@ -8,63 +8,74 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
-from augsvc_client.trainer.experiments.sanity import Finding, gates, keep, setup_of
+from augsvc_client.trainer.distributed import is_main_process
+from augsvc_client.trainer.experiments.findings import Finding, save_findings
+from augsvc_client.trainer.experiments.resolve import resolve_recipe
+from augsvc_client.trainer.experiments.sanity import build_setup, run_gates
 from augsvc_client.trainer.recipe import Recipe, load_recipe
-from augsvc_client.trainer.training.data import some_tested, training_loader
+from augsvc_client.trainer.report.tables import console_table
+from augsvc_client.trainer.training.data import read_test_batches, training_loader
+from augsvc_client.trainer.training.device import choose_device, scale_for_device
 
-_CALIBRATED_ON, _TESTED_ON = 4, 8  # batches
+_CALIBRATION_BATCHES, _TEST_BATCHES = 4, 8
 
 
-def check(recipe: Recipe, url: str, out: Path | None, console: Console) -> bool:
-    """Show gate after gate, and leave what they found in `out`, if given; whether all were passed."""
+def check(requested: Recipe, url: str, out: Path | None, console: Console) -> bool:
+    """Print each gate's finding and save the findings in `out`, if given; whether all gates passed."""
+    recipe, notes = resolve_recipe(scale_for_device(requested, choose_device(requested.training.device))[0], url)
+    for line in notes:
+        console.print(line, highlight=False)
     findings: list[Finding] = []
-    for finding in gates(setup_of(recipe, url)):
+    for finding in run_gates(build_setup(recipe, url)):
         findings.append(finding)
         mark = "[green]passed[/]" if finding.passed else "[red]failed[/]"
         console.print(f"{mark}  {finding.gate}: {finding.measured}", highlight=False, soft_wrap=True)
         if not finding.passed:
             console.print(f"        {finding.diagnosis}", style="yellow", highlight=False, soft_wrap=True)
-    if out is not None:
-        keep(findings, recipe, out)
-    sound = all(finding.passed for finding in findings)
-    if sound:
-        console.print("The set-up is sound, as far as cheap tests can tell.")
-    return sound
+    if out is not None and is_main_process():
+        save_findings(findings, recipe, out)
+    passed = all(finding.passed for finding in findings)
+    if passed:
+        console.print("All checks passed.")
+    return passed
 
 
 def export_folder(folder: Path, url: str, console: Console) -> None:
-    """All forms of a run's network, with their sizes, latencies and accuracies; raises ValueError, NotInstalled."""
-    from augsvc_client.trainer.export.onnx import export  # what it needs is an extra of its own
+    """Export a run's network and print size, latency and accuracy of each file; raises ValueError."""
+    from augsvc_client.trainer.export.onnx import export  # needs packages of the extra `export`
 
     recipe = load_recipe(folder / "recipe.yaml", {"training.device": "cpu"})
     name = next(iter(recipe.evaluation.tests or {}))
     with training_loader(recipe, url) as training:
-        calibration = [batch for batch, _ in zip(training, range(_CALIBRATED_ON), strict=False)]
-        test = some_tested(recipe, url, name, training.stream, _TESTED_ON)
-    table = Table("", "size", "one sample, CPU", f"right on {name}", box=None)
-    with console.status("exporting, and measuring each form"):
-        forms = export(folder, calibration, test)
-    for form in forms:
-        share = "no samples" if form.accuracy is None else f"{form.accuracy:.1%}"
-        table.add_row(form.name, f"{form.n_bytes / 1000:,.0f} kB", f"{form.ms:.2f} ms", share)
-    console.print(table)
+        calibration = [batch for batch, _ in zip(training, range(_CALIBRATION_BATCHES), strict=False)]
+        test = read_test_batches(recipe, url, name, training.stream, _TEST_BATCHES)
+    with console.status("exporting and measuring"):
+        files = export(folder, calibration, test)
+    rows = [["", "size", "latency, CPU", f"accuracy on {name}"]]
+    for file in files:
+        accuracy = "no samples" if file.accuracy is None else f"{file.accuracy:.1%}"
+        rows.append([file.name, f"{file.n_bytes / 1000:,.0f} kB", f"{file.ms:.2f} ms", accuracy])
+    console.print(console_table(rows))
 
 
 def predict_path(folder: Path, path: Path, out: Path | None, console: Console) -> None:
-    """Print the most probable classes of a file, or of all files of a folder; `out`: all of them as JSON."""
-    from augsvc_client.trainer.export.onnx import load_model
-    from augsvc_client.trainer.export.predict import files_of, predict_files
+    """Print the most probable classes of a file, or of all files in a folder; `out`: JSON file for all probabilities."""
+    from augsvc_client.trainer.export.card import load_model
+    from augsvc_client.trainer.export.predict import list_files, predict_files
 
     model, card = load_model(folder)
-    paths = files_of(path, card)
-    named = list(track(predict_files(model, card, paths), "reading", total=len(paths), console=console, transient=True))
-    table = Table("file", "class", "then", box=None)
-    for one in named:
-        ranked = [f"{name} {share:.1%}" for name, share in one.classes[:3]]
-        table.add_row(str(one.path), *(ranked[:1] or [f"[red]{one.error}[/]"]), ", ".join(ranked[1:]))
-    console.print(table)
+    paths = list_files(path, card)
+    results = predict_files(model, card, paths)
+    predictions = list(track(results, "reading", total=len(paths), console=console, transient=True))
+    rows = [["file", "class", "then"]]
+    for prediction in predictions:
+        ranked = [f"{name} {probability:.1%}" for name, probability in prediction.classes[:3]]
+        rows.append([str(prediction.path), *(ranked[:1] or [f"[red]{prediction.error}[/]"]), ", ".join(ranked[1:])])
+    console.print(console_table(rows))
     if out is not None:
-        listed = [{"file": str(one.path), "classes": dict(one.classes), "error": one.error or None} for one in named]
+        listed = [
+            {"file": str(prediction.path), "classes": dict(prediction.classes), "error": prediction.error or None}
+            for prediction in predictions
+        ]
         out.write_text(json.dumps(listed, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

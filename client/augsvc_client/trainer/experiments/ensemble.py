@@ -1,6 +1,6 @@
-"""Several small networks as one: N augmentation seeds from the one service, one order of the same samples.
+"""Ensembles of small networks: N augmentation seeds, the same samples in the same order.
 
-Recipe → Recipe.member(0 … N−1) → run each → Ensemble: mean probabilities, and what they gain over a member
+Recipe → Recipe.member(0 … N−1) → run each → Ensemble: mean probabilities, and the gain over a member
 """
 
 from collections.abc import Callable, Sequence
@@ -11,9 +11,10 @@ from typing import Any
 
 from rich.progress import Progress
 
-from augsvc_client.trainer.experiments.run import Outcome, known, run
+from augsvc_client.trainer.experiments.outcome import Outcome, nan_to_none
+from augsvc_client.trainer.experiments.run import run
 from augsvc_client.trainer.recipe import Recipe
-from augsvc_client.trainer.training.evaluate import Predictions, averaged
+from augsvc_client.trainer.training.evaluate import Predictions, average_predictions
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,29 +25,29 @@ class Ensemble:
 
     def predictions(self, test: str) -> Predictions:
         """The members' mean probabilities."""
-        return averaged([member.predictions[test] for member in self.members])
+        return average_predictions([member.predictions[test] for member in self.members])
 
     def accuracy(self, test: str) -> float:
-        """Of the mean, in [0, 1]."""
+        """Accuracy of the mean probabilities, in [0, 1]."""
         return self.predictions(test).score.accuracy
 
     def gains(self, test: str) -> list[float]:
-        """What the ensemble is better than each member by, in accuracy."""
-        together = self.accuracy(test)
-        return [together - member.accuracy(test) for member in self.members]
+        """The ensemble's accuracy minus that of each member."""
+        accuracy = self.accuracy(test)
+        return [accuracy - member.accuracy(test) for member in self.members]
 
     def summary(self) -> dict[str, Any]:
-        """By test: accuracy, the members', and the gain over their mean. JSON-able: null is the accuracy on no samples.
+        """By test: accuracy, the members' accuracies, and the mean gain, for strict JSON: None without samples.
 
-        It is one ensemble, so there is no interval: its members' spread says nothing of another ensemble's gain.
+        There is no interval: the spread between members says nothing about the gain of another ensemble.
         """
-        return {test: self._of(test) for test in self.members[0].predictions}
+        return {test: self._summarise(test) for test in self.members[0].predictions}
 
-    def _of(self, test: str) -> dict[str, Any]:
+    def _summarise(self, test: str) -> dict[str, Any]:
         return {
-            "accuracy": known(self.accuracy(test)),
-            "members": [known(member.accuracy(test)) for member in self.members],
-            "gain": known(mean(self.gains(test))),
+            "accuracy": nan_to_none(self.accuracy(test)),
+            "members": [nan_to_none(member.accuracy(test)) for member in self.members],
+            "gain": nan_to_none(mean(self.gains(test))),
         }
 
 
@@ -60,15 +61,14 @@ def run_ensemble(
     resume: bool = False,
     done: Callable[[Outcome, Path], None] | None = None,
 ) -> Ensemble:
-    """`count` runs, one after the other, of a settled recipe; each one's checkpoints go to `out`/member-N. Raises as `run`.
+    """Train `count` members of a resolved recipe in sequence; checkpoints go to `out`/member-N. Raises as `run`.
 
-    `done` gets each as it ends, with its folder, before the next one begins.
+    `done` is called with each member and its folder before the next one starts.
     """
     members = []
-    for number in range(count):
-        folder = None if out is None else out / f"member-{number}"
-        title = f"{recipe.data.dataset} #{number}"
-        members.append(run(recipe.member(number), url, progress, title, out=folder, resume=resume))
+    for i in range(count):
+        folder = None if out is None else out / f"member-{i}"
+        members.append(run(recipe.member(i), url, progress, f"{recipe.data.dataset} #{i}", out=folder, resume=resume))
         if done is not None and folder is not None:
             done(members[-1], folder)
     return Ensemble(tuple(members))

@@ -1,1 +1,1 @@
-"""Trained networks as files, and predictions with them."""
+"""Export of trained networks, and predictions on files."""

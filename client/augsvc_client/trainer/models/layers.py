@@ -1,6 +1,6 @@
-"""What networks are made of: stages, fire modules, a front end for sound, and how weights begin.
+"""Building blocks of the networks: stages, fire modules, the audio front end, and weight initialisation.
 
-stage: layer → max pool → batch norm → activation      the activation sees a quarter of the elements that way
+stage: layer → max pool → batch norm → activation      pooling first leaves a quarter of the elements to the activation
 """
 
 import math
@@ -11,14 +11,14 @@ from torch import nn
 
 from augsvc_client.trainer.recipe import ModelChoice
 
-_FRAME_S = 0.032  # of a spectrum; the next one begins half of it later
-_FLOOR = 1e-8  # of power: −80 dB below a full-scale sine
+_FRAME_S = 0.032  # length of an STFT frame; the hop is half of it
+_POWER_FLOOR = 1e-8  # −80 dB relative to a full-scale sine
 
 
 class Fire(nn.Module):
-    """N,I,H,W → N,2·`side`,H,W: squeezed to `narrow` channels, then a 1×1 and a 3×3 view of them side by side.
+    """N,I,H,W → N,2·`side`,H,W: squeeze to `narrow` channels, then concatenate a 1×1 and a 3×3 convolution of them.
 
-    After Iandola et al. 2016: it pays for a 3×3 convolution only between few channels.
+    Iandola et al. 2016 (SqueezeNet): 3×3 convolutions run on few channels only.
     """
 
     def __init__(self, inputs: int, narrow: int, side: int, choice: ModelChoice) -> None:
@@ -36,11 +36,11 @@ class Fire(nn.Module):
 
 
 class LogMel(nn.Module):
-    """Sound N,T, full scale ±1 → N,1,`mels`,frames in [-1, +1]: the power in mel bands, its logarithm squeezed.
+    """Audio N,T, full scale ±1 → N,1,`mels`,frames in [-1, +1]: log-mel spectrogram.
 
-    Spectra of 32 ms under a Hann window, every 16 ms, by convolution with sines and cosines: that runs on every device
-    and in every exported form. A full-scale sine is at about +1, −80 dB and below at −1. Bands are triangles, evenly
-    spaced by mel = 2595 log10(1 + f/700) from 0 to half of `rate` (Hz).
+    STFT frames of 32 ms under a Hann window, every 16 ms, computed as a convolution with sines and cosines: that runs on
+    every device and exports to ONNX. A full-scale sine maps to about +1; −80 dB and below map to −1. Bands are triangles,
+    evenly spaced in mel = 2595 log10(1 + f/700) from 0 to `rate`/2 (Hz).
     """
 
     waves: torch.Tensor
@@ -51,7 +51,7 @@ class LogMel(nn.Module):
         frame = 2 * max(8, round(rate * _FRAME_S / 2))
         time = torch.arange(frame, dtype=torch.float64)
         window = 0.5 - 0.5 * torch.cos(2 * math.pi * time / frame)
-        window /= window.sum() / 2  # a sine's amplitude is its spectrum's peak
+        window /= window.sum() / 2  # so that a spectral peak equals the sine's amplitude
         angle = 2 * math.pi * torch.outer(torch.arange(frame // 2 + 1, dtype=torch.float64), time) / frame
         waves = torch.cat((torch.cos(angle), torch.sin(angle))) * window
         self.hop = frame // 2
@@ -60,14 +60,15 @@ class LogMel(nn.Module):
 
     def forward(self, audio: torch.Tensor) -> torch.Tensor:
         """N,T → N,1,mels,frames."""
-        parts = nn.functional.conv1d(audio[:, None], self.waves, stride=self.hop, padding=self.hop)
-        real, imaginary = parts.chunk(2, dim=1)
+        spectrum = nn.functional.conv1d(audio[:, None], self.waves, stride=self.hop, padding=self.hop)
+        real, imaginary = spectrum.chunk(2, dim=1)
         power = torch.matmul(self.bands, real.square() + imaginary.square())
-        return (power.clamp(min=_FLOOR).log10().div(-math.log10(_FLOOR) / 2).add(1.0)).clamp(max=1.0)[:, None]
+        decades = power.clamp(min=_POWER_FLOOR).log10()
+        return decades.div(-math.log10(_POWER_FLOOR) / 2).add(1.0).clamp(max=1.0)[:, None]
 
 
 def mel_bands(rate: int, bins: int, mels: int) -> torch.Tensor:
-    """Triangles (mels, bins) over the bins of a spectrum, 0 … rate/2 Hz; each at least one bin wide to either side."""
+    """Triangular filters (mels, bins) over the bins of a spectrum, 0 … rate/2 Hz; each at least one bin wide to either side."""
     highest = 2595 * math.log10(1 + rate / 2 / 700)
     corners = 700 * (10 ** (torch.linspace(0, highest, mels + 2, dtype=torch.float64) / 2595) - 1)
     hertz = torch.linspace(0, rate / 2, bins, dtype=torch.float64)
@@ -79,41 +80,41 @@ def mel_bands(rate: int, bins: int, mels: int) -> torch.Tensor:
 
 
 def stage(layer: nn.Module, outputs: int, choice: ModelChoice, *, pool: bool = True) -> nn.Sequential:
-    """N,I,H,W → N,outputs,⌈H/2⌉,⌈W/2⌉: the layer, its pooling, norm and activation, in the order that is chosen."""
-    parts = [layer, norm(outputs, choice), activation(outputs, choice)]
+    """N,I,H,W → N,outputs,⌈H/2⌉,⌈W/2⌉: the layer, pooling, norm and activation, in the order of `choice.activate`."""
+    modules = [layer, norm(outputs, choice), activation(outputs, choice)]
     if pool:
-        # ceil_mode: even a single pixel passes
-        shrink = nn.MaxPool2d(2, ceil_mode=True) if choice.pool == "max" else nn.AvgPool2d(2, ceil_mode=True)
-        parts.insert(1 if choice.activate == "after_pool" else len(parts), shrink)
-    return nn.Sequential(*parts)
+        # ceil_mode: an input of a single pixel keeps that pixel
+        pooling = nn.MaxPool2d(2, ceil_mode=True) if choice.pool == "max" else nn.AvgPool2d(2, ceil_mode=True)
+        modules.insert(1 if choice.activate == "after_pool" else len(modules), pooling)
+    return nn.Sequential(*modules)
 
 
 def norm(channels: int, choice: ModelChoice) -> nn.Module:
-    """Batch normalisation of pictures, or nothing."""
+    """Batch normalisation of N,C,H,W, or the identity."""
     return nn.BatchNorm2d(channels) if choice.norm == "batch" else nn.Identity()
 
 
 def activation(channels: int, choice: ModelChoice) -> nn.Module:
-    """One that does not saturate upwards."""
-    made: dict[str, Callable[[], nn.Module]] = {
+    """The chosen activation; none of them saturates for positive values."""
+    builders: dict[str, Callable[[], nn.Module]] = {
         "prelu": lambda: nn.PReLU(channels, init=choice.slope),
         "elu": nn.ELU,
         "relu": nn.ReLU,
     }
-    return made[choice.activation]()
+    return builders[choice.activation]()
 
 
-def thinned(width: int, choice: ModelChoice) -> nn.Module:
-    """Dropout where a layer is wider than `dropout_above`, else nothing; it stands behind the last norm."""
+def dropout_after(width: int, choice: ModelChoice) -> nn.Module:
+    """Dropout after a layer wider than `dropout_above`, else the identity; place it after the last norm."""
     return nn.Dropout(choice.dropout) if choice.dropout and width > choice.dropout_above else nn.Identity()
 
 
-def begin(model: nn.Module, choice: ModelChoice, seed: int) -> None:
-    """Draw first weights: Xavier for fully connected layers wider than `xavier_above`, Kaiming for all else."""
+def init_weights(model: nn.Module, choice: ModelChoice, seed: int) -> None:
+    """Draw the initial weights: Xavier for fully connected layers wider than `xavier_above`, Kaiming for all others."""
     generator = torch.Generator().manual_seed(seed)
     slope = {"prelu": choice.slope, "elu": 0.0, "relu": 0.0}[choice.activation]
     for module in model.modules():
-        if isinstance(module, nn.Linear) and is_large(module, choice):
+        if isinstance(module, nn.Linear) and uses_xavier(module, choice):
             nn.init.xavier_uniform_(module.weight, generator=generator)
         elif isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, a=slope, generator=generator)
@@ -121,6 +122,6 @@ def begin(model: nn.Module, choice: ModelChoice, seed: int) -> None:
             nn.init.zeros_(module.bias)
 
 
-def is_large(layer: nn.Linear, choice: ModelChoice) -> bool:
-    """Whether Xavier begins it."""
+def uses_xavier(layer: nn.Linear, choice: ModelChoice) -> bool:
+    """Whether the layer gets Xavier initialisation."""
     return max(layer.in_features, layer.out_features) > choice.xavier_above

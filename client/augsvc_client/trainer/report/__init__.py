@@ -1,1 +1,1 @@
-"""Plots and pages about finished runs."""
+"""Plots, tables and the HTML report of finished runs."""

@@ -1,6 +1,6 @@
-"""What a trained network costs, timed on its device: one sample, and pooling before the activation against after it.
+"""Timings of a trained network on its device: the latency of one sample, and both orders of pooling and activation.
 
-Outcome → latency_ms; → measured_orders → Orders
+Outcome → measure_latency_ms; → time_pooling_orders → PoolingTimes
 """
 
 import statistics
@@ -12,21 +12,21 @@ import numpy as np
 import torch
 from torch import nn
 
-from augsvc_client.trainer.experiments.run import Outcome
+from augsvc_client.trainer.experiments.outcome import Outcome
 from augsvc_client.trainer.models.build import Inputs
 from augsvc_client.trainer.models.layers import stage
 
-_TIMED = 30
-_IN_TURNS = 15
-_MOST_VALUES = 1 << 22  # that a stage's inputs hold: 16 MB, whatever the canvas
+_LATENCY_RUNS = 30
+_PAIRED_RUNS = 15
+_MAX_VALUES = 1 << 22  # in the inputs of a stage: 16 MB for any canvas
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
-    """The network's `stages` that pool, without their layers, forward and backward: milliseconds of `samples` samples.
+class PoolingTimes:
+    """Milliseconds of the network's `stages` with pooling, without their layers, forward and backward on `samples` samples.
 
-    `after`: pool, norm, activation; `before`: norm, activation, pool; medians. `ratio`: before ÷ after, in turns: first quartile,
-    median, third quartile.
+    Medians of `after` (pool, norm, activation) and `before` (norm, activation, pool). `ratio`: quartiles of before ÷ after,
+    measured alternately.
     """
 
     stages: int
@@ -36,26 +36,26 @@ class Orders:
     ratio: tuple[float, float, float]
 
 
-def latency_ms(outcome: Outcome) -> float:
-    """Median of a single sample, on the device that it was trained on."""
+def measure_latency_ms(outcome: Outcome) -> float:
+    """Median forward time of a single sample, on the training device."""
     model = outcome.model
-    one = outcome.inputs.example(1).to(next(model.parameters()).device)
+    sample = outcome.inputs.example(1).to(next(model.parameters()).device)
     training = model.training
     model.eval()
     with torch.inference_mode():
-        model(one).cpu()
-        times = [_ms(lambda: model(one).cpu()) for _ in range(_TIMED)]  # .cpu() waits for the device
+        model(sample).cpu()
+        times = [_time_ms(lambda: model(sample).cpu()) for _ in range(_LATENCY_RUNS)]  # .cpu() waits for the device
     model.train(training)
     return statistics.median(times)
 
 
-def measured_orders(outcome: Outcome) -> Orders | None:
-    """On this network's shapes and a batch of its size, or as much of one as memory is well spent on; None without pooling."""
+def time_pooling_orders(outcome: Outcome) -> PoolingTimes | None:
+    """Time both orders on this network's shapes, with a batch of the run's size or less; None without pooling."""
     device = next(outcome.model.parameters()).device
-    shapes = pooled_shapes(outcome.model, outcome.inputs)
+    shapes = pooling_shapes(outcome.model, outcome.inputs)
     if not shapes:
         return None
-    samples = max(1, min(outcome.recipe.data.batch_size, _MOST_VALUES // max(c * h * w for c, h, w in shapes)))
+    samples = max(1, min(outcome.recipe.data.batch_size, _MAX_VALUES // max(c * h * w for c, h, w in shapes)))
     choice = outcome.recipe.model
     after, before = (
         [stage(nn.Identity(), c, choice.model_copy(update={"activate": order})).to(device) for c, _, _ in shapes]
@@ -64,33 +64,32 @@ def measured_orders(outcome: Outcome) -> Orders | None:
     generator = torch.Generator().manual_seed(0)
     inputs = [torch.randn(samples, *shape, generator=generator).to(device).requires_grad_() for shape in shapes]
 
-    def trained(stages: Sequence[nn.Module]) -> Callable[[], None]:
-        def once() -> None:
-            for part, x in zip(stages, inputs, strict=True):
-                part(x).sum().backward()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
+    def train_step(stages: Sequence[nn.Module]) -> None:
+        for module, x in zip(stages, inputs, strict=True):
+            module(x).sum().backward()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
 
-        once()  # warms up
-        return once
-
-    pooled, bent = trained(after), trained(before)
-    pairs = np.array([(_ms(pooled), _ms(bent)) for _ in range(_IN_TURNS)])
-    low, middle, high = np.percentile(pairs[:, 1] / pairs[:, 0], (25, 50, 75)).tolist()
+    train_step(after)  # warm up
+    train_step(before)
+    pairs = np.array(
+        [(_time_ms(lambda: train_step(after)), _time_ms(lambda: train_step(before))) for _ in range(_PAIRED_RUNS)]
+    )
+    low, median, high = np.percentile(pairs[:, 1] / pairs[:, 0], (25, 50, 75)).tolist()
     after_ms, before_ms = np.median(pairs, axis=0).tolist()
-    return Orders(len(shapes), samples, after_ms, before_ms, (low, middle, high))
+    return PoolingTimes(len(shapes), samples, after_ms, before_ms, (low, median, high))
 
 
-def pooled_shapes(model: nn.Module, inputs: Inputs) -> list[tuple[int, int, int]]:
-    """(C,H,W) of what goes into each layer that pools by two; the model is left in its mode."""
+def pooling_shapes(model: nn.Module, inputs: Inputs) -> list[tuple[int, int, int]]:
+    """Input shapes (C,H,W) of the pooling modules; the training mode is restored."""
     shapes: list[tuple[int, int, int]] = []
 
-    def note(_pool: nn.Module, arrived: tuple[torch.Tensor], _output: object) -> None:
-        channels, height, width = arrived[0].shape[1:]
+    def record(_pool: nn.Module, args: tuple[torch.Tensor], _output: object) -> None:
+        channels, height, width = args[0].shape[1:]
         shapes.append((channels, height, width))
 
     pools = [module for module in model.modules() if isinstance(module, nn.MaxPool2d | nn.AvgPool2d)]
-    hooks = [pool.register_forward_hook(note) for pool in pools]
+    hooks = [pool.register_forward_hook(record) for pool in pools]
     training = model.training
     with torch.inference_mode():
         model.eval()(inputs.example(1).to(next(model.parameters()).device))
@@ -100,7 +99,7 @@ def pooled_shapes(model: nn.Module, inputs: Inputs) -> list[tuple[int, int, int]
     return shapes
 
 
-def _ms(work: Callable[[], object]) -> float:
-    began = perf_counter()
+def _time_ms(work: Callable[[], object]) -> float:
+    started_s = perf_counter()
     work()
-    return 1000 * (perf_counter() - began)
+    return 1000 * (perf_counter() - started_s)

@@ -1,6 +1,6 @@
-"""What the service's order and pipeline give a run, measured on batches of it.
+"""Measurements of a run's order and augmentation, on batches of its stream.
 
-Stream → pair_overlap (do minibatches repeat?), diversity (are views new, and how far apart?)
+Stream → measure_overlap (repeated pairs in minibatches), measure_diversity (distinct views and their distances)
 """
 
 from dataclasses import dataclass
@@ -10,26 +10,29 @@ import numpy as np
 import numpy.typing as npt
 
 from augsvc_client.client.client import Stream
-from augsvc_client.trainer.training.data import order_of
+from augsvc_client.trainer.training.data import read_order
 
 _EPOCHS, _SAMPLES = 4, 64
-_MOST = 16_384  # samples of a dataset whose order is looked at
+_MAX_SAMPLES = 16_384  # in a dataset whose order is measured
 
-Order = npt.NDArray[np.int64]  # places in the dataset
+Order = npt.NDArray[np.int64]  # dataset indices
 Views = npt.NDArray[np.float32]  # epochs, samples, values
 
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """Share of pairs of one minibatch of epoch 0 that meet again in epoch 1, and what a random order gives."""
+    """Fraction of pairs in a minibatch of epoch 0 that share a minibatch in epoch 1 too; and its value for random orders."""
 
-    share: float
+    fraction: float
     random: float
 
 
 @dataclass(frozen=True, slots=True)
 class Diversity:
-    """Share of distinct views, and root mean square distances, in units of the stored values (0 to 1)."""
+    """Fraction of distinct views out of `views`, and root mean square distances on the value range [0, 1].
+
+    `within`: between views of one sample; `between`: between samples.
+    """
 
     distinct: float
     views: int
@@ -37,40 +40,40 @@ class Diversity:
     between: float
 
 
-def measured_overlap(stream: Stream, batch_size: int) -> Overlap | None:
-    """Of the stream's first two epochs; None where the dataset is large or has no pair in a minibatch."""
-    if stream.samples > _MOST or batch_size < 2 or stream.samples < batch_size:
+def measure_overlap(stream: Stream, batch_size: int) -> Overlap | None:
+    """The overlap of the stream's first two epochs; None for large datasets and for minibatches without pairs."""
+    if stream.samples > _MAX_SAMPLES or batch_size < 2 or stream.samples < batch_size:
         return None
-    return pair_overlap(order_of(stream, 0), order_of(stream, 1), batch_size)
+    return compute_overlap(read_order(stream, 0), read_order(stream, 1), batch_size)
 
 
-def pair_overlap(first: Order, second: Order, batch_size: int) -> Overlap:
-    """Two orders of the same samples, cut into whole minibatches; by chance a pair meets again with (B-1)/(N-1)."""
+def compute_overlap(first: Order, second: Order, batch_size: int) -> Overlap:
+    """The overlap of two orders of the same samples in whole minibatches; by chance a pair repeats with (B-1)/(N-1)."""
     steps = len(first) // batch_size
-    place = {int(index): at // batch_size for at, index in enumerate(second[: steps * batch_size])}
-    pairs = again = 0
+    second_step = {int(index): i // batch_size for i, index in enumerate(second[: steps * batch_size])}
+    pairs = repeated = 0
     for step in range(steps):
         batch = first[step * batch_size : (step + 1) * batch_size]
-        there = np.bincount([place[int(index)] for index in batch if int(index) in place], minlength=1)
+        counts = np.bincount([second_step[int(index)] for index in batch if int(index) in second_step], minlength=1)
         pairs += batch_size * (batch_size - 1) // 2
-        again += int((there * (there - 1) // 2).sum())
-    kept = steps * batch_size / len(first)  # the tail that no minibatch holds
-    return Overlap(again / pairs, kept * (batch_size - 1) / (len(first) - 1))
+        repeated += int((counts * (counts - 1) // 2).sum())
+    covered = steps * batch_size / len(first)  # the last incomplete minibatch is dropped
+    return Overlap(repeated / pairs, covered * (batch_size - 1) / (len(first) - 1))
 
 
-def measured_diversity(stream: Stream) -> Diversity:
-    """Of the stream's first samples in the dataset's order, in its first epochs."""
-    seen = stream.client.stream({**stream.spec, "shuffle": False})
-    count = min(_SAMPLES, seen.samples)
-    batches = [seen.batch(epoch, 0, count) for epoch in range(_EPOCHS)]
+def measure_diversity(stream: Stream) -> Diversity:
+    """The diversity of the first samples in dataset order over the first epochs."""
+    unshuffled = stream.client.stream({**stream.spec, "shuffle": False})
+    count = min(_SAMPLES, unshuffled.samples)
+    batches = [unshuffled.batch(epoch, 0, count) for epoch in range(_EPOCHS)]
     name = "audio" if "audio" in batches[0] else "image"
     views = np.stack([batch[name].reshape(count, -1) for batch in batches])
-    whole = np.iinfo(views.dtype).max if views.dtype.kind in "iu" else 1
-    return diversity(np.asarray(views / whole, np.float32))
+    full_scale = np.iinfo(views.dtype).max if views.dtype.kind in "iu" else 1
+    return compute_diversity(np.asarray(views / full_scale, np.float32))
 
 
-def diversity(views: Views) -> Diversity:
-    """Distances: between two views of one sample, and between views of neighbouring samples in one epoch."""
+def compute_diversity(views: Views) -> Diversity:
+    """Distances between consecutive views of a sample, and between views of neighbouring samples in an epoch."""
     flat = np.ascontiguousarray(views.reshape(-1, views.shape[2]))
     hashes = {blake2b(row.tobytes(), digest_size=16).digest() for row in flat}
     within = _distance(views[1:], views[:-1])

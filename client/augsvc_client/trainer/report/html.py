@@ -1,31 +1,14 @@
-"""Pictures and pages of finished runs: learning curves, what the network saw, and a page that holds both.
-
-    Epochs, Sights → PNG bytes, light or dark → page (HTML that needs no other file)
-
-Figures are drawn without pyplot, so nothing is kept between calls and no window system is needed.
-"""
+"""Building blocks of an HTML page without external files, light or dark as the reader's system."""
 
 import base64
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from augsvc_client.trainer.report.plots import (
-    DARK,
-    LIGHT,
-)
-
-
-def page(title: str, lead: str, rows: Sequence[Sequence[str]], pictures: Sequence[tuple[str, bytes, bytes]]) -> str:
-    """HTML that needs no other file, in the reader's light or dark.
-
-    `rows`: of cells, the first the head. `pictures`: a caption, and the PNG for light and for dark.
-    """
-    figures = [figure(caption, light, dark) for caption, light, dark in pictures]
-    return document(title, [paragraph(lead), table(rows), *figures])
+from augsvc_client.trainer.report.theme import DARK, LIGHT, Theme
 
 
 def document(title: str, parts: Sequence[str]) -> str:
-    """HTML of a heading and parts that the functions below made."""
+    """A page with a title and HTML fragments, such as those of the functions below and `html_table`."""
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body><main>'
@@ -34,28 +17,20 @@ def document(title: str, parts: Sequence[str]) -> str:
 
 
 def heading(text: str) -> str:
-    """Of a section."""
+    """A section heading."""
     return f"<h2>{html.escape(text)}</h2>"
 
 
 def paragraph(text: str) -> str:
-    """Plain text."""
+    """A paragraph of plain text."""
     return f"<p>{html.escape(text)}</p>"
 
 
-def table(rows: Sequence[Sequence[str]], wraps: bool = False) -> str:
-    """Rows of cells, the first the head; `wraps`: cells hold sentences."""
-    head, *body = ["".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) for tag, row in _tagged(rows)]
-    lines = "".join(f"<tr>{row}</tr>" for row in body)
-    kind = ' class="wraps"' if wraps else ""
-    return f"<div><table{kind}><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
-
-
-def figure(caption: str, light: bytes, dark: bytes) -> str:
-    """A picture as PNG for light and for dark."""
+def figure(caption: str, draw: Callable[[Theme], bytes]) -> str:
+    """An image with a caption; `draw` returns its PNG in a theme and is called for light and for dark."""
     return (
-        f'<figure><picture><source media="(prefers-color-scheme: dark)" srcset="{_inline(dark)}">'
-        f'<img src="{_inline(light)}" alt="{html.escape(caption)}"></picture>'
+        f'<figure><picture><source media="(prefers-color-scheme: dark)" srcset="{_data_url(draw(DARK))}">'
+        f'<img src="{_data_url(draw(LIGHT))}" alt="{html.escape(caption)}"></picture>'
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
     )
 
@@ -72,17 +47,13 @@ h2 {{ font-size: 1.2rem; margin: 3rem 0 0; }}
 div {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; margin: 1.5rem 0; font-variant-numeric: tabular-nums; }}
 th, td {{ padding: .45rem 1.4rem .45rem 0; border-bottom: 1px solid var(--faint); text-align: left; white-space: nowrap; }}
-.wraps td {{ white-space: normal; vertical-align: top; }}
-.wraps td:nth-child(3) {{ white-space: nowrap; }}
+.wrap td {{ white-space: normal; vertical-align: top; }}
+.wrap td:nth-child(3) {{ white-space: nowrap; }}
 figure {{ margin: 2.5rem 0 0; }}
 img {{ max-width: 100%; height: auto; }}
 figcaption {{ font-size: .9rem; opacity: .8; }}
 """
 
 
-def _tagged(table: Sequence[Sequence[str]]) -> list[tuple[str, Sequence[str]]]:
-    return [("td" if number else "th", row) for number, row in enumerate(table)]
-
-
-def _inline(png: bytes) -> str:
+def _data_url(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode()

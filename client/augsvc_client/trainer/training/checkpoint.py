@@ -1,89 +1,119 @@
-"""A run on disk, and exactly the same run again: one safetensors file, with JSON in its metadata. Nothing in it is code.
+"""Checkpoints: one safetensors file with JSON in its metadata, from which a run continues exactly. It contains no code.
 
-    Course → save_checkpoint → DIR/checkpoint.safetensors → load_checkpoint → Course that ends in the same weights
+    TrainingState → save_checkpoint → DIR/checkpoint.safetensors → load_checkpoint → TrainingState, same final weights
+    events of train → with_checkpoints → the same events
 
-Draws need no state: those of the service belong to addresses, and dropout's to step numbers.
+No generator state is saved: the service's draws depend on the sample and epoch, those of dropout on the step index.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from augsvc_client.trainer.distributed import gathered, is_first, rank, world_size
+from augsvc_client.trainer.distributed import broadcast_flag, gather_rows, is_main_process, rank, world_size
 from augsvc_client.trainer.training.evaluate import Score
-from augsvc_client.trainer.training.loop import Course, Diverged, Epoch, Pace
+from augsvc_client.trainer.training.interrupt import catch_interrupt
+from augsvc_client.trainer.training.loop import Diverged, Epoch, Pace, Step, TrainingState
 
-NAME = "checkpoint.safetensors"
+FILE_NAME = "checkpoint.safetensors"
 _VERSION = 1
 _MODEL, _AVERAGE, _OPTIMISER, _BEST, _LOSSES = "model.", "average.", "optimiser.", "best.", "losses"
-_FREE = (
+_MAY_DIFFER = (  # fields that may change between a checkpoint and the run that resumes it
     *("training.device", "training.checkpoint_s", "training.tensorboard", "data.prefetch", "data.wait_s"),
     *("ablation.seeds", "ablation.alone", "ablation.corrupted"),
 )
 
 
-def save_checkpoint(course: Course, folder: Path) -> None:
-    """Write it whole or not at all; the first rank writes, and all of them call this after the same step.
+def save_checkpoint(state: TrainingState, folder: Path) -> None:
+    """Write a checkpoint atomically; all ranks call this after the same step, and rank 0 writes.
 
-    Raises Diverged, before the last good one is touched, where a weight or a loss is no number.
+    Raises Diverged if a weight or a loss is not finite; the previous checkpoint then stays.
     """
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in _tensors(course)}
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in _tensors(state)}
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values() if tensor.is_floating_point()):
-        raise Diverged("weights or losses are no numbers any more: lower optimiser.lr, or set optimiser.clip_norm")
-    if not is_first():
+        raise Diverged("weights or losses are not finite any more: lower optimiser.lr, or set optimiser.clip_norm")
+    if not is_main_process():
         return
-    metadata = {"augsvc": json.dumps(_rest(course))}
-    beside = folder / f"{NAME}.new"
-    save_file(tensors, beside, metadata=metadata)
-    beside.replace(folder / NAME)
+    temporary = folder / f"{FILE_NAME}.new"
+    save_file(tensors, temporary, metadata={"augsvc": json.dumps(_metadata(state))})
+    temporary.replace(folder / FILE_NAME)
 
 
-def load_checkpoint(course: Course, folder: Path) -> None:
-    """Put a course that was just made from the same recipe where the checkpoint was taken.
+def load_checkpoint(state: TrainingState, folder: Path) -> None:
+    """Bring a new state of the same recipe to where the checkpoint was saved.
 
-    Raises ValueError for a file that is none, and for one of another recipe, naming what differs; StateMismatch for
-    another dataset.
+    Raises ValueError for a file that is not a checkpoint and for a checkpoint of another recipe, naming the differences;
+    StateMismatch for another dataset.
     """
-    rest, tensors = _read(folder / NAME)
-    _check(course, rest)
-    learner = course.learner
-    learner.model.load_state_dict(_under(_MODEL, tensors))
-    if learner.average is not None:
-        learner.average.load_state_dict(_under(_AVERAGE, tensors))
-    learner.optimiser.load_state_dict({"state": _slots(tensors), "param_groups": rest["param_groups"]})
-    learner.rates.load_state_dict(rest["rates"])
-    learner.steps = rest["steps"]
-    course.loader.load_state_dict(rest["loader"])
-    course.history = [_epoch(each) for each in rest["history"]]
+    metadata, tensors = _read(folder / FILE_NAME)
+    _check_same_run(state, metadata)
+    learner = state.learner
+    learner.model.load_state_dict(_select(_MODEL, tensors))
+    if learner.ema is not None:
+        learner.ema.load_state_dict(_select(_AVERAGE, tensors))
+    learner.optimiser.load_state_dict({"state": _slots(tensors), "param_groups": metadata["param_groups"]})
+    learner.scheduler.load_state_dict(metadata["rates"])
+    learner.steps = metadata["steps"]
+    state.loader.load_state_dict(metadata["loader"])
+    state.history = [_epoch(saved) for saved in metadata["history"]]
     losses = tensors[_LOSSES].chunk(world_size())[rank()].to(learner.device) if _LOSSES in tensors else ()
-    course.losses = list(losses)
-    course.pace, course.best, course.since_best = Pace(**rest["pace"]), rest["best"], rest["since_best"]
-    course.best_weights = _under(_BEST, tensors) or None
+    state.losses = list(losses)
+    state.pace, state.best, state.since_best = Pace(**metadata["pace"]), metadata["best"], metadata["since_best"]
+    state.best_weights = _select(_BEST, tensors) or None
 
 
-def _tensors(course: Course) -> Iterator[tuple[str, torch.Tensor]]:
-    learner = course.learner
+def with_checkpoints(events: Iterable[Step | Epoch], state: TrainingState, folder: Path) -> Iterator[Step | Epoch]:
+    """The events, with a checkpoint every `training.checkpoint_s` seconds and at the end.
+
+    The first Ctrl-C ends the run after the current step, with a checkpoint; a second one ends it immediately. Diverged
+    names the last good checkpoint.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    saved_s, has_checkpoint = perf_counter(), state.learner.steps > 0  # a resumed run has one
+    try:
+        with catch_interrupt() as interrupted:
+            for event in events:
+                # all ranks decide alike, because a checkpoint gathers the losses of all ranks
+                stop = broadcast_flag(interrupted.is_set())
+                if stop or broadcast_flag(perf_counter() - saved_s >= state.learner.recipe.training.checkpoint_s):
+                    save_checkpoint(state, folder)
+                    saved_s, has_checkpoint = perf_counter(), True
+                if stop:
+                    raise KeyboardInterrupt(
+                        f"interrupted after step {state.learner.steps}; "
+                        f"continue with: augsvc-train --resume --url URL --out {folder}"
+                    )
+                yield event
+        save_checkpoint(state, folder)
+    except Diverged as err:
+        last = f"the last good checkpoint is {folder / FILE_NAME}" if has_checkpoint else "there is no checkpoint yet"
+        raise Diverged(f"{err}; {last}") from err
+
+
+def _tensors(state: TrainingState) -> Iterator[tuple[str, torch.Tensor]]:
+    learner = state.learner
     yield from ((_MODEL + name, tensor) for name, tensor in learner.model.state_dict().items())
-    if learner.average is not None:
-        yield from ((_AVERAGE + name, tensor) for name, tensor in learner.average.state_dict().items())
-    for number, slots in learner.optimiser.state_dict()["state"].items():
+    if learner.ema is not None:
+        yield from ((_AVERAGE + name, tensor) for name, tensor in learner.ema.state_dict().items())
+    for i, slots in learner.optimiser.state_dict()["state"].items():
         for name, value in slots.items():
             if value is not None:
-                yield f"{_OPTIMISER}{number}.{name}", torch.as_tensor(value)
-    yield from ((_BEST + name, tensor) for name, tensor in (course.best_weights or {}).items())
-    if course.losses:
-        yield _LOSSES, gathered(torch.stack(course.losses))  # one rank's after the other's
+                yield f"{_OPTIMISER}{i}.{name}", torch.as_tensor(value)
+    yield from ((_BEST + name, tensor) for name, tensor in (state.best_weights or {}).items())
+    if state.losses:
+        yield _LOSSES, gather_rows(torch.stack(state.losses))  # in rank order
 
 
-def _rest(course: Course) -> dict[str, Any]:
-    learner = course.learner
-    rates = {key: value for key, value in learner.rates.state_dict().items() if not callable(value)}
+def _metadata(state: TrainingState) -> dict[str, Any]:
+    learner = state.learner
+    rates = {key: value for key, value in learner.scheduler.state_dict().items() if not callable(value)}
     return {
         "version": _VERSION,
         "recipe": learner.recipe.model_dump(mode="json"),
@@ -91,50 +121,52 @@ def _rest(course: Course) -> dict[str, Any]:
         "param_groups": learner.optimiser.state_dict()["param_groups"],
         "rates": rates,
         "steps": learner.steps,
-        "loader": course.loader.state_dict(),
-        "history": [asdict(epoch) for epoch in course.history],
-        "pace": asdict(course.pace),
-        "best": course.best,
-        "since_best": course.since_best,
+        "loader": state.loader.state_dict(),
+        "history": [asdict(epoch) for epoch in state.history],
+        "pace": asdict(state.pace),
+        "best": state.best,
+        "since_best": state.since_best,
     }
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
-            rest = json.loads((file.metadata() or {})["augsvc"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+            metadata = json.loads((file.metadata() or {})["augsvc"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, KeyError, ValueError) as err:
-        raise ValueError(f"{path} is no checkpoint of this trainer") from err
-    if rest.get("version") != _VERSION:
-        raise ValueError(f"{path} is a checkpoint of version {rest.get('version')}, and this trainer reads {_VERSION}")
-    return rest, tensors
+        raise ValueError(f"{path} is not a checkpoint of this trainer") from err
+    if metadata.get("version") != _VERSION:
+        raise ValueError(
+            f"{path} is a checkpoint of version {metadata.get('version')}; this trainer reads version {_VERSION}"
+        )
+    return metadata, tensors
 
 
-def _check(course: Course, rest: Mapping[str, Any]) -> None:
-    here, there = _flat(course.learner.recipe.model_dump(mode="json")), _flat(rest["recipe"])
-    names = sorted(name for name in here | there if here.get(name) != there.get(name) and name not in _FREE)
-    differences = [f"{name} ({there.get(name)} in the checkpoint, {here.get(name)} here)" for name in names]
-    if rest["world_size"] != world_size():
-        differences.append(f"the number of processes ({rest['world_size']} in the checkpoint, {world_size()} here)")
+def _check_same_run(state: TrainingState, metadata: Mapping[str, Any]) -> None:
+    here, saved = _flatten(state.learner.recipe.model_dump(mode="json")), _flatten(metadata["recipe"])
+    names = sorted(name for name in here | saved if here.get(name) != saved.get(name) and name not in _MAY_DIFFER)
+    differences = [f"{name} ({saved.get(name)} in the checkpoint, {here.get(name)} here)" for name in names]
+    if metadata["world_size"] != world_size():
+        differences.append(f"the number of processes ({metadata['world_size']} in the checkpoint, {world_size()} here)")
     if differences:
-        raise ValueError(f"the checkpoint is of another run; these differ: {'; '.join(differences)}")
+        raise ValueError(f"the checkpoint belongs to another run; these fields differ: {'; '.join(differences)}")
 
 
-def _flat(recipe: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _flatten(recipe: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {f"{group}.{name}": value for group, fields in recipe.items() for name, value in fields.items()}
 
 
-def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _select(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _slots(tensors: Mapping[str, torch.Tensor]) -> dict[int, dict[str, torch.Tensor]]:
-    """The optimiser's state by parameter."""
+    """The optimiser state by parameter index."""
     slots: dict[int, dict[str, torch.Tensor]] = {}
-    for key, tensor in _under(_OPTIMISER, tensors).items():
-        number, _, name = key.partition(".")
-        slots.setdefault(int(number), {})[name] = tensor
+    for key, tensor in _select(_OPTIMISER, tensors).items():
+        i, _, name = key.partition(".")
+        slots.setdefault(int(i), {})[name] = tensor
     return slots
 
 

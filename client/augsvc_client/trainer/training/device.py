@@ -1,6 +1,6 @@
-"""Where a run trains, looked at before it begins, and how long it will take, said once it has begun.
+"""The training device: chosen before a run, with defaults scaled to it, and an estimate of the run's duration.
 
-Recipe → choose_device → Device (name, capability, memory, bf16) → scaled: the recipe for it, and what to tell
+Recipe → choose_device → Device (name, capability, memory, bf16) → scale_for_device → the recipe for it, and warnings
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -13,17 +13,16 @@ import torch
 from augsvc_client.trainer.recipe import Recipe
 from augsvc_client.trainer.training.loop import Epoch, Step
 
-ON_A_CPU = {"training.epochs": 20, "data.batch_size": 64}  # where the recipe leaves them to their defaults
-_LEAST_CAPABILITY = (7, 0)  # the first with tensor cores
-_LOOKED_AT = 8  # steps before the time is estimated
-_SKIPPED = 2  # of them: the first ones warm up
+CPU_DEFAULTS = {"training.epochs": 20, "data.batch_size": 64}  # in place of the recipe's defaults
+_MIN_CAPABILITY = (7, 0)  # the first with tensor cores
+_WARMUP_STEPS, _TIMED_STEPS = 2, 6  # the duration is estimated after both
 
 Event = TypeVar("Event", bound=Step | Epoch)
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One device: `capability` (major, minor) and `memory_bytes` are a GPU's, None for a CPU."""
+    """A training device; `capability` (major, minor) and `memory_bytes` describe a GPU and are None for a CPU."""
 
     kind: str
     name: str
@@ -31,8 +30,8 @@ class Device:
     memory_bytes: int | None
     bf16: bool
 
-    def in_words(self) -> str:
-        """One line for a person."""
+    def describe(self) -> str:
+        """One line for the console."""
         if self.capability is None:
             return f"training on a CPU, {self.name}"
         memory = f"{(self.memory_bytes or 0) / 2**30:.0f} GiB"
@@ -41,57 +40,53 @@ class Device:
 
 
 def choose_device(name: str) -> Device:
-    """What `training.device` means here; raises ValueError for a GPU that is not there."""
+    """The device for `training.device` on this machine; raises ValueError for cuda without a GPU."""
     if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("training.device is cuda, and torch finds no such device here: give auto or cpu")
+        raise ValueError("training.device is cuda, but torch finds no such device: use auto or cpu")
     if name == "cpu" or not torch.cuda.is_available():
-        return Device("cpu", f"{torch.get_num_threads()} threads of it", None, None, False)
+        return Device("cpu", f"{torch.get_num_threads()} threads", None, None, False)
     properties = torch.cuda.get_device_properties(torch.cuda.current_device())
     bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
     return Device("cuda", properties.name, (properties.major, properties.minor), properties.total_memory, bf16)
 
 
-def scaled(recipe: Recipe, device: Device) -> tuple[Recipe, list[str]]:
-    """The recipe for that device, and warnings: on a CPU, fields that nobody set are lowered."""
+def scale_for_device(recipe: Recipe, device: Device) -> tuple[Recipe, list[str]]:
+    """The recipe for that device, and warnings: on a CPU, fields that are not set get the values of CPU_DEFAULTS."""
     if device.capability is not None:
-        weak = device.capability < _LEAST_CAPABILITY
-        return recipe, [f"{device.name} has no tensor cores: expect a slow run"] if weak else []
-    lowered = {name: value for name, value in ON_A_CPU.items() if not _is_set(recipe, name)}
-    warnings = ["no GPU is used: this takes many times as long as with one"]
-    if lowered:
-        changes = ", ".join(f"{name}={value}" for name, value in lowered.items())
-        warnings.append(f"scaled for a CPU: {changes} (set them to have others)")
-    return recipe.changed(lowered), warnings
+        slow = device.capability < _MIN_CAPABILITY
+        return recipe, [f"{device.name} has no tensor cores: expect a slow run"] if slow else []
+    defaults = {name: value for name, value in CPU_DEFAULTS.items() if not _is_set(recipe, name)}
+    warnings = ["no GPU: training will be many times slower than with one"]
+    if defaults:
+        changes = ", ".join(f"{name}={value}" for name, value in defaults.items())
+        warnings.append(f"scaled for a CPU: {changes} (set these fields to override)")
+    return recipe.override(defaults), warnings
 
 
 def use_threads(recipe: Recipe) -> Recipe:
-    """Let torch use as many of the CPU's threads as the recipe says; the recipe with that number, on which sums depend."""
+    """Set torch's CPU threads to `training.threads`; returns the recipe with the number filled in, as sums depend on it."""
     threads = recipe.training.threads or max(1, torch.get_num_threads() // 2)
     torch.set_num_threads(threads)
-    return recipe.changed({"training.threads": threads})
+    return recipe.override({"training.threads": threads})
 
 
-def estimated_s(steps_s: float, steps: int, total: int) -> float:
-    """Seconds of `total` steps, of which so many took that long; tests left out."""
-    return steps_s / steps * total
-
-
-def with_estimate(events: Iterable[Event], tell: Callable[[str], None]) -> Iterator[Event]:
-    """The events, unchanged; after a few steps `tell` gets one line about the run's time."""
-    seen, began_s = 0, 0.0
+def with_estimate(events: Iterable[Event], notify: Callable[[str], None]) -> Iterator[Event]:
+    """The events, unchanged; after a few steps `notify` gets one line with the estimated duration, evaluation excluded."""
+    steps, started_s = 0, 0.0
     for event in events:
         if isinstance(event, Step):
-            seen += 1
-            if seen == _SKIPPED:
-                began_s = perf_counter()
-            if seen == _LOOKED_AT and event.total > 2 * _LOOKED_AT:
-                left_s = estimated_s(perf_counter() - began_s, _LOOKED_AT - _SKIPPED, event.total - event.number)
-                tell(f"{event.total} steps: about {in_words(left_s)} to go, tests left out")
+            steps += 1
+            if steps == _WARMUP_STEPS:
+                started_s = perf_counter()
+            if steps == _WARMUP_STEPS + _TIMED_STEPS and event.total > 2 * steps:
+                step_s = (perf_counter() - started_s) / _TIMED_STEPS
+                remaining = format_duration(step_s * (event.total - event.number))
+                notify(f"{event.total} steps: about {remaining} to go, evaluation excluded")
         yield event
 
 
-def in_words(seconds: float) -> str:
-    """A time as people say it."""
+def format_duration(seconds: float) -> str:
+    """A duration as text, e.g. "75 s", "12 minutes", "3.5 hours"."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

@@ -1,7 +1,7 @@
-"""One optimiser step after another: rates, parameter groups, mixed precision, clipping, and the weights' average.
+"""Optimiser steps: learning-rate schedule, parameter groups, mixed precision, clipping, and weight averaging (EMA).
 
-batch → Learner.step (autocast forward, loss, backward, clip, optimiser, rate, average) → loss
-Learner.judged() → the network to test and to keep: the average with batch norm measured anew, or the network itself
+batch → Learner.step (autocast forward, loss, backward, clip, optimiser, schedule, EMA) → loss
+Learner.prepare_evaluation → Learner.eval_model: the EMA with recomputed batch norm statistics, or the network itself
 """
 
 import hashlib
@@ -16,77 +16,85 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel, update_bn
 
-from augsvc_client.trainer.distributed import rank, share, share_gradients
+from augsvc_client.trainer.distributed import average_gradients, broadcast_tensors, rank
 from augsvc_client.trainer.recipe import Optimiser, Recipe, Schedule
 
 Batch = Mapping[str, torch.Tensor]
 
 
 class Learner:
-    """A network in training and all that moves with it, for `total` steps on the network's device.
+    """A network with its optimiser, schedule and EMA, for `total` steps on the network's device.
 
-    Where torch.distributed is initialised, gradients are averaged over the ranks; all begin with the same weights.
+    With several processes, gradients are averaged over the ranks and all ranks start from rank 0's weights.
     """
 
     def __init__(self, model: nn.Module, recipe: Recipe, total: int) -> None:
         self.model, self.recipe, self.total = model, recipe, total
-        share(model.state_dict().values())  # a network of one's own may begin with draws that follow no seed
+        broadcast_tensors(model.state_dict().values())  # an installed network may draw weights without the seed
         self.device = next(model.parameters()).device
         self.format = torch.channels_last if recipe.training.channels_last else torch.contiguous_format
         if recipe.training.channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
         self.optimiser = make_optimiser(model, recipe.optimiser)
-        self.rates = schedule(self.optimiser, recipe.optimiser.lr, recipe.schedule, total)
-        self.average = moving_average(model, recipe.training.ema) if recipe.training.ema is not None else None
+        self.scheduler = make_scheduler(self.optimiser, recipe.optimiser.lr, recipe.schedule, total)
+        self.ema = make_ema(model, recipe.training.ema) if recipe.training.ema is not None else None
         self.amp = uses_bf16(recipe, self.device)
         self.steps = 0
 
     def step(self, batch: Batch) -> torch.Tensor:
-        """Learn from a batch; returns its loss, still on the device: reading it waits for the step to end."""
+        """Train on a batch; returns its loss on the device, so that reading it synchronises with the step."""
         self.optimiser.zero_grad()
         key = f"{self.recipe.training.seed} {self.steps} {rank()}"
-        with drawing(key, self.device), torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
+        with seeded_rng(key, self.device), torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
             loss = functional.cross_entropy(
                 self.model(self.inputs(batch)),
                 batch["label"],
                 label_smoothing=self.recipe.training.label_smoothing,
             )
         loss.backward()  # type: ignore[no-untyped-call]  # torch gives it no types
-        share_gradients(self.model)
+        average_gradients(self.model)
         if self.recipe.optimiser.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimiser.clip_norm)
         self.optimiser.step()
-        self.rates.step()
-        if self.average is not None:
-            self.average.update_parameters(self.model)
+        self.scheduler.step()
+        if self.ema is not None:
+            self.ema.update_parameters(self.model)
         self.steps += 1
         return loss.detach()
 
     def inputs(self, batch: Batch) -> torch.Tensor:
-        """The batch's pictures or sound, in the chosen memory order."""
-        return batch["audio"] if "audio" in batch else batch["image"].contiguous(memory_format=self.format)
+        """The batch's images or audio, images in the chosen memory format."""
+        x = input_tensor(batch)
+        return x.contiguous(memory_format=self.format) if x.ndim == 4 else x
 
-    def judged(self, batches: Iterable[Batch]) -> nn.Module:
-        """What is tested and kept, the same on all ranks. `batches`: training batches that batch norm is measured on where
-        weights are averaged: those meet other activations than those that the running statistics were taken of.
+    def prepare_evaluation(self, batches: Iterable[Batch]) -> nn.Module:
+        """Make `eval_model` ready and equal on all ranks, and return it.
+
+        `batches`: training batches for recomputing batch norm statistics of averaged weights, whose activations differ
+        from those that the running statistics were collected on.
         """
-        if self.average is not None:
-            with drawing(f"{self.steps}", self.device):
-                update_bn((self.inputs(batch) for batch in batches), self.average)
-        share(self.kept.buffers())  # batch norm's statistics, which each rank takes of its own samples
-        return self.kept
+        if self.ema is not None:
+            with seeded_rng(f"{self.steps}", self.device):
+                update_bn((self.inputs(batch) for batch in batches), self.ema)
+        broadcast_tensors(self.eval_model.buffers())  # batch norm statistics differ: each rank sees its own samples
+        return self.eval_model
 
     @property
-    def kept(self) -> nn.Module:
-        """The network that is tested and saved: the averaged one where there is one."""
-        return self.model if self.average is None else self.average.module
+    def eval_model(self) -> nn.Module:
+        """The network that is evaluated and saved: the EMA if enabled, else the trained network."""
+        return self.model if self.ema is None else self.ema.module
+
+
+def input_tensor(batch: Batch) -> torch.Tensor:
+    """The batch's images N,C,H,W or audio N,T."""
+    return batch["audio"] if "audio" in batch else batch["image"]
 
 
 @contextmanager
-def drawing(key: str, device: torch.device) -> Iterator[None]:
-    """torch's generators begin at a number made of the key, and are afterwards as they were.
+def seeded_rng(key: str, device: torch.device) -> Iterator[None]:
+    """Seed torch's generators with a hash of the key; their previous state is restored afterwards.
 
-    What a step draws belongs to its number, as a sample's augmentation does, so a resumed run needs no generator's state.
+    Random numbers of a step depend on its index alone, so a resumed run needs no generator state.
     """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest()))
@@ -110,33 +118,33 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     ]
 
 
-def schedule(optimiser: torch.optim.Optimizer, lr: float, choice: Schedule, total: int) -> LRScheduler:
-    """The learning rates of `total` ≥ 1 steps: up to `lr` in the warm-up's share of them, then down to nearly none.
+def make_scheduler(optimiser: torch.optim.Optimizer, lr: float, choice: Schedule, total: int) -> LRScheduler:
+    """A learning-rate schedule over `total` ≥ 1 steps: warm up to `lr`, then decay to nearly 0 (constant: stay).
 
-    Where that share is not more than one step, the rate begins at the top and the last step still trains. One-cycle
-    swings AdamW's first beta or SGD's momentum against the rate, around the optimiser's own: 0.85 to 0.95 around 0.9
-    (Smith 2018), less near 0 and 1.
+    If the warm-up is at most one step long, the rate starts at `lr` and is still above 0 in the last step. One-cycle moves
+    AdamW's first beta or SGD's momentum opposite to the rate, around the optimiser's own value: 0.85 to 0.95 around 0.9
+    (Smith 2018), by less near 0 and 1.
     """
     warms_up = choice.warmup * total > 1
     if choice.name == "onecycle":
-        steps, share = (total, choice.warmup) if warms_up else (total + 1, 0.0)
-        middle = optimiser.defaults["betas"][0] if "betas" in optimiser.defaults else optimiser.defaults["momentum"]
-        swing = min(0.05, middle, (1 - middle) / 2)
-        low, high = middle - swing, middle + swing
-        return OneCycleLR(optimiser, lr, total_steps=steps, pct_start=share, base_momentum=low, max_momentum=high)
-    rising = choice.warmup * total if warms_up else 0.0
+        steps, warmup = (total, choice.warmup) if warms_up else (total + 1, 0.0)
+        center = optimiser.defaults["betas"][0] if "betas" in optimiser.defaults else optimiser.defaults["momentum"]
+        swing = min(0.05, center, (1 - center) / 2)
+        low, high = center - swing, center + swing
+        return OneCycleLR(optimiser, lr, total_steps=steps, pct_start=warmup, base_momentum=low, max_momentum=high)
+    warmup_steps = choice.warmup * total if warms_up else 0.0
 
     def factor(step: int) -> float:
-        if step < rising:
-            return (step + 1) / (rising + 1)
-        fallen = (step - rising) / (total - rising)
-        return 1.0 if choice.name == "constant" else max(0.0, 0.5 + 0.5 * math.cos(math.pi * min(1.0, fallen)))
+        if step < warmup_steps:
+            return (step + 1) / (warmup_steps + 1)
+        progress = (step - warmup_steps) / (total - warmup_steps)
+        return 1.0 if choice.name == "constant" else max(0.0, 0.5 + 0.5 * math.cos(math.pi * min(1.0, progress)))
 
     return LambdaLR(optimiser, factor)
 
 
-def moving_average(model: nn.Module, decay: float) -> AveragedModel:
-    """The exponential moving average of the weights; its first n steps forget faster, with decay (1 + n)/(10 + n)."""
+def make_ema(model: nn.Module, decay: float) -> AveragedModel:
+    """An exponential moving average of the weights; at step n the decay is at most (1 + n)/(10 + n)."""
 
     def average(averaged: Sequence[torch.Tensor], current: Sequence[torch.Tensor], count: torch.Tensor | int) -> None:
         n = int(count)
@@ -147,10 +155,10 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
 
 
 def loss_floor(classes: int, smoothing: float) -> float:
-    """The lowest training loss that there is with label smoothing: the entropy of a smoothed label, in nats."""
-    wrong = smoothing / classes
-    shares = [1 - smoothing + wrong, *[wrong] * (classes - 1)]
-    return -sum(share * math.log(share) for share in shares if share)
+    """The lowest possible training loss with label smoothing: the entropy of a smoothed label, in nats."""
+    other = smoothing / classes
+    probabilities = [1 - smoothing + other, *[other] * (classes - 1)]
+    return -sum(p * math.log(p) for p in probabilities if p)
 
 
 def uses_bf16(recipe: Recipe, device: torch.device) -> bool:

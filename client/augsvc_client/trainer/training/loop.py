@@ -1,8 +1,8 @@
 """The training loop: batches from the service in, events out. It prints nothing.
 
-    RemoteDataLoader → train (Learner.step) → Step, and after each pass Epoch → whoever shows them, and checkpoints
+    RemoteDataLoader → train (Learner.step) → Step events, an Epoch event after each pass → progress, checkpoints, logs
 
-Augmentation is the service's work: one run differs from another by its loader's pipeline alone.
+Augmentation happens in the service; the loop does not depend on the pipeline.
 """
 
 import math
@@ -13,20 +13,20 @@ from time import perf_counter
 import torch
 
 from augsvc_client.loaders.remote import RemoteDataLoader
-from augsvc_client.trainer.distributed import gathered, world_size
+from augsvc_client.trainer.distributed import gather_rows, world_size
 from augsvc_client.trainer.training.evaluate import Score
 from augsvc_client.trainer.training.learner import Learner
 
-Test = Callable[[], Mapping[str, Score]]
+Evaluate = Callable[[], Mapping[str, Score]]
 
 
 class Diverged(FloatingPointError):
-    """The loss is no number any more, and neither would the weights be."""
+    """The loss or a weight is not finite any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Samples trained on, by all ranks, the seconds that took (tests left out), and how many this one spent without a batch."""
+    """Samples trained on by all ranks, the seconds it took (evaluation excluded), and the seconds spent waiting for a batch."""
 
     samples: int = 0
     train_s: float = 0.0
@@ -37,21 +37,21 @@ class Pace:
 
     @property
     def images_per_s(self) -> float:
-        """Delivered and trained on; clips too."""
+        """Training throughput in images or clips per second."""
         return self.samples / self.train_s if self.train_s else 0.0
 
     @property
     def wait_share(self) -> float:
-        """The share of the time that the trainer stood still for want of data, in [0, 1]."""
+        """The fraction of the training time spent waiting for data, in [0, 1]."""
         return self.wait_s / self.train_s if self.train_s else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One optimiser step of `total`, counted from 1; the pace is that of its epoch so far.
+    """One optimiser step of `total`, counted from 1; `pace` covers its epoch so far.
 
-    `loss` is a tensor of no dimensions that is still on the device: reading it waits for the step to end. `more`: whether
-    the epoch has another one.
+    `loss` is a scalar tensor on the device: reading it synchronises with the step. `more`: whether the epoch has another
+    step.
     """
 
     number: int
@@ -63,7 +63,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One pass, counted from 0: mean training loss and pace, and the scores by test set (none if it was not tested)."""
+    """One pass over the data, counted from 0: mean training loss, pace, and scores by test set (empty if not evaluated)."""
 
     number: int
     loss: float
@@ -72,11 +72,11 @@ class Epoch:
 
 
 @dataclass(slots=True)
-class Course:
-    """Where a run is: a learner, its loader, the epochs behind it, and the losses and pace of the one under way.
+class TrainingState:
+    """Everything that a checkpoint saves: learner, loader, finished epochs, and losses and pace of the current epoch.
 
-    Whoever holds it between two events holds all that checkpoint.py needs. `best`: the best watched accuracy so far, how
-    many tests ago it was, and, where patience asks for them, the weights that reached it.
+    It is consistent between two events of `train`. `best` is the best watched accuracy so far, `since_best` the number of
+    evaluations since then, `best_weights` the weights that reached it (with early stopping only).
     """
 
     learner: Learner
@@ -89,69 +89,69 @@ class Course:
     best_weights: Mapping[str, torch.Tensor] | None = None
 
 
-def train(course: Course, test: Test) -> Iterator[Step | Epoch]:
-    """Train the course's network on its device, which is the loader's too, from where the course is to its end.
+def train(state: TrainingState, evaluate: Evaluate) -> Iterator[Step | Epoch]:
+    """Train from the given state to the end of the run, on the device of the network and the loader.
 
-    `test` is called after the epochs that the recipe says and after the last. Where patience ended the run or watched it,
-    the best weights are put back. Raises what a loader raises, and Diverged.
+    `evaluate` is called every `evaluation.every` epochs and after the last one. With early stopping the best weights are
+    restored at the end. Raises the loader's errors and Diverged.
     """
-    training = course.learner.recipe.training
-    while len(course.history) < training.epochs and not _is_over(course):
-        yield from _epoch(course)
-        number = len(course.history)
-        mean = _finite_mean(course, number)
-        scores = test() if _is_tested(course, number) else {}
-        course.history.append(Epoch(number, mean, course.pace, scores))
-        course.losses, course.pace = [], Pace()
+    training = state.learner.recipe.training
+    while len(state.history) < training.epochs and not _is_out_of_patience(state):
+        yield from _train_epoch(state)
+        number = len(state.history)
+        mean = _mean_loss(state, number)
+        scores = evaluate() if _is_evaluated(state, number) else {}
+        state.history.append(Epoch(number, mean, state.pace, scores))
+        state.losses, state.pace = [], Pace()
         if scores:
-            _remember(course, scores)
-        yield course.history[-1]
-    if course.best_weights is not None:
-        course.learner.kept.load_state_dict(course.best_weights)
+            _update_best(state, scores)
+        yield state.history[-1]
+    if state.best_weights is not None:
+        state.learner.eval_model.load_state_dict(state.best_weights)
 
 
-def _epoch(course: Course) -> Iterator[Step]:
-    """The rest of the loader's current epoch."""
-    learner, loader = course.learner, course.loader
+def _train_epoch(state: TrainingState) -> Iterator[Step]:
+    """Train on the rest of the loader's current epoch."""
+    learner, loader = state.learner, state.loader
     learner.model.train()
-    behind, began_s, waited_s = course.pace, perf_counter(), loader.wait_s_total
-    samples, left = 0, len(loader)
+    earlier, started_s, waited_s = state.pace, perf_counter(), loader.wait_s_total
+    samples, remaining = 0, len(loader)
     for batch in loader:
-        left -= 1
-        course.losses.append(learner.step(batch))
-        samples += len(batch["label"]) * world_size()  # whole batches: each rank has as many
-        course.pace = behind + Pace(samples, perf_counter() - began_s, loader.wait_s_total - waited_s)
-        yield Step(learner.steps, learner.total, course.losses[-1], course.pace, left > 0)
-    if course.losses:
-        course.losses[-1].item()  # the device's work belongs to the epoch's time
-    course.pace = behind + Pace(samples, perf_counter() - began_s, loader.wait_s_total - waited_s)
+        remaining -= 1
+        state.losses.append(learner.step(batch))
+        samples += len(batch["label"]) * world_size()  # every rank has a batch of the same size
+        state.pace = earlier + Pace(samples, perf_counter() - started_s, loader.wait_s_total - waited_s)
+        yield Step(learner.steps, learner.total, state.losses[-1], state.pace, remaining > 0)
+    if state.losses:
+        state.losses[-1].item()  # wait for the device, so that its work counts in the epoch's time
+    state.pace = earlier + Pace(samples, perf_counter() - started_s, loader.wait_s_total - waited_s)
 
 
-def _finite_mean(course: Course, epoch: int) -> float:
-    mean = float(gathered(torch.stack(course.losses)).mean())
+def _mean_loss(state: TrainingState, epoch: int) -> float:
+    mean = float(gather_rows(torch.stack(state.losses)).mean())
     if not math.isfinite(mean):
         raise Diverged(f"the loss of epoch {epoch} is {mean}: lower optimiser.lr, or set optimiser.clip_norm")
     return mean
 
 
-def _is_tested(course: Course, number: int) -> bool:
-    recipe = course.learner.recipe
+def _is_evaluated(state: TrainingState, number: int) -> bool:
+    recipe = state.learner.recipe
     every = recipe.evaluation.every or max(1, recipe.training.epochs // 20)
     return (number + 1) % every == 0 or number + 1 == recipe.training.epochs
 
 
-def _remember(course: Course, scores: Mapping[str, Score]) -> None:
-    training = course.learner.recipe.training
+def _update_best(state: TrainingState, scores: Mapping[str, Score]) -> None:
+    training = state.learner.recipe.training
     accuracy = scores[training.watch or next(iter(scores))].accuracy
-    if accuracy <= course.best:
-        course.since_best += 1
+    if accuracy <= state.best:
+        state.since_best += 1
         return
-    course.best, course.since_best = accuracy, 0
+    state.best, state.since_best = accuracy, 0
     if training.patience is not None:
-        course.best_weights = {name: value.clone() for name, value in course.learner.kept.state_dict().items()}
+        state.best_weights = {name: value.clone() for name, value in state.learner.eval_model.state_dict().items()}
 
 
-def _is_over(course: Course) -> bool:
-    """Whether the watched test has not got better for as long as the recipe's patience."""
-    patience = course.learner.recipe.training.patience
-    return patience is not None and course.since_best >= patience
+def _is_out_of_patience(state: TrainingState) -> bool:
+    """Whether the watched test has not improved for `training.patience` evaluations."""
+    patience = state.learner.recipe.training.patience
+    return patience is not None and state.since_best >= patience

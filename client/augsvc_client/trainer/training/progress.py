@@ -1,6 +1,6 @@
-"""How a run goes, while it goes: a live bar in a terminal, and lines where there is none.
+"""Progress of a run: a live bar in a terminal, plain lines elsewhere.
 
-events of train → watch → a line of bars that is drawn anew, or one line now and then and one at the run's end
+events of train → show_progress → a bar that is redrawn, or a line every 30 seconds and one at the end of the run
 """
 
 import math
@@ -14,8 +14,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from augsvc_client.trainer.training.loop import Epoch, Pace, Step
 
-TELL_EVERY_S = 30.0  # where no bar is drawn
-LONG_WAIT_S = 3.0  # for a batch: no longer a hiccup
+PRINT_EVERY_S = 30.0  # without a terminal
+LONG_WAIT_S = 3.0  # from here on a wait for a batch is reported
 
 _COLUMNS = (  # with a short title they fit into 80 columns
     "{task.completed}/{task.total}",
@@ -28,9 +28,9 @@ _COLUMNS = (  # with a short title they fit into 80 columns
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The share of time spent waiting; while a batch is long overdue, since when. It is put into words when it is drawn.
+    """The waiting fraction, or, while a batch is overdue, for how long; formatted when it is drawn.
 
-    `stepped_s`: when the last step ended and the next batch was asked for; infinite where none was.
+    `stepped_s`: when the last step ended and the next batch was requested; infinite if none was.
     """
 
     pace: Pace
@@ -44,10 +44,10 @@ class Wait:
 
 
 @contextmanager
-def live_bars(console: Console | None = None) -> Iterator[Progress]:
-    """Bars with a line a run: steps, loss, accuracies, images a second, and the share of time spent waiting for data.
+def progress_bars(console: Console | None = None) -> Iterator[Progress]:
+    """One bar per run: steps, loss, accuracies, images per second, and the fraction of time spent waiting for data.
 
-    Nothing is drawn before the first step of the first run, and no bar where the console is no terminal.
+    Nothing is drawn before the first step of the first run, and no bar if the console is not a terminal.
     """
     progress = Progress(
         TextColumn("{task.description}"),
@@ -62,33 +62,33 @@ def live_bars(console: Console | None = None) -> Iterator[Progress]:
             progress.stop()
 
 
-def watch(events: Iterable[Step | Epoch], progress: Progress, title: str) -> list[Epoch]:
+def show_progress(events: Iterable[Step | Epoch], progress: Progress, title: str) -> list[Epoch]:
     """Follow a run to its end, as one line of `progress`; returns its epochs."""
     task: TaskID | None = None
     history: list[Epoch] = []
-    past = now = Pace()
-    told_s = perf_counter()
+    finished = current = Pace()  # of the epochs that ended; of the run so far
+    printed_s = perf_counter()
     for event in events:
         if isinstance(event, Step):
-            task = _begun(progress, title, event) if task is None else task
-            waited_s, now = past.wait_s + event.pace.wait_s - now.wait_s, past + event.pace
+            task = _add_task(progress, title, event) if task is None else task
+            waited_s, current = finished.wait_s + event.pace.wait_s - current.wait_s, finished + event.pace
             if waited_s > LONG_WAIT_S and history:
-                progress.console.print(f"{title}: waited {waited_s:.0f} s for the server, and goes on", highlight=False)
-            progress.update(task, completed=event.number, loss=event.loss, pace=now, wait=_wait(now, event))
+                progress.console.print(f"{title}: waited {waited_s:.0f} s for the server, continuing", highlight=False)
+            progress.update(task, completed=event.number, loss=event.loss, pace=current, wait=_wait(current, event))
             continue
         history.append(event)
-        past += event.pace
+        finished += event.pace
         if task is None:  # an epoch without a step
             continue
         if event.scores:
-            progress.update(task, scores=_in_words(event))
-        if progress.tasks[-1].finished or perf_counter() - told_s >= TELL_EVERY_S:
-            told_s = perf_counter()
-            _tell(progress)
+            progress.update(task, scores=_format_scores(event))
+        if progress.tasks[-1].finished or perf_counter() - printed_s >= PRINT_EVERY_S:
+            printed_s = perf_counter()
+            _print_line(progress)
     return history
 
 
-def _begun(progress: Progress, title: str, step: Step) -> TaskID:
+def _add_task(progress: Progress, title: str, step: Step) -> TaskID:
     if progress.console.is_interactive:
         progress.start()
     wait = _wait(step.pace, step)
@@ -99,13 +99,13 @@ def _wait(pace: Pace, step: Step) -> Wait:
     return Wait(pace, perf_counter() if step.more else math.inf)
 
 
-def _tell(progress: Progress) -> None:
-    """The latest run's line, where no bar shows it."""
+def _print_line(progress: Progress) -> None:
+    """Print the latest run's columns, unless a bar shows them."""
     if not progress.console.is_interactive:
         task = progress.tasks[-1]
-        parts = [text.format(task=task) for text in _COLUMNS]
-        progress.console.print(f"{task.description}: {', '.join(filter(None, parts))}", highlight=False, soft_wrap=True)
+        cells = [text.format(task=task) for text in _COLUMNS]
+        progress.console.print(f"{task.description}: {', '.join(filter(None, cells))}", highlight=False, soft_wrap=True)
 
 
-def _in_words(epoch: Epoch) -> str:
+def _format_scores(epoch: Epoch) -> str:
     return " ".join(f"{name} {score.accuracy:.0%}" for name, score in epoch.scores.items())

@@ -1,18 +1,18 @@
-"""A run's numbers for TensorBoard, from the events that everybody sees.
+"""TensorBoard logs of a run, written from its events.
 
-events → logged → the same events, and event files below a folder
+events → log_to_tensorboard → the same events, and event files in a folder
 """
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from augsvc_client.errors import NotInstalled
-from augsvc_client.trainer.distributed import is_first
+from augsvc_client.trainer.distributed import is_main_process
 from augsvc_client.trainer.training.loop import Epoch, Step
 
 
-def logged(events: Iterable[Step | Epoch], folder: Path) -> Iterator[Step | Epoch]:
-    """The events, unchanged; the first rank writes loss, accuracies, images a second and the share of waiting by epoch.
+def log_to_tensorboard(events: Iterable[Step | Epoch], folder: Path) -> Iterator[Step | Epoch]:
+    """The events, unchanged; rank 0 writes loss, accuracies, images per second and the waiting fraction of each epoch.
 
     Raises NotInstalled without tensorboardX.
     """
@@ -20,7 +20,7 @@ def logged(events: Iterable[Step | Epoch], folder: Path) -> Iterator[Step | Epoc
         from tensorboardX import SummaryWriter
     except ModuleNotFoundError as err:
         raise NotInstalled("training.tensorboard needs tensorboardX: install augsvc-client[tensorboard]") from err
-    if not is_first():
+    if not is_main_process():
         yield from events
         return
     with SummaryWriter(str(folder)) as writer:

@@ -1,0 +1,129 @@
+"""Training from the command line: run, ensemble or ablation, with files in OUT and a summary on the console.
+
+Recipe → scale_for_device, resolve_recipe → run or run_ensemble → weights, recipe, plots, result.json, report.html
+"""
+
+import json
+from pathlib import Path
+from statistics import mean
+
+from rich.console import Console
+
+from augsvc_client.trainer.distributed import is_main_process
+from augsvc_client.trainer.experiments.ablation import Ablation, add_corrupted_test, run_ablation
+from augsvc_client.trainer.experiments.ensemble import Ensemble, run_ensemble
+from augsvc_client.trainer.experiments.findings import load_findings
+from augsvc_client.trainer.experiments.outcome import Outcome
+from augsvc_client.trainer.experiments.resolve import resolve_recipe
+from augsvc_client.trainer.experiments.run import run
+from augsvc_client.trainer.export.card import Card, save_model
+from augsvc_client.trainer.recipe import Recipe
+from augsvc_client.trainer.report.page import render_run_page
+from augsvc_client.trainer.report.plots import draw_curves, draw_sample_grid
+from augsvc_client.trainer.report.tables import console_table
+from augsvc_client.trainer.training.device import choose_device, scale_for_device
+from augsvc_client.trainer.training.progress import progress_bars
+
+ENSEMBLE_FILE = "ensemble.json"
+
+
+def train(
+    url: str, out: Path | None, requested: Recipe, console: Console, *, members: int, ablate: bool, resume: bool
+) -> None:
+    """Train the requested recipe; raises the client's errors, Diverged, and ValueError for options that do not fit."""
+    if out is None:
+        raise ValueError("give --out: the output folder")
+    if ablate and members > 1:
+        raise ValueError("--ablate is for one network: give no --ensemble")
+    device = choose_device(requested.training.device)
+    recipe, warnings = scale_for_device(requested, device)
+    recipe, notes = resolve_recipe(recipe, url)
+    recipe = add_corrupted_test(recipe) if ablate else recipe
+    for line in (*notes, device.describe(), *warnings):
+        console.print(line, highlight=False)
+    _prepare_folder(out, recipe, members, resume)
+    with progress_bars(console) as progress:
+        if members > 1:
+
+            def write_member(member: Outcome, folder: Path) -> None:
+                _write(member, folder, out, members=members)
+
+            ensemble = run_ensemble(recipe, url, progress, members, out=out, resume=resume, done=write_member)
+            _finish_ensemble(ensemble, out, console)
+            return
+        outcome = run(recipe, url, progress, recipe.data.dataset, out=out, resume=resume, notify=console.print)
+        _write(outcome, out, out)  # an ablation may take hours
+        ablation = run_ablation(outcome, progress, out, resume=resume) if ablate else None
+    if ablation is not None:
+        _write(outcome, out, out, ablation=ablation)
+    _print_outcome(outcome, ablation, out, console)
+
+
+def _prepare_folder(out: Path, recipe: Recipe, members: int, resume: bool) -> None:
+    """Write the recipe, and for an ensemble the file that marks its folder for `--resume`."""
+    has_ensemble = (out / ENSEMBLE_FILE).exists()
+    if resume and has_ensemble and members == 1:
+        raise ValueError(f"{out} holds an ensemble: give --ensemble as before, too")
+    if resume and not has_ensemble and members > 1:
+        raise ValueError(f"{out} holds no ensemble: give no --ensemble")
+    out.mkdir(parents=True, exist_ok=True)
+    if not is_main_process():
+        return
+    recipe.save(out / "recipe.yaml")
+    if members == 1:
+        (out / ENSEMBLE_FILE).unlink(missing_ok=True)  # of an earlier ensemble in the same folder
+    elif not resume:
+        (out / ENSEMBLE_FILE).write_text(json.dumps({"members": members}), encoding="utf-8")
+
+
+def _write(outcome: Outcome, folder: Path, out: Path, *, members: int = 1, ablation: Ablation | None = None) -> None:
+    """Write all files of a run to `folder`; the findings of `--sanity` are in `out`."""
+    if not is_main_process():
+        return
+    recipe = outcome.recipe
+    recipe.save(folder / "recipe.yaml")
+    save_model(
+        outcome.model, Card(recipe.model, outcome.inputs, outcome.classes, recipe.data.scale, recipe.data.fit), folder
+    )
+    (folder / "curves.png").write_bytes(draw_curves({"run": [outcome.history]}, floor=outcome.floor))
+    if outcome.sample_grid is not None:
+        (folder / "grid.png").write_bytes(draw_sample_grid(outcome.sample_grid))
+    (folder / "result.json").write_text(json.dumps(outcome.summary(), indent=1, allow_nan=False), encoding="utf-8")
+    page = render_run_page(outcome, members=members, ablation=ablation, sanity=load_findings(recipe, out))
+    (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def _print_outcome(outcome: Outcome, ablation: Ablation | None, out: Path, console: Console) -> None:
+    for test, count in outcome.best_of.items():
+        console.print(f"{test}: best of {count} evaluations on this same test set (optimistic)", highlight=False)
+    pace, views = outcome.pace, outcome.recipe.evaluation.views
+    columns = {
+        **{f"{test} accuracy": f"{outcome.accuracy(test):.1%}" for test in outcome.predictions},
+        **{f"{test}, {views} views": f"{result.score.accuracy:.1%}" for test, result in outcome.views.items()},
+        "training loss": f"{outcome.history[-1].loss:.3f}",
+        "samples/s": f"{pace.images_per_s:,.0f}",
+        "trainer waited": f"{pace.wait_share:.1%}",
+        "training time": f"{pace.train_s:.1f} s",
+    }
+    console.print(console_table([list(columns), list(columns.values())]))
+    if ablation is not None:
+        console.print(console_table(ablation.rows()), ablation.caption, highlight=False)
+    _print_files(out, console)
+
+
+def _finish_ensemble(ensemble: Ensemble, out: Path, console: Console) -> None:
+    """Write ensemble.json and print the ensemble's accuracies."""
+    if not is_main_process():
+        return
+    summary = {"members": len(ensemble.members), "tests": ensemble.summary()}
+    (out / ENSEMBLE_FILE).write_text(json.dumps(summary, indent=1, allow_nan=False), encoding="utf-8")
+    rows = [["", "ensemble", "members, mean", "gain"]]
+    for test in ensemble.members[0].predictions:
+        accuracy, gain = ensemble.accuracy(test), mean(ensemble.gains(test))
+        rows.append([test, f"{accuracy:.1%}", f"{accuracy - gain:.1%}", f"{100 * gain:+.1f} points"])
+    console.print(console_table(rows))
+    _print_files(out, console)
+
+
+def _print_files(out: Path, console: Console) -> None:
+    console.print(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}", highlight=False)

@@ -1,0 +1,56 @@
+"""Results of `--sanity`, saved in the run's folder for its report.
+
+Finding … → save_findings → OUT/sanity.json → load_findings → SanityResult
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from augsvc_client.trainer.recipe import Recipe
+
+FILE_NAME = "sanity.json"
+_IGNORED = ("order_seed", "aug_seed", "prefetch", "wait_s")  # data fields that do not affect the gates
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one gate: the measurement, and after a failure the likely fault and its remedy."""
+
+    gate: str
+    passed: bool
+    measured: str
+    diagnosis: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SanityResult:
+    """The findings of an earlier `--sanity`; `same`: for the same data, network and optimiser."""
+
+    findings: Sequence[Finding]
+    same: bool
+
+
+def save_findings(findings: Sequence[Finding], recipe: Recipe, out: Path) -> None:
+    """Write the findings for a resolved recipe to `out`/sanity.json."""
+    out.mkdir(parents=True, exist_ok=True)
+    saved = {"set_up": _checked_fields(recipe), "findings": [asdict(finding) for finding in findings]}
+    (out / FILE_NAME).write_text(json.dumps(saved, indent=1), encoding="utf-8")
+
+
+def load_findings(recipe: Recipe, out: Path) -> SanityResult | None:
+    """Read `out`/sanity.json; None if it does not exist."""
+    if not (out / FILE_NAME).exists():
+        return None
+    saved = json.loads((out / FILE_NAME).read_text(encoding="utf-8"))
+    findings = [Finding(**finding) for finding in saved["findings"]]
+    return SanityResult(findings, saved["set_up"] == _checked_fields(recipe))
+
+
+def _checked_fields(recipe: Recipe) -> dict[str, Any]:
+    """The fields of a resolved recipe that affect the gates."""
+    tree = recipe.model_dump(mode="json")
+    data = {name: value for name, value in tree["data"].items() if name not in _IGNORED}
+    return {"data": data, **{name: tree[name] for name in ("model", "optimiser", "schedule")}}

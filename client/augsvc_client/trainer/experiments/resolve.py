@@ -1,0 +1,56 @@
+"""Fill in the fields that a recipe leaves open, from defaults and from what the server has.
+
+Recipe → resolve_recipe (asks the server) → Recipe without open fields, and notes on changed fields
+"""
+
+from augsvc_client.client.client import Client
+from augsvc_client.trainer.distributed import world_size
+from augsvc_client.trainer.recipe import Recipe
+from augsvc_client.trainer.training.data import class_names, training_loader
+
+_SIDE, _SECONDS, _RATE = 32, 1.0, 16_000
+_CORRUPTED_AUDIO = [{"op": "time_shift", "shift": [-0.2, 0.2]}, {"op": "white_noise", "snr": [0, 10]}]
+
+
+def resolve_recipe(recipe: Recipe, url: str) -> tuple[Recipe, list[str]]:
+    """The recipe with all open fields filled in, and a note for each field that had to change.
+
+    Raises the client's errors, and ValueError for datasets that do not match.
+    """
+    with Client(url, wait_s=recipe.data.wait_s) as client:
+        served = {entry["name"]: entry for entry in client.datasets()}
+    data, training = recipe.data, recipe.training
+    resolved = recipe.override(_defaults(recipe, served.get(data.dataset, {}).get("media") == "audio"))
+    notes = []
+    with training_loader(resolved, url) as loader:
+        samples = loader.stream.samples  # opening the stream validates the specification
+    limit = max(1, samples // world_size())
+    if data.batch_size > limit:
+        notes.append(f"{data.dataset} has {samples} samples here: the batch size is {limit}, not {data.batch_size}")
+        resolved = resolved.override({"data.batch_size": limit})
+    if resolved.evaluation.tests is None:
+        resolved = resolved.override({"evaluation.tests": {"test": {"dataset": _test_dataset(data.dataset)}}})
+    class_names(served, resolved)
+    if training.watch is not None and training.watch not in (resolved.evaluation.tests or {}):
+        raise ValueError(f"training.watch must be one of {', '.join(resolved.evaluation.tests or {})}")
+    return resolved, notes
+
+
+def _defaults(recipe: Recipe, audio: bool) -> dict[str, object]:
+    """The values of the fields that are None and do not depend on the server."""
+    training = recipe.training
+    defaults: dict[str, object] = {f"data.{name}": training.seed for name in ("subset_seed", "order_seed", "aug_seed")}
+    defaults |= {
+        "data.pipeline": "sound" if audio else "standard",
+        **({"data.seconds": _SECONDS, "data.sample_rate": _RATE} if audio else {"data.size": (_SIDE, _SIDE)}),
+        "evaluation.every": max(1, training.epochs // 20),
+        "ablation.corrupted": _CORRUPTED_AUDIO if audio else "strong",
+    }
+    groups = recipe.model_dump()
+    return {name: value for name, value in defaults.items() if groups[name.split(".")[0]][name.split(".")[1]] is None}
+
+
+def _test_dataset(dataset: str) -> str:
+    if not dataset.endswith("/train"):
+        raise ValueError(f"{dataset} does not end in /train: give --test-dataset")
+    return dataset.removesuffix("train") + "test"

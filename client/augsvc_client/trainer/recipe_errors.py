@@ -1,0 +1,70 @@
+"""Validation errors of a recipe as text that names the field and its allowed values."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, get_args
+
+from annotated_types import BaseMetadata, Ge, Gt, Le, Lt
+from pydantic.fields import FieldInfo
+
+_KINDS = {"int": "a whole number", "float": "a number"}
+_KIND_ERRORS = ("_type", "_parsing", "_from_float")
+
+
+def describe_error(error: Any, fields: Mapping[str, FieldInfo]) -> str:
+    """One of pydantic's error details as text; `fields` by dotted name."""
+    path = [str(key) for key in error["loc"]]
+    name = ".".join(path[:2])
+    if error["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(path[-1], [key.rpartition(".")[2] for key in fields], n=1)
+        return f"{'.'.join(path)}: unknown field" + (f"; did you mean {close[0]}?" if close else "")
+    if error["type"] == "missing":
+        return f"{'.'.join(path)} is missing"
+    if error["type"] == "value_error":
+        return f"{name}: {error['ctx']['error']}"
+    expected = allowed_values(fields[name]) if name in fields else ""
+    kind = _KINDS.get(error["type"].partition("_")[0], "") if error["type"].endswith(_KIND_ERRORS) else ""
+    fallback = error["msg"].removeprefix("Input should be ").removeprefix("Input ")
+    return f"{name} must be {', '.join(filter(None, (kind, expected))) or fallback}, got {error['input']!r}"
+
+
+def allowed_values(field: FieldInfo) -> str:
+    """The allowed values of a field as text: "above 0 and at most 64", "one of fire, dense"."""
+    choices = [choice for kind in _types(field.annotation) if _is_literal(kind) for choice in get_args(kind)]
+    if choices:
+        return "one of " + ", ".join(map(str, choices))
+    constraints = [*field.metadata, *_constraints(field.annotation)]
+    bounds = [_bound(constraint) for constraint in constraints if isinstance(constraint, BaseMetadata)]
+    return " and ".join(dict.fromkeys(filter(None, bounds)))
+
+
+def _types(annotation: object) -> Iterable[object]:
+    """The annotation and all types nested in it."""
+    yield annotation
+    for argument in get_args(annotation):
+        if not isinstance(argument, str | int | float):
+            yield from _types(argument)
+
+
+def _is_literal(kind: object) -> bool:
+    return str(kind).startswith("typing.Literal")
+
+
+def _constraints(annotation: object) -> Iterable[object]:
+    for kind in _types(annotation):
+        metadata: Sequence[object] = getattr(kind, "__metadata__", ())
+        for item in metadata:
+            yield from item.metadata if isinstance(item, FieldInfo) else [item]
+
+
+def _bound(constraint: BaseMetadata) -> str:
+    match constraint:
+        case Ge(ge=value):
+            return f"at least {value}"
+        case Gt(gt=value):
+            return f"above {value}"
+        case Le(le=value):
+            return f"at most {value}"
+        case Lt(lt=value):
+            return f"below {value}"
+    return ""

@@ -1,0 +1,38 @@
+"""One table of text, as HTML, Markdown or for the console; its first row is the header."""
+
+import html
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+Rows = Sequence[Sequence[str]]
+
+
+def html_table(rows: Rows, *, wrap: bool = False) -> str:
+    """An HTML table; `wrap`: cells contain sentences."""
+    header, *body = rows
+    lines = "".join(f"<tr>{_html_cells(row, 'td')}</tr>" for row in body)
+    attribute = ' class="wrap"' if wrap else ""
+    return f"<div><table{attribute}><thead><tr>{_html_cells(header, 'th')}</tr></thead><tbody>{lines}</tbody></table></div>"
+
+
+def markdown_table(rows: Rows) -> str:
+    """A Markdown table, without a line break at its end."""
+    header, *body = rows
+    return "\n".join("| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *body))
+
+
+def console_table(rows: Rows, *, title: str | None = None) -> Table:
+    """A table for a rich console, with all columns but the first right-aligned."""
+    header, *body = rows
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for i, name in enumerate(header):
+        table.add_column(name, justify="right" if i else "left")
+    for row in body:
+        table.add_row(*row)
+    return table
+
+
+def _html_cells(row: Sequence[str], tag: str) -> str:
+    return "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row)
