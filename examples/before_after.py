@@ -1,4 +1,4 @@
-"""A picture of a pipeline: originals above, the same samples in the next epochs below.
+"""An image of a pipeline: originals above, the same samples augmented in three epochs below.
 
 make serve                                       # in another terminal
 .venv/bin/python examples/before_after.py docs/before_after.jpg
@@ -30,7 +30,7 @@ PIPELINE = [
 
 
 def main(path: str) -> None:
-    """Writes the picture."""
+    """Write the image to `path`."""
     client = Client("http://127.0.0.1:8000")
     spec = {"dataset": "photos/train", "size": [128, 128], "shuffle": False, "output": {"layout": "NHWC"}}
     rows = []

@@ -1,4 +1,4 @@
-"""Lightning on batches of the service: a DataModule of two loaders, and a run that goes on where a checkpoint was taken.
+"""Lightning on batches from the service: a DataModule with two loaders, and training that resumes from mid-epoch checkpoints.
 
 make serve                                       # in another terminal
 .venv/bin/pip install lightning
@@ -19,7 +19,7 @@ Batch = dict[str, torch.Tensor]
 
 
 class Epochs:
-    """A loader as Lightning means one: its length is always that of a whole epoch."""
+    """Adapts a loader to Lightning, which expects the length of a whole epoch."""
 
     def __init__(self, loader: RemoteDataLoader) -> None:
         self.loader = loader
@@ -28,13 +28,13 @@ class Epochs:
         return self.loader.epoch_steps
 
     def __iter__(self) -> Iterator[Batch]:
-        if not len(self.loader):  # a checkpoint of an epoch's end is followed by the next epoch
+        if not len(self.loader):  # resumed from a checkpoint at the end of an epoch
             self.loader.set_epoch(self.loader.epoch + 1)
         return iter(self.loader)
 
 
 class Training(Epochs):
-    """Lightning keeps the place in the epoch in its checkpoints, because there is a state_dict."""
+    """With a state_dict, which Lightning saves in its checkpoints: the position in the epoch."""
 
     def state_dict(self) -> dict[str, Any]:
         return self.loader.state_dict()
@@ -44,7 +44,7 @@ class Training(Epochs):
 
 
 class Testing(Epochs):
-    """From the first sample at every pass: Lightning leaves its trial pass early, and a loader goes on where it was left."""
+    """Restarts every pass: Lightning leaves its sanity check early, and a loader would continue from there."""
 
     def __iter__(self) -> Iterator[Batch]:
         if self.loader.position:
@@ -53,7 +53,7 @@ class Testing(Epochs):
 
 
 class Digits(lightning.LightningDataModule):
-    """Training batches are augmented, test batches are not. Every rank reads its own share, without a sampler."""
+    """Augmented training batches and plain test batches. Every rank reads its own slice, without a sampler."""
 
     def __init__(self, url: str, batch_size: int = 64) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class Digits(lightning.LightningDataModule):
 
 
 class Classifier(lightning.LightningModule):
-    """A small network that names digits."""
+    """A small network that classifies digits."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,19 +84,19 @@ class Classifier(lightning.LightningModule):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return self.net(image).amax(dim=(2, 3))
 
-    def training_step(self, batch: Batch, number: int) -> torch.Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         return nn.functional.cross_entropy(self(batch["image"]), batch["label"])
 
-    def validation_step(self, batch: Batch, number: int) -> None:
-        right = (self(batch["image"]).argmax(dim=1) == batch["label"]).float()
-        self.log("accuracy", right.mean(), batch_size=len(right), prog_bar=True)
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        correct = (self(batch["image"]).argmax(dim=1) == batch["label"]).float()
+        self.log("accuracy", correct.mean(), batch_size=len(correct), prog_bar=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.parameters(), lr=3e-3)
 
 
 def main(epochs: int = 5) -> float:
-    """Trains; returns the accuracy on the test digits."""
+    """Train; returns the accuracy on the test digits."""
     trainer = lightning.Trainer(max_epochs=epochs, logger=False, enable_checkpointing=False, log_every_n_steps=1)
     trainer.fit(Classifier(), datamodule=Digits(URL))
     return float(trainer.callback_metrics["accuracy"])

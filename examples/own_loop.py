@@ -1,4 +1,4 @@
-"""A training loop of one's own: nothing of it is special but the loader.
+"""A plain PyTorch training loop; only the loader is specific to the service.
 
 make serve                                       # in another terminal
 .venv/bin/python examples/own_loop.py
@@ -13,14 +13,14 @@ URL = "http://127.0.0.1:8000"
 
 
 def main(epochs: int = 5) -> float:
-    """Trains a small network to name digits; returns the last loss."""
+    """Train a small network to classify digits; returns the last loss."""
     model = nn.Sequential(nn.Conv2d(1, 32, 5, stride=2), nn.PReLU(), nn.Conv2d(32, 10, 5, stride=2), nn.PReLU())
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
     loader = RemoteDataLoader(URL, dataset="digits/train", pipeline="light", batch_size=64, size=(32, 32))
     loss = torch.tensor(0.0)
     with loader:
         for epoch in range(epochs):
-            for batch in loader:  # each pass is the next epoch: another order, other draws
+            for batch in loader:  # each pass is the next epoch, with a new order and new draws
                 loss = nn.functional.cross_entropy(model(batch["image"]).amax(dim=(2, 3)), batch["label"])
                 optimiser.zero_grad()
                 loss.backward()

@@ -1,12 +1,12 @@
-"""An operation of one's own, without a fork: a module that the settings name.
+"""A custom operation without a fork: a module that is listed in the settings.
 
     # settings.yaml
     operations: [own_operation]
 
     PYTHONPATH=examples augsvc serve --config settings.yaml
 
-It is then one of the server's operations: validated, in /v1/ops and the self-test, and held to the same laws. All replicas
-of a job need it.
+It then behaves like a built-in operation: it is validated, listed in /v1/ops, and part of the self-test. All replicas of a job
+need it.
 """
 
 from typing import Annotated, Literal
@@ -19,7 +19,7 @@ from augsvc.ops.operation import Draw, Drawn, Interval
 
 
 class Solarize(Tone):
-    """Inverts every value from a threshold on."""
+    """Inverts all values from a threshold upwards (solarize)."""
 
     op: Literal["solarize"] = "solarize"
     threshold: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0)] = (0.5, 1.0)

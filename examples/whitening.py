@@ -1,4 +1,4 @@
-"""What whitening by the dataset's colours does: originals, half of it, all of it.
+"""Colour whitening: originals, half strength, full strength.
 
 make serve                                       # in another terminal
 .venv/bin/python examples/whitening.py docs/whitening.jpg
@@ -15,7 +15,7 @@ COLUMNS, STRENGTHS = 8, (0.0, 0.5, 1.0)
 
 
 def main(path: str) -> None:
-    """Writes the picture: a row for each strength."""
+    """Write an image with a row for each strength to `path`."""
     client = Client("http://127.0.0.1:8000")
     spec = {"dataset": "photos/train", "size": [96, 96], "shuffle": False, "output": {"layout": "NHWC"}}
     rows = []
