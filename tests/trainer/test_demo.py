@@ -19,7 +19,7 @@ from augsvc_client.trainer.training.progress import progress_bars, show_progress
 
 ROOT = Path(__file__).parents[2]
 FILES = {"model.safetensors", "curves.png", "grid.png", "result.json", "report.html"}
-TOLD = "clean 88% distorted 61%"
+SCORES = "clean 88% distorted 61%"
 
 
 def terminal(width=80):
@@ -55,7 +55,7 @@ def test_in_a_terminal_of_80_columns_a_run_is_one_whole_line():
     with progress_bars(console) as progress:
         assert len(show_progress(events(240), progress, "augmented #0")) == 240
     last = next(line for line in reversed(shown(console).splitlines()) if "augmented #0" in line)
-    for part in ("240/240", "loss 0.50", TOLD, "10,000 img/s", "wait 12%"):
+    for part in ("240/240", "loss 0.50", SCORES, "10,000 img/s", "wait 12%"):
         assert part in last
     assert "…" not in last
 
@@ -64,7 +64,7 @@ def test_elsewhere_a_run_is_one_line_at_its_end():
     console = pipe()
     with progress_bars(console) as progress:
         show_progress(events(), progress, "plain #0")
-    assert shown(console) == f"plain #0: 3/3, loss 0.50, {TOLD}, 10,000 img/s, wait 12%\n"
+    assert shown(console) == f"plain #0: 3/3, loss 0.50, {SCORES}, 10,000 img/s, wait 12%\n"
 
 
 def test_a_run_without_tests_has_its_line_too():
@@ -74,7 +74,7 @@ def test_a_run_without_tests_has_its_line_too():
     assert shown(console) == "plain #0: 3/3, loss 0.50, 10,000 img/s, wait 12%\n"
 
 
-def test_a_long_run_tells_of_itself_in_between(monkeypatch):
+def test_a_long_run_prints_a_line_in_between(monkeypatch):
     monkeypatch.setattr(live, "PRINT_EVERY_S", 0.0)
     console = pipe()
     with progress_bars(console) as progress:
@@ -124,8 +124,8 @@ def test_the_demo_says_what_it_is_about_to_do_and_how_each_run_went(demo, url, t
 
 
 def test_the_demo_says_how_long_it_takes(demo):
-    assert demo.announce(240, 3) == "6 runs of 240 epochs, in sequence: about a minute and a half on two cores"
-    assert demo.announce(2, 1) == "2 runs of 2 epochs, in sequence: less than half a minute on two cores"
+    assert demo.announce(240, 3) == "6 runs of 240 epochs in sequence: about a minute and a half on two cores"
+    assert demo.announce(2, 1) == "2 runs of 2 epochs in sequence: less than half a minute on two cores"
     assert demo.announce(960, 3).endswith("about 6 minutes on two cores")
 
 

@@ -7,7 +7,7 @@ from augsvc_client.trainer.recipe import parse_recipe
 from augsvc_client.trainer.training.device import Device, scale_for_device, with_estimate
 from augsvc_client.trainer.training.loop import Pace, Step
 
-CPU = Device("cpu", "1 threads", None, None, False)
+CPU = Device("cpu", "1 thread", None, None, False)
 
 
 def recipe(**groups):
@@ -46,6 +46,6 @@ def test_the_time_is_estimated_once_from_the_steps_that_are_warm(monkeypatch, be
             now[0] += 100 if number < 2 else 1
             yield step
 
-    told = []
-    assert list(with_estimate(trained(), told.append)) == steps
-    assert told == ([] if said is None else [f"{total} steps: {said} to go, evaluation excluded"])
+    notices = []
+    assert list(with_estimate(trained(), notices.append)) == steps
+    assert notices == ([] if said is None else [f"{total} steps: {said} to go, evaluation excluded"])

@@ -201,7 +201,7 @@ def test_a_folder_knows_whether_it_holds_an_ensemble(url, tmp_path, monkeypatch)
     assert found["members"] == 2
     assert found["tests"]["test"]["members"] == single
     assert found["tests"]["test"]["gain"] == pytest.approx(found["tests"]["test"]["accuracy"] - sum(single) / 2)
-    for options in (tiny, ("--resume",)):  # a run of its own in the same folder
+    for options in (tiny, ("--resume",)):  # a single run in the same folder
         done = command("--url", url, "--out", tmp_path, *options)
         assert done.exit_code == 0, done.output
     assert command("--url", url, "--out", tmp_path, "--resume", "--ensemble", 2).exit_code == 2

@@ -24,7 +24,7 @@ from augsvc_client.trainer.training.evaluate import Score, average_predictions, 
 from augsvc_client.trainer.training.learner import Learner
 from augsvc_client.trainer.training.loop import TrainingState, train
 
-ABSENT = "http://127.0.0.1:9"  # the discard port: nobody listens there
+ABSENT = "http://127.0.0.1:9"  # the discard port: no server listens there
 BASE = {
     "data": {"dataset": "digits/train", "size": 8, "per_class": 2, "batch_size": 10, "pipeline": "none"},
     "training": {"device": "cpu", "epochs": 2},
@@ -367,9 +367,9 @@ def training_amp(url, tmp_path):
 def training_channels_last(url, tmp_path):
     trained = learner(training__channels_last=True)
     assert trained.model.body[1][0].weight.is_contiguous(memory_format=torch.channels_last)
-    pictures = {"image": torch.randn(2, 3, 4, 5), "label": torch.zeros(2)}
-    assert trained.inputs(pictures).is_contiguous(memory_format=torch.channels_last)
-    assert learner().inputs(pictures).is_contiguous()
+    images = {"image": torch.randn(2, 3, 4, 5), "label": torch.zeros(2)}
+    assert trained.inputs(images).is_contiguous(memory_format=torch.channels_last)
+    assert learner().inputs(images).is_contiguous()
 
 
 def training_label_smoothing(url, tmp_path):

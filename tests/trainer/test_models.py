@@ -36,18 +36,18 @@ def test_what_saturates_is_refused_with_the_reason(name):
         recipe(model={"activation": name})
 
 
-PICTURES = st.integers(0, 1 << 32).map(lambda s: torch.randn(2, 3, 5, 7, generator=torch.Generator().manual_seed(s)))
+IMAGES = st.integers(0, 1 << 32).map(lambda s: torch.randn(2, 3, 5, 7, generator=torch.Generator().manual_seed(s)))
 
 
 @settings(max_examples=40, deadline=None)
-@given(PICTURES, st.floats(0, 1, width=32), st.sampled_from(["prelu", "relu", "elu"]))
+@given(IMAGES, st.floats(0, 1, width=32), st.sampled_from(["prelu", "relu", "elu"]))
 def test_a_rising_activation_may_follow_the_pool(x, slope, kind):
     bend, pool = activation(3, ModelChoice(activation=kind, slope=slope)), nn.MaxPool2d(2, ceil_mode=True)
     assert torch.allclose(bend(pool(x)), pool(bend(x)), rtol=1e-6, atol=1e-7)
 
 
 @settings(max_examples=20, deadline=None)
-@given(PICTURES, st.floats(-1, -0.125))
+@given(IMAGES, st.floats(-1, -0.125))
 def test_one_with_a_negative_slope_may_not(x, slope):
     bend, pool = nn.PReLU(3, init=slope), nn.MaxPool2d(2)
     assert not torch.allclose(bend(pool(x)), pool(bend(x)))

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-TOLD = """
+SCRIPT = """
 import json, sys
 import torch
 from augsvc_client.trainer.training.evaluate import predict
@@ -29,17 +29,17 @@ with process_group(), test_loader(recipe, sys.argv[1], "test") as loader:
     begun = Learner(model, recipe, 1).model.state_dict().values()
     begun = [float(each.min()) for each in begun] + [float(each.max()) for each in begun]
     rows = gather_rows(torch.arange(3 * rank()) + 10)
-    told = {"world": world_size(), "index": found.index.tolist(), "named": found.predicted.tolist(), "rows": rows.tolist(),
+    result = {"world": world_size(), "index": found.index.tolist(), "named": found.predicted.tolist(), "rows": rows.tolist(),
         "begun": sorted(set(begun))}
     with open(f"{sys.argv[2]}/{rank()}.json", "w") as file:
-        json.dump(told, file)
+        json.dump(result, file)
 """
 
 
 @pytest.mark.slow
 def test_two_processes_count_every_test_sample_once(url, tmp_path):
-    script = tmp_path / "told.py"
-    script.write_text(TOLD)
+    script = tmp_path / "rank.py"
+    script.write_text(SCRIPT)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run([*torchrun, script, url, tmp_path], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

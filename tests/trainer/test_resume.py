@@ -1,4 +1,4 @@
-"""A run that was broken off and a run that was not end in the same weights; what cannot be gone on from says so."""
+"""An interrupted and an uninterrupted run end in the same weights; a checkpoint that does not fit is refused."""
 
 import os
 import signal
@@ -129,7 +129,7 @@ class Served:
 
 
 @pytest.mark.slow
-def test_a_server_lost_in_mid_run_is_waited_for_and_changes_nothing(made):
+def test_a_server_lost_mid_run_is_waited_for_and_changes_nothing(made):
     weights, losses = finished(made())
     server = Served()
     try:

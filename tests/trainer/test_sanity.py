@@ -11,16 +11,10 @@ from torch.optim.lr_scheduler import LambdaLR
 from typer.testing import CliRunner
 
 from augsvc_client.trainer.cli.main import app
+from augsvc_client.trainer.experiments.findings import Finding, load_findings, save_findings
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.run import run
-from augsvc_client.trainer.experiments.sanity import (
-    Finding,
-    Setup,
-    build_setup,
-    load_findings,
-    run_gates,
-    save_findings,
-)
+from augsvc_client.trainer.experiments.sanity import Setup, build_setup, run_gates
 from augsvc_client.trainer.recipe import load_recipe, parse_recipe
 from augsvc_client.trainer.training.data import read_order, training_loader
 
@@ -206,8 +200,8 @@ def test_patience_with_a_test_of_no_samples_is_refused(url):
         run(recipe, url, progress, "")
 
 
-def test_an_order_is_known_without_its_pictures(url):
-    """4,096 of 256 × 256 are more than a server gives at once."""
+def test_an_order_is_read_without_its_images(url):
+    """4,096 images of 256 × 256 exceed the request limit of a server."""
     recipe, _ = resolve_recipe(parse_recipe({"data": {"dataset": "photos/train", "size": 256, "batch_size": 8}}), url)
     with training_loader(recipe, url) as loader:
         order = read_order(loader.stream, 0)

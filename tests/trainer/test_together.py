@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 pytestmark = pytest.mark.slow
 
-# the command itself, with notes of what every rank was given and what it ended with; STOP: the step at which it is broken off
+# the command itself, with notes of what every rank was given and what it ended with; STOP: the step at which it is interrupted
 WATCHED = """
 import json, os, sys
 import torch
@@ -107,7 +107,7 @@ def test_two_processes_learn_what_one_learns_from_twice_the_batch(url, tmp_path)
 
 
 @pytest.mark.parametrize(("ranks", "stop", "steps"), [(2, 3, 10), (3, 2, 6)])  # three: the order of a sum shows
-def test_a_run_that_was_broken_off_in_mid_epoch_ends_as_one_that_was_not(url, tmp_path, ranks, stop, steps):
+def test_a_run_interrupted_mid_epoch_ends_as_an_uninterrupted_one(url, tmp_path, ranks, stop, steps):
     groups = (*RECIPE, "--batch-size", 5, "--set", "training.ema=0.9")
     whole = ran(url, tmp_path / "whole", ranks, *groups)
     assert all(equal(whole.kept[0], each) for each in whole.kept[1:]), "batch norm's statistics too"

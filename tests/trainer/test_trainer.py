@@ -40,7 +40,7 @@ FILES = {
     "report.html",
 }
 ENTRY = tomllib.loads((ROOT / "client" / "pyproject.toml").read_text())["project"]["scripts"]["augsvc-train"]
-ABSENT = "http://127.0.0.1:9"  # the discard port: nobody listens there
+ABSENT = "http://127.0.0.1:9"  # the discard port: no server listens there
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def epochs_of(events):
 
 
 @pytest.mark.parametrize("shape", [(1, 32, 32), (3, 32, 32), (3, 65, 33), (1, 8, 8), (3, 1, 1)])
-def test_network_takes_pictures_of_any_size(shape):
+def test_network_takes_images_of_any_size(shape):
     model = network(shape[0], 7).eval()
     assert model(torch.zeros(2, *shape)).shape == (2, 7)
     assert count_parameters(model) < 125_000
@@ -142,7 +142,7 @@ def test_saved_weights_are_the_networks(tmp_path):
 # --- the loop
 
 
-def test_training_lowers_the_loss_and_tells_of_every_step(few, tested):
+def test_training_lowers_the_loss_and_yields_every_step(few, tested):
     test_loader = tested(256)
     run = course(few(pipeline="light"), **epochs(12), evaluation={"every": 5})
     events = list(train(run, lambda: {"clean": predict(run.learner.eval_model, test_loader).score}))
@@ -227,7 +227,7 @@ def test_no_samples_no_accuracy():
     assert Pace(8, 2.0, 0.5) + Pace(2, 2.0, 0.5) == Pace(10, 4.0, 1.0)
 
 
-# --- pictures and pages
+# --- figures and pages
 
 
 def test_the_grid_shows_what_the_network_saw(few):
@@ -236,8 +236,8 @@ def test_the_grid_shows_what_the_network_saw(few):
     assert sample_grid.names == DIGITS
     for augmented in sample_grid.augmented:
         (batch,) = loader
-        seen = {picture.numpy().tobytes() for picture in batch["image"]}
-        assert all(picture.tobytes() in seen for picture in augmented)
+        seen = {image.numpy().tobytes() for image in batch["image"]}
+        assert all(image.tobytes() in seen for image in augmented)
     assert not np.array_equal(sample_grid.augmented[0], sample_grid.augmented[1])
     assert draw_sample_grid(sample_grid) != draw_sample_grid(sample_grid, DARK)
 

@@ -44,7 +44,8 @@ def choose_device(name: str) -> Device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("training.device is cuda, but torch finds no such device: use auto or cpu")
     if name == "cpu" or not torch.cuda.is_available():
-        return Device("cpu", f"{torch.get_num_threads()} threads", None, None, False)
+        threads = torch.get_num_threads()
+        return Device("cpu", f"{threads} thread{'' if threads == 1 else 's'}", None, None, False)
     properties = torch.cuda.get_device_properties(torch.cuda.current_device())
     bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
     return Device("cuda", properties.name, (properties.major, properties.minor), properties.total_memory, bf16)
