@@ -1,12 +1,15 @@
-"""Compiled kernels on disk: found again, never stale, never a reason to fail."""
+"""Compiled kernels on disk: loaded again, never stale, never a reason to fail."""
 
 import ast
 import logging
+import multiprocessing
 import os
 import resource
 import shutil
 import subprocess
 import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import numba
@@ -14,7 +17,7 @@ import numpy as np
 import pytest
 
 from augsvc.executors.fused import kernel_cache, kernels
-from augsvc.executors.fused.kernel_cache import keep_compiled, sources_digest
+from augsvc.executors.fused.kernel_cache import code_digest, keep_compiled
 from augsvc.executors.fused.kernels import cpu, sound_cpu
 from augsvc.executors.fused.kernels.compiled import entry
 from augsvc.streams.probes import SoundProbe, sound_probe_spec
@@ -30,96 +33,161 @@ def doubled(values):
         values[k] *= 2
 
 
-def use(folder):
-    """A kernel with its cache there, run once: how often it was found, and how often not."""
+def use(folder, dtype=np.int64):
+    """A kernel with its cache in a folder, run once: how often it was loaded, and how often compiled."""
     kernel = entry(doubled)
     keep_compiled([kernel], folder)
-    values = np.arange(5)
+    values = np.arange(5, dtype=dtype)
     kernel(values)
     assert values.tolist() == [0, 2, 4, 6, 8]
     return sum(kernel.stats.cache_hits.values()), sum(kernel.stats.cache_misses.values())
 
 
-def test_what_is_compiled_once_is_found_again(tmp_path):
+def files(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_what_is_compiled_once_is_loaded_again(tmp_path):
     assert use(tmp_path / "new") == (0, 1)
     assert use(tmp_path / "new") == (1, 0)
-    assert len(list((tmp_path / "new").iterdir())) == 1
+    assert [path.suffix for path in files(tmp_path)] == [".nbc", ".nbi"]
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.slow
-def test_another_process_finds_it_too_and_two_at_once_do_not_disturb_each_other(tmp_path):
+def test_another_process_loads_it_too_and_two_at_a_time_do_not_disturb_each_other(tmp_path):
     code = f"from tests.executors.test_kernel_cache import use; from pathlib import Path; print(use(Path({str(tmp_path)!r})))"
-    for found in ({"(0, 1)", "(1, 0)"}, {"(1, 0)"}):
+    for allowed in ({"(0, 1)", "(1, 0)"}, {"(1, 0)"}):
         processes = [
             subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
             for _ in range(2)
         ]
-        assert {process.communicate()[0].strip() for process in processes} <= found
-    assert [path.suffix for path in tmp_path.iterdir()] == [".kernel"]
+        assert {process.communicate()[0].strip() for process in processes} <= allowed
+    assert [path.suffix for path in files(tmp_path)] == [".nbc", ".nbi"]
 
 
-@pytest.mark.parametrize("damage", [b"", b"x" * 100, None])
-def test_a_damaged_file_is_told_and_replaced(tmp_path, damage, caplog):
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform cannot fork")
+def test_a_forked_process_and_threads_load_it_too(tmp_path):
     use(tmp_path)
-    (file,) = tmp_path.iterdir()
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as forked:
+        assert forked.submit(use, tmp_path).result() == (1, 0)
+    with ThreadPoolExecutor(4) as threads:
+        assert set(threads.map(use, [tmp_path] * 8)) == {(1, 0)}
+
+
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
+@pytest.mark.parametrize("damage", [b"", b"x" * 100, None])
+def test_a_damaged_file_is_logged_and_replaced(tmp_path, damage, suffix, caplog):
+    use(tmp_path)
+    (file,) = (path for path in files(tmp_path) if path.suffix == suffix)
     whole = file.read_bytes()
     file.write_bytes(whole[:-1] if damage is None else damage)
     with caplog.at_level(logging.WARNING, "augsvc"):
         assert use(tmp_path) == (0, 1)
-    assert "compiled anew" in caplog.text
+    assert "cannot be read" in caplog.text
     assert use(tmp_path) == (1, 0)
 
 
-def test_a_folder_that_cannot_be_written_is_told_and_no_failure(tmp_path, caplog):
+def test_code_for_another_signature_is_never_loaded(tmp_path):
+    """The index of one process may name the data file that another one has replaced."""
+    assert use(tmp_path) == use(tmp_path, np.float64) == (0, 1)
+    first, second = (path for path in files(tmp_path) if path.suffix == ".nbc")
+    second.write_bytes(first.read_bytes())
+    assert {use(tmp_path), use(tmp_path, np.float64)} == {(1, 0), (0, 1)}
+    assert use(tmp_path) == use(tmp_path, np.float64) == (1, 0)
+
+
+def test_a_folder_that_cannot_be_made_is_logged_and_no_failure(tmp_path, caplog):
     (tmp_path / "file").write_bytes(b"")
     with caplog.at_level(logging.WARNING, "augsvc"):
         assert use(tmp_path / "file" / "below") == (0, 1)
-    assert "cannot be written" in caplog.text
+    assert "compiled again at every start" in caplog.text
+
+
+def test_a_folder_that_cannot_be_written_is_logged_and_nothing_is_kept_elsewhere(tmp_path, caplog, monkeypatch):
+    def refuse(dir):
+        raise PermissionError(dir)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)  # how Numba tries it; root may write everywhere
+    with caplog.at_level(logging.WARNING, "augsvc"):
+        assert use(tmp_path) == (0, 1)
+    assert "compiled again at every start" in caplog.text
+    assert not files(tmp_path)
+
+
+@pytest.mark.parametrize("level", ["the folder", "the one in it"])
+@pytest.mark.parametrize("fault", ["another owner", 0o770, 0o707])
+def test_a_folder_that_another_user_owns_or_may_write_to_is_not_used(tmp_path, fault, level, caplog, monkeypatch):
+    assert use(tmp_path) == (0, 1)
+    folder = tmp_path if level == "the folder" else tmp_path / code_digest()
+    if fault == "another owner":
+        monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
+    else:
+        folder.chmod(fault)
+    with caplog.at_level(logging.WARNING, "augsvc"):
+        assert use(tmp_path) == (0, 1)
+    assert "must belong to the server's user" in caplog.text
 
 
 def test_without_a_folder_nothing_is_kept():
     assert use(None) == use(None) == (0, 1)
 
 
+def test_numbas_own_cache_folder_stays_as_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "elsewhere")
+    use(tmp_path)
+    assert numba.config.CACHE_DIR == "elsewhere" and not Path("elsewhere").exists()
+
+
 def test_a_change_in_any_kernel_file_is_another_digest(tmp_path, monkeypatch):
     folder = shutil.copytree(Path(kernels.__path__[0]), tmp_path / "kernels")
     monkeypatch.setattr(kernels, "__path__", [str(folder)])
-    digests = set()
-    for path in sorted(folder.glob("*.py")):
+    digests = {code_digest()}
+    paths = sorted(folder.rglob("*.py"))
+    for path in paths:
         path.write_text(path.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
-        sources_digest.cache_clear()
-        digests.add(sources_digest())
-    sources_digest.cache_clear()
-    assert len(digests) == len(list(folder.glob("*.py"))) > 5
+        digests.add(code_digest())
+    assert len(digests) == 1 + len(paths) > 5
 
 
-def test_a_change_in_the_kernels_is_compiled_anew(tmp_path, monkeypatch):
+def test_after_a_change_in_the_kernels_they_are_compiled_again(tmp_path, monkeypatch):
     use(tmp_path)
-    monkeypatch.setattr(kernel_cache, "sources_digest", lambda: "other")
+    monkeypatch.setattr(kernel_cache, "code_digest", lambda: "other")
     assert use(tmp_path) == (0, 1)
 
 
-def test_code_compiled_with_another_option_is_not_taken(tmp_path):
+def test_code_compiled_with_another_option_is_not_loaded(tmp_path):
     code = "import sys, pathlib, tests.executors.test_kernel_cache as t; print(t.use(pathlib.Path(sys.argv[1])))"
     variables = os.environ | {"NUMBA_OPT": "0"}
     subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, env=variables, capture_output=True, check=True)
     assert use(tmp_path) == (0, 1)
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(files(tmp_path)) == 4
 
 
 @pytest.mark.parametrize(
     ("option", "value"),
     [
         ("OPT", 0), ("BOUNDSCHECK", 1), ("DEBUGINFO_DEFAULT", 1), ("ENABLE_AVX", False), ("LOOP_VECTORIZE", 0),
-        ("SLP_VECTORIZE", 1),
+        ("SLP_VECTORIZE", 1), ("CPU_NAME", "generic"), ("CPU_FEATURES", "+avx"),
     ],
 )  # fmt: skip
-def test_each_option_that_changes_code_is_part_of_its_name(tmp_path, monkeypatch, option, value):
-    context = cpu.sum_values.targetctx
-    cache = kernel_cache._KernelCache(tmp_path, "a")
-    before = cache._path((), context)
+def test_each_option_that_changes_code_is_part_of_the_digest(monkeypatch, option, value):
+    before = code_digest()
     monkeypatch.setattr(numba.config, option, value)
-    assert cache._path((), context) != before
+    assert code_digest() != before
+
+
+@pytest.mark.parametrize("part", ["numba.__version__", "llvmlite.__version__", "numpy.__version__", "sys.version"])
+def test_each_version_is_part_of_the_digest(monkeypatch, part):
+    before = code_digest()
+    monkeypatch.setattr(part, "another")
+    assert code_digest() != before
+
+
+def test_another_cpu_has_another_digest(monkeypatch):
+    before = code_digest()
+    monkeypatch.setattr(kernel_cache.binding, "get_host_cpu_name", lambda: "another")
+    assert code_digest() != before
 
 
 def test_a_full_disk_leaves_nothing_behind(tmp_path, caplog):
@@ -127,11 +195,11 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, caplog):
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))  # bytes of a file; Python ignores the signal
     try:
         with caplog.at_level(logging.WARNING, "augsvc"):
-            found = use(tmp_path)
+            counts = use(tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert found == (0, 1) and "cannot be written" in caplog.text
-    assert not list(tmp_path.iterdir())
+    assert counts == (0, 1) and "cannot be written" in caplog.text
+    assert not files(tmp_path)
 
 
 def test_kernels_depend_on_nothing_that_the_digest_misses():

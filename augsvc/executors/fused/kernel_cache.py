@@ -1,57 +1,45 @@
-"""Compiled kernels on disk, under a digest of all that they depend on.
+"""Compiled kernels on disk: Numba's own cache, in a folder named by everything that the machine code depends on.
 
-Numba's own cache looks at the file of the cached function alone, so it misses what changed in the functions that this one
-calls; and of two processes that write at once for different CPUs one may find the other's code. Here a file's name is the
-digest of the kernels' sources, of the compiler's versions and options, of the CPU and of the types: what stands there can
-only be right, and is written in another place first, then moved.
+Numba's index goes by the source file of the cached function alone, so it misses a change in the functions that this one
+calls; and two processes on different CPUs that fill one folder at the same time may load each other's code. Hence a folder
+for each digest of all kernel sources, versions, options and the CPU: within one, there is only one version of the code.
 """
 
 import hashlib
 import logging
 import os
-import pickle
 import platform
 import sys
-import tempfile
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import llvmlite
 import numba
 import numpy as np
-from numba.core import compiler, serialize
-from numba.core.caching import NullCache
+from llvmlite import binding
+from numba import config
+from numba.core.caching import FunctionCache
 
 from augsvc.executors.fused import kernels
 
 logger = logging.getLogger("augsvc")
-_DIGEST_BYTES = 32
-_OPTIONS = (
+_OPTIONS = (  # environment variables NUMBA_… that change the code
     "OPT",
     "BOUNDSCHECK",
     "DEBUGINFO_DEFAULT",
     "ENABLE_AVX",
     "LOOP_VECTORIZE",
     "SLP_VECTORIZE",
-)  # NUMBA_… set them
-
-
-def keep_compiled(dispatchers: Iterable[Any], folder: Path | None) -> None:
-    """Makes kernels look for their code in a folder before they compile, and leave it there; in memory only without one.
-
-    A folder that cannot be written is no error: the log says that every start compiles anew.
-    """
-    if folder is not None and not _writable(folder):
-        logger.warning("kernel_cache: the folder cannot be written, so the kernels are compiled anew at every start")
-        folder = None
-    for dispatcher in dispatchers:
-        dispatcher._cache = NullCache() if folder is None else _KernelCache(folder, _name(dispatcher.py_func))
+    "CPU_NAME",
+    "CPU_FEATURES",
+)
+_OTHERS_WRITE = 0o022  # mode bits: the group and others may write
 
 
 def default_folder() -> Path | None:
-    """The user's own cache folder; None where the user has no home."""
+    """The user's cache folder; None if the user has no home."""
     try:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     except RuntimeError:
@@ -59,69 +47,84 @@ def default_folder() -> Path | None:
     return Path(base) / "augsvc" / "kernels"
 
 
-@cache
-def sources_digest() -> str:
-    """SHA-256 over the kernels' own sources."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(next(iter(kernels.__path__))).glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
+def keep_compiled(dispatchers: Sequence[Any], folder: Path | None) -> None:
+    """Lets kernels load their machine code from a folder, and save it there once it is compiled; None: memory only.
+
+    A folder that cannot be used is logged, and the kernels are compiled again at every start. Numba unpickles what it finds,
+    so a folder that another user owns or may write to is not used.
+    """
+    if folder is None:
+        return
+    try:
+        caches = _open_caches(dispatchers, folder)
+    except (OSError, RuntimeError) as err:
+        logger.warning("kernel_cache: %s; kernels are compiled again at every start", err)
+        return
+    for dispatcher, cache in zip(dispatchers, caches, strict=True):
+        dispatcher._cache = cache  # what its method `enable_caching` does, with Numba's class
 
 
-class _KernelCache(NullCache):  # type: ignore[misc]  # Numba has no types
-    """One function's code: a file for each set of types and each CPU."""
+def code_digest() -> str:
+    """Hex digest of what the kernels' machine code depends on: sources, versions, compiler options and the CPU."""
+    versions = (sys.version, platform.machine(), numba.__version__, llvmlite.__version__, np.__version__)
+    options = [str(getattr(config, name)) for name in _OPTIONS]
+    cpu = (binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
+    digest = hashlib.sha256(repr((versions, options, cpu)).encode())
+    root = Path(next(iter(kernels.__path__)))
+    for path in sorted(root.rglob("*.py")):
+        digest.update(f"\0{path.relative_to(root)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:32]
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self._folder, self._name = folder, name
 
-    @property
-    def cache_path(self) -> str:
-        """The folder."""
-        return str(self._folder)
+class _KernelCache(FunctionCache):  # type: ignore[misc]  # Numba has no types
+    """Numba's cache of one function. A file that cannot be read or written is logged, and the function compiled."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """The compiled function, or None if it is not there or cannot be read."""
-        target_context.refresh()
-        path = self._path(sig, target_context)
-        try:
-            content = path.read_bytes()
-            digest, data = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
-            if hashlib.sha256(data).digest() != digest:
-                raise ValueError("the file is damaged")
-            return compiler.CompileResult._rebuild(target_context, *pickle.loads(data))  # noqa: S301 - our own file
-        except FileNotFoundError:
-            return None
-        except Exception:  # whatever is wrong with it, compiling is right
-            logger.warning("kernel_cache: %s cannot be used, and is compiled anew", path.name, exc_info=True)
-            return None
+        """The compiled function; None if it has to be compiled."""
+        with _logged("cannot be read"):
+            result = super().load_overload(sig, target_context)
+            # the index of another process with another signature may name the same file
+            return result if result is None or result.signature.args == sig else None
+        with _logged("cannot be emptied"):
+            self.flush()
+        return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Leaves the compiled function for the next process."""
-        content = serialize.dumps(data._reduce())
-        path = self._path(sig, data.target_context)
-        try:
-            with tempfile.TemporaryDirectory(dir=self._folder) as aside:  # nothing is left of it on a full disk
-                written = Path(aside) / path.name
-                written.write_bytes(hashlib.sha256(content).digest() + content)
-                written.replace(path)
-        except OSError:
-            logger.warning("kernel_cache: %s cannot be written", path.name, exc_info=True)
-
-    def _path(self, sig: Any, target_context: Any) -> Path:
-        versions = (sys.version, platform.machine(), numba.__version__, llvmlite.__version__, np.__version__)
-        options = [str(getattr(numba.config, name)) for name in _OPTIONS]
-        parts = (sources_digest(), self._name, str(sig), versions, options, target_context.codegen().magic_tuple())
-        return self._folder / f"{self._name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}.kernel"
+        """Keeps a compiled function for the next process."""
+        with _logged("cannot be written"):
+            super().save_overload(sig, data)
 
 
-def _name(function: Any) -> str:
-    return f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
-
-
-def _writable(folder: Path) -> bool:
+def _open_caches(dispatchers: Sequence[Any], folder: Path) -> list[_KernelCache]:
+    inner = folder / code_digest()
+    for each in (folder, inner):
+        _make_private(each)
+    before, config.CACHE_DIR = config.CACHE_DIR, str(inner)
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError:
-        return False
-    return True
+        caches = [_KernelCache(dispatcher.py_func) for dispatcher in dispatchers]
+    finally:
+        config.CACHE_DIR = before
+    if not all(Path(cache.cache_path).is_relative_to(inner) for cache in caches):  # Numba tries other places
+        raise PermissionError(f"{inner} cannot be written")
+    return caches
+
+
+def _make_private(folder: Path) -> None:
+    """Makes a folder, unless it exists.
+
+    Raises:
+        OSError: it cannot be made, or another user owns it or may write to it.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    status = folder.stat()
+    if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & _OTHERS_WRITE):
+        raise PermissionError(f"{folder} must belong to the server's user, and only they may write to it")
+
+
+@contextmanager
+def _logged(problem: str) -> Iterator[None]:
+    """Whatever is wrong with a cached file, compiling is right."""
+    try:
+        yield
+    except Exception:
+        logger.warning("kernel_cache: a file %s; the kernel is compiled again", problem, exc_info=True)
