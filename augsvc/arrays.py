@@ -47,6 +47,7 @@ class Sample:
     keypoints_valid: Bools | None = None  # K
     audio: F32 | None = None  # T, one channel, full scale is ±1
     rate: int = 0  # samples of sound a second; 0 where it is not known
+    key: tuple[str, int] | None = None  # dataset and index, which determine it; None: a client's own
 
     @property
     def n_bytes(self) -> int:

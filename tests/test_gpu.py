@@ -1,4 +1,4 @@
-"""What CUDA has to keep: the laws; the CPU's pixels within the reference's tolerance, and to the bit with `fused`."""
+"""On CUDA: the laws hold; the CPU's pixels within the reference's tolerance, and to the bit with `fused`."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -23,7 +23,7 @@ from tests.harness import open_cpu, patch, run
 
 pytestmark = [
     pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA here"),
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA is not available"),
 ]
 STEPS = [(op.media, {"op": n, "p": 0.7, **chosen}) for n, op in registry().items() for chosen in op.examples]
 PIPELINES = [*([step] for media, step in STEPS if media == "image"), "strong"]
@@ -64,7 +64,7 @@ def test_l2_on_cuda(pipeline):
 def test_cuda_agrees_with_the_cpu(pipeline):
     cuda, cpu = batch("cuda", pipeline, 0, 4), batch("cpu", pipeline, 0, 4)
     distance = np.abs(cuda.pop("image").astype(int) - cpu.pop("image").astype(int))
-    assert distance.mean() < 0.02  # a rounding that falls the other way now and then
+    assert distance.mean() < 0.02  # rare differences in rounding
     assert distance.max() <= 2
     for name, array in cuda.items():
         assert array.tobytes() == cpu[name].tobytes(), name
@@ -100,39 +100,41 @@ def test_fused_gives_the_masks_of_the_cpu(name):
 
 
 @numba_cuda
-def test_pictures_sound_and_masks_share_a_lane():
+def test_images_sound_and_masks_share_a_lane():
     executor, cpu = open_executor("fused", torch.device("cuda"), None), open_cpu("fused")
     fields, sound, moved = CASES["statistics"], SOUND_CASES["several passes"], MASK_CASES["cover, masks"]
     for _ in range(2):
         assert pictures(fields, executor).tobytes() == pictures(fields, cpu).tobytes()
-        found, expected = (clips(sound, one, count=1) for one in (executor, cpu))  # in the canvas's buffer it has room
-        assert (np.abs(found - expected) <= 1e-5 * np.maximum(1.0, np.abs(expected))).all()
+        result, expected = (
+            clips(sound, each, count=1) for each in (executor, cpu)
+        )  # in the canvas's buffer it has room
+        assert (np.abs(result - expected) <= 1e-5 * np.maximum(1.0, np.abs(expected))).all()
         assert masks(moved, executor).tobytes() == masks(moved, cpu).tobytes()
 
 
 @numba_cuda
-@pytest.mark.parametrize("bound", [40_000, 37_000], ids=["fits", "does not fit"])  # three pictures of 37,755 bytes
-def test_pictures_that_stay_on_the_device_are_the_same(bound):
+@pytest.mark.parametrize("bound", [40_000, 37_000], ids=["fits", "does not fit"])  # three images of 37,755 bytes
+def test_cached_sources_give_the_same_pixels(bound):
     executor = open_executor("fused", torch.device("cuda"), None, bound)
     expected = pictures(CASES["cover, 3, NCHW"], open_cpu("fused")).tobytes()
     for _ in range(3):
         assert pictures(CASES["cover, 3, NCHW"], executor).tobytes() == expected
-    assert executor.seats.free.get_nowait().resident.held == (37_755 if bound == 40_000 else 0)
+    assert executor.lanes.free.get_nowait().sources.used == (37_755 if bound == 40_000 else 0)
 
 
 @numba_cuda
-def test_what_is_sent_into_memory_that_is_still_computed_with_comes_after():
-    from augsvc.executors.cuda.lane import CudaLane
+def test_an_upload_into_memory_that_kernels_still_use_comes_after_them():
+    from augsvc.executors.cuda.cuda_device import CudaDevice
 
-    lane = CudaLane.on(torch.device("cuda"))
-    with lane.open():
-        old = lane.buffer(1 << 20, copied=False)
+    device = CudaDevice.on(torch.device("cuda"))
+    with device.open():
+        old = device.buffer(1 << 20, copied=False)
         torch.cuda._sleep(200_000_000)  # cycles: some 0.1 s
         old.device.fill_(7)
         del old
-        new = lane.buffer(1 << 20, copied=True)  # most likely the same memory
+        new = device.buffer(1 << 20, copied=True)  # most likely the same memory
         new.bytes[:] = 1
-        lane.upload(new, new.size)
+        device.upload(new, new.size)
     assert bool((new.device == 1).all())
 
 
@@ -173,11 +175,11 @@ def produced(executor, workers, epoch):
 
 
 @numba_cuda
-def test_fused_in_several_slabs_and_on_two_lanes_at_once():
-    with ThreadPoolExecutor(4) as workers, ThreadPoolExecutor(2) as askers:
-        both = list(askers.map(lambda epoch: produced(fused(), workers, epoch), range(2)))
-        for epoch, found in enumerate(both):
-            assert found.tobytes() == produced(open_cpu("fused"), workers, epoch).tobytes()
+def test_fused_in_several_chunks_and_on_two_lanes_in_parallel():
+    with ThreadPoolExecutor(4) as workers, ThreadPoolExecutor(2) as callers:
+        both = list(callers.map(lambda epoch: produced(fused(), workers, epoch), range(2)))
+        for epoch, images in enumerate(both):
+            assert images.tobytes() == produced(open_cpu("fused"), workers, epoch).tobytes()
 
 
 @numba_cuda
@@ -191,13 +193,13 @@ def test_a_new_pipeline_compiles_nothing():
         clips(pipeline, fused())
     for fields in MASK_CASES.values():
         masks(fields, fused())
-    pictured = (grids.draw, grids.filter_rows, grids.filter_columns, grids.move_masks, grids.sum_values)
-    kernels = (*pictured, sound_cuda.shape_clips, sound_cuda.measure_levels, sound_cuda.add_noise)
+    image_kernels = (grids.draw, grids.filter_rows, grids.filter_columns, grids.move_masks, grids.sum_values)
+    kernels = (*image_kernels, sound_cuda.shape_clips, sound_cuda.measure_levels, sound_cuda.add_noise)
     assert {len(kernel.overloads) for kernel in kernels} == {1}
 
 
 @numba_cuda
-def test_without_memory_it_is_refused_and_lives():
+def test_without_memory_a_request_is_refused_and_the_next_one_works():
     executor = open_executor("fused", torch.device("cuda"), None)
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(1e-9)

@@ -41,9 +41,7 @@ class DecodedCache:
 
     def _put(self, key: Hashable, sample: Sample) -> None:
         if sample.image is not None:
-            sample.image.setflags(
-                write=False
-            )  # many share it now, and a device that keeps it has to know it for a constant
+            sample.image.setflags(write=False)  # many share it now
         with self._lock:
             replaced = self._samples.pop(key, None)
             if replaced is not None:

@@ -1,4 +1,4 @@
-"""The executor that the settings name."""
+"""Opens the executor that the settings name."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,11 +16,13 @@ ExecutorName = Literal["fused", "kornia"]
 def open_executor(
     name: ExecutorName, device: torch.device, kernel_cache: Path | None, device_cache_bytes: int = 0
 ) -> Executor:
-    """An executor on a device; its first work compiles its kernels, unless the folder `kernel_cache` holds them.
-    On CUDA `fused` keeps sources of so many bytes on the device.
+    """An executor on a device.
+
+    Its kernels are compiled when they are first used, unless the folder `kernel_cache` holds their code. On CUDA `fused`
+    keeps up to `device_cache_bytes` of sources on the device.
 
     Raises:
-        ValueError: for the operator: the executor cannot use the device.
+        ValueError: the executor cannot use the device; the message is for the operator.
     """
     if name == "kornia":
         return KorniaExecutor.on(device)
@@ -28,15 +30,15 @@ def open_executor(
         return FusedExecutor.on(kernel_cache)
     if not runs_on_cuda(name):
         raise ValueError(
-            "executor fused runs on CUDA with numba-cuda, which is not installed: install augsvc[cuda], or set device to "
-            "cpu, or executor to kornia"
+            "executor fused needs numba-cuda to run on CUDA, which is not installed: install augsvc[cuda], set device to "
+            "cpu, or set executor to kornia"
         )
-    from augsvc.executors.cuda.image import FusedCudaExecutor  # only now: Numba's CUDA part, which others need not have
-    from augsvc.executors.cuda.lane import CudaLane
+    from augsvc.executors.cuda.cuda_device import CudaDevice  # here: numba-cuda is optional
+    from augsvc.executors.cuda.image import FusedCudaExecutor
 
-    return FusedCudaExecutor.on(device, lambda: CudaLane.on(device), device_cache_bytes)
+    return FusedCudaExecutor.on(device, lambda: CudaDevice.on(device), device_cache_bytes)
 
 
 def runs_on_cuda(name: ExecutorName) -> bool:
-    """Whether an executor has what it needs to use CUDA, besides the device."""
+    """Whether the packages are installed that an executor needs to use CUDA."""
     return name == "kornia" or find_spec("numba_cuda") is not None

@@ -1,4 +1,4 @@
-"""What an executor is: it runs a plan's passes over pixels, and over sound."""
+"""The interface of an executor: it runs the passes of a plan over images, and of an audio plan over clips."""
 
 import platform
 from collections.abc import Callable, Sequence
@@ -15,17 +15,19 @@ from augsvc.planning.audio_plan import SoundPlan
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Moves
 
+SourceKey = tuple[str, int]  # a dataset's name and an index: they determine the decoded sample
+
 
 class Executor(Protocol):
-    """Runs plans on one device. Several threads may use it at once."""
+    """Runs plans on one device. Safe to call from several threads."""
 
     @property
     def name(self) -> str:
-        """As the setting names it."""
+        """The value of the setting `executor`."""
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device that it computes on."""
 
     @property
     def kinds(self) -> frozenset[type[Operation]]:
@@ -37,22 +39,22 @@ class Executor(Protocol):
 
     @property
     def sound(self) -> "SoundExecutor":
-        """What runs plans over clips."""
+        """The executor of audio plans."""
 
     @property
     def threads(self) -> int:
-        """Into how many ranges a batch should be cut, each on a thread of its own."""
+        """The number of ranges that a batch should be split into, one per thread."""
 
     @property
     def traits(self) -> tuple[str, ...]:
-        """What its arithmetic depends on besides the code: part of every arithmetic id."""
+        """What the arithmetic depends on besides the code; part of every arithmetic id."""
 
     @property
     def opaque_traits(self) -> tuple[str, ...]:
-        """What opaque operations depend on besides: part of the arithmetic id of a stream that has one."""
+        """What opaque operations depend on in addition; part of the arithmetic id of a stream that has one."""
 
     def rows(self, elements: int) -> int:
-        """How many samples of so many canvas elements one thread should run at once."""
+        """How many samples of `elements` canvas elements one call should have."""
 
     def render(
         self,
@@ -62,21 +64,30 @@ class Executor(Protocol):
         draws: Sequence[Draw],
         out: U8,
         check: Callable[[], None],
+        keys: Sequence[SourceKey | None] | None = None,
     ) -> None:
         """All passes over sources uint8 (H, W, C) of any sizes, into `out` (N, C, H, W), which may be a view of N,H,W,C.
 
-        `cameras` has one entry a pass, as plan.cameras gives them. `check` is called now and then, and may raise.
+        `cameras` has one entry per pass, as plan.cameras gives them. `check` is called at short intervals, and may raise. A
+        source with a key may be kept under it, between calls too.
         """
 
-    def move_masks(self, masks: Sequence[U8], moves: Moves, out: U8, check: Callable[[], None]) -> None:
+    def move_masks(
+        self,
+        masks: Sequence[U8],
+        moves: Moves,
+        out: U8,
+        check: Callable[[], None],
+        keys: Sequence[SourceKey | None] | None = None,
+    ) -> None:
         """Masks uint8 (H, W) of any sizes through cameras, nearest sampling, into `out` (N, H, W), which is contiguous.
 
-        255 where the picture shows nothing of its source. Integers: every executor gives the same.
+        255 where the image shows nothing of its source. Integer arithmetic: all executors give the same values.
         """
 
 
 class SoundExecutor(Protocol):
-    """Runs plans over clips, on its executor's device. Several threads may use it at once."""
+    """Runs audio plans on its executor's device. Safe to call from several threads."""
 
     @property
     def kinds(self) -> frozenset[type[Operation]]:
@@ -84,36 +95,36 @@ class SoundExecutor(Protocol):
 
     @property
     def threads(self) -> int:
-        """Into how many ranges a batch should be cut, each on a thread of its own."""
+        """The number of ranges that a batch should be split into, one per thread."""
 
     @property
     def traits(self) -> tuple[str, ...]:
-        """What its arithmetic depends on besides the code: part of the arithmetic id of every stream of sound."""
+        """What the arithmetic depends on besides the code; part of the arithmetic id of every audio stream."""
 
     def rows(self, samples: int) -> int:
-        """How many clips of so many samples one thread should run at once."""
+        """How many clips of `samples` samples one call should have."""
 
     def run(self, plan: SoundPlan, clips: F32, draws: Sequence[Draw], check: Callable[[], None]) -> None:
-        """All passes over clips (N, T), in place. `check` is called now and then, and may raise."""
+        """All passes over clips float32 (N, T), in place. `check` is called at short intervals, and may raise."""
 
 
 def resampling_traits() -> tuple[str, ...]:
-    """What bringing clips to a stream's rate depends on: the library, and its vectors, which differ between machines."""
+    """What resampling to a stream's rate depends on: the library, and its vector code, which differs between machines."""
     return soxr.__version__, soxr.__libsoxr_version__, platform.machine()
 
 
 def float_traits(device: torch.device) -> tuple[str, ...]:
-    """What torch's float arithmetic depends on besides the code."""
+    """What torch's float arithmetic depends on: versions, the kind of device, and its name or vector instructions."""
     if device.type == "cuda":
-        unit = f"{torch.cuda.get_device_name(device)} {torch.backends.cudnn.version()}"  # type: ignore[no-untyped-call]  # torch's own gap
+        hardware = f"{torch.cuda.get_device_name(device)} {torch.backends.cudnn.version()}"  # type: ignore[no-untyped-call]  # untyped in torch
     else:
-        unit = torch.backends.cpu.get_cpu_capability()
-    return kornia.__version__, torch.__version__, device.type, unit
+        hardware = torch.backends.cpu.get_cpu_capability()
+    return kornia.__version__, torch.__version__, device.type, hardware
 
 
 def use_one_torch_thread() -> None:
-    """Takes torch's own threads away, for the whole process: batches are split over threads of ours.
+    """Disables torch's own threads, for the whole process: batches are split over this package's threads.
 
-    torch's wait actively for one another, and beside another busy process 2 of them took 28 times as long as 1.
+    Torch's threads spin while they wait for one another: beside another busy process, 2 of them took 28 times as long as 1.
     """
     torch.set_num_threads(1)

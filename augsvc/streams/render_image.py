@@ -124,10 +124,11 @@ def _augment(
     pixels = image if tables is None else np.empty(image.shape, dtype=np.uint8)
     with stages.of("kernels"):
         images = [with_channels(required(sample.image), plan.canvas.channels) for sample in samples]
-        executor.render(plan, images, cameras, draws, pixels, check)
+        keys = [sample.key for sample in samples]
+        executor.render(plan, images, cameras, draws, pixels, check, keys)
         moves = [(camera, part.border or "edge") for camera, part in zip(cameras, plan.passes, strict=True) if camera]
         if "mask" in arrays:
-            executor.move_masks([required(sample.mask) for sample in samples], moves, arrays["mask"], check)
+            executor.move_masks([required(sample.mask) for sample in samples], moves, arrays["mask"], check, keys)
     with stages.of("encode"):
         if tables is not None:
             write_floats(pixels, tables, image)

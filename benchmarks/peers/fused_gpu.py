@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from augsvc.executors.cuda.image import slabs
-from augsvc.executors.cuda.image_chunk import Slab
-from augsvc.executors.cuda.scheduler import Seat
-from augsvc.executors.cuda.staging import Lane, Slot
+from augsvc.executors.cuda.device import Device
+from augsvc.executors.cuda.image import image_chunks
+from augsvc.executors.cuda.image_chunk import ImageChunk
+from augsvc.executors.cuda.lane_pool import Lane
+from augsvc.executors.cuda.staging import StagingBuffer
 from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.rng import Address, quantile_table
 from augsvc.ops.pipeline import parse_pipeline
@@ -25,32 +26,32 @@ _MAX_LAUNCHES = 512  # queued at a time: CUDA queues about a thousand, then a la
 _CYCLES_PER_S = 3e9  # above any GPU's clock, so that it sleeps no shorter than asked
 
 
-def open_lane() -> Lane:
-    """A lane of the executor on the GPU."""
-    from augsvc.executors.cuda.lane import CudaLane  # only now: it needs CUDA
+def open_device() -> Device:
+    """The GPU, as a lane of the executor uses it."""
+    from augsvc.executors.cuda.cuda_device import CudaDevice  # only now: it needs CUDA
 
-    return CudaLane.on(torch.device(on_gpu.DEVICE))
+    return CudaDevice.on(torch.device(on_gpu.DEVICE))
 
 
 @dataclass(slots=True, eq=False)
-class RecordingLane:
-    """A lane that records its launches, and downloads results only if asked to."""
+class RecordingDevice:
+    """A device that records its launches, and downloads results only if asked to."""
 
-    lane: Any
+    device: Any
     downloads: bool = False
     launches: list[Launch] = field(default_factory=list)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.lane, name)
+        return getattr(self.device, name)
 
     def launch(self, *launch: Any) -> None:
         """Records and launches a kernel."""
         self.launches.append(launch)
-        self.lane.launch(*launch)
+        self.device.launch(*launch)
 
     def download(self, buffer: Any, size: int) -> Callable[[], None]:
         """The returned function synchronises in any case: the staging memory is reused afterwards."""
-        return self.lane.download(buffer, size if self.downloads else 0)
+        return self.device.download(buffer, size if self.downloads else 0)
 
 
 @dataclass(slots=True, eq=False)
@@ -59,8 +60,8 @@ class ResidentBatch:
 
     plan: Plan
     images: list[np.ndarray]
-    lane: RecordingLane
-    seat: Seat
+    device: RecordingDevice
+    lane: Lane
     quantiles: np.ndarray
     epochs: Iterator[int] = field(default_factory=count)
 
@@ -71,12 +72,11 @@ class ResidentBatch:
         Raises:
             Missing: the bytes differ: a wrong result has no speed.
         """
-        images.setflags(write=False)  # only read-only sources stay on a device
         _, height, width, channels = images.shape
         plan = Plan.of(parse_pipeline(pipeline), Canvas(height, width, channels), "cover")
-        lane = RecordingLane(open_lane())
-        seat = Seat.at(lane, 0, images.nbytes)
-        batch = ResidentBatch(plan, list(images), lane, seat, quantile_table().astype(np.int16))
+        device = RecordingDevice(open_device())
+        lane = Lane.on(device, source_bytes=images.nbytes)
+        batch = ResidentBatch(plan, list(images), device, lane, quantile_table().astype(np.int16))
         if not np.array_equal(batch.download(), fused.prepare(pipeline, images)(fused.executor_on("cpu"), 0)):
             raise Missing("its bytes differ from the CPU's")
         return batch
@@ -87,34 +87,35 @@ class ResidentBatch:
         plan, sizes = self.plan, [image.shape[:2] for image in self.images]
         draws = plan.draw(_SEED, address)
         cameras = [plan.cameras(stage, draws, sizes) for stage in plan.passes]
+        keys = [("benchmark", index) for index in range(len(self.images))]
         results: list[np.ndarray] = []
 
-        def start(slot: Slot, rows: slice) -> Callable[[], None]:
+        def start(staging: StagingBuffer, rows: slice) -> Callable[[], None]:
             row_cameras = [camera and camera.part(rows) for camera in cameras]
             row_draws = [draw.part(rows) for draw in draws]
-            chunk = Slab(plan, self.images[rows], row_cameras, row_draws, slot, self.quantiles, False)
+            sources = (self.images[rows], keys[rows], row_cameras, row_draws)
+            chunk = ImageChunk(plan, *sources, staging, self.quantiles, interleaved=False)
             finish_chunk = chunk.start(lambda: None)
 
             def finish() -> None:
                 pixels = finish_chunk()
-                if self.lane.downloads:
+                if self.device.downloads:
                     results.append(pixels.copy())
 
             return finish
 
-        self.lane.launches.clear()
-        with self.lane.open():
-            self.seat.resident.begin()
+        self.device.launches.clear()
+        with self.device.open():
             elements = plan.canvas.channels * plan.canvas.height * plan.canvas.width
-            self.seat.run(slabs(plan, self.images), elements, start)
+            self.lane.run(image_chunks(plan, self.images), elements, start)
         return results
 
     def download(self) -> np.ndarray:
         """The batch of epoch 0: uint8 (N, C, H, W)."""
-        self.lane.downloads = True
+        self.device.downloads = True
         canvas = self.plan.canvas
         batch = np.concatenate(self.render(0)).reshape(-1, canvas.channels, canvas.height, canvas.width)
-        self.lane.downloads = False
+        self.device.downloads = False
         return batch
 
 
@@ -139,7 +140,7 @@ class Replay:
 
     def __call__(self) -> Callable[[], np.ndarray]:
         """Launches and waits."""
-        with self.resident.lane.open():
+        with self.resident.device.open():
             self._launch(on_gpu.GROUP)
         return self.resident.download
 
@@ -155,7 +156,7 @@ class Replay:
         if on_gpu.DEVICE == "cpu":
             return seconds, cpu
         first, last = on_gpu.events()
-        with self.resident.lane.open():
+        with self.resident.device.open():
             torch.cuda._sleep(int(2 * seconds * times * _CYCLES_PER_S))  # on the lane's own stream
             first.record()
             self._launch(on_gpu.GROUP * times)
@@ -166,14 +167,14 @@ class Replay:
     def _launch(self, batches: int) -> None:
         for _ in range(batches):
             for launch in self.launches:
-                self.resident.lane.lane.launch(*launch)
+                self.resident.device.device.launch(*launch)
 
 
 def make_replay(pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
     """The launches of one batch, again and again, by the device's clock."""
     resident = ResidentBatch.prepare(pipeline, images)
     resident.render()
-    return Replay(resident, list(resident.lane.launches))
+    return Replay(resident, list(resident.device.launches))
 
 
 PEERS = {

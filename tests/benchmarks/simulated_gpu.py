@@ -15,7 +15,7 @@ from benchmarks import gpu, peers, worker
 from benchmarks.bench import Bench
 from benchmarks.peers import fused_gpu, kornia, on_gpu
 from benchmarks.recipes import DROPOUT, NOISE, ROTATION, images
-from tests.executors.simulated import SimulatedLane
+from tests.executors.simulated import SimulatedDevice
 
 SIDE, BATCHES = 4, (2,)
 
@@ -52,7 +52,7 @@ class LocalBench(Bench):
         yield running
 
 
-class WrongLane(SimulatedLane):
+class WrongDevice(SimulatedDevice):
     """A device that gets one byte wrong."""
 
     def download(self, buffer, size):
@@ -67,7 +67,7 @@ class WrongLane(SimulatedLane):
 
 def error_of_a_wrong_device() -> str:
     """Why a GPU that computes other bytes than the CPU has no row."""
-    fused_gpu.open_lane = WrongLane
+    fused_gpu.open_device = WrongDevice
     try:
         LocalWorker("gpu_fused").make([ROTATION, NOISE], 2, SIDE)
     except peers.Missing as err:
@@ -84,7 +84,7 @@ def main(path: Path) -> None:
     gpu.operations = lambda: [ROTATION, DROPOUT]  # one that all have, and one that Kornia does not
     on_gpu.DEVICE, on_gpu.GROUP, on_gpu.COPY_BYTES = "cpu", 1, 3 * SIDE * SIDE * 10  # simulated threads are Python's
     kornia.COMPILE_MODES = [{"backend": "no such"}, {"backend": "eager"}]  # a mode that fails is left out
-    fused_gpu.open_lane = SimulatedLane
+    fused_gpu.open_device = SimulatedDevice
     bench = LocalBench(2, 0.0, lambda line: None)
     sections = gpu.sections(bench, BATCHES, SIDE)
     results = {"versions": bench.versions, "titles": bench.titles, "missing": bench.missing}

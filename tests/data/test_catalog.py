@@ -28,6 +28,7 @@ def test_the_embedded_ones_are_always_there(folder):
     catalog = open_catalog({"mine": folder}, 1 << 20)
     assert catalog.names() == tuple(sorted((*EMBEDDED, "mine")))
     assert catalog.get("mine").read(0).image.tolist() == [[[1, 2, 3]] * 5] * 4
+    assert catalog.get("mine").read(0).key == ("mine", 0)
 
 
 def test_a_folder_is_opened_by_its_format(tmp_path):

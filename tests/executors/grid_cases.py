@@ -127,6 +127,9 @@ def masks(fields: dict, executor: Executor) -> np.ndarray:
 
 
 def _stream(fields: dict, executor: Executor) -> Stream:
-    source = ListSource([Sample(image, 0) for image in _SOURCES], open_catalog({}, 0).get("photos/train").info.colors)
+    source = ListSource(
+        [Sample(image, 0, key=("grid", k)) for k, image in enumerate(_SOURCES)],
+        open_catalog({}, 0).get("photos/train").info.colors,
+    )
     spec = validate_spec({"dataset": "list", "size": list(SIZE), "shuffle": False, "aug_seed": 3, **fields})
     return Stream.open(spec, source, executor)

@@ -15,12 +15,12 @@ import torch
 
 from augsvc.errors import DeviceOutOfMemory
 from augsvc.executors.cuda import image as fused_cuda
-from augsvc.executors.cuda import scheduler as seats
+from augsvc.executors.cuda import lane_pool
 from augsvc.executors.cuda.image import FusedCudaExecutor
 from tests.executors.grid_cases import CASES, MASK_CASES, masks, pictures
 from tests.executors.sound_cases import SOUND_CASES, clips
 
-SLABS = ("in two passes, after statistics", "a dense filter among others")
+CHUNKED = ("in two passes, after statistics", "a dense filter among others")
 FLOAT_LAST = "a float operation last"  # its canvases are not copied to the host
 
 
@@ -63,7 +63,7 @@ class Stream:
 
 
 @dataclass
-class SimulatedLane:
+class SimulatedDevice:
     """Memory is NumPy's, and poisoned; `room` is how many bytes a buffer may have.
 
     Nothing runs before it is waited for, but uploads that are `hasty`: what lacks an order goes wrong one way or the other.
@@ -73,7 +73,7 @@ class SimulatedLane:
     room: int = 1 << 30
     hasty: bool = False
     launches: list[str] = field(default_factory=list)
-    placed: list[int] = field(default_factory=list)  # bytes of sources that are to stay
+    cached: list[int] = field(default_factory=list)  # bytes sent to the source cache
     released: int = 0
 
     def __post_init__(self):
@@ -101,8 +101,8 @@ class SimulatedLane:
         size = dtype.itemsize * int(np.prod(shape))
         return torch.from_numpy(buffer.device[:size]).view(dtype).view(shape)
 
-    def place(self, staged, size, buffer, offset):
-        self.placed.append(size)
+    def copy_in(self, staged, size, buffer, offset):
+        self.cached.append(size)
         self._send(staged, size, buffer, offset)
 
     def upload(self, buffer, size):
@@ -134,99 +134,102 @@ class SimulatedLane:
         self.released += 1
 
 
-def simulated(lane: SimulatedLane, resident_bytes: int = 0) -> FusedCudaExecutor:
-    return FusedCudaExecutor.on(torch.device("cpu"), lambda: lane, resident_bytes)
+def simulated(device: SimulatedDevice, source_bytes: int = 0) -> FusedCudaExecutor:
+    return FusedCudaExecutor.on(torch.device("cpu"), lambda: device, source_bytes)
 
 
 def each_case() -> dict[str, np.ndarray]:
     """Pixels of every case, and how many launches it took."""
-    found, lane = {}, SimulatedLane()
-    executor = simulated(lane)
+    found, device = {}, SimulatedDevice()
+    executor = simulated(device)
     for name, fields in CASES.items():
-        lane.launches.clear()
+        device.launches.clear()
         found[name] = pictures(fields, executor)
-        found["launches of " + name] = np.array(lane.launches)
+        found["launches of " + name] = np.array(device.launches)
     return found
 
 
 def each_mask() -> dict[str, np.ndarray]:
     """The same of masks."""
-    found, lane = {}, SimulatedLane()
-    executor = simulated(lane)
+    found, device = {}, SimulatedDevice()
+    executor = simulated(device)
     for name, fields in MASK_CASES.items():
-        lane.launches.clear()
+        device.launches.clear()
         found["mask: " + name] = masks(fields, executor)
-        found["launches of mask: " + name] = np.array(lane.launches)
+        found["launches of mask: " + name] = np.array(device.launches)
     return found
 
 
 def each_sound() -> dict[str, np.ndarray]:
     """The same of sound."""
-    found, lane = {}, SimulatedLane()
-    executor = simulated(lane)
+    found, device = {}, SimulatedDevice()
+    executor = simulated(device)
     for name, pipeline in SOUND_CASES.items():
-        lane.launches.clear()
+        device.launches.clear()
         found["sound: " + name] = clips(pipeline, executor)
-        found["launches of sound: " + name] = np.array(lane.launches)
-    lane = SimulatedLane(
+        found["launches of sound: " + name] = np.array(device.launches)
+    device = SimulatedDevice(
         room=14_000
     )  # the sheets of two clips have 12,000 bytes with their curves, those of four do not fit
-    halves = clips(SOUND_CASES["distortion"], simulated(lane))
-    return found | {"sound, little memory": halves, "sound, released": np.array(lane.released)}
+    halves = clips(SOUND_CASES["distortion"], simulated(device))
+    return found | {"sound, little memory": halves, "sound, released": np.array(device.released)}
 
 
 def little_memory() -> dict[str, np.ndarray]:
     """A device with memory for the largest source alone, but not beside another; one with none; the same with enough."""
     fields = CASES["statistics"]
-    lane = SimulatedLane(room=13_200)  # it has 11,700 bytes, and buffers have an eighth more
-    executor = simulated(lane)
-    found = {"little memory": pictures(fields, executor), "released": np.array(lane.released)}
-    lane = SimulatedLane(room=1000)
-    executor = simulated(lane)
+    device = SimulatedDevice(room=13_200)  # it has 11,700 bytes, and buffers have an eighth more
+    executor = simulated(device)
+    found = {"little memory": pictures(fields, executor), "released": np.array(device.released)}
+    device = SimulatedDevice(room=1000)
+    executor = simulated(device)
     try:
         pictures(fields, executor)
     except DeviceOutOfMemory as err:
         found["refused"] = np.array(err.code)
-    lane.room = 1 << 30
+    device.room = 1 << 30
     return found | {"memory again": pictures(fields, executor)}
 
 
-def residency() -> dict[str, np.ndarray]:
-    """Pictures that stay on the device: three of 135, 2,520 and 35,100 bytes."""
+def cached_sources() -> dict[str, np.ndarray]:
+    """Images that stay on the device: three of 135, 2,520 and 35,100 bytes, as grey 45, 840 and 11,700."""
     found = {}
     for name, bound, room in (
         ("fits", 40_000, 1 << 30),
         ("does not fit", 37_000, 1 << 30),
         ("no memory", 1 << 20, 1 << 18),
     ):
-        lane = SimulatedLane(room=room)
-        executor = simulated(lane, bound)
+        device = SimulatedDevice(room=room)
+        executor = simulated(device, bound)
         for time in ("first", "again"):
             found[f"{name}, {time}"] = pictures(CASES["standard, 3, NCHW"], executor)
-            found[f"{name}, placed {time}"] = np.array(sum(lane.placed))
-    lane = SimulatedLane()
-    executor = simulated(lane, 40_000)
-    pictures(CASES["statistics"], executor)  # grey ones are made anew for every batch: they cannot stay
-    found["grey, placed"] = np.array(sum(lane.placed))
+            found[f"{name}, cached {time}"] = np.array(sum(device.cached))
+    device = SimulatedDevice()
+    executor = simulated(device, 60_000)
+    for time in ("first", "again"):
+        found[f"grey, {time}"] = pictures(CASES["statistics"], executor)
+        found[f"grey, cached {time}"] = np.array(sum(device.cached))
+    pictures(CASES["standard, 3, NCHW"], executor)  # the same sources in colour
+    found["grey, cached in colour"] = np.array(sum(device.cached))
     return found
 
 
-def several_slabs() -> dict[str, np.ndarray]:
-    """More slabs than there are slots, of a sample each, whether bytes go up as late as they may or as soon."""
-    fused_cuda._ROWS, seats._SLABS = 1, 2
+def several_chunks() -> dict[str, np.ndarray]:
+    """More chunks than staging buffers, of one sample each, with uploads as late as possible or as soon."""
+    fused_cuda._ROWS, lane_pool._DEPTH = 1, 2
     found = {}
     for when, hasty in (("late", False), ("soon", True)):
-        for name in SLABS:
-            found[f"{name}, {when}"] = pictures(CASES[name], simulated(SimulatedLane(hasty=hasty), 30_000))
-        executor = simulated(SimulatedLane(hasty=hasty))
+        for name in CHUNKED:
+            found[f"{name}, {when}"] = pictures(CASES[name], simulated(SimulatedDevice(hasty=hasty), 30_000))
+        executor = simulated(SimulatedDevice(hasty=hasty))
         found[f"masks, {when}"] = masks(MASK_CASES["cover, masks"], executor)
-    fused_cuda._ROWS, seats._SLABS = 512, 3
+    fused_cuda._ROWS, lane_pool._DEPTH = 512, 3
     return found
 
 
 def both_media() -> dict[str, np.ndarray]:
     """Pictures and sound in turns on one lane, the same buffers."""
-    executor = simulated(SimulatedLane())
+    executor = simulated(SimulatedDevice())
     found = {}
     for time in ("first", "again"):
         found[f"pictures {time}"] = pictures(CASES[FLOAT_LAST], executor)
@@ -245,7 +248,7 @@ if __name__ == "__main__":
         **each_mask(),
         **each_sound(),
         **little_memory(),
-        **residency(),
+        **cached_sources(),
         **both_media(),
-        **several_slabs(),
+        **several_chunks(),
     )

@@ -1,4 +1,4 @@
-"""What an arithmetic id holds: with `fused` the kernels' results alone, unless a stream has an opaque operation."""
+"""What an arithmetic id covers: with `fused` the kernels' results alone, unless a stream has an opaque operation."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""The executor for CUDA as far as it goes without one: who gets it, how batches are cut, what is refused.
+"""The executor for CUDA as far as it can be tested without a GPU: selection, chunks, errors.
 
 Its pixels: test_grid.py (simulated), tests/test_gpu.py (real).
 """
@@ -12,7 +12,7 @@ import torch
 from augsvc.errors import Cancelled, DeviceOutOfMemory, EngineLost
 from augsvc.executors import factory as choice
 from augsvc.executors.cuda.image import FusedCudaExecutor
-from augsvc.executors.cuda.scheduler import cut
+from augsvc.executors.cuda.lane_pool import cut
 from augsvc.executors.factory import open_executor
 from augsvc.settings import Settings
 from tests.executors.grid_cases import CASES, pictures
@@ -22,7 +22,7 @@ CUDA = torch.device("cuda")
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Says what is here: CUDA, numba-cuda."""
+    """Sets whether CUDA and numba-cuda are available."""
 
     def has(cuda, numba_cuda):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
@@ -63,28 +63,28 @@ def test_cuda_with_numba_cuda_is_fused_too(machine):
 
 def test_arrays_on_the_host_are_refused_in_tuples_too():
     pytest.importorskip("numba_cuda")
-    from augsvc.executors.cuda.lane import refuse_host_arrays
+    from augsvc.executors.cuda.cuda_device import refuse_host_arrays
 
     refuse_host_arrays((1, (True, object())))
     with pytest.raises(TypeError, match="on the device only"):
         refuse_host_arrays((1, (2, np.zeros(1))))
 
 
-def test_which_errors_of_a_launch_say_that_memory_ended():
-    launch = pytest.importorskip("augsvc.executors.cuda.lane")
+def test_which_errors_of_a_launch_report_an_out_of_memory():
+    module = pytest.importorskip("augsvc.executors.cuda.cuda_device")
     errors = pytest.importorskip("cuda.core._utils.cuda_utils")  # what numba-cuda loads and launches kernels with
     stream = object()
-    lane = launch.CudaLane(CUDA, stream, stream, stream)
-    told = "CUDA_ERROR_OUT_OF_MEMORY: The API call failed because it was unable to allocate enough memory"
-    assert lane.ran_out_of_memory(errors.CUDAError(told))
-    assert lane.ran_out_of_memory(launch.CudaAPIError(2, "Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY"))
-    assert lane.ran_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
-    assert not lane.ran_out_of_memory(errors.CUDAError("CUDA_ERROR_ILLEGAL_ADDRESS: while accessing memory"))
-    assert not lane.ran_out_of_memory(launch.CudaAPIError(700, "CUDA_ERROR_ILLEGAL_ADDRESS"))
+    device = module.CudaDevice(CUDA, stream, stream, stream)
+    message = "CUDA_ERROR_OUT_OF_MEMORY: The API call failed because it was unable to allocate enough memory"
+    assert device.ran_out_of_memory(errors.CUDAError(message))
+    assert device.ran_out_of_memory(module.CudaAPIError(2, "Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY"))
+    assert device.ran_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert not device.ran_out_of_memory(errors.CUDAError("CUDA_ERROR_ILLEGAL_ADDRESS: while accessing memory"))
+    assert not device.ran_out_of_memory(module.CudaAPIError(700, "CUDA_ERROR_ILLEGAL_ADDRESS"))
 
 
-class Noting:
-    """A stream that notes whom it waits for."""
+class RecordingStream:
+    """A stream that records which streams it waits for."""
 
     def __init__(self):
         self.waited = []
@@ -93,26 +93,26 @@ class Noting:
         self.waited.append(other)
 
 
-def test_nothing_is_sent_into_new_memory_before_what_computes_is_done(monkeypatch):
-    """The allocator gives out memory again that the queue of the stream it was asked on still uses."""
-    launch = pytest.importorskip("augsvc.executors.cuda.lane")
+def test_nothing_is_sent_into_new_memory_before_earlier_kernels_are_done(monkeypatch):
+    """The allocator reuses memory that kernels queued on the compute stream still use."""
+    module = pytest.importorskip("augsvc.executors.cuda.cuda_device")
     monkeypatch.setattr(torch.Tensor, "record_stream", lambda memory, stream: None)
-    up, compute, down = Noting(), Noting(), Noting()
-    launch.CudaLane(torch.device("cpu"), up, compute, down).buffer(16, copied=False)
+    up, compute, down = RecordingStream(), RecordingStream(), RecordingStream()
+    module.CudaDevice(torch.device("cpu"), up, compute, down).buffer(16, copied=False)
     assert (up.waited, compute.waited, down.waited) == ([compute], [], [])
 
 
 def test_a_buffer_without_a_host_side_is_not_copied():
-    launch = pytest.importorskip("augsvc.executors.cuda.lane")
-    buffer = launch.Buffer(torch.zeros(4, dtype=torch.uint8), None)
+    module = pytest.importorskip("augsvc.executors.cuda.cuda_device")
+    buffer = module.CudaBuffer(torch.zeros(4, dtype=torch.uint8), None)
     assert not buffer.copied
-    for asked in ("bytes", "pinned"):
+    for name in ("bytes", "pinned"):
         with pytest.raises(ValueError, match="no host side"):
-            getattr(buffer, asked)
+            getattr(buffer, name)
 
 
 @pytest.mark.parametrize(
-    ("sizes", "slabs"),
+    ("sizes", "chunks"),
     [
         ([], []),
         ([5], [(0, 1)]),
@@ -122,12 +122,12 @@ def test_a_buffer_without_a_host_side_is_not_copied():
         ([1, 50, 1], [(0, 1), (1, 2), (2, 3)]),
     ],
 )
-def test_slabs_have_at_most_so_many_rows_and_bytes(sizes, slabs):
-    assert [(each.start, each.stop) for each in cut(sizes, rows=3, most=10)] == slabs
+def test_chunks_have_a_maximum_of_rows_and_of_bytes(sizes, chunks):
+    assert [(rows.start, rows.stop) for rows in cut(sizes, rows=3, n_bytes=10)] == chunks
 
 
-class Full:
-    """A lane without memory."""
+class FullDevice:
+    """A device without memory."""
 
     threads = 32
     opened = released = 0
@@ -150,38 +150,38 @@ class Full:
 
 
 def test_without_any_memory_each_request_is_refused_and_the_lane_is_kept():
-    lanes = []
-    executor = FusedCudaExecutor.on(torch.device("cpu"), lambda: lanes.append(Full()) or lanes[-1])
+    devices = []
+    executor = FusedCudaExecutor.on(torch.device("cpu"), lambda: devices.append(FullDevice()) or devices[-1])
     for _ in range(2):
         with pytest.raises(DeviceOutOfMemory) as refused:
             pictures(CASES["cover, 3, NCHW"], executor)
         assert (refused.value.status, refused.value.retry_after_s) == (503, 1)
-    assert [(lane.opened, lane.released) for lane in lanes] == [(2, 3)], "two samples, one of them; then at once one"
+    assert [(device.opened, device.released) for device in devices] == [(2, 3)], "two samples, one of them; then one"
 
 
 def test_another_error_is_not_taken_for_it():
-    class Broken(Full):
+    class Broken(FullDevice):
         def buffer(self, size, copied):
             raise Cancelled
 
-    lane = Broken()
+    device = Broken()
     with pytest.raises(Cancelled):
-        pictures(CASES["cover, 3, NCHW"], FusedCudaExecutor.on(torch.device("cpu"), lambda: lane))
-    assert lane.released == 0
+        pictures(CASES["cover, 3, NCHW"], FusedCudaExecutor.on(torch.device("cpu"), lambda: device))
+    assert device.released == 0
 
 
-@pytest.mark.parametrize(("lost", "told"), [(True, EngineLost), (False, ZeroDivisionError)])
-def test_an_error_that_the_device_does_not_survive_is_the_engines_end(lost, told):
-    class Broken(Full):
+@pytest.mark.parametrize(("lost", "error"), [(True, EngineLost), (False, ZeroDivisionError)])
+def test_an_error_after_which_the_device_is_lost_becomes_engine_lost(lost, error):
+    class Broken(FullDevice):
         def buffer(self, size, copied):
             raise ZeroDivisionError
 
         def is_lost(self):
             return lost
 
-    lane = Broken()
-    executor = FusedCudaExecutor.on(torch.device("cpu"), lambda: lane)
-    for _ in range(2):  # the lane is there again
-        with pytest.raises(told):
+    device = Broken()
+    executor = FusedCudaExecutor.on(torch.device("cpu"), lambda: device)
+    for _ in range(2):  # the lane is free again
+        with pytest.raises(error):
             pictures(CASES["cover, 3, NCHW"], executor)
-    assert (lane.opened, lane.released) == (2, 0)
+    assert (device.opened, device.released) == (2, 0)

@@ -71,7 +71,7 @@ def test_sound_is_one_launch_for_moves_and_tones_and_two_for_a_noise(simulated):
     assert launches(simulated, "sound: noise that nobody wants") == ["shape_clips"]
 
 
-def test_clips_that_there_is_no_memory_for_are_cut_in_two(simulated):
+def test_clips_that_do_not_fit_are_halved(simulated):
     expected = clips(SOUND_CASES["distortion"], open_cpu("fused"))
     assert simulated["sound, little memory"].tobytes() == expected.tobytes()
     assert simulated["sound, released"] == 1
@@ -87,13 +87,13 @@ def test_a_pass_is_one_launch_and_three_with_a_filter(simulated):
 
 @pytest.mark.parametrize("when", ["late", "soon"])
 @pytest.mark.parametrize("name", ["in two passes, after statistics", "a dense filter among others"])
-def test_slabs_do_not_disturb_each_other(simulated, name, when):
+def test_chunks_in_flight_do_not_disturb_each_other(simulated, name, when):
     assert simulated[f"{name}, {when}"].tobytes() == pictures(CASES[name], open_cpu("fused")).tobytes()
     expected = masks(MASK_CASES["cover, masks"], open_cpu("fused"))
     assert simulated[f"masks, {when}"].tobytes() == expected.tobytes()
 
 
-def test_a_slab_that_there_is_no_memory_for_is_cut_in_two(simulated):
+def test_a_chunk_that_does_not_fit_is_halved(simulated):
     expected = pictures(CASES["statistics"], open_cpu("fused"))
     assert simulated["little memory"].tobytes() == expected.tobytes()
     assert simulated["released"] == 1, "three samples, then one by one"
@@ -120,9 +120,16 @@ def test_pictures_that_stay_on_the_device_are_the_same(simulated, case):
 
 
 def test_pictures_that_fit_are_sent_once(simulated):
-    assert simulated["fits, placed first"] == simulated["fits, placed again"] == 135 + 2520 + 35_100
-    for case in ("does not fit, placed again", "no memory, placed again", "grey, placed"):
+    assert simulated["fits, cached first"] == simulated["fits, cached again"] == 135 + 2520 + 35_100
+    for case in ("does not fit, cached again", "no memory, cached again"):
         assert simulated[case] == 0, case
+
+
+def test_grey_and_colour_of_the_same_sources_are_cached_separately(simulated):
+    expected = pictures(CASES["statistics"], open_cpu("fused")).tobytes()
+    assert simulated["grey, first"].tobytes() == simulated["grey, again"].tobytes() == expected
+    assert simulated["grey, cached first"] == simulated["grey, cached again"] == 45 + 840 + 11_700
+    assert simulated["grey, cached in colour"] == 12_585 + 37_755
 
 
 @njit

@@ -228,7 +228,7 @@ def test_a_new_pipeline_compiles_nothing():
 
 
 def test_the_self_test_leaves_every_kernel_compiled():
-    """In a process of its own, where none was used yet: a server that is ready compiles nothing more."""
+    """In a new process, where none was used yet: a server that is ready compiles nothing more."""
     code = (
         "from tests.harness import open_cpu; from augsvc.streams.selftest import SelfTest;"
         "from augsvc.executors.fused.kernels import cpu, sound_cpu;"

@@ -10,7 +10,7 @@ import torch
 
 from augsvc.arrays import I64
 from augsvc.engine.fair_queue import FairQueue
-from augsvc.executors.cuda.scheduler import Seat
+from augsvc.executors.cuda.lane_pool import Lane
 from augsvc.numerics.geometry import Canvas
 from augsvc.ops.kinds.image import Opaque
 from augsvc.ops.operation import Draw
@@ -22,7 +22,7 @@ SECRET = "/srv/private/cat.png at 0x7f3a2b1c, numpy.linalg.LinAlgError, Tracebac
 
 
 class FullDevice:
-    """A lane that has memory for nothing."""
+    """A device without memory."""
 
     threads = 1
 
@@ -39,10 +39,10 @@ class FullDevice:
 def fill() -> None:
     """What the executor of a GPU does where not one sample fits: the real one, over a device that is none."""
 
-    def start(slot, rows):
+    def start(staging, rows):
         raise MemoryError(SECRET)
 
-    Seat.at(FullDevice(), 0, 0).run([slice(0, 2)], 1, start)
+    Lane.on(FullDevice()).run([slice(0, 2)], 1, start)
 
 
 def wait() -> None:

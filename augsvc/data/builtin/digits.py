@@ -36,7 +36,7 @@ class Digits(Source):
 
     def read(self, index: int) -> Sample:
         """The digit; never fails for an index of the dataset."""
-        return Sample(image=self._images[index], label=int(self._labels[index]))
+        return Sample(self._images[index], int(self._labels[index]), key=(self.info.name, index))
 
     def labels(self) -> I64:
         """The digit of every sample (len,)."""

@@ -85,7 +85,7 @@ class Patches(Source):
         place, top, left = self.corner(index)
         patch = np.ascontiguousarray(self._pictures.pixels[place][top : top + SIDE, left : left + SIDE])
         patch.setflags(write=False)
-        return Sample(image=patch, label=place)
+        return Sample(image=patch, label=place, key=(self.info.name, index))
 
     def labels(self) -> I64:
         """The picture of every patch (len,)."""

@@ -6,6 +6,7 @@ each with a white dot at its centre: the keypoint. Nothing is stored, and every 
 
 import hashlib
 import json
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -52,7 +53,8 @@ class Shapes(Source):
 
     def read(self, index: int) -> Sample:
         """The scene; never fails for an index of the dataset."""
-        return self._cache.get_or_make((self.info.name, index), lambda: _paint(self._split, index))
+        key = (self.info.name, index)
+        return self._cache.get_or_make(key, lambda: replace(_paint(self._split, index), key=key))
 
     def labels(self) -> I64:
         """The class of every scene's largest object (len,)."""

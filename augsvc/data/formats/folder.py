@@ -12,7 +12,7 @@ import time
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -93,7 +93,7 @@ class FolderSource(Source):
             raise DatasetUnavailable(
                 f"sample {index} of {self.info.name!r} changed after the server had indexed it: restart the server"
             )
-        return self._decode(data, int(self._labels[index]))
+        return replace(self._decode(data, int(self._labels[index])), key=(self.info.name, index))
 
     def _read_file(self, index: int) -> bytes:
         """The file's bytes, at most one more than indexed; tried three times."""

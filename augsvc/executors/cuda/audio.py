@@ -1,4 +1,4 @@
-"""The fast way of sound on a GPU: a launch for all moves and tones in a row, two for a noise; in slabs, as pictures go."""
+"""The fused executor for audio on a GPU: one launch for consecutive moves and tones, two for a noise; in chunks, as images."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from augsvc.arrays import F32
-from augsvc.executors.cuda.scheduler import Seats, cut
-from augsvc.executors.cuda.staging import Slot
+from augsvc.executors.cuda.lane_pool import LanePool, cut
+from augsvc.executors.cuda.staging import StagingBuffer
 from augsvc.executors.fused.kernels import sound_cuda as grids
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK
 from augsvc.executors.fused.kernels.sound import NOISE, SHIFT, SoundArgs
@@ -20,118 +20,117 @@ from augsvc.ops.kinds.audio import SoundMove, SoundNoise, SoundTone
 from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.audio_plan import SoundPlan
 
-_ROWS, _SAMPLES = 512, 1 << 22  # of a slab: 262 clips of a second at 16 kHz
-_READ = 4  # slabs' worth of clips that are asked for at once
-_MEASURED = 64  # blocks that a clip is measured by, at most
+_ROWS, _SAMPLES = 512, 1 << 22  # of a chunk: 262 clips of a second at 16 kHz
+_CHUNKS_PER_CALL = 4
+_MAX_LEVEL_BLOCKS = 64  # that measure the level of one clip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FusedCudaSound:
-    """Runs plans over clips on one GPU. Several threads may use it at once, each on a lane of its own."""
+    """Runs plans over clips on one GPU. Safe to call from several threads, each of which leases a lane."""
 
     kinds: ClassVar[frozenset[type[Operation]]] = frozenset({SoundMove, SoundTone, SoundNoise})
 
-    seats: Seats
+    lanes: LanePool
     quantiles: npt.NDArray[np.int16]
     threads: int = 1
 
     @property
     def traits(self) -> tuple[str, ...]:
-        """Not those of the CPU: that a GPU rounds alike follows from IEEE 754, but has not been seen."""
+        """Not those of the CPU: IEEE 754 implies that a GPU rounds alike, but that is not verified on one."""
         return "fused", "cuda", *resampling_traits()
 
     def rows(self, samples: int) -> int:
-        """How many clips of so many samples one thread should run at once."""
-        return _READ * _rows(samples)
+        """How many clips of `samples` samples one call should have."""
+        return _CHUNKS_PER_CALL * _chunk_rows(samples)
 
     def run(self, plan: SoundPlan, clips: F32, draws: Sequence[Draw], check: Callable[[], None]) -> None:
-        """All passes over clips (N, T), in place. `check` is called now and then, and may raise.
+        """All passes over clips (N, T), in place. `check` is called between chunks, and may raise.
 
         Raises:
-            DeviceOutOfMemory: there is not enough for one clip.
+            DeviceOutOfMemory: there is not enough memory for one clip.
         """
 
-        def start(slot: Slot, rows: slice) -> Callable[[], None]:
+        def start(staging: StagingBuffer, rows: slice) -> Callable[[], None]:
             check()
-            drawn = [draw.part(rows) for draw in draws]
-            found = SoundSlab(slot, clips[rows], lower_sound(plan, drawn, len(clips[rows]), self.quantiles)).start()
+            args = lower_sound(plan, [draw.part(rows) for draw in draws], len(clips[rows]), self.quantiles)
+            result = AudioChunk(staging, clips[rows], args).start()
 
             def finish() -> None:
-                clips[rows] = found()
+                clips[rows] = result()
 
             return finish
 
-        with self.seats.one() as seat:
-            samples = plan.clip.samples
-            seat.run(cut([clip.size for clip in clips], _rows(samples), _SAMPLES), samples, start)
+        samples = plan.clip.samples
+        with self.lanes.lease() as lane:
+            lane.run(cut([clip.size for clip in clips], _chunk_rows(samples), _SAMPLES), samples, start)
 
 
 @dataclass(slots=True, eq=False)
-class SoundSlab:
-    """Some clips of a batch. They lie in `first` or `second`: a shift needs another one to write to."""
+class AudioChunk:
+    """Some clips of a batch. They are in the buffer `first` or `second`: a shift needs another one to write to."""
 
-    slot: Slot
+    staging: StagingBuffer
     clips: F32  # N,T
-    sheet: SoundArgs
+    args: SoundArgs
     tape: str = "first"
 
     def start(self) -> Callable[[], F32]:
-        """Sends and launches everything. The answer waits for the clips, the slot's until its next use."""
-        n, noises = self.sheet.ratios.shape
-        room = self.slot.room("first", self.clips.nbytes, copied=True)
-        room.bytes[: self.clips.nbytes].view(np.float32).reshape(self.clips.shape)[...] = self.clips
-        self.slot.lane.upload(room, self.clips.nbytes)
+        """Starts all steps. The result waits for the clips (N, T), valid until the staging buffer's next use."""
+        n, noises = self.args.ratios.shape
+        buffer = self.staging.reserve("first", self.clips.nbytes, copied=True)
+        buffer.bytes[: self.clips.nbytes].view(np.float32).reshape(self.clips.shape)[...] = self.clips
+        self.staging.device.upload(buffer, self.clips.nbytes)
         levels = Levels(np.zeros((n, noises), np.uint32), np.zeros((n, noises), np.int64))
-        table = self.sheet.quantiles if noises else self.sheet.quantiles[:1]
-        sheet, levels = self.slot.send("sound", (self.sheet._replace(quantiles=table[:0]), levels))
-        sheet = sheet._replace(quantiles=self.slot.keep(f"quantiles {len(table)}", table))
+        table = self.args.quantiles if noises else self.args.quantiles[:1]
+        args, levels = self.staging.send("sound", (self.args._replace(quantiles=table[:0]), levels))
+        args = args._replace(quantiles=self.staging.send_constant(f"quantiles {len(table)}", table))
         begin = 0
-        for step, (kind, place) in enumerate(self.sheet.steps.tolist()):
-            if kind == NOISE and self.sheet.ratios[:, place].any():
-                self._bend(begin, step, place, sheet, levels)
-                self._noise(place, sheet, levels)
+        for step, (kind, column) in enumerate(self.args.steps.tolist()):
+            if kind == NOISE and self.args.ratios[:, column].any():
+                self._shape(begin, step, column, args, levels)
+                self._add_noise(column, args, levels)
                 begin = step + 1
             elif kind == SHIFT and step > begin:
-                self._bend(begin, step, -1, sheet, levels)
+                self._shape(begin, step, -1, args, levels)
                 begin = step
-        if begin < len(self.sheet.steps):
-            self._bend(begin, len(self.sheet.steps), -1, sheet, levels)
-        return self._found()
+        if begin < len(self.args.steps):
+            self._shape(begin, len(self.args.steps), -1, args, levels)
+        return self._download()
 
-    def _found(self) -> Callable[[], F32]:
-        room = self.slot.room(self.tape, self.clips.nbytes, copied=True)
-        arrived = self.slot.lane.download(room, self.clips.nbytes)
+    def _download(self) -> Callable[[], F32]:
+        buffer = self.staging.reserve(self.tape, self.clips.nbytes, copied=True)
+        wait = self.staging.device.download(buffer, self.clips.nbytes)
 
-        def found() -> F32:
-            arrived()
-            values: F32 = room.bytes[: self.clips.nbytes].view(np.float32).reshape(self.clips.shape)
+        def clips() -> F32:
+            wait()
+            values: F32 = buffer.bytes[: self.clips.nbytes].view(np.float32).reshape(self.clips.shape)
             return values
 
-        return found
+        return clips
 
-    def _bend(self, first: int, last: int, place: int, sheet: SoundArgs, levels: Levels) -> None:
-        """The steps first … last − 1, and the largest values for the noise at `place`."""
+    def _shape(self, first: int, last: int, noise: int, args: SoundArgs, levels: Levels) -> None:
+        """Steps first … last − 1, and the largest values for the noise in column `noise`; −1: no noise follows."""
         before = self._clips()
-        if first < last and self.sheet.steps[first, 0] == SHIFT:
+        if first < last and self.args.steps[first, 0] == SHIFT:
             self.tape = "second" if self.tape == "first" else "first"
-        self._launch(grids.shape_clips, self._blocks(1), first, last, place, sheet, Tape(before, self._clips()), levels)
+        self._launch(grids.shape_clips, self._blocks(1), first, last, noise, args, Tape(before, self._clips()), levels)
 
-    def _noise(self, place: int, sheet: SoundArgs, levels: Levels) -> None:
+    def _add_noise(self, column: int, args: SoundArgs, levels: Levels) -> None:
         tape = Tape(self._clips(), self._clips())
-        self._launch(grids.measure_levels, min(_MEASURED, self._blocks(8)), place, tape, levels)
-        self._launch(grids.add_noise, self._blocks(ELEMENTS_PER_BLOCK), place, sheet, tape, levels)
+        self._launch(grids.measure_levels, min(_MAX_LEVEL_BLOCKS, self._blocks(8)), column, tape, levels)
+        self._launch(grids.add_noise, self._blocks(ELEMENTS_PER_BLOCK), column, args, tape, levels)
 
     def _clips(self) -> Any:
-        return self.slot.array(self.tape, self.clips.shape, np.float32, copied=True)
+        return self.staging.array(self.tape, self.clips.shape, np.float32, copied=True)
 
-    def _blocks(self, each: int) -> int:
-        """Of threads that do so many samples each."""
+    def _blocks(self, samples_per_thread: int) -> int:
         samples: int = self.clips.shape[1]
-        return -(-samples // (each * self.slot.lane.threads))
+        return -(-samples // (samples_per_thread * self.staging.device.threads))
 
     def _launch(self, kernel: Any, blocks: int, *arguments: Any) -> None:
-        self.slot.lane.launch(kernel, (blocks, len(self.clips)), *arguments)
+        self.staging.device.launch(kernel, (blocks, len(self.clips)), *arguments)
 
 
-def _rows(samples: int) -> int:
+def _chunk_rows(samples: int) -> int:
     return max(1, min(_ROWS, _SAMPLES // samples))

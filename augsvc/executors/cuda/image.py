@@ -1,6 +1,6 @@
-"""The fast executor on a GPU: one to three launches for all stages of a pass, the bits of the CPU.
+"""The fused executor on a GPU: one to three launches for all stages of a pass, the same bits as on a CPU.
 
-A batch goes in slabs of samples. While one is computed, the next is prepared and sent, and the last one comes back: seats.py.
+A batch runs in chunks of samples: while one is computed, the next is prepared and sent, and the last one comes back.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,11 +13,12 @@ import torch
 
 from augsvc.arrays import U8
 from augsvc.executors.cuda.audio import FusedCudaSound
-from augsvc.executors.cuda.image_chunk import MaskSlab, Slab
-from augsvc.executors.cuda.scheduler import Seats, cut
-from augsvc.executors.cuda.staging import Lane, Slot
+from augsvc.executors.cuda.device import Device
+from augsvc.executors.cuda.image_chunk import ImageChunk, MaskChunk
+from augsvc.executors.cuda.lane_pool import LanePool, cut
+from augsvc.executors.cuda.staging import StagingBuffer
 from augsvc.executors.fused.image import flat
-from augsvc.executors.protocol import float_traits, use_one_torch_thread
+from augsvc.executors.protocol import SourceKey, float_traits, use_one_torch_thread
 from augsvc.numerics.geometry import Camera
 from augsvc.numerics.rng import quantile_table
 from augsvc.ops.kinds.image import Dropout, Erase, Filter, Gaussian, Move, Noise, Opaque, Tone
@@ -25,48 +26,48 @@ from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Moves
 
-_ROWS, _ELEMENTS = 512, 1 << 24  # of a slab: some 100 pictures of 224 × 224
+_ROWS, _ELEMENTS = 512, 1 << 24  # of a chunk: some 100 images of 224 × 224
 _SOURCE_BYTES = 64 << 20
-_READ = 4  # slabs' worth of samples that are asked for at once
+_CHUNKS_PER_CALL = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FusedCudaExecutor:
-    """Runs plans on one GPU. Several threads may use it at once, each on a lane of its own."""
+    """Runs plans on one GPU. Safe to call from several threads, each of which leases a lane."""
 
     kinds: ClassVar[frozenset[type[Operation]]] = frozenset({Move, Tone, Filter, Noise, Erase, Opaque})
     noise_laws: ClassVar[frozenset[type]] = frozenset({Gaussian, Dropout})
 
     device: torch.device
-    seats: Seats
+    lanes: LanePool
     quantiles: npt.NDArray[np.int16]
     threads: int = 1
     name: str = "fused"
 
     @staticmethod
-    def on(device: torch.device, open_lane: Callable[[], Lane], resident_bytes: int = 0) -> "FusedCudaExecutor":
-        """An executor that opens a lane when a thread finds none free, and keeps so many bytes of sources on the device."""
+    def on(device: torch.device, open_device: Callable[[], Device], source_bytes: int = 0) -> "FusedCudaExecutor":
+        """An executor that opens the device once for each lane, and keeps up to `source_bytes` of sources there."""
         use_one_torch_thread()
-        return FusedCudaExecutor(device, Seats.on(open_lane, resident_bytes), quantile_table().astype(np.int16))
+        return FusedCudaExecutor(device, LanePool.on(open_device, source_bytes), quantile_table().astype(np.int16))
 
     @property
     def sound(self) -> FusedCudaSound:
-        """What runs plans over clips."""
-        return FusedCudaSound(self.seats, self.quantiles)
+        """The executor of audio plans."""
+        return FusedCudaSound(self.lanes, self.quantiles)
 
     @property
     def traits(self) -> tuple[str, ...]:
-        """Those of the CPU: integers are the same everywhere."""
+        """Those of the CPU: integer arithmetic is the same everywhere."""
         return (self.name,)
 
     @property
     def opaque_traits(self) -> tuple[str, ...]:
-        """What opaque operations, which are float, depend on besides the code."""
+        """What the float arithmetic of opaque operations depends on besides the code."""
         return float_traits(self.device)
 
     def rows(self, elements: int) -> int:
-        """How many samples of so many canvas elements one thread should run at once."""
-        return _READ * _rows(elements)
+        """How many samples of `elements` canvas elements one call should have."""
+        return _CHUNKS_PER_CALL * _chunk_rows(elements)
 
     def render(
         self,
@@ -76,64 +77,76 @@ class FusedCudaExecutor:
         draws: Sequence[Draw],
         out: U8,
         check: Callable[[], None],
+        keys: Sequence[SourceKey | None] | None = None,
     ) -> None:
         """All passes over sources uint8 (H, W, C) of any sizes, into `out` (N, C, H, W), which may be a view of N,H,W,C.
 
-        `cameras` has one entry a pass, as plan.cameras gives them. `check` is called now and then, and may raise.
+        `cameras` has one entry per pass, as plan.cameras gives them. `check` is called between segments, and may raise. Sources
+        with a key may stay on the device.
 
         Raises:
-            DeviceOutOfMemory: there is not enough for one sample.
+            DeviceOutOfMemory: there is not enough memory for one sample.
         """
 
-        def start(slot: Slot, rows: slice) -> Callable[[], None]:
-            pixels, target, interleaved = flat(out[rows])
-            some = [camera and camera.part(rows) for camera in cameras]
-            drawn = [draw.part(rows) for draw in draws]
-            slab = Slab(plan, images[rows], some, drawn, slot, self.quantiles, interleaved)
-            found = slab.start(check)
+        keys = keys or [None] * len(images)
+
+        def start(staging: StagingBuffer, rows: slice) -> Callable[[], None]:
+            pixels, copy, interleaved = flat(out[rows])
+            chunk_cameras = [camera and camera.part(rows) for camera in cameras]
+            chunk_draws = [draw.part(rows) for draw in draws]
+            sources = (images[rows], keys[rows], chunk_cameras, chunk_draws)
+            result = ImageChunk(plan, *sources, staging, self.quantiles, interleaved).start(check)
 
             def finish() -> None:
-                pixels[...] = found()
-                if target is not None:
-                    out[rows] = target
+                pixels[...] = result()
+                if copy is not None:
+                    out[rows] = copy
 
             return finish
 
-        with self.seats.one() as seat:
-            seat.run(slabs(plan, images), _elements(plan), start)
+        with self.lanes.lease() as lane:
+            lane.run(image_chunks(plan, images), _elements(plan), start)
 
-    def move_masks(self, masks: Sequence[U8], moves: Moves, out: U8, check: Callable[[], None]) -> None:
-        """Masks uint8 (H, W) of any sizes through cameras, nearest sampling, into `out` (N, H, W).
+    def move_masks(
+        self,
+        masks: Sequence[U8],
+        moves: Moves,
+        out: U8,
+        check: Callable[[], None],
+        keys: Sequence[SourceKey | None] | None = None,
+    ) -> None:
+        """Masks uint8 (H, W) of any sizes through cameras, nearest sampling, into `out` (N, H, W), which is contiguous.
 
         Raises:
-            DeviceOutOfMemory: there is not enough for one sample.
+            DeviceOutOfMemory: there is not enough memory for one sample.
         """
         n, height, width = out.shape
         pixels = out.reshape(n, height * width)
+        keys = keys or [None] * n
 
-        def start(slot: Slot, rows: slice) -> Callable[[], None]:
+        def start(staging: StagingBuffer, rows: slice) -> Callable[[], None]:
             check()
-            some = [(camera.part(rows), border) for camera, border in moves]
-            found = MaskSlab(masks[rows], some, slot, height, width).start()
+            chunk_moves = [(camera.part(rows), border) for camera, border in moves]
+            result = MaskChunk(masks[rows], keys[rows], chunk_moves, staging, (height, width)).start()
 
             def finish() -> None:
-                pixels[rows] = found()
+                pixels[rows] = result()
 
             return finish
 
-        with self.seats.one() as seat:
-            some = cut([mask.size for mask in masks], _rows(height * width), _SOURCE_BYTES)
-            seat.run(some, height * width, start)
+        chunks = cut([mask.size for mask in masks], _chunk_rows(height * width), _SOURCE_BYTES)
+        with self.lanes.lease() as lane:
+            lane.run(chunks, height * width, start)
 
 
-def slabs(plan: Plan, images: Sequence[U8]) -> list[slice]:
+def image_chunks(plan: Plan, images: Sequence[U8]) -> list[slice]:
     """The samples that are sent and computed together."""
-    return cut([image.size for image in images], _rows(_elements(plan)), _SOURCE_BYTES)
+    return cut([image.size for image in images], _chunk_rows(_elements(plan)), _SOURCE_BYTES)
 
 
 def _elements(plan: Plan) -> int:
     return plan.canvas.channels * plan.canvas.height * plan.canvas.width
 
 
-def _rows(elements: int) -> int:
+def _chunk_rows(elements: int) -> int:
     return max(1, min(_ROWS, _ELEMENTS // elements))

@@ -1,4 +1,14 @@
-"""A slab of samples through a plan on a device: what is sent, and what is launched. See kernels/cuda.py."""
+"""One chunk of samples through a plan on a device: what is sent and launched. See kernels/cuda.py for the kernels.
+
+Buffers of a chunk:
+
+    sources         images or masks, if the source cache does not hold them
+    first, second   canvases: a move needs another one to write to
+    half            a canvas between the two directions of a filter
+    pixels          the encoded result
+    args K, sums K  arguments and statistics of segment K
+    empty           stands for what a kernel takes but does not use
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +19,7 @@ import numpy.typing as npt
 import torch
 
 from augsvc.arrays import U8, ranges
-from augsvc.executors.cuda.staging import Slot
+from augsvc.executors.cuda.staging import StagingBuffer
 from augsvc.executors.fused.kernels import cuda as grids
 from augsvc.executors.fused.kernels.args import WHITE, MoveArgs, NoiseArgs, OutputArgs
 from augsvc.executors.fused.kernels.pixel import CanvasShape, Memory
@@ -24,75 +34,75 @@ from augsvc.executors.fused.lower_image import (
     lower_tones,
     plan_segments,
 )
+from augsvc.executors.protocol import SourceKey
 from augsvc.numerics.geometry import Camera
 from augsvc.ops.kinds.image import Opaque, Statistics
 from augsvc.ops.operation import Draw
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Moves
 
-_OPAQUE_ELEMENTS = 1 << 24  # of float32 made at once
-_SUMMED = 64  # blocks that a sample's values are summed by, at most
+_OPAQUE_ELEMENTS = 1 << 24  # float32 elements of a temporary
+_MAX_SUM_BLOCKS = 64  # that sum the values of one sample
 _NO_QUANTILES = np.empty(0, np.int16)
 
 
 @dataclass(slots=True, eq=False)
-class MaskSlab:
-    """Masks of some samples of a batch."""
+class MaskChunk:
+    """The masks of some samples of a batch."""
 
     masks: Sequence[U8]
+    keys: Sequence[SourceKey | None]
     moves: Moves
-    slot: Slot
-    height: int
-    width: int
+    staging: StagingBuffer
+    size: tuple[int, int]  # of the canvas: H, W
 
     def start(self) -> Callable[[], U8]:
-        """As below, in one launch however many passes there are: uint8 (N, H·W)."""
-        n, area, slot = len(self.masks), self.height * self.width, self.slot
-        sources, begins = slot.send_sources(self.masks)
-        sheet = lower_masks(self.moves, self.masks, (self.height, self.width))
-        (sent,) = slot.send("masks", [sheet._replace(addresses=begins.astype(np.uint64))])
-        out = slot.array("pixels", (n, area), np.uint8, copied=True)
-        frame = CanvasShape(1, self.height, self.width)
-        slot.lane.launch(grids.move_masks, (-(-area // slot.lane.threads), n), frame, sent, (sources,), (out,))
-        return _downloaded(slot, n, area)
+        """Starts all passes in one launch. The result waits for uint8 (N, H·W), valid until the staging buffer's next use."""
+        n, area, device = len(self.masks), self.size[0] * self.size[1], self.staging.device
+        sources, offsets = self.staging.send_sources(self.masks, self.keys)
+        args = lower_masks(self.moves, self.masks, self.size)._replace(addresses=offsets.astype(np.uint64))
+        (args,) = self.staging.send("masks", [args])
+        out = self.staging.array("pixels", (n, area), np.uint8, copied=True)
+        grid = (-(-area // device.threads), n)
+        device.launch(grids.move_masks, grid, CanvasShape(1, *self.size), args, (sources,), (out,))
+        return _download(self.staging, n, area)
 
 
 @dataclass(slots=True, eq=False)
-class Slab:
-    """Some samples of a batch. A canvas is `first` or `second`: a move needs another one to write to."""
+class ImageChunk:
+    """Some samples of a batch."""
 
     plan: Plan
     images: Sequence[U8]
+    keys: Sequence[SourceKey | None]
     cameras: Sequence[Camera | None]  # one a pass
     draws: Sequence[Draw]
-    slot: Slot
+    staging: StagingBuffer
     quantiles: npt.NDArray[np.int16]
     interleaved: bool
-    canvas: str = "first"
+    canvas: str = "first"  # or "second": where the values are
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Of a canvas, flat: N, C·H·W."""
+        """Of a flat canvas: N, C·H·W."""
         return len(self.images), self.plan.canvas.channels * self.plan.canvas.height * self.plan.canvas.width
 
     def start(self, check: Callable[[], None]) -> Callable[[], U8]:
-        """Sends and launches everything. The answer waits for the pixels, uint8 (N, C·H·W), the slot's until its next use."""
+        """Starts all segments. The result waits for uint8 (N, C·H·W), valid until the staging buffer's next use."""
         steps = plan_segments(self.plan)
-        n, elements = self.shape
-        for number, segment in enumerate(steps):
+        for index, segment in enumerate(steps):
             check()
             if segment.opaque:
-                self._apply(segment.opaque)
+                self._apply_opaque(segment.opaque)
             else:
-                self._run(number, segment, segment is steps[-1])
-        return _downloaded(self.slot, n, elements)
+                self._launch_segment(index, segment, segment is steps[-1])
+        return _download(self.staging, *self.shape)
 
-    def _run(self, number: int, segment: Segment, encoded: bool) -> None:
-        """One segment: the launches that it needs."""
+    def _launch_segment(self, index: int, segment: Segment, encoded: bool) -> None:
         plan, n, draws = self.plan, len(self.images), self.draws
         camera = self.cameras[segment.pass_index] if segment.opens else None
         move, sources = self._move(segment, camera)
-        stages = plan.tones(segment.pass_, draws, self._statistics(number, segment)) if segment.opens else []
+        stages = plan.tones(segment.pass_, draws, self._statistics(index, segment)) if segment.opens else []
         blur = lower_filter(segment.blur, draws, n, plan.canvas)
         filters = bool(blur.radius.any())
         late = (
@@ -100,16 +110,16 @@ class Slab:
             lower_erases(segment.erases, draws, n, plan.canvas),
         )
         early = lower_noises((), draws, n, _NO_QUANTILES), lower_erases((), draws, n, plan.canvas)
-        sheets = (move, lower_tones(stages, n, plan.canvas.channels), blur, *late, *early)
-        move, tone, blur, noise, erase, no_noise, no_erase = self.slot.send(f"sheets {number}", sheets)
+        args = (move, lower_tones(stages, n, plan.canvas.channels), blur, *late, *early)
+        move, tone, blur, noise, erase, no_noise, no_erase = self.staging.send(f"args {index}", args)
         noise, no_noise = self._with_quantiles(noise), self._with_quantiles(no_noise)
         memory, out = self._memory(segment, camera, sources, filters or not encoded), self._out(encoded)
         if not filters:
             self._launch(grids.draw, move, tone, noise, erase, out, memory)
             return
-        if blur.taps.shape[1] > 0:  # dense: it reads `half`, whose neighbours no thread changes
-            draws_to = memory._replace(after=memory.half)
-            self._launch(grids.draw, move, tone, no_noise, no_erase, self._out(False), draws_to)
+        if blur.taps.shape[1] > 0:  # dense: it reads `half`, which no thread writes to meanwhile
+            to_half = memory._replace(after=memory.half)
+            self._launch(grids.draw, move, tone, no_noise, no_erase, self._out(False), to_half)
         else:
             if camera is not None or stages:
                 self._launch(grids.draw, move, tone, no_noise, no_erase, self._out(False), memory)
@@ -118,82 +128,81 @@ class Slab:
         self._launch(grids.filter_columns, blur, noise, erase, out, memory)
 
     def _move(self, segment: Segment, camera: Camera | None) -> tuple[MoveArgs, Any]:
-        """Where pixels come from; and the sources' bytes, if they come from there."""
-        if camera is None:
-            return identity_move(len(self.images)), self.slot.array("nothing", (1,), np.uint8)
+        """Where pixels come from, and the bytes of the sources if they come from there."""
         part, canvas = segment.pass_, self.plan.canvas
-        if not part.fits:
-            return lower_move(camera, part, canvas, None), self.slot.array("nothing", (1,), np.uint8)
-        sources, begins = self.slot.send_sources(self.images)
-        return lower_move(camera, part, canvas, self.images)._replace(addresses=begins.astype(np.uint64)), sources
+        if camera is None or not part.fits:
+            args = identity_move(len(self.images)) if camera is None else lower_move(camera, part, canvas, None)
+            return args, self.staging.array("empty", (1,), np.uint8)
+        sources, offsets = self.staging.send_sources(self.images, self.keys)
+        return lower_move(camera, part, canvas, self.images)._replace(addresses=offsets.astype(np.uint64)), sources
 
     def _memory(self, segment: Segment, camera: Camera | None, sources: Any, kept: bool) -> Memory:
-        """The canvases of a segment, which leaves one if `kept`; what is not needed is one element."""
-        nothing = self.slot.array("no canvas", (1, 1), np.uint16)
+        """The canvases of a segment, which leaves one if `kept`; those that it does not need have one element."""
+        empty = self.staging.array("empty", (1, 1), np.uint16)
         fits = camera is not None and segment.pass_.fits
-        before = nothing if fits else self._canvas(self.canvas)
+        before = empty if fits else self._canvas(self.canvas)
         if camera is not None and not fits:
             self.canvas = "second" if self.canvas == "first" else "first"
-        after = self._canvas(self.canvas) if kept else nothing
-        return Memory(sources, before, after, self._canvas("half") if segment.blur else nothing)
+        after = self._canvas(self.canvas) if kept else empty
+        return Memory(sources, before, after, self._canvas("half") if segment.blur else empty)
 
     def _canvas(self, name: str) -> Any:
-        return self.slot.array(name, self.shape, np.uint16)
+        return self.staging.array(name, self.shape, np.uint16)
 
     def _out(self, encoded: bool) -> OutputArgs:
-        shape = self.shape if encoded else (1, 1)
-        pixels = self.slot.array("pixels" if encoded else "no pixels", shape, np.uint8, copied=encoded)
-        return OutputArgs(encoded, self.interleaved, pixels)
+        name, shape = ("pixels", self.shape) if encoded else ("empty", (1, 1))
+        return OutputArgs(encoded, self.interleaved, self.staging.array(name, shape, np.uint8, copied=encoded))
 
     def _with_quantiles(self, noise: NoiseArgs) -> NoiseArgs:
         table = self.quantiles if noise.laws.size else self.quantiles[:1]
-        return noise._replace(quantiles=self.slot.keep(f"quantiles {len(table)}", table))
+        return noise._replace(quantiles=self.staging.send_constant(f"quantiles {len(table)}", table))
 
     def _launch(self, kernel: Any, *arguments: Any) -> None:
-        """A thread for each pixel."""
-        canvas = self.plan.canvas
+        """With one thread for each pixel."""
+        canvas, device = self.plan.canvas, self.staging.device
         frame = CanvasShape(canvas.channels, canvas.height, canvas.width)
-        blocks = -(-canvas.height * canvas.width // self.slot.lane.threads)
-        self.slot.lane.launch(kernel, (blocks, len(self.images)), frame, *arguments)
+        blocks = -(-canvas.height * canvas.width // device.threads)
+        device.launch(kernel, (blocks, len(self.images)), frame, *arguments)
 
-    def _statistics(self, number: int, segment: Segment) -> Statistics | None:
-        """Integer sums over each sample's incoming values, if the pass needs them: they are waited for."""
+    def _statistics(self, index: int, segment: Segment) -> Statistics | None:
+        """Integer sums over each sample's incoming values, if the pass needs them. The host waits for them."""
         if not self.plan.needs_statistics(segment.pass_):
             return None
         n, elements = self.shape
-        lane, name = self.slot.lane, f"sums {number}"
-        buffer = self.slot.room(name, 16 * n, copied=True)
-        found = buffer.bytes[: 16 * n].view(np.int64).reshape(n, 2)
-        found[...] = 0
-        lane.upload(buffer, 16 * n)
-        blocks = min(_SUMMED, -(-elements // (8 * lane.threads)))
-        sums = self.slot.array(name, (n, 2), np.int64, copied=True)
-        lane.launch(grids.sum_values, (blocks, n), (self._canvas(self.canvas),), (sums,))
-        lane.download(buffer, 16 * n)()
-        return Statistics(elements, found[:, 0].copy(), found[:, 1].copy())
+        device, name = self.staging.device, f"sums {index}"
+        buffer = self.staging.reserve(name, 16 * n, copied=True)
+        host = buffer.bytes[: 16 * n].view(np.int64).reshape(n, 2)
+        host[...] = 0
+        device.upload(buffer, 16 * n)
+        blocks = min(_MAX_SUM_BLOCKS, -(-elements // (8 * device.threads)))
+        sums = self.staging.array(name, (n, 2), np.int64, copied=True)
+        device.launch(grids.sum_values, (blocks, n), (self._canvas(self.canvas),), (sums,))
+        device.download(buffer, 16 * n)()
+        return Statistics(elements, host[:, 0].copy(), host[:, 1].copy())
 
-    def _apply(self, opaque: tuple[int, Opaque]) -> None:
-        """An operation of torch's float32, on the samples that it selected."""
-        number, operation = opaque
-        canvas, lane = self.plan.canvas, self.slot.lane
+    def _apply_opaque(self, opaque: tuple[int, Opaque]) -> None:
+        """An operation in torch's float32, on the samples that it selected."""
+        index, operation = opaque
+        canvas = self.plan.canvas
         shape = (len(self.images), canvas.channels, canvas.height, canvas.width)
-        values = lane.tensor(self.slot.buffers[self.canvas], shape, torch.int16)  # uint16, which torch hardly knows
-        rows = np.flatnonzero(self.draws[number].selected)
-        lowered = operation.lower(self.draws[number], canvas)
-        for some in ranges(len(rows), max(1, _OPAQUE_ELEMENTS // self.shape[1])):
-            places = torch.from_numpy(rows[some]).to(values.device)
-            chosen = (values[places].to(torch.int32) & 0xFFFF).to(torch.float32) / float(WHITE)
-            changed = operation.apply(chosen, lowered[rows[some]]).clamp(0.0, 1.0)
-            values[places] = (changed * float(WHITE) + 0.5).to(torch.int32).to(torch.int16)
+        # as int16: torch has few operations on uint16
+        values = self.staging.device.tensor(self.staging.buffers[self.canvas], shape, torch.int16)
+        selected = np.flatnonzero(self.draws[index].selected)
+        lowered = operation.lower(self.draws[index], canvas)
+        for chunk in ranges(len(selected), max(1, _OPAQUE_ELEMENTS // self.shape[1])):
+            rows = torch.from_numpy(selected[chunk]).to(values.device)
+            before = (values[rows].to(torch.int32) & 0xFFFF).to(torch.float32) / float(WHITE)
+            after = operation.apply(before, lowered[selected[chunk]]).clamp(0.0, 1.0)
+            values[rows] = (after * float(WHITE) + 0.5).to(torch.int32).to(torch.int16)
 
 
-def _downloaded(slot: Slot, n: int, elements: int) -> Callable[[], U8]:
-    """Bytes (n, elements) that come back from the buffer `pixels`; the answer waits for them."""
-    pixels = slot.room("pixels", n * elements, copied=True)
-    arrived = slot.lane.download(pixels, n * elements)
+def _download(staging: StagingBuffer, n: int, elements: int) -> Callable[[], U8]:
+    """Starts to copy bytes (n, elements) from the buffer `pixels` to the host; the result waits for them."""
+    buffer = staging.reserve("pixels", n * elements, copied=True)
+    wait = staging.device.download(buffer, n * elements)
 
-    def found() -> U8:
-        arrived()
-        return pixels.bytes[: n * elements].reshape(n, elements)
+    def pixels() -> U8:
+        wait()
+        return buffer.bytes[: n * elements].reshape(n, elements)
 
-    return found
+    return pixels

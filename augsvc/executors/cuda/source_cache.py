@@ -1,130 +1,105 @@
-"""Sources that stay on a device, so that a dataset that fits is sent once and not with every epoch.
+"""Sources that stay on a device, so that a dataset that fits is sent once and not in every epoch.
 
-Kept is what stays on the host too: arrays that nobody may write to, the decoded cache's and those of datasets held whole. One is
-known by its place in the host's memory for as long as its owner lives, and forgotten with it. There is no order of
-eviction: epochs are permutations, in which the least recently used picture is the next one as often as any other.
+A source is known by its dataset and index, which determine its bytes. There is no order of eviction: epochs are
+permutations, in which the least recently used image is as likely to come next as any other. When there is no more space, all
+is dropped once a dataset has not been used for a while.
 """
 
 import logging
-import weakref
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from augsvc.arrays import I64, U8
+from augsvc.executors.cuda.device import Buffer, Device
+from augsvc.executors.protocol import SourceKey
 
 logger = logging.getLogger("augsvc")
-Key = tuple[int, tuple[int, ...], tuple[int, ...]]  # address, shape, strides
+_IDLE_RUNS = 1024  # after which a dataset counts as no longer used
 
-
-class Device(Protocol):
-    """What a lane has for it: see slabs.Lane."""
-
-    def buffer(self, size: int, copied: bool) -> Any:
-        """New memory."""
-
-    def place(self, staged: Any, size: int, buffer: Any, offset: int) -> None:
-        """The first bytes of one buffer's host side into another buffer."""
-
-    def view(self, buffer: Any, offset: int, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Any:
-        """An array in a buffer."""
-
-    def ran_out_of_memory(self, error: Exception) -> bool:
-        """Whether that is what an error says."""
+Place = tuple[SourceKey, tuple[int, ...]]  # a source, and () for its mask or (C,) for its image: grey and colour differ
 
 
 @dataclass(slots=True, eq=False)
-class Resident:
-    """Sources in one arena of at most `most` bytes, for one thread at a time."""
+class SourceCache:
+    """Sources in one buffer of `capacity` bytes, for one thread at a time. Without a capacity it holds none."""
 
     device: Device
-    most: int
+    capacity: int
     closed: bool = False
-    told: bool = False  # that there was no memory for it
-    arena: Any = None
-    used: int = 0  # from the arena's head on; what was forgotten included
-    held: int = 0
-    begins: dict[Key, tuple[int, Any]] = field(default_factory=dict)  # → its place, and the watch over its owner
-    gone: "deque[Key]" = field(default_factory=deque)  # owners die on any thread
+    warned: bool = False  # that there was no memory for it
+    buffer: Buffer | None = None
+    used: int = 0  # bytes, from the buffer's start
+    offsets: dict[Place, int] = field(default_factory=dict)
+    runs: int = 0
+    last_runs: dict[str, int] = field(default_factory=dict)  # in which each dataset was used
+    overflowed: bool = False
 
-    def sent(self, images: Sequence[U8], staging: Any) -> tuple[Any, I64] | None:
-        """The arena, and where each picture begins in it, those sent that were not there; None if they cannot all be there.
+    def begin_run(self) -> None:
+        """Drops the sources if there is no space and a dataset is no longer used. Nothing on the device may read them now."""
+        self.runs += 1
+        if self.overflowed and any(self.runs - last > _IDLE_RUNS for last in self.last_runs.values()):
+            self._drop()
 
-        `staging(size)` gives a buffer with bytes on the host to send from.
+    def load(
+        self, images: Sequence[U8], keys: Sequence[SourceKey | None], stage: Callable[[int], Buffer]
+    ) -> tuple[Any, I64] | None:
+        """The buffer's bytes and each image's offset there (N,), after sending those that were missing.
+
+        None if they cannot all be there. `stage(size)` gives a buffer with a host side to send from.
         """
-        self._forget()
-        if self.most == 0 or self.closed or any(image.flags.writeable for image in images):
+        if self.capacity == 0 or self.closed or None in keys:
             return None
-        new = {_key(image): image for image in images if _key(image) not in self.begins}
-        size = sum(image.size for image in new.values())
-        if size > self.most - self.used or not self._has_arena():
+        places = [(key, image.shape[2:]) for key, image in zip(keys, images, strict=True) if key]
+        missing = {place: image for place, image in zip(places, images, strict=True) if place not in self.offsets}
+        size = sum(image.size for image in missing.values())
+        self.last_runs.update((dataset, self.runs) for (dataset, _), _ in places)
+        if size > self.capacity - self.used:
+            self.overflowed = True
             return None
-        if new:
-            self._send(new, size, staging(size))
-        begins = np.array([self.begins[_key(image)][0] for image in images], np.int64)
-        return self.device.view(self.arena, 0, (self.most,), np.uint8), begins
-
-    def begin(self) -> None:
-        """Takes the arena anew if most of it has been forgotten. Nothing on the device may be at work."""
-        self._forget()
-        if self.used > 2 * self.held:
-            self.begins.clear()
-            self.used = self.held = 0
+        buffer = self._allocated()
+        if buffer is None:
+            return None
+        if missing:
+            self._send(missing, stage(size), size, buffer)
+        offsets = np.array([self.offsets[place] for place in places], np.int64)
+        return self.device.view(buffer, 0, (self.capacity,), np.uint8), offsets
 
     def open(self) -> None:
-        """May take memory again."""
+        """Allows memory to be used again."""
         self.closed = False
 
     def close(self) -> bool:
-        """Lets the memory go, and takes none until it is opened; whether there was any."""
-        had, self.arena, self.closed = self.arena is not None, None, True
-        self.begins.clear()
-        self.used = self.held = 0
-        return had
+        """Frees the memory, and uses none until it is opened; whether there was any."""
+        freed, self.buffer, self.closed = self.buffer is not None, None, True
+        self._drop()
+        return freed
 
-    def _has_arena(self) -> bool:
-        if self.arena is None:
+    def _drop(self) -> None:
+        self.offsets.clear()
+        self.last_runs.clear()
+        self.used, self.overflowed = 0, False
+
+    def _allocated(self) -> Buffer | None:
+        if self.buffer is None:
             try:
-                self.arena = self.device.buffer(self.most, False)
+                self.buffer = self.device.buffer(self.capacity, copied=False)
             except Exception as err:
                 if not self.device.ran_out_of_memory(err):
                     raise
-                if not self.told:
-                    self.told = True
-                    logger.warning("device_cache_bytes: the device has not so much; sources are sent with every batch")
+                if not self.warned:
+                    self.warned = True
+                    logger.warning("device_cache_bytes: not enough device memory; sources are sent with every batch")
                 self.close()
-        return self.arena is not None
+        return self.buffer
 
-    def _send(self, new: dict[Key, U8], size: int, staged: Any) -> None:
-        at = 0
-        for image in new.values():
-            staged.bytes[at : at + image.size].reshape(image.shape)[...] = image
-            at += image.size
-        self.device.place(staged, size, self.arena, self.used)
-        for key, image in new.items():
-            watch = weakref.ref(_owner(image), lambda _, key=key: self.gone.append(key))  # type: ignore[misc]
-            self.begins[key] = (self.used, watch)
-            self.used += image.size
-            self.held += image.size
-
-    def _forget(self) -> None:
-        """Those whose owners have died. Before anything is looked for: another picture may lie in the same place now."""
-        while self.gone:
-            key = self.gone.popleft()
-            if self.begins.pop(key, None) is not None:
-                self.held -= int(np.prod(key[1]))
-
-
-def _key(image: U8) -> Key:
-    return image.__array_interface__["data"][0], image.shape, image.strides
-
-
-def _owner(image: U8) -> U8:
-    """The array that the memory lives with."""
-    while isinstance(image.base, np.ndarray):
-        image = image.base
-    return image
+    def _send(self, missing: dict[Place, U8], staged: Buffer, size: int, buffer: Buffer) -> None:
+        ends = np.cumsum([image.size for image in missing.values()]).tolist()
+        for image, end in zip(missing.values(), ends, strict=True):
+            staged.bytes[end - image.size : end].reshape(image.shape)[...] = image
+        self.device.copy_in(staged, size, buffer, self.used)
+        for (place, image), end in zip(missing.items(), ends, strict=True):
+            self.offsets[place] = self.used + end - image.size
+        self.used += size

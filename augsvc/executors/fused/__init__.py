@@ -1,1 +1,1 @@
-"""The fused executor: passes lowered to integers, and compiled kernels that run them."""
+"""The fused executor: passes are lowered to integers, which compiled kernels run."""

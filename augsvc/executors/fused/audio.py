@@ -1,4 +1,4 @@
-"""The fast way of sound: one call of a compiled kernel for all steps, clip by clip, the same bits on every CPU."""
+"""The fast executor for audio: one call of a compiled kernel for all steps of a clip, the same bits on every CPU."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from augsvc.ops.kinds.audio import SoundMove, SoundNoise, SoundTone
 from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.audio_plan import SoundPlan
 
-_ROWS, _SAMPLES = 512, 1 << 22  # that one thread takes at once: 16 MB
-_CALL = 1 << 20  # samples between two checks: some 10 ms
+_ROWS, _SAMPLES = 512, 1 << 22  # of one call: 16 MB
+_CHUNK = 1 << 20  # samples between two checks: some 10 ms
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FusedSound:
-    """Runs plans over clips on the CPU. Several threads may use it at once."""
+    """Runs audio plans on the CPU. Safe to call from several threads."""
 
     kinds: ClassVar[frozenset[type[Operation]]] = frozenset({SoundMove, SoundTone, SoundNoise})
 
@@ -30,16 +30,16 @@ class FusedSound:
 
     @property
     def traits(self) -> tuple[str, ...]:
-        """The resampler: what the kernel does is IEEE arithmetic, the same on every CPU."""
+        """The resampler: the kernel itself is IEEE arithmetic, the same on every CPU."""
         return "fused", "cpu", *resampling_traits()
 
     def rows(self, samples: int) -> int:
-        """How many clips of so many samples one thread should run at once."""
+        """How many clips of `samples` samples one call should have."""
         return max(1, min(_ROWS, _SAMPLES // samples))
 
     def run(self, plan: SoundPlan, clips: F32, draws: Sequence[Draw], check: Callable[[], None]) -> None:
-        """All passes over clips (N, T), in place. `check` is called now and then, and may raise."""
-        sheet = lower_sound(plan, draws, len(clips), self.quantiles)
-        for some in ranges(len(clips), max(1, _CALL // plan.clip.samples)):
+        """All passes over clips float32 (N, T), in place. `check` is called at short intervals, and may raise."""
+        args = lower_sound(plan, draws, len(clips), self.quantiles)
+        for rows in ranges(len(clips), max(1, _CHUNK // plan.clip.samples)):
             check()
-            sound_cpu.render(some.start, some.stop, sheet, clips)
+            sound_cpu.render(rows.start, rows.stop, args, clips)

@@ -1,7 +1,7 @@
-"""The fast executor: integer kernels, one call for all stages of a pass, the same bits on every CPU and GPU.
+"""The fast executor for images: integer kernels, one call for all stages of a pass, the same bits on every CPU and GPU.
 
-Values between kernels are uint16 with 8 fraction bits; a source's bytes are read by the first kernel, and the batch's own
-bytes are written by the last. A pipeline is data to the kernels: a new one compiles nothing.
+Values between kernels are uint16 with 8 fraction bits. The first kernel reads the sources' bytes, the last one writes into
+the batch. A pipeline is data to the kernels: a new one compiles nothing.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ from augsvc.executors.fused.lower_image import (
     lower_tones,
     plan_segments,
 )
-from augsvc.executors.protocol import float_traits, use_one_torch_thread
+from augsvc.executors.protocol import SourceKey, float_traits, use_one_torch_thread
 from augsvc.numerics.geometry import Camera
 from augsvc.numerics.rng import quantile_table
 from augsvc.ops.kinds.image import Dropout, Erase, Filter, Gaussian, Move, Noise, Opaque, Statistics, Tone
@@ -38,14 +38,14 @@ from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Moves
 
-_ROWS, _ELEMENTS = 512, 1 << 23  # that one thread takes at once: tables and values between passes stay below 16 MB
-_CALL = 1 << 22  # elements between two checks: some 10 ms; but a sample is not cut, and one blur of 4096² takes 1.8 s
+_ROWS, _ELEMENTS = 512, 1 << 23  # of one call: tables and values between passes stay below 16 MB
+_CHUNK = 1 << 22  # elements between two checks, some 10 ms; a sample is not split, and one blur of 4096² takes 1.8 s
 _NO_PIXELS = np.empty((0, 0), np.uint8)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FusedExecutor:
-    """Runs plans on the CPU. Several threads may use it at once."""
+    """Runs plans on the CPU. Safe to call from several threads."""
 
     kinds: ClassVar[frozenset[type[Operation]]] = frozenset({Move, Tone, Filter, Noise, Erase, Opaque})
     noise_laws: ClassVar[frozenset[type]] = frozenset({Gaussian, Dropout})
@@ -57,28 +57,28 @@ class FusedExecutor:
 
     @staticmethod
     def on(kernel_cache: Path | None = None) -> "FusedExecutor":
-        """An executor whose compiled kernels are kept in a folder, if one is given."""
+        """An executor that keeps its compiled kernels in a folder, if one is given."""
         keep_compiled((cpu.render, cpu.move_masks, cpu.sum_values, sound_cpu.render), kernel_cache)
         use_one_torch_thread()
         return FusedExecutor(torch.device("cpu"), cores(), quantile_table().astype(np.int16))
 
     @property
     def sound(self) -> FusedSound:
-        """What runs plans over clips."""
+        """The executor of audio plans."""
         return FusedSound(self.threads, self.quantiles)
 
     @property
     def traits(self) -> tuple[str, ...]:
-        """Nothing: integers are the same everywhere."""
+        """Only the name: integer arithmetic is the same everywhere."""
         return (self.name,)
 
     @property
     def opaque_traits(self) -> tuple[str, ...]:
-        """What opaque operations, which are float, depend on besides the code."""
+        """What the float arithmetic of opaque operations depends on besides the code."""
         return float_traits(self.device)
 
     def rows(self, elements: int) -> int:
-        """How many samples of so many canvas elements one thread should run at once."""
+        """How many samples of `elements` canvas elements one call should have."""
         return max(1, min(_ROWS, _ELEMENTS // elements))
 
     def render(
@@ -89,10 +89,12 @@ class FusedExecutor:
         draws: Sequence[Draw],
         out: U8,
         check: Callable[[], None],
+        keys: Sequence[SourceKey | None] | None = None,
     ) -> None:
         """All passes over sources uint8 (H, W, C) of any sizes, into `out` (N, C, H, W), which may be a view of N,H,W,C.
 
-        `cameras` has one entry a pass, as plan.cameras gives them. `check` is called now and then, and may raise.
+        `cameras` has one entry per pass, as plan.cameras gives them. `check` is called at short intervals, and may raise. `keys`
+        are not used: sources are read where they are.
         """
         n, steps = len(images), plan_segments(plan)
         sources = [np.ascontiguousarray(image) for image in images]
@@ -101,19 +103,26 @@ class FusedExecutor:
         for segment in steps:
             check()
             if segment.opaque:
-                _apply(plan, segment.opaque, draws, values, check)
+                _apply_opaque(plan, segment.opaque, draws, values, check)
                 continue
             last = segment is steps[-1]
             values = self._run(plan, segment, sources, cameras, draws, values, out if last else None, check)
 
-    def move_masks(self, masks: Sequence[U8], moves: Moves, out: U8, check: Callable[[], None]) -> None:
+    def move_masks(
+        self,
+        masks: Sequence[U8],
+        moves: Moves,
+        out: U8,
+        check: Callable[[], None],
+        keys: Sequence[SourceKey | None] | None = None,
+    ) -> None:
         """Masks uint8 (H, W) of any sizes through cameras, nearest sampling, into `out` (N, H, W), which is contiguous."""
         n, height, width = out.shape
         sources = [np.ascontiguousarray(mask) for mask in masks]
-        sheet, pixels = lower_masks(moves, sources, (height, width)), out.reshape(n, height * width)
-        for some in ranges(n, max(1, _CALL // (height * width))):
+        args, pixels = lower_masks(moves, sources, (height, width)), out.reshape(n, height * width)
+        for rows in ranges(n, max(1, _CHUNK // (height * width))):
             check()
-            cpu.move_masks(some.start, some.stop, sheet, height, width, pixels)
+            cpu.move_masks(rows.start, rows.stop, args, height, width, pixels)
 
     def _run(
         self,
@@ -126,42 +135,43 @@ class FusedExecutor:
         out: U8 | None,
         check: Callable[[], None],
     ) -> U16:
-        """One segment; the values that it leaves, or the ones it was given if it encodes them."""
+        """Runs one segment. Returns its values, or those that it was given if it encodes them into `out`."""
         n, canvas, part = len(sources), plan.canvas, segment.pass_
         camera = cameras[segment.pass_index] if segment.opens else None
         move = identity_move(n) if camera is None else lower_move(camera, part, canvas, sources if part.fits else None)
         after = np.empty_like(values) if camera is not None and not part.fits and out is None else values
         stages = plan.tones(part, draws, _statistics(plan, segment, values)) if segment.opens else []
-        sheets = (
+        args = (
             move,
             lower_tones(stages, n, canvas.channels),
             lower_filter(segment.blur, draws, n, canvas),
             lower_noises(segment.noises, draws, n, self.quantiles),
             lower_erases(segment.erases, draws, n, canvas),
         )
-        pixels, target, interleaved = flat(out)
-        goal = OutputArgs(out is not None, interleaved, pixels)
+        pixels, copy, interleaved = flat(out)
+        encoding = OutputArgs(out is not None, interleaved, pixels)
         elements = canvas.channels * canvas.height * canvas.width
-        for some in ranges(n, max(1, _CALL // elements)):
+        for rows in ranges(n, max(1, _CHUNK // elements)):
             check()
-            cpu.render(some.start, some.stop, *sheets, goal, values, after)
-        if out is not None and target is not None:
-            out[:] = target
+            cpu.render(rows.start, rows.stop, *args, encoding, values, after)
+        if out is not None and copy is not None:
+            out[:] = copy
         return after
 
 
-def _apply(
+def _apply_opaque(
     plan: Plan, opaque: tuple[int, Opaque], draws: Sequence[Draw], values: U16, check: Callable[[], None]
 ) -> None:
-    """An operation of torch's float32, on the samples that it selected."""
-    number, operation = opaque
-    rows = np.flatnonzero(draws[number].selected)
-    lowered = operation.lower(draws[number], plan.canvas)
-    for some in ranges(len(rows), max(1, _CALL // values[0].size)):
+    """An operation in torch's float32, on the samples that it selected."""
+    index, operation = opaque
+    selected = np.flatnonzero(draws[index].selected)
+    lowered = operation.lower(draws[index], plan.canvas)
+    for chunk in ranges(len(selected), max(1, _CHUNK // values[0].size)):
         check()
-        chosen = torch.from_numpy(values[rows[some]].astype(np.float32)) / float(WHITE)
-        changed = operation.apply(chosen, lowered[rows[some]]).clamp(0.0, 1.0)
-        values[rows[some]] = (changed * float(WHITE) + 0.5).numpy().astype(np.uint16)
+        rows = selected[chunk]
+        before = torch.from_numpy(values[rows].astype(np.float32)) / float(WHITE)
+        after = operation.apply(before, lowered[rows]).clamp(0.0, 1.0)
+        values[rows] = (after * float(WHITE) + 0.5).numpy().astype(np.uint16)
 
 
 def _statistics(plan: Plan, segment: Segment, values: U16) -> Statistics | None:
@@ -174,16 +184,16 @@ def _statistics(plan: Plan, segment: Segment, values: U16) -> Statistics | None:
 
 
 def flat(out: U8 | None) -> tuple[U8, U8 | None, bool]:
-    """A batch's memory as N rows of bytes, and whether channels lie innermost there.
+    """A batch's memory as N rows of bytes; an array that has to be copied into it afterwards, or None; whether channels are last.
 
-    Memory that is in neither order is written through another array, the second, which then is to be copied.
+    Memory that is neither N,C,H,W nor N,H,W,C is written through that array.
     """
     if out is None:
         return _NO_PIXELS, None, False
     if out.flags.c_contiguous:
         return out.reshape(len(out), -1), None, False
-    inner = out.transpose(0, 2, 3, 1)
-    if inner.flags.c_contiguous:
-        return inner.reshape(len(out), -1), None, True
-    target = np.empty(out.shape, np.uint8)
-    return target.reshape(len(out), -1), target, False
+    channels_last = out.transpose(0, 2, 3, 1)
+    if channels_last.flags.c_contiguous:
+        return channels_last.reshape(len(out), -1), None, True
+    copy = np.empty(out.shape, np.uint8)
+    return copy.reshape(len(out), -1), copy, False

@@ -1,1 +1,1 @@
-"""The reference executor: float32 over Kornia's functional layer and torch."""
+"""The reference executor `kornia`: float32 over Kornia's functional layer and torch."""

@@ -1,10 +1,10 @@
-"""The reference executor: float32 on CPU or CUDA, over Kornia's functional layer. It defines what is right.
+"""The reference executor for images: float32 on CPU or CUDA, over Kornia's functional layer. It defines the correct result.
 
-Law L2 (a sample's bits do not depend on its company) holds by construction, not by measurement:
-- what runs on many samples at once is elementwise arithmetic that IEEE 754 rounds (+ − × ÷ √ floor), integer arithmetic,
-  or `remap`, which computes each sample on its own;
-- convolutions, whose library picks an algorithm by the batch's shape, run one sample at a time;
-- transcendental functions never touch pixels: curves are tables.
+Law L2 (a sample's bits do not depend on the rest of its batch) holds by construction:
+- operations on several samples are elementwise arithmetic that IEEE 754 rounds (+ − × ÷ √ floor), integer arithmetic, or
+  `remap`, which computes each sample separately;
+- convolutions, whose library chooses an algorithm by the batch's shape, run one sample at a time;
+- transcendental functions are never applied to pixels: curves are tables.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,8 +17,8 @@ from kornia.filters import filter2d, filter2d_separable
 
 from augsvc.arrays import I64, U8, ranges
 from augsvc.cpus import cores
-from augsvc.executors.device_errors import in_halves, is_lost, watched
-from augsvc.executors.protocol import float_traits, use_one_torch_thread
+from augsvc.executors.device_errors import ChunkRunner, free_torch_memory, is_lost, ran_out_of_memory, report_loss
+from augsvc.executors.protocol import SourceKey, float_traits, use_one_torch_thread
 from augsvc.executors.reference.audio import TorchSound
 from augsvc.executors.reference.philox import sixteen_bits
 from augsvc.executors.reference.resample import resample
@@ -43,9 +43,8 @@ from augsvc.planning.image_plan import Plan, ToneStage
 from augsvc.planning.labels import Moves, move_mask
 from augsvc.planning.passes import Pass
 
-_MOST_ROWS = 512  # samples that one thread runs at once, so that tone tables stay small
-# elements of a temporary made at once, a multiple of those that share a block of random numbers: on a CPU it should stay
-# in the cache
+_MAX_ROWS = 512  # samples of one call, so that tone tables stay small
+# elements of a temporary, a multiple of those that share a block of random numbers: on a CPU it should stay in the cache
 _CHUNK = {"cpu": 1 << 18, "cuda": 1 << 24}
 _UNIT = float(1 << UNIT_BITS)
 _WHITE = 65280  # 255 with 8 fraction bits
@@ -53,7 +52,7 @@ _WHITE = 65280  # 255 with 8 fraction bits
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KorniaExecutor:
-    """Runs plans on one device. Several threads may use it at once."""
+    """Runs plans on one device. Safe to call from several threads."""
 
     kinds: ClassVar[frozenset[type[Operation]]] = frozenset({Move, Tone, Filter, Noise, Erase, Opaque})
     noise_laws: ClassVar[frozenset[type]] = frozenset({Gaussian, Dropout})
@@ -62,6 +61,7 @@ class KorniaExecutor:
     quantiles: torch.Tensor
     chunk: int
     threads: int
+    chunks: ChunkRunner
     sound: TorchSound
     name: str = "kornia"
 
@@ -76,20 +76,21 @@ class KorniaExecutor:
             torch.backends.cuda.matmul.allow_tf32 = False
         threads = cores() if cpu else 1
         table = torch.from_numpy(quantile_table()).to(device)
-        return KorniaExecutor(device, table, _CHUNK[device.type], threads, TorchSound.on(device))
+        chunks = ChunkRunner(ran_out_of_memory, free_torch_memory)
+        return KorniaExecutor(device, table, _CHUNK[device.type], threads, chunks, TorchSound.on(device, chunks))
 
     def rows(self, elements: int) -> int:
-        """How many samples of so many canvas elements one thread should run at once."""
-        return max(1, min(_MOST_ROWS, 8 * self.chunk // elements))
+        """How many samples of `elements` canvas elements one call should have."""
+        return max(1, min(_MAX_ROWS, 8 * self.chunk // elements))
 
     @property
     def traits(self) -> tuple[str, ...]:
-        """What its float arithmetic depends on besides the code: parts of the arithmetic id."""
+        """What the float arithmetic depends on besides the code; part of the arithmetic id."""
         return self.name, *float_traits(self.device)
 
     @property
     def opaque_traits(self) -> tuple[str, ...]:
-        """Nothing that `traits` does not say."""
+        """Nothing beyond `traits`."""
         return ()
 
     def render(
@@ -100,23 +101,32 @@ class KorniaExecutor:
         draws: Sequence[Draw],
         out: U8,
         check: Callable[[], None],
+        keys: Sequence[SourceKey | None] | None = None,
     ) -> None:
-        """All passes, rounded to uint8 into the batch's own memory: (N, C, H, W), which may be a view of N,H,W,C.
+        """All passes, rounded to uint8 into `out` (N, C, H, W), which may be a view of N,H,W,C. `keys` are not used.
 
         Raises:
-            DeviceOutOfMemory: there is not enough for one sample.
+            DeviceOutOfMemory: there is not enough memory for one sample.
             EngineLost: the device is lost.
         """
 
-        def some(rows: slice) -> None:
-            parts = [camera and camera.part(rows) for camera in cameras]
-            pixels = self.run(plan, images[rows], parts, [draw.part(rows) for draw in draws], check)
+        def work(rows: slice) -> None:
+            chunk_cameras = [camera and camera.part(rows) for camera in cameras]
+            pixels = self.run(plan, images[rows], chunk_cameras, [draw.part(rows) for draw in draws], check)
             torch.from_numpy(out[rows]).copy_((pixels * 255.0 + 0.5).to(torch.uint8))
 
-        with watched(lambda: is_lost(self.device)):
-            in_halves(len(images), some)
+        canvas = plan.canvas
+        with report_loss(lambda: is_lost(self.device)):
+            self.chunks.run_each(len(images), canvas.channels * canvas.height * canvas.width, work)
 
-    def move_masks(self, masks: Sequence[U8], moves: Moves, out: U8, check: Callable[[], None]) -> None:
+    def move_masks(
+        self,
+        masks: Sequence[U8],
+        moves: Moves,
+        out: U8,
+        check: Callable[[], None],
+        keys: Sequence[SourceKey | None] | None = None,
+    ) -> None:
         """Masks uint8 (H, W) of any sizes through cameras into `out` (N, H, W), on the host, one by one."""
         canvas = Canvas(out.shape[1], out.shape[2], 1)
         for row, mask in enumerate(masks):
@@ -135,8 +145,8 @@ class KorniaExecutor:
     ) -> torch.Tensor:
         """All passes over sources uint8 (H, W, C) of any sizes: float32 (N, C, H, W) on the canvas, in [0, 1].
 
-        Values are clamped where a run of tones, a noise or an opaque operation ends, and not inside a merged matrix.
-        `cameras` has one entry a pass, as plan.cameras gives them. `check` is called now and then, and may raise.
+        Values are clamped at the end of a run of tones, a noise or an opaque operation, and not inside a merged matrix.
+        `cameras` has one entry per pass, as plan.cameras gives them. `check` is called at short intervals, and may raise.
         """
         pixels = torch.empty(0, device=self.device)
         for part, camera in zip(plan.passes, cameras, strict=True):
@@ -145,13 +155,13 @@ class KorniaExecutor:
             elif camera is not None:
                 pixels = self._move(plan, part, pixels, camera)
             check()
-            self._after_moves(plan, part, pixels, draws, check)
+            self._apply_stages(plan, part, pixels, draws, check)
         return pixels
 
     def _read(
         self, plan: Plan, part: Pass, images: Sequence[U8], camera: Camera, check: Callable[[], None]
     ) -> torch.Tensor:
-        """Sources onto the canvas; those of one size that need as many taps share a call, as far as they fit a chunk."""
+        """Sources onto the canvas. Those of equal size and number of taps share calls of at most a chunk."""
         shape = (len(images), plan.canvas.channels, plan.canvas.height, plan.canvas.width)
         pixels = torch.empty(shape, device=self.device)
         groups: dict[tuple[int, ...], list[int]] = {}
@@ -160,11 +170,11 @@ class KorniaExecutor:
             groups.setdefault((same, *image.shape, *camera.taps[row].tolist()), []).append(row)
         for (same, *_), group in groups.items():
             step = max(1, 8 * self.chunk // images[group[0]].size)
-            for rows in (group[some] for some in ranges(len(group), step)):
+            for rows in (group[chunk] for chunk in ranges(len(group), step)):
                 check()
                 stacked = torch.from_numpy(np.stack([images[row] for row in rows])).to(self.device)
                 sources = stacked.permute(0, 3, 1, 2).float() / 255.0
-                pixels[rows] = sources if same else self._look(plan, part, sources, camera, np.array(rows))
+                pixels[rows] = sources if same else self._resample(plan, part, sources, camera, np.array(rows))
         return pixels
 
     def _move(self, plan: Plan, part: Pass, pixels: torch.Tensor, camera: Camera) -> torch.Tensor:
@@ -173,98 +183,100 @@ class KorniaExecutor:
         for taps in np.unique(camera.taps, axis=0):
             rows = np.flatnonzero((camera.taps == taps).all(axis=1) & ~camera.identical)
             if rows.size:
-                moved[rows] = self._look(plan, part, pixels[rows], camera, rows)
+                moved[rows] = self._resample(plan, part, pixels[rows], camera, rows)
         return moved
 
-    def _look(self, plan: Plan, part: Pass, sources: torch.Tensor, camera: Camera, rows: I64) -> torch.Tensor:
+    def _resample(self, plan: Plan, part: Pass, sources: torch.Tensor, camera: Camera, rows: I64) -> torch.Tensor:
         backward = exact.from_fixed(np.concatenate((camera.backward, camera.depth[:, None]), axis=1)[rows], MATRIX_BITS)
         taps = (int(camera.taps[rows[0], 0]), int(camera.taps[rows[0], 1]))
         canvas, border = plan.canvas, part.border or "edge"
-        seen = torch.empty((len(rows), canvas.channels, canvas.height, canvas.width), device=self.device)
-        for some in ranges(len(rows), max(1, self.chunk // (canvas.height * canvas.width))):
+        moved = torch.empty((len(rows), canvas.channels, canvas.height, canvas.width), device=self.device)
+        for chunk in ranges(len(rows), max(1, self.chunk // (canvas.height * canvas.width))):
             for band in ranges(canvas.height, max(1, self.chunk // canvas.width)):
-                seen[some, :, band] = resample(sources[some], backward[some], taps, border, canvas, band)
-        return seen
+                moved[chunk, :, band] = resample(sources[chunk], backward[chunk], taps, border, canvas, band)
+        return moved
 
-    def _after_moves(
+    def _apply_stages(
         self, plan: Plan, part: Pass, pixels: torch.Tensor, draws: Sequence[Draw], check: Callable[[], None]
     ) -> None:
         statistics = _statistics(pixels) if plan.needs_statistics(part) else None
         for stage in plan.tones(part, draws, statistics):
             check()
-            self._tone(pixels, stage)
-        for number, blur in plan.of_kind(part, Filter):
-            rows = np.flatnonzero(draws[number].selected)
-            self._filter(pixels, blur.weights(draws[number], plan.canvas), rows, check)
-        for number, noise in plan.of_kind(part, Noise):
+            self._apply_tones(pixels, stage)
+        for index, blur in plan.of_kind(part, Filter):
+            rows = np.flatnonzero(draws[index].selected)
+            self._filter(pixels, blur.weights(draws[index], plan.canvas), rows, check)
+        for index, noise in plan.of_kind(part, Noise):
             check()
-            self._noise(pixels, noise, draws[number])
-        for number, erase in plan.of_kind(part, Erase):
-            _erase(
-                pixels,
-                erase.boxes(draws[number], plan.canvas),
-                erase.fill(draws[number], plan.canvas),
-                draws[number],
-            )
-        for number, opaque in plan.of_kind(part, Opaque):
-            rows = np.flatnonzero(draws[number].selected)
-            lowered = opaque.lower(draws[number], plan.canvas)
-            for some in ranges(len(rows), max(1, 8 * self.chunk // pixels[0].numel())):
-                check()
-                changed = opaque.apply(pixels[rows[some]], lowered[rows[some]])
-                pixels[rows[some]] = changed.clamp(0.0, 1.0)
+            self._add_noise(pixels, noise, draws[index])
+        for index, erase in plan.of_kind(part, Erase):
+            draw = draws[index]
+            _erase(pixels, erase.boxes(draw, plan.canvas), erase.fill(draw, plan.canvas), draw)
+        for index, opaque in plan.of_kind(part, Opaque):
+            self._apply_opaque(plan, opaque, draws[index], pixels, check)
 
-    def _tone(self, pixels: torch.Tensor, stage: ToneStage) -> None:
+    def _apply_opaque(
+        self, plan: Plan, opaque: Opaque, draw: Draw, pixels: torch.Tensor, check: Callable[[], None]
+    ) -> None:
+        rows = np.flatnonzero(draw.selected)
+        lowered = opaque.lower(draw, plan.canvas)
+        for chunk in ranges(len(rows), max(1, 8 * self.chunk // pixels[0].numel())):
+            check()
+            changed = opaque.apply(pixels[rows[chunk]], lowered[rows[chunk]])
+            pixels[rows[chunk]] = changed.clamp(0.0, 1.0)
+
+    def _apply_tones(self, pixels: torch.Tensor, stage: ToneStage) -> None:
         channels, (height, width) = pixels.shape[1], pixels.shape[2:]
-        for selected, change in ((stage.matrix_rows, _through_matrix), (stage.table_rows, _through_table)):
+        for selected, change in ((stage.matrix_rows, _apply_matrix), (stage.table_rows, _apply_table)):
             rows = np.flatnonzero(selected)
-            fixed = stage.matrix if change is _through_matrix else stage.table
+            fixed = stage.matrix if change is _apply_matrix else stage.table
             if fixed is None:
                 continue
-            for some in ranges(len(rows), max(1, self.chunk // (channels * height * width))):
-                factors = torch.from_numpy(fixed[rows[some]]).to(self.device).float() / _UNIT
-                chosen = pixels[rows[some]].flatten(2)
+            for chunk in ranges(len(rows), max(1, self.chunk // (channels * height * width))):
+                factors = torch.from_numpy(fixed[rows[chunk]]).to(self.device).float() / _UNIT
+                values = pixels[rows[chunk]].flatten(2)
                 for span in ranges(height * width, self.chunk // channels):
-                    chosen[:, :, span] = change(chosen[:, :, span], factors)
-                pixels[rows[some]] = chosen.reshape(-1, channels, height, width)
+                    values[:, :, span] = change(values[:, :, span], factors)
+                pixels[rows[chunk]] = values.reshape(-1, channels, height, width)
 
     def _filter(self, pixels: torch.Tensor, kernels: I64, rows: I64, check: Callable[[], None]) -> None:
-        reach = kernels.shape[1] // 2
+        radius = kernels.shape[1] // 2
         channels, (height, width) = pixels.shape[1], pixels.shape[2:]
-        down, across = (_mirror(length, reach).to(self.device) for length in (height, width))
+        down, across = (_reflected_indices(length, radius).to(self.device) for length in (height, width))
         weights = torch.from_numpy(kernels).to(self.device).float() / _UNIT
-        for row in rows.tolist():  # alone, so that the convolution's algorithm cannot depend on the batch
+        for row in rows.tolist():  # separately, so that the convolution's algorithm cannot depend on the batch
             check()
             kernel, before = weights[row : row + 1], pixels[row : row + 1].clone()
             for band in ranges(height, max(1, self.chunk // (channels * width))):
-                seen = before.index_select(2, down[band.start : band.stop + 2 * reach]).index_select(3, across)
+                padded = before.index_select(2, down[band.start : band.stop + 2 * radius]).index_select(3, across)
                 if kernel.ndim == 3:
-                    pixels[row : row + 1, :, band] = filter2d(seen, kernel, padding="valid").clamp(0.0, 1.0)
+                    pixels[row : row + 1, :, band] = filter2d(padded, kernel, padding="valid").clamp(0.0, 1.0)
                 else:
-                    pixels[row : row + 1, :, band] = filter2d_separable(seen, kernel, kernel, padding="valid")
+                    pixels[row : row + 1, :, band] = filter2d_separable(padded, kernel, kernel, padding="valid")
 
-    def _noise(self, pixels: torch.Tensor, noise: Noise, draw: Draw) -> None:
+    def _add_noise(self, pixels: torch.Tensor, noise: Noise, draw: Draw) -> None:
         law = noise.law(draw)
         _, channels, height, width = pixels.shape
         elements = (channels if isinstance(law, Gaussian) else 1) * height * width
         rows = np.flatnonzero(draw.selected)
-        for some in ranges(len(rows), max(1, self.chunk // elements)):
-            chosen = pixels[rows[some]].flatten(2)
+        for chunk in ranges(len(rows), max(1, self.chunk // elements)):
+            noisy = rows[chunk]
+            values = pixels[noisy].flatten(2)
             for span in ranges(elements, self.chunk):
-                numbers = sixteen_bits(draw, rows[some], span, self.device)
+                numbers = sixteen_bits(draw, noisy, span, self.device)
                 if isinstance(law, Gaussian):
-                    std = torch.from_numpy(law.std[rows[some]]).to(self.device)[:, None]
-                    added = (std * self.quantiles[numbers]).float() / float(1 << (UNIT_BITS + QUANTILE_BITS))
-                    chosen.flatten(1)[:, span] += added
+                    std = torch.from_numpy(law.std[noisy]).to(self.device)[:, None]
+                    deviates = (std * self.quantiles[numbers]).float() / float(1 << (UNIT_BITS + QUANTILE_BITS))
+                    values.flatten(1)[:, span] += deviates
                 else:
-                    lost = numbers < torch.from_numpy(law.threshold[rows[some]]).to(self.device)[:, None]
-                    value = torch.from_numpy(law.value[rows[some]]).to(self.device).float()[:, None, None] / _UNIT
-                    chosen[:, :, span] = torch.where(lost[:, None], value, chosen[:, :, span])
-            pixels[rows[some]] = chosen.clamp(0.0, 1.0).reshape(-1, channels, height, width)
+                    dropped = numbers < torch.from_numpy(law.threshold[noisy]).to(self.device)[:, None]
+                    value = torch.from_numpy(law.value[noisy]).to(self.device).float()[:, None, None] / _UNIT
+                    values[:, :, span] = torch.where(dropped[:, None], value, values[:, :, span])
+            pixels[noisy] = values.clamp(0.0, 1.0).reshape(-1, channels, height, width)
 
 
-def _through_matrix(values: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-    """Colours (n, C, K) through matrices (n, C, C+1), summed in a fixed order."""
+def _apply_matrix(values: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+    """Colours (n, C, K) times matrices (n, C, C+1), summed in a fixed order."""
     channels = values.shape[1]
     out = torch.empty_like(values)
     for c in range(channels):
@@ -275,7 +287,7 @@ def _through_matrix(values: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
     return out.clamp(0.0, 1.0)
 
 
-def _through_table(values: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+def _apply_table(values: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     """Values (n, C, K) in [0, 1] through curves (n, TABLE_ENTRIES), interpolated."""
     x = values.flatten(1) * float(TABLE_ENTRIES - 1)
     left = x.floor().clamp(0.0, float(TABLE_ENTRIES - 2))
@@ -283,11 +295,11 @@ def _through_table(values: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     return (low + (high - low) * (x - left)).reshape(values.shape)
 
 
-def _mirror(length: int, reach: int) -> torch.Tensor:
-    """Pixel numbers −reach … length + reach − 1, reflected without repeating the edge pixel, however far they reach."""
+def _reflected_indices(length: int, radius: int) -> torch.Tensor:
+    """Pixel indices −radius … length + radius − 1, reflected without repeating the edge pixel, for any radius."""
     period = max(1, 2 * (length - 1))
-    turned = torch.arange(-reach, length + reach) % period
-    return torch.minimum(turned, period - turned) if length > 1 else torch.zeros_like(turned)
+    indices = torch.arange(-radius, length + radius) % period
+    return torch.minimum(indices, period - indices) if length > 1 else torch.zeros_like(indices)
 
 
 def _statistics(pixels: torch.Tensor) -> Statistics:

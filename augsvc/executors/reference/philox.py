@@ -1,4 +1,4 @@
-"""Per-pixel random numbers on the device: the Philox of augsvc.numerics.rng in int64 torch operations, from the same counters.
+"""Per-pixel random numbers on the device: the Philox of augsvc.numerics.rng in int64 torch operations, with the same counters.
 
 torch has no unsigned 32×32 → 64 product; int64 wraps modulo 2^64, so the low word and, after the arithmetic shift and a
 mask, the high word are those of the unsigned product.
@@ -28,12 +28,12 @@ def philox4x32(
 
 
 def sixteen_bits(draw: Draw, rows: I64, span: slice, device: torch.device) -> torch.Tensor:
-    """16-bit numbers int64 (len(rows), elements) of one operation, for some canvas elements of the chosen samples.
+    """16-bit random numbers as int64 (len(rows), elements) of one operation, for a span of canvas elements of the given samples.
 
     `span` starts at a multiple of the 8 elements that share a block.
     """
     if span.stop > MAX_ELEMENTS:
-        raise ValueError(f"an operation has random numbers for {MAX_ELEMENTS} elements of a picture")
+        raise ValueError(f"an operation has random numbers for {MAX_ELEMENTS} elements of an image")
     first, last = span.start // ELEMENTS_PER_BLOCK, -(-span.stop // ELEMENTS_PER_BLOCK)
     block = torch.arange(PIXEL_BLOCK + first, PIXEL_BLOCK + last, device=device)[None, :]
     index = torch.from_numpy(draw.address.indices[rows]).to(device)[:, None]
