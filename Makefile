@@ -30,7 +30,7 @@ serve: .venv/run.stamp
 	$(BIN)/augsvc serve
 
 test: .venv/dev.stamp
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-slow: .venv/dev.stamp
 	$(BIN)/python -m pytest -m slow

@@ -1,12 +1,27 @@
 """Settings that every test shares, and the executors that tests of pixels run on."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
 
 from tests.harness import using
 
+ROOT = Path(__file__).parent
+LONG_FILES = ("trainer", "faults", "http", "deploy", "executors")  # folders whose files take long: servers, kernels
+
 settings.register_profile("augsvc", deadline=None, derandomize=True, max_examples=40)  # no test depends on time or luck
 settings.load_profile("augsvc")
+
+
+def pytest_collection_modifyitems(items):
+    """Long files first: with `--dist loadfile`, short ones then fill the end evenly."""
+
+    def rank(item):
+        folder = item.path.relative_to(ROOT).parts[0]
+        return LONG_FILES.index(folder) if folder in LONG_FILES else len(LONG_FILES)
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(scope="module", params=["fused", "kornia"])

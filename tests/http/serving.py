@@ -22,12 +22,14 @@ from PIL import Image
 from augsvc_client import Client, ServerUnavailable
 from augsvc_client.transport.address import Replica
 from augsvc_client.wire import parse
+from tests.http.forked import ForkedCommand
 
 AUGSVC = Path(sys.executable).with_name("augsvc")
 START_S = 120.0  # a bound that a test run into is a failure, not a wait
 READY_S = 120.0  # the first start on a machine compiles the kernels
 TRIES = 20_000  # of requests that wait for a number to change
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("AUGSVC_")}
+_UNCHANGED = CLEAN
 
 # What must never stand in a message: files, addresses, and the words of libraries.
 FOREIGN = re.compile(
@@ -105,11 +107,16 @@ class Serving:
         """Start the process; it is not awaited."""
         self.lines: list[str] = []
         self._url = ""
-        self._errors = (self.folder / "stderr").open("a+", encoding="utf-8")
-        command = [AUGSVC, "serve", "--port", str(self.port), "--config", self.config]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=CLEAN, cwd=self.folder
-        )
+        arguments = ["serve", "--port", str(self.port), "--config", str(self.config)]
+        stderr = self.folder / "stderr"
+        stderr.touch()
+        if CLEAN is _UNCHANGED:
+            self.process = ForkedCommand(arguments, self.folder, CLEAN, stderr)
+        else:  # its variables may concern the interpreter's start
+            with stderr.open("a", encoding="utf-8") as errors:
+                self.process = subprocess.Popen(
+                    [AUGSVC, *arguments], stdout=subprocess.PIPE, stderr=errors, text=True, env=CLEAN, cwd=self.folder
+                )
         self._heard = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -158,7 +165,6 @@ class Serving:
         finally:
             self._reader.join()
             self.process.stdout.close()
-            self._errors.close()
 
     def kill(self) -> None:
         self.signal(signal.SIGKILL)
