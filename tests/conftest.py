@@ -1,4 +1,4 @@
-"""Settings that every test shares, and the executors that tests of pixels run on."""
+"""Hypothesis settings, the order of the test files, and the executors of pixel tests."""
 
 from pathlib import Path
 
@@ -10,7 +10,9 @@ from tests.harness import using
 ROOT = Path(__file__).parent
 LONG_FILES = ("trainer", "faults", "http", "deploy", "executors")  # folders whose files take long: servers, kernels
 
-settings.register_profile("augsvc", deadline=None, derandomize=True, max_examples=40)  # no test depends on time or luck
+settings.register_profile(
+    "augsvc", deadline=None, derandomize=True, max_examples=40
+)  # reproducible, without time limits
 settings.load_profile("augsvc")
 
 
@@ -26,6 +28,6 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="module", params=["fused", "kornia"])
 def each_executor(request):
-    """Everything in the module, once on each executor."""
+    """Runs the module's tests on both executors."""
     with using(request.param):
         yield request.param

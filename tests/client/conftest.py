@@ -1,4 +1,4 @@
-"""Deadlines that pass when something has happened, not when a clock says so: no test depends on the machine's speed."""
+"""Deadlines that expire after events instead of times, so that no test depends on the machine's speed."""
 
 import socket
 import time
@@ -12,7 +12,7 @@ from augsvc_client.transport.deadline import Deadline
 
 @pytest.fixture
 def impatient(monkeypatch):
-    """The deadline of every call passes as soon as each replica has failed once."""
+    """The deadline of every call expires once each replica has failed."""
     failed = RetryState.failed
 
     def fail(state, replica, err):
@@ -26,7 +26,7 @@ def impatient(monkeypatch):
 
 @pytest.fixture
 def hurry(monkeypatch):
-    """Lets attempts at one address end after a moment, and those at others take their time."""
+    """Attempts at one address time out after 0.2 s, those at others do not."""
     exchange = Connections.exchange
 
     def begin(url):
@@ -42,8 +42,8 @@ def hurry(monkeypatch):
 
 @pytest.fixture
 def nobody():
-    """A port of 127.0.0.1 that is taken, so that no other process gets it, and where nobody listens."""
+    """A port of 127.0.0.1 that is bound but not listening, so that no other process gets it."""
     with socket.socket() as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a server of the test's own may come later
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the test may start a server there later
         held.bind(("127.0.0.1", 0))
         yield held.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Servers for the tests: one that all share, and a maker of further ones."""
+"""A shared server, and a factory of further ones."""
 
 import os
 
@@ -9,7 +9,7 @@ from tests.http.serving import Serving, spoil, write_image_folder
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_settings_of_the_person():
+def _without_user_settings():
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith("AUGSVC_"):
@@ -19,7 +19,7 @@ def _no_settings_of_the_person():
 
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory):
-    """Datasets of the operator: whole, damaged in one place, damaged in many, and one whose files come and go."""
+    """Image folders: intact, with one damaged file, with many, and one whose files change."""
     root = tmp_path_factory.mktemp("datasets")
     write_image_folder(root / "pets", {"cat": 11, "dog": 9})
     write_image_folder(root / "hurt", {"a": 6, "b": 6}, seed=1)
@@ -46,7 +46,7 @@ def settings(folders):
 
 @pytest.fixture(scope="session")
 def server(settings, tmp_path_factory):
-    """The server that tests share which leave it as it was."""
+    """Shared by tests that do not change its state."""
     serving = Serving(tmp_path_factory.mktemp("server"), settings)
     try:
         yield serving.ready()
@@ -57,7 +57,7 @@ def server(settings, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def serve(settings, tmp_path_factory):
-    """Makes further servers, with these settings over the usual ones; not awaited."""
+    """Starts further servers, with these settings over the usual ones; does not wait until they are ready."""
     made = []
 
     def make(port: int = 0, **changes) -> Serving:

@@ -25,13 +25,13 @@ from augsvc_client.wire import parse
 from tests.http.forked import ForkedCommand
 
 AUGSVC = Path(sys.executable).with_name("augsvc")
-START_S = 120.0  # a bound that a test run into is a failure, not a wait
+START_S = 120.0  # exceeding it is a failure
 READY_S = 120.0  # the first start on a machine compiles the kernels
-TRIES = 20_000  # of requests that wait for a number to change
+TRIES = 20_000  # requests while waiting for a value to change
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("AUGSVC_")}
 _UNCHANGED = CLEAN
 
-# What must never stand in a message: files, addresses, and the words of libraries.
+# Never part of a message: paths, addresses, and names of libraries.
 FOREIGN = re.compile(
     r"Traceback|\.py\b|/(home|root|work|usr|tmp|var|proc)\b|site-packages|https?://|0x[0-9a-f]{6}"
     r"|pydantic|starlette|fastapi|uvicorn|numpy|torch|Errno|\w(Error|Exception)\b",
@@ -41,7 +41,7 @@ FOREIGN = re.compile(
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer; header names in lower case."""
+    """A response; header names in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -60,7 +60,7 @@ class Reply:
         return parse(self.body)[0]
 
     def refused(self, status: int, code: str) -> dict[str, object]:
-        """The error, which must be that one, in the one form, in words of the service's own."""
+        """The error, which must have this status and code and the common form, without library names."""
         assert self.status == status, self
         assert self.headers["content-type"] == "application/json"
         assert self.headers["cache-control"] == "no-store"
@@ -104,7 +104,7 @@ class Serving:
         self.begin()
 
     def begin(self) -> "Serving":
-        """Start the process; it is not awaited."""
+        """Starts the process; does not wait until it is ready."""
         self.lines: list[str] = []
         self._url = ""
         arguments = ["serve", "--port", str(self.port), "--config", str(self.config)]
@@ -134,13 +134,13 @@ class Serving:
 
     @property
     def url(self) -> str:
-        """The address, once the process has said it: over TCP, or of the Unix socket that the settings name."""
+        """The address that the process printed: of TCP, or of a Unix socket."""
         assert self._heard.wait(START_S)
         assert self._url, self.output()
         return self._url
 
     def ready(self) -> "Serving":
-        """Waits through requests until it serves."""
+        """Waits until it is ready."""
         try:
             with self.client(READY_S) as client:
                 client.version()
@@ -152,7 +152,7 @@ class Serving:
         return Client(self.url, token=self.token, wait_s=wait_s)
 
     def output(self) -> str:
-        """All that the process has written so far, errors last."""
+        """Everything that the process has written, stderr last."""
         return "".join(self.lines) + (self.folder / "stderr").read_text(encoding="utf-8")
 
     def signal(self, number: int) -> None:
@@ -171,7 +171,7 @@ class Serving:
         self.wait()
 
     def stop(self) -> None:
-        """SIGTERM, and SIGKILL if that does not help."""
+        """SIGTERM, then SIGKILL after 30 s."""
         if self.process.poll() is None:
             self.signal(signal.SIGTERM)
             try:
@@ -187,12 +187,12 @@ class Serving:
         return self.ask("GET", path, {name.replace("_", "-"): value for name, value in headers.items()})
 
     def post(self, content: object, path: str = "/v1/streams") -> Reply:
-        """JSON; a text goes as it is."""
+        """Sends JSON; a string is sent unchanged."""
         body = content if isinstance(content, str | bytes) else json.dumps(content)
         return self.ask("POST", path, {"Content-Type": "application/json"}, body)
 
     def open(self, spec: Mapping[str, object]) -> dict[str, object]:
-        """What POST says of a good specification."""
+        """The response to a valid specification."""
         reply = self.post(dict(spec))
         assert reply.status == 200, reply
         return reply.json
@@ -200,7 +200,7 @@ class Serving:
     def batch(
         self, stream: Mapping[str, object], epoch: int, start: int, count: int, view: int = 0, **headers
     ) -> Reply:
-        """One batch of a described stream; the specification goes along."""
+        """A batch of an opened stream; the specification is sent with it."""
         path = f"/v1/streams/{stream['id']}/epochs/{epoch}?start={start}&count={count}&view={view}"
         return self.get(path, Augsvc_Spec=str(stream["header"]), **headers)
 
@@ -212,11 +212,11 @@ class Serving:
         return float(found[1]) if found else 0.0
 
     def until(self, true: Callable[[], bool]) -> None:
-        """Asks again and again, a bounded number of times."""
+        """Polls, a bounded number of times."""
         assert any(true() for _ in range(TRIES)), "it never came true"
 
     def send(self, data: bytes) -> socket.socket:
-        """A raw connection on which these bytes were sent."""
+        """Sends bytes on a raw connection."""
         if self.url.startswith("unix:"):
             connection = socket.socket(socket.AF_UNIX)
             connection.settimeout(START_S)
@@ -233,9 +233,9 @@ class Serving:
 
 
 def replies(connection: socket.socket, how_many: int = 1) -> list[Reply]:
-    """The next answers on a raw connection, which pipelining may have put one behind the other."""
+    """The next responses on a raw connection, which may be pipelined."""
     file = connection.makefile("rb")
-    found = []
+    responses = []
     with file:
         for _ in range(how_many):
             status = int(file.readline().split()[1])
@@ -243,8 +243,8 @@ def replies(connection: socket.socket, how_many: int = 1) -> list[Reply]:
             while (line := file.readline().strip()) != b"":
                 name, _, value = line.decode("latin-1").partition(":")
                 headers[name.lower()] = value.strip()
-            found.append(Reply(status, headers, file.read(int(headers.get("content-length", 0)))))
-    return found
+            responses.append(Reply(status, headers, file.read(int(headers.get("content-length", 0)))))
+    return responses
 
 
 def write_image(path: Path, seed: int) -> None:
