@@ -107,12 +107,12 @@ def measure(server: Replica, path: str, headers: dict[str, str]) -> dict[str, fl
 
 
 COLUMNS: list[Column] = [
-    ("answers of", lambda row: row["name"]),
-    ("answers/s seen", lambda row: f"{row['responses_per_s']:,.0f}"),
-    ("event loop's CPU an answer", lambda row: f"{1e6 * row['loop_s']:,.0f} µs"),
-    ("so at most", lambda row: f"{1 / row['loop_s']:,.0f}/s"),
+    ("response", lambda row: row["name"]),
+    ("responses/s", lambda row: f"{row['responses_per_s']:,.0f}"),
+    ("event-loop CPU per response", lambda row: f"{1e6 * row['loop_s']:,.0f} µs"),
+    ("at most", lambda row: f"{1 / row['loop_s']:,.0f}/s"),
     ("GB/s at most", lambda row: f"{row['n_bytes'] / row['loop_s'] / 1e9:.2f}"),
-    ("its fraction of the time", lambda row: f"{100 * row['responses_per_s'] * row['loop_s']:.0f} %"),
+    ("loop utilisation", lambda row: f"{100 * row['responses_per_s'] * row['loop_s']:.0f} %"),
 ]
 
 

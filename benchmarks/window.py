@@ -1,48 +1,53 @@
-"""Requests in flight over a link that is far away: what a trainer waits for a step, by how many a loader keeps.
+"""What a trainer waits for a batch, over links of several lengths and by several ways to read a stream.
 
-`python -m benchmarks.window` prints the table of docs/serving.md. The link is a relay in a process of its own: every piece comes
-later by half a round trip, each way, and over all connections together not faster than the link's rate. "Always" is the loader
-with a number of requests that does not change.
+`python -m benchmarks.window [links] [sequential]` prints two tables of docs/serving.md, in about five minutes and two.
+The link is a relay process: every piece of data is delayed by half a round trip each way, and all connections together
+carry no more than the link's rate.
 """
 
 import asyncio
+import itertools
 import multiprocessing
 import random
 import statistics
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from typing import Any
 from unittest.mock import patch
 from urllib.parse import urlsplit
 
-from augsvc_client import RemoteDataLoader
-from augsvc_client.loaders import remote as loaders
-from augsvc_client.loaders.window import InFlight, Sent
+from augsvc_client import Client, RemoteDataLoader, Stream
+from augsvc_client.loaders import prefetch
+from benchmarks.recipes import PIPELINE
 from benchmarks.replica import replica
+from benchmarks.tables import Column, spread, table
 
-WHAT: dict[str, Any] = {
+LOADER: dict[str, Any] = {
     "dataset": "photos/train",
     "pipeline": "none",
     "size": (64, 64),
     "batch_size": 32,
     "scale": None,
 }
-FIRST, STEPS, ROUNDS = 40, 60, 3
-PAUSES_MS = (0, 5, 20)
-PIECE = 1 << 16
+WARM_UP, STEPS, ROUNDS = 40, 60, 3
+STEP_MS = (0, 5, 20)
+PREFETCH = 4
+CHUNK_BYTES = 1 << 16
 
-
-def endless(loader: RemoteDataLoader) -> Iterator[object]:
-    """Epoch after epoch."""
-    while True:
-        yield from loader
+STREAM: dict[str, Any] = {"dataset": "photos/train", "size": (128, 128), "pipeline": PIPELINE}
+BATCH = 64
+PAUSES_MS = (0, 30, 100)
+SEQUENTIAL_S = 6.0
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Milliseconds there and back; of those on average so many at random; MB/s each way (0: as much as comes)."""
+    """Round trip in ms; mean of an exponential jitter each way in ms; MB/s each way (0: unlimited)."""
 
     round_trip_ms: float
     jitter_ms: float = 0.0
@@ -56,54 +61,54 @@ class Link:
 LINKS = [Link(0), Link(20), Link(50), Link(50, jitter_ms=25), Link(50, mb_per_s=10), Link(100)]
 
 
-class _Way:
-    """One direction: what was taken in is given out later, in order, at the link's rate."""
+class _Direction:
+    """One direction of the link."""
 
     def __init__(self, link: Link) -> None:
-        self._link, self._free_at = link, 0.0
+        self._link, self._free_s = link, 0.0
 
-    def due(self, n_bytes: int, chance: random.Random) -> float:
-        """When a piece that comes now has arrived."""
-        now = time.monotonic()
+    def arrival_s(self, n_bytes: int, random_source: random.Random) -> float:
+        """When a chunk that is sent now has arrived."""
+        now_s = time.monotonic()
         if self._link.mb_per_s:
-            self._free_at = max(self._free_at, now) + n_bytes / (1e6 * self._link.mb_per_s)
-        jitter = chance.expovariate(1000.0 / self._link.jitter_ms) if self._link.jitter_ms else 0.0
-        return max(self._free_at, now) + self._link.round_trip_ms / 2000.0 + jitter
+            self._free_s = max(self._free_s, now_s) + n_bytes / (1e6 * self._link.mb_per_s)
+        jitter_s = random_source.expovariate(1000.0 / self._link.jitter_ms) if self._link.jitter_ms else 0.0
+        return max(self._free_s, now_s) + self._link.round_trip_ms / 2000.0 + jitter_s
 
 
-async def _carry(way: _Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _relay(direction: _Direction, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
-    chance = random.Random(0)  # noqa: S311
+    random_source = random.Random(0)  # noqa: S311
 
     async def deliver() -> None:
-        last = 0.0
-        while (found := await queue.get())[1]:
-            last = max(last, found[0])  # nothing overtakes on one connection
-            await asyncio.sleep(max(0.0, last - time.monotonic()))
-            writer.write(found[1])
+        last_s = 0.0
+        while (sent := await queue.get())[1]:
+            last_s = max(last_s, sent[0])  # data on one connection keeps its order
+            await asyncio.sleep(max(0.0, last_s - time.monotonic()))
+            writer.write(sent[1])
             await writer.drain()
         writer.close()
 
-    delivering = asyncio.ensure_future(deliver())
-    while piece := await reader.read(PIECE):
-        queue.put_nowait((way.due(len(piece), chance), piece))
+    delivery = asyncio.ensure_future(deliver())
+    while chunk := await reader.read(CHUNK_BYTES):
+        queue.put_nowait((direction.arrival_s(len(chunk), random_source), chunk))
     queue.put_nowait((0.0, b""))
-    await delivering
+    await delivery
 
 
-def _relay(port: int, link: Link, told: Any) -> None:
-    there, back = _Way(link), _Way(link)
+def _serve_link(port: int, link: Link, ready: "Connection[Any, Any]") -> None:
+    upstream, downstream = _Direction(link), _Direction(link)
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server_reader, server_writer = await asyncio.open_connection("127.0.0.1", port)
         await asyncio.gather(
-            _carry(there, reader, server_writer), _carry(back, server_reader, writer), return_exceptions=True
+            _relay(upstream, reader, server_writer), _relay(downstream, server_reader, writer), return_exceptions=True
         )
 
     async def serve() -> None:
-        listening = await asyncio.start_server(accept, "127.0.0.1", 0)
-        told.send(listening.sockets[0].getsockname()[1])
-        await listening.serve_forever()
+        server = await asyncio.start_server(accept, "127.0.0.1", 0)
+        ready.send(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
 
     asyncio.run(serve())
 
@@ -112,60 +117,122 @@ def _relay(port: int, link: Link, told: Any) -> None:
 def over(url: str, link: Link) -> Iterator[str]:
     """The server's address at the other end of a link."""
     context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    process = context.Process(target=_relay, args=(urlsplit(url).port, link, there))
+    receiver, sender = context.Pipe()
+    process = context.Process(target=_serve_link, args=(urlsplit(url).port, link, sender))
     process.start()
     try:
-        yield f"http://127.0.0.1:{here.recv()}"
+        yield f"http://127.0.0.1:{receiver.recv()}"
     finally:
         process.terminate()
         process.join()
 
 
-class Fixed(InFlight):
-    """As many as were asked for, whatever the link."""
-
-    def answered(self, sent: Sent, n_bytes: int) -> None:
-        """Changes nothing."""
-
-
-def waits(url: str, kind: type[InFlight], prefetch: int, pause_s: float) -> tuple[float, int]:
-    """Milliseconds that a step was waited for on average, after some that fill the window; and requests in flight at the end."""
-    in_flight = kind(prefetch)
+def measure_loader(url: str, max_batches: int, step_s: float) -> tuple[float, int]:
+    """The loader's mean wait for a step in ms, once its window has grown; and its threads, that is connections."""
     waited_s = 0.0
     with (
-        patch.object(loaders, "InFlight", lambda _: in_flight),
-        RemoteDataLoader(url, **WHAT, prefetch=prefetch) as loader,
+        patch.object(prefetch, "MAX_BATCHES", max_batches),
+        RemoteDataLoader(url, **LOADER, prefetch=PREFETCH) as loader,
     ):
-        walk = endless(loader)
-        for number in range(FIRST + STEPS):
-            begun = time.perf_counter()
-            next(walk)
-            waited_s += (time.perf_counter() - begun) * (number >= FIRST)
-            time.sleep(pause_s)
-    return 1000 * waited_s / STEPS, in_flight.wanted
+        batches = itertools.chain.from_iterable(itertools.repeat(loader))
+        for step in range(WARM_UP + STEPS):
+            begin_s = time.perf_counter()
+            next(batches)
+            waited_s += (time.perf_counter() - begin_s) * (step >= WARM_UP)
+            time.sleep(step_s)
+        threads = sum(thread.name.startswith("augsvc-prefetch") for thread in threading.enumerate())
+    return 1000 * waited_s / STEPS, threads
+
+
+def measure_links(links: list[Link]) -> list[dict[str, Any]]:
+    """Each link and each step of a trainer, with a window that stays at 4 and the default one in turns."""
+    rows = []
+    with replica() as server:
+        for link in links:
+            with over(server.url, link) as url:
+                for step_ms in STEP_MS:
+                    fixed, default = zip(
+                        *(
+                            [measure_loader(url, size, step_ms / 1000) for size in (PREFETCH, prefetch.MAX_BATCHES)]
+                            for _ in range(ROUNDS)
+                        ),
+                        strict=True,
+                    )
+                    threads = [count for _, count in default]
+                    waits = {"fixed": [ms for ms, _ in fixed], "default": [ms for ms, _ in default]}
+                    rows.append({"link": link, "step_ms": step_ms, "threads": threads, **waits})
+    return rows
+
+
+def _median_and_range(values: list[float], form: str) -> str:
+    return spread(statistics.median(values), min(values), max(values), form)
+
+
+LINK_COLUMNS: list[Column] = [
+    ("link, round trip", lambda row: str(row["link"])),
+    ("trainer's step", lambda row: f"{row['step_ms']} ms"),
+    ("window stays at 4", lambda row: _median_and_range(row["fixed"], ".1f")),
+    ("4 to 32 (the default)", lambda row: _median_and_range(row["default"], ".1f")),
+    ("connections", lambda row: f"{min(row['threads'])}–{max(row['threads'])}"),
+]
+
+
+def read_batches(stream: Stream) -> Iterator[object]:
+    """Epoch after epoch, one request a batch."""
+    for epoch in itertools.count():
+        for start in range(0, stream.samples, BATCH):
+            yield stream.batch(epoch, start, BATCH)
+
+
+def read_frames(stream: Stream) -> Iterator[object]:
+    """Epoch after epoch, one request an epoch."""
+    for epoch in itertools.count():
+        yield from stream.frames(epoch, 0, BATCH)
+
+
+def measure_waits(batches: Iterator[object], pause_s: float) -> float:
+    """Median wait for a batch in ms, with a pause after each."""
+    waits = []
+    end_s = time.perf_counter() + SEQUENTIAL_S
+    while time.perf_counter() < end_s:
+        begin_s = time.perf_counter()
+        next(batches)
+        waits.append(time.perf_counter() - begin_s)
+        time.sleep(pause_s)
+    return 1000 * statistics.median(waits[2:])
+
+
+def measure_sequential() -> list[dict[str, Any]]:
+    """Sequential `Stream.batch` calls and one iteration of `Stream.frames`, in turns."""
+    rows = []
+    with replica() as server, Client(server.url) as client:
+        stream = client.stream(STREAM)
+        for pause_ms in PAUSES_MS:
+            pairs = [
+                [measure_waits(read(stream), pause_ms / 1000) for read in (read_batches, read_frames)]
+                for _ in range(ROUNDS)
+            ]
+            batch, frames = (statistics.median(column) for column in zip(*pairs, strict=True))
+            ratios = [batch_ms / frames_ms for batch_ms, frames_ms in pairs]
+            rows.append({"pause_ms": pause_ms, "batch": batch, "frames": frames, "ratios": ratios})
+    return rows
+
+
+SEQUENTIAL_COLUMNS: list[Column] = [
+    ("pause", lambda row: f"{row['pause_ms']} ms"),
+    ("`Stream.batch`", lambda row: f"{row['batch']:.1f} ms"),
+    ("`Stream.frames`", lambda row: f"{row['frames']:.1f} ms"),
+    ("batch ÷ frames (least–greatest)", lambda row: _median_and_range(row["ratios"], ".2f")),
+]
 
 
 def main() -> None:
-    """Each link and each pace of a trainer, with windows of several kinds in turns."""
-    windows = {"always 4": (Fixed, 4), "4 at least (the default)": (InFlight, 4), "always 32": (Fixed, 32)}
-    print(f"| link, there and back | trainer's step | {' | '.join(windows)} | in flight then |")
-    print("|---" * (3 + len(windows)) + "|")
-    with replica() as one:
-        for link in LINKS:
-            with over(one.url, link) as url:
-                for pause_ms in PAUSES_MS:
-                    seen: dict[str, list[tuple[float, int]]] = {name: [] for name in windows}
-                    for _ in range(ROUNDS):
-                        for name, (kind, prefetch) in windows.items():
-                            seen[name].append(waits(url, kind, prefetch, pause_ms / 1000))
-                    cells = " | ".join(_spread([ms for ms, _ in found]) for found in seen.values())
-                    adapted = sorted(wanted for _, wanted in seen["4 at least (the default)"])
-                    print(f"| {link} | {pause_ms} ms | {cells} | {adapted[0]}–{adapted[-1]} |", flush=True)
-
-
-def _spread(found: list[float]) -> str:
-    return f"{statistics.median(found):.1f} ({min(found):.1f}–{max(found):.1f})"
+    """Measures and prints the tables that are named, by default both."""
+    names = sys.argv[1:] or ["links", "sequential"]
+    if "links" in names:
+        print(table(LINK_COLUMNS, measure_links(LINKS)))
+    if "sequential" in names:
+        print(table(SEQUENTIAL_COLUMNS, measure_sequential()))
 
 
 if __name__ == "__main__":

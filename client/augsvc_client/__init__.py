@@ -1,11 +1,12 @@
-"""The client of augsvc: batches by address (`Client`, NumPy only) and loaders for torch.
+"""The client of augsvc: batches by address (`Client` and `Stream`, NumPy only) and loaders for torch.
 
-`RemoteDataLoader` reads a dataset of the server's; `AugmentingDataLoader` has a loader of one's own augmented there.
+`RemoteDataLoader` reads a dataset of the server; `AugmentingDataLoader` wraps a local loader and augments its samples there.
 
-Importing it imports no torch; a loader does when it is used.
+Importing the package does not import torch; a loader imports it when it is used.
 """
 
-from augsvc_client.client.client import Client, Stream
+from augsvc_client.client.client import Client
+from augsvc_client.client.stream import Stream
 from augsvc_client.errors import (
     AugsvcError,
     BadResponse,

@@ -1,13 +1,13 @@
-"""Everything a caller of the client may have to handle, and what to do about it.
+"""The exceptions of the client.
 
     AugsvcError
-      ServerUnavailable    no replica gave a good answer within wait_s: is it running, is the address right?
-      RequestRefused       a replica refused the request: asking again would not help; it says what is wrong
-        Unauthorized       no token, or one that is not known there
-      StreamChanged        every replica would send other bytes than the stream's: dataset or arithmetic has changed
+      ServerUnavailable    no replica gave a good response within wait_s: is it running, is the address right?
+      RequestRefused       a replica refused the request; retrying would not help, the message gives the reason
+        Unauthorized       no token, or one that the replica does not accept
+      StreamChanged        no replica computes the stream's bytes any more: dataset or arithmetic has changed
       StateMismatch        a saved state contradicts the loader it is loaded into
       NotInstalled         a loader needs torch: pip install 'augsvc-client[torch]'
-      BadResponse            one answer that is not what was asked; the next replica is tried, so it ends up as a cause
+      BadResponse          a response that does not fit the request; the next replica is tried, so it becomes a cause
       WireError            bytes that are not a well-formed body or specification header
 
 No message holds a token.
@@ -15,17 +15,17 @@ No message holds a token.
 
 
 class AugsvcError(Exception):
-    """The root: everything this package raises on its own account, wrong arguments (ValueError) apart."""
+    """The root of all exceptions that this package raises, except ValueError for wrong arguments."""
 
 
 class ServerUnavailable(AugsvcError):
-    """The deadline passed: names the replicas, what each said last, and what to look at."""
+    """The deadline passed; the message names each replica, its last failure, and what to check."""
 
 
 class RequestRefused(AugsvcError):
-    """A replica refused the request for good.
+    """A replica refused the request; retrying would not help.
 
-    `status` is the HTTP status, `code` the service's stable code, `message` its text, `field` the field at fault.
+    `status` is the HTTP status, `code` the service's stable code, `message` its text, `field` the invalid field.
     """
 
     def __init__(self, status: int, code: str, message: str, field: str | None = None) -> None:
@@ -36,32 +36,32 @@ class RequestRefused(AugsvcError):
         self.field = field
 
     def __str__(self) -> str:
-        place = f" (field {self.field})" if self.field else ""
-        return f"{self.message}{place} [{self.status} {self.code}]"
+        field = f" (field {self.field})" if self.field else ""
+        return f"{self.message}{field} [{self.status} {self.code}]"
 
 
 class Unauthorized(RequestRefused):
-    """The replica wants a token, or another one."""
+    """The replica requires a token, or another one."""
 
 
 class StreamChanged(AugsvcError):
-    """No replica computes this stream's bytes any more: names what differs."""
+    """No replica computes this stream's bytes any more; the message names the differences."""
 
 
 class StateMismatch(AugsvcError):
-    """The state belongs to another stream than the loader's: names what differs."""
+    """The state belongs to another stream than the loader's; the message names the differences."""
 
 
 class NotInstalled(AugsvcError, ImportError):
-    """A package that this part needs is not installed: says which to install."""
+    """A required package is not installed; the message says which one to install."""
 
 
 class BadResponse(AugsvcError):
-    """An answer whose bytes are not those that were asked for."""
+    """A response that does not fit the request."""
 
 
 class WireError(AugsvcError):
-    """Malformed bytes. `too_large` is true where only the size is wrong."""
+    """Malformed bytes. `too_large` is true if only the size is wrong."""
 
     def __init__(self, message: str, *, too_large: bool = False) -> None:
         super().__init__(message)

@@ -1,6 +1,6 @@
-"""A stream's specification as a caller gives it: brought into JSON's types, and two of them told apart.
+"""A stream's specification: conversion of keyword arguments to JSON's types, and comparison of two.
 
-keyword arguments → specification (what cannot be one is a ValueError) → the server, which judges the values
+keyword arguments → specification (types are checked here) → the server (values are checked there)
 """
 
 import json
@@ -8,13 +8,13 @@ import operator
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-_LONGEST_VALUE = 60
+_MAX_VALUE_LENGTH = 60
 
 
 def specification(fields: Mapping[str, object]) -> dict[str, object]:
-    """The fields that are given, in JSON's types; None leaves a field to the server, `dataset` and `pipeline` apart.
+    """The fields in JSON's types; the server chooses those that are None, except `dataset` and `pipeline`.
 
-    Raises ValueError that names the field and what it takes.
+    Raises ValueError that names the field and the values that it takes.
     """
     spec = {name: value for name, value in fields.items() if value is not None}
     if not isinstance(spec.get("dataset"), str):
@@ -51,7 +51,7 @@ def _size(given: object) -> list[int]:
         height, width = (operator.index(side) for side in sides if not isinstance(side, bool))
         if len(sides) == 2 and min(height, width) >= 1:
             return [height, width]
-    except (TypeError, ValueError):  # a side that is no integer, or not two of them
+    except (TypeError, ValueError):  # a side that is not an integer, or not two of them
         pass
     raise ValueError(f"size is (height, width) in pixels, for example (96, 96), got {_shown(given)}")
 
@@ -63,40 +63,40 @@ def _mapping(name: str, given: object) -> dict[str, object]:
 
 
 def differing(here: object, there: object) -> list[str]:
-    """Where the specification of a state, `there`, is not the loader's; of pipelines only the part that differs."""
+    """The differences between a loader's specification and a state's; of pipelines only the operations that differ."""
     if not isinstance(here, Mapping) or not isinstance(there, Mapping):
         return [] if here == there else ["spec"]
-    found = []
+    differences = []
     for name in sorted(here.keys() | there.keys()):
         mine, theirs = here.get(name), there.get(name)
         if mine == theirs:
             continue
-        found += _differing_pipelines(mine, theirs) if name == "pipeline" else [_both(name, mine, theirs)]
-    return found
+        differences += _differing_pipelines(mine, theirs) if name == "pipeline" else [_both(name, mine, theirs)]
+    return differences
 
 
 def _differing_pipelines(here: object, there: object) -> list[str]:
     mine, theirs = _operations(here), _operations(there)
     if mine is None or theirs is None:
-        named = [given if isinstance(given, str) else "another" for given in (there, here)]
-        return [f"pipeline ({named[0]} in the state, {named[1]} here)"]
-    names, others = ([str(operation.get("op")) for operation in each] for each in (mine, theirs))
+        their_name, our_name = (given if isinstance(given, str) else "another" for given in (there, here))
+        return [f"pipeline ({their_name} in the state, {our_name} here)"]
+    names, others = ([str(operation.get("op")) for operation in pipeline] for pipeline in (mine, theirs))
     if names == others:
         return [
-            _both(f"pipeline[{place}] {name}: {field}", one.get(field), other.get(field))
-            for place, (name, one, other) in enumerate(zip(names, mine, theirs, strict=True))
+            _both(f"pipeline[{index}] {name}: {field}", one.get(field), other.get(field))
+            for index, (name, one, other) in enumerate(zip(names, mine, theirs, strict=True))
             for field in sorted(one.keys() | other.keys())
             if one.get(field) != other.get(field)
         ]
-    parts = [
-        f"{', '.join(extra.elements())} {where} alone"
+    extras = [
+        f"{', '.join(extra.elements())} only {where}"
         for extra, where in (
             (Counter(others) - Counter(names), "in the state"),
             (Counter(names) - Counter(others), "here"),
         )
         if extra
     ]
-    return [f"pipeline ({'; '.join(parts) or 'the same operations in another order'})"]
+    return [f"pipeline ({'; '.join(extras) or 'the same operations in another order'})"]
 
 
 def _operations(given: object) -> list[Mapping[str, object]] | None:
@@ -114,4 +114,4 @@ def _shown(value: object) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
+    return text if len(text) <= _MAX_VALUE_LENGTH else text[: _MAX_VALUE_LENGTH - 1] + "…"

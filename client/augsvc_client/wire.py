@@ -1,4 +1,4 @@
-"""The bytes of a batch, both directions: safetensors, written so that equal batches are equal bytes.
+"""The wire format of batches in both directions: safetensors, written so that equal batches are equal bytes.
 
     u64 header length │ JSON header, padded with spaces │ tensors without gaps: largest elements first, then by name
 
@@ -53,21 +53,21 @@ _CODES = {
     "int64": "I64",
     "float64": "F64",
 }
-_WITHOUT = {"bfloat16": "uint16"}  # what NumPy has none of is held as its bits
-_DTYPES = {code: np.dtype(_WITHOUT.get(name, name)).newbyteorder("<") for name, code in _CODES.items()}
+_STORED_AS = {"bfloat16": "uint16"}  # a type that NumPy lacks: the array holds its bits
+_DTYPES = {code: np.dtype(_STORED_AS.get(name, name)).newbyteorder("<") for name, code in _CODES.items()}
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One tensor of a batch: its dtype by NumPy's name, or bfloat16, and the shape of one sample (N left out)."""
+    """One tensor of a batch: its dtype by NumPy's name, or bfloat16, and the shape of one sample (without N)."""
 
     dtype: str
     row: tuple[int, ...]
 
     @property
     def held(self) -> np.dtype[Any]:
-        """The dtype of the array that holds it: bfloat16 as the bits of uint16."""
+        """The dtype of the array: uint16, holding the bits, for bfloat16."""
         return _DTYPES[_CODES[self.dtype]]
 
     @property
@@ -78,7 +78,7 @@ class TensorSpec:
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Where everything lies in the body of a stream's batches. `constants` are further metadata.
+    """The layout of the body of a stream's batches. `constants` are further metadata.
 
     Raises ValueError for an unknown dtype, a reserved name or a shape that no batch can have.
     """
@@ -95,13 +95,13 @@ class Layout:
                 raise ValueError(f"tensor {name!r}: dtype {spec.dtype!r} is not one of {', '.join(sorted(_CODES))}")
             if any(side < 0 for side in spec.row):
                 raise ValueError(f"tensor {name!r}: a sample cannot have the shape {spec.row}")
-        object.__setattr__(self, "tensors", dict(self.tensors))  # later changes of the caller's mapping stay outside
+        object.__setattr__(self, "tensors", dict(self.tensors))  # independent of the caller's mapping
         if self.header_bytes > MAX_HEADER_BYTES:
             raise ValueError(f"the header of these {len(self.tensors)} tensors is over {MAX_HEADER_BYTES} bytes")
 
     @cached_property
     def row_bytes(self) -> int:
-        """Bytes that one sample takes over all tensors."""
+        """Bytes of one sample in all tensors together."""
         return sum(spec.row_bytes for spec in self.tensors.values())
 
     @cached_property
@@ -111,11 +111,11 @@ class Layout:
         return -(-widest // 64) * 64
 
     def size(self, n: int) -> int:
-        """Bytes of the whole body for n samples."""
+        """Bytes of the whole body of n samples."""
         return _LENGTH_BYTES + self.header_bytes + n * self.row_bytes
 
     def allocate(self, n: int) -> tuple[npt.NDArray[np.uint8], Arrays]:
-        """A body for n samples, not yet filled, and the writable arrays [n, *row] inside it, by name."""
+        """An uninitialised body for n samples, and the writable arrays [n, *row] inside it, by name."""
         if not 0 <= n <= MAX_ROWS:
             raise ValueError(f"a batch has 0 to {MAX_ROWS} samples, not {n}")
         buffer = np.empty(self.size(n), np.uint8)
@@ -153,8 +153,8 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
-class _Claim:
-    """What the header says of one tensor."""
+class _Entry:
+    """The header's entry of one tensor."""
 
     name: str
     dtype: np.dtype[Any]
@@ -178,10 +178,10 @@ def parse(buffer: Buffer) -> tuple[Arrays, dict[str, str]]:
         raise WireError("the body ends inside its header")
     head = _object(data[_LENGTH_BYTES : _LENGTH_BYTES + length].tobytes())
     metadata = _metadata(head.pop(_METADATA, {}))
-    claims = [_claim(name, entry) for name, entry in head.items()]
+    entries = [_parse_entry(name, value) for name, value in head.items()]
     body = data[_LENGTH_BYTES + length :]
-    _check_tiling(claims, body.size)
-    return {claim.name: _view(claim, body) for claim in claims}, metadata
+    _check_tiling(entries, body.size)
+    return {entry.name: _view(entry, body) for entry in entries}, metadata
 
 
 def _object(text: bytes) -> dict[str, object]:
@@ -197,10 +197,10 @@ def _object(text: bytes) -> dict[str, object]:
 
 
 def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    entries = dict(pairs)
+    if len(entries) != len(pairs):
         raise WireError("the header names something twice")
-    return found
+    return entries
 
 
 def _metadata(entry: object) -> dict[str, str]:
@@ -209,18 +209,18 @@ def _metadata(entry: object) -> dict[str, str]:
     return entry
 
 
-def _claim(name: str, entry: object) -> _Claim:
-    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
+def _parse_entry(name: str, value: object) -> _Entry:
+    if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
         raise WireError(f"tensor {name!r}: expected dtype, shape and data_offsets")
-    code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    code, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     if not isinstance(code, str) or code not in _DTYPES:
         raise WireError(f"tensor {name!r}: unknown dtype")
     if not _naturals(shape) or not _naturals(offsets) or len(offsets) != 2:
-        raise WireError(f"tensor {name!r}: shape and data_offsets are lists of natural numbers")
+        raise WireError(f"tensor {name!r}: shape and data_offsets must be lists of natural numbers")
     begin, end = offsets
     if end - begin != math.prod(shape) * _DTYPES[code].itemsize:
         raise WireError(f"tensor {name!r}: shape and data_offsets disagree")
-    return _Claim(name, _DTYPES[code], tuple(shape), begin, end)
+    return _Entry(name, _DTYPES[code], tuple(shape), begin, end)
 
 
 def _naturals(value: object) -> bool:
@@ -228,24 +228,24 @@ def _naturals(value: object) -> bool:
     return isinstance(value, list) and all(type(item) is int and 0 <= item <= sys.maxsize for item in value)
 
 
-def _check_tiling(claims: list[_Claim], n_bytes: int) -> None:
+def _check_tiling(entries: list[_Entry], n_bytes: int) -> None:
     end = 0
-    for claim in sorted(claims, key=lambda claim: (claim.begin, claim.end)):
-        if claim.begin != end:
-            raise WireError(f"tensor {claim.name!r} begins at byte {claim.begin}, expected {end}")
-        end = claim.end
+    for entry in sorted(entries, key=lambda entry: (entry.begin, entry.end)):
+        if entry.begin != end:
+            raise WireError(f"tensor {entry.name!r} begins at byte {entry.begin}, expected {end}")
+        end = entry.end
     if end != n_bytes:
         raise WireError(f"the tensors take {end} bytes, the body has {n_bytes}")
 
 
-def _view(claim: _Claim, body: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
-    part = body[claim.begin : claim.end]
-    if claim.dtype == np.bool_ and part.size and part.max() > 1:
-        raise WireError(f"tensor {claim.name!r}: a truth value is neither 0 nor 1")
+def _view(entry: _Entry, body: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+    data = body[entry.begin : entry.end]
+    if entry.dtype == np.bool_ and data.size and data.max() > 1:
+        raise WireError(f"tensor {entry.name!r}: a truth value is neither 0 nor 1")
     try:
-        return part.view(claim.dtype).reshape(claim.shape)
-    except ValueError as err:  # too many sides, or too large a product beside a 0
-        raise WireError(f"tensor {claim.name!r}: no array can have this shape") from err
+        return data.view(entry.dtype).reshape(entry.shape)
+    except ValueError as err:  # too many dimensions, or too large a product beside a 0
+        raise WireError(f"tensor {entry.name!r}: no array can have this shape") from err
 
 
 def encode_spec(canonical: bytes) -> str:
@@ -256,7 +256,7 @@ def encode_spec(canonical: bytes) -> str:
 def decode_spec(value: str, limit: int = 65536) -> bytes:
     """The specification in an Augsvc-Spec header, at most `limit` bytes.
 
-    Inflates no more than that. Raises WireError, with `too_large` set where only the size is wrong.
+    Inflates no more than that. Raises WireError, with `too_large` set if only the size is wrong.
     """
     if not _BASE64URL.fullmatch(value):
         raise WireError("the specification header is not base64url without padding")
@@ -279,5 +279,5 @@ def digest(buffer: Buffer) -> str:
 
 
 def digesting() -> xxhash.xxh3_64:
-    """The same of bytes that come in pieces: update(piece) for each, then hexdigest()."""
+    """The same digest, computed in parts: update(bytes) for each, then hexdigest()."""
     return xxhash.xxh3_64()

@@ -226,17 +226,17 @@ def test_another_replica_answers_instead(replica, hurry, fault):
         ("corrupt", "digest"),
         ("garbled", "malformed"),
         ("foreign", "another epoch: expected 1, got 2"),
-        ("shape", "other tensors"),
-        ("drip", "no whole answer in time"),
-        ("drip-head", "no whole answer in time"),
-        ("hang", "no whole answer in time"),
+        ("shape", "tensors that are not the stream"),
+        ("drip", "no complete response in time"),
+        ("drip-head", "no complete response in time"),
+        ("hang", "no complete response in time"),
         ("unsized", "no Content-Length"),
     ],
 )
 def test_when_the_deadline_passes_the_error_names_address_cause_and_cure(replica, impatient, hurry, fault, said):
     with Client(replica.url, wait_s=60) as client:
         stream = client.stream(SPEC)
-        if said == "no whole answer in time":
+        if said == "no complete response in time":
             hurry(replica.url)
         replica.always = fault
         with pytest.raises(ServerUnavailable) as failed:
@@ -298,10 +298,10 @@ def test_an_answer_without_a_body_keeps_its_connection(replica, client):
     """A balancer's: each retry would pay for a handshake."""
     stream = client.stream(SPEC)
     right(stream)
-    ((before,),) = client._here()._idle.values()
+    ((before,),) = client._own_connections()._idle.values()
     replica.faults.extend(["empty", None])
     right(stream)
-    ((after,),) = client._here()._idle.values()
+    ((after,),) = client._own_connections()._idle.values()
     assert after is before
 
 
@@ -309,7 +309,7 @@ def test_no_request_goes_into_a_connection_that_was_closed_meanwhile(replica, cl
     """The trainer's step took longer than the server keeps an idle connection."""
     stream = client.stream(SPEC)
     right(stream)
-    ((idle,),) = client._here()._idle.values()
+    ((idle,),) = client._own_connections()._idle.values()
     replica.cut()
     assert select.select([idle.sock], [], [], 60)[0], "it was not closed"
     monkeypatch.setattr(idle, "request", None)  # one that went there would fail
@@ -468,7 +468,7 @@ def test_a_forked_child_opens_its_own_connections(replica, client):
     mine = right(stream, 0, 0, 4)
     forking = multiprocessing.get_context("fork")
     queue = forking.SimpleQueue()
-    with client._here()._lock:  # as if another thread held it at the moment of the fork
+    with client._own_connections()._lock:  # as if another thread held it at the moment of the fork
         process = forking.Process(target=child, args=(stream, queue))
         process.start()
     pid, theirs = queue.get()

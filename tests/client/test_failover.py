@@ -9,7 +9,7 @@ from replica import Replica
 
 from augsvc_client import Client
 from augsvc_client.client import failover
-from augsvc_client.client.failover import AWAY_S, ReplicaSet
+from augsvc_client.client.failover import RETURN_AFTER_S, ReplicaSet
 from augsvc_client.transport.address import Replica as Address
 
 FOUR = [Address.parse(f"http://127.0.0.1:{port}") for port in range(1, 5)]
@@ -45,16 +45,16 @@ def test_those_of_one_that_goes_spread_over_the_others_and_go_back_when_it_does(
     more = loads(clients) - before
     assert set(more) == {FOUR[0], FOUR[1], FOUR[3]}
     assert all(30 <= count <= 70 for count in more.values())
-    assert not any(one.away() for one in clients)
-    now_s[0] = AWAY_S
-    looking = [one for one in clients if one.away() == gone]
+    assert not any(one.due_for_return() for one in clients)
+    now_s[0] = RETURN_AFTER_S
+    looking = [one for one in clients if one.due_for_return() == gone]
     assert 0 < len(looking) < len(theirs)  # not all at once
-    assert not any(one.away() for one in looking)  # and each once
+    assert not any(one.due_for_return() for one in looking)  # and each once
     for number in range(2, 4):
-        now_s[0] = number * 1.5 * AWAY_S
+        now_s[0] = number * 1.5 * RETURN_AFTER_S
         for one in clients:
-            if one.away() is not None:
-                one.back()
+            if one.due_for_return() is not None:
+                one.return_to_preferred()
     assert loads(clients) == before
 
 
@@ -70,7 +70,7 @@ def test_a_client_goes_back_to_its_own_replica_when_that_can_serve_and_not_befor
         stream.batch(0, 0, 1)
         for ready in (False, True):
             own.always = None if ready else "503"
-            now_s[0] += 2 * AWAY_S
+            now_s[0] += 2 * RETURN_AFTER_S
             own.requests.clear()
             asked = len(other.batches())
             stream.batch(0, 1, 1)

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from replica import Replica, expected, order
 
 from augsvc_client import AugsvcError, RemoteDataLoader, ServerUnavailable, StateMismatch, StreamChanged
-from augsvc_client.loaders.prefetch import Address, ReadAhead, Shares
-from augsvc_client.loaders.window import InFlight
+from augsvc_client.loaders.shares import Address, Shares
 
 SPEC = {"dataset": "digits/train", "shuffle": True, "order_seed": 0}
 N = 20
@@ -60,11 +59,11 @@ def test_a_server_that_is_well_again_is_asked_again(make, replica, impatient):
     loader = make(prefetch=2)
     steps = iter(loader)
     taken = [next(steps)]
-    window = loader._window()._window
+    window = loader._prefetcher()._window
     assert all(future.result() for _, future in window)
     replica.always = "500"
     taken.append(next(steps))
-    assert isinstance(window[-1][1].exception(), ServerUnavailable)
+    assert isinstance([future.exception() for _, future in window][-1], ServerUnavailable)
     replica.always = None
     assert indices([*taken, *steps]) == wanted(0, 0, 18)
 
@@ -73,7 +72,7 @@ def test_a_server_that_is_still_away_is_unavailable(make, replica, impatient):
     loader = make(prefetch=2)
     steps = iter(loader)
     next(steps)
-    assert all(future.result() for _, future in loader._window()._window)
+    assert all(future.result() for _, future in loader._prefetcher()._window)
     replica.always = "500"
     next(steps)
     with pytest.raises(ServerUnavailable) as failed:
@@ -261,9 +260,9 @@ def test_the_last_step_gives_larger_parts_to_lower_ranks_and_empty_ones_have_no_
 def test_shares_partition_every_step(samples, batch_size, world_size, data):
     position = data.draw(st.integers(0, samples))
     ranks = [Shares(samples, batch_size, rank, world_size, False) for rank in range(world_size)]
-    for _ in range(ranks[0].left(position)):
-        parts = [share.mine(position) for share in ranks]
-        after = ranks[0].after(position)
+    for _ in range(ranks[0].steps_left(position)):
+        parts = [share.own_range(position) for share in ranks]
+        after = ranks[0].next_position(position)
         assert [place for start, n in parts for place in range(start, start + n)] == list(range(position, after))
         sizes = [n for _, n in parts]
         assert sizes == sorted(sizes, reverse=True)
@@ -450,7 +449,7 @@ def test_a_forgotten_loader_ends_its_threads(replica):
         assert not thread.is_alive()
 
 
-# --- read-ahead
+# --- prefetch
 
 
 def test_the_window_runs_on_into_the_next_epoch_and_never_past_an_end(make, replica):
@@ -469,41 +468,11 @@ def test_an_evaluation_stream_stops_at_the_end_of_the_epoch(make, replica):
 
 def test_ahead_goes_through_the_epochs_and_ends_for_a_rank_without_a_share():
     shares = Shares(10, 4, 0, 1, True)
-    addresses = list(itertools.islice(shares.ahead(0, 4, onward=True), 4))
+    addresses = list(itertools.islice(shares.upcoming(0, 4, later_epochs=True), 4))
     assert addresses == [Address(0, 4, 4), Address(1, 0, 4), Address(1, 4, 4), Address(2, 0, 4)]
-    assert list(shares.ahead(0, 0, onward=False)) == [Address(0, 0, 4), Address(0, 4, 4)]
-    assert list(Shares(1, 4, 7, 8, False).ahead(0, 0, onward=True)) == []
-    assert list(shares.ahead(2**24 - 1, 4, onward=True)) == [Address(2**24 - 1, 4, 4)]
-
-
-def test_a_window_keeps_order_and_asks_once_for_each():
-    asked = []
-    gate = threading.Event()
-
-    def fetch(address, waited_s):
-        asked.append(address)
-        if address.start == 0:
-            assert gate.wait(30)  # the first comes last
-        elif len(asked) == 4:
-            gate.set()
-        return {"at": np.array(address)}
-
-    window = ReadAhead(fetch, InFlight(4))
-    shares = Shares(12, 2, 0, 1, True)
-    places = [Address(0, start, 2) for start in range(0, 12, 2)]
-    taken = [Address(*window.take(place, shares.ahead(0, place.start, onward=False))["at"]) for place in places]
-    window.stop()
-    assert taken == places
-    assert sorted(asked) == places
-
-
-def test_a_window_that_holds_something_else_is_dropped():
-    window = ReadAhead(lambda address, waited_s: {"at": np.array(address)}, InFlight(2))
-    shares = Shares(12, 2, 0, 1, True)
-    for epoch, start in ((0, 0), (3, 6), (3, 8), (0, 2)):
-        place = Address(epoch, start, 2)
-        assert Address(*window.take(place, shares.ahead(epoch, start, onward=True))["at"]) == place
-    window.stop()
+    assert list(shares.upcoming(0, 0, later_epochs=False)) == [Address(0, 0, 4), Address(0, 4, 4)]
+    assert list(Shares(1, 4, 7, 8, False).upcoming(0, 0, later_epochs=True)) == []
+    assert list(shares.upcoming(2**24 - 1, 4, later_epochs=True)) == [Address(2**24 - 1, 4, 4)]
 
 
 # --- processes

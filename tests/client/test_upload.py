@@ -131,7 +131,7 @@ def test_the_memory_is_pinned():
 def test_a_busy_trainer_gets_every_batch_whole():
     """Its stream is far behind: batches are copied, and their memory filled again, while it has not looked at one."""
     upload, seen = GpuUpload("cuda"), []
-    buffers = Buffers(upload.memory)
+    buffers = Buffers(upload.allocate_pinned)
     for number in range(24):
         body = buffers.take(8 * MB)
         body[:] = number

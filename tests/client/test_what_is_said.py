@@ -44,14 +44,14 @@ def last_words(*failures):
     ("failures", "said"),
     [
         ([ssl.SSLError()], "(https://a: the TLS handshake failed)"),
-        ([TimeoutError()], "(https://a: no whole answer in time)"),
-        ([ssl.SSLError(), TimeoutError()], "(https://a: the TLS handshake failed, later no whole answer in time)"),
+        ([TimeoutError()], "(https://a: no complete response in time)"),
+        ([ssl.SSLError(), TimeoutError()], "(https://a: the TLS handshake failed, later no complete response in time)"),
         (
             [ssl.SSLError(), TimeoutError(), TimeoutError()],
-            "(https://a: the TLS handshake failed, later no whole answer in time)",
+            "(https://a: the TLS handshake failed, later no complete response in time)",
         ),
         ([TimeoutError(), ssl.SSLError()], "(https://a: the TLS handshake failed)"),
-        ([RetryLater("a is busy", None), TimeoutError()], "(a is busy, later no whole answer in time)"),
+        ([RetryLater("a is busy", None), TimeoutError()], "(a is busy, later no complete response in time)"),
         ([ConnectionRefusedError(), RetryLater("a is busy", None)], "(a is busy)"),
     ],
 )
@@ -67,16 +67,16 @@ def test_without_a_token_the_error_asks_for_one(monkeypatch):
     with Replica(token=GOOD) as replica, Client(replica.url, wait_s=60) as client:
         with pytest.raises(Unauthorized) as refused:
             client.version()
-        asked = f"{replica.url} asks for a token, and none was given: token= or AUGSVC_TOKEN"
+        asked = f"{replica.url} requires a token; set token= or AUGSVC_TOKEN"
         assert asked in str(refused.value)
 
 
 def test_with_another_token_the_error_says_that_it_is_not_known():
     with Replica(token=GOOD) as replica, Client(replica.url, token=BAD, wait_s=60) as client:
-        with pytest.raises(Unauthorized, match="does not know this token") as refused:
+        with pytest.raises(Unauthorized, match="does not accept this token") as refused:
             client.version()
         assert BAD not in repr(refused.value) + str(refused.value)
-        assert "none was given" not in str(refused.value)
+        assert "requires a token" not in str(refused.value)
 
 
 # --- arguments of a loader
@@ -150,11 +150,11 @@ NOISE = {"op": "gaussian_noise", "id": "gaussian_noise", "std": [0.0, 0.05], "p"
                 "pipeline[1] gaussian_blur: p (0.5 in the state, 1.0 here)",
             ],
         ),
-        ([TURN, BLUR], [TURN], ["pipeline (gaussian_blur in the state alone)"]),
-        ([TURN], [TURN, BLUR, NOISE], ["pipeline (gaussian_blur, gaussian_noise here alone)"]),
-        ([TURN, BLUR], [NOISE, TURN], ["pipeline (gaussian_blur in the state alone; gaussian_noise here alone)"]),
+        ([TURN, BLUR], [TURN], ["pipeline (gaussian_blur only in the state)"]),
+        ([TURN], [TURN, BLUR, NOISE], ["pipeline (gaussian_blur, gaussian_noise only here)"]),
+        ([TURN, BLUR], [NOISE, TURN], ["pipeline (gaussian_blur only in the state; gaussian_noise only here)"]),
         ([TURN, BLUR], [BLUR, TURN], ["pipeline (the same operations in another order)"]),
-        ([TURN, TURN], [TURN], ["pipeline (rotation in the state alone)"]),
+        ([TURN, TURN], [TURN], ["pipeline (rotation only in the state)"]),
         ("none", [TURN], ["pipeline (none in the state, another here)"]),
         ([7], [TURN], ["pipeline (another in the state, another here)"]),
     ],

@@ -60,7 +60,7 @@ def test_a_line_that_hardly_carries_anything_is_given_up(proxied, line):
     line(TOO_SLOW)
     with Client(url, wait_s=100) as client:
         stream = client.stream(SPEC)
-        with pytest.raises(ServerUnavailable, match="no whole answer in time"):
+        with pytest.raises(ServerUnavailable, match="no complete response in time"):
             stream.batch(0, 0, BATCH)
     assert len(plan.asked) == 3
 

@@ -239,7 +239,7 @@ def test_another_world_size_goes_on_behind_the_largest_index(make, whole):
 def test_a_world_that_changes_in_mid_epoch_begins_a_new_base(make, monkeypatch):
     loader = make(loader_of())
     assert ids(itertools.islice(loader, 2)) == list(range(8))
-    monkeypatch.setattr("augsvc_client.loaders.augmenting.ranks", lambda: (1, 2))
+    monkeypatch.setattr("augsvc_client.loaders.augmenting.rank_and_world_size", lambda: (1, 2))
     assert ids(loader) == [8 + 1 + 2 * n for n in range(N - 4)]  # of its 22 samples each rank of two has had 4
 
 

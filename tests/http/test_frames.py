@@ -81,6 +81,8 @@ def test_the_client_reads_them(server):
         with pytest.raises(RequestRefused, match="epoch"):
             next(stream.frames(2**24, 0, 1, frames=1))
         assert list(stream.frames(0, stream.samples, 1, frames=3)) == []
+        rest = [arrays["index"] for arrays in stream.frames(1, 3, 50)]
+        assert np.array_equal(np.concatenate(rest), stream.batch(1, 3, stream.samples)["index"])
         with pytest.raises(ValueError, match="stride"):
             stream.frames(0, 0, 1, stride=0, frames=1)
 

@@ -141,6 +141,6 @@ def test_urls_that_name_no_socket(url):
 
 def test_what_is_said_of_a_socket_that_is_not_there(tmp_path):
     url = f"unix://{tmp_path}/none.sock"
-    with Client(url, wait_s=0.01) as client, pytest.raises(ServerUnavailable, match="there is no such socket"):
+    with Client(url, wait_s=0.01) as client, pytest.raises(ServerUnavailable, match="no such socket"):
         client.version()
-    assert describe_error(PermissionError()) == "this user may not open the socket"
+    assert describe_error(PermissionError()) == "permission denied for the socket"

@@ -1,1 +1,1 @@
-"""`Client` and `Stream`: requests with retry and failover."""
+"""`Client` and `Stream`: requests to the service, with retry and failover."""

@@ -1,4 +1,4 @@
-"""What the client takes from environment variables that needs more than a look."""
+"""Defaults from environment variables, and the check of values that become headers."""
 
 import hashlib
 import os
@@ -9,10 +9,17 @@ from pathlib import Path
 _JOB_BYTES = 4
 
 
-def token_from_environment() -> str | None:
-    """AUGSVC_TOKEN, else what stands in the file that AUGSVC_TOKEN_FILE names: a container's secret.
+def check_header_value(name: str, value: str) -> str:
+    """The value; raises ValueError, without naming it, if it cannot be sent in a header."""
+    if not (value.isascii() and value.isprintable() and " " not in value):
+        raise ValueError(f"{name} must be printable ASCII without spaces, to be sent in a header")
+    return value
 
-    Raises ValueError for a file without a token, so that none is never sent in its place.
+
+def token_from_environment() -> str | None:
+    """AUGSVC_TOKEN, else the content of the file that AUGSVC_TOKEN_FILE names: a container's secret.
+
+    Raises ValueError for a file without a token, so that no request is sent without one by mistake.
     """
     token, path = os.environ.get("AUGSVC_TOKEN"), os.environ.get("AUGSVC_TOKEN_FILE")
     if token or not path:
@@ -29,15 +36,15 @@ def token_from_environment() -> str | None:
 
 
 def job_from_environment() -> str:
-    """One name for all ranks of a run: AUGSVC_JOB, else made of what torchrun tells every one of them, else made up.
+    """One name for all ranks of a run: AUGSVC_JOB, else a hash of torchrun's variables, else random.
 
-    Its run id is "none" unless somebody names it, so that the address where the ranks meet is part of it; one that only
-    this host can reach is that of many hosts.
+    torchrun's run id is "none" unless the user sets one, so the rendezvous address is part of the hash; many hosts may
+    have the same loopback address, so the host name is part of it too where that is used.
     """
-    told = [os.environ.get(name, "") for name in ("MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID")]
+    address, port, run_id = (os.environ.get(name, "") for name in ("MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID"))
     if job := os.environ.get("AUGSVC_JOB"):
         return job
-    if not all(told[:2]):
+    if not (address and port):
         return secrets.token_hex(_JOB_BYTES)
-    host = socket.gethostname() if told[0].startswith("127.") or told[0] in ("localhost", "::1") else ""
-    return hashlib.sha256("\0".join([host, *told]).encode()).hexdigest()[: 2 * _JOB_BYTES]
+    host = socket.gethostname() if address.startswith("127.") or address in ("localhost", "::1") else ""
+    return hashlib.sha256("\0".join([host, address, port, run_id]).encode()).hexdigest()[: 2 * _JOB_BYTES]

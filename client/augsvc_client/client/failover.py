@@ -1,7 +1,7 @@
-"""Which replica one client asks first: its own; another while that one is away; and its own again.
+"""The order in which one client asks the replicas: its preferred one, another while that is away, and back again.
 
-The order is each client's own, at random, so that many clients spread over the replicas from the start, and those of one that is
-gone over all that are left. Each goes back at a time of its own, so that one that comes back is used again.
+Every client draws its order at random, so that many clients spread over the replicas from the start, and those of a failed
+replica over all others. Each returns at a random time, so that a replica that comes back is used again.
 """
 
 import os
@@ -11,49 +11,52 @@ from collections.abc import Callable, Sequence
 
 from augsvc_client.transport.address import Replica
 
-AWAY_S = 60.0  # on average, before it is seen whether the own replica is back: half of it to three halves
+RETURN_AFTER_S = 60.0  # mean time until the preferred replica is tried again; uniform in half to one and a half of it
 
-_RANDOM = random.SystemRandom()  # the caller's generators are not moved
+_RANDOM = random.SystemRandom()  # leaves the caller's generators alone
 
 
 class ReplicaSet:
-    """The replicas, in the order in which one client asks them. Safe from any thread: what is lost in a race is a look."""
+    """The replicas in the order in which one client asks them.
+
+    Safe from any thread: the worst effect of a race is one check of the preferred replica more or less.
+    """
 
     def __init__(self, replicas: Sequence[Replica], clock: Callable[[], float] = time.monotonic) -> None:
         self.replicas = tuple(_RANDOM.sample(list(replicas), len(replicas)))
         self._clock = clock
         self._first = 0
-        self._look_at_s = 0.0
+        self._return_at_s = 0.0
 
     def order(self) -> tuple[Replica, ...]:
-        """Whom to ask, one after the other."""
+        """The replicas, first the one to ask first."""
         first = self._first
         return self.replicas[first:] + self.replicas[:first]
 
     def took_over(self, replica: Replica) -> None:
-        """It answered where the one that was asked before it did not."""
+        """Note that `replica` answered after the first one failed: ask it first from now on."""
         self._first = self.replicas.index(replica)
-        self._wait()
+        self._schedule_return()
 
-    def away(self) -> Replica | None:
-        """The own replica, if another is asked in its place and it is time to see whether it is back; once each time."""
-        if self._first == 0 or self._clock() < self._look_at_s:
+    def due_for_return(self) -> Replica | None:
+        """The preferred replica, if another is used in its place and it is time to check it; once each time."""
+        if self._first == 0 or self._clock() < self._return_at_s:
             return None
-        self._wait()
+        self._schedule_return()
         return self.replicas[0]
 
-    def back(self) -> None:
-        """The own replica can serve again."""
+    def return_to_preferred(self) -> None:
+        """Ask the preferred replica first again."""
         self._first = 0
 
-    def _wait(self) -> None:
-        self._look_at_s = self._clock() + AWAY_S * _RANDOM.uniform(0.5, 1.5)
+    def _schedule_return(self) -> None:
+        self._return_at_s = self._clock() + RETURN_AFTER_S * _RANDOM.uniform(0.5, 1.5)
 
 
 def split_urls(urls: str | Sequence[str] | None) -> list[str]:
-    """The addresses that were given, else those of AUGSVC_URL, each once; raises ValueError if there is none."""
+    """The given addresses, else those of AUGSVC_URL, without duplicates; raises ValueError if there is none."""
     given = urls if urls is not None else os.environ.get("AUGSVC_URL", "")
-    found = [url.strip() for url in (given.split(",") if isinstance(given, str) else given) if url.strip()]
-    if not found:
-        raise ValueError("no address of a server: give urls=, or set AUGSVC_URL")
-    return list(dict.fromkeys(found))
+    addresses = [url.strip() for url in (given.split(",") if isinstance(given, str) else given) if url.strip()]
+    if not addresses:
+        raise ValueError("no server address: pass urls= or set AUGSVC_URL")
+    return list(dict.fromkeys(addresses))

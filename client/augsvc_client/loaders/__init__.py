@@ -1,1 +1,1 @@
-"""`RemoteDataLoader` and `AugmentingDataLoader`, and what they are made of."""
+"""`RemoteDataLoader`, `AugmentingDataLoader`, and their parts."""

@@ -1,9 +1,10 @@
-"""One walk through a loader of the caller's own: its batches pulled ahead, in flight, and handed out in order.
+"""One pass through a wrapped loader: batches read ahead of the trainer, each with the progress behind it.
 
-iterator → source (arrays, index, the place behind) → Walk (ReadAhead) → the loader
+wrapped iterator → read_batches (arrays, indices, progress) → BatchQueue (read, not handed out) → the loader
 """
 
 import copy
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,116 +12,108 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from augsvc_client.loaders.prefetch import Address, ReadAhead
-from augsvc_client.loaders.samples import Reader, count
-from augsvc_client.loaders.window import InFlight
+from augsvc_client.loaders.base import Progress
+from augsvc_client.loaders.samples import Reader, count_samples
+from augsvc_client.loaders.shares import Address
 from augsvc_client.wire import MAX_EPOCHS, Arrays
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a pass is. `position`: samples that all ranks together were handed in this epoch, so base + W·n."""
+class PassProgress(Progress):
+    """Where a pass through the wrapped loader is. `position` is the base of the counted indices."""
 
-    epoch: int = 0
     batches: int = 0
-    position: int = 0
     loader: Any = None  # the wrapped loader's own state behind the last batch, if it has one
 
-    def index(self, rows: int, rank: int, world_size: int) -> npt.NDArray[np.int64]:
-        """The indices of this rank's next samples: no other rank's, and none that was given before in this epoch."""
+    def indices(self, rows: int, rank: int, world_size: int) -> npt.NDArray[np.int64]:
+        """The indices of this rank's next samples, int64 [rows]: unique in the epoch over all ranks."""
         return self.position + rank + world_size * np.arange(rows, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pulled:
-    """One batch on its way, and the place behind it."""
+class PendingBatch:
+    """One batch of the wrapped loader: arrays to send, fields that are passed through, and the progress behind it."""
 
+    address: Address
     arrays: Arrays
     rest: dict[str, Any]
-    after: Place
+    after: PassProgress
+
+    def __str__(self) -> str:
+        return str(self.address)
 
 
-class Walk:
-    """One walk through the wrapped loader: what was pulled from it and not handed out yet is on its way.
+class BatchQueue:
+    """The batches that were read from the wrapped loader and not handed out yet, in order."""
 
-    It knows nothing of the AugmentingDataLoader: its threads must not keep that alive. It belongs to one process.
-    """
-
-    def __init__(
-        self, source: Iterator[tuple[Address, Pulled]], send: Callable[[Pulled, float], Arrays], prefetch: int
-    ):
-        self._source, self._send = source, send
-        self._pulled: dict[Address, Pulled] = {}
+    def __init__(self, source: Iterator[PendingBatch]) -> None:
+        self._source = source
+        self._pending: deque[PendingBatch] = deque()
         self._failure: BaseException | None = None
-        self.over = False
-        self.window = ReadAhead(self._fetch, InFlight(prefetch))
+        self.finished = False
 
-    def front(self) -> tuple[Pulled, Arrays] | None:
-        """The next batch, answered; None at the end. It stays in front until `drop`, so an error loses nothing.
+    def front(self) -> PendingBatch | None:
+        """The next batch, or None at the end. It stays in front until `drop`, so that an error loses nothing.
 
-        Raises what the wrapped loader raised when it comes to its turn, and what the request raised.
+        Raises what the wrapped loader raised, behind the batches that it gave before.
         """
-        if not self._pulled and not self._pull():
-            self.over = True
+        if not self._pending and self._read() is None:
+            self.finished = True
             if self._failure is not None:
                 raise self._failure
             return None
-        address = next(iter(self._pulled))
-        arrays = self.window.take(address, self._ahead())
-        return self._pulled[address], arrays
+        return self._pending[0]
 
     def drop(self) -> None:
-        """The front was handed out."""
-        del self._pulled[next(iter(self._pulled))]
+        """Remove the front batch, which was handed out."""
+        self._pending.popleft()
 
-    def _fetch(self, address: Address, waited_s: float) -> Arrays:
-        return self._send(self._pulled[address], waited_s)
+    def upcoming(self) -> Iterator[PendingBatch]:
+        """All batches from the front on; reads the wrapped loader as it is consumed."""
+        yield from list(self._pending)  # these were read for requests that have failed since
+        while (batch := self._read()) is not None:
+            yield batch
 
-    def _ahead(self) -> Iterator[Address]:
-        yield from list(self._pulled)  # again, after a request that failed
-        while (address := self._pull()) is not None:
-            yield address
-
-    def _pull(self) -> Address | None:
+    def _read(self) -> PendingBatch | None:
         if self._failure is not None:
             return None
         try:
-            found = next(self._source, None)
+            batch = next(self._source, None)
         except BaseException as err:
             self._failure = err
-            if isinstance(err, Exception):  # its turn comes behind the batches before it
+            if isinstance(err, Exception):  # raised by `front`, in its turn
                 return None
-            self.over = True  # an interrupt has no turn; the wrapped loader's iterator is not to be trusted after it
+            self.finished = True  # an interrupt is raised immediately, and the wrapped iterator not used after it
             raise
-        if found is None:
-            return None
-        self._pulled[found[0]] = found[1]
-        return found[0]
+        if batch is not None:
+            self._pending.append(batch)
+        return batch
 
 
-def source(
+def read_batches(
     batches: Iterator[Any],
     reader: Reader,
-    place: Place,
+    progress: PassProgress,
     rank: int,
     world_size: int,
     snapshot: Callable[[], Any] | None,
-) -> Iterator[tuple[Address, Pulled]]:
-    """What there is to send, batch by batch from `place` on. `snapshot` gives the wrapped loader's state.
+) -> Iterator[PendingBatch]:
+    """The batches to send from `progress` on. `snapshot` returns the wrapped loader's state.
 
-    Raises what the wrapped loader raises, and ValueError for what cannot be sent or if there is nothing at all.
+    Raises what the wrapped loader raises, and ValueError for a batch that cannot be sent or an epoch without batches.
     """
-    if place.epoch >= MAX_EPOCHS:
-        raise ValueError(f"there are {MAX_EPOCHS} epochs, and all are over: take another aug_seed")
+    if progress.epoch >= MAX_EPOCHS:
+        raise ValueError(f"all {MAX_EPOCHS} epochs are used up; choose another aug_seed")
     for batch in batches:
-        arrays, rest = reader.split(reader.named(batch))
-        rows = count(arrays)
+        arrays, rest = reader.split(reader.name_fields(batch))
+        rows = count_samples(arrays)
         if not rows:
             raise ValueError("the wrapped loader gave a batch without samples")
-        arrays.setdefault("index", place.index(rows, rank, world_size))
-        address = Address(place.epoch, place.position // world_size, rows)
+        arrays.setdefault("index", progress.indices(rows, rank, world_size))
+        address = Address(progress.epoch, progress.position // world_size, rows)
         state = copy.deepcopy(snapshot()) if snapshot is not None else None
-        place = Place(place.epoch, place.batches + 1, place.position + world_size * rows, state)
-        yield address, Pulled(arrays, rest, place)
-    if not place.batches:
-        raise ValueError(f"the wrapped loader gave no batch in epoch {place.epoch}: can it be iterated only once?")
+        position = progress.position + world_size * rows
+        progress = PassProgress(progress.epoch, position, progress.batches + 1, state)
+        yield PendingBatch(address, arrays, rest, progress)
+    if not progress.batches:
+        raise ValueError(f"the wrapped loader gave no batch in epoch {progress.epoch}: can it be iterated only once?")

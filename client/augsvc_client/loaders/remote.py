@@ -1,33 +1,21 @@
-"""Loaders that a training loop iterates over: they turn positions into addresses, and arrays into tensors on a device.
+"""`RemoteDataLoader`: the batches of a stream, as tensors.
 
-    RemoteDataLoader → Shares (this rank's range) → ReadAhead (in flight) → Stream.batch → torch tensors
+    RemoteDataLoader → Shares (this rank's range) → Prefetcher (requests in flight) → Stream.batch → torch tensors
 
 torch is imported when a loader is used, not before.
 """
 
-import os
-import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from augsvc_client.client.client import Client, Stream
+from augsvc_client.client.stream import Stream
 from augsvc_client.errors import StateMismatch
-from augsvc_client.loaders.gpu_upload import GpuUpload
-from augsvc_client.loaders.prefetch import Address, ReadAhead, Shares
-from augsvc_client.loaders.tensors import (
-    at_least,
-    check_ranks,
-    check_scale,
-    need_torch,
-    ranks,
-    refuse_several_workers,
-    tensors,
-)
-from augsvc_client.loaders.window import InFlight
+from augsvc_client.loaders.base import BaseLoader, ClientOptions, Delivery, Progress
+from augsvc_client.loaders.shares import Address, Shares
+from augsvc_client.loaders.tensors import check_at_least, rank_and_world_size, refuse_several_workers
 from augsvc_client.specification import differing, specification
-from augsvc_client.transport.buffers import allocate_pageable
 from augsvc_client.wire import MAX_EPOCHS, Arrays
 
 if TYPE_CHECKING:
@@ -36,24 +24,24 @@ if TYPE_CHECKING:
     Batch = dict[str, torch.Tensor]
 
 
-class RemoteDataLoader:
-    """Batches of a stream, in order, this rank's share of each step; resumable at every step.
+class RemoteDataLoader(BaseLoader[Address]):
+    """Batches of a stream, in order: this rank's share of each step. Resumable at every step.
 
-    It takes the place of torch's DataLoader: do not wrap it in one, it reads ahead by itself. `for epoch in range(n):
-    for batch in loader: …` advances by itself: each pass is the next epoch, with its own order and draws. A batch is a
-    dict of tensors by name (docs/batches.md).
+    It replaces torch's DataLoader: do not wrap it in one, it prefetches by itself. With `for epoch in range(n): for batch
+    in loader: …` each pass is the next epoch, with its own order and draws. A batch is a dict of tensors by name
+    (docs/batches.md).
 
     `urls`, `token`, `wait_s`, `job`: as for Client (wait_s is the longest that one batch may take, in seconds). `dataset` …
-    `sample_rate`: the specification's fields; one that is None is left to the server. `size`: the canvas (height, width)
-    in pixels; for sound `seconds` and `sample_rate` (Hz) stand in its place. `batch_size`: samples of one rank and step.
+    `sample_rate`: the fields of the specification; the server chooses those that are None. `size`: the canvas (height,
+    width) in pixels; for sound `seconds` and `sample_rate` (Hz) replace it. `batch_size`: samples per rank and step.
     `rank`, `world_size`: both or neither; default torch.distributed's at the first iteration, else one rank. `device`:
-    where tensors go, default cpu; to a GPU (cuda) from pinned memory, on a stream of its own. `scale`: a uint8 image's
-    [0, 255] becomes float32 in this interval; None leaves it; sound is left alone. `prefetch`: requests in flight
-    at least; over a far link as many as its length and the trainer's deadline take, up to 32 or 64 MiB. `id`: pins the stream.
-    `view`: which of a sample's 256 draws.
+    where the tensors go, default cpu; to a CUDA GPU from pinned memory, on a separate stream. `scale`: the interval that
+    the [0, 255] of a uint8 image is mapped to, as float32; None keeps uint8; sound is never scaled. `prefetch`: batches
+    fetched ahead at the start; while batches arrive within a second this grows to 32 or to 64 MiB, whichever is less,
+    but never below `prefetch` (docs/serving.md). `id`: pins the stream. `view`: which of a sample's 256 draws.
 
-    Nothing is asked of the server before the stream is needed. Raises ValueError for arguments that cannot be used,
-    NotInstalled (an ImportError) without torch.
+    No request is made before the stream is needed. Raises ValueError for arguments that cannot be used, NotInstalled (an
+    ImportError) without torch.
     """
 
     def __init__(
@@ -86,10 +74,8 @@ class RemoteDataLoader:
         accept_arithmetic: bool = False,
         job: str | None = None,
     ) -> None:
-        need_torch()
-        at_least(1, batch_size=batch_size, prefetch=prefetch)
-        check_scale(scale)
-        check_ranks(rank, world_size)
+        check_at_least(1, batch_size=batch_size)
+        delivery = Delivery(rank, world_size, device, scale, prefetch, view, accept_arithmetic)
         fields: dict[str, object] = {
             "dataset": dataset,
             "pipeline": pipeline,
@@ -106,168 +92,119 @@ class RemoteDataLoader:
         }
         self._spec = specification(fields)
         self._batch_size, self._drop_last, self._shuffle = batch_size, drop_last, shuffle
-        self._rank, self._world_size, self._ranks_given = rank, world_size, rank is not None
-        self._device, self._scale, self._prefetch = device, scale, prefetch
-        self._pin, self._view, self._accept_arithmetic = id, view, accept_arithmetic
-        self._upload = GpuUpload.for_device(device)
-        allocate = self._upload.allocate_pinned if self._upload else allocate_pageable
-        self._client = Client(urls, token=token, wait_s=wait_s, job=job, allocate=allocate)
+        self._pinned_id = id
         self._stream: Stream | None = None
-        self._epoch = self._position = 0
-        self._handed_out = False  # the whole epoch, so that the next iter() is the next epoch's
-        self.batches = 0
-        self.wait_s_total = 0.0
-        self._windows: dict[int, ReadAhead] = {}
-        self._finalizer = weakref.finalize(self, _release, self._client, self._windows)
+        self._epoch_done = False  # every batch was handed out, so that the next iter() is the next epoch's
+        super().__init__(delivery, ClientOptions(urls, token, wait_s, job))
 
     @property
     def stream(self) -> Stream:
-        """The stream behind the loader; asks the server for it once."""
+        """The stream that the loader reads; requested from the server once."""
         if self._stream is None:
-            self._stream = self._client.stream(self._spec, id=self._pin)
+            self._stream = self._client.stream(self._spec, id=self._pinned_id)
         return self._stream
 
     @property
     def id(self) -> str:
-        """The stream's id, 32 hex digits: equal ids are equal bytes."""
+        """The stream's id, 32 hex digits: equal ids mean equal bytes."""
         return self.stream.id
 
     @property
-    def epoch(self) -> int:
-        """The current epoch, that of the coming step."""
-        return self._epoch
-
-    @property
-    def position(self) -> int:
-        """Samples that all ranks together have consumed in this epoch."""
-        return self._position
-
-    @property
     def epoch_steps(self) -> int:
-        """Steps of a whole epoch, wherever this one is; raises ValueError if there is not even one."""
-        return self._shares().left(0)
+        """Steps of a whole epoch, independent of the position; raises ValueError if there is not even one."""
+        return self._shares().steps_left(0)
 
     def __len__(self) -> int:
         """Steps of the coming iteration; raises ValueError if not even a whole epoch has one."""
-        return self._shares().left(0 if self._handed_out else self._position)
+        return self._shares().steps_left(0 if self._epoch_done else self.position)
 
     def __iter__(self) -> "Iterator[Batch]":
-        """Go on from the current position to the end of the epoch; to that of the next one if all of it was handed out."""
-        if not self._ranks_given:
+        """Continue from the current position to the end of the epoch; begin the next epoch if all was handed out."""
+        if self._delivery.rank is None:
             refuse_several_workers()
-        if self._handed_out:  # to one who took len() batches and never asked for the end
-            self.set_epoch(self._epoch + 1)
+        if self._epoch_done:  # len() batches were taken, and the iterator never asked for its end
+            self.set_epoch(self.epoch + 1)
         shares = self._shares()
         self._rank, self._world_size = shares.rank, shares.world_size
-        return self._steps(shares, self._epoch)
+        return self._steps(shares, self.epoch)
 
     def set_epoch(self, epoch: int) -> None:
-        """Go to the start of an epoch, or stay at the position if it is the current one."""
-        if not 0 <= epoch < MAX_EPOCHS:
-            raise ValueError(f"an epoch is 0 … {MAX_EPOCHS - 1}, got {epoch}")
-        if epoch != self._epoch:
-            self._epoch, self._position = epoch, 0
-        self._handed_out = False
+        """Go to the start of an epoch, or keep the position if it is the current one."""
+        super().set_epoch(epoch)
+        self._epoch_done = False
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a later run needs to go on, JSON-able. A batch counts when it has been handed out."""
+        """All that a later run needs to continue, JSON-able. A batch counts when it has been handed out."""
         stream = self.stream
         return {
             "spec": stream.spec,
             **stream.identity,
             "samples": stream.samples,
-            "epoch": self._epoch,
-            "position": self._position,
+            "epoch": self.epoch,
+            "position": self.position,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to where the state was taken; batch size and world size may be others now.
+        """Go to where the state was taken; batch size and world size may differ from then.
 
-        Raises StateMismatch for another stream's state; where only the arithmetic differs, unless accept_arithmetic.
+        Raises StateMismatch for another stream's state; accept_arithmetic allows another arithmetic.
         """
-        here = self.state_dict()
-        missing = [key for key in here if key not in state]
-        if missing:
-            raise StateMismatch(f"the state lacks {', '.join(missing)}: give what state_dict() returned")
-        differences = differing(here["spec"], state["spec"])
-        accepted = self._accept_arithmetic or bool(differences)  # other operations have another arithmetic anyway
+        own = self._checked_state(state)
+        differences = differing(own["spec"], state["spec"])
+        # other operations have another arithmetic anyway
+        ignored = {"arithmetic"} if self._delivery.accept_arithmetic or differences else set()
         differences += [
-            f"{key} ({state[key]} in the state, {here[key]} here)"
+            f"{key} ({state[key]} in the state, {own[key]} here)"
             for key in ("dataset_version", "samples", "arithmetic")
-            if state[key] != here[key] and not (key == "arithmetic" and accepted)
+            if state[key] != own[key] and key not in ignored
         ]
         if differences:
             raise StateMismatch(
-                f"the state is of another stream; these differ: {'; '.join(differences)}. Build the loader with the "
-                f"state's arguments, or accept_arithmetic=True if only the arithmetic differs."
+                f"the state belongs to another stream; these differ: {'; '.join(differences)}. Build the loader with the "
+                f"state's arguments, or with accept_arithmetic=True if only the arithmetic differs."
             )
         epoch, position = state["epoch"], state["position"]
-        whole = type(epoch) is int and type(position) is int
-        if not whole or not (0 <= epoch < MAX_EPOCHS and 0 <= position <= self.stream.samples):
+        integers = type(epoch) is int and type(position) is int
+        if not integers or not (0 <= epoch < MAX_EPOCHS and 0 <= position <= self.stream.samples):
             raise StateMismatch(f"the state's epoch {epoch!r} or position {position!r} is not in the stream")
         self.set_epoch(epoch)
-        self._position = position
+        self._progress = Progress(epoch, position)
 
-    def close(self) -> None:
-        """End requests, threads and connections of this process. The loader cannot be used after it."""
-        _release(self._client, self._windows)
-
-    def __enter__(self) -> "RemoteDataLoader":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def _go_to_epoch(self, epoch: int) -> None:
+        self._progress = Progress(epoch)
 
     def _steps(self, shares: Shares, epoch: int) -> "Iterator[Batch]":
-        # the position is the loader's, so that a second iter(), a set_epoch() or a load in between is followed
-        while self._epoch == epoch and shares.left(self._position) > 0:
-            arrays = self._take(shares)
-            batch = tensors(arrays, self._device, self._scale, self._upload)
-            self._position = shares.after(self._position)
-            self._handed_out = not shares.left(self._position)
+        # reads the loader's own position, so that a second iter(), set_epoch() or load_state_dict() takes effect
+        while self.epoch == epoch and shares.steps_left(self.position) > 0:
+            batch = self._to_tensors(self._next_arrays(shares))
+            self._progress = Progress(epoch, shares.next_position(self.position))
+            self._epoch_done = not shares.steps_left(self.position)
             self.batches += 1
             yield batch
-        if self._epoch == epoch:
-            self._epoch, self._position, self._handed_out = epoch + 1, 0, False
+        if self.epoch == epoch:
+            self._progress, self._epoch_done = Progress(epoch + 1), False
 
-    def _take(self, shares: Shares) -> Arrays:
-        start, count = shares.mine(self._position)
+    def _next_arrays(self, shares: Shares) -> Arrays:
+        start, count = shares.own_range(self.position)
         if not count:
             specs = self.stream.layout.tensors
             return {name: np.empty((0, *spec.row), spec.held) for name, spec in specs.items()}
-        window = self._window()
-        ahead = shares.ahead(self._epoch, self._position, onward=self._shuffle)
-        try:
-            return window.take(Address(self._epoch, start, count), ahead)
-        finally:
-            self.wait_s_total += window.last_wait_s
+        upcoming = shares.upcoming(self.epoch, self.position, later_epochs=self._shuffle)
+        return self._take(Address(self.epoch, start, count), upcoming)
 
-    def _window(self) -> ReadAhead:
-        """This process's window; that of the process it was forked from has no threads here."""
-        for pid in [pid for pid in self._windows if pid != os.getpid()]:
-            del self._windows[pid]
-        if os.getpid() not in self._windows:
-            stream, view = self.stream, self._view  # not self: the threads must not keep the loader alive
-
-            def fetch(address: Address, waited_s: float) -> Arrays:
-                return stream.batch(*address, view=view, waited_s=waited_s)
-
-            self._windows[os.getpid()] = ReadAhead(fetch, InFlight(self._prefetch))
-        return self._windows[os.getpid()]
+    def _make_fetch(self) -> Callable[[Address, float], Arrays]:
+        stream, view = self.stream, self._delivery.view
+        return lambda address, waited_s: stream.batch(*address, view=view, waited_s=waited_s)
 
     def _shares(self) -> Shares:
-        rank, world_size = ranks() if self._rank is None or self._world_size is None else (self._rank, self._world_size)
+        if self._rank is None or self._world_size is None:
+            rank, world_size = rank_and_world_size()
+        else:
+            rank, world_size = self._rank, self._world_size
         shares = Shares(self.stream.samples, self._batch_size, rank, world_size, self._drop_last)
-        if shares.left(0) == 0:
+        if shares.steps_left(0) == 0:
             raise ValueError(
-                f"an epoch of {shares.samples} samples has no whole step of {world_size} × {self._batch_size}: "
-                f"lower batch_size, or give drop_last=False"
+                f"an epoch of {shares.samples} samples has no whole step of {world_size} × {self._batch_size}; "
+                f"lower batch_size or set drop_last=False"
             )
         return shares
-
-
-def _release(client: Client, windows: Mapping[int, ReadAhead]) -> None:
-    client.close()
-    window = windows.get(os.getpid())
-    if window is not None:
-        window.stop()

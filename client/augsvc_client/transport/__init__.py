@@ -1,1 +1,1 @@
-"""Connections: addresses, HTTP over TCP and Unix sockets, buffers, deadlines."""
+"""HTTP over TCP and Unix sockets: addresses, connections, buffers, deadlines."""

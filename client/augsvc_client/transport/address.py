@@ -1,4 +1,4 @@
-"""One address of the service, over TCP or a Unix socket, and a connection to it whose deadlines hold."""
+"""One address of the service, over TCP or a Unix socket, and connections to it that keep to deadlines."""
 
 import http.client
 import io
@@ -16,28 +16,28 @@ from augsvc_client.transport.deadline import Deadline
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-CONNECT_S = 5.0  # a host that drops packets must not use up the time for the others
-_MOST_PATH_BYTES = 107  # of a Unix socket's path, on Linux
+CONNECT_TIMEOUT_S = 5.0  # a host that drops packets must leave time for the other replicas
+_MAX_PATH_BYTES = 107  # of a Unix socket's path, on Linux
 
-_WORDS: tuple[tuple[type[Exception], str], ...] = (  # the first that fits
-    (TimeoutError, "no whole answer in time"),
+_DESCRIPTIONS: tuple[tuple[type[Exception], str], ...] = (  # the first match counts
+    (TimeoutError, "no complete response in time"),
     (ConnectionRefusedError, "connection refused"),
-    (ConnectionError, "the connection was closed before an answer came"),
-    (FileNotFoundError, "there is no such socket"),
-    (PermissionError, "this user may not open the socket"),
-    (socket.gaierror, "the host name is not known"),
-    (ssl.SSLCertVerificationError, "its TLS certificate is not trusted here"),
+    (ConnectionError, "the connection was closed before a response came"),
+    (FileNotFoundError, "no such socket"),
+    (PermissionError, "permission denied for the socket"),
+    (socket.gaierror, "unknown host name"),
+    (ssl.SSLCertVerificationError, "the TLS certificate is not trusted"),
     (ssl.SSLError, "the TLS handshake failed"),
-    (http.client.HTTPException, "the answer is not HTTP"),
-    (OSError, "the network gave an error"),
+    (http.client.HTTPException, "the response is not HTTP"),
+    (OSError, "network error"),
 )
 
 
 def describe_error(err: Exception) -> str:
-    """What went wrong with a connection, in our own words."""
+    """What went wrong with a connection, without a library's text."""
     if isinstance(err, AugsvcError):
         return str(err)
-    return next((words for kind, words in _WORDS if isinstance(err, kind)), type(err).__name__)
+    return next((text for kind, text in _DESCRIPTIONS if isinstance(err, kind)), type(err).__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,9 @@ class Replica:
         parts = urlsplit(url)
         (parts.hostname or "").encode("idna")
         if parts.username or parts.password:
-            raise ValueError("a URL carries no user or password here: give the token as token= or AUGSVC_TOKEN")
+            raise ValueError("a URL must not contain a user or password; pass the token as token= or AUGSVC_TOKEN")
         if parts.query or parts.fragment or not url.isascii():
-            raise ValueError(f"a URL has no query, fragment or letters beyond ASCII here (%20 is a space), got {url!r}")
+            raise ValueError(f"a URL must be ASCII without query or fragment (%20 is a space), got {url!r}")
         if parts.scheme == "unix":
             return cls(url, socket_path=_socket_path(url, parts.netloc, unquote(parts.path)))
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -80,9 +80,9 @@ class Replica:
 
 def _socket_path(url: str, host: str, path: str) -> str:
     if host or not path.startswith("/") or path.endswith("/") or "\0" in path:
-        raise ValueError(f"a Unix socket's URL names its whole path, like unix:///run/augsvc.sock, got {url!r}")
-    if len(os.fsencode(path)) > _MOST_PATH_BYTES:
-        raise ValueError(f"a Unix socket's path has at most {_MOST_PATH_BYTES} bytes, got {url!r}")
+        raise ValueError(f"a Unix socket's URL has its absolute path, like unix:///run/augsvc.sock, got {url!r}")
+    if len(os.fsencode(path)) > _MAX_PATH_BYTES:
+        raise ValueError(f"a Unix socket's path must have at most {_MAX_PATH_BYTES} bytes, got {url!r}")
     return path
 
 
@@ -90,7 +90,7 @@ class _UnixConnection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
     def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=CONNECT_S)
+        super().__init__("localhost", timeout=CONNECT_TIMEOUT_S)
         self._path = path
 
     def connect(self) -> None:
@@ -106,43 +106,44 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class TimedResponse(http.client.HTTPResponse):
-    """A response that ends when the socket's timeout, as it is at the start, has passed, or with a deadline that it is given.
+    """A response that must end by a deadline: at first the socket's timeout from now, later the one that is set.
 
-    The timeout alone starts anew with every byte, so a peer that sends one now and then would never end.
+    A socket's timeout alone begins again with every byte, so a peer that sends one now and then would never end.
     """
 
     def __init__(
         self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None
     ) -> None:
         super().__init__(sock, debuglevel, method, url)
-        whole_s = sock.gettimeout() or CONNECT_S
-        self._reader = _TimedReader(sock, self.fp.detach(), Deadline(whole_s, time.monotonic() + whole_s))
+        timeout_s = sock.gettimeout() or CONNECT_TIMEOUT_S
+        deadline = Deadline(timeout_s, time.monotonic() + timeout_s)
+        self._reader = _TimedReader(sock, self.fp.detach(), deadline)
         self.fp = io.BufferedReader(self._reader)
 
-    def extend(self, deadline: Deadline) -> None:
-        """What is still to be read goes by this deadline."""
+    def set_deadline(self, deadline: Deadline) -> None:
+        """Set the deadline of the bytes that are still to be read."""
         self._reader.deadline = deadline
 
 
 class _TimedReader(io.RawIOBase):
-    """The reading side of a socket, at a deadline."""
+    """The reading side of a socket, with a deadline."""
 
     def __init__(self, sock: socket.socket, raw: io.RawIOBase, deadline: Deadline) -> None:
         super().__init__()
         self._sock, self._raw, self.deadline = sock, raw, deadline
 
     def readable(self) -> bool:
-        """Always."""
+        """Always True."""
         return True
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int | None:
-        """What has come, at most the buffer's length; raises TimeoutError at the end."""
+        """Read the bytes that have arrived, at most the buffer's length; raises TimeoutError at the deadline."""
         self._sock.settimeout(self.deadline.remaining_s())
         n_bytes = self._raw.readinto(buffer)
         self.deadline.moved(n_bytes or 0)
         return n_bytes
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Close the reading side."""
         self._raw.close()
         super().close()

@@ -1,4 +1,4 @@
-"""Memory for bodies, used again when the last array that lies in it is gone."""
+"""Memory for bodies, reused when the last array that lies in it is garbage-collected."""
 
 import weakref
 from collections import deque
@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-_LEAST_BYTES = 1 << 20  # what is smaller comes from the allocator's own store
-_MOST_IDLE = 8
+_MIN_REUSED_BYTES = 1 << 20  # the allocator reuses smaller blocks itself
+_MAX_IDLE = 8
 
 Allocate = Callable[[int], npt.NDArray[np.uint8]]
 
@@ -19,36 +19,36 @@ def allocate_pageable(n_bytes: int) -> npt.NDArray[np.uint8]:
 
 
 class Buffers:
-    """A process's buffers. Fresh memory of 10 MB costs as much time in page faults as its bytes take over a socket.
+    """The buffers of a process. Page faults of fresh memory cost as much time as receiving its bytes (10 MB, loopback).
 
-    Safe from any thread, and inside a collection: a deque's ends need no lock. `allocate` makes the memory of bodies of a
-    megabyte or more.
+    Safe from any thread, and during garbage collection: a deque's ends need no lock. `allocate` allocates the memory of
+    bodies of 1 MiB or more.
     """
 
     def __init__(self, allocate: Allocate = allocate_pageable) -> None:
         self._allocate = allocate
-        self._idle: deque[npt.NDArray[np.uint8]] = deque(maxlen=_MOST_IDLE)
+        self._idle: deque[npt.NDArray[np.uint8]] = deque(maxlen=_MAX_IDLE)
 
     def take(self, n_bytes: int) -> npt.NDArray[np.uint8]:
-        """So many bytes of anything, the caller's own for as long as an array of it lives."""
-        if n_bytes < _LEAST_BYTES:
+        """Uninitialised memory, uint8 [n_bytes], owned by the caller for as long as an array of it lives."""
+        if n_bytes < _MIN_REUSED_BYTES:
             return np.empty(n_bytes, np.uint8)
-        memory = self._kept(n_bytes)
-        body = np.frombuffer(memory.data, np.uint8, n_bytes)  # views lead to this one, not to the memory's own array
+        memory = self._take_idle(n_bytes)
+        body = np.frombuffer(memory.data, np.uint8, n_bytes)  # views keep this array alive, not the memory's own
         weakref.finalize(body, self._idle.append, memory).atexit = False
         return body
 
-    def _kept(self, n_bytes: int) -> npt.NDArray[np.uint8]:
-        """A buffer that is large enough, and not twice as large; others than that have had their time."""
+    def _take_idle(self, n_bytes: int) -> npt.NDArray[np.uint8]:
+        """An idle buffer that is large enough but not twice as large, else new memory; unsuitable ones are dropped."""
         while self._idle:
             try:
                 memory = self._idle.pop()
-            except IndexError:  # another thread was quicker
+            except IndexError:  # another thread took the last one
                 break
             if n_bytes <= len(memory) <= 2 * n_bytes:
                 return memory
         return self._allocate(n_bytes)
 
     def clear(self) -> None:
-        """Let go of what is idle."""
+        """Drop the idle buffers."""
         self._idle.clear()

@@ -1,35 +1,35 @@
-"""How long one attempt may take: no longer than its bytes are on the way, and those of a slow line are."""
+"""The deadline of one attempt: it moves on while bytes make progress."""
 
 import time
 
-LEAST_BYTES_PER_S = 16384  # as the server's own min_client_bytes_per_s
+MIN_BYTES_PER_S = 16384  # the server's default min_client_bytes_per_s
 
 
 class Deadline:
-    """An attempt's time: `patience_s` seconds, anew whenever LEAST_BYTES_PER_S times as many bytes have moved.
+    """`patience_s` seconds from now, renewed whenever MIN_BYTES_PER_S times as many bytes have moved.
 
-    At `last_s` (of time.monotonic) it ends anyway. A batch of 9.6 MB, one of four over 10 Mbit/s, comes in 31 s and is
-    not given up after 30; a peer that sends a byte now and then is.
+    It never passes `last_s` (of time.monotonic). A batch of 9.6 MB that shares a line of 10 Mbit/s with three others
+    takes 31 s and is not given up after 30; a peer that sends a byte now and then is.
     """
 
     def __init__(self, patience_s: float, last_s: float) -> None:
         self._patience_s, self._last_s = patience_s, last_s
-        self._enough_bytes = patience_s * LEAST_BYTES_PER_S
-        self._begin()
+        self._renewal_bytes = patience_s * MIN_BYTES_PER_S
+        self._renew()
 
-    def _begin(self) -> None:
+    def _renew(self) -> None:
         self._moved_bytes = 0
         self._end_s = min(time.monotonic() + self._patience_s, self._last_s)
 
     def moved(self, n_bytes: int) -> None:
-        """So many bytes came or went."""
+        """Count bytes that were sent or received."""
         self._moved_bytes += n_bytes
-        if self._moved_bytes >= self._enough_bytes:
-            self._begin()
+        if self._moved_bytes >= self._renewal_bytes:
+            self._renew()
 
     def remaining_s(self) -> float:
-        """Seconds to its end as things are; raises TimeoutError if there are none."""
-        rest_s = self._end_s - time.monotonic()
-        if rest_s <= 0:
+        """Seconds that are left now; raises TimeoutError if there are none."""
+        remaining_s = self._end_s - time.monotonic()
+        if remaining_s <= 0:
             raise TimeoutError
-        return rest_s
+        return remaining_s

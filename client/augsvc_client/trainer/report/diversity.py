@@ -9,7 +9,7 @@ from hashlib import blake2b
 import numpy as np
 import numpy.typing as npt
 
-from augsvc_client.client.client import Stream
+from augsvc_client.client.stream import Stream
 from augsvc_client.trainer.training.data import read_order
 
 _EPOCHS, _SAMPLES = 4, 64

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from augsvc_client.client.client import Stream
+from augsvc_client.client.stream import Stream
 from augsvc_client.loaders.remote import RemoteDataLoader
 from augsvc_client.trainer.models.build import Inputs
 from augsvc_client.trainer.recipe import Pipeline, Recipe

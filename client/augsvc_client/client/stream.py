@@ -1,0 +1,140 @@
+"""`Stream`: the batches of one specification, by address.
+
+Stream.batch → Client.call (retry, failover) → wire.parse → arrays; Stream.frames: many batches in one response
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from augsvc_client import wire
+from augsvc_client.client.environment import check_header_value
+from augsvc_client.client.retry import IDENTITY
+from augsvc_client.errors import BadResponse
+from augsvc_client.transport.connection import Request, Response
+
+if TYPE_CHECKING:
+    from augsvc_client.client.client import Client
+
+_MAX_FRAMES = 4096  # that a server sends in one response
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One stream: any of its batches, by address. The attributes are those of the server's description.
+
+    `tensors` is {name: {"dtype", "shape"}}, with -1 in the shape for the number of samples in a batch.
+    """
+
+    id: str
+    samples: int
+    spec: dict[str, Any]
+    header: str = field(repr=False)
+    dataset_version: str
+    arithmetic: str
+    passes: Any
+    tensors: dict[str, dict[str, Any]]
+    client: "Client" = field(repr=False)
+    layout: wire.Layout = field(repr=False)
+
+    @classmethod
+    def from_response(cls, client: "Client", response: Response) -> "Stream":
+        """From the response to POST /v1/streams; raises BadResponse if it is not version 1's."""
+        description = response.json()
+        try:
+            tensors = description["tensors"]
+            specs = {name: wire.TensorSpec(spec["dtype"], tuple(spec["shape"][1:])) for name, spec in tensors.items()}
+            layout = wire.Layout(specs, description["id"])
+            names = (*IDENTITY, "samples", "spec", "header", "passes", "tensors")
+            fields = {name: description[name] for name in names}
+            if type(fields["samples"]) is not int or not all(isinstance(fields[name], str) for name in IDENTITY):
+                raise TypeError("samples")
+            check_header_value("header", fields["header"])
+        except (KeyError, TypeError, ValueError, AttributeError) as err:
+            raise BadResponse(f"{response.replica.url} described the stream in a form that is not version 1's") from err
+        return cls(client=client, layout=layout, **fields)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """id, dataset_version and arithmetic, which a replica must share to answer."""
+        return {"id": self.id, "dataset_version": self.dataset_version, "arithmetic": self.arithmetic}
+
+    def batch(self, epoch: int, start: int, count: int, view: int = 0, *, waited_s: float | None = None) -> wire.Arrays:
+        """The samples at positions start … start + count − 1 of the epoch's order, fewer at its end.
+
+        Returns arrays [N, …] by name (docs/batches.md); writable, owned by the caller, all in one buffer. `waited_s`
+        reports to the server how long the trainer waited for the last batch. Each call waits for the whole round trip
+        and the computation: `frames` reads consecutive batches without that wait. Raises ServerUnavailable,
+        StreamChanged, RequestRefused (416 at or past the end), Unauthorized.
+        """
+        n = max(0, min(count, self.samples - start))
+        headers = {wire.SPEC_HEADER: self.header}
+        if waited_s is not None:
+            headers[wire.WAIT_HEADER] = str(round(waited_s * 1000))
+        path = f"/v1/streams/{self.id}/epochs/{epoch}?start={start}&count={count}" + (f"&view={view}" if view else "")
+        request = Request("GET", path, headers, limit_bytes=self.layout.size(n) + wire.MAX_HEADER_BYTES)
+
+        def accept(response: Response) -> wire.Arrays:
+            arrays, metadata = response.batch()
+            self._check(response.replica.url, arrays, metadata, n=n, epoch=epoch, start=start)
+            return arrays
+
+        return self.client.call(request, accept, self.identity)
+
+    def frames(
+        self,
+        epoch: int,
+        start: int,
+        count: int,
+        *,
+        stride: int | None = None,
+        frames: int | None = None,
+        view: int = 0,
+    ) -> Iterator[wire.Arrays]:
+        """The batches at start, start + stride, … (stride: default count), as `batch` returns them, in one response.
+
+        `frames`: how many; None: to the end of the epoch. Batches past the end are left out; the last one may be
+        shorter. The server computes the next batch while this one is sent or used, so that the caller waits for the
+        first one only. After a broken connection the missing batches are requested again, from any replica. Raises
+        ValueError for an empty range, and what `batch` raises.
+        """
+        stride = count if stride is None else stride
+        if min(count, stride, 1 if frames is None else frames) < 1 or start < 0:
+            raise ValueError(
+                f"count, stride and frames must be at least 1, start at least 0: got {count}, {stride}, {frames}, {start}"
+            )
+        end = self.samples if frames is None else min(self.samples, start + stride * frames)
+        starts = range(start, end, stride)
+
+        def request(done: int) -> Request:
+            query = (
+                f"start={starts[done]}&count={count}&stride={stride}"
+                f"&frames={min(len(starts) - done, _MAX_FRAMES)}&view={view}"
+            )
+            path = f"/v1/streams/{self.id}/epochs/{epoch}/frames?{query}"
+            limit = self.layout.size(min(count, self.samples)) + wire.MAX_HEADER_BYTES
+            return Request("GET", path, {wire.SPEC_HEADER: self.header}, limit_bytes=limit)
+
+        def check(url: str, arrays: wire.Arrays, metadata: dict[str, str], index: int) -> None:
+            n = min(count, self.samples - starts[index])
+            self._check(url, arrays, metadata, n=n, epoch=epoch, start=starts[index])
+
+        return self.client.frames(request, check, len(starts), self.identity)
+
+    def receipt(self, epoch: int, position: int, view: int = 0) -> dict[str, Any]:
+        """What was applied to one sample: its index, source, and every operation's draws."""
+        path = f"/v1/streams/{self.id}/epochs/{epoch}/samples/{position}?view={view}"
+        request = Request("GET", path, {wire.SPEC_HEADER: self.header})
+        return self.client.call(request, Response.json, self.identity)
+
+    def _check(
+        self, url: str, arrays: wire.Arrays, metadata: dict[str, str], *, n: int, epoch: int, start: int
+    ) -> None:
+        """Raises BadResponse unless these are the `n` samples of this stream that were requested."""
+        expected = {"stream": self.id, "epoch": str(epoch), "start": str(start)}
+        for key, value in expected.items():
+            if metadata.get(key) != value:
+                raise BadResponse(f"{url} sent a batch of another {key}: expected {value}, got {metadata.get(key)}")
+        shapes = {name: (array.dtype.name, array.shape) for name, array in arrays.items()}
+        if shapes != {name: (spec.held.name, (n, *spec.row)) for name, spec in self.layout.tensors.items()}:
+            raise BadResponse(f"{url} sent tensors that are not the stream's, or not {n} samples")

@@ -1,0 +1,160 @@
+"""The common base of the loaders: options, progress, the client, requests in flight, and the end of all of them.
+
+loader (progress, what to fetch) → Prefetcher → Client → tensors on the device
+"""
+
+import os
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from augsvc_client.client.client import Client
+from augsvc_client.errors import StateMismatch
+from augsvc_client.loaders.gpu_upload import GpuUpload
+from augsvc_client.loaders.prefetch import Prefetcher
+from augsvc_client.loaders.tensors import check_at_least, check_ranks, check_scale, require_torch, to_tensors
+from augsvc_client.transport.buffers import allocate_pageable
+from augsvc_client.wire import MAX_EPOCHS, Arrays
+
+if TYPE_CHECKING:
+    import torch
+
+    Batch = dict[str, torch.Tensor]
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """How to reach the service: the arguments of Client."""
+
+    urls: str | Sequence[str] | None
+    token: str | None
+    wait_s: float
+    job: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Options that mean the same in both loaders; raises ValueError for values that cannot be used."""
+
+    rank: int | None
+    world_size: int | None
+    device: "torch.device | str | None"
+    scale: tuple[float, float] | None
+    prefetch: int
+    view: int
+    accept_arithmetic: bool
+
+    def __post_init__(self) -> None:
+        check_at_least(1, prefetch=self.prefetch)
+        check_scale(self.scale)
+        check_ranks(self.rank, self.world_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a loader is. `position` counts the samples that all ranks together were handed in this epoch."""
+
+    epoch: int = 0
+    position: int = 0
+
+
+class BaseLoader(ABC, Generic[Item]):
+    """State, requests in flight and lifetime of a loader; a subclass says which items to fetch, and how.
+
+    `batches` and `wait_s_total` count the batches handed out and the seconds that the trainer waited for them.
+    """
+
+    def __init__(self, delivery: Delivery, options: ClientOptions) -> None:
+        require_torch()
+        self._delivery = delivery
+        self._rank, self._world_size = delivery.rank, delivery.world_size
+        self._upload = GpuUpload.for_device(delivery.device)
+        self._client = Client(
+            options.urls,
+            token=options.token,
+            wait_s=options.wait_s,
+            job=options.job,
+            allocate=self._upload.allocate_pinned if self._upload else allocate_pageable,
+        )
+        self._progress = Progress()
+        self.batches = 0
+        self.wait_s_total = 0.0
+        self._prefetchers: dict[int, Prefetcher[Item]] = {}  # by process
+        weakref.finalize(self, _release, self._client, self._prefetchers)  # for a loader that is never closed
+
+    @property
+    def epoch(self) -> int:
+        """The current epoch, that of the coming step."""
+        return self._progress.epoch
+
+    @property
+    def position(self) -> int:
+        """Samples that all ranks together have consumed in this epoch; the ranks are assumed to go in step."""
+        return self._progress.position
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go to the start of an epoch, or keep the position if it is the current one."""
+        if not 0 <= epoch < MAX_EPOCHS:
+            raise ValueError(f"epoch must be in 0 … {MAX_EPOCHS - 1}, got {epoch}")
+        if epoch != self.epoch:
+            self._go_to_epoch(epoch)
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """All that a later run needs to continue, JSON-able. A batch counts when it has been handed out."""
+
+    def close(self) -> None:
+        """End the requests, threads and connections of this process. The loader cannot be used afterwards."""
+        _release(self._client, self._prefetchers)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def _go_to_epoch(self, epoch: int) -> None:
+        """Move to the start of another epoch."""
+
+    @abstractmethod
+    def _make_fetch(self) -> Callable[[Item, float], Arrays]:
+        """The request of one item, given the trainer's last wait in seconds; it does not refer to the loader."""
+
+    def _take(self, item: Item, upcoming: Iterator[Item]) -> Arrays:
+        """The item's arrays; adds the wait for them to `wait_s_total`, also if it ends with an error."""
+        prefetcher = self._prefetcher()
+        try:
+            return prefetcher.take(item, upcoming)
+        finally:
+            self.wait_s_total += prefetcher.last_wait_s
+
+    def _to_tensors(self, arrays: Arrays) -> "Batch":
+        return to_tensors(arrays, self._delivery.device, self._delivery.scale, self._upload)
+
+    def _checked_state(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """This loader's own state, to compare `state` with; raises StateMismatch if that lacks an entry."""
+        own = self.state_dict()
+        missing = [key for key in own if key not in state]
+        if missing:
+            raise StateMismatch(f"the state lacks {', '.join(missing)}; pass what state_dict() returned")
+        return own
+
+    def _prefetcher(self) -> Prefetcher[Item]:
+        """This process's prefetcher; the threads of the parent's do not exist after a fork."""
+        pid = os.getpid()
+        for inherited in self._prefetchers.keys() - {pid}:
+            del self._prefetchers[inherited]
+        if pid not in self._prefetchers:
+            self._prefetchers[pid] = Prefetcher(self._make_fetch(), self._delivery.prefetch)
+        return self._prefetchers[pid]
+
+
+def _release(client: Client, prefetchers: Mapping[int, Prefetcher[Any]]) -> None:
+    client.close()
+    if (prefetcher := prefetchers.get(os.getpid())) is not None:
+        prefetcher.stop()
