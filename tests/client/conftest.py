@@ -41,7 +41,7 @@ def hurry(monkeypatch):
 
 
 @pytest.fixture
-def nobody():
+def unused_port():
     """A port of 127.0.0.1 that is bound but not listening, so that no other process gets it."""
     with socket.socket() as held:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the test may start a server there later

@@ -1,4 +1,4 @@
-"""A stand-in for one replica of the service: a real HTTP server on loopback that can be told to misbehave.
+"""A stand-in for one replica of the service: a real HTTP server on loopback that misbehaves on request.
 
 Its batches are a pure function of (specification, epoch, position), so that what a client yields can be checked
 against `expected`, whatever happened on the way.

@@ -115,9 +115,9 @@ TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "MASTER_ADDR": "127.0.0.1", "MASTER_P
 def test_the_ranks_of_a_run_are_one_job(replica, monkeypatch):
     """Without a name of the user's: by what torchrun tells all of them; another run is another job."""
 
-    def job(host="a", **told):
+    def job(host="a", **variables):
         monkeypatch.setattr("socket.gethostname", lambda: host)
-        for name, value in told.items():
+        for name, value in variables.items():
             monkeypatch.setenv(name, value)
         with Client(replica.url, wait_s=60) as client:
             client.version()
@@ -126,7 +126,7 @@ def test_the_ranks_of_a_run_are_one_job(replica, monkeypatch):
 
     for name in ("AUGSVC_JOB", *TORCHRUN):
         monkeypatch.delenv(name, raising=False)
-    assert job() != job(), "processes that nobody started together"
+    assert job() != job(), "processes that were not started together"
     mine = job(**TORCHRUN, RANK="0", LOCAL_RANK="0")
     assert job(**TORCHRUN, RANK="3", LOCAL_RANK="1") == mine
     assert "29511" not in mine
@@ -214,7 +214,7 @@ def test_another_replica_answers_instead(replica, hurry, fault):
         right(stream)
         asked = len(bad.requests)
         right(stream)
-        assert len(bad.requests) == asked  # and then the good one at once
+        assert len(bad.requests) == asked  # the good one is asked first from now on
 
 
 @pytest.mark.parametrize(
@@ -248,8 +248,8 @@ def test_when_the_deadline_passes_the_error_names_address_cause_and_cure(replica
     assert "60 s" in message
 
 
-def test_nobody_there(impatient, nobody):
-    url = f"http://127.0.0.1:{nobody}"
+def test_no_server(impatient, unused_port):
+    url = f"http://127.0.0.1:{unused_port}"
     with Client(url, wait_s=60) as client, pytest.raises(ServerUnavailable, match="connection refused"):
         client.stream(SPEC)
 
@@ -260,8 +260,8 @@ def test_a_server_without_tls(replica, impatient):
         client.version()
 
 
-def test_the_client_may_start_before_the_server(nobody):
-    late = Replica(port=nobody)
+def test_the_client_may_start_before_the_server(unused_port):
+    late = Replica(port=unused_port)
     with Client(late.url, wait_s=60) as client:
         failed = threading.Event()
         handler = logging.Handler()
@@ -277,7 +277,7 @@ def test_the_client_may_start_before_the_server(nobody):
         logging.getLogger("augsvc_client").removeHandler(handler)
 
 
-def test_a_failure_is_told_once(replica, client, caplog):
+def test_a_failure_is_logged_once(replica, client, caplog):
     stream = client.stream(SPEC)
     replica.faults.extend(["500", "500", None, "500"])
     right(stream)
@@ -324,7 +324,7 @@ def test_a_replica_that_dies_and_comes_back(client, replica):
     right(stream)
 
 
-def test_a_wrong_token_is_told_at_once():
+def test_a_wrong_token_is_not_retried():
     with Replica(token=GOOD) as replica, Client(replica.url, token=BAD, wait_s=60) as client:
         with pytest.raises(Unauthorized, match="token") as refused:
             client.stream(SPEC)
@@ -333,7 +333,7 @@ def test_a_wrong_token_is_told_at_once():
         assert len(replica.requests) == 1
 
 
-def test_a_refusal_is_told_at_once(replica, client):
+def test_a_refusal_is_not_retried(replica, client):
     with pytest.raises(RequestRefused) as refused:
         client.stream({"dataset": "unknown"})
     error = refused.value
@@ -361,8 +361,8 @@ def test_another_arithmetic_everywhere_is_named(replica, client):
     assert replica.url in str(changed.value)
 
 
-def test_a_deadline_after_a_mismatch_names_the_change_too(replica, impatient, nobody):
-    gone = f"http://127.0.0.1:{nobody}"
+def test_a_deadline_after_a_mismatch_names_the_change_too(replica, impatient, unused_port):
+    gone = f"http://127.0.0.1:{unused_port}"
     with Client([replica.url, gone], wait_s=60) as client:
         stream = client.stream(SPEC)
         replica.dataset_version = "d2"

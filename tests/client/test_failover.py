@@ -48,7 +48,7 @@ def test_those_of_one_that_goes_spread_over_the_others_and_go_back_when_it_does(
     assert not any(one.due_for_return() for one in clients)
     now_s[0] = RETURN_AFTER_S
     looking = [one for one in clients if one.due_for_return() == gone]
-    assert 0 < len(looking) < len(theirs)  # not all at once
+    assert 0 < len(looking) < len(theirs)  # not all at the same time
     assert not any(one.due_for_return() for one in looking)  # and each once
     for number in range(2, 4):
         now_s[0] = number * 1.5 * RETURN_AFTER_S

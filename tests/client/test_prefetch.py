@@ -18,8 +18,8 @@ def build():
     """Builds prefetchers, and ends their threads."""
     built = []
 
-    def make(fetch, size):
-        built.append(Prefetcher(fetch, size))
+    def make(*arguments):
+        built.append(Prefetcher(*arguments))
         return built[-1]
 
     yield make
@@ -126,6 +126,12 @@ def test_smaller_batches_never_leave_a_window_above_the_bytes(build):
     fetch.n_bytes = MAX_BYTES // 2
     list(steps(prefetcher, 2 * MAX_BATCHES, first=40))
     assert len(prefetcher._window) == 2
+
+
+def test_bytes_that_were_sent_count_too(build):
+    prefetcher = build(Recorder(MAX_BYTES // 10), 1, lambda item: MAX_BYTES // 10)
+    list(steps(prefetcher, 40))
+    assert len(prefetcher._window) == 5
 
 
 def threads_of(prefetcher):

@@ -27,7 +27,7 @@ class Copy:
     def do(self) -> None:
         if self.found is None:
             self.found = self.source.copy()
-            self.source = None  # it was in nobody's hands but the device's
+            self.source = None  # only the device held it
 
     def query(self) -> bool:
         return self.found is not None

@@ -9,7 +9,7 @@ import copy
 import json
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from augsvc_client.client.client import Client
 from augsvc_client.errors import StateMismatch
 from augsvc_client.loaders.base import BaseLoader, ClientOptions, Delivery
 from augsvc_client.loaders.iteration import BatchQueue, PassProgress, PendingBatch, read_batches
+from augsvc_client.loaders.prefetch import Prefetcher, count_bytes
 from augsvc_client.loaders.samples import Reader, count_samples
 from augsvc_client.loaders.tensors import rank_and_world_size, refuse_several_workers
 from augsvc_client.specification import differing, specification
@@ -220,8 +221,9 @@ class AugmentingDataLoader(BaseLoader[PendingBatch]):
             )
         self._progress = replace(self._progress, batches=skipped)
 
-    def _make_fetch(self) -> Callable[[PendingBatch, float], Arrays]:
-        return _Augment(self._client, self._request, self._delivery.view, self._arithmetic)
+    def _build_prefetcher(self) -> Prefetcher[PendingBatch]:
+        fetch = _Augment(self._client, self._request, self._delivery.view, self._arithmetic)
+        return Prefetcher(fetch, self._delivery.prefetch, lambda batch: count_bytes(batch.arrays))
 
 
 class _Augment:

@@ -6,7 +6,7 @@ loader (progress, what to fetch) → Prefetcher → Client → tensors on the de
 import os
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -63,7 +63,7 @@ class Progress:
 
 
 class BaseLoader(ABC, Generic[Item]):
-    """State, requests in flight and lifetime of a loader; a subclass says which items to fetch, and how.
+    """State, requests in flight and lifetime of a loader; a subclass defines what to fetch, and how.
 
     `batches` and `wait_s_total` count the batches handed out and the seconds that the trainer waited for them.
     """
@@ -122,8 +122,8 @@ class BaseLoader(ABC, Generic[Item]):
         """Move to the start of another epoch."""
 
     @abstractmethod
-    def _make_fetch(self) -> Callable[[Item, float], Arrays]:
-        """The request of one item, given the trainer's last wait in seconds; it does not refer to the loader."""
+    def _build_prefetcher(self) -> Prefetcher[Item]:
+        """A prefetcher whose requests do not refer to the loader."""
 
     def _take(self, item: Item, upcoming: Iterator[Item]) -> Arrays:
         """The item's arrays; adds the wait for them to `wait_s_total`, also if it ends with an error."""
@@ -150,7 +150,7 @@ class BaseLoader(ABC, Generic[Item]):
         for inherited in self._prefetchers.keys() - {pid}:
             del self._prefetchers[inherited]
         if pid not in self._prefetchers:
-            self._prefetchers[pid] = Prefetcher(self._make_fetch(), self._delivery.prefetch)
+            self._prefetchers[pid] = self._build_prefetcher()
         return self._prefetchers[pid]
 
 

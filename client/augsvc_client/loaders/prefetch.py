@@ -22,6 +22,11 @@ Item = TypeVar("Item")
 T = TypeVar("T")
 
 
+def count_bytes(arrays: Arrays) -> int:
+    """The bytes of all arrays together."""
+    return sum(array.nbytes for array in arrays.values())
+
+
 class DaemonThreads:
     """Runs calls in up to `max_threads` threads. A thread is started only if all others are busy.
 
@@ -97,18 +102,20 @@ class Prefetcher(Generic[Item]):
     """Fetches the next batches of one consumer in advance and hands them out in order.
 
     `fetch(item, waited_s)` makes one request; `waited_s` is the consumer's last wait. It must not refer to the loader,
-    which its threads would keep alive.
+    which its threads would keep alive. `sent_bytes(item)` counts the bytes that the item itself keeps in memory.
 
     The window is the number of batches, in flight or received, behind the one that is handed out next. It begins at
-    `prefetch` and grows by one with each batch, up to MAX_BATCHES batches and MAX_BYTES bytes. A batch that took longer
-    than SLOW_S narrows it by one instead: a slow line or a server at its limit gets fewer requests, not more.
+    `prefetch` and grows by one with each batch, up to MAX_BATCHES batches and MAX_BYTES bytes, sent and received. A batch
+    that took longer than SLOW_S narrows it by one instead: a slow line or a server at its limit gets fewer requests.
 
     Belongs to one thread of one process: its own threads do not survive a fork.
     """
 
-    def __init__(self, fetch: Callable[[Item, float], Arrays], prefetch: int) -> None:
+    def __init__(
+        self, fetch: Callable[[Item, float], Arrays], prefetch: int, sent_bytes: Callable[[Item], int] = lambda _: 0
+    ) -> None:
         self.last_wait_s = 0.0
-        self._fetch, self._prefetch = fetch, prefetch
+        self._fetch, self._prefetch, self._sent_bytes = fetch, prefetch, sent_bytes
         self._size = prefetch
         self._window: deque[tuple[Item, Future[_Fetched]]] = deque()
         self._upcoming: Iterator[Item] = iter(())
@@ -132,11 +139,11 @@ class Prefetcher(Generic[Item]):
             fetched = _fetch(self._fetch, item, self.last_wait_s) if stale else future.result()
         finally:
             self.last_wait_s = perf_counter() - begin_s
-        self._resize(fetched)
+        self._resize(count_bytes(fetched.arrays) + self._sent_bytes(item), fetched.duration_s)
         return fetched.arrays
 
     def stop(self) -> None:
-        """End the threads after the requests in flight; whoever waits for a batch gets it or an error."""
+        """End the threads after the requests in flight; a consumer that waits for a batch gets it or an error."""
         self._threads.stop()
 
     def _discard(self) -> None:
@@ -151,8 +158,7 @@ class Prefetcher(Generic[Item]):
         fetch, waited_s = self._fetch, self.last_wait_s  # not self: see the class
         return self._threads.submit(lambda: _fetch(fetch, item, waited_s))
 
-    def _resize(self, fetched: _Fetched) -> None:
-        n_bytes = sum(array.nbytes for array in fetched.arrays.values())
+    def _resize(self, n_bytes: int, duration_s: float) -> None:
         limit = max(self._prefetch, min(MAX_BATCHES, MAX_BYTES // max(n_bytes, 1)))
-        step = 1 if fetched.duration_s < SLOW_S else -1
+        step = 1 if duration_s < SLOW_S else -1
         self._size = min(max(self._size + step, self._prefetch), limit)

@@ -5,7 +5,7 @@
 torch is imported when a loader is used, not before.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from augsvc_client.client.stream import Stream
 from augsvc_client.errors import StateMismatch
 from augsvc_client.loaders.base import BaseLoader, ClientOptions, Delivery, Progress
+from augsvc_client.loaders.prefetch import Prefetcher
 from augsvc_client.loaders.shares import Address, Shares
 from augsvc_client.loaders.tensors import check_at_least, rank_and_world_size, refuse_several_workers
 from augsvc_client.specification import differing, specification
@@ -192,9 +193,13 @@ class RemoteDataLoader(BaseLoader[Address]):
         upcoming = shares.upcoming(self.epoch, self.position, later_epochs=self._shuffle)
         return self._take(Address(self.epoch, start, count), upcoming)
 
-    def _make_fetch(self) -> Callable[[Address, float], Arrays]:
+    def _build_prefetcher(self) -> Prefetcher[Address]:
         stream, view = self.stream, self._delivery.view
-        return lambda address, waited_s: stream.batch(*address, view=view, waited_s=waited_s)
+
+        def fetch(address: Address, waited_s: float) -> Arrays:
+            return stream.batch(*address, view=view, waited_s=waited_s)
+
+        return Prefetcher(fetch, self._delivery.prefetch)
 
     def _shares(self) -> Shares:
         if self._rank is None or self._world_size is None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from augsvc_client.client.client import Stream
+from augsvc_client.client.stream import Stream
 
 Images = npt.NDArray[np.uint8]  # N,C,H,W
 _CANDIDATES = 64  # samples read to find one of each class
