@@ -40,9 +40,13 @@ BATCH, SIZE = 64, 224
 
 
 def operations() -> Pipeline:
-    """Every registered image operation as a step: pinned where peers have it, otherwise with its defaults."""
+    """Every registered image operation as a step: pinned where peers have it, otherwise with its first example."""
     pinned = {step["op"]: step for step in PINNED}
-    return [pinned.get(name, {"op": name}) for name, operation in registry().items() if operation.media == "image"]
+    return [
+        pinned.get(name, {"op": name, **operation.examples[0]})
+        for name, operation in registry().items()
+        if operation.media == "image"
+    ]
 
 
 def images(count: int, size: int) -> np.ndarray:
