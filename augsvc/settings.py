@@ -175,10 +175,9 @@ def _message(finding: ErrorDetails) -> str:
         return f"{location[0]} {change}"
     if location[:1] == ("datasets",):
         location = (*location[:2], *location[3:])  # the third is the format, which pydantic adds for a tagged union
-    message = explain_finding(finding["type"], location, finding.get("ctx", {}), finding["msg"]).message
-    if finding["type"] == "extra_forbidden":
-        message += nearest(str(finding["loc"][-1]), Settings.model_fields) or "; docs/settings.md lists them"
-    return message.replace("the specification ", "")
+    known = Settings.model_fields if len(location) == 1 else ()
+    message = explain_finding(finding, location, known=known).message.removeprefix("the specification ")
+    return f"{message}; see docs/settings.md" if finding["type"] == "extra_forbidden" else message
 
 
 def _read_yaml(path: Path) -> dict[str, object]:

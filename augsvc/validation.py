@@ -1,4 +1,4 @@
-"""The validation library's findings in this project's words: its own text never reaches a client."""
+"""Translates pydantic's validation errors into this project's messages: pydantic's own text never reaches a client."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
@@ -11,7 +11,7 @@ from augsvc.errors import SpecInvalid
 _TEXTS = {
     "missing": "is required",
     "union_tag_not_found": "is required",
-    "extra_forbidden": "is not a field here",
+    "extra_forbidden": "is an unknown field",
     "finite_number": "must be a finite number",
     "float_type": "must be a number",
     "float_parsing": "must be a number",
@@ -19,13 +19,13 @@ _TEXTS = {
     "int_parsing": "must be an integer",
     "int_from_float": "must be an integer",
     "bool_type": "must be true or false",
-    "string_type": "must be a text",
+    "string_type": "must be a string",
     "list_type": "must be a list",
     "tuple_type": "must be a list, like [96, 96]",
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
     "dict_type": "must be an object",
-    "string_pattern_mismatch": "may hold letters, digits and _ . # - only",
+    "string_pattern_mismatch": "may contain letters, digits and _ . # - only",
     "string_too_long": "is too long",
     "string_too_short": "must not be empty",
     "too_long": "has too many entries",
@@ -44,41 +44,43 @@ _OWN = {"interval", "interval_range", "interval_empty"}  # raised by augsvc.ops.
 def explain(error: ValidationError, prefix: str = "", known: Iterable[str] = ()) -> SpecInvalid:
     """The first finding as an error that names its field: "pipeline.0.degrees takes numbers from -360 to 360".
 
-    `known` are the names that a misspelt one is compared with.
+    `known`: field names, for a hint where a field is unknown.
     """
-    first = error.errors(include_url=False, include_input=False)[0]
-    found = explain_finding(first["type"], first["loc"], first.get("ctx", {}), first["msg"], prefix)
-    if first["type"] == "extra_forbidden":
-        known = list(known)
-        hint = nearest(str(first["loc"][-1]), known) or (f"; there are {', '.join(known)}" if known else "")
-        return SpecInvalid(found.message + hint, field=found.field)
-    return found
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt name: its nearest neighbour, or nothing."""
-    found = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {found[0]}?" if found else ""
+    finding = error.errors(include_url=False, include_input=False)[0]
+    return explain_finding(finding, finding["loc"], prefix, known)
 
 
 def explain_finding(
-    kind: str, place: Sequence[int | str], context: Mapping[str, Any], message: str, prefix: str = ""
+    finding: Mapping[str, Any], location: Sequence[int | str], prefix: str = "", known: Iterable[str] = ()
 ) -> SpecInvalid:
-    """One finding: the library's type, place, context and message, of which the message is used only if it is ours."""
-    if kind in _TAGS:  # of a union: the library names the object, we its field
-        place = (*place, str(context["discriminator"]).strip("'"))
-    name = ".".join(part for part in (prefix, *map(str, place)) if part)
-    if kind in _OWN:
-        text = message
-    elif kind == "value_error":
-        text = str(context["error"])  # raised by this project's validators
-    elif kind == "literal_error":
-        text = f"must be one of {context['expected']}"
-    elif kind == "union_tag_invalid":
-        text = f"must be one of {context['expected_tags']}"
-    elif kind in _LIMITS:
-        key, words = _LIMITS[kind]
-        text = f"must be {words} {context[key]}"
-    else:
-        text = _TEXTS.get(kind, "is not a valid value")
+    """One finding of pydantic, or of FastAPI in the same form, at a location below `prefix`."""
+    if finding["type"] in _TAGS:  # pydantic locates the object; the error is in its field
+        location = (*location, str(finding["ctx"]["discriminator"]).strip("'"))
+    text = _text(finding)
+    if finding["type"] == "extra_forbidden":
+        known = list(known)
+        text += nearest(str(location[-1]), known) or (f"; known fields: {', '.join(known)}" if known else "")
+    name = ".".join(step for step in (prefix, *map(str, location)) if step)
     return SpecInvalid(f"{name or 'the specification'} {text}", field=name or None)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint with the known name that is most similar to a misspelt one, or nothing."""
+    matches = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {matches[0]}?" if matches else ""
+
+
+def _text(finding: Mapping[str, Any]) -> str:
+    kind, context = finding["type"], finding.get("ctx", {})
+    if kind in _OWN:
+        return str(finding["msg"])
+    if kind == "value_error":
+        return str(context["error"])  # raised by this project's validators
+    if kind == "literal_error":
+        return f"must be one of {context['expected']}"
+    if kind == "union_tag_invalid":
+        return f"must be one of {context['expected_tags']}"
+    if kind in _LIMITS:
+        key, words = _LIMITS[kind]
+        return f"must be {words} {context[key]}"
+    return _TEXTS.get(kind, "is not a valid value")

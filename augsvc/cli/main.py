@@ -18,7 +18,7 @@ from augsvc.engine.engine import Engine
 from augsvc.errors import AugsvcError
 from augsvc.executors.factory import open_executor
 from augsvc.http import create_app
-from augsvc.http.server.sockets import listening
+from augsvc.http.server.sockets import open_listener
 from augsvc.http.server.uvicorn_server import Server
 from augsvc.logs import set_up
 from augsvc.ops.pipeline import parse_pipeline
@@ -69,14 +69,14 @@ def serve(
     with ExitStack() as stack:
         try:
             application = create_app(settings)
-            listener, url = stack.enter_context(listening(settings))
+            listener, url = stack.enter_context(open_listener(settings))
         except (ValueError, OSError) as err:
             _fail(str(err))
         typer.echo(f"augsvc listens on {url}")
         if settings.tokens_file:  # without one, SIGHUP ends the process, as it does when its terminal is closed
-            signal.signal(signal.SIGHUP, lambda *_: application.state.keyring.forget())
+            signal.signal(signal.SIGHUP, lambda *_: application.state.tokens.invalidate())
         Server(application, settings.shutdown_timeout_s, settings.min_client_bytes_per_s).run(sockets=[listener])
-    if application.state.life.failed:
+    if application.state.lifecycle.failed:
         raise typer.Exit(1)
 
 

@@ -1,43 +1,39 @@
-"""Waiting for other threads without holding up the event loop, and only as long as the client waits too."""
+"""Waiting for a batch without blocking the event loop, and no longer than its client waits."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from augsvc.engine.engine import Work
 from augsvc.streams.stream import Body
 
-T = TypeVar("T")
 
+async def run_unless_disconnected(request: Request, work: Work[Body]) -> Body:
+    """The finished batch. The work is cancelled when the client disconnects, and when this coroutine is cancelled.
 
-async def answer(future: "Future[T]") -> T:
-    """Waits for another thread's answer without holding up the event loop."""
-    return await asyncio.wrap_future(future)
-
-
-async def while_wanted(request: Request, work: Work[Body]) -> Body | None:
-    """The finished batch, or None if the client went away first: then, and when this is cancelled, the work is given up."""
+    Raises:
+        ClientDisconnect: the client has closed the connection. What the work raises.
+    """
     body = asyncio.ensure_future(asyncio.wrap_future(work.future))
-    leaving = asyncio.ensure_future(until_gone(request.receive))
+    disconnect = asyncio.ensure_future(wait_for_disconnect(request.receive))
     try:
-        first: set[asyncio.Future[Any]] = {body, leaving}
-        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        futures: set[asyncio.Future[Any]] = {body, disconnect}
+        await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
         if not body.done():
-            return None
-        found = body.result()
-        request.state.stages = found.stages
-        return found
+            raise ClientDisconnect
+        request.state.stages = body.result().stages
+        return body.result()
     finally:
-        leaving.cancel()
+        disconnect.cancel()
         if not body.done():
             work.cancel()
             body.cancel()
 
 
-async def until_gone(receive: Callable[[], Awaitable[Any]]) -> None:
+async def wait_for_disconnect(receive: Callable[[], Awaitable[Any]]) -> None:
     """Returns when the client has closed the connection."""
     while (await receive())["type"] != "http.disconnect":
         pass

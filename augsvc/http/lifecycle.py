@@ -1,4 +1,4 @@
-"""Starting, ready, draining."""
+"""The states of a replica: starting, ready, draining, lost."""
 
 import asyncio
 import logging
@@ -11,22 +11,22 @@ from augsvc.engine.engine import Engine
 from augsvc.errors import AugsvcError, Draining, EngineLost, Starting
 
 logger = logging.getLogger("augsvc")
-LEAST_PATIENCE_S = 30.0  # with what is in hand, however short the deadline: a sign is given for each file and each pass
+MIN_HEARTBEAT_TIMEOUT_S = 30.0  # however short the request timeout: a heartbeat comes with each file and each pass
 
 
-class Life:
-    """Where a replica is in its life."""
+class Lifecycle:
+    """Whether a replica can serve, and whether its process has to end."""
 
-    def __init__(self, engine: Engine, deadline_s: float) -> None:
-        """`deadline_s`: of a request. Nobody waits any more for what has given no sign for twice as long."""
+    def __init__(self, engine: Engine, request_timeout_s: float) -> None:
+        """The engine counts as lost after twice the request timeout without a heartbeat."""
         self._engine = engine
-        self._patience_s = max(LEAST_PATIENCE_S, 2 * deadline_s)
+        self._heartbeat_timeout_s = max(MIN_HEARTBEAT_TIMEOUT_S, 2 * request_timeout_s)
         self.draining = False
         self.failed = False
 
     @asynccontextmanager
-    async def span(self, app: FastAPI) -> AsyncIterator[None]:
-        """The self-test runs beside the open port: the process lives before it is ready."""
+    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        """Runs the self-test while the port is open already: the process is alive before it is ready."""
         starting = asyncio.create_task(asyncio.to_thread(self._engine.start))
         starting.add_done_callback(self._report)
         yield
@@ -37,40 +37,38 @@ class Life:
     def require_engine(self) -> None:
         """Raises EngineLost if this process can never compute again."""
         if self._is_lost():
-            raise self.ending()
+            raise self.closing_error()
 
-    def ending(self) -> AugsvcError:
-        """Why nothing more is begun here."""
+    def closing_error(self) -> AugsvcError:
+        """Why new requests are refused."""
         if self._is_lost():
-            return EngineLost("this server cannot compute any more, and ends: ask another replica, or try again")
-        return Draining("the server is stopping: ask another replica, or try again")
+            return EngineLost("this server's engine is lost and its process ends; use another replica or retry")
+        return Draining("the server is shutting down; use another replica or retry")
 
-    def is_over(self) -> bool:
-        """Whether the process has to end because it cannot serve; then it ends as failed."""
+    def must_exit(self) -> bool:
+        """Whether the process has to end because it cannot serve; its exit status is then 1."""
         if not self.failed and self._is_lost():
             self.failed = True
             if self._engine.alive:
-                logger.critical(
-                    "no sign of what is in hand for %.0f s: this process ends", self._engine.seconds_since_heartbeat
-                )
+                logger.critical("no progress for %.0f s; exiting", self._engine.seconds_since_heartbeat)
             else:
-                logger.critical("the engine's thread has ended: this process ends too")
+                logger.critical("the engine's thread has ended; exiting")
         return self.failed
 
     def obstacle(self) -> AugsvcError | None:
-        """What keeps the server from serving, if anything."""
+        """The reason why the server is not ready, if any."""
         if self.draining or self._is_lost():
-            return self.ending()
+            return self.closing_error()
         if not self._engine.ready:
-            return Starting("the self-test is still running: try again in a moment")
+            return Starting("the self-test is still running; retry shortly")
         return None
 
     def _is_lost(self) -> bool:
-        return not self._engine.alive or self._engine.seconds_since_heartbeat > self._patience_s
+        return not self._engine.alive or self._engine.seconds_since_heartbeat > self._heartbeat_timeout_s
 
     def _report(self, starting: "asyncio.Task[object]") -> None:
         if not starting.cancelled() and (error := starting.exception()):
             self.failed = True
-            logger.error("the self-test failed: this server can never be ready", exc_info=error)
+            logger.error("the self-test failed: this server cannot become ready", exc_info=error)
         else:
             logger.info("ready: %d datasets", len(self._engine.catalog.names()))

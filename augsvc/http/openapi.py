@@ -1,9 +1,11 @@
-"""The API's description: FastAPI's, with our specification and our one form of an error."""
+"""The OpenAPI description: FastAPI's, with the schemas of specifications and of errors."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.routing import BaseRoute
 
 from augsvc.planning.spec import StreamSpec
 
@@ -34,36 +36,36 @@ _ERROR = {
         }
     },
     "example": {
-        "error": {"code": "past_the_end", "message": "the epoch has 50 samples: start below that", "field": "start"}
+        "error": {"code": "past_the_end", "message": "the epoch has 50 samples; start below that", "field": "start"}
     },
 }
-_ERROR_ANSWER = {
-    "description": "An error, in the one form",
+_ERROR_RESPONSE = {
+    "description": "An error",
     "content": {"application/json": {"schema": {"$ref": f"{_REF}Error"}}},
 }
 
 
-def describe(app: FastAPI) -> None:
-    """Makes app.openapi() say it; the description is built once."""
-    described: dict[str, Any] = {}
+def install_openapi(app: FastAPI, plain_routes: Sequence[BaseRoute]) -> None:
+    """Makes app.openapi() return the description, which is built once. `plain_routes` are described but not FastAPI's."""
+    description: dict[str, Any] = {}
 
     def openapi() -> dict[str, Any]:
-        if not described:
-            described.update(_description(app))
-        return described
+        if not description:
+            description.update(_describe(app, [*app.routes, *plain_routes]))
+        return description
 
-    app.openapi = openapi  # type: ignore[method-assign]  # the way that FastAPI documents
+    app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI documents it
 
 
-def _description(app: FastAPI) -> dict[str, Any]:
-    found = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+def _describe(app: FastAPI, routes: Sequence[BaseRoute]) -> dict[str, Any]:
+    description = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=routes)
     spec = StreamSpec.model_json_schema(ref_template=_REF + "{model}")
-    schemas = found.setdefault("components", {}).setdefault("schemas", {})
+    schemas = description.setdefault("components", {}).setdefault("schemas", {})
     schemas |= spec.pop("$defs", {}) | {"StreamSpec": spec, "Error": _ERROR}
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    for operations in found["paths"].values():
+    for operations in description["paths"].values():
         for operation in operations.values():
             operation["responses"].pop("422", None)
-            operation["responses"]["default"] = _ERROR_ANSWER
-    return found
+            operation["responses"]["default"] = _ERROR_RESPONSE
+    return description

@@ -1,4 +1,4 @@
-"""Answers: errors in one form, whatever raised them, and reading what a client sends within bounds."""
+"""Responses: every error in one form, JSON with a digest; and JSON bodies of requests, read within a bound."""
 
 from collections.abc import Mapping
 
@@ -26,7 +26,7 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 
 def error_response(error: AugsvcError) -> JSONResponse:
-    """The one form of an error."""
+    """An error as `{"error": {"code", "message", "field"}}`, with its status and headers."""
     content: dict[str, object] = {"code": error.code, "message": error.message, "field": error.field}
     headers = dict(NO_STORE)
     if isinstance(error, StreamMismatch):
@@ -39,56 +39,58 @@ def error_response(error: AugsvcError) -> JSONResponse:
 
 
 class DigestedJSON(JSONResponse):
-    """JSON that whoever reads it can check: a stream's number of samples decides what is asked for."""
+    """JSON with the digest of its body: a damaged number of samples would make a client request the wrong batches."""
 
     def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
-        """The usual ones, and the body's digest."""
+        """Adds Augsvc-Digest to the usual headers."""
         super().init_headers(headers)
         self.headers[DIGEST_HEADER] = digest(bytes(self.body))
 
 
 def install_handlers(app: FastAPI, metrics: Metrics) -> None:
-    """Every way to fail, in our form and counted."""
+    """Answers and counts every error in the one form, whatever raised it."""
 
-    def answer(request: Request, error: AugsvcError) -> JSONResponse:
+    def respond(request: Request, error: AugsvcError) -> JSONResponse:
         request.state.code = error.code
         metrics.errors.labels(error.code).inc()
         return error_response(error)
 
     @app.exception_handler(AugsvcError)
-    async def own(request: Request, error: AugsvcError) -> JSONResponse:
-        return answer(request, error)
+    async def handle_own(request: Request, error: AugsvcError) -> JSONResponse:
+        return respond(request, error)
 
     @app.exception_handler(RequestValidationError)
-    async def validation(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        finding = explain_finding(first["type"], first["loc"][1:], first.get("ctx", {}), first["msg"])
-        return answer(request, finding)
+    async def handle_validation(request: Request, error: RequestValidationError) -> JSONResponse:
+        finding = error.errors()[0]
+        return respond(
+            request, explain_finding(finding, finding["loc"][1:])
+        )  # the first is "path", "query" or "header"
 
     @app.exception_handler(HTTPException)
-    async def routing(request: Request, error: HTTPException) -> JSONResponse:
+    async def handle_routing(request: Request, error: HTTPException) -> JSONResponse:
         if error.status_code == 405:
-            allowed = dict(error.headers or {})  # Allow
-            refusal = answer(request, MethodNotAllowed(f"this address takes {allowed.get('Allow', 'another method')}"))
-            refusal.headers.update(allowed)
-            return refusal
+            headers = dict(error.headers or {})  # Allow
+            allowed = headers.get("Allow", "another method")
+            response = respond(request, MethodNotAllowed(f"this route takes {allowed}"))
+            response.headers.update(headers)
+            return response
         if error.status_code == 404:
-            return answer(request, NotFound("there is nothing at this address; GET /docs lists what there is"))
-        return answer(request, SpecInvalid("the request could not be understood"))
+            return respond(request, NotFound("no such route; see GET /docs"))
+        return respond(request, SpecInvalid("malformed request"))
 
     @app.exception_handler(ClientDisconnect)
-    async def left(request: Request, error: ClientDisconnect) -> Response:
+    async def handle_disconnect(request: Request, error: ClientDisconnect) -> Response:
         metrics.cancelled.inc()
-        return nobody_reads()
+        return client_closed_response()
 
 
-def nobody_reads() -> Response:
-    """The answer to a client that has gone away."""
+def client_closed_response() -> Response:
+    """Status 499, which only the log and the metrics see: the client has disconnected."""
     return Response(status_code=499, headers=NO_STORE)
 
 
 async def read_json_body(request: Request, limit: int) -> bytes:
-    """The body of a JSON request, counted as it arrives.
+    """The body of a JSON request; its bytes are counted as they arrive.
 
     Raises:
         WrongContentType, RequestTooLarge.
@@ -99,5 +101,5 @@ async def read_json_body(request: Request, limit: int) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
-            raise RequestTooLarge(f"a body has at most {limit} bytes here: send less at once")
+            raise RequestTooLarge(f"a request body has at most {limit} bytes here; shorten the specification")
     return bytes(body)

@@ -148,7 +148,7 @@ def _serve(plan: Plan, folder: Path, pipe: Connection) -> None:
         os.sched_setaffinity(0, plan.cpus)
     import augsvc.http.app as application
     from augsvc.data.catalog import Catalog
-    from augsvc.http.server.sockets import listening
+    from augsvc.http.server.sockets import open_listener
     from augsvc.http.server.uvicorn_server import Server
     from augsvc.settings import Settings
 
@@ -164,7 +164,7 @@ def _serve(plan: Plan, folder: Path, pipe: Connection) -> None:
     address = {"uds": folder / "augsvc.sock"} if plan.unix else {"port": 0}
     settings = Settings(shutdown_timeout_s=1.0, **address, **plan.settings or {})
     app = application.create_app(settings)
-    with listening(settings) as (listener, url):
+    with open_listener(settings) as (listener, url):
         pipe.send(url)
         Server(app, settings.shutdown_timeout_s, settings.min_client_bytes_per_s).run(sockets=[listener])
 

@@ -200,12 +200,12 @@ def provokes(code: str, cure: str, on: str = "server") -> Callable[[Callable[[Di
     return note
 
 
-@provokes("starting", "try again", on="hasty")
+@provokes("starting", "retry shortly", on="hasty")
 def _(server):
     return server.get("/v1/version")
 
 
-@provokes("deadline_exceeded", "within 1 s: try again, or for less at once", on="hasty")
+@provokes("deadline_exceeded", "within 1 s; retry, or reduce the batch size", on="hasty")
 def _(server):
     head = "POST /v1/streams HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n"
     credentials = "".join(f"{name}: {value}\r\n" for name, value in signed("first").items())
@@ -240,12 +240,12 @@ def _(server):
     return server.push(pushed([0, 1]), Augsvc_Digest="0" * 16)
 
 
-@provokes("unauthorized", "send a token of this server as Authorization: Bearer")
+@provokes("unauthorized", "send a valid token of this server as Authorization: Bearer")
 def _(server):
     return server.get("/v1/ops", who="")
 
 
-@provokes("not_found", "GET /docs lists what there is")
+@provokes("not_found", "see GET /docs")
 def _(server):
     return server.get("/v1/etc/passwd")
 
@@ -265,13 +265,13 @@ def _(server):
     return server.send("DELETE", "/v1/ops")
 
 
-@provokes("stream_mismatch", "ask another replica, or open the stream anew")
+@provokes("stream_mismatch", "use another replica or reopen the stream")
 def _(server):
     path, header = server.path()
     return server.get(re.sub("[0-9a-f]{32}", "0" * 32, path), **header)
 
 
-@provokes("request_too_large", "at most 100000 bytes here: send less at once")
+@provokes("request_too_large", "at most 100000 bytes; reduce the batch size")
 def _(server):
     return server.push(b"x" * 100_001)
 
@@ -327,13 +327,13 @@ def _(server):
     return server.batch(count=2, size=[HIGH, 75], channels=3)
 
 
-@provokes("too_much_at_once", "try again in a moment")
+@provokes("too_much_at_once", "in-flight limit; retry shortly")
 def _(server):
     with server.crowded() as path:
         return server.get(path, "first")
 
 
-@provokes("overloaded", "try again in a moment")
+@provokes("overloaded", "memory budget is exhausted; retry shortly")
 def _(server):
     with server.crowded() as path:
         reply = server.get(path, "third")
@@ -341,13 +341,13 @@ def _(server):
     return reply
 
 
-@provokes("over_quota", "come back when Retry-After says")
+@provokes("over_quota", "retry after Retry-After")
 def _(server):
     assert server.get("/v1/ops", "metered").status == 200
     return server.get("/v1/ops", "metered")
 
 
-@provokes("headers_too_large", "at most 16384 bytes: send fewer or shorter ones")
+@provokes("headers_too_large", "at most 16384 bytes; send fewer or shorter ones")
 def _(server):
     return server.get("/v1/ops", X_Long="x" * 17_000)
 

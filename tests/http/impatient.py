@@ -3,15 +3,15 @@
 from typing import Literal
 
 from augsvc.arrays import F64
-from augsvc.http import lifecycle as life
+from augsvc.http import lifecycle
 from augsvc.http.server import uvicorn_server as server
 from augsvc.ops.kinds.image import Tone
 from augsvc.ops.operation import Draw
 
 server.KEEP_ALIVE_S = 0.05
-server.WINDOW_S = 0.2
-server.CLOSE_S = 3.0
-life.LEAST_PATIENCE_S = 0.1
+server.READ_WINDOW_S = 0.2
+server.CLOSE_TIMEOUT_S = 3.0
+lifecycle.MIN_HEARTBEAT_TIMEOUT_S = 0.1
 
 
 class Impatient(Tone):

@@ -91,7 +91,7 @@ def test_datasets_may_come_from_a_variable(monkeypatch, tmp_path):
         ({"datasets": {"x": {"format": "audio_folder"}}}, r"^datasets\.x\.path is required$"),
         (
             {"datasets": {"x": {"format": "audio_folder", "path": "x", "channels": 3}}},
-            r"^datasets\.x\.channels is not a",
+            r"^datasets\.x\.channels is an unknown field",
         ),
         (
             {"datasets": {"x": {"format": "audio_folder", "path": "x", "max_frames": 0}}},

@@ -18,7 +18,7 @@ app = create_app(Settings(port=0))
 server = Server(app, 1.0, 1.0)
 asyncio.run(server.on_tick(0))
 print(gc.get_freeze_count())
-app.state.life._engine.start()
+app.state.lifecycle._engine.start()
 asyncio.run(server.on_tick(0))
 print(gc.get_freeze_count(), len(gc.get_objects()))
 """

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from augsvc.errors import AugsvcError, DeadlineExceeded
-from augsvc.http.middleware.gate import Passage
-from augsvc.http.middleware.tokens import Allowance
+from augsvc.http.middleware.admission import AdmittedRequest
+from augsvc.http.middleware.tokens import RateLimiter
 from tests.faults import awkward
 from tests.http import serving
 from tests.http.serving import replies
@@ -132,7 +132,7 @@ def test_an_answer_in_pieces_has_it_anew_for_each(paces, whole):
         sent.append(message)
 
     try:
-        passing = Passage(None, send, Allowance(None), 10).through(app, {})
+        passing = AdmittedRequest(None, send, RateLimiter(None), 10).run(app, {})
         if whole:
             loop.run_until_complete(passing)
         else:

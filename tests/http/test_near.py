@@ -9,7 +9,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from augsvc.http.server.sockets import stay_near
+from augsvc.http.server.sockets import keep_buffer_short
 from augsvc.http.server.uvicorn_server import Protocol
 
 MOST = int(Path("/proc/sys/net/core/wmem_max").read_text())
@@ -46,7 +46,7 @@ def sent_bytes(one):
 def test_it_is_the_round_trip_that_counts(connection, round_trip_us, short):
     before = sent_bytes(connection)
     connection.round_trip_us = round_trip_us
-    stay_near(connection)
+    keep_buffer_short(connection)
     assert before > SHORT
     assert sent_bytes(connection) == (SHORT if short else before)
 
@@ -54,7 +54,7 @@ def test_it_is_the_round_trip_that_counts(connection, round_trip_us, short):
 def test_on_a_unix_socket_it_is_near_in_any_case():
     one, other = socket.socketpair(socket.AF_UNIX)
     with one, other:
-        stay_near(one)
+        keep_buffer_short(one)
         assert sent_bytes(one) == SHORT
 
 
@@ -64,7 +64,13 @@ def test_the_server_does_so_for_each_connection():
     def protocol():
         config = uvicorn.Config(FastAPI(), log_config=None)
         made.append(
-            Protocol(config=config, server_state=uvicorn.server.ServerState(), app_state={}, min_client_bytes_per_s=1)
+            Protocol(
+                config=config,
+                server_state=uvicorn.server.ServerState(),
+                app_state={},
+                metrics=None,
+                min_client_bytes_per_s=1,
+            )
         )
         return made[-1]
 

@@ -121,7 +121,7 @@ def test_an_unknown_schema_becomes_a_text_field(visit):
     expect(rotation).to_contain_text("<b id=evil>bold</b>")
     rotation.get_by_label("odd").fill('{"a": 1}')
     rotation.get_by_label("flag").uncheck()
-    expect(rotation.locator(".error:visible")).to_contain_text("odd is not a field here; there are op")
+    expect(rotation.locator(".error:visible")).to_contain_text("odd is an unknown field; known fields: op")
 
 
 # --- keyboard only

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from augsvc.http.server.uvicorn_server import WINDOW_S, Protocol
+from augsvc.http.server.uvicorn_server import READ_WINDOW_S, Protocol
 from tests.http import serving
 
 LEAST = 100  # bytes, over a window
@@ -19,7 +19,7 @@ class Loop:
         self.due = []
 
     def call_later(self, after_s, function, *arguments):
-        assert after_s == WINDOW_S
+        assert after_s == READ_WINDOW_S
         handle = asyncio.TimerHandle(0.0, function, arguments, asyncio.new_event_loop())
         handle._loop.close()
         self.due.append(handle)
@@ -53,8 +53,8 @@ class Flow:
 @pytest.fixture
 def protocol():
     made = Protocol.__new__(Protocol)  # without a server behind it: only the watch is looked at
-    made.loop, made.transport, made.flow, made._pace, made.client = Loop(), Transport(1000), Flow(), None, None
-    made._least_bytes = LEAST
+    made.loop, made.transport, made.flow, made._window, made.client = Loop(), Transport(1000), Flow(), None, None
+    made._min_window_bytes = LEAST
     return made
 
 

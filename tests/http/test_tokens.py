@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from augsvc.errors import OverQuota, Unauthorized
-from augsvc.http.middleware.tokens import Allowance, Keyring
+from augsvc.http.middleware.tokens import RateLimiter, TokenStore
 from augsvc.settings import Settings
 from augsvc_client import Client, ServerUnavailable
 from augsvc_client import Unauthorized as Refused
@@ -40,7 +40,7 @@ def now():
 
 @pytest.fixture
 def allowance(now):
-    return Allowance(1000, clock=lambda: now[0])
+    return RateLimiter(1000, clock=lambda: now[0])
 
 
 def test_what_is_spent_is_paid_for_afterwards(allowance, now):
@@ -76,7 +76,7 @@ def test_a_client_that_always_comes_back_in_time_gets_its_rate_and_no_more(allow
 
 
 def test_without_a_quota_nothing_is_owed(now):
-    allowance = Allowance(None, clock=lambda: now[0])
+    allowance = RateLimiter(None, clock=lambda: now[0])
     allowance.spend(1 << 60)
     allowance.require()
 
@@ -170,12 +170,12 @@ def test_an_answer_of_frames_is_slowed_down_and_not_cut(guarded, tokens_file):
 @pytest.fixture
 def keyring(tmp_path):
     path = written(tmp_path / "tokens.yaml", one={"token": ONE, "bytes_per_s": 1000}, two={"token": TWO})
-    return Keyring(Settings(tokens_file=path)), path
+    return TokenStore(Settings(tokens_file=path)), path
 
 
 def known(keyring, token):
     try:
-        return keyring.client(f"Bearer {token}".encode())[0]
+        return keyring.authenticate(f"Bearer {token}".encode())[0]
     except Unauthorized:
         return None
 
@@ -200,11 +200,11 @@ def test_a_broken_file_leaves_the_tokens_that_were_and_says_so_once(keyring, cap
 
 def test_what_is_owed_stays_owed_when_the_file_changes(keyring):
     ring, path = keyring
-    ring.client(f"Bearer {ONE}".encode())[1].spend(50_000)
+    ring.authenticate(f"Bearer {ONE}".encode())[1].spend(50_000)
     written(path, one={"token": ONE, "bytes_per_s": 2000}, two={"token": TWO})
-    assert ring.client(f"Bearer {ONE}".encode())[1].owed_s > 1
+    assert ring.authenticate(f"Bearer {ONE}".encode())[1].owed_s > 1
     written(path, one={"token": ONE})
-    assert ring.client(f"Bearer {ONE}".encode())[1].owed_s == 0
+    assert ring.authenticate(f"Bearer {ONE}".encode())[1].owed_s == 0
 
 
 def test_a_file_that_looks_as_before_is_read_again_when_it_is_asked_for(keyring):
@@ -214,7 +214,7 @@ def test_a_file_that_looks_as_before_is_read_again_when_it_is_asked_for(keyring)
     path.write_text(text.replace(ONE, "another-token-so-long."), encoding="utf-8")
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert known(ring, ONE) == "one"
-    ring.forget()
+    ring.invalidate()
     assert (known(ring, ONE), known(ring, "another-token-so-long.")) == (None, "one")
 
 

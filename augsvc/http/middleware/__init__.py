@@ -1,1 +1,1 @@
-"""Middleware: the request log, tokens and quotas, admission."""
+"""ASGI middleware: the request log, and the admission of requests with tokens and quotas."""

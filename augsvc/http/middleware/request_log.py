@@ -1,7 +1,7 @@
-"""Every request gets an id, which its answer tells, and a line in the log: who asked for what, and what it took.
+"""The request log: every request gets an id, returned as X-Request-ID, and a line with its address, status and timing.
 
-What a line holds is told by the application or checked here: never the Authorization header, nor a path or a query as it was
-sent. The names of a job and of a request are the client's own words.
+The fields of a line come from the application or are checked here: never the Authorization header, nor a path or a query as
+it was sent. The names of a job and of a request are the client's own.
 """
 
 import logging
@@ -14,55 +14,60 @@ from urllib.parse import parse_qsl
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-requests = logging.getLogger("augsvc.requests")
+logger = logging.getLogger("augsvc.requests")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _STREAM = re.compile(r"[0-9a-f]{32}")
 _JOB = re.compile(r"[ -~]{1,64}")
-_NUMBER = re.compile(r"[0-9]{1,16}")
-_NUMBERS = ("epoch", "position", "start", "count", "view", "stride", "frames")
+_INTEGER = re.compile(r"[0-9]{1,16}")
+_INTEGERS = ("epoch", "position", "start", "count", "view", "stride", "frames")
 
 
-class Journal:
-    """Outermost: it sees what is refused too."""
+class RequestLogMiddleware:
+    """The outermost middleware, so that refused requests are logged too. It also sets the headers of every response:
+    X-Request-ID, and Cache-Control: no-store where the application sets no other."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Adds X-Request-ID, the client's own if it can be one, and writes the line when all is sent."""
+        """One connection event; the line is written when the whole response has been sent."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun, status, sent = time.perf_counter(), 0, 0
-        given = Headers(scope=scope).get("x-request-id", "")
-        name = given if _ID.fullmatch(given) else secrets.token_hex(8)
-        scope.setdefault("state", {})["request_id"] = name
+        started_at, status, n_bytes = time.perf_counter(), 0, 0
+        client_id = Headers(scope=scope).get("x-request-id", "")
+        request_id = client_id if _ID.fullmatch(client_id) else secrets.token_hex(8)
+        scope.setdefault("state", {})["request_id"] = request_id
 
-        async def noted(message: Message) -> None:
-            nonlocal status, sent
+        async def send_logged(message: Message) -> None:
+            nonlocal status, n_bytes
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", name.encode())]
-            sent += len(message.get("body", b""))
+                message["headers"] = _add_headers(message.get("headers", ()), request_id)
+            n_bytes += len(message.get("body", b""))
             await send(message)
 
         try:
-            await self._app(scope, receive, noted)
+            await self._app(scope, receive, send_logged)
         finally:
-            if requests.isEnabledFor(logging.INFO):
-                took = {
-                    "status": status,
-                    "bytes": sent,
-                    "seconds": round(time.perf_counter() - begun, 6),
-                }
-                requests.info("request", extra={"fields": asked(scope) | took | spent(scope)})
+            if logger.isEnabledFor(logging.INFO):
+                seconds = round(time.perf_counter() - started_at, 6)
+                result = {"status": status, "bytes": n_bytes, "seconds": seconds}
+                logger.info("request", extra={"fields": request_fields(scope) | result | outcome_fields(scope)})
 
 
-def asked(scope: Scope) -> dict[str, object]:
-    """Who asked for what."""
+def _add_headers(headers: list[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+    added = [(b"x-request-id", request_id.encode())]
+    if not any(name.lower() == b"cache-control" for name, _ in headers):
+        added.append((b"cache-control", b"no-store"))
+    return [*headers, *added]
+
+
+def request_fields(scope: Scope) -> dict[str, object]:
+    """The client, the job and the address of a request."""
     state, headers = scope["state"], Headers(scope=scope)
     peer = scope.get("client")
-    found: dict[str, object] = {
+    fields: dict[str, object] = {
         "request_id": state["request_id"],
         "peer": peer[0] if peer else None,
         "client": state.get("client"),
@@ -70,21 +75,21 @@ def asked(scope: Scope) -> dict[str, object]:
         "method": scope["method"],
         "route": getattr(scope.get("route"), "path", None),
     }
-    return found | address(scope.get("path_params", {}), scope["query_string"])
+    return fields | address_fields(scope.get("path_params", {}), scope["query_string"])
 
 
-def address(path: Mapping[str, object], query: bytes) -> dict[str, object]:
-    """The batch's address, as far as it is one."""
+def address_fields(path: Mapping[str, object], query: bytes) -> dict[str, object]:
+    """The valid parts of a batch's address."""
     sent = {**dict(parse_qsl(query.decode("latin-1"))), **{name: str(value) for name, value in path.items()}}
-    found: dict[str, object] = {key: int(sent[key]) for key in _NUMBERS if _NUMBER.fullmatch(sent.get(key, ""))}
+    fields: dict[str, object] = {key: int(sent[key]) for key in _INTEGERS if _INTEGER.fullmatch(sent.get(key, ""))}
     stream = sent.get("stream_id", "")
-    return ({"stream": stream} if _STREAM.fullmatch(stream) else {}) | found
+    return ({"stream": stream} if _STREAM.fullmatch(stream) else {}) | fields
 
 
-def spent(scope: Scope) -> dict[str, object]:
-    """What the first batch of the answer took, and the error's code."""
+def outcome_fields(scope: Scope) -> dict[str, object]:
+    """The error's code, and the stages of the (first) batch."""
     state = scope["state"]
-    found: dict[str, object] = {"code": state["code"]} if "code" in state else {}
+    fields: dict[str, object] = {"code": state["code"]} if "code" in state else {}
     if stages := state.get("stages"):
-        found["stages"] = {stage: round(seconds, 6) for stage, seconds in stages.seconds.items()}
-    return found
+        fields["stages"] = {stage: round(seconds, 6) for stage, seconds in stages.seconds.items()}
+    return fields

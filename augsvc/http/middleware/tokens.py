@@ -1,9 +1,9 @@
-"""Who may ask, and for how much: the tokens file, read again whenever it changes, and each client's quota.
+"""Bearer tokens, from a file that is reread when it changes, and the quota of each client.
 
-A quota is one number, `bytes_per_s`: what a client costs the others is the link and the memory that its bytes lie in,
-and batches, pictures and uploads of any stream are counted in it alike. How much may be under way at once needs no
-number of its own: augsvc.fairness divides that among the clients that want some. The bytes of a request and its answer
-are paid for afterwards, so a batch may be larger than what a second allows; who owes is refused until it is paid.
+A quota is one number, `bytes_per_s`: a client costs the others the link and the memory of its bytes, and batches, previews
+and uploads of any stream count in it alike. Bytes in flight need no quota: the engine's memory budget divides them among
+clients. The bytes of a request and its response are paid for afterwards, so a batch may be larger than the bytes of a second;
+the next request is refused until they are paid.
 """
 
 import hmac
@@ -16,89 +16,89 @@ from augsvc.errors import OverQuota, Unauthorized
 from augsvc.settings import Settings, TokenEntry
 
 logger = logging.getLogger("augsvc")
-_SAVED_S = 1.0  # an idle client saves what so many seconds allow
+_BURST_S = 1.0  # an idle client saves up the bytes of this many seconds
 
 
-class Allowance:
-    """Bytes a second of one client; None is without bound. May be overdrawn."""
+class RateLimiter:
+    """A token bucket over one client's bytes, which may be overdrawn; without `bytes_per_s` it limits nothing."""
 
     def __init__(self, bytes_per_s: int | None, clock: Callable[[], float] = time.monotonic) -> None:
         self.bytes_per_s, self._clock = bytes_per_s, clock
-        self._paid_at_s = -math.inf  # when all that was spent is paid for
+        self._paid_at_s = -math.inf  # when all bytes so far are paid for
 
     @property
     def owed_s(self) -> float:
-        """Seconds until nothing is owed."""
+        """Seconds until all bytes so far are paid for."""
         return max(0.0, self._paid_at_s - self._clock()) if self.bytes_per_s else 0.0
 
     def spend(self, n_bytes: int) -> None:
         """Counts bytes."""
         if self.bytes_per_s:
-            begun_s = max(self._paid_at_s, self._clock() - _SAVED_S)
-            self._paid_at_s = begun_s + n_bytes / self.bytes_per_s
+            from_s = max(self._paid_at_s, self._clock() - _BURST_S)
+            self._paid_at_s = from_s + n_bytes / self.bytes_per_s
 
     def require(self) -> None:
-        """Raises OverQuota if something is owed."""
+        """Raises OverQuota while bytes are owed."""
         if owed_s := self.owed_s:
-            raise OverQuota("this token's bytes per second are used up: come back when Retry-After says", owed_s)
+            raise OverQuota("byte quota exceeded; retry after Retry-After", owed_s)
 
 
-class Keyring:
-    """The tokens of the settings' tokens_file, as it is now. A file that cannot be used leaves those that were."""
+class TokenStore:
+    """The tokens of the settings' tokens_file, reread when it changes. An unusable file leaves the previous tokens valid."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises ValueError for the operator: the file cannot be used."""
+        """Raises ValueError, for the operator, if the file cannot be used."""
         self._settings = settings
-        self._allowances: dict[str, Allowance] = {}
-        self._seen = self._signature()
-        self._take(settings.tokens())
+        self._limiters: dict[str, RateLimiter] = {}
+        self._signature = self._stat()
+        self._load(settings.tokens())
 
     @property
-    def guarded(self) -> bool:
-        """Whether there are tokens at all."""
+    def required(self) -> bool:
+        """Whether requests need a token."""
         return self._settings.tokens_file is not None
 
-    def client(self, authorization: bytes) -> tuple[str, Allowance]:
-        """The name and the quota of whoever sent that header. All tokens are compared, each in constant time.
+    def authenticate(self, authorization: bytes) -> tuple[str, RateLimiter]:
+        """The client's name and quota, by its Authorization header. Each token is compared in constant time.
 
         Raises:
-            Unauthorized: nobody that is known.
+            Unauthorized: the token is unknown.
         """
         self._refresh()
         token = authorization[7:] if authorization[:7].lower() == b"bearer " else b""
-        known = [name for name, one in self._tokens.items() if hmac.compare_digest(token, one)]  # no early end
-        if not known:
-            raise Unauthorized("send a token of this server as Authorization: Bearer")
-        return known[0], self._allowances[known[0]]
+        clients = [name for name, known in self._tokens.items() if hmac.compare_digest(token, known)]  # no early end
+        if not clients:
+            raise Unauthorized("send a valid token of this server as Authorization: Bearer")
+        return clients[0], self._limiters[clients[0]]
 
-    def forget(self) -> None:
-        """The file will be read again, whether it looks changed or not."""
-        self._seen = None
+    def invalidate(self) -> None:
+        """Rereads the file with the next request, whether it looks changed or not."""
+        self._signature = None
 
     def _refresh(self) -> None:
-        """A look at the file costs some microseconds, so a revoked token is refused from the next request on."""
-        signature = self._signature()
-        if signature == self._seen:
+        """One stat of the file costs a few microseconds, so a revoked token is refused from the next request on."""
+        signature = self._stat()
+        if signature == self._signature:
             return
-        self._seen = signature
+        self._signature = signature
         try:
-            self._take(self._settings.tokens())
+            self._load(self._settings.tokens())
         except ValueError as err:
-            logger.error("the tokens that were read before stay valid: %s", err)
+            logger.error("tokens_file is unusable; the previous tokens stay valid: %s", err)
         else:
-            logger.info("tokens_file was read again: %d clients", len(self._tokens))
+            logger.info("tokens_file reread: %d clients", len(self._tokens))
 
-    def _signature(self) -> tuple[int, ...] | None:
+    def _stat(self) -> tuple[int, ...] | None:
         path = self._settings.tokens_file
         try:
-            found = path.stat() if path else None
+            status = path.stat() if path else None
         except OSError:
             return (0,)
-        return (found.st_mtime_ns, found.st_size, found.st_ino) if found else None
+        return (status.st_mtime_ns, status.st_size, status.st_ino) if status else None
 
-    def _take(self, entries: dict[str, TokenEntry]) -> None:
+    def _load(self, entries: dict[str, TokenEntry]) -> None:
         self._tokens = {name: entry.token.get_secret_value().encode() for name, entry in entries.items()}
-        kept, self._allowances = self._allowances, {}
-        for name, entry in entries.items():  # what is owed stays owed
-            allowance = self._allowances[name] = kept.get(name) or Allowance(None)
-            allowance.bytes_per_s = entry.bytes_per_s
+        previous, self._limiters = self._limiters, {}
+        for name, entry in entries.items():  # owed bytes stay owed
+            limiter = self._limiters[name] = previous.get(name) or RateLimiter(None)
+            limiter.bytes_per_s = entry.bytes_per_s

@@ -1,5 +1,6 @@
-"""Push mode over HTTP: one safetensors body in, one out."""
+"""Push mode: a client's own samples in one safetensors body, the augmented ones in the response."""
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -9,11 +10,10 @@ from fastapi import APIRouter, Request, Response
 from augsvc.arrays import U8
 from augsvc.engine.engine import Engine
 from augsvc.errors import BodyDamaged, BodyMalformed, RequestTooLarge, WrongContentType
-from augsvc.http.disconnect import answer, while_wanted
+from augsvc.http.disconnect import run_unless_disconnected
 from augsvc.http.metrics import Metrics
-from augsvc.http.middleware.gate import job_of
+from augsvc.http.middleware.admission import job_of
 from augsvc.http.openapi import SAFETENSORS
-from augsvc.http.responses import nobody_reads
 from augsvc.planning.spec import parse_json
 from augsvc_client.errors import WireError
 from augsvc_client.wire import DIGEST_HEADER, digest, parse
@@ -21,69 +21,64 @@ from augsvc_client.wire import DIGEST_HEADER, digest, parse
 _BODY = {"required": True, "content": {SAFETENSORS: {"schema": {"type": "string", "format": "binary"}}}}
 
 
-def push_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> APIRouter:
-    """The route that augments what it is sent."""
+def augment_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> APIRouter:
+    """The route that augments the samples in its request."""
     router = APIRouter(prefix="/v1", tags=["push"], redirect_slashes=False)
 
     @router.post(
         "/augment",
-        summary="Augment samples of your own",
+        summary="Augment your own samples",
         response_class=Response,
         responses={200: {"content": {SAFETENSORS: {}}, "description": "the same tensors, augmented"}},
         openapi_extra={"requestBody": _BODY},
     )
     async def augment(request: Request) -> Response:
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         job = job_of(request)
-        promised = request.headers.get(DIGEST_HEADER)
-        buffer = await read_buffer(request, max_request_bytes, lambda n_bytes: engine.allocate(n_bytes, job))
-        n_bytes, held = buffer.nbytes, [buffer]
-        del buffer  # the work alone holds it from here on, so that its memory goes when the work is done or given up
-        work = await answer(engine.run(lambda: engine.push(*unpacked(held.pop(), promised), job, n_bytes)))
-        body = await while_wanted(request, work)
-        if body is None:
-            metrics.cancelled.inc()
-            return nobody_reads()
-        metrics.count_batch("", body, time.perf_counter() - began)
+        expected_digest = request.headers.get(DIGEST_HEADER)
+        buffer = await read_body(request, max_request_bytes, lambda n_bytes: engine.allocate(n_bytes, job))
+        n_bytes, buffers = buffer.nbytes, [buffer]
+        del buffer  # only the work references it from here on, so that its memory is freed when the work ends
+        pushing = engine.run(lambda: engine.push(*parse_body(buffers.pop(), expected_digest), job, n_bytes))
+        body = await run_unless_disconnected(request, await asyncio.wrap_future(pushing))
+        metrics.count_batch("", body, time.perf_counter() - started_at)
         metrics.jobs.count(request.headers, body.samples, len(body.buffer))
         return Response(body.buffer.data, media_type=SAFETENSORS, headers={DIGEST_HEADER: body.digest})
 
     return router
 
 
-def unpacked(buffer: U8, promised: str | None) -> tuple[object, dict[str, np.ndarray]]:
-    """The request and the tensors of a body, which has the promised digest, if any.
+def parse_body(buffer: U8, expected_digest: str | None) -> tuple[object, dict[str, np.ndarray]]:
+    """The request and the tensors in a body.
 
     Raises:
-        BodyDamaged, BodyMalformed, BadJson.
+        BodyDamaged: its digest is another one than the expected one. BodyMalformed, BadJson.
     """
-    if promised is not None and promised != digest(buffer):
-        raise BodyDamaged("the body does not have the digest that came with it: send it again")
+    if expected_digest is not None and expected_digest != digest(buffer):
+        raise BodyDamaged("the body does not match its Augsvc-Digest; send it again")
     try:
         arrays, metadata = parse(buffer)
     except WireError as err:
-        raise BodyMalformed(
-            "the body is not one well-formed safetensors file: write it with the safetensors library"
-        ) from err
+        raise BodyMalformed("the body is not a valid safetensors file; write it with the safetensors library") from err
     return parse_json(metadata.get("request", "{}").encode()), arrays
 
 
-async def read_buffer(request: Request, limit: int, allocate: Callable[[int], U8]) -> U8:
-    """The body, streamed into one buffer of its length (2.9 times as fast as gathering it).
+async def read_body(request: Request, limit: int, allocate: Callable[[int], U8]) -> U8:
+    """The body, streamed into one buffer of its length (2.9 times as fast as joining its chunks).
 
     Raises:
-        WrongContentType, RequestTooLarge, BodyMalformed: it needs a Content-Length. What `allocate` raises.
+        WrongContentType, RequestTooLarge. BodyMalformed: no Content-Length. What `allocate` raises.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != SAFETENSORS:
         raise WrongContentType(f"send safetensors, with Content-Type: {SAFETENSORS}")
     length = request.headers.get("content-length", "")
     if not length.isdecimal():
-        raise BodyMalformed("send the body whole, with its Content-Length")
+        raise BodyMalformed("send the body with its Content-Length, not in chunks")
     if int(length) > limit:
-        raise RequestTooLarge(f"a body has at most {limit} bytes here: send less at once")
+        raise RequestTooLarge(f"a request body has at most {limit} bytes; reduce the batch size")
     buffer = allocate(int(length))
-    at = 0
+    position = 0
     async for chunk in request.stream():
-        buffer[at : at + len(chunk)] = np.frombuffer(chunk, dtype=np.uint8)
-        at += len(chunk)
+        buffer[position : position + len(chunk)] = np.frombuffer(chunk, dtype=np.uint8)
+        position += len(chunk)
     return buffer

@@ -1,4 +1,4 @@
-"""What there is: versions, operations, datasets."""
+"""What a replica serves: versions, operations, datasets."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ import torch
 from fastapi import APIRouter
 
 import augsvc
-from augsvc.engine.engine import Engine
+from augsvc.engine.engine import STARTING, Engine
 from augsvc.errors import Starting
 from augsvc.ops.operation import Operation
 
@@ -18,7 +18,7 @@ def catalog_router(engine: Engine) -> APIRouter:
     @router.get("/version", summary="Versions, device and arithmetic id")
     async def version() -> dict[str, object]:
         if engine.arithmetic is None:
-            raise Starting("the server is starting: try again in a moment")
+            raise Starting(STARTING)
         arithmetic = await asyncio.shield(asyncio.wrap_future(engine.arithmetic))  # may wait for the self-test's end
         return {
             "version": augsvc.__version__,
@@ -30,11 +30,11 @@ def catalog_router(engine: Engine) -> APIRouter:
 
     entries = [operation_entry(name, operation) for name, operation in engine.operations.items()]
 
-    @router.get("/ops", summary="The catalog of operations")
+    @router.get("/ops", summary="The operations")
     async def ops() -> dict[str, object]:
         return {"ops": entries}
 
-    @router.get("/datasets", summary="What is served")
+    @router.get("/datasets", summary="The datasets")
     async def datasets() -> dict[str, object]:
         return {"datasets": [dataset_entry(engine, name) for name in engine.catalog.names()]}
 
@@ -42,7 +42,7 @@ def catalog_router(engine: Engine) -> APIRouter:
 
 
 def operation_entry(name: str, operation: type[Operation]) -> dict[str, object]:
-    """One row of the catalog."""
+    """An operation as JSON."""
     return {
         "name": name,
         "kind": operation.kind.value,
@@ -53,7 +53,7 @@ def operation_entry(name: str, operation: type[Operation]) -> dict[str, object]:
 
 
 def dataset_entry(engine: Engine, name: str) -> dict[str, object]:
-    """One dataset, for clients."""
+    """A dataset as JSON."""
     source = engine.catalog.get(name)
     info = source.info
     return {

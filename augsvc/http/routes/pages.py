@@ -1,4 +1,4 @@
-"""What a person sees in a browser: the start page, and the OpenAPI page with its assets served from here."""
+"""The pages: the web UI at /, and the OpenAPI page at /docs with its assets."""
 
 from pathlib import Path
 
@@ -17,8 +17,8 @@ _ASSETS = {path.name: (path, _TYPES[path.suffix]) for path in sorted(_STATIC.ite
     "swagger-ui-bundle.js": (_VENDORED / "swagger-ui-bundle.js", "text/javascript"),
     "favicon.png": (_VENDORED / "favicon.png", "image/png"),
 }
-# the start page: scripts, styles and data from here alone, nothing inline, and no text that a script could turn into markup
-_GUARDED = {
+# the web UI: scripts, styles and data from this server only, nothing inline, and no markup made of text by a script
+_SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
     "Referrer-Policy": "no-referrer",
@@ -27,21 +27,21 @@ _GUARDED = {
 
 
 def pages_router() -> APIRouter:
-    """The pages: static shells without data, so they need no token."""
+    """Static pages without data, so that they need no token."""
     router = APIRouter(include_in_schema=False, redirect_slashes=False)
 
-    shell = (_STATIC / "index.html").read_bytes()
+    index = (_STATIC / "index.html").read_bytes()
     assets = {name: (path.read_bytes(), media_type) for name, (path, media_type) in _ASSETS.items()}
 
     @router.get("/")
     async def start() -> Response:
-        return Response(shell, media_type="text/html", headers=_GUARDED)
+        return Response(index, media_type="text/html", headers=_SECURITY_HEADERS)
 
     @router.get("/docs")
     async def docs() -> HTMLResponse:
         return get_swagger_ui_html(
             openapi_url="openapi.json",
-            title="augsvc: the API",
+            title="augsvc API",
             swagger_js_url="assets/swagger-ui-bundle.js",
             swagger_css_url="assets/swagger-ui.css",
             swagger_favicon_url="assets/favicon.png",
@@ -50,7 +50,7 @@ def pages_router() -> APIRouter:
     @router.get("/assets/{name}")
     async def asset(name: str) -> Response:
         if name not in assets:
-            raise NotFound("there is no such asset; GET / and GET /docs name those that there are")
+            raise NotFound("no such asset; see GET / and GET /docs")
         content, media_type = assets[name]
         return Response(content, media_type=media_type)
 

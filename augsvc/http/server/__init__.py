@@ -1,1 +1,1 @@
-"""uvicorn with bounds and a drain, and the sockets it listens on."""
+"""uvicorn with bounds and a drain, and its listening sockets."""

@@ -1,4 +1,4 @@
-"""Where a replica listens: an address and port, or a Unix socket."""
+"""Listening sockets: TCP, or a Unix socket."""
 
 import errno
 import os
@@ -12,18 +12,18 @@ from pathlib import Path
 from augsvc.settings import Settings
 
 BACKLOG = 2048
-_NEAR_US = 100  # of round trip: 416 KiB on their way, the least that it can come to, are 4 GB/s at that distance
-_NEAR_BYTES = 512 << 10  # the kernel doubles it; where net.core.wmem_max is as Linux ships it, it makes 416 KiB of it
-_TCP_INFO_BYTES, _RTT_AT = 104, 68  # struct tcp_info: tcpi_rtt, microseconds
-_UNIX_UMASK = 0o117  # the owner and the group may connect: a proxy's user joins the group
+_NEAR_US = 100  # round trip: a buffer of 416 KiB, the smallest that results, still carries 4 GB/s over it
+_NEAR_BUFFER_BYTES = 512 << 10  # the kernel doubles it; with Linux's default net.core.wmem_max the result is 416 KiB
+_TCP_INFO_BYTES, _RTT_OFFSET = 104, 68  # struct tcp_info: tcpi_rtt, microseconds
+_UNIX_UMASK = 0o117  # owner and group may connect: a proxy's user joins the group
 
 
 @contextmanager
-def listening(settings: Settings) -> Iterator[tuple[socket.socket, str]]:
-    """The listening socket and its URL; a Unix socket's file goes with the block.
+def open_listener(settings: Settings) -> Iterator[tuple[socket.socket, str]]:
+    """The listening socket and its URL; a Unix socket's file is removed at the end of the block.
 
     Raises:
-        OSError: the address cannot be had.
+        OSError: the address is not available.
         ValueError: the port is in use, or another server listens on the Unix socket.
     """
     if settings.uds is None:
@@ -42,57 +42,61 @@ def _tcp_listener(host: str, port: int, family: socket.AddressFamily) -> socket.
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as err:
         if err.errno == errno.EADDRINUSE:
-            raise ValueError(f"port {port} is in use: give --port another one, or 0 for any that is free") from err
+            raise ValueError(f"port {port} is in use; choose another --port, or 0 for any free one") from err
         raise
 
 
 @contextmanager
 def unix_listener(path: Path) -> Iterator[socket.socket]:
-    """A socket that listens at the path, for the user and the group of this process; its file goes with the block.
+    """A socket that listens at the path, for the user and the group of this process, until the end of the block.
 
-    A file that a killed server left behind is replaced. Raises OSError, or ValueError if a server listens there.
+    A file left by a killed server is replaced.
+
+    Raises:
+        OSError: the path is not available.
+        ValueError: another server listens there.
     """
-    _clear(path)
+    _remove_stale(path)
     with socket.socket(socket.AF_UNIX) as listener:
-        before = os.umask(_UNIX_UMASK)
+        previous = os.umask(_UNIX_UMASK)
         try:
             listener.bind(str(path))
         finally:
-            os.umask(before)
-        made = path.stat()
+            os.umask(previous)
+        created = path.stat()
         try:
             listener.listen(BACKLOG)
             yield listener
         finally:
-            with suppress(OSError):  # a successor may have put its own there
-                if os.path.samestat(path.stat(), made):
+            with suppress(OSError):  # another server may have replaced it
+                if os.path.samestat(path.stat(), created):
                     path.unlink()
 
 
-def stay_near(connection: socket.socket) -> None:
-    """Keeps what a near peer is sent within the CPU's caches: a send buffer that stops growing at 1 MiB or less.
+def keep_buffer_short(connection: socket.socket) -> None:
+    """Limits the send buffer of a connection with a short round trip to 1 MiB, so that its bytes stay in the CPU's caches.
 
-    The kernel lets it grow to 4 MiB, and then every byte goes through memory on its way to the reader. On one host a batch
-    of 9.6 MB took a sixth less time in frames and a fifth less by requests, on a Unix socket a quarter. A far peer needs a
-    longer buffer, and keeps it: what counts is the round trip, as the handshake showed it.
+    The kernel lets it grow to 4 MiB, and then every byte goes through main memory on its way to the client. On one host a
+    batch of 9.6 MB took a sixth less time in frames and a fifth less by requests, on a Unix socket a quarter. With a longer
+    round trip, measured by the handshake, the connection needs a longer buffer and keeps it.
     """
     if connection.family == getattr(socket, "AF_UNIX", None) or 0 < _round_trip_us(connection) <= _NEAR_US:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _NEAR_BYTES)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _NEAR_BUFFER_BYTES)
 
 
 def _round_trip_us(connection: socket.socket) -> int:
-    """0 where the system does not say."""
+    """Microseconds; 0 where the system does not report them."""
     if not hasattr(socket, "TCP_INFO"):
         return 0
     info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-    return int(struct.unpack_from("=I", info.ljust(_TCP_INFO_BYTES, b"\0"), _RTT_AT)[0])
+    return int(struct.unpack_from("=I", info.ljust(_TCP_INFO_BYTES, b"\0"), _RTT_OFFSET)[0])
 
 
-def _clear(path: Path) -> None:
-    """Removes a socket on which nobody listens any more."""
+def _remove_stale(path: Path) -> None:
+    """Removes a socket's file if no server listens on it."""
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            return  # what is no socket is not ours to remove: bind says that the address is in use
+            return  # another file is not ours to remove: bind reports that the address is in use
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX) as probe:
@@ -102,6 +106,6 @@ def _clear(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink(missing_ok=True)
             return
-        except BlockingIOError:  # it listens, and its queue is full
+        except BlockingIOError:  # a server listens, and its queue is full
             pass
     raise ValueError(f"uds: another server listens on {path}")

@@ -1,0 +1,138 @@
+"""Admission of requests: header size, bearer token and quota, draining, timeout, and the count of responses.
+
+Plain ASGI, so that bodies pass without a copy.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from augsvc.errors import AugsvcError, DeadlineExceeded, HeadersTooLarge
+from augsvc.http.lifecycle import Lifecycle
+from augsvc.http.metrics import Metrics
+from augsvc.http.middleware.tokens import RateLimiter, TokenStore
+from augsvc.http.responses import error_response
+
+logger = logging.getLogger("augsvc")
+MAX_HEADER_BYTES = 16384
+HEADERS_TOO_LARGE = f"request headers have at most {MAX_HEADER_BYTES} bytes; send fewer or shorter ones"
+PUBLIC_PATHS = frozenset({"/", "/docs", "/healthz", "/readyz", "/openapi.json"})
+PUBLIC_PREFIX = "/assets/"  # static files of the pages, without data
+DRAINED_PREFIX = "/v1/"  # refused while the server is shutting down
+
+
+def job_of(request: Request) -> str:
+    """The job that a request belongs to for scheduling: the token's client or, without tokens, its Augsvc-Job."""
+    client: str | None = getattr(request.state, "client", None)
+    return client if client is not None else "job " + request.headers.get("augsvc-job", "")[:64]
+
+
+class AdmissionMiddleware:
+    """Admits a request or answers it with an error."""
+
+    def __init__(
+        self, app: ASGIApp, tokens: TokenStore, lifecycle: Lifecycle, metrics: Metrics, timeout_s: float
+    ) -> None:
+        self._app, self._tokens, self._lifecycle, self._metrics = app, tokens, lifecycle, metrics
+        self._timeout_s = timeout_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection event; other types than HTTP requests pass through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+
+        async def send_counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                route = getattr(scope.get("route"), "path", "none")
+                self._metrics.requests.labels(scope["method"], route, message["status"]).inc()
+            await send(message)
+
+        admitted = AdmittedRequest(receive, send_counted, RateLimiter(None), self._timeout_s)
+        try:
+            admitted.quota = state["quota"] = self._admit(scope)
+            await admitted.run(self._app, scope)
+            return
+        except AugsvcError as err:
+            error = err
+        except asyncio.CancelledError:
+            if admitted.response_started:
+                raise
+            error = self._lifecycle.closing_error()  # the shutdown timed out, or the engine is lost
+        except Exception:
+            logger.exception("request %s failed", state.get("request_id"))
+            error = AugsvcError("internal error; see the server log for this X-Request-ID")
+        state["code"] = error.code
+        self._metrics.errors.labels(error.code).inc()
+        if not admitted.response_started:
+            await error_response(error)(scope, receive, send_counted)
+
+    def _admit(self, scope: Scope) -> RateLimiter:
+        """The quota that a request counts against.
+
+        Raises:
+            HeadersTooLarge, Draining, EngineLost, Unauthorized, OverQuota.
+        """
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
+            raise HeadersTooLarge(HEADERS_TOO_LARGE)
+        path = scope["path"]
+        if self._lifecycle.draining and path.startswith(DRAINED_PREFIX):
+            raise self._lifecycle.closing_error()
+        if not self._tokens.required or path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIX):
+            return RateLimiter(None)
+        client, quota = self._tokens.authenticate(dict(scope["headers"]).get(b"authorization", b""))
+        scope["state"]["client"] = client
+        quota.require()
+        return quota
+
+
+@dataclass(slots=True, eq=False)
+class AdmittedRequest:
+    """One admitted request. Its bytes count against a quota, and a timeout bounds the server's part of it.
+
+    The timeout runs while the application works or waits for the rest of a body, not while the client reads a response: it
+    restarts with each message of the response, which in a response of frames is each batch. A used-up quota refuses the
+    next request; a response of frames waits for it itself, at a moment at which it holds no batch.
+    """
+
+    _receive: Receive
+    _send: Send
+    quota: RateLimiter
+    _timeout_s: float
+    response_started: bool = False
+    _timeout: asyncio.Timeout | None = None
+
+    async def run(self, app: ASGIApp, scope: Scope) -> None:
+        """Runs the application. Raises DeadlineExceeded, and what the application raises."""
+        try:
+            async with asyncio.timeout(self._timeout_s) as self._timeout:
+                await app(scope, self.receive, self.send)
+        except TimeoutError as err:
+            if not (self._timeout and self._timeout.expired()):
+                raise
+            raise DeadlineExceeded(
+                f"no response within {self._timeout_s:g} s; retry, or reduce the batch size"
+            ) from err
+
+    async def receive(self) -> Message:
+        """The next message of the request."""
+        message = await self._receive()
+        self.quota.spend(len(message.get("body", b"")))
+        return message
+
+    async def send(self, message: Message) -> None:
+        """One message of the response."""
+        self._reschedule(None)
+        if message["type"] == "http.response.start":
+            self.response_started = True
+        self.quota.spend(len(message.get("body", b"")))
+        await self._send(message)
+        self._reschedule(asyncio.get_running_loop().time() + self._timeout_s)
+
+    def _reschedule(self, when: float | None) -> None:
+        if self._timeout and not self._timeout.expired():
+            self._timeout.reschedule(when)
