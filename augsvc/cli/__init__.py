@@ -1,4 +1,4 @@
-"""The `augsvc` command."""
+"""The `augsvc` command: `serve`; `ops`, `preview`, `explain`, `datasets`; `fit`, `check`."""
 
 from augsvc.cli.main import app
 

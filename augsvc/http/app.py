@@ -33,11 +33,7 @@ def create_app(settings: Settings) -> FastAPI:
         ValueError: for the operator: a dataset, the device or the tokens file is unusable.
     """
     tokens = TokenStore(settings)
-    catalog = open_catalog(settings.datasets, settings.cache_bytes)
-    executor = open_executor(
-        settings.executor, settings.torch_device(), settings.kernel_cache, settings.device_cache_bytes
-    )
-    engine = Engine(catalog, executor, registry(settings.operations), settings.max_batch_bytes)
+    engine = open_engine(settings)
     metrics = Metrics(engine)
     lifecycle = Lifecycle(engine, settings.request_timeout_s)
     app = FastAPI(
@@ -77,6 +73,15 @@ def create_app(settings: Settings) -> FastAPI:
     install_openapi(app, [document_batch(bearer)])
     app.state.lifecycle, app.state.tokens, app.state.metrics = lifecycle, tokens, metrics
     return app
+
+
+def open_engine(settings: Settings) -> Engine:
+    """An engine that is not started. Raises ValueError as `create_app` does."""
+    catalog = open_catalog(settings.datasets, settings.cache_bytes)
+    executor = open_executor(
+        settings.executor, settings.torch_device(), settings.kernel_cache, settings.device_cache_bytes
+    )
+    return Engine(catalog, executor, registry(settings.operations), settings.max_batch_bytes)
 
 
 def add_probes(app: FastAPI, lifecycle: Lifecycle, metrics: Metrics) -> None:

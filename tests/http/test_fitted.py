@@ -101,7 +101,7 @@ def test_fit_makes_the_file_that_the_settings_name(config, tmp_path, monkeypatch
     done = invoke("fit", "hurt", "--config", config)
     assert done.exit_code == 0, done.output
     assert "11 samples" in done.output
-    assert "1 left out" in done.output
+    assert "1 skipped" in done.output
     assert "statistics:" in done.output
     found = read_statistics(tmp_path / "hurt.json")
     assert (found.samples, found.left_out, found.dataset) == (11, 1, "hurt")
@@ -211,8 +211,8 @@ def test_explain_of_a_sample_that_was_replaced(config, server):
             "explain", "--dataset", "hurt", "--epoch", 0, "--position", position, "--size", 8, 8, "--config", config
         )
         assert done.exit_code == 0, done.output
-        replaced = re.search(r"shown instead +(\d+), (\S+)", done.output)
-        if "a/005.png" in done.output.partition("shown instead")[0]:
+        replaced = re.search(r"replaced by +(\d+), (\S+)", done.output)
+        if "a/005.png" in done.output.partition("replaced by")[0]:
             assert replaced and replaced[2] == "b/000.png"
             return
         assert not replaced
@@ -222,4 +222,4 @@ def test_explain_of_a_sample_that_was_replaced(config, server):
 def test_explain_without_operations():
     done = invoke("explain", "--dataset", "digits/test", "--epoch", 0, "--position", 0, "--pipeline", "none")
     assert done.exit_code == 0
-    assert "as it is stored" in done.output
+    assert "the stored sample" in done.output

@@ -86,6 +86,6 @@ def test_check_names_what_cannot_be_decoded(folder, tmp_path):
     config.write_text(f"datasets: {{calls: {{format: audio_folder, path: '{folder}'}}}}", encoding="utf-8")
     done = CliRunner().invoke(app, ["check", "--config", str(config)], env={"COLUMNS": "200"})
     assert done.exit_code == 0, done.output
-    assert "ok calls: 12 of 12 samples tried" in done.output
+    assert "ok calls: 12 of 12 samples checked" in done.output
     for name in ("a/3.wav", "a/5.wav", "b/2.wav", "b/3.wav"):
-        assert f"cannot be decoded {name}" in done.output
+        assert f"undecodable {name}" in done.output

@@ -1,0 +1,36 @@
+"""What several commands share: the --config option, reading settings, and failing with a message."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from augsvc.errors import AugsvcError
+from augsvc.settings import Settings, load_settings
+
+Config = Annotated[Path | None, typer.Option(help="YAML settings file.", exists=True, dir_okay=False)]
+
+
+def fail(message: str) -> NoReturn:
+    """Prints the message to standard error and exits with status 2."""
+    typer.secho(message, err=True, fg="red")
+    raise typer.Exit(2)
+
+
+@contextmanager
+def failing() -> Iterator[None]:
+    """Turns errors that the user can correct into a message and exit status 2."""
+    try:
+        yield
+    except AugsvcError as err:
+        fail(err.message)
+    except (ValueError, OSError) as err:
+        fail(str(err))
+
+
+def read_settings(config: Path | None, flags: Mapping[str, object]) -> Settings:
+    """The settings; exits with status 2 if they are invalid."""
+    with failing():
+        return load_settings(config, flags)

@@ -1,0 +1,99 @@
+"""`augsvc fit` and `check`: commands that read whole datasets."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress, track
+
+from augsvc.cli.common import Config, failing, read_settings
+from augsvc.data.catalog import open_catalog
+from augsvc.data.fit import fit as fit_statistics
+from augsvc.engine.engine import Engine
+from augsvc.errors import AugsvcError
+from augsvc.http.app import open_engine
+from augsvc.planning.spec import validate_spec
+from augsvc.streams.stream import Range, Stream
+
+CHECK_SAMPLES = 64
+_CHECK_SPECS: dict[str, dict[str, object]] = {
+    "image": {"pipeline": "strong", "size": [64, 64]},
+    "audio": {"pipeline": "sound", "seconds": 1.0, "sample_rate": 16000},
+}
+
+
+def fit(
+    dataset: Annotated[str, typer.Argument(help="Dataset, e.g. photos/train.")],
+    out: Annotated[Path | None, typer.Option(help="JSON file to write (default ./NAME.json).", dir_okay=False)] = None,
+    config: Config = None,
+) -> None:
+    """Fit the statistics that color whitening needs; reads every sample once."""
+    settings = read_settings(config, {})
+    path = out or Path(dataset.replace("/", "-") + ".json")
+    console = Console(stderr=True)
+    with failing():
+        # without the settings' statistics files, which this command writes
+        sources = {name: entry.model_copy(update={"statistics": None}) for name, entry in settings.datasets.items()}
+        source = open_catalog(sources, 0).get(dataset)
+        with Progress(console=console, disable=not console.is_terminal) as progress:
+            task = progress.add_task(f"fitting {dataset}", total=len(source))
+            statistics = fit_statistics(source, lambda done: progress.advance(task, done))
+        path.write_text(statistics.text(), encoding="utf-8")
+    skipped = f", {statistics.left_out:,} skipped (undecodable)" if statistics.left_out else ""
+    counts = f"{statistics.count:,} pixels of {statistics.samples:,} samples{skipped}"
+    typer.echo(f"{path}: {counts}; digest {statistics.digest[:12]}")
+    if any(dataset in (name, f"{name}/train", f"{name}/test") for name in settings.datasets):
+        typer.echo("add it to the dataset's settings: `statistics: PATH`, relative to the settings file")
+
+
+def check(
+    config: Config = None,
+    every: Annotated[
+        bool, typer.Option("--all", help=f"Read every sample, not only the first {CHECK_SAMPLES}.")
+    ] = False,
+) -> None:
+    """Validate the settings, run the self-test, and augment samples of every dataset."""
+    settings = read_settings(config, {})
+    console = Console()
+    with failing():
+        settings.tokens()
+        engine = open_engine(settings)
+    arithmetic = engine.start().result()
+    console.print(f"arithmetic {arithmetic or '[red]none[/red]: the self-test fails, see the log'}")
+    valid = [check_dataset(engine, name, every, console) for name in engine.catalog.names()]
+    engine.stop()
+    if not (arithmetic and all(valid)):
+        raise typer.Exit(1)
+
+
+def check_dataset(engine: Engine, name: str, every: bool, console: Console) -> bool:
+    """Whether a dataset can be served; undecodable samples are listed and are no failure."""
+    spec = validate_spec({"dataset": name, "shuffle": False, **_CHECK_SPECS[engine.catalog.get(name).info.media]})
+    try:
+        stream = engine.open(spec)
+        samples = stream.samples if every else min(CHECK_SAMPLES, stream.samples)
+        replaced: list[int] = []
+        for start in track(range(0, samples, 64), f"{name:20}", console=console, disable=not console.is_terminal):
+            batch = Range(0, start, min(64, samples - start), 0)
+            replaced += engine.produce(stream, batch).future.result().replaced
+    except AugsvcError as err:
+        console.print(f"[red]failed[/red] {name}: {err.message}")
+        return False
+    undecodable = f", {len(replaced)} undecodable and replaced" if replaced else ""
+    console.print(f"[green]ok[/green] {name}: {samples} of {stream.samples} samples checked{undecodable}")
+    print_notes(stream, name, replaced, console)
+    return True
+
+
+def print_notes(stream: Stream, name: str, replaced: list[int], console: Console) -> None:
+    """Ignored files, outdated statistics and undecodable samples."""
+    if ignored := stream.source.left_out():
+        files = ", ".join(f"{count:,} {suffix or 'without an extension'}" for suffix, count in ignored.items())
+        console.print(f"   [yellow]ignored[/yellow] by their names: {escape(files)}", highlight=False)
+    info = stream.source.info
+    if info.colors and info.colors.dataset == name and info.colors.dataset_version != info.data_version:
+        console.print("   [yellow]statistics[/yellow] were fitted on another version of the data; refit for new runs")
+    for index in replaced:
+        console.print(f"   [yellow]undecodable[/yellow] {escape(stream.source.describe(index))}", highlight=False)

@@ -1,0 +1,192 @@
+"""`augsvc ops`, `preview`, `explain` and `datasets`: what is served, and what a pipeline does to samples."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from augsvc.cli.common import Config, fail, failing, read_settings
+from augsvc.data.catalog import open_catalog
+from augsvc.engine.engine import Engine
+from augsvc.http.app import open_engine
+from augsvc.ops.operation import Operation
+from augsvc.ops.pipeline import parse_pipeline
+from augsvc.ops.presets import PRESETS
+from augsvc.ops.registry import registry
+from augsvc.planning.spec import StreamSpec, parse_json, validate_spec
+from augsvc.streams.preview import COLUMNS, MOST
+from augsvc.streams.stream import Range, Stream
+from augsvc.validation import nearest
+
+DEFAULT_PRESETS = {"image": "standard", "audio": "sound"}
+Dataset = Annotated[str, typer.Option(help="Dataset, e.g. photos/train.")]
+Pipeline = Annotated[
+    str | None,
+    typer.Option(help="Preset, or a JSON list of operations (default: standard for images, sound for audio)."),
+]
+Size = Annotated[tuple[int, int] | None, typer.Option(help="Height and width of the canvas, in pixels.")]
+Seconds = Annotated[float | None, typer.Option(help="Length of the clips, in seconds.")]
+SampleRate = Annotated[int | None, typer.Option(help="Sample rate of the clips, in Hz.")]
+
+
+def ops(
+    name: Annotated[str | None, typer.Argument(help="An operation or a preset, to show in detail.")] = None,
+    config: Config = None,
+) -> None:
+    """List the operations and presets, or show one of them."""
+    console = Console()
+    with failing():
+        operations = registry(read_settings(config, {}).operations)
+    if name is None:
+        table = Table("operation", "kind", "summary", box=None)
+        for op, operation in operations.items():
+            table.add_row(op, operation.kind.value, operation.summary())
+        console.print(table)
+        console.print(f"\npresets: {', '.join(PRESETS)}; `augsvc ops NAME` shows one in detail")
+    elif name in PRESETS:
+        for step in parse_pipeline(name):
+            console.print_json(step.model_dump_json(exclude={"id"}), indent=None)
+    elif name in operations:
+        console.print(operations[name].summary())
+        table = Table("field", "default", "values", box=None)
+        for field, schema in operations[name].model_json_schema()["properties"].items():
+            table.add_row(field, escape(str(schema.get("default", ""))), escape(format_schema(schema)))
+        console.print(table)
+    else:
+        fail(f"unknown operation or preset: {name}{nearest(name, [*operations, *PRESETS])}")
+
+
+def preview(
+    dataset: Dataset,
+    out: Annotated[Path, typer.Option(help="PNG file to write.", dir_okay=False)],
+    pipeline: Pipeline = None,
+    size: Size = None,
+    seconds: Seconds = None,
+    sample_rate: SampleRate = None,
+    epoch: Annotated[int, typer.Option(help="Epoch index (0-based).")] = 0,
+    start: Annotated[int, typer.Option(help="First position in the epoch's order (0-based).")] = 0,
+    count: Annotated[int, typer.Option(help="Number of samples.", min=1, max=MOST)] = COLUMNS,
+    config: Config = None,
+) -> None:
+    """Render a before/after contact sheet."""
+    settings = read_settings(config, {})
+    with failing():
+        engine = open_engine(settings)
+        spec = build_spec(engine, dataset, pipeline, size=size, seconds=seconds, sample_rate=sample_rate)
+        engine.start()
+        stream = engine.open(spec)
+        batch = Range(epoch, start, count, 0)
+        engine.check(stream, batch)
+        out.write_bytes(engine.preview(stream, batch).future.result().buffer.tobytes())
+        engine.stop()
+    typer.echo(f"{out}: originals above, augmented below")
+
+
+def explain(
+    dataset: Dataset,
+    epoch: Annotated[int, typer.Option(help="Epoch index (0-based).")],
+    position: Annotated[int, typer.Option(help="Position in the epoch's order (0-based).", min=0)],
+    pipeline: Pipeline = None,
+    size: Size = None,
+    seconds: Seconds = None,
+    sample_rate: SampleRate = None,
+    view: Annotated[int, typer.Option(help="View (another draw of the same sample).")] = 0,
+    aug_seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    order_seed: Annotated[int, typer.Option(help="Seed of the epoch's order.")] = 0,
+    config: Config = None,
+) -> None:
+    """Explain one sample: its identity and every drawn parameter."""
+    settings = read_settings(config, {})
+    with failing():
+        engine = open_engine(settings)
+        seeds = {"aug_seed": aug_seed, "order_seed": order_seed}
+        spec = build_spec(engine, dataset, pipeline, size=size, seconds=seconds, sample_rate=sample_rate, **seeds)
+        stream = Stream.open(spec, engine.catalog.get(dataset), engine.executor)
+        print_receipt(stream, epoch, position, view, Console())
+
+
+def datasets(config: Config = None) -> None:
+    """List the configured datasets."""
+    settings = read_settings(config, {})
+    with failing():
+        catalog = open_catalog(settings.datasets, 0)
+    table = Table("dataset", "samples", "classes", "version", "statistics", box=None)
+    for name in catalog.names():
+        source = catalog.get(name)
+        info = source.info
+        statistics = info.colors.digest[:12] if info.colors else "-"
+        table.add_row(name, f"{len(source):,}", str(len(info.classes)), info.version[:12], statistics)
+    Console().print(table)
+
+
+def build_spec(engine: Engine, dataset: str, pipeline: str | None, **fields: object) -> StreamSpec:
+    """A specification from options. The pipeline is a preset's name or JSON; None takes the dataset's default preset."""
+    pipeline = pipeline or DEFAULT_PRESETS[engine.catalog.get(dataset).info.media]
+    steps = parse_json(pipeline.encode()) if pipeline.lstrip().startswith("[") else pipeline
+    if isinstance(size := fields.get("size"), tuple):
+        fields["size"] = list(size)
+    return validate_spec({"dataset": dataset, "pipeline": steps, **fields}, engine.operations)
+
+
+def print_receipt(stream: Stream, epoch: int, position: int, view: int, console: Console) -> None:
+    """Prints one sample's receipt: the sample, and each operation's values with the ranges they were drawn from.
+
+    Raises:
+        PastTheEnd, SpecInvalid: the address does not exist.
+        DatasetUnavailable, DatasetUnreadable: the sample cannot be read.
+    """
+    receipt: dict[str, Any] = stream.receipt(epoch, position, view)
+    sample = Table(box=None, show_header=False)
+    sample.add_row("dataset", f"{stream.source.info.name} ({stream.samples:,} samples)")
+    sample.add_row("address", f"epoch {epoch}, position {position}, view {view}")
+    sample.add_row("sample", escape(f"{receipt['index']}, {receipt['source']}"))
+    if substitute := receipt.get("replaced_by"):
+        text = f"{substitute['index']}, {substitute['source']} (the sample cannot be decoded)"
+        sample.add_row("replaced by", escape(text))
+    console.print(sample, highlight=False)
+    console.print()
+    if not receipt["operations"]:
+        console.print("no operations: the stored sample, on the canvas")
+        return
+    table = Table("operation", "selected", "parameter", "value", "from", box=None)
+    for operation, entry in zip(stream.plan.operations, receipt["operations"], strict=True):
+        for cells in receipt_rows(operation, entry):
+            table.add_row(*map(escape, cells), style=None if entry["selected"] else "dim")
+    console.print(table, highlight=False)
+
+
+def receipt_rows(operation: Operation, entry: dict[str, Any]) -> list[list[str]]:
+    """One row for each parameter; the first names the operation by its id, and by its name where the id differs."""
+    selected = ("yes" if entry["selected"] else "no") + ("" if operation.p == 1.0 else f" (p {operation.p:g})")
+    op, op_id = entry["op"], entry["id"]
+    head = [op_id if op_id.partition("#")[0] == op else f"{op_id} ({op})", selected]
+    rows = []
+    for name in type(operation).model_fields:
+        if name in ("op", "p", "id"):
+            continue
+        if name in entry["draws"]:
+            low, high = getattr(operation, name)
+            origin = "fixed" if low == high else f"[{low:g}, {high:g}]"
+            rows.append([name, format_value(entry["draws"][name]), origin])
+        else:
+            rows.append([name, str(getattr(operation, name)), "setting"])
+    return [(["", ""] if index else head) + row for index, row in enumerate(rows or [["", "", ""]])]
+
+
+def format_value(value: float | list[float]) -> str:
+    """Six significant digits; one number for each channel if there are several."""
+    return " ".join(f"{number:.6g}" for number in (value if isinstance(value, list) else [value]))
+
+
+def format_schema(schema: dict[str, Any]) -> str:
+    """A JSON schema in a few words."""
+    if "enum" in schema:
+        return " | ".join(map(str, schema["enum"]))
+    bounds = next((s for s in schema.get("anyOf", [schema]) if "minimum" in s), None)
+    if bounds is None:
+        return str(schema.get("const", "text"))
+    interval = ", or [low, high] to draw from" if "anyOf" in schema else ""
+    return f"{bounds['minimum']:g} … {bounds['maximum']:g}{interval}"

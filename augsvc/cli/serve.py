@@ -1,0 +1,50 @@
+"""`augsvc serve`."""
+
+import signal
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from augsvc.cli.common import Config, failing, read_settings
+from augsvc.http import create_app
+from augsvc.http.server.sockets import open_listener
+from augsvc.http.server.uvicorn_server import Server
+from augsvc.logs import set_up
+
+
+def refuse_former_name(given: bool) -> None:
+    """Names the present option to users of the former one."""
+    if given:
+        raise typer.BadParameter("this option is now --allow-unauthenticated")
+
+
+def serve(
+    config: Config = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on (default 127.0.0.1).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes any free one (default 8000).")] = None,
+    uds: Annotated[Path | None, typer.Option(help="Unix socket to listen on, instead of host and port.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    tokens_file: Annotated[Path | None, typer.Option(help="YAML file: client name → token.")] = None,
+    allow_unauthenticated: Annotated[
+        bool | None, typer.Option(help="Allow unauthenticated access on non-loopback interfaces.")
+    ] = None,
+    allow_plain: Annotated[bool, typer.Option("--allow-plain", hidden=True, callback=refuse_former_name)] = False,
+) -> None:
+    """Serve batches until SIGTERM or Ctrl-C."""
+    flags = {"host": host, "port": port, "uds": uds, "device": device}
+    settings = read_settings(
+        config, flags | {"tokens_file": tokens_file, "allow_unauthenticated": allow_unauthenticated}
+    )
+    set_up(settings.log_format)
+    with ExitStack() as stack:
+        with failing():
+            application = create_app(settings)
+            listener, url = stack.enter_context(open_listener(settings))
+        typer.echo(f"augsvc listens on {url}")
+        if settings.tokens_file:  # without one, SIGHUP ends the process, as it does when its terminal closes
+            signal.signal(signal.SIGHUP, lambda *_: application.state.tokens.invalidate())
+        Server(application, settings.shutdown_timeout_s, settings.min_client_bytes_per_s).run(sockets=[listener])
+    if application.state.lifecycle.failed:
+        raise typer.Exit(1)
