@@ -1,4 +1,4 @@
-"""What the machine offers."""
+"""The number of CPU cores."""
 
 import math
 import os
@@ -8,21 +8,21 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def cores() -> int:
-    """How many cores this process may use; a container's share of them counts."""
+    """How many cores this process may use, within its affinity and its container's CPU quota."""
     if hasattr(os, "sched_getaffinity"):  # Linux
         return min(len(os.sched_getaffinity(0)), _quota(_CGROUP) or os.cpu_count() or 1)
     return os.cpu_count() or 1
 
 
 def _quota(cgroup: Path) -> int | None:
-    """Whole cores that a container's time per period comes to, rounded up; None where there is no bound.
+    """A container's CPU time per period, in whole cores rounded up; None without a quota.
 
-    The affinity does not show it: in a container with 2 CPUs on a machine of 64, 64 threads would take turns.
+    The affinity does not show it: in a container with 2 CPUs on a machine of 64, 64 threads would compete.
     """
     for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # version 2, version 1
         try:
             time, period = " ".join((cgroup / name).read_text(encoding="ascii") for name in names).split()
             return max(1, math.ceil(int(time) / int(period))) if int(time) > 0 else None
-        except (OSError, ValueError, ZeroDivisionError):  # not this version; or "max", which is none
+        except (OSError, ValueError, ZeroDivisionError):  # not this version of cgroups; or "max": no quota
             continue
     return None

@@ -1,4 +1,4 @@
-"""Everything that can go wrong, and what a client is told of it.
+"""The error tree: every error has an HTTP status and a stable code.
 
     AugsvcError                   500 internal
       SpecInvalid                 422 spec_invalid         a field of the request is wrong; `field` names it
@@ -13,31 +13,31 @@
         UnknownStream             404 unknown_stream
         UnknownDataset            404 unknown_dataset
       MethodNotAllowed            405 method_not_allowed
-      StreamMismatch              409 stream_mismatch      this replica would give other bytes
+      StreamMismatch              409 stream_mismatch      this replica would produce different bytes
       RequestTooLarge             413 request_too_large
       WrongContentType            415 wrong_content_type
       PastTheEnd                  416 past_the_end
       BatchTooLarge               422 batch_too_large
-      BodyMalformed               422 body_malformed       not one well-formed safetensors body
-      BodyDamaged                 400 body_damaged         other bytes than were sent
+      BodyMalformed               422 body_malformed       not a valid safetensors body
+      BodyDamaged                 400 body_damaged         the digest does not match
       DuplicateIndex              422 duplicate_index
-      TooMuchAtOnce               429 too_much_at_once     the job has its share of what may be under way
+      TooMuchAtOnce               429 too_much_at_once     the job is at its in-flight limit
       OverQuota                   429 over_quota           the token's bytes per second are used up
       HeadersTooLarge             431 headers_too_large
-      NotAvailable                501 not_available        not built yet, or it fails this server's self-test
-      Overloaded                  503 overloaded           too many bytes are asked for at once
-      DeadlineExceeded            503 deadline_exceeded    no answer within request_timeout_s
-      EngineLost                  503 engine_lost          the process cannot compute any more and ends
+      NotAvailable                501 not_available        not implemented, or it fails the self-test
+      Overloaded                  503 overloaded           the memory budget is exhausted
+      DeadlineExceeded            503 deadline_exceeded    no response within request_timeout_s
+      EngineLost                  503 engine_lost          the process cannot compute any more and exits
       DeviceOutOfMemory           503 device_out_of_memory the device has no memory for one sample
       Starting                    503 starting             the self-test is still running
       Draining                    503 draining
       DatasetUnavailable          503 dataset_unavailable  a file could not be read now
       DatasetUnreadable           503 dataset_unreadable   64 samples in a row cannot be decoded
-    Undecodable                   never leaves the server: the sample is replaced
-    Cancelled                     never leaves the server: nobody waits for the answer any more
+    Undecodable                   internal: the sample is replaced
+    Cancelled                     internal: no client waits for the result any more
 
-A code never changes its meaning. Every 429 and 503 says when to come back. A message is this project's own text: never a
-path, an address or a library's words.
+The meaning of a code never changes. Every 429 and 503 carries Retry-After. A message is this project's own text: never a
+path, an address or a library's message.
 """
 
 import math
@@ -50,7 +50,7 @@ class AugsvcError(Exception):
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal"
-    retry_after_s: int | None = None  # said to the client where waiting helps
+    retry_after_s: int | None = None  # sent to the client where waiting helps
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
@@ -65,7 +65,7 @@ class SpecInvalid(AugsvcError):
 
 
 class SizeRequired(SpecInvalid):
-    """The dataset's samples have more than one size, so the canvas must be named."""
+    """The dataset's samples differ in size, so that `size` is required."""
 
     code = "size_required"
 
@@ -89,7 +89,7 @@ class NeedsDataset(SpecInvalid):
 
 
 class BadRequest(AugsvcError):
-    """What arrived is not an HTTP/1.1 request."""
+    """The bytes are not an HTTP/1.1 request."""
 
     status, code = 400, "bad_request"
 
@@ -101,13 +101,13 @@ class BadJson(AugsvcError):
 
 
 class Unauthorized(AugsvcError):
-    """No token, or one that is not known here."""
+    """No token, or an unknown one."""
 
     status, code = 401, "unauthorized"
 
 
 class NotFound(AugsvcError):
-    """No such address."""
+    """No such route."""
 
     status, code = 404, "not_found"
 
@@ -119,25 +119,25 @@ class UnknownStream(NotFound):
 
 
 class UnknownDataset(NotFound):
-    """No dataset of that name is served here."""
+    """No such dataset."""
 
     code = "unknown_dataset"
 
 
 class MethodNotAllowed(AugsvcError):
-    """The address exists, the method does not."""
+    """The route exists, but not for this method."""
 
     status, code = 405, "method_not_allowed"
 
 
 class StreamMismatch(AugsvcError):
-    """This replica's bytes for the specification would not be those the id names."""
+    """This replica would produce different bytes than those that the id names."""
 
     status, code = 409, "stream_mismatch"
 
     def __init__(self, message: str, here: Mapping[str, str]) -> None:
         super().__init__(message)
-        self.here = dict(here)  # id, dataset_version and arithmetic, as far as the request has them
+        self.here = dict(here)  # this replica's id, dataset_version and arithmetic, those that the request has
 
 
 class RequestTooLarge(AugsvcError):
@@ -147,7 +147,7 @@ class RequestTooLarge(AugsvcError):
 
 
 class WrongContentType(AugsvcError):
-    """The body is of another type than the address takes."""
+    """The route takes another content type."""
 
     status, code = 415, "wrong_content_type"
 
@@ -159,19 +159,19 @@ class PastTheEnd(AugsvcError):
 
 
 class BodyMalformed(AugsvcError):
-    """The body is not one well-formed safetensors file, or lacks what it must hold."""
+    """The body is not a valid safetensors file, or a tensor is missing or invalid."""
 
     status, code = 422, "body_malformed"
 
 
 class BodyDamaged(AugsvcError):
-    """The body does not have the digest that was sent with it: bytes changed on the way."""
+    """The body does not match the digest sent with it: bytes changed in transit."""
 
     status, code = 400, "body_damaged"
 
 
 class DuplicateIndex(AugsvcError):
-    """An index stands twice in one request, so two samples would share random numbers."""
+    """An index occurs twice in a request: two samples would share random numbers."""
 
     status, code = 422, "duplicate_index"
 
@@ -183,13 +183,13 @@ class BatchTooLarge(AugsvcError):
 
 
 class TooMuchAtOnce(AugsvcError):
-    """A job has its share of the bytes that may be under way, and others want theirs."""
+    """The job is at its in-flight limit, and other jobs request their share."""
 
     status, code, retry_after_s = 429, "too_much_at_once", 1
 
 
 class OverQuota(AugsvcError):
-    """The bytes that a token may take in a second are used up; `owed_s` is when they are paid for."""
+    """The token's byte quota is used up for the next `owed_s` seconds."""
 
     status, code = 429, "over_quota"
 
@@ -205,31 +205,31 @@ class HeadersTooLarge(AugsvcError):
 
 
 class NotAvailable(AugsvcError):
-    """Named by the contract, but not built yet, or broken on this server: it fails the self-test."""
+    """Named by the contract but not implemented, or it fails this server's self-test."""
 
     status, code = 501, "not_available"
 
 
 class Overloaded(AugsvcError):
-    """More bytes are asked for at once than the server may hold."""
+    """The memory budget is exhausted."""
 
     status, code, retry_after_s = 503, "overloaded", 1
 
 
 class DeadlineExceeded(AugsvcError):
-    """Nothing came of the request, or of its body, within request_timeout_s; the work is given up."""
+    """The request, or its body, did not complete within request_timeout_s; the work is cancelled."""
 
     status, code, retry_after_s = 503, "deadline_exceeded", 1
 
 
 class EngineLost(AugsvcError):
-    """Nothing can be computed any more, or what is in hand gives no sign; the process ends, for another to be started."""
+    """The engine's thread has ended, or a task makes no progress; the process exits, to be restarted."""
 
     status, code, retry_after_s = 503, "engine_lost", 1
 
 
 class DeviceOutOfMemory(AugsvcError):
-    """The device that computes has not enough memory left, not even for one sample at a time."""
+    """The device has not enough free memory for one sample."""
 
     status, code, retry_after_s = 503, "device_out_of_memory", 1
 
@@ -241,26 +241,26 @@ class Starting(AugsvcError):
 
 
 class Draining(AugsvcError):
-    """The server is stopping."""
+    """The server is shutting down."""
 
     status, code, retry_after_s = 503, "draining", 1
 
 
 class DatasetUnavailable(AugsvcError):
-    """A file could not be read now, though it should be there: retried, then said."""
+    """A file of the dataset could not be read, after several attempts."""
 
     status, code, retry_after_s = 503, "dataset_unavailable", 1
 
 
 class DatasetUnreadable(AugsvcError):
-    """Too many samples in a row cannot be decoded."""
+    """Too many samples in a row are undecodable."""
 
-    status, code, retry_after_s = 503, "dataset_unreadable", 10  # its operator has to see to it
+    status, code, retry_after_s = 503, "dataset_unreadable", 10  # the operator has to act
 
 
 class Undecodable(Exception):
-    """A sample was read whole and cannot be decoded: it is replaced, and counted."""
+    """A sample was read completely and cannot be decoded: it is replaced, and counted."""
 
 
 class Cancelled(Exception):
-    """The work is not wanted any more."""
+    """The result of the work is no longer needed."""

@@ -1,4 +1,4 @@
-"""The log, on standard error: lines for people, or one JSON object a line and event, with one for each request."""
+"""Logging to standard error: lines for people, or one JSON object a line, including one for each request."""
 
 import json
 import logging
@@ -14,10 +14,10 @@ LogFormat = Literal["text", "json"]
 
 
 class JsonLines(logging.Formatter):
-    """time, level, logger, event, and what the event brings along as `extra={"fields": {…}}`; fields of None are left out."""
+    """time, level, logger, event, and the event's `extra={"fields": {…}}`; fields of None are omitted."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line."""
+        """One JSON object."""
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -31,14 +31,14 @@ class JsonLines(logging.Formatter):
 
 
 def set_up(log_format: LogFormat) -> None:
-    """For the whole process."""
+    """Configures logging of the whole process."""
     handler: logging.Handler = logging.StreamHandler()
     if log_format == "json":
         handler.setFormatter(JsonLines())
         logging.captureWarnings(True)
         threading.excepthook = _log_thread
     else:
-        logging.getLogger("augsvc.requests").setLevel(logging.WARNING)  # a line for each would hide the events
+        logging.getLogger("augsvc.requests").setLevel(logging.WARNING)  # a line for each request would hide the events
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         if sys.stderr.isatty():
             handler = RichHandler(console=Console(stderr=True), show_path=False)
@@ -48,5 +48,5 @@ def set_up(log_format: LogFormat) -> None:
 
 def _log_thread(thread: threading.ExceptHookArgs) -> None:
     if thread.exc_value is not None:
-        found = (thread.exc_type, thread.exc_value, thread.exc_traceback)
-        logging.getLogger("augsvc").critical("a thread ended with an error", exc_info=found)
+        error = (thread.exc_type, thread.exc_value, thread.exc_traceback)
+        logging.getLogger("augsvc").critical("uncaught error in a thread", exc_info=error)

@@ -1,4 +1,4 @@
-"""How long the stages of a piece of work took: an object that goes down the way of the data with the work."""
+"""Wall time by stage of a batch: an object that is passed down with the work."""
 
 import time
 from collections.abc import Iterator
@@ -12,26 +12,26 @@ Stage = Literal["queue", "decode", "draw", "kernels", "encode"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stages:
-    """Seconds of wall time by stage. What threads do side by side counts by its mean among them."""
+    """Seconds of wall time by stage. Parallel threads count by their mean."""
 
     seconds: dict[Stage, float] = field(default_factory=dict)
-    _share: float = 1.0
+    _fraction: float = 1.0
     _lock: Lock = field(default_factory=Lock)
 
     def among(self, threads: int) -> "Stages":
-        """The same account, for one of so many threads that work side by side."""
-        return Stages(self.seconds, self._share / threads, self._lock)
+        """The same account, for one of `threads` parallel threads."""
+        return Stages(self.seconds, self._fraction / threads, self._lock)
 
     def add(self, stage: Stage, seconds: float) -> None:
-        """Counts time that was spent in a stage."""
+        """Adds seconds to a stage."""
         with self._lock:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds * self._share
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds * self._fraction
 
     @contextmanager
     def of(self, stage: Stage) -> Iterator[None]:
-        """Counts the time that the block takes, an error included."""
-        begun = time.perf_counter()
+        """Adds the time of the block, also if it raises."""
+        started_at = time.perf_counter()
         try:
             yield
         finally:
-            self.add(stage, time.perf_counter() - begun)
+            self.add(stage, time.perf_counter() - started_at)
