@@ -68,11 +68,11 @@ def predict_path(folder: Path, path: Path, out: Path | None, console: Console) -
     paths = list_files(path, card)
     results = predict_files(model, card, paths)
     predictions = list(track(results, "reading", total=len(paths), console=console, transient=True))
-    rows = [["file", "class", "then"]]
+    rows = [["file", "class", "next"]]
     for prediction in predictions:
         ranked = [f"{name} {probability:.1%}" for name, probability in prediction.classes[:3]]
         rows.append([str(prediction.path), *(ranked[:1] or [f"[red]{prediction.error}[/]"]), ", ".join(ranked[1:])])
-    console.print(console_table(rows))
+    console.print(console_table(rows, align="left"))
     if out is not None:
         listed = [
             {"file": str(prediction.path), "classes": dict(prediction.classes), "error": prediction.error or None}

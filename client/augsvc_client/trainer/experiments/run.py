@@ -3,7 +3,7 @@
 Recipe → run (loaders → TrainingState → train → progress, checkpoints, logs) → Outcome
 """
 
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,7 @@ from torch import nn
 
 from augsvc_client.loaders.remote import RemoteDataLoader
 from augsvc_client.trainer.experiments.outcome import Outcome
-from augsvc_client.trainer.models.build import build_model, facts
+from augsvc_client.trainer.models.build import Inputs, build_model, facts
 from augsvc_client.trainer.recipe import Recipe
 from augsvc_client.trainer.training.checkpoint import FILE_NAME, load_checkpoint, with_checkpoints
 from augsvc_client.trainer.training.data import (
@@ -72,23 +72,30 @@ def run(
             _resume(state, out, notify)
         evaluator = _Evaluator(state, statistics_loader, tests)
         show_progress(_instrument(train(state, evaluator.scores), state, out, notify), progress, title)
-        final = state.learner.eval_model
-        epochs = min(_GRID_EPOCHS, len(state.history))
-        return Outcome(
-            recipe=recipe,
-            url=url,
-            model=final,
-            inputs=inputs,
-            classes=classes,
-            history=tuple(state.history),
-            stream={**stream.identity, "spec": stream.spec},
-            facts=facts(final, recipe.model, inputs),
-            floor=loss_floor(len(classes), recipe.training.label_smoothing),
-            sample_grid=None if inputs.rate else collect_sample_grid(stream, classes, epochs),
-            predictions=evaluator.final_predictions(),
-            views=predict_views(final, recipe, url),
-            uncertainty=evaluator.uncertainty(),
-        )
+        return _summarise(state, evaluator, inputs, classes, url)
+
+
+def _summarise(
+    state: TrainingState, evaluator: "_Evaluator", inputs: Inputs, classes: Sequence[str], url: str
+) -> Outcome:
+    """The outcome of a finished run."""
+    recipe, model, stream = state.learner.recipe, state.learner.eval_model, state.loader.stream
+    epochs = min(_GRID_EPOCHS, len(state.history))
+    return Outcome(
+        recipe=recipe,
+        url=url,
+        model=model,
+        inputs=inputs,
+        classes=classes,
+        history=tuple(state.history),
+        stream={**stream.identity, "spec": stream.spec},
+        facts=facts(model, recipe.model, inputs),
+        floor=loss_floor(len(classes), recipe.training.label_smoothing),
+        sample_grid=None if inputs.rate else collect_sample_grid(stream, classes, epochs),
+        predictions=evaluator.final_predictions(),
+        views=predict_views(model, recipe, url),
+        uncertainty=evaluator.uncertainty(),
+    )
 
 
 class _Evaluator:

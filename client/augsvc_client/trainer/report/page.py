@@ -48,7 +48,7 @@ def _summary(outcome: Outcome, measured: Measurements) -> list[str]:
         tensor.numel() * (2 if tensor.is_floating_point() else tensor.element_size())
         for tensor in outcome.model.state_dict().values()
     )
-    accuracies = [(f"accuracy on {name}", f"{outcome.accuracy(name):.1%}") for name in outcome.predictions]
+    accuracies = [(name, f"{outcome.accuracy(name):.1%}") for name in outcome.predictions]
     costs = [
         ("", "this network", "with 3×3 convolutions"),
         ("parameters", f"{facts.parameters:,}", f"{facts.plain_parameters:,}"),

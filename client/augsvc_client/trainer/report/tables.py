@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Sequence
+from typing import Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -23,12 +24,12 @@ def markdown_table(rows: Rows) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *body))
 
 
-def console_table(rows: Rows, *, title: str | None = None) -> Table:
-    """A table for a rich console, with all columns but the first right-aligned."""
+def console_table(rows: Rows, *, title: str | None = None, align: Literal["left", "right"] = "right") -> Table:
+    """A table for a rich console; `align` applies to all columns but the first."""
     header, *body = rows
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for i, name in enumerate(header):
-        table.add_column(name, justify="right" if i else "left")
+        table.add_column(name, justify=align if i else "left")
     for row in body:
         table.add_row(*row)
     return table
