@@ -11,7 +11,7 @@
     cold.py          a cold start, timed from outside
     targets.py       the targets
     report.py        results/*.json → docs/benchmarks.md, with tables.py, pixel_tables.py, serving/tables.py; plot.py → its plot
-    replica.py       one replica's event loop (docs/serving.md); window.py: requests in flight over slow links
+    replica.py       one replica's event loop (docs/serving.md); window.py: waits over slow links and for sequential reads
 
 Only ratios within one run are compared: all peers run in turns, round after round, and a ratio is the median of the rounds'
 ratios. `--against CHECKOUT` adds this package's peers from another checkout, to compare two commits.
