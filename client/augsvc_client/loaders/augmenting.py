@@ -43,8 +43,9 @@ class AugmentingDataLoader(BaseLoader[PendingBatch]):
 
     `pipeline`, `aug_seed`, `size`, `fit`, `output`: as in a specification; size None keeps the size of the images.
     `urls`, `token`, `wait_s`, `job`, `rank`, `world_size`, `device`, `scale`, `view`, `prefetch`: as for
-    RemoteDataLoader; the wrapped loader is read as far ahead as requests go. The arithmetic of the first response is
-    kept: other replicas are passed over, StreamChanged if none is left.
+    RemoteDataLoader; the wrapped loader is read as far ahead as requests go. `batches` and `wait_s_total` count the batches
+    handed out and the seconds waited for them. The arithmetic of the first response is kept: other replicas are passed
+    over, StreamChanged if none is left.
 
     `for batch in loader` goes through the epoch; after `break` the next one continues there. Each pass through the
     wrapped loader is the next epoch, and `set_epoch` is called on it and its samplers where they have it. A resumed
