@@ -148,8 +148,8 @@ def test_the_clients_wait_has_jitter():
         state = client_retry.RetryState([replica], 60, {})
         begun = client_retry.time.monotonic()
         state.failed(replica, client_retry.RetryLater("busy", 10.0))
-        until.add(round(state._rest_until_s[replica] - begun, 2))
-        assert 10.0 <= state._rest_until_s[replica] - begun <= 13.0
+        until.add(round(state._not_before_s[replica] - begun, 2))
+        assert 10.0 <= state._not_before_s[replica] - begun <= 13.0
     assert len(until) > 10
 
 
