@@ -106,7 +106,7 @@ def test_a_device_without_memory_is_asked_for_less_and_refuses_what_it_cannot_an
     asked(fragile, 78).refused(503, "engine_lost")
     assert fragile.wait() == 1
     said = fragile.output()
-    assert "the device that computes is lost" in said and "device-side assert" in said, "for the operator"
+    assert "compute device lost" in said and "device-side assert" in said, "for the operator"
     assert "the engine's thread has ended" in said
 
 

@@ -129,12 +129,12 @@ class ImageChunk:
 
     def _move(self, segment: Segment, camera: Camera | None) -> tuple[MoveArgs, Any]:
         """Where pixels come from, and the bytes of the sources if they come from there."""
-        part, canvas = segment.pass_, self.plan.canvas
-        if camera is None or not part.fits:
-            args = identity_move(len(self.images)) if camera is None else lower_move(camera, part, canvas, None)
+        pass_, canvas = segment.pass_, self.plan.canvas
+        if camera is None or not pass_.fits:
+            args = identity_move(len(self.images)) if camera is None else lower_move(camera, pass_, canvas, None)
             return args, self.staging.array("empty", (1,), np.uint8)
         sources, offsets = self.staging.send_sources(self.images, self.keys)
-        return lower_move(camera, part, canvas, self.images)._replace(addresses=offsets.astype(np.uint64)), sources
+        return lower_move(camera, pass_, canvas, self.images)._replace(addresses=offsets.astype(np.uint64)), sources
 
     def _memory(self, segment: Segment, camera: Camera | None, sources: Any, kept: bool) -> Memory:
         """The canvases of a segment, which leaves one if `kept`; those that it does not need have one element."""

@@ -19,7 +19,9 @@ from augsvc.executors.protocol import SourceKey
 logger = logging.getLogger("augsvc")
 _IDLE_RUNS = 1024  # after which a dataset counts as no longer used
 
-Place = tuple[SourceKey, tuple[int, ...]]  # a source, and () for its mask or (C,) for its image: grey and colour differ
+CacheKey = tuple[
+    SourceKey, tuple[int, ...]
+]  # a source, and () for its mask or (C,) for its image: grey and colour differ
 
 
 @dataclass(slots=True, eq=False)
@@ -32,7 +34,7 @@ class SourceCache:
     warned: bool = False  # that there was no memory for it
     buffer: Buffer | None = None
     used: int = 0  # bytes, from the buffer's start
-    offsets: dict[Place, int] = field(default_factory=dict)
+    offsets: dict[CacheKey, int] = field(default_factory=dict)
     runs: int = 0
     last_runs: dict[str, int] = field(default_factory=dict)  # in which each dataset was used
     overflowed: bool = False
@@ -52,10 +54,10 @@ class SourceCache:
         """
         if self.capacity == 0 or self.closed or None in keys:
             return None
-        places = [(key, image.shape[2:]) for key, image in zip(keys, images, strict=True) if key]
-        missing = {place: image for place, image in zip(places, images, strict=True) if place not in self.offsets}
+        cache_keys = [(key, image.shape[2:]) for key, image in zip(keys, images, strict=True) if key]
+        missing = {key: image for key, image in zip(cache_keys, images, strict=True) if key not in self.offsets}
         size = sum(image.size for image in missing.values())
-        self.last_runs.update((dataset, self.runs) for (dataset, _), _ in places)
+        self.last_runs.update((dataset, self.runs) for (dataset, _), _ in cache_keys)
         if size > self.capacity - self.used:
             self.overflowed = True
             return None
@@ -64,7 +66,7 @@ class SourceCache:
             return None
         if missing:
             self._send(missing, stage(size), size, buffer)
-        offsets = np.array([self.offsets[place] for place in places], np.int64)
+        offsets = np.array([self.offsets[key] for key in cache_keys], np.int64)
         return self.device.view(buffer, 0, (self.capacity,), np.uint8), offsets
 
     def open(self) -> None:
@@ -95,11 +97,11 @@ class SourceCache:
                 self.close()
         return self.buffer
 
-    def _send(self, missing: dict[Place, U8], staged: Buffer, size: int, buffer: Buffer) -> None:
+    def _send(self, missing: dict[CacheKey, U8], staged: Buffer, size: int, buffer: Buffer) -> None:
         ends = np.cumsum([image.size for image in missing.values()]).tolist()
         for image, end in zip(missing.values(), ends, strict=True):
             staged.bytes[end - image.size : end].reshape(image.shape)[...] = image
         self.device.copy_in(staged, size, buffer, self.used)
-        for (place, image), end in zip(missing.items(), ends, strict=True):
-            self.offsets[place] = self.used + end - image.size
+        for (key, image), end in zip(missing.items(), ends, strict=True):
+            self.offsets[key] = self.used + end - image.size
         self.used += size

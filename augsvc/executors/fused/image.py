@@ -136,11 +136,13 @@ class FusedExecutor:
         check: Callable[[], None],
     ) -> U16:
         """Runs one segment. Returns its values, or those that it was given if it encodes them into `out`."""
-        n, canvas, part = len(sources), plan.canvas, segment.pass_
+        n, canvas, pass_ = len(sources), plan.canvas, segment.pass_
         camera = cameras[segment.pass_index] if segment.opens else None
-        move = identity_move(n) if camera is None else lower_move(camera, part, canvas, sources if part.fits else None)
-        after = np.empty_like(values) if camera is not None and not part.fits and out is None else values
-        stages = plan.tones(part, draws, _statistics(plan, segment, values)) if segment.opens else []
+        move = (
+            identity_move(n) if camera is None else lower_move(camera, pass_, canvas, sources if pass_.fits else None)
+        )
+        after = np.empty_like(values) if camera is not None and not pass_.fits and out is None else values
+        stages = plan.tones(pass_, draws, _statistics(plan, segment, values)) if segment.opens else []
         args = (
             move,
             lower_tones(stages, n, canvas.channels),

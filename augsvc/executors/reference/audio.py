@@ -74,13 +74,13 @@ class TorchSound:
 
     def _run_chunk(self, plan: SoundPlan, clips: F32, draws: Sequence[Draw], check: Callable[[], None]) -> None:
         values = torch.from_numpy(clips).to(self.device)
-        for part in plan.passes:
+        for pass_ in plan.passes:
             check()
-            if (windows := plan.windows(part, draws)) is not None:
+            if (windows := plan.windows(pass_, draws)) is not None:
                 values = _shift(values, windows)
-            for shape in plan.shapes(part, draws):
+            for shape in plan.shapes(pass_, draws):
                 values = self._apply_shape(values, shape)
-            for draw, ratio in plan.noises(part, draws):
+            for draw, ratio in plan.noises(pass_, draws):
                 scale = noise_scale(ratio, *measure_level(values), plan.clip.samples)
                 values = self._add_noise(values, draw, scale, check)
         torch.from_numpy(clips).copy_(values)

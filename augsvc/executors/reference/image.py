@@ -149,17 +149,17 @@ class KorniaExecutor:
         `cameras` has one entry per pass, as plan.cameras gives them. `check` is called at short intervals, and may raise.
         """
         pixels = torch.empty(0, device=self.device)
-        for part, camera in zip(plan.passes, cameras, strict=True):
-            if part.fits and camera is not None:
-                pixels = self._read(plan, part, images, camera, check)
+        for pass_, camera in zip(plan.passes, cameras, strict=True):
+            if pass_.fits and camera is not None:
+                pixels = self._read(plan, pass_, images, camera, check)
             elif camera is not None:
-                pixels = self._move(plan, part, pixels, camera)
+                pixels = self._move(plan, pass_, pixels, camera)
             check()
-            self._apply_stages(plan, part, pixels, draws, check)
+            self._apply_stages(plan, pass_, pixels, draws, check)
         return pixels
 
     def _read(
-        self, plan: Plan, part: Pass, images: Sequence[U8], camera: Camera, check: Callable[[], None]
+        self, plan: Plan, pass_: Pass, images: Sequence[U8], camera: Camera, check: Callable[[], None]
     ) -> torch.Tensor:
         """Sources onto the canvas. Those of equal size and number of taps share calls of at most a chunk."""
         shape = (len(images), plan.canvas.channels, plan.canvas.height, plan.canvas.width)
@@ -174,22 +174,22 @@ class KorniaExecutor:
                 check()
                 stacked = torch.from_numpy(np.stack([images[row] for row in rows])).to(self.device)
                 sources = stacked.permute(0, 3, 1, 2).float() / 255.0
-                pixels[rows] = sources if same else self._resample(plan, part, sources, camera, np.array(rows))
+                pixels[rows] = sources if same else self._resample(plan, pass_, sources, camera, np.array(rows))
         return pixels
 
-    def _move(self, plan: Plan, part: Pass, pixels: torch.Tensor, camera: Camera) -> torch.Tensor:
+    def _move(self, plan: Plan, pass_: Pass, pixels: torch.Tensor, camera: Camera) -> torch.Tensor:
         """Canvas to canvas."""
         moved = pixels.clone()
         for taps in np.unique(camera.taps, axis=0):
             rows = np.flatnonzero((camera.taps == taps).all(axis=1) & ~camera.identical)
             if rows.size:
-                moved[rows] = self._resample(plan, part, pixels[rows], camera, rows)
+                moved[rows] = self._resample(plan, pass_, pixels[rows], camera, rows)
         return moved
 
-    def _resample(self, plan: Plan, part: Pass, sources: torch.Tensor, camera: Camera, rows: I64) -> torch.Tensor:
+    def _resample(self, plan: Plan, pass_: Pass, sources: torch.Tensor, camera: Camera, rows: I64) -> torch.Tensor:
         backward = exact.from_fixed(np.concatenate((camera.backward, camera.depth[:, None]), axis=1)[rows], MATRIX_BITS)
         taps = (int(camera.taps[rows[0], 0]), int(camera.taps[rows[0], 1]))
-        canvas, border = plan.canvas, part.border or "edge"
+        canvas, border = plan.canvas, pass_.border or "edge"
         moved = torch.empty((len(rows), canvas.channels, canvas.height, canvas.width), device=self.device)
         for chunk in ranges(len(rows), max(1, self.chunk // (canvas.height * canvas.width))):
             for band in ranges(canvas.height, max(1, self.chunk // canvas.width)):
@@ -197,22 +197,22 @@ class KorniaExecutor:
         return moved
 
     def _apply_stages(
-        self, plan: Plan, part: Pass, pixels: torch.Tensor, draws: Sequence[Draw], check: Callable[[], None]
+        self, plan: Plan, pass_: Pass, pixels: torch.Tensor, draws: Sequence[Draw], check: Callable[[], None]
     ) -> None:
-        statistics = _statistics(pixels) if plan.needs_statistics(part) else None
-        for stage in plan.tones(part, draws, statistics):
+        statistics = _statistics(pixels) if plan.needs_statistics(pass_) else None
+        for stage in plan.tones(pass_, draws, statistics):
             check()
             self._apply_tones(pixels, stage)
-        for index, blur in plan.of_kind(part, Filter):
+        for index, blur in plan.of_kind(pass_, Filter):
             rows = np.flatnonzero(draws[index].selected)
             self._filter(pixels, blur.weights(draws[index], plan.canvas), rows, check)
-        for index, noise in plan.of_kind(part, Noise):
+        for index, noise in plan.of_kind(pass_, Noise):
             check()
             self._add_noise(pixels, noise, draws[index])
-        for index, erase in plan.of_kind(part, Erase):
+        for index, erase in plan.of_kind(pass_, Erase):
             draw = draws[index]
             _erase(pixels, erase.boxes(draw, plan.canvas), erase.fill(draw, plan.canvas), draw)
-        for index, opaque in plan.of_kind(part, Opaque):
+        for index, opaque in plan.of_kind(pass_, Opaque):
             self._apply_opaque(plan, opaque, draws[index], pixels, check)
 
     def _apply_opaque(
