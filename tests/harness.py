@@ -1,4 +1,4 @@
-"""Runs one pipeline over pictures held in memory, as a stream does, and compares pixels with references in float64."""
+"""Runs a pipeline over images in memory, as a stream does, and compares pixels with references in float64."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -108,21 +108,21 @@ def over(source: Source, pipeline, **fields) -> Run:
 
 
 def run(pipeline, images, **fields) -> Run:
-    """A stream over pictures uint8 (H, W, C), or over samples."""
+    """A stream over images uint8 (H, W, C), or over samples."""
     return over(ListSource([i if isinstance(i, Sample) else Sample(i, 0) for i in images]), pipeline, **fields)
 
 
 def one(pipeline, image, **fields) -> np.ndarray:
-    """One picture through a pipeline: uint8 (H, W, C)."""
+    """One image through a pipeline: uint8 (H, W, C)."""
     return run(pipeline, [image], **fields).images()[0]
 
 
 @cache
 def photo(name: str) -> np.ndarray:
     """astronaut 512×512, chelsea 300×451 or coffee 400×600."""
-    picture = getattr(skimage.data, name)()
-    picture.setflags(write=False)
-    return picture
+    image = getattr(skimage.data, name)()
+    image.setflags(write=False)
+    return image
 
 
 def patch(name: str, height: int, width: int, top: int = 60, left: int = 120) -> np.ndarray:

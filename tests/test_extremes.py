@@ -1,4 +1,4 @@
-"""The ends of what can be asked for: memory, numbers that would overflow, work that nobody wants any more."""
+"""Extremes: memory, values that would overflow, cancelled work."""
 
 import itertools
 import weakref
@@ -36,12 +36,12 @@ from tests.harness import executor
 
 pytestmark = pytest.mark.usefixtures("each_executor")
 
-PICTURES = [name for name, operation in registry().items() if operation.media == "image"]
+IMAGE_OPERATIONS = [name for name, operation in registry().items() if operation.media == "image"]
 WORKERS = ThreadPoolExecutor(2)
 
 
 class Large(Source):
-    """Pictures far larger than the canvas; counts how many are alive at once."""
+    """Images far larger than the canvas; counts how many are alive at the same time."""
 
     info = SourceInfo(name="large", version="1", classes=("a",), channels=3, size=None)
 
@@ -83,7 +83,7 @@ def test_decoded_pictures_are_held_a_few_at_a_time(monkeypatch):
 
 @settings(max_examples=60)
 @given(
-    st.lists(st.tuples(st.sampled_from(PICTURES), st.booleans()), min_size=1, max_size=24),
+    st.lists(st.tuples(st.sampled_from(IMAGE_OPERATIONS), st.booleans()), min_size=1, max_size=24),
     st.sampled_from(["zeros", "reflect", "edge"]),
 )
 def test_any_pipeline_at_its_ends_is_pixels_or_a_clear_error(steps, border):
@@ -123,10 +123,10 @@ def test_contrast_keeps_its_threshold(times):
 def test_enlarging_without_end_shows_the_corner(times):
     corner = {"op": "random_resized_crop", "scale": 0.01, "ratio": 1, "place_x": 0, "place_y": 0}
     found = produce(Large(64), 100, size=[16, 16], pipeline=[corner] * times + [{"op": "gamma", "gamma": 1}])["image"]
-    assert [int(picture.max()) for picture in found] == list(range(100))
+    assert [int(image.max()) for image in found] == list(range(100))
 
 
-def test_work_that_nobody_wants_stops_between_steps():
+def test_cancelled_work_stops_between_steps():
     calls = itertools.count()
 
     def check():
@@ -158,7 +158,7 @@ def test_other_code_has_another_arithmetic_id(monkeypatch, change):
     before = unchanged(executor().name)
     monkeypatch.setattr(place, name, other)
     after = SelfTest(executor()).everything()
-    assert before["frames"]["image"] != after["frames"]["image"], "it concerns every stream of pictures"
+    assert before["frames"]["image"] != after["frames"]["image"], "it concerns every stream of images"
 
 
 SOUND_CHANGES = [

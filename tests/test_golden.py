@@ -96,7 +96,7 @@ def test_equal_to_the_golden_file():
 
 
 def test_equal_without_the_cpus_extensions():
-    """In a process of its own: NumPy picks its loops once, when it is imported."""
+    """In a separate process: NumPy picks its loops once, when it is imported."""
     extensions = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
     environment = os.environ | {"NPY_DISABLE_CPU_FEATURES": " ".join(extensions)}
     done = subprocess.run(

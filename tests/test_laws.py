@@ -36,13 +36,13 @@ def assert_rows_equal(whole, rows, part):
         assert array.tobytes() == whole[name][rows].tobytes(), name
 
 
-PICTURES = [
+IMAGE_STEPS = [
     {"op": name, "p": 0.7, **chosen}
     for name, operation in registry().items()
     if operation.media == "image"
     for chosen in operation.examples
 ]
-PIPELINES = [[step] for step in PICTURES] + [
+PIPELINES = [[step] for step in IMAGE_STEPS] + [
     "strong",
     [{"op": "color_shift"}, {"op": "gamma", "p": 0.5}, {"op": "color_jitter"}, {"op": "gamma", "p": 0.5}],
     [{"op": "gaussian_noise"}, {"op": "rotation", "border": "reflect"}, {"op": "whitening"}, {"op": "gamma"}],
@@ -61,7 +61,7 @@ def test_l2_a_sample_does_not_depend_on_its_company(pipeline, channels):
 
 
 class Many(Source):
-    """Small noisy pictures of two sizes."""
+    """Small noisy images of two sizes."""
 
     info = SourceInfo(name="many", version="1", classes=("a",), channels=3, size=None, colors=Probe.info.colors)
 
@@ -82,7 +82,7 @@ class Many(Source):
 
 @settings(max_examples=60)
 @given(
-    steps=st.lists(st.sampled_from(PICTURES), min_size=1, max_size=4),
+    steps=st.lists(st.sampled_from(IMAGE_STEPS), min_size=1, max_size=4),
     p=st.sampled_from([0.3, 1.0]),
     border=st.sampled_from(["zeros", "reflect", "edge"]),
     frame=st.fixed_dictionaries(
@@ -115,18 +115,18 @@ def test_l1_the_same_address_gives_the_same_bytes():
     assert first == other.produce(5, 1, 3, 2, WORKERS, lambda: None).buffer.tobytes()
 
 
-def test_l4_epochs_views_and_samples_are_all_transformed_anew():
+def test_l4_epochs_views_and_samples_are_all_transformed_differently():
     stream = open_stream(pipeline=[{"op": "gaussian_noise", "std": 0.2}], shuffle=False)
-    pictures = {
+    results = {
         image.tobytes()
         for epoch in range(6)
         for view in range(3)
         for image in batch(stream, epoch, 0, LENGTH, view)["image"]
     }
-    assert len(pictures) == 6 * 3 * LENGTH
+    assert len(results) == 6 * 3 * LENGTH
 
 
-@given(step=st.sampled_from(PICTURES), place=st.integers(0, 3))
+@given(step=st.sampled_from(IMAGE_STEPS), place=st.integers(0, 3))
 def test_l5_another_operation_leaves_the_draws_alone(step, place):
     before = [{"op": "affine"}, {"op": "color_jitter"}, {"op": "gaussian_noise"}]
     after = [*before[:place], {**step, "id": "added"}, *before[place:]]

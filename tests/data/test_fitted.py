@@ -35,7 +35,7 @@ def with_statistics(folder, path, found):
 
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_those_that_ship_are_those_of_the_training_split(name):
-    """To the last integer: `make statistics` makes them anew."""
+    """To the last integer: `make statistics` regenerates them."""
     shipped = parse_statistics(
         files("augsvc.data.builtin").joinpath("fitted", f"{name}.json").read_text(encoding="utf-8")
     )
@@ -57,7 +57,7 @@ def test_the_digest_is_part_of_the_version():
     assert len(info.version) == 64
     other = plain.fitted(info.colors.model_copy(update={"left_out": 1}))
     assert len({plain.version, info.version, other.version}) == 3
-    assert other.fitted(info.colors) == info  # given anew, they take the place of the others
+    assert other.fitted(info.colors) == info  # new statistics replace the others
 
 
 def test_an_operators_statistics_serve_both_splits(folder, tmp_path):

@@ -1,4 +1,4 @@
-"""decode_image against arrays built by hand, and against bytes that nobody would call a picture."""
+"""decode_image against arrays built by hand, and against bytes that are not an image."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""Folders of real files: what is indexed, what each picture becomes, and what stops a read."""
+"""Folders of real files: what is indexed, the decoded images, and what stops a read."""
 
 import io
 import os
@@ -18,7 +18,7 @@ from augsvc.data.formats.image_folder import ImageFolderSettings, open_image_fol
 from augsvc.errors import DatasetUnavailable, Undecodable
 
 
-def picture(seed, height=12, width=16):
+def noise_image(seed, height=12, width=16):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -30,13 +30,13 @@ def save(path, array, **options):
 @pytest.fixture
 def root(tmp_path):
     root = tmp_path / "pets"
-    save(root / "dog" / "b.png", picture(1))
-    save(root / "dog" / "a.WebP", picture(2), lossless=True)
-    save(root / "cat" / "deep" / "er.PNG", picture(3, 9, 7))
+    save(root / "dog" / "b.png", noise_image(1))
+    save(root / "dog" / "a.WebP", noise_image(2), lossless=True)
+    save(root / "cat" / "deep" / "er.PNG", noise_image(3, 9, 7))
     save(root / "cat" / "z.jpeg", np.full((8, 8, 3), 90, dtype=np.uint8))
-    save(root / "cat" / ".hidden.png", picture(4))
-    save(root / ".cache" / "x.png", picture(5))
-    (root / "dog" / "notes.txt").write_text("no picture")
+    save(root / "cat" / ".hidden.png", noise_image(4))
+    save(root / ".cache" / "x.png", noise_image(5))
+    (root / "dog" / "notes.txt").write_text("no image")
     (root / "README.png").write_bytes(b"not in a class")
     (root / "empty").mkdir()
     return root
@@ -64,7 +64,7 @@ def test_names_classes_labels_and_pixels(root):
     assert source.info.decoders == ("jpeg", "png", "webp")
     assert source.labels().tolist() == [0, 0, 1, 1]
     assert source.labels().dtype == np.int64
-    for index, expected in ((0, picture(3, 9, 7)), (2, picture(2)), (3, picture(1))):
+    for index, expected in ((0, noise_image(3, 9, 7)), (2, noise_image(2)), (3, noise_image(1))):
         sample = source.read(index)
         np.testing.assert_array_equal(sample.image, expected)
         assert sample.label == source.labels()[index]
@@ -82,7 +82,7 @@ def test_files_of_other_kinds_are_counted_for_the_operator(root):
 
 def test_grey(root):
     (source,) = opened(root, channels=1)
-    luma = picture(1).astype(float) @ [0.299, 0.587, 0.114]
+    luma = noise_image(1).astype(float) @ [0.299, 0.587, 0.114]
     assert np.abs(source.read(3).image[:, :, 0] - luma).max() <= 0.51
     assert source.info.channels == 1
 
@@ -125,8 +125,8 @@ def test_links_inside_are_served_and_links_out_refused(root, tmp_path):
     (root / "dog" / "gone.png").symlink_to(root / "nowhere.png")
     (source,) = opened(root)
     assert len(source) == 5
-    np.testing.assert_array_equal(source.read(4).image, picture(3, 9, 7))
-    save(tmp_path / "secret.png", picture(9))
+    np.testing.assert_array_equal(source.read(4).image, noise_image(3, 9, 7))
+    save(tmp_path / "secret.png", noise_image(9))
     (root / "dog" / "d.png").symlink_to(tmp_path / "secret.png")
     with pytest.raises(ValueError, match="link"):
         opened(root)
@@ -228,11 +228,11 @@ def png_bomb():
 
 def truncated():
     out = io.BytesIO()
-    Image.fromarray(picture(6)).save(out, "PNG")
+    Image.fromarray(noise_image(6)).save(out, "PNG")
     return out.getvalue()[:200]
 
 
-@pytest.mark.parametrize("content", [b"", b"text, not a picture", png_bomb(), truncated()])
+@pytest.mark.parametrize("content", [b"", b"text, not an image", png_bomb(), truncated()])
 def test_what_is_no_picture_is_undecodable(root, content):
     (root / "dog" / "b.png").write_bytes(content)
     (source,) = opened(root)
@@ -269,7 +269,7 @@ def test_a_file_that_comes_back_between_tries_is_read(root):
     away = file.with_suffix(".away")
     (source,) = opened(root, pause=lambda _: away.exists() and away.rename(file))
     file.rename(away)
-    np.testing.assert_array_equal(source.read(3).image, picture(1))
+    np.testing.assert_array_equal(source.read(3).image, noise_image(1))
 
 
 @pytest.mark.parametrize("change", [lambda data: data + b"x", lambda data: data[:-1], lambda data: b""])

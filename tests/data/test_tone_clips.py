@@ -122,7 +122,7 @@ def test_a_simple_classifier_tells_the_classes_apart():
     assert (guessed == TEST.labels()).mean() > 0.8  # chance is 1/8
 
 
-def test_the_facts_are_told_before_anything_is_computed(monkeypatch):
+def test_the_info_is_known_before_anything_is_computed(monkeypatch):
     monkeypatch.setattr("augsvc.data.builtin.tones._clip", None)
     info = Tones("test").info
     assert (info.media, info.seconds, info.sample_rate, info.channels) == ("audio", 1.0, 16_000, 1)
@@ -149,7 +149,7 @@ def test_a_clip_depends_on_its_split_and_index_alone():
     assert not wrong
 
 
-def test_the_cache_keeps_clips_which_nobody_can_change():
+def test_the_cache_keeps_immutable_clips():
     cache = DecodedCache(SAMPLES * 4)
     source = Tones("train", cache)
     assert source.read(5) is source.read(5)
@@ -172,7 +172,7 @@ def test_the_recipe_has_not_changed():
 
 
 def test_equal_without_the_cpus_extensions():
-    """In a process of its own: NumPy picks its loops once, when it is imported."""
+    """In a separate process: NumPy picks its loops once, when it is imported."""
     extensions = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
     done = subprocess.run(
         [sys.executable, "-m", "tests.data.test_tone_clips"],

@@ -66,7 +66,7 @@ def pip_settings() -> tuple[str, list[Path]]:
 
 @dataclass
 class Images:
-    """A store of its own below a folder; `close` leaves nothing mounted, and nothing at all unless it is to be kept."""
+    """A separate store below a folder; `close` unmounts it and removes it unless it is to be kept."""
 
     folder: Path
     keep: bool = False

@@ -42,7 +42,7 @@ def services(profile: str | None = None) -> dict[str, dict]:
 
 
 def settings_with_data() -> str:
-    """settings.yaml with the lines taken in that it offers for folders of one's own."""
+    """settings.yaml with its commented lines for custom folders enabled."""
     return re.sub(r"^#(?! \w)", "", (DEPLOY / "settings.yaml").read_text(encoding="utf-8"), flags=re.MULTILINE)
 
 

@@ -15,7 +15,7 @@ from tests.deploy.composed import DEPLOY, make_secrets, seconds, services, setti
 from tests.http.serving import write_image_folder
 
 REASON = missing()
-PROBES = 1200  # of the health check, each a process of its own: a bound that a test run into is a failure
+PROBES = 1200  # of the health check, each a separate process; only failing tests need that many
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(1200),

@@ -58,10 +58,10 @@ def test_what_is_cancelled_is_not_done_and_stop_cancels_the_rest():
         gate.wait()
 
     first = thread.submit("a", 1, hold)
-    given_up = thread.submit("a", 1, lambda: done.append("given up"))
+    cancelled = thread.submit("a", 1, lambda: done.append("cancelled"))
     kept = thread.submit("a", 1, lambda: done.append("kept"))
     kept.add_done_callback(lambda _: cut.set())
-    assert given_up.cancel()
+    assert cancelled.cancel()
     begun.wait()
     stopping = threading.Thread(target=thread.stop)
     stopping.start()
@@ -114,7 +114,7 @@ def test_an_error_belongs_to_its_piece():
     thread.stop()
 
 
-def test_how_long_the_piece_in_hand_has_given_no_sign():
+def test_seconds_since_the_heartbeat_of_the_running_task():
     clock = Clock()
     thread: FairQueue[None] = FairQueue(10, "test", clock=clock)
     gate, begun = threading.Event(), threading.Event()
@@ -269,7 +269,7 @@ def test_what_a_failed_piece_held_goes_at_once():
         thread.stop()
 
 
-def test_a_piece_that_the_engine_does_not_survive_ends_the_thread_and_nobody_waits():
+def test_a_task_that_ends_the_engine_ends_the_thread_and_all_waits():
     thread: FairQueue[None] = FairQueue(10, "test")
     gate = threading.Event()
 

@@ -78,7 +78,7 @@ def test_seeds_are_53_bits(seed):
         rng.seed_key(seed)
 
 
-def test_every_operation_draws_each_parameter_on_a_lane_of_its_own():
+def test_every_operation_draws_each_parameter_on_a_separate_lane():
     for operation in registry().values():
         lanes = [mark.lane for mark in operation.parameters().values()]
         assert len(set(lanes)) == len(lanes)

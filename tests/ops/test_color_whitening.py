@@ -14,7 +14,7 @@ CATALOG = open_catalog({}, 0)
 
 
 def fitted(images):
-    """A source of these pictures with their own statistics."""
+    """A source of these images with their statistics."""
     samples = [Sample(image, 0) for image in images]
     return ListSource(samples, fit(ListSource(samples)))
 
@@ -106,7 +106,7 @@ def test_without_statistics_it_is_refused():
     with pytest.raises(NeedsStatistics, match=r"pipeline\.1 needs statistics.*augsvc fit list") as caught:
         run([{"op": "gamma"}, COLOR], [patch("coffee", 8, 8)])
     assert caught.value.field == "pipeline.1"
-    one([{"op": "whitening"}], grey(patch("coffee", 8, 8)))  # by the picture it needs none
+    one([{"op": "whitening"}], grey(patch("coffee", 8, 8)))  # mode image needs none
 
 
 @pytest.mark.parametrize("mode", ["patch", "zca"])

@@ -56,7 +56,7 @@ def cases(name, every):
 
 
 def scene(height, width, channels):
-    """A picture with all labels; some of them lie outside, or have no area."""
+    """An image with all labels; some of them lie outside, or have no area."""
     pixels = np.random.default_rng(height * 100 + width).integers(0, 256, (height, width, channels), dtype=np.uint8)
     boxes = [[0, 0, width, height], [0.25, 0.25, 0.5, 0.75], [0.5, 0.5, 0.5, 0.5], [-3, -3, 9, 9]]
     return Sample(
@@ -100,7 +100,7 @@ def produced(stream, start=0, count=None):
     return parse(body.buffer)[0]
 
 
-def pictures(name, steps, canvas, channels, start=0, count=None, fit="stretch"):
+def render(name, steps, canvas, channels, start=0, count=None, fit="stretch"):
     fields = {"dataset": "list", "pipeline": steps, "size": list(canvas), "fit": fit, "shuffle": False}
     return produced(Stream.open(validate_spec(fields), scenes(channels), open_cpu(name)), start, count)
 
@@ -138,11 +138,9 @@ def test_pictures_at_every_end_are_defined_alone_and_together_and_the_executors_
         cut = number % (len(SOURCES) - 1) + 1
         found = {}
         for each in BOTH:
-            whole = found[each] = pictures(each, [step | border], canvas, channels)
+            whole = found[each] = render(each, [step | border], canvas, channels)
             assert_defined(whole, canvas)
-            parts = [
-                pictures(each, [step | border], canvas, channels, *part) for part in ((0, cut), (cut, len(SOURCES)))
-            ]
+            parts = [render(each, [step | border], canvas, channels, *part) for part in ((0, cut), (cut, len(SOURCES)))]
             assert_same(whole, parts)
         apart = np.abs(np.subtract(*(found[each].pop("image").astype(int) for each in BOTH)))
         assert apart.max() <= 1, (step, border, canvas, channels)
@@ -164,9 +162,9 @@ def test_sound_at_every_end_is_finite_alone_and_together_and_the_same_by_both_ex
 @pytest.mark.parametrize("canvas", CANVASES, ids=str)
 def test_whom_p_0_leaves_out_is_as_without_the_operation(each, canvas):
     for channels in (1, 3):
-        plain = pictures(each, [], canvas, channels)
+        plain = render(each, [], canvas, channels)
         for name in NAMES["image"]:
-            assert_same(plain, [pictures(each, [{"op": name, "p": 0.0}], canvas, channels)])
+            assert_same(plain, [render(each, [{"op": name, "p": 0.0}], canvas, channels)])
 
 
 # Where an operation does nothing, by its own words. Lengths that are shares of the canvas are such wherever it is square.
@@ -200,10 +198,10 @@ def test_without_any_strength_nothing_changes(step, each):
         if step["op"] == "random_resized_crop" and canvas[0] != canvas[1]:
             continue
         for channels in (1, 3):
-            assert_same(pictures(each, [], canvas, channels), [pictures(each, [step], canvas, channels)])
+            assert_same(render(each, [], canvas, channels), [render(each, [step], canvas, channels)])
 
 
-# What an operation does at full strength to any picture at all.
+# The result of an operation at full strength, for every image.
 ALL = [
     ({"op": "erasing", "scale": 1, "ratio": 1, "value": 0.6}, 153),
     ({"op": "pixel_dropout", "rate": 1, "value": 0.2}, 51),
@@ -220,7 +218,7 @@ ALL = [
 def test_with_all_strength_nothing_is_left(step, level, each):
     for canvas in ((1, 1), (4, 4)) if step["op"] == "erasing" else CANVASES:
         for channels in (1, 3):
-            assert (pictures(each, [step], canvas, channels)["image"] == level).all(), (canvas, channels)
+            assert (render(each, [step], canvas, channels)["image"] == level).all(), (canvas, channels)
 
 
 # --- matrices of somebody's own that cannot be
@@ -275,7 +273,7 @@ def test_a_matrix_that_cannot_be_inverted_is_refused_and_any_other_is_defined(na
         with pytest.raises(SpecInvalid, match="beyond all bounds") as refused:
             through(name, each, border)
         assert (refused.value.status, refused.value.field) == (422, "pipeline")
-        assert_same(through(name, each, border, p=0.0), [pictures(each, [], (5, 3), 3)])
+        assert_same(through(name, each, border, p=0.0), [render(each, [], (5, 3), 3)])
 
 
 @pytest.mark.parametrize("name", BOUNDED)
@@ -283,6 +281,6 @@ def test_the_executors_agree_on_what_lies_beyond_bounds(name):
     for border in ("zeros", "reflect", "edge"):
         found = [through(name, each, border) for each in BOTH]
         images = [each.pop("image").astype(int) for each in found]
-        if (name, border) != ("far away", "reflect"):  # float32 does not know which pixel, of so many mirror images
+        if (name, border) != ("far away", "reflect"):  # in float32 the pixel among many reflections is not exact
             assert np.abs(images[0] - images[1]).max() <= 1, border
         assert_same(found[0], [found[1]])

@@ -76,7 +76,7 @@ def test_downsample_to_the_whole_picture_or_to_one_pixel():
 
 
 def test_downsample_keeps_the_drawn_share_of_each_side():
-    """The small picture's size, as the drawn scale says it: rounded, at least 1."""
+    """The size of the reduced image by the drawn scale: rounded, at least 1."""
     images = [patch("coffee", 48, 72, top=8 * k) for k in range(24)]
     stream = run([{"op": "downsample", "scale": [0.1, 1.0]}], images)
     for at, found in enumerate(stream.images()):
@@ -136,7 +136,7 @@ def test_erasing_covers_exactly_one_rectangle_within_its_ranges(size):
     height, width = size
     image = plain(255, height, width)
     stream = run([{"op": "erasing", "scale": [0.05, 0.3], "ratio": [0.5, 2.0]}], [image] * 300)
-    found = np.array([rectangle(picture, image) for picture in stream.images()])
+    found = np.array([rectangle(result, image) for result in stream.images()])
     across, down = found[:, 2] - found[:, 0], found[:, 3] - found[:, 1]
     uncut = (across < width) & (down < height)
     slack = (across + 0.5) * (down + 0.5) - across * down  # each side is rounded to whole pixels

@@ -199,7 +199,7 @@ def shifted(x, y):
 @pytest.mark.parametrize("degrees", [0, 17, 45])
 @pytest.mark.parametrize("scale", [0.3, 0.8, 1.0, 3.0])
 def test_zeros_leave_the_share_of_each_pixel_that_the_picture_covers(scale, degrees):
-    """A white picture's levels are its coverage, whose edge is one output pixel wide whatever the scale."""
+    """A white image's levels are its coverage, whose edge is one output pixel wide whatever the scale."""
     white = one(affine(scale=scale, degrees=degrees, translate_x=0.00625), plain(255, 40, 40, 1))
     fine = np.stack(np.meshgrid(*[(np.arange(40 * 16) + 0.5) / 16] * 2), axis=-1).reshape(-1, 2)
     matrix = shifted(0.25, 0) @ centred(scale * turn(degrees), 40, 40)

@@ -47,7 +47,7 @@ class Weights(Filter):
 
 
 def pixels(step):
-    """Two grey pictures through it: (2, 4, 6)."""
+    """Two grey images through it: (2, 4, 6)."""
     source = ListSource([Sample(np.full((HEIGHT, WIDTH, 3), GREY, np.uint8), 0)] * 2)
     known = {**registry(), "outside": Outside, "weights": Weights}
     spec = {"dataset": "list", "pipeline": [step], "size": [HEIGHT, WIDTH], "shuffle": False}

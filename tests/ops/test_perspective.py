@@ -33,7 +33,7 @@ def homography(draws, width, height):
 
 
 def places(forward, size, times=1):
-    """Where a canvas's points, so many a pixel and axis, look in the source: x, y and depth."""
+    """Source coordinates of canvas points, several per pixel and axis: x, y and depth."""
     v, u = ((axis + 0.5) / times for axis in np.mgrid[: size[0] * times, : size[1] * times])
     x, y, depth = np.moveaxis(np.stack((u, v, np.ones_like(u)), axis=-1) @ np.linalg.inv(forward).T, 2, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -122,7 +122,7 @@ TILTS = {
 
 
 def through(matrix, image, border, name):
-    """A picture and a mask through any matrix."""
+    """An image and a mask through any matrix."""
     canvas = Canvas(30, 40, image.shape[2])
     plan = Plan.of([Rotation(border=border)], canvas, "cover")
     camera = Camera.of(np.array([matrix], float), canvas, [image.shape[:2]])

@@ -14,8 +14,8 @@ FLOAT64 = {"most": 1, "mean": 0.005}  # only values on the edge between two leve
 
 
 def pillow(image, size, method, box=None):
-    picture = Image.fromarray(image)
-    return np.asarray(picture.resize((size[1], size[0]), method, box=box))
+    original = Image.fromarray(image)
+    return np.asarray(original.resize((size[1], size[0]), method, box=box))
 
 
 def areas(image, boxes_y, boxes_x):
@@ -104,7 +104,7 @@ def crop(draws, size):
 
 
 def test_a_random_resized_crop_keeps_to_its_ranges():
-    """Seen in the pixels: a picture whose two channels are its own coordinates."""
+    """Measured in the pixels: an image whose two channels are its coordinates."""
     rows, columns = np.mgrid[:200, :200]
     image = np.stack((columns, rows, rows), axis=-1).astype(np.uint8)
     fields = {"scale": [0.1, 0.5], "ratio": [0.75, 4 / 3]}
@@ -164,7 +164,7 @@ def test_shrinking_averages_areas_under_rotation(side, degrees):
     found = one([{"op": "rotation", "degrees": degrees, "border": "edge"}], image, size=[side, side])
     scale = side / 512
     middle = np.linalg.inv(np.array([[1, 0, 256], [0, 1, 256], [0, 0, 1.0]]))
-    wide = 34 + side % 2  # a window in the middle, all of it inside the picture
+    wide = 34 + side % 2  # a window in the middle, entirely inside the image
     linear = np.eye(3)
     linear[:2, :2] = turn(degrees) * scale
     there = np.array([[1, 0, wide / 2], [0, 1, wide / 2], [0, 0, 1.0]])

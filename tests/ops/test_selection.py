@@ -1,4 +1,4 @@
-"""`p`: who is chosen, and that whoever is not chosen passes untouched; for every operation there is."""
+"""`p`: which samples are selected, and that the others pass unchanged; for every operation."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_p_half_chooses_about_half_and_the_others_pass_bit_for_bit(op):
     found = stream.images()
     assert not changed(found, IMAGES)[~chosen].any()
     always = run([{"op": op, "p": 1.0}], IMAGES, aug_seed=4).images()
-    np.testing.assert_array_equal(found[chosen], always[chosen])  # p draws on a lane of its own
+    np.testing.assert_array_equal(found[chosen], always[chosen])  # p has a separate lane
     assert (stream.images(epoch=1) != found).any()
 
 
@@ -51,7 +51,7 @@ def test_in_company_too_the_others_pass_bit_for_bit(op, border):
 
 
 @EVERY
-def test_an_operation_that_chooses_nobody_does_not_stand_between_two_tones(op):
+def test_an_operation_that_selects_no_sample_does_not_separate_two_tones(op):
     """Its company's choice must not show: a sample alone is what it is in a batch where others were chosen (law L2)."""
     tone = {"op": "color_jitter", "brightness": [0.7, 1.3], "hue": [-0.2, 0.2]}
     stream = run([tone, {"op": op, "p": 0.5, "id": "between"}, {**tone, "id": "after"}], IMAGES[:16], aug_seed=2)

@@ -46,7 +46,7 @@ def test_box_blur_is_pillows_away_from_the_edge(radius):
 
 
 def moved_and_summed(image, length, degrees, count=200):
-    """The mean of the picture at places along the line, each read by SciPy between its pixels."""
+    """The mean of the image at points along the line, interpolated by SciPy."""
     along = length * ((np.arange(count) + 0.5) / count - 0.5)
     rows, columns = -along * np.sin(np.deg2rad(degrees)), along * np.cos(np.deg2rad(degrees))
     wide = np.pad(image / 255.0, ((40, 40), (40, 40), (0, 0)), mode="reflect" if min(image.shape[:2]) > 1 else "edge")
@@ -104,7 +104,7 @@ def test_sharpen_is_pillows_away_from_the_edge(amount):
     image = patch("coffee", 60, 70)
     expected = np.asarray(ImageEnhance.Sharpness(Image.fromarray(image)).enhance(1 + amount))
     found = one([{"op": "sharpen", "amount": amount}], image)
-    # Pillow rounds the smooth picture to whole levels first, and cuts the sum off
+    # Pillow rounds the smooth image to whole levels first, and truncates the sum
     agree(found[1:-1, 1:-1], expected[1:-1, 1:-1], most=np.ceil(amount / 2 + 1), mean=0.3 + amount / 4)
 
 

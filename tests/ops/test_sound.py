@@ -253,7 +253,7 @@ def test_l2_any_pipeline_cut_anyhow(names, p, cuts, seconds, epoch):
         assert batch(stream, epoch, start, end - start)["audio"].tobytes() == whole[start:end].tobytes()
 
 
-def test_l4_epochs_views_and_clips_are_all_transformed_anew():
+def test_l4_epochs_views_and_clips_are_all_transformed_differently():
     stream = open_clips([{"op": "white_noise", "snr": 0}], [tone()] * 4)
     seen = {
         clip.tobytes() for epoch in range(4) for view in range(3) for clip in batch(stream, epoch, view=view)["audio"]

@@ -27,7 +27,7 @@ def jittered(values, draws):
     return values @ Rotation.from_rotvec(np.ones(3) / np.sqrt(3) * draws["hue"] * 2 * np.pi).as_matrix().T
 
 
-def test_color_shift_adds_a_number_of_its_own_to_each_channel():
+def test_color_shift_adds_an_independent_offset_to_each_channel():
     images = [patch("coffee", 40, 50, top=10 * k) for k in range(16)]
     stream = run([{"op": "color_shift", "shift": [-0.4, 0.4]}], images)
     shifts = np.array([stream.draws(at)["shift"] for at in range(16)])[:, :3]
@@ -126,7 +126,7 @@ def test_drawn_gammas_are_those_of_the_receipt():
 
 
 def whitened(values, strength):
-    """tf.image.per_image_standardization, its 0 at 0.5 and its 1 at 0.75, blended with the picture."""
+    """tf.image.per_image_standardization, its 0 at 0.5 and its 1 at 0.75, blended with the image."""
     scores = (values - values.mean()) / max(values.std(), 1 / np.sqrt(values.size))
     return (1 - strength) * values + strength * (0.5 + 0.25 * scores)
 
@@ -151,7 +151,7 @@ def test_whitening_of_a_constant_picture_is_mid_grey():
 
 
 def test_whitening_of_a_nearly_constant_picture_is_held_back():
-    """A spread below 1/√(C·H·W) counts as that, so that a single grain does not become the whole picture."""
+    """A spread below 1/√(C·H·W) counts as that, so that a single grain does not fill the whole image."""
     image = plain(100, 8, 8, 1)
     image[3, 3] = 103
     agree(one([{"op": "whitening"}], image), to_levels(whitened(image / 255, 1)), **ROUNDING)

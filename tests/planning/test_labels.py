@@ -34,7 +34,7 @@ def between(low, high):
 
 @st.composite
 def one_move(draw, border):
-    """Any move with settled parameters, mild enough that something of the picture stays."""
+    """Any move with settled parameters, mild enough that part of the image stays."""
     op = draw(st.sampled_from(MOVES))
     fields = {"op": op, "p": 1.0, "border": border}
     if op == "rotation":
@@ -67,7 +67,7 @@ def disc(x, y, radius):
 
 
 def painted(inside, points=(), boxes=()) -> Sample:
-    """A picture that is white where its mask is 1."""
+    """An image that is white where its mask is 1."""
     return Sample(
         image=np.where(inside, 255, 0).astype(np.uint8)[..., None],
         label=0,
@@ -384,6 +384,6 @@ def test_the_embedded_shapes_have_their_colours_under_their_mask(pipeline):
     moved = (batch["mask"] != shapes("none")[1]["mask"]).mean(axis=(1, 2))
     assert (moved > 0).mean() > 0.9  # there was something to follow
     brightness = batch["image"].mean(axis=3)[batch["mask"] == NOTHING]
-    assert np.median(brightness) < 60  # nothing of the picture: black, before tones and noise
+    assert np.median(brightness) < 60  # outside the source: black, before tones and noise
     labels = [SHAPES.read(int(index)).box_labels for index in batch["index"]]
     np.testing.assert_array_equal(batch["box_labels"], labels)  # rows keep their place

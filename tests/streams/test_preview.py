@@ -1,4 +1,4 @@
-"""The picture shows the very bytes of the batch."""
+"""The preview shows the bytes of the batch."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -36,8 +36,8 @@ def test_originals_above_augmented_below(dataset, size, times, layout):
     streams = [
         Stream.open(validate_spec(spec | p), CATALOG.get(dataset), executor()) for p in ({"pipeline": "none"}, {})
     ]
-    picture = Image.open(BytesIO(preview(streams[1], 3, 5, 11, 2, WORKERS, lambda: None).buffer.tobytes()))
-    pixels = np.asarray(picture)
+    contact_sheet = Image.open(BytesIO(preview(streams[1], 3, 5, 11, 2, WORKERS, lambda: None).buffer.tobytes()))
+    pixels = np.asarray(contact_sheet)
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
     height, width = size[0] * times, size[1] * times
     for line, stream in enumerate(streams):
@@ -52,7 +52,7 @@ def test_originals_above_augmented_below(dataset, size, times, layout):
 
 @pytest.fixture
 def owner(monkeypatch):
-    """An engine, and the gate at which it draws pictures."""
+    """An engine, and the gate at which it draws previews."""
     drawing, gate = threading.Event(), threading.Event()
 
     def held(seen):
@@ -67,7 +67,7 @@ def owner(monkeypatch):
     made.stop()
 
 
-def test_batches_go_on_while_a_picture_is_drawn_and_one_that_nobody_wants_is_not(owner):
+def test_batches_continue_while_a_preview_is_drawn_and_a_cancelled_one_is_not_drawn(owner):
     made, drawing, gate = owner
     spec = validate_spec({"dataset": "digits/train", "size": [16, 16]})
     stream, part = Stream.open(spec, CATALOG.get("digits/train"), executor()), Range(0, 0, 8, 0)
@@ -101,15 +101,15 @@ def test_a_clip_is_drawn_as_it_sounds():
     time = np.arange(8000) / 8000
     loud_then_silent = np.where(time < 0.5, 0.5, 0.0) * np.sin(2 * np.pi * 1000 * time)
     clips = np.stack([loud_then_silent, 1.5 * np.ones(8000), np.zeros(8000)]).astype(np.float32)
-    pictures = draw_clips(clips)
-    assert pictures.shape == (3, WAVE_HEIGHT + SPECTRUM_HEIGHT, WIDTH, 3)
-    inked = (pictures[:, :WAVE_HEIGHT] == (30, 90, 170)).all(axis=3).sum(axis=1)
+    plots = draw_clips(clips)
+    assert plots.shape == (3, WAVE_HEIGHT + SPECTRUM_HEIGHT, WIDTH, 3)
+    inked = (plots[:, :WAVE_HEIGHT] == (30, 90, 170)).all(axis=3).sum(axis=1)
     assert abs(inked[0, : WIDTH // 2 - 2].mean() - WAVE_HEIGHT / 2) < 2  # ±0.5 of ±1
     assert (inked[0, WIDTH // 2 + 2 :] == 1).all()
-    assert (pictures[1, 0, :] == (200, 60, 40)).all()  # beyond full scale
-    spectrum = pictures[0, WAVE_HEIGHT:, : WIDTH // 2 - 8].astype(int).sum(axis=2).mean(axis=1)
+    assert (plots[1, 0, :] == (200, 60, 40)).all()  # beyond full scale
+    spectrum = plots[0, WAVE_HEIGHT:, : WIDTH // 2 - 8].astype(int).sum(axis=2).mean(axis=1)
     assert abs(int(spectrum.argmax()) - round(SPECTRUM_HEIGHT * 0.75)) <= 1  # 1 kHz of 4 kHz, low ones below
-    assert len(np.unique(pictures[2, WAVE_HEIGHT:].reshape(-1, 3), axis=0)) == 1
+    assert len(np.unique(plots[2, WAVE_HEIGHT:].reshape(-1, 3), axis=0)) == 1
 
 
 def test_one_sample_can_be_drawn():

@@ -51,7 +51,7 @@ def counted(monkeypatch):
 
 
 def many(count=MANY):
-    """A registry with so many further operations."""
+    """A registry with `count` further operations."""
     classes = {
         name: type(
             "Counted", (Counted,), {"__annotations__": {"op": Literal[name]}, "op": name, "__module__": __name__}

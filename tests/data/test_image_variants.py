@@ -1,4 +1,4 @@
-"""Pictures of every form that the formats know, from file to batch by the rules of docs/settings.md, or replaced."""
+"""All variants of the image formats, from file to batch by the rules of docs/settings.md, or replaced."""
 
 import io
 import struct
@@ -115,7 +115,7 @@ KNOWN = {
     "lying": (lying(RGB), RGB),
     "lying, webp": (lying(RGB, "WEBP", lossless=True), RGB),
     "animated": (animated(RGB, "PNG"), RGB),
-    "animated, its first picture for those who show one": (animated(RGB, "PNG", default_image=True), RGB),
+    "animated, with a default image": (animated(RGB, "PNG", default_image=True), RGB),
     "animated, webp": (animated(RGB, "WEBP", lossless=True), RGB),
     "with a colour profile": (saved(RGB, icc_profile=b"none that anybody knows"), RGB),
     "with a gamma": (png(RGB, 2, chunk(b"gAMA", struct.pack(">I", 10_000))), RGB),
@@ -138,7 +138,7 @@ LOSSY = {
     ),
 }
 
-# What is no picture of these formats, or not whole: each is called .png.
+# Files that are not, or not completely, an image of these formats; each is named .png.
 REFUSED = {
     "floats": saved(numbers(5, 6).astype(np.float32) / 255, "TIFF"),
     "several pages": animated(RGB, "TIFF"),
@@ -205,8 +205,8 @@ def test_the_executors_agree_on_all_of_them(tmp_path):
 def test_jpegs_too(tmp_path, either):
     source = folder(tmp_path, [content for content, _ in LOSSY.values()])
     found = batch(source, [], fit="stretch")["image"].astype(int)
-    for picture, (name, (_, pixel)) in zip(found, LOSSY.items(), strict=True):
-        assert np.abs(picture - pixel).max() <= 3, name
+    for image, (name, (_, pixel)) in zip(found, LOSSY.items(), strict=True):
+        assert np.abs(image - pixel).max() <= 3, name
 
 
 def test_what_is_none_is_replaced_by_the_next_that_is_one(tmp_path, either):
@@ -240,8 +240,8 @@ def test_a_single_pixel_through_a_pass_is_a_plain_colour(either):
 @pytest.mark.parametrize("axis", [0, 1], ids=["column", "row"])
 def test_a_long_line_is_averaged_by_its_sixteen_samples_a_pixel(axis, either):
     line = image(16_384)
-    picture = np.repeat((line[:, None] if axis == 0 else line[None])[..., None], 3, axis=2)
-    found = batch(ListSource([Sample(picture, 0)]), [], size=[8, 8], fit="stretch")["image"][0]
+    lined = np.repeat((line[:, None] if axis == 0 else line[None])[..., None], 3, axis=2)
+    found = batch(ListSource([Sample(lined, 0)]), [], size=[8, 8], fit="stretch")["image"][0]
     places = (np.arange(8)[:, None] + (np.arange(16) + 0.5) / 16) * 2048 - 0.5
     means = to_levels(np.interp(places, np.arange(16_384), line).mean(axis=1) / 255)
     agree(
