@@ -1,5 +1,6 @@
 """The documents match the code, and the code stays readable."""
 
+import ast
 import inspect
 import re
 import textwrap
@@ -24,6 +25,59 @@ DOCUMENTS = sorted(
 LONGEST_FILE, LONGEST_TEST = 350, 600
 LONGEST_TREE = 14  # lines that ARCHITECTURE.md has for one package
 MOST_ENTRIES = 20  # at the top of augsvc/
+MOST_PARAMETERS, MOST_KERNEL_PARAMETERS = 8, 10
+CONTRACTED = {"RemoteDataLoader.__init__", "AugmentingDataLoader.__init__", "Client.augment"}  # fields of the contract
+DENIED = (
+    "afresh|anew|dearest|given up|in hand|in mid-\\w+|lets? go|nobody|of its own|of one's own|of theirs|pictures?|so many|told|"
+    "under way|who asks|whoever|whom|whomever"
+)
+NOT_YET_PLAIN = {  # rooms whose words are not plain yet
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "augsvc/arrays.py",
+    "augsvc/cli",
+    "augsvc/data",
+    "augsvc/errors.py",
+    "augsvc/executors",
+    "augsvc/http",
+    "augsvc/numerics",
+    "augsvc/planning",
+    "augsvc/streams",
+    "augsvc/timing.py",
+    "benchmarks/window.py",
+    "client/augsvc_client/__init__.py",
+    "client/augsvc_client/client",
+    "client/augsvc_client/loaders",
+    "client/augsvc_client/specification.py",
+    "client/augsvc_client/trainer",
+    "client/augsvc_client/transport",
+    "deploy/README.md",
+    "deploy/data",
+    "deploy/healthcheck.py",
+    "deploy/nginx.conf",
+    "deploy/settings.yaml",
+    "docs/batches.md",
+    "docs/errors.md",
+    "docs/monitoring.md",
+    "docs/serving.md",
+    "docs/settings.md",
+    "tests/client",
+    "tests/data",
+    "tests/deploy",
+    "tests/engine",
+    "tests/executors",
+    "tests/faults",
+    "tests/http",
+    "tests/planning",
+    "tests/test_gpu.py",
+    "tests/trainer",
+}
+NOT_YET_SHORT = (
+    "augsvc/executors/fused/kernels/",
+    "augsvc/streams/render_image.py",
+    "client/augsvc_client/client/push.py: push_request",
+)
+PROSE = ("*.py", "*.js", "*.css", "*.html", "*.md", "*.toml", "*.yaml", "*.sh", "*.conf")
 
 
 def text(name):
@@ -111,3 +165,74 @@ def test_the_map_of_modules_stays_small():
         assert 1 + tree[1].count("\n") <= LONGEST_TREE, package
         rooms = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
         assert set(re.findall(r"^      (\w+)/", tree[1], re.M)) == rooms
+
+
+def test_the_prose_is_plain():
+    """Words that plain technical English does not need; CONTRIBUTING.md's glossary has the ones to use."""
+    unexpected = [hit for room, hits in wordy().items() if room not in NOT_YET_PLAIN for hit in hits]
+    assert not unexpected, "\n".join(unexpected)
+
+
+@pytest.mark.slow  # only so that a room can be cleaned without an edit here
+def test_the_list_of_rooms_that_are_not_plain_shrinks():
+    assert not NOT_YET_PLAIN - wordy().keys(), "these rooms have become plain: take them out of NOT_YET_PLAIN"
+
+
+def wordy():
+    """Room → the denied words in each of its files."""
+    denied = re.compile(rf"\b({DENIED})\b", re.I)
+    hits = {}
+    for path in prose():
+        words = sorted({match[0].lower() for match in denied.finditer(plain(path))})
+        if words:
+            parts = path.relative_to(ROOT).parts
+            hits.setdefault("/".join(parts[: 3 if parts[0] == "client" else 2]), []).append(
+                f"{path.relative_to(ROOT)}: {', '.join(words)}"
+            )
+    return hits
+
+
+def prose():
+    yield from (ROOT / name for name in [*DOCUMENTS, "Makefile", "Dockerfile", "pyproject.toml"])
+    for folder in ("augsvc", "client/augsvc_client", "tests", "examples", "benchmarks", "deploy"):
+        for pattern in PROSE:
+            yield from (path for path in (ROOT / folder).rglob(pattern) if path != Path(__file__))
+
+
+def plain(path):
+    """A file's words: identifiers in pieces, lines joined, without the glossary."""
+    words = path.read_text(encoding="utf-8").partition("## Glossary")[0]
+    return re.sub(r"[\s_#]+", " ", words)
+
+
+def test_functions_take_few_parameters():
+    """A command's parameters are its options, a route's its query; the contract's keywords are the specification's fields."""
+    crowded = set()
+    for path in (path for path in tracked("*.py") if "tests" not in path.parts):
+        limit = MOST_KERNEL_PARAMETERS if "kernels" in path.parts else MOST_PARAMETERS
+        for name, function in functions(ast.parse(path.read_text(encoding="utf-8"))):
+            arguments = [argument.arg for argument in ast.walk(function.args) if isinstance(argument, ast.arg)]
+            count = len([name for name in arguments if name not in ("self", "cls")])
+            if count > limit and not is_endpoint(function) and name not in CONTRACTED:
+                crowded.add(f"{path.relative_to(ROOT)}: {name} takes {count} parameters")
+    unexpected = {text for text in crowded if not any(text.startswith(known) for known in NOT_YET_SHORT)}
+    assert not unexpected, "\n".join(sorted(unexpected))
+
+
+def functions(node, owner=""):
+    """Every function below a node, methods as Class.method."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield owner + child.name, child
+        yield from functions(child, f"{child.name}." if isinstance(child, ast.ClassDef) else "")
+
+
+def is_endpoint(function):
+    """Whether it is a command or a route."""
+    names = {
+        node.attr
+        for decorator in function.decorator_list
+        for node in ast.walk(decorator)
+        if isinstance(node, ast.Attribute)
+    }
+    return not names.isdisjoint({"command", "callback", "get", "post"})

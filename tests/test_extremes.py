@@ -73,7 +73,7 @@ def produce(source, count, check=lambda: None, **fields):
     return parse(opened.produce(0, 0, count, 0, WORKERS, check).buffer)[0]
 
 
-def test_decoded_pictures_are_held_a_few_at_a_time(monkeypatch):
+def test_decoded_images_are_held_a_few_at_a_time(monkeypatch):
     monkeypatch.setattr(stream, "SOURCE_BYTES", 4 << 20)
     source = Large(500)  # 750 kB each: five fill the room
     found = produce(source, 100, size=[8, 8])

@@ -105,7 +105,7 @@ def test_exif_orientation_is_honoured(fmt, orientation):
     "exif", [b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0garbage", b"Exif\0\0MM\0*\0\0\0\x08\0\x63\1\x12"]
 )
 @pytest.mark.filterwarnings("ignore")  # as in production, where the library's word on metadata is no error
-def test_damaged_exif_does_not_cost_the_picture(exif):
+def test_damaged_exif_does_not_cost_the_image(exif):
     decoded = decode_image(encode(scene(), "JPEG", quality=95, subsampling=0, exif=exif), 3, MAX_PIXELS)
     assert np.abs(decoded.astype(int) - scene()).max() <= 8
 
@@ -175,7 +175,7 @@ def test_only_the_first_frame_of_an_animation(fmt):
     np.testing.assert_array_equal(decode_image(out.getvalue(), 3, MAX_PIXELS), scene())
 
 
-def test_only_the_first_picture_of_several_in_a_jpeg():
+def test_only_the_first_image_of_several_in_a_jpeg():
     out = io.BytesIO()
     Image.fromarray(scene()).save(out, "MPO", save_all=True, append_images=[Image.fromarray(255 - scene())], quality=95)
     assert np.abs(decode_image(out.getvalue(), 3, MAX_PIXELS).astype(int) - scene()).mean() < 8

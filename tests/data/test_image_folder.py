@@ -233,7 +233,7 @@ def truncated():
 
 
 @pytest.mark.parametrize("content", [b"", b"text, not an image", png_bomb(), truncated()])
-def test_what_is_no_picture_is_undecodable(root, content):
+def test_a_file_without_an_image_is_undecodable(root, content):
     (root / "dog" / "b.png").write_bytes(content)
     (source,) = opened(root)
     for _ in range(2):

@@ -44,7 +44,7 @@ def test_sums_are_those_of_the_integers(seed, side, channels):
     assert color_sums(image).tolist() == expected
 
 
-def test_sums_of_a_picture_larger_than_a_band():
+def test_sums_of_an_image_larger_than_a_band():
     image = np.full((300, 700, 3), 255, dtype=np.uint8)
     assert color_sums(image)[0].tolist() == [210_000, *[210_000 * 255] * 3]
     assert color_sums(image)[1:, 1:].tolist() == [[210_000 * 255**2] * 3] * 3

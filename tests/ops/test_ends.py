@@ -133,7 +133,7 @@ EVERY = pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.s
 
 @EVERY
 @pytest.mark.parametrize("name", NAMES["image"])
-def test_pictures_at_every_end_are_defined_alone_and_together_and_the_executors_agree(name, every):
+def test_images_at_every_end_are_defined_alone_and_together_and_the_executors_agree(name, every):
     for number, (step, border, canvas, channels) in enumerate(cases(name, every)):
         cut = number % (len(SOURCES) - 1) + 1
         found = {}
@@ -160,7 +160,7 @@ def test_sound_at_every_end_is_finite_alone_and_together_and_the_same_by_both_ex
 
 @pytest.mark.parametrize("each", BOTH)
 @pytest.mark.parametrize("canvas", CANVASES, ids=str)
-def test_whom_p_0_leaves_out_is_as_without_the_operation(each, canvas):
+def test_p_0_is_as_without_the_operation(each, canvas):
     for channels in (1, 3):
         plain = render(each, [], canvas, channels)
         for name in NAMES["image"]:

@@ -68,7 +68,7 @@ def test_downsample_by_whole_factors_is_block_means_and_bilinear_up(factor):
     agree(found, to_levels(expected), most=1, mean=0.02)  # many are halves
 
 
-def test_downsample_to_the_whole_picture_or_to_one_pixel():
+def test_downsample_to_the_whole_image_or_to_one_pixel():
     image = patch("coffee", 48, 72)
     np.testing.assert_array_equal(one([{"op": "downsample", "scale": 1}], image), image)
     mean = to_levels(image.mean(axis=(0, 1), keepdims=True) / 255)
@@ -110,7 +110,7 @@ def test_downsample_by_any_factor_averages_areas(scale):
     agree(one([{"op": "downsample", "scale": scale}], image), expected, most=2, mean=0.05)
 
 
-def test_downsample_does_not_move_the_picture():
+def test_downsample_does_not_move_the_image():
     """Labels stay valid: a dot's centre stays within half a pixel, at any scale."""
     rows, columns = np.mgrid[:64, :96] + 0.5
     for x, y in ((20.3, 12.7), (48.0, 32.0), (70.5, 50.1)):
@@ -162,7 +162,7 @@ def test_an_erased_rectangle_is_that_of_the_receipt_and_has_its_colour():
         np.testing.assert_array_equal(found, expected)
 
 
-def test_erasing_everything_and_a_grey_picture():
+def test_erasing_everything_and_a_grey_image():
     image = grey(patch("coffee", 30, 30))
     assert (one([{"op": "erasing", "scale": 1, "ratio": 1, "value": 0.2}], image) == 51).all()
     corner = {"op": "erasing", "scale": 0.25, "ratio": 1, "place_x": 1, "place_y": 0}

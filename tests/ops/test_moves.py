@@ -55,7 +55,7 @@ def test_quarter_turns_are_exact(quarters, border, side):
     np.testing.assert_array_equal(one(affine(degrees=90.0 * quarters, border=border), image), turned)
 
 
-def test_a_quarter_turn_of_a_canvas_that_is_not_square_is_exact_where_it_shows_the_picture():
+def test_a_quarter_turn_of_a_canvas_that_is_not_square_is_exact_where_it_shows_the_image():
     image = patch("chelsea", 20, 48)
     turned = one([{"op": "rotation", "degrees": 90}], image)
     expected = np.zeros_like(image)
@@ -172,7 +172,7 @@ def test_moves_with_another_border_are_two_resamples():
 
 
 @pytest.mark.parametrize("shares", [[0.5], [1.0, 0.25], [1.0, 1.0], [-1.0, -1.0, -0.25]])
-def test_reflect_mirrors_about_the_pictures_edge_however_far(shares):
+def test_reflect_is_about_the_images_edge_however_far(shares):
     image = patch("coffee", 24, 32)
     moved = one([affine(translate_x=share, border="reflect")[0] for share in shares], image)
     wide = np.pad(image, ((0, 0), (96, 96), (0, 0)), mode="symmetric")
@@ -181,7 +181,7 @@ def test_reflect_mirrors_about_the_pictures_edge_however_far(shares):
 
 
 @pytest.mark.parametrize("scale", [0.1, 0.13])
-def test_reflect_and_edge_fill_a_canvas_many_times_the_picture(scale):
+def test_reflect_and_edge_fill_a_canvas_many_times_the_image(scale):
     image = grey(patch("coffee", 40, 40))
     for border, mode in (("reflect", "reflect"), ("edge", "nearest")):
         small = one(affine(scale=scale, border=border), image)
@@ -198,7 +198,7 @@ def shifted(x, y):
 
 @pytest.mark.parametrize("degrees", [0, 17, 45])
 @pytest.mark.parametrize("scale", [0.3, 0.8, 1.0, 3.0])
-def test_zeros_leave_the_share_of_each_pixel_that_the_picture_covers(scale, degrees):
+def test_zeros_leave_the_share_of_each_pixel_that_the_image_covers(scale, degrees):
     """A white image's levels are its coverage, whose edge is one output pixel wide whatever the scale."""
     white = one(affine(scale=scale, degrees=degrees, translate_x=0.00625), plain(255, 40, 40, 1))
     fine = np.stack(np.meshgrid(*[(np.arange(40 * 16) + 0.5) / 16] * 2), axis=-1).reshape(-1, 2)

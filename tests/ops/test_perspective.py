@@ -156,7 +156,7 @@ def test_a_multiple_of_a_matrix_is_the_same_camera():
 
 
 @given(st.lists(st.integers(-12, 12), min_size=8, max_size=8), st.sampled_from(sorted(MODES)), st.booleans())
-def test_any_matrix_gives_the_same_picture_on_both_executors(numbers, border, steep):
+def test_any_matrix_gives_the_same_image_on_both_executors(numbers, border, steep):
     """However it tilts: but for the mirror of what is far off, where float32 has no digits left for a coordinate."""
     a, b, c, d, e, f, g, h = np.array(numbers) / 8
     lean = 0.1 if steep else 0.01
@@ -192,7 +192,7 @@ def test_a_coordinate_is_far_better_than_a_64th_of_a_pixel(place, depth):
     assert abs(quotient(np.int64(dividend), np.int64(depth)) / 2**32 - dividend / depth) < 1 / 2048
 
 
-def test_a_white_picture_shows_its_coverage():
+def test_a_white_image_shows_its_coverage():
     """Its rim is one canvas pixel wide, however foreshortened."""
     step = {"op": "perspective", "distortion": 0.6}
     stream = run([step], [plain(255, 60, 60, 1)] * 8)

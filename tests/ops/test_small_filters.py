@@ -57,7 +57,7 @@ def moved_and_summed(image, length, degrees, count=200):
 
 
 @pytest.mark.parametrize(("length", "degrees"), [(1, 0), (3, 90), (5, 30), (9.5, -45), (32, 77)])
-def test_motion_blur_is_the_mean_of_the_picture_along_its_line(length, degrees):
+def test_motion_blur_is_the_mean_of_the_image_along_its_line(length, degrees):
     image = patch("coffee", 34, 40)
     found = one([{"op": "motion_blur", "length": length, "degrees": degrees}], image)
     agree(

@@ -142,7 +142,7 @@ def test_whitening_is_its_formula(channels):
         np.testing.assert_array_equal(one([{"op": "whitening", "strength": 0}], image), image)
 
 
-def test_whitening_of_a_constant_picture_is_mid_grey():
+def test_whitening_of_a_constant_image_is_mid_grey():
     for level in (0, 1, 128, 254, 255):
         found = one([{"op": "whitening"}], plain(level, 30, 40))
         assert np.ptp(found) == 0 and found[0, 0, 0] in (127, 128)  # 127.5
@@ -150,7 +150,7 @@ def test_whitening_of_a_constant_picture_is_mid_grey():
         assert np.ptp(half) == 0 and abs(half[0, 0, 0] - (level + 127.5) / 2) <= 0.51
 
 
-def test_whitening_of_a_nearly_constant_picture_is_held_back():
+def test_whitening_of_a_nearly_constant_image_is_held_back():
     """A spread below 1/√(C·H·W) counts as that, so that a single grain does not fill the whole image."""
     image = plain(100, 8, 8, 1)
     image[3, 3] = 103

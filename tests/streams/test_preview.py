@@ -88,7 +88,7 @@ def test_batches_continue_while_a_preview_is_drawn_and_a_cancelled_one_is_not_dr
     ("fields", "most"),
     [({"size": [4096, 4096]}, 1), ({"size": [1, 4096]}, 1), ({"size": [1024, 1024]}, 16), ({"size": [512, 512]}, 64)],
 )
-def test_a_picture_has_a_bound_and_its_error_says_how_many_fit(fields, most):
+def test_a_preview_has_a_bound_and_its_error_says_how_many_fit(fields, most):
     """A line of pixels is shown enlarged: [1, 4096] has as many as [64, 262144]."""
     stream = Stream.open(validate_spec({"dataset": "digits/train", **fields}), CATALOG.get("digits/train"), executor())
     assert pixels(stream, most) <= MOST_PIXELS
