@@ -95,7 +95,7 @@ COPY --from=wheels /wheels/client /wheels/server /opt/augsvc/wheels/
 RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-index --no-deps /opt/augsvc/wheels/*.whl
 LABEL org.opencontainers.image.title="augsvc" \
       org.opencontainers.image.description="Uniquely transformed batches for training jobs, over HTTP"
-# all addresses of the container: without tokens_file (or allow_unauthenticated) the server refuses to start
+# all interfaces of the container: without tokens_file (or allow_unauthenticated) the server refuses to start
 ENV AUGSVC_HOST=0.0.0.0 \
     AUGSVC_KERNEL_CACHE=/var/cache/augsvc/kernels \
     AUGSVC_PORT=8000

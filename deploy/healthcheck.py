@@ -1,7 +1,6 @@
-"""Whether the server in this container can serve: exit 0 or 1. The standard library alone, so that it takes no time.
+"""Exits with 0 if the server in this container is ready, else with 1. Imports only the standard library, so that it is fast.
 
-Asks 127.0.0.1, or the Unix socket that AUGSVC_UDS names, by http.client, which unlike urllib never goes through a proxy that
-the environment names.
+Requests 127.0.0.1, or the Unix socket AUGSVC_UDS, with http.client, which unlike urllib uses no proxy from the environment.
 """
 
 import http.client
@@ -9,7 +8,7 @@ import os
 import socket
 import sys
 
-WAIT_S = 4  # below the HEALTHCHECK's own --timeout, so that the reason is told
+WAIT_S = 4  # below the HEALTHCHECK's own --timeout, so that the reason is reported
 
 connection = http.client.HTTPConnection("127.0.0.1", int(os.environ.get("AUGSVC_PORT", "8000")), timeout=WAIT_S)
 try:

@@ -1,6 +1,6 @@
-"""What pyproject files ask for, one requirement a line, without our own distributions.
+"""Prints the requirements of pyproject files, one a line, without this project's own distributions.
 
-An image installs these before the code, so that a change of code leaves their layer as it is:
+An image installs them before the code, so that a code change keeps their layer:
 
     requirements.py pyproject.toml client/pyproject.toml:train      (after the colon: an extra)
 """
