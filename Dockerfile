@@ -8,13 +8,13 @@
 #
 #     docker build --tag augsvc:cuda --build-arg TORCH_INDEX=https://pypi.org/simple --build-arg EXTRA=cuda .
 #
-# EXTRA=cuda adds numba-cuda, which executor fused runs on a GPU with; its compiler is that of CUDA 13, as torch's is.
-# A private index: --secret id=pip,src=pip.conf, which no layer keeps.
+# EXTRA=cuda adds numba-cuda, with which executor fused runs on a GPU; its compiler is CUDA 13's, as torch's is.
+# A private index: --secret id=pip,src=pip.conf, stored in no layer.
 #
 #     base ─┬─ wheels        our two distributions, built
-#           ├─ requirements  what they ask for, without them: changes when pyproject.toml does, not with the code
+#           ├─ requirements  their dependencies: changes with pyproject.toml, not with the code
 #           └─ torch ─┬─ trainer   packages, then our wheel
-#                     └─ server    packages, then our wheels: a change of code changes this last, small layer
+#                     └─ server    packages, then our wheels: a code change rebuilds only this last, small layer
 
 ARG PYTHON=3.11-slim-bookworm
 
@@ -47,7 +47,7 @@ FROM base AS torch
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 ARG PIP_ROOT_USER_ACTION=ignore
 COPY constraints.txt /opt/augsvc/constraints.txt
-# torch alone from its index, which need not have our versions of what torch asks for: that comes from pip's own
+# only torch from its index, which may lack our versions of torch's dependencies: those come from pip's own index
 RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=pip,target=/etc/pip.conf \
     python3 -m venv --without-pip /opt/venv \
     && pip --python /opt/venv/bin/python install --constraint /opt/augsvc/constraints.txt --no-deps \
