@@ -44,6 +44,8 @@ import math
 from collections.abc import Mapping
 from typing import ClassVar
 
+from augsvc_client.decoding.errors import Undecodable as Undecodable  # raised by the decoders, which `predict` shares
+
 
 class AugsvcError(Exception):
     """The root: carries the HTTP status and the stable code of its class."""
@@ -256,10 +258,6 @@ class DatasetUnreadable(AugsvcError):
     """Too many samples in a row are undecodable."""
 
     status, code, retry_after_s = 503, "dataset_unreadable", 10  # the operator has to act
-
-
-class Undecodable(Exception):
-    """A sample was read completely and cannot be decoded: it is replaced, and counted."""
 
 
 class Cancelled(Exception):

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from augsvc.arrays import Arrays, Sample, ranges, required
-from augsvc.data.resampling import fit_clip
 from augsvc.executors.protocol import SoundExecutor
 from augsvc.numerics.rng import Address
 from augsvc.planning.audio_plan import SoundPlan
 from augsvc.timing import Stages
+from augsvc_client.decoding.resampling import fit_clip
 from augsvc_client.wire import TensorSpec
 
 

@@ -8,8 +8,8 @@ import pytest
 import soundfile
 from scipy.io import wavfile
 
-from augsvc.data.decoders.audio import decode_sound
 from augsvc.data.decoders.registry import DECODERS, SOUND_DECODERS, probe_digest
+from augsvc_client.decoding.audio import decode_sound
 from tests.data.sounds import VALID, chunk, encode, wav, waves
 
 MAX_FRAMES = 100_000

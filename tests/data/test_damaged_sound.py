@@ -11,8 +11,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augsvc.data.decoders.audio import MAX_CHANNELS, decode_sound
 from augsvc.errors import Undecodable
+from augsvc_client.decoding.audio import MAX_CHANNELS, decode_sound
 from tests.data.sounds import RATE, VALID, chunk, encode, float_wav, fmt, riff, wav, waves
 
 MAX_FRAMES = 100_000

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from augsvc.data.decoders.image import decode_image
 from augsvc.data.decoders.registry import IMAGE_DECODERS, probe_digest
 from augsvc.errors import Undecodable
+from augsvc_client.decoding.image import decode_image
 
 MAX_PIXELS = 1 << 20
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
-from augsvc.data.resampling import fit_clip, resample, resampled_length
+from augsvc_client.decoding.resampling import fit_clip, resample, resampled_length
 
 RATES = (1_000, 8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000, 192_000, 384_000)
 

@@ -5,8 +5,8 @@ import pytest
 from typer.testing import CliRunner
 
 from augsvc.cli import app
-from augsvc.data.decoders.audio import decode_sound
-from augsvc.data.resampling import fit_clip
+from augsvc_client.decoding.audio import decode_sound
+from augsvc_client.decoding.resampling import fit_clip
 from tests.data.sounds import VALID, encode, float_wav, wav, waves
 
 FILES = {

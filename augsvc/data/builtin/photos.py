@@ -13,8 +13,8 @@ from importlib.resources import files
 import numpy as np
 
 from augsvc.arrays import I64, U8, Sample
-from augsvc.data.decoders.image import decode_image
 from augsvc.data.source import Source, SourceInfo, Split
+from augsvc_client.decoding.image import decode_image
 
 SIDE = 64
 STRIDE = 16

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from importlib.resources import files
 from types import MappingProxyType
 
-from augsvc.data.decoders.audio import decode_sound
-from augsvc.data.decoders.image import decode_image
 from augsvc.errors import Undecodable
+from augsvc_client.decoding.audio import decode_sound
+from augsvc_client.decoding.image import decode_image
 
 IMAGE_DECODERS = ("jpeg", "png", "webp")
 SOUND_DECODERS = ("flac", "opus", "vorbis", "wav")

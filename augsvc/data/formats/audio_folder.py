@@ -9,12 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from augsvc.arrays import Sample
 from augsvc.data.cache import DecodedCache
-from augsvc.data.decoders.audio import decode_sound
 from augsvc.data.decoders.registry import SOUND_DECODERS
 from augsvc.data.formats.folder import FolderSource, Kind, Place, open_folder
 from augsvc.data.source import Source, SourceInfo
+from augsvc_client.decoding.audio import decode_sound
+from augsvc_client.decoding.limits import AUDIO_SUFFIXES, MAX_AUDIO_BYTES, MAX_FRAMES
 
-SOUNDS = Kind(frozenset({".wav", ".flac", ".ogg", ".oga", ".opus"}), "sounds")
+SOUNDS = Kind(AUDIO_SUFFIXES, "sounds")
 
 
 class AudioFolderSettings(BaseModel):
@@ -25,8 +26,8 @@ class AudioFolderSettings(BaseModel):
     format: Literal["audio_folder"]
     path: Path
     digest_contents: bool = False  # read every file at the start, so that the version covers their bytes
-    max_frames: int = Field(default=28_800_000, ge=1, le=1 << 30)  # ten minutes at 48 kHz
-    max_file_bytes: int = Field(default=256 << 20, ge=1)
+    max_frames: int = Field(default=MAX_FRAMES, ge=1, le=1 << 30)
+    max_file_bytes: int = Field(default=MAX_AUDIO_BYTES, ge=1)
 
 
 class AudioFolder(FolderSource):

@@ -9,12 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from augsvc.arrays import Sample
 from augsvc.data.cache import DecodedCache
-from augsvc.data.decoders.image import decode_image
 from augsvc.data.decoders.registry import IMAGE_DECODERS
 from augsvc.data.formats.folder import FolderSource, Kind, Place, open_folder
 from augsvc.data.source import Source, SourceInfo
+from augsvc_client.decoding.image import decode_image
+from augsvc_client.decoding.limits import IMAGE_SUFFIXES, MAX_IMAGE_BYTES, MAX_PIXELS
 
-PICTURES = Kind(frozenset({".jpg", ".jpeg", ".png", ".webp"}), "pictures")
+PICTURES = Kind(IMAGE_SUFFIXES, "pictures")
 
 
 class ImageFolderSettings(BaseModel):
@@ -26,8 +27,8 @@ class ImageFolderSettings(BaseModel):
     path: Path
     channels: Literal[1, 3] = 3
     digest_contents: bool = False  # read every file at the start, so that the version covers their bytes
-    max_pixels: int = Field(default=89_478_485, ge=1, le=178_956_970)  # the library's warning, and its own end
-    max_file_bytes: int = Field(default=64 << 20, ge=1)
+    max_pixels: int = Field(default=MAX_PIXELS, ge=1, le=178_956_970)  # at most Pillow's limit for an error
+    max_file_bytes: int = Field(default=MAX_IMAGE_BYTES, ge=1)
     statistics: Path | None = None  # a file of `augsvc fit`; its digest is part of the version, its place is not
 
 

@@ -7,9 +7,11 @@ clip a call, so that a clip never depends on its company.
 from math import ceil, gcd
 
 import numpy as np
+import numpy.typing as npt
 import soxr
 
-from augsvc.arrays import F32
+F32 = npt.NDArray[np.float32]
+
 
 # What the filter reaches on either side, in samples of the source. Measured against resampling the whole, white noise at
 # full scale: 43 source samples per output sample are off by 2e-5 at a ratio of 384, 128 by less than 1e-7.

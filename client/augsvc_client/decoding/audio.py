@@ -10,10 +10,12 @@ import io
 import zlib
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
 
-from augsvc.arrays import F32
-from augsvc.errors import Undecodable
+from augsvc_client.decoding.errors import Undecodable
+
+F32 = npt.NDArray[np.float32]
 
 MAX_CHANNELS = 32
 LOWEST_RATE, HIGHEST_RATE = 1_000, 384_000  # Hz

@@ -11,14 +11,16 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from augsvc.arrays import U8
-from augsvc.errors import Undecodable
+from augsvc_client.decoding.errors import Undecodable
+
+U8 = npt.NDArray[np.uint8]
 
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT: Mapping[object, Image.Transpose] = MappingProxyType(
