@@ -1,9 +1,9 @@
-"""Bytes to pixels: the only place where a picture is decoded, between a source's file and the sample's array.
+"""Bytes to pixels: the only place where an image is decoded, between a source's file and the sample's array.
 
-What comes out is a function of the bytes alone, so a picture that cannot be decoded is a value too (`Undecodable`). The
+What comes out is a function of the bytes alone, so an image that cannot be decoded is a value too (`Undecodable`). The
 format classes are called directly: `Image.open` also obeys a size limit that the whole process shares, first with a
 warning (which cannot be caught safely beside other threads), and takes some JPEGs for another format. Warnings of
-damaged metadata are left to the process; only a filter that turns them into errors makes such a picture undecodable.
+damaged metadata are left to the process; only a filter that turns them into errors makes such an image undecodable.
 """
 
 import io
@@ -37,7 +37,7 @@ _UPRIGHT: Mapping[object, Image.Transpose] = MappingProxyType(
 
 
 def decode_image(data: bytes, channels: int, max_pixels: int) -> U8:
-    """The first picture of a JPEG, PNG or WebP file: uint8 H,W,C, contiguous and read-only (it may be shared).
+    """The first image of a JPEG, PNG or WebP file: uint8 H,W,C, contiguous and read-only (it may be shared).
 
     The EXIF orientation is applied. Grey from colour is Rec. 601 luma, colour from grey repeats it; alpha is dropped,
     16 bits become their upper 8, palettes and CMYK become RGB. `channels` is 1 or 3.
@@ -53,17 +53,17 @@ def decode_image(data: bytes, channels: int, max_pixels: int) -> U8:
     except (Undecodable, MemoryError):  # too little memory is no property of the bytes: it must not become a value
         raise
     except Exception as err:  # on damaged data the library raises a dozen unrelated classes
-        raise Undecodable("the picture is damaged or cut short") from err
+        raise Undecodable("the image is damaged or cut short") from err
 
 
 def _decode(data: bytes, channels: int, max_pixels: int) -> U8:
-    with _format_of(data)(io.BytesIO(data)) as picture:
-        if picture.width * picture.height > max_pixels:
-            raise Undecodable("the picture has more pixels than the dataset allows")
-        picture.info.pop("transparency", None)  # alpha is dropped, and conversions would warn of it
-        picture.load()
-        orientation = _orientation(picture)
-        upright = _to_mode(picture, "L" if channels == 1 else "RGB")
+    with _format_of(data)(io.BytesIO(data)) as image:
+        if image.width * image.height > max_pixels:
+            raise Undecodable("the image has more pixels than the dataset allows")
+        image.info.pop("transparency", None)  # alpha is dropped, and conversions would warn of it
+        image.load()
+        orientation = _orientation(image)
+        upright = _to_mode(image, "L" if channels == 1 else "RGB")
         if orientation in _UPRIGHT:
             upright = upright.transpose(_UPRIGHT[orientation])
         pixels: U8 = np.asarray(upright)
@@ -77,20 +77,20 @@ def _format_of(data: bytes) -> Callable[[io.BytesIO], ImageFile]:
         return PngImageFile
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return WebPImageFile
-    raise Undecodable("the file is no JPEG, PNG or WebP picture")
+    raise Undecodable("the file is no JPEG, PNG or WebP image")
 
 
-def _orientation(picture: ImageFile) -> object:
+def _orientation(image: ImageFile) -> object:
     """The EXIF orientation; upright where the metadata is damaged, because the pixels are not."""
     try:
-        return picture.getexif().get(_ORIENTATION_TAG, 1)
+        return image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:
         return 1
 
 
-def _to_mode(picture: Image.Image, mode: str) -> Image.Image:
-    if picture.mode.startswith("I"):  # 16 bits: convert() would clip; the library shortens 16-bit colour alike
-        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-    if picture.mode not in ("L", "RGB"):
-        picture = picture.convert("L" if picture.mode in ("1", "LA") else "RGB")
-    return picture if picture.mode == mode else picture.convert(mode)
+def _to_mode(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode.startswith("I"):  # 16 bits: convert() would clip; the library shortens 16-bit colour alike
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode not in ("L", "RGB"):
+        image = image.convert("L" if image.mode in ("1", "LA") else "RGB")
+    return image if image.mode == mode else image.convert(mode)
