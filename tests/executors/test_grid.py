@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numba import njit
 
-from augsvc.executors.fused.kernels.args import ZEROS
-from augsvc.executors.fused.kernels.move import plain
-from augsvc.executors.fused.kernels.pixel import inner
+from augsvc.executors.fused.kernels import edges
+from augsvc.executors.fused.kernels.args import ONE, ZEROS
+from augsvc.executors.fused.kernels.camera import is_beyond_horizon, read_mapping
 from augsvc.executors.fused.lower_image import lower_move
 from augsvc.numerics.geometry import Camera, Canvas
 from augsvc.planning.image_plan import Plan
@@ -133,19 +133,22 @@ def test_grey_and_colour_of_the_same_sources_are_cached_separately(simulated):
 
 
 @njit
-def how_often(cameras, height, width):
-    """Pixels that are plain; and of all, those of which `inner` says something else."""
-    same, other = 0, 0
+def compare_coverage(cameras, height, width):
+    """Pixels that lie wholly on their source; and those for which the short way gives another fraction than the edges do."""
+    whole, different = 0, 0
     for n in range(len(cameras)):
+        mapping = read_mapping(cameras[n])
         for v in range(height):
             for u in range(width):
-                expected = plain(cameras[n], ZEROS, u, v)
-                same += expected
-                other += expected != inner(cameras[n], ZEROS, u, v)
-    return same, other
+                if mapping.has_perspective and is_beyond_horizon(mapping, u, v):
+                    continue
+                expected = edges._coverage(cameras[n], mapping, u, v)
+                whole += expected == ONE
+                different += expected != edges.visible_fraction(cameras[n], ZEROS, u, v)
+    return whole, different
 
 
-def test_the_short_way_to_a_plain_pixel_is_no_other():
+def test_the_short_way_to_a_whole_pixel_gives_its_coverage():
     numbers = np.random.default_rng(1)
     n, canvas = 500, Canvas(40, 48, 3, None)
     angle, scale = numbers.uniform(-np.pi, np.pi, n), np.exp(numbers.uniform(-6, 3, n))
@@ -157,5 +160,5 @@ def test_the_short_way_to_a_plain_pixel_is_no_other():
     sources = [np.zeros((h, w, 3), np.uint8) for h, w in numbers.integers(1, 200, (n, 2)).tolist()]
     part = Plan.of((), canvas, "cover").passes[0]
     camera = Camera.of(forward, canvas, [source.shape[:2] for source in sources])
-    same, other = how_often(lower_move(camera, part, canvas, sources).cameras, 40, 48)
-    assert other == 0 and same > 50_000
+    whole, different = compare_coverage(lower_move(camera, part, canvas, sources).cameras, 40, 48)
+    assert different == 0 and whole > 50_000

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from augsvc.executors.fused.kernels import gather
 from augsvc.executors.fused.kernels.compiled import entry
+from augsvc.executors.fused.kernels.sampling import Source
+from augsvc.executors.fused.kernels.scratch import Points
 from augsvc.executors.fused.lower_image import lower_move
 from augsvc.numerics.geometry import Camera, Canvas
 from augsvc.planning.passes import Pass
@@ -25,20 +27,17 @@ TURNS = [
 
 @entry
 def by_rows(source, camera, border, channels, height, width, out):
-    lines, fours, sums = (
-        np.empty((2, width), np.uint32),
-        np.empty((2, width), np.uint64),
-        np.empty(3 * width, np.uint32),
-    )
+    points = Points(np.empty((2, width), np.uint32), np.empty((2, width), np.uint64), np.empty(3 * width, np.uint32))
+    image = Source(source, channels, channels, 1, 0)
     for y in range(height):
-        gather.moved(source, camera, border, channels, y, out[y], lines, fours, sums)
+        gather.resample_row(image, camera, border, y, points, out[y])
 
 
 @entry
 def by_pixels(source, camera, border, channels, height, width, out):
+    image = Source(source, channels, channels, 1, 0)
     for y in range(height):
-        for u in range(width):
-            gather._look_at(source, channels, 1, 0, camera, border, channels, u, y, out[y])
+        gather.sample_pixels(image, camera, border, y, 0, width, out[y])
 
 
 sides, rests = (
@@ -72,10 +71,10 @@ def test_a_shift_a_flip_a_quarter_turn_are_what_interpolation_gives(
     taps = np.abs(np.array([[max(turn[0], turn[2], key=abs), max(turn[1], turn[3], key=abs)]]))
     camera = Camera(np.eye(3)[None], backward, np.array([[0, 0, UNIT]]), taps, np.array([False]))
     image = np.random.default_rng(seed).integers(0, 256, (*size, channels), dtype=np.uint8)
-    sheet = lower_move(camera, Pass(fits=True, border=border), Canvas(*canvas, channels), [image])
+    args = lower_move(camera, Pass(fits=True, border=border), Canvas(*canvas, channels), [image])
     found = [np.full((canvas[0], channels * canvas[1]), 7, np.uint16) for _ in range(2)]
     for run, out in zip((by_rows, by_pixels), found, strict=True):
-        run(image.reshape(-1), sheet.cameras[0], sheet.border, channels, *canvas, out)
+        run(image.reshape(-1), args.cameras[0], args.border, channels, *canvas, out)
     np.testing.assert_array_equal(*found)
     if size == canvas and turn == (-1, 0, 0, 1) and shift == (size[1], 0) and rest == (0, 0) and lean == 0:
         np.testing.assert_array_equal(

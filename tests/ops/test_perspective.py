@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numba import njit
 from scipy import ndimage
 
-from augsvc.executors.fused.kernels import move
+from augsvc.executors.fused.kernels import camera as kernel_camera
 from augsvc.numerics.geometry import FORESHORTENED, Camera, Canvas, move_points
 from augsvc.numerics.rng import Address
 from augsvc.ops.image.geometric.rotation import Rotation
@@ -181,8 +181,8 @@ def test_points_beyond_the_horizon_are_not_seen():
 
 
 @njit
-def quotient(place, depth):
-    return move.divided(place, depth, move.reciprocal(depth))
+def quotient(coordinate, depth):
+    return kernel_camera.divide(coordinate, depth, kernel_camera.reciprocal(depth))
 
 
 @given(st.integers(-(16384 << 32), 16384 << 32), st.integers(1 << 26, 1 << 32))

@@ -21,8 +21,8 @@ import torch
 from augsvc.arrays import U8, ranges
 from augsvc.executors.cuda.staging import StagingBuffer
 from augsvc.executors.fused.kernels import cuda as grids
-from augsvc.executors.fused.kernels.args import WHITE, MoveArgs, NoiseArgs, OutputArgs
-from augsvc.executors.fused.kernels.pixel import CanvasShape, Memory
+from augsvc.executors.fused.kernels.args import WHITE, CanvasShape, MoveArgs, NoiseArgs, OutputArgs
+from augsvc.executors.fused.kernels.pixel import Memory
 from augsvc.executors.fused.lower_image import (
     Segment,
     identity_move,

@@ -18,7 +18,7 @@ from augsvc.cpus import cores
 from augsvc.executors.fused.audio import FusedSound
 from augsvc.executors.fused.kernel_cache import keep_compiled
 from augsvc.executors.fused.kernels import cpu, sound_cpu
-from augsvc.executors.fused.kernels.args import U16, WHITE, OutputArgs
+from augsvc.executors.fused.kernels.args import U16, WHITE, OutputArgs, PassArgs
 from augsvc.executors.fused.lower_image import (
     Segment,
     identity_move,
@@ -143,19 +143,19 @@ class FusedExecutor:
         )
         after = np.empty_like(values) if camera is not None and not pass_.fits and out is None else values
         stages = plan.tones(pass_, draws, _statistics(plan, segment, values)) if segment.opens else []
-        args = (
+        pixels, copy, interleaved = flat(out)
+        args = PassArgs(
             move,
             lower_tones(stages, n, canvas.channels),
             lower_filter(segment.blur, draws, n, canvas),
             lower_noises(segment.noises, draws, n, self.quantiles),
             lower_erases(segment.erases, draws, n, canvas),
+            OutputArgs(out is not None, interleaved, pixels),
         )
-        pixels, copy, interleaved = flat(out)
-        encoding = OutputArgs(out is not None, interleaved, pixels)
         elements = canvas.channels * canvas.height * canvas.width
         for rows in ranges(n, max(1, _CHUNK // elements)):
             check()
-            cpu.render(rows.start, rows.stop, *args, encoding, values, after)
+            cpu.render(rows.start, rows.stop, args, values, after)
         if out is not None and copy is not None:
             out[:] = copy
         return after

@@ -1,4 +1,4 @@
-"""From a plan over sound and its draws to the numbers that the kernels run on."""
+"""Lowers a plan over sound and its draws to the numbers that the kernels run on."""
 
 from collections.abc import Sequence
 
@@ -21,14 +21,14 @@ def lower_sound(plan: SoundPlan, draws: Sequence[Draw], n: int, quantiles: npt.N
     windows: list[I64] = []
     shapes: list[FixedShape] = []
     noises: list[tuple[Draw, I64]] = []
-    for part in plan.passes:
-        if (window := plan.windows(part, draws)) is not None:
+    for pass_ in plan.passes:
+        if (window := plan.windows(pass_, draws)) is not None:
             steps.append((SHIFT, len(windows)))
             windows.append(window)
-        for shape in plan.shapes(part, draws):
+        for shape in plan.shapes(pass_, draws):
             steps.append((SHAPE, len(shapes)))
             shapes.append(shape)
-        for noise in plan.noises(part, draws):
+        for noise in plan.noises(pass_, draws):
             steps.append((NOISE, len(noises)))
             noises.append(noise)
     curved = any(shape.curve is not None for shape in shapes)
@@ -37,15 +37,15 @@ def lower_sound(plan: SoundPlan, draws: Sequence[Draw], n: int, quantiles: npt.N
         indices, time, seed = draw.address.indices.astype(np.uint32), draw.address.time_word, seed_key(draw.seed)
     return SoundArgs(
         np.array(steps, np.int64).reshape(-1, 2),
-        _side_by_side(windows, np.zeros((n, 0, 3), np.int64)),
-        np.array([_parts(shape) for shape in shapes], np.int64),
-        _numbers([(shape.rows, shape.gain) for shape in shapes], (n,)),
-        _numbers([(shape.rows, shape.limit) for shape in shapes], (n,)),
-        _numbers([(shape.rows, shape.curve) for shape in shapes], (n, CURVE_ENTRIES if curved else 0)),
-        _numbers([(shape.rows, shape.step) for shape in shapes], (n,)),
-        _chosen([shape.rows for shape in shapes], n),
+        _stack(windows, np.zeros((n, 0, 3), np.int64)),
+        np.array([_stages(shape) for shape in shapes], np.int64),
+        _lower_stage([(shape.rows, shape.gain) for shape in shapes], (n,)),
+        _lower_stage([(shape.rows, shape.limit) for shape in shapes], (n,)),
+        _lower_stage([(shape.rows, shape.curve) for shape in shapes], (n, CURVE_ENTRIES if curved else 0)),
+        _lower_stage([(shape.rows, shape.step) for shape in shapes], (n,)),
+        _selected([shape.rows for shape in shapes], n),
         np.array([draw.key for draw, _ in noises], np.uint32),
-        _side_by_side([ratio for _, ratio in noises], np.zeros((n, 0), np.int64)),
+        _stack([ratio for _, ratio in noises], np.zeros((n, 0), np.int64)),
         indices,
         time,
         *seed,
@@ -53,27 +53,27 @@ def lower_sound(plan: SoundPlan, draws: Sequence[Draw], n: int, quantiles: npt.N
     )
 
 
-def _parts(shape: FixedShape) -> int:
-    there = ((GAIN, shape.gain), (LIMIT, shape.limit), (CURVE, shape.curve), (STEP, shape.step))
-    return sum(part for part, numbers in there if numbers is not None)
+def _stages(shape: FixedShape) -> int:
+    stages = ((GAIN, shape.gain), (LIMIT, shape.limit), (CURVE, shape.curve), (STEP, shape.step))
+    return sum(stage for stage, values in stages if values is not None)
 
 
-def _numbers(fixed: Sequence[tuple[I64, I64 | None]], shape: tuple[int, ...]) -> F32:
-    """One part of all shapes, given for some rows, as float32 (N, S, …); what is not there is 0."""
-    found = np.zeros((shape[0], len(fixed), *shape[1:]), np.float32)
-    for place, (rows, numbers) in enumerate(fixed):
-        if numbers is not None:
-            found[rows, place] = numbers.astype(np.float32) / _UNIT
-    return found
+def _lower_stage(stages: Sequence[tuple[I64, I64 | None]], shape: tuple[int, ...]) -> F32:
+    """One stage of all shapes, given for some rows, as float32 (N, S, …); an absent one is 0."""
+    lowered = np.zeros((shape[0], len(stages), *shape[1:]), np.float32)
+    for k, (rows, values) in enumerate(stages):
+        if values is not None:
+            lowered[rows, k] = values.astype(np.float32) / _UNIT
+    return lowered
 
 
-def _chosen(rows: Sequence[I64], n: int) -> U8:
+def _selected(rows: Sequence[I64], n: int) -> U8:
     """Whether a clip goes through a shape: (N, S)."""
-    found = np.zeros((n, len(rows)), np.uint8)
-    for place, some in enumerate(rows):
-        found[some, place] = 1
-    return found
+    selected = np.zeros((n, len(rows)), np.uint8)
+    for k, selected_rows in enumerate(rows):
+        selected[selected_rows, k] = 1
+    return selected
 
 
-def _side_by_side(columns: Sequence[I64], none: I64) -> I64:
+def _stack(columns: Sequence[I64], none: I64) -> I64:
     return np.stack(columns, axis=1) if columns else none

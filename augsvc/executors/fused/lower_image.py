@@ -1,7 +1,7 @@
-"""From a plan and its draws to the integers that the kernels run on.
+"""Lowers a plan and its draws to the integers that the kernels run on.
 
 A pass is cut into segments, each one call of the kernel: one camera, any tones, one filter, any noises and rectangles. A
-second filter opens another segment; an opaque operation is one of its own.
+second filter opens another segment; an opaque operation is a segment by itself.
 """
 
 from collections.abc import Sequence
@@ -22,23 +22,24 @@ from augsvc.executors.fused.kernels.args import (
     NoiseArgs,
     ToneArgs,
 )
-from augsvc.executors.fused.kernels.move import TO_CORNER
+from augsvc.executors.fused.kernels.camera import OFFSETS
+from augsvc.executors.fused.kernels.sampling import TO_CORNER
 from augsvc.numerics import exact
 from augsvc.numerics.geometry import MATRIX_BITS, Camera, Canvas
 from augsvc.numerics.rng import seed_key
-from augsvc.ops.kinds.image import TABLE_ENTRIES, Border, Erase, Filter, Gaussian, Noise, Opaque
+from augsvc.ops.kinds.image import TABLE_ENTRIES, Border, Dropout, Erase, Filter, Gaussian, Noise, Opaque
 from augsvc.ops.operation import Draw
 from augsvc.planning import labels
 from augsvc.planning.image_plan import Plan, ToneStage
 from augsvc.planning.passes import Pass
 
 _BORDERS: dict[Border, int] = {"zeros": args.ZEROS, "reflect": args.REFLECT, "edge": args.EDGE}
-_STRONGEST = (1 << 31) - 1
+MAX_COEFFICIENT = (1 << 31) - 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segment:
-    """What one call of the kernel does of a pass. Numbers are places in the pipeline."""
+    """The stages of a pass that one call of the kernel runs. Operations come with their index in the pipeline."""
 
     pass_index: int
     pass_: Pass
@@ -51,67 +52,109 @@ class Segment:
 
 def plan_segments(plan: Plan) -> list[Segment]:
     """The calls of a plan, in order. After an opaque operation at the end an empty one follows: it encodes."""
-    found: list[Segment] = []
-    for number, part in enumerate(plan.passes):
-        opaque = plan.of_kind(part, Opaque)
-        if opaque:
-            found += [Segment(number, part, opaque=one) for one in opaque]
+    segments: list[Segment] = []
+    for index, pass_ in enumerate(plan.passes):
+        opaques = plan.of_kind(pass_, Opaque)
+        if opaques:
+            segments += [Segment(index, pass_, opaque=opaque) for opaque in opaques]
             continue
-        blurs: list[tuple[int, Filter] | None] = [*plan.of_kind(part, Filter)] or [None]
-        found += [Segment(number, part, opens=place == 0, blur=blur) for place, blur in enumerate(blurs[:-1])]
-        noises, erases = plan.of_kind(part, Noise), plan.of_kind(part, Erase)
-        found.append(Segment(number, part, len(blurs) == 1, blurs[-1], noises, erases))
-    if found[-1].opaque:
-        found.append(Segment(len(plan.passes) - 1, plan.passes[-1], opens=False))
-    return found
+        blurs: list[tuple[int, Filter] | None] = [*plan.of_kind(pass_, Filter)] or [None]
+        segments += [Segment(index, pass_, opens=k == 0, blur=blur) for k, blur in enumerate(blurs[:-1])]
+        noises, erases = plan.of_kind(pass_, Noise), plan.of_kind(pass_, Erase)
+        segments.append(Segment(index, pass_, len(blurs) == 1, blurs[-1], noises, erases))
+    if segments[-1].opaque:
+        segments.append(Segment(len(plan.passes) - 1, plan.passes[-1], opens=False))
+    return segments
 
 
 def identity_move(n: int) -> MoveArgs:
-    """Nothing moves."""
-    return MoveArgs(args.FROM_CANVAS, args.EDGE, np.zeros(n, np.uint64), np.zeros((n, args.CAMERA_COLUMNS), np.int64))
+    """The arguments of a pass that moves nothing."""
+    return MoveArgs(args.FROM_CANVAS, args.EDGE, np.zeros(n, np.uint64), np.zeros((n, OFFSETS), np.int64))
 
 
-def lower_move(camera: Camera, part: Pass, canvas: Canvas, images: Sequence[U8] | None) -> MoveArgs:
-    """From sources uint8 (H, W, C), whose memory the sheet points to, or, without, from canvas to canvas."""
-    n, border = len(camera.taps), _BORDERS[part.border or "edge"]
+def lower_move(camera: Camera, pass_: Pass, canvas: Canvas, images: Sequence[U8] | None) -> MoveArgs:
+    """From sources uint8 (H, W, C), whose memory the arguments point to, or, without, from canvas to canvas."""
+    n, border = len(camera.taps), _BORDERS[pass_.border or "edge"]
     if images is None:
         sizes = np.tile(np.array([canvas.height, canvas.width], dtype=np.int64), (n, 1))
-        return MoveArgs(args.MOVED_CANVAS, border, np.zeros(n, np.uint64), _cameras(camera, sizes, canvas))
+        return MoveArgs(args.MOVED_CANVAS, border, np.zeros(n, np.uint64), _lower_camera(camera, sizes, canvas))
     sizes = np.array([image.shape[:2] for image in images], dtype=np.int64)
-    return MoveArgs(args.FROM_SOURCES, border, _addresses(images), _cameras(camera, sizes, canvas))
+    return MoveArgs(args.FROM_SOURCES, border, _addresses(images), _lower_camera(camera, sizes, canvas))
 
 
-def _cameras(camera: Camera, sizes: I64, canvas: Canvas) -> I64:
-    """One row a sample: see the columns' names in kernels/sheets.py."""
-    rows = _places(camera, sizes)
-    rows[:, args.TAPS_X : args.LOW_X] = camera.taps
-    slopes = camera.backward[:, :, :2]
-    first, last = _ends(slopes, camera.taps)
-    rows[:, [args.LOW_X, args.LOW_Y]] = np.minimum(first, last).sum(axis=2) + TO_CORNER
-    rows[:, [args.HIGH_X, args.HIGH_Y]] = np.maximum(first, last).sum(axis=2) + TO_CORNER
-    rows[:, args.PIXEL_X : args.IDENTICAL] = rows[:, args.PIXEL_RIGHT :] = _pixel(slopes)
-    rows[:, args.TAP_SHARE] = -(-(1 << 32) // (camera.taps[:, 0] * camera.taps[:, 1]))
-    rows[:, args.IDENTICAL] = camera.identical & (sizes == [canvas.height, canvas.width]).all(axis=1)
-    tilted = camera.tilted
-    if tilted.size:
-        rows[tilted] = _tilted(rows[tilted], slopes[tilted], camera.depth[tilted, None, :2], camera.taps[tilted])
-    return rows
+def _lower_camera(camera: Camera, sizes: I64, canvas: Canvas) -> I64:
+    """One row per sample, for sources of (H, W) `sizes` (n, 2): kernels/camera.py has the layout."""
+    n, taps = len(sizes), camera.taps
+    slopes, lean, length = camera.backward[:, :, :2], camera.depth[:, None, :2], sizes[:, ::-1, None]
+    inverse = -(-(1 << 32) // (taps[:, 0] * taps[:, 1]))
+    identical = camera.identical & (sizes == [canvas.height, canvas.width]).all(axis=1)
+    rows = [
+        _lower_mapping(camera, sizes),
+        np.column_stack((taps, inverse, identical)),
+        _lower_reach(camera, slopes, lean, length),
+        _lower_edges(slopes),
+        _lower_edges(length * lean - slopes),
+        _lower_offsets(np.concatenate((slopes, lean), axis=1), taps).reshape(n, -1),
+    ]
+    return np.concatenate(rows, axis=1)
 
 
-def _places(camera: Camera, sizes: I64) -> I64:
-    """Of such rows, where a canvas point looks."""
-    rows = np.zeros((len(sizes), args.CAMERA_COLUMNS), dtype=np.int64)
-    rows[:, : args.TAPS_X] = camera.backward.reshape(-1, 6)
-    rows[:, args.HEIGHT], rows[:, args.WIDTH] = sizes[:, 0], sizes[:, 1]
-    rows[:, args.DEPTH_X : args.TILTED] = camera.depth
-    rows[camera.tilted, args.TILTED] = 1
-    return rows
+def _lower_mapping(camera: Camera, sizes: I64) -> I64:
+    """The mapping and the size of the source: (n, 12)."""
+    perspective = np.zeros(len(sizes), np.int64)
+    perspective[camera.tilted] = 1
+    return np.column_stack((camera.backward.reshape(-1, 6), camera.depth, perspective, sizes))
+
+
+def _lower_reach(camera: Camera, slopes: I64, lean: I64, length: I64) -> I64:
+    """The least and greatest offsets of samples (n, 5). Of depth 0 without perspective, and there with TO_CORNER."""
+    reach = np.zeros((len(slopes), 5), np.int64)
+    first, last = _outer_offsets(slopes, camera.taps)
+    reach[:, 0:2] = np.minimum(first, last).sum(axis=2) + TO_CORNER
+    reach[:, 2:4] = np.maximum(first, last).sum(axis=2) + TO_CORNER
+    if (tilted := camera.tilted).size:
+        slopes, lean, length, taps = slopes[tilted], lean[tilted], length[tilted], camera.taps[tilted]
+        reach[tilted, 0:2] = _least_offset(slopes - lean, taps)
+        reach[tilted, 2:4] = -_least_offset((length - 1) * lean - slopes, taps)
+        reach[tilted, 4] = _least_offset(lean, taps)[:, 0]
+    return reach
+
+
+def _least_offset(slopes: I64, taps: I64) -> I64:
+    """The least offset of a sample from the corner, of coordinates with these slopes (n, k, 2): (n, k)."""
+    least: I64 = np.minimum(*_outer_offsets(slopes, taps)).sum(axis=2)
+    return least
+
+
+def _outer_offsets(slopes: I64, taps: I64) -> tuple[I64, I64]:
+    """The offsets (n, k, 2) of the first and the last of the samples (n, 2) along either axis: the ends of _lower_offsets."""
+    twice = 2 * taps[:, None]
+    return slopes // twice, slopes * (twice - 1) // twice
+
+
+def _lower_offsets(slopes: I64, taps: I64) -> I64:
+    """What sample t of `taps` (n, 2) along either axis adds to coordinates with these slopes (n, k, 2): (n, T, k, 2).
+
+    Samples lie in the middles of equal parts of a canvas pixel: slope · (2t + 1) / (2 · taps), cut off.
+    """
+    middles = 2 * np.arange(taps.max(initial=1))[None, :, None, None] + 1
+    offsets: I64 = slopes[:, None] * middles // (2 * taps[:, None, None])
+    return offsets
+
+
+def _lower_edges(slopes: I64) -> I64:
+    """Per coordinate (n, k, 2): twice a canvas pixel's length, at least one unit, its shift and its inverse: (n, 3k)."""
+    a, b = exact.from_fixed(slopes[:, :, 0], MATRIX_BITS), exact.from_fixed(slopes[:, :, 1], MATRIX_BITS)
+    twice = 2 * np.maximum(exact.to_fixed(np.sqrt(a * a + b * b), MATRIX_BITS), 1)
+    shift = np.maximum(np.frexp(twice.astype(np.float64))[1].astype(np.int64) - 24, 0)
+    return np.stack((twice, shift, (1 << 47) // (twice >> shift)), axis=-1).reshape(len(slopes), -1)
 
 
 def lower_masks(moves: labels.Moves, masks: Sequence[U8], size: tuple[int, int]) -> MaskArgs:
-    """From masks uint8 (H, W), whose memory the sheet points to, to a canvas of (H, W) pixels."""
+    """From masks uint8 (H, W), whose memory the arguments point to, to a canvas of (H, W) pixels."""
     sizes = np.array([mask.shape for mask in masks], dtype=np.int64)
-    rows = [_places(camera, np.broadcast_to(size, sizes.shape) if k else sizes) for k, (camera, _) in enumerate(moves)]
+    canvases = np.broadcast_to(size, sizes.shape)
+    rows = [_lower_mapping(camera, canvases if k else sizes) for k, (camera, _) in enumerate(moves)]
     borders = np.array([_BORDERS[border] for _, border in moves], np.int64)
     return MaskArgs(_addresses(masks), borders, np.stack(rows, axis=1), labels.MASK_NOTHING)
 
@@ -120,115 +163,88 @@ def _addresses(arrays: Sequence[U8]) -> npt.NDArray[np.uint64]:
     return np.array([array.__array_interface__["data"][0] for array in arrays], dtype=np.uint64)
 
 
-def _tilted(rows: I64, slopes: I64, lean: I64, taps: I64) -> I64:
-    """What is different with perspective, whose depth grows by `lean` (n, 1, 2)."""
-    length = rows[:, [args.WIDTH, args.HEIGHT], None]
-    rows[:, args.LEAST_DEPTH] = _least(lean, taps)[:, 0]
-    rows[:, [args.LOW_X, args.LOW_Y]] = _least(slopes - lean, taps)
-    rows[:, [args.HIGH_X, args.HIGH_Y]] = -_least((length - 1) * lean - slopes, taps)
-    rows[:, args.PIXEL_RIGHT :] = _pixel(length * lean - slopes)
-    return rows
-
-
-def _least(slopes: I64, taps: I64) -> I64:
-    """The least that a tap adds to places (n, k) that grow so (n, k, 2) along the canvas's x and y."""
-    found: I64 = np.minimum(*_ends(slopes, taps)).sum(axis=2)
-    return found
-
-
-def _ends(slopes: I64, taps: I64) -> tuple[I64, I64]:
-    """What the first and the last of taps (n, 2) along either axis add (n, k, 2): move.tap."""
-    twice = 2 * taps[:, None]
-    return slopes // twice, slopes * (twice - 1) // twice
-
-
-def _pixel(slopes: I64) -> I64:
-    """Of each place (n, k, 2): twice a canvas pixel's length there, at least one unit, its shift and its inverse: (n, 3k)."""
-    a, b = exact.from_fixed(slopes[:, :, 0], MATRIX_BITS), exact.from_fixed(slopes[:, :, 1], MATRIX_BITS)
-    twice = 2 * np.maximum(exact.to_fixed(np.sqrt(a * a + b * b), MATRIX_BITS), 1)
-    shift = np.maximum(np.frexp(twice.astype(np.float64))[1].astype(np.int64) - 24, 0)
-    return np.stack((twice, shift, (1 << 47) // (twice >> shift)), axis=-1).reshape(len(slopes), -1)
-
-
 def lower_tones(stages: Sequence[ToneStage], n: int, channels: int) -> ToneArgs:
-    """The stages of a pass; none are stages too."""
+    """The stages of a pass, which may be none."""
     count = len(stages)
     curves = np.zeros((n, count, TABLE_ENTRIES if any(stage.table is not None for stage in stages) else 0), np.uint32)
     gains, shifts = np.zeros((n, count, channels, channels), np.int32), np.zeros((n, count, channels), np.int64)
-    rows = np.zeros((2, n, count), np.uint8)
-    for place, stage in enumerate(stages):
-        gains[:, place] = np.clip(stage.matrix[:, :, :channels], -_STRONGEST, _STRONGEST)
-        shifts[:, place] = stage.matrix[:, :, channels] * WHITE
-        rows[0, :, place] = stage.matrix_rows
+    matrix_rows, curve_rows = np.zeros((n, count), np.uint8), np.zeros((n, count), np.uint8)
+    for k, stage in enumerate(stages):
+        gains[:, k] = np.clip(stage.matrix[:, :, :channels], -MAX_COEFFICIENT, MAX_COEFFICIENT)
+        shifts[:, k] = stage.matrix[:, :, channels] * WHITE
+        matrix_rows[:, k] = stage.matrix_rows
         if stage.table is not None:
-            curves[:, place] = np.clip(stage.table, 0, ONE)
-            rows[1, :, place] = stage.table_rows
-    return ToneArgs(gains, shifts, curves, rows[0], rows[1])
+            curves[:, k] = np.clip(stage.table, 0, ONE)
+            curve_rows[:, k] = stage.table_rows
+    return ToneArgs(gains, shifts, curves, matrix_rows, curve_rows)
 
 
 def lower_filter(blur: tuple[int, Filter] | None, draws: Sequence[Draw], n: int, canvas: Canvas) -> FilterArgs:
-    """A filter, or none; each sample's own weights reach only as far as they are not 0."""
+    """A filter, or none; a sample's radius is that of its non-zero weights."""
     no_taps, none = np.zeros((n, 0, 3), np.int32), np.zeros(n, np.int64)
     if blur is None:
         return FilterArgs(np.full((n, 1), ONE, np.uint32), none, no_taps, none)
-    number, operation = blur
-    kernels = operation.weights(draws[number], canvas)
+    index, operation = blur
+    kernels, selected = operation.weights(draws[index], canvas), draws[index].selected
     if kernels.ndim == 3:
-        return _dense(kernels, draws[number].selected)
-    far = np.abs(np.arange(kernels.shape[1]) - kernels.shape[1] // 2)
-    reach = np.where(kernels > 0, far, 0).max(axis=1)
-    return FilterArgs(kernels.astype(np.uint32), np.where(draws[number].selected, reach, 0), no_taps, none)
+        return _lower_dense(kernels, selected)
+    distance = np.abs(np.arange(kernels.shape[1]) - kernels.shape[1] // 2)
+    radius = np.where(kernels > 0, distance, 0).max(axis=1)
+    return FilterArgs(kernels.astype(np.uint32), np.where(selected, radius, 0), no_taps, none)
 
 
-def _dense(kernels: I64, selected: Bools) -> FilterArgs:
-    """Kernels (N, 2R+1, 2R+1) as the taps that are not 0; the identity, and who was not selected, have none."""
+def _lower_dense(kernels: I64, selected: Bools) -> FilterArgs:
+    """Kernels (N, 2R+1, 2R+1) as their non-zero taps; the identity, and a sample that was not selected, have none."""
     n, side, _ = kernels.shape
     flat = kernels.reshape(n, -1)
-    rows, columns = (places - side // 2 for places in np.divmod(np.arange(side * side), side))
-    reach = np.where(flat != 0, np.maximum(np.abs(rows), np.abs(columns)), 0).max(axis=1) * selected
-    used = (flat != 0) & (reach > 0)[:, None]
+    rows, columns = (indices - side // 2 for indices in np.divmod(np.arange(side * side), side))
+    radius = np.where(flat != 0, np.maximum(np.abs(rows), np.abs(columns)), 0).max(axis=1) * selected
+    used = (flat != 0) & (radius > 0)[:, None]
     counts = used.sum(axis=1)
     order = np.argsort(~used, axis=1, kind="stable")[:, : max(1, int(counts.max()))]
-    weights = np.clip(np.take_along_axis(flat, order, axis=1), -_STRONGEST, _STRONGEST)
+    weights = np.clip(np.take_along_axis(flat, order, axis=1), -MAX_COEFFICIENT, MAX_COEFFICIENT)
     taps = np.stack((rows[order], columns[order], weights), axis=-1).astype(np.int32)
-    return FilterArgs(np.zeros((n, side), np.uint32), reach, taps, counts)
+    return FilterArgs(np.zeros((n, side), np.uint32), radius, taps, counts)
 
 
 def lower_noises(
     noises: Sequence[tuple[int, Noise]], draws: Sequence[Draw], n: int, quantiles: npt.NDArray[np.int16]
 ) -> NoiseArgs:
     """Noises in order; a sample that one did not select has strength 0."""
-    laws, strengths, values = (np.zeros(shape, np.int64) for shape in (len(noises), (n, len(noises)), (n, len(noises))))
-    keys, indices = np.array([draws[number].key for number, _ in noises], np.uint32), np.zeros(n, np.uint32)
+    count = len(noises)
+    laws, strengths, values = (np.zeros(shape, np.int64) for shape in (count, (n, count), (n, count)))
+    keys, indices = np.array([draws[index].key for index, _ in noises], np.uint32), np.zeros(n, np.uint32)
     time, seed = 0, (0, 0)
-    for place, (number, operation) in enumerate(noises):
-        draw = draws[number]
-        law = operation.law(draw)
-        if isinstance(law, Gaussian):
-            laws[place] = args.GAUSSIAN
-            strength = np.clip(law.std * (WHITE >> 8), 0, _STRONGEST)
-        else:
-            laws[place] = args.DROPOUT
-            strength = law.threshold
-            values[:, place] = _level(law.value)
-        strengths[:, place] = np.where(draw.selected, strength, 0)
+    for k, (index, operation) in enumerate(noises):
+        draw = draws[index]
+        laws[k], strength, values[:, k] = _lower_law(operation.law(draw))
+        strengths[:, k] = np.where(draw.selected, strength, 0)
         indices, time, seed = draw.address.indices.astype(np.uint32), draw.address.time_word, seed_key(draw.seed)
     return NoiseArgs(laws, keys, strengths, values, indices, time, *seed, quantiles)
+
+
+def _lower_law(law: Gaussian | Dropout) -> tuple[int, I64, I64 | int]:
+    """A law's code, strengths and replacements."""
+    match law:
+        case Gaussian(std):
+            return args.GAUSSIAN, np.clip(std * (WHITE >> 8), 0, MAX_COEFFICIENT), 0
+        case Dropout(threshold, value):
+            return args.DROPOUT, threshold, _to_value(value)
 
 
 def lower_erases(erases: Sequence[tuple[int, Erase]], draws: Sequence[Draw], n: int, canvas: Canvas) -> EraseArgs:
     """Rectangles in order; a sample that one did not select has empty ones."""
     boxes, fills = [np.zeros((n, 0, 4), np.int64)], [np.zeros((n, 0, canvas.channels), np.uint16)]
-    for number, operation in erases:
-        draw = draws[number]
-        found = operation.boxes(draw, canvas)
-        boxes.append(np.where(draw.selected[:, None, None], found, 0))
-        fill = _level(operation.fill(draw, canvas)).astype(np.uint16)
-        fills.append(np.repeat(fill[:, None, :], found.shape[1], axis=1))
+    for index, operation in erases:
+        draw = draws[index]
+        rectangles = operation.boxes(draw, canvas)
+        boxes.append(np.where(draw.selected[:, None, None], rectangles, 0))
+        fill = _to_value(operation.fill(draw, canvas)).astype(np.uint16)
+        fills.append(np.repeat(fill[:, None, :], rectangles.shape[1], axis=1))
     return EraseArgs(np.concatenate(boxes, axis=1), np.concatenate(fills, axis=1))
 
 
-def _level(value: I64) -> I64:
+def _to_value(number: I64) -> I64:
     """A number on the [0, 1] scale as a value with 8 fraction bits, cut off, so that rounding to levels is the only one."""
-    level: I64 = np.clip(value * (WHITE >> 8) >> 8, 0, WHITE)
-    return level
+    value: I64 = np.clip(number * (WHITE >> 8) >> 8, 0, WHITE)
+    return value

@@ -1,6 +1,6 @@
-"""What a kernel is given: for each sample some integers, as arrays. A new pipeline is new numbers, never new code.
+"""Kernel arguments: a few integers per sample, as arrays. A new pipeline is new data; it compiles nothing.
 
-A sample that an operation did not select gets the identity's numbers, and its kernel skips the stage.
+A sample that an operation did not select gets the identity's values, and its kernel skips the stage.
 """
 
 from typing import Any, NamedTuple
@@ -15,37 +15,25 @@ U64 = npt.NDArray[np.uint64]
 I16 = npt.NDArray[np.int16]
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
-Int = Any  # an integer: its width follows from what it is made of
+Int = Any  # an integer: the compiler derives its width from the operands
 
-WHITE = 65280  # 255 with 8 fraction bits: what every value lies below
-ONE = 65536  # 1 with 16 fraction bits: shares, colour matrices, curves, weights of filters
+WHITE = 65280  # 255 with 8 fraction bits: the maximum of a value
+ONE = 65536  # 1 with 16 fraction bits: fractions, colour matrices, curves, filter weights
 
-# Where a pass finds its pixels.
+# Where a pass reads its pixels.
 FROM_CANVAS, FROM_SOURCES, MOVED_CANVAS = 0, 1, 2
 # What lies beyond a source's edge.
 ZEROS, REFLECT, EDGE = 0, 1, 2
-# The columns of a camera's row. x = A·u + B·v + C, y = D·u + E·v + F from canvas (u, v) to source, 32 fraction bits; with
-# perspective, both over depth = DEPTH_X·u + DEPTH_Y·v + DEPTH, which is 1 without.
-A, B, C, D, E, F = 0, 1, 2, 3, 4, 5
-TAPS_X, TAPS_Y = 6, 7
-LOW_X, HIGH_X, LOW_Y, HIGH_Y = 8, 9, 10, 11  # the least and the greatest that a tap adds to x and y
-TAP_SHARE = 12  # 2^32 / taps, rounded up, so that whole values stay whole
-# By which x and y grow along one canvas pixel, straight away from the left and the upper edge: twice that; a shift to 24 bits
-# of it; 2^47 ÷ those. That is the pixel's length in the source, or, with perspective, times depth.
-PIXEL_X, PIXEL_Y = 13, 16
-IDENTICAL = 19  # the canvas shows the source as it is
-HEIGHT, WIDTH = 20, 21  # of the source
-DEPTH_X, DEPTH_Y, DEPTH = 22, 23, 24
-TILTED = 25  # it has perspective. Then the LOW say it of x − depth and y − depth, the HIGH of x − (width − 1) · depth …
-LEAST_DEPTH = 26  # … and the least that a tap adds to depth is here
-PIXEL_RIGHT, PIXEL_BELOW = (
-    27,
-    30,
-)  # as PIXEL_X and PIXEL_Y, away from the right and the lower edge: the same without perspective
-CAMERA_COLUMNS = 33
-NEAREST = 1 << 26  # of depth, 32 fraction bits: what is less lies beyond the horizon
-# Laws of noise.
+# Laws of noise: see noise.py.
 GAUSSIAN, DROPOUT = 0, 1
+
+
+class CanvasShape(NamedTuple):
+    """Channels and size of the canvas."""
+
+    channels: int
+    height: int
+    width: int
 
 
 class MoveArgs(NamedTuple):
@@ -54,7 +42,7 @@ class MoveArgs(NamedTuple):
     origin: int  # FROM_CANVAS, FROM_SOURCES or MOVED_CANVAS
     border: int
     addresses: U64  # N: of each source's first byte
-    cameras: I64  # N,CAMERA_COLUMNS
+    cameras: I64  # N,columns: camera.py has the layout of a row
 
 
 class MaskArgs(NamedTuple):
@@ -62,7 +50,7 @@ class MaskArgs(NamedTuple):
 
     addresses: U64  # N: of each mask's first byte
     borders: I64  # K
-    cameras: I64  # N,K,CAMERA_COLUMNS: of a row the coefficients, depths and the size of what is looked at
+    cameras: I64  # N,K,columns: of a camera's row the mapping and the size of its source
     nothing: int  # the class where the image shows nothing of the source
 
 
@@ -77,11 +65,11 @@ class ToneArgs(NamedTuple):
 
 
 class FilterArgs(NamedTuple):
-    """One kernel: separable, alike on both axes, or dense."""
+    """One filter: separable, with the same weights on both axes, or dense."""
 
-    weights: U32  # N,2R+1, each row's sum is ONE: of a separable kernel
-    radius: I64  # N: how far the sample's own weights reach; 0 is the identity
-    taps: I32  # N,K,3: of a dense kernel, what is not 0: rows down, columns to the right, weight; K is 0 if separable
+    weights: U32  # N,2R+1: of a separable filter; each row sums to ONE
+    radius: I64  # N: of the sample's own weights; 0 is the identity
+    taps: I32  # N,K,3: the non-zero weights of a dense filter: rows down, columns to the right, weight; K is 0 if separable
     counts: I64  # N: of the sample's own taps
 
 
@@ -90,8 +78,8 @@ class NoiseArgs(NamedTuple):
 
     laws: I64  # K
     keys: U32  # K: the operations' counter words
-    strengths: I64  # N,K: GAUSSIAN: the deviation, on the scale of values, 8 + 8 fraction bits; DROPOUT: of 65536
-    values: I64  # N,K: DROPOUT: what a lost pixel becomes
+    strengths: I64  # N,K: GAUSSIAN: standard deviation of values, 8 + 8 fraction bits; DROPOUT: the threshold, of 65536
+    values: I64  # N,K: DROPOUT: the replacement of a pixel below the threshold
     indices: U32  # N: the samples' counter words
     time: int  # epoch << 8 | view
     seed_low: int
@@ -100,7 +88,7 @@ class NoiseArgs(NamedTuple):
 
 
 class EraseArgs(NamedTuple):
-    """B rectangles, one after the other; an empty one covers nothing."""
+    """B rectangles, one after the other; an empty one fills nothing."""
 
     boxes: I64  # N,B,4: x1 y1 x2 y2
     fills: U16  # N,B,C
@@ -112,3 +100,14 @@ class OutputArgs(NamedTuple):
     encoded: bool
     interleaved: bool  # N,H,W,C instead of N,C,H,W
     pixels: U8  # N, C·H·W; empty if not encoded
+
+
+class PassArgs(NamedTuple):
+    """All stages of one pass."""
+
+    move: MoveArgs
+    tone: ToneArgs
+    blur: FilterArgs
+    noise: NoiseArgs
+    erase: EraseArgs
+    out: OutputArgs

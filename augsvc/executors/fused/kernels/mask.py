@@ -1,107 +1,88 @@
-"""One pixel of a mask, nearest sampling: the class of the source's pixel that its centre lies in.
+"""One pixel of a mask, nearest sampling: the class of the source's pixel that contains its centre.
 
-Through cameras from the last to the first: nearest of nearest is a chain of whole places, so no canvas lies between two
-passes. A pixel is a number, row · width + column.
+Cameras are followed from the last to the first: nearest of nearest is a chain of whole pixels, so no canvas lies between two
+passes. A pixel is its number, row · width + column; −1 is none.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from augsvc.executors.fused.kernels.args import (
-    DEPTH,
-    DEPTH_X,
-    DEPTH_Y,
-    HEIGHT,
-    I64,
-    NEAREST,
-    TILTED,
-    U8,
-    WIDTH,
-    ZEROS,
-    A,
-    B,
-    C,
-    D,
-    E,
-    F,
-    Int,
-)
+from augsvc.executors.fused.kernels.args import I64, REFLECT, U8, ZEROS, Int
+from augsvc.executors.fused.kernels.camera import DEPTH_CUTOFF, HEIGHT, WIDTH, Mapping, read_mapping
 from augsvc.executors.fused.kernels.compiled import compiled, inlined, threaded
-from augsvc.executors.fused.kernels.move import inside
 
 
 class View(NamedTuple):
-    """A camera and its border, as plain numbers: with loads from the sheet in the loop a pixel took 3.2 ns, not 0.7."""
+    """A camera's source and border. In registers: with loads from the row in the loop a pixel took 3.2 ns, not 0.7."""
 
-    a: Int
-    b: Int
-    c: Int
-    d: Int
-    e: Int
-    f: Int
-    lean_x: Int
-    lean_y: Int
-    depth: Int
-    tilted: Int
+    mapping: Mapping
     height: Int
     width: Int
     border: Int
 
 
 @compiled
-def view(cameras: I64, borders: I64, k: Int) -> View:
-    """That of a sample's camera k."""
+def read_view(cameras: I64, borders: I64, k: Int) -> View:
+    """A sample's camera k."""
     camera = cameras[k]
-    return View(
-        camera[A], camera[B], camera[C], camera[D], camera[E], camera[F], camera[DEPTH_X], camera[DEPTH_Y], camera[DEPTH],
-        camera[TILTED], camera[HEIGHT], camera[WIDTH], borders[k],
-    )  # fmt: skip
+    return View(read_mapping(camera), camera[HEIGHT], camera[WIDTH], borders[k])
 
 
 @inlined
-def straight(seen: View, u: Int, v: Int) -> Int:
-    """The number of the pixel that the centre of (u, v) lies in, without perspective; −1 where that is nothing."""
-    twice_u, twice_v = 2 * u + 1, 2 * v + 1  # a centre, doubled, is whole
-    x = (seen.a * twice_u + seen.b * twice_v + 2 * seen.c) >> 33
-    y = (seen.d * twice_u + seen.e * twice_v + 2 * seen.f) >> 33
-    return numbered(seen, x, y)
+def locate_affine(view: View, u: Int, v: Int) -> Int:
+    """The pixel that contains the centre of (u, v), without perspective."""
+    mapping = view.mapping
+    twice_u, twice_v = 2 * u + 1, 2 * v + 1  # twice a centre is whole
+    x = (mapping.a * twice_u + mapping.b * twice_v + 2 * mapping.c) >> 33
+    y = (mapping.d * twice_u + mapping.e * twice_v + 2 * mapping.f) >> 33
+    return pixel_number(view, x, y)
 
 
 @inlined
-def tilted(seen: View, u: Int, v: Int) -> Int:
-    """The same with perspective."""
+def locate_perspective(view: View, u: Int, v: Int) -> Int:
+    """The pixel that contains the centre of (u, v), with perspective."""
+    mapping = view.mapping
     twice_u, twice_v = 2 * u + 1, 2 * v + 1
-    far = seen.lean_x * twice_u + seen.lean_y * twice_v + 2 * seen.depth
-    if far < 2 * NEAREST:
+    depth = mapping.depth_u * twice_u + mapping.depth_v * twice_v + 2 * mapping.depth_1
+    if depth < 2 * DEPTH_CUTOFF:
         return -1
-    x = (seen.a * twice_u + seen.b * twice_v + 2 * seen.c) // far
-    y = (seen.d * twice_u + seen.e * twice_v + 2 * seen.f) // far
-    return numbered(seen, x, y)
+    x = (mapping.a * twice_u + mapping.b * twice_v + 2 * mapping.c) // depth
+    y = (mapping.d * twice_u + mapping.e * twice_v + 2 * mapping.f) // depth
+    return pixel_number(view, x, y)
 
 
 @inlined
-def numbered(seen: View, x: Int, y: Int) -> Int:
-    """The number of a pixel of the source, by its border's rule."""
-    if 0 <= x < seen.width and 0 <= y < seen.height:
-        return y * seen.width + x
-    if seen.border == ZEROS:
+def pixel_number(view: View, x: Int, y: Int) -> Int:
+    """The number of the source's pixel (x, y), by the border's rule."""
+    if 0 <= x < view.width and 0 <= y < view.height:
+        return y * view.width + x
+    if view.border == ZEROS:
         return -1
-    return inside(y, seen.height, seen.border) * seen.width + inside(x, seen.width, seen.border)
+    return _border_index(y, view.height, view.border) * view.width + _border_index(x, view.width, view.border)
+
+
+@compiled
+def _border_index(index: Int, length: Int, border: Int) -> Int:
+    """`border_index` for a pixel however far away: up to 2^36, under perspective."""
+    if border == REFLECT:
+        reflected = index % (2 * length)
+        return min(reflected, 2 * length - 1 - reflected)
+    return min(max(index, 0), length - 1)
 
 
 @inlined
-def again(seen: View, width: Int, pixel: Int) -> Int:
-    """From a pixel of a canvas of that width, by its number."""
+def follow(view: View, width: Int, pixel: Int) -> Int:
+    """The pixel of the source at a pixel of a canvas of that width."""
     u, v = np.int64(np.uint32(pixel) % np.uint32(width)), np.int64(np.uint32(pixel) // np.uint32(width))
-    return tilted(seen, u, v) if seen.tilted else straight(seen, u, v)
+    return locate_perspective(view, u, v) if view.mapping.has_perspective else locate_affine(view, u, v)
 
 
 @threaded
-def classed(source: U8, cameras: I64, borders: I64, nothing: Int, width: Int, pixel: Int) -> Int:
+def class_at(source: U8, cameras: I64, borders: I64, nothing: Int, width: Int, pixel: Int) -> Int:
     """The class at a pixel of a canvas of that width, from the sample's flat mask."""
     for k in range(borders.size - 1, -1, -1):
-        pixel = again(view(cameras, borders, k), width, pixel)
+        pixel = follow(read_view(cameras, borders, k), width, pixel)
         if pixel < 0:
             return nothing
     return np.int64(source[pixel])

@@ -1,4 +1,4 @@
-"""Memory of sources by address, on the CPU: what arrays cannot say."""
+"""Memory of sources by address, on the CPU, which arrays cannot express."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from numba.extending import intrinsic
 
 @intrinsic  # type: ignore[untyped-decorator]
 def bytes_at(_: Any, address: Any) -> Any:
-    """An address as a pointer: sources stay where they are, however many there are, and need no copy into one arena."""
+    """An address as a pointer: sources of any number need no copy into one array."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
@@ -18,12 +18,12 @@ def bytes_at(_: Any, address: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def eight_bytes(_: Any, source: Any, at: Any) -> Any:
-    """The bytes at … at + 7 of an array of bytes as one word, the first one lowest."""
+def eight_bytes(_: Any, source: Any, index: Any) -> Any:
+    """The bytes index … index + 7 of an array of bytes as one word, the first one lowest."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         pointer = builder.bitcast(builder.gep(array.data, [arguments[1]]), ir.IntType(64).as_pointer())
         return builder.load(pointer, align=1)
 
-    return types.uint64(source, at), build
+    return types.uint64(source, index), build

@@ -5,7 +5,7 @@ import numpy as np
 from augsvc.executors.fused.kernels.args import Int
 from augsvc.executors.fused.kernels.compiled import inlined
 
-PIXEL_BLOCK = 256  # the first block of per-pixel numbers
+PIXEL_BLOCK = 256  # the first block of numbers per pixel
 ELEMENTS_PER_BLOCK = 8  # 16 bits each, from the low half of word 0 on
 
 

@@ -1,8 +1,8 @@
 """One sample of a clip through gains, limits, curves, steps and noise, in float32.
 
-Each operation is rounded by itself, as IEEE 754 says: + − × ÷ √, comparisons, conversions and look-ups alone. So results depend
-neither on the compiler's vectors nor on the processor, as long as no product is folded into the sum after it: `times`. The
-level that noise is set against is a sum of integers, which has no order.
+Only operations that IEEE 754 rounds exactly are used: + − × ÷ √, comparisons, conversions and look-ups. So results depend
+neither on the compiler's vectors nor on the processor, as long as no product is fused with the sum after it: `times`. The
+level that noise refers to is a sum of integers, which has no order.
 """
 
 import math
@@ -25,14 +25,14 @@ Float = Any
 
 # Kinds of steps.
 SHIFT, SHAPE, NOISE = 0, 1, 2
-# What a shape has, in the order in which it is done.
+# The stages of a shape, in their order.
 GAIN, LIMIT, CURVE, STEP = 1, 2, 4, 8
-# How a level is measured: values relative to a power of two as integers of so many bits; 2^24 squares stay below 2^62.
+# A level is measured on integers of LEVEL_BITS bits, relative to a power of two; 2^24 squares stay below 2^62.
 LEVEL_BITS = 18
-SOFTEST, LOUDEST_LEVEL = -100, 127  # exponents of that power: clips below 2^-100 of full scale count as silent
+LEVEL_MIN, LEVEL_MAX = -100, 127  # exponents of that power: clips below 2^-100 of full scale count as silent
 RATIO_BITS, DEVIATE_BITS = 40, 12  # fraction bits
 
-LOUDEST = np.float32(2.0**60)  # full scales: what gains in a row are held within, so that numbers stay finite
+AMPLITUDE_MAX = np.float32(2.0**60)  # full scales: the clamp of gains in a row, so that numbers stay finite
 _ONE, _ZERO = np.float32(1.0), np.float32(0.0)
 _LAST, _LAST_LEFT = np.float32(1024.0), np.float32(1023.0)  # of a curve's entries
 _WHOLE = np.float32(2.0**23)  # from here on every number is whole
@@ -42,16 +42,16 @@ _RMS_UNIT = 2.0 ** -(LEVEL_BITS + RATIO_BITS + DEVIATE_BITS)
 class SoundArgs(NamedTuple):
     """K steps, one after the other, over N clips of T samples: M shifts, S shapes, Z noises."""
 
-    steps: I64  # K,2: a step's kind, and its place among those of its kind
+    steps: I64  # K,2: a step's kind, and its index among those of its kind
     windows: I64  # N,M,3: shift, first, last: out[t] = in[t − shift] where first ≤ t < last, else 0
-    parts: I64  # S: what the shape has
+    stages: I64  # S: the stages that the shape has
     gains: F32  # N,S
-    limits: F32  # N,S: held within ± limit
+    limits: F32  # N,S: clamped to ± limit
     curves: F32  # N,S,1025 over |v| in [0, 1], odd, constant beyond; or N,S,0 where no shape has one
-    grains: F32  # N,S: rounded to multiples of it, halves to even; 0 rounds nothing
+    step_sizes: F32  # N,S: rounded to multiples of it, halves to even; 0 rounds nothing
     shape_rows: U8  # N,S: whether the clip goes through the shape
     keys: U32  # Z: the operations' counter words
-    ratios: I64  # N,Z: the noise's deviation over the clip's root mean square, RATIO_BITS; 0: none
+    ratios: I64  # N,Z: the noise's standard deviation over the clip's root mean square, RATIO_BITS; 0: none
     indices: U32  # N: the clips' counter words
     time: int  # epoch << 8 | view
     seed_low: int
@@ -61,7 +61,7 @@ class SoundArgs(NamedTuple):
 
 @intrinsic  # type: ignore[untyped-decorator]
 def times(_: Any, one: Any, other: Any) -> Any:
-    """A product of two float32, rounded by itself. A GPU's compiler folds a plain one into the sum after it."""
+    """A product of two float32, rounded. A GPU's compiler fuses a plain one with the sum after it."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         if isinstance(context, CPUContext):
@@ -76,7 +76,7 @@ def times(_: Any, one: Any, other: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _from_bits(_: Any, bits: Any) -> Any:
-    """The float32 of a pattern of bits."""
+    """The float32 with these bits."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.FloatType())
@@ -86,7 +86,7 @@ def _from_bits(_: Any, bits: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _bits(_: Any, value: Any) -> Any:
-    """The pattern of bits of a float32."""
+    """The bits of a float32."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.IntType(32))
@@ -95,35 +95,35 @@ def _bits(_: Any, value: Any) -> Any:
 
 
 @inlined
-def amplified(value: Float, gain: Float) -> Float:
-    """Louder or softer, and never without end."""
-    return min(max(times(value, gain), -LOUDEST), LOUDEST)
+def amplify(value: Float, gain: Float) -> Float:
+    """A value times a gain, clamped to AMPLITUDE_MAX."""
+    return min(max(times(value, gain), -AMPLITUDE_MAX), AMPLITUDE_MAX)
 
 
 @inlined
-def limited(value: Float, limit: Float) -> Float:
-    """Held within ± limit."""
+def clip_to(value: Float, limit: Float) -> Float:
+    """Clamped to ± limit."""
     return min(max(value, -limit), limit)
 
 
 @inlined
-def bent(value: Float, curve: F32) -> Float:
+def apply_curve(value: Float, curve: F32) -> Float:
     """Through an odd curve, interpolated between its entries."""
-    place = times(min(abs(value), _ONE), _LAST)
-    left = np.int32(min(place, _LAST_LEFT))
+    position = times(min(abs(value), _ONE), _LAST)
+    left = np.int32(min(position, _LAST_LEFT))
     low, high = curve[np.uint64(left)], curve[np.uint64(left) + np.uint64(1)]
-    height = low + times(high - low, place - np.float32(left))
+    height = low + times(high - low, position - np.float32(left))
     return _signed(height, value)
 
 
 @inlined
-def stepped(value: Float, grain: Float) -> Float:
+def quantize(value: Float, step_size: Float) -> Float:
     """Rounded to a multiple of the step."""
-    return times(_whole(value / grain), grain) if grain > _ZERO else value
+    return times(_round(value / step_size), step_size) if step_size > _ZERO else value
 
 
 @inlined
-def _whole(value: Float) -> Float:
+def _round(value: Float) -> Float:
     """Rounded to a whole number, halves to even: the sum with 2^23 has no bits left for less."""
     size = abs(value)
     return _signed((size + _WHOLE) - _WHOLE, value) if size < _WHOLE else value
@@ -136,53 +136,53 @@ def _signed(size: Float, value: Float) -> Float:
 
 
 @threaded
-def through(first: Int, last: Int, sheet: SoundArgs, clip: F32, n: Int, t: Int) -> Float:
-    """Sample t of clip n after the steps first … last − 1: a shift or none, then shapes; noises among them are passed over."""
+def render_sample(first: Int, last: Int, args: SoundArgs, clip: F32, n: Int, t: Int) -> Float:
+    """Sample t of clip n after the steps first … last − 1: a shift or none, then shapes; noises among them are skipped."""
     value = clip[t]
     for step in range(first, last):
-        place = sheet.steps[step, 1]
-        if sheet.steps[step, 0] == SHIFT:
-            value = _shifted(clip, sheet.windows[n, place], t)
-        elif sheet.steps[step, 0] == SHAPE and sheet.shape_rows[n, place]:
-            value = _shaped(value, sheet, n, place)
+        k = args.steps[step, 1]
+        if args.steps[step, 0] == SHIFT:
+            value = _shift_sample(clip, args.windows[n, k], t)
+        elif args.steps[step, 0] == SHAPE and args.shape_rows[n, k]:
+            value = _shape_sample(value, args, n, k)
     return value
 
 
 @compiled
-def _shifted(clip: F32, window: I64, t: Int) -> Float:
+def _shift_sample(clip: F32, window: I64, t: Int) -> Float:
     return clip[t - window[0]] if window[1] <= t < window[2] else _ZERO
 
 
 @compiled
-def _shaped(value: Float, sheet: SoundArgs, n: Int, place: Int) -> Float:
+def _shape_sample(value: Float, args: SoundArgs, n: Int, k: Int) -> Float:
     """A sample of clip n through one shape."""
-    parts = sheet.parts[place]
-    if parts & GAIN:
-        value = amplified(value, sheet.gains[n, place])
-    if parts & LIMIT:
-        value = limited(value, sheet.limits[n, place])
-    if parts & CURVE:
-        value = bent(value, sheet.curves[n, place])
-    if parts & STEP:
-        value = stepped(value, sheet.grains[n, place])
+    stages = args.stages[k]
+    if stages & GAIN:
+        value = amplify(value, args.gains[n, k])
+    if stages & LIMIT:
+        value = clip_to(value, args.limits[n, k])
+    if stages & CURVE:
+        value = apply_curve(value, args.curves[n, k])
+    if stages & STEP:
+        value = quantize(value, args.step_sizes[n, k])
     return value
 
 
 @threaded
-def size_bits(value: Float) -> Int:
-    """A value's size as an integer that grows with it."""
+def magnitude_bits(value: Float) -> Int:
+    """The magnitude of a value as an integer that grows with it."""
     return _bits(np.float32(value)) & np.uint32(0x7FFFFFFF)
 
 
 @threaded
-def exponent(largest: Int) -> Int:
-    """Of the power of two above a clip's largest value, whose `size_bits` are given; within what can be scaled by."""
-    return min(max((np.int64(largest) >> 23) - 126, SOFTEST), LOUDEST_LEVEL)
+def level_exponent(largest: Int) -> Int:
+    """The exponent of the power of two above a clip's largest value, from its `magnitude_bits`, clamped."""
+    return min(max((np.int64(largest) >> 23) - 126, LEVEL_MIN), LEVEL_MAX)
 
 
 @threaded
-def to_level(power: Int) -> Float:
-    """What values are multiplied by before they are squared."""
+def level_scale(power: Int) -> Float:
+    """The factor of values before they are squared."""
     return _power_of_two(LEVEL_BITS - power)
 
 
@@ -192,48 +192,48 @@ def _power_of_two(power: Int) -> Float:
 
 
 @inlined
-def squared(value: Float, scale: Float) -> Int:
+def square_inline(value: Float, scale: Float) -> Int:
     """A value's square as an integer."""
-    whole = np.int64(np.int32(_whole(times(value, scale))))
+    whole = np.int64(np.int32(_round(times(value, scale))))
     return whole * whole
 
 
 @threaded
 def square(value: Float, scale: Float) -> Int:
-    """`squared`, called."""
-    return squared(value, scale)
+    """`square_inline` for a grid's thread."""
+    return square_inline(value, scale)
 
 
 @threaded
-def deviation(squares: Int, samples: Int, ratio: Int, power: Int) -> Float:
-    """What a deviate of the quantile table is multiplied by: rounded to float32 once, then only scaled."""
+def deviate_scale(squares: Int, samples: Int, ratio: Int, power: Int) -> Float:
+    """The factor of the quantile table's deviates: rounded to float32 once, then only scaled."""
     rms = math.sqrt(np.float64(squares) / np.float64(samples))
     return times(np.float32(rms * np.float64(ratio) * _RMS_UNIT), _power_of_two(power))
 
 
 @inlined
-def grained(value: Float, scale: Float, quantile: Int) -> Float:
-    """v + deviation · normal."""
-    return value + times(scale, np.float32(quantile))
+def add_deviate(value: Float, scale: Float, deviate: Int) -> Float:
+    """v + scale · deviate."""
+    return value + times(scale, np.float32(deviate))
 
 
 @threaded
-def grain_block(sheet: SoundArgs, n: Int, place: Int, number: Int, scale: Float, clip: F32) -> None:
+def add_noise_block(args: SoundArgs, n: Int, k: Int, index: Int, scale: Float, clip: F32) -> None:
     """Noise on the samples of clip n that share a block of random numbers."""
-    counter, key = np.uint32(PIXEL_BLOCK + number), sheet.keys[place]
-    low, high = np.uint32(sheet.seed_low), np.uint32(sheet.seed_high)
-    word0, word1, word2, word3 = block(counter, key, sheet.indices[n], np.uint32(sheet.time), low, high)
-    t = number * ELEMENTS_PER_BLOCK
-    _grain_two(clip, t, scale, word0, sheet.quantiles)
-    _grain_two(clip, t + 2, scale, word1, sheet.quantiles)
-    _grain_two(clip, t + 4, scale, word2, sheet.quantiles)
-    _grain_two(clip, t + 6, scale, word3, sheet.quantiles)
+    counter, key = np.uint32(PIXEL_BLOCK + index), args.keys[k]
+    low, high = np.uint32(args.seed_low), np.uint32(args.seed_high)
+    word0, word1, word2, word3 = block(counter, key, args.indices[n], np.uint32(args.time), low, high)
+    t = index * ELEMENTS_PER_BLOCK
+    _add_noise_pair(clip, t, scale, word0, args.quantiles)
+    _add_noise_pair(clip, t + 2, scale, word1, args.quantiles)
+    _add_noise_pair(clip, t + 4, scale, word2, args.quantiles)
+    _add_noise_pair(clip, t + 6, scale, word3, args.quantiles)
 
 
 @compiled
-def _grain_two(clip: F32, t: Int, scale: Float, word: Int, quantiles: I16) -> None:
+def _add_noise_pair(clip: F32, t: Int, scale: Float, word: Int, quantiles: I16) -> None:
     """Of a word, the low half first."""
     if t < clip.size:
-        clip[t] = grained(clip[t], scale, quantiles[np.int64(word & np.uint32(0xFFFF))])
+        clip[t] = add_deviate(clip[t], scale, quantiles[np.int64(word & np.uint32(0xFFFF))])
     if t + 1 < clip.size:
-        clip[t + 1] = grained(clip[t + 1], scale, quantiles[np.int64(word >> np.uint32(16))])
+        clip[t + 1] = add_deviate(clip[t + 1], scale, quantiles[np.int64(word >> np.uint32(16))])

@@ -18,150 +18,150 @@ from augsvc.executors.fused.kernels.sound import (
     STEP,
     Float,
     SoundArgs,
-    amplified,
-    bent,
-    deviation,
-    exponent,
-    grained,
-    limited,
-    size_bits,
-    squared,
-    stepped,
-    to_level,
+    add_deviate,
+    amplify,
+    apply_curve,
+    clip_to,
+    deviate_scale,
+    level_exponent,
+    level_scale,
+    magnitude_bits,
+    quantize,
+    square_inline,
 )
 
-_CHUNK = 2048  # samples that are moved, or whose random numbers are made, at once
+_CHUNK = 2048  # samples that are moved, or whose random numbers are computed, together
 
 
 @entry
-def render(first: Int, last: Int, sheet: SoundArgs, clips: F32) -> None:
+def render(first: Int, last: Int, args: SoundArgs, clips: F32) -> None:
     """The clips first … last − 1 of N,T through all steps, in place."""
-    words, deviates, spare = np.empty(_CHUNK // 2, np.uint32), np.empty(_CHUNK, np.int16), np.empty(_CHUNK, np.float32)
-    numbers = words.view(np.uint16)  # little-endian: the low half first
+    words, deviates, buffer = np.empty(_CHUNK // 2, np.uint32), np.empty(_CHUNK, np.int16), np.empty(_CHUNK, np.float32)
+    bits = words.view(np.uint16)  # little-endian: the low half first
     for n in range(first, last):
-        _through(n, clips[n], sheet, words, numbers, deviates, spare)
+        _render_clip(n, clips[n], args, words, bits, deviates, buffer)
 
 
 @compiled
-def _through(n: Int, clip: F32, sheet: SoundArgs, words: U32, numbers: U16, deviates: I16, spare: F32) -> None:
-    for step in range(sheet.steps.shape[0]):
-        kind, place = sheet.steps[step, 0], sheet.steps[step, 1]
+def _render_clip(n: Int, clip: F32, args: SoundArgs, words: U32, bits: U16, deviates: I16, buffer: F32) -> None:
+    for step in range(args.steps.shape[0]):
+        kind, k = args.steps[step, 0], args.steps[step, 1]
         if kind == SHIFT:
-            _shift(clip, sheet.windows[n, place], spare)
+            _shift(clip, args.windows[n, k], buffer)
         elif kind == SHAPE:
-            if sheet.shape_rows[n, place]:
-                _shape(clip, sheet, n, place)
-        elif sheet.ratios[n, place] != 0:
-            _noise(clip, sheet, n, place, words, numbers, deviates)
+            if args.shape_rows[n, k]:
+                _shape(clip, args, n, k)
+        elif args.ratios[n, k] != 0:
+            _add_noise(clip, args, n, k, words, bits, deviates)
 
 
 @compiled
-def _shift(clip: F32, window: I64, spare: F32) -> None:
-    """Each sample to its later or earlier place, the last ones first if it is later; zeros where nothing came."""
+def _shift(clip: F32, window: I64, buffer: F32) -> None:
+    """Each sample later or earlier, the last ones first if later; zeros at the free end."""
     shift, first, last = window[0], window[1], window[2]
     if shift != 0:
         for begin in range(first, last, _CHUNK):
             left = last - _CHUNK - (begin - first) if shift > 0 else begin
             low, high = max(left, first), min(left + _CHUNK, last)
-            _copy(clip[low - shift : high - shift], spare)
-            _copy(spare[: high - low], clip[low:high])
+            _copy(clip[low - shift : high - shift], buffer)
+            _copy(buffer[: high - low], clip[low:high])
     _silence(clip[:first])
     _silence(clip[last:])
 
 
 @compiled
-def _copy(some: F32, out: F32) -> None:
-    for t in range(some.size):
-        out[t] = some[t]
-
-
-@compiled
-def _silence(some: F32) -> None:
-    for t in range(some.size):
-        some[t] = np.float32(0.0)
-
-
-@compiled
-def _shape(clip: F32, sheet: SoundArgs, n: Int, place: Int) -> None:
-    parts = sheet.parts[place]
-    if parts & GAIN:
-        _amplify(clip, sheet.gains[n, place])
-    if parts & LIMIT:
-        _limit(clip, sheet.limits[n, place])
-    if parts & CURVE:
-        _bend(clip, sheet.curves[n, place])
-    if parts & STEP:
-        _crush(clip, sheet.grains[n, place])
-
-
-@compiled
-def _amplify(clip: F32, gain: Float) -> None:
+def _copy(clip: F32, out: F32) -> None:
     for t in range(clip.size):
-        clip[t] = amplified(clip[t], gain)
+        out[t] = clip[t]
 
 
 @compiled
-def _limit(clip: F32, limit: Float) -> None:
+def _silence(clip: F32) -> None:
     for t in range(clip.size):
-        clip[t] = limited(clip[t], limit)
+        clip[t] = np.float32(0.0)
 
 
 @compiled
-def _bend(clip: F32, curve: F32) -> None:
+def _shape(clip: F32, args: SoundArgs, n: Int, k: Int) -> None:
+    stages = args.stages[k]
+    if stages & GAIN:
+        _amplify_clip(clip, args.gains[n, k])
+    if stages & LIMIT:
+        _limit_clip(clip, args.limits[n, k])
+    if stages & CURVE:
+        _curve_clip(clip, args.curves[n, k])
+    if stages & STEP:
+        _quantize_clip(clip, args.step_sizes[n, k])
+
+
+@compiled
+def _amplify_clip(clip: F32, gain: Float) -> None:
     for t in range(clip.size):
-        clip[t] = bent(clip[t], curve)
+        clip[t] = amplify(clip[t], gain)
 
 
 @compiled
-def _crush(clip: F32, grain: Float) -> None:
+def _limit_clip(clip: F32, limit: Float) -> None:
     for t in range(clip.size):
-        clip[t] = stepped(clip[t], grain)
+        clip[t] = clip_to(clip[t], limit)
 
 
 @compiled
-def _noise(clip: F32, sheet: SoundArgs, n: Int, place: Int, words: U32, numbers: U16, deviates: I16) -> None:
-    power = exponent(_largest(clip))
-    scale = deviation(_squares(clip, to_level(power)), clip.size, sheet.ratios[n, place], power)
+def _curve_clip(clip: F32, curve: F32) -> None:
+    for t in range(clip.size):
+        clip[t] = apply_curve(clip[t], curve)
+
+
+@compiled
+def _quantize_clip(clip: F32, step_size: Float) -> None:
+    for t in range(clip.size):
+        clip[t] = quantize(clip[t], step_size)
+
+
+@compiled
+def _add_noise(clip: F32, args: SoundArgs, n: Int, k: Int, words: U32, bits: U16, deviates: I16) -> None:
+    power = level_exponent(_largest_magnitude(clip))
+    scale = deviate_scale(_sum_squares(clip, level_scale(power)), clip.size, args.ratios[n, k], power)
     if scale == np.float32(0.0):  # a silent clip stays as it is
         return
     for begin in range(0, clip.size, _CHUNK):
         count = min(_CHUNK, clip.size - begin)
-        _fill_blocks(begin, count, sheet, n, place, words)
-        _grain(clip[begin : begin + count], numbers, scale, sheet.quantiles, deviates)
+        _fill_blocks(begin, count, args, n, k, words)
+        _add_deviates(clip[begin : begin + count], bits, scale, args.quantiles, deviates)
 
 
 @compiled
-def _largest(clip: F32) -> Int:
+def _largest_magnitude(clip: F32) -> Int:
     largest = np.uint32(0)
     for t in range(clip.size):
-        largest = max(largest, size_bits(clip[t]))
+        largest = max(largest, magnitude_bits(clip[t]))
     return largest
 
 
 @compiled
-def _squares(clip: F32, scale: Float) -> Int:
+def _sum_squares(clip: F32, scale: Float) -> Int:
     total = np.int64(0)
     for t in range(clip.size):
-        total += squared(clip[t], scale)
+        total += square_inline(clip[t], scale)
     return total
 
 
 @compiled
-def _fill_blocks(begin: Int, count: Int, sheet: SoundArgs, n: Int, place: Int, words: U32) -> None:
+def _fill_blocks(begin: Int, count: Int, args: SoundArgs, n: Int, k: Int, words: U32) -> None:
     """Random words for the samples from `begin` on, which is the first of a block."""
-    first, index, time = begin // ELEMENTS_PER_BLOCK, sheet.indices[n], np.uint32(sheet.time)
-    key, low, high = sheet.keys[place], np.uint32(sheet.seed_low), np.uint32(sheet.seed_high)
-    for k in range((count + ELEMENTS_PER_BLOCK - 1) // ELEMENTS_PER_BLOCK):
-        word0, word1, word2, word3 = block(np.uint32(PIXEL_BLOCK + first + k), key, index, time, low, high)
-        at = np.uint64(4) * np.uint64(k)
-        words[at], words[at + np.uint64(1)] = word0, word1
-        words[at + np.uint64(2)], words[at + np.uint64(3)] = word2, word3
+    first, index, time = begin // ELEMENTS_PER_BLOCK, args.indices[n], np.uint32(args.time)
+    key, low, high = args.keys[k], np.uint32(args.seed_low), np.uint32(args.seed_high)
+    for b in range((count + ELEMENTS_PER_BLOCK - 1) // ELEMENTS_PER_BLOCK):
+        word0, word1, word2, word3 = block(np.uint32(PIXEL_BLOCK + first + b), key, index, time, low, high)
+        i = np.uint64(4) * np.uint64(b)
+        words[i], words[i + np.uint64(1)] = word0, word1
+        words[i + np.uint64(2)], words[i + np.uint64(3)] = word2, word3
 
 
 @compiled
-def _grain(clip: F32, numbers: U16, scale: Float, quantiles: I16, deviates: I16) -> None:
+def _add_deviates(clip: F32, bits: U16, scale: Float, quantiles: I16, deviates: I16) -> None:
     """Looked up first, added after: the look-up is loads alone, the sum vectors."""
     for t in range(clip.size):
-        deviates[t] = quantiles[np.uint64(numbers[t])]
+        deviates[t] = quantiles[np.uint64(bits[t])]
     for t in range(clip.size):
-        clip[t] = grained(clip[t], scale, deviates[t])
+        clip[t] = add_deviate(clip[t], scale, deviates[t])

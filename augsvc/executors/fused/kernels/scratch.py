@@ -1,0 +1,59 @@
+"""Memory that a CPU thread works in, by stage: a few rows, so that they stay in the cache nearest to the core."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from augsvc.executors.fused.kernels.args import I16, I64, U16, U32, U64, FilterArgs, Int
+from augsvc.executors.fused.kernels.compiled import entry
+from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK
+
+BLOCKS_PER_VECTOR = 8  # blocks of random numbers that one vector holds
+
+
+class Points(NamedTuple):
+    """The points between whose pixels a row is interpolated; W of each. For curves, the entries between which values lie."""
+
+    places: U32  # 2,W: the number of the upper left pixel; two weights of 12 bits
+    pixels: U64  # 2,W: the upper and the lower two pixels
+    sums: U32  # C·W
+
+
+class FilterRows(NamedTuple):
+    """Rows on their way through a filter of radius R."""
+
+    ring: U16  # min(2R+1, H) rows; of a dense filter with R more pixels at both ends of a channel
+    padded: U16  # W+2R: one channel with its reflected ends
+    sums: U32  # C·W
+    wide_sums: I64  # W if the filter is dense
+
+
+class Randoms(NamedTuple):
+    """Random numbers for one channel of a row."""
+
+    words: U32
+    bits: U16  # the same memory in 16-bit numbers, the low half of a word first
+    deviates: I16  # W
+
+
+class Scratch(NamedTuple):
+    """All temporaries of a thread."""
+
+    row: U16  # C·W: channel c is row[c·W : (c + 1)·W]
+    points: Points
+    rows: FilterRows
+    randoms: Randoms
+
+
+@entry
+def allocate_scratch(channels: Int, height: Int, width: Int, blur: FilterArgs) -> Scratch:
+    """Temporaries for all samples of a pass."""
+    row_size, radius, dense = channels * width, blur.weights.shape[1] // 2, blur.taps.shape[1] > 0
+    ring_size = row_size + 2 * radius * channels if dense else row_size
+    blocks = -(-(width // ELEMENTS_PER_BLOCK + 2) // BLOCKS_PER_VECTOR) * BLOCKS_PER_VECTOR
+    bits, sums = np.empty(ELEMENTS_PER_BLOCK * blocks, np.uint16), np.empty(row_size, np.uint32)
+    points = Points(np.empty((2, width), np.uint32), np.empty((2, width), np.uint64), sums)
+    ring = np.empty((min(2 * radius + 1, height), ring_size), np.uint16)
+    padded, wide_sums = np.empty(width + 2 * radius, np.uint16), np.empty(width if dense else 0, np.int64)
+    randoms = Randoms(bits.view(np.uint32), bits, np.empty(width, np.int16))  # little-endian
+    return Scratch(np.empty(row_size, np.uint16), points, FilterRows(ring, padded, sums, wide_sums), randoms)
