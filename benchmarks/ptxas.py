@@ -34,7 +34,7 @@ from augsvc.executors.fused.kernels.args import (
 from augsvc.executors.fused.kernels.pixel import Memory
 from augsvc.executors.fused.kernels.sound import SoundArgs
 from augsvc.executors.fused.kernels.sound_cuda import Levels, Tape
-from benchmarks.tables import table
+from benchmarks.tables import Column, table
 
 IMAGE_KERNELS = ("draw", "filter_rows", "filter_columns", "move_masks", "sum_values")
 SOUND_KERNELS = ("shape_clips", "measure_levels", "add_noise")
@@ -61,6 +61,16 @@ class Assembly:
         per_warp = -(-self.registers * _WARP // _REGISTERS_PER_ALLOCATION) * _REGISTERS_PER_ALLOCATION
         blocks = _REGISTERS // (per_warp * _BLOCK_WARPS)
         return min(blocks * _BLOCK_WARPS, _WARPS) / _WARPS
+
+
+_COLUMNS: tuple[Column, ...] = (
+    ("kernel", lambda kernel: f"`{kernel.name}`"),
+    ("registers per thread", lambda kernel: str(kernel.registers)),
+    ("spilled bytes", lambda kernel: str(kernel.spill_bytes)),
+    ("occupancy", lambda kernel: f"{kernel.occupancy:.0%}"),
+    ("PTX instructions", lambda kernel: f"{kernel.ptx_instructions:,}"),
+    ("machine instructions", lambda kernel: f"{kernel.machine_instructions or '–'}"),
+)
 
 
 def compile_ptx(name: str, target: tuple[int, int] = SM_90) -> str:
@@ -113,19 +123,7 @@ def assemble_all() -> list[Assembly]:
 
 def report(assemblies: list[Assembly]) -> str:
     """A table in Markdown."""
-    rows = [
-        [
-            f"`{kernel.name}`",
-            str(kernel.registers),
-            str(kernel.spill_bytes),
-            f"{kernel.occupancy:.0%}",
-            f"{kernel.ptx_instructions:,}",
-            "–" if kernel.machine_instructions is None else f"{kernel.machine_instructions:,}",
-        ]
-        for kernel in assemblies
-    ]
-    head = ["kernel", "registers a thread", "spilled bytes", "occupancy", "PTX instructions", "machine instructions"]
-    return table(head, rows)
+    return table(_COLUMNS, assemblies)
 
 
 def _count_machine_instructions(binary: Path) -> int | None:

@@ -35,7 +35,6 @@ NOT_YET_PLAIN = {  # rooms whose words are not plain yet
     "CONTRIBUTING.md",
     "augsvc/arrays.py",
     "augsvc/data",
-    "augsvc/executors",
     "augsvc/numerics",
     "augsvc/planning",
     "augsvc/streams",
@@ -48,15 +47,12 @@ NOT_YET_PLAIN = {  # rooms whose words are not plain yet
     "tests/data",
     "tests/deploy",
     "tests/engine",
-    "tests/executors",
     "tests/faults",
     "tests/http",
     "tests/planning",
-    "tests/test_gpu.py",
     "tests/trainer",
 }
 NOT_YET_SHORT = (
-    "augsvc/executors/fused/kernels/",
     "augsvc/streams/render_image.py",
     "client/augsvc_client/client/push.py: push_request",
 )

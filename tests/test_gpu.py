@@ -17,7 +17,7 @@ from augsvc.streams.probes import Probe, SoundProbe, probe_spec, sound_probe_spe
 from augsvc.streams.selftest import SelfTest
 from augsvc.streams.stream import Stream
 from augsvc_client.wire import parse
-from tests.executors.grid_cases import CASES, MASK_CASES, masks, pictures
+from tests.executors.grid_cases import CASES, MASK_CASES, masks, render_images
 from tests.executors.sound_cases import SOUND_CASES, clips
 from tests.harness import open_cpu, patch, run
 
@@ -86,7 +86,7 @@ def fused():
 @numba_cuda
 @pytest.mark.parametrize("name", CASES)
 def test_fused_gives_the_bits_of_the_cpu(name):
-    cuda, cpu = pictures(CASES[name], fused()), pictures(CASES[name], open_cpu("fused"))
+    cuda, cpu = render_images(CASES[name], fused()), render_images(CASES[name], open_cpu("fused"))
     if name.startswith(FLOATS):
         assert np.abs(cuda.astype(int) - cpu.astype(int)).max() <= 1
     else:
@@ -104,7 +104,7 @@ def test_images_sound_and_masks_share_a_lane():
     executor, cpu = open_executor("fused", torch.device("cuda"), None), open_cpu("fused")
     fields, sound, moved = CASES["statistics"], SOUND_CASES["several passes"], MASK_CASES["cover, masks"]
     for _ in range(2):
-        assert pictures(fields, executor).tobytes() == pictures(fields, cpu).tobytes()
+        assert render_images(fields, executor).tobytes() == render_images(fields, cpu).tobytes()
         result, expected = (
             clips(sound, each, count=1) for each in (executor, cpu)
         )  # in the canvas's buffer it has room
@@ -116,9 +116,9 @@ def test_images_sound_and_masks_share_a_lane():
 @pytest.mark.parametrize("bound", [40_000, 37_000], ids=["fits", "does not fit"])  # three images of 37,755 bytes
 def test_cached_sources_give_the_same_pixels(bound):
     executor = open_executor("fused", torch.device("cuda"), None, bound)
-    expected = pictures(CASES["cover, 3, NCHW"], open_cpu("fused")).tobytes()
+    expected = render_images(CASES["cover, 3, NCHW"], open_cpu("fused")).tobytes()
     for _ in range(3):
-        assert pictures(CASES["cover, 3, NCHW"], executor).tobytes() == expected
+        assert render_images(CASES["cover, 3, NCHW"], executor).tobytes() == expected
     assert executor.lanes.free.get_nowait().sources.used == (37_755 if bound == 40_000 else 0)
 
 
@@ -150,9 +150,9 @@ def test_fused_gives_the_sound_of_the_cpu_to_1e_5(name):
 @numba_cuda
 @pytest.mark.parametrize("name", CASES)
 def test_fused_gives_a_sample_the_same_bits_in_any_batch(name):
-    whole = pictures(CASES[name], fused())
+    whole = render_images(CASES[name], fused())
     for start in range(len(whole)):
-        assert pictures(CASES[name], fused(), 1, start).tobytes() == whole[start : start + 1].tobytes()
+        assert render_images(CASES[name], fused(), 1, start).tobytes() == whole[start : start + 1].tobytes()
 
 
 @numba_cuda
@@ -188,7 +188,7 @@ def test_a_new_pipeline_compiles_nothing():
     from augsvc.executors.fused.kernels import sound_cuda
 
     for fields in CASES.values():
-        pictures(fields, fused())
+        render_images(fields, fused())
     for pipeline in SOUND_CASES.values():
         clips(pipeline, fused())
     for fields in MASK_CASES.values():
@@ -205,8 +205,8 @@ def test_without_memory_a_request_is_refused_and_the_next_one_works():
     torch.cuda.set_per_process_memory_fraction(1e-9)
     try:
         with pytest.raises(DeviceOutOfMemory):
-            pictures(CASES["standard, 3, NCHW"], executor)
+            render_images(CASES["standard, 3, NCHW"], executor)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    expected = pictures(CASES["standard, 3, NCHW"], open_cpu("fused"))
-    assert pictures(CASES["standard, 3, NCHW"], executor).tobytes() == expected.tobytes()
+    expected = render_images(CASES["standard, 3, NCHW"], open_cpu("fused"))
+    assert render_images(CASES["standard, 3, NCHW"], executor).tobytes() == expected.tobytes()

@@ -90,7 +90,7 @@ def _passes():
             "channels": 1,
         },
         "two filters": {"pipeline": [turn, blur, {**blur, "p": 0.5}, noise]},
-        "only filters that nobody wants": {"pipeline": [{**blur, "p": 0.0}, noise]},
+        "only filters that no sample takes": {"pipeline": [{**blur, "p": 0.0}, noise]},
         "several noises and rectangles": {
             "pipeline": [noise, lost, noise, {"op": "erasing"}, {"op": "erasing", "p": 0.5, "id": "more"}]
         },
@@ -107,8 +107,8 @@ CASES = _operations() | _moves() | _frames() | _passes()
 MASK_CASES = _moves() | {f"{fit}, masks": {"fit": fit} for fit in ("cover", "contain", "stretch")}
 
 
-def pictures(fields: dict, executor: Executor, count: int = 0, start: int = 0) -> np.ndarray:
-    """A case's pixels; with `count`, of so many samples only."""
+def render_images(fields: dict, executor: Executor, count: int = 0, start: int = 0) -> np.ndarray:
+    """A case's pixels; with `count`, of that many samples only."""
     stream = _stream(fields, executor)
     with ThreadPoolExecutor(2) as workers:
         body = stream.produce(0, start, count or len(_SOURCES), 0, workers, lambda: None)
@@ -116,7 +116,7 @@ def pictures(fields: dict, executor: Executor, count: int = 0, start: int = 0) -
 
 
 def masks(fields: dict, executor: Executor) -> np.ndarray:
-    """A case's masks, its pictures left out."""
+    """A case's masks, without its images."""
     plan, sizes = _stream(fields, executor).plan, [image.shape[:2] for image in _SOURCES]
     draws = plan.draw(3, Address(np.arange(len(_SOURCES)), 0, 0))
     cameras = [plan.cameras(part, draws, sizes if part.fits else [SIZE] * len(sizes)) for part in plan.passes]

@@ -1,4 +1,4 @@
-"""CUDA's grid on Numba's simulator, in a process of its own: `python -m tests.executors.simulated RESULTS`.
+"""CUDA's grid on Numba's simulator, in a separate process: `python -m tests.executors.simulated RESULTS`.
 
 NUMBA_ENABLE_CUDASIM has to be set before Numba is imported. The simulator is Python, a thread for every thread of the grid,
 but the functions of kernels/pixel.py run compiled.
@@ -17,7 +17,7 @@ from augsvc.errors import DeviceOutOfMemory
 from augsvc.executors.cuda import image as fused_cuda
 from augsvc.executors.cuda import lane_pool
 from augsvc.executors.cuda.image import FusedCudaExecutor
-from tests.executors.grid_cases import CASES, MASK_CASES, masks, pictures
+from tests.executors.grid_cases import CASES, MASK_CASES, masks, render_images
 from tests.executors.sound_cases import SOUND_CASES, clips
 
 CHUNKED = ("in two passes, after statistics", "a dense filter among others")
@@ -144,7 +144,7 @@ def each_case() -> dict[str, np.ndarray]:
     executor = simulated(device)
     for name, fields in CASES.items():
         device.launches.clear()
-        found[name] = pictures(fields, executor)
+        found[name] = render_images(fields, executor)
         found["launches of " + name] = np.array(device.launches)
     return found
 
@@ -180,15 +180,15 @@ def little_memory() -> dict[str, np.ndarray]:
     fields = CASES["statistics"]
     device = SimulatedDevice(room=13_200)  # it has 11,700 bytes, and buffers have an eighth more
     executor = simulated(device)
-    found = {"little memory": pictures(fields, executor), "released": np.array(device.released)}
+    found = {"little memory": render_images(fields, executor), "released": np.array(device.released)}
     device = SimulatedDevice(room=1000)
     executor = simulated(device)
     try:
-        pictures(fields, executor)
+        render_images(fields, executor)
     except DeviceOutOfMemory as err:
         found["refused"] = np.array(err.code)
     device.room = 1 << 30
-    return found | {"memory again": pictures(fields, executor)}
+    return found | {"memory again": render_images(fields, executor)}
 
 
 def cached_sources() -> dict[str, np.ndarray]:
@@ -202,14 +202,14 @@ def cached_sources() -> dict[str, np.ndarray]:
         device = SimulatedDevice(room=room)
         executor = simulated(device, bound)
         for time in ("first", "again"):
-            found[f"{name}, {time}"] = pictures(CASES["standard, 3, NCHW"], executor)
+            found[f"{name}, {time}"] = render_images(CASES["standard, 3, NCHW"], executor)
             found[f"{name}, cached {time}"] = np.array(sum(device.cached))
     device = SimulatedDevice()
     executor = simulated(device, 60_000)
     for time in ("first", "again"):
-        found[f"grey, {time}"] = pictures(CASES["statistics"], executor)
+        found[f"grey, {time}"] = render_images(CASES["statistics"], executor)
         found[f"grey, cached {time}"] = np.array(sum(device.cached))
-    pictures(CASES["standard, 3, NCHW"], executor)  # the same sources in colour
+    render_images(CASES["standard, 3, NCHW"], executor)  # the same sources in colour
     found["grey, cached in colour"] = np.array(sum(device.cached))
     return found
 
@@ -220,7 +220,7 @@ def several_chunks() -> dict[str, np.ndarray]:
     found = {}
     for when, hasty in (("late", False), ("soon", True)):
         for name in CHUNKED:
-            found[f"{name}, {when}"] = pictures(CASES[name], simulated(SimulatedDevice(hasty=hasty), 30_000))
+            found[f"{name}, {when}"] = render_images(CASES[name], simulated(SimulatedDevice(hasty=hasty), 30_000))
         executor = simulated(SimulatedDevice(hasty=hasty))
         found[f"masks, {when}"] = masks(MASK_CASES["cover, masks"], executor)
     fused_cuda._ROWS, lane_pool._DEPTH = 512, 3
@@ -228,11 +228,11 @@ def several_chunks() -> dict[str, np.ndarray]:
 
 
 def both_media() -> dict[str, np.ndarray]:
-    """Pictures and sound in turns on one lane, the same buffers."""
+    """Images and sound in turns on one lane, the same buffers."""
     executor = simulated(SimulatedDevice())
     found = {}
     for time in ("first", "again"):
-        found[f"pictures {time}"] = pictures(CASES[FLOAT_LAST], executor)
+        found[f"images {time}"] = render_images(CASES[FLOAT_LAST], executor)
         found[f"sound {time}"] = clips(
             SOUND_CASES["several passes"], executor, count=1
         )  # in the canvas's buffer it has room

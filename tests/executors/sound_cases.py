@@ -51,12 +51,12 @@ SOUND_CASES = _operations() | {
         {"op": "gain", "p": 0.5},
         {"op": "time_shift"},
     ],
-    "noise that nobody wants": [{"op": "gain"}, {"op": "white_noise", "p": 0.0}, {"op": "gain"}],
+    "noise that no sample takes": [{"op": "gain"}, {"op": "white_noise", "p": 0.0}, {"op": "gain"}],
 }
 
 
 def clips(pipeline, executor: Executor, count: int = 0, start: int = 0) -> np.ndarray:
-    """A case's clips; with `count`, of so many only."""
+    """A case's clips; with `count`, of that many only."""
     spec = {"dataset": "clips", "pipeline": pipeline, "seconds": SAMPLES / RATE, "shuffle": False, "aug_seed": 3}
     source = Clips(_clips())
     stream = Stream.open(validate_spec(spec), source, executor)

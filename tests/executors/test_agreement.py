@@ -1,6 +1,6 @@
 """`fused` agrees with `kornia`, which defines what is right: each operation on photographs, within what docs/executors.md says.
 
-After a deliberate change: `make golden` writes the table anew.
+After a deliberate change: `make golden` writes the table again.
 """
 
 import re
@@ -47,12 +47,12 @@ def measured(pipeline) -> tuple[float, int, int]:
     source = ListSource(
         [Sample(photo(each), 0) for each in PHOTOS], open_catalog({}, 0).get("photos/train").info.colors
     )
-    pictures = []
+    images = []
     for name in ("fused", "kornia"):
         with using(name):
             stream = over(source, pipeline, size=SIZE, aug_seed=1)
-            pictures.append(np.concatenate([stream.images(epoch=epoch) for epoch in range(4)]).astype(int))
-    distance = np.abs(pictures[0] - pictures[1])
+            images.append(np.concatenate([stream.images(epoch=epoch) for epoch in range(4)]).astype(int))
+    distance = np.abs(images[0] - images[1])
     return float(distance.mean()), ceil(np.percentile(distance, 99.9)), int(distance.max())
 
 

@@ -15,7 +15,7 @@ from augsvc.executors.cuda.image import FusedCudaExecutor
 from augsvc.executors.cuda.lane_pool import cut
 from augsvc.executors.factory import open_executor
 from augsvc.settings import Settings
-from tests.executors.grid_cases import CASES, pictures
+from tests.executors.grid_cases import CASES, render_images
 
 CUDA = torch.device("cuda")
 
@@ -154,7 +154,7 @@ def test_without_any_memory_each_request_is_refused_and_the_lane_is_kept():
     executor = FusedCudaExecutor.on(torch.device("cpu"), lambda: devices.append(FullDevice()) or devices[-1])
     for _ in range(2):
         with pytest.raises(DeviceOutOfMemory) as refused:
-            pictures(CASES["cover, 3, NCHW"], executor)
+            render_images(CASES["cover, 3, NCHW"], executor)
         assert (refused.value.status, refused.value.retry_after_s) == (503, 1)
     assert [(device.opened, device.released) for device in devices] == [(2, 3)], "two samples, one of them; then one"
 
@@ -166,7 +166,7 @@ def test_another_error_is_not_taken_for_it():
 
     device = Broken()
     with pytest.raises(Cancelled):
-        pictures(CASES["cover, 3, NCHW"], FusedCudaExecutor.on(torch.device("cpu"), lambda: device))
+        render_images(CASES["cover, 3, NCHW"], FusedCudaExecutor.on(torch.device("cpu"), lambda: device))
     assert device.released == 0
 
 
@@ -183,5 +183,5 @@ def test_an_error_after_which_the_device_is_lost_becomes_engine_lost(lost, error
     executor = FusedCudaExecutor.on(torch.device("cpu"), lambda: device)
     for _ in range(2):  # the lane is free again
         with pytest.raises(error):
-            pictures(CASES["cover, 3, NCHW"], executor)
+            render_images(CASES["cover, 3, NCHW"], executor)
     assert (device.opened, device.released) == (2, 0)

@@ -1,4 +1,4 @@
-"""The bytes of `fused`, pictures and sound, are constants: the same on every CPU, with any number of threads, optimised or not.
+"""The bytes of `fused`, images and sound, are constants: the same on every CPU, with any number of threads, optimised or not.
 
 After a deliberate change: `make golden`, and a line in CHANGELOG.md.
 """
@@ -41,17 +41,17 @@ GOLDEN = ROOT / "tests" / "golden_pixels.json"
 
 
 def everything(executor=None):
-    """Digests of the self-test's pictures and labels: canvas, borders, presets, and each operation at its ends."""
+    """Digests of the self-test's images and labels: canvas, borders, presets, and each operation at its ends."""
     chosen = executor or open_cpu("fused")
     test = SelfTest(chosen).everything()
-    pictures = {
+    images = {
         name
         for name, operation in registry().items()
         if operation.media == "image" and operation.kind is not Kind.OPAQUE
     }
     return {
         "frame": test["frames"]["image"],
-        "operations": {name: test["operations"][name] for name in sorted(pictures)},
+        "operations": {name: test["operations"][name] for name in sorted(images)},
         "sound": {name: sounds(pipeline, chosen) for name, pipeline in SOUNDS.items()},
     }
 
@@ -80,7 +80,7 @@ def test_equal_to_the_golden_file_with_any_number_of_threads(threads):
 
 @pytest.mark.slow
 def test_equal_for_a_cpu_without_extensions():
-    """In a process of its own: the compiler is told its CPU once."""
+    """In a separate process: the compiler reads its CPU once."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.executors.test_golden_pixels"],
         cwd=ROOT, env=os.environ | {"NUMBA_CPU_NAME": "generic"}, capture_output=True, check=True,

@@ -15,7 +15,7 @@ from augsvc.executors.fused.kernels.camera import is_beyond_horizon, read_mappin
 from augsvc.executors.fused.lower_image import lower_move
 from augsvc.numerics.geometry import Camera, Canvas
 from augsvc.planning.image_plan import Plan
-from tests.executors.grid_cases import CASES, MASK_CASES, masks, pictures
+from tests.executors.grid_cases import CASES, MASK_CASES, masks, render_images
 from tests.executors.sound_cases import SOUND_CASES, clips
 from tests.harness import open_cpu
 
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory):
-    """What tests/executors/simulated.py found, in a process of its own. Its functions are not optimised: half of the time."""
+    """What tests/executors/simulated.py found, in a separate process. Its functions are not optimised: half of the time."""
     results = tmp_path_factory.mktemp("simulator") / "results.npz"
     variables = os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_OPT": "0"}
     done = subprocess.run(
@@ -42,7 +42,7 @@ def launches(simulated, name):
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_grid_gives_the_bits_of_the_cpu(simulated, name):
-    expected = pictures(CASES[name], open_cpu("fused"))
+    expected = render_images(CASES[name], open_cpu("fused"))
     assert simulated[name].shape == expected.shape
     different = np.argwhere(simulated[name] != expected)
     assert not len(different), f"{len(different)} of {expected.size} differ, first {different[:5].tolist()}"
@@ -68,7 +68,7 @@ def test_sound_is_one_launch_for_moves_and_tones_and_two_for_a_noise(simulated):
     assert launches(simulated, "sound: preset") == ["shape_clips", "measure_levels", "add_noise"]
     noise = ["shape_clips", "measure_levels", "add_noise"]
     assert launches(simulated, "sound: several passes") == [*noise, *noise, *noise, "shape_clips", "shape_clips"]
-    assert launches(simulated, "sound: noise that nobody wants") == ["shape_clips"]
+    assert launches(simulated, "sound: noise that no sample takes") == ["shape_clips"]
 
 
 def test_clips_that_do_not_fit_are_halved(simulated):
@@ -82,51 +82,51 @@ def test_a_pass_is_one_launch_and_three_with_a_filter(simulated):
     assert launches(simulated, "tones after tones") == ["draw"]
     assert launches(simulated, "noises after a filter") == ["draw", "filter_rows", "filter_columns"]
     assert launches(simulated, "motion_blur, high") == ["draw", "filter_columns"]
-    assert launches(simulated, "only filters that nobody wants") == ["draw"]
+    assert launches(simulated, "only filters that no sample takes") == ["draw"]
 
 
 @pytest.mark.parametrize("when", ["late", "soon"])
 @pytest.mark.parametrize("name", ["in two passes, after statistics", "a dense filter among others"])
 def test_chunks_in_flight_do_not_disturb_each_other(simulated, name, when):
-    assert simulated[f"{name}, {when}"].tobytes() == pictures(CASES[name], open_cpu("fused")).tobytes()
+    assert simulated[f"{name}, {when}"].tobytes() == render_images(CASES[name], open_cpu("fused")).tobytes()
     expected = masks(MASK_CASES["cover, masks"], open_cpu("fused"))
     assert simulated[f"masks, {when}"].tobytes() == expected.tobytes()
 
 
 def test_a_chunk_that_does_not_fit_is_halved(simulated):
-    expected = pictures(CASES["statistics"], open_cpu("fused"))
+    expected = render_images(CASES["statistics"], open_cpu("fused"))
     assert simulated["little memory"].tobytes() == expected.tobytes()
     assert simulated["released"] == 1, "three samples, then one by one"
 
 
 @pytest.mark.parametrize("time", ["first", "again"])
-def test_pictures_sound_and_masks_share_a_lane(simulated, time):
+def test_images_sound_and_masks_share_a_lane(simulated, time):
     cpu = open_cpu("fused")
-    assert simulated[f"pictures {time}"].tobytes() == pictures(CASES["a float operation last"], cpu).tobytes()
+    assert simulated[f"images {time}"].tobytes() == render_images(CASES["a float operation last"], cpu).tobytes()
     assert simulated[f"sound {time}"].tobytes() == clips(SOUND_CASES["several passes"], cpu, count=1).tobytes()
     assert simulated[f"masks {time}"].tobytes() == masks(MASK_CASES["cover, masks"], cpu).tobytes()
 
 
 def test_without_memory_for_one_sample_it_is_refused_and_lives(simulated):
     assert simulated["refused"] == "device_out_of_memory"
-    expected = pictures(CASES["statistics"], open_cpu("fused"))
+    expected = render_images(CASES["statistics"], open_cpu("fused"))
     assert simulated["memory again"].tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize("case", ["fits", "does not fit", "no memory"])
-def test_pictures_that_stay_on_the_device_are_the_same(simulated, case):
-    expected = pictures(CASES["standard, 3, NCHW"], open_cpu("fused")).tobytes()
+def test_images_that_stay_on_the_device_are_the_same(simulated, case):
+    expected = render_images(CASES["standard, 3, NCHW"], open_cpu("fused")).tobytes()
     assert simulated[f"{case}, first"].tobytes() == simulated[f"{case}, again"].tobytes() == expected
 
 
-def test_pictures_that_fit_are_sent_once(simulated):
+def test_images_that_fit_are_sent_once(simulated):
     assert simulated["fits, cached first"] == simulated["fits, cached again"] == 135 + 2520 + 35_100
     for case in ("does not fit, cached again", "no memory, cached again"):
         assert simulated[case] == 0, case
 
 
 def test_grey_and_colour_of_the_same_sources_are_cached_separately(simulated):
-    expected = pictures(CASES["statistics"], open_cpu("fused")).tobytes()
+    expected = render_images(CASES["statistics"], open_cpu("fused")).tobytes()
     assert simulated["grey, first"].tobytes() == simulated["grey, again"].tobytes() == expected
     assert simulated["grey, cached first"] == simulated["grey, cached again"] == 45 + 840 + 11_700
     assert simulated["grey, cached in colour"] == 12_585 + 37_755

@@ -29,7 +29,7 @@ def matrices(draw):
 
 
 def looked_up(mask, camera, row, border, canvas):
-    """Pixel by pixel; a mirrored picture repeats itself after twice its length."""
+    """Pixel by pixel; a mirrored image repeats itself after twice its length."""
     unit = Fraction(1, 1 << MATRIX_BITS)
     matrix = [[int(number) * unit for number in line] for line in (*camera.backward[row], camera.depth[row])]
     found = np.full((canvas.height, canvas.width), NOTHING, np.uint8)
@@ -70,7 +70,7 @@ def test_a_mask_is_what_its_pixels_centres_fall_on(sides, steps, size):
     np.testing.assert_array_equal(out, np.stack(expected))
 
 
-def test_masks_may_lie_in_memory_in_any_way_and_be_nobodys_to_write():
+def test_masks_may_lie_in_memory_in_any_way_and_be_read_only():
     masks = [np.arange(60, dtype=np.uint8).reshape(6, 10)] * 2
     views = [np.asfortranarray(masks[0]), np.repeat(np.repeat(masks[1], 2, axis=0), 3, axis=1)[::2, ::3]]
     for view in views:
