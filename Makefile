@@ -16,7 +16,7 @@ help:
 	@echo "make soak    random faults, MINUTES=10 from SEED=0; compares every epoch with an undisturbed run"
 	@echo "make check   lint, types, import layers, minimum versions of dependencies"
 	@echo "make format  format the code and apply lint fixes"
-	@echo "make golden  regenerate the golden files and the table of docs/executors.md, after a deliberate change"
+	@echo "make golden  regenerate the golden values and the generated documentation, after a deliberate change"
 	@echo "make bench   compare with Kornia, torchvision, Albumentations, DALI, OpenCV and tf.data service; writes docs/benchmarks.md (20 minutes)"
 	@echo "make statistics  refit the statistics of the built-in datasets, after a deliberate change"
 
@@ -53,9 +53,7 @@ format: .venv/dev.stamp
 	$(BIN)/ruff format .
 
 golden: .venv/dev.stamp
-	$(BIN)/python -m tests.test_golden > tests/golden.new && mv tests/golden.new tests/golden.json
-	$(BIN)/python -m tests.executors.test_golden_pixels > tests/golden.new && mv tests/golden.new tests/golden_pixels.json
-	$(BIN)/python -m tests.executors.test_agreement
+	$(BIN)/python -m tests.regenerate
 
 statistics: .venv/dev.stamp
 	for name in digits photos shapes textures; do \

@@ -13,7 +13,6 @@ from PIL import Image, ImageOps
 from augsvc import errors
 from augsvc.numerics.geometry import Camera, Canvas
 from augsvc.numerics.rng import Address
-from augsvc.ops.registry import registry
 from augsvc.planning.image_plan import Plan
 from augsvc.settings import Settings
 from tests.harness import open_cpu
@@ -83,13 +82,6 @@ def test_the_head_of_errors_draws_the_tree():
 
 def test_every_setting_is_documented_and_none_else():
     assert set(re.findall(r"^\| `(\w+)` \|", text("docs/settings.md"), re.M)) == set(Settings.model_fields)
-
-
-def test_every_operation_is_in_the_readme_and_the_changelog():
-    for name in registry():
-        for document in ("README.md", "CHANGELOG.md"):
-            named = f"`{name}`" in text(document)
-            assert named, f"name the operation `{name}` in {document}"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -8,9 +8,11 @@ import json
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from augsvc.numerics import rng
 from augsvc.numerics.geometry import Camera, Canvas, identity, product
@@ -23,8 +25,8 @@ from augsvc.ops.registry import registry
 from augsvc.planning.audio_plan import SoundPlan
 from augsvc.planning.image_plan import Plan
 from augsvc.streams.probes import Probe
+from tests.golden_files import FOLDER, SHARED, examples, read_golden
 
-GOLDEN = Path(__file__).with_name("golden.json")
 CANVAS = Canvas(96, 128, 3, Probe.info.colors)
 SAMPLES = 257
 
@@ -41,7 +43,7 @@ def lowered(operation: Operation, draw: Draw) -> list[np.ndarray]:
     if isinstance(operation, Move):
         matrix = product(operation.matrix(draw, CANVAS), identity(SAMPLES))
         camera = Camera.of(matrix, CANVAS, [(CANVAS.height, CANVAS.width)] * SAMPLES)
-        tilted = [camera.depth] if camera.tilted.size else []
+        tilted = [camera.depth] if camera.perspective.size else []
         return [camera.backward, camera.taps, *tilted]
     if isinstance(operation, Tone):
         plan = Plan.of([operation], CANVAS, "cover")
@@ -72,27 +74,33 @@ def lowered_sound(operation: Operation, draw: Draw) -> list[np.ndarray]:
     return [array for array in (plan.windows(part, [draw]), *shapes, *noises) if array is not None]
 
 
+@cache
 def everything():
+    """Digests by operation and example, and the values that no operation owns."""
     address = rng.Address(np.arange(SAMPLES) * 16777213 % 2**32, 2**24 - 2, 3)
-    rows = {}
-    for name, chosen in [(name, chosen) for name, each in registry().items() for chosen in each.examples]:
-        plan = Plan.of(parse_pipeline([{"op": name, "p": 0.9, **chosen}]), CANVAS, "cover")
+    values: dict[str, dict] = {}
+    for name, example, step in examples():
+        plan = Plan.of(parse_pipeline([{"p": 0.9, **step}]), CANVAS, "cover")
         draw = plan.draw(2**52 + 12345, address)[0]
-        operation = plan.operations[0]
-        rows[" ".join((name, *(f"{field}={value}" for field, value in chosen.items())))] = {
-            "draws": digest(draw.selected, *draw.words.values()),
-            "lowered": digest(*lowered(operation, draw)),
-        }
+        fields = values.setdefault(name, {"draws": {}, "lowered": {}})
+        fields["draws"][example] = digest(draw.selected, *draw.words.values())
+        fields["lowered"][example] = digest(*lowered(plan.operations[0], draw))
     lengths = [1, 2, 3, 1000, 2**31, 2**32]
     orders = {str(n): Permutation(n, 5, 9).indices(np.arange(min(n, 8))).tolist() for n in lengths}
-    return {"operations": rows, "orders": orders, "quantiles": digest(rng.quantile_table())}
+    return values | {SHARED: {"orders": orders, "quantiles": digest(rng.quantile_table())}}
 
 
-def test_equal_to_the_golden_file():
-    golden, now = json.loads(GOLDEN.read_text()), everything()
-    assert now["orders"] == golden["orders"]
-    assert now["quantiles"] == golden["quantiles"]
-    assert now["operations"] == golden["operations"], "an operation changed, or is new: see the head of this file"
+def golden():
+    return read_golden(("draws", "lowered", "orders", "quantiles"))
+
+
+def test_every_operation_has_a_file_and_no_other():
+    assert {path.stem for path in FOLDER.iterdir()} == {*registry(), SHARED}, "run `make golden`"
+
+
+@pytest.mark.parametrize("name", [*registry(), SHARED])
+def test_equal_to_the_golden_file(name):
+    assert everything()[name] == golden()[name], "it changed: see the head of this file"
 
 
 def test_equal_without_the_cpus_extensions():
@@ -103,9 +111,8 @@ def test_equal_without_the_cpus_extensions():
         [sys.executable, "-m", "tests.test_golden"],
         cwd=Path(__file__).parent.parent, env=environment, capture_output=True, check=True,
     )  # fmt: skip
-    assert json.loads(done.stdout) == json.loads(GOLDEN.read_text())
+    assert json.loads(done.stdout) == golden()
 
 
 if __name__ == "__main__":
-    json.dump(everything(), sys.stdout, indent=1)
-    print()
+    json.dump(everything(), sys.stdout)

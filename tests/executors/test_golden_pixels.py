@@ -25,39 +25,37 @@ from augsvc.planning.audio_plan import SoundPlan
 from augsvc.streams.render_audio import SoundRenderer
 from augsvc.streams.selftest import SelfTest
 from augsvc.timing import Stages
+from tests.golden_files import SHARED, examples, read_golden
 from tests.harness import open_cpu
 
 ROOT = Path(__file__).parent.parent.parent
-SOUNDS = {
-    " ".join((name, *chosen.values())): [{"op": name, "p": 0.9, **chosen}]
-    for name, operation in registry().items()
-    if operation.media == "audio"
-    for chosen in operation.examples
-} | {
-    "sound": "sound",
-    "in several passes": [{"op": "white_noise"}, {"op": "time_shift"}, {"op": "gain"}, {"op": "white_noise"}],
+CLIPS = {
+    "preset": "sound",
+    "several passes": [{"op": "white_noise"}, {"op": "time_shift"}, {"op": "gain"}, {"op": "white_noise"}],
 }
-GOLDEN = ROOT / "tests" / "golden_pixels.json"
 
 
 def everything(executor=None):
-    """Digests of the self-test's images and labels: canvas, borders, presets, and each operation at its ends."""
+    """Digests of the self-test's images and labels: canvas, borders, presets, and each operation at its ends; and of clips."""
     chosen = executor or open_cpu("fused")
     test = SelfTest(chosen).everything()
-    images = {
-        name
+    values: dict[str, dict] = {
+        name: {"pixels": test["operations"][name]}
         for name, operation in registry().items()
         if operation.media == "image" and operation.kind is not Kind.OPAQUE
     }
-    return {
-        "frame": test["frames"]["image"],
-        "operations": {name: test["operations"][name] for name in sorted(images)},
-        "sound": {name: sounds(pipeline, chosen) for name, pipeline in SOUNDS.items()},
-    }
+    for name, example, step in examples("audio"):
+        values.setdefault(name, {"clips": {}})["clips"][example] = sounds([{"p": 0.9, **step}], chosen)
+    shared = {"frame": test["frames"]["image"], "clips": {name: sounds(CLIPS[name], chosen) for name in CLIPS}}
+    return values | {SHARED: shared}
+
+
+def golden():
+    return read_golden(("pixels", "clips", "frame"))
 
 
 def sounds(pipeline, executor):
-    """Of clips that need no resampling, whose library is another's: of a length that no vector divides, and loud to quiet."""
+    """Of clips that need no resampling, which is another library's: of a length that no vector divides, and loud to quiet."""
     plan = SoundPlan.of(parse_pipeline(pipeline), Clip(5003, 8000))
     address = Address(np.arange(21) * 7919, 3, 1)
     size = np.ldexp(1.0, -np.arange(21))[:, None] * 4.0
@@ -71,11 +69,9 @@ def sounds(pipeline, executor):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_equal_to_the_golden_file_with_any_number_of_threads(threads):
-    golden, now = json.loads(GOLDEN.read_text()), everything(replace(open_cpu("fused"), threads=threads))
-    assert now["operations"] == golden["operations"], "an operation changed, or is new: see the head of this file"
-    assert now["frame"] == golden["frame"]
-    assert now["sound"] == golden["sound"]
+def test_equal_to_the_golden_files_with_any_number_of_threads(threads):
+    now = everything(replace(open_cpu("fused"), threads=threads))
+    assert now == golden(), "an operation changed, or is new: see the head of this file"
 
 
 @pytest.mark.slow
@@ -85,9 +81,8 @@ def test_equal_for_a_cpu_without_extensions():
         [sys.executable, "-m", "tests.executors.test_golden_pixels"],
         cwd=ROOT, env=os.environ | {"NUMBA_CPU_NAME": "generic"}, capture_output=True, check=True,
     )  # fmt: skip
-    assert json.loads(done.stdout) == json.loads(GOLDEN.read_text())
+    assert json.loads(done.stdout) == golden()
 
 
 if __name__ == "__main__":
-    json.dump(everything(), sys.stdout, indent=1)
-    print()
+    json.dump(everything(), sys.stdout)

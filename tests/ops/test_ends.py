@@ -142,8 +142,10 @@ def test_images_at_every_end_are_defined_alone_and_together_and_the_executors_ag
             assert_defined(whole, canvas)
             parts = [render(each, [step | border], canvas, channels, *part) for part in ((0, cut), (cut, len(SOURCES)))]
             assert_same(whole, parts)
-        apart = np.abs(np.subtract(*(found[each].pop("image").astype(int) for each in BOTH)))
-        assert apart.max() <= 1, (step, border, canvas, channels)
+        # a level of difference from the resample onto the canvas would become a jump
+        rows = [at for at, size in enumerate(SOURCES) if registry()[name].continuous or size == canvas]
+        fused, kornia = (found[each].pop("image")[rows].astype(int) for each in BOTH)
+        assert np.abs(fused - kornia).max(initial=0) <= 1, (step, border, canvas, channels)
         assert_same(found["fused"], [found["kornia"]])
 
 
@@ -167,41 +169,39 @@ def test_p_0_is_as_without_the_operation(each, canvas):
             assert_same(plain, [render(each, [{"op": name, "p": 0.0}], canvas, channels)])
 
 
-# Where an operation does nothing, by its own words. Lengths that are shares of the canvas are such wherever it is square.
-NOTHING = [
-    {"op": "affine", "degrees": 0, "translate_x": 0, "translate_y": 0, "scale": 1, "shear_x": 0, "shear_y": 0},
-    {"op": "affine", "degrees": [360, 360], "translate_x": 0, "translate_y": 0, "scale": 1},
-    {"op": "box_blur", "radius": 0},
-    {"op": "color_jitter", "brightness": 1, "contrast": 1, "saturation": 1, "hue": 0},
-    {"op": "color_shift", "shift": 0},
-    {"op": "downsample", "scale": 1},
-    {"op": "erasing", "scale": 0, "value": 1},
-    {"op": "gamma", "gamma": 1},
-    {"op": "gaussian_blur", "sigma": 0},
-    {"op": "gaussian_noise", "std": 0},
-    {"op": "motion_blur", "length": 0},
-    {"op": "perspective", "distortion": 0},
-    {"op": "pixel_dropout", "rate": 0, "value": 1},
-    {"op": "random_resized_crop", "scale": 1, "ratio": 1},
-    {"op": "rotation", "degrees": 0},
-    {"op": "rotation", "degrees": -360},
-    {"op": "sharpen", "amount": 0},
-    {"op": "whitening", "strength": 0},
-    {"op": "whitening", "mode": "color", "strength": 0},
-]
+SQUARE = {"random_resized_crop"}  # its identity needs a square canvas
+MORE_IDENTITIES = [{"op": "affine", "degrees": [360, 360], "translate_x": 0, "translate_y": 0, "scale": 1}]
+MORE_IDENTITIES += [{"op": "rotation", "degrees": -360}]
+
+
+def identities(media):
+    """Where an operation changes nothing, as its class states: in each of its examples."""
+    return [
+        {"op": name, **example, **registry()[name].identity}
+        for name in NAMES[media]
+        if registry()[name].identity is not None
+        for example in registry()[name].examples
+    ]
 
 
 @pytest.mark.parametrize("each", BOTH)
-@pytest.mark.parametrize("step", NOTHING, ids=lambda step: step["op"])
-def test_without_any_strength_nothing_changes(step, each):
+@pytest.mark.parametrize("step", identities("image") + MORE_IDENTITIES, ids=lambda step: step["op"])
+def test_at_its_identity_an_operation_changes_no_image(step, each):
     for canvas in ((1, 1), (4, 4), (1, 7), (6, 1)):
-        if step["op"] == "random_resized_crop" and canvas[0] != canvas[1]:
+        if step["op"] in SQUARE and canvas[0] != canvas[1]:
             continue
         for channels in (1, 3):
             assert_same(render(each, [], canvas, channels), [render(each, [step], canvas, channels)])
 
 
-# The result of an operation at full strength, for every image.
+@pytest.mark.parametrize("each", BOTH)
+@pytest.mark.parametrize("step", identities("audio"), ids=lambda step: step["op"])
+def test_at_its_identity_an_operation_changes_no_clip(step, each):
+    for length in LENGTHS:
+        assert_same(sounds(each, [], length), [sounds(each, [step], length)])
+
+
+# What an operation does at full strength to any picture at all.
 ALL = [
     ({"op": "erasing", "scale": 1, "ratio": 1, "value": 0.6}, 153),
     ({"op": "pixel_dropout", "rate": 1, "value": 0.2}, 51),
@@ -270,7 +270,7 @@ def test_a_matrix_that_cannot_be_inverted_is_refused_and_any_other_is_defined(na
         if name in BOUNDED:
             assert_defined(through(name, each, border), (5, 3))
             continue
-        with pytest.raises(SpecInvalid, match="beyond all bounds") as refused:
+        with pytest.raises(SpecInvalid, match="combined scale is out of range") as refused:
             through(name, each, border)
         assert (refused.value.status, refused.value.field) == (422, "pipeline")
         assert_same(through(name, each, border, p=0.0), [render(each, [], (5, 3), 3)])
