@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from augsvc.data.catalog import DatasetSettings
+from augsvc.data.formats.format import DatasetSettings, dataset_formats
 from augsvc.executors.factory import runs_on_cuda
 from augsvc.executors.fused.kernel_cache import default_folder
 from augsvc.logs import LogFormat
@@ -21,7 +21,6 @@ from augsvc.validation import explain_finding, nearest
 
 Bytes = Annotated[int, Field(ge=0)]
 _PATHS = {"tokens_file", "uds", "kernel_cache"}
-_DATASET_PATHS = ("path", "statistics")
 CLIENT_VARIABLES = {"AUGSVC_URL", "AUGSVC_TOKEN", "AUGSVC_JOB"}
 FORMER_NAMES = {
     "allow_plain": "is now allow_unauthenticated",
@@ -159,9 +158,10 @@ def _resolve_paths(config: Path, given: Mapping[str, object]) -> dict[str, objec
     folder = config.resolve().parent
     resolved = {name: str(folder / v) if name in _PATHS and isinstance(v, str) else v for name, v in given.items()}
     datasets = resolved.get("datasets")
+    path_fields = {name for dataset in dataset_formats().values() for name in dataset.path_fields()}
     if isinstance(datasets, dict):
         resolved["datasets"] = {
-            name: entry | {k: str(folder / entry[k]) for k in _DATASET_PATHS if isinstance(entry.get(k), str)}
+            name: entry | {k: str(folder / entry[k]) for k in path_fields if isinstance(entry.get(k), str)}
             if isinstance(entry, dict)
             else entry
             for name, entry in datasets.items()

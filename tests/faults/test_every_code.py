@@ -291,7 +291,7 @@ def _(server):
     return server.post({"dataset": "digits/train", "pipeline": [{"op": "rotation", "degrees": 1e9}]})
 
 
-@provokes("size_required", r"give size as \[height, width\]")
+@provokes("size_required", r"set `size` to \[height, width\]")
 def _(server):
     return server.post({"dataset": "pets"})
 
@@ -371,7 +371,7 @@ def _(server):
     return server.batch(size=[8, awkward.FILLS], pipeline=[{"op": "awkward"}])
 
 
-@provokes("dataset_unavailable", "sample 2 of 'gone' could not be read, three times: ask again")
+@provokes("dataset_unavailable", "sample 2 of 'gone' could not be read after 3 attempts; check the file")
 def _(server):
     (server.data / "gone" / "b" / "000.png").unlink()
     return server.batch(count=4, dataset="gone", shuffle=False)
