@@ -1,4 +1,4 @@
-"""Decoded samples kept within a bound of bytes, between the decoder and the sources that read files."""
+"""A cache of decoded samples, bounded in bytes, between the decoder and the sources that read files."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -8,9 +8,9 @@ from augsvc.arrays import Sample
 
 
 class DecodedCache:
-    """Samples by key, the least recently used dropped first. Safe to share among threads and datasets.
+    """Samples by key, evicted least recently used first. Safe to share among threads and datasets.
 
-    The bytes of pictures, masks and sound count, against `max_bytes`; 0 turns the cache off. `hits`, `misses` and `n_bytes` are
+    `max_bytes` bounds the bytes of images, masks and audio; 0 disables the cache. `hits`, `misses` and `n_bytes` are
     for the metrics.
     """
 
@@ -26,7 +26,7 @@ class DecodedCache:
         return len(self._samples)
 
     def get_or_make(self, key: Hashable, make: Callable[[], Sample]) -> Sample:
-        """The sample of that key, made now if it is not here; what `make` raises passes through and is not kept."""
+        """The cached sample of a key, or the result of `make`, then cached; exceptions of `make` propagate."""
         with self._lock:
             sample = self._samples.get(key)
             if sample is not None:
@@ -34,14 +34,14 @@ class DecodedCache:
                 self._samples.move_to_end(key)
                 return sample
             self.misses += 1
-        sample = make()  # without the lock: two threads may make the same sample, none waits for another's
+        sample = make()  # without the lock: two threads may make the same sample, but none waits for another
         if 0 < sample.n_bytes <= self.max_bytes:
             self._put(key, sample)
         return sample
 
     def _put(self, key: Hashable, sample: Sample) -> None:
         if sample.image is not None:
-            sample.image.setflags(write=False)  # many share it now
+            sample.image.setflags(write=False)  # it is shared
         with self._lock:
             replaced = self._samples.pop(key, None)
             if replaced is not None:
@@ -49,5 +49,5 @@ class DecodedCache:
             self._samples[key] = sample
             self.n_bytes += sample.n_bytes
             while self.n_bytes > self.max_bytes:
-                _, dropped = self._samples.popitem(last=False)
-                self.n_bytes -= dropped.n_bytes
+                _, evicted = self._samples.popitem(last=False)
+                self.n_bytes -= evicted.n_bytes

@@ -1,4 +1,4 @@
-"""What every dataset is to the rest of the service: a length, and a pure function from index to sample."""
+"""The interface of a dataset: a length, and a pure function from index to sample."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -15,12 +15,12 @@ SPLITS: tuple[Split, ...] = ("train", "test")
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """The constants of a dataset: what a stream over it needs to know before it reads anything."""
+    """The constants of a dataset, known before any sample is read."""
 
     name: str  # "digits/train"
-    version: str  # hex digest; what it covers is said where it is made
+    version: str  # hex digest; its coverage is documented by each format
     classes: tuple[str, ...]
-    channels: int  # of its images: 1 or 3; sound has one
+    channels: int  # of its images: 1 or 3; audio has one
     size: tuple[int, int] | None  # (H, W) of every image, None if they differ
     media: Literal["image", "audio"] = "image"
     seconds: float | None = None  # of every clip, None if they differ
@@ -29,21 +29,21 @@ class SourceInfo:
     boxes: int = 0  # M, the rows of `boxes` in every sample; 0: the dataset has none
     keypoints: int = 0  # the rows of `keypoints`
     decoders: tuple[str, ...] = field(default=())  # names in augsvc.data.decoders.registry.DECODERS that read() may use
-    colors: ColorStatistics | None = None  # fitted once (augsvc.data.fit); None: what needs them is refused
-    data_version: str = ""  # the version without the statistics' digest, where there are some
+    colors: ColorStatistics | None = None  # fitted once (augsvc.data.fit); None: operations that need them are refused
+    data_version: str = ""  # the version without the digest of the statistics, if there are any
 
     def fitted(self, colors: ColorStatistics) -> "SourceInfo":
-        """The same dataset with statistics: their digest becomes part of its version.
+        """The same dataset with statistics, whose digest becomes part of its version.
 
         Raises:
-            ValueError: for the operator: they are of another number of channels, or not for this kind of data.
+            ValueError: for the operator: they have another number of channels, or the dataset is not of images.
         """
         if self.media != "image":
-            raise ValueError(f"{self.name} has no pictures: there are no statistics of its colours")
+            raise ValueError(f"{self.name} has no images, so no colour statistics")
         if self.channels != colors.channels:
             raise ValueError(
-                f"{self.name} has pixels of {self.channels} channels, the statistics are of {colors.channels}: "
-                f"make the file anew with `augsvc fit {self.name}`"
+                f"{self.name} has images of {self.channels} channels, the statistics are of {colors.channels}: "
+                f"recreate the file with `augsvc fit {self.name}`"
             )
         data_version = self.data_version or self.version
         version = hashlib.sha256(f"{data_version} {colors.digest}".encode()).hexdigest()
@@ -51,7 +51,7 @@ class SourceInfo:
 
 
 class Source(ABC):
-    """A dataset. `read` is a pure function of the index as long as the version is the same; it is called from threads."""
+    """A dataset. `read` is a pure function of the index for a given version; it is called from several threads."""
 
     info: SourceInfo
 
@@ -64,18 +64,18 @@ class Source(ABC):
         """The decoded sample.
 
         Raises:
-            Undecodable: it was read whole and is no picture, or no sound; the stream replaces it.
-            DatasetUnavailable: it could not be read now (retried before that).
+            Undecodable: it was read but cannot be decoded; the stream replaces it.
+            DatasetUnavailable: it could not be read, after retries.
         """
 
     @abstractmethod
     def labels(self) -> I64:
-        """The class of every sample (len,), without decoding any."""
+        """The class of every sample (len,), without decoding."""
 
     @abstractmethod
     def describe(self, index: int) -> str:
         """The name of one sample inside its dataset, for receipts: never an absolute path."""
 
     def left_out(self) -> Mapping[str, int]:
-        """How many files lie among the samples and are none, by the end of their names, for the operator."""
+        """Counts of files among the samples that are not samples, by extension, for the operator."""
         return {}

@@ -1,4 +1,4 @@
-"""The samples of subsets: a million are 8 MB, so they are kept once for all streams of a subset, and within a bound."""
+"""The samples of subsets: a million are 8 MB, so all streams of a subset share them, within a bound."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ from augsvc.data.source import Source
 from augsvc.errors import SpecInvalid
 from augsvc.numerics.rng import SUBSET_KEY, philox4x32, seed_key
 
-MOST_BYTES = 128 << 20  # sixteen subsets of a million samples
+MAX_BYTES = 128 << 20  # sixteen subsets of a million samples
 
 
 class Subsets:
-    """The members of subsets used lately; others are found again, a million in half a second. Safe from any thread."""
+    """The members of recently used subsets; others are computed again, a million in half a second. Thread-safe."""
 
-    def __init__(self, n_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, n_bytes: int = MAX_BYTES) -> None:
         self._n_bytes = n_bytes
-        self._kept: OrderedDict[tuple[str, str, int, int], I64] = OrderedDict()  # the one used longest ago first
+        self._kept: OrderedDict[tuple[str, str, int, int], I64] = OrderedDict()  # least recently used first
         self._lock = Lock()
 
     @property
     def n_bytes(self) -> int:
-        """Of what is kept."""
+        """Bytes of the cached members."""
         with self._lock:
             return sum(members.nbytes for members in self._kept.values())
 
@@ -32,22 +32,22 @@ class Subsets:
         """The indices of a subset's samples, ascending; raises as `subset_members` does."""
         key = (source.info.name, source.info.version, per_class, seed)
         with self._lock:
-            found = self._kept.get(key)
-        if found is None:
-            found = subset_members(source.labels(), len(source.info.classes), per_class, seed)
-            found.setflags(write=False)
+            members = self._kept.get(key)
+        if members is None:
+            members = subset_members(source.labels(), len(source.info.classes), per_class, seed)
+            members.setflags(write=False)
         with self._lock:
-            found = self._kept.setdefault(key, found)
+            members = self._kept.setdefault(key, members)
             self._kept.move_to_end(key)
-            total = sum(members.nbytes for members in self._kept.values())
+            total = sum(kept.nbytes for kept in self._kept.values())
             while total > self._n_bytes:
                 total -= self._kept.popitem(last=False)[1].nbytes
-        return found
+        return members
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subset:
-    """The k samples of each class with the smallest keyed numbers. It holds none of them."""
+    """The k samples of each class with the smallest keyed random numbers. Its members live in `kept`."""
 
     source: Source
     per_class: int
@@ -64,10 +64,10 @@ class Subset:
 
 
 def subset_members(labels: I64, classes: int, per_class: int, seed: int) -> I64:
-    """The samples, ascending, of a subset: in each class those with the smallest keyed numbers, ties by index.
+    """The members of a subset, ascending: in each class those with the smallest keyed random numbers, ties by index.
 
     Raises:
-        SpecInvalid: a class has fewer samples than are asked for.
+        SpecInvalid: a class has fewer samples than `per_class`.
     """
     low, high, _, _ = philox4x32((0, SUBSET_KEY, np.arange(len(labels)), 0), seed_key(seed))
     numbers = low.astype(np.uint64) | (high.astype(np.uint64) << np.uint64(32))

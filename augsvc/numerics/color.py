@@ -1,6 +1,6 @@
 """Colour maps: matrices (N, C, C+1) on the [0, 1] scale, the last column added, and tables over [0, 1].
 
-Like those of augsvc.numerics.geometry, products are written out in a fixed order, for the same bits on every CPU.
+Products are summed in a fixed order, as in augsvc.numerics.geometry, for the same bits on every CPU.
 """
 
 import numpy as np

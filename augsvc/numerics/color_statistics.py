@@ -1,12 +1,12 @@
-"""A dataset's colours in numbers: exact sums over its pixels, and the mean and the whitening matrix that follow from them.
+"""Colour statistics of a dataset: exact sums over its pixels, and the mean and the whitening matrix derived from them.
 
-The sums are integers, so that they are the same whatever the machine, the threads or the order; everything derived is one
-correctly rounded division, or + − × ÷ √ in Python floats. `augsvc fit` (augsvc.data.fit) makes them; a file keeps them:
+The sums are integers, so they do not depend on the machine, the threads or the order; every derived value is one correctly
+rounded division, or + − × ÷ √ in Python floats. `augsvc fit` (augsvc.data.fit) writes them to a file:
 
     {"format": "augsvc-color-statistics-1", "dataset", "dataset_version", "samples", "left_out",
      "channels": C, "count", "sums": [C], "products": [C][C], "digest": SHA-256 of the rest as canonical JSON}
 
-Canonical means keys sorted, no spaces, ASCII. The integers may exceed 2^53: some JSON readers would round them.
+Canonical means sorted keys, no spaces, ASCII. The integers may exceed 2^53: some JSON readers would round them.
 """
 
 import hashlib
@@ -46,10 +46,10 @@ class ColorStatistics(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal["augsvc-color-statistics-1"] = "augsvc-color-statistics-1"
-    dataset: Text  # that they were fitted on
+    dataset: Text  # they were fitted on
     dataset_version: Text  # its version, without statistics
-    samples: Natural  # that were summed
-    left_out: Natural  # that could not be decoded
+    samples: Natural  # summed
+    left_out: Natural  # could not be decoded
     channels: Literal[1, 3]
     count: Annotated[int, Field(ge=1, strict=True)]  # pixels
     sums: tuple[Natural, ...]  # C
@@ -59,7 +59,7 @@ class ColorStatistics(BaseModel):
     def _possible(self) -> "ColorStatistics":
         c = range(self.channels)
         if [len(self.sums), len(self.products), *map(len, self.products)] != [self.channels] * (self.channels + 2):
-            raise ValueError("must have one sum a channel, and one product a pair of channels")
+            raise ValueError("must have one sum per channel, and one product per pair of channels")
         if any(self.products[i][j] != self.products[j][i] for i in c for j in c):
             raise ValueError("must have the same product for i, j as for j, i")
         if any(self.sums[i] > _WHITE * self.count or not self._has_variance(i) for i in c):
@@ -67,16 +67,16 @@ class ColorStatistics(BaseModel):
         return self
 
     def _has_variance(self, i: int) -> bool:
-        """Whether a channel's squares can belong to its sum."""
+        """Whether a channel's sum of squares is possible for its sum."""
         return self.sums[i] ** 2 <= self.count * self.products[i][i] <= self.count * _WHITE * self.sums[i]
 
     @property
     def digest(self) -> str:
-        """The SHA-256 (hex) of all that they say: their name."""
+        """The SHA-256 (hex) of all fields."""
         return hashlib.sha256(_canonical(self.model_dump(mode="json"))).hexdigest()
 
     def text(self) -> str:
-        """The file's content."""
+        """The contents of the file."""
         fields = self.model_dump(mode="json") | {"digest": self.digest}
         return (
             "{\n" + ",\n".join(f" {json.dumps(name)}: {json.dumps(value)}" for name, value in fields.items()) + "\n}\n"
@@ -87,24 +87,24 @@ class ColorStatistics(BaseModel):
         return tuple(total / (self.count * _WHITE) for total in self.sums)
 
     def covariance(self) -> tuple[tuple[float, ...], ...]:
-        """The covariance C,C of the dataset's own pixels (divided by their number) on the [0, 1] scale."""
+        """The covariance C,C of the dataset's pixels (divided by their number) on the [0, 1] scale."""
         return _covariance(self.count, _WHITE, self.sums, self.products)
 
     def whitening(self, channels: int) -> ColorMap:
         """ZCA whitening of a stream with `channels` (1 or 3): W = (Σ + εI)^(−1/2), the symmetric root, and the mean.
 
-        One channel of a dataset in colour is its luma: mean lᵀμ, variance lᵀΣl (the rounding of luma to whole levels, a
-        variance of 1/12 level², is not counted). Three channels of a grey dataset are one number three times, and are
-        whitened as that number: the covariance has rank one, and its root, defined through ε alone, would amplify
-        whatever colour an operation brought by 1/√ε = 1000.
+        One channel of a colour dataset is its luma: mean lᵀμ, variance lᵀΣl (the rounding of luma to whole levels, a variance
+        of 1/12 level², is not counted). Three channels of a grey dataset repeat one value and are whitened as that value: the
+        covariance has rank one, and its root, defined through ε alone, would amplify any colour that an operation adds by
+        1/√ε = 1000.
         """
         if channels == self.channels:
             return ColorMap(np.array(self.mean()), np.array(_inverse_root(self.covariance())))
         if channels == 1:
             mean, covariance = self._luma()
             return ColorMap(np.array([mean]), np.array(_inverse_root(((covariance,),))))
-        own = self.whitening(self.channels)
-        return ColorMap(np.repeat(own.mean, channels), np.eye(channels) * own.matrix[0, 0])
+        grey = self.whitening(self.channels)
+        return ColorMap(np.repeat(grey.mean, channels), np.eye(channels) * grey.matrix[0, 0])
 
     def _luma(self) -> tuple[float, float]:
         """Mean and variance of lᵀv."""
@@ -118,33 +118,33 @@ def read_statistics(path: Path) -> ColorStatistics:
     """The statistics in a file.
 
     Raises:
-        ValueError: for the operator: it cannot be opened, or is not what `augsvc fit` wrote.
+        ValueError: for the operator: it cannot be opened, or was not written by `augsvc fit`.
     """
     try:
         return parse_statistics(path.read_text(encoding="utf-8", errors="replace"))
     except OSError as err:
-        raise ValueError(f"{path}: the file cannot be opened: make it with `augsvc fit`") from err
+        raise ValueError(f"{path}: the file cannot be opened: create it with `augsvc fit`") from err
     except ValueError as err:
-        raise ValueError(f"{path}: {err}: make the file anew with `augsvc fit`") from err
+        raise ValueError(f"{path}: {err}: recreate the file with `augsvc fit`") from err
 
 
 def parse_statistics(text: str) -> ColorStatistics:
-    """The statistics that a file's text holds.
+    """The statistics in the text of a file.
 
     Raises:
-        ValueError: it is damaged, changed by hand, or of another format.
+        ValueError: it is damaged, edited, or of another format.
     """
     try:
         fields = json.loads(text)
         digest = fields.pop("digest")
-        found = ColorStatistics.model_validate(fields)
+        statistics = ColorStatistics.model_validate(fields)
     except ValidationError as err:
         raise ValueError(explain(err, "statistics").message) from err
     except (ValueError, RecursionError, AttributeError, KeyError, TypeError) as err:
         raise ValueError("this is not a file of `augsvc fit`") from err
-    if digest != found.digest:
-        raise ValueError("the file was changed after it was made: its digest is another")
-    return found
+    if digest != statistics.digest:
+        raise ValueError("the file was edited: its digest does not match")
+    return statistics
 
 
 def _canonical(fields: object) -> bytes:
@@ -155,9 +155,9 @@ def _covariance(
     count: int, white: int, sums: tuple[int, ...], products: tuple[tuple[int, ...], ...]
 ) -> tuple[tuple[float, ...], ...]:
     """E[xy] − E[x]·E[y] as one division of integers each, which Python rounds correctly: nothing cancels."""
-    whole = (count * white) ** 2
+    scale = (count * white) ** 2
     return tuple(
-        tuple((count * product - sums[i] * sums[j]) / whole for j, product in enumerate(row))
+        tuple((count * product - sums[i] * sums[j]) / scale for j, product in enumerate(row))
         for i, row in enumerate(products)
     )
 

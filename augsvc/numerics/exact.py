@@ -1,8 +1,8 @@
 """Elementary functions that give the same bits on every CPU.
 
-libm's and NumPy's exp, log, sin and cos differ in the last bit between instruction sets. What is derived from draws must
-not, so lowerings use these: built of + − × ÷ √ and exact scalings alone, each an operation that IEEE 754 rounds correctly,
-in a fixed order. Errors are below 1e-14 relative; every result is rounded to fixed point afterwards.
+exp, log, sin and cos of libm and NumPy differ in the last bit between instruction sets. Values derived from draws must not,
+so lowerings use these functions: + − × ÷ √ and exact scalings alone, each of which IEEE 754 rounds correctly, in a fixed
+order. Relative errors are below 1e-14; every result is rounded to fixed point afterwards.
 """
 
 import math
@@ -27,7 +27,7 @@ _SIN = tuple(
 _COS = tuple(
     (-1.0) ** k / f for k, f in enumerate((1, 2, 24, 720, 40320, 3628800, 479001600, 87178291200, 20922789888000))
 )
-_LARGEST = float(1 << 62)
+_MAX_FIXED = float(1 << 62)
 _EXP_TERMS = 14
 _LOG_TERMS = 12
 _JACOBI_SWEEPS = 8
@@ -70,10 +70,10 @@ def sincos(degrees: F64) -> tuple[F64, F64]:
 def exp(x: F64) -> F64:
     """e**x for |x| ≤ 700."""
     k = np.rint(x / _LN2)
-    rest = (x - k * _LN2_HIGH) - k * _LN2_LOW
-    value = np.ones_like(rest)
+    remainder = (x - k * _LN2_HIGH) - k * _LN2_LOW
+    value = np.ones_like(remainder)
     for n in range(_EXP_TERMS, 0, -1):
-        value *= rest  # in place: three quarters of the time for a table
+        value *= remainder  # in place: takes three quarters of the time for a table
         value /= float(n)
         value += 1.0
     return np.ldexp(value, k.astype(np.int64))
@@ -91,13 +91,13 @@ def log(x: F64) -> F64:
 
 
 def power(base: F64, exponent: F64) -> F64:
-    """base**exponent for base in [0, 1] and exponent > 0; 0 to any of them is 0, 1 to any is 1 exactly."""
+    """base**exponent for base in [0, 1] and exponent > 0; 0**exponent is 0 and 1**exponent is 1, exactly."""
     positive = np.where(base > 0.0, base, 1.0)
     return np.where(base > 0.0, exp(exponent * log(positive)), 0.0)
 
 
 def decibels(level: F64) -> F64:
-    """The factor that a level in dB stands for: 10**(level / 20), for |level| ≤ 1000."""
+    """The amplitude factor of a level in dB: 10**(level / 20), for |level| ≤ 1000."""
     return exp(level * _LN10_20TH)
 
 
@@ -115,10 +115,10 @@ def _ratio(x: F64, polynomials: tuple[tuple[float, ...], tuple[float, ...]]) -> 
 
 
 def eigen(matrix: Sequence[Sequence[float]]) -> tuple[list[float], list[list[float]]]:
-    """Eigenvalues of a symmetric matrix, in no order, and unit eigenvectors as columns, in Python floats.
+    """Eigenvalues of a symmetric matrix, unordered, and unit eigenvectors as columns, in Python floats.
 
-    Cyclic Jacobi (Golub & Van Loan, Matrix Computations, §8.5): each rotation zeroes one element off the diagonal. A fixed
-    number of sweeps, because a test of convergence would be one more thing that must come out alike everywhere; 3×3 needed
+    Cyclic Jacobi (Golub & Van Loan, Matrix Computations, §8.5): each rotation zeroes one off-diagonal element. The number
+    of sweeps is fixed, because a convergence test would have to give the same result everywhere too; 3×3 matrices needed
     at most six to leave exact zeros (20,000 covariances, axes 10^6 apart). LAPACK's last bits depend on the BLAS kernel.
     """
     n = len(matrix)
@@ -146,14 +146,14 @@ def _rotate(a: list[list[float]], vectors: list[list[float]], p: int, q: int) ->
 
 
 def to_fixed(value: F64, bits: int) -> I64:
-    """Rounded to `bits` fraction bits, halves upwards; held within ±2**62, because CPUs overflow in different ways."""
+    """Rounded to `bits` fraction bits, halves upwards; clamped to ±2**62, because CPUs overflow in different ways."""
     scaled = np.floor(value * float(1 << bits) + 0.5)
     if np.isnan(scaled).any():
-        raise ValueError("a number that is none cannot be rounded")
-    held = np.minimum(np.maximum(scaled, -_LARGEST), _LARGEST)  # np.clip takes 6 µs more, 17 times a batch
-    return held.astype(np.int64)
+        raise ValueError("cannot round NaN")
+    clamped = np.minimum(np.maximum(scaled, -_MAX_FIXED), _MAX_FIXED)  # np.clip takes 6 µs longer, 17 times per batch
+    return clamped.astype(np.int64)
 
 
 def from_fixed(value: I64, bits: int) -> F64:
-    """The number that a fixed-point integer stands for (exact below 2**53)."""
+    """The value of a fixed-point integer (exact below 2**53)."""
     return value.astype(np.float64) / float(1 << bits)

@@ -1,8 +1,8 @@
 """Matrices of moves, in continuous pixel coordinates: x right, y down, pixel (row, column) covers [column, column + 1] ×
-[row, row + 1], the image is [0, W] × [0, H]. A matrix (3×3, float64) maps source points to output points, by homogeneous
-coordinates: where the third is not positive, a point lies beyond the horizon.
+[row, row + 1], the image is [0, W] × [0, H]. A matrix (3×3, float64) maps source points to output points, in homogeneous
+coordinates: a point whose third coordinate is not positive lies beyond the horizon.
 
-Products are written out element by element: BLAS may fuse a multiplication with an addition, and then the last bit would
+Products are computed element by element: BLAS may fuse a multiplication with an addition, and then the last bit would
 depend on the CPU.
 """
 
@@ -18,27 +18,31 @@ from augsvc.numerics import exact
 from augsvc.numerics.color_statistics import ColorStatistics
 
 Fit = Literal["cover", "contain", "stretch"]
-MATRIX_BITS = 32  # fraction bits of a camera's coefficients: 2e-7 px off at 1024, where 16 bits would be 0.015
-MAX_TAPS = 16  # per axis; a source shrunk by more than this is sampled, no longer averaged in full
-STEEPEST = float(1 << 16)  # source pixels per canvas pixel; with these two the mask's integers stay below 2**63
+MATRIX_BITS = (
+    32  # fraction bits of a camera's coefficients: an error of 2e-7 px at 1024, where 16 bits would give 0.015
+)
+MAX_TAPS = 16  # per axis; a source shrunk by more is sampled, not averaged in full
+STEEPEST = float(1 << 16)  # source pixels per canvas pixel; this and the next keep the integers of masks below 2**63
 FARTHEST = float(1 << 28)  # source pixels
-# How many times smaller than where it is largest a source may be seen: what is farther off lies beyond the horizon, where the
-# image takes zeros under every border. It keeps a camera's reciprocals within 32 bits.
+# The largest ratio between the scales of a source within one image: smaller parts lie beyond the horizon, where the image is 0
+# under every border. It keeps a camera's reciprocals within 32 bits.
 FORESHORTENED = 64.0
-NEAREST = (1 << MATRIX_BITS) // int(FORESHORTENED)  # the least depth before the horizon, MATRIX_BITS fraction bits
-_LEANS = 16.0  # depths that a camera may lose in one canvas pixel; with the next one, products stay below 2**63
-_DEEPEST = float(1 << 16)
-_LATTICE = np.linspace(0.0, 1.0, 5)  # where on the canvas a perspective's minification is looked at
+DEPTH_CUTOFF = (1 << MATRIX_BITS) // int(
+    FORESHORTENED
+)  # the smallest depth before the horizon, MATRIX_BITS fraction bits
+_MAX_SLOPE = 16.0  # of the depth, per canvas pixel; this and the next keep products below 2**63
+_MAX_DEPTH = float(1 << 16)
+_LATTICE = np.linspace(0.0, 1.0, 5)  # fractions of the canvas at which the minification of a perspective is sampled
 
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """What every operation sees: H × W pixels of C channels, and what is known of the colours of the whole dataset."""
+    """The output of every move: H × W pixels of C channels; and the colour statistics of the dataset, if it has any."""
 
     height: int
     width: int
     channels: int
-    colors: ColorStatistics | None = None  # of the dataset as stored: their channels may be others
+    colors: ColorStatistics | None = None  # of the dataset as stored, possibly with another number of channels
 
 
 def identity(n: int) -> F64:
@@ -61,12 +65,12 @@ def product(second: F64, first: F64) -> F64:
 
 
 def about(matrix: F64, x: float, y: float) -> F64:
-    """The same move with its origin at (x, y): two products with shifts, of which only what is not 0 or 1 is computed."""
-    found = matrix.copy()
-    found[:, :, 2] += -(matrix[:, :, 0] * x + matrix[:, :, 1] * y)
-    found[:, 0] += x * found[:, 2]
-    found[:, 1] += y * found[:, 2]
-    return found
+    """The same move with its origin at (x, y): two products with translations, without the terms that are 0 or 1."""
+    result = matrix.copy()
+    result[:, :, 2] += -(matrix[:, :, 0] * x + matrix[:, :, 1] * y)
+    result[:, 0] += x * result[:, 2]
+    result[:, 1] += y * result[:, 2]
+    return result
 
 
 def quadrangle(x: F64, y: F64, canvas: Canvas) -> F64:
@@ -76,10 +80,10 @@ def quadrangle(x: F64, y: F64, canvas: Canvas) -> F64:
     """
     x0, x1, x2, x3 = (x[:, k] for k in range(4))
     y0, y1, y2, y3 = (y[:, k] for k in range(4))
-    lean_x, lean_y = (x0 - x1) + (x2 - x3), (y0 - y1) + (y2 - y3)
+    sum_x, sum_y = (x0 - x1) + (x2 - x3), (y0 - y1) + (y2 - y3)
     dx1, dx2, dy1, dy2 = x1 - x2, x3 - x2, y1 - y2, y3 - y2
     area = dx1 * dy2 - dx2 * dy1
-    g, h = (lean_x * dy2 - dx2 * lean_y) / area, (dx1 * lean_y - lean_x * dy1) / area
+    g, h = (sum_x * dy2 - dx2 * sum_y) / area, (dx1 * sum_y - sum_x * dy1) / area
     width, height = float(canvas.width), float(canvas.height)
     matrix = affine(
         ((x1 - x0) + g * x1) / width,
@@ -94,13 +98,13 @@ def quadrangle(x: F64, y: F64, canvas: Canvas) -> F64:
 
 
 def inverse(matrix: F64) -> F64:
-    """The inverse of matrices (N, 3, 3): cofactors over the determinant. An affine one's last row comes out as 0 0 1, exactly."""
+    """The inverse of matrices (N, 3, 3): cofactors over the determinant. The last row of an affine inverse is 0 0 1, exactly."""
     a, b, c, d, e, f, g, h, i = (matrix[:, row, column] for row in range(3) for column in range(3))
     first, second, third = e * i - f * h, f * g - d * i, d * h - e * g
     determinant = (a * first + b * second) + c * third
-    found = affine(first, c * h - b * i, b * f - c * e, second, a * i - c * g, c * d - a * f)
-    found[:, 2, 0], found[:, 2, 1], found[:, 2, 2] = third, b * g - a * h, a * e - b * d
-    return found / determinant[:, None, None]
+    cofactors = affine(first, c * h - b * i, b * f - c * e, second, a * i - c * g, c * d - a * f)
+    cofactors[:, 2, 0], cofactors[:, 2, 1], cofactors[:, 2, 2] = third, b * g - a * h, a * e - b * d
+    return cofactors / determinant[:, None, None]
 
 
 def fit_matrix(source: tuple[int, int], canvas: Canvas, fit: Fit) -> F64:
@@ -109,7 +113,7 @@ def fit_matrix(source: tuple[int, int], canvas: Canvas, fit: Fit) -> F64:
     cover: scaled by one factor and centre-cropped; contain: scaled by one factor, centred; stretch: each axis alone.
 
     Raises:
-        SpecInvalid: a canvas pixel would be over STEEPEST source pixels wide or high, which no camera sees.
+        SpecInvalid: a canvas pixel would cover over STEEPEST source pixels along an axis, which no camera can represent.
     """
     height, width = source
     sx, sy = canvas.width / width, canvas.height / height
@@ -117,8 +121,8 @@ def fit_matrix(source: tuple[int, int], canvas: Canvas, fit: Fit) -> F64:
         sx = sy = max(sx, sy) if fit == "cover" else min(sx, sy)
     if min(sx, sy) * STEEPEST < 1.0:
         raise SpecInvalid(
-            f"a picture of {height} × {width} pixels is too large for this size: a pixel shows at most "
-            f"{STEEPEST:.0f} of the source's pixels along each axis",
+            f"an image of {height} × {width} pixels is too large for this size: a pixel covers at most "
+            f"{STEEPEST:.0f} source pixels along each axis",
             field="size",
         )
     cx, cy = (canvas.width - sx * width) / 2.0, (canvas.height - sy * height) / 2.0
@@ -128,66 +132,68 @@ def fit_matrix(source: tuple[int, int], canvas: Canvas, fit: Fit) -> F64:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Camera:
-    """One resample per sample: where each output pixel looks in the source.
+    """One resample per sample: the source position of each output pixel.
 
-    With perspective that is a quotient: `backward` gives the dividends, `depth` the divisor, scaled so that it is 1 where on
-    the canvas the source is seen largest. Without, it is 1 everywhere.
+    With perspective it is a quotient: `backward` gives the dividends, `depth` the divisor, scaled to 1 at the canvas point where
+    the source appears largest. Without perspective, depth is 1 everywhere.
     """
 
     forward: F64  # N,3,3 source → canvas, for labels; its third coordinate is 1 / depth
     backward: I64  # N,2,3 canvas → source, MATRIX_BITS fraction bits, for pixels
-    depth: I64  # N,3 of canvas points, MATRIX_BITS fraction bits; below 1 / FORESHORTENED lies the horizon
-    taps: I64  # N,2 samples averaged per output pixel along the canvas's x and y
-    identical: Bools  # N: output pixels look exactly at the same source pixels, so there is nothing to resample
+    depth: I64  # N,3 of canvas points, MATRIX_BITS fraction bits; the horizon is at 1 / FORESHORTENED
+    taps: I64  # N,2 samples averaged per output pixel along x and y of the canvas
+    identical: Bools  # N: output pixels coincide with source pixels, so nothing is resampled
 
     @staticmethod
     def of(forward: F64, canvas: Canvas, sizes: Sequence[tuple[int, int]]) -> "Camera":
         """Rounds to fixed point, and counts taps: ⌈1/s − ¼⌉ per axis for a shrink to s, so that minification averages areas.
 
-        Under perspective s is the smallest, of a lattice of points of the canvas, that shows the source, whose (H, W) `sizes`
-        holds.
+        Under perspective s is the smallest over a lattice of those canvas points that show the source. `sizes` are the
+        sources' (H, W).
 
         Raises:
-            SpecInvalid: the moves enlarge or shrink beyond what numbers hold.
+            SpecInvalid: the combined scale of the moves is out of range.
         """
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             back = inverse(forward)
-            deepest = (back[:, 2, 2] + np.maximum(back[:, 2, 0] * canvas.width, 0.0)) + np.maximum(
+            max_depth = (back[:, 2, 2] + np.maximum(back[:, 2, 0] * canvas.width, 0.0)) + np.maximum(
                 back[:, 2, 1] * canvas.height, 0.0
             )
-            scale = np.where(deepest > 0.0, deepest, 1.0)[
+            scale = np.where(max_depth > 0.0, max_depth, 1.0)[
                 :, None, None
-            ]  # where all lies beyond the horizon it may stay there
+            ]  # where everything lies beyond the horizon it may stay there
             back, forward = back / scale, forward * scale
         if not (np.isfinite(back).all() and np.isfinite(forward).all()):
-            raise SpecInvalid("the pipeline's moves enlarge or shrink beyond all bounds", field="pipeline")
+            raise SpecInvalid("the pipeline's combined scale is out of range", field="pipeline")
         back = np.clip(back, -_BOUNDS, _BOUNDS)
         along = np.sqrt(back[:, 0, :2] * back[:, 0, :2] + back[:, 1, :2] * back[:, 1, :2])
-        tilted = np.flatnonzero((back[:, 2] != [0.0, 0.0, 1.0]).any(axis=1))
-        if tilted.size:
-            along[tilted] = _longest(back[tilted], canvas, np.array(sizes, dtype=np.float64)[tilted])
+        perspective = np.flatnonzero((back[:, 2] != [0.0, 0.0, 1.0]).any(axis=1))
+        if perspective.size:
+            along[perspective] = _max_side(back[perspective], canvas, np.array(sizes, dtype=np.float64)[perspective])
         taps = np.clip(np.ceil(along - 0.25), 1.0, MAX_TAPS).astype(np.int64)
         fixed = exact.to_fixed(back, MATRIX_BITS)
         identical = (fixed == _UNMOVED).all(axis=(1, 2))
         return Camera(forward, fixed[:, :2], fixed[:, 2], taps, identical)
 
     @property
-    def tilted(self) -> I64:
-        """Which samples have perspective."""
+    def perspective(self) -> I64:
+        """The rows of the samples with perspective."""
         return np.flatnonzero((self.depth != [0, 0, 1 << MATRIX_BITS]).any(axis=1))
 
     def part(self, rows: slice) -> "Camera":
-        """That of some of the samples."""
+        """The camera of a slice of the samples."""
         return Camera(self.forward[rows], self.backward[rows], self.depth[rows], self.taps[rows], self.identical[rows])
 
 
 _UNMOVED = exact.to_fixed(np.eye(3), MATRIX_BITS)
-_BOUNDS = np.array([[STEEPEST, STEEPEST, FARTHEST], [STEEPEST, STEEPEST, FARTHEST], [_LEANS, _LEANS, _DEEPEST]])
+_BOUNDS = np.array(
+    [[STEEPEST, STEEPEST, FARTHEST], [STEEPEST, STEEPEST, FARTHEST], [_MAX_SLOPE, _MAX_SLOPE, _MAX_DEPTH]]
+)
 
 
-def _longest(back: F64, canvas: Canvas, sizes: F64) -> F64:
-    """How long a canvas pixel's sides are in the source at most (N, 2), of points that show it; 1 where none does."""
-    u, v = (found.ravel() for found in np.meshgrid(_LATTICE * canvas.width, _LATTICE * canvas.height))
+def _max_side(back: F64, canvas: Canvas, sizes: F64) -> F64:
+    """The largest side of a canvas pixel in the source (N, 2), over lattice points that show the source; 0 where none does."""
+    u, v = (grid.ravel() for grid in np.meshgrid(_LATTICE * canvas.width, _LATTICE * canvas.height))
     x, y, depth = (back[:, row, :1] * u + back[:, row, 1:2] * v + back[:, row, 2:] for row in range(3))
     safe = np.maximum(depth, 1.0 / FORESHORTENED)
     x, y = x / safe, y / safe
@@ -201,10 +207,10 @@ def _longest(back: F64, canvas: Canvas, sizes: F64) -> F64:
 
 
 def move_points(matrix: F64, points: F64) -> tuple[F64, Bools]:
-    """Points (N, K, 2) through a camera's `forward`, and which of them (N, K) lie before the horizon; the others read 0 0."""
+    """Points (N, K, 2) through a camera's `forward`, and which of them (N, K) lie before the horizon; the others are 0 0."""
     x, y = points[..., 0], points[..., 1]
     m = matrix[:, :, :, None]
-    across, down, far = (m[:, row, 0] * x + m[:, row, 1] * y + m[:, row, 2] for row in range(3))
-    seen = (far > 0.0) & (far <= FORESHORTENED)
-    moved = np.stack((across, down), axis=-1) / np.where(seen, far, 1.0)[..., None]
-    return np.where(seen[..., None], moved, 0.0), seen
+    across, down, depth = (m[:, row, 0] * x + m[:, row, 1] * y + m[:, row, 2] for row in range(3))
+    visible = (depth > 0.0) & (depth <= FORESHORTENED)
+    moved = np.stack((across, down), axis=-1) / np.where(visible, depth, 1.0)[..., None]
+    return np.where(visible[..., None], moved, 0.0), visible

@@ -1,8 +1,8 @@
 """The order of an epoch: a pseudo-random permutation evaluated index by index, with its inverse.
 
 A Feistel network on Z_a × Z_b with a = max(8, ⌈√n⌉) and b = max(8, ⌈n/a⌉), additions modulo a and b, eight rounds with
-Philox as the round function, and cycle walking back into [0, n). No list of the dataset is ever made, so position 10^9
-costs what position 0 costs. (The usual XOR Feistel needs a power of two and walks up to four times.)
+Philox as the round function, and cycle walking back into [0, n). No list of the dataset is made, so position 10^9
+costs as much as position 0. (The usual XOR Feistel needs a power of two and walks up to four times.)
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from augsvc.arrays import I64
 from augsvc.numerics.rng import MAX_EPOCHS, MAX_SAMPLES, ORDER_KEY, philox4x32, seed_key
 
 _ROUNDS = 8
-_SMALLEST_SIDE = 8
+_MIN_SIDE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,23 +28,23 @@ class Permutation:
 
     def __post_init__(self) -> None:
         if not 1 <= self.length <= MAX_SAMPLES:
-            raise ValueError("an order has 1 to 2^32 samples")
+            raise ValueError("a permutation has 1 to 2^32 samples")
         if not 0 <= self.epoch < MAX_EPOCHS:
-            raise ValueError("an epoch is a number from 0 to 2^24 - 1")
+            raise ValueError("an epoch is an integer from 0 to 2^24 - 1")
 
     def indices(self, positions: I64) -> I64:
-        """Which sample stands at each position: int64 (N,) from int64 (N,) in [0, length)."""
+        """The sample at each position: int64 (N,) from int64 (N,) in [0, length)."""
         return self._walk(positions, range(_ROUNDS), 1) if self.shuffle else positions.copy()
 
     def positions(self, indices: I64) -> I64:
-        """Where each sample stands: the inverse of `indices`."""
+        """The position of each sample: the inverse of `indices`."""
         return self._walk(indices, range(_ROUNDS - 1, -1, -1), -1) if self.shuffle else indices.copy()
 
     def _walk(self, values: I64, rounds: range, sign: int) -> I64:
         if values.size and not (int(values.min()) >= 0 and int(values.max()) < self.length):
             raise ValueError("a position or index lies outside the epoch")
-        a = max(_SMALLEST_SIDE, isqrt(self.length - 1) + 1)
-        b = max(_SMALLEST_SIDE, -(-self.length // a))
+        a = max(_MIN_SIDE, isqrt(self.length - 1) + 1)
+        b = max(_MIN_SIDE, -(-self.length // a))
         result = values.astype(np.int64)
         outside = np.ones(result.shape, dtype=np.bool_)
         while outside.any():
@@ -54,14 +54,14 @@ class Permutation:
 
     def _network(self, values: I64, a: int, b: int, rounds: range, sign: int) -> I64:
         left, right = values // b, values % b
-        for number in rounds:
-            if number % 2 == 0:
-                left = (left + sign * self._round(right, number, a)) % a
+        for index in rounds:
+            if index % 2 == 0:
+                left = (left + sign * self._round(right, index, a)) % a
             else:
-                right = (right + sign * self._round(left, number, b)) % b
+                right = (right + sign * self._round(left, index, b)) % b
         return left * b + right
 
-    def _round(self, half: I64, number: int, modulus: int) -> I64:
-        low, high, _, _ = philox4x32((half, ORDER_KEY, number, self.epoch << 8), seed_key(self.seed))
+    def _round(self, half: I64, index: int, modulus: int) -> I64:
+        low, high, _, _ = philox4x32((half, ORDER_KEY, index, self.epoch << 8), seed_key(self.seed))
         word = low.astype(np.uint64) | (high.astype(np.uint64) << np.uint64(32))
         return (word % np.uint64(modulus)).astype(np.int64)

@@ -45,7 +45,7 @@ Word = U32 | U64 | I64 | np.uint32 | int
 def philox4x32(counter: tuple[Word, Word, Word, Word], key: tuple[int, int]) -> tuple[U32, U32, U32, U32]:
     """Philox4x32-10 of broadcastable counter words (values below 2**32) under one key: four uint32 arrays.
 
-    Checked against Random123's known answers.
+    Checked against Random123's known-answer vectors.
     """
     c0, c1, c2, c3 = (np.asarray(word, dtype=np.uint64) for word in counter)
     k0, k1 = key
@@ -78,13 +78,15 @@ def operation_keys(ids: Sequence[str]) -> tuple[int, ...]:
     """The counter words of a pipeline's operations; refuses a collision, among them or with a reserved key."""
     keys = tuple(operation_key(operation_id) for operation_id in ids)
     if len(set(keys)) < len(keys) or any(key < RESERVED_KEYS for key in keys):
-        raise SpecInvalid("two operations would share random numbers: give one of them another id", field="pipeline")
+        raise SpecInvalid(
+            "two operations would share random numbers: give one of them a different id", field="pipeline"
+        )
     return keys
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Address:
-    """Which samples, in which epoch and view: with a seed, all that draws depend on."""
+    """Samples, epoch and view: with a seed, all that draws depend on."""
 
     indices: I64  # N, each below 2**32
     epoch: int
@@ -99,7 +101,7 @@ class Address:
             raise SpecInvalid("an index is an integer from 0 to 2^32 - 1", field="index")
 
     def part(self, rows: slice | I64) -> "Address":
-        """Some of the samples."""
+        """The address of a slice of the samples."""
         return Address(self.indices[rows], self.epoch, self.view)
 
     @property
@@ -111,7 +113,7 @@ class Address:
 def parameter_words(seed: int, keys: Sequence[int], lanes: Sequence[int], address: Address) -> U32:
     """The words of K (operation key, lane) pairs for N samples, in one broadcast call: uint32 (N, K, 4)."""
     if any(not 0 <= lane < PIXEL_BLOCK for lane in lanes):
-        raise ValueError("a parameter's lane is a number from 0 to 255")
+        raise ValueError("a parameter's lane is an integer from 0 to 255")
     counter = (np.asarray(lanes), np.asarray(keys), address.indices[:, None], address.time_word)
     return np.stack(philox4x32(counter, seed_key(seed)), axis=-1)
 
@@ -119,9 +121,9 @@ def parameter_words(seed: int, keys: Sequence[int], lanes: Sequence[int], addres
 def quantile_table() -> I64:
     """Normal deviates for 16 random bits: int64 (65536,) with 12 fraction bits, odd-symmetric, variance 1, ends at ±4.32.
 
-    A table instead of Box–Muller, because integers are the same everywhere; 2**16 entries, because 2**12 end at 3.67 σ.
+    A table instead of Box–Muller, because integers are the same everywhere; 2**16 entries, because 2**12 would end at 3.67 σ.
     """
     half = exact.normal_quantile((np.arange(32768, 65536, dtype=np.float64) + 0.5) / 65536.0)
-    deviation = sqrt(fsum((half * half).tolist()) / 32768.0)  # fsum rounds once, so the order cannot matter
+    deviation = sqrt(fsum((half * half).tolist()) / 32768.0)  # fsum rounds once, so the order does not matter
     upper = exact.to_fixed(half / deviation, QUANTILE_BITS)
     return np.concatenate((-upper[::-1], upper))

@@ -1,7 +1,7 @@
-"""A pipeline over sound made ready: draws to the integers that a pass over clips runs on.
+"""A planned pipeline over audio: from draws to the integers that a pass over clips runs on.
 
-The passes are those of augsvc.plan: move → tone → noise, in the user's order. Statistics, here the level of the incoming
-clip, open one.
+Passes are move → tone → noise, in the user's order (augsvc.planning.passes). An operation that needs statistics, here the level
+of the incoming clip, opens one.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from augsvc.ops.operation import Draw, Operation
 from augsvc.ops.pipeline import operation_id
 from augsvc.planning.passes import Pass, Passes, plan_passes
 
-NOISE_BITS = 40  # fraction bits of a noise's standard deviation, relative to the clip's root mean square
+NOISE_BITS = 40  # fraction bits of the standard deviation of noise, relative to the clip's root mean square
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,19 +28,19 @@ class FixedShape:
     limit: I64 | None  # n
     curve: I64 | None  # n,CURVE_ENTRIES
     step: I64 | None  # n
-    rows: I64  # n: which they are
+    rows: I64  # n: their rows in the batch
 
     @staticmethod
     def of(shape: Shape, rows: I64) -> "FixedShape":
-        """Rounds every part that is there."""
+        """Rounds every part that is present."""
         parts = (shape.gain, shape.limit, shape.curve, shape.step)
-        gain, limit, curve, step = (None if part is None else exact.to_fixed(part, SOUND_BITS) for part in parts)
+        gain, limit, curve, step = (None if values is None else exact.to_fixed(values, SOUND_BITS) for values in parts)
         return FixedShape(gain, limit, curve, step, rows)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SoundPlan(Passes):
-    """What the executor of sound runs."""
+    """A planned pipeline over audio: what the executors run."""
 
     clip: Clip
 
@@ -53,7 +53,7 @@ class SoundPlan(Passes):
     def windows(self, part: Pass, draws: Sequence[Draw]) -> I64 | None:
         """The moves of a pass as one: (N, 3) of shift, first, last, for out[t] = in[t − shift] where first ≤ t < last, else 0.
 
-        None if nothing moves. What one move has pushed out of the clip, the next does not bring back.
+        None if nothing moves. Samples that one move pushes out of the clip are not brought back by the next.
         """
         moves = self.of_kind(part, SoundMove)
         if not moves:
@@ -61,28 +61,28 @@ class SoundPlan(Passes):
         length = self.clip.samples
         shift = np.zeros(len(draws[moves[0][0]].selected), dtype=np.int64)
         first, last = shift.copy(), shift + length
-        for number, move in moves:
-            draw = draws[number]
-            by = np.where(draw.selected, np.clip(move.samples(draw, self.clip), -length, length), 0)
-            shift = shift + by
-            first, last = np.maximum(first + by, 0), np.minimum(last + by, length)
+        for index, move in moves:
+            draw = draws[index]
+            delay = np.where(draw.selected, np.clip(move.samples(draw, self.clip), -length, length), 0)
+            shift = shift + delay
+            first, last = np.maximum(first + delay, 0), np.minimum(last + delay, length)
         return np.stack((shift, first, np.maximum(last, first)), axis=-1)
 
     def shapes(self, part: Pass, draws: Sequence[Draw]) -> list[FixedShape]:
-        """The tones of a pass, in order. (A curve takes as long to make as to use: clips not selected get none.)"""
-        found = []
-        for number, tone in self.of_kind(part, SoundTone):
-            rows = np.flatnonzero(draws[number].selected)
-            found.append(FixedShape.of(tone.shape(draws[number].part(rows)), rows))
-        return found
+        """The tones of a pass, in order. Only selected clips get a curve: computing it takes as long as applying it."""
+        shapes = []
+        for index, tone in self.of_kind(part, SoundTone):
+            rows = np.flatnonzero(draws[index].selected)
+            shapes.append(FixedShape.of(tone.shape(draws[index].part(rows)), rows))
+        return shapes
 
     def noises(self, part: Pass, draws: Sequence[Draw]) -> list[tuple[Draw, I64]]:
-        """Each noise of a pass: its draws, and its standard deviation (N,) for a clip whose root mean square is 1, with
-        NOISE_BITS, 0 for clips not selected.
+        """The draws of each noise of a pass, and its standard deviation (N,) for a clip whose root mean square is 1, with
+        NOISE_BITS fraction bits, 0 for clips not selected.
         """
-        found = []
-        for number, noise in self.of_kind(part, SoundNoise):
-            draw = draws[number]
+        noises = []
+        for index, noise in self.of_kind(part, SoundNoise):
+            draw = draws[index]
             std = exact.to_fixed(noise.std(draw, np.ones(len(draw.selected))), NOISE_BITS)
-            found.append((draw, np.where(draw.selected, std, 0)))
-        return found
+            noises.append((draw, np.where(draw.selected, std, 0)))
+        return noises

@@ -1,8 +1,6 @@
-"""From a pipeline to passes over the pixels, and from draws to the integers that a pass runs on.
+"""A planned pipeline over images: from draws to the integers that a pass runs on.
 
-A pass is move → tone → filter → noise → erase, any part of it absent, or one opaque operation. The planner walks the
-pipeline in the user's order, adds to the open pass while the order of kinds allows and opens a new one where it does
-not. The first pass begins with the implicit move of the source onto the canvas.
+The first pass begins with the implicit move of the source onto the canvas (augsvc.planning.passes).
 """
 
 from collections.abc import Sequence
@@ -20,15 +18,13 @@ from augsvc.ops.operation import Draw, Operation
 from augsvc.ops.pipeline import operation_id
 from augsvc.planning.passes import Pass, Passes, plan_passes
 
-_STRONGEST = 32768.0  # of a merged colour matrix's numbers: with 16 fraction bits they fit 32-bit integers
-
-
-_LINE = np.arange(TABLE_ENTRIES, dtype=np.float64) / (TABLE_ENTRIES - 1)
+MAX_COEFFICIENT = 32768.0  # of a merged colour matrix: with 16 fraction bits it fits 32-bit integers
+_IDENTITY_TABLE = np.arange(TABLE_ENTRIES, dtype=np.float64) / (TABLE_ENTRIES - 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ToneStage:
-    """A colour matrix, then a table; a sample outside `matrix_rows` or `table_rows` skips that half."""
+    """A colour matrix, then a table; samples outside `matrix_rows` or `table_rows` skip it."""
 
     matrix: I64  # N,C,C+1, UNIT_BITS fraction bits
     matrix_rows: Bools
@@ -38,7 +34,7 @@ class ToneStage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan(Passes):
-    """A pipeline over pictures made ready: what the executors run."""
+    """A planned pipeline over images: what the executors run."""
 
     canvas: Canvas
     fit: Fit
@@ -59,11 +55,11 @@ class Plan(Passes):
         if part.fits:
             fits = {size: fit_matrix(size, self.canvas, self.fit)[0] for size in set(sizes)}
             matrix = np.stack([fits[size] for size in sizes])
-        with np.errstate(over="ignore", invalid="ignore"):  # what leaves the numbers is refused by the camera
-            for number, move in moves:
-                chosen = draws[number].selected[:, None, None]
+        with np.errstate(over="ignore", invalid="ignore"):  # the camera refuses overflow
+            for index, move in moves:
+                selected = draws[index].selected[:, None, None]
                 matrix = product(
-                    np.where(chosen, move.matrix(draws[number], self.canvas), identity(len(sizes))), matrix
+                    np.where(selected, move.matrix(draws[index], self.canvas), identity(len(sizes))), matrix
                 )
         return Camera.of(matrix, self.canvas, sizes)
 
@@ -74,14 +70,14 @@ class Plan(Passes):
     def tones(self, part: Pass, draws: Sequence[Draw], statistics: Statistics | None) -> list[ToneStage]:
         """The colour maps of a pass, merged: a matrix after a table opens a stage."""
         stages: list[_OpenStage] = []
-        for number, operation in self.of_kind(part, Tone):
-            draw = draws[number]
+        for index, operation in self.of_kind(part, Tone):
+            draw = draws[index]
             matrix = operation.matrix(draw, self.canvas, statistics if operation.needs_statistics else None)
             table = operation.table(draw)
             if not stages or (matrix is not None and stages[-1].table is not None):
                 stages.append(_OpenStage.empty(len(draw.selected), self.canvas.channels))
             stages[-1].add(matrix, table, draw.selected)
-        return [stage.closed() for stage in stages]
+        return [stage.close() for stage in stages]
 
 
 @dataclass(slots=True, eq=False)
@@ -91,7 +87,9 @@ class _OpenStage:
     matrix: F64
     matrix_rows: Bools
     table_rows: Bools
-    table: F64 | None = None  # there by the pipeline, not by who was selected: stages must not depend on the company
+    table: F64 | None = (
+        None  # present by the pipeline, not by the selection: stages must not depend on the other samples
+    )
 
     @staticmethod
     def empty(n: int, channels: int) -> "_OpenStage":
@@ -103,13 +101,13 @@ class _OpenStage:
             self.matrix = np.where(selected[:, None, None], color_product(matrix, self.matrix), self.matrix)
             self.matrix_rows = self.matrix_rows | selected
         if table is not None:
-            before = np.tile(_LINE, (len(selected), 1)) if self.table is None else self.table
-            self.table = np.where(selected[:, None], read_table(table, before), before)
+            previous = np.tile(_IDENTITY_TABLE, (len(selected), 1)) if self.table is None else self.table
+            self.table = np.where(selected[:, None], read_table(table, previous), previous)
             self.table_rows = self.table_rows | selected
 
-    def closed(self) -> ToneStage:
+    def close(self) -> ToneStage:
         table = None if self.table is None else exact.to_fixed(self.table, UNIT_BITS)
-        # a row too strong for fixed point is weakened as a whole: it saturates where it did before
-        strength = np.maximum(np.abs(self.matrix).max(axis=2, keepdims=True), _STRONGEST)
-        matrix = exact.to_fixed(self.matrix * (_STRONGEST / strength), UNIT_BITS)
+        # a row too large for fixed point is scaled down as a whole: it saturates where it did before
+        strength = np.maximum(np.abs(self.matrix).max(axis=2, keepdims=True), MAX_COEFFICIENT)
+        matrix = exact.to_fixed(self.matrix * (MAX_COEFFICIENT / strength), UNIT_BITS)
         return ToneStage(matrix, self.matrix_rows, table, self.table_rows)

@@ -1,4 +1,4 @@
-"""From a pipeline to passes over the pixels, and from draws to the integers that a pass runs on.
+"""From a pipeline to passes: the part of planning that images and audio share.
 
 A pass is move → tone → filter → noise → erase, any part of it absent, or one opaque operation. The planner walks the
 pipeline in the user's order, adds to the open pass while the order of kinds allows and opens a new one where it does
@@ -22,7 +22,7 @@ _ORDER = {Kind.MOVE: 0, Kind.TONE: 1, Kind.FILTER: 2, Kind.NOISE: 3, Kind.ERASE:
 
 @dataclass(slots=True, eq=False)
 class Pass:
-    """One way over the pixels. Numbers are places in the pipeline; `fits` marks the pass that reads the source."""
+    """One traversal of the values. `steps` are indices into the pipeline; `fits` marks the pass that reads the source."""
 
     fits: bool = False
     border: Border | None = None
@@ -32,51 +32,51 @@ class Pass:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Passes:
-    """A pipeline in passes, for pictures or for sound."""
+    """A pipeline split into passes, for images or for audio."""
 
     operations: tuple[Operation, ...]
     keys: tuple[int, ...]
     passes: tuple[Pass, ...]
-    first: str  # what the implicit first move does, for people
+    first: str  # the implicit first move, for display
 
     def draw(self, seed: int, address: Address) -> list[Draw]:
         """The random numbers of every operation."""
         return draw_operations(self.operations, self.keys, seed, address)
 
     def describe(self) -> list[dict[str, list[str]]]:
-        """The passes as lists of operation ids by kind, for people."""
+        """The passes as lists of operation ids by kind, for display."""
         rows = []
-        for part in self.passes:
-            row: dict[str, list[str]] = {"move": [self.first]} if part.fits else {}
-            for number in part.steps:
-                operation = self.operations[number]
+        for stage in self.passes:
+            row: dict[str, list[str]] = {"move": [self.first]} if stage.fits else {}
+            for index in stage.steps:
+                operation = self.operations[index]
                 row.setdefault(operation.kind.value, []).append(operation_id(operation))
             rows.append(row)
         return rows
 
     def of_kind(self, part: Pass, kind: type[K]) -> list[tuple[int, K]]:
-        """A pass's operations of one kind, with their places in the pipeline."""
-        return [(number, op) for number in part.steps if isinstance(op := self.operations[number], kind)]
+        """The operations of one kind in a pass, with their indices in the pipeline."""
+        return [(index, op) for index in part.steps if isinstance(op := self.operations[index], kind)]
 
 
 def plan_passes(operations: Sequence[Operation], border: Border | None) -> tuple[Pass, ...]:
-    """Which operations share a way over the values. `border` is that of the implicit first move, if it needs one."""
+    """Groups operations into passes. `border` is that of the implicit first move, if it needs one."""
     passes = [Pass(fits=True, border=border, stage=0)]
-    for number, operation in enumerate(operations):
+    for index, operation in enumerate(operations):
         stage = _ORDER[operation.kind]
-        if _opens(passes[-1], operation, stage):
+        if _opens_pass(passes[-1], operation, stage):
             passes.append(Pass())
-        part = passes[-1]
-        part.steps.append(number)
-        part.stage = stage
+        current = passes[-1]
+        current.steps.append(index)
+        current.stage = stage
         if isinstance(operation, Move):
-            part.border = operation.border
+            current.border = operation.border
     return tuple(passes)
 
 
-def _opens(part: Pass, operation: Operation, stage: int) -> bool:
-    if operation.kind is Kind.OPAQUE or stage < part.stage:
+def _opens_pass(current: Pass, operation: Operation, stage: int) -> bool:
+    if operation.kind is Kind.OPAQUE or stage < current.stage:
         return True
     if isinstance(operation, Move):
-        return part.border is not None and part.border != operation.border
+        return current.border is not None and current.border != operation.border
     return operation.needs_statistics

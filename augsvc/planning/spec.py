@@ -1,4 +1,4 @@
-"""A stream's specification: what a client asks for, in one canonical form."""
+"""The specification of a stream, in one canonical form."""
 
 import json
 from collections.abc import Sequence
@@ -31,11 +31,9 @@ from augsvc.validation import explain
 
 MAX_SPEC_BYTES = 65536
 MAX_SIDE = 4096  # of the canvas, in pixels
-
 MAX_CLIP = 1 << 24  # samples of one clip
-
-_OF_PICTURES = ("size", "fit", "channels", "output")
-_OF_SOUND = ("seconds", "sample_rate")
+_IMAGE_FIELDS = ("size", "fit", "channels", "output")
+_AUDIO_FIELDS = ("seconds", "sample_rate")
 Seed = Annotated[int, Field(ge=0, lt=MAX_SEED, strict=True)]
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE, strict=True)]
 Seconds = Annotated[float, Field(gt=0.0, le=86400.0, strict=True)]
@@ -70,7 +68,7 @@ Operations = Annotated[
 
 
 class Subset(BaseModel):
-    """The k samples of each class with the smallest keyed numbers; part of what the dataset is."""
+    """The k samples of each class with the smallest keyed random numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     per_class: Annotated[int, Field(ge=1, lt=1 << 32, strict=True)]
@@ -78,11 +76,11 @@ class Subset(BaseModel):
 
 
 def _integer(value: object) -> object:
-    return value if value is None or type(value) is int else 0  # true and 1.0 equal 1, and are no number of channels
+    return value if value is None or type(value) is int else 0  # true and 1.0 equal 1, but are not channel counts
 
 
 class Output(BaseModel):
-    """How pixels leave: bytes, or floats in [-1, +1], or (v / 255 − mean) / std with one number a channel."""
+    """The form of pixels: bytes, or floats in [-1, +1], or (v / 255 − mean) / std with one value per channel."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     dtype: Literal["uint8", "float16", "bfloat16", "float32"] = "uint8"
@@ -93,22 +91,20 @@ class Output(BaseModel):
     @model_validator(mode="after")
     def _together(self) -> "Output":
         if (self.mean is None) != (self.std is None):
-            raise ValueError("takes mean and std both, or neither")
+            raise ValueError("must have both mean and std, or neither")
         if self.mean is not None and self.dtype == "uint8":
-            raise ValueError("takes mean and std with a float dtype only")
+            raise ValueError("needs a float dtype for mean and std")
         return self
 
     def require_channels(self, channels: int) -> None:
-        """Refuses a mean or std that has not one number for each channel, with SpecInvalid."""
-        for name, numbers in (("mean", self.mean), ("std", self.std)):
-            if numbers is not None and len(numbers) != channels:
-                raise SpecInvalid(
-                    f"output.{name} takes {channels} numbers here, one for each channel", field=f"output.{name}"
-                )
+        """Refuses a mean or std without exactly one value per channel, with SpecInvalid."""
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if values is not None and len(values) != channels:
+                raise SpecInvalid(f"output.{name} needs {channels} values, one per channel", field=f"output.{name}")
 
 
 class StreamSpec(BaseModel):
-    """What a stream delivers. Two specifications of one canonical form, over one dataset, are one stream."""
+    """What a stream delivers. Equal canonical forms over the same dataset are the same stream."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -126,35 +122,35 @@ class StreamSpec(BaseModel):
     sample_rate: Rate | None = None
 
     def for_pictures(self, size: tuple[int, int] | None, channels: int) -> "StreamSpec":
-        """Over pictures, with the dataset's size and channels where none are given.
+        """Filled in for an image dataset, with its size and channels where none are set.
 
         Raises:
-            SpecInvalid: a field or an operation is meant for sound.
-            SizeRequired: the dataset's pictures differ in size.
+            SpecInvalid: a field or an operation is for audio.
+            SizeRequired: the dataset's images differ in size.
         """
-        self._refuse(_OF_SOUND, "the dataset holds pictures: give size")
+        self._refuse(_AUDIO_FIELDS, "this is an image dataset: set `size`")
         require_media(self.pipeline, "image")
         size = self.size or size
         if size is None:
-            raise SizeRequired("the dataset's samples differ in size: give size as [height, width]", field="size")
+            raise SizeRequired("the dataset's images differ in size: set `size` to [height, width]", field="size")
         channels = self.channels or channels
         self.output.require_channels(channels)
         return self.model_copy(update={"size": size, "channels": channels})
 
     def for_sound(self, seconds: float | None, rate: int | None) -> "StreamSpec":
-        """Over sound, with the dataset's length and rate where none are given.
+        """Filled in for an audio dataset, with its length and rate where none are set.
 
         Raises:
-            SpecInvalid: a field or an operation is meant for pictures, or clips would be empty or too long.
+            SpecInvalid: a field or an operation is for images, or clips would be empty or too long.
             SizeRequired: the dataset's clips differ in length or rate.
         """
-        self._refuse(_OF_PICTURES, "the dataset holds sound: give seconds and sample_rate")
+        self._refuse(_IMAGE_FIELDS, "this is an audio dataset: set `seconds` and `sample_rate`")
         require_media(self.pipeline, "audio")
         seconds, rate = self.seconds or seconds, self.sample_rate or rate
         if seconds is None:
-            raise SizeRequired("the dataset's clips differ in length: give seconds", field="seconds")
+            raise SizeRequired("the dataset's clips differ in length: set `seconds`", field="seconds")
         if rate is None:
-            raise SizeRequired("the dataset's clips differ in rate: give sample_rate, in Hz", field="sample_rate")
+            raise SizeRequired("the dataset's clips differ in rate: set `sample_rate`, in Hz", field="sample_rate")
         filled = self.model_copy(update={"seconds": seconds, "sample_rate": rate})
         if not 1 <= filled.clip_samples <= MAX_CLIP:
             raise SpecInvalid(f"seconds times sample_rate must be 1 to {MAX_CLIP} samples", field="seconds")
@@ -162,52 +158,51 @@ class StreamSpec(BaseModel):
 
     @property
     def canvas_size(self) -> tuple[int, int]:
-        """(H, W) of a specification that is filled in for pictures."""
+        """(H, W) of a specification that is filled in for images."""
         return required(self.size)
 
     @property
     def clip_samples(self) -> int:
-        """The length of a clip, of a specification that is filled in for sound: whole samples, halves upwards."""
+        """Samples per clip of a specification that is filled in for audio, halves rounded upwards."""
         return floor(required(self.seconds) * required(self.sample_rate) + 0.5)
 
     def fields(self) -> dict[str, Any]:
-        """What a filled specification says, in JSON's types: fields of the other medium are left out."""
-        other = _OF_SOUND if self.seconds is None else _OF_PICTURES
-        left_out: dict[str, Any] = dict.fromkeys(other, True)
-        if self.output.mean is None:  # added later than the rest: the form stays what it was
-            left_out.setdefault("output", {"mean", "std"})
-        return self.model_dump(mode="json", exclude=left_out)
+        """The fields of a filled-in specification in JSON's types, without those of the other medium."""
+        other = _AUDIO_FIELDS if self.seconds is None else _IMAGE_FIELDS
+        excluded: dict[str, Any] = dict.fromkeys(other, True)
+        if self.output.mean is None:  # added later: keeps earlier canonical forms
+            excluded.setdefault("output", {"mean", "std"})
+        return self.model_dump(mode="json", exclude=excluded)
 
     def canonical(self) -> bytes:
         """The canonical form (RFC 8785): defaults and ids filled in, presets expanded, fixed numbers as [x, x]."""
         return rfc8785.dumps(self.fields())
 
-    def _refuse(self, names: Sequence[str], why: str) -> None:
+    def _refuse(self, names: Sequence[str], reason: str) -> None:
         for name in names:
             if getattr(self, name) != StreamSpec.model_fields[name].default:
-                raise SpecInvalid(f"{name} has no meaning here: {why}", field=name)
+                raise SpecInvalid(f"{name} does not apply to this dataset: {reason}", field=name)
 
 
 def require_media(operations: Sequence[Operation], media: str) -> None:
-    """Refuses an operation that is not made for what the samples are, `image` or `audio`, with SpecInvalid."""
-    for number, operation in enumerate(operations):
+    """Refuses an operation for another medium than the samples', `image` or `audio`, with SpecInvalid."""
+    for index, operation in enumerate(operations):
         if operation.media != media:
-            kinds = {"image": "pictures", "audio": "sound"}
             raise SpecInvalid(
-                f"pipeline.{number}.op: {operation.op} is for {kinds[operation.media]}, these samples are {kinds[media]}; "
-                "GET /v1/ops says which is for what",
-                field=f"pipeline.{number}.op",
+                f"pipeline.{index}.op: {operation.op} is an {operation.media} operation, and these samples are {media}; "
+                "GET /v1/ops lists the medium of each operation",
+                field=f"pipeline.{index}.op",
             )
 
 
 def parse_spec(data: bytes, known: Registry | None = None) -> StreamSpec:
-    """A specification from JSON text, over the operations `known` (default: the package's).
+    """Parses a specification from JSON text, over the operations `known` (default: the package's).
 
     Raises:
         SpecTooLarge: over 64 kB.
         BadJson: not JSON.
         SpecInvalid: a field is wrong; the message and `field` name it.
-        NotAvailable: it asks for what a later release brings.
+        NotAvailable: it uses something that is not built yet.
     """
     if len(data) > MAX_SPEC_BYTES:
         raise SpecTooLarge(f"a specification has at most {MAX_SPEC_BYTES} bytes")
@@ -215,7 +210,7 @@ def parse_spec(data: bytes, known: Registry | None = None) -> StreamSpec:
 
 
 def validate_spec(fields: object, known: Registry | None = None) -> StreamSpec:
-    """A specification from parsed JSON; raises as `parse_spec` does."""
+    """Validates a specification from parsed JSON; raises as `parse_spec` does."""
     if not isinstance(fields, dict):
         raise SpecInvalid("a specification is a JSON object")
     try:
@@ -225,7 +220,7 @@ def validate_spec(fields: object, known: Registry | None = None) -> StreamSpec:
 
 
 def parse_json(data: bytes) -> Any:  # JSON is any value
-    """JSON without the extensions that the standard parser lets through: no NaN, no repeated keys."""
+    """Parses JSON without the extensions of the standard parser: no NaN, no repeated keys."""
     try:
         return json.loads(data, parse_constant=_refuse_constant, object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as err:

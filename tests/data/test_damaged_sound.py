@@ -17,7 +17,7 @@ from tests.data.sounds import RATE, VALID, chunk, encode, float_wav, fmt, riff, 
 
 MAX_FRAMES = 100_000
 MESSAGES = {
-    "the sound is damaged or cut short",
+    "the audio is damaged or truncated",
     "the file is no WAV, FLAC or OGG sound",
     "the sound's coding is not served",
     "the sound has a rate or a number of channels that is not served",
@@ -155,7 +155,7 @@ def test_any_other_failure_of_the_library_is_undecodable(monkeypatch, failure):
         raise failure
 
     monkeypatch.setattr(soundfile, "SoundFile", fail)
-    with pytest.raises(Undecodable, match=r"^the sound is damaged or cut short$"):
+    with pytest.raises(Undecodable, match=r"^the audio is damaged or truncated$"):
         decode(VALID["wav-16"])
 
 

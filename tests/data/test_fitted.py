@@ -96,7 +96,7 @@ def test_what_has_no_pictures_has_no_colours():
     source.info = source.info.__class__(
         name="tones/train", version="1", classes=("a",), channels=1, size=None, media="audio"
     )
-    with pytest.raises(ValueError, match="no pictures"):
+    with pytest.raises(ValueError, match="no images"):
         fit(source)
-    with pytest.raises(ValueError, match="no pictures"):
+    with pytest.raises(ValueError, match="no images"):
         source.info.fitted(CATALOG.get("digits/train").info.colors)

@@ -183,7 +183,7 @@ def test_only_the_first_image_of_several_in_a_jpeg():
 
 @pytest.mark.parametrize("fmt", ["GIF", "BMP", "TIFF", "PPM", "ICO", "TGA", "EPS"])
 def test_other_formats_are_refused(fmt):
-    with pytest.raises(Undecodable, match="no JPEG, PNG or WebP"):
+    with pytest.raises(Undecodable, match="not a JPEG, PNG or WebP"):
         decode_image(encode(scene(), fmt), 3, MAX_PIXELS)
 
 
@@ -242,7 +242,7 @@ def test_every_truncation_is_an_error_or_loses_no_pixel(name):
             decoded = decode_image(data[:length], 3, MAX_PIXELS)
         except Undecodable as err:
             refused += 1
-            assert str(err) in {"the image is damaged or cut short", "the file is no JPEG, PNG or WebP image"}
+            assert str(err) in {"the image is damaged or truncated", "the file is not a JPEG, PNG or WebP image"}
         else:
             np.testing.assert_array_equal(decoded, whole)
     assert refused >= len(data) - 32  # a PNG's end marker and a JPEG's say nothing of pixels
@@ -287,7 +287,7 @@ def test_any_chunk_of_a_png_is_a_value_or_undecodable(name, content):
 
 
 def test_no_text_of_the_library_in_the_message():
-    with pytest.raises(Undecodable, match=r"^the image is damaged or cut short$") as caught:
+    with pytest.raises(Undecodable, match=r"^the image is damaged or truncated$") as caught:
         decode_image(VALID["png"][:60], 3, MAX_PIXELS)
     assert caught.value.__cause__ is not None
 

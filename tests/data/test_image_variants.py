@@ -285,7 +285,7 @@ def test_pushed_without_a_size_the_canvas_is_theirs(shape, either):
 
 
 def test_pushed_without_a_size_a_canvas_has_its_bounds():
-    with pytest.raises(SpecInvalid, match="give size") as refused:
+    with pytest.raises(SpecInvalid, match="set `size`") as refused:
         pushed(image(*TALL, 3)[None])
     assert refused.value.field == "size"
 

@@ -1,11 +1,11 @@
-"""All decoders by name, and what each makes of a fixed file: the self-test hashes it into the arithmetic ids.
+"""All decoders by name, and the digest of a probe file through each, which the self-test puts into arithmetic ids.
 
-The sounds in `probes/` hold 2,400 frames at 8,000 Hz of two channels, by this recipe, written by libsndfile:
+The audio files in `probes/` hold 2,400 frames at 8,000 Hz of two channels, by this recipe, written by libsndfile:
 
     n = numpy.arange(2400)
     left = (abs(n * 37 % 512 - 256) - 128) * 150      # a triangle of 578 Hz
-    right = (n * n // 256 % 256 - 128) * 90           # a saw that rises
-    left[1200:1206] += 9000                           # a click, for the codecs that change their blocks' length
+    right = (n * n // 256 % 256 - 128) * 90           # a rising sawtooth
+    left[1200:1206] += 9000                           # a click, for codecs that change their block length
     numpy.stack((left, right), axis=1).astype("int16")
 """
 
@@ -21,7 +21,7 @@ from augsvc_client.decoding.image import decode_image
 IMAGE_DECODERS = ("jpeg", "png", "webp")
 SOUND_DECODERS = ("flac", "opus", "vorbis", "wav")
 
-# Each decoder's file in the package data: 24×16 colours, or 2,400 frames of sound.
+# The probe of each decoder in the package data: a 24×16 colour image, or 2,400 frames of audio.
 DECODERS: Mapping[str, str] = MappingProxyType(
     {
         "jpeg": "probe.jpg",
@@ -36,10 +36,10 @@ DECODERS: Mapping[str, str] = MappingProxyType(
 
 
 def probe_digest(name: str) -> str:
-    """The SHA-256 (hex) of what one decoder makes of its probe; `name` is one of `DECODERS`.
+    """The SHA-256 (hex) of a decoder's probe, decoded; `name` is one of `DECODERS`.
 
-    Of a picture in colour and in grey. Of a sound that this machine's library cannot decode (Opus is an option of it) it
-    covers just that: its replica gives other bytes than one that can.
+    Images are decoded in colour and in grey. If this machine's library cannot decode a probe (Opus is optional), the digest
+    says so: such a replica produces different bytes.
     """
     data = files("augsvc.data.decoders").joinpath("probes", DECODERS[name]).read_bytes()
     digest = hashlib.sha256()

@@ -102,7 +102,7 @@ def _lower_camera(camera: Camera, sizes: I64, canvas: Canvas) -> I64:
 def _lower_mapping(camera: Camera, sizes: I64) -> I64:
     """The mapping and the size of the source: (n, 12)."""
     perspective = np.zeros(len(sizes), np.int64)
-    perspective[camera.tilted] = 1
+    perspective[camera.perspective] = 1
     return np.column_stack((camera.backward.reshape(-1, 6), camera.depth, perspective, sizes))
 
 
@@ -112,7 +112,7 @@ def _lower_reach(camera: Camera, slopes: I64, lean: I64, length: I64) -> I64:
     first, last = _outer_offsets(slopes, camera.taps)
     reach[:, 0:2] = np.minimum(first, last).sum(axis=2) + TO_CORNER
     reach[:, 2:4] = np.maximum(first, last).sum(axis=2) + TO_CORNER
-    if (tilted := camera.tilted).size:
+    if (tilted := camera.perspective).size:
         slopes, lean, length, taps = slopes[tilted], lean[tilted], length[tilted], camera.taps[tilted]
         reach[tilted, 0:2] = _least_offset(slopes - lean, taps)
         reach[tilted, 2:4] = -_least_offset((length - 1) * lean - slopes, taps)

@@ -21,7 +21,7 @@ MAX_CHANNELS = 32
 LOWEST_RATE, HIGHEST_RATE = 1_000, 384_000  # Hz
 LOUDEST = 65_536.0  # times full scale: a float file may swing beyond ±1, this is no sound
 
-_DAMAGED = "the sound is damaged or cut short"
+_DAMAGED = "the audio is damaged or truncated"
 _BLOCK = 65_536  # frames read at once, so that many channels never lie in memory at once
 # Bytes of one value in a WAV's data. Other codings of WAV (ADPCM, GSM, MP3) are not served.
 _WAV_BYTES = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8, "ULAW": 1, "ALAW": 1}

@@ -1,9 +1,9 @@
-"""Bytes to pixels: the only place where an image is decoded, between a source's file and the sample's array.
+"""Decodes images: the only code that does so, from the bytes of a file to the array of a sample.
 
-What comes out is a function of the bytes alone, so an image that cannot be decoded is a value too (`Undecodable`). The
-format classes are called directly: `Image.open` also obeys a size limit that the whole process shares, first with a
-warning (which cannot be caught safely beside other threads), and takes some JPEGs for another format. Warnings of
-damaged metadata are left to the process; only a filter that turns them into errors makes such an image undecodable.
+The result is a function of the bytes alone, so an image that cannot be decoded is a value too (`Undecodable`). The format
+classes are called directly: `Image.open` also applies a process-wide size limit, first with a warning (which cannot be
+caught safely beside other threads), and detects some JPEGs as another format. Warnings about damaged metadata are left to
+the process; such an image is undecodable only under a filter that turns warnings into errors.
 """
 
 import io
@@ -37,30 +37,30 @@ _UPRIGHT: Mapping[object, Image.Transpose] = MappingProxyType(
 
 
 def decode_image(data: bytes, channels: int, max_pixels: int) -> U8:
-    """The first image of a JPEG, PNG or WebP file: uint8 H,W,C, contiguous and read-only (it may be shared).
+    """Decodes the first image of a JPEG, PNG or WebP file: uint8 H,W,C, contiguous and read-only (it may be shared).
 
-    The EXIF orientation is applied. Grey from colour is Rec. 601 luma, colour from grey repeats it; alpha is dropped,
-    16 bits become their upper 8, palettes and CMYK become RGB. `channels` is 1 or 3.
+    The EXIF orientation is applied. Colour to grey is Rec. 601 luma, grey to colour repeats it; alpha is dropped,
+    16 bits are reduced to their upper 8, palettes and CMYK are converted to RGB. `channels` is 1 or 3.
 
     Raises:
         Undecodable: another format, more than `max_pixels` by its header (checked before any pixel is decoded),
-            or damaged or cut short in a way that the decoder sees.
+            or damaged or truncated in a way that the decoder detects.
     """
     if channels not in (1, 3):
         raise ValueError(f"an image has 1 or 3 channels, not {channels}")
     try:
         return _decode(data, channels, max_pixels)
-    except (Undecodable, MemoryError):  # too little memory is no property of the bytes: it must not become a value
+    except (Undecodable, MemoryError):  # lack of memory is not a property of the bytes, so it must not become a value
         raise
     except Exception as err:  # on damaged data the library raises a dozen unrelated classes
-        raise Undecodable("the image is damaged or cut short") from err
+        raise Undecodable("the image is damaged or truncated") from err
 
 
 def _decode(data: bytes, channels: int, max_pixels: int) -> U8:
     with _format_of(data)(io.BytesIO(data)) as image:
         if image.width * image.height > max_pixels:
             raise Undecodable("the image has more pixels than the dataset allows")
-        image.info.pop("transparency", None)  # alpha is dropped, and conversions would warn of it
+        image.info.pop("transparency", None)  # alpha is dropped, and conversions would warn about it
         image.load()
         orientation = _orientation(image)
         upright = _to_mode(image, "L" if channels == 1 else "RGB")
@@ -77,11 +77,11 @@ def _format_of(data: bytes) -> Callable[[io.BytesIO], ImageFile]:
         return PngImageFile
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return WebPImageFile
-    raise Undecodable("the file is no JPEG, PNG or WebP image")
+    raise Undecodable("the file is not a JPEG, PNG or WebP image")
 
 
 def _orientation(image: ImageFile) -> object:
-    """The EXIF orientation; upright where the metadata is damaged, because the pixels are not."""
+    """The EXIF orientation; upright where the metadata is damaged, since the pixels are not."""
     try:
         return image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:
@@ -89,7 +89,7 @@ def _orientation(image: ImageFile) -> object:
 
 
 def _to_mode(image: Image.Image, mode: str) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits: convert() would clip; the library shortens 16-bit colour alike
+    if image.mode.startswith("I"):  # 16 bits: convert() would clip; the library reduces 16-bit colour the same way
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode not in ("L", "RGB"):
         image = image.convert("L" if image.mode in ("1", "LA") else "RGB")

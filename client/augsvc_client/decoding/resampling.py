@@ -1,7 +1,7 @@
-"""Sound on another grid: resampling to a stream's rate, and fitting a clip to a length.
+"""Resampling audio to the rate of a stream, and fitting clips to a length.
 
-The resampler is soxr in its HQ setting (linear phase; up to 0.4 of the lower rate a sine keeps its height to 4e-4), one
-clip a call, so that a clip never depends on its company.
+The resampler is soxr at its HQ setting (linear phase; up to 0.4 of the lower rate a sine keeps its amplitude to 4e-4), one
+clip per call, so that a clip never depends on the other clips of a batch.
 """
 
 from math import ceil, gcd
@@ -13,15 +13,15 @@ import soxr
 F32 = npt.NDArray[np.float32]
 
 
-# What the filter reaches on either side, in samples of the source. Measured against resampling the whole, white noise at
-# full scale: 43 source samples per output sample are off by 2e-5 at a ratio of 384, 128 by less than 1e-7.
+# The support of the filter on either side, in samples of the source. Measured against resampling the whole clip, white noise at
+# full scale: with 43 source samples per output sample the error is 2e-5 at a ratio of 384, with 128 below 1e-7.
 _MARGIN, _MARGIN_PER_OUTPUT = 4096, 128
 
 
 def resample(audio: F32, rate: int, wanted: int) -> F32:
-    """A clip (T,) of `rate` samples a second at `wanted` ones: floor(T · wanted / rate + ½) samples; itself if equal.
+    """A clip (T,) resampled from `rate` to `wanted` Hz: floor(T · wanted / rate + ½) samples; unchanged if they are equal.
 
-    Nothing is clipped: what was within ±1 may swing beyond it a little.
+    Values are not clipped: the result may slightly exceed ±1 where the clip did not.
     """
     if rate == wanted:
         return audio
@@ -30,18 +30,18 @@ def resample(audio: F32, rate: int, wanted: int) -> F32:
 
 
 def resampled_length(samples: int, rate: int, wanted: int) -> int:
-    """floor(samples · wanted / rate + ½), in integers: how long `resample` makes a clip."""
+    """floor(samples · wanted / rate + ½), in integers: the length of the result of `resample`."""
     return (2 * samples * wanted + rate) // (2 * rate)
 
 
 def fit_clip(audio: F32, rate: int, samples: int, wanted: int) -> F32:
-    """A clip (T,) of `rate` samples a second as (samples,) at `wanted` ones: a longer one keeps its middle, a shorter one
-    is followed by zeros.
+    """A clip (T,) resampled from `rate` to `wanted` Hz and fitted to (samples,): a longer clip is centre-cropped, a shorter one
+    zero-padded at the end.
 
-    The middle is what cropping the resampled whole gives, to within 1e-5 of full scale, at a cost that does not depend on
-    the clip's length: it is cut with a margin, from a sample of the source that falls on one of the output. (Only where the
-    ratio of the rates has more than some hundred phases, as at 16,000 : 15,999, is the whole less exact: there the
-    library's clock drifts by 2^-33 of a sample with every sample.)
+    The crop equals that of the resampled whole to within 1e-5 of full scale, at a cost that does not depend on the length of
+    the clip: it is cut with a margin, starting at a source sample that coincides with an output sample. (Where the ratio of
+    the rates has more than some hundred phases, as 16,000 : 15,999, the whole is less exact: the library's clock drifts by
+    2^-33 of a sample per sample.)
     """
     length = resampled_length(len(audio), rate, wanted)
     start = max(0, (length - samples) // 2)
@@ -56,7 +56,7 @@ def fit_clip(audio: F32, rate: int, samples: int, wanted: int) -> F32:
 
 
 def _to_length(audio: F32, samples: int) -> F32:
-    """Cut, or followed by zeros."""
+    """Truncated, or zero-padded at the end."""
     if len(audio) >= samples:
         return audio[:samples]
     return np.concatenate((audio, np.zeros(samples - len(audio), dtype=np.float32)))
