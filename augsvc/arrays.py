@@ -1,17 +1,17 @@
-"""What flows: one decoded sample, and the named arrays of a batch.
+"""Array types, a decoded sample, and the named arrays of a batch.
 
 A batch is a plain mapping of tensor names to NumPy arrays; the names, dtypes and shapes are those of the wire:
 
-    image            uint8   N,C,H,W or N,H,W,C       pictures, or
-    audio            float32 N,T                      sound, full scale is ±1
+    image            uint8   N,C,H,W or N,H,W,C       images, or
+    audio            float32 N,T                      audio, full scale is ±1
     label            int64   N
-    mask             uint8   N,H,W          255 where the image shows nothing of the source
+    mask             uint8   N,H,W          255 where the image has no source
     boxes            float32 N,M,4          x1 y1 x2 y2 in canvas pixels, the canvas is [0, W] × [0, H]
     box_labels       int64   N,M
     boxes_valid      bool    N,M
     keypoints        float32 N,M,2          x y
     keypoints_valid  bool    N,M
-    index            int64   N              the place in the full dataset; it keys the draws
+    index            int64   N              the index in the full dataset; it keys the draws
     valid            bool    N              false where an undecodable sample was replaced
 """
 
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """One decoded picture or clip. Coordinates are those of its own image: x right, y down, pixel centres at +0.5."""
+    """One decoded image or clip. Coordinates are pixels of the image: x right, y down, pixel centres at +0.5."""
 
     image: U8 | None  # H,W,C with C 1 or 3
     label: int
@@ -46,26 +46,26 @@ class Sample:
     keypoints: F32 | None = None  # K,2
     keypoints_valid: Bools | None = None  # K
     audio: F32 | None = None  # T, one channel, full scale is ±1
-    rate: int = 0  # samples of sound a second; 0 where it is not known
+    rate: int = 0  # of the audio, in Hz; 0 if unknown
     key: tuple[str, int] | None = None  # dataset and index, which determine it; None: a client's own
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of what is large in it."""
+        """Bytes of its large arrays: image, audio and mask."""
         return sum(array.nbytes for array in (self.image, self.audio, self.mask) if array is not None)
 
 
 def required(value: T | None) -> T:
-    """A part that was promised.
+    """A value that must be present.
 
     Raises:
-        ValueError: it is not there; a defect of the source.
+        ValueError: it is missing, a defect of the source.
     """
     if value is None:
-        raise ValueError("a sample lacks what its dataset promises")
+        raise ValueError("a sample lacks a field that its dataset declares")
     return value
 
 
 def ranges(n: int, step: int) -> list[slice]:
-    """0 … n in pieces of at most `step`."""
-    return [slice(at, min(at + step, n)) for at in range(0, n, step)]
+    """Slices of 0 … n of at most `step`."""
+    return [slice(start, min(start + step, n)) for start in range(0, n, step)]

@@ -1,53 +1,53 @@
-"""A clip of sound as a picture: its waveform, and below it its spectrogram."""
+"""Plots an audio clip as an image: its waveform, and below it its spectrogram."""
 
 import numpy as np
 
 from augsvc.arrays import F32, F64, U8
 
 WIDTH, WAVE_HEIGHT, SPECTRUM_HEIGHT = 192, 64, 96
-_FLOOR_DB = -90.0  # below a sine at full scale: drawn black
-_INK, _AXIS, _LOUD = (30, 90, 170), (200, 200, 200), (200, 60, 40)  # beyond full scale is drawn in the last
+_FLOOR_DB = -90.0  # relative to a sine at full scale: drawn black
+_INK, _AXIS, _LOUD = (30, 90, 170), (200, 200, 200), (200, 60, 40)  # the last marks values beyond full scale
 _STOPS = np.array([[0, 0, 4], [66, 10, 104], [147, 38, 103], [221, 81, 58], [252, 165, 10], [252, 255, 164]])
 
 
 def draw_clips(clips: F32) -> U8:
-    """Clips (N, T) as pictures (N, WAVE_HEIGHT + SPECTRUM_HEIGHT, WIDTH, 3); time runs to the right.
+    """Plots clips (N, T) as images (N, WAVE_HEIGHT + SPECTRUM_HEIGHT, WIDTH, 3); time runs to the right.
 
-    The waveform spans ±1, between each column's lowest and highest value; the spectrogram goes from 0 at the bottom to half
+    The waveform spans ±1, from the minimum to the maximum of each column; the spectrogram goes from 0 at the bottom to half
     the rate, in dB from -90 to 0, where 0 is a sine at full scale.
     """
     return np.stack([np.concatenate((_waveform(clip), _spectrogram(clip))) for clip in clips])
 
 
 def _waveform(clip: F32) -> U8:
-    picture = np.full((WAVE_HEIGHT, WIDTH, 3), 255, dtype=np.uint8)
-    picture[WAVE_HEIGHT // 2] = _AXIS
+    plot = np.full((WAVE_HEIGHT, WIDTH, 3), 255, dtype=np.uint8)
+    plot[WAVE_HEIGHT // 2] = _AXIS
     edges = np.linspace(0, len(clip), WIDTH + 1)
     rows = np.arange(WAVE_HEIGHT)
     for column in range(WIDTH):
         first = min(int(edges[column]), len(clip) - 1)
-        part = clip[first : max(int(edges[column + 1]), first + 1)]
-        low, high = float(part.min()), float(part.max())
+        chunk = clip[first : max(int(edges[column + 1]), first + 1)]
+        low, high = float(chunk.min()), float(chunk.max())
         top, bottom = (round((1.0 - min(max(v, -1.0), 1.0)) / 2.0 * (WAVE_HEIGHT - 1)) for v in (high, low))
-        picture[(rows >= top) & (rows <= bottom), column] = _LOUD if max(high, -low) > 1.0 else _INK
-    return picture
+        plot[(rows >= top) & (rows <= bottom), column] = _LOUD if max(high, -low) > 1.0 else _INK
+    return plot
 
 
 def _spectrogram(clip: F32) -> U8:
-    """Hann windows of two frequencies a row, centred on the columns, zeros beyond the ends."""
+    """Hann windows, two frequencies per row, centred on the columns, zero-padded at the ends."""
     size = 4 * SPECTRUM_HEIGHT
     padded = np.concatenate((np.zeros(size // 2), clip.astype(np.float64), np.zeros(size)))
     starts = (np.arange(WIDTH) + 0.5) * len(clip) / WIDTH
     frames = np.stack([padded[start : start + size] for start in starts.astype(np.int64)])
     window = np.hanning(size + 1)[:size]
-    height: F64 = np.abs(np.fft.rfft(frames * window, axis=1))[:, : 2 * SPECTRUM_HEIGHT] / (window.sum() / 2.0)
-    height = height.reshape(WIDTH, SPECTRUM_HEIGHT, 2).max(axis=2)
-    share = 1.0 - 20.0 * np.log10(np.maximum(height, 1e-9)) / _FLOOR_DB
-    return _coloured(np.clip(share, 0.0, 1.0).T[::-1])
+    magnitude: F64 = np.abs(np.fft.rfft(frames * window, axis=1))[:, : 2 * SPECTRUM_HEIGHT] / (window.sum() / 2.0)
+    magnitude = magnitude.reshape(WIDTH, SPECTRUM_HEIGHT, 2).max(axis=2)
+    loudness = 1.0 - 20.0 * np.log10(np.maximum(magnitude, 1e-9)) / _FLOOR_DB
+    return _colorize(np.clip(loudness, 0.0, 1.0).T[::-1])
 
 
-def _coloured(share: F64) -> U8:
-    place = share * (len(_STOPS) - 1)
-    columns = [np.interp(place, np.arange(len(_STOPS)), _STOPS[:, channel]) for channel in range(3)]
-    picture: U8 = np.rint(np.stack(columns, axis=-1)).astype(np.uint8)
-    return picture
+def _colorize(loudness: F64) -> U8:
+    position = loudness * (len(_STOPS) - 1)
+    columns = [np.interp(position, np.arange(len(_STOPS)), _STOPS[:, channel]) for channel in range(3)]
+    plot: U8 = np.rint(np.stack(columns, axis=-1)).astype(np.uint8)
+    return plot

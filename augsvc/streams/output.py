@@ -1,4 +1,4 @@
-"""How pixels leave: a batch's bytes as they are, or as floats from a table of the 256 values, the same on every CPU."""
+"""The output form of pixels: bytes, or floats from a table of the 256 values, the same on every CPU."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from augsvc.planning.spec import Output
 
 
 def output_tables(output: Output, channels: int) -> npt.NDArray[Any]:
-    """What each byte becomes: (C, 256) in the dtype of the wire (bfloat16 as its uint16 bits).
+    """The value of each byte: (C, 256) in the dtype of the wire (bfloat16 as its uint16 bits).
 
     v / 127.5 − 1, or (v / 255 − mean) / std; computed in float64 and rounded once to float32, halves to even, and from
-    there once more to a shorter one.
+    there once more to a shorter dtype.
     """
     values = np.arange(256, dtype=np.float64)
     if output.mean is None or output.std is None:
@@ -28,9 +28,10 @@ def output_tables(output: Output, channels: int) -> npt.NDArray[Any]:
 
 
 def write_floats(image: U8, tables: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
-    """Bytes (N, C, H, W) through tables (C, 256) into `out`, of the same shape (it may be a view of N,H,W,C).
+    """Maps bytes (N, C, H, W) through tables (C, 256) into `out`, of the same shape (it may be a view of N,H,W,C).
 
-    A plane at a time stays in the cache; and `take` without its check, which a byte cannot fail, has half of an index's cost.
+    One plane at a time stays in the CPU cache, and `take` without bounds checks, which a byte cannot fail, costs half as much as
+    indexing.
     """
     for sample, target in zip(image, out, strict=True):
         for channel, table in enumerate(tables):

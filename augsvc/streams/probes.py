@@ -1,4 +1,4 @@
-"""What the self-test looks at: painted pictures and clips, by integer formulas."""
+"""The inputs of the self-test: images and clips from integer formulas."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -14,7 +14,7 @@ from augsvc.planning.spec import StreamSpec, validate_spec
 _CANVAS = (24, 32)
 _SIZES = ((24, 32), (20, 40), (75, 110), (290, 385))
 _SAMPLES = len(_SIZES)
-_COLORS = ColorStatistics(  # of some photographs: fixed, whatever the probe shows
+_COLORS = ColorStatistics(  # of some photographs; fixed, unrelated to the probe
     dataset="probe",
     dataset_version="1",
     samples=1,
@@ -35,12 +35,12 @@ _GREYS = ColorStatistics(
     products=((20000000,),),
 )
 _SECONDS, _RATE = 0.1, 8000
-# samples, rate: of the stream's and of other lengths, at its rate, above and below it, so long that only the middle is resampled
+# samples, rate: equal to the stream's and different, above and below it, and so long that only the middle is resampled
 _CLIPS = ((800, 8000), (3000, 8000), (500, 11025), (900, 8000), (1, 44100), (60000, 44100), (300, 4000), (2000, 6000))
 
 
 class Probe(Source):
-    """Painted pictures of different sizes with all labels, by integer formulas."""
+    """Images of different sizes with all labels, from integer formulas."""
 
     info = SourceInfo(
         name="probe",
@@ -58,7 +58,7 @@ class Probe(Source):
         return _SAMPLES
 
     def read(self, index: int) -> Sample:
-        """A gradient with a lattice of edges; one picture has the canvas's size, two are to be shrunk."""
+        """A gradient with a lattice of edges; one image has the size of the canvas, two are larger."""
         height, width = _SIZES[index]
         rows, columns = np.mgrid[0:height, 0:width]
         planes = (rows * 7 + columns * 3, rows * columns * 5 // 8, ((rows // 5 + columns // 4) % 2) * 180 + 40)
@@ -79,23 +79,23 @@ class Probe(Source):
         return np.arange(_SAMPLES, dtype=np.int64) % 2
 
     def describe(self, index: int) -> str:
-        """Its number."""
+        """Its index."""
         return f"probe#{index}"
 
 
 class GreyProbe(Probe):
-    """The same in grey, with statistics of greys."""
+    """The same in grey, with statistics of one channel."""
 
     info = SourceInfo(name="grey_probe", version="1", classes=("a", "b"), channels=1, size=None, colors=_GREYS)
 
     def read(self, index: int) -> Sample:
-        """One plane of the picture."""
+        """The first plane of the image."""
         image = required(super().read(index).image)
         return Sample(image[..., :1], index % 2)
 
 
 class SoundProbe(Source):
-    """Painted clips of different lengths and rates, by integer formulas; one has the stream's, one is silent."""
+    """Clips of different lengths and rates, from integer formulas; one has those of the stream, one is silent."""
 
     info = SourceInfo(name="sound_probe", version="1", classes=("a", "b"), channels=1, size=None, media="audio")
 
@@ -103,32 +103,34 @@ class SoundProbe(Source):
         return len(_CLIPS)
 
     def read(self, index: int) -> Sample:
-        """A chirp of a triangle wave that swells."""
+        """A chirp of a triangle wave with a fade-in."""
         length, rate = _CLIPS[index]
         time = np.arange(length, dtype=np.int64)
         phase = (time * (200 + time // 4) // 8) % 4096
         wave = np.abs(phase - 2048) - 1024
-        swell = np.minimum(time, 1024) * (index != 3)
-        return Sample(None, index % 2, audio=(wave * swell).astype(np.float32) / np.float32(1 << 21), rate=rate)
+        fade_in = np.minimum(time, 1024) * (index != 3)
+        return Sample(None, index % 2, audio=(wave * fade_in).astype(np.float32) / np.float32(1 << 21), rate=rate)
 
     def labels(self) -> I64:
         """Alternating."""
         return np.arange(len(_CLIPS), dtype=np.int64) % 2
 
     def describe(self, index: int) -> str:
-        """Its number."""
+        """Its index."""
         return f"sound_probe#{index}"
 
 
 def probe_spec(fields: Mapping[str, object], known: Registry | None = None) -> StreamSpec:
-    """A specification over a probe of pictures, the one in colour unless another is named."""
+    """A specification over an image probe, the one in colour by default."""
     return validate_spec({"dataset": "probe", "size": list(_CANVAS), "shuffle": False, **fields}, known)
 
 
 def sound_probe_spec(fields: Mapping[str, object], known: Registry | None = None) -> StreamSpec:
-    """A specification over the probe of sound."""
+    """A specification over the audio probe."""
     frame = {"dataset": "sound_probe", "seconds": _SECONDS, "sample_rate": _RATE, "shuffle": False}
     return validate_spec({**frame, **fields}, known)
 
 
-PROBES: Mapping[str, Source] = MappingProxyType({one.info.name: one for one in (Probe(), GreyProbe(), SoundProbe())})
+PROBES: Mapping[str, Source] = MappingProxyType(
+    {probe.info.name: probe for probe in (Probe(), GreyProbe(), SoundProbe())}
+)

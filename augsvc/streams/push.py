@@ -1,4 +1,4 @@
-"""Push mode: samples that a client brings, augmented as a pure function of its own indices.
+"""Push mode: augments samples that a client sends, as a pure function of the client's indices.
 
 body → arrays → samples → augment → body
 """
@@ -22,7 +22,7 @@ from augsvc.ops.registry import Registry
 from augsvc.planning.audio_plan import SoundPlan
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.spec import MAX_CLIP, MAX_SIDE, Operations, Output, Rate, Seed, Side, require_media
-from augsvc.streams.push_tensors import answered, checked, to_samples
+from augsvc.streams.push_tensors import response_tensors, to_samples, validate_tensors
 from augsvc.streams.render_audio import SoundRenderer
 from augsvc.streams.render_image import ImageRenderer
 from augsvc.streams.stream import Body
@@ -32,7 +32,7 @@ from augsvc_client.wire import Layout, digest
 
 
 class PushRequest(BaseModel):
-    """What is to be done with the samples: `__metadata__.request`."""
+    """The request of a push: `__metadata__.request`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -64,78 +64,82 @@ class Push:
         known: Registry,
         arithmetic_of: Callable[[Sequence[Operation], str], str],
     ) -> "Push":
-        """From the parsed request and the body's tensors. `arithmetic_of` takes operations and what they work on.
+        """Validates the parsed request and the tensors of the body. `arithmetic_of` takes operations and their medium.
 
         Raises:
-            SpecInvalid, NeedsDataset, NotAvailable: the request.
-            BodyMalformed, DuplicateIndex: the tensors.
+            SpecInvalid, NeedsDataset, NotAvailable: an invalid request.
+            BodyMalformed, DuplicateIndex: invalid tensors.
             StreamMismatch: this replica's arithmetic is not the expected one.
         """
         request = _validated(fields, known)
         media = "audio" if "audio" in arrays and "image" not in arrays else "image"
         require_media(request.pipeline, media)
-        if place := needing_fitted(request.pipeline):
-            raise NeedsDataset(f"{place} needs a dataset's statistics: it works on streams alone", field=place)
+        if field := needing_fitted(request.pipeline):
+            raise NeedsDataset(f"{field} needs the statistics of a dataset, so it works on streams only", field=field)
         arithmetic = arithmetic_of(request.pipeline, media)
         if request.expect_arithmetic not in (None, arithmetic):
-            raise StreamMismatch("this replica would give other bytes: ask another one", {"arithmetic": arithmetic})
-        row = checked(arrays, media)
+            raise StreamMismatch(
+                "this replica would produce different bytes; use another replica", {"arithmetic": arithmetic}
+            )
+        row = validate_tensors(arrays, media)
         renderer: ImageRenderer | SoundRenderer
         if media == "audio":
-            renderer = _of_sound(request, row[0], executor)
+            renderer = _audio_renderer(request, row[0], executor)
         else:
-            renderer = _of_pictures(request, row, executor, "mask" in arrays)
-        layout = Layout(answered(arrays, renderer.tensors), "", {"arithmetic": arithmetic})
+            renderer = _image_renderer(request, row, executor, "mask" in arrays)
+        layout = Layout(response_tensors(arrays, renderer.tensors), "", {"arithmetic": arithmetic})
         return Push(request, arrays, renderer, layout)
 
     @property
     def size(self) -> int:
-        """Bytes of the answer."""
+        """Bytes of the response."""
         return self.layout.size(len(self.arrays["index"]))
 
     def produce(self, workers: Workers, check: Callable[[], None], stages: Stages) -> Body:
-        """The same tensors, augmented. `check` is called now and then, and ends the work by raising."""
+        """Augments the tensors. `check` is called regularly and cancels the work by raising."""
         n = len(self.arrays["index"])
         buffer, out = self.layout.allocate(n)
         for name in ("index", "label", "box_labels"):
             if name in out:
                 out[name][:] = self.arrays[name]
         samples = to_samples(self.arrays)
-        for part in ranges(n, self.renderer.rows):
+        for rows in ranges(n, self.renderer.rows):
             check()
-            address = Address(self.arrays["index"][part], self.request.epoch, self.request.view)
-            rows = {name: array[part] for name, array in out.items()}
-            self.renderer.fill(samples[part], address, self.request.aug_seed, rows, workers, check, stages)
+            address = Address(self.arrays["index"][rows], self.request.epoch, self.request.view)
+            chunk = {name: array[rows] for name, array in out.items()}
+            self.renderer.fill(samples[rows], address, self.request.aug_seed, chunk, workers, check, stages)
         with stages.of("encode"):
             self.layout.seal(buffer, n, epoch=self.request.epoch, start=0)
             return Body(buffer, digest(buffer), n, (), stages)
 
 
-def _of_pictures(request: PushRequest, row: tuple[int, ...], executor: Executor, mask: bool) -> ImageRenderer:
+def _image_renderer(request: PushRequest, row: tuple[int, ...], executor: Executor, mask: bool) -> ImageRenderer:
     height, width, channels = row
     if request.sample_rate is not None:
-        raise SpecInvalid("sample_rate has no meaning here: these samples are pictures", field="sample_rate")
+        raise SpecInvalid("sample_rate does not apply to images", field="sample_rate")
     size = request.size or (height, width)
     if max(size) > MAX_SIDE:
-        raise SpecInvalid(f"size is at most {MAX_SIDE} a side; the pictures are larger: give size", field="size")
+        raise SpecInvalid(
+            f"the images are larger than the maximum canvas, {MAX_SIDE} pixels a side: set `size`", field="size"
+        )
     request.output.require_channels(channels)
     plan = Plan.of(request.pipeline, Canvas(*size, channels), request.fit)
     return ImageRenderer(plan, executor, request.output, mask)
 
 
-def _of_sound(request: PushRequest, samples: int, executor: Executor) -> SoundRenderer:
+def _audio_renderer(request: PushRequest, samples: int, executor: Executor) -> SoundRenderer:
     for name in ("size", "fit", "output"):
         if getattr(request, name) != PushRequest.model_fields[name].default:
-            raise SpecInvalid(f"{name} has no meaning here: these samples are sound", field=name)
+            raise SpecInvalid(f"{name} does not apply to audio", field=name)
     if samples > MAX_CLIP:
-        raise SpecInvalid(f"a clip has at most {MAX_CLIP} samples: send shorter ones", field="audio")
+        raise SpecInvalid(f"a clip has at most {MAX_CLIP} samples: send shorter clips", field="audio")
     plan = SoundPlan.of(request.pipeline, Clip(samples, request.sample_rate))
     return SoundRenderer(plan, executor.sound)
 
 
 def _validated(fields: object, known: Registry) -> PushRequest:
     if not isinstance(fields, dict):
-        raise SpecInvalid("__metadata__.request is a JSON object", field="request")
+        raise SpecInvalid("__metadata__.request must be a JSON object", field="request")
     try:
         return PushRequest.model_validate(fields, context=known)
     except ValidationError as err:

@@ -1,4 +1,4 @@
-"""The tensors of a push: what they must be, the samples that they hold, and the tensors of the answer."""
+"""The tensors of a push: their validation, their samples, and the tensors of the response."""
 
 from collections.abc import Mapping
 
@@ -9,46 +9,44 @@ from augsvc.errors import BodyMalformed, DuplicateIndex
 from augsvc.numerics.rng import MAX_SAMPLES
 from augsvc_client.wire import TensorSpec
 
-LOUDEST = 65536.0  # full scales; beyond that it is no sound, and gains could leave float32
+LOUDEST = 65536.0  # full scales; louder input is not audio, and gains could overflow float32
 
 
-def checked(arrays: Arrays, media: str) -> tuple[int, ...]:
-    """The shape of one sample: height, width and channels, or the length of a clip.
+def validate_tensors(arrays: Arrays, media: str) -> tuple[int, ...]:
+    """Validates the tensors, and returns the shape of one sample: height, width and channels, or the length of a clip.
 
     Raises:
-        BodyMalformed, DuplicateIndex: something is wrong with the tensors.
+        BodyMalformed, DuplicateIndex: the tensors are invalid.
     """
     main = _audio(arrays) if media == "audio" else _image(arrays)
     _check_index(arrays, len(main))
     allowed = {media, "index", "label"}
     if "label" in arrays and (arrays["label"].ndim == 0 or len(arrays["label"]) != len(main)):
-        raise BodyMalformed("label has one entry for each sample", field="label")
+        raise BodyMalformed("label must have one entry per sample", field="label")
     if media == "image":
         allowed |= _check_labels(arrays, *main.shape[:3])
     unknown = set(arrays) - allowed
     if unknown:
-        raise BodyMalformed(
-            f"there is a tensor that is not known beside {media}; docs/batches.md lists them", field=min(unknown)
-        )
+        raise BodyMalformed(f"unknown tensor beside {media}; docs/batches.md lists the known ones", field=min(unknown))
     return main.shape[1:]
 
 
 def _image(arrays: Arrays) -> np.ndarray:
     image = _need(arrays, "image", "uint8", 4)
     if image.shape[3] not in (1, 3) or min(image.shape) < 1:
-        raise BodyMalformed("image is uint8 N,H,W,C with at least one sample and C of 1 or 3", field="image")
+        raise BodyMalformed("image must be uint8 N,H,W,C with at least one sample and C of 1 or 3", field="image")
     return image
 
 
 def _audio(arrays: Arrays) -> np.ndarray:
     audio = _need(arrays, "audio", "float32", 2)
     if min(audio.shape) < 1:
-        raise BodyMalformed("audio is float32 N,T with at least one clip and T of at least 1", field="audio")
-    sound = np.abs(audio).max(axis=1) <= LOUDEST  # NaN is not
-    if not sound.all():
-        bad = int(np.flatnonzero(~sound)[0])
+        raise BodyMalformed("audio must be float32 N,T with at least one clip and T of at least 1", field="audio")
+    valid = np.abs(audio).max(axis=1) <= LOUDEST  # False for NaN
+    if not valid.all():
+        bad = int(np.flatnonzero(~valid)[0])
         raise BodyMalformed(
-            f"audio: clip {bad} holds a number that is NaN, infinite or beyond {LOUDEST:.0f} full scales", field="audio"
+            f"audio: clip {bad} holds a value that is NaN, infinite or beyond {LOUDEST:.0f} full scales", field="audio"
         )
     return audio
 
@@ -56,15 +54,15 @@ def _audio(arrays: Arrays) -> np.ndarray:
 def _check_index(arrays: Arrays, n: int) -> None:
     index = _need(arrays, "index", "int64", 1)
     if len(index) != n or int(index.min()) < 0 or int(index.max()) >= MAX_SAMPLES:
-        raise BodyMalformed("index is int64 N, each from 0 to 2^32 - 1", field="index")
+        raise BodyMalformed("index must be int64 N, each from 0 to 2^32 - 1", field="index")
     if len(np.unique(index)) < n:
         raise DuplicateIndex(
-            "an index stands twice: two samples would share random numbers; give each sample its own", field="index"
+            "duplicate index: two samples would share random numbers; give each sample a distinct one", field="index"
         )
 
 
 def _check_labels(arrays: Arrays, n: int, height: int, width: int) -> set[str]:
-    """The names of all labels that pictures can have."""
+    """Validates the labels of images, and returns the names that labels can have."""
     shapes: dict[str, tuple[str | None, int, tuple[int | None, ...]]] = {
         "mask": ("uint8", 3, (n, height, width)),
         "boxes": ("float32", 3, (n, None, 4)),
@@ -74,13 +72,13 @@ def _check_labels(arrays: Arrays, n: int, height: int, width: int) -> set[str]:
         if name in arrays:
             array = _need(arrays, name, dtype, ndim)
             if any(want is not None and want != got for want, got in zip(shape, array.shape, strict=True)):
-                raise BodyMalformed(f"{name} does not fit the pictures: its shape is another", field=name)
+                raise BodyMalformed(f"the shape of {name} does not match the images", field=name)
     rows = {"box_labels": "boxes", "boxes_valid": "boxes", "keypoints_valid": "keypoints"}
     for name, owner in rows.items():
         if name in arrays:
             array = _need(arrays, name, "int64" if name == "box_labels" else "bool", 2)
             if owner not in arrays or array.shape != arrays[owner].shape[:2]:
-                raise BodyMalformed(f"{name} has one entry for each row of {owner}", field=name)
+                raise BodyMalformed(f"{name} must have one entry per row of {owner}", field=name)
     return {*shapes, *rows}
 
 
@@ -89,12 +87,12 @@ def _need(arrays: Arrays, name: str, dtype: str | None, ndim: int) -> np.ndarray
         raise BodyMalformed(f"{name} is required", field=name)
     array = arrays[name]
     if array.dtype.name != dtype or array.ndim != ndim:
-        raise BodyMalformed(f"{name} is {dtype} with {ndim} dimensions", field=name)
+        raise BodyMalformed(f"{name} must be {dtype} with {ndim} dimensions", field=name)
     return array
 
 
-def answered(arrays: Arrays, rendered: Mapping[str, TensorSpec]) -> dict[str, TensorSpec]:
-    """The tensors of the answer: what is rendered, and the labels that came."""
+def response_tensors(arrays: Arrays, rendered: Mapping[str, TensorSpec]) -> dict[str, TensorSpec]:
+    """The tensors of the response: the rendered ones, and the labels of the request."""
     tensors = {**rendered, "index": TensorSpec("int64", ())}
     for name in ("label", "boxes", "box_labels", "keypoints"):
         if name in arrays:
@@ -106,7 +104,7 @@ def answered(arrays: Arrays, rendered: Mapping[str, TensorSpec]) -> dict[str, Te
 
 
 def to_samples(arrays: Arrays) -> list[Sample]:
-    """The rows, one by one; boxes and keypoints that are none are not valid."""
+    """The rows as samples; boxes without area and points that are not finite become invalid."""
     return [_sample(arrays, row) for row in range(len(arrays["index"]))]
 
 
@@ -130,15 +128,15 @@ def _sample(arrays: Arrays, row: int) -> Sample:
 def _boxes(arrays: Arrays, row: int) -> tuple[np.ndarray, Bools]:
     boxes = arrays["boxes"][row]
     with np.errstate(invalid="ignore"):
-        sound = np.isfinite(boxes).all(axis=1) & (boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3])
+        valid = np.isfinite(boxes).all(axis=1) & (boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3])
     if "boxes_valid" in arrays:
-        sound &= arrays["boxes_valid"][row]
-    return np.where(sound[:, None], boxes, np.float32(0.0)), sound
+        valid &= arrays["boxes_valid"][row]
+    return np.where(valid[:, None], boxes, np.float32(0.0)), valid
 
 
 def _keypoints(arrays: Arrays, row: int) -> tuple[np.ndarray, Bools]:
     points = arrays["keypoints"][row]
-    sound = np.isfinite(points).all(axis=1)
+    valid = np.isfinite(points).all(axis=1)
     if "keypoints_valid" in arrays:
-        sound &= arrays["keypoints_valid"][row]
-    return np.where(sound[:, None], points, np.float32(0.0)), sound
+        valid &= arrays["keypoints_valid"][row]
+    return np.where(valid[:, None], points, np.float32(0.0)), valid

@@ -1,6 +1,6 @@
-"""Decoded clips through a plan, into a batch's own memory.
+"""Renders decoded clips through a plan, into the memory of the batch.
 
-clips → middle, at the stream's rate → draws → executor.run
+clips → centre crop at the stream's rate → draws → executor.run
 """
 
 from collections.abc import Callable, Sequence
@@ -20,27 +20,27 @@ from augsvc_client.wire import TensorSpec
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SoundRenderer:
-    """What a stream of sound, or a push of it, computes its batches with."""
+    """Renders the batches of an audio stream, or of pushed clips."""
 
     plan: SoundPlan
     executor: SoundExecutor
 
     @property
     def tensors(self) -> dict[str, TensorSpec]:
-        """What it makes of a sample."""
+        """The rendered tensors of one sample."""
         return {"audio": TensorSpec("float32", (self.plan.clip.samples,))}
 
     def plain(self) -> "SoundRenderer":
-        """The same without operations."""
+        """The same renderer without operations."""
         return SoundRenderer(SoundPlan.of((), self.plan.clip), self.executor)
 
     def for_display(self) -> "SoundRenderer":
-        """The same: sound has one form."""
+        """The same renderer: audio has one output form."""
         return self
 
     @property
     def rows(self) -> int:
-        """How many samples should be run at once, on all threads together."""
+        """The number of clips to render together, over all threads."""
         return self.executor.threads * self.executor.rows(self.plan.clip.samples)
 
     def fill(
@@ -53,25 +53,24 @@ class SoundRenderer:
         check: Callable[[], None],
         stages: Stages,
     ) -> None:
-        """Fills the rows of `audio`, in ranges side by side on the executor's threads, as ImageRenderer.fill does."""
+        """Fills `audio`, in parallel chunks on the executor's threads, as ImageRenderer.fill does."""
+        chunks = list(ranges(len(samples), -(-len(samples) // self.executor.threads)))
+        chunk_stages = stages.among(len(chunks))
 
-        parts = list(ranges(len(samples), -(-len(samples) // self.executor.threads)))
-        share = stages.among(len(parts))
-
-        def some(part: slice) -> None:
-            clips = arrays["audio"][part]
-            with share.of("decode"):
-                for clip, sample in zip(clips, samples[part], strict=True):
-                    clip[:] = self._fitted(sample)
-            with share.of("draw"):
-                draws = self.plan.draw(seed, address.part(part))
-            with share.of("kernels"):
+        def fill_chunk(rows: slice) -> None:
+            clips = arrays["audio"][rows]
+            with chunk_stages.of("decode"):
+                for clip, sample in zip(clips, samples[rows], strict=True):
+                    clip[:] = self._fit(sample)
+            with chunk_stages.of("draw"):
+                draws = self.plan.draw(seed, address.part(rows))
+            with chunk_stages.of("kernels"):
                 self.executor.run(self.plan, clips, draws, check)
 
-        list(workers.map(some, parts))
+        list(workers.map(fill_chunk, chunks))
 
-    def _fitted(self, sample: Sample) -> np.ndarray:
+    def _fit(self, sample: Sample) -> np.ndarray:
         clip, audio = self.plan.clip, required(sample.audio)
-        if clip.rate is None or not sample.rate:  # a client's own: they have the length already
+        if clip.rate is None or not sample.rate:  # pushed by a client: they have the length already
             return audio
         return fit_clip(audio, sample.rate, clip.samples, clip.rate)

@@ -1,4 +1,4 @@
-"""Decoded samples through a plan: pixels by the executor, labels through the same cameras, into a batch's own memory.
+"""Renders decoded images through a plan: pixels by the executor, labels through the same cameras, into the memory of the batch.
 
 samples → draws → cameras → executor.render, executor.move_masks → bytes
                      └────→ boxes, keypoints
@@ -37,58 +37,59 @@ def augment(
     stages: Stages,
     tables: npt.NDArray[Any] | None = None,
 ) -> None:
-    """Fills the rows of `image` and of every label that `arrays` has, in ranges side by side on the executor's threads.
+    """Fills `image` and every label in `arrays`, in parallel chunks on the executor's threads.
 
-    `arrays["image"]` is N,C,H,W (it may be a view of N,H,W,C), uint8, or what `tables` (C, 256) hold. The samples' draws are
-    those of the address. `check` is called now and then, from several threads, and ends the work by raising.
+    `arrays["image"]` is N,C,H,W (it may be a view of N,H,W,C), uint8, or of the dtype of `tables` (C, 256). The draws are those
+    of the address. `check` is called regularly, from several threads, and cancels the work by raising.
     """
 
-    # drawn for all at once: a range of 8 alone takes the interpreter as long as 64, and ranges wait for it in turns
+    # drawn for all samples together: 8 take the interpreter as long as 64, and chunks would wait for it in turns
     with stages.of("draw"):
         draws = plan.draw(seed, address)
         canvas = (plan.canvas.height, plan.canvas.width)
         sizes = [required(sample.image).shape[:2] for sample in samples]
-        cameras = [plan.cameras(part, draws, sizes if part.fits else [canvas] * len(sizes)) for part in plan.passes]
-    parts = list(ranges(len(samples), -(-len(samples) // executor.threads)))
-    share = stages.among(len(parts))
+        cameras = [plan.cameras(step, draws, sizes if step.fits else [canvas] * len(sizes)) for step in plan.passes]
+    chunks = list(ranges(len(samples), -(-len(samples) // executor.threads)))
+    chunk_stages = stages.among(len(chunks))
 
-    def some(part: slice) -> None:
-        rows = {name: array[part] for name, array in arrays.items()}
-        drawn, seen = [draw.part(part) for draw in draws], [camera and camera.part(part) for camera in cameras]
-        _augment(samples[part], plan, executor, seen, drawn, rows, check, share, tables)
+    def augment_chunk(rows: slice) -> None:
+        chunk = {name: array[rows] for name, array in arrays.items()}
+        chunk_draws = [draw.part(rows) for draw in draws]
+        chunk_cameras = [camera and camera.part(rows) for camera in cameras]
+        _augment(samples[rows], plan, executor, chunk_cameras, chunk_draws, chunk, check, chunk_stages, tables)
 
-    list(workers.map(some, parts))
+    list(workers.map(augment_chunk, chunks))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageRenderer:
-    """What a stream of pictures, or a push of them, computes its batches with."""
+    """Renders the batches of an image stream, or of pushed images."""
 
     plan: Plan
     executor: Executor
     output: Output
-    mask: bool  # whether samples have one
+    mask: bool  # whether samples have masks
 
     @property
     def tensors(self) -> dict[str, TensorSpec]:
-        """What it makes of a sample's pixels."""
+        """The rendered tensors of one sample."""
         canvas = self.plan.canvas
         size, channels = (canvas.height, canvas.width), canvas.channels
         row = (channels, *size) if self.output.layout == "NCHW" else (*size, channels)
-        found = {"image": TensorSpec(self.output.dtype, row)}
-        return found | ({"mask": TensorSpec("uint8", size)} if self.mask else {})
+        tensors = {"image": TensorSpec(self.output.dtype, row)}
+        return tensors | ({"mask": TensorSpec("uint8", size)} if self.mask else {})
 
     def plain(self) -> "ImageRenderer":
-        """The same without operations."""
+        """The same renderer without operations."""
         return replace(self, plan=Plan.of((), self.plan.canvas, self.plan.fit))
 
     def for_display(self) -> "ImageRenderer":
-        """The same in bytes, N,H,W,C."""
+        """The same renderer with uint8 N,H,W,C output."""
         return replace(self, output=Output(layout="NHWC"))
 
     @property
     def rows(self) -> int:
-        """How many samples should be run at once, on all threads together."""
+        """The number of samples to render together, over all threads."""
         canvas = self.plan.canvas
         return self.executor.threads * self.executor.rows(canvas.channels * canvas.height * canvas.width)
 
@@ -102,7 +103,7 @@ class ImageRenderer:
         check: Callable[[], None],
         stages: Stages,
     ) -> None:
-        """Fills the rows of `image` and of every label that `arrays` has; `check` ends the work by raising."""
+        """Fills `image` and every label in `arrays`; `check` cancels the work by raising."""
         image = arrays["image"] if self.output.layout == "NCHW" else arrays["image"].transpose(0, 3, 1, 2)
         tables = None if self.output.dtype == "uint8" else output_tables(self.output, self.plan.canvas.channels)
         rows = {**arrays, "image": image}
@@ -126,7 +127,7 @@ def _augment(
         images = [with_channels(required(sample.image), plan.canvas.channels) for sample in samples]
         keys = [sample.key for sample in samples]
         executor.render(plan, images, cameras, draws, pixels, check, keys)
-        moves = [(camera, part.border or "edge") for camera, part in zip(cameras, plan.passes, strict=True) if camera]
+        moves = [(camera, step.border or "edge") for camera, step in zip(cameras, plan.passes, strict=True) if camera]
         if "mask" in arrays:
             executor.move_masks([required(sample.mask) for sample in samples], moves, arrays["mask"], check, keys)
     with stages.of("encode"):
@@ -151,7 +152,7 @@ def _move_labels(samples: Sequence[Sample], moves: Moves, canvas: Canvas, arrays
 
 
 def with_channels(image: U8, channels: int) -> U8:
-    """Pixels (H, W, C) with 1 or 3 channels: grey repeated, colour to Rec. 601 luma (in 16-bit fixed point)."""
+    """Converts pixels (H, W, C) to 1 or 3 channels: grey is repeated, colour becomes Rec. 601 luma (16-bit fixed point)."""
     if image.shape[2] == channels:
         return image
     if channels == 3:

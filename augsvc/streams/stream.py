@@ -1,9 +1,9 @@
-"""The way of the data, on one page.
+"""The path of a batch, on one page.
 
     address → order → source → decode → draw → plan → render → wire
 
-A stream is a specification made ready over one dataset. `produce` gives a batch's bytes from its address alone: nothing
-is remembered between two calls, so any replica, after any restart, in any order, gives the same.
+A stream is a specification opened over one dataset. `produce` computes the bytes of a batch from its address alone: no state
+is kept between calls, so any replica gives the same bytes, after any restart, in any order.
 """
 
 import hashlib
@@ -33,14 +33,14 @@ from augsvc.streams.render_image import ImageRenderer
 from augsvc.timing import Stages
 from augsvc_client.wire import Layout, TensorSpec, digest
 
-MAX_TRIES = 64  # of samples in a row that cannot be decoded
-_PIECES = 4  # that a thread reads of what is read at once
-SOURCE_BYTES = 64 << 20  # of decoded samples held at once, give or take one for each thread
+MAX_TRIES = 64  # consecutive samples that cannot be decoded
+_CHUNKS = 4  # per thread, of the samples that are read together
+SOURCE_BYTES = 64 << 20  # of decoded samples in memory, plus at most one per thread
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Which part of which epoch."""
+    """A range of positions in an epoch, and the view."""
 
     epoch: int
     start: int
@@ -50,7 +50,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Body:
-    """One batch as it is sent, the indices of its samples that were replaced, and how long its stages took."""
+    """The bytes of one batch, the indices of its replaced samples, and the durations of its stages."""
 
     buffer: U8
     digest: str
@@ -61,7 +61,7 @@ class Body:
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """A specification made ready. Everything in it is a constant; it may be used from several threads."""
+    """An opened specification: immutable, usable from several threads."""
 
     spec: StreamSpec  # filled
     source: Source
@@ -71,9 +71,9 @@ class Stream:
 
     @staticmethod
     def open(spec: StreamSpec, source: Source, executor: Executor, subsets: Subsets | None = None) -> "Stream":
-        """Makes a specification ready; its arithmetic id is still to be set (`with_arithmetic`).
+        """Opens a specification; its arithmetic id is set afterwards (`with_arithmetic`).
 
-        `subsets`: where the members of subsets are kept, for several streams.
+        `subsets` caches the members of subsets for several streams.
 
         Raises:
             SpecInvalid: the dataset lacks what the specification asks for.
@@ -88,11 +88,11 @@ class Stream:
             spec = spec.for_pictures(info.size, info.channels)
             canvas = Canvas(*spec.canvas_size, spec.channels or info.channels, info.colors)
             renderer = ImageRenderer(Plan.of(spec.pipeline, canvas, spec.fit), executor, spec.output, info.mask)
-        if info.colors is None and (place := needing_fitted(spec.pipeline)):
+        if info.colors is None and (field_name := needing_fitted(spec.pipeline)):
             raise NeedsStatistics(
-                f"{place} needs statistics of the dataset, which has none: its operator makes them with "
+                f"{field_name} needs statistics of the dataset, which has none: its operator creates them with "
                 f"`augsvc fit {info.name}` and names them in the settings",
-                field=place,
+                field=field_name,
             )
         subset = None
         if spec.subset:
@@ -105,13 +105,13 @@ class Stream:
         return replace(self, arithmetic=arithmetic)
 
     def for_display(self) -> tuple["Stream", "Stream"]:
-        """The same samples as stored and augmented, pictures as uint8 N,H,W,C: only for looking, without ids."""
+        """Two streams of the same samples, without and with the pipeline, images as uint8 N,H,W,C: for display, without ids."""
         augmented = self.renderer.for_display()
         return replace(self, renderer=augmented.plain()), replace(self, renderer=augmented)
 
     @property
     def plan(self) -> Passes:
-        """The pipeline in passes."""
+        """The planned pipeline."""
         return self.renderer.plan
 
     @property
@@ -127,7 +127,7 @@ class Stream:
 
     @cached_property
     def layout(self) -> Layout:
-        """Names, dtypes and shapes of a batch's tensors, and where they lie in its bytes."""
+        """Names, dtypes, shapes and offsets of the tensors of a batch."""
         info = self.source.info
         tensors = self.renderer.tensors | {
             "label": TensorSpec("int64", ()),
@@ -152,8 +152,8 @@ class Stream:
         """
         self.require_start(epoch, start)
         positions = np.arange(start, min(start + count, self.samples), dtype=np.int64)
-        places = Permutation(self.samples, self.spec.order_seed, epoch, self.spec.shuffle).indices(positions)
-        return places if self.subset is None else self.subset.members[places]
+        order = Permutation(self.samples, self.spec.order_seed, epoch, self.spec.shuffle).indices(positions)
+        return order if self.subset is None else self.subset.members[order]
 
     def require_start(self, epoch: int, start: int) -> None:
         """Raises as `indices` would."""
@@ -161,7 +161,8 @@ class Stream:
             raise SpecInvalid("an epoch is an integer from 0 to 2^24 - 1", field="epoch")
         if start >= self.samples:
             raise PastTheEnd(
-                f"the epoch has {self.samples} samples: start below that, or go on with the next epoch", field="start"
+                f"the epoch has {self.samples} samples: start below that, or continue with the next epoch",
+                field="start",
             )
 
     def produce(
@@ -174,63 +175,63 @@ class Stream:
         check: Callable[[], None],
         stages: Stages | None = None,
     ) -> Body:
-        """The bytes of one batch. `check` is called now and then, and ends the work by raising (Cancelled).
+        """Computes the bytes of one batch. `check` is called regularly and cancels the work by raising (Cancelled).
 
         Raises:
             PastTheEnd, SpecInvalid: the address does not exist.
-            DatasetUnavailable, DatasetUnreadable: the samples cannot be had now.
+            DatasetUnavailable, DatasetUnreadable: the samples cannot be read now.
         """
         stages = stages or Stages()
         indices = self.indices(epoch, start, count)
         buffer, arrays = self.layout.allocate(len(indices))
-        at = 0
-        while at < len(indices):
+        start_row = 0
+        while start_row < len(indices):
             with stages.of("decode"):
-                found = self._read(indices[at:], workers, check)
-            slab = slice(at, at + len(found))
-            rows = {name: array[slab] for name, array in arrays.items()}
-            self._fill(found, Address(indices[slab], epoch, view), rows, workers, check, stages)
-            at = slab.stop
+                samples = self._read(indices[start_row:], workers, check)
+            rows = slice(start_row, start_row + len(samples))
+            chunk = {name: array[rows] for name, array in arrays.items()}
+            self._fill(samples, Address(indices[rows], epoch, view), chunk, workers, check, stages)
+            start_row = rows.stop
         replaced = tuple(indices[~arrays["valid"]].tolist())
         with stages.of("encode"):
             self.layout.seal(buffer, len(indices), epoch=epoch, start=start)
             return Body(buffer, digest(buffer), len(indices), replaced, stages)
 
     def _read(self, indices: I64, workers: Workers, check: Callable[[], None]) -> list[tuple[Sample, int]]:
-        """As many of the coming samples as one thread each should run at once, or as fit SOURCE_BYTES: at least one.
+        """Reads the next samples, with their source indices: at most one chunk per thread, or SOURCE_BYTES; at least one.
 
-        Decoded samples may be far larger than the canvas, and nobody knows before: so the first are read a few at a time.
+        Decoded samples may be far larger than the canvas, which is unknown before, so the first are read a few at a time.
         """
         threads = self.renderer.executor.threads
         reading = partial(self._readable_all, check=check)
         most = min(len(indices), self.renderer.rows)
-        found: list[tuple[Sample, int]] = []
-        room, step = SOURCE_BYTES, threads
-        while len(found) < most and room > 0:
+        samples: list[tuple[Sample, int]] = []
+        free_bytes, step = SOURCE_BYTES, threads
+        while len(samples) < most and free_bytes > 0:
             check()
-            coming = indices[len(found) : min(len(found) + step, most)].tolist()
-            # a piece for every sample costs 25 µs each, more than one in memory takes to be read; few pieces share badly
-            pieces = ranges(len(coming), max(1, len(coming) // (_PIECES * threads)))
-            more = [one for some in workers.map(reading, [coming[part] for part in pieces]) for one in some]
-            found += more
-            n_bytes = sum(sample.n_bytes for sample, _ in more)
-            room -= n_bytes
-            step = max(threads, room * len(more) // max(1, n_bytes))
-        return found
+            pending = indices[len(samples) : min(len(samples) + step, most)].tolist()
+            # one task per sample costs 25 µs, more than reading a sample from memory; too few tasks balance badly
+            chunks = ranges(len(pending), max(1, len(pending) // (_CHUNKS * threads)))
+            read = [item for items in workers.map(reading, [pending[chunk] for chunk in chunks]) for item in items]
+            samples += read
+            n_bytes = sum(sample.n_bytes for sample, _ in read)
+            free_bytes -= n_bytes
+            step = max(threads, free_bytes * len(read) // max(1, n_bytes))
+        return samples
 
     def _fill(
         self,
-        found: list[tuple[Sample, int]],
+        read: list[tuple[Sample, int]],
         address: Address,
         arrays: Arrays,
         workers: Workers,
         check: Callable[[], None],
         stages: Stages,
     ) -> None:
-        """Some of a batch's samples into their rows."""
-        samples = [sample for sample, _ in found]
+        """Writes a chunk of a batch into its rows. `read` holds samples with the indices that they come from."""
+        samples = [sample for sample, _ in read]
         arrays["index"][:] = address.indices
-        arrays["valid"][:] = np.array([place for _, place in found]) == address.indices
+        arrays["valid"][:] = np.array([index for _, index in read]) == address.indices
         arrays["label"][:] = [sample.label for sample in samples]
         if "box_labels" in arrays:
             arrays["box_labels"][:] = [required(sample.box_labels) for sample in samples]
@@ -240,14 +241,14 @@ class Stream:
         return [self._readable(index, check) for index in indices]
 
     def _readable(self, index: int, check: Callable[[], None]) -> tuple[Sample, int]:
-        """The sample, or the next one of this stream that can be decoded (cyclic), and which one it was."""
-        place = index
+        """The sample, or the next one of this stream that can be decoded (cyclic); and its index."""
+        candidate = index
         for _ in range(min(MAX_TRIES, self.samples)):
             check()
             try:
-                return self.source.read(place), place
+                return self.source.read(candidate), candidate
             except Undecodable:
-                place = self._next(place)
+                candidate = self._next(candidate)
         raise DatasetUnreadable(f"{MAX_TRIES} samples in a row cannot be decoded: check the dataset's files")
 
     def _next(self, index: int) -> int:
@@ -259,13 +260,13 @@ class Stream:
     def receipt(
         self, epoch: int, position: int, view: int, check: Callable[[], None] = lambda: None
     ) -> dict[str, object]:
-        """What happened to one sample: its place in the dataset, and every operation's draws."""
+        """The receipt of one sample: its identity in the dataset, and the draws of every operation."""
         indices = self.indices(epoch, position, 1)
         draws = self.plan.draw(self.spec.aug_seed, Address(indices, epoch, view))
-        place = self._readable(int(indices[0]), check)[1]
+        source_index = self._readable(int(indices[0]), check)[1]
         receipt: dict[str, object] = {"index": int(indices[0]), "source": self.source.describe(int(indices[0]))}
-        if place != int(indices[0]):
-            receipt["replaced_by"] = {"index": place, "source": self.source.describe(place)}
+        if source_index != int(indices[0]):
+            receipt["replaced_by"] = {"index": source_index, "source": self.source.describe(source_index)}
         receipt["operations"] = [
             {
                 "op": operation.op,

@@ -296,6 +296,6 @@ def test_pushed_without_a_size_a_canvas_has_its_bounds():
     ids=lambda each: f"{each.dtype} {each.shape}",
 )
 def test_pushed_in_another_form_they_are_refused(images):
-    with pytest.raises(BodyMalformed, match="image is uint8") as refused:
+    with pytest.raises(BodyMalformed, match="image must be uint8") as refused:
         pushed(images[None])
     assert (refused.value.status, refused.value.field) == (422, "image")

@@ -281,7 +281,7 @@ def _(server):
     return server.post({"dataset": "digits/train"}, Content_Type="text/plain")
 
 
-@provokes("past_the_end", "start below that, or go on with the next epoch")
+@provokes("past_the_end", "start below that, or continue with the next epoch")
 def _(server):
     return server.batch(start=1 << 20)
 
@@ -301,7 +301,7 @@ def _(server):
     return server.post({"dataset": "pets", "size": [8, 8], "pipeline": [{"op": "whitening", "mode": "color"}]})
 
 
-@provokes("needs_dataset", "works on streams alone")
+@provokes("needs_dataset", "works on streams only")
 def _(server):
     return server.push(pushed([0], pipeline=[{"op": "whitening", "mode": "color"}]))
 
@@ -317,7 +317,7 @@ def _(server):
     return server.push(b"x" * 1000)
 
 
-@provokes("duplicate_index", "give each sample its own")
+@provokes("duplicate_index", "give each sample a distinct one")
 def _(server):
     return server.push(pushed([3, 3]))
 

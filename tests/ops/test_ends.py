@@ -201,7 +201,7 @@ def test_at_its_identity_an_operation_changes_no_clip(step, each):
         assert_same(sounds(each, [], length), [sounds(each, [step], length)])
 
 
-# What an operation does at full strength to any picture at all.
+# The result of an operation at full strength, for every image.
 ALL = [
     ({"op": "erasing", "scale": 1, "ratio": 1, "value": 0.6}, 153),
     ({"op": "pixel_dropout", "rate": 1, "value": 0.2}, 51),

@@ -77,9 +77,9 @@ def test_floats_are_written_by_the_threads_that_computed_the_bytes(monkeypatch):
 @pytest.mark.parametrize("name", ["mean", "std"])
 def test_one_number_a_channel(name):
     output = {"dtype": "float32", "mean": [0.5], "std": [0.5]}
-    with pytest.raises(SpecInvalid, match="3 numbers"):
+    with pytest.raises(SpecInvalid, match="3 values"):
         run("none", [patch("coffee", 8, 8)], output=output)
     run("none", [patch("coffee", 8, 8)], output=output, channels=1)
     arrays = {"image": np.zeros((1, 4, 4, 3), np.uint8), "index": np.arange(1)}
-    with pytest.raises(SpecInvalid, match="3 numbers"):
+    with pytest.raises(SpecInvalid, match="3 values"):
         Push.of({"output": output}, arrays, executor(), {}, lambda *_: "id")
