@@ -25,42 +25,6 @@ from augsvc.timing import Stages
 from augsvc_client.wire import TensorSpec
 
 
-def augment(
-    samples: Sequence[Sample],
-    address: Address,
-    seed: int,
-    plan: Plan,
-    executor: Executor,
-    arrays: Arrays,
-    workers: Workers,
-    check: Callable[[], None],
-    stages: Stages,
-    tables: npt.NDArray[Any] | None = None,
-) -> None:
-    """Fills `image` and every label in `arrays`, in parallel chunks on the executor's threads.
-
-    `arrays["image"]` is N,C,H,W (it may be a view of N,H,W,C), uint8, or of the dtype of `tables` (C, 256). The draws are those
-    of the address. `check` is called regularly, from several threads, and cancels the work by raising.
-    """
-
-    # drawn for all samples together: 8 take the interpreter as long as 64, and chunks would wait for it in turns
-    with stages.of("draw"):
-        draws = plan.draw(seed, address)
-        canvas = (plan.canvas.height, plan.canvas.width)
-        sizes = [required(sample.image).shape[:2] for sample in samples]
-        cameras = [plan.cameras(step, draws, sizes if step.fits else [canvas] * len(sizes)) for step in plan.passes]
-    chunks = list(ranges(len(samples), -(-len(samples) // executor.threads)))
-    chunk_stages = stages.among(len(chunks))
-
-    def augment_chunk(rows: slice) -> None:
-        chunk = {name: array[rows] for name, array in arrays.items()}
-        chunk_draws = [draw.part(rows) for draw in draws]
-        chunk_cameras = [camera and camera.part(rows) for camera in cameras]
-        _augment(samples[rows], plan, executor, chunk_cameras, chunk_draws, chunk, check, chunk_stages, tables)
-
-    list(workers.map(augment_chunk, chunks))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageRenderer:
     """Renders the batches of an image stream, or of pushed images."""
@@ -103,37 +67,59 @@ class ImageRenderer:
         check: Callable[[], None],
         stages: Stages,
     ) -> None:
-        """Fills `image` and every label in `arrays`; `check` cancels the work by raising."""
-        image = arrays["image"] if self.output.layout == "NCHW" else arrays["image"].transpose(0, 3, 1, 2)
+        """Fills `image` and every label in `arrays`, in parallel chunks on the executor's threads.
+
+        `check` is called regularly, from several threads, and cancels the work by raising.
+        """
+        # drawn for all samples together: 8 take the interpreter as long as 64, and chunks would wait for it in turns
+        with stages.of("draw"):
+            draws = self.plan.draw(seed, address)
+            cameras = self._cameras(samples, draws)
         tables = None if self.output.dtype == "uint8" else output_tables(self.output, self.plan.canvas.channels)
-        rows = {**arrays, "image": image}
-        augment(samples, address, seed, self.plan, self.executor, rows, workers, check, stages, tables)
+        chunks = list(ranges(len(samples), -(-len(samples) // self.executor.threads)))
+        chunk_stages = stages.among(len(chunks))
 
+        def fill_chunk(rows: slice) -> None:
+            chunk = {name: array[rows] for name, array in arrays.items()}
+            chunk_draws = [draw.part(rows) for draw in draws]
+            chunk_cameras = [camera and camera.part(rows) for camera in cameras]
+            self._fill_chunk(samples[rows], chunk_cameras, chunk_draws, chunk, check, chunk_stages, tables)
 
-def _augment(
-    samples: Sequence[Sample],
-    plan: Plan,
-    executor: Executor,
-    cameras: Sequence[Camera | None],
-    draws: Sequence[Draw],
-    arrays: Arrays,
-    check: Callable[[], None],
-    stages: Stages,
-    tables: npt.NDArray[Any] | None,
-) -> None:
-    image = arrays["image"]
-    pixels = image if tables is None else np.empty(image.shape, dtype=np.uint8)
-    with stages.of("kernels"):
-        images = [with_channels(required(sample.image), plan.canvas.channels) for sample in samples]
-        keys = [sample.key for sample in samples]
-        executor.render(plan, images, cameras, draws, pixels, check, keys)
-        moves = [(camera, step.border or "edge") for camera, step in zip(cameras, plan.passes, strict=True) if camera]
-        if "mask" in arrays:
-            executor.move_masks([required(sample.mask) for sample in samples], moves, arrays["mask"], check, keys)
-    with stages.of("encode"):
-        if tables is not None:
-            write_floats(pixels, tables, image)
-        _move_labels(samples, moves, plan.canvas, arrays)
+        list(workers.map(fill_chunk, chunks))
+
+    def _cameras(self, samples: Sequence[Sample], draws: Sequence[Draw]) -> list[Camera | None]:
+        """The camera of each pass; one that fits the source to the canvas depends on the size of each image."""
+        canvas = (self.plan.canvas.height, self.plan.canvas.width)
+        sizes = [required(sample.image).shape[:2] for sample in samples]
+        canvases = [canvas] * len(samples)
+        return [self.plan.cameras(step, draws, sizes if step.fits else canvases) for step in self.plan.passes]
+
+    def _fill_chunk(
+        self,
+        samples: Sequence[Sample],
+        cameras: Sequence[Camera | None],
+        draws: Sequence[Draw],
+        arrays: Arrays,
+        check: Callable[[], None],
+        stages: Stages,
+        tables: npt.NDArray[Any] | None,
+    ) -> None:
+        plan, executor = self.plan, self.executor
+        image = arrays["image"] if self.output.layout == "NCHW" else arrays["image"].transpose(0, 3, 1, 2)
+        pixels = image if tables is None else np.empty(image.shape, dtype=np.uint8)
+        with stages.of("kernels"):
+            images = [with_channels(required(sample.image), plan.canvas.channels) for sample in samples]
+            keys = [sample.key for sample in samples]
+            executor.render(plan, images, cameras, draws, pixels, check, keys)
+            moves = [
+                (camera, step.border or "edge") for camera, step in zip(cameras, plan.passes, strict=True) if camera
+            ]
+            if "mask" in arrays:
+                executor.move_masks([required(sample.mask) for sample in samples], moves, arrays["mask"], check, keys)
+        with stages.of("encode"):
+            if tables is not None:
+                write_floats(pixels, tables, image)
+            _move_labels(samples, moves, plan.canvas, arrays)
 
 
 def _move_labels(samples: Sequence[Sample], moves: Moves, canvas: Canvas, arrays: Arrays) -> None:

@@ -18,7 +18,8 @@ from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.rng import Address
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.planning.image_plan import Plan
-from augsvc.streams.render_image import augment
+from augsvc.planning.spec import Output
+from augsvc.streams.render_image import ImageRenderer
 from augsvc.timing import Stages
 from benchmarks.peers import Missing, Peer, Run, on_gpu
 
@@ -47,7 +48,8 @@ def prepare(pipeline: list[dict[str, Any]], images: np.ndarray, with_masks: bool
 
     def render(executor: Executor, epoch: int) -> np.ndarray:
         address = Address(np.arange(n), epoch, 0)
-        augment(samples, address, 1, plan, executor, arrays, _workers, lambda: None, Stages())
+        renderer = ImageRenderer(plan, executor, Output(), mask=with_masks)
+        renderer.fill(samples, address, 1, arrays, _workers, lambda: None, Stages())
         return arrays["image"]
 
     return render

@@ -9,7 +9,7 @@ import torch
 
 from augsvc.errors import SpecInvalid
 from augsvc.planning.spec import Output
-from augsvc.streams import render_image as augment
+from augsvc.streams import render_image
 from augsvc.streams.output import output_tables, write_floats
 from augsvc.streams.push import Push
 from augsvc.streams.stream import Stream
@@ -66,7 +66,7 @@ def test_floats_are_written_by_the_threads_that_computed_the_bytes(monkeypatch):
         seen.append((len(pixels), threading.get_ident()))
         write_floats(pixels, *rest)
 
-    monkeypatch.setattr(augment, "write_floats", noted)
+    monkeypatch.setattr(render_image, "write_floats", noted)
     stream = run("strong", [patch("coffee", 40, 50)] * 5, output={"dtype": "float32"}).stream
     stream = Stream.open(stream.spec, stream.source, replace(executor(), threads=3))
     Run(stream).batch()
