@@ -30,31 +30,6 @@ DENIED = (
     "afresh|anew|dearest|given up|in hand|in mid-\\w+|lets? go|nobody|of its own|of one's own|of theirs|pictures?|so many|told|"
     "under way|who asks|whoever|whom|whomever"
 )
-NOT_YET_PLAIN = {  # rooms whose words are not plain yet
-    "CONTRIBUTING.md",
-    "augsvc/arrays.py",
-    "augsvc/data",
-    "augsvc/numerics",
-    "augsvc/planning",
-    "augsvc/streams",
-    "client/augsvc_client/trainer",
-    "client/augsvc_client/transport",
-    "deploy/data",
-    "deploy/settings.yaml",
-    "docs/settings.md",
-    "tests/client",
-    "tests/data",
-    "tests/deploy",
-    "tests/engine",
-    "tests/faults",
-    "tests/http",
-    "tests/planning",
-    "tests/trainer",
-}
-NOT_YET_SHORT = (
-    "augsvc/streams/render_image.py",
-    "client/augsvc_client/client/push.py: push_request",
-)
 PROSE = ("*.py", "*.js", "*.css", "*.html", "*.md", "*.toml", "*.yaml", "*.sh", "*.conf")
 
 
@@ -140,27 +115,17 @@ def test_the_map_of_modules_stays_small():
 
 def test_the_prose_is_plain():
     """Words that plain technical English does not need; CONTRIBUTING.md's glossary has the ones to use."""
-    unexpected = [hit for room, hits in wordy().items() if room not in NOT_YET_PLAIN for hit in hits]
-    assert not unexpected, "\n".join(unexpected)
+    hits = list(denied_words())
+    assert not hits, "\n".join(hits)
 
 
-@pytest.mark.slow  # only so that a room can be cleaned without an edit here
-def test_the_list_of_rooms_that_are_not_plain_shrinks():
-    assert not NOT_YET_PLAIN - wordy().keys(), "these rooms have become plain: take them out of NOT_YET_PLAIN"
-
-
-def wordy():
-    """Room → the denied words in each of its files."""
+def denied_words():
+    """The files that hold denied words, with the words."""
     denied = re.compile(rf"\b({DENIED})\b", re.I)
-    hits = {}
     for path in prose():
         words = sorted({match[0].lower() for match in denied.finditer(plain(path))})
         if words:
-            parts = path.relative_to(ROOT).parts
-            hits.setdefault("/".join(parts[: 3 if parts[0] == "client" else 2]), []).append(
-                f"{path.relative_to(ROOT)}: {', '.join(words)}"
-            )
-    return hits
+            yield f"{path.relative_to(ROOT)}: {', '.join(words)}"
 
 
 def prose():
@@ -171,9 +136,9 @@ def prose():
 
 
 def plain(path):
-    """A file's words: identifiers in pieces, lines joined, without the glossary."""
+    """A file's words: identifiers in pieces, lines joined, without the glossary and the HTML element `picture`."""
     words = path.read_text(encoding="utf-8").partition("## Glossary")[0]
-    return re.sub(r"[\s_#]+", " ", words)
+    return re.sub(r"</?picture>|[\s_#]+", " ", words)
 
 
 def test_functions_take_few_parameters():
@@ -186,8 +151,7 @@ def test_functions_take_few_parameters():
             count = len([name for name in arguments if name not in ("self", "cls")])
             if count > limit and not is_endpoint(function) and name not in CONTRACTED:
                 crowded.add(f"{path.relative_to(ROOT)}: {name} takes {count} parameters")
-    unexpected = {text for text in crowded if not any(text.startswith(known) for known in NOT_YET_SHORT)}
-    assert not unexpected, "\n".join(sorted(unexpected))
+    assert not crowded, "\n".join(sorted(crowded))
 
 
 def functions(node, owner=""):

@@ -5,7 +5,7 @@ from importlib.resources import files
 from types import MappingProxyType
 
 from augsvc.data.builtin.digits import Digits
-from augsvc.data.builtin.photos import PHOTOS, TEXTURES, Patches, Pictures
+from augsvc.data.builtin.photos import PHOTOS, TEXTURES, CollectionImages, Patches
 from augsvc.data.builtin.shapes import Shapes
 from augsvc.data.builtin.tones import Tones
 from augsvc.data.cache import DecodedCache
@@ -55,7 +55,7 @@ class Catalog:
 
 def embedded(cache: DecodedCache | None = None) -> list[Source]:
     """The built-in datasets; rendered scenes and clips are kept in `cache`."""
-    photos, textures = Pictures(PHOTOS), Pictures(TEXTURES)
+    photos, textures = CollectionImages(PHOTOS), CollectionImages(TEXTURES)
     sources: list[Source] = [
         source
         for split in SPLITS

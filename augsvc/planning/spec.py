@@ -121,7 +121,7 @@ class StreamSpec(BaseModel):
     seconds: Seconds | None = None
     sample_rate: Rate | None = None
 
-    def for_pictures(self, size: tuple[int, int] | None, channels: int) -> "StreamSpec":
+    def for_images(self, size: tuple[int, int] | None, channels: int) -> "StreamSpec":
         """Filled in for an image dataset, with its size and channels where none are set.
 
         Raises:
@@ -137,7 +137,7 @@ class StreamSpec(BaseModel):
         self.output.require_channels(channels)
         return self.model_copy(update={"size": size, "channels": channels})
 
-    def for_sound(self, seconds: float | None, rate: int | None) -> "StreamSpec":
+    def for_audio(self, seconds: float | None, rate: int | None) -> "StreamSpec":
         """Filled in for an audio dataset, with its length and rate where none are set.
 
         Raises:

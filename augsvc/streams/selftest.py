@@ -148,7 +148,7 @@ def _id(digests: Digests) -> str:
 
 
 def _frames() -> dict[str, list[dict[str, object]]]:
-    """What streams use, ground by ground: presets, and for pictures the frames that all of them share."""
+    """The specification fields to digest, by group: the presets, and the settings that every stream of a medium uses."""
     chain = [{"op": op, **more} for op, more in (("time_shift", {"shift": [-1, 1]}), ("gain", {})) for _ in range(2)]
     sound: list[dict[str, object]] = [{"pipeline": [*chain, {"op": "white_noise"}, {"op": "white_noise"}, *chain]}]
     grounds: dict[str, list[dict[str, object]]] = {"image": _image_frames(), "audio": sound, "opaque": []}

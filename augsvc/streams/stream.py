@@ -81,11 +81,11 @@ class Stream:
         info = source.info
         renderer: ImageRenderer | SoundRenderer
         if info.media == "audio":
-            spec = spec.for_sound(info.seconds, info.sample_rate)
+            spec = spec.for_audio(info.seconds, info.sample_rate)
             clip = Clip(spec.clip_samples, spec.sample_rate)
             renderer = SoundRenderer(SoundPlan.of(spec.pipeline, clip), executor.sound)
         else:
-            spec = spec.for_pictures(info.size, info.channels)
+            spec = spec.for_images(info.size, info.channels)
             canvas = Canvas(*spec.canvas_size, spec.channels or info.channels, info.colors)
             renderer = ImageRenderer(Plan.of(spec.pipeline, canvas, spec.fit), executor, spec.output, info.mask)
         if info.colors is None and (field_name := needing_fitted(spec.pipeline)):

@@ -27,7 +27,7 @@ def test_memory_is_used_again_only_when_the_last_view_is_gone():
     assert place(buffers.take(2 * MB - 100)) == there
 
 
-def test_what_is_much_larger_or_smaller_than_asked_for_is_let_go():
+def test_buffers_much_larger_or_smaller_than_requested_are_dropped():
     buffers = Buffers()
     for n_bytes in (2 * MB, 5 * MB, 2 * MB):
         assert len(buffers.take(n_bytes)) == n_bytes

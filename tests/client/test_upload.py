@@ -64,7 +64,7 @@ def test_memory_is_used_again_only_after_its_copy():
     assert buffers.take(2 * MB).ctypes.data == place
 
 
-def test_no_more_copies_are_under_way_than_the_ring_has_places():
+def test_copies_in_flight_are_bounded_by_the_ring():
     buffers, ring, copies = Buffers(), CopyRing(max_copies=2), []
     for number in range(5):
         body = buffers.take(MB)
@@ -103,7 +103,7 @@ def test_whatever_comes_when_each_copy_has_its_own_batch(steps, most):
     assert all((copy.found == number % 251).all() for number, copy in enumerate(copies))
 
 
-def test_only_a_gpu_has_a_way_of_its_own():
+def test_only_a_gpu_needs_an_upload():
     for device in (None, "cpu", torch.device("cpu"), "meta"):
         assert GpuUpload.for_device(device) is None
     for device in ("cuda", "cuda:1", torch.device("cuda:1")):

@@ -91,7 +91,7 @@ def test_a_damaged_file_names_the_dataset(folder, tmp_path):
         open_catalog({"pets": folder.model_copy(update={"statistics": tmp_path / "pets.json"})}, 0)
 
 
-def test_what_has_no_pictures_has_no_colours():
+def test_audio_datasets_have_no_color_statistics():
     source = Digits("train")
     source.info = source.info.__class__(
         name="tones/train", version="1", classes=("a",), channels=1, size=None, media="audio"

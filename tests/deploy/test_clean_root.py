@@ -54,13 +54,13 @@ def images(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def deploy(tmp_path_factory):
-    """A copy of deploy/ as an operator leaves it: secrets made, a folder of pictures named in the settings."""
+    """A copy of deploy/ as an operator leaves it: secrets made, an image folder named in the settings."""
     folder = tmp_path_factory.mktemp("as-an-operator") / "deploy"
     shutil.copytree(DEPLOY, folder, ignore=shutil.ignore_patterns("secrets"))
     make_secrets(folder)
     (folder / "settings.yaml").write_text(settings_with_data(), encoding="utf-8")
     for part in ("train", "test"):
-        write_image_folder(folder / "data" / "pictures" / part, {"cat": 6, "dog": 6})
+        write_image_folder(folder / "data" / "flowers" / part, {"cat": 6, "dog": 6})
     for path in (folder.parent.parent, folder.parent, folder):
         path.chmod(0o755)
     return folder
@@ -109,7 +109,7 @@ def test_the_server_is_confined(server):
 
 def test_the_operator_s_folder_is_served_to_those_with_a_token(server, deploy):
     token = (deploy / "secrets" / "operator.token").read_text(encoding="ascii").strip()
-    assert "'pictures/train'" in server.execute("python", "-c", SERVED, environment={"AUGSVC_TOKEN": token}).stdout
+    assert "'flowers/train'" in server.execute("python", "-c", SERVED, environment={"AUGSVC_TOKEN": token}).stdout
     assert "Unauthorized" in server.execute("python", "-c", SERVED).stderr
 
 

@@ -204,7 +204,7 @@ def test_the_settings_file_and_the_stop(name, monkeypatch):
     assert seconds(service["stop_grace_period"]) >= settings.shutdown_timeout_s + 10
     offered = yaml.safe_load(settings_with_data())
     data = next(each["target"] for each in service["volumes"] if each["type"] == "bind")
-    assert Path(offered["datasets"]["pictures"]["path"]).is_relative_to(data)
+    assert Path(offered["datasets"]["flowers"]["path"]).is_relative_to(data)
     Settings.model_validate(offered)
 
 

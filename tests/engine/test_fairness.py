@@ -74,7 +74,7 @@ def test_what_is_cancelled_is_not_done_and_stop_cancels_the_rest():
     assert done == []
 
 
-def test_what_is_cancelled_lets_go_of_what_it_would_have_worked_on():
+def test_a_cancelled_task_releases_its_arguments():
     thread: FairQueue[None] = FairQueue(10, "test")
     gate, begun = threading.Event(), threading.Event()
     thread.submit("a", 1, lambda: (begun.set(), gate.wait(), None)[2])

@@ -1,4 +1,4 @@
-"""An operator's operation that does to a server what the canvas's width says: for tests of what a client is told of it."""
+"""An operator's operation that fails in the way that the canvas's width selects, for tests of the errors that clients get."""
 
 import os
 from contextlib import nullcontext

@@ -36,7 +36,7 @@ TOKENS = {
     "metered": {"token": "a-token-with-a-quota", "bytes_per_s": 1},
 }
 MAX_BATCH = 400_000
-HIGH = 1600  # a canvas of this height and some 72 pixels is 346 kB: four fit in what may be under way at once, a fifth does not
+HIGH = 1600  # a canvas of this height and some 72 pixels is 346 kB: four fit in the in-flight limit, a fifth does not
 # Beside what serving.FOREIGN knows: any address, and the names of more libraries.
 LEAKS = re.compile(
     r"127\.0\.0\.1|localhost|\bPIL\b|pillow|kornia|numba|httptools|asyncio|Fault|srv/private", re.IGNORECASE
@@ -84,7 +84,7 @@ class Disturbed:
         return float(re.search(rf"^{name} (\S+)$", self.get("/metrics").body.decode(), re.MULTILINE)[1])
 
     def open_gate(self) -> None:
-        """Lets go whoever waits, and waits for one to do so."""
+        """Unblocks one reader of the gate, and waits until there is one."""
 
         def reader_came() -> bool:
             try:
@@ -100,7 +100,7 @@ class Disturbed:
 
     @contextmanager
     def crowded(self) -> Iterator[str]:
-        """Two large batches each of the first and the second client are under way; gives the path of another."""
+        """Keeps two large batches of each client in flight, and yields the path of another."""
         slow, header = self.path(size=[HIGH, awkward.WAITS], channels=3, pipeline=[{"op": "awkward"}])
         plain, _ = self.path(size=[HIGH, awkward.WAITS], channels=3)
         with ExitStack() as stack:
@@ -355,9 +355,9 @@ def _(server):
 @provokes("internal", "X-Request-ID")
 def _(server):
     reply = server.batch(size=[8, awkward.BREAKS], pipeline=[{"op": "awkward"}])
-    told = server.serving.output()  # to the operator: all of it, under that name
-    assert "numpy.linalg.LinAlgError" in told
-    assert f"request {reply.headers['x-request-id']} failed" in told
+    log = server.serving.output()  # the operator gets the details, under that id
+    assert "numpy.linalg.LinAlgError" in log
+    assert f"request {reply.headers['x-request-id']} failed" in log
     return reply
 
 

@@ -180,7 +180,7 @@ def test_bytes_that_are_hardly_a_request(hardened, data):
 
 
 @pytest.mark.parametrize("path", ["/v1/streams", "/v1/augment"])
-def test_bodies_in_chunks_without_end_are_let_go(hardened, path):
+def test_endless_chunked_bodies_are_disconnected(hardened, path):
     """A megabyte at a time is announced, sent, and left: nothing of it stays."""
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
     for _ in range(100):

@@ -54,7 +54,7 @@ def test_samples_that_are_pushed(proxied, line):
     assert len(plan.asked) == BATCHES
 
 
-def test_a_line_that_hardly_carries_anything_is_given_up(proxied, line):
+def test_a_line_that_hardly_carries_anything_times_out(proxied, line):
     """After 30 s, after 60 s, and at the call's end."""
     url, plan = proxied
     line(TOO_SLOW)

@@ -266,4 +266,4 @@ def write_image_folder(root: Path, classes: Mapping[str, int], seed: int = 0) ->
 def spoil(path: Path) -> None:
     """A readable file that is not an image."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"not a picture" * 5)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"not an image" * 5)

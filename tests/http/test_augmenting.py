@@ -1,4 +1,4 @@
-"""A loader of one's own, augmented on the way: a function of the indices alone, whatever batches, ranks, workers do."""
+"""A user's DataLoader, augmented in transit: the result depends on the indices alone, not on batches, ranks or workers."""
 
 import gc
 import itertools
@@ -30,7 +30,7 @@ DRAWS = {"pipeline": "strong", "aug_seed": 7}
 
 
 class Pets(Dataset):
-    """Pictures and masks of one's own, as a tuple, or with an id as a dict."""
+    """A user's images and masks, as a tuple, or with an id as a dict."""
 
     def __init__(self, *, named=False, n=N):
         rng = np.random.default_rng(0)
@@ -323,7 +323,7 @@ class Stateful:
         self.at = state["at"]
 
 
-def test_a_loader_that_knows_its_place_is_told_it(make, whole):
+def test_a_resumable_loader_gets_the_position(make, whole):
     first, wrapped = make(Stateful(), prefetch=3), Stateful()
     seen = list(itertools.islice(first, 4))
     state = json.loads(json.dumps(first.state_dict()))
@@ -433,7 +433,7 @@ IMAGES = torch.zeros(2, 6, 5, 3, dtype=torch.uint8)
 
 
 @pytest.mark.parametrize(
-    ("batch", "more", "told"),
+    ("batch", "more", "message"),
     [
         ((IMAGES,), {}, "fields"),
         (IMAGES, {}, "dict, or a tuple"),
@@ -453,13 +453,13 @@ IMAGES = torch.zeros(2, 6, 5, 3, dtype=torch.uint8)
         ({"image": IMAGES, "label": [1]}, {}, "one row for each sample"),
     ],
 )
-def test_batches_that_cannot_be_sent(make, batch, more, told):
-    with pytest.raises(ValueError, match=told):
+def test_batches_that_cannot_be_sent(make, batch, more, message):
+    with pytest.raises(ValueError, match=message):
         list(make([batch], **more))
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"layout": "HWC"}, "layout"),
         ({"fields": "image"}, "fields"),
@@ -470,8 +470,8 @@ def test_batches_that_cannot_be_sent(make, batch, more, told):
         ({"pipeline": {"op": "gamma"}}, "pipeline"),
     ],
 )
-def test_arguments_that_cannot_be_used(make, wrong, told):
-    with pytest.raises(ValueError, match=told):
+def test_arguments_that_cannot_be_used(make, wrong, message):
+    with pytest.raises(ValueError, match=message):
         make([], **wrong)
 
 
@@ -485,11 +485,11 @@ def test_a_loader_that_can_be_iterated_only_once(make):
 
 @pytest.mark.slow
 def test_a_replica_killed_and_restarted_in_mid_epoch(serve, make, whole):
-    replica, told = serve().ready(), threading.Event()
+    replica, logged = serve().ready(), threading.Event()
 
     class Listener(logging.Handler):
         def emit(self, record):
-            told.set()
+            logged.set()
 
     listener = Listener()
     logging.getLogger("augsvc_client").addHandler(listener)
@@ -498,13 +498,13 @@ def test_a_replica_killed_and_restarted_in_mid_epoch(serve, make, whole):
         running = iter(loader)
         batches = [next(running) for _ in range(4)]
         replica.kill()
-        starter = threading.Thread(target=lambda: told.wait(60) and replica.begin())
+        starter = threading.Thread(target=lambda: logged.wait(60) and replica.begin())
         starter.start()
         batches += running
         starter.join()
     finally:
         logging.getLogger("augsvc_client").removeHandler(listener)
-    assert told.is_set()
+    assert logged.is_set()
     assert_whole(batches, whole[0])
 
 

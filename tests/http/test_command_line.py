@@ -196,7 +196,7 @@ def test_check_of_a_dataset_that_cannot_be_served_says_so(written, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["serve", "datasets", "check"])
-def test_a_folder_that_is_not_there_is_told_in_one_clear_line(written, tmp_path, name):
+def test_a_missing_folder_is_reported_in_one_clear_line(written, tmp_path, name):
     path = written({"port": 0, "datasets": {"pets": {"format": "image_folder", "path": str(tmp_path / "nothing")}}})
     done = CliRunner().invoke(app, [name, "--config", str(path)])
     assert done.exit_code == 2
@@ -218,7 +218,7 @@ def test_what_is_not_known_is_refused(arguments):
     assert CliRunner().invoke(app, arguments).exit_code == 2
 
 
-def test_a_port_that_is_taken_is_told(tmp_path):
+def test_a_port_in_use_is_reported(tmp_path):
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         done = command("serve", "--port", taken.getsockname()[1], cwd=tmp_path)
     assert done.returncode == 2

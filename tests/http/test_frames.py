@@ -167,7 +167,7 @@ def test_the_next_but_one_is_not_asked_for_while_the_socket_holds_this_one():
 
 
 def test_who_owes_waits_without_holding_a_batch():
-    """Others want the room; and an empty piece now and then lets the deadline begin anew."""
+    """Other requests need the memory; an occasional empty piece restarts the deadline."""
     bodies, signs, asked, owed = [], [], [], [5.0]
     paid = asyncio.Event()
 
@@ -201,7 +201,7 @@ def test_who_owes_waits_without_holding_a_batch():
 
 
 def test_readers_of_frames_and_others_all_come_to_their_end(small):
-    """More of them than there is room for: nobody waits for room while holding some."""
+    """More of them than the budget holds: none waits for memory while holding some."""
     stream = small.open({"dataset": "photos/train", "pipeline": "none", "size": [128, 128]})
     with ThreadPoolExecutor(6) as threads:
 

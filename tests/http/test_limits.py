@@ -1,4 +1,4 @@
-"""What a request may take: time until something comes of it, and bytes beside its body."""
+"""Limits of a request: the time until its response, and the bytes beside its body."""
 
 import asyncio
 import errno
@@ -36,7 +36,7 @@ def test_every_refusal_for_now_says_when_to_come_back():
 
 @pytest.fixture(scope="module")
 def gate(tmp_path_factory):
-    """A FIFO at which a pipeline waits until `let_go`, however fast the machine is."""
+    """A FIFO on which a pipeline blocks until `release`, however fast the machine is."""
     path = tmp_path_factory.mktemp("gate") / "gate"
     os.mkfifo(path)
     return path
@@ -50,8 +50,8 @@ def hasty(serve, gate):
         return serve(request_timeout_s=1, max_request_bytes=1 << 20, operations=["awkward"]).ready()
 
 
-def let_go(server, gate):
-    """Whoever waits at the gate; it waits until one does."""
+def release(server, gate):
+    """Unblocks one reader of the gate, and waits until there is one."""
 
     def came():
         try:
@@ -65,13 +65,13 @@ def let_go(server, gate):
     server.until(came)
 
 
-def test_work_that_takes_longer_is_given_up(hasty, gate):
+def test_work_that_takes_longer_is_cancelled(hasty, gate):
     path = f"/v1/streams/{hasty.open(HELD)['id']}/epochs/0?start=0&count=1"
     for _ in range(2):
         reply = hasty.get(path)
         reply.refused(503, "deadline_exceeded")
         assert int(reply.headers["retry-after"]) >= 1
-        let_go(hasty, gate)
+        release(hasty, gate)
         hasty.until(lambda: hasty.metric("augsvc_in_flight_bytes") == 0)
     assert hasty.metric("augsvc_errors_total", code="deadline_exceeded") == 2
     assert hasty.metric("augsvc_samples_total", dataset="digits/train") == 0
@@ -96,7 +96,7 @@ def test_a_reader_that_takes_its_time_is_not_under_it(hasty, gate):
     with hasty.send(path.encode()) as connection:
         assert connection.recv(1000).startswith(b"HTTP/1.1 200")
         hasty.get(f"/v1/streams/{hasty.open(HELD)['id']}/epochs/0?start=0&count=1").refused(503, "deadline_exceeded")
-        let_go(hasty, gate)
+        release(hasty, gate)
         taken = 0
         while taken < 64 * 512 * 512:
             piece = connection.recv(1 << 20)
@@ -114,7 +114,7 @@ class Clock(asyncio.SelectorEventLoop):
 
 
 @pytest.mark.parametrize(("paces", "whole"), [([0.9] * 5, True), ([0.9, 0.9, 1.1], False)])
-def test_an_answer_in_pieces_has_it_anew_for_each(paces, whole):
+def test_each_piece_of_an_answer_restarts_the_deadline(paces, whole):
     loop, sent = Clock(), []
 
     async def app(scope, receive, send):

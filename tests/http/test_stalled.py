@@ -1,4 +1,4 @@
-"""A reader that stopped, or takes less than the settings want, is let go; one that is only slow is not."""
+"""A client that stops reading, or reads below the minimum rate, is disconnected; one that is only slow is not."""
 
 import asyncio
 import socket
@@ -58,7 +58,7 @@ def protocol():
     return made
 
 
-def test_a_reader_that_takes_nothing_is_let_go(protocol):
+def test_a_reader_that_takes_nothing_is_disconnected(protocol):
     protocol.pause_writing()
     protocol.loop.pass_by()
     assert protocol.transport.aborted
@@ -74,7 +74,7 @@ def test_a_slow_reader_is_kept_as_long_as_it_takes_enough(protocol):
     assert protocol.transport.aborted
 
 
-def test_one_that_takes_a_byte_now_and_then_is_let_go(protocol):
+def test_one_that_takes_a_byte_now_and_then_is_disconnected(protocol):
     protocol.pause_writing()
     protocol.transport.left = 1000 - LEAST + 1
     protocol.loop.pass_by()
@@ -121,7 +121,7 @@ def test_one_that_took_all_is_not_watched_any_more(protocol):
 
 
 @pytest.mark.parametrize("taken", [0, 1])
-def test_one_that_never_takes_the_last_bytes_is_let_go(protocol, taken):
+def test_one_that_never_takes_the_last_bytes_is_disconnected(protocol, taken):
     """They keep the whole batch in memory, though writing goes on."""
     protocol.pause_writing()
     protocol.transport.left = 10

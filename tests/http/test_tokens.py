@@ -1,4 +1,4 @@
-"""Tokens come, go and change while the server runs, and each may take so many bytes a second."""
+"""Tokens are added, removed and changed while the server runs; each has a byte rate limit."""
 
 import os
 import signal
@@ -102,7 +102,7 @@ def over_quota(serving):
     return float(lines[0]) if lines else 0.0
 
 
-def test_over_quota_is_refused_and_told_when_to_come_back(guarded):
+def test_over_quota_is_refused_with_a_retry_after(guarded):
     with guarded.client() as client:
         stream = client.stream(SPEC)
     path = f"/v1/streams/{stream.id}/epochs/0?start=0&count=100"  # 100 kB: eight seconds of the quota
@@ -116,7 +116,7 @@ def test_over_quota_is_refused_and_told_when_to_come_back(guarded):
 
 
 @pytest.mark.slow
-def test_the_client_waits_as_long_as_it_is_told_and_gets_its_bytes(serve, tmp_path, monkeypatch):
+def test_the_client_waits_for_retry_after_and_gets_its_bytes(serve, tmp_path, monkeypatch):
     """It asks once more after a refusal, and not again and again meanwhile."""
     pauses = []
 
@@ -136,7 +136,7 @@ def test_the_client_waits_as_long_as_it_is_told_and_gets_its_bytes(serve, tmp_pa
         stream = client.stream(SPEC)
         for _ in range(3):  # 16 kB each
             assert np.array_equal(stream.batch(0, 0, 16)["image"], wanted["image"])
-    assert 1 <= len(pauses) <= 4  # without waiting for what it is told it would have come back every 50 to 100 ms
+    assert 1 <= len(pauses) <= 4  # without Retry-After it would retry every 50 to 100 ms
     assert over_quota(serving) == len(pauses)
     assert all(after_s >= 1 for after_s in pauses)
 
@@ -191,9 +191,9 @@ def test_a_broken_file_leaves_the_tokens_that_were_and_says_so_once(keyring, cap
         written(path, text=text or "# nothing\n")
     for _ in range(3):
         assert (known(ring, ONE), known(ring, TWO)) == ("one", "two")
-    told = [record for record in caplog.records if "stay valid" in record.message]
-    assert len(told) == 1
-    assert "a-token" not in told[0].message
+    warnings = [record for record in caplog.records if "stay valid" in record.message]
+    assert len(warnings) == 1
+    assert "a-token" not in warnings[0].message
     written(path, three={"token": "a-token-of-a-third-one"})
     assert [known(ring, token) for token in (ONE, TWO, "a-token-of-a-third-one")] == [None, None, "three"]
 

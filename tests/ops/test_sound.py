@@ -298,4 +298,4 @@ def test_the_canonical_form_holds_what_the_medium_has():
     spec = open_clips("sound", [tone()]).spec
     assert {"seconds", "sample_rate"} <= spec.fields().keys()
     assert not {"size", "fit", "channels", "output"} & spec.fields().keys()
-    assert validate_spec(spec.fields()).for_sound(None, None).canonical() == spec.canonical()
+    assert validate_spec(spec.fields()).for_audio(None, None).canonical() == spec.canonical()

@@ -18,7 +18,7 @@ def spec(**fields):
 
 
 def canonical(**fields):
-    return spec(**fields).for_pictures((8, 8), 1).canonical()
+    return spec(**fields).for_images((8, 8), 1).canonical()
 
 
 def test_defaults_ids_and_fixed_numbers_are_filled_in():
@@ -146,9 +146,9 @@ def test_a_long_specification_is_refused():
 
 def test_a_size_is_required_where_samples_differ():
     with pytest.raises(SizeRequired) as caught:
-        spec().for_pictures(None, 3)
+        spec().for_images(None, 3)
     assert caught.value.code == "size_required"
-    assert spec(size=[5, 6]).for_pictures(None, 3).canvas_size == (5, 6)
+    assert spec(size=[5, 6]).for_images(None, 3).canvas_size == (5, 6)
 
 
 JSON = st.recursive(

@@ -14,7 +14,7 @@ def recipe(**groups):
     return parse_recipe({"data": {"dataset": "digits/train"}, **groups})
 
 
-def test_a_cpu_lowers_what_nobody_set():
+def test_a_cpu_lowers_unset_defaults():
     found, warnings = scale_for_device(recipe(), CPU)
     assert (found.training.epochs, found.data.batch_size) == (20, 64)
     assert "scaled for a CPU: training.epochs=20, data.batch_size=64" in warnings[1]

@@ -1,7 +1,7 @@
 """The embedded shapes: painted scenes with a mask, boxes and keypoints, made from their index by integer arithmetic.
 
-One to three objects (disc, square, triangle) lie in different quarters of a 64×64 picture, so that none hides another,
-each with a white dot at its centre: the keypoint. Nothing is stored, and every machine paints the same bytes.
+A 64×64 image has one to three objects (disc, square, triangle), each in a different quarter, so none occludes another.
+A white dot at the centre of an object is its keypoint. Nothing is stored, and every machine paints the same bytes.
 """
 
 import hashlib
@@ -20,13 +20,13 @@ CLASSES = ("disc", "square", "triangle")
 SIDE = 64
 OBJECTS = 3  # M: the rows of boxes and keypoints
 LENGTHS = {"train": 3000, "test": 600}
-PAINTER = 1  # raised with any change of what is painted: it is in the dataset's version
+PAINTER = 1  # part of the dataset version: increment when the painted pixels change
 
 
 _KEY = (0x53686170, 0x65732F31)
 _QUARTER = SIDE // 2
-_PLACES = tuple(permutations(range(4), OBJECTS))  # which quarter each object lies in
-_WORDS = 8  # of each object, and of the scene before them
+_PLACES = tuple(permutations(range(4), OBJECTS))  # the quarter of each object
+_WORDS = 8  # per object, preceded by as many for the scene
 _NOISE_BLOCKS = SIDE * SIDE * 3 // 16  # one byte an element
 
 
@@ -61,12 +61,12 @@ class Shapes(Source):
         return np.arange(len(self), dtype=np.int64) % len(CLASSES)
 
     def describe(self, index: int) -> str:
-        """The scene's number."""
+        """The index of the scene."""
         return f"scene {index}"
 
 
 def _paint(split: Split, index: int) -> Sample:
-    words, noise = _numbers(split, index)
+    words, noise = _draw_words(split, index)
     scene = words[:_WORDS]
     image = _background(scene)
     mask = np.zeros((SIDE, SIDE), dtype=np.uint8)
@@ -79,7 +79,9 @@ def _paint(split: Split, index: int) -> Sample:
     for row in range(1 + scene[0] % OBJECTS):
         own = words[_WORDS * (row + 1) : _WORDS * (row + 2)]
         label = index % len(CLASSES) if row == 0 else own[0] % len(CLASSES)
-        radius = 10 + own[1] % 4 if row == 0 else 6 + own[1] % 3  # the label is seen: it is the largest object's
+        radius = (
+            10 + own[1] % 4 if row == 0 else 6 + own[1] % 3
+        )  # the first object is the largest: it defines the label
         covered, x, y = _object(label, radius, own[2:4], quarters[row])
         image[covered] = _colour(own)
         mask[covered] = label + 1
@@ -93,8 +95,8 @@ def _paint(split: Split, index: int) -> Sample:
     return Sample(pixels, index % len(CLASSES), mask, boxes, box_labels, valid, keypoints, valid)
 
 
-def _numbers(split: Split, index: int) -> tuple[list[int], I64]:
-    """A scene's words (of the picture, then of each object), and its noise H,W,3 in −8…7."""
+def _draw_words(split: Split, index: int) -> tuple[list[int], I64]:
+    """A scene's random words (the image's, then each object's) and its noise (H, W, 3) in −8…7."""
     n_blocks = _WORDS * (1 + OBJECTS) // 4
     blocks = np.concatenate((np.arange(n_blocks), PIXEL_BLOCK + np.arange(_NOISE_BLOCKS)))
     words: U32 = np.stack(philox4x32((blocks, PAINT_KEY, index, int(split == "test")), _KEY), axis=-1)
@@ -111,11 +113,11 @@ def _background(scene: list[int]) -> I64:
     return np.asarray(base + slope[:, :, None], dtype=np.int64)
 
 
-def _object(label: int, radius: int, place: list[int], quarter: int) -> tuple[Bools, int, int]:
+def _object(label: int, radius: int, offsets: list[int], quarter: int) -> tuple[Bools, int, int]:
     """The pixels an object covers, and its centre: a corner of pixels, inside the quarter with all of the object."""
     free = _QUARTER - 2 * radius + 1
-    x = _QUARTER * (quarter % 2) + radius + place[0] % free
-    y = _QUARTER * (quarter // 2) + radius + place[1] % free
+    x = _QUARTER * (quarter % 2) + radius + offsets[0] % free
+    y = _QUARTER * (quarter // 2) + radius + offsets[1] % free
     rows, columns = np.ogrid[:SIDE, :SIDE]
     right, down = 2 * (columns - x) + 1, 2 * (rows - y) + 1  # pixel centres from the object's, in half pixels
     if label == 0:

@@ -76,7 +76,7 @@ def dataset_formats() -> Mapping[str, type[DatasetFormat]]:
 
 
 class _AnyFormat:
-    """Validates as the union of all formats, told apart by the field `format`."""
+    """Validates as the union of all formats, with `format` as the discriminator."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         union = reduce(or_, dataset_formats().values())

@@ -1,4 +1,4 @@
-"""The deadline of one attempt: it moves on while bytes make progress."""
+"""The deadline of one attempt, extended while bytes make progress."""
 
 import time
 
@@ -9,7 +9,7 @@ class Deadline:
     """`patience_s` seconds from now, renewed whenever MIN_BYTES_PER_S times as many bytes have moved.
 
     It never passes `last_s` (of time.monotonic). A batch of 9.6 MB that shares a line of 10 Mbit/s with three others
-    takes 31 s and is not given up after 30; a peer that sends a byte now and then is.
+    takes 31 s and is not abandoned after 30; a peer that sends a byte now and then is.
     """
 
     def __init__(self, patience_s: float, last_s: float) -> None:
