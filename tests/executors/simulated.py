@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numba import config
 
 from augsvc.errors import DeviceOutOfMemory
 from augsvc.executors.cuda import image as fused_cuda
@@ -22,6 +23,24 @@ from tests.executors.sound_cases import SOUND_CASES, clips
 
 CHUNKED = ("in two passes, after statistics", "a dense filter among others")
 FLOAT_LAST = "a float operation last"  # its canvases are not copied to the host
+
+
+def shared_array(self, shape, dtype):
+    """The array of a `cuda.shared.array` in a block, for all of its threads.
+
+    Numba's simulator looks it up and stores it in two steps, so two threads that come first got an array each: of 456 renders
+    in small chunks, six had other pixels.
+    """
+    caller = sys._getframe(1)
+    line = caller.f_code.co_filename, caller.f_lineno
+    return self._allocations.setdefault(line, np.empty(shape, as_dtype(dtype)))  # one step under the interpreter's lock
+
+
+if config.ENABLE_CUDASIM:
+    from numba.cuda.simulator.kernelapi import FakeCUDAShared
+    from numba.np.numpy_support import as_dtype
+
+    FakeCUDAShared.array = shared_array
 
 
 @dataclass
