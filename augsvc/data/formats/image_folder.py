@@ -26,6 +26,7 @@ class ImageFolderSettings(DatasetFormat):
     path: Path
     channels: Literal[1, 3] = 3
     digest_contents: bool = False  # reads every file at start-up, so that the version covers their contents
+    strict: bool = True  # damaged JPEG data are undecodable; false: they are decoded as they come
     max_pixels: int = Field(default=MAX_PIXELS, ge=1, le=178_956_970)  # at most Pillow's limit for an error
     max_file_bytes: int = Field(default=MAX_IMAGE_BYTES, ge=1)
     statistics: Path | None = None  # a file of `augsvc fit`; its digest is part of the version, its path is not
@@ -45,6 +46,8 @@ class ImageFolder(FolderSource):
         super().__init__(folder, IMAGES, settings.max_file_bytes)
         self._settings = settings
         form = settings.model_dump(include={"format", "channels", "max_pixels", "max_file_bytes", "digest_contents"})
+        if not settings.strict:
+            form["strict"] = False  # strict folders keep the version that they had before there was a choice
         self.info = SourceInfo(
             name=folder.name,
             version=self._version(form, settings.digest_contents),
@@ -55,7 +58,8 @@ class ImageFolder(FolderSource):
         )
 
     def _decode(self, data: bytes, label: int) -> Sample:
-        return Sample(image=decode_image(data, self._settings.channels, self._settings.max_pixels), label=label)
+        settings = self._settings
+        return Sample(image=decode_image(data, settings.channels, settings.max_pixels, settings.strict), label=label)
 
 
 def open_image_folder(

@@ -1,0 +1,115 @@
+"""JPEG (ITU-T T.81): the walk over its segments and scans, and the check of its entropy-coded data."""
+
+import re
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import simplejpeg
+
+from augsvc_client.decoding.container import DAMAGED, MAX_SEGMENTS, StrippedImage, read_orientation, require_size
+from augsvc_client.decoding.errors import Undecodable
+
+# Usual files have 1 to 10 scans. Every scan of a progressive file visits all blocks, however few bytes it has.
+MAX_SCANS = 32
+
+_SOI = b"\xff\xd8"
+_SCAN, _END = 0xDA, 0xD9
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_HUFFMAN_FRAMES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended and progressive
+_METADATA = frozenset(range(0xE0, 0xF0)) | {0xFE}  # application segments and comments
+_WITHOUT_LENGTH = frozenset({0x01, 0xD8, _END})
+# In entropy-coded data FF 00 is a byte, and D0 to D7 are restarts; between segments the library skips both.
+_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
+_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_COLOR_SPACES = {1: "GRAY", 3: "RGB", 4: "CMYK"}
+
+
+class _Segment(NamedTuple):
+    marker: int
+    start: int  # of its marker
+    content: bytes  # after its length
+
+    def __bytes__(self) -> bytes:
+        return b"\xff%c%b%b" % (self.marker, (len(self.content) + 2).to_bytes(2, "big"), self.content)
+
+
+def strip_jpeg(data: bytes, max_pixels: int, strict: bool) -> StrippedImage:
+    """The first image of a JPEG file without metadata; with `strict`, only if its data decode without a warning.
+
+    Raises:
+        Undecodable: not exactly one frame header before the first scan, more than `max_pixels` pixels, MAX_SEGMENTS segments or
+            MAX_SCANS scans; with `strict`, damaged data.
+    """
+    header, scans = _split(data)
+    frames = [segment for segment in header if segment.marker in _FRAMES]
+    if not scans or len(frames) != 1 or len(frames[0].content) < 6:
+        raise Undecodable(DAMAGED)
+    _, height, width, components = struct.unpack_from(">BHHB", frames[0].content)
+    require_size(width, height, max_pixels)
+    tables = b"".join(bytes(segment) for segment in header if segment.marker not in _METADATA)
+    if strict and frames[0].marker in _HUFFMAN_FRAMES and components in _COLOR_SPACES:
+        _require_undamaged(_SOI + tables + scans, _COLOR_SPACES[components])
+    color = b"".join(bytes(segment) for segment in header if _sets_color_space(segment))
+    return StrippedImage(_SOI + color + tables + scans, width, height, _orientation(header))
+
+
+def _split(data: bytes) -> tuple[list[_Segment], bytes]:
+    """The segments before the first scan, and all from there up to the end of the first image."""
+    header: list[_Segment] = []
+    n_scans, first_scan, end = 0, 0, len(data)
+    for n_segments, segment in enumerate(_segments(data)):
+        if segment.marker == _END:
+            end = segment.start + 2
+        elif segment.marker == _SCAN:
+            first_scan = first_scan or segment.start
+            n_scans += 1
+        elif not n_scans:
+            header.append(segment)
+        if n_segments > MAX_SEGMENTS:
+            raise Undecodable("the image has too many segments")
+        if n_scans > MAX_SCANS:
+            raise Undecodable("the image has too many scans")
+    return header, data[first_scan:end] if n_scans else b""
+
+
+def _segments(data: bytes) -> Iterator[_Segment]:
+    """Every segment up to the end marker, or up to one that is cut short."""
+    at = len(_SOI)
+    while match := _MARKER.search(data, at):
+        marker, at = match[1][0], match.end()
+        n_bytes = 0 if marker in _WITHOUT_LENGTH else int.from_bytes(data[at : at + 2], "big")
+        yield _Segment(marker, match.start(), data[at + 2 : at + n_bytes])
+        at += n_bytes
+        if marker == _END:
+            return
+
+
+def _require_undamaged(data: bytes, color_space: str) -> None:
+    """Decodes an image at an eighth of its size, to get the warnings of libjpeg, which Pillow does not pass on.
+
+    JPEG has no checksum: damage leaves a trace if bytes are missing, left over, or no code. Of 16 random bytes in the data of a
+    photograph 84 to 92 % are detected, of a half overwritten with zeros all. A file of 83 kB takes 1.9 ms, beside 4.5 ms for
+    its pixels; a progressive one as long as its pixels.
+
+    Raises:
+        Undecodable: the library warns.
+    """
+    try:
+        simplejpeg.decode_jpeg(data, color_space, min_height=1, min_width=1, strict=True)
+    except ValueError as err:
+        raise Undecodable(DAMAGED) from err
+
+
+def _sets_color_space(segment: _Segment) -> bool:
+    """JFIF means YCbCr, and Adobe's segment names the transform."""
+    jfif = segment.marker == 0xE0 and segment.content.startswith(b"JFIF\0")
+    return jfif or (segment.marker == 0xEE and segment.content.startswith(b"Adobe"))
+
+
+def _orientation(header: list[_Segment]) -> int:
+    """From the EXIF, which may span several segments, or the last XMP packet."""
+    contents = [segment.content for segment in header if segment.marker == 0xE1]
+    exif = b"".join(content[6:] for content in contents if content.startswith(b"Exif\0\0"))
+    xmp = next((content[len(_XMP) :] for content in reversed(contents) if content.startswith(_XMP)), b"")
+    return read_orientation(exif, xmp)

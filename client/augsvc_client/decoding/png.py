@@ -1,0 +1,81 @@
+"""PNG (ISO/IEC 15948): the walk over its chunks."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+from augsvc_client.decoding.container import DAMAGED, MAX_SEGMENTS, StrippedImage, read_orientation, require_size
+from augsvc_client.decoding.errors import Undecodable
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_XMP, _EXIF = b"XML:com.adobe.xmp", b"Raw profile type exif"
+_MAX_TEXT = 1 << 20  # bytes of a decompressed text that are searched for an orientation
+
+
+def strip_png(data: bytes, max_pixels: int) -> StrippedImage:
+    """The first image of a PNG file without metadata, animation and end; the library checks the checksums of what remains.
+
+    Raises:
+        Undecodable: the file does not begin with its header, or has more than `max_pixels` pixels or MAX_SEGMENTS chunks.
+    """
+    header = data[len(SIGNATURE) : len(SIGNATURE) + 25]
+    if header[:8] != b"\0\0\0\x0dIHDR" or len(header) < 25:
+        raise Undecodable(DAMAGED)
+    width, height = struct.unpack_from(">II", header, 8)
+    require_size(width, height, max_pixels)
+    pixels: list[bytes] = []
+    palette = exif = b""
+    texts: dict[bytes, bytes] = {}
+    for n_chunks, (name, chunk) in enumerate(_chunks(data)):
+        if n_chunks > MAX_SEGMENTS:
+            raise Undecodable("the image has too many segments")
+        if name == b"IDAT":
+            pixels.append(chunk)
+        elif name == b"PLTE":
+            palette = chunk
+        elif name == b"eXIf":
+            exif = chunk[8:-4]
+        elif name in _TEXTS:
+            key, text = _read_text(name, chunk[8:-4])
+            texts[key] = text
+    orientation = read_orientation(exif or _read_hex(texts.get(_EXIF, b"")), texts.get(_XMP, b""))
+    return StrippedImage(b"".join((SIGNATURE, header, palette, *pixels)), width, height, orientation)
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The name and the bytes, length and checksum included, of every chunk up to the end; the last one may be cut short."""
+    at = len(SIGNATURE)
+    while at + 8 <= len(data):
+        (n_bytes,) = struct.unpack_from(">I", data, at)
+        name = data[at + 4 : at + 8]
+        if name == b"IEND":
+            return
+        yield name, data[at : at + 12 + n_bytes]
+        at += 12 + n_bytes
+
+
+def _read_text(name: bytes, content: bytes) -> tuple[bytes, bytes]:
+    """The keyword and the text of a text chunk; an empty text for other keywords and for damage, which costs no pixel."""
+    key, _, text = content.partition(b"\0")
+    if key not in (_XMP, _EXIF):
+        return b"", b""
+    compressed = name == b"zTXt"
+    if name == b"iTXt":  # a flag, a method, a language and a translated keyword come first
+        compressed = text[:1] == b"\1"
+        text = b"".join(text[2:].split(b"\0", 2)[2:])
+    elif compressed:
+        text = text[1:]  # the method
+    try:
+        return key, zlib.decompressobj().decompress(text, _MAX_TEXT) if compressed else text
+    except zlib.error:
+        return b"", b""
+
+
+def _read_hex(profile: bytes) -> bytes:
+    """The bytes of a raw profile as ImageMagick writes it: an empty line, a name, a length, then hexadecimal digits."""
+    try:
+        return bytes.fromhex("".join(profile.decode("latin-1").split("\n")[3:]))
+    except ValueError:
+        return b""

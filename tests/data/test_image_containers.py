@@ -1,0 +1,161 @@
+"""What is around an image's pixels: metadata of any size, lying headers, and too many segments or scans."""
+
+import io
+import re
+import struct
+import time
+import tracemalloc
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from augsvc.errors import Undecodable
+from augsvc_client.decoding.image import decode_image
+from augsvc_client.decoding.jpeg import MAX_SCANS
+from tests.data.test_image_decoder import VALID, chunk, encode, scene
+
+MAX_PIXELS = 1 << 24
+XMP = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+EXIF = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+TURNED = np.rot90(scene(), -1)
+
+
+def segment(marker, content):
+    return b"\xff%c%b%b" % (marker, struct.pack(">H", len(content) + 2), content)
+
+
+def with_chunks(*chunks):
+    """A PNG with chunks between its header and its pixels."""
+    return VALID["png"][:33] + b"".join(chunks) + VALID["png"][33:]
+
+
+def with_segments(*segments, name="jpeg"):
+    return VALID[name][:2] + b"".join(segments) + VALID[name][2:]
+
+
+def extended(*chunks):
+    """The lossless WebP with chunks behind its image."""
+    canvas = b"VP8X" + struct.pack("<IB3x", 10, 0x2C) + (27).to_bytes(3, "little") + (19).to_bytes(3, "little")
+    body = b"WEBP" + canvas + VALID["webp-lossless"][12:] + b"".join(chunks)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def riff_chunk(name, content):
+    return name + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
+
+
+MEGABYTES = bytes(3 << 20)
+BOMB = zlib.compress(bytes(200 << 20), 9)
+PNG_METADATA = {
+    "text": chunk(b"tEXt", b"Comment\0" + MEGABYTES),
+    "compressed text": chunk(b"zTXt", b"Comment\0\0" + zlib.compress(MEGABYTES)),
+    "compressed bomb": chunk(b"zTXt", b"Comment\0\0" + BOMB),
+    "international text": chunk(b"iTXt", b"Comment\0\1\0\0\0" + BOMB),
+    "a bomb of XMP": chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + BOMB),
+    "a bomb of raw EXIF": chunk(b"zTXt", b"Raw profile type exif\0\0" + BOMB),
+    "a profile": chunk(b"iCCP", b"icc\0\0" + zlib.compress(MEGABYTES)),
+    "a bomb of a profile": chunk(b"iCCP", b"icc\0\0" + BOMB),
+    "a damaged checksum of a text": chunk(b"tEXt", b"Comment\0text")[:-1] + b"?",
+    "unknown": chunk(b"prVt", MEGABYTES),
+}
+
+
+@pytest.mark.parametrize("name", PNG_METADATA)
+def test_metadata_of_a_png_cost_neither_the_image_nor_memory(name):
+    data = with_chunks(PNG_METADATA[name])
+    tracemalloc.start()
+    np.testing.assert_array_equal(decode_image(data, 3, MAX_PIXELS), scene())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * len(data) + (4 << 20)
+
+
+def test_metadata_of_a_jpeg_and_a_webp_cost_nothing():
+    whole = decode_image(VALID["jpeg"], 3, MAX_PIXELS)
+    segments = [segment(0xE1, b"Exif\0\0" + bytes(60_000))] * 200 + [
+        segment(0xED, b"Photoshop 3.0\0" + bytes(60_000))
+    ] * 20
+    started = time.perf_counter()
+    np.testing.assert_array_equal(decode_image(with_segments(*segments), 3, MAX_PIXELS), whole)
+    chunks = [riff_chunk(name, MEGABYTES) for name in (b"ICCP", b"EXIF", b"XMP ")]
+    np.testing.assert_array_equal(decode_image(extended(*chunks), 3, MAX_PIXELS), scene())
+    assert time.perf_counter() - started < 2
+
+
+TURNED_FILES = {
+    "jpeg, EXIF": with_segments(segment(0xE1, b"Exif\0\0" + EXIF)),
+    "jpeg, EXIF of the other byte order": with_segments(
+        segment(0xE1, b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0")
+    ),
+    "jpeg, XMP": with_segments(segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + XMP)),
+    "png, EXIF": with_chunks(chunk(b"eXIf", EXIF)),
+    "png, XMP": with_chunks(chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP)),
+    "png, compressed XMP": with_chunks(chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(XMP))),
+    "png, raw EXIF": with_chunks(
+        chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n26\n" + EXIF.hex().encode()))
+    ),
+    "webp, EXIF": extended(riff_chunk(b"EXIF", EXIF)),
+    "webp, XMP": extended(riff_chunk(b"XMP ", XMP)),
+}
+
+
+@pytest.mark.parametrize("name", TURNED_FILES)
+def test_the_orientation_is_read_wherever_the_library_reads_it(name):
+    library = Image.open(io.BytesIO(TURNED_FILES[name]))
+    assert library.getexif()[0x0112] == 6
+    decoded = decode_image(TURNED_FILES[name], 3, MAX_PIXELS)
+    assert np.abs(decoded.astype(int) - TURNED).max() <= (0 if name.startswith(("png", "webp")) else 60)
+
+
+def test_exif_comes_before_xmp():
+    upright = EXIF.replace(b"\0\x06", b"\0\x01")
+    data = with_chunks(chunk(b"eXIf", upright), chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP))
+    np.testing.assert_array_equal(decode_image(data, 3, MAX_PIXELS), scene())
+
+
+def progressive_with_scans(n_scans, side=64):
+    data = encode(scene(side, side), "JPEG", progressive=True)
+    scans = [match.start() for match in re.finditer(rb"\xff\xda", data)]
+    last = data[data.rfind(b"\xff\xc4", 0, scans[-1]) : -2]
+    return data[:-2] + last * (n_scans - len(scans)) + b"\xff\xd9"
+
+
+def test_scans_are_bounded():
+    with pytest.raises(Undecodable, match="scans"):
+        decode_image(progressive_with_scans(MAX_SCANS + 1), 3, MAX_PIXELS)
+    assert decode_image(progressive_with_scans(MAX_SCANS), 3, MAX_PIXELS, strict=False).shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        with_segments(*[segment(0xE5, b"")] * 100_001),
+        with_segments(*[segment(0xFE, b"")] * 100_001, name="jpeg-progressive"),
+        with_chunks(*[chunk(b"tEXt", b"")] * 100_001),
+        with_chunks(*[chunk(b"IDAT", b"")] * 100_001),
+        extended(*[riff_chunk(b"junk", b"")] * 100_001),
+    ],
+    ids=["jpeg", "jpeg-progressive", "png", "png pixels", "webp"],
+)
+def test_segments_are_bounded(data):
+    started = time.perf_counter()
+    with pytest.raises(Undecodable, match="segments"):
+        decode_image(data, 3, MAX_PIXELS)
+    assert time.perf_counter() - started < 2
+
+
+def test_a_second_frame_header_does_not_hide_the_size():
+    frame = VALID["jpeg"].index(b"\xff\xc0")
+    header = bytearray(VALID["jpeg"][frame : frame + 19])
+    header[5:9] = struct.pack(">HH", 60_000, 60_000)
+    for first, second in ((bytes(header), b""), (b"", bytes(header))):
+        data = VALID["jpeg"][:frame] + first + VALID["jpeg"][frame : frame + 19] + second + VALID["jpeg"][frame + 19 :]
+        with pytest.raises(Undecodable):
+            decode_image(data, 3, MAX_PIXELS)
+
+
+def test_the_size_and_the_limit_are_in_the_reason():
+    with pytest.raises(Undecodable, match=r"28 × 20, max_pixels 559"):
+        decode_image(VALID["png"], 3, 559)
