@@ -11,12 +11,13 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from augsvc_client.client.client import Client
 from augsvc_client.errors import StateMismatch
 from augsvc_client.loaders.base import BaseLoader, ClientOptions, Delivery
-from augsvc_client.loaders.iteration import BatchQueue, PassProgress, PendingBatch, read_batches
+from augsvc_client.loaders.iteration import BatchQueue, PassProgress, PendingRequest, read_batches
 from augsvc_client.loaders.prefetch import Prefetcher, count_bytes
 from augsvc_client.loaders.samples import Reader, count_samples
 from augsvc_client.loaders.tensors import rank_and_world_size, refuse_several_workers
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     import torch
 
 
-class AugmentingDataLoader(BaseLoader[PendingBatch]):
+_STILL_KINDS = ("tone", "filter", "noise", "erase", "opaque")  # every other kind may move pixels
+
+
+class AugmentingDataLoader(BaseLoader[PendingRequest]):
     """Wraps a loader (torch's DataLoader, any iterable of batches) and has the service augment its samples.
 
     `loader` yields dicts, or tuples or lists in the order of `fields`, of tensors or arrays with N rows: `image` uint8
@@ -36,6 +40,9 @@ class AugmentingDataLoader(BaseLoader[PendingBatch]):
     `mask` N,H,W, integers in 0 … 255; `label` any numbers; `boxes` N,M,4, `keypoints` N,M,2 in pixels, with `box_labels`,
     `boxes_valid`, `keypoints_valid` N,M. A batch is a dict of them, transformed with the pixels (docs/batches.md), as
     tensors on `device`, in order and owned by the caller, with `index` int64 N; other fields are passed through.
+    Labels may have other names (`masks`, `segmentation`, `keypoints` N,K,3 …; `bboxes`, `bbox`, `box` with `box_format`
+    "xyxy" or "xywh") and be nested, also as torchvision's and COCO's targets. Where the request moves pixels, any other
+    field that looks geometric raises ValueError, unless `passthrough` names it. Images may be a list of several sizes.
 
     `index` keys the draws: the same index in the same epoch gives the same image. It is read from the field `index_key`
     (distinct in a batch), else counted: base + rank + W·n, n samples of this rank since the base, which is 0 at an
@@ -67,6 +74,8 @@ class AugmentingDataLoader(BaseLoader[PendingBatch]):
         aug_seed: int = 0,
         layout: str = "NHWC",
         index_key: str | None = None,
+        passthrough: Sequence[str] = (),
+        box_format: str | None = None,
         size: Sequence[int] | None = None,
         fit: str = "cover",
         output: Mapping[str, object] | None = None,
@@ -83,7 +92,7 @@ class AugmentingDataLoader(BaseLoader[PendingBatch]):
         job: str | None = None,
     ) -> None:
         delivery = Delivery(rank, world_size, device, scale, prefetch, view, accept_arithmetic)
-        self._loader, self._reader = loader, Reader(fields, layout, index_key)
+        self._loader = loader
         request = {
             "pipeline": pipeline,
             "aug_seed": aug_seed,
@@ -97,6 +106,8 @@ class AugmentingDataLoader(BaseLoader[PendingBatch]):
         self._started = False  # a batch of the epoch was handed out; at its end the next iter() is the next epoch's
         self._passes: dict[int, BatchQueue] = {}  # by process
         super().__init__(delivery, ClientOptions(urls, token, wait_s, job))
+        moves = _Movement(self._client, self._request)
+        self._reader = Reader(fields, layout, index_key, passthrough, box_format, moves)
         self._progress: PassProgress = PassProgress()
 
     def __len__(self) -> int:
@@ -179,8 +190,11 @@ class AugmentingDataLoader(BaseLoader[PendingBatch]):
                 epoch, skip_if_done = epoch + 1, False
                 continue
             skip_if_done = False
-            arrays = self._take(pending, queue.upcoming())
-            batch = {**pending.rest, **self._to_tensors(arrays)}
+            responses = [
+                self._to_tensors(self._take(request, islice(queue.upcoming(), index, None)))
+                for index, request in enumerate(pending.requests)
+            ]
+            batch = pending.restore(responses, keep_sizes=self._request.get("size") is None)
             queue.drop()
             self._progress, self._started = pending.after, True
             self.batches += 1
@@ -222,9 +236,29 @@ class AugmentingDataLoader(BaseLoader[PendingBatch]):
             )
         self._progress = replace(self._progress, batches=skipped)
 
-    def _build_prefetcher(self) -> Prefetcher[PendingBatch]:
+    def _build_prefetcher(self) -> Prefetcher[PendingRequest]:
         fetch = _Augment(self._client, self._request, self._delivery.view, self._arithmetic)
-        return Prefetcher(fetch, self._delivery.prefetch, lambda batch: count_bytes(batch.arrays))
+        return Prefetcher(fetch, self._delivery.prefetch, lambda request: count_bytes(request.arrays))
+
+
+class _Movement:
+    """Whether a request can move pixels, so that labels that stay behind would be wrong; asks the server once."""
+
+    def __init__(self, client: Client, request: Mapping[str, Any]) -> None:
+        self._client, self._request = client, request
+        self._moves: bool | None = None
+
+    def __call__(self) -> bool:
+        if self._moves is None:
+            self._moves = self._request.get("size") is not None or self._pipeline_moves()
+        return self._moves
+
+    def _pipeline_moves(self) -> bool:
+        pipeline = self._request["pipeline"]
+        if isinstance(pipeline, str) or not pipeline:
+            return bool(pipeline) and pipeline != "none"  # every other preset moves pixels
+        kinds = {operation["name"]: operation["kind"] for operation in self._client.ops()}
+        return any(kinds.get(operation.get("op")) not in _STILL_KINDS for operation in pipeline)
 
 
 class _Augment:
@@ -234,17 +268,17 @@ class _Augment:
         self._client, self._request, self._view, self._arithmetic = client, request, view, arithmetic
         self._first = threading.Lock()  # so that the first request is sent alone
 
-    def __call__(self, batch: PendingBatch, waited_s: float) -> Arrays:
+    def __call__(self, request: PendingRequest, waited_s: float) -> Arrays:
         if "id" not in self._arithmetic:
             with self._first:
                 if "id" not in self._arithmetic:
-                    return self._send(batch, waited_s)
-        return self._send(batch, waited_s)
+                    return self._send(request, waited_s)
+        return self._send(request, waited_s)
 
-    def _send(self, batch: PendingBatch, waited_s: float) -> Arrays:
+    def _send(self, request: PendingRequest, waited_s: float) -> Arrays:
         augmented = self._client.augment(
-            batch.arrays,
-            epoch=batch.after.epoch,
+            request.arrays,
+            epoch=request.address.epoch,
             view=self._view,
             expect_arithmetic=self._arithmetic.get("id"),
             waited_s=waited_s,

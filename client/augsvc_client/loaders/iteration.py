@@ -5,14 +5,17 @@ wrapped iterator → read_batches (arrays, indices, progress) → BatchQueue (re
 
 import copy
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from augsvc_client.loaders.base import Progress
+from augsvc_client.loaders.fields import Path
+from augsvc_client.loaders.parts import Part, Tensors, join_parts
 from augsvc_client.loaders.samples import Reader, count_samples
 from augsvc_client.loaders.shares import Address
 from augsvc_client.wire import MAX_EPOCHS, Arrays
@@ -31,16 +34,39 @@ class PassProgress(Progress):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PendingBatch:
-    """One batch of the wrapped loader: arrays to send, fields that are passed through, and the progress behind it."""
+class PendingRequest:
+    """The arrays of one request, for samples of `address`."""
 
     address: Address
     arrays: Arrays
-    rest: dict[str, Any]
-    after: PassProgress
 
     def __str__(self) -> str:
         return str(self.address)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PendingBatch:
+    """One batch of the wrapped loader: its parts, the fields that are passed through, and the progress behind it.
+
+    `requests` are those of all parts, in order.
+    """
+
+    parts: Sequence[Part]
+    requests: Sequence[PendingRequest]
+    rest: Mapping[Path, Any]
+    after: PassProgress
+
+    def restore(self, responses: Iterable[Tensors], keep_sizes: bool) -> dict[str, Any]:
+        """The augmented batch, from the tensors of the response to each request."""
+        coming = iter(responses)
+        restored = [part.restore(list(islice(coming, len(part.requests)))) for part in self.parts]
+        batch: dict[str, Any] = {}
+        for path, value in {**self.rest, **join_parts(self.parts, restored, keep_sizes)}.items():
+            owner = batch
+            for name in path[:-1]:
+                owner = owner.setdefault(name, {})
+            owner[path[-1]] = value
+        return batch
 
 
 class BatchQueue:
@@ -68,11 +94,12 @@ class BatchQueue:
         """Remove the front batch, which was handed out."""
         self._pending.popleft()
 
-    def upcoming(self) -> Iterator[PendingBatch]:
-        """All batches from the front on; reads the wrapped loader as it is consumed."""
-        yield from list(self._pending)  # these were read for requests that have failed since
+    def upcoming(self) -> Iterator[PendingRequest]:
+        """The requests of all batches from the front on; reads the wrapped loader as it is consumed."""
+        for pending in list(self._pending):  # these were read for requests that have failed since
+            yield from pending.requests
         while (batch := self._read()) is not None:
-            yield batch
+            yield from batch.requests
 
     def _read(self) -> PendingBatch | None:
         if self._failure is not None:
@@ -105,15 +132,23 @@ def read_batches(
     if progress.epoch >= MAX_EPOCHS:
         raise ValueError(f"all {MAX_EPOCHS} epochs are used up; choose another aug_seed")
     for batch in batches:
-        arrays, rest = reader.split(reader.name_fields(batch))
-        rows = count_samples(arrays)
+        named = reader.name_fields(batch)
+        parts, rest = reader.split(named)
+        rows = count_samples(named)
         if not rows:
             raise ValueError("the wrapped loader gave a batch without samples")
-        arrays.setdefault("index", progress.indices(rows, rank, world_size))
+        index = reader.indices(named)
+        if index is None:
+            index = progress.indices(rows, rank, world_size)
         address = Address(progress.epoch, progress.position // world_size, rows)
+        requests = [
+            PendingRequest(address, {**arrays, "index": index[part.rows] if len(parts) > 1 else index})
+            for part in parts
+            for arrays in part.requests
+        ]
         state = copy.deepcopy(snapshot()) if snapshot is not None else None
         position = progress.position + world_size * rows
         progress = PassProgress(progress.epoch, position, progress.batches + 1, state)
-        yield PendingBatch(address, arrays, rest, progress)
+        yield PendingBatch(parts, requests, rest, progress)
     if not progress.batches:
         raise ValueError(f"the wrapped loader gave no batch in epoch {progress.epoch}: can it be iterated only once?")

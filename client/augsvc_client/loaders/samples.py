@@ -1,9 +1,9 @@
-"""Turns the batches of a caller's loader into the arrays that the service takes.
+"""Turns the batches of a caller's loader into the arrays that the service takes, and its responses into batches.
 
-batch (dict, tuple, list) → fields by name → arrays for the service, and the other fields
+batch (dict, tuple, list) → fields by name → Part (samples of one size: arrays to send) → tensors → fields by name
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from augsvc_client.client.push import CONTENT
-from augsvc_client.wire import Arrays
+from augsvc_client.loaders.fields import Path, geometric_field, is_nested, role_of, unmovable
+from augsvc_client.loaders.flat import BOX_FORMATS, FlatField, cast, to_array
+from augsvc_client.loaders.parts import Part, build_parts
 
-_DTYPES: dict[str, type[np.generic]] = {
-    "boxes": np.float32,
-    "box_labels": np.int64,
-    "keypoints": np.float32,
-    "boxes_valid": np.bool_,
-    "keypoints_valid": np.bool_,
-}
-_KNOWN = {*CONTENT, "label", "mask", *_DTYPES}  # sent to the service; all other fields are passed through
+
+def _moves_always() -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +27,9 @@ class Reader:
     fields: Sequence[str]
     layout: str
     index_key: str | None
+    passthrough: Sequence[str] = ()
+    box_format: str | None = None
+    moves: Callable[[], bool] = _moves_always  # whether the request moves pixels
 
     def __post_init__(self) -> None:
         if self.layout not in ("NHWC", "NCHW"):
@@ -38,6 +38,10 @@ class Reader:
             raise ValueError(
                 f"fields is a tuple of distinct names, for example ('image', 'label'), got {self.fields!r}"
             )
+        if isinstance(self.passthrough, str):
+            raise ValueError(f"passthrough is a tuple of names, for example ('depth',), got {self.passthrough!r}")
+        if self.box_format not in (None, *BOX_FORMATS):
+            raise ValueError(f"box_format is one of {', '.join(BOX_FORMATS)}, got {self.box_format!r}")
 
     def name_fields(self, batch: object) -> dict[str, Any]:
         """The batch's fields by name; raises ValueError if it is not a batch of images or sound."""
@@ -60,79 +64,83 @@ class Reader:
             raise ValueError(f"the wrapped loader's batch has no {self.index_key!r}, only {names}")
         if "index" in named and self.index_key != "index":
             raise ValueError("the batch has a field 'index': set index_key='index' to use it, or rename the field")
+        if empty := [name for name, value in named.items() if value is None]:
+            raise ValueError(f"{empty[0]} is None; leave it out of the batch")
         return named
 
-    def split(self, named: Mapping[str, Any]) -> tuple[Arrays, dict[str, Any]]:
-        """Arrays copied from the caller's tensors, which a loader may refill while they wait, and the other fields."""
-        arrays = {name: _convert(name, value, self.layout) for name, value in named.items() if name in _KNOWN}
-        if self.index_key is not None:
-            arrays["index"] = _cast("index", _to_array("index", named[self.index_key]), np.int64)
-        return arrays, {name: value for name, value in named.items() if name not in _KNOWN and name != "index"}
+    def split(self, named: Mapping[str, Any]) -> tuple[list[Part], dict[Path, Any]]:
+        """Arrays copied from the caller's tensors, which a loader may refill while they wait, and the other fields.
+
+        Raises ValueError for a field that looks geometric and cannot be moved with the pixels.
+        """
+        sent: dict[FlatField, Any] = {}
+        targets: dict[Path, Any] = {}
+        rest: dict[Path, Any] = {}
+        for path, value in _leaves(named):
+            role = self._role(path, value)
+            if role == "targets":
+                targets[path] = value
+            elif role is not None:
+                sent[FlatField(path, role, self.layout, self._box_format(path, role))] = value
+            elif path != ("index",):
+                rest[path] = value
+        _check_distinct(sent, targets)
+        return build_parts(sent, targets, self.passthrough), rest
+
+    def indices(self, named: Mapping[str, Any]) -> npt.NDArray[np.int64] | None:
+        """The caller's own indices [N], if `index_key` names their field."""
+        if self.index_key is None:
+            return None
+        return cast("index", to_array("index", named[self.index_key]), np.int64)
+
+    def _role(self, path: Path, value: Any) -> str | None:
+        """The tensor that a field is sent as, or "targets"; None for one that is passed through."""
+        name = path[-1]
+        if not {name, path[0]}.isdisjoint(self.passthrough):
+            return None
+        if path in (("image",), ("audio",)):
+            return name
+        role = role_of(name)
+        if role is not None and (path == (role,) or self.moves()):
+            return role
+        geometric = geometric_field(name, value, self.passthrough)
+        if geometric is not None and self.moves():
+            if is_nested(value):
+                return "targets"
+            raise ValueError(unmovable(".".join(path), geometric))
+        return "label" if path == ("label",) else None
+
+    def _box_format(self, path: Path, role: str) -> str | None:
+        if role != "boxes" or path[-1] == "boxes" or self.box_format is not None:
+            return self.box_format
+        raise ValueError(
+            f"{'.'.join(path)}: set box_format='xyxy' or 'xywh' (x y width height), in pixels; only the name boxes "
+            f"always means x1 y1 x2 y2"
+        )
+
+
+def _leaves(named: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    for name, value in named.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, (*path, name))
+        else:
+            yield (*path, name), value
+
+
+def _check_distinct(sent: Iterable[FlatField], targets: Iterable[Path]) -> None:
+    """Raises ValueError for two fields of one role: a sample has one mask, one list of boxes and one of keypoints."""
+    names: dict[str, str] = {}
+    roles = [(field.role, field.name) for field in sent]
+    roles += [("boxes", ".".join(path)) for path in targets]
+    for role, name in roles:
+        if role in names:
+            raise ValueError(
+                f"{names[role]} and {name} would both be sent as {role}, of which a sample has one: join them, or name one "
+                f"in passthrough="
+            )
+        names[role] = name
 
 
 def count_samples(named: Mapping[str, Any]) -> int:
     """The number of samples in a batch."""
     return next(len(named[name]) for name in CONTENT if name in named)
-
-
-def _convert(name: str, value: object, layout: str) -> npt.NDArray[Any]:
-    array = _to_array(name, value)
-    if name == "image":
-        return _convert_image(array, layout)
-    if name == "audio":
-        return _convert_audio(array)
-    if name == "mask":
-        return _convert_mask(array)
-    return _cast(name, array, _DTYPES[name]) if name in _DTYPES else array
-
-
-def _to_array(name: str, value: Any) -> npt.NDArray[Any]:
-    """A copy as a NumPy array, also of a tensor on a GPU."""
-    try:
-        if hasattr(value, "detach"):
-            value = value.detach().cpu()
-            value = (value.float() if value.is_floating_point() and value.itemsize < 4 else value).numpy()
-        return np.array(value)
-    except (TypeError, ValueError) as err:
-        raise ValueError(
-            f"{name} is a tensor or array with one row for each sample; rows of different lengths are padded, with "
-            f"{name}_valid to mark the entries that count"
-        ) from err
-
-
-def _cast(name: str, array: npt.NDArray[Any], dtype: type[np.generic]) -> npt.NDArray[Any]:
-    try:
-        return array.astype(dtype, casting="unsafe" if dtype is np.bool_ else "same_kind", copy=False)
-    except TypeError as err:
-        raise ValueError(f"{name} must be {np.dtype(dtype).name}, got {array.dtype.name}") from err
-
-
-def _convert_image(array: npt.NDArray[Any], layout: str) -> npt.NDArray[np.uint8]:
-    if array.ndim != 4 or array.shape[3 if layout == "NHWC" else 1] not in (1, 3):
-        hint = "; set layout='NCHW'" if layout == "NHWC" and array.ndim == 4 and array.shape[1] in (1, 3) else ""
-        raise ValueError(f"image is {','.join(layout)} with C of 1 or 3, got the shape {array.shape}{hint}")
-    if np.issubdtype(array.dtype, np.floating):
-        low, high = (array.min(), array.max()) if array.size else (0.0, 0.0)
-        if not (low >= 0 and high <= 1):  # also refuses NaN
-            raise ValueError(
-                f"image is uint8, or float in [0, 1] before normalisation; got floats from {low:g} to {high:g}"
-            )
-        array = np.rint(array * array.dtype.type(255)).astype(np.uint8)
-    if array.dtype != np.uint8:
-        raise ValueError(f"image is uint8, or float in [0, 1], got {array.dtype.name}")
-    return array if layout == "NHWC" else array.transpose(0, 2, 3, 1)
-
-
-def _convert_audio(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    if array.ndim != 2:
-        hint = "; select one channel, for example x[:, 0]" if array.ndim == 3 else ""
-        raise ValueError(f"audio is N,T, got the shape {array.shape}{hint}")
-    if not np.issubdtype(array.dtype, np.floating):
-        raise ValueError(f"audio is float, full scale at ±1 (16 bits: divide by 32768), got {array.dtype.name}")
-    return array.astype(np.float32, copy=False)
-
-
-def _convert_mask(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    if array.dtype.kind not in "bui" or (array.size and not 0 <= array.min() <= array.max() <= 255):
-        raise ValueError("mask is uint8 N,H,W, or other integers in 0 … 255 (255: outside the source)")
-    return array.astype(np.uint8, copy=False)

@@ -1,0 +1,244 @@
+"""Targets of detection datasets, one for each sample: torchvision's dict of tensors, COCO's list of annotations.
+
+    targets → read_targets → Objects of each sample → pack (padded arrays) → the service → unpack → targets
+
+An object whose box leaves the canvas is removed from its target, with its entry in every other field.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from augsvc_client.loaders.fields import geometric_field, role_of, unmovable
+from augsvc_client.wire import Arrays
+
+Array = npt.NDArray[Any]
+
+OUTSIDE = 255  # of a mask: the source has nothing there
+MASKS_PER_PLANE = 7  # binary masks share a mask's bits; 8 of them could be 255
+_OF_THE_IMAGE = ("image_id", "orig_size", "size")  # never one entry for each object
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """The geometry of one sample's objects: boxes [M,4] as x1 y1 x2 y2, keypoints [M,K,3] as x y visibility, masks [M,H,W].
+
+    Arrays as read, tensors as transformed; None for what the target does not hold.
+    """
+
+    boxes: Any = None
+    keypoints: Any = None
+    masks: Any = None
+
+    @property
+    def count(self) -> int:
+        """M."""
+        return max((len(array) for array in (self.boxes, self.keypoints, self.masks) if array is not None), default=0)
+
+
+def read_targets(name: str, targets: Sequence[Any], passthrough: Sequence[str]) -> list[Objects]:
+    """Each sample's objects; raises ValueError for a target that cannot be read."""
+    try:
+        return [
+            _read_torchvision(target, passthrough) if isinstance(target, Mapping) else _read_coco(target, passthrough)
+            for target in targets
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError) as err:
+        raise ValueError(
+            f"{name} is one dict for each sample with boxes M,4 (x1 y1 x2 y2), masks M,H,W and keypoints M,K,3, or one "
+            f"list of COCO's annotations (bbox, keypoints) for each sample: {err}"
+        ) from err
+
+
+def write_targets(targets: Sequence[Any], objects: Sequence[Objects], kept: Sequence[Any]) -> list[Any]:
+    """The targets with their transformed objects; `kept` holds the rows that are left in each."""
+    return [
+        _write_torchvision(target, moved, rows) if isinstance(target, Mapping) else _write_coco(target, moved, rows)
+        for target, moved, rows in zip(targets, objects, kept, strict=True)
+    ]
+
+
+def _read_torchvision(target: Mapping[str, Any], passthrough: Sequence[str]) -> Objects:
+    _check_fields(target, ("boxes", "keypoints", "masks"), passthrough)
+    fields = {name: value for name, value in target.items() if name not in passthrough}
+    form = getattr(getattr(fields.get("boxes"), "format", None), "value", "XYXY")
+    if form != "XYXY":
+        raise ValueError(f"the boxes are {form}; convert them to XYXY")
+    arrays = {name: _to_numpy(fields[name]) for name in ("boxes", "keypoints", "masks") if name in fields}
+    if "boxes" in arrays:
+        arrays["boxes"] = arrays["boxes"].astype(np.float32).reshape(-1, 4)
+    if "keypoints" in arrays:
+        arrays["keypoints"] = _with_visibility(arrays["keypoints"])
+    if "masks" in arrays and (arrays["masks"].ndim != 3 or arrays["masks"].max(initial=0) > 1):
+        raise ValueError(f"masks are M,H,W of 0 and 1, got the shape {arrays['masks'].shape}")
+    if len({len(array) for array in arrays.values()}) > 1:
+        raise ValueError("boxes, masks and keypoints have one entry for each object")
+    return Objects(**arrays)
+
+
+def _check_fields(target: Mapping[str, Any], known: Sequence[str], passthrough: Sequence[str]) -> None:
+    for name, value in target.items():
+        if name in known or name in passthrough:
+            continue
+        key = name if role_of(name) else geometric_field(name, value, passthrough, leading=1)
+        if key is not None:
+            raise ValueError(unmovable(name, key))
+
+
+def _with_visibility(points: Array) -> Array:
+    if points.ndim != 3 or points.shape[2] not in (2, 3):
+        raise ValueError(f"keypoints are M,K,3 or M,K,2, got the shape {points.shape}")
+    points = points.astype(np.float32)
+    return points if points.shape[2] == 3 else np.concatenate([points, np.ones_like(points[..., :1])], axis=2)
+
+
+def _read_coco(annotations: Sequence[Mapping[str, Any]], passthrough: Sequence[str]) -> Objects:
+    for annotation in annotations:
+        _check_fields(annotation, ("bbox", "keypoints"), passthrough)
+    boxes = np.array([annotation["bbox"] for annotation in annotations], np.float32).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]  # COCO's are x y width height
+    if "keypoints" in passthrough or not any("keypoints" in annotation for annotation in annotations):
+        return Objects(boxes)
+    points = [np.array(annotation.get("keypoints", ()), np.float32).reshape(-1, 3) for annotation in annotations]
+    keypoints = np.zeros((len(points), max(map(len, points)), 3), np.float32)
+    for row, own in zip(keypoints, points, strict=True):
+        row[: len(own)] = own
+    return Objects(boxes, keypoints)
+
+
+def pack(objects: Sequence[Objects]) -> tuple[Arrays, list[Array]]:
+    """The samples' objects as arrays of M rows each, padded, and the planes of their masks, uint8 [N,H,W]."""
+    n, most = len(objects), _most(objects)
+    arrays: Arrays = {}
+    if any(sample.boxes is not None for sample in objects):
+        arrays["boxes"] = np.zeros((n, most, 4), np.float32)
+        arrays["boxes_valid"] = np.zeros((n, most), np.bool_)
+    points = max((sample.keypoints.shape[1] for sample in objects if sample.keypoints is not None), default=0)
+    if points:
+        arrays["keypoints"] = np.zeros((n, most, points, 2), np.float32)
+        arrays["keypoints_valid"] = np.zeros((n, most, points), np.bool_)
+    for row, sample in enumerate(objects):
+        if sample.boxes is not None:
+            arrays["boxes"][row, : sample.count] = sample.boxes
+            arrays["boxes_valid"][row, : sample.count] = True
+        if sample.keypoints is not None and points:
+            own = sample.keypoints
+            arrays["keypoints"][row, : len(own), : own.shape[1]] = own[..., :2]
+            arrays["keypoints_valid"][row, : len(own), : own.shape[1]] = own[..., 2] > 0
+    if points:
+        arrays["keypoints"] = arrays["keypoints"].reshape(n, most * points, 2)
+        arrays["keypoints_valid"] = arrays["keypoints_valid"].reshape(n, most * points)
+    return arrays, _pack_masks([sample.masks for sample in objects])
+
+
+def _pack_masks(masks: Sequence[Array | None]) -> list[Array]:
+    shapes = {mask.shape[1:] for mask in masks if mask is not None}
+    if not shapes:
+        return []
+    if len(shapes) > 1:
+        raise ValueError(f"masks are M,H,W of their image, got {sorted(shapes)}")
+    most = max(len(mask) for mask in masks if mask is not None)
+    planes = np.zeros((max(1, -(-most // MASKS_PER_PLANE)), len(masks), *shapes.pop()), np.uint8)
+    for row, mask in enumerate(masks):
+        for index, binary in enumerate(mask if mask is not None else ()):
+            plane, bit = divmod(index, MASKS_PER_PLANE)
+            planes[plane, row] |= np.where(binary, np.uint8(1 << bit), np.uint8(0))
+    return list(planes)
+
+
+def unpack(
+    objects: Sequence[Objects], moved: Mapping[str, Any], planes: Sequence[Any]
+) -> tuple[list[Objects], list[Any]]:
+    """The transformed objects, as tensors of all rows, and for each sample the rows whose boxes are still valid."""
+    results, kept = [], []
+    most = _most(objects)
+    for row, sample in enumerate(objects):
+        boxes = keypoints = masks = None
+        rows = list(range(sample.count))
+        if sample.boxes is not None:
+            boxes = moved["boxes"][row, : sample.count]
+            rows = moved["boxes_valid"][row, : sample.count].nonzero().flatten().tolist()
+        if sample.keypoints is not None:
+            keypoints = _unpack_keypoints(sample.keypoints, moved, row, most)
+        if sample.masks is not None:
+            bits = (divmod(index, MASKS_PER_PLANE) for index in range(len(sample.masks)))
+            masks = [(planes[plane][row] >> bit & 1) * (planes[plane][row] != OUTSIDE) for plane, bit in bits]
+        results.append(Objects(boxes, keypoints, masks))
+        kept.append(rows)
+    return results, kept
+
+
+def _most(objects: Sequence[Objects]) -> int:
+    return max(1, max(sample.count for sample in objects))  # a tensor without rows could not be sent
+
+
+def _unpack_keypoints(own: Array, moved: Mapping[str, Any], row: int, most: int) -> Any:
+    if "keypoints" not in moved:  # no sample has one
+        return own
+    points = moved["keypoints"][row].reshape(most, -1, 2)[: len(own), : own.shape[1]]
+    valid = moved["keypoints_valid"][row].reshape(most, -1)[: len(own), : own.shape[1]]
+    result = points.new_zeros(own.shape)
+    result[..., :2] = points
+    result[..., 2] = points.new_tensor(own[..., 2]) * valid
+    return result
+
+
+def _write_torchvision(target: Mapping[str, Any], moved: Objects, kept: list[int]) -> dict[str, Any]:
+    result = {}
+    for name, value in target.items():
+        if name == "boxes" and moved.boxes is not None:
+            result[name] = moved.boxes[kept]
+        elif name == "keypoints" and moved.keypoints is not None:
+            result[name] = moved.keypoints[kept][..., : np.shape(value)[2]]
+        elif name == "masks" and moved.masks is not None:
+            result[name] = _stack_masks([moved.masks[row] for row in kept], value)
+        elif name == "area" and moved.boxes is not None and len(value):
+            result[name] = moved.boxes.new_tensor(_to_numpy(value))[kept] * _growth(target["boxes"], moved.boxes, kept)
+        else:
+            result[name] = value if name in _OF_THE_IMAGE else _select(value, kept, moved.count)
+    return result
+
+
+def _stack_masks(masks: list[Any], value: Any) -> Any:
+    import torch
+
+    dtype = value.dtype if isinstance(value, torch.Tensor) else torch.uint8
+    return torch.stack(masks).to(dtype) if masks else torch.zeros((0, *np.shape(value)[1:]), dtype=dtype)
+
+
+def _growth(before: Any, after: Any, kept: list[int]) -> Any:
+    """Each kept box's area, as a multiple of what it was."""
+    own = after.new_tensor(_to_numpy(before)).reshape(-1, 4)[kept]
+    areas = [(box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1]) for box in (after[kept], own)]
+    return areas[0] / areas[1]
+
+
+def _select(values: Any, rows: list[int], count: int) -> Any:
+    """The entries of these rows, if `values` has one for each of `count` objects."""
+    sized = isinstance(values, list | tuple) or getattr(values, "ndim", 0) > 0
+    if not sized or len(values) != count:
+        return values
+    return [values[row] for row in rows] if isinstance(values, list | tuple) else values[rows]
+
+
+def _write_coco(annotations: Sequence[Mapping[str, Any]], moved: Objects, kept: list[int]) -> list[dict[str, Any]]:
+    result = []
+    for row in kept:
+        annotation = dict(annotations[row])
+        x1, y1, x2, y2 = moved.boxes[row].tolist()
+        width, height = annotation["bbox"][2:]
+        annotation["bbox"] = [x1, y1, x2 - x1, y2 - y1]
+        if annotation.get("area") is not None:
+            annotation["area"] *= (x2 - x1) * (y2 - y1) / (width * height)
+        if "keypoints" in annotation and moved.keypoints is not None:
+            points = moved.keypoints[row][: len(annotation["keypoints"]) // 3]
+            annotation["keypoints"] = points.flatten().tolist()
+        result.append(annotation)
+    return result
+
+
+def _to_numpy(value: Any) -> Array:
+    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
