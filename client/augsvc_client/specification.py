@@ -25,11 +25,39 @@ def specification(fields: Mapping[str, object]) -> dict[str, object]:
     for name in spec.keys() & {"subset", "output"}:
         spec[name] = _mapping(name, spec[name])
     for name, value in spec.items():
+        spec[name] = value = to_json_types(value)
         try:
             json.dumps(value, allow_nan=False)
         except (TypeError, ValueError) as err:
             raise ValueError(f"{name} cannot be sent as JSON: {err}") from err
     return spec
+
+
+def to_integer(name: str, value: object, minimum: int = 0, maximum: int | None = None) -> int:
+    """An integer of any type (NumPy's too, not bool) as int; raises ValueError unless it is in minimum … maximum."""
+    limits = f"of at least {minimum}" if maximum is None else f"in {minimum} … {maximum}"
+    try:
+        integer = operator.index(value) if not _is_bool(value) else None  # type: ignore[arg-type]  # it raises TypeError
+    except TypeError:
+        integer = None
+    if integer is None or integer < minimum or (maximum is not None and integer > maximum):
+        raise ValueError(f"{name} must be an integer {limits}, got {_shown(value)}")
+    return integer
+
+
+def to_json_types(value: object) -> object:
+    """The value with its mappings as dicts, its tuples as lists and integers of any type as int."""
+    if isinstance(value, Mapping):
+        return {key: to_json_types(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json_types(entry) for entry in value]
+    if hasattr(value, "__index__") and not _is_bool(value) and not getattr(value, "ndim", 0):
+        return operator.index(value)
+    return value
+
+
+def _is_bool(value: object) -> bool:
+    return isinstance(value, bool) or getattr(getattr(value, "dtype", None), "kind", "") == "b"
 
 
 def _pipeline(given: object) -> object:

@@ -35,6 +35,7 @@ DIGEST_HEADER = "Augsvc-Digest"
 MAX_HEADER_BYTES = 1 << 20
 MAX_ROWS = 1 << 32
 MAX_EPOCHS = 1 << 24
+MAX_VIEWS = 1 << 8
 
 _METADATA = "__metadata__"
 _LENGTH_BYTES = 8

@@ -4,8 +4,8 @@ import gc
 import itertools
 import json
 import multiprocessing
+import pickle
 import threading
-import types
 import weakref
 
 import numpy as np
@@ -508,18 +508,86 @@ class Stream(torch.utils.data.IterableDataset):
         return iter(self.loader)
 
 
-def test_in_one_worker_of_a_torch_dataloader(make):
-    batches = torch.utils.data.DataLoader(
-        Stream(make(batch_size=4)), batch_size=None, num_workers=1, multiprocessing_context="fork"
-    )
-    assert indices(batches) == wanted(0)
+def test_in_a_worker_of_a_torch_dataloader_it_is_refused(make):
+    """Every epoch's worker would begin with the same copy of the loader."""
+    for workers in (1, 2):
+        batches = torch.utils.data.DataLoader(
+            Stream(make(batch_size=4, rank=0, world_size=1)), batch_size=None, num_workers=workers,
+            multiprocessing_context="fork",
+        )  # fmt: skip
+        with pytest.raises(AugsvcError, match="iterate it directly"):
+            list(batches)
 
 
-def test_several_workers_would_repeat_and_are_refused(make, monkeypatch):
-    loader, own = make(batch_size=4), make(batch_size=4, rank=1, world_size=2)
+def test_in_a_torch_dataloader_without_workers_epochs_move(make):
+    loader = make(batch_size=4)
+    batches = torch.utils.data.DataLoader(Stream(loader), batch_size=None)
+    assert [indices(batches) for _ in range(2)] == [wanted(0), wanted(1)]
+    assert loader.epoch == 2
+
+
+def test_a_torch_dataloader_around_a_loader_is_refused(make):
+    with pytest.raises(TypeError, match="iterate it directly"):
+        next(iter(torch.utils.data.DataLoader(make(), batch_size=None)))
+
+
+@pytest.mark.parametrize("use", [len, lambda loader: next(iter(loader)), lambda loader: loader.id])
+def test_a_used_loader_can_be_sent_to_a_spawned_process(make, use):
+    loader = make(batch_size=4)
+    use(loader)
+    with pickle.loads(pickle.dumps(loader)) as copy:  # noqa: S301 - of this test
+        assert indices(copy) == wanted(0, loader.position)
+    assert indices(loader) == wanted(0, 4 if loader.position else 0) or loader.epoch == 1
+
+
+def test_torchrun_without_a_process_group_is_noticed(make, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    loader = make()
+    for use in (len, iter):
+        with pytest.raises(AugsvcError, match="init_process_group"):
+            use(loader)
+    assert indices(itertools.islice(make(rank=0, world_size=2), 1)) == wanted(0, 0, 3)
+
+
+# --- evaluation
+
+
+def test_a_look_at_an_evaluation_does_not_shorten_it(make):
+    loader = make(batch_size=8, shuffle=False, drop_last=False)
     next(iter(loader))
-    worker = types.SimpleNamespace(num_workers=2)
-    monkeypatch.setattr(torch.utils.data, "get_worker_info", lambda: worker)
-    with pytest.raises(AugsvcError, match="num_workers"):
-        iter(loader)
-    assert indices(itertools.islice(own, 1)) == wanted(0, 4, 8)
+    assert len(loader) == 3
+    assert indices(loader) == list(range(N))
+    steps = iter(loader)
+    assert indices(next(steps) for _ in range(len(loader))) == list(range(N))
+    assert (len(loader), indices(loader), loader.epoch) == (3, list(range(N)), 3)
+
+
+def test_an_evaluation_is_resumed_where_its_state_was_taken(make):
+    loader, resumed = (make(batch_size=8, shuffle=False, drop_last=False) for _ in range(2))
+    next(iter(loader))
+    resumed.load_state_dict(loader.state_dict())
+    assert len(resumed) == 2
+    assert indices(resumed) == list(range(8, N))
+
+
+# --- arguments
+
+
+def test_integers_of_numpy_are_integers(make):
+    loader = make(batch_size=np.int64(4), rank=np.int32(0), world_size=np.int8(1), prefetch=np.uint8(2),
+                  aug_seed=np.int64(3), view=np.int64(1), subset={"per_class": np.int64(5)})  # fmt: skip
+    loader.set_epoch(np.int64(1))
+    batch = next(iter(loader))
+    assert batch["index"].tolist() == wanted(1, 0, 4)
+    json.dumps(loader.state_dict())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"batch_size": True}, {"batch_size": np.True_}, {"batch_size": 2.0}, {"batch_size": "4"}, {"batch_size": 0},
+     {"view": [0, 1]}, {"view": 256}, {"view": None}, {"prefetch": np.float64(2)}, {"rank": 0.0, "world_size": 1}],
+)  # fmt: skip
+def test_other_numbers_are_refused_by_name(make, wrong):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be an integer"):
+        make(**wrong)

@@ -26,6 +26,7 @@ from augsvc_client.client.push import Augmented, parse_augmented, push_request
 from augsvc_client.client.retry import RETRYABLE, RetryState, StreamDiffers, check_status
 from augsvc_client.client.stream import Stream
 from augsvc_client.errors import AugsvcError, BadResponse
+from augsvc_client.specification import to_integer, to_json_types
 from augsvc_client.transport.address import Replica
 from augsvc_client.transport.buffers import Allocate, allocate_pageable
 from augsvc_client.transport.connection import Connections, Request, Response
@@ -71,6 +72,14 @@ class Client:
         self._closed = False
         weakref.finalize(self, _close_own, self._connections)  # for a client that is never closed
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without connections, for a copy in another process."""
+        return {**self.__dict__, "_connections": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        weakref.finalize(self, _close_own, self._connections)
+
     def stream(self, spec: Mapping[str, object], *, id: str | None = None) -> Stream:
         """The stream of a specification; `id` pins it: a replica with another id is passed over.
 
@@ -114,15 +123,16 @@ class Client:
         fields = {
             "pipeline": pipeline if isinstance(pipeline, str) else [dict(operation) for operation in pipeline],
             "aug_seed": aug_seed,
-            "epoch": epoch,
-            "view": view,
+            "epoch": to_integer("epoch", epoch, 0, wire.MAX_EPOCHS - 1),
+            "view": to_integer("view", view, 0, wire.MAX_VIEWS - 1),
             "size": None if size is None else list(size),
             "fit": fit,
             "output": None if output is None else dict(output),
             "sample_rate": sample_rate,
             "expect_arithmetic": expect_arithmetic,
         }
-        request = push_request(tensors, {name: value for name, value in fields.items() if value is not None}, waited_s)
+        given = {name: to_json_types(value) for name, value in fields.items() if value is not None}
+        request = push_request(tensors, given, waited_s)
         identity = {} if expect_arithmetic is None else {"arithmetic": expect_arithmetic}
         return self.call(request, lambda response: parse_augmented(response, tensors["index"]), identity)
 

@@ -28,6 +28,8 @@ def push_request(tensors: Mapping[str, npt.NDArray[Any]], fields: Mapping[str, A
     """The request for tensors with N rows each; `fields` is its JSON. Raises ValueError if the rows differ."""
     if "index" not in tensors or not tensors.keys() & set(CONTENT):
         raise ValueError(f"image or audio, and index, are required; got {', '.join(sorted(tensors)) or 'no tensors'}")
+    if empty := [name for name, array in tensors.items() if array is None]:
+        raise ValueError(f"{empty[0]} is None; leave it out")
     rows = {name: len(array) for name, array in tensors.items()}
     if len(set(rows.values())) != 1:
         raise ValueError(f"every tensor has one row for each sample, got {rows}")

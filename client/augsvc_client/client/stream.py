@@ -11,6 +11,7 @@ from augsvc_client import wire
 from augsvc_client.client.environment import check_header_value
 from augsvc_client.client.retry import IDENTITY
 from augsvc_client.errors import BadResponse
+from augsvc_client.specification import to_integer
 from augsvc_client.transport.connection import Request, Response
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class Stream:
         and the computation: `frames` reads consecutive batches without that wait. Raises ServerUnavailable,
         StreamChanged, RequestRefused (416 at or past the end), Unauthorized.
         """
+        epoch, start, count = to_integer("epoch", epoch), to_integer("start", start), to_integer("count", count)
+        view = to_integer("view", view, 0, wire.MAX_VIEWS - 1)
         n = max(0, min(count, self.samples - start))
         headers = {wire.SPEC_HEADER: self.header}
         if waited_s is not None:

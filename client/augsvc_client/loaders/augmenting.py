@@ -20,7 +20,8 @@ from augsvc_client.loaders.base import BaseLoader, ClientOptions, Delivery
 from augsvc_client.loaders.iteration import BatchQueue, PassProgress, PendingRequest, read_batches
 from augsvc_client.loaders.prefetch import Prefetcher, count_bytes
 from augsvc_client.loaders.samples import Reader, count_samples
-from augsvc_client.loaders.tensors import rank_and_world_size, refuse_several_workers
+from augsvc_client.loaders.tensors import rank_and_world_size, refuse_workers
+from augsvc_client.loaders.wrapped import WrappedLoader
 from augsvc_client.specification import differing, specification
 from augsvc_client.wire import MAX_EPOCHS, Arrays
 
@@ -56,8 +57,9 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
 
     `for batch in loader` goes through the epoch; after `break` the next one continues there. Each pass through the
     wrapped loader is the next epoch, and `set_epoch` is called on it and its samplers where they have it. A resumed
-    epoch restores the wrapped loader by its state_dict and load_state_dict if it has both (then state_dict() is
-    JSON-able if that one is); any other is iterated again and fast-forwarded, so it must repeat the same order.
+    epoch restores the wrapped loader by its state_dict and load_state_dict if it has both; any other is iterated again and
+    fast-forwarded, so it must repeat the same order. torch's samplers do: they are seeded by the epoch, from their
+    generator's seed or one that is saved in the state; a sampler whose order changes otherwise cannot be resumed.
     Under another world size that is right where rank r reads every W-th sample from r on, as DistributedSampler does.
 
     Raises ValueError for arguments and batches that cannot be used, what the wrapped loader raises, NotInstalled without
@@ -92,7 +94,7 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
         job: str | None = None,
     ) -> None:
         delivery = Delivery(rank, world_size, device, scale, prefetch, view, accept_arithmetic)
-        self._loader = loader
+        self._wrapped = WrappedLoader(loader)
         request = {
             "pipeline": pipeline,
             "aug_seed": aug_seed,
@@ -110,15 +112,18 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
         self._reader = Reader(fields, layout, index_key, passthrough, box_format, moves)
         self._progress: PassProgress = PassProgress()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_passes": {}}
+
     def __len__(self) -> int:
         """Steps of the coming iteration; raises TypeError if the wrapped loader has no length."""
-        steps = len(self._loader)  # type: ignore[arg-type]
+        steps = len(self._wrapped)
         return max(0, steps - self._progress.batches) or (steps if self._started else 0)
 
     def __iter__(self) -> "Iterator[dict[str, Any]]":
         """Continue from the current position to the end of the epoch; begin the next epoch if all was handed out."""
+        refuse_workers()
         if self._delivery.rank is None:
-            refuse_several_workers()
             ranks = rank_and_world_size()
             if ranks != (self._rank, self._world_size):
                 self._end_pass()
@@ -130,7 +135,7 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
         super().set_epoch(epoch)
         self._started = False
         if os.getpid() not in self._passes:
-            _forward_epoch(self._loader, epoch)
+            self._wrapped.forward_epoch(epoch)
 
     def state_dict(self) -> dict[str, Any]:
         """All that a later run needs to continue, JSON-able. A batch counts when it has been handed out."""
@@ -141,6 +146,7 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
             "epoch": progress.epoch,
             "batches": progress.batches,
             "position": progress.position,
+            "order_seed": self._wrapped.seed,
             "loader": copy.deepcopy(progress.loader),
         }
 
@@ -160,11 +166,15 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
         epoch, batches, position = counts = [state[key] for key in ("epoch", "batches", "position")]
         if any(type(count) is not int or count < 0 for count in counts) or epoch >= MAX_EPOCHS:
             raise StateMismatch(f"the state's epoch, batches and position are not valid counts: {counts}")
+        seed = state["order_seed"]
+        if seed is not None and type(seed) is not int:
+            raise StateMismatch(f"the state's order_seed is not an integer: {seed!r}")
         if theirs is not None and not accept:
             self._arithmetic["id"] = theirs
         self._go_to(PassProgress(epoch, position, batches, copy.deepcopy(state["loader"])))
         self._started = False
-        _forward_epoch(self._loader, epoch)
+        self._wrapped.seed = seed
+        self._wrapped.forward_epoch(epoch)
 
     def _go_to_epoch(self, epoch: int) -> None:
         self._go_to(PassProgress(epoch))
@@ -207,17 +217,12 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
         if queue is not None and not queue.finished:
             return queue
         self._end_pass()
-        _forward_epoch(self._loader, self.epoch)
         rank, world_size = self._rank or 0, self._world_size or 1
-        stateful = _is_stateful(self._loader)
-        if stateful and self._progress.loader is not None:
-            self._loader.load_state_dict(copy.deepcopy(self._progress.loader))  # type: ignore[attr-defined]
-            batches = iter(self._loader)
-        else:
-            batches = iter(self._loader)
+        state = self._progress.loader
+        batches = self._wrapped.begin(self.epoch, state, resumed=self.position > 0)
+        if state is None or not self._wrapped.is_stateful:
             self._fast_forward(batches, world_size)
-        snapshot = self._loader.state_dict if stateful else None  # type: ignore[attr-defined]
-        source = read_batches(batches, self._reader, self._progress, rank, world_size, snapshot)
+        source = read_batches(batches, self._reader, self._progress, rank, world_size, self._wrapped.snapshot)
         return self._passes.setdefault(os.getpid(), BatchQueue(source))
 
     def _fast_forward(self, batches: Iterator[Any], world_size: int) -> None:
@@ -294,15 +299,3 @@ def _to_json_types(request: Mapping[str, object]) -> dict[str, Any]:
     del spec["dataset"]
     plain: dict[str, Any] = json.loads(json.dumps(spec))
     return plain
-
-
-def _is_stateful(loader: object) -> bool:
-    return callable(getattr(loader, "state_dict", None)) and callable(getattr(loader, "load_state_dict", None))
-
-
-def _forward_epoch(loader: object, epoch: int) -> None:
-    samplers = (getattr(loader, name, None) for name in ("sampler", "batch_sampler"))
-    for owner in (loader, *samplers):
-        set_epoch = getattr(owner, "set_epoch", None)
-        if callable(set_epoch):
-            set_epoch(epoch)

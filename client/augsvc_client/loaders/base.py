@@ -8,15 +8,16 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
 from augsvc_client.client.client import Client
 from augsvc_client.errors import StateMismatch
 from augsvc_client.loaders.gpu_upload import GpuUpload
 from augsvc_client.loaders.prefetch import Prefetcher
-from augsvc_client.loaders.tensors import check_at_least, check_ranks, check_scale, require_torch, to_tensors
+from augsvc_client.loaders.tensors import check_ranks, check_scale, require_torch, to_tensors
+from augsvc_client.specification import to_integer
 from augsvc_client.transport.buffers import allocate_pageable
-from augsvc_client.wire import MAX_EPOCHS, Arrays
+from augsvc_client.wire import MAX_EPOCHS, MAX_VIEWS, Arrays
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +50,11 @@ class Delivery:
     accept_arithmetic: bool
 
     def __post_init__(self) -> None:
-        check_at_least(1, prefetch=self.prefetch)
+        for name, minimum, maximum in (("prefetch", 1, None), ("view", 0, MAX_VIEWS - 1)):
+            object.__setattr__(self, name, to_integer(name, getattr(self, name), minimum, maximum))
+        for name in ("rank", "world_size"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, to_integer(name, getattr(self, name)))
         check_scale(self.scale)
         check_ranks(self.rank, self.world_size)
 
@@ -86,6 +91,22 @@ class BaseLoader(ABC, Generic[Item]):
         self._prefetchers: dict[int, Prefetcher[Item]] = {}  # by process
         weakref.finalize(self, _release, self._client, self._prefetchers)  # for a loader that is never closed
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without threads and GPU: a copy in a spawned process starts its own, at the same position."""
+        return {**self.__dict__, "_prefetchers": {}, "_upload": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._upload = GpuUpload.for_device(self._delivery.device)
+        weakref.finalize(self, _release, self._client, self._prefetchers)
+
+    def __getitem__(self, index: object) -> NoReturn:
+        """Raises TypeError: a loader is iterated, not indexed by a torch DataLoader that wraps it."""
+        raise TypeError(
+            f"{type(self).__name__} gives batches in order and cannot be indexed: iterate it directly (`for batch in "
+            f"loader`) instead of wrapping it in a DataLoader"
+        )
+
     @property
     def epoch(self) -> int:
         """The current epoch, that of the coming step."""
@@ -98,8 +119,7 @@ class BaseLoader(ABC, Generic[Item]):
 
     def set_epoch(self, epoch: int) -> None:
         """Go to the start of an epoch, or keep the position if it is the current one."""
-        if not 0 <= epoch < MAX_EPOCHS:
-            raise ValueError(f"epoch must be in 0 … {MAX_EPOCHS - 1}, got {epoch}")
+        epoch = to_integer("epoch", epoch, 0, MAX_EPOCHS - 1)
         if epoch != self.epoch:
             self._go_to_epoch(epoch)
 

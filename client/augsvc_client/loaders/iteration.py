@@ -3,7 +3,6 @@
 wrapped iterator → read_batches (arrays, indices, progress) → BatchQueue (read, not handed out) → the loader
 """
 
-import copy
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ class PassProgress(Progress):
     """Where a pass through the wrapped loader is. `position` is the base of the counted indices."""
 
     batches: int = 0
-    loader: Any = None  # the wrapped loader's own state behind the last batch, if it has one
+    loader: Any = None  # the wrapped loader's own state behind the last batch as JSON, if it has one
 
     def indices(self, rows: int, rank: int, world_size: int) -> npt.NDArray[np.int64]:
         """The indices of this rank's next samples, int64 [rows]: unique in the epoch over all ranks."""
@@ -123,9 +122,9 @@ def read_batches(
     progress: PassProgress,
     rank: int,
     world_size: int,
-    snapshot: Callable[[], Any] | None,
+    snapshot: Callable[[], Any],
 ) -> Iterator[PendingBatch]:
-    """The batches to send from `progress` on. `snapshot` returns the wrapped loader's state.
+    """The batches to send from `progress` on. `snapshot` returns a copy of the wrapped loader's state, or None.
 
     Raises what the wrapped loader raises, and ValueError for a batch that cannot be sent or an epoch without batches.
     """
@@ -146,7 +145,7 @@ def read_batches(
             for part in parts
             for arrays in part.requests
         ]
-        state = copy.deepcopy(snapshot()) if snapshot is not None else None
+        state = snapshot()
         position = progress.position + world_size * rows
         progress = PassProgress(progress.epoch, position, progress.batches + 1, state)
         yield PendingBatch(parts, requests, rest, progress)

@@ -15,8 +15,8 @@ from augsvc_client.errors import StateMismatch
 from augsvc_client.loaders.base import BaseLoader, ClientOptions, Delivery, Progress
 from augsvc_client.loaders.prefetch import Prefetcher
 from augsvc_client.loaders.shares import Address, Shares
-from augsvc_client.loaders.tensors import check_at_least, rank_and_world_size, refuse_several_workers
-from augsvc_client.specification import differing, specification
+from augsvc_client.loaders.tensors import rank_and_world_size, refuse_workers
+from augsvc_client.specification import differing, specification, to_integer
 from augsvc_client.wire import MAX_EPOCHS, Arrays
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class RemoteDataLoader(BaseLoader[Address]):
         accept_arithmetic: bool = False,
         job: str | None = None,
     ) -> None:
-        check_at_least(1, batch_size=batch_size)
+        batch_size = to_integer("batch_size", batch_size, 1)
         delivery = Delivery(rank, world_size, device, scale, prefetch, view, accept_arithmetic)
         fields: dict[str, object] = {
             "dataset": dataset,
@@ -95,7 +95,8 @@ class RemoteDataLoader(BaseLoader[Address]):
         self._batch_size, self._drop_last, self._shuffle = batch_size, drop_last, shuffle
         self._pinned_id = id
         self._stream: Stream | None = None
-        self._epoch_done = False  # every batch was handed out, so that the next iter() is the next epoch's
+        self._epoch_set = False  # by the caller, and no batch taken since: its rest may be empty
+        self._stepped = False  # a batch was handed out since the epoch began or a state was loaded
         super().__init__(delivery, ClientOptions(urls, token, wait_s, job))
 
     @property
@@ -117,22 +118,27 @@ class RemoteDataLoader(BaseLoader[Address]):
 
     def __len__(self) -> int:
         """Steps of the coming iteration; raises ValueError if not even a whole epoch has one."""
-        return self._shares().steps_left(0 if self._epoch_done else self.position)
+        shares = self._shares()
+        return shares.steps_left(self._coming(shares).position)
 
     def __iter__(self) -> "Iterator[Batch]":
-        """Continue from the current position to the end of the epoch; begin the next epoch if all was handed out."""
-        if self._delivery.rank is None:
-            refuse_several_workers()
-        if self._epoch_done:  # len() batches were taken, and the iterator never asked for its end
-            self.set_epoch(self.epoch + 1)
+        """Continue from the current position to the end of the epoch; begin the next epoch if all was handed out.
+
+        Without `shuffle` an epoch that was left early begins again, so that each evaluation is whole, except where
+        load_state_dict went.
+        """
+        refuse_workers()
         shares = self._shares()
+        coming = self._coming(shares)
+        if coming != self._progress:
+            self._progress, self._stepped = coming, False
         self._rank, self._world_size = shares.rank, shares.world_size
         return self._steps(shares, self.epoch)
 
     def set_epoch(self, epoch: int) -> None:
         """Go to the start of an epoch, or keep the position if it is the current one."""
         super().set_epoch(epoch)
-        self._epoch_done = False
+        self._epoch_set = True
 
     def state_dict(self) -> dict[str, Any]:
         """All that a later run needs to continue, JSON-able. A batch counts when it has been handed out."""
@@ -168,22 +174,30 @@ class RemoteDataLoader(BaseLoader[Address]):
         integers = type(epoch) is int and type(position) is int
         if not integers or not (0 <= epoch < MAX_EPOCHS and 0 <= position <= self.stream.samples):
             raise StateMismatch(f"the state's epoch {epoch!r} or position {position!r} is not in the stream")
-        self.set_epoch(epoch)
         self._progress = Progress(epoch, position)
+        self._epoch_set, self._stepped = True, False
+
+    def _coming(self, shares: Shares) -> Progress:
+        """Where the next iteration begins."""
+        if not shares.steps_left(self.position):  # all was handed out, and the iterator never asked for its end
+            return self._progress if self._epoch_set else Progress(self.epoch + 1)
+        if self._stepped and not self._shuffle:  # an evaluation that was left early begins again
+            return Progress(self.epoch)
+        return self._progress
 
     def _go_to_epoch(self, epoch: int) -> None:
-        self._progress = Progress(epoch)
+        self._progress, self._stepped = Progress(epoch), False
 
     def _steps(self, shares: Shares, epoch: int) -> "Iterator[Batch]":
         # reads the loader's own position, so that a second iter(), set_epoch() or load_state_dict() takes effect
         while self.epoch == epoch and shares.steps_left(self.position) > 0:
             batch = self._to_tensors(self._next_arrays(shares))
             self._progress = Progress(epoch, shares.next_position(self.position))
-            self._epoch_done = not shares.steps_left(self.position)
+            self._epoch_set, self._stepped = False, True
             self.batches += 1
             yield batch
         if self.epoch == epoch:
-            self._progress, self._epoch_done = Progress(epoch + 1), False
+            self._go_to_epoch(epoch + 1)
 
     def _next_arrays(self, shares: Shares) -> Arrays:
         start, count = shares.own_range(self.position)

@@ -3,6 +3,7 @@
 torch is imported when one of them needs it, not before.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -19,13 +20,6 @@ if TYPE_CHECKING:
     Batch = dict[str, torch.Tensor]
 
 _COPIED_FRACTION = 16  # a tensor of at most 1/16 of its batch's bytes is copied out, see to_tensors
-
-
-def check_at_least(minimum: int, **arguments: int) -> None:
-    """Raises ValueError unless every argument is an integer of at least `minimum`."""
-    for name, value in arguments.items():
-        if type(value) is not int or value < minimum:
-            raise ValueError(f"{name} must be an integer of at least {minimum}, got {value!r}")
 
 
 def check_scale(scale: object) -> None:
@@ -53,24 +47,36 @@ def require_torch() -> None:
         raise NotInstalled("the loaders need torch, which is not installed: pip install 'augsvc-client[torch]'")
 
 
-def refuse_several_workers() -> None:
-    """Raises AugsvcError in a torch DataLoader with several workers."""
+def refuse_workers() -> None:
+    """Raises AugsvcError in a worker process of a torch DataLoader.
+
+    Each epoch's workers start as copies of the loader in the trainer's process, which never moves on: every epoch and
+    every worker would get the same batches.
+    """
     import torch
 
-    worker = torch.utils.data.get_worker_info()
-    if worker is not None and worker.num_workers > 1:
+    if torch.utils.data.get_worker_info() is not None:
         raise AugsvcError(
-            "every worker of a torch DataLoader would read the same batches: use num_workers of 0 or 1 (this loader "
-            "prefetches by itself), or give each worker its own rank= and world_size="
+            "this loader runs in a worker of a torch DataLoader, where every epoch would begin with the same batches: "
+            "iterate it directly (`for batch in loader`, it prefetches by itself), or set num_workers=0"
         )
 
 
 def rank_and_world_size() -> tuple[int, int]:
-    """Rank and world size of torch.distributed, or (0, 1) if it is not initialised."""
+    """Rank and world size of torch.distributed, or (0, 1) without it.
+
+    Raises AugsvcError in a process of torchrun that has no process group: every rank would read all samples.
+    """
     import torch
 
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    launched = os.environ.get("WORLD_SIZE", "1")
+    if "TORCHELASTIC_RUN_ID" in os.environ and launched != "1":
+        raise AugsvcError(
+            f"torchrun started {launched} processes, but there is no process group: call "
+            f"torch.distributed.init_process_group before the loader is used, or pass rank= and world_size="
+        )
     return 0, 1
 
 

@@ -1,0 +1,141 @@
+"""The loader that AugmentingDataLoader wraps: its epoch, its order and its own state.
+
+WrappedLoader.begin: set_epoch → seed of the samplers → its own state, if it has one → iterator
+"""
+
+import logging
+import random
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from augsvc_client.errors import StateMismatch
+from augsvc_client.loaders.json_state import from_json, to_json
+
+_LOG = logging.getLogger("augsvc_client")
+_COMPARED = 64  # entries of a sampler's order that show whether it repeats
+_MAX_SEED = (1 << 63) - 1
+
+
+class WrappedLoader:
+    """A loader whose order is a function of (`seed`, epoch), so that an epoch can be resumed.
+
+    Samplers with a `generator` (all of torch's that draw) are seeded with `seed` + epoch before each pass; `seed` is that
+    of the sampler's own generator, else drawn from torch's global one, and part of a saved state. Samplers that have
+    `set_epoch` follow the epoch. Raises ValueError for what is not a loader.
+    """
+
+    def __init__(self, loader: Iterable[Any]) -> None:
+        _check_loader(loader)
+        self.loader = loader
+        self.seed: int | None = None
+        state_methods = (getattr(loader, name, None) for name in ("state_dict", "load_state_dict"))
+        self.is_stateful = all(callable(method) for method in state_methods)
+        self._order_problem: str | None = None
+        self._order_checked = False
+
+    def __len__(self) -> int:
+        return len(self.loader)  # type: ignore[arg-type]
+
+    def forward_epoch(self, epoch: int) -> None:
+        """Call `set_epoch` on the loader and its samplers where they have it."""
+        for owner in (self.loader, *self._samplers()):
+            set_epoch = getattr(owner, "set_epoch", None)
+            if callable(set_epoch):
+                set_epoch(epoch)
+
+    def begin(self, epoch: int, state: Any, resumed: bool) -> Iterator[Any]:
+        """A pass through the epoch, from `state` on if the loader has states, else from the epoch's start.
+
+        Raises StateMismatch for a `resumed` pass of a sampler whose order does not repeat.
+        """
+        self.forward_epoch(epoch)
+        if self.is_stateful:
+            if state is not None:
+                self.loader.load_state_dict(from_json(state))  # type: ignore[attr-defined]
+            return iter(self.loader)
+        self._check_order(resumed)
+        self._seed_samplers(epoch)
+        return iter(self.loader)
+
+    def snapshot(self) -> Any:
+        """The loader's own state as JSON, or None."""
+        return to_json(self.loader.state_dict()) if self.is_stateful else None  # type: ignore[attr-defined]
+
+    def _samplers(self) -> list[Any]:
+        batch_sampler = getattr(self.loader, "batch_sampler", None)
+        samplers = (getattr(self.loader, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None))
+        return list({id(sampler): sampler for sampler in samplers if sampler is not None}.values())
+
+    def _seed_samplers(self, epoch: int) -> None:
+        drawing = [sampler for sampler in self._samplers() if _draws(sampler)]
+        if not drawing:
+            return
+        import torch
+
+        if self.seed is None:
+            own = next((sampler.generator for sampler in drawing if sampler.generator is not None), None)
+            self.seed = own.initial_seed() if own is not None else int(torch.empty((), dtype=torch.int64).random_())
+        for sampler in drawing:
+            if sampler.generator is None:
+                sampler.generator = torch.Generator()
+            sampler.generator.manual_seed((self.seed + epoch) & _MAX_SEED)
+
+    def _check_order(self, resumed: bool) -> None:
+        if not self._order_checked:
+            self._order_checked = True
+            unknown = (sampler for sampler in self._samplers() if not _follows_epoch(sampler))
+            changing = next((sampler for sampler in unknown if not _repeats(sampler)), None)
+            if changing is not None:
+                self._order_problem = (
+                    f"{type(changing).__name__} gives another order each time, so that an epoch cannot be resumed: give it "
+                    f"a set_epoch(epoch) that seeds it, or a torch.Generator as its attribute `generator`"
+                )
+                if not resumed:
+                    _LOG.warning("%s", self._order_problem)
+        if resumed and self._order_problem is not None:
+            raise StateMismatch(self._order_problem)
+
+
+def _draws(sampler: object) -> bool:
+    return hasattr(sampler, "generator") and not hasattr(sampler, "set_epoch")
+
+
+def _follows_epoch(sampler: object) -> bool:
+    """Whether its order is set by the epoch, or is that of the sampler inside it."""
+    return any(hasattr(sampler, name) for name in ("generator", "set_epoch", "sampler"))
+
+
+def _repeats(sampler: Any) -> bool:
+    """Whether its order begins with the same entries twice; leaves the global generators as they are."""
+    if iter(sampler) is sampler:  # it can be read only once
+        return True
+    import torch
+
+    states = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=()):
+            first, second = (repr(list(islice(sampler, _COMPARED))) for _ in range(2))
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+    return first == second
+
+
+def _check_loader(loader: object) -> None:
+    """Raises ValueError for what is not an iterable of batches."""
+    torch_data = sys.modules.get("torch.utils.data")  # a Dataset's module is imported
+    if torch_data is not None and isinstance(loader, torch_data.Dataset):
+        if not isinstance(loader, torch_data.IterableDataset):
+            raise ValueError(
+                f"{type(loader).__name__} is a dataset of samples, not a loader of batches: wrap it in a "
+                f"torch.utils.data.DataLoader with a batch_size first"
+            )
+    elif isinstance(loader, str | bytes) or not (hasattr(loader, "__iter__") or hasattr(loader, "__getitem__")):
+        hint = "; call it first" if callable(loader) else ""
+        raise ValueError(
+            f"loader is an iterable of batches, for example a DataLoader, got {type(loader).__name__}{hint}"
+        )
