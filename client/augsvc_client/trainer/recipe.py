@@ -52,10 +52,13 @@ def _check_ascending(value: tuple[float, float]) -> tuple[float, float]:
     return value
 
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=1 << 32)]
 Side = Annotated[int, Field(ge=1, le=4096)]
 Size = Annotated[tuple[Side, Side], BeforeValidator(_parse_size)]
+Rate = Annotated[int, Field(ge=1000, le=768_000)]
+Scale = Annotated[tuple[Finite, Finite], AfterValidator(_check_ascending)]
 Bytes = Annotated[int, Field(ge=1), BeforeValidator(_parse_bytes)]
 
 
@@ -75,8 +78,8 @@ class Data(Group):
     size: Size | None = Field(None, description="canvas in pixels: SIDE or HEIGHTxWIDTH; default 32")
     fit: Literal["cover", "contain", "stretch"] = Field("cover", description="how an image is fitted to the canvas")
     seconds: float | None = Field(None, gt=0, description="length of a clip; default 1")
-    sample_rate: int | None = Field(None, ge=1000, le=768_000, description="sample rate of clips, in Hz; default 16000")
-    scale: Annotated[tuple[float, float], AfterValidator(_check_ascending)] = Field(
+    sample_rate: Rate | None = Field(None, description="sample rate of clips, in Hz; default 16000")
+    scale: Scale = Field(
         (-1.0, 1.0), description="range that uint8 pixels are scaled to, on the training device: low, high"
     )
     per_class: Positive | None = Field(None, description="number of training samples per class; null: all")

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
+from rich.text import Text
 
 from augsvc_client.trainer.distributed import is_main_process
 from augsvc_client.trainer.experiments.findings import Finding, save_findings
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.sanity import build_setup, run_gates
+from augsvc_client.trainer.files import escape_text, write_file
 from augsvc_client.trainer.recipe import Recipe, load_recipe
 from augsvc_client.trainer.report.tables import console_table
 from augsvc_client.trainer.training.data import read_test_batches, training_loader
@@ -29,8 +31,8 @@ def check(requested: Recipe, url: str, out: Path | None, console: Console) -> bo
     findings: list[Finding] = []
     for finding in run_gates(build_setup(recipe, url)):
         findings.append(finding)
-        mark = "[green]passed[/]" if finding.passed else "[red]failed[/]"
-        console.print(f"{mark}  {finding.gate}: {finding.measured}", highlight=False, soft_wrap=True)
+        mark = Text("passed", "green") if finding.passed else Text("failed", "red")
+        console.print(mark + f"  {finding.gate}: {finding.measured}", highlight=False, soft_wrap=True)
         if not finding.passed:
             console.print(f"        {finding.diagnosis}", style="yellow", highlight=False, soft_wrap=True)
     if out is not None and is_main_process():
@@ -64,18 +66,21 @@ def predict_path(folder: Path, path: Path, out: Path | None, console: Console) -
     from augsvc_client.trainer.export.card import load_model
     from augsvc_client.trainer.export.predict import list_files, predict_files
 
+    if out is not None and not out.parent.is_dir():
+        raise ValueError(f"{out.parent} is not a folder")  # better now than after the work
     model, card = load_model(folder)
     paths = list_files(path, card)
     results = predict_files(model, card, paths)
     predictions = list(track(results, "reading", total=len(paths), console=console, transient=True))
-    rows = [["file", "class", "next"]]
+    rows: list[list[str | Text]] = [["file", "class", "next"]]
     for prediction in predictions:
         ranked = [f"{name} {probability:.1%}" for name, probability in prediction.classes[:3]]
-        rows.append([str(prediction.path), *(ranked[:1] or [f"[red]{prediction.error}[/]"]), ", ".join(ranked[1:])])
+        result = ranked[0] if ranked else Text(escape_text(prediction.error), style="red")
+        rows.append([str(prediction.path), result, ", ".join(ranked[1:])])
     console.print(console_table(rows, align="left"))
     if out is not None:
         listed = [
             {"file": str(prediction.path), "classes": dict(prediction.classes), "error": prediction.error or None}
             for prediction in predictions
         ]
-        out.write_text(json.dumps(listed, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_file(out, json.dumps(listed, indent=1, ensure_ascii=False) + "\n")

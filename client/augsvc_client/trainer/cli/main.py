@@ -15,10 +15,12 @@ from augsvc_client.errors import AugsvcError
 from augsvc_client.trainer.cli.commands import check, export_folder, predict_path
 from augsvc_client.trainer.cli.train import train
 from augsvc_client.trainer.distributed import is_main_process, process_group
+from augsvc_client.trainer.files import escape_text
 from augsvc_client.trainer.recipe import Recipe, load_recipe, parse_override
 from augsvc_client.trainer.training.device import use_threads
 from augsvc_client.trainer.training.loop import Diverged
 
+_LONGEST_MESSAGE = 4000  # characters
 _INTERRUPTED = 130  # exit status that shells report for SIGINT
 
 app = typer.Typer(add_completion=False, help="Train a small network on batches from an augsvc server.")
@@ -73,7 +75,7 @@ def main(
     }
     try:
         with process_group():
-            console = Console(quiet=not is_main_process())
+            console = Console(quiet=not is_main_process(), markup=False, emoji=False)
             requested = use_threads(_load_recipe(recipe, options, set_ or [], out, resume))
             if not url:
                 raise ValueError("give the server's URL: --url, or AUGSVC_URL")
@@ -96,7 +98,7 @@ def export(
 ) -> None:
     """Export a trained network as ONNX, 8-bit ONNX and half-precision weights; each is checked and measured."""
     try:
-        export_folder(out, url, Console())
+        export_folder(out, url, Console(markup=False, emoji=False))
     except (AugsvcError, ValueError, OSError) as err:
         _fail(str(err))
 
@@ -111,7 +113,7 @@ def predict(
 ) -> None:
     """Classify image or audio files with a trained network; no server is needed."""
     try:
-        predict_path(out, path, json_, Console())
+        predict_path(out, path, json_, Console(markup=False, emoji=False))
     except (AugsvcError, ValueError, OSError) as err:
         _fail(str(err))
 
@@ -143,5 +145,6 @@ def _parse_pipeline(text: str) -> object:
 
 
 def _fail(message: str) -> NoReturn:
-    typer.secho(message, err=True, fg="red")
+    lines = "\n".join(map(escape_text, message.splitlines()))
+    typer.secho(lines if len(lines) <= _LONGEST_MESSAGE else f"{lines[:_LONGEST_MESSAGE]} …", err=True, fg="red")
     raise typer.Exit(2)

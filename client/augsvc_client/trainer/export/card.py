@@ -7,16 +7,26 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import torch
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from augsvc_client.trainer.models.build import Inputs, build_model, save_weights
-from augsvc_client.trainer.recipe import ModelChoice
+from augsvc_client.trainer.files import read_file, write_file
+from augsvc_client.trainer.models.build import Inputs, build_model, registry, save_weights, saved_bytes
+from augsvc_client.trainer.recipe import ModelChoice, Scale
 
 _VERSION = 1
+_MAX_BYTES = 4 << 20  # the names of 21,000 classes take less than 1 MB
+
+
+def _check_distinct(names: Sequence[str]) -> Sequence[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("a name is repeated")
+    return names
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,43 +35,55 @@ class Card:
 
     model: ModelChoice
     inputs: Inputs
-    classes: Sequence[str]
-    scale: tuple[float, float]
-    fit: str
+    classes: Annotated[Sequence[str], Field(min_length=1), AfterValidator(_check_distinct)]
+    scale: Scale
+    fit: Literal["cover", "contain", "stretch"]
 
     def save(self, path: Path) -> None:
         """Write JSON."""
         card = {**asdict(self), "model": self.model.model_dump(mode="json"), "version": _VERSION}
-        path.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_file(path, json.dumps(card, indent=1, ensure_ascii=False) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "Card":
-        """Read JSON; raises ValueError for a missing file, another version, and other contents."""
+        """Read JSON; raises ValueError for a missing file, another version, and fields outside their range."""
         try:
-            saved = json.loads(path.read_text(encoding="utf-8"))
-            version, inputs = saved.pop("version"), saved.pop("inputs")
-            size = tuple(inputs["size"]) if inputs["size"] else None
-            card = cls(
-                model=ModelChoice(**saved["model"]),
-                inputs=Inputs(inputs["channels"], size, inputs["rate"], inputs["length"]),
-                classes=tuple(saved["classes"]),
-                scale=(float(saved["scale"][0]), float(saved["scale"][1])),
-                fit=saved["fit"],
-            )
+            saved = dict(json.loads(read_file(path, _MAX_BYTES)))
+            if "version" not in saved:
+                raise ValueError("it has no version")
+            version = saved.pop("version")
+            if version == _VERSION:
+                return _check_medium(TypeAdapter(cls).validate_python(saved))
         except FileNotFoundError as err:
             member = path.parent / "member-0"
             other = f"a member of the ensemble, {member}" if member.is_dir() else "the folder given as --out"
             raise ValueError(f"{path.parent} has no {path.name}: give {other}") from err
-        except (ValueError, KeyError, TypeError, AttributeError) as err:
-            raise ValueError(f"{path.name} is not a model card") from err
-        if version != _VERSION:
-            raise ValueError(f"{path.name} has version {version}; this program reads version {_VERSION}")
-        return card
+        except ValidationError as err:
+            first = err.errors()[0]
+            name = ".".join(map(str, first["loc"]))
+            raise ValueError(f"{path.name} is not a model card: {name[:80]}: {first['msg']}") from err
+        except (ValueError, TypeError, RecursionError) as err:
+            raise ValueError(f"{path.name} is not a model card: {err}") from err
+        raise ValueError(f"{path.name} has version {str(version)[:20]}; this program reads version {_VERSION}")
 
     def build(self) -> nn.Module:
         """The network in test mode, on the CPU, with untrained weights."""
-        choice = self.model.model_copy(update={"max_size": None})
-        return build_model(choice, self.inputs, len(self.classes), seed=0).eval()
+        return build_model(self._unlimited, self.inputs, len(self.classes), seed=0).eval()
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the saved weights, counted without allocating them; 0 for a network of an installed package."""
+        return saved_bytes(self._unlimited, self.inputs, len(self.classes))
+
+    @property
+    def _unlimited(self) -> ModelChoice:
+        return self.model.model_copy(update={"max_size": None})
+
+
+def _check_medium(card: Card) -> Card:
+    if (card.inputs.size is None) == (card.inputs.rate is None):
+        raise ValueError("inputs must have either a size or a rate")
+    return card
 
 
 def save_model(model: nn.Module, card: Card, folder: Path) -> None:
@@ -73,8 +95,14 @@ def save_model(model: nn.Module, card: Card, folder: Path) -> None:
 def load_model(folder: Path) -> tuple[nn.Module, Card]:
     """The network in test mode, on the CPU; raises ValueError if the folder has no valid card or weights."""
     card = Card.load(folder / "model.json")
+    if card.model.name not in registry():
+        raise ValueError(f"model.json names the network {card.model.name[:80]!r}, which is not installed")
+    path = folder / "model.safetensors"
+    if not path.is_file() or path.stat().st_size < card.n_bytes:  # before the network is allocated
+        raise ValueError(f"{path} does not contain the weights of the network in model.json")
     model = card.build()
-    load_weights(model, folder / "model.safetensors")
+    load_weights(model, path)
+    _check_runs(model, card)
     return model, card
 
 
@@ -85,3 +113,16 @@ def load_weights(model: nn.Module, path: Path) -> None:
         model.load_state_dict({name: w.float() if w.dtype == torch.half else w for name, w in weights.items()})
     except (OSError, RuntimeError, SafetensorError) as err:
         raise ValueError(f"{path} does not contain the weights of the network in model.json") from err
+    if not all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values()):
+        raise ValueError(f"{path} has weights that are not finite")
+
+
+def _check_runs(model: nn.Module, card: Card) -> None:
+    """Raises ValueError unless the network takes the card's inputs, e.g. a canvas that its pooling leaves something of."""
+    try:
+        with torch.inference_mode():
+            logits = model(card.inputs.example(1))
+    except RuntimeError as err:
+        raise ValueError(f"the network in model.json cannot take its inputs: {str(err).splitlines()[0][:200]}") from err
+    if logits.shape != (1, len(card.classes)):
+        raise ValueError(f"the network in model.json does not give {len(card.classes)} values, one per class")

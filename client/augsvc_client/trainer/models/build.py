@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from math import prod
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from safetensors.torch import save
 from torch import nn
 
+from augsvc_client.trainer.files import write_file
 from augsvc_client.trainer.models.layers import Fire, LogMel, dropout_after, init_weights, norm, stage, uses_xavier
 from augsvc_client.trainer.models.layers import activation as activation_of
-from augsvc_client.trainer.recipe import ModelChoice
+from augsvc_client.trainer.recipe import ModelChoice, Rate, Size
 
 ENTRY_POINTS = "augsvc_client.models"
 
@@ -27,10 +30,10 @@ ENTRY_POINTS = "augsvc_client.models"
 class Inputs:
     """Input shape of a network: images of `channels` and (height, width), or clips at `rate` Hz of `length` samples."""
 
-    channels: int = 1
-    size: tuple[int, int] | None = None
-    rate: int | None = None
-    length: int | None = None
+    channels: Annotated[int, Field(ge=1, le=3)] = 1
+    size: Size | None = None
+    rate: Rate | None = None
+    length: Annotated[int, Field(ge=1, le=1 << 24)] | None = None  # the service's limit
 
     def example(self, count: int = 2) -> torch.Tensor:
         """A batch of zeros."""
@@ -178,9 +181,17 @@ def size_bytes(model: nn.Module) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
 
 
+def saved_bytes(choice: ModelChoice, inputs: Inputs, classes: int) -> int:
+    """`size_bytes` of a network without allocating it; 0 for one of an installed package."""
+    if choice.name not in BUILTIN_MODELS:
+        return 0
+    with torch.device("meta"):
+        return size_bytes(BUILTIN_MODELS[choice.name](1 if inputs.rate else inputs.channels, classes, choice))
+
+
 def save_weights(model: nn.Module, path: Path) -> None:
     """Save parameters and running statistics as safetensors, a format that cannot execute code on loading."""
-    path.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}))
+    write_file(path, save({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}))
 
 
 def _multiplications(model: nn.Module, inputs: Inputs) -> tuple[int, int]:

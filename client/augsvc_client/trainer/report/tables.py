@@ -6,6 +6,9 @@ from typing import Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
+
+from augsvc_client.trainer.files import escape_text
 
 Rows = Sequence[Sequence[str]]
 
@@ -24,12 +27,14 @@ def markdown_table(rows: Rows) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *body))
 
 
-def console_table(rows: Rows, *, title: str | None = None, align: Literal["left", "right"] = "right") -> Table:
-    """A table for a rich console; `align` applies to all columns but the first."""
-    header, *body = rows
+def console_table(
+    rows: Sequence[Sequence[str | Text]], *, title: str | None = None, align: Literal["left", "right"] = "right"
+) -> Table:
+    """A table for a rich console; `align` applies to all columns but the first. Strings are text without markup."""
+    header, *body = ([Text(escape_text(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows)
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for i, name in enumerate(header):
-        table.add_column(name, justify=align if i else "left")
+        table.add_column(name, justify=align if i else "left", overflow="fold")
     for row in body:
         table.add_row(*row)
     return table
