@@ -1,4 +1,4 @@
-"""What several commands share: the --config option, reading settings, and failing with a message."""
+"""Shared by the commands: the --config option, reading settings, and error messages."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ def fail(message: str) -> NoReturn:
 
 
 @contextmanager
-def failing() -> Iterator[None]:
+def report_errors() -> Iterator[None]:
     """Turns errors that the user can correct into a message and exit status 2."""
     try:
         yield
@@ -32,5 +32,5 @@ def failing() -> Iterator[None]:
 
 def read_settings(config: Path | None, flags: Mapping[str, object]) -> Settings:
     """The settings; exits with status 2 if they are invalid."""
-    with failing():
+    with report_errors():
         return load_settings(config, flags)

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, track
 
-from augsvc.cli.common import Config, failing, read_settings
+from augsvc.cli.common import Config, read_settings, report_errors
 from augsvc.data.catalog import open_catalog
 from augsvc.data.fit import fit as fit_statistics
 from augsvc.engine.engine import Engine
@@ -33,7 +33,7 @@ def fit(
     settings = read_settings(config, {})
     path = out or Path(dataset.replace("/", "-") + ".json")
     console = Console(stderr=True)
-    with failing():
+    with report_errors():
         # without the settings' statistics files, which this command writes
         sources = {name: entry.model_copy(update={"statistics": None}) for name, entry in settings.datasets.items()}
         source = open_catalog(sources, 0).get(dataset)
@@ -57,7 +57,7 @@ def check(
     """Validate the settings, run the self-test, and augment samples of every dataset."""
     settings = read_settings(config, {})
     console = Console()
-    with failing():
+    with report_errors():
         settings.tokens()
         engine = open_engine(settings)
     arithmetic = engine.start().result()

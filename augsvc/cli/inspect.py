@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from augsvc.cli.common import Config, fail, failing, read_settings
+from augsvc.cli.common import Config, fail, read_settings, report_errors
 from augsvc.data.catalog import open_catalog
 from augsvc.engine.engine import Engine
 from augsvc.http.app import open_engine
@@ -38,7 +38,7 @@ def ops(
 ) -> None:
     """List the operations and presets, or show one of them."""
     console = Console()
-    with failing():
+    with report_errors():
         operations = registry(read_settings(config, {}).operations)
     if name is None:
         table = Table("operation", "kind", "summary", box=None)
@@ -73,7 +73,7 @@ def preview(
 ) -> None:
     """Render a before/after contact sheet."""
     settings = read_settings(config, {})
-    with failing():
+    with report_errors():
         engine = open_engine(settings)
         spec = build_spec(engine, dataset, pipeline, size=size, seconds=seconds, sample_rate=sample_rate)
         engine.start()
@@ -100,7 +100,7 @@ def explain(
 ) -> None:
     """Explain one sample: its identity and every drawn parameter."""
     settings = read_settings(config, {})
-    with failing():
+    with report_errors():
         engine = open_engine(settings)
         seeds = {"aug_seed": aug_seed, "order_seed": order_seed}
         spec = build_spec(engine, dataset, pipeline, size=size, seconds=seconds, sample_rate=sample_rate, **seeds)
@@ -111,7 +111,7 @@ def explain(
 def datasets(config: Config = None) -> None:
     """List the configured datasets."""
     settings = read_settings(config, {})
-    with failing():
+    with report_errors():
         catalog = open_catalog(settings.datasets, 0)
     table = Table("dataset", "samples", "classes", "version", "statistics", box=None)
     for name in catalog.names():

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from augsvc.cli.common import Config, failing, read_settings
+from augsvc.cli.common import Config, read_settings, report_errors
 from augsvc.http import create_app
 from augsvc.http.server.sockets import open_listener
 from augsvc.http.server.uvicorn_server import Server
@@ -39,7 +39,7 @@ def serve(
     )
     set_up(settings.log_format)
     with ExitStack() as stack:
-        with failing():
+        with report_errors():
             application = create_app(settings)
             listener, url = stack.enter_context(open_listener(settings))
         typer.echo(f"augsvc listens on {url}")
