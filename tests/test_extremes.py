@@ -141,7 +141,7 @@ def test_cancelled_work_stops_between_steps():
 @lru_cache
 def unchanged(name):
     """The digests of the executor of that name, which is the one in use, with nothing changed."""
-    return SelfTest(executor()).everything()
+    return SelfTest(executor()).digests()
 
 
 BORDERS = {
@@ -157,7 +157,7 @@ def test_other_code_has_another_arithmetic_id(monkeypatch, change):
     place, name, other = change or BORDERS[executor().name]
     before = unchanged(executor().name)
     monkeypatch.setattr(place, name, other)
-    after = SelfTest(executor()).everything()
+    after = SelfTest(executor()).digests()
     assert before["frames"]["image"] != after["frames"]["image"], "it concerns every stream of images"
 
 
@@ -173,7 +173,7 @@ SOUND_CHANGES = [
 def test_other_code_for_sound_has_another_arithmetic_id(monkeypatch, place, name, other):
     before = unchanged(executor().name)
     monkeypatch.setattr(place[executor().name] if isinstance(place, dict) else place, name, other)
-    after = SelfTest(executor()).everything()
+    after = SelfTest(executor()).digests()
     assert (before["frames"]["audio"], before["operations"]) != (after["frames"]["audio"], after["operations"])
     assert before["frames"]["image"] == after["frames"]["image"]
 
@@ -187,7 +187,7 @@ def test_another_resampler_has_another_arithmetic_id(monkeypatch):
             return resample_(audio, rate, wanted, quality="LQ" if (wanted > rate) == upwards else quality)
 
         monkeypatch.setattr(soxr, "resample", other)
-        assert SelfTest(executor()).everything()["frames"]["audio"] != before["frames"]["audio"]
+        assert SelfTest(executor()).digests()["frames"]["audio"] != before["frames"]["audio"]
 
 
 def test_grey_statistics_are_in_the_arithmetic_id(monkeypatch):
@@ -198,9 +198,9 @@ def test_grey_statistics_are_in_the_arithmetic_id(monkeypatch):
         "info",
         replace(probe_sources.GreyProbe.info, colors=grey.model_copy(update={"sums": (100000,)})),
     )
-    assert SelfTest(executor()).everything()["operations"]["whitening"] != before["operations"]["whitening"]
+    assert SelfTest(executor()).digests()["operations"]["whitening"] != before["operations"]["whitening"]
 
 
 def test_the_self_test_repeats():
-    assert SelfTest(executor()).everything() == unchanged(executor().name)
+    assert SelfTest(executor()).digests() == unchanged(executor().name)
     assert set(unchanged(executor().name)["operations"]) == set(registry())

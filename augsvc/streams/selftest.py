@@ -66,21 +66,21 @@ class SelfTest:
             NotAvailable: the self-test of something that the stream uses fails; the log names it.
         """
         info = stream.source.info
-        return _id(self._used(stream.plan.operations, info.media, info.decoders))
+        return _id(self._digests_used_by(stream.plan.operations, info.media, info.decoders))
 
     def arithmetic_of(self, operations: Sequence[Operation], medium: str) -> str:
         """The arithmetic id of operations on samples that need no decoder; raises as `arithmetic` does."""
-        return _id(self._used(operations, medium, ()))
+        return _id(self._digests_used_by(operations, medium, ()))
 
     def whole(self) -> str:
         """The arithmetic id over everything; raises as `arithmetic` does, after all others have run."""
-        return _id(self.everything())
+        return _id(self.digests())
 
-    def everything(self) -> Digests:
+    def digests(self) -> Digests:
         """All digests; raises as `arithmetic` does."""
         return self._measure({"frames": self._frames, "operations": self._operations, "decoders": DECODERS})
 
-    def _used(self, operations: Sequence[Operation], medium: str, decoders: Collection[str]) -> Digests:
+    def _digests_used_by(self, operations: Sequence[Operation], medium: str, decoders: Collection[str]) -> Digests:
         names = {operation.op for operation in operations}
         grounds = {medium, "opaque"} if names & self._opaque else {medium}
         return self._measure({"frames": grounds, "operations": names, "decoders": decoders})

@@ -38,7 +38,7 @@ CLIPS = {
 def everything(executor=None):
     """Digests of the self-test's images and labels: canvas, borders, presets, and each operation at its ends; and of clips."""
     chosen = executor or open_cpu("fused")
-    test = SelfTest(chosen).everything()
+    test = SelfTest(chosen).digests()
     values: dict[str, dict] = {
         name: {"pixels": test["operations"][name]}
         for name, operation in registry().items()

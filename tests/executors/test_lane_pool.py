@@ -88,19 +88,19 @@ def test_the_limit_counts_elements_so_samples_of_another_size_have_their_own_chu
 def test_the_source_cache_is_freed_before_chunks_shrink_and_used_again_after_a_while():
     device = CountingDevice(room=40)
     lane = Lane.on(device, source_bytes=1000)
-    assert lane.sources._allocated() is not None
+    assert lane.sources._allocate() is not None
     assert device.run(lane, 100) == ([100, 100, 50, 25, 25, 25, 25], 3)
     for _ in range(CALM):
         device.run(lane, 100)
         assert lane.sources.closed
     device.run(lane, 20)
-    assert not lane.sources.closed and lane.sources._allocated() is not None
+    assert not lane.sources.closed and lane.sources._allocate() is not None
 
 
 def test_after_a_shortage_that_freeing_the_source_cache_ended_it_is_used_again_too():
     device = CountingDevice(room=100)
     lane = Lane.on(device, source_bytes=1000)
-    assert lane.sources._allocated() is not None
+    assert lane.sources._allocate() is not None
     device.room = 99
     failed_once = device.release
 
