@@ -1,4 +1,4 @@
-"""Errors of a compute device: it runs out of memory, for now, or it is lost, for good."""
+"""Errors of a compute device: out of memory, which is temporary, and device loss, which is permanent."""
 
 import logging
 from collections import deque
@@ -21,15 +21,15 @@ Start = Callable[
 
 
 def ran_out_of_memory(error: Exception) -> bool:
-    """Whether an error of torch's reports that a device has no memory left."""
+    """Whether a torch error reports that a device is out of memory."""
     pinned = isinstance(error, torch.AcceleratorError) and getattr(error, "error_code", None) == _OUT_OF_MEMORY
     return pinned or isinstance(error, torch.OutOfMemoryError)
 
 
 def is_lost(device: torch.device) -> bool:
-    """Whether a device no longer responds: a failed assertion or a bad access in a kernel leaves it so for the whole process.
+    """Whether a device is lost: after a failed assertion or a bad access in a kernel it fails for the rest of the process.
 
-    The device is tried, because the error that follows, and its name, differ between drivers.
+    The device itself is tested, because the resulting error and its name differ between drivers.
     """
     try:
         torch.zeros(1, device=device).cpu()
@@ -40,7 +40,7 @@ def is_lost(device: torch.device) -> bool:
 
 @contextmanager
 def report_loss(lost: Callable[[], bool]) -> Iterator[None]:
-    """Work on a device. An error after which it is `lost` becomes EngineLost: this process can never compute again."""
+    """Wraps work on a device: an error that leaves it lost becomes EngineLost, because this process cannot compute any more."""
     try:
         yield
     except (AugsvcError, Cancelled):
@@ -54,20 +54,20 @@ def report_loss(lost: Callable[[], bool]) -> Iterator[None]:
 
 @dataclass(slots=True, eq=False)
 class ChunkRunner:
-    """Runs a batch in chunks of samples, at most `depth` in flight, and halves a chunk that there is not enough memory for.
+    """Runs a batch in chunks of samples, at most `depth` in flight, and halves a chunk that does not fit the memory.
 
-    Later chunks are no larger, until 64 runs without a shortage double the limit. Threads may share one if `depth` is 1.
+    Later chunks are no larger; after 64 runs without a shortage the limit doubles. Threads may share an instance if `depth` is 1.
     """
 
     is_shortage: Callable[[Exception], bool]
-    free_memory: Callable[[], bool]  # frees what it can; whether a chunk of the same size may fit now
+    free_memory: Callable[[], bool]  # frees unused memory; returns whether a chunk of the same size may fit now
     regain_memory: Callable[[], None] = lambda: None  # called when the limit is doubled
     depth: int = 1
     limit: int = _UNLIMITED  # elements of a chunk of more than one sample
     calm_runs: int | None = None  # without a shortage since the last change of the limit; None: there was no shortage
 
     def run(self, chunks: Sequence[slice], elements: int, start: Start) -> None:
-        """Starts one chunk after the other, of samples with `elements` elements each, and waits for all, in order.
+        """Starts chunks in order, of samples with `elements` elements each, and waits for all of them.
 
         Raises:
             DeviceOutOfMemory: there is not enough memory for one sample.
@@ -102,7 +102,7 @@ class ChunkRunner:
         self.run([slice(0, samples)] if samples else [], elements, start)
 
     def _take(self, waiting: deque[slice], elements: int) -> slice:
-        """The next chunk, cut to the limit; what is left of it waits."""
+        """The next chunk, cut to the limit; the remainder stays queued."""
         rows = waiting.popleft()
         middle = min(rows.start + max(1, self.limit // elements), rows.stop)
         if middle < rows.stop:

@@ -19,7 +19,7 @@ SourceKey = tuple[str, int]  # a dataset's name and an index: they determine the
 
 
 class Executor(Protocol):
-    """Runs plans on one device. Safe to call from several threads."""
+    """Runs plans on one device. Thread-safe."""
 
     @property
     def name(self) -> str:
@@ -27,15 +27,15 @@ class Executor(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """The device that it computes on."""
+        """The compute device."""
 
     @property
     def kinds(self) -> frozenset[type[Operation]]:
-        """The kinds of image operations that it runs; any other is refused at start-up."""
+        """The supported kinds of image operations; any other is refused at start-up."""
 
     @property
     def noise_laws(self) -> frozenset[type]:
-        """The laws of `Noise` that it knows."""
+        """The supported laws of `Noise`."""
 
     @property
     def sound(self) -> "SoundExecutor":
@@ -47,14 +47,14 @@ class Executor(Protocol):
 
     @property
     def traits(self) -> tuple[str, ...]:
-        """What the arithmetic depends on besides the code; part of every arithmetic id."""
+        """Everything besides the code that the arithmetic depends on; part of every arithmetic id."""
 
     @property
     def opaque_traits(self) -> tuple[str, ...]:
-        """What opaque operations depend on in addition; part of the arithmetic id of a stream that has one."""
+        """Further dependencies of opaque operations; part of the arithmetic id of a stream that has one."""
 
     def rows(self, elements: int) -> int:
-        """How many samples of `elements` canvas elements one call should have."""
+        """The recommended number of samples per call, for samples of `elements` canvas elements."""
 
     def render(
         self,
@@ -66,10 +66,10 @@ class Executor(Protocol):
         check: Callable[[], None],
         keys: Sequence[SourceKey | None] | None = None,
     ) -> None:
-        """All passes over sources uint8 (H, W, C) of any sizes, into `out` (N, C, H, W), which may be a view of N,H,W,C.
+        """Runs all passes over sources uint8 (H, W, C) of any sizes, into `out` (N, C, H, W), which may be a view of N,H,W,C.
 
-        `cameras` has one entry per pass, as plan.cameras gives them. `check` is called at short intervals, and may raise. A
-        source with a key may be kept under it, between calls too.
+        `cameras` has one entry per pass, as plan.cameras gives them. `check` is called at short intervals and cancels by raising.
+        A source with a key may be cached under it, between calls too.
         """
 
     def move_masks(
@@ -80,18 +80,18 @@ class Executor(Protocol):
         check: Callable[[], None],
         keys: Sequence[SourceKey | None] | None = None,
     ) -> None:
-        """Masks uint8 (H, W) of any sizes through cameras, nearest sampling, into `out` (N, H, W), which is contiguous.
+        """Moves masks uint8 (H, W) of any sizes through cameras, by nearest sampling, into `out` (N, H, W), which is contiguous.
 
         255 where the image shows nothing of its source. Integer arithmetic: all executors give the same values.
         """
 
 
 class SoundExecutor(Protocol):
-    """Runs audio plans on its executor's device. Safe to call from several threads."""
+    """Runs audio plans on its executor's device. Thread-safe."""
 
     @property
     def kinds(self) -> frozenset[type[Operation]]:
-        """The kinds of audio operations that it runs; any other is refused at start-up."""
+        """The supported kinds of audio operations; any other is refused at start-up."""
 
     @property
     def threads(self) -> int:
@@ -99,22 +99,22 @@ class SoundExecutor(Protocol):
 
     @property
     def traits(self) -> tuple[str, ...]:
-        """What the arithmetic depends on besides the code; part of the arithmetic id of every audio stream."""
+        """Everything besides the code that the arithmetic depends on; part of every audio stream's arithmetic id."""
 
     def rows(self, samples: int) -> int:
-        """How many clips of `samples` samples one call should have."""
+        """The recommended number of clips per call, for clips of `samples` samples."""
 
     def run(self, plan: SoundPlan, clips: F32, draws: Sequence[Draw], check: Callable[[], None]) -> None:
-        """All passes over clips float32 (N, T), in place. `check` is called at short intervals, and may raise."""
+        """Runs all passes over clips float32 (N, T), in place. `check` is called at short intervals and cancels by raising."""
 
 
 def resampling_traits() -> tuple[str, ...]:
-    """What resampling to a stream's rate depends on: the library, and its vector code, which differs between machines."""
+    """The dependencies of resampling: the library, and its vector code, which differs between machines."""
     return soxr.__version__, soxr.__libsoxr_version__, platform.machine()
 
 
 def float_traits(device: torch.device) -> tuple[str, ...]:
-    """What torch's float arithmetic depends on: versions, the kind of device, and its name or vector instructions."""
+    """The dependencies of torch's float arithmetic: versions, the kind of device, and its name or vector instructions."""
     if device.type == "cuda":
         hardware = f"{torch.cuda.get_device_name(device)} {torch.backends.cudnn.version()}"  # type: ignore[no-untyped-call]  # untyped in torch
     else:
@@ -125,6 +125,6 @@ def float_traits(device: torch.device) -> tuple[str, ...]:
 def use_one_torch_thread() -> None:
     """Disables torch's own threads, for the whole process: batches are split over this package's threads.
 
-    Torch's threads spin while they wait for one another: beside another busy process, 2 of them took 28 times as long as 1.
+    Torch's threads spin while they wait for one another: next to another busy process, 2 of them took 28 times as long as 1.
     """
     torch.set_num_threads(1)

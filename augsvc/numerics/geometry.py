@@ -126,8 +126,8 @@ def fit_matrix(source: tuple[int, int], canvas: Canvas, fit: Fit) -> F64:
             field="size",
         )
     cx, cy = (canvas.width - sx * width) / 2.0, (canvas.height - sy * height) / 2.0
-    one = np.ones(1)
-    return affine(one * sx, one * 0.0, one * cx, one * 0.0, one * sy, one * cy)
+    ones, zeros = np.ones(1), np.zeros(1)
+    return affine(ones * sx, zeros, ones * cx, zeros, ones * sy, ones * cy)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,7 +180,7 @@ class Camera:
         """The rows of the samples with perspective."""
         return np.flatnonzero((self.depth != [0, 0, 1 << MATRIX_BITS]).any(axis=1))
 
-    def part(self, rows: slice) -> "Camera":
+    def take(self, rows: slice) -> "Camera":
         """The camera of a slice of the samples."""
         return Camera(self.forward[rows], self.backward[rows], self.depth[rows], self.taps[rows], self.identical[rows])
 

@@ -100,7 +100,7 @@ class Address:
         if self.indices.size and not (int(self.indices.min()) >= 0 and int(self.indices.max()) < MAX_SAMPLES):
             raise SpecInvalid("an index is an integer from 0 to 2^32 - 1", field="index")
 
-    def part(self, rows: slice | I64) -> "Address":
+    def take(self, rows: slice | I64) -> "Address":
         """The address of a slice of the samples."""
         return Address(self.indices[rows], self.epoch, self.view)
 

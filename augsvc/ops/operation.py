@@ -89,10 +89,10 @@ class Draw:
     seed: int
     address: Address
 
-    def part(self, rows: slice | I64) -> "Draw":
+    def take(self, rows: slice | I64) -> "Draw":
         """The draws of a slice of the samples."""
         words = {name: words[rows] for name, words in self.words.items()}
-        return replace(self, selected=self.selected[rows], words=words, address=self.address.part(rows))
+        return replace(self, selected=self.selected[rows], words=words, address=self.address.take(rows))
 
     def value(self, name: str) -> F64:
         """The parameter's values in [low, high): (N,), or (N, words) where it draws more than one number."""

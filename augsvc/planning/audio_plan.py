@@ -32,7 +32,7 @@ class FixedShape:
 
     @staticmethod
     def of(shape: Shape, rows: I64) -> "FixedShape":
-        """Rounds every part that is present."""
+        """Rounds every stage that is present."""
         parts = (shape.gain, shape.limit, shape.curve, shape.step)
         gain, limit, curve, step = (None if values is None else exact.to_fixed(values, SOUND_BITS) for values in parts)
         return FixedShape(gain, limit, curve, step, rows)
@@ -50,12 +50,12 @@ class SoundPlan(Passes):
         keys = operation_keys([operation_id(operation) for operation in operations])
         return SoundPlan(tuple(operations), keys, plan_passes(operations, None), "fit:middle", clip)
 
-    def windows(self, part: Pass, draws: Sequence[Draw]) -> I64 | None:
+    def windows(self, pass_: Pass, draws: Sequence[Draw]) -> I64 | None:
         """The moves of a pass as one: (N, 3) of shift, first, last, for out[t] = in[t − shift] where first ≤ t < last, else 0.
 
         None if nothing moves. Samples that one move pushes out of the clip are not brought back by the next.
         """
-        moves = self.of_kind(part, SoundMove)
+        moves = self.of_kind(pass_, SoundMove)
         if not moves:
             return None
         length = self.clip.samples
@@ -68,20 +68,20 @@ class SoundPlan(Passes):
             first, last = np.maximum(first + delay, 0), np.minimum(last + delay, length)
         return np.stack((shift, first, np.maximum(last, first)), axis=-1)
 
-    def shapes(self, part: Pass, draws: Sequence[Draw]) -> list[FixedShape]:
+    def shapes(self, pass_: Pass, draws: Sequence[Draw]) -> list[FixedShape]:
         """The tones of a pass, in order. Only selected clips get a curve: computing it takes as long as applying it."""
         shapes = []
-        for index, tone in self.of_kind(part, SoundTone):
+        for index, tone in self.of_kind(pass_, SoundTone):
             rows = np.flatnonzero(draws[index].selected)
-            shapes.append(FixedShape.of(tone.shape(draws[index].part(rows)), rows))
+            shapes.append(FixedShape.of(tone.shape(draws[index].take(rows)), rows))
         return shapes
 
-    def noises(self, part: Pass, draws: Sequence[Draw]) -> list[tuple[Draw, I64]]:
+    def noises(self, pass_: Pass, draws: Sequence[Draw]) -> list[tuple[Draw, I64]]:
         """The draws of each noise of a pass, and its standard deviation (N,) for a clip whose root mean square is 1, with
         NOISE_BITS fraction bits, 0 for clips not selected.
         """
         noises = []
-        for index, noise in self.of_kind(part, SoundNoise):
+        for index, noise in self.of_kind(pass_, SoundNoise):
             draw = draws[index]
             std = exact.to_fixed(noise.std(draw, np.ones(len(draw.selected))), NOISE_BITS)
             noises.append((draw, np.where(draw.selected, std, 0)))

@@ -46,13 +46,13 @@ class Plan(Passes):
         border: Border | None = "zeros" if fit == "contain" else None
         return Plan(tuple(operations), keys, plan_passes(operations, border), f"fit:{fit}", canvas, fit)
 
-    def cameras(self, part: Pass, draws: Sequence[Draw], sizes: Sequence[tuple[int, int]]) -> Camera | None:
+    def cameras(self, pass_: Pass, draws: Sequence[Draw], sizes: Sequence[tuple[int, int]]) -> Camera | None:
         """The one resample of a pass, or None if nothing moves. `sizes` are the sources' (H, W), for the first pass."""
-        moves = self.of_kind(part, Move)
-        if not (part.fits or moves):
+        moves = self.of_kind(pass_, Move)
+        if not (pass_.fits or moves):
             return None
         matrix = identity(len(sizes))
-        if part.fits:
+        if pass_.fits:
             fits = {size: fit_matrix(size, self.canvas, self.fit)[0] for size in set(sizes)}
             matrix = np.stack([fits[size] for size in sizes])
         with np.errstate(over="ignore", invalid="ignore"):  # the camera refuses overflow
@@ -63,14 +63,14 @@ class Plan(Passes):
                 )
         return Camera.of(matrix, self.canvas, sizes)
 
-    def needs_statistics(self, part: Pass) -> bool:
+    def needs_statistics(self, pass_: Pass) -> bool:
         """Whether the tones of a pass depend on its incoming pixels."""
-        return any(op.needs_statistics for _, op in self.of_kind(part, Tone))
+        return any(op.needs_statistics for _, op in self.of_kind(pass_, Tone))
 
-    def tones(self, part: Pass, draws: Sequence[Draw], statistics: Statistics | None) -> list[ToneStage]:
+    def tones(self, pass_: Pass, draws: Sequence[Draw], statistics: Statistics | None) -> list[ToneStage]:
         """The colour maps of a pass, merged: a matrix after a table opens a stage."""
         stages: list[_OpenStage] = []
-        for index, operation in self.of_kind(part, Tone):
+        for index, operation in self.of_kind(pass_, Tone):
             draw = draws[index]
             matrix = operation.matrix(draw, self.canvas, statistics if operation.needs_statistics else None)
             table = operation.table(draw)

@@ -1,6 +1,6 @@
 """From a pipeline to passes: the part of planning that images and audio share.
 
-A pass is move → tone → filter → noise → erase, any part of it absent, or one opaque operation. The planner walks the
+A pass is move → tone → filter → noise → erase, any stage of it absent, or one opaque operation. The planner walks the
 pipeline in the user's order, adds to the open pass while the order of kinds allows and opens a new one where it does
 not. The first pass begins with the implicit move of the source onto the canvas.
 """
@@ -46,17 +46,17 @@ class Passes:
     def describe(self) -> list[dict[str, list[str]]]:
         """The passes as lists of operation ids by kind, for display."""
         rows = []
-        for stage in self.passes:
-            row: dict[str, list[str]] = {"move": [self.first]} if stage.fits else {}
-            for index in stage.steps:
+        for pass_ in self.passes:
+            row: dict[str, list[str]] = {"move": [self.first]} if pass_.fits else {}
+            for index in pass_.steps:
                 operation = self.operations[index]
                 row.setdefault(operation.kind.value, []).append(operation_id(operation))
             rows.append(row)
         return rows
 
-    def of_kind(self, part: Pass, kind: type[K]) -> list[tuple[int, K]]:
+    def of_kind(self, pass_: Pass, kind: type[K]) -> list[tuple[int, K]]:
         """The operations of one kind in a pass, with their indices in the pipeline."""
-        return [(index, op) for index in part.steps if isinstance(op := self.operations[index], kind)]
+        return [(index, op) for index in pass_.steps if isinstance(op := self.operations[index], kind)]
 
 
 def plan_passes(operations: Sequence[Operation], border: Border | None) -> tuple[Pass, ...]:

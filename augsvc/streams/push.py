@@ -71,7 +71,7 @@ class Push:
             BodyMalformed, DuplicateIndex: invalid tensors.
             StreamMismatch: this replica's arithmetic is not the expected one.
         """
-        request = _validated(fields, known)
+        request = _validate_request(fields, known)
         media = "audio" if "audio" in arrays and "image" not in arrays else "image"
         require_media(request.pipeline, media)
         if field := needing_fitted(request.pipeline):
@@ -137,7 +137,7 @@ def _audio_renderer(request: PushRequest, samples: int, executor: Executor) -> S
     return SoundRenderer(plan, executor.sound)
 
 
-def _validated(fields: object, known: Registry) -> PushRequest:
+def _validate_request(fields: object, known: Registry) -> PushRequest:
     if not isinstance(fields, dict):
         raise SpecInvalid("__metadata__.request must be a JSON object", field="request")
     try:

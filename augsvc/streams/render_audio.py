@@ -63,7 +63,7 @@ class SoundRenderer:
                 for clip, sample in zip(clips, samples[rows], strict=True):
                     clip[:] = self._fit(sample)
             with chunk_stages.of("draw"):
-                draws = self.plan.draw(seed, address.part(rows))
+                draws = self.plan.draw(seed, address.take(rows))
             with chunk_stages.of("kernels"):
                 self.executor.run(self.plan, clips, draws, check)
 

@@ -81,8 +81,8 @@ class ImageRenderer:
 
         def fill_chunk(rows: slice) -> None:
             chunk = {name: array[rows] for name, array in arrays.items()}
-            chunk_draws = [draw.part(rows) for draw in draws]
-            chunk_cameras = [camera and camera.part(rows) for camera in cameras]
+            chunk_draws = [draw.take(rows) for draw in draws]
+            chunk_cameras = [camera and camera.take(rows) for camera in cameras]
             self._fill_chunk(samples[rows], chunk_cameras, chunk_draws, chunk, check, chunk_stages, tables)
 
         list(workers.map(fill_chunk, chunks))

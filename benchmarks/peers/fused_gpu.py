@@ -91,8 +91,8 @@ class ResidentBatch:
         results: list[np.ndarray] = []
 
         def start(staging: StagingBuffer, rows: slice) -> Callable[[], None]:
-            row_cameras = [camera and camera.part(rows) for camera in cameras]
-            row_draws = [draw.part(rows) for draw in draws]
+            row_cameras = [camera and camera.take(rows) for camera in cameras]
+            row_draws = [draw.take(rows) for draw in draws]
             sources = (self.images[rows], keys[rows], row_cameras, row_draws)
             chunk = ImageChunk(plan, *sources, staging, self.quantiles, interleaved=False)
             finish_chunk = chunk.start(lambda: None)

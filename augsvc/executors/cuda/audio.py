@@ -27,7 +27,7 @@ _MAX_LEVEL_BLOCKS = 64  # that measure the level of one clip
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FusedCudaSound:
-    """Runs plans over clips on one GPU. Safe to call from several threads, each of which leases a lane."""
+    """Runs plans over clips on one GPU. Thread-safe: each thread leases a lane."""
 
     kinds: ClassVar[frozenset[type[Operation]]] = frozenset({SoundMove, SoundTone, SoundNoise})
 
@@ -37,15 +37,15 @@ class FusedCudaSound:
 
     @property
     def traits(self) -> tuple[str, ...]:
-        """Not those of the CPU: IEEE 754 implies that a GPU rounds alike, but that is not verified on one."""
+        """Not those of the CPU: by IEEE 754 a GPU rounds alike, but that is not verified on one."""
         return "fused", "cuda", *resampling_traits()
 
     def rows(self, samples: int) -> int:
-        """How many clips of `samples` samples one call should have."""
+        """The recommended number of clips per call, for clips of `samples` samples."""
         return _CHUNKS_PER_CALL * _chunk_rows(samples)
 
     def run(self, plan: SoundPlan, clips: F32, draws: Sequence[Draw], check: Callable[[], None]) -> None:
-        """All passes over clips (N, T), in place. `check` is called between chunks, and may raise.
+        """Runs all passes over clips (N, T), in place. `check` is called between chunks and cancels by raising.
 
         Raises:
             DeviceOutOfMemory: there is not enough memory for one clip.
@@ -53,7 +53,7 @@ class FusedCudaSound:
 
         def start(staging: StagingBuffer, rows: slice) -> Callable[[], None]:
             check()
-            args = lower_sound(plan, [draw.part(rows) for draw in draws], len(clips[rows]), self.quantiles)
+            args = lower_sound(plan, [draw.take(rows) for draw in draws], len(clips[rows]), self.quantiles)
             result = AudioChunk(staging, clips[rows], args).start()
 
             def finish() -> None:

@@ -80,7 +80,7 @@ class CudaDevice:
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Makes device and compute stream current in this thread; all work is done when it ends, also after an error."""
+        """Makes device and compute stream current in this thread; on exit it waits for their work, also after an error."""
         with torch.cuda.device(self.device), cuda.gpus[self.device.index or 0], torch.cuda.stream(self.compute):
             try:
                 yield
@@ -148,7 +148,7 @@ class CudaDevice:
         return ran_out_of_memory(error) or str(error).startswith(_OUT_OF_MEMORY_NAME)
 
     def is_lost(self) -> bool:
-        """Whether the device no longer responds, for good."""
+        """Whether the device is lost for good."""
         return is_lost(self.device)
 
     def release(self) -> None:

@@ -1,4 +1,4 @@
-"""What the executor needs of a CUDA device: implemented by CudaDevice, and in tests by NumPy arrays."""
+"""The interface of a CUDA device: implemented by CudaDevice, and in tests by NumPy arrays."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -38,7 +38,7 @@ class Device(Protocol):
         """In a block of a grid."""
 
     def open(self) -> AbstractContextManager[None]:
-        """Everything else happens inside; all work is done when it ends."""
+        """A context for all other calls; on exit it waits for their work."""
 
     def buffer(self, size: int, copied: bool) -> Any:
         """New memory; `copied`: with a host side."""
@@ -62,10 +62,10 @@ class Device(Protocol):
         """Launches a kernel."""
 
     def ran_out_of_memory(self, error: Exception) -> bool:
-        """Whether an error reports that there is no memory left."""
+        """Whether an error reports that the device is out of memory."""
 
     def is_lost(self) -> bool:
-        """Whether the device no longer responds, for good."""
+        """Whether the device is lost for good."""
 
     def release(self) -> None:
         """Returns unused memory to the device."""

@@ -1,6 +1,6 @@
 """The fused executor on a GPU: one to three launches for all stages of a pass, the same bits as on a CPU.
 
-A batch runs in chunks of samples: while one is computed, the next is prepared and sent, and the last one comes back.
+A batch runs in chunks of samples: while one is computed, the next is prepared and uploaded, and the previous one is downloaded.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ _CHUNKS_PER_CALL = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FusedCudaExecutor:
-    """Runs plans on one GPU. Safe to call from several threads, each of which leases a lane."""
+    """Runs plans on one GPU. Thread-safe: each thread leases a lane."""
 
     kinds: ClassVar[frozenset[type[Operation]]] = frozenset({Move, Tone, Filter, Noise, Erase, Opaque})
     noise_laws: ClassVar[frozenset[type]] = frozenset({Gaussian, Dropout})
@@ -62,11 +62,11 @@ class FusedCudaExecutor:
 
     @property
     def opaque_traits(self) -> tuple[str, ...]:
-        """What the float arithmetic of opaque operations depends on besides the code."""
+        """Everything besides the code that the float arithmetic of opaque operations depends on."""
         return float_traits(self.device)
 
     def rows(self, elements: int) -> int:
-        """How many samples of `elements` canvas elements one call should have."""
+        """The recommended number of samples per call, for samples of `elements` canvas elements."""
         return _CHUNKS_PER_CALL * _chunk_rows(elements)
 
     def render(
@@ -79,10 +79,10 @@ class FusedCudaExecutor:
         check: Callable[[], None],
         keys: Sequence[SourceKey | None] | None = None,
     ) -> None:
-        """All passes over sources uint8 (H, W, C) of any sizes, into `out` (N, C, H, W), which may be a view of N,H,W,C.
+        """Runs all passes over sources uint8 (H, W, C) of any sizes, into `out` (N, C, H, W), which may be a view of N,H,W,C.
 
-        `cameras` has one entry per pass, as plan.cameras gives them. `check` is called between segments, and may raise. Sources
-        with a key may stay on the device.
+        `cameras` has one entry per pass, as plan.cameras gives them. `check` is called between segments and cancels by raising.
+        Sources with a key may stay on the device.
 
         Raises:
             DeviceOutOfMemory: there is not enough memory for one sample.
@@ -92,8 +92,8 @@ class FusedCudaExecutor:
 
         def start(staging: StagingBuffer, rows: slice) -> Callable[[], None]:
             pixels, copy, interleaved = flat(out[rows])
-            chunk_cameras = [camera and camera.part(rows) for camera in cameras]
-            chunk_draws = [draw.part(rows) for draw in draws]
+            chunk_cameras = [camera and camera.take(rows) for camera in cameras]
+            chunk_draws = [draw.take(rows) for draw in draws]
             sources = (images[rows], keys[rows], chunk_cameras, chunk_draws)
             result = ImageChunk(plan, *sources, staging, self.quantiles, interleaved).start(check)
 
@@ -115,7 +115,7 @@ class FusedCudaExecutor:
         check: Callable[[], None],
         keys: Sequence[SourceKey | None] | None = None,
     ) -> None:
-        """Masks uint8 (H, W) of any sizes through cameras, nearest sampling, into `out` (N, H, W), which is contiguous.
+        """Moves masks uint8 (H, W) of any sizes through cameras, by nearest sampling, into `out` (N, H, W), which is contiguous.
 
         Raises:
             DeviceOutOfMemory: there is not enough memory for one sample.
@@ -126,7 +126,7 @@ class FusedCudaExecutor:
 
         def start(staging: StagingBuffer, rows: slice) -> Callable[[], None]:
             check()
-            chunk_moves = [(camera.part(rows), border) for camera, border in moves]
+            chunk_moves = [(camera.take(rows), border) for camera, border in moves]
             result = MaskChunk(masks[rows], keys[rows], chunk_moves, staging, (height, width)).start()
 
             def finish() -> None:
@@ -140,7 +140,7 @@ class FusedCudaExecutor:
 
 
 def image_chunks(plan: Plan, images: Sequence[U8]) -> list[slice]:
-    """The samples that are sent and computed together."""
+    """The slices of samples that are uploaded and computed together."""
     return cut([image.size for image in images], _chunk_rows(_elements(plan)), _SOURCE_BYTES)
 
 

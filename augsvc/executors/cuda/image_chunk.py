@@ -1,4 +1,4 @@
-"""One chunk of samples through a plan on a device: what is sent and launched. See kernels/cuda.py for the kernels.
+"""Runs one chunk of samples through a plan on a device: its uploads and launches. See kernels/cuda.py for the kernels.
 
 Buffers of a chunk:
 
@@ -7,7 +7,7 @@ Buffers of a chunk:
     half            a canvas between the two directions of a filter
     pixels          the encoded result
     args K, sums K  arguments and statistics of segment K
-    empty           stands for what a kernel takes but does not use
+    empty           placeholder for an argument that a kernel does not use
 """
 
 from collections.abc import Callable, Sequence
@@ -128,7 +128,7 @@ class ImageChunk:
         self._launch(grids.filter_columns, blur, noise, erase, out, memory)
 
     def _move(self, segment: Segment, camera: Camera | None) -> tuple[MoveArgs, Any]:
-        """Where pixels come from, and the bytes of the sources if they come from there."""
+        """The arguments of the move, and the bytes of the sources if it reads them."""
         pass_, canvas = segment.pass_, self.plan.canvas
         if camera is None or not pass_.fits:
             args = identity_move(len(self.images)) if camera is None else lower_move(camera, pass_, canvas, None)
@@ -137,7 +137,7 @@ class ImageChunk:
         return lower_move(camera, pass_, canvas, self.images)._replace(addresses=offsets.astype(np.uint64)), sources
 
     def _memory(self, segment: Segment, camera: Camera | None, sources: Any, kept: bool) -> Memory:
-        """The canvases of a segment, which leaves one if `kept`; those that it does not need have one element."""
+        """The canvases of a segment: its result stays on one if `kept`. Unused ones have one element."""
         empty = self.staging.array("empty", (1, 1), np.uint16)
         fits = camera is not None and segment.pass_.fits
         before = empty if fits else self._canvas(self.canvas)
@@ -181,7 +181,7 @@ class ImageChunk:
         return Statistics(elements, host[:, 0].copy(), host[:, 1].copy())
 
     def _apply_opaque(self, opaque: tuple[int, Opaque]) -> None:
-        """An operation in torch's float32, on the samples that it selected."""
+        """Applies an operation in torch's float32 to the samples that it selected."""
         index, operation = opaque
         canvas = self.plan.canvas
         shape = (len(self.images), canvas.channels, canvas.height, canvas.width)

@@ -11,7 +11,7 @@ from augsvc.executors.cuda.source_cache import SourceCache
 from augsvc.executors.cuda.staging import StagingBuffer
 from augsvc.executors.device_errors import ChunkRunner, report_loss
 
-_DEPTH = 3  # chunks in flight: one is prepared and sent, one computed, one comes back
+_DEPTH = 3  # chunks in flight: one uploading, one computing, one downloading
 
 StartChunk = Callable[[StagingBuffer, slice], Callable[[], None]]  # the result waits for the chunk's end
 
@@ -28,7 +28,7 @@ class Lane:
 
     @staticmethod
     def on(device: Device, index: int = 0, source_bytes: int = 0) -> "Lane":
-        """A lane without memory yet."""
+        """A lane that has not allocated memory yet."""
         sources = SourceCache(device, source_bytes)
         ring = [StagingBuffer(device, sources) for _ in range(_DEPTH)]
 
@@ -47,7 +47,7 @@ class Lane:
         return self.index < other.index
 
     def run(self, chunks: Sequence[slice], elements: int, start: StartChunk) -> None:
-        """Runs one chunk after the other, of samples with `elements` elements each.
+        """Runs chunks in order, of samples with `elements` elements each.
 
         Raises:
             DeviceOutOfMemory: there is not enough memory for one sample.
@@ -71,7 +71,7 @@ class LanePool:
 
     @contextmanager
     def lease(self) -> Iterator[Lane]:
-        """A lane for this thread alone; a new one if none is free.
+        """Leases a lane to this thread; opens a new one if none is free.
 
         Raises:
             EngineLost: its device is lost.
@@ -90,10 +90,10 @@ class LanePool:
 
 def cut(sizes: Sequence[int], rows: int, n_bytes: int) -> list[slice]:
     """Cuts samples of these sizes into chunks of at most `rows`, and at most `n_bytes` unless it is one sample."""
-    chunks, begin, left = [], 0, n_bytes
+    chunks, begin, free_bytes = [], 0, n_bytes
     for row, size in enumerate(sizes):
-        if row > begin and (row - begin == rows or size > left):
+        if row > begin and (row - begin == rows or size > free_bytes):
             chunks.append(slice(begin, row))
-            begin, left = row, n_bytes
-        left -= size
+            begin, free_bytes = row, n_bytes
+        free_bytes -= size
     return [*chunks, slice(begin, len(sizes))] if sizes else []

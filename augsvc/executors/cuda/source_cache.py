@@ -1,8 +1,8 @@
 """Sources that stay on a device, so that a dataset that fits is sent once and not in every epoch.
 
-A source is known by its dataset and index, which determine its bytes. There is no order of eviction: epochs are
-permutations, in which the least recently used image is as likely to come next as any other. When there is no more space, all
-is dropped once a dataset has not been used for a while.
+The key of a source is its dataset and index, which determine its bytes. There is no eviction order: epochs are
+permutations, in which the least recently used image is as likely to come next as any other. When the memory is full, all
+sources are dropped once a dataset has not been used for a while.
 """
 
 import logging
@@ -61,7 +61,7 @@ class SourceCache:
         if size > self.capacity - self.used:
             self.overflowed = True
             return None
-        buffer = self._allocated()
+        buffer = self._allocate()
         if buffer is None:
             return None
         if missing:
@@ -70,11 +70,11 @@ class SourceCache:
         return self.device.view(buffer, 0, (self.capacity,), np.uint8), offsets
 
     def open(self) -> None:
-        """Allows memory to be used again."""
+        """Allows allocation again."""
         self.closed = False
 
     def close(self) -> bool:
-        """Frees the memory, and uses none until it is opened; whether there was any."""
+        """Frees the memory and allocates none until `open`; returns whether there was any."""
         freed, self.buffer, self.closed = self.buffer is not None, None, True
         self._drop()
         return freed
@@ -84,7 +84,7 @@ class SourceCache:
         self.last_runs.clear()
         self.used, self.overflowed = 0, False
 
-    def _allocated(self) -> Buffer | None:
+    def _allocate(self) -> Buffer | None:
         if self.buffer is None:
             try:
                 self.buffer = self.device.buffer(self.capacity, copied=False)

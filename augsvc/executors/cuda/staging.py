@@ -1,4 +1,4 @@
-"""Memory of one chunk of samples on a device: buffers that stay and grow from chunk to chunk, and how arrays get there.
+"""Device memory of one chunk of samples: buffers that are reused and grow from chunk to chunk, and uploads to them.
 
 All arrays of a launch are sent in one copy; so are all sources of a chunk that are not on the device yet.
 """
@@ -55,7 +55,7 @@ class StagingBuffer:
         return self.constants[name]
 
     def send(self, name: str, groups: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Named tuples with their arrays on the device, in one copy."""
+        """Uploads the arrays of named tuples in one copy."""
         arrays = [value for group in groups for value in group if isinstance(value, np.ndarray)]
         offsets = np.cumsum([0, *(-(-array.nbytes // _ALIGNMENT) * _ALIGNMENT for array in arrays)]).tolist()
         buffer = self.reserve(name, offsets[-1], copied=True)

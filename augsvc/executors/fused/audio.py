@@ -21,7 +21,7 @@ _CHUNK = 1 << 20  # samples between two checks: some 10 ms
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FusedSound:
-    """Runs audio plans on the CPU. Safe to call from several threads."""
+    """Runs audio plans on the CPU. Thread-safe."""
 
     kinds: ClassVar[frozenset[type[Operation]]] = frozenset({SoundMove, SoundTone, SoundNoise})
 
@@ -34,11 +34,11 @@ class FusedSound:
         return "fused", "cpu", *resampling_traits()
 
     def rows(self, samples: int) -> int:
-        """How many clips of `samples` samples one call should have."""
+        """The recommended number of clips per call, for clips of `samples` samples."""
         return max(1, min(_ROWS, _SAMPLES // samples))
 
     def run(self, plan: SoundPlan, clips: F32, draws: Sequence[Draw], check: Callable[[], None]) -> None:
-        """All passes over clips float32 (N, T), in place. `check` is called at short intervals, and may raise."""
+        """Runs all passes over clips float32 (N, T), in place. `check` is called at short intervals and cancels by raising."""
         args = lower_sound(plan, draws, len(clips), self.quantiles)
         for rows in ranges(len(clips), max(1, _CHUNK // plan.clip.samples)):
             check()

@@ -45,7 +45,7 @@ _NO_PIXELS = np.empty((0, 0), np.uint8)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FusedExecutor:
-    """Runs plans on the CPU. Safe to call from several threads."""
+    """Runs plans on the CPU. Thread-safe."""
 
     kinds: ClassVar[frozenset[type[Operation]]] = frozenset({Move, Tone, Filter, Noise, Erase, Opaque})
     noise_laws: ClassVar[frozenset[type]] = frozenset({Gaussian, Dropout})
@@ -74,11 +74,11 @@ class FusedExecutor:
 
     @property
     def opaque_traits(self) -> tuple[str, ...]:
-        """What the float arithmetic of opaque operations depends on besides the code."""
+        """Everything besides the code that the float arithmetic of opaque operations depends on."""
         return float_traits(self.device)
 
     def rows(self, elements: int) -> int:
-        """How many samples of `elements` canvas elements one call should have."""
+        """The recommended number of samples per call, for samples of `elements` canvas elements."""
         return max(1, min(_ROWS, _ELEMENTS // elements))
 
     def render(
@@ -91,10 +91,10 @@ class FusedExecutor:
         check: Callable[[], None],
         keys: Sequence[SourceKey | None] | None = None,
     ) -> None:
-        """All passes over sources uint8 (H, W, C) of any sizes, into `out` (N, C, H, W), which may be a view of N,H,W,C.
+        """Runs all passes over sources uint8 (H, W, C) of any sizes, into `out` (N, C, H, W), which may be a view of N,H,W,C.
 
-        `cameras` has one entry per pass, as plan.cameras gives them. `check` is called at short intervals, and may raise. `keys`
-        are not used: sources are read where they are.
+        `cameras` has one entry per pass, as plan.cameras gives them. `check` is called at short intervals and cancels by raising.
+        `keys` are not used: sources are read in place.
         """
         n, steps = len(images), plan_segments(plan)
         sources = [np.ascontiguousarray(image) for image in images]
@@ -116,7 +116,7 @@ class FusedExecutor:
         check: Callable[[], None],
         keys: Sequence[SourceKey | None] | None = None,
     ) -> None:
-        """Masks uint8 (H, W) of any sizes through cameras, nearest sampling, into `out` (N, H, W), which is contiguous."""
+        """Moves masks uint8 (H, W) of any sizes through cameras, by nearest sampling, into contiguous `out` (N, H, W)."""
         n, height, width = out.shape
         sources = [np.ascontiguousarray(mask) for mask in masks]
         args, pixels = lower_masks(moves, sources, (height, width)), out.reshape(n, height * width)
@@ -135,7 +135,7 @@ class FusedExecutor:
         out: U8 | None,
         check: Callable[[], None],
     ) -> U16:
-        """Runs one segment. Returns its values, or those that it was given if it encodes them into `out`."""
+        """Runs one segment. Returns its values, or `values` unchanged if the segment encodes them into `out`."""
         n, canvas, pass_ = len(sources), plan.canvas, segment.pass_
         camera = cameras[segment.pass_index] if segment.opens else None
         move = (
@@ -164,7 +164,7 @@ class FusedExecutor:
 def _apply_opaque(
     plan: Plan, opaque: tuple[int, Opaque], draws: Sequence[Draw], values: U16, check: Callable[[], None]
 ) -> None:
-    """An operation in torch's float32, on the samples that it selected."""
+    """Applies an operation in torch's float32 to the samples that it selected."""
     index, operation = opaque
     selected = np.flatnonzero(draws[index].selected)
     lowered = operation.lower(draws[index], plan.canvas)

@@ -1,6 +1,6 @@
 """Compiled kernels on disk: Numba's own cache, in a folder named by everything that the machine code depends on.
 
-Numba's index goes by the source file of the cached function alone, so it misses a change in the functions that this one
+Numba's index depends on the source file of the cached function alone, so it misses changes in the functions that it
 calls; and two processes on different CPUs that fill one folder at the same time may load each other's code. Hence a folder
 for each digest of all kernel sources, versions, options and the CPU: within one, there is only one version of the code.
 """
@@ -48,9 +48,9 @@ def default_folder() -> Path | None:
 
 
 def keep_compiled(dispatchers: Sequence[Any], folder: Path | None) -> None:
-    """Lets kernels load their machine code from a folder, and save it there once it is compiled; None: memory only.
+    """Makes kernels load their machine code from a folder and save it there after compilation; None: memory only.
 
-    A folder that cannot be used is logged, and the kernels are compiled again at every start. Numba unpickles what it finds,
+    A folder that cannot be used is logged, and the kernels are compiled again at every start. Numba unpickles the files,
     so a folder that another user owns or may write to is not used.
     """
     if folder is None:
@@ -65,7 +65,7 @@ def keep_compiled(dispatchers: Sequence[Any], folder: Path | None) -> None:
 
 
 def code_digest() -> str:
-    """Hex digest of what the kernels' machine code depends on: sources, versions, compiler options and the CPU."""
+    """Hex digest of everything that the kernels' machine code depends on: sources, versions, compiler options and the CPU."""
     versions = (sys.version, platform.machine(), numba.__version__, llvmlite.__version__, np.__version__)
     options = [str(getattr(config, name)) for name in _OPTIONS]
     cpu = (binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
@@ -81,24 +81,24 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]  # Numba has no types
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled function; None if it has to be compiled."""
-        with _logged("cannot be read"):
+        with _log_failure("cannot be read"):
             result = super().load_overload(sig, target_context)
             # the index of another process with another signature may name the same file
             return result if result is None or result.signature.args == sig else None
-        with _logged("cannot be emptied"):
+        with _log_failure("cannot be emptied"):
             self.flush()
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keeps a compiled function for the next process."""
-        with _logged("cannot be written"):
+        """Saves a compiled function for the next process."""
+        with _log_failure("cannot be written"):
             super().save_overload(sig, data)
 
 
 def _open_caches(dispatchers: Sequence[Any], folder: Path) -> list[_KernelCache]:
     inner = folder / code_digest()
-    for each in (folder, inner):
-        _make_private(each)
+    for directory in (folder, inner):
+        _make_private(directory)
     before, config.CACHE_DIR = config.CACHE_DIR, str(inner)
     try:
         caches = [_KernelCache(dispatcher.py_func) for dispatcher in dispatchers]
@@ -122,8 +122,8 @@ def _make_private(folder: Path) -> None:
 
 
 @contextmanager
-def _logged(problem: str) -> Iterator[None]:
-    """Whatever is wrong with a cached file, compiling is right."""
+def _log_failure(problem: str) -> Iterator[None]:
+    """Logs an error with a cached file and suppresses it: the kernel is compiled instead."""
     try:
         yield
     except Exception:

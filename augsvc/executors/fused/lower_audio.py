@@ -1,4 +1,4 @@
-"""Lowers a plan over sound and its draws to the numbers that the kernels run on."""
+"""Lowers an audio plan and its draws to kernel arguments."""
 
 from collections.abc import Sequence
 
@@ -59,7 +59,7 @@ def _stages(shape: FixedShape) -> int:
 
 
 def _lower_stage(stages: Sequence[tuple[I64, I64 | None]], shape: tuple[int, ...]) -> F32:
-    """One stage of all shapes, given for some rows, as float32 (N, S, …); an absent one is 0."""
+    """One stage of all shapes, each present for some rows, as float32 (N, S, …); 0 where absent."""
     lowered = np.zeros((shape[0], len(stages), *shape[1:]), np.float32)
     for k, (rows, values) in enumerate(stages):
         if values is not None:
@@ -68,7 +68,7 @@ def _lower_stage(stages: Sequence[tuple[I64, I64 | None]], shape: tuple[int, ...
 
 
 def _selected(rows: Sequence[I64], n: int) -> U8:
-    """Whether a clip goes through a shape: (N, S)."""
+    """Whether a shape applies to a clip: (N, S)."""
     selected = np.zeros((n, len(rows)), np.uint8)
     for k, selected_rows in enumerate(rows):
         selected[selected_rows, k] = 1

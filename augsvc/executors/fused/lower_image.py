@@ -1,4 +1,4 @@
-"""Lowers a plan and its draws to the integers that the kernels run on.
+"""Lowers an image plan and its draws to kernel arguments: integers.
 
 A pass is cut into segments, each one call of the kernel: one camera, any tones, one filter, any noises and rectangles. A
 second filter opens another segment; an opaque operation is a segment by itself.
@@ -73,7 +73,7 @@ def identity_move(n: int) -> MoveArgs:
 
 
 def lower_move(camera: Camera, pass_: Pass, canvas: Canvas, images: Sequence[U8] | None) -> MoveArgs:
-    """From sources uint8 (H, W, C), whose memory the arguments point to, or, without, from canvas to canvas."""
+    """The move from sources uint8 (H, W, C), whose memory the arguments point to, or from canvas to canvas if there are none."""
     n, border = len(camera.taps), _BORDERS[pass_.border or "edge"]
     if images is None:
         sizes = np.tile(np.array([canvas.height, canvas.width], dtype=np.int64), (n, 1))
@@ -114,16 +114,16 @@ def _lower_reach(camera: Camera, slopes: I64, lean: I64, length: I64) -> I64:
     reach[:, 2:4] = np.maximum(first, last).sum(axis=2) + TO_CORNER
     if (tilted := camera.perspective).size:
         slopes, lean, length, taps = slopes[tilted], lean[tilted], length[tilted], camera.taps[tilted]
-        reach[tilted, 0:2] = _least_offset(slopes - lean, taps)
-        reach[tilted, 2:4] = -_least_offset((length - 1) * lean - slopes, taps)
-        reach[tilted, 4] = _least_offset(lean, taps)[:, 0]
+        reach[tilted, 0:2] = _min_offset(slopes - lean, taps)
+        reach[tilted, 2:4] = -_min_offset((length - 1) * lean - slopes, taps)
+        reach[tilted, 4] = _min_offset(lean, taps)[:, 0]
     return reach
 
 
-def _least_offset(slopes: I64, taps: I64) -> I64:
-    """The least offset of a sample from the corner, of coordinates with these slopes (n, k, 2): (n, k)."""
-    least: I64 = np.minimum(*_outer_offsets(slopes, taps)).sum(axis=2)
-    return least
+def _min_offset(slopes: I64, taps: I64) -> I64:
+    """The smallest offset of a sample from the corner, for coordinates with these slopes (n, k, 2): (n, k)."""
+    offset: I64 = np.minimum(*_outer_offsets(slopes, taps)).sum(axis=2)
+    return offset
 
 
 def _outer_offsets(slopes: I64, taps: I64) -> tuple[I64, I64]:
@@ -133,9 +133,9 @@ def _outer_offsets(slopes: I64, taps: I64) -> tuple[I64, I64]:
 
 
 def _lower_offsets(slopes: I64, taps: I64) -> I64:
-    """What sample t of `taps` (n, 2) along either axis adds to coordinates with these slopes (n, k, 2): (n, T, k, 2).
+    """The offset that sample t of `taps` (n, 2) along either axis adds to coordinates with these slopes (n, k, 2): (n, T, k, 2).
 
-    Samples lie in the middles of equal parts of a canvas pixel: slope · (2t + 1) / (2 · taps), cut off.
+    Samples are at the centres of equal parts of a canvas pixel: slope · (2t + 1) / (2 · taps), truncated.
     """
     middles = 2 * np.arange(taps.max(initial=1))[None, :, None, None] + 1
     offsets: I64 = slopes[:, None] * middles // (2 * taps[:, None, None])
@@ -151,7 +151,7 @@ def _lower_edges(slopes: I64) -> I64:
 
 
 def lower_masks(moves: labels.Moves, masks: Sequence[U8], size: tuple[int, int]) -> MaskArgs:
-    """From masks uint8 (H, W), whose memory the arguments point to, to a canvas of (H, W) pixels."""
+    """The moves from masks uint8 (H, W), whose memory the arguments point to, to a canvas of (H, W) pixels."""
     sizes = np.array([mask.shape for mask in masks], dtype=np.int64)
     canvases = np.broadcast_to(size, sizes.shape)
     rows = [_lower_mapping(camera, canvases if k else sizes) for k, (camera, _) in enumerate(moves)]
@@ -164,7 +164,7 @@ def _addresses(arrays: Sequence[U8]) -> npt.NDArray[np.uint64]:
 
 
 def lower_tones(stages: Sequence[ToneStage], n: int, channels: int) -> ToneArgs:
-    """The stages of a pass, which may be none."""
+    """The tone stages of a pass; there may be none."""
     count = len(stages)
     curves = np.zeros((n, count, TABLE_ENTRIES if any(stage.table is not None for stage in stages) else 0), np.uint32)
     gains, shifts = np.zeros((n, count, channels, channels), np.int32), np.zeros((n, count, channels), np.int64)
@@ -244,7 +244,7 @@ def lower_erases(erases: Sequence[tuple[int, Erase]], draws: Sequence[Draw], n: 
     return EraseArgs(np.concatenate(boxes, axis=1), np.concatenate(fills, axis=1))
 
 
-def _to_value(number: I64) -> I64:
-    """A number on the [0, 1] scale as a value with 8 fraction bits, cut off, so that rounding to levels is the only one."""
-    value: I64 = np.clip(number * (WHITE >> 8) >> 8, 0, WHITE)
+def _to_value(fixed: I64) -> I64:
+    """Converts fixed point on the [0, 1] scale to a value with 8 fraction bits, truncated: only the encoder rounds."""
+    value: I64 = np.clip(fixed * (WHITE >> 8) >> 8, 0, WHITE)
     return value

@@ -30,7 +30,7 @@ _EXPONENTS = (-100, 127)  # limits of the power of 2 above that value: a softer 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TorchSound:
-    """Runs audio plans on one device. Safe to call from several threads."""
+    """Runs audio plans on one device. Thread-safe."""
 
     kinds: ClassVar[frozenset[type[Operation]]] = frozenset({SoundMove, SoundTone, SoundNoise})
 
@@ -48,18 +48,18 @@ class TorchSound:
         return TorchSound(device, table, _CHUNK[device.type], threads, chunks)
 
     def rows(self, samples: int) -> int:
-        """How many clips of `samples` samples one call should have."""
+        """The recommended number of clips per call, for clips of `samples` samples."""
         return max(1, min(_MAX_ROWS, 8 * self.chunk // samples))
 
     @property
     def traits(self) -> tuple[str, ...]:
-        """What the float arithmetic depends on besides the code; part of the arithmetic id."""
+        """Everything besides the code that the float arithmetic depends on; part of the arithmetic id."""
         cuda = self.device.type == "cuda"
         hardware = torch.cuda.get_device_name(self.device) if cuda else torch.backends.cpu.get_cpu_capability()
         return "kornia", torch.__version__, self.device.type, hardware, *resampling_traits()
 
     def run(self, plan: SoundPlan, clips: F32, draws: Sequence[Draw], check: Callable[[], None]) -> None:
-        """All passes over clips float32 (N, T), in place. `check` is called at short intervals, and may raise.
+        """Runs all passes over clips float32 (N, T), in place. `check` is called at short intervals and cancels by raising.
 
         Raises:
             DeviceOutOfMemory: there is not enough memory for one clip.
@@ -67,7 +67,7 @@ class TorchSound:
         """
 
         def work(rows: slice) -> None:
-            self._run_chunk(plan, clips[rows], [draw.part(rows) for draw in draws], check)
+            self._run_chunk(plan, clips[rows], [draw.take(rows) for draw in draws], check)
 
         with report_loss(lambda: is_lost(self.device)):
             self.chunks.run_each(len(clips), plan.clip.samples, work)

@@ -52,7 +52,7 @@ _WHITE = 65280  # 255 with 8 fraction bits
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KorniaExecutor:
-    """Runs plans on one device. Safe to call from several threads."""
+    """Runs plans on one device. Thread-safe."""
 
     kinds: ClassVar[frozenset[type[Operation]]] = frozenset({Move, Tone, Filter, Noise, Erase, Opaque})
     noise_laws: ClassVar[frozenset[type]] = frozenset({Gaussian, Dropout})
@@ -80,12 +80,12 @@ class KorniaExecutor:
         return KorniaExecutor(device, table, _CHUNK[device.type], threads, chunks, TorchSound.on(device, chunks))
 
     def rows(self, elements: int) -> int:
-        """How many samples of `elements` canvas elements one call should have."""
+        """The recommended number of samples per call, for samples of `elements` canvas elements."""
         return max(1, min(_MAX_ROWS, 8 * self.chunk // elements))
 
     @property
     def traits(self) -> tuple[str, ...]:
-        """What the float arithmetic depends on besides the code; part of the arithmetic id."""
+        """Everything besides the code that the float arithmetic depends on; part of the arithmetic id."""
         return self.name, *float_traits(self.device)
 
     @property
@@ -103,7 +103,7 @@ class KorniaExecutor:
         check: Callable[[], None],
         keys: Sequence[SourceKey | None] | None = None,
     ) -> None:
-        """All passes, rounded to uint8 into `out` (N, C, H, W), which may be a view of N,H,W,C. `keys` are not used.
+        """Runs all passes, rounded to uint8 into `out` (N, C, H, W), which may be a view of N,H,W,C. `keys` are not used.
 
         Raises:
             DeviceOutOfMemory: there is not enough memory for one sample.
@@ -111,8 +111,8 @@ class KorniaExecutor:
         """
 
         def work(rows: slice) -> None:
-            chunk_cameras = [camera and camera.part(rows) for camera in cameras]
-            pixels = self.run(plan, images[rows], chunk_cameras, [draw.part(rows) for draw in draws], check)
+            chunk_cameras = [camera and camera.take(rows) for camera in cameras]
+            pixels = self.run(plan, images[rows], chunk_cameras, [draw.take(rows) for draw in draws], check)
             torch.from_numpy(out[rows]).copy_((pixels * 255.0 + 0.5).to(torch.uint8))
 
         canvas = plan.canvas
@@ -127,7 +127,7 @@ class KorniaExecutor:
         check: Callable[[], None],
         keys: Sequence[SourceKey | None] | None = None,
     ) -> None:
-        """Masks uint8 (H, W) of any sizes through cameras into `out` (N, H, W), on the host, one by one."""
+        """Moves masks uint8 (H, W) of any sizes through cameras into `out` (N, H, W), on the host, one by one."""
         canvas = Canvas(out.shape[1], out.shape[2], 1)
         for row, mask in enumerate(masks):
             check()
@@ -143,10 +143,10 @@ class KorniaExecutor:
         draws: Sequence[Draw],
         check: Callable[[], None],
     ) -> torch.Tensor:
-        """All passes over sources uint8 (H, W, C) of any sizes: float32 (N, C, H, W) on the canvas, in [0, 1].
+        """Runs all passes over sources uint8 (H, W, C) of any sizes: float32 (N, C, H, W) on the canvas, in [0, 1].
 
         Values are clamped at the end of a run of tones, a noise or an opaque operation, and not inside a merged matrix.
-        `cameras` has one entry per pass, as plan.cameras gives them. `check` is called at short intervals, and may raise.
+        `cameras` has one entry per pass, as plan.cameras gives them. `check` is called at short intervals and cancels by raising.
         """
         pixels = torch.empty(0, device=self.device)
         for pass_, camera in zip(plan.passes, cameras, strict=True):
@@ -161,7 +161,7 @@ class KorniaExecutor:
     def _read(
         self, plan: Plan, pass_: Pass, images: Sequence[U8], camera: Camera, check: Callable[[], None]
     ) -> torch.Tensor:
-        """Sources onto the canvas. Those of equal size and number of taps share calls of at most a chunk."""
+        """Moves sources to the canvas, in calls of at most a chunk for sources with the same size and number of taps."""
         shape = (len(images), plan.canvas.channels, plan.canvas.height, plan.canvas.width)
         pixels = torch.empty(shape, device=self.device)
         groups: dict[tuple[int, ...], list[int]] = {}
@@ -178,7 +178,7 @@ class KorniaExecutor:
         return pixels
 
     def _move(self, plan: Plan, pass_: Pass, pixels: torch.Tensor, camera: Camera) -> torch.Tensor:
-        """Canvas to canvas."""
+        """Moves pixels from canvas to canvas."""
         moved = pixels.clone()
         for taps in np.unique(camera.taps, axis=0):
             rows = np.flatnonzero((camera.taps == taps).all(axis=1) & ~camera.identical)

@@ -140,7 +140,7 @@ class _TimedReader(io.RawIOBase):
         """Read the bytes that have arrived, at most the buffer's length; raises TimeoutError at the deadline."""
         self._sock.settimeout(self.deadline.remaining_s())
         n_bytes = self._raw.readinto(buffer)
-        self.deadline.moved(n_bytes or 0)
+        self.deadline.add_bytes(n_bytes or 0)
         return n_bytes
 
     def close(self) -> None:

@@ -231,7 +231,7 @@ def _send_chunks(connection: http.client.HTTPConnection, body: memoryview, deadl
         chunk = body[start : start + _SEND_BYTES]
         connection.sock.settimeout(deadline.remaining_s())
         yield chunk
-        deadline.moved(len(chunk))
+        deadline.add_bytes(len(chunk))
 
 
 def _is_open(connection: http.client.HTTPConnection) -> bool:

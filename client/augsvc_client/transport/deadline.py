@@ -21,7 +21,7 @@ class Deadline:
         self._moved_bytes = 0
         self._end_s = min(time.monotonic() + self._patience_s, self._last_s)
 
-    def moved(self, n_bytes: int) -> None:
+    def add_bytes(self, n_bytes: int) -> None:
         """Count bytes that were sent or received."""
         self._moved_bytes += n_bytes
         if self._moved_bytes >= self._renewal_bytes:
