@@ -20,7 +20,7 @@ class Catalog:
     """Sources by name; immutable."""
 
     def __init__(self, sources: Iterable[Source], cache: DecodedCache) -> None:
-        """Refuses two sources of one name with ValueError. `cache` is the one they share."""
+        """Raises ValueError if two sources have the same name. `cache` is the one that they share."""
         self.cache = cache
         by_name: dict[str, Source] = {}
         for source in sources:
@@ -76,7 +76,7 @@ def embedded(cache: DecodedCache | None = None) -> list[Source]:
 def _package_statistics(name: str) -> ColorStatistics | None:
     """The statistics of a built-in dataset, from the package data (`make statistics`).
 
-    They were fitted on NAME/train and apply to NAME/test too, for the reason that `give_statistics` gives.
+    They were fitted on NAME/train and apply to NAME/test too: see `give_statistics`.
     """
     file = files("augsvc.data.builtin").joinpath("fitted", f"{name}.json")
     return parse_statistics(file.read_text(encoding="utf-8")) if file.is_file() else None

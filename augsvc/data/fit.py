@@ -15,7 +15,7 @@ from augsvc.errors import Undecodable
 from augsvc.numerics.color_statistics import ColorStatistics
 
 _CHUNK = 1 << 16  # pixels summed at a time: as 64-bit integers they stay in the CPU cache
-_QUEUED = 64  # samples queued per thread, so that a long dataset makes no long list
+_QUEUED = 64  # samples queued per thread: bounds the list of futures for long datasets
 
 
 def fit(source: Source, progress: Callable[[int], None] = lambda _: None) -> ColorStatistics:

@@ -1,4 +1,4 @@
-"""The samples of subsets: a million are 8 MB, so all streams of a subset share them, within a bound."""
+"""The samples of subsets: a million take 8 MB, so all streams of a subset share them, in a bounded cache."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ MAX_BYTES = 128 << 20  # sixteen subsets of a million samples
 
 
 class Subsets:
-    """The members of recently used subsets; others are computed again, a million in half a second. Thread-safe."""
+    """A cache of the members of recently used subsets. Computing a million takes half a second. Thread-safe."""
 
     def __init__(self, n_bytes: int = MAX_BYTES) -> None:
         self._n_bytes = n_bytes
@@ -47,7 +47,7 @@ class Subsets:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subset:
-    """The k samples of each class with the smallest keyed random numbers. Its members live in `kept`."""
+    """The k samples of each class with the smallest keyed random numbers. `kept` caches its members."""
 
     source: Source
     per_class: int

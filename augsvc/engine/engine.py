@@ -91,7 +91,7 @@ class Engine:
 
     @property
     def ready(self) -> bool:
-        """Whether `start` is done; until then, `open` and `push` raise Starting."""
+        """Whether `start` has completed; until then, `open` and `push` raise Starting."""
         return self.arithmetic is not None
 
     def start(self) -> "Future[str | None]":
@@ -192,7 +192,7 @@ class Engine:
 
     def preview(self, stream: Stream, batch: Range, job: str = "") -> Work[Body]:
         """Queues the contact sheet of a checked range: rendered by the engine with and without its pipeline, and drawn
-        on another thread, beside the next batch.
+        on another thread, while the next batch is computed.
 
         Raises:
             BatchTooLarge: too many pixels for a preview.

@@ -43,7 +43,7 @@ class Task(Generic[T]):
 class FairQueue(Generic[T]):
     """A queue with one worker thread, shared among jobs by deficit round-robin (Shreedhar and Varghese, SIGCOMM 1995).
 
-    In each round a job may spend `quantum` more; the tasks of one job run in their order. A job with few large tasks and
+    In each round a job may spend `quantum` more; the tasks of one job run in order. A job with few large tasks and
     one with many small ones get the same sum of costs while both have tasks waiting.
     """
 

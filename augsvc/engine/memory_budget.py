@@ -24,18 +24,18 @@ class Lease:
     def release_with(self, array: U8) -> None:
         """Releases when the last reference to the array is gone.
 
-        The end of no block is right for it: uvloop references an array until the socket has taken it, and the engine's
-        threads still read a request's body for a moment after its client has disconnected.
+        No `with` block could end at the right time: uvloop references an array until the socket has taken it, and the
+        engine's threads may still read a request's body just after its client has disconnected.
         """
         weakref.finalize(array, self.release).atexit = False
 
 
 class MemoryBudget:
-    """Bytes that may be in flight, divided among the jobs that request some.
+    """The bytes that may be in flight, divided among the jobs that request them.
 
     A job alone may hold three quarters; the rest is kept for the next job, however slow this one's readers are. As soon as
-    another job requests bytes (and for RESERVED_S after it was refused), each is limited to an equal share, and what a job
-    without any bytes has requested is given to no job that holds some, so that freed bytes go to the job that has fewest.
+    another job requests bytes (and for RESERVED_S after it was refused), each is limited to an equal share, and bytes
+    that a job without any has requested are withheld from jobs that hold some: freed bytes go to the job with the fewest.
     One batch of any size is admitted if nothing else is in flight.
     """
 
@@ -52,7 +52,7 @@ class MemoryBudget:
         return self._total
 
     def lease(self, job: str, n_bytes: int, beside: int = 0) -> Lease:
-        """Counts bytes of a job. `beside`: bytes that the same request holds already, which do not count against it.
+        """Counts bytes of a job. `beside`: bytes that the same request already holds, which do not count against it.
 
         Raises:
             TooMuchAtOnce: the job is at its share, and other jobs request theirs.
@@ -76,7 +76,7 @@ class MemoryBudget:
         return Lease(self, job, n_bytes)
 
     def release(self, lease: Lease) -> None:
-        """Returns a lease's bytes; a second time it returns none."""
+        """Returns a lease's bytes to the budget; repeated calls do nothing."""
         with self._lock:
             n_bytes, lease.n_bytes = lease.n_bytes, 0
             self._total -= n_bytes

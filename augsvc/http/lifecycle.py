@@ -15,7 +15,7 @@ MIN_HEARTBEAT_TIMEOUT_S = 30.0  # however short the request timeout: a heartbeat
 
 
 class Lifecycle:
-    """Whether a replica can serve, and whether its process has to end."""
+    """Whether a replica can serve, and whether its process must exit."""
 
     def __init__(self, engine: Engine, request_timeout_s: float) -> None:
         """The engine counts as lost after twice the request timeout without a heartbeat."""
@@ -26,7 +26,7 @@ class Lifecycle:
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        """Runs the self-test while the port is open already: the process is alive before it is ready."""
+        """Runs the self-test after the port is open: the process is alive before it is ready."""
         starting = asyncio.create_task(asyncio.to_thread(self._engine.start))
         starting.add_done_callback(self._report)
         yield
@@ -35,18 +35,18 @@ class Lifecycle:
         await asyncio.to_thread(self._engine.stop)
 
     def require_engine(self) -> None:
-        """Raises EngineLost if this process can never compute again."""
+        """Raises EngineLost if this process cannot compute any more."""
         if self._is_lost():
             raise self.closing_error()
 
     def closing_error(self) -> AugsvcError:
-        """Why new requests are refused."""
+        """The error for new requests."""
         if self._is_lost():
             return EngineLost("this server's engine is lost and its process ends; use another replica or retry")
         return Draining("the server is shutting down; use another replica or retry")
 
     def must_exit(self) -> bool:
-        """Whether the process has to end because it cannot serve; its exit status is then 1."""
+        """Whether the process must exit because it cannot serve; its exit status is then 1."""
         if not self.failed and self._is_lost():
             self.failed = True
             if self._engine.alive:

@@ -21,7 +21,7 @@ from augsvc.streams.stream import Body
 logger = logging.getLogger("augsvc")
 MAX_LOGGED = 10_000  # undecodable samples that the log names
 MAX_JOBS = 256
-JOB_IDLE_S = 600.0  # after which a new job may replace it: every run brings another name
+JOB_IDLE_S = 600.0  # after which a new job may replace it: every run has a new name
 OTHER_JOB = "(other)"  # label of the jobs beyond MAX_JOBS
 _SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 _JOB = re.compile(r"[ -~]{1,64}")

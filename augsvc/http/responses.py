@@ -1,4 +1,4 @@
-"""Responses: every error in one form, JSON with a digest; and JSON bodies of requests, read within a bound."""
+"""Responses: errors in one common form, JSON with a digest; and JSON request bodies, read up to a limit."""
 
 from collections.abc import Mapping
 
@@ -48,7 +48,7 @@ class DigestedJSON(JSONResponse):
 
 
 def install_handlers(app: FastAPI, metrics: Metrics) -> None:
-    """Answers and counts every error in the one form, whatever raised it."""
+    """Handles every exception: counts it and responds in the common form."""
 
     def respond(request: Request, error: AugsvcError) -> JSONResponse:
         request.state.code = error.code

@@ -16,7 +16,7 @@ TEST_EVERY = 4  # within each class, in order of appearance, this one is test
 
 
 class Digits(Source):
-    """One half of the digits: grey values 0…16 as uint8 (v · 255 + 8) // 16. Held whole, 113 kB."""
+    """One split of the digits: grey values 0…16 as uint8 (v · 255 + 8) // 16. All are in memory, 113 kB."""
 
     def __init__(self, split: Split) -> None:
         images, labels, places = _load()
@@ -48,11 +48,14 @@ class Digits(Source):
 
 
 def _load() -> tuple[U8, I64, I64]:
-    """All digits in the table's order: images N,8,8,1, classes N, rows N. The table alone: the package takes a second."""
+    """All digits in the table's order: images (N, 8, 8, 1), classes (N,), rows (N,).
+
+    Reads the table without importing scikit-learn, which takes a second.
+    """
     spec = find_spec("sklearn")
     if spec is None or spec.origin is None:
         raise RuntimeError(
-            "scikit-learn, which carries the digits, is not installed: install augsvc with its dependencies"
+            "scikit-learn, which contains the digits, is not installed: install augsvc with its dependencies"
         )
     with gzip.open(Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz", "rt", encoding="ascii") as table:
         rows = np.loadtxt(table, delimiter=",").astype(np.int64)

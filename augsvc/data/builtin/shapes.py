@@ -105,7 +105,7 @@ def _draw_words(split: Split, index: int) -> tuple[list[int], I64]:
 
 
 def _background(scene: list[int]) -> I64:
-    """A dim gradient H,W,3: a base of 24…79 a channel, and up to 16 more or less towards the edges."""
+    """A dim gradient (H, W, 3): a base of 24…79 per channel, and up to ±16 towards the edges."""
     base = np.array([24 + word % 56 for word in scene[2:5]])
     slope_x, slope_y = (word % 33 - 16 for word in scene[5:7])
     y, x = np.ogrid[:SIDE, :SIDE]
@@ -114,7 +114,7 @@ def _background(scene: list[int]) -> I64:
 
 
 def _object(label: int, radius: int, offsets: list[int], quarter: int) -> tuple[Bools, int, int]:
-    """The pixels an object covers, and its centre: a corner of pixels, inside the quarter with all of the object."""
+    """The pixels that an object covers, and its centre, a pixel corner; the whole object is inside its quarter."""
     free = _QUARTER - 2 * radius + 1
     x = _QUARTER * (quarter % 2) + radius + offsets[0] % free
     y = _QUARTER * (quarter // 2) + radius + offsets[1] % free
@@ -131,7 +131,7 @@ def _object(label: int, radius: int, offsets: list[int], quarter: int) -> tuple[
 
 
 def _colour(own: list[int]) -> I64:
-    """One channel well above any background, all of them below the dot's white."""
+    """A colour with one channel well above any background, and all channels below the white of the dot."""
     colour = np.array([32 + word % 128 for word in own[4:7]])
     strong = own[7] % 3
     colour[strong] = 168 + own[4 + strong] % 72
@@ -139,6 +139,6 @@ def _colour(own: list[int]) -> I64:
 
 
 def _extent(covered: Bools) -> tuple[int, int, int, int]:
-    """x1 y1 x2 y2 about the covered pixels, the ends exclusive."""
+    """The bounding box x1 y1 x2 y2 of the covered pixels, with exclusive ends."""
     rows, columns = np.flatnonzero(covered.any(axis=1)), np.flatnonzero(covered.any(axis=0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

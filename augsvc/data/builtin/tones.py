@@ -1,7 +1,7 @@
 """The embedded tones: synthetic sound, one second a clip at 16,000 Hz, computed from its index.
 
-Eight classes, from a plain sine to bursts of noise. Pitch, phase, attack, decay, loudness and what is a class's own differ
-from clip to clip. Waves are summed from partials below 7,200 Hz, so that nothing aliases. Only + − × ÷ √ on float64 in a
+Eight classes, from a plain sine to bursts of noise. Pitch, phase, attack, decay, loudness and class-specific parameters vary
+from clip to clip. Waves are sums of partials below 7,200 Hz, so nothing aliases. Only + − × ÷ √ on float64 in a
 fixed order, rounded to float32 at the end: every machine computes the same bytes, and nothing is stored.
 """
 
@@ -23,11 +23,11 @@ RATE = 16_000  # Hz
 SAMPLES = 16_000
 LENGTHS = {"train": 512, "test": 128}
 LOWEST, OCTAVES = 150.0, 3.0  # pitches lie in 150…1,200 Hz, evenly by octave
-RECIPE = 1  # raised with any change of what is heard: it is in the dataset's version
+RECIPE = 1  # part of the dataset version: increment when the waveforms change
 
 _KEY = (0x546F6E65, 0x732F3031)
-_WORDS = 16  # of a clip: one number each
-_PITCH, _PHASE, _ATTACK, _DECAY, _PEAK, _OWN = 0, 1, 2, 3, 4, 5  # places among them; from _OWN on they are the class's
+_WORDS = 16  # per clip: one random number each
+_PITCH, _PHASE, _ATTACK, _DECAY, _PEAK, _OWN = 0, 1, 2, 3, 4, 5  # indices; from _OWN on, the parameters of the class
 _BLOCK = (
     128  # samples; a wave is an outer product of two short ones (angle addition), 20 times faster than all its sines
 )
@@ -71,7 +71,7 @@ class Tones(Source):
         return np.arange(len(self), dtype=np.int64) % len(CLASSES)
 
     def pitch(self, index: int) -> float:
-        """The clip's pitch in Hz: of a chirp that of its middle, of a bell its strongest partial; of noise it says nothing."""
+        """The clip's pitch in Hz: for a chirp at its middle, for a bell of its strongest partial; noise has none."""
         return float(_pitch(_numbers(self._split, index)))
 
     def describe(self, index: int) -> str:
@@ -90,7 +90,7 @@ def _clip(split: Split, index: int) -> Sample:
 
 
 def _numbers(split: Split, index: int) -> F64:
-    """A clip's numbers (16,), each on [0, 1)."""
+    """A clip's random numbers (16,) on [0, 1)."""
     words: U32 = np.stack(philox4x32((np.arange(_WORDS // 4), PAINT_KEY, index, int(split == "test")), _KEY), axis=-1)
     return words.ravel().astype(np.float64) / 2.0**32
 
@@ -135,7 +135,7 @@ def _partials(sine: F64, cosine: F64, weights: Sequence[float]) -> F64:
 
 
 def _harmonics(numbers: F64, every: int) -> F64:
-    """Each `every`-th harmonic k, 1/k loud, and towards the last one softer: edges without ringing."""
+    """Every `every`-th harmonic k with amplitude 1/k, tapered towards the last one: edges without ringing."""
     pitch = float(_pitch(numbers))
     count = min(_MOST_HARMONICS, int(_TOP / pitch))
     weights = [(1.0 - (k / (count + 1)) ** 2) / k if k % every == 1 % every else 0.0 for k in range(1, count + 1)]
@@ -150,7 +150,7 @@ def _chirp(numbers: F64, direction: float) -> F64:
 
 
 def _vibrato(numbers: F64) -> F64:
-    """A tone whose pitch swings 4…8 times a second by 4…8 %."""
+    """A tone with a vibrato of 4…8 Hz and a depth of 4…8 %."""
     pitch, swings, depth = float(_pitch(numbers)), 4.0 + 4.0 * numbers[_OWN], 0.04 + 0.04 * numbers[_OWN + 1]
     swing, _ = _turning(swings, 360.0 * numbers[_OWN + 2])
     degrees = 360.0 * (pitch * _TIME + numbers[_PHASE]) + (_DEGREES * pitch * depth / swings) * swing
@@ -158,7 +158,7 @@ def _vibrato(numbers: F64) -> F64:
 
 
 def _bell(numbers: F64) -> F64:
-    """Partials in no harmonic ratio; the higher ones die sooner."""
+    """Inharmonic partials; the higher ones decay faster."""
     pitch, rate = float(_pitch(numbers)), 2.0 + 3.0 * numbers[_OWN]
     total = np.zeros(SAMPLES)
     for place, (ratio, weight) in enumerate(_BELL):
@@ -168,7 +168,7 @@ def _bell(numbers: F64) -> F64:
 
 
 def _noise_burst(numbers: F64, split: Split, index: int) -> F64:
-    """Two to five bursts of noise, each dying away; averaged over 1…6 samples, twice, in integers."""
+    """Two to five decaying bursts of noise, smoothed twice by a moving average over 1…6 samples, in integers."""
     counter = (PIXEL_BLOCK + np.arange((SAMPLES + 16) // 8), PAINT_KEY, index, int(split == "test"))
     words: U32 = np.stack(philox4x32(counter, _KEY), axis=-1)
     noise = words.astype("<u4").view("<u2").ravel().astype(np.int64) - 32768

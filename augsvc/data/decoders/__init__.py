@@ -1,1 +1,1 @@
-"""File contents to pixels and waveforms."""
+"""Decoders: from file contents to pixels and waveforms."""

@@ -31,7 +31,7 @@ def job_of(request: Request) -> str:
 
 
 class AdmissionMiddleware:
-    """Admits a request or answers it with an error."""
+    """Admits a request or responds with an error."""
 
     def __init__(
         self, app: ASGIApp, tokens: TokenStore, lifecycle: Lifecycle, metrics: Metrics, timeout_s: float
@@ -96,7 +96,7 @@ class AdmittedRequest:
 
     The timeout runs while the application works or waits for the rest of a body, not while the client reads a response: it
     restarts with each message of the response, which in a response of frames is each batch. A used-up quota refuses the
-    next request; a response of frames waits for it itself, at a moment at which it holds no batch.
+    next request; a response of frames waits for it while it holds no batch.
     """
 
     _receive: Receive

@@ -1,9 +1,9 @@
 """Bearer tokens, from a file that is reread when it changes, and the quota of each client.
 
-A quota is one number, `bytes_per_s`: a client costs the others the link and the memory of its bytes, and batches, previews
-and uploads of any stream count in it alike. Bytes in flight need no quota: the engine's memory budget divides them among
-clients. The bytes of a request and its response are paid for afterwards, so a batch may be larger than the bytes of a second;
-the next request is refused until they are paid.
+A quota is one number, `bytes_per_s`: a client takes link and memory in proportion to its bytes, so batches, previews
+and uploads of any stream count alike. Bytes in flight need no quota: the engine's memory budget divides them among
+clients. The bytes of a request and its response are charged afterwards, so a batch may exceed the bytes of a second;
+the next request is refused until the debt is paid.
 """
 
 import hmac
@@ -72,7 +72,7 @@ class TokenStore:
         return clients[0], self._limiters[clients[0]]
 
     def invalidate(self) -> None:
-        """Rereads the file with the next request, whether it looks changed or not."""
+        """Makes the next request reread the file, even if it seems unchanged."""
         self._signature = None
 
     def _refresh(self) -> None:

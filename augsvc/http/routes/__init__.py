@@ -1,1 +1,1 @@
-"""The routes of version 1, one module a subject."""
+"""The routes of version 1, one module per subject."""

@@ -1,4 +1,4 @@
-"""What a replica serves: versions, operations, datasets."""
+"""The catalog of a replica: versions, operations, datasets."""
 
 import asyncio
 

@@ -1,8 +1,8 @@
-"""Many batches in one response: frames of u64 length, body, u64 xxh3 (little-endian), one after the other.
+"""Many batches in one response: consecutive frames of u64 length, body, u64 xxh3 (little-endian).
 
-The next batch is computed while this one is on the wire, and no further ones; and it is requested only when the memory of the
-one before this is freed, which the socket holds until it has taken the last byte: a slow reader costs two batches. Where the
-memory budget has no room for the next batch, this one is sent and freed first: no response waits for memory while it holds
+The next batch, and no further one, is computed while this one is on the wire. It is requested only once the memory of the
+previous batch is freed, which the socket holds until it has taken the last byte: a slow reader costs two batches. If the
+next batch does not fit the memory budget, this one is sent and freed first: no response waits for memory while it holds
 some. An error after the first frame can only cut the connection; the client sees a response shorter than its Content-Length,
 and requests the missing frames again.
 """
@@ -132,7 +132,7 @@ class FramesResponse(Response):
                 await sending
 
     async def _send_frames(self, send: Send) -> None:
-        """No local name may reference a body for longer than until it is sent."""
+        """No local name may reference a body after it is sent."""
         try:
             for batch in self._rest:
                 await self._freed.wait()
@@ -160,7 +160,7 @@ class FramesResponse(Response):
         await send({"type": "http.response.body", "body": digest, "more_body": not last})
 
     async def _pause(self, send: Send) -> None:
-        """Before the next attempt. A used-up quota is waited for here, where the response holds no batch."""
+        """Waits before the next attempt, also for a used-up quota: here the response holds no batch."""
         owed_s = self._owed_s()
         await asyncio.sleep(min(max(owed_s, _RETRY_S), _KEEP_ALIVE_S))
         if owed_s:  # an empty message, which restarts the request's timeout

@@ -1,4 +1,4 @@
-"""Streams: opening them, what they are, receipts and previews of their samples."""
+"""Opening and describing streams; receipts and previews of their samples."""
 
 import asyncio
 from typing import Annotated

@@ -1,6 +1,6 @@
 """uvicorn with bounds that it leaves to proxies (unfinished headers, chunked framing, slow readers) and a drain before it closes.
 
-`Protocol` extends uvicorn's httptools protocol, which is no public interface: pyproject.toml bounds uvicorn's version.
+`Protocol` extends uvicorn's httptools protocol, which is not a public interface: pyproject.toml bounds uvicorn's version.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ READ_WINDOW_S = 60.0  # over which a client's reading is measured; a disconnecte
 CLOSE_TIMEOUT_S = (
     8.0  # after shutdown_timeout_s, until the process exits in any case; Docker waits 10 s longer than that
 )
-RESPONSE_TIMEOUT_S = 600.0  # for reading a whole response, however large: its memory is part of the budget
+RESPONSE_TIMEOUT_S = 600.0  # for reading a whole response, however large: its memory counts in the budget
 _PIECE_BYTES = 16384
 # of a request line and headers while they arrive; up to it the middleware's own limit answers
 _MAX_HEAD_BYTES = 4 * MAX_HEADER_BYTES
@@ -93,11 +93,11 @@ class Protocol(HttpToolsProtocol):
                 )
 
     def send_400_response(self, msg: str) -> None:
-        """Answers what is not HTTP, in our form and without the library's text."""
+        """Responds to bytes that are not HTTP, in the common form of errors instead of the library's text."""
         self._refuse(BadRequest("not an HTTP/1.1 request; this port speaks plain HTTP, without TLS"))
 
     def pause_writing(self) -> None:
-        """The send buffer is full: from here on the client has to read enough in each window."""
+        """The send buffer is full: from now on the client must read enough in each window."""
         super().pause_writing()
         unsent = self.transport.get_write_buffer_size()
         self._watch(unsent, max(self._min_window_bytes, int(unsent * READ_WINDOW_S / RESPONSE_TIMEOUT_S)))
@@ -200,7 +200,7 @@ class Server(uvicorn.Server):
 
 
 def exit_now() -> None:
-    """Ends the process with status 1, whatever its threads wait for."""
+    """Exits the process with status 1, even if its threads are blocked."""
     logger.critical("shutdown timed out; exiting with requests in flight")
     os._exit(1)
 
@@ -208,7 +208,7 @@ def exit_now() -> None:
 def freeze_startup_objects() -> None:
     """Excludes the objects of the start from garbage collection.
 
-    They are 270,000, mostly of libraries: a full collection took 120 ms, in which no request was answered; after it, below 1 ms.
+    There are 270,000, mostly of libraries: a full collection took 120 ms, which blocked all requests; with this, below 1 ms.
     """
     gc.collect()
     gc.freeze()
