@@ -27,13 +27,15 @@ MINIMUM = {
     "torch": "2.10.0",  # CVE-2026-24747: loading a checkpoint runs its code
     "python-multipart": "0.0.32",  # no route accepts forms; checked if it is installed
 }
+OPEN_EXTRAS = ("torch",)  # the client's loaders load no checkpoint, and must not replace a training image's torch
 DECLARED = ("starlette", "h11", "pillow", "torch")  # the server must declare these minimum versions
 
 
 def requirements(project: Path) -> list[Requirement]:
-    """All requirements of a project, extras included."""
+    """All requirements of a project, extras included but those of `OPEN_EXTRAS`."""
     project_table = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
-    lists = [project_table.get("dependencies", []), *project_table.get("optional-dependencies", {}).values()]
+    extras = {k: v for k, v in project_table.get("optional-dependencies", {}).items() if k not in OPEN_EXTRAS}
+    lists = [project_table.get("dependencies", []), *extras.values()]
     return [Requirement(line) for lines in lists for line in lines]
 
 

@@ -8,7 +8,7 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from augsvc_client.client.client import Client
 from augsvc_client.errors import StateMismatch
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Batch = dict[str, torch.Tensor]
 
 Item = TypeVar("Item")
+Loader = TypeVar("Loader", bound="BaseLoader[Any]")  # typing.Self needs Python 3.11
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ class BaseLoader(ABC, Generic[Item]):
         """End the requests, threads and connections of this process. The loader cannot be used afterwards."""
         _release(self._client, self._prefetchers)
 
-    def __enter__(self) -> Self:
+    def __enter__(self: Loader) -> Loader:
         return self
 
     def __exit__(self, *_: object) -> None:
