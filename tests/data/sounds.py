@@ -56,6 +56,8 @@ VALID = {
     "wav-float": encode(waves(900, 2), "WAV", "FLOAT"),
     "wav-double": encode(waves(900), "WAV", "DOUBLE"),
     "wav-ulaw": encode(waves(900), "WAV", "ULAW"),
+    "rf64": encode(waves(900, 2), "RF64", "PCM_16"),
+    "w64": encode(waves(900), "W64", "PCM_24"),
     "wavex": encode(waves(900, 3), "WAVEX", "PCM_16"),
     "flac-16": encode(waves(900, 2), "FLAC", "PCM_16"),
     "flac-24": encode(waves(900), "FLAC", "PCM_24"),

@@ -1,9 +1,9 @@
 """Bytes to waveforms: the only place where sound is decoded, between a source's file and the sample's array.
 
-What comes out is a function of the bytes alone, so a clip that cannot be decoded is a value too (`Undecodable`). The
-library (libsndfile, through soundfile) is patient: of a WAV that was cut short it plays what is left, of an Ogg whose end
-is missing or whose pages are damaged it skips what it must, and it opens two dozen formats by itself. So the format is
-chosen here, from the first bytes, and how long the clip ought to be is read from the container's own structure.
+The result is a function of the bytes alone, so a clip that cannot be decoded is a value too (`Undecodable`). The library
+(libsndfile, through soundfile) is lenient: it plays what is left of a truncated WAV, skips damaged or missing pages of an
+Ogg, and detects two dozen formats. So the format is chosen here, from the first bytes; tags and metadata are skipped; and
+the length of the clip is read from the container's own structure.
 """
 
 import io
@@ -14,6 +14,9 @@ import numpy.typing as npt
 import soundfile
 
 from augsvc_client.decoding.errors import Undecodable
+from augsvc_client.decoding.flac import plain_flac
+from augsvc_client.decoding.sound_tags import without_tags
+from augsvc_client.decoding.wav import is_wav, plain_wav
 
 F32 = npt.NDArray[np.float32]
 
@@ -28,6 +31,7 @@ _WAV_BYTES = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "D
 _FLAC_CODINGS = {"PCM_S8", "PCM_16", "PCM_24"}
 _OGG_CODINGS = {"VORBIS", "OPUS"}
 _NO_MEMORY = 17  # libsndfile's SFE_MALLOC_FAILED
+_MAX_PAGES = 200_000  # an hour of Opus with one packet of 20 ms per page; checking them takes 1 s
 _OGG_HEADER = 27  # bytes, before the table of segments
 _OGG_FIRST, _OGG_LAST = 2, 4  # flags of a page
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
@@ -56,9 +60,15 @@ def decode_sound(data: bytes, max_frames: int) -> tuple[F32, int]:
 
 
 def _decode(data: bytes, max_frames: int) -> tuple[F32, int]:
+    data = without_tags(data)
     family = _family_of(data)
+    n_bytes = 0
     if family == "OGG":
         _require_whole_ogg(data)
+    elif family == "FLAC":
+        data = plain_flac(data)
+    else:
+        data, n_bytes = plain_wav(data)
     with soundfile.SoundFile(io.BytesIO(data)) as sound:
         if not _is_served(family, sound.format, sound.subtype):
             raise Undecodable("the sound's coding is not served")
@@ -66,10 +76,12 @@ def _decode(data: bytes, max_frames: int) -> tuple[F32, int]:
             raise Undecodable("the sound has a rate or a number of channels that is not served")
         if sound.frames < 1:
             raise Undecodable("the sound has no samples")
-        if family == "WAV" and sound.frames != _wav_bytes(data) // (_WAV_BYTES[sound.subtype] * sound.channels):
+        if family == "WAV" and sound.frames != n_bytes // (_WAV_BYTES[sound.subtype] * sound.channels):
             raise Undecodable(_DAMAGED)
         if sound.frames > max_frames:
-            raise Undecodable("the sound has more samples than the dataset allows")
+            raise Undecodable(
+                f"the sound has more samples than the dataset allows: {sound.frames}, max_frames {max_frames}"
+            )
         return _mixed(sound), int(sound.samplerate)
 
 
@@ -92,7 +104,7 @@ def _mixed(sound: soundfile.SoundFile) -> F32:
 
 
 def _family_of(data: bytes) -> str:
-    if data.startswith(b"RIFF") and data[8:12] == b"WAVE":
+    if is_wav(data):
         return "WAV"
     if data.startswith(b"fLaC"):
         return "FLAC"
@@ -107,24 +119,6 @@ def _is_served(family: str, container: str, coding: str) -> bool:
     return container == family and coding in (_FLAC_CODINGS if family == "FLAC" else _OGG_CODINGS)
 
 
-def _wav_bytes(data: bytes) -> int:
-    """How many bytes the first data chunk claims and has; the library counts those that are there.
-
-    Raises:
-        Undecodable: it claims more than the file has, or there is none.
-    """
-    at = 12
-    while at + 8 <= len(data):
-        name, n_bytes = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
-        at += 8
-        if name == b"data":
-            if n_bytes > len(data) - at:
-                break
-            return n_bytes
-        at += n_bytes + n_bytes % 2
-    raise Undecodable(_DAMAGED)
-
-
 def _require_whole_ogg(data: bytes) -> None:
     """Refuses an Ogg file unless it is one stream of pages without a gap, each with its right sum, the last one marked so.
 
@@ -132,6 +126,8 @@ def _require_whole_ogg(data: bytes) -> None:
     """
     at, number, last, serial = 0, 0, False, data[14:18]
     while at < len(data):
+        if number == _MAX_PAGES:
+            raise Undecodable("the sound has too many chunks")
         table = data[at + _OGG_HEADER : at + _OGG_HEADER + data[at + 26]]
         page = data[at : at + _OGG_HEADER + len(table) + sum(table)]
         whole = (

@@ -1,0 +1,99 @@
+"""WAV and its 64-bit forms (RF64 and BW64 of EBU Tech 3306, Sony Wave64): the walk over its chunks."""
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from augsvc_client.decoding.errors import Undecodable
+
+MAX_CHUNKS = 10_000
+
+_W64 = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\0\0"
+_DAMAGED = "the audio is damaged or truncated"
+
+
+class _Chunk(NamedTuple):
+    name: bytes
+    start: int  # of its content
+    n_bytes: int  # by its header
+    is_unknown: bool = False  # its header was written before its length was known
+
+
+def is_wav(data: bytes) -> bool:
+    """Whether a file begins as a WAV of one of the forms."""
+    return (data[:4] in (b"RIFF", b"RF64", b"BW64") and data[8:12] == b"WAVE") or data.startswith(_W64)
+
+
+def plain_wav(data: bytes) -> tuple[bytes, int]:
+    """The file as a WAV of a format and a data chunk, in that order, and how many bytes of data it has.
+
+    A data chunk of unknown length, as programs write it into a pipe (a size within 64 KiB below 2^31 or 2^32, or 0 where the
+    file's size is not stated either), extends to the end of the file.
+
+    Raises:
+        Undecodable: no such chunks, a data chunk that claims more than the file has, or more than MAX_CHUNKS chunks.
+    """
+    form, samples = b"", None
+    for n_chunks, chunk in enumerate(_w64_chunks(data) if data.startswith(_W64) else _riff_chunks(data)):
+        if n_chunks > MAX_CHUNKS:
+            raise Undecodable("the sound has too many chunks")
+        end = len(data) if chunk.is_unknown else chunk.start + chunk.n_bytes
+        if chunk.name == b"fmt " and not form:
+            form = data[chunk.start : end]
+        elif chunk.name == b"data" and samples is None:
+            if end > len(data):
+                raise Undecodable(_DAMAGED)
+            samples = memoryview(data)[chunk.start : end]
+        if form and samples is not None:
+            break
+    if not form or samples is None:
+        raise Undecodable(_DAMAGED)
+    body = (
+        b"WAVEfmt ",
+        struct.pack("<I", len(form)),
+        form,
+        bytes(len(form) % 2),
+        b"data",
+        struct.pack("<I", len(samples)),
+    )
+    size = sum(map(len, body)) + len(samples)
+    return b"".join((b"RIFF", struct.pack("<I", size), *body, samples)), len(samples)
+
+
+def _riff_chunks(data: bytes) -> Iterator[_Chunk]:
+    file_size = int.from_bytes(data[4:8], "little")
+    sizes_64 = 0
+    at = 12
+    while at + 8 <= len(data):
+        name, n_bytes = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        at += 8
+        is_unknown = False
+        if name == b"ds64":
+            sizes_64 = int.from_bytes(data[at + 8 : at + 16], "little")
+        elif name == b"data":
+            if n_bytes == 0xFFFFFFFF and 0 < sizes_64 < 1 << 62:
+                n_bytes = sizes_64
+            else:
+                is_unknown = _is_placeholder(n_bytes) or (
+                    n_bytes == 0 and (file_size == 0 or _is_placeholder(file_size))
+                )
+                is_unknown = is_unknown and at + n_bytes != len(data)
+        yield _Chunk(name, at, n_bytes, is_unknown)
+        at += n_bytes + n_bytes % 2
+
+
+def _is_placeholder(size: int) -> bool:
+    return 0x7FFF0000 <= size <= 0x7FFFFFFF or size >= 0xFFFF0000
+
+
+def _w64_chunks(data: bytes) -> Iterator[_Chunk]:
+    """Identifiers of 16 bytes, sizes of 64 bits that include the 24 bytes of the header, chunks aligned to 8 bytes."""
+    at = 40
+    while at + 24 <= len(data):
+        (n_bytes,) = struct.unpack_from("<Q", data, at + 16)
+        name = data[at : at + 4]
+        is_unknown = name == b"data" and (n_bytes >= 1 << 62 or n_bytes == 0)
+        if n_bytes < 24 and not is_unknown:
+            return
+        yield _Chunk(name, at + 24, n_bytes - 24, is_unknown)
+        at += n_bytes + -n_bytes % 8

@@ -1,0 +1,188 @@
+"""Sounds in unusual but valid containers: unknown lengths, 64-bit sizes, odd orders of chunks, tags of other formats."""
+
+import struct
+import time
+
+import numpy as np
+import pytest
+
+from augsvc.errors import Undecodable
+from augsvc_client.decoding.audio import decode_sound
+from tests.data.sounds import RATE, VALID, chunk, encode, fmt, riff, wav, waves
+
+MAX_FRAMES = 100_000
+SAMPLES = (waves(901)[:, 0] * 32767).astype("<i2").tobytes()
+
+
+def decode(data):
+    return decode_sound(data, MAX_FRAMES)[0]
+
+
+def without_length(flac, changed=()):
+    """A FLAC as a program writes it into a pipe: neither a length nor a digest."""
+    data = bytearray(flac)
+    data[21] &= 0xF0
+    data[22:42] = bytes(20)
+    for at, value in changed:
+        data[at] = value
+    return bytes(data)
+
+
+def frames_at(flac):
+    """Where the frames begin: behind the metadata blocks."""
+    at, last = 4, False
+    while not last:
+        last = bool(flac[at] & 0x80)
+        at += 4 + int.from_bytes(flac[at + 1 : at + 4], "big")
+    return at
+
+
+def unsized(claimed, size=0xFFFFFFFF, tail=b""):
+    """A WAV whose sizes are placeholders."""
+    head = b"WAVE" + fmt(1, 1, RATE, 16) + chunk(b"LIST", b"INFO") + b"data" + struct.pack("<I", claimed)
+    return b"RIFF" + struct.pack("<I", size) + head + SAMPLES + tail
+
+
+def rf64(data_size, name=b"RF64"):
+    ds64 = chunk(b"ds64", struct.pack("<QQQI", 0, data_size, 0, 0))
+    return name + b"\xff\xff\xff\xffWAVE" + ds64 + fmt(1, 1, RATE, 16) + b"data\xff\xff\xff\xff" + SAMPLES
+
+
+def w64(data_size):
+    def guid(name, size, content=b""):
+        rest = "f3acd3118cd100c04f8edb8a" if name != b"riff" else "2e91cf11a5d628db04c10000"
+        return name + bytes.fromhex(rest) + struct.pack("<Q", size) + content + bytes(-len(content) % 8)
+
+    body = guid(b"junk", 29, b"12345") + guid(b"fmt ", 40, fmt(1, 1, RATE, 16)[8:])
+    return (
+        guid(b"riff", 0)
+        + b"wave"
+        + bytes.fromhex("f3acd3118cd100c04f8edb8a")
+        + body
+        + guid(b"data", data_size)
+        + SAMPLES
+    )
+
+
+PLAIN = decode(wav(SAMPLES))
+WAVS = {
+    "ffmpeg into a pipe": unsized(0xFFFFFFFF),
+    "sox into a pipe": unsized(0x7FFFF000, 0x7FFFF024),
+    "2^31 - 1": unsized(0x7FFFFFFF, 0x7FFFFFFF),
+    "arecord into a pipe": unsized(0x7FFFFF00, 0x7FFFFF24),
+    "aligned down": unsized(0xFFFFFFFC),
+    "less a header": unsized(0xFFFFFFFF - 36),
+    "never filled in": unsized(0, 0),
+    "half a sample at the end": unsized(0xFFFFFFFF, tail=b"\1"),
+    "rf64": rf64(len(SAMPLES)),
+    "bw64": rf64(len(SAMPLES), b"BW64"),
+    "rf64 of unknown length": rf64(2**64 - 1),
+    "rf64 never filled in": rf64(0),
+    "w64": w64(24 + len(SAMPLES)),
+    "w64 of unknown length": w64(2**64 - 1),
+    "data before the format": riff(chunk(b"data", SAMPLES), fmt(1, 1, RATE, 16)),
+    "chunks all around": riff(
+        chunk(b"JUNK", bytes(27)),
+        chunk(b"bext", bytes(602)),
+        fmt(1, 1, RATE, 16),
+        chunk(b"id3 ", b"ID3"),
+        chunk(b"data", SAMPLES),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WAVS)
+def test_unusual_wavs_hold_the_same_sound(name):
+    np.testing.assert_array_equal(decode(WAVS[name]), PLAIN)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [wav(SAMPLES, claimed=len(SAMPLES) + 2), rf64(len(SAMPLES) + 2), w64(26 + len(SAMPLES)), unsized(0x80000000)],
+    ids=["wav", "rf64", "w64", "2^31"],
+)
+def test_a_wav_that_states_more_than_it_has_is_undecodable(data):
+    with pytest.raises(Undecodable, match="damaged"):
+        decode(data)
+
+
+FLACS = {
+    "one frame": encode(waves(900, 2), "FLAC", "PCM_16"),
+    "many frames": encode(waves(50_000, 2), "FLAC", "PCM_16"),
+    "24 bits": encode(waves(30_000), "FLAC", "PCM_24"),
+    "whole frames": encode(waves(8192), "FLAC", "PCM_16"),
+    "an odd rate": encode(waves(20_000), "FLAC", "PCM_16", 12_347),
+}
+
+
+@pytest.mark.parametrize("name", FLACS)
+def test_a_flac_without_a_length_is_decoded_to_its_end(name):
+    np.testing.assert_array_equal(decode(without_length(FLACS[name])), decode(FLACS[name]))
+
+
+def test_a_flac_without_a_length_is_undecodable_when_damaged():
+    data = without_length(FLACS["many frames"])
+    first = frames_at(data)
+    second = data.index(b"\xff\xf8", first + 2)
+    cut = [data[:-1], data[:-4000], data[:first] + data[second:], data[:second] + b"\0" + data[second + 1 :]]
+    for damaged in cut:
+        with pytest.raises(Undecodable):
+            decode(damaged)
+
+
+def test_a_flac_without_a_length_keeps_the_limit():
+    with pytest.raises(Undecodable, match="more samples"):
+        decode_sound(without_length(FLACS["many frames"]), 49_999)
+
+
+ID3 = b"ID3\4\0\0\0\0\1\x10" + bytes(128 + 16)
+ID3_WITH_FOOTER = b"ID3\4\0\x10\0\0\0\5hello3DI\4\0\x10\0\0\0\5"
+APE = b"APETAGEX" + struct.pack("<IIII8x", 2000, 40, 1, 0xA0000000) + b"x" * 8
+APE_END = APE + b"APETAGEX" + struct.pack("<IIII8x", 2000, 40, 1, 0x80000000)
+
+
+@pytest.mark.parametrize("name", VALID)
+@pytest.mark.parametrize(
+    "tag", [ID3, ID3_WITH_FOOTER, ID3 + bytes(99), ID3 + ID3, APE_END], ids=["id3", "footer", "padded", "two", "ape"]
+)
+def test_tags_before_a_sound_are_skipped(name, tag):
+    np.testing.assert_array_equal(decode(tag + VALID[name]), decode(VALID[name]))
+
+
+@pytest.mark.parametrize(
+    "tag", [b"TAG" + bytes(125), APE_END, APE_END + b"TAG" + bytes(125)], ids=["id3", "ape", "both"]
+)
+def test_tags_behind_a_sound_are_skipped(tag):
+    for data in (*VALID.values(), without_length(FLACS["many frames"])):
+        np.testing.assert_array_equal(decode(data + tag), decode(data))
+
+
+def test_chunks_blocks_and_pages_are_bounded():
+    junk = riff(*[chunk(b"junk", b"")] * 1_000_000)
+    blocks = b"fLaC\0" + FLACS["one frame"][5:42] + b"\1\0\0\0" * 4_000_000
+    started = time.perf_counter()
+    for data in (junk, blocks):
+        with pytest.raises(Undecodable, match="too many chunks"):
+            decode(data)
+    assert time.perf_counter() - started < 2
+
+
+HOSTILE = {
+    "a million tags": b"ID3\4\0\0\0\0\0\0" * 1_000_000 + VALID["wav-16"],
+    "sync codes": without_length(FLACS["one frame"]) + b"\xff\xf8" * 4_000_000,
+    "a frame of megabytes": without_length(FLACS["one frame"]) + bytes(8 << 20),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_structure_is_refused_soon(name):
+    started = time.perf_counter()
+    with pytest.raises(Undecodable):
+        decode(HOSTILE[name])
+    assert time.perf_counter() - started < 3
+
+
+def test_metadata_of_a_flac_is_skipped():
+    data = FLACS["one frame"]
+    cover = b"\6" + (16_000_000).to_bytes(3, "big") + bytes(16_000_000)
+    np.testing.assert_array_equal(decode(data[:4] + b"\0" + data[5:42] + cover + data[42:]), decode(data))
