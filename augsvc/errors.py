@@ -4,6 +4,7 @@
       SpecInvalid                 422 spec_invalid         a field of the request is wrong; `field` names it
         SizeRequired              422 size_required
         SpecTooLarge              422 spec_too_large
+        PlanTooCostly             422 plan_too_costly      a sample would take too long
         NeedsStatistics           422 needs_statistics     the dataset has no fitted statistics
         NeedsDataset              422 needs_dataset        push mode has no dataset
       BadRequest                  400 bad_request          not HTTP
@@ -22,7 +23,7 @@
       BodyDamaged                 400 body_damaged         the digest does not match
       DuplicateIndex              422 duplicate_index
       TooMuchAtOnce               429 too_much_at_once     the job is at its in-flight limit
-      OverQuota                   429 over_quota           the token's bytes per second are used up
+      OverQuota                   429 over_quota           a quota of the token is used up
       HeadersTooLarge             431 headers_too_large
       NotAvailable                501 not_available        not implemented, or it fails the self-test
       Overloaded                  503 overloaded           the memory budget is exhausted
@@ -76,6 +77,12 @@ class SpecTooLarge(SpecInvalid):
     """A specification over 64 kB, or over 4 kB compressed."""
 
     code = "spec_too_large"
+
+
+class PlanTooCostly(SpecInvalid):
+    """A sample is estimated to take more than max_sample_s."""
+
+    code = "plan_too_costly"
 
 
 class NeedsStatistics(SpecInvalid):
@@ -191,7 +198,7 @@ class TooMuchAtOnce(AugsvcError):
 
 
 class OverQuota(AugsvcError):
-    """The token's byte quota is used up for the next `owed_s` seconds."""
+    """A quota of the token is used up for the next `owed_s` seconds."""
 
     status, code = 429, "over_quota"
 

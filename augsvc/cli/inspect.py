@@ -17,7 +17,7 @@ from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.presets import PRESETS
 from augsvc.ops.registry import registry
 from augsvc.planning.spec import StreamSpec, parse_json, validate_spec
-from augsvc.streams.preview import COLUMNS, MOST
+from augsvc.streams.preview import COLUMNS, MAX_PREVIEW_SAMPLES
 from augsvc.streams.stream import Range, Stream
 from augsvc.validation import nearest
 
@@ -68,7 +68,7 @@ def preview(
     sample_rate: SampleRate = None,
     epoch: Annotated[int, typer.Option(help="Epoch index (0-based).")] = 0,
     start: Annotated[int, typer.Option(help="First position in the epoch's order (0-based).")] = 0,
-    count: Annotated[int, typer.Option(help="Number of samples.", min=1, max=MOST)] = COLUMNS,
+    count: Annotated[int, typer.Option(help="Number of samples.", min=1, max=MAX_PREVIEW_SAMPLES)] = COLUMNS,
     config: Config = None,
 ) -> None:
     """Render a before/after contact sheet."""

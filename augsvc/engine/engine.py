@@ -19,13 +19,14 @@ from augsvc.arrays import U8, Arrays
 from augsvc.cpus import cores
 from augsvc.data.catalog import Catalog
 from augsvc.data.subset import Subsets
+from augsvc.engine.awake_clock import AwakeClock
 from augsvc.engine.fair_queue import FairQueue
 from augsvc.engine.memory_budget import Lease, MemoryBudget
 from augsvc.errors import BatchTooLarge, Cancelled, NotAvailable, Starting, StreamMismatch
 from augsvc.executors.protocol import Executor
 from augsvc.ops.registry import Registry
 from augsvc.planning.spec import StreamSpec
-from augsvc.streams.preview import draw, look, pixels
+from augsvc.streams.preview import draw, look, sheet_bytes
 from augsvc.streams.push import Push
 from augsvc.streams.selftest import SelfTest
 from augsvc.streams.stream import Body, Range, Stream
@@ -39,9 +40,10 @@ STARTING = "the self-test is still running; retry shortly"
 
 @dataclass(slots=True, eq=False)
 class Work(Generic[T]):
-    """A batch that is queued or being computed."""
+    """A task that is queued or running."""
 
     future: "Future[T]"
+    stages: Stages = field(default_factory=Stages)
     _cancelled: Event = field(default_factory=Event)
     _previous: "Future[Any] | None" = None  # its input
 
@@ -56,7 +58,15 @@ class Work(Generic[T]):
 class Engine:
     """Serves streams over a catalog with one executor."""
 
-    def __init__(self, catalog: Catalog, executor: Executor, operations: Registry, max_batch_bytes: int) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        executor: Executor,
+        operations: Registry,
+        max_batch_bytes: int,
+        charge: Callable[[str, float], None] = lambda job, seconds: None,
+    ) -> None:
+        """`charge` is called with a job and the seconds of each of its tasks, from several threads."""
         self.catalog = catalog
         self.executor = executor
         self.operations = operations
@@ -68,9 +78,12 @@ class Engine:
         self._streams: OrderedDict[str, Stream] = OrderedDict()
         self._subsets = Subsets()
         self._lock = Lock()
-        self._batches: FairQueue[Any] = FairQueue(max_batch_bytes // 64, "engine")
-        self._inspections: FairQueue[Any] = FairQueue(1, "inspection")  # receipts and previews
-        self._blocking = ThreadPoolExecutor(2, thread_name_prefix="blocking")
+        self._clock = AwakeClock()
+        self._clock.start()
+        self._batches: FairQueue[Any] = FairQueue("engine", self._clock, charge)
+        self._inspections: FairQueue[Any] = FairQueue("inspection", self._clock, charge)  # receipts and previews
+        self._openings: FairQueue[Any] = FairQueue("opening", self._clock, charge)  # they may read a dataset's labels
+        self._validations: FairQueue[Any] = FairQueue("validation", self._clock, charge)  # of pushed samples
         self._testing = ThreadPoolExecutor(1, thread_name_prefix="selftest")
         self._workers = ThreadPoolExecutor(cores(), thread_name_prefix="worker")
 
@@ -81,8 +94,12 @@ class Engine:
 
     @property
     def alive(self) -> bool:
-        """Whether both worker threads are running."""
-        return self._batches.alive and self._inspections.alive
+        """Whether all worker threads are running."""
+        return all(queue.alive for queue in self._queues)
+
+    @property
+    def _queues(self) -> "tuple[FairQueue[Any], ...]":
+        return self._batches, self._inspections, self._openings, self._validations
 
     @property
     def seconds_since_heartbeat(self) -> float:
@@ -115,11 +132,11 @@ class Engine:
     def stop(self) -> None:
         """Ends the threads: queued work is dropped, and running work is cancelled."""
         self._stopping.set()
-        self._batches.stop()
-        self._inspections.stop()
+        for queue in self._queues:
+            queue.stop()
         self._testing.shutdown(wait=True, cancel_futures=True)
-        self._blocking.shutdown(wait=True, cancel_futures=True)
         self._workers.shutdown(wait=True, cancel_futures=True)
+        self._clock.stop()
 
     def open(self, spec: StreamSpec) -> Stream:
         """The stream of a specification (blocking: it may read labels).
@@ -188,7 +205,7 @@ class Engine:
         def compute(check: Callable[[], None], stages: Stages) -> Body:
             return stream.produce(batch.epoch, batch.start, batch.count, batch.view, self._workers, check, stages)
 
-        return self._produce(job, size, compute, self._budget.lease(job, size))
+        return self._compute(job, compute, self._budget.lease(job, size))
 
     def preview(self, stream: Stream, batch: Range, job: str = "") -> Work[Body]:
         """Queues the contact sheet of a checked range: rendered by the engine with and without its pipeline, and drawn
@@ -199,28 +216,22 @@ class Engine:
             TooMuchAtOnce, Overloaded: too many bytes are in flight.
         """
         count = min(batch.count, stream.samples - batch.start)
-        size = 2 * stream.layout.size(count) + 3 * pixels(stream, count)
-        lease = self._budget.lease(job, size)
+        lease = self._budget.lease(job, 2 * stream.layout.size(count) + sheet_bytes(stream, count))
         address = (batch.epoch, batch.start, batch.count, batch.view)
-        rendering = self._submit(job, size, lambda check, _: look(stream, *address, self._workers, check))
-        sheet: Future[Body] = Future()
+        rendering = self._submit(self._batches, job, lambda check, _: look(stream, *address, self._workers, check))
+        sheet = Work[Body](Future(), rendering.stages, rendering._cancelled)
 
         def draw_rendered(rendered: "Future[tuple[U8, U8]]") -> None:
-            self._inspections.submit(job, 1, lambda: draw(rendered.result()), sheet)
-            sheet.add_done_callback(lambda done: _settle(done, lease))
+            self._submit(self._inspections, job, lambda check, _: draw(rendered.result(), check), sheet)
+            sheet.future.add_done_callback(lambda done: _settle(done, lease))
 
         rendering.future.add_done_callback(draw_rendered)
-        return Work(sheet, rendering._cancelled, rendering.future)
+        # not `sheet` itself: it would reference its input, whose callback references it
+        return Work(sheet.future, sheet.stages, sheet._cancelled, rendering.future)
 
-    def receipt(self, stream: Stream, epoch: int, position: int, view: int, job: str) -> "Future[dict[str, object]]":
+    def receipt(self, stream: Stream, epoch: int, position: int, view: int, job: str) -> Work[dict[str, object]]:
         """Queues a sample's receipt, which decodes it; raises as Stream.receipt does."""
-
-        def check() -> None:
-            self._inspections.heartbeat()
-            if self._stopping.is_set():
-                raise Cancelled
-
-        return self._inspections.submit(job, 1, lambda: stream.receipt(epoch, position, view, check))
+        return self._submit(self._inspections, job, lambda check, _: stream.receipt(epoch, position, view, check))
 
     def allocate(self, n_bytes: int, job: str) -> U8:
         """Memory for a request's body, in flight until the last reference to it is gone.
@@ -249,22 +260,28 @@ class Engine:
                 f"the response would be over {self.max_batch_bytes} bytes; reduce the batch size", field="image"
             )
         lease = self._budget.lease(job, pushed.size, beside=body_bytes)
-        return self._produce(job, pushed.size + body_bytes, partial(pushed.produce, self._workers), lease)
+        return self._compute(job, partial(pushed.produce, self._workers), lease)
 
-    def run(self, call: Callable[[], T]) -> "Future[T]":
-        """Runs a short blocking call, such as one that reads a dataset, off the event loop."""
-        return self._blocking.submit(call)
+    def run_opening(self, call: Callable[[], T], job: str = "") -> Work[T]:
+        """Queues a blocking call that opens a stream."""
+        return self._submit(self._openings, job, lambda check, _: call())
 
-    def _produce(self, job: str, cost: int, compute: Compute[Body], lease: Lease) -> Work[Body]:
-        work = self._submit(job, cost, compute)
+    def run_validation(self, call: Callable[[], T], job: str = "") -> Work[T]:
+        """Queues a blocking call that validates pushed samples."""
+        return self._submit(self._validations, job, lambda check, _: call())
+
+    def _compute(self, job: str, compute: Compute[Body], lease: Lease) -> Work[Body]:
+        work = self._submit(self._batches, job, compute)
         work.future.add_done_callback(lambda done: _settle(done, lease))
         return work
 
-    def _submit(self, job: str, cost: int, compute: Compute[T]) -> Work[T]:
-        cancelled, stages, queued_at = Event(), Stages(), time.perf_counter()
+    def _submit(self, queue: FairQueue[Any], job: str, compute: Compute[T], work: Work[T] | None = None) -> Work[T]:
+        """Queues a task, for a work that exists already if one is given."""
+        work = work or Work(Future())
+        stages, cancelled, queued_at = work.stages, work._cancelled, time.perf_counter()
 
         def check() -> None:
-            self._batches.heartbeat()
+            queue.heartbeat()
             if cancelled.is_set() or self._stopping.is_set():
                 raise Cancelled
 
@@ -272,7 +289,8 @@ class Engine:
             stages.add("queue", time.perf_counter() - queued_at)
             return compute(check, stages)
 
-        return Work(self._batches.submit(job, cost, begin), cancelled)
+        queue.submit(job, begin, work.future)
+        return work
 
 
 def _settle(done: "Future[Body]", lease: Lease) -> None:

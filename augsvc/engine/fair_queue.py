@@ -1,4 +1,4 @@
-"""Fair scheduling of one device among jobs: which job's task runs next."""
+"""Fair scheduling of one device among jobs, in seconds: which job's task runs next."""
 
 import threading
 import time
@@ -6,18 +6,22 @@ import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Generic, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from augsvc.errors import EngineLost
 
 T = TypeVar("T")
+ANTICIPATION = 0.1  # of a long task's seconds: for how long a job that has had less may take to send its next task
+CREDIT_S = 10.0  # by which a job that pauses between its tasks may stay behind the others
+FORGET_S = 60.0  # without a task, after which a job's seconds are forgotten
+_BRIEF_S = 0.001  # tasks of which nobody notices: no job is waited for before one
 
 
 class Task(Generic[T]):
     """A call and the future of its result. Cancelling the future drops the call with everything that it references."""
 
-    def __init__(self, cost: int, call: Callable[[], T], future: "Future[T] | None" = None) -> None:
-        self.cost = cost
+    def __init__(self, call: Callable[[], T], future: "Future[T] | None" = None) -> None:
         self.future: Future[T] = Future() if future is None else future
         # The future must not reference itself: its result has to be freed with the last reference, not by the garbage collector.
         calls = self._calls = [call]
@@ -40,18 +44,38 @@ class Task(Generic[T]):
             self.future.set_result(result)
 
 
-class FairQueue(Generic[T]):
-    """A queue with one worker thread, shared among jobs by deficit round-robin (Shreedhar and Varghese, SIGCOMM 1995).
+@dataclass(slots=True, eq=False)
+class _Job:
+    """What the queue knows of a job."""
 
-    In each round a job may spend `quantum` more; the tasks of one job run in order. A job with few large tasks and
-    one with many small ones get the same sum of costs while both have tasks waiting.
+    spent_s: float  # all its tasks so far, also those that failed or were cancelled while they ran
+    last_task_s: float = 0.0
+    idle_since_s: float = 0.0
+    tasks: deque[Task[Any]] = field(default_factory=deque)
+
+
+class FairQueue(Generic[T]):
+    """A queue with one worker thread, which next runs a task of the job that has had the fewest seconds of it.
+
+    Seconds are measured, so a task need not state its cost. The tasks of one job run in their order. A job that is new, or
+    comes back, starts level with the jobs that wait. While a job's next task is on its way (clients wait for a batch before
+    they request another), a long task of a job that has had more would overtake it, every time: before a long task the
+    thread waits for it, a tenth of that task's time (anticipatory scheduling: Iyer and Druschel, SOSP 2001).
     """
 
-    def __init__(self, quantum: int, name: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._quantum, self._clock = max(1, quantum), clock
+    def __init__(
+        self,
+        name: str,
+        clock: Callable[[], float] = time.monotonic,
+        charge: Callable[[str, float], None] = lambda job, seconds: None,
+        anticipation: float = ANTICIPATION,
+    ) -> None:
+        """`charge` is called with a job and the seconds of its task after each, from the thread."""
+        self._clock, self._charge, self._anticipation = clock, charge, anticipation
         self._busy, self._heartbeat_s = False, 0.0
-        self._queues: OrderedDict[str, deque[Task[T]]] = OrderedDict()
-        self._deficits: dict[str, int] = {}
+        self._waiting: OrderedDict[str, _Job] = OrderedDict()  # jobs with tasks
+        self._idle: OrderedDict[str, _Job] = OrderedDict()  # by the time of their last task
+        self._level_s = 0.0  # the fewest seconds of a waiting job
         self._changed = threading.Condition()
         self._stopped = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
@@ -71,15 +95,16 @@ class FairQueue(Generic[T]):
         """Reports progress of the running task. Tasks call it regularly, from any thread."""
         self._heartbeat_s = self._clock()
 
-    def submit(self, job: str, cost: int, call: Callable[[], T], future: "Future[T] | None" = None) -> "Future[T]":
+    def submit(self, job: str, call: Callable[[], T], future: "Future[T] | None" = None) -> "Future[T]":
         """Queues a task of a job; the result goes to `future` if one is given. `stop` cancels queued tasks."""
-        task = Task(cost, call, future)
+        task = Task(call, future)
         with self._changed:
             if self._stopped:
                 task.future.cancel()
                 return task.future
-            self._queues.setdefault(job, deque()).append(task)
-            self._deficits.setdefault(job, 0)
+            if job not in self._waiting:
+                self._waiting[job] = self._resume(job)
+            self._waiting[job].tasks.append(task)
             self._changed.notify()
         return task.future
 
@@ -90,12 +115,16 @@ class FairQueue(Generic[T]):
 
     def _work(self) -> None:
         try:
-            while (task := self._next()) is not None:
+            while (turn := self._next()) is not None:
+                job, task = turn
                 self.heartbeat()
-                self._busy = True
-                task.run()
-                self._busy = False
-                del task  # a waiting thread would keep the last result alive
+                self._busy, started_at = True, self._clock()
+                try:
+                    task.run()
+                finally:
+                    self._busy = False
+                    self._count(job, self._clock() - started_at)
+                del task, turn  # a waiting thread would keep the last result alive
         except EngineLost:
             pass  # the thread ends, which `alive` reports
         finally:
@@ -104,32 +133,66 @@ class FairQueue(Generic[T]):
     def _cancel_queued(self) -> None:
         with self._changed:
             self._stopped = True
-            queued = [task for queue in self._queues.values() for task in queue]
-            self._queues.clear()
+            queued = [task for job in self._waiting.values() for task in job.tasks]
+            self._waiting.clear()
             self._changed.notify()
         for task in queued:
             task.future.cancel()
 
-    def _next(self) -> "Task[T] | None":
+    def _next(self) -> "tuple[str, Task[T]] | None":
         with self._changed:
             while not self._stopped:
-                if not self._queues:
+                if not self._waiting:
                     self._changed.wait()
-                elif (task := self._take_turn(next(iter(self._queues)))) is not None:
-                    return task
+                    continue
+                name, job = min(self._waiting.items(), key=lambda entry: entry[1].spent_s)
+                while job.tasks and job.tasks[0].future.cancelled():
+                    job.tasks.popleft()
+                if not job.tasks:
+                    self._pause(name)
+                elif (wait_s := self._wait_for_others(job)) > 0.0:
+                    self._changed.wait(wait_s)
+                else:
+                    self._level_s = max(self._level_s, job.spent_s)
+                    self._waiting.move_to_end(name)  # jobs that are level take turns
+                    return name, job.tasks.popleft()
         return None
 
-    def _take_turn(self, job: str) -> "Task[T] | None":
-        """The job's next task if its deficit covers the cost; else the deficit grows and the job goes to the end."""
-        queue = self._queues[job]
-        while queue and queue[0].future.cancelled():
-            queue.popleft()
-        if not queue:
-            del self._queues[job], self._deficits[job]  # an idle job saves nothing
-            return None
-        if self._deficits[job] >= queue[0].cost:
-            self._deficits[job] -= queue[0].cost
-            return queue.popleft()
-        self._deficits[job] += self._quantum
-        self._queues.move_to_end(job)
-        return None
+    def _wait_for_others(self, job: _Job) -> float:
+        """Seconds to wait for a job without a task that has had less than this one, whose task is expected to be long."""
+        window_s = job.last_task_s * self._anticipation
+        if job.last_task_s <= _BRIEF_S or not window_s:
+            return 0.0
+        now = self._clock()
+        for other in reversed(self._idle.values()):
+            if now - other.idle_since_s >= window_s:
+                break
+            if other.spent_s < job.spent_s:
+                return window_s - (now - other.idle_since_s)
+        return 0.0
+
+    def _count(self, name: str, seconds: float) -> None:
+        with self._changed:
+            if (job := self._waiting.get(name)) is not None:
+                job.spent_s += seconds
+                job.last_task_s = seconds
+                if not job.tasks:
+                    self._pause(name)
+        self._charge(name, seconds)
+
+    def _resume(self, name: str) -> _Job:
+        """A job that gets its first task, or its first one since it had none."""
+        now = self._clock()
+        while self._idle and now - next(iter(self._idle.values())).idle_since_s > FORGET_S:
+            self._idle.popitem(last=False)
+        job = self._idle.pop(name, None)
+        if job is None:
+            return _Job(self._level_s)
+        credit_s = CREDIT_S if now - job.idle_since_s <= CREDIT_S else 0.0
+        job.spent_s = max(job.spent_s, self._level_s - credit_s)
+        return job
+
+    def _pause(self, name: str) -> None:
+        """A job has no task any more."""
+        job = self._idle[name] = self._waiting.pop(name)
+        job.idle_since_s = self._clock()

@@ -2,35 +2,36 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from augsvc.engine.engine import Work
-from augsvc.streams.stream import Body
+
+T = TypeVar("T")
 
 
-async def run_unless_disconnected(request: Request, work: Work[Body]) -> Body:
-    """The finished batch. The work is cancelled when the client disconnects, and when this coroutine is cancelled.
+async def run_unless_disconnected(request: Request, work: Work[T]) -> T:
+    """The result of the work, which is cancelled when the client disconnects, and when this coroutine is cancelled.
 
     Raises:
         ClientDisconnect: the client has closed the connection. What the work raises.
     """
-    body = asyncio.ensure_future(asyncio.wrap_future(work.future))
+    result = asyncio.ensure_future(asyncio.wrap_future(work.future))
     disconnect = asyncio.ensure_future(wait_for_disconnect(request.receive))
     try:
-        futures: set[asyncio.Future[Any]] = {body, disconnect}
+        futures: set[asyncio.Future[Any]] = {result, disconnect}
         await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
-        if not body.done():
+        if not result.done():
             raise ClientDisconnect
-        request.state.stages = body.result().stages
-        return body.result()
+        request.state.stages = work.stages
+        return result.result()
     finally:
         disconnect.cancel()
-        if not body.done():
+        if not result.done():
             work.cancel()
-            body.cancel()
+            result.cancel()
 
 
 async def wait_for_disconnect(receive: Callable[[], Awaitable[Any]]) -> None:

@@ -50,6 +50,11 @@ class SoundPlan(Passes):
         keys = operation_keys([operation_id(operation) for operation in operations])
         return SoundPlan(tuple(operations), keys, plan_passes(operations, None), "fit:middle", clip)
 
+    @property
+    def elements(self) -> int:
+        """Samples of a clip."""
+        return self.clip.samples
+
     def windows(self, pass_: Pass, draws: Sequence[Draw]) -> I64 | None:
         """The moves of a pass as one: (N, 3) of shift, first, last, for out[t] = in[t − shift] where first ≤ t < last, else 0.
 

@@ -46,6 +46,11 @@ class Plan(Passes):
         border: Border | None = "zeros" if fit == "contain" else None
         return Plan(tuple(operations), keys, plan_passes(operations, border), f"fit:{fit}", canvas, fit)
 
+    @property
+    def elements(self) -> int:
+        """Channels times pixels of the canvas."""
+        return self.canvas.channels * self.canvas.height * self.canvas.width
+
     def cameras(self, pass_: Pass, draws: Sequence[Draw], sizes: Sequence[tuple[int, int]]) -> Camera | None:
         """The one resample of a pass, or None if nothing moves. `sizes` are the sources' (H, W), for the first pass."""
         moves = self.of_kind(pass_, Move)

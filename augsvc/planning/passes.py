@@ -39,6 +39,11 @@ class Passes:
     passes: tuple[Pass, ...]
     first: str  # the implicit first move, for display
 
+    @property
+    def elements(self) -> int:
+        """Numbers that one sample's pixels or audio consist of."""
+        raise NotImplementedError
+
     def draw(self, seed: int, address: Address) -> list[Draw]:
         """The random numbers of every operation."""
         return draw_operations(self.operations, self.keys, seed, address)

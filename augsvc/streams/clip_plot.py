@@ -36,9 +36,10 @@ def _waveform(clip: F32) -> U8:
 def _spectrogram(clip: F32) -> U8:
     """Hann windows, two frequencies per row, centred on the columns, zero-padded at the ends."""
     size = 4 * SPECTRUM_HEIGHT
-    padded = np.concatenate((np.zeros(size // 2), clip.astype(np.float64), np.zeros(size)))
-    starts = (np.arange(WIDTH) + 0.5) * len(clip) / WIDTH
-    frames = np.stack([padded[start : start + size] for start in starts.astype(np.int64)])
+    centres = ((np.arange(WIDTH) + 0.5) * len(clip) / WIDTH).astype(np.int64)
+    times = centres[:, None] + np.arange(-size // 2, size // 2)
+    inside = (times >= 0) & (times < len(clip))
+    frames = np.where(inside, clip[np.clip(times, 0, len(clip) - 1)].astype(np.float64), 0.0)
     window = np.hanning(size + 1)[:size]
     magnitude: F64 = np.abs(np.fft.rfft(frames * window, axis=1))[:, : 2 * SPECTRUM_HEIGHT] / (window.sum() / 2.0)
     magnitude = magnitude.reshape(WIDTH, SPECTRUM_HEIGHT, 2).max(axis=2)

@@ -3,45 +3,51 @@
 from collections.abc import Callable
 from concurrent.futures import Executor as Workers
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from augsvc.arrays import U8
+from augsvc.arrays import U8, required
 from augsvc.errors import BatchTooLarge
 from augsvc.streams.clip_plot import SPECTRUM_HEIGHT, WAVE_HEIGHT, WIDTH, draw_clips
 from augsvc.streams.stream import Body, Stream
 from augsvc_client.wire import digest, parse
 
 COLUMNS = 8  # pairs per line
-MOST = 64  # samples per preview
-MOST_PIXELS = 1 << 25  # per preview: one pair on the largest canvas, eight of 1448 × 1448
+MAX_PREVIEW_SAMPLES = 64
+MAX_PIXELS = 1 << 25  # of all images of a preview: one pair on the largest canvas, eight of 1448 × 1448
 _GAP = 2
 _PAIR_GAP = 10
 _MIN_SIDE = 64  # smaller images are enlarged by an integer factor
+_PNG_OVERHEAD = 1 << 17  # bytes of blocks, and of the last one, which is written twice
 
 
 def preview(
     stream: Stream, epoch: int, start: int, count: int, view: int, workers: Workers, check: Callable[[], None]
 ) -> Body:
     """The PNG of `count` positions from `start` on; raises as Stream.produce does."""
-    return draw(look(stream, epoch, start, count, view, workers, check))
+    return draw(look(stream, epoch, start, count, view, workers, check), check)
 
 
-def pixels(stream: Stream, count: int) -> int:
-    """The number of pixels of `count` samples, originals and augmented.
+def sheet_bytes(stream: Stream, count: int) -> int:
+    """Bytes that drawing `count` samples takes beside their two batches, at its peak: the sheet, Pillow's copy of it with
+    four bytes a pixel, and the PNG, which noise makes as large as the sheet.
 
     Raises:
-        BatchTooLarge: more than MOST_PIXELS.
+        BatchTooLarge: the images have more than MAX_PIXELS.
     """
     if stream.source.info.media == "audio":
-        height, width = WAVE_HEIGHT + SPECTRUM_HEIGHT, WIDTH
+        size, channels = (WAVE_HEIGHT + SPECTRUM_HEIGHT, WIDTH), 3
     else:
-        height, width = (side * _enlargement(stream.spec.canvas_size) for side in stream.spec.canvas_size)
-    most = MOST_PIXELS // (2 * height * width)
+        canvas = stream.spec.canvas_size
+        scale = _enlargement(canvas)
+        size, channels = (canvas[0] * scale, canvas[1] * scale), required(stream.spec.channels)
+    most = MAX_PIXELS // (2 * size[0] * size[1])
     if count > most:
         raise BatchTooLarge(f"a preview of this stream has at most {most} samples", field="count")
-    return 2 * count * height * width
+    height, width = _sheet_size(count, size)
+    return height * width * (2 * channels + (4 if channels == 3 else 1)) + _PNG_OVERHEAD
 
 
 def look(
@@ -54,42 +60,70 @@ def look(
     return plain, augmented
 
 
-def draw(batches: tuple[U8, U8]) -> Body:
-    """Draws the two batches of `look` as a PNG, lightly compressed (MOST_PIXELS of noise take 3.6 s)."""
-    originals, augmented = map(_images, batches)
-    rows = []
-    for first in range(0, len(originals), COLUMNS):
-        rows += [_row(originals[first : first + COLUMNS]), _blank(_GAP, originals)]
-        rows += [_row(augmented[first : first + COLUMNS]), _blank(_PAIR_GAP, originals)]
-    sheet = np.concatenate(rows[:-1])
-    out = BytesIO()
+def draw(rendered: tuple[U8, U8], check: Callable[[], None]) -> Body:
+    """Two batches' bytes as a PNG. `check` is called for each image and each 64 kB of the PNG, and may raise.
+
+    MAX_PIXELS of noise take 3.6 s.
+    """
+    originals, augmented = (_Images(body) for body in rendered)
+    sheet = np.full((*_sheet_size(len(originals), originals.size), originals.channels), 255, dtype=np.uint8)
+    height, width = originals.size
+    for index in range(len(originals)):
+        line, column = divmod(index, COLUMNS)
+        left, top = column * (width + _GAP), line * (2 * height + _GAP + _PAIR_GAP)
+        for images, y in ((originals, top), (augmented, top + height + _GAP)):
+            check()
+            sheet[y : y + height, left : left + width] = images.draw(index)
+    out = _CheckedFile(check)
     Image.fromarray(sheet[..., 0] if sheet.shape[2] == 1 else sheet).save(out, "PNG", compress_level=1)
-    content = np.frombuffer(out.getvalue(), dtype=np.uint8)
+    content = np.frombuffer(out.getbuffer(), dtype=np.uint8)
     return Body(content, digest(content), len(originals), ())
 
 
-def _images(body: U8) -> U8:
-    arrays = parse(body)[0]
-    if "audio" in arrays:
-        return draw_clips(arrays["audio"])
-    images: U8 = arrays["image"]
-    factor = _enlargement(images.shape[1:3])
-    return images.repeat(factor, axis=1).repeat(factor, axis=2)
+class _CheckedFile(BytesIO):
+    """Memory to write to. Pillow writes a PNG in blocks, so that a large one can be interrupted."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        super().__init__()
+        self._check = check
+
+    def write(self, block: Any, /) -> int:
+        """Writes a block after a check."""
+        self._check()
+        return super().write(block)
 
 
-def _enlargement(size: tuple[int, ...]) -> int:
+class _Images:
+    """The samples of a batch, drawn one at a time: an enlarged copy of all would not be counted."""
+
+    def __init__(self, body: U8) -> None:
+        arrays = parse(body)[0]
+        self._clips, self._images = arrays.get("audio"), arrays.get("image")
+        if self._images is None:
+            self.size, self.channels, self._scale = (WAVE_HEIGHT + SPECTRUM_HEIGHT, WIDTH), 3, 1
+        else:
+            height, width, self.channels = self._images.shape[1:]
+            self._scale = _enlargement((height, width))
+            self.size = (height * self._scale, width * self._scale)
+
+    def __len__(self) -> int:
+        return len(required(self._clips if self._images is None else self._images))
+
+    def draw(self, index: int) -> U8:
+        """Pixels (H, W, C) of one."""
+        if self._images is None:
+            plot: U8 = draw_clips(required(self._clips)[index : index + 1])[0]
+            return plot
+        image: U8 = self._images[index]
+        enlarged: U8 = image.repeat(self._scale, axis=0).repeat(self._scale, axis=1)
+        return enlarged
+
+
+def _enlargement(size: tuple[int, int]) -> int:
     return max(1, _MIN_SIDE // min(size))
 
 
-def _row(images: U8) -> U8:
-    """One line of images, padded with white to COLUMNS."""
-    _, height, width, channels = images.shape
-    row = np.full((height, COLUMNS * (width + _GAP) - _GAP, channels), 255, dtype=np.uint8)
-    for column, image in enumerate(images):
-        row[:, column * (width + _GAP) : column * (width + _GAP) + width] = image
-    return row
-
-
-def _blank(height: int, images: U8) -> U8:
-    _, _, width, channels = images.shape
-    return np.full((height, COLUMNS * (width + _GAP) - _GAP, channels), 255, dtype=np.uint8)
+def _sheet_size(count: int, size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of a sheet of `count` pairs of images of that size; white where the last line has fewer."""
+    lines, columns = -(-count // COLUMNS), min(count, COLUMNS)
+    return lines * (2 * size[0] + _GAP + _PAIR_GAP) - _PAIR_GAP, columns * (size[1] + _GAP) - _GAP

@@ -102,12 +102,12 @@ class Push:
         for name in ("index", "label", "box_labels"):
             if name in out:
                 out[name][:] = self.arrays[name]
-        samples = to_samples(self.arrays)
         for rows in ranges(n, self.renderer.rows):
             check()
+            samples = to_samples(self.arrays, rows)
             address = Address(self.arrays["index"][rows], self.request.epoch, self.request.view)
             chunk = {name: array[rows] for name, array in out.items()}
-            self.renderer.fill(samples[rows], address, self.request.aug_seed, chunk, workers, check, stages)
+            self.renderer.fill(samples, address, self.request.aug_seed, chunk, workers, check, stages)
         with stages.of("encode"):
             self.layout.seal(buffer, n, epoch=self.request.epoch, start=0)
             return Body(buffer, digest(buffer), n, (), stages)

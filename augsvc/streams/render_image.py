@@ -24,6 +24,9 @@ from augsvc.streams.output import output_tables, write_floats
 from augsvc.timing import Stages
 from augsvc_client.wire import TensorSpec
 
+LABEL_ROWS = 1 << 15  # boxes or keypoints between two checks: 25 ms a move; their corners as float64 take 2 MB
+_MAX_DRAWS = 1 << 13  # samples times operations of one thread: the tables of 64 tones take 80 MB
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageRenderer:
@@ -55,7 +58,8 @@ class ImageRenderer:
     def rows(self) -> int:
         """The number of samples to render together, over all threads."""
         canvas = self.plan.canvas
-        return self.executor.threads * self.executor.rows(canvas.channels * canvas.height * canvas.width)
+        most = self.executor.rows(canvas.channels * canvas.height * canvas.width)
+        return self.executor.threads * max(1, min(most, _MAX_DRAWS // max(1, len(self.plan.operations))))
 
     def fill(
         self,
@@ -119,22 +123,37 @@ class ImageRenderer:
         with stages.of("encode"):
             if tables is not None:
                 write_floats(pixels, tables, image)
-            _move_labels(samples, moves, plan.canvas, arrays)
+            move_labels(samples, moves, plan.canvas, arrays, check)
 
 
-def _move_labels(samples: Sequence[Sample], moves: Moves, canvas: Canvas, arrays: Arrays) -> None:
-    if "boxes" in arrays:
-        corners = np.stack([required(sample.boxes) for sample in samples]).astype(np.float64)
-        boxes = Boxes.of(corners, np.stack([required(sample.boxes_valid) for sample in samples]))
+def move_labels(
+    samples: Sequence[Sample], moves: Moves, canvas: Canvas, arrays: Arrays, check: Callable[[], None]
+) -> None:
+    """Fills the rows of `boxes` and `keypoints`, LABEL_ROWS boxes or keypoints at a time, with a check for each move."""
+    for rows, columns in _tiles(arrays.get("boxes")):
+        corners = np.stack([required(sample.boxes)[columns] for sample in samples[rows]]).astype(np.float64)
+        boxes = Boxes.of(corners, np.stack([required(sample.boxes_valid)[columns] for sample in samples[rows]]))
         for camera, _ in moves:
-            boxes = move_boxes(boxes, camera.forward, canvas)
-        arrays["boxes"][:], arrays["boxes_valid"][:] = boxes.on(canvas), boxes.valid
-    if "keypoints" in arrays:
-        points = np.stack([required(sample.keypoints) for sample in samples]).astype(np.float64)
-        keypoints = Keypoints(points, np.stack([required(sample.keypoints_valid) for sample in samples]))
+            check()
+            boxes = move_boxes(boxes, camera.forward[rows], canvas)
+        arrays["boxes"][rows, columns], arrays["boxes_valid"][rows, columns] = boxes.on(canvas), boxes.valid
+    for rows, columns in _tiles(arrays.get("keypoints")):
+        points = np.stack([required(sample.keypoints)[columns] for sample in samples[rows]]).astype(np.float64)
+        valid = np.stack([required(sample.keypoints_valid)[columns] for sample in samples[rows]])
+        keypoints = Keypoints(points, valid)
         for camera, _ in moves:
-            keypoints = move_keypoints(keypoints, camera.forward, canvas)
-        arrays["keypoints"][:], arrays["keypoints_valid"][:] = keypoints.points, keypoints.valid
+            check()
+            keypoints = move_keypoints(keypoints, camera.forward[rows], canvas)
+        arrays["keypoints"][rows, columns], arrays["keypoints_valid"][rows, columns] = keypoints.points, keypoints.valid
+
+
+def _tiles(labels: npt.NDArray[Any] | None) -> list[tuple[slice, slice]]:
+    """Labels (N, M, …) in tiles of at most LABEL_ROWS; none without labels."""
+    if labels is None:
+        return []
+    n, m = labels.shape[:2]
+    columns = ranges(m, LABEL_ROWS)
+    return [(rows, some) for rows in ranges(n, max(1, LABEL_ROWS // max(1, m))) for some in columns]
 
 
 def with_channels(image: U8, channels: int) -> U8:

@@ -15,15 +15,28 @@ from augsvc.engine.memory_budget import RESERVED_S, MemoryBudget
 from augsvc.errors import Cancelled, EngineLost, Overloaded, TooMuchAtOnce
 
 
-def served(pieces, quantum=10):
-    """The order in which a thread does (job, cost) pieces that are all there when it begins."""
-    thread: FairQueue[None] = FairQueue(quantum, "test")
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def served(tasks, others=()):
+    """The order in which a thread runs (job, seconds) tasks that are all there when it begins."""
+    clock = Clock()
+    queue: FairQueue[None] = FairQueue("test", clock, anticipation=0.0)
     gate, order = threading.Event(), []
-    thread.submit("gate", 0, gate.wait)
-    futures = [thread.submit(job, cost, lambda job=job, cost=cost: order.append((job, cost))) for job, cost in pieces]
+
+    def run(job, seconds):
+        clock.now += seconds
+        order.append((job, seconds))
+
+    queue.submit("gate", gate.wait)
+    futures = [queue.submit(job, lambda job=job, seconds=seconds: run(job, seconds)) for job, seconds in tasks]
     gate.set()
     wait(futures)
-    thread.stop()
+    queue.stop()
     return order
 
 
@@ -32,7 +45,8 @@ def test_a_job_keeps_its_order():
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=40), st.lists(st.integers(1, 40), min_size=1, max_size=40))
-def test_two_jobs_get_the_same_as_long_as_both_want(ours, theirs):
+def test_two_jobs_get_the_same_seconds_as_long_as_both_want(ours, theirs):
+    """Nothing is known of a task before it has run."""
     order = served([("a", cost) for cost in ours] + [("b", cost) for cost in theirs])
     assert sorted(order) == sorted([("a", cost) for cost in ours] + [("b", cost) for cost in theirs])
     got, left = {"a": 0, "b": 0}, {"a": len(ours), "b": len(theirs)}
@@ -41,25 +55,101 @@ def test_two_jobs_get_the_same_as_long_as_both_want(ours, theirs):
         left[job] -= 1
         if not all(left.values()):
             break
-        assert abs(got["a"] - got["b"]) <= 40 + 10  # a largest piece and a quantum, at any time
+        assert abs(got["a"] - got["b"]) <= 40  # a largest task, at any time
 
 
-def test_a_small_piece_does_not_wait_for_all_of_a_greedy_job():
-    order = served([("greedy", 100)] * 20 + [("small", 1)], quantum=10)
+def test_a_small_task_does_not_wait_for_all_of_a_greedy_job():
+    order = served([("greedy", 100)] * 20 + [("small", 1)])
     assert order.index(("small", 1)) <= 1
 
 
+@pytest.mark.parametrize("outcome", [Cancelled, ZeroDivisionError])
+def test_work_that_is_given_up_counts(outcome):
+    """Three connections whose requests all timed out left another job 8 batches in 190 s."""
+    clock = Clock()
+    charged = []
+    queue: FairQueue[None] = FairQueue("test", clock, lambda *charge: charged.append(charge), anticipation=0.0)
+    gate, order = threading.Event(), []
+
+    def run(job, seconds):
+        clock.now += seconds
+        order.append(job)
+        if job == "greedy":
+            raise outcome
+
+    queue.submit("gate", gate.wait)
+    futures = [queue.submit("greedy", lambda: run("greedy", 60)) for _ in range(3)]
+    futures += [queue.submit("other", lambda: run("other", 1)) for _ in range(100)]
+    gate.set()
+    wait(futures)
+    queue.stop()
+    assert order.index("greedy", 1) == 61, "the other job gets its 60 s before the next one"
+    assert sum(seconds for job, seconds in charged if job == "greedy") == 180
+
+
+def test_a_job_that_comes_back_has_saved_little_and_owes_what_it_owes():
+    clock = Clock()
+    queue: FairQueue[None] = FairQueue("test", clock, anticipation=0.0)
+
+    def spend(job, seconds):
+        def run():
+            clock.now += seconds
+
+        queue.submit(job, run).result()
+
+    spend("idle", 1)
+    for _ in range(100):
+        spend("busy", 5)
+    gate, begun, order = threading.Event(), threading.Event(), []
+
+    def run(job, seconds):
+        clock.now += seconds
+        order.append(job)
+
+    queue.submit("gate", lambda: (begun.set(), gate.wait(), None)[2])
+    begun.wait()
+    futures = [queue.submit(job, lambda job=job: run(job, 1)) for job in ["idle"] * 30 + ["busy"] * 30]
+    gate.set()
+    wait(futures)
+    queue.stop()
+    assert order[:30].count("busy") >= 9, "not the 500 s that it did not use"
+
+
+def test_a_job_whose_next_task_is_on_its_way_is_waited_for_before_a_long_one():
+    """A loader requests its next batch when it has this one: without a wait a long task would overtake it every time."""
+    queue: FairQueue[None] = FairQueue("test", anticipation=1.0)
+    gate, order, done = threading.Event(), [], []
+    queue.submit("long", lambda: gate.wait(0.3)).result()  # the thread now knows how long they are
+
+    def short(index):
+        order.append("short")
+        if index < 20:
+            done.append(queue.submit("short", lambda: None))
+            done[-1].add_done_callback(lambda _: None)
+
+    first = queue.submit("long", lambda: (gate.wait(0.3), order.append("long"), None)[2])
+    second = queue.submit("long", lambda: order.append("long"))
+    replies = 0
+    while replies < 5:  # one at a time, as a client
+        queue.submit("short", lambda: order.append("short")).result()
+        replies += 1
+    wait([first, second])
+    queue.stop()
+    assert order[:1] == ["long"] or order[:5] == ["short"] * 5
+    assert order.index("long", 1) - order.index("short") >= 5
+
+
 def test_what_is_cancelled_is_not_done_and_stop_cancels_the_rest():
-    thread: FairQueue[None] = FairQueue(10, "test")
+    thread: FairQueue[None] = FairQueue("test")
     gate, begun, cut, done = threading.Event(), threading.Event(), threading.Event(), []
 
     def hold():
         begun.set()
         gate.wait()
 
-    first = thread.submit("a", 1, hold)
-    cancelled = thread.submit("a", 1, lambda: done.append("cancelled"))
-    kept = thread.submit("a", 1, lambda: done.append("kept"))
+    first = thread.submit("a", hold)
+    cancelled = thread.submit("a", lambda: done.append("cancelled"))
+    kept = thread.submit("a", lambda: done.append("kept"))
     kept.add_done_callback(lambda _: cut.set())
     assert cancelled.cancel()
     begun.wait()
@@ -70,18 +160,18 @@ def test_what_is_cancelled_is_not_done_and_stop_cancels_the_rest():
     stopping.join()
     assert first.done()
     assert kept.cancelled()
-    assert thread.submit("a", 1, lambda: None).cancelled()
+    assert thread.submit("a", lambda: None).cancelled()
     assert done == []
 
 
 def test_a_cancelled_task_releases_its_arguments():
-    thread: FairQueue[None] = FairQueue(10, "test")
+    thread: FairQueue[None] = FairQueue("test")
     gate, begun = threading.Event(), threading.Event()
-    thread.submit("a", 1, lambda: (begun.set(), gate.wait(), None)[2])
+    thread.submit("a", lambda: (begun.set(), gate.wait(), None)[2])
     begun.wait()
     held = np.zeros(1000)
     gone = weakref.ref(held)
-    future = thread.submit("a", 1, lambda held=held: held.sum() and None)
+    future = thread.submit("a", lambda held=held: held.sum() and None)
     del held
     assert gone() is not None
     future.cancel()
@@ -92,12 +182,12 @@ def test_a_cancelled_task_releases_its_arguments():
 
 def test_a_result_goes_with_the_last_one_who_wants_it():
     """Without a collection: what a batch's memory counts for must come free when it is sent."""
-    thread: FairQueue[np.ndarray] = FairQueue(10, "test")
+    thread: FairQueue[np.ndarray] = FairQueue("test")
     gc.disable()
     try:
-        future = thread.submit("a", 1, lambda: np.zeros(1000))
+        future = thread.submit("a", lambda: np.zeros(1000))
         gone = weakref.ref(future.result())
-        thread.submit("a", 1, lambda: np.zeros(1)).result()  # its thread holds the next one
+        thread.submit("a", lambda: np.zeros(1)).result()  # its thread holds the next one
         del future
         assert gone() is None
     finally:
@@ -106,8 +196,8 @@ def test_a_result_goes_with_the_last_one_who_wants_it():
 
 
 def test_an_error_belongs_to_its_piece():
-    thread: FairQueue[int] = FairQueue(10, "test")
-    bad, good = thread.submit("a", 1, lambda: 1 // 0), thread.submit("a", 1, lambda: 7)
+    thread: FairQueue[int] = FairQueue("test")
+    bad, good = thread.submit("a", lambda: 1 // 0), thread.submit("a", lambda: 7)
     with pytest.raises(ZeroDivisionError):
         bad.result()
     assert good.result() == 7
@@ -116,9 +206,9 @@ def test_an_error_belongs_to_its_piece():
 
 def test_seconds_since_the_heartbeat_of_the_running_task():
     clock = Clock()
-    thread: FairQueue[None] = FairQueue(10, "test", clock=clock)
+    thread: FairQueue[None] = FairQueue("test", clock)
     gate, begun = threading.Event(), threading.Event()
-    piece = thread.submit("a", 1, lambda: (begun.set(), gate.wait(), None)[2])
+    piece = thread.submit("a", lambda: (begun.set(), gate.wait(), None)[2])
     begun.wait()
     clock.now += 7
     assert thread.seconds_since_heartbeat == 7
@@ -133,13 +223,6 @@ def test_seconds_since_the_heartbeat_of_the_running_task():
     thread.heartbeat()  # of something that is over
     clock.now += 100
     assert thread.seconds_since_heartbeat == 0
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self):
-        return self.now
 
 
 def test_a_job_alone_may_hold_three_quarters_and_the_rest_is_for_the_next_one():
@@ -251,7 +334,7 @@ def test_never_over_its_bytes_but_for_one_large_batch(wishes):
 
 def test_what_a_failed_piece_held_goes_at_once():
     """Without a collection: the error's frames lead to the future, and the future to the error."""
-    thread: FairQueue[None] = FairQueue(10, "test")
+    thread: FairQueue[None] = FairQueue("test")
     gone = []
 
     def fail():
@@ -261,7 +344,7 @@ def test_what_a_failed_piece_held_goes_at_once():
 
     gc.disable()
     try:
-        future = thread.submit("a", 1, fail)
+        future = thread.submit("a", fail)
         assert isinstance(future.exception(), Cancelled)
         assert gone[0]() is None
     finally:
@@ -270,18 +353,18 @@ def test_what_a_failed_piece_held_goes_at_once():
 
 
 def test_a_task_that_ends_the_engine_ends_the_thread_and_all_waits():
-    thread: FairQueue[None] = FairQueue(10, "test")
+    thread: FairQueue[None] = FairQueue("test")
     gate = threading.Event()
 
     def lose():
         gate.wait()
         raise EngineLost("the device is lost")
 
-    lost, behind = thread.submit("a", 1, lose), thread.submit("b", 1, lambda: None)
+    lost, behind = thread.submit("a", lose), thread.submit("b", lambda: None)
     gate.set()
     assert isinstance(lost.exception(), EngineLost)
     with pytest.raises(CancelledError):
         behind.result()
     thread.stop()
     assert not thread.alive
-    assert thread.submit("a", 1, lambda: None).cancelled()
+    assert thread.submit("a", lambda: None).cancelled()

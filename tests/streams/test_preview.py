@@ -10,11 +10,11 @@ from PIL import Image
 
 from augsvc.data.catalog import open_catalog
 from augsvc.engine import engine
-from augsvc.errors import BatchTooLarge
+from augsvc.errors import BatchTooLarge, Cancelled
 from augsvc.ops.registry import registry
 from augsvc.planning.spec import validate_spec
 from augsvc.streams.clip_plot import SPECTRUM_HEIGHT, WAVE_HEIGHT, WIDTH, draw_clips
-from augsvc.streams.preview import MOST_PIXELS, draw, pixels, preview
+from augsvc.streams.preview import draw, look, preview, sheet_bytes
 from augsvc.streams.stream import Range, Stream
 from augsvc_client.wire import parse
 from tests.harness import executor
@@ -55,10 +55,10 @@ def owner(monkeypatch):
     """An engine, and the gate at which it draws previews."""
     drawing, gate = threading.Event(), threading.Event()
 
-    def held(seen):
+    def held(rendered, check):
         drawing.set()
         gate.wait()
-        return draw(seen)
+        return draw(rendered, check)
 
     monkeypatch.setattr(engine, "draw", held)
     made = engine.Engine(CATALOG, executor(), registry(()), 1 << 20)
@@ -91,10 +91,38 @@ def test_batches_continue_while_a_preview_is_drawn_and_a_cancelled_one_is_not_dr
 def test_a_preview_has_a_bound_and_its_error_says_how_many_fit(fields, most):
     """A line of pixels is shown enlarged: [1, 4096] has as many as [64, 262144]."""
     stream = Stream.open(validate_spec({"dataset": "digits/train", **fields}), CATALOG.get("digits/train"), executor())
-    assert pixels(stream, most) <= MOST_PIXELS
+    sheet_bytes(stream, most)
     with pytest.raises(BatchTooLarge, match=f"at most {most} samples") as caught:
-        pixels(stream, most + 1)
+        sheet_bytes(stream, most + 1)
     assert caught.value.field == "count"
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 9])
+def test_a_sheet_is_as_wide_as_its_first_line(count):
+    """One sample of 4096 x 4096 was padded to eight: 1.6 GB, and half a minute that nothing interrupted."""
+    stream = Stream.open(
+        validate_spec({"dataset": "digits/train", "size": [64, 70]}), CATALOG.get("digits/train"), executor()
+    )
+    sheet = Image.open(BytesIO(preview(stream, 0, 0, count, 0, WORKERS, lambda: None).buffer.tobytes()))
+    assert sheet.width == min(count, 8) * 72 - 2
+    assert sheet.height == -(-count // 8) * (2 * 64 + 12) - 10
+
+
+def test_drawing_a_sheet_can_be_interrupted_while_it_is_compressed():
+    spec = validate_spec({"dataset": "digits/train", "size": [256, 256], "pipeline": [{"op": "gaussian_noise"}]})
+    stream = Stream.open(spec, CATALOG.get("digits/train"), executor())
+    rendered = look(stream, 0, 0, 4, 0, WORKERS, lambda: None)
+    checks = []
+    draw(rendered, lambda: checks.append(1))
+
+    def interrupt():
+        checks.pop()
+        if len(checks) == 1:
+            raise Cancelled
+
+    assert len(checks) > 8 + 3, "one for each image, and several while the PNG is written"
+    with pytest.raises(Cancelled):
+        draw(rendered, interrupt)
 
 
 def test_a_clip_is_drawn_as_it_sounds():

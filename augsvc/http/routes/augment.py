@@ -1,6 +1,5 @@
 """Push mode: a client's own samples in one safetensors body, the augmented ones in the response."""
 
-import asyncio
 import time
 from collections.abc import Callable
 
@@ -39,8 +38,10 @@ def augment_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> 
         buffer = await read_body(request, max_request_bytes, lambda n_bytes: engine.allocate(n_bytes, job))
         n_bytes, buffers = buffer.nbytes, [buffer]
         del buffer  # only the work references it from here on, so that its memory is freed when the work ends
-        pushing = engine.run(lambda: engine.push(*parse_body(buffers.pop(), expected_digest), job, n_bytes))
-        body = await run_unless_disconnected(request, await asyncio.wrap_future(pushing))
+        validation = engine.run_validation(
+            lambda: engine.push(*parse_body(buffers.pop(), expected_digest), job, n_bytes), job
+        )
+        body = await run_unless_disconnected(request, await run_unless_disconnected(request, validation))
         metrics.count_batch("", body, time.perf_counter() - started_at)
         metrics.jobs.count(request.headers, body.samples, len(body.buffer))
         return Response(body.buffer.data, media_type=SAFETENSORS, headers={DIGEST_HEADER: body.digest})

@@ -66,7 +66,7 @@ class BatchRoute(Route):
         """
         started_at = time.perf_counter()
         address = parse_address(request)
-        stream = await find_stream(self._engine, address.stream_id, request.headers.get("augsvc-spec"))
+        stream = await find_stream(self._engine, request, address.stream_id, request.headers.get("augsvc-spec"))
         batch = Range(address.epoch, address.start, address.count, address.view)
         self._engine.check(stream, batch)
         count = min(batch.count, stream.samples - batch.start)

@@ -59,7 +59,7 @@ def frames_router(engine: Engine, metrics: Metrics) -> APIRouter:
         spec: SpecHeader = None,
     ) -> Response:
         started_at = time.perf_counter()
-        stream = await find_stream(engine, stream_id, spec)
+        stream = await find_stream(engine, request, stream_id, spec)
         first = Range(epoch, start, count, view)
         engine.check(stream, first)
         batches, job = frame_ranges(stream, first, stride, frames), job_of(request)

@@ -1,6 +1,5 @@
 """Opening and describing streams; receipts and previews of their samples."""
 
-import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
@@ -12,8 +11,8 @@ from augsvc.http.middleware.admission import job_of
 from augsvc.http.openapi import SPEC_BODY
 from augsvc.http.responses import read_json_body
 from augsvc.numerics.rng import MAX_EPOCHS, MAX_SAMPLES, MAX_SEED, MAX_VIEWS
-from augsvc.planning.spec import MAX_SPEC_BYTES, parse_spec
-from augsvc.streams.preview import COLUMNS, MOST
+from augsvc.planning.spec import MAX_SPEC_BYTES, StreamSpec, parse_spec
+from augsvc.streams.preview import COLUMNS, MAX_PREVIEW_SAMPLES
 from augsvc.streams.stream import Range, Stream
 from augsvc_client.errors import WireError
 from augsvc_client.wire import decode_spec, encode_spec
@@ -43,13 +42,14 @@ def streams_router(engine: Engine, max_request_bytes: int) -> APIRouter:
     )
     async def open_stream(request: Request) -> dict[str, object]:
         body = await read_json_body(request, min(max_request_bytes, 16 * MAX_SPEC_BYTES))
-        spec = parse_spec(body, engine.operations)
-        stream = await asyncio.wrap_future(engine.run(lambda: engine.open(spec)))
-        return stream_entry(stream)
+        work = engine.run_opening(
+            lambda: stream_entry(engine.open(parse_spec(body, engine.operations))), job_of(request)
+        )
+        return await run_unless_disconnected(request, work)
 
     @router.get("/streams/{stream_id}", summary="Describe a stream")
-    async def show_stream(stream_id: StreamId, spec: SpecHeader = None) -> dict[str, object]:
-        return stream_entry(await find_stream(engine, stream_id, spec))
+    async def show_stream(request: Request, stream_id: StreamId, spec: SpecHeader = None) -> dict[str, object]:
+        return stream_entry(await find_stream(engine, request, stream_id, spec))
 
     return router
 
@@ -62,8 +62,8 @@ def inspection_router(engine: Engine) -> APIRouter:
     async def receipt(
         request: Request, stream_id: StreamId, epoch: Epoch, position: Position, view: View = 0, spec: SpecHeader = None
     ) -> dict[str, object]:
-        stream = await find_stream(engine, stream_id, spec)
-        return await asyncio.wrap_future(engine.receipt(stream, epoch, position, view, job_of(request)))
+        stream = await find_stream(engine, request, stream_id, spec)
+        return await run_unless_disconnected(request, engine.receipt(stream, epoch, position, view, job_of(request)))
 
     @router.get(
         "/streams/{stream_id}/preview.png",
@@ -76,11 +76,11 @@ def inspection_router(engine: Engine) -> APIRouter:
         stream_id: StreamId,
         epoch: Annotated[int, Query(ge=0, lt=MAX_EPOCHS)] = 0,
         start: Start = 0,
-        count: Annotated[int, Query(ge=1, le=MOST)] = COLUMNS,
+        count: Annotated[int, Query(ge=1, le=MAX_PREVIEW_SAMPLES)] = COLUMNS,
         view: View = 0,
         spec: SpecHeader = None,
     ) -> Response:
-        stream = await find_stream(engine, stream_id, spec)
+        stream = await find_stream(engine, request, stream_id, spec)
         batch = Range(epoch, start, count, view)
         engine.check(stream, batch)
         body = await run_unless_disconnected(request, engine.preview(stream, batch, job_of(request)))
@@ -89,13 +89,13 @@ def inspection_router(engine: Engine) -> APIRouter:
     return router
 
 
-async def find_stream(engine: Engine, stream_id: str, header: str | None) -> Stream:
+async def find_stream(engine: Engine, request: Request, stream_id: str, header: str | None) -> Stream:
     """The stream of an id, opened from the request's own specification if this replica does not know it.
 
     Raises:
         UnknownStream: the request carries no specification.
         StreamMismatch: this replica would produce different bytes.
-        SpecInvalid, SpecTooLarge.
+        SpecInvalid, SpecTooLarge. ClientDisconnect.
     """
     stream = engine.find(stream_id)
     if stream is not None:
@@ -104,13 +104,22 @@ async def find_stream(engine: Engine, stream_id: str, header: str | None) -> Str
         raise UnknownStream("this replica does not know the stream; send its specification as Augsvc-Spec")
     if len(header) > MAX_SPEC_HEADER:
         raise SpecTooLarge(f"Augsvc-Spec has at most {MAX_SPEC_HEADER} bytes", field="Augsvc-Spec")
+    work = engine.run_opening(lambda: engine.require(stream_id, decode_header(header, engine)), job_of(request))
+    return await run_unless_disconnected(request, work)
+
+
+def decode_header(header: str, engine: Engine) -> StreamSpec:
+    """The specification in Augsvc-Spec.
+
+    Raises:
+        SpecInvalid, SpecTooLarge.
+    """
     try:
-        spec = parse_spec(decode_spec(header, MAX_SPEC_BYTES), engine.operations)
+        return parse_spec(decode_spec(header, MAX_SPEC_BYTES), engine.operations)
     except WireError as err:
         if err.too_large:
             raise SpecTooLarge(f"a specification has at most {MAX_SPEC_BYTES} bytes", field="Augsvc-Spec") from err
         raise SpecInvalid("Augsvc-Spec is not a header from POST /v1/streams", field="Augsvc-Spec") from err
-    return await asyncio.wrap_future(engine.run(lambda: engine.require(stream_id, spec)))
 
 
 def stream_entry(stream: Stream) -> dict[str, object]:
