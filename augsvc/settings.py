@@ -44,11 +44,12 @@ def _device(name: str) -> str:
 
 
 class TokenEntry(BaseModel):
-    """One client's bearer token and quota."""
+    """One client's bearer token and quotas."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     token: Annotated[SecretStr, AfterValidator(_sendable)]
     bytes_per_s: Annotated[int, Field(gt=0)] | None = None  # None: no quota
+    engine_fraction: Annotated[float, Field(gt=0.0, le=1.0)] | None = None  # seconds of the engine per second
 
 
 class Settings(BaseSettings):
@@ -70,6 +71,7 @@ class Settings(BaseSettings):
     device_cache_bytes: Bytes = 1 << 30  # of decoded images, on a GPU
     max_request_bytes: Bytes = 64 << 20
     max_batch_bytes: Bytes = 256 << 20
+    max_sample_s: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 10.0  # estimated, of one core
     request_timeout_s: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 60.0
     min_client_bytes_per_s: Bytes = 16384  # four connections of a client over half a megabit a second
     shutdown_timeout_s: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 10.0
@@ -105,7 +107,7 @@ class Settings(BaseSettings):
         return torch.device(name)
 
     def tokens(self) -> dict[str, TokenEntry]:
-        """Client name → token and quota, read from tokens_file; empty without one.
+        """Client name → token and quotas, read from tokens_file; empty without one.
 
         Raises:
             ValueError: for the operator; its message never contains a token.
@@ -118,7 +120,7 @@ class Settings(BaseSettings):
         except ValidationError as err:
             raise ValueError(
                 "tokens_file: each entry is a client name with `token:` (at least 16 visible ASCII characters) and, "
-                "optionally, `bytes_per_s:` (an integer above 0)"
+                "optionally, `bytes_per_s:` (an integer above 0) and `engine_fraction:` (above 0, at most 1)"
             ) from err
         if not tokens or len({entry.token for entry in tokens.values()}) < len(tokens):
             raise ValueError("tokens_file: give at least one token, and a different one to each client")

@@ -22,9 +22,11 @@ from augsvc.data.subset import Subsets
 from augsvc.engine.awake_clock import AwakeClock
 from augsvc.engine.fair_queue import FairQueue
 from augsvc.engine.memory_budget import Lease, MemoryBudget
-from augsvc.errors import BatchTooLarge, Cancelled, NotAvailable, Starting, StreamMismatch
+from augsvc.errors import BatchTooLarge, Cancelled, NotAvailable, PlanTooCostly, Starting, StreamMismatch
 from augsvc.executors.protocol import Executor
 from augsvc.ops.registry import Registry
+from augsvc.planning.cost import sample_seconds
+from augsvc.planning.passes import Passes
 from augsvc.planning.spec import StreamSpec
 from augsvc.streams.preview import draw, look, sheet_bytes
 from augsvc.streams.push import Push
@@ -35,6 +37,7 @@ from augsvc.timing import Stages
 T = TypeVar("T")
 Compute = Callable[[Callable[[], None], Stages], T]  # its first argument is called regularly and cancels by raising
 MAX_STREAMS = 1024  # kept open; a dropped one is reopened from the request's own specification
+_GPU_SPEEDUP = 50.0  # over a core, roughly: it only keeps the estimate from refusing what a GPU renders in time
 STARTING = "the self-test is still running; retry shortly"
 
 
@@ -55,6 +58,15 @@ class Work(Generic[T]):
             self._previous.cancel()
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may ask of an engine; seconds are estimates (planning/cost.py)."""
+
+    max_batch_bytes: int
+    max_sample_s: float = 10.0
+    max_batch_s: float = 60.0
+
+
 class Engine:
     """Serves streams over a catalog with one executor."""
 
@@ -63,18 +75,18 @@ class Engine:
         catalog: Catalog,
         executor: Executor,
         operations: Registry,
-        max_batch_bytes: int,
+        limits: Limits,
         charge: Callable[[str, float], None] = lambda job, seconds: None,
     ) -> None:
         """`charge` is called with a job and the seconds of each of its tasks, from several threads."""
         self.catalog = catalog
         self.executor = executor
         self.operations = operations
-        self.max_batch_bytes = max_batch_bytes
+        self.limits = limits
         self._stopping = Event()
         self.selftest = SelfTest(executor, operations, self._check_stopping)
         self.arithmetic: Future[str | None] | None = None  # the whole id; None if something fails its self-test
-        self._budget = MemoryBudget(4 * max_batch_bytes)
+        self._budget = MemoryBudget(4 * limits.max_batch_bytes)
         self._streams: OrderedDict[str, Stream] = OrderedDict()
         self._subsets = Subsets()
         self._lock = Lock()
@@ -143,12 +155,14 @@ class Engine:
 
         Raises:
             UnknownDataset, SpecInvalid: it cannot be served.
+            PlanTooCostly: a sample of it would take too long.
             NotAvailable: an operation or a decoder that it uses fails its self-test here.
             Starting: the self-test's frames are still running.
         """
         if not self.ready:
             raise Starting(STARTING)
         stream = Stream.open(spec, self.catalog.get(spec.dataset), self.executor, self._subsets)
+        self._sample_seconds(stream.plan)
         stream = stream.with_arithmetic(self.selftest.arithmetic(stream))
         with self._lock:
             stream = self._streams.setdefault(stream.id, stream)
@@ -189,10 +203,30 @@ class Engine:
             PastTheEnd, BatchTooLarge.
         """
         stream.require_start(batch.epoch, batch.start)
-        size = stream.layout.size(min(batch.count, stream.samples - batch.start))
-        if size > self.max_batch_bytes:
-            most = (self.max_batch_bytes - stream.layout.size(0)) // stream.layout.row_bytes
+        count = min(batch.count, stream.samples - batch.start)
+        size = stream.layout.size(count)
+        if size > self.limits.max_batch_bytes:
+            most = (self.limits.max_batch_bytes - stream.layout.size(0)) // stream.layout.row_bytes
             raise BatchTooLarge(f"a batch of this stream has at most {max(most, 0)} samples here", field="count")
+        self._check_seconds(count, self._sample_seconds(stream.plan), field="count")
+
+    def _sample_seconds(self, plan: Passes, labels: int = 0) -> float:
+        seconds = sample_seconds(plan, labels) / (_GPU_SPEEDUP if self.executor.device.type == "cuda" else 1.0)
+        if seconds > self.limits.max_sample_s:
+            raise PlanTooCostly(
+                f"a sample of this pipeline takes an estimated {seconds:.0f} s, and at most {self.limits.max_sample_s:g} s "
+                "are allowed; reduce the size, the number of operations or of labels",
+                field="pipeline",
+            )
+        return seconds
+
+    def _check_seconds(self, count: int, seconds: float, field: str) -> None:
+        most = int(self.limits.max_batch_s / seconds) * self.executor.threads
+        if count > most:
+            raise BatchTooLarge(
+                f"a batch of this pipeline has at most {most} samples here, each an estimated {seconds:.2g} s",
+                field=field,
+            )
 
     def produce(self, stream: Stream, batch: Range, job: str = "") -> Work[Body]:
         """Queues a checked range for a job.
@@ -248,16 +282,17 @@ class Engine:
         """Queues a client's own samples (blocking: it validates them), `body_bytes` of which `allocate` counted.
 
         Raises:
-            SpecInvalid, BodyMalformed, DuplicateIndex: the request or its samples are invalid.
+            SpecInvalid, PlanTooCostly, BodyMalformed, DuplicateIndex: the request or its samples are invalid.
             StreamMismatch: another arithmetic is expected.
             BatchTooLarge, TooMuchAtOnce, Overloaded, Starting.
         """
         if not self.ready:
             raise Starting(STARTING)
         pushed = Push.of(fields, arrays, self.executor, self.operations, self.selftest.arithmetic_of)
-        if pushed.size > self.max_batch_bytes:
+        self._check_seconds(pushed.samples, self._sample_seconds(pushed.renderer.plan, pushed.labels), field="image")
+        if pushed.size > self.limits.max_batch_bytes:
             raise BatchTooLarge(
-                f"the response would be over {self.max_batch_bytes} bytes; reduce the batch size", field="image"
+                f"the response would be over {self.limits.max_batch_bytes} bytes; reduce the batch size", field="image"
             )
         lease = self._budget.lease(job, pushed.size, beside=body_bytes)
         return self._compute(job, partial(pushed.produce, self._workers), lease)

@@ -15,7 +15,7 @@ T = TypeVar("T")
 ANTICIPATION = 0.1  # of a long task's seconds: for how long a job that has had less may take to send its next task
 CREDIT_S = 10.0  # by which a job that pauses between its tasks may stay behind the others
 FORGET_S = 60.0  # without a task, after which a job's seconds are forgotten
-_BRIEF_S = 0.001  # tasks of which nobody notices: no job is waited for before one
+_BRIEF_S = 0.001  # tasks too short to wait for another job before them
 
 
 class Task(Generic[T]):

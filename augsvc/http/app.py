@@ -1,5 +1,7 @@
 """The ASGI application: middleware, routes and pages over one engine."""
 
+from collections.abc import Callable
+
 from fastapi import Depends, FastAPI, Response
 from fastapi.security import HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -7,7 +9,7 @@ from starlette.middleware import Middleware
 
 import augsvc
 from augsvc.data.catalog import open_catalog
-from augsvc.engine.engine import Engine
+from augsvc.engine.engine import Engine, Limits
 from augsvc.executors.factory import open_executor
 from augsvc.http.lifecycle import Lifecycle
 from augsvc.http.metrics import Metrics
@@ -33,7 +35,7 @@ def create_app(settings: Settings) -> FastAPI:
         ValueError: for the operator: a dataset, the device or the tokens file is unusable.
     """
     tokens = TokenStore(settings)
-    engine = open_engine(settings)
+    engine = open_engine(settings, tokens.charge)
     metrics = Metrics(engine)
     lifecycle = Lifecycle(engine, settings.request_timeout_s)
     app = FastAPI(
@@ -75,13 +77,18 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def open_engine(settings: Settings) -> Engine:
-    """An engine that is not started. Raises ValueError as `create_app` does."""
+def open_engine(settings: Settings, charge: Callable[[str, float], None] = lambda job, seconds: None) -> Engine:
+    """An engine that is not started, which reports each task's job and seconds to `charge`.
+
+    Raises:
+        ValueError: as `create_app` does.
+    """
     catalog = open_catalog(settings.datasets, settings.cache_bytes)
     executor = open_executor(
         settings.executor, settings.torch_device(), settings.kernel_cache, settings.device_cache_bytes
     )
-    return Engine(catalog, executor, registry(settings.operations), settings.max_batch_bytes)
+    limits = Limits(settings.max_batch_bytes, settings.max_sample_s, settings.request_timeout_s)
+    return Engine(catalog, executor, registry(settings.operations), limits, charge)
 
 
 def add_probes(app: FastAPI, lifecycle: Lifecycle, metrics: Metrics) -> None:

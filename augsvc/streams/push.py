@@ -91,13 +91,23 @@ class Push:
         return Push(request, arrays, renderer, layout)
 
     @property
+    def samples(self) -> int:
+        """The number of samples."""
+        return len(self.arrays["index"])
+
+    @property
+    def labels(self) -> int:
+        """The number of boxes and keypoints of each sample."""
+        return sum(self.arrays[name].shape[1] for name in ("boxes", "keypoints") if name in self.arrays)
+
+    @property
     def size(self) -> int:
         """Bytes of the response."""
-        return self.layout.size(len(self.arrays["index"]))
+        return self.layout.size(self.samples)
 
     def produce(self, workers: Workers, check: Callable[[], None], stages: Stages) -> Body:
         """Augments the tensors. `check` is called regularly and cancels the work by raising."""
-        n = len(self.arrays["index"])
+        n = self.samples
         buffer, out = self.layout.allocate(n)
         for name in ("index", "label", "box_labels"):
             if name in out:

@@ -291,6 +291,11 @@ def _(server):
     return server.post({"dataset": "digits/train", "pipeline": [{"op": "rotation", "degrees": 1e9}]})
 
 
+@provokes("plan_too_costly", "an estimated 39 s, and at most 10 s are allowed; reduce the size")
+def _(server):
+    return server.post({"dataset": "digits/train", "size": [4096, 4096], "pipeline": [{"op": "gaussian_blur"}] * 64})
+
+
 @provokes("size_required", r"set `size` to \[height, width\]")
 def _(server):
     return server.post({"dataset": "pets"})

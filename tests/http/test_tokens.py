@@ -43,6 +43,22 @@ def allowance(now):
     return RateLimiter(1000, clock=lambda: now[0])
 
 
+def test_seconds_of_the_engine_have_a_quota_too(tmp_path):
+    """Also those of work that was given up: a client whose requests all time out costs as much."""
+    file = tmp_path / "tokens.yaml"
+    file.write_text("a: {token: a-token-with-a-quota, engine_fraction: 0.25}\nb: {token: a-token-without-one}\n")
+    store = TokenStore(Settings(tokens_file=file))
+    _, quota = store.authenticate(b"Bearer a-token-with-a-quota")
+    quota.require()
+    store.charge("a", 10.0)
+    store.charge("b", 10.0)
+    store.charge("job of no token", 10.0)
+    with pytest.raises(OverQuota, match="engine time quota exceeded") as caught:
+        quota.require()
+    assert 38 <= caught.value.retry_after_s <= 40
+    store.authenticate(b"Bearer a-token-without-one")[1].require()
+
+
 def test_what_is_spent_is_paid_for_afterwards(allowance, now):
     allowance.require()
     allowance.spend(1000)  # what an idle second has saved

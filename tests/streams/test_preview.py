@@ -61,7 +61,7 @@ def owner(monkeypatch):
         return draw(rendered, check)
 
     monkeypatch.setattr(engine, "draw", held)
-    made = engine.Engine(CATALOG, executor(), registry(()), 1 << 20)
+    made = engine.Engine(CATALOG, executor(), registry(()), engine.Limits(1 << 20))
     yield made, drawing, gate
     gate.set()
     made.stop()

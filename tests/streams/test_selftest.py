@@ -9,7 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from augsvc.data.catalog import open_catalog
-from augsvc.engine.engine import Engine
+from augsvc.engine.engine import Engine, Limits
 from augsvc.errors import Cancelled, DeviceOutOfMemory, NotAvailable
 from augsvc.http import app as application
 from augsvc.http import create_app
@@ -127,7 +127,7 @@ def test_a_failure_that_may_pass_is_tried_again(counted, monkeypatch):
 
 
 def open_engine(operations):
-    return Engine(open_catalog({}, 0), open_cpu("fused"), operations, 1 << 20)
+    return Engine(open_catalog({}, 0), open_cpu("fused"), operations, Limits(1 << 20))
 
 
 def test_streams_open_while_the_background_part_runs(counted):

@@ -1,14 +1,15 @@
 """Bearer tokens, from a file that is reread when it changes, and the quota of each client.
 
-A quota is one number, `bytes_per_s`: a client takes link and memory in proportion to its bytes, so batches, previews
-and uploads of any stream count alike. Bytes in flight need no quota: the engine's memory budget divides them among
-clients. The bytes of a request and its response are charged afterwards, so a batch may exceed the bytes of a second;
-the next request is refused until the debt is paid.
+A client costs the others the link and the memory of its bytes, and the engine's time. `bytes_per_s` counts batches, previews
+and uploads of any stream alike; `engine_fraction` counts the seconds of each task, also of one that was cancelled or failed.
+Bytes in flight need no quota: the engine's memory budget divides them among clients. What a request costs is paid for
+afterwards, so a batch may be larger than the bytes of a second; the next request is refused until it is paid for.
 """
 
 import hmac
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable
 
@@ -19,28 +20,60 @@ logger = logging.getLogger("augsvc")
 _BURST_S = 1.0  # an idle client saves up the bytes of this many seconds
 
 
-class RateLimiter:
-    """A token bucket over one client's bytes, which may be overdrawn; without `bytes_per_s` it limits nothing."""
+class Bucket:
+    """A token bucket, which may be overdrawn; without a rate it limits nothing."""
 
-    def __init__(self, bytes_per_s: int | None, clock: Callable[[], float] = time.monotonic) -> None:
-        self.bytes_per_s, self._clock = bytes_per_s, clock
-        self._paid_at_s = -math.inf  # when all bytes so far are paid for
+    def __init__(self, rate: float | None, clock: Callable[[], float]) -> None:
+        self.rate, self._clock = rate, clock
+        self._paid_at_s = -math.inf  # when all units so far are paid for
+        self._lock = threading.Lock()
 
     @property
     def owed_s(self) -> float:
-        """Seconds until all bytes so far are paid for."""
-        return max(0.0, self._paid_at_s - self._clock()) if self.bytes_per_s else 0.0
+        """Seconds until all units so far are paid for."""
+        return max(0.0, self._paid_at_s - self._clock()) if self.rate else 0.0
+
+    def spend(self, units: float) -> None:
+        """Counts units, from any thread."""
+        with self._lock:
+            if self.rate:
+                from_s = max(self._paid_at_s, self._clock() - _BURST_S)
+                self._paid_at_s = from_s + units / self.rate
+
+
+class RateLimiter:
+    """The quotas of one client: its bytes, and its seconds of the engine."""
+
+    def __init__(
+        self,
+        bytes_per_s: int | None,
+        engine_fraction: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._bytes, self._engine = Bucket(bytes_per_s, clock), Bucket(engine_fraction, clock)
+
+    def change(self, bytes_per_s: int | None, engine_fraction: float | None) -> None:
+        """Sets other rates; what is owed stays owed."""
+        self._bytes.rate, self._engine.rate = bytes_per_s, engine_fraction
+
+    @property
+    def owed_s(self) -> float:
+        """Seconds until everything so far is paid for."""
+        return max(self._bytes.owed_s, self._engine.owed_s)
 
     def spend(self, n_bytes: int) -> None:
         """Counts bytes."""
-        if self.bytes_per_s:
-            from_s = max(self._paid_at_s, self._clock() - _BURST_S)
-            self._paid_at_s = from_s + n_bytes / self.bytes_per_s
+        self._bytes.spend(n_bytes)
+
+    def spend_engine(self, seconds: float) -> None:
+        """Counts seconds of the engine, from any thread."""
+        self._engine.spend(seconds)
 
     def require(self) -> None:
-        """Raises OverQuota while bytes are owed."""
+        """Raises OverQuota while bytes or seconds are owed."""
         if owed_s := self.owed_s:
-            raise OverQuota("byte quota exceeded; retry after Retry-After", owed_s)
+            name = "byte" if self._bytes.owed_s == owed_s else "engine time"
+            raise OverQuota(f"{name} quota exceeded; retry after Retry-After", owed_s)
 
 
 class TokenStore:
@@ -71,6 +104,11 @@ class TokenStore:
             raise Unauthorized("send a valid token of this server as Authorization: Bearer")
         return clients[0], self._limiters[clients[0]]
 
+    def charge(self, client: str, seconds: float) -> None:
+        """Counts seconds of the engine against a client's quota, from any thread. Without tokens there is none."""
+        if (limiter := self._limiters.get(client)) is not None:
+            limiter.spend_engine(seconds)
+
     def invalidate(self) -> None:
         """Makes the next request reread the file, even if it seems unchanged."""
         self._signature = None
@@ -98,7 +136,7 @@ class TokenStore:
 
     def _load(self, entries: dict[str, TokenEntry]) -> None:
         self._tokens = {name: entry.token.get_secret_value().encode() for name, entry in entries.items()}
-        previous, self._limiters = self._limiters, {}
-        for name, entry in entries.items():  # owed bytes stay owed
-            limiter = self._limiters[name] = previous.get(name) or RateLimiter(None)
-            limiter.bytes_per_s = entry.bytes_per_s
+        limiters = {name: self._limiters.get(name) or RateLimiter(None) for name in entries}
+        for name, entry in entries.items():  # what is owed stays owed
+            limiters[name].change(entry.bytes_per_s, entry.engine_fraction)
+        self._limiters = limiters
