@@ -22,6 +22,12 @@ from augsvc.validation import explain_finding, nearest
 Bytes = Annotated[int, Field(ge=0)]
 _PATHS = {"tokens_file", "uds", "kernel_cache"}
 CLIENT_VARIABLES = {"AUGSVC_URL", "AUGSVC_TOKEN", "AUGSVC_JOB"}
+# Kubernetes gives each container the address of every Service of its namespace, here of one named augsvc or augsvc-…
+_SERVICE_LINK = re.compile(
+    r"AUGSVC_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
+_SERVICE_PORT = re.compile(r"AUGSVC_(\w+_)?PORT")
+_SERVICE_URL = re.compile(r"(tcp|udp|sctp)://\S+:\d+")
 FORMER_NAMES = {
     "allow_plain": "is now allow_unauthenticated",
     "min_reader_bytes_per_s": "is now min_client_bytes_per_s",
@@ -135,7 +141,10 @@ def load_settings(config: Path | None, flags: Mapping[str, object]) -> Settings:
     """
     _refuse_unknown_variables()
     given = _resolve_paths(config, _read_yaml(config)) if config else {}
-    given |= EnvSettingsSource(Settings)()
+    variables = EnvSettingsSource(Settings)()
+    given |= {
+        name: value for name, value in variables.items() if not _is_service_link(f"AUGSVC_{name.upper()}", str(value))
+    }
     given |= {name: value for name, value in flags.items() if value is not None}
     try:
         return Settings.model_validate(given)
@@ -146,13 +155,24 @@ def load_settings(config: Path | None, flags: Mapping[str, object]) -> Settings:
 def _refuse_unknown_variables() -> None:
     """A misspelt AUGSVC_TOKENS_FILE, ignored, would leave the server without authentication."""
     known = CLIENT_VARIABLES | {f"AUGSVC_{name.upper()}" for name in Settings.model_fields}
-    unknown = sorted(name for name in os.environ if name.upper().startswith("AUGSVC_") and name.upper() not in known)
+    unknown = sorted(
+        name
+        for name, value in os.environ.items()
+        if name.upper().startswith("AUGSVC_") and name.upper() not in known and not _is_service_link(name, value)
+    )
     if not unknown:
         return
     if change := FORMER_NAMES.get(unknown[0].upper().removeprefix("AUGSVC_").lower()):
         raise ValueError(f"{unknown[0]}: this setting {change}")
     hint = nearest(unknown[0], sorted(known)) or "; docs/settings.md lists them"
     raise ValueError(f"{', '.join(unknown)}: unknown setting{hint}")
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    """Whether Kubernetes made a variable from a Service: AUGSVC_SERVICE_HOST, AUGSVC_PORT=tcp://10.0.0.1:8000 and its like."""
+    if _SERVICE_LINK.fullmatch(name):
+        return True
+    return bool(_SERVICE_PORT.fullmatch(name) and _SERVICE_URL.fullmatch(value))
 
 
 def _resolve_paths(config: Path, given: Mapping[str, object]) -> dict[str, object]:

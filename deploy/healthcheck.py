@@ -10,7 +10,12 @@ import sys
 
 WAIT_S = 4  # below the HEALTHCHECK's own --timeout, so that the reason is reported
 
-connection = http.client.HTTPConnection("127.0.0.1", int(os.environ.get("AUGSVC_PORT", "8000")), timeout=WAIT_S)
+DEFAULT_PORT = "8000"
+
+port = os.environ.get("AUGSVC_PORT", DEFAULT_PORT)
+if "://" in port:  # a Kubernetes Service named augsvc sets it to tcp://ADDRESS:PORT, which the server ignores too
+    port = DEFAULT_PORT
+connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=WAIT_S)
 try:
     if path := os.environ.get("AUGSVC_UDS"):
         connection.sock = socket.socket(socket.AF_UNIX)

@@ -1,6 +1,7 @@
 """Prometheus metrics; one registry for each application."""
 
 import logging
+import platform
 import re
 import time
 import weakref
@@ -8,11 +9,12 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, Summary, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.datastructures import Headers
 
+import augsvc
 from augsvc.data.cache import DecodedCache
 from augsvc.data.source import Source
 from augsvc.engine.engine import Engine
@@ -23,7 +25,9 @@ MAX_LOGGED = 10_000  # undecodable samples that the log names
 MAX_JOBS = 256
 JOB_IDLE_S = 600.0  # after which a new job may replace it: every run has a new name
 OTHER_JOB = "(other)"  # label of the jobs beyond MAX_JOBS
+JOB_LABEL = "training_job"  # Prometheus sets `job` itself, and would store ours as exported_job
 _SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+_BUILD_LABELS = ["version", "python", "executor", "device"]
 _JOB = re.compile(r"[ -~]{1,64}")
 _MILLISECONDS = re.compile(r"[0-9]{1,9}")
 
@@ -33,6 +37,10 @@ class Metrics:
 
     def __init__(self, engine: Engine) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)  # CPU time, memory, open files, start time
+        build = Gauge("augsvc_build_info", "1, with the version as labels", _BUILD_LABELS, registry=self.registry)
+        executor = engine.executor
+        build.labels(augsvc.__version__, platform.python_version(), executor.name, str(executor.device)).set(1)
         self.jobs = JobMetrics(self.registry)
         self.requests = Counter("augsvc_requests", "Responses", ["method", "route", "status"], registry=self.registry)
         self.errors = Counter("augsvc_errors", "Error responses", ["code"], registry=self.registry)
@@ -131,10 +139,10 @@ class JobMetrics:
     """Samples and reported waits by `Augsvc-Job`. Requests without a job, or with an unprintable name, are not counted."""
 
     def __init__(self, registry: CollectorRegistry, clock: Callable[[], float] = time.monotonic) -> None:
-        self._samples = Counter("augsvc_job_samples", "Samples in batches of a job", ["job"], registry=registry)
-        self._bytes = Counter("augsvc_job_batch_bytes", "Bytes of batches of a job", ["job"], registry=registry)
+        self._samples = Counter("augsvc_job_samples", "Samples in batches of a job", [JOB_LABEL], registry=registry)
+        self._bytes = Counter("augsvc_job_batch_bytes", "Bytes of batches of a job", [JOB_LABEL], registry=registry)
         self._waits = Summary(
-            "augsvc_job_wait_seconds", "Batch wait time reported by the trainers", ["job"], registry=registry
+            "augsvc_job_wait_seconds", "Batch wait time reported by the trainers", [JOB_LABEL], registry=registry
         )
         self._clock = clock
         self._last_seen: OrderedDict[str, float] = OrderedDict()  # job → time of its last batch, oldest first

@@ -1,6 +1,7 @@
 """Where the time of a batch went, as /metrics tells it."""
 
 import itertools
+import re
 import threading
 
 import numpy as np
@@ -96,3 +97,13 @@ def test_hits_and_misses_of_the_cache_are_counters(server):
     assert server.metric("augsvc_cache_misses_total") - before == 8
     lines = server.get("/metrics").body.decode().splitlines()
     assert {f"# TYPE augsvc_cache_{name}_total counter" for name in ("hits", "misses")} <= set(lines)
+
+
+def test_the_process_and_the_build(server):
+    text = server.get("/metrics").body.decode()
+    assert re.search(
+        r'^augsvc_build_info\{device="cpu",executor="fused",python="3\.[0-9.]+",version="[0-9.]+"\} 1\.0$', text, re.M
+    )
+    for name in ("process_cpu_seconds_total", "process_resident_memory_bytes", "process_start_time_seconds"):
+        assert re.search(rf"^{name} [0-9.e+]+$", text, re.M), name
+    assert not re.search(r"[{,](job|instance)=", text), "labels that Prometheus sets itself"

@@ -95,7 +95,7 @@ function parse(text) {
 
 function jobOf(labels) {
   for (const [, name, value] of labels.matchAll(LABEL)) {
-    if (name === "job") return value.replace(/\\(.)/g, (_, letter) => (letter === "n" ? "\n" : letter));
+    if (name === "training_job") return value.replace(/\\(.)/g, (_, letter) => (letter === "n" ? "\n" : letter));
   }
   return "";
 }
