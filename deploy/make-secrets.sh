@@ -10,6 +10,7 @@ set -eu
 cd "$(dirname "$0")"
 umask 077
 mkdir -p secrets
+chmod 700 secrets        # also one that exists: a clone or a copy may have made it readable
 [ $# -gt 0 ] || set -- trainer-1 trainer-2 operator
 for name in "$@"; do
     case $name in

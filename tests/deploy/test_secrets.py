@@ -42,6 +42,12 @@ def test_more_names_leave_the_first_ones_as_they_are(deploy):
     assert len(set(after.values())) == 4
 
 
+def test_a_folder_that_exists_is_closed_to_others(deploy):
+    (deploy / "secrets").mkdir(mode=0o755)
+    make_secrets(deploy)
+    assert stat.S_IMODE((deploy / "secrets").stat().st_mode) == 0o700
+
+
 def test_others_on_this_machine_cannot_reach_them_and_the_container_s_user_can_read_them(deploy):
     make_secrets(deploy)
     assert stat.S_IMODE((deploy / "secrets").stat().st_mode) == 0o700

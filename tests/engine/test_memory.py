@@ -1,0 +1,89 @@
+"""Peak memory of every kind of request, compared with what the budget counted for it.
+
+NumPy reports its arrays to tracemalloc, and Python its objects; Pillow's copy of a sheet is in neither, but is counted.
+"""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from augsvc.data.catalog import open_catalog
+from augsvc.engine.engine import Engine, Limits
+from augsvc.ops.registry import registry
+from augsvc.planning.spec import validate_spec
+from augsvc.streams.stream import Range
+from tests.harness import executor
+
+WORKING = 48 << 20  # of the one task that runs, whatever the request: chunks, tables, decoded samples
+
+
+@pytest.fixture(scope="module")
+def engine():
+    made = Engine(open_catalog({}, 0), executor(), registry(()), Limits(256 << 20, max_sample_s=60.0, max_batch_s=1e6))
+    made.start()
+    made.selftest.whole()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def measure(engine):
+    """The peak over what was allocated before, and the most that was counted."""
+
+    def of(request):
+        tracemalloc.start()
+        try:
+            work = request()
+            counted = engine.in_flight_bytes
+            work.future.result()
+            return tracemalloc.get_traced_memory()[1], counted
+        finally:
+            tracemalloc.stop()
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("size", "count"), [([32, 32], 8000), ([256, 256], 300), ([1024, 1024], 12), ([1, 1], 100_000), ([1, 3000], 900)]
+)
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_batches(engine, measure, size, count, dtype):
+    fields = {"dataset": "digits/train", "size": size, "pipeline": "standard", "output": {"dtype": dtype}}
+    stream = engine.open(validate_spec(fields))
+    peak, counted = measure(lambda: engine.produce(stream, Range(0, 0, min(count, stream.samples), 0)))
+    assert peak <= counted + WORKING
+
+
+@pytest.mark.parametrize(("size", "count"), [([1024, 1024], 1), ([700, 700], 3), ([512, 512], 9), ([64, 64], 64)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_previews(engine, measure, size, count, channels):
+    stream = engine.open(validate_spec({"dataset": "digits/train", "size": size, "channels": channels}))
+    peak, counted = measure(lambda: engine.preview(stream, Range(0, 0, count, 0)))
+    assert peak <= counted + WORKING
+    assert counted <= 12 * 2 * 2 * size[0] * size[1] * channels * max(count, 8 * (count > 8)) + (1 << 20), (
+        "nor far too much"
+    )
+
+
+@pytest.mark.parametrize("kind", ["tiny", "boxes", "keypoints", "audio"])
+def test_pushes(engine, measure, kind):
+    """A million samples of one byte took 600 bytes each."""
+    n = {"tiny": 300_000, "boxes": 4, "keypoints": 20_000, "audio": 60}[kind]
+    arrays = {"index": np.arange(n), "image": np.zeros((n, 1, 1, 1), np.uint8)}
+    if kind == "boxes":
+        arrays["boxes"] = np.tile(np.array([0, 0, 1, 1], np.float32), (n, 200_000, 1))
+    if kind == "keypoints":
+        arrays["keypoints"] = np.zeros((n, 20, 2), np.float32)
+    if kind == "audio":
+        arrays = {"index": np.arange(n), "audio": np.zeros((n, 100_000), np.float32)}
+    body = sum(array.nbytes for array in arrays.values())
+    pipeline = [] if kind == "audio" else "light"
+    peak, counted = measure(lambda: engine.push({"pipeline": pipeline}, arrays, body_bytes=0))
+    assert peak <= counted + body + WORKING  # the body itself was counted as it was allocated
+
+
+def test_receipts(engine, measure):
+    stream = engine.open(validate_spec({"dataset": "photos/train", "size": [64, 64], "pipeline": "strong"}))
+    peak, _ = measure(lambda: engine.receipt(stream, 0, 3, 0, ""))
+    assert peak <= WORKING
