@@ -64,7 +64,7 @@ def test_a_small_task_does_not_wait_for_all_of_a_greedy_job():
 
 
 @pytest.mark.parametrize("outcome", [Cancelled, ZeroDivisionError])
-def test_work_that_is_given_up_counts(outcome):
+def test_cancelled_and_failed_work_counts(outcome):
     """Three connections whose requests all timed out left another job 8 batches in 190 s."""
     clock = Clock()
     charged = []

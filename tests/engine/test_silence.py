@@ -23,7 +23,7 @@ from tests.harness import open_cpu
 
 WORKERS = ThreadPoolExecutor(1)  # so that no other thread's checks fall into a silence
 CATALOG = open_catalog({}, 0)
-# moves with different borders share no camera: each is one of its own for labels
+# moves with different borders share no camera: each moves labels separately
 TURNS = [{"op": "rotation", "id": str(turn), "border": ("zeros", "reflect")[turn % 2]} for turn in range(4)]
 
 

@@ -44,7 +44,7 @@ def allowance(now):
 
 
 def test_seconds_of_the_engine_have_a_quota_too(tmp_path):
-    """Also those of work that was given up: a client whose requests all time out costs as much."""
+    """Also those of work that was cancelled: a client whose requests all time out costs as much."""
     file = tmp_path / "tokens.yaml"
     file.write_text("a: {token: a-token-with-a-quota, engine_fraction: 0.25}\nb: {token: a-token-without-one}\n")
     store = TokenStore(Settings(tokens_file=file))
