@@ -1,77 +1,30 @@
-"""Lightning on batches from the service: a DataModule with two loaders, and training that resumes from mid-epoch checkpoints.
+"""Lightning on batches from the service: a DataModule of two loaders, and training that resumes from mid-epoch checkpoints.
 
 make serve                                       # in another terminal
 .venv/bin/pip install lightning
 .venv/bin/python examples/lightning_loop.py
 """
 
-from collections.abc import Iterator
-from typing import Any
-
 import lightning
 import torch
 from torch import nn
 
 from augsvc_client import RemoteDataLoader
+from augsvc_client.lightning import LoaderDataModule
 
 URL = "http://127.0.0.1:8000"
 Batch = dict[str, torch.Tensor]
 
 
-class Epochs:
-    """Adapts a loader to Lightning, which expects the length of a whole epoch."""
-
-    def __init__(self, loader: RemoteDataLoader) -> None:
-        self.loader = loader
-
-    def __len__(self) -> int:
-        return self.loader.epoch_steps
-
-    def __iter__(self) -> Iterator[Batch]:
-        if not len(self.loader):  # resumed from a checkpoint at the end of an epoch
-            self.loader.set_epoch(self.loader.epoch + 1)
-        return iter(self.loader)
-
-
-class Training(Epochs):
-    """With a state_dict, which Lightning saves in its checkpoints: the position in the epoch."""
-
-    def state_dict(self) -> dict[str, Any]:
-        return self.loader.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.loader.load_state_dict(state)
-
-
-class Testing(Epochs):
-    """Restarts every pass: Lightning leaves its sanity check early, and a loader would continue from there."""
-
-    def __iter__(self) -> Iterator[Batch]:
-        if self.loader.position:
-            self.loader.set_epoch(self.loader.epoch + 1)
-        return iter(self.loader)
-
-
-class Digits(lightning.LightningDataModule):
+class Digits(LoaderDataModule):
     """Augmented training batches and plain test batches. Every rank reads its own slice, without a sampler."""
 
     def __init__(self, url: str, batch_size: int = 64) -> None:
-        super().__init__()
-        self.url, self.batch_size = url, batch_size
-
-    def train_dataloader(self) -> Training:
-        return Training(
-            RemoteDataLoader(
-                self.url, dataset="digits/train", pipeline="light", batch_size=self.batch_size, size=(32, 32)
-            )
+        train = RemoteDataLoader(url, dataset="digits/train", pipeline="light", batch_size=batch_size, size=(32, 32))
+        test = RemoteDataLoader(
+            url, dataset="digits/test", batch_size=256, size=(32, 32), shuffle=False, drop_last=False
         )
-
-    def val_dataloader(self) -> Testing:
-        return Testing(
-            RemoteDataLoader(
-                self.url, dataset="digits/test", batch_size=256, size=(32, 32), shuffle=False, drop_last=False
-            )
-        )
+        super().__init__(train, validation=test)
 
 
 class Classifier(lightning.LightningModule):

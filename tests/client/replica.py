@@ -60,6 +60,7 @@ class Replica:
     faults: deque = field(default_factory=deque)
     requests: list = field(default_factory=list)
     on_request: Callable[[str], None] = lambda path: None
+    described: dict = field(default_factory=dict)  # entries of a description that are wrong
 
     def start(self):
         self.streams = {}
@@ -172,7 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
             if given.get("dataset") == "unknown":
                 self.refuse(404, "unknown_dataset", field="dataset")
             else:
-                self.answer(200, self.replica.describe(given))
+                self.answer(200, {**self.replica.describe(given), **self.replica.described})
 
     def do_GET(self):
         self.note()
@@ -226,10 +227,13 @@ class _Handler(BaseHTTPRequestHandler):
                 | "hang"
                 | "close"
                 | "unsized"
+                | "undigested"
             ):
                 return False
             case "mismatch":
                 self.mismatch(here or {"id": "other", "dataset_version": "d9", "arithmetic": "a9"})
+            case "unreadable":
+                self.refuse(503, "dataset_unreadable", headers={"Retry-After": "10"})
             case "503":
                 self.refuse(503, "overloaded", headers={"Retry-After": "0"})
             case "429":
@@ -258,7 +262,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return self.send("drip", b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 100)
         self.send_response(200)
-        self.send_header("Augsvc-Digest", digest)
+        if fault != "undigested":
+            self.send_header("Augsvc-Digest", digest)
         if fault != "unsized":
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()

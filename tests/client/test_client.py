@@ -220,8 +220,8 @@ def test_another_replica_answers_instead(replica, hurry, fault):
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("500", "answered 500 internal"),
-        ("429", "answered 429 overloaded"),
+        ("500", "answered 500 internal: refused: internal"),
+        ("429", "answered 429 overloaded: refused: overloaded"),
         ("cut", "short of"),
         ("corrupt", "digest"),
         ("garbled", "malformed"),
@@ -244,7 +244,7 @@ def test_when_the_deadline_passes_the_error_names_address_cause_and_cure(replica
     message = str(failed.value)
     assert replica.url in message
     assert said in message
-    assert "augsvc serve" in message
+    assert ("augsvc serve" in message) != (fault in ("500", "429"))  # a server that answers is running
     assert "60 s" in message
 
 

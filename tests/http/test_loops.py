@@ -49,8 +49,9 @@ lightnings_own = pytest.mark.filterwarnings(
 
 
 @lightnings_own
+@pytest.mark.parametrize("scheduled", [False, True], ids=["", "scheduler of all steps"])
 @pytest.mark.parametrize("stop", [7, 21], ids=["mid-epoch", "at an epoch's end"])
-def test_lightning_goes_on_where_its_checkpoint_was_taken(example, tmp_path, stop):
+def test_lightning_goes_on_where_its_checkpoint_was_taken(example, tmp_path, stop, scheduled):
     import lightning
     from lightning.pytorch.callbacks import ModelCheckpoint
 
@@ -64,6 +65,15 @@ def test_lightning_goes_on_where_its_checkpoint_was_taken(example, tmp_path, sto
         def validation_step(self, batch, number):
             self.tested.append(len(batch["index"]))
             super().validation_step(batch, number)
+
+        def configure_optimizers(self):
+            optimizer = super().configure_optimizers()
+            if not scheduled:
+                return optimizer
+            steps = self.trainer.estimated_stepping_batches
+            assert steps == 42
+            schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
+            return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
     def fit(checkpoint=None):
         lightning.seed_everything(0, verbose=False)

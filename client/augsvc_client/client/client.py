@@ -23,7 +23,7 @@ from augsvc_client.client.environment import check_header_value, job_from_enviro
 from augsvc_client.client.failover import ReplicaSet, split_urls
 from augsvc_client.client.frames import CheckFrame, check_frames, read_frame
 from augsvc_client.client.push import Augmented, parse_augmented, push_request
-from augsvc_client.client.retry import RETRYABLE, RetryState, StreamDiffers, check_status
+from augsvc_client.client.retry import RETRYABLE, Lasting, RetryLater, RetryState, StreamDiffers, check_status
 from augsvc_client.client.stream import Stream
 from augsvc_client.errors import AugsvcError, BadResponse
 from augsvc_client.specification import to_integer, to_json_types
@@ -134,7 +134,7 @@ class Client:
         given = {name: to_json_types(value) for name, value in fields.items() if value is not None}
         request = push_request(tensors, given, waited_s)
         identity = {} if expect_arithmetic is None else {"arithmetic": expect_arithmetic}
-        return self.call(request, lambda response: parse_augmented(response, tensors["index"]), identity)
+        return self.call(request, lambda response: parse_augmented(response, tensors), identity)
 
     def ops(self) -> list[dict[str, Any]]:
         """The operations that are served: name, kind, media, summary and schema of each."""
@@ -163,7 +163,7 @@ class Client:
                     response = connections.exchange(replica, request, state.deadline())
                     result = accept(check_status(response, request))
                 except RETRYABLE as err:
-                    self._warn_once(replica, state.failed(replica, err))
+                    self._warn_once(replica, state.failed(replica, err), answered=isinstance(err, RetryLater | Lasting))
                 else:
                     if replica != state.first:
                         self._replicas.took_over(replica)
@@ -195,7 +195,7 @@ class Client:
                             yield arrays
                             state = self._retry_state(identity)
                 except RETRYABLE as err:
-                    self._warn_once(replica, state.failed(replica, err))
+                    self._warn_once(replica, state.failed(replica, err), answered=isinstance(err, RetryLater | Lasting))
                 if done > failed_at:
                     break
             if done == failed_at:
@@ -217,7 +217,9 @@ class Client:
     def _get_list(self, name: str) -> list[dict[str, Any]]:
         def accept(response: Response) -> list[dict[str, Any]]:
             entries = response.json().get(name)
-            if not isinstance(entries, list):
+            if not isinstance(entries, list) or not all(
+                isinstance(entry, dict) and isinstance(entry.get("name"), str) for entry in entries
+            ):
                 raise BadResponse(f"{response.replica.url} sent no list of {name}")
             return entries
 
@@ -248,11 +250,11 @@ class Client:
                 inherited.abandon()
         return self._connections.setdefault(os.getpid(), Connections(self._allocate))
 
-    def _warn_once(self, replica: Replica, cause: str) -> None:
+    def _warn_once(self, replica: Replica, cause: str, answered: bool) -> None:
         if replica not in self._warned and not self._closed:  # closing the client is not a failure
             self._warned.add(replica)
-            hint = "is `augsvc serve` running there, and is the address right? Retrying for up to"
-            _LOG.warning("%s; %s %g s (wait_s=)", cause, hint, self.wait_s)
+            hint = "" if answered else "is `augsvc serve` running there, and is the address right? "
+            _LOG.warning("%s; %sretrying for up to %g s (wait_s=)", cause, hint, self.wait_s)
 
 
 def _close_own(connections: Mapping[int, Connections]) -> None:

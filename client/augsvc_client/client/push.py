@@ -69,13 +69,12 @@ def _response_bytes(
         return 0
 
 
-def parse_augmented(response: Response, index: npt.NDArray[Any]) -> Augmented:
+def parse_augmented(response: Response, tensors: Mapping[str, npt.NDArray[Any]]) -> Augmented:
     """The response's tensors; raises BadResponse if they are not those of the samples that were sent."""
     arrays, metadata = response.batch()
-    if (
-        not arrays.keys() & set(CONTENT)
-        or not np.array_equal(arrays.get("index", ()), index)
-        or "arithmetic" not in metadata
-    ):
+    index = tensors["index"]
+    expected = tensors.keys() | {f"{name}_valid" for name in tensors.keys() & {"boxes", "keypoints"}}
+    complete = expected <= arrays.keys() and all(array.shape[:1] == index.shape for array in arrays.values())
+    if not complete or not np.array_equal(arrays["index"], index) or not metadata.get("arithmetic"):
         raise BadResponse(f"{response.replica.url} returned samples other than those it was sent")
     return Augmented(arrays, metadata["arithmetic"])

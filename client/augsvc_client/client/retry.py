@@ -4,6 +4,7 @@
                     → Unauthorized           401, 403: immediately
                     → RequestRefused         any other 4xx, and 501: immediately
                     → RetryState.failed      the next replica:
+                        Lasting              503 dataset_unreadable: RequestRefused if all replicas answer so
                         StreamDiffers        409: passed over; StreamChanged if all do so in five rounds running
                         RetryLater           408, 425, 429, 5xx: not before its Retry-After
                         BadResponse, OSError cut, corrupt (there or here), of another stream, or none at all
@@ -32,6 +33,7 @@ _MAX_DOUBLINGS = 10
 _MISMATCHED_ROUNDS = 5
 _RETRY_LATER = (408, 425, 429)
 _NOT_IMPLEMENTED = 501
+_LASTING = ("dataset_unreadable",)  # of codes with a status that is otherwise retried: waiting does not help
 _BODY_DAMAGED = "body_damaged"  # the server did not receive the bytes that were sent
 
 
@@ -41,6 +43,14 @@ class RetryLater(BadResponse):
     def __init__(self, message: str, after_s: float | None) -> None:
         super().__init__(message)
         self.after_s = after_s
+
+
+class Lasting(BadResponse):
+    """The replica cannot answer, and waiting will not change that; `refusal` says why."""
+
+    def __init__(self, message: str, refusal: RequestRefused) -> None:
+        super().__init__(message)
+        self.refusal = refusal
 
 
 class StreamDiffers(BadResponse):
@@ -71,6 +81,8 @@ class RetryState:
         self._not_before_s: dict[Replica, float] = {}
         self._there: dict[Replica, Mapping[str, str]] = {}
         self._mismatched: set[Replica] = set()
+        self._refusals: dict[Replica, RequestRefused] = {}
+        self._answered: set[Replica] = set()  # by the server itself, so that it is running
         self._last: Exception | None = None
 
     def due(self) -> Iterator[Replica]:
@@ -95,6 +107,13 @@ class RetryState:
 
     def failed(self, replica: Replica, err: Exception) -> str:
         """Note why a replica gave no good response; returns the cause in words."""
+        self._refusals.pop(replica, None)
+        if isinstance(err, Lasting):
+            self._refusals[replica] = err.refusal
+        if isinstance(err, RetryLater | Lasting):
+            self._answered.add(replica)
+        else:
+            self._answered.discard(replica)
         if isinstance(err, StreamDiffers):
             self._mismatched.add(replica)
             self._there[replica] = err.there
@@ -112,7 +131,12 @@ class RetryState:
         return cause
 
     def pause_s(self) -> float:
-        """End the round: seconds to wait before the next. Raises StreamChanged or ServerUnavailable after the last."""
+        """End the round: seconds to wait before the next. Raises StreamChanged or ServerUnavailable after the last.
+
+        Raises RequestRefused if no replica can answer, however long the caller waits.
+        """
+        if len(self._refusals) == len(self._replicas):
+            raise self._refusals[self.first] from None
         now_s = time.monotonic()
         self._mismatched_rounds = self._mismatched_rounds + 1 if len(self._mismatched) == len(self._replicas) else 0
         self._mismatched.clear()
@@ -128,10 +152,9 @@ class RetryState:
 
     def _describe_failures(self) -> str:
         causes = "; ".join(self._causes.get(replica, f"{replica.url}: not asked") for replica in self._replicas)
-        return (
-            f"no good response within {self._wait_s:g} s ({causes}). Is `augsvc serve` running there, and is the address "
-            f"right (urls=, AUGSVC_URL)? wait_s= sets how long to retry."
-        )
+        hint = "Is `augsvc serve` running there, and is the address right (urls=, AUGSVC_URL)? "
+        hint = "" if len(self._answered) == len(self._replicas) else hint
+        return f"no good response within {self._wait_s:g} s ({causes}). {hint}wait_s= sets how long to retry."
 
     def _describe_changes(self) -> str:
         changes = []
@@ -166,7 +189,10 @@ def check_status(response: Response, request: Request) -> Response:
     if status == 409 and code == "stream_mismatch":
         raise StreamDiffers(f"{url} computes another stream", {key: error[key] for key in IDENTITY if key in error})
     if status in _RETRY_LATER or (status >= 500 and status != _NOT_IMPLEMENTED):
-        raise RetryLater(f"{url} answered {status} {code}", _retry_after_s(response))
+        words = f"{url} answered {status} {code}" + (f": {error['message']}" if "message" in error else "")
+        if code in _LASTING:
+            raise Lasting(words, RequestRefused(status, code, error.get("message", words), error.get("field")))
+        raise RetryLater(words, _retry_after_s(response))
     if code == _BODY_DAMAGED:
         raise BadResponse(f"{url} did not receive the bytes that were sent")
     if status >= 400:

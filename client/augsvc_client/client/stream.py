@@ -3,7 +3,8 @@
 Stream.batch → Client.call (retry, failover) → wire.parse → arrays; Stream.frames: many batches in one response
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from augsvc_client.client.client import Client
 
 _MAX_FRAMES = 4096  # that a server sends in one response
+_MAX_ROW_BYTES = 1 << 32  # of one tensor of one sample: more is no image or clip
+_ID = re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -41,16 +44,12 @@ class Stream:
     @classmethod
     def from_response(cls, client: "Client", response: Response) -> "Stream":
         """From the response to POST /v1/streams; raises BadResponse if it is not version 1's."""
-        description = response.json()
         try:
-            tensors = description["tensors"]
-            specs = {name: wire.TensorSpec(spec["dtype"], tuple(spec["shape"][1:])) for name, spec in tensors.items()}
-            layout = wire.Layout(specs, description["id"])
-            names = (*IDENTITY, "samples", "spec", "header", "passes", "tensors")
-            fields = {name: description[name] for name in names}
-            if type(fields["samples"]) is not int or not all(isinstance(fields[name], str) for name in IDENTITY):
-                raise TypeError("samples")
-            check_header_value("header", fields["header"])
+            fields = _validated(response.json())
+            specs = {name: _tensor(spec) for name, spec in fields["tensors"].items()}
+            if "index" not in specs:
+                raise ValueError("tensors")
+            layout = wire.Layout(specs, fields["id"])
         except (KeyError, TypeError, ValueError, AttributeError) as err:
             raise BadResponse(f"{response.replica.url} described the stream in a form that is not version 1's") from err
         return cls(client=client, layout=layout, **fields)
@@ -141,3 +140,29 @@ class Stream:
         shapes = {name: (array.dtype.name, array.shape) for name, array in arrays.items()}
         if shapes != {name: (spec.held.name, (n, *spec.row)) for name, spec in self.layout.tensors.items()}:
             raise BadResponse(f"{url} sent tensors that are not the stream's, or not {n} samples")
+
+
+def _validated(description: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a stream's description; raises KeyError, TypeError or ValueError for what is not version 1's."""
+    names = (*IDENTITY, "samples", "spec", "header", "passes", "tensors")
+    fields = {name: description[name] for name in names}
+    if type(fields["samples"]) is not int or not 0 <= fields["samples"] <= wire.MAX_ROWS:
+        raise ValueError("samples")
+    for name in (*IDENTITY, "header"):
+        if not fields[name] or not check_header_value(name, fields[name]):
+            raise ValueError(name)
+    if not _ID.fullmatch(fields["id"]):
+        raise ValueError("id")
+    if not isinstance(fields["spec"], dict) or not isinstance(fields["tensors"], dict):
+        raise TypeError("spec or tensors")
+    return fields
+
+
+def _tensor(description: Mapping[str, Any]) -> wire.TensorSpec:
+    rows, *row = description["shape"]
+    if rows != -1 or any(type(side) is not int or not 0 <= side < wire.MAX_ROWS for side in row):
+        raise ValueError("shape")
+    spec = wire.TensorSpec(description["dtype"], tuple(row))
+    if spec.row_bytes > _MAX_ROW_BYTES:
+        raise ValueError("shape")
+    return spec

@@ -120,6 +120,11 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
         steps = len(self._wrapped)
         return max(0, steps - self._progress.batches) or (steps if self._started else 0)
 
+    @property
+    def epoch_steps(self) -> int:
+        """Steps of a whole epoch, independent of the position; raises TypeError if the wrapped loader has no length."""
+        return len(self._wrapped)
+
     def __iter__(self) -> "Iterator[dict[str, Any]]":
         """Continue from the current position to the end of the epoch; begin the next epoch if all was handed out."""
         refuse_workers()
@@ -262,7 +267,7 @@ class _Movement:
         pipeline = self._request["pipeline"]
         if isinstance(pipeline, str) or not pipeline:
             return bool(pipeline) and pipeline != "none"  # every other preset moves pixels
-        kinds = {operation["name"]: operation["kind"] for operation in self._client.ops()}
+        kinds = {operation["name"]: operation.get("kind") for operation in self._client.ops()}
         return any(kinds.get(operation.get("op")) not in _STILL_KINDS for operation in pipeline)
 
 

@@ -90,6 +90,7 @@ class BaseLoader(ABC, Generic[Item]):
         self.batches = 0
         self.wait_s_total = 0.0
         self._prefetchers: dict[int, Prefetcher[Item]] = {}  # by process
+        self._pid = os.getpid()  # the process in which torch may use several threads
         weakref.finalize(self, _release, self._client, self._prefetchers)  # for a loader that is never closed
 
     def __getstate__(self) -> dict[str, Any]:
@@ -98,6 +99,7 @@ class BaseLoader(ABC, Generic[Item]):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._pid = os.getpid()
         self._upload = GpuUpload.for_device(self._delivery.device)
         weakref.finalize(self, _release, self._client, self._prefetchers)
 
@@ -155,6 +157,13 @@ class BaseLoader(ABC, Generic[Item]):
             self.wait_s_total += prefetcher.last_wait_s
 
     def _to_tensors(self, arrays: Arrays) -> "Batch":
+        if (
+            self._pid != os.getpid()
+        ):  # torch's threads do not survive a fork: a large tensor would wait for them for ever
+            import torch
+
+            torch.set_num_threads(1)
+            self._pid = os.getpid()
         return to_tensors(arrays, self._delivery.device, self._delivery.scale, self._upload)
 
     def _checked_state(self, state: Mapping[str, Any]) -> dict[str, Any]:

@@ -59,6 +59,8 @@ class Response:
 
     def batch(self) -> tuple[Arrays, dict[str, str]]:
         """The body's tensors and metadata; raises BadResponse if it is malformed or differs from its digest header."""
+        if DIGEST_HEADER not in self.headers:
+            raise BadResponse(f"{self.replica.url} sent tensors without a digest: a proxy may remove {DIGEST_HEADER}")
         return parse_body(self.replica, Received(self.body, self.digest), self.headers.get(DIGEST_HEADER))
 
     def json(self) -> dict[str, Any]:

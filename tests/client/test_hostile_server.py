@@ -1,0 +1,103 @@
+"""What a server sends is checked: one clear error, whatever it claims; what waiting cannot mend is raised immediately."""
+
+import os
+import signal
+import time
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from replica import Replica
+
+from augsvc_client import Client, RemoteDataLoader, RequestRefused, ServerUnavailable
+
+SPEC = {"dataset": "digits/train"}
+TENSORS = {"index": {"dtype": "int64", "shape": [-1]}}
+
+
+def tensors(**changed):
+    return {"tensors": {**TENSORS, "image": {"dtype": "uint8", "shape": [-1, 3, 4, 4], **changed}}}
+
+
+@pytest.fixture
+def replica():
+    with Replica() as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        {"samples": -1}, {"samples": True}, {"samples": 2.0}, {"samples": "20"}, {"samples": 1 << 40},
+        {"id": ""}, {"id": "../../v1/ops"}, {"id": None}, {"dataset_version": ""}, {"arithmetic": ""}, {"arithmetic": 3},
+        {"header": ""}, {"header": "a\nb: c"}, {"spec": []}, {"tensors": []}, {"tensors": {}},
+        tensors(shape=[-1, -3, 4]), tensors(shape=[-1, 1.5]), tensors(shape=[-1, True]), tensors(shape=[4, 4]),
+        tensors(shape=[]), tensors(shape=[-1, 1 << 20, 1 << 20]), tensors(shape=[-1, 10**30]), tensors(dtype="object"),
+        tensors(shape=None), {"tensors": {"image": 3}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_description_that_cannot_be_true_is_refused(replica, impatient, claim):
+    replica.described = claim
+    with Client(replica.url, wait_s=60) as client, pytest.raises(ServerUnavailable, match="not version 1's"):
+        client.stream(SPEC)
+
+
+def test_tensors_without_a_digest_are_refused(replica, impatient):
+    with Client(replica.url, wait_s=60) as client:
+        stream = client.stream(SPEC)
+        replica.always = "undigested"
+        with pytest.raises(ServerUnavailable, match="without a digest"):
+            stream.batch(0, 0, 4)
+
+
+def test_what_waiting_cannot_mend_is_raised_immediately_in_the_servers_words(replica):
+    with Client(replica.url, wait_s=600) as client:
+        stream = client.stream(SPEC)
+        replica.always = "unreadable"
+        with pytest.raises(RequestRefused, match="refused: dataset_unreadable") as refused:
+            stream.batch(0, 0, 4)
+        assert (refused.value.status, refused.value.code) == (503, "dataset_unreadable")
+        with pytest.raises(RequestRefused, match="refused: dataset_unreadable"):
+            list(stream.frames(0, 0, 4))
+
+
+def test_another_replica_with_good_files_answers_instead(replica):
+    with Replica() as bad, Client([bad.url, replica.url], wait_s=60) as client:
+        stream = client.stream(SPEC)
+        bad.always = "unreadable"
+        for _ in range(4):
+            assert len(stream.batch(0, 0, 4)["index"]) == 4
+
+
+def test_a_server_that_answers_is_not_asked_whether_it_runs(replica, impatient, caplog):
+    replica.always = "503"
+    with Client(replica.url, wait_s=60) as client, pytest.raises(ServerUnavailable) as failed:
+        client.version()
+    assert "503 overloaded: refused: overloaded" in str(failed.value)
+    assert "augsvc serve" not in str(failed.value) + caplog.text
+
+
+def test_a_fork_after_use_does_not_hang(replica):
+    """The thread pools of torch do not survive a fork: a large batch must not wait for them."""
+    torch.ones(1 << 22).mul_(2)
+    with RemoteDataLoader(replica.url, dataset="digits/train", batch_size=4) as loader:
+        next(iter(loader))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # threads and fork: what is tested
+            child = os.fork()
+        if child == 0:
+            next(iter(loader))
+            loader._to_tensors({"image": np.zeros((64, 3, 224, 224), np.uint8)})
+            os._exit(0)
+        for _ in range(600):
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                break
+            time.sleep(0.05)
+        else:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            pytest.fail("the child hangs")
+        assert status == 0
