@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from augsvc.data.cache import DecodedCache
+from augsvc.data.formats.image_folder import ImageFolderSettings, open_image_folder
 from augsvc.errors import Undecodable
 from augsvc_client.decoding.image import decode_image
 
@@ -91,3 +93,34 @@ def test_metadata_bytes_before_and_behind_the_image_are_no_damage():
     odd_version = data.replace(b"JFIF\0\x01", b"JFIF\0\x07")
     np.testing.assert_array_equal(decode_image(odd_version, 3, MAX_PIXELS), whole)
     assert undecodable(data[:-2])
+
+
+def open_folder(path, **options):
+    settings = ImageFolderSettings(format="image_folder", path=path, **options)
+    return open_image_folder("photos", settings, DecodedCache(0))[0]
+
+
+def test_strict_is_a_setting_of_the_folder_and_of_its_version_only_if_it_is_off(tmp_path):
+    (tmp_path / "cat").mkdir()
+    data = FILES["baseline"]
+    (tmp_path / "cat" / "a.jpg").write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
+    strict, lenient = open_folder(tmp_path), open_folder(tmp_path, strict=False)
+    with pytest.raises(Undecodable):
+        strict.read(0)
+    assert strict.info.version != lenient.info.version
+    (tmp_path / "cat" / "a.jpg").write_bytes(data[:-2] + data[-2:])
+    assert open_folder(tmp_path, strict=True).info.version == strict.info.version
+
+
+def test_sixteen_bits_are_warned_about_once(tmp_path, caplog):
+    (tmp_path / "cat").mkdir()
+    for name in "ab":
+        Image.fromarray(np.full((4, 4), 1100, dtype=np.uint16)).save(tmp_path / "cat" / f"{name}.png")
+    Image.fromarray(photograph()).save(tmp_path / "cat" / "c.png")
+    folder = open_folder(tmp_path)
+    folder.read(2)
+    assert not caplog.records
+    folder.read(0)
+    folder.read(1)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "16 bits" in caplog.text and "photos" in caplog.text

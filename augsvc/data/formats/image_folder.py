@@ -1,5 +1,6 @@
 """A folder of images with one sub-folder per class, which holds JPEG, PNG and WebP files at any depth."""
 
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,9 @@ from augsvc.data.formats.format import DatasetFormat, give_statistics
 from augsvc.data.source import Source, SourceInfo
 from augsvc_client.decoding.image import decode_image
 from augsvc_client.decoding.limits import IMAGE_SUFFIXES, MAX_IMAGE_BYTES, MAX_PIXELS
+from augsvc_client.decoding.png import has_16_bits
+
+logger = logging.getLogger("augsvc")
 
 IMAGES = FileType(IMAGE_SUFFIXES, "images")
 
@@ -45,6 +49,7 @@ class ImageFolder(FolderSource):
     def __init__(self, folder: Folder, settings: ImageFolderSettings) -> None:
         super().__init__(folder, IMAGES, settings.max_file_bytes)
         self._settings = settings
+        self._has_warned = False
         form = settings.model_dump(include={"format", "channels", "max_pixels", "max_file_bytes", "digest_contents"})
         if not settings.strict:
             form["strict"] = False  # strict folders keep the version that they had before there was a choice
@@ -59,6 +64,12 @@ class ImageFolder(FolderSource):
 
     def _decode(self, data: bytes, label: int) -> Sample:
         settings = self._settings
+        if has_16_bits(data) and not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "%s has images of 16 bits a channel: only their upper 8 are served; scale narrow ranges to 8 bits first",
+                self.info.name,
+            )
         return Sample(image=decode_image(data, settings.channels, settings.max_pixels, settings.strict), label=label)
 
 

@@ -44,6 +44,11 @@ def strip_png(data: bytes, max_pixels: int) -> StrippedImage:
     return StrippedImage(b"".join((SIGNATURE, header, palette, *pixels)), width, height, orientation)
 
 
+def has_16_bits(data: bytes) -> bool:
+    """Whether a file is a PNG of 16 bits a channel, of which `decode_image` keeps the upper 8."""
+    return data.startswith(SIGNATURE) and data[24:25] == b"\x10"
+
+
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """The name and the bytes, length and checksum included, of every chunk up to the end; the last one may be cut short."""
     at = len(SIGNATURE)
