@@ -117,7 +117,9 @@ def test_what_looks_geometric_is_refused_unless_named(augment, name, value):
 
 def test_what_does_not_look_geometric_passes(augment):
     rest = {"tokens": torch.zeros(N, 9), "attention_mask": torch.ones(N, 9), "path": ["a"] * N, "weight": [0.5] * N}
+    rest["empty"], rest["numbered"] = {}, {0: "b", 1: {2: ["a"] * N}}
     batch = augment({"image": images(), **rest})
+    assert batch.pop("numbered") == rest.pop("numbered")
     assert all(batch[name] is value for name, value in rest.items())
 
 

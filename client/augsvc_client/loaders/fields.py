@@ -30,6 +30,11 @@ def role_of(name: str) -> str | None:
     return _ROLES.get(name)
 
 
+def join_path(path: Path) -> str:
+    """The name for messages."""
+    return ".".join(map(str, path))
+
+
 def unmovable(name: str, key: str) -> str:
     """The message for a field that looks geometric and cannot be moved."""
     return (
@@ -62,8 +67,8 @@ def geometric_field(name: str, value: object, passthrough: Sequence[str], leadin
     axes = _count_axes(value)
     if axes is None:
         return None
-    label = name.lower()
-    coordinates = _COORDINATES.search(label) and not _ABOUT_COORDINATES.search(label)
+    lower = str(name).lower()
+    coordinates = _COORDINATES.search(lower) and not _ABOUT_COORDINATES.search(lower)
     return name if axes + leading >= (2 if coordinates else 3) else None
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from augsvc_client.loaders.fields import Path
+from augsvc_client.loaders.fields import Path, join_path
 from augsvc_client.wire import Arrays
 
 _DTYPES: dict[str, type[np.generic]] = {
@@ -42,7 +42,7 @@ class FlatField:
     @property
     def name(self) -> str:
         """The name for messages."""
-        return ".".join(self.path)
+        return join_path(self.path)
 
     def to_arrays(self, value: object) -> tuple[Arrays, Form]:
         """The tensors to send, `_valid` too if the field holds it, and the field's own form."""

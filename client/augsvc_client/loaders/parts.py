@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from augsvc_client.loaders.fields import Path
+from augsvc_client.loaders.fields import Path, join_path
 from augsvc_client.loaders.flat import FlatField, Form, to_array
 from augsvc_client.loaders.targets import Objects, pack, read_targets, unpack, write_targets
 from augsvc_client.wire import Arrays
@@ -62,7 +62,7 @@ def build_parts(sent: Mapping[FlatField, Any], targets: Mapping[Path, Any], pass
     main = next(value for field, value in sent.items() if field.path in (("image",), ("audio",)))
     for path, values in targets.items():
         if len(values) != len(main):
-            raise ValueError(f"{'.'.join(path)} holds {len(values)} targets for {len(main)} samples")
+            raise ValueError(f"{join_path(path)} holds {len(values)} targets for {len(main)} samples")
     groups = _group_by_shape(main)
     return [_build_part(rows, len(groups) > 1, sent, targets, passthrough) for rows in groups]
 
@@ -79,7 +79,7 @@ def _build_part(
     planes: Sequence[npt.NDArray[np.uint8]] = ()
     for path, values in targets.items():
         own_values = [values[row] for row in rows]
-        nested = NestedTargets(path, own_values, read_targets(".".join(path), own_values, passthrough))
+        nested = NestedTargets(path, own_values, read_targets(join_path(path), own_values, passthrough))
         objects, planes = pack(nested.objects)
         arrays.update(objects)
     return Part(rows, _requests(arrays, planes), flat, nested)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augsvc_client.client.push import CONTENT
-from augsvc_client.loaders.fields import Path, geometric_field, is_nested, role_of, unmovable
+from augsvc_client.loaders.fields import Path, geometric_field, is_nested, join_path, role_of, unmovable
 from augsvc_client.loaders.flat import BOX_FORMATS, FlatField, cast, to_array
 from augsvc_client.loaders.parts import Part, build_parts
 
@@ -107,21 +107,21 @@ class Reader:
         if geometric is not None and self.moves():
             if is_nested(value):
                 return "targets"
-            raise ValueError(unmovable(".".join(path), geometric))
+            raise ValueError(unmovable(join_path(path), geometric))
         return "label" if path == ("label",) else None
 
     def _box_format(self, path: Path, role: str) -> str | None:
         if role != "boxes" or path[-1] == "boxes" or self.box_format is not None:
             return self.box_format
         raise ValueError(
-            f"{'.'.join(path)}: set box_format='xyxy' or 'xywh' (x y width height), in pixels; only the name boxes "
+            f"{join_path(path)}: set box_format='xyxy' or 'xywh' (x y width height), in pixels; only the name boxes "
             f"always means x1 y1 x2 y2"
         )
 
 
 def _leaves(named: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
     for name, value in named.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             yield from _leaves(value, (*path, name))
         else:
             yield (*path, name), value
@@ -131,7 +131,7 @@ def _check_distinct(sent: Iterable[FlatField], targets: Iterable[Path]) -> None:
     """Raises ValueError for two fields of one role: a sample has one mask, one list of boxes and one of keypoints."""
     names: dict[str, str] = {}
     roles = [(field.role, field.name) for field in sent]
-    roles += [("boxes", ".".join(path)) for path in targets]
+    roles += [("boxes", join_path(path)) for path in targets]
     for role, name in roles:
         if role in names:
             raise ValueError(
