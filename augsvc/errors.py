@@ -33,7 +33,8 @@
       Starting                    503 starting             the self-test is still running
       Draining                    503 draining
       DatasetUnavailable          503 dataset_unavailable  a file could not be read now
-      DatasetUnreadable           503 dataset_unreadable   64 samples in a row cannot be decoded
+      DatasetChanged              410 dataset_changed      a file is not the indexed one any more
+      DatasetUnreadable           422 dataset_unreadable   64 samples in a row cannot be decoded
     Undecodable                   internal: the sample is replaced
     Cancelled                     internal: no client waits for the result any more
 
@@ -261,10 +262,16 @@ class DatasetUnavailable(AugsvcError):
     status, code, retry_after_s = 503, "dataset_unavailable", 1
 
 
-class DatasetUnreadable(AugsvcError):
-    """Too many samples in a row are undecodable."""
+class DatasetChanged(AugsvcError):
+    """A file of the dataset was modified or replaced after the server indexed it; waiting does not bring it back."""
 
-    status, code, retry_after_s = 503, "dataset_unreadable", 10  # the operator has to act
+    status, code = 410, "dataset_changed"
+
+
+class DatasetUnreadable(AugsvcError):
+    """Too many samples in a row are undecodable, on every replica of this dataset version."""
+
+    status, code = 422, "dataset_unreadable"
 
 
 class Cancelled(Exception):

@@ -183,12 +183,19 @@ def _resolve_paths(config: Path, given: Mapping[str, object]) -> dict[str, objec
     path_fields = {name for dataset in dataset_formats().values() for name in dataset.path_fields()}
     if isinstance(datasets, dict):
         resolved["datasets"] = {
-            name: entry | {k: str(folder / entry[k]) for k in path_fields if isinstance(entry.get(k), str)}
+            name: entry | {k: _below(folder, entry[k]) for k in path_fields & entry.keys()}
             if isinstance(entry, dict)
             else entry
             for name, entry in datasets.items()
         }
     return resolved
+
+
+def _below(folder: Path, paths: object) -> object:
+    """One path or a list of paths below a folder; other values are left to the validation."""
+    if isinstance(paths, list):
+        return [_below(folder, path) for path in paths]
+    return str(folder / paths) if isinstance(paths, str) else paths
 
 
 def _message(finding: ErrorDetails) -> str:

@@ -9,13 +9,15 @@ import typer
 
 from augsvc.errors import AugsvcError
 from augsvc.settings import Settings, load_settings
+from augsvc.text import printable
 
 Config = Annotated[Path | None, typer.Option(help="YAML settings file.", exists=True, dir_okay=False)]
 
 
 def fail(message: str) -> NoReturn:
-    """Prints the message to standard error and exits with status 2."""
-    typer.secho(message, err=True, fg="red")
+    """Prints the message to standard error, each line escaped, and exits with status 2."""
+    for line in message.split("\n"):
+        typer.secho(printable(line), err=True, fg="red")
     raise typer.Exit(2)
 
 

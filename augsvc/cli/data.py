@@ -1,8 +1,10 @@
 """`augsvc fit` and `check`: commands that read whole datasets."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -11,13 +13,16 @@ from rich.progress import Progress, track
 from augsvc.cli.common import Config, read_settings, report_errors
 from augsvc.data.catalog import open_catalog
 from augsvc.data.fit import fit as fit_statistics
+from augsvc.data.source import SPLITS, Source
 from augsvc.engine.engine import Engine
 from augsvc.errors import AugsvcError
 from augsvc.http.app import open_engine
 from augsvc.planning.spec import validate_spec
-from augsvc.streams.stream import Range, Stream
+from augsvc.streams.stream import Range
+from augsvc.text import printable
 
 CHECK_SAMPLES = 64
+MOST_CLASSES = 12  # named with their counts
 _CHECK_SPECS: dict[str, dict[str, object]] = {
     "image": {"pipeline": "strong", "size": [64, 64]},
     "audio": {"pipeline": "sound", "seconds": 1.0, "sample_rate": 16000},
@@ -44,7 +49,7 @@ def fit(
     skipped = f", {statistics.left_out:,} skipped (undecodable)" if statistics.left_out else ""
     counts = f"{statistics.count:,} pixels of {statistics.samples:,} samples{skipped}"
     typer.echo(f"{path}: {counts}; digest {statistics.digest[:12]}")
-    if any(dataset in (name, f"{name}/train", f"{name}/test") for name in settings.datasets):
+    if any(dataset in (name, *(f"{name}/{split}" for split in SPLITS)) for name in settings.datasets):
         typer.echo("add it to the dataset's settings: `statistics: PATH`, relative to the settings file")
 
 
@@ -70,7 +75,8 @@ def check(
 
 def check_dataset(engine: Engine, name: str, every: bool, console: Console) -> bool:
     """Whether a dataset can be served; undecodable samples are listed and are no failure."""
-    spec = validate_spec({"dataset": name, "shuffle": False, **_CHECK_SPECS[engine.catalog.get(name).info.media]})
+    source = engine.catalog.get(name)
+    spec = validate_spec({"dataset": name, "shuffle": False, **_CHECK_SPECS[source.info.media]})
     try:
         stream = engine.open(spec)
         samples = stream.samples if every else min(CHECK_SAMPLES, stream.samples)
@@ -79,21 +85,37 @@ def check_dataset(engine: Engine, name: str, every: bool, console: Console) -> b
             batch = Range(0, start, min(64, samples - start), 0)
             replaced += engine.produce(stream, batch).future.result().replaced
     except AugsvcError as err:
-        console.print(f"[red]failed[/red] {name}: {err.message}")
+        console.print(f"[red]failed[/red] {name}: {safe(err.message)}", soft_wrap=True)
+        print_notes(source, [], console)
         return False
     undecodable = f", {len(replaced)} undecodable and replaced" if replaced else ""
     console.print(f"[green]ok[/green] {name}: {samples} of {stream.samples} samples checked{undecodable}")
-    print_notes(stream, name, replaced, console)
+    print_notes(source, replaced, console)
     return True
 
 
-def print_notes(stream: Stream, name: str, replaced: list[int], console: Console) -> None:
-    """Ignored files, outdated statistics and undecodable samples."""
-    if ignored := stream.source.left_out():
+def print_notes(source: Source, replaced: Sequence[int], console: Console) -> None:
+    """Ignored files, undecodable samples with their reasons, outdated statistics, notes of the format, and the classes."""
+    info = source.info
+    notes: list[tuple[str, str]] = []
+    if ignored := source.left_out():
         files = ", ".join(f"{count:,} {suffix or 'without an extension'}" for suffix, count in ignored.items())
-        console.print(f"   [yellow]ignored[/yellow] by their names: {escape(files)}", highlight=False)
-    info = stream.source.info
-    if info.colors and info.colors.dataset == name and info.colors.dataset_version != info.data_version:
-        console.print("   [yellow]statistics[/yellow] were fitted on another version of the data; refit for new runs")
+        notes.append(("ignored", f"by their names: {files}"))
     for index in replaced:
-        console.print(f"   [yellow]undecodable[/yellow] {escape(stream.source.describe(index))}", highlight=False)
+        notes.append(("undecodable", ": ".join(filter(None, (source.describe(index), source.defect(index))))))
+    if info.colors and info.colors.dataset == info.name and info.colors.dataset_version != info.data_version:
+        notes.append(("statistics", "were fitted on another version of the data; refit for new runs"))
+    notes += [("note", note) for note in source.notes()]
+    for kind, text in notes:
+        console.print(f"   [yellow]{kind}[/yellow] {safe(text)}", highlight=False, soft_wrap=True)
+    counts = np.bincount(source.labels(), minlength=len(info.classes)).tolist()
+    listed = [f"{label} {count:,}" for label, count in zip(info.classes[:MOST_CLASSES], counts, strict=False)]
+    more = [f"and {len(counts) - MOST_CLASSES:,} more"] if len(counts) > MOST_CLASSES else []
+    spread = f" of {min(counts):,} to {max(counts):,} samples" if min(counts) < max(counts) else ""
+    text = f"{len(counts):,}{spread}: {', '.join(listed + more)}"
+    console.print(f"   classes {safe(text)}", highlight=False, soft_wrap=True)
+
+
+def safe(text: str) -> str:
+    """Foreign text for a rich console: without control characters and markup."""
+    return escape(printable(text))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from types import MappingProxyType
+from typing import get_args
 
 from augsvc.data.builtin.digits import Digits
 from augsvc.data.builtin.photos import PHOTOS, TEXTURES, CollectionImages, Patches
@@ -10,7 +11,7 @@ from augsvc.data.builtin.shapes import Shapes
 from augsvc.data.builtin.tones import Tones
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.format import DatasetFormat
-from augsvc.data.source import SPLITS, Source
+from augsvc.data.source import Source, Split
 from augsvc.errors import UnknownDataset
 from augsvc.numerics.color_statistics import ColorStatistics, parse_statistics
 from augsvc.validation import nearest
@@ -43,8 +44,8 @@ class Catalog:
     def _hint(self, name: str) -> str:
         """The splits of a name that lacks one, or the nearest name."""
         whole = name.partition("/")[0]
-        splits = [known for known in sorted(self._sources, reverse=True) if known.partition("/")[0] == whole]
-        if splits:  # train, then test
+        splits = [known for known in self._sources if known.partition("/")[0] == whole]
+        if splits:
             return f"; did you mean {' or '.join(splits)}?"
         return nearest(name, self._sources) or "; GET /v1/datasets lists them"
 
@@ -58,7 +59,7 @@ def embedded(cache: DecodedCache | None = None) -> list[Source]:
     photos, textures = CollectionImages(PHOTOS), CollectionImages(TEXTURES)
     sources: list[Source] = [
         source
-        for split in SPLITS
+        for split in get_args(Split)
         for source in (
             Digits(split),
             Patches(split, photos),
@@ -86,13 +87,20 @@ def open_catalog(settings: Mapping[str, DatasetFormat], cache_bytes: int) -> Cat
     """The built-in datasets and the operator's, over one cache of `cache_bytes`.
 
     Raises:
-        ValueError: for the operator: a name is taken, or a dataset cannot be served (the text names the cure).
+        ValueError: for the operator: names are taken, or datasets cannot be served (the text names each, and the cure).
     """
     cache = DecodedCache(cache_bytes)
     sources = embedded(cache)
     taken = {source.info.name.split("/")[0] for source in sources}
+    faults: list[str] = []
     for name, dataset in settings.items():
         if name.split("/")[0] in taken:
-            raise ValueError(f"the dataset name {name!r} belongs to a built-in dataset: choose another")
-        sources += dataset.open(name, cache)
+            faults.append(f"the dataset name {name!r} belongs to a built-in dataset: choose another")
+            continue
+        try:
+            sources += dataset.open(name, cache)
+        except ValueError as err:
+            faults.append(str(err))
+    if faults:
+        raise ValueError("\n".join(faults))
     return Catalog(sources, cache)

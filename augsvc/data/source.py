@@ -2,15 +2,15 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from augsvc.arrays import I64, Sample
 from augsvc.numerics.color_statistics import ColorStatistics
 
-Split = Literal["train", "test"]
-SPLITS: tuple[Split, ...] = ("train", "test")
+Split = Literal["train", "test"]  # of the built-in datasets
+SPLITS: tuple[str, ...] = ("train", "val", "test")  # which a folder may have
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,7 @@ class Source(ABC):
         Raises:
             Undecodable: it was read but cannot be decoded; the stream replaces it.
             DatasetUnavailable: it could not be read, after retries.
+            DatasetChanged: it is not the sample of this version any more.
         """
 
     @abstractmethod
@@ -79,3 +80,11 @@ class Source(ABC):
     def left_out(self) -> Mapping[str, int]:
         """Counts of files among the samples that are not samples, by extension, for the operator."""
         return {}
+
+    def notes(self) -> Iterable[str]:
+        """What the operator should know of the dataset, one sentence each."""
+        return ()
+
+    def defect(self, index: int) -> str:
+        """Why a sample could not be decoded or read when it was last tried; empty if it is not known."""
+        return ""

@@ -1,5 +1,6 @@
 """The ASGI application: middleware, routes and pages over one engine."""
 
+import logging
 from collections.abc import Callable
 
 from fastapi import Depends, FastAPI, Response
@@ -8,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.middleware import Middleware
 
 import augsvc
-from augsvc.data.catalog import open_catalog
+from augsvc.data.catalog import Catalog, open_catalog
 from augsvc.engine.engine import Engine, Limits
 from augsvc.executors.factory import open_executor
 from augsvc.http.lifecycle import Lifecycle
@@ -27,6 +28,8 @@ from augsvc.http.routes.streams import inspection_router, streams_router
 from augsvc.ops.registry import registry
 from augsvc.settings import Settings
 
+logger = logging.getLogger("augsvc")
+
 
 def create_app(settings: Settings) -> FastAPI:
     """The ASGI application of one replica.
@@ -36,6 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
     """
     tokens = TokenStore(settings)
     engine = open_engine(settings, tokens.charge)
+    _log_notes(engine.catalog)
     metrics = Metrics(engine)
     lifecycle = Lifecycle(engine, settings.request_timeout_s)
     app = FastAPI(
@@ -89,6 +93,12 @@ def open_engine(settings: Settings, charge: Callable[[str, float], None] = lambd
     )
     limits = Limits(settings.max_batch_bytes, settings.max_sample_s, settings.request_timeout_s)
     return Engine(catalog, executor, registry(settings.operations), limits, charge)
+
+
+def _log_notes(catalog: Catalog) -> None:
+    for name in catalog.names():
+        for note in catalog.get(name).notes():
+            logger.warning("%s: %s", name, note)
 
 
 def add_probes(app: FastAPI, lifecycle: Lifecycle, metrics: Metrics) -> None:

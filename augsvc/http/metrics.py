@@ -1,12 +1,11 @@
 """Prometheus metrics; one registry for each application."""
 
-import logging
 import platform
 import re
 import time
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, Summary, generate_latest
@@ -20,8 +19,6 @@ from augsvc.data.source import Source
 from augsvc.engine.engine import Engine
 from augsvc.streams.stream import Body
 
-logger = logging.getLogger("augsvc")
-MAX_LOGGED = 10_000  # undecodable samples that the log names
 MAX_JOBS = 256
 JOB_IDLE_S = 600.0  # after which a new job may replace it: every run has a new name
 OTHER_JOB = "(other)"  # label of the jobs beyond MAX_JOBS
@@ -66,7 +63,6 @@ class Metrics:
             buckets=_SECONDS,
         )
         self._sent: deque[float] = deque()  # seconds, still to be observed
-        self._logged: set[tuple[str, int]] = set()
         self.registry.register(CacheCollector(engine.catalog.cache))
         in_flight = Gauge(
             "augsvc_in_flight_bytes", "Bytes of batches requested and not yet sent", registry=self.registry
@@ -96,12 +92,8 @@ class Metrics:
         self._observe_sent()
 
     def count_replaced(self, source: Source, body: Body) -> None:
-        """Counts replaced samples, and logs each undecodable one once."""
-        name = source.info.name
-        self._replaced.labels(name).inc(len(body.replaced))
-        for index in self._not_logged(name, body.replaced):
-            sample = source.describe(index)
-            logger.warning("%s: %s cannot be decoded; replaced by the next sample (logged once)", name, sample)
+        """Counts replaced samples; their source logs them."""
+        self._replaced.labels(source.info.name).inc(len(body.replaced))
 
     def _observe_sent(self) -> None:
         while self._sent:
@@ -112,14 +104,6 @@ class Metrics:
         total = Gauge("augsvc_device_memory_total_bytes", "Total GPU memory, by its driver", registry=self.registry)
         free.set_function(lambda: float(torch.cuda.mem_get_info(device)[0]))
         total.set_function(lambda: float(torch.cuda.mem_get_info(device)[1]))
-
-    def _not_logged(self, dataset: str, indices: Iterable[int]) -> list[int]:
-        """The indices that were not logged before; none from MAX_LOGGED on."""
-        new = [index for index in indices if (dataset, index) not in self._logged]
-        if len(self._logged) + len(new) > MAX_LOGGED:
-            return []
-        self._logged.update((dataset, index) for index in new)
-        return new
 
 
 class CacheCollector(Collector):

@@ -30,6 +30,7 @@ from augsvc.planning.passes import Passes
 from augsvc.planning.spec import StreamSpec
 from augsvc.streams.render_audio import SoundRenderer
 from augsvc.streams.render_image import ImageRenderer
+from augsvc.text import printable
 from augsvc.timing import Stages
 from augsvc_client.wire import Layout, TensorSpec, digest
 
@@ -179,7 +180,7 @@ class Stream:
 
         Raises:
             PastTheEnd, SpecInvalid: the address does not exist.
-            DatasetUnavailable, DatasetUnreadable: the samples cannot be read now.
+            DatasetUnavailable, DatasetChanged, DatasetUnreadable: the samples cannot be read.
         """
         stages = stages or Stages()
         indices = self.indices(epoch, start, count)
@@ -249,7 +250,12 @@ class Stream:
                 return self.source.read(candidate), candidate
             except Undecodable:
                 candidate = self._next(candidate)
-        raise DatasetUnreadable(f"{MAX_TRIES} samples in a row cannot be decoded: check the dataset's files")
+        first = printable(self.source.describe(index))
+        reason = self.source.defect(index) or "it cannot be decoded"
+        raise DatasetUnreadable(
+            f"{MAX_TRIES} samples in a row cannot be decoded: check the dataset's files, from sample {index} on, "
+            f"{first}: {reason}"
+        )
 
     def _next(self, index: int) -> int:
         if self.subset is None:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.audio_folder import AudioFolderSettings, open_audio_folder
 from augsvc.data.formats.folder import PAUSES_S
-from augsvc.errors import DatasetUnavailable, Undecodable
+from augsvc.errors import DatasetChanged, DatasetUnavailable, Undecodable
 from tests.data.sounds import VALID, encode, float_wav, wav, waves
 
 
@@ -153,7 +153,7 @@ def test_a_vanished_file_is_unavailable_after_three_tries_and_a_changed_one_at_o
         source.read(3)
     assert pauses == list(PAUSES_S)
     (root / "owl" / "b.wav").write_bytes(VALID["wav-8"])
-    with pytest.raises(DatasetUnavailable, match="restart the server"):
+    with pytest.raises(DatasetChanged, match="restart the server"):
         source.read(3)
     assert pauses == list(PAUSES_S)
 

@@ -43,7 +43,7 @@ def plain(tmp_path, monkeypatch):
 
 def test_the_formats_of_the_package():
     assert list(dataset_formats()) == ["audio_folder", "image_folder"]
-    assert dataset_formats()["image_folder"].path_fields() == {"path", "statistics"}
+    assert dataset_formats()["image_folder"].path_fields() == {"follow_links", "path", "statistics"}
 
 
 def test_a_new_file_is_a_new_format(plain):

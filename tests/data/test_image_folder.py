@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.folder import PAUSES_S
 from augsvc.data.formats.image_folder import ImageFolderSettings, open_image_folder
-from augsvc.errors import DatasetUnavailable, Undecodable
+from augsvc.errors import DatasetChanged, DatasetUnavailable, Undecodable
 
 
 def noise_image(seed, height=12, width=16):
@@ -278,7 +278,7 @@ def test_a_file_of_another_size_is_never_another_value(root, change):
     (source,) = opened(root, pause=pauses.append)
     file = root / "dog" / "b.png"
     file.write_bytes(change(file.read_bytes()))
-    with pytest.raises(DatasetUnavailable, match="restart the server") as caught:
+    with pytest.raises(DatasetChanged, match="restart the server") as caught:
         source.read(3)
     assert not pauses and str(root) not in str(caught.value)
 

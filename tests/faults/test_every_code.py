@@ -382,6 +382,12 @@ def _(server):
     return server.batch(count=4, dataset="gone", shuffle=False)
 
 
+@provokes("dataset_changed", r"sample 0 of 'gone' changed .* a/000\.png .* restart the server")
+def _(server):
+    (server.data / "gone" / "a" / "000.png").touch()
+    return server.batch(count=1, dataset="gone", shuffle=False)
+
+
 @provokes("dataset_unreadable", "check the dataset's files")
 def _(server):
     return server.batch(dataset="ruin")

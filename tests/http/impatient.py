@@ -3,6 +3,7 @@
 from typing import Literal
 
 from augsvc.arrays import F64
+from augsvc.data.formats import files, folder
 from augsvc.http import lifecycle
 from augsvc.http.server import uvicorn_server as server
 from augsvc.ops.kinds.image import Tone
@@ -21,3 +22,13 @@ class Impatient(Tone):
 
     def table(self, draw: Draw) -> F64 | None:
         return None
+
+
+def read_below(root, name, n_bytes):
+    """A disk that does not answer: where a file has become a FIFO, it waits for the writer."""
+    if (root / name).is_fifo():
+        (root / name).read_bytes()
+    return files.read_below(root, name, n_bytes)
+
+
+folder.read_below = read_below

@@ -17,13 +17,13 @@ TURNED = [{"op": "rotation", "degrees": [-90, 90]}, {"op": "gaussian_noise", "st
 
 @pytest.fixture
 def missing(folders):
-    """A missing image; `put_back` restores the same bytes."""
+    """A missing image; `put_back` moves it back."""
     path = folders / "fleet" / "b" / "001.png"
-    content = path.read_bytes()
-    path.unlink()
+    away = path.rename(folders / "away.png")
 
     def put_back():
-        path.write_bytes(content)
+        if away.exists():
+            away.rename(path)
 
     yield put_back, path
     put_back()
@@ -100,48 +100,55 @@ def test_too_many_undecodable_ones_in_a_row_are_an_error(server):
     stream = server.open({"dataset": "ruin", "size": [8, 8], "shuffle": False})
     for position in (0, 6):  # 64 tries end at 63 and 69, all of them spoilt
         reply = server.batch(stream, 0, position, 1)
-        reply.refused(503, "dataset_unreadable")
+        reply.refused(422, "dataset_unreadable")
     arrays = server.batch(stream, 0, 7, 66).arrays  # the 64th try succeeds
     assert arrays["index"].tolist() == list(range(7, 73))
     assert arrays["valid"].tolist() == [False] * 63 + [True] * 3
     assert all(np.array_equal(image, arrays["image"][63]) for image in arrays["image"][:63])
-    server.batch(stream, 0, 0, 73).refused(503, "dataset_unreadable")
+    server.batch(stream, 0, 0, 73).refused(422, "dataset_unreadable")
     receipt = server.get(f"/v1/streams/{stream['id']}/epochs/0/samples/0")
-    receipt.refused(503, "dataset_unreadable")
+    receipt.refused(422, "dataset_unreadable")
 
 
 # --- cannot be read
 
 
-def test_a_missing_file_is_an_error_to_be_retried_and_never_another_value(server, folders):
+def test_a_missing_file_is_an_error_to_be_retried_and_never_another_value(server, missing):
+    put_back, _ = missing
     stream = server.open(FLEET)
-    before = server.batch(stream, 0, 0, 8)
-    assert before.status == 200
-    path = folders / "fleet" / "b" / "001.png"
-    content = path.read_bytes()
     failures = server.metric("augsvc_errors_total", code="dataset_unavailable")
-    try:
-        path.unlink()
-        for place in ((0, 8), (5, 1), (4, 3)):
-            reply = server.batch(stream, 0, *place)
-            reply.refused(503, "dataset_unavailable")
-            assert int(reply.headers["retry-after"]) >= 1
-        others = [server.batch(stream, 0, *place) for place in ((0, 5), (6, 2))]
-        assert [reply.status for reply in others] == [200, 200]
-        path.write_bytes(content[:-1])  # another file of that name is no better
-        server.batch(stream, 0, 0, 8).refused(503, "dataset_unavailable")
-        path.write_bytes(content + b"x")
-        server.batch(stream, 0, 0, 8).refused(503, "dataset_unavailable")
-        path.unlink()
-        path.mkdir()
-        server.batch(stream, 0, 0, 8).refused(503, "dataset_unavailable")
-        path.rmdir()
-    finally:
-        path.write_bytes(content)
-    assert server.batch(stream, 0, 0, 8).body == before.body
-    assert server.batch(stream, 0, 0, 8).headers["etag"] == before.headers["etag"]
-    assert server.metric("augsvc_errors_total", code="dataset_unavailable") == failures + 6
+    for place in ((0, 8), (5, 1), (4, 3)):
+        reply = server.batch(stream, 0, *place)
+        assert "b/001.png" in reply.refused(503, "dataset_unavailable")["message"]
+        assert int(reply.headers["retry-after"]) >= 1
+    assert [server.batch(stream, 0, *place).status for place in ((0, 5), (6, 2))] == [200, 200]
+    put_back()
+    assert server.batch(stream, 0, 0, 8).status == 200
+    assert server.metric("augsvc_errors_total", code="dataset_unavailable") == failures + 3
     server.until(lambda: server.metric("augsvc_in_flight_bytes") == 0)
+    assert server.output().count("fleet: b/001.png could not be read") == 1
+
+
+def test_another_file_in_its_place_is_an_error_that_waiting_does_not_end(server, missing):
+    put_back, path = missing
+    stream = server.open(FLEET)
+    content = (path.parents[2] / "away.png").read_bytes()
+    for replacement in (content, content[:-1], content + b"x"):
+        path.write_bytes(replacement)
+        reply = server.batch(stream, 0, 0, 8)
+        assert "b/001.png" in reply.refused(410, "dataset_changed")["message"]
+        assert "retry-after" not in reply.headers
+    with server.client(wait_s=60) as client, pytest.raises(RequestRefused, match=r"b/001\.png.*dataset_changed"):
+        client.stream(FLEET).batch(0, 0, 8)
+    put_back()
+    assert server.batch(stream, 0, 0, 8).status == 200
+
+
+def test_undecodable_samples_in_a_row_are_told_at_once_with_the_first_and_its_reason(server):
+    with server.client(wait_s=60) as client:
+        stream = client.stream({"dataset": "ruin", "size": [8, 8], "shuffle": False})
+        with pytest.raises(RequestRefused, match=r"a/000\.png.*dataset_unreadable"):
+            stream.batch(0, 0, 1)
 
 
 def test_the_client_waits_until_the_file_is_back(server, missing):
@@ -183,7 +190,7 @@ def test_a_file_that_was_spoilt_from_the_start_is_another_dataset_than_a_good_on
     replica = serve(datasets={"hurt": {"format": "image_folder", "path": str(tmp_path / "hurt")}}).ready()
     first = replica.open(HURT)
     write_image(tmp_path / "hurt" / "a" / "002.png", 2)
-    replica.batch(first, 0, 2, 1).refused(503, "dataset_unavailable")
+    replica.batch(first, 0, 2, 1).refused(410, "dataset_changed")
     replica.stop()
     replica.begin().ready()
     error = replica.batch(first, 0, 0, 1).refused(409, "stream_mismatch")

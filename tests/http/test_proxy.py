@@ -209,13 +209,13 @@ def test_a_server_that_drains_or_starts_is_passed_over(proxy, both):
 
 
 def test_what_one_request_is_refused_for_takes_no_server_from_others(proxy, both):
-    """A dataset that cannot be read is a 503 of both servers, and of nothing but that dataset."""
+    """A dataset that cannot be decoded is an error of both servers, and of nothing but that dataset."""
     good = f"/v1/streams/{both[0].open(SPEC)['id']}/epochs/0?start=0&count=8"
     ruined = both[0].open({"dataset": "ruin", "size": [8, 8], "shuffle": False})
     both[1].open(SPEC)
     for _ in range(4):
         bad = proxy.get(f"/v1/streams/{ruined['id']}/epochs/0?start=0&count=1", Augsvc_Spec=ruined["header"])
-        bad.refused(503, "dataset_unreadable")
+        bad.refused(422, "dataset_unreadable")
         assert proxy.get(good).status == 200
 
 

@@ -1,4 +1,4 @@
-"""A read that blocks forever, as from a disk that is gone: a FIFO without a writer."""
+"""A read that blocks forever, as from a disk that is gone: impatient.py waits for the writer of a FIFO there."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ def asked(stream, path):
 
 
 def release(fifo):
-    """The blocked reader gets an empty file, which differs from the indexed one."""
+    """The blocked reader goes on, and finds a FIFO, which is not the indexed file."""
     os.close(os.open(fifo, os.O_WRONLY))
 
 
@@ -69,4 +69,4 @@ def test_receipts_that_wait_hold_up_neither_opens_nor_batches_nor_pushes(stuck, 
             assert client.augment(own, pipeline="none").arrays["image"].shape == batch["image"].shape
         for connection in waiting:
             release(tmp_path / "pets" / FIFO)
-            replies(connection)[0].refused(503, "dataset_unavailable")
+            replies(connection)[0].refused(410, "dataset_changed")

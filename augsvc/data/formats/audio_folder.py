@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -10,8 +9,8 @@ from pydantic import Field
 from augsvc.arrays import Sample
 from augsvc.data.cache import DecodedCache
 from augsvc.data.decoders.registry import SOUND_DECODERS
-from augsvc.data.formats.folder import FileType, Folder, FolderSource, open_folder
-from augsvc.data.formats.format import DatasetFormat
+from augsvc.data.formats.folder import Folder, FolderFormat, FolderSource, open_folder
+from augsvc.data.formats.index import FileType
 from augsvc.data.source import Source, SourceInfo
 from augsvc_client.decoding.audio import decode_sound
 from augsvc_client.decoding.limits import AUDIO_SUFFIXES, MAX_AUDIO_BYTES, MAX_FRAMES
@@ -19,12 +18,10 @@ from augsvc_client.decoding.limits import AUDIO_SUFFIXES, MAX_AUDIO_BYTES, MAX_F
 AUDIO = FileType(AUDIO_SUFFIXES, "audio files")
 
 
-class AudioFolderSettings(DatasetFormat):
-    """The operator's settings of one folder. All but `path` are part of its version."""
+class AudioFolderSettings(FolderFormat):
+    """The operator's settings of one folder of audio files."""
 
     format: Literal["audio_folder"]
-    path: Path
-    digest_contents: bool = False  # reads every file at start-up, so that the version covers their contents
     max_frames: int = Field(default=MAX_FRAMES, ge=1, le=1 << 30)
     max_file_bytes: int = Field(default=MAX_AUDIO_BYTES, ge=1)
 
@@ -60,9 +57,5 @@ class AudioFolder(FolderSource):
 def open_audio_folder(
     name: str, settings: AudioFolderSettings, cache: DecodedCache, pause: Callable[[float], None] = time.sleep
 ) -> list[Source]:
-    """NAME, or NAME/train and NAME/test if the folder has both sub-folders.
-
-    Raises:
-        ValueError: no such folder, no classes or no audio files in it, a link that leaves it, or splits with different classes.
-    """
-    return open_folder(name, settings.path, cache, pause, lambda folder: AudioFolder(folder, settings))
+    """As `open_folder`."""
+    return open_folder(name, settings, cache, pause, lambda folder: AudioFolder(folder, settings))

@@ -2,15 +2,15 @@
 
 The folder is indexed once, when the server starts; reading a file that has changed since then fails, because the same
 address must never give different bytes. Messages of ValueError are for the operator and name paths; those of the errors
-that `read` raises reach clients and name none.
+that `read` raises reach clients and name files below the dataset's folder only.
 """
 
 import hashlib
 import json
+import logging
 import os
 import time
 from abc import abstractmethod
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,18 +20,28 @@ import numpy as np
 
 from augsvc.arrays import I64, Sample
 from augsvc.data.cache import DecodedCache
-from augsvc.data.source import SPLITS, Source
-from augsvc.errors import DatasetUnavailable, Undecodable
+from augsvc.data.formats.files import Identity, NotIndexed, open_below, read_below
+from augsvc.data.formats.format import DatasetFormat
+from augsvc.data.formats.index import FileType, Indexer, Links
+from augsvc.data.formats.layout import Layout, find_splits, is_leftover
+from augsvc.data.source import Source
+from augsvc.errors import DatasetChanged, DatasetUnavailable, Undecodable
+from augsvc.text import printable
 
 PAUSES_S = (0.01, 0.05)  # before the second and the third attempt
+MAX_LOGGED = 1000  # files of one dataset that are named in the log
+
+logger = logging.getLogger("augsvc.data")
+logger.addHandler(logging.NullHandler())  # commands without a log name faulty files themselves
 
 
-@dataclass(frozen=True, slots=True)
-class FileType:
-    """Which files are indexed."""
+class FolderFormat(DatasetFormat):
+    """The operator's settings that both kinds of folders have; those that change a sample are part of its version."""
 
-    extensions: frozenset[str]  # lower case, with the dot
-    plural: str  # for messages
+    path: Path
+    layout: Layout = "auto"  # "classes": sub-folders are classes whatever they are named
+    follow_links: tuple[Path, ...] = ()  # folders that links may lead into, besides `path`
+    digest_contents: bool = False  # reads every file at start-up, so that the version covers their contents
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +50,9 @@ class Folder:
 
     name: str  # of the dataset
     path: Path  # of the class folders
-    root: Path  # links may point anywhere below it
+    links: Links
     cache: DecodedCache
+    any_class: bool  # whatever the folders are named
     pause: Callable[[float], None] = time.sleep  # waits between the attempts of a read
 
 
@@ -50,26 +61,29 @@ class FolderSource(Source):
 
     def __init__(self, folder: Folder, file_type: FileType, max_file_bytes: int) -> None:
         """Indexes the folder."""
-        self.classes, files, self._left_out = _index(folder.path, folder.root, file_type)
-        self._folder, self._max_file_bytes = folder, max_file_bytes
-        self._names = tuple(name for name, _ in files)
-        self._sizes = np.array([size for _, size in files], dtype=np.int64)
+        self._index = Indexer(folder.path, folder.links, file_type).index(folder.any_class)
+        self.classes = self._index.classes
+        self._folder, self._max_file_bytes, self._plural = folder, max_file_bytes, file_type.plural
+        self._root = Path(os.path.realpath(folder.path))
         labels = {name: label for label, name in enumerate(self.classes)}
-        self._labels = np.array([labels[name.split("/", 1)[0]] for name in self._names], dtype=np.int64)
+        self._labels = np.array([labels[name.split("/", 1)[0]] for name in self._index.names], dtype=np.int64)
+        self._digests: list[bytes] = []  # of the contents, if the version covers them
+        self._defects: dict[int, str] = {}
 
     @abstractmethod
     def _decode(self, data: bytes, label: int) -> Sample:
         """Decodes the contents of a file; raises Undecodable."""
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._index.names)
 
     def read(self, index: int) -> Sample:
         """The decoded file, from the cache if it is there.
 
         Raises:
             Undecodable: larger than the settings allow, or damaged.
-            DatasetUnavailable: its file is missing, unreadable after three attempts, or not of the indexed size.
+            DatasetUnavailable: its file is missing, or unreadable after three attempts.
+            DatasetChanged: its file is not the indexed one any more.
         """
         return self._folder.cache.get_or_make((self.info.name, index), partial(self._make, index))
 
@@ -79,120 +93,168 @@ class FolderSource(Source):
 
     def describe(self, index: int) -> str:
         """The file's name below the folder of classes."""
-        return self._names[index]
+        return self._index.names[index]
+
+    def defect(self, index: int) -> str:
+        """Why a file could not be decoded or read; empty if it could, or if over `MAX_LOGGED` files could not."""
+        return self._defects.get(index, "")
 
     def left_out(self) -> Mapping[str, int]:
         """Counts of files with other extensions, and of broken links, by extension."""
-        return dict(sorted(self._left_out.items()))
+        return dict(sorted(self._index.left_out.items()))
+
+    def notes(self) -> Iterator[str]:
+        """Empty classes, unreadable folders, and what is ignored."""
+        return self._index.notes(self._plural)
 
     def _make(self, index: int) -> Sample:
-        if self._sizes[index] > self._max_file_bytes:
-            raise Undecodable("the file is larger than the dataset allows")
-        data = self._read_file(index)
-        if len(data) != self._sizes[index]:
-            raise DatasetUnavailable(
-                f"sample {index} of {self.info.name!r} changed after the server indexed it; restart the server"
-            )
-        return replace(self._decode(data, int(self._labels[index])), key=(self.info.name, index))
+        try:
+            if self._index.sizes[index] > self._max_file_bytes:
+                raise Undecodable(f"the file is larger than max_file_bytes, {self._max_file_bytes:,}")
+            sample = self._decode(self._read_file(index), int(self._labels[index]))
+        except Undecodable as err:
+            self._note(index, str(err), f"cannot be decoded ({err}); replaced by the next sample")
+            raise
+        return replace(sample, key=(self.info.name, index))
 
     def _read_file(self, index: int) -> bytes:
-        """The file's contents, at most one byte more than indexed; three attempts."""
-        path, n_bytes = self._folder.path / self._names[index], int(self._sizes[index]) + 1
-        for pause_s in PAUSES_S:
+        """The indexed file's contents; three attempts."""
+        root, name = self._located(index)
+        n_bytes = int(self._index.sizes[index]) + 1  # one more than indexed, to notice that it has grown
+        for pause_s in (*PAUSES_S, None):
             try:
-                return _head(path, n_bytes)
-            except OSError:
+                data, identity = read_below(root, name, n_bytes)
+                break
+            except NotIndexed:
+                raise self._changed(index, "is no regular file any more") from None
+            except OSError as err:
+                if pause_s is None:
+                    reason = err.strerror or type(err).__name__
+                    self._note(index, reason, f"could not be read after 3 attempts ({reason})")
+                    raise DatasetUnavailable(
+                        f"sample {index} of {self.info.name!r} could not be read after 3 attempts; check the file "
+                        f"{printable(self.describe(index))}"
+                    ) from err
                 self._folder.pause(pause_s)
-        try:
-            return _head(path, n_bytes)
-        except OSError as err:
-            raise DatasetUnavailable(
-                f"sample {index} of {self.info.name!r} could not be read after 3 attempts; check the file"
-            ) from err
+        self._require_indexed(index, data, identity)
+        return data
+
+    def _require_indexed(self, index: int, data: bytes, identity: Identity) -> None:
+        """Raises DatasetChanged unless a file is the indexed one: by its contents if the version covers them, else by its
+        place on the disk, size and time of modification.
+
+        A change of the status alone is logged: of permissions and links, or a modification with its time set back.
+        """
+        if self._digests:
+            if hashlib.sha256(data).digest() != self._digests[index]:
+                raise self._changed(index, "has other contents")
+            return
+        indexed = self._index.identity(index)
+        if len(data) != indexed.n_bytes or replace(identity, changed_ns=indexed.changed_ns) != indexed:
+            raise self._changed(index, "was modified or replaced")
+        if identity != indexed:
+            note = "the file's links, permissions or time were changed"
+            self._note(index, note, f"is served, but {note}; `digest_contents: true` would compare its contents")
+
+    def _changed(self, index: int, how: str) -> DatasetChanged:
+        self._note(index, how, f"changed after the server indexed it: it {how}; restart the server")
+        return DatasetChanged(
+            f"sample {index} of {self.info.name!r} changed after the server indexed it: {printable(self.describe(index))} "
+            f"{how}; restore the file and restart the server"
+        )
+
+    def _note(self, index: int, defect: str, text: str) -> None:
+        """Keeps a file's defect, and logs it once."""
+        if index not in self._defects and len(self._defects) < MAX_LOGGED:
+            self._defects[index] = defect
+            logger.warning("%s: %s %s (logged once)", self.info.name, printable(self.describe(index)), text)
+
+    def _located(self, index: int) -> tuple[Path, str]:
+        """A folder and the file's name below it, without links."""
+        name = self._index.names[index]
+        target = self._index.targets.get(name)
+        if target is None:
+            return self._root, name
+        root = self._folder.links.root_of(target) or self._root
+        return root, os.path.relpath(target, root)
 
     def _version(self, settings: Mapping[str, object], contents: bool) -> str:
         """The digest of names, sizes, classes and `settings` (all that change a sample), and optionally of all `contents`;
         never of times or the path."""
         digest = hashlib.sha256(json.dumps({"classes": self.classes, **settings}, sort_keys=True).encode())
-        for name, size in zip(self._names, self._sizes.tolist(), strict=True):
+        for index, (name, size) in enumerate(zip(self._index.names, self._index.sizes.tolist(), strict=True)):
             digest.update(b"\0%s\0%d" % (name.encode(), size))
             if contents:
-                with (self._folder.path / name).open("rb") as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
+                self._digests.append(self._digest(index))
+                digest.update(self._digests[-1])
         return digest.hexdigest()
+
+    def _digest(self, index: int) -> bytes:
+        try:
+            with os.fdopen(open_below(*self._located(index)), "rb") as file:
+                return hashlib.file_digest(file, "sha256").digest()
+        except (NotIndexed, OSError) as err:
+            reason = getattr(err, "strerror", None) or "it changed meanwhile"
+            path = self._folder.path / self.describe(index)
+            raise ValueError(
+                f"{printable(str(path))} cannot be read ({reason}), which `digest_contents` needs"
+            ) from err
 
 
 def open_folder(
-    name: str, path: Path, cache: DecodedCache, pause: Callable[[float], None], make: Callable[[Folder], Source]
+    name: str,
+    settings: FolderFormat,
+    cache: DecodedCache,
+    pause: Callable[[float], None],
+    make: Callable[[Folder], FolderSource],
 ) -> list[Source]:
-    """NAME, or NAME/train and NAME/test if the folder has both sub-folders.
+    """NAME, or NAME/train, NAME/val and NAME/test, those that the folder has sub-folders for.
 
     Raises:
-        ValueError: no such folder, no classes or no files in it, a link that leaves it, or splits with different classes.
+        ValueError: no such folder, no classes or no files in it, sub-folders that may be no classes, a link that leaves it,
+            or splits with different classes.
     """
-    root = path.resolve()
+    root = Path(os.path.realpath(settings.path))
     if not root.is_dir():
-        raise ValueError(f"dataset {name!r}: {root} is not a directory (`path`)")
-    if not all((root / split).is_dir() for split in SPLITS):
-        return [make(Folder(name, root, root, cache, pause))]
-    train, test = (make(Folder(f"{name}/{split}", root / split, root, cache, pause)) for split in SPLITS)
-    if train.info.classes != test.info.classes:
-        raise ValueError(
-            f"dataset {name!r}: {root} has different classes in train and test: "
-            "give both the same sub-folders (an empty one counts)"
-        )
-    return [train, test]
+        raise ValueError(f"dataset {name!r}: {printable(str(root))} is not a directory (`path`)")
+    links = Links(root, tuple(Path(os.path.realpath(folder)) for folder in settings.follow_links))
+    folder = partial(Folder, links=links, cache=cache, any_class=settings.layout == "classes", pause=pause)
+    try:
+        splits = {} if settings.layout == "classes" else _splits(root)
+        if not splits:
+            return [make(folder(name, root))]
+        sources = [make(folder(f"{name}/{split}", root / inner)) for split, inner in splits.items()]
+    except ValueError as err:
+        raise ValueError("\n".join(f"dataset {name!r}: {line}" for line in str(err).split("\n"))) from err
+    _require_same_classes(name, root, sources)
+    return list(sources)
 
 
-def _head(path: Path, n_bytes: int) -> bytes:
-    with path.open("rb") as file:
-        return file.read(n_bytes)
+def _splits(root: Path) -> dict[str, str]:
+    """As `find_splits`, of the folders on disk."""
+    folders = _visible_folders(root)
+    return find_splits(folders, lambda inner: bool(_visible_folders(root / inner)), printable(str(root)))
 
 
-def _index(
-    folder: Path, root: Path, file_type: FileType
-) -> tuple[tuple[str, ...], list[tuple[str, int]], Counter[str]]:
-    """The names of the class folders; the POSIX name of every file relative to `folder` with its size in bytes, sorted; and
-    the extensions of all others."""
-    if not folder.resolve().is_relative_to(root):
-        raise ValueError(f"{folder} is a link out of {root}: put the files themselves there")
-    classes = tuple(sorted(entry.name for entry in _visible(folder, root) if entry.is_dir()))
-    if not classes:
-        raise ValueError(
-            f"{folder} has no sub-folders: put the {file_type.plural} of each class into a separate sub-folder"
-        )
-    files: list[tuple[str, int]] = []
-    others: Counter[str] = Counter()
-    for name, entry in (item for label in classes for item in _files(folder, label, root)):
-        suffix = Path(entry.name).suffix.lower()
-        if suffix in file_type.extensions and entry.is_file():
-            files.append((name, entry.stat().st_size))
-        else:
-            others[suffix] += 1
-    if not files:
-        known = ", ".join(sorted(file_type.extensions))
-        raise ValueError(f"{folder} has no {file_type.plural}: its sub-folders need files named {known}")
-    return classes, sorted(files), others
+def _visible_folders(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if not is_leftover(entry.name) and entry.is_dir()]
+    except OSError:  # the index names it
+        return []
 
 
-def _files(folder: Path, below: str, root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Every entry that is not a directory, at any depth."""
-    for entry in _visible(folder / below, root):
-        name = f"{below}/{entry.name}"
-        if entry.is_dir():
-            yield from _files(folder, name, root)
-        else:
-            yield name, entry
-
-
-def _visible(folder: Path, root: Path) -> Iterator[os.DirEntry[str]]:
-    """The entries that are not hidden; refuses links that leave the root, and links to directories (they may be cyclic)."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_symlink() and (entry.is_dir() or not Path(entry.path).resolve().is_relative_to(root)):
-                raise ValueError(f"{entry.path} is a link to a folder or out of {root}: put the files themselves there")
-            if entry.name.encode(errors="replace").decode() != entry.name:
-                raise ValueError(f"{entry.path!r} is not named in UTF-8: rename it")
-            yield entry
+def _require_same_classes(name: str, root: Path, sources: list[FolderSource]) -> None:
+    first = sources[0]
+    for other in sources[1:]:
+        if first.classes != other.classes:
+            splits = [source.info.name.rpartition("/")[2] for source in (first, other)]
+            only = [
+                f"only in {split}: {', '.join(sorted(map(printable, set(one.classes) - set(two.classes)))[:5])}"
+                for split, one, two in zip(splits, (first, other), (other, first), strict=True)
+                if set(one.classes) - set(two.classes)
+            ]
+            raise ValueError(
+                f"dataset {name!r}: {printable(str(root))} has different classes in {splits[0]} and {splits[1]} "
+                f"({'; '.join(only)}): give both the same sub-folders (an empty one counts)"
+            )

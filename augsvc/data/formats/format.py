@@ -5,7 +5,7 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from functools import cache, reduce
-from inspect import isclass
+from inspect import isabstract, isclass
 from operator import or_
 from pathlib import Path
 from types import MappingProxyType
@@ -27,7 +27,7 @@ class DatasetFormat(BaseModel, ABC):
 
     @abstractmethod
     def open(self, name: str, cache: DecodedCache) -> list[Source]:
-        """The dataset's sources: NAME, or NAME/train and NAME/test. Decoded samples may be kept in `cache`.
+        """The dataset's sources: NAME, or one for each split, as NAME/train. Decoded samples may be kept in `cache`.
 
         Raises:
             ValueError: for the operator: it cannot be served; the text names the cure.
@@ -67,7 +67,8 @@ def dataset_formats() -> Mapping[str, type[DatasetFormat]]:
     for info in pkgutil.iter_modules(formats.__path__, formats.__name__ + "."):
         module = importlib.import_module(info.name)
         for member in vars(module).values():
-            if isclass(member) and issubclass(member, DatasetFormat) and member.__module__ == info.name != __name__:
+            own = isclass(member) and issubclass(member, DatasetFormat) and member.__module__ == info.name
+            if own and not isabstract(member):
                 (name,) = get_args(member.model_fields["format"].annotation)
                 if name in by_name:
                     raise ValueError(f"{info.name}.{member.__name__}: the format {name!r} is taken by {by_name[name]}")

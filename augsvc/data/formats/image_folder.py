@@ -11,8 +11,9 @@ from pydantic import Field
 from augsvc.arrays import Sample
 from augsvc.data.cache import DecodedCache
 from augsvc.data.decoders.registry import IMAGE_DECODERS
-from augsvc.data.formats.folder import FileType, Folder, FolderSource, open_folder
-from augsvc.data.formats.format import DatasetFormat, give_statistics
+from augsvc.data.formats.folder import Folder, FolderFormat, FolderSource, open_folder
+from augsvc.data.formats.format import give_statistics
+from augsvc.data.formats.index import FileType
 from augsvc.data.source import Source, SourceInfo
 from augsvc_client.decoding.image import decode_image
 from augsvc_client.decoding.limits import IMAGE_SUFFIXES, MAX_IMAGE_BYTES, MAX_PIXELS
@@ -23,13 +24,11 @@ logger = logging.getLogger("augsvc")
 IMAGES = FileType(IMAGE_SUFFIXES, "images")
 
 
-class ImageFolderSettings(DatasetFormat):
-    """The operator's settings of one folder. All but the paths are part of its version."""
+class ImageFolderSettings(FolderFormat):
+    """The operator's settings of one folder of images."""
 
     format: Literal["image_folder"]
-    path: Path
     channels: Literal[1, 3] = 3
-    digest_contents: bool = False  # reads every file at start-up, so that the version covers their contents
     strict: bool = True  # damaged JPEG data are undecodable; false: they are decoded as they come
     max_pixels: int = Field(default=MAX_PIXELS, ge=1, le=178_956_970)  # at most Pillow's limit for an error
     max_file_bytes: int = Field(default=MAX_IMAGE_BYTES, ge=1)
@@ -76,9 +75,5 @@ class ImageFolder(FolderSource):
 def open_image_folder(
     name: str, settings: ImageFolderSettings, cache: DecodedCache, pause: Callable[[float], None] = time.sleep
 ) -> list[Source]:
-    """NAME, or NAME/train and NAME/test if the folder has both sub-folders.
-
-    Raises:
-        ValueError: no such folder, no classes or no images in it, a link that leaves it, or splits with different classes.
-    """
-    return open_folder(name, settings.path, cache, pause, lambda folder: ImageFolder(folder, settings))
+    """As `open_folder`."""
+    return open_folder(name, settings, cache, pause, lambda folder: ImageFolder(folder, settings))

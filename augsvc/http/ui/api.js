@@ -14,7 +14,7 @@ export class ApiError extends Error {
 
   /** Whether the same request may succeed later. */
   get transient() {
-    return this.status === 0 || this.status === 429 || (this.status === 503 && this.code !== "dataset_unreadable");
+    return this.status === 0 || this.status === 429 || this.status === 503;
   }
 }
 

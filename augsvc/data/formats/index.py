@@ -1,0 +1,237 @@
+"""The index of one folder of classes: which files are samples, what they are on disk, and what the operator should know."""
+
+import os
+import stat
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from augsvc.data.formats.files import Identity
+from augsvc.data.formats.layout import (
+    is_leftover,
+    leftover_group,
+    refuse_splits_in_classes,
+    refuse_unlikely_classes,
+    refuse_wrapper,
+)
+from augsvc.text import printable
+
+_IDENTITY = np.dtype(
+    [("n_bytes", "i8"), ("device", "u8"), ("inode", "u8"), ("modified_ns", "i8"), ("changed_ns", "i8")]
+)
+_MOST_NAMED = 5  # faults of one kind in a message
+_LINK_CURE = "put the files themselves there, or name the folder that it leads into in `follow_links`"
+_READ_CURE = "grant it read and search permission"
+
+
+@dataclass(frozen=True, slots=True)
+class FileType:
+    """Which files are indexed."""
+
+    extensions: frozenset[str]  # lower case, with the dot
+    plural: str  # for messages
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Where symbolic links may lead."""
+
+    root: Path  # of the dataset, without links: links to files may lead anywhere below it
+    follow: tuple[Path, ...] = ()  # further folders; if there are any, links to folders are followed too
+
+    def root_of(self, target: str) -> Path | None:
+        """The allowed folder that holds a path without links."""
+        return next((root for root in (self.root, *self.follow) if Path(target).is_relative_to(root)), None)
+
+
+@dataclass(slots=True)
+class Index:
+    """The files below one folder of classes, sorted by their names relative to it."""
+
+    classes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    targets: dict[str, str] = field(default_factory=dict)  # name → absolute path, of files behind links
+    left_out: Counter[str] = field(default_factory=Counter)  # files that are no samples, by extension
+    leftovers: Counter[str] = field(default_factory=Counter)  # of operating systems and storage, by name
+    unreadable: list[str] = field(default_factory=list)  # folders
+    loose: int = 0  # samples outside every class
+    identities: npt.NDArray[np.void] = field(default_factory=lambda: np.empty(0, _IDENTITY))
+
+    @property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """Bytes of every file (len,)."""
+        return self.identities["n_bytes"]
+
+    def identity(self, index: int) -> Identity:
+        """The file at the time of indexing."""
+        return Identity(*self.identities[index].item())
+
+    def notes(self, plural: str) -> Iterator[str]:
+        """What the operator should know, one sentence each; `plural` says what the files are."""
+        known = {name.partition("/")[0] for name in (*self.names, *self.unreadable)}
+        if empty := [label for label in self.classes if label not in known]:
+            yield f"no {plural} in {_named(empty)}: remove an empty folder unless its class is to be kept"
+        for folder in sorted(self.unreadable):
+            yield f"{printable(folder)} may not be read by this user, and its {plural} are missing: {_READ_CURE}"
+        if self.loose:
+            yield f"{self.loose:,} {plural} beside the class folders ignored: move each into the folder of its class"
+        if twins := _twins(self.classes):
+            yield f"classes whose names differ only in case, form or spaces: {_named(twins)}"
+        if self.leftovers:
+            counts = ", ".join(
+                f"{printable(name)} ({count:,})" for name, count in self.leftovers.most_common(_MOST_NAMED)
+            )
+            more = len(self.leftovers) - _MOST_NAMED
+            others = f" and {more} other names" if more > 0 else ""
+            yield f"{self.leftovers.total():,} hidden or system entries ignored: {counts}{others}"
+
+
+def _is_folder(path: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116 - a million times
+    except OSError:  # a link to itself, or a folder that this user may not search
+        return False
+
+
+def _named(names: Sequence[str]) -> str:
+    listed = ", ".join(printable(name) for name in names[:_MOST_NAMED])
+    return f"{listed} and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else listed
+
+
+def _twins(classes: Sequence[str]) -> list[str]:
+    alike: dict[str, list[str]] = {}
+    for label in classes:
+        alike.setdefault(unicodedata.normalize("NFKC", label).casefold().strip(), []).append(label)
+    return [label for labels in alike.values() if len(labels) > 1 for label in labels]
+
+
+class Indexer:
+    """Walks through one folder of classes, over the real paths of folders: only entries may be links."""
+
+    def __init__(self, folder: Path, links: Links, file_type: FileType) -> None:
+        self._folder, self._links, self._file_type = folder, links, file_type
+        self._real = os.path.realpath(folder)
+        self._index = Index()
+        self._files: list[tuple[str, tuple[int, ...]]] = []
+        self._bad_links: list[str] = []
+
+    def index(self, any_class: bool) -> Index:
+        """The whole index. `any_class`: folders are classes whatever they are named.
+
+        Raises:
+            ValueError: for the operator: no classes or no files, names that cannot be those of classes, or bad links.
+        """
+        where, file_type, index = printable(str(self._folder)), self._file_type, self._index
+        if self._links.root_of(self._real) is None:
+            raise ValueError(f"{where} is a link out of {self._links.root}: {_LINK_CURE}")
+        folders = self._class_folders()
+        index.classes = tuple(sorted(folders))
+        if index.unreadable:
+            raise ValueError(f"{where} may not be read by this user: {_READ_CURE}")
+        if not index.classes and not self._bad_links:
+            raise ValueError(
+                f"{where} has no sub-folders: put the {file_type.plural} of each class into a separate sub-folder"
+            )
+        if not any_class:
+            refuse_unlikely_classes(index.classes, where)
+            if len(index.classes) == 1:
+                refuse_wrapper(index.classes[0], self._inside, where)
+        for label, real in folders.items():
+            self._walk(label, real, (self._real,))
+        self._refuse_links()
+        if not self._files:
+            known = ", ".join(sorted(file_type.extensions))
+            raise ValueError(f"{where} has no {file_type.plural}: its sub-folders need files named {known}")
+        self._files.sort()
+        index.names = tuple(name for name, _ in self._files)
+        if not any_class:
+            refuse_splits_in_classes(index.names, where)
+        index.identities = np.array([identity for _, identity in self._files], dtype=_IDENTITY)
+        return index
+
+    def _class_folders(self) -> dict[str, str]:
+        """Name → real path of every class folder."""
+        folders: dict[str, str] = {}
+        for entry in self._entries(".", self._real):
+            if (target := self._target(entry)) is None:
+                continue
+            if _is_folder(target):
+                folders[entry.name] = target
+            elif self._is_sample(entry.name):
+                self._index.loose += 1
+        return folders
+
+    def _walk(self, name: str, real: str, above: tuple[str, ...]) -> None:
+        """Indexes the folder `name`. `above` are the real paths of the folders on the way to it."""
+        if any(Path(folder).is_relative_to(real) for folder in above):
+            self._bad_links.append(f"{printable(str(self._folder / name))} is a link to a folder around it: remove it")
+            return
+        for entry in self._entries(name, real):
+            below = f"{name}/{entry.name}"
+            if (target := self._target(entry)) is None:
+                continue
+            try:
+                if entry.is_dir():
+                    self._walk(below, target, (*above, real))
+                elif self._is_sample(entry.name) and entry.is_file():
+                    self._files.append((below, astuple(Identity.of(entry.stat()))))
+                    if target != f"{self._real}/{below}":
+                        self._index.targets[below] = target
+                else:
+                    self._index.left_out[Path(entry.name).suffix.lower()] += 1
+            except PermissionError:
+                self._index.unreadable.append(name)
+                return
+            except OSError:  # a link to itself, or a file that has gone since
+                self._index.left_out[Path(entry.name).suffix.lower()] += 1
+
+    def _is_sample(self, name: str) -> bool:
+        return Path(name).suffix.lower() in self._file_type.extensions
+
+    def _entries(self, name: str, real: str) -> Iterator[os.DirEntry[str]]:
+        """The entries that are no leftovers; notes a folder that this user may not read."""
+        try:
+            with os.scandir(real) as entries:
+                listed = list(entries)
+        except PermissionError:
+            self._index.unreadable.append(name)
+            return
+        for entry in listed:
+            if is_leftover(entry.name):
+                self._index.leftovers[leftover_group(entry.name)] += 1
+            elif entry.name.encode(errors="replace").decode() != entry.name:
+                raise ValueError(f"{printable(entry.path)} is not named in UTF-8: rename it")
+            else:
+                yield entry
+
+    def _target(self, entry: os.DirEntry[str]) -> str | None:
+        """The real path of an entry; None for a link that may not be followed, which is noted."""
+        if not entry.is_symlink():
+            return entry.path
+        target = os.path.realpath(entry.path)
+        if self._links.root_of(target) is None or (_is_folder(target) and not self._links.follow):
+            where = f"{printable(entry.path)} is a link to a folder or out of {self._links.root}"
+            self._bad_links.append(f"{where}: {_LINK_CURE}")
+            return None
+        return target
+
+    def _inside(self, name: str) -> tuple[list[str], bool]:
+        """The sub-folders of a folder, and whether it has files; notes nothing."""
+        try:
+            with os.scandir(self._folder / name) as entries:
+                visible = [entry for entry in entries if not is_leftover(entry.name)]
+        except OSError:
+            return [], True
+        folders = sorted(entry.name for entry in visible if entry.is_dir())
+        return folders, len(folders) < len(visible)
+
+    def _refuse_links(self) -> None:
+        if self._bad_links:
+            more = len(self._bad_links) - _MOST_NAMED
+            lines = self._bad_links[:_MOST_NAMED] + ([f"… and {more} more such links"] if more > 0 else [])
+            raise ValueError("\n".join(lines))

@@ -1,0 +1,211 @@
+"""What folders are taken for: splits, classes, leftovers of systems and storage, or nothing that can be served."""
+
+import os
+
+import pytest
+from PIL import Image
+
+from augsvc.data.cache import DecodedCache
+from augsvc.data.formats.audio_folder import AudioFolderSettings, open_audio_folder
+from augsvc.data.formats.image_folder import ImageFolderSettings, open_image_folder
+from augsvc.data.formats.layout import split_of
+from tests.data.sounds import VALID
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes images by their names below `pets`, and folders where a name ends in a slash."""
+
+    def write(*names):
+        for name in names:
+            path = tmp_path / "pets" / name
+            if name.endswith("/"):
+                path.mkdir(parents=True, exist_ok=True)
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (4, 4)).save(path, "PNG")
+        return tmp_path / "pets"
+
+    return write
+
+
+def opened(root, **options):
+    settings = ImageFolderSettings(format="image_folder", path=root, **options)
+    return open_image_folder("pets", settings, DecodedCache(0), lambda _: None)
+
+
+def shape(sources):
+    return {source.info.name: (source.info.classes, len(source)) for source in sources}
+
+
+# --- splits
+
+
+@pytest.mark.parametrize(
+    ("folders", "splits"),
+    [
+        (["train", "val"], ["train", "val"]),
+        (["train", "test"], ["train", "test"]),
+        (["train", "val", "test"], ["train", "val", "test"]),
+        (["Training", "Validation", "Testing"], ["train", "val", "test"]),
+        (["TRAIN", "valid"], ["train", "val"]),
+        (["train", "dev", "test"], ["train", "val", "test"]),
+        (["train", "eval"], ["train", "val"]),
+        (["training_set", "test_set"], ["train", "test"]),
+        (["train2017", "val2017"], ["train", "val"]),
+        (["train"], ["train"]),
+        (["test"], ["test"]),
+        (["validation"], ["val"]),
+        (["train", "val", "annotations"], ["train", "val"]),
+    ],
+)
+def test_known_names_are_splits(write, folders, splits):
+    root = write(*(f"{folder}/{label}/1.png" for folder in folders for label in ("cat", "dog")))
+    assert shape(opened(root)) == {f"pets/{split}": (("cat", "dog"), 2) for split in splits}
+
+
+def test_splits_of_sounds_too(tmp_path):
+    for name in ("train/owl/a.wav", "valid/owl/a.wav"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(VALID["wav-16"])
+    settings = AudioFolderSettings(format="audio_folder", path=tmp_path)
+    sources = open_audio_folder("calls", settings, DecodedCache(0), lambda _: None)
+    assert shape(sources) == {"calls/train": (("owl",), 1), "calls/val": (("owl",), 1)}
+
+
+@pytest.mark.parametrize(
+    "name", ["trainer", "trains", "tested", "evaluate_me", "value", "devon", "contest", "attest", "1"]
+)
+def test_other_names_are_not(name):
+    assert split_of(name) is None
+
+
+def test_a_vehicle_named_train_is_a_class(write):
+    root = write("bus/1.png", "train/1.png", "tram/1.png")
+    assert shape(opened(root)) == {"pets": (("bus", "train", "tram"), 3)}
+
+
+def test_the_classes_of_all_splits_agree_and_the_difference_is_named(write):
+    root = write("train/cat/1.png", "train/dog/1.png", "val/cat/1.png", "val/\x1bcow/1.png")
+    with pytest.raises(ValueError, match=r"different classes in train and val .*dog.*only in val: \\x1bcow"):
+        opened(root)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["train/1.png"], r"'train', named like splits.*train/CLASS"),
+        (["train/1.png", "test/2.png"], r"'test', 'train', named like splits.*layout: classes"),
+        (["train/cat/1.png", "val/cat/1.png", "valid/cat/1.png"], r"'val', 'valid', and each would be the split 'val'"),
+        (["train/cat/1.png", "cat/1.png", "dog/1.png"], r"'train', named like splits, beside 'cat', 'dog'"),
+        (["cat/train/1.png", "cat/val/2.png", "dog/train/3.png"], r"cat holds 'train', 'val': splits go above"),
+        (["pets/cat/1.png", "pets/dog/1.png"], r"single sub-folder, 'pets'.*Set `path` to '.*/pets/pets'"),
+        (["a/b/train/cat/1.png"], r"Set `path` to '.*/pets/a/b'"),
+        (["images/1.png", "masks/1.png"], r"sub-folders 'images', 'masks', which are no classes.*layout: classes"),
+        (["JPEGImages/1.png", "SegmentationClass/1.png", "ImageSets/"], r"'JPEGImages'.*which are no classes"),
+        (["images/1.png"], r"'images', which are no classes"),
+        (["images/train/1.png", "labels/train/1.png"], r"'images', 'labels', which are no classes"),
+        (["train/images/1.png", "train/labels/1.png", "val/images/1.png"], r"pets/train has the sub-folders 'images'"),
+        (["cat/1.png", "dog/1.png", "annotations/1.xml"], r"'annotations', which are no classes"),
+        (["images/cat/1.png", "images/dog/1.png"], r"'images', which are no classes"),
+    ],
+)
+def test_what_can_be_no_class_is_refused_with_what_to_write(write, names, message):
+    root = write(*names)
+    with pytest.raises(ValueError, match=message) as refused:
+        opened(root)
+    assert str(refused.value).startswith("dataset 'pets': ")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["train/1.png", "test/2.png"],
+        ["images/1.png", "masks/1.png"],
+        ["train/cat/1.png"],
+        ["all/a/1.png", "all/b/1.png"],
+    ],
+)
+def test_the_operator_may_say_that_they_are_classes(write, names):
+    (source,) = opened(write(*names), layout="classes")
+    assert source.info.classes == tuple(sorted({name.split("/")[0] for name in names}))
+
+
+@pytest.mark.parametrize("names", [["mask/1.png", "no_mask/1.png"], ["cat/1.png", "frames/1.png"], ["one/1.png"]])
+def test_names_that_may_be_classes_are(write, names):
+    assert len(opened(write(*names))) == 1
+
+
+# --- leftovers
+
+
+@pytest.mark.parametrize(
+    "leftover",
+    [
+        *(
+            "__MACOSX",
+            "lost+found",
+            "$RECYCLE.BIN",
+            "System Volume Information",
+            "@eaDir",
+            "#recycle",
+            ".ipynb_checkpoints",
+        ),
+        *("LOST+FOUND", "__pycache__", "Network Trash Folder", "@Recycle", ".Trash-1000", ".Spotlight-V100", ".git"),
+    ],
+)
+def test_leftovers_of_systems_are_no_classes_and_are_counted(write, leftover):
+    root = write("cat/1.png", "dog/1.png", f"{leftover}/2.png", f"cat/{leftover}/3.png")
+    (source,) = opened(root)
+    assert shape([source]) == {"pets": (("cat", "dog"), 2)}
+    assert list(source.notes()) == [f"2 hidden or system entries ignored: {leftover} (2)"]
+
+
+def test_leftover_files_are_counted_by_name_and_apple_double_ones_together(write):
+    root = write("cat/1.png", "cat/._1.png", "cat/._2.png", "cat/.DS_Store", "cat/Thumbs.db", "desktop.ini")
+    (source,) = opened(root)
+    assert len(source) == 1
+    (note,) = source.notes()
+    assert note.startswith("5 hidden or system entries ignored: ._* (2), ")
+    assert {"Thumbs.db (1)", "desktop.ini (1)", ".DS_Store (1)"} <= set(note.split(": ")[1].split(", "))
+
+
+def test_leftovers_beside_splits_are_no_obstacle(write):
+    root = write("train/cat/1.png", "val/cat/1.png", "__MACOSX/train/._1.png", "lost+found/")
+    assert list(shape(opened(root))) == ["pets/train", "pets/val"]
+
+
+# --- what the operator is told
+
+
+def test_empty_classes_are_named(write):
+    (source,) = opened(write("cat/1.png", "cow/", "e\x1b[2J/"))
+    assert source.info.classes == ("cat", "cow", "e\x1b[2J")
+    assert next(iter(source.notes())).startswith(r"no images in cow, e\x1b[2J: ")
+
+
+def test_images_outside_classes_and_twin_names_are_named(write):
+    (source,) = opened(write("cat/1.png", "Cat/1.png", "loose.png"))
+    loose, twins = source.notes()
+    assert loose.startswith("1 images beside the class folders ignored")
+    assert twins.endswith(": Cat, cat")
+
+
+def test_an_unreadable_folder_is_named_and_keeps_its_class(write, monkeypatch):
+    """Root may read everything, so the refusal is simulated."""
+    root, scandir = write("cat/1.png", "cow/1.png", "dog/a/1.png"), os.scandir
+
+    def refusing(path):
+        if str(path).endswith(("cow", "dog/a")):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    (source,) = opened(root)
+    assert shape([source]) == {"pets": (("cat", "cow", "dog"), 1)}
+    notes = list(source.notes())
+    assert [note.split(" ")[0] for note in notes] == ["cow", "dog/a"]
+    assert "grant it read and search permission" in notes[0]
+    monkeypatch.setattr(os, "scandir", lambda path: refusing("cow"))
+    with pytest.raises(ValueError, match="may not be read by this user"):
+        opened(root)
