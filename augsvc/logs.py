@@ -10,11 +10,13 @@ from typing import Literal
 from rich.console import Console
 from rich.logging import RichHandler
 
+from augsvc.text import printable
+
 LogFormat = Literal["text", "json"]
 
 
 class JsonLines(logging.Formatter):
-    """time, level, logger, event, and the event's `extra={"fields": {…}}`; fields of None are omitted."""
+    """time, level, logger, event, and the event's `extra={"fields": {…}}`, escaped; fields of None are omitted."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One JSON object."""
@@ -25,9 +27,18 @@ class JsonLines(logging.Formatter):
             "event": record.getMessage(),
         }
         line |= {name: value for name, value in getattr(record, "fields", {}).items() if value is not None}
+        line = {name: printable(value) if isinstance(value, str) else value for name, value in line.items()}
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
+
+
+class TextLines(logging.Formatter):
+    """One line an event, in which foreign text cannot forge another one; a traceback follows on lines of its own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line, escaped."""
+        return printable(super().formatMessage(record))
 
 
 def set_up(log_format: LogFormat) -> None:
@@ -39,10 +50,10 @@ def set_up(log_format: LogFormat) -> None:
         threading.excepthook = _log_thread
     else:
         logging.getLogger("augsvc.requests").setLevel(logging.WARNING)  # a line for each request would hide the events
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler.setFormatter(TextLines("%(asctime)s %(levelname)s %(message)s"))
         if sys.stderr.isatty():
             handler = RichHandler(console=Console(stderr=True), show_path=False)
-            handler.setFormatter(logging.Formatter("%(message)s"))
+            handler.setFormatter(TextLines("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 

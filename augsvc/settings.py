@@ -5,21 +5,33 @@ import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from augsvc.data.formats.format import DatasetSettings, dataset_formats
+from augsvc.errors import BadJson
 from augsvc.executors.factory import runs_on_cuda
 from augsvc.executors.fused.kernel_cache import default_folder
 from augsvc.logs import LogFormat
-from augsvc.validation import explain_finding, nearest
+from augsvc.planning.spec import parse_json
+from augsvc.validation import ByteCount, explain_finding, nearest
+from augsvc_client.strict_yaml import RepeatedKey, load_yaml
 
-Bytes = Annotated[int, Field(ge=0)]
+Bytes = Annotated[ByteCount, Field(ge=0)]
+# components of letters, digits, - _ and dots, of which none begins with a dot or holds two in a row
+_DATASET_NAME = r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(/[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)*$"
 _PATHS = {"tokens_file", "uds", "kernel_cache"}
 CLIENT_VARIABLES = {"AUGSVC_URL", "AUGSVC_TOKEN", "AUGSVC_JOB"}
 # Kubernetes gives each container the address of every Service of its namespace, here of one named augsvc or augsvc-…
@@ -54,7 +66,7 @@ class TokenEntry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     token: Annotated[SecretStr, AfterValidator(_sendable)]
-    bytes_per_s: Annotated[int, Field(gt=0)] | None = None  # None: no quota
+    bytes_per_s: Annotated[ByteCount, Field(gt=0)] | None = None  # None: no quota
     engine_fraction: Annotated[float, Field(gt=0.0, le=1.0)] | None = None  # seconds of the engine per second
 
 
@@ -69,7 +81,7 @@ class Settings(BaseSettings):
     device: Annotated[str, AfterValidator(_device)] = "auto"
     executor: Literal["fused", "kornia"] = "fused"
     kernel_cache: Annotated[Path | None, Field(default_factory=default_folder)]  # None: not cached
-    datasets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")], DatasetSettings] = {}
+    datasets: dict[Annotated[str, Field(pattern=_DATASET_NAME)], DatasetSettings] = {}
     operations: tuple[str, ...] = ()
     tokens_file: Path | None = None
     allow_unauthenticated: bool = False  # on non-loopback interfaces
@@ -133,6 +145,17 @@ class Settings(BaseSettings):
         return tokens
 
 
+class _Environment(EnvSettingsSource):
+    """The AUGSVC_* variables; those of mappings and lists are JSON, in which a key must not be repeated either."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        try:
+            return parse_json(value.encode())
+        except BadJson as err:
+            name = f"AUGSVC_{field_name.upper()}"
+            raise ValueError(f"{name} must be JSON: check brackets, quotes and repeated keys") from err
+
+
 def load_settings(config: Path | None, flags: Mapping[str, object]) -> Settings:
     """Settings of a server. A flag of None was not given.
 
@@ -141,7 +164,10 @@ def load_settings(config: Path | None, flags: Mapping[str, object]) -> Settings:
     """
     _refuse_unknown_variables()
     given = _resolve_paths(config, _read_yaml(config)) if config else {}
-    variables = EnvSettingsSource(Settings)()
+    try:
+        variables = _Environment(Settings)()
+    except SettingsError as err:
+        raise ValueError(str(err.__cause__)) from err
     given |= {
         name: value for name, value in variables.items() if not _is_service_link(f"AUGSVC_{name.upper()}", str(value))
     }
@@ -211,9 +237,11 @@ def _message(finding: ErrorDetails) -> str:
 
 def _read_yaml(path: Path) -> dict[str, object]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as err:
         raise ValueError(f"{path} cannot be opened; check that it exists and that this user may read it") from err
+    except RepeatedKey as err:
+        raise ValueError(f"{path}: {err.problem}") from err
     except yaml.MarkedYAMLError as err:
         line = f", line {err.problem_mark.line + 1}" if err.problem_mark else ""
         raise ValueError(f"{path}{line}: invalid YAML") from err

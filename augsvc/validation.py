@@ -1,12 +1,31 @@
 """Translates pydantic's validation errors into this project's messages: pydantic's own text never reaches a client."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from difflib import get_close_matches
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import BeforeValidator, ValidationError
 
 from augsvc.errors import SpecInvalid
+
+_UNITS = {"": 1} | {
+    f"{letter}{binary}": (1024 if binary else 1000) ** power
+    for power, letter in enumerate("KMGTP", start=1)
+    for binary in ("I", "")
+}
+_BYTES = re.compile(r"(\d+(?:\.\d+)?(?:E\d{1,2})?) *([KMGTP]I?|)B?")
+
+
+def _read_bytes(value: object) -> object:
+    """The number of a text such as "2GiB"; other values, and texts that are no such number, are left to the validation."""
+    match = _BYTES.fullmatch(value.strip().replace("_", "").upper()) if isinstance(value, str) else None
+    return int(Decimal(match[1]) * _UNITS[match[2]]) if match else value
+
+
+# Bytes: an integer, or a text with a unit, of 1024 (2GiB, 512 MiB, 2Gi) or 1000 (2GB, 2G).
+ByteCount = Annotated[int, BeforeValidator(_read_bytes)]
 
 _TEXTS = {
     "missing": "is required",

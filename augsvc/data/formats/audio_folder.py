@@ -12,6 +12,7 @@ from augsvc.data.decoders.registry import SOUND_DECODERS
 from augsvc.data.formats.folder import Folder, FolderFormat, FolderSource, open_folder
 from augsvc.data.formats.index import FileType
 from augsvc.data.source import Source, SourceInfo
+from augsvc.validation import ByteCount
 from augsvc_client.decoding.audio import decode_sound
 from augsvc_client.decoding.limits import AUDIO_SUFFIXES, MAX_AUDIO_BYTES, MAX_FRAMES
 
@@ -23,7 +24,7 @@ class AudioFolderSettings(FolderFormat):
 
     format: Literal["audio_folder"]
     max_frames: int = Field(default=MAX_FRAMES, ge=1, le=1 << 30)
-    max_file_bytes: int = Field(default=MAX_AUDIO_BYTES, ge=1)
+    max_file_bytes: ByteCount = Field(default=MAX_AUDIO_BYTES, ge=1)
 
     def open(self, name: str, cache: DecodedCache) -> list[Source]:
         """As `open_audio_folder`."""

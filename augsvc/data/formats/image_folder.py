@@ -15,6 +15,7 @@ from augsvc.data.formats.folder import Folder, FolderFormat, FolderSource, open_
 from augsvc.data.formats.format import give_statistics
 from augsvc.data.formats.index import FileType
 from augsvc.data.source import Source, SourceInfo
+from augsvc.validation import ByteCount
 from augsvc_client.decoding.image import decode_image
 from augsvc_client.decoding.limits import IMAGE_SUFFIXES, MAX_IMAGE_BYTES, MAX_PIXELS
 from augsvc_client.decoding.png import has_16_bits
@@ -31,7 +32,7 @@ class ImageFolderSettings(FolderFormat):
     channels: Literal[1, 3] = 3
     strict: bool = True  # damaged JPEG data are undecodable; false: they are decoded as they come
     max_pixels: int = Field(default=MAX_PIXELS, ge=1, le=178_956_970)  # at most Pillow's limit for an error
-    max_file_bytes: int = Field(default=MAX_IMAGE_BYTES, ge=1)
+    max_file_bytes: ByteCount = Field(default=MAX_IMAGE_BYTES, ge=1)
     statistics: Path | None = None  # a file of `augsvc fit`; its digest is part of the version, its path is not
 
     def open(self, name: str, cache: DecodedCache) -> list[Source]:

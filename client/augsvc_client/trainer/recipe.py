@@ -13,6 +13,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
+from augsvc_client.strict_yaml import RepeatedKey, load_yaml
 from augsvc_client.trainer.recipe_errors import describe_error
 
 MEMBER_STRIDE = 1 << 16  # between the seeds of ensemble members: runs with smaller seeds share no member
@@ -235,7 +236,9 @@ def load_recipe(path: Path | None, values: Mapping[str, object]) -> Recipe:
     tree: object = {}
     if path is not None:
         try:
-            tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            tree = load_yaml(path.read_text(encoding="utf-8")) or {}
+        except RepeatedKey as err:
+            raise ValueError(f"{path.name}: {err.problem}") from err
         except yaml.YAMLError as err:
             raise ValueError(f"{path.name} is not YAML: {' '.join(str(err).split())}") from err
     if not isinstance(tree, dict):
@@ -260,7 +263,7 @@ def parse_override(text: str) -> tuple[str, object]:
     if not equals or "." not in name:
         raise ValueError(f"--set takes group.field=value, for example optimiser.lr=0.05, got {text!r}")
     try:
-        return name.strip(), yaml.safe_load(value)
+        return name.strip(), load_yaml(value)
     except yaml.YAMLError as err:
         raise ValueError(f"--set {name}: the value is not YAML") from err
 
