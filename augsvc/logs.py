@@ -34,7 +34,7 @@ class JsonLines(logging.Formatter):
 
 
 class TextLines(logging.Formatter):
-    """One line an event, in which foreign text cannot forge another one; a traceback follows on lines of its own."""
+    """One line an event, in which foreign text cannot forge another one; a traceback follows it."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """The line, escaped."""

@@ -152,7 +152,7 @@ class _Environment(EnvSettingsSource):
         try:
             return parse_json(value.encode())
         except BadJson as err:
-            name = f"AUGSVC_{field_name.upper()}"
+            name = f"{field_name}: AUGSVC_{field_name.upper()}"
             raise ValueError(f"{name} must be JSON: check brackets, quotes and repeated keys") from err
 
 

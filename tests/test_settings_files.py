@@ -56,7 +56,7 @@ def test_a_merged_mapping_may_be_overridden():
 def test_a_variable_that_is_json_has_no_repeated_keys_either(monkeypatch):
     entry = json.dumps({"format": "image_folder", "path": "x"})
     monkeypatch.setenv("AUGSVC_DATASETS", f'{{"a": {entry}, "a": {entry}}}')
-    with pytest.raises(ValueError, match=r"AUGSVC_DATASETS must be JSON.*repeated keys"):
+    with pytest.raises(ValueError, match=r"^datasets: AUGSVC_DATASETS must be JSON.*repeated keys"):
         load_settings(None, {})
 
 

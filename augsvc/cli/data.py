@@ -69,6 +69,10 @@ def check(
     console.print(f"arithmetic {arithmetic or '[red]none[/red]: the self-test fails, see the log'}")
     valid = [check_dataset(engine, name, every, console) for name in engine.catalog.names()]
     engine.stop()
+    names_only = [name for name, entry in settings.datasets.items() if not getattr(entry, "digest_contents", True)]
+    if names_only:
+        cover = "the versions cover names and sizes of files; with `digest_contents: true` their contents too"
+        console.print(f"{safe(', '.join(names_only))}: {cover}", highlight=False, soft_wrap=True)
     if not (arithmetic and all(valid)):
         raise typer.Exit(1)
 

@@ -94,10 +94,10 @@ def test_the_classes_of_all_splits_agree_and_the_difference_is_named(write):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["train/1.png"], r"'train', named like splits.*train/CLASS"),
-        (["train/1.png", "test/2.png"], r"'test', 'train', named like splits.*layout: classes"),
+        (["train/1.png"], r"named like splits, 'train',.*train/CLASS"),
+        (["train/1.png", "test/2.png"], r"named like splits, 'test', 'train',.*layout: classes"),
         (["train/cat/1.png", "val/cat/1.png", "valid/cat/1.png"], r"'val', 'valid', and each would be the split 'val'"),
-        (["train/cat/1.png", "cat/1.png", "dog/1.png"], r"'train', named like splits, beside 'cat', 'dog'"),
+        (["train/cat/1.png", "cat/1.png", "dog/1.png"], r"named like splits, 'train', beside 'cat', 'dog'"),
         (["cat/train/1.png", "cat/val/2.png", "dog/train/3.png"], r"cat holds 'train', 'val': splits go above"),
         (["pets/cat/1.png", "pets/dog/1.png"], r"single sub-folder, 'pets'.*Set `path` to '.*/pets/pets'"),
         (["a/b/train/cat/1.png"], r"Set `path` to '.*/pets/a/b'"),
@@ -172,7 +172,20 @@ def test_leftover_files_are_counted_by_name_and_apple_double_ones_together(write
 
 def test_leftovers_beside_splits_are_no_obstacle(write):
     root = write("train/cat/1.png", "val/cat/1.png", "__MACOSX/train/._1.png", "lost+found/")
-    assert list(shape(opened(root))) == ["pets/train", "pets/val"]
+    train, val = opened(root)
+    assert (train.info.name, val.info.name) == ("pets/train", "pets/val")
+    assert list(train.notes()) == ["beside the splits ignored: __MACOSX, lost+found"] and not list(val.notes())
+
+
+def test_what_is_named_like_an_image_and_is_none_is_named(write):
+    root = write("cat/1.png")
+    (root / "cat" / "loop.png").symlink_to("loop.png")
+    (root / "cat" / "gone.png").symlink_to("nowhere.png")
+    os.mkfifo(root / "cat" / "pipe.png")
+    (source,) = opened(root)
+    assert list(source.notes()) == [
+        "links that lead nowhere, pipes or sockets ignored: cat/gone.png, cat/loop.png, cat/pipe.png"
+    ]
 
 
 # --- what the operator is told
@@ -187,7 +200,7 @@ def test_empty_classes_are_named(write):
 def test_images_outside_classes_and_twin_names_are_named(write):
     (source,) = opened(write("cat/1.png", "Cat/1.png", "loose.png"))
     loose, twins = source.notes()
-    assert loose.startswith("1 images beside the class folders ignored")
+    assert loose.startswith("images beside the class folders ignored (1)")
     assert twins.endswith(": Cat, cat")
 
 

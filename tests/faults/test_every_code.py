@@ -142,13 +142,16 @@ def disturbed(tmp_path_factory):
     root = tmp_path_factory.mktemp("operator")
     write_image_folder(root / "data" / "pets", {"cat": 3, "dog": 3})
     write_image_folder(root / "data" / "gone", {"a": 2, "b": 2})
+    write_image_folder(root / "data" / "other", {"a": 1})
     for number in range(70):
         spoil(root / "data" / "ruin" / "a" / f"{number:03}.png")
     (root / "tokens.yaml").write_text(yaml.safe_dump(TOKENS), encoding="utf-8")
     gate = root / "gate"
     os.mkfifo(gate)
     settings = {
-        "datasets": {n: {"format": "image_folder", "path": str(root / "data" / n)} for n in ("pets", "gone", "ruin")},
+        "datasets": {
+            n: {"format": "image_folder", "path": str(root / "data" / n)} for n in ("pets", "gone", "other", "ruin")
+        },
         "tokens_file": str(root / "tokens.yaml"),
         "operations": ["awkward"],
         "max_batch_bytes": MAX_BATCH,
@@ -382,10 +385,10 @@ def _(server):
     return server.batch(count=4, dataset="gone", shuffle=False)
 
 
-@provokes("dataset_changed", r"sample 0 of 'gone' changed .* a/000\.png .* restart the server")
+@provokes("dataset_changed", r"sample 0 of 'other' changed .* a/000\.png .* restart the server")
 def _(server):
-    (server.data / "gone" / "a" / "000.png").touch()
-    return server.batch(count=1, dataset="gone", shuffle=False)
+    (server.data / "other" / "a" / "000.png").touch()
+    return server.batch(dataset="other")
 
 
 @provokes("dataset_unreadable", "check the dataset's files")

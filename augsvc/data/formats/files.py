@@ -63,3 +63,11 @@ def read_below(root: Path, name: str, n_bytes: int) -> tuple[bytes, Identity]:
     with os.fdopen(open_below(root, name), "rb") as file:
         data = file.read(n_bytes)
         return data, Identity.of(os.fstat(file.fileno()))
+
+
+def is_folder(path: str) -> bool:
+    """Whether a path leads to a folder, over links too; not if it cannot be followed, as a link to itself."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116 - for many entries
+    except OSError:
+        return False

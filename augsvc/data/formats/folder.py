@@ -20,7 +20,7 @@ import numpy as np
 
 from augsvc.arrays import I64, Sample
 from augsvc.data.cache import DecodedCache
-from augsvc.data.formats.files import Identity, NotIndexed, open_below, read_below
+from augsvc.data.formats.files import Identity, NotIndexed, is_folder, open_below, read_below
 from augsvc.data.formats.format import DatasetFormat
 from augsvc.data.formats.index import FileType, Indexer, Links
 from augsvc.data.formats.layout import Layout, find_splits, is_leftover
@@ -53,6 +53,7 @@ class Folder:
     links: Links
     cache: DecodedCache
     any_class: bool  # whatever the folders are named
+    beside: tuple[str, ...] = ()  # the names beside the splits, which are ignored
     pause: Callable[[float], None] = time.sleep  # waits between the attempts of a read
 
 
@@ -105,13 +106,18 @@ class FolderSource(Source):
 
     def notes(self) -> Iterator[str]:
         """Empty classes, unreadable folders, and what is ignored."""
-        return self._index.notes(self._plural)
+        yield from self._index.notes(self._plural)
+        if self._folder.beside:
+            yield f"beside the splits ignored: {', '.join(map(printable, self._folder.beside))}"
 
     def _make(self, index: int) -> Sample:
         try:
             if self._index.sizes[index] > self._max_file_bytes:
                 raise Undecodable(f"the file is larger than max_file_bytes, {self._max_file_bytes:,}")
-            sample = self._decode(self._read_file(index), int(self._labels[index]))
+            data = self._read_file(index)
+            if not data:
+                raise Undecodable("the file is empty")
+            sample = self._decode(data, int(self._labels[index]))
         except Undecodable as err:
             self._note(index, str(err), f"cannot be decoded ({err}); replaced by the next sample")
             raise
@@ -223,7 +229,11 @@ def open_folder(
         splits = {} if settings.layout == "classes" else _splits(root)
         if not splits:
             return [make(folder(name, root))]
-        sources = [make(folder(f"{name}/{split}", root / inner)) for split, inner in splits.items()]
+        beside = tuple(sorted(entry.name for entry in root.iterdir() if entry.name not in splits.values()))
+        sources = [
+            make(folder(f"{name}/{split}", root / inner, beside=() if position else beside))  # noted once
+            for position, (split, inner) in enumerate(splits.items())
+        ]
     except ValueError as err:
         raise ValueError("\n".join(f"dataset {name!r}: {line}" for line in str(err).split("\n"))) from err
     _require_same_classes(name, root, sources)
@@ -239,7 +249,7 @@ def _splits(root: Path) -> dict[str, str]:
 def _visible_folders(folder: Path) -> list[str]:
     try:
         with os.scandir(folder) as entries:
-            return [entry.name for entry in entries if not is_leftover(entry.name) and entry.is_dir()]
+            return [entry.name for entry in entries if not is_leftover(entry.name) and is_folder(entry.path)]
     except OSError:  # the index names it
         return []
 

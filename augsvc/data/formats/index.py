@@ -1,7 +1,6 @@
 """The index of one folder of classes: which files are samples, what they are on disk, and what the operator should know."""
 
 import os
-import stat
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from augsvc.data.formats.files import Identity
+from augsvc.data.formats.files import Identity, is_folder
 from augsvc.data.formats.layout import (
     is_leftover,
     leftover_group,
@@ -59,6 +58,7 @@ class Index:
     left_out: Counter[str] = field(default_factory=Counter)  # files that are no samples, by extension
     leftovers: Counter[str] = field(default_factory=Counter)  # of operating systems and storage, by name
     unreadable: list[str] = field(default_factory=list)  # folders
+    irregular: list[str] = field(default_factory=list)  # links that lead nowhere, pipes and sockets, named like samples
     loose: int = 0  # samples outside every class
     identities: npt.NDArray[np.void] = field(default_factory=lambda: np.empty(0, _IDENTITY))
 
@@ -79,7 +79,9 @@ class Index:
         for folder in sorted(self.unreadable):
             yield f"{printable(folder)} may not be read by this user, and its {plural} are missing: {_READ_CURE}"
         if self.loose:
-            yield f"{self.loose:,} {plural} beside the class folders ignored: move each into the folder of its class"
+            yield f"{plural} beside the class folders ignored ({self.loose:,}): move each into the folder of its class"
+        if self.irregular:
+            yield f"links that lead nowhere, pipes or sockets ignored: {_named(sorted(self.irregular))}"
         if twins := _twins(self.classes):
             yield f"classes whose names differ only in case, form or spaces: {_named(twins)}"
         if self.leftovers:
@@ -87,15 +89,8 @@ class Index:
                 f"{printable(name)} ({count:,})" for name, count in self.leftovers.most_common(_MOST_NAMED)
             )
             more = len(self.leftovers) - _MOST_NAMED
-            others = f" and {more} other names" if more > 0 else ""
+            others = f" and {more} more" if more > 0 else ""
             yield f"{self.leftovers.total():,} hidden or system entries ignored: {counts}{others}"
-
-
-def _is_folder(path: str) -> bool:
-    try:
-        return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116 - a million times
-    except OSError:  # a link to itself, or a folder that this user may not search
-        return False
 
 
 def _named(names: Sequence[str]) -> str:
@@ -160,7 +155,7 @@ class Indexer:
         for entry in self._entries(".", self._real):
             if (target := self._target(entry)) is None:
                 continue
-            if _is_folder(target):
+            if is_folder(target):
                 folders[entry.name] = target
             elif self._is_sample(entry.name):
                 self._index.loose += 1
@@ -183,12 +178,17 @@ class Indexer:
                     if target != f"{self._real}/{below}":
                         self._index.targets[below] = target
                 else:
-                    self._index.left_out[Path(entry.name).suffix.lower()] += 1
+                    self._leave_out(below)
             except PermissionError:
                 self._index.unreadable.append(name)
                 return
             except OSError:  # a link to itself, or a file that has gone since
-                self._index.left_out[Path(entry.name).suffix.lower()] += 1
+                self._leave_out(below)
+
+    def _leave_out(self, name: str) -> None:
+        self._index.left_out[Path(name).suffix.lower()] += 1
+        if self._is_sample(name):
+            self._index.irregular.append(name)
 
     def _is_sample(self, name: str) -> bool:
         return Path(name).suffix.lower() in self._file_type.extensions
@@ -214,7 +214,7 @@ class Indexer:
         if not entry.is_symlink():
             return entry.path
         target = os.path.realpath(entry.path)
-        if self._links.root_of(target) is None or (_is_folder(target) and not self._links.follow):
+        if self._links.root_of(target) is None or (is_folder(target) and not self._links.follow):
             where = f"{printable(entry.path)} is a link to a folder or out of {self._links.root}"
             self._bad_links.append(f"{where}: {_LINK_CURE}")
             return None
@@ -227,7 +227,7 @@ class Indexer:
                 visible = [entry for entry in entries if not is_leftover(entry.name)]
         except OSError:
             return [], True
-        folders = sorted(entry.name for entry in visible if entry.is_dir())
+        folders = sorted(entry.name for entry in visible if is_folder(entry.path))
         return folders, len(folders) < len(visible)
 
     def _refuse_links(self) -> None:

@@ -102,10 +102,10 @@ def find_splits(folders: Collection[str], holds_folders: Callable[[str], bool], 
     if others and {"train", "test"} <= set(folders):
         named = [name for name in named if name in deep or name in ("train", "test")]
     elif named and len(deep) < (2 if others else 1):
+        beside = f" beside {_listed(others)}: move what is no split elsewhere and" if others else " without classes:"
         raise ValueError(
-            f"{where} has {_listed(named)}, named like splits"
-            + (f", beside {_listed(others)}: move what is no split elsewhere" if others else ", without class folders")
-            + f", put one folder per class into each split ({named[0]}/CLASS/…), or {_CLASSES}"
+            f"{where} has folders named like splits, {_listed(named)},{beside} put one folder per class into each split, as in "
+            f"{named[0]}/CLASS/1.jpg, or {_CLASSES}"
         )
     by_split = {split: [name for name in named if split_of(name) == split] for split in _SPLIT_WORDS}
     for split, names in by_split.items():
