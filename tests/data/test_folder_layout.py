@@ -188,7 +188,7 @@ def test_what_is_named_like_an_image_and_is_none_is_named(write):
     ]
 
 
-# --- what the operator is told
+# --- notes for the operator
 
 
 def test_empty_classes_are_named(write):

@@ -144,7 +144,7 @@ def test_another_file_in_its_place_is_an_error_that_waiting_does_not_end(server,
     assert server.batch(stream, 0, 0, 8).status == 200
 
 
-def test_undecodable_samples_in_a_row_are_told_at_once_with_the_first_and_its_reason(server):
+def test_undecodable_samples_in_a_row_are_an_error_at_once_with_the_first_and_its_reason(server):
     with server.client(wait_s=60) as client:
         stream = client.stream({"dataset": "ruin", "size": [8, 8], "shuffle": False})
         with pytest.raises(RequestRefused, match=r"a/000\.png.*dataset_unreadable"):

@@ -48,7 +48,7 @@ _SAMPLES = frozenset(
             "jpegs",
             "pngs",
             "photos",
-            "pictures",
+            "pics",
             "frames",
             "rgb",
         ),
