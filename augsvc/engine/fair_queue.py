@@ -75,7 +75,7 @@ class FairQueue(Generic[T]):
         self._busy, self._heartbeat_s = False, 0.0
         self._waiting: OrderedDict[str, _Job] = OrderedDict()  # jobs with tasks
         self._idle: OrderedDict[str, _Job] = OrderedDict()  # by the time of their last task
-        self._level_s = 0.0  # the fewest seconds of a waiting job
+        self._level_s = 0.0  # the most seconds of a job when its turn came: where a new job starts
         self._changed = threading.Condition()
         self._stopped = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
