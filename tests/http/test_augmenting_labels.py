@@ -60,6 +60,8 @@ def test_boxes_under_another_name_move_in_the_named_format(augment, name):
     corner_size = torch.cat([BOXES[..., :2], BOXES[..., 2:] - BOXES[..., :2]], dim=-1)
     moved = augment({"image": images(), name: corner_size}, box_format="xywh")[name]
     assert torch.equal(torch.cat([moved[..., :2], moved[..., :2] + moved[..., 2:]], dim=-1), flipped(BOXES))
+    both = augment({"image": images(), "boxes": BOXES}, box_format="xywh")
+    assert torch.equal(both["boxes"], flipped(BOXES))  # the name says which format it has
     with pytest.raises(ValueError, match="box_format"):
         augment({"image": images(), name: BOXES})
 
@@ -188,6 +190,8 @@ def test_images_of_several_sizes_on_one_canvas(augment):
     assert batch["masks"].shape == (3, 6, 6)
     assert batch["label"].tolist() == [1, 2, 3]
     assert batch["index"].tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match="given twice"):
+        augment({"image": given, "id": [1, 1, 2]}, index_key="id")
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,8 @@ def read_batches(
         index = reader.indices(named)
         if index is None:
             index = progress.indices(rows, rank, world_size)
+        elif len(parts) > 1 and len(np.unique(index)) < rows:  # the server sees one part at a time
+            raise ValueError("an index is given twice in a batch: two samples would share their draws")
         address = Address(progress.epoch, progress.position // world_size, rows)
         requests = [
             PendingRequest(address, {**arrays, "index": index[part.rows] if len(parts) > 1 else index})

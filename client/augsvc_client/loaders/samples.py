@@ -96,10 +96,10 @@ class Reader:
     def _role(self, path: Path, value: Any) -> str | None:
         """The tensor that a field is sent as, or "targets"; None for one that is passed through."""
         name = path[-1]
-        if not {name, path[0]}.isdisjoint(self.passthrough):
-            return None
         if path in (("image",), ("audio",)):
             return name
+        if not {name, path[0]}.isdisjoint(self.passthrough):
+            return None
         role = role_of(name)
         if role is not None and (path == (role,) or self.moves()):
             return role
@@ -111,7 +111,9 @@ class Reader:
         return "label" if path == ("label",) else None
 
     def _box_format(self, path: Path, role: str) -> str | None:
-        if role != "boxes" or path[-1] == "boxes" or self.box_format is not None:
+        if role != "boxes" or path[-1] == "boxes":
+            return None
+        if self.box_format is not None:
             return self.box_format
         raise ValueError(
             f"{join_path(path)}: set box_format='xyxy' or 'xywh' (x y width height), in pixels; only the name boxes "
