@@ -1,8 +1,8 @@
 """The time that a sample is expected to take, from its plan alone: known before anything is computed.
 
-Measured with `fused` on one core, 1024 x 1024 x 3 elements, as differences between pipelines; a filter with its largest
-radius, which takes five times as long as its default. Right to a factor of three, for a bound that usual pipelines
-(0.03 s for ten operations on 224 x 224) stay below by a factor of hundreds.
+Rounded up from `fused` on one core, 1024 x 1024 x 3 elements, as differences between pipelines; a filter from 4096 x 4096,
+where it takes up to 1.8 s (7 ns an element for the default radius). An order of magnitude, for a bound far above usual
+pipelines.
 """
 
 from augsvc.ops.operation import Kind
@@ -17,7 +17,7 @@ _NS_PER_ELEMENT = {
 }
 _NS_FIRST_MOVE, _NS_NEXT_MOVE = 20.0, 90.0  # from the source, with perspective; from canvas to canvas
 _NS_PER_PASS = 1.0
-_NS_PER_LABEL = 400.0  # a box or a keypoint, through one pass
+_NS_PER_LABEL = 1600.0  # a box through one camera
 
 
 def sample_seconds(plan: Passes, labels: int = 0) -> float:

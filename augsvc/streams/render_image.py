@@ -24,7 +24,9 @@ from augsvc.streams.output import output_tables, write_floats
 from augsvc.timing import Stages
 from augsvc_client.wire import TensorSpec
 
-LABEL_ROWS = 1 << 15  # boxes or keypoints between two checks: 25 ms a move; their corners as float64 take 2 MB
+LABEL_ROWS = (
+    1 << 15
+)  # boxes or keypoints between two checks: 54 ms a move for boxes; their corners as float64 take 2 MB
 _MAX_DRAWS = 1 << 13  # samples times operations of one thread: the tables of 64 tones take 80 MB
 
 
