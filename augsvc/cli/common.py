@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from rich.markup import escape
 
 from augsvc.errors import AugsvcError
 from augsvc.settings import Settings, load_settings
@@ -36,3 +37,8 @@ def read_settings(config: Path | None, flags: Mapping[str, object]) -> Settings:
     """The settings; exits with status 2 if they are invalid."""
     with report_errors():
         return load_settings(config, flags)
+
+
+def safe(text: str) -> str:
+    """Foreign text for a rich console: without control characters and markup."""
+    return escape(printable(text))

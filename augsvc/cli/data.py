@@ -7,10 +7,9 @@ from typing import Annotated
 import numpy as np
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress, track
 
-from augsvc.cli.common import Config, read_settings, report_errors
+from augsvc.cli.common import Config, read_settings, report_errors, safe
 from augsvc.data.catalog import open_catalog
 from augsvc.data.fit import fit as fit_statistics
 from augsvc.data.source import SPLITS, Source
@@ -19,7 +18,6 @@ from augsvc.errors import AugsvcError
 from augsvc.http.app import open_engine
 from augsvc.planning.spec import validate_spec
 from augsvc.streams.stream import Range
-from augsvc.text import printable
 
 CHECK_SAMPLES = 64
 MOST_CLASSES = 12  # named with their counts
@@ -118,8 +116,3 @@ def print_notes(source: Source, replaced: Sequence[int], console: Console) -> No
     spread = f" of {min(counts):,} to {max(counts):,} samples" if min(counts) < max(counts) else ""
     text = f"{len(counts):,}{spread}: {', '.join(listed + more)}"
     console.print(f"   classes {safe(text)}", highlight=False, soft_wrap=True)
-
-
-def safe(text: str) -> str:
-    """Foreign text for a rich console: without control characters and markup."""
-    return escape(printable(text))

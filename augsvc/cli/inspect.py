@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from augsvc.cli.common import Config, fail, read_settings, report_errors
+from augsvc.cli.common import Config, fail, read_settings, report_errors, safe
 from augsvc.data.catalog import open_catalog
 from augsvc.engine.engine import Engine
 from augsvc.http.app import open_engine
@@ -142,10 +142,10 @@ def print_receipt(stream: Stream, epoch: int, position: int, view: int, console:
     sample = Table(box=None, show_header=False)
     sample.add_row("dataset", f"{stream.source.info.name} ({stream.samples:,} samples)")
     sample.add_row("address", f"epoch {epoch}, position {position}, view {view}")
-    sample.add_row("sample", escape(f"{receipt['index']}, {receipt['source']}"))
+    sample.add_row("sample", safe(f"{receipt['index']}, {receipt['source']}"))
     if substitute := receipt.get("replaced_by"):
         text = f"{substitute['index']}, {substitute['source']} (the sample cannot be decoded)"
-        sample.add_row("replaced by", escape(text))
+        sample.add_row("replaced by", safe(text))
     console.print(sample, highlight=False)
     console.print()
     if not receipt["operations"]:
