@@ -146,6 +146,14 @@ def test_segments_are_bounded(data):
     assert time.perf_counter() - started < 2
 
 
+@pytest.mark.parametrize("strict", [True, False])
+def test_megabytes_of_fill_bytes_are_refused_soon(strict):
+    started = time.perf_counter()
+    with pytest.raises(Undecodable):
+        decode_image(VALID["jpeg"][:-2] + b"\xff" * (8 << 20) + b"\xff\xd9", 3, MAX_PIXELS, strict)
+    assert time.perf_counter() - started < 2
+
+
 def test_a_second_frame_header_does_not_hide_the_size():
     frame = VALID["jpeg"].index(b"\xff\xc0")
     header = bytearray(VALID["jpeg"][frame : frame + 19])

@@ -21,6 +21,8 @@ _METADATA = frozenset(range(0xE0, 0xF0)) | {0xFE}  # application segments and co
 _WITHOUT_LENGTH = frozenset({0x01, 0xD8, _END})
 # In entropy-coded data FF 00 is a byte, and D0 to D7 are restarts; between segments the library skips both.
 _MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
+# The library reads a run of fill bytes from its start again for each block of 64 kB that arrives: 64 MB would take minutes.
+_LONG_FILL = b"\xff" * 4096
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _COLOR_SPACES = {1: "GRAY", 3: "RGB", 4: "CMYK"}
 
@@ -39,11 +41,11 @@ def strip_jpeg(data: bytes, max_pixels: int, strict: bool) -> StrippedImage:
 
     Raises:
         Undecodable: not exactly one frame header before the first scan, more than `max_pixels` pixels, MAX_SEGMENTS segments or
-            MAX_SCANS scans; with `strict`, damaged data.
+            MAX_SCANS scans; a run of 4,096 fill bytes; with `strict`, damaged data.
     """
     header, scans = _split(data)
     frames = [segment for segment in header if segment.marker in _FRAMES]
-    if not scans or len(frames) != 1 or len(frames[0].content) < 6:
+    if not scans or _LONG_FILL in scans or len(frames) != 1 or len(frames[0].content) < 6:
         raise Undecodable(DAMAGED)
     _, height, width, components = struct.unpack_from(">BHHB", frames[0].content)
     require_size(width, height, max_pixels)
