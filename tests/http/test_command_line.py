@@ -183,8 +183,8 @@ def test_check_pushes_a_batch_of_everything_through(written, folders, tmp_path):
         assert f"ok {name}: " in done.stdout
     assert "ok mixed: 2 of 2 samples checked\n   ignored by their names: 1 without an extension, 2 .tiff" in done.stdout
     assert "ok hurt: 12 of 12 samples checked, 1 undecodable and replaced\n   undecodable a/005.png: the" in done.stdout
-    assert "   classes 2: a 10, b 10\n" in done.stdout
-    assert "pets, hurt, mixed: the versions cover names and sizes of files; with `digest_contents: true`" in done.stdout
+    assert "   classes 1: a 2\n" in done.stdout
+    assert "hurt, mixed, pets: the versions cover names and sizes of files; with `digest_contents: true`" in done.stdout
 
 
 def test_check_of_a_dataset_that_cannot_be_served_says_so(written, tmp_path):
