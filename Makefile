@@ -89,6 +89,7 @@ PEERS := torchvision albumentations nvidia-dali-cuda120
 	@echo "installing the peers into .venv-bench: some minutes and 3 GB the first time"
 	$(BENCH_PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	$(BENCH_PIP) --quiet --editable 'client[train]' --editable '.[cuda]'
+	test $$(uname) != Linux || $(BENCH_PIP) --quiet nvidia-cuda-nvcc nvidia-cuda-nvdisasm
 	for peer in $(PEERS); do $(BENCH_PIP) --quiet $$peer || echo "skipped: $$peer cannot be installed here"; done
 	touch $@
 

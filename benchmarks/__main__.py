@@ -11,6 +11,7 @@ from benchmarks import report, sections
 from benchmarks.bench import Bench
 from benchmarks.gpu import PARTS, gpu
 from benchmarks.machine import machine
+from benchmarks.ptx_section import ptxas
 from benchmarks.serving.comparisons import delivered, wire
 from benchmarks.serving.crowd import crowd
 from benchmarks.serving.far import far
@@ -30,6 +31,7 @@ SECTIONS = {
     "replicas": replicas,
     "far": far,
     "training": training,
+    "ptxas": ptxas,
     "gpu": gpu,
 }
 

@@ -206,3 +206,29 @@ def _ratio(row: Row | None, other: str) -> Ratio | None:
 def _difference(row: Row) -> str:
     levels = row.get("levels_from_fused")
     return "" if levels is None else f"{levels:.1f}"
+
+
+_PTXAS = """: what NVIDIA's assembler makes of the CUDA kernels for sm_90, without a GPU. *Occupancy* is the fraction of a
+multiprocessor's 64 warps that registers leave room for. *Executed* is how many PTX instructions a thread runs for its pixel of
+the pipeline of the targets, counted by interpreting the compiled code (tests compare its pixels with the CPU's, to the bit)."""
+
+
+def ptxas(results: Results) -> str:
+    """Every CUDA kernel, and the estimate."""
+    columns: list[Column] = [
+        ("kernel", lambda row: f"`{row['kernel']}`"),
+        ("registers", lambda row: str(row["registers"])),
+        ("spilled bytes", lambda row: str(row["spill_bytes"])),
+        ("occupancy", lambda row: f"{row['occupancy']:.0%}"),
+        ("PTX instructions", lambda row: f"{row['ptx']:,}"),
+        ("machine instructions", lambda row: f"{row['machine'] or 0:,}" if row["machine"] else ""),
+        ("executed per pixel", lambda row: f"{row['executed']:,.0f}" if row["executed"] else ""),
+    ]
+    section = results["ptxas"]
+    parts = [heading("CUDA kernels", "ptxas", _PTXAS), table(columns, section["kernels"])]
+    if section.get("images_per_s"):
+        parts.append(
+            "An **estimate**, not a measurement: if nothing but issuing these instructions took time, an H200 "
+            f"(132 multiprocessors, 4 schedulers each, 1.98 GHz) would render {section['images_per_s']:,.0f} images/s.\n"
+        )
+    return "\n".join(parts)

@@ -73,13 +73,13 @@ _COLUMNS: tuple[Column, ...] = (
 )
 
 
-def compile_ptx(name: str, target: tuple[int, int] = SM_90) -> str:
-    """The PTX of a kernel for a compute capability.
+def compile_ptx(name: str, target: tuple[int, int] = SM_90, arguments: tuple[Any, ...] | None = None) -> str:
+    """The PTX of a kernel for a compute capability, and for arguments of other types than the usual ones.
 
     Compiling the functions that a kernel calls asks the driver for the device in one place: the target stands in for it.
     """
     module: ModuleType = image_kernels if name in IMAGE_KERNELS else sound_kernels
-    signature = tuple(typeof(argument) for argument in _arguments()[name])
+    signature = tuple(typeof(argument) for argument in arguments or _arguments()[name])
     with patch.object(dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=target)):
         kernel = getattr(module, name).py_func
         ptx: str = cuda.compile(kernel, signature, cc=target, output="ptx", device=False, abi="numba")[0]

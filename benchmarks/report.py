@@ -40,6 +40,7 @@ _SECTIONS = {
     "scaling": pixel_tables.scaling,
     "first": pixel_tables.first_batches,
     **serving_tables.SECTIONS,
+    "ptxas": pixel_tables.ptxas,
     "gpu": pixel_tables.gpu,
 }
 
