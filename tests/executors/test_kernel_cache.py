@@ -88,6 +88,20 @@ def test_a_damaged_file_is_logged_and_replaced(tmp_path, damage, suffix, caplog)
     assert use(tmp_path) == (1, 0)
 
 
+@pytest.mark.parametrize("fraction", [0, 0.01, 0.25, 0.5, 0.75, 1])
+def test_data_with_a_flipped_bit_are_never_loaded(tmp_path, fraction, caplog):
+    """Machine code with a flipped bit may still load, and then crash the process or compute wrong values."""
+    use(tmp_path)
+    (file,) = (path for path in files(tmp_path) if path.suffix == ".nbc")
+    content = bytearray(file.read_bytes())
+    content[int(fraction * (len(content) - 1))] ^= 1
+    file.write_bytes(content)
+    with caplog.at_level(logging.WARNING, "augsvc"):
+        assert use(tmp_path) == (0, 1)
+    assert "does not match its digest" in caplog.text and "compiled again" in caplog.text
+    assert use(tmp_path) == (1, 0)
+
+
 def test_code_for_another_signature_is_never_loaded(tmp_path):
     """The index of one process may name the data file that another one has replaced."""
     assert use(tmp_path) == use(tmp_path, np.float64) == (0, 1)

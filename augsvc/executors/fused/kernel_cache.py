@@ -3,11 +3,15 @@
 Numba's index depends on the source file of the cached function alone, so it misses changes in the functions that it
 calls; and two processes on different CPUs that fill one folder at the same time may load each other's code. Hence a folder
 for each digest of all kernel sources, versions, options and the CPU: within one, there is only one version of the code.
+
+Numba does not check its files either: damaged machine code would crash the process at every start, or compute wrong values.
+Hence a digest in front of the code.
 """
 
 import hashlib
 import logging
 import os
+import pickle
 import platform
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,7 +24,7 @@ import numba
 import numpy as np
 from llvmlite import binding
 from numba import config
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 from augsvc.executors.fused import kernels
 
@@ -35,6 +39,7 @@ _OPTIONS = (  # environment variables NUMBA_… that change the code
     "CPU_NAME",
     "CPU_FEATURES",
 )
+_DIGEST_BYTES = hashlib.sha256().digest_size
 _OTHERS_WRITE = 0o022  # mode bits: the group and others may write
 
 
@@ -76,8 +81,31 @@ def code_digest() -> str:
     return digest.hexdigest()[:32]
 
 
-class _KernelCache(FunctionCache):  # type: ignore[misc]  # Numba has no types
+class _CheckedFile(IndexDataCacheFile):  # type: ignore[misc]  # Numba has no types
+    """Numba's files of one function, with the SHA-256 of the machine code in front of it."""
+
+    def _save_data(self, name: str, data: Any) -> None:
+        code = self._dump(data)
+        with self._open_for_write(self._data_path(name)) as file:
+            file.write(hashlib.sha256(code).digest() + code)
+
+    def _load_data(self, name: str) -> Any:
+        path = Path(self._data_path(name))
+        content = path.read_bytes()
+        digest, code = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+        if hashlib.sha256(code).digest() != digest:
+            raise ValueError(f"{path} is damaged: its content does not match its digest")
+        return pickle.loads(code)  # noqa: S301  # in a folder that only this user may write to
+
+
+class _KernelCache(FunctionCache):  # type: ignore[misc]
     """Numba's cache of one function. A file that cannot be read or written is logged, and the function compiled."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(function)
+        self._cache_file = _CheckedFile(
+            self.cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp()
+        )
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled function; None if it has to be compiled."""
