@@ -1,8 +1,10 @@
 """Settings files: repeated keys, byte counts with units, names of datasets."""
 
 import json
+from itertools import pairwise
 
 import pytest
+import yaml
 
 from augsvc.settings import Settings, load_settings
 from augsvc_client.strict_yaml import load_yaml
@@ -44,13 +46,25 @@ def test_a_client_twice_in_the_tokens_file_is_refused(written):
 def test_recipes_and_overrides_refuse_repeated_keys_too(written):
     with pytest.raises(ValueError, match="the key 'epochs' is repeated"):
         load_recipe(written("training: {epochs: 1, epochs: 2}"), {})
-    with pytest.raises(ValueError, match="not YAML"):
+    with pytest.raises(ValueError, match="the key 'a' is repeated"):
         parse_override("data.x={a: 1, a: 2}")
 
 
 def test_a_merged_mapping_may_be_overridden():
     text = "base: &base {a: 1, b: 2}\nx: &x {<<: *base, a: 3}\ny: {<<: *x, b: 4}\n"
     assert load_yaml(text) == {"base": {"a": 1, "b": 2}, "x": {"a": 3, "b": 2}, "y": {"a": 3, "b": 4}}
+
+
+def test_a_long_list_is_no_bomb_and_a_bomb_is_refused_in_no_time():
+    names = "abcdefghijklmnopqrstuvwxyz"
+    long = load_yaml("- 1\n" * 120_000)
+    assert len(long) == 120_000
+    lines = ["a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]" for before, name in pairwise(names)]
+    with pytest.raises(yaml.YAMLError, match="more than 100,000 values"):
+        load_yaml("\n".join(lines))
+    with pytest.raises(yaml.YAMLError, match="nested too deeply"):
+        load_yaml("[" * 50_000)
 
 
 def test_a_variable_that_is_json_has_no_repeated_keys_either(monkeypatch):

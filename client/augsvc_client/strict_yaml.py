@@ -1,4 +1,5 @@
-"""Reads YAML as PyYAML's safe loader does, but refuses repeated keys, of which the last would win without a word.
+"""Reads YAML as PyYAML's safe loader does, but refuses repeated keys, of which the last would win without a word, and aliases
+of aliases, a few lines of which stand for more values than a machine can hold.
 
 The server's settings and the trainer's recipes are read with it; needs PyYAML, which the rest of the client does not.
 """
@@ -7,6 +8,12 @@ from typing import Any
 
 import yaml
 
+_MAX_VALUES, _MAX_EXPANSION = (
+    100_000,
+    10,
+)  # values with every alias written out, unless those written are a tenth of them
+_UNCOUNTED = 1 << 62  # no need to count further
+
 
 class RepeatedKey(yaml.MarkedYAMLError):
     """A mapping has a key twice; the problem says which, and on which lines."""
@@ -14,6 +21,13 @@ class RepeatedKey(yaml.MarkedYAMLError):
 
 class _Loader(yaml.SafeLoader):
     """Checks the keys as they are written: those of merged mappings (`<<`) may be overridden."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        counts: dict[int, int] = {}
+        if node is not None and _count_values(node, counts) > max(_MAX_VALUES, _MAX_EXPANSION * len(counts)):
+            raise yaml.YAMLError(f"its aliases stand for more than {_MAX_VALUES:,} values")
+        return node
 
     def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -26,11 +40,33 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-def load_yaml(text: str) -> Any:  # YAML is any value
+def load_yaml(text: str | bytes) -> Any:  # YAML is any value
     """The value of a YAML text.
 
     Raises:
         RepeatedKey: a mapping has a key twice.
-        yaml.YAMLError: it is no YAML.
+        yaml.YAMLError: it is not YAML, nested too deeply, or its aliases stand for more than 100,000 values.
+        ValueError: a value of a kind that YAML knows is outside its range, for example a month of 13.
     """
-    return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
+    except RecursionError as err:
+        raise yaml.YAMLError("the values are nested too deeply") from err
+
+
+def _count_values(node: yaml.Node, counts: dict[int, int]) -> int:
+    """The values of a node with its aliases written out; `counts` by node, 0 for those that contain this one."""
+    count = counts.get(id(node))
+    if count == 0:
+        raise yaml.YAMLError("an alias refers to a value that contains it")
+    if count is None:
+        counts[id(node)] = 0
+        count = min(_UNCOUNTED, 1 + sum(_count_values(child, counts) for child in _children(node)))
+        counts[id(node)] = count
+    return count
+
+
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [child for pair in node.value for child in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []

@@ -163,13 +163,15 @@ def test_damaged_files_lose_themselves_alone(digits, tmp_path):
         (tmp_path / f"{number}.png").write_bytes(data)
     (tmp_path / "good.png").write_bytes(whole.getvalue())
     broken = b"".join((whole.getvalue()[:33], b"\0\0\0\x05\0\0\0\0", bytes(9), whole.getvalue()[33:]))
-    (tmp_path / "chunk.png").write_bytes(broken)  # the library raises SyntaxError for it
+    (tmp_path / "chunk.png").write_bytes(broken)  # Pillow raises SyntaxError for it; the service drops such chunks
+    (tmp_path / "cut.png").write_bytes(whole.getvalue()[:-40])
     done = command("predict", digits, tmp_path, "--json", tmp_path / "named.json")
     assert done.exit_code == 0, done.output
     named = {Path(one["file"]).name: one for one in json.loads((tmp_path / "named.json").read_text())}
-    assert len(named) == 152
+    assert len(named) == 153
     assert named["good.png"]["error"] is None
-    assert "cannot be read" in named["chunk.png"]["error"]
+    assert named["chunk.png"]["classes"] == named["good.png"]["classes"]
+    assert "cannot be read" in named["cut.png"]["error"]
 
 
 def test_a_folder_knows_whether_it_holds_an_ensemble(url, tmp_path, monkeypatch):

@@ -11,20 +11,40 @@ from contextlib import contextmanager
 import torch
 from torch import distributed, nn
 
+# The number of processes, as torch, Open MPI, MPICH and Slurm's srun set it.
+_PROCESS_COUNTS = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
+
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Join torchrun's process group, if there is one, and leave it afterwards: NCCL for GPU tensors, Gloo for others."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ or distributed.is_initialized():
+    """Join the process group of torchrun, or of a launcher that sets the same variables, and leave it afterwards.
+
+    NCCL for GPU tensors, Gloo for others. Raises ValueError in one of several processes without a group.
+    """
+    if distributed.is_initialized() or not _is_launched():
         yield
         return
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield
     finally:
         distributed.destroy_process_group()
+
+
+def _is_launched() -> bool:
+    """Whether a launcher started this process as a rank. Several processes without a group would each train the whole run
+    and write to the same folder."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return True
+    counts = {name: int(os.environ[name]) for name in _PROCESS_COUNTS if os.environ.get(name, "").isdecimal()}
+    several = [f"{name}={count}" for name, count in counts.items() if count > 1]
+    if several and not os.environ.keys() >= {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}:
+        raise ValueError(
+            f"{several[0]}: this is one of several processes, and none of their process group: start them with torchrun"
+        )
+    return bool(several)
 
 
 def rank() -> int:

@@ -14,8 +14,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 
 from augsvc_client.strict_yaml import RepeatedKey, load_yaml
+from augsvc_client.trainer.files import write_file
 from augsvc_client.trainer.recipe_errors import describe_error
 
+_MAX_BYTES = 1 << 20
 MEMBER_STRIDE = 1 << 16  # between the seeds of ensemble members: runs with smaller seeds share no member
 
 Pipeline = str | list[dict[str, Any]]
@@ -228,19 +230,21 @@ class Recipe(Group):
 
     def save(self, path: Path) -> None:
         """Write YAML, with fields in the order of the groups above."""
-        path.write_text(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+        write_file(path, yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
 
 
 def load_recipe(path: Path | None, values: Mapping[str, object]) -> Recipe:
     """Read a file, if given, and override fields by dotted name; raises ValueError as `parse_recipe`."""
     tree: object = {}
     if path is not None:
+        with path.open("rb") as file:
+            text = file.read(_MAX_BYTES + 1)
+        if len(text) > _MAX_BYTES:
+            raise ValueError(f"{path.name} has more than {_MAX_BYTES:,} bytes")
         try:
-            tree = load_yaml(path.read_text(encoding="utf-8")) or {}
-        except RepeatedKey as err:
-            raise ValueError(f"{path.name}: {err.problem}") from err
-        except yaml.YAMLError as err:
-            raise ValueError(f"{path.name} is not YAML: {' '.join(str(err).split())}") from err
+            tree = load_yaml(text) or {}
+        except (ValueError, yaml.YAMLError) as err:
+            raise ValueError(f"{path.name} cannot be read: {_describe(err)}") from err
     if not isinstance(tree, dict):
         raise ValueError("a recipe must be a YAML mapping of groups: data, model, optimiser, …")
     for name, value in values.items():
@@ -264,8 +268,8 @@ def parse_override(text: str) -> tuple[str, object]:
         raise ValueError(f"--set takes group.field=value, for example optimiser.lr=0.05, got {text!r}")
     try:
         return name.strip(), load_yaml(value)
-    except yaml.YAMLError as err:
-        raise ValueError(f"--set {name}: the value is not YAML") from err
+    except (ValueError, yaml.YAMLError) as err:
+        raise ValueError(f"--set {name}: the value cannot be read: {_describe(err)}") from err
 
 
 def fields() -> Iterator[tuple[str, FieldInfo]]:
@@ -274,6 +278,11 @@ def fields() -> Iterator[tuple[str, FieldInfo]]:
         assert isinstance(info.annotation, type) and issubclass(info.annotation, Group)  # noqa: S101 - for the types
         for name, field in info.annotation.model_fields.items():
             yield f"{group}.{name}", field
+
+
+def _describe(err: Exception) -> str:
+    """An error of YAML on one line."""
+    return str(err.problem) if isinstance(err, RepeatedKey) else " ".join(str(err).split())
 
 
 def _put(tree: dict[str, Any], name: str, value: object) -> None:

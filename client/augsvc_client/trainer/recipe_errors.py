@@ -8,6 +8,7 @@ from annotated_types import BaseMetadata, Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
 _KINDS = {"int": "a whole number", "float": "a number"}
+_LONGEST_VALUE = 200  # characters of a wrong value that a message repeats
 _KIND_ERRORS = ("_type", "_parsing", "_from_float")
 
 
@@ -25,7 +26,13 @@ def describe_error(error: Any, fields: Mapping[str, FieldInfo]) -> str:
     expected = allowed_values(fields[name]) if name in fields else ""
     kind = _KINDS.get(error["type"].partition("_")[0], "") if error["type"].endswith(_KIND_ERRORS) else ""
     fallback = error["msg"].removeprefix("Input should be ").removeprefix("Input ")
-    return f"{name} must be {', '.join(filter(None, (kind, expected))) or fallback}, got {error['input']!r}"
+    return (
+        f"{name} must be {', '.join(filter(None, (kind, expected))) or fallback}, got {_shorten(repr(error['input']))}"
+    )
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
 
 def allowed_values(field: FieldInfo) -> str:

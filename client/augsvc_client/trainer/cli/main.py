@@ -140,7 +140,7 @@ def _parse_pipeline(text: str) -> object:
         return text
     try:
         return json.loads(text)
-    except ValueError as err:
+    except (ValueError, RecursionError) as err:
         raise ValueError(f"--pipeline is neither a preset's name nor JSON: {err}") from err
 
 

@@ -17,6 +17,7 @@ from augsvc_client.trainer.experiments.outcome import Outcome
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.run import run
 from augsvc_client.trainer.export.card import Card, save_model
+from augsvc_client.trainer.files import write_file
 from augsvc_client.trainer.recipe import Recipe
 from augsvc_client.trainer.report.page import render_run_page
 from augsvc_client.trainer.report.plots import draw_curves, draw_sample_grid
@@ -73,7 +74,7 @@ def _prepare_folder(out: Path, recipe: Recipe, members: int, resume: bool) -> No
     if members == 1:
         (out / ENSEMBLE_FILE).unlink(missing_ok=True)  # of an earlier ensemble in the same folder
     elif not resume:
-        (out / ENSEMBLE_FILE).write_text(json.dumps({"members": members}), encoding="utf-8")
+        write_file(out / ENSEMBLE_FILE, json.dumps({"members": members}))
 
 
 def _write(outcome: Outcome, folder: Path, out: Path, *, members: int = 1, ablation: Ablation | None = None) -> None:
@@ -85,12 +86,12 @@ def _write(outcome: Outcome, folder: Path, out: Path, *, members: int = 1, ablat
     save_model(
         outcome.model, Card(recipe.model, outcome.inputs, outcome.classes, recipe.data.scale, recipe.data.fit), folder
     )
-    (folder / "curves.png").write_bytes(draw_curves({"run": [outcome.history]}, floor=outcome.floor))
+    write_file(folder / "curves.png", draw_curves({"run": [outcome.history]}, floor=outcome.floor))
     if outcome.sample_grid is not None:
-        (folder / "grid.png").write_bytes(draw_sample_grid(outcome.sample_grid))
-    (folder / "result.json").write_text(json.dumps(outcome.summary(), indent=1, allow_nan=False), encoding="utf-8")
+        write_file(folder / "grid.png", draw_sample_grid(outcome.sample_grid))
+    write_file(folder / "result.json", json.dumps(outcome.summary(), indent=1, allow_nan=False))
     page = render_run_page(outcome, members=members, ablation=ablation, sanity=load_findings(recipe, out))
-    (folder / "report.html").write_text(page, encoding="utf-8")
+    write_file(folder / "report.html", page)
 
 
 def _print_outcome(outcome: Outcome, ablation: Ablation | None, out: Path, console: Console) -> None:
@@ -116,7 +117,7 @@ def _finish_ensemble(ensemble: Ensemble, out: Path, console: Console) -> None:
     if not is_main_process():
         return
     summary = {"members": len(ensemble.members), "tests": ensemble.summary()}
-    (out / ENSEMBLE_FILE).write_text(json.dumps(summary, indent=1, allow_nan=False), encoding="utf-8")
+    write_file(out / ENSEMBLE_FILE, json.dumps(summary, indent=1, allow_nan=False))
     rows = [["", "ensemble", "members, mean", "gain"]]
     for test in ensemble.members[0].predictions:
         accuracy, gain = ensemble.accuracy(test), mean(ensemble.gains(test))

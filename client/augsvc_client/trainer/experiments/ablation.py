@@ -21,10 +21,12 @@ from augsvc_client.trainer.distributed import is_main_process
 from augsvc_client.trainer.experiments.interval import MeanInterval
 from augsvc_client.trainer.experiments.outcome import Outcome, nan_to_none
 from augsvc_client.trainer.experiments.run import run
+from augsvc_client.trainer.files import read_file, write_file
 from augsvc_client.trainer.recipe import Recipe
 from augsvc_client.trainer.training.device import format_duration
 
 FILE_NAME = "ablation.json"
+_MAX_BYTES = 64 << 20
 WHOLE, NONE, CORRUPTED = "whole", "none", "corrupted"
 WITHOUT, ALONE = "without ", "alone: "
 
@@ -156,16 +158,15 @@ def _identity(first: Outcome) -> dict[str, Any]:
 
 
 def _save_scores(first: Outcome, scores: Mapping[str, Sequence[Scores]], out: Path) -> None:
-    """Write the file atomically, so that an interruption leaves the previous one."""
-    temporary = out / f"{FILE_NAME}.new"
-    text = json.dumps({**_identity(first), "scores": scores}, indent=1, allow_nan=False)
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(out / FILE_NAME)
+    write_file(out / FILE_NAME, json.dumps({**_identity(first), "scores": scores}, indent=1, allow_nan=False))
 
 
 def _load_scores(first: Outcome, out: Path) -> dict[str, list[Scores]]:
     if not (out / FILE_NAME).exists():
         return {}
-    saved = json.loads((out / FILE_NAME).read_text(encoding="utf-8"))
-    same = all(saved.get(key) == value for key, value in _identity(first).items())
-    return dict(saved["scores"]) if same else {}
+    try:
+        saved = dict(json.loads(read_file(out / FILE_NAME, _MAX_BYTES)))
+        same = all(saved.get(key) == value for key, value in _identity(first).items())
+        return {name: list(map(dict, scores)) for name, scores in saved["scores"].items()} if same else {}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
+        raise ValueError(f"{out / FILE_NAME} is damaged: delete it to start the ablation over") from err

@@ -9,9 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from augsvc_client.trainer.files import read_file, write_file
 from augsvc_client.trainer.recipe import Recipe
 
 FILE_NAME = "sanity.json"
+_MAX_BYTES = 4 << 20
 _IGNORED = ("order_seed", "aug_seed", "prefetch", "wait_s")  # data fields that do not affect the gates
 
 
@@ -37,16 +39,19 @@ def save_findings(findings: Sequence[Finding], recipe: Recipe, out: Path) -> Non
     """Write the findings for a resolved recipe to `out`/sanity.json."""
     out.mkdir(parents=True, exist_ok=True)
     saved = {"set_up": _checked_fields(recipe), "findings": [asdict(finding) for finding in findings]}
-    (out / FILE_NAME).write_text(json.dumps(saved, indent=1), encoding="utf-8")
+    write_file(out / FILE_NAME, json.dumps(saved, indent=1))
 
 
 def load_findings(recipe: Recipe, out: Path) -> SanityResult | None:
-    """Read `out`/sanity.json; None if it does not exist."""
+    """Read `out`/sanity.json; None if it does not exist, or is damaged: the report of a finished run must not fail."""
     if not (out / FILE_NAME).exists():
         return None
-    saved = json.loads((out / FILE_NAME).read_text(encoding="utf-8"))
-    findings = [Finding(**finding) for finding in saved["findings"]]
-    return SanityResult(findings, saved["set_up"] == _checked_fields(recipe))
+    try:
+        saved = json.loads(read_file(out / FILE_NAME, _MAX_BYTES))
+        findings = [Finding(**finding) for finding in saved["findings"]]
+        return SanityResult(findings, saved["set_up"] == _checked_fields(recipe))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def _checked_fields(recipe: Recipe) -> dict[str, Any]:

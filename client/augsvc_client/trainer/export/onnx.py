@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from augsvc_client.trainer.export.card import load_model, load_weights
+from augsvc_client.trainer.files import write_file
 from augsvc_client.trainer.models.build import Inputs
 from augsvc_client.trainer.training.learner import Batch, input_tensor
 
@@ -53,9 +54,8 @@ def export(folder: Path, calibration: Sequence[Batch], test: Sequence[Batch]) ->
     """
     model, card = load_model(folder)
     half = folder / "model-fp16.safetensors"
-    save_file(
-        {name: value.half() if value.is_floating_point() else value for name, value in model.state_dict().items()}, half
-    )
+    weights = {name: value.half() if value.is_floating_point() else value for name, value in model.state_dict().items()}
+    write_file(half, save(weights))
     full, int8 = folder / "model.onnx", folder / "model-int8.onnx"
     to_onnx(model, card.inputs, full)
     onnx = onnx_runner(full)
@@ -73,7 +73,7 @@ def export(folder: Path, calibration: Sequence[Batch], test: Sequence[Batch]) ->
         ExportedFile(path.name, path.stat().st_size, _latency_ms(runner, card.inputs), _accuracy(runner, test))
         for path, runner in runners.items()
     ]
-    (folder / "export.json").write_text(json.dumps([asdict(file) for file in files], indent=1) + "\n", encoding="utf-8")
+    write_file(folder / "export.json", json.dumps([asdict(file) for file in files], indent=1) + "\n")
     return files
 
 

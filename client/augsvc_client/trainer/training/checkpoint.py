@@ -15,9 +15,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from augsvc_client.trainer.distributed import broadcast_flag, gather_rows, is_main_process, rank, world_size
+from augsvc_client.trainer.files import write_file
 from augsvc_client.trainer.training.evaluate import Score
 from augsvc_client.trainer.training.interrupt import catch_interrupt
 from augsvc_client.trainer.training.loop import Diverged, Epoch, Pace, Step, TrainingState
@@ -34,26 +35,31 @@ _MAY_DIFFER = (  # fields that may change between a checkpoint and the run that 
 def save_checkpoint(state: TrainingState, folder: Path) -> None:
     """Write a checkpoint atomically; all ranks call this after the same step, and rank 0 writes.
 
-    Raises Diverged if a weight or a loss is not finite; the previous checkpoint then stays.
+    Raises Diverged if a weight or a loss is not finite, and OSError on a full disk; the previous checkpoint then stays.
     """
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in _tensors(state)}
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values() if tensor.is_floating_point()):
         raise Diverged("weights or losses are not finite any more: lower optimiser.lr, or set optimiser.clip_norm")
     if not is_main_process():
         return
-    temporary = folder / f"{FILE_NAME}.new"
-    save_file(tensors, temporary, metadata={"augsvc": json.dumps(_metadata(state))})
-    temporary.replace(folder / FILE_NAME)
+    write_file(folder / FILE_NAME, save(tensors, metadata={"augsvc": json.dumps(_metadata(state))}))
 
 
 def load_checkpoint(state: TrainingState, folder: Path) -> None:
     """Bring a new state of the same recipe to where the checkpoint was saved.
 
-    Raises ValueError for a file that is not a checkpoint and for a checkpoint of another recipe, naming the differences;
-    StateMismatch for another dataset.
+    Raises ValueError for a file that is not a checkpoint, for a damaged one, and for one of another recipe, naming the
+    differences; StateMismatch for another dataset.
     """
     metadata, tensors = _read(folder / FILE_NAME)
-    _check_same_run(state, metadata)
+    try:
+        _check_same_run(state, metadata)
+        _restore(state, metadata, tensors)
+    except (KeyError, IndexError, TypeError, AttributeError, RuntimeError) as err:
+        raise ValueError(f"{folder / FILE_NAME} is damaged: delete it to start the run over") from err
+
+
+def _restore(state: TrainingState, metadata: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
     learner = state.learner
     learner.model.load_state_dict(_select(_MODEL, tensors))
     if learner.ema is not None:
@@ -134,7 +140,9 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         with safe_open(path, framework="pt") as file:
             metadata = json.loads((file.metadata() or {})["augsvc"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, KeyError, ValueError) as err:
+        if not isinstance(metadata, dict):
+            raise ValueError("its metadata is not a mapping")
+    except (SafetensorError, KeyError, ValueError, RecursionError) as err:
         raise ValueError(f"{path} is not a checkpoint of this trainer") from err
     if metadata.get("version") != _VERSION:
         raise ValueError(

@@ -1,0 +1,136 @@
+"""Recipes, saved files and disks that are not as they should be cost one line, not the machine."""
+
+import json
+import resource
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+from augsvc_client.trainer.cli.main import app
+from augsvc_client.trainer.experiments.findings import load_findings
+from augsvc_client.trainer.recipe import load_recipe, parse_override, parse_recipe
+from augsvc_client.trainer.training.checkpoint import FILE_NAME, load_checkpoint
+
+ABSENT = "http://127.0.0.1:9"  # the discard port: no server listens there
+BOMB = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
+    f"{name}: &{name} [{','.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+MERGES = "a: &a {x: 1}\n" + "".join(
+    f"{name}: &{name} {{<<: [{','.join([f'*{before}'] * 9)}]}}\n"
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+RECIPES = {
+    "aliases": (BOMB + "data: {dataset: *i}", "more than 100,000 values"),
+    "merges": (MERGES + "data: {dataset: a, <<: *i}", "more than 100,000 values"),
+    "a circle": ("data: &d {dataset: *d}", "contains it"),
+    "nesting": ("data: " + "[" * 50_000, "nested too deeply"),
+    "a repeated key": ("data: {dataset: a}\ntraining: {epochs: 1, epochs: 2}", "'epochs' is repeated"),
+    "a repeated group": ("data: {dataset: a}\ndata: {dataset: b}", "'data' is repeated"),
+    "a long number": ("data: {dataset: a}\ntraining: {epochs: " + "9" * 5000 + "}", "recipe.yaml"),
+    "no date": ("data: {dataset: 2020-13-45}", "recipe.yaml"),
+    "no text": (b"\xff\xfe\x00", "recipe.yaml"),
+    "a large file": ("#" * (2 << 20), "more than 1,048,576 bytes"),
+    "an object": ("data: !!python/object/apply:os.system [true]", "recipe.yaml"),
+    "a long value": ("data: {dataset: a, fit: " + "x" * 100_000 + "}", "data.fit must be one of"),
+    "a control character": ('data: {dataset: a, "\\e[31m": 1}', "unknown field"),
+}
+
+
+@pytest.mark.parametrize(("text", "words"), RECIPES.values(), ids=RECIPES.keys())
+def test_a_hostile_recipe_is_one_line(tmp_path, text, words):
+    path = tmp_path / "recipe.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    result = CliRunner().invoke(app, ["--url", ABSENT, "--recipe", str(path), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 2, result.exception
+    line = result.output.strip()
+    assert words in line
+    assert "\n" not in line and "\x1b" not in line and len(line) < 1000
+
+
+@pytest.mark.parametrize("option", ["--pipeline", "--set"])
+def test_a_hostile_option_is_one_line(tmp_path, option):
+    value = "[" * 100_000 if option == "--pipeline" else "data.pipeline={a: &a [*a]}"
+    options = ["--url", ABSENT, "--dataset", "a", option, value, "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, options)
+    assert result.exit_code == 2, result.exception
+    assert option in result.output
+
+
+def test_aliases_and_merges_of_a_reasonable_recipe_still_work(tmp_path):
+    (tmp_path / "recipe.yaml").write_text(
+        "data: {dataset: a/train}\n"
+        "evaluation: {tests: {one: &one {dataset: a/test, pipeline: none}, two: {<<: *one, pipeline: light}}}\n"
+    )
+    tests = load_recipe(tmp_path / "recipe.yaml", {}).evaluation.tests
+    assert (tests["two"].dataset, tests["one"].pipeline, tests["two"].pipeline) == ("a/test", "none", "light")
+    assert parse_override("optimiser.lr=0.5") == ("optimiser.lr", 0.5)
+
+
+@pytest.mark.parametrize("content", [b"", b"[", b"[]", b"{}", b'{"findings": [{}]}', b"[" * 100_000])
+def test_damaged_findings_do_not_fail_the_report(tmp_path, content):
+    (tmp_path / "sanity.json").write_bytes(content)
+    assert load_findings(parse_recipe({"data": {"dataset": "a"}}), tmp_path) is None
+
+
+@pytest.mark.parametrize("name", ["WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"])
+def test_several_processes_without_a_group_are_refused(tmp_path, monkeypatch, name):
+    monkeypatch.setenv(name, "2")
+    result = CliRunner().invoke(app, ["--url", ABSENT, "--dataset", "a", "--out", str(tmp_path / "out")])
+    assert result.exit_code == 2
+    assert f"{name}=2" in result.output and "torchrun" in result.output
+
+
+@pytest.mark.parametrize("n_bytes", [100, 30_000])
+def test_a_full_disk_ends_a_run_with_one_line(url, tmp_path, n_bytes):
+    """100 bytes are less than the recipe, 30,000 less than a checkpoint."""
+    out = tmp_path / "out"
+    command = [
+        *(
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "augsvc_client.trainer.entry",
+            "--url",
+            url,
+            "--dataset",
+            "digits/train",
+        ),
+        *("--per-class", "2", "--size", "8", "--epochs", "1", "--device", "cpu", "--out", str(out)),
+    ]
+    limits = (n_bytes, n_bytes)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits),
+    )
+    assert done.returncode == 2, done.stderr
+    name = "recipe.yaml" if n_bytes == 100 else "checkpoint.safetensors"
+    assert f"{out / name} could not be written: File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(out.glob("*.new"))
+
+
+@pytest.mark.parametrize("damage", [{}, {"scores": 1}, [], {"scores": {"whole": [1]}}], ids=json.dumps)
+def test_a_damaged_ablation_is_named(tmp_path, damage, monkeypatch):
+    from augsvc_client.trainer.experiments import ablation
+
+    monkeypatch.setattr(ablation, "_identity", lambda first: {})
+    (tmp_path / "ablation.json").write_text(json.dumps(damage))
+    with pytest.raises(ValueError, match=r"ablation\.json is damaged"):
+        ablation._load_scores(None, tmp_path)
+
+
+@pytest.mark.parametrize("metadata", ["[", "[]", "3", "[" * 100_000, '{"version": 1}', '{"version": 1, "recipe": [1]}'])
+def test_a_damaged_checkpoint_is_named(tmp_path, metadata):
+    save_file({"a": torch.zeros(1)}, tmp_path / FILE_NAME, metadata={"augsvc": metadata})
+    state = SimpleNamespace(learner=SimpleNamespace(recipe=parse_recipe({"data": {"dataset": "a"}})))
+    with pytest.raises(ValueError, match=r"checkpoint\.safetensors is (damaged|not a checkpoint)"):
+        load_checkpoint(state, tmp_path)
