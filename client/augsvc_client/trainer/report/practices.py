@@ -2,8 +2,8 @@
 
 Run (Outcome, Measurements, …) → review_practices → one Row for each
 
-Rows about the network are read from the recipe and from the network's modules; functions that a network calls without a module
-are not seen.
+Rows about the network are read from the recipe and from the network's modules. An installed network may call functions instead
+(`torch.nn.functional`): where it has no module of a kind, the row is "not seen". Modules are counted, not their uses.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from augsvc_client.trainer.models.build import BUILTIN_MODELS
 from augsvc_client.trainer.recipe import parse_recipe
 from augsvc_client.trainer.report.measurements import Measurements
 
-State = Literal["on", "off", "not applicable"]
+State = Literal["on", "off", "not applicable", "not seen"]
 Review = tuple[State, str]
 M = TypeVar("M", bound=nn.Module)
 
@@ -99,8 +99,10 @@ def _dropout(run: Run) -> Review:
     if rates:
         return (
             "on",
-            f"rate {' and '.join(f'{rate:g}' for rate in sorted(set(rates)))}, after {_count(len(rates), 'layer')}",
+            f"rate {' and '.join(f'{rate:g}' for rate in sorted(set(rates)))}, in {_count(len(rates), 'module')}",
         )
+    if _is_installed(run):
+        return _not_seen("dropout")
     widths = [
         layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
         for layer in run.outcome.model.modules()
@@ -113,21 +115,22 @@ def _dropout(run: Run) -> Review:
 
 
 def _pooling(run: Run) -> Review:
-    pools, response_norms = _modules(run, _POOLS), _modules(run, (nn.LocalResponseNorm,))
-    if not pools and not response_norms:
-        return "not applicable", "the network has no pooling modules"
-    effect = _kinds(pools) + (f"; {_count(len(response_norms), 'local response norm')}" if response_norms else "")
-    return _on(all(isinstance(pool, _MAX_POOLS) for pool in pools) and not response_norms), effect
+    modules = _modules(run, (*_POOLS, nn.LocalResponseNorm))
+    if not modules:
+        return _not_seen("pooling") if _is_installed(run) else ("not applicable", "the network has no pooling")
+    return _on(all(isinstance(module, _MAX_POOLS) for module in modules)), _kinds(modules)
 
 
 def _saturation(run: Run) -> Review:
     modules = _modules(run, (*_SATURATING, *_RECURRENT))
-    return _on(not modules), _kinds(modules) or "no module of this kind"
+    if not modules:
+        return _not_seen("sigmoid or tanh") if _is_installed(run) else ("on", "none")
+    return "off", _kinds(modules)
 
 
 def _order(run: Run) -> Review:
     choice, times = run.outcome.recipe.model, run.measured.pooling
-    if choice.name not in BUILTIN_MODELS:
+    if _is_installed(run):
         return "not applicable", f"{choice.name} orders its layers itself"
     if times is None:
         return "not applicable", "the network has no pooling modules"
@@ -142,7 +145,7 @@ def _order(run: Run) -> Review:
 def _activation(run: Run) -> Review:
     activations = _modules(run, _ACTIVATIONS)
     if not activations:
-        return "not applicable", "the network has no activation modules"
+        return _not_seen("activation") if _is_installed(run) else ("not applicable", "the network has no activations")
     slopes = [float(module.weight.detach().mean()) for module in activations if isinstance(module, nn.PReLU)]
     learned = f"; mean slopes after training from {min(slopes):.2f} to {max(slopes):.2f}" if slopes else ""
     return _on(all(isinstance(module, nn.PReLU | nn.ELU) for module in activations)), _kinds(activations) + learned
@@ -150,7 +153,9 @@ def _activation(run: Run) -> Review:
 
 def _normalisation(run: Run) -> Review:
     norms = _modules(run, _NORMS)
-    return _on(bool(norms)), _count(len(norms), "batch norm layer")
+    if not norms and _is_installed(run):
+        return _not_seen("batch norm")
+    return _on(bool(norms)), _count(len(norms), "batch norm module")
 
 
 def _input_scale(run: Run) -> Review:
@@ -177,7 +182,7 @@ def _ensemble(run: Run) -> Review:
 
 def _xavier(run: Run) -> Review:
     layers, choice = run.outcome.facts.xavier, run.outcome.recipe.model
-    if choice.name not in BUILTIN_MODELS:
+    if _is_installed(run):
         return "not applicable", f"{choice.name} initialises its weights itself"
     if not layers:
         return "not applicable", f"no fully connected layer is wider than {choice.xavier_above}"
@@ -186,7 +191,9 @@ def _xavier(run: Run) -> Review:
 
 def _convolutions(run: Run) -> Review:
     linear = _modules(run, (nn.Linear,))
-    return _on(not linear), _count(len(linear), "fully connected layer")
+    if not linear and _is_installed(run):
+        return _not_seen("fully connected")
+    return _on(not linear), _count(len(linear), "fully connected module")
 
 
 def _pointwise(run: Run) -> Review:
@@ -250,9 +257,18 @@ def _modules(run: Run, kinds: tuple[type[M], ...]) -> list[M]:
     return [module for module in run.outcome.model.modules() if isinstance(module, kinds)]
 
 
+def _is_installed(run: Run) -> bool:
+    """Whether the network is from an installed package, and may call functions that a built-in one has modules for."""
+    return run.outcome.recipe.model.name not in BUILTIN_MODELS
+
+
+def _not_seen(kind: str) -> Review:
+    return "not seen", f"no {kind} module; functions that the network calls are not seen"
+
+
 def _kinds(modules: Sequence[nn.Module]) -> str:
     names = [type(module).__name__ for module in modules]
-    return ", ".join(f"{names.count(name)} × {name}" for name in sorted(set(names)))
+    return "modules: " + ", ".join(f"{names.count(name)} × {name}" for name in sorted(set(names)))
 
 
 def _count(number: int, noun: str) -> str:
