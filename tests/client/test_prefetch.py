@@ -9,7 +9,7 @@ import pytest
 
 from augsvc_client import AugsvcError
 from augsvc_client.loaders import prefetch
-from augsvc_client.loaders.prefetch import MAX_BATCHES, MAX_BYTES, DaemonThreads, Prefetcher
+from augsvc_client.loaders.prefetch import HOLD_S, MAX_BATCHES, MAX_BYTES, DaemonThreads, Prefetcher
 from augsvc_client.loaders.shares import Address, Shares
 
 
@@ -116,6 +116,41 @@ def test_slow_responses_narrow_the_window_to_prefetch_again(build, monkeypatch):
     assert len(prefetcher._window) == 3
     list(steps(prefetcher, 20, first=MAX_BATCHES + 80))
     assert len(prefetcher._window) == 3
+
+
+def test_a_slow_response_halves_the_window_and_it_does_not_grow_for_a_while(build, monkeypatch):
+    """A server that refuses requests would refuse the next ones too if the window grew immediately."""
+    fetch = Recorder()
+    prefetcher = build(fetch, 4)
+    list(steps(prefetcher, 40))
+    received(prefetcher)
+    monkeypatch.setattr(prefetch, "SLOW_S", 0.3)
+    fetch.delay_s = 0.4
+    list(steps(prefetcher, 1, first=40))  # requests one batch
+    received(prefetcher)
+    fetch.delay_s = 0.0
+    list(steps(prefetcher, MAX_BATCHES + 30, first=41))
+    assert len(prefetcher._window) == MAX_BATCHES // 2
+    received(prefetcher)
+    monkeypatch.setattr(prefetch, "perf_counter", lambda: time.perf_counter() + HOLD_S)
+    list(steps(prefetcher, 40, first=MAX_BATCHES + 71))
+    assert len(prefetcher._window) == MAX_BATCHES
+
+
+def test_larger_batches_do_not_fill_the_window_of_the_smaller_ones(build):
+    """The bytes count when a batch is received, not when it is handed out, a whole window later."""
+    fetch = Recorder()
+    prefetcher = build(fetch, 1)
+    for _ in steps(prefetcher, 40):
+        received(prefetcher)
+    fetch.n_bytes = MAX_BYTES // 2 - MAX_BATCHES * 8
+    for _ in steps(prefetcher, 2 * MAX_BATCHES, first=40):
+        received(prefetcher)
+        n_bytes = sum(future.result().n_bytes for _, future in prefetcher._window)
+        assert n_bytes <= MAX_BYTES
+    fetch.n_bytes = 8
+    list(steps(prefetcher, 60, first=40 + 2 * MAX_BATCHES))
+    assert len(prefetcher._window) == MAX_BATCHES
 
 
 def test_smaller_batches_never_leave_a_window_above_the_bytes(build):

@@ -16,7 +16,10 @@ from augsvc_client.wire import Arrays
 
 MAX_BATCHES = 32  # fills a link of 100 ms at 3 ms a batch; more than that is seldom computed
 MAX_BYTES = 64 << 20  # a sixteenth of a server's default memory budget; 10 Gbit/s over 50 ms
-SLOW_S = 1.0  # a request that takes longer waits for a line or a server that more requests would only share
+# A request that takes longer waits for a line or a server that more requests would only share. One that all replicas
+# refuse (429, 503) takes longer: Retry-After is at least a second.
+SLOW_S = 1.0
+HOLD_S = 10.0  # each attempt to grow may end in refusals that stop the trainer for a second: 8 % of its time
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -86,13 +89,17 @@ class DaemonThreads:
 
 class _Fetched(NamedTuple):
     arrays: Arrays
+    n_bytes: int  # sent and received
     duration_s: float
 
 
-def _fetch(fetch: Callable[[Item, float], Arrays], item: Item, waited_s: float) -> _Fetched:
+def _fetch(
+    fetch: Callable[[Item, float], Arrays], sent_bytes: Callable[[Item], int], item: Item, waited_s: float
+) -> _Fetched:
     begin_s = perf_counter()
     try:
-        return _Fetched(fetch(item, waited_s), perf_counter() - begin_s)
+        arrays = fetch(item, waited_s)
+        return _Fetched(arrays, sent_bytes(item) + count_bytes(arrays), perf_counter() - begin_s)
     except BaseException as err:
         err.add_note(f"while fetching {item}")
         raise
@@ -105,8 +112,10 @@ class Prefetcher(Generic[Item]):
     which its threads would keep alive. `sent_bytes(item)` counts the bytes that the item itself keeps in memory.
 
     The window is the number of batches, in flight or received, behind the one that is handed out next. It begins at
-    `prefetch` and grows by one with each batch, up to MAX_BATCHES batches and MAX_BYTES bytes, sent and received. A batch
-    that took longer than SLOW_S narrows it by one instead: a slow line or a server at its limit gets fewer requests.
+    `prefetch` and grows by one with each batch up to MAX_BATCHES. A batch that took SLOW_S or longer halves it instead, and
+    it does not grow for HOLD_S: a slow line or a server at its limit gets fewer requests. Beyond `prefetch` batches, one
+    is requested only if the window stays within MAX_BYTES, sent and received, where a batch in flight counts as the
+    largest of those that are received and the one that was handed out last.
 
     Belongs to one thread of one process: its own threads do not survive a fork.
     """
@@ -117,6 +126,8 @@ class Prefetcher(Generic[Item]):
         self.last_wait_s = 0.0
         self._fetch, self._prefetch, self._sent_bytes = fetch, prefetch, sent_bytes
         self._size = prefetch
+        self._hold_until_s = 0.0
+        self._last_bytes = 0  # of the batch that was handed out last
         self._window: deque[tuple[Item, Future[_Fetched]]] = deque()
         self._upcoming: Iterator[Item] = iter(())
         self._threads = DaemonThreads(max(prefetch, MAX_BATCHES))
@@ -136,10 +147,11 @@ class Prefetcher(Generic[Item]):
         self._fill()
         begin_s = perf_counter()
         try:  # a failure while the trainer was busy says nothing about the server now
-            fetched = _fetch(self._fetch, item, self.last_wait_s) if stale else future.result()
+            fetched = _fetch(self._fetch, self._sent_bytes, item, self.last_wait_s) if stale else future.result()
         finally:
             self.last_wait_s = perf_counter() - begin_s
-        self._resize(count_bytes(fetched.arrays) + self._sent_bytes(item), fetched.duration_s)
+        self._last_bytes = fetched.n_bytes
+        self._resize(fetched.duration_s)
         return fetched.arrays
 
     def stop(self) -> None:
@@ -151,14 +163,30 @@ class Prefetcher(Generic[Item]):
             self._window.popleft()[1].cancel()
 
     def _fill(self) -> None:
-        while len(self._window) < self._size and (item := next(self._upcoming, None)) is not None:
+        while self._has_room() and (item := next(self._upcoming, None)) is not None:
             self._window.append((item, self._submit(item)))
 
-    def _submit(self, item: Item) -> "Future[_Fetched]":
-        fetch, waited_s = self._fetch, self.last_wait_s  # not self: see the class
-        return self._threads.submit(lambda: _fetch(fetch, item, waited_s))
+    def _has_room(self) -> bool:
+        n_batches = len(self._window)
+        return n_batches < self._prefetch or (n_batches < self._size and self._bytes_with_next() <= MAX_BYTES)
 
-    def _resize(self, n_bytes: int, duration_s: float) -> None:
-        limit = max(self._prefetch, min(MAX_BATCHES, MAX_BYTES // max(n_bytes, 1)))
-        step = 1 if duration_s < SLOW_S else -1
-        self._size = min(max(self._size + step, self._prefetch), limit)
+    def _bytes_with_next(self) -> int:
+        received = [future.result().n_bytes for _, future in self._window if _is_received(future)]
+        in_flight = len(self._window) + 1 - len(received)
+        return sum(received) + in_flight * max([self._last_bytes, *received])
+
+    def _submit(self, item: Item) -> "Future[_Fetched]":
+        fetch, sent_bytes, waited_s = self._fetch, self._sent_bytes, self.last_wait_s  # not self: see the class
+        return self._threads.submit(lambda: _fetch(fetch, sent_bytes, item, waited_s))
+
+    def _resize(self, duration_s: float) -> None:
+        now_s = perf_counter()
+        if duration_s >= SLOW_S:
+            self._size = max(self._size // 2, self._prefetch)
+            self._hold_until_s = now_s + HOLD_S
+        elif now_s >= self._hold_until_s and len(self._window) >= self._size:  # not while the bytes are the limit
+            self._size = max(min(self._size + 1, MAX_BATCHES), self._prefetch)
+
+
+def _is_received(future: "Future[_Fetched]") -> bool:
+    return future.done() and future.exception() is None
