@@ -3,6 +3,7 @@
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable
 
 from augsvc.arrays import U8
@@ -43,13 +44,16 @@ class MemoryBudget:
         self._n_bytes, self._clock = n_bytes, clock
         self._held: dict[str, int] = {}
         self._reserved: dict[str, tuple[float, int]] = {}  # job → (until when, how many bytes)
-        self._lock = threading.RLock()  # a finalizer may release while this thread holds the lock
+        self._released: deque[Lease] = deque()  # not yet subtracted
+        self._lock = threading.Lock()
         self._total = 0
 
     @property
     def in_flight(self) -> int:
         """Bytes of all leases."""
-        return self._total
+        with self._lock:
+            self._subtract_released()
+            return self._total
 
     def lease(self, job: str, n_bytes: int, beside: int = 0) -> Lease:
         """Counts bytes of a job. `beside`: bytes that the same request already holds, which do not count against it.
@@ -59,6 +63,7 @@ class MemoryBudget:
             Overloaded: the budget is exhausted.
         """
         with self._lock:
+            self._subtract_released()
             now = self._clock()
             self._reserved = {name: wish for name, wish in self._reserved.items() if wish[0] > now and name != job}
             own, total = self._held.get(job, 0) - beside, self._total - beside
@@ -76,8 +81,15 @@ class MemoryBudget:
         return Lease(self, job, n_bytes)
 
     def release(self, lease: Lease) -> None:
-        """Returns a lease's bytes to the budget; repeated calls do nothing."""
-        with self._lock:
+        """Returns a lease's bytes to the budget; repeated calls do nothing.
+
+        It takes no lock and changes no sum: a finalizer may call it at any point of this thread's own `lease`.
+        """
+        self._released.append(lease)
+
+    def _subtract_released(self) -> None:
+        while self._released:
+            lease = self._released.popleft()
             n_bytes, lease.n_bytes = lease.n_bytes, 0
             self._total -= n_bytes
             if held := self._held.get(lease.job, 0) - n_bytes:

@@ -247,6 +247,22 @@ def test_a_lease_is_returned_once():
     assert budget.in_flight == 0
 
 
+def test_a_lease_that_is_released_within_another_is_not_counted_any_more():
+    """The garbage collector may run a finalizer at any point of `lease`: here between its reading and its writing a sum."""
+
+    class Collecting(int):
+        def __radd__(self, other):
+            first.release()
+            return other + int(self)
+
+    budget = MemoryBudget(100)
+    first = budget.lease("a", 10)
+    second = budget.lease("a", Collecting(10))
+    second.release()
+    assert budget.in_flight == 0
+    budget.lease("a", 100)  # admitted to a job that holds nothing
+
+
 def test_a_lease_ends_with_the_last_reference_to_its_array():
     budget, array = MemoryBudget(100), np.zeros(10, np.uint8)
     budget.lease("a", 10).release_with(array)
