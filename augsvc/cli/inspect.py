@@ -73,15 +73,13 @@ def preview(
 ) -> None:
     """Render a before/after contact sheet."""
     settings = read_settings(config, {})
-    with report_errors():
-        engine = open_engine(settings)
+    with report_errors(), open_engine(settings) as engine:
         spec = build_spec(engine, dataset, pipeline, size=size, seconds=seconds, sample_rate=sample_rate)
         engine.start()
         stream = engine.open(spec)
         batch = Range(epoch, start, count, 0)
         engine.check(stream, batch)
         out.write_bytes(engine.preview(stream, batch).future.result().buffer.tobytes())
-        engine.stop()
     typer.echo(f"{out}: originals above, augmented below")
 
 
@@ -100,8 +98,7 @@ def explain(
 ) -> None:
     """Explain one sample: its identity and every drawn parameter."""
     settings = read_settings(config, {})
-    with report_errors():
-        engine = open_engine(settings)
+    with report_errors(), open_engine(settings) as engine:
         seeds = {"aug_seed": aug_seed, "order_seed": order_seed}
         spec = build_spec(engine, dataset, pipeline, size=size, seconds=seconds, sample_rate=sample_rate, **seeds)
         stream = Stream.open(spec, engine.catalog.get(dataset), engine.executor)

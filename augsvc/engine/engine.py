@@ -4,6 +4,7 @@ The event loop never computes. The bytes in flight are bounded: a batch counts f
 its memory is gone, which is when the socket has taken it, not when `send` returned.
 """
 
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Event, Lock
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from augsvc.data.subset import Subsets
 from augsvc.engine.awake_clock import AwakeClock
 from augsvc.engine.fair_queue import FairQueue
 from augsvc.engine.memory_budget import Lease, MemoryBudget
-from augsvc.errors import BatchTooLarge, Cancelled, NotAvailable, PlanTooCostly, Starting, StreamMismatch
+from augsvc.errors import AugsvcError, BatchTooLarge, Cancelled, NotAvailable, PlanTooCostly, Starting, StreamMismatch
 from augsvc.executors.protocol import Executor
 from augsvc.ops.registry import Registry
 from augsvc.planning.cost import sample_seconds
@@ -34,10 +35,12 @@ from augsvc.streams.selftest import SelfTest
 from augsvc.streams.stream import Body, Range, Stream
 from augsvc.timing import Stages
 
+logger = logging.getLogger("augsvc")
 T = TypeVar("T")
 Compute = Callable[[Callable[[], None], Stages], T]  # its first argument is called regularly and cancels by raising
 MAX_STREAMS = 1024  # kept open; a dropped one is reopened from the request's own specification
 _GPU_SPEEDUP = 50.0  # over a core, roughly: it only keeps the estimate from refusing what a GPU renders in time
+RETRY_S = 5.0  # before the self-test is run again after an error that may pass
 STARTING = "the self-test is still running; retry shortly"
 
 
@@ -68,7 +71,7 @@ class Limits:
 
 
 class Engine:
-    """Serves streams over a catalog with one executor."""
+    """Serves streams over a catalog with one executor; a context manager that stops it."""
 
     def __init__(
         self,
@@ -98,6 +101,12 @@ class Engine:
         self._validations: FairQueue[Any] = FairQueue("validation", self._clock, charge)  # of pushed samples
         self._testing = ThreadPoolExecutor(1, thread_name_prefix="selftest")
         self._workers = ThreadPoolExecutor(cores(), thread_name_prefix="worker")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
 
     @property
     def in_flight_bytes(self) -> int:
@@ -132,10 +141,15 @@ class Engine:
         return self.arithmetic
 
     def _whole_arithmetic(self) -> str | None:
-        try:
-            return self.selftest.whole()
-        except NotAvailable:  # logged; streams that do not use it are served
-            return None
+        while True:
+            try:
+                return self.selftest.whole()
+            except NotAvailable:  # logged; streams that do not use it are served
+                return None
+            except AugsvcError as err:
+                logger.warning("the self-test is run again in %g s: %s", RETRY_S, err.message)
+            self._stopping.wait(RETRY_S)
+            self._check_stopping()
 
     def _check_stopping(self) -> None:
         if self._stopping.is_set():

@@ -53,7 +53,7 @@ class SelfTest:
         self._frames = _frames()
         self.traits = {"image": executor.traits, "audio": executor.sound.traits, "opaque": executor.opaque_traits}
         self._lock = Lock()
-        self._results: dict[tuple[Section, str], Future[str]] = {}
+        self._results: dict[tuple[Section, str], Future[str | None]] = {}  # None: it fails
 
     def warm_up(self) -> None:
         """Runs the frames of all grounds, which takes the same time for any number of operations."""
@@ -100,7 +100,7 @@ class SelfTest:
         return {"traits": {ground: self.traits[ground] for ground in sections["frames"]}, **digests}
 
     def _digest(self, section: Section, name: str) -> str:
-        """One digest: computed by the first thread that needs it, awaited by the others. A failure is not kept."""
+        """One digest: computed by the first thread that needs it, awaited by the others. An error that may pass is not kept."""
         with self._lock:
             result = self._results.get((section, name))
             if is_first := result is None:
@@ -112,9 +112,14 @@ class SelfTest:
                 with self._lock:
                     del self._results[section, name]
                 result.set_exception(err)
-        return result.result()
+        if (digest := result.result()) is None:
+            raise NotAvailable(
+                f"{name!r} of {section} fails in this server's self-test: its log has the reason", field="pipeline"
+            )
+        return digest
 
-    def _compute(self, section: Section, name: str) -> str:
+    def _compute(self, section: Section, name: str) -> str | None:
+        """A digest, or None, which is logged, if computing it fails and would fail again."""
         try:
             if section == "decoders":
                 self._check()
@@ -127,9 +132,7 @@ class SelfTest:
             if isinstance(err, Cancelled) or (isinstance(err, AugsvcError) and err.status == 503):
                 raise  # it may work later
             logger.exception("the self-test fails for %s of %s: streams that use it are refused", name, section)
-            raise NotAvailable(
-                f"{name!r} of {section} fails in this server's self-test: its log has the reason", field="pipeline"
-            ) from err
+            return None
 
     def _render(self, medium: str, specs: list[dict[str, object]]) -> str:
         """SHA-256 of the batches' tensors, without their headers."""

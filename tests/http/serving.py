@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,10 +141,11 @@ class Serving:
         return self._url
 
     def ready(self) -> "Serving":
-        """Waits until it is ready."""
+        """Waits until it is ready and its self-test is complete."""
         try:
             with self.client(READY_S) as client:
-                client.version()
+                while client.version()["arithmetic_state"] == "measuring":
+                    time.sleep(0.05)
         except ServerUnavailable as err:
             raise AssertionError(f"it is not ready yet: {err}\n{self.output()}") from err
         return self

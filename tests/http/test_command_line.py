@@ -187,6 +187,15 @@ def test_check_pushes_a_batch_of_everything_through(written, folders, tmp_path):
     assert "hurt, mixed, pets: the versions cover names and sizes of files; with `digest_contents: true`" in done.stdout
 
 
+@pytest.mark.parametrize("name", ["preview", "explain"])
+def test_a_command_that_fails_reports_no_failing_self_test(tmp_path, name):
+    options = {"preview": ["--out", tmp_path / "none" / "x.png"], "explain": ["--epoch", 0, "--position", 10**9]}[name]
+    done = command(name, "--dataset", "digits/train", *options, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "self-test" not in done.stderr
+    assert {"preview": "No such file", "explain": "epoch"}[name] in done.stderr.splitlines()[-1]
+
+
 def test_check_of_a_dataset_that_cannot_be_served_says_so(written, tmp_path):
     for number in range(70):
         spoil(tmp_path / "ruin" / "a" / f"{number:03}.png")

@@ -36,7 +36,7 @@ def test_probes_and_version(server):
         assert reply.status == 200
         assert reply.headers["cache-control"] == "no-store"
     version = server.get("/v1/version").json
-    assert {"version", "executor", "device", "arithmetic"} <= version.keys()
+    assert {"version", "executor", "device", "arithmetic", "arithmetic_state"} <= version.keys()
     assert re.fullmatch(r"[0-9a-f]{32}", version["arithmetic"])
     metrics = server.get("/metrics")
     assert metrics.headers["content-type"].startswith("text/plain")

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar, Literal
 
@@ -9,6 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from augsvc.data.catalog import open_catalog
+from augsvc.engine import engine as engine_module
 from augsvc.engine.engine import Engine, Limits
 from augsvc.errors import Cancelled, DeviceOutOfMemory, NotAvailable
 from augsvc.http import app as application
@@ -115,6 +117,20 @@ def test_an_operation_that_raises_is_named_and_refuses_its_streams_only(counted,
     assert "counted_000" in counted.runs
 
 
+def test_a_failure_is_computed_and_logged_once(counted, monkeypatch, caplog):
+    operations = many(1)
+    monkeypatch.setattr(operations["counted_000"], "failure", ZeroDivisionError("a defect"), raising=False)
+    test = SelfTest(open_cpu("fused"), operations)
+    stream = open_stream(operations, "counted_000")
+    with pytest.raises(NotAvailable):
+        test.arithmetic(stream)
+    runs, records = list(counted.runs), list(caplog.records)
+    with pytest.raises(NotAvailable, match="'counted_000' of operations"):
+        test.arithmetic(stream)
+    assert counted.runs == runs and len(records) == 1
+    assert caplog.records == records
+
+
 def test_a_failure_that_may_pass_is_tried_again(counted, monkeypatch):
     operations = many(1)
     monkeypatch.setattr(operations["counted_000"], "failure", DeviceOutOfMemory("no memory"), raising=False)
@@ -155,6 +171,17 @@ def test_the_engine_stops_while_the_background_part_runs(counted):
     assert len(set(counted.runs)) <= 1
 
 
+def test_the_background_part_is_run_again_after_an_error_that_may_pass(counted, monkeypatch, caplog):
+    monkeypatch.setattr(engine_module, "RETRY_S", 0.01)
+    monkeypatch.setattr(counted, "failure", DeviceOutOfMemory("no memory"))
+    with open_engine(many(1)) as engine:
+        arithmetic = engine.start()
+        while "no memory" not in caplog.text:
+            assert not arithmetic.done()
+        monkeypatch.setattr(counted, "failure", None)
+        assert arithmetic.result(60) == engine.selftest.whole()
+
+
 def test_an_engine_with_a_broken_operation_serves_the_others(monkeypatch):
     operations = many(1)
     monkeypatch.setattr(operations["counted_000"], "failure", ZeroDivisionError(), raising=False)
@@ -174,6 +201,21 @@ def test_a_server_is_ready_before_operations_were_run(counted, monkeypatch):
         while client.get("/readyz").status_code != 200:
             assert not counted.runs
         assert len(set(counted.runs)) <= 1
+        version = client.get("/v1/version").json()
+        assert (version["arithmetic"], version["arithmetic_state"]) == (None, "measuring")
         counted.gate.set()
-        assert client.get("/v1/version").json()["arithmetic"]
+        while (version := client.get("/v1/version").json())["arithmetic_state"] == "measuring":
+            time.sleep(0.05)
+        assert version["arithmetic"] and version["arithmetic_state"] == "ready"
         assert len(set(counted.runs)) == MANY
+
+
+def test_a_failed_self_test_is_reported(counted, monkeypatch):
+    monkeypatch.setattr(application, "registry", lambda modules: many(1))
+    monkeypatch.setattr(counted, "failure", ZeroDivisionError())
+    with TestClient(create_app(Settings(port=0))) as client:
+        while (reply := client.get("/v1/version")).status_code == 503 or reply.json()[
+            "arithmetic_state"
+        ] == "measuring":
+            time.sleep(0.05)
+        assert (reply.json()["arithmetic"], reply.json()["arithmetic_state"]) == (None, "failed")

@@ -1,7 +1,5 @@
 """The catalog of a replica: versions, operations, datasets."""
 
-import asyncio
-
 import torch
 from fastapi import APIRouter
 
@@ -19,13 +17,15 @@ def catalog_router(engine: Engine) -> APIRouter:
     async def version() -> dict[str, object]:
         if engine.arithmetic is None:
             raise Starting(STARTING)
-        arithmetic = await asyncio.shield(asyncio.wrap_future(engine.arithmetic))  # may wait for the self-test's end
+        measured = engine.arithmetic.done()
+        arithmetic = engine.arithmetic.result() if measured else None
         return {
             "version": augsvc.__version__,
             "torch": torch.__version__,
             "executor": engine.executor.name,
             "device": str(engine.executor.device),
             "arithmetic": arithmetic,
+            "arithmetic_state": "measuring" if not measured else "failed" if arithmetic is None else "ready",
         }
 
     entries = [operation_entry(name, operation) for name, operation in engine.operations.items()]

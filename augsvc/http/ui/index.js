@@ -72,7 +72,7 @@ async function begin() {
     data.setDatasets(available);
     pipeline.setOperations(operations);
     $("#server").textContent = `${version.version} · ${version.executor} on ${version.device}`;
-    set($("#server"), { title: `arithmetic ${version.arithmetic}` });
+    set($("#server"), { title: `arithmetic ${version.arithmetic ?? version.arithmetic_state}` });
     unlock();
     restore();
     live.start();

@@ -145,7 +145,8 @@ class Client:
         return self._get_list("datasets")
 
     def version(self) -> dict[str, Any]:
-        """Versions, executor, device and arithmetic id of one replica."""
+        """Versions, executor, device and arithmetic id of one replica. The id is None while `arithmetic_state` is
+        "measuring", which a replica may be for some time after it is ready, and if its self-test has "failed"."""
         return self.call(Request("GET", "/v1/version", {}), Response.json, {})
 
     def call(self, request: Request, accept: Callable[[Response], T], identity: Mapping[str, str]) -> T:
