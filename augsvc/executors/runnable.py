@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import get_args, get_type_hints
 
 from augsvc.executors.protocol import Executor
-from augsvc.ops.kinds.image import Noise
+from augsvc.ops.kinds.image import Noise, Tone
 from augsvc.ops.operation import Operation
 from augsvc.ops.registry import Registry, full_name
 
@@ -32,6 +32,8 @@ def _obstacle(operation: type[Operation], executor: Executor) -> str | None:
             f"executor {executor.name} runs no {operation.media} operation of kind {operation.kind.value!r} that is "
             f"derived from {_names(operation.__bases__)}: derive it from one of {_names(runnable)}"
         )
+    if issubclass(operation, Tone) and operation.matrix is Tone.matrix and operation.table is Tone.table:
+        return "a tone without `matrix` and `table` changes nothing: implement one of them"
     if issubclass(operation, Noise) and not _laws(operation) <= executor.noise_laws:
         return (
             f"`law` is annotated to return {_names(_laws(operation))}: executor {executor.name} knows the laws "

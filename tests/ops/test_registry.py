@@ -17,6 +17,8 @@ from augsvc.ops.operation import Drawn, Interval, Kind, Operation
 class Good(Tone):
     op: Literal["good"] = "good"
     x: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0, words=4)] = (0.0, 1.0)
+
+    def table(self, draw): ...
 """
 DEFECTS = {
     "lane 0": ("x: Annotated[Interval, Drawn(lane=0, low=0.0, high=1.0)] = (0.0, 1.0)", "'x' has lane 0"),
@@ -53,6 +55,10 @@ NOT_RUN = {
     "two kinds": (
         'class Bad(Tone, Filter):\n    op: Literal["bad"] = "bad"\n    def kernels(self, draw, canvas): ...',
         "kind 'tone' that is derived from Filter, Tone",
+    ),
+    "a tone without matrix and table": (
+        'class Bad(Tone):\n    op: Literal["bad"] = "bad"\n    def tables(self, draw): ...',
+        "a tone without `matrix` and `table` changes nothing",
     ),
     "an unknown law": (
         'class Uniform: pass\nclass Bad(Noise):\n    op: Literal["bad"] = "bad"\n    def law(self, draw) -> Uniform: ...',
