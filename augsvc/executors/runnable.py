@@ -34,12 +34,18 @@ def _obstacle(operation: type[Operation], executor: Executor) -> str | None:
         )
     if issubclass(operation, Tone) and operation.matrix is Tone.matrix and operation.table is Tone.table:
         return "a tone without `matrix` and `table` changes nothing: implement one of them"
-    if issubclass(operation, Noise) and not _laws(operation) <= executor.noise_laws:
-        return (
-            f"`law` is annotated to return {_names(_laws(operation))}: executor {executor.name} knows the laws "
-            f"{_names(executor.noise_laws)}"
-        )
-    return None
+    return _obstacle_of_law(operation, executor) if issubclass(operation, Noise) else None
+
+
+def _obstacle_of_law(noise: type[Noise], executor: Executor) -> str | None:
+    try:
+        laws = _laws(noise)
+    except NameError as err:
+        return f"the annotation of `law` cannot be read ({err}): import its names outside of TYPE_CHECKING"
+    if laws <= executor.noise_laws:
+        return None
+    known = _names(executor.noise_laws)
+    return f"`law` is annotated to return {_names(laws)}: executor {executor.name} knows the laws {known}"
 
 
 def _laws(noise: type[Noise]) -> frozenset[object]:

@@ -68,6 +68,10 @@ NOT_RUN = {
         'class Bad(Noise):\n    op: Literal["bad"] = "bad"\n    def law(self, draw) -> Gaussian | str: ...',
         "annotated to return Gaussian, str",
     ),
+    "a law that is imported for type checkers only": (
+        'class Bad(Noise):\n    op: Literal["bad"] = "bad"\n    def law(self, draw) -> "Absent": ...',
+        "annotation of `law` cannot be read .*'Absent' is not defined.*outside of TYPE_CHECKING",
+    ),
     "a law without annotation": (
         'class Bad(Noise):\n    op: Literal["bad"] = "bad"\n    def law(self, draw): ...',
         "annotated to return None",
