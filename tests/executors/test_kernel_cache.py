@@ -141,6 +141,13 @@ def test_a_folder_that_another_user_owns_or_may_write_to_is_not_used(tmp_path, f
     with caplog.at_level(logging.WARNING, "augsvc"):
         assert use(tmp_path) == (0, 1)
     assert "must belong to the server's user" in caplog.text
+    assert "a sub-folder will do" in caplog.text
+
+
+def test_in_a_mount_that_others_may_write_to_a_sub_folder_is_used(tmp_path):
+    tmp_path.chmod(0o2775)  # with fsGroup; emptyDir: 0777
+    assert use(tmp_path / "kernels") == (0, 1)
+    assert use(tmp_path / "kernels") == (1, 0)
 
 
 def test_without_a_folder_nothing_is_kept():

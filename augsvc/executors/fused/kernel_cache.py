@@ -146,7 +146,9 @@ def _make_private(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     status = folder.stat()
     if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & _OTHERS_WRITE):
-        raise PermissionError(f"{folder} must belong to the server's user, and only they may write to it")
+        raise PermissionError(
+            f"{folder} must belong to the server's user, and only they may write to it: a sub-folder will do"
+        )
 
 
 @contextmanager
