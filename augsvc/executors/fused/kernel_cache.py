@@ -39,6 +39,7 @@ _OPTIONS = (  # environment variables NUMBA_… that change the code
     "CPU_NAME",
     "CPU_FEATURES",
 )
+_FORMAT = "a digest, then the code"  # of the files; other formats lie in other folders
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _OTHERS_WRITE = 0o022  # mode bits: the group and others may write
 
@@ -71,7 +72,7 @@ def keep_compiled(dispatchers: Sequence[Any], folder: Path | None) -> None:
 
 def code_digest() -> str:
     """Hex digest of everything that the kernels' machine code depends on: sources, versions, compiler options and the CPU."""
-    versions = (sys.version, platform.machine(), numba.__version__, llvmlite.__version__, np.__version__)
+    versions = (_FORMAT, sys.version, platform.machine(), numba.__version__, llvmlite.__version__, np.__version__)
     options = [str(getattr(config, name)) for name in _OPTIONS]
     cpu = (binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
     digest = hashlib.sha256(repr((versions, options, cpu)).encode())

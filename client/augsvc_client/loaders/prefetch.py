@@ -3,6 +3,7 @@
 items (addresses, batches to push) → Prefetcher (window of futures) → DaemonThreads → fetch
 """
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -101,7 +102,8 @@ def _fetch(
         arrays = fetch(item, waited_s)
         return _Fetched(arrays, sent_bytes(item) + count_bytes(arrays), perf_counter() - begin_s)
     except BaseException as err:
-        err.add_note(f"while fetching {item}")
+        if sys.version_info >= (3, 11):
+            err.add_note(f"while fetching {item}")
         raise
 
 
