@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augsvc.arrays import I64, Sample
-from augsvc.data import resampling as waveform
 from augsvc.data.source import Source, SourceInfo
 from augsvc.errors import Cancelled, SpecInvalid
 from augsvc.executors.fused import lower_audio as sound_lowering
@@ -31,6 +30,7 @@ from augsvc.streams import stream
 from augsvc.streams.probes import Probe, probe_spec
 from augsvc.streams.selftest import SelfTest
 from augsvc.streams.stream import Stream
+from augsvc_client.decoding import resampling as waveform
 from augsvc_client.wire import parse
 from tests.harness import executor
 

@@ -214,7 +214,7 @@ def test_focused_elements_are_named_and_marked(visit):
         ("degrees, minimum", "20", "degrees has an empty range"),
         ("degrees, minimum", "", "degrees takes a number or [low, high]"),
         ("p", "1.5", "p must be at most 1.0"),
-        ("id", "no spaces", "id may hold letters"),
+        ("id", "no spaces", "id may contain letters"),
     ],
 )
 def test_an_error_is_shown_at_its_control(visit, label, value, words):
