@@ -93,6 +93,6 @@ def test_a_batch_has_images_or_sound(server):
     for batch in (both, {"label": torch.zeros(2)}):
         with (
             AugmentingDataLoader([batch], server.url) as loader,
-            pytest.raises(ValueError, match="needs 'image', or 'audio'"),
+            pytest.raises(ValueError, match="needs 'image' or 'audio'"),
         ):
             next(iter(loader))

@@ -344,4 +344,4 @@ def test_an_absent_server_is_one_clear_line(tmp_path):
     assert "Traceback" not in done.stderr
     *waiting, error = done.stderr.strip().splitlines()
     assert "Is `augsvc serve` running there" in error
-    assert all("Retrying" in line for line in waiting)
+    assert all("retrying" in line for line in waiting)
