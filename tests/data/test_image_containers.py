@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from augsvc.errors import Undecodable
+from augsvc_client.decoding.containers.jpeg import MAX_SCANS
 from augsvc_client.decoding.image import decode_image
-from augsvc_client.decoding.jpeg import MAX_SCANS
 from tests.data.test_image_decoder import VALID, chunk, encode, scene
 
 MAX_PIXELS = 1 << 24

@@ -63,7 +63,7 @@ def test_cuda_with_numba_cuda_is_fused_too(machine):
 
 def test_arrays_on_the_host_are_refused_in_tuples_too():
     pytest.importorskip("numba_cuda")
-    from augsvc.executors.cuda.cuda_device import refuse_host_arrays
+    from augsvc.executors.cuda.launch import refuse_host_arrays
 
     refuse_host_arrays((1, (True, object())))
     with pytest.raises(TypeError, match="on the device only"):

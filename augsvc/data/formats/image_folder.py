@@ -16,9 +16,9 @@ from augsvc.data.formats.format import give_statistics
 from augsvc.data.formats.index import FileType
 from augsvc.data.source import Source, SourceInfo
 from augsvc.validation import ByteCount
+from augsvc_client.decoding.containers.png import has_16_bits
 from augsvc_client.decoding.image import decode_image
 from augsvc_client.decoding.limits import IMAGE_SUFFIXES, MAX_IMAGE_BYTES, MAX_PIXELS
-from augsvc_client.decoding.png import has_16_bits
 
 logger = logging.getLogger("augsvc")
 

@@ -1,4 +1,4 @@
-"""Memory, streams and launches on a CUDA device: the only module that uses Numba's CUDA part directly.
+"""Memory and streams of a CUDA device. Only this module and launch.py use Numba's CUDA part directly.
 
 A device has three streams: one for uploads, one for kernels, one for downloads, so that copies and kernels of consecutive
 chunks overlap. Memory is torch's; each view of it that a kernel takes is wrapped once and kept with it.
@@ -7,7 +7,6 @@ chunks overlap. Memory is torch's; each view of it that a kernel takes is wrappe
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from numba.cuda.core import config
 from numba.cuda.cudadrv.driver import CudaAPIError
 
 from augsvc.arrays import U8
+from augsvc.executors.cuda.launch import launch_kernel
 from augsvc.executors.device_errors import is_lost, ran_out_of_memory
 from augsvc.executors.fused.kernels.cuda import MAX_THREADS
 
@@ -138,8 +138,7 @@ class CudaDevice:
         Raises:
             TypeError: an argument is on the host: Numba would silently copy it to the device and back.
         """
-        refuse_host_arrays(arguments)
-        kernel[grid, self.threads, _stream(self.compute.cuda_stream)](*arguments)
+        launch_kernel(kernel, grid, self.threads, self.compute.cuda_stream, arguments)
 
     def ran_out_of_memory(self, error: Exception) -> bool:
         """Whether an error reports an out-of-memory: torch's, Numba's, or cuda.core's, which has a name but no code."""
@@ -154,18 +153,3 @@ class CudaDevice:
     def release(self) -> None:
         """Returns unused memory to the device."""
         torch.cuda.empty_cache()
-
-
-def refuse_host_arrays(arguments: Any) -> None:
-    """Raises TypeError for a NumPy array, also inside tuples."""
-    for argument in arguments:
-        if isinstance(argument, tuple):
-            refuse_host_arrays(argument)
-        elif isinstance(argument, np.ndarray):
-            raise TypeError("a kernel takes arrays on the device only")
-
-
-@cache
-def _stream(handle: int) -> Any:
-    """A stream of torch's as Numba takes it."""
-    return cuda.external_stream(handle)

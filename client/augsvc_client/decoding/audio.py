@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from augsvc_client.decoding.containers.flac import plain_flac
+from augsvc_client.decoding.containers.sound_tags import without_tags
+from augsvc_client.decoding.containers.wav import is_wav, plain_wav
 from augsvc_client.decoding.errors import Undecodable
-from augsvc_client.decoding.flac import plain_flac
-from augsvc_client.decoding.sound_tags import without_tags
-from augsvc_client.decoding.wav import is_wav, plain_wav
 
 F32 = npt.NDArray[np.float32]
 

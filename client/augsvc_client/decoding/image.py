@@ -18,11 +18,11 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from augsvc_client.decoding.container import DAMAGED
+from augsvc_client.decoding.containers.jpeg import strip_jpeg
+from augsvc_client.decoding.containers.png import SIGNATURE, strip_png
+from augsvc_client.decoding.containers.stripped_image import DAMAGED
+from augsvc_client.decoding.containers.webp import strip_webp
 from augsvc_client.decoding.errors import Undecodable
-from augsvc_client.decoding.jpeg import strip_jpeg
-from augsvc_client.decoding.png import SIGNATURE, strip_png
-from augsvc_client.decoding.webp import strip_webp
 
 U8 = npt.NDArray[np.uint8]
 

@@ -4,7 +4,13 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from augsvc_client.decoding.container import DAMAGED, MAX_SEGMENTS, StrippedImage, read_orientation, require_size
+from augsvc_client.decoding.containers.stripped_image import (
+    DAMAGED,
+    MAX_SEGMENTS,
+    StrippedImage,
+    read_orientation,
+    require_size,
+)
 from augsvc_client.decoding.errors import Undecodable
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -7,7 +7,13 @@ from typing import NamedTuple
 
 import simplejpeg
 
-from augsvc_client.decoding.container import DAMAGED, MAX_SEGMENTS, StrippedImage, read_orientation, require_size
+from augsvc_client.decoding.containers.stripped_image import (
+    DAMAGED,
+    MAX_SEGMENTS,
+    StrippedImage,
+    read_orientation,
+    require_size,
+)
 from augsvc_client.decoding.errors import Undecodable
 
 # Usual files have 1 to 10 scans. Every scan of a progressive file visits all blocks, however few bytes it has.

@@ -2,7 +2,13 @@
 
 from collections.abc import Iterator
 
-from augsvc_client.decoding.container import DAMAGED, MAX_SEGMENTS, StrippedImage, read_orientation, require_size
+from augsvc_client.decoding.containers.stripped_image import (
+    DAMAGED,
+    MAX_SEGMENTS,
+    StrippedImage,
+    read_orientation,
+    require_size,
+)
 from augsvc_client.decoding.errors import Undecodable
 
 _KEPT = (b"VP8X", b"ANIM", b"ANMF", b"ALPH", b"VP8 ", b"VP8L")
