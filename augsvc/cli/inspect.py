@@ -133,7 +133,7 @@ def print_receipt(stream: Stream, epoch: int, position: int, view: int, console:
 
     Raises:
         PastTheEnd, SpecInvalid: the address does not exist.
-        DatasetUnavailable, DatasetUnreadable: the sample cannot be read.
+        DatasetUnavailable, DatasetChanged, DatasetUnreadable: the sample cannot be read.
     """
     receipt: dict[str, Any] = stream.receipt(epoch, position, view)
     sample = Table(box=None, show_header=False)

@@ -26,7 +26,7 @@ def fit(source: Source, progress: Callable[[int], None] = lambda _: None) -> Col
 
     Raises:
         ValueError: for the operator: the dataset has no images, or none that can be decoded.
-        DatasetUnavailable: a sample could not be read.
+        DatasetUnavailable, DatasetChanged: a sample could not be read.
     """
     info = source.info
     if info.media != "image":

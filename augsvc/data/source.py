@@ -65,8 +65,8 @@ class Source(ABC):
 
         Raises:
             Undecodable: it was read but cannot be decoded; the stream replaces it.
-            DatasetUnavailable: it could not be read, after retries.
-            DatasetChanged: it is not the sample of this version any more.
+            DatasetUnavailable: it could not be read, after retries, for a reason that may pass.
+            DatasetChanged: it is not the sample of this version any more, or waiting does not make it readable.
         """
 
     @abstractmethod

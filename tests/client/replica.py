@@ -234,6 +234,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.mismatch(here or {"id": "other", "dataset_version": "d9", "arithmetic": "a9"})
             case "unreadable":
                 self.refuse(503, "dataset_unreadable", headers={"Retry-After": "10"})
+            case "changed":
+                self.refuse(410, "dataset_changed")
             case "503":
                 self.refuse(503, "overloaded", headers={"Retry-After": "0"})
             case "429":

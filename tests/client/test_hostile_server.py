@@ -52,21 +52,28 @@ def test_tensors_without_a_digest_are_refused(replica, impatient):
             stream.batch(0, 0, 4)
 
 
-def test_what_waiting_cannot_mend_is_raised_immediately_in_the_servers_words(replica):
+LASTING = {"unreadable": (503, "dataset_unreadable"), "changed": (410, "dataset_changed")}
+
+
+@pytest.mark.parametrize("fault", LASTING)
+def test_what_waiting_cannot_mend_is_raised_immediately_in_the_servers_words(replica, fault, caplog):
+    status, code = LASTING[fault]
     with Client(replica.url, wait_s=600) as client:
         stream = client.stream(SPEC)
-        replica.always = "unreadable"
-        with pytest.raises(RequestRefused, match="refused: dataset_unreadable") as refused:
+        replica.always = fault
+        with pytest.raises(RequestRefused, match=f"refused: {code}") as refused:
             stream.batch(0, 0, 4)
-        assert (refused.value.status, refused.value.code) == (503, "dataset_unreadable")
-        with pytest.raises(RequestRefused, match="refused: dataset_unreadable"):
+        assert (refused.value.status, refused.value.code) == (status, code)
+        with pytest.raises(RequestRefused, match=f"refused: {code}"):
             list(stream.frames(0, 0, 4))
+    assert "retrying" not in caplog.text
 
 
-def test_another_replica_with_good_files_answers_instead(replica):
+@pytest.mark.parametrize("fault", LASTING)
+def test_another_replica_with_good_files_answers_instead(replica, fault):
     with Replica() as bad, Client([bad.url, replica.url], wait_s=60) as client:
         stream = client.stream(SPEC)
-        bad.always = "unreadable"
+        bad.always = fault
         for _ in range(4):
             assert len(stream.batch(0, 0, 4)["index"]) == 4
 

@@ -1,13 +1,16 @@
 """Files that are links, and files that change under the server."""
 
+import errno
 import os
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from augsvc.data.cache import DecodedCache
+from augsvc.data.formats.files import has_device
 from augsvc.data.formats.image_folder import ImageFolderSettings, open_image_folder
 from augsvc.errors import DatasetChanged, DatasetUnavailable, Undecodable
 
@@ -176,18 +179,57 @@ def test_a_time_that_was_set_back_is_logged(root, caplog):
     assert "digest_contents" in caplog.text
 
 
-def test_a_file_that_may_not_be_read_is_unavailable_with_its_name(root, monkeypatch, caplog):
-    source, opening = opened(root), os.open
+@pytest.fixture
+def failing(monkeypatch):
+    """Makes opening `1.png` fail with an error number; returns how often it was tried."""
+    opening, tries = os.open, []
 
-    def refusing(path, *args, **kwargs):
-        if path == "1.png":
-            raise PermissionError(13, "Permission denied")
-        return opening(path, *args, **kwargs)
+    def fail(number):
+        def failing_open(path, *args, **kwargs):
+            if path == "1.png":
+                tries.append(number)
+                raise OSError(number, os.strerror(number))
+            return opening(path, *args, **kwargs)
 
-    monkeypatch.setattr(os, "open", refusing)
-    with pytest.raises(DatasetUnavailable, match=r"check the file cat/1\.png"):
+        monkeypatch.setattr(os, "open", failing_open)
+        return tries
+
+    return fail
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.EAGAIN])
+def test_a_failure_that_may_pass_is_unavailable_after_three_tries(root, failing, caplog, number):
+    source, tries = opened(root), failing(number)
+    with pytest.raises(DatasetUnavailable, match=r"sample 0 of 'pets' .* check the file cat/1\.png"):
         source.read(0)
-    assert "cat/1.png could not be read after 3 attempts (Permission denied)" in caplog.text
+    assert len(tries) == 3
+    assert f"cat/1.png could not be read after 3 attempts ({os.strerror(number)})" in caplog.text
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
+def test_a_lost_permission_does_not_come_back_by_waiting(root, failing, caplog, number):
+    source, _ = opened(root), failing(number)
+    with pytest.raises(DatasetChanged, match=r"sample 0 of 'pets' .* cat/1\.png may not be read by the server's user"):
+        source.read(0)
+    assert "cat/1.png changed after the server indexed it: it may not be read" in caplog.text
+
+
+@pytest.mark.parametrize("below", ["dog/deep/2.png", "dog/deep", "dog", "."])
+def test_a_missing_file_or_folder_does_not_come_back_by_waiting(root, caplog, below):
+    source, away = opened(root), root.with_name("away")
+    (root / below).rename(away)
+    with pytest.raises(DatasetChanged, match=r"sample 1 of 'pets' .* dog/deep/2\.png is missing"):
+        source.read(1)
+    assert "dog/deep/2.png changed after the server indexed it: it is missing" in caplog.text
+    assert ("is its file system mounted?" in caplog.text) == (below == ".")
+    away.rename(root / below)
+    assert level(source, 1) == 20
+
+
+def test_a_mount_point_without_its_file_system_is_another_device(root):
+    device = root.stat().st_dev
+    assert has_device(root, device)
+    assert not has_device(Path("/proc"), device) and not has_device(root / "nothing", device)
 
 
 # --- undecodable

@@ -24,7 +24,7 @@ from augsvc import errors
 from augsvc_client.wire import Layout, TensorSpec
 from tests.faults import awkward
 from tests.http import serving
-from tests.http.serving import FOREIGN, Reply, Serving, replies, spoil, write_image_folder
+from tests.http.serving import FOREIGN, Reply, Serving, leased, replies, spoil, write_image_folder
 
 CLASSES = {
     kind.code: kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, errors.AugsvcError)
@@ -381,8 +381,8 @@ def _(server):
 
 @provokes("dataset_unavailable", "sample 2 of 'gone' could not be read after 3 attempts; check the file")
 def _(server):
-    (server.data / "gone" / "b" / "000.png").unlink()
-    return server.batch(count=4, dataset="gone", shuffle=False)
+    with leased(server.data / "gone" / "b" / "000.png"):
+        return server.batch(count=4, dataset="gone", shuffle=False)
 
 
 @provokes("dataset_changed", r"sample 0 of 'other' changed .* a/000\.png .* restart the server")

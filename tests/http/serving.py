@@ -1,5 +1,6 @@
 """`augsvc serve` as a separate process, and plain HTTP requests to it."""
 
+import fcntl
 import hashlib
 import http.client
 import json
@@ -11,7 +12,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -269,3 +271,16 @@ def spoil(path: Path) -> None:
     """A readable file that is not an image."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"not an image" * 5)
+
+
+@contextmanager
+def leased(path: Path) -> Iterator[None]:
+    """Reading the file fails meanwhile, and works again afterwards: a program has a write lease (EAGAIN to those that
+    open it without waiting; after 45 s the system ends it)."""
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # the system asks the holder to end the lease
+    try:
+        with path.open("rb") as file:
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            yield
+    finally:
+        signal.signal(signal.SIGIO, before)

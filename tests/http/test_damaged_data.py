@@ -1,13 +1,15 @@
-"""Undecodable files are replaced and reported; unreadable files are waited for. The bytes never differ."""
+"""Undecodable files are replaced and reported; what may be readable later is waited for. The bytes never differ."""
 
 import logging
+import os
 import threading
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
 
 from augsvc_client import RequestRefused, ServerUnavailable
-from tests.http.serving import spoil, write_image
+from tests.http.serving import leased, spoil, write_image, write_image_folder
 
 SPOILT = 5  # a/005.png of "hurt"; the next one is b/000.png
 HURT = {"dataset": "hurt", "size": [12, 12], "shuffle": False}
@@ -113,20 +115,82 @@ def test_too_many_undecodable_ones_in_a_row_are_an_error(server):
 # --- cannot be read
 
 
-def test_a_missing_file_is_an_error_to_be_retried_and_never_another_value(server, missing):
+def test_a_missing_file_is_an_error_and_never_another_value(server, missing):
     put_back, _ = missing
     stream = server.open(FLEET)
-    failures = server.metric("augsvc_errors_total", code="dataset_unavailable")
+    failures = server.metric("augsvc_errors_total", code="dataset_changed")
     for place in ((0, 8), (5, 1), (4, 3)):
         reply = server.batch(stream, 0, *place)
-        assert "b/001.png" in reply.refused(503, "dataset_unavailable")["message"]
-        assert int(reply.headers["retry-after"]) >= 1
+        message = reply.refused(410, "dataset_changed")["message"]
+        assert "sample 5 of 'fleet'" in message and "b/001.png is missing" in message
+        assert "retry-after" not in reply.headers
     assert [server.batch(stream, 0, *place).status for place in ((0, 5), (6, 2))] == [200, 200]
     put_back()
     assert server.batch(stream, 0, 0, 8).status == 200
-    assert server.metric("augsvc_errors_total", code="dataset_unavailable") == failures + 3
+    assert server.metric("augsvc_errors_total", code="dataset_changed") == failures + 3
     server.until(lambda: server.metric("augsvc_in_flight_bytes") == 0)
-    assert server.output().count("fleet: b/001.png could not be read") == 1
+    assert server.output().count("fleet: b/001.png changed after the server indexed it: it is missing") == 1
+
+
+def lose_permission(root):
+    (root / "b" / "001.png").chmod(0)
+
+
+def lose_permission_of_the_folder(root):
+    (root / "b").chmod(0)
+
+
+def put_a_folder_in_its_place(root):
+    (root / "b" / "001.png").unlink()
+    (root / "b" / "001.png").mkdir()
+
+
+def put_a_file_in_place_of_the_class(root):
+    (root / "b").rename(root.with_name("away"))
+    (root / "b").touch()
+
+
+def put_a_file_in_place_of_the_root(root):
+    root.rename(root.with_name("away"))
+    root.touch()
+
+
+def empty_the_root(root):
+    """What is left of an unmounted file system."""
+    root.rename(root.with_name("away"))
+    root.mkdir()
+
+
+def remove_the_root(root):
+    root.rename(root.with_name("away"))
+
+
+LOSSES = {
+    lose_permission: "may not be read",
+    lose_permission_of_the_folder: "may not be read",
+    put_a_folder_in_its_place: "no regular file any more",
+    put_a_file_in_place_of_the_class: "no regular file any more",
+    put_a_file_in_place_of_the_root: "is missing",
+    empty_the_root: "is missing",
+    remove_the_root: "is missing: is its file system mounted?",
+}
+
+
+@pytest.mark.parametrize("lose", LOSSES, ids=lambda lose: lose.__name__)
+def test_what_waiting_does_not_bring_back_is_raised_immediately(serve, tmp_path, lose):
+    if os.geteuid() == 0 and "permission" in lose.__name__:
+        pytest.skip("root may read everything")
+    root = write_image_folder(tmp_path / "pets", {"a": 2, "b": 2})
+    serving = serve(datasets={"pets": {"format": "image_folder", "path": str(root)}}).ready()
+    with serving.client(wait_s=600) as client:
+        stream = client.stream({"dataset": "pets", "size": [8, 8], "shuffle": False})
+        lose(root)
+        for _ in range(2):
+            with pytest.raises(RequestRefused, match=r"sample 3 of 'pets'.*410 dataset_changed") as refused:
+                stream.batch(0, 3, 1)
+            assert LOSSES[lose] in str(refused.value) and str(tmp_path) not in str(refused.value)
+    (warning,) = [line for line in serving.output().splitlines() if "pets: b/001.png" in line]
+    assert LOSSES[lose] in warning
 
 
 def test_another_file_in_its_place_is_an_error_that_waiting_does_not_end(server, missing):
@@ -151,9 +215,8 @@ def test_undecodable_samples_in_a_row_are_an_error_at_once_with_the_first_and_it
             stream.batch(0, 0, 1)
 
 
-def test_the_client_waits_until_the_file_is_back(server, missing):
-    put_back, _ = missing
-    failed = threading.Event()
+def test_the_client_waits_until_the_file_can_be_read_again(server, folders):
+    failed, lease = threading.Event(), ExitStack()
 
     class Listener(logging.Handler):
         def emit(self, record):
@@ -161,24 +224,34 @@ def test_the_client_waits_until_the_file_is_back(server, missing):
 
     logger, listener = logging.getLogger("augsvc_client"), Listener()
     logger.addHandler(listener)
-    restorer = threading.Thread(target=lambda: failed.wait(60) and put_back())
-    restorer.start()
-    try:
+    lease.enter_context(leased(folders / "fleet" / "b" / "001.png"))
+    arrays = []
+
+    def read():
         with server.client(wait_s=60) as client:
-            arrays = client.stream(FLEET).batch(0, 0, 8)
+            arrays.append(client.stream(FLEET).batch(0, 0, 8))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        assert failed.wait(60)
     finally:
-        restorer.join()
+        lease.close()
+        reader.join()
         logger.removeHandler(listener)
-    assert failed.is_set()
-    assert np.array_equal(arrays["image"], server.batch(server.open(FLEET), 0, 0, 8).arrays["image"])
+    assert np.array_equal(arrays[0]["image"], server.batch(server.open(FLEET), 0, 0, 8).arrays["image"])
 
 
-def test_a_client_that_waits_in_vain_gets_the_servers_message(server, missing):
-    with server.client(wait_s=1) as client:
+def test_a_client_that_waits_in_vain_gets_the_servers_message(server, folders):
+    with leased(folders / "fleet" / "b" / "001.png"), server.client(wait_s=1) as client:
+        reply = server.batch(server.open(FLEET), 0, 5, 1)
+        assert "b/001.png" in reply.refused(503, "dataset_unavailable")["message"]
+        assert int(reply.headers["retry-after"]) >= 1
         stream = client.stream(FLEET)
         with pytest.raises(ServerUnavailable, match="503 dataset_unavailable"):
             stream.batch(0, 0, 8)
         assert stream.batch(0, 0, 5)["valid"].all()
+    server.until(lambda: "fleet: b/001.png could not be read after 3 attempts" in server.output())
 
 
 @pytest.mark.slow

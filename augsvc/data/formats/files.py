@@ -71,3 +71,11 @@ def is_folder(path: str) -> bool:
         return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116 - for many entries
     except OSError:
         return False
+
+
+def has_device(folder: Path, device: int) -> bool:
+    """Whether a folder exists and is on a device: not where its file system is not mounted any more."""
+    try:
+        return folder.stat().st_dev == device
+    except OSError:
+        return False

@@ -5,6 +5,7 @@ address must never give different bytes. Messages of ValueError are for the oper
 that `read` raises reach clients and name files below the dataset's folder only.
 """
 
+import errno
 import hashlib
 import json
 import logging
@@ -20,16 +21,18 @@ import numpy as np
 
 from augsvc.arrays import I64, Sample
 from augsvc.data.cache import DecodedCache
-from augsvc.data.formats.files import Identity, NotIndexed, is_folder, open_below, read_below
+from augsvc.data.formats.files import Identity, NotIndexed, has_device, is_folder, open_below, read_below
 from augsvc.data.formats.format import DatasetFormat
 from augsvc.data.formats.index import FileType, Indexer, Links
 from augsvc.data.formats.layout import Layout, find_splits, is_leftover
 from augsvc.data.source import Source
-from augsvc.errors import DatasetChanged, DatasetUnavailable, Undecodable
+from augsvc.errors import AugsvcError, DatasetChanged, DatasetUnavailable, Undecodable
 from augsvc.text import printable
 
 PAUSES_S = (0.01, 0.05)  # before the second and the third attempt
 MAX_LOGGED = 1000  # files of one dataset that are named in the log
+_ABSENT = (errno.ENOENT, errno.ENOTDIR)  # of the file, or of a folder on the way to it
+_FORBIDDEN = (errno.EACCES, errno.EPERM)
 
 logger = logging.getLogger("augsvc.data")
 logger.addHandler(logging.NullHandler())  # commands without a log name faulty files themselves
@@ -83,8 +86,8 @@ class FolderSource(Source):
 
         Raises:
             Undecodable: larger than the settings allow, or damaged.
-            DatasetUnavailable: its file is missing, or unreadable after three attempts.
-            DatasetChanged: its file is not the indexed one any more.
+            DatasetUnavailable: its file could not be read in three attempts, for a reason that may pass.
+            DatasetChanged: its file is not the indexed one any more, is missing, or may not be read.
         """
         return self._folder.cache.get_or_make((self.info.name, index), partial(self._make, index))
 
@@ -135,15 +138,24 @@ class FolderSource(Source):
                 raise self._changed(index, "is no regular file any more") from None
             except OSError as err:
                 if pause_s is None:
-                    reason = err.strerror or type(err).__name__
-                    self._note(index, reason, f"could not be read after 3 attempts ({reason})")
-                    raise DatasetUnavailable(
-                        f"sample {index} of {self.info.name!r} could not be read after 3 attempts; check the file "
-                        f"{printable(self.describe(index))}"
-                    ) from err
+                    raise self._unreadable(index, root, err) from err
                 self._folder.pause(pause_s)
         self._require_indexed(index, data, identity)
         return data
+
+    def _unreadable(self, index: int, root: Path, err: OSError) -> AugsvcError:
+        """DatasetChanged if waiting does not help (the client raises it immediately), else DatasetUnavailable."""
+        if err.errno in _ABSENT:
+            mounted = has_device(root, self._index.identity(index).device)
+            return self._changed(index, "is missing" + ("" if mounted else ": is its file system mounted?"))
+        if err.errno in _FORBIDDEN:
+            return self._changed(index, "may not be read by the server's user")
+        reason = err.strerror or type(err).__name__
+        self._note(index, reason, f"could not be read after 3 attempts ({reason})")
+        return DatasetUnavailable(
+            f"sample {index} of {self.info.name!r} could not be read after 3 attempts; check the file "
+            f"{printable(self.describe(index))}"
+        )
 
     def _require_indexed(self, index: int, data: bytes, identity: Identity) -> None:
         """Raises DatasetChanged unless a file is the indexed one: by its contents if the version covers them, else by its
@@ -170,8 +182,9 @@ class FolderSource(Source):
         )
 
     def _note(self, index: int, defect: str, text: str) -> None:
-        """Keeps a file's defect, and logs it once."""
-        if index not in self._defects and len(self._defects) < MAX_LOGGED:
+        """Keeps a file's last defect, and logs it unless it had that one before."""
+        known = self._defects.get(index)
+        if defect != known and (known is not None or len(self._defects) < MAX_LOGGED):
             self._defects[index] = defect
             logger.warning("%s: %s %s (logged once)", self.info.name, printable(self.describe(index)), text)
 

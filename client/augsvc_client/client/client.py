@@ -164,7 +164,7 @@ class Client:
                     response = connections.exchange(replica, request, state.deadline())
                     result = accept(check_status(response, request))
                 except RETRYABLE as err:
-                    self._warn_once(replica, state.failed(replica, err), answered=isinstance(err, RetryLater | Lasting))
+                    self._warn_once(replica, state.failed(replica, err), err)
                 else:
                     if replica != state.first:
                         self._replicas.took_over(replica)
@@ -196,7 +196,7 @@ class Client:
                             yield arrays
                             state = self._retry_state(identity)
                 except RETRYABLE as err:
-                    self._warn_once(replica, state.failed(replica, err), answered=isinstance(err, RetryLater | Lasting))
+                    self._warn_once(replica, state.failed(replica, err), err)
                 if done > failed_at:
                     break
             if done == failed_at:
@@ -251,11 +251,15 @@ class Client:
                 inherited.abandon()
         return self._connections.setdefault(os.getpid(), Connections(self._allocate))
 
-    def _warn_once(self, replica: Replica, cause: str, answered: bool) -> None:
-        if replica not in self._warned and not self._closed:  # closing the client is not a failure
-            self._warned.add(replica)
-            hint = "" if answered else "is `augsvc serve` running there, and is the address right? "
-            _LOG.warning("%s; %sretrying for up to %g s (wait_s=)", cause, hint, self.wait_s)
+    def _warn_once(self, replica: Replica, cause: str, err: Exception) -> None:
+        if replica in self._warned or self._closed:  # closing the client is not a failure
+            return
+        self._warned.add(replica)
+        if isinstance(err, Lasting):
+            _LOG.warning("%s; not retried there", cause)
+            return
+        hint = "" if isinstance(err, RetryLater) else "is `augsvc serve` running there, and is the address right? "
+        _LOG.warning("%s; %sretrying for up to %g s (wait_s=)", cause, hint, self.wait_s)
 
 
 def _close_own(connections: Mapping[int, Connections]) -> None:

@@ -4,7 +4,7 @@
                     → Unauthorized           401, 403: immediately
                     → RequestRefused         any other 4xx, and 501: immediately
                     → RetryState.failed      the next replica:
-                        Lasting              503 dataset_unreadable: RequestRefused if all replicas answer so
+                        Lasting              dataset_changed, dataset_unreadable: RequestRefused if all replicas answer so
                         StreamDiffers        409: passed over; StreamChanged if all do so in five rounds running
                         RetryLater           408, 425, 429, 5xx: not before its Retry-After
                         BadResponse, OSError cut, corrupt (there or here), of another stream, or none at all
@@ -33,7 +33,7 @@ _MAX_DOUBLINGS = 10
 _MISMATCHED_ROUNDS = 5
 _RETRY_LATER = (408, 425, 429)
 _NOT_IMPLEMENTED = 501
-_LASTING = ("dataset_unreadable",)  # of codes with a status that is otherwise retried: waiting does not help
+_LASTING = ("dataset_changed", "dataset_unreadable")  # waiting does not help; another replica may have intact files
 _BODY_DAMAGED = "body_damaged"  # the server did not receive the bytes that were sent
 
 
@@ -188,10 +188,10 @@ def check_status(response: Response, request: Request) -> Response:
         raise Unauthorized(status, code, f"{url} {problem}; set token= or AUGSVC_TOKEN")
     if status == 409 and code == "stream_mismatch":
         raise StreamDiffers(f"{url} computes another stream", {key: error[key] for key in IDENTITY if key in error})
+    words = f"{url} answered {status} {code}" + (f": {error['message']}" if "message" in error else "")
+    if code in _LASTING:
+        raise Lasting(words, RequestRefused(status, code, error.get("message", words), error.get("field")))
     if status in _RETRY_LATER or (status >= 500 and status != _NOT_IMPLEMENTED):
-        words = f"{url} answered {status} {code}" + (f": {error['message']}" if "message" in error else "")
-        if code in _LASTING:
-            raise Lasting(words, RequestRefused(status, code, error.get("message", words), error.get("field")))
         raise RetryLater(words, _retry_after_s(response))
     if code == _BODY_DAMAGED:
         raise BadResponse(f"{url} did not receive the bytes that were sent")
