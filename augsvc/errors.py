@@ -32,11 +32,12 @@
       DeviceOutOfMemory           503 device_out_of_memory the device has no memory for one sample
       Starting                    503 starting             the self-test is still running
       Draining                    503 draining
-      DatasetUnavailable          503 dataset_unavailable  a file could not be read now
-      DatasetChanged              410 dataset_changed      a file is not the indexed one any more
+      DatasetUnavailable          503 dataset_unavailable  a file could not be read now, which may pass
+      DatasetChanged              410 dataset_changed      a file is not the indexed one any more, or is missing
       DatasetUnreadable           422 dataset_unreadable   64 samples in a row cannot be decoded
     Undecodable                   internal: the sample is replaced
     Cancelled                     internal: no client waits for the result any more
+    Pending                       internal: another thread computes what is needed
 
 The meaning of a code never changes. Every 429 and 503 carries Retry-After. A message is this project's own text: never a
 path, an address or a library's message.
@@ -44,7 +45,8 @@ path, an address or a library's message.
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from concurrent.futures import Future
+from typing import Any, ClassVar
 
 from augsvc_client.decoding.errors import Undecodable as Undecodable  # raised by the decoders, which `predict` shares
 
@@ -257,13 +259,14 @@ class Draining(AugsvcError):
 
 
 class DatasetUnavailable(AugsvcError):
-    """A file of the dataset could not be read, after several attempts."""
+    """A file of the dataset could not be read, after several attempts, for a reason that may pass."""
 
     status, code, retry_after_s = 503, "dataset_unavailable", 1
 
 
 class DatasetChanged(AugsvcError):
-    """A file of the dataset was modified or replaced after the server indexed it; waiting does not bring it back."""
+    """A file of the dataset was modified, replaced, removed or made unreadable after the server indexed it; waiting does
+    not bring it back."""
 
     status, code = 410, "dataset_changed"
 
@@ -276,3 +279,11 @@ class DatasetUnreadable(AugsvcError):
 
 class Cancelled(Exception):
     """The result of the work is no longer needed."""
+
+
+class Pending(Exception):
+    """Another thread computes what is needed, and `future` is done when it has."""
+
+    def __init__(self, future: "Future[Any]") -> None:
+        super().__init__()
+        self.future = future

@@ -5,29 +5,24 @@ its memory is gone, which is when the socket has taken it, not when `send` retur
 """
 
 import logging
-import time
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
-from threading import Event, Lock
-from typing import Any, Generic, Self, TypeVar
+from threading import Event
+from typing import Self, TypeVar
 
 import numpy as np
 
 from augsvc.arrays import U8, Arrays
 from augsvc.cpus import cores
 from augsvc.data.catalog import Catalog
-from augsvc.data.subset import Subsets
-from augsvc.engine.awake_clock import AwakeClock
-from augsvc.engine.fair_queue import FairQueue
+from augsvc.engine.limits import Limits
 from augsvc.engine.memory_budget import Lease, MemoryBudget
-from augsvc.errors import AugsvcError, BatchTooLarge, Cancelled, NotAvailable, PlanTooCostly, Starting, StreamMismatch
+from augsvc.engine.opening import OpenStreams
+from augsvc.engine.work import Compute, Queues, Work
+from augsvc.errors import AugsvcError, Cancelled, NotAvailable, Starting, StreamMismatch
 from augsvc.executors.protocol import Executor
 from augsvc.ops.registry import Registry
-from augsvc.planning.cost import sample_seconds
-from augsvc.planning.passes import Passes
 from augsvc.planning.spec import StreamSpec
 from augsvc.streams.preview import draw, look, sheet_bytes
 from augsvc.streams.push import Push
@@ -37,37 +32,8 @@ from augsvc.timing import Stages
 
 logger = logging.getLogger("augsvc")
 T = TypeVar("T")
-Compute = Callable[[Callable[[], None], Stages], T]  # its first argument is called regularly and cancels by raising
-MAX_STREAMS = 1024  # kept open; a dropped one is reopened from the request's own specification
-_GPU_SPEEDUP = 50.0  # over a core, roughly: it only keeps the estimate from refusing what a GPU renders in time
 RETRY_S = 5.0  # before the self-test is run again after an error that may pass
 STARTING = "the self-test is still running; retry shortly"
-
-
-@dataclass(slots=True, eq=False)
-class Work(Generic[T]):
-    """A task that is queued or running."""
-
-    future: "Future[T]"
-    stages: Stages = field(default_factory=Stages)
-    _cancelled: Event = field(default_factory=Event)
-    _previous: "Future[Any] | None" = None  # its input
-
-    def cancel(self) -> None:
-        """Stops the computation at its next check, or keeps it from starting."""
-        self._cancelled.set()
-        self.future.cancel()
-        if self._previous is not None:
-            self._previous.cancel()
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one request may ask of an engine; seconds are estimates (planning/cost.py)."""
-
-    max_batch_bytes: int
-    max_sample_s: float = 10.0
-    max_batch_s: float = 60.0
 
 
 class Engine:
@@ -90,15 +56,8 @@ class Engine:
         self.selftest = SelfTest(executor, operations, self._check_stopping)
         self.arithmetic: Future[str | None] | None = None  # the whole id; None if something fails its self-test
         self._budget = MemoryBudget(4 * limits.max_batch_bytes)
-        self._streams: OrderedDict[str, Stream] = OrderedDict()
-        self._subsets = Subsets()
-        self._lock = Lock()
-        self._clock = AwakeClock()
-        self._clock.start()
-        self._batches: FairQueue[Any] = FairQueue("engine", self._clock, charge)
-        self._inspections: FairQueue[Any] = FairQueue("inspection", self._clock, charge)  # receipts and previews
-        self._openings: FairQueue[Any] = FairQueue("opening", self._clock, charge)  # they may read a dataset's labels
-        self._validations: FairQueue[Any] = FairQueue("validation", self._clock, charge)  # of pushed samples
+        self._streams = OpenStreams(catalog, executor, self.selftest, limits)
+        self._queues = Queues(charge, self._stopping)
         self._testing = ThreadPoolExecutor(1, thread_name_prefix="selftest")
         self._workers = ThreadPoolExecutor(cores(), thread_name_prefix="worker")
 
@@ -116,16 +75,12 @@ class Engine:
     @property
     def alive(self) -> bool:
         """Whether all worker threads are running."""
-        return all(queue.alive for queue in self._queues)
-
-    @property
-    def _queues(self) -> "tuple[FairQueue[Any], ...]":
-        return self._batches, self._inspections, self._openings, self._validations
+        return self._queues.alive
 
     @property
     def seconds_since_heartbeat(self) -> float:
         """Seconds without progress of a running task: a file read or the device does not answer."""
-        return max(self._batches.seconds_since_heartbeat, self._inspections.seconds_since_heartbeat)
+        return self._queues.seconds_since_heartbeat
 
     @property
     def ready(self) -> bool:
@@ -158,13 +113,11 @@ class Engine:
     def stop(self) -> None:
         """Ends the threads: queued work is dropped, and running work is cancelled."""
         self._stopping.set()
-        for queue in self._queues:
-            queue.stop()
+        self._queues.stop()
         self._testing.shutdown(wait=True, cancel_futures=True)
         self._workers.shutdown(wait=True, cancel_futures=True)
-        self._clock.stop()
 
-    def open(self, spec: StreamSpec) -> Stream:
+    def open(self, spec: StreamSpec, wait: bool = True) -> Stream:
         """The stream of a specification (blocking: it may read labels).
 
         Raises:
@@ -172,33 +125,23 @@ class Engine:
             PlanTooCostly: a sample of it would take too long.
             NotAvailable: an operation or a decoder that it uses fails its self-test here.
             Starting: the self-test's frames are still running.
+            Pending: another thread computes what is needed, if this one is not to `wait` for it.
         """
         if not self.ready:
             raise Starting(STARTING)
-        stream = Stream.open(spec, self.catalog.get(spec.dataset), self.executor, self._subsets)
-        self._sample_seconds(stream.plan)
-        stream = stream.with_arithmetic(self.selftest.arithmetic(stream))
-        with self._lock:
-            stream = self._streams.setdefault(stream.id, stream)
-            self._streams.move_to_end(stream.id)
-            if len(self._streams) > MAX_STREAMS:
-                self._streams.popitem(last=False)
-        return stream
+        return self._streams.open(spec, wait)
 
     def find(self, stream_id: str) -> Stream | None:
         """The stream of an id, if it is open here."""
-        with self._lock:
-            if stream_id in self._streams:
-                self._streams.move_to_end(stream_id)
-            return self._streams.get(stream_id)
+        return self._streams.find(stream_id)
 
-    def require(self, stream_id: str, spec: StreamSpec) -> Stream:
+    def require(self, stream_id: str, spec: StreamSpec, wait: bool = True) -> Stream:
         """The stream of a specification, which must have that id (blocking, as `open`).
 
         Raises:
             StreamMismatch: this replica would produce different bytes.
         """
-        stream = self.open(spec)
+        stream = self.open(spec, wait)
         if stream.id != stream_id:
             raise StreamMismatch(
                 "this replica would produce different bytes for the specification; use another replica or reopen the stream",
@@ -216,31 +159,7 @@ class Engine:
         Raises:
             PastTheEnd, BatchTooLarge.
         """
-        stream.require_start(batch.epoch, batch.start)
-        count = min(batch.count, stream.samples - batch.start)
-        size = stream.layout.size(count)
-        if size > self.limits.max_batch_bytes:
-            most = (self.limits.max_batch_bytes - stream.layout.size(0)) // stream.layout.row_bytes
-            raise BatchTooLarge(f"a batch of this stream has at most {max(most, 0)} samples here", field="count")
-        self._check_seconds(count, self._sample_seconds(stream.plan), field="count")
-
-    def _sample_seconds(self, plan: Passes, labels: int = 0) -> float:
-        seconds = sample_seconds(plan, labels) / (_GPU_SPEEDUP if self.executor.device.type == "cuda" else 1.0)
-        if seconds > self.limits.max_sample_s:
-            raise PlanTooCostly(
-                f"a sample of this pipeline takes an estimated {seconds:.0f} s, and at most {self.limits.max_sample_s:g} s "
-                "are allowed; reduce the size, the number of operations or of labels",
-                field="pipeline",
-            )
-        return seconds
-
-    def _check_seconds(self, count: int, seconds: float, field: str) -> None:
-        most = int(self.limits.max_batch_s / seconds) * self.executor.threads
-        if count > most:
-            raise BatchTooLarge(
-                f"a batch of this pipeline has at most {most} samples here, each an estimated {seconds:.2g} s",
-                field=field,
-            )
+        self.limits.require_batch(stream, batch, self.executor)
 
     def produce(self, stream: Stream, batch: Range, job: str = "") -> Work[Body]:
         """Queues a checked range for a job.
@@ -266,20 +185,24 @@ class Engine:
         count = min(batch.count, stream.samples - batch.start)
         lease = self._budget.lease(job, 2 * stream.layout.size(count) + sheet_bytes(stream, count))
         address = (batch.epoch, batch.start, batch.count, batch.view)
-        rendering = self._submit(self._batches, job, lambda check, _: look(stream, *address, self._workers, check))
-        sheet = Work[Body](Future(), rendering.stages, rendering._cancelled)
+        rendering = self._queues.submit(
+            self._queues.batches, job, lambda check, _: look(stream, *address, self._workers, check)
+        )
+        sheet = Work[Body](Future(), rendering.stages, rendering.cancelled)
 
         def draw_rendered(rendered: "Future[tuple[U8, U8]]") -> None:
-            self._submit(self._inspections, job, lambda check, _: draw(rendered.result(), check), sheet)
+            self._queues.submit(self._queues.inspections, job, lambda check, _: draw(rendered.result(), check), sheet)
             sheet.future.add_done_callback(lambda done: _settle(done, lease))
 
         rendering.future.add_done_callback(draw_rendered)
         # not `sheet` itself: it would reference its input, whose callback references it
-        return Work(sheet.future, sheet.stages, sheet._cancelled, rendering.future)
+        return Work(sheet.future, sheet.stages, sheet.cancelled, rendering.future)
 
     def receipt(self, stream: Stream, epoch: int, position: int, view: int, job: str) -> Work[dict[str, object]]:
         """Queues a sample's receipt, which decodes it; raises as Stream.receipt does."""
-        return self._submit(self._inspections, job, lambda check, _: stream.receipt(epoch, position, view, check))
+        return self._queues.submit(
+            self._queues.inspections, job, lambda check, _: stream.receipt(epoch, position, view, check)
+        )
 
     def allocate(self, n_bytes: int, job: str) -> U8:
         """Memory for a request's body, in flight until the last reference to it is gone.
@@ -303,42 +226,21 @@ class Engine:
         if not self.ready:
             raise Starting(STARTING)
         pushed = Push.of(fields, arrays, self.executor, self.operations, self.selftest.arithmetic_of)
-        self._check_seconds(pushed.samples, self._sample_seconds(pushed.renderer.plan, pushed.labels), field="image")
-        if pushed.size > self.limits.max_batch_bytes:
-            raise BatchTooLarge(
-                f"the response would be over {self.limits.max_batch_bytes} bytes; reduce the batch size", field="image"
-            )
+        self.limits.require_push(pushed, self.executor)
         lease = self._budget.lease(job, pushed.size, beside=body_bytes)
         return self._compute(job, partial(pushed.produce, self._workers), lease)
 
     def run_opening(self, call: Callable[[], T], job: str = "") -> Work[T]:
-        """Queues a blocking call that opens a stream."""
-        return self._submit(self._openings, job, lambda check, _: call())
+        """Queues a blocking call that opens a stream without waiting for other threads: it is repeated after Pending."""
+        return self._queues.submit_opening(job, call)
 
     def run_validation(self, call: Callable[[], T], job: str = "") -> Work[T]:
         """Queues a blocking call that validates pushed samples."""
-        return self._submit(self._validations, job, lambda check, _: call())
+        return self._queues.submit(self._queues.validations, job, lambda check, _: call())
 
     def _compute(self, job: str, compute: Compute[Body], lease: Lease) -> Work[Body]:
-        work = self._submit(self._batches, job, compute)
+        work = self._queues.submit(self._queues.batches, job, compute)
         work.future.add_done_callback(lambda done: _settle(done, lease))
-        return work
-
-    def _submit(self, queue: FairQueue[Any], job: str, compute: Compute[T], work: Work[T] | None = None) -> Work[T]:
-        """Queues a task, for a work that exists already if one is given."""
-        work = work or Work(Future())
-        stages, cancelled, queued_at = work.stages, work._cancelled, time.perf_counter()
-
-        def check() -> None:
-            queue.heartbeat()
-            if cancelled.is_set() or self._stopping.is_set():
-                raise Cancelled
-
-        def begin() -> T:
-            stages.add("queue", time.perf_counter() - queued_at)
-            return compute(check, stages)
-
-        queue.submit(job, begin, work.future)
         return work
 
 

@@ -51,13 +51,14 @@ class _Job:
     spent_s: float  # all its tasks so far, also those that failed or were cancelled while they ran
     last_task_s: float = 0.0
     idle_since_s: float = 0.0
+    running: int = 0
     tasks: deque[Task[Any]] = field(default_factory=deque)
 
 
 class FairQueue(Generic[T]):
-    """A queue with one worker thread, which next runs a task of the job that has had the fewest seconds of it.
+    """A queue with one worker thread or several, which next run a task of the job that has had the fewest seconds of it.
 
-    Seconds are measured, so a task need not state its cost. The tasks of one job run in their order. A job that is new, or
+    Seconds are measured, so a task need not state its cost. The tasks of one job start in their order. A job that is new, or
     comes back, starts level with the jobs that wait. While a job's next task is on its way (clients wait for a batch before
     they request another), a long task of a job that has had more would overtake it, every time: before a long task the
     thread waits for it, a tenth of that task's time (anticipatory scheduling: Iyer and Druschel, SOSP 2001).
@@ -69,30 +70,38 @@ class FairQueue(Generic[T]):
         clock: Callable[[], float] = time.monotonic,
         charge: Callable[[str, float], None] = lambda job, seconds: None,
         anticipation: float = ANTICIPATION,
+        *,
+        threads: int = 1,
+        threads_per_job: int = 1,
     ) -> None:
-        """`charge` is called with a job and the seconds of its task after each, from the thread."""
+        """`charge` is called with a job and the seconds of its task after each, from the thread that ran it.
+
+        A job has at most `threads_per_job` tasks running, so that its long tasks leave threads to the others.
+        """
         self._clock, self._charge, self._anticipation = clock, charge, anticipation
-        self._busy, self._heartbeat_s = False, 0.0
-        self._waiting: OrderedDict[str, _Job] = OrderedDict()  # jobs with tasks
+        self._threads_per_job = threads_per_job
+        self._running, self._heartbeat_s = 0, 0.0
+        self._waiting: OrderedDict[str, _Job] = OrderedDict()  # jobs with tasks, queued or running
         self._idle: OrderedDict[str, _Job] = OrderedDict()  # by the time of their last task
         self._level_s = 0.0  # the most seconds of a job when its turn came: where a new job starts
         self._changed = threading.Condition()
         self._stopped = False
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._work, name=name, daemon=True) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def alive(self) -> bool:
-        """Whether the worker thread still runs tasks."""
-        return not self._stopped and self._thread.is_alive()
+        """Whether all worker threads still run tasks."""
+        return not self._stopped and all(thread.is_alive() for thread in self._threads)
 
     @property
     def seconds_since_heartbeat(self) -> float:
-        """Seconds since the running task's last heartbeat; 0 while none is running."""
-        return self._clock() - self._heartbeat_s if self._busy else 0.0
+        """Seconds since the running tasks' last heartbeat; 0 while none is running."""
+        return self._clock() - self._heartbeat_s if self._running else 0.0
 
     def heartbeat(self) -> None:
-        """Reports progress of the running task. Tasks call it regularly, from any thread."""
+        """Reports progress of a running task. Tasks call it regularly, from any thread."""
         self._heartbeat_s = self._clock()
 
     def submit(self, job: str, call: Callable[[], T], future: "Future[T] | None" = None) -> "Future[T]":
@@ -109,20 +118,19 @@ class FairQueue(Generic[T]):
         return task.future
 
     def stop(self) -> None:
-        """Cancels queued tasks and waits for the running one."""
+        """Cancels queued tasks and waits for the running ones."""
         self._cancel_queued()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
     def _work(self) -> None:
         try:
             while (turn := self._next()) is not None:
                 job, task = turn
-                self.heartbeat()
-                self._busy, started_at = True, self._clock()
+                started_at = self._clock()
                 try:
                     task.run()
                 finally:
-                    self._busy = False
                     self._count(job, self._clock() - started_at)
                 del task, turn  # a waiting thread would keep the last result alive
         except EngineLost:
@@ -135,28 +143,40 @@ class FairQueue(Generic[T]):
             self._stopped = True
             queued = [task for job in self._waiting.values() for task in job.tasks]
             self._waiting.clear()
-            self._changed.notify()
+            self._changed.notify_all()
         for task in queued:
             task.future.cancel()
 
     def _next(self) -> "tuple[str, Task[T]] | None":
         with self._changed:
             while not self._stopped:
-                if not self._waiting:
+                if (turn := self._choose()) is None:
                     self._changed.wait()
                     continue
-                name, job = min(self._waiting.items(), key=lambda entry: entry[1].spent_s)
-                while job.tasks and job.tasks[0].future.cancelled():
-                    job.tasks.popleft()
-                if not job.tasks:
-                    self._pause(name)
-                elif (wait_s := self._wait_for_others(job)) > 0.0:
+                name, job = turn
+                if (wait_s := self._wait_for_others(job)) > 0.0:
                     self._changed.wait(wait_s)
-                else:
-                    self._level_s = max(self._level_s, job.spent_s)
-                    self._waiting.move_to_end(name)  # jobs that are level take turns
-                    return name, job.tasks.popleft()
+                    continue
+                self._level_s = max(self._level_s, job.spent_s)
+                self._waiting.move_to_end(name)  # jobs that are level take turns
+                self.heartbeat()
+                job.running += 1
+                self._running += 1
+                self._changed.notify()  # this thread may have been woken for a task that it did not take
+                return name, job.tasks.popleft()
         return None
+
+    def _choose(self) -> tuple[str, _Job] | None:
+        """The job whose turn it is, of those that have a task and a thread left."""
+        for name, job in list(self._waiting.items()):
+            while job.tasks and job.tasks[0].future.cancelled():
+                job.tasks.popleft()
+            if not job.tasks and not job.running:
+                self._pause(name)
+        ready = [
+            (name, job) for name, job in self._waiting.items() if job.tasks and job.running < self._threads_per_job
+        ]
+        return min(ready, key=lambda entry: entry[1].spent_s, default=None)
 
     def _wait_for_others(self, job: _Job) -> float:
         """Seconds to wait for a job without a task that has had less than this one, whose task is expected to be long."""
@@ -173,10 +193,12 @@ class FairQueue(Generic[T]):
 
     def _count(self, name: str, seconds: float) -> None:
         with self._changed:
+            self._running -= 1
             if (job := self._waiting.get(name)) is not None:
+                job.running -= 1
                 job.spent_s += seconds
                 job.last_task_s = seconds
-                if not job.tasks:
+                if not job.tasks and not job.running:
                     self._pause(name)
         self._charge(name, seconds)
 

@@ -10,7 +10,8 @@ from starlette.middleware import Middleware
 
 import augsvc
 from augsvc.data.catalog import Catalog, open_catalog
-from augsvc.engine.engine import Engine, Limits
+from augsvc.engine.engine import Engine
+from augsvc.engine.limits import Limits
 from augsvc.executors.factory import open_executor
 from augsvc.http.lifecycle import Lifecycle
 from augsvc.http.metrics import Metrics

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from augsvc.engine.engine import Work
+from augsvc.engine.work import Work
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from threading import Lock
 from typing import Literal
 
 from augsvc.data.decoders.registry import DECODERS, probe_digest
-from augsvc.errors import AugsvcError, Cancelled, NotAvailable
+from augsvc.errors import AugsvcError, Cancelled, NotAvailable, Pending
 from augsvc.executors.protocol import Executor
 from augsvc.executors.runnable import require_runnable
 from augsvc.ops.operation import Kind, Operation
@@ -59,47 +59,50 @@ class SelfTest:
         """Runs the frames of all grounds, which takes the same time for any number of operations."""
         self._measure({"frames": self._frames})
 
-    def arithmetic(self, stream: Stream) -> str:
+    def arithmetic(self, stream: Stream, wait: bool = True) -> str:
         """The arithmetic id of a stream, over what it uses: 32 hex digits.
 
         Raises:
             NotAvailable: the self-test of something that the stream uses fails; the log names it.
+            Pending: another thread computes a digest that is needed, if this one is not to `wait` for it.
         """
         info = stream.source.info
-        return _id(self._digests_used_by(stream.plan.operations, info.media, info.decoders))
+        return _id(self._digests_used_by(stream.plan.operations, info.media, info.decoders, wait))
 
     def arithmetic_of(self, operations: Sequence[Operation], medium: str) -> str:
-        """The arithmetic id of operations on samples that need no decoder; raises as `arithmetic` does."""
-        return _id(self._digests_used_by(operations, medium, ()))
+        """The arithmetic id of operations on samples that need no decoder; raises NotAvailable as `arithmetic` does."""
+        return _id(self._digests_used_by(operations, medium, (), wait=True))
 
     def whole(self) -> str:
-        """The arithmetic id over everything; raises as `arithmetic` does, after all others have run."""
+        """The arithmetic id over everything; raises NotAvailable as `arithmetic` does, after all others have run."""
         return _id(self.digests())
 
     def digests(self) -> Digests:
-        """All digests; raises as `arithmetic` does."""
+        """All digests; raises NotAvailable as `arithmetic` does."""
         return self._measure({"frames": self._frames, "operations": self._operations, "decoders": DECODERS})
 
-    def _digests_used_by(self, operations: Sequence[Operation], medium: str, decoders: Collection[str]) -> Digests:
+    def _digests_used_by(
+        self, operations: Sequence[Operation], medium: str, decoders: Collection[str], wait: bool
+    ) -> Digests:
         names = {operation.op for operation in operations}
         grounds = {medium, "opaque"} if names & self._opaque else {medium}
-        return self._measure({"frames": grounds, "operations": names, "decoders": decoders})
+        return self._measure({"frames": grounds, "operations": names, "decoders": decoders}, wait)
 
-    def _measure(self, sections: Mapping[Section, Iterable[str]]) -> Digests:
+    def _measure(self, sections: Mapping[Section, Iterable[str]], wait: bool = True) -> Digests:
         """Digests by section; one that fails keeps no other from being computed."""
         digests: dict[str, dict[str, str | tuple[str, ...]]] = {section: {} for section in sections}
         failure: NotAvailable | None = None
         for section, names in sections.items():
             for name in names:
                 try:
-                    digests[section][name] = self._digest(section, name)
+                    digests[section][name] = self._digest(section, name, wait)
                 except NotAvailable as err:
                     failure = failure or err
         if failure:
             raise failure
         return {"traits": {ground: self.traits[ground] for ground in sections["frames"]}, **digests}
 
-    def _digest(self, section: Section, name: str) -> str:
+    def _digest(self, section: Section, name: str, wait: bool) -> str:
         """One digest: computed by the first thread that needs it, awaited by the others. An error that may pass is not kept."""
         with self._lock:
             result = self._results.get((section, name))
@@ -112,6 +115,8 @@ class SelfTest:
                 with self._lock:
                     del self._results[section, name]
                 result.set_exception(err)
+        if not (wait or result.done()):
+            raise Pending(result)
         if (digest := result.result()) is None:
             raise NotAvailable(
                 f"{name!r} of {section} fails in this server's self-test: its log has the reason", field="pipeline"

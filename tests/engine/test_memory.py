@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from augsvc.data.catalog import open_catalog
-from augsvc.engine.engine import Engine, Limits
+from augsvc.engine.engine import Engine
+from augsvc.engine.limits import Limits
 from augsvc.ops.registry import registry
 from augsvc.planning.spec import validate_spec
 from augsvc.streams.stream import Range

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xxhash
 
-from augsvc.engine.engine import Work
+from augsvc.engine.work import Work
 from augsvc.http.routes.frames import FramesResponse
 from augsvc.streams.stream import Body
 from augsvc_client import Client, RequestRefused

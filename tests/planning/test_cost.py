@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from augsvc.data.catalog import open_catalog
-from augsvc.engine.engine import Engine, Limits
+from augsvc.engine.engine import Engine
+from augsvc.engine.limits import Limits
 from augsvc.errors import BatchTooLarge, PlanTooCostly
 from augsvc.numerics.geometry import Canvas
 from augsvc.ops.pipeline import parse_pipeline

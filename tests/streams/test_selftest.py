@@ -11,7 +11,8 @@ from starlette.testclient import TestClient
 
 from augsvc.data.catalog import open_catalog
 from augsvc.engine import engine as engine_module
-from augsvc.engine.engine import Engine, Limits
+from augsvc.engine.engine import Engine
+from augsvc.engine.limits import Limits
 from augsvc.errors import Cancelled, DeviceOutOfMemory, NotAvailable
 from augsvc.http import app as application
 from augsvc.http import create_app

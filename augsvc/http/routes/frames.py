@@ -20,7 +20,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from augsvc.arrays import U8
-from augsvc.engine.engine import Engine, Work
+from augsvc.engine.engine import Engine
+from augsvc.engine.work import Work
 from augsvc.errors import AugsvcError, Overloaded, TooMuchAtOnce
 from augsvc.http.disconnect import run_unless_disconnected, wait_for_disconnect
 from augsvc.http.metrics import Metrics

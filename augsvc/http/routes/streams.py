@@ -43,7 +43,7 @@ def streams_router(engine: Engine, max_request_bytes: int) -> APIRouter:
     async def open_stream(request: Request) -> dict[str, object]:
         body = await read_json_body(request, min(max_request_bytes, 16 * MAX_SPEC_BYTES))
         work = engine.run_opening(
-            lambda: stream_entry(engine.open(parse_spec(body, engine.operations))), job_of(request)
+            lambda: stream_entry(engine.open(parse_spec(body, engine.operations), wait=False)), job_of(request)
         )
         return await run_unless_disconnected(request, work)
 
@@ -104,7 +104,9 @@ async def find_stream(engine: Engine, request: Request, stream_id: str, header: 
         raise UnknownStream("this replica does not know the stream; send its specification as Augsvc-Spec")
     if len(header) > MAX_SPEC_HEADER:
         raise SpecTooLarge(f"Augsvc-Spec has at most {MAX_SPEC_HEADER} bytes", field="Augsvc-Spec")
-    work = engine.run_opening(lambda: engine.require(stream_id, decode_header(header, engine)), job_of(request))
+    work = engine.run_opening(
+        lambda: engine.require(stream_id, decode_header(header, engine), wait=False), job_of(request)
+    )
     return await run_unless_disconnected(request, work)
 
 

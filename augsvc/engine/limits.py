@@ -1,0 +1,72 @@
+"""What one request may ask of an engine: bytes, and seconds that are estimated before anything is computed."""
+
+from dataclasses import dataclass
+
+from augsvc.errors import BatchTooLarge, PlanTooCostly
+from augsvc.executors.protocol import Executor
+from augsvc.planning.cost import sample_seconds
+from augsvc.planning.passes import Passes
+from augsvc.streams.push import Push
+from augsvc.streams.stream import Range, Stream
+
+_GPU_SPEEDUP = 50.0  # over a core, roughly: it only keeps the estimate from refusing what a GPU renders in time
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds; seconds are estimates (planning/cost.py)."""
+
+    max_batch_bytes: int
+    max_sample_s: float = 10.0
+    max_batch_s: float = 60.0
+
+    def sample_seconds(self, plan: Passes, executor: Executor, labels: int = 0) -> float:
+        """The estimate for one sample with `labels` boxes and keypoints.
+
+        Raises:
+            PlanTooCostly: it is above the bound.
+        """
+        seconds = sample_seconds(plan, labels) / (_GPU_SPEEDUP if executor.device.type == "cuda" else 1.0)
+        if seconds > self.max_sample_s:
+            raise PlanTooCostly(
+                f"a sample of this pipeline takes an estimated {seconds:.0f} s, and at most {self.max_sample_s:g} s "
+                "are allowed; reduce the size, the number of operations or of labels",
+                field="pipeline",
+            )
+        return seconds
+
+    def require_seconds(self, count: int, seconds: float, executor: Executor, field: str) -> None:
+        """Raises BatchTooLarge if `count` samples of `seconds` each take too long; `field` is the one to reduce."""
+        most = int(self.max_batch_s / seconds) * executor.threads
+        if count > most:
+            raise BatchTooLarge(
+                f"a batch of this pipeline has at most {most} samples here, each an estimated {seconds:.2g} s",
+                field=field,
+            )
+
+    def require_push(self, pushed: Push, executor: Executor) -> None:
+        """Refuses a client's own samples if they are too many.
+
+        Raises:
+            PlanTooCostly, BatchTooLarge.
+        """
+        seconds = self.sample_seconds(pushed.renderer.plan, executor, pushed.labels)
+        self.require_seconds(pushed.samples, seconds, executor, field="image")
+        if pushed.size > self.max_batch_bytes:
+            raise BatchTooLarge(
+                f"the response would be over {self.max_batch_bytes} bytes; reduce the batch size", field="image"
+            )
+
+    def require_batch(self, stream: Stream, batch: Range, executor: Executor) -> None:
+        """Refuses a range that does not exist or is too large.
+
+        Raises:
+            PastTheEnd, BatchTooLarge.
+        """
+        stream.require_start(batch.epoch, batch.start)
+        count = min(batch.count, stream.samples - batch.start)
+        size = stream.layout.size(count)
+        if size > self.max_batch_bytes:
+            most = (self.max_batch_bytes - stream.layout.size(0)) // stream.layout.row_bytes
+            raise BatchTooLarge(f"a batch of this stream has at most {max(most, 0)} samples here", field="count")
+        self.require_seconds(count, self.sample_seconds(stream.plan, executor), executor, field="count")

@@ -1,0 +1,126 @@
+"""The queues of the engine, one for each kind of work, and handles on the tasks in them."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any, Generic, TypeVar
+
+from augsvc.engine.awake_clock import AwakeClock
+from augsvc.engine.fair_queue import FairQueue
+from augsvc.errors import Cancelled, Pending
+from augsvc.timing import Stages
+
+T = TypeVar("T")
+Compute = Callable[[Callable[[], None], Stages], T]  # its first argument is called regularly and cancels by raising
+# A stream may be slow to open (the self-test of an operation, a subset of many labels): other jobs' streams, and others of
+# this job, are opened meanwhile. More threads would compete with the engine's for the interpreter.
+_OPENING_THREADS, _OPENING_THREADS_PER_JOB = 4, 3
+
+
+@dataclass(slots=True, eq=False)
+class Work(Generic[T]):
+    """A task that is queued or running."""
+
+    future: "Future[T]"
+    stages: Stages = field(default_factory=Stages)
+    cancelled: Event = field(default_factory=Event)
+    previous: "Future[Any] | None" = None  # its input
+
+    def cancel(self) -> None:
+        """Stops the computation at its next check, or keeps it from starting."""
+        self.cancelled.set()
+        self.future.cancel()
+        if self.previous is not None:
+            self.previous.cancel()
+
+
+class Queues:
+    """The queues and their threads."""
+
+    def __init__(self, charge: Callable[[str, float], None], stopping: Event) -> None:
+        """`charge` is called with a job and the seconds of each of its tasks; `stopping` cancels running work."""
+        self._stopping = stopping
+        self._clock = AwakeClock()
+        self._clock.start()
+        self.batches: FairQueue[Any] = FairQueue("engine", self._clock, charge)
+        self.inspections: FairQueue[Any] = FairQueue("inspection", self._clock, charge)  # receipts and previews
+        self.validations: FairQueue[Any] = FairQueue("validation", self._clock, charge)  # of pushed samples
+        self.openings: FairQueue[Any] = FairQueue(
+            "opening",
+            self._clock,
+            charge,
+            0.0,
+            threads=_OPENING_THREADS,
+            threads_per_job=_OPENING_THREADS_PER_JOB,
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Whether all threads are running."""
+        return all(queue.alive for queue in self._all)
+
+    @property
+    def seconds_since_heartbeat(self) -> float:
+        """Seconds without progress of a running batch, preview or receipt."""
+        return max(self.batches.seconds_since_heartbeat, self.inspections.seconds_since_heartbeat)
+
+    @property
+    def _all(self) -> "tuple[FairQueue[Any], ...]":
+        return self.batches, self.inspections, self.openings, self.validations
+
+    def stop(self) -> None:
+        """Ends the threads: queued work is dropped, and running work is cancelled if `stopping` is set."""
+        for queue in self._all:
+            queue.stop()
+        self._clock.stop()
+
+    def submit(self, queue: FairQueue[Any], job: str, compute: Compute[T], work: Work[T] | None = None) -> Work[T]:
+        """Queues a task, for a work that exists already if one is given."""
+        work = work or Work(Future())
+        stages, cancelled, queued_at = work.stages, work.cancelled, time.perf_counter()
+
+        def check() -> None:
+            queue.heartbeat()
+            if cancelled.is_set() or self._stopping.is_set():
+                raise Cancelled
+
+        def begin() -> T:
+            stages.add("queue", time.perf_counter() - queued_at)
+            return compute(check, stages)
+
+        queue.submit(job, begin, work.future)
+        return work
+
+    def submit_opening(self, job: str, call: Callable[[], T]) -> Work[T]:
+        """Queues a call that opens a stream. When it raises Pending, it is queued again once that is done: no thread waits
+        for another one.
+        """
+        work: Work[T] = Work(Future())
+
+        def attempt(check: Callable[[], None], _: Stages) -> "T | Future[Any]":
+            check()
+            try:
+                return call()
+            except Pending as pending:
+                return pending.future
+
+        def submit() -> None:
+            attempted = Work[Any](Future(), work.stages, work.cancelled)
+            self.submit(self.openings, job, attempt, attempted).future.add_done_callback(settle)
+
+        def settle(done: "Future[Any]") -> None:
+            if done.cancelled():
+                work.future.cancel()
+            elif (error := done.exception()) is None and isinstance(done.result(), Future):
+                done.result().add_done_callback(lambda _: submit())
+            elif not work.future.set_running_or_notify_cancel():
+                return
+            elif error is not None:
+                work.future.set_exception(error)
+            else:
+                work.future.set_result(done.result())
+
+        submit()
+        return work
