@@ -4,6 +4,7 @@ A batch is a plain mapping of tensor names to NumPy arrays; the names, dtypes an
 
     image            uint8   N,C,H,W or N,H,W,C       images, or
     audio            float32 N,T                      audio, full scale is ±1
+    lengths          int32   N              samples of each clip; those after them are zeros
     label            int64   N
     mask             uint8   N,H,W          255 where the image has no source
     boxes            float32 N,M,4          x1 y1 x2 y2 in canvas pixels, the canvas is [0, W] × [0, H]

@@ -71,7 +71,8 @@ def lowered_sound(operation: Operation, draw: Draw) -> list[np.ndarray]:
         part for shape in plan.shapes(part, [draw]) for part in (shape.gain, shape.limit, shape.curve, shape.step)
     ]
     noises = [std for _, std in plan.noises(part, [draw])]
-    return [array for array in (plan.windows(part, [draw]), *shapes, *noises) if array is not None]
+    windows = plan.windows(part, [draw], np.full(len(draw.selected), 16000))
+    return [array for array in (windows, *shapes, *noises) if array is not None]
 
 
 @cache

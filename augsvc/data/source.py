@@ -8,6 +8,7 @@ from typing import Literal
 
 from augsvc.arrays import I64, Sample
 from augsvc.numerics.color_statistics import ColorStatistics
+from augsvc_client.decoding.resampling import resampled_length
 
 Split = Literal["train", "test"]  # of the built-in datasets
 SPLITS: tuple[str, ...] = ("train", "val", "test")  # which a folder may have
@@ -31,6 +32,12 @@ class SourceInfo:
     decoders: tuple[str, ...] = field(default=())  # names in augsvc.data.decoders.registry.DECODERS that read() may use
     colors: ColorStatistics | None = None  # fitted once (augsvc.data.fit); None: operations that need them are refused
     data_version: str = ""  # the version without the digest of the statistics, if there are any
+
+    def pads(self, samples: int, sample_rate: int) -> bool:
+        """Whether one of its clips may have fewer than `samples` samples at a rate in Hz, so that it is padded."""
+        if self.seconds is None or self.sample_rate is None:
+            return True
+        return resampled_length(round(self.seconds * self.sample_rate), self.sample_rate, sample_rate) < samples
 
     def fitted(self, colors: ColorStatistics) -> "SourceInfo":
         """The same dataset with statistics, whose digest becomes part of its version.

@@ -8,7 +8,7 @@ import kornia
 import soxr
 import torch
 
-from augsvc.arrays import F32, U8
+from augsvc.arrays import F32, I64, U8
 from augsvc.numerics.geometry import Camera
 from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.audio_plan import SoundPlan
@@ -104,8 +104,12 @@ class SoundExecutor(Protocol):
     def rows(self, samples: int) -> int:
         """The recommended number of clips per call, for clips of `samples` samples."""
 
-    def run(self, plan: SoundPlan, clips: F32, draws: Sequence[Draw], check: Callable[[], None]) -> None:
-        """Runs all passes over clips float32 (N, T), in place. `check` is called at short intervals and cancels by raising."""
+    def run(self, plan: SoundPlan, clips: F32, lengths: I64, draws: Sequence[Draw], check: Callable[[], None]) -> None:
+        """Runs all passes over clips float32 (N, T), in place.
+
+        `lengths` (N,) are the clips' own, 0 … T: the samples after them are zeros, and stay zeros. `check` is called at short
+        intervals and cancels by raising.
+        """
 
 
 def resampling_traits() -> tuple[str, ...]:

@@ -55,22 +55,22 @@ class SoundPlan(Passes):
         """Samples of a clip."""
         return self.clip.samples
 
-    def windows(self, pass_: Pass, draws: Sequence[Draw]) -> I64 | None:
+    def windows(self, pass_: Pass, draws: Sequence[Draw], lengths: I64) -> I64 | None:
         """The moves of a pass as one: (N, 3) of shift, first, last, for out[t] = in[t − shift] where first ≤ t < last, else 0.
 
-        None if nothing moves. Samples that one move pushes out of the clip are not brought back by the next.
+        `lengths` (N,) are the clips' own; 0 ≤ first ≤ last ≤ length. None if nothing moves. Samples that one move pushes out
+        of the clip are not brought back by the next.
         """
         moves = self.of_kind(pass_, SoundMove)
         if not moves:
             return None
-        length = self.clip.samples
-        shift = np.zeros(len(draws[moves[0][0]].selected), dtype=np.int64)
-        first, last = shift.copy(), shift + length
+        shift = np.zeros(len(lengths), dtype=np.int64)
+        first, last = shift.copy(), lengths
         for index, move in moves:
             draw = draws[index]
-            delay = np.where(draw.selected, np.clip(move.samples(draw, self.clip), -length, length), 0)
+            delay = np.where(draw.selected, np.clip(move.samples(draw, lengths, self.clip.rate), -lengths, lengths), 0)
             shift = shift + delay
-            first, last = np.maximum(first + delay, 0), np.minimum(last + delay, length)
+            first, last = np.maximum(first + delay, 0), np.minimum(last + delay, lengths)
         return np.stack((shift, first, np.maximum(last, first)), axis=-1)
 
     def shapes(self, pass_: Pass, draws: Sequence[Draw]) -> list[FixedShape]:

@@ -84,7 +84,7 @@ class Push:
         row = validate_tensors(arrays, media)
         renderer: ImageRenderer | SoundRenderer
         if media == "audio":
-            renderer = _audio_renderer(request, row[0], executor)
+            renderer = _audio_renderer(request, row[0], executor, "lengths" in arrays)
         else:
             renderer = _image_renderer(request, row, executor, "mask" in arrays)
         layout = Layout(response_tensors(arrays, renderer.tensors), "", {"arithmetic": arithmetic})
@@ -137,14 +137,14 @@ def _image_renderer(request: PushRequest, row: tuple[int, ...], executor: Execut
     return ImageRenderer(plan, executor, request.output, mask)
 
 
-def _audio_renderer(request: PushRequest, samples: int, executor: Executor) -> SoundRenderer:
+def _audio_renderer(request: PushRequest, samples: int, executor: Executor, pads: bool) -> SoundRenderer:
     for name in ("size", "fit", "output"):
         if getattr(request, name) != PushRequest.model_fields[name].default:
             raise SpecInvalid(f"{name} does not apply to audio", field=name)
     if samples > MAX_CLIP:
         raise SpecInvalid(f"a clip has at most {MAX_CLIP} samples: send shorter clips", field="audio")
     plan = SoundPlan.of(request.pipeline, Clip(samples, request.sample_rate))
-    return SoundRenderer(plan, executor.sound)
+    return SoundRenderer(plan, executor.sound, pads)
 
 
 def _validate_request(fields: object, known: Registry) -> PushRequest:

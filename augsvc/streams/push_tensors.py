@@ -23,7 +23,9 @@ def validate_tensors(arrays: Arrays, media: str) -> tuple[int, ...]:
     allowed = {media, "index", "label"}
     if "label" in arrays and (arrays["label"].ndim == 0 or len(arrays["label"]) != len(main)):
         raise BodyMalformed("label must have one entry per sample", field="label")
-    if media == "image":
+    if media == "audio":
+        allowed |= _check_lengths(arrays, *main.shape)
+    else:
         allowed |= _check_labels(arrays, *main.shape[:3])
     unknown = set(arrays) - allowed
     if unknown:
@@ -49,6 +51,16 @@ def _audio(arrays: Arrays) -> np.ndarray:
             f"audio: clip {bad} holds a value that is NaN, infinite or beyond {LOUDEST:.0f} full scales", field="audio"
         )
     return audio
+
+
+def _check_lengths(arrays: Arrays, n: int, samples: int) -> set[str]:
+    """Validates the lengths of clips, and returns the name that they have."""
+    if (lengths := arrays.get("lengths")) is not None:
+        if lengths.dtype.name not in ("int32", "int64") or lengths.shape != (n,):
+            raise BodyMalformed("lengths must be int32 or int64 N, the samples of each clip", field="lengths")
+        if int(lengths.min()) < 0 or int(lengths.max()) > samples:
+            raise BodyMalformed(f"lengths must be 0 to {samples}, the samples of a row of audio", field="lengths")
+    return {"lengths"}
 
 
 def _check_index(arrays: Arrays, n: int) -> None:
@@ -95,7 +107,7 @@ def _need(arrays: Arrays, name: str, dtype: str | None, ndim: int) -> np.ndarray
 def response_tensors(arrays: Arrays, rendered: Mapping[str, TensorSpec]) -> dict[str, TensorSpec]:
     """The tensors of the response: the rendered ones, and the labels of the request."""
     tensors = {**rendered, "index": TensorSpec("int64", ())}
-    for name in ("label", "boxes", "box_labels", "keypoints"):
+    for name in ("label", "lengths", "boxes", "box_labels", "keypoints"):
         if name in arrays:
             tensors[name] = TensorSpec(arrays[name].dtype.name, arrays[name].shape[1:])
     for name in ("boxes", "keypoints"):
@@ -117,6 +129,8 @@ def _sample(arrays: Arrays, row: int) -> Sample:
     keypoints, keypoints_valid = _keypoints(arrays, row) if "keypoints" in arrays else (None, None)
     image: U8 | None = arrays["image"][row] if "image" in arrays else None
     audio: F32 | None = arrays["audio"][row] if "audio" in arrays else None
+    if audio is not None and "lengths" in arrays:
+        audio = audio[: arrays["lengths"][row]]
     return Sample(
         image=image,
         audio=audio,

@@ -1,6 +1,6 @@
 """Renders decoded clips through a plan, into the memory of the batch.
 
-clips → centre crop at the stream's rate → draws → executor.run
+clips → centre crop or padding at the stream's rate, lengths → draws → executor.run
 """
 
 from collections.abc import Callable, Sequence
@@ -9,30 +9,32 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from augsvc.arrays import Arrays, Sample, ranges, required
+from augsvc.arrays import F32, Arrays, Sample, ranges, required
 from augsvc.executors.protocol import SoundExecutor
 from augsvc.numerics.rng import Address
 from augsvc.planning.audio_plan import SoundPlan
 from augsvc.timing import Stages
-from augsvc_client.decoding.resampling import fit_clip
+from augsvc_client.decoding.resampling import fit_clip, resampled_length
 from augsvc_client.wire import TensorSpec
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SoundRenderer:
-    """Renders the batches of an audio stream, or of pushed clips."""
+    """Renders the batches of an audio stream, or of pushed clips. `pads`: with `lengths`, as clips may be shorter."""
 
     plan: SoundPlan
     executor: SoundExecutor
+    pads: bool = False
 
     @property
     def tensors(self) -> dict[str, TensorSpec]:
         """The rendered tensors of one sample."""
-        return {"audio": TensorSpec("float32", (self.plan.clip.samples,))}
+        lengths = {"lengths": TensorSpec("int32", ())} if self.pads else {}
+        return {"audio": TensorSpec("float32", (self.plan.clip.samples,)), **lengths}
 
     def plain(self) -> "SoundRenderer":
         """The same renderer without operations."""
-        return SoundRenderer(SoundPlan.of((), self.plan.clip), self.executor)
+        return SoundRenderer(SoundPlan.of((), self.plan.clip), self.executor, self.pads)
 
     def for_display(self) -> "SoundRenderer":
         """The same renderer: audio has one output form."""
@@ -53,24 +55,31 @@ class SoundRenderer:
         check: Callable[[], None],
         stages: Stages,
     ) -> None:
-        """Fills `audio`, in parallel chunks on the executor's threads, as ImageRenderer.fill does."""
+        """Fills `audio`, and `lengths` if clips are padded, in parallel chunks on the executor's threads, as
+        ImageRenderer.fill does.
+        """
         chunks = list(ranges(len(samples), -(-len(samples) // self.executor.threads)))
         chunk_stages = stages.among(len(chunks))
 
         def fill_chunk(rows: slice) -> None:
             clips = arrays["audio"][rows]
+            lengths = np.zeros(len(clips), dtype=np.int64)
             with chunk_stages.of("decode"):
-                for clip, sample in zip(clips, samples[rows], strict=True):
-                    clip[:] = self._fit(sample)
+                for row, sample in enumerate(samples[rows]):
+                    clips[row], lengths[row] = self._fit(sample)
+                if self.pads:
+                    arrays["lengths"][rows] = lengths
             with chunk_stages.of("draw"):
                 draws = self.plan.draw(seed, address.take(rows))
             with chunk_stages.of("kernels"):
-                self.executor.run(self.plan, clips, draws, check)
+                self.executor.run(self.plan, clips, lengths, draws, check)
 
         list(workers.map(fill_chunk, chunks))
 
-    def _fit(self, sample: Sample) -> np.ndarray:
+    def _fit(self, sample: Sample) -> tuple[F32, int]:
+        """The clip in its window, and how many samples it has there."""
         clip, audio = self.plan.clip, required(sample.audio)
-        if clip.rate is None or not sample.rate:  # pushed by a client: they have the length already
-            return audio
-        return fit_clip(audio, sample.rate, clip.samples, clip.rate)
+        wanted = clip.rate or 1
+        rate = sample.rate or wanted  # a pushed clip has the rate of its request
+        length = min(clip.samples, resampled_length(len(audio), rate, wanted))
+        return fit_clip(audio, rate, clip.samples, wanted), length

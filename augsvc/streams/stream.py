@@ -84,7 +84,8 @@ class Stream:
         if info.media == "audio":
             spec = spec.for_audio(info.seconds, info.sample_rate)
             clip = Clip(spec.clip_samples, spec.sample_rate)
-            renderer = SoundRenderer(SoundPlan.of(spec.pipeline, clip), executor.sound)
+            pads = info.pads(clip.samples, required(clip.rate))
+            renderer = SoundRenderer(SoundPlan.of(spec.pipeline, clip), executor.sound, pads)
         else:
             spec = spec.for_images(info.size, info.channels)
             canvas = Canvas(*spec.canvas_size, spec.channels or info.channels, info.colors)

@@ -21,6 +21,7 @@ def _clips():
         np.where(time % 7 < 3, 1e-9, -2e-9),
         np.zeros(SAMPLES),
         3000.0 * np.cos(time * 0.9)[:40],
+        np.zeros(0),
     ]
 
 

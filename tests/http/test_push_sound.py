@@ -44,6 +44,26 @@ def test_silence_one_sample_and_no_operations(server):
     assert same.tobytes() == clips()["audio"].tobytes()
 
 
+@pytest.mark.parametrize("pipeline", ["sound", [{"op": "time_shift", "shift": [-1, 1]}, {"op": "white_noise"}]], ids=str)
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_padding_changes_neither_draws_nor_samples(server, pipeline, dtype):
+    """Whatever the padding holds: it is ignored, and comes back as zeros."""
+    given, lengths = clips(n=4), np.array([500, 1, 0, 333], dtype)
+    request = REQUEST | {"pipeline": pipeline}
+    with server.client() as client:
+        for padding in (0, 7, 900):
+            audio = np.concatenate((given["audio"], np.full((4, padding), 0.5, np.float32)), axis=1)
+            result = client.augment({**given, "audio": audio, "lengths": lengths}, **request).arrays
+            assert result["lengths"].dtype == dtype and result["lengths"].tolist() == lengths.tolist()
+            for row, length in enumerate(lengths):
+                assert not result["audio"][row, length:].view(np.uint32).any()
+                if length:
+                    alone = {name: array[row : row + 1] for name, array in given.items()}
+                    alone["audio"] = alone["audio"][:, :length]
+                    expected = client.augment(alone, **request).arrays["audio"][0]
+                    assert result["audio"][row, :length].tobytes() == expected.tobytes()
+
+
 BAD = {
     "NaN": (clips()["audio"] * np.float32("nan"), "body_malformed", "audio"),
     "infinite": (clips()["audio"] + np.float32("inf"), "body_malformed", "audio"),
@@ -71,11 +91,17 @@ def test_what_is_no_sound(server, name):
         (clips(), {"fit": "contain"}, "spec_invalid", "fit"),
         (clips(), {"sample_rate": 3}, "spec_invalid", "sample_rate"),
         (clips() | {"index": np.zeros(6, np.int64)}, {}, "duplicate_index", "index"),
+        (clips() | {"lengths": np.full(6, 501)}, {}, "body_malformed", "lengths"),
+        (clips() | {"lengths": np.full(6, -1)}, {}, "body_malformed", "lengths"),
+        (clips() | {"lengths": np.full(6, 0.5)}, {}, "body_malformed", "lengths"),
+        (clips() | {"lengths": np.full((6, 1), 5)}, {}, "body_malformed", "lengths"),
         (clips() | {"mask": np.zeros((6, 4, 4), np.uint8)}, {}, "body_malformed", "mask"),
         (clips() | {"image": np.zeros((6, 4, 4, 3), np.uint8)}, {}, "body_malformed", "audio"),
         ({"index": np.arange(3)}, {}, "body_malformed", "image"),
         ({"image": np.zeros((3, 4, 4, 3), np.uint8), "index": np.arange(3)}, {"pipeline": "sound"}, "spec_invalid",
          "pipeline.0.op"),
+        ({"image": np.zeros((3, 4, 4, 3), np.uint8), "index": np.arange(3), "lengths": np.full(3, 4)}, {},
+         "body_malformed", "lengths"),
         ({"image": np.zeros((3, 4, 4, 3), np.uint8), "index": np.arange(3)}, {"sample_rate": 8000}, "spec_invalid",
          "sample_rate"),
     ],

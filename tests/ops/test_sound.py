@@ -81,7 +81,7 @@ def through(pipeline, *clips, **fields):
 def test_without_a_pipeline_a_clip_is_itself():
     clip = tone().astype(np.float32)
     seen = batch(open_clips([], [clip]))
-    assert seen.keys() == {"audio", "label", "index", "valid"}
+    assert seen.keys() == {"audio", "lengths", "label", "index", "valid"}  # the source does not state a length
     assert seen["audio"].dtype == np.float32
     assert seen["audio"][0].tobytes() == clip.tobytes()
 

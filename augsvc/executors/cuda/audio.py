@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from augsvc.arrays import F32
+from augsvc.arrays import F32, I64
 from augsvc.executors.cuda.lane_pool import LanePool, cut
 from augsvc.executors.cuda.staging import StagingBuffer
 from augsvc.executors.fused.kernels import sound_cuda as grids
@@ -44,8 +44,8 @@ class FusedCudaSound:
         """The recommended number of clips per call, for clips of `samples` samples."""
         return _CHUNKS_PER_CALL * _chunk_rows(samples)
 
-    def run(self, plan: SoundPlan, clips: F32, draws: Sequence[Draw], check: Callable[[], None]) -> None:
-        """Runs all passes over clips (N, T), in place. `check` is called between chunks and cancels by raising.
+    def run(self, plan: SoundPlan, clips: F32, lengths: I64, draws: Sequence[Draw], check: Callable[[], None]) -> None:
+        """As SoundExecutor.run.
 
         Raises:
             DeviceOutOfMemory: there is not enough memory for one clip.
@@ -53,7 +53,7 @@ class FusedCudaSound:
 
         def start(staging: StagingBuffer, rows: slice) -> Callable[[], None]:
             check()
-            args = lower_sound(plan, [draw.take(rows) for draw in draws], len(clips[rows]), self.quantiles)
+            args = lower_sound(plan, [draw.take(rows) for draw in draws], lengths[rows], self.quantiles)
             result = AudioChunk(staging, clips[rows], args).start()
 
             def finish() -> None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from augsvc.arrays import F32, ranges
+from augsvc.arrays import F32, I64, ranges
 from augsvc.executors.fused.kernels import sound_cpu
 from augsvc.executors.fused.lower_audio import lower_sound
 from augsvc.executors.protocol import resampling_traits
@@ -37,9 +37,9 @@ class FusedSound:
         """The recommended number of clips per call, for clips of `samples` samples."""
         return max(1, min(_ROWS, _SAMPLES // samples))
 
-    def run(self, plan: SoundPlan, clips: F32, draws: Sequence[Draw], check: Callable[[], None]) -> None:
-        """Runs all passes over clips float32 (N, T), in place. `check` is called at short intervals and cancels by raising."""
-        args = lower_sound(plan, draws, len(clips), self.quantiles)
+    def run(self, plan: SoundPlan, clips: F32, lengths: I64, draws: Sequence[Draw], check: Callable[[], None]) -> None:
+        """As SoundExecutor.run."""
+        args = lower_sound(plan, draws, lengths, self.quantiles)
         for rows in ranges(len(clips), max(1, _CHUNK // plan.clip.samples)):
             check()
             sound_cpu.render(rows.start, rows.stop, args, clips)

@@ -15,14 +15,15 @@ from augsvc.planning.audio_plan import FixedShape, SoundPlan
 _UNIT = np.float32(1 << SOUND_BITS)
 
 
-def lower_sound(plan: SoundPlan, draws: Sequence[Draw], n: int, quantiles: npt.NDArray[np.int16]) -> SoundArgs:
-    """All steps of a plan over n clips, in the order of its passes."""
+def lower_sound(plan: SoundPlan, draws: Sequence[Draw], lengths: I64, quantiles: npt.NDArray[np.int16]) -> SoundArgs:
+    """All steps of a plan over clips of `lengths` samples (N,), in the order of its passes."""
+    n = len(lengths)
     steps: list[tuple[int, int]] = []
     windows: list[I64] = []
     shapes: list[FixedShape] = []
     noises: list[tuple[Draw, I64]] = []
     for pass_ in plan.passes:
-        if (window := plan.windows(pass_, draws)) is not None:
+        if (window := plan.windows(pass_, draws, lengths)) is not None:
             steps.append((SHIFT, len(windows)))
             windows.append(window)
         for shape in plan.shapes(pass_, draws):
@@ -37,6 +38,7 @@ def lower_sound(plan: SoundPlan, draws: Sequence[Draw], n: int, quantiles: npt.N
         indices, time, seed = draw.address.indices.astype(np.uint32), draw.address.time_word, seed_key(draw.seed)
     return SoundArgs(
         np.array(steps, np.int64).reshape(-1, 2),
+        np.ascontiguousarray(lengths, np.int64),
         _stack(windows, np.zeros((n, 0, 3), np.int64)),
         np.array([_stages(shape) for shape in shapes], np.int64),
         _lower_stage([(shape.rows, shape.gain) for shape in shapes], (n,)),

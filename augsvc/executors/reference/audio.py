@@ -58,8 +58,8 @@ class TorchSound:
         hardware = torch.cuda.get_device_name(self.device) if cuda else torch.backends.cpu.get_cpu_capability()
         return "kornia", torch.__version__, self.device.type, hardware, *resampling_traits()
 
-    def run(self, plan: SoundPlan, clips: F32, draws: Sequence[Draw], check: Callable[[], None]) -> None:
-        """Runs all passes over clips float32 (N, T), in place. `check` is called at short intervals and cancels by raising.
+    def run(self, plan: SoundPlan, clips: F32, lengths: I64, draws: Sequence[Draw], check: Callable[[], None]) -> None:
+        """As SoundExecutor.run.
 
         Raises:
             DeviceOutOfMemory: there is not enough memory for one clip.
@@ -67,22 +67,25 @@ class TorchSound:
         """
 
         def work(rows: slice) -> None:
-            self._run_chunk(plan, clips[rows], [draw.take(rows) for draw in draws], check)
+            self._run_chunk(plan, clips[rows], lengths[rows], [draw.take(rows) for draw in draws], check)
 
         with report_loss(lambda: is_lost(self.device)):
             self.chunks.run_each(len(clips), plan.clip.samples, work)
 
-    def _run_chunk(self, plan: SoundPlan, clips: F32, draws: Sequence[Draw], check: Callable[[], None]) -> None:
+    def _run_chunk(
+        self, plan: SoundPlan, clips: F32, lengths: I64, draws: Sequence[Draw], check: Callable[[], None]
+    ) -> None:
         values = torch.from_numpy(clips).to(self.device)
+        padding = self._padding(lengths, plan.clip.samples)
         for pass_ in plan.passes:
             check()
-            if (windows := plan.windows(pass_, draws)) is not None:
+            if (windows := plan.windows(pass_, draws, lengths)) is not None:
                 values = _shift(values, windows)
             for shape in plan.shapes(pass_, draws):
-                values = self._apply_shape(values, shape)
+                values = _silence(self._apply_shape(values, shape), padding)
             for draw, ratio in plan.noises(pass_, draws):
-                scale = noise_scale(ratio, *measure_level(values), plan.clip.samples)
-                values = self._add_noise(values, draw, scale, check)
+                scale = noise_scale(ratio, *measure_level(values), lengths)
+                values = _silence(self._add_noise(values, draw, scale, check), padding)
         torch.from_numpy(clips).copy_(values)
 
     def _apply_shape(self, values: torch.Tensor, shape: FixedShape) -> torch.Tensor:
@@ -113,6 +116,13 @@ class TorchSound:
                 values[noisy, span] += normal * torch.from_numpy(scale[noisy]).to(self.device)[:, None]
         return values
 
+    def _padding(self, lengths: I64, samples: int) -> torch.Tensor | None:
+        """Where clips of these lengths (N,) have no samples of their own: bool (N, samples); None if they all fill it."""
+        if (lengths == samples).all():
+            return None
+        ends = torch.from_numpy(np.ascontiguousarray(lengths)).to(self.device)
+        return torch.arange(samples, device=self.device)[None, :] >= ends[:, None]
+
     def _column(self, fixed: I64) -> torch.Tensor:
         return torch.from_numpy(fixed).to(self.device).float()[:, None] / _UNIT
 
@@ -122,6 +132,10 @@ def _shift(values: torch.Tensor, windows: I64) -> torch.Tensor:
     for row, (shift, first, last) in enumerate(windows.tolist()):
         shifted[row, first:last] = values[row, first - shift : last - shift]
     return shifted
+
+
+def _silence(values: torch.Tensor, padding: torch.Tensor | None) -> torch.Tensor:
+    return values if padding is None else values.masked_fill_(padding, 0.0)
 
 
 def _apply_curve(values: torch.Tensor, curves: torch.Tensor) -> torch.Tensor:
@@ -144,9 +158,11 @@ def measure_level(values: torch.Tensor) -> tuple[I64, I64]:
     return exponents, squares
 
 
-def noise_scale(ratio: I64, exponents: I64, squares: I64, samples: int) -> F32:
-    """The factor of a deviate from the quantile table (N,): rounded once, then scaled by powers of 2."""
-    rms = np.sqrt(squares / float(samples))
+def noise_scale(ratio: I64, exponents: I64, squares: I64, lengths: I64) -> F32:
+    """The factor of a deviate from the quantile table (N,): rounded once, then scaled by powers of 2. An empty clip counts as
+    silent.
+    """
+    rms = np.sqrt(squares / np.maximum(lengths, 1))
     relative = np.ldexp(rms * ratio.astype(np.float64), -(LEVEL_BITS + NOISE_BITS + QUANTILE_BITS)).astype(np.float32)
     scale: F32 = np.ldexp(relative, exponents)
     return scale

@@ -1,11 +1,12 @@
 """The kinds of audio: what their operations lower to, in whole samples and in fixed point.
 
     kind     what the lowering yields, per clip                         neighbours of the same kind
-    move     a shift in samples, zero-padded                            one shift, and the window that remains
+    move     a shift in samples within the clip, zero-padded            one shift, and the window that remains
     tone     gain, limit, curve, step, in that order                    one after the other
     noise    a standard deviation, from the level of the clip           in order
 
-Full scale is ±1; values are not clipped unless an operation does so.
+Full scale is ±1; values are not clipped unless an operation does so. A clip shorter than the stream's window is followed by
+zeros, which no operation sees: shifts and levels refer to the clip's own length.
 """
 
 from abc import abstractmethod
@@ -21,9 +22,9 @@ CURVE_ENTRIES = 1025  # of a wave-shaping curve, evenly over |v| in [0, 1], read
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """The form of every clip of a stream: one channel."""
+    """The window of every clip of a stream: one channel."""
 
-    samples: int
+    samples: int  # a clip has at most that many
     rate: int | None  # Hz; None where a client sent clips without a rate
 
 
@@ -34,8 +35,11 @@ class SoundMove(Operation):
     media: ClassVar[str] = "audio"
 
     @abstractmethod
-    def samples(self, draw: Draw, clip: Clip) -> I64:
-        """The delay in samples (N,), zero-padded; what leaves the clip is lost."""
+    def samples(self, draw: Draw, lengths: I64, rate: int | None) -> I64:
+        """The delay in samples (N,) of clips of `lengths` samples (N,) at `rate` Hz, None if unknown.
+
+        Zeros move in; what leaves the clip is lost.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)

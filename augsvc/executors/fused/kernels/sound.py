@@ -43,6 +43,7 @@ class SoundArgs(NamedTuple):
     """K steps, one after the other, over N clips of T samples: M shifts, S shapes, Z noises."""
 
     steps: I64  # K,2: a step's kind, and its index among those of its kind
+    lengths: I64  # N: a clip's own samples; those after them are zeros, and stay so
     windows: I64  # N,M,3: shift, first, last: out[t] = in[t − shift] where first ≤ t < last, else 0
     stages: I64  # S: the stages that the shape has
     gains: F32  # N,S
@@ -206,8 +207,8 @@ def square(value: Float, scale: Float) -> Int:
 
 @threaded
 def deviate_scale(squares: Int, samples: Int, ratio: Int, power: Int) -> Float:
-    """The factor of the quantile table's deviates: rounded to float32 once, then only scaled."""
-    rms = math.sqrt(np.float64(squares) / np.float64(samples))
+    """The factor of the quantile table's deviates: rounded to float32 once, then only scaled. An empty clip counts as silent."""
+    rms = math.sqrt(np.float64(squares) / np.float64(max(samples, 1)))
     return times(np.float32(rms * np.float64(ratio) * _RMS_UNIT), _power_of_two(power))
 
 

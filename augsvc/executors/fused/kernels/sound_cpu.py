@@ -39,7 +39,7 @@ def render(first: Int, last: Int, args: SoundArgs, clips: F32) -> None:
     words, deviates, buffer = np.empty(_CHUNK // 2, np.uint32), np.empty(_CHUNK, np.int16), np.empty(_CHUNK, np.float32)
     bits = words.view(np.uint16)  # little-endian: the low half first
     for n in range(first, last):
-        _render_clip(n, clips[n], args, words, bits, deviates, buffer)
+        _render_clip(n, clips[n, : args.lengths[n]], args, words, bits, deviates, buffer)
 
 
 @compiled

@@ -56,7 +56,7 @@ def shape_clips(first: Int, last: Int, k: Int, args: SoundArgs, tape: Tape, leve
     magnitudes = cuda.shared.array(MAX_THREADS, types.uint32)
     magnitude = np.uint32(0)
     if t < tape.before.shape[1]:
-        value = render_sample(first, last, args, tape.before[n], n, t)
+        value = render_sample(first, last, args, tape.before[n], n, t) if t < args.lengths[n] else np.float32(0.0)
         tape.after[n, t] = value
         magnitude = magnitude_bits(value)
     if k < 0:
@@ -93,9 +93,10 @@ def measure_levels(k: Int, tape: Tape, levels: Levels) -> None:
 @cuda.jit  # type: ignore[untyped-decorator]
 def add_noise(k: Int, args: SoundArgs, tape: Tape, levels: Levels) -> None:
     """See the head of this file."""
-    n, t, samples = np.int64(cuda.blockIdx.y), _thread_index(), np.int64(tape.after.shape[1])
+    n, t = np.int64(cuda.blockIdx.y), _thread_index()
+    samples = args.lengths[n]
     if t * ELEMENTS_PER_BLOCK < samples and args.ratios[n, k] != 0:
         power = level_exponent(levels.largest[n, k])
         scale = deviate_scale(levels.squares[n, k], samples, args.ratios[n, k], power)
         if scale != np.float32(0.0):  # a silent clip stays as it is
-            add_noise_block(args, n, k, t, scale, tape.after[n])
+            add_noise_block(args, n, k, t, scale, tape.after[n, :samples])

@@ -15,5 +15,5 @@ class WhiteNoise(SoundNoise):
     snr: Annotated[Interval, Drawn(lane=1, low=-20.0, high=100.0)] = (10.0, 40.0)
 
     def std(self, draw: Draw, rms: F64) -> F64:
-        """SNR = 20 · log10(rms / std), with the root mean square over the whole incoming clip."""
+        """SNR = 20 · log10(rms / std), with the root mean square over the incoming clip, without the padding after it."""
         return rms * decibels(-draw.value("snr"))
