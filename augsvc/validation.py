@@ -1,12 +1,12 @@
 """Translates pydantic's validation errors into this project's messages: pydantic's own text never reaches a client."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-from pydantic import BeforeValidator, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from augsvc.errors import SpecInvalid
 
@@ -60,13 +60,25 @@ _TAGS = {"union_tag_invalid", "union_tag_not_found"}
 _OWN = {"interval", "interval_range", "interval_empty"}  # raised by augsvc.ops.operation with this project's text
 
 
-def explain(error: ValidationError, prefix: str = "", known: Iterable[str] = ()) -> SpecInvalid:
+def explain(
+    error: ValidationError, prefix: str = "", model: type[BaseModel] | None = None, hidden: Collection[str] = ()
+) -> SpecInvalid:
     """The first finding as an error that names its field: "pipeline.0.degrees takes numbers from -360 to 360".
 
-    `known`: field names, for a hint where a field is unknown.
+    `model`: the validated one, whose fields are the hint where one is unknown; `hidden`: those that do not apply.
     """
     finding = error.errors(include_url=False, include_input=False)[0]
+    known = [name for name in _fields_at(model, finding["loc"][:-1]) if name not in hidden]
     return explain_finding(finding, finding["loc"], prefix, known)
+
+
+def _fields_at(model: type[BaseModel] | None, location: Sequence[int | str]) -> Iterable[str]:
+    """The fields of the object at a location in a model; none if it is not a model."""
+    for step in location:
+        field = model.model_fields.get(str(step)) if model else None
+        kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+        model = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+    return model.model_fields if model else ()
 
 
 def explain_finding(

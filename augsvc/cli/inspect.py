@@ -125,7 +125,8 @@ def build_spec(engine: Engine, dataset: str, pipeline: str | None, **fields: obj
     steps = parse_json(pipeline.encode()) if pipeline.lstrip().startswith("[") else pipeline
     if isinstance(size := fields.get("size"), tuple):
         fields["size"] = list(size)
-    return validate_spec({"dataset": dataset, "pipeline": steps, **fields}, engine.operations)
+    spec = {"dataset": dataset, "pipeline": steps, **fields}
+    return validate_spec(spec, engine.operations, engine.catalog.media_of)
 
 
 def print_receipt(stream: Stream, epoch: int, position: int, view: int, console: Console) -> None:

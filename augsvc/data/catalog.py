@@ -41,6 +41,11 @@ class Catalog:
         except KeyError as err:
             raise UnknownDataset(f"no dataset has this name{self._hint(name)}", field="dataset") from err
 
+    def media_of(self, name: str) -> str | None:
+        """The medium of a dataset, `image` or `audio`; None if there is none of that name."""
+        source = self._sources.get(name)
+        return source.info.media if source else None
+
     def _hint(self, name: str) -> str:
         """The splits of a name that lacks one, or the nearest name."""
         whole = name.partition("/")[0]

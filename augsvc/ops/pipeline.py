@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from augsvc.errors import NotAvailable, SpecInvalid
 from augsvc.numerics.rng import operation_keys
-from augsvc.ops.operation import Operation
+from augsvc.ops.operation import Operation, Settings
 from augsvc.ops.presets import PRESETS
 from augsvc.ops.registry import Registry, registry
 from augsvc.validation import explain, nearest
@@ -14,16 +14,19 @@ from augsvc.validation import explain, nearest
 MAX_OPERATIONS = 64
 
 
-def parse_pipeline(value: object, known: Registry | None = None) -> tuple[Operation, ...]:
+def parse_pipeline(value: object, known: Registry | None = None, media: str | None = None) -> tuple[Operation, ...]:
     """A preset's name or a list of operations (of those `known`, default the package's), with their ids filled in.
+
+    `media`: the samples', `image` or `audio`, if it is known: hints name what applies to it.
 
     Raises:
         SpecInvalid: naming the field, for an unknown preset or operation, a wrong parameter, or duplicate ids.
     """
     if isinstance(value, str):
         if value not in PRESETS:
+            presets = [name for name, steps in PRESETS.items() if _is_for(media, steps)]
             raise SpecInvalid(
-                f"pipeline must be a list of operations, or one of {', '.join(PRESETS)}{nearest(value, PRESETS)}",
+                f"pipeline must be a list of operations, or one of {', '.join(presets)}{nearest(value, presets)}",
                 field="pipeline",
             )
         value = PRESETS[value]
@@ -32,23 +35,28 @@ def parse_pipeline(value: object, known: Registry | None = None) -> tuple[Operat
     if len(value) > MAX_OPERATIONS:
         raise SpecInvalid(f"pipeline has over {MAX_OPERATIONS} operations", field="pipeline")
     return _with_ids(
-        [_parse_operation(entry, f"pipeline.{index}", known or registry()) for index, entry in enumerate(value)]
+        [_parse_operation(entry, f"pipeline.{index}", known or registry(), media) for index, entry in enumerate(value)]
     )
 
 
-def _parse_operation(entry: object, field: str, known: Registry) -> Operation:
+def _is_for(media: str | None, steps: Sequence[Settings]) -> bool:
+    return media is None or all(registry()[str(step["op"])].media == media for step in steps)
+
+
+def _parse_operation(entry: object, field: str, known: Registry, media: str | None) -> Operation:
     if isinstance(entry, Operation):
         return entry
     name = entry.get("op") if isinstance(entry, Mapping) else None
     if not isinstance(name, str):
         raise SpecInvalid(f'{field} must be an object with an operation\'s name as "op"', field=field)
     if name not in known:
-        hint = nearest(name, known) or "; `augsvc ops` and GET /v1/ops list them"
+        fitting = [name for name, operation in known.items() if media in (None, operation.media)]
+        hint = nearest(name, fitting) or "; `augsvc ops` and GET /v1/ops list them"
         raise SpecInvalid(f"{field}.op: unknown operation{hint}", field=f"{field}.op")
     try:
         return known[name].model_validate(entry)
     except ValidationError as err:
-        raise explain(err, field, known=known[name].model_fields) from err
+        raise explain(err, field, known[name]) from err
     except NotAvailable as err:
         raise NotAvailable(err.message, field=f"{field}.{err.field}") from err
 

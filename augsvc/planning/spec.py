@@ -1,7 +1,8 @@
 """The specification of a stream, in one canonical form."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import floor
 from typing import Annotated, Any, Literal
 
@@ -42,8 +43,17 @@ Std = Annotated[float, Field(ge=1e-3, le=1e3, strict=True)]
 Rate = Annotated[int, Field(ge=1000, le=384_000, strict=True)]  # Hz
 
 
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What fields are validated against: the operations (default: the package's), and the samples' medium if it is known."""
+
+    operations: Registry | None = None
+    media: str | None = None
+
+
 def _pipeline(value: object, info: ValidationInfo) -> tuple[Operation, ...]:
-    return parse_pipeline(value, info.context)
+    context = info.context or Context()
+    return parse_pipeline(value, context.operations, context.media)
 
 
 Operations = Annotated[
@@ -195,8 +205,16 @@ def require_media(operations: Sequence[Operation], media: str) -> None:
             )
 
 
-def parse_spec(data: bytes, known: Registry | None = None) -> StreamSpec:
+def _unknown_media(_: str) -> None:
+    return None
+
+
+def parse_spec(
+    data: bytes, known: Registry | None = None, media_of: Callable[[str], str | None] = _unknown_media
+) -> StreamSpec:
     """Parses a specification from JSON text, over the operations `known` (default: the package's).
+
+    `media_of`: the medium of a dataset by its name, None if there is none; hints name what applies to it.
 
     Raises:
         SpecTooLarge: over 64 kB.
@@ -206,17 +224,21 @@ def parse_spec(data: bytes, known: Registry | None = None) -> StreamSpec:
     """
     if len(data) > MAX_SPEC_BYTES:
         raise SpecTooLarge(f"a specification has at most {MAX_SPEC_BYTES} bytes")
-    return validate_spec(parse_json(data), known)
+    return validate_spec(parse_json(data), known, media_of)
 
 
-def validate_spec(fields: object, known: Registry | None = None) -> StreamSpec:
+def validate_spec(
+    fields: object, known: Registry | None = None, media_of: Callable[[str], str | None] = _unknown_media
+) -> StreamSpec:
     """Validates a specification from parsed JSON; raises as `parse_spec` does."""
     if not isinstance(fields, dict):
         raise SpecInvalid("a specification is a JSON object")
+    media = media_of(name) if isinstance(name := fields.get("dataset"), str) else None
     try:
-        return StreamSpec.model_validate(fields, context=known)
+        return StreamSpec.model_validate(fields, context=Context(known, media))
     except ValidationError as err:
-        raise explain(err, known=StreamSpec.model_fields) from err
+        hidden = {"audio": _IMAGE_FIELDS, "image": _AUDIO_FIELDS}.get(media or "", ())
+        raise explain(err, model=StreamSpec, hidden=hidden) from err
 
 
 def parse_json(data: bytes) -> Any:  # JSON is any value

@@ -21,7 +21,7 @@ from augsvc.ops.pipeline import needing_fitted
 from augsvc.ops.registry import Registry
 from augsvc.planning.audio_plan import SoundPlan
 from augsvc.planning.image_plan import Plan
-from augsvc.planning.spec import MAX_CLIP, MAX_SIDE, Operations, Output, Rate, Seed, Side, require_media
+from augsvc.planning.spec import MAX_CLIP, MAX_SIDE, Context, Operations, Output, Rate, Seed, Side, require_media
 from augsvc.streams.push_tensors import response_tensors, to_samples, validate_tensors
 from augsvc.streams.render_audio import SoundRenderer
 from augsvc.streams.render_image import ImageRenderer
@@ -29,6 +29,9 @@ from augsvc.streams.stream import Body
 from augsvc.timing import Stages
 from augsvc.validation import explain
 from augsvc_client.wire import Layout, digest
+
+_IMAGE_FIELDS = ("size", "fit", "output")
+_AUDIO_FIELDS = ("sample_rate",)
 
 
 class PushRequest(BaseModel):
@@ -71,8 +74,8 @@ class Push:
             BodyMalformed, DuplicateIndex: invalid tensors.
             StreamMismatch: this replica's arithmetic is not the expected one.
         """
-        request = _validate_request(fields, known)
         media = "audio" if "audio" in arrays and "image" not in arrays else "image"
+        request = _validate_request(fields, known, media)
         require_media(request.pipeline, media)
         if field := needing_fitted(request.pipeline):
             raise NeedsDataset(f"{field} needs the statistics of a dataset, so it works on streams only", field=field)
@@ -138,7 +141,7 @@ def _image_renderer(request: PushRequest, row: tuple[int, ...], executor: Execut
 
 
 def _audio_renderer(request: PushRequest, samples: int, executor: Executor, pads: bool) -> SoundRenderer:
-    for name in ("size", "fit", "output"):
+    for name in _IMAGE_FIELDS:
         if getattr(request, name) != PushRequest.model_fields[name].default:
             raise SpecInvalid(f"{name} does not apply to audio", field=name)
     if samples > MAX_CLIP:
@@ -147,10 +150,11 @@ def _audio_renderer(request: PushRequest, samples: int, executor: Executor, pads
     return SoundRenderer(plan, executor.sound, pads)
 
 
-def _validate_request(fields: object, known: Registry) -> PushRequest:
+def _validate_request(fields: object, known: Registry, media: str) -> PushRequest:
     if not isinstance(fields, dict):
         raise SpecInvalid("__metadata__.request must be a JSON object", field="request")
     try:
-        return PushRequest.model_validate(fields, context=known)
+        return PushRequest.model_validate(fields, context=Context(known, media))
     except ValidationError as err:
-        raise explain(err, known=PushRequest.model_fields) from err
+        hidden = _IMAGE_FIELDS if media == "audio" else _AUDIO_FIELDS
+        raise explain(err, model=PushRequest, hidden=hidden) from err

@@ -42,9 +42,12 @@ def streams_router(engine: Engine, max_request_bytes: int) -> APIRouter:
     )
     async def open_stream(request: Request) -> dict[str, object]:
         body = await read_json_body(request, min(max_request_bytes, 16 * MAX_SPEC_BYTES))
-        work = engine.run_opening(
-            lambda: stream_entry(engine.open(parse_spec(body, engine.operations), wait=False)), job_of(request)
-        )
+
+        def open_body() -> dict[str, object]:
+            spec = parse_spec(body, engine.operations, engine.catalog.media_of)
+            return stream_entry(engine.open(spec, wait=False))
+
+        work = engine.run_opening(open_body, job_of(request))
         return await run_unless_disconnected(request, work)
 
     @router.get("/streams/{stream_id}", summary="Describe a stream")
@@ -117,7 +120,7 @@ def decode_header(header: str, engine: Engine) -> StreamSpec:
         SpecInvalid, SpecTooLarge.
     """
     try:
-        return parse_spec(decode_spec(header, MAX_SPEC_BYTES), engine.operations)
+        return parse_spec(decode_spec(header, MAX_SPEC_BYTES), engine.operations, engine.catalog.media_of)
     except WireError as err:
         if err.too_large:
             raise SpecTooLarge(f"a specification has at most {MAX_SPEC_BYTES} bytes", field="Augsvc-Spec") from err

@@ -17,8 +17,8 @@ def describe_error(error: Any, fields: Mapping[str, FieldInfo]) -> str:
     path = [str(key) for key in error["loc"]]
     name = ".".join(path[:2])
     if error["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(path[-1], [key.rpartition(".")[2] for key in fields], n=1)
-        return f"{'.'.join(path)}: unknown field" + (f"; did you mean {close[0]}?" if close else "")
+        hint = _nearest_field(path, fields)
+        return f"{'.'.join(path)}: unknown field" + (f"; did you mean {hint}?" if hint else "")
     if error["type"] == "missing":
         return f"{'.'.join(path)} is missing"
     if error["type"] == "value_error":
@@ -29,6 +29,25 @@ def describe_error(error: Any, fields: Mapping[str, FieldInfo]) -> str:
     return (
         f"{name} must be {', '.join(filter(None, (kind, expected))) or fallback}, got {_shorten(repr(error['input']))}"
     )
+
+
+def _nearest_field(path: Sequence[str], fields: Mapping[str, FieldInfo]) -> str:
+    """A field for an unknown one: of the same name in another group, else of a similar one beside it; empty without one."""
+    elsewhere = [name for name in fields if name.rpartition(".")[2] == path[-1]]
+    if elsewhere:
+        return elsewhere[0]
+    close = difflib.get_close_matches(path[-1], _siblings(path, fields), n=1)
+    return close[0] if close else ""
+
+
+def _siblings(path: Sequence[str], fields: Mapping[str, FieldInfo]) -> list[str]:
+    """The names that are possible beside the last one of a path: groups, fields of a group, or those of an entry in it."""
+    if len(path) > 2:
+        field = fields.get(".".join(path[:2]))
+        models = (kind for kind in _types(field.annotation if field else None) if hasattr(kind, "model_fields"))
+        return [name for model in models for name in getattr(model, "model_fields", ())]
+    names = [name.split(".") for name in fields]
+    return list(dict.fromkeys(name[len(path) - 1] for name in names if name[: len(path) - 1] == path[:-1]))
 
 
 def _shorten(text: str) -> str:

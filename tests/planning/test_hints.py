@@ -1,0 +1,67 @@
+"""Hints name what exists where the mistake is, and what applies to the samples' medium."""
+
+import pytest
+
+from augsvc.errors import SpecInvalid
+from augsvc.planning.spec import validate_spec
+from augsvc_client.specification import specification
+from augsvc_client.trainer.recipe import parse_recipe
+
+
+def refusal(fields, media=None):
+    with pytest.raises(SpecInvalid) as refused:
+        validate_spec({"dataset": "some", **fields}, media_of=lambda _: media)
+    return refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("fields", "media", "hint"),
+    [
+        ({"pipeline": [{"op": "noise"}]}, "audio", "did you mean white_noise?"),
+        ({"pipeline": [{"op": "gaussian_noise"}, {"op": "timeshift"}]}, "audio", "did you mean time_shift?"),
+        ({"pipeline": [{"op": "pixel_drop"}]}, "audio", "list them"),
+        ({"pipeline": [{"op": "time_shft"}]}, "image", "list them"),
+        ({"pipeline": [{"op": "gausian_noise"}]}, "image", "did you mean gaussian_noise?"),
+        ({"pipeline": "sounds"}, "audio", "one of none, sound; did you mean sound?"),
+        ({"pipeline": "sounds"}, "image", "one of none, light, standard, strong"),
+        ({"second": 1.0}, "audio", "did you mean seconds?"),
+        ({"second": 1.0}, "image", "known fields"),
+        ({"sizes": [8, 8]}, "audio", "known fields"),
+        ({"subset": {"per_class": 3, "sed": 1}}, None, "did you mean seed?"),
+        ({"subset": {"per_class": 3, "size": 3}}, None, "known fields: per_class, seed"),
+        ({"output": {"data_type": "uint8"}}, "image", "did you mean dtype?"),
+        ({"output": {"sizes": 3}}, "image", "known fields: dtype, layout, mean, std"),
+        ({"pipeline": [{"op": "rotation", "degree": 3}]}, "image", "did you mean degrees?"),
+    ],
+)
+def test_of_a_specification(fields, media, hint):
+    message = refusal(fields, media)
+    assert hint in message
+    if hint == "known fields":
+        absent = ("seconds", "sample_rate") if media == "image" else ("size", "fit", "channels", "output")
+        assert not set(absent) & set(message.partition("known fields: ")[2].split(", "))
+    if hint == "list them":
+        assert "did you mean" not in message
+
+
+def test_of_a_client_s_arguments():
+    for medium, op in (({}, "rotation"), ({"seconds": 1.0}, "gain"), ({"sample_rate": 8000}, "gain")):
+        with pytest.raises(ValueError, match=op):
+            specification({"dataset": "some", "pipeline": [1], **medium})
+
+
+@pytest.mark.parametrize(
+    ("recipe", "hint"),
+    [
+        ({"data": {"dataset": "d", "lr": 1}}, "data.lr: unknown field; did you mean optimiser.lr?"),
+        ({"optimizer": {"lr": 1}}, "optimizer: unknown field; did you mean optimiser?"),
+        ({"lr": 1}, "lr: unknown field; did you mean optimiser.lr?"),
+        ({"data": {"dataset": "d", "pipelin": "none"}}, "did you mean pipeline?"),
+        ({"model": {"pipelin": "none"}}, "model.pipelin: unknown field"),
+        ({"evaluation": {"tests": {"a": {"dataset": "d", "unsen": True}}}}, "did you mean unseen?"),
+    ],
+)
+def test_of_a_recipe(recipe, hint):
+    with pytest.raises(ValueError) as refused:
+        parse_recipe({"data": {"dataset": "d"}, **recipe})
+    assert str(refused.value).endswith(hint)
