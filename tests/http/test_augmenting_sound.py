@@ -96,3 +96,27 @@ def test_a_batch_has_images_or_sound(server):
             pytest.raises(ValueError, match="needs 'image' or 'audio'"),
         ):
             next(iter(loader))
+
+
+@pytest.mark.parametrize("name", ["lengths", "length", "audio_lengths"])
+def test_padding_changes_nothing_of_a_clip(server, whole, name):
+    lengths = torch.tensor([T, 250, 1, 0])
+    padded = torch.cat([Words().clips[:4], torch.full((4, 60), 0.5)], dim=1)  # what follows a clip is ignored
+    batch = {"audio": padded, name: lengths, "label": torch.arange(4)}
+    with AugmentingDataLoader([batch], server.url, **DRAWS) as loader:
+        result = next(iter(loader))
+    assert result[name].tolist() == lengths.tolist()
+    for row, length in enumerate(lengths.tolist()):
+        assert not result["audio"][row, length:].any()
+    assert result["audio"][0, :T].numpy().tobytes() == whole[0][0].tobytes()
+
+
+def test_a_length_that_counts_no_samples_is_refused_or_passed_through(server):
+    batch = {"audio": torch.zeros(2, 9), "length": torch.tensor([0.5, 0.25])}
+    with AugmentingDataLoader([batch], server.url, **DRAWS) as loader, pytest.raises(ValueError, match="passthrough"):
+        next(iter(loader))
+    with AugmentingDataLoader([batch], server.url, passthrough=("length",), **DRAWS) as loader:
+        assert next(iter(loader))["length"] is batch["length"]
+    images = {"image": torch.zeros(2, 4, 4, 3, dtype=torch.uint8), "length": torch.tensor([70, 3])}
+    with AugmentingDataLoader([images], server.url, pipeline="light") as loader:
+        assert next(iter(loader))["length"] is images["length"]

@@ -44,7 +44,9 @@ def test_silence_one_sample_and_no_operations(server):
     assert same.tobytes() == clips()["audio"].tobytes()
 
 
-@pytest.mark.parametrize("pipeline", ["sound", [{"op": "time_shift", "shift": [-1, 1]}, {"op": "white_noise"}]], ids=str)
+@pytest.mark.parametrize(
+    "pipeline", ["sound", [{"op": "time_shift", "shift": [-1, 1]}, {"op": "white_noise"}]], ids=str
+)
 @pytest.mark.parametrize("dtype", [np.int32, np.int64])
 def test_padding_changes_neither_draws_nor_samples(server, pipeline, dtype):
     """Whatever the padding holds: it is ignored, and comes back as zeros."""

@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy.typing as npt
@@ -22,10 +23,18 @@ from augsvc_client import wire
 from augsvc_client.client.environment import check_header_value, job_from_environment, token_from_environment
 from augsvc_client.client.failover import ReplicaSet, split_urls
 from augsvc_client.client.frames import CheckFrame, check_frames, read_frame
-from augsvc_client.client.push import Augmented, parse_augmented, push_request
+from augsvc_client.client.push import (
+    Augmented,
+    augment_fields,
+    is_wire_form,
+    moves_pixels,
+    parse_augmented,
+    push_request,
+)
 from augsvc_client.client.retry import RETRYABLE, Lasting, RetryLater, RetryState, StreamDiffers, check_status
 from augsvc_client.client.stream import Stream
 from augsvc_client.errors import AugsvcError, BadResponse
+from augsvc_client.fields.reader import Reader
 from augsvc_client.specification import to_integer, to_json_types
 from augsvc_client.transport.address import Replica
 from augsvc_client.transport.buffers import Allocate, allocate_pageable
@@ -68,6 +77,7 @@ class Client:
             self._headers["Authorization"] = "Bearer " + check_header_value("token", token)
         self._allocate = allocate
         self._warned: set[Replica] = set()
+        self._kinds: dict[str, str] = {}  # of the operations that are served; empty until they are asked for
         self._connections: dict[int, Connections] = {}  # by process
         self._closed = False
         weakref.finalize(self, _close_own, self._connections)  # for a client that is never closed
@@ -99,7 +109,7 @@ class Client:
 
     def augment(
         self,
-        tensors: Mapping[str, npt.NDArray[Any]],
+        tensors: Mapping[str, Any],
         *,
         pipeline: str | Sequence[Mapping[str, object]] = "none",
         aug_seed: int = 0,
@@ -109,16 +119,24 @@ class Client:
         fit: str = "cover",
         output: Mapping[str, object] | None = None,
         sample_rate: int | None = None,
+        layout: str = "NHWC",
+        passthrough: Sequence[str] = (),
+        box_format: str | None = None,
         expect_arithmetic: str | None = None,
         waited_s: float | None = None,
     ) -> Augmented:
         """Augments the caller's samples: `image` uint8 N,H,W,C, or `audio` float32 N,T at `sample_rate` Hz (±1 is full
-        scale), and `index` int64 N, distinct; the index keys the draws.
+        scale) with `lengths` N, the samples of each padded clip, and `index` int64 N, distinct; the index keys the draws.
 
         `label`, `mask`, `boxes`, `box_labels`, `boxes_valid`, `keypoints`, `keypoints_valid` are transformed with the
-        pixels (docs/batches.md). The same index in the same epoch gives the same bytes, in any batch, from any replica
-        with the same arithmetic; `expect_arithmetic` passes others over. `waited_s`: as for Stream.batch. Raises
-        ServerUnavailable, StreamChanged, RequestRefused.
+        pixels (docs/batches.md). Fields may also have the names and forms that AugmentingDataLoader takes, with its
+        `layout`, `passthrough` and `box_format`: other names, nested targets, float images, a list of images of several
+        sizes, which stays a list unless `size` is set. Results are arrays in these forms; other fields are returned as
+        they are.
+
+        The same index in the same epoch gives the same bytes, in any batch, from any replica with the same arithmetic;
+        `expect_arithmetic` passes others over. `waited_s`: as for Stream.batch. Raises ServerUnavailable, StreamChanged,
+        RequestRefused, and ValueError for fields that cannot be read or moved.
         """
         fields = {
             "pipeline": pipeline if isinstance(pipeline, str) else [dict(operation) for operation in pipeline],
@@ -132,9 +150,24 @@ class Client:
             "expect_arithmetic": expect_arithmetic,
         }
         given = {name: to_json_types(value) for name, value in fields.items() if value is not None}
-        request = push_request(tensors, given, waited_s)
-        identity = {} if expect_arithmetic is None else {"arithmetic": expect_arithmetic}
+        if layout == "NHWC" and not passthrough and is_wire_form(tensors):
+            return self._push(tensors, given, waited_s)
+        moves = partial(moves_pixels, given, self.kinds)
+        reader = Reader((), layout, "index", passthrough, box_format, moves)
+        return augment_fields(tensors, reader, self._push, given, waited_s)
+
+    def _push(
+        self, tensors: Mapping[str, npt.NDArray[Any]], fields: Mapping[str, Any], waited_s: float | None
+    ) -> Augmented:
+        identity = {"arithmetic": fields["expect_arithmetic"]} if "expect_arithmetic" in fields else {}
+        request = push_request(tensors, fields, waited_s)
         return self.call(request, lambda response: parse_augmented(response, tensors), identity)
+
+    def kinds(self) -> Mapping[str, str]:
+        """The kind of each operation that is served, by name; requested once."""
+        if not self._kinds:
+            self._kinds = {operation["name"]: str(operation.get("kind")) for operation in self.ops()}
+        return self._kinds
 
     def ops(self) -> list[dict[str, Any]]:
         """The operations that are served: name, kind, media, summary and schema of each."""

@@ -4,7 +4,7 @@ arrays → one safetensors body → POST /v1/augment → arrays in the one buffe
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,16 +12,79 @@ import numpy.typing as npt
 
 from augsvc_client import wire
 from augsvc_client.errors import BadResponse
+from augsvc_client.fields.flat import cast, to_array
+from augsvc_client.fields.parts import add_indices, restore_batch
+from augsvc_client.fields.reader import Reader
+from augsvc_client.fields.roles import CONTENT, role_of
 from augsvc_client.transport.connection import Request, Response
 
-CONTENT = ("image", "audio")  # the tensors that are augmented; all others accompany them
+_FORMS = {  # of the tensors on the wire: dtype and axes; None: any
+    "image": ("uint8", 4),
+    "audio": ("float32", 2),
+    "index": ("int64", 1),
+    "lengths": (None, None),
+    "label": (None, None),
+    "mask": ("uint8", 3),
+    "boxes": ("float32", 3),
+    "box_labels": ("int64", 2),
+    "boxes_valid": ("bool", 2),
+    "keypoints": ("float32", 3),
+    "keypoints_valid": ("bool", 2),
+}
+_STILL_KINDS = ("tone", "filter", "noise", "erase", "opaque")  # every other kind may move pixels
 
 
 class Augmented(NamedTuple):
-    """The same tensors, augmented, and the arithmetic id of the replica that computed them."""
+    """The same fields, augmented, and the arithmetic id of the replica that computed them."""
 
-    arrays: wire.Arrays
+    arrays: dict[str, Any]
     arithmetic: str
+
+
+Push = Callable[[wire.Arrays, Mapping[str, Any], float | None], Augmented]  # tensors, request, time waited
+
+
+def is_wire_form(batch: object) -> bool:
+    """Whether a batch can be sent as it is: arrays with the names, dtypes and axes of the wire."""
+    return isinstance(batch, Mapping) and all(_is_wire_tensor(name, value) for name, value in batch.items())
+
+
+def _is_wire_tensor(name: str, value: object) -> bool:
+    if name not in _FORMS or not isinstance(value, np.ndarray):
+        return False
+    dtype, axes = _FORMS[name]
+    with_visibility = name == "keypoints" and value.shape[-1:] == (3,)
+    return dtype in (None, value.dtype.name) and axes in (None, value.ndim) and not with_visibility
+
+
+def augment_fields(
+    batch: Mapping[str, Any], reader: Reader, push: Push, request: Mapping[str, Any], waited_s: float | None
+) -> Augmented:
+    """Augments a batch of any form that `reader` takes: one push for the samples of each size, all with one arithmetic."""
+    named = reader.name_fields(batch)
+    parts, rest = reader.split(named)
+    index = cast("index", to_array("index", named["index"]), np.int64)
+    responses = []
+    for arrays in add_indices(parts, index):
+        responses.append(push(arrays, request, waited_s))
+        request, waited_s = {**request, "expect_arithmetic": responses[-1].arithmetic}, None
+    keep_sizes = request.get("size") is None
+    fields = restore_batch(parts, rest, [response.arrays for response in responses], keep_sizes)
+    for name, value in named.items():  # a list stays one, also of images of one size
+        if keep_sizes and isinstance(value, list | tuple) and (name in CONTENT or role_of(name) == "mask"):
+            fields[name] = list(fields[name])
+    return Augmented(fields, responses[0].arithmetic)
+
+
+def moves_pixels(request: Mapping[str, Any], kinds: Callable[[], Mapping[str, str]]) -> bool:
+    """Whether a request can move pixels, so that labels that stay behind would be wrong. `kinds`: those of all operations."""
+    pipeline = request["pipeline"]
+    if request.get("size") is not None:
+        return True
+    if isinstance(pipeline, str) or not pipeline:
+        return bool(pipeline) and pipeline != "none"  # every other preset moves pixels
+    known = kinds()
+    return any(known.get(operation.get("op")) not in _STILL_KINDS for operation in pipeline)
 
 
 def push_request(tensors: Mapping[str, npt.NDArray[Any]], fields: Mapping[str, Any], waited_s: float | None) -> Request:

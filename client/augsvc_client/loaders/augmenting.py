@@ -11,15 +11,17 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from augsvc_client.client.client import Client
+from augsvc_client.client.push import moves_pixels
 from augsvc_client.errors import StateMismatch
+from augsvc_client.fields.reader import Reader, count_samples
 from augsvc_client.loaders.base import BaseLoader, ClientOptions, Delivery
 from augsvc_client.loaders.iteration import BatchQueue, PassProgress, PendingRequest, read_batches
 from augsvc_client.loaders.prefetch import Prefetcher, count_bytes
-from augsvc_client.loaders.samples import Reader, count_samples
 from augsvc_client.loaders.tensors import rank_and_world_size, refuse_workers
 from augsvc_client.loaders.wrapped import WrappedLoader
 from augsvc_client.specification import differing, specification
@@ -29,15 +31,13 @@ if TYPE_CHECKING:
     import torch
 
 
-_STILL_KINDS = ("tone", "filter", "noise", "erase", "opaque")  # every other kind may move pixels
-
-
 class AugmentingDataLoader(BaseLoader[PendingRequest]):
     """Wraps a loader (torch's DataLoader, any iterable of batches) and has the service augment its samples.
 
     `loader` yields dicts, or tuples or lists in the order of `fields`, of tensors or arrays with N rows: `image` uint8
     or float in [0, 1] (rounded to uint8), N,H,W,C or, with `layout="NCHW"` (torch's usual), N,C,H,W, C of 1 or 3; or
-    `audio` float N,T at `sample_rate` Hz, full scale at ±1 (fields=("audio", "label"));
+    `audio` float N,T at `sample_rate` Hz, full scale at ±1 (fields=("audio", "label")), with `lengths` or `length` integers N,
+    the samples of each clip that is padded;
     `mask` N,H,W, integers in 0 … 255; `label` any numbers; `boxes` N,M,4, `keypoints` N,M,2 in pixels, with `box_labels`,
     `boxes_valid`, `keypoints_valid` N,M. A batch is a dict of them, transformed with the pixels (docs/batches.md), as
     tensors on `device`, in order and owned by the caller, with `index` int64 N; other fields are passed through.
@@ -108,7 +108,7 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
         self._started = False  # a batch of the epoch was handed out; at its end the next iter() is the next epoch's
         self._passes: dict[int, BatchQueue] = {}  # by process
         super().__init__(delivery, ClientOptions(urls, token, wait_s, job))
-        moves = _Movement(self._client, self._request)
+        moves = partial(moves_pixels, self._request, self._client.kinds)
         self._reader = Reader(fields, layout, index_key, passthrough, box_format, moves)
         self._progress: PassProgress = PassProgress()
 
@@ -249,26 +249,6 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
     def _build_prefetcher(self) -> Prefetcher[PendingRequest]:
         fetch = _Augment(self._client, self._request, self._delivery.view, self._arithmetic)
         return Prefetcher(fetch, self._delivery.prefetch, lambda request: count_bytes(request.arrays))
-
-
-class _Movement:
-    """Whether a request can move pixels, so that labels that stay behind would be wrong; asks the server once."""
-
-    def __init__(self, client: Client, request: Mapping[str, Any]) -> None:
-        self._client, self._request = client, request
-        self._moves: bool | None = None
-
-    def __call__(self) -> bool:
-        if self._moves is None:
-            self._moves = self._request.get("size") is not None or self._pipeline_moves()
-        return self._moves
-
-    def _pipeline_moves(self) -> bool:
-        pipeline = self._request["pipeline"]
-        if isinstance(pipeline, str) or not pipeline:
-            return bool(pipeline) and pipeline != "none"  # every other preset moves pixels
-        kinds = {operation["name"]: operation.get("kind") for operation in self._client.ops()}
-        return any(kinds.get(operation.get("op")) not in _STILL_KINDS for operation in pipeline)
 
 
 class _Augment:

@@ -6,16 +6,15 @@ wrapped iterator → read_batches (arrays, indices, progress) → BatchQueue (re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from augsvc_client.fields.parts import Part, Tensors, add_indices, restore_batch
+from augsvc_client.fields.reader import Reader, count_samples
+from augsvc_client.fields.roles import Path
 from augsvc_client.loaders.base import Progress
-from augsvc_client.loaders.fields import Path
-from augsvc_client.loaders.parts import Part, Tensors, join_parts
-from augsvc_client.loaders.samples import Reader, count_samples
 from augsvc_client.loaders.shares import Address
 from augsvc_client.wire import MAX_EPOCHS, Arrays
 
@@ -57,15 +56,7 @@ class PendingBatch:
 
     def restore(self, responses: Iterable[Tensors], keep_sizes: bool) -> dict[str, Any]:
         """The augmented batch, from the tensors of the response to each request."""
-        coming = iter(responses)
-        restored = [part.restore(list(islice(coming, len(part.requests)))) for part in self.parts]
-        batch: dict[str, Any] = {}
-        for path, value in {**self.rest, **join_parts(self.parts, restored, keep_sizes)}.items():
-            owner = batch
-            for name in path[:-1]:
-                owner = owner.setdefault(name, {})
-            owner[path[-1]] = value
-        return batch
+        return restore_batch(self.parts, self.rest, responses, keep_sizes)
 
 
 class BatchQueue:
@@ -139,14 +130,8 @@ def read_batches(
         index = reader.indices(named)
         if index is None:
             index = progress.indices(rows, rank, world_size)
-        elif len(parts) > 1 and len(np.unique(index)) < rows:  # the server sees one part at a time
-            raise ValueError("an index is given twice in a batch: two samples would share their draws")
         address = Address(progress.epoch, progress.position // world_size, rows)
-        requests = [
-            PendingRequest(address, {**arrays, "index": index[part.rows] if len(parts) > 1 else index})
-            for part in parts
-            for arrays in part.requests
-        ]
+        requests = [PendingRequest(address, arrays) for arrays in add_indices(parts, index)]
         state = snapshot()
         position = progress.position + world_size * rows
         progress = PassProgress(progress.epoch, position, progress.batches + 1, state)

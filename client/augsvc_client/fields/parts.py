@@ -1,18 +1,20 @@
 """The requests of one batch: samples of one image size together, and the way from the responses back to the batch.
 
-fields → build_parts (grouped by size) → Part.requests → tensors of each response → join_parts → fields
+fields → build_parts (grouped by size) → requests → arrays or tensors of each response → restore_batch → fields
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from augsvc_client.loaders.fields import Path, join_path
-from augsvc_client.loaders.flat import FlatField, Form, to_array
-from augsvc_client.loaders.targets import Objects, pack, read_targets, unpack, write_targets
+from augsvc_client.fields.flat import FlatField, Form, to_array
+from augsvc_client.fields.libraries import stack
+from augsvc_client.fields.roles import Path, join_path
+from augsvc_client.fields.targets import Objects, pack, read_targets, unpack, write_targets
 from augsvc_client.wire import Arrays
 
 Tensors = dict[str, Any]
@@ -110,8 +112,34 @@ def _select(name: str, value: Any, rows: Rows) -> Any:
     return value[rows] if isinstance(value, np.ndarray) else value[rows.tolist()]
 
 
-def join_parts(parts: Sequence[Part], restored: Sequence[Mapping[Path, Any]], keep_sizes: bool) -> dict[Path, Any]:
-    """The fields of the whole batch. Images of several sizes are a list if they keep them."""
+def add_indices(parts: Sequence[Part], index: Rows) -> list[Arrays]:
+    """The arrays of the requests of all parts, in order, each with its rows of `index` (N,).
+
+    Raises ValueError for an index given twice where the server sees one part at a time.
+    """
+    if len(parts) > 1 and len(np.unique(index)) < len(index):
+        raise ValueError("an index is given twice in a batch: two samples would share their draws")
+    return [
+        {**arrays, "index": index[part.rows] if len(parts) > 1 else index} for part in parts for arrays in part.requests
+    ]
+
+
+def restore_batch(
+    parts: Sequence[Part], rest: Mapping[Path, Any], responses: Iterable[Tensors], keep_sizes: bool
+) -> dict[str, Any]:
+    """The batch from the tensors of the response to each request; images of several sizes are a list if they keep them."""
+    coming = iter(responses)
+    restored = [part.restore(list(islice(coming, len(part.requests)))) for part in parts]
+    batch: dict[str, Any] = {}
+    for path, value in {**rest, **_join_parts(parts, restored, keep_sizes)}.items():
+        owner = batch
+        for name in path[:-1]:
+            owner = owner.setdefault(name, {})
+        owner[path[-1]] = value
+    return batch
+
+
+def _join_parts(parts: Sequence[Part], restored: Sequence[Mapping[Path, Any]], keep_sizes: bool) -> dict[Path, Any]:
     if len(parts) == 1:
         return dict(restored[0])
     n = sum(len(part.rows) for part in parts)
@@ -122,15 +150,9 @@ def join_parts(parts: Sequence[Part], restored: Sequence[Mapping[Path, Any]], ke
             for row, entry in zip(part.rows.tolist(), own[path], strict=True):
                 entries[row] = entry
         stay = isinstance(restored[0][path], list) or (keep_sizes and _is_sized(path, parts[0]))
-        fields[path] = entries if stay else _stack(entries)
+        fields[path] = entries if stay else stack(entries)
     return fields
 
 
 def _is_sized(path: Path, part: Part) -> bool:
     return any(field.path == path and field.role in _SIZED for field in part.flat)
-
-
-def _stack(entries: Sequence[Any]) -> Any:
-    import torch
-
-    return torch.stack(list(entries))

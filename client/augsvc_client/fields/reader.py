@@ -1,4 +1,4 @@
-"""Turns the batches of a caller's loader into the arrays that the service takes, and its responses into batches.
+"""Turns a caller's batch into the arrays that the service takes.
 
 batch (dict, tuple, list) → fields by name → Part (samples of one size: arrays to send) → tensors → fields by name
 """
@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from augsvc_client.client.push import CONTENT
-from augsvc_client.loaders.fields import Path, geometric_field, is_nested, join_path, role_of, unmovable
-from augsvc_client.loaders.flat import BOX_FORMATS, FlatField, cast, to_array
-from augsvc_client.loaders.parts import Part, build_parts
+from augsvc_client.fields.flat import BOX_FORMATS, FlatField, cast, to_array
+from augsvc_client.fields.parts import Part, build_parts
+from augsvc_client.fields.roles import CONTENT, Path, geometric_field, is_nested, join_path, role_of, unmovable
 
 
 def _moves_always() -> bool:
@@ -22,7 +21,7 @@ def _moves_always() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Splits a batch of the wrapped loader into arrays for the service and fields that are passed through."""
+    """Splits a batch into arrays for the service and fields that are passed through."""
 
     fields: Sequence[str]
     layout: str
@@ -51,17 +50,13 @@ class Reader:
             named = dict(zip(self.fields, batch, strict=True))
         else:
             length = f" of {len(batch)}" if isinstance(batch, tuple | list) else ""
-            raise ValueError(
-                f"a batch is a dict, or a tuple in the order of fields={self.fields}; the wrapped loader gave "
-                f"{type(batch).__name__}{length}"
-            )
+            other = f", or a tuple in the order of fields={self.fields}" if self.fields else " of fields by name"
+            raise ValueError(f"a batch is a dict{other}; got {type(batch).__name__}{length}")
         names = ", ".join(map(str, named)) or "no fields"
         if len(named.keys() & set(CONTENT)) != 1:
-            raise ValueError(
-                f"the wrapped loader's batch has {names}: it needs 'image' or 'audio', exactly one of them"
-            )
+            raise ValueError(f"the batch has {names}: it needs 'image' or 'audio', exactly one of them")
         if self.index_key is not None and self.index_key not in named:
-            raise ValueError(f"the wrapped loader's batch has no {self.index_key!r}, only {names}")
+            raise ValueError(f"the batch has no {self.index_key!r}, only {names}")
         if "index" in named and self.index_key != "index":
             raise ValueError("the batch has a field 'index': set index_key='index' to use it, or rename the field")
         if empty := [name for name, value in named.items() if value is None]:
@@ -77,7 +72,7 @@ class Reader:
         targets: dict[Path, Any] = {}
         rest: dict[Path, Any] = {}
         for path, value in _leaves(named):
-            role = self._role(path, value)
+            role = self._role(path, value, "audio" in named)
             if role == "targets":
                 targets[path] = value
             elif role is not None:
@@ -93,7 +88,7 @@ class Reader:
             return None
         return cast("index", to_array("index", named[self.index_key]), np.int64)
 
-    def _role(self, path: Path, value: Any) -> str | None:
+    def _role(self, path: Path, value: Any, is_sound: bool) -> str | None:
         """The tensor that a field is sent as, or "targets"; None for one that is passed through."""
         name = path[-1]
         if path in (("image",), ("audio",)):
@@ -101,6 +96,8 @@ class Reader:
         if not {name, path[0]}.isdisjoint(self.passthrough):
             return None
         role = role_of(name)
+        if role == "lengths":
+            return role if is_sound and len(path) == 1 else None
         if role is not None and (path == (role,) or self.moves()):
             return role
         geometric = geometric_field(name, value, self.passthrough)

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from augsvc_client.loaders.fields import Path, join_path
+from augsvc_client.fields.libraries import convert as convert_like
+from augsvc_client.fields.libraries import zeros
+from augsvc_client.fields.roles import Path, join_path
 from augsvc_client.wire import Arrays
 
 _DTYPES: dict[str, type[np.generic]] = {
@@ -72,9 +74,9 @@ class FlatField:
         if self.role == "boxes" and self.box_format == "xywh":
             tensor[..., 2:] -= tensor[..., :2]
         if form.visibility is not None:
-            points = tensor.new_zeros(form.shape)
+            points = zeros(tensor, form.shape)
             points[..., :2] = tensor
-            points[..., 2] = tensor.new_tensor(form.visibility) * valid
+            points[..., 2] = convert_like(tensor, form.visibility) * valid
             tensor = points
         if len(form.shape) == 2:  # one box for each sample
             tensor, valid = tensor[:, 0], valid[:, 0]
@@ -104,6 +106,8 @@ def convert(field: FlatField, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return _convert_audio(array)
     if field.role == "mask":
         return _convert_mask(field.name, array)
+    if field.role == "lengths":
+        return _convert_lengths(field.name, array)
     return cast(field.name, array, _DTYPES[field.role]) if field.role in _DTYPES else array
 
 
@@ -152,6 +156,15 @@ def _convert_audio(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     if not np.issubdtype(array.dtype, np.floating):
         raise ValueError(f"audio is float, full scale at ±1 (16 bits: divide by 32768), got {array.dtype.name}")
     return array.astype(np.float32, copy=False)
+
+
+def _convert_lengths(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if array.dtype.kind not in "iu" or array.ndim != 1:
+        raise ValueError(
+            f"{name} is the number of samples of each clip, integers N, got {array.dtype.name} of the shape {array.shape}; "
+            f"set passthrough=({name!r},) if it is something else"
+        )
+    return array if array.dtype == np.int32 else array.astype(np.int64)
 
 
 def _convert_mask(name: str, array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from augsvc_client.loaders.fields import geometric_field, role_of, unmovable
+from augsvc_client.fields.libraries import convert, stack, with_dtype_of, zeros
+from augsvc_client.fields.roles import geometric_field, role_of, unmovable
 from augsvc_client.wire import Arrays
 
 Array = npt.NDArray[Any]
@@ -26,7 +27,7 @@ _OF_THE_IMAGE = ("image_id", "orig_size", "size")  # never one entry for each ob
 class Objects:
     """The geometry of one sample's objects: boxes [M,4] as x1 y1 x2 y2, keypoints [M,K,3] as x y visibility, masks [M,H,W].
 
-    Arrays as read, tensors as transformed; None for what the target does not hold.
+    Arrays as read, arrays or tensors as transformed; None for what the target does not hold.
     """
 
     boxes: Any = None
@@ -152,7 +153,7 @@ def _pack_masks(masks: Sequence[Array | None]) -> list[Array]:
 def unpack(
     objects: Sequence[Objects], moved: Mapping[str, Any], planes: Sequence[Any]
 ) -> tuple[list[Objects], list[Any]]:
-    """The transformed objects, as tensors of all rows, and for each sample the rows whose boxes are still valid."""
+    """The transformed objects, as arrays or tensors of all rows, and for each sample the rows whose boxes are still valid."""
     results, kept = [], []
     most = _most(objects)
     for row, sample in enumerate(objects):
@@ -160,12 +161,11 @@ def unpack(
         rows = list(range(sample.count))
         if sample.boxes is not None:
             boxes = moved["boxes"][row, : sample.count]
-            rows = moved["boxes_valid"][row, : sample.count].nonzero().flatten().tolist()
+            rows = [i for i, valid in enumerate(moved["boxes_valid"][row, : sample.count].tolist()) if valid]
         if sample.keypoints is not None:
             keypoints = _unpack_keypoints(sample.keypoints, moved, row, most)
         if sample.masks is not None:
-            bits = (divmod(index, MASKS_PER_PLANE) for index in range(len(sample.masks)))
-            masks = [(planes[plane][row] >> bit & 1) * (planes[plane][row] != OUTSIDE) for plane, bit in bits]
+            masks = _unpack_masks(len(sample.masks), [plane[row] for plane in planes])
         results.append(Objects(boxes, keypoints, masks))
         kept.append(rows)
     return results, kept
@@ -180,10 +180,17 @@ def _unpack_keypoints(own: Array, moved: Mapping[str, Any], row: int, most: int)
         return own
     points = moved["keypoints"][row].reshape(most, -1, 2)[: len(own), : own.shape[1]]
     valid = moved["keypoints_valid"][row].reshape(most, -1)[: len(own), : own.shape[1]]
-    result = points.new_zeros(own.shape)
+    result = zeros(points, own.shape)
     result[..., :2] = points
-    result[..., 2] = points.new_tensor(own[..., 2]) * valid
+    result[..., 2] = convert(points, own[..., 2]) * valid
     return result
+
+
+def _unpack_masks(count: int, planes: Sequence[Any]) -> Any:
+    """The binary masks (count,H,W) of one sample's planes (H,W)."""
+    bits = (divmod(index, MASKS_PER_PLANE) for index in range(count))
+    masks = [(planes[plane] >> bit & 1) * (planes[plane] != OUTSIDE) for plane, bit in bits]
+    return stack(masks) if masks else zeros(planes[0], (0, *planes[0].shape))
 
 
 def _write_torchvision(target: Mapping[str, Any], moved: Objects, kept: list[int]) -> dict[str, Any]:
@@ -194,24 +201,17 @@ def _write_torchvision(target: Mapping[str, Any], moved: Objects, kept: list[int
         elif name == "keypoints" and moved.keypoints is not None:
             result[name] = moved.keypoints[kept][..., : np.shape(value)[2]]
         elif name == "masks" and moved.masks is not None:
-            result[name] = _stack_masks([moved.masks[row] for row in kept], value)
+            result[name] = with_dtype_of(moved.masks[kept], value)
         elif name == "area" and moved.boxes is not None and len(value):
-            result[name] = moved.boxes.new_tensor(_to_numpy(value))[kept] * _growth(target["boxes"], moved.boxes, kept)
+            result[name] = convert(moved.boxes, _to_numpy(value))[kept] * _growth(target["boxes"], moved.boxes, kept)
         else:
             result[name] = value if name in _OF_THE_IMAGE else _select(value, kept, moved.count)
     return result
 
 
-def _stack_masks(masks: list[Any], value: Any) -> Any:
-    import torch
-
-    dtype = value.dtype if isinstance(value, torch.Tensor) else torch.uint8
-    return torch.stack(masks).to(dtype) if masks else torch.zeros((0, *np.shape(value)[1:]), dtype=dtype)
-
-
 def _growth(before: Any, after: Any, kept: list[int]) -> Any:
     """Each kept box's area, as a multiple of what it was."""
-    own = after.new_tensor(_to_numpy(before)).reshape(-1, 4)[kept]
+    own = convert(after, _to_numpy(before)).reshape(-1, 4)[kept]
     areas = [(box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1]) for box in (after[kept], own)]
     return areas[0] / areas[1]
 

@@ -1,18 +1,20 @@
 """Which fields of a batch are transformed with the pixels, and which look as if they had to be.
 
-field name → role (mask, boxes, keypoints, …) → sent; none, but geometric → refused; none → passed through
+field name → role (mask, boxes, keypoints, lengths, …) → sent; none, but geometric → refused; none → passed through
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+CONTENT = ("image", "audio")  # what is augmented; all other tensors accompany it
 _ROLES = {
     **dict.fromkeys(("mask", "masks", "seg", "segmap", "segmentation", "segmentation_map"), "mask"),
     **dict.fromkeys(("seg_mask", "segmentation_mask", "semantic_mask", "semantic_segmentation"), "mask"),
     **dict.fromkeys(("boxes", "bboxes", "bbox", "box", "bounding_box", "bounding_boxes"), "boxes"),
     **dict.fromkeys(("keypoints", "keypoint", "landmarks"), "keypoints"),
     "box_labels": "box_labels",
+    **dict.fromkeys(("length", "lengths", "audio_length", "audio_lengths"), "lengths"),
 }
 _COORDINATES = re.compile(r"box|keypoint|kpt|landmark|polygon|contour|corner|cent(er|re)|rect|roi\b|coord")
 _ABOUT_COORDINATES = re.compile(r"(label|class|categor|id|score|valid|count|weight)\w*$")
@@ -22,7 +24,7 @@ Path = tuple[str, ...]  # a field's name, below those of the mappings that hold 
 
 
 def role_of(name: str) -> str | None:
-    """The tensor that a field of this name is sent as, in any case; None for a field that is not a label of geometry."""
+    """The tensor that a field of this name is sent as, in any case; None for a field that has no role."""
     name = str(name).lower()
     if name.endswith("_valid"):
         role = _ROLES.get(name.removesuffix("_valid"))
