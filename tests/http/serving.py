@@ -25,14 +25,13 @@ from PIL import Image
 from augsvc_client import Client, ServerUnavailable
 from augsvc_client.transport.address import Replica
 from augsvc_client.wire import parse
-from tests.http.forked import ForkedCommand
+from tests.forked import ForkedCommand
 
 AUGSVC = Path(sys.executable).with_name("augsvc")
 START_S = 120.0  # exceeding it is a failure
 READY_S = 120.0  # the first start on a machine compiles the kernels
 TRIES = 20_000  # requests while waiting for a value to change
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("AUGSVC_")}
-_UNCHANGED = CLEAN
 
 # Never part of a message: paths, addresses, and names of libraries.
 FOREIGN = re.compile(
@@ -113,13 +112,7 @@ class Serving:
         arguments = ["serve", "--port", str(self.port), "--config", str(self.config)]
         stderr = self.folder / "stderr"
         stderr.touch()
-        if CLEAN is _UNCHANGED:
-            self.process = ForkedCommand(arguments, self.folder, CLEAN, stderr)
-        else:  # its variables may concern the interpreter's start
-            with stderr.open("a", encoding="utf-8") as errors:
-                self.process = subprocess.Popen(
-                    [AUGSVC, *arguments], stdout=subprocess.PIPE, stderr=errors, text=True, env=CLEAN, cwd=self.folder
-                )
+        self.process = ForkedCommand(arguments, self.folder, CLEAN, stderr)
         self._heard = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -1,7 +1,6 @@
 """With a tokens file, nothing but the probes and the empty pages answers a stranger."""
 
 import re
-import subprocess
 
 import pytest
 import yaml
@@ -11,7 +10,8 @@ from starlette.routing import Mount
 from augsvc.http import create_app
 from augsvc.settings import Settings, load_settings
 from augsvc_client import Client, RemoteDataLoader, Unauthorized
-from tests.http.serving import AUGSVC, CLEAN, START_S
+from tests.forked import run_command
+from tests.http.serving import CLEAN, START_S
 
 TOKEN, SECOND = "a-token-of-one-trainer", "a-token-of-another-one"
 TOKENS = {"one": {"token": TOKEN}, "two": {"token": SECOND}}
@@ -169,10 +169,7 @@ def test_loopback_needs_none(host):
 
 
 def test_the_command_refuses_to_open_the_door_and_says_how_to(tmp_path):
-    command = [AUGSVC, "serve", "--host", "0.0.0.0", "--port", "0"]  # noqa: S104
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=CLEAN, cwd=tmp_path, timeout=START_S, check=False
-    )
+    done = run_command(["serve", "--host", "0.0.0.0", "--port", "0"], tmp_path, CLEAN, START_S)  # noqa: S104
     assert done.returncode != 0
     assert "listens" not in done.stdout
     assert "tokens_file" in done.stderr

@@ -1,7 +1,6 @@
 """Settings from three places, and the commands that a person types."""
 
 import socket
-import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -11,7 +10,8 @@ from typer.testing import CliRunner
 
 from augsvc.cli import app
 from augsvc.settings import Settings, load_settings
-from tests.http.serving import AUGSVC, CLEAN, START_S, spoil, write_image_folder
+from tests.forked import run_command
+from tests.http.serving import CLEAN, START_S, spoil, write_image_folder
 
 EMBEDDED = [f"{name}/{split}" for name in ("digits", "photos", "shapes") for split in ("test", "train")]
 
@@ -29,15 +29,7 @@ def written(tmp_path):
 
 
 def command(*arguments, cwd):
-    return subprocess.run(
-        [AUGSVC, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env=CLEAN | {"COLUMNS": "200"},
-        cwd=cwd,
-        timeout=START_S,
-        check=False,
-    )
+    return run_command(arguments, cwd, CLEAN | {"COLUMNS": "200"}, START_S)
 
 
 # --- settings

@@ -1,6 +1,5 @@
 """An operator's own operation: the documented example, by the same laws, through a real server."""
 
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from augsvc.streams.probes import Probe, probe_spec
 from augsvc.streams.selftest import SelfTest
 from augsvc.streams.stream import Stream
 from augsvc_client.wire import parse
+from tests.forked import run_command
 from tests.harness import open_cpu
 from tests.http import serving
 
@@ -96,10 +96,8 @@ REFUSED = {
 def test_the_command_refuses_what_no_executor_runs_in_one_line(tmp_path, text, reason, name):
     (tmp_path / "bad_operations.py").write_text(BAD + text, encoding="utf-8")
     (tmp_path / "settings.yaml").write_text("port: 0\noperations: [bad_operations]\n", encoding="utf-8")
-    done = subprocess.run(
-        [serving.AUGSVC, name, "--config", "settings.yaml"],
-        cwd=tmp_path, env=serving.CLEAN | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    variables = serving.CLEAN | {"PYTHONPATH": str(tmp_path)}
+    done = run_command([name, "--config", "settings.yaml"], tmp_path, variables, serving.START_S)
     assert done.returncode == 2
     assert "bad_operations" in done.stderr and reason in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -3,7 +3,6 @@
 import signal
 import socket
 import stat
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,8 @@ import pytest
 from augsvc.http.server.sockets import unix_listener
 from augsvc_client import Client, RemoteDataLoader, ServerUnavailable
 from augsvc_client.transport.address import Replica, describe_error
-from tests.http.serving import AUGSVC, CLEAN
+from tests.forked import run_command
+from tests.http.serving import CLEAN, START_S
 
 SPEC = {"dataset": "digits/train", "pipeline": "standard", "subset": {"per_class": 6, "seed": 0}, "size": [12, 12]}
 N = 60
@@ -45,7 +45,7 @@ def test_the_bytes_are_those_over_tcp(server, near):
 
 def test_a_second_server_does_not_take_the_socket_of_one_that_lives(near, tmp_path):
     path = near.url.removeprefix("unix://")
-    second = subprocess.run([AUGSVC, "serve", "--uds", path], env=CLEAN, cwd=tmp_path, capture_output=True, text=True)
+    second = run_command(["serve", "--uds", path], tmp_path, CLEAN, START_S)
     assert second.returncode == 2
     assert "another server listens" in second.stderr
     assert near.get("/healthz").status == 200
