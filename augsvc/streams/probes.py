@@ -59,7 +59,7 @@ def _clip(index: int) -> F32:
     phase = (time * (200 + time // 4) // 8) % 4096
     wave = np.abs(phase - 2048) - 1024
     fade_in = np.minimum(time, 1024) * (index != 3)
-    clip = (wave * fade_in).astype(np.float32) / np.float32(1 << 21)
+    clip: F32 = (wave * fade_in).astype(np.float32) / np.float32(1 << 21)
     clip.flags.writeable = False
     return clip
 
