@@ -5,12 +5,12 @@ import logging
 import sys
 import threading
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.logging import RichHandler
 
-from augsvc.text import printable
+from augsvc_client.text import printable
 
 LogFormat = Literal["text", "json"]
 
@@ -29,16 +29,25 @@ class JsonLines(logging.Formatter):
         line |= {name: value for name, value in getattr(record, "fields", {}).items() if value is not None}
         line = {name: printable(value) if isinstance(value, str) else value for name, value in line.items()}
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            line["traceback"] = escape_lines(self.formatException(record.exc_info))
         return json.dumps(line, ensure_ascii=False)
 
 
 class TextLines(logging.Formatter):
-    """One line an event, in which foreign text cannot forge another one; a traceback follows it."""
+    """One line an event, in which foreign text cannot forge another one; a traceback follows it, escaped too."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """The line, escaped."""
         return printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        """The traceback, each line escaped: an exception's message may have the name of a file."""
+        return escape_lines(super().formatException(ei))
+
+
+def escape_lines(text: str) -> str:
+    """Text of several lines, each escaped."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def set_up(log_format: LogFormat) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from augsvc.cli.common import safe
 from augsvc.logs import JsonLines, TextLines
-from augsvc.text import printable
+from augsvc_client.text import printable
 
 HOSTILE = "a\x1b[2J\r\n2026 CRITICAL forged\u202e\u2028\x9b\udcff\0"
 
@@ -31,3 +31,19 @@ def test_a_log_line_stays_one_line_of_printable_characters(formatter):
     assert line.isprintable()
     if isinstance(formatter, JsonLines):
         assert json.loads(line)["job"] == printable(HOSTILE)
+
+
+@pytest.mark.parametrize("formatter", [TextLines("%(levelname)s %(message)s"), JsonLines()])
+def test_a_traceback_cannot_move_the_terminals_cursor(formatter):
+    """The message of an exception may have the name of a file."""
+    out = io.StringIO()
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(formatter)
+    logger = logging.Logger("hostile")
+    logger.addHandler(handler)
+    try:
+        raise OSError(HOSTILE)
+    except OSError:
+        logger.exception("reading failed")
+    assert all(line.isprintable() for line in out.getvalue().split("\n"))
+    assert r"a\x1b[2J" in out.getvalue().replace("\\\\", "\\")

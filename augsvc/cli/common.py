@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from augsvc.errors import AugsvcError
 from augsvc.settings import Settings, load_settings
-from augsvc.text import printable
+from augsvc_client.text import printable
 
 Config = Annotated[Path | None, typer.Option(help="YAML settings file.", exists=True, dir_okay=False)]
 

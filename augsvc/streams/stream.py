@@ -30,8 +30,8 @@ from augsvc.planning.passes import Passes
 from augsvc.planning.spec import StreamSpec
 from augsvc.streams.render_audio import SoundRenderer
 from augsvc.streams.render_image import ImageRenderer
-from augsvc.text import printable
 from augsvc.timing import Stages
+from augsvc_client.text import printable
 from augsvc_client.wire import Layout, TensorSpec, digest
 
 MAX_TRIES = 64  # consecutive samples that cannot be decoded

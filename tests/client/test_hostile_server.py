@@ -4,6 +4,7 @@ import os
 import signal
 import time
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ import torch
 from replica import Replica
 
 from augsvc_client import Client, RemoteDataLoader, RequestRefused, ServerUnavailable
+from augsvc_client.client.retry import RETRYABLE, check_status
+from augsvc_client.transport.address import Replica as Address
 
 SPEC = {"dataset": "digits/train"}
 TENSORS = {"index": {"dtype": "int64", "shape": [-1]}}
@@ -110,3 +113,15 @@ def test_a_fork_after_use_does_not_hang(replica):
             os.waitpid(child, 0)
             pytest.fail("the child hangs")
         assert status == 0
+
+
+@pytest.mark.parametrize("status", [404, 409, 422, 500, 503])
+def test_a_servers_words_cannot_move_the_terminals_cursor(status):
+    error = dict.fromkeys(("code", "message", "field"), "a\x1b[2J\r\nforged\u202e")
+    response = SimpleNamespace(
+        status=status, replica=Address.parse("http://a"), headers={}, json=lambda: {"error": error}
+    )
+    with pytest.raises((RequestRefused, *RETRYABLE)) as refused:
+        check_status(response, SimpleNamespace(headers={}))
+    assert str(refused.value).isprintable()
+    assert r"a\x1b[2J\r\nforged\u202e" in str(refused.value)

@@ -27,7 +27,7 @@ from augsvc.data.formats.index import FileType, Indexer, Links
 from augsvc.data.formats.layout import Layout, find_splits, is_leftover
 from augsvc.data.source import Source
 from augsvc.errors import AugsvcError, DatasetChanged, DatasetUnavailable, Undecodable
-from augsvc.text import printable
+from augsvc_client.text import printable
 
 PAUSES_S = (0.01, 0.05)  # before the second and the third attempt
 MAX_LOGGED = 1000  # files of one dataset that are named in the log

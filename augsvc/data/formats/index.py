@@ -18,7 +18,7 @@ from augsvc.data.formats.layout import (
     refuse_unlikely_classes,
     refuse_wrapper,
 )
-from augsvc.text import printable
+from augsvc_client.text import printable
 
 _IDENTITY = np.dtype(
     [("n_bytes", "i8"), ("device", "u8"), ("inode", "u8"), ("modified_ns", "i8"), ("changed_ns", "i8")]

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from augsvc_client.errors import BadResponse, RequestRefused, ServerUnavailable, StreamChanged, Unauthorized
+from augsvc_client.text import printable
 from augsvc_client.transport.address import Replica, describe_error
 from augsvc_client.transport.connection import Request, Response
 from augsvc_client.transport.deadline import Deadline
@@ -206,7 +207,9 @@ def _parse_error(response: Response) -> dict[str, str]:
         error = response.json().get("error")
     except BadResponse:  # for example a load balancer's own page
         error = None
-    return {key: value for key, value in error.items() if isinstance(value, str)} if isinstance(error, dict) else {}
+    if not isinstance(error, dict):
+        return {}
+    return {key: printable(value) for key, value in error.items() if isinstance(value, str)}
 
 
 def _retry_after_s(response: Response) -> float | None:

@@ -1,4 +1,4 @@
-"""Files of a run: read up to a bound, replaced in one step; and foreign text as one printable line."""
+"""Files of a run: read up to a bound, replaced in one step."""
 
 from pathlib import Path
 
@@ -36,9 +36,3 @@ def write_file(path: Path, content: str | bytes) -> None:
 def describe_write_error(err: OSError, path: Path) -> OSError:
     """The error with the name of the file, which errors of a write lack: "run-out/model.json: No space left on device"."""
     return OSError(f"{path} could not be written: {err.strerror or err}")
-
-
-def escape_text(text: str) -> str:
-    r"""Foreign text for a terminal: control characters, line breaks, marks that reverse the direction, and bytes of a file
-    name that are not UTF-8 become escapes such as \x1b."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.progress import track
 from rich.text import Text
 
+from augsvc_client.text import printable
 from augsvc_client.trainer.distributed import is_main_process
 from augsvc_client.trainer.experiments.findings import Finding, save_findings
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.sanity import build_setup, run_gates
-from augsvc_client.trainer.files import escape_text, write_file
+from augsvc_client.trainer.files import write_file
 from augsvc_client.trainer.recipe import Recipe, load_recipe
 from augsvc_client.trainer.report.tables import console_table
 from augsvc_client.trainer.training.data import read_test_batches, training_loader
@@ -75,7 +76,7 @@ def predict_path(folder: Path, path: Path, out: Path | None, console: Console) -
     rows: list[list[str | Text]] = [["file", "class", "next"]]
     for prediction in predictions:
         ranked = [f"{name} {probability:.1%}" for name, probability in prediction.classes[:3]]
-        result = ranked[0] if ranked else Text(escape_text(prediction.error), style="red")
+        result = ranked[0] if ranked else Text(printable(prediction.error), style="red")
         rows.append([str(prediction.path), result, ", ".join(ranked[1:])])
     console.print(console_table(rows, align="left"))
     if out is not None:

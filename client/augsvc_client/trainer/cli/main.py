@@ -12,10 +12,10 @@ import typer
 from rich.console import Console
 
 from augsvc_client.errors import AugsvcError
+from augsvc_client.text import printable
 from augsvc_client.trainer.cli.commands import check, export_folder, predict_path
 from augsvc_client.trainer.cli.train import train
 from augsvc_client.trainer.distributed import is_main_process, process_group
-from augsvc_client.trainer.files import escape_text
 from augsvc_client.trainer.recipe import Recipe, load_recipe, parse_override
 from augsvc_client.trainer.training.device import use_threads
 from augsvc_client.trainer.training.loop import Diverged
@@ -145,6 +145,6 @@ def _parse_pipeline(text: str) -> object:
 
 
 def _fail(message: str) -> NoReturn:
-    lines = "\n".join(map(escape_text, message.splitlines()))
+    lines = "\n".join(map(printable, message.splitlines()))
     typer.secho(lines if len(lines) <= _LONGEST_MESSAGE else f"{lines[:_LONGEST_MESSAGE]} …", err=True, fg="red")
     raise typer.Exit(2)

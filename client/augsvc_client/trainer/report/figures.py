@@ -12,11 +12,12 @@ from matplotlib.colors import LinearSegmentedColormap
 
 from augsvc_client.trainer.experiments.ablation import ALONE, NONE, WHOLE, WITHOUT, Ablation
 from augsvc_client.trainer.report.calibration import Calibration
-from augsvc_client.trainer.report.theme import Theme, new_figure, shorten, style_axes, to_png
+from augsvc_client.trainer.report.theme import Theme, figure_text, new_figure, style_axes, to_png
 from augsvc_client.trainer.training.sample_grid import Images
 
 _LABELLED_CLASSES = 20  # with more, counts and names in the matrix are illegible
 _COLUMNS = 6
+_LEGEND_CHARACTERS = 40
 
 
 def draw_confusion(confusion: npt.NDArray[np.int64], classes: Sequence[str], theme: Theme) -> bytes:
@@ -31,7 +32,7 @@ def draw_confusion(confusion: npt.NDArray[np.int64], classes: Sequence[str], the
     style_axes(axes, "predicted", "true", theme)
     if count > _LABELLED_CLASSES:
         return to_png(figure)
-    names = [shorten(name) for name in classes]
+    names = [figure_text(name) for name in classes]
     axes.set_xticks(range(count), names, rotation=0 if max(map(len, names)) < 3 else 90)
     axes.set_yticks(range(count), names)
     for row, column in np.argwhere(confusion > 0):
@@ -100,7 +101,7 @@ def _draw_bars(axes: Axes, ablation: Ablation, names: Sequence[str], theme: Them
             [difference.mean for difference in differences],
             thickness,
             color=colour,
-            label=test,
+            label=figure_text(test, _LEGEND_CHARACTERS),
             xerr=[difference.half_width or 0.0 for difference in differences],
             error_kw={"ecolor": theme.ink, "elinewidth": 1.0},
         )

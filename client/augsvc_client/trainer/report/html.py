@@ -1,37 +1,37 @@
 """Building blocks of an HTML page without external files, light or dark as the reader's system."""
 
 import base64
-import html
 from collections.abc import Callable, Sequence
 
+from augsvc_client.trainer.report.tables import escape_html
 from augsvc_client.trainer.report.theme import DARK, LIGHT, Theme
 
 
 def document(title: str, parts: Sequence[str]) -> str:
     """A page with a title and HTML fragments, such as those of the functions below and `html_table`."""
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape_html(title)}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body><main>'
-        f"<h1>{html.escape(title)}</h1>{''.join(parts)}</main></body></html>\n"
+        f"<h1>{escape_html(title)}</h1>{''.join(parts)}</main></body></html>\n"
     )
 
 
 def heading(text: str) -> str:
     """A section heading."""
-    return f"<h2>{html.escape(text)}</h2>"
+    return f"<h2>{escape_html(text)}</h2>"
 
 
 def paragraph(text: str) -> str:
     """A paragraph of plain text."""
-    return f"<p>{html.escape(text)}</p>"
+    return f"<p>{escape_html(text)}</p>"
 
 
 def figure(caption: str, draw: Callable[[Theme], bytes]) -> str:
     """An image with a caption; `draw` returns its PNG in a theme and is called for light and for dark."""
     return (
         f'<figure><picture><source media="(prefers-color-scheme: dark)" srcset="{_data_url(draw(DARK))}">'
-        f'<img src="{_data_url(draw(LIGHT))}" alt="{html.escape(caption)}"></picture>'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        f'<img src="{_data_url(draw(LIGHT))}" alt="{escape_html(caption)}"></picture>'
+        f"<figcaption>{escape_html(caption)}</figcaption></figure>"
     )
 
 

@@ -17,6 +17,7 @@ from augsvc_client.trainer.report.measurements import Measurements, measure
 from augsvc_client.trainer.report.plots import draw_curves, draw_sample_grid
 from augsvc_client.trainer.report.practices import Run, review_practices
 from augsvc_client.trainer.report.tables import html_table
+from augsvc_client.trainer.report.theme import figure_text
 from augsvc_client.trainer.training.data import test_loader
 from augsvc_client.trainer.training.evaluate import Predictions
 
@@ -110,7 +111,8 @@ def _worst_errors(outcome: Outcome, name: str, predictions: Predictions) -> list
         images = np.concatenate([loader.stream.batch(0, int(predictions.index[row]), 1)["image"] for row in rows])
     classes = outcome.classes
     captions = [
-        f"{classes[predictions.label[row]]} → {classes[predictions.predicted[row]]}, {predictions.confidence[row]:.0%}"
+        " → ".join(figure_text(classes[indices[row]]) for indices in (predictions.label, predictions.predicted))
+        + f", {predictions.confidence[row]:.0%}"
         for row in rows
     ]
     return [figure("Worst errors: true → predicted, confidence", lambda t: draw_errors(images, captions, t))]

@@ -10,12 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from augsvc_client.trainer.report.theme import DPI, LIGHT, Theme, new_figure, shorten, style_axes, to_png
+from augsvc_client.trainer.report.theme import DPI, LIGHT, Theme, figure_text, new_figure, style_axes, to_png
 from augsvc_client.trainer.training.loop import Epoch
 from augsvc_client.trainer.training.sample_grid import SampleGrid
 
 Histories = Mapping[str, Sequence[Sequence[Epoch]]]  # repetitions by kind of run
 
+_TEST_CHARACTERS = 20  # of a name in a title
 _SAMPLE_DOTS = 96  # approximate width of a sample
 _LEFT_IN, _RIGHT_IN, _TOP_IN, _BOTTOM_IN = 1.0, 0.15, 0.4, 0.1  # margins around the grid
 
@@ -34,7 +35,9 @@ def draw_sample_grid(grid: SampleGrid, theme: Theme = LIGHT) -> bytes:
     figure, axes = _pixel_axes(canvas.shape[1], canvas.shape[0], max(1, round(_SAMPLE_DOTS / width)), theme)
     axes.imshow(canvas, interpolation="nearest", aspect="auto")
     axes.xaxis.tick_top()
-    axes.set_xticks([column * step_x + (width - 1) / 2 for column in range(count)], [shorten(n) for n in grid.names])
+    axes.set_xticks(
+        [column * step_x + (width - 1) / 2 for column in range(count)], [figure_text(n) for n in grid.names]
+    )
     names = ["original", *(f"epoch {number}" for number in range(len(grid.augmented)))]
     axes.set_yticks([top + (height - 1) / 2 for top in tops], names)
     axes.tick_params(length=0, pad=6, labelsize=9, colors=theme.ink)
@@ -63,7 +66,7 @@ def draw_curves(histories: Histories, theme: Theme = LIGHT, floor: float = 0.0) 
     if floor > 0:
         panels[0].axhline(floor, color=theme.ink, linewidth=1.0, linestyle=":")
     for panel, test in zip(panels[1:], tests, strict=True):
-        _style_panel(panel, f"accuracy on {test} (%)", theme)
+        _style_panel(panel, f"accuracy on {figure_text(test, _TEST_CHARACTERS)} (%)", theme)
     for (label, runs), colour in zip(histories.items(), theme.series, strict=False):
         _draw_runs(panels[0], [[(e.number + 1, e.loss) for e in run] for run in runs], label, colour)
         for panel, test in zip(panels[1:], tests, strict=True):

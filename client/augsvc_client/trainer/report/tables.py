@@ -8,9 +8,14 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from augsvc_client.trainer.files import escape_text
+from augsvc_client.text import printable
 
 Rows = Sequence[Sequence[str]]
+
+
+def escape_html(text: str) -> str:
+    """Foreign text for an HTML page: without markup and unprintable characters."""
+    return html.escape(printable(text))
 
 
 def html_table(rows: Rows, *, wrap: bool = False) -> str:
@@ -31,7 +36,7 @@ def console_table(
     rows: Sequence[Sequence[str | Text]], *, title: str | None = None, align: Literal["left", "right"] = "right"
 ) -> Table:
     """A table for a rich console; `align` applies to all columns but the first. Strings are text without markup."""
-    header, *body = ([Text(escape_text(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows)
+    header, *body = ([Text(printable(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows)
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for i, name in enumerate(header):
         table.add_column(name, justify=align if i else "left", overflow="fold")
@@ -41,4 +46,4 @@ def console_table(
 
 
 def _html_cells(row: Sequence[str], tag: str) -> str:
-    return "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row)
+    return "".join(f"<{tag}>{escape_html(cell)}</{tag}>" for cell in row)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from augsvc_client.text import printable
+
 DPI = 150
 
 
@@ -48,6 +50,8 @@ def to_png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def shorten(name: str, limit: int = 9) -> str:
-    """A class name that fits below a small image."""
-    return name if len(name) <= limit else name[: limit - 1] + "…"
+def figure_text(name: str, limit: int = 9) -> str:
+    """Foreign text, such as a class name, for a figure: printable, at most `limit` characters, and never read as a formula."""
+    text = printable(name)
+    text = text if len(text) <= limit else text[: limit - 1] + "…"
+    return text.replace("$", r"\$")

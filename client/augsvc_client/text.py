@@ -1,4 +1,4 @@
-"""Foreign text, such as file, class, job and dataset names, on its way to a terminal or a log."""
+"""Foreign text, such as file, class, job and dataset names, on its way to a terminal, a log or a page."""
 
 
 def printable(text: str) -> str:
