@@ -16,6 +16,7 @@
       MethodNotAllowed            405 method_not_allowed
       StreamMismatch              409 stream_mismatch      this replica would produce different bytes
       RequestTooLarge             413 request_too_large
+      HostNotAllowed              421 host_not_allowed     the Host is not a name of this server
       WrongContentType            415 wrong_content_type
       PastTheEnd                  416 past_the_end
       BatchTooLarge               422 batch_too_large
@@ -156,6 +157,12 @@ class RequestTooLarge(AugsvcError):
     """The body is over max_request_bytes."""
 
     status, code = 413, "request_too_large"
+
+
+class HostNotAllowed(AugsvcError):
+    """The request's Host is neither localhost nor in allowed_hosts."""
+
+    status, code = 421, "host_not_allowed"
 
 
 class WrongContentType(AugsvcError):

@@ -61,6 +61,12 @@ def _device(name: str) -> str:
     return name
 
 
+def _host(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]", name):
+        raise ValueError("must be host names without a port, such as gpu1.example.org")
+    return name
+
+
 class TokenEntry(BaseModel):
     """One client's bearer token and quotas."""
 
@@ -85,6 +91,7 @@ class Settings(BaseSettings):
     operations: tuple[str, ...] = ()
     tokens_file: Path | None = None
     allow_unauthenticated: bool = False  # on non-loopback interfaces
+    allowed_hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = ()  # besides localhost
     cache_bytes: Bytes = 1 << 30
     device_cache_bytes: Bytes = 1 << 30  # of decoded images, on a GPU
     max_request_bytes: Bytes = 64 << 20
@@ -109,7 +116,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _require_authentication(self) -> "Settings":
-        if not (self.uds or self.tokens_file or self.allow_unauthenticated or _is_loopback(self.host)):
+        if not (self.uds or self.tokens_file or self.allow_unauthenticated or is_loopback(self.host)):
             raise ValueError(
                 "to listen on a non-loopback interface, set tokens_file (or allow_unauthenticated, on a trusted network)"
             )
@@ -252,7 +259,8 @@ def _read_yaml(path: Path) -> dict[str, object]:
     return content or {}
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address means this machine only."""
     if host == "localhost":
         return True
     try:

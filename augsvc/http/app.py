@@ -15,7 +15,8 @@ from augsvc.engine.limits import Limits
 from augsvc.executors.factory import open_executor
 from augsvc.http.lifecycle import Lifecycle
 from augsvc.http.metrics import Metrics
-from augsvc.http.middleware.admission import AdmissionMiddleware
+from augsvc.http.middleware.admission import AUTHORIZED_PATH, AdmissionMiddleware
+from augsvc.http.middleware.hosts import HostFilter
 from augsvc.http.middleware.request_log import RequestLogMiddleware
 from augsvc.http.middleware.tokens import TokenStore
 from augsvc.http.openapi import install_openapi
@@ -57,6 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
             Middleware(RequestLogMiddleware),
             Middleware(
                 AdmissionMiddleware,
+                hosts=HostFilter(settings),
                 tokens=tokens,
                 lifecycle=lifecycle,
                 metrics=metrics,
@@ -103,7 +105,7 @@ def _log_notes(catalog: Catalog) -> None:
 
 
 def add_probes(app: FastAPI, lifecycle: Lifecycle, metrics: Metrics) -> None:
-    """The routes for orchestrators and for Prometheus."""
+    """The routes for orchestrators, proxies and Prometheus."""
 
     @app.get("/healthz", summary="Whether the process is alive")
     async def healthz() -> dict[str, str]:
@@ -115,6 +117,11 @@ def add_probes(app: FastAPI, lifecycle: Lifecycle, metrics: Metrics) -> None:
         if (obstacle := lifecycle.obstacle()) is not None:
             raise obstacle
         return {"status": "ready"}
+
+    @app.get(AUTHORIZED_PATH, status_code=204, summary="Whether the request's token is valid, for proxies")
+    async def authorized() -> Response:
+        """The middleware has checked the token."""
+        return Response(status_code=204)
 
     @app.get("/metrics", summary="Metrics in Prometheus' text format")
     async def metrics_text() -> Response:

@@ -77,7 +77,11 @@ class Disturbed:
 
     def raw(self, path: str, who: str = "first", **headers: str):
         """A connection on which a batch was asked for."""
-        lines = [f"GET {path} HTTP/1.1", "Host: x", *(f"{k}: {v}" for k, v in (signed(who) | named(headers)).items())]
+        lines = [
+            f"GET {path} HTTP/1.1",
+            "Host: localhost",
+            *(f"{k}: {v}" for k, v in (signed(who) | named(headers)).items()),
+        ]
         return self.serving.send("\r\n".join([*lines, "", ""]).encode())
 
     def metric(self, name: str) -> float:
@@ -154,6 +158,7 @@ def disturbed(tmp_path_factory):
         },
         "tokens_file": str(root / "tokens.yaml"),
         "operations": ["awkward"],
+        "allowed_hosts": ["augsvc.example"],
         "max_batch_bytes": MAX_BATCH,
         "max_request_bytes": 100_000,
         "shutdown_timeout_s": 60,
@@ -210,7 +215,7 @@ def _(server):
 
 @provokes("deadline_exceeded", "within 1 s; retry, or reduce the batch size", on="hasty")
 def _(server):
-    head = "POST /v1/streams HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n"
+    head = "POST /v1/streams HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n"
     credentials = "".join(f"{name}: {value}\r\n" for name, value in signed("first").items())
     with server.serving.send(f"{head}{credentials}\r\n{{".encode()) as connection:
         return replies(connection)[0]
@@ -231,6 +236,11 @@ def _(server):
 def _(server):
     with server.serving.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n") as connection:
         return replies(connection)[0]
+
+
+@provokes("host_not_allowed", "allowed_hosts")
+def _(server):
+    return server.get("/v1/ops", Host="evil.example")
 
 
 @provokes("bad_json", "check brackets")

@@ -178,7 +178,7 @@ def test_a_body_over_the_limit_is_refused_by_its_length_or_as_it_arrives(server)
 
 
 def test_the_refusal_of_an_endless_body_comes_before_its_end(server):
-    head = b"POST /v1/streams HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = b"POST /v1/streams HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     with server.send(head + b"Content-Length: 99999999999\r\n\r\n" + b" " * (LIMIT + 1)) as connection:
         replies(connection)[0].refused(413, "request_too_large")
     chunk = b"%x\r\n%s\r\n" % (LIMIT + 1, b" " * (LIMIT + 1))
@@ -188,7 +188,7 @@ def test_the_refusal_of_an_endless_body_comes_before_its_end(server):
 
 def test_an_unread_body_is_not_kept(server):
     before = server.memory()
-    head = b"POST /v1/augment HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n"
+    head = b"POST /v1/augment HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n"
     with server.send(head) as connection:
         try:
             for _ in range(64):
@@ -212,7 +212,7 @@ def test_headers_over_the_limit_are_refused(server, stream):
 
 def test_a_header_without_end_is_broken_off(server):
     before = server.memory("VmHWM")
-    with server.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: ") as connection:
+    with server.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: ") as connection:
         try:
             for _ in range(64):
                 connection.sendall(b"a" * MB)
@@ -333,9 +333,11 @@ def test_a_method_that_an_address_does_not_take(server, stream):
 
 def test_no_answer_leads_to_a_host_that_the_request_made_up(server):
     for path in ("/v1/ops/", "/docs/", "//evil.example/docs/"):
-        reply = server.get(path, Host="evil.example")
-        assert "evil.example" not in reply.headers.get("location", "")
-        reply.refused(404, "not_found")
+        for host, status, code in (("localhost:666", 404, "not_found"), ("evil.example", 421, "host_not_allowed")):
+            reply = server.get(path, Host=host)
+            assert "evil.example" not in reply.headers.get("location", "")
+            assert "666" not in reply.headers.get("location", "")
+            reply.refused(status, code)
 
 
 @pytest.mark.parametrize("value", ["bytes=abc", "bytes=", "lines=1-2", "bytes=999999999-"])
@@ -357,11 +359,11 @@ def test_a_wrong_part_of_a_page_is_refused_in_the_usual_form(server, value):
         b"HELLO\r\n\r\n",
         b"GET /healthz HTTP/9.9\r\n\r\n",
         b"GET  HTTP/1.1\r\n\r\n",
-        b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"POST /v1/streams HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
-        b"POST /v1/streams HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
-        b"POST /v1/streams HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        b"POST /v1/streams HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET /\xff\xfe HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"POST /v1/streams HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
+        b"POST /v1/streams HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
+        b"POST /v1/streams HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /v1/streams HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     ],
 )
@@ -380,8 +382,9 @@ def test_garbage_is_not_served(server, data):
     [
         b"GET /v1/",
         b"GET /v1/ops HTTP/1.1\r\nHost:",
-        b"POST /v1/streams HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{",
-        b"POST /v1/streams HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n",
+        b"POST /v1/streams HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{",
+        b"POST /v1/streams HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n5\r\n",
     ],
 )
 def test_a_client_that_leaves_in_the_middle_of_its_request_is_no_failure_of_the_server(server, data):
@@ -393,8 +396,10 @@ def test_a_client_that_leaves_in_the_middle_of_its_request_is_no_failure_of_the_
 
 
 def test_requests_in_a_row_on_one_connection_are_answered_in_order(server, stream):
-    get = b"GET /v1/streams/%s/epochs/0?start=%d&count=%d HTTP/1.1\r\nHost: x\r\n\r\n"
-    bad = b"POST /v1/streams HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1\r\n\r\n{"
+    get = b"GET /v1/streams/%s/epochs/0?start=%d&count=%d HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    bad = (
+        b"POST /v1/streams HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1\r\n\r\n{"
+    )
     name = stream["id"].encode()
     with server.send(get % (name, 0, 300) + bad + get % (name, 0, 0) + get % (name, 7, 2)) as connection:
         first, second, third, last = replies(connection, 4)

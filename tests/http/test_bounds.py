@@ -98,7 +98,7 @@ def test_a_job_whose_readers_take_nothing_leaves_room_for_others(serve):
     with ExitStack() as held:
         answers = []
         for _ in range(4):
-            asked = f"GET {path} HTTP/1.1\r\nHost: x\r\nAugsvc-Job: slow\r\n\r\n".encode()
+            asked = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAugsvc-Job: slow\r\n\r\n".encode()
             answers.append(held.enter_context(replica.send(asked)).recv(12))
         for number in range(3):
             assert replica.batch(stream, 1, 0, 70, Augsvc_Job=f"other-{number}").status == 200

@@ -10,7 +10,7 @@ from tests.http.serving import replies
 
 LARGE = {"dataset": "photos/train", "pipeline": "strong", "size": [192, 192]}  # 110 kB and much work a sample
 PLAIN = {"dataset": "shapes/train", "size": [128, 128]}  # 49 kB and little work a sample
-GET = "GET /v1/streams/{id}/epochs/{epoch}?start=0&count={count} HTTP/1.1\r\nHost: x\r\n\r\n"
+GET = "GET /v1/streams/{id}/epochs/{epoch}?start=0&count={count} HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 def request(stream, count, epoch=0):

@@ -16,7 +16,7 @@ from tests.http.serving import replies
 
 HELD = {"dataset": "digits/train", "size": [8, awkward.WAITS], "pipeline": [{"op": "awkward"}]}
 SMALL = {"dataset": "digits/train", "size": [8, 8]}
-HEAD = b"POST /v1/streams HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+HEAD = b"POST /v1/streams HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def family(kind=AugsvcError):
@@ -84,7 +84,7 @@ def test_work_that_takes_longer_is_cancelled(hasty, gate):
     [("/v1/streams", "application/json", b'{"dataset": '), ("/v1/augment", "application/x-safetensors", b"\0" * 1000)],
 )
 def test_a_body_that_does_not_come_to_its_end_is_not_waited_for(hasty, path, kind, begun):
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: 100000\r\n\r\n".encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: 100000\r\n\r\n".encode()
     with hasty.send(head + begun) as connection:
         replies(connection)[0].refused(503, "deadline_exceeded")
     hasty.until(lambda: hasty.metric("augsvc_in_flight_bytes") == 0)
@@ -93,7 +93,7 @@ def test_a_body_that_does_not_come_to_its_end_is_not_waited_for(hasty, path, kin
 def test_a_reader_that_takes_its_time_is_not_under_it(hasty, gate):
     """The deadline is the server's own: 17 MB that wait for their reader stay whole, though others come and go meanwhile."""
     stream = hasty.open({"dataset": "digits/train", "size": [512, 512]})
-    path = f"GET /v1/streams/{stream['id']}/epochs/0?start=0&count=64 HTTP/1.1\r\nHost: x\r\n\r\n"
+    path = f"GET /v1/streams/{stream['id']}/epochs/0?start=0&count=64 HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with hasty.send(path.encode()) as connection:
         assert connection.recv(1000).startswith(b"HTTP/1.1 200")
         hasty.get(f"/v1/streams/{hasty.open(HELD)['id']}/epochs/0?start=0&count=1").refused(503, "deadline_exceeded")

@@ -198,7 +198,7 @@ def test_a_server_that_drains_or_starts_is_passed_over(proxy, both):
     path = f"/v1/streams/{both[1].open(SPEC)['id']}/epochs/0?start=0&count=8"
     both[0].open(SPEC)
     with both[0].send(
-        f"GET /v1/streams/{both[0].open(LARGE)['id']}/epochs/0?start=0&count=200 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        f"GET /v1/streams/{both[0].open(LARGE)['id']}/epochs/0?start=0&count=200 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
     ):
         both[0].until(lambda: both[0].metric("augsvc_in_flight_bytes") > 0)
         both[0].signal(signal.SIGTERM)
@@ -309,3 +309,82 @@ def test_a_body_that_stops_is_cut_and_no_server_hears_of_it(proxy, both):
 
 def test_a_body_over_the_limit_is_refused_before_it_comes(proxy, both):
     proxy.get("/v1/augment", "POST", Content_Length=str((64 << 20) + 1)).refused(413, "request_too_large")
+
+
+# --- tokens: a body is read only from those who have one
+
+TOKEN = "the-token-of-one-trainer"  # noqa: S105
+
+
+@pytest.fixture(scope="module")
+def guarded(serve, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("guarded")
+    (folder / "tokens.yaml").write_text(f"one: {{token: {TOKEN}, bytes_per_s: 5000}}", encoding="utf-8")
+    one = serve(tokens_file=str(folder / "tokens.yaml"), max_request_bytes=64 << 20)
+    one.token = TOKEN
+    made = Proxy(folder, [one.ready()])
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def buffered(proxy):
+    """Bytes of bodies that nginx has written to its temporary files, deleted ones included."""
+    workers = subprocess.run(["pgrep", "-P", str(proxy.process.pid)], capture_output=True, text=True).stdout.split()
+    opened = [file for worker in workers for file in Path(f"/proc/{worker}/fd").iterdir()]
+    return sum(file.stat().st_size for file in opened if "nginx-bodies" in str(file.readlink()))
+
+
+@pytest.mark.parametrize("path", ["/v1/augment", "/v1/streams"])
+@pytest.mark.parametrize("sent", ["", "Authorization: Bearer not-a-token-of-anyone\r\n"])
+def test_a_body_without_a_token_is_refused_before_it_comes(guarded, path, sent):
+    n_bytes = 60 << 20 if path == "/v1/augment" else 1_000_000
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\n{sent}Content-Length: {n_bytes}\r\n\r\n"
+    with guarded.connection() as connection:
+        connection.sendall(head.encode() + b"\0" * 500_000)
+        reply = replies(connection)[0]
+        assert "Bearer" in reply.headers["www-authenticate"]
+        assert "token" in reply.refused(401, "unauthorized")["message"]
+        assert buffered(guarded) == 0
+
+
+def test_a_chunked_body_without_a_token_is_refused_before_it_comes(guarded):
+    head = "POST /v1/augment HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with guarded.connection() as connection:
+        connection.sendall(head.encode() + b"10000\r\n" + b"\0" * 0x10000 + b"\r\n")
+        replies(connection)[0].refused(401, "unauthorized")
+        assert buffered(guarded) == 0
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/ops", "/v1/datasets/reload", "/healthz", "/v1/augment/"])
+def test_other_routes_take_no_body(guarded, path):
+    guarded.get(path, "POST", Content_Length=str(100 << 20)).refused(413, "request_too_large")
+
+
+def test_the_token_check_is_not_a_route_of_the_proxy(guarded):
+    guarded.get("/authorized", Authorization=f"Bearer {TOKEN}").refused(404, "not_found")
+
+
+def test_a_body_with_a_token_reaches_the_server(guarded):
+    """Over its quota a client is refused by the server, not by nginx: with the time when to come back."""
+    spec = json.dumps({"dataset": "digits/test", "pad": "x" * 50_000})
+    head = f"POST /v1/streams HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {len(spec)}\r\n"
+    for status, code in ((422, "spec_invalid"), (429, "over_quota")):
+        with guarded.connection() as connection:
+            connection.sendall(f"{head}Content-Type: application/json\r\n\r\n{spec}".encode())
+            reply = replies(connection)[0]
+        reply.refused(status, code)
+    assert int(reply.headers["retry-after"]) > 1
+
+
+def test_where_no_server_can_check_a_token_clients_come_back(serve, tmp_path):
+    gone = serve().ready()
+    gone.kill()
+    proxy = Proxy(tmp_path, [gone])
+    try:
+        reply = proxy.get("/v1/augment", "POST", Content_Length="100")
+        reply.refused(503, "no_server")
+        assert reply.headers["retry-after"] == "1"
+    finally:
+        proxy.stop()

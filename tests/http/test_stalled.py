@@ -99,7 +99,7 @@ def test_a_real_reader_against_the_setting(serve, monkeypatch, pace, kept):
     stream = replica.open({"dataset": "shapes/train", "size": [128, 128]})
     path = f"/v1/streams/{stream['id']}/epochs/0?start=0&count=1000"
     taken = 0
-    with replica.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()) as connection:
+    with replica.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 17)
         try:
             while taken < 1000 * 128 * 128 * 3 and (piece := connection.recv(1 << 17)):

@@ -30,7 +30,7 @@ def stuck(serve, tmp_path, monkeypatch):
 
 
 def asked(stream, path):
-    return f"GET /v1/streams/{stream['id']}/epochs/0{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    return f"GET /v1/streams/{stream['id']}/epochs/0{path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
 
 def release(fifo):

@@ -198,7 +198,7 @@ def test_a_server_is_ready_before_operations_were_run(counted, monkeypatch):
     """Counted, not timed: the first of many operations that the background part reaches waits until the server is ready."""
     monkeypatch.setattr(application, "registry", lambda modules: many())
     counted.gate.clear()
-    with TestClient(create_app(Settings(port=0))) as client:
+    with TestClient(create_app(Settings(port=0)), base_url="http://localhost") as client:
         while client.get("/readyz").status_code != 200:
             assert not counted.runs
         assert len(set(counted.runs)) <= 1
@@ -214,7 +214,7 @@ def test_a_server_is_ready_before_operations_were_run(counted, monkeypatch):
 def test_a_failed_self_test_is_reported(counted, monkeypatch):
     monkeypatch.setattr(application, "registry", lambda modules: many(1))
     monkeypatch.setattr(counted, "failure", ZeroDivisionError())
-    with TestClient(create_app(Settings(port=0))) as client:
+    with TestClient(create_app(Settings(port=0)), base_url="http://localhost") as client:
         while (reply := client.get("/v1/version")).status_code == 503 or reply.json()[
             "arithmetic_state"
         ] == "measuring":

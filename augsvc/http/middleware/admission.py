@@ -1,4 +1,4 @@
-"""Admission of requests: header size, bearer token and quota, draining, timeout, and the count of responses.
+"""Admission of requests: header size, host, bearer token and quota, draining, timeout, and the count of responses.
 
 Plain ASGI, so that bodies pass without a copy.
 """
@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from augsvc.errors import AugsvcError, DeadlineExceeded, HeadersTooLarge
 from augsvc.http.lifecycle import Lifecycle
 from augsvc.http.metrics import Metrics
+from augsvc.http.middleware.hosts import HostFilter
 from augsvc.http.middleware.tokens import RateLimiter, TokenStore
 from augsvc.http.responses import error_response
 
@@ -21,6 +22,7 @@ MAX_HEADER_BYTES = 16384
 HEADERS_TOO_LARGE = f"request headers have at most {MAX_HEADER_BYTES} bytes; send fewer or shorter ones"
 PUBLIC_PATHS = frozenset({"/", "/docs", "/healthz", "/readyz", "/openapi.json"})
 PUBLIC_PREFIX = "/assets/"  # static files of the pages, without data
+AUTHORIZED_PATH = "/authorized"  # for a proxy, before it reads a body: only the token counts, not the quota
 DRAINED_PREFIX = "/v1/"  # refused while the server is shutting down
 
 
@@ -34,10 +36,16 @@ class AdmissionMiddleware:
     """Admits a request or responds with an error."""
 
     def __init__(
-        self, app: ASGIApp, tokens: TokenStore, lifecycle: Lifecycle, metrics: Metrics, timeout_s: float
+        self,
+        app: ASGIApp,
+        hosts: HostFilter,
+        tokens: TokenStore,
+        lifecycle: Lifecycle,
+        metrics: Metrics,
+        timeout_s: float,
     ) -> None:
-        self._app, self._tokens, self._lifecycle, self._metrics = app, tokens, lifecycle, metrics
-        self._timeout_s = timeout_s
+        self._app, self._hosts, self._tokens, self._lifecycle = app, hosts, tokens, lifecycle
+        self._metrics, self._timeout_s = metrics, timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection event; other types than HTTP requests pass through."""
@@ -75,10 +83,11 @@ class AdmissionMiddleware:
         """The quota that a request counts against.
 
         Raises:
-            HeadersTooLarge, Draining, EngineLost, Unauthorized, OverQuota.
+            HeadersTooLarge, HostNotAllowed, Draining, EngineLost, Unauthorized, OverQuota.
         """
         if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
             raise HeadersTooLarge(HEADERS_TOO_LARGE)
+        self._hosts.require(scope["headers"])
         path = scope["path"]
         if self._lifecycle.draining and path.startswith(DRAINED_PREFIX):
             raise self._lifecycle.closing_error()
@@ -86,7 +95,8 @@ class AdmissionMiddleware:
             return RateLimiter(None)
         client, quota = self._tokens.authenticate(dict(scope["headers"]).get(b"authorization", b""))
         scope["state"]["client"] = client
-        quota.require()
+        if path != AUTHORIZED_PATH:
+            quota.require()
         return quota
 
 
