@@ -1,5 +1,6 @@
 """Tokens are added, removed and changed while the server runs; each has a byte rate limit."""
 
+import itertools
 import os
 import signal
 
@@ -57,6 +58,13 @@ def test_seconds_of_the_engine_have_a_quota_too(tmp_path):
         quota.require()
     assert 38 <= caught.value.retry_after_s <= 40
     store.authenticate(b"Bearer a-token-without-one")[1].require()
+
+
+def test_the_quota_that_is_used_up_is_named_while_time_passes():
+    quota = RateLimiter(1000, 0.5, clock=itertools.count().__next__)
+    quota.spend(1_000_000)
+    with pytest.raises(OverQuota, match="byte quota exceeded"):
+        quota.require()
 
 
 def test_what_is_spent_is_paid_for_afterwards(allowance, now):

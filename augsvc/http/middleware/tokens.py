@@ -72,7 +72,7 @@ class RateLimiter:
     def require(self) -> None:
         """Raises OverQuota while bytes or seconds are owed."""
         if owed_s := self.owed_s:
-            name = "byte" if self._bytes.owed_s == owed_s else "engine time"
+            name = "byte" if self._bytes.owed_s > self._engine.owed_s else "engine time"
             raise OverQuota(f"{name} quota exceeded; retry after Retry-After", owed_s)
 
 
