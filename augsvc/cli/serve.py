@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from augsvc.cli.common import Config, read_settings, report_errors
+from augsvc.cli.memory import fit_memory
 from augsvc.http import create_app
 from augsvc.http.server.sockets import open_listener
 from augsvc.http.server.uvicorn_server import Server
 from augsvc.logs import set_up
+from augsvc.memory_limit import memory_limit
 
 
 def refuse_former_name(given: bool) -> None:
@@ -40,7 +42,7 @@ def serve(
     set_up(settings.log_format)
     with ExitStack() as stack:
         with report_errors():
-            application = create_app(settings)
+            application = create_app(fit_memory(settings, memory_limit()))
             listener, url = stack.enter_context(open_listener(settings))
         typer.echo(f"augsvc listens on {url}")
         if settings.tokens_file:  # without one, SIGHUP ends the process, as it does when its terminal closes

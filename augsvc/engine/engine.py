@@ -17,7 +17,7 @@ from augsvc.arrays import U8, Arrays
 from augsvc.cpus import cores
 from augsvc.data.catalog import Catalog
 from augsvc.engine.limits import Limits
-from augsvc.engine.memory_budget import Lease, MemoryBudget
+from augsvc.engine.memory_budget import BATCHES, Lease, MemoryBudget
 from augsvc.engine.opening import OpenStreams
 from augsvc.engine.work import Compute, Queues, Work
 from augsvc.errors import AugsvcError, Cancelled, NotAvailable, Starting, StreamMismatch
@@ -55,7 +55,7 @@ class Engine:
         self._stopping = Event()
         self.selftest = SelfTest(executor, operations, self._check_stopping)
         self.arithmetic: Future[str | None] | None = None  # the whole id; None if something fails its self-test
-        self._budget = MemoryBudget(4 * limits.max_batch_bytes)
+        self._budget = MemoryBudget(BATCHES * limits.max_batch_bytes)
         self._streams = OpenStreams(catalog, executor, self.selftest, limits)
         self._queues = Queues(charge, self._stopping)
         self._testing = ThreadPoolExecutor(1, thread_name_prefix="selftest")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from augsvc.arrays import U8
 from augsvc.errors import Overloaded, TooMuchAtOnce
 
+BATCHES = 4  # of the largest size, that the budget of a server holds
 RESERVED_S = 5.0  # for how long a refused job's bytes stay reserved: clients retry after 1 to 1.25 s
 
 
