@@ -26,7 +26,7 @@ class HostFilter:
         hosts = [value.decode("latin-1").lower() for name, value in headers if name == b"host"]
         if self._active and not (len(hosts) == 1 and self._accepts(hosts[0])):
             raise HostNotAllowed(
-                "the request's Host is not a name of this server; use localhost, or add it to the setting allowed_hosts"
+                "the request's Host is not a name of this server; use a loopback name, or add it to the setting allowed_hosts"
             )
 
     def _accepts(self, host: str) -> bool:
