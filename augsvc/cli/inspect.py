@@ -20,6 +20,7 @@ from augsvc.planning.spec import StreamSpec, parse_json, validate_spec
 from augsvc.streams.preview import COLUMNS, MAX_PREVIEW_SAMPLES
 from augsvc.streams.stream import Range, Stream
 from augsvc.validation import nearest
+from augsvc_client.specification import read_size
 
 DEFAULT_PRESETS = {"image": "standard", "audio": "sound"}
 Dataset = Annotated[str, typer.Option(help="Dataset, e.g. photos/train.")]
@@ -27,7 +28,8 @@ Pipeline = Annotated[
     str | None,
     typer.Option(help="Preset, or a JSON list of operations (default: standard for images, sound for audio)."),
 ]
-Size = Annotated[tuple[int, int] | None, typer.Option(help="Height and width of the canvas, in pixels.")]
+Size = Annotated[str | None, typer.Option(help="Canvas in pixels: SIDE or HEIGHTxWIDTH.")]
+Width = Annotated[int | None, typer.Argument(hidden=True)]  # of the form --size HEIGHT WIDTH
 Seconds = Annotated[float | None, typer.Option(help="Length of the clips, in seconds.")]
 SampleRate = Annotated[int | None, typer.Option(help="Sample rate of the clips, in Hz.")]
 
@@ -64,6 +66,7 @@ def preview(
     out: Annotated[Path, typer.Option(help="PNG file to write.", dir_okay=False)],
     pipeline: Pipeline = None,
     size: Size = None,
+    width: Width = None,
     seconds: Seconds = None,
     sample_rate: SampleRate = None,
     epoch: Annotated[int, typer.Option(help="Epoch index (0-based).")] = 0,
@@ -74,7 +77,9 @@ def preview(
     """Render a before/after contact sheet."""
     settings = read_settings(config, {})
     with report_errors(), open_engine(settings) as engine:
-        spec = build_spec(engine, dataset, pipeline, size=size, seconds=seconds, sample_rate=sample_rate)
+        spec = build_spec(
+            engine, dataset, pipeline, size=parse_size(size, width), seconds=seconds, sample_rate=sample_rate
+        )
         engine.start()
         stream = engine.open(spec)
         batch = Range(epoch, start, count, 0)
@@ -89,6 +94,7 @@ def explain(
     position: Annotated[int, typer.Option(help="Position in the epoch's order (0-based).", min=0)],
     pipeline: Pipeline = None,
     size: Size = None,
+    width: Width = None,
     seconds: Seconds = None,
     sample_rate: SampleRate = None,
     view: Annotated[int, typer.Option(help="View (another draw of the same sample).")] = 0,
@@ -100,7 +106,9 @@ def explain(
     settings = read_settings(config, {})
     with report_errors(), open_engine(settings) as engine:
         seeds = {"aug_seed": aug_seed, "order_seed": order_seed}
-        spec = build_spec(engine, dataset, pipeline, size=size, seconds=seconds, sample_rate=sample_rate, **seeds)
+        spec = build_spec(
+            engine, dataset, pipeline, size=parse_size(size, width), seconds=seconds, sample_rate=sample_rate, **seeds
+        )
         stream = Stream.open(spec, engine.catalog.get(dataset), engine.executor)
         print_receipt(stream, epoch, position, view, Console())
 
@@ -119,12 +127,23 @@ def datasets(config: Config = None) -> None:
     Console().print(table)
 
 
+def parse_size(size: str | None, width: int | None) -> list[int] | None:
+    """The canvas as [height, width].
+
+    Raises:
+        ValueError: for the user: it is no size.
+    """
+    text = " ".join(str(given) for given in (size, width) if given is not None)
+    sides = read_size(text)
+    if text and (size is None or sides is None):
+        raise ValueError(f"--size takes SIDE or HEIGHTxWIDTH in pixels, for example 96x64, got {text!r}")
+    return list(sides) if sides else None
+
+
 def build_spec(engine: Engine, dataset: str, pipeline: str | None, **fields: object) -> StreamSpec:
     """A specification from options. The pipeline is a preset's name or JSON; None takes the dataset's default preset."""
     pipeline = pipeline or DEFAULT_PRESETS[engine.catalog.get(dataset).info.media]
     steps = parse_json(pipeline.encode()) if pipeline.lstrip().startswith("[") else pipeline
-    if isinstance(size := fields.get("size"), tuple):
-        fields["size"] = list(size)
     spec = {"dataset": dataset, "pipeline": steps, **fields}
     return validate_spec(spec, engine.operations, engine.catalog.media_of)
 

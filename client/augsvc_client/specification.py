@@ -5,10 +5,12 @@ keyword arguments → specification (types are checked here) → the server (val
 
 import json
 import operator
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
 _MAX_VALUE_LENGTH = 60
+_SIZE = re.compile(r"(\[)?\s*([0-9]{1,9})\s*(?:[x×,\s]\s*([0-9]{1,9})\s*)?(?(1)\])", re.IGNORECASE)
 
 
 def specification(fields: Mapping[str, object]) -> dict[str, object]:
@@ -31,6 +33,15 @@ def specification(fields: Mapping[str, object]) -> dict[str, object]:
         except (TypeError, ValueError) as err:
             raise ValueError(f"{name} cannot be sent as JSON: {err}") from err
     return spec
+
+
+def read_size(text: str) -> tuple[int, int] | None:
+    """A canvas as command lines take it, HEIGHTxWIDTH or SIDE, as (height, width); None for other texts.
+
+    The forms of other places are read too: "96 64", "96,64" and "[96, 64]".
+    """
+    match = _SIZE.fullmatch(text.strip())
+    return (int(match[2]), int(match[3] or match[2])) if match else None
 
 
 def to_integer(name: str, value: object, minimum: int = 0, maximum: int | None = None) -> int:

@@ -13,6 +13,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
+from augsvc_client.specification import read_size
 from augsvc_client.strict_yaml import RepeatedKey, load_yaml
 from augsvc_client.trainer.files import write_file
 from augsvc_client.trainer.recipe_errors import describe_error
@@ -25,10 +26,7 @@ Pipeline = str | list[dict[str, Any]]
 
 def _parse_size(value: object) -> object:
     """SIDE, "SIDE" or "HEIGHTxWIDTH" as (height, width)."""
-    sides = str(value).lower().split("x") if isinstance(value, int | str) else []
-    if not 1 <= len(sides) <= 2 or not all(side.isascii() and side.isdigit() for side in sides):
-        return value
-    return int(sides[0]), int(sides[-1])
+    return (read_size(str(value)) if isinstance(value, int | str) else None) or value
 
 
 def _parse_bytes(value: object) -> object:
