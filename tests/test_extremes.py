@@ -88,7 +88,9 @@ def test_decoded_images_are_held_a_few_at_a_time(monkeypatch):
 )
 def test_any_pipeline_at_its_ends_is_pixels_or_a_clear_error(steps, border):
     pipeline = []
-    for name, high in steps:
+    for index, (name, high) in enumerate(steps):
+        if index and registry()[name].kind is Kind.FRAME:
+            continue
         ends = {parameter: mark.high if high else mark.low for parameter, mark in registry()[name].parameters().items()}
         move = {"border": border} if registry()[name].kind is Kind.MOVE else {}
         pipeline.append({"op": name, "p": 1.0, **ends, **move})
@@ -121,7 +123,7 @@ def test_contrast_keeps_its_threshold(times):
 
 @pytest.mark.parametrize("times", [12, 40, 63])
 def test_enlarging_without_end_shows_the_corner(times):
-    corner = {"op": "random_resized_crop", "scale": 0.01, "ratio": 1, "place_x": 0, "place_y": 0}
+    corner = {"op": "affine", "degrees": 0, "scale": 3, "translate_x": 1, "translate_y": 1}  # it maps (0, 0) to itself
     found = produce(Large(64), 100, size=[16, 16], pipeline=[corner] * times + [{"op": "gamma", "gamma": 1}])["image"]
     assert [int(image.max()) for image in found] == list(range(100))
 
@@ -145,8 +147,8 @@ def unchanged(name):
 
 
 BORDERS = {
-    "fused": (lowering, "_BORDERS", {"zeros": 0, "edge": 2, "reflect": 2}),
-    "kornia": (resample, "_PADDING", {"zeros": "border", "edge": "border", "reflect": "border"}),
+    "fused": (lowering, "_MODES", {"constant": 0, "edge": 2, "reflect": 2}),
+    "kornia": (resample, "_PADDING", {"constant": "border", "edge": "border", "reflect": "border"}),
 }
 
 

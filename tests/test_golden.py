@@ -18,7 +18,7 @@ from augsvc.numerics import rng
 from augsvc.numerics.geometry import Camera, Canvas, identity, product
 from augsvc.numerics.permutation import Permutation
 from augsvc.ops.kinds.audio import Clip, SoundMove, SoundNoise, SoundTone
-from augsvc.ops.kinds.image import Dropout, Erase, Filter, Gaussian, Move, Noise, Opaque, Statistics, Tone
+from augsvc.ops.kinds.image import Dropout, Erase, Filter, Frame, Gaussian, Move, Noise, Opaque, Statistics, Tone
 from augsvc.ops.operation import Draw, Operation
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.registry import registry
@@ -28,6 +28,7 @@ from augsvc.streams.probes import Probe
 from tests.golden_files import FOLDER, SHARED, examples, read_golden
 
 CANVAS = Canvas(96, 128, 3, Probe.info.colors)
+SOURCE = (375, 500)  # of frames: H, W
 SAMPLES = 257
 
 
@@ -40,6 +41,10 @@ def digest(*arrays):
 
 def lowered(operation: Operation, draw: Draw) -> list[np.ndarray]:
     """All integers that an executor is given."""
+    if isinstance(operation, Frame):
+        matrix = operation.matrix(draw, np.tile(np.array(SOURCE), (SAMPLES, 1)), CANVAS)
+        camera = Camera.of(matrix, CANVAS, [SOURCE] * SAMPLES)
+        return [camera.backward, camera.taps]
     if isinstance(operation, Move):
         matrix = product(operation.matrix(draw, CANVAS), identity(SAMPLES))
         camera = Camera.of(matrix, CANVAS, [(CANVAS.height, CANVAS.width)] * SAMPLES)

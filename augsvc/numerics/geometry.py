@@ -111,23 +111,51 @@ def fit_matrix(source: tuple[int, int], canvas: Canvas, fit: Fit) -> F64:
     """The implicit first move (1, 3, 3): a source of (H, W) pixels onto the canvas.
 
     cover: scaled by one factor and centre-cropped; contain: scaled by one factor, centred; stretch: each axis alone.
-
-    Raises:
-        SpecInvalid: a canvas pixel would cover over STEEPEST source pixels along an axis, which no camera can represent.
     """
     height, width = source
     sx, sy = canvas.width / width, canvas.height / height
     if fit != "stretch":
         sx = sy = max(sx, sy) if fit == "cover" else min(sx, sy)
-    if min(sx, sy) * STEEPEST < 1.0:
+    cx, cy = (canvas.width - sx * width) / 2.0, (canvas.height - sy * height) / 2.0
+    ones, zeros = np.ones(1), np.zeros(1)
+    return affine(ones * sx, zeros, ones * cx, zeros, ones * sy, ones * cy)
+
+
+def scaled(scale: F64, offset: F64) -> F64:
+    """Matrices (N, 3, 3) that multiply y and x by `scale` and then add `offset` (N, 2)."""
+    zero = np.zeros(len(scale))
+    return affine(scale[:, 1], zero, offset[:, 1], zero, scale[:, 0], offset[:, 0])
+
+
+def crop_matrix(corner: F64, crop: F64, canvas: Canvas) -> F64:
+    """Matrices (N, 3, 3) that stretch rectangles of the source, upper left (y, x) and (H, W) (N, 2), over the canvas."""
+    scale = np.array([canvas.height, canvas.width]) / crop
+    return scaled(scale, -corner * scale)
+
+
+def centred_matrix(sizes: I64, resized: I64, canvas: Canvas) -> F64:
+    """Matrices (N, 3, 3) that resize sources of (H, W) `sizes` (N, 2) to `resized` (N, 2), in the middle of the canvas.
+
+    Offsets are whole pixels: an odd number of rows or columns is halved as torchvision's CenterCrop does, to the even number
+    where they are cut off, downwards where they are added.
+    """
+    spare = np.array([canvas.height, canvas.width]) - resized
+    return scaled(resized / sizes, np.where(spare < 0, np.rint(spare / 2.0), np.floor(spare / 2.0)))
+
+
+def require_scale(matrix: F64, sizes: Sequence[tuple[int, int]]) -> None:
+    """Refuses maps (N, 3, 3) of sources with (H, W) `sizes` to a canvas that no camera can represent.
+
+    Raises:
+        SpecInvalid: a canvas pixel would cover over STEEPEST source pixels along an axis.
+    """
+    for row in np.flatnonzero(np.minimum(matrix[:, 0, 0], matrix[:, 1, 1]) * STEEPEST < 1.0).tolist():
+        height, width = sizes[row]
         raise SpecInvalid(
             f"an image of {height} × {width} pixels is too large for this size: a pixel covers at most "
             f"{STEEPEST:.0f} source pixels along each axis",
             field="size",
         )
-    cx, cy = (canvas.width - sx * width) / 2.0, (canvas.height - sy * height) / 2.0
-    ones, zeros = np.ones(1), np.zeros(1)
-    return affine(ones * sx, zeros, ones * cx, zeros, ones * sy, ones * cy)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -24,12 +24,14 @@ from augsvc.numerics import exact
 from augsvc.numerics.rng import Address, parameter_words
 
 Interval = tuple[float, float]
+LANE_WORDS = 4  # of one Philox block
 Settings = Mapping[str, object]  # fields of an operation, as JSON has them
 
 
 class Kind(StrEnum):
     """What an operation does to a sample."""
 
+    FRAME = "frame"
     MOVE = "move"
     TONE = "tone"
     FILTER = "filter"
@@ -42,8 +44,9 @@ class Kind(StrEnum):
 class Drawn:
     """Marks an `Interval` field as drawn: a number (fixed) or [low, high] (uniform, per sample).
 
-    Each parameter has its own `lane`, 1 to 255; lane 0 is `p`. `words` values (1 to 4) are drawn on the lane, for instance
-    one per channel. `log` draws uniformly in the logarithm, for ratios.
+    Each parameter has its own `lane`, 1 to 255; lane 0 is `p`. `words` values are drawn, for instance one per channel or one
+    per trial; a lane has LANE_WORDS, more of them take the lanes that follow. `log` draws uniformly in the logarithm, for
+    ratios.
     """
 
     lane: int
@@ -51,6 +54,11 @@ class Drawn:
     high: float
     words: int = 1
     log: bool = False
+
+    @property
+    def lanes(self) -> range:
+        """The lanes of all words."""
+        return range(self.lane, self.lane - -self.words // LANE_WORDS)
 
     def __get_pydantic_core_schema__(self, source: type[Any], handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
@@ -160,12 +168,14 @@ def draw_operations(operations: Sequence[Operation], keys: Sequence[int], seed: 
         for index, operation in enumerate(operations)
         for name, mark in ({"p": Drawn(0, 0.0, 1.0)} | operation.parameters()).items()
     ]
-    words = parameter_words(
-        seed, [keys[index] for index, _, _ in parameters], [mark.lane for _, _, mark in parameters], address
-    )
+    blocks = [(keys[index], lane) for index, _, mark in parameters for lane in mark.lanes]
+    words = parameter_words(seed, [key for key, _ in blocks], [lane for _, lane in blocks], address)
+    words = words.reshape(len(words), LANE_WORDS * len(blocks))
     by_operation: list[dict[str, U32]] = [{} for _ in operations]
-    for column, (index, name, mark) in enumerate(parameters):
-        by_operation[index][name] = words[:, column, : mark.words]
+    column = 0
+    for index, name, mark in parameters:
+        by_operation[index][name] = words[:, column : column + mark.words]
+        column += LANE_WORDS * len(mark.lanes)
     return [
         _draw(operation, by_operation[index], keys[index], seed, address) for index, operation in enumerate(operations)
     ]

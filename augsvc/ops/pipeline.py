@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from augsvc.errors import NotAvailable, SpecInvalid
 from augsvc.numerics.rng import operation_keys
-from augsvc.ops.operation import Operation, Settings
+from augsvc.ops.operation import Kind, Operation, Settings
 from augsvc.ops.presets import PRESETS
 from augsvc.ops.registry import Registry, registry
 from augsvc.validation import explain, nearest
@@ -20,7 +20,8 @@ def parse_pipeline(value: object, known: Registry | None = None, media: str | No
     `media`: the samples', `image` or `audio`, if it is known: hints name what applies to it.
 
     Raises:
-        SpecInvalid: naming the field, for an unknown preset or operation, a wrong parameter, or duplicate ids.
+        SpecInvalid: naming the field, for an unknown preset or operation, a wrong parameter, duplicate ids, or a frame that
+            is not the first operation.
     """
     if isinstance(value, str):
         if value not in PRESETS:
@@ -34,9 +35,21 @@ def parse_pipeline(value: object, known: Registry | None = None, media: str | No
         raise SpecInvalid("pipeline must be a list of operations, or a preset's name", field="pipeline")
     if len(value) > MAX_OPERATIONS:
         raise SpecInvalid(f"pipeline has over {MAX_OPERATIONS} operations", field="pipeline")
-    return _with_ids(
-        [_parse_operation(entry, f"pipeline.{index}", known or registry(), media) for index, entry in enumerate(value)]
-    )
+    operations = [
+        _parse_operation(entry, f"pipeline.{index}", known or registry(), media) for index, entry in enumerate(value)
+    ]
+    _require_frame_first(operations)
+    return _with_ids(operations)
+
+
+def _require_frame_first(operations: Sequence[Operation]) -> None:
+    for index, operation in enumerate(operations[1:], start=1):
+        if operation.kind is Kind.FRAME:
+            raise SpecInvalid(
+                f"pipeline.{index}.op: {operation.op} is a frame, which maps the source to the canvas: a pipeline has at "
+                "most one frame, as its first operation",
+                field=f"pipeline.{index}.op",
+            )
 
 
 def _is_for(media: str | None, steps: Sequence[Settings]) -> bool:

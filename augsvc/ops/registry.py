@@ -17,7 +17,6 @@ from augsvc.ops import audio, image
 from augsvc.ops.operation import Kind, Operation
 
 Registry = Mapping[str, type[Operation]]
-MAX_WORDS = 4  # one Philox block a lane
 
 
 @cache
@@ -84,11 +83,12 @@ def _defect(operation: type[Operation], known: Registry) -> str | None:
 def _defect_of_lanes(operation: type[Operation]) -> str | None:
     users: dict[int, str] = {}
     for parameter, mark in operation.parameters().items():
-        if not 0 < mark.lane < PIXEL_BLOCK:
-            return f"parameter {parameter!r} has lane {mark.lane}: lanes are 1 to {PIXEL_BLOCK - 1}"
-        if mark.lane in users:
-            return f"parameters {users[mark.lane]!r} and {parameter!r} share lane {mark.lane}: give each its own"
-        if not 0 < mark.words <= MAX_WORDS:
-            return f"parameter {parameter!r} draws {mark.words} words: a lane has 1 to {MAX_WORDS}"
-        users[mark.lane] = parameter
+        if mark.words < 1:
+            return f"parameter {parameter!r} draws {mark.words} words: at least 1"
+        for lane in mark.lanes:
+            if not 0 < lane < PIXEL_BLOCK:
+                return f"parameter {parameter!r} has lane {lane}: lanes are 1 to {PIXEL_BLOCK - 1}"
+            if lane in users:
+                return f"parameters {users[lane]!r} and {parameter!r} share lane {lane}: give each its own"
+            users[lane] = parameter
     return None

@@ -1,6 +1,6 @@
 """A planned pipeline over images: from draws to the integers that a pass runs on.
 
-The first pass begins with the implicit move of the source onto the canvas (augsvc.planning.passes).
+The first pass begins with the map of the source to the canvas (augsvc.planning.passes).
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ import numpy as np
 from augsvc.arrays import F64, I64, Bools
 from augsvc.numerics import exact
 from augsvc.numerics.color import color_product, diagonal, read_table
-from augsvc.numerics.geometry import Camera, Canvas, Fit, fit_matrix, identity, product
+from augsvc.numerics.geometry import Camera, Canvas, Fit, fit_matrix, identity, product, require_scale
 from augsvc.numerics.rng import operation_keys
-from augsvc.ops.kinds.image import TABLE_ENTRIES, UNIT_BITS, Border, Move, Statistics, Tone
+from augsvc.ops.kinds.image import TABLE_ENTRIES, UNIT_BITS, Frame, Move, Padding, Statistics, Tone
 from augsvc.ops.operation import Draw, Operation
 from augsvc.ops.pipeline import operation_id
 from augsvc.planning.passes import Pass, Passes, plan_passes
@@ -43,8 +43,11 @@ class Plan(Passes):
     def of(operations: Sequence[Operation], canvas: Canvas, fit: Fit) -> "Plan":
         """Plans a validated pipeline."""
         keys = operation_keys([operation_id(operation) for operation in operations])
-        border: Border | None = "zeros" if fit == "contain" else None
-        return Plan(tuple(operations), keys, plan_passes(operations, border), f"fit:{fit}", canvas, fit)
+        frame = operations[0] if operations and isinstance(operations[0], Frame) else None
+        padding = frame.outside if frame else None
+        if padding is None and fit == "contain" and not (frame and frame.p == 1.0):
+            padding = Padding("constant")
+        return Plan(tuple(operations), keys, plan_passes(operations, padding), f"fit:{fit}", canvas, fit)
 
     @property
     def elements(self) -> int:
@@ -58,8 +61,7 @@ class Plan(Passes):
             return None
         matrix = identity(len(sizes))
         if pass_.fits:
-            fits = {size: fit_matrix(size, self.canvas, self.fit)[0] for size in set(sizes)}
-            matrix = np.stack([fits[size] for size in sizes])
+            matrix = self._source_to_canvas(pass_, draws, sizes)
         with np.errstate(over="ignore", invalid="ignore"):  # the camera refuses overflow
             for index, move in moves:
                 selected = draws[index].selected[:, None, None]
@@ -67,6 +69,24 @@ class Plan(Passes):
                     np.where(selected, move.matrix(draws[index], self.canvas), identity(len(sizes))), matrix
                 )
         return Camera.of(matrix, self.canvas, sizes)
+
+    def _source_to_canvas(self, pass_: Pass, draws: Sequence[Draw], sizes: Sequence[tuple[int, int]]) -> F64:
+        """The matrices (N, 3, 3) of the frame, and of the fit for samples that it does not select.
+
+        Raises:
+            SpecInvalid: a source is too large for the canvas.
+        """
+        matrix, fitted = identity(len(sizes)), np.ones(len(sizes), dtype=np.bool_)
+        for index, frame in self.of_kind(pass_, Frame):
+            selected = draws[index].selected
+            onto = frame.matrix(draws[index], np.array(sizes, dtype=np.int64), self.canvas)
+            matrix, fitted = np.where(selected[:, None, None], onto, matrix), ~selected
+        rows = np.flatnonzero(fitted).tolist()
+        fits = {size: fit_matrix(size, self.canvas, self.fit)[0] for size in {sizes[row] for row in rows}}
+        for row in rows:
+            matrix[row] = fits[sizes[row]]
+        require_scale(matrix, sizes)
+        return matrix
 
     def needs_statistics(self, pass_: Pass) -> bool:
         """Whether the tones of a pass depend on its incoming pixels."""

@@ -7,9 +7,9 @@ import numpy as np
 
 from augsvc.arrays import F64, I64, U8, Bools
 from augsvc.numerics.geometry import DEPTH_CUTOFF, Camera, Canvas, move_points
-from augsvc.ops.kinds.image import Border
+from augsvc.ops.kinds.image import Padding, PaddingMode
 
-Moves = Sequence[tuple[Camera, Border]]  # of a plan, in order
+Moves = Sequence[tuple[Camera, Padding]]  # of a plan, in order
 MASK_NOTHING = 255  # where the image shows nothing of the source
 MIN_VISIBLE = 0.1  # fraction of a box's moved area that must be on the canvas
 
@@ -69,7 +69,7 @@ def move_keypoints(keypoints: Keypoints, matrix: F64, canvas: Canvas) -> Keypoin
     return Keypoints(np.where(valid[..., None], moved, 0.0), valid)
 
 
-def move_mask(mask: U8, backward: I64, depth: I64, border: Border, canvas: Canvas) -> U8:
+def move_mask(mask: U8, backward: I64, depth: I64, mode: PaddingMode, canvas: Canvas) -> U8:
     """Moves one mask (H, W) to the canvas by nearest sampling, in integers; 255 where the image has no source.
 
     `backward` (2, 3) and `depth` (3) are the camera's. An output pixel's centre is at half-integers, hence doubled
@@ -81,16 +81,16 @@ def move_mask(mask: U8, backward: I64, depth: I64, border: Border, canvas: Canva
     divisor = np.maximum(distance, 2 * DEPTH_CUTOFF)
     x, y = across // divisor, down // divisor
     height, width = mask.shape
-    moved: U8 = mask[_clamp_indices(y, height, border), _clamp_indices(x, width, border)]
-    if border == "zeros":
+    moved: U8 = mask[_clamp_indices(y, height, mode), _clamp_indices(x, width, mode)]
+    if mode == "constant":
         moved[(x < 0) | (x >= width) | (y < 0) | (y >= height)] = MASK_NOTHING
     moved[distance < divisor] = MASK_NOTHING
     return moved
 
 
-def _clamp_indices(indices: I64, length: int, border: Border) -> I64:
+def _clamp_indices(indices: I64, length: int, mode: PaddingMode) -> I64:
     """Pixel indices mapped into [0, length): clamped, or reflected at the borders of the image."""
-    if border == "reflect":
+    if mode == "reflect":
         periodic: I64 = indices % (2 * length)
         return np.where(periodic < length, periodic, 2 * length - 1 - periodic)
     return np.clip(indices, 0, length - 1)

@@ -2,7 +2,7 @@
 
 A pass is move → tone → filter → noise → erase, any stage of it absent, or one opaque operation. The planner walks the
 pipeline in the user's order, adds to the open pass while the order of kinds allows and opens a new one where it does
-not. The first pass begins with the implicit move of the source onto the canvas.
+not. The first pass begins with the map of the source to the canvas: a frame, or the implicit fit.
 """
 
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from augsvc.numerics.rng import Address
-from augsvc.ops.kinds.image import Border, Move
+from augsvc.ops.kinds.image import Move, Padding
 from augsvc.ops.operation import Draw, Kind, Operation, draw_operations
 from augsvc.ops.pipeline import operation_id
 
 K = TypeVar("K", bound=Operation)
 
 
-_ORDER = {Kind.MOVE: 0, Kind.TONE: 1, Kind.FILTER: 2, Kind.NOISE: 3, Kind.ERASE: 4, Kind.OPAQUE: 5}
+_ORDER = {kind: stage for stage, kind in enumerate(Kind)}
 
 
 @dataclass(slots=True, eq=False)
@@ -25,7 +25,7 @@ class Pass:
     """One traversal of the values. `steps` are indices into the pipeline; `fits` marks the pass that reads the source."""
 
     fits: bool = False
-    border: Border | None = None
+    padding: Padding | None = None  # of its moves; None if they show nothing beyond the source
     steps: list[int] = field(default_factory=list)
     stage: int = -1
 
@@ -37,7 +37,7 @@ class Passes:
     operations: tuple[Operation, ...]
     keys: tuple[int, ...]
     passes: tuple[Pass, ...]
-    first: str  # the implicit first move, for display
+    first: str  # the implicit first move, for display; a frame replaces it
 
     @property
     def elements(self) -> int:
@@ -52,7 +52,8 @@ class Passes:
         """The passes as lists of operation ids by kind, for display."""
         rows = []
         for pass_ in self.passes:
-            row: dict[str, list[str]] = {"move": [self.first]} if pass_.fits else {}
+            framed = any(self.operations[index].kind is Kind.FRAME for index in pass_.steps)
+            row: dict[str, list[str]] = {"move": [self.first]} if pass_.fits and not framed else {}
             for index in pass_.steps:
                 operation = self.operations[index]
                 row.setdefault(operation.kind.value, []).append(operation_id(operation))
@@ -64,9 +65,9 @@ class Passes:
         return [(index, op) for index in pass_.steps if isinstance(op := self.operations[index], kind)]
 
 
-def plan_passes(operations: Sequence[Operation], border: Border | None) -> tuple[Pass, ...]:
-    """Groups operations into passes. `border` is that of the implicit first move, if it needs one."""
-    passes = [Pass(fits=True, border=border, stage=0)]
+def plan_passes(operations: Sequence[Operation], padding: Padding | None) -> tuple[Pass, ...]:
+    """Groups operations into passes. `padding` is that of the frame or the implicit fit, if it shows more than the source."""
+    passes = [Pass(fits=True, padding=padding)]
     for index, operation in enumerate(operations):
         stage = _ORDER[operation.kind]
         if _opens_pass(passes[-1], operation, stage):
@@ -75,7 +76,7 @@ def plan_passes(operations: Sequence[Operation], border: Border | None) -> tuple
         current.steps.append(index)
         current.stage = stage
         if isinstance(operation, Move):
-            current.border = operation.border
+            current.padding = operation.outside
     return tuple(passes)
 
 
@@ -83,5 +84,5 @@ def _opens_pass(current: Pass, operation: Operation, stage: int) -> bool:
     if operation.kind is Kind.OPAQUE or stage < current.stage:
         return True
     if isinstance(operation, Move):
-        return current.border is not None and current.border != operation.border
+        return current.padding is not None and current.padding != operation.outside
     return operation.needs_statistics

@@ -16,6 +16,7 @@ from augsvc.arrays import U8, Arrays, Sample, ranges, required
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.geometry import Camera, Canvas
 from augsvc.numerics.rng import Address
+from augsvc.ops.kinds.image import EDGE
 from augsvc.ops.operation import Draw
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Boxes, Keypoints, Moves, move_boxes, move_keypoints
@@ -118,7 +119,7 @@ class ImageRenderer:
             keys = [sample.key for sample in samples]
             executor.render(plan, images, cameras, draws, pixels, check, keys)
             moves = [
-                (camera, step.border or "edge") for camera, step in zip(cameras, plan.passes, strict=True) if camera
+                (camera, step.padding or EDGE) for camera, step in zip(cameras, plan.passes, strict=True) if camera
             ]
             if "mask" in arrays:
                 executor.move_masks([required(sample.mask) for sample in samples], moves, arrays["mask"], check, keys)

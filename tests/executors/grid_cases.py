@@ -8,6 +8,7 @@ from augsvc.arrays import Sample
 from augsvc.data.catalog import open_catalog
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.rng import Address
+from augsvc.ops.kinds.image import EDGE
 from augsvc.ops.registry import registry
 from augsvc.planning.spec import validate_spec
 from augsvc.streams.stream import Stream
@@ -120,7 +121,7 @@ def masks(fields: dict, executor: Executor) -> np.ndarray:
     plan, sizes = _stream(fields, executor).plan, [image.shape[:2] for image in _SOURCES]
     draws = plan.draw(3, Address(np.arange(len(_SOURCES)), 0, 0))
     cameras = [plan.cameras(part, draws, sizes if part.fits else [SIZE] * len(sizes)) for part in plan.passes]
-    moves = [(camera, part.border or "edge") for camera, part in zip(cameras, plan.passes, strict=True) if camera]
+    moves = [(camera, part.padding or EDGE) for camera, part in zip(cameras, plan.passes, strict=True) if camera]
     out = np.empty((len(_SOURCES), *SIZE), np.uint8)
     executor.move_masks([image[..., 0] // 8 for image in _SOURCES], moves, out, lambda: None)
     return out

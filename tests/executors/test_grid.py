@@ -10,7 +10,7 @@ import pytest
 from numba import njit
 
 from augsvc.executors.fused.kernels import edges
-from augsvc.executors.fused.kernels.args import ONE, ZEROS
+from augsvc.executors.fused.kernels.args import CONSTANT, ONE
 from augsvc.executors.fused.kernels.camera import is_beyond_horizon, read_mapping
 from augsvc.executors.fused.lower_image import lower_move
 from augsvc.numerics.geometry import Camera, Canvas
@@ -144,7 +144,7 @@ def compare_coverage(cameras, height, width):
                     continue
                 expected = edges._coverage(cameras[n], mapping, u, v)
                 whole += expected == ONE
-                different += expected != edges.visible_fraction(cameras[n], ZEROS, u, v)
+                different += expected != edges.visible_fraction(cameras[n], CONSTANT, u, v)
     return whole, different
 
 

@@ -10,6 +10,7 @@ from augsvc.executors.fused.kernels.sampling import Source
 from augsvc.executors.fused.kernels.scratch import Points
 from augsvc.executors.fused.lower_image import lower_move
 from augsvc.numerics.geometry import Camera, Canvas
+from augsvc.ops.kinds.image import Padding
 from augsvc.planning.passes import Pass
 
 UNIT = 1 << 32
@@ -26,18 +27,18 @@ TURNS = [
 
 
 @entry
-def by_rows(source, camera, border, channels, height, width, out):
+def by_rows(source, camera, border, fill, channels, height, width, out):
     points = Points(np.empty((2, width), np.uint32), np.empty((2, width), np.uint64), np.empty(3 * width, np.uint32))
     image = Source(source, channels, channels, 1, 0)
     for y in range(height):
-        gather.resample_row(image, camera, border, y, points, out[y])
+        gather.resample_row(image, camera, border, fill, y, points, out[y])
 
 
 @entry
-def by_pixels(source, camera, border, channels, height, width, out):
+def by_pixels(source, camera, border, fill, channels, height, width, out):
     image = Source(source, channels, channels, 1, 0)
     for y in range(height):
-        gather.sample_pixels(image, camera, border, y, 0, width, out[y])
+        gather.sample_pixels(image, camera, border, fill, y, 0, width, out[y])
 
 
 sides, rests = (
@@ -49,7 +50,7 @@ sides, rests = (
 @given(
     size=st.tuples(sides, sides), canvas=st.tuples(sides, sides), channels=st.sampled_from([1, 3]),
     turn=st.sampled_from(TURNS), shift=st.tuples(st.integers(-6, 30), st.integers(-6, 30)), rest=st.tuples(rests, rests),
-    lean=st.sampled_from([0, 0, 0, 1, 1 << 16]), border=st.sampled_from(["zeros", "reflect", "edge"]),
+    lean=st.sampled_from([0, 0, 0, 1, 1 << 16]), mode=st.sampled_from(["constant", "reflect", "edge"]),
     seed=st.integers(0, 9),
 )  # fmt: skip
 @example(
@@ -60,21 +61,22 @@ sides, rests = (
     shift=(12, 0),
     rest=(0, 0),
     lean=0,
-    border="zeros",
+    mode="constant",
     seed=0,
 )
 def test_a_shift_a_flip_a_quarter_turn_are_what_interpolation_gives(
-    size, canvas, channels, turn, shift, rest, lean, border, seed
+    size, canvas, channels, turn, shift, rest, lean, mode, seed
 ):
     a, b, d, e = (UNIT * number for number in turn)
     backward = np.array([[[a + lean, b, shift[0] * UNIT + rest[0]], [d, e, shift[1] * UNIT + rest[1]]]])
     taps = np.abs(np.array([[max(turn[0], turn[2], key=abs), max(turn[1], turn[3], key=abs)]]))
     camera = Camera(np.eye(3)[None], backward, np.array([[0, 0, UNIT]]), taps, np.array([False]))
     image = np.random.default_rng(seed).integers(0, 256, (*size, channels), dtype=np.uint8)
-    args = lower_move(camera, Pass(fits=True, border=border), Canvas(*canvas, channels), [image])
+    pass_ = Pass(fits=True, padding=Padding(mode, (0.2, 0.5, 0.9)))
+    args = lower_move(camera, pass_, Canvas(*canvas, channels), [image])
     found = [np.full((canvas[0], channels * canvas[1]), 7, np.uint16) for _ in range(2)]
     for run, out in zip((by_rows, by_pixels), found, strict=True):
-        run(image.reshape(-1), args.cameras[0], args.border, channels, *canvas, out)
+        run(image.reshape(-1), args.cameras[0], args.border, args.fill, channels, *canvas, out)
     np.testing.assert_array_equal(*found)
     if size == canvas and turn == (-1, 0, 0, 1) and shift == (size[1], 0) and rest == (0, 0) and lean == 0:
         np.testing.assert_array_equal(

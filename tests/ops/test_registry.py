@@ -28,7 +28,16 @@ DEFECTS = {
         "    y: Annotated[Interval, Drawn(lane=3, low=0.0, high=1.0)] = (0.0, 1.0)",
         "'x' and 'y' share lane 3",
     ),
-    "five words": ("x: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0, words=5)] = (0.0, 1.0)", "draws 5 words"),
+    "no word": ("x: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0, words=0)] = (0.0, 1.0)", "draws 0 words"),
+    "a word on the next one's lane": (
+        "x: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0, words=5)] = (0.0, 1.0)\n"
+        "    y: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0)] = (0.0, 1.0)",
+        "'x' and 'y' share lane 2",
+    ),
+    "a word beyond the last lane": (
+        "x: Annotated[Interval, Drawn(lane=255, low=0.0, high=1.0, words=5)] = (0.0, 1.0)",
+        "'x' has lane 256",
+    ),
 }
 CLASSES = {
     "abstract": ('class Bad(Filter):\n    op: Literal["bad"] = "bad"', "does not implement kernels"),

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from augsvc.arrays import Sample
 from augsvc.data.builtin.shapes import Shapes
-from augsvc.ops.kinds.image import Move
+from augsvc.ops.kinds.image import Frame, Move
 from augsvc.ops.registry import registry
 from tests.harness import Run, over, patch, run
 
@@ -45,9 +45,6 @@ def one_move(draw, border):
         fields |= {name: draw(between(-20, 20)) for name in ("shear_x", "shear_y")}
     elif op == "perspective":
         fields["distortion"] = draw(between(0, 0.5))
-    elif op == "random_resized_crop":
-        fields |= {"scale": draw(between(0.25, 1)), "ratio": draw(between(0.625, 1.625))}
-        fields |= {name: draw(between(0, 1)) for name in ("place_x", "place_y")}
     return fields
 
 
@@ -94,9 +91,7 @@ def enlarged(pipeline, canvas):
     """How many output pixels a source pixel may span, at most, and one more for every further resample."""
     factor = max(side / SIDE for side in canvas.get("size", [SIDE]))
     for step in pipeline:
-        if "ratio" in step:
-            factor *= max(1, np.sqrt(max(step["ratio"], 1 / step["ratio"]) / step["scale"]))
-        elif "distortion" in step:
+        if "distortion" in step:
             factor *= 1 + 2 * step["distortion"]  # as much as the near side of the steepest trapezium
         else:
             lean = max(abs(step.get(name, 0)) for name in ("shear_x", "shear_y"))
@@ -250,7 +245,7 @@ def test_what_a_crop_by_the_fit_cuts_off_is_clipped_too():
     assert found["boxes"][0].tolist() == [10, 0, 20, 4] and found["boxes"][2].tolist() == [10, 14, 20, 24]
 
 
-OTHERS = sorted(n for n, op in registry().items() if op.media == "image" and not issubclass(op, Move))
+OTHERS = sorted(n for n, op in registry().items() if op.media == "image" and not issubclass(op, (Frame, Move)))
 
 
 @pytest.mark.parametrize("op", OTHERS)

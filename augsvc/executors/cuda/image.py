@@ -21,7 +21,7 @@ from augsvc.executors.fused.image import flat
 from augsvc.executors.protocol import SourceKey, float_traits, use_one_torch_thread
 from augsvc.numerics.geometry import Camera
 from augsvc.numerics.rng import quantile_table
-from augsvc.ops.kinds.image import Dropout, Erase, Filter, Gaussian, Move, Noise, Opaque, Tone
+from augsvc.ops.kinds.image import Dropout, Erase, Filter, Frame, Gaussian, Move, Noise, Opaque, Tone
 from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Moves
@@ -35,7 +35,7 @@ _CHUNKS_PER_CALL = 4
 class FusedCudaExecutor:
     """Runs plans on one GPU. Thread-safe: each thread leases a lane."""
 
-    kinds: ClassVar[frozenset[type[Operation]]] = frozenset({Move, Tone, Filter, Noise, Erase, Opaque})
+    kinds: ClassVar[frozenset[type[Operation]]] = frozenset({Frame, Move, Tone, Filter, Noise, Erase, Opaque})
     noise_laws: ClassVar[frozenset[type]] = frozenset({Gaussian, Dropout})
 
     device: torch.device
@@ -126,7 +126,7 @@ class FusedCudaExecutor:
 
         def start(staging: StagingBuffer, rows: slice) -> Callable[[], None]:
             check()
-            chunk_moves = [(camera.take(rows), border) for camera, border in moves]
+            chunk_moves = [(camera.take(rows), padding) for camera, padding in moves]
             result = MaskChunk(masks[rows], keys[rows], chunk_moves, staging, (height, width)).start()
 
             def finish() -> None:

@@ -33,7 +33,7 @@ from augsvc.executors.fused.lower_image import (
 from augsvc.executors.protocol import SourceKey, float_traits, use_one_torch_thread
 from augsvc.numerics.geometry import Camera
 from augsvc.numerics.rng import quantile_table
-from augsvc.ops.kinds.image import Dropout, Erase, Filter, Gaussian, Move, Noise, Opaque, Statistics, Tone
+from augsvc.ops.kinds.image import Dropout, Erase, Filter, Frame, Gaussian, Move, Noise, Opaque, Statistics, Tone
 from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Moves
@@ -47,7 +47,7 @@ _NO_PIXELS = np.empty((0, 0), np.uint8)
 class FusedExecutor:
     """Runs plans on the CPU. Thread-safe."""
 
-    kinds: ClassVar[frozenset[type[Operation]]] = frozenset({Move, Tone, Filter, Noise, Erase, Opaque})
+    kinds: ClassVar[frozenset[type[Operation]]] = frozenset({Frame, Move, Tone, Filter, Noise, Erase, Opaque})
     noise_laws: ClassVar[frozenset[type]] = frozenset({Gaussian, Dropout})
 
     device: torch.device

@@ -27,13 +27,25 @@ from augsvc.executors.fused.kernels.sampling import TO_CORNER
 from augsvc.numerics import exact
 from augsvc.numerics.geometry import MATRIX_BITS, Camera, Canvas
 from augsvc.numerics.rng import seed_key
-from augsvc.ops.kinds.image import TABLE_ENTRIES, Border, Dropout, Erase, Filter, Gaussian, Noise, Opaque
+from augsvc.ops.kinds.image import (
+    EDGE,
+    TABLE_ENTRIES,
+    UNIT_BITS,
+    Dropout,
+    Erase,
+    Filter,
+    Gaussian,
+    Noise,
+    Opaque,
+    Padding,
+    PaddingMode,
+)
 from augsvc.ops.operation import Draw
 from augsvc.planning import labels
 from augsvc.planning.image_plan import Plan, ToneStage
 from augsvc.planning.passes import Pass
 
-_BORDERS: dict[Border, int] = {"zeros": args.ZEROS, "reflect": args.REFLECT, "edge": args.EDGE}
+_MODES: dict[PaddingMode, int] = {"constant": args.CONSTANT, "reflect": args.REFLECT, "edge": args.EDGE}
 MAX_COEFFICIENT = (1 << 31) - 1
 
 
@@ -69,17 +81,24 @@ def plan_segments(plan: Plan) -> list[Segment]:
 
 def identity_move(n: int) -> MoveArgs:
     """The arguments of a pass that moves nothing."""
-    return MoveArgs(args.FROM_CANVAS, args.EDGE, np.zeros(n, np.uint64), np.zeros((n, OFFSETS), np.int64))
+    cameras = np.zeros((n, OFFSETS), np.int64)
+    return MoveArgs(args.FROM_CANVAS, args.EDGE, np.zeros(3, np.uint16), np.zeros(n, np.uint64), cameras)
 
 
 def lower_move(camera: Camera, pass_: Pass, canvas: Canvas, images: Sequence[U8] | None) -> MoveArgs:
     """The move from sources uint8 (H, W, C), whose memory the arguments point to, or from canvas to canvas if there are none."""
-    n, border = len(camera.taps), _BORDERS[pass_.border or "edge"]
+    n, padding = len(camera.taps), pass_.padding or EDGE
+    mode, fill = _MODES[padding.mode], _lower_fill(padding, canvas.channels)
     if images is None:
         sizes = np.tile(np.array([canvas.height, canvas.width], dtype=np.int64), (n, 1))
-        return MoveArgs(args.MOVED_CANVAS, border, np.zeros(n, np.uint64), _lower_camera(camera, sizes, canvas))
+        return MoveArgs(args.MOVED_CANVAS, mode, fill, np.zeros(n, np.uint64), _lower_camera(camera, sizes, canvas))
     sizes = np.array([image.shape[:2] for image in images], dtype=np.int64)
-    return MoveArgs(args.FROM_SOURCES, border, _addresses(images), _lower_camera(camera, sizes, canvas))
+    return MoveArgs(args.FROM_SOURCES, mode, fill, _addresses(images), _lower_camera(camera, sizes, canvas))
+
+
+def _lower_fill(padding: Padding, channels: int) -> npt.NDArray[np.uint16]:
+    """The fill as three values; equal ones on a canvas of one channel."""
+    return np.resize(_to_value(exact.to_fixed(padding.levels(channels), UNIT_BITS)), 3).astype(np.uint16)
 
 
 def _lower_camera(camera: Camera, sizes: I64, canvas: Canvas) -> I64:
@@ -155,7 +174,7 @@ def lower_masks(moves: labels.Moves, masks: Sequence[U8], size: tuple[int, int])
     sizes = np.array([mask.shape for mask in masks], dtype=np.int64)
     canvases = np.broadcast_to(size, sizes.shape)
     rows = [_lower_mapping(camera, canvases if k else sizes) for k, (camera, _) in enumerate(moves)]
-    borders = np.array([_BORDERS[border] for _, border in moves], np.int64)
+    borders = np.array([_MODES[padding.mode] for _, padding in moves], np.int64)
     return MaskArgs(_addresses(masks), borders, np.stack(rows, axis=1), labels.MASK_NOTHING)
 
 

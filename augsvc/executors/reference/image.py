@@ -26,11 +26,13 @@ from augsvc.numerics import exact
 from augsvc.numerics.geometry import MATRIX_BITS, Camera, Canvas
 from augsvc.numerics.rng import QUANTILE_BITS, quantile_table
 from augsvc.ops.kinds.image import (
+    EDGE,
     TABLE_ENTRIES,
     UNIT_BITS,
     Dropout,
     Erase,
     Filter,
+    Frame,
     Gaussian,
     Move,
     Noise,
@@ -54,7 +56,7 @@ _WHITE = 65280  # 255 with 8 fraction bits
 class KorniaExecutor:
     """Runs plans on one device. Thread-safe."""
 
-    kinds: ClassVar[frozenset[type[Operation]]] = frozenset({Move, Tone, Filter, Noise, Erase, Opaque})
+    kinds: ClassVar[frozenset[type[Operation]]] = frozenset({Frame, Move, Tone, Filter, Noise, Erase, Opaque})
     noise_laws: ClassVar[frozenset[type]] = frozenset({Gaussian, Dropout})
 
     device: torch.device
@@ -131,8 +133,8 @@ class KorniaExecutor:
         canvas = Canvas(out.shape[1], out.shape[2], 1)
         for row, mask in enumerate(masks):
             check()
-            for camera, border in moves:
-                mask = move_mask(mask, camera.backward[row], camera.depth[row], border, canvas)
+            for camera, padding in moves:
+                mask = move_mask(mask, camera.backward[row], camera.depth[row], padding.mode, canvas)
             out[row] = mask
 
     def run(
@@ -189,11 +191,11 @@ class KorniaExecutor:
     def _resample(self, plan: Plan, pass_: Pass, sources: torch.Tensor, camera: Camera, rows: I64) -> torch.Tensor:
         backward = exact.from_fixed(np.concatenate((camera.backward, camera.depth[:, None]), axis=1)[rows], MATRIX_BITS)
         taps = (int(camera.taps[rows[0], 0]), int(camera.taps[rows[0], 1]))
-        canvas, border = plan.canvas, pass_.border or "edge"
+        canvas, padding = plan.canvas, pass_.padding or EDGE
         moved = torch.empty((len(rows), canvas.channels, canvas.height, canvas.width), device=self.device)
         for chunk in ranges(len(rows), max(1, self.chunk // (canvas.height * canvas.width))):
             for band in ranges(canvas.height, max(1, self.chunk // canvas.width)):
-                moved[chunk, :, band] = resample(sources[chunk], backward[chunk], taps, border, canvas, band)
+                moved[chunk, :, band] = resample(sources[chunk], backward[chunk], taps, padding, canvas, band)
         return moved
 
     def _apply_stages(

@@ -9,20 +9,21 @@ from kornia.geometry.transform import remap
 
 from augsvc.arrays import F64
 from augsvc.numerics.geometry import FARTHEST, FORESHORTENED, MATRIX_BITS, Canvas
-from augsvc.ops.kinds.image import Border
+from augsvc.ops.kinds.image import Padding
 
 _HALF_BIT = 2.0 ** -(MATRIX_BITS + 1)
-_PADDING = {"zeros": "border", "edge": "border", "reflect": "reflection"}
+_PADDING = {"constant": "border", "edge": "border", "reflect": "reflection"}  # of ours: torch's padding_mode
 
 
 def resample(
-    sources: torch.Tensor, backward: F64, taps: tuple[int, int], border: Border, canvas: Canvas, rows: slice
+    sources: torch.Tensor, backward: F64, taps: tuple[int, int], padding: Padding, canvas: Canvas, rows: slice
 ) -> torch.Tensor:
     """Resamples float32 (n, C, H, W) of one size through matrices (n, 3, 3) from canvas to source: (n, C, rows, canvas W).
 
-    `rows` are those of the canvas. `taps` = (across, down) samples are averaged per output pixel. With the border `zeros` a
-    pixel is weighted by the fraction of it that covers the source (over an edge one output pixel wide) instead of
-    interpolating with pixels outside, so that enlarging an image does not darken its rim. Beyond the horizon: zeros.
+    `rows` are those of the canvas. `taps` = (across, down) samples are averaged per output pixel. With a constant
+    padding a pixel is weighted by the fraction of it that covers the source (over an edge one output pixel wide) instead of
+    interpolating with pixels outside, so that enlarging an image does not darken its rim. Beyond the horizon: the fill, which
+    is black for other paddings.
     """
     matrix = torch.from_numpy(backward).to(sources.device)[:, :, :, None, None]
     u = torch.arange(canvas.width, dtype=torch.float64, device=sources.device)[None, None, :] + 0.5
@@ -31,12 +32,14 @@ def resample(
     for row in range(taps[1]):
         for column in range(taps[0]):
             x, y = _map_points(matrix, u + (column + 0.5) / taps[0] - 0.5, v + (row + 0.5) / taps[1] - 0.5)
-            total += _bilinear(sources, x, y, _PADDING[border])
+            total += _bilinear(sources, x, y, _PADDING[padding.mode])
     if taps != (1, 1):
         total /= taps[0] * taps[1]
-    if border == "zeros":
-        total *= _coverage(matrix, u, v, sources.shape[-2:])
-    return total * (_apply_row(matrix[:, 2], u, v) >= 1.0 / FORESHORTENED)[:, None]
+    shown = (_apply_row(matrix[:, 2], u, v) >= 1.0 / FORESHORTENED)[:, None].float()
+    if padding.mode == "constant":
+        shown = shown * _coverage(matrix, u, v, sources.shape[-2:])
+    fill = torch.from_numpy(padding.levels(canvas.channels)).to(shown)[None, :, None, None]
+    return total * shown + fill * (1.0 - shown)
 
 
 def _map_points(matrix: torch.Tensor, u: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -106,10 +106,11 @@ export class Pipeline {
     const operation = this.operations.get(name);
     if (!operation) return;
     const card = { operation, values: withDefaults(operation), open: true };
-    this.cards.push(card);
+    if (operation.kind === "frame") this.cards.unshift(card); // a frame comes first
+    else this.cards.push(card);
     this.#render();
     card.title.focus();
-    announce(`${name} added as operation ${this.cards.length}`);
+    announce(`${name} added as operation ${this.cards.indexOf(card) + 1}`);
     this.#emitChange();
   }
 

@@ -1,6 +1,7 @@
 """The kinds of images: what their operations lower to.
 
     kind     what the lowering yields, per sample                       neighbours of the same kind
+    frame    a 3×3 matrix from the source to the canvas                 none: at most one, the first operation
     move     a 3×3 matrix and a border mode                             one matrix, one resample
     tone     a C×(C+1) colour matrix, or a table over [0, 1]            one matrix, one table
     filter   a separable kernel, or a small dense one                   one after the other
@@ -14,18 +15,79 @@ Executors state which kinds and which laws of noise they run; the server refuses
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from augsvc.arrays import F64, I64
+from augsvc.numerics.color import LUMA
 from augsvc.numerics.geometry import Canvas
 from augsvc.ops.operation import Draw, Kind, Operation
 
-Border = Literal["zeros", "reflect", "edge"]
 UNIT_BITS = 16  # fraction bits of everything on the [0, 1] scale: colour matrices, tables, kernels, strengths
 TABLE_ENTRIES = 1025  # of a tone table, evenly over [0, 1], read with linear interpolation
+Border = Literal["zeros", "reflect", "edge"]
+PaddingMode = Literal["constant", "reflect", "edge"]
+
+
+def _to_color(value: object) -> object:
+    return value if isinstance(value, list | tuple) else (value,) * 3
+
+
+Level = Annotated[float, Field(ge=0.0, le=1.0, strict=True)]
+_LEVEL = {"type": "number", "minimum": 0.0, "maximum": 1.0}
+Color = Annotated[  # red, green, blue on [0, 1]; one number is a grey level
+    tuple[Level, Level, Level],
+    BeforeValidator(_to_color),
+    WithJsonSchema({"anyOf": [_LEVEL, {"type": "array", "items": _LEVEL, "minItems": 3, "maxItems": 3}]}),
+]
+
+
+class Padding(NamedTuple):
+    """What an image shows beyond the edges of its source: a colour, the source reflected at its edge, or the edge repeated."""
+
+    mode: PaddingMode
+    fill: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def levels(self, channels: int) -> F64:
+        """The colour on [0, 1], one value per channel: of a grey canvas its Rec. 601 luma."""
+        fill = np.array(self.fill, dtype=np.float64)
+        return fill if channels == 3 else (fill * LUMA).sum(keepdims=True)
+
+
+EDGE = Padding("edge")
+
+
+class Frame(Operation):
+    """Maps the source to the canvas, instead of the stream's `fit`, which samples get that `p` does not select: labels follow.
+
+    It comes first, so the pixels outside the crop are those of the source, not of a canvas that has been cut.
+    """
+
+    kind: ClassVar[Kind] = Kind.FRAME
+
+    @property
+    def outside(self) -> Padding | None:
+        """What the canvas shows beyond the source; None if the frame stays inside it."""
+        return None
+
+    @abstractmethod
+    def matrix(self, draw: Draw, sizes: I64, canvas: Canvas) -> F64:
+        """Matrices (N, 3, 3) from sources with (H, W) `sizes` (N, 2) to the canvas, invertible."""
+
+
+class PaddedFrame(Frame):
+    """A frame that may show more than the source."""
+
+    border: PaddingMode = "constant"
+    fill: Color = (0.0, 0.0, 0.0)
+
+    @property
+    def outside(self) -> Padding:
+        """Its border; only a constant one has a colour."""
+        return Padding(self.border, self.fill) if self.border == "constant" else Padding(self.border)
 
 
 class Move(Operation):
@@ -33,6 +95,11 @@ class Move(Operation):
 
     kind: ClassVar[Kind] = Kind.MOVE
     border: Border = "zeros"
+
+    @property
+    def outside(self) -> Padding:
+        """What the canvas shows beyond the source."""
+        return Padding("constant" if self.border == "zeros" else self.border)
 
     @abstractmethod
     def matrix(self, draw: Draw, canvas: Canvas) -> F64:

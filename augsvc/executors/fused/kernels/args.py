@@ -23,7 +23,7 @@ ONE = 65536  # 1 with 16 fraction bits: fractions, colour matrices, curves, filt
 # Where a pass reads its pixels.
 FROM_CANVAS, FROM_SOURCES, MOVED_CANVAS = 0, 1, 2
 # What lies beyond a source's edge.
-ZEROS, REFLECT, EDGE = 0, 1, 2
+CONSTANT, REFLECT, EDGE = 0, 1, 2
 # Laws of noise: see noise.py.
 GAUSSIAN, DROPOUT = 0, 1
 
@@ -41,6 +41,7 @@ class MoveArgs(NamedTuple):
 
     origin: int  # FROM_CANVAS, FROM_SOURCES or MOVED_CANVAS
     border: int
+    fill: U16  # 3: the colour of CONSTANT, and beyond the horizon; the first `channels` count
     addresses: U64  # N: of each source's first byte
     cameras: I64  # N,columns: camera.py has the layout of a row
 

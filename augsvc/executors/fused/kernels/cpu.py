@@ -82,13 +82,13 @@ def _read_row(move: MoveArgs, n: Int, source: Source, values: U16, y: Int, point
         if camera[IDENTICAL]:
             copy_row(source.values, channels, y, row)
         else:
-            resample_row(source, camera, move.border, y, points, row)
+            resample_row(source, camera, move.border, move.fill, y, points, row)
     elif move.origin == FROM_CANVAS or camera[IDENTICAL]:
         width, plane = row.size // channels, values.size // channels
         for c in range(channels):
             copy(values[c * plane + y * width : c * plane + (y + 1) * width], row[c * width : (c + 1) * width])
     else:
-        resample_canvas_row(values, camera, move.border, channels, y, row)
+        resample_canvas_row(values, camera, move.border, move.fill, channels, y, row)
 
 
 @entry

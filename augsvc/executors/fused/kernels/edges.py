@@ -7,7 +7,7 @@ once per row. `visible_fraction` answers the same for one pixel.
 
 import numpy as np
 
-from augsvc.executors.fused.kernels.args import I64, ONE, ZEROS, Int
+from augsvc.executors.fused.kernels.args import CONSTANT, I64, ONE, Int
 from augsvc.executors.fused.kernels.camera import (
     BOTTOM,
     DEPTH_CUTOFF,
@@ -32,13 +32,13 @@ _COORDINATE_MAX = 1 << 61  # of what is doubled
 
 @compiled
 def visible_fraction(camera: I64, border: Int, u: Int, v: Int) -> Int:
-    """The fraction of a canvas pixel that shows the source, or, with another border than zeros, the source and its border:
+    """The fraction of a canvas pixel that shows the source, or, with another border than a constant, the source and its border:
     16 fraction bits. Beyond the horizon it is 0.
     """
     mapping = read_mapping(camera)
     if mapping.has_perspective and is_beyond_horizon(mapping, u, v):
         return 0
-    if border != ZEROS:
+    if border != CONSTANT:
         return ONE
     x, y = mapping.a * u + mapping.b * v + mapping.c, mapping.d * u + mapping.e * v + mapping.f
     depth = depth_at(mapping, u, v)
@@ -80,14 +80,14 @@ def _double(coordinate: Int) -> Int:
 
 @compiled
 def visible_span(camera: I64, border: Int, v: Int, width: Int) -> tuple[Int, Int]:
-    """The interval of a row's pixels that may show something: before the horizon and, with zeros, at most a pixel's length
-    from the source.
+    """The interval of a row's pixels that may show something: before the horizon and, with a constant border, at most a
+    pixel's length from the source.
     """
     mapping = read_mapping(camera)
     depth = mapping.depth_v * v + mapping.depth_1
     cutoff = DEPTH_CUTOFF - (mapping.depth_u >> 1) - (mapping.depth_v >> 1)
     first, last = _solve(mapping.depth_u, depth, cutoff, np.int64(0), width)
-    if border != ZEROS:
+    if border != CONSTANT:
         return first, last
     # (u, v) is a corner, at most 0.71 pixel lengths from the centre: hence twice the length
     x, y = mapping.b * v + mapping.c, mapping.e * v + mapping.f

@@ -6,7 +6,7 @@ then loads, then arithmetic. In one loop the loads would keep the arithmetic fro
 
 import numpy as np
 
-from augsvc.executors.fused.kernels.args import I64, ONE, U8, U16, U32, U64, ZEROS, Int
+from augsvc.executors.fused.kernels.args import CONSTANT, I64, ONE, U8, U16, U32, U64, Int
 from augsvc.executors.fused.kernels.camera import (
     DEPTH_U,
     DEPTH_V,
@@ -43,22 +43,22 @@ def copy_row(source: U8, channels: Int, y: Int, row: U16) -> None:
 
 
 @compiled
-def resample_row(source: Source, camera: I64, border: Int, y: Int, points: Points, row: U16) -> None:
+def resample_row(source: Source, camera: I64, border: Int, fill: U16, y: Int, points: Points, row: U16) -> None:
     """A row through a camera: the interior pixels together, those near an edge one by one."""
     channels, whole_pixels = source.channels, _shows_whole_pixels(camera, y)
     width = row.size // channels
     left, right = visible_span(camera, border, y, width)
     begin, end = interior_span(camera, y, 0 if whole_pixels else 1, left, right)
-    if border == ZEROS:
+    if border == CONSTANT:
         while begin < end and visible_fraction(camera, border, begin, y) != ONE:
             begin += 1
         while begin < end and visible_fraction(camera, border, end - 1, y) != ONE:
             end -= 1
     for c in range(channels):
-        _blacken(row[c * width : c * width + left])
-        _blacken(row[c * width + right : (c + 1) * width])
-    sample_pixels(source, camera, border, y, left, begin, row)
-    sample_pixels(source, camera, border, y, end, right, row)
+        _fill_span(row[c * width : c * width + left], fill[c])
+        _fill_span(row[c * width + right : (c + 1) * width], fill[c])
+    sample_pixels(source, camera, border, fill, y, left, begin, row)
+    sample_pixels(source, camera, border, fill, y, end, right, row)
     if begin < end and whole_pixels:
         _copy_pixels(source.values, camera, channels, y, begin, end, row)
     elif begin < end:
@@ -66,27 +66,27 @@ def resample_row(source: Source, camera: I64, border: Int, y: Int, points: Point
 
 
 @compiled
-def resample_canvas_row(canvas: U16, camera: I64, border: Int, channels: Int, y: Int, row: U16) -> None:
+def resample_canvas_row(canvas: U16, camera: I64, border: Int, fill: U16, channels: Int, y: Int, row: U16) -> None:
     """A row of a canvas (flat, C·H·W) through a camera, pixel by pixel: a second move is rare."""
     source = Source(canvas, channels, 1, canvas.size // channels, 8)
-    sample_pixels(source, camera, border, y, 0, row.size // channels, row)
+    sample_pixels(source, camera, border, fill, y, 0, row.size // channels, row)
 
 
 @compiled
-def sample_pixels(source: Source, camera: I64, border: Int, y: Int, begin: Int, end: Int, row: U16) -> None:
+def sample_pixels(source: Source, camera: I64, border: Int, fill: U16, y: Int, begin: Int, end: Int, row: U16) -> None:
     """The pixels begin … end − 1 of a row, one by one."""
     width = row.size // source.channels
     for u in range(begin, end):
-        first, second, third = sample_at(source, camera, border, u, y)
+        first, second, third = sample_at(source, camera, border, fill, u, y)
         row[u] = first
         if source.channels == 3:
             row[width + u], row[2 * width + u] = second, third
 
 
 @compiled
-def _blacken(row: U16) -> None:
+def _fill_span(row: U16, value: Int) -> None:
     for x in range(row.size):
-        row[x] = np.uint16(0)
+        row[x] = value
 
 
 @compiled

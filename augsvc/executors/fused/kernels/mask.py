@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from augsvc.executors.fused.kernels.args import I64, REFLECT, U8, ZEROS, Int
+from augsvc.executors.fused.kernels.args import CONSTANT, I64, REFLECT, U8, Int
 from augsvc.executors.fused.kernels.camera import DEPTH_CUTOFF, HEIGHT, WIDTH, Mapping, read_mapping
 from augsvc.executors.fused.kernels.compiled import compiled, inlined, threaded
 
@@ -57,7 +57,7 @@ def pixel_number(view: View, x: Int, y: Int) -> Int:
     """The number of the source's pixel (x, y), by the border's rule."""
     if 0 <= x < view.width and 0 <= y < view.height:
         return y * view.width + x
-    if view.border == ZEROS:
+    if view.border == CONSTANT:
         return -1
     return _border_index(y, view.height, view.border) * view.width + _border_index(x, view.width, view.border)
 

@@ -77,7 +77,7 @@ def gather(canvas: CanvasShape, move: MoveArgs, memory: Memory, n: Int, p: Int) 
     if move.origin == FROM_CANVAS or move.cameras[n, IDENTICAL]:
         return load_pixel(canvas, memory.before[n], p)
     source = Source(memory.before[n], canvas.channels, 1, canvas.height * canvas.width, 8)
-    return sample_at(source, move.cameras[n], move.border, column_of(canvas, p), row_of(canvas, p))
+    return sample_at(source, move.cameras[n], move.border, move.fill, column_of(canvas, p), row_of(canvas, p))
 
 
 @compiled
@@ -89,7 +89,7 @@ def _gather_source(canvas: CanvasShape, move: MoveArgs, sources: U8, n: Int, p: 
         i, last = p * channels, channels - 1
         return _to_value(source[i]), _to_value(source[i + last // 2]), _to_value(source[i + last])
     x, y = column_of(canvas, p), row_of(canvas, p)
-    return sample_at(Source(source, channels, channels, 1, 0), camera, move.border, x, y)
+    return sample_at(Source(source, channels, channels, 1, 0), camera, move.border, move.fill, x, y)
 
 
 @compiled

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from augsvc.executors.fused.kernels.args import I64, REFLECT, Int
+from augsvc.executors.fused.kernels.args import I64, ONE, REFLECT, U16, Int
 from augsvc.executors.fused.kernels.camera import (
     DEPTH_U,
     DEPTH_V,
@@ -57,12 +57,12 @@ class Corners(NamedTuple):
 
 
 @compiled
-def sample_at(source: Source, camera: I64, border: Int, u: Int, v: Int) -> Pixel:
+def sample_at(source: Source, camera: I64, border: Int, fill: U16, u: Int, v: Int) -> Pixel:
     """The channels of a canvas pixel, 8 fraction bits; the last two are 0 if there is only one channel."""
     fraction = np.uint32(visible_fraction(camera, border, u, v))
-    first, second, third = np.uint32(0), np.uint32(0), np.uint32(0)
     if fraction == 0:
-        return np.uint16(first), np.uint16(second), np.uint16(third)
+        return fill[0], fill[1], fill[2]
+    first, second, third = np.uint32(0), np.uint32(0), np.uint32(0)
     mapping, samples = read_mapping(camera), read_supersampling(camera)
     x, y = mapping.a * u + mapping.b * v + mapping.c, mapping.d * u + mapping.e * v + mapping.f
     width, height = np.int32(camera[WIDTH]), np.int32(camera[HEIGHT])
@@ -82,16 +82,18 @@ def sample_at(source: Source, camera: I64, border: Int, u: Int, v: Int) -> Pixel
                 second = np.uint32(second + _interpolate(source, corners, 1, weight_x, weight_y))
                 third = np.uint32(third + _interpolate(source, corners, 2, weight_x, weight_y))
     return (
-        _fade(average(np.int64(first), samples.inverse), fraction),
-        _fade(average(np.int64(second), samples.inverse), fraction),
-        _fade(average(np.int64(third), samples.inverse), fraction),
+        _fade(average(np.int64(first), samples.inverse), fraction, fill[0]),
+        _fade(average(np.int64(second), samples.inverse), fraction, fill[1]),
+        _fade(average(np.int64(third), samples.inverse), fraction, fill[2]),
     )
 
 
 @inlined
-def _fade(value: Int, fraction: Int) -> Int:
-    """A value times a fraction of 16 bits: below 2^32."""
-    return np.uint16(np.uint32(np.uint32(value) * fraction) >> np.uint32(16))
+def _fade(value: Int, fraction: Int, fill: Int) -> Int:
+    """A value in a fraction of 16 bits of the pixel, the fill in the rest: the sum is below 2^32."""
+    rest = np.uint32(np.uint32(ONE) - fraction)
+    total = np.uint32(np.uint32(value) * fraction) + np.uint32(np.uint32(fill) * rest)
+    return np.uint16(np.uint32(total) >> np.uint32(16))
 
 
 @compiled

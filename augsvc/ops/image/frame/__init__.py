@@ -1,0 +1,1 @@
+"""Operations that map the source to the canvas."""
