@@ -29,9 +29,17 @@ class SourceInfo:
     mask: bool = False
     boxes: int = 0  # M, the rows of `boxes` in every sample; 0: the dataset has none
     keypoints: int = 0  # the rows of `keypoints`
+    flip_pairs: tuple[
+        tuple[int, int], ...
+    ] = ()  # rows that a mirrored image swaps, as left and right eye; in the version
     decoders: tuple[str, ...] = field(default=())  # names in augsvc.data.decoders.registry.DECODERS that read() may use
     colors: ColorStatistics | None = None  # fitted once (augsvc.data.fit); None: operations that need them are refused
     data_version: str = ""  # the version without the digest of the statistics, if there are any
+
+    def __post_init__(self) -> None:
+        rows = [row for pair in self.flip_pairs for row in pair]
+        if len(set(rows)) < len(rows) or not all(0 <= row < self.keypoints for row in rows):
+            raise ValueError(f"{self.name}: flip_pairs are pairs of distinct rows below {self.keypoints}")
 
     def pads(self, samples: int, sample_rate: int) -> bool:
         """Whether one of its clips may have fewer than `samples` samples at a rate in Hz, so that it is padded."""

@@ -97,14 +97,19 @@ def quadrangle(x: F64, y: F64, canvas: Canvas) -> F64:
     return matrix
 
 
+def determinant(matrix: F64) -> F64:
+    """The determinants (N,) of matrices (N, 3, 3)."""
+    a, b, c, d, e, f, g, h, i = (matrix[:, row, column] for row in range(3) for column in range(3))
+    return (a * (e * i - f * h) + b * (f * g - d * i)) + c * (d * h - e * g)
+
+
 def inverse(matrix: F64) -> F64:
     """The inverse of matrices (N, 3, 3): cofactors over the determinant. The last row of an affine inverse is 0 0 1, exactly."""
     a, b, c, d, e, f, g, h, i = (matrix[:, row, column] for row in range(3) for column in range(3))
     first, second, third = e * i - f * h, f * g - d * i, d * h - e * g
-    determinant = (a * first + b * second) + c * third
     cofactors = affine(first, c * h - b * i, b * f - c * e, second, a * i - c * g, c * d - a * f)
     cofactors[:, 2, 0], cofactors[:, 2, 1], cofactors[:, 2, 2] = third, b * g - a * h, a * e - b * d
-    return cofactors / determinant[:, None, None]
+    return cofactors / determinant(matrix)[:, None, None]
 
 
 def fit_matrix(source: tuple[int, int], canvas: Canvas, fit: Fit) -> F64:
@@ -207,6 +212,11 @@ class Camera:
     def perspective(self) -> I64:
         """The rows of the samples with perspective."""
         return np.flatnonzero((self.depth != [0, 0, 1 << MATRIX_BITS]).any(axis=1))
+
+    @property
+    def mirrors(self) -> Bools:
+        """Whether left and right are swapped (N,): the sign of the area, also under perspective."""
+        return determinant(self.forward) < 0.0
 
     def take(self, rows: slice) -> "Camera":
         """The camera of a slice of the samples."""

@@ -39,6 +39,7 @@ class ImageRenderer:
     executor: Executor
     output: Output
     mask: bool  # whether samples have masks
+    flip_pairs: tuple[tuple[int, int], ...] = ()  # keypoints that a mirrored image swaps
 
     @property
     def tensors(self) -> dict[str, TensorSpec]:
@@ -127,6 +128,8 @@ class ImageRenderer:
             if tables is not None:
                 write_floats(pixels, tables, image)
             move_labels(samples, moves, plan.canvas, arrays, check)
+            if self.flip_pairs:
+                swap_keypoints(moves, self.flip_pairs, arrays)
 
 
 def move_labels(
@@ -148,6 +151,16 @@ def move_labels(
             check()
             keypoints = move_keypoints(keypoints, camera.forward[rows], canvas)
         arrays["keypoints"][rows, columns], arrays["keypoints_valid"][rows, columns] = keypoints.points, keypoints.valid
+
+
+def swap_keypoints(moves: Moves, pairs: Sequence[tuple[int, int]], arrays: Arrays) -> None:
+    """Exchanges the rows of each pair in samples that are mirrored: by a flip along either axis, not by both."""
+    mirrored = np.logical_xor.reduce([camera.mirrors for camera, _ in moves])
+    order = np.arange(arrays["keypoints"].shape[1])
+    for pair in pairs:
+        order[list(pair)] = pair[::-1]
+    for name in ("keypoints", "keypoints_valid"):
+        arrays[name][mirrored] = arrays[name][mirrored][:, order]
 
 
 def _tiles(labels: npt.NDArray[Any] | None) -> list[tuple[slice, slice]]:

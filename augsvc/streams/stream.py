@@ -89,7 +89,8 @@ class Stream:
         else:
             spec = spec.for_images(info.size, info.channels)
             canvas = Canvas(*spec.canvas_size, spec.channels or info.channels, info.colors)
-            renderer = ImageRenderer(Plan.of(spec.pipeline, canvas, spec.fit), executor, spec.output, info.mask)
+            plan = Plan.of(spec.pipeline, canvas, spec.fit)
+            renderer = ImageRenderer(plan, executor, spec.output, info.mask, info.flip_pairs)
         if info.colors is None and (field_name := needing_fitted(spec.pipeline)):
             raise NeedsStatistics(
                 f"{field_name} needs statistics of the dataset, which has none: its operator creates them with "

@@ -1,5 +1,6 @@
 """Law L6: masks, boxes and keypoints move with the pixels, judged by the pixels themselves."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,7 @@ from augsvc.arrays import Sample
 from augsvc.data.builtin.shapes import Shapes
 from augsvc.ops.kinds.image import Frame, Move
 from augsvc.ops.registry import registry
-from tests.harness import Run, over, patch, run
+from tests.harness import ListSource, Run, over, patch, run
 
 pytestmark = pytest.mark.usefixtures("each_executor")
 SIDE = 64
@@ -245,6 +246,54 @@ def test_what_a_crop_by_the_fit_cuts_off_is_clipped_too():
     assert found["boxes"][0].tolist() == [10, 0, 20, 4] and found["boxes"][2].tolist() == [10, 14, 20, 24]
 
 
+class Faces(ListSource):
+    """Keypoints 0 and 2 are the left and the right eye; 1 is the nose."""
+
+    def __init__(self, samples):
+        super().__init__(samples)
+        self.info = replace(self.info, flip_pairs=((0, 2),))
+
+
+FLIP, UPSIDE_DOWN = ({"op": f"{name}_flip", "p": 1.0} for name in ("horizontal", "vertical"))
+BETWEEN = {"op": "pixel_dropout", "rate": 0}
+
+
+@pytest.mark.parametrize(
+    ("steps", "mirrored"),
+    [
+        ([], False),
+        ([FLIP], True),
+        ([UPSIDE_DOWN], True),
+        ([FLIP, UPSIDE_DOWN], False),
+        ([FLIP, BETWEEN, UPSIDE_DOWN], False),
+        ([{"op": "perspective"}, FLIP, BETWEEN, affine(degrees=200, shear_x=40)], True),
+        ([affine(degrees=180)], False),
+    ],
+)
+def test_mirrored_faces_swap_their_eyes(steps, mirrored):
+    sample = painted(disc(32, 32, 9), [(24, 28), (32, 32), (40, 28.5)])
+    sample.keypoints_valid[2] = False
+    plain, faces = (over(source([sample] * 3), steps).batch() for source in (ListSource, Faces))
+    order = [2, 1, 0] if mirrored else [0, 1, 2]
+    for name in ("keypoints", "keypoints_valid"):
+        np.testing.assert_array_equal(faces[name], plain[name][:, order])
+    assert faces["keypoints_valid"][0].tolist() == [not mirrored, True, mirrored]
+
+
+def test_eyes_are_swapped_in_the_samples_that_a_flip_selects():
+    sample = painted(disc(32, 32, 9), [(24, 28), (32, 32), (40, 28)])
+    points = over(Faces([sample] * 64), [{"op": "horizontal_flip"}]).batch()["keypoints"]
+    assert (points[:, 0, 0] == 24).all() and (points[:, 2, 0] == 40).all()  # on a symmetric face nothing changes
+    plain = over(ListSource([sample] * 64), [{"op": "horizontal_flip"}]).batch()["keypoints"]
+    assert 10 < (plain[:, 0, 0] == 40).sum() < 54
+
+
+@pytest.mark.parametrize("pairs", [((0, 0),), ((0, 1), (1, 2)), ((0, 3),), ((-1, 0),)])
+def test_flip_pairs_that_are_no_pairs_are_refused(pairs):
+    with pytest.raises(ValueError, match="list: flip_pairs are pairs of distinct rows below 3"):
+        replace(ListSource([painted(disc(9, 9, 3), [(1, 1)] * 3)]).info, flip_pairs=pairs)
+
+
 OTHERS = sorted(n for n, op in registry().items() if op.media == "image" and not issubclass(op, (Frame, Move)))
 
 
@@ -266,7 +315,6 @@ def test_what_is_no_move_leaves_labels_alone(op):
         np.testing.assert_array_equal(found[name], getattr(sample, name))
 
 
-BETWEEN = {"op": "pixel_dropout", "rate": 0}
 TWO_PASSES = {
     "borders": [affine(degrees=25, translate_x=0.1), {"op": "rotation", "degrees": 20, "border": "reflect"}],
     "noise": [affine(degrees=25, scale=0.8, border="edge"), BETWEEN, affine(shear_x=15, border="edge")],
