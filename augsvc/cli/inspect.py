@@ -1,4 +1,4 @@
-"""`augsvc ops`, `preview`, `explain` and `datasets`: what is served, and what a pipeline does to samples."""
+"""`augsvc ops`, `recipes`, `preview`, `explain` and `datasets`: what is served, and what a pipeline does to samples."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +15,7 @@ from augsvc.http.app import open_engine
 from augsvc.ops.operation import Operation
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.presets import PRESETS
+from augsvc.ops.recipes import RECIPES
 from augsvc.ops.registry import registry
 from augsvc.planning.spec import StreamSpec, parse_json, validate_spec
 from augsvc.streams.preview import COLUMNS, MAX_PREVIEW_SAMPLES
@@ -59,6 +60,28 @@ def ops(
         console.print(table)
     else:
         fail(f"unknown operation or preset: {name}{nearest(name, [*operations, *PRESETS])}")
+
+
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="A recipe, to print as JSON.")] = None,
+) -> None:
+    """List published pipelines, or print one of them as fields of a specification."""
+    console = Console()
+    if name is None:
+        table = Table("recipe", "pipeline", "source", box=None)
+        for key, recipe in RECIPES.items():
+            table.add_row(key, recipe.title, recipe.source)
+        console.print(table)
+        console.print("\n`augsvc recipes NAME` prints one as JSON, with what differs from its source")
+    elif name in RECIPES:
+        recipe = RECIPES[name]
+        console.print_json(data=recipe.fields())
+        typer.echo(f"source: {recipe.source}", err=True)
+        typer.echo(f"normalise: (v / 255 - mean) / std, mean {recipe.mean}, std {recipe.std}", err=True)
+        for difference in recipe.differences:
+            typer.echo(f"differs: {difference}", err=True)
+    else:
+        fail(f"unknown recipe: {name}{nearest(name, RECIPES)}")
 
 
 def preview(

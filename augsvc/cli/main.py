@@ -6,5 +6,14 @@ from augsvc.cli import data, inspect
 from augsvc.cli.serve import serve
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A data-augmentation service.")
-for command in (serve, inspect.ops, inspect.preview, inspect.explain, inspect.datasets, data.fit, data.check):
+for command in (
+    serve,
+    inspect.ops,
+    inspect.recipes,
+    inspect.preview,
+    inspect.explain,
+    inspect.datasets,
+    data.fit,
+    data.check,
+):
     app.command()(command)
