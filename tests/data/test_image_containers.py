@@ -72,6 +72,18 @@ def test_metadata_of_a_png_cost_neither_the_image_nor_memory(name):
     assert peak < 2 * len(data) + (4 << 20)
 
 
+@pytest.mark.parametrize("keyword", [b"XML:com.adobe.xmp\0", b"Raw profile type exif\0"])
+@pytest.mark.parametrize(("name", "method"), [(b"zTXt", b"\0"), (b"iTXt", b"\1\0\0\0")])
+def test_only_the_last_text_of_a_keyword_is_decompressed(keyword, name, method, monkeypatch):
+    started, inflater = [], zlib.decompressobj
+    monkeypatch.setattr(zlib, "decompressobj", lambda: started.append(1) or inflater())
+    last = XMP if keyword.startswith(b"XML") else b"\nexif\n26\n" + EXIF.hex().encode()
+    texts = [zlib.compress(bytes(1 << 20))] * 1000 + [zlib.compress(last)]
+    texts = [chunk(name, keyword + method + text) for text in texts]
+    np.testing.assert_array_equal(decode_image(with_chunks(*texts), 3, MAX_PIXELS), TURNED)
+    assert len(started) == 1
+
+
 def test_metadata_of_a_jpeg_and_a_webp_cost_nothing():
     whole = decode_image(VALID["jpeg"], 3, MAX_PIXELS)
     segments = [segment(0xE1, b"Exif\0\0" + bytes(60_000))] * 200 + [

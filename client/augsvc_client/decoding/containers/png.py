@@ -33,7 +33,7 @@ def strip_png(data: bytes, max_pixels: int) -> StrippedImage:
     require_size(width, height, max_pixels)
     pixels: list[bytes] = []
     palette = exif = b""
-    texts: dict[bytes, bytes] = {}
+    texts: dict[bytes, tuple[bytes, bytes]] = {}  # the last chunk of each keyword, as it lies in the file
     for n_chunks, (name, chunk) in enumerate(_chunks(data)):
         if n_chunks > MAX_SEGMENTS:
             raise Undecodable("the image has too many segments")
@@ -43,10 +43,10 @@ def strip_png(data: bytes, max_pixels: int) -> StrippedImage:
             palette = chunk
         elif name == b"eXIf":
             exif = chunk[8:-4]
-        elif name in _TEXTS:
-            key, text = _read_text(name, chunk[8:-4])
-            texts[key] = text
-    orientation = read_orientation(exif or _read_hex(texts.get(_EXIF, b"")), texts.get(_XMP, b""))
+        elif name in _TEXTS and (key := _keyword(chunk)):
+            texts[key] = name, chunk[8 + len(key) + 1 : -4]
+    raw_exif, xmp = (_read_text(*texts[key]) if key in texts else b"" for key in (_EXIF, _XMP))
+    orientation = read_orientation(exif or _read_hex(raw_exif), xmp)
     return StrippedImage(b"".join((SIGNATURE, header, palette, *pixels)), width, height, orientation)
 
 
@@ -67,11 +67,13 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += 12 + n_bytes
 
 
-def _read_text(name: bytes, content: bytes) -> tuple[bytes, bytes]:
-    """The keyword and the text of a text chunk; an empty text for other keywords and for damage, which costs no pixel."""
-    key, _, text = content.partition(b"\0")
-    if key not in (_XMP, _EXIF):
-        return b"", b""
+def _keyword(chunk: bytes) -> bytes | None:
+    """The keyword of a text chunk if it can hold an orientation."""
+    return next((key for key in (_XMP, _EXIF) if chunk.startswith(key + b"\0", 8)), None)
+
+
+def _read_text(name: bytes, text: bytes) -> bytes:
+    """What follows the keyword in a text chunk, decompressed up to _MAX_TEXT; empty if damaged, which costs no pixel."""
     compressed = name == b"zTXt"
     if name == b"iTXt":  # a flag, a method, a language and a translated keyword come first
         compressed = text[:1] == b"\1"
@@ -79,14 +81,14 @@ def _read_text(name: bytes, content: bytes) -> tuple[bytes, bytes]:
     elif compressed:
         text = text[1:]  # the method
     try:
-        return key, zlib.decompressobj().decompress(text, _MAX_TEXT) if compressed else text
+        return zlib.decompressobj().decompress(text, _MAX_TEXT) if compressed else text
     except zlib.error:
-        return b"", b""
+        return b""
 
 
 def _read_hex(profile: bytes) -> bytes:
     """The bytes of a raw profile as ImageMagick writes it: an empty line, a name, a length, then hexadecimal digits."""
     try:
-        return bytes.fromhex("".join(profile.decode("latin-1").split("\n")[3:]))
+        return bytes.fromhex("".join(profile.decode("latin-1").split("\n", 3)[3:]).replace("\n", ""))
     except ValueError:
         return b""
