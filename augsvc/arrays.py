@@ -48,7 +48,7 @@ class Sample:
     keypoints_valid: Bools | None = None  # K
     audio: F32 | None = None  # T, one channel, full scale is ±1
     rate: int = 0  # of the audio, in Hz; 0 if unknown
-    key: tuple[str, int] | None = None  # dataset and index, which determine it; None: a client's own
+    key: tuple[str, int] | None = None  # dataset (as DecodedCache.claim names it) and index; None: a client's own
 
     @property
     def n_bytes(self) -> int:

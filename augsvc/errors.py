@@ -10,11 +10,13 @@
       BadRequest                  400 bad_request          not HTTP
       BadJson                     400 bad_json
       Unauthorized                401 unauthorized
+      Forbidden                   403 forbidden            an operator's route
       NotFound                    404 not_found
         UnknownStream             404 unknown_stream
         UnknownDataset            404 unknown_dataset
       MethodNotAllowed            405 method_not_allowed
       StreamMismatch              409 stream_mismatch      this replica would produce different bytes
+      ReloadFailed                409 reload_failed        a dataset cannot be indexed now
       RequestTooLarge             413 request_too_large
       HostNotAllowed              421 host_not_allowed     the Host is not a name of this server
       WrongContentType            415 wrong_content_type
@@ -119,6 +121,12 @@ class Unauthorized(AugsvcError):
     status, code = 401, "unauthorized"
 
 
+class Forbidden(AugsvcError):
+    """The route is for operators."""
+
+    status, code = 403, "forbidden"
+
+
 class NotFound(AugsvcError):
     """No such route."""
 
@@ -151,6 +159,12 @@ class StreamMismatch(AugsvcError):
     def __init__(self, message: str, here: Mapping[str, str]) -> None:
         super().__init__(message)
         self.here = dict(here)  # this replica's id, dataset_version and arithmetic, those that the request has
+
+
+class ReloadFailed(AugsvcError):
+    """A dataset cannot be indexed now; its former version is still served."""
+
+    status, code = 409, "reload_failed"
 
 
 class RequestTooLarge(AugsvcError):

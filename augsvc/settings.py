@@ -74,6 +74,7 @@ class TokenEntry(BaseModel):
     token: Annotated[SecretStr, AfterValidator(_sendable)]
     bytes_per_s: Annotated[ByteCount, Field(gt=0)] | None = None  # None: no quota
     engine_fraction: Annotated[float, Field(gt=0.0, le=1.0)] | None = None  # seconds of the engine per second
+    operator: bool = False  # may reload the datasets
 
 
 class Settings(BaseSettings):
@@ -145,7 +146,8 @@ class Settings(BaseSettings):
         except ValidationError as err:
             raise ValueError(
                 "tokens_file: each entry is a client name with `token:` (at least 16 visible ASCII characters) and, "
-                "optionally, `bytes_per_s:` (an integer above 0) and `engine_fraction:` (above 0, at most 1)"
+                "optionally, `bytes_per_s:` (an integer above 0), `engine_fraction:` (above 0, at most 1) and `operator:` "
+                "(true or false)"
             ) from err
         if not tokens or len({entry.token for entry in tokens.values()}) < len(tokens):
             raise ValueError("tokens_file: give at least one token, and a different one to each client")
@@ -264,6 +266,7 @@ def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
     try:
-        return ip_address(host).is_loopback
+        address = ip_address(host)
     except ValueError:
         return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

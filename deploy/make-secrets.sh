@@ -18,7 +18,9 @@ for name in "$@"; do
     esac
     [ ! -e "secrets/$name.token" ] || continue
     token=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
-    printf '%s: {token: "%s"}\n' "$name" "$token" >> secrets/tokens.yaml
+    role=
+    [ "$name" != operator ] || role=', operator: true'     # may reload the datasets
+    printf '%s: {token: "%s"%s}\n' "$name" "$token" "$role" >> secrets/tokens.yaml
     printf '%s\n' "$token" > "secrets/$name.token"
     echo "secrets/$name.token"
 done

@@ -1,11 +1,13 @@
 """`augsvc serve`."""
 
+import os
 import signal
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from fastapi import FastAPI
 
 from augsvc.cli.common import Config, read_settings, report_errors
 from augsvc.cli.memory import fit_memory
@@ -20,6 +22,29 @@ def refuse_former_name(given: bool) -> None:
     """Names the present option to users of the former one."""
     if given:
         raise typer.BadParameter("this option is now --allow-unauthenticated")
+
+
+def reload_on_hangup(application: FastAPI) -> None:
+    """Makes SIGHUP reread the tokens and reload the datasets; when the terminal was closed, it shuts down as SIGTERM does."""
+    ends_with_terminal = has_terminal() and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN  # nohup ignores it
+
+    def reload(*_: object) -> None:
+        if ends_with_terminal and not has_terminal():
+            signal.raise_signal(signal.SIGTERM)
+        else:
+            application.state.tokens.invalidate()
+            application.state.reloader.request()
+
+    signal.signal(signal.SIGHUP, reload)
+
+
+def has_terminal() -> bool:
+    """Whether the process has a terminal that controls it, and that is open."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def serve(
@@ -45,8 +70,8 @@ def serve(
             application = create_app(fit_memory(settings, memory_limit()))
             listener, url = stack.enter_context(open_listener(settings))
         typer.echo(f"augsvc listens on {url}")
-        if settings.tokens_file:  # without one, SIGHUP ends the process, as it does when its terminal closes
-            signal.signal(signal.SIGHUP, lambda *_: application.state.tokens.invalidate())
+        if settings.tokens_file or settings.datasets:
+            reload_on_hangup(application)
         Server(application, settings.shutdown_timeout_s, settings.min_client_bytes_per_s).run(sockets=[listener])
     if application.state.lifecycle.failed:
         raise typer.Exit(1)

@@ -1,6 +1,6 @@
 """A cache of decoded samples, bounded in bytes, between the decoder and the sources that read files."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
 from threading import Lock
 
@@ -21,6 +21,13 @@ class DecodedCache:
         self.misses = 0
         self._lock = Lock()
         self._samples: OrderedDict[Hashable, Sample] = OrderedDict()
+        self._claims: Counter[str] = Counter()
+
+    def claim(self, name: str) -> str:
+        """A name for keys that no other source has: `name`, and after a reload "name 2", "name 3", …"""
+        with self._lock:
+            self._claims[name] += 1
+            return name if self._claims[name] == 1 else f"{name} {self._claims[name]}"
 
     def __len__(self) -> int:
         return len(self._samples)

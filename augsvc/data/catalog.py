@@ -1,7 +1,9 @@
 """All datasets of a server, by name: the built-in ones and the operator's."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
+from itertools import chain
 from types import MappingProxyType
 from typing import get_args
 
@@ -11,24 +13,81 @@ from augsvc.data.builtin.shapes import Shapes
 from augsvc.data.builtin.tones import Tones
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.format import DatasetFormat
-from augsvc.data.source import Source, Split
+from augsvc.data.source import Changes, Source, Split
 from augsvc.errors import UnknownDataset
 from augsvc.numerics.color_statistics import ColorStatistics, parse_statistics
 from augsvc.validation import nearest
 
 
-class Catalog:
-    """Sources by name; immutable."""
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """What a reload changes in one dataset: versions, and counts of samples."""
 
-    def __init__(self, sources: Iterable[Source], cache: DecodedCache) -> None:
-        """Raises ValueError if two sources have the same name. `cache` is the one that they share."""
+    name: str
+    former_version: str | None  # None: it is new
+    version: str | None  # None: it is not served any more
+    former_samples: int
+    samples: int
+    added: int
+    removed: int
+    changed: int  # modified, replaced or moved
+
+    @staticmethod
+    def of(name: str, former: Source | None, source: Source | None) -> "Replacement":
+        """Of a source by another one."""
+        versions = (former.info.version if former else None, source.info.version if source else None)
+        samples = (len(former) if former else 0, len(source) if source else 0)
+        changes = source.changes_since(former) if source and former else Changes(samples[1], samples[0])
+        return Replacement(name, *versions, *samples, changes.added, changes.removed, changes.changed)
+
+    @property
+    def differs(self) -> bool:
+        """Whether it changes anything."""
+        return self.version != self.former_version or self.changed > 0
+
+
+class Catalog:
+    """Sources by name; those of the operator's datasets may be replaced, all of one dataset at the same time."""
+
+    def __init__(
+        self,
+        sources: Iterable[Source],
+        cache: DecodedCache,
+        opened: Mapping[str, Sequence[Source]] = MappingProxyType({}),
+    ) -> None:
+        """`opened`: the sources of the operator's datasets, by the names in the settings. `cache` is the one that all share.
+
+        Raises:
+            ValueError: two sources have the same name.
+        """
         self.cache = cache
+        self._fixed, self._opened = tuple(sources), dict(opened)
+        self._sources = self._by_name(self._opened)
+
+    def _by_name(self, opened: Mapping[str, Sequence[Source]]) -> Mapping[str, Source]:
         by_name: dict[str, Source] = {}
-        for source in sources:
+        for source in (*self._fixed, *chain.from_iterable(opened.values())):
             if source.info.name in by_name:
                 raise ValueError(f"two datasets are named {source.info.name!r}: rename one of them")
             by_name[source.info.name] = source
-        self._sources: Mapping[str, Source] = MappingProxyType(by_name)
+        return MappingProxyType(dict(sorted(by_name.items())))
+
+    def compare(self, dataset: str, sources: Iterable[Source]) -> list[Replacement]:
+        """What `replace` would change."""
+        before = {source.info.name: source for source in self._opened.get(dataset, ())}
+        after = {source.info.name: source for source in sources}
+        return [Replacement.of(name, before.get(name), after.get(name)) for name in sorted(before | after)]
+
+    def replace(self, dataset: str, sources: Iterable[Source]) -> list[Source]:
+        """Serves these sources of an operator's dataset; returns those that are not served any more.
+
+        Raises:
+            ValueError: two sources would have the same name.
+        """
+        opened = {**self._opened, dataset: tuple(sources)}
+        self._sources = self._by_name(opened)
+        former, self._opened = self._opened.get(dataset, ()), opened
+        return [source for source in former if source not in opened[dataset]]
 
     def get(self, name: str) -> Source:
         """The source of that name.
@@ -36,10 +95,17 @@ class Catalog:
         Raises:
             UnknownDataset: there is none.
         """
-        try:
-            return self._sources[name]
-        except KeyError as err:
-            raise UnknownDataset(f"no dataset has this name{self._hint(name)}", field="dataset") from err
+        if (source := self.find(name)) is None:
+            raise UnknownDataset(f"no dataset has this name{self._hint(name)}", field="dataset")
+        return source
+
+    def find(self, name: str) -> Source | None:
+        """The source of that name, if there is one."""
+        return self._sources.get(name)
+
+    def sources(self) -> tuple[Source, ...]:
+        """All sources, sorted by name."""
+        return tuple(self._sources.values())
 
     def media_of(self, name: str) -> str | None:
         """The medium of a dataset, `image` or `audio`; None if there is none of that name."""
@@ -56,7 +122,7 @@ class Catalog:
 
     def names(self) -> tuple[str, ...]:
         """All names, sorted."""
-        return tuple(sorted(self._sources))
+        return tuple(self._sources)
 
 
 def embedded(cache: DecodedCache | None = None) -> list[Source]:
@@ -97,15 +163,16 @@ def open_catalog(settings: Mapping[str, DatasetFormat], cache_bytes: int) -> Cat
     cache = DecodedCache(cache_bytes)
     sources = embedded(cache)
     taken = {source.info.name.split("/")[0] for source in sources}
+    opened: dict[str, list[Source]] = {}
     faults: list[str] = []
     for name, dataset in settings.items():
         if name.split("/")[0] in taken:
             faults.append(f"the dataset name {name!r} belongs to a built-in dataset: choose another")
             continue
         try:
-            sources += dataset.open(name, cache)
+            opened[name] = dataset.open(name, cache)
         except ValueError as err:
             faults.append(str(err))
     if faults:
         raise ValueError("\n".join(faults))
-    return Catalog(sources, cache)
+    return Catalog(sources, cache, opened)

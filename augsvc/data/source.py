@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -65,6 +65,15 @@ class SourceInfo:
         return replace(self, version=version, colors=colors, data_version=data_version)
 
 
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """How a dataset differs from its former version: counts of samples, by name."""
+
+    added: int = 0
+    removed: int = 0
+    changed: int = 0  # modified, replaced or moved
+
+
 class Source(ABC):
     """A dataset. `read` is a pure function of the index for a given version; it is called from several threads."""
 
@@ -91,6 +100,19 @@ class Source(ABC):
     @abstractmethod
     def describe(self, index: int) -> str:
         """The name of one sample inside its dataset, for receipts: never an absolute path."""
+
+    def fingerprints(self) -> Mapping[str, Hashable]:
+        """Each sample's name, and a value that differs once it is modified or replaced. Default: the names alone."""
+        return dict.fromkeys(map(self.describe, range(len(self))))
+
+    def changes_since(self, former: "Source") -> Changes:
+        """The differences from a former version."""
+        ours, theirs = self.fingerprints(), former.fingerprints()
+        changed = sum(name in theirs and theirs[name] != value for name, value in ours.items())
+        return Changes(len(ours.keys() - theirs.keys()), len(theirs.keys() - ours.keys()), changed)
+
+    def refresh(self, newer: "Source") -> None:  # noqa: B027 - a source without files has nothing to do
+        """From now on reads what `newer` reads, which has the same version."""
 
     def left_out(self) -> Mapping[str, int]:
         """Counts of files among the samples that are not samples, by extension, for the operator."""

@@ -5,7 +5,7 @@ its memory is gone, which is when the socket has taken it, not when `send` retur
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from threading import Event
@@ -15,7 +15,8 @@ import numpy as np
 
 from augsvc.arrays import U8, Arrays
 from augsvc.cpus import cores
-from augsvc.data.catalog import Catalog
+from augsvc.data.catalog import Catalog, Replacement
+from augsvc.data.source import Source
 from augsvc.engine.limits import Limits
 from augsvc.engine.memory_budget import BATCHES, Lease, MemoryBudget
 from augsvc.engine.opening import OpenStreams
@@ -136,12 +137,15 @@ class Engine:
         return self._streams.find(stream_id)
 
     def require(self, stream_id: str, spec: StreamSpec, wait: bool = True) -> Stream:
-        """The stream of a specification, which must have that id (blocking, as `open`).
+        """The stream of a specification, which must have that id (blocking, as `open`); of a former version of its dataset
+        too, while other streams of that are open.
 
         Raises:
             StreamMismatch: this replica would produce different bytes.
         """
-        stream = self.open(spec, wait)
+        if not self.ready:
+            raise Starting(STARTING)
+        stream = self._streams.require(stream_id, spec, wait)
         if stream.id != stream_id:
             raise StreamMismatch(
                 "this replica would produce different bytes for the specification; use another replica or reopen the stream",
@@ -152,6 +156,15 @@ class Engine:
                 },
             )
         return stream
+
+    def replace_dataset(self, dataset: str, sources: Sequence[Source]) -> list[Replacement]:
+        """Opens streams of an operator's dataset over these sources from now on, and keeps those that are open; returns what
+        has changed (blocking: it compares all files).
+
+        Raises:
+            ValueError: two sources would have the same name.
+        """
+        return self._streams.replace(dataset, sources)
 
     def check(self, stream: Stream, batch: Range) -> None:
         """Refuses a range that does not exist or is too large.

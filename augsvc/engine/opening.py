@@ -1,20 +1,23 @@
 """The open streams of an engine, and how they are opened."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from threading import Lock
 
-from augsvc.data.catalog import Catalog
+from augsvc.data.catalog import Catalog, Replacement
 from augsvc.data.source import Source
 from augsvc.data.subset import Subsets
 from augsvc.engine.limits import Limits
-from augsvc.errors import Pending
+from augsvc.errors import AugsvcError, Pending
 from augsvc.executors.protocol import Executor
 from augsvc.planning.spec import StreamSpec
 from augsvc.streams.selftest import SelfTest
 from augsvc.streams.stream import Stream
 
 MAX_STREAMS = 1024  # kept open; a dropped one is reopened from the request's own specification
+KEPT_VERSIONS = 2  # former ones of each dataset, while streams of them are open
 _Key = tuple[bytes, Source]  # a specification as it was sent, in canonical form, and the dataset
 
 
@@ -26,6 +29,7 @@ class OpenStreams:
         self._streams: OrderedDict[str, Stream] = OrderedDict()
         self._ids: OrderedDict[_Key, str] = OrderedDict()  # of recently opened specifications
         self._opening: dict[_Key, Future[None]] = {}
+        self._former: dict[str, list[Source]] = {}  # versions that open streams use, by dataset, the latest first
         self._subsets = Subsets()
         self._lock = Lock()
 
@@ -37,6 +41,56 @@ class OpenStreams:
     def open(self, spec: StreamSpec, wait: bool) -> Stream:
         """The stream of a specification, from the current version of its dataset; raises as Engine.open does."""
         return self._open(spec, self._catalog.get(spec.dataset), wait)
+
+    def require(self, stream_id: str, spec: StreamSpec, wait: bool) -> Stream:
+        """The stream of a specification, of the version of its dataset that gives it this id, or else of the current one."""
+        with self._lock:
+            former = tuple(self._former.get(spec.dataset, ()))
+        for source in former:
+            with suppress(AugsvcError):  # it may lack what the specification asks for
+                stream = self._build(spec, source, wait)
+                if stream.id == stream_id:
+                    return self._keep((spec.canonical(), source), stream)
+        return self.open(spec, wait)
+
+    def replace(self, dataset: str, sources: Sequence[Source]) -> list[Replacement]:
+        """Opens streams of an operator's dataset over these sources from now on; returns what has changed.
+
+        Streams that are open keep the version that they began with, while it is one of the last KEPT_VERSIONS.
+
+        Raises:
+            ValueError: two sources would have the same name.
+        """
+        replacements = self._catalog.compare(dataset, sources)  # before the lock: it compares all files
+        with self._lock:
+            for source in self._catalog.replace(dataset, [self._known(source) for source in sources]):
+                self._former.setdefault(source.info.name, []).insert(0, source)
+            self._ids.clear()
+            self._drop_former()
+        return replacements
+
+    def _known(self, source: Source) -> Source:
+        """The source of this version that streams use already, which reads the files of `source` from now on; or that."""
+        name = source.info.name
+        former: list[Source] = self._former.get(name, [])
+        for known in (self._catalog.find(name), *former):
+            if known is not None and known.info.version == source.info.version:
+                known.refresh(source)
+                return known
+        return source
+
+    def _drop_former(self) -> None:
+        """Drops former versions that no open stream uses, and the oldest ones with their streams."""
+        current = set(self._catalog.sources())
+        used = {stream.source for stream in self._streams.values()} - current
+        self._former = {
+            name: [source for source in sources if source in used][:KEPT_VERSIONS]
+            for name, sources in self._former.items()
+        }
+        served = current.union(*self._former.values())
+        for stream_id, stream in list(self._streams.items()):
+            if stream.source not in served:
+                del self._streams[stream_id]
 
     def _open(self, spec: StreamSpec, source: Source, wait: bool) -> Stream:
         """Opens a stream, once for all threads that request it at the same time."""
@@ -52,13 +106,16 @@ class OpenStreams:
                 raise Pending(pending)
             pending.result()
         try:
-            stream = Stream.open(spec, source, self._executor, self._subsets)
-            self._limits.sample_seconds(stream.plan, self._executor)
-            return self._keep(key, stream.with_arithmetic(self._selftest.arithmetic(stream, wait)))
+            return self._keep(key, self._build(spec, source, wait))
         finally:
             with self._lock:
                 del self._opening[key]
             done.set_result(None)
+
+    def _build(self, spec: StreamSpec, source: Source, wait: bool) -> Stream:
+        stream = Stream.open(spec, source, self._executor, self._subsets)
+        self._limits.sample_seconds(stream.plan, self._executor)
+        return stream.with_arithmetic(self._selftest.arithmetic(stream, wait))
 
     def _touch(self, stream_id: str) -> Stream | None:
         """A stream by its id, which becomes the most recently used one."""
@@ -70,9 +127,13 @@ class OpenStreams:
         with self._lock:
             stream = self._streams.setdefault(stream.id, stream)
             self._ids[key] = stream.id
+            former = self._former.setdefault(stream.source.info.name, [])
+            if stream.source is not self._catalog.find(stream.source.info.name) and stream.source not in former:
+                former.insert(0, stream.source)  # it was replaced meanwhile
             self._touch(stream.id)
             if len(self._ids) > MAX_STREAMS:
                 self._ids.popitem(last=False)
             if len(self._streams) > MAX_STREAMS:
                 self._streams.popitem(last=False)
+                self._drop_former()
         return stream

@@ -1,6 +1,5 @@
 """The ASGI application: middleware, routes and pages over one engine."""
 
-import logging
 from collections.abc import Callable
 
 from fastapi import Depends, FastAPI, Response
@@ -9,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.middleware import Middleware
 
 import augsvc
-from augsvc.data.catalog import Catalog, open_catalog
+from augsvc.data.catalog import open_catalog
 from augsvc.engine.engine import Engine
 from augsvc.engine.limits import Limits
 from augsvc.executors.factory import open_executor
@@ -20,17 +19,17 @@ from augsvc.http.middleware.hosts import HostFilter
 from augsvc.http.middleware.request_log import RequestLogMiddleware
 from augsvc.http.middleware.tokens import TokenStore
 from augsvc.http.openapi import install_openapi
+from augsvc.http.reload import Reloader, log_notes
 from augsvc.http.responses import DigestedJSON, install_handlers
 from augsvc.http.routes.augment import augment_router
 from augsvc.http.routes.batch import BatchRoute, document_batch
 from augsvc.http.routes.catalog import catalog_router
 from augsvc.http.routes.frames import frames_router
 from augsvc.http.routes.pages import pages_router
+from augsvc.http.routes.reload import reload_router
 from augsvc.http.routes.streams import inspection_router, streams_router
 from augsvc.ops.registry import registry
 from augsvc.settings import Settings
-
-logger = logging.getLogger("augsvc")
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -41,9 +40,10 @@ def create_app(settings: Settings) -> FastAPI:
     """
     tokens = TokenStore(settings)
     engine = open_engine(settings, tokens.charge)
-    _log_notes(engine.catalog)
+    log_notes(engine.catalog.sources())
     metrics = Metrics(engine)
-    lifecycle = Lifecycle(engine, settings.request_timeout_s)
+    reloader = Reloader(engine, settings.datasets)
+    lifecycle = Lifecycle(engine, reloader, settings.request_timeout_s)
     app = FastAPI(
         title="augsvc",
         version=augsvc.__version__,
@@ -71,6 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
     bearer = [Depends(HTTPBearer(auto_error=False))] if tokens.required else []
     for router in (
         catalog_router(engine),
+        reload_router(reloader, tokens, settings.request_timeout_s),
         streams_router(engine, settings.max_request_bytes),
         frames_router(engine, metrics),
         inspection_router(engine),
@@ -81,6 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
     add_probes(app, lifecycle, metrics)
     install_openapi(app, [document_batch(bearer)])
     app.state.lifecycle, app.state.tokens, app.state.metrics = lifecycle, tokens, metrics
+    app.state.reloader = reloader
     return app
 
 
@@ -96,12 +98,6 @@ def open_engine(settings: Settings, charge: Callable[[str, float], None] = lambd
     )
     limits = Limits(settings.max_batch_bytes, settings.max_sample_s, settings.request_timeout_s)
     return Engine(catalog, executor, registry(settings.operations), limits, charge)
-
-
-def _log_notes(catalog: Catalog) -> None:
-    for name in catalog.names():
-        for note in catalog.get(name).notes():
-            logger.warning("%s: %s", name, note)
 
 
 def add_probes(app: FastAPI, lifecycle: Lifecycle, metrics: Metrics) -> None:

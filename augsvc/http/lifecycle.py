@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from augsvc.engine.engine import Engine
 from augsvc.errors import AugsvcError, Draining, EngineLost, Starting
+from augsvc.http.reload import Reloader
 
 logger = logging.getLogger("augsvc")
 MIN_HEARTBEAT_TIMEOUT_S = 30.0  # however short the request timeout: a heartbeat comes with each file and each pass
@@ -17,9 +18,9 @@ MIN_HEARTBEAT_TIMEOUT_S = 30.0  # however short the request timeout: a heartbeat
 class Lifecycle:
     """Whether a replica can serve, and whether its process must exit."""
 
-    def __init__(self, engine: Engine, request_timeout_s: float) -> None:
+    def __init__(self, engine: Engine, reloader: Reloader, request_timeout_s: float) -> None:
         """The engine counts as lost after twice the request timeout without a heartbeat."""
-        self._engine = engine
+        self._engine, self._reloader = engine, reloader
         self._heartbeat_timeout_s = max(MIN_HEARTBEAT_TIMEOUT_S, 2 * request_timeout_s)
         self.draining = False
         self.failed = False
@@ -29,8 +30,10 @@ class Lifecycle:
         """Runs the self-test after the port is open: the process is alive before it is ready."""
         starting = asyncio.create_task(asyncio.to_thread(self._engine.start))
         starting.add_done_callback(self._report)
+        self._reloader.start()
         yield
         self.draining = True
+        self._reloader.stop()
         await asyncio.wait({starting})
         await asyncio.to_thread(self._engine.stop)
 

@@ -34,6 +34,7 @@ TOKENS = {
     "second": {"token": "a-token-of-the-second"},
     "third": {"token": "a-token-of-the-third-run"},
     "metered": {"token": "a-token-with-a-quota", "bytes_per_s": 1},
+    "operator": {"token": "a-token-of-the-operator", "operator": True},
 }
 MAX_BATCH = 400_000
 HIGH = 1600  # a canvas of this height and some 72 pixels is 346 kB: four fit in the in-flight limit, a fifth does not
@@ -256,6 +257,20 @@ def _(server):
 @provokes("unauthorized", "send a valid token of this server as Authorization: Bearer")
 def _(server):
     return server.get("/v1/ops", who="")
+
+
+@provokes("forbidden", "an operator's token")
+def _(server):
+    return server.send("POST", "/v1/datasets/reload")
+
+
+@provokes("reload_failed", "served as before, because it cannot be indexed now: other; see the log")
+def _(server):
+    (server.data / "other").rename(server.data / "away")
+    try:
+        return server.send("POST", "/v1/datasets/reload", "operator")
+    finally:
+        (server.data / "away").rename(server.data / "other")
 
 
 @provokes("not_found", "see GET /docs")

@@ -14,7 +14,8 @@ from tests.forked import run_command
 from tests.http.serving import CLEAN, START_S
 
 TOKEN, SECOND = "a-token-of-one-trainer", "a-token-of-another-one"
-TOKENS = {"one": {"token": TOKEN}, "two": {"token": SECOND}}
+TOKENS = {"one": {"token": TOKEN, "operator": True}, "two": {"token": SECOND}}
+OPERATORS = {"/v1/datasets/reload"}
 PUBLIC = {"/", "/docs", "/openapi.json", "/healthz", "/readyz"}
 SPEC = {"dataset": "digits/test"}
 FILLED = {"stream_id": "0" * 32, "epoch": "0", "position": "0", "name": "index.js", "path": "x"}
@@ -104,7 +105,11 @@ def test_every_route_lets_a_known_client_in(guarded, routes):
     for token in (TOKEN, SECOND):
         for scheme in ("Bearer", "bearer"):
             for method, path in routes:
-                assert guarded.ask(method, path, {"Authorization": f"{scheme} {token}"}).status not in (401, 403)
+                reply = guarded.ask(method, path, {"Authorization": f"{scheme} {token}"})
+                if path in OPERATORS and token == SECOND:
+                    reply.refused(403, "forbidden")
+                else:
+                    assert reply.status not in (401, 403)
 
 
 @pytest.mark.parametrize(
@@ -193,6 +198,7 @@ def test_the_command_refuses_to_open_the_door_and_says_how_to(tmp_path):
         "one: {}",
         "one: a-token-without-its-name",
         "one: {token: a-token-of-one-trainer, admin: true}",
+        "one: {token: a-token-of-one-trainer, operator: perhaps}",
         "one: {token: 1234567890123456789}",
         "one: {token: a-token-of-one-trainer}\ntwo: {token: a-token-of-one-trainer}",
     ],

@@ -1,7 +1,7 @@
 """A folder with one sub-folder per class and files at any depth below it: what image and audio folders share.
 
-The folder is indexed once, when the server starts; reading a file that has changed since then fails, because the same
-address must never give different bytes. Messages of ValueError are for the operator and name paths; those of the errors
+The folder is indexed when the server starts and at each reload; reading a file that has changed since then fails, because
+the same address must never give different bytes. Messages of ValueError are for the operator and name paths; those of the errors
 that `read` raises reach clients and name files below the dataset's folder only.
 """
 
@@ -23,7 +23,7 @@ from augsvc.arrays import I64, Sample
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.files import Identity, NotIndexed, has_device, is_folder, open_below, read_below
 from augsvc.data.formats.format import DatasetFormat
-from augsvc.data.formats.index import FileType, Indexer, Links
+from augsvc.data.formats.index import FileType, Index, Indexer, Links
 from augsvc.data.formats.layout import Layout, find_splits, is_leftover
 from augsvc.data.source import Source
 from augsvc.errors import AugsvcError, DatasetChanged, DatasetUnavailable, Undecodable
@@ -60,17 +60,34 @@ class Folder:
     pause: Callable[[float], None] = time.sleep  # waits between the attempts of a read
 
 
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """The files at the time of indexing."""
+
+    index: Index
+    root: Path  # of the class folders, without links
+    links: Links
+    key: str  # of decoded samples in the cache
+
+    def same(self, other: "_Files") -> bool:
+        """Whether all files are the same ones; both have the same names."""
+        ours, theirs = self.index, other.index
+        same = self.root == other.root and ours.targets == theirs.targets
+        return same and np.array_equal(ours.identities, theirs.identities)
+
+
 class FolderSource(Source):
     """The files below one folder of classes, sorted by their relative names; a subclass decodes them and sets `info`."""
 
     def __init__(self, folder: Folder, file_type: FileType, max_file_bytes: int) -> None:
         """Indexes the folder."""
-        self._index = Indexer(folder.path, folder.links, file_type).index(folder.any_class)
-        self.classes = self._index.classes
+        index = Indexer(folder.path, folder.links, file_type).index(folder.any_class)
+        root = Path(os.path.realpath(folder.path))
+        self._files = _Files(index, root, folder.links, folder.cache.claim(folder.name))
+        self.classes = index.classes
         self._folder, self._max_file_bytes, self._plural = folder, max_file_bytes, file_type.plural
-        self._root = Path(os.path.realpath(folder.path))
         labels = {name: label for label, name in enumerate(self.classes)}
-        self._labels = np.array([labels[name.split("/", 1)[0]] for name in self._index.names], dtype=np.int64)
+        self._labels = np.array([labels[name.split("/", 1)[0]] for name in index.names], dtype=np.int64)
         self._digests: list[bytes] = []  # of the contents, if the version covers them
         self._defects: dict[int, str] = {}
 
@@ -79,7 +96,7 @@ class FolderSource(Source):
         """Decodes the contents of a file; raises Undecodable."""
 
     def __len__(self) -> int:
-        return len(self._index.names)
+        return len(self._labels)
 
     def read(self, index: int) -> Sample:
         """The decoded file, from the cache if it is there.
@@ -89,7 +106,8 @@ class FolderSource(Source):
             DatasetUnavailable: its file could not be read in three attempts, for a reason that may pass.
             DatasetChanged: its file is not the indexed one any more, is missing, or may not be read.
         """
-        return self._folder.cache.get_or_make((self.info.name, index), partial(self._make, index))
+        files = self._files  # which a reload exchanges
+        return self._folder.cache.get_or_make((files.key, index), partial(self._make, files, index))
 
     def labels(self) -> I64:
         """The class folder of every file (len,)."""
@@ -97,7 +115,7 @@ class FolderSource(Source):
 
     def describe(self, index: int) -> str:
         """The file's name below the folder of classes."""
-        return self._index.names[index]
+        return self._files.index.names[index]
 
     def defect(self, index: int) -> str:
         """Why a file could not be decoded or read; empty if it could, or if over `MAX_LOGGED` files could not."""
@@ -105,31 +123,41 @@ class FolderSource(Source):
 
     def left_out(self) -> Mapping[str, int]:
         """Counts of files with other extensions, and of broken links, by extension."""
-        return dict(sorted(self._index.left_out.items()))
+        return dict(sorted(self._files.index.left_out.items()))
 
     def notes(self) -> Iterator[str]:
         """Empty classes, unreadable folders, and what is ignored."""
-        yield from self._index.notes(self._plural)
+        yield from self._files.index.notes(self._plural)
         if self._folder.beside:
             yield f"beside the splits ignored: {', '.join(map(printable, self._folder.beside))}"
 
-    def _make(self, index: int) -> Sample:
+    def fingerprints(self) -> Mapping[str, bytes]:
+        """Each file's name, and what differs if it was modified or replaced: its contents, if the version covers them."""
+        files = self._files.index
+        return dict(zip(files.names, self._digests or files.fingerprints, strict=True))
+
+    def refresh(self, newer: Source) -> None:
+        """From now on reads the files that `newer` has indexed, of the same version."""
+        if isinstance(newer, FolderSource) and not self._files.same(newer._files):
+            self._files, self._defects = newer._files, {}
+
+    def _make(self, files: _Files, index: int) -> Sample:
         try:
-            if self._index.sizes[index] > self._max_file_bytes:
+            if files.index.sizes[index] > self._max_file_bytes:
                 raise Undecodable(f"the file is larger than max_file_bytes, {self._max_file_bytes:,}")
-            data = self._read_file(index)
+            data = self._read_file(files, index)
             if not data:
                 raise Undecodable("the file is empty")
             sample = self._decode(data, int(self._labels[index]))
         except Undecodable as err:
             self._note(index, str(err), f"cannot be decoded ({err}); replaced by the next sample")
             raise
-        return replace(sample, key=(self.info.name, index))
+        return replace(sample, key=(files.key, index))
 
-    def _read_file(self, index: int) -> bytes:
+    def _read_file(self, files: _Files, index: int) -> bytes:
         """The indexed file's contents; three attempts."""
-        root, name = self._located(index)
-        n_bytes = int(self._index.sizes[index]) + 1  # one more than indexed, to notice that it has grown
+        root, name = self._located(files, index)
+        n_bytes = int(files.index.sizes[index]) + 1  # one more than indexed, to notice that it has grown
         for pause_s in (*PAUSES_S, None):
             try:
                 data, identity = read_below(root, name, n_bytes)
@@ -138,15 +166,15 @@ class FolderSource(Source):
                 raise self._changed(index, "is no regular file any more") from None
             except OSError as err:
                 if pause_s is None:
-                    raise self._unreadable(index, root, err) from err
+                    raise self._unreadable(files, index, root, err) from err
                 self._folder.pause(pause_s)
-        self._require_indexed(index, data, identity)
+        self._require_indexed(files, index, data, identity)
         return data
 
-    def _unreadable(self, index: int, root: Path, err: OSError) -> AugsvcError:
+    def _unreadable(self, files: _Files, index: int, root: Path, err: OSError) -> AugsvcError:
         """DatasetChanged if waiting does not help (the client raises it immediately), else DatasetUnavailable."""
         if err.errno in _ABSENT:
-            mounted = has_device(root, self._index.identity(index).device)
+            mounted = has_device(root, files.index.identity(index).device)
             return self._changed(index, "is missing" + ("" if mounted else ": is its file system mounted?"))
         if err.errno in _FORBIDDEN:
             return self._changed(index, "may not be read by the server's user")
@@ -157,7 +185,7 @@ class FolderSource(Source):
             f"{printable(self.describe(index))}"
         )
 
-    def _require_indexed(self, index: int, data: bytes, identity: Identity) -> None:
+    def _require_indexed(self, files: _Files, index: int, data: bytes, identity: Identity) -> None:
         """Raises DatasetChanged unless a file is the indexed one: by its contents if the version covers them, else by its
         place on the disk, size and time of modification.
 
@@ -167,7 +195,7 @@ class FolderSource(Source):
             if hashlib.sha256(data).digest() != self._digests[index]:
                 raise self._changed(index, "has other contents")
             return
-        indexed = self._index.identity(index)
+        indexed = files.index.identity(index)
         if len(data) != indexed.n_bytes or replace(identity, changed_ns=indexed.changed_ns) != indexed:
             raise self._changed(index, "was modified or replaced")
         if identity != indexed:
@@ -175,10 +203,12 @@ class FolderSource(Source):
             self._note(index, note, f"is served, but {note}; `digest_contents: true` would compare its contents")
 
     def _changed(self, index: int, how: str) -> DatasetChanged:
-        self._note(index, how, f"changed after the server indexed it: it {how}; restart the server")
+        self._note(
+            index, how, f"changed after the server indexed it: it {how}; reload the datasets, or restart the server"
+        )
         return DatasetChanged(
             f"sample {index} of {self.info.name!r} changed after the server indexed it: {printable(self.describe(index))} "
-            f"{how}; restore the file and restart the server"
+            f"{how}; restore the file, then reload the datasets or restart the server"
         )
 
     def _note(self, index: int, defect: str, text: str) -> None:
@@ -188,20 +218,21 @@ class FolderSource(Source):
             self._defects[index] = defect
             logger.warning("%s: %s %s (logged once)", self.info.name, printable(self.describe(index)), text)
 
-    def _located(self, index: int) -> tuple[Path, str]:
+    def _located(self, files: _Files, index: int) -> tuple[Path, str]:
         """A folder and the file's name below it, without links."""
-        name = self._index.names[index]
-        target = self._index.targets.get(name)
+        name = files.index.names[index]
+        target = files.index.targets.get(name)
         if target is None:
-            return self._root, name
-        root = self._folder.links.root_of(target) or self._root
+            return files.root, name
+        root = files.links.root_of(target) or files.root
         return root, os.path.relpath(target, root)
 
     def _version(self, settings: Mapping[str, object], contents: bool) -> str:
         """The digest of names, sizes, classes and `settings` (all that change a sample), and optionally of all `contents`;
         never of times or the path."""
         digest = hashlib.sha256(json.dumps({"classes": self.classes, **settings}, sort_keys=True).encode())
-        for index, (name, size) in enumerate(zip(self._index.names, self._index.sizes.tolist(), strict=True)):
+        files = self._files.index
+        for index, (name, size) in enumerate(zip(files.names, files.sizes.tolist(), strict=True)):
             digest.update(b"\0%s\0%d" % (name.encode(), size))
             if contents:
                 self._digests.append(self._digest(index))
@@ -210,7 +241,7 @@ class FolderSource(Source):
 
     def _digest(self, index: int) -> bytes:
         try:
-            with os.fdopen(open_below(*self._located(index)), "rb") as file:
+            with os.fdopen(open_below(*self._located(self._files, index)), "rb") as file:
                 return hashlib.file_digest(file, "sha256").digest()
         except (NotIndexed, OSError) as err:
             reason = getattr(err, "strerror", None) or "it changed meanwhile"

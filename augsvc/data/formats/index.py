@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.recfunctions import repack_fields
 
 from augsvc.data.formats.files import Identity, is_folder
 from augsvc.data.formats.layout import (
@@ -66,6 +67,12 @@ class Index:
     def sizes(self) -> npt.NDArray[np.int64]:
         """Bytes of every file (len,)."""
         return self.identities["n_bytes"]
+
+    @property
+    def fingerprints(self) -> list[bytes]:
+        """What a modified or replaced file differs in, of every file: without the status, which permissions change too."""
+        fields = [name for name in _IDENTITY.names or () if name != "changed_ns"]
+        return [identity.tobytes() for identity in repack_fields(self.identities[fields])]
 
     def identity(self, index: int) -> Identity:
         """The file at the time of indexing."""

@@ -104,6 +104,10 @@ class TokenStore:
             raise Unauthorized("send a valid token of this server as Authorization: Bearer")
         return clients[0], self._limiters[clients[0]]
 
+    def is_operator(self, client: str) -> bool:
+        """Whether a client's token is an operator's."""
+        return client in self._operators
+
     def charge(self, client: str, seconds: float) -> None:
         """Counts seconds of the engine against a client's quota, from any thread. Without tokens there is none."""
         if (limiter := self._limiters.get(client)) is not None:
@@ -136,6 +140,7 @@ class TokenStore:
 
     def _load(self, entries: dict[str, TokenEntry]) -> None:
         self._tokens = {name: entry.token.get_secret_value().encode() for name, entry in entries.items()}
+        self._operators = frozenset(name for name, entry in entries.items() if entry.operator)
         limiters = {name: self._limiters.get(name) or RateLimiter(None) for name in entries}
         for name, entry in entries.items():  # what is owed stays owed
             limiters[name].change(entry.bytes_per_s, entry.engine_fraction)

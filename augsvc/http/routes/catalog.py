@@ -4,6 +4,7 @@ import torch
 from fastapi import APIRouter
 
 import augsvc
+from augsvc.data.source import Source
 from augsvc.engine.engine import STARTING, Engine
 from augsvc.errors import Starting
 from augsvc.ops.operation import Operation
@@ -36,7 +37,7 @@ def catalog_router(engine: Engine) -> APIRouter:
 
     @router.get("/datasets", summary="The datasets")
     async def datasets() -> dict[str, object]:
-        return {"datasets": [dataset_entry(engine, name) for name in engine.catalog.names()]}
+        return {"datasets": [dataset_entry(source) for source in engine.catalog.sources()]}
 
     return router
 
@@ -52,12 +53,11 @@ def operation_entry(name: str, operation: type[Operation]) -> dict[str, object]:
     }
 
 
-def dataset_entry(engine: Engine, name: str) -> dict[str, object]:
+def dataset_entry(source: Source) -> dict[str, object]:
     """A dataset as JSON."""
-    source = engine.catalog.get(name)
     info = source.info
     return {
-        "name": name,
+        "name": info.name,
         "samples": len(source),
         "media": info.media,
         "classes": list(info.classes),
