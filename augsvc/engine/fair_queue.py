@@ -37,6 +37,7 @@ class Task(Generic[T]):
         except BaseException as err:
             # its frames reference the future: without this the memory would wait for the garbage collector
             traceback.clear_frames(err.__traceback__)
+            calls.clear()  # of the frame that still runs
             self.future.set_exception(err)
             if isinstance(err, EngineLost):
                 raise

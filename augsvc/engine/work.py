@@ -29,11 +29,18 @@ class Work(Generic[T]):
     previous: "Future[Any] | None" = None  # its input
 
     def cancel(self) -> None:
-        """Stops the computation at its next check, or keeps it from starting."""
+        """Stops the computation at its next check, or keeps it from starting, and whatever it has queued."""
         self.cancelled.set()
         self.future.cancel()
+        self.future.add_done_callback(_cancel_queued)
         if self.previous is not None:
             self.previous.cancel()
+
+
+def _cancel_queued(done: "Future[Any]") -> None:
+    """Cancels the work that is the result: a validation queues a batch, also when it is cancelled while it runs."""
+    if not done.cancelled() and not done.exception() and isinstance(queued := done.result(), Work):
+        queued.cancel()
 
 
 class Queues:

@@ -31,6 +31,8 @@ from augsvc.http.routes.streams import inspection_router, streams_router
 from augsvc.ops.registry import registry
 from augsvc.settings import Settings
 
+_BATCH_SHARE = 0.25  # of a request's timeout: what one batch is estimated at most, so that others can wait for it
+
 
 def create_app(settings: Settings) -> FastAPI:
     """The ASGI application of one replica.
@@ -96,7 +98,7 @@ def open_engine(settings: Settings, charge: Callable[[str, float], None] = lambd
     executor = open_executor(
         settings.executor, settings.torch_device(), settings.kernel_cache, settings.device_cache_bytes
     )
-    limits = Limits(settings.max_batch_bytes, settings.max_sample_s, settings.request_timeout_s)
+    limits = Limits(settings.max_batch_bytes, settings.max_sample_s, settings.request_timeout_s * _BATCH_SHARE)
     return Engine(catalog, executor, registry(settings.operations), limits, charge)
 
 

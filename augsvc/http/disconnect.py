@@ -27,11 +27,12 @@ async def run_unless_disconnected(request: Request, work: Work[T]) -> T:
             raise ClientDisconnect
         request.state.stages = work.stages
         return result.result()
+    except BaseException:
+        work.cancel()
+        raise
     finally:
         disconnect.cancel()
-        if not result.done():
-            work.cancel()
-            result.cancel()
+        result.cancel()
 
 
 async def wait_for_disconnect(receive: Callable[[], Awaitable[Any]]) -> None:

@@ -1,8 +1,8 @@
 """The time that a sample is expected to take, from its plan alone: known before anything is computed.
 
 Rounded up from `fused` on one core, 1024 x 1024 x 3 elements, as differences between pipelines; a filter from 4096 x 4096,
-where it takes up to 1.8 s (7 ns an element for the default radius). An order of magnitude, for a bound far above usual
-pipelines.
+where it takes up to 1.8 s (7 ns an element for the default radius); what a sample costs whatever its size, from 4,000
+samples of 1 x 1 x 3 (a table of 1025 entries takes 35 µs). An order of magnitude, for a bound far above usual pipelines.
 """
 
 from augsvc.ops.operation import Kind
@@ -15,8 +15,18 @@ _NS_PER_ELEMENT = {
     Kind.ERASE: 1.5,
     Kind.OPAQUE: 150.0,
 }
+_NS_PER_OPERATION = {
+    Kind.FRAME: 3000.0,
+    Kind.MOVE: 3000.0,
+    Kind.TONE: 50_000.0,
+    Kind.FILTER: 8000.0,
+    Kind.NOISE: 1000.0,
+    Kind.ERASE: 2000.0,
+    Kind.OPAQUE: 60_000.0,
+}
 _NS_FIRST_MOVE, _NS_NEXT_MOVE = 20.0, 90.0  # from the source, with perspective; from canvas to canvas
 _NS_PER_PASS = 1.0
+_NS_PER_SAMPLE = 15_000.0
 _NS_PER_LABEL = 1600.0  # a box through one camera
 
 
@@ -26,4 +36,5 @@ def sample_seconds(plan: Passes, labels: int = 0) -> float:
     moves = sum(Kind.MOVE in pass_ for pass_ in kinds[1:])
     per_element = _NS_FIRST_MOVE + moves * _NS_NEXT_MOVE + len(kinds) * _NS_PER_PASS
     per_element += sum(_NS_PER_ELEMENT.get(kind, 0.0) for pass_ in kinds for kind in pass_)
-    return 1e-9 * (plan.elements * per_element + labels * (moves + 1) * _NS_PER_LABEL)
+    per_sample = _NS_PER_SAMPLE + sum(_NS_PER_OPERATION[kind] for pass_ in kinds for kind in pass_)
+    return 1e-9 * (plan.elements * per_element + per_sample + labels * (moves + 1) * _NS_PER_LABEL)

@@ -4,6 +4,7 @@ import gc
 import threading
 import weakref
 from concurrent.futures import CancelledError, wait
+from functools import partial
 
 import numpy as np
 import pytest
@@ -168,6 +169,28 @@ def test_a_cancelled_task_releases_its_arguments():
     assert gone() is None
     gate.set()
     thread.stop()
+
+
+@pytest.mark.parametrize("error", [Cancelled, MemoryError])
+def test_a_task_that_fails_while_it_runs_releases_its_arguments(error):
+    """Without a collection: the body of a cancelled push stayed counted until one ran."""
+    queue: FairQueue[None] = FairQueue("test")
+    body = np.zeros(1000)
+    freed = weakref.ref(body)
+
+    def fail(body):
+        raise error
+
+    gc.disable()
+    try:
+        future = queue.submit("a", partial(fail, body))
+        del body
+        assert isinstance(future.exception(), error)
+        queue.submit("a", lambda: None).result()  # the thread has left the first task
+        assert freed() is None
+    finally:
+        gc.enable()
+        queue.stop()
 
 
 def test_a_result_goes_with_the_last_one_who_wants_it():

@@ -1,0 +1,32 @@
+"""Queued work, and what becomes of it when its client leaves."""
+
+from concurrent.futures import Future
+
+import pytest
+
+from augsvc.engine.work import Work
+
+
+@pytest.mark.parametrize("when", ["before it returns", "after it returned"])
+def test_a_cancelled_validation_cancels_the_batch_that_it_queued(when):
+    validation: Work[Work[bytes]] = Work(Future())
+    batch: Work[bytes] = Work(Future())
+    validation.future.set_running_or_notify_cancel()
+    if when == "before it returns":
+        validation.cancel()
+        validation.future.set_result(batch)
+    else:
+        validation.future.set_result(batch)
+        validation.cancel()
+    assert batch.cancelled.is_set()
+    assert batch.future.cancelled()
+
+
+@pytest.mark.parametrize("error", [None, ValueError()])
+def test_work_without_a_batch_is_cancelled_alone(error):
+    validation: Work[None] = Work(Future())
+    if error:
+        validation.future.set_exception(error)
+    validation.cancel()
+    assert validation.cancelled.is_set()
+    assert validation.future.cancelled() == (error is None)
