@@ -5,14 +5,16 @@ batch (dict, tuple, list) → fields by name → Part (samples of one size: arra
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from augsvc_client.fields.flat import BOX_FORMATS, FlatField, cast, to_array
+from augsvc_client.fields.geometry import Looks, is_nested, looks_spatial, looks_timed, moving_field
 from augsvc_client.fields.parts import Part, build_parts
-from augsvc_client.fields.roles import CONTENT, Path, geometric_field, is_nested, join_path, role_of, unmovable
+from augsvc_client.fields.roles import CONTENT, Path, join_path, role_of, unmovable
 
 
 def _moves_always() -> bool:
@@ -66,13 +68,14 @@ class Reader:
     def split(self, named: Mapping[str, Any]) -> tuple[list[Part], dict[Path, Any]]:
         """Arrays copied from the caller's tensors, which a loader may refill while they wait, and the other fields.
 
-        Raises ValueError for a field that looks geometric and cannot be moved with the pixels.
+        Raises ValueError for a field that looks as if it had to move with the pixels or the sound and cannot.
         """
         sent: dict[FlatField, Any] = {}
         targets: dict[Path, Any] = {}
         rest: dict[Path, Any] = {}
+        looks: Looks = partial(looks_timed, samples=_samples(named["audio"])) if "audio" in named else looks_spatial
         for path, value in _leaves(named):
-            role = self._role(path, value, "audio" in named)
+            role = self._role(path, value, looks)
             if role == "targets":
                 targets[path] = value
             elif role is not None:
@@ -88,9 +91,9 @@ class Reader:
             return None
         return cast("index", to_array("index", named[self.index_key]), np.int64)
 
-    def _role(self, path: Path, value: Any, is_sound: bool) -> str | None:
+    def _role(self, path: Path, value: Any, looks: Looks) -> str | None:
         """The tensor that a field is sent as, or "targets"; None for one that is passed through."""
-        name = path[-1]
+        name, is_sound = path[-1], looks is not looks_spatial
         if path in (("image",), ("audio",)):
             return name
         if not {name, path[0]}.isdisjoint(self.passthrough):
@@ -100,11 +103,11 @@ class Reader:
             return role if is_sound and len(path) == 1 else None
         if role is not None and (path == (role,) or self.moves()):
             return role
-        geometric = geometric_field(name, value, self.passthrough)
-        if geometric is not None and self.moves():
-            if is_nested(value):
+        moving = moving_field(name, value, self.passthrough, looks)
+        if moving is not None and self.moves():
+            if is_nested(value) and not is_sound:
                 return "targets"
-            raise ValueError(unmovable(join_path(path), geometric))
+            raise ValueError(unmovable(join_path(path), moving, is_sound))
         return "label" if path == ("label",) else None
 
     def _box_format(self, path: Path, role: str) -> str | None:
@@ -116,6 +119,12 @@ class Reader:
             f"{join_path(path)}: set box_format='xyxy' or 'xywh' (x y width height), in pixels; only the name boxes "
             f"always means x1 y1 x2 y2"
         )
+
+
+def _samples(clips: Any) -> int | None:
+    """T of clips N,T; None for a list of clips."""
+    shape = np.shape(clips) if not isinstance(clips, list | tuple) else ()
+    return shape[-1] if shape else None
 
 
 def _leaves(named: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:

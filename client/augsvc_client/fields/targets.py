@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from augsvc_client.fields.geometry import looks_spatial, moving_field
 from augsvc_client.fields.libraries import convert, stack, with_dtype_of, zeros
-from augsvc_client.fields.roles import geometric_field, role_of, unmovable
+from augsvc_client.fields.roles import role_of, unmovable
 from augsvc_client.wire import Arrays
 
 Array = npt.NDArray[Any]
@@ -84,7 +85,7 @@ def _check_fields(target: Mapping[str, Any], known: Sequence[str], passthrough: 
     for name, value in target.items():
         if name in known or name in passthrough:
             continue
-        key = name if role_of(name) else geometric_field(name, value, passthrough, leading=1)
+        key = name if role_of(name) else moving_field(name, value, passthrough, looks_spatial, leading=1)
         if key is not None:
             raise ValueError(unmovable(name, key))
 

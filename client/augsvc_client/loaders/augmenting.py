@@ -42,8 +42,9 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
     `boxes_valid`, `keypoints_valid` N,M. A batch is a dict of them, transformed with the pixels (docs/batches.md), as
     tensors on `device`, in order and owned by the caller, with `index` int64 N; other fields are passed through.
     Labels may have other names (`masks`, `segmentation`, `keypoints` N,K,3 …; `bboxes`, `bbox`, `box` with `box_format`
-    "xyxy" or "xywh") and be nested, also as torchvision's and COCO's targets. Where the request moves pixels, any other
-    field that looks geometric raises ValueError, unless `passthrough` names it. Images may be a list of several sizes.
+    "xyxy" or "xywh") and be nested, also as torchvision's and COCO's targets. Where the request moves pixels or
+    sound, any other field that looks as if it had to move raises ValueError, unless `passthrough` names it. Images may be a
+    list of several sizes.
 
     `index` keys the draws: the same index in the same epoch gives the same image. It is read from the field `index_key`
     (distinct in a batch), else counted: base + rank + W·n, n samples of this rank since the base, which is 0 at an

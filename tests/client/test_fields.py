@@ -1,0 +1,132 @@
+"""Which fields of a batch are moved, refused, or passed through."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from augsvc_client.fields.reader import Reader
+
+N, T = 3, 1600
+IMAGES = np.zeros((N, 32, 32, 3), np.uint8)
+CLIPS = np.zeros((N, T), np.float32)
+
+
+def split(fields, **options):
+    content = {"audio": CLIPS} if options.pop("sound", False) else {"image": IMAGES}
+    return Reader(("image", "label"), "NHWC", None, **options).split({**content, **fields})
+
+
+def numbers(*shape, dtype=np.float32):
+    return (np.arange(np.prod(shape)).reshape(shape) + 2).astype(dtype)
+
+
+BOX_NAMES = (
+    "video_bbox side_box slide_bbox candidate_box grid_corners labelled_box weighted_center bbox_mid xyxy xywh ltrb bb "
+    "bndbox quad poly obb rois loc location target_xyxy anchor hull validBox id_rect"
+)
+ORDINATES = "x1 xmin cx y2 x_min box_x1 bbox_left centerX x_center min_x minx ys angle"
+ABOUT = (
+    "box_label bbox_ids boxLabels box_scores boxes_count num_boxes keypoint_visibility weight class_logits soft_label "
+    "labels probs embedding one_hot point_features positions_id2"
+)
+POINT_NAMES = "point points joints gaze pupil position xy midpoint origin class_center scored_points weight_xy"
+
+
+@pytest.mark.parametrize("name", BOX_NAMES.split())
+@pytest.mark.parametrize("dtype", ["float32", "int64"])
+def test_boxes_under_any_name_of_coordinates_are_refused(name, dtype):
+    for boxes in (numbers(N, 4, dtype=dtype), torch.from_numpy(numbers(N, 4, dtype=dtype)), numbers(N, 4).tolist()):
+        with pytest.raises(ValueError, match=f"passthrough=.'{name}'"):
+            split({name: boxes})
+        assert split({name: boxes}, passthrough=(name,))[1] == {(name,): boxes}
+        assert split({name: boxes}, moves=lambda: False)[1] == {(name,): boxes}
+
+
+@pytest.mark.parametrize("name", POINT_NAMES.split())
+@pytest.mark.parametrize("dtype", ["float32", "int64"])
+def test_points_under_any_name_of_coordinates_are_refused(name, dtype):
+    for shape in ((N, 2), (N, 34)):
+        with pytest.raises(ValueError, match=f"passthrough=.'{name}'"):
+            split({name: numbers(*shape, dtype=dtype)})
+
+
+@pytest.mark.parametrize("name", ["foo", "video", "target", "output_a"])
+def test_floats_of_a_point_or_a_box_are_refused_under_any_name(name):
+    for values in (numbers(N, 2), numbers(N, 4), torch.ones(N, 4).bfloat16(), numbers(N, 2).tolist()):
+        with pytest.raises(ValueError, match="passthrough="):
+            split({name: values})
+    for values in (numbers(N, 3), numbers(N, 2, dtype=np.int64), numbers(N)):
+        assert (name,) in split({name: values})[1]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x1", "xmin", "cx", "y2", "x_min", "box_x1", "bbox_left", "centerX", "x_center", "min_x", "minx", "ys", "angle"],
+)
+def test_single_coordinates_and_angles_are_refused(name):
+    with pytest.raises(ValueError, match=f"passthrough=.'{name}'"):
+        split({name: numbers(N)})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "box_label",
+        "bbox_ids",
+        "boxLabels",
+        "box_scores",
+        "boxes_count",
+        "num_boxes",
+        "keypoint_visibility",
+        "weight",
+        "class_logits",
+        "soft_label",
+        "labels",
+        "probs",
+        "embedding",
+        "one_hot",
+        "point_features",
+        "positions_id2",
+    ],
+)
+def test_what_is_about_coordinates_passes(name):
+    for values in (numbers(N, 4), numbers(N, 2), numbers(N, 4).astype(np.int64)):
+        assert split({name: values})[1] == {(name,): values}
+
+
+def test_labels_and_sizes_pass():
+    rest = {"y": numbers(N), "tokens": numbers(N, 9), "mean_std": numbers(N, 4), "orig_size": [[64, 64]] * N}
+    rest |= {"path": ["a"] * N, "is_box": np.ones((N, 4), bool), "attention_mask": np.ones((N, 9))}
+    assert split(rest)[1] == {(name,): value for name, value in rest.items()}
+
+
+TIMED = {
+    "events": numbers(N, 10), "frame_labels": numbers(N, 10), "vad": numbers(N, T), "onset": numbers(N),
+    "segments": numbers(N, 2), "clean": numbers(N, T), "target": numbers(N, T), "label": numbers(N, T),
+    "start_time": numbers(N), "offsets": numbers(N, 6), "beats": numbers(N, 6, dtype=np.int64), "f0": numbers(N, 50),
+    "stems": numbers(N, 2, T), "target_wav": [CLIPS[0]] * N, "notes": [[1.0, 2.0], [3.0, 4.0], [5.0]],
+    "annotations": [[{"onset": 0.5, "offset": 1.0, "name": "bark"}]] * N,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TIMED)
+def test_times_and_samples_of_clips_are_refused_where_the_sound_moves(name):
+    split_sound = partial(split, {name: TIMED[name]}, sound=True)
+    key = "onset" if name == "annotations" else name
+    with pytest.raises(ValueError, match=f"move with the sound.*passthrough=.'{key}'"):
+        split_sound()
+    if name != "annotations":
+        assert TIMED[name] is split_sound(moves=lambda: False)[1].get((name,), TIMED[name])
+        assert split_sound(passthrough=(name,))[1][name,] is TIMED[name]
+    else:
+        assert split_sound(passthrough=("onset", "offset"))[1][name,] is TIMED[name]
+
+
+def test_labels_of_whole_clips_pass():
+    rest = {"tags": numbers(N, 527), "labels": numbers(N, 50), "speaker": numbers(N), "sample_rate": [8000] * N}
+    rest |= {"attention_mask": np.ones((N, T)), "input_ids": numbers(N, 9, dtype=np.int64), "num_frames": numbers(N)}
+    rest |= {"event_label": numbers(N), "text": ["a"] * N, "speaker_embedding": numbers(N, 192), "duration": numbers(N)}
+    assert split(rest, sound=True)[1] == {(name,): value for name, value in rest.items()}
+    assert ("label",) not in split({"label": numbers(N, 10)}, sound=True)[1]
