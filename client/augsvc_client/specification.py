@@ -21,7 +21,7 @@ def specification(fields: Mapping[str, object]) -> dict[str, object]:
     spec = {name: value for name, value in fields.items() if value is not None}
     if not isinstance(spec.get("dataset"), str):
         raise ValueError(f"dataset is a name, for example 'digits/train', got {_shown(fields.get('dataset'))}")
-    spec["pipeline"] = _pipeline(fields.get("pipeline"), is_sound="seconds" in spec or "sample_rate" in spec)
+    spec["pipeline"] = _pipeline(fields.get("pipeline"))
     if "size" in spec:
         spec["size"] = _size(spec["size"])
     for name in spec.keys() & {"subset", "output"}:
@@ -71,16 +71,19 @@ def _is_bool(value: object) -> bool:
     return isinstance(value, bool) or getattr(getattr(value, "dtype", None), "kind", "") == "b"
 
 
-def _pipeline(given: object, is_sound: bool) -> object:
+def _pipeline(given: object) -> object:
     if isinstance(given, str):
         return given
     listed = list(given) if isinstance(given, Iterable) and not isinstance(given, Mapping) else [None]
     operations = [dict(operation) for operation in listed if isinstance(operation, Mapping)]
     if len(operations) != len(listed):
-        operation = {"op": "gain", "gain": [-6, 6]} if is_sound else {"op": "rotation", "degrees": [-15, 15]}
-        example = json.dumps([operation])
+        image, sound = (
+            json.dumps([operation])
+            for operation in ({"op": "rotation", "degrees": [-15, 15]}, {"op": "gain", "gain": [-6, 6]})
+        )
         raise ValueError(
-            f"pipeline is a preset's name or a list of operations, for example {example}, got {_shown(given)}"
+            f"pipeline is a preset's name or a list of operations, for example {image}, for sound {sound}, "
+            f"got {_shown(given)}"
         )
     return operations
 

@@ -149,12 +149,23 @@ def test_clips_of_several_lengths(augment):
         ({"image": images().astype(np.int16)}, "uint8"),
         ({"image": [images(1, *size)[0] for size in SIZES], "index": INDEX * 0}, "given twice"),
         ({"index": None}, "index is None"),
+        ({"image": [images(1, *size)[0] for size in SIZES], "index": INDEX[:3]}, "one row for each sample: index"),
+        ({"image": [images(1, *size)[0] for size in SIZES], "label": [1] * 5}, "one row for each sample: label"),
+        ({"image": [images(1, *size)[0] for size in SIZES], "keypoints": [np.ones((m, 2)) for m in (1, 2, 1, 3)]},
+         "keypoints cannot be one array"),
         ({"audio": np.zeros((N, 9), np.float32), "name": []}, "exactly one"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_augmented_is_refused_with_its_cure(augment, fields, message):
     with pytest.raises(ValueError, match=message):
         augment({"image": images(), "index": INDEX, **fields})
+
+
+def test_images_of_one_and_three_channels_are_a_list_but_not_one_array(augment):
+    given = {"image": [images(1)[0], images(1)[0, ..., :1]], "index": INDEX[:2]}
+    assert [len(image) for image in augment(given)["image"]] == [3, 1]
+    with pytest.raises(ValueError, match="number of channels"):
+        augment(given, size=(6, 6))
 
 
 def test_a_still_pipeline_moves_nothing(augment):

@@ -18,18 +18,17 @@ from augsvc_client.fields.reader import Reader
 from augsvc_client.fields.roles import CONTENT, role_of
 from augsvc_client.transport.connection import Request, Response
 
-_FORMS = {  # of the tensors on the wire: dtype and axes; None: any
-    "image": ("uint8", 4),
-    "audio": ("float32", 2),
-    "index": ("int64", 1),
-    "lengths": (None, None),
-    "label": (None, None),
-    "mask": ("uint8", 3),
-    "boxes": ("float32", 3),
-    "box_labels": ("int64", 2),
-    "boxes_valid": ("bool", 2),
-    "keypoints": ("float32", 3),
-    "keypoints_valid": ("bool", 2),
+_FORMS: Mapping[str, tuple[tuple[str, ...], int]] = {  # of the tensors on the wire: dtypes, axes; a label has any
+    "image": (("uint8",), 4),
+    "audio": (("float32",), 2),
+    "index": (("int64",), 1),
+    "lengths": (("int32", "int64"), 1),
+    "mask": (("uint8",), 3),
+    "boxes": (("float32",), 3),
+    "box_labels": (("int64",), 2),
+    "boxes_valid": (("bool",), 2),
+    "keypoints": (("float32",), 3),
+    "keypoints_valid": (("bool",), 2),
 }
 _STILL_KINDS = ("tone", "filter", "noise", "erase", "opaque")  # every other kind may move pixels
 
@@ -50,11 +49,11 @@ def is_wire_form(batch: object) -> bool:
 
 
 def _is_wire_tensor(name: str, value: object) -> bool:
-    if name not in _FORMS or not isinstance(value, np.ndarray):
+    if not isinstance(value, np.ndarray):
         return False
-    dtype, axes = _FORMS[name]
+    dtypes, axes = _FORMS.get(name, ((), 0))
     with_visibility = name == "keypoints" and value.shape[-1:] == (3,)
-    return dtype in (None, value.dtype.name) and axes in (None, value.ndim) and not with_visibility
+    return name == "label" or (value.dtype.name in dtypes and value.ndim == axes and not with_visibility)
 
 
 def augment_fields(

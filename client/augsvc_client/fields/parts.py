@@ -66,7 +66,16 @@ def build_parts(sent: Mapping[FlatField, Any], targets: Mapping[Path, Any], pass
         if len(values) != len(main):
             raise ValueError(f"{join_path(path)} holds {len(values)} targets for {len(main)} samples")
     groups = _group_by_shape(main)
+    if len(groups) > 1:
+        for field, value in sent.items():
+            _check_rows(field.name, value, len(main))
     return [_build_part(rows, len(groups) > 1, sent, targets, passthrough) for rows in groups]
+
+
+def _check_rows(name: str, value: Any, n: int) -> None:
+    """Raises ValueError unless a field has one entry for each of n samples, of which each part takes its own."""
+    if not hasattr(value, "__len__") or len(value) != n:
+        raise ValueError(f"every field has one row for each sample: {name} has not the {n} rows of the batch")
 
 
 def _build_part(
@@ -108,15 +117,17 @@ def _group_by_shape(samples: Any) -> list[Rows]:
 def _select(name: str, value: Any, rows: Rows) -> Any:
     """The entries of these samples, as one array."""
     if isinstance(value, list | tuple):
-        return np.stack([to_array(name, value[row]) for row in rows])
+        return _stack(name, [to_array(name, value[row]) for row in rows])
     return value[rows] if isinstance(value, np.ndarray) else value[rows.tolist()]
 
 
 def add_indices(parts: Sequence[Part], index: Rows) -> list[Arrays]:
     """The arrays of the requests of all parts, in order, each with its rows of `index` (N,).
 
-    Raises ValueError for an index given twice where the server sees one part at a time.
+    Raises ValueError for an index that is given twice or missing where the server sees one part at a time.
     """
+    if len(parts) > 1:
+        _check_rows("index", index, sum(len(part.rows) for part in parts))
     if len(parts) > 1 and len(np.unique(index)) < len(index):
         raise ValueError("an index is given twice in a batch: two samples would share their draws")
     return [
@@ -150,8 +161,18 @@ def _join_parts(parts: Sequence[Part], restored: Sequence[Mapping[Path, Any]], k
             for row, entry in zip(part.rows.tolist(), own[path], strict=True):
                 entries[row] = entry
         stay = isinstance(restored[0][path], list) or (keep_sizes and _is_sized(path, parts[0]))
-        fields[path] = entries if stay else stack(entries)
+        fields[path] = entries if stay else _stack(join_path(path), entries)
     return fields
+
+
+def _stack(name: str, entries: Sequence[Any]) -> Any:
+    shapes = sorted({tuple(np.shape(entry)) for entry in entries})
+    if len(shapes) > 1:
+        raise ValueError(
+            f"{name} cannot be one array, as its samples have the shapes {', '.join(map(str, shapes))}: give all "
+            f"images the same number of channels, and pad rows of labels"
+        )
+    return stack(entries)
 
 
 def _is_sized(path: Path, part: Part) -> bool:
