@@ -5,12 +5,14 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, field
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.recfunctions import repack_fields
 
+from augsvc.arrays import ranges
 from augsvc.data.formats.files import Identity, is_folder
 from augsvc.data.formats.layout import (
     is_leftover,
@@ -24,6 +26,7 @@ from augsvc_client.text import printable
 _IDENTITY = np.dtype(
     [("n_bytes", "i8"), ("device", "u8"), ("inode", "u8"), ("modified_ns", "i8"), ("changed_ns", "i8")]
 )
+_CHUNK = 1 << 14  # files
 _MOST_NAMED = 5  # faults of one kind in a message
 _LINK_CURE = "put the files themselves there, or name the folder that it leads into in `follow_links`"
 _READ_CURE = "grant it read and search permission"
@@ -143,17 +146,21 @@ class Indexer:
             refuse_unlikely_classes(index.classes, where)
             if len(index.classes) == 1:
                 refuse_wrapper(index.classes[0], self._inside, where)
-        for label, real in folders.items():
+        for label, real in sorted(folders.items()):
             self._walk(label, real, (self._real,))
         self._refuse_links()
         if not self._files:
             known = ", ".join(sorted(file_type.extensions))
             raise ValueError(f"{where} has no {file_type.plural}: its sub-folders need files named {known}")
-        self._files.sort()
+        self._files.sort()  # nearly sorted already: a sort of a million would hold the interpreter for seconds in a reload
         index.names = tuple(name for name, _ in self._files)
         if not any_class:
             refuse_splits_in_classes(index.names, where)
-        index.identities = np.array([identity for _, identity in self._files], dtype=_IDENTITY)
+        index.identities = np.empty(len(self._files), _IDENTITY)
+        for rows in ranges(
+            len(self._files), _CHUNK
+        ):  # as one array it would hold the interpreter for two seconds a million
+            index.identities[rows] = [identity for _, identity in self._files[rows]]
         return index
 
     def _class_folders(self) -> dict[str, str]:
@@ -204,7 +211,7 @@ class Indexer:
         """The entries that are no leftovers; notes a folder that this user may not read."""
         try:
             with os.scandir(real) as entries:
-                listed = list(entries)
+                listed = sorted(entries, key=attrgetter("name"))
         except PermissionError:
             self._index.unreadable.append(name)
             return
