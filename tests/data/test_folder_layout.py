@@ -108,6 +108,53 @@ def test_the_classes_of_all_splits_agree_and_the_difference_is_named(write):
         (["train/images/1.png", "train/labels/1.png", "val/images/1.png"], r"pets/train has the sub-folders 'images'"),
         (["cat/1.png", "dog/1.png", "annotations/1.xml"], r"'annotations', which are no classes"),
         (["images/cat/1.png", "images/dog/1.png"], r"'images', which are no classes"),
+        (
+            ["images_train/cat/1.png", "images_test/cat/1.png"],
+            r"like splits, 'images_test', 'images_train': name them train",
+        ),
+        (
+            ["seg_train/sea/1.png", "seg_test/sea/1.png", "seg_pred/2.png"],
+            r"named like splits, 'seg_test', 'seg_train':",
+        ),
+        (["train1/1.png", "test1/1.png"], r"named like splits, 'test1', 'train1'"),
+        (
+            [f"{name}/1.png" for name in ("trainA", "trainB", "testA", "testB")],
+            r"like splits, 'testA', 'testB', 'trainA'",
+        ),
+        (["trainA/1.png", "trainB/1.png"], r"named like splits, 'trainA', 'trainB'"),
+        ([f"{name}/1/1.png" for name in ("train-clean-100", "dev-clean", "test-clean")], r"'dev-clean', 'test-clean'"),
+        (["train-clean-100/1/1.png", "train-clean-360/1/1.png"], r"like splits, 'train-clean-100', 'train-clean-360'"),
+        (
+            [f"{name}/1.png" for name in ("bounding_box_train", "bounding_box_test", "query")],
+            r"like splits, 'bounding_box",
+        ),
+        (["VOC trainval/cat/1.png", "VOC test/cat/1.png"], r"named like splits, 'VOC test', 'VOC trainval'"),
+        (["imagesTr/1.png", "labelsTr/1.png"], r"'imagesTr', 'labelsTr'"),
+        (["imagesTr/1.png", "imagesTs/1.png"], r"named like splits, 'imagesTr', 'imagesTs'"),
+        (["train/1.png", "train_masks/1.png"], r"named like splits, 'train', 'train_masks'"),
+        (["leftImg8bit/1.png", "gtFine/1.png"], r"'gtFine', 'leftImg8bit', which are no classes"),
+        (
+            [f"fold{i}/{i}.png" for i in range(1, 11)],
+            r"'fold1', 'fold10'.* which are folds.*as in CLASS/fold1",
+        ),
+        (["fold_1/cat/1.png", "fold_2/cat/1.png"], r"'fold_1', 'fold_2', which are folds"),
+        (["train/Fold 1/1.png", "val/Fold 1/1.png"], r"pets/train has the sub-folders 'Fold 1', which are folds"),
+        (["_background_noise_/1.png", "yes/1.png", "no/1.png"], r"has '_background_noise_' among the classes: move it"),
+        (["train/_noise/1.png", "train/yes/1.png"], r"pets/train has '_noise' among the classes"),
+        (
+            ["COVID/images/1.png", "COVID/masks/1.png", "Normal/images/2.png"],
+            r"pets/COVID holds 'images', 'masks': all",
+        ),
+        (["cat/7/img/1.png", "cat/7/label/1.png", "dog/1.png"], r"pets/cat/7 holds 'img', 'label': all would be"),
+        (
+            ["cat/1.png", "cat/masks/1.png", "dog/1.png"],
+            r"pets/cat/masks/1.png is named like the label of another sample",
+        ),
+        (["cat/a (1).png", "cat/a (1)_mask.png", "dog/1.png"], r"pets/cat/a \(1\)_mask.png is named like the label"),
+        (
+            ["cat/1/img_train/1.png", "cat/1/img_val/1.png", "dog/1.png"],
+            r"pets/cat/1 holds 'img_train', 'img_val': splits",
+        ),
     ],
 )
 def test_what_can_be_no_class_is_refused_with_what_to_write(write, names, message):
@@ -122,6 +169,10 @@ def test_what_can_be_no_class_is_refused_with_what_to_write(write, names, messag
     [
         ["train/1.png", "test/2.png"],
         ["images/1.png", "masks/1.png"],
+        ["trainA/1.png", "testA/1.png"],
+        ["fold1/1.png", "fold2/1.png"],
+        ["_background_noise_/1.png", "yes/1.png"],
+        ["cat/1.png", "cat/1_mask.png"],
         ["train/cat/1.png"],
         ["all/a/1.png", "all/b/1.png"],
     ],
@@ -131,9 +182,46 @@ def test_the_operator_may_say_that_they_are_classes(write, names):
     assert source.info.classes == tuple(sorted({name.split("/")[0] for name in names}))
 
 
-@pytest.mark.parametrize("names", [["mask/1.png", "no_mask/1.png"], ["cat/1.png", "frames/1.png"], ["one/1.png"]])
-def test_names_that_may_be_classes_are(write, names):
-    assert len(opened(write(*names))) == 1
+@pytest.mark.parametrize(
+    "classes",
+    [
+        ["mask", "no_mask"],
+        ["with_mask", "without_mask"],
+        ["one"],
+        ["test_tube"],
+        ["test_tube", "test_strip"],
+        ["validator", "trainer"],
+        ["train_station", "bus_stop", "bus"],
+        ["passenger train", "test car", "bus"],
+        ["dev_board", "arduino"],
+        ["fold", "crease"],
+        ["face_masks", "lamps", "photo_frames"],
+        ["depth_high", "depth_low"],
+        ["image_blur", "image_sharp"],
+        ["_silence_", "_unknown_", "yes"],
+        ["_1", "_2"],
+    ],
+)
+def test_names_that_may_be_classes_are(write, classes):
+    (source,) = opened(write(*(f"{label}/1.png" for label in classes)))
+    assert source.info.classes == tuple(sorted(classes)) and not list(source.notes())
+
+
+@pytest.mark.parametrize("name", ["masks", "labels", "frames", "results", "unlabeled"])
+def test_a_doubtful_class_is_named(write, name):
+    root = write("cat/1.png", "dog/1.png", f"{name}/1.png")
+    (source,) = opened(root)
+    assert list(source.notes()) == [
+        f"served as classes: {name}; move what is no class elsewhere, or set `layout: classes`"
+    ]
+    (source,) = opened(root, layout="classes")
+    assert name in source.info.classes and not list(source.notes())
+
+
+def test_a_few_labels_in_a_class_are_samples(write):
+    names = [f"cat/{i}.png" for i in range(12)]
+    (source,) = opened(write(*names, "cat/1_mask.png", "dog/frames/1.png", "dog/photos/1.png", "dog/from 1920/2.png"))
+    assert len(source) == 16
 
 
 # --- leftovers

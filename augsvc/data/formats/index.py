@@ -15,9 +15,10 @@ from numpy.lib.recfunctions import repack_fields
 from augsvc.arrays import ranges
 from augsvc.data.formats.files import Identity, is_folder
 from augsvc.data.formats.layout import (
+    doubtful_classes,
     is_leftover,
     leftover_group,
-    refuse_splits_in_classes,
+    refuse_mixtures_in_classes,
     refuse_unlikely_classes,
     refuse_wrapper,
 )
@@ -63,6 +64,7 @@ class Index:
     leftovers: Counter[str] = field(default_factory=Counter)  # of operating systems and storage, by name
     unreadable: list[str] = field(default_factory=list)  # folders
     irregular: list[str] = field(default_factory=list)  # links that lead nowhere, pipes and sockets, named like samples
+    doubtful: list[str] = field(default_factory=list)  # classes whose names may be those of something else
     loose: int = 0  # samples outside every class
     identities: npt.NDArray[np.void] = field(default_factory=lambda: np.empty(0, _IDENTITY))
 
@@ -88,6 +90,8 @@ class Index:
             yield f"no {plural} in {_named(empty)}: remove an empty folder unless its class is to be kept"
         for folder in sorted(self.unreadable):
             yield f"{printable(folder)} may not be read by this user, and its {plural} are missing: {_READ_CURE}"
+        if self.doubtful:
+            yield f"served as classes: {_named(self.doubtful)}; move what is no class elsewhere, or set `layout: classes`"
         if self.loose:
             yield f"{plural} beside the class folders ignored ({self.loose:,}): move each into the folder of its class"
         if self.irregular:
@@ -144,6 +148,7 @@ class Indexer:
             )
         if not any_class:
             refuse_unlikely_classes(index.classes, where)
+            index.doubtful = doubtful_classes(index.classes)
             if len(index.classes) == 1:
                 refuse_wrapper(index.classes[0], self._inside, where)
         for label, real in sorted(folders.items()):
@@ -155,7 +160,7 @@ class Indexer:
         self._files.sort()  # nearly sorted already: a sort of a million would hold the interpreter for seconds in a reload
         index.names = tuple(name for name, _ in self._files)
         if not any_class:
-            refuse_splits_in_classes(index.names, where)
+            refuse_mixtures_in_classes(index.names, where)
         index.identities = np.empty(len(self._files), _IDENTITY)
         for rows in ranges(
             len(self._files), _CHUNK

@@ -6,6 +6,7 @@ images, and a split if it holds the folders of classes. What can be both is refu
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import groupby
 from types import MappingProxyType
 from typing import Literal
 
@@ -68,6 +69,22 @@ _LABELS = _LABELS_ONLY | frozenset(
     }
 )
 _CLASSES = "set `layout: classes` if these are the classes"
+_ALL_SAMPLES = "set `layout: classes` to serve all of them"
+_ROLES = _SAMPLES | _LABELS
+_OTHERS = frozenset(
+    {"augmented", "checkpoints", "output", "outputs", "predictions", "results", "unlabeled", "unlabelled"}
+)
+
+# "imagesTr" is two words: one begins at a capital, and digits and signs separate them.
+_WORD = re.compile(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![a-z])")
+_PART = re.compile(r"[^\W\d_]+|\d+")
+_SPLIT_WORD = re.compile(
+    "(?:" + "|".join(f"(?P<{split}>{words})" for split, words in _SPLIT_WORDS.items()) + ")"
+    "(?:set|data|split|images|imgs|audio|clips|val)?"
+)
+_SHORT_SPLITS: Mapping[str, str] = MappingProxyType({"tr": "train", "ts": "test", "te": "test"})  # as in "imagesTr"
+_FOLD = re.compile(r"(?:k|cv)?[ _-]?(?:fold|split|partition|shard|chunk)[ _-]?\d+", re.IGNORECASE)
+_UNDERSCORED_CLASSES = frozenset({"_unknown_", "_silence_"})  # labels of TensorFlow's recipe for Speech Commands
 
 
 def is_leftover(name: str) -> bool:
@@ -97,8 +114,9 @@ def find_splits(folders: Collection[str], holds_folders: Callable[[str], bool], 
     named = sorted(name for name in folders if split_of(name))
     others = sorted(set(folders) - set(named))
     deep = [name for name in named if holds_folders(name)]
-    if others and len(named) == 1 and not deep:
-        return {}  # the only one among other classes, as `train` beside `bus` and `tram`
+    if not named or (others and len(named) == 1 and not deep):
+        _refuse_split_words(folders, where)
+        return {}  # none, or the only one among other classes, as `train` beside `bus` and `tram`
     if others and {"train", "test"} <= set(folders):
         named = [name for name in named if name in deep or name in ("train", "test")]
     elif named and len(deep) < (2 if others else 1):
@@ -114,23 +132,105 @@ def find_splits(folders: Collection[str], holds_folders: Callable[[str], bool], 
     return {split: names[0] for split, names in by_split.items() if names}
 
 
+def _refuse_split_words(folders: Collection[str], where: str) -> None:
+    """Refuses folders that hold splits under longer names: `seg_train` and `seg_test`, `trainA` and `trainB`.
+
+    `test_tube` and `train_station` are classes: names that differ only in their splits are splits, beside others too,
+    and so are all names if each has a word of a split, except where one split is followed by different words.
+    """
+    pairs = _split_pairs(folders)
+    splits = {name: parsed for name in folders if (parsed := _split_and_rest(name))}
+    if not pairs and len(splits) == len(folders):
+        rests = {rest for _, rest in splits.values()}
+        if len({split for split, _ in splits.values()}) > 1 or (
+            len(rests) == 1 and (len(folders) > 1 or rests == {()})
+        ):
+            pairs = sorted(folders)
+    if pairs:
+        raise ValueError(
+            f"{where} has folders named like splits, {_listed(pairs)}: name them train, val or test, with one folder per class "
+            f"in each, as in train/CLASS/1.jpg, set `path` to the one that holds the classes, or {_CLASSES}"
+        )
+
+
+def _words(name: str) -> list[str]:
+    return [word.casefold() for word in _WORD.findall(name)]
+
+
+def _split_and_rest(name: str) -> tuple[str, tuple[str, ...]] | None:
+    """The split that a word of a name stands for, and the other words, without single letters and `images`, `masks`, …"""
+    words = _words(name)
+    rest = [word for word in words if len(word) > 1 and word not in _ROLES]
+    for word in rest:
+        if match := _SPLIT_WORD.fullmatch(word):
+            return str(match.lastgroup), tuple(other for other in rest if other != word)
+    if len(rest) == 1 and len(words) > 1 and rest[0] in _SHORT_SPLITS:
+        return _SHORT_SPLITS[rest[0]], ()
+    return None
+
+
+def _split_pairs(names: Collection[str]) -> list[str]:
+    """The names of which others differ only in the split, sorted: `seg_train` and `seg_test`."""
+    groups: dict[tuple[str, ...], dict[str, str]] = {}
+    for name in names:
+        if parsed := _split_and_rest(name):
+            split, rest = parsed
+            groups.setdefault(rest, {})[name] = split
+    return sorted(name for group in groups.values() if len(set(group.values())) > 1 for name in group)
+
+
 def refuse_unlikely_classes(classes: Sequence[str], where: str) -> None:
-    """Refuses sub-folders whose names say that they hold images beside their labels, such as `images` and `masks`.
+    """Refuses sub-folders whose names are no classes: images beside their labels, such as `images` and `masks`; folds; and
+    `_background_noise_` or the like among the classes.
 
     Raises:
         ValueError: for the operator.
     """
-    keys = {name: re.sub("[ _-]", "", name.casefold()) for name in classes}
-    samples = [name for name, key in keys.items() if key in _SAMPLES]
-    labels = [name for name, key in keys.items() if key in _LABELS]
-    certain = [name for name, key in keys.items() if key in _LABELS_ONLY]
-    unlikely = samples + labels if (samples and labels) or len(samples + labels) == len(classes) else certain
-    if unlikely:
+    certain = [name for name in classes if _key(name) in _LABELS_ONLY]
+    if unlikely := _samples_and_labels(classes) or certain:
         raise ValueError(
             f"{where} has the sub-folders {_listed(sorted(unlikely))}, which are no classes: this format takes the class of a "
             f"sample from its folder, as in cat/1.jpg and dog/2.jpg. Put each class into a separate sub-folder and move "
             f"masks, boxes and annotations elsewhere, or {_CLASSES}"
         )
+    if classes and all(map(_FOLD.fullmatch, classes)):
+        raise ValueError(
+            f"{where} has the sub-folders {_listed(classes)}, which are folds and no classes: put the files of each class into "
+            f"one sub-folder, as in CLASS/{classes[0]}, or {_CLASSES}"
+        )
+    private = [name for name in classes if name.startswith("_") and name.casefold() not in _UNDERSCORED_CLASSES]
+    if private and len(private) < len(classes):
+        raise ValueError(f"{where} has {_listed(private)} among the classes: move it elsewhere, or {_CLASSES}")
+
+
+def doubtful_classes(classes: Sequence[str]) -> list[str]:
+    """Classes that may be no classes, as `masks` beside `cat` and `dog`; not `mask` beside `no_mask`."""
+    named = [name for name in classes if _key(name) in _ROLES | _OTHERS]
+    others = {word.rstrip("s") for name in classes if name not in named for word in _words(name)}
+    return [name for name in named if _key(name).rstrip("s") not in others] if len(named) < len(classes) else []
+
+
+def _has_label_word(name: str) -> bool:
+    return _key(name) in _LABELS or not _LABELS.isdisjoint(_words(name))
+
+
+def _key(name: str) -> str:
+    return re.sub("[ _-]", "", name.casefold())
+
+
+def _samples_and_labels(names: Collection[str]) -> list[str]:
+    """The names of folders that hold samples and of those that hold their labels, if there are both or nothing else.
+
+    Longer names count if all are such names, as `imagesTr` and `labelsTr`.
+    """
+    samples = [name for name in names if _key(name) in _SAMPLES]
+    labels = [name for name in names if _key(name) in _LABELS]
+    if (samples and labels) or len(samples + labels) == len(names):
+        return samples + labels
+    with_labels = [name for name in names if _has_label_word(name)]
+    with_samples = [name for name in names if name not in with_labels and not _SAMPLES.isdisjoint(_words(name))]
+    are_all = with_labels and with_samples and len(with_labels + with_samples) == len(names)
+    return with_samples + with_labels if are_all else []
 
 
 def refuse_wrapper(lone: str, inside: Callable[[str], tuple[Sequence[str], bool]], where: str) -> None:
@@ -153,25 +253,66 @@ def refuse_wrapper(lone: str, inside: Callable[[str], tuple[Sequence[str], bool]
         )
 
 
-def refuse_splits_in_classes(names: Sequence[str], where: str) -> None:
-    """Refuses classes that hold splits, as in cat/train/1.jpg and cat/val/2.jpg: the splits would be mixed.
+def refuse_mixtures_in_classes(names: Sequence[str], where: str) -> None:
+    """Refuses classes that hold splits, as cat/train/1.jpg and cat/val/2.jpg, or images beside their labels, as
+    cat/images/1.jpg, cat/masks/1.png or cat/1_mask.png: both would be samples of the class.
 
     Raises:
         ValueError: for the operator.
     """
-    inner: dict[str, dict[str, str]] = {}
-    for name in names:
-        label, _, below = name.partition("/")
-        folder, slash, _ = below.partition("/")
-        if slash and (split := split_of(folder)):
-            inner.setdefault(label, {})[split] = folder
-    mixed = sorted(label for label, splits in inner.items() if len(splits) > 1)
-    if mixed:
-        folders = sorted(inner[mixed[0]].values())
+    for parent, children in sorted(_sub_folders(names).items()):
+        if splits := _split_pairs(children):
+            raise ValueError(
+                f"{where}/{parent} holds {_listed(splits)}: splits go above classes, as in {splits[0]}/{parent}; "
+                f"move them, or {_CLASSES} and the splits may be mixed"
+            )
+        mixed = _samples_and_labels(children)
+        if any(map(_has_label_word, mixed)) and not all(map(_has_label_word, mixed)):
+            raise ValueError(
+                f"{where}/{parent} holds {_listed(sorted(mixed))}: all would be samples of one class. Move masks, boxes "
+                f"and annotations elsewhere, or {_ALL_SAMPLES}"
+            )
+    if labels := _labels_beside_samples(names):
         raise ValueError(
-            f"{where}/{mixed[0]} holds {_listed(folders)}: splits go above classes, as in {folders[0]}/{mixed[0]}; "
-            f"move them, or {_CLASSES} and the splits may be mixed"
+            f"{where}/{labels[0]} is named like the label of another sample, and would be one itself; such files: "
+            f"{len(labels):,}. Move masks, boxes and annotations elsewhere, or {_ALL_SAMPLES}"
         )
+
+
+def _sub_folders(names: Sequence[str]) -> dict[str, set[str]]:
+    """Folder → the folders in it, of all that hold samples, from the classes on."""
+    inner: dict[str, set[str]] = {}
+    for folder in {name.rpartition("/")[0] for name in names}:
+        while "/" in folder:
+            parent, _, child = folder.rpartition("/")
+            inner.setdefault(parent, set()).add(child)
+            folder = parent
+    return inner
+
+
+def _labels_beside_samples(names: Sequence[str]) -> list[str]:
+    """The files whose names are those of others in the class but for a word like `mask`, if they are a tenth of a class.
+
+    `names` are sorted, so that those of a class follow one another.
+    """
+    for _, group in groupby(names, lambda name: name.partition("/")[0]):
+        files = list(group)
+        marked = [name for name in files if _has_label_part(name)]
+        samples = {_without_roles(name) for name in set(files).difference(marked)} if marked else set()
+        labels = [name for name in marked if _without_roles(name) in samples]
+        if marked and len(labels) * 10 >= len(files):
+            return labels
+    return []
+
+
+def _has_label_part(name: str) -> bool:
+    return not _LABELS.isdisjoint(_PART.findall(name.partition("/")[2].lower()))
+
+
+def _without_roles(name: str) -> tuple[str, ...]:
+    """The words and numbers of a file's name below its class, without its extension and words like `images` and `mask`."""
+    below = name.partition("/")[2].rpartition(".")[0]
+    return tuple(word for word in _PART.findall(below.casefold()) if word not in _ROLES)
 
 
 def _listed(names: Sequence[str], most: int = 6) -> str:
