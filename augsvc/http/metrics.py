@@ -20,6 +20,7 @@ from augsvc.engine.engine import Engine
 from augsvc.streams.stream import Body
 
 MAX_JOBS = 256
+JOB_ACTIVE_S = 30.0  # since its last batch, for which a job counts as active
 JOB_IDLE_S = 600.0  # after which a new job may replace it: every run has a new name
 OTHER_JOB = "(other)"  # label of the jobs beyond MAX_JOBS
 JOB_LABEL = "training_job"  # Prometheus sets `job` itself, and would store ours as exported_job
@@ -39,6 +40,8 @@ class Metrics:
         executor = engine.executor
         build.labels(augsvc.__version__, platform.python_version(), executor.name, str(executor.device)).set(1)
         self.jobs = JobMetrics(self.registry)
+        active = Gauge("augsvc_active_jobs", "Jobs with a batch in the last 30 s", registry=self.registry)
+        active.set_function(self.jobs.count_active)
         self.requests = Counter("augsvc_requests", "Responses", ["method", "route", "status"], registry=self.registry)
         self.errors = Counter("augsvc_errors", "Error responses", ["code"], registry=self.registry)
         self._samples = Counter("augsvc_samples", "Samples delivered", ["dataset"], registry=self.registry)
@@ -143,6 +146,11 @@ class JobMetrics:
         reported = headers.get("augsvc-wait-ms", "")
         if waited and _MILLISECONDS.fullmatch(reported):
             waits.observe(int(reported) / 1000.0)
+
+    def count_active(self) -> float:
+        """The number of jobs with a batch in the last JOB_ACTIVE_S."""
+        since = self._clock() - JOB_ACTIVE_S
+        return float(sum(last_seen >= since for last_seen in list(self._last_seen.values())))
 
     def _label(self, name: str) -> str:
         """The job's name, or OTHER_JOB while MAX_JOBS other jobs are active."""

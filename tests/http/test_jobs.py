@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from starlette.datastructures import Headers
 
-from augsvc.http.metrics import JOB_IDLE_S, MAX_JOBS, OTHER_JOB, JobMetrics
+from augsvc.http.metrics import JOB_ACTIVE_S, JOB_IDLE_S, MAX_JOBS, OTHER_JOB, JobMetrics
 from augsvc_client import AugmentingDataLoader, RemoteDataLoader
 
 SPEC = {"dataset": "digits/train", "pipeline": "light"}
@@ -46,6 +46,18 @@ def test_samples_and_waits_are_counted_by_job(registry, jobs, samples):
     for job, count, total in (("a", 2, 1.5), ("b", 0, 0)):
         assert registry.get_sample_value("augsvc_job_wait_seconds_count", {"training_job": job}) == count
         assert registry.get_sample_value("augsvc_job_wait_seconds_sum", {"training_job": job}) == total
+
+
+def test_a_job_is_active_for_a_while_after_its_last_batch(jobs, now):
+    assert jobs.count_active() == 0
+    jobs.count(named("a"), 1, 1)
+    now[0] = JOB_ACTIVE_S - 1
+    jobs.count(named("b"), 1, 1)
+    assert jobs.count_active() == 2
+    now[0] = JOB_ACTIVE_S + 1
+    assert jobs.count_active() == 1
+    now[0] = 2 * JOB_ACTIVE_S
+    assert jobs.count_active() == 0
 
 
 @pytest.mark.parametrize("name", ["", "x" * 65, "tab\there", "\x7f", "bell\x07", "caf\xe9"])

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from augsvc_client import Client
+from augsvc_client.text import printable
 from tests.http.browsing import expect, fragment
 
 TOKEN, WRONG = "the-token-of-a-person", "not-the-token"
@@ -189,3 +190,30 @@ def test_names_from_the_server_are_text(visit):
     expect(window.find("#inspector-title")).to_contain_text(evil)
     assert window.find("#evil").count() == 0
     assert window.page.title() == "augsvc"
+
+
+@pytest.mark.parametrize(
+    "name", ["a\x1b[2J\u202egnp.exe\u2028\ue000\u00a0\x85\ud800b", "x" * 10_000, "é 猫 😀 \u05d0-1.png"]
+)
+def test_names_of_classes_and_files_are_shown_as_the_server_logs_them(visit, name):
+    window = visit(fragment(dataset="textures/train", pipeline="light"))
+
+    def datasets(route):
+        known = json.loads(route.fetch().text())
+        for dataset in known["datasets"]:
+            dataset["classes"] = [name] * len(dataset["classes"])
+        route.fulfill(body=json.dumps(known), content_type="application/json")
+
+    def receipt(route):
+        route.fulfill(body=json.dumps({"index": 0, "source": name, "operations": []}), content_type="application/json")
+
+    window.page.route("**/v1/datasets", datasets)
+    window.page.route("**/samples/*", receipt)
+    window.page.reload()
+    window.settled()
+    shown = printable(name)
+    expect(window.find("#source")).to_have_text(shown)
+    expect(window.find("#inspector-title")).to_contain_text(shown)
+    expect(window.find("#data > .quiet")).to_contain_text(f"{shown}, {shown}")
+    assert shown in window.find(".sample .name").all_inner_texts()
+    assert window.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "a name widens the page"

@@ -4,7 +4,7 @@ import torch
 from fastapi import APIRouter
 
 import augsvc
-from augsvc.data.source import Source
+from augsvc.data.source import Source, SourceInfo
 from augsvc.engine.engine import STARTING, Engine
 from augsvc.errors import Starting
 from augsvc.ops.operation import Operation
@@ -53,6 +53,14 @@ def operation_entry(name: str, operation: type[Operation]) -> dict[str, object]:
     }
 
 
+def required_fields(info: SourceInfo) -> list[str]:
+    """The fields that a specification must set, because the dataset's samples differ in them."""
+    fields: dict[str, object] = {"size": info.size}
+    if info.media == "audio":
+        fields = {"seconds": info.seconds, "sample_rate": info.sample_rate}
+    return [name for name, value in fields.items() if value is None]
+
+
 def dataset_entry(source: Source) -> dict[str, object]:
     """A dataset as JSON."""
     info = source.info
@@ -61,5 +69,6 @@ def dataset_entry(source: Source) -> dict[str, object]:
         "samples": len(source),
         "media": info.media,
         "classes": list(info.classes),
+        "required": required_fields(info),
         "version": info.version,
     }

@@ -1,5 +1,7 @@
 // HTTP client of the page: bearer token, one error type, batches as tensors.
+// Foreign text, such as the names of classes and files, is made printable here, where it enters the page.
 
+import { printable } from "./dom.js";
 import { parse } from "./safetensors.js";
 
 const STORAGE_KEY = "augsvc-token"; // in session storage: this tab only, until it is closed
@@ -8,7 +10,7 @@ let token = sessionStorage.getItem(STORAGE_KEY) ?? "";
 /** An error response; `status` is 0 if there was no response. */
 export class ApiError extends Error {
   constructor(status, { code = "", message = "", field = null } = {}) {
-    super(message);
+    super(printable(message));
     Object.assign(this, { status, code, field });
   }
 
@@ -59,7 +61,8 @@ const fetchJson = async (path, options) => read(await send(path, options), "json
 
 export const version = () => fetchJson("v1/version");
 export const operations = async () => (await fetchJson("v1/ops")).ops;
-export const datasets = async () => (await fetchJson("v1/datasets")).datasets;
+export const datasets = async () =>
+  (await fetchJson("v1/datasets")).datasets.map((dataset) => ({ ...dataset, classes: dataset.classes.map(printable) }));
 export const metrics = async () => read(await send("metrics"), "text");
 export const open = (spec, signal) => fetchJson("v1/streams", { json: spec, signal });
 
@@ -71,5 +74,8 @@ export async function batch(stream, { epoch, start, count, view }, signal) {
   return parse(await read(await send(path, streamOptions(stream, signal)), "arrayBuffer")).tensors;
 }
 
-export const receipt = (stream, { epoch, view }, position, signal) =>
-  fetchJson(`v1/streams/${stream.id}/epochs/${epoch}/samples/${position}?view=${view}`, streamOptions(stream, signal));
+export async function receipt(stream, { epoch, view }, position, signal) {
+  const path = `v1/streams/${stream.id}/epochs/${epoch}/samples/${position}?view=${view}`;
+  const content = await fetchJson(path, streamOptions(stream, signal));
+  return { ...content, source: printable(content.source) };
+}

@@ -25,6 +25,17 @@ export const $ = (selector, root = document) => root.querySelector(selector);
 /** A copy of the icon in the page's <template> with that name. */
 export const icon = (name) => $(`#icon-${name}`).content.firstElementChild.cloneNode(true);
 
+const SHORT = { 9: "\\t", 10: "\\n", 13: "\\r" };
+/** Foreign text, such as a class, file or job name, with unprintable characters escaped as by the server ("\\x1b", "\\u202e"):
+ *  marks of direction could display a name in another order. */
+export const printable = (text) =>
+  text.replace(/[\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/gu, (character) => {
+    const code = character.codePointAt(0);
+    if (code in SHORT) return SHORT[code];
+    const [prefix, digits] = code < 0x100 ? ["x", 2] : code < 0x10000 ? ["u", 4] : ["U", 8];
+    return `\\${prefix}${code.toString(16).padStart(digits, "0")}`;
+  });
+
 let counter = 0;
 /** A unique element id. */
 export const uniqueId = (stem) => `${stem}-${(counter += 1)}`;

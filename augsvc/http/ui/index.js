@@ -15,8 +15,7 @@ import { Toolbar } from "./toolbar.js";
 
 const DEBOUNCE_MS = 120; // between a slider's last move and the request
 const RETRY_MS = 1500; // while the server starts or is unreachable
-const DEFAULT_CANVAS = [128, 128]; // for datasets whose samples differ in size
-const DEFAULT_CLIP = { seconds: 1, sample_rate: 16000 }; // the same for clips
+const DEFAULTS = { size: [128, 128], seconds: 1, sample_rate: 16000 }; // for datasets whose samples differ in them
 const DEFAULT_DATASET = "photos/train";
 
 let state = fromFragment(location.hash);
@@ -106,6 +105,7 @@ async function load() {
   clearTimeout(retryTimer);
   set($("#sheet"), { "aria-busy": "true" });
   try {
+    fillRequired();
     const spec = specification(state, media());
     const [stream, plain] = await Promise.all([api.open(spec, signal), api.open({ ...spec, pipeline: [] }, signal)]);
     if (state.start >= stream.samples) state.start = Math.max(0, stream.samples - 1);
@@ -171,7 +171,6 @@ async function selectSample(chosen) {
 /** Shows an error at the control that it names, or as a notice; transient errors call `retry` after a while. */
 function handleError(error, retry) {
   if (error.status === 401) return lock();
-  if (error.code === "size_required" && chooseSize(error.field)) return update({});
   if (error.transient) {
     const message = error.code === "starting" ? "The server is starting and runs its self-test." : error.message;
     showNotice(`${sentence(message)} Retrying …`);
@@ -192,13 +191,11 @@ function handleError(error, retry) {
   return undefined;
 }
 
-/** Fills in a size that the dataset requires; false if the user has set it already. */
-function chooseSize(field) {
-  if (field === "size" && state.size === null) state.size = [...DEFAULT_CANVAS];
-  else if (field in DEFAULT_CLIP && state[field] === null) state[field] = DEFAULT_CLIP[field];
-  else return false;
-  data.show(state);
-  return true;
+/** Fills in what the dataset requires and the user has not set: without it every request would be refused. */
+function fillRequired() {
+  const missing = (datasets.get(state.dataset)?.required ?? []).filter((name) => state[name] === null);
+  for (const name of missing) state[name] = DEFAULTS[name];
+  if (missing.length) data.show(state);
 }
 
 function pollFailed(error) {

@@ -58,14 +58,14 @@ export class Live {
       const before = (name) => Math.min(first.values[name].get(job) ?? 0, last.values[name].get(job) ?? 0);
       const increase = (name) => (last.values[name].get(job) ?? 0) - before(name);
       const waits = increase("waits");
-      return { job, samples, rate: seconds ? increase("samples") / seconds : 0, wait: waits ? increase("waited") / waits : null, waits,
+      return { job, samples, rate: seconds ? increase("samples") / seconds : null, wait: waits ? increase("waited") / waits : null, waits,
         waited: increase("waited") };
     });
     const running = jobs.filter(({ rate }) => rate > 0);
     const [waits, waited] = ["waits", "waited"].map((name) => running.reduce((sum, job) => sum + job[name], 0));
     showFigures({
-      Jobs: formatInteger(running.length),
-      "Samples/s": formatInteger(running.reduce((sum, { rate }) => sum + rate, 0)),
+      Jobs: formatInteger(last.values.activeJobs),
+      "Samples/s": seconds ? formatInteger(running.reduce((sum, { rate }) => sum + rate, 0)) : "–",
       "Mean wait": waits ? formatSeconds(waited / waits) : "–",
       "In flight": formatBytes(last.values.inFlight),
       Errors: formatInteger(last.values.errors),
@@ -80,13 +80,14 @@ const noteText = (jobs, seconds) =>
 
 /** The metrics that the page shows, from Prometheus' text format. */
 function parse(text) {
-  const values = { samples: new Map(), waits: new Map(), waited: new Map(), inFlight: 0, errors: 0 };
+  const values = { samples: new Map(), waits: new Map(), waited: new Map(), activeJobs: 0, inFlight: 0, errors: 0 };
   const byJob = { augsvc_job_samples_total: "samples", augsvc_job_wait_seconds_count: "waits", augsvc_job_wait_seconds_sum: "waited" };
   for (const line of text.split("\n")) {
     const [, name, labels = "", number] = LINE.exec(line) ?? [];
     if (!name) continue;
     const value = Number(number);
     if (name in byJob) values[byJob[name]].set(jobOf(labels), value);
+    else if (name === "augsvc_active_jobs") values.activeJobs = value;
     else if (name === "augsvc_in_flight_bytes") values.inFlight = value;
     else if (name === "augsvc_errors_total") values.errors += value;
   }
@@ -116,6 +117,6 @@ function showJobs(jobs) {
   $("#jobs").hidden = jobs.length === 0;
   $("#jobs tbody").replaceChildren(...jobs.map(({ job, samples, rate, wait }) =>
     el("tr", { class: rate > 0 ? "running" : null, "data-job": job },
-      el("th", { scope: "row" }, job), el("td", {}, formatInteger(rate)), el("td", {}, wait === null ? "–" : formatSeconds(wait)),
+      el("th", { scope: "row" }, job), el("td", {}, rate === null ? "–" : formatInteger(rate)), el("td", {}, wait === null ? "–" : formatSeconds(wait)),
       el("td", {}, formatInteger(samples)))));
 }
