@@ -18,10 +18,10 @@ from augsvc.ops.kinds.image import TABLE_ENTRIES, Tone
 from augsvc.ops.operation import Draw, Drawn, Interval
 
 
-class Solarize(Tone):
-    """Inverts all values from a threshold upwards (solarize)."""
+class InvertHighlights(Tone):
+    """Inverts all values from a threshold upwards."""
 
-    op: Literal["solarize"] = "solarize"
+    op: Literal["invert_highlights"] = "invert_highlights"
     threshold: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0)] = (0.5, 1.0)
 
     def table(self, draw: Draw) -> F64:

@@ -20,7 +20,7 @@ from tests.harness import open_cpu
 from tests.http import serving
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
-STEP = {"op": "solarize", "threshold": [0.2, 0.9], "p": 0.7}
+STEP = {"op": "invert_highlights", "threshold": [0.2, 0.9], "p": 0.7}
 
 
 @pytest.fixture
@@ -30,9 +30,9 @@ def known(monkeypatch):
 
 
 def test_it_is_one_of_the_operations_where_it_is_named(known):
-    assert set(known) == {*registry(), "solarize"}
+    assert set(known) == {*registry(), "invert_highlights"}
     spec = {"dataset": "d", "pipeline": [STEP]}
-    assert validate_spec(spec, known).pipeline[0].op == "solarize"
+    assert validate_spec(spec, known).pipeline[0].op == "invert_highlights"
     with pytest.raises(SpecInvalid, match="unknown operation"):
         validate_spec(spec)
 
@@ -46,7 +46,7 @@ def test_the_laws_hold_for_it(known, name):
         for place in range(4):
             alone = parse(stream.produce(2, place, 1, 0, workers, lambda: None).buffer)[0]
             assert alone["image"].tobytes() == whole["image"][place : place + 1].tobytes()
-    assert "solarize" in SelfTest(executor, known).digests()["operations"]
+    assert "invert_highlights" in SelfTest(executor, known).digests()["operations"]
 
 
 @pytest.mark.parametrize("module", ["no_such_module", "json"])
@@ -58,11 +58,13 @@ def test_a_module_without_operations_is_reported(module):
 def test_a_server_serves_it(serve, monkeypatch):
     monkeypatch.setattr(serving, "CLEAN", serving.CLEAN | {"PYTHONPATH": str(EXAMPLES)})
     server = serve(operations=["own_operation"]).ready()
-    assert "solarize" in [entry["name"] for entry in server.get("/v1/ops").json["ops"]]
+    assert "invert_highlights" in [entry["name"] for entry in server.get("/v1/ops").json["ops"]]
     spec = {"dataset": "photos/train", "shuffle": False, "output": {"layout": "NHWC"}}
     with server.client() as client:
         plain = client.stream(spec).batch(0, 0, 4)["image"]
-        seen = client.stream(spec | {"pipeline": [{"op": "solarize", "threshold": 0.5}]}).batch(0, 0, 4)["image"]
+        seen = client.stream(spec | {"pipeline": [{"op": "invert_highlights", "threshold": 0.5}]}).batch(0, 0, 4)[
+            "image"
+        ]
     expected = [np.asarray(ImageOps.solarize(fromarray(image), 128)) for image in plain]
     assert (seen == np.stack(expected)).all()
 
