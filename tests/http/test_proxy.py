@@ -254,7 +254,7 @@ def test_what_is_refused_before_a_server_hears_of_it_has_the_servers_form(proxy,
 def test_plain_http_to_the_port_with_tls_gets_an_error(proxy):
     with socket.create_connection(("127.0.0.1", proxy.port), timeout=START_S) as plain:
         plain.sendall(b"GET /v1/ops HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert "TLS" in replies(plain)[0].refused(400, "bad_request")["message"]
+        assert "TLS; give clients an https URL" in replies(plain)[0].refused(400, "bad_request")["message"]
 
 
 def test_without_any_server_the_answer_is_one_that_clients_understand(proxy, both):

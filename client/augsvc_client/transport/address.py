@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 5.0  # a host that drops packets must leave time for the other replicas
 _MAX_PATH_BYTES = 107  # of a Unix socket's path, on Linux
 
+_PLAIN_HTTP = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")  # OpenSSL's words for an answer that is not TLS
 _DESCRIPTIONS: tuple[tuple[type[Exception], str], ...] = (  # the first match counts
     (TimeoutError, "no complete response in time"),
     (ConnectionRefusedError, "connection refused"),
@@ -28,7 +29,7 @@ _DESCRIPTIONS: tuple[tuple[type[Exception], str], ...] = (  # the first match co
     (socket.gaierror, "unknown host name"),
     (ssl.SSLCertVerificationError, "the TLS certificate is not trusted"),
     (ssl.SSLError, "the TLS handshake failed"),
-    (http.client.HTTPException, "the response is not HTTP"),
+    (http.client.HTTPException, "the response is not HTTP; use https:// if the server has TLS"),
     (OSError, "network error"),
 )
 
@@ -37,6 +38,8 @@ def describe_error(err: Exception) -> str:
     """What went wrong with a connection, without a library's text."""
     if isinstance(err, AugsvcError):
         return str(err)
+    if isinstance(err, ssl.SSLError) and getattr(err, "reason", "") in _PLAIN_HTTP:
+        return "the TLS handshake failed: the server speaks plain HTTP; use http://"
     return next((text for kind, text in _DESCRIPTIONS if isinstance(err, kind)), type(err).__name__)
 
 
