@@ -3,6 +3,7 @@
 NumPy reports its arrays to tracemalloc, and Python its objects; Pillow's copy of a sheet is in neither, but is counted.
 """
 
+import asyncio
 import tracemalloc
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from augsvc.data.catalog import open_catalog
 from augsvc.engine.engine import Engine
 from augsvc.engine.limits import Limits
+from augsvc.http.routes.frames import FramesResponse, frame_sizes
 from augsvc.ops.registry import registry
 from augsvc.planning.spec import validate_spec
 from augsvc.streams.stream import Range
@@ -82,6 +84,42 @@ def test_pushes(engine, measure, kind):
     pipeline = [] if kind == "audio" else "light"
     peak, counted = measure(lambda: engine.push({"pipeline": pipeline}, arrays, body_bytes=0))
     assert peak <= counted + body + WORKING  # the body itself was counted as it was allocated
+
+
+def test_frames(engine):
+    """Ten batches in one response are two at a time: the one that is sent, and the next."""
+    stream = engine.open(validate_spec({"dataset": "digits/train", "size": [512, 512], "pipeline": "standard"}))
+    batches = [Range(0, start, 100, 0) for start in range(0, 1000, 100)]
+    counted, sent = [], []
+
+    async def send(message):
+        counted.append(engine.in_flight_bytes)
+        sent.append(len(message.get("body", b"")))
+
+    async def receive():
+        await asyncio.Event().wait()
+
+    async def respond():
+        response = FramesResponse(
+            await asyncio.wrap_future(engine.produce(stream, batches[0]).future),
+            batches[1:],
+            frame_sizes(stream, batches),
+            lambda batch: engine.produce(stream, batch),
+            lambda body: None,
+            lambda: 0.0,
+        )
+        await response({}, receive, send)
+
+    tracemalloc.start()
+    try:
+        asyncio.run(respond())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    size = stream.layout.size(100)
+    assert sum(sent) == 10 * (size + 16)
+    assert size < max(counted) <= 2 * size
+    assert peak <= max(counted) + WORKING
 
 
 def test_receipts(engine, measure):

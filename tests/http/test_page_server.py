@@ -94,8 +94,9 @@ def test_a_server_that_goes_away_and_comes_back(visit, serve):
 # --- training jobs
 
 
-def test_an_active_job_is_listed(visit, server):
-    window = visit(fragment(**LIGHT)).settled()
+def test_an_active_job_is_listed(visit, serve):
+    server = serve().ready()  # without the jobs of other tests
+    window = visit(fragment(**LIGHT), server).settled()
     enough = threading.Event()
 
     def train():

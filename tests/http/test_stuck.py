@@ -40,7 +40,7 @@ def release(fifo):
 
 @pytest.mark.parametrize("path", ["?start=0&count=1", "/samples/0"])
 def test_a_server_that_waits_for_it_for_too_long_says_so_and_ends(stuck, path):
-    """Twice the timeout: no client waits any more, and no other batch would ever be computed."""
+    """Twice the timeout: no client waits any more, and no other batch would ever be computed. The request ends first."""
     server, stream = stuck(request_timeout_s=1)
     with server.send(asked(stream, path)) as connection:
         replies(connection)[0].refused(503, "deadline_exceeded")

@@ -13,9 +13,10 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -38,6 +39,19 @@ _RETRY_S = 0.05  # between attempts to lease memory for the next batch
 _KEEP_ALIVE_S = 0.5  # at most, between empty messages while a quota is waited for
 
 
+@dataclass(frozen=True, slots=True)
+class FramesAddress:
+    """The parameters of the request."""
+
+    stream_id: StreamId
+    epoch: Epoch
+    start: Start
+    count: Count
+    stride: Annotated[int, Query(ge=1, le=MAX_SEED, description="from one frame's start to the next's")]
+    frames: Annotated[int, Query(ge=1, le=MAX_FRAMES, description="how many frames")]
+    view: View = 0
+
+
 def frames_router(engine: Engine, metrics: Metrics) -> APIRouter:
     """The route that answers with many batches."""
     router = APIRouter(prefix=PREFIX, tags=["streams"], redirect_slashes=False)
@@ -49,21 +63,13 @@ def frames_router(engine: Engine, metrics: Metrics) -> APIRouter:
         responses={200: {"content": {FRAMES: {}}, "description": "frames of u64 length, body, u64 xxh3"}},
     )
     async def frames(
-        request: Request,
-        stream_id: StreamId,
-        epoch: Epoch,
-        start: Start,
-        count: Count,
-        stride: Annotated[int, Query(ge=1, le=MAX_SEED, description="from one frame's start to the next's")],
-        frames: Annotated[int, Query(ge=1, le=MAX_FRAMES, description="how many frames")],
-        view: View = 0,
-        spec: SpecHeader = None,
+        request: Request, address: Annotated[FramesAddress, Depends()], spec: SpecHeader = None
     ) -> Response:
         started_at = time.perf_counter()
-        stream = await find_stream(engine, request, stream_id, spec)
-        first = Range(epoch, start, count, view)
+        stream = await find_stream(engine, request, address.stream_id, spec)
+        first = Range(address.epoch, address.start, address.count, address.view)
         engine.check(stream, first)
-        batches, job = frame_ranges(stream, first, stride, frames), job_of(request)
+        batches, job = frame_ranges(stream, first, address.stride, address.frames), job_of(request)
         body = await run_unless_disconnected(request, engine.produce(stream, first, job))
         counted: list[bool] = []  # not the bodies: they must be freed when they are sent
 
