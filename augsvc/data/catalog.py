@@ -109,7 +109,7 @@ class Catalog:
 
     def media_of(self, name: str) -> str | None:
         """The medium of a dataset, `image` or `audio`; None if there is none of that name."""
-        source = self._sources.get(name)
+        source = self.find(name)
         return source.info.media if source else None
 
     def _hint(self, name: str) -> str:

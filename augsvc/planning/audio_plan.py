@@ -58,8 +58,8 @@ class SoundPlan(Passes):
     def windows(self, pass_: Pass, draws: Sequence[Draw], lengths: I64) -> I64 | None:
         """The moves of a pass as one: (N, 3) of shift, first, last, for out[t] = in[t − shift] where first ≤ t < last, else 0.
 
-        `lengths` (N,) are the clips' own; 0 ≤ first ≤ last ≤ length. None if nothing moves. Samples that one move pushes out
-        of the clip are not brought back by the next.
+        `lengths` (N,) are the clips' own. None if nothing moves. Samples that one move pushes out of the clip are not brought
+        back by the next.
         """
         moves = self.of_kind(pass_, SoundMove)
         if not moves:
