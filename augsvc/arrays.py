@@ -2,7 +2,7 @@
 
 A batch is a plain mapping of tensor names to NumPy arrays; the names, dtypes and shapes are those of the wire:
 
-    image            uint8   N,C,H,W or N,H,W,C       images, or
+    image            uint8   N,C,H,W or N,H,W,C       images (uint16 and floats too), or
     audio            float32 N,T                      audio, full scale is ±1
     lengths          int32   N              samples of each clip; those after them are zeros
     label            int64   N
@@ -24,12 +24,14 @@ import numpy as np
 import numpy.typing as npt
 
 U8 = npt.NDArray[np.uint8]
+U16 = npt.NDArray[np.uint16]
 U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Pixels = npt.NDArray[Any]  # uint8, or uint16: values with 8 fraction bits, 0 … 65,280
 Arrays = Mapping[str, npt.NDArray[Any]]
 T = TypeVar("T")
 
@@ -38,7 +40,7 @@ T = TypeVar("T")
 class Sample:
     """One decoded image or clip. Coordinates are pixels of the image: x right, y down, pixel centres at +0.5."""
 
-    image: U8 | None  # H,W,C with C 1 or 3
+    image: Pixels | None  # H,W,C with C 1 or 3; of all samples of a dataset the same type
     label: int
     mask: U8 | None = None  # H,W
     boxes: F32 | None = None  # M,4

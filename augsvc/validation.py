@@ -6,7 +6,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from augsvc.errors import SpecInvalid
 
@@ -26,6 +26,17 @@ def _read_bytes(value: object) -> object:
 
 # Bytes: an integer, or a text with a unit, of 1024 (2GiB, 512 MiB, 2Gi) or 1000 (2GB, 2G).
 ByteCount = Annotated[int, BeforeValidator(_read_bytes)]
+
+
+def _require_ascending(window: tuple[float, float]) -> tuple[float, float]:
+    if not window[0] < window[1]:
+        raise ValueError("must be [low, high] with low below high")
+    return window
+
+
+_Number = Annotated[float, Field(ge=-1e30, le=1e30, allow_inf_nan=False, strict=True)]
+# The numbers of an image that are black and white.
+Window = Annotated[tuple[_Number, _Number], AfterValidator(_require_ascending)]
 
 _TEXTS = {
     "missing": "is required",

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from augsvc.arrays import I64, U8, required
+from augsvc.arrays import I64, U8, Pixels, required
 from augsvc.cpus import cores
 from augsvc.data.source import Source
 from augsvc.errors import Undecodable
@@ -22,7 +22,7 @@ def fit(source: Source, progress: Callable[[int], None] = lambda _: None) -> Col
     """Reads every sample, on all cores, and sums its colours; those that cannot be decoded are left out and counted.
 
     `progress` is called with the number of samples done since its last call. The sums are integers, so the result does not
-    depend on the threads.
+    depend on the threads; values of 16 bits are rounded to 8.
 
     Raises:
         ValueError: for the operator: the dataset has no images, or none that can be decoded.
@@ -59,9 +59,14 @@ def fit(source: Source, progress: Callable[[int], None] = lambda _: None) -> Col
 
 def _sample_sums(source: Source, index: int) -> I64 | None:
     try:
-        return color_sums(required(source.read(index).image))
+        return color_sums(_to_levels(required(source.read(index).image)))
     except Undecodable:
         return None
+
+
+def _to_levels(image: Pixels) -> U8:
+    """Levels of 8 bits; 65,280 with half a level added fits 16."""
+    return image if image.dtype == np.uint8 else (image + np.uint16(128) >> 8).astype(np.uint8)
 
 
 def color_sums(image: U8) -> I64:

@@ -26,6 +26,7 @@ class SourceInfo:
     media: Literal["image", "audio"] = "image"
     seconds: float | None = None  # of every clip, None if they differ
     sample_rate: int | None = None  # of every clip, None if they differ
+    window: tuple[float, float] | None = None  # of numbers to black … white: its images have values of 16 bits
     mask: bool = False
     boxes: int = 0  # M, the rows of `boxes` in every sample; 0: the dataset has none
     keypoints: int = 0  # the rows of `keypoints`

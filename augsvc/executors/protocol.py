@@ -8,7 +8,7 @@ import kornia
 import soxr
 import torch
 
-from augsvc.arrays import F32, I64, U8
+from augsvc.arrays import F32, I64, U8, Pixels
 from augsvc.numerics.geometry import Camera
 from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.audio_plan import SoundPlan
@@ -59,15 +59,17 @@ class Executor(Protocol):
     def render(
         self,
         plan: Plan,
-        images: Sequence[U8],
+        images: Sequence[Pixels],
         cameras: Sequence[Camera | None],
         draws: Sequence[Draw],
-        out: U8,
+        out: Pixels,
         check: Callable[[], None],
         keys: Sequence[SourceKey | None] | None = None,
     ) -> None:
-        """Runs all passes over sources uint8 (H, W, C) of any sizes, into `out` (N, C, H, W), which may be a view of N,H,W,C.
+        """Runs all passes over sources (H, W, C) of any sizes, into `out` (N, C, H, W), which may be a view of N,H,W,C if it
+        is uint8.
 
+        Sources are uint8, or all of them uint16: values 0 … 65,280. `out` of uint16 takes such values, unrounded.
         `cameras` has one entry per pass, as plan.cameras gives them. `check` is called at short intervals and cancels by raising.
         A source with a key may be cached under it, between calls too.
         """

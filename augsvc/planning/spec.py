@@ -90,10 +90,12 @@ def _integer(value: object) -> object:
 
 
 class Output(BaseModel):
-    """The form of pixels: bytes, or floats in [-1, +1], or (v / 255 − mean) / std with one value per channel."""
+    """The form of pixels: uint8, uint16 (65,535 is white), floats in [-1, +1], or with one `mean` and `std` a channel
+    (v − mean) / std of v in [0, 1].
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-    dtype: Literal["uint8", "float16", "bfloat16", "float32"] = "uint8"
+    dtype: Literal["uint8", "uint16", "float16", "bfloat16", "float32"] = "uint8"
     layout: Literal["NCHW", "NHWC"] = "NCHW"
     mean: tuple[Mean, ...] | None = None
     std: tuple[Std, ...] | None = None
@@ -102,7 +104,7 @@ class Output(BaseModel):
     def _together(self) -> "Output":
         if (self.mean is None) != (self.std is None):
             raise ValueError("must have both mean and std, or neither")
-        if self.mean is not None and self.dtype == "uint8":
+        if self.mean is not None and self.dtype in ("uint8", "uint16"):
             raise ValueError("needs a float dtype for mean and std")
         return self
 

@@ -1,6 +1,7 @@
 """The inputs of the self-test: images and clips from integer formulas."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
 
@@ -116,6 +117,19 @@ class GreyProbe(Probe):
         return Sample(image[..., :1], index % 2)
 
 
+class DeepProbe(Probe):
+    """The colour probe with values of 16 bits."""
+
+    info = replace(Probe.info, name="deep_probe", colors=None, window=(0.0, 65280.0))
+
+    def read(self, index: int) -> Sample:
+        """The same, its lower bytes another gradient; white is 65,280."""
+        sample = super().read(index)
+        image = required(sample.image).astype(np.uint16)
+        lower = np.arange(image.size, dtype=np.uint16).reshape(image.shape) % 251
+        return replace(sample, image=np.minimum(image << 8 | lower, 65280).astype(np.uint16))
+
+
 class SoundProbe(Source):
     """Clips of different lengths and rates, from integer formulas; one has those of the stream, one is silent."""
 
@@ -149,5 +163,5 @@ def sound_probe_spec(fields: Mapping[str, object], known: Registry | None = None
 
 
 PROBES: Mapping[str, Source] = MappingProxyType(
-    {probe.info.name: probe for probe in (Probe(), GreyProbe(), SoundProbe())}
+    {probe.info.name: probe for probe in (Probe(), GreyProbe(), DeepProbe(), SoundProbe())}
 )

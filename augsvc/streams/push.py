@@ -25,12 +25,12 @@ from augsvc.planning.spec import MAX_CLIP, MAX_SIDE, Context, Operations, Output
 from augsvc.streams.push_tensors import response_tensors, to_samples, validate_tensors
 from augsvc.streams.render_audio import SoundRenderer
 from augsvc.streams.render_image import ImageRenderer
-from augsvc.streams.stream import Body
+from augsvc.streams.stream import SOURCE_BYTES, Body
 from augsvc.timing import Stages
-from augsvc.validation import explain
+from augsvc.validation import Window, explain
 from augsvc_client.wire import Layout, digest
 
-_IMAGE_FIELDS = ("size", "fit", "output")
+_IMAGE_FIELDS = ("size", "fit", "output", "window")
 _AUDIO_FIELDS = ("sample_rate",)
 
 
@@ -46,6 +46,7 @@ class PushRequest(BaseModel):
     size: tuple[Side, Side] | None = None
     fit: Fit = "cover"
     output: Output = Output()
+    window: Window | None = None  # the numbers of `image` that are black and white
     sample_rate: Rate | None = None
     expect_arithmetic: str | None = None
 
@@ -67,7 +68,7 @@ class Push:
         known: Registry,
         arithmetic_of: Callable[[Sequence[Operation], str], str],
     ) -> "Push":
-        """Validates the parsed request and the tensors of the body. `arithmetic_of` takes operations and their medium.
+        """Validates the parsed request and the tensors of the body. `arithmetic_of` takes operations and their ground.
 
         Raises:
             SpecInvalid, NeedsDataset, NotAvailable: an invalid request.
@@ -79,12 +80,13 @@ class Push:
         require_media(request.pipeline, media)
         if field := needing_fitted(request.pipeline):
             raise NeedsDataset(f"{field} needs the statistics of a dataset, so it works on streams only", field=field)
-        arithmetic = arithmetic_of(request.pipeline, media)
+        is_deep = media == "image" and (request.window is not None or request.output.dtype == "uint16")
+        arithmetic = arithmetic_of(request.pipeline, "deep" if is_deep else media)
         if request.expect_arithmetic not in (None, arithmetic):
             raise StreamMismatch(
                 "this replica would produce different bytes; use another replica", {"arithmetic": arithmetic}
             )
-        row = validate_tensors(arrays, media)
+        row = validate_tensors(arrays, media, request.window is not None)
         renderer: ImageRenderer | SoundRenderer
         if media == "audio":
             renderer = _audio_renderer(request, row[0], executor, "lengths" in arrays)
@@ -115,15 +117,23 @@ class Push:
         for name in ("index", "label", "box_labels"):
             if name in out:
                 out[name][:] = self.arrays[name]
-        for rows in ranges(n, self.renderer.rows):
+        for rows in ranges(n, self._rows):
             check()
-            samples = to_samples(self.arrays, rows)
+            samples = to_samples(self.arrays, rows, self.request.window)
             address = Address(self.arrays["index"][rows], self.request.epoch, self.request.view)
             chunk = {name: array[rows] for name, array in out.items()}
             self.renderer.fill(samples, address, self.request.aug_seed, chunk, workers, check, stages)
         with stages.of("encode"):
             self.layout.seal(buffer, n, epoch=self.request.epoch, start=0)
             return Body(buffer, digest(buffer), n, (), stages)
+
+    @property
+    def _rows(self) -> int:
+        """Samples to render together; a window makes copies of their images."""
+        if self.request.window is None:
+            return self.renderer.rows
+        n_bytes = 2 * int(self.arrays["image"][0].size)
+        return max(1, min(self.renderer.rows, SOURCE_BYTES // n_bytes))
 
 
 def _image_renderer(request: PushRequest, row: tuple[int, ...], executor: Executor, mask: bool) -> ImageRenderer:
@@ -137,7 +147,7 @@ def _image_renderer(request: PushRequest, row: tuple[int, ...], executor: Execut
         )
     request.output.require_channels(channels)
     plan = Plan.of(request.pipeline, Canvas(*size, channels), request.fit)
-    return ImageRenderer(plan, executor, request.output, mask)
+    return ImageRenderer(plan, executor, request.output, mask, is_deep=request.window is not None)
 
 
 def _audio_renderer(request: PushRequest, samples: int, executor: Executor, pads: bool) -> SoundRenderer:

@@ -4,21 +4,23 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from augsvc.arrays import F32, U8, Arrays, Bools, Sample
+from augsvc.arrays import F32, Arrays, Bools, Pixels, Sample
 from augsvc.errors import BodyMalformed, DuplicateIndex
 from augsvc.numerics.rng import MAX_SAMPLES
+from augsvc_client.decoding.window import Window, apply_window
 from augsvc_client.wire import TensorSpec
 
 LOUDEST = 65536.0  # full scales; louder input is not audio, and gains could overflow float32
 
 
-def validate_tensors(arrays: Arrays, media: str) -> tuple[int, ...]:
+def validate_tensors(arrays: Arrays, media: str, has_window: bool) -> tuple[int, ...]:
     """Validates the tensors, and returns the shape of one sample: height, width and channels, or the length of a clip.
+    With a window images may be uint16 or float32 too.
 
     Raises:
         BodyMalformed, DuplicateIndex: the tensors are invalid.
     """
-    main = _audio(arrays) if media == "audio" else _image(arrays)
+    main = _audio(arrays) if media == "audio" else _image(arrays, has_window)
     _check_index(arrays, len(main))
     allowed = {media, "index", "label"}
     if "label" in arrays and (arrays["label"].ndim == 0 or len(arrays["label"]) != len(main)):
@@ -33,10 +35,18 @@ def validate_tensors(arrays: Arrays, media: str) -> tuple[int, ...]:
     return main.shape[1:]
 
 
-def _image(arrays: Arrays) -> np.ndarray:
-    image = _need(arrays, "image", "uint8", 4)
+def _image(arrays: Arrays, has_window: bool) -> np.ndarray:
+    dtype = arrays["image"].dtype.name if "image" in arrays else "uint8"
+    if dtype in ("uint16", "float32") and not has_window:
+        raise BodyMalformed(
+            f"image is {dtype}: set `window` to its numbers [low, high] that are black and white, or send uint8",
+            field="image",
+        )
+    image = _need(arrays, "image", dtype if has_window and dtype in ("uint16", "float32") else "uint8", 4)
     if image.shape[3] not in (1, 3) or min(image.shape) < 1:
-        raise BodyMalformed("image must be uint8 N,H,W,C with at least one sample and C of 1 or 3", field="image")
+        raise BodyMalformed(f"image must be {dtype} N,H,W,C with at least one sample and C of 1 or 3", field="image")
+    if dtype == "float32" and not np.isfinite((image.min(), image.max())).all():  # the extremes of NaN are NaN
+        raise BodyMalformed("image holds a value that is NaN or infinite", field="image")
     return image
 
 
@@ -116,18 +126,21 @@ def response_tensors(arrays: Arrays, rendered: Mapping[str, TensorSpec]) -> dict
     return tensors
 
 
-def to_samples(arrays: Arrays, rows: slice) -> list[Sample]:
-    """Some of the rows as samples; boxes without area and points that are not finite become invalid.
+def to_samples(arrays: Arrays, rows: slice, window: Window | None = None) -> list[Sample]:
+    """Some of the rows as samples, images through a window if there is one; boxes without area and points that are not
+    finite become invalid.
 
     A sample takes some 500 bytes beside its arrays' own, more than a tiny image: never make those of a whole push.
     """
-    return [_sample(arrays, row) for row in range(rows.start, rows.stop)]
+    return [_sample(arrays, row, window) for row in range(rows.start, rows.stop)]
 
 
-def _sample(arrays: Arrays, row: int) -> Sample:
+def _sample(arrays: Arrays, row: int, window: Window | None) -> Sample:
     boxes, boxes_valid = _boxes(arrays, row) if "boxes" in arrays else (None, None)
     keypoints, keypoints_valid = _keypoints(arrays, row) if "keypoints" in arrays else (None, None)
-    image: U8 | None = arrays["image"][row] if "image" in arrays else None
+    image: Pixels | None = arrays["image"][row] if "image" in arrays else None
+    if image is not None and window is not None:
+        image = apply_window(image, window)
     audio: F32 | None = arrays["audio"][row] if "audio" in arrays else None
     if audio is not None and "lengths" in arrays:
         audio = audio[: arrays["lengths"][row]]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from augsvc.arrays import U8, Arrays, Sample, ranges, required
+from augsvc.arrays import Arrays, Pixels, Sample, ranges, required
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.geometry import Camera, Canvas
 from augsvc.numerics.rng import Address
@@ -21,7 +21,7 @@ from augsvc.ops.operation import Draw
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Boxes, Keypoints, Moves, move_boxes, move_keypoints
 from augsvc.planning.spec import Output
-from augsvc.streams.output import output_tables, write_floats
+from augsvc.streams.output import BYTES, apply_tables, output_tables
 from augsvc.timing import Stages
 from augsvc_client.wire import TensorSpec
 
@@ -40,6 +40,7 @@ class ImageRenderer:
     output: Output
     mask: bool  # whether samples have masks
     flip_pairs: tuple[tuple[int, int], ...] = ()  # keypoints that a mirrored image swaps
+    is_deep: bool = False  # whether sources are values of 16 bits
 
     @property
     def tensors(self) -> dict[str, TensorSpec]:
@@ -83,7 +84,7 @@ class ImageRenderer:
         with stages.of("draw"):
             draws = self.plan.draw(seed, address)
             cameras = self._cameras(samples, draws)
-        tables = None if self.output.dtype == "uint8" else output_tables(self.output, self.plan.canvas.channels)
+        tables = output_tables(self.output, self.plan.canvas.channels, self.is_deep)
         chunks = list(ranges(len(samples), -(-len(samples) // self.executor.threads)))
         chunk_stages = stages.among(len(chunks))
 
@@ -114,7 +115,9 @@ class ImageRenderer:
     ) -> None:
         plan, executor = self.plan, self.executor
         image = arrays["image"] if self.output.layout == "NCHW" else arrays["image"].transpose(0, 3, 1, 2)
-        pixels = image if tables is None else np.empty(image.shape, dtype=np.uint8)
+        pixels = image
+        if tables is not None:
+            pixels = np.empty(image.shape, np.uint8 if tables.shape[1] == BYTES else np.uint16)
         with stages.of("kernels"):
             images = [with_channels(required(sample.image), plan.canvas.channels) for sample in samples]
             keys = [sample.key for sample in samples]
@@ -126,7 +129,7 @@ class ImageRenderer:
                 executor.move_masks([required(sample.mask) for sample in samples], moves, arrays["mask"], check, keys)
         with stages.of("encode"):
             if tables is not None:
-                write_floats(pixels, tables, image)
+                apply_tables(pixels, tables, image)
             move_labels(samples, moves, plan.canvas, arrays, check)
             if self.flip_pairs:
                 swap_keypoints(moves, self.flip_pairs, arrays)
@@ -172,12 +175,12 @@ def _tiles(labels: npt.NDArray[Any] | None) -> list[tuple[slice, slice]]:
     return [(rows, some) for rows in ranges(n, max(1, LABEL_ROWS // max(1, m))) for some in columns]
 
 
-def with_channels(image: U8, channels: int) -> U8:
+def with_channels(image: Pixels, channels: int) -> Pixels:
     """Converts pixels (H, W, C) to 1 or 3 channels: grey is repeated, colour becomes Rec. 601 luma (16-bit fixed point)."""
     if image.shape[2] == channels:
         return image
     if channels == 3:
         return np.repeat(image, 3, axis=2)
-    wide = image.astype(np.uint32)
+    wide = image.astype(np.uint32)  # 65,280 · 2^16 fits 32 bits
     luma = (wide[..., 0] * 19595 + wide[..., 1] * 38470 + wide[..., 2] * 7471 + 32768) >> 16
-    return luma.astype(np.uint8)[..., None]
+    return luma.astype(image.dtype)[..., None]

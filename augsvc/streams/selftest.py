@@ -34,8 +34,8 @@ Digests = Mapping[str, Mapping[str, str | tuple[str, ...]]]  # section, and trai
 class SelfTest:
     """The digests of one executor and the operations of one server. Safe from any thread.
 
-    `traits` and the section `frames` have one entry per ground that arithmetic can rest on: image, audio, and opaque (torch's
-    floats among images).
+    `traits` and the section `frames` have one entry per ground that arithmetic can rest on: image, audio, opaque (torch's
+    floats among images), and deep (sources or output of 16 bits).
     """
 
     def __init__(
@@ -51,7 +51,12 @@ class SelfTest:
         self._executor, self._check = executor, check
         self._opaque = {name for name, operation in self._operations.items() if operation.kind is Kind.OPAQUE}
         self._frames = _frames()
-        self.traits = {"image": executor.traits, "audio": executor.sound.traits, "opaque": executor.opaque_traits}
+        self.traits = {
+            "image": executor.traits,
+            "audio": executor.sound.traits,
+            "opaque": executor.opaque_traits,
+            "deep": executor.traits,
+        }
         self._lock = Lock()
         self._results: dict[tuple[Section, str], Future[str | None]] = {}  # None: it fails
 
@@ -67,11 +72,16 @@ class SelfTest:
             Pending: another thread computes a digest that is needed, if this one is not to `wait` for it.
         """
         info = stream.source.info
-        return _id(self._digests_used_by(stream.plan.operations, info.media, info.decoders, wait))
+        is_deep = info.window is not None or stream.spec.output.dtype == "uint16"
+        ground = "deep" if is_deep else info.media
+        return _id(self._digests_used_by(stream.plan.operations, ground, info.decoders, wait))
 
-    def arithmetic_of(self, operations: Sequence[Operation], medium: str) -> str:
-        """The arithmetic id of operations on samples that need no decoder; raises NotAvailable as `arithmetic` does."""
-        return _id(self._digests_used_by(operations, medium, (), wait=True))
+    def arithmetic_of(self, operations: Sequence[Operation], ground: str) -> str:
+        """The arithmetic id of operations on samples that need no decoder: `image`, `audio` or `deep`.
+
+        Raises NotAvailable as `arithmetic` does.
+        """
+        return _id(self._digests_used_by(operations, ground, (), wait=True))
 
     def whole(self) -> str:
         """The arithmetic id over everything; raises NotAvailable as `arithmetic` does, after all others have run."""
@@ -82,10 +92,12 @@ class SelfTest:
         return self._measure({"frames": self._frames, "operations": self._operations, "decoders": DECODERS})
 
     def _digests_used_by(
-        self, operations: Sequence[Operation], medium: str, decoders: Collection[str], wait: bool
+        self, operations: Sequence[Operation], ground: str, decoders: Collection[str], wait: bool
     ) -> Digests:
         names = {operation.op for operation in operations}
-        grounds = {medium, "opaque"} if names & self._opaque else {medium}
+        grounds = {"image", "deep"} if ground == "deep" else {ground}
+        if names & self._opaque:
+            grounds.add("opaque")
         return self._measure({"frames": grounds, "operations": names, "decoders": decoders}, wait)
 
     def _measure(self, sections: Mapping[Section, Iterable[str]], wait: bool = True) -> Digests:
@@ -159,7 +171,12 @@ def _frames() -> dict[str, list[dict[str, object]]]:
     """The specification fields to digest, by group: the presets, and the settings that every stream of a medium uses."""
     chain = [{"op": op, **more} for op, more in (("time_shift", {"shift": [-1, 1]}), ("gain", {})) for _ in range(2)]
     sound: list[dict[str, object]] = [{"pipeline": [*chain, {"op": "white_noise"}, {"op": "white_noise"}, *chain]}]
-    grounds: dict[str, list[dict[str, object]]] = {"image": _image_frames(), "audio": sound, "opaque": []}
+    grounds: dict[str, list[dict[str, object]]] = {
+        "image": _image_frames(),
+        "audio": sound,
+        "opaque": [],
+        "deep": _deep_frames(),
+    }
     for name in PRESETS:
         steps = parse_pipeline(name)
         if any(step.kind is Kind.OPAQUE for step in steps):
@@ -187,6 +204,23 @@ def _image_frames() -> list[dict[str, object]]:
         frames += [{"pipeline": [turn, zoom]}, {"pipeline": [tilt, zoom]}]
         frames.append({"pipeline": [zoom, {"op": "color_jitter"}, turn, {"op": "gamma"}, {"op": "color_shift"}]})
     return frames
+
+
+def _deep_frames() -> list[dict[str, object]]:
+    """Sources of 16 bits: unchanged and moved, through several passes, into each kind of output; and uint16 from bytes."""
+    turn: dict[str, object] = {"op": "rotation", "degrees": [-180, 180], "border": "reflect"}
+    tilt: dict[str, object] = {"op": "perspective", "distortion": [0.3, 0.6]}
+    pipelines: tuple[list[dict[str, object]], ...] = (
+        [],
+        [turn, {"op": "gaussian_blur"}, {"op": "gaussian_noise"}],
+        [tilt, {"op": "color_jitter"}, {"op": "gamma"}, turn],
+    )
+    frames: list[dict[str, object]] = [
+        {"dataset": "deep_probe", "pipeline": pipeline, "channels": channels, "output": {"dtype": dtype}}
+        for pipeline in pipelines
+        for channels, dtype in ((3, "uint8"), (3, "uint16"), (1, "float32"))
+    ]
+    return [*frames, {"output": {"dtype": "uint16", "layout": "NHWC"}}]
 
 
 def _corners(name: str, operation: type[Operation]) -> list[dict[str, object]]:

@@ -1,6 +1,7 @@
 """What the GPU's grid has to compute as the CPU does: all operations at their ends, borders, passes, channels, layouts."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 
@@ -102,7 +103,23 @@ def _passes():
     }
 
 
-CASES = _operations() | _moves() | _frames() | _passes()
+def _deep():
+    """Sources of 16 bits, and values of 16 bits as the result."""
+    wide, turn = {"dtype": "uint16"}, {"op": "affine", "degrees": [-180, 180], "scale": [0.3, 3]}
+    cases = {
+        "unchanged": {"fit": "stretch"},
+        "moved, grey": {"pipeline": [turn], "channels": 1},
+        "tilted": {"pipeline": [{"op": "perspective", "distortion": 0.6, "border": "reflect"}]},
+        "in two passes": {"pipeline": [turn, {"op": "gaussian_blur"}, {"op": "gaussian_noise"}, turn]},
+        "a dense filter": {"pipeline": [{"op": "motion_blur", "p": 0.6}, {"op": "gamma"}]},
+        "a float operation last": {"pipeline": [turn, {"op": "downsample"}]},
+    }
+    into_values = {f"16 bits, {name}": {"deep": True, "output": wide, **fields} for name, fields in cases.items()}
+    into_bytes = {f"16 bits, {name}, bytes": {"deep": True, **fields} for name, fields in cases.items()}
+    return into_values | into_bytes | {"bytes into 16 bits": {"pipeline": [turn], "output": wide}}
+
+
+CASES = _operations() | _moves() | _frames() | _passes() | _deep()
 
 
 MASK_CASES = _moves() | {f"{fit}, masks": {"fit": fit} for fit in ("cover", "contain", "stretch")}
@@ -128,9 +145,14 @@ def masks(fields: dict, executor: Executor) -> np.ndarray:
 
 
 def _stream(fields: dict, executor: Executor) -> Stream:
+    fields = dict(fields)
+    is_deep = fields.pop("deep", False)
+    images = [image.astype(np.uint16) * 256 - image // 2 if is_deep else image for image in _SOURCES]
     source = ListSource(
-        [Sample(image, 0, key=("grid", k)) for k, image in enumerate(_SOURCES)],
+        [Sample(image, 0, key=("deep grid" if is_deep else "grid", k)) for k, image in enumerate(images)],
         open_catalog({}, 0).get("photos/train").info.colors,
     )
+    if is_deep:
+        source.info = replace(source.info, window=(0.0, 65280.0))
     spec = validate_spec({"dataset": "list", "size": list(SIZE), "shuffle": False, "aug_seed": 3, **fields})
     return Stream.open(spec, source, executor)

@@ -10,7 +10,7 @@ import torch
 from augsvc.errors import SpecInvalid
 from augsvc.planning.spec import Output
 from augsvc.streams import render_image
-from augsvc.streams.output import output_tables, write_floats
+from augsvc.streams.output import apply_tables, output_tables
 from augsvc.streams.push import Push
 from augsvc.streams.stream import Stream
 from tests.harness import Run, executor, patch, run
@@ -22,7 +22,7 @@ TORCH = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.
 @pytest.mark.parametrize("dtype", TORCH)
 @pytest.mark.parametrize("scaling", [{}, IMAGENET], ids=["unit", "mean and std"])
 def test_the_table_is_the_formula_rounded_as_torch_rounds(dtype, scaling):
-    found = output_tables(Output(dtype=dtype, **scaling), 3)
+    found = output_tables(Output(dtype=dtype, **scaling), 3, is_deep=False)
     mean, std = (np.array(scaling.get(name, [0.5] * 3))[:, None] for name in ("mean", "std"))
     exact = torch.from_numpy((np.arange(256) / 255 - mean) / std)
     expected = exact.float().to(TORCH[dtype])
@@ -37,7 +37,7 @@ def test_the_table_is_the_formula_rounded_as_torch_rounds(dtype, scaling):
 
 def test_the_ends_are_one():
     for dtype in ("float16", "float32"):
-        table = output_tables(Output(dtype=dtype), 1)[0]
+        table = output_tables(Output(dtype=dtype), 1, is_deep=False)[0]
         assert (table[0], table[255]) == (-1, 1)
 
 
@@ -47,7 +47,7 @@ def test_a_stream_of_floats_is_the_stream_of_bytes_through_the_table(layout, dty
     output = {"dtype": dtype, "layout": layout, **IMAGENET}
     bytes_ = run("strong", [patch("coffee", 40, 50)] * 3, output={"layout": layout}).images()
     floats = run("strong", [patch("coffee", 40, 50)] * 3, output=output).images()
-    table = output_tables(Output(**output), 3)
+    table = output_tables(Output(**output), 3, is_deep=False)
     channel = np.arange(3)[:, None, None] if layout == "NCHW" else np.arange(3)
     assert floats.tobytes() == table[channel, bytes_].tobytes()
 
@@ -64,9 +64,9 @@ def test_floats_are_written_by_the_threads_that_computed_the_bytes(monkeypatch):
 
     def noted(pixels, *rest):
         seen.append((len(pixels), threading.get_ident()))
-        write_floats(pixels, *rest)
+        apply_tables(pixels, *rest)
 
-    monkeypatch.setattr(render_image, "write_floats", noted)
+    monkeypatch.setattr(render_image, "apply_tables", noted)
     stream = run("strong", [patch("coffee", 40, 50)] * 5, output={"dtype": "float32"}).stream
     stream = Stream.open(stream.spec, stream.source, replace(executor(), threads=3))
     Run(stream).batch()

@@ -24,7 +24,7 @@ from augsvc.errors import Undecodable
 from augsvc_client.decoding.resampling import fit_clip
 from augsvc_client.trainer.cli.main import app
 from augsvc_client.trainer.export.card import Card, load_model, save_model
-from augsvc_client.trainer.export.predict import load_clip, predict_files, prepare_image
+from augsvc_client.trainer.export.predict import list_files, load_clip, predict_files, prepare_image
 from augsvc_client.trainer.models.build import Inputs, build_model
 from augsvc_client.trainer.recipe import ModelChoice
 
@@ -55,6 +55,22 @@ def world(tmp_path):
     folder = tmp_path / "world"
     folder.mkdir()
     return folder
+
+
+def test_a_network_of_a_dataset_with_a_window_reads_numbers_through_it(tmp_path, world):
+    inputs = Inputs(1, (8, 200), window=(1000.0, 1200.0))
+    model, card = load_model(save_network(tmp_path / "scans", inputs, "stretch"))
+    ramp = np.tile(1000 + np.arange(200), (8, 1))
+    for name, dtype in (("a.png", np.uint16), ("b.tif", np.float32), ("c.tiff", np.int32)):
+        Image.fromarray(ramp.astype(dtype)).save(world / name)
+    assert [file.name for file in list_files(world, card)] == ["a.png", "b.tif", "c.tiff"]
+    predictions = list(predict_files(model, card, list_files(world, card)))
+    assert not any(prediction.error for prediction in predictions)
+    with torch.inference_mode():
+        pixels = torch.from_numpy(np.rint((ramp - 1000) / 200 * 255).astype(np.float32))[None, None] / 127.5 - 1
+        probability = model(pixels).softmax(dim=1).max().item()
+    for prediction in predictions:
+        assert prediction.classes[0][1] == pytest.approx(probability, abs=1e-5)
 
 
 def predict(network, path):

@@ -16,17 +16,21 @@ from types import MappingProxyType
 
 from augsvc.errors import Undecodable
 from augsvc_client.decoding.audio import decode_sound
-from augsvc_client.decoding.image import decode_image
+from augsvc_client.decoding.image import decode_image, decode_window
 
 IMAGE_DECODERS = ("jpeg", "png", "webp")
+NUMBER_DECODERS = (*IMAGE_DECODERS, "png16", "tiff")  # of datasets with a window
 SOUND_DECODERS = ("flac", "opus", "vorbis", "wav")
 
-# The probe of each decoder in the package data: a 24×16 colour image, or 2,400 frames of audio.
+# The probe of each decoder in the package data: a 24×16 colour image (of 16 bits for png16; a TIFF of floats, compressed by
+# LZW with the floating-point predictor), or 2,400 frames of audio.
 DECODERS: Mapping[str, str] = MappingProxyType(
     {
         "jpeg": "probe.jpg",
         "png": "probe.png",
         "webp": "probe.webp",
+        "png16": "probe16.png",
+        "tiff": "probe.tif",
         "flac": "probe.flac",
         "opus": "probe.opus",
         "vorbis": "probe.ogg",
@@ -46,6 +50,9 @@ def probe_digest(name: str) -> str:
     if name in IMAGE_DECODERS:
         for channels in (3, 1):
             digest.update(decode_image(data, channels, max_pixels=24 * 16).tobytes())
+    elif name in NUMBER_DECODERS:
+        for channels in (3, 1):
+            digest.update(decode_window(data, channels, 24 * 16, (0.0, 65535.0)).astype("<u2").tobytes())
     else:
         digest.update(_sound(data))
     return digest.hexdigest()

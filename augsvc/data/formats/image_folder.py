@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -10,19 +10,20 @@ from pydantic import Field
 
 from augsvc.arrays import Sample
 from augsvc.data.cache import DecodedCache
-from augsvc.data.decoders.registry import IMAGE_DECODERS
+from augsvc.data.decoders.registry import IMAGE_DECODERS, NUMBER_DECODERS
 from augsvc.data.formats.folder import Folder, FolderFormat, FolderSource, open_folder
 from augsvc.data.formats.format import give_statistics
 from augsvc.data.formats.index import FileType
 from augsvc.data.source import Source, SourceInfo
-from augsvc.validation import ByteCount
+from augsvc.validation import ByteCount, Window
 from augsvc_client.decoding.containers.png import has_16_bits
-from augsvc_client.decoding.image import decode_image
-from augsvc_client.decoding.limits import IMAGE_SUFFIXES, MAX_IMAGE_BYTES, MAX_PIXELS
+from augsvc_client.decoding.image import decode_image, decode_window, read_numbers
+from augsvc_client.decoding.limits import IMAGE_SUFFIXES, MAX_IMAGE_BYTES, MAX_PIXELS, TIFF_SUFFIXES
 
 logger = logging.getLogger("augsvc")
 
 IMAGES = FileType(IMAGE_SUFFIXES, "images")
+IMAGES_OF_NUMBERS = FileType(IMAGE_SUFFIXES | TIFF_SUFFIXES, "images")
 
 
 class ImageFolderSettings(FolderFormat):
@@ -30,6 +31,7 @@ class ImageFolderSettings(FolderFormat):
 
     format: Literal["image_folder"]
     channels: Literal[1, 3] = 3
+    window: Window | None = None  # the files' numbers to be black and white; None: 8 bits, of 16 the upper ones
     strict: bool = True  # damaged JPEG data are undecodable; false: they are decoded as they come
     max_pixels: int = Field(default=MAX_PIXELS, ge=1, le=178_956_970)  # at most Pillow's limit for an error
     max_file_bytes: ByteCount = Field(default=MAX_IMAGE_BYTES, ge=1)
@@ -47,30 +49,50 @@ class ImageFolder(FolderSource):
     """The images below one folder of classes."""
 
     def __init__(self, folder: Folder, settings: ImageFolderSettings) -> None:
-        super().__init__(folder, IMAGES, settings.max_file_bytes)
+        super().__init__(folder, IMAGES if settings.window is None else IMAGES_OF_NUMBERS, settings.max_file_bytes)
         self._settings = settings
         self._has_warned = False
         form = settings.model_dump(include={"format", "channels", "max_pixels", "max_file_bytes", "digest_contents"})
         if not settings.strict:
             form["strict"] = False  # strict folders keep the version that they had before there was a choice
+        if settings.window is not None:
+            form["window"] = settings.window
         self.info = SourceInfo(
             name=folder.name,
             version=self._version(form, settings.digest_contents),
             classes=self.classes,
             channels=settings.channels,
             size=None,  # reading every header of a large folder takes too long
-            decoders=IMAGE_DECODERS,  # by content: the extension does not choose one
+            # by content: the extension does not choose one
+            decoders=IMAGE_DECODERS if settings.window is None else NUMBER_DECODERS,
+            window=settings.window,
         )
+
+    def notes(self) -> Iterator[str]:
+        """Those of all folders, and TIFF files that a window would make samples."""
+        yield from super().notes()
+        if self._settings.window is None and (n_tiffs := self._count_tiffs()):
+            yield f"{n_tiffs:,} TIFF files ignored: `window: [low, high]`, the numbers that are black and white, serves them"
+
+    def _count_tiffs(self) -> int:
+        return sum(count for suffix, count in self.left_out().items() if suffix in TIFF_SUFFIXES)
 
     def _decode(self, data: bytes, label: int) -> Sample:
         settings = self._settings
+        if settings.window is not None:
+            window = settings.window
+            return Sample(decode_window(data, settings.channels, settings.max_pixels, window, settings.strict), label)
         if has_16_bits(data) and not self._has_warned:
             self._has_warned = True
+            numbers = read_numbers(data, settings.max_pixels)
             logger.warning(
-                "%s has images of 16 bits a channel: only their upper 8 are served; scale narrow ranges to 8 bits first",
+                "%s has images of 16 bits a channel: only their upper 8 are served; set `window: [low, high]` to the range of "
+                "their numbers, which is %d to %d in the first one",
                 self.info.name,
+                numbers.min(),
+                numbers.max(),
             )
-        return Sample(image=decode_image(data, settings.channels, settings.max_pixels, settings.strict), label=label)
+        return Sample(decode_image(data, settings.channels, settings.max_pixels, settings.strict), label)
 
 
 def open_image_folder(

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from augsvc.arrays import U8
+from augsvc.arrays import U8, Pixels
 from augsvc.executors.cuda.audio import FusedCudaSound
 from augsvc.executors.cuda.device import Device
 from augsvc.executors.cuda.image_chunk import ImageChunk, MaskChunk
@@ -72,14 +72,15 @@ class FusedCudaExecutor:
     def render(
         self,
         plan: Plan,
-        images: Sequence[U8],
+        images: Sequence[Pixels],
         cameras: Sequence[Camera | None],
         draws: Sequence[Draw],
-        out: U8,
+        out: Pixels,
         check: Callable[[], None],
         keys: Sequence[SourceKey | None] | None = None,
     ) -> None:
-        """Runs all passes over sources uint8 (H, W, C) of any sizes, into `out` (N, C, H, W), which may be a view of N,H,W,C.
+        """Runs all passes over sources (H, W, C) of any sizes, into `out` (N, C, H, W), which may be a view of N,H,W,C if it
+        is uint8. Sources are uint8, or all of them uint16: values 0 … 65,280. `out` of uint16 takes such values, unrounded.
 
         `cameras` has one entry per pass, as plan.cameras gives them. `check` is called between segments and cancels by raising.
         Sources with a key may stay on the device.
@@ -95,7 +96,8 @@ class FusedCudaExecutor:
             chunk_cameras = [camera and camera.take(rows) for camera in cameras]
             chunk_draws = [draw.take(rows) for draw in draws]
             sources = (images[rows], keys[rows], chunk_cameras, chunk_draws)
-            result = ImageChunk(plan, *sources, staging, self.quantiles, interleaved).start(check)
+            chunk = ImageChunk(plan, *sources, staging, self.quantiles, interleaved, out.dtype == np.uint8)
+            result = chunk.start(check)
 
             def finish() -> None:
                 pixels[...] = result()
@@ -139,9 +141,9 @@ class FusedCudaExecutor:
             lane.run(chunks, height * width, start)
 
 
-def image_chunks(plan: Plan, images: Sequence[U8]) -> list[slice]:
+def image_chunks(plan: Plan, images: Sequence[Pixels]) -> list[slice]:
     """The slices of samples that are uploaded and computed together."""
-    return cut([image.size for image in images], _chunk_rows(_elements(plan)), _SOURCE_BYTES)
+    return cut([image.nbytes for image in images], _chunk_rows(_elements(plan)), _SOURCE_BYTES)
 
 
 def _elements(plan: Plan) -> int:

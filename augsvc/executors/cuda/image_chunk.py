@@ -3,7 +3,7 @@
 Buffers of a chunk:
 
     sources         images or masks, if the source cache does not hold them
-    first, second   canvases: a move needs another one to write to
+    first, second   canvases: a move needs another one to write to; one of them the result, unless it is encoded
     half            a canvas between the two directions of a filter
     pixels          the encoded result
     args K, sums K  arguments and statistics of segment K
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from augsvc.arrays import U8, ranges
+from augsvc.arrays import U8, Pixels, ranges
 from augsvc.executors.cuda.staging import StagingBuffer
 from augsvc.executors.fused.kernels import cuda as grids
 from augsvc.executors.fused.kernels.args import WHITE, CanvasShape, MoveArgs, NoiseArgs, OutputArgs
@@ -65,7 +65,7 @@ class MaskChunk:
         out = self.staging.array("pixels", (n, area), np.uint8, copied=True)
         grid = (-(-area // device.threads), n)
         device.launch(grids.move_masks, grid, CanvasShape(1, *self.size), args, (sources,), (out,))
-        return _download(self.staging, n, area)
+        return _download(self.staging, "pixels", (n, area), np.uint8)
 
 
 @dataclass(slots=True, eq=False)
@@ -73,13 +73,14 @@ class ImageChunk:
     """Some samples of a batch."""
 
     plan: Plan
-    images: Sequence[U8]
+    images: Sequence[Pixels]
     keys: Sequence[SourceKey | None]
     cameras: Sequence[Camera | None]  # one a pass
     draws: Sequence[Draw]
     staging: StagingBuffer
     quantiles: npt.NDArray[np.int16]
     interleaved: bool
+    encodes: bool  # into bytes; else the result is values of 16 bits
     canvas: str = "first"  # or "second": where the values are
 
     @property
@@ -87,16 +88,18 @@ class ImageChunk:
         """Of a flat canvas: N, C·H·W."""
         return len(self.images), self.plan.canvas.channels * self.plan.canvas.height * self.plan.canvas.width
 
-    def start(self, check: Callable[[], None]) -> Callable[[], U8]:
-        """Starts all segments. The result waits for uint8 (N, C·H·W), valid until the staging buffer's next use."""
+    def start(self, check: Callable[[], None]) -> Callable[[], Pixels]:
+        """Starts all segments. The result waits for pixels (N, C·H·W), valid until the staging buffer's next use."""
         steps = plan_segments(self.plan)
         for index, segment in enumerate(steps):
             check()
             if segment.opaque:
                 self._apply_opaque(segment.opaque)
             else:
-                self._launch_segment(index, segment, segment is steps[-1])
-        return _download(self.staging, *self.shape)
+                self._launch_segment(index, segment, self.encodes and segment is steps[-1])
+        if self.encodes:
+            return _download(self.staging, "pixels", self.shape, np.uint8)
+        return _download(self.staging, self.canvas, self.shape, np.uint16)
 
     def _launch_segment(self, index: int, segment: Segment, encoded: bool) -> None:
         plan, n, draws = self.plan, len(self.images), self.draws
@@ -128,7 +131,7 @@ class ImageChunk:
         self._launch(grids.filter_columns, blur, noise, erase, out, memory)
 
     def _move(self, segment: Segment, camera: Camera | None) -> tuple[MoveArgs, Any]:
-        """The arguments of the move, and the bytes of the sources if it reads them."""
+        """The arguments of the move, and the sources if it reads them: their bytes, or (1, all) their values of 16 bits."""
         pass_, canvas = segment.pass_, self.plan.canvas
         if camera is None or not pass_.fits:
             args = identity_move(len(self.images)) if camera is None else lower_move(camera, pass_, canvas, None)
@@ -141,13 +144,15 @@ class ImageChunk:
         empty = self.staging.array("empty", (1, 1), np.uint16)
         fits = camera is not None and segment.pass_.fits
         before = empty if fits else self._canvas(self.canvas)
+        if sources.ndim == 2:
+            before, sources = sources, self.staging.array("empty", (1,), np.uint8)
         if camera is not None and not fits:
             self.canvas = "second" if self.canvas == "first" else "first"
         after = self._canvas(self.canvas) if kept else empty
         return Memory(sources, before, after, self._canvas("half") if segment.blur else empty)
 
     def _canvas(self, name: str) -> Any:
-        return self.staging.array(name, self.shape, np.uint16)
+        return self.staging.array(name, self.shape, np.uint16, copied=not self.encodes)
 
     def _out(self, encoded: bool) -> OutputArgs:
         name, shape = ("pixels", self.shape) if encoded else ("empty", (1, 1))
@@ -196,13 +201,14 @@ class ImageChunk:
             values[rows] = (after * float(WHITE) + 0.5).to(torch.int32).to(torch.int16)
 
 
-def _download(staging: StagingBuffer, n: int, elements: int) -> Callable[[], U8]:
-    """Starts to copy bytes (n, elements) from the buffer `pixels` to the host; the result waits for them."""
-    buffer = staging.reserve("pixels", n * elements, copied=True)
-    wait = staging.device.download(buffer, n * elements)
+def _download(staging: StagingBuffer, name: str, shape: tuple[int, int], dtype: type[np.generic]) -> Callable[[], Any]:
+    """Starts to copy an array from the start of a buffer to the host; the result waits for it."""
+    size = shape[0] * shape[1] * np.dtype(dtype).itemsize
+    buffer = staging.reserve(name, size, copied=True)
+    wait = staging.device.download(buffer, size)
 
-    def pixels() -> U8:
+    def pixels() -> npt.NDArray[Any]:
         wait()
-        return buffer.bytes[: n * elements].reshape(n, elements)
+        return buffer.bytes[:size].view(dtype).reshape(shape)
 
     return pixels

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from augsvc.arrays import I64, U8
+from augsvc.arrays import I64, Pixels
 from augsvc.executors.cuda.device import Buffer, Device
-from augsvc.executors.cuda.source_cache import SourceCache
+from augsvc.executors.cuda.source_cache import SourceCache, store_sources
 from augsvc.executors.protocol import SourceKey
 
 _ALIGNMENT = 256  # bytes: where arrays begin
@@ -72,15 +72,20 @@ class StagingBuffer:
 
         return [type(group)(*[on_device(value) for value in group]) for group in groups]
 
-    def send_sources(self, images: Sequence[U8], keys: Sequence[SourceKey | None]) -> tuple[Any, I64]:
-        """Memory with the images, and each one's offset there (N,): the source cache, or a copy of this chunk's."""
+    def send_sources(self, images: Sequence[Pixels], keys: Sequence[SourceKey | None]) -> tuple[Any, I64]:
+        """Memory with the images, and each one's offset there (N,): the source cache, or a copy of this chunk's.
+
+        The memory is bytes (all,), or of values of 16 bits (1, all).
+        """
         cached = self.sources.load(images, keys, lambda size: self.reserve("sources", size, copied=True))
-        if cached is not None:
-            return cached
-        sizes = np.array([image.size for image in images], np.int64)
-        ends = np.cumsum(sizes)
-        buffer = self.reserve("sources", int(ends[-1]), copied=True)
-        for image, end in zip(images, ends.tolist(), strict=True):
-            buffer.bytes[end - image.size : end].reshape(image.shape)[...] = image
-        self.device.upload(buffer, int(ends[-1]))
-        return self.device.view(buffer, 0, (buffer.size,), np.uint8), ends - sizes
+        buffer, starts = cached or self._upload(images)
+        if images[0].dtype == np.uint8:
+            return self.device.view(buffer, 0, (buffer.size,), np.uint8), starts
+        return self.device.view(buffer, 0, (1, buffer.size // 2), np.uint16), starts // 2
+
+    def _upload(self, images: Sequence[Pixels]) -> tuple[Buffer, I64]:
+        size = sum(image.nbytes for image in images)
+        buffer = self.reserve("sources", size, copied=True)
+        starts = store_sources(images, buffer.bytes)
+        self.device.upload(buffer, size)
+        return buffer, starts

@@ -1,7 +1,7 @@
 """The fast executor for images: integer kernels, one call for all stages of a pass, the same bits on every CPU and GPU.
 
-Values between kernels are uint16 with 8 fraction bits. The first kernel reads the sources' bytes, the last one writes into
-the batch. A pipeline is data to the kernels: a new one compiles nothing.
+Values between kernels are uint16 with 8 fraction bits. The first kernel reads the sources, bytes or such values; the last one
+writes bytes into the batch, unless that takes the values. A pipeline is data to the kernels: a new one compiles nothing.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from augsvc.arrays import U8, ranges
+from augsvc.arrays import U8, Pixels, ranges
 from augsvc.cpus import cores
 from augsvc.executors.fused.audio import FusedSound
 from augsvc.executors.fused.kernel_cache import keep_compiled
@@ -21,6 +21,7 @@ from augsvc.executors.fused.kernels import cpu, sound_cpu
 from augsvc.executors.fused.kernels.args import U16, WHITE, OutputArgs, PassArgs
 from augsvc.executors.fused.lower_image import (
     Segment,
+    as_source,
     identity_move,
     lower_erases,
     lower_filter,
@@ -84,29 +85,34 @@ class FusedExecutor:
     def render(
         self,
         plan: Plan,
-        images: Sequence[U8],
+        images: Sequence[Pixels],
         cameras: Sequence[Camera | None],
         draws: Sequence[Draw],
-        out: U8,
+        out: Pixels,
         check: Callable[[], None],
         keys: Sequence[SourceKey | None] | None = None,
     ) -> None:
-        """Runs all passes over sources uint8 (H, W, C) of any sizes, into `out` (N, C, H, W), which may be a view of N,H,W,C.
+        """Runs all passes over sources (H, W, C) of any sizes, into `out` (N, C, H, W), which may be a view of N,H,W,C if it
+        is uint8. Sources are uint8, or all of them uint16: values 0 … 65,280. `out` of uint16 takes such values, unrounded.
 
         `cameras` has one entry per pass, as plan.cameras gives them. `check` is called at short intervals and cancels by raising.
         `keys` are not used: sources are read in place.
         """
         n, steps = len(images), plan_segments(plan)
-        sources = [np.ascontiguousarray(image) for image in images]
-        shape = (n if len(steps) > 1 else 0, plan.canvas.channels, plan.canvas.height, plan.canvas.width)
-        values = np.empty(shape, np.uint16)
+        sources = [as_source(image) for image in images]
+        encodes = out.dtype == np.uint8
+        kept = 0 if encodes and len(steps) == 1 else n
+        shape = (kept, plan.canvas.channels, plan.canvas.height, plan.canvas.width)
+        values = out if out.dtype == np.uint16 and out.flags.c_contiguous else np.empty(shape, np.uint16)
         for segment in steps:
             check()
             if segment.opaque:
                 _apply_opaque(plan, segment.opaque, draws, values, check)
                 continue
-            last = segment is steps[-1]
-            values = self._run(plan, segment, sources, cameras, draws, values, out if last else None, check)
+            encoded = out if encodes and segment is steps[-1] else None
+            values = self._run(plan, segment, sources, cameras, draws, values, encoded, check)
+        if not encodes and values is not out:
+            out[...] = values
 
     def move_masks(
         self,
@@ -128,7 +134,7 @@ class FusedExecutor:
         self,
         plan: Plan,
         segment: Segment,
-        sources: Sequence[U8],
+        sources: Sequence[Pixels],
         cameras: Sequence[Camera | None],
         draws: Sequence[Draw],
         values: U16,

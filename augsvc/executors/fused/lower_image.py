@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from augsvc.arrays import I64, U8, Bools
+from augsvc.arrays import I64, U8, Bools, Pixels
 from augsvc.executors.fused.kernels import args
 from augsvc.executors.fused.kernels.args import (
     ONE,
@@ -85,15 +85,23 @@ def identity_move(n: int) -> MoveArgs:
     return MoveArgs(args.FROM_CANVAS, args.EDGE, np.zeros(3, np.uint16), np.zeros(n, np.uint64), cameras)
 
 
-def lower_move(camera: Camera, pass_: Pass, canvas: Canvas, images: Sequence[U8] | None) -> MoveArgs:
-    """The move from sources uint8 (H, W, C), whose memory the arguments point to, or from canvas to canvas if there are none."""
+def as_source(image: Pixels) -> Pixels:
+    """An image (H, W, C) in the memory layout that kernels read: bytes by pixels, values of 16 bits by planes."""
+    if image.dtype == np.uint8:
+        return np.ascontiguousarray(image)
+    return np.ascontiguousarray(image.transpose(2, 0, 1)).transpose(1, 2, 0)
+
+
+def lower_move(camera: Camera, pass_: Pass, canvas: Canvas, images: Sequence[Pixels] | None) -> MoveArgs:
+    """The move from sources (`as_source`), whose memory the arguments point to, or from canvas to canvas if there are none."""
     n, padding = len(camera.taps), pass_.padding or EDGE
     mode, fill = _MODES[padding.mode], _lower_fill(padding, canvas.channels)
     if images is None:
         sizes = np.tile(np.array([canvas.height, canvas.width], dtype=np.int64), (n, 1))
         return MoveArgs(args.MOVED_CANVAS, mode, fill, np.zeros(n, np.uint64), _lower_camera(camera, sizes, canvas))
     sizes = np.array([image.shape[:2] for image in images], dtype=np.int64)
-    return MoveArgs(args.FROM_SOURCES, mode, fill, _addresses(images), _lower_camera(camera, sizes, canvas))
+    origin = args.FROM_SOURCES if images[0].dtype == np.uint8 else args.FROM_DEEP_SOURCES
+    return MoveArgs(origin, mode, fill, _addresses(images), _lower_camera(camera, sizes, canvas))
 
 
 def _lower_fill(padding: Padding, channels: int) -> npt.NDArray[np.uint16]:
@@ -178,7 +186,7 @@ def lower_masks(moves: labels.Moves, masks: Sequence[U8], size: tuple[int, int])
     return MaskArgs(_addresses(masks), borders, np.stack(rows, axis=1), labels.MASK_NOTHING)
 
 
-def _addresses(arrays: Sequence[U8]) -> npt.NDArray[np.uint64]:
+def _addresses(arrays: Sequence[Pixels]) -> npt.NDArray[np.uint64]:
     return np.array([array.__array_interface__["data"][0] for array in arrays], dtype=np.uint64)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from kornia.filters import filter2d, filter2d_separable
 
-from augsvc.arrays import I64, U8, ranges
+from augsvc.arrays import I64, U8, Pixels, ranges
 from augsvc.cpus import cores
 from augsvc.executors.device_errors import ChunkRunner, free_torch_memory, is_lost, ran_out_of_memory, report_loss
 from augsvc.executors.protocol import SourceKey, float_traits, use_one_torch_thread
@@ -98,14 +98,15 @@ class KorniaExecutor:
     def render(
         self,
         plan: Plan,
-        images: Sequence[U8],
+        images: Sequence[Pixels],
         cameras: Sequence[Camera | None],
         draws: Sequence[Draw],
-        out: U8,
+        out: Pixels,
         check: Callable[[], None],
         keys: Sequence[SourceKey | None] | None = None,
     ) -> None:
-        """Runs all passes, rounded to uint8 into `out` (N, C, H, W), which may be a view of N,H,W,C. `keys` are not used.
+        """Runs all passes, rounded to uint8 into `out` (N, C, H, W), which may be a view of N,H,W,C, or to uint16 values
+        0 … 65,280. `keys` are not used.
 
         Raises:
             DeviceOutOfMemory: there is not enough memory for one sample.
@@ -115,7 +116,8 @@ class KorniaExecutor:
         def work(rows: slice) -> None:
             chunk_cameras = [camera and camera.take(rows) for camera in cameras]
             pixels = self.run(plan, images[rows], chunk_cameras, [draw.take(rows) for draw in draws], check)
-            torch.from_numpy(out[rows]).copy_((pixels * 255.0 + 0.5).to(torch.uint8))
+            white, dtype = (255.0, torch.uint8) if out.dtype == np.uint8 else (float(_WHITE), torch.uint16)
+            torch.from_numpy(out[rows]).copy_((pixels * white + 0.5).to(dtype))
 
         canvas = plan.canvas
         with report_loss(lambda: is_lost(self.device)):
@@ -140,12 +142,12 @@ class KorniaExecutor:
     def run(
         self,
         plan: Plan,
-        images: Sequence[U8],
+        images: Sequence[Pixels],
         cameras: Sequence[Camera | None],
         draws: Sequence[Draw],
         check: Callable[[], None],
     ) -> torch.Tensor:
-        """Runs all passes over sources uint8 (H, W, C) of any sizes: float32 (N, C, H, W) on the canvas, in [0, 1].
+        """Runs all passes over sources uint8 or uint16 (H, W, C) of any sizes: float32 (N, C, H, W) on the canvas, in [0, 1].
 
         Values are clamped at the end of a run of tones, a noise or an opaque operation, and not inside a merged matrix.
         `cameras` has one entry per pass, as plan.cameras gives them. `check` is called at short intervals and cancels by raising.
@@ -161,7 +163,7 @@ class KorniaExecutor:
         return pixels
 
     def _read(
-        self, plan: Plan, pass_: Pass, images: Sequence[U8], camera: Camera, check: Callable[[], None]
+        self, plan: Plan, pass_: Pass, images: Sequence[Pixels], camera: Camera, check: Callable[[], None]
     ) -> torch.Tensor:
         """Moves sources to the canvas, in calls of at most a chunk for sources with the same size and number of taps."""
         shape = (len(images), plan.canvas.channels, plan.canvas.height, plan.canvas.width)
@@ -175,7 +177,8 @@ class KorniaExecutor:
             for rows in (group[chunk] for chunk in ranges(len(group), step)):
                 check()
                 stacked = torch.from_numpy(np.stack([images[row] for row in rows])).to(self.device)
-                sources = stacked.permute(0, 3, 1, 2).float() / 255.0
+                white = 255.0 if stacked.dtype == torch.uint8 else float(_WHITE)
+                sources = stacked.permute(0, 3, 1, 2).float() / white
                 pixels[rows] = sources if same else self._resample(plan, pass_, sources, camera, np.array(rows))
         return pixels
 

@@ -64,6 +64,7 @@ def required_fields(info: SourceInfo) -> list[str]:
 def dataset_entry(source: Source) -> dict[str, object]:
     """A dataset as JSON."""
     info = source.info
+    window = {} if info.window is None else {"window": list(info.window)}
     return {
         "name": info.name,
         "samples": len(source),
@@ -71,4 +72,5 @@ def dataset_entry(source: Source) -> dict[str, object]:
         "classes": list(info.classes),
         "required": required_fields(info),
         "version": info.version,
+        **window,
     }

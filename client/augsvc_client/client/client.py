@@ -118,6 +118,7 @@ class Client:
         size: Sequence[int] | None = None,
         fit: str = "cover",
         output: Mapping[str, object] | None = None,
+        window: Sequence[float] | None = None,
         sample_rate: int | None = None,
         layout: str = "NHWC",
         passthrough: Sequence[str] = (),
@@ -127,6 +128,7 @@ class Client:
     ) -> Augmented:
         """Augments the caller's samples: `image` uint8 N,H,W,C, or `audio` float32 N,T at `sample_rate` Hz (±1 is full
         scale) with `lengths` N, the samples of each padded clip, and `index` int64 N, distinct; the index keys the draws.
+        With `window`, the numbers (low, high) that are black and white, `image` may be any integers and floats.
 
         `label`, `mask`, `boxes`, `box_labels`, `boxes_valid`, `keypoints`, `keypoints_valid` are transformed with the
         pixels (docs/batches.md). Fields may also have the names and forms that AugmentingDataLoader takes, with its
@@ -146,6 +148,7 @@ class Client:
             "size": None if size is None else list(size),
             "fit": fit,
             "output": None if output is None else dict(output),
+            "window": None if window is None else list(window),
             "sample_rate": sample_rate,
             "expect_arithmetic": expect_arithmetic,
         }
@@ -153,7 +156,7 @@ class Client:
         if layout == "NHWC" and not passthrough and is_wire_form(tensors):
             return self._push(tensors, given, waited_s)
         moves = partial(moves_pixels, given, self.kinds)
-        reader = Reader((), layout, "index", passthrough, box_format, moves)
+        reader = Reader((), layout, "index", passthrough, box_format, moves, window is not None)
         return augment_fields(tensors, reader, self._push, given, waited_s)
 
     def _push(

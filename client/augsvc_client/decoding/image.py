@@ -7,8 +7,9 @@ some JPEGs as another format.
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +20,17 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from augsvc_client.decoding.containers.jpeg import strip_jpeg
-from augsvc_client.decoding.containers.png import SIGNATURE, strip_png
-from augsvc_client.decoding.containers.stripped_image import DAMAGED
+from augsvc_client.decoding.containers.png import SIGNATURE, has_16_bits, strip_png
+from augsvc_client.decoding.containers.stripped_image import DAMAGED, StrippedImage
 from augsvc_client.decoding.containers.webp import strip_webp
+from augsvc_client.decoding.deep_png import read_deep_png
 from augsvc_client.decoding.errors import Undecodable
+from augsvc_client.decoding.tiff import is_tiff, read_tiff
+from augsvc_client.decoding.window import U16, Window, apply_window, to_channels
 
 U8 = npt.NDArray[np.uint8]
+Numbers = npt.NDArray[Any]  # H,W,C as they are stored
+T = TypeVar("T")
 
 _UPRIGHT: Mapping[int, Image.Transpose] = MappingProxyType(
     {
@@ -51,10 +57,37 @@ def decode_image(data: bytes, channels: int, max_pixels: int, strict: bool = Tru
         Undecodable: another format; more than `max_pixels` by its header, or too many segments or scans (checked before any
             pixel is decoded); damaged or truncated in a way that the decoder detects.
     """
+    _require_channels(channels)
+    return _without_library_errors(lambda: _decode(data, channels, max_pixels, strict))
+
+
+def decode_window(data: bytes, channels: int, max_pixels: int, window: Window, strict: bool = True) -> U16:
+    """Decodes the first image of a JPEG, PNG, WebP or TIFF file: uint16 H,W,C, contiguous and read-only.
+
+    The file's numbers, of up to 32 bits or floats, become values 0 … 65,280 without passing through 8 bits: `window`'s ends are
+    black and white, what lies outside is clamped. Orientation, alpha and `channels` are treated as by `decode_image`; colour to
+    grey is the luma of the values. `strict` as there.
+
+    Raises:
+        Undecodable: as `decode_image`; or a number is NaN or infinite, or a TIFF of another kind (`read_tiff`).
+    """
+    _require_channels(channels)
+    return _without_library_errors(lambda: _decode_window(data, channels, max_pixels, window, strict))
+
+
+def read_numbers(data: bytes, max_pixels: int, strict: bool = True) -> Numbers:
+    """The numbers (H, W, C) of the first image of a file as they are stored, with C of 1 or 3; raises as `decode_window`."""
+    return _without_library_errors(lambda: _read(data, max_pixels, strict)[0])
+
+
+def _require_channels(channels: int) -> None:
     if channels not in (1, 3):
         raise ValueError(f"an image has 1 or 3 channels, not {channels}")
+
+
+def _without_library_errors(decode: Callable[[], T]) -> T:
     try:
-        return _decode(data, channels, max_pixels, strict)
+        return decode()
     except (Undecodable, MemoryError):  # lack of memory is not a property of the bytes, so it must not become a value
         raise
     except Exception as err:  # on damaged data the library raises a dozen unrelated classes
@@ -62,24 +95,52 @@ def decode_image(data: bytes, channels: int, max_pixels: int, strict: bool = Tru
 
 
 def _decode(data: bytes, channels: int, max_pixels: int, strict: bool) -> U8:
-    library: type[ImageFile]
-    if data.startswith(b"\xff\xd8\xff"):
-        library, file = JpegImageFile, strip_jpeg(data, max_pixels, strict)
-    elif data.startswith(SIGNATURE):
-        library, file = PngImageFile, strip_png(data, max_pixels)
-    elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        library, file = WebPImageFile, strip_webp(data, max_pixels)
-    else:
-        raise Undecodable("the file is not a JPEG, PNG or WebP image")
+    library, file = _strip(data, max_pixels, strict)
     with library(io.BytesIO(file.data)) as image:
-        if image.size != (file.width, file.height):
-            raise Undecodable(DAMAGED)
-        image.load()
+        _load(image, file)
         upright = _to_mode(image, "L" if channels == 1 else "RGB")
     if file.orientation in _UPRIGHT:
         upright = upright.transpose(_UPRIGHT[file.orientation])
     pixels: U8 = np.asarray(upright)
     return pixels.reshape(upright.height, upright.width, channels)
+
+
+def _decode_window(data: bytes, channels: int, max_pixels: int, window: Window, strict: bool) -> U16:
+    numbers, orientation = _read(data, max_pixels, strict)
+    values = to_channels(apply_window(numbers, window), channels)
+    values = np.ascontiguousarray(_turn(values, orientation))
+    values.setflags(write=False)
+    return values
+
+
+def _read(data: bytes, max_pixels: int, strict: bool) -> tuple[Numbers, int]:
+    """Numbers (H, W, C) with C of 1 or 3, as they are stored, and the orientation."""
+    if is_tiff(data):
+        return read_tiff(data, max_pixels)
+    library, file = _strip(data, max_pixels, strict)
+    if has_16_bits(data):
+        return read_deep_png(file.data), file.orientation
+    with library(io.BytesIO(file.data)) as image:
+        _load(image, file)
+        pixels = np.asarray(_to_mode(image, "L" if image.mode in ("1", "L", "LA") else "RGB"))
+    return pixels.reshape(file.height, file.width, -1), file.orientation
+
+
+def _strip(data: bytes, max_pixels: int, strict: bool) -> tuple[type[ImageFile], StrippedImage]:
+    """The library's class for a file, and what it may read of the file."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return JpegImageFile, strip_jpeg(data, max_pixels, strict)
+    if data.startswith(SIGNATURE):
+        return PngImageFile, strip_png(data, max_pixels)
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return WebPImageFile, strip_webp(data, max_pixels)
+    raise Undecodable("the file is not a JPEG, PNG or WebP image")
+
+
+def _load(image: ImageFile, file: StrippedImage) -> None:
+    if image.size != (file.width, file.height):
+        raise Undecodable(DAMAGED)
+    image.load()
 
 
 def _to_mode(image: Image.Image, mode: str) -> Image.Image:
@@ -88,3 +149,12 @@ def _to_mode(image: Image.Image, mode: str) -> Image.Image:
     if image.mode not in ("L", "RGB"):
         image = image.convert("L" if image.mode in ("1", "LA") else "RGB")
     return image if image.mode == mode else image.convert(mode)
+
+
+def _turn(values: U16, orientation: int) -> U16:
+    """A view of values (H, W, C) as seen, from an EXIF orientation."""
+    if orientation in (2, 3, 7, 8):
+        values = values[:, ::-1]
+    if orientation in (3, 4, 6, 7):
+        values = values[::-1]
+    return values.swapaxes(0, 1) if orientation in (5, 6, 7, 8) else values

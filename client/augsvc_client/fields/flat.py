@@ -40,6 +40,7 @@ class FlatField:
     role: str
     layout: str
     box_format: str | None = None
+    has_window: bool = False  # of an image: the request maps its numbers
 
     @property
     def name(self) -> str:
@@ -101,7 +102,7 @@ class FlatField:
 def convert(field: FlatField, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The array as the service takes it; raises ValueError if that is not possible."""
     if field.role == "image":
-        return _convert_image(array, field.layout)
+        return _convert_numbers(array, field.layout) if field.has_window else _convert_image(array, field.layout)
     if field.role == "audio":
         return _convert_audio(array)
     if field.role == "mask":
@@ -134,19 +135,37 @@ def cast(name: str, array: npt.NDArray[Any], dtype: type[np.generic]) -> npt.NDA
 
 
 def _convert_image(array: npt.NDArray[Any], layout: str) -> npt.NDArray[np.uint8]:
-    if array.ndim != 4 or array.shape[3 if layout == "NHWC" else 1] not in (1, 3):
-        hint = "; set layout='NCHW'" if layout == "NHWC" and array.ndim == 4 and array.shape[1] in (1, 3) else ""
-        raise ValueError(f"image is {','.join(layout)} with C of 1 or 3, got the shape {array.shape}{hint}")
+    _require_shape(array, layout)
     if np.issubdtype(array.dtype, np.floating):
         low, high = (array.min(), array.max()) if array.size else (0.0, 0.0)
         if not (low >= 0 and high <= 1):  # also refuses NaN
             raise ValueError(
-                f"image is uint8, or float in [0, 1] before normalisation; got floats from {low:g} to {high:g}"
+                f"image is uint8, or float in [0, 1] before normalisation; got floats from {low:g} to {high:g}: set "
+                f"window=(low, high) to the numbers that are black and white"
             )
         array = np.rint(array * array.dtype.type(255)).astype(np.uint8)
     if array.dtype != np.uint8:
-        raise ValueError(f"image is uint8, or float in [0, 1], got {array.dtype.name}")
+        raise ValueError(
+            f"image is uint8, or float in [0, 1], got {array.dtype.name}: set window=(low, high) to the numbers that are "
+            f"black and white"
+        )
     return array if layout == "NHWC" else array.transpose(0, 2, 3, 1)
+
+
+def _convert_numbers(array: npt.NDArray[Any], layout: str) -> npt.NDArray[Any]:
+    """Bytes and uint16 as they are, all other numbers as float32."""
+    _require_shape(array, layout)
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"image is integers or floats, got {array.dtype.name}")
+    if array.dtype not in (np.uint8, np.uint16):
+        array = array.astype(np.float32)
+    return array if layout == "NHWC" else array.transpose(0, 2, 3, 1)
+
+
+def _require_shape(array: npt.NDArray[Any], layout: str) -> None:
+    if array.ndim != 4 or array.shape[3 if layout == "NHWC" else 1] not in (1, 3):
+        hint = "; set layout='NCHW'" if layout == "NHWC" and array.ndim == 4 and array.shape[1] in (1, 3) else ""
+        raise ValueError(f"image is {','.join(layout)} with C of 1 or 3, got the shape {array.shape}{hint}")
 
 
 def _convert_audio(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

@@ -31,6 +31,7 @@ class Reader:
     passthrough: Sequence[str] = ()
     box_format: str | None = None
     moves: Callable[[], bool] = _moves_always  # whether the request moves pixels
+    has_window: bool = False  # whether the request maps the images' numbers
 
     def __post_init__(self) -> None:
         if self.layout not in ("NHWC", "NCHW"):
@@ -79,7 +80,8 @@ class Reader:
             if role == "targets":
                 targets[path] = value
             elif role is not None:
-                sent[FlatField(path, role, self.layout, self._box_format(path, role))] = value
+                field = FlatField(path, role, self.layout, self._box_format(path, role), self.has_window)
+                sent[field] = value
             elif path != ("index",):
                 rest[path] = value
         _check_distinct(sent, targets)

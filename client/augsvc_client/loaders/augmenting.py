@@ -35,7 +35,8 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
     """Wraps a loader (torch's DataLoader, any iterable of batches) and has the service augment its samples.
 
     `loader` yields dicts, or tuples or lists in the order of `fields`, of tensors or arrays with N rows: `image` uint8
-    or float in [0, 1] (rounded to uint8), N,H,W,C or, with `layout="NCHW"` (torch's usual), N,C,H,W, C of 1 or 3; or
+    or float in [0, 1] (rounded to uint8), or with `window`, the numbers (low, high) that are black and white, any integers
+    and floats (all but uint8 and uint16 as float32), N,H,W,C or, with `layout="NCHW"` (torch's usual), N,C,H,W, C of 1 or 3; or
     `audio` float N,T at `sample_rate` Hz, full scale at ±1 (fields=("audio", "label")), with `lengths` or `length` integers N,
     the samples of each clip that is padded;
     `mask` N,H,W, integers in 0 … 255; `label` any numbers; `boxes` N,M,4, `keypoints` N,M,2 in pixels, with `box_labels`,
@@ -82,6 +83,7 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
         size: Sequence[int] | None = None,
         fit: str = "cover",
         output: Mapping[str, object] | None = None,
+        window: Sequence[float] | None = None,
         sample_rate: int | None = None,
         device: "torch.device | str | None" = None,
         scale: tuple[float, float] | None = (-1.0, 1.0),
@@ -102,6 +104,7 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
             "size": size,
             "fit": fit,
             "output": output,
+            "window": window,
             "sample_rate": sample_rate,
         }
         self._request = _to_json_types(request)
@@ -110,7 +113,7 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
         self._passes: dict[int, BatchQueue] = {}  # by process
         super().__init__(delivery, ClientOptions(urls, token, wait_s, job))
         moves = partial(moves_pixels, self._request, self._client.kinds)
-        self._reader = Reader(fields, layout, index_key, passthrough, box_format, moves)
+        self._reader = Reader(fields, layout, index_key, passthrough, box_format, moves, window is not None)
         self._progress: PassProgress = PassProgress()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -181,6 +184,10 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
         self._started = False
         self._wrapped.seed = seed
         self._wrapped.forward_epoch(epoch)
+
+    @property
+    def _image_dtype(self) -> str:
+        return str((self._request.get("output") or {}).get("dtype", "uint8"))
 
     def _go_to_epoch(self, epoch: int) -> None:
         self._go_to(PassProgress(epoch))

@@ -144,6 +144,11 @@ class BaseLoader(ABC, Generic[Item]):
     def _go_to_epoch(self, epoch: int) -> None:
         """Move to the start of another epoch."""
 
+    @property
+    @abstractmethod
+    def _image_dtype(self) -> str:
+        """The dtype of images on the wire."""
+
     @abstractmethod
     def _build_prefetcher(self) -> Prefetcher[Item]:
         """A prefetcher whose requests do not refer to the loader."""
@@ -164,7 +169,7 @@ class BaseLoader(ABC, Generic[Item]):
 
             torch.set_num_threads(1)
             self._pid = os.getpid()
-        return to_tensors(arrays, self._delivery.device, self._delivery.scale, self._upload)
+        return to_tensors(arrays, self._delivery.device, self._delivery.scale, self._upload, self._image_dtype)
 
     def _checked_state(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """This loader's own state, to compare `state` with; raises StateMismatch if that lacks an entry."""

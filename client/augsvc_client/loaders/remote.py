@@ -37,7 +37,8 @@ class RemoteDataLoader(BaseLoader[Address]):
     width) in pixels; for sound `seconds` and `sample_rate` (Hz) replace it. `batch_size`: samples per rank and step.
     `rank`, `world_size`: both or neither; default torch.distributed's at the first iteration, else one rank. `device`:
     where the tensors go, default cpu; to a CUDA GPU from pinned memory, on a separate stream. `scale`: the interval that
-    the [0, 255] of a uint8 image is mapped to, as float32; None keeps uint8; sound is never scaled. `prefetch`: batches
+    the [0, 255] of a uint8 image, or the [0, 65535] of a uint16 one, is mapped to, as float32; None keeps the integers;
+    sound is never scaled. `prefetch`: batches
     fetched ahead at the start; while batches arrive within a second this grows to 32 or to 64 MiB, whichever is less,
     but never below `prefetch` (docs/serving.md). `id`: pins the stream. `view`: which of a sample's 256 draws.
 
@@ -206,6 +207,11 @@ class RemoteDataLoader(BaseLoader[Address]):
             return {name: np.empty((0, *spec.row), spec.held) for name, spec in specs.items()}
         upcoming = shares.upcoming(self.epoch, self.position, later_epochs=self._shuffle)
         return self._take(Address(self.epoch, start, count), upcoming)
+
+    @property
+    def _image_dtype(self) -> str:
+        image = self.stream.layout.tensors.get("image")
+        return "uint8" if image is None else image.dtype
 
     def _build_prefetcher(self) -> Prefetcher[Address]:
         stream, view = self.stream, self._delivery.view

@@ -85,9 +85,11 @@ def to_tensors(
     device: "torch.device | str | None",
     scale: tuple[float, float] | None,
     upload: GpuUpload | None = None,
+    image_dtype: str = "uint8",
 ) -> "Batch":
     """Tensors on the device, by `upload` if given; nothing large is copied on the CPU but an image that is scaled.
 
+    `image_dtype` is that of the output: "bfloat16" means that uint16 arrays hold its bits, a type that NumPy lacks.
     Small tensors are copied out of the shared body: a caller that collects an epoch's labels must not keep its images.
     """
     import torch
@@ -97,13 +99,14 @@ def to_tensors(
     for name, array in arrays.items():
         if upload is None and array.nbytes * _COPIED_FRACTION <= n_bytes:
             array = array.copy()
-        if name == "image" and array.dtype.name == "uint16":  # the bits of bfloat16, a type that NumPy lacks
+        if name == "image" and image_dtype == "bfloat16":
             batch[name] = torch.from_numpy(array.view("int16")).view(torch.bfloat16)
         else:
             batch[name] = torch.from_numpy(array)
     batch = upload.send(batch) if upload else {name: tensor.to(device or "cpu") for name, tensor in batch.items()}
     image = batch.get("image")
-    if scale is not None and image is not None and image.dtype == torch.uint8:
+    if scale is not None and image is not None and image.dtype in (torch.uint8, torch.uint16):
         low, high = scale
-        batch["image"] = image.float().mul_(high - low).div_(255.0).add_(low)
+        white = 255.0 if image.dtype == torch.uint8 else 65535.0
+        batch["image"] = image.float().mul_(high - low).div_(white).add_(low)
     return batch

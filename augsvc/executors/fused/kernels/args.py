@@ -20,8 +20,8 @@ Int = Any  # an integer: the compiler derives its width from the operands
 WHITE = 65280  # 255 with 8 fraction bits: the maximum of a value
 ONE = 65536  # 1 with 16 fraction bits: fractions, colour matrices, curves, filter weights
 
-# Where a pass reads its pixels.
-FROM_CANVAS, FROM_SOURCES, MOVED_CANVAS = 0, 1, 2
+# Where a pass reads its pixels: deep sources have values of 16 bits, each channel's plane after the other, as on a canvas.
+FROM_CANVAS, FROM_SOURCES, MOVED_CANVAS, FROM_DEEP_SOURCES = 0, 1, 2, 3
 # What lies beyond a source's edge.
 CONSTANT, REFLECT, EDGE = 0, 1, 2
 # Laws of noise: see noise.py.
@@ -39,10 +39,10 @@ class CanvasShape(NamedTuple):
 class MoveArgs(NamedTuple):
     """Where pixels come from, and through which cameras."""
 
-    origin: int  # FROM_CANVAS, FROM_SOURCES or MOVED_CANVAS
+    origin: int  # FROM_CANVAS, FROM_SOURCES, MOVED_CANVAS or FROM_DEEP_SOURCES
     border: int
     fill: U16  # 3: the colour of CONSTANT, and beyond the horizon; the first `channels` count
-    addresses: U64  # N: of each source's first byte
+    addresses: U64  # N: of each source's first byte; on a GPU not of deep sources, which are rows of an array
     cameras: I64  # N,columns: camera.py has the layout of a row
 
 

@@ -9,6 +9,7 @@ from numba import carray
 
 from augsvc.executors.fused.kernels.args import (
     FROM_CANVAS,
+    FROM_DEEP_SOURCES,
     FROM_SOURCES,
     I64,
     U8,
@@ -22,7 +23,7 @@ from augsvc.executors.fused.kernels.camera import HEIGHT, IDENTICAL, WIDTH
 from augsvc.executors.fused.kernels.compiled import compiled, entry
 from augsvc.executors.fused.kernels.gather import copy_row, resample_canvas_row, resample_row
 from augsvc.executors.fused.kernels.mask import View, follow, locate_affine, locate_perspective, read_view
-from augsvc.executors.fused.kernels.memory import bytes_at
+from augsvc.executors.fused.kernels.memory import bytes_at, values_at
 from augsvc.executors.fused.kernels.row_filter import filter_horizontal, filter_vertical, read_kernel
 from augsvc.executors.fused.kernels.rows import add_noises, apply_tones, copy, fill_rectangles, store_row
 from augsvc.executors.fused.kernels.sampling import Source
@@ -40,9 +41,12 @@ def render(first: Int, last: Int, args: PassArgs, before: U16, canvas: U16) -> N
     scratch = allocate_scratch(channels, height, width, args.blur)
     move, reads_sources = args.move, args.move.origin == FROM_SOURCES
     for n in range(first, last):
-        size = move.cameras[n, HEIGHT] * move.cameras[n, WIDTH] * channels if reads_sources else 0
-        source = Source(carray(bytes_at(move.addresses[n]), size), channels, channels, 1, 0)
-        values = before.reshape(-1)[:0] if reads_sources else before[n].reshape(-1)
+        size = move.cameras[n, HEIGHT] * move.cameras[n, WIDTH] * channels
+        source = Source(carray(bytes_at(move.addresses[n]), size if reads_sources else 0), channels, channels, 1, 0)
+        if move.origin == FROM_DEEP_SOURCES:
+            values = carray(values_at(move.addresses[n]), size)
+        else:
+            values = before.reshape(-1)[:0] if reads_sources else before[n].reshape(-1)
         _render_sample(n, source, values, args, canvas, scratch)
 
 

@@ -67,7 +67,7 @@ def resample_row(source: Source, camera: I64, border: Int, fill: U16, y: Int, po
 
 @compiled
 def resample_canvas_row(canvas: U16, camera: I64, border: Int, fill: U16, channels: Int, y: Int, row: U16) -> None:
-    """A row of a canvas (flat, C·H·W) through a camera, pixel by pixel: a second move is rare."""
+    """A row of a canvas or a deep source (flat, C·H·W) through a camera, pixel by pixel: both are rare."""
     source = Source(canvas, channels, 1, canvas.size // channels, 8)
     sample_pixels(source, camera, border, fill, y, 0, row.size // channels, row)
 

@@ -18,6 +18,16 @@ def bytes_at(_: Any, address: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def values_at(_: Any, address: Any) -> Any:
+    """An address as a pointer to values of 16 bits."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], ir.IntType(16).as_pointer())
+
+    return types.CPointer(types.uint16)(address), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def eight_bytes(_: Any, source: Any, index: Any) -> Any:
     """The bytes index … index + 7 of an array of bytes as one word, the first one lowest."""
 

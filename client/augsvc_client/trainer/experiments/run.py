@@ -63,8 +63,9 @@ def run(
         statistics_loader = stack.enter_context(training_loader(recipe, url))
         tests = {name: stack.enter_context(test_loader(recipe, url, name)) for name in recipe.evaluation.tests or {}}
         stream = loader.stream
-        classes = class_names({entry["name"]: entry for entry in stream.client.datasets()}, recipe)
-        inputs = describe_inputs(stream)
+        served = {entry["name"]: entry for entry in stream.client.datasets()}
+        classes = class_names(served, recipe)
+        inputs = describe_inputs(stream, served[recipe.data.dataset])
         model = build_model(recipe.model, inputs, len(classes), recipe.training.seed)
         model.to(choose_device(recipe.training.device).kind)
         state = TrainingState(Learner(model, recipe, recipe.training.epochs * loader.epoch_steps), loader)

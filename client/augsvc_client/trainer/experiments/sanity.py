@@ -65,8 +65,9 @@ def build_setup(recipe: Recipe, url: str) -> Setup:
         training, augmented = _read(loader, _TRAINING_BATCHES), _read(augmented_loader, 1)[0]
         test = next(iter(plain.evaluation.tests or {}))
         held_out = read_test_batches(plain, url, test, stream, _HELD_OUT_BATCHES)
-        inputs = describe_inputs(stream)
-        classes = len(class_names({entry["name"]: entry for entry in stream.client.datasets()}, plain))
+        served = {entry["name"]: entry for entry in stream.client.datasets()}
+        classes = len(class_names(served, plain))
+        inputs = describe_inputs(stream, served[plain.data.dataset])
     device = choose_device(plain.training.device).kind
     low, high = plain.data.scale
     return Setup(

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import nn
 
 from augsvc_client.decoding.errors import Undecodable
-from augsvc_client.decoding.image import decode_image
+from augsvc_client.decoding.image import decode_image, decode_window
 from augsvc_client.decoding.limits import (
     AUDIO_SUFFIXES,
     IMAGE_SUFFIXES,
@@ -27,6 +27,7 @@ from augsvc_client.decoding.limits import (
     MAX_FRAMES,
     MAX_IMAGE_BYTES,
     MAX_PIXELS,
+    TIFF_SUFFIXES,
 )
 from augsvc_client.trainer.export.card import Card
 from augsvc_client.trainer.files import read_file
@@ -58,7 +59,8 @@ def list_files(path: Path, card: Card) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise ValueError(f"{path} is neither a file nor a folder")
-    suffixes = AUDIO_SUFFIXES if card.inputs.rate else IMAGE_SUFFIXES
+    images = IMAGE_SUFFIXES if card.inputs.window is None else IMAGE_SUFFIXES | TIFF_SUFFIXES
+    suffixes = AUDIO_SUFFIXES if card.inputs.rate else images
     unlisted: list[OSError] = []
     files: list[Path] = []
     for folder, subfolders, names in os.walk(path, onerror=unlisted.append):
@@ -162,13 +164,21 @@ def load_clip(path: Path, rate: int, length: int) -> F32:
     return fit_clip(audio, file_rate, length, rate)
 
 
+def _decode_image(data: bytes, card: Card) -> Pixels:
+    """Through the window of the training data, if there was one: rounded to 8 bits, as the batches were."""
+    if card.inputs.window is None:
+        return decode_image(data, card.inputs.channels, MAX_PIXELS)
+    values = decode_window(data, card.inputs.channels, MAX_PIXELS, card.inputs.window)
+    return (values + np.uint16(128) >> 8).astype(np.uint8)
+
+
 def _load(path: Path, card: Card) -> F32 | str:
     """The network's input, or the error text."""
     kind = "audio" if card.inputs.rate else "an image"
     try:
         if card.inputs.rate:
             return load_clip(path, card.inputs.rate, card.inputs.length or card.inputs.rate)
-        pixels = decode_image(read_file(path, MAX_IMAGE_BYTES), card.inputs.channels, MAX_PIXELS)
+        pixels = _decode_image(read_file(path, MAX_IMAGE_BYTES), card)
         return prepare_image(Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels), card)
     except (Undecodable, ValueError) as err:
         reason = str(err)

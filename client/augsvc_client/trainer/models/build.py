@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
-from pydantic import Field
+from pydantic import Field, FiniteFloat
 from safetensors.torch import save
 from torch import nn
 
@@ -28,12 +28,16 @@ ENTRY_POINTS = "augsvc_client.models"
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Input shape of a network: images of `channels` and (height, width), or clips at `rate` Hz of `length` samples."""
+    """Inputs of a network: images of `channels` and (height, width), or clips at `rate` Hz of `length` samples.
+
+    `window`: the numbers of the dataset's files that are black and white; None: their bytes.
+    """
 
     channels: Annotated[int, Field(ge=1, le=3)] = 1
     size: Size | None = None
     rate: Rate | None = None
     length: Annotated[int, Field(ge=1, le=1 << 24)] | None = None  # the service's limit
+    window: tuple[FiniteFloat, FiniteFloat] | None = None
 
     def example(self, count: int = 2) -> torch.Tensor:
         """A batch of zeros."""

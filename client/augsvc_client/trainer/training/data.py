@@ -71,16 +71,18 @@ def test_loader(
     )
 
 
-def describe_inputs(stream: Stream) -> Inputs:
-    """The input shape of a network for this stream."""
+def describe_inputs(stream: Stream, dataset: Mapping[str, Any]) -> Inputs:
+    """The inputs of a network for this stream; `dataset` is the server's entry of its dataset."""
     if "audio" in stream.tensors:
         return Inputs(rate=stream.spec["sample_rate"], length=stream.tensors["audio"]["shape"][1])
     _, channels, height, width = stream.tensors["image"]["shape"]
-    return Inputs(channels=channels, size=(height, width))
+    low_high = dataset.get("window")
+    window = None if low_high is None else (float(low_high[0]), float(low_high[1]))
+    return Inputs(channels=channels, size=(height, width), window=window)
 
 
 def class_names(served: Mapping[str, Mapping[str, Any]], recipe: Recipe) -> list[str]:
-    """The class names that all datasets of the recipe share; raises ValueError if they differ.
+    """The class names that all datasets of the recipe share; raises ValueError if they differ, or their windows do.
 
     `served`: the server's datasets by name.
     """
@@ -94,6 +96,8 @@ def class_names(served: Mapping[str, Mapping[str, Any]], recipe: Recipe) -> list
     for name in names[1:]:
         if list(served[name]["classes"]) != classes:
             raise ValueError(f"{name} does not have the classes of {names[0]}: give --test-dataset another one")
+        if served[name].get("window") != served[names[0]].get("window"):
+            raise ValueError(f"{name} has another window than {names[0]}: set the same in both datasets")
     return classes
 
 
