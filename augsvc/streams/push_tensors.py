@@ -39,7 +39,7 @@ def _image(arrays: Arrays, has_window: bool) -> np.ndarray:
     dtype = arrays["image"].dtype.name if "image" in arrays else "uint8"
     if dtype in ("uint16", "float32") and not has_window:
         raise BodyMalformed(
-            f"image is {dtype}: set `window` to its numbers [low, high] that are black and white, or send uint8",
+            f"image must be uint8, or, with `window` set to the numbers [low, high] that are black and white, {dtype}",
             field="image",
         )
     image = _need(arrays, "image", dtype if has_window and dtype in ("uint16", "float32") else "uint8", 4)
