@@ -143,7 +143,10 @@ class FusedCudaExecutor:
 
 def image_chunks(plan: Plan, images: Sequence[Pixels]) -> list[slice]:
     """The slices of samples that are uploaded and computed together."""
-    return cut([image.nbytes for image in images], _chunk_rows(_elements(plan)), _SOURCE_BYTES)
+    sizes = [image.nbytes for image in images]
+    if images[0].dtype == np.uint16:  # rows of one array
+        sizes = [max(sizes)] * len(sizes)
+    return cut(sizes, _chunk_rows(_elements(plan)), _SOURCE_BYTES)
 
 
 def _elements(plan: Plan) -> int:

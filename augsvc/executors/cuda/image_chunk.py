@@ -131,11 +131,13 @@ class ImageChunk:
         self._launch(grids.filter_columns, blur, noise, erase, out, memory)
 
     def _move(self, segment: Segment, camera: Camera | None) -> tuple[MoveArgs, Any]:
-        """The arguments of the move, and the sources if it reads them: their bytes, or (1, all) their values of 16 bits."""
+        """The arguments of the move, and the sources if it reads them: bytes (all,), or values of 16 bits (N, most)."""
         pass_, canvas = segment.pass_, self.plan.canvas
         if camera is None or not pass_.fits:
             args = identity_move(len(self.images)) if camera is None else lower_move(camera, pass_, canvas, None)
             return args, self.staging.array("empty", (1,), np.uint8)
+        if self.images[0].dtype == np.uint16:
+            return lower_move(camera, pass_, canvas, self.images), self.staging.send_deep_sources(self.images)
         sources, offsets = self.staging.send_sources(self.images, self.keys)
         return lower_move(camera, pass_, canvas, self.images)._replace(addresses=offsets.astype(np.uint64)), sources
 

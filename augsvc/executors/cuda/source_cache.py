@@ -8,10 +8,11 @@ sources are dropped once a dataset has not been used for a while.
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from augsvc.arrays import I64, U8, Pixels
+from augsvc.arrays import I64, U8
 from augsvc.executors.cuda.device import Buffer, Device
 from augsvc.executors.protocol import SourceKey
 
@@ -45,9 +46,9 @@ class SourceCache:
             self._drop()
 
     def load(
-        self, images: Sequence[Pixels], keys: Sequence[SourceKey | None], stage: Callable[[int], Buffer]
-    ) -> tuple[Buffer, I64] | None:
-        """The buffer and each image's offset there in bytes (N,), after sending those that were missing.
+        self, images: Sequence[U8], keys: Sequence[SourceKey | None], stage: Callable[[int], Buffer]
+    ) -> tuple[Any, I64] | None:
+        """The buffer's bytes and each image's offset there (N,), after sending those that were missing.
 
         None if they cannot all be there. `stage(size)` gives a buffer with a host side to send from.
         """
@@ -55,8 +56,7 @@ class SourceCache:
             return None
         cache_keys = [(key, image.shape[2:]) for key, image in zip(keys, images, strict=True) if key]
         missing = {key: image for key, image in zip(cache_keys, images, strict=True) if key not in self.offsets}
-        size = sum(image.nbytes for image in missing.values())
-        self.used += self.used % 2  # where values of 16 bits may begin
+        size = sum(image.size for image in missing.values())
         self.last_runs.update((dataset, self.runs) for (dataset, _), _ in cache_keys)
         if size > self.capacity - self.used:
             self.overflowed = True
@@ -67,7 +67,7 @@ class SourceCache:
         if missing:
             self._send(missing, stage(size), size, buffer)
         offsets = np.array([self.offsets[key] for key in cache_keys], np.int64)
-        return buffer, offsets
+        return self.device.view(buffer, 0, (self.capacity,), np.uint8), offsets
 
     def open(self) -> None:
         """Allows allocation again."""
@@ -97,20 +97,11 @@ class SourceCache:
                 self.close()
         return self.buffer
 
-    def _send(self, missing: dict[CacheKey, Pixels], staged: Buffer, size: int, buffer: Buffer) -> None:
-        starts = store_sources(list(missing.values()), staged.bytes)
+    def _send(self, missing: dict[CacheKey, U8], staged: Buffer, size: int, buffer: Buffer) -> None:
+        ends = np.cumsum([image.size for image in missing.values()]).tolist()
+        for image, end in zip(missing.values(), ends, strict=True):
+            staged.bytes[end - image.size : end].reshape(image.shape)[...] = image
         self.device.copy_in(staged, size, buffer, self.used)
-        self.offsets.update((key, self.used + start) for key, start in zip(missing, starts.tolist(), strict=True))
+        for (key, image), end in zip(missing.items(), ends, strict=True):
+            self.offsets[key] = self.used + end - image.size
         self.used += size
-
-
-def store_sources(images: Sequence[Pixels], memory: U8) -> I64:
-    """Writes images into memory, one after the other, and returns where each begins: bytes by pixels, values of 16 bits by
-    planes, as kernels read them.
-    """
-    sizes = np.array([image.nbytes for image in images], np.int64)
-    starts = np.cumsum(sizes) - sizes
-    for image, start in zip(images, starts.tolist(), strict=True):
-        stored = image if image.dtype == np.uint8 else image.transpose(2, 0, 1)
-        memory[start : start + image.nbytes].view(image.dtype).reshape(stored.shape)[...] = stored
-    return starts

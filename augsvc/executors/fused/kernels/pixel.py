@@ -10,7 +10,6 @@ import numpy as np
 
 from augsvc.executors.fused.kernels.args import (
     FROM_CANVAS,
-    FROM_DEEP_SOURCES,
     FROM_SOURCES,
     U8,
     U16,
@@ -35,7 +34,7 @@ class Memory(NamedTuple):
     """Where values lie. `after` may be `before` where nothing moves."""
 
     sources: U8  # the samples' bytes one after the other: an address is an index in here
-    before: U16  # N, C·H·W: what a pass without sources reads; or 1, all: deep sources one after the other
+    before: U16  # N, C·H·W: what a pass without sources reads; or N, of any length: deep sources
     after: U16  # N, C·H·W: what the next call reads
     half: U16  # N, C·H·W: between the two directions of a filter; what a dense one reads
 
@@ -75,24 +74,11 @@ def gather(canvas: CanvasShape, move: MoveArgs, memory: Memory, n: Int, p: Int) 
     """A pixel from wherever the pass has its pixels."""
     if move.origin == FROM_SOURCES:
         return _gather_source(canvas, move, memory.sources, n, p)
-    if move.origin == FROM_DEEP_SOURCES:
-        return _gather_deep(canvas, move, memory.before[0], n, p)
     if move.origin == FROM_CANVAS or move.cameras[n, IDENTICAL]:
         return load_pixel(canvas, memory.before[n], p)
-    source = Source(memory.before[n], canvas.channels, 1, canvas.height * canvas.width, 8)
+    plane = np.int64(np.uint32(memory.before.shape[1]) // np.uint32(canvas.channels))
+    source = Source(memory.before[n], canvas.channels, 1, plane, 8)
     return sample_at(source, move.cameras[n], move.border, move.fill, column_of(canvas, p), row_of(canvas, p))
-
-
-@compiled
-def _gather_deep(canvas: CanvasShape, move: MoveArgs, sources: U16, n: Int, p: Int) -> Pixel:
-    """A pixel from the sample's source of 16 bits."""
-    camera, begin = move.cameras[n], np.int64(move.addresses[n])
-    area = camera[HEIGHT] * camera[WIDTH]
-    values = sources[begin : begin + area * canvas.channels]
-    if camera[IDENTICAL]:
-        return load_pixel(canvas, values, p)
-    x, y = column_of(canvas, p), row_of(canvas, p)
-    return sample_at(Source(values, canvas.channels, 1, area, 8), camera, move.border, x, y)
 
 
 @compiled
