@@ -11,6 +11,7 @@ from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.image_folder import ImageFolderSettings, open_image_folder
 from augsvc.errors import Undecodable
 from augsvc_client import AugmentingDataLoader, Client, RemoteDataLoader, RequestRefused
+from augsvc_client.client.push import push_request
 
 RAMP = np.tile(1000 + np.arange(200), (8, 1))
 WINDOW = [1000, 1200]
@@ -115,10 +116,19 @@ def test_pushed_numbers_go_through_the_window_of_the_request(scans, dtype):
         exact = np.rint(np.rint((RAMP - 1000) / 200 * 65280) * 257 / 256)
         assert np.abs(pushed[0, ..., 0] - exact).max() <= 1 and len(np.unique(pushed)) == 200
         if dtype != "uint8":
-            with pytest.raises(RequestRefused, match="`window`"):
+            with pytest.raises(ValueError, match="window="):
                 client.augment(tensors)
         else:
             assert client.augment(tensors).arrays["image"].dtype == np.uint8
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_another_client_is_told_of_the_window(scans, dtype):
+    image = np.zeros((1, 4, 4, 1), dtype)
+    request = push_request({"image": image, "index": np.arange(1)}, {}, None)
+    reply = scans.ask("POST", "/v1/augment", request.headers, request.body)
+    assert (reply.status, reply.json["error"]["code"]) == (422, "body_malformed")
+    assert "`window`" in reply.json["error"]["message"]
 
 
 def test_pushed_nans_are_refused(scans):

@@ -22,6 +22,7 @@ from augsvc.arrays import U8, Pixels, ranges
 from augsvc.executors.cuda.staging import StagingBuffer
 from augsvc.executors.fused.kernels import cuda as grids
 from augsvc.executors.fused.kernels.args import WHITE, CanvasShape, MoveArgs, NoiseArgs, OutputArgs
+from augsvc.executors.fused.kernels.camera import IDENTICAL
 from augsvc.executors.fused.kernels.pixel import Memory
 from augsvc.executors.fused.lower_image import (
     Segment,
@@ -137,7 +138,9 @@ class ImageChunk:
             args = identity_move(len(self.images)) if camera is None else lower_move(camera, pass_, canvas, None)
             return args, self.staging.array("empty", (1,), np.uint8)
         if self.images[0].dtype == np.uint16:
-            return lower_move(camera, pass_, canvas, self.images), self.staging.send_deep_sources(self.images)
+            args = lower_move(camera, pass_, canvas, self.images)
+            args.cameras[:, IDENTICAL] = 0  # their planes do not begin where a canvas has them
+            return args, self.staging.send_deep_sources(self.images)
         sources, offsets = self.staging.send_sources(self.images, self.keys)
         return lower_move(camera, pass_, canvas, self.images)._replace(addresses=offsets.astype(np.uint64)), sources
 
