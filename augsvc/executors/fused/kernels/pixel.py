@@ -34,7 +34,7 @@ class Memory(NamedTuple):
     """Where values lie. `after` may be `before` where nothing moves."""
 
     sources: U8  # the samples' bytes one after the other: an address is an index in here
-    before: U16  # N, C·H·W: what a pass without sources reads; or N, C·most: deep sources, a plane begins at every C-th
+    before: U16  # N, C·H·W: what a pass without sources reads; or N, C·P: deep sources, a plane every P values
     after: U16  # N, C·H·W: what the next call reads
     half: U16  # N, C·H·W: between the two directions of a filter; what a dense one reads
 
