@@ -123,7 +123,7 @@ def test_pushed_numbers_go_through_the_window_of_the_request(scans, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "float32"])
-def test_another_client_is_told_of_the_window(scans, dtype):
+def test_the_refusal_of_other_numbers_names_the_window(scans, dtype):
     image = np.zeros((1, 4, 4, 1), dtype)
     request = push_request({"image": image, "index": np.arange(1)}, {}, None)
     reply = scans.ask("POST", "/v1/augment", request.headers, request.body)
