@@ -67,10 +67,10 @@ def augment_fields(
     for arrays in add_indices(parts, index):
         responses.append(push(arrays, request, waited_s))
         request, waited_s = {**request, "expect_arithmetic": responses[-1].arithmetic}, None
-    keep_sizes = request.get("size") is None
-    fields = restore_batch(parts, rest, [response.arrays for response in responses], keep_sizes)
+    canvas = request.get("size")
+    fields = restore_batch(parts, rest, [response.arrays for response in responses], canvas)
     for name, value in named.items():  # a list stays one, also of images of one size
-        if keep_sizes and isinstance(value, list | tuple) and (name in CONTENT or role_of(name) == "mask"):
+        if canvas is None and isinstance(value, list | tuple) and (name in CONTENT or role_of(name) == "mask"):
             fields[name] = list(fields[name])
     return Augmented(fields, responses[0].arithmetic)
 

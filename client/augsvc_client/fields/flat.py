@@ -88,11 +88,6 @@ class FlatField:
             boxes = boxes[:, None]
         if boxes.ndim != 3 or boxes.shape[2] != 4:
             raise ValueError(f"{self.name} is N,M,4 or N,4, got the shape {boxes.shape}")
-        largest = boxes.max(initial=0, where=np.isfinite(boxes))
-        if 0 < largest <= 1:
-            raise ValueError(
-                f"{self.name} is in pixels, got coordinates up to {largest:g}: multiply by width and height"
-            )
         if self.box_format == "xywh":
             boxes = boxes.copy()
             boxes[..., 2:] += boxes[..., :2]

@@ -3,7 +3,7 @@
 fields → build_parts (grouped by size) → requests → arrays or tensors of each response → restore_batch → fields
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from augsvc_client.fields.coordinates import are_fractions, find_inverted, select_rows
 from augsvc_client.fields.flat import FlatField, Form, to_array
 from augsvc_client.fields.libraries import stack
+from augsvc_client.fields.objects import update_size
 from augsvc_client.fields.roles import Path, join_path
 from augsvc_client.fields.targets import Objects, pack, read_targets, unpack, write_targets
 from augsvc_client.wire import Arrays
 
 Tensors = dict[str, Any]
+Size = Sequence[int]  # height, width
 Rows = npt.NDArray[np.int64]
 
 _SIZED = ("image", "mask", "audio")  # of several sizes, so that they cannot be one tensor
@@ -36,11 +39,17 @@ class Part:
     flat: Mapping[FlatField, Form]
     targets: "NestedTargets | None"
 
-    def restore(self, responses: Sequence[Tensors]) -> dict[Path, Any]:
-        """The fields of these samples from the tensors of each response."""
+    def restore(self, responses: Sequence[Tensors], canvas: Size | None) -> dict[Path, Any]:
+        """The fields of these samples from the tensors of each response; `canvas` is None for images that keep their size."""
         moved, fields = dict(responses[0]), {}
         if self.targets is not None:
-            fields[self.targets.path] = self.targets.restore(moved, [response.get("mask") for response in responses])
+            targets = self.targets.restore(moved, [response.get("mask") for response in responses])
+            if canvas is not None:
+                source = self.requests[0]["image"].shape[1:3]
+                targets = [
+                    update_size(target, source, canvas) if isinstance(target, Mapping) else target for target in targets
+                ]
+            fields[self.targets.path] = targets
         for field, form in self.flat.items():
             fields.update(field.restore(moved, form))
         return {**fields, ("index",): moved["index"]}
@@ -48,28 +57,51 @@ class Part:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NestedTargets:
-    """A field that holds one target for each sample."""
+    """A field that holds one target for each sample; `per_object` names their fields with one entry for each object."""
 
     path: Path
     values: Sequence[Any]
     objects: Sequence[Objects]
+    per_object: frozenset[str]
+
+    @classmethod
+    def read(cls, path: Path, values: Sequence[Any], passthrough: Sequence[str]) -> "NestedTargets":
+        """From the targets of a batch; raises ValueError for one that cannot be read."""
+        return cls(path, values, *read_targets(join_path(path), values, passthrough))
+
+    def select(self, rows: Rows) -> "NestedTargets":
+        """The targets of these samples."""
+        values, objects = ([entries[row] for row in rows] for entries in (self.values, self.objects))
+        return NestedTargets(self.path, values, objects, self.per_object)
 
     def restore(self, moved: Tensors, planes: Sequence[Any]) -> list[Any]:
         """The transformed targets."""
-        return write_targets(self.values, *unpack(self.objects, moved, planes))
+        return write_targets(self.values, *unpack(self.objects, moved, planes), self.per_object)
 
 
-def build_parts(sent: Mapping[FlatField, Any], targets: Mapping[Path, Any], passthrough: Sequence[str]) -> list[Part]:
-    """The parts of a batch, in the order in which their sizes first occur; raises ValueError for unusable fields."""
+def build_parts(
+    sent: Mapping[FlatField, Any],
+    targets: Mapping[Path, Any],
+    passthrough: Sequence[str],
+    moves: Callable[[], bool],
+) -> list[Part]:
+    """The parts of a batch, in the order in which their sizes first occur; raises ValueError for unusable fields.
+
+    There is at most one field of `targets`. `moves`: whether the request moves pixels.
+    """
     main = next(value for field, value in sent.items() if field.path in (("image",), ("audio",)))
+    nested: NestedTargets | None = None
     for path, values in targets.items():
         if len(values) != len(main):
             raise ValueError(f"{join_path(path)} holds {len(values)} targets for {len(main)} samples")
+        nested = NestedTargets.read(path, values, passthrough)
     groups = _group_by_shape(main)
     if len(groups) > 1:
         for field, value in sent.items():
             _check_rows(field.name, value, len(main))
-    return [_build_part(rows, len(groups) > 1, sent, targets, passthrough) for rows in groups]
+    parts = [_build_part(rows, len(groups) > 1, sent, nested) for rows in groups]
+    _check_coordinates(parts, moves)
+    return parts
 
 
 def _check_rows(name: str, value: Any, n: int) -> None:
@@ -78,22 +110,44 @@ def _check_rows(name: str, value: Any, n: int) -> None:
         raise ValueError(f"every field has one row for each sample: {name} has not the {n} rows of the batch")
 
 
-def _build_part(
-    rows: Rows, choose: bool, sent: Mapping[FlatField, Any], targets: Mapping[Path, Any], passthrough: Sequence[str]
-) -> Part:
+def _build_part(rows: Rows, choose: bool, sent: Mapping[FlatField, Any], nested: NestedTargets | None) -> Part:
     arrays: Arrays = {}
     flat: dict[FlatField, Form] = {}
     for field, value in sent.items():
         own, flat[field] = field.to_arrays(_select(field.name, value, rows) if choose else value)
         arrays.update(own)
-    nested: NestedTargets | None = None
     planes: Sequence[npt.NDArray[np.uint8]] = ()
-    for path, values in targets.items():
-        own_values = [values[row] for row in rows]
-        nested = NestedTargets(path, own_values, read_targets(join_path(path), own_values, passthrough))
+    if nested is not None:
+        nested = nested.select(rows)
         objects, planes = pack(nested.objects)
         arrays.update(objects)
     return Part(rows, _requests(arrays, planes), flat, nested)
+
+
+def _check_coordinates(parts: Sequence[Part], moves: Callable[[], bool]) -> None:
+    """Raises ValueError for coordinates in fractions of the image, and for boxes that are not x1 y1 x2 y2."""
+    for role in ("boxes", "keypoints"):
+        holding = [part for part in parts if role in part.requests[0] and "image" in part.requests[0]]
+        if not holding:
+            continue
+        arrays = [part.requests[0] for part in holding]
+        name = next((field.name for field in parts[0].flat if field.role == role), None) or _targets_name(parts)
+        rows = np.concatenate([select_rows(own[role], own.get(f"{role}_valid")) for own in arrays])
+        side = max(max(own["image"].shape[1:3]) for own in arrays)
+        if are_fractions(rows, side) and (role == "boxes" or moves()):
+            raise ValueError(
+                f"{name} is in pixels, got {role} of at most {np.abs(rows).max():g} in images of {side} pixels: multiply x by "
+                f"the image's width and y by its height"
+            )
+        if role == "boxes" and (box := find_inverted(rows)) is not None:
+            raise ValueError(
+                f"{name} has the box {box} as x1 y1 x2 y2, where x1 < x2 and y1 < y2: convert boxes of another form (x y "
+                f"width height, or a centre), and remove those without area or mark them in boxes_valid"
+            )
+
+
+def _targets_name(parts: Sequence[Part]) -> str:
+    return next((join_path(part.targets.path) for part in parts if part.targets is not None), "the batch")
 
 
 def _requests(arrays: Arrays, planes: Sequence[npt.NDArray[np.uint8]]) -> list[Arrays]:
@@ -136,13 +190,13 @@ def add_indices(parts: Sequence[Part], index: Rows) -> list[Arrays]:
 
 
 def restore_batch(
-    parts: Sequence[Part], rest: Mapping[Path, Any], responses: Iterable[Tensors], keep_sizes: bool
+    parts: Sequence[Part], rest: Mapping[Path, Any], responses: Iterable[Tensors], canvas: Size | None
 ) -> dict[str, Any]:
-    """The batch from the tensors of the response to each request; images of several sizes are a list if they keep them."""
+    """The batch from the tensors of the response to each request; without a canvas, images of several sizes are a list."""
     coming = iter(responses)
-    restored = [part.restore(list(islice(coming, len(part.requests)))) for part in parts]
+    restored = [part.restore(list(islice(coming, len(part.requests))), canvas) for part in parts]
     batch: dict[str, Any] = {}
-    for path, value in {**rest, **_join_parts(parts, restored, keep_sizes)}.items():
+    for path, value in {**rest, **_join_parts(parts, restored, canvas is None)}.items():
         owner = batch
         for name in path[:-1]:
             owner = owner.setdefault(name, {})

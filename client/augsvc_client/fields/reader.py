@@ -85,7 +85,7 @@ class Reader:
             elif path != ("index",):
                 rest[path] = value
         _check_distinct(sent, targets)
-        return build_parts(sent, targets, self.passthrough), rest
+        return build_parts(sent, targets, self.passthrough, self.moves), rest
 
     def indices(self, named: Mapping[str, Any]) -> npt.NDArray[np.int64] | None:
         """The caller's own indices [N], if `index_key` names their field."""

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from augsvc_client.fields.geometry import looks_spatial, moving_field
 from augsvc_client.fields.libraries import convert, stack, with_dtype_of, zeros
+from augsvc_client.fields.objects import find_object_fields
 from augsvc_client.fields.roles import role_of, unmovable
 from augsvc_client.wire import Arrays
 
@@ -21,7 +22,6 @@ Array = npt.NDArray[Any]
 
 OUTSIDE = 255  # of a mask: the source has nothing there
 MASKS_PER_PLANE = 7  # binary masks share a mask's bits; 8 of them could be 255
-_OF_THE_IMAGE = ("image_id", "orig_size", "size")  # never one entry for each object
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,17 @@ class Objects:
         return max((len(array) for array in (self.boxes, self.keypoints, self.masks) if array is not None), default=0)
 
 
-def read_targets(name: str, targets: Sequence[Any], passthrough: Sequence[str]) -> list[Objects]:
-    """Each sample's objects; raises ValueError for a target that cannot be read."""
+def read_targets(name: str, targets: Sequence[Any], passthrough: Sequence[str]) -> tuple[list[Objects], frozenset[str]]:
+    """Each sample's objects, and the fields that have one entry for each; raises ValueError for an unusable target."""
     try:
-        return [
+        objects = [
             _read_torchvision(target, passthrough) if isinstance(target, Mapping) else _read_coco(target, passthrough)
             for target in targets
         ]
+        counted = [
+            (target, own.count) for target, own in zip(targets, objects, strict=True) if isinstance(target, Mapping)
+        ]
+        return objects, find_object_fields(counted, passthrough)
     except (KeyError, TypeError, ValueError, AttributeError) as err:
         raise ValueError(
             f"{name} is one dict for each sample with boxes M,4 (x1 y1 x2 y2), masks M,H,W and keypoints M,K,3, or one "
@@ -55,10 +59,14 @@ def read_targets(name: str, targets: Sequence[Any], passthrough: Sequence[str]) 
         ) from err
 
 
-def write_targets(targets: Sequence[Any], objects: Sequence[Objects], kept: Sequence[Any]) -> list[Any]:
+def write_targets(
+    targets: Sequence[Any], objects: Sequence[Objects], kept: Sequence[Any], per_object: frozenset[str]
+) -> list[Any]:
     """The targets with their transformed objects; `kept` holds the rows that are left in each."""
     return [
-        _write_torchvision(target, moved, rows) if isinstance(target, Mapping) else _write_coco(target, moved, rows)
+        _write_torchvision(target, moved, rows, per_object)
+        if isinstance(target, Mapping)
+        else _write_coco(target, moved, rows)
         for target, moved, rows in zip(targets, objects, kept, strict=True)
     ]
 
@@ -101,7 +109,10 @@ def _read_coco(annotations: Sequence[Mapping[str, Any]], passthrough: Sequence[s
     for annotation in annotations:
         _check_fields(annotation, ("bbox", "keypoints"), passthrough)
     boxes = np.array([annotation["bbox"] for annotation in annotations], np.float32).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]  # COCO's are x y width height
+    if (boxes[:, 2:] < 0).any():
+        raise ValueError("bbox is x y width height, with a width and height above 0")
+    boxes[:, 2:] += boxes[:, :2]
+    boxes[(boxes[:, 2:] == boxes[:, :2]).any(axis=1)] = 0  # COCO has a few without area; they are removed
     if "keypoints" in passthrough or not any("keypoints" in annotation for annotation in annotations):
         return Objects(boxes)
     points = [np.array(annotation.get("keypoints", ()), np.float32).reshape(-1, 3) for annotation in annotations]
@@ -194,8 +205,10 @@ def _unpack_masks(count: int, planes: Sequence[Any]) -> Any:
     return stack(masks) if masks else zeros(planes[0], (0, *planes[0].shape))
 
 
-def _write_torchvision(target: Mapping[str, Any], moved: Objects, kept: list[int]) -> dict[str, Any]:
-    result = {}
+def _write_torchvision(
+    target: Mapping[str, Any], moved: Objects, kept: list[int], per_object: frozenset[str]
+) -> dict[str, Any]:
+    result: dict[str, Any] = {}
     for name, value in target.items():
         if name == "boxes" and moved.boxes is not None:
             result[name] = moved.boxes[kept]
@@ -206,7 +219,7 @@ def _write_torchvision(target: Mapping[str, Any], moved: Objects, kept: list[int
         elif name == "area" and moved.boxes is not None and len(value):
             result[name] = convert(moved.boxes, _to_numpy(value))[kept] * _growth(target["boxes"], moved.boxes, kept)
         else:
-            result[name] = value if name in _OF_THE_IMAGE else _select(value, kept, moved.count)
+            result[name] = _select(value, kept) if name in per_object else value
     return result
 
 
@@ -217,11 +230,7 @@ def _growth(before: Any, after: Any, kept: list[int]) -> Any:
     return areas[0] / areas[1]
 
 
-def _select(values: Any, rows: list[int], count: int) -> Any:
-    """The entries of these rows, if `values` has one for each of `count` objects."""
-    sized = isinstance(values, list | tuple) or getattr(values, "ndim", 0) > 0
-    if not sized or len(values) != count:
-        return values
+def _select(values: Any, rows: list[int]) -> Any:
     return [values[row] for row in rows] if isinstance(values, list | tuple) else values[rows]
 
 

@@ -217,7 +217,7 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
                 self._to_tensors(self._take(request, islice(queue.upcoming(), index, None)))
                 for index, request in enumerate(pending.requests)
             ]
-            batch = pending.restore(responses, keep_sizes=self._request.get("size") is None)
+            batch = pending.restore(responses, self._request.get("size"))
             queue.drop()
             self._progress, self._started = pending.after, True
             self.batches += 1

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from augsvc_client.fields.parts import Part, Tensors, add_indices, restore_batch
+from augsvc_client.fields.parts import Part, Size, Tensors, add_indices, restore_batch
 from augsvc_client.fields.reader import Reader, count_samples
 from augsvc_client.fields.roles import Path
 from augsvc_client.loaders.base import Progress
@@ -54,9 +54,9 @@ class PendingBatch:
     rest: Mapping[Path, Any]
     after: PassProgress
 
-    def restore(self, responses: Iterable[Tensors], keep_sizes: bool) -> dict[str, Any]:
-        """The augmented batch, from the tensors of the response to each request."""
-        return restore_batch(self.parts, self.rest, responses, keep_sizes)
+    def restore(self, responses: Iterable[Tensors], canvas: Size | None) -> dict[str, Any]:
+        """The augmented batch, from the tensors of the response to each request; `canvas`: the size asked for."""
+        return restore_batch(self.parts, self.rest, responses, canvas)
 
 
 class BatchQueue:
