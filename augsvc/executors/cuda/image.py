@@ -18,10 +18,10 @@ from augsvc.executors.cuda.image_chunk import ImageChunk, MaskChunk
 from augsvc.executors.cuda.lane_pool import LanePool, cut
 from augsvc.executors.cuda.staging import StagingBuffer
 from augsvc.executors.fused.image import flat
+from augsvc.executors.fused.lower_image import KINDS, LAWS
 from augsvc.executors.protocol import SourceKey, float_traits, use_one_torch_thread
 from augsvc.numerics.geometry import Camera
 from augsvc.numerics.rng import quantile_table
-from augsvc.ops.kinds.image import Dropout, Erase, Filter, Frame, Gaussian, Move, Noise, Opaque, Tone
 from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Moves
@@ -35,8 +35,8 @@ _CHUNKS_PER_CALL = 4
 class FusedCudaExecutor:
     """Runs plans on one GPU. Thread-safe: each thread leases a lane."""
 
-    kinds: ClassVar[frozenset[type[Operation]]] = frozenset({Frame, Move, Tone, Filter, Noise, Erase, Opaque})
-    noise_laws: ClassVar[frozenset[type]] = frozenset({Gaussian, Dropout})
+    kinds: ClassVar[frozenset[type[Operation]]] = KINDS
+    noise_laws: ClassVar[frozenset[type]] = frozenset(LAWS)
 
     device: torch.device
     lanes: LanePool

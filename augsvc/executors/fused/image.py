@@ -20,6 +20,8 @@ from augsvc.executors.fused.kernel_cache import keep_compiled
 from augsvc.executors.fused.kernels import cpu, sound_cpu
 from augsvc.executors.fused.kernels.args import U16, WHITE, OutputArgs, PassArgs
 from augsvc.executors.fused.lower_image import (
+    KINDS,
+    LAWS,
     Segment,
     as_source,
     identity_move,
@@ -34,7 +36,7 @@ from augsvc.executors.fused.lower_image import (
 from augsvc.executors.protocol import SourceKey, float_traits, use_one_torch_thread
 from augsvc.numerics.geometry import Camera
 from augsvc.numerics.rng import quantile_table
-from augsvc.ops.kinds.image import Dropout, Erase, Filter, Frame, Gaussian, Move, Noise, Opaque, Statistics, Tone
+from augsvc.ops.kinds.image import Opaque, Statistics
 from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Moves
@@ -48,8 +50,8 @@ _NO_PIXELS = np.empty((0, 0), np.uint8)
 class FusedExecutor:
     """Runs plans on the CPU. Thread-safe."""
 
-    kinds: ClassVar[frozenset[type[Operation]]] = frozenset({Frame, Move, Tone, Filter, Noise, Erase, Opaque})
-    noise_laws: ClassVar[frozenset[type]] = frozenset({Gaussian, Dropout})
+    kinds: ClassVar[frozenset[type[Operation]]] = KINDS
+    noise_laws: ClassVar[frozenset[type]] = frozenset(LAWS)
 
     device: torch.device
     threads: int

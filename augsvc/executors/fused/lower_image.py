@@ -4,8 +4,10 @@ A pass is cut into segments, each one call of the kernel: one camera, any tones,
 second filter opens another segment; an opaque operation is a segment by itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,13 +36,16 @@ from augsvc.ops.kinds.image import (
     Dropout,
     Erase,
     Filter,
+    Frame,
     Gaussian,
+    Move,
     Noise,
     Opaque,
     Padding,
     PaddingMode,
+    Tone,
 )
-from augsvc.ops.operation import Draw
+from augsvc.ops.operation import Draw, Operation
 from augsvc.planning import labels
 from augsvc.planning.image_plan import Plan, ToneStage
 from augsvc.planning.passes import Pass
@@ -244,19 +249,26 @@ def lower_noises(
     time, seed = 0, (0, 0)
     for k, (index, operation) in enumerate(noises):
         draw = draws[index]
-        laws[k], strength, values[:, k] = _lower_law(operation.law(draw))
+        law = operation.law(draw)
+        laws[k], strength, values[:, k] = LAWS[type(law)](law)
         strengths[:, k] = np.where(draw.selected, strength, 0)
         indices, time, seed = draw.address.indices.astype(np.uint32), draw.address.time_word, seed_key(draw.seed)
     return NoiseArgs(laws, keys, strengths, values, indices, time, *seed, quantiles)
 
 
-def _lower_law(law: Gaussian | Dropout) -> tuple[int, I64, I64 | int]:
-    """A law's code, strengths and replacements."""
-    match law:
-        case Gaussian(std):
-            return args.GAUSSIAN, np.clip(std * (WHITE >> 8), 0, MAX_COEFFICIENT), 0
-        case Dropout(threshold, value):
-            return args.DROPOUT, threshold, _to_value(value)
+def _lower_gaussian(law: Gaussian) -> tuple[int, I64, I64 | int]:
+    return args.GAUSSIAN, np.clip(law.std * (WHITE >> 8), 0, MAX_COEFFICIENT), 0
+
+
+def _lower_dropout(law: Dropout) -> tuple[int, I64, I64 | int]:
+    return args.DROPOUT, law.threshold, _to_value(law.value)
+
+
+# A law's code, strengths and replacements.
+LAWS: Mapping[type, Callable[[Any], tuple[int, I64, I64 | int]]] = MappingProxyType(
+    {Gaussian: _lower_gaussian, Dropout: _lower_dropout}
+)
+KINDS: frozenset[type[Operation]] = frozenset({Frame, Move, Tone, Filter, Noise, Erase, Opaque})  # that kernels run
 
 
 def lower_erases(erases: Sequence[tuple[int, Erase]], draws: Sequence[Draw], n: int, canvas: Canvas) -> EraseArgs:

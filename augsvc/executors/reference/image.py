@@ -13,42 +13,26 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from kornia.filters import filter2d, filter2d_separable
 
 from augsvc.arrays import I64, U8, Pixels, ranges
 from augsvc.cpus import cores
 from augsvc.executors.device_errors import ChunkRunner, free_torch_memory, is_lost, ran_out_of_memory, report_loss
 from augsvc.executors.protocol import SourceKey, float_traits, use_one_torch_thread
 from augsvc.executors.reference.audio import TorchSound
-from augsvc.executors.reference.philox import sixteen_bits
 from augsvc.executors.reference.resample import resample
+from augsvc.executors.reference.stages import LAWS, STAGES, Workspace, apply_operation, apply_tones
 from augsvc.numerics import exact
 from augsvc.numerics.geometry import MATRIX_BITS, Camera, Canvas
-from augsvc.numerics.rng import QUANTILE_BITS, quantile_table
-from augsvc.ops.kinds.image import (
-    EDGE,
-    TABLE_ENTRIES,
-    UNIT_BITS,
-    Dropout,
-    Erase,
-    Filter,
-    Frame,
-    Gaussian,
-    Move,
-    Noise,
-    Opaque,
-    Statistics,
-    Tone,
-)
+from augsvc.numerics.rng import quantile_table
+from augsvc.ops.kinds.image import EDGE, Frame, Move, Statistics, Tone
 from augsvc.ops.operation import Draw, Operation
-from augsvc.planning.image_plan import Plan, ToneStage
+from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Moves, move_mask
 from augsvc.planning.passes import Pass
 
 _MAX_ROWS = 512  # samples of one call, so that tone tables stay small
 # elements of a temporary, a multiple of those that share a block of random numbers: on a CPU it should stay in the cache
 _CHUNK = {"cpu": 1 << 18, "cuda": 1 << 24}
-_UNIT = float(1 << UNIT_BITS)
 _WHITE = 65280  # 255 with 8 fraction bits
 
 
@@ -56,8 +40,8 @@ _WHITE = 65280  # 255 with 8 fraction bits
 class KorniaExecutor:
     """Runs plans on one device. Thread-safe."""
 
-    kinds: ClassVar[frozenset[type[Operation]]] = frozenset({Frame, Move, Tone, Filter, Noise, Erase, Opaque})
-    noise_laws: ClassVar[frozenset[type]] = frozenset({Gaussian, Dropout})
+    kinds: ClassVar[frozenset[type[Operation]]] = frozenset({Frame, Move, Tone, *STAGES})
+    noise_laws: ClassVar[frozenset[type]] = frozenset(LAWS)
 
     device: torch.device
     quantiles: torch.Tensor
@@ -204,107 +188,13 @@ class KorniaExecutor:
     def _apply_stages(
         self, plan: Plan, pass_: Pass, pixels: torch.Tensor, draws: Sequence[Draw], check: Callable[[], None]
     ) -> None:
+        workspace = Workspace(self.device, self.chunk, self.quantiles, check)
         statistics = _statistics(pixels) if plan.needs_statistics(pass_) else None
         for stage in plan.tones(pass_, draws, statistics):
             check()
-            self._apply_tones(pixels, stage)
-        for index, blur in plan.of_kind(pass_, Filter):
-            rows = np.flatnonzero(draws[index].selected)
-            self._filter(pixels, blur.weights(draws[index], plan.canvas), rows, check)
-        for index, noise in plan.of_kind(pass_, Noise):
-            check()
-            self._add_noise(pixels, noise, draws[index])
-        for index, erase in plan.of_kind(pass_, Erase):
-            draw = draws[index]
-            _erase(pixels, erase.boxes(draw, plan.canvas), erase.fill(draw, plan.canvas), draw)
-        for index, opaque in plan.of_kind(pass_, Opaque):
-            self._apply_opaque(plan, opaque, draws[index], pixels, check)
-
-    def _apply_opaque(
-        self, plan: Plan, opaque: Opaque, draw: Draw, pixels: torch.Tensor, check: Callable[[], None]
-    ) -> None:
-        rows = np.flatnonzero(draw.selected)
-        lowered = opaque.lower(draw, plan.canvas)
-        for chunk in ranges(len(rows), max(1, 8 * self.chunk // pixels[0].numel())):
-            check()
-            changed = opaque.apply(pixels[rows[chunk]], lowered[rows[chunk]])
-            pixels[rows[chunk]] = changed.clamp(0.0, 1.0)
-
-    def _apply_tones(self, pixels: torch.Tensor, stage: ToneStage) -> None:
-        channels, (height, width) = pixels.shape[1], pixels.shape[2:]
-        for selected, change in ((stage.matrix_rows, _apply_matrix), (stage.table_rows, _apply_table)):
-            rows = np.flatnonzero(selected)
-            fixed = stage.matrix if change is _apply_matrix else stage.table
-            if fixed is None:
-                continue
-            for chunk in ranges(len(rows), max(1, self.chunk // (channels * height * width))):
-                factors = torch.from_numpy(fixed[rows[chunk]]).to(self.device).float() / _UNIT
-                values = pixels[rows[chunk]].flatten(2)
-                for span in ranges(height * width, self.chunk // channels):
-                    values[:, :, span] = change(values[:, :, span], factors)
-                pixels[rows[chunk]] = values.reshape(-1, channels, height, width)
-
-    def _filter(self, pixels: torch.Tensor, kernels: I64, rows: I64, check: Callable[[], None]) -> None:
-        radius = kernels.shape[1] // 2
-        channels, (height, width) = pixels.shape[1], pixels.shape[2:]
-        down, across = (_reflected_indices(length, radius).to(self.device) for length in (height, width))
-        weights = torch.from_numpy(kernels).to(self.device).float() / _UNIT
-        for row in rows.tolist():  # separately, so that the convolution's algorithm cannot depend on the batch
-            check()
-            kernel, before = weights[row : row + 1], pixels[row : row + 1].clone()
-            for band in ranges(height, max(1, self.chunk // (channels * width))):
-                padded = before.index_select(2, down[band.start : band.stop + 2 * radius]).index_select(3, across)
-                if kernel.ndim == 3:
-                    pixels[row : row + 1, :, band] = filter2d(padded, kernel, padding="valid").clamp(0.0, 1.0)
-                else:
-                    pixels[row : row + 1, :, band] = filter2d_separable(padded, kernel, kernel, padding="valid")
-
-    def _add_noise(self, pixels: torch.Tensor, noise: Noise, draw: Draw) -> None:
-        law = noise.law(draw)
-        _, channels, height, width = pixels.shape
-        elements = (channels if isinstance(law, Gaussian) else 1) * height * width
-        rows = np.flatnonzero(draw.selected)
-        for chunk in ranges(len(rows), max(1, self.chunk // elements)):
-            noisy = rows[chunk]
-            values = pixels[noisy].flatten(2)
-            for span in ranges(elements, self.chunk):
-                numbers = sixteen_bits(draw, noisy, span, self.device)
-                if isinstance(law, Gaussian):
-                    std = torch.from_numpy(law.std[noisy]).to(self.device)[:, None]
-                    deviates = (std * self.quantiles[numbers]).float() / float(1 << (UNIT_BITS + QUANTILE_BITS))
-                    values.flatten(1)[:, span] += deviates
-                else:
-                    dropped = numbers < torch.from_numpy(law.threshold[noisy]).to(self.device)[:, None]
-                    value = torch.from_numpy(law.value[noisy]).to(self.device).float()[:, None, None] / _UNIT
-                    values[:, :, span] = torch.where(dropped[:, None], value, values[:, :, span])
-            pixels[noisy] = values.clamp(0.0, 1.0).reshape(-1, channels, height, width)
-
-
-def _apply_matrix(values: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-    """Colours (n, C, K) times matrices (n, C, C+1), summed in a fixed order."""
-    channels = values.shape[1]
-    out = torch.empty_like(values)
-    for c in range(channels):
-        value = matrix[:, c, channels, None].expand(-1, values.shape[2])
-        for k in range(channels):
-            value = value + matrix[:, c, k, None] * values[:, k]
-        out[:, c] = value
-    return out.clamp(0.0, 1.0)
-
-
-def _apply_table(values: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-    """Values (n, C, K) in [0, 1] through curves (n, TABLE_ENTRIES), interpolated."""
-    x = values.flatten(1) * float(TABLE_ENTRIES - 1)
-    left = x.floor().clamp(0.0, float(TABLE_ENTRIES - 2))
-    low, high = table.gather(1, left.long()), table.gather(1, left.long() + 1)
-    return (low + (high - low) * (x - left)).reshape(values.shape)
-
-
-def _reflected_indices(length: int, radius: int) -> torch.Tensor:
-    """Pixel indices −radius … length + radius − 1, reflected without repeating the edge pixel, for any radius."""
-    period = max(1, 2 * (length - 1))
-    indices = torch.arange(-radius, length + radius) % period
-    return torch.minimum(indices, period - indices) if length > 1 else torch.zeros_like(indices)
+            apply_tones(stage, pixels, workspace)
+        for index in pass_.steps:
+            apply_operation(plan.operations[index], draws[index], plan.canvas, pixels, workspace)
 
 
 def _statistics(pixels: torch.Tensor) -> Statistics:
@@ -312,10 +202,3 @@ def _statistics(pixels: torch.Tensor) -> Statistics:
     values = (pixels * float(_WHITE) + 0.5).long().flatten(1)
     total, squares = values.sum(dim=1), (values * values).sum(dim=1)
     return Statistics(values.shape[1], total.cpu().numpy(), squares.cpu().numpy())
-
-
-def _erase(pixels: torch.Tensor, rectangles: I64, fill: I64, draw: Draw) -> None:
-    for row in np.flatnonzero(draw.selected).tolist():
-        colour = (torch.from_numpy(fill[row]).float() / _UNIT)[:, None, None].to(pixels.device)
-        for x1, y1, x2, y2 in rectangles[row].tolist():
-            pixels[row, :, y1:y2, x1:x2] = colour
