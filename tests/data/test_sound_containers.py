@@ -73,6 +73,8 @@ WAVS = {
     "aligned down": unsized(0xFFFFFFFC),
     "less a header": unsized(0xFFFFFFFF - 36),
     "never filled in": unsized(0, 0),
+    "the header alone in its size": unsized(0, 36),
+    "the file's size, no data's": unsized(0, len(unsized(0)) - 8),
     "half a sample at the end": unsized(0xFFFFFFFF, tail=b"\1"),
     "rf64": rf64(len(SAMPLES)),
     "bw64": rf64(len(SAMPLES), b"BW64"),
@@ -104,6 +106,52 @@ def test_unusual_wavs_hold_the_same_sound(name):
 def test_a_wav_that_states_more_than_it_has_is_undecodable(data):
     with pytest.raises(Undecodable, match="damaged"):
         decode(data)
+
+
+def stale(stated, content=SAMPLES):
+    """A WAV whose header states its first write, as Python's `wave` leaves it in a pipe."""
+    return riff(fmt(1, 1, RATE, 16), chunk(b"data", content[:stated])) + content[stated:]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        stale(400),
+        stale(2),
+        riff(fmt(1, 1, RATE, 16), chunk(b"data", SAMPLES[:400]) + SAMPLES[400:]),
+        stale(400, SAMPLES[:400] + bytes(1 << 17)),
+        rf64(400),
+        w64(24 + 400),
+    ],
+    ids=["a pipe", "one sample", "in its size", "silence", "rf64", "w64"],
+)
+def test_a_wav_that_goes_on_behind_its_stated_length_is_undecodable(data):
+    with pytest.raises(Undecodable, match="goes on"):
+        decode(data)
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        chunk(b"LIST", b"INFO"),
+        chunk(b"abcd", b"12345") + chunk(b"LIST", b"INFO"),
+        chunk(b"LIST", b"INFO" * 99)[:-50],
+        chunk(b"LIST", b"12345")[:-1],
+        b"TAG" + bytes(125),
+        b"ID3\4\0\0\0\0\0\5hello",
+        bytes(512),
+        b"\1\2\3",
+    ],
+    ids=["list", "chunks", "cut short", "no padding", "id3v1", "id3", "zeros", "bytes"],
+)
+def test_what_may_follow_the_samples_of_a_wav(tail):
+    np.testing.assert_array_equal(decode(wav(SAMPLES) + tail), PLAIN)
+    odd = wav((waves(901)[:, 0] * 100 + 128).astype(np.uint8).tobytes(), bits=8)
+    np.testing.assert_array_equal(decode(odd + tail), decode(odd))
+    if tail[0]:
+        np.testing.assert_array_equal(decode(odd[:-1] + tail), decode(odd))
+    with pytest.raises(Undecodable, match="no samples"):
+        decode(wav(b"") + (tail if tail[0] else b""))
 
 
 FLACS = {

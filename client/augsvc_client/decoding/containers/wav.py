@@ -10,6 +10,9 @@ MAX_CHUNKS = 10_000
 
 _W64 = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\0\0"
 _DAMAGED = "the audio is damaged or truncated"
+_MAX_PADDING = 1 << 16  # zeros behind the last chunk, up to a block of a disk or a tape
+_TAGS = (b"ID3", b"3DI", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
+_METADATA = (b"LIST", b"id3 ", b"ID3 ", b"bext", b"iXML", b"axml", b"_PMX", b"cue ", b"smpl", b"JUNK", b"junk", b"PAD ")
 
 
 class _Chunk(NamedTuple):
@@ -28,13 +31,16 @@ def plain_wav(data: bytes) -> tuple[bytes, int]:
     """The file as a WAV of a format and a data chunk, in that order, and how many bytes of data it has.
 
     A data chunk of unknown length, as programs write it into a pipe (a size within 64 KiB below 2^31 or 2^32, or 0 where the
-    file's size is not stated either), extends to the end of the file.
+    file's size is not stated either or no metadata follow), extends to the end of the file. Where another length is stated and
+    no metadata follow either, as Python's `wave` states that of its first write into a pipe, both may be wrong.
 
     Raises:
-        Undecodable: no such chunks, a data chunk that claims more than the file has, or more than MAX_CHUNKS chunks.
+        Undecodable: no such chunks, a data chunk that claims more than the file has or is followed by other data, or more than
+            MAX_CHUNKS chunks.
     """
     form, samples = b"", None
-    for n_chunks, chunk in enumerate(_w64_chunks(data) if data.startswith(_W64) else _riff_chunks(data)):
+    alignment, chunks = (8, _w64_chunks(data)) if data.startswith(_W64) else (2, _riff_chunks(data))
+    for n_chunks, chunk in enumerate(chunks):
         if n_chunks > MAX_CHUNKS:
             raise Undecodable("the sound has too many chunks")
         end = len(data) if chunk.is_unknown else chunk.start + chunk.n_bytes
@@ -43,6 +49,8 @@ def plain_wav(data: bytes) -> tuple[bytes, int]:
         elif chunk.name == b"data" and samples is None:
             if end > len(data):
                 raise Undecodable(_DAMAGED)
+            if not _is_followed_by_metadata(data, end, alignment, _MAX_PADDING):
+                raise Undecodable("the sound goes on behind the length that it states")
             samples = memoryview(data)[chunk.start : end]
         if form and samples is not None:
             break
@@ -75,7 +83,8 @@ def _riff_chunks(data: bytes) -> Iterator[_Chunk]:
                 n_bytes = sizes_64
             else:
                 is_unknown = _is_placeholder(n_bytes) or (
-                    n_bytes == 0 and (file_size == 0 or _is_placeholder(file_size))
+                    n_bytes == 0
+                    and (file_size == 0 or _is_placeholder(file_size) or not _is_followed_by_metadata(data, at, 2, 0))
                 )
                 is_unknown = is_unknown and at + n_bytes != len(data)
         yield _Chunk(name, at, n_bytes, is_unknown)
@@ -84,6 +93,32 @@ def _riff_chunks(data: bytes) -> Iterator[_Chunk]:
 
 def _is_placeholder(size: int) -> bool:
     return 0x7FFF0000 <= size <= 0x7FFFFFFF or size >= 0xFFFF0000
+
+
+def _is_followed_by_metadata(data: bytes, end: int, alignment: int, max_padding: int) -> bool:
+    """Whether chunks, tags or up to `max_padding` zeros follow, and nothing else, with the padding to `alignment` or without."""
+    starts = {end, min(len(data), end + -end % alignment)}
+    return any(_is_metadata(data, start, alignment, max_padding) for start in starts)
+
+
+def _is_metadata(data: bytes, at: int, alignment: int, max_padding: int) -> bool:
+    header = 24 if alignment == 8 else 8
+    for _ in range(MAX_CHUNKS):
+        if len(data) - at < header or data.startswith(_TAGS, at):
+            return True
+        if data[at] == 0:
+            return len(data) - at <= max_padding and not data[at:].strip(b"\0")
+        name = data[at : at + 4]
+        if not (name.isascii() and name.decode().isprintable()):
+            return False
+        if alignment == 8:
+            n_bytes = max(header, int.from_bytes(data[at + 16 : at + 24], "little"))
+        else:
+            n_bytes = header + int.from_bytes(data[at + 4 : at + 8], "little")
+        at += n_bytes + -n_bytes % alignment
+        if at >= len(data) + alignment:
+            return name in _METADATA  # cut short
+    return False
 
 
 def _w64_chunks(data: bytes) -> Iterator[_Chunk]:
