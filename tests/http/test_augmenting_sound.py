@@ -120,3 +120,14 @@ def test_a_length_that_counts_no_samples_is_refused_or_passed_through(server):
     images = {"image": torch.zeros(2, 4, 4, 3, dtype=torch.uint8), "length": torch.tensor([70, 3])}
     with AugmentingDataLoader([images], server.url, pipeline="light") as loader:
         assert next(iter(loader))["length"] is images["length"]
+
+
+def test_padding_without_lengths_is_reported_once_a_pass(server, caplog):
+    padded = {"audio": Words().clips[:4].clone(), "name": ["a"] * 4}
+    padded["audio"][1, 300:] = 0
+    silent = {"audio": torch.cat([Words().clips[:3], torch.zeros(1, T)])}
+    for batches, lines in (([padded] * 3, 1), ([silent], 0), ([{**padded, "length": [T, 300, T, T]}], 0)):
+        caplog.clear()
+        with AugmentingDataLoader(batches, server.url, **DRAWS) as loader:
+            list(loader)
+        assert len([record for record in caplog.records if "`lengths`" in record.getMessage()]) == lines

@@ -23,6 +23,7 @@ Tensors = dict[str, Any]
 Size = Sequence[int]  # height, width
 Rows = npt.NDArray[np.int64]
 
+_MIN_PADDING = 20  # as a fraction of a row: 1/20
 _SIZED = ("image", "mask", "audio")  # of several sizes, so that they cannot be one tensor
 
 
@@ -187,6 +188,15 @@ def add_indices(parts: Sequence[Part], index: Rows) -> list[Arrays]:
     return [
         {**arrays, "index": index[part.rows] if len(parts) > 1 else index} for part in parts for arrays in part.requests
     ]
+
+
+def looks_padded(arrays: Arrays) -> bool:
+    """Whether some clips without lengths end in zeros for a twentieth of their row or more, while another one does not."""
+    audio = arrays.get("audio")
+    if audio is None or "lengths" in arrays or not audio.size:
+        return False
+    has_end = audio[:, -max(1, audio.shape[1] // _MIN_PADDING) :].any(axis=1)
+    return bool(has_end.any() and (audio[~has_end] != 0).any())
 
 
 def restore_batch(

@@ -3,6 +3,7 @@
 wrapped iterator → read_batches (arrays, indices, progress) → BatchQueue (read, not handed out) → the loader
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from augsvc_client.fields.parts import Part, Size, Tensors, add_indices, restore_batch
+from augsvc_client.fields.parts import Part, Size, Tensors, add_indices, looks_padded, restore_batch
 from augsvc_client.fields.reader import Reader, count_samples
 from augsvc_client.fields.roles import Path
 from augsvc_client.loaders.base import Progress
 from augsvc_client.loaders.shares import Address
 from augsvc_client.wire import MAX_EPOCHS, Arrays
+
+_LOG = logging.getLogger("augsvc_client")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +120,16 @@ def read_batches(
 ) -> Iterator[PendingBatch]:
     """The batches to send from `progress` on. `snapshot` returns a copy of the wrapped loader's state, or None.
 
-    Raises what the wrapped loader raises, and ValueError for a batch that cannot be sent or an epoch without batches.
+    Warns of clips that look padded and have no lengths. Raises what the wrapped loader raises, and ValueError for a batch that
+    cannot be sent or an epoch without batches.
     """
+    warned = False
     if progress.epoch >= MAX_EPOCHS:
         raise ValueError(f"all {MAX_EPOCHS} epochs are used up; choose another aug_seed")
     for batch in batches:
         named = reader.name_fields(batch)
         parts, rest = reader.split(named)
+        warned = warned or _warn_of_padding(parts)
         rows = count_samples(named)
         if not rows:
             raise ValueError("the wrapped loader gave a batch without samples")
@@ -138,3 +144,14 @@ def read_batches(
         yield PendingBatch(parts, requests, rest, progress)
     if not progress.batches:
         raise ValueError(f"the wrapped loader gave no batch in epoch {progress.epoch}: can it be iterated only once?")
+
+
+def _warn_of_padding(parts: Sequence[Part]) -> bool:
+    """Logs a warning for clips that look padded and have no lengths; returns whether it did."""
+    if not any(looks_padded(part.requests[0]) for part in parts):
+        return False
+    _LOG.warning(
+        "some clips end in zeros as if they were padded: give their samples as `lengths`, an integer for each clip, or "
+        "shifts and noise levels depend on the padding"
+    )
+    return True
