@@ -26,6 +26,11 @@ class AudioFolderSettings(FolderFormat):
     max_frames: int = Field(default=MAX_FRAMES, ge=1, le=1 << 30)
     max_file_bytes: ByteCount = Field(default=MAX_AUDIO_BYTES, ge=1)
 
+    @property
+    def decoding_bytes(self) -> int:
+        """The clip as float32 and its copy; the file, and what is left of it without metadata."""
+        return 8 * self.max_frames + 2 * self.max_file_bytes
+
     def open(self, name: str, cache: DecodedCache) -> list[Source]:
         """As `open_audio_folder`."""
         return open_audio_folder(name, self, cache)

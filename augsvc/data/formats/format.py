@@ -33,6 +33,11 @@ class DatasetFormat(BaseModel, ABC):
             ValueError: for the operator: it cannot be served; the text names the cure.
         """
 
+    @property
+    def decoding_bytes(self) -> int:
+        """The most memory that decoding one file may take, by the format's bounds."""
+        return 0
+
     @classmethod
     def path_fields(cls) -> frozenset[str]:
         """The fields that hold paths, which a settings file gives relative to its folder."""

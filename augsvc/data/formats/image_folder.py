@@ -37,6 +37,11 @@ class ImageFolderSettings(FolderFormat):
     max_file_bytes: ByteCount = Field(default=MAX_IMAGE_BYTES, ge=1)
     statistics: Path | None = None  # a file of `augsvc fit`; its digest is part of the version, its path is not
 
+    @property
+    def decoding_bytes(self) -> int:
+        """Measured, in colour, with the file: 10 bytes a pixel of a JPEG, 12 of a PNG, 18.4 of a WebP."""
+        return 19 * self.max_pixels
+
     def open(self, name: str, cache: DecodedCache) -> list[Source]:
         """As `open_image_folder`, with the statistics."""
         sources = open_image_folder(name, self, cache)
