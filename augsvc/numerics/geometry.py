@@ -154,8 +154,10 @@ def require_scale(matrix: F64, sizes: Sequence[tuple[int, int]]) -> None:
     Raises:
         SpecInvalid: a canvas pixel would cover over STEEPEST source pixels along an axis.
     """
-    for row in np.flatnonzero(np.minimum(matrix[:, 0, 0], matrix[:, 1, 1]) * STEEPEST < 1.0).tolist():
-        height, width = sizes[row]
+    sides = np.abs(matrix[:, :2, :2]).max(axis=1)  # of a source pixel on the canvas, also turned
+    rows = np.flatnonzero(sides.min(axis=1) * STEEPEST < 1.0)
+    if rows.size:
+        height, width = sizes[rows[0]]
         raise SpecInvalid(
             f"an image of {height} × {width} pixels is too large for this size: a pixel covers at most "
             f"{STEEPEST:.0f} source pixels along each axis",

@@ -1,6 +1,7 @@
 """Frames: from the source to the canvas, against slicing, Pillow and a loop of the law that torchvision documents."""
 
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -9,13 +10,15 @@ from scipy.stats import ks_2samp
 
 from augsvc.arrays import Sample
 from augsvc.errors import SpecInvalid
-from augsvc.numerics.geometry import Canvas
+from augsvc.numerics.geometry import Canvas, affine
 from augsvc.numerics.rng import Address
 from augsvc.ops.kinds.image import Frame
 from augsvc.ops.operation import draw_operations
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.registry import registry
-from tests.harness import agree, grey, one, patch, photo, plain, psnr, rounded, run, using
+from augsvc.planning.spec import validate_spec
+from augsvc.streams.stream import Stream
+from tests.harness import ListSource, Run, agree, executor, grey, one, patch, photo, plain, psnr, rounded, run, using
 
 pytestmark = pytest.mark.usefixtures("each_executor")
 FRAMES = [name for name, operation in registry().items() if issubclass(operation, Frame)]
@@ -290,8 +293,8 @@ def test_points_and_lines_are_defined_alone_and_together_and_by_both_executors(o
     ]
     for canvas in ((1, 1), (6, 1), (12, 16)):
         batches = []
-        for executor in ("fused", "kornia"):
-            with using(executor):
+        for executor_name in ("fused", "kornia"):
+            with using(executor_name):
                 stream = run([{"op": op}], samples, size=list(canvas), aug_seed=9)
                 batches.append(stream.batch())
                 for position in range(len(LINES)):
@@ -349,6 +352,24 @@ def test_labels_follow_a_frame(op):
         if held:
             assert mask[min(int(point[1]), 47), min(int(point[0]), 63)] == 1
     assert compared > 10
+
+
+class Turned(Frame):
+    """A quarter turn of a square source, counter-clockwise, by an operator's own frame: no entry of its scale is positive."""
+
+    op: Literal["turned"] = "turned"
+
+    def matrix(self, draw, sizes, canvas):
+        side = canvas.width / sizes[:, 0]
+        return affine(side * 0, side, side * 0, -side, side * 0, side * sizes[:, 1])
+
+
+def test_a_frame_may_turn_the_source():
+    image = patch("coffee", 24, 24)
+    spec = {"dataset": "list", "pipeline": [{"op": "turned"}], "size": [24, 24], "output": {"layout": "NHWC"}}
+    known = {**registry(), "turned": Turned}
+    stream = Stream.open(validate_spec(spec, known), ListSource([Sample(image, 0)]), executor())
+    np.testing.assert_array_equal(Run(stream).images()[0], np.rot90(image))
 
 
 def test_a_crop_and_a_flip_are_one_pass():
