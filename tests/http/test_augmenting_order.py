@@ -13,7 +13,9 @@ from torch.utils.data import (
     BatchSampler,
     DataLoader,
     Dataset,
+    IterableDataset,
     RandomSampler,
+    SequentialSampler,
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
@@ -111,6 +113,149 @@ def test_a_sampler_that_cannot_be_seeded_is_refused_when_resumed(wrap, draw, cap
     second.load_state_dict(first.state_dict())
     with pytest.raises(StateMismatch, match="set_epoch"):
         next(iter(second))
+
+
+class Buckets(BatchSampler):
+    """Shuffles whole batches, over a sampler whose order is fixed."""
+
+    def __iter__(self):
+        return iter(random.sample(list(super().__iter__()), len(self)))
+
+
+class SeededBuckets(Buckets):
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __iter__(self):
+        return iter(random.Random(self.epoch).sample(list(BatchSampler.__iter__(self)), len(self)))
+
+
+class Deaf(Shuffling):
+    def set_epoch(self, epoch):
+        """Changes nothing."""
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: DataLoader(Images(), batch_sampler=Buckets(SequentialSampler(Images()), 4, False)),
+        lambda: DataLoader(Images(), batch_sampler=Buckets(RandomSampler(Images()), 4, False)),
+        lambda: DataLoader(Images(), 4, sampler=Deaf(lambda: random.sample(range(N), N))),
+        lambda: DataLoader(Images(), batch_sampler=BatchSampler(Shuffling(lambda: np.random.permutation(N).tolist()), 4, False)),
+    ],
+    ids=["buckets", "random buckets", "deaf", "inside a batch sampler"],
+)  # fmt: skip
+def test_any_sampler_is_judged_by_its_order(wrap, build, caplog):
+    first, second = wrap(build()), wrap(build())
+    assert len(set(ids(first))) == N
+    assert "set_epoch" in caplog.text
+    next(iter(first))
+    second.load_state_dict(first.state_dict())
+    with pytest.raises(StateMismatch, match="set_epoch"):
+        next(iter(second))
+
+
+class Stream(IterableDataset):
+    """Shuffles, by a global generator or by `set_epoch` as Hugging Face's do."""
+
+    def __init__(self, seeded):
+        self.seeded, self.epoch = seeded, 0
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __iter__(self):
+        draw = random.Random(self.epoch) if self.seeded else random
+        return (Images()[index] for index in draw.sample(range(N), N))
+
+
+class Loader:
+    """A loader of the user's, in batches of `size`."""
+
+    def __init__(self, seeded, size=4):
+        self.stream, self.size = Stream(seeded), size
+
+    def __iter__(self):
+        return iter(DataLoader(self.stream, self.size))
+
+    def set_epoch(self, epoch):
+        self.stream.set_epoch(epoch)
+
+
+class Reshuffled(Images):
+    """Another order for each object, though each read is the same."""
+
+    def __init__(self):
+        self.order = random.sample(range(N), N)
+
+    def __getitem__(self, index):
+        return super().__getitem__(self.order[index])
+
+
+class Shuffler(DataLoader):
+    def __iter__(self):
+        return iter(random.sample(list(super().__iter__()), len(self)))
+
+
+UNSEEDED = {
+    "stream": (lambda: DataLoader(Stream(False), 4), {}),
+    "loader": (lambda: Loader(False), {}),
+    "list": (lambda: list(DataLoader(Images(), 4, shuffle=True)), {}),
+    "subclass": (lambda: Shuffler(Images(), 4), {}),
+    "indexed": (lambda: Loader(False), {"index_key": "id"}),
+    "dataset": (lambda: DataLoader(Reshuffled(), 4), {"index_key": "id"}),
+}
+
+
+@pytest.mark.parametrize("kind", UNSEEDED)
+def test_a_loader_that_gives_other_samples_is_refused_when_resumed(wrap, kind):
+    build, more = UNSEEDED[kind]
+    first, second = wrap(build(), **more), wrap(build(), **more)
+    list(itertools.islice(first, 3))
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    with pytest.raises(StateMismatch, match="other samples"):
+        next(iter(second))
+
+
+SEEDED = {
+    "stream": lambda size: DataLoader(Stream(True), size),
+    "workers": lambda size: DataLoader(Stream(True), size, num_workers=1),
+    "subset": lambda size: DataLoader(torch.utils.data.ChainDataset([Stream(True)]), size),
+    "loader": lambda size: Loader(True, size),
+    "buckets": lambda size: DataLoader(Images(), batch_sampler=SeededBuckets(SequentialSampler(Images()), size, False)),
+}
+
+
+@pytest.mark.parametrize("kind", SEEDED)
+def test_a_dataset_and_a_loader_follow_the_epoch(wrap, kind):
+    first, second = (wrap(SEEDED[kind](4)) for _ in range(2))
+    orders = [ids(first) for _ in range(2)]
+    assert orders[0] != orders[1]
+    seen = ids(itertools.islice(first, 3))
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    rest = ids(second)
+    assert sorted(seen + rest) == list(range(N))
+    assert ids(second) == ids(wrap_at(first, 3))
+
+
+def wrap_at(loader, epoch):
+    loader.set_epoch(epoch)
+    return loader
+
+
+def test_samples_are_compared_in_batches_of_any_size_and_by_their_own_rank(wrap):
+    first = wrap(Loader(True))
+    seen = ids(itertools.islice(first, 2))
+    state = json.loads(json.dumps(first.state_dict()))
+    other = wrap(Loader(True, 2))
+    other.load_state_dict(state)
+    assert sorted(seen + ids(other)) == list(range(N))
+    rank = wrap(Loader(False), rank=1, world_size=2)
+    rank.load_state_dict({**state, "position": 8})  # another rank's samples
+    next(iter(rank))
+    damaged = wrap(Loader(True))
+    with pytest.raises(StateMismatch, match="damaged"):
+        damaged.load_state_dict({**state, "samples": {"value": 3}})
 
 
 class Stateful:

@@ -93,6 +93,10 @@ class Reader:
             return None
         return cast("index", to_array("index", named[self.index_key]), np.int64)
 
+    def identify(self, named: Mapping[str, Any]) -> Any:
+        """What tells the samples [N, …]: the field `index_key`, else the images or clips."""
+        return named[self.index_key] if self.index_key is not None else named["image" if "image" in named else "audio"]
+
     def _role(self, path: Path, value: Any, looks: Looks) -> str | None:
         """The tensor that a field is sent as, or "targets"; None for one that is passed through."""
         name, is_sound = path[-1], looks is not looks_spatial

@@ -22,6 +22,7 @@ from augsvc_client.fields.reader import Reader, count_samples
 from augsvc_client.loaders.base import BaseLoader, ClientOptions, Delivery
 from augsvc_client.loaders.iteration import BatchQueue, PassProgress, PendingRequest, read_batches
 from augsvc_client.loaders.prefetch import Prefetcher, count_bytes
+from augsvc_client.loaders.sample_digest import SampleDigest
 from augsvc_client.loaders.tensors import rank_and_world_size, refuse_workers
 from augsvc_client.loaders.wrapped import WrappedLoader
 from augsvc_client.specification import differing, specification
@@ -58,10 +59,11 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
     over, StreamChanged if none is left.
 
     `for batch in loader` goes through the epoch; after `break` the next one continues there. Each pass through the
-    wrapped loader is the next epoch, and `set_epoch` is called on it and its samplers where they have it. A resumed
+    wrapped loader is the next epoch, and `set_epoch` is called on it, its samplers and datasets where they have it. A resumed
     epoch restores the wrapped loader by its state_dict and load_state_dict if it has both; any other is iterated again and
     fast-forwarded, so it must repeat the same order. torch's samplers do: they are seeded by the epoch, from their
-    generator's seed or one that is saved in the state; a sampler whose order changes otherwise cannot be resumed.
+    generator's seed or one that is saved in the state; a sampler whose order changes otherwise cannot be resumed, nor a
+    loader whose samples, or `index_key`, differ from those before the state (docs/loops.md).
     Under another world size that is right where rank r reads every W-th sample from r on, as DistributedSampler does.
 
     Raises ValueError for arguments and batches that cannot be used, what the wrapped loader raises, NotInstalled without
@@ -157,6 +159,7 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
             "position": progress.position,
             "order_seed": self._wrapped.seed,
             "loader": copy.deepcopy(progress.loader),
+            "samples": None if progress.samples is None else progress.samples.to_json(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -180,7 +183,8 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
             raise StateMismatch(f"the state's order_seed is not an integer: {seed!r}")
         if theirs is not None and not accept:
             self._arithmetic["id"] = theirs
-        self._go_to(PassProgress(epoch, position, batches, copy.deepcopy(state["loader"])))
+        samples = SampleDigest.from_json(state["samples"])
+        self._go_to(PassProgress(epoch, position, batches, copy.deepcopy(state["loader"]), samples))
         self._started = False
         self._wrapped.seed = seed
         self._wrapped.forward_epoch(epoch)
@@ -234,25 +238,38 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
         state = self._progress.loader
         batches = self._wrapped.begin(self.epoch, state, resumed=self.position > 0)
         if state is None or not self._wrapped.is_stateful:
-            self._fast_forward(batches, world_size)
+            self._fast_forward(batches, world_size, self._new_digest(rank, world_size))
         source = read_batches(batches, self._reader, self._progress, rank, world_size, self._wrapped.snapshot)
         return self._passes.setdefault(os.getpid(), BatchQueue(source))
 
-    def _fast_forward(self, batches: Iterator[Any], world_size: int) -> None:
+    def _new_digest(self, rank: int, world_size: int) -> SampleDigest | None:
+        """Of no samples yet; None where the order is known without it."""
+        needed = not self._wrapped.has_known_order or (self._reader.index_key and not self._wrapped.is_stateful)
+        return SampleDigest(rank, world_size) if needed else None
+
+    def _fast_forward(self, batches: Iterator[Any], world_size: int, read: SampleDigest | None) -> None:
         samples = skipped = 0
         while samples * world_size < self.position:
             batch = next(batches, None)
             if batch is None:
                 break
-            samples += count_samples(self._reader.name_fields(batch))
+            named = self._reader.name_fields(batch)
+            samples += count_samples(named)
             skipped += 1
+            read = read and read.extend(self._reader.identify(named))
         if samples * world_size != self.position:
             raise StateMismatch(
                 f"the wrapped loader cannot be fast-forwarded to position {self.position}: its first {skipped} batches "
                 f"hold {samples} samples on each of {world_size} ranks. Use the data and batch size of the state, or a "
                 f"loader that has load_state_dict"
             )
-        self._progress = replace(self._progress, batches=skipped)
+        if read is not None and self.position and read.contradicts(self._progress.samples):
+            raise StateMismatch(
+                f"the wrapped loader gave other samples, or another order, in the epoch's first {skipped} batches than when "
+                f"the state was taken: seed its order by a set_epoch(epoch) of the loader or its dataset, give it "
+                f"state_dict and load_state_dict, or set index_key= if only the pixels differ"
+            )
+        self._progress = replace(self._progress, batches=skipped, samples=read)
 
     def _build_prefetcher(self) -> Prefetcher[PendingRequest]:
         fetch = _Augment(self._client, self._request, self._delivery.view, self._arithmetic)

@@ -16,6 +16,7 @@ from augsvc_client.fields.parts import Part, Size, Tensors, add_indices, looks_p
 from augsvc_client.fields.reader import Reader, count_samples
 from augsvc_client.fields.roles import Path
 from augsvc_client.loaders.base import Progress
+from augsvc_client.loaders.sample_digest import SampleDigest
 from augsvc_client.loaders.shares import Address
 from augsvc_client.wire import MAX_EPOCHS, Arrays
 
@@ -28,6 +29,7 @@ class PassProgress(Progress):
 
     batches: int = 0
     loader: Any = None  # the wrapped loader's own state behind the last batch as JSON, if it has one
+    samples: SampleDigest | None = None  # of what was read, unless a sampler or that state decides it
 
     def indices(self, rows: int, rank: int, world_size: int) -> npt.NDArray[np.int64]:
         """The indices of this rank's next samples, int64 [rows]: unique in the epoch over all ranks."""
@@ -140,7 +142,8 @@ def read_batches(
         requests = [PendingRequest(address, arrays) for arrays in add_indices(parts, index)]
         state = snapshot()
         position = progress.position + world_size * rows
-        progress = PassProgress(progress.epoch, position, progress.batches + 1, state)
+        samples = progress.samples and progress.samples.extend(reader.identify(named))
+        progress = PassProgress(progress.epoch, position, progress.batches + 1, state, samples)
         yield PendingBatch(parts, requests, rest, progress)
     if not progress.batches:
         raise ValueError(f"the wrapped loader gave no batch in epoch {progress.epoch}: can it be iterated only once?")

@@ -17,6 +17,7 @@ from augsvc_client.loaders.json_state import from_json, to_json
 
 _LOG = logging.getLogger("augsvc_client")
 _COMPARED = 64  # entries of a sampler's order that show whether it repeats
+_MAX_DEPTH = 4  # of datasets in datasets
 _MAX_SEED = (1 << 63) - 1
 
 
@@ -24,8 +25,10 @@ class WrappedLoader:
     """A loader whose order is a function of (`seed`, epoch), so that an epoch can be resumed.
 
     Samplers with a `generator` (all of torch's that draw) are seeded with `seed` + epoch before each pass; `seed` is that
-    of the sampler's own generator, else drawn from torch's global one, and part of a saved state. Samplers that have
-    `set_epoch` follow the epoch. Raises ValueError for what is not a loader.
+    of the sampler's own generator, else drawn from torch's global one, and part of a saved state. Samplers and datasets
+    that have `set_epoch` follow the epoch. `has_known_order`: the loader's own state or its sampler decides the order;
+    that of any other loader (an IterableDataset, a class of the user) is known by its samples alone. Raises ValueError for
+    what is not a loader.
     """
 
     def __init__(self, loader: Iterable[Any]) -> None:
@@ -34,6 +37,7 @@ class WrappedLoader:
         self.seed: int | None = None
         state_methods = (getattr(loader, name, None) for name in ("state_dict", "load_state_dict"))
         self.is_stateful = all(callable(method) for method in state_methods)
+        self.has_known_order = self.is_stateful or self._follows_sampler()
         self._order_problem: str | None = None
         self._order_checked = False
 
@@ -41,8 +45,8 @@ class WrappedLoader:
         return len(self.loader)  # type: ignore[arg-type]
 
     def forward_epoch(self, epoch: int) -> None:
-        """Call `set_epoch` on the loader and its samplers where they have it."""
-        for owner in (self.loader, *self._samplers()):
+        """Call `set_epoch` on the loader, its samplers and its datasets where they have it."""
+        for owner in (self.loader, *self._samplers(), *_datasets(self.loader)):
             set_epoch = getattr(owner, "set_epoch", None)
             if callable(set_epoch):
                 set_epoch(epoch)
@@ -57,13 +61,26 @@ class WrappedLoader:
             if state is not None:
                 self.loader.load_state_dict(from_json(state))  # type: ignore[attr-defined]
             return iter(self.loader)
-        self._check_order(resumed)
+        self._check_order(epoch, resumed)
         self._seed_samplers(epoch)
         return iter(self.loader)
 
     def snapshot(self) -> Any:
         """The loader's own state as JSON, or None."""
         return to_json(self.loader.state_dict()) if self.is_stateful else None  # type: ignore[attr-defined]
+
+    def _follows_sampler(self) -> bool:
+        """Whether it is torch's DataLoader, which gives what the sampler of a map-style dataset says."""
+        torch_data = sys.modules.get("torch.utils.data")
+        if torch_data is None or not isinstance(self.loader, torch_data.DataLoader):
+            return False
+        overridden = type(self.loader).__iter__ is not torch_data.DataLoader.__iter__
+        iterable = isinstance(self.loader.dataset, torch_data.IterableDataset)
+        return not (overridden or iterable or any(isinstance(sampler, Iterator) for sampler in self._own_samplers()))
+
+    def _own_samplers(self) -> list[Any]:
+        """The samplers that are not torch's, whose order is unknown."""
+        return [sampler for sampler in self._samplers() if not type(sampler).__module__.startswith("torch.utils.data")]
 
     def _samplers(self) -> list[Any]:
         batch_sampler = getattr(self.loader, "batch_sampler", None)
@@ -84,14 +101,13 @@ class WrappedLoader:
                 sampler.generator = torch.Generator()
             sampler.generator.manual_seed((self.seed + epoch) & _MAX_SEED)
 
-    def _check_order(self, resumed: bool) -> None:
+    def _check_order(self, epoch: int, resumed: bool) -> None:
         if not self._order_checked:
             self._order_checked = True
-            unknown = (sampler for sampler in self._samplers() if not _follows_epoch(sampler))
-            changing = next((sampler for sampler in unknown if not _repeats(sampler)), None)
-            if changing is not None:
+            own = self._own_samplers()
+            if own and not self._repeats(epoch):
                 self._order_problem = (
-                    f"{type(changing).__name__} gives another order each time, so that an epoch cannot be resumed: give it "
+                    f"{type(own[-1]).__name__} gives another order each time, so that an epoch cannot be resumed: give it "
                     f"a set_epoch(epoch) that seeds it, or a torch.Generator as its attribute `generator`"
                 )
                 if not resumed:
@@ -99,30 +115,40 @@ class WrappedLoader:
         if resumed and self._order_problem is not None:
             raise StateMismatch(self._order_problem)
 
+    def _repeats(self, epoch: int) -> bool:
+        """Whether the order begins with the same entries if an epoch is begun twice; leaves the global generators as they are."""
+        samplers = (getattr(self.loader, name, None) for name in ("batch_sampler", "sampler"))
+        order = next(sampler for sampler in samplers if sampler is not None)
+        if any(isinstance(sampler, Iterator) for sampler in self._own_samplers()):  # it can be read only once
+            return True
+        import torch
+
+        self._seed_samplers(epoch)  # outside: it may draw the seed
+        states = random.getstate(), np.random.get_state()
+        beginnings = []
+        try:
+            with torch.random.fork_rng(devices=()):
+                for _ in range(2):
+                    self.forward_epoch(epoch)
+                    self._seed_samplers(epoch)
+                    beginnings.append(repr(list(islice(order, _COMPARED))))
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+        return beginnings[0] == beginnings[1]
+
 
 def _draws(sampler: object) -> bool:
     return hasattr(sampler, "generator") and not hasattr(sampler, "set_epoch")
 
 
-def _follows_epoch(sampler: object) -> bool:
-    """Whether its order is set by the epoch, or is that of the sampler inside it."""
-    return any(hasattr(sampler, name) for name in ("generator", "set_epoch", "sampler"))
-
-
-def _repeats(sampler: Any) -> bool:
-    """Whether its order begins with the same entries twice; leaves the global generators as they are."""
-    if iter(sampler) is sampler:  # it can be read only once
-        return True
-    import torch
-
-    states = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng(devices=()):
-            first, second = (repr(list(islice(sampler, _COMPARED))) for _ in range(2))
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-    return first == second
+def _datasets(owner: object, depth: int = _MAX_DEPTH) -> Iterator[Any]:
+    """A loader's dataset, and those that it wraps, as Subset and ChainDataset do."""
+    wrapped = [getattr(owner, "dataset", None), *(getattr(owner, "datasets", None) or ())]
+    for dataset in wrapped if depth else ():
+        if dataset is not None:
+            yield dataset
+            yield from _datasets(dataset, depth - 1)
 
 
 def _check_loader(loader: object) -> None:
