@@ -201,6 +201,7 @@ def test_the_command_refuses_to_open_the_door_and_says_how_to(tmp_path):
         "one: {token: a-token-of-one-trainer, operator: perhaps}",
         "one: {token: 1234567890123456789}",
         "one: {token: a-token-of-one-trainer}\ntwo: {token: a-token-of-one-trainer}",
+        "one: {token: a-token-of-one-trainer}\none: {token: a-token-of-another-one}",
     ],
 )
 def test_a_broken_tokens_file_is_reported_to_the_operator(tmp_path, text):
