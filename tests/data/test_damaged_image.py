@@ -69,13 +69,41 @@ def test_a_half_that_is_zero_or_missing_is_undecodable(name):
     assert undecodable(data[:half] + data[half + 500 :])
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_overwritten_bytes_are_undecodable_where_they_leave_a_trace(name):
-    """In this noisy image from a third (optimized tables have no unused codes) to nine in ten."""
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        ("baseline", 55),
+        ("progressive", 65),
+        ("optimized", 25),
+        ("without subsampling", 65),
+        ("restarts", 50),
+        ("grey", 55),
+        ("cmyk", 35),
+    ],
+)
+def test_overwritten_bytes_are_undecodable_where_they_leave_a_trace(name, least):
+    """In percent; of 200, 67, 79, 34, 78, 62, 67 and 48 % were detected (optimized tables have no unused codes)."""
     data, random = FILES[name], np.random.default_rng(4)
     starts = random.integers(scan(data), len(data) - 20, 60)
     changed = [data[:at] + random.bytes(16) + data[at + 16 :] for at in starts]
-    assert sum(map(undecodable, changed)) >= 15
+    assert sum(map(undecodable, changed)) >= least * len(changed) / 100
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("filler", [bytes(1), bytes(2), bytes(18), bytes(5000), b"\xff" * 18])
+def test_zeros_and_fill_bytes_before_the_end_are_no_damage(name, filler):
+    """Some cameras write zeros there."""
+    data = FILES[name]
+    filled = data[:-2] + filler + data[-2:]
+    np.testing.assert_array_equal(decode_image(filled, 3, MAX_PIXELS), decode_image(data, 3, MAX_PIXELS))
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("missing", [30, 300, 3000])
+def test_zeros_in_place_of_data_are_damage(name, missing):
+    data = FILES[name]
+    assert undecodable(data[: -2 - missing] + bytes(missing) + data[-2:])
+    assert undecodable(data[: -2 - missing] + bytes(18) + data[-2:])
 
 
 def test_without_strict_the_damaged_image_is_served():

@@ -19,7 +19,7 @@ from augsvc_client.decoding.errors import Undecodable
 # Usual files have 1 to 10 scans. Every scan of a progressive file visits all blocks, however few bytes it has.
 MAX_SCANS = 32
 
-_SOI = b"\xff\xd8"
+_SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 _SCAN, _END = 0xDA, 0xD9
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _HUFFMAN_FRAMES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended and progressive
@@ -96,17 +96,26 @@ def _segments(data: bytes) -> Iterator[_Segment]:
 def _require_undamaged(data: bytes, color_space: str) -> None:
     """Decodes an image at an eighth of its size, to get the warnings of libjpeg, which Pillow does not pass on.
 
-    JPEG has no checksum: damage leaves a trace if bytes are missing, left over, or no code. Of 16 random bytes in the data of a
-    photograph 84 to 92 % are detected, of a half overwritten with zeros all. A file of 83 kB takes 1.9 ms, beside 4.5 ms for
-    its pixels; a progressive one as long as its pixels.
+    Zeros before the end marker are no damage, as cameras write them: without them, nothing may be missing.
+    JPEG has no checksum: damage leaves a trace if bytes are missing, left over, or no code. Of 16 random bytes in the data of
+    two photographs in five encodings 42 to 92 % are detected, of a half overwritten with zeros all. A file of 83 kB takes
+    1.9 ms, beside 4.5 ms for its pixels; a progressive one as long as its pixels.
 
     Raises:
         Undecodable: the library warns.
     """
+    if not _decodes_without_warning(data, color_space):
+        padded = data.removesuffix(_EOI).rstrip(b"\0")
+        if not (data.endswith(b"\0" + _EOI) and _decodes_without_warning(padded + _EOI, color_space)):
+            raise Undecodable(DAMAGED)
+
+
+def _decodes_without_warning(data: bytes, color_space: str) -> bool:
     try:
         simplejpeg.decode_jpeg(data, color_space, min_height=1, min_width=1, strict=True)
-    except ValueError as err:
-        raise Undecodable(DAMAGED) from err
+    except ValueError:
+        return False
+    return True
 
 
 def _sets_color_space(segment: _Segment) -> bool:
