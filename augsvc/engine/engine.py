@@ -137,8 +137,8 @@ class Engine:
         return self._streams.find(stream_id)
 
     def require(self, stream_id: str, spec: StreamSpec, wait: bool = True) -> Stream:
-        """The stream of a specification, which must have that id (blocking, as `open`); of a former version of its dataset
-        too, while other streams of that are open.
+        """The stream of a specification, which must have that id (blocking, as `open`); also of a former version of its
+        dataset, while that is kept.
 
         Raises:
             StreamMismatch: this replica would produce different bytes.

@@ -17,7 +17,7 @@ from augsvc.streams.selftest import SelfTest
 from augsvc.streams.stream import Stream
 
 MAX_STREAMS = 1024  # kept open; a dropped one is reopened from the request's own specification
-KEPT_VERSIONS = 2  # former ones of each dataset, while streams of them are open
+KEPT_VERSIONS = 3  # former ones of each dataset: the last, and older ones while streams of them are open
 _Key = tuple[bytes, Source]  # a specification as it was sent, in canonical form, and the dataset
 
 
@@ -29,7 +29,7 @@ class OpenStreams:
         self._streams: OrderedDict[str, Stream] = OrderedDict()
         self._ids: OrderedDict[_Key, str] = OrderedDict()  # of recently opened specifications
         self._opening: dict[_Key, Future[None]] = {}
-        self._former: dict[str, list[Source]] = {}  # versions that open streams use, by dataset, the latest first
+        self._former: dict[str, list[Source]] = {}  # versions by dataset, the latest first
         self._subsets = Subsets()
         self._lock = Lock()
 
@@ -56,7 +56,8 @@ class OpenStreams:
     def replace(self, dataset: str, sources: Sequence[Source]) -> list[Replacement]:
         """Opens streams of an operator's dataset over these sources from now on; returns what has changed.
 
-        Streams that are open keep the version that they began with, while it is one of the last KEPT_VERSIONS.
+        Streams that are open keep the version that they began with, while it is one of the last KEPT_VERSIONS. The last
+        former version is kept in any case: a job may come from a replica that is down.
 
         Raises:
             ValueError: two sources would have the same name.
@@ -80,13 +81,13 @@ class OpenStreams:
         return source
 
     def _drop_former(self) -> None:
-        """Drops former versions that no open stream uses, and the oldest ones with their streams."""
+        """Drops former versions that no open stream uses, but the last one; and the oldest ones with their streams."""
         current = set(self._catalog.sources())
-        used = {stream.source for stream in self._streams.values()} - current
-        self._former = {
-            name: [source for source in sources if source in used][:KEPT_VERSIONS]
-            for name, sources in self._former.items()
-        }
+        used = {stream.source for stream in self._streams.values()}
+        for name, sources in self._former.items():
+            former = [source for source in sources if source not in current]
+            kept = [source for source in former if source is former[0] or source in used]
+            self._former[name] = kept[:KEPT_VERSIONS]
         served = current.union(*self._former.values())
         for stream_id, stream in list(self._streams.items()):
             if stream.source not in served:
@@ -129,7 +130,7 @@ class OpenStreams:
             self._ids[key] = stream.id
             former = self._former.setdefault(stream.source.info.name, [])
             if stream.source is not self._catalog.find(stream.source.info.name) and stream.source not in former:
-                former.insert(0, stream.source)  # it was replaced meanwhile
+                former.append(stream.source)  # it was replaced meanwhile
             self._touch(stream.id)
             if len(self._ids) > MAX_STREAMS:
                 self._ids.popitem(last=False)
