@@ -22,8 +22,9 @@ from augsvc_client.fields.reader import Reader, count_samples
 from augsvc_client.loaders.base import BaseLoader, ClientOptions, Delivery
 from augsvc_client.loaders.iteration import BatchQueue, PassProgress, PendingRequest, read_batches
 from augsvc_client.loaders.prefetch import Prefetcher, count_bytes
+from augsvc_client.loaders.ranks import rank_and_world_size
 from augsvc_client.loaders.sample_digest import SampleDigest
-from augsvc_client.loaders.tensors import rank_and_world_size, refuse_workers
+from augsvc_client.loaders.tensors import refuse_workers
 from augsvc_client.loaders.wrapped import WrappedLoader
 from augsvc_client.specification import differing, specification
 from augsvc_client.wire import MAX_EPOCHS, Arrays
@@ -113,6 +114,7 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
         self._arithmetic: dict[str, str] = {}  # shared with the threads; empty until the first response
         self._started = False  # a batch of the epoch was handed out; at its end the next iter() is the next epoch's
         self._passes: dict[int, BatchQueue] = {}  # by process
+        self._rank, self._world_size = delivery.rank, delivery.world_size
         super().__init__(delivery, ClientOptions(urls, token, wait_s, job))
         moves = partial(moves_pixels, self._request, self._client.kinds)
         self._reader = Reader(fields, layout, index_key, passthrough, box_format, moves, window is not None)

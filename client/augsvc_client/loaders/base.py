@@ -14,7 +14,8 @@ from augsvc_client.client.client import Client
 from augsvc_client.errors import StateMismatch
 from augsvc_client.loaders.gpu_upload import GpuUpload
 from augsvc_client.loaders.prefetch import Prefetcher
-from augsvc_client.loaders.tensors import check_ranks, check_scale, require_torch, to_tensors
+from augsvc_client.loaders.ranks import check_ranks
+from augsvc_client.loaders.tensors import check_scale, require_torch, to_tensors
 from augsvc_client.specification import to_integer
 from augsvc_client.transport.buffers import allocate_pageable
 from augsvc_client.wire import MAX_EPOCHS, MAX_VIEWS, Arrays
@@ -77,7 +78,6 @@ class BaseLoader(ABC, Generic[Item]):
     def __init__(self, delivery: Delivery, options: ClientOptions) -> None:
         require_torch()
         self._delivery = delivery
-        self._rank, self._world_size = delivery.rank, delivery.world_size
         self._upload = GpuUpload.for_device(delivery.device)
         self._client = Client(
             options.urls,

@@ -14,8 +14,9 @@ from augsvc_client.client.stream import Stream
 from augsvc_client.errors import StateMismatch
 from augsvc_client.loaders.base import BaseLoader, ClientOptions, Delivery, Progress
 from augsvc_client.loaders.prefetch import Prefetcher
+from augsvc_client.loaders.ranks import rank_and_world_size
 from augsvc_client.loaders.shares import Address, Shares
-from augsvc_client.loaders.tensors import rank_and_world_size, refuse_workers
+from augsvc_client.loaders.tensors import refuse_workers
 from augsvc_client.specification import differing, specification, to_integer
 from augsvc_client.wire import MAX_EPOCHS, Arrays
 
@@ -35,7 +36,7 @@ class RemoteDataLoader(BaseLoader[Address]):
     `urls`, `token`, `wait_s`, `job`: as for Client (wait_s is the longest that one batch may take, in seconds). `dataset` …
     `sample_rate`: the fields of the specification; the server chooses those that are None. `size`: the canvas (height,
     width) in pixels; for sound `seconds` and `sample_rate` (Hz) replace it. `batch_size`: samples per rank and step.
-    `rank`, `world_size`: both or neither; default torch.distributed's at the first iteration, else one rank. `device`:
+    `rank`, `world_size`: both or neither; default torch.distributed's at each iteration, else one rank. `device`:
     where the tensors go, default cpu; to a CUDA GPU from pinned memory, on a separate stream. `scale`: the interval that
     the [0, 255] of a uint8 image, or the [0, 65535] of a uint16 one, is mapped to, as float32; None keeps the integers;
     sound is never scaled. `prefetch`: batches
@@ -133,7 +134,6 @@ class RemoteDataLoader(BaseLoader[Address]):
         coming = self._coming(shares)
         if coming != self._progress:
             self._progress, self._stepped = coming, False
-        self._rank, self._world_size = shares.rank, shares.world_size
         return self._steps(shares, self.epoch)
 
     def set_epoch(self, epoch: int) -> None:
@@ -222,10 +222,10 @@ class RemoteDataLoader(BaseLoader[Address]):
         return Prefetcher(fetch, self._delivery.prefetch)
 
     def _shares(self) -> Shares:
-        if self._rank is None or self._world_size is None:
-            rank, world_size = rank_and_world_size()
+        if self._delivery.rank is None or self._delivery.world_size is None:
+            rank, world_size = rank_and_world_size()  # each time: a process group may be initialised after a first look
         else:
-            rank, world_size = self._rank, self._world_size
+            rank, world_size = self._delivery.rank, self._delivery.world_size
         shares = Shares(self.stream.samples, self._batch_size, rank, world_size, self._drop_last)
         if shares.steps_left(0) == 0:
             raise ValueError(

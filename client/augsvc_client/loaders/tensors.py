@@ -1,9 +1,8 @@
-"""Checks of common arguments, this process's rank, and arrays as tensors on a device.
+"""Checks of common arguments, and arrays as tensors on a device.
 
 torch is imported when one of them needs it, not before.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -29,14 +28,6 @@ def check_scale(scale: object) -> None:
         raise ValueError(f"scale is (low, high), for example (-1.0, 1.0), or None, got {scale!r}")
 
 
-def check_ranks(rank: int | None, world_size: int | None) -> None:
-    """Raises ValueError unless both are None, or 0 ≤ rank < world_size."""
-    if (rank is None) != (world_size is None):
-        raise ValueError("set both rank and world_size, or neither")
-    if rank is not None and world_size is not None and not 0 <= rank < world_size:
-        raise ValueError(f"rank {rank} is not one of the {world_size} ranks 0 … {world_size - 1}")
-
-
 def require_torch() -> None:
     """Raises NotInstalled if torch is not installed; does not import it, which takes seconds."""
     try:
@@ -60,24 +51,6 @@ def refuse_workers() -> None:
             "this loader runs in a worker of a torch DataLoader, where every epoch would begin with the same batches: "
             "iterate it directly (`for batch in loader`, it prefetches by itself), or set num_workers=0"
         )
-
-
-def rank_and_world_size() -> tuple[int, int]:
-    """Rank and world size of torch.distributed, or (0, 1) without it.
-
-    Raises AugsvcError in a process of torchrun that has no process group: every rank would read all samples.
-    """
-    import torch
-
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    launched = os.environ.get("WORLD_SIZE", "1")
-    if "TORCHELASTIC_RUN_ID" in os.environ and launched != "1":
-        raise AugsvcError(
-            f"torchrun started {launched} processes, but there is no process group: call "
-            f"torch.distributed.init_process_group before the loader is used, or pass rank= and world_size="
-        )
-    return 0, 1
 
 
 def to_tensors(

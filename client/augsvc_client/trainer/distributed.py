@@ -11,8 +11,7 @@ from contextlib import contextmanager
 import torch
 from torch import distributed, nn
 
-# The number of processes, as torch, Open MPI, MPICH and Slurm's srun set it.
-_PROCESS_COUNTS = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
+from augsvc_client.loaders.ranks import find_launched_processes
 
 
 @contextmanager
@@ -38,13 +37,12 @@ def _is_launched() -> bool:
     and write to the same folder."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return True
-    counts = {name: int(os.environ[name]) for name in _PROCESS_COUNTS if os.environ.get(name, "").isdecimal()}
-    several = [f"{name}={count}" for name, count in counts.items() if count > 1]
-    if several and not os.environ.keys() >= {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}:
+    launched = find_launched_processes()
+    if launched is not None and not os.environ.keys() >= {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}:
         raise ValueError(
-            f"{several[0]}: this is one of several processes, and none of their process group: start them with torchrun"
+            f"{launched}: this is one of several processes, and none of their process group: start them with torchrun"
         )
-    return bool(several)
+    return launched is not None
 
 
 def rank() -> int:
