@@ -1,5 +1,7 @@
 """Editing a pipeline on the page: presets, controls from the schemas, the keyboard, errors at their control."""
 
+import json
+
 import pytest
 
 from tests.http.browsing import expect, fragment
@@ -42,17 +44,23 @@ def test_controls_are_made_from_the_schemas(visit, server):
             if "enum" in schema:
                 assert field.locator("option").all_inner_texts() == schema["enum"]
                 expect(field.locator("select")).to_have_value(schema["default"])
+            elif name == "fill":
+                assert json.loads(field.locator("input").input_value()) == schema["default"]
             elif name in fields and name != "id":
-                bounds = schema if name == "p" else schema["anyOf"][0]
-                ends = [schema["default"]] if name == "p" else schema["default"]
+                bounds = schema["anyOf"][0] if "anyOf" in schema else schema
+                ends = schema["default"] if "anyOf" in schema else [schema["default"]]
                 numbers = field.locator("input[type=number]")
                 assert [float(one.input_value()) for one in numbers.all()] == ends
                 for one in field.locator("input").all():
                     found = [float(one.get_attribute(end)) for end in ("min", "max")]
                     assert found == [bounds["minimum"], bounds["maximum"]]
                 assert field.locator("input[type=range]").count() == len(ends)
-        made.get_by_role("button", name=operation["name"], expanded=True).click()
-    names = [one["name"] for one in operations]
+        if operation["kind"] == "frame":  # a pipeline has at most one, which comes first
+            assert cards(window)[0] == operation["name"]
+            made.get_by_role("button", name=f"Remove {operation['name']}").click()
+        else:
+            made.get_by_role("button", name=operation["name"], expanded=True).click()
+    names = [one["name"] for one in operations if one["kind"] != "frame"]
     spec = {"dataset": "digits/train", "size": [16, 16], "pipeline": [{"op": name} for name in names]}
     assert window.stream_id == server.open(spec)["id"]
 
