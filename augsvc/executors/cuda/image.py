@@ -79,11 +79,7 @@ class FusedCudaExecutor:
         check: Callable[[], None],
         keys: Sequence[SourceKey | None] | None = None,
     ) -> None:
-        """Runs all passes over sources (H, W, C) of any sizes, into `out` (N, C, H, W), which may be a view of N,H,W,C if it
-        is uint8. Sources are uint8, or all of them uint16: values 0 … 65,280. `out` of uint16 takes such values, unrounded.
-
-        `cameras` has one entry per pass, as plan.cameras gives them. `check` is called between segments and cancels by raising.
-        Sources with a key may stay on the device.
+        """As Executor.render; sources with a key may stay on the device, and `check` is called between segments.
 
         Raises:
             DeviceOutOfMemory: there is not enough memory for one sample.
@@ -117,7 +113,7 @@ class FusedCudaExecutor:
         check: Callable[[], None],
         keys: Sequence[SourceKey | None] | None = None,
     ) -> None:
-        """Moves masks uint8 (H, W) of any sizes through cameras, by nearest sampling, into `out` (N, H, W), which is contiguous.
+        """As Executor.move_masks.
 
         Raises:
             DeviceOutOfMemory: there is not enough memory for one sample.

@@ -7,7 +7,7 @@ writes bytes into the batch, unless that takes the values. A pipeline is data to
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,15 @@ from augsvc.planning.labels import Moves
 _ROWS, _ELEMENTS = 512, 1 << 23  # of one call: tables and values between passes stay below 16 MB
 _CHUNK = 1 << 22  # elements between two checks, some 10 ms; a sample is not split, and one blur of 4096² takes 1.8 s
 _NO_PIXELS = np.empty((0, 0), np.uint8)
+
+
+class _Inputs(NamedTuple):
+    """What all segments of a plan read."""
+
+    plan: Plan
+    sources: Sequence[Pixels]
+    cameras: Sequence[Camera | None]
+    draws: Sequence[Draw]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,25 +103,21 @@ class FusedExecutor:
         check: Callable[[], None],
         keys: Sequence[SourceKey | None] | None = None,
     ) -> None:
-        """Runs all passes over sources (H, W, C) of any sizes, into `out` (N, C, H, W), which may be a view of N,H,W,C if it
-        is uint8. Sources are uint8, or all of them uint16: values 0 … 65,280. `out` of uint16 takes such values, unrounded.
-
-        `cameras` has one entry per pass, as plan.cameras gives them. `check` is called at short intervals and cancels by raising.
-        `keys` are not used: sources are read in place.
-        """
+        """As Executor.render; sources are read in place, so `keys` are not used."""
         n, steps = len(images), plan_segments(plan)
         sources = [as_source(image) for image in images]
         encodes = out.dtype == np.uint8
         kept = 0 if encodes and len(steps) == 1 else n
         shape = (kept, plan.canvas.channels, plan.canvas.height, plan.canvas.width)
         values = out if out.dtype == np.uint16 and out.flags.c_contiguous else np.empty(shape, np.uint16)
+        inputs = _Inputs(plan, sources, cameras, draws)
         for segment in steps:
             check()
             if segment.opaque:
                 _apply_opaque(plan, segment.opaque, draws, values, check)
                 continue
             encoded = out if encodes and segment is steps[-1] else None
-            values = self._run(plan, segment, sources, cameras, draws, values, encoded, check)
+            values = self._run(segment, inputs, values, encoded, check)
         if not encodes and values is not out:
             out[...] = values
 
@@ -124,7 +129,7 @@ class FusedExecutor:
         check: Callable[[], None],
         keys: Sequence[SourceKey | None] | None = None,
     ) -> None:
-        """Moves masks uint8 (H, W) of any sizes through cameras, by nearest sampling, into contiguous `out` (N, H, W)."""
+        """As Executor.move_masks."""
         n, height, width = out.shape
         sources = [np.ascontiguousarray(mask) for mask in masks]
         args, pixels = lower_masks(moves, sources, (height, width)), out.reshape(n, height * width)
@@ -132,18 +137,9 @@ class FusedExecutor:
             check()
             cpu.move_masks(rows.start, rows.stop, args, height, width, pixels)
 
-    def _run(
-        self,
-        plan: Plan,
-        segment: Segment,
-        sources: Sequence[Pixels],
-        cameras: Sequence[Camera | None],
-        draws: Sequence[Draw],
-        values: U16,
-        out: U8 | None,
-        check: Callable[[], None],
-    ) -> U16:
+    def _run(self, segment: Segment, inputs: _Inputs, values: U16, out: U8 | None, check: Callable[[], None]) -> U16:
         """Runs one segment. Returns its values, or `values` unchanged if the segment encodes them into `out`."""
+        plan, sources, cameras, draws = inputs
         n, canvas, pass_ = len(sources), plan.canvas, segment.pass_
         camera = cameras[segment.pass_index] if segment.opens else None
         move = (

@@ -89,8 +89,7 @@ class KorniaExecutor:
         check: Callable[[], None],
         keys: Sequence[SourceKey | None] | None = None,
     ) -> None:
-        """Runs all passes, rounded to uint8 into `out` (N, C, H, W), which may be a view of N,H,W,C, or to uint16 values
-        0 … 65,280. `keys` are not used.
+        """As Executor.render; `keys` are not used.
 
         Raises:
             DeviceOutOfMemory: there is not enough memory for one sample.
@@ -115,7 +114,7 @@ class KorniaExecutor:
         check: Callable[[], None],
         keys: Sequence[SourceKey | None] | None = None,
     ) -> None:
-        """Moves masks uint8 (H, W) of any sizes through cameras into `out` (N, H, W), on the host, one by one."""
+        """As Executor.move_masks, on the host, mask by mask."""
         canvas = Canvas(out.shape[1], out.shape[2], 1)
         for row, mask in enumerate(masks):
             check()
