@@ -1,10 +1,13 @@
-"""A cache of decoded samples, bounded in bytes, between the decoder and the sources that read files."""
+"""A cache of decoded samples, bounded in bytes, between the decoder and the sources that read files; decoding counts too."""
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable
-from threading import Lock
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from threading import Condition, Lock
 
 from augsvc.arrays import Sample
+
+DECODING_BYTES = 256 << 20  # that decoding may take at least, however small the cache
 
 
 class DecodedCache:
@@ -19,7 +22,9 @@ class DecodedCache:
         self.n_bytes = 0
         self.hits = 0
         self.misses = 0
+        self.decoding_bytes = 0  # of what is being decoded now
         self._lock = Lock()
+        self._decoded = Condition(self._lock)
         self._samples: OrderedDict[Hashable, Sample] = OrderedDict()
         self._claims: Counter[str] = Counter()
 
@@ -46,6 +51,23 @@ class DecodedCache:
             self._put(key, sample)
         return sample
 
+    @contextmanager
+    def decoding(self, n_bytes: int) -> Iterator[None]:
+        """Counts the memory of a decode before it is spent: samples are evicted for it, and it waits while other decodes leave
+        too little. One that needs more than there is runs alone.
+        """
+        room = max(self.max_bytes, DECODING_BYTES)
+        with self._decoded:
+            self._decoded.wait_for(lambda: not self.decoding_bytes or self.decoding_bytes + n_bytes <= room)
+            self.decoding_bytes += n_bytes
+            self._evict()
+        try:
+            yield
+        finally:
+            with self._decoded:
+                self.decoding_bytes -= n_bytes
+                self._decoded.notify_all()
+
     def _put(self, key: Hashable, sample: Sample) -> None:
         if sample.image is not None:
             sample.image.setflags(write=False)  # it is shared
@@ -55,6 +77,9 @@ class DecodedCache:
                 self.n_bytes -= replaced.n_bytes
             self._samples[key] = sample
             self.n_bytes += sample.n_bytes
-            while self.n_bytes > self.max_bytes:
-                _, evicted = self._samples.popitem(last=False)
-                self.n_bytes -= evicted.n_bytes
+            self._evict()
+
+    def _evict(self) -> None:
+        while self._samples and self.n_bytes + self.decoding_bytes > self.max_bytes:
+            _, evicted = self._samples.popitem(last=False)
+            self.n_bytes -= evicted.n_bytes

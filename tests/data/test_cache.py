@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augsvc.arrays import Sample
-from augsvc.data.cache import DecodedCache
+from augsvc.data.cache import DECODING_BYTES, DecodedCache
 from augsvc.errors import Undecodable
 
 
@@ -18,6 +18,37 @@ def sample(n_bytes, label=0, mask=0):
         label=label,
         mask=np.zeros((1, mask), dtype=np.uint8) if mask else None,
     )
+
+
+def test_decoding_waits_for_memory_and_evicts_samples():
+    cache = DecodedCache(2 * DECODING_BYTES)
+    cache.get_or_make("kept", lambda: sample(DECODING_BYTES // 2))
+    order, entered = [], threading.Event()
+
+    def decode():
+        with cache.decoding(DECODING_BYTES):
+            order.append("second")
+            entered.set()
+
+    with cache.decoding(DECODING_BYTES + 1):
+        assert len(cache) == 1
+        waiting = threading.Thread(target=decode)
+        waiting.start()
+        assert not entered.wait(0.2)
+        with cache.decoding(DECODING_BYTES - 1):
+            assert len(cache) == 0 and cache.n_bytes == 0
+        order.append("first")
+    waiting.join(5)
+    assert order == ["first", "second"] and cache.decoding_bytes == 0
+
+
+def test_a_decode_that_needs_more_than_there_is_runs_alone_and_ends_with_its_error():
+    cache = DecodedCache(0)
+    with pytest.raises(Undecodable), cache.decoding(10 * DECODING_BYTES):
+        raise Undecodable("damaged")
+    with cache.decoding(1), cache.decoding(DECODING_BYTES - 1):
+        assert cache.decoding_bytes == DECODING_BYTES
+    assert cache.decoding_bytes == 0
 
 
 @given(

@@ -179,3 +179,14 @@ def test_a_second_frame_header_does_not_hide_the_size():
 def test_the_size_and_the_limit_are_in_the_reason():
     with pytest.raises(Undecodable, match=r"28 × 20, max_pixels 559"):
         decode_image(VALID["png"], 3, 559)
+
+
+def test_many_scans_of_a_large_image_are_refused_before_anything_is_decoded():
+    data = VALID["jpeg-progressive"]
+    frame = data.index(b"\xff\xc2") + 5
+    last = data.rindex(b"\xff\xda")
+    scans = data[:last] + data[last:-2] * 20 + b"\xff\xd9"
+    for side, reason in ((4000, "damaged"), (8000, "too many scans for its size")):
+        large = scans[:frame] + struct.pack(">HH", side, side) + scans[frame + 4 :]
+        with pytest.raises(Undecodable, match=reason):
+            decode_image(large, 3, 1 << 27)

@@ -15,6 +15,7 @@ from augsvc.data.source import Source, SourceInfo
 from augsvc.validation import ByteCount
 from augsvc_client.decoding.audio import decode_sound
 from augsvc_client.decoding.limits import AUDIO_SUFFIXES, MAX_AUDIO_BYTES, MAX_FRAMES
+from augsvc_client.decoding.memory import sound_decoding_bytes
 
 AUDIO = FileType(AUDIO_SUFFIXES, "audio files")
 
@@ -54,6 +55,9 @@ class AudioFolder(FolderSource):
             sample_rate=None,
             decoders=SOUND_DECODERS,  # by content: the extension does not choose one
         )
+
+    def _decoding_bytes(self, data: bytes) -> int:
+        return sound_decoding_bytes(data, self._settings.max_frames)
 
     def _decode(self, data: bytes, label: int) -> Sample:
         audio, rate = decode_sound(data, self._settings.max_frames)

@@ -92,6 +92,10 @@ class FolderSource(Source):
         self._defects: dict[int, str] = {}
 
     @abstractmethod
+    def _decoding_bytes(self, data: bytes) -> int:
+        """The memory that decoding the contents of a file takes at its peak, by their header."""
+
+    @abstractmethod
     def _decode(self, data: bytes, label: int) -> Sample:
         """Decodes the contents of a file; raises Undecodable."""
 
@@ -150,7 +154,8 @@ class FolderSource(Source):
             data = self._read_file(files, index)
             if not data:
                 raise Undecodable("the file is empty")
-            sample = self._decode(data, int(self._labels[index]))
+            with self._folder.cache.decoding(self._decoding_bytes(data)):
+                sample = self._decode(data, int(self._labels[index]))
         except Undecodable as err:
             self._note(index, str(err), f"cannot be decoded ({err}); replaced by the next sample")
             raise

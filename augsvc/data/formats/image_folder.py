@@ -19,6 +19,7 @@ from augsvc.validation import ByteCount, Window
 from augsvc_client.decoding.containers.png import has_16_bits
 from augsvc_client.decoding.image import decode_image, decode_window, read_numbers
 from augsvc_client.decoding.limits import IMAGE_SUFFIXES, MAX_IMAGE_BYTES, MAX_PIXELS, TIFF_SUFFIXES
+from augsvc_client.decoding.memory import image_decoding_bytes
 
 logger = logging.getLogger("augsvc")
 
@@ -78,6 +79,9 @@ class ImageFolder(FolderSource):
         yield from super().notes()
         if self._settings.window is None and (n_tiffs := self._count_tiffs()):
             yield f"{n_tiffs:,} TIFF files ignored: `window: [low, high]`, the numbers that are black and white, serves them"
+
+    def _decoding_bytes(self, data: bytes) -> int:
+        return image_decoding_bytes(data, self._settings.max_pixels)
 
     def _count_tiffs(self) -> int:
         return sum(count for suffix, count in self.left_out().items() if suffix in TIFF_SUFFIXES)

@@ -31,6 +31,11 @@ def read_deep_png(data: bytes) -> U16:
     return _join(_load(data, f"{mode};16B")[..., :3], _load(data, f"{mode};16L")[..., :3])
 
 
+def decompressed_bytes(data: bytes) -> int:
+    """The bytes of a pixel that `read_deep_png` decompresses, those of colour twice."""
+    return {_GREY: 2, _COLOR: 12, _GREY_ALPHA: 4, _COLOR_ALPHA: 16}[data[_COLOR_TYPE]]
+
+
 def _join(upper: U8, lower: U8) -> U16:
     numbers = upper.astype(np.uint16)
     numbers <<= 8

@@ -21,9 +21,9 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from augsvc_client.decoding.containers.jpeg import strip_jpeg
 from augsvc_client.decoding.containers.png import SIGNATURE, has_16_bits, strip_png
-from augsvc_client.decoding.containers.stripped_image import DAMAGED, StrippedImage
+from augsvc_client.decoding.containers.stripped_image import DAMAGED, StrippedImage, require_bytes
 from augsvc_client.decoding.containers.webp import strip_webp
-from augsvc_client.decoding.deep_png import read_deep_png
+from augsvc_client.decoding.deep_png import decompressed_bytes, read_deep_png
 from augsvc_client.decoding.errors import Undecodable
 from augsvc_client.decoding.tiff import is_tiff, read_tiff
 from augsvc_client.decoding.window import U16, Window, apply_window, to_channels
@@ -119,6 +119,7 @@ def _read(data: bytes, max_pixels: int, strict: bool) -> tuple[Numbers, int]:
         return read_tiff(data, max_pixels)
     library, file = _strip(data, max_pixels, strict)
     if has_16_bits(data):
+        require_bytes(file.width, file.height, decompressed_bytes(file.data), max_pixels)
         return read_deep_png(file.data), file.orientation
     with library(io.BytesIO(file.data)) as image:
         _load(image, file)

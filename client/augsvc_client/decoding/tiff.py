@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL.TiffImagePlugin import TiffImageFile
 
-from augsvc_client.decoding.containers.stripped_image import DAMAGED, MAX_SEGMENTS, require_size
+from augsvc_client.decoding.containers.stripped_image import DAMAGED, MAX_SEGMENTS, require_bytes, require_size
 from augsvc_client.decoding.errors import Undecodable
 
 Numbers = npt.NDArray[Any]
 
-MAX_CHUNKS = 16_384  # strips or tiles that are compressed
+MAX_CHUNKS = 8192  # strips or tiles that are compressed: by LZW as many take 2.4 s, each by itself
 
 _SIGNATURES: Mapping[bytes, Literal["<", ">"]] = {b"II*\0": "<", b"MM\0*": ">", b"II+\0": "<", b"MM\0+": ">"}
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
@@ -106,12 +106,19 @@ def read_tiff(data: bytes, max_pixels: int) -> tuple[Numbers, int]:
         single[_PREDICTOR],
         _read_chunks(tags, height, width),
     )
+    require_bytes(width, height, samples * image.dtype.itemsize, max_pixels)
     _require_bounds(image, len(data))
     numbers = np.empty((height, width, samples), image.dtype.newbyteorder("="))
     for index, (rows, columns, plane) in enumerate(_positions(image)):
         chunk = _read_chunk(data, image, index, rows.stop - rows.start)
         numbers[rows, columns, plane] = chunk[: rows.stop - rows.start, : columns.stop - columns.start]
     return numbers[..., : 1 if single[_PHOTOMETRIC] == _GREY else 3], single[_ORIENTATION]
+
+
+def read_tiff_size(data: bytes) -> tuple[int, int]:
+    """The declared width and height."""
+    tags = _read_tags(data)
+    return tags[_WIDTH][0], tags[_HEIGHT][0]
 
 
 def _read_tags(data: bytes) -> Tags:

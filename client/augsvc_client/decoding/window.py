@@ -30,7 +30,7 @@ def apply_window(numbers: npt.NDArray[Any], window: Window) -> U16:
     """
     if numbers.dtype in (np.uint8, np.uint16):
         table = _to_values(np.arange(1 << 8 * numbers.dtype.itemsize, dtype=np.float64), window)
-        values: U16 = np.take(table, numbers)
+        values: U16 = np.take(table, numbers, mode="clip")  # none is clipped; the default mode takes four times as long
         return values
     values = np.empty(numbers.shape, np.uint16)
     flat, out = numbers.reshape(-1), values.reshape(-1)

@@ -18,6 +18,8 @@ from augsvc_client.decoding.errors import Undecodable
 
 # Usual files have 1 to 10 scans. Every scan of a progressive file visits all blocks, however few bytes it has.
 MAX_SCANS = 32
+# A file of more scans than usual may have as many pixels as take 2 s: 28 million in 32 scans.
+USUAL_SCANS, MAX_SCANNED_PIXELS = 10, 900_000_000
 
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 _SCAN, _END = 0xDA, 0xD9
@@ -47,14 +49,17 @@ def strip_jpeg(data: bytes, max_pixels: int, strict: bool) -> StrippedImage:
 
     Raises:
         Undecodable: not exactly one frame header before the first scan, more than `max_pixels` pixels, MAX_SEGMENTS segments or
-            MAX_SCANS scans; a run of 4,096 fill bytes; with `strict`, damaged data.
+            MAX_SCANS scans, or above USUAL_SCANS more than MAX_SCANNED_PIXELS in all; a run of 4,096 fill bytes; with
+            `strict`, damaged data.
     """
-    header, scans = _split(data)
+    header, scans, n_scans = _split(data)
     frames = [segment for segment in header if segment.marker in _FRAMES]
     if not scans or _LONG_FILL in scans or len(frames) != 1 or len(frames[0].content) < 6:
         raise Undecodable(DAMAGED)
     _, height, width, components = struct.unpack_from(">BHHB", frames[0].content)
     require_size(width, height, max_pixels)
+    if n_scans > USUAL_SCANS and n_scans * width * height > MAX_SCANNED_PIXELS:
+        raise Undecodable(f"the image has too many scans for its size: {n_scans} of {width} × {height}")
     tables = b"".join(bytes(segment) for segment in header if segment.marker not in _METADATA)
     if strict and frames[0].marker in _HUFFMAN_FRAMES and components in _COLOR_SPACES:
         _require_undamaged(_SOI + tables + scans, _COLOR_SPACES[components])
@@ -62,8 +67,15 @@ def strip_jpeg(data: bytes, max_pixels: int, strict: bool) -> StrippedImage:
     return StrippedImage(_SOI + color + tables + scans, width, height, _orientation(header))
 
 
-def _split(data: bytes) -> tuple[list[_Segment], bytes]:
-    """The segments before the first scan, and all from there up to the end of the first image."""
+def read_jpeg_size(data: bytes) -> tuple[int, int]:
+    """The width and height that the first frame header declares."""
+    frame = next(segment.content for segment in _segments(data) if segment.marker in _FRAMES)
+    height, width = struct.unpack_from(">HH", frame, 1)
+    return width, height
+
+
+def _split(data: bytes) -> tuple[list[_Segment], bytes, int]:
+    """The segments before the first scan, all from there up to the end of the first image, and the number of scans."""
     header: list[_Segment] = []
     n_scans, first_scan, end = 0, 0, len(data)
     for n_segments, segment in enumerate(_segments(data)):
@@ -78,7 +90,7 @@ def _split(data: bytes) -> tuple[list[_Segment], bytes]:
             raise Undecodable("the image has too many segments")
         if n_scans > MAX_SCANS:
             raise Undecodable("the image has too many scans")
-    return header, data[first_scan:end] if n_scans else b""
+    return header, data[first_scan:end] if n_scans else b"", n_scans
 
 
 def _segments(data: bytes) -> Iterator[_Segment]:

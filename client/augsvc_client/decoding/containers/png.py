@@ -50,6 +50,12 @@ def strip_png(data: bytes, max_pixels: int) -> StrippedImage:
     return StrippedImage(b"".join((SIGNATURE, header, palette, *pixels)), width, height, orientation)
 
 
+def read_png_size(data: bytes) -> tuple[int, int]:
+    """The declared width and height."""
+    width, height = struct.unpack_from(">II", data, len(SIGNATURE) + 8)
+    return width, height
+
+
 def has_16_bits(data: bytes) -> bool:
     """Whether a file is a PNG of 16 bits a channel, of which `decode_image` keeps the upper 8."""
     return data.startswith(SIGNATURE) and data[24:25] == b"\x10"

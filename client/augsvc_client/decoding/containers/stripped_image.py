@@ -43,6 +43,19 @@ def require_size(width: int, height: int, max_pixels: int) -> None:
         )
 
 
+def require_bytes(width: int, height: int, pixel_bytes: int, max_pixels: int) -> None:
+    """Refuses an image that decompresses into more bytes than `max_pixels` pixels of 8-bit colour have.
+
+    Raises:
+        Undecodable: so many.
+    """
+    if width * height * pixel_bytes > 3 * max_pixels:
+        raise Undecodable(
+            "the image has more bytes than the dataset allows, 3 × max_pixels: "
+            f"{width} × {height} × {pixel_bytes}, max_pixels {max_pixels}"
+        )
+
+
 def read_orientation(exif: bytes, xmp: bytes) -> int:
     """The EXIF orientation of a TIFF structure, else the one in XMP, else 1; never fails, since the pixels are not damaged.
 

@@ -38,6 +38,11 @@ def strip_webp(data: bytes, max_pixels: int) -> StrippedImage:
     )
 
 
+def read_webp_size(data: bytes) -> tuple[int, int]:
+    """The declared width and height."""
+    return _size(data[12:16], data[20:30])
+
+
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """The name and the bytes, header and padding included, of every chunk."""
     end = 8 + int.from_bytes(data[4:8], "little")

@@ -1,0 +1,82 @@
+"""What decoding takes at its peak is known before: compared with what processes took."""
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from augsvc_client.decoding.memory import image_decoding_bytes, sound_decoding_bytes
+from tests.data.test_image_decoder import VALID
+from tests.data.test_window import png, tiff
+
+SIDE = 2000
+DECODE = """
+import sys
+from augsvc_client.decoding.image import decode_image, decode_window
+data = sys.stdin.buffer.read()
+small, deep = data[: int(sys.argv[2])], sys.argv[1] == "deep"
+decode = (lambda data: decode_window(data, 3, 1 << 27, (0, 65535))) if deep else (lambda data: decode_image(data, 3, 1 << 27))
+peak = lambda: next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+decode(small)
+before = peak()
+decode(data[int(sys.argv[2]) :])
+print((peak() - before) << 10)
+"""
+
+
+def saved(array, fmt, **options):
+    out = io.BytesIO()
+    Image.fromarray(array).save(out, fmt, **options)
+    return out.getvalue()
+
+
+def noise(side, dtype=np.uint8):
+    return np.random.default_rng(0).integers(0, 60, (side, side, 3), dtype=dtype)
+
+
+FILES = {
+    "JPEG": ("", lambda side: saved(noise(side), "JPEG", quality=90, subsampling=0)),
+    "progressive JPEG": ("", lambda side: saved(noise(side), "JPEG", quality=90, subsampling=0, progressive=True)),
+    "PNG": ("", lambda side: saved(noise(side), "PNG", compress_level=1)),
+    "WebP": ("", lambda side: saved(noise(side), "WEBP", quality=50, method=0)),
+    "lossless WebP": ("", lambda side: saved(noise(side), "WEBP", lossless=True, quality=0, method=0)),
+    "PNG of 16 bits": ("deep", lambda side: png(noise(side, np.uint16), 2)),
+    "TIFF of 16 bits": ("deep", lambda side: tiff(noise(side, np.uint16), photometric="rgb", compression="zlib")),
+    "TIFF of floats": ("deep", lambda side: tiff(noise(side, np.uint16).astype(np.float32), photometric="rgb")),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FILES)
+def test_no_decode_takes_more_than_its_estimate(name):
+    kind, make = FILES[name]
+    small, large = make(16), make(SIDE)
+    command = [sys.executable, "-c", DECODE, kind, str(len(small))]
+    peak = int(subprocess.run(command, input=small + large, capture_output=True, check=True).stdout)
+    estimate = image_decoding_bytes(large, 1 << 27)
+    assert peak <= estimate + (4 << 20)
+    assert estimate <= 3 * peak
+
+
+def test_a_file_that_is_refused_by_its_size_costs_its_copies():
+    large = saved(np.zeros((300, 300, 3), np.uint8), "PNG")
+    assert image_decoding_bytes(large, 300 * 300) > 300 * 300 * 10
+    assert image_decoding_bytes(large, 300 * 300 - 1) == 3 * len(large)
+    for data in (b"", b"\xff\xd8\xff", b"RIFF", VALID["png"][:20], b"II*\0", b"no image"):
+        assert image_decoding_bytes(data, 1 << 20) == 3 * len(data)
+
+
+@pytest.mark.parametrize(
+    ("fmt", "subtype"), [("WAV", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS")]
+)
+def test_a_sound_costs_its_frames(fmt, subtype):
+    out = io.BytesIO()
+    soundfile.write(out, np.zeros((48_000, 1), np.float32), 48_000, format=fmt, subtype=subtype)
+    data = out.getvalue()
+    assert 4 * 48_000 <= sound_decoding_bytes(data, 1 << 24) - 3 * len(data) <= 4 * 100_000
+    assert sound_decoding_bytes(data, 100) == 3 * len(data) + 400
+    assert sound_decoding_bytes(b"ID3" + data, 1000) == 3 * len(data) + 6 + 4000
