@@ -79,4 +79,4 @@ def test_a_sound_costs_its_frames(fmt, subtype):
     data = out.getvalue()
     assert 4 * 48_000 <= sound_decoding_bytes(data, 1 << 24) - 3 * len(data) <= 4 * 100_000
     assert sound_decoding_bytes(data, 100) == 3 * len(data) + 400
-    assert sound_decoding_bytes(b"ID3" + data, 1000) == 3 * len(data) + 6 + 4000
+    assert sound_decoding_bytes(b"ID3" + data, 1000) == 3 * len(data) + 9 + 4000

@@ -47,7 +47,7 @@ def require_bytes(width: int, height: int, pixel_bytes: int, max_pixels: int) ->
     """Refuses an image that decompresses into more bytes than `max_pixels` pixels of 8-bit colour have.
 
     Raises:
-        Undecodable: so many.
+        Undecodable: it has more.
     """
     if width * height * pixel_bytes > 3 * max_pixels:
         raise Undecodable(
