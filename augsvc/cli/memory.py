@@ -10,16 +10,16 @@ logger = logging.getLogger("augsvc")
 BASE_BYTES = 768 << 20
 
 
-def fit_memory(settings: Settings, limit: int | None, threads: int) -> Settings:
+def fit_memory(settings: Settings, limit: int | None) -> Settings:
     """The settings, with a smaller `cache_bytes` if the cache does not fit beside the memory budget; this is logged.
 
-    The cache only saves time, so it is lowered. The budget decides which requests are accepted, so it is not. What decoding may
-    take is logged if it does not fit, since few files are as large as the bounds allow.
+    The cache only saves time, so it is lowered. The budget decides which requests are accepted, so it is not. Decoding is counted
+    within the cache's bytes, but for one file that needs more: a dataset whose bounds allow one that does not fit is logged, since
+    few files are as large.
 
     Args:
         settings: the operator's.
         limit: bytes that this process may use; None for no limit.
-        threads: that decode at the same time.
 
     Raises:
         ValueError: for the operator: the memory budget does not fit.
@@ -35,7 +35,7 @@ def fit_memory(settings: Settings, limit: int | None, threads: int) -> Settings:
             f"{_mib(max(0, limit - BASE_BYTES) // BATCHES)}, or raise the limit"
         )
     cache = min(settings.cache_bytes, spare)
-    _report_decoding(settings, spare - cache, limit, threads)
+    _report_decoding(settings, spare, limit)
     if cache == settings.cache_bytes:
         return settings
     logger.warning(
@@ -46,14 +46,13 @@ def fit_memory(settings: Settings, limit: int | None, threads: int) -> Settings:
     return settings.model_copy(update={"cache_bytes": cache})
 
 
-def _report_decoding(settings: Settings, spare: int, limit: int, threads: int) -> None:
+def _report_decoding(settings: Settings, spare: int, limit: int) -> None:
     for name, dataset in settings.datasets.items():
-        needed = threads * dataset.decoding_bytes
-        if needed > spare:
+        if dataset.decoding_bytes > spare:
             logger.warning(
-                "datasets.%s: decoding files as large as its bounds allow may take %s on %d threads, and the memory limit of %s "
-                "leaves %s for it; lower max_pixels, max_frames or max_file_bytes to what its files need, or cache_bytes",
-                *(name, _mib(needed), threads, _mib(limit), _mib(spare)),
+                "datasets.%s: decoding a file as large as its bounds allow may take %s, and the memory limit of %s leaves %s for "
+                "the cache and decoding; lower max_pixels, max_frames or max_file_bytes to what its files need",
+                *(name, _mib(dataset.decoding_bytes), _mib(limit), _mib(spare)),
             )
 
 

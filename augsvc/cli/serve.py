@@ -11,7 +11,6 @@ from fastapi import FastAPI
 
 from augsvc.cli.common import Config, read_settings, report_errors
 from augsvc.cli.memory import fit_memory
-from augsvc.cpus import cores
 from augsvc.http import create_app
 from augsvc.http.server.sockets import open_listener
 from augsvc.http.server.uvicorn_server import Server
@@ -68,7 +67,7 @@ def serve(
     set_up(settings.log_format)
     with ExitStack() as stack:
         with report_errors():
-            application = create_app(fit_memory(settings, memory_limit(), cores()))
+            application = create_app(fit_memory(settings, memory_limit()))
             listener, url = stack.enter_context(open_listener(settings))
         typer.echo(f"augsvc listens on {url}")
         if settings.tokens_file or settings.datasets:

@@ -62,30 +62,31 @@ def test_compose_s_limit_holds_the_defaults(caplog):
     for service in ("server", "server-gpu"):
         limits = composed()["services"][service]["deploy"]["resources"]["limits"]
         assert limits["memory"].endswith("g")
-        assert fit_memory(settings, int(limits["memory"][:-1]) * GIB, int(limits["cpus"])) == settings
+        assert fit_memory(settings, int(limits["memory"][:-1]) * GIB) == settings
     assert not caplog.records
 
 
 def test_files_that_may_be_too_large_to_decode_are_named(caplog):
     with caplog.at_level(logging.WARNING):
-        assert fit_memory(Settings(datasets=FOLDERS), 4 * GIB, 2).cache_bytes == GIB
-    assert [line.partition(":")[0] for line in caplog.messages] == ["datasets.flowers", "datasets.birds"]
-    assert all("lower max_pixels, max_frames or max_file_bytes" in line for line in caplog.messages)
+        assert fit_memory(Settings(datasets=FOLDERS), 2 * GIB).cache_bytes == 256 * MIB
+    named = [line for line in caplog.messages if line.startswith("datasets.")]
+    assert [line.partition(":")[0] for line in named] == ["datasets.flowers", "datasets.birds"]
+    assert all("lower max_pixels, max_frames or max_file_bytes" in line for line in named)
     caplog.clear()
     small = {"flowers": FOLDERS["flowers"] | {"max_pixels": 10_000_000}}
-    fit_memory(Settings(datasets=small), 4 * GIB, 2)
+    fit_memory(Settings(datasets=small), 3 * GIB)
     assert not caplog.records
 
 
 @pytest.mark.parametrize("limit", [None, 64 * GIB])
 def test_without_a_limit_or_below_it_nothing_changes(limit, caplog):
-    assert fit_memory(Settings(), limit, 2) == Settings()
+    assert fit_memory(Settings(), limit) == Settings()
     assert not caplog.records
 
 
 def test_a_cache_that_does_not_fit_is_lowered_and_the_log_names_the_settings(caplog):
     with caplog.at_level(logging.WARNING):
-        fitted = fit_memory(Settings(), 2 * GIB, 2)
+        fitted = fit_memory(Settings(), 2 * GIB)
     assert fitted == Settings().model_copy(update={"cache_bytes": 2 * GIB - BASE_BYTES - 4 * (256 * MIB)})
     (line,) = caplog.messages
     assert "cache_bytes: lowered from 1024MiB to 256MiB" in line
@@ -96,9 +97,9 @@ def test_a_cache_that_does_not_fit_is_lowered_and_the_log_names_the_settings(cap
 @pytest.mark.parametrize(("limit", "most"), [(GIB, 64), (256 * MIB, 0)])
 def test_a_budget_that_does_not_fit_is_refused(limit, most):
     with pytest.raises(ValueError, match=f"lower max_batch_bytes to at most {most}MiB, or raise the limit"):
-        fit_memory(Settings(), limit, 2)
+        fit_memory(Settings(), limit)
 
 
 def test_settings_that_name_less_fit_a_small_container():
     small = Settings(max_batch_bytes=32 * MIB, cache_bytes=64 * MIB)
-    assert fit_memory(small, GIB, 2) == small
+    assert fit_memory(small, GIB) == small
