@@ -14,8 +14,7 @@ def fit_memory(settings: Settings, limit: int | None) -> Settings:
     """The settings, with a smaller `cache_bytes` if the cache does not fit beside the memory budget; this is logged.
 
     The cache only saves time, so it is lowered. The budget decides which requests are accepted, so it is not. Decoding is counted
-    within the cache's bytes, but for one file that needs more: a dataset whose bounds allow one that does not fit is logged, since
-    few files are as large.
+    within the cache's bytes, but for one file that needs more: datasets that allow one too large are logged, since few are.
 
     Args:
         settings: the operator's.
