@@ -52,7 +52,7 @@ def probe_digest(name: str) -> str:
             digest.update(decode_image(data, channels, max_pixels=24 * 16).tobytes())
     elif name in NUMBER_DECODERS:
         for channels in (3, 1):
-            digest.update(decode_window(data, channels, 24 * 16, (0.0, 65535.0)).astype("<u2").tobytes())
+            digest.update(decode_window(data, channels, 4 * 24 * 16, (0.0, 65535.0)).astype("<u2").tobytes())
     else:
         digest.update(_sound(data))
     return digest.hexdigest()
