@@ -246,7 +246,8 @@ class Stream:
     def _readable(self, index: int, check: Callable[[], None]) -> tuple[Sample, int]:
         """The sample, or the next one of this stream that can be decoded (cyclic); and its index."""
         candidate = index
-        for _ in range(min(MAX_TRIES, self.samples)):
+        n_tries = min(MAX_TRIES, self.samples)
+        for _ in range(n_tries):
             check()
             try:
                 return self.source.read(candidate), candidate
@@ -255,7 +256,7 @@ class Stream:
         first = printable(self.source.describe(index))
         reason = self.source.defect(index) or "it cannot be decoded"
         raise DatasetUnreadable(
-            f"{MAX_TRIES} samples in a row cannot be decoded: check the dataset's files, from sample {index} on, "
+            f"{n_tries} samples in a row cannot be decoded: check the dataset's files, from sample {index} on, "
             f"{first}: {reason}"
         )
 

@@ -219,7 +219,7 @@ def test_what_is_none_is_replaced_by_the_next_that_is_one(tmp_path, either):
 
 
 def test_without_any_that_is_one_the_dataset_cannot_be_read(tmp_path):
-    with pytest.raises(DatasetUnreadable):
+    with pytest.raises(DatasetUnreadable, match=f"^{len(REFUSED)} samples in a row"):
         batch(folder(tmp_path, REFUSED.values()))
 
 

@@ -394,3 +394,11 @@ def test_predict_on_a_full_disk_ends_with_one_line_and_keeps_the_earlier_file(im
     assert done.stderr.strip().count("\n") == 0
     assert out.read_text() == "earlier"
     assert not list(world.parent.glob("*.new"))
+
+
+def test_leftovers_are_not_listed(tmp_path, world):
+    _, card = load_model(save_network(tmp_path / "plain", Inputs(3, (8, 8)), "cover"))
+    for name in ("a.png", "@eaDir/b.png", "__MACOSX/c.png", "lost+found/d.png", "in/.e.png", "in/f.png"):
+        (world / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8)).save(world / name)
+    assert [file.name for file in list_files(world, card)] == ["a.png", "f.png"]

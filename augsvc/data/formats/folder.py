@@ -24,9 +24,10 @@ from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.files import Identity, NotIndexed, has_device, is_folder, open_below, read_below
 from augsvc.data.formats.format import DatasetFormat
 from augsvc.data.formats.index import FileType, Index, Indexer, Links
-from augsvc.data.formats.layout import Layout, find_splits, is_leftover
+from augsvc.data.formats.layout import Layout, find_splits
 from augsvc.data.source import Source
 from augsvc.errors import AugsvcError, DatasetChanged, DatasetUnavailable, Undecodable
+from augsvc_client.decoding.limits import is_leftover
 from augsvc_client.text import printable
 
 PAUSES_S = (0.01, 0.05)  # before the second and the third attempt
@@ -300,7 +301,8 @@ def _splits(root: Path) -> dict[str, str]:
 def _visible_folders(folder: Path) -> list[str]:
     try:
         with os.scandir(folder) as entries:
-            return [entry.name for entry in entries if not is_leftover(entry.name) and is_folder(entry.path)]
+            visible = [entry for entry in entries if not is_leftover(entry.name)]
+            return [entry.name for entry in visible if entry.is_dir(follow_symlinks=False) or is_folder(entry.path)]
     except OSError:  # the index names it
         return []
 

@@ -16,12 +16,12 @@ from augsvc.arrays import ranges
 from augsvc.data.formats.files import Identity, is_folder
 from augsvc.data.formats.layout import (
     doubtful_classes,
-    is_leftover,
     leftover_group,
     refuse_mixtures_in_classes,
     refuse_unlikely_classes,
     refuse_wrapper,
 )
+from augsvc_client.decoding.limits import is_leftover
 from augsvc_client.text import printable
 
 _IDENTITY = np.dtype(
@@ -30,7 +30,7 @@ _IDENTITY = np.dtype(
 _CHUNK = 1 << 14  # files
 _MOST_NAMED = 5  # faults of one kind in a message
 _LINK_CURE = "put the files themselves there, or name the folder that it leads into in `follow_links`"
-_READ_CURE = "grant it read and search permission"
+MAX_DEPTH = 100  # folders below a class
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Index:
     targets: dict[str, str] = field(default_factory=dict)  # name → absolute path, of files behind links
     left_out: Counter[str] = field(default_factory=Counter)  # files that are no samples, by extension
     leftovers: Counter[str] = field(default_factory=Counter)  # of operating systems and storage, by name
-    unreadable: list[str] = field(default_factory=list)  # folders
+    unreadable: dict[str, tuple[str, str]] = field(default_factory=dict)  # folder → why, and what to do
     irregular: list[str] = field(default_factory=list)  # links that lead nowhere, pipes and sockets, named like samples
     doubtful: list[str] = field(default_factory=list)  # classes whose names may be those of something else
     loose: int = 0  # samples outside every class
@@ -88,8 +88,8 @@ class Index:
         known = {name.partition("/")[0] for name in (*self.names, *self.unreadable)}
         if empty := [label for label in self.classes if label not in known]:
             yield f"no {plural} in {_named(empty)}: remove an empty folder unless its class is to be kept"
-        for folder in sorted(self.unreadable):
-            yield f"{printable(folder)} may not be read by this user, and its {plural} are missing: {_READ_CURE}"
+        for folder, (reason, cure) in sorted(self.unreadable.items()):
+            yield f"{printable(folder)} {reason}, and its {plural} are missing: {cure}"
         if self.doubtful:
             yield f"served as classes: {_named(self.doubtful)}; move what is no class elsewhere, or set `layout: classes`"
         if self.loose:
@@ -110,6 +110,14 @@ class Index:
 def _named(names: Sequence[str]) -> str:
     listed = ", ".join(printable(name) for name in names[:_MOST_NAMED])
     return f"{listed} and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else listed
+
+
+def _unreadable(err: OSError) -> tuple[str, str]:
+    """Why a folder cannot be read, and what to do."""
+    if isinstance(err, PermissionError):
+        return "may not be read by this user", "grant it read and search permission"
+    reason = err.strerror or type(err).__name__
+    return f"could not be read ({reason})", "check the disk or the network, and restart the server"
 
 
 def _twins(classes: Sequence[str]) -> list[str]:
@@ -141,7 +149,7 @@ class Indexer:
         folders = self._class_folders()
         index.classes = tuple(sorted(folders))
         if index.unreadable:
-            raise ValueError(f"{where} may not be read by this user: {_READ_CURE}")
+            raise ValueError(f"{where} {': '.join(index.unreadable['.'])}")
         if not index.classes and not self._bad_links:
             raise ValueError(
                 f"{where} has no sub-folders: put the {file_type.plural} of each class into a separate sub-folder"
@@ -152,7 +160,7 @@ class Indexer:
             if len(index.classes) == 1:
                 refuse_wrapper(index.classes[0], self._inside, where)
         for label, real in sorted(folders.items()):
-            self._walk(label, real, (self._real,))
+            self._walk(label, real, (self._real,) if real != f"{self._real}/{label}" else ())
         self._refuse_links()
         if not self._files:
             known = ", ".join(sorted(file_type.extensions))
@@ -174,15 +182,19 @@ class Indexer:
         for entry in self._entries(".", self._real):
             if (target := self._target(entry)) is None:
                 continue
-            if is_folder(target):
+            if entry.is_dir(follow_symlinks=False) or is_folder(target):  # a folder that cannot be read is one too
                 folders[entry.name] = target
             elif self._is_sample(entry.name):
                 self._index.loose += 1
         return folders
 
     def _walk(self, name: str, real: str, above: tuple[str, ...]) -> None:
-        """Indexes the folder `name`. `above` are the real paths of the folders on the way to it."""
-        if any(Path(folder).is_relative_to(real) for folder in above):
+        """Indexes the folder `name`. `above` are the real paths of the folders that hold the links on the way to it."""
+        if name.count("/") > MAX_DEPTH:
+            raise ValueError(
+                f"{printable(str(self._folder / name))} is more than {MAX_DEPTH} folders deep: move its files up"
+            )
+        if any(f"{folder}/".startswith(f"{real}/") for folder in above):
             self._bad_links.append(f"{printable(str(self._folder / name))} is a link to a folder around it: remove it")
             return
         for entry in self._entries(name, real):
@@ -191,15 +203,15 @@ class Indexer:
                 continue
             try:
                 if entry.is_dir():
-                    self._walk(below, target, (*above, real))
+                    self._walk(below, target, (*above, real) if entry.is_symlink() else above)
                 elif self._is_sample(entry.name) and entry.is_file():
                     self._files.append((below, astuple(Identity.of(entry.stat()))))
                     if target != f"{self._real}/{below}":
                         self._index.targets[below] = target
                 else:
                     self._leave_out(below)
-            except PermissionError:
-                self._index.unreadable.append(name)
+            except PermissionError as err:
+                self._index.unreadable[name] = _unreadable(err)
                 return
             except OSError:  # a link to itself, or a file that has gone since
                 self._leave_out(below)
@@ -213,12 +225,12 @@ class Indexer:
         return Path(name).suffix.lower() in self._file_type.extensions
 
     def _entries(self, name: str, real: str) -> Iterator[os.DirEntry[str]]:
-        """The entries that are no leftovers; notes a folder that this user may not read."""
+        """The entries that are no leftovers; notes a folder that cannot be read."""
         try:
             with os.scandir(real) as entries:
                 listed = sorted(entries, key=attrgetter("name"))
-        except PermissionError:
-            self._index.unreadable.append(name)
+        except OSError as err:
+            self._index.unreadable[name] = _unreadable(err)
             return
         for entry in listed:
             if is_leftover(entry.name):

@@ -25,17 +25,6 @@ _SPLIT = re.compile(
     re.IGNORECASE,
 )
 
-# Of macOS, Windows, Linux, Synology, QNAP, NetApp, Python; hidden names are leftovers in any case.
-_LEFTOVERS = frozenset(
-    {
-        *("__macosx", "icon\r", "network trash folder", "temporary items"),
-        *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "$recycle.bin", "recycler", "recycled"),
-        *("system volume information", "found.000", "msocache", "lost+found", "__pycache__"),
-        *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "@sharebin", "@__thumb"),
-        *("~snapshot", "_gsdata_"),
-    }
-)
-
 # Names of folders that hold one kind of file, without spaces, hyphens and underscores.
 _SAMPLES = frozenset(
     {
@@ -85,11 +74,6 @@ _SPLIT_WORD = re.compile(
 _SHORT_SPLITS: Mapping[str, str] = MappingProxyType({"tr": "train", "ts": "test", "te": "test"})  # as in "imagesTr"
 _FOLD = re.compile(r"(?:k|cv)?[ _-]?(?:fold|split|partition|shard|chunk)[ _-]?\d+", re.IGNORECASE)
 _UNDERSCORED_CLASSES = frozenset({"_unknown_", "_silence_"})  # labels of TensorFlow's recipe for Speech Commands
-
-
-def is_leftover(name: str) -> bool:
-    """Whether a file or folder is hidden, or belongs to an operating system, a file server or a tool, and not to the data."""
-    return name.startswith((".", "~$")) or name.casefold() in _LEFTOVERS
 
 
 def leftover_group(name: str) -> str:

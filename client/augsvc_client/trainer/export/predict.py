@@ -28,6 +28,7 @@ from augsvc_client.decoding.limits import (
     MAX_IMAGE_BYTES,
     MAX_PIXELS,
     TIFF_SUFFIXES,
+    is_leftover,
 )
 from augsvc_client.trainer.export.card import Card
 from augsvc_client.trainer.files import read_file
@@ -51,7 +52,7 @@ class FilePrediction:
 
 
 def list_files(path: Path, card: Card) -> list[Path]:
-    """The file itself, or all files of the network's medium in a folder, as the service finds them: hidden ones left out.
+    """The file itself, or all files of the network's medium in a folder, as the service finds them.
 
     A folder that cannot be listed is in the list too, for its error. Raises ValueError if there are none.
     """
@@ -64,8 +65,8 @@ def list_files(path: Path, card: Card) -> list[Path]:
     unlisted: list[OSError] = []
     files: list[Path] = []
     for folder, subfolders, names in os.walk(path, onerror=unlisted.append):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        visible = [Path(folder, name) for name in names if not name.startswith(".")]
+        subfolders[:] = [name for name in subfolders if not is_leftover(name)]
+        visible = [Path(folder, name) for name in names if not is_leftover(name)]
         files += [file for file in visible if file.suffix.lower() in suffixes and file.is_file()]
     files += [Path(error.filename) for error in unlisted]
     if not files:
