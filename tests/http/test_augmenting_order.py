@@ -5,6 +5,7 @@ import json
 import pickle
 import random
 from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -291,6 +292,39 @@ def test_the_state_is_json_whatever_the_wrapped_loader_s_holds(wrap):
     seen = ids(itertools.islice(first, 2))
     second.load_state_dict(json.loads(json.dumps(first.state_dict(), allow_nan=False)))
     assert seen + ids(second) == list(range(N))
+
+
+class Holding(Stateful):
+    """A loader whose state holds this, too."""
+
+    def __init__(self, held):
+        super().__init__()
+        self.held = held
+
+    def state_dict(self):
+        return {**super().state_dict(), "held": self.held}
+
+    def load_state_dict(self, state):
+        super().load_state_dict(state)
+        self.restored = state["held"]
+
+
+def test_sets_paths_and_tensors_of_any_type_are_saved(wrap):
+    held = {"seen": {3, 1}, "frozen": frozenset("ab"), "path": Path("a") / "b", "half": torch.ones(2, 3).bfloat16() / 3}
+    first, second = wrap(Holding(held)), wrap(copying := Holding({}))
+    seen = ids(itertools.islice(first, 2))
+    second.load_state_dict(json.loads(json.dumps(first.state_dict(), allow_nan=False)))
+    assert seen + ids(second) == list(range(N))
+    assert torch.equal(copying.restored.pop("half"), held.pop("half"))
+    assert copying.restored == held
+
+
+def test_a_state_that_is_never_saved_may_hold_anything(wrap):
+    loader = wrap(Holding(object()))
+    next(iter(loader))
+    with pytest.raises(TypeError, match="holds a object"):
+        loader.state_dict()
+    assert len(ids(loader)) == N - 4
 
 
 def test_a_used_loader_can_be_sent_to_a_spawned_process(wrap):

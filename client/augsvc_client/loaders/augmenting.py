@@ -21,6 +21,7 @@ from augsvc_client.errors import StateMismatch
 from augsvc_client.fields.reader import Reader, count_samples
 from augsvc_client.loaders.base import BaseLoader, ClientOptions, Delivery
 from augsvc_client.loaders.iteration import BatchQueue, PassProgress, PendingRequest, read_batches
+from augsvc_client.loaders.json_state import NoJson
 from augsvc_client.loaders.prefetch import Prefetcher, count_bytes
 from augsvc_client.loaders.ranks import rank_and_world_size
 from augsvc_client.loaders.sample_digest import SampleDigest
@@ -151,8 +152,13 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
             self._wrapped.forward_epoch(epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a later run needs to continue, JSON-able. A batch counts when it has been handed out."""
+        """All that a later run needs to continue, JSON-able. A batch counts when it has been handed out.
+
+        Raises TypeError if the wrapped loader's own state has no form in JSON.
+        """
         progress = self._progress
+        if isinstance(progress.loader, NoJson):
+            raise progress.loader.reason
         return {
             "request": {**self._request, "index_key": self._reader.index_key},
             "arithmetic": self._arithmetic.get("id"),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from augsvc_client.errors import StateMismatch
-from augsvc_client.loaders.json_state import from_json, to_json
+from augsvc_client.loaders.json_state import NoJson, from_json, try_to_json
 
 _LOG = logging.getLogger("augsvc_client")
 _COMPARED = 64  # entries of a sampler's order that show whether it repeats
@@ -58,6 +58,8 @@ class WrappedLoader:
         """
         self.forward_epoch(epoch)
         if self.is_stateful:
+            if isinstance(state, NoJson):
+                raise state.reason
             if state is not None:
                 self.loader.load_state_dict(from_json(state))  # type: ignore[attr-defined]
             return iter(self.loader)
@@ -66,8 +68,8 @@ class WrappedLoader:
         return iter(self.loader)
 
     def snapshot(self) -> Any:
-        """The loader's own state as JSON, or None."""
-        return to_json(self.loader.state_dict()) if self.is_stateful else None  # type: ignore[attr-defined]
+        """The loader's own state as JSON, NoJson if it has no such form, or None."""
+        return try_to_json(self.loader.state_dict()) if self.is_stateful else None  # type: ignore[attr-defined]
 
     def _follows_sampler(self) -> bool:
         """Whether it is torch's DataLoader, which gives what the sampler of a map-style dataset says."""
