@@ -1,7 +1,7 @@
 """The exceptions of the client.
 
     AugsvcError
-      ServerUnavailable    no replica gave a good response within wait_s: is it running, is the address right?
+      ServerUnavailable    no replica gave a good response within wait_s, or none is an augsvc server: is the address right?
       RequestRefused       a replica refused the request; retrying would not help, the message gives the reason
         Unauthorized       no token, or one that the replica does not accept
       StreamChanged        no replica computes the stream's bytes any more: dataset or arithmetic has changed
@@ -19,7 +19,7 @@ class AugsvcError(Exception):
 
 
 class ServerUnavailable(AugsvcError):
-    """The deadline passed; the message names each replica, its last failure, and what to check."""
+    """The deadline passed, or no address is that of an augsvc server; the message names each, its last failure, what to check."""
 
 
 class RequestRefused(AugsvcError):

@@ -2,8 +2,11 @@
 
 import os
 import signal
+import threading
 import time
 import warnings
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import numpy as np
@@ -81,6 +84,61 @@ def test_another_replica_with_good_files_answers_instead(replica, fault):
                 stream = client.stream(SPEC)
                 bad.always = fault
                 assert len(stream.batch(0, 0, 4)["index"]) == 4
+
+
+FOREIGN = {
+    "html": (200, "text/html; charset=utf-8", b"<html>Welcome</html>", {}),
+    "a redirect": (302, "text/html", b"", {"Location": "https://login.example"}),
+    "other JSON": (200, "application/json", b'{"status": "ok"}', {}),
+    "no content": (204, "", b"", {}),
+}
+
+
+@contextmanager
+def foreign_server(status, media_type, body, headers):
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(status)
+            for name, value in {"Content-Type": media_type, "Content-Length": str(len(body)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_what_is_not_an_augsvc_server_is_named_immediately(replica, kind, caplog):
+    with foreign_server(*FOREIGN[kind]) as url:
+        with Client(url, wait_s=600) as client:
+            for ask in (lambda: client.stream(SPEC), client.datasets):
+                started = time.monotonic()
+                with pytest.raises(ServerUnavailable, match="no augsvc server"):
+                    ask()
+                assert time.monotonic() - started < 30
+        assert "retrying" not in caplog.text
+        for _ in range(4):  # each asks one of them first, at random
+            with Client([url, replica.url], wait_s=60) as client:
+                assert client.stream(SPEC).samples
+
+
+def test_a_proxy_s_page_of_an_error_is_retried(impatient, caplog):
+    page = (502, "text/html", b"<html>Bad Gateway</html>", {})
+    with foreign_server(*page) as url, Client(url, wait_s=60) as client, pytest.raises(ServerUnavailable, match="502"):
+        client.stream(SPEC)
+    assert "retrying" in caplog.text
 
 
 def test_a_server_that_answers_is_not_asked_whether_it_runs(replica, impatient, caplog):

@@ -31,9 +31,17 @@ from augsvc_client.client.push import (
     parse_augmented,
     push_request,
 )
-from augsvc_client.client.retry import RETRYABLE, Lasting, RetryLater, RetryState, StreamDiffers, check_status
+from augsvc_client.client.retry import (
+    RETRYABLE,
+    Lasting,
+    NotAugsvc,
+    RetryLater,
+    RetryState,
+    StreamDiffers,
+    check_status,
+)
 from augsvc_client.client.stream import Stream
-from augsvc_client.errors import AugsvcError, BadResponse
+from augsvc_client.errors import AugsvcError
 from augsvc_client.fields.reader import Reader
 from augsvc_client.specification import to_integer, to_json_types
 from augsvc_client.transport.address import Replica
@@ -257,7 +265,7 @@ class Client:
             if not isinstance(entries, list) or not all(
                 isinstance(entry, dict) and isinstance(entry.get("name"), str) for entry in entries
             ):
-                raise BadResponse(f"{response.replica.url} sent no list of {name}")
+                raise NotAugsvc(f"{response.replica.url} sent no list of {name}")
             return entries
 
         return self.call(Request("GET", f"/v1/{name}", {}), accept, {})
@@ -291,7 +299,7 @@ class Client:
         if replica in self._warned or self._closed:  # closing the client is not a failure
             return
         self._warned.add(replica)
-        if isinstance(err, Lasting):
+        if isinstance(err, Lasting | NotAugsvc):
             _LOG.warning("%s; not retried there", cause)
             return
         hint = "" if isinstance(err, RetryLater) else "is `augsvc serve` running there, and is the address right? "

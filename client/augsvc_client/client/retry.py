@@ -5,6 +5,7 @@
                     → RequestRefused         any other 4xx, and 501: immediately
                     → RetryState.failed      the next replica:
                         Lasting              dataset_changed, dataset_unreadable: RequestRefused if all replicas answer so
+                        NotAugsvc            a redirect, HTML, other JSON with status 200: ServerUnavailable if all do so
                         StreamDiffers        409: passed over; StreamChanged if all do so in five rounds running
                         RetryLater           408, 425, 429, 5xx: not before its Retry-After
                         BadResponse, OSError cut, corrupt (there or here), of another stream, or none at all
@@ -54,6 +55,10 @@ class Lasting(BadResponse):
         self.refusal = refusal
 
 
+class NotAugsvc(BadResponse):
+    """The address is not that of a server of this version; waiting will not change that."""
+
+
 class StreamDiffers(BadResponse):
     """The replica would send other bytes; `there` is its id, dataset_version and arithmetic."""
 
@@ -83,6 +88,7 @@ class RetryState:
         self._there: dict[Replica, Mapping[str, str]] = {}
         self._mismatched: set[Replica] = set()
         self._refusals: dict[Replica, RequestRefused] = {}
+        self._foreign: set[Replica] = set()  # not servers of augsvc
         self._answered: set[Replica] = set()  # by the server itself, so that it is running
         self._last: Exception | None = None
 
@@ -109,6 +115,9 @@ class RetryState:
     def failed(self, replica: Replica, err: Exception) -> str:
         """Note why a replica gave no good response; returns the cause in words."""
         self._refusals.pop(replica, None)
+        self._foreign.discard(replica)
+        if isinstance(err, NotAugsvc):
+            self._foreign.add(replica)
         if isinstance(err, Lasting):
             self._refusals[replica] = err.refusal
         if isinstance(err, RetryLater | Lasting):
@@ -134,10 +143,12 @@ class RetryState:
     def pause_s(self) -> float:
         """End the round: seconds to wait before the next. Raises StreamChanged or ServerUnavailable after the last.
 
-        Raises RequestRefused if no replica can answer, however long the caller waits.
+        Raises RequestRefused or ServerUnavailable immediately if no replica can answer, however long the caller waits.
         """
-        if len(self._refusals) == len(self._replicas):
-            raise self._refusals[self.first] from None
+        if len(self._refusals) + len(self._foreign) == len(self._replicas):
+            for refusal in self._refusals.values():
+                raise refusal from None
+            raise ServerUnavailable(f"no augsvc server at urls=: {self._describe_causes()}") from self._last
         now_s = time.monotonic()
         self._mismatched_rounds = self._mismatched_rounds + 1 if len(self._mismatched) == len(self._replicas) else 0
         self._mismatched.clear()
@@ -152,10 +163,13 @@ class RetryState:
         return min(max(backoff_s, until_s - now_s), self._end_s - now_s)
 
     def _describe_failures(self) -> str:
-        causes = "; ".join(self._causes.get(replica, f"{replica.url}: not asked") for replica in self._replicas)
+        causes = self._describe_causes()
         hint = "Is `augsvc serve` running there, and is the address right (urls=, AUGSVC_URL)? "
         hint = "" if len(self._answered) == len(self._replicas) else hint
         return f"no good response within {self._wait_s:g} s ({causes}). {hint}wait_s= sets how long to retry."
+
+    def _describe_causes(self) -> str:
+        return "; ".join(self._causes.get(replica, f"{replica.url}: not asked") for replica in self._replicas)
 
     def _describe_changes(self) -> str:
         changes = []
@@ -180,6 +194,11 @@ def _power_of_two(exponent: int) -> int:
 def check_status(response: Response, request: Request) -> Response:
     """The response to `request` if its status is 200; raises what any other status means."""
     if response.status == http.client.OK:
+        media_type = response.headers.get("Content-Type", "")
+        if media_type.startswith("text/"):
+            raise NotAugsvc(
+                f"{response.replica.url} answered with {media_type}, expected an augsvc server's batch or JSON"
+            )
         return response
     url, status = response.replica.url, response.status
     error = _parse_error(response)
@@ -199,7 +218,9 @@ def check_status(response: Response, request: Request) -> Response:
     if status >= 400:
         message = error.get("message", f"{url} gave no reason: is it the address of an augsvc server?")
         raise RequestRefused(status, code, message, error.get("field"))
-    raise BadResponse(f"{url} answered {status}, expected 200: urls= must name the server itself")
+    location = response.headers.get("Location")
+    to = f" (to {location})" if location is not None else ""
+    raise NotAugsvc(f"{url} answered {status}{to}, expected 200: urls= must name the server itself")
 
 
 def _parse_error(response: Response) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from augsvc_client import wire
 from augsvc_client.client.environment import check_header_value
-from augsvc_client.client.retry import IDENTITY
+from augsvc_client.client.retry import IDENTITY, NotAugsvc
 from augsvc_client.errors import BadResponse
 from augsvc_client.specification import to_integer
 from augsvc_client.transport.connection import Request, Response
@@ -43,7 +43,7 @@ class Stream:
 
     @classmethod
     def from_response(cls, client: "Client", response: Response) -> "Stream":
-        """From the response to POST /v1/streams; raises BadResponse if it is not version 1's."""
+        """From the response to POST /v1/streams; raises NotAugsvc if it is not version 1's."""
         try:
             fields = _validated(response.json())
             specs = {name: _tensor(spec) for name, spec in fields["tensors"].items()}
@@ -51,7 +51,7 @@ class Stream:
                 raise ValueError("tensors")
             layout = wire.Layout(specs, fields["id"])
         except (KeyError, TypeError, ValueError, AttributeError) as err:
-            raise BadResponse(f"{response.replica.url} described the stream in a form that is not version 1's") from err
+            raise NotAugsvc(f"{response.replica.url} described the stream in a form that is not version 1's") from err
         return cls(client=client, layout=layout, **fields)
 
     @property
