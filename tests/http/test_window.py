@@ -12,6 +12,7 @@ from augsvc.data.formats.image_folder import ImageFolderSettings, open_image_fol
 from augsvc.errors import Undecodable
 from augsvc_client import AugmentingDataLoader, Client, RemoteDataLoader, RequestRefused
 from augsvc_client.client.push import push_request
+from tests.data.test_window import png
 
 RAMP = np.tile(1000 + np.arange(200), (8, 1))
 WINDOW = [1000, 1200]
@@ -73,6 +74,14 @@ def test_without_a_window_the_log_names_the_range(folder, caplog):
         opened(folder).read(1)
     (message, _) = (record.message for record in caplog.records if "16 bits" in record.message)
     assert message.endswith("to the range of their numbers, which is 1000 to 1199 in the first one")
+
+
+def test_a_file_whose_range_would_take_too_long_is_served_without_it(tmp_path, caplog):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "deep.png").write_bytes(png(np.zeros((10, 10, 3), np.uint16), 2))
+    with caplog.at_level(logging.WARNING):
+        assert opened(tmp_path, max_pixels=100).read(0).image.shape == (10, 10, 3)
+    assert any(record.message.endswith("the range of their numbers") for record in caplog.records)
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from augsvc.data.formats.index import FileType
 from augsvc.data.source import Source, SourceInfo
 from augsvc.validation import ByteCount, Window
 from augsvc_client.decoding.containers.png import has_16_bits
+from augsvc_client.decoding.errors import Undecodable
 from augsvc_client.decoding.image import decode_image, decode_window, read_numbers
 from augsvc_client.decoding.limits import IMAGE_SUFFIXES, MAX_IMAGE_BYTES, MAX_PIXELS, TIFF_SUFFIXES
 from augsvc_client.decoding.memory import image_decoding_bytes
@@ -83,6 +84,14 @@ class ImageFolder(FolderSource):
     def _decoding_bytes(self, data: bytes) -> int:
         return image_decoding_bytes(data, self._settings.max_pixels)
 
+    def _describe_range(self, data: bytes) -> str:
+        """The least and the greatest number of a file; empty if it is too large, or damaged, for them."""
+        try:
+            numbers = read_numbers(data, self._settings.max_pixels)
+        except Undecodable:
+            return ""
+        return f", which is {numbers.min()} to {numbers.max()} in the first one"
+
     def _count_tiffs(self) -> int:
         return sum(count for suffix, count in self.left_out().items() if suffix in TIFF_SUFFIXES)
 
@@ -93,13 +102,11 @@ class ImageFolder(FolderSource):
             return Sample(decode_window(data, settings.channels, settings.max_pixels, window, settings.strict), label)
         if has_16_bits(data) and not self._has_warned:
             self._has_warned = True
-            numbers = read_numbers(data, settings.max_pixels)
             logger.warning(
                 "%s has images of 16 bits a channel: only their upper 8 are served; set `window: [low, high]` to the range of "
-                "their numbers, which is %d to %d in the first one",
+                "their numbers%s",
                 self.info.name,
-                numbers.min(),
-                numbers.max(),
+                self._describe_range(data),
             )
         return Sample(decode_image(data, settings.channels, settings.max_pixels, settings.strict), label)
 
