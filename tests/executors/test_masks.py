@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augsvc.numerics.geometry import FORESHORTENED, MATRIX_BITS, Camera, Canvas
+from augsvc.ops.kinds.image import Padding
 from tests.harness import executor
 
 pytestmark = pytest.mark.usefixtures("each_executor")
@@ -52,7 +53,7 @@ def looked_up(mask, camera, row, border, canvas):
 
 @given(
     st.lists(SIDES, min_size=1, max_size=3),
-    st.lists(st.tuples(st.lists(matrices(), min_size=3, max_size=3), st.sampled_from(["zeros", "reflect", "edge"])),
+    st.lists(st.tuples(st.lists(matrices(), min_size=3, max_size=3), st.sampled_from(["constant", "reflect", "edge"])),
              min_size=1, max_size=3),
     st.sampled_from([(1, 1), (1, 6), (7, 5), (9, 16)]),
 )  # fmt: skip
@@ -62,7 +63,7 @@ def test_a_mask_is_what_its_pixels_centres_fall_on(sides, steps, size):
     moves, expected, seen = [], masks, [mask.shape for mask in masks]
     for matrix, border in steps:
         camera = Camera.of(np.stack(matrix[: len(masks)]), canvas, seen)
-        moves.append((camera, border))
+        moves.append((camera, Padding(border)))
         expected = [looked_up(mask, camera, row, border, canvas) for row, mask in enumerate(expected)]
         seen = [size] * len(masks)
     out = np.full((len(masks), *size), 77, np.uint8)
@@ -78,6 +79,6 @@ def test_masks_may_lie_in_memory_in_any_way_and_be_read_only():
     camera = Camera.of(np.tile(np.diag([-1.0, 1.0, 1.0]), (2, 1, 1)), Canvas(6, 10, 1), [(6, 10)] * 2)
     out = np.empty((2, 2, 6, 10), np.uint8)
     for found, given_masks in zip(out, (masks, views), strict=True):
-        executor().move_masks(given_masks, [(camera, "reflect")], found, lambda: None)
+        executor().move_masks(given_masks, [(camera, Padding("reflect"))], found, lambda: None)
     np.testing.assert_array_equal(out[0], out[1])
     np.testing.assert_array_equal(out[0], np.stack(masks)[:, :, :])
