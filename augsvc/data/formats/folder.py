@@ -1,4 +1,4 @@
-"""A folder with one sub-folder per class and files at any depth below it: what image and audio folders share.
+"""A folder with one sub-folder per class and files below it: what image and audio folders share.
 
 The folder is indexed when the server starts and at each reload; reading a file that has changed since then fails, because
 the same address must never give different bytes. Messages of ValueError are for the operator and name paths; those of the errors

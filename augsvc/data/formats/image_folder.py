@@ -1,4 +1,4 @@
-"""A folder of images with one sub-folder per class, which holds JPEG, PNG and WebP files at any depth."""
+"""A folder of images with one sub-folder per class, which holds JPEG, PNG and WebP files, in sub-folders too."""
 
 import logging
 import time
