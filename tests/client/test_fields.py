@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from augsvc_client.fields.reader import Reader
+from augsvc_client.loaders.sample_digest import SampleDigest
 
 N, T = 3, 1600
 IMAGES = np.zeros((N, 32, 32, 3), np.uint8)
@@ -130,3 +131,16 @@ def test_labels_of_whole_clips_pass():
     rest |= {"event_label": numbers(N), "text": ["a"] * N, "speaker_embedding": numbers(N, 192), "duration": numbers(N)}
     assert split(rest, sound=True)[1] == {(name,): value for name, value in rest.items()}
     assert ("label",) not in split({"label": numbers(N, 10)}, sound=True)[1]
+
+
+def test_a_digest_of_samples_is_that_of_their_values_in_any_batches_and_containers():
+    images = torch.arange(N * 12).reshape(N, 2, 2, 3).bfloat16()
+    whole = SampleDigest(0, 1).extend(images)
+    assert (
+        whole
+        == SampleDigest(0, 1).extend(images[:1]).extend(list(images[1:]))
+        == SampleDigest(0, 1).extend(images.float())
+    )
+    assert whole.contradicts(SampleDigest(0, 1).extend(images.flip(0)))
+    assert not whole.contradicts(SampleDigest(1, 2).extend(images.flip(0)))
+    assert whole == SampleDigest.from_json(whole.to_json())

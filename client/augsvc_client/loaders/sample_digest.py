@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from augsvc_client.errors import StateMismatch
+from augsvc_client.fields.flat import to_array
 from augsvc_client.wire import digesting
 
 
@@ -23,10 +24,10 @@ class SampleDigest:
 
     def extend(self, samples: Any) -> "SampleDigest":
         """With these samples [N, …] behind the others: arrays, tensors, or a list of them."""
-        array = samples.detach().cpu() if hasattr(samples, "detach") else samples
         value = self.value
-        for sample in array if isinstance(array, list | tuple) else np.asarray(array):
-            row = np.ascontiguousarray(sample.detach().cpu() if hasattr(sample, "detach") else sample)
+        listed = isinstance(samples, list | tuple)
+        rows = [to_array("samples", sample) for sample in samples] if listed else to_array("samples", samples)
+        for row in map(np.ascontiguousarray, rows):
             hasher = digesting()
             hasher.update(f"{value} {row.dtype} {row.shape}".encode())
             hasher.update(row.reshape(-1).view(np.uint8).data)
