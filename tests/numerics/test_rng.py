@@ -80,10 +80,10 @@ def test_seeds_are_53_bits(seed):
 
 def test_every_operation_draws_each_parameter_on_a_separate_lane():
     for operation in registry().values():
-        lanes = [mark.lane for mark in operation.parameters().values()]
+        lanes = [lane for mark in operation.parameters().values() for lane in mark.lanes]
         assert len(set(lanes)) == len(lanes)
         assert all(0 < lane < 256 for lane in lanes)
-        assert all(1 <= mark.words <= 4 for mark in operation.parameters().values())
+        assert all(mark.words <= 4 * len(mark.lanes) for mark in operation.parameters().values())
 
 
 def test_operation_keys_refuse_repeats():
