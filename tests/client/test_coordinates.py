@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from augsvc_client.fields.objects import update_size
 from augsvc_client.fields.reader import Reader
 
 N, SIDE = 2, 64
@@ -140,3 +141,4 @@ def test_the_size_of_the_image_becomes_that_of_the_canvas():
     assert result["orig_size"].tolist() == [64, 64]
     kept = written({"boxes": THREE, "size": [640, 480]}, canvas=(32, 48))
     assert kept["size"] == [640, 480]  # of something else
+    assert update_size({"size": [64, 64]}, (64, 64), (32, 48), ("size",)) == {"size": [64, 64]}

@@ -40,12 +40,13 @@ def find_object_fields(counted: Sequence[tuple[Mapping[str, Any], int]], passthr
     return frozenset(fields)
 
 
-def update_size(target: Mapping[str, Any], source: Sequence[int], canvas: Sequence[int]) -> dict[str, Any]:
+def update_size(
+    target: Mapping[str, Any], source: Sequence[int], canvas: Sequence[int], passthrough: Sequence[str]
+) -> dict[str, Any]:
     """The target with the size (height, width) of its image, where it holds that of the source, replaced by the canvas's."""
-    return {
-        name: _replace_size(value, canvas) if name in _SIZES and _to_list(value)[:2] == list(source) else value
-        for name, value in target.items()
-    }
+    names = [name for name in _SIZES if name in target and name not in passthrough]
+    stale = [name for name in names if _to_list(target[name])[:2] == list(source)]
+    return {**target, **{name: _replace_size(target[name], canvas) for name in stale}}
 
 
 def _replace_size(value: Any, canvas: Sequence[int]) -> Any:

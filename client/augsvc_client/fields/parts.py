@@ -4,7 +4,7 @@ fields → build_parts (grouped by size) → requests → arrays or tensors of e
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -47,9 +47,7 @@ class Part:
             targets = self.targets.restore(moved, [response.get("mask") for response in responses])
             if canvas is not None:
                 source = self.requests[0]["image"].shape[1:3]
-                targets = [
-                    update_size(target, source, canvas) if isinstance(target, Mapping) else target for target in targets
-                ]
+                targets = self.targets.update_sizes(targets, source, canvas)
             fields[self.targets.path] = targets
         for field, form in self.flat.items():
             fields.update(field.restore(moved, form))
@@ -64,20 +62,28 @@ class NestedTargets:
     values: Sequence[Any]
     objects: Sequence[Objects]
     per_object: frozenset[str]
+    passthrough: Sequence[str]
 
     @classmethod
     def read(cls, path: Path, values: Sequence[Any], passthrough: Sequence[str]) -> "NestedTargets":
         """From the targets of a batch; raises ValueError for one that cannot be read."""
-        return cls(path, values, *read_targets(join_path(path), values, passthrough))
+        return cls(path, values, *read_targets(join_path(path), values, passthrough), passthrough)
 
     def select(self, rows: Rows) -> "NestedTargets":
         """The targets of these samples."""
         values, objects = ([entries[row] for row in rows] for entries in (self.values, self.objects))
-        return NestedTargets(self.path, values, objects, self.per_object)
+        return replace(self, values=values, objects=objects)
 
     def restore(self, moved: Tensors, planes: Sequence[Any]) -> list[Any]:
         """The transformed targets."""
         return write_targets(self.values, *unpack(self.objects, moved, planes), self.per_object)
+
+    def update_sizes(self, targets: Sequence[Any], source: Size, canvas: Size) -> list[Any]:
+        """The targets with the size of the canvas in place of that of the source."""
+        return [
+            update_size(target, source, canvas, self.passthrough) if isinstance(target, Mapping) else target
+            for target in targets
+        ]
 
 
 def build_parts(
