@@ -26,7 +26,7 @@ def targets(service, kind):
     return {each["source"]: str(Path(folder) / each["target"]) for each in service.get(kind, [])}
 
 
-@pytest.mark.parametrize("name", ["compose.yaml", "same-host.yaml"])
+@pytest.mark.parametrize("name", ["compose.yaml", "same-host.yaml", "proxy.yaml"])
 def test_it_keeps_to_the_specification_s_schema(name, tmp_path):
     """The schema that check-jsonschema carries; nothing is loaded from anywhere."""
     plain = tmp_path / name  # !reset is Compose's own, for merging: the schema is of what is left
@@ -65,6 +65,24 @@ def test_same_host_gives_each_server_a_socket_and_each_job_its_url():
         assert over["services"][name]["volumes"][0]["read_only"]
     uid, gid = composed()["x-contained"]["user"].split(":")
     assert {f"uid={uid}", f"gid={gid}"} < set(over["volumes"]["sockets"]["driver_opts"]["o"].split(","))
+
+
+def test_the_proxy_stands_in_front_of_the_server_of_either_profile():
+    over = yaml.safe_load((DEPLOY / "proxy.yaml").read_text(encoding="utf-8").replace("!reset ", ""))
+    proxy, plain = over["services"].pop("proxy"), composed()
+    assert over["services"] == {name: {"ports": []} for name in SERVERS}
+    assert set(proxy["depends_on"]) == set(SERVERS) and set(proxy["networks"]) <= set(plain["networks"])
+    for name in SERVERS:
+        aliases = plain["services"][name]["networks"]["jobs"].get("aliases", [])
+        assert "server" in (name, *aliases), "the name in nginx.conf's upstream"
+    contained = {key: value for key, value in plain["x-contained"].items() if key != "tmpfs"}
+    assert contained.items() <= proxy.items()
+    configuration = (DEPLOY / "nginx.conf").read_text(encoding="utf-8")
+    for place in targets(proxy, "secrets").values():
+        assert f" {place};" in configuration
+    assert targets(proxy, "configs")["nginx"] in proxy["entrypoint"]
+    assert all(file["file"].removeprefix("./") in ("nginx.conf", "secrets/tls.crt", "secrets/tls.key")
+               for group in ("configs", "secrets") for file in over[group].values())  # fmt: skip
 
 
 def test_the_services_are_those_tested_here():
