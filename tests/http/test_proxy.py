@@ -185,7 +185,7 @@ def test_a_request_keeps_its_id(proxy, both):
 
 def test_metrics_are_each_server_s_own(proxy, both):
     assert proxy.get("/metrics").json["error"]["code"] == "not_found"
-    assert proxy.post({}, "/v1/datasets/reload").json["error"]["code"] == "not_found"
+    assert proxy.get("/v1/datasets/reload", method="POST").json["error"]["code"] == "not_found"
 
 
 def test_one_server_killed_is_not_missed(proxy, both):
