@@ -5,6 +5,8 @@
 Needs lightning (or pytorch_lightning), which is imported with this module.
 """
 
+import math
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,10 +38,11 @@ class LoaderDataModule(LightningDataModule):
     def __init__(self, train: Loader, validation: Loader | None = None, test: Loader | None = None) -> None:
         super().__init__()
         self.train, self.validation, self.test = train, validation, test
+        self._training = TrainingEpochs(train)
 
     def train_dataloader(self) -> "TrainingEpochs":
         """The training batches, epoch by epoch."""
-        return TrainingEpochs(self.train)
+        return self._training
 
     def val_dataloader(self) -> "EvaluationEpochs | list[EvaluationEpochs]":
         """Whole passes through the validation batches; none without `validation`."""
@@ -50,31 +53,66 @@ class LoaderDataModule(LightningDataModule):
         return EvaluationEpochs(self.test) if self.test is not None else []
 
     def state_dict(self) -> dict[str, Any]:
-        """The place of the training loader."""
-        return {"train": self.train.state_dict()}
+        """The place of the training loader, after the last batch that was trained on."""
+        reads_ahead = self.trainer is not None and self.trainer.num_training_batches == math.inf
+        return {"train": self._training.current_state(reads_ahead)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go to where the checkpoint was taken; raises StateMismatch for another loader's."""
-        self.train.load_state_dict(state_dict["train"])
+        self._training.restore(state_dict["train"])
 
 
 class TrainingEpochs:
     """The epochs of a loader, one for each iteration; the first may be the rest of one that was resumed.
 
     Lightning creates an iterator long before it reads it, before a checkpoint is restored: nothing happens until the
-    first batch is asked for. The length is that of a whole epoch, which Lightning counts from.
+    first batch is asked for. The length is that of a whole epoch, which Lightning counts from. Without a length or
+    `limit_train_batches` it reads one batch ahead of each training step. The methods for the state have other names,
+    since Lightning would load a `state_dict` only after the first iterator is created.
     """
 
     def __init__(self, loader: Loader) -> None:
         self.loader = loader
+        self._states: deque[dict[str, Any]] = deque(maxlen=2)  # without a length: after the last two batches read
 
     def __len__(self) -> int:
         return self.loader.epoch_steps
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        if not len(self.loader):  # resumed from a checkpoint at the end of an epoch
-            self.loader.set_epoch(self.loader.epoch + 1)
-        yield from self.loader
+        batches = _rest_or_next_epoch(self.loader)
+        yield from batches if _has_length(self.loader) else self._record(batches)
+
+    def current_state(self, reads_ahead: bool) -> dict[str, Any]:
+        """The loader's state after the batch of the current step; `reads_ahead`: Lightning has read one more."""
+        return self._states[0] if reads_ahead and self._states else self.loader.state_dict()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go to where the state was taken."""
+        self._states.clear()
+        self.loader.load_state_dict(state)
+
+    def _record(self, batches: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        self._states.append(self.loader.state_dict())
+        for batch in batches:
+            self._states.append(self.loader.state_dict())
+            yield batch
+        self._states.append(self.loader.state_dict())
+
+
+def _rest_or_next_epoch(loader: Loader) -> Iterator[dict[str, Any]]:
+    """The rest of the loader's epoch; all of the next one if a checkpoint was taken at the end, so that nothing is left."""
+    batch = None
+    for batch in loader:
+        yield batch
+    if batch is None:
+        yield from loader
+
+
+def _has_length(loader: Loader) -> bool:
+    try:
+        return loader.epoch_steps > 0
+    except TypeError:
+        return False
 
 
 class EvaluationEpochs(TrainingEpochs):
