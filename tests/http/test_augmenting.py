@@ -74,6 +74,11 @@ def loader_of(batch_size=4, **more):
     return DataLoader(Pets(), batch_size=batch_size, **more)
 
 
+def training_loader():
+    """One in order whose sampler is not known to be unshuffled, so that it continues after a break."""
+    return loader_of(sampler=range(N))
+
+
 def ids(batches):
     return [int(index) for batch in batches for index in batch["index"]]
 
@@ -237,7 +242,7 @@ def test_another_world_size_goes_on_behind_the_largest_index(make, whole):
 
 
 def test_a_world_that_changes_in_mid_epoch_begins_a_new_base(make, monkeypatch):
-    loader = make(loader_of())
+    loader = make(training_loader())
     assert ids(itertools.islice(loader, 2)) == list(range(8))
     monkeypatch.setattr("augsvc_client.loaders.augmenting.rank_and_world_size", lambda: (1, 2))
     assert ids(loader) == [8 + 1 + 2 * n for n in range(N - 4)]  # of its 22 samples each rank of two has had 4
@@ -258,7 +263,7 @@ def test_resuming_at_every_step_gives_the_same_tail(make, whole):
 
 
 def test_break_then_iter_continues(make, whole):
-    loader = make(loader_of())
+    loader = make(training_loader())
     seen = list(itertools.islice(loader, 2))
     assert (len(loader), loader.position) == (4, 8)
     loader.set_epoch(0)
@@ -421,7 +426,7 @@ def test_an_interrupt_loses_and_repeats_nothing(make, whole):
                 raise KeyboardInterrupt
             return Pets()[at]
 
-    loader = make(DataLoader(Interrupted(), batch_size=2))
+    loader = make(DataLoader(Interrupted(), batch_size=2, sampler=range(N)))
     seen = []
     with pytest.raises(KeyboardInterrupt):
         for batch in loader:
@@ -511,7 +516,7 @@ def test_a_replica_killed_and_restarted_in_mid_epoch(serve, make, whole):
 @pytest.mark.slow
 def test_a_request_that_failed_is_made_again(serve, make, whole):
     replica = serve().ready()
-    loader = make(loader_of(), replica.url, wait_s=1, prefetch=3)
+    loader = make(training_loader(), replica.url, wait_s=1, prefetch=3)
     seen = list(itertools.islice(loader, 1))
     replica.kill()
     with pytest.raises(ServerUnavailable):
@@ -530,7 +535,7 @@ def _in_child(loader, queue):
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # threads and fork: what is tested
 def test_built_before_a_fork(make):
-    loader = make(loader_of())
+    loader = make(training_loader())
     next(iter(loader))
     context = multiprocessing.get_context("fork")
     queue = context.SimpleQueue()

@@ -14,6 +14,7 @@ from torch.utils.data import (
     BatchSampler,
     DataLoader,
     Dataset,
+    DistributedSampler,
     IterableDataset,
     RandomSampler,
     SequentialSampler,
@@ -65,6 +66,56 @@ SHUFFLED = {
     "subset": lambda: DataLoader(Images(), 4, sampler=SubsetRandomSampler(range(N))),
     "weighted": lambda: DataLoader(Images(), 4, sampler=WeightedRandomSampler([1.0] * N, N, replacement=False)),
 }
+
+
+UNSHUFFLED = {
+    "sequential": lambda: DataLoader(Images(), 4),
+    "workers": lambda: DataLoader(Images(), 4, num_workers=1, persistent_workers=True),
+    "batch sampler": lambda: DataLoader(Images(), batch_sampler=BatchSampler(SequentialSampler(Images()), 4, False)),
+    "distributed": lambda: DataLoader(Images(), 4, sampler=DistributedSampler(Images(), 1, 0, shuffle=False)),
+}
+
+
+@pytest.mark.parametrize("kind", UNSHUFFLED)
+def test_each_pass_of_an_unshuffled_loader_is_whole(wrap, kind):
+    loader = wrap(UNSHUFFLED[kind]())
+    next(iter(loader))
+    assert len(loader) == 5
+    loader.set_epoch(0)
+    assert ids(loader) == list(range(N))
+    assert loader.epoch == 1
+    for batch in loader:
+        if 8 in batch["id"]:
+            break
+    assert ids(loader) == list(range(N))
+    steps = iter(loader)
+    assert ids(next(steps) for _ in range(len(loader))) == list(range(N))
+    assert ids(loader) == list(range(N))
+    assert loader.epoch == 4
+
+
+def test_an_unshuffled_loader_continues_once_where_a_state_was_taken(wrap):
+    first = wrap(DataLoader(Images(), 4))
+    seen = ids(itertools.islice(first, 2))
+    second = wrap(DataLoader(Images(), 4))
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    assert len(second) == 3
+    assert seen + ids(itertools.islice(second, 2)) == list(range(16))
+    assert len(second) == 5
+    assert ids(second) == list(range(N))
+
+
+@pytest.mark.parametrize("loader", [list(DataLoader(Images(), 4)), DataLoader(Images(), 4, sampler=range(N))])
+def test_a_loader_of_unknown_order_continues_after_a_break(wrap, loader):
+    loader = wrap(loader)
+    assert ids(itertools.islice(loader, 2)) + ids(loader) == list(range(N))
+
+
+def test_a_shuffled_loader_continues_after_a_break(wrap):
+    loader = wrap(DataLoader(Images(), 4, shuffle=True))
+    seen = ids(itertools.islice(loader, 2))
+    assert len(loader) == 3
+    assert sorted(seen + ids(loader)) == list(range(N))
 
 
 @pytest.mark.parametrize("kind", SHUFFLED)
@@ -328,7 +379,7 @@ def test_a_state_that_is_never_saved_may_hold_anything(wrap):
 
 
 def test_a_used_loader_can_be_sent_to_a_spawned_process(wrap):
-    loader = wrap(DataLoader(Images(), 4))
+    loader = wrap(DataLoader(Images(), 4, sampler=range(N)))
     seen = ids(itertools.islice(loader, 2))
     with pickle.loads(pickle.dumps(loader)) as copy:  # noqa: S301 - of this test
         assert seen + ids(copy) == list(range(N))

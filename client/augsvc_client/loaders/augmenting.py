@@ -60,7 +60,8 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
     handed out and the seconds waited for them. The arithmetic of the first response is kept: other replicas are passed
     over, StreamChanged if none is left.
 
-    `for batch in loader` goes through the epoch; after `break` the next one continues there. Each pass through the
+    `for batch in loader` goes through the epoch; after `break` the next one continues there, or over an unshuffled DataLoader
+    begins again. Each pass through the
     wrapped loader is the next epoch, and `set_epoch` is called on it, its samplers and datasets where they have it. A resumed
     epoch restores the wrapped loader by its state_dict and load_state_dict if it has both; any other is iterated again and
     fast-forwarded, so it must repeat the same order. torch's samplers do: they are seeded by the epoch, from their
@@ -114,6 +115,7 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
         self._request = _to_json_types(request)
         self._arithmetic: dict[str, str] = {}  # shared with the threads; empty until the first response
         self._started = False  # a batch of the epoch was handed out; at its end the next iter() is the next epoch's
+        self._stepped = False  # a batch was handed out since the epoch began or a state was loaded
         self._passes: dict[int, BatchQueue] = {}  # by process
         self._rank, self._world_size = delivery.rank, delivery.world_size
         super().__init__(delivery, ClientOptions(urls, token, wait_s, job))
@@ -127,6 +129,8 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
     def __len__(self) -> int:
         """Steps of the coming iteration; raises TypeError if the wrapped loader has no length."""
         steps = len(self._wrapped)
+        if self._begins_again():
+            return steps
         return max(0, steps - self._progress.batches) or (steps if self._started else 0)
 
     @property
@@ -135,13 +139,19 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
         return len(self._wrapped)
 
     def __iter__(self) -> "Iterator[dict[str, Any]]":
-        """Continue from the current position to the end of the epoch; begin the next epoch if all was handed out."""
+        """Continue from the current position to the end of the epoch; begin the next epoch if all was handed out.
+
+        Over an unshuffled DataLoader an epoch that was left early begins again, so that each evaluation is whole, except
+        where load_state_dict went.
+        """
         refuse_workers()
         if self._delivery.rank is None:
             ranks = rank_and_world_size()
             if ranks != (self._rank, self._world_size):
                 self._end_pass()
             self._rank, self._world_size = ranks
+        if self._begins_again():
+            self._go_to_epoch(self.epoch)
         return self._steps(self.epoch, self._started)
 
     def set_epoch(self, epoch: int) -> None:
@@ -206,7 +216,11 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
 
     def _go_to(self, progress: PassProgress) -> None:
         self._end_pass()
-        self._progress = progress
+        self._progress, self._stepped = progress, False
+
+    def _begins_again(self) -> bool:
+        """Whether the coming iteration is of an epoch that was left early, from its start."""
+        return self._stepped and self._wrapped.is_unshuffled and self._progress.batches < len(self._wrapped)
 
     def _end_pass(self) -> None:
         self._passes.pop(os.getpid(), None)
@@ -231,7 +245,7 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
             ]
             batch = pending.restore(responses, self._request.get("size"))
             queue.drop()
-            self._progress, self._started = pending.after, True
+            self._progress, self._started, self._stepped = pending.after, True, True
             self.batches += 1
             yield batch
 

@@ -44,6 +44,16 @@ class WrappedLoader:
     def __len__(self) -> int:
         return len(self.loader)  # type: ignore[arg-type]
 
+    @property
+    def is_unshuffled(self) -> bool:
+        """Whether it is a DataLoader whose sampler is torch's and goes through the dataset in its order."""
+        if not self._follows_sampler() or self._own_samplers():
+            return False
+        from torch.utils.data import SequentialSampler
+
+        sampler = getattr(self.loader.batch_sampler, "sampler", self.loader.sampler)  # type: ignore[attr-defined]
+        return isinstance(sampler, SequentialSampler) or getattr(sampler, "shuffle", None) is False
+
     def forward_epoch(self, epoch: int) -> None:
         """Call `set_epoch` on the loader, its samplers and its datasets where they have it."""
         for owner in (self.loader, *self._samplers(), *_datasets(self.loader)):
