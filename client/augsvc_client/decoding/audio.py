@@ -7,13 +7,13 @@ the length of the clip is read from the container's own structure.
 """
 
 import io
-import zlib
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 
 from augsvc_client.decoding.containers.flac import plain_flac
+from augsvc_client.decoding.containers.ogg import check_ogg
 from augsvc_client.decoding.containers.sound_tags import without_tags
 from augsvc_client.decoding.containers.wav import is_wav, plain_wav
 from augsvc_client.decoding.errors import Undecodable
@@ -31,10 +31,6 @@ _WAV_BYTES = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "D
 _FLAC_CODINGS = {"PCM_S8", "PCM_16", "PCM_24"}
 _OGG_CODINGS = {"VORBIS", "OPUS"}
 _NO_MEMORY = 17  # libsndfile's SFE_MALLOC_FAILED
-_MAX_PAGES = 200_000  # an hour of Opus with one packet of 20 ms per page; checking them takes 1 s
-_OGG_HEADER = 27  # bytes, before the table of segments
-_OGG_FIRST, _OGG_LAST = 2, 4  # flags of a page
-_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def decode_sound(data: bytes, max_frames: int) -> tuple[F32, int]:
@@ -64,7 +60,7 @@ def _decode(data: bytes, max_frames: int) -> tuple[F32, int]:
     family = _family_of(data)
     n_bytes = 0
     if family == "OGG":
-        _require_whole_ogg(data)
+        check_ogg(data)
     elif family == "FLAC":
         data = plain_flac(data)
     else:
@@ -117,33 +113,3 @@ def _is_served(family: str, container: str, coding: str) -> bool:
     if family == "WAV":
         return container in ("WAV", "WAVEX") and coding in _WAV_BYTES
     return container == family and coding in (_FLAC_CODINGS if family == "FLAC" else _OGG_CODINGS)
-
-
-def _require_whole_ogg(data: bytes) -> None:
-    """Refuses an Ogg file unless it is one stream of pages without a gap, each with its right sum, the last one marked so.
-
-    Without this the library takes the last page that it finds for the end.
-    """
-    at, number, last, serial = 0, 0, False, data[14:18]
-    while at < len(data):
-        if number == _MAX_PAGES:
-            raise Undecodable("the sound has too many chunks")
-        table = data[at + _OGG_HEADER : at + _OGG_HEADER + data[at + 26]]
-        page = data[at : at + _OGG_HEADER + len(table) + sum(table)]
-        whole = (
-            page.startswith(b"OggS\0") and len(table) == page[26] and len(page) == _OGG_HEADER + len(table) + sum(table)
-        )
-        if not whole or last or page[14:18] != serial or int.from_bytes(page[18:22], "little") != number:
-            raise Undecodable(_DAMAGED)
-        if bool(page[5] & _OGG_FIRST) != (number == 0) or _ogg_sum(page) != page[22:26]:
-            raise Undecodable(_DAMAGED)
-        at, number, last = at + len(page), number + 1, bool(page[5] & _OGG_LAST)
-    if not last:
-        raise Undecodable(_DAMAGED)
-
-
-def _ogg_sum(page: bytes) -> bytes:
-    """A page's checksum: CRC-32 of polynomial 04c11db7 from 0, its own field as zeros; zlib's is the mirror image of that."""
-    mirrored = (page[:22] + bytes(4) + page[26:]).translate(_MIRRORED)
-    value = zlib.crc32(mirrored, 0xFFFFFFFF) ^ 0xFFFFFFFF
-    return value.to_bytes(4, "big").translate(_MIRRORED)
