@@ -103,6 +103,15 @@ def test_more_comments_are_undecodable_with_the_reason_and_soon(name, together, 
 
 
 @pytest.mark.parametrize("name", OGG)
+def test_comments_after_the_rest_of_a_packet_without_beginning_are_bounded(name):
+    first, *others = pages_of(commented(name, comments(100_001)))
+    harmless = PREFIX[name] + comments(0, vendor=b" " * 200)
+    rest = [page_of(first, 1, [bytes(255)] * 3), page_of(first, 1, [harmless])]
+    with pytest.raises(Undecodable, match="too many comments: 100001"):
+        decode(b"".join(numbered(page, number) for number, page in enumerate([first, *rest, *others])))
+
+
+@pytest.mark.parametrize("name", OGG)
 def test_a_second_packet_that_holds_no_comments_is_undecodable(name):
     data = commented(name, comments(1)).replace(PREFIX[name], b"x" * len(PREFIX[name]))
     first, second, *others = pages_of(data)

@@ -111,8 +111,12 @@ def test_a_loader_of_unknown_order_continues_after_a_break(wrap, loader):
     assert ids(itertools.islice(loader, 2)) + ids(loader) == list(range(N))
 
 
-def test_a_shuffled_loader_continues_after_a_break(wrap):
-    loader = wrap(DataLoader(Images(), 4, shuffle=True))
+LISTS = [list(range(start, start + 4)) for start in range(0, N, 4)]
+
+
+@pytest.mark.parametrize("order", [{"shuffle": True, "batch_size": 4}, {"batch_sampler": SubsetRandomSampler(LISTS)}])
+def test_a_shuffled_loader_continues_after_a_break(wrap, order):
+    loader = wrap(DataLoader(Images(), **order))
     seen = ids(itertools.islice(loader, 2))
     assert len(loader) == 3
     assert sorted(seen + ids(loader)) == list(range(N))

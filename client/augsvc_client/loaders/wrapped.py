@@ -51,7 +51,9 @@ class WrappedLoader:
             return False
         from torch.utils.data import SequentialSampler
 
-        sampler = getattr(self.loader.batch_sampler, "sampler", self.loader.sampler)  # type: ignore[attr-defined]
+        loader: Any = self.loader
+        batches = loader.batch_sampler  # its `sampler` is one of samples; without it, it chooses them itself
+        sampler = loader.sampler if batches is None else getattr(batches, "sampler", batches)
         return isinstance(sampler, SequentialSampler) or getattr(sampler, "shuffle", None) is False
 
     def forward_epoch(self, epoch: int) -> None:

@@ -65,15 +65,14 @@ def _second_packet(data: bytes, max_bytes: int) -> bytes:
     packet, at, packets_before, is_open = bytearray(), 0, 0, False
     while at < len(data) and len(packet) < max_bytes:
         table = data[at + _HEADER : at + _HEADER + data[at + 26]]
-        is_orphan = (
-            bool(data[at + 5] & _CONTINUED) and not is_open
-        )  # libogg skips the rest of a packet without a beginning
+        # libogg skips the rest of a packet without a beginning, to the end of that page
+        is_orphan = bool(data[at + 5] & _CONTINUED) and not is_open
         at += _HEADER + len(table)
         for length in table:
             if packets_before == 1 and not is_orphan:
                 packet += data[at : at + length]
-            at, is_open = at + length, length == 255
-            if not is_open:
+            at, is_open = at + length, length == 255 and not is_orphan
+            if length < 255:
                 if packets_before == 1 and not is_orphan:
                     return bytes(packet)
                 packets_before, is_orphan = packets_before + (not is_orphan), False
