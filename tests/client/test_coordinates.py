@@ -83,19 +83,14 @@ def test_rows_that_are_empty_or_marked_invalid_may_hold_anything():
     parts_of({"target": [[{"bbox": [10, 10, 0, 5]}, {"bbox": [1, 1, 9, 9]}]] * N})  # COCO has such boxes
 
 
-def written(target, kept=(0, 2), canvas=None, others=()):
+def written(target, kept=(0, 2), canvas=None, others=(), per_object=()):
     """The first target after object 1 of three has left."""
     given = [target, *others]
-    (part,) = parts_of({"target": given}) if len(given) == N else one_part(given)
+    (part,) = read_one(*given, per_object=per_object)
     boxes = part.requests[0]["boxes"]
     valid = part.requests[0]["boxes_valid"] & np.isin(np.arange(boxes.shape[1]), kept)
     response = {"image": None, "index": np.arange(len(given)), "boxes": boxes, "boxes_valid": valid}
     return part.restore([response], canvas)["target",][0]
-
-
-def one_part(given):
-    images = np.zeros((len(given), SIDE, SIDE, 3), np.uint8)
-    return Reader((), "NHWC", None).split({"image": images, "target": given})[0]
 
 
 THREE = np.array([[50.0, 0, 64, 64], [0, 0, 10, 10], [0, 20, 10, 30]], np.float32)
@@ -118,19 +113,87 @@ def test_only_fields_of_objects_lose_the_entry_of_one_that_left():
         assert list(result[name]) == [value[0], value[2]] or name == "area"
 
 
-def test_a_field_whose_length_follows_the_objects_is_theirs():
-    other = {"boxes": THREE[:1], "notes": ["d"], "rgb": [1, 2, 3]}
-    result = written({"boxes": THREE, "notes": ["a", "b", "c"], "rgb": [1, 2, 3]}, others=[other])
-    assert result["notes"] == ["a", "c"]
-    assert result["rgb"] == [1, 2, 3]
+def read_one(*targets, **options):
+    images = np.zeros((len(targets), SIDE, SIDE, 3), np.uint8)
+    return Reader((), "NHWC", None, **options).split({"image": images, "target": list(targets)})[0]
 
 
-def test_a_field_that_may_be_of_the_image_or_of_its_objects_is_refused():
-    target = {"boxes": THREE, "rgb": [1, 2, 3]}
-    with pytest.raises(ValueError, match=r"rgb.*passthrough=.'rgb'"):
-        one_part([target])
-    (part,) = Reader((), "NHWC", None, ("rgb",)).split({"image": np.zeros((1, 9, 9, 3), np.uint8), "t": [target]})[0]
-    assert part.targets.values == [target]
+@pytest.mark.parametrize("counts", [(3, 1), (3, 3), (3, 0), (0, 0), (1,)])
+@pytest.mark.parametrize("entries", [3, 2, "objects"])
+def test_a_field_that_may_be_of_the_image_or_of_its_objects_is_refused_in_every_batch(counts, entries):
+    targets = [
+        {"boxes": THREE[:count], "difficulty": np.arange(count if entries == "objects" else entries)}
+        for count in counts
+    ]
+    with pytest.raises(ValueError, match=r"difficulty.*per_object=.'difficulty'.*passthrough=.'difficulty'"):
+        read_one(*targets)
+    (part,) = read_one(*targets, passthrough=("difficulty",))
+    assert part.targets.values == targets
+
+
+@pytest.mark.parametrize(
+    "value", [[7, 8, 9], np.arange(3), torch.arange(3), ("a", "b", "c"), np.ones((3, 5))], ids=type
+)
+@pytest.mark.parametrize("others", [[], [{"boxes": THREE[:1]}], [{"boxes": THREE}]])
+def test_a_field_named_per_object_loses_the_entry_of_an_object_that_left(value, others):
+    others = [{**other, "notes": value[: len(other["boxes"])]} for other in others]
+    result = written({"boxes": THREE, "notes": value}, others=others, per_object=("notes",))["notes"]
+    assert len(result) == 2
+    np.testing.assert_array_equal(result[0], value[0])
+    np.testing.assert_array_equal(result[1], value[2])
+
+
+@pytest.mark.parametrize("name", ["scene_attributes", "crop_sizes", "gps", "captions", "object_scale"])
+def test_what_only_resembles_a_known_name_is_refused(name):
+    with pytest.raises(ValueError, match=rf"{name}.*per_object.*passthrough"):
+        read_one({"boxes": THREE, name: [1, 2, 3]})
+    with pytest.raises(ValueError, match=r"meta.*passthrough"):
+        read_one({"boxes": THREE, "meta": {"of": {name: [1, 2, 3]}}})
+    assert read_one({"boxes": THREE, "meta": {"scale": 2, "path": "a", "img_shape": (64, 64)}})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("labels", [1, 2]), ("area", np.ones(4)), ("area", 16.0), ("notes", [1, 2])]
+)
+def test_a_field_of_the_objects_with_another_number_of_entries_is_refused(name, value):
+    with pytest.raises(ValueError, match=rf"{name}.*3 objects.*passthrough=.'{name}'"):
+        read_one({"boxes": THREE, name: value}, per_object=("notes",))
+    assert read_one({"boxes": THREE, name: value}, passthrough=(name,))
+
+
+@pytest.mark.parametrize("value", [np.full(3, 16.0), np.full(5, 16.0), 16.0, [16.0, 16.0, 16.0], None])
+def test_an_area_in_passthrough_stays_whole(value):
+    grown = {"boxes": THREE, "area": value}
+    (part,) = read_one(grown, passthrough=("area",))
+    response = {"image": None, "index": np.arange(1), "boxes": 2 * THREE[None], "boxes_valid": np.ones((1, 3), bool)}
+    assert part.restore([response], None)["target",][0]["area"] is value
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 1)])
+def test_an_area_grows_with_its_box(shape):
+    (part,) = read_one({"boxes": THREE, "area": np.full(shape, 16.0)}, per_object=("area",))
+    valid = np.array([[True, False, True]])
+    response = {"image": None, "index": np.arange(1), "boxes": 2 * THREE[None], "boxes_valid": valid}
+    np.testing.assert_array_equal(part.restore([response], None)["target",][0]["area"], np.full((2, *shape[1:]), 64))
+
+
+@pytest.mark.parametrize("name", ["area", "bbox", "keypoints"])
+def test_what_passthrough_names_in_cocos_annotations_stays_whole(name):
+    given = [{"bbox": [0, 0, 4, 4], "area": 16.0, "keypoints": [9.0, 9.0, 2.0], "category_id": 7}]
+    (part,) = read_one(given, passthrough=(name,))
+    moved = {key: 2 * value for key, value in part.requests[0].items() if value.dtype == np.float32}
+    valid = {key: value for key, value in part.requests[0].items() if value.dtype == np.bool_}
+    (annotation,) = part.restore([{**moved, **valid, "image": None, "index": np.arange(1)}], None)["target",][0]
+    doubled = {"bbox": [0, 0, 8, 8], "area": 64.0, "keypoints": [18.0, 18.0, 2.0]}
+    expected = {**given[0], **doubled, name: given[0][name]} | ({"area": 16.0} if name == "bbox" else {})
+    assert annotation == expected
+
+
+def test_a_name_in_both_arguments_is_refused():
+    with pytest.raises(ValueError, match="per_object and passthrough both name notes"):
+        Reader((), "NHWC", None, passthrough=("notes",), per_object=("notes",))
+    with pytest.raises(ValueError, match="per_object is a tuple"):
+        Reader((), "NHWC", None, per_object="notes")
 
 
 def test_the_size_of_the_image_becomes_that_of_the_canvas():

@@ -130,6 +130,7 @@ class Client:
         sample_rate: int | None = None,
         layout: str = "NHWC",
         passthrough: Sequence[str] = (),
+        per_object: Sequence[str] = (),
         box_format: str | None = None,
         expect_arithmetic: str | None = None,
         waited_s: float | None = None,
@@ -140,9 +141,9 @@ class Client:
 
         `label`, `mask`, `boxes`, `box_labels`, `boxes_valid`, `keypoints`, `keypoints_valid` are transformed with the
         pixels (docs/batches.md). Fields may also have the names and forms that AugmentingDataLoader takes, with its
-        `layout`, `passthrough` and `box_format`: other names, nested targets, float images, a list of images of several
-        sizes, which stays a list unless `size` is set. Results are arrays in these forms; other fields are returned as
-        they are.
+        `layout`, `passthrough`, `per_object` and `box_format`: other names, nested targets, float images, a list of images
+        of several sizes, which stays a list unless `size` is set. Results are arrays in these forms; other fields are
+        returned as they are.
 
         The same index in the same epoch gives the same bytes, in any batch, from any replica with the same arithmetic;
         `expect_arithmetic` passes others over. `waited_s`: as for Stream.batch. Raises ServerUnavailable, StreamChanged,
@@ -164,7 +165,7 @@ class Client:
         if layout == "NHWC" and not passthrough and is_wire_form(tensors):
             return self._push(tensors, given, waited_s)
         moves = partial(moves_pixels, given, self.kinds)
-        reader = Reader((), layout, "index", passthrough, box_format, moves, window is not None)
+        reader = Reader((), layout, "index", passthrough, box_format, moves, window is not None, per_object)
         return augment_fields(tensors, reader, self._push, given, waited_s)
 
     def _push(

@@ -1,6 +1,6 @@
 """Which fields of a torchvision target hold one entry for each object, so that an object that leaves takes its entry along.
 
-names and lengths of all targets of a batch → find_object_fields → names; update_size: the image's size, on another canvas
+names of a target's fields → find_object_fields → those of objects; update_size: the image's size, on another canvas
 """
 
 import re
@@ -10,34 +10,54 @@ from typing import Any
 from augsvc_client.fields.geometry import to_words
 from augsvc_client.fields.libraries import convert
 
-_OF_OBJECTS = re.compile(  # the last word
-    r"(area|attribute|box|category|categories|class|classes|confidence|crowd|difficult|id|ignore|instance|iscrowd|keypoint"
-    r"|label|mask|name|object|occluded|occlusion|person|score|text|track|truncated|truncation|visib\w*|weight)s?"
+# Names alone decide: lengths would give a field to the image in one batch and to its objects in the next.
+_OF_OBJECTS = re.compile(  # torchvision's, COCO's, VOC's and Detectron's names
+    r"((ann|annotation|box|class|category|gt|instance|obj|object|person|pred|track)_)?"
+    r"(category|categories|class|classes|confidence|id|label|name|score|visibility)s?"
+    r"|(is_?)?crowd|(gt_)?(difficult|ignore|ignored|occluded|occlusion|truncated|truncation|visible)"
 )
-_OF_IMAGE = re.compile(r"(file|image|img|ori|orig|original)(_\w+)?|(\w+_)?(mean|path|scale|shape|size|std)s?(_\w+)?")
+_OF_IMAGE = re.compile(
+    r"(file|image|img|ori|orig|original|pad)(_\w+)?|(mean|std)(_\w+)?|path|scale_factor|shape|size|batch_input_shape"
+)
 _GEOMETRY = ("boxes", "keypoints", "masks")
 _SIZES = ("size", "image_size", "img_size", "image_shape", "img_shape")  # of the image as it is
 
 
-def find_object_fields(counted: Sequence[tuple[Mapping[str, Any], int]], passthrough: Sequence[str]) -> frozenset[str]:
-    """The fields with one entry for each object of a target; `counted` holds targets and the numbers of their objects.
+def find_object_fields(
+    target: Mapping[str, Any], count: int, passthrough: Sequence[str], per_object: Sequence[str]
+) -> frozenset[str]:
+    """The fields with one entry for each of `count` objects: those named so and in `per_object`, if not in `passthrough`.
 
-    Their names say so, or their lengths follow counts that differ. Raises ValueError if neither tells.
+    Raises ValueError for one with another number of entries, and for entries of a field that is not known.
     """
     fields = set()
-    for name in dict.fromkeys(name for target, _ in counted for name in target if name not in _GEOMETRY):
-        values = [(target[name], count) for target, count in counted if name in target]
-        words = to_words(name)
-        if name in passthrough or any(_length(value) != count for value, count in values) or _OF_IMAGE.fullmatch(words):
+    for name, value in target.items():
+        if name in passthrough or name in _GEOMETRY or value is None:
             continue
-        differ = len({count for _, count in values}) > 1 or not values[0][1]
-        if not differ and not _OF_OBJECTS.fullmatch(words.rpartition("_")[2]):
+        length = _length(value)
+        is_known = name == "area" or (length is not None and _OF_OBJECTS.fullmatch(to_words(name)))
+        if name in per_object or is_known:
+            if length != count:
+                entries = "no entries" if length is None else f"{length} entries"
+                raise ValueError(
+                    f"{name} has {entries} for {count} objects: set passthrough=({name!r},) if it is not of them"
+                )
+            fields.add(name)
+        elif _has_entries(name, value, passthrough):
             raise ValueError(
-                f"{name} has {values[0][1]} entries, as many as there are objects: set passthrough=({name!r},) if it is of the "
-                f"image, or call it {name}_labels if it has one for each object"
+                f"{name} may be of the image or of its objects: set per_object=({name!r},) if it has one entry for each "
+                f"object, which leaves with it, or passthrough=({name!r},) to leave it as it is"
             )
-        fields.add(name)
     return frozenset(fields)
+
+
+def _has_entries(name: str, value: Any, passthrough: Sequence[str]) -> bool:
+    """Whether a field that is not known to be of the image, or one inside it, is an array or a list."""
+    if name in passthrough or _OF_IMAGE.fullmatch(to_words(name)):
+        return False
+    if isinstance(value, Mapping):
+        return any(_has_entries(str(key), entry, passthrough) for key, entry in value.items())
+    return _length(value) is not None
 
 
 def update_size(

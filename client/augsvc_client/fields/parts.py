@@ -56,27 +56,29 @@ class Part:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NestedTargets:
-    """A field that holds one target for each sample; `per_object` names their fields with one entry for each object."""
+    """A field that holds one target for each sample; `fields` names those of each target with one entry for each object."""
 
     path: Path
     values: Sequence[Any]
     objects: Sequence[Objects]
-    per_object: frozenset[str]
+    fields: Sequence[frozenset[str]]
     passthrough: Sequence[str]
 
     @classmethod
-    def read(cls, path: Path, values: Sequence[Any], passthrough: Sequence[str]) -> "NestedTargets":
+    def read(
+        cls, path: Path, values: Sequence[Any], passthrough: Sequence[str], per_object: Sequence[str]
+    ) -> "NestedTargets":
         """From the targets of a batch; raises ValueError for one that cannot be read."""
-        return cls(path, values, *read_targets(join_path(path), values, passthrough), passthrough)
+        return cls(path, values, *read_targets(join_path(path), values, passthrough, per_object), passthrough)
 
     def select(self, rows: Rows) -> "NestedTargets":
         """The targets of these samples."""
-        values, objects = ([entries[row] for row in rows] for entries in (self.values, self.objects))
-        return replace(self, values=values, objects=objects)
+        values, objects, fields = ([own[row] for row in rows] for own in (self.values, self.objects, self.fields))
+        return replace(self, values=values, objects=objects, fields=fields)
 
     def restore(self, moved: Tensors, planes: Sequence[Any]) -> list[Any]:
         """The transformed targets."""
-        return write_targets(self.values, *unpack(self.objects, moved, planes), self.per_object)
+        return write_targets(self.values, *unpack(self.objects, moved, planes), self.fields)
 
     def update_sizes(self, targets: Sequence[Any], source: Size, canvas: Size) -> list[Any]:
         """The targets with the size of the canvas in place of that of the source."""
@@ -90,6 +92,7 @@ def build_parts(
     sent: Mapping[FlatField, Any],
     targets: Mapping[Path, Any],
     passthrough: Sequence[str],
+    per_object: Sequence[str],
     moves: Callable[[], bool],
 ) -> list[Part]:
     """The parts of a batch, in the order in which their sizes first occur; raises ValueError for unusable fields.
@@ -101,7 +104,7 @@ def build_parts(
     for path, values in targets.items():
         if len(values) != len(main):
             raise ValueError(f"{join_path(path)} holds {len(values)} targets for {len(main)} samples")
-        nested = NestedTargets.read(path, values, passthrough)
+        nested = NestedTargets.read(path, values, passthrough, per_object)
     groups = _group_by_shape(main)
     if len(groups) > 1:
         for field, value in sent.items():

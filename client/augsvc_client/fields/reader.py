@@ -32,6 +32,7 @@ class Reader:
     box_format: str | None = None
     moves: Callable[[], bool] = _moves_always  # whether the request moves pixels
     has_window: bool = False  # whether the request maps the images' numbers
+    per_object: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.layout not in ("NHWC", "NCHW"):
@@ -40,8 +41,14 @@ class Reader:
             raise ValueError(
                 f"fields is a tuple of distinct names, for example ('image', 'label'), got {self.fields!r}"
             )
-        if isinstance(self.passthrough, str):
-            raise ValueError(f"passthrough is a tuple of names, for example ('depth',), got {self.passthrough!r}")
+        for argument, names, example in (
+            ("passthrough", self.passthrough, "depth"),
+            ("per_object", self.per_object, "difficulty"),
+        ):
+            if isinstance(names, str):
+                raise ValueError(f"{argument} is a tuple of names, for example ({example!r},), got {names!r}")
+        if both := sorted(set(self.per_object).intersection(self.passthrough)):
+            raise ValueError(f"per_object and passthrough both name {', '.join(both)}: a field is either of them")
         if self.box_format not in (None, *BOX_FORMATS):
             raise ValueError(f"box_format is one of {', '.join(BOX_FORMATS)}, got {self.box_format!r}")
 
@@ -85,7 +92,7 @@ class Reader:
             elif path != ("index",):
                 rest[path] = value
         _check_distinct(sent, targets)
-        return build_parts(sent, targets, self.passthrough, self.moves), rest
+        return build_parts(sent, targets, self.passthrough, self.per_object, self.moves), rest
 
     def indices(self, named: Mapping[str, Any]) -> npt.NDArray[np.int64] | None:
         """The caller's own indices [N], if `index_key` names their field."""

@@ -41,38 +41,53 @@ class Objects:
         return max((len(array) for array in (self.boxes, self.keypoints, self.masks) if array is not None), default=0)
 
 
-def read_targets(name: str, targets: Sequence[Any], passthrough: Sequence[str]) -> tuple[list[Objects], frozenset[str]]:
-    """Each sample's objects, and the fields that have one entry for each; raises ValueError for an unusable target."""
+def read_targets(
+    name: str, targets: Sequence[Any], passthrough: Sequence[str], per_object: Sequence[str]
+) -> tuple[list[Objects], list[frozenset[str]]]:
+    """Each sample's objects, and its fields that have one entry for each; raises ValueError for an unusable target.
+
+    `passthrough` names fields that are left as they are, `per_object` further ones with one entry for each object.
+    """
     try:
         objects = [
-            _read_torchvision(target, passthrough) if isinstance(target, Mapping) else _read_coco(target, passthrough)
+            (_read_torchvision if isinstance(target, Mapping) else _read_coco)(target, passthrough, per_object)
             for target in targets
         ]
-        counted = [
-            (target, own.count) for target, own in zip(targets, objects, strict=True) if isinstance(target, Mapping)
+        fields = [
+            _find_fields(target, own, passthrough, per_object) for target, own in zip(targets, objects, strict=True)
         ]
-        return objects, find_object_fields(counted, passthrough)
     except (KeyError, TypeError, ValueError, AttributeError) as err:
         raise ValueError(
             f"{name} is one dict for each sample with boxes M,4 (x1 y1 x2 y2), masks M,H,W and keypoints M,K,3, or one "
             f"list of COCO's annotations (bbox, keypoints) for each sample: {err}"
         ) from err
+    return objects, fields
+
+
+def _find_fields(
+    target: Any, objects: Objects, passthrough: Sequence[str], per_object: Sequence[str]
+) -> frozenset[str]:
+    if objects.boxes is None:  # by which objects leave
+        return frozenset()
+    if isinstance(target, Mapping):
+        return find_object_fields(target, objects.count, passthrough, per_object)
+    return frozenset({"area"}.difference(passthrough))
 
 
 def write_targets(
-    targets: Sequence[Any], objects: Sequence[Objects], kept: Sequence[Any], per_object: frozenset[str]
+    targets: Sequence[Any], objects: Sequence[Objects], kept: Sequence[Any], fields: Sequence[frozenset[str]]
 ) -> list[Any]:
-    """The targets with their transformed objects; `kept` holds the rows that are left in each."""
+    """The targets with their transformed objects; `kept` holds the rows that are left in each, `fields` is read_targets'."""
     return [
-        _write_torchvision(target, moved, rows, per_object)
+        _write_torchvision(target, moved, rows, own)
         if isinstance(target, Mapping)
-        else _write_coco(target, moved, rows)
-        for target, moved, rows in zip(targets, objects, kept, strict=True)
+        else _write_coco(target, moved, rows, own)
+        for target, moved, rows, own in zip(targets, objects, kept, fields, strict=True)
     ]
 
 
-def _read_torchvision(target: Mapping[str, Any], passthrough: Sequence[str]) -> Objects:
-    _check_fields(target, ("boxes", "keypoints", "masks"), passthrough)
+def _read_torchvision(target: Mapping[str, Any], passthrough: Sequence[str], per_object: Sequence[str]) -> Objects:
+    _check_fields(target, ("boxes", "keypoints", "masks"), passthrough, per_object)
     fields = {name: value for name, value in target.items() if name not in passthrough}
     form = getattr(getattr(fields.get("boxes"), "format", None), "value", "XYXY")
     if form != "XYXY":
@@ -89,13 +104,17 @@ def _read_torchvision(target: Mapping[str, Any], passthrough: Sequence[str]) -> 
     return Objects(**arrays)
 
 
-def _check_fields(target: Mapping[str, Any], known: Sequence[str], passthrough: Sequence[str]) -> None:
+def _check_fields(
+    target: Mapping[str, Any], known: Sequence[str], passthrough: Sequence[str], per_object: Sequence[str]
+) -> None:
     for name, value in target.items():
-        if name in known or name in passthrough:
+        if name in known or name in passthrough or name in per_object:
             continue
         key = name if role_of(name) else moving_field(name, value, passthrough, looks_spatial, leading=1)
         if key is not None:
-            raise ValueError(unmovable(name, key))
+            raise ValueError(
+                f"{unmovable(name, key)}, or per_object=({name!r},) if its entries leave with their objects"
+            )
 
 
 def _with_visibility(points: Array) -> Array:
@@ -105,14 +124,12 @@ def _with_visibility(points: Array) -> Array:
     return points if points.shape[2] == 3 else np.concatenate([points, np.ones_like(points[..., :1])], axis=2)
 
 
-def _read_coco(annotations: Sequence[Mapping[str, Any]], passthrough: Sequence[str]) -> Objects:
+def _read_coco(
+    annotations: Sequence[Mapping[str, Any]], passthrough: Sequence[str], per_object: Sequence[str]
+) -> Objects:
     for annotation in annotations:
-        _check_fields(annotation, ("bbox", "keypoints"), passthrough)
-    boxes = np.array([annotation["bbox"] for annotation in annotations], np.float32).reshape(-1, 4)
-    if (boxes[:, 2:] < 0).any():
-        raise ValueError("bbox is x y width height, with a width and height above 0")
-    boxes[:, 2:] += boxes[:, :2]
-    boxes[(boxes[:, 2:] == boxes[:, :2]).any(axis=1)] = 0  # COCO has a few without area; they are removed
+        _check_fields(annotation, ("bbox", "keypoints"), passthrough, per_object)
+    boxes = None if "bbox" in passthrough else _read_coco_boxes(annotations)
     if "keypoints" in passthrough or not any("keypoints" in annotation for annotation in annotations):
         return Objects(boxes)
     points = [np.array(annotation.get("keypoints", ()), np.float32).reshape(-1, 3) for annotation in annotations]
@@ -120,6 +137,15 @@ def _read_coco(annotations: Sequence[Mapping[str, Any]], passthrough: Sequence[s
     for row, own in zip(keypoints, points, strict=True):
         row[: len(own)] = own
     return Objects(boxes, keypoints)
+
+
+def _read_coco_boxes(annotations: Sequence[Mapping[str, Any]]) -> Array:
+    boxes = np.array([annotation["bbox"] for annotation in annotations], np.float32).reshape(-1, 4)
+    if (boxes[:, 2:] < 0).any():
+        raise ValueError("bbox is x y width height, with a width and height above 0")
+    boxes[:, 2:] += boxes[:, :2]
+    boxes[(boxes[:, 2:] == boxes[:, :2]).any(axis=1)] = 0  # COCO has a few without area; they are removed
+    return boxes
 
 
 def pack(objects: Sequence[Objects]) -> tuple[Arrays, list[Array]]:
@@ -206,7 +232,7 @@ def _unpack_masks(count: int, planes: Sequence[Any]) -> Any:
 
 
 def _write_torchvision(
-    target: Mapping[str, Any], moved: Objects, kept: list[int], per_object: frozenset[str]
+    target: Mapping[str, Any], moved: Objects, kept: list[int], fields: frozenset[str]
 ) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, value in target.items():
@@ -216,10 +242,12 @@ def _write_torchvision(
             result[name] = moved.keypoints[kept][..., : np.shape(value)[2]]
         elif name == "masks" and moved.masks is not None:
             result[name] = with_dtype_of(moved.masks[kept], value)
-        elif name == "area" and moved.boxes is not None and len(value):
-            result[name] = convert(moved.boxes, _to_numpy(value))[kept] * _growth(target["boxes"], moved.boxes, kept)
+        elif name == "area" and name in fields:
+            areas = convert(moved.boxes, _to_numpy(value))[kept]
+            growth = _growth(target["boxes"], moved.boxes, kept)
+            result[name] = areas * growth.reshape(-1, *[1] * (areas.ndim - 1))
         else:
-            result[name] = _select(value, kept) if name in per_object else value
+            result[name] = _select(value, kept) if name in fields else value
     return result
 
 
@@ -234,15 +262,18 @@ def _select(values: Any, rows: list[int]) -> Any:
     return [values[row] for row in rows] if isinstance(values, list | tuple) else values[rows]
 
 
-def _write_coco(annotations: Sequence[Mapping[str, Any]], moved: Objects, kept: list[int]) -> list[dict[str, Any]]:
+def _write_coco(
+    annotations: Sequence[Mapping[str, Any]], moved: Objects, kept: list[int], fields: frozenset[str]
+) -> list[dict[str, Any]]:
     result = []
-    for row in kept:
+    for row in kept if moved.boxes is not None else range(len(annotations)):
         annotation = dict(annotations[row])
-        x1, y1, x2, y2 = moved.boxes[row].tolist()
-        width, height = annotation["bbox"][2:]
-        annotation["bbox"] = [x1, y1, x2 - x1, y2 - y1]
-        if annotation.get("area") is not None:
-            annotation["area"] *= (x2 - x1) * (y2 - y1) / (width * height)
+        if moved.boxes is not None:
+            x1, y1, x2, y2 = moved.boxes[row].tolist()
+            width, height = annotation["bbox"][2:]
+            annotation["bbox"] = [x1, y1, x2 - x1, y2 - y1]
+            if annotation.get("area") is not None and "area" in fields:
+                annotation["area"] *= (x2 - x1) * (y2 - y1) / (width * height)
         if "keypoints" in annotation and moved.keypoints is not None:
             points = moved.keypoints[row][: len(annotation["keypoints"]) // 3]
             annotation["keypoints"] = points.flatten().tolist()

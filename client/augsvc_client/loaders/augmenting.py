@@ -47,8 +47,9 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
     tensors on `device`, in order and owned by the caller, with `index` int64 N; other fields are passed through.
     Labels may have other names (`masks`, `segmentation`, `keypoints` N,K,3 …; `bboxes`, `bbox`, `box` with `box_format`
     "xyxy" or "xywh") and be nested, also as torchvision's and COCO's targets. Where the request moves pixels or
-    sound, any other field that looks as if it had to move raises ValueError, unless `passthrough` names it. Images may be a
-    list of several sizes.
+    sound, any other field that looks as if it had to move raises ValueError, unless `passthrough` names it. `per_object`
+    names further fields of torchvision's targets with one entry for each object, beside `labels`, `iscrowd` and their like: an
+    object that leaves takes its entry along. Images may be a list of several sizes.
 
     `index` keys the draws: the same index in the same epoch gives the same image. It is read from the field `index_key`
     (distinct in a batch), else counted: base + rank + W·n, n samples of this rank since the base, which is 0 at an
@@ -84,6 +85,7 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
         layout: str = "NHWC",
         index_key: str | None = None,
         passthrough: Sequence[str] = (),
+        per_object: Sequence[str] = (),
         box_format: str | None = None,
         size: Sequence[int] | None = None,
         fit: str = "cover",
@@ -120,7 +122,7 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
         self._rank, self._world_size = delivery.rank, delivery.world_size
         super().__init__(delivery, ClientOptions(urls, token, wait_s, job))
         moves = partial(moves_pixels, self._request, self._client.kinds)
-        self._reader = Reader(fields, layout, index_key, passthrough, box_format, moves, window is not None)
+        self._reader = Reader(fields, layout, index_key, passthrough, box_format, moves, window is not None, per_object)
         self._progress: PassProgress = PassProgress()
 
     def __getstate__(self) -> dict[str, Any]:
