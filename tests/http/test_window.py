@@ -1,12 +1,15 @@
 """A folder of 16-bit files with a window: served, checked, pushed and loaded without a loss of levels."""
 
+import json
 import logging
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
+from augsvc.cli.main import app
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.image_folder import ImageFolderSettings, open_image_folder
 from augsvc.errors import Undecodable
@@ -73,7 +76,7 @@ def test_without_a_window_the_log_names_the_range(folder, caplog):
         opened(folder).read(0)
         opened(folder).read(1)
     (message, _) = (record.message for record in caplog.records if "16 bits" in record.message)
-    assert message.endswith("to the range of their numbers, which is 1000 to 1199 in the first one")
+    assert message.endswith("to the range of their numbers, which is 1000 to 1199 in the first one")  # all have 16 bits
 
 
 def test_a_file_whose_range_would_take_too_long_is_served_without_it(tmp_path, caplog):
@@ -155,3 +158,52 @@ def test_a_wrapped_loader_of_numbers(scans, dtype):
     assert torch.allclose(image[1, 0, 2], torch.arange(200) / 200, atol=2e-5)
     with AugmentingDataLoader(batches, scans.url, **options) as loader, pytest.raises(ValueError, match="window="):
         next(iter(loader))
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    """One PNG and one TIFF of 16 bits among files of 8."""
+    (tmp_path / "flat").mkdir()
+    grey = Image.fromarray(np.full((8, 8), 200, np.uint8))
+    for name in ("a.jpg", "b.webp", "c.png", "d.tif"):
+        grey.save(tmp_path / "flat" / name)
+    for name in ("y.png", "z.tif"):
+        Image.fromarray(RAMP.astype(np.uint16)).save(tmp_path / "flat" / name)
+    return tmp_path
+
+
+def test_the_hint_at_a_window_counts_the_files_of_8_bits(mixed, caplog):
+    with caplog.at_level(logging.WARNING):
+        opened(mixed).read(3)
+    (message,) = (record.message for record in caplog.records)
+    assert "1000 to 1199 in the first one" in message
+    assert "a window applies to all files, and 3 of 4 files have 8 bits" in message
+    (note,) = (note for note in opened(mixed).notes() if "TIFF" in note)
+    assert "a window applies to all files, and 3 of 4 files have 8 bits" in note
+
+
+@pytest.mark.parametrize("window", [[1000, 1200], [0, 4095], [-2000, -1000], [100, 70000], [254, 300]])
+def test_files_of_8_bits_outside_the_window_are_noted(mixed, window):
+    (note,) = opened(mixed, window=window).notes()
+    assert "4 of 6 files have 8 bits" in note and "0 to 255" in note
+
+
+@pytest.mark.parametrize("window", [[0, 255], [100, 200], [0, 300], [-100, 255]])
+def test_windows_over_the_numbers_of_8_bits_are_not(mixed, window):
+    assert not list(opened(mixed, window=window).notes())
+
+
+def test_bits_are_counted_over_files_spread_evenly_in_large_folders(mixed, monkeypatch):
+    monkeypatch.setattr("augsvc.data.formats.image_folder.MAX_SAMPLED", 3)
+    (note,) = opened(mixed, window=WINDOW).notes()
+    assert "2 of 3 sampled files have 8 bits" in note  # a.jpg, c.png, y.png
+
+
+def test_check_and_the_log_warn_of_files_of_8_bits_outside_the_window(serve, mixed, tmp_path):
+    dataset = {"format": "image_folder", "path": str(mixed), "channels": 1, "window": WINDOW}
+    config = tmp_path / "settings.yaml"
+    config.write_text(json.dumps({"datasets": {"scans": dataset}}))
+    done = CliRunner().invoke(app, ["check", "--config", str(config)], env={"COLUMNS": "200"})
+    assert "4 of 6 files have 8 bits" in done.output
+    server = serve(datasets={"scans": dataset}).ready()
+    assert "4 of 6 files have 8 bits" in server.output()

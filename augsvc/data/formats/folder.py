@@ -13,6 +13,7 @@ import os
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -178,6 +179,13 @@ class FolderSource(Source):
                 self._folder.pause(pause_s)
         self._require_indexed(files, index, data, identity)
         return data
+
+    def _read_heads(self, most: int, n_bytes: int) -> Iterator[bytes]:
+        """The first `n_bytes` of at most `most` files, spread evenly; those that cannot be read are passed over."""
+        files = self._files
+        for index in range(0, len(self), max(1, -(-len(self) // most))):
+            with suppress(NotIndexed, OSError):
+                yield read_below(*self._located(files, index), n_bytes)[0]
 
     def _unreadable(self, files: _Files, index: int, root: Path, err: OSError) -> AugsvcError:
         """DatasetChanged if waiting does not help (the client raises it immediately), else DatasetUnavailable."""

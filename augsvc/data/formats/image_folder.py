@@ -16,6 +16,7 @@ from augsvc.data.formats.format import give_statistics
 from augsvc.data.formats.index import FileType
 from augsvc.data.source import Source, SourceInfo
 from augsvc.validation import ByteCount, Window
+from augsvc_client.decoding.bit_depth import has_8_bits
 from augsvc_client.decoding.containers.png import has_16_bits
 from augsvc_client.decoding.errors import Undecodable
 from augsvc_client.decoding.image import decode_image, decode_window, read_numbers
@@ -26,6 +27,9 @@ logger = logging.getLogger("augsvc")
 
 IMAGES = FileType(IMAGE_SUFFIXES, "images")
 IMAGES_OF_NUMBERS = FileType(IMAGE_SUFFIXES | TIFF_SUFFIXES, "images")
+
+MAX_SAMPLED = 256  # files whose headers are read to count those of 8 bits: 10 ms on a local disk
+_HEAD_BYTES = 1 << 16  # of each; most TIFFs have their directory there
 
 
 class ImageFolderSettings(FolderFormat):
@@ -76,10 +80,20 @@ class ImageFolder(FolderSource):
         )
 
     def notes(self) -> Iterator[str]:
-        """Those of all folders, and TIFF files that a window would make samples."""
+        """Those of all folders, TIFF files that a window would make samples, and files of 8 bits that a window darkens or
+        whitens."""
         yield from super().notes()
-        if self._settings.window is None and (n_tiffs := self._count_tiffs()):
-            yield f"{n_tiffs:,} TIFF files ignored: `window: [low, high]`, the numbers that are black and white, serves them"
+        window = self._settings.window
+        if window is None:
+            if n_tiffs := self._count_tiffs():
+                cure = "`window: [low, high]`, the numbers that are black and white, serves them"
+                yield f"{n_tiffs:,} TIFF files ignored: {cure}{self._warn_of_8_bits()}"
+        elif not _covers_8_bits(window) and (counts := self._count_8_bits()):
+            low, high = window
+            yield (
+                f"{counts} 8 bits, numbers of 0 to 255, which the window [{low:g}, {high:g}] makes black, dark or white: "
+                "give them a dataset without it"
+            )
 
     def _decoding_bytes(self, data: bytes) -> int:
         return image_decoding_bytes(data, self._settings.max_pixels)
@@ -91,6 +105,18 @@ class ImageFolder(FolderSource):
         except Undecodable:
             return ""
         return f", which is {numbers.min()} to {numbers.max()} in the first one"
+
+    def _warn_of_8_bits(self) -> str:
+        """What a window would do to the files of 8 bits; empty if there are none."""
+        counts = self._count_8_bits()
+        cure = "which one of larger numbers makes black: give those a dataset without it"
+        return f"; a window applies to all files, and {counts} 8 bits, {cure}" if counts else ""
+
+    def _count_8_bits(self) -> str:
+        """How many files have 8 bits, "73 of 74 files have"; empty if none has."""
+        has_8 = [has_8_bits(head) for head in self._read_heads(MAX_SAMPLED, _HEAD_BYTES)]
+        kind = "files" if len(self) <= MAX_SAMPLED else "sampled files"
+        return f"{sum(has_8)} of {len(has_8)} {kind} have" if any(has_8) else ""
 
     def _count_tiffs(self) -> int:
         return sum(count for suffix, count in self.left_out().items() if suffix in TIFF_SUFFIXES)
@@ -104,11 +130,18 @@ class ImageFolder(FolderSource):
             self._has_warned = True
             logger.warning(
                 "%s has images of 16 bits a channel: only their upper 8 are served; set `window: [low, high]` to the range of "
-                "their numbers%s",
+                "their numbers%s%s",
                 self.info.name,
                 self._describe_range(data),
+                self._warn_of_8_bits(),
             )
         return Sample(decode_image(data, settings.channels, settings.max_pixels, settings.strict), label)
+
+
+def _covers_8_bits(window: Window) -> bool:
+    """Whether the numbers of 8 bits, 0 to 255, use at least half of a window."""
+    low, high = window
+    return min(high, 255.0) - max(low, 0.0) >= (high - low) / 2
 
 
 def open_image_folder(

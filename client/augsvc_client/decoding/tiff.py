@@ -121,6 +121,11 @@ def read_tiff_size(data: bytes) -> tuple[int, int]:
     return tags[_WIDTH][0], tags[_HEIGHT][0]
 
 
+def read_tiff_bits(data: bytes) -> int:
+    """The declared bits of a number; raises Undecodable or struct.error if the directory is damaged or not in `data`."""
+    return max(_read_tags(data).get(_BITS, (1,)))
+
+
 def _read_tags(data: bytes) -> Tags:
     """The tags of the first directory that are used here; each has at least one number."""
     order, is_big = _SIGNATURES[data[:4]], b"+" in data[:4]
