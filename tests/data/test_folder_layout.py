@@ -1,6 +1,5 @@
 """What folders are taken for: splits, classes, leftovers of systems and storage, or nothing that can be served."""
 
-import errno
 import os
 
 import pytest
@@ -312,26 +311,6 @@ def test_an_unreadable_folder_is_named_and_keeps_its_class(write, monkeypatch):
     monkeypatch.setattr(os, "scandir", lambda path: refusing("cow"))
     with pytest.raises(ValueError, match="may not be read by this user"):
         opened(root)
-
-
-@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.ENOTCONN])
-def test_a_folder_with_an_error_of_the_disk_is_named_and_keeps_its_class(write, monkeypatch, code):
-    root, scandir = write("cat/1.png", "cow/1.png", "dog/a/1.png"), os.scandir
-
-    def failing(path):
-        if str(path).endswith(("cow", "dog/a")):
-            raise OSError(code, os.strerror(code), str(path))
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", failing)
-    (source,) = opened(root)
-    assert shape([source]) == {"pets": (("cat", "cow", "dog"), 1)}
-    cow, dog = source.notes()
-    assert cow.startswith(f"cow could not be read ({os.strerror(code)}), and its images are missing: check the disk")
-    assert dog.startswith("dog/a could not be read")
-    monkeypatch.setattr(os, "scandir", lambda path: failing("cow"))
-    with pytest.raises(ValueError, match=r"pets could not be read \(.*\): check the disk"):
-        opened(root, layout="classes")
 
 
 def test_the_depth_is_bounded(write):

@@ -1,6 +1,8 @@
 """Datasets are reloaded while the server serves them: running streams keep their version, new ones get the new version."""
 
+import errno
 import hashlib
+import os
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -248,6 +250,25 @@ def test_a_folder_with_a_fault_is_served_as_before_and_the_others_are_reloaded(s
     (tmp_path / "away").rename(root)
     assert reload(serving)["pets"]["version"] == before
     assert list(epoch_hashes(serving, stream)) == undisturbed
+
+
+def test_a_fault_of_the_disk_is_no_new_version(held, root, monkeypatch, caplog):
+    client, gate, _, _ = held
+    gate.set()
+    before, scandir = client.get("/v1/datasets").json(), os.scandir
+
+    def failing(path):
+        if str(path).endswith("dog"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return scandir(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", failing)
+        reply = client.post(RELOAD)
+    assert reply.status_code == 409 and "reload_failed" in reply.text
+    assert client.get("/v1/datasets").json() == before
+    assert f"pets is served as before: dataset 'pets': {root / 'dog'} could not be read in 3 attempts" in caplog.text
+    assert client.post(RELOAD).json()["datasets"][0]["removed"] == 0
 
 
 # --- at the same time

@@ -1,18 +1,45 @@
-"""Opening a dataset's files: without following links, without blocking, and only those that the index knows."""
+"""Access to a dataset's files: opened without following links or blocking, and only those that the index knows.
+
+That a file is absent, forbidden, or behind a broken link is a property of the dataset. Any other error is a fault of the disk or
+the network: it may pass, so it is retried, and an index without what it hides would be another dataset.
+"""
 
 import errno
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
+from augsvc_client.text import printable
+
+PAUSES_S = (0.01, 0.05)  # before the second and the third attempt
+
+ABSENT = (errno.ENOENT, errno.ENOTDIR)  # the file, or a folder on the way to it
+FORBIDDEN = (errno.EACCES, errno.EPERM)
+_BAD_LINK = (errno.ELOOP, errno.ENAMETOOLONG)
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 _FOLDER = _FLAGS | os.O_DIRECTORY | getattr(os, "O_PATH", 0)  # needs no permission to list the folder
 
 
+T = TypeVar("T")
+
+
 class NotIndexed(Exception):
     """Another file, a link or no regular file has taken the place of the indexed one."""
+
+
+class StorageFault(ValueError):
+    """A fault of the disk or the network in three attempts; for the operator."""
+
+    def __init__(self, path: str, err: OSError) -> None:
+        reason = err.strerror or type(err).__name__
+        super().__init__(
+            f"{printable(path)} could not be read in 3 attempts ({reason}): check the disk or the network, then start the "
+            "server or reload the datasets again"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +56,29 @@ class Identity:
     def of(cls, status: os.stat_result) -> Self:
         """The identity in a file's status."""
         return cls(status.st_size, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _is_fault(err: OSError) -> bool:
+    return err.errno not in (*ABSENT, *FORBIDDEN, *_BAD_LINK)
+
+
+def retry_faults(path: str, access: Callable[[], T], pause: Callable[[float], None]) -> T:
+    """The result of accessing a path, in up to three attempts.
+
+    Raises:
+        StorageFault: the third one has a fault too.
+        OSError: another error, at the first attempt.
+    """
+    for pause_s in (*PAUSES_S, None):
+        try:
+            return access()
+        except OSError as err:
+            if not _is_fault(err):
+                raise
+            if pause_s is None:
+                raise StorageFault(path, err) from err
+        pause(pause_s)
+    raise AssertionError  # the last attempt returns or raises
 
 
 def open_below(root: Path, name: str) -> int:
@@ -66,11 +116,34 @@ def read_below(root: Path, name: str, n_bytes: int) -> tuple[bytes, Identity]:
 
 
 def is_folder(path: str) -> bool:
-    """Whether a path leads to a folder, over links too; not if it cannot be followed, as a link to itself."""
+    """Whether a path leads to a folder, over links too; not if it cannot be followed, as a link to itself. Raises faults."""
     try:
         return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116 - for many entries
-    except OSError:
+    except OSError as err:
+        if _is_fault(err):
+            raise
         return False
+
+
+def list_entries(path: str) -> list[os.DirEntry[str]]:
+    """The entries of a folder, sorted by name."""
+    with os.scandir(path) as entries:
+        return sorted(entries, key=attrgetter("name"))
+
+
+def leads_to_folder(entry: os.DirEntry[str], target: str) -> bool:
+    """Whether an entry is a folder, also one that may not be read, or a link to one; `target` is its path without links."""
+    return entry.is_dir(follow_symlinks=False) or is_folder(target)
+
+
+def real_path(path: str) -> str:
+    """The path without links; of a link that leads nowhere, as far as it leads. Raises faults."""
+    try:
+        return os.path.realpath(path, strict=True)
+    except OSError as err:
+        if _is_fault(err):
+            raise
+        return os.path.realpath(path)
 
 
 def has_device(folder: Path, device: int) -> bool:

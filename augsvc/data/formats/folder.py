@@ -5,7 +5,6 @@ the same address must never give different bytes. Messages of ValueError are for
 that `read` raises reach clients and name files below the dataset's folder only.
 """
 
-import errno
 import hashlib
 import json
 import logging
@@ -22,7 +21,19 @@ import numpy as np
 
 from augsvc.arrays import I64, Sample
 from augsvc.data.cache import DecodedCache
-from augsvc.data.formats.files import Identity, NotIndexed, has_device, is_folder, open_below, read_below
+from augsvc.data.formats.files import (
+    ABSENT,
+    FORBIDDEN,
+    PAUSES_S,
+    Identity,
+    NotIndexed,
+    has_device,
+    leads_to_folder,
+    list_entries,
+    open_below,
+    read_below,
+    retry_faults,
+)
 from augsvc.data.formats.format import DatasetFormat
 from augsvc.data.formats.index import FileType, Index, Indexer, Links
 from augsvc.data.formats.layout import Layout, find_splits
@@ -31,10 +42,7 @@ from augsvc.errors import AugsvcError, DatasetChanged, DatasetUnavailable, Undec
 from augsvc_client.decoding.limits import is_leftover
 from augsvc_client.text import printable
 
-PAUSES_S = (0.01, 0.05)  # before the second and the third attempt
 MAX_LOGGED = 1000  # files of one dataset that are named in the log
-_ABSENT = (errno.ENOENT, errno.ENOTDIR)  # of the file, or of a folder on the way to it
-_FORBIDDEN = (errno.EACCES, errno.EPERM)
 
 logger = logging.getLogger("augsvc.data")
 logger.addHandler(logging.NullHandler())  # commands without a log name faulty files themselves
@@ -82,8 +90,8 @@ class FolderSource(Source):
     """The files below one folder of classes, sorted by their relative names; a subclass decodes them and sets `info`."""
 
     def __init__(self, folder: Folder, file_type: FileType, max_file_bytes: int) -> None:
-        """Indexes the folder."""
-        index = Indexer(folder.path, folder.links, file_type).index(folder.any_class)
+        """Indexes the folder; raises as `Indexer.index`."""
+        index = Indexer(folder.path, folder.links, file_type, folder.pause).index(folder.any_class)
         root = Path(os.path.realpath(folder.path))
         self._files = _Files(index, root, folder.links, folder.cache.claim(folder.name))
         self.classes = index.classes
@@ -164,7 +172,7 @@ class FolderSource(Source):
         return replace(sample, key=(files.key, index))
 
     def _read_file(self, files: _Files, index: int) -> bytes:
-        """The indexed file's contents; three attempts."""
+        """The indexed file's contents; three attempts, also of a missing file, which may be being replaced."""
         root, name = self._located(files, index)
         n_bytes = int(files.index.sizes[index]) + 1  # one more than indexed, to notice that it has grown
         for pause_s in (*PAUSES_S, None):
@@ -189,10 +197,10 @@ class FolderSource(Source):
 
     def _unreadable(self, files: _Files, index: int, root: Path, err: OSError) -> AugsvcError:
         """DatasetChanged if waiting does not help (the client raises it immediately), else DatasetUnavailable."""
-        if err.errno in _ABSENT:
+        if err.errno in ABSENT:
             mounted = has_device(root, files.index.identity(index).device)
             return self._changed(index, "is missing" + ("" if mounted else ": is its file system mounted?"))
-        if err.errno in _FORBIDDEN:
+        if err.errno in FORBIDDEN:
             return self._changed(index, "may not be read by the server's user")
         reason = err.strerror or type(err).__name__
         self._note(index, reason, f"could not be read after 3 attempts ({reason})")
@@ -256,12 +264,15 @@ class FolderSource(Source):
         return digest.hexdigest()
 
     def _digest(self, index: int) -> bytes:
-        try:
+        def digest() -> bytes:
             with os.fdopen(open_below(*self._located(self._files, index)), "rb") as file:
                 return hashlib.file_digest(file, "sha256").digest()
+
+        path = self._folder.path / self.describe(index)
+        try:
+            return retry_faults(str(path), digest, self._folder.pause)
         except (NotIndexed, OSError) as err:
             reason = getattr(err, "strerror", None) or "it changed meanwhile"
-            path = self._folder.path / self.describe(index)
             raise ValueError(
                 f"{printable(str(path))} cannot be read ({reason}), which `digest_contents` needs"
             ) from err
@@ -278,18 +289,19 @@ def open_folder(
 
     Raises:
         ValueError: no such folder, no classes or no files in it, sub-folders that may be no classes, a link that leaves it,
-            or splits with different classes.
+            splits with different classes, or anything that cannot be read by a fault of the disk or the network.
     """
     root = Path(os.path.realpath(settings.path))
-    if not root.is_dir():
-        raise ValueError(f"dataset {name!r}: {printable(str(root))} is not a directory (`path`)")
     links = Links(root, tuple(Path(os.path.realpath(folder)) for folder in settings.follow_links))
     folder = partial(Folder, links=links, cache=cache, any_class=settings.layout == "classes", pause=pause)
     try:
-        splits = {} if settings.layout == "classes" else _splits(root)
+        if not retry_faults(str(root), root.is_dir, pause):
+            raise ValueError(f"{printable(str(root))} is not a directory (`path`)")
+        splits = {} if settings.layout == "classes" else _splits(root, pause)
         if not splits:
             return [make(folder(name, root))]
-        beside = tuple(sorted(entry.name for entry in root.iterdir() if entry.name not in splits.values()))
+        names = retry_faults(str(root), partial(os.listdir, root), pause)
+        beside = tuple(sorted(set(names) - set(splits.values())))
         sources = [
             make(folder(f"{name}/{split}", root / inner, beside=() if position else beside))  # noted once
             for position, (split, inner) in enumerate(splits.items())
@@ -300,19 +312,21 @@ def open_folder(
     return list(sources)
 
 
-def _splits(root: Path) -> dict[str, str]:
+def _splits(root: Path, pause: Callable[[float], None]) -> dict[str, str]:
     """As `find_splits`, of the folders on disk."""
-    folders = _visible_folders(root)
-    return find_splits(folders, lambda inner: bool(_visible_folders(root / inner)), printable(str(root)))
+    visible = partial(_visible_folders, pause=pause)
+    return find_splits(visible(root), lambda inner: bool(visible(root / inner)), printable(str(root)))
 
 
-def _visible_folders(folder: Path) -> list[str]:
+def _visible_folders(folder: Path, pause: Callable[[float], None]) -> list[str]:
     try:
-        with os.scandir(folder) as entries:
-            visible = [entry for entry in entries if not is_leftover(entry.name)]
-            return [entry.name for entry in visible if entry.is_dir(follow_symlinks=False) or is_folder(entry.path)]
+        entries = retry_faults(str(folder), partial(list_entries, str(folder)), pause)
     except OSError:  # the index names it
         return []
+    visible = [entry for entry in entries if not is_leftover(entry.name)]
+    return [
+        entry.name for entry in visible if retry_faults(entry.path, partial(leads_to_folder, entry, entry.path), pause)
+    ]
 
 
 def _require_same_classes(name: str, root: Path, sources: list[FolderSource]) -> None:

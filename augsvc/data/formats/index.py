@@ -3,17 +3,18 @@
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field
-from operator import attrgetter
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.recfunctions import repack_fields
 
 from augsvc.arrays import ranges
-from augsvc.data.formats.files import Identity, is_folder
+from augsvc.data.formats.files import Identity, is_folder, leads_to_folder, list_entries, real_path, retry_faults
 from augsvc.data.formats.layout import (
     doubtful_classes,
     leftover_group,
@@ -31,6 +32,7 @@ _CHUNK = 1 << 14  # files
 _MOST_NAMED = 5  # faults of one kind in a message
 _LINK_CURE = "put the files themselves there, or name the folder that it leads into in `follow_links`"
 MAX_DEPTH = 100  # folders below a class
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +115,10 @@ def _named(names: Sequence[str]) -> str:
 
 
 def _unreadable(err: OSError) -> tuple[str, str]:
-    """Why a folder cannot be read, and what to do."""
+    """Why a folder is not indexed, and what to do."""
     if isinstance(err, PermissionError):
         return "may not be read by this user", "grant it read and search permission"
-    reason = err.strerror or type(err).__name__
-    return f"could not be read ({reason})", "check the disk or the network, and restart the server"
+    return "was removed while it was indexed", "reload the datasets or restart the server"
 
 
 def _twins(classes: Sequence[str]) -> list[str]:
@@ -130,8 +131,9 @@ def _twins(classes: Sequence[str]) -> list[str]:
 class Indexer:
     """Walks through one folder of classes, over the real paths of folders: only entries may be links."""
 
-    def __init__(self, folder: Path, links: Links, file_type: FileType) -> None:
-        self._folder, self._links, self._file_type = folder, links, file_type
+    def __init__(self, folder: Path, links: Links, file_type: FileType, pause: Callable[[float], None]) -> None:
+        """`pause` waits between the attempts of an access, for seconds."""
+        self._folder, self._links, self._file_type, self._pause = folder, links, file_type, pause
         self._real = os.path.realpath(folder)
         self._index = Index()
         self._files: list[tuple[str, tuple[int, ...]]] = []
@@ -141,7 +143,8 @@ class Indexer:
         """The whole index. `any_class`: folders are classes whatever they are named.
 
         Raises:
-            ValueError: for the operator: no classes or no files, names that cannot be those of classes, or bad links.
+            ValueError: for the operator: no classes or no files, names that cannot be those of classes, bad links, or faults
+                of the disk or the network.
         """
         where, file_type, index = printable(str(self._folder)), self._file_type, self._index
         if self._links.root_of(self._real) is None:
@@ -180,9 +183,9 @@ class Indexer:
         """Name → real path of every class folder."""
         folders: dict[str, str] = {}
         for entry in self._entries(".", self._real):
-            if (target := self._target(entry)) is None:
+            if (target := self._retry(entry.path, partial(self._target, entry))) is None:
                 continue
-            if entry.is_dir(follow_symlinks=False) or is_folder(target):  # a folder that cannot be read is one too
+            if self._retry(entry.path, partial(leads_to_folder, entry, target)):
                 folders[entry.name] = target
             elif self._is_sample(entry.name):
                 self._index.loose += 1
@@ -199,13 +202,13 @@ class Indexer:
             return
         for entry in self._entries(name, real):
             below = f"{name}/{entry.name}"
-            if (target := self._target(entry)) is None:
+            if (target := self._retry(entry.path, partial(self._target, entry))) is None:
                 continue
             try:
-                if entry.is_dir():
+                if self._retry(entry.path, entry.is_dir):
                     self._walk(below, target, (*above, real) if entry.is_symlink() else above)
-                elif self._is_sample(entry.name) and entry.is_file():
-                    self._files.append((below, astuple(Identity.of(entry.stat()))))
+                elif self._is_sample(entry.name) and self._retry(entry.path, entry.is_file):
+                    self._files.append((below, astuple(Identity.of(self._retry(entry.path, entry.stat)))))
                     if target != f"{self._real}/{below}":
                         self._index.targets[below] = target
                 else:
@@ -216,6 +219,9 @@ class Indexer:
             except OSError:  # a link to itself, or a file that has gone since
                 self._leave_out(below)
 
+    def _retry(self, path: str, access: Callable[[], T]) -> T:
+        return retry_faults(path, access, self._pause)
+
     def _leave_out(self, name: str) -> None:
         self._index.left_out[Path(name).suffix.lower()] += 1
         if self._is_sample(name):
@@ -225,10 +231,9 @@ class Indexer:
         return Path(name).suffix.lower() in self._file_type.extensions
 
     def _entries(self, name: str, real: str) -> Iterator[os.DirEntry[str]]:
-        """The entries that are no leftovers; notes a folder that cannot be read."""
+        """The entries that are no leftovers; notes a folder that may not be read or has gone."""
         try:
-            with os.scandir(real) as entries:
-                listed = sorted(entries, key=attrgetter("name"))
+            listed = self._retry(real, partial(list_entries, real))
         except OSError as err:
             self._index.unreadable[name] = _unreadable(err)
             return
@@ -244,7 +249,7 @@ class Indexer:
         """The real path of an entry; None for a link that may not be followed, which is noted."""
         if not entry.is_symlink():
             return entry.path
-        target = os.path.realpath(entry.path)
+        target = real_path(entry.path)
         if self._links.root_of(target) is None or (is_folder(target) and not self._links.follow):
             where = f"{printable(entry.path)} is a link to a folder or out of {self._links.root}"
             self._bad_links.append(f"{where}: {_LINK_CURE}")
@@ -253,12 +258,12 @@ class Indexer:
 
     def _inside(self, name: str) -> tuple[list[str], bool]:
         """The sub-folders of a folder, and whether it has files; notes nothing."""
+        path = str(self._folder / name)
         try:
-            with os.scandir(self._folder / name) as entries:
-                visible = [entry for entry in entries if not is_leftover(entry.name)]
+            visible = [entry for entry in self._retry(path, partial(list_entries, path)) if not is_leftover(entry.name)]
         except OSError:
             return [], True
-        folders = sorted(entry.name for entry in visible if is_folder(entry.path))
+        folders = [entry.name for entry in visible if self._retry(entry.path, partial(is_folder, entry.path))]
         return folders, len(folders) < len(visible)
 
     def _refuse_links(self) -> None:
