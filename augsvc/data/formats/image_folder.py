@@ -21,7 +21,7 @@ from augsvc_client.decoding.containers.png import has_16_bits
 from augsvc_client.decoding.errors import Undecodable
 from augsvc_client.decoding.image import decode_image, decode_window, read_numbers
 from augsvc_client.decoding.limits import IMAGE_SUFFIXES, MAX_IMAGE_BYTES, MAX_PIXELS, TIFF_SUFFIXES
-from augsvc_client.decoding.memory import image_decoding_bytes
+from augsvc_client.decoding.memory import MAX_PIXEL_BYTES, MAX_WINDOWED_PIXEL_BYTES, image_decoding_bytes
 
 logger = logging.getLogger("augsvc")
 
@@ -45,8 +45,8 @@ class ImageFolderSettings(FolderFormat):
 
     @property
     def decoding_bytes(self) -> int:
-        """As `image_decoding_bytes` of a WebP; with a window of a TIFF."""
-        return (20 if self.window is None else 36) * self.max_pixels
+        """As `image_decoding_bytes` without the copies of the file."""
+        return (MAX_PIXEL_BYTES if self.window is None else MAX_WINDOWED_PIXEL_BYTES) * self.max_pixels
 
     def open(self, name: str, cache: DecodedCache) -> list[Source]:
         """As `open_image_folder`, with the statistics."""
@@ -96,7 +96,7 @@ class ImageFolder(FolderSource):
             )
 
     def _decoding_bytes(self, data: bytes) -> int:
-        return image_decoding_bytes(data, self._settings.max_pixels)
+        return image_decoding_bytes(data, self._settings.max_pixels, self._settings.window is not None)
 
     def _describe_range(self, data: bytes) -> str:
         """The least and the greatest number of a file; empty if it is too large, or damaged, for them."""

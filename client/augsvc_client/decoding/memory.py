@@ -6,22 +6,34 @@ Measured as the growth of a process that holds the file: bytes a pixel at 22 mil
 from augsvc_client.decoding.containers.jpeg import read_jpeg_size
 from augsvc_client.decoding.containers.png import SIGNATURE, has_16_bits, read_png_size
 from augsvc_client.decoding.containers.webp import read_webp_size
-from augsvc_client.decoding.tiff import is_tiff, read_tiff_size
+from augsvc_client.decoding.tiff import is_tiff, tiff_decoding_bytes
 
-_JPEG, _PNG, _WEBP = 11, 11, 20  # 10.5, 10.6 and 19.8, of which the array has 3
-_DEEP_PNG, _TIFF = 36, 36  # through a window, into three channels
+# JPEG and PNG: upright colour 10.6, of which the array has 3; a rotated photo, CMYK or RGBA 14.0. WebP: lossy 19.8, lossless RGBA 22.7
+_JPEG, _PNG, _WEBP = 15, 15, 24
+_DEEP_PNG, _WINDOWED = 36, 39  # into three channels
 _COPIES = 3  # of the file: its parts without metadata, joined, and buffered by the library
 _FLAC_LENGTH = slice(21, 26)  # bytes: 4 bits, then the number of samples in 36
 
+# Of any image: as WebP; through a window a TIFF has, for each of `max_pixels`, 3 bytes of numbers and 3 copies of 4 times as many
+MAX_PIXEL_BYTES, MAX_WINDOWED_PIXEL_BYTES = _WEBP, 39
 
-def image_decoding_bytes(data: bytes, max_pixels: int) -> int:
-    """Of an image file; one with a damaged header, or above `max_pixels` pixels, is refused before its pixels."""
+
+def image_decoding_bytes(data: bytes, max_pixels: int, windowed: bool) -> int:
+    """Of an image file; one with a damaged header, or above `max_pixels` pixels, is refused before its pixels.
+
+    `windowed` is true for `decode_window`, false for `decode_image`.
+    """
     try:
-        (width, height), pixel_bytes = _size(data)
+        n_bytes = tiff_decoding_bytes(data, max_pixels) if is_tiff(data) else _bytes(data, max_pixels, windowed)
     except Exception:  # the decoder says how it is damaged
-        width, height, pixel_bytes = 0, 0, 0
+        n_bytes = 0
+    return _COPIES * len(data) + n_bytes
+
+
+def _bytes(data: bytes, max_pixels: int, windowed: bool) -> int:
+    (width, height), pixel_bytes = _size(data)
     pixels = width * height
-    return _COPIES * len(data) + (pixels * pixel_bytes if pixels <= max_pixels else 0)
+    return pixels * (_WINDOWED if windowed else pixel_bytes) if pixels <= max_pixels else 0
 
 
 def _size(data: bytes) -> tuple[tuple[int, int], int]:
@@ -30,8 +42,6 @@ def _size(data: bytes) -> tuple[tuple[int, int], int]:
         return read_png_size(data), _DEEP_PNG if has_16_bits(data) else _PNG
     if data.startswith(b"RIFF"):
         return read_webp_size(data), _WEBP
-    if is_tiff(data):
-        return read_tiff_size(data), _TIFF
     return read_jpeg_size(data), _JPEG
 
 

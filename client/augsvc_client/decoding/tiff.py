@@ -21,6 +21,10 @@ from augsvc_client.decoding.errors import Undecodable
 Numbers = npt.NDArray[Any]
 
 MAX_CHUNKS = 8192  # strips or tiles that are compressed: by LZW as many take 2.4 s, each by itself
+MAX_PADDING, USUAL_TILE = (
+    4,
+    1 << 18,
+)  # times the image's pixels; and pixels that tiles have however small the image: 512²
 
 _SIGNATURES: Mapping[bytes, Literal["<", ">"]] = {b"II*\0": "<", b"MM\0*": ">", b"II+\0": "<", b"MM\0+": ">"}
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
@@ -30,6 +34,8 @@ _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES = 322, 323, 324, 325
 _ONES = (_COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _ORIENTATION, _SAMPLES, _PLANAR, _PREDICTOR, _FORMAT, _BITS)
 _SIZES = (_WIDTH, _HEIGHT, _STRIP_OFFSETS, _STRIP_ROWS, _STRIP_BYTES)
 _USED = frozenset((*_ONES, *_SIZES, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES))
+_LISTS = frozenset({_STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES})
+_MAX_SAMPLES = 8  # numbers of any other tag that are read; more than the samples of a pixel that is served
 _INTEGERS = {1: "B", 3: "H", 4: "L", 16: "Q"}  # types of tags, as struct formats
 
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
@@ -51,6 +57,11 @@ _UNCOMPRESSED, _LZW, _DEFLATE, _OLD_DEFLATE, _PACKBITS = 1, 5, 8, 32946, 32773
 _COMPRESSIONS = frozenset({_UNCOMPRESSED, _LZW, _DEFLATE, _OLD_DEFLATE, _PACKBITS})
 _HORIZONTAL, _FLOATING = 2, 3  # predictors
 
+_COPIES = 3  # of a decompressed chunk: with a predictor, as differences, their sums, and the sums in order
+_WINDOW_BYTES = (
+    12  # a number of the image: 8 as an index and 2 as a value, or as a value, in 32 bits, and in their luma
+)
+
 Tags = Mapping[int, tuple[int, ...]]
 
 
@@ -70,11 +81,13 @@ class _Image(NamedTuple):
     height: int
     width: int
     samples: int  # of a pixel, alpha included
+    kept: int  # samples without alpha
     planes: int  # 1: the samples of a pixel are neighbours; else one plane for each sample
     dtype: np.dtype[Any]
     compression: int
     predictor: int
     chunks: _Chunks
+    orientation: int
 
 
 def is_tiff(data: bytes) -> bool:
@@ -91,6 +104,29 @@ def read_tiff(data: bytes, max_pixels: int) -> tuple[Numbers, int]:
     Raises:
         Undecodable: another kind of TIFF, more than `max_pixels` pixels or MAX_CHUNKS compressed strips, or damaged.
     """
+    image = _read_directory(data, max_pixels)
+    numbers = np.empty((image.height, image.width, image.kept), image.dtype.newbyteorder("="))
+    for index, (rows, columns, plane) in enumerate(_positions(image)):
+        chunk = _read_chunk(data, image, index, rows.stop - rows.start)
+        # a plane of alpha is decoded too, since it may be damaged: its part of `numbers` is empty
+        numbers[rows, columns, plane] = chunk[: rows.stop - rows.start, : columns.stop - columns.start, : image.kept]
+    return numbers, image.orientation
+
+
+def tiff_decoding_bytes(data: bytes, max_pixels: int) -> int:
+    """The memory that reading the numbers and applying a window take at their peak, without copies of the file.
+
+    Raises:
+        Undecodable: as `read_tiff`; or another exception, if the directory is damaged.
+    """
+    image = _read_directory(data, max_pixels)
+    chunk = image.chunks.height * image.chunks.width * (image.samples // image.planes) * image.dtype.itemsize
+    numbers = image.height * image.width * image.kept
+    return numbers * image.dtype.itemsize + max(_COPIES * chunk, _WINDOW_BYTES * numbers)
+
+
+def _read_directory(data: bytes, max_pixels: int) -> _Image:
+    """The first image of a file, as far as it is served and within bounds."""
     tags = _read_tags(data)
     single = {tag: tags.get(tag, (1,))[0] for tag in _ONES}
     (width, *_), (height, *_) = tags.get(_WIDTH, (0,)), tags.get(_HEIGHT, (0,))
@@ -100,25 +136,17 @@ def read_tiff(data: bytes, max_pixels: int) -> tuple[Numbers, int]:
         height,
         width,
         samples,
+        1 if single[_PHOTOMETRIC] == _GREY else 3,
         samples if single[_PLANAR] == 2 else 1,
         _dtype(tags, single).newbyteorder(_SIGNATURES[data[:4]]),
         single[_COMPRESSION],
         single[_PREDICTOR],
         _read_chunks(tags, height, width),
+        single[_ORIENTATION],
     )
     require_bytes(width, height, samples * image.dtype.itemsize, max_pixels)
     _require_bounds(image, len(data))
-    numbers = np.empty((height, width, samples), image.dtype.newbyteorder("="))
-    for index, (rows, columns, plane) in enumerate(_positions(image)):
-        chunk = _read_chunk(data, image, index, rows.stop - rows.start)
-        numbers[rows, columns, plane] = chunk[: rows.stop - rows.start, : columns.stop - columns.start]
-    return numbers[..., : 1 if single[_PHOTOMETRIC] == _GREY else 3], single[_ORIENTATION]
-
-
-def read_tiff_size(data: bytes) -> tuple[int, int]:
-    """The declared width and height."""
-    tags = _read_tags(data)
-    return tags[_WIDTH][0], tags[_HEIGHT][0]
+    return image
 
 
 def read_tiff_bits(data: bytes) -> int:
@@ -142,10 +170,11 @@ def _read_tags(data: bytes) -> Tags:
             continue
         if n_numbers > MAX_SEGMENTS:
             raise Undecodable("the image has too many segments")
-        form = f"{order}{n_numbers}{_INTEGERS[kind]}"
-        is_inline = struct.calcsize(form) <= n_inline
+        integer = order + _INTEGERS[kind]
+        is_inline = n_numbers * struct.calcsize(integer) <= n_inline
         source, start = (value, 0) if is_inline else (data, struct.unpack(order + offset, value)[0])
-        tags[tag] = struct.unpack_from(form, source, start)
+        n_read = n_numbers if tag in _LISTS else min(n_numbers, _MAX_SAMPLES)
+        tags[tag] = struct.unpack_from(f"{order}{n_read}{_INTEGERS[kind]}", source, start)
     return tags
 
 
@@ -183,7 +212,7 @@ def _require_bounds(image: _Image, n_bytes: int) -> None:
     across, down = -(-image.width // chunks.width), -(-image.height // chunks.height)
     count = across * down * image.planes
     padded = across * down * chunks.height * chunks.width
-    if padded > max(4 * image.height * image.width, 1 << 22):
+    if padded > max(MAX_PADDING * image.height * image.width, USUAL_TILE):
         raise Undecodable("the TIFF has tiles far larger than the image")
     if count != len(chunks.offsets) or count != len(chunks.n_bytes) or sum(chunks.n_bytes) > n_bytes:
         raise Undecodable(DAMAGED)
