@@ -8,7 +8,8 @@ from augsvc_client.decoding.containers.png import SIGNATURE, has_16_bits, read_p
 from augsvc_client.decoding.containers.webp import read_webp_size
 from augsvc_client.decoding.tiff import is_tiff, tiff_decoding_bytes
 
-# JPEG and PNG: upright colour 10.6, of which the array has 3; a rotated photo, CMYK or RGBA 14.0. WebP: lossy 19.8, lossless RGBA 22.7
+# JPEG and PNG: upright colour 10.6, of which the array has 3; a rotated photo, CMYK or RGBA 14.0.
+# WebP: lossy 19.8, lossless RGBA 22.7.
 _JPEG, _PNG, _WEBP = 15, 15, 24
 _DEEP_PNG, _WINDOWED = 36, 39  # into three channels
 _COPIES = 3  # of the file: its parts without metadata, joined, and buffered by the library
