@@ -1,4 +1,4 @@
-"""All decoders by name, and the digest of a probe file through each, which the self-test puts into arithmetic ids.
+"""All decoders by name, and the digest of a probe file and its variants through each, which is part of arithmetic ids.
 
 The audio files in `probes/` hold 2,400 frames at 8,000 Hz of two channels, by this recipe, written by libsndfile:
 
@@ -13,7 +13,11 @@ import hashlib
 from collections.abc import Mapping
 from importlib.resources import files
 from types import MappingProxyType
+from typing import Any
 
+import numpy.typing as npt
+
+from augsvc.data.decoders.variants import build_variants
 from augsvc.errors import Undecodable
 from augsvc_client.decoding.audio import decode_sound
 from augsvc_client.decoding.image import decode_image, decode_window
@@ -40,27 +44,46 @@ DECODERS: Mapping[str, str] = MappingProxyType(
 
 
 def probe_digest(name: str) -> str:
-    """The SHA-256 (hex) of a decoder's probe, decoded; `name` is one of `DECODERS`.
+    """The SHA-256 (hex) of what a decoder makes of its probe and of changed copies of it; `name` is one of `DECODERS`.
 
     Images are decoded in colour and in grey. If this machine's library cannot decode a probe (Opus is optional), the digest
     says so: such a replica produces different bytes.
     """
-    data = files("augsvc.data.decoders").joinpath("probes", DECODERS[name]).read_bytes()
     digest = hashlib.sha256()
-    if name in IMAGE_DECODERS:
-        for channels in (3, 1):
-            digest.update(decode_image(data, channels, max_pixels=24 * 16).tobytes())
-    elif name in NUMBER_DECODERS:
-        for channels in (3, 1):
-            digest.update(decode_window(data, channels, 4 * 24 * 16, (0.0, 65535.0)).astype("<u2").tobytes())
-    else:
-        digest.update(_sound(data))
+    for rule, outcome in probe_outcomes(name).items():
+        digest.update(f"{rule}\0{outcome}\0".encode())
     return digest.hexdigest()
 
 
-def _sound(data: bytes) -> bytes:
+def probe_outcomes(name: str) -> Mapping[str, str]:
+    """The SHA-256 (hex) of a decoder's probe and of each variant, decoded, or "undecodable", by the rule that each is for."""
+    probe = files("augsvc.data.decoders").joinpath("probes", DECODERS[name]).read_bytes()
+    outcomes: dict[str, str] = {}
+    for rule, data in {"unchanged": probe, **build_variants(name, probe)}.items():
+        if name == "jpeg":  # the only one that differs in it
+            outcomes[f"{rule}, not strict"] = _outcome(name, data, strict=False)
+        outcomes[rule] = _outcome(name, data, strict=True)
+    return outcomes
+
+
+def _outcome(name: str, data: bytes, strict: bool) -> str:
     try:
-        audio, rate = decode_sound(data, max_frames=2400)
+        return hashlib.sha256(_decode(name, data, strict)).hexdigest()
     except Undecodable:
-        return b"undecodable"
+        return "undecodable"
+
+
+def _decode(name: str, data: bytes, strict: bool) -> bytes:
+    if name in IMAGE_DECODERS:
+        return b"".join(_shaped(decode_image(data, channels, 24 * 16, strict)) for channels in (3, 1))
+    if name in NUMBER_DECODERS:
+        window = (0.0, 65535.0)
+        return b"".join(
+            _shaped(decode_window(data, channels, 4 * 24 * 16, window).astype("<u2")) for channels in (3, 1)
+        )
+    audio, rate = decode_sound(data, max_frames=2400)
     return rate.to_bytes(4, "little") + audio.astype("<f4").tobytes()
+
+
+def _shaped(pixels: npt.NDArray[Any]) -> bytes:
+    return str(pixels.shape).encode() + pixels.tobytes()
