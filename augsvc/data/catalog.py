@@ -31,6 +31,9 @@ class Replacement:
     added: int
     removed: int
     changed: int  # modified, replaced or moved
+    added_classes: tuple[str, ...]
+    removed_classes: tuple[str, ...]
+    labels_moved: bool  # a class that stays has another label
 
     @staticmethod
     def of(name: str, former: Source | None, source: Source | None) -> "Replacement":
@@ -38,7 +41,12 @@ class Replacement:
         versions = (former.info.version if former else None, source.info.version if source else None)
         samples = (len(former) if former else 0, len(source) if source else 0)
         changes = source.changes_since(former) if source and former else Changes(samples[1], samples[0])
-        return Replacement(name, *versions, *samples, changes.added, changes.removed, changes.changed)
+        theirs, ours = (kept.info.classes if kept else () for kept in (former, source))
+        added = tuple(name for name in ours if name not in theirs)
+        removed = tuple(name for name in theirs if name not in ours)
+        moved = any(ours.index(name) != theirs.index(name) for name in ours if name in theirs)
+        counts = (changes.added, changes.removed, changes.changed)
+        return Replacement(name, *versions, *samples, *counts, added, removed, moved)
 
     @property
     def differs(self) -> bool:

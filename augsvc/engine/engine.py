@@ -118,11 +118,13 @@ class Engine:
         self._testing.shutdown(wait=True, cancel_futures=True)
         self._workers.shutdown(wait=True, cancel_futures=True)
 
-    def open(self, spec: StreamSpec, wait: bool = True) -> Stream:
-        """The stream of a specification (blocking: it may read labels).
+    def open(self, spec: StreamSpec, wait: bool = True, version: str | None = None) -> Stream:
+        """The stream of a specification, from this version of its dataset, by default the current one (blocking: it may
+        read labels).
 
         Raises:
             UnknownDataset, SpecInvalid: it cannot be served.
+            StreamMismatch: this replica does not have that version, or does not keep it any more.
             PlanTooCostly: a sample of it would take too long.
             NotAvailable: an operation or a decoder that it uses fails its self-test here.
             Starting: the self-test's frames are still running.
@@ -130,7 +132,7 @@ class Engine:
         """
         if not self.ready:
             raise Starting(STARTING)
-        return self._streams.open(spec, wait)
+        return self._streams.open(spec, wait, version)
 
     def find(self, stream_id: str) -> Stream | None:
         """The stream of an id, if it is open here."""

@@ -10,7 +10,7 @@ from augsvc.data.catalog import Catalog, Replacement
 from augsvc.data.source import Source
 from augsvc.data.subset import Subsets
 from augsvc.engine.limits import Limits
-from augsvc.errors import AugsvcError, Pending
+from augsvc.errors import AugsvcError, Pending, StreamMismatch
 from augsvc.executors.protocol import Executor
 from augsvc.planning.spec import StreamSpec
 from augsvc.streams.selftest import SelfTest
@@ -38,9 +38,24 @@ class OpenStreams:
         with self._lock:
             return self._touch(stream_id)
 
-    def open(self, spec: StreamSpec, wait: bool) -> Stream:
-        """The stream of a specification, from the current version of its dataset; raises as Engine.open does."""
-        return self._open(spec, self._catalog.get(spec.dataset), wait)
+    def open(self, spec: StreamSpec, wait: bool, version: str | None = None) -> Stream:
+        """The stream of a specification, from this version of its dataset, by default the current one; raises as
+        Engine.open does.
+        """
+        return self._open(spec, self._version(spec.dataset, version), wait)
+
+    def _version(self, dataset: str, version: str | None) -> Source:
+        with self._lock:
+            for former in self._former.get(dataset, ()):
+                if former.info.version == version:
+                    return former
+        current = self._catalog.get(dataset)
+        if version not in (None, current.info.version):
+            raise StreamMismatch(
+                "this replica does not have that version of the dataset: use another replica or the current version",
+                {"dataset_version": current.info.version},
+            )
+        return current
 
     def require(self, stream_id: str, spec: StreamSpec, wait: bool) -> Stream:
         """The stream of a specification, of the version of its dataset that gives it this id, or else of the current one."""

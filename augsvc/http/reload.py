@@ -109,6 +109,16 @@ def log_replacements(replacements: Iterable[Replacement]) -> None:
             one.version,
             one.former_version,
         )
+        if one.labels_moved or (one.former_version and one.version and (one.added_classes or one.removed_classes)):
+            logger.warning(
+                "%s: its classes changed (added: %s; removed: %s)%s",
+                one.name,
+                printable(", ".join(one.added_classes) or "none"),
+                printable(", ".join(one.removed_classes) or "none"),
+                ", and others have other labels now: a model of the former version does not fit"
+                if one.labels_moved
+                else "",
+            )
         if one.changed and one.version == one.former_version:
             logger.warning(
                 "%s: %d files were modified or replaced, but names and sizes, and so the version, are the same: "

@@ -30,6 +30,7 @@ Buffer = bytes | bytearray | memoryview | npt.NDArray[np.uint8]
 Arrays = dict[str, npt.NDArray[Any]]
 
 SPEC_HEADER = "Augsvc-Spec"
+VERSION_HEADER = "Augsvc-Dataset-Version"
 WAIT_HEADER = "Augsvc-Wait-Ms"
 DIGEST_HEADER = "Augsvc-Digest"
 MAX_HEADER_BYTES = 1 << 20

@@ -86,7 +86,11 @@ def test_an_epoch_in_progress_ends_on_its_version_and_new_streams_begin_on_the_n
         "added": 2,
         "removed": 0,
         "changed": 0,
+        "added_classes": ["ant"],
+        "removed_classes": [],
+        "labels_moved": True,
     }
+    assert "pets: its classes changed (added: ant; removed: none), and others have other labels now" in serving.output()
     assert [*first, *running] == undisturbed
     later = serving.open(SPEC)
     assert later["dataset_version"] == entry["version"] != stream["dataset_version"]

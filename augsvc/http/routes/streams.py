@@ -15,7 +15,7 @@ from augsvc.planning.spec import MAX_SPEC_BYTES, StreamSpec, parse_spec
 from augsvc.streams.preview import COLUMNS, MAX_PREVIEW_SAMPLES
 from augsvc.streams.stream import Range, Stream
 from augsvc_client.errors import WireError
-from augsvc_client.wire import decode_spec, encode_spec
+from augsvc_client.wire import VERSION_HEADER, decode_spec, encode_spec
 
 MAX_SPEC_HEADER = 4096
 PREFIX = "/v1"
@@ -29,6 +29,12 @@ View = Annotated[int, Query(ge=0, lt=MAX_VIEWS, description="another draw of the
 SpecHeader = Annotated[
     str | None, Header(alias="Augsvc-Spec", description="the `header` in the response of POST /v1/streams")
 ]
+VersionHeader = Annotated[
+    str | None,
+    Header(
+        alias=VERSION_HEADER, max_length=64, description="the version of the dataset to read; default: the current one"
+    ),
+]
 
 
 def streams_router(engine: Engine, max_request_bytes: int) -> APIRouter:
@@ -40,12 +46,12 @@ def streams_router(engine: Engine, max_request_bytes: int) -> APIRouter:
         summary="Open a stream",
         openapi_extra={"requestBody": SPEC_BODY},
     )
-    async def open_stream(request: Request) -> dict[str, object]:
+    async def open_stream(request: Request, version: VersionHeader = None) -> dict[str, object]:
         body = await read_json_body(request, min(max_request_bytes, 16 * MAX_SPEC_BYTES))
 
         def open_body() -> dict[str, object]:
             spec = parse_spec(body, engine.operations, engine.catalog.media_of)
-            return stream_entry(engine.open(spec, wait=False))
+            return stream_entry(engine.open(spec, wait=False, version=version))
 
         work = engine.run_opening(open_body, job_of(request))
         return await run_unless_disconnected(request, work)

@@ -98,22 +98,31 @@ class Client:
         self.__dict__.update(state)
         weakref.finalize(self, _close_own, self._connections)
 
-    def stream(self, spec: Mapping[str, object], *, id: str | None = None) -> Stream:
+    def stream(
+        self, spec: Mapping[str, object], *, id: str | None = None, dataset_version: str | None = None
+    ) -> Stream:
         """The stream of a specification; `id` pins it: a replica with another id is passed over.
+
+        `dataset_version`: the version of the dataset to read, by default the current one. Replicas keep former versions
+        when their datasets are reloaded; one without this version is passed over.
 
         Raises ServerUnavailable, StreamChanged, RequestRefused, Unauthorized.
         """
         headers = {"Content-Type": "application/json"}
+        if dataset_version is not None:
+            headers[wire.VERSION_HEADER] = check_header_value("dataset_version", dataset_version)
+        pinned = {"id": id, "dataset_version": dataset_version}
+        identity = {name: value for name, value in pinned.items() if value is not None}
         body = json.dumps(spec, allow_nan=False).encode()
 
         def accept(response: Response) -> Stream:
             stream = Stream.from_response(self, response)
-            if id is not None and stream.id != id:
+            if identity.items() - stream.identity.items():
                 raise StreamDiffers(f"{response.replica.url} computes another stream", stream.identity)
             return stream
 
         request = Request("POST", "/v1/streams", headers, body)
-        return self.call(request, accept, {"id": id} if id is not None else {})
+        return self.call(request, accept, identity)
 
     def augment(
         self,

@@ -183,7 +183,8 @@ class RetryState:
             changes.append(f"{replica.url}: {', '.join(differences + others) or 'no reason given'}")
         return (
             f"no replica computes this stream any more ({'; '.join(changes)}). Serve the same data and version of augsvc "
-            f"again, or start a new stream (drop id=; accept_arithmetic=True if only the arithmetic differs)."
+            f"again, or start a new stream (drop id= and dataset_version=; accept_arithmetic=True if only the arithmetic "
+            f"differs). augsvc-train starts over in another folder, without --resume."
         )
 
 

@@ -6,7 +6,7 @@ loader (progress, what to fetch) → Prefetcher → Client → tensors on the de
 import os
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
@@ -174,10 +174,13 @@ class BaseLoader(ABC, Generic[Item]):
     def _checked_state(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """This loader's own state, to compare `state` with; raises StateMismatch if that lacks an entry."""
         own = self.state_dict()
-        missing = [key for key in own if key not in state]
-        if missing:
-            raise StateMismatch(f"the state lacks {', '.join(missing)}; pass what state_dict() returned")
+        require_entries(state, own)
         return own
+
+    def _drop_prefetched(self) -> None:
+        """Ends the requests in flight of this process; the next step begins others."""
+        if (prefetcher := self._prefetchers.pop(os.getpid(), None)) is not None:
+            prefetcher.stop()
 
     def _prefetcher(self) -> Prefetcher[Item]:
         """This process's prefetcher; the threads of the parent's do not exist after a fork."""
@@ -187,6 +190,12 @@ class BaseLoader(ABC, Generic[Item]):
         if pid not in self._prefetchers:
             self._prefetchers[pid] = self._build_prefetcher()
         return self._prefetchers[pid]
+
+
+def require_entries(state: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Raises StateMismatch if a loader's state lacks one of these entries."""
+    if missing := [name for name in names if name not in state]:
+        raise StateMismatch(f"the state lacks {', '.join(missing)}; pass what state_dict() returned")
 
 
 def _release(client: Client, prefetchers: Mapping[int, Prefetcher[Any]]) -> None:

@@ -6,13 +6,16 @@ torch is imported when a loader is used, not before.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from augsvc_client.client.retry import IDENTITY
 from augsvc_client.client.stream import Stream
-from augsvc_client.errors import StateMismatch
-from augsvc_client.loaders.base import BaseLoader, ClientOptions, Delivery, Progress
+from augsvc_client.errors import RequestRefused, StateMismatch, StreamChanged
+from augsvc_client.loaders.base import BaseLoader, ClientOptions, Delivery, Progress, require_entries
 from augsvc_client.loaders.prefetch import Prefetcher
 from augsvc_client.loaders.ranks import rank_and_world_size
 from augsvc_client.loaders.shares import Address, Shares
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     import torch
 
     Batch = dict[str, torch.Tensor]
+
+_DESCRIBED = ("spec", *IDENTITY, "samples")  # entries of a state that describe its stream
 
 
 class RemoteDataLoader(BaseLoader[Address]):
@@ -41,7 +46,8 @@ class RemoteDataLoader(BaseLoader[Address]):
     the [0, 255] of a uint8 image, or the [0, 65535] of a uint16 one, is mapped to, as float32; None keeps the integers;
     sound is never scaled. `prefetch`: batches
     fetched ahead at the start; while batches arrive within a second this grows to 32 or to 64 MiB, whichever is less,
-    but never below `prefetch` (docs/serving.md). `id`: pins the stream. `view`: which of a sample's 256 draws.
+    but never below `prefetch` (docs/serving.md). `id`: pins the stream. `dataset_version`: the version of the dataset to
+    read, default the current one. `view`: which of a sample's 256 draws.
 
     No request is made before the stream is needed. Raises ValueError for arguments that cannot be used, NotInstalled (an
     ImportError) without torch.
@@ -73,6 +79,7 @@ class RemoteDataLoader(BaseLoader[Address]):
         token: str | None = None,
         wait_s: float = 300.0,
         id: str | None = None,
+        dataset_version: str | None = None,
         view: int = 0,
         accept_arithmetic: bool = False,
         job: str | None = None,
@@ -95,7 +102,7 @@ class RemoteDataLoader(BaseLoader[Address]):
         }
         self._spec = specification(fields)
         self._batch_size, self._drop_last, self._shuffle = batch_size, drop_last, shuffle
-        self._pinned_id = id
+        self._pinned_id, self._pinned_version = id, dataset_version
         self._stream: Stream | None = None
         self._epoch_set = False  # by the caller, and no batch taken since: its rest may be empty
         self._stepped = False  # a batch was handed out since the epoch began or a state was loaded
@@ -105,7 +112,7 @@ class RemoteDataLoader(BaseLoader[Address]):
     def stream(self) -> Stream:
         """The stream that the loader reads; requested from the server once."""
         if self._stream is None:
-            self._stream = self._client.stream(self._spec, id=self._pinned_id)
+            self._stream = self._open(self._pinned_version)
         return self._stream
 
     @property
@@ -144,28 +151,29 @@ class RemoteDataLoader(BaseLoader[Address]):
     def state_dict(self) -> dict[str, Any]:
         """All that a later run needs to continue, JSON-able. A batch counts when it has been handed out."""
         stream = self.stream
-        return {
-            "spec": stream.spec,
-            **stream.identity,
-            "samples": stream.samples,
-            "epoch": self.epoch,
-            "position": self.position,
-        }
+        return {**_description(stream), "epoch": self.epoch, "position": self.position}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go to where the state was taken; batch size and world size may differ from then.
 
-        Raises StateMismatch for another stream's state; accept_arithmetic allows another arithmetic.
+        The loader reads the state's version of the dataset from now on, which servers keep when they reload it. Raises
+        StateMismatch for another stream's state, or if no replica has that version; accept_arithmetic allows another
+        arithmetic.
         """
-        own = self._checked_state(state)
+        require_entries(state, (*_DESCRIBED, "epoch", "position"))
+        stream = self._open_version_of(state)
+        own = _description(stream)
         differences = differing(own["spec"], state["spec"])
         # other operations have another arithmetic anyway
         ignored = {"arithmetic"} if self._delivery.accept_arithmetic or differences else set()
+        other_arguments = bool(differences)
         differences += [
             f"{key} ({state[key]} in the state, {own[key]} here)"
             for key in ("dataset_version", "samples", "arithmetic")
             if state[key] != own[key] and key not in ignored
         ]
+        if differences and state["dataset_version"] != own["dataset_version"] and not other_arguments:
+            raise StateMismatch(self._describe_changed_data(differences))
         if differences:
             raise StateMismatch(
                 f"the state belongs to another stream; these differ: {'; '.join(differences)}. Build the loader with the "
@@ -173,10 +181,36 @@ class RemoteDataLoader(BaseLoader[Address]):
             )
         epoch, position = state["epoch"], state["position"]
         integers = type(epoch) is int and type(position) is int
-        if not integers or not (0 <= epoch < MAX_EPOCHS and 0 <= position <= self.stream.samples):
+        if not integers or not (0 <= epoch < MAX_EPOCHS and 0 <= position <= stream.samples):
             raise StateMismatch(f"the state's epoch {epoch!r} or position {position!r} is not in the stream")
+        if stream is not self._stream:
+            self._drop_prefetched()
+            self._stream = stream
         self._progress = Progress(epoch, position)
         self._epoch_set, self._stepped = True, False
+
+    def _open(self, version: str | None) -> Stream:
+        return self._client.stream(self._spec, id=self._pinned_id, dataset_version=version)
+
+    def _open_version_of(self, state: Mapping[str, Any]) -> Stream:
+        """The loader's stream over the state's version of the dataset, or else the one that it reads."""
+        version, opened = state["dataset_version"], self._stream
+        pinned = self._pinned_version is not None or self._pinned_id not in (None, state["id"])
+        if not pinned and isinstance(version, str) and (opened is None or opened.dataset_version != version):
+            with suppress(StreamChanged, RequestRefused, ValueError):  # what is refused is named by its differences
+                return self._open(version)
+        return self.stream
+
+    def _describe_changed_data(self, differences: Sequence[str]) -> str:
+        if self._pinned_version is not None or self._pinned_id is not None:
+            changed = "; ".join(differences)
+            return f"the loader is pinned to other data than the state's: {changed}. Drop dataset_version= and id=."
+        return (
+            f"the data changed since the state was taken: {'; '.join(differences)}. No replica has that version any more: "
+            f"servers keep former versions when they reload, but not when they restart. Restore the former files, or "
+            f"decide to use the new data: start over, or load the model without this state and call "
+            f"set_epoch(state['epoch'] + 1). augsvc-train starts over in another folder, without --resume."
+        )
 
     def _coming(self, shares: Shares) -> Progress:
         """Where the next iteration begins."""
@@ -191,14 +225,16 @@ class RemoteDataLoader(BaseLoader[Address]):
 
     def _steps(self, shares: Shares, epoch: int) -> "Iterator[Batch]":
         # reads the loader's own position, so that a second iter(), set_epoch() or load_state_dict() takes effect
-        while self.epoch == epoch and shares.steps_left(self.position) > 0:
+        while self.epoch == epoch:
+            shares = replace(shares, samples=self.stream.samples)  # load_state_dict may have opened another version
+            if not shares.steps_left(self.position):
+                self._go_to_epoch(epoch + 1)
+                return
             batch = self._to_tensors(self._next_arrays(shares))
             self._progress = Progress(epoch, shares.next_position(self.position))
             self._epoch_set, self._stepped = False, True
             self.batches += 1
             yield batch
-        if self.epoch == epoch:
-            self._go_to_epoch(epoch + 1)
 
     def _next_arrays(self, shares: Shares) -> Arrays:
         start, count = shares.own_range(self.position)
@@ -233,3 +269,8 @@ class RemoteDataLoader(BaseLoader[Address]):
                 f"lower batch_size or set drop_last=False"
             )
         return shares
+
+
+def _description(stream: Stream) -> dict[str, Any]:
+    """The entries of a state that describe its stream."""
+    return {name: getattr(stream, name) for name in _DESCRIBED}

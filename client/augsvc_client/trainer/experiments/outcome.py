@@ -16,7 +16,8 @@ from augsvc_client.trainer.training.sample_grid import SampleGrid
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A finished run. `stream` is the specification and identity that the server at `url` returned.
+    """A finished run. `stream` is the specification and identity that the server at `url` returned, `versions` those of
+    the datasets that it read, by name.
 
     `floor` is the lowest training loss that label smoothing allows. By test: `predictions` of the final network, `views` with
     test-time augmentation (where enabled), `uncertainty` with dropout on (where enabled). `sample_grid`: None for audio.
@@ -29,6 +30,7 @@ class Outcome:
     classes: Sequence[str]
     history: Sequence[Epoch]
     stream: Mapping[str, Any]
+    versions: Mapping[str, str]
     facts: Facts
     floor: float
     sample_grid: SampleGrid | None

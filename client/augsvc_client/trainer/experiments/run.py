@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 
 from rich.progress import Progress
 from torch import nn
@@ -15,9 +16,11 @@ from augsvc_client.loaders.remote import RemoteDataLoader
 from augsvc_client.trainer.experiments.outcome import Outcome
 from augsvc_client.trainer.models.build import Inputs, build_model, facts
 from augsvc_client.trainer.recipe import Recipe
-from augsvc_client.trainer.training.checkpoint import FILE_NAME, load_checkpoint, with_checkpoints
+from augsvc_client.trainer.training.checkpoint import FILE_NAME, load_checkpoint, read_datasets, with_checkpoints
 from augsvc_client.trainer.training.data import (
+    Versions,
     class_names,
+    dataset_names,
     describe_inputs,
     test_loader,
     training_indices,
@@ -59,16 +62,22 @@ def run(
     run's duration. Raises the client's errors, Diverged, and ValueError for a recipe that does not fit the data.
     """
     with ExitStack() as stack:
-        loader = stack.enter_context(training_loader(recipe, url))
-        statistics_loader = stack.enter_context(training_loader(recipe, url))
-        tests = {name: stack.enter_context(test_loader(recipe, url, name)) for name in recipe.evaluation.tests or {}}
+        saved = read_datasets(out) if resume and out is not None and (out / FILE_NAME).exists() else {}
+        versions = {name: entry["version"] for name, entry in saved.items()}
+        loader = stack.enter_context(training_loader(recipe, url, versions))
+        statistics_loader = stack.enter_context(training_loader(recipe, url, versions))
+        tests = {
+            name: stack.enter_context(test_loader(recipe, url, name, versions=versions))
+            for name in recipe.evaluation.tests or {}
+        }
         stream = loader.stream
-        served = {entry["name"]: entry for entry in stream.client.datasets()}
+        served = {**{entry["name"]: entry for entry in stream.client.datasets()}, **saved}
         classes = class_names(served, recipe)
         inputs = describe_inputs(stream, served[recipe.data.dataset])
         model = build_model(recipe.model, inputs, len(classes), recipe.training.seed)
         model.to(choose_device(recipe.training.device).kind)
         state = TrainingState(Learner(model, recipe, recipe.training.epochs * loader.epoch_steps), loader)
+        state.datasets = {name: served[name] for name in dataset_names(recipe)}
         if resume and out is not None:
             _resume(state, out, notify)
         evaluator = _Evaluator(state, statistics_loader, tests)
@@ -81,6 +90,7 @@ def _summarise(
 ) -> Outcome:
     """The outcome of a finished run."""
     recipe, model, stream = state.learner.recipe, state.learner.eval_model, state.loader.stream
+    versions = {name: str(entry["version"]) for name, entry in state.datasets.items()}
     epochs = min(_GRID_EPOCHS, len(state.history))
     return Outcome(
         recipe=recipe,
@@ -94,7 +104,8 @@ def _summarise(
         floor=loss_floor(len(classes), recipe.training.label_smoothing),
         sample_grid=None if inputs.rate else collect_sample_grid(stream, classes, epochs),
         predictions=evaluator.final_predictions(),
-        views=predict_views(model, recipe, url),
+        views=predict_views(model, recipe, url, versions),
+        versions=versions,
         uncertainty=evaluator.uncertainty(),
     )
 
@@ -147,7 +158,9 @@ class _Evaluator:
         return {name: predict(model, loader, self._left_out[name]) for name, loader in self._tests.items()}
 
 
-def predict_views(model: nn.Module, recipe: Recipe, url: str) -> dict[str, Predictions]:
+def predict_views(
+    model: nn.Module, recipe: Recipe, url: str, versions: Versions = MappingProxyType({})
+) -> dict[str, Predictions]:
     """Test-time augmentation: for each plain test the mean over `evaluation.views` views, rendered by the service."""
     evaluation = recipe.evaluation
     plain = [name for name, test in (evaluation.tests or {}).items() if test.pipeline == "none" and not test.unseen]
@@ -155,7 +168,9 @@ def predict_views(model: nn.Module, recipe: Recipe, url: str) -> dict[str, Predi
     for name in plain if evaluation.views > 1 else []:
         views = []
         for view in range(evaluation.views):
-            with test_loader(recipe, url, name, pipeline=evaluation.view_pipeline, view=view) as loader:
+            with test_loader(
+                recipe, url, name, pipeline=evaluation.view_pipeline, view=view, versions=versions
+            ) as loader:
                 views.append(predict(model, loader))
         averages[name] = average_predictions(views)
     return averages

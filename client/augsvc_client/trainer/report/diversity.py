@@ -63,7 +63,7 @@ def compute_overlap(first: Order, second: Order, batch_size: int) -> Overlap:
 
 def measure_diversity(stream: Stream) -> Diversity:
     """The diversity of the first samples in dataset order over the first epochs."""
-    unshuffled = stream.client.stream({**stream.spec, "shuffle": False})
+    unshuffled = stream.client.stream({**stream.spec, "shuffle": False}, dataset_version=stream.dataset_version)
     count = min(_SAMPLES, unshuffled.samples)
     batches = [unshuffled.batch(epoch, 0, count) for epoch in range(_EPOCHS)]
     name = "audio" if "audio" in batches[0] else "image"

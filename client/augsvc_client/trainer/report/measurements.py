@@ -31,7 +31,7 @@ class Measurements:
 
 def measure(outcome: Outcome) -> Measurements:
     """Read a few batches of the run and time its network; raises the client's errors."""
-    with training_loader(outcome.recipe, outcome.url) as loader:
+    with training_loader(outcome.recipe, outcome.url, outcome.versions) as loader:
         batch = next(iter(loader))
         overlap = measure_overlap(loader.stream, outcome.recipe.data.batch_size)
         diversity = measure_diversity(loader.stream)

@@ -107,7 +107,7 @@ def _worst_errors(outcome: Outcome, name: str, predictions: Predictions) -> list
     rows = predictions.worst_errors(_SHOWN_ERRORS)
     if not len(rows):
         return []
-    with test_loader(outcome.recipe, outcome.url, name) as loader:
+    with test_loader(outcome.recipe, outcome.url, name, versions=outcome.versions) as loader:
         images = np.concatenate([loader.stream.batch(0, int(predictions.index[row]), 1)["image"] for row in rows])
     classes = outcome.classes
     captions = [

@@ -45,6 +45,17 @@ def save_checkpoint(state: TrainingState, folder: Path) -> None:
     write_file(folder / FILE_NAME, save(tensors, metadata={"augsvc": json.dumps(_metadata(state))}))
 
 
+def read_datasets(folder: Path) -> dict[str, dict[str, Any]]:
+    """The datasets that the checkpoint's run reads, as the server described them then; raises ValueError as load_checkpoint."""
+    datasets = _read(folder / FILE_NAME)[0].get("datasets", {})
+    if not isinstance(datasets, dict) or not all(
+        isinstance(entry, dict) and isinstance(entry.get("version"), str) and isinstance(entry.get("classes"), list)
+        for entry in datasets.values()
+    ):
+        raise ValueError(f"{folder / FILE_NAME} is damaged: delete it to start the run over")
+    return datasets
+
+
 def load_checkpoint(state: TrainingState, folder: Path) -> None:
     """Bring a new state of the same recipe to where the checkpoint was saved.
 
@@ -128,6 +139,7 @@ def _metadata(state: TrainingState) -> dict[str, Any]:
         "rates": rates,
         "steps": learner.steps,
         "loader": state.loader.state_dict(),
+        "datasets": {name: dict(entry) for name, entry in state.datasets.items()},
         "history": [asdict(epoch) for epoch in state.history],
         "pace": asdict(state.pace),
         "best": state.best,

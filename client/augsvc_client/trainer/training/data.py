@@ -4,6 +4,7 @@ Recipe → training_loader, test_loader → RemoteDataLoader;  Stream → Inputs
 """
 
 from collections.abc import Mapping, Set
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,12 @@ from augsvc_client.trainer.recipe import Pipeline, Recipe
 from augsvc_client.trainer.training.device import choose_device
 
 _ORDER_CHUNK = 4096  # samples per request for their indices
+Versions = Mapping[str, str]  # of datasets, by name; others are read in their current version
+_CURRENT: Versions = MappingProxyType({})
 
 
-def training_loader(recipe: Recipe, url: str) -> RemoteDataLoader:
-    """The training batches of a recipe."""
+def training_loader(recipe: Recipe, url: str, versions: Versions = _CURRENT) -> RemoteDataLoader:
+    """The training batches of a recipe, from these versions of the datasets."""
     data = recipe.data
     subset = None if data.per_class is None else {"per_class": data.per_class, "seed": _seed(recipe, data.subset_seed)}
     return RemoteDataLoader(
@@ -40,11 +43,19 @@ def training_loader(recipe: Recipe, url: str) -> RemoteDataLoader:
         prefetch=data.prefetch,
         device=choose_device(recipe.training.device).kind,
         wait_s=data.wait_s,
+        dataset_version=versions.get(data.dataset),
     )
 
 
 def test_loader(
-    recipe: Recipe, url: str, name: str, *, pipeline: Pipeline | None = None, view: int = 0, shuffle: bool = False
+    recipe: Recipe,
+    url: str,
+    name: str,
+    *,
+    pipeline: Pipeline | None = None,
+    view: int = 0,
+    shuffle: bool = False,
+    versions: Versions = _CURRENT,
 ) -> RemoteDataLoader:
     """The batches of one test: every sample once, the same for every seed.
 
@@ -68,6 +79,7 @@ def test_loader(
         device=choose_device(recipe.training.device).kind,
         wait_s=data.wait_s,
         view=view,
+        dataset_version=versions.get(test.dataset),
     )
 
 
@@ -86,7 +98,7 @@ def class_names(served: Mapping[str, Mapping[str, Any]], recipe: Recipe) -> list
 
     `served`: the server's datasets by name.
     """
-    names = [recipe.data.dataset, *(test.dataset for test in (recipe.evaluation.tests or {}).values())]
+    names = dataset_names(recipe)
     for name in names:
         if name not in served:
             raise ValueError(f"the server has no dataset {name}: give --test-dataset another one")
@@ -101,6 +113,11 @@ def class_names(served: Mapping[str, Mapping[str, Any]], recipe: Recipe) -> list
     return classes
 
 
+def dataset_names(recipe: Recipe) -> list[str]:
+    """The datasets of a recipe, that of training first."""
+    return [recipe.data.dataset, *(test.dataset for test in (recipe.evaluation.tests or {}).values())]
+
+
 def read_order(stream: Stream, epoch: int) -> npt.NDArray[np.int64]:
     """The dataset indices of an epoch's samples, in the epoch's order.
 
@@ -108,7 +125,9 @@ def read_order(stream: Stream, epoch: int) -> npt.NDArray[np.int64]:
     256 × 256 exceed a server's request limit.
     """
     smallest = {"seconds": 1 / stream.spec["sample_rate"]} if "audio" in stream.tensors else {"size": [1, 1]}
-    plain = stream.client.stream({**stream.spec, "pipeline": "none", **smallest})
+    plain = stream.client.stream(
+        {**stream.spec, "pipeline": "none", **smallest}, dataset_version=stream.dataset_version
+    )
     starts = range(0, plain.samples, _ORDER_CHUNK)
     return np.concatenate(
         [plain.batch(epoch, start, min(_ORDER_CHUNK, plain.samples - start))["index"] for start in starts]

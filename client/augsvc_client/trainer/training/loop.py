@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import Any
 
 import torch
 
@@ -76,7 +77,8 @@ class TrainingState:
     """Everything that a checkpoint saves: learner, loader, finished epochs, and losses and pace of the current epoch.
 
     It is consistent between two events of `train`. `best` is the best watched accuracy so far, `since_best` the number of
-    evaluations since then, `best_weights` the weights that reached it (with early stopping only).
+    evaluations since then, `best_weights` the weights that reached it (with early stopping only). `datasets` are the server's
+    entries of those that the run reads, with their versions and classes.
     """
 
     learner: Learner
@@ -87,6 +89,7 @@ class TrainingState:
     best: float = -1.0
     since_best: int = 0
     best_weights: Mapping[str, torch.Tensor] | None = None
+    datasets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def train(state: TrainingState, evaluate: Evaluate) -> Iterator[Step | Epoch]:

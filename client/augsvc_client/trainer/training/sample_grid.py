@@ -31,8 +31,8 @@ def collect_sample_grid(stream: Stream, classes: Sequence[str], epochs: int, col
     Draws depend on the sample and the epoch, not on the position in the order. So the unshuffled stream shows what the
     network got from the shuffled one.
     """
-    augmented = stream.client.stream({**stream.spec, "shuffle": False})
-    plain = stream.client.stream({**stream.spec, "shuffle": False, "pipeline": "none"})
+    augmented = stream.client.stream({**stream.spec, "shuffle": False}, dataset_version=stream.dataset_version)
+    plain = stream.client.stream({**augmented.spec, "pipeline": "none"}, dataset_version=stream.dataset_version)
     count = min(_CANDIDATES, stream.samples)
     candidates = [i * stream.samples // count for i in range(count)]
     stored = {position: plain.batch(0, position, 1) for position in candidates}

@@ -1,0 +1,173 @@
+"""A run that was interrupted continues on the version of the data that it began with, while a server keeps that."""
+
+import signal
+
+import pytest
+import torch
+from rich.progress import Progress
+
+from augsvc_client import RemoteDataLoader, StateMismatch, StreamChanged
+from augsvc_client.trainer.experiments.resolve import resolve_recipe
+from augsvc_client.trainer.experiments.run import run
+from augsvc_client.trainer.recipe import parse_recipe
+from tests.http.serving import write_image, write_image_folder
+from tests.http.test_reload import SPEC, reload, started
+
+
+@pytest.fixture
+def root(tmp_path):
+    return write_image_folder(tmp_path / "pets", {"cat": 7, "dog": 6})
+
+
+@pytest.fixture
+def serving(serve, root):
+    return started(serve, pets=root)
+
+
+@pytest.fixture
+def make():
+    """A function that makes loaders of `pets`; all are closed at the end."""
+    loaders = []
+
+    def make(*servers, **options):
+        urls = [server.url for server in servers]
+        loaders.append(RemoteDataLoader(urls, **{**SPEC, "batch_size": 3, "drop_last": False, **options}, wait_s=60))
+        return loaders[-1]
+
+    yield make
+    for loader in loaders:
+        loader.close()
+
+
+def epoch(loader):
+    return [(batch["index"].tolist(), batch["label"].tolist(), batch["image"].numpy().tobytes()) for batch in loader]
+
+
+def add_samples(root):
+    write_image(root / "ant" / "1.png", 78)  # all labels and indices move
+    write_image(root / "cat" / "zz.png", 77)
+
+
+def interrupted(loader, batches=2):
+    """The state after some batches of an epoch, and the rest of it."""
+    steps = iter(loader)
+    for _ in range(batches):
+        next(steps)
+    return loader.state_dict(), epoch(steps)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_state_is_resumed_on_its_version(serving, root, make, begun):
+    state, rest = interrupted(make(serving))
+    add_samples(root)
+    reload(serving)
+    loader = make(serving)
+    if begun:  # on the new version, with batches in flight
+        assert loader.stream.samples == 15
+        next(iter(loader))
+    loader.load_state_dict(state)
+    assert loader.stream.dataset_version == state["dataset_version"]
+    assert epoch(loader) == rest
+    assert make(serving).stream.samples == 15
+
+
+def test_an_iterator_from_before_continues_there(serving, root, make):
+    """As Lightning restores a checkpoint within an epoch that it has begun."""
+    state, rest = interrupted(make(serving), batches=3)
+    add_samples(root)
+    reload(serving)
+    loader = make(serving)
+    steps = iter(loader)
+    next(steps)
+    loader.load_state_dict(state)
+    assert epoch(steps) == rest
+
+
+def test_a_state_is_resumed_where_its_dataset_has_become_splits(serving, root, tmp_path, make):
+    state, rest = interrupted(make(serving))
+    write_image_folder(tmp_path / "moved", {"cat": 2, "dog": 2})
+    (tmp_path / "moved").rename(root / "train")
+    write_image_folder(root / "val", {"cat": 2, "dog": 2})
+    assert "pets/train" in reload(serving)
+    loader = make(serving)
+    loader.load_state_dict(state)
+    assert epoch(loader) == rest
+
+
+def test_a_state_is_resumed_by_any_replica_that_keeps_its_version(serve, serving, root, make):
+    other = started(serve, pets=root)  # it has never seen a stream
+    state, rest = interrupted(make(other))
+    add_samples(root)
+    reload(serving)
+    restarted = started(serve, pets=root)
+    loader = make(serving, restarted)
+    loader.load_state_dict(state)
+    assert epoch(loader) == rest
+
+
+def test_a_named_version_is_opened_with_other_arguments(serving, root, make):
+    """As ranks that start late, and evaluations, need it."""
+    version = make(serving).stream.dataset_version
+    add_samples(root)
+    reload(serving)
+    late = make(serving, dataset_version=version, aug_seed=5)
+    assert late.stream.samples == 13
+    with pytest.raises(StreamChanged, match=r"dataset_version is .*, not 0000"):
+        make(serving, dataset_version="0" * 64).stream  # noqa: B018 - the property asks
+
+
+def test_a_pinned_version_is_not_left(serving, root, make):
+    state, _ = interrupted(make(serving))
+    add_samples(root)
+    reload(serving)
+    new = make(serving).stream
+    for pinned in ({"id": new.id}, {"dataset_version": new.dataset_version}):
+        with pytest.raises(StateMismatch, match="dataset_version"):
+            make(serving, **pinned).load_state_dict(state)
+
+
+def test_other_arguments_are_refused_as_before(serving, root, make):
+    state, _ = interrupted(make(serving))
+    add_samples(root)
+    reload(serving)
+    with pytest.raises(StateMismatch, match="aug_seed") as refused:
+        make(serving, aug_seed=3).load_state_dict(state)
+    assert "dataset_version" not in str(refused.value)
+
+
+def test_a_version_that_no_server_keeps_is_named_with_the_cure(serve, serving, root, make):
+    state, _ = interrupted(make(serving))
+    add_samples(root)
+    restarted = started(serve, pets=root)
+    loader = make(restarted)
+    with pytest.raises(StateMismatch) as refused:
+        loader.load_state_dict(state)
+    message = str(refused.value)
+    assert "the data changed since the state was taken" in message
+    assert state["dataset_version"] in message and loader.stream.dataset_version in message
+    assert "13 in the state, 15 here" in message and "accept_arithmetic" not in message
+    assert "set_epoch(state['epoch'] + 1)" in message
+    loader.set_epoch(state["epoch"] + 1)  # the cure
+    assert len(epoch(loader)) == 5
+
+
+def test_the_trainer_resumes_on_the_versions_and_classes_of_its_run(serving, root, tmp_path):
+    data = {"dataset": "pets", "size": 8, "batch_size": 5}
+    groups = {"data": data, "training": {"epochs": 20, "device": "cpu", "threads": 1, "checkpoint_s": 1e6}}
+    groups["evaluation"] = {"tests": {"test": {"dataset": "pets"}}}
+    recipe, _ = resolve_recipe(parse_recipe(groups), serving.url)
+
+    def go(folder, **options):
+        with Progress(disable=True) as progress:
+            return run(recipe, serving.url, progress, "", out=tmp_path / folder, **options)
+
+    whole = go("whole")
+    with pytest.raises(KeyboardInterrupt):
+        go("broken", notify=lambda line: signal.raise_signal(signal.SIGINT))
+    add_samples(root)
+    reload(serving)
+    resumed = go("broken", resume=True)
+    assert resumed.classes == ["cat", "dog"]
+    again, once = (outcome.model.state_dict().values() for outcome in (resumed, whole))
+    assert all(torch.equal(a, b) for a, b in zip(again, once, strict=True))
+    assert [epoch.scores for epoch in resumed.history] == [epoch.scores for epoch in whole.history]
