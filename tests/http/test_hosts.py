@@ -8,7 +8,18 @@ from augsvc.http.middleware.hosts import HostFilter
 from augsvc.settings import Settings, load_settings
 from tests.http.serving import replies
 
-OWN = ["localhost", "LocalHost:8000", "127.0.0.1", "127.0.0.1:1", "127.9.9.9:80", "[::1]", "[::1]:8000", "localhost:"]
+OWN = [
+    "localhost",
+    "LocalHost:8000",
+    "127.0.0.1",
+    "127.0.0.1:1",
+    "127.9.9.9:80",
+    "[::1]",
+    "[::1]:8000",
+    "localhost:",
+    "localhost.",
+    "LOCALHOST.:8000",
+]
 FOREIGN = [
     "evil.example",
     "evil.example:8000",
@@ -17,6 +28,9 @@ FOREIGN = [
     "evil.example#localhost",
     "localhost@evil.example",
     "localhost:80:80",
+    "localhost..",
+    "evil.example.",
+    ".",
     "localhost evil.example",
     "localhost, evil.example",
     "10.0.0.1",

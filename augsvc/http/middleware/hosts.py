@@ -17,7 +17,7 @@ class HostFilter:
     """Accepts loopback names and the settings' `allowed_hosts`, where a filter is needed."""
 
     def __init__(self, settings: Settings) -> None:
-        self._allowed = {name.lower() for name in settings.allowed_hosts}
+        self._allowed = {name.lower().removesuffix(".") for name in settings.allowed_hosts}
         local = settings.uds is None and is_loopback(settings.host)
         self._active = bool(self._allowed) or (local and settings.tokens_file is None)
 
@@ -31,4 +31,7 @@ class HostFilter:
 
     def _accepts(self, host: str) -> bool:
         match = _HOST.fullmatch(host)
-        return match is not None and (match[1] in self._allowed or is_loopback(match[1].strip("[]")))
+        if match is None:
+            return False
+        name = match[1].removesuffix(".")  # of an absolute name
+        return name in self._allowed or is_loopback(name.strip("[]"))
