@@ -158,7 +158,7 @@ def test_fused_gives_a_sample_the_same_bits_in_any_batch(name):
 @numba_cuda
 def test_fused_has_the_arithmetic_ids_of_the_cpu():
     cuda, cpu = (SelfTest(executor).digests() for executor in (fused(), open_cpu("fused")))
-    assert cuda["traits"]["image"] == cpu["traits"]["image"] and cuda["frames"]["image"] == cpu["frames"]["image"]
+    assert cuda["traits"]["image"] == cpu["traits"]["image"] and cuda["grounds"]["image"] == cpu["grounds"]["image"]
     for name, operation in registry().items():
         if operation.media == "image" and operation.kind is not Kind.OPAQUE:
             assert cuda["operations"][name] == cpu["operations"][name], name

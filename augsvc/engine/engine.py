@@ -89,7 +89,7 @@ class Engine:
         return self.arithmetic is not None
 
     def start(self) -> "Future[str | None]":
-        """Runs the self-test's frames, which compiles the kernels, and starts the rest of it in the background, for the
+        """Runs the self-test's grounds, which compiles the kernels, and starts the rest of it in the background, for the
         result `arithmetic`.
         """
         self._testing.submit(self.selftest.warm_up).result()
@@ -127,7 +127,7 @@ class Engine:
             StreamMismatch: this replica does not have that version, or does not keep it any more.
             PlanTooCostly: a sample of it would take too long.
             NotAvailable: an operation or a decoder that it uses fails its self-test here.
-            Starting: the self-test's frames are still running.
+            Starting: the self-test's grounds are still running.
             Pending: another thread computes what is needed, if this one is not to `wait` for it.
         """
         if not self.ready:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from augsvc.arrays import F64, I64, Bools
+from augsvc.errors import SpecInvalid
 from augsvc.numerics import exact
 from augsvc.numerics.color import color_product, diagonal, read_table
 from augsvc.numerics.geometry import Camera, Canvas, Fit, fit_matrix, identity, product, require_scale
@@ -19,6 +20,7 @@ from augsvc.ops.pipeline import operation_id
 from augsvc.planning.passes import Pass, Passes, plan_passes
 
 MAX_COEFFICIENT = 32768.0  # of a merged colour matrix: with 16 fraction bits it fits 32-bit integers
+_BARS = Padding("constant")  # of fit `contain`: a pass has one padding for all samples
 _IDENTITY_TABLE = np.arange(TABLE_ENTRIES, dtype=np.float64) / (TABLE_ENTRIES - 1)
 
 
@@ -41,12 +43,23 @@ class Plan(Passes):
 
     @staticmethod
     def of(operations: Sequence[Operation], canvas: Canvas, fit: Fit) -> "Plan":
-        """Plans a validated pipeline."""
+        """Plans a validated pipeline.
+
+        Raises:
+            SpecInvalid: samples that the frame does not select would get its border in place of the fit's.
+        """
         keys = operation_keys([operation_id(operation) for operation in operations])
         frame = operations[0] if operations and isinstance(operations[0], Frame) else None
         padding = frame.outside if frame else None
-        if padding is None and fit == "contain" and not (frame and frame.p == 1.0):
-            padding = Padding("constant")
+        if fit == "contain" and not (frame and frame.p == 1.0):
+            if frame and padding not in (None, _BARS):
+                raise SpecInvalid(
+                    f"pipeline.0.p: the border of {frame.op} would replace the bars of fit 'contain' around samples that p "
+                    f"{frame.p:g} does not select: set p to 1, fit to 'cover' or 'stretch', or border to 'constant' "
+                    f"with a fill of 0",
+                    field="pipeline.0.p",
+                )
+            padding = _BARS
         return Plan(tuple(operations), keys, plan_passes(operations, padding), f"fit:{fit}", canvas, fit)
 
     @property

@@ -4,7 +4,7 @@ Every operation runs on fixed, painted inputs, at the ends of its parameters too
 presets; every decoder runs on a fixed file. The SHA-256 of the results that a stream depends on is its arithmetic id.
 
 A digest is computed when it is first needed: those of a stream when it is first opened, the rest in the background. So a
-server is ready after the frames alone, which also compile the kernels, however many operations there are.
+server is ready after the grounds alone, which also compile the kernels, however many operations there are.
 """
 
 import hashlib
@@ -27,14 +27,14 @@ from augsvc.streams.probes import PROBES, probe_spec, sound_probe_spec
 from augsvc.streams.stream import Stream
 
 logger = logging.getLogger("augsvc")
-Section = Literal["frames", "operations", "decoders"]
+Section = Literal["grounds", "operations", "decoders"]
 Digests = Mapping[str, Mapping[str, str | tuple[str, ...]]]  # section, and traits → name → digest, or versions
 
 
 class SelfTest:
     """The digests of one executor and the operations of one server. Safe from any thread.
 
-    `traits` and the section `frames` have one entry per ground that arithmetic can rest on: image, audio, opaque (torch's
+    `traits` and the section `grounds` have one entry per ground that arithmetic can rest on: image, audio, opaque (torch's
     floats among images), and deep (sources or output of 16 bits).
     """
 
@@ -50,7 +50,7 @@ class SelfTest:
         require_runnable(self._operations, executor)
         self._executor, self._check = executor, check
         self._opaque = {name for name, operation in self._operations.items() if operation.kind is Kind.OPAQUE}
-        self._frames = _frames()
+        self._grounds = _grounds()
         self.traits = {
             "image": executor.traits,
             "audio": executor.sound.traits,
@@ -61,8 +61,8 @@ class SelfTest:
         self._results: dict[tuple[Section, str], Future[str | None]] = {}  # None: it fails
 
     def warm_up(self) -> None:
-        """Runs the frames of all grounds, which takes the same time for any number of operations."""
-        self._measure({"frames": self._frames})
+        """Runs the specifications of all grounds, which takes the same time for any number of operations."""
+        self._measure({"grounds": self._grounds})
 
     def arithmetic(self, stream: Stream, wait: bool = True) -> str:
         """The arithmetic id of a stream, over what it uses: 32 hex digits.
@@ -89,7 +89,7 @@ class SelfTest:
 
     def digests(self) -> Digests:
         """All digests; raises NotAvailable as `arithmetic` does."""
-        return self._measure({"frames": self._frames, "operations": self._operations, "decoders": DECODERS})
+        return self._measure({"grounds": self._grounds, "operations": self._operations, "decoders": DECODERS})
 
     def _digests_used_by(
         self, operations: Sequence[Operation], ground: str, decoders: Collection[str], wait: bool
@@ -98,7 +98,7 @@ class SelfTest:
         grounds = {"image", "deep"} if ground == "deep" else {ground}
         if names & self._opaque:
             grounds.add("opaque")
-        return self._measure({"frames": grounds, "operations": names, "decoders": decoders}, wait)
+        return self._measure({"grounds": grounds, "operations": names, "decoders": decoders}, wait)
 
     def _measure(self, sections: Mapping[Section, Iterable[str]], wait: bool = True) -> Digests:
         """Digests by section; one that fails keeps no other from being computed."""
@@ -112,7 +112,7 @@ class SelfTest:
                     failure = failure or err
         if failure:
             raise failure
-        return {"traits": {ground: self.traits[ground] for ground in sections["frames"]}, **digests}
+        return {"traits": {ground: self.traits[ground] for ground in sections["grounds"]}, **digests}
 
     def _digest(self, section: Section, name: str, wait: bool) -> str:
         """One digest: computed by the first thread that needs it, awaited by the others. An error that may pass is not kept."""
@@ -141,8 +141,8 @@ class SelfTest:
             if section == "decoders":
                 self._check()
                 return probe_digest(name)
-            if section == "frames":
-                return self._render(name, self._frames[name])
+            if section == "grounds":
+                return self._render(name, self._grounds[name])
             operation = self._operations[name]
             return self._render(operation.media, _corners(name, operation))
         except Exception as err:
@@ -167,15 +167,15 @@ def _id(digests: Digests) -> str:
     return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _frames() -> dict[str, list[dict[str, object]]]:
+def _grounds() -> dict[str, list[dict[str, object]]]:
     """The specification fields to digest, by group: the presets, and the settings that every stream of a medium uses."""
     chain = [{"op": op, **more} for op, more in (("time_shift", {"shift": [-1, 1]}), ("gain", {})) for _ in range(2)]
     sound: list[dict[str, object]] = [{"pipeline": [*chain, {"op": "white_noise"}, {"op": "white_noise"}, *chain]}]
     grounds: dict[str, list[dict[str, object]]] = {
-        "image": _image_frames(),
+        "image": _image_specs(),
         "audio": sound,
         "opaque": [],
-        "deep": _deep_frames(),
+        "deep": _deep_specs(),
     }
     for name in PRESETS:
         steps = parse_pipeline(name)
@@ -187,26 +187,30 @@ def _frames() -> dict[str, list[dict[str, object]]]:
     return grounds
 
 
-def _image_frames() -> list[dict[str, object]]:
-    """Fits, channels, layouts and floats; borders under a composed camera; several passes."""
-    frames: list[dict[str, object]] = [
+def _image_specs() -> list[dict[str, object]]:
+    """Fits, beside frames too, channels, layouts and floats; borders under a composed camera; several passes."""
+    specs: list[dict[str, object]] = [
         {"fit": fit, "channels": channels, "output": {"layout": layout}}
         for fit in ("cover", "contain", "stretch")
         for channels in (1, 3)
         for layout in ("NCHW", "NHWC")
     ]
-    frames += [{"output": {"dtype": dtype}} for dtype in ("float16", "bfloat16", "float32")]
-    frames.append({"output": {"dtype": "float32", "mean": [0.4, 0.5, 0.6], "std": [0.2, 0.25, 0.3]}})
+    specs += [{"output": {"dtype": dtype}} for dtype in ("float16", "bfloat16", "float32")]
+    specs.append({"output": {"dtype": "float32", "mean": [0.4, 0.5, 0.6], "std": [0.2, 0.25, 0.3]}})
+    for fit in ("cover", "contain", "stretch"):  # around and beside a frame that selects half of the samples
+        for op in ("random_resized_crop", "random_crop"):
+            specs.append({"fit": fit, "pipeline": [{"op": op, "p": 0.5}, {"op": "rotation", "degrees": 20}]})
+    specs.append({"pipeline": [{"op": "letterbox", "p": 0.5}]})
     for border in ("zeros", "reflect", "edge"):
         turn = {"op": "rotation", "degrees": [-180, 180], "border": border}
         zoom = {"op": "affine", "scale": [0.4, 2.5], "shear_x": [-20, 20], "border": border}
         tilt = {"op": "perspective", "distortion": [0.3, 0.6], "border": border}
-        frames += [{"pipeline": [turn, zoom]}, {"pipeline": [tilt, zoom]}]
-        frames.append({"pipeline": [zoom, {"op": "color_jitter"}, turn, {"op": "gamma"}, {"op": "color_shift"}]})
-    return frames
+        specs += [{"pipeline": [turn, zoom]}, {"pipeline": [tilt, zoom]}]
+        specs.append({"pipeline": [zoom, {"op": "color_jitter"}, turn, {"op": "gamma"}, {"op": "color_shift"}]})
+    return specs
 
 
-def _deep_frames() -> list[dict[str, object]]:
+def _deep_specs() -> list[dict[str, object]]:
     """Sources of 16 bits: unchanged and moved, through several passes, into each kind of output; and uint16 from bytes."""
     turn: dict[str, object] = {"op": "rotation", "degrees": [-180, 180], "border": "reflect"}
     tilt: dict[str, object] = {"op": "perspective", "distortion": [0.3, 0.6]}
@@ -215,12 +219,12 @@ def _deep_frames() -> list[dict[str, object]]:
         [turn, {"op": "gaussian_blur"}, {"op": "gaussian_noise"}],
         [tilt, {"op": "color_jitter"}, {"op": "gamma"}, turn],
     )
-    frames: list[dict[str, object]] = [
+    specs: list[dict[str, object]] = [
         {"dataset": "deep_probe", "pipeline": pipeline, "channels": channels, "output": {"dtype": dtype}}
         for pipeline in pipelines
         for channels, dtype in ((3, "uint8"), (3, "uint16"), (1, "float32"))
     ]
-    return [*frames, {"output": {"dtype": "uint16", "layout": "NHWC"}}]
+    return [*specs, {"output": {"dtype": "uint16", "layout": "NHWC"}}]
 
 
 def _corners(name: str, operation: type[Operation]) -> list[dict[str, object]]:

@@ -46,7 +46,7 @@ def everything(executor=None):
     }
     for name, example, step in examples("audio"):
         values.setdefault(name, {"clips": {}})["clips"][example] = sounds([{"p": 0.9, **step}], chosen)
-    shared = {"frame": test["frames"]["image"], "clips": {name: sounds(CLIPS[name], chosen) for name in CLIPS}}
+    shared = {"frame": test["grounds"]["image"], "clips": {name: sounds(CLIPS[name], chosen) for name in CLIPS}}
     return values | {SHARED: shared}
 
 

@@ -228,14 +228,36 @@ def test_a_fill_covers_the_rest_of_a_pixel_at_the_edge():
 @pytest.mark.parametrize("op", FRAMES)
 def test_what_p_does_not_select_is_fitted(op):
     images = [patch("coffee", 20 + k, 34) for k in range(40)]
-    for fit in ("cover", "contain"):
+    for fit in ("cover", "contain", "stretch"):
+        if op == "letterbox" and fit == "contain":
+            continue  # refused: see below
         fields = {"size": [16, 30], "fit": fit, "aug_seed": 2}
         stream = run([{"op": op, "p": 0.5}], images, **fields)
         selected, shown = stream.selected(), stream.images()
         assert 5 < selected.sum() < 35
         np.testing.assert_array_equal(shown[selected], run([{"op": op}], images, **fields).images()[selected])
-        if not (op == "letterbox" and fit == "contain"):  # there the bars have the letterbox's colour
-            np.testing.assert_array_equal(shown[~selected], run([], images, **fields).images()[~selected])
+        np.testing.assert_array_equal(shown[~selected], run([], images, **fields).images()[~selected])
+
+
+@pytest.mark.parametrize("p", [0.0, 0.5])
+@pytest.mark.parametrize("op", PADDED)
+@pytest.mark.parametrize(
+    "border", [{"border": "reflect"}, {"border": "edge"}, {"fill": 0.2}, {"fill": [0.0, 0.0, 0.1]}, {}]
+)
+def test_fit_contain_has_its_own_bars_around_samples_that_a_frame_does_not_select(op, border, p):
+    fields = {"size": [32, 32], "fit": "contain", "aug_seed": 2}
+    images = [plain(200, 20, 40)] * 20
+    if border or op == "letterbox":
+        with pytest.raises(SpecInvalid, match=f"{op}.*contain.*set p to 1") as refused:
+            run([{"op": op, "p": p, **border}], images, **fields)
+        assert refused.value.field == "pipeline.0.p"
+        run([{"op": op, "p": p, **border}], images, **{**fields, "fit": "cover"})
+        run([{"op": op, **border}], images, **fields)
+    step = {"op": op, "p": p, "border": "constant", "fill": 0}
+    stream = run([step], images, **fields)
+    shown, selected = stream.images(), stream.selected()
+    assert (p == 0) == (not selected.any())
+    np.testing.assert_array_equal(shown[~selected], run([], images, **fields).images()[~selected])
 
 
 @pytest.mark.parametrize("op", FRAMES)
