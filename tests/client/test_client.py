@@ -8,6 +8,7 @@ import select
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -258,6 +259,21 @@ def test_a_server_without_tls(replica, impatient):
     url = replica.url.replace("http", "https")
     with Client(url, wait_s=60) as client, pytest.raises(ServerUnavailable, match="plain HTTP; use http://"):
         client.version()
+
+
+def test_a_server_without_tls_is_not_waited_for(replica):
+    url = replica.url.replace("http", "https")
+    started_s = time.monotonic()
+    with Client(url, wait_s=60) as client, pytest.raises(ServerUnavailable, match="use http://"):
+        client.version()
+    assert time.monotonic() - started_s < 20
+
+
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/docs", "/some/where"])
+def test_a_url_with_a_path_is_refused_at_construction(path):
+    with pytest.raises(ValueError, match=f"must not contain a path: remove '{path}'"):
+        Client(f"http://localhost:8000{path}")
+    Client("http://localhost:8000/").close()
 
 
 def test_the_client_may_start_before_the_server(unused_port):

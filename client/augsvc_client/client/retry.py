@@ -5,7 +5,8 @@
                     → RequestRefused         any other 4xx, and 501: immediately
                     → RetryState.failed      the next replica:
                         Lasting              dataset_changed, dataset_unreadable: RequestRefused if all replicas answer so
-                        NotAugsvc            a redirect, HTML, other JSON with status 200: ServerUnavailable if all do so
+                        NotAugsvc            a redirect, HTML, other JSON with status 200: ServerUnavailable if all do so,
+                                             or answer https:// without TLS
                         StreamDiffers        409: passed over; StreamChanged if all do so in five rounds running
                         RetryLater           408, 425, 429, 5xx: not before its Retry-After
                         BadResponse, OSError cut, corrupt (there or here), of another stream, or none at all
@@ -20,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from augsvc_client.errors import BadResponse, RequestRefused, ServerUnavailable, StreamChanged, Unauthorized
 from augsvc_client.text import printable
-from augsvc_client.transport.address import Replica, describe_error
+from augsvc_client.transport.address import Replica, describe_error, speaks_plain_http
 from augsvc_client.transport.connection import Request, Response
 from augsvc_client.transport.deadline import Deadline
 
@@ -116,7 +117,7 @@ class RetryState:
         """Note why a replica gave no good response; returns the cause in words."""
         self._refusals.pop(replica, None)
         self._foreign.discard(replica)
-        if isinstance(err, NotAugsvc):
+        if isinstance(err, NotAugsvc) or speaks_plain_http(err):
             self._foreign.add(replica)
         if isinstance(err, Lasting):
             self._refusals[replica] = err.refusal

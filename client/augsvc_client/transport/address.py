@@ -34,11 +34,16 @@ _DESCRIPTIONS: tuple[tuple[type[Exception], str], ...] = (  # the first match co
 )
 
 
+def speaks_plain_http(err: Exception) -> bool:
+    """Whether a TLS handshake failed because the server has no TLS, which waiting does not change."""
+    return isinstance(err, ssl.SSLError) and getattr(err, "reason", "") in _PLAIN_HTTP
+
+
 def describe_error(err: Exception) -> str:
     """What went wrong with a connection, without a library's text."""
     if isinstance(err, AugsvcError):
         return str(err)
-    if isinstance(err, ssl.SSLError) and getattr(err, "reason", "") in _PLAIN_HTTP:
+    if speaks_plain_http(err):
         return "the TLS handshake failed: the server speaks plain HTTP; use http://"
     return next((text for kind, text in _DESCRIPTIONS if isinstance(err, kind)), type(err).__name__)
 
@@ -51,12 +56,11 @@ class Replica:
     secure: bool = False
     host: str = "localhost"
     port: int | None = None
-    prefix: str = ""
     socket_path: str | None = None
 
     @classmethod
     def parse(cls, url: str) -> "Replica":
-        """From `http(s)://host[:port][/prefix]` or `unix:///path/of.sock`; raises ValueError for anything else."""
+        """From `http(s)://host[:port]` or `unix:///path/of.sock`; raises ValueError for anything else."""
         parts = urlsplit(url)
         (parts.hostname or "").encode("idna")
         if parts.username or parts.password:
@@ -67,7 +71,9 @@ class Replica:
             return cls(url, socket_path=_socket_path(url, parts.netloc, unquote(parts.path)))
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"expected a URL like http://host:8000 or unix:///run/augsvc.sock, got {url!r}")
-        return cls(url, parts.scheme == "https", parts.hostname, parts.port, parts.path.rstrip("/"))
+        if parts.path.strip("/"):
+            raise ValueError(f"a URL must not contain a path: remove {parts.path!r} from {url!r}")
+        return cls(url, parts.scheme == "https", parts.hostname, parts.port)
 
     def connection(self) -> http.client.HTTPConnection:
         """A new connection, not yet open."""

@@ -181,11 +181,11 @@ class Connections:
         if self.closing.is_set():
             raise AugsvcError("the client is closed")
         _open_until(connection, deadline)
-        path, headers, body = replica.prefix + request.path, dict(request.headers), None
+        headers, body = dict(request.headers), None
         if request.body is not None:
             headers["Content-Length"] = str(len(request.body))
             body = _send_chunks(connection, memoryview(request.body), deadline)
-        connection.request(request.method, path, body=body, headers=headers)
+        connection.request(request.method, request.path, body=body, headers=headers)
         _open_until(connection, deadline)
         response = connection.getresponse()
         response.set_deadline(deadline)  # type: ignore[attr-defined]  # it is a TimedResponse
