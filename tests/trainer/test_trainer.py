@@ -21,6 +21,7 @@ from augsvc_client.trainer.report.html import document, figure
 from augsvc_client.trainer.report.plots import draw_curves, draw_sample_grid
 from augsvc_client.trainer.report.tables import html_table
 from augsvc_client.trainer.report.theme import DARK
+from augsvc_client.trainer.training.data import class_names
 from augsvc_client.trainer.training.evaluate import Score, predict
 from augsvc_client.trainer.training.learner import Learner, decay_groups, loss_floor, make_scheduler
 from augsvc_client.trainer.training.loop import Diverged, Epoch, Pace, Step, TrainingState, train
@@ -255,6 +256,16 @@ def test_a_page_needs_no_other_file_and_escapes_its_text():
 
 
 # --- the command
+
+
+def test_a_missing_test_dataset_is_refused_with_the_splits_that_exist():
+    recipe = parse_recipe(
+        {"data": {"dataset": "parts/train"}, "evaluation": {"tests": {"test": {"dataset": "parts/test"}}}}
+    )
+    for splits, cure in (("train", "another one"), ("train val", "parts/val")):
+        served = {f"parts/{split}": {"classes": ["a", "b"]} for split in splits.split()}
+        with pytest.raises(ValueError, match=f"no dataset parts/test: give --test-dataset {cure}$"):
+            class_names(served, recipe)
 
 
 def invoke(*arguments):

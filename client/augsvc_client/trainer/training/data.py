@@ -101,7 +101,11 @@ def class_names(served: Mapping[str, Mapping[str, Any]], recipe: Recipe) -> list
     names = dataset_names(recipe)
     for name in names:
         if name not in served:
-            raise ValueError(f"the server has no dataset {name}: give --test-dataset another one")
+            siblings = [f"{name.rpartition('/')[0]}/{split}" for split in ("val", "test")]
+            others = [other for other in siblings if other in served and other != names[0]]
+            raise ValueError(
+                f"the server has no dataset {name}: give --test-dataset {' or '.join(others) or 'another one'}"
+            )
     classes = list(served[names[0]]["classes"])
     if not classes:
         raise ValueError(f"{names[0]} has no classes to train a classifier on")
