@@ -61,6 +61,7 @@ _TEXTS = {
     "too_long": "has too many entries",
     "too_short": "has too few entries",
 }
+_PAIRS: Mapping[int | str, str] = {"size": "[height, width] in pixels, like [96, 96]", "window": "[low, high]"}
 _LIMITS = {
     "greater_than": ("gt", "above"),
     "greater_than_equal": ("ge", "at least"),
@@ -68,6 +69,8 @@ _LIMITS = {
     "less_than_equal": ("le", "at most"),
 }
 _TAGS = {"union_tag_invalid", "union_tag_not_found"}
+_MAX_HINTS = 3  # names in a hint
+_MIN_PART = 3  # characters of a name that may be a part of another
 _OWN = {"interval", "interval_range", "interval_empty"}  # raised by augsvc.ops.operation with this project's text
 
 
@@ -99,6 +102,8 @@ def explain_finding(
     if finding["type"] in _TAGS:  # pydantic locates the object; the error is in its field
         location = (*location, str(finding["ctx"]["discriminator"]).strip("'"))
     text = _text(finding)
+    if finding["type"] in ("too_long", "too_short", "tuple_type") and location and location[-1] in _PAIRS:
+        text = f"must be {_PAIRS[location[-1]]}"
     if finding["type"] == "extra_forbidden":
         known = list(known)
         text += nearest(str(location[-1]), known) or (f"; known fields: {', '.join(known)}" if known else "")
@@ -107,9 +112,20 @@ def explain_finding(
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint with the known name that is most similar to a misspelt one, or nothing."""
-    matches = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {matches[0]}?" if matches else ""
+    """A hint for an unknown name, or nothing: names that have it as a word, else the most similar one, else names around it."""
+    known = list(known)
+    simple = _simplify(name)
+    words = [entry for entry in known if f"_{simple}_" in f"_{_simplify(entry)}_"]
+    close = get_close_matches(simple, map(_simplify, known), n=1)
+    similar = [entry for entry in known if _simplify(entry) in close][:1]
+    around = [entry for entry in known if len(simple) >= _MIN_PART and simple in _simplify(entry)]
+    matches = (words or similar or around)[:_MAX_HINTS]
+    return f"; did you mean {' or '.join(matches)}?" if matches else ""
+
+
+def _simplify(name: str) -> str:
+    """A name in lower case, with its words separated by "_": HorizontalFlip is horizontal_flip."""
+    return re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()).strip("_")
 
 
 def _text(finding: Mapping[str, Any]) -> str:

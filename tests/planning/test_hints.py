@@ -32,6 +32,12 @@ def refusal(fields, media=None):
         ({"output": {"data_type": "uint8"}}, "image", "did you mean dtype?"),
         ({"output": {"sizes": 3}}, "image", "known fields: dtype, layout, mean, std"),
         ({"pipeline": [{"op": "rotation", "degree": 3}]}, "image", "did you mean degrees?"),
+        ({"pipeline": [{"op": "flip"}]}, "image", "did you mean horizontal_flip or vertical_flip?"),
+        ({"pipeline": [{"op": "HorizontalFlip"}]}, "image", "did you mean horizontal_flip?"),
+        ({"pipeline": [{"op": "GAUSSIAN-BLUR"}]}, "image", "did you mean gaussian_blur?"),
+        ({"pipeline": [{"op": "gauss"}]}, "image", "did you mean gaussian_"),
+        ({"pipeline": [{"op": "shift"}]}, "audio", "did you mean time_shift?"),
+        ({"pipeline": [{"op": "fl"}]}, "image", "list them"),
     ],
 )
 def test_of_a_specification(fields, media, hint):
@@ -42,6 +48,11 @@ def test_of_a_specification(fields, media, hint):
         assert not set(absent) & set(message.partition("known fields: ")[2].split(", "))
     if hint == "list them":
         assert "did you mean" not in message
+
+
+@pytest.mark.parametrize("size", [[3, 96, 96], 96, "96"])
+def test_a_size_of_another_form_is_refused_with_the_form(size):
+    assert refusal({"size": size}) == "size must be [height, width] in pixels, like [96, 96]"
 
 
 def test_of_a_client_s_arguments():
