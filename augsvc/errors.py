@@ -74,7 +74,7 @@ class SpecInvalid(AugsvcError):
 
 
 class SizeRequired(SpecInvalid):
-    """The dataset's samples differ in size, so that `size` is required."""
+    """The dataset's samples have no common size that is known, so that `size` (of clips `seconds`, `sample_rate`) is required."""
 
     code = "size_required"
 

@@ -6,13 +6,20 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
+from rich.table import Column, Table
 
+from augsvc.data.catalog import Catalog
+from augsvc.data.source import Source
 from augsvc.errors import AugsvcError
 from augsvc.settings import Settings, load_settings
 from augsvc_client.text import printable
 
 Config = Annotated[Path | None, typer.Option(help="YAML settings file.", exists=True, dir_okay=False)]
+
+MAX_WIDTH = 1000  # columns of a table
 
 
 def fail(message: str) -> NoReturn:
@@ -37,6 +44,29 @@ def read_settings(config: Path | None, flags: Mapping[str, object]) -> Settings:
     """The settings; exits with status 2 if they are invalid."""
     with report_errors():
         return load_settings(config, flags)
+
+
+def find_source(catalog: Catalog, dataset: str) -> Source:
+    """The dataset of that name; exits with status 2 if there is none."""
+    if (source := catalog.find(dataset)) is None:
+        cure = "`augsvc datasets` lists them, with --config those of a settings file too"
+        fail(f"no dataset has this name: {dataset}{catalog.suggest(dataset)}; {cure}")
+    return source
+
+
+def name_table(*headers: str) -> Table:
+    """A table whose first column has names that users type: they are neither cut nor wrapped."""
+    return Table(
+        Column(headers[0], no_wrap=True), *(Column(header, overflow="fold") for header in headers[1:]), box=None
+    )
+
+
+def print_table(table: Table) -> None:
+    """Prints a table as wide as the terminal, wider where words would be cut."""
+    console = Console()
+    minimum = Measurement.get(console, console.options.update(max_width=MAX_WIDTH), table).minimum
+    console.width = max(console.width, minimum)
+    console.print(table, highlight=False)
 
 
 def safe(text: str) -> str:

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, track
 
-from augsvc.cli.common import Config, read_settings, report_errors, safe
+from augsvc.cli.common import Config, find_source, read_settings, report_errors, safe
 from augsvc.data.catalog import open_catalog
 from augsvc.data.fit import fit as fit_statistics
 from augsvc.data.source import SPLITS, Source
@@ -39,7 +39,7 @@ def fit(
     with report_errors():
         # without the settings' statistics files, which this command writes
         sources = {name: entry.model_copy(update={"statistics": None}) for name, entry in settings.datasets.items()}
-        source = open_catalog(sources, 0).get(dataset)
+        source = find_source(open_catalog(sources, 0), dataset)
         with Progress(console=console, disable=not console.is_terminal) as progress:
             task = progress.add_task(f"fitting {dataset}", total=len(source))
             statistics = fit_statistics(source, lambda done: progress.advance(task, done))

@@ -1,5 +1,6 @@
 """`augsvc ops`, `recipes`, `preview`, `explain` and `datasets`: what is served, and what a pipeline does to samples."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,9 +9,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from augsvc.cli.common import Config, fail, read_settings, report_errors, safe
-from augsvc.data.catalog import open_catalog
-from augsvc.engine.engine import Engine
+from augsvc.cli.common import (
+    Config,
+    fail,
+    find_source,
+    name_table,
+    print_table,
+    read_settings,
+    report_errors,
+    safe,
+)
+from augsvc.data.catalog import Catalog, open_catalog
+from augsvc.errors import SizeRequired
 from augsvc.http.app import open_engine
 from augsvc.ops.operation import Operation
 from augsvc.ops.pipeline import parse_pipeline
@@ -18,6 +28,7 @@ from augsvc.ops.presets import PRESETS
 from augsvc.ops.recipes import RECIPES
 from augsvc.ops.registry import registry
 from augsvc.planning.spec import StreamSpec, parse_json, validate_spec
+from augsvc.settings import Settings
 from augsvc.streams.preview import COLUMNS, MAX_PREVIEW_SAMPLES
 from augsvc.streams.stream import Range, Stream
 from augsvc.validation import nearest
@@ -30,7 +41,9 @@ Pipeline = Annotated[
     typer.Option(help="Preset, or a JSON list of operations (default: standard for images, sound for audio)."),
 ]
 Size = Annotated[str | None, typer.Option(help="Canvas in pixels: SIDE or HEIGHTxWIDTH.")]
-Width = Annotated[int | None, typer.Argument(hidden=True)]  # of the form --size HEIGHT WIDTH
+Width = Annotated[
+    int | None, typer.Argument(help="Width, where the size is given as --size HEIGHT WIDTH.", show_default=False)
+]
 Seconds = Annotated[float | None, typer.Option(help="Length of the clips, in seconds.")]
 SampleRate = Annotated[int | None, typer.Option(help="Sample rate of the clips, in Hz.")]
 
@@ -44,20 +57,20 @@ def ops(
     with report_errors():
         operations = registry(read_settings(config, {}).operations)
     if name is None:
-        table = Table("operation", "kind", "summary", box=None)
+        table = name_table("operation", "kind", "summary")
         for op, operation in operations.items():
             table.add_row(op, operation.kind.value, operation.summary())
-        console.print(table)
+        print_table(table)
         console.print(f"\npresets: {', '.join(PRESETS)}; `augsvc ops NAME` shows one in detail")
     elif name in PRESETS:
         for step in parse_pipeline(name):
             console.print_json(step.model_dump_json(exclude={"id"}), indent=None)
     elif name in operations:
         console.print(operations[name].summary())
-        table = Table("field", "default", "values", box=None)
+        table = name_table("field", "default", "values")
         for field, schema in operations[name].model_json_schema()["properties"].items():
             table.add_row(field, escape(str(schema.get("default", ""))), escape(format_schema(schema)))
-        console.print(table)
+        print_table(table)
     else:
         fail(f"unknown operation or preset: {name}{nearest(name, [*operations, *PRESETS])}")
 
@@ -68,16 +81,16 @@ def recipes(
     """List published pipelines, or print one of them as fields of a specification."""
     console = Console()
     if name is None:
-        table = Table("recipe", "pipeline", "source", box=None)
+        table = name_table("recipe", "pipeline", "source")
         for key, recipe in RECIPES.items():
             table.add_row(key, recipe.title, recipe.source)
-        console.print(table)
+        print_table(table)
         console.print("\n`augsvc recipes NAME` prints one as JSON, with what differs from its source")
     elif name in RECIPES:
         recipe = RECIPES[name]
         console.print_json(data=recipe.fields())
         typer.echo(f"source: {recipe.source}", err=True)
-        typer.echo(f"normalise: (v / 255 - mean) / std, mean {recipe.mean}, std {recipe.std}", err=True)
+        typer.echo("output: (v / 255 - mean) / std; without it bytes travel, and the trainer normalises", err=True)
         for difference in recipe.differences:
             typer.echo(f"differs: {difference}", err=True)
     else:
@@ -99,10 +112,9 @@ def preview(
 ) -> None:
     """Render a before/after contact sheet."""
     settings = read_settings(config, {})
-    with report_errors(), open_engine(settings) as engine:
-        spec = build_spec(
-            engine, dataset, pipeline, size=parse_size(size, width), seconds=seconds, sample_rate=sample_rate
-        )
+    fields = {"size": parse_size(size, width), "seconds": seconds, "sample_rate": sample_rate}
+    spec, catalog = build_spec(settings, dataset, pipeline, fields)
+    with report_errors(), open_engine(settings, catalog=catalog) as engine:
         engine.start()
         stream = engine.open(spec)
         batch = Range(epoch, start, count, 0)
@@ -127,12 +139,11 @@ def explain(
 ) -> None:
     """Explain one sample: its identity and every drawn parameter."""
     settings = read_settings(config, {})
-    with report_errors(), open_engine(settings) as engine:
-        seeds = {"aug_seed": aug_seed, "order_seed": order_seed}
-        spec = build_spec(
-            engine, dataset, pipeline, size=parse_size(size, width), seconds=seconds, sample_rate=sample_rate, **seeds
-        )
-        stream = Stream.open(spec, engine.catalog.get(dataset), engine.executor)
+    fields = {"size": parse_size(size, width), "seconds": seconds, "sample_rate": sample_rate}
+    seeds = {"aug_seed": aug_seed, "order_seed": order_seed}
+    spec, catalog = build_spec(settings, dataset, pipeline, {**fields, **seeds})
+    with report_errors(), open_engine(settings, catalog=catalog) as engine:
+        stream = Stream.open(spec, catalog.get(dataset), engine.executor)
         print_receipt(stream, epoch, position, view, Console())
 
 
@@ -141,34 +152,45 @@ def datasets(config: Config = None) -> None:
     settings = read_settings(config, {})
     with report_errors():
         catalog = open_catalog(settings.datasets, 0)
-    table = Table("dataset", "samples", "classes", "version", "statistics", box=None)
+    table = name_table("dataset", "samples", "classes", "version", "statistics")
     for name in catalog.names():
         source = catalog.get(name)
         info = source.info
         statistics = info.colors.digest[:12] if info.colors else "-"
         table.add_row(name, f"{len(source):,}", str(len(info.classes)), info.version[:12], statistics)
-    Console().print(table)
+    print_table(table)
 
 
 def parse_size(size: str | None, width: int | None) -> list[int] | None:
-    """The canvas as [height, width].
-
-    Raises:
-        ValueError: for the user: it is no size.
-    """
+    """The canvas as [height, width]; exits with status 2 if it is no size."""
     text = " ".join(str(given) for given in (size, width) if given is not None)
     sides = read_size(text)
     if text and (size is None or sides is None):
-        raise ValueError(f"--size takes SIDE or HEIGHTxWIDTH in pixels, for example 96x64, got {text!r}")
+        fail(f"--size takes SIDE or HEIGHTxWIDTH in pixels, for example 96x64, got {text!r}")
     return list(sides) if sides else None
 
 
-def build_spec(engine: Engine, dataset: str, pipeline: str | None, **fields: object) -> StreamSpec:
-    """A specification from options. The pipeline is a preset's name or JSON; None takes the dataset's default preset."""
-    pipeline = pipeline or DEFAULT_PRESETS[engine.catalog.get(dataset).info.media]
-    steps = parse_json(pipeline.encode()) if pipeline.lstrip().startswith("[") else pipeline
-    spec = {"dataset": dataset, "pipeline": steps, **fields}
-    return validate_spec(spec, engine.operations, engine.catalog.media_of)
+def build_spec(
+    settings: Settings, dataset: str, pipeline: str | None, fields: Mapping[str, object]
+) -> tuple[StreamSpec, Catalog]:
+    """A specification from options, filled in for its dataset, and the catalog that has it; exits with status 2 on errors.
+
+    The pipeline is a preset's name or JSON; None takes the dataset's default preset. Before an engine, whose kernels take long.
+    """
+    with report_errors():
+        catalog = open_catalog(settings.datasets, settings.cache_bytes)
+        info = find_source(catalog, dataset).info
+        pipeline = pipeline or DEFAULT_PRESETS[info.media]
+        steps = parse_json(pipeline.encode()) if pipeline.lstrip().startswith("[") else pipeline
+        spec = {"dataset": dataset, "pipeline": steps, **fields}
+        valid = validate_spec(spec, registry(settings.operations), catalog.media_of)
+        try:
+            if info.media == "audio":
+                return valid.for_audio(info.seconds, info.sample_rate), catalog
+            return valid.for_images(info.size, info.channels), catalog
+        except SizeRequired as err:
+            option = str(err.field).replace("_", "-")
+            fail(f"{dataset} needs --{option}: {err.message}")
 
 
 def print_receipt(stream: Stream, epoch: int, position: int, view: int, console: Console) -> None:
@@ -191,11 +213,11 @@ def print_receipt(stream: Stream, epoch: int, position: int, view: int, console:
     if not receipt["operations"]:
         console.print("no operations: the stored sample, on the canvas")
         return
-    table = Table("operation", "selected", "parameter", "value", "from", box=None)
+    table = name_table("operation", "selected", "parameter", "value", "from")
     for operation, entry in zip(stream.plan.operations, receipt["operations"], strict=True):
         for cells in receipt_rows(operation, entry):
             table.add_row(*map(escape, cells), style=None if entry["selected"] else "dim")
-    console.print(table, highlight=False)
+    print_table(table)
 
 
 def receipt_rows(operation: Operation, entry: dict[str, Any]) -> list[list[str]]:

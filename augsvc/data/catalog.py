@@ -104,7 +104,8 @@ class Catalog:
             UnknownDataset: there is none.
         """
         if (source := self.find(name)) is None:
-            raise UnknownDataset(f"no dataset has this name{self._hint(name)}", field="dataset")
+            hint = self.suggest(name) or "; GET /v1/datasets lists them"
+            raise UnknownDataset(f"no dataset has this name{hint}", field="dataset")
         return source
 
     def find(self, name: str) -> Source | None:
@@ -120,13 +121,13 @@ class Catalog:
         source = self.find(name)
         return source.info.media if source else None
 
-    def _hint(self, name: str) -> str:
-        """The splits of a name that lacks one, or the nearest name."""
+    def suggest(self, name: str) -> str:
+        """A hint for an unknown name: the splits of one that lacks them, or the nearest names; empty without any."""
         whole = name.partition("/")[0]
         splits = [known for known in self._sources if known.partition("/")[0] == whole]
         if splits:
             return f"; did you mean {' or '.join(splits)}?"
-        return nearest(name, self._sources) or "; GET /v1/datasets lists them"
+        return nearest(name, self._sources)
 
     def names(self) -> tuple[str, ...]:
         """All names, sorted."""

@@ -22,10 +22,10 @@ class SourceInfo:
     version: str  # hex digest; its coverage is documented by each format
     classes: tuple[str, ...]
     channels: int  # of its images: 1 or 3; audio has one
-    size: tuple[int, int] | None  # (H, W) of every image, None if they differ
+    size: tuple[int, int] | None  # (H, W) of every image, None if they may differ
     media: Literal["image", "audio"] = "image"
-    seconds: float | None = None  # of every clip, None if they differ
-    sample_rate: int | None = None  # of every clip, None if they differ
+    seconds: float | None = None  # of every clip, None if they may differ
+    sample_rate: int | None = None  # of every clip, None if they may differ
     window: tuple[float, float] | None = None  # of numbers to black … white: its images have values of 16 bits
     mask: bool = False
     boxes: int = 0  # M, the rows of `boxes` in every sample; 0: the dataset has none

@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.middleware import Middleware
 
 import augsvc
-from augsvc.data.catalog import open_catalog
+from augsvc.data.catalog import Catalog, open_catalog
 from augsvc.engine.engine import Engine
 from augsvc.engine.limits import Limits
 from augsvc.executors.factory import open_executor
@@ -88,13 +88,19 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def open_engine(settings: Settings, charge: Callable[[str, float], None] = lambda job, seconds: None) -> Engine:
+def open_engine(
+    settings: Settings,
+    charge: Callable[[str, float], None] = lambda job, seconds: None,
+    catalog: Catalog | None = None,
+) -> Engine:
     """An engine that is not started, which reports each task's job and seconds to `charge`.
+
+    `catalog`: of the settings, where it is open already.
 
     Raises:
         ValueError: as `create_app` does.
     """
-    catalog = open_catalog(settings.datasets, settings.cache_bytes)
+    catalog = catalog or open_catalog(settings.datasets, settings.cache_bytes)
     executor = open_executor(
         settings.executor, settings.torch_device(), settings.kernel_cache, settings.device_cache_bytes
     )

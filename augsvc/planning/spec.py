@@ -138,13 +138,14 @@ class StreamSpec(BaseModel):
 
         Raises:
             SpecInvalid: a field or an operation is for audio.
-            SizeRequired: the dataset's images differ in size.
+            SizeRequired: the dataset's images have no common size that is known.
         """
         self._refuse(_AUDIO_FIELDS, "this is an image dataset: set `size`")
         require_media(self.pipeline, "image")
         size = self.size or size
         if size is None:
-            raise SizeRequired("the dataset's images differ in size: set `size` to [height, width]", field="size")
+            reason = "the sizes of this dataset's images are not read at start, and may differ"
+            raise SizeRequired(f"set `size` to [height, width]: {reason}", field="size")
         channels = self.channels or channels
         self.output.require_channels(channels)
         return self.model_copy(update={"size": size, "channels": channels})
@@ -154,15 +155,17 @@ class StreamSpec(BaseModel):
 
         Raises:
             SpecInvalid: a field or an operation is for images, or clips would be empty or too long.
-            SizeRequired: the dataset's clips differ in length or rate.
+            SizeRequired: the dataset's clips have no common length or rate that is known.
         """
         self._refuse(_IMAGE_FIELDS, "this is an audio dataset: set `seconds` and `sample_rate`")
         require_media(self.pipeline, "audio")
         seconds, rate = self.seconds or seconds, self.sample_rate or rate
         if seconds is None:
-            raise SizeRequired("the dataset's clips differ in length: set `seconds`", field="seconds")
+            reason = "the lengths of this dataset's clips are not read at start, and may differ"
+            raise SizeRequired(f"set `seconds`: {reason}", field="seconds")
         if rate is None:
-            raise SizeRequired("the dataset's clips differ in rate: set `sample_rate`, in Hz", field="sample_rate")
+            reason = "the rates of this dataset's clips are not read at start, and may differ"
+            raise SizeRequired(f"set `sample_rate`, in Hz: {reason}", field="sample_rate")
         filled = self.model_copy(update={"seconds": seconds, "sample_rate": rate})
         if not 1 <= filled.clip_samples <= MAX_CLIP:
             raise SpecInvalid(f"seconds times sample_rate must be 1 to {MAX_CLIP} samples", field="seconds")

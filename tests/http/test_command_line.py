@@ -9,6 +9,8 @@ import yaml
 from typer.testing import CliRunner
 
 from augsvc.cli import app
+from augsvc.ops.recipes import RECIPES
+from augsvc.ops.registry import registry
 from augsvc.settings import Settings, load_settings
 from tests.forked import run_command
 from tests.http.serving import CLEAN, START_S, spoil, write_image_folder
@@ -228,3 +230,42 @@ def test_a_port_in_use_is_reported(tmp_path):
     assert "listens" not in done.stdout
     assert "in use" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_names_are_never_cut_in_a_narrow_terminal():
+    for arguments, names in ((["recipes"], RECIPES), (["ops"], registry()), (["datasets"], ["photos/train"])):
+        for columns in ("80", "40", "20"):
+            lines = CliRunner().invoke(app, arguments, env={"COLUMNS": columns}).stdout.splitlines()
+            assert set(names) <= {line.split()[0] for line in lines if line.strip()}
+
+
+@pytest.mark.parametrize("name", ["preview", "explain"])
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--dataset", "mine"], ["no dataset has this name: mine", "`augsvc datasets`", "--config"]),
+        (["--dataset", "photos/trian"], ["did you mean photos/test or photos/train?"]),
+        (["--dataset", "pets"], ["pets needs --size"]),
+        (["--dataset", "bells"], ["bells needs --seconds"]),
+        (["--dataset", "bells", "--seconds", "1"], ["bells needs --sample-rate"]),
+        (["--dataset", "pets", "--size", "8", "--pipeline", "hefty"], ["pipeline must be"]),
+    ],
+)
+def test_preview_and_explain_refuse_before_they_compile(written, folders, monkeypatch, tmp_path, name, options, named):
+    (tmp_path / "bells" / "big").mkdir(parents=True)
+    (tmp_path / "bells" / "big" / "a.wav").write_bytes(b"RIFF")
+    paths = {"pets": folders / "pets", "bells": tmp_path / "bells"}
+    formats = {"pets": "image_folder", "bells": "audio_folder"}
+    datasets = {key: {"format": formats[key], "path": str(path)} for key, path in paths.items()}
+    monkeypatch.setattr("augsvc.cli.inspect.open_engine", lambda *_, **__: pytest.fail("the slow part began"))
+    more = {"preview": ["--out", tmp_path / "x.png"], "explain": ["--epoch", 0, "--position", 0]}[name]
+    arguments = [name, *options, *more, "--config", written({"datasets": datasets})]
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert done.exit_code == 2
+    assert all(text in done.stderr for text in named), done.stderr
+
+
+@pytest.mark.parametrize("name", ["preview", "explain"])
+def test_help_documents_the_width(name):
+    shown = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).stdout
+    assert "--size HEIGHT WIDTH" in shown

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from augsvc.cli.main import app
 from augsvc.ops.recipes import RECIPES
+from augsvc.planning.spec import validate_spec
 from tests.harness import patch, photo, run
 
 IMAGES = [photo("coffee"), photo("chelsea"), patch("astronaut", 300, 300), patch("astronaut", 40, 200)]
@@ -37,6 +38,12 @@ def test_a_recipe_is_one_pass_with_a_source_and_a_normalisation(name):
     recipe = RECIPES[name]
     assert recipe.source and recipe.title
     assert len(recipe.mean) == len(recipe.std) == 3
+
+
+@EVERY
+def test_the_fields_of_a_recipe_are_a_specification(name):
+    spec = validate_spec({"dataset": "photos/train", **RECIPES[name].fields()})
+    assert (spec.output.mean, spec.output.std) == (RECIPES[name].mean, RECIPES[name].std)
 
 
 def evaluated(image, pixels):
@@ -75,7 +82,12 @@ def test_the_command_lists_recipes_and_prints_one_as_a_specification():
     assert listed.exit_code == 0 and all(name in listed.stdout for name in RECIPES)
     shown = CliRunner().invoke(app, ["recipes", "cifar10_train"])
     assert json.loads(shown.stdout) == json.loads(json.dumps(RECIPES["cifar10_train"].fields()))
-    assert "He et al. 2016" in shown.stderr and "0.4914" in shown.stderr
+    assert "He et al. 2016" in shown.stderr
+    assert json.loads(shown.stdout)["output"] == {
+        "dtype": "float32",
+        "mean": [0.4914, 0.4822, 0.4465],
+        "std": [0.2023, 0.1994, 0.2010],
+    }
     shown = CliRunner().invoke(app, ["recipes", "mae_pretrain"])
     assert "differs: bilinear instead of bicubic" in shown.stderr
     unknown = CliRunner().invoke(app, ["recipes", "cifar_train"])

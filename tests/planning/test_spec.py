@@ -148,6 +148,7 @@ def test_a_size_is_required_where_samples_differ():
     with pytest.raises(SizeRequired) as caught:
         spec().for_images(None, 3)
     assert caught.value.code == "size_required"
+    assert "are not read at start" in caught.value.message
     assert spec(size=[5, 6]).for_images(None, 3).canvas_size == (5, 6)
 
 

@@ -1,1 +1,1 @@
-"""Decoders: from file contents to pixels and waveforms."""
+"""Decoders by name, and the files that probe them; the decoding itself is `augsvc_client.decoding`."""
