@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from augsvc.arrays import I64, Sample
 from augsvc.data.source import Source, SourceInfo
 from augsvc.numerics.rng import Address, operation_keys
-from augsvc.ops.kinds.image import Move
+from augsvc.ops.kinds.image import Move, PaddedFrame
 from augsvc.ops.operation import Kind
 from augsvc.ops.registry import registry
 from augsvc.planning.spec import validate_spec
@@ -39,12 +39,14 @@ def assert_rows_equal(whole, rows, part):
 
 IMAGE_STEPS = [
     {"op": name, "p": 0.7, **chosen}
+    | ({"fill": 0.0} if issubclass(operation, PaddedFrame) else {})  # as fit contain needs
     for name, operation in registry().items()
     if operation.media == "image"
     for chosen in operation.examples
 ]
 PIPELINES = [[step] for step in IMAGE_STEPS] + [
     "strong",
+    [{"op": "letterbox"}],
     [{"op": "color_shift"}, {"op": "gamma", "p": 0.5}, {"op": "color_jitter"}, {"op": "gamma", "p": 0.5}],
     [{"op": "gaussian_noise"}, {"op": "rotation", "border": "reflect"}, {"op": "whitening"}, {"op": "gamma"}],
 ]
