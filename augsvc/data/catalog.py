@@ -41,10 +41,13 @@ class Replacement:
         versions = (former.info.version if former else None, source.info.version if source else None)
         samples = (len(former) if former else 0, len(source) if source else 0)
         changes = source.changes_since(former) if source and former else Changes(samples[1], samples[0])
-        theirs, ours = (kept.info.classes if kept else () for kept in (former, source))
+        # dicts: there may be tens of thousands of classes
+        theirs, ours = (
+            {name: label for label, name in enumerate(kept.info.classes)} if kept else {} for kept in (former, source)
+        )
         added = tuple(name for name in ours if name not in theirs)
         removed = tuple(name for name in theirs if name not in ours)
-        moved = any(ours.index(name) != theirs.index(name) for name in ours if name in theirs)
+        moved = any(theirs.get(name, label) != label for name, label in ours.items())
         counts = (changes.added, changes.removed, changes.changed)
         return Replacement(name, *versions, *samples, *counts, added, removed, moved)
 

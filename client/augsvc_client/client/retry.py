@@ -182,10 +182,15 @@ class RetryState:
             ]
             others = [f"{key} is {value}" for key, value in there.items() if key not in self._identity]
             changes.append(f"{replica.url}: {', '.join(differences + others) or 'no reason given'}")
+        version = self._identity.get("dataset_version")
+        data_changed = version and any(
+            there.get("dataset_version", version) != version for there in self._there.values()
+        )
+        on_new_data = " To use the new data, drop dataset_version=; augsvc-train: without --resume, in another folder."
         return (
             f"no replica computes this stream any more ({'; '.join(changes)}). Serve the same data and version of augsvc "
-            f"again, or start a new stream (drop id= and dataset_version=; accept_arithmetic=True if only the arithmetic "
-            f"differs). augsvc-train starts over in another folder, without --resume."
+            f"again, or start a new stream (drop id=; accept_arithmetic=True if only the arithmetic differs)."
+            f"{on_new_data if data_changed else ''}"
         )
 
 
