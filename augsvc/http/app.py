@@ -31,7 +31,7 @@ from augsvc.http.routes.streams import inspection_router, streams_router
 from augsvc.ops.registry import registry
 from augsvc.settings import Settings
 
-_BATCH_SHARE = 0.25  # of a request's timeout: what one batch is estimated at most, so that others can wait for it
+_BATCH_SHARE = 0.5  # of a request's timeout: one batch's estimate, which is several times too high for usual pipelines
 
 
 def create_app(settings: Settings) -> FastAPI:

@@ -5,8 +5,8 @@
                     → RequestRefused         any other 4xx, and 501: immediately
                     → RetryState.failed      the next replica:
                         Lasting              dataset_changed, dataset_unreadable: RequestRefused if all replicas answer so
-                        NotAugsvc            a redirect, HTML, other JSON with status 200: ServerUnavailable if all do so,
-                                             or answer https:// without TLS
+                        NotAugsvc            a redirect, HTML, other JSON with status 200: ServerUnavailable if all do so
+                                             three rounds running, or answer https:// without TLS
                         StreamDiffers        409: passed over; StreamChanged if all do so in five rounds running
                         RetryLater           408, 425, 429, 5xx: not before its Retry-After
                         BadResponse, OSError cut, corrupt (there or here), of another stream, or none at all
@@ -34,6 +34,7 @@ _MAX_PAUSE_S = 2.0
 _FIRST_PATIENCE_S = 30.0
 _MAX_DOUBLINGS = 10
 _MISMATCHED_ROUNDS = 5
+_FOREIGN_ROUNDS = 3  # within half a second: a damaged status line is no other server
 _RETRY_LATER = (408, 425, 429)
 _NOT_IMPLEMENTED = 501
 _LASTING = ("dataset_changed", "dataset_unreadable")  # waiting does not help; another replica may have intact files
@@ -89,7 +90,7 @@ class RetryState:
         self._there: dict[Replica, Mapping[str, str]] = {}
         self._mismatched: set[Replica] = set()
         self._refusals: dict[Replica, RequestRefused] = {}
-        self._foreign: set[Replica] = set()  # not servers of augsvc
+        self._foreign: dict[Replica, int] = {}  # rounds in a row that something else than an augsvc server answered
         self._answered: set[Replica] = set()  # by the server itself, so that it is running
         self._last: Exception | None = None
 
@@ -116,9 +117,8 @@ class RetryState:
     def failed(self, replica: Replica, err: Exception) -> str:
         """Note why a replica gave no good response; returns the cause in words."""
         self._refusals.pop(replica, None)
-        self._foreign.discard(replica)
-        if isinstance(err, NotAugsvc) or speaks_plain_http(err):
-            self._foreign.add(replica)
+        is_foreign = isinstance(err, NotAugsvc) or speaks_plain_http(err)
+        self._foreign[replica] = self._foreign.get(replica, 0) + 1 if is_foreign else 0
         if isinstance(err, Lasting):
             self._refusals[replica] = err.refusal
         if isinstance(err, RetryLater | Lasting):
@@ -144,9 +144,10 @@ class RetryState:
     def pause_s(self) -> float:
         """End the round: seconds to wait before the next. Raises StreamChanged or ServerUnavailable after the last.
 
-        Raises RequestRefused or ServerUnavailable immediately if no replica can answer, however long the caller waits.
+        Raises RequestRefused or ServerUnavailable early if no replica can answer, however long the caller waits.
         """
-        if len(self._refusals) + len(self._foreign) == len(self._replicas):
+        foreign = sum(rounds >= _FOREIGN_ROUNDS for rounds in self._foreign.values())
+        if len(self._refusals) + foreign == len(self._replicas):
             for refusal in self._refusals.values():
                 raise refusal from None
             raise ServerUnavailable(f"no augsvc server at urls=: {self._describe_causes()}") from self._last
