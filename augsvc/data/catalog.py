@@ -13,7 +13,7 @@ from augsvc.data.builtin.shapes import Shapes
 from augsvc.data.builtin.tones import Tones
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.format import DatasetFormat
-from augsvc.data.source import Changes, Source, Split
+from augsvc.data.source import SPLITS, Changes, Source, Split
 from augsvc.errors import UnknownDataset
 from augsvc.numerics.color_statistics import ColorStatistics, parse_statistics
 from augsvc.validation import nearest
@@ -127,8 +127,8 @@ class Catalog:
     def suggest(self, name: str) -> str:
         """A hint for an unknown name: the splits of one that lacks them, or the nearest names; empty without any."""
         whole = name.partition("/")[0]
-        splits = [known for known in self._sources if known.partition("/")[0] == whole]
-        if splits:
+        names = (whole, *(f"{whole}/{split}" for split in SPLITS))
+        if splits := [known for known in names if known in self._sources]:
             return f"; did you mean {' or '.join(splits)}?"
         return nearest(name, self._sources)
 

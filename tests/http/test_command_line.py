@@ -244,7 +244,7 @@ def test_names_are_never_cut_in_a_narrow_terminal():
     ("options", "named"),
     [
         (["--dataset", "mine"], ["no dataset has this name: mine", "`augsvc datasets`", "--config"]),
-        (["--dataset", "photos/trian"], ["did you mean photos/test or photos/train?"]),
+        (["--dataset", "photos/trian"], ["did you mean photos/train or photos/test?"]),
         (["--dataset", "pets"], ["pets needs --size"]),
         (["--dataset", "bells"], ["bells needs --seconds"]),
         (["--dataset", "bells", "--seconds", "1"], ["bells needs --sample-rate"]),
