@@ -155,7 +155,7 @@ def test_check_says_that_statistics_are_of_older_data(config, folders, tmp_path)
         (["explain", "--dataset", "digit/test", "--epoch", 0, "--position", 0], "did you mean digits/test"),
         (
             ["explain", "--dataset", "digits", "--epoch", 0, "--position", 0],
-            "did you mean digits/test or digits/train?",
+            "did you mean digits/train or digits/test?",
         ),
         (["explain", "--dataset", "digits/test", "--epoch", 0, "--position", 0, "--pipeline", "[1"], "not JSON"),
         (
