@@ -36,13 +36,23 @@ class Task(Generic[T]):
             result = calls[0]()
         except BaseException as err:
             # its frames reference the future: without this the memory would wait for the garbage collector
-            traceback.clear_frames(err.__traceback__)
+            _clear_frames(err)
             calls.clear()  # of the frame that still runs
             self.future.set_exception(err)
             if isinstance(err, EngineLost):
                 raise
         else:
             self.future.set_result(result)
+
+
+def _clear_frames(err: BaseException) -> None:
+    """Empties the frames of an error, and of those that it was raised from."""
+    chain: list[BaseException] = []
+    cause: BaseException | None = err
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        traceback.clear_frames(cause.__traceback__)
+        cause = cause.__cause__ or cause.__context__
 
 
 @dataclass(slots=True, eq=False)

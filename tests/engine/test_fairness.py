@@ -171,15 +171,24 @@ def test_a_cancelled_task_releases_its_arguments():
     thread.stop()
 
 
+@pytest.mark.parametrize("cause", [None, ValueError])
 @pytest.mark.parametrize("error", [Cancelled, MemoryError])
-def test_a_task_that_fails_while_it_runs_releases_its_arguments(error):
-    """Without a collection: the body of a cancelled push stayed counted until one ran."""
+def test_a_task_that_fails_while_it_runs_releases_its_arguments(error, cause):
+    """Without a collection: the body of a push, cancelled or malformed, stayed counted until one ran."""
     queue: FairQueue[None] = FairQueue("test")
     body = np.zeros(1000)
     freed = weakref.ref(body)
 
+    def parse(body):
+        raise cause
+
     def fail(body):
-        raise error
+        if cause is None:
+            raise error
+        try:
+            parse(body)
+        except ValueError as err:
+            raise error from err
 
     gc.disable()
     try:

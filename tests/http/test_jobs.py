@@ -17,6 +17,12 @@ def named(name, **more):
     return Headers({"Augsvc-Job": name, **{key.replace("_", "-"): value for key, value in more.items()}})
 
 
+@pytest.fixture(scope="module")
+def server(serve):
+    """The shared one has had more names than are counted."""
+    return serve().ready()
+
+
 @pytest.fixture
 def now():
     return [0.0]
