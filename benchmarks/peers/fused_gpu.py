@@ -94,7 +94,7 @@ class ResidentBatch:
             row_cameras = [camera and camera.take(rows) for camera in cameras]
             row_draws = [draw.take(rows) for draw in draws]
             sources = (self.images[rows], keys[rows], row_cameras, row_draws)
-            chunk = ImageChunk(plan, *sources, staging, self.quantiles, interleaved=False)
+            chunk = ImageChunk(plan, *sources, staging, self.quantiles, interleaved=False, encodes=True)
             finish_chunk = chunk.start(lambda: None)
 
             def finish() -> None:
