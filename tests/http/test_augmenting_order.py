@@ -23,6 +23,7 @@ from torch.utils.data import (
 )
 
 from augsvc_client import AugmentingDataLoader, AugsvcError, StateMismatch
+from augsvc_client.loaders.wrapped import WrappedLoader
 
 N = 20
 
@@ -209,6 +210,14 @@ def test_any_sampler_is_judged_by_its_order(wrap, build, caplog):
     second.load_state_dict(first.state_dict())
     with pytest.raises(StateMismatch, match="set_epoch"):
         next(iter(second))
+
+
+def test_a_short_shuffled_order_is_not_taken_for_a_fixed_one():
+    for seed in range(40):  # of three batches, every sixth order equals the one before
+        random.seed(seed)
+        loader = DataLoader(Images(), batch_sampler=Buckets(SequentialSampler(Images()), 8, False))
+        with pytest.raises(StateMismatch, match="set_epoch"):
+            WrappedLoader(loader).begin(0, None, resumed=True)
 
 
 class Stream(IterableDataset):
