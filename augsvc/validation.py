@@ -71,7 +71,12 @@ _LIMITS = {
 _TAGS = {"union_tag_invalid", "union_tag_not_found"}
 _MAX_HINTS = 3  # names in a hint
 _MIN_PART = 3  # characters of a name that may be a part of another
-_OWN = {"interval", "interval_range", "interval_empty"}  # raised by augsvc.ops.operation with this project's text
+_OWN = {
+    "interval",
+    "interval_range",
+    "interval_whole",
+    "interval_empty",
+}  # raised by ops.operation with our text
 
 
 def explain(

@@ -12,7 +12,6 @@ from abc import ABC
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import lru_cache
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -22,6 +21,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from augsvc.arrays import F64, I64, U32, Bools
 from augsvc.numerics import exact
 from augsvc.numerics.rng import Address, parameter_words
+from augsvc.ops.laws import UNIFORM, Law
 
 Interval = tuple[float, float]
 LANE_WORDS = 4  # of one Philox block
@@ -42,18 +42,22 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """Marks an `Interval` field as drawn: a number (fixed) or [low, high] (uniform, per sample).
+    """Marks an `Interval` field as drawn per sample: a number or [low, high], within the bounds `low` and `high`.
 
-    Each parameter has its own `lane`, 1 to 255; lane 0 is `p`. `words` values are drawn, for instance one per channel or one
-    per trial; a lane has LANE_WORDS, more of them take the lanes that follow. `log` draws uniformly in the logarithm, for
-    ratios.
+    Each parameter has its own `lane`, 1 to 255; lane 0 is `p`. `count` values are drawn, for instance one per channel or one
+    per trial, each from as many words as the `law` takes; a lane has LANE_WORDS, more of them take the lanes that follow.
     """
 
     lane: int
     low: float
     high: float
-    words: int = 1
-    log: bool = False
+    count: int = 1
+    law: Law = UNIFORM
+
+    @property
+    def words(self) -> int:
+        """The words of all values."""
+        return self.count * self.law.words
 
     @property
     def lanes(self) -> range:
@@ -66,7 +70,7 @@ class Drawn:
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        number = {"type": "number", "minimum": self.low, "maximum": self.high}
+        number = {"type": "integer" if self.law.whole else "number", "minimum": self.low, "maximum": self.high}
         return {"anyOf": [number, {"type": "array", "items": number, "minItems": 2, "maxItems": 2}]}
 
     def _interval(self, value: object) -> Interval:
@@ -80,6 +84,8 @@ class Drawn:
                 "interval_range", "takes numbers from {low} to {high}", {"low": self.low, "high": self.high}
             )
         low, high = float(limits[0]), float(limits[1])
+        if self.law.whole and not (low.is_integer() and high.is_integer()):
+            raise PydanticCustomError("interval_whole", "takes whole numbers")
         if low > high:
             raise PydanticCustomError("interval_empty", "has an empty range: its low end is above its high end")
         return low, high
@@ -103,20 +109,10 @@ class Draw:
         return replace(self, selected=self.selected[rows], words=words, address=self.address.take(rows))
 
     def value(self, name: str) -> F64:
-        """The parameter's values in [low, high): (N,), or (N, words) where it draws more than one number."""
+        """The parameter's values by its law: (N,), or (N, count) where it draws more than one."""
         (low, high), mark = self.ranges[name], self.marks[name]
-        fraction = self.words[name].astype(np.float64) / 4294967296.0
-        fraction = fraction[:, 0] if mark.words == 1 else fraction
-        if not mark.log:
-            return low + (high - low) * fraction
-        log_low, log_high = _logarithms(low, high)
-        return exact.exp(log_low + (log_high - log_low) * fraction)
-
-
-@lru_cache(maxsize=256)
-def _logarithms(low: float, high: float) -> Interval:
-    """The logarithms of an interval's limits, cached: computing them per batch is half the cost of drawing an erasing."""
-    return float(exact.log(np.array(low))), float(exact.log(np.array(high)))
+        values = mark.law.values(low, high, self.words[name].reshape(-1, mark.count, mark.law.words))
+        return values[:, 0] if mark.count == 1 else values
 
 
 class Operation(BaseModel, ABC):

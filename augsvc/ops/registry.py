@@ -83,8 +83,8 @@ def _defect(operation: type[Operation], known: Registry) -> str | None:
 def _defect_of_lanes(operation: type[Operation]) -> str | None:
     users: dict[int, str] = {}
     for parameter, mark in operation.parameters().items():
-        if mark.words < 1:
-            return f"parameter {parameter!r} draws {mark.words} words: at least 1"
+        if mark.count < 1:
+            return f"parameter {parameter!r} draws {mark.count} values: at least 1"
         for lane in mark.lanes:
             if not 0 < lane < PIXEL_BLOCK:
                 return f"parameter {parameter!r} has lane {lane}: lanes are 1 to {PIXEL_BLOCK - 1}"

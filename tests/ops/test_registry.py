@@ -16,7 +16,7 @@ from augsvc.ops.operation import Drawn, Interval, Kind, Operation
 
 class Good(Tone):
     op: Literal["good"] = "good"
-    x: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0, words=4)] = (0.0, 1.0)
+    x: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0, count=4)] = (0.0, 1.0)
 
     def table(self, draw): ...
 """
@@ -28,14 +28,14 @@ DEFECTS = {
         "    y: Annotated[Interval, Drawn(lane=3, low=0.0, high=1.0)] = (0.0, 1.0)",
         "'x' and 'y' share lane 3",
     ),
-    "no word": ("x: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0, words=0)] = (0.0, 1.0)", "draws 0 words"),
+    "no value": ("x: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0, count=0)] = (0.0, 1.0)", "draws 0 values"),
     "a word on the next one's lane": (
-        "x: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0, words=5)] = (0.0, 1.0)\n"
+        "x: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0, count=5)] = (0.0, 1.0)\n"
         "    y: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0)] = (0.0, 1.0)",
         "'x' and 'y' share lane 2",
     ),
     "a word beyond the last lane": (
-        "x: Annotated[Interval, Drawn(lane=255, low=0.0, high=1.0, words=5)] = (0.0, 1.0)",
+        "x: Annotated[Interval, Drawn(lane=255, low=0.0, high=1.0, count=5)] = (0.0, 1.0)",
         "'x' has lane 256",
     ),
 }

@@ -26,11 +26,11 @@ export function showError(node, message) {
   for (const input of node.querySelectorAll("input, select")) set(input, { "aria-invalid": message ? "true" : null });
 }
 
-function range({ name, low, high }, value, change) {
+function range({ name, low, high, integer }, value, change) {
   const bounds = (Array.isArray(value) ? value : [value, value]).slice(0, 2);
   const labels = [`${name}, minimum`, `${name}, maximum`];
   const inputs = labels.map((label) => numberInput(label, low, high));
-  const sliders = labels.map((label) => slider(`${label}, slider`, low, high));
+  const sliders = labels.map((label) => slider(`${label}, slider`, low, high, integer));
   const track = el("div", { class: "slider two" }, ...sliders);
 
   function show() {
@@ -63,7 +63,7 @@ function range({ name, low, high }, value, change) {
 
 function number({ name, low, high, integer }, value, change) {
   const input = numberInput(name, low, high);
-  const handle = slider(`${name}, slider`, low, high, integer ? 1 : undefined);
+  const handle = slider(`${name}, slider`, low, high, integer);
   const track = el("div", { class: "slider" }, handle);
   const show = (current) => {
     handle.value = current ?? low;
@@ -123,8 +123,8 @@ const fraction = (value, low, high) => (Math.min(Math.max(value ?? low, low), hi
 const numberInput = (label, low, high) =>
   el("input", { type: "number", "aria-label": label, min: low, max: high, step: "any", inputmode: "decimal" });
 
-const slider = (label, low, high, step = sliderStep(low, high)) =>
-  el("input", { type: "range", "aria-label": label, min: low, max: high, step });
+const slider = (label, low, high, integer) =>
+  el("input", { type: "range", "aria-label": label, min: low, max: high, step: integer ? 1 : sliderStep(low, high) });
 
 /** The number in an input; null if it is empty, which the server rejects. */
 const numberIn = (input) => (input.value === "" ? null : Number(input.value));

@@ -24,9 +24,9 @@ function controlFor(schema) {
   const number = forms.find((form) => form.type === "number" || form.type === "integer");
   const pair = forms.some((form) => form.type === "array" && form.minItems === 2 && form.maxItems === 2);
   const bounded = number && Number.isFinite(number.minimum) && Number.isFinite(number.maximum);
-  if (bounded && pair) return { kind: "range", low: number.minimum, high: number.maximum };
-  if (bounded && forms.length === 1) {
-    return { kind: "number", low: number.minimum, high: number.maximum, integer: number.type === "integer" };
+  if (bounded && (pair || forms.length === 1)) {
+    const kind = pair ? "range" : "number";
+    return { kind, low: number.minimum, high: number.maximum, integer: number.type === "integer" };
   }
   return { kind: "text", nullable: forms.some((form) => form.type === "null"), plain: forms.some((form) => form.type === "string") };
 }

@@ -16,7 +16,7 @@ class ColorShift(Tone):
 
     identity: ClassVar[Settings] = {"shift": 0}
     op: Literal["color_shift"] = "color_shift"
-    shift: Annotated[Interval, Drawn(lane=1, low=-1.0, high=1.0, words=3)] = (-0.1, 0.1)
+    shift: Annotated[Interval, Drawn(lane=1, low=-1.0, high=1.0, count=3)] = (-0.1, 0.1)
 
     def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics | None) -> F64:
         """v_c' = v_c + shift_c."""

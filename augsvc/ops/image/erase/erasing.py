@@ -8,6 +8,7 @@ from augsvc.arrays import I64
 from augsvc.numerics import exact
 from augsvc.numerics.geometry import Canvas
 from augsvc.ops.kinds.image import UNIT_BITS, Erase
+from augsvc.ops.laws import LOG_UNIFORM
 from augsvc.ops.operation import Draw, Drawn, Interval, Settings
 
 
@@ -17,10 +18,10 @@ class Erasing(Erase):
     identity: ClassVar[Settings] = {"scale": 0, "value": 1}
     op: Literal["erasing"] = "erasing"
     scale: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0)] = (0.02, 0.33)
-    ratio: Annotated[Interval, Drawn(lane=2, low=0.1, high=10.0, log=True)] = (0.3, 3.3)
+    ratio: Annotated[Interval, Drawn(lane=2, low=0.1, high=10.0, law=LOG_UNIFORM)] = (0.3, 3.3)
     place_x: Annotated[Interval, Drawn(lane=3, low=0.0, high=1.0)] = (0.0, 1.0)
     place_y: Annotated[Interval, Drawn(lane=4, low=0.0, high=1.0)] = (0.0, 1.0)
-    value: Annotated[Interval, Drawn(lane=5, low=0.0, high=1.0, words=3)] = (0.0, 0.0)
+    value: Annotated[Interval, Drawn(lane=5, low=0.0, high=1.0, count=3)] = (0.0, 0.0)
 
     def rectangles(self, draw: Draw, canvas: Canvas) -> I64:
         """Area is uniform in `scale`, the width-to-height ratio log-uniform in `ratio`; a side that does not fit is clamped."""

@@ -7,6 +7,7 @@ import numpy as np
 from augsvc.arrays import F64, I64
 from augsvc.numerics.geometry import Canvas, crop_matrix
 from augsvc.ops.kinds.image import Frame
+from augsvc.ops.laws import LOG_UNIFORM
 from augsvc.ops.operation import Draw, Drawn, Interval
 
 _TRIALS = 10  # as in torchvision
@@ -16,8 +17,8 @@ class RandomResizedCrop(Frame):
     """Crops a random area of the source and resizes it to the canvas, as torchvision's RandomResizedCrop."""
 
     op: Literal["random_resized_crop"] = "random_resized_crop"
-    scale: Annotated[Interval, Drawn(lane=1, low=0.01, high=1.0, words=_TRIALS)] = (0.08, 1.0)
-    ratio: Annotated[Interval, Drawn(lane=4, low=0.1, high=10.0, words=_TRIALS, log=True)] = (0.75, 4.0 / 3.0)
+    scale: Annotated[Interval, Drawn(lane=1, low=0.01, high=1.0, count=_TRIALS)] = (0.08, 1.0)
+    ratio: Annotated[Interval, Drawn(lane=4, low=0.1, high=10.0, count=_TRIALS, law=LOG_UNIFORM)] = (0.75, 4.0 / 3.0)
     place_x: Annotated[Interval, Drawn(lane=7, low=0.0, high=1.0)] = (0.0, 1.0)
     place_y: Annotated[Interval, Drawn(lane=8, low=0.0, high=1.0)] = (0.0, 1.0)
 

@@ -17,8 +17,8 @@ class Perspective(Move):
     op: Literal["perspective"] = "perspective"
     # below 2/3 the four corners always form a convex quadrangle, so nothing of the canvas meets the horizon
     distortion: Annotated[Interval, Drawn(lane=1, low=0.0, high=0.6)] = (0.0, 0.5)
-    corners_x: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0, words=4)] = (0.0, 1.0)
-    corners_y: Annotated[Interval, Drawn(lane=3, low=0.0, high=1.0, words=4)] = (0.0, 1.0)
+    corners_x: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0, count=4)] = (0.0, 1.0)
+    corners_y: Annotated[Interval, Drawn(lane=3, low=0.0, high=1.0, count=4)] = (0.0, 1.0)
 
     def matrix(self, draw: Draw, canvas: Canvas) -> F64:
         """Each corner moves by `corners` · distortion / 2 of a side, from upper left clockwise; distortion 0 is the identity."""
