@@ -15,7 +15,15 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from augsvc.arrays import F64, I64, U32, Bools
@@ -38,6 +46,11 @@ class Kind(StrEnum):
     NOISE = "noise"
     ERASE = "erase"
     OPAQUE = "opaque"
+
+
+@dataclass(frozen=True, slots=True)
+class AddedLater:
+    """Marks a field that is left out at its default, so that earlier canonical forms, and the ids of streams, stay the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +146,14 @@ class Operation(BaseModel, ABC):
     op: str
     p: Annotated[float, Field(ge=0.0, le=1.0, strict=True)] = 1.0
     id: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.#-]+$")] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_defaults_added_later(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = serialize(self)
+        for name, info in type(self).model_fields.items():
+            if getattr(self, name) == info.default and any(isinstance(mark, AddedLater) for mark in info.metadata):
+                fields.pop(name, None)
+        return fields
 
     @classmethod
     def parameters(cls) -> dict[str, Drawn]:

@@ -1,5 +1,6 @@
 import json
 import math
+from typing import Annotated, Literal
 
 import pytest
 import rfc8785
@@ -7,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augsvc.errors import AugsvcError, BadJson, NotAvailable, SizeRequired, SpecInvalid, SpecTooLarge
+from augsvc.ops.image.geometric.rotation import Rotation
+from augsvc.ops.operation import AddedLater
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.presets import PRESETS
 from augsvc.ops.registry import registry
@@ -181,3 +184,17 @@ def test_any_parameters_are_an_operation_or_a_clear_error(name, extra, data):
             low, high = getattr(operation, parameter)
             assert math.isfinite(low)
             assert low <= high
+
+
+def test_a_field_added_later_changes_the_canonical_form_only_if_it_is_set():
+    class Newer(Rotation):
+        op: Literal["newer"] = "newer"
+        style: Annotated[Literal["old", "new"], AddedLater()] = "old"
+
+    def form(**fields):
+        known = {"newer": Newer}
+        return json.loads(validate_spec({"dataset": "d", "pipeline": [{"op": "newer", **fields}]}, known).canonical())
+
+    assert form() == form(style="old")
+    assert "style" not in form()["pipeline"][0]
+    assert form(style="new")["pipeline"][0] == form()["pipeline"][0] | {"style": "new"}
