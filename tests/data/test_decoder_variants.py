@@ -92,6 +92,7 @@ REFUSED = {
         "a byte is missing",
         "half is missing",
         "a byte before",
+        "twice",
         "16 zeros inside",
         "16 ones inside",
         "second half zero",
@@ -103,6 +104,7 @@ REFUSED = {
         "a bit at 6/8",
         "a bit at 7/8",
         "another stated length",
+        "a smaller stated length",
     ],
     "opus": [
         "a byte is missing",
@@ -124,6 +126,7 @@ REFUSED = {
         "no last page",
         "a wrong checksum",
         "the last page twice",
+        "positions that decrease",
         "another stream",
     ],
     "vorbis": [
@@ -146,6 +149,7 @@ REFUSED = {
         "no last page",
         "a wrong checksum",
         "the last page twice",
+        "positions that decrease",
         "another stream",
     ],
     "wav": [

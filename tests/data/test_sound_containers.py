@@ -8,6 +8,7 @@ import pytest
 
 from augsvc.errors import Undecodable
 from augsvc_client.decoding.audio import decode_sound
+from augsvc_client.decoding.containers.ogg import page_checksum
 from tests.data.sounds import RATE, VALID, chunk, encode, fmt, riff, wav, waves
 
 MAX_FRAMES = 100_000
@@ -181,6 +182,63 @@ def test_a_flac_without_a_length_is_undecodable_when_damaged():
 def test_a_flac_without_a_length_keeps_the_limit():
     with pytest.raises(Undecodable, match="more samples"):
         decode_sound(without_length(FLACS["many frames"]), 49_999)
+
+
+def stating(flac, length):
+    """A FLAC whose header states that many samples."""
+    return flac[:21] + bytes([flac[21] & 0xF0 | length >> 32]) + struct.pack(">I", length & 0xFFFFFFFF) + flac[26:]
+
+
+@pytest.mark.parametrize("name", FLACS)
+@pytest.mark.parametrize("cut", [1, 100, 20_000, 1 << 20], ids=["a sample", "in a frame", "frames", "all but one"])
+def test_a_flac_that_states_less_than_it_holds_is_undecodable(name, cut):
+    whole = len(decode(FLACS[name]))
+    with pytest.raises(Undecodable, match=f"goes on behind the length that it states: {whole} samples"):
+        decode(stating(FLACS[name], max(1, whole - cut)))
+
+
+@pytest.mark.parametrize("name", FLACS)
+def test_a_flac_that_states_more_than_it_holds_is_undecodable(name):
+    for more in (1, 100, 20_000, 1 << 35):
+        with pytest.raises(Undecodable, match=r"damaged|more samples"):
+            decode(stating(FLACS[name], len(decode(FLACS[name])) + more))
+
+
+def test_two_joined_flacs_are_not_the_first_of_them():
+    longer, shorter = FLACS["many frames"], encode(waves(20_000, 2), "FLAC", "PCM_16")
+    for joined in (longer + shorter, shorter + longer, longer + longer, without_length(longer) + shorter):
+        with pytest.raises(Undecodable, match="more than one"):
+            decode(joined)
+
+
+OGGS = {
+    "vorbis": encode(waves(90_000), "OGG", "VORBIS"),
+    "opus": encode(waves(90_000), "OGG", "OPUS"),
+}
+
+
+def ending_at(ogg, granule):
+    """An Ogg whose last page states that position, in samples."""
+    start = ogg.rindex(b"OggS")
+    page = ogg[start : start + 6] + struct.pack("<q", granule) + ogg[start + 14 :]
+    return ogg[:start] + page[:22] + page_checksum(page) + page[26:]
+
+
+@pytest.mark.parametrize("name", OGGS)
+def test_an_ogg_that_states_less_than_the_pages_before_the_last_is_undecodable(name):
+    """The last position may cut its own page, by which encoders end a sound between two blocks."""
+    data = OGGS[name]
+    *_, before, last = (data.index(b"OggS", at) for at in range(len(data) - 4) if data.startswith(b"OggS", at))
+    granule = int.from_bytes(data[before + 6 : before + 14], "little")
+    for stated in (granule - 1, granule // 2, 1, -2):
+        with pytest.raises(Undecodable, match="goes on behind"):
+            decode(ending_at(data, stated))
+    end = int.from_bytes(data[last + 6 : last + 14], "little")
+    kept = decode(ending_at(data, end - 300))
+    np.testing.assert_array_equal(kept, decode(data)[: len(kept)])
+    assert 0 < len(decode(data)) - len(kept) <= 300
+    with pytest.raises(Undecodable, match=r"damaged|more samples"):
+        decode(ending_at(data, end + 100_000))
 
 
 ID3 = b"ID3\4\0\0\0\0\1\x10" + bytes(128 + 16)

@@ -9,6 +9,8 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
+from augsvc_client.decoding.containers.ogg import page_checksum
+
 Variants = Iterator[tuple[str, bytes]]  # rule, file
 
 _TIFF_TURNED = struct.pack("<2sHLHHHLHHL", b"II", 42, 8, 1, 0x0112, 3, 1, 6, 0, 0)  # EXIF orientation 6
@@ -120,6 +122,7 @@ def _flac(data: bytes) -> Variants:
     yield from _sound(data)
     yield "no stated length", data[:21] + bytes([data[21] & 0xF0]) + bytes(4) + data[26:]
     yield "another stated length", data[:25] + bytes([data[25] ^ 1]) + data[26:]
+    yield "a smaller stated length", data[:24] + bytes([data[24] ^ 1]) + data[25:]
     yield "another digest", data[:26] + bytes([data[26] ^ 1]) + data[27:]
     yield "no digest", data[:26] + bytes(16) + data[42:]
 
@@ -130,7 +133,16 @@ def _ogg(data: bytes) -> Variants:
     yield "no last page", data[:last]
     yield "a wrong checksum", data[: last + 22] + bytes([data[last + 22] ^ 1]) + data[last + 23 :]
     yield "the last page twice", data + data[last:]
+    yield "positions that decrease", _with_granule(data, data.index(b"OggS", 1), 1 << 40)
     yield "another stream", data[: last + 14] + bytes([data[last + 14] ^ 1]) + data[last + 15 :]
+
+
+def _with_granule(data: bytes, start: int, granule: int) -> bytes:
+    """With that granule position, of samples, for the page that begins at `start`."""
+    end = start + 27 + data[start + 26]
+    end += sum(data[start + 27 : end])
+    page = data[start : start + 6] + struct.pack("<q", granule) + data[start + 14 : end]
+    return data[:start] + page[:22] + page_checksum(page) + page[26:] + data[end:]
 
 
 def _wav(data: bytes) -> Variants:

@@ -10,6 +10,7 @@ MAX_COMMENT_BYTES = 32 << 20  # a cover of 16 MiB, the most that FLAC allows, ta
 
 _DAMAGED = "the audio is damaged or truncated"
 _HEADER = 27  # bytes, before the table of segments
+_NO_GRANULE = -1  # no packet ends on the page
 _CONTINUED, _FIRST, _LAST = 1, 2, 4  # flags of a page
 _COMMENT_NAMES = (b"\x03vorbis", b"OpusTags")
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
@@ -18,12 +19,13 @@ _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 def check_ogg(data: bytes) -> None:
     """Refuses an Ogg file unless it is one stream of pages without a gap, each with its right sum, the last one marked so.
 
-    Without this the library takes the last page that it finds for the end.
+    Without this the library takes the last page that it finds for the end. Granule positions, which count samples, may not
+    decrease: that of the last page may cut its own samples (RFC 7845, section 4.4), and less would cut whole pages.
 
     Raises:
         Undecodable: also for more than MAX_PAGES pages, MAX_COMMENTS comments or MAX_COMMENT_BYTES bytes of them.
     """
-    at, number, last, serial = 0, 0, False, data[14:18]
+    at, number, last, serial, samples = 0, 0, False, data[14:18], 0
     while at < len(data):
         if number == MAX_PAGES:
             raise Undecodable("the sound has too many chunks")
@@ -34,6 +36,10 @@ def check_ogg(data: bytes) -> None:
             raise Undecodable(_DAMAGED)
         if bool(page[5] & _FIRST) != (number == 0) or page_checksum(page) != page[22:26]:
             raise Undecodable(_DAMAGED)
+        granule = int.from_bytes(page[6:14], "little", signed=True)
+        if granule != _NO_GRANULE and granule < samples:
+            raise Undecodable("the sound goes on behind the length that it states")
+        samples = max(samples, granule)
         at, number, last = at + len(page), number + 1, bool(page[5] & _LAST)
     if not last:
         raise Undecodable(_DAMAGED)
