@@ -19,6 +19,16 @@ def diagonal(scale: F64, offset: F64, channels: int) -> F64:
     return matrix
 
 
+def blend_with_grey(factor: F64, weights: tuple[float, float, float], channels: int) -> F64:
+    """v' = grey + factor · (v − grey) with the grey Σ weight·v: (N, C, C+1) from (N,); the identity on one channel."""
+    if channels == 1:
+        return diagonal(np.ones_like(factor), factor * 0, 1)
+    matrix = diagonal(factor, factor * 0, channels)
+    for c, weight in enumerate(weights):
+        matrix[:, :, c] += ((1.0 - factor) * weight)[:, None]
+    return matrix
+
+
 def color_product(second: F64, first: F64) -> F64:
     """The map `first`, then `second`."""
     channels = second.shape[1]

@@ -106,6 +106,20 @@ class ColorStatistics(BaseModel):
         grey = self.whitening(self.channels)
         return ColorMap(np.repeat(grey.mean, channels), np.eye(channels) * grey.matrix[0, 0])
 
+    def principal_axes(self, channels: int) -> list[tuple[float, list[float]]]:
+        """Eigenvalues and unit eigenvectors of the covariance of a stream with `channels` (1 or 3), largest first.
+
+        One channel of a colour dataset is its luma; three channels of a grey dataset vary together.
+        """
+        covariance = self.covariance()
+        if channels < self.channels:
+            covariance = ((self._luma()[1],),)
+        elif channels > self.channels:
+            covariance = ((covariance[0][0],) * channels,) * channels
+        values, vectors = exact.eigen(covariance)
+        axes = [[row[k] for row in vectors] for k in range(channels)]
+        return sorted(zip(values, axes, strict=True), key=lambda pair: -pair[0])
+
     def _luma(self) -> tuple[float, float]:
         """Mean and variance of lᵀv."""
         total = sum(weight * value for weight, value in zip(_LUMA, self.sums, strict=True))

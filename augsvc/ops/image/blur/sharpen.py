@@ -12,14 +12,16 @@ from augsvc.ops.operation import Draw, Drawn, Interval, Settings
 
 
 class Sharpen(Filter):
-    """Unsharp masking with a 3 × 3 smoothing kernel: Pillow's and torchvision's sharpness of 1 + `amount`."""
+    """Unsharp masking with a 3 × 3 smoothing kernel: Pillow's and torchvision's sharpness of 1 + `amount`; below 0 it smooths."""
 
     identity: ClassVar[Settings] = {"amount": 0}
     op: Literal["sharpen"] = "sharpen"
-    amount: Annotated[Interval, Drawn(lane=1, low=0.0, high=8.0)] = (0.0, 1.0)
+    amount: Annotated[Interval, Drawn(lane=1, low=-1.0, high=8.0)] = (0.0, 1.0)
 
     def kernels(self, draw: Draw, canvas: Canvas) -> I64:
-        """v' = v + amount · (v − smooth); smooth weights a pixel 5/13 and each neighbour 1/13. Amount 0 is the identity."""
+        """v' = v + amount · (v − smooth); smooth weights a pixel 5/13 and each neighbour 1/13. Amount 0 is the identity,
+        amount −1 is smooth alone.
+        """
         amount = draw.value("amount")
         fixed = np.tile(exact.to_fixed(-amount / 13.0, UNIT_BITS)[:, None, None], (1, 3, 3))
         fixed[:, 1, 1] = (1 << UNIT_BITS) - 8 * fixed[:, 0, 0]

@@ -6,7 +6,7 @@ import numpy as np
 
 from augsvc.arrays import F64
 from augsvc.numerics import exact
-from augsvc.numerics.color import LUMA, color_product, diagonal
+from augsvc.numerics.color import LUMA, blend_with_grey, color_product, diagonal
 from augsvc.numerics.geometry import Canvas
 from augsvc.ops.kinds.image import Statistics, Tone
 from augsvc.ops.operation import Draw, Drawn, Interval, Settings
@@ -32,10 +32,7 @@ class ColorJitter(Tone):
         matrix = diagonal(brightness * contrast, 0.5 - 0.5 * contrast, channels)
         if channels == 1:
             return matrix
-        saturation = draw.value("saturation")
-        blend = diagonal(saturation, saturation * 0, channels)
-        for c, weight in enumerate(LUMA):
-            blend[:, :, c] += ((1.0 - saturation) * weight)[:, None]
+        blend = blend_with_grey(draw.value("saturation"), LUMA, channels)
         return color_product(_hue_matrix(draw.value("hue")), color_product(blend, matrix))
 
 

@@ -1,0 +1,41 @@
+"""Coarse dropout."""
+
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+
+from augsvc.arrays import I64
+from augsvc.numerics import exact
+from augsvc.numerics.geometry import Canvas
+from augsvc.ops.kinds.image import UNIT_BITS, Erase
+from augsvc.ops.laws import INTEGERS
+from augsvc.ops.operation import Draw, Drawn, Interval, Settings
+
+_MAX_HOLES = 16
+
+
+class CoarseDropout(Erase):
+    """Fills rectangular holes with a constant colour: Albumentations' CoarseDropout, and cutout (DeVries & Taylor, 2017)."""
+
+    identity: ClassVar[Settings] = {"holes": 0}
+    op: Literal["coarse_dropout"] = "coarse_dropout"
+    holes: Annotated[Interval, Drawn(lane=1, low=0.0, high=_MAX_HOLES, law=INTEGERS)] = (1.0, 2.0)
+    height: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0, count=_MAX_HOLES)] = (0.1, 0.2)
+    width: Annotated[Interval, Drawn(lane=6, low=0.0, high=1.0, count=_MAX_HOLES)] = (0.1, 0.2)
+    place_x: Annotated[Interval, Drawn(lane=10, low=0.0, high=1.0, count=_MAX_HOLES)] = (0.0, 1.0)
+    place_y: Annotated[Interval, Drawn(lane=14, low=0.0, high=1.0, count=_MAX_HOLES)] = (0.0, 1.0)
+    value: Annotated[Interval, Drawn(lane=18, low=0.0, high=1.0, count=3)] = (0.0, 0.0)
+
+    def rectangles(self, draw: Draw, canvas: Canvas) -> I64:
+        """Sides are fractions of the canvas's, rounded to whole pixels; every position inside it is equally probable."""
+        sizes = np.stack((draw.value("width") * canvas.width, draw.value("height") * canvas.height), axis=-1)
+        free = np.array([canvas.width, canvas.height]) - (sizes := np.floor(sizes + 0.5))
+        places = np.stack((draw.value("place_x"), draw.value("place_y")), axis=-1)
+        corners = np.minimum(np.floor((free + 1.0) * places), free)
+        used = np.arange(_MAX_HOLES) < draw.value("holes")[:, None]
+        boxes = np.concatenate((corners, corners + sizes), axis=-1).astype(np.int64)
+        return np.where(used[:, :, None], boxes, 0)[:, : int(self.holes[1])]
+
+    def fill(self, draw: Draw, canvas: Canvas) -> I64:
+        """One value per channel, the same in all holes."""
+        return exact.to_fixed(draw.value("value"), UNIT_BITS)[:, : canvas.channels]

@@ -1,0 +1,41 @@
+"""Translation, against slicing and SciPy."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from tests.harness import agree, one, patch, run
+
+pytestmark = pytest.mark.usefixtures("each_executor")
+
+
+def moved(image, right, down):
+    expected = np.zeros_like(image)
+    height, width = image.shape[:2]
+    source = image[max(-down, 0) : height - max(down, 0), max(-right, 0) : width - max(right, 0)]
+    expected[max(down, 0) :, max(right, 0) :][: source.shape[0], : source.shape[1]] = source
+    return expected
+
+
+@pytest.mark.parametrize(("right", "down"), [(0, 0), (7, -3), (-12, 5), (40, 0)])
+def test_whole_pixels_are_slices(right, down):
+    image = patch("coffee", 30, 40)
+    shown = one([{"op": "translate", "x": right / 40, "y": down / 30}], image)
+    np.testing.assert_array_equal(shown, moved(image, right, down))
+
+
+def test_whole_truncates_towards_zero():
+    image = patch("coffee", 30, 40)
+    shown = one([{"op": "translate", "x": 7.9 / 40, "y": -3.9 / 30, "whole": True}], image)
+    np.testing.assert_array_equal(shown, moved(image, 7, -3))
+    stream = run([{"op": "translate", "whole": True}], [image] * 8)
+    for position, shown in enumerate(stream.images()):
+        draws = stream.draws(position)
+        np.testing.assert_array_equal(shown, moved(image, int(draws["x"] * 40), int(draws["y"] * 30)))
+
+
+def test_fractions_of_a_pixel_are_interpolated():
+    image = patch("chelsea", 30, 40)
+    shown = one([{"op": "translate", "x": 3.4 / 40, "y": -2.7 / 30, "border": "edge"}], image)
+    expected = ndimage.shift(image.astype(float), (-2.7, 3.4, 0), order=1, mode="nearest")
+    agree(shown, np.floor(expected + 0.5), most=1, mean=0.02)
