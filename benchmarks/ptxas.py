@@ -36,7 +36,7 @@ from augsvc.executors.fused.kernels.sound import SoundArgs
 from augsvc.executors.fused.kernels.sound_cuda import Levels, Tape
 from benchmarks.tables import Column, table
 
-IMAGE_KERNELS = ("draw", "filter_rows", "filter_columns", "move_masks", "sum_values")
+IMAGE_KERNELS = ("draw", "filter_rows", "filter_columns", "move_masks", "sum_values", "count_levels")
 SOUND_KERNELS = ("shape_clips", "measure_levels", "add_noise")
 SM_90 = (9, 0)
 # One multiprocessor of sm_90: CUDA C++ Programming Guide, "Technical Specifications per Compute Capability".
@@ -143,7 +143,7 @@ def _arguments() -> dict[str, tuple[Any, ...]]:
     u8, u16, u32, i32, i64 = np.uint8, np.uint16, np.uint32, np.int32, np.int64
     canvas = CanvasShape(3, 224, 224)
     move = MoveArgs(1, 0, _array(1, np.uint16), _array(1, np.uint64), _array(2, i64))
-    tone = ToneArgs(_array(4, i32), _array(3, i64), _array(3, u32), _array(2, u8), _array(2, u8))
+    tone = ToneArgs(_array(4, i32), _array(3, i64), _array(4, u32), _array(2, u8), _array(2, u8))
     blur = FilterArgs(_array(2, u32), _array(1, i64), _array(3, i32), _array(1, i64))
     laws, strengths = _array(1, i64), _array(2, i64)
     noise = NoiseArgs(laws, _array(1, u32), strengths, strengths, _array(1, u32), 1, 1, 1, _array(1, np.int16))
@@ -156,6 +156,7 @@ def _arguments() -> dict[str, tuple[Any, ...]]:
         "filter_columns": (canvas, blur, noise, erase, out, memory),
         "move_masks": (canvas, masks, (_array(1, u8),), (_array(2, u8),)),
         "sum_values": ((_array(2, u16),), (_array(2, i64),)),
+        "count_levels": ((_array(2, u16),), (_array(2, i64),)),
     }
 
 

@@ -14,7 +14,8 @@ from typing import Annotated, Literal
 import numpy as np
 
 from augsvc.arrays import F64
-from augsvc.ops.kinds.image import TABLE_ENTRIES, Tone
+from augsvc.numerics.geometry import Canvas
+from augsvc.ops.kinds.image import TABLE_ENTRIES, Statistics, Tone
 from augsvc.ops.operation import Draw, Drawn, Interval
 
 
@@ -24,7 +25,7 @@ class InvertHighlights(Tone):
     op: Literal["invert_highlights"] = "invert_highlights"
     threshold: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0)] = (0.5, 1.0)
 
-    def table(self, draw: Draw) -> F64:
+    def table(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
         """v' = 1 − v where v ≥ threshold."""
         values = np.arange(TABLE_ENTRIES)[None, :] / (TABLE_ENTRIES - 1)
         return np.where(values >= draw.value("threshold")[:, None], 1.0 - values, values)

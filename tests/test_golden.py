@@ -18,7 +18,19 @@ from augsvc.numerics import rng
 from augsvc.numerics.geometry import Camera, Canvas, identity, product
 from augsvc.numerics.permutation import Permutation
 from augsvc.ops.kinds.audio import Clip, SoundMove, SoundNoise, SoundTone
-from augsvc.ops.kinds.image import Dropout, Erase, Filter, Frame, Gaussian, Move, Noise, Opaque, Statistics, Tone
+from augsvc.ops.kinds.image import (
+    Dropout,
+    Erase,
+    Filter,
+    Frame,
+    Gaussian,
+    Moments,
+    Move,
+    Noise,
+    Opaque,
+    Statistics,
+    Tone,
+)
 from augsvc.ops.operation import Draw, Operation
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.registry import registry
@@ -53,9 +65,13 @@ def lowered(operation: Operation, draw: Draw) -> list[np.ndarray]:
     if isinstance(operation, Tone):
         plan = Plan.of([operation], CANVAS, "cover")
         total = np.arange(SAMPLES, dtype=np.int64) * 4000000 + 7
-        statistics = Statistics(CANVAS.height * CANVAS.width * 3, total, total * 50000)
+        total = np.column_stack((total, total * 0, total * 0))
+        histogram = total[:, :, None] % np.arange(3, 259)
+        statistics = Statistics(Moments(CANVAS.height * CANVAS.width, total, total * 50000), histogram)
         stage = plan.tones(plan.passes[-1], [draw], statistics)[0]
-        return [stage.matrix] if stage.table is None else [stage.matrix, stage.table]
+        if stage.table is None:
+            return [stage.matrix]
+        return [stage.matrix, stage.table if stage.table.shape[1] > 1 else stage.table[:, 0]]
     if isinstance(operation, SoundMove | SoundTone | SoundNoise):
         return lowered_sound(operation, draw)
     if isinstance(operation, Filter):

@@ -193,8 +193,9 @@ def test_a_new_pipeline_compiles_nothing():
         clips(pipeline, fused())
     for fields in MASK_CASES.values():
         masks(fields, fused())
-    image_kernels = (grids.draw, grids.filter_rows, grids.filter_columns, grids.move_masks, grids.sum_values)
-    kernels = (*image_kernels, sound_cuda.shape_clips, sound_cuda.measure_levels, sound_cuda.add_noise)
+    image_kernels = (grids.draw, grids.filter_rows, grids.filter_columns, grids.move_masks)
+    statistics = (grids.sum_values, grids.count_levels)
+    kernels = (*image_kernels, *statistics, sound_cuda.shape_clips, sound_cuda.measure_levels, sound_cuda.add_noise)
     assert {len(kernel.overloads) for kernel in kernels} == {1}
 
 

@@ -40,10 +40,12 @@ def color_product(second: F64, first: F64) -> F64:
 
 
 def read_table(table: F64, values: F64) -> F64:
-    """Tables (N, T) read at values (N, K), clamped to [0, 1], with linear interpolation."""
-    steps = table.shape[1] - 1
+    """Tables (…, T) read at values (…, K), clamped to [0, 1], with linear interpolation."""
+    steps = table.shape[-1] - 1
     x = np.clip(values, 0.0, 1.0) * steps
     left = np.minimum(np.floor(x).astype(np.int64), steps - 1)
-    low, high = np.take_along_axis(table, left, axis=1), np.take_along_axis(table, left + 1, axis=1)
+    leading = np.broadcast_shapes(table.shape[:-1], left.shape[:-1])
+    table, left = (np.broadcast_to(array, (*leading, array.shape[-1])) for array in (table, left))
+    low, high = np.take_along_axis(table, left, axis=-1), np.take_along_axis(table, left + 1, axis=-1)
     result: F64 = low + (high - low) * (x - left)
     return result

@@ -48,6 +48,14 @@ class Kind(StrEnum):
     OPAQUE = "opaque"
 
 
+class Statistic(StrEnum):
+    """A statistic of each incoming sample that an operation requests; the request opens a pass."""
+
+    MOMENTS = "moments"  # images: the sums of each channel's values and of their squares
+    HISTOGRAM = "histogram"  # images: how many values of each channel round to each of 256 levels
+    LEVEL = "level"  # audio: the root mean square
+
+
 @dataclass(frozen=True, slots=True)
 class AddedLater:
     """Marks a field that is left out at its default, so that earlier canonical forms, and the ids of streams, stay the same."""
@@ -168,9 +176,9 @@ class Operation(BaseModel, ABC):
         return (cls.__doc__ or "").strip().partition("\n")[0]
 
     @property
-    def needs_statistics(self) -> bool:
-        """Whether it needs statistics of each incoming sample, which opens a pass."""
-        return False
+    def statistics(self) -> frozenset[Statistic]:
+        """The statistics of each incoming sample that it requests, by its settings alone; any of them opens a pass."""
+        return frozenset()
 
     @property
     def needs_fitted(self) -> bool:

@@ -1,7 +1,7 @@
 """A planned pipeline over audio: from draws to the integers that a pass over clips runs on.
 
-Passes are move → tone → noise, in the user's order (augsvc.planning.passes). An operation that needs statistics, here the level
-of the incoming clip, opens one.
+Passes are move → tone → noise, in the user's order (augsvc.planning.passes). An operation that requests a statistic, here the
+level of the incoming clip, opens one.
 """
 
 from collections.abc import Sequence

@@ -15,7 +15,7 @@ from augsvc.numerics.color import color_product, diagonal, read_table
 from augsvc.numerics.geometry import Camera, Canvas, Fit, fit_matrix, identity, product, require_scale
 from augsvc.numerics.rng import operation_keys
 from augsvc.ops.kinds.image import TABLE_ENTRIES, UNIT_BITS, Frame, Move, Padding, Statistics, Tone
-from augsvc.ops.operation import Draw, Operation
+from augsvc.ops.operation import Draw, Operation, Statistic
 from augsvc.ops.pipeline import operation_id
 from augsvc.planning.passes import Pass, Passes, plan_passes
 
@@ -30,7 +30,7 @@ class ToneStage:
 
     matrix: I64  # N,C,C+1, UNIT_BITS fraction bits
     matrix_rows: Bools
-    table: I64 | None  # N,TABLE_ENTRIES, UNIT_BITS fraction bits
+    table: I64 | None  # N,1 or C,TABLE_ENTRIES, UNIT_BITS fraction bits: one for all channels or one for each
     table_rows: Bools
 
 
@@ -101,18 +101,20 @@ class Plan(Passes):
         require_scale(matrix, sizes)
         return matrix
 
-    def needs_statistics(self, pass_: Pass) -> bool:
-        """Whether the tones of a pass depend on its incoming pixels."""
-        return any(op.needs_statistics for _, op in self.of_kind(pass_, Tone))
+    def statistics(self, pass_: Pass) -> frozenset[Statistic]:
+        """The statistics of its incoming pixels that the tones of a pass request."""
+        return frozenset[Statistic]().union(*(tone.statistics for _, tone in self.of_kind(pass_, Tone)))
 
-    def tones(self, pass_: Pass, draws: Sequence[Draw], statistics: Statistics | None) -> list[ToneStage]:
-        """The colour maps of a pass, merged: a matrix after a table opens a stage."""
+    def tones(self, pass_: Pass, draws: Sequence[Draw], statistics: Statistics) -> list[ToneStage]:
+        """The colour maps of a pass, merged. A stage is opened by a matrix after a table, and by a table with jumps after
+        another one: read through that, its jumps would become ramps. It depends on the settings alone, not on the selection.
+        """
         stages: list[_OpenStage] = []
         for index, operation in self.of_kind(pass_, Tone):
             draw = draws[index]
-            matrix = operation.matrix(draw, self.canvas, statistics if operation.needs_statistics else None)
-            table = operation.table(draw)
-            if not stages or (matrix is not None and stages[-1].table is not None):
+            matrix, table = (lower(draw, self.canvas, statistics) for lower in (operation.matrix, operation.table))
+            jumps = table is not None and not operation.continuous
+            if not stages or (stages[-1].table is not None and (matrix is not None or jumps)):
                 stages.append(_OpenStage.empty(len(draw.selected), self.canvas.channels))
             stages[-1].add(matrix, table, draw.selected)
         return [stage.close() for stage in stages]
@@ -139,8 +141,9 @@ class _OpenStage:
             self.matrix = np.where(selected[:, None, None], color_product(matrix, self.matrix), self.matrix)
             self.matrix_rows = self.matrix_rows | selected
         if table is not None:
-            previous = np.tile(_IDENTITY_TABLE, (len(selected), 1)) if self.table is None else self.table
-            self.table = np.where(selected[:, None], read_table(table, previous), previous)
+            previous = np.tile(_IDENTITY_TABLE, (len(selected), 1, 1)) if self.table is None else self.table
+            composed = read_table(table if table.ndim == 3 else table[:, None], previous)
+            self.table = np.where(selected[:, None, None], composed, previous)
             self.table_rows = self.table_rows | selected
 
     def close(self) -> ToneStage:

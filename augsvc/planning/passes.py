@@ -85,4 +85,4 @@ def _opens_pass(current: Pass, operation: Operation, stage: int) -> bool:
         return True
     if isinstance(operation, Move):
         return current.padding is not None and current.padding != operation.outside
-    return operation.needs_statistics
+    return bool(operation.statistics)

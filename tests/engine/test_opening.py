@@ -30,7 +30,7 @@ class Slow(Tone):
     gate: ClassVar[threading.Event] = threading.Event()
     begun: ClassVar[threading.Event] = threading.Event()
 
-    def table(self, draw):
+    def table(self, draw, canvas, statistics):
         self.begun.set()
         assert self.gate.wait(TIMEOUT_S)
 

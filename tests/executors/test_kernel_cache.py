@@ -237,15 +237,19 @@ def test_a_new_pipeline_compiles_nothing():
     open_cpu("fused")
     images = [patch("coffee", 20, 24), patch("coffee", 31, 17)]
     for channels in (1, 3):
-        for pipeline in ("none", "strong", [{"op": "gaussian_noise"}, {"op": "whitening"}, {"op": "rotation"}]):
+        for pipeline in (
+            "none",
+            "strong",
+            [{"op": "gaussian_noise"}, {"op": "whitening"}, {"op": "equalize"}, {"op": "rotation"}],
+        ):
             run(pipeline, images, size=[16, 24], channels=channels).images()
     for pipeline in ("sound", "none", [{"op": "gain"}, {"op": "white_noise"}, {"op": "distortion", "mode": "crush"}]):
         stream = Stream.open(sound_probe_spec({"pipeline": pipeline}), SoundProbe(), open_cpu("fused"))
         Run(stream).batch()
     for fields in ("edge, shrunk, tilted", "cover, masks"):
         masks(MASK_CASES[fields], open_cpu("fused"))
-    compiled = (cpu.render, cpu.move_masks, cpu.sum_values, sound_cpu.render)
-    assert [len(kernel.signatures) for kernel in compiled] == [1, 1, 1, 1]
+    compiled = (cpu.render, cpu.move_masks, cpu.sum_values, cpu.count_levels, sound_cpu.render)
+    assert [len(kernel.signatures) for kernel in compiled] == [1, 1, 1, 1, 1]
 
 
 def test_the_self_test_leaves_every_kernel_compiled():
@@ -254,8 +258,8 @@ def test_the_self_test_leaves_every_kernel_compiled():
         "from tests.harness import open_cpu; from augsvc.streams.selftest import SelfTest;"
         "from augsvc.executors.fused.kernels import cpu, sound_cpu;"
         "SelfTest(open_cpu('fused')).digests();"
-        "kernels = (cpu.render, cpu.move_masks, cpu.sum_values, sound_cpu.render);"
+        "kernels = (cpu.render, cpu.move_masks, cpu.sum_values, cpu.count_levels, sound_cpu.render);"
         "print([len(kernel.signatures) for kernel in kernels])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[1, 1, 1, 1]"
+    assert done.stdout.strip() == "[1, 1, 1, 1, 1]"

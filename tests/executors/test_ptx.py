@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import pytest
 
 pytestmark = pytest.mark.skipif(find_spec("numba_cuda") is None, reason="numba-cuda is not installed")
-IMAGE_KERNELS = ("draw", "filter_rows", "filter_columns", "move_masks", "sum_values")
+IMAGE_KERNELS = ("draw", "filter_rows", "filter_columns", "move_masks", "sum_values", "count_levels")
 SOUND_KERNELS = ("shape_clips", "measure_levels", "add_noise")
 KERNELS = IMAGE_KERNELS + SOUND_KERNELS
 REGISTERS = {"draw": 80}  # per thread, at most, on sm_90; of the others 64

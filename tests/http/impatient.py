@@ -6,7 +6,8 @@ from augsvc.arrays import F64
 from augsvc.data.formats import files, folder
 from augsvc.http import lifecycle
 from augsvc.http.server import uvicorn_server as server
-from augsvc.ops.kinds.image import Tone
+from augsvc.numerics.geometry import Canvas
+from augsvc.ops.kinds.image import Statistics, Tone
 from augsvc.ops.operation import Draw
 
 server.KEEP_ALIVE_S = 0.05
@@ -20,7 +21,7 @@ class Impatient(Tone):
 
     op: Literal["impatient"] = "impatient"
 
-    def table(self, draw: Draw) -> F64 | None:
+    def table(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64 | None:
         return None
 
 

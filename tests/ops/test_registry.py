@@ -18,7 +18,7 @@ class Good(Tone):
     op: Literal["good"] = "good"
     x: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0, count=4)] = (0.0, 1.0)
 
-    def table(self, draw): ...
+    def table(self, draw, canvas, statistics): ...
 """
 DEFECTS = {
     "lane 0": ("x: Annotated[Interval, Drawn(lane=0, low=0.0, high=1.0)] = (0.0, 1.0)", "'x' has lane 0"),

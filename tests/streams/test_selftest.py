@@ -36,7 +36,7 @@ class Counted(Tone):
     gate: ClassVar[threading.Event] = threading.Event()
     failure: ClassVar[Exception | None] = None
 
-    def table(self, draw):
+    def table(self, draw, canvas, statistics):
         self.runs.append(self.op)
         if self.failure:
             raise self.failure

@@ -6,7 +6,7 @@ Buffers of a chunk:
     first, second   canvases: a move needs another one to write to; one of them the result, unless it is encoded
     half            a canvas between the two directions of a filter
     pixels          the encoded result
-    args K, sums K  arguments and statistics of segment K
+    args K          arguments of segment K; sums K and counts K: the statistics that it requests
     empty           placeholder for an argument that a kernel does not use
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from augsvc.arrays import U8, Pixels, ranges
+from augsvc.arrays import I64, U8, Pixels, ranges
 from augsvc.executors.cuda.staging import StagingBuffer
 from augsvc.executors.fused.kernels import cuda as grids
 from augsvc.executors.fused.kernels.args import WHITE, CanvasShape, MoveArgs, NoiseArgs, OutputArgs
@@ -37,13 +37,13 @@ from augsvc.executors.fused.lower_image import (
 )
 from augsvc.executors.protocol import SourceKey
 from augsvc.numerics.geometry import Camera
-from augsvc.ops.kinds.image import Opaque, Statistics
-from augsvc.ops.operation import Draw
+from augsvc.ops.kinds.image import Moments, Opaque, Statistics
+from augsvc.ops.operation import Draw, Statistic
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Moves
 
 _OPAQUE_ELEMENTS = 1 << 24  # float32 elements of a temporary
-_MAX_SUM_BLOCKS = 64  # that sum the values of one sample
+_MAX_SUM_BLOCKS = 64  # that sum the values of one channel
 _NO_QUANTILES = np.empty(0, np.int16)
 
 
@@ -87,7 +87,11 @@ class ImageChunk:
     @property
     def shape(self) -> tuple[int, int]:
         """Of a flat canvas: N, C·H·W."""
-        return len(self.images), self.plan.canvas.channels * self.plan.canvas.height * self.plan.canvas.width
+        return len(self.images), self.plan.canvas.channels * self._area
+
+    @property
+    def _area(self) -> int:
+        return self.plan.canvas.height * self.plan.canvas.width
 
     def start(self, check: Callable[[], None]) -> Callable[[], Pixels]:
         """Starts all segments. The result waits for pixels (N, C·H·W), valid until the staging buffer's next use."""
@@ -106,7 +110,7 @@ class ImageChunk:
         plan, n, draws = self.plan, len(self.images), self.draws
         camera = self.cameras[segment.pass_index] if segment.opens else None
         move, sources = self._move(segment, camera)
-        stages = plan.tones(segment.pass_, draws, self._statistics(index, segment)) if segment.opens else []
+        stages = plan.tones(segment.pass_, draws, self._measure(index, segment)) if segment.opens else []
         blur = lower_filter(segment.blur, draws, n, plan.canvas)
         filters = bool(blur.radius.any())
         late = (
@@ -174,21 +178,34 @@ class ImageChunk:
         blocks = -(-canvas.height * canvas.width // device.threads)
         device.launch(kernel, (blocks, len(self.images)), frame, *arguments)
 
-    def _statistics(self, index: int, segment: Segment) -> Statistics | None:
-        """Integer sums over each sample's incoming values, if the pass needs them. The host waits for them."""
-        if not self.plan.needs_statistics(segment.pass_):
-            return None
-        n, elements = self.shape
-        device, name = self.staging.device, f"sums {index}"
-        buffer = self.staging.reserve(name, 16 * n, copied=True)
-        host = buffer.bytes[: 16 * n].view(np.int64).reshape(n, 2)
+    def _measure(self, index: int, segment: Segment) -> Statistics:
+        """The statistics of each sample's incoming values that the pass requests. The host waits for them, and makes matrices
+        and tables of them.
+        """
+        requested = self.plan.statistics(segment.pass_)
+        moments = histogram = None
+        if Statistic.MOMENTS in requested:
+            sums = self._reduce(f"sums {index}", grids.sum_values, 2)
+            moments = Moments(self._area, sums[:, :, 0], sums[:, :, 1])
+        if Statistic.HISTOGRAM in requested:
+            histogram = self._reduce(f"counts {index}", grids.count_levels, 256)
+        return Statistics(moments, histogram)
+
+    def _reduce(self, name: str, kernel: Any, columns: int) -> I64:
+        """The sums (N, C, columns) that a kernel adds up over each channel's values."""
+        device, channels = self.staging.device, self.plan.canvas.channels
+        rows, shape = len(self.images) * channels, (len(self.images), channels, columns)
+        size = 8 * rows * columns
+        buffer = self.staging.reserve(name, size, copied=True)
+        host = buffer.bytes[:size].view(np.int64).reshape(shape)
         host[...] = 0
-        device.upload(buffer, 16 * n)
-        blocks = min(_MAX_SUM_BLOCKS, -(-elements // (8 * device.threads)))
-        sums = self.staging.array(name, (n, 2), np.int64, copied=True)
-        device.launch(grids.sum_values, (blocks, n), (self._canvas(self.canvas),), (sums,))
-        device.download(buffer, 16 * n)()
-        return Statistics(elements, host[:, 0].copy(), host[:, 1].copy())
+        device.upload(buffer, size)
+        blocks = min(_MAX_SUM_BLOCKS, -(-self._area // (8 * device.threads)))
+        values = self.staging.array(self.canvas, (rows, self._area), np.uint16, copied=not self.encodes)
+        sums = self.staging.array(name, (rows, columns), np.int64, copied=True)
+        device.launch(kernel, (blocks, rows), (values,), (sums,))
+        device.download(buffer, size)()
+        return host.copy()
 
     def _apply_opaque(self, opaque: tuple[int, Opaque]) -> None:
         """Applies an operation in torch's float32 to the samples that it selected."""

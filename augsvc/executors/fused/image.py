@@ -36,8 +36,8 @@ from augsvc.executors.fused.lower_image import (
 from augsvc.executors.protocol import SourceKey, float_traits, use_one_torch_thread
 from augsvc.numerics.geometry import Camera
 from augsvc.numerics.rng import quantile_table
-from augsvc.ops.kinds.image import Opaque, Statistics
-from augsvc.ops.operation import Draw, Operation
+from augsvc.ops.kinds.image import Moments, Opaque, Statistics
+from augsvc.ops.operation import Draw, Operation, Statistic
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Moves
 
@@ -70,7 +70,7 @@ class FusedExecutor:
     @staticmethod
     def on(kernel_cache: Path | None = None) -> "FusedExecutor":
         """An executor that keeps its compiled kernels in a folder, if one is given."""
-        keep_compiled((cpu.render, cpu.move_masks, cpu.sum_values, sound_cpu.render), kernel_cache)
+        keep_compiled((cpu.render, cpu.move_masks, cpu.sum_values, cpu.count_levels, sound_cpu.render), kernel_cache)
         use_one_torch_thread()
         return FusedExecutor(torch.device("cpu"), cores(), quantile_table().astype(np.int16))
 
@@ -146,7 +146,7 @@ class FusedExecutor:
             identity_move(n) if camera is None else lower_move(camera, pass_, canvas, sources if pass_.fits else None)
         )
         after = np.empty_like(values) if camera is not None and not pass_.fits and out is None else values
-        stages = plan.tones(pass_, draws, _statistics(plan, segment, values)) if segment.opens else []
+        stages = plan.tones(pass_, draws, _measure(values, plan.statistics(pass_))) if segment.opens else []
         pixels, copy, interleaved = flat(out)
         args = PassArgs(
             move,
@@ -180,13 +180,19 @@ def _apply_opaque(
         values[rows] = (after * float(WHITE) + 0.5).numpy().astype(np.uint16)
 
 
-def _statistics(plan: Plan, segment: Segment, values: U16) -> Statistics | None:
-    """Integer sums over each sample's incoming values, if the pass needs them."""
-    if not plan.needs_statistics(segment.pass_):
-        return None
-    total, squares = np.empty(len(values), np.int64), np.empty(len(values), np.int64)
-    cpu.sum_values(values, total, squares)
-    return Statistics(values[0].size, total, squares)
+def _measure(values: U16, requested: frozenset[Statistic]) -> Statistics:
+    """The requested statistics of each sample's incoming values."""
+    moments = histogram = None
+    n, channels, height, width = values.shape
+    planes = values.reshape(n * channels, height * width)
+    if Statistic.MOMENTS in requested:
+        sums = np.empty((len(planes), 2), np.int64)
+        cpu.sum_values(planes, sums)
+        moments = Moments(planes.shape[1], *sums.T.reshape(2, n, channels))
+    if Statistic.HISTOGRAM in requested:
+        histogram = np.zeros((n, channels, 256), np.int64)
+        cpu.count_levels(planes, histogram.reshape(len(planes), 256))
+    return Statistics(moments, histogram)
 
 
 def flat(out: U8 | None) -> tuple[U8, U8 | None, bool]:

@@ -31,7 +31,6 @@ from augsvc.numerics.geometry import MATRIX_BITS, Camera, Canvas
 from augsvc.numerics.rng import seed_key
 from augsvc.ops.kinds.image import (
     EDGE,
-    TABLE_ENTRIES,
     UNIT_BITS,
     Dropout,
     Erase,
@@ -198,7 +197,8 @@ def _addresses(arrays: Sequence[Pixels]) -> npt.NDArray[np.uint64]:
 def lower_tones(stages: Sequence[ToneStage], n: int, channels: int) -> ToneArgs:
     """The tone stages of a pass; there may be none."""
     count = len(stages)
-    curves = np.zeros((n, count, TABLE_ENTRIES if any(stage.table is not None for stage in stages) else 0), np.uint32)
+    tables = [stage.table.shape[1:] for stage in stages if stage.table is not None]
+    curves = np.zeros((n, count, *max(tables, default=(1, 0))), np.uint32)
     gains, shifts = np.zeros((n, count, channels, channels), np.int32), np.zeros((n, count, channels), np.int64)
     matrix_rows, curve_rows = np.zeros((n, count), np.uint8), np.zeros((n, count), np.uint8)
     for k, stage in enumerate(stages):

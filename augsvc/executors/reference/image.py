@@ -24,8 +24,8 @@ from augsvc.executors.reference.stages import LAWS, STAGES, Workspace, apply_ope
 from augsvc.numerics import exact
 from augsvc.numerics.geometry import MATRIX_BITS, Camera, Canvas
 from augsvc.numerics.rng import quantile_table
-from augsvc.ops.kinds.image import EDGE, Frame, Move, Statistics, Tone
-from augsvc.ops.operation import Draw, Operation
+from augsvc.ops.kinds.image import EDGE, Frame, Moments, Move, Statistics, Tone
+from augsvc.ops.operation import Draw, Operation, Statistic
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Moves, move_mask
 from augsvc.planning.passes import Pass
@@ -188,16 +188,22 @@ class KorniaExecutor:
         self, plan: Plan, pass_: Pass, pixels: torch.Tensor, draws: Sequence[Draw], check: Callable[[], None]
     ) -> None:
         workspace = Workspace(self.device, self.chunk, self.quantiles, check)
-        statistics = _statistics(pixels) if plan.needs_statistics(pass_) else None
-        for stage in plan.tones(pass_, draws, statistics):
+        for stage in plan.tones(pass_, draws, _measure(pixels, plan.statistics(pass_))):
             check()
             apply_tones(stage, pixels, workspace)
         for index in pass_.steps:
             apply_operation(plan.operations[index], draws[index], plan.canvas, pixels, workspace)
 
 
-def _statistics(pixels: torch.Tensor) -> Statistics:
-    """Integer sums of each sample's values with 8.8 bits."""
-    values = (pixels * float(_WHITE) + 0.5).long().flatten(1)
-    total, squares = values.sum(dim=1), (values * values).sum(dim=1)
-    return Statistics(values.shape[1], total.cpu().numpy(), squares.cpu().numpy())
+def _measure(pixels: torch.Tensor, requested: frozenset[Statistic]) -> Statistics:
+    """Statistics of each sample's values with 8 fraction bits, in integers: their sums have the same bits in any order."""
+    moments = histogram = None
+    if Statistic.MOMENTS in requested:
+        values = (pixels * float(_WHITE) + 0.5).long().flatten(2)
+        total, squares = values.sum(dim=2), (values * values).sum(dim=2)
+        moments = Moments(values.shape[2], total.cpu().numpy(), squares.cpu().numpy())
+    if Statistic.HISTOGRAM in requested:
+        levels = (pixels * 255.0 + 0.5).long().flatten(2)
+        counts = levels.new_zeros((*levels.shape[:2], 256)).scatter_add_(2, levels, torch.ones_like(levels))
+        histogram = counts.cpu().numpy()
+    return Statistics(moments, histogram)

@@ -73,11 +73,12 @@ def _apply_matrix(values: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
 
 
 def _apply_table(values: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-    """Values (n, C, K) in [0, 1] through curves (n, TABLE_ENTRIES), interpolated."""
-    x = values.flatten(1) * float(TABLE_ENTRIES - 1)
+    """Values (n, C, K) in [0, 1] through curves (n, 1 or C, TABLE_ENTRIES), interpolated."""
+    x = values * float(TABLE_ENTRIES - 1)
     left = x.floor().clamp(0.0, float(TABLE_ENTRIES - 2))
-    low, high = table.gather(1, left.long()), table.gather(1, left.long() + 1)
-    return (low + (high - low) * (x - left)).reshape(values.shape)
+    curves = table.expand(-1, values.shape[1], -1)
+    low, high = curves.gather(2, left.long()), curves.gather(2, left.long() + 1)
+    return low + (high - low) * (x - left)
 
 
 def _filter(operation: Filter, draw: Draw, canvas: Canvas, pixels: torch.Tensor, workspace: Workspace) -> None:

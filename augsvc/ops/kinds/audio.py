@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from augsvc.arrays import F64, I64
-from augsvc.ops.operation import Draw, Kind, Operation
+from augsvc.ops.operation import Draw, Kind, Operation, Statistic
 
 SOUND_BITS = 24  # fraction bits of gains, limits, curves, steps and levels: −144 dB
 CURVE_ENTRIES = 1025  # of a wave-shaping curve, evenly over |v| in [0, 1], read with linear interpolation
@@ -68,7 +68,7 @@ class SoundNoise(Operation):
 
     kind: ClassVar[Kind] = Kind.NOISE
     media: ClassVar[str] = "audio"
-    needs_statistics: ClassVar[bool] = True
+    statistics: ClassVar[frozenset[Statistic]] = frozenset({Statistic.LEVEL})
 
     @abstractmethod
     def std(self, draw: Draw, rms: F64) -> F64:

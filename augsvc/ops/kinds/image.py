@@ -107,25 +107,61 @@ class Move(Operation):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Statistics:
-    """Integer sums over each incoming image, of values with 8 fraction bits (255 is 65280)."""
+class Moments:
+    """Integer sums over each channel of each incoming image, of values with 8 fraction bits (255 is 65280)."""
 
-    count: int  # values summed: C·H·W
-    total: I64  # N
-    squares: I64  # N
+    count: int  # values of a channel: H·W
+    total: I64  # N,C
+    squares: I64  # N,C
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Statistics:
+    """What a pass's operations request of each incoming image; None is what none of them requests."""
+
+    moments: Moments | None = None
+    histogram: I64 | None = None  # N,C,256: the number of values that round to each level
+
+    def require_moments(self) -> Moments:
+        """The moments, for an operation that requests them."""
+        if self.moments is None:
+            raise ValueError("an operation reads moments that it does not request")
+        return self.moments
+
+    def require_histogram(self) -> I64:
+        """The histogram, for an operation that requests it."""
+        if self.histogram is None:
+            raise ValueError("an operation reads a histogram that it does not request")
+        return self.histogram
+
+
+def byte_table(levels: F64 | I64) -> F64:
+    """The table (…, TABLE_ENTRIES) of a function of bytes (…, 256) to levels, exact for inputs that are bytes.
+
+    Entry i is that of the level nearest to i/1024. A byte b is read between the entries ⌊1024·b/255⌋ and the next, whose
+    distance from b is below 255/1024, a quarter of a level: both hold the function's value at b.
+    """
+    nearest = (np.arange(TABLE_ENTRIES) * 255 + 512) // (TABLE_ENTRIES - 1)
+    table: F64 = levels[..., nearest] / 255.0
+    return table
 
 
 class Tone(Operation):
-    """Maps the colour of each pixel, independent of its position. Implements `matrix` or `table` (or both: matrix first)."""
+    """Maps the colour of each pixel, independent of its position. Implements `matrix` or `table` (or both: matrix first).
+
+    `statistics` has what the operations of the pass request, of the pass's incoming pixels.
+    """
 
     kind: ClassVar[Kind] = Kind.TONE
 
-    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics | None) -> F64 | None:
+    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64 | None:
         """Colour matrices (N, C, C+1) on the [0, 1] scale; the last column is added."""
         return None
 
-    def table(self, draw: Draw) -> F64 | None:
-        """Curves (N, TABLE_ENTRIES): the output in [0, 1] for inputs 0, 1/1024, …, 1."""
+    def table(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64 | None:
+        """Curves (N, TABLE_ENTRIES), or one for each channel (N, C, TABLE_ENTRIES): the output in [0, 1] for inputs
+        0, 1/1024, …, 1. `byte_table` makes them for a function of bytes.
+        """
         return None
 
 

@@ -60,7 +60,7 @@ class ToneArgs(NamedTuple):
 
     gains: I32  # N,S,C,C with 16 fraction bits
     shifts: I64  # N,S,C: on the scale of value × gain
-    curves: U32  # N,S,TABLE_ENTRIES with 16 fraction bits; or N,S,0 where no stage has one
+    curves: U32  # N,S,1 or C,TABLE_ENTRIES with 16 fraction bits; or N,S,1,0 where no stage has one
     matrix_rows: U8  # N,S: whether the sample goes through the stage's matrix
     curve_rows: U8  # N,S
 

@@ -28,6 +28,7 @@ from augsvc.executors.fused.kernels.row_filter import filter_horizontal, filter_
 from augsvc.executors.fused.kernels.rows import add_noises, apply_tones, copy, fill_rectangles, store_row
 from augsvc.executors.fused.kernels.sampling import Source
 from augsvc.executors.fused.kernels.scratch import Points, Scratch, allocate_scratch
+from augsvc.executors.fused.kernels.tone import round_to_level
 
 
 @entry
@@ -135,13 +136,22 @@ def _follow_row(view: View, pixels: I64) -> None:
 
 
 @entry
-def sum_values(canvas: U16, total: I64, squares: I64) -> None:
-    """Each sample's values, and their squares, summed."""
-    for n in range(canvas.shape[0]):
-        values = canvas[n].reshape(-1)
-        value_sum, square_sum = np.int64(0), np.int64(0)
+def sum_values(planes: U16, sums: I64) -> None:
+    """Values (R, K), and their squares, summed: (R, 2)."""
+    for r in range(planes.shape[0]):
+        values = planes[r]
+        total, squares = np.int64(0), np.int64(0)
         for k in range(values.size):
             value = np.int64(values[k])
-            value_sum += value
-            square_sum += value * value
-        total[n], squares[n] = value_sum, square_sum
+            total += value
+            squares += value * value
+        sums[r, 0], sums[r, 1] = total, squares
+
+
+@entry
+def count_levels(planes: U16, counts: I64) -> None:
+    """How many of values (R, K) round to each level, added to (R, 256)."""
+    for r in range(planes.shape[0]):
+        values, levels = planes[r], counts[r]
+        for k in range(values.size):
+            levels[np.uint64(round_to_level(values[k]))] += 1

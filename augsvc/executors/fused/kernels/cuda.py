@@ -1,12 +1,13 @@
 """Passes on a GPU: grids of threads, one per pixel, over the functions of pixel.py and pixel_filter.py.
 
-Block (k, n) computes some pixels of sample n.
+Block (k, n) computes some pixels of sample n; in the last two, some values of channel n of all channels of all samples.
 
     draw            gathers, tones, and, if no filter follows, noises, rectangles and bytes
     filter_rows     a separable filter along rows, into `half`
     filter_columns  the same along columns, or a dense filter of `half`; noises, rectangles and bytes
     move_masks      masks, through all passes in one launch
-    sum_values      each sample's values, and their squares, summed
+    sum_values      each channel's values, and their squares, summed
+    count_levels    each channel's histogram
 
 All values are integers, and each is computed by one thread alone, so the order of blocks cannot matter.
 """
@@ -33,6 +34,7 @@ from augsvc.executors.fused.kernels.camera import HEIGHT, WIDTH
 from augsvc.executors.fused.kernels.mask import class_at
 from augsvc.executors.fused.kernels.pixel import Memory, Tile, add_noises, apply_tones, fill_words, gather, store_pixel
 from augsvc.executors.fused.kernels.pixel_filter import filter_horizontal, filter_vertical
+from augsvc.executors.fused.kernels.tone import round_to_level
 
 MAX_THREADS = 256  # of a block: a multiple of the elements that share a block of random numbers
 _WORDS = 3 * 4 * (MAX_THREADS // 8 + 1)
@@ -116,7 +118,7 @@ def move_masks(canvas: CanvasShape, args: MaskArgs, sources: tuple[U8], out: tup
 
 @cuda.jit  # type: ignore[untyped-decorator]
 def sum_values(values: tuple[U16], sums: tuple[I64]) -> None:
-    """Of values (N, C·H·W), added to (N, 2): integers, so in any order. Arrays in tuples as above."""
+    """Of values (R, K), added to (R, 2): integers, so in any order. Arrays in tuples as above."""
     n, t, count = np.int64(cuda.blockIdx.y), np.int64(cuda.threadIdx.x), np.int64(cuda.blockDim.x)
     partial = cuda.shared.array((2, MAX_THREADS), types.int64)
     total, squares = np.int64(0), np.int64(0)
@@ -135,3 +137,19 @@ def sum_values(values: tuple[U16], sums: tuple[I64]) -> None:
     if t == 0:
         cuda.atomic.add(sums[0], (n, 0), partial[0, 0])
         cuda.atomic.add(sums[0], (n, 1), partial[1, 0])
+
+
+@cuda.jit  # type: ignore[untyped-decorator]
+def count_levels(values: tuple[U16], counts: tuple[I64]) -> None:
+    """How many of values (R, K) round to each level, added to (R, 256)."""
+    n, t, count = np.int64(cuda.blockIdx.y), np.int64(cuda.threadIdx.x), np.int64(cuda.blockDim.x)
+    partial = cuda.shared.array(256, types.int32)
+    for level in range(t, 256, count):
+        partial[level] = 0
+    cuda.syncthreads()
+    for k in range(np.int64(cuda.blockIdx.x) * count + t, values[0].shape[1], count * np.int64(cuda.gridDim.x)):
+        cuda.atomic.add(partial, np.int64(round_to_level(values[0][n, k])), 1)
+    cuda.syncthreads()
+    for level in range(t, 256, count):
+        if partial[level] > 0:
+            cuda.atomic.add(counts[0], (n, level), np.int64(partial[level]))

@@ -107,10 +107,10 @@ def apply_tones(channels: Int, tone: ToneArgs, n: Int, pixel: Pixel) -> Pixel:
         if tone.matrix_rows[n, stage]:
             first, second, third = _apply_matrix(channels, tone, n, stage, (first, second, third))
         if tone.curve_rows[n, stage]:
-            curve = tone.curves[n, stage]
-            first = apply_curve(curve, first)
+            curves, last = tone.curves[n, stage], tone.curves.shape[2] - 1
+            first = apply_curve(curves[0], first)
             if channels == 3:
-                second, third = apply_curve(curve, second), apply_curve(curve, third)
+                second, third = apply_curve(curves[min(1, last)], second), apply_curve(curves[last], third)
     return first, second, third
 
 

@@ -32,9 +32,8 @@ def apply_tones(row: U16, channels: Int, tone: ToneArgs, n: Int, points: Points)
                 _scale(row, gains[0, 0], shifts[0])
         if tone.curve_rows[n, stage]:
             for c in range(channels):
-                _apply_curve(
-                    row[c * width : (c + 1) * width], tone.curves[n, stage], points.places[0], points.pixels[0]
-                )
+                curve = tone.curves[n, stage, min(c, tone.curves.shape[2] - 1)]
+                _apply_curve(row[c * width : (c + 1) * width], curve, points.places[0], points.pixels[0])
 
 
 @compiled

@@ -22,7 +22,7 @@ class ColorJitter(Tone):
     saturation: Annotated[Interval, Drawn(lane=3, low=0.0, high=4.0)] = (0.8, 1.2)
     hue: Annotated[Interval, Drawn(lane=4, low=-0.5, high=0.5)] = (-0.05, 0.05)
 
-    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics | None) -> F64:
+    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
         """One matrix for all four; grey images have neither saturation nor hue.
 
         Saturation blends with the Rec. 601 luma. Hue rotates about the grey axis (1 is a full turn): linear, not HSV's.

@@ -18,7 +18,7 @@ class ColorShift(Tone):
     op: Literal["color_shift"] = "color_shift"
     shift: Annotated[Interval, Drawn(lane=1, low=-1.0, high=1.0, count=3)] = (-0.1, 0.1)
 
-    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics | None) -> F64:
+    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
         """v_c' = v_c + shift_c."""
         one = np.ones(len(draw.selected))
         matrix = diagonal(one, one * 0, canvas.channels)

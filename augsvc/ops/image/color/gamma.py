@@ -6,7 +6,8 @@ import numpy as np
 
 from augsvc.arrays import F64
 from augsvc.numerics import exact
-from augsvc.ops.kinds.image import TABLE_ENTRIES, Tone
+from augsvc.numerics.geometry import Canvas
+from augsvc.ops.kinds.image import TABLE_ENTRIES, Statistics, Tone
 from augsvc.ops.operation import Draw, Drawn, Interval, Settings
 
 
@@ -17,7 +18,7 @@ class Gamma(Tone):
     op: Literal["gamma"] = "gamma"
     gamma: Annotated[Interval, Drawn(lane=1, low=0.25, high=4.0)] = (0.8, 1.25)
 
-    def table(self, draw: Draw) -> F64:
+    def table(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
         """v' = v^gamma."""
         values = np.arange(TABLE_ENTRIES, dtype=np.float64) / (TABLE_ENTRIES - 1)
         return exact.power(values[None, :], draw.value("gamma")[:, None])

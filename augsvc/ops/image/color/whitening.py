@@ -9,8 +9,8 @@ from augsvc.arrays import F64
 from augsvc.errors import NotAvailable
 from augsvc.numerics.color import diagonal
 from augsvc.numerics.geometry import Canvas
-from augsvc.ops.kinds.image import Statistics, Tone
-from augsvc.ops.operation import Draw, Drawn, Interval, Settings
+from augsvc.ops.kinds.image import Moments, Statistics, Tone
+from augsvc.ops.operation import Draw, Drawn, Interval, Settings, Statistic
 
 _MEAN, _STD = 0.5, 0.25  # of whitened values
 
@@ -36,30 +36,28 @@ class Whitening(Tone):
     strength: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0)] = (1.0, 1.0)
 
     @property
-    def needs_statistics(self) -> bool:
-        """True in mode `image`."""
-        return self.mode == "image"
+    def statistics(self) -> frozenset[Statistic]:
+        """Moments in mode `image`."""
+        return frozenset({Statistic.MOMENTS}) if self.mode == "image" else frozenset()
 
     @property
     def needs_fitted(self) -> bool:
         """True in mode `color`."""
         return self.mode == "color"
 
-    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics | None) -> F64:
+    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
         """v' = (1 − strength)·v + strength·(0.5 + 0.25·z), with the z of the mode."""
         strength = draw.value("strength")
         if self.mode == "color":
             return _color_matrix(strength, canvas)
-        if statistics is None:
-            raise ValueError("whitening needs statistics of the incoming pixels")
-        return _image_matrix(strength, canvas.channels, statistics)
+        return _image_matrix(strength, canvas.channels, statistics.require_moments())
 
 
-def _image_matrix(strength: F64, channels: int, statistics: Statistics) -> F64:
+def _image_matrix(strength: F64, channels: int, moments: Moments) -> F64:
     """z = (v − mean) / max(std, 1/√count) over all channels, as in tf.image.per_image_standardization."""
-    count = float(statistics.count)
-    mean = statistics.total / count
-    variance = np.maximum(statistics.squares / count - mean * mean, 0.0)
+    count = float(moments.count * channels)
+    mean = moments.total.sum(axis=1) / count
+    variance = np.maximum(moments.squares.sum(axis=1) / count - mean * mean, 0.0)
     std = np.maximum(np.sqrt(variance) / 65280.0, 1.0 / np.sqrt(count))
     gain = strength * (_STD / std)
     return diagonal(1.0 - strength + gain, strength * _MEAN - gain * (mean / 65280.0), channels)
