@@ -122,7 +122,7 @@ def test_a_client_that_disconnects_does_not_take_the_stream_from_the_others(queu
 
 
 def test_an_error_reaches_all_that_wait(queue_opening, slow, monkeypatch):
-    def broken(self, draw):
+    def broken(self, draw, canvas, statistics):
         self.begun.set()
         self.gate.wait(TIMEOUT_S)
         raise ZeroDivisionError

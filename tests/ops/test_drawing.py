@@ -35,7 +35,7 @@ class Every(Tone):
     normal: Annotated[Interval, Drawn(lane=5, low=0.0, high=9.0, count=3, law=NORMAL)] = (2.0, 2.0)
     symmetric_beta: Annotated[Interval, Drawn(lane=7, low=0.04, high=64.0, count=3, law=SYMMETRIC_BETA)] = (1.0, 1.0)
 
-    def table(self, draw):
+    def table(self, draw, canvas, statistics):
         return None
 
 
