@@ -76,6 +76,8 @@ _OWN = {
     "interval_range",
     "interval_whole",
     "interval_empty",
+    "spans",
+    "spans_range",
 }  # raised by ops.operation with our text
 
 

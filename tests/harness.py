@@ -92,7 +92,11 @@ class Run:
 
     def receipt(self, position: int, number: int = 0, epoch: int = 0) -> dict[str, object]:
         """What a receipt says of the operation at that place in the pipeline."""
-        return self.stream.receipt(epoch, position, 0)["operations"][number]
+        return self.receipt_rows(position, epoch)[number]
+
+    def receipt_rows(self, position: int, epoch: int = 0) -> list[dict[str, object]]:
+        """What a receipt says of all operations."""
+        return self.stream.receipt(epoch, position, 0)["operations"]
 
     def draws(self, position: int, number: int = 0, epoch: int = 0) -> dict[str, float]:
         return self.receipt(position, number, epoch)["draws"]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from augsvc.ops.presets import PRESETS
-from augsvc.ops.registry import registry
+from augsvc.ops.registry import containers, registry
 from tests import test_golden
 from tests.executors import test_agreement, test_golden_pixels
 from tests.golden_files import SHARED, read_golden, write_golden
@@ -34,14 +34,16 @@ def readme() -> str:
         )
         for medium in ("image", "audio")
     }
+    steps = ", ".join(f"`{name}`" for name in containers())
     presets = ", ".join(f"`{name}`" for name in PRESETS)
     return (
-        f"**Image operations:** {links['image']}.\n\n**Audio operations:** {links['audio']}.\n\n**Presets:** {presets}."
+        f"**Image operations:** {links['image']}.\n\n**Audio operations:** {links['audio']}.\n\n"
+        f"**[Containers and policies](docs/operations.md#containers-and-policies):** {steps}.\n\n**Presets:** {presets}."
     )
 
 
 def operations() -> str:
-    """A section for each family, a row for each operation: how far `kornia` is from `fused`, in its worst case."""
+    """A section for each family, a row for each operation: how far `kornia` is from `fused`, in its worst case; containers."""
     agreement = read_golden(["agreement"])
     sections = []
     for (medium, family), names in families().items():
@@ -53,6 +55,8 @@ def operations() -> str:
             worst = " | ".join(f"{max(values):g}" for values in zip(*stated, strict=True)) or "0 | 0 | 0"
             rows.append(f"| `{name}` | {operation.kind.value} | {operation.summary()} | {worst} |")
         sections.append("\n".join(rows))
+    rows = [f"| `{name}` | {step.kind} | {step.summary()} |" for name, step in containers().items()]
+    sections.append("\n".join(["## Containers", "", "| step | kind | summary |", "|---|---|---|", *rows]))
     return "\n\n".join(sections)
 
 

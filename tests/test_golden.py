@@ -33,11 +33,12 @@ from augsvc.ops.kinds.image import (
 )
 from augsvc.ops.operation import Draw, Operation
 from augsvc.ops.pipeline import parse_pipeline
-from augsvc.ops.registry import registry
+from augsvc.ops.registry import containers, registry
+from augsvc.ops.tree import Tree
 from augsvc.planning.audio_plan import SoundPlan
 from augsvc.planning.image_plan import Plan
 from augsvc.streams.probes import Probe
-from tests.golden_files import FOLDER, SHARED, examples, read_golden
+from tests.golden_files import FOLDER, SHARED, example_name, examples, read_golden
 
 CANVAS = Canvas(96, 128, 3, Probe.info.colors)
 SOURCE = (375, 500)  # of frames: H, W
@@ -107,20 +108,25 @@ def everything():
         fields = values.setdefault(name, {"draws": {}, "lowered": {}})
         fields["draws"][example] = digest(draw.selected, *draw.words.values())
         fields["lowered"][example] = digest(*lowered(plan.operations[0], draw))
+    for name, container in containers().items():
+        for settings in container.examples:
+            tree = Tree.of(parse_pipeline([{"op": name, "p": 0.9, **settings}]))
+            chosen = [array for draw in tree.draw(7, address) for array in (draw.selected, *draw.given.values())]
+            values.setdefault(name, {"choices": {}})["choices"][example_name(settings)] = digest(*chosen)
     lengths = [1, 2, 3, 1000, 2**31, 2**32]
     orders = {str(n): Permutation(n, 5, 9).indices(np.arange(min(n, 8))).tolist() for n in lengths}
     return values | {SHARED: {"orders": orders, "quantiles": digest(rng.quantile_table())}}
 
 
 def golden():
-    return read_golden(("draws", "lowered", "orders", "quantiles"))
+    return read_golden(("draws", "lowered", "choices", "orders", "quantiles"))
 
 
 def test_every_operation_has_a_file_and_no_other():
-    assert {path.stem for path in FOLDER.iterdir()} == {*registry(), SHARED}, "run `make golden`"
+    assert {path.stem for path in FOLDER.iterdir()} == {*registry(), *containers(), SHARED}, "run `make golden`"
 
 
-@pytest.mark.parametrize("name", [*registry(), SHARED])
+@pytest.mark.parametrize("name", [*registry(), *containers(), SHARED])
 def test_equal_to_the_golden_file(name):
     assert everything()[name] == golden()[name], "it changed: see the head of this file"
 

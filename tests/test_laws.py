@@ -49,6 +49,8 @@ PIPELINES = [[step] for step in IMAGE_STEPS] + [
     [{"op": "letterbox"}],
     [{"op": "color_shift"}, {"op": "gamma", "p": 0.5}, {"op": "color_jitter"}, {"op": "gamma", "p": 0.5}],
     [{"op": "gaussian_noise"}, {"op": "rotation", "border": "reflect"}, {"op": "whitening"}, {"op": "gamma"}],
+    [{"op": "one_of", "of": [{"op": op} for op in ("gamma", "whitening", "rotation", "gaussian_blur")]}] * 2,
+    [{"op": "random_order", "of": [{"op": "whitening"}, {"op": "gaussian_noise"}]}, {"op": "gamma", "epochs": [1]}],
 ]
 
 

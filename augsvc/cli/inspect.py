@@ -22,11 +22,12 @@ from augsvc.cli.common import (
 from augsvc.data.catalog import Catalog, open_catalog
 from augsvc.errors import SizeRequired
 from augsvc.http.app import open_engine
+from augsvc.ops.container import Container
 from augsvc.ops.operation import Operation
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.presets import PRESETS
 from augsvc.ops.recipes import RECIPES
-from augsvc.ops.registry import registry
+from augsvc.ops.registry import containers, registry
 from augsvc.planning.spec import StreamSpec, parse_json, validate_spec
 from augsvc.settings import Settings
 from augsvc.streams.preview import COLUMNS, MAX_PREVIEW_SAMPLES
@@ -52,14 +53,17 @@ def ops(
     name: Annotated[str | None, typer.Argument(help="An operation or a preset, to show in detail.")] = None,
     config: Config = None,
 ) -> None:
-    """List the operations and presets, or show one of them."""
+    """List the operations, containers and presets, or show one of them."""
     console = Console()
     with report_errors():
-        operations = registry(read_settings(config, {}).operations)
+        operations: dict[str, type[Operation] | type[Container]] = {
+            **registry(read_settings(config, {}).operations),
+            **containers(),
+        }
     if name is None:
         table = name_table("operation", "kind", "summary")
         for op, operation in operations.items():
-            table.add_row(op, operation.kind.value, operation.summary())
+            table.add_row(op, str(operation.kind), operation.summary())
         print_table(table)
         console.print(f"\npresets: {', '.join(PRESETS)}; `augsvc ops NAME` shows one in detail")
     elif name in PRESETS:
@@ -227,7 +231,7 @@ def receipt_rows(operation: Operation, entry: dict[str, Any]) -> list[list[str]]
     head = [op_id if op_id.partition("#")[0] == op else f"{op_id} ({op})", selected]
     rows = []
     for name in type(operation).model_fields:
-        if name in ("op", "p", "id"):
+        if name in ("op", "p", "id") or (name in ("views", "epochs") and getattr(operation, name) is None):
             continue
         if name in entry["draws"]:
             low, high = getattr(operation, name)
@@ -249,6 +253,7 @@ def format_schema(schema: dict[str, Any]) -> str:
         return " | ".join(map(str, schema["enum"]))
     bounds = next((s for s in schema.get("anyOf", [schema]) if "minimum" in s), None)
     if bounds is None:
-        return str(schema.get("const", "text"))
+        is_list = any(form.get("type") == "array" for form in schema.get("anyOf", [schema]))
+        return "list" if is_list else str(schema.get("const", "text"))
     interval = ", or [low, high] to draw from" if "anyOf" in schema else ""
     return f"{bounds['minimum']:g} … {bounds['maximum']:g}{interval}"

@@ -6,11 +6,13 @@ functions of augsvc.numerics.exact, so they are the same on every CPU.
 
 A drawn parameter is a field annotated with `Drawn`, which fixes its lane for good. To add an operation, put a class in a new
 file below augsvc/ops/image or augsvc/ops/audio: the registry discovers it.
+
+A pipeline consists of steps: operations, and containers of them (augsvc.ops.container).
 """
 
 from abc import ABC
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
@@ -28,8 +30,9 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from augsvc.arrays import F64, I64, U32, Bools
 from augsvc.numerics import exact
-from augsvc.numerics.rng import Address, parameter_words
+from augsvc.numerics.rng import MAX_EPOCHS, MAX_VIEWS, Address, parameter_words
 from augsvc.ops.laws import UNIFORM, Law
+from augsvc.ops.spans import Spans, Within, covers
 
 Interval = tuple[float, float]
 LANE_WORDS = 4  # of one Philox block
@@ -116,44 +119,76 @@ class Drawn:
 class Draw:
     """The random numbers of one operation for N samples."""
 
-    selected: Bools  # N: whether `p` selects the sample
+    selected: Bools  # N: whether the operation applies: by `p`, views, epochs, and the containers around it
     words: Mapping[str, U32]  # parameter → (N, words)
     ranges: Mapping[str, Interval]
     marks: Mapping[str, Drawn]
     key: int  # the operation's counter word; with seed and address it gives the per-pixel numbers
     seed: int
     address: Address
+    given: Mapping[str, F64] = field(default_factory=dict)  # values (N,) of parameters that a container sets
 
     def take(self, rows: slice | I64) -> "Draw":
         """The draws of a slice of the samples."""
         words = {name: words[rows] for name, words in self.words.items()}
-        return replace(self, selected=self.selected[rows], words=words, address=self.address.take(rows))
+        given = {name: values[rows] for name, values in self.given.items()}
+        return replace(self, selected=self.selected[rows], words=words, address=self.address.take(rows), given=given)
+
+    def under(self, selected: Bools, given: Mapping[str, F64]) -> "Draw":
+        """The same draws where a container selects the operation (N,), with the values that it sets."""
+        return replace(self, selected=self.selected & selected, given=given)
+
+    @property
+    def names(self) -> list[str]:
+        """The parameters that have values."""
+        return [*self.words, *self.given]
 
     def value(self, name: str) -> F64:
-        """The parameter's values by its law: (N,), or (N, count) where it draws more than one."""
+        """The parameter's values, by its law or from a container: (N,), or (N, count) where it draws more than one."""
+        if name in self.given:
+            return self.given[name]
         (low, high), mark = self.ranges[name], self.marks[name]
         values = mark.law.values(low, high, self.words[name].reshape(-1, mark.count, mark.law.words))
         return values[:, 0] if mark.count == 1 else values
 
 
-class Operation(BaseModel, ABC):
-    """The settings of one operation in a pipeline; frozen, unknown fields refused, numbers finite.
+class Step(BaseModel, ABC):
+    """An entry of a pipeline; frozen, unknown fields refused, numbers finite.
 
-    The contract tests, golden values, the documentation and the benchmark read the class attributes: `examples`, settings
-    worth running, the defaults first and one for each mode; `identity`, settings at which every example changes nothing, if
-    there are any; `continuous`, whether a small change of a sample makes a small change of the result.
+    It applies to a sample with probability `p`, in the given `views` and `epochs` only: lists of numbers and of
+    [first, last] ranges.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-    kind: ClassVar[Kind]
-    media: ClassVar[str] = "image"
+    media: ClassVar[str | None]  # image or audio; None for both
     examples: ClassVar[tuple[Settings, ...]] = ({},)
-    identity: ClassVar[Settings | None] = None
-    continuous: ClassVar[bool] = True
 
     op: str
     p: Annotated[float, Field(ge=0.0, le=1.0, strict=True)] = 1.0
     id: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.#-]+$")] | None = None
+    views: Annotated[Spans | None, Within(MAX_VIEWS), AddedLater()] = None
+    epochs: Annotated[Spans | None, Within(MAX_EPOCHS), AddedLater()] = None
+
+    @classmethod
+    def summary(cls) -> str:
+        """The first line of the docstring."""
+        return (cls.__doc__ or "").strip().partition("\n")[0]
+
+    @property
+    def always(self) -> bool:
+        """Whether it applies to every sample, in every epoch and view."""
+        return self.p == 1.0 and self.views is None and self.epochs is None
+
+    @classmethod
+    def parameters(cls) -> dict[str, Drawn]:
+        """The fields that are drawn, by name."""
+        return {
+            name: mark for name, info in cls.model_fields.items() for mark in info.metadata if isinstance(mark, Drawn)
+        }
+
+    def drawn(self) -> dict[str, tuple[Drawn, Interval]]:
+        """All that is drawn besides `p`, and its ranges, by name."""
+        return {name: (mark, getattr(self, name)) for name, mark in self.parameters().items()}
 
     @model_serializer(mode="wrap")
     def _without_defaults_added_later(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -163,17 +198,19 @@ class Operation(BaseModel, ABC):
                 fields.pop(name, None)
         return fields
 
-    @classmethod
-    def parameters(cls) -> dict[str, Drawn]:
-        """The drawn parameters, by field name."""
-        return {
-            name: mark for name, field in cls.model_fields.items() for mark in field.metadata if isinstance(mark, Drawn)
-        }
 
-    @classmethod
-    def summary(cls) -> str:
-        """The first line of the docstring."""
-        return (cls.__doc__ or "").strip().partition("\n")[0]
+class Operation(Step):
+    """The settings of one operation.
+
+    The contract tests, golden values, the documentation and the benchmark read the class attributes: `examples`, settings
+    worth running, the defaults first and one for each mode; `identity`, settings at which every example changes nothing, if
+    there are any; `continuous`, whether a small change of a sample makes a small change of the result.
+    """
+
+    kind: ClassVar[Kind]
+    media: ClassVar[str] = "image"
+    identity: ClassVar[Settings | None] = None
+    continuous: ClassVar[bool] = True
 
     @property
     def statistics(self) -> frozenset[Statistic]:
@@ -186,28 +223,42 @@ class Operation(BaseModel, ABC):
         return False
 
 
-def draw_operations(operations: Sequence[Operation], keys: Sequence[int], seed: int, address: Address) -> list[Draw]:
-    """All random parameters of a pipeline for N samples, in one Philox call."""
+def draw_operations(
+    steps: Sequence[Step],
+    keys: Sequence[int],
+    seed: int,
+    address: Address,
+    given: Sequence[Collection[str]] = (),
+) -> list[Draw]:
+    """All random parameters of steps for N samples, in one Philox call, without those that a container sets (`given`)."""
     parameters = [
         (index, name, mark)
-        for index, operation in enumerate(operations)
-        for name, mark in ({"p": Drawn(0, 0.0, 1.0)} | operation.parameters()).items()
+        for index, step in enumerate(steps)
+        for name, mark in _drawn_marks(step).items()
+        if not given or name not in given[index]
     ]
     blocks = [(keys[index], lane) for index, _, mark in parameters for lane in mark.lanes]
     words = parameter_words(seed, [key for key, _ in blocks], [lane for _, lane in blocks], address)
     words = words.reshape(len(words), LANE_WORDS * len(blocks))
-    by_operation: list[dict[str, U32]] = [{} for _ in operations]
+    by_step: list[dict[str, U32]] = [{} for _ in steps]
     column = 0
     for index, name, mark in parameters:
-        by_operation[index][name] = words[:, column : column + mark.words]
+        by_step[index][name] = words[:, column : column + mark.words]
         column += LANE_WORDS * len(mark.lanes)
-    return [
-        _draw(operation, by_operation[index], keys[index], seed, address) for index, operation in enumerate(operations)
-    ]
+    return [_draw(step, by_step[index], keys[index], seed, address) for index, step in enumerate(steps)]
 
 
-def _draw(operation: Operation, words: dict[str, U32], key: int, seed: int, address: Address) -> Draw:
-    threshold = np.uint64(exact.to_fixed(np.array(operation.p), 32))
-    selected = words.pop("p")[:, 0].astype(np.uint64) < threshold
-    ranges: dict[str, Interval] = {name: getattr(operation, name) for name in words}
-    return Draw(selected, words, ranges, operation.parameters(), key, seed, address)
+def _drawn_marks(step: Step) -> dict[str, Drawn]:
+    """The parameters with random numbers; a `p` of 1 needs none."""
+    selection = {} if step.p == 1.0 else {"p": Drawn(0, 0.0, 1.0)}
+    return selection | {name: mark for name, (mark, _) in step.drawn().items()}
+
+
+def _draw(step: Step, words: dict[str, U32], key: int, seed: int, address: Address) -> Draw:
+    selected = np.full(len(address.indices), covers(step.views, address.view) and covers(step.epochs, address.epoch))
+    if "p" in words:
+        threshold = np.uint64(exact.to_fixed(np.array(step.p), 32))
+        selected &= words.pop("p")[:, 0].astype(np.uint64) < threshold
+    drawn = step.drawn()
+    ranges = {name: interval for name, (_, interval) in drawn.items()}
+    return Draw(selected, words, ranges, {name: mark for name, (mark, _) in drawn.items()}, key, seed, address)

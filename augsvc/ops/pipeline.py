@@ -1,27 +1,30 @@
-"""A pipeline: a validated list of operations, each with an id."""
+"""A pipeline: a validated list of steps, operations and containers of them, each with an id."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from pydantic import ValidationError
 
 from augsvc.errors import NotAvailable, SpecInvalid
 from augsvc.numerics.rng import operation_keys
-from augsvc.ops.operation import Kind, Operation, Settings
+from augsvc.ops.container import Group
+from augsvc.ops.operation import Kind, Operation, Settings, Step
 from augsvc.ops.presets import PRESETS
-from augsvc.ops.registry import Registry, registry
+from augsvc.ops.registry import Registry, containers, registry
+from augsvc.ops.tree import MAX_OPERATIONS, Tree
 from augsvc.validation import explain, nearest
 
-MAX_OPERATIONS = 64
+MAX_DEPTH = 4  # of containers in containers
 
 
-def parse_pipeline(value: object, known: Registry | None = None, media: str | None = None) -> tuple[Operation, ...]:
-    """A preset's name or a list of operations (of those `known`, default the package's), with their ids filled in.
+def parse_pipeline(value: object, known: Registry | None = None, media: str | None = None) -> tuple[Step, ...]:
+    """A preset's name or a list of steps (of the operations `known`, default the package's), with their ids filled in.
 
     `media`: the samples', `image` or `audio`, if it is known: hints name what applies to it.
 
     Raises:
-        SpecInvalid: naming the field, for an unknown preset or operation, a wrong parameter, duplicate ids, or a frame that
-            is not the first operation.
+        SpecInvalid: naming the field, for an unknown preset or operation, a wrong parameter, duplicate ids, a frame that
+            is not the first operation, or too many operations.
     """
     if isinstance(value, str):
         if value not in PRESETS:
@@ -35,20 +38,28 @@ def parse_pipeline(value: object, known: Registry | None = None, media: str | No
         raise SpecInvalid("pipeline must be a list of operations, or a preset's name", field="pipeline")
     if len(value) > MAX_OPERATIONS:
         raise SpecInvalid(f"pipeline has over {MAX_OPERATIONS} operations", field="pipeline")
-    operations = [
-        _parse_operation(entry, f"pipeline.{index}", known or registry(), media) for index, entry in enumerate(value)
-    ]
-    _require_frame_first(operations)
-    return _with_ids(operations)
+    steps = _Parser(known or registry(), media).steps(value, "pipeline", 0)
+    _require_frame_first(steps)
+    Tree.of(steps)  # refuses too many operations, and ids that repeat or collide
+    return steps
 
 
-def _require_frame_first(operations: Sequence[Operation]) -> None:
-    for index, operation in enumerate(operations[1:], start=1):
-        if operation.kind is Kind.FRAME:
+def walk(steps: Sequence[Step], field: str = "pipeline") -> Iterator[tuple[str, Step]]:
+    """All steps that a specification names, with their fields, such as "pipeline.3.of.1"."""
+    for index, step in enumerate(steps):
+        path = f"{field}.{index}"
+        yield path, step
+        if isinstance(step, Group):
+            yield from walk(step.of, f"{path}.of")
+
+
+def _require_frame_first(steps: Sequence[Step]) -> None:
+    for field, step in walk(steps):
+        if isinstance(step, Operation) and step.kind is Kind.FRAME and field != "pipeline.0":
             raise SpecInvalid(
-                f"pipeline.{index}.op: {operation.op} is a frame, which maps the source to the canvas: a pipeline has at "
+                f"{field}.op: {step.op} is a frame, which maps the source to the canvas: a pipeline has at "
                 "most one frame, as its first operation",
-                field=f"pipeline.{index}.op",
+                field=f"{field}.op",
             )
 
 
@@ -56,46 +67,66 @@ def _is_for(media: str | None, steps: Sequence[Settings]) -> bool:
     return media is None or all(registry()[str(step["op"])].media == media for step in steps)
 
 
-def _parse_operation(entry: object, field: str, known: Registry, media: str | None) -> Operation:
-    if isinstance(entry, Operation):
-        return entry
-    name = entry.get("op") if isinstance(entry, Mapping) else None
-    if not isinstance(name, str):
-        raise SpecInvalid(f'{field} must be an object with an operation\'s name as "op"', field=field)
-    if name not in known:
-        fitting = [name for name, operation in known.items() if media in (None, operation.media)]
-        hint = nearest(name, fitting) or "; `augsvc ops` and GET /v1/ops list them"
-        raise SpecInvalid(f"{field}.op: unknown operation{hint}", field=f"{field}.op")
-    try:
-        return known[name].model_validate(entry)
-    except ValidationError as err:
-        raise explain(err, field, known[name]) from err
-    except NotAvailable as err:
-        raise NotAvailable(err.message, field=f"{field}.{err.field}") from err
+@dataclass(frozen=True, slots=True)
+class _Parser:
+    known: Registry
+    media: str | None
+
+    def steps(self, entries: Sequence[object], field: str, depth: int) -> tuple[Step, ...]:
+        """Steps from parsed JSON, in `depth` containers."""
+        return _with_ids([self._step(entry, f"{field}.{index}", depth) for index, entry in enumerate(entries)])
+
+    def _step(self, entry: object, field: str, depth: int) -> Step:
+        if isinstance(entry, Step):
+            return entry
+        name = entry.get("op") if isinstance(entry, Mapping) else None
+        if not isinstance(entry, Mapping) or not isinstance(name, str):
+            raise SpecInvalid(f'{field} must be an object with an operation\'s name as "op"', field=field)
+        model: type[Step] | None = self.known.get(name) or containers().get(name)
+        if model is None:
+            fitting = [name for name, step in self._all() if self.media in (None, step.media) or step.media is None]
+            hint = nearest(name, fitting) or "; `augsvc ops` and GET /v1/ops list them"
+            raise SpecInvalid(f"{field}.op: unknown operation{hint}", field=f"{field}.op")
+        if issubclass(model, Group):
+            entry = {**entry, **self._children(entry, field, depth)}
+        try:
+            return model.model_validate(entry)
+        except ValidationError as err:
+            raise explain(err, field, model) from err
+        except NotAvailable as err:
+            raise NotAvailable(err.message, field=f"{field}.{err.field}") from err
+
+    def _children(self, entry: Mapping[str, object], field: str, depth: int) -> dict[str, object]:
+        if depth == MAX_DEPTH:
+            raise SpecInvalid(f"{field}.op: containers are nested at most {MAX_DEPTH} deep", field=f"{field}.op")
+        children = entry.get("of")
+        if not isinstance(children, list | tuple):
+            return {}  # left to the model
+        if len(children) > MAX_OPERATIONS:
+            raise SpecInvalid(f"{field}.of has over {MAX_OPERATIONS} operations", field=f"{field}.of")
+        return {"of": self.steps(children, f"{field}.of", depth + 1)}
+
+    def _all(self) -> list[tuple[str, type[Step]]]:
+        return [*self.known.items(), *containers().items()]
 
 
-def _with_ids(operations: list[Operation]) -> tuple[Operation, ...]:
+def _with_ids(steps: Sequence[Step]) -> tuple[Step, ...]:
     """The default id is the name, `name#2` for the second of that name without an id, and so on.
 
-    Operations with an explicit id do not count, so adding one leaves the draws of all others unchanged.
+    Steps with an explicit id do not count, so adding one leaves the draws of all others unchanged.
     """
     counts: dict[str, int] = {}
     with_ids = []
-    for operation in operations:
-        if operation.id is None:
-            count = counts[operation.op] = counts.get(operation.op, 0) + 1
+    for step in steps:
+        if step.id is None:
+            count = counts[step.op] = counts.get(step.op, 0) + 1
             suffix = "" if count == 1 else f"#{count}"
-            operation = operation.model_copy(update={"id": operation.op + suffix})
-        with_ids.append(operation)
-    operation_keys([operation_id(operation) for operation in with_ids])  # refuses ids that repeat or collide
+            step = step.model_copy(update={"id": step.op + suffix})
+        with_ids.append(step)
+    operation_keys([str(step.id) for step in with_ids])  # refuses ids that repeat or collide
     return tuple(with_ids)
 
 
-def needing_fitted(operations: Sequence[Operation]) -> str | None:
+def needing_fitted(steps: Sequence[Step]) -> str | None:
     """The field of the first operation that needs statistics fitted on a dataset, such as "pipeline.2"; None without one."""
-    return next((f"pipeline.{index}" for index, operation in enumerate(operations) if operation.needs_fitted), None)
-
-
-def operation_id(operation: Operation) -> str:
-    """The id of an operation of a parsed pipeline."""
-    return operation.id or operation.op
+    return next((field for field, step in walk(steps) if isinstance(step, Operation) and step.needs_fitted), None)

@@ -1,5 +1,5 @@
 """The registry: every operation below augsvc/ops/image and augsvc/ops/audio, discovered by walking these packages, and an
-operator's own, from the modules named in the setting `operations`.
+operator's own, from the modules named in the setting `operations`; and the containers of augsvc/ops/containers.
 
 It refuses what the author of an operation can get wrong. Whether an executor runs an operation is checked where both are
 known: augsvc.executors.runnable.
@@ -14,7 +14,9 @@ from types import MappingProxyType, ModuleType
 
 from augsvc.numerics.rng import PIXEL_BLOCK
 from augsvc.ops import audio, image
-from augsvc.ops.operation import Kind, Operation
+from augsvc.ops import containers as containers_package
+from augsvc.ops.container import Container
+from augsvc.ops.operation import Kind, Operation, Step
 
 Registry = Mapping[str, type[Operation]]
 
@@ -28,7 +30,7 @@ def registry(modules: tuple[str, ...] = ()) -> Registry:
             taken, or a lane that is out of range or used twice. The text names the module, the class and the reason.
     """
     operations: dict[str, type[Operation]] = {}
-    for name in (*_package_modules(), *modules):
+    for name in (*_modules_below(audio, image), *modules):
         module = _import(name)
         defined = [
             member
@@ -44,16 +46,27 @@ def registry(modules: tuple[str, ...] = ()) -> Registry:
     return MappingProxyType(dict(sorted(operations.items())))
 
 
-def full_name(operation: type[Operation]) -> str:
+def full_name(operation: type[Step]) -> str:
     """Module and class, for messages to the operator."""
     return f"{operation.__module__}.{operation.__qualname__}"
 
 
-def _package_modules() -> list[str]:
+@cache
+def containers() -> Mapping[str, type[Container]]:
+    """Containers and policies by name, sorted."""
+    defined = [
+        member
+        for name in _modules_below(containers_package)
+        for member in vars(_import(name)).values()
+        if isclass(member) and issubclass(member, Container) and member.__module__ == name and not isabstract(member)
+    ]
+    by_name = {container.model_fields["op"].default: container for container in defined}
+    return MappingProxyType(dict(sorted(by_name.items())))
+
+
+def _modules_below(*packages: ModuleType) -> list[str]:
     return [
-        info.name
-        for package in (audio, image)
-        for info in pkgutil.walk_packages(package.__path__, package.__name__ + ".")
+        info.name for package in packages for info in pkgutil.walk_packages(package.__path__, package.__name__ + ".")
     ]
 
 
@@ -75,6 +88,8 @@ def _defect(operation: type[Operation], known: Registry) -> str | None:
         return 'it has no name: declare `op: Literal["name"] = "name"`'
     if name in known:
         return f"the name {name!r} is taken by {full_name(known[name])}"
+    if name in containers():
+        return f"the name {name!r} is taken by {full_name(containers()[name])}"
     if not isinstance(getattr(operation, "kind", None), Kind):
         return "it has no kind: derive it from one of the classes in augsvc.ops.kinds"
     return _defect_of_lanes(operation)

@@ -11,10 +11,9 @@ import numpy as np
 
 from augsvc.arrays import I64
 from augsvc.numerics import exact
-from augsvc.numerics.rng import operation_keys
 from augsvc.ops.kinds.audio import SOUND_BITS, Clip, Shape, SoundMove, SoundNoise, SoundTone
-from augsvc.ops.operation import Draw, Operation
-from augsvc.ops.pipeline import operation_id
+from augsvc.ops.operation import Draw, Step
+from augsvc.ops.tree import Tree
 from augsvc.planning.passes import Pass, Passes, plan_passes
 
 NOISE_BITS = 40  # fraction bits of the standard deviation of noise, relative to the clip's root mean square
@@ -45,10 +44,10 @@ class SoundPlan(Passes):
     clip: Clip
 
     @staticmethod
-    def of(operations: Sequence[Operation], clip: Clip) -> "SoundPlan":
+    def of(steps: Sequence[Step], clip: Clip) -> "SoundPlan":
         """Plans a validated pipeline."""
-        keys = operation_keys([operation_id(operation) for operation in operations])
-        return SoundPlan(tuple(operations), keys, plan_passes(operations, None), "fit:middle", clip)
+        tree = Tree.of(steps)
+        return SoundPlan(tree, plan_passes(tree, None), "fit:middle", clip)
 
     @property
     def elements(self) -> int:

@@ -5,7 +5,10 @@ where it takes up to 1.8 s (7 ns an element for the default radius); what a samp
 samples of 1 x 1 x 3 (a table of 1025 entries takes 35 µs). An order of magnitude, for a bound far above usual pipelines.
 """
 
+from collections.abc import Mapping, Sequence
+
 from augsvc.ops.operation import Kind
+from augsvc.ops.tree import Branch
 from augsvc.planning.passes import Passes
 
 _NS_PER_ELEMENT = {
@@ -30,11 +33,33 @@ _NS_PER_SAMPLE = 15_000.0
 _NS_PER_LABEL = 1600.0  # a box through one camera
 
 
+def _highest(plan: Passes, ns_by_kind: Mapping[Kind, float]) -> float:
+    """The sum over operations; of those in slots that exclude each other only the highest."""
+    costs = [
+        (leaf.path, ns_by_kind.get(operation.kind, 0.0))
+        for leaf, operation in zip(plan.tree.leaves, plan.operations, strict=True)
+    ]
+    return _sum_levels(costs, 0)
+
+
+def _sum_levels(costs: Sequence[tuple[tuple[Branch, ...], float]], depth: int) -> float:
+    """Costs of operations whose paths agree up to `depth`."""
+    total = 0.0
+    groups: dict[tuple[int, int], dict[int, list[tuple[tuple[Branch, ...], float]]]] = {}
+    for path, ns in costs:
+        if len(path) == depth:
+            total += ns
+        else:
+            branch = path[depth]
+            groups.setdefault((branch.container, branch.group), {}).setdefault(branch.slot, []).append((path, ns))
+    return total + sum(max(_sum_levels(slot, depth + 1) for slot in slots.values()) for slots in groups.values())
+
+
 def sample_seconds(plan: Passes, labels: int = 0) -> float:
     """Seconds of one core for one sample with `labels` boxes and keypoints. Moves that share a pass are one."""
     kinds = [[plan.operations[index].kind for index in pass_.steps] for pass_ in plan.passes]
     moves = sum(Kind.MOVE in pass_ for pass_ in kinds[1:])
     per_element = _NS_FIRST_MOVE + moves * _NS_NEXT_MOVE + len(kinds) * _NS_PER_PASS
-    per_element += sum(_NS_PER_ELEMENT.get(kind, 0.0) for pass_ in kinds for kind in pass_)
-    per_sample = _NS_PER_SAMPLE + sum(_NS_PER_OPERATION[kind] for pass_ in kinds for kind in pass_)
+    per_element += _highest(plan, _NS_PER_ELEMENT)
+    per_sample = _NS_PER_SAMPLE + _highest(plan, _NS_PER_OPERATION)
     return 1e-9 * (plan.elements * per_element + per_sample + labels * (moves + 1) * _NS_PER_LABEL)

@@ -13,10 +13,9 @@ from augsvc.errors import SpecInvalid
 from augsvc.numerics import exact
 from augsvc.numerics.color import color_product, diagonal, read_table
 from augsvc.numerics.geometry import Camera, Canvas, Fit, fit_matrix, identity, product, require_scale
-from augsvc.numerics.rng import operation_keys
 from augsvc.ops.kinds.image import TABLE_ENTRIES, UNIT_BITS, Frame, Move, Padding, Statistics, Tone
-from augsvc.ops.operation import Draw, Operation, Statistic
-from augsvc.ops.pipeline import operation_id
+from augsvc.ops.operation import Draw, Statistic, Step
+from augsvc.ops.tree import Tree
 from augsvc.planning.passes import Pass, Passes, plan_passes
 
 MAX_COEFFICIENT = 32768.0  # of a merged colour matrix: with 16 fraction bits it fits 32-bit integers
@@ -42,25 +41,26 @@ class Plan(Passes):
     fit: Fit
 
     @staticmethod
-    def of(operations: Sequence[Operation], canvas: Canvas, fit: Fit) -> "Plan":
+    def of(steps: Sequence[Step], canvas: Canvas, fit: Fit) -> "Plan":
         """Plans a validated pipeline.
 
         Raises:
             SpecInvalid: samples that the frame does not select would get its border in place of the fit's.
         """
-        keys = operation_keys([operation_id(operation) for operation in operations])
-        frame = operations[0] if operations and isinstance(operations[0], Frame) else None
+        tree = Tree.of(steps)
+        frame = steps[0] if steps and isinstance(steps[0], Frame) else None
         padding = frame.outside if frame else None
-        if fit == "contain" and not (frame and frame.p == 1.0):
+        if fit == "contain" and not (frame and frame.always):
             if frame and padding not in (None, _BARS):
+                field, reason = _selection(frame)
                 raise SpecInvalid(
-                    f"pipeline.0.p: the border of {frame.op} would replace the bars of fit 'contain' around samples that p "
-                    f"{frame.p:g} does not select: set p to 1, fit to 'cover' or 'stretch', or border to 'constant' "
+                    f"{field}: the border of {frame.op} would replace the bars of fit 'contain' around samples that "
+                    f"{reason} not select: apply it to all, set fit to 'cover' or 'stretch', or border to 'constant' "
                     f"with a fill of 0",
-                    field="pipeline.0.p",
+                    field=field,
                 )
             padding = _BARS
-        return Plan(tuple(operations), keys, plan_passes(operations, padding), f"fit:{fit}", canvas, fit)
+        return Plan(tree, plan_passes(tree, padding), f"fit:{fit}", canvas, fit)
 
     @property
     def elements(self) -> int:
@@ -118,6 +118,13 @@ class Plan(Passes):
                 stages.append(_OpenStage.empty(len(draw.selected), self.canvas.channels))
             stages[-1].add(matrix, table, draw.selected)
         return [stage.close() for stage in stages]
+
+
+def _selection(frame: Frame) -> tuple[str, str]:
+    """The field that keeps a frame from some samples, and a phrase for messages."""
+    if frame.p < 1.0:
+        return "pipeline.0.p", f"p {frame.p:g} does"
+    return ("pipeline.0.views", "views do") if frame.views else ("pipeline.0.epochs", "epochs do")
 
 
 @dataclass(slots=True, eq=False)

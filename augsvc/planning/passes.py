@@ -3,16 +3,18 @@
 A pass is move → tone → filter → noise → erase, any stage of it absent, or one opaque operation. The planner walks the
 pipeline in the user's order, adds to the open pass while the order of kinds allows and opens a new one where it does
 not. The first pass begins with the map of the source to the canvas: a frame, or the implicit fit.
+
+Operations that exclude each other share a pass even where several need statistics of the incoming values: a sample that is
+selected for one of them passes the others unchanged.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from augsvc.numerics.rng import Address
 from augsvc.ops.kinds.image import Move, Padding
-from augsvc.ops.operation import Draw, Kind, Operation, draw_operations
-from augsvc.ops.pipeline import operation_id
+from augsvc.ops.operation import Draw, Kind, Operation
+from augsvc.ops.tree import Tree, are_exclusive
 
 K = TypeVar("K", bound=Operation)
 
@@ -34,10 +36,14 @@ class Pass:
 class Passes:
     """A pipeline split into passes, for images or for audio."""
 
-    operations: tuple[Operation, ...]
-    keys: tuple[int, ...]
+    tree: Tree
     passes: tuple[Pass, ...]
     first: str  # the implicit first move, for display; a frame replaces it
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """The operations in the order in which they run, those in containers included; `draw` has one draw for each."""
+        return self.tree.operations
 
     @property
     def elements(self) -> int:
@@ -46,7 +52,7 @@ class Passes:
 
     def draw(self, seed: int, address: Address) -> list[Draw]:
         """The random numbers of every operation."""
-        return draw_operations(self.operations, self.keys, seed, address)
+        return self.tree.draw(seed, address)
 
     def describe(self) -> list[dict[str, list[str]]]:
         """The passes as lists of operation ids by kind, for display."""
@@ -55,8 +61,7 @@ class Passes:
             framed = any(self.operations[index].kind is Kind.FRAME for index in pass_.steps)
             row: dict[str, list[str]] = {"move": [self.first]} if pass_.fits and not framed else {}
             for index in pass_.steps:
-                operation = self.operations[index]
-                row.setdefault(operation.kind.value, []).append(operation_id(operation))
+                row.setdefault(self.operations[index].kind.value, []).append(self.tree.leaves[index].id)
             rows.append(row)
         return rows
 
@@ -65,12 +70,12 @@ class Passes:
         return [(index, op) for index in pass_.steps if isinstance(op := self.operations[index], kind)]
 
 
-def plan_passes(operations: Sequence[Operation], padding: Padding | None) -> tuple[Pass, ...]:
+def plan_passes(tree: Tree, padding: Padding | None) -> tuple[Pass, ...]:
     """Groups operations into passes. `padding` is that of the frame or the implicit fit, if it shows more than the source."""
     passes = [Pass(fits=True, padding=padding)]
-    for index, operation in enumerate(operations):
+    for index, operation in enumerate(tree.operations):
         stage = _ORDER[operation.kind]
-        if _opens_pass(passes[-1], operation, stage):
+        if _opens_pass(passes[-1], tree, index, stage):
             passes.append(Pass())
         current = passes[-1]
         current.steps.append(index)
@@ -80,9 +85,19 @@ def plan_passes(operations: Sequence[Operation], padding: Padding | None) -> tup
     return tuple(passes)
 
 
-def _opens_pass(current: Pass, operation: Operation, stage: int) -> bool:
+def _opens_pass(current: Pass, tree: Tree, index: int, stage: int) -> bool:
+    operation = tree.operations[index]
     if operation.kind is Kind.OPAQUE or stage < current.stage:
         return True
     if isinstance(operation, Move):
         return current.padding is not None and current.padding != operation.outside
-    return bool(operation.statistics)
+    return bool(operation.statistics) and not _keeps_incoming(current, tree, index)
+
+
+def _keeps_incoming(current: Pass, tree: Tree, index: int) -> bool:
+    """Whether samples that are selected for the operation enter it as they enter the pass: all others before it are exclusive.
+
+    The pass that reads the source has no incoming canvas.
+    """
+    leaves = tree.leaves
+    return not current.fits and all(are_exclusive(leaves[step], leaves[index]) for step in current.steps)

@@ -24,10 +24,10 @@ from augsvc.arrays import required
 from augsvc.errors import BadJson, SizeRequired, SpecInvalid, SpecTooLarge
 from augsvc.numerics.geometry import Fit
 from augsvc.numerics.rng import MAX_SEED
-from augsvc.ops.operation import Operation
-from augsvc.ops.pipeline import parse_pipeline
+from augsvc.ops.operation import Step
+from augsvc.ops.pipeline import parse_pipeline, walk
 from augsvc.ops.presets import PRESETS
-from augsvc.ops.registry import Registry, registry
+from augsvc.ops.registry import Registry, containers, registry
 from augsvc.validation import explain
 
 MAX_SPEC_BYTES = 65536
@@ -51,13 +51,13 @@ class Context:
     media: str | None = None
 
 
-def _pipeline(value: object, info: ValidationInfo) -> tuple[Operation, ...]:
+def _pipeline(value: object, info: ValidationInfo) -> tuple[Step, ...]:
     context = info.context or Context()
     return parse_pipeline(value, context.operations, context.media)
 
 
 Operations = Annotated[
-    tuple[SerializeAsAny[Operation], ...],
+    tuple[SerializeAsAny[Step], ...],
     BeforeValidator(_pipeline),
     WithJsonSchema(
         {
@@ -68,7 +68,7 @@ Operations = Annotated[
                     "items": {
                         "type": "object",
                         "required": ["op"],
-                        "properties": {"op": {"enum": list(registry())}},
+                        "properties": {"op": {"enum": [*registry(), *containers()]}},
                     },
                 },
             ]
@@ -199,14 +199,14 @@ class StreamSpec(BaseModel):
                 raise SpecInvalid(f"{name} does not apply to this dataset: {reason}", field=name)
 
 
-def require_media(operations: Sequence[Operation], media: str) -> None:
+def require_media(steps: Sequence[Step], media: str) -> None:
     """Refuses an operation for another medium than the samples', `image` or `audio`, with SpecInvalid."""
-    for index, operation in enumerate(operations):
-        if operation.media != media:
+    for field, step in walk(steps):
+        if step.media not in (None, media):
             raise SpecInvalid(
-                f"pipeline.{index}.op: {operation.op} is an {operation.media} operation, and these samples are {media}; "
+                f"{field}.op: {step.op} is an {step.media} operation, and these samples are {media}; "
                 "GET /v1/ops lists the medium of each operation",
-                field=f"pipeline.{index}.op",
+                field=f"{field}.op",
             )
 
 

@@ -16,7 +16,7 @@ from augsvc.executors.protocol import Executor
 from augsvc.numerics.geometry import Canvas, Fit
 from augsvc.numerics.rng import MAX_EPOCHS, MAX_VIEWS, Address
 from augsvc.ops.kinds.audio import Clip
-from augsvc.ops.operation import Operation
+from augsvc.ops.operation import Step
 from augsvc.ops.pipeline import needing_fitted
 from augsvc.ops.registry import Registry
 from augsvc.planning.audio_plan import SoundPlan
@@ -66,9 +66,9 @@ class Push:
         arrays: Arrays,
         executor: Executor,
         known: Registry,
-        arithmetic_of: Callable[[Sequence[Operation], str], str],
+        arithmetic_of: Callable[[Sequence[Step], str], str],
     ) -> "Push":
-        """Validates the parsed request and the tensors of the body. `arithmetic_of` takes operations and their ground.
+        """Validates the parsed request and the tensors of the body. `arithmetic_of` takes steps and their ground.
 
         Raises:
             SpecInvalid, NeedsDataset, NotAvailable: an invalid request.

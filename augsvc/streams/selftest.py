@@ -1,7 +1,8 @@
 """The self-test: digests of what this build computes, so that replicas which would differ cannot answer for one another.
 
 Every operation runs on fixed, painted inputs, at the ends of its parameters too, and so do canvas, borders, passes and
-presets; every decoder runs on a fixed file. The SHA-256 of the results that a stream depends on is its arithmetic id.
+presets; every container chooses for fixed samples; every decoder runs on a fixed file. The SHA-256 of the results that a
+stream depends on is its arithmetic id.
 
 A digest is computed when it is first needed: those of a stream when it is first opened, the rest in the background. So a
 server is ready after the grounds alone, which also compile the kernels, however many operations there are.
@@ -15,19 +16,24 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
 from typing import Literal
 
+import numpy as np
+
 from augsvc.data.decoders.registry import DECODERS, probe_digest
 from augsvc.errors import AugsvcError, Cancelled, NotAvailable, Pending
 from augsvc.executors.protocol import Executor
 from augsvc.executors.runnable import require_runnable
-from augsvc.ops.operation import Kind, Operation
+from augsvc.numerics.rng import Address
+from augsvc.ops.operation import Kind, Operation, Step
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.presets import PRESETS
-from augsvc.ops.registry import Registry, registry
+from augsvc.ops.registry import Registry, containers, registry
+from augsvc.ops.tree import Tree
 from augsvc.streams.probes import PROBES, probe_spec, sound_probe_spec
 from augsvc.streams.stream import Stream
 
 logger = logging.getLogger("augsvc")
 Section = Literal["grounds", "operations", "decoders"]
+_CHOICES = 64  # samples that a container chooses for
 Digests = Mapping[str, Mapping[str, str | tuple[str, ...]]]  # section, and traits → name → digest, or versions
 
 
@@ -47,6 +53,7 @@ class SelfTest:
             ValueError: for the operator: the executor does not run an operation.
         """
         self._operations = registry() if operations is None else operations
+        self._steps: Mapping[str, type[Step]] = {**self._operations, **containers()}
         require_runnable(self._operations, executor)
         self._executor, self._check = executor, check
         self._opaque = {name for name, operation in self._operations.items() if operation.kind is Kind.OPAQUE}
@@ -74,14 +81,14 @@ class SelfTest:
         info = stream.source.info
         is_deep = info.window is not None or stream.spec.output.dtype == "uint16"
         ground = "deep" if is_deep else info.media
-        return _id(self._digests_used_by(stream.plan.operations, ground, info.decoders, wait))
+        return _id(self._digests_used_by(stream.plan.tree.names, ground, info.decoders, wait))
 
-    def arithmetic_of(self, operations: Sequence[Operation], ground: str) -> str:
-        """The arithmetic id of operations on samples that need no decoder: `image`, `audio` or `deep`.
+    def arithmetic_of(self, steps: Sequence[Step], ground: str) -> str:
+        """The arithmetic id of steps on samples that need no decoder: `image`, `audio` or `deep`.
 
         Raises NotAvailable as `arithmetic` does.
         """
-        return _id(self._digests_used_by(operations, ground, (), wait=True))
+        return _id(self._digests_used_by(Tree.of(steps).names, ground, (), wait=True))
 
     def whole(self) -> str:
         """The arithmetic id over everything; raises NotAvailable as `arithmetic` does, after all others have run."""
@@ -89,14 +96,11 @@ class SelfTest:
 
     def digests(self) -> Digests:
         """All digests; raises NotAvailable as `arithmetic` does."""
-        return self._measure({"grounds": self._grounds, "operations": self._operations, "decoders": DECODERS})
+        return self._measure({"grounds": self._grounds, "operations": self._steps, "decoders": DECODERS})
 
-    def _digests_used_by(
-        self, operations: Sequence[Operation], ground: str, decoders: Collection[str], wait: bool
-    ) -> Digests:
-        names = {operation.op for operation in operations}
+    def _digests_used_by(self, names: Collection[str], ground: str, decoders: Collection[str], wait: bool) -> Digests:
         grounds = {"image", "deep"} if ground == "deep" else {ground}
-        if names & self._opaque:
+        if not self._opaque.isdisjoint(names):
             grounds.add("opaque")
         return self._measure({"grounds": grounds, "operations": names, "decoders": decoders}, wait)
 
@@ -143,6 +147,8 @@ class SelfTest:
                 return probe_digest(name)
             if section == "grounds":
                 return self._render(name, self._grounds[name])
+            if name not in self._operations:
+                return _digest_choices(name, self._steps[name])
             operation = self._operations[name]
             return self._render(operation.media, _corners(name, operation))
         except Exception as err:
@@ -167,6 +173,17 @@ def _id(digests: Digests) -> str:
     return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()[:32]
 
 
+def _digest_choices(name: str, container: type[Step]) -> str:
+    """SHA-256 of what a container selects and sets, for its examples."""
+    digest = hashlib.sha256()
+    for example in container.examples:
+        tree = Tree.of(parse_pipeline([{"op": name, **example}]))
+        for draw in tree.draw(0, Address(np.arange(_CHOICES), 0, 0)):
+            for values in (draw.selected, *draw.given.values()):
+                digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
 def _grounds() -> dict[str, list[dict[str, object]]]:
     """The specification fields to digest, by group: the presets, and the settings that every stream of a medium uses."""
     chain = [{"op": op, **more} for op, more in (("time_shift", {"shift": [-1, 1]}), ("gain", {})) for _ in range(2)]
@@ -179,10 +196,11 @@ def _grounds() -> dict[str, list[dict[str, object]]]:
     }
     for name in PRESETS:
         steps = parse_pipeline(name)
-        if any(step.kind is Kind.OPAQUE for step in steps):
+        operations = Tree.of(steps).operations
+        if any(operation.kind is Kind.OPAQUE for operation in operations):
             grounds["opaque"].append({"pipeline": name})
         else:
-            for medium in {step.media for step in steps} or ("image", "audio"):
+            for medium in {operation.media for operation in operations} or ("image", "audio"):
                 grounds[medium].append({"pipeline": name})
     return grounds
 

@@ -23,7 +23,7 @@ from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.permutation import Permutation
 from augsvc.numerics.rng import MAX_EPOCHS, Address
 from augsvc.ops.kinds.audio import Clip
-from augsvc.ops.pipeline import needing_fitted, operation_id
+from augsvc.ops.pipeline import needing_fitted
 from augsvc.planning.audio_plan import SoundPlan
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.passes import Passes
@@ -278,11 +278,11 @@ class Stream:
             receipt["replaced_by"] = {"index": source_index, "source": self.source.describe(source_index)}
         receipt["operations"] = [
             {
-                "op": operation.op,
-                "id": operation_id(operation),
+                "op": leaf.step.op,
+                "id": leaf.id,
                 "selected": bool(draw.selected[0]),
-                "draws": {name: np.round(draw.value(name)[0], 12).tolist() for name in draw.words},
+                "draws": {name: np.round(draw.value(name)[0], 12).tolist() for name in draw.names},
             }
-            for operation, draw in zip(self.plan.operations, draws, strict=True)
+            for leaf, draw in zip(self.plan.tree.leaves, draws, strict=True)
         ]
         return receipt

@@ -50,8 +50,18 @@ def test_operations_carry_schemas_with_ranges_and_defaults(server):
     assert operations.keys() >= MISSION
     for name, operation in operations.items():
         assert operation.keys() == {"name", "kind", "media", "summary", "schema"}
-        assert operation["kind"] in {"frame", "move", "tone", "filter", "noise", "erase", "mix", "opaque"}
-        assert operation["media"] in {"image", "audio"}
+        holds_others = operation["kind"] in {"container", "policy"}
+        assert holds_others or operation["kind"] in {
+            "frame",
+            "move",
+            "tone",
+            "filter",
+            "noise",
+            "erase",
+            "mix",
+            "opaque",
+        }
+        assert operation["media"] in ({"image", None} if holds_others else {"image", "audio"})
         assert operation["summary"]
         schema = operation["schema"]
         assert schema["type"] == "object"
@@ -59,11 +69,13 @@ def test_operations_carry_schemas_with_ranges_and_defaults(server):
         properties = schema["properties"]
         assert properties["op"]["const"] == name
         assert (properties["p"]["minimum"], properties["p"]["maximum"]) == (0.0, 1.0)
-        assert properties["p"]["default"] == (0.5 if name.endswith("_flip") else 1.0)
+        assert properties["p"]["default"] == (0.5 if name.endswith("_flip") or name == "random_apply" else 1.0)
         if operation["kind"] != "frame":  # a crop inside the source has none
             assert ("border" in properties) == (operation["kind"] == "move" and operation["media"] == "image")
         for key, parameter in properties.items():
-            if key not in ("op", "p", "id"):
+            if key == "of":
+                assert parameter["items"]["required"] == ["op"] and parameter["maxItems"] == 64
+            elif key not in ("op", "p", "id", "weights") and parameter.get("type") != "boolean":
                 assert "default" in parameter, (name, key)
                 bounded = any("minimum" in one for one in parameter.get("anyOf", [parameter]))
                 assert bounded or "enum" in parameter, (name, key)
@@ -71,10 +83,12 @@ def test_operations_carry_schemas_with_ranges_and_defaults(server):
 
 def test_every_default_of_every_operation_can_be_posted(server):
     for operation in server.get("/v1/ops").json["ops"]:
-        defaults = {k: p["default"] for k, p in operation["schema"]["properties"].items() if k not in ("op", "id")}
-        spec = SPEC if operation["media"] == "image" else {"dataset": "tones/train"}
-        given = server.open({**spec, "pipeline": [{"op": operation["name"], **defaults}]})
-        assert given["id"] == server.open({**spec, "pipeline": [{"op": operation["name"]}]})["id"]
+        properties = operation["schema"]["properties"]
+        required = {key: properties[key]["examples"][0] for key in operation["schema"].get("required", [])}
+        defaults = {k: p["default"] for k, p in properties.items() if k not in ("op", "id", *required)}
+        spec = {"dataset": "tones/train"} if operation["media"] == "audio" else SPEC
+        given = server.open({**spec, "pipeline": [{"op": operation["name"], **required, **defaults}]})
+        assert given["id"] == server.open({**spec, "pipeline": [{"op": operation["name"], **required}]})["id"]
 
 
 def test_datasets(server):

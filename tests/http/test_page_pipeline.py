@@ -29,8 +29,30 @@ def test_a_preset_is_shown_as_its_operations(visit, server, preset):
     assert window.stream_id == stream["id"]  # the same stream, written out
 
 
+def expect_default(field, name, schema):
+    """The control that a schema asks for, with its default."""
+    default = schema.get("default", schema.get("examples", [None])[0])
+    if "enum" in schema:
+        assert field.locator("option").all_inner_texts() == schema["enum"]
+        expect(field.locator("select")).to_have_value(default)
+    elif schema.get("type") == "boolean":
+        assert field.locator("input[type=checkbox]").is_checked() == default
+    elif name in ("fill", "of", "views", "epochs", "weights"):  # texts, empty for null
+        text = field.locator("input").input_value()
+        assert (json.loads(text) if text else None) == default
+    else:
+        bounds = schema["anyOf"][0] if "anyOf" in schema else schema
+        ends = default if "anyOf" in schema else [default]
+        numbers = field.locator("input[type=number]")
+        assert [float(one.input_value()) for one in numbers.all()] == ends
+        for one in field.locator("input").all():
+            found = [float(one.get_attribute(end)) for end in ("min", "max")]
+            assert found == [bounds["minimum"], bounds["maximum"]]
+        assert field.locator("input[type=range]").count() == len(ends)
+
+
 def test_controls_are_made_from_the_schemas(visit, server):
-    operations = [one for one in server.get("/v1/ops").json["ops"] if one["media"] == "image"]
+    operations = [one for one in server.get("/v1/ops").json["ops"] if one["media"] in ("image", None)]
     window = visit(fragment(**DIGITS, pipeline=[])).settled()
     for operation in operations:
         window.page.get_by_label("Operation to add").select_option(operation["name"])
@@ -40,27 +62,15 @@ def test_controls_are_made_from_the_schemas(visit, server):
         fields = made.locator("[data-field]").evaluate_all("all => all.map(one => one.dataset.field)")
         assert sorted(fields) == sorted(properties.keys() - {"op"})
         for name, schema in properties.items():
-            field = made.locator(f"[data-field={name}]")
-            if "enum" in schema:
-                assert field.locator("option").all_inner_texts() == schema["enum"]
-                expect(field.locator("select")).to_have_value(schema["default"])
-            elif name == "fill":
-                assert json.loads(field.locator("input").input_value()) == schema["default"]
-            elif name in fields and name != "id":
-                bounds = schema["anyOf"][0] if "anyOf" in schema else schema
-                ends = schema["default"] if "anyOf" in schema else [schema["default"]]
-                numbers = field.locator("input[type=number]")
-                assert [float(one.input_value()) for one in numbers.all()] == ends
-                for one in field.locator("input").all():
-                    found = [float(one.get_attribute(end)) for end in ("min", "max")]
-                    assert found == [bounds["minimum"], bounds["maximum"]]
-                assert field.locator("input[type=range]").count() == len(ends)
+            if name in fields and name != "id":
+                expect_default(made.locator(f"[data-field={name}]"), name, schema)
         if operation["kind"] == "frame":  # a pipeline has at most one, which comes first
             assert cards(window)[0] == operation["name"]
+        if operation["kind"] in ("frame", "container", "policy"):
             made.get_by_role("button", name=f"Remove {operation['name']}").click()
         else:
             made.get_by_role("button", name=operation["name"], expanded=True).click()
-    names = [one["name"] for one in operations if one["kind"] != "frame"]
+    names = [one["name"] for one in operations if one["kind"] not in ("frame", "container", "policy")]
     spec = {"dataset": "digits/train", "size": [16, 16], "pipeline": [{"op": name} for name in names]}
     assert window.stream_id == server.open(spec)["id"]
 

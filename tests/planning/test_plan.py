@@ -69,10 +69,12 @@ def test_an_opaque_operation_stands_alone():
 
 
 def test_nothing_is_lost_and_nothing_overtakes():
-    once = [name for name, operation in registry().items() if operation.kind is not Kind.FRAME]
-    for frame in [name for name in registry() if name not in once]:
-        flat = [name for row in passes(frame, *once, *once) for ids in row.values() for name in ids]
-        assert sorted(flat) == sorted([frame, *once, *(f"{name}#2" for name in once)])
+    others = [name for name, operation in registry().items() if operation.kind is not Kind.FRAME]
+    for frame in [name for name in registry() if name not in others]:
+        for start in range(0, len(others), 30):  # a pipeline has at most 64 operations
+            once = others[start : start + 30]
+            flat = [name for row in passes(frame, *once, *once) for ids in row.values() for name in ids]
+            assert sorted(flat) == sorted([frame, *once, *(f"{name}#2" for name in once)])
 
 
 @pytest.mark.parametrize("name", registry())

@@ -1,5 +1,7 @@
 """The catalog of a replica: versions, operations, datasets."""
 
+from collections.abc import Mapping
+
 import torch
 from fastapi import APIRouter
 
@@ -7,7 +9,9 @@ import augsvc
 from augsvc.data.source import Source, SourceInfo
 from augsvc.engine.engine import STARTING, Engine
 from augsvc.errors import Starting
+from augsvc.ops.container import Container
 from augsvc.ops.operation import Operation
+from augsvc.ops.registry import containers
 
 
 def catalog_router(engine: Engine) -> APIRouter:
@@ -29,9 +33,10 @@ def catalog_router(engine: Engine) -> APIRouter:
             "arithmetic_state": "measuring" if not measured else "failed" if arithmetic is None else "ready",
         }
 
-    entries = [operation_entry(name, operation) for name, operation in engine.operations.items()]
+    steps: Mapping[str, type[Operation] | type[Container]] = {**engine.operations, **containers()}
+    entries = [step_entry(name, step) for name, step in steps.items()]
 
-    @router.get("/ops", summary="The operations")
+    @router.get("/ops", summary="The operations and containers")
     async def ops() -> dict[str, object]:
         return {"ops": entries}
 
@@ -42,14 +47,14 @@ def catalog_router(engine: Engine) -> APIRouter:
     return router
 
 
-def operation_entry(name: str, operation: type[Operation]) -> dict[str, object]:
-    """An operation as JSON."""
+def step_entry(name: str, step: type[Operation] | type[Container]) -> dict[str, object]:
+    """An operation or a container as JSON; the medium is null if it holds operations for either."""
     return {
         "name": name,
-        "kind": operation.kind.value,
-        "media": operation.media,
-        "summary": operation.summary(),
-        "schema": operation.model_json_schema(),
+        "kind": str(step.kind),
+        "media": step.media,
+        "summary": step.summary(),
+        "schema": step.model_json_schema(),
     }
 
 

@@ -30,7 +30,8 @@ export class Inspector {
   /** Shows the receipt; `pipeline` is the stream's and has the ranges of the drawn parameters. */
   showReceipt(receipt, pipeline) {
     $("#source").textContent = receipt.source;
-    const rows = receipt.operations.map((operation, i) => operationItem(operation, pipeline[i] ?? {}));
+    const entries = entriesById(pipeline);
+    const rows = receipt.operations.map((operation) => operationItem(operation, entries.get(operation.id) ?? {}));
     $("#draws").replaceChildren(...rows, ...(rows.length ? [] : [el("li", { class: "quiet" }, "No operations applied.")]));
   }
 
@@ -43,10 +44,18 @@ export class Inspector {
   }
 }
 
+/** The entries of a pipeline and of its containers by the ids in receipts, such as one_of.gamma. */
+function entriesById(pipeline, prefix = "") {
+  return new Map(pipeline.flatMap((entry) => {
+    const id = prefix + entry.id;
+    return [[id, entry], ...(Array.isArray(entry.of) ? entriesById(entry.of, `${id}.`) : [])];
+  }));
+}
+
 function operationItem({ op, id, selected, draws }, { p, ...ranges }) {
   const name = el("span", { class: "name" }, id === op ? op : `${op} · ${id}`);
   if (!selected) {
-    return el("li", { class: "skipped", "data-op": op }, el("p", {}, name, el("span", { class: "quiet" }, `skipped (p = ${formatNumber(p ?? 0)})`)));
+    return el("li", { class: "skipped", "data-op": op }, el("p", {}, name, el("span", { class: "quiet" }, p === undefined || p === 1 ? "not selected" : `skipped (p = ${formatNumber(p)})`)));
   }
   const values = Object.entries(draws).map(([parameter, value]) => drawItem(parameter, [value].flat(), ranges[parameter]));
   return el("li", { "data-op": op }, el("p", {}, name), el("dl", {}, ...values));

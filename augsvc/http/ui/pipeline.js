@@ -34,7 +34,7 @@ export class Pipeline {
     this.#fillSelect();
     for (const radio of this.radios) radio.parentElement.hidden = ![...PRESETS[media], CUSTOM].includes(radio.value);
     if (!Array.isArray(pipeline)) return presetFor(pipeline, media);
-    return pipeline.filter(({ op }) => (this.operations.get(op)?.media ?? media) === media);
+    return pipeline.filter(({ op }) => (this.operations.get(op)?.media ?? media) === media); // a container has none
   }
 
   /** Shows a preset or a list; `expanded` is the list of operations that it stands for. */
@@ -89,7 +89,7 @@ export class Pipeline {
   #fillSelect() {
     const kinds = new Map();
     for (const operation of this.operations.values()) {
-      if (operation.media !== this.media) continue;
+      if ((operation.media ?? this.media) !== this.media) continue;
       kinds.set(operation.kind, [...(kinds.get(operation.kind) ?? []), operation.name]);
     }
     const groups = [...kinds].map(([kind, names]) =>

@@ -2,13 +2,18 @@
 
 const HIDDEN = new Set(["op"]);
 
-/** The parameters of an operation of /v1/ops, in display order: its own, then `p`, border and id. */
+/** The parameters of an operation of /v1/ops, in display order: its own, then `p`, border, views, epochs and id. */
 export function parameters(operation) {
-  const { properties = {}, $defs = {} } = operation.schema;
+  const { properties = {}, required = [], $defs = {} } = operation.schema;
   const result = Object.entries(properties)
     .filter(([name]) => !HIDDEN.has(name))
-    .map(([name, schema]) => ({ name, default: schema.default, ...controlFor(resolve(schema, $defs)) }));
-  const last = ["p", "border", "id"];
+    .map(([name, schema]) => ({
+      name,
+      default: schema.default ?? schema.examples?.[0],
+      required: required.includes(name),
+      ...controlFor(resolve(schema, $defs)),
+    }));
+  const last = ["p", "border", "views", "epochs", "id"];
   return result.sort((a, b) => last.indexOf(a.name) - last.indexOf(b.name));
 }
 
@@ -48,13 +53,14 @@ export function withDefaults(operation, entry = {}) {
   return values;
 }
 
-/** The reverse, as short as a person would write it: drawn parameters always, others only if they are not the default. */
+/** The reverse, as short as a person would write it: drawn and required parameters always, others unless at their default. */
 export function toEntry(operation, values) {
   const entry = { op: operation.name };
-  for (const { name, kind, default: defaultValue } of parameters(operation)) {
+  for (const { name, kind, required, default: defaultValue } of parameters(operation)) {
     const value = values[name];
     const isDefaultId = name === "id" && new RegExp(`^${operation.name}(#\\d+)?$`).test(value ?? ""); // as the server makes it
     if (kind === "range") entry[name] = isFixed(value) ? value[0] : value;
+    else if (required) entry[name] = value;
     else if (!isDefaultId && JSON.stringify(value) !== JSON.stringify(defaultValue ?? null)) entry[name] = value;
   }
   return entry;

@@ -1,0 +1,1 @@
+"""Containers and policies: one a file."""
