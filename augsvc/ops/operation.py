@@ -61,7 +61,9 @@ class Statistic(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AddedLater:
-    """Marks a field that is left out at its default, so that earlier canonical forms, and the ids of streams, stay the same."""
+    """Marks a field that is left out at its default, so that earlier canonical forms, and the ids of streams, stay the same. A
+    drawn one is fixed there, and draws nothing.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,8 @@ class Draw:
         if name in self.given:
             return self.given[name]
         (low, high), mark = self.ranges[name], self.marks[name]
+        if name not in self.words:
+            return np.full(len(self.selected), low)
         values = mark.law.values(low, high, self.words[name].reshape(-1, mark.count, mark.law.words))
         return values[:, 0] if mark.count == 1 else values
 
@@ -193,10 +197,14 @@ class Step(BaseModel, ABC):
     @model_serializer(mode="wrap")
     def _without_defaults_added_later(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields: dict[str, Any] = serialize(self)
-        for name, info in type(self).model_fields.items():
-            if getattr(self, name) == info.default and any(isinstance(mark, AddedLater) for mark in info.metadata):
-                fields.pop(name, None)
-        return fields
+        return {name: value for name, value in fields.items() if not self.leaves_out(name)}
+
+    def leaves_out(self, name: str) -> bool:
+        """Whether a field that was added later is at its default: it is not in the canonical form, and draws nothing."""
+        info = type(self).model_fields.get(name)
+        if info is None or getattr(self, name) != info.default:
+            return False
+        return any(isinstance(mark, AddedLater) for mark in info.metadata)
 
 
 class Operation(Step):
@@ -249,9 +257,9 @@ def draw_operations(
 
 
 def _drawn_marks(step: Step) -> dict[str, Drawn]:
-    """The parameters with random numbers; a `p` of 1 needs none."""
+    """The parameters with random numbers; a `p` of 1 needs none, nor does a field that was added later at its default."""
     selection = {} if step.p == 1.0 else {"p": Drawn(0, 0.0, 1.0)}
-    return selection | {name: mark for name, (mark, _) in step.drawn().items()}
+    return selection | {name: mark for name, (mark, _) in step.drawn().items() if not step.leaves_out(name)}
 
 
 def _draw(step: Step, words: dict[str, U32], key: int, seed: int, address: Address) -> Draw:

@@ -1,6 +1,8 @@
 """Contrast, against its formula."""
 
+import numpy as np
 import pytest
+from PIL import Image, ImageEnhance
 
 from tests.harness import agree, one, patch, plain, run, to_levels
 
@@ -24,3 +26,11 @@ def test_the_pivots_of_the_libraries():
         pivot: one([{"op": "contrast", "factor": 1.5, "pivot": pivot}], plain(100, 2, 2)).max() for pivot in PIVOTS
     }
     assert shown == {"middle": 86, "black": 150}
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.5, 1.0, 1.4])
+def test_about_the_mean_it_is_pillows(factor):
+    """Pillow rounds the mean to a level, and cuts its products off."""
+    image = patch("coffee", 61, 83)
+    expected = np.asarray(ImageEnhance.Contrast(Image.fromarray(image)).enhance(factor))
+    agree(one([{"op": "contrast", "factor": factor, "pivot": "mean"}], image), expected, most=2, mean=0.6)

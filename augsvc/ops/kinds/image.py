@@ -27,6 +27,7 @@ from augsvc.numerics.geometry import Canvas
 from augsvc.ops.operation import Draw, Kind, Operation
 
 UNIT_BITS = 16  # fraction bits of everything on the [0, 1] scale: colour matrices, tables, kernels, strengths
+WHITE = 65280.0  # 255 with 8 fraction bits: the scale of statistics
 TABLE_ENTRIES = 1025  # of a tone table, evenly over [0, 1], read with linear interpolation
 Border = Literal["zeros", "reflect", "edge"]
 PaddingMode = Literal["constant", "reflect", "edge"]
@@ -108,7 +109,7 @@ class Move(Operation):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moments:
-    """Integer sums over each channel of each incoming image, of values with 8 fraction bits (255 is 65280)."""
+    """Integer sums over each channel of each incoming image, of values with 8 fraction bits (255 is WHITE)."""
 
     count: int  # values of a channel: H·W
     total: I64  # N,C

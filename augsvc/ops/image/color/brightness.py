@@ -18,6 +18,6 @@ class Brightness(Tone):
     factor: Annotated[Interval, Drawn(lane=1, low=0.0, high=4.0)] = (0.8, 1.2)
     add: Annotated[Interval, Drawn(lane=2, low=-1.0, high=1.0)] = (0.0, 0.0)
 
-    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics | None) -> F64:
+    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
         """v' = factor · v + add."""
         return diagonal(draw.value("factor"), draw.value("add"), canvas.channels)

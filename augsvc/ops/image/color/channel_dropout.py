@@ -21,7 +21,7 @@ class ChannelDropout(Tone):
     ranks: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0, count=3)] = (0.0, 1.0)
     value: Annotated[Interval, Drawn(lane=3, low=0.0, high=1.0)] = (0.0, 0.0)
 
-    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics | None) -> F64:
+    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
         """The `count` channels of the smallest `ranks` are lost."""
         kept = np.ones((len(draw.selected), canvas.channels))
         if canvas.channels == 3:

@@ -22,7 +22,7 @@ class ChannelShuffle(Tone):
     op: Literal["channel_shuffle"] = "channel_shuffle"
     order: Annotated[Interval, Drawn(lane=1, low=0.0, high=5.0, law=INTEGERS)] = (0.0, 5.0)
 
-    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics | None) -> F64:
+    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
         """Channel c becomes the former channel order[c], of the orders RGB, RBG, GRB, GBR, BRG, BGR numbered from 0."""
         n, channels = len(draw.selected), canvas.channels
         matrix = diagonal(np.ones(n), np.zeros(n), channels)

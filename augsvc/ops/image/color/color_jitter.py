@@ -1,5 +1,6 @@
 """Colour jitter."""
 
+from itertools import permutations
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -8,32 +9,52 @@ from augsvc.arrays import F64
 from augsvc.numerics import exact
 from augsvc.numerics.color import LUMA, blend_with_grey, color_product, diagonal
 from augsvc.numerics.geometry import Canvas
+from augsvc.ops.image.color.pivot import Pivot, measure_pivot, pivot_statistics
 from augsvc.ops.kinds.image import Statistics, Tone
-from augsvc.ops.operation import Draw, Drawn, Interval, Settings
+from augsvc.ops.laws import INTEGERS
+from augsvc.ops.operation import AddedLater, Draw, Drawn, Interval, Settings, Statistic
+
+_ORDERS = np.array(list(permutations(range(4))))  # in lexicographic order, the order of the fields first
 
 
 class ColorJitter(Tone):
-    """Scales brightness, contrast (about 0.5) and saturation, and rotates hue, in that order."""
+    """Scales brightness, contrast and saturation, and rotates hue, in that order or in a drawn one.
 
+    `pivot` is the value that contrast leaves alone: 0.5 (`middle`), 0 (`black`), or the image's mean luma at that point
+    (`mean`, as in Pillow and torchvision). `order` numbers the 24 orders lexicographically: [0, 23] draws one, as in torchvision.
+    All four are one matrix: values are clamped after it, not between its parts as in these libraries.
+    """
+
+    examples: ClassVar[tuple[Settings, ...]] = ({}, {"pivot": "mean", "order": [0, 23]}, {"pivot": "black"})
     identity: ClassVar[Settings] = {"brightness": 1, "contrast": 1, "saturation": 1, "hue": 0}
     op: Literal["color_jitter"] = "color_jitter"
     brightness: Annotated[Interval, Drawn(lane=1, low=0.0, high=4.0)] = (0.8, 1.2)
     contrast: Annotated[Interval, Drawn(lane=2, low=0.0, high=4.0)] = (0.8, 1.2)
     saturation: Annotated[Interval, Drawn(lane=3, low=0.0, high=4.0)] = (0.8, 1.2)
     hue: Annotated[Interval, Drawn(lane=4, low=-0.5, high=0.5)] = (-0.05, 0.05)
+    order: Annotated[Interval, Drawn(lane=5, low=0.0, high=23.0, law=INTEGERS), AddedLater()] = (0.0, 0.0)
+    pivot: Annotated[Pivot, AddedLater()] = "middle"
+
+    @property
+    def statistics(self) -> frozenset[Statistic]:
+        """Moments for a pivot at the mean."""
+        return pivot_statistics(self.pivot)
 
     def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
         """One matrix for all four; grey images have neither saturation nor hue.
 
         Saturation blends with the Rec. 601 luma. Hue rotates about the grey axis (1 is a full turn): linear, not HSV's.
         """
-        channels = canvas.channels
-        brightness, contrast = draw.value("brightness"), draw.value("contrast")
-        matrix = diagonal(brightness * contrast, 0.5 - 0.5 * contrast, channels)
-        if channels == 1:
-            return matrix
-        blend = blend_with_grey(draw.value("saturation"), LUMA, channels)
-        return color_product(_hue_matrix(draw.value("hue")), color_product(blend, matrix))
+        channels, contrast = canvas.channels, draw.value("contrast")
+        total = diagonal(contrast * 0 + 1.0, contrast * 0, channels)
+        brightness = diagonal(draw.value("brightness"), contrast * 0, channels)
+        saturation = blend_with_grey(draw.value("saturation"), LUMA, channels)
+        hue = _hue_matrix(draw.value("hue")) if channels == 3 else total
+        for step in _ORDERS[draw.value("order").astype(np.int64)].T:
+            pivot = measure_pivot(self.pivot, total, statistics)
+            steps = (brightness, diagonal(contrast, pivot - pivot * contrast, channels), saturation, hue)
+            total = color_product(np.choose(step[:, None, None], steps), total)
+        return total
 
 
 def _hue_matrix(turns: F64) -> F64:

@@ -27,7 +27,7 @@ class FancyPca(Tone):
         """Always."""
         return True
 
-    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics | None) -> F64:
+    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
         """v' = v + Σ α_k·λ_k·e_k, of the eigenvalues λ and unit eigenvectors e of the covariance on [0, 1], largest first."""
         if canvas.colors is None:
             raise ValueError("fancy_pca needs statistics of the dataset")

@@ -23,7 +23,7 @@ class Grayscale(Tone):
     weights: Literal["luma", "mean"] = "luma"
     strength: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0)] = (1.0, 1.0)
 
-    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics | None) -> F64:
+    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
         """v' = (1 − strength)·v + strength·grey; with luma and strength 1 the levels of Pillow's mode L."""
         weights = LUMA if self.weights == "luma" else _MEAN
         return blend_with_grey(1.0 - draw.value("strength"), weights, canvas.channels)

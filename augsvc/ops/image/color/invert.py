@@ -18,7 +18,7 @@ class Invert(Tone):
     op: Literal["invert"] = "invert"
     p: Annotated[float, Field(ge=0.0, le=1.0, strict=True)] = 0.5
 
-    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics | None) -> F64:
+    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
         """v' = 1 − v."""
         one = np.ones(len(draw.selected))
         return diagonal(-one, one, canvas.channels)

@@ -41,7 +41,7 @@ class PlanckianJitter(Tone):
     mode: Literal["blackbody", "cied"] = "blackbody"
     temperature: Annotated[Interval, Drawn(lane=1, low=3000.0, high=15000.0)] = (3000.0, 15000.0)
 
-    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics | None) -> F64:
+    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
         """The illuminant's red / green and blue / green, interpolated between temperatures; daylight begins at 4000 K."""
         first, table = _TABLES[self.mode]
         n, channels = len(draw.selected), canvas.channels

@@ -16,6 +16,6 @@ class Saturation(Tone):
     op: Literal["saturation"] = "saturation"
     factor: Annotated[Interval, Drawn(lane=1, low=0.0, high=4.0)] = (0.8, 1.2)
 
-    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics | None) -> F64:
+    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
         """v' = luma + factor · (v − luma); a grey canvas stays as it is."""
         return blend_with_grey(draw.value("factor"), LUMA, canvas.channels)

@@ -21,7 +21,7 @@ class Sepia(Tone):
     op: Literal["sepia"] = "sepia"
     strength: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0)] = (1.0, 1.0)
 
-    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics | None) -> F64:
+    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
         """v' = (1 − strength)·v + strength·M·v, with the customary matrix M."""
         strength = draw.value("strength")
         if canvas.channels == 1:

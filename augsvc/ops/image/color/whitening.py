@@ -9,7 +9,7 @@ from augsvc.arrays import F64
 from augsvc.errors import NotAvailable
 from augsvc.numerics.color import diagonal
 from augsvc.numerics.geometry import Canvas
-from augsvc.ops.kinds.image import Moments, Statistics, Tone
+from augsvc.ops.kinds.image import WHITE, Moments, Statistics, Tone
 from augsvc.ops.operation import Draw, Drawn, Interval, Settings, Statistic
 
 _MEAN, _STD = 0.5, 0.25  # of whitened values
@@ -58,9 +58,9 @@ def _image_matrix(strength: F64, channels: int, moments: Moments) -> F64:
     count = float(moments.count * channels)
     mean = moments.total.sum(axis=1) / count
     variance = np.maximum(moments.squares.sum(axis=1) / count - mean * mean, 0.0)
-    std = np.maximum(np.sqrt(variance) / 65280.0, 1.0 / np.sqrt(count))
+    std = np.maximum(np.sqrt(variance) / WHITE, 1.0 / np.sqrt(count))
     gain = strength * (_STD / std)
-    return diagonal(1.0 - strength + gain, strength * _MEAN - gain * (mean / 65280.0), channels)
+    return diagonal(1.0 - strength + gain, strength * _MEAN - gain * (mean / WHITE), channels)
 
 
 def _color_matrix(strength: F64, canvas: Canvas) -> F64:
