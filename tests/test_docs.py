@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from augsvc import errors
 from augsvc.numerics.geometry import Camera, Canvas
 from augsvc.numerics.rng import Address
+from augsvc.ops.image.color.posterize import Posterize
 from augsvc.planning.image_plan import Plan
 from augsvc.settings import Settings
 from tests.harness import open_cpu
@@ -78,10 +79,9 @@ def headings(path):
 def test_the_example_of_contributing_is_an_operation():
     code = re.search(r"```python\n(.*?)   ```", text("CONTRIBUTING.md"), re.S)
     assert code
-    names: dict[str, object] = {}
-    exec(textwrap.dedent(code[1]), names)  # noqa: S102 - the document's own example
+    assert textwrap.dedent(code[1]) == text("augsvc/ops/image/color/posterize.py")
     for bits in range(1, 9):
-        plan = Plan.of([names["Posterize"](bits=bits)], Canvas(16, 16, 1), "cover")
+        plan = Plan.of([Posterize(bits=bits)], Canvas(16, 16, 1), "cover")
         ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
         draws, cameras = (
             plan.draw(0, Address(np.arange(1), 0, 0)),
