@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import skimage.data
@@ -17,6 +17,7 @@ from augsvc.executors.factory import open_executor
 from augsvc.executors.fused.kernel_cache import default_folder
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.color_statistics import ColorStatistics
+from augsvc.ops.registry import registry
 from augsvc.planning.spec import validate_spec
 from augsvc.streams.stream import Stream
 from augsvc_client.wire import parse
@@ -113,7 +114,30 @@ def over(source: Source, pipeline, **fields) -> Run:
 
 def run(pipeline, images, **fields) -> Run:
     """A stream over images uint8 (H, W, C), or over samples."""
-    return over(ListSource([i if isinstance(i, Sample) else Sample(i, 0) for i in images]), pipeline, **fields)
+    return over(ListSource(as_samples(pipeline, images)), pipeline, **fields)
+
+
+def as_samples(pipeline, images) -> list[Sample]:
+    """Images as samples, with labels for a frame that looks at them; samples as they are."""
+    first = registry().get(pipeline[0]["op"]) if isinstance(pipeline, list) and pipeline else None
+    sample = labelled if getattr(first, "labels", ()) else partial(Sample, label=0)
+    return [i if isinstance(i, Sample) else sample(i) for i in images]
+
+
+def labelled(image: np.ndarray) -> Sample:
+    """An image with a mask of four quarters, a box around its middle and a keypoint in its centre."""
+    height, width = image.shape[:2]
+    rows, columns = np.mgrid[:height, :width]
+    return Sample(
+        image,
+        0,
+        mask=(2 * (2 * rows >= height) + (2 * columns >= width)).astype(np.uint8),
+        boxes=np.array([[width / 4, height / 4, 3 * width / 4, 3 * height / 4]], np.float32),
+        box_labels=np.zeros(1, int),
+        boxes_valid=np.ones(1, bool),
+        keypoints=np.array([[width / 2, height / 2]], np.float32),
+        keypoints_valid=np.ones(1, bool),
+    )
 
 
 def one(pipeline, image, **fields) -> np.ndarray:

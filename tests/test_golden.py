@@ -28,6 +28,7 @@ from augsvc.ops.kinds.image import (
     Move,
     Noise,
     Opaque,
+    Sources,
     Statistics,
     Tone,
 )
@@ -43,6 +44,14 @@ from tests.golden_files import FOLDER, SHARED, example_name, examples, read_gold
 CANVAS = Canvas(96, 128, 3, Probe.info.colors)
 SOURCE = (375, 500)  # of frames: H, W
 SAMPLES = 257
+SOURCES = Sources(  # with labels for the frames that look at them
+    np.tile(np.array(SOURCE), (SAMPLES, 1)),
+    masks=[(np.add.outer(np.arange(SOURCE[0]) // 40, np.arange(SOURCE[1]) // 60) % 4).astype(np.uint8)] * SAMPLES,
+    boxes=np.tile(np.array([[[120.0, 80.0, 240.0, 300.0], [300.0, 200.0, 420.0, 260.0]]]), (SAMPLES, 1, 1)),
+    boxes_valid=np.ones((SAMPLES, 2), np.bool_),
+    keypoints=np.tile(np.array([[[130.0 + 6 * k, 90.0 + 11 * k] for k in range(17)]]), (SAMPLES, 1, 1)),
+    keypoints_valid=np.ones((SAMPLES, 17), np.bool_),
+)
 
 
 def digest(*arrays):
@@ -55,7 +64,7 @@ def digest(*arrays):
 def lowered(operation: Operation, draw: Draw) -> list[np.ndarray]:
     """All integers that an executor is given."""
     if isinstance(operation, Frame):
-        matrix = operation.matrix(draw, np.tile(np.array(SOURCE), (SAMPLES, 1)), CANVAS)
+        matrix = operation.matrix(draw, SOURCES, CANVAS)
         camera = Camera.of(matrix, CANVAS, [SOURCE] * SAMPLES)
         return [camera.backward, camera.taps]
     if isinstance(operation, Move):

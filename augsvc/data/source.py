@@ -42,6 +42,12 @@ class SourceInfo:
         if len(set(rows)) < len(rows) or not all(0 <= row < self.keypoints for row in rows):
             raise ValueError(f"{self.name}: flip_pairs are pairs of distinct rows below {self.keypoints}")
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of its samples besides the class: mask, boxes, keypoints."""
+        held = {"mask": self.mask, "boxes": self.boxes, "keypoints": self.keypoints}
+        return tuple(name for name, is_held in held.items() if is_held)
+
     def pads(self, samples: int, sample_rate: int) -> bool:
         """Whether one of its clips may have fewer than `samples` samples at a rate in Hz, so that it is padded."""
         if self.seconds is None or self.sample_rate is None:

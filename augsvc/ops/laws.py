@@ -26,6 +26,9 @@ class Law:
     whole: bool = False
 
 
+_BELOW = 0.15865525393145707  # of a standard normal deviate, the probability of less than −1
+
+
 def _fractions(words: U32) -> F64:
     """Words as numbers in [0, 1), of 32 bits."""
     return words.astype(np.float64) / 4294967296.0
@@ -67,6 +70,12 @@ def _normal(low: float, high: float, words: U32) -> F64:
     return _uniform(low, high, words) * exact.normal_quantile(_middles(words[..., 1]))
 
 
+def _truncated_normal(low: float, high: float, words: U32) -> F64:
+    """Normal about the middle, with half the interval's length as its deviation, cut at both ends: by the inverse."""
+    deviates = exact.normal_quantile(_BELOW + (1.0 - 2.0 * _BELOW) * _middles(words[..., 0]))
+    return (low + high) / 2.0 + (high - low) / 2.0 * deviates
+
+
 def _symmetric_beta(low: float, high: float, words: U32) -> F64:
     """The first word draws α, the others the value.
 
@@ -85,4 +94,5 @@ LOG_UNIFORM = Law(_log_uniform)  # uniform in the logarithm, for ratios; 0 < low
 INTEGERS = Law(_integers, whole=True)  # low, low + 1, …, high with equal probabilities
 SIGNED = Law(_signed)  # a uniform magnitude with a random sign; 0 ≤ low
 NORMAL = Law(_normal, words=2)  # of mean 0 and a standard deviation uniform on [low, high); 0 ≤ low; up to 6.4 of them
+TRUNCATED_NORMAL = Law(_truncated_normal)  # about the middle, half the length as deviation, cut at low and high
 SYMMETRIC_BETA = Law(_symmetric_beta, words=3)  # Beta(α, α) on [0, 1] with α uniform on [low, high); 0.04 ≤ low

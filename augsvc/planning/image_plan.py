@@ -3,17 +3,17 @@
 The first pass begins with the map of the source to the canvas (augsvc.planning.passes).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from augsvc.arrays import F64, I64, Bools
+from augsvc.arrays import F64, I64, Bools, required
 from augsvc.errors import SpecInvalid
 from augsvc.numerics import exact
 from augsvc.numerics.color import color_product, diagonal, read_table
 from augsvc.numerics.geometry import Camera, Canvas, Fit, fit_matrix, identity, product, require_scale
-from augsvc.ops.kinds.image import TABLE_ENTRIES, UNIT_BITS, Frame, Move, Padding, Statistics, Tone
+from augsvc.ops.kinds.image import TABLE_ENTRIES, UNIT_BITS, Frame, Move, Padding, Sources, Statistics, Tone
 from augsvc.ops.operation import Draw, Statistic, Step
 from augsvc.ops.tree import Tree
 from augsvc.planning.passes import Pass, Passes, plan_passes
@@ -63,18 +63,35 @@ class Plan(Passes):
         return Plan(tree, plan_passes(tree, padding), f"fit:{fit}", canvas, fit)
 
     @property
+    def frame(self) -> Frame | None:
+        """The operation that maps the source to the canvas, if there is one."""
+        first = self.operations[0] if self.operations else None
+        return first if isinstance(first, Frame) else None
+
+    def require_labels(self, held: Collection[str], owner: str) -> None:
+        """Refuses a frame that looks at labels that samples do not have, with SpecInvalid. `owner` is "this dataset has"."""
+        for label in sorted(self.frame.labels if self.frame else ()):
+            if label not in held:
+                reason = f"{required(self.frame).op} looks at the {label} of each sample, and {owner} none"
+                raise SpecInvalid(f"pipeline.0.op: {reason}", field="pipeline.0.op")
+
+    @property
     def elements(self) -> int:
         """Channels times pixels of the canvas."""
         return self.canvas.channels * self.canvas.height * self.canvas.width
 
-    def cameras(self, pass_: Pass, draws: Sequence[Draw], sizes: Sequence[tuple[int, int]]) -> Camera | None:
-        """The one resample of a pass, or None if nothing moves. `sizes` are the sources' (H, W), for the first pass."""
+    def cameras(
+        self, pass_: Pass, draws: Sequence[Draw], sizes: Sequence[tuple[int, int]], sources: Sources | None = None
+    ) -> Camera | None:
+        """The one resample of a pass, or None if nothing moves. `sizes` are those of its (H, W) inputs; `sources` are those of
+        the first pass, with labels if the frame looks at them.
+        """
         moves = self.of_kind(pass_, Move)
         if not (pass_.fits or moves):
             return None
         matrix = identity(len(sizes))
         if pass_.fits:
-            matrix = self._source_to_canvas(pass_, draws, sizes)
+            matrix = self._source_to_canvas(pass_, draws, sizes, sources or Sources(np.array(sizes, dtype=np.int64)))
         with np.errstate(over="ignore", invalid="ignore"):  # the camera refuses overflow
             for index, move in moves:
                 selected = draws[index].selected[:, None, None]
@@ -83,7 +100,9 @@ class Plan(Passes):
                 )
         return Camera.of(matrix, self.canvas, sizes)
 
-    def _source_to_canvas(self, pass_: Pass, draws: Sequence[Draw], sizes: Sequence[tuple[int, int]]) -> F64:
+    def _source_to_canvas(
+        self, pass_: Pass, draws: Sequence[Draw], sizes: Sequence[tuple[int, int]], sources: Sources
+    ) -> F64:
         """The matrices (N, 3, 3) of the frame, and of the fit for samples that it does not select.
 
         Raises:
@@ -92,7 +111,7 @@ class Plan(Passes):
         matrix, fitted = identity(len(sizes)), np.ones(len(sizes), dtype=np.bool_)
         for index, frame in self.of_kind(pass_, Frame):
             selected = draws[index].selected
-            onto = frame.matrix(draws[index], np.array(sizes, dtype=np.int64), self.canvas)
+            onto = frame.matrix(draws[index], sources, self.canvas)
             matrix, fitted = np.where(selected[:, None, None], onto, matrix), ~selected
         rows = np.flatnonzero(fitted).tolist()
         fits = {size: fit_matrix(size, self.canvas, self.fit)[0] for size in {sizes[row] for row in rows}}

@@ -92,6 +92,7 @@ class Push:
             renderer = _audio_renderer(request, row[0], executor, "lengths" in arrays)
         else:
             renderer = _image_renderer(request, row, executor, "mask" in arrays)
+            renderer.plan.require_labels(arrays.keys(), "this request sends")
         layout = Layout(response_tensors(arrays, renderer.tensors), "", {"arithmetic": arithmetic})
         return Push(request, arrays, renderer, layout)
 

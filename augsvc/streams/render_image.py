@@ -4,7 +4,7 @@ samples → draws → cameras → executor.render, executor.move_masks → bytes
                      └────→ boxes, keypoints
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor as Workers
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from augsvc.arrays import Arrays, Pixels, Sample, ranges, required
+from augsvc.arrays import F32, F64, Arrays, Bools, Pixels, Sample, ranges, required
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.geometry import Camera, Canvas
 from augsvc.numerics.rng import Address
-from augsvc.ops.kinds.image import EDGE
+from augsvc.ops.kinds.image import EDGE, Sources
 from augsvc.ops.operation import Draw
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Boxes, Keypoints, Moves, move_boxes, move_keypoints
@@ -100,8 +100,28 @@ class ImageRenderer:
         """The camera of each pass; one that fits the source to the canvas depends on the size of each image."""
         canvas = (self.plan.canvas.height, self.plan.canvas.width)
         sizes = [required(sample.image).shape[:2] for sample in samples]
+        sources = self._sources(samples, sizes)
         canvases = [canvas] * len(samples)
-        return [self.plan.cameras(step, draws, sizes if step.fits else canvases) for step in self.plan.passes]
+        return [self.plan.cameras(step, draws, sizes if step.fits else canvases, sources) for step in self.plan.passes]
+
+    def _sources(self, samples: Sequence[Sample], sizes: Sequence[tuple[int, int]]) -> Sources:
+        """What the frame may look at."""
+        labels: Collection[str] = self.plan.frame.labels if self.plan.frame else ()
+        sources = Sources(np.array(sizes, dtype=np.int64))
+        if "mask" in labels:
+            sources = replace(sources, masks=[required(sample.mask) for sample in samples])
+        if "boxes" in labels:
+            boxes, valid = _finite(
+                [required(sample.boxes) for sample in samples], [required(sample.boxes_valid) for sample in samples]
+            )
+            sources = replace(sources, boxes=boxes, boxes_valid=valid)
+        if "keypoints" in labels:
+            points, valid = _finite(
+                [required(sample.keypoints) for sample in samples],
+                [required(sample.keypoints_valid) for sample in samples],
+            )
+            sources = replace(sources, keypoints=points, keypoints_valid=valid)
+        return sources
 
     def _fill_chunk(
         self,
@@ -133,6 +153,13 @@ class ImageRenderer:
             move_labels(samples, moves, plan.canvas, arrays, check)
             if self.flip_pairs:
                 swap_keypoints(moves, self.flip_pairs, arrays)
+
+
+def _finite(rows: Sequence[F32], valid: Sequence[Bools]) -> tuple[F64, Bools]:
+    """Boxes or keypoints of samples, stacked; a row with a coordinate that is not a number is not valid."""
+    values = np.stack(rows).astype(np.float64)
+    finite = np.asarray(np.isfinite(values).all(axis=2))
+    return np.where(finite[..., None], values, 0.0), np.stack(valid) & finite
 
 
 def move_labels(

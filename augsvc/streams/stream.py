@@ -90,6 +90,7 @@ class Stream:
             spec = spec.for_images(info.size, info.channels)
             canvas = Canvas(*spec.canvas_size, spec.channels or info.channels, info.colors)
             plan = Plan.of(spec.pipeline, canvas, spec.fit)
+            plan.require_labels(info.labels, "this dataset has")
             renderer = ImageRenderer(plan, executor, spec.output, info.mask, info.flip_pairs, info.window is not None)
         if info.colors is None and (field_name := needing_fitted(spec.pipeline)):
             raise NeedsStatistics(

@@ -8,12 +8,11 @@ from math import ceil
 import numpy as np
 import pytest
 
-from augsvc.arrays import Sample
 from augsvc.data.catalog import open_catalog
 from augsvc.ops.kinds.image import Frame, Move
 from augsvc.ops.registry import registry
 from tests.golden_files import SHARED, examples, read_golden
-from tests.harness import ListSource, over, patch, photo, using
+from tests.harness import ListSource, as_samples, over, patch, photo, using
 
 MEAN, PERCENTILE = 0.5, 2  # grey levels: what is promised for any operation
 PHOTOS = ("astronaut", "chelsea", "coffee")
@@ -45,7 +44,7 @@ def measure(name, case) -> tuple[float, int, int]:
     """
     continuous = name == SHARED or registry()[name].continuous
     photos = [photo(image) if continuous else patch(image, *SIZE) for image in PHOTOS]
-    source = ListSource([Sample(image, 0) for image in photos], open_catalog({}, 0).get("photos/train").info.colors)
+    source = ListSource(as_samples(cases()[name, case], photos), open_catalog({}, 0).get("photos/train").info.colors)
     rendered = []
     for executor in ("fused", "kornia"):
         with using(executor):

@@ -116,6 +116,7 @@ def test_another_arithmetic_is_refused(server):
 
 
 IMAGE = np.zeros((3, 6, 5, 3), np.uint8)
+BOXES, POINTS = np.full((3, 2, 4), [1, 1, 4, 4], np.float32), np.ones((3, 9, 2), np.float32)
 BAD = [
     ({"image": IMAGE}, {}, "body_malformed"),
     ({"index": np.arange(3)}, {}, "body_malformed"),
@@ -139,6 +140,11 @@ BAD = [
     (images(), {"view": 256}, "spec_invalid"),
     (images(), {"size": [0, 4]}, "spec_invalid"),
     (images(), [], "spec_invalid"),
+    (images(), {"pipeline": [{"op": "iou_crop"}]}, "spec_invalid"),
+    (images(boxes=BOXES), {"pipeline": [{"op": "instance_crop"}]}, "spec_invalid"),
+    (images(boxes=BOXES), {"pipeline": [{"op": "iou_crop"}]}, None),
+    (images(boxes=BOXES[:, :0], keypoints=POINTS[:, :0]), {"pipeline": [{"op": "instance_crop"}]}, None),
+    (images(boxes=BOXES * np.inf, keypoints=POINTS * np.nan), {"pipeline": [{"op": "instance_crop"}]}, None),
     (images(), {"size": [4096, 4096]}, None),
 ]
 

@@ -6,13 +6,14 @@ from typing import Literal
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import binary_erosion
 from scipy.stats import ks_2samp
 
 from augsvc.arrays import Sample
 from augsvc.errors import SpecInvalid
 from augsvc.numerics.geometry import Canvas, affine
 from augsvc.numerics.rng import Address
-from augsvc.ops.kinds.image import Frame
+from augsvc.ops.kinds.image import Frame, Sources
 from augsvc.ops.operation import draw_operations
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.registry import registry
@@ -32,7 +33,7 @@ def draw_crops(size, samples, **fields):
     """Corner (y, x) and size (H, W) of the crops of equal sources: (N, 4) of top, left, height, width."""
     pipeline = parse_pipeline([{"op": "random_resized_crop", **fields}])
     draw = draw_operations(pipeline, [77], 5, Address(np.arange(samples), 0, 0))[0]
-    matrix = pipeline[0].matrix(draw, np.tile(np.array(size), (samples, 1)), Canvas(100, 100, 3))
+    matrix = pipeline[0].matrix(draw, Sources(np.tile(np.array(size), (samples, 1))), Canvas(100, 100, 3))
     scale = matrix[:, [1, 0], [1, 0]]
     return np.round(np.concatenate((-matrix[:, [1, 0], 2] / scale, 100 / scale), axis=1), 6)
 
@@ -207,7 +208,15 @@ def test_a_letterbox_shows_everything_between_bars(size):
 
 @pytest.mark.parametrize("op", PADDED)
 def test_a_fill_is_a_level_or_a_colour_and_grey_is_its_luma(op):
-    image, step = plain(255, 10, 10), {"op": op, "fill": [1.0, 0.4, 0.0]} | ({"pixels": 10} if op == "resize" else {})
+    whole = {  # the source at 1:1
+        "resize": {"pixels": 10},
+        "shortest_side": {"pixels": [10]},
+        "scale_jitter": {"scale": 1},
+        "mask_crop": {"scale": 1},
+        "zoom_out": {"side": 1, "shape": "keep"},
+        "instance_crop": {"padding": 2, "shift": 0, "scale": 1, "degrees": 0},
+    }
+    image, step = plain(255, 10, 10), {"op": op, "fill": [1.0, 0.4, 0.0]} | whole.get(op, {})
     size = [10, 30]
     shown = one([step], image, size=size)
     assert set(map(tuple, shown.reshape(-1, 3).tolist())) == {(255, 255, 255), (255, 102, 0)}
@@ -348,9 +357,15 @@ def scene():
 
 @pytest.mark.parametrize("op", FRAMES)
 def test_labels_follow_a_frame(op):
-    step = {"op": op} | (
-        {"padding": 20, "fill": 0.95} if op == "random_crop" else {"pixels": 50} if op == "resize" else {}
-    )
+    fields = {
+        "random_crop": {"padding": 20, "fill": 0.95},
+        "resize": {"pixels": 50},
+        "shortest_side": {"pixels": [40, 50, 60]},
+        "scale_jitter": {"scale": [0.8, 2.0]},
+        "zoom_out": {"side": [1, 2]},
+        "instance_crop": {"degrees": [-10, 10], "padding": 2},
+    }
+    step = {"op": op} | fields.get(op, {})
     batch = run([step], [scene()] * 60, size=[48, 64], aug_seed=1).batch()
     compared = 0
     for image, mask, box, whole, point, held in zip(
@@ -360,7 +375,12 @@ def test_labels_follow_a_frame(op):
         shown = (image > 120) & (image < 215)
         if "fill" in registry()[op].model_fields:
             fill = {"random_crop": 242, "letterbox": 114}.get(op, 0)
-            assert ((mask == NOTHING) == (image == fill)).all()
+            bars = mask == NOTHING
+            if op in ("zoom_out", "instance_crop"):  # its edges are not whole pixels
+                assert (image[binary_erosion(bars, np.ones((3, 3)), border_value=1)] == fill).all()
+                assert (image[binary_erosion(~bars, np.ones((3, 3)), border_value=1)] != fill).all()
+            else:
+                assert (bars == (image == fill)).all()
         else:
             assert not (mask == NOTHING).any()
         if not shown.any():
@@ -381,9 +401,9 @@ class Turned(Frame):
 
     op: Literal["turned"] = "turned"
 
-    def matrix(self, draw, sizes, canvas):
-        side = canvas.width / sizes[:, 0]
-        return affine(side * 0, side, side * 0, -side, side * 0, side * sizes[:, 1])
+    def matrix(self, draw, sources, canvas):
+        side = canvas.width / sources.sizes[:, 0]
+        return affine(side * 0, side, side * 0, -side, side * 0, side * sources.sizes[:, 1])
 
 
 def test_a_frame_may_turn_the_source():

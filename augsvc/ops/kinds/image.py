@@ -14,6 +14,7 @@ Executors state which kinds and which laws of noise they run; the server refuses
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from augsvc.arrays import F64, I64
+from augsvc.arrays import F64, I64, U8, Bools
 from augsvc.numerics.color import LUMA
 from augsvc.numerics.geometry import Canvas
 from augsvc.ops.operation import Draw, Kind, Operation
@@ -31,6 +32,7 @@ WHITE = 65280.0  # 255 with 8 fraction bits: the scale of statistics
 TABLE_ENTRIES = 1025  # of a tone table, evenly over [0, 1], read with linear interpolation
 Border = Literal["zeros", "reflect", "edge"]
 PaddingMode = Literal["constant", "reflect", "edge"]
+Label = Literal["mask", "boxes", "keypoints"]
 
 
 def _to_color(value: object) -> object:
@@ -61,6 +63,18 @@ class Padding(NamedTuple):
 EDGE = Padding("edge")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sources:
+    """What a frame may look at: the sizes of N sources and, if its `labels` name them, their labels in source pixels."""
+
+    sizes: I64  # N,2: H, W
+    masks: Sequence[U8] = ()  # N of H,W: classes
+    boxes: F64 | None = None  # N,M,4: x1 y1 x2 y2
+    boxes_valid: Bools | None = None  # N,M
+    keypoints: F64 | None = None  # N,K,2: x y
+    keypoints_valid: Bools | None = None  # N,K
+
+
 class Frame(Operation):
     """Maps the source to the canvas, instead of the stream's `fit`, which samples get that `p` does not select: labels follow.
 
@@ -68,6 +82,7 @@ class Frame(Operation):
     """
 
     kind: ClassVar[Kind] = Kind.FRAME
+    labels: ClassVar[frozenset[Label]] = frozenset()  # that it looks at: without them it is refused
 
     @property
     def outside(self) -> Padding | None:
@@ -75,8 +90,8 @@ class Frame(Operation):
         return None
 
     @abstractmethod
-    def matrix(self, draw: Draw, sizes: I64, canvas: Canvas) -> F64:
-        """Matrices (N, 3, 3) from sources with (H, W) `sizes` (N, 2) to the canvas, invertible."""
+    def matrix(self, draw: Draw, sources: Sources, canvas: Canvas) -> F64:
+        """Matrices (N, 3, 3) from the sources to the canvas, invertible."""
 
 
 class PaddedFrame(Frame):

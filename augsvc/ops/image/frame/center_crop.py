@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from augsvc.arrays import F64, I64
+from augsvc.arrays import F64
 from augsvc.numerics.geometry import Canvas, centred_matrix
-from augsvc.ops.kinds.image import PaddedFrame
+from augsvc.ops.kinds.image import PaddedFrame, Sources
 from augsvc.ops.operation import Draw
 
 
@@ -13,6 +13,6 @@ class CenterCrop(PaddedFrame):
 
     op: Literal["center_crop"] = "center_crop"
 
-    def matrix(self, draw: Draw, sizes: I64, canvas: Canvas) -> F64:
+    def matrix(self, draw: Draw, sources: Sources, canvas: Canvas) -> F64:
         """A shift by whole pixels."""
-        return centred_matrix(sizes, sizes, canvas)
+        return centred_matrix(sources.sizes, sources.sizes, canvas)

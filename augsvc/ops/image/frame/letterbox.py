@@ -4,9 +4,9 @@ from typing import Literal
 
 import numpy as np
 
-from augsvc.arrays import F64, I64
+from augsvc.arrays import F64
 from augsvc.numerics.geometry import Canvas, centred_matrix
-from augsvc.ops.kinds.image import Color, PaddedFrame
+from augsvc.ops.kinds.image import Color, PaddedFrame, Sources
 from augsvc.ops.operation import Draw
 
 
@@ -16,7 +16,8 @@ class Letterbox(PaddedFrame):
     op: Literal["letterbox"] = "letterbox"
     fill: Color = (114.0 / 255.0,) * 3
 
-    def matrix(self, draw: Draw, sizes: I64, canvas: Canvas) -> F64:
+    def matrix(self, draw: Draw, sources: Sources, canvas: Canvas) -> F64:
         """Scaled by the smaller of the two ratios of canvas and source; sides are rounded to whole pixels, at least one."""
+        sizes = sources.sizes
         scale = (np.array([canvas.height, canvas.width]) / sizes).min(axis=1)
         return centred_matrix(sizes, np.maximum(np.rint(sizes * scale[:, None]), 1.0).astype(np.int64), canvas)

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from augsvc.arrays import F64, I64
+from augsvc.arrays import F64
 from augsvc.numerics.geometry import Canvas, scaled
-from augsvc.ops.kinds.image import PaddedFrame
+from augsvc.ops.kinds.image import PaddedFrame, Sources
 from augsvc.ops.operation import Draw, Drawn, Interval
 
 
@@ -19,11 +19,12 @@ class RandomCrop(PaddedFrame):
     place_x: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0)] = (0.0, 1.0)
     place_y: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0)] = (0.0, 1.0)
 
-    def matrix(self, draw: Draw, sizes: I64, canvas: Canvas) -> F64:
+    def matrix(self, draw: Draw, sources: Sources, canvas: Canvas) -> F64:
         """torchvision's RandomCrop with `pad_if_needed`: all offsets in whole pixels are equally likely.
 
         A source that is smaller than the canvas, with its padding, lies anywhere inside the canvas.
         """
+        sizes = sources.sizes
         spare = sizes + 2 * self.padding - np.array([canvas.height, canvas.width])
         place = np.stack((draw.value("place_y"), draw.value("place_x")), axis=-1)
         offset = np.minimum(np.floor(place * (np.abs(spare) + 1.0)), np.abs(spare))

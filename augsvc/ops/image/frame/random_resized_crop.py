@@ -6,7 +6,7 @@ import numpy as np
 
 from augsvc.arrays import F64, I64
 from augsvc.numerics.geometry import Canvas, crop_matrix
-from augsvc.ops.kinds.image import Frame
+from augsvc.ops.kinds.image import Frame, Sources
 from augsvc.ops.laws import LOG_UNIFORM
 from augsvc.ops.operation import Draw, Drawn, Interval
 
@@ -22,12 +22,13 @@ class RandomResizedCrop(Frame):
     place_x: Annotated[Interval, Drawn(lane=7, low=0.0, high=1.0)] = (0.0, 1.0)
     place_y: Annotated[Interval, Drawn(lane=8, low=0.0, high=1.0)] = (0.0, 1.0)
 
-    def matrix(self, draw: Draw, sizes: I64, canvas: Canvas) -> F64:
+    def matrix(self, draw: Draw, sources: Sources, canvas: Canvas) -> F64:
         """Ten trials draw an area, uniform in `scale`, and a width-to-height ratio, log-uniform in `ratio`, in whole pixels.
 
         The first that fits into the source is taken, at a random place; if none fits, the largest centred crop whose ratio is
         in range. All trials are drawn together, so a sample's numbers do not depend on how many it needs.
         """
+        sizes = sources.sizes
         area, ratio = draw.value("scale") * sizes.prod(axis=1)[:, None], draw.value("ratio")
         trials = np.rint(np.sqrt(np.stack((area / ratio, area * ratio), axis=-1)))
         fits = ((trials >= 1.0) & (trials <= sizes[:, None])).all(axis=2)

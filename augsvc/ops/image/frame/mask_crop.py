@@ -1,0 +1,54 @@
+"""Mask crop."""
+
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from augsvc.arrays import F64, I64, U8
+from augsvc.numerics.geometry import Canvas, scaled
+from augsvc.ops.image.frame.scale_jitter import Pixels, crop_corner, resize_within
+from augsvc.ops.kinds.image import Label, PaddedFrame, Sources
+from augsvc.ops.operation import Draw, Drawn, Interval
+
+_TRIALS = 10  # as in MMSegmentation
+
+
+class MaskCrop(PaddedFrame):
+    """Scale jitter for segmentation: of ten crops the first in which no class covers more than `max_fraction` of the mask."""
+
+    labels: ClassVar[frozenset[Label]] = frozenset({"mask"})
+    op: Literal["mask_crop"] = "mask_crop"
+    scale: Annotated[Interval, Drawn(lane=1, low=0.01, high=10.0)] = (0.5, 2.0)
+    base: tuple[Pixels, Pixels] | None = None
+    max_fraction: Annotated[float, Field(gt=0.0, le=1.0, strict=True)] = 0.75
+    ignore: Annotated[int, Field(ge=0, le=255, strict=True)] = 255
+    place_x: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0, count=_TRIALS)] = (0.0, 1.0)
+    place_y: Annotated[Interval, Drawn(lane=5, low=0.0, high=1.0, count=_TRIALS)] = (0.0, 1.0)
+
+    def matrix(self, draw: Draw, sources: Sources, canvas: Canvas) -> F64:
+        """MMSegmentation's RandomResize with `ratio_range`, then its RandomCrop with `cat_max_ratio` and `ignore_index`.
+
+        The crop needs two classes besides `ignore`, the larger below `max_fraction`; if no trial has them, the last is taken.
+        Pixels are counted in the mask of the source, and one at a crop's edge counts if it is partly inside.
+        """
+        resized = resize_within(sources.sizes, draw.value("scale"), self.base, canvas)
+        place = np.stack((draw.value("place_y"), draw.value("place_x")), axis=-1)
+        trials = crop_corner(resized[:, None], place, canvas)
+        scale = resized / sources.sizes
+        first = np.floor(trials / scale[:, None]).astype(np.int64)
+        last = np.ceil((trials + np.array([canvas.height, canvas.width])) / scale[:, None]).astype(np.int64)
+        chosen = [
+            self._choose(mask, *corners) if selected else 0
+            for mask, selected, *corners in zip(sources.masks, draw.selected, first, last, strict=True)
+        ]
+        return scaled(scale, -trials[np.arange(len(trials)), chosen])
+
+    def _choose(self, mask: U8, first: I64, last: I64) -> int:
+        """The trial that is taken, of rectangles with corners (y, x) (T, 2) in the source."""
+        for trial, ((top, left), (bottom, right)) in enumerate(zip(first, last, strict=True)):
+            counts = np.bincount(mask[top:bottom, left:right].ravel(), minlength=256)
+            counts[self.ignore] = 0
+            if np.count_nonzero(counts) > 1 and counts.max() < self.max_fraction * counts.sum():
+                return trial
+        return _TRIALS - 1
