@@ -257,7 +257,7 @@ def test_fit_contain_has_its_own_bars_around_samples_that_a_frame_does_not_selec
     fields = {"size": [32, 32], "fit": "contain", "aug_seed": 2}
     images = [plain(200, 20, 40)] * 20
     if border or op == "letterbox":
-        with pytest.raises(SpecInvalid, match=f"{op}.*contain.*set p to 1") as refused:
+        with pytest.raises(SpecInvalid, match=f"{op}.*contain.*apply it to all") as refused:
             run([{"op": op, "p": p, **border}], images, **fields)
         assert refused.value.field == "pipeline.0.p"
         run([{"op": op, "p": p, **border}], images, **{**fields, "fit": "cover"})
