@@ -78,19 +78,24 @@ def chromium():
         yield browser
 
 
+@pytest.fixture(scope="module")
+def windows(chromium):
+    return browsing.Windows(chromium)
+
+
 @pytest.fixture
-def visit(chromium, server):
-    """Opens the page of a server (default: the shared one) in a new window; fails on unexpected console errors."""
-    windows = []
+def visit(windows, server):
+    """Opens the page of a server (default: the shared one) in a window; fails on unexpected console errors."""
+    taken = []
 
     def go(fragment: str = "", serving: Serving = server, **options) -> browsing.Visit:
-        windows.append(browsing.Visit(chromium, serving.url, **options))
-        return windows[-1].go(fragment)
+        taken.append(windows.take(serving.url, **options))
+        return taken[-1].go(fragment)
 
     try:
         yield go
-        for window in windows:
+        for window in taken:
             window.assert_no_errors()
     finally:
-        for window in windows:
-            window.close()
+        for window in taken:
+            windows.give_back(window)

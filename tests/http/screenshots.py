@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from augsvc_client import Client
-from tests.http.browsing import Visit, chromium, fragment
+from tests.http.browsing import Windows, chromium, fragment
 from tests.http.serving import Serving
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -36,9 +36,9 @@ JOBS = {"digits-cnn/seed-0": ("digits/train", 64, 0.004), "shapes-unet/seed-3": 
 
 def take(browser, serving: Serving, folder: Path) -> list[Path]:
     """Takes the screenshots, each with an adaptive palette of 256 colours."""
-    paths = []
+    paths, windows = [], Windows(browser)
     for name, (state, options) in VIEWS.items():
-        window = Visit(browser, serving.url, **options)
+        window = windows.take(serving.url, **options)
         try:
             window.go(fragment(**state)).settled()
             window.find("#jobs tr.running").nth(len(JOBS) - 1).wait_for()

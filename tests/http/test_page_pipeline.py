@@ -103,7 +103,7 @@ def test_the_sheet_is_busy_until_the_last_change_is_shown(visit, server):
     window.page.route("**/samples/**", lambda route: held.append(route))  # the receipt, which is requested last
     with window.page.expect_request("**/samples/**"):
         rotation.get_by_label("degrees, minimum", exact=True).fill("-45")
-    window.page.clock.install()  # from here on, changes wait for their timer
+    window.install_clock()  # from here on, changes wait for their timer
     rotation.get_by_label("degrees, minimum", exact=True).fill("-30")
     before = window.find("#inspector").inner_text()
     held[0].continue_()

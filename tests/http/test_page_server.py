@@ -129,7 +129,7 @@ def test_an_active_job_is_listed(visit, serve):
 
 def test_a_hidden_page_sends_no_requests(visit):
     window = visit()
-    window.page.clock.install()
+    window.install_clock()
     window.page.reload()
     expect(window.find("#live-note")).not_to_be_empty()
     requested = []
