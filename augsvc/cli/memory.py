@@ -2,6 +2,7 @@
 
 import logging
 
+from augsvc.data.cache import DECODING_BYTES
 from augsvc.engine.memory_budget import BATCHES
 from augsvc.settings import Settings
 
@@ -10,11 +11,12 @@ logger = logging.getLogger("augsvc")
 BASE_BYTES = 768 << 20
 
 
-def fit_memory(settings: Settings, limit: int | None) -> Settings:
-    """The settings, with a smaller `cache_bytes` if the cache does not fit beside the memory budget; this is logged.
+def fit_memory(settings: Settings, limit: int | None) -> tuple[Settings, int]:
+    """The settings, with a smaller `cache_bytes` if the cache does not fit beside the memory budget, and the bytes for decoding.
 
-    The cache only saves time, so it is lowered. The budget decides which requests are accepted, so it is not. Decoding is counted
-    within the cache's bytes, but for one file that needs more: datasets that allow one too large are logged, since few are.
+    The cache only saves time, so it is lowered, which is logged. The budget decides which requests are accepted, so it is not.
+    Decoding is counted within the cache's bytes, or DECODING_BYTES if the cache is smaller and the limit leaves as many; but for
+    one file that needs more: datasets that allow one too large are logged, since few are.
 
     Args:
         settings: the operator's.
@@ -24,7 +26,7 @@ def fit_memory(settings: Settings, limit: int | None) -> Settings:
         ValueError: for the operator: the memory budget does not fit.
     """
     if limit is None:
-        return settings
+        return settings, DECODING_BYTES
     budget = BATCHES * settings.max_batch_bytes
     spare = limit - BASE_BYTES - budget
     if spare < 0:
@@ -35,14 +37,15 @@ def fit_memory(settings: Settings, limit: int | None) -> Settings:
         )
     cache = min(settings.cache_bytes, spare)
     _report_decoding(settings, spare, limit)
+    decoding = min(DECODING_BYTES, spare)
     if cache == settings.cache_bytes:
-        return settings
+        return settings, decoding
     logger.warning(
         "cache_bytes: lowered from %s to %s, which the memory limit of %s leaves beside the memory budget of %s "
         "(%d × max_batch_bytes) and %s for the process",
         *(_mib(settings.cache_bytes), _mib(cache), _mib(limit), _mib(budget), BATCHES, _mib(BASE_BYTES)),
     )
-    return settings.model_copy(update={"cache_bytes": cache})
+    return settings.model_copy(update={"cache_bytes": cache}), decoding
 
 
 def _report_decoding(settings: Settings, spare: int, limit: int) -> None:

@@ -67,7 +67,7 @@ def serve(
     set_up(settings.log_format)
     with ExitStack() as stack:
         with report_errors():
-            application = create_app(fit_memory(settings, memory_limit()))
+            application = create_app(*fit_memory(settings, memory_limit()))
             listener, url = stack.enter_context(open_listener(settings))
         typer.echo(f"augsvc listens on {url}")
         if settings.tokens_file or settings.datasets:

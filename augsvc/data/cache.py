@@ -7,18 +7,19 @@ from threading import Condition, Lock
 
 from augsvc.arrays import Sample
 
-DECODING_BYTES = 256 << 20  # that decoding may take at least, however small the cache
+DECODING_BYTES = 256 << 20  # that decoding may take at least, however small the cache, where the memory limit allows it
 
 
 class DecodedCache:
     """Samples by key, evicted least recently used first. Safe to share among threads and datasets.
 
-    `max_bytes` bounds the bytes of images, masks and audio; 0 disables the cache. `hits`, `misses` and `n_bytes` are
-    for the metrics.
+    `max_bytes` bounds the bytes of images, masks and audio; 0 disables the cache. Decoding may take as many, and
+    `min_decoding_bytes` at least. `hits`, `misses` and `n_bytes` are for the metrics.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, min_decoding_bytes: int = DECODING_BYTES) -> None:
         self.max_bytes = max_bytes
+        self.max_decoding_bytes = max(max_bytes, min_decoding_bytes)
         self.n_bytes = 0
         self.hits = 0
         self.misses = 0
@@ -56,9 +57,10 @@ class DecodedCache:
         """Counts the memory of a decode before it is spent: samples are evicted for it, and it waits while other decodes leave
         too little. One that needs more than there is runs alone.
         """
-        room = max(self.max_bytes, DECODING_BYTES)
         with self._decoded:
-            self._decoded.wait_for(lambda: not self.decoding_bytes or self.decoding_bytes + n_bytes <= room)
+            self._decoded.wait_for(
+                lambda: not self.decoding_bytes or self.decoding_bytes + n_bytes <= self.max_decoding_bytes
+            )
             self.decoding_bytes += n_bytes
             self._evict()
         try:

@@ -11,7 +11,7 @@ from augsvc.data.builtin.digits import Digits
 from augsvc.data.builtin.photos import PHOTOS, TEXTURES, CollectionImages, Patches
 from augsvc.data.builtin.shapes import Shapes
 from augsvc.data.builtin.tones import Tones
-from augsvc.data.cache import DecodedCache
+from augsvc.data.cache import DECODING_BYTES, DecodedCache
 from augsvc.data.formats.format import DatasetFormat
 from augsvc.data.source import SPLITS, Changes, Source, Split
 from augsvc.errors import UnknownDataset
@@ -166,13 +166,15 @@ def _package_statistics(name: str) -> ColorStatistics | None:
     return parse_statistics(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
-def open_catalog(settings: Mapping[str, DatasetFormat], cache_bytes: int) -> Catalog:
-    """The built-in datasets and the operator's, over one cache of `cache_bytes`.
+def open_catalog(
+    settings: Mapping[str, DatasetFormat], cache_bytes: int, min_decoding_bytes: int = DECODING_BYTES
+) -> Catalog:
+    """The built-in datasets and the operator's, over one `DecodedCache` of these bytes.
 
     Raises:
         ValueError: for the operator: names are taken, or datasets cannot be served (the text names each, and the cure).
     """
-    cache = DecodedCache(cache_bytes)
+    cache = DecodedCache(cache_bytes, min_decoding_bytes)
     sources = embedded(cache)
     taken = {source.info.name.split("/")[0] for source in sources}
     opened: dict[str, list[Source]] = {}

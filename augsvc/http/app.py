@@ -8,6 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.middleware import Middleware
 
 import augsvc
+from augsvc.data.cache import DECODING_BYTES
 from augsvc.data.catalog import Catalog, open_catalog
 from augsvc.engine.engine import Engine
 from augsvc.engine.limits import Limits
@@ -34,14 +35,14 @@ from augsvc.settings import Settings
 _BATCH_SHARE = 0.5  # of a request's timeout: one batch's estimate, which is several times too high for usual pipelines
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The ASGI application of one replica.
+def create_app(settings: Settings, min_decoding_bytes: int = DECODING_BYTES) -> FastAPI:
+    """The ASGI application of one replica. `min_decoding_bytes`: of memory for decoding, however small the cache.
 
     Raises:
         ValueError: for the operator: a dataset, the device or the tokens file is unusable.
     """
     tokens = TokenStore(settings)
-    engine = open_engine(settings, tokens.charge)
+    engine = open_engine(settings, tokens.charge, min_decoding_bytes=min_decoding_bytes)
     log_notes(engine.catalog.sources())
     metrics = Metrics(engine)
     reloader = Reloader(engine, settings.datasets)
@@ -92,15 +93,16 @@ def open_engine(
     settings: Settings,
     charge: Callable[[str, float], None] = lambda job, seconds: None,
     catalog: Catalog | None = None,
+    min_decoding_bytes: int = DECODING_BYTES,
 ) -> Engine:
     """An engine that is not started, which reports each task's job and seconds to `charge`.
 
-    `catalog`: of the settings, where it is open already.
+    `catalog`: of the settings, where it is open already; else it is opened, with `min_decoding_bytes` for decoding.
 
     Raises:
         ValueError: as `create_app` does.
     """
-    catalog = catalog or open_catalog(settings.datasets, settings.cache_bytes)
+    catalog = catalog or open_catalog(settings.datasets, settings.cache_bytes, min_decoding_bytes)
     executor = open_executor(
         settings.executor, settings.torch_device(), settings.kernel_cache, settings.device_cache_bytes
     )

@@ -5,6 +5,9 @@ import logging
 import pytest
 
 from augsvc.cli.memory import BASE_BYTES, fit_memory
+from augsvc.data.cache import DECODING_BYTES
+from augsvc.data.catalog import open_catalog
+from augsvc.http import app
 from augsvc.memory_limit import memory_limit
 from augsvc.settings import Settings
 from tests.deploy.composed import composed
@@ -62,13 +65,13 @@ def test_compose_s_limit_holds_the_defaults(caplog):
     for service in ("server", "server-gpu"):
         limits = composed()["services"][service]["deploy"]["resources"]["limits"]
         assert limits["memory"].endswith("g")
-        assert fit_memory(settings, int(limits["memory"][:-1]) * GIB) == settings
+        assert fit_memory(settings, int(limits["memory"][:-1]) * GIB) == (settings, DECODING_BYTES)
     assert not caplog.records
 
 
 def test_files_that_may_be_too_large_to_decode_are_named(caplog):
     with caplog.at_level(logging.WARNING):
-        assert fit_memory(Settings(datasets=FOLDERS), 2 * GIB).cache_bytes == 256 * MIB
+        assert fit_memory(Settings(datasets=FOLDERS), 2 * GIB)[0].cache_bytes == 256 * MIB
     named = [line for line in caplog.messages if line.startswith("datasets.")]
     assert [line.partition(":")[0] for line in named] == ["datasets.flowers", "datasets.birds"]
     assert all("lower max_pixels, max_frames or max_file_bytes" in line for line in named)
@@ -80,13 +83,13 @@ def test_files_that_may_be_too_large_to_decode_are_named(caplog):
 
 @pytest.mark.parametrize("limit", [None, 64 * GIB])
 def test_without_a_limit_or_below_it_nothing_changes(limit, caplog):
-    assert fit_memory(Settings(), limit) == Settings()
+    assert fit_memory(Settings(), limit) == (Settings(), DECODING_BYTES)
     assert not caplog.records
 
 
 def test_a_cache_that_does_not_fit_is_lowered_and_the_log_names_the_settings(caplog):
     with caplog.at_level(logging.WARNING):
-        fitted = fit_memory(Settings(), 2 * GIB)
+        fitted, _ = fit_memory(Settings(), 2 * GIB)
     assert fitted == Settings().model_copy(update={"cache_bytes": 2 * GIB - BASE_BYTES - 4 * (256 * MIB)})
     (line,) = caplog.messages
     assert "cache_bytes: lowered from 1024MiB to 256MiB" in line
@@ -102,4 +105,16 @@ def test_a_budget_that_does_not_fit_is_refused(limit, most):
 
 def test_settings_that_name_less_fit_a_small_container():
     small = Settings(max_batch_bytes=32 * MIB, cache_bytes=64 * MIB)
-    assert fit_memory(small, GIB) == small
+    assert fit_memory(small, GIB) == (small, GIB - BASE_BYTES - 4 * 32 * MIB)
+
+
+@pytest.mark.parametrize("cache", [0, 16 * MIB, GIB], ids=["none", "small", "lowered"])
+@pytest.mark.parametrize("spare", [0, 30 * MIB, 300 * MIB])
+def test_decoding_takes_no_more_than_the_limit_leaves(cache, spare, monkeypatch, tmp_path):
+    """However small the cache is: the floor of DECODING_BYTES is for servers without a limit."""
+    settings = Settings(max_batch_bytes=32 * MIB, cache_bytes=cache, kernel_cache=tmp_path)
+    opened = []
+    monkeypatch.setattr(app, "open_catalog", lambda *args: opened.append(open_catalog(*args)) or opened[0])
+    app.create_app(*fit_memory(settings, BASE_BYTES + 4 * 32 * MIB + spare))
+    assert opened[0].cache.max_decoding_bytes == min(spare, max(cache, DECODING_BYTES))
+    assert opened[0].cache.max_bytes == min(cache, spare)
