@@ -1,15 +1,19 @@
 """A run that was interrupted continues on the version of the data that it began with, while a server keeps that."""
 
+import io
 import signal
 
 import pytest
 import torch
+from rich.console import Console
 from rich.progress import Progress
+from safetensors.torch import load_file
 
-from augsvc_client import RemoteDataLoader, StateMismatch, StreamChanged
+from augsvc_client import RemoteDataLoader, RequestRefused, StateMismatch, StreamChanged
+from augsvc_client.trainer.cli import train as command
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.run import run
-from augsvc_client.trainer.recipe import parse_recipe
+from augsvc_client.trainer.recipe import load_recipe, parse_recipe
 from tests.http.serving import write_image, write_image_folder
 from tests.http.test_reload import SPEC, reload, started
 
@@ -151,23 +155,89 @@ def test_a_version_that_no_server_keeps_is_named_with_the_cure(serve, serving, r
     assert len(epoch(loader)) == 5
 
 
-def test_the_trainer_resumes_on_the_versions_and_classes_of_its_run(serving, root, tmp_path):
-    data = {"dataset": "pets", "size": 8, "batch_size": 5}
-    groups = {"data": data, "training": {"epochs": 20, "device": "cpu", "threads": 1, "checkpoint_s": 1e6}}
+def settled(url):
+    """A resolved recipe over `pets`, which is also its test."""
+    training = {"epochs": 20, "device": "cpu", "threads": 1, "checkpoint_s": 1e6}
+    groups = {"data": {"dataset": "pets", "size": 8, "batch_size": 5}, "training": training}
     groups["evaluation"] = {"tests": {"test": {"dataset": "pets"}}}
-    recipe, _ = resolve_recipe(parse_recipe(groups), serving.url)
+    return resolve_recipe(parse_recipe(groups), url)[0]
 
-    def go(folder, **options):
-        with Progress(disable=True) as progress:
-            return run(recipe, serving.url, progress, "", out=tmp_path / folder, **options)
 
-    whole = go("whole")
+def trained(recipe, url, out, **options):
+    with Progress(disable=True) as progress:
+        return run(recipe, url, progress, "", out=out, **options)
+
+
+def interrupted_run(recipe, url, out):
+    """As Ctrl-C leaves it after the first step."""
     with pytest.raises(KeyboardInterrupt):
-        go("broken", notify=lambda line: signal.raise_signal(signal.SIGINT))
+        trained(recipe, url, out, notify=lambda line: signal.raise_signal(signal.SIGINT))
+    recipe.save(out / "recipe.yaml")
+
+
+def weights(model):
+    return [value.clone() for value in model.state_dict().values()]
+
+
+def equal(some, others):
+    return all(torch.equal(one, other) for one, other in zip(some, others, strict=True))
+
+
+def test_the_trainer_resumes_on_the_versions_and_classes_of_its_run(serving, root, tmp_path):
+    recipe = settled(serving.url)
+    whole = trained(recipe, serving.url, tmp_path / "whole")
+    interrupted_run(recipe, serving.url, tmp_path / "broken")
     add_samples(root)
     reload(serving)
-    resumed = go("broken", resume=True)
+    resumed = trained(recipe, serving.url, tmp_path / "broken", resume=True)
     assert resumed.classes == ["cat", "dog"]
-    again, once = (outcome.model.state_dict().values() for outcome in (resumed, whole))
-    assert all(torch.equal(a, b) for a, b in zip(again, once, strict=True))
+    assert equal(weights(resumed.model), weights(whole.model))
     assert [epoch.scores for epoch in resumed.history] == [epoch.scores for epoch in whole.history]
+
+
+def into_splits(root, tmp_path):
+    """Splits of two samples a class beside the folders of the classes: `pets` is no dataset any more."""
+    write_image_folder(tmp_path / "moved", {"cat": 1, "ewe": 1})
+    (tmp_path / "moved").rename(root / "train")
+    write_image_folder(root / "val", {"cat": 1, "ewe": 1})
+
+
+def resume(url, out, **options):
+    console = Console(file=io.StringIO())
+    options = {"members": 1, "ablate": False, **options}
+    command.train(url, out, load_recipe(out / "recipe.yaml", {}), console, resume=True, **options)
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_the_command_resumes_where_its_dataset_is_not_served_any_more(serving, root, tmp_path, members):
+    """The recipe is not checked against the datasets of now; members that begin later read those of the first one."""
+    recipe, out = settled(serving.url), tmp_path / "broken"
+    before = trained(recipe.member(members - 1), serving.url, tmp_path / "whole")
+    if members == 1:
+        interrupted_run(recipe, serving.url, out)
+    else:
+        interrupted_run(recipe.member(0), serving.url, out / "member-0")
+        recipe.save(out / "recipe.yaml")
+        (out / "ensemble.json").write_text('{"members": 2}')
+    into_splits(root, tmp_path)
+    assert "pets/train" in reload(serving)
+    resume(serving.url, out, members=members)
+    last = out if members == 1 else out / "member-1"
+    saved, expected = load_file(last / "model.safetensors"), before.model.state_dict()
+    assert saved.keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) for name, value in saved.items())
+
+
+def test_the_command_names_the_cure_where_the_files_of_its_run_are_gone(serve, root, tmp_path):
+    datasets = {"pets": {"format": "image_folder", "path": str(root)}}
+    serving = serve(datasets=datasets, cache_bytes=0).ready()
+    recipe, out = settled(serving.url), tmp_path / "broken"
+    interrupted_run(recipe, serving.url, out)
+    for file in sorted((root / "cat").iterdir())[1:]:
+        file.unlink()
+    reload(serving)
+    with pytest.raises(RequestRefused, match="restore the file, then reload"):
+        resume(serving.url, out)
+    restarted = started(serve, pets=root)
+    with pytest.raises(StreamChanged, match="without --resume, in another folder"):
+        resume(restarted.url, out)

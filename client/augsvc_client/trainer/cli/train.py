@@ -11,7 +11,7 @@ from rich.console import Console
 
 from augsvc_client.trainer.distributed import is_main_process
 from augsvc_client.trainer.experiments.ablation import Ablation, add_corrupted_test, run_ablation
-from augsvc_client.trainer.experiments.ensemble import Ensemble, run_ensemble
+from augsvc_client.trainer.experiments.ensemble import Ensemble, member_folder, run_ensemble
 from augsvc_client.trainer.experiments.findings import load_findings
 from augsvc_client.trainer.experiments.outcome import Outcome
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
@@ -22,6 +22,7 @@ from augsvc_client.trainer.recipe import Recipe
 from augsvc_client.trainer.report.page import render_run_page
 from augsvc_client.trainer.report.plots import draw_curves, draw_sample_grid
 from augsvc_client.trainer.report.tables import console_table
+from augsvc_client.trainer.training.checkpoint import read_datasets
 from augsvc_client.trainer.training.device import choose_device, scale_for_device
 from augsvc_client.trainer.training.progress import progress_bars
 
@@ -38,7 +39,8 @@ def train(
         raise ValueError("--ablate is for one network: give no --ensemble")
     device = choose_device(requested.training.device)
     recipe, warnings = scale_for_device(requested, device)
-    recipe, notes = resolve_recipe(recipe, url)
+    begun = read_datasets(out if members == 1 else member_folder(out, 0)) if resume else {}
+    recipe, notes = resolve_recipe(recipe, url, begun)
     recipe = add_corrupted_test(recipe) if ablate else recipe
     for line in (*notes, device.describe(), *warnings):
         console.print(line, highlight=False)

@@ -108,7 +108,7 @@ def add_corrupted_test(recipe: Recipe) -> Recipe:
 
 
 def run_ablation(first: Outcome, progress: Progress, out: Path, *, resume: bool = False) -> Ablation:
-    """Train all variants; `first` is the whole pipeline's first repetition.
+    """Train all variants; `first` is the whole pipeline's first repetition, whose versions of the datasets all read.
 
     `out`/ablation.json is written after each run; with `resume`, the runs in it are not repeated if the recipe is the same.
     Raises as `run`, and ValueError if no test has samples.
@@ -124,7 +124,8 @@ def run_ablation(first: Outcome, progress: Progress, out: Path, *, resume: bool 
     started_s = perf_counter()
     for number, (seed, name) in enumerate(missing, 1):
         varied = _vary(recipe, variants[name], seed)
-        scores[name].append(_scores(run(varied, first.url, progress, f"{name} #{seed}")))
+        outcome = run(varied, first.url, progress, f"{name} #{seed}", datasets=first.datasets)
+        scores[name].append(_scores(outcome))
         progress.update(progress.tasks[-1].id, visible=False)  # thirty bars would fill the screen
         if is_main_process():
             _save_scores(first, scores, out)

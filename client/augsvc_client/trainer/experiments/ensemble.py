@@ -51,6 +51,11 @@ class Ensemble:
         }
 
 
+def member_folder(out: Path, index: int) -> Path:
+    """The folder of a member in that of its ensemble."""
+    return out / f"member-{index}"
+
+
 def run_ensemble(
     recipe: Recipe,
     url: str,
@@ -63,12 +68,15 @@ def run_ensemble(
 ) -> Ensemble:
     """Train `count` members of a resolved recipe in sequence; checkpoints go to `out`/member-N. Raises as `run`.
 
-    `done` is called with each member and its folder before the next one starts.
+    All read the versions of the datasets that the first one began with. `done` is called with each member and its folder
+    before the next one starts.
     """
-    members = []
+    members: list[Outcome] = []
     for i in range(count):
-        folder = None if out is None else out / f"member-{i}"
-        members.append(run(recipe.member(i), url, progress, f"{recipe.data.dataset} #{i}", out=folder, resume=resume))
+        folder = None if out is None else member_folder(out, i)
+        datasets = members[0].datasets if members else {}
+        title = f"{recipe.data.dataset} #{i}"
+        members.append(run(recipe.member(i), url, progress, title, out=folder, resume=resume, datasets=datasets))
         if done is not None and folder is not None:
             done(members[-1], folder)
     return Ensemble(tuple(members))

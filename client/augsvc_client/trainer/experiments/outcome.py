@@ -9,6 +9,7 @@ from torch import nn
 
 from augsvc_client.trainer.models.build import Facts, Inputs
 from augsvc_client.trainer.recipe import Recipe
+from augsvc_client.trainer.training.data import Datasets, Versions, versions_of
 from augsvc_client.trainer.training.evaluate import Predictions, Uncertainty
 from augsvc_client.trainer.training.loop import Epoch, Pace
 from augsvc_client.trainer.training.sample_grid import SampleGrid
@@ -16,8 +17,8 @@ from augsvc_client.trainer.training.sample_grid import SampleGrid
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A finished run. `stream` is the specification and identity that the server at `url` returned, `versions` those of
-    the datasets that it read, by name.
+    """A finished run. `stream` is the specification and identity that the server at `url` returned, `datasets` what it
+    returned of those that the run read, by name.
 
     `floor` is the lowest training loss that label smoothing allows. By test: `predictions` of the final network, `views` with
     test-time augmentation (where enabled), `uncertainty` with dropout on (where enabled). `sample_grid`: None for audio.
@@ -30,13 +31,18 @@ class Outcome:
     classes: Sequence[str]
     history: Sequence[Epoch]
     stream: Mapping[str, Any]
-    versions: Mapping[str, str]
+    datasets: Datasets
     facts: Facts
     floor: float
     sample_grid: SampleGrid | None
     predictions: Mapping[str, Predictions]
     views: Mapping[str, Predictions]
     uncertainty: Mapping[str, Uncertainty]
+
+    @property
+    def versions(self) -> Versions:
+        """Those of the datasets, by name."""
+        return versions_of(self.datasets)
 
     @property
     def pace(self) -> Pace:

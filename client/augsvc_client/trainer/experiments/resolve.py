@@ -3,26 +3,30 @@
 Recipe → resolve_recipe (asks the server) → Recipe without open fields, and notes on changed fields
 """
 
+from types import MappingProxyType
+
 from augsvc_client.client.client import Client
 from augsvc_client.trainer.distributed import world_size
 from augsvc_client.trainer.recipe import Recipe
-from augsvc_client.trainer.training.data import class_names, training_loader
+from augsvc_client.trainer.training.data import Datasets, class_names, training_loader, versions_of
 
 _SIDE, _SECONDS, _RATE = 32, 1.0, 16_000
 _CORRUPTED_AUDIO = [{"op": "time_shift", "shift": [-0.2, 0.2]}, {"op": "white_noise", "snr": [0, 10]}]
 
 
-def resolve_recipe(recipe: Recipe, url: str) -> tuple[Recipe, list[str]]:
+def resolve_recipe(recipe: Recipe, url: str, datasets: Datasets = MappingProxyType({})) -> tuple[Recipe, list[str]]:
     """The recipe with all open fields filled in, and a note for each field that had to change.
+
+    `datasets`: those of the run that is resumed, which are read in their versions then, whatever is served by now.
 
     Raises the client's errors, and ValueError for datasets that do not match.
     """
     with Client(url, wait_s=recipe.data.wait_s) as client:
-        served = {entry["name"]: entry for entry in client.datasets()}
+        served = {**{entry["name"]: entry for entry in client.datasets()}, **datasets}
     data, training = recipe.data, recipe.training
     resolved = recipe.override(_defaults(recipe, served.get(data.dataset, {}).get("media") == "audio"))
     notes = []
-    with training_loader(resolved, url) as loader:
+    with training_loader(resolved, url, versions_of(datasets)) as loader:
         samples = loader.stream.samples  # opening the stream validates the specification
     limit = max(1, samples // world_size())
     if data.batch_size > limit:

@@ -18,6 +18,7 @@ from augsvc_client.trainer.models.build import Inputs, build_model, facts
 from augsvc_client.trainer.recipe import Recipe
 from augsvc_client.trainer.training.checkpoint import FILE_NAME, load_checkpoint, read_datasets, with_checkpoints
 from augsvc_client.trainer.training.data import (
+    Datasets,
     Versions,
     class_names,
     dataset_names,
@@ -25,6 +26,7 @@ from augsvc_client.trainer.training.data import (
     test_loader,
     training_indices,
     training_loader,
+    versions_of,
 )
 from augsvc_client.trainer.training.device import choose_device, with_estimate
 from augsvc_client.trainer.training.evaluate import (
@@ -55,15 +57,18 @@ def run(
     out: Path | None = None,
     resume: bool = False,
     notify: Notify | None = None,
+    datasets: Datasets = MappingProxyType({}),
 ) -> Outcome:
     """Train a resolved recipe; the run is one line of `progress`, its checkpoints and logs go to `out`, if given.
 
-    `resume` continues from the checkpoint in `out`, if there is one. `notify` gets a line about resuming and one about the
+    `resume` continues from the checkpoint in `out`, if there is one, on the versions of the datasets that it began with.
+    `datasets`: those of another run, whose versions this one reads too. `notify` gets a line about resuming and one about the
     run's duration. Raises the client's errors, Diverged, and ValueError for a recipe that does not fit the data.
     """
     with ExitStack() as stack:
-        saved = read_datasets(out) if resume and out is not None and (out / FILE_NAME).exists() else {}
-        versions = {name: entry["version"] for name, entry in saved.items()}
+        if resume and out is not None:
+            datasets = {**datasets, **read_datasets(out)}
+        versions = versions_of(datasets)
         loader = stack.enter_context(training_loader(recipe, url, versions))
         statistics_loader = stack.enter_context(training_loader(recipe, url, versions))
         tests = {
@@ -71,7 +76,7 @@ def run(
             for name in recipe.evaluation.tests or {}
         }
         stream = loader.stream
-        served = {**{entry["name"]: entry for entry in stream.client.datasets()}, **saved}
+        served = {**{entry["name"]: entry for entry in stream.client.datasets()}, **datasets}
         classes = class_names(served, recipe)
         inputs = describe_inputs(stream, served[recipe.data.dataset])
         model = build_model(recipe.model, inputs, len(classes), recipe.training.seed)
@@ -90,7 +95,6 @@ def _summarise(
 ) -> Outcome:
     """The outcome of a finished run."""
     recipe, model, stream = state.learner.recipe, state.learner.eval_model, state.loader.stream
-    versions = {name: str(entry["version"]) for name, entry in state.datasets.items()}
     epochs = min(_GRID_EPOCHS, len(state.history))
     return Outcome(
         recipe=recipe,
@@ -104,8 +108,8 @@ def _summarise(
         floor=loss_floor(len(classes), recipe.training.label_smoothing),
         sample_grid=None if inputs.rate else collect_sample_grid(stream, classes, epochs),
         predictions=evaluator.final_predictions(),
-        views=predict_views(model, recipe, url, versions),
-        versions=versions,
+        views=predict_views(model, recipe, url, versions_of(state.datasets)),
+        datasets=state.datasets,
         uncertainty=evaluator.uncertainty(),
     )
 

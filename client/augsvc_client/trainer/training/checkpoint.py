@@ -46,7 +46,12 @@ def save_checkpoint(state: TrainingState, folder: Path) -> None:
 
 
 def read_datasets(folder: Path) -> dict[str, dict[str, Any]]:
-    """The datasets that the checkpoint's run reads, as the server described them then; raises ValueError as load_checkpoint."""
+    """The datasets that a run reads, as the server described them when it began; empty without a checkpoint in `folder`.
+
+    Raises ValueError as load_checkpoint.
+    """
+    if not (folder / FILE_NAME).exists():
+        return {}
     datasets = _read(folder / FILE_NAME)[0].get("datasets", {})
     if not isinstance(datasets, dict) or not all(
         isinstance(entry, dict) and isinstance(entry.get("version"), str) and isinstance(entry.get("classes"), list)

@@ -19,6 +19,7 @@ from augsvc_client.trainer.training.device import choose_device
 
 _ORDER_CHUNK = 4096  # samples per request for their indices
 Versions = Mapping[str, str]  # of datasets, by name; others are read in their current version
+Datasets = Mapping[str, Mapping[str, Any]]  # a server's entries of datasets, by name
 _CURRENT: Versions = MappingProxyType({})
 
 
@@ -83,6 +84,11 @@ def test_loader(
     )
 
 
+def versions_of(datasets: Datasets) -> Versions:
+    """The versions that a server has described."""
+    return {name: str(entry["version"]) for name, entry in datasets.items()}
+
+
 def describe_inputs(stream: Stream, dataset: Mapping[str, Any]) -> Inputs:
     """The inputs of a network for this stream; `dataset` is the server's entry of its dataset."""
     if "audio" in stream.tensors:
@@ -93,7 +99,7 @@ def describe_inputs(stream: Stream, dataset: Mapping[str, Any]) -> Inputs:
     return Inputs(channels=channels, size=(height, width), window=window)
 
 
-def class_names(served: Mapping[str, Mapping[str, Any]], recipe: Recipe) -> list[str]:
+def class_names(served: Datasets, recipe: Recipe) -> list[str]:
     """The class names that all datasets of the recipe share; raises ValueError if they differ, or their windows do.
 
     `served`: the server's datasets by name.
