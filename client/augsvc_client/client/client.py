@@ -48,6 +48,7 @@ from augsvc_client.transport.address import Replica
 from augsvc_client.transport.buffers import Allocate, allocate_pageable
 from augsvc_client.transport.connection import Connections, Request, Response
 from augsvc_client.transport.deadline import Deadline
+from augsvc_client.transport.tls import is_lasting
 
 T = TypeVar("T")
 
@@ -309,7 +310,7 @@ class Client:
         if replica in self._warned or self._closed:  # closing the client is not a failure
             return
         self._warned.add(replica)
-        if isinstance(err, Lasting | NotAugsvc):
+        if isinstance(err, Lasting | NotAugsvc) or is_lasting(err):
             _LOG.warning("%s; not retried there", cause)
             return
         hint = "" if isinstance(err, RetryLater) else "is `augsvc serve` running there, and is the address right? "

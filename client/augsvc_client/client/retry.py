@@ -5,8 +5,9 @@
                     → RequestRefused         any other 4xx, and 501: immediately
                     → RetryState.failed      the next replica:
                         Lasting              dataset_changed, dataset_unreadable: RequestRefused if all replicas answer so
-                        NotAugsvc            a redirect, HTML, other JSON with status 200: ServerUnavailable if all do so
-                                             three rounds running, or answer https:// without TLS
+                        NotAugsvc            a redirect, HTML, other JSON with status 200; TLS at http://, none at
+                                             https://: ServerUnavailable if all do so three rounds running
+                        lasting TLS errors   a certificate that is not trusted: ServerUnavailable if all have one
                         StreamDiffers        409: passed over; StreamChanged if all do so in five rounds running
                         RetryLater           408, 425, 429, 5xx: not before its Retry-After
                         BadResponse, OSError cut, corrupt (there or here), of another stream, or none at all
@@ -21,9 +22,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from augsvc_client.errors import BadResponse, RequestRefused, ServerUnavailable, StreamChanged, Unauthorized
 from augsvc_client.text import printable
-from augsvc_client.transport.address import Replica, describe_error, speaks_plain_http
+from augsvc_client.transport.address import Replica, describe_error
 from augsvc_client.transport.connection import Request, Response
 from augsvc_client.transport.deadline import Deadline
+from augsvc_client.transport.tls import is_lasting, is_noise
 
 RETRYABLE = (BadResponse, OSError, http.client.HTTPException)
 IDENTITY = ("id", "dataset_version", "arithmetic")
@@ -91,6 +93,7 @@ class RetryState:
         self._mismatched: set[Replica] = set()
         self._refusals: dict[Replica, RequestRefused] = {}
         self._foreign: dict[Replica, int] = {}  # rounds in a row that something else than an augsvc server answered
+        self._closed: dict[Replica, int] = {}  # rounds in a row that the connection was closed before a response
         self._answered: set[Replica] = set()  # by the server itself, so that it is running
         self._last: Exception | None = None
 
@@ -117,8 +120,8 @@ class RetryState:
     def failed(self, replica: Replica, err: Exception) -> str:
         """Note why a replica gave no good response; returns the cause in words."""
         self._refusals.pop(replica, None)
-        is_foreign = isinstance(err, NotAugsvc) or speaks_plain_http(err)
-        self._foreign[replica] = self._foreign.get(replica, 0) + 1 if is_foreign else 0
+        err = self._find_tls(replica, err)
+        self._count_foreign(replica, err)
         if isinstance(err, Lasting):
             self._refusals[replica] = err.refusal
         if isinstance(err, RetryLater | Lasting):
@@ -141,6 +144,24 @@ class RetryState:
         self._last = err
         return cause
 
+    def _find_tls(self, replica: Replica, err: Exception) -> Exception:
+        """The error, or a clearer one: servers with TLS close a plain connection without a word, rarely with an alert."""
+        closed = isinstance(err, ConnectionError | http.client.BadStatusLine)
+        closed = closed and not isinstance(err, ConnectionRefusedError)
+        self._closed[replica] = self._closed.get(replica, 0) + 1 if closed else 0
+        if self._closed[replica] == _FOREIGN_ROUNDS and replica.speaks_tls():
+            self._foreign[replica] = _FOREIGN_ROUNDS
+            return NotAugsvc(f"{replica.url}: the server has TLS; use https://")
+        return err
+
+    def _count_foreign(self, replica: Replica, err: Exception) -> None:
+        """Damaged bytes look like another server too, but for one round; a certificate is certain."""
+        if not isinstance(err, NotAugsvc) and not is_lasting(err):
+            self._foreign[replica] = 0
+        else:
+            is_certain = is_lasting(err) and not is_noise(err)
+            self._foreign[replica] = _FOREIGN_ROUNDS if is_certain else self._foreign.get(replica, 0) + 1
+
     def pause_s(self) -> float:
         """End the round: seconds to wait before the next. Raises StreamChanged or ServerUnavailable after the last.
 
@@ -150,7 +171,7 @@ class RetryState:
         if len(self._refusals) + foreign == len(self._replicas):
             for refusal in self._refusals.values():
                 raise refusal from None
-            raise ServerUnavailable(f"no augsvc server at urls=: {self._describe_causes()}") from self._last
+            raise ServerUnavailable(f"no augsvc server can be used at urls=: {self._describe_causes()}") from self._last
         now_s = time.monotonic()
         self._mismatched_rounds = self._mismatched_rounds + 1 if len(self._mismatched) == len(self._replicas) else 0
         self._mismatched.clear()
@@ -224,7 +245,9 @@ def check_status(response: Response, request: Request) -> Response:
     if code == _BODY_DAMAGED:
         raise BadResponse(f"{url} did not receive the bytes that were sent")
     if status >= 400:
-        message = error.get("message", f"{url} gave no reason: is it the address of an augsvc server?")
+        message = error.get(
+            "message", f"{url} gave no reason: is it the address of an augsvc server, with TLS at https://?"
+        )
         raise RequestRefused(status, code, message, error.get("field"))
     location = response.headers.get("Location")
     to = f" (to {location})" if location is not None else ""

@@ -12,14 +12,15 @@ from urllib.parse import unquote, urlsplit
 
 from augsvc_client.errors import AugsvcError
 from augsvc_client.transport.deadline import Deadline
+from augsvc_client.transport.tls import describe_tls_error, speaks_tls
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+TLS_PROBE_S = 2.0  # for a handshake
 CONNECT_TIMEOUT_S = 5.0  # a host that drops packets must leave time for the other replicas
 _MAX_PATH_BYTES = 107  # of a Unix socket's path, on Linux
 
-_PLAIN_HTTP = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")  # OpenSSL's words for an answer that is not TLS
 _DESCRIPTIONS: tuple[tuple[type[Exception], str], ...] = (  # the first match counts
     (TimeoutError, "no complete response in time"),
     (ConnectionRefusedError, "connection refused"),
@@ -27,24 +28,17 @@ _DESCRIPTIONS: tuple[tuple[type[Exception], str], ...] = (  # the first match co
     (FileNotFoundError, "no such socket"),
     (PermissionError, "permission denied for the socket"),
     (socket.gaierror, "unknown host name"),
-    (ssl.SSLCertVerificationError, "the TLS certificate is not trusted"),
-    (ssl.SSLError, "the TLS handshake failed"),
     (http.client.HTTPException, "the response is not HTTP; use https:// if the server has TLS"),
     (OSError, "network error"),
 )
-
-
-def speaks_plain_http(err: Exception) -> bool:
-    """Whether a TLS handshake failed because the server has no TLS, which waiting does not change."""
-    return isinstance(err, ssl.SSLError) and getattr(err, "reason", "") in _PLAIN_HTTP
 
 
 def describe_error(err: Exception) -> str:
     """What went wrong with a connection, without a library's text."""
     if isinstance(err, AugsvcError):
         return str(err)
-    if speaks_plain_http(err):
-        return "the TLS handshake failed: the server speaks plain HTTP; use http://"
+    if isinstance(err, ssl.SSLError) and not isinstance(err, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return describe_tls_error(err)
     return next((text for kind, text in _DESCRIPTIONS if isinstance(err, kind)), type(err).__name__)
 
 
@@ -74,6 +68,12 @@ class Replica:
         if parts.path.strip("/"):
             raise ValueError(f"a URL must not contain a path: remove {parts.path!r} from {url!r}")
         return cls(url, parts.scheme == "https", parts.hostname, parts.port)
+
+    def speaks_tls(self) -> bool:
+        """Whether the server behind an `http://` URL has TLS."""
+        if self.secure or self.socket_path is not None:
+            return False
+        return speaks_tls(self.host, self.port or http.client.HTTP_PORT, TLS_PROBE_S)
 
     def connection(self) -> http.client.HTTPConnection:
         """A new connection, not yet open."""
