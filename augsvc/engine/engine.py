@@ -230,28 +230,32 @@ class Engine:
         lease.release_with(buffer)
         return buffer
 
-    def push(self, fields: object, arrays: Arrays, job: str = "", body_bytes: int = 0) -> Work[Body]:
+    def push(self, fields: object, arrays: Arrays, job: str = "", body_bytes: int = 0, wait: bool = True) -> Work[Body]:
         """Queues a client's own samples (blocking: it validates them), `body_bytes` of which `allocate` counted.
 
         Raises:
             SpecInvalid, PlanTooCostly, BodyMalformed, DuplicateIndex: the request or its samples are invalid.
             StreamMismatch: another arithmetic is expected.
             BatchTooLarge, TooMuchAtOnce, Overloaded, Starting.
+            Pending: another thread computes what is needed, if this one is not to `wait` for it.
         """
         if not self.ready:
             raise Starting(STARTING)
-        pushed = Push.of(fields, arrays, self.executor, self.operations, self.selftest.arithmetic_of)
+        arithmetic_of = partial(self.selftest.arithmetic_of, wait=wait)
+        pushed = Push.of(fields, arrays, self.executor, self.operations, arithmetic_of)
         self.limits.require_push(pushed, self.executor)
         lease = self._budget.lease(job, pushed.size, beside=body_bytes)
         return self._compute(job, partial(pushed.produce, self._workers), lease)
 
     def run_opening(self, call: Callable[[], T], job: str = "") -> Work[T]:
         """Queues a blocking call that opens a stream without waiting for other threads: it is repeated after Pending."""
-        return self._queues.submit_opening(job, call)
+        return self._queues.submit_repeated(self._queues.openings, job, call)
 
     def run_validation(self, call: Callable[[], T], job: str = "") -> Work[T]:
-        """Queues a blocking call that validates pushed samples."""
-        return self._queues.submit(self._queues.validations, job, lambda check, _: call())
+        """Queues a blocking call that validates pushed samples without waiting for other threads: it is repeated after
+        Pending.
+        """
+        return self._queues.submit_repeated(self._queues.validations, job, call)
 
     def _compute(self, job: str, compute: Compute[Body], lease: Lease) -> Work[Body]:
         work = self._queues.submit(self._queues.batches, job, compute)

@@ -14,8 +14,8 @@ from augsvc.timing import Stages
 
 T = TypeVar("T")
 Compute = Callable[[Callable[[], None], Stages], T]  # its first argument is called regularly and cancels by raising
-# A stream may be slow to open (the self-test of an operation, a subset of many labels): other jobs' streams, and others of
-# this job, are opened meanwhile. More threads would compete with the engine's for the interpreter.
+# A stream may be slow to open, and a push to validate (the self-test of an operation, a subset of many labels): those of other
+# jobs, and others of this job, go on meanwhile. More threads would compete with the engine's for the interpreter.
 _OPENING_THREADS, _OPENING_THREADS_PER_JOB = 4, 3
 
 
@@ -53,15 +53,9 @@ class Queues:
         self._clock.start()
         self.batches: FairQueue[Any] = FairQueue("engine", self._clock, charge)
         self.inspections: FairQueue[Any] = FairQueue("inspection", self._clock, charge)  # receipts and previews
-        self.validations: FairQueue[Any] = FairQueue("validation", self._clock, charge)  # of pushed samples
-        self.openings: FairQueue[Any] = FairQueue(
-            "opening",
-            self._clock,
-            charge,
-            0.0,
-            threads=_OPENING_THREADS,
-            threads_per_job=_OPENING_THREADS_PER_JOB,
-        )
+        threads = {"threads": _OPENING_THREADS, "threads_per_job": _OPENING_THREADS_PER_JOB}
+        self.openings: FairQueue[Any] = FairQueue("opening", self._clock, charge, 0.0, **threads)
+        self.validations: FairQueue[Any] = FairQueue("validation", self._clock, charge, 0.0, **threads)  # of pushes
 
     @property
     def alive(self) -> bool:
@@ -100,10 +94,8 @@ class Queues:
         queue.submit(job, begin, work.future)
         return work
 
-    def submit_opening(self, job: str, call: Callable[[], T]) -> Work[T]:
-        """Queues a call that opens a stream. When it raises Pending, it is queued again once that is done: no thread waits
-        for another one.
-        """
+    def submit_repeated(self, queue: FairQueue[Any], job: str, call: Callable[[], T]) -> Work[T]:
+        """Queues a call. When it raises Pending, it is queued again once that is done: no thread waits for another one."""
         work: Work[T] = Work(Future())
 
         def attempt(check: Callable[[], None], _: Stages) -> "T | Future[Any]":
@@ -115,7 +107,7 @@ class Queues:
 
         def submit() -> None:
             attempted = Work[Any](Future(), work.stages, work.cancelled)
-            self.submit(self.openings, job, attempt, attempted).future.add_done_callback(settle)
+            self.submit(queue, job, attempt, attempted).future.add_done_callback(settle)
 
         def settle(done: "Future[Any]") -> None:
             if done.cancelled():
@@ -123,7 +115,7 @@ class Queues:
             elif (error := done.exception()) is None and isinstance(done.result(), Future):
                 done.result().add_done_callback(lambda _: submit())
             elif not work.future.set_running_or_notify_cancel():
-                return
+                _cancel_queued(done)
             elif error is not None:
                 work.future.set_exception(error)
             else:

@@ -83,12 +83,9 @@ class SelfTest:
         ground = "deep" if is_deep else info.media
         return _id(self._digests_used_by(stream.plan.tree.names, ground, info.decoders, wait))
 
-    def arithmetic_of(self, steps: Sequence[Step], ground: str) -> str:
-        """The arithmetic id of steps on samples that need no decoder: `image`, `audio` or `deep`.
-
-        Raises NotAvailable as `arithmetic` does.
-        """
-        return _id(self._digests_used_by(Tree.of(steps).names, ground, (), wait=True))
+    def arithmetic_of(self, steps: Sequence[Step], ground: str, wait: bool = True) -> str:
+        """The arithmetic id of steps on samples that need no decoder: `image`, `audio` or `deep`; raises as `arithmetic`."""
+        return _id(self._digests_used_by(Tree.of(steps).names, ground, (), wait))
 
     def whole(self) -> str:
         """The arithmetic id over everything; raises NotAvailable as `arithmetic` does, after all others have run."""

@@ -6,6 +6,7 @@ from concurrent.futures import CancelledError, wait
 from contextlib import suppress
 from typing import ClassVar, Literal
 
+import numpy as np
 import pytest
 
 from augsvc.data.catalog import open_catalog
@@ -148,6 +149,35 @@ def test_stopping_ends_the_waits(engine, queue_opening, slow):
     for work in works:
         with suppress(Cancelled, CancelledError):  # `wait` would not return for a future that was cancelled
             work.future.result(TIMEOUT_S)
+
+
+# --- pushes
+
+
+@pytest.fixture
+def queue_push(engine):
+    """Queues the validation of a push of one image through an operation."""
+
+    def queue(op="gamma", job="a"):
+        arrays = {"image": np.zeros((1, 8, 8, 3), np.uint8), "index": np.zeros(1, np.int64)}
+        return engine.run_validation(lambda: engine.push({"pipeline": [{"op": op}]}, arrays, job, wait=False), job)
+
+    return queue
+
+
+def rendered(validation):
+    return validation.future.result(TIMEOUT_S).future.result(TIMEOUT_S)
+
+
+def test_a_slow_self_test_delays_no_other_push(queue_push, slow):
+    waiting = [queue_push("slow", f"job {n}") for n in range(4 * _OPENING_THREADS)]
+    assert slow.begun.wait(TIMEOUT_S)
+    for job in ("job 0", "other"):
+        assert rendered(queue_push(job=job)).samples == 1
+    assert not any(work.future.done() for work in waiting)
+    waiting.pop().cancel()
+    slow.gate.set()
+    assert {rendered(work).digest for work in waiting} == {rendered(queue_push("slow")).digest}
 
 
 # --- the queue

@@ -1,10 +1,11 @@
 """Queued work, and what becomes of it when its client leaves."""
 
-from concurrent.futures import Future
+import threading
+from concurrent.futures import CancelledError, Future
 
 import pytest
 
-from augsvc.engine.work import Work
+from augsvc.engine.work import Queues, Work
 
 
 @pytest.mark.parametrize("when", ["before it returns", "after it returned"])
@@ -30,3 +31,22 @@ def test_work_without_a_batch_is_cancelled_alone(error):
     validation.cancel()
     assert validation.cancelled.is_set()
     assert validation.future.cancelled() == (error is None)
+
+
+def test_a_validation_that_is_cancelled_while_it_runs_cancels_what_it_queues():
+    """Its handle is free by then, since it may have to run again after Pending."""
+    queues, batch = Queues(lambda job, seconds: None, threading.Event()), Work(Future())
+    running, gate = threading.Event(), threading.Event()
+
+    def validate():
+        running.set()
+        assert gate.wait(60)
+        return batch
+
+    validation = queues.submit_repeated(queues.validations, "job", validate)
+    assert running.wait(60)
+    validation.cancel()
+    gate.set()
+    with pytest.raises(CancelledError):
+        batch.future.result(60)
+    queues.stop()

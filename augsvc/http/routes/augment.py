@@ -39,8 +39,9 @@ def augment_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> 
         n_bytes, buffers = buffer.nbytes, [buffer]
         del buffer  # only the work references it from here on, so that its memory is freed when the work ends
         validation = engine.run_validation(
-            lambda: engine.push(*parse_body(buffers.pop(), expected_digest), job, n_bytes), job
+            lambda: engine.push(*parse_body(buffers[0], expected_digest), job, n_bytes, wait=False), job
         )
+        validation.future.add_done_callback(lambda _: buffers.clear())  # also of one that was cancelled while it waited
         body = await run_unless_disconnected(request, await run_unless_disconnected(request, validation))
         metrics.count_batch("", body, time.perf_counter() - started_at)
         metrics.jobs.count(request.headers, body.samples, len(body.buffer))
