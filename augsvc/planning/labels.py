@@ -69,6 +69,26 @@ def move_keypoints(keypoints: Keypoints, matrix: F64, canvas: Canvas) -> Keypoin
     return Keypoints(np.where(valid[..., None], moved, 0.0), valid)
 
 
+def flip_order(pairs: Sequence[tuple[int, int]], keypoints: int, objects: int = 1) -> I64 | None:
+    """For a mirrored sample, the row that each of `objects` × `keypoints` rows is taken from; None without pairs.
+
+    Args:
+        pairs: rows of one object's keypoints that trade places, as left and right eye.
+
+    Raises:
+        ValueError: they are not distinct rows of an object.
+    """
+    rows = [row for pair in pairs for row in pair]
+    if len(set(rows)) < len(rows) or not all(0 <= row < keypoints for row in rows):
+        raise ValueError(f"flip_pairs are pairs of distinct rows below {keypoints}")
+    if not pairs:
+        return None
+    order = np.arange(keypoints)
+    left, right = np.array(pairs).T
+    order[left], order[right] = right, left
+    return (order + keypoints * np.arange(objects)[:, None]).reshape(-1)
+
+
 def move_mask(mask: U8, backward: I64, depth: I64, mode: PaddingMode, canvas: Canvas) -> U8:
     """Moves one mask (H, W) to the canvas by nearest sampling, in integers; 255 where the image has no source.
 

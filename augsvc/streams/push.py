@@ -6,11 +6,14 @@ body → arrays → samples → augment → body
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor as Workers
 from dataclasses import dataclass
+from math import prod
+from types import MappingProxyType
 from typing import Annotated
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from augsvc.arrays import Arrays, ranges
+from augsvc.arrays import I64, Arrays, ranges
 from augsvc.errors import NeedsDataset, SpecInvalid, StreamMismatch
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.geometry import Canvas, Fit
@@ -21,6 +24,7 @@ from augsvc.ops.pipeline import needing_fitted
 from augsvc.ops.registry import Registry
 from augsvc.planning.audio_plan import SoundPlan
 from augsvc.planning.image_plan import Plan
+from augsvc.planning.labels import flip_order
 from augsvc.planning.spec import MAX_CLIP, MAX_SIDE, Context, Operations, Output, Rate, Seed, Side, require_media
 from augsvc.streams.push_tensors import response_tensors, to_samples, validate_tensors
 from augsvc.streams.render_audio import SoundRenderer
@@ -30,8 +34,13 @@ from augsvc.timing import Stages
 from augsvc.validation import Window, explain
 from augsvc_client.wire import Layout, digest
 
-_IMAGE_FIELDS = ("size", "fit", "output", "window")
+_IMAGE_FIELDS = ("size", "fit", "output", "window", "flip_pairs")
 _AUDIO_FIELDS = ("sample_rate",)
+# Tensors of keypoints, and the axes of one
+_OF_KEYPOINTS = MappingProxyType({"keypoints": (2,), "keypoints_valid": (), "keypoint_rows": ()})
+
+
+_Row = Annotated[int, Field(ge=0, strict=True)]
 
 
 class PushRequest(BaseModel):
@@ -47,6 +56,7 @@ class PushRequest(BaseModel):
     fit: Fit = "cover"
     output: Output = Output()
     window: Window | None = None  # the numbers of `image` that are black and white
+    flip_pairs: tuple[tuple[_Row, _Row], ...] = ()  # keypoints of an object that a mirrored image swaps
     sample_rate: Rate | None = None
     expect_arithmetic: str | None = None
 
@@ -91,9 +101,10 @@ class Push:
         if media == "audio":
             renderer = _audio_renderer(request, row[0], executor, "lengths" in arrays)
         else:
-            renderer = _image_renderer(request, row, executor, "mask" in arrays)
+            renderer = _image_renderer(request, row, executor, "mask" in arrays, _flip_order(request, arrays))
             renderer.plan.require_labels(arrays.keys(), "this request sends")
-        layout = Layout(response_tensors(arrays, renderer.tensors), "", {"arithmetic": arithmetic})
+        tensors = response_tensors(arrays, renderer.tensors, bool(request.flip_pairs))
+        layout = Layout(tensors, "", {"arithmetic": arithmetic})
         return Push(request, arrays, renderer, layout)
 
     @property
@@ -104,7 +115,8 @@ class Push:
     @property
     def labels(self) -> int:
         """The number of boxes and keypoints of each sample."""
-        return sum(self.arrays[name].shape[1] for name in ("boxes", "keypoints") if name in self.arrays)
+        rows = (self.arrays[name].shape[1:-1] for name in ("boxes", "keypoints") if name in self.arrays)
+        return sum(map(prod, rows))
 
     @property
     def size(self) -> int:
@@ -118,6 +130,10 @@ class Push:
         for name in ("index", "label", "box_labels"):
             if name in out:
                 out[name][:] = self.arrays[name]
+        if "keypoint_rows" in out:
+            out["keypoint_rows"][:] = np.arange(out["keypoint_rows"].shape[-1])
+        for name in out.keys() & _OF_KEYPOINTS.keys():  # views with one axis for those of all objects
+            out[name] = out[name].reshape(n, -1, *_OF_KEYPOINTS[name])
         for rows in ranges(n, self._rows):
             check()
             samples = to_samples(self.arrays, rows, self.request.window)
@@ -137,7 +153,21 @@ class Push:
         return max(1, min(self.renderer.rows, SOURCE_BYTES // n_bytes))
 
 
-def _image_renderer(request: PushRequest, row: tuple[int, ...], executor: Executor, mask: bool) -> ImageRenderer:
+def _flip_order(request: PushRequest, arrays: Arrays) -> I64 | None:
+    if not request.flip_pairs:
+        return None
+    if "keypoints" not in arrays:
+        raise SpecInvalid("flip_pairs need keypoints", field="flip_pairs")
+    *objects, keypoints = arrays["keypoints"].shape[1:-1]
+    try:
+        return flip_order(request.flip_pairs, keypoints, prod(objects))
+    except ValueError as err:
+        raise SpecInvalid(str(err), field="flip_pairs") from err
+
+
+def _image_renderer(
+    request: PushRequest, row: tuple[int, ...], executor: Executor, mask: bool, order: I64 | None
+) -> ImageRenderer:
     height, width, channels = row
     if request.sample_rate is not None:
         raise SpecInvalid("sample_rate does not apply to images", field="sample_rate")
@@ -148,7 +178,7 @@ def _image_renderer(request: PushRequest, row: tuple[int, ...], executor: Execut
         )
     request.output.require_channels(channels)
     plan = Plan.of(request.pipeline, Canvas(*size, channels), request.fit)
-    return ImageRenderer(plan, executor, request.output, mask, is_deep=request.window is not None)
+    return ImageRenderer(plan, executor, request.output, mask, order, request.window is not None)
 
 
 def _audio_renderer(request: PushRequest, samples: int, executor: Executor, pads: bool) -> SoundRenderer:

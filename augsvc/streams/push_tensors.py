@@ -86,26 +86,28 @@ def _check_index(arrays: Arrays, n: int) -> None:
 
 def _check_labels(arrays: Arrays, n: int, height: int, width: int) -> set[str]:
     """Validates the labels of images, and returns the names that labels can have."""
-    shapes: dict[str, tuple[str | None, int, tuple[int | None, ...]]] = {
-        "mask": ("uint8", 3, (n, height, width)),
-        "boxes": ("float32", 3, (n, None, 4)),
-        "keypoints": ("float32", 3, (n, None, 2)),
+    per_object = (None, None) if "keypoints" in arrays and arrays["keypoints"].ndim == 4 else (None,)
+    shapes: dict[str, tuple[str, tuple[int | None, ...]]] = {
+        "mask": ("uint8", (n, height, width)),
+        "boxes": ("float32", (n, None, 4)),
+        "keypoints": ("float32", (n, *per_object, 2)),
     }
-    for name, (dtype, ndim, shape) in shapes.items():
+    for name, (dtype, shape) in shapes.items():
         if name in arrays:
-            array = _need(arrays, name, dtype, ndim)
+            array = _need(arrays, name, dtype, len(shape))
             if any(want is not None and want != got for want, got in zip(shape, array.shape, strict=True)):
                 raise BodyMalformed(f"the shape of {name} does not match the images", field=name)
     rows = {"box_labels": "boxes", "boxes_valid": "boxes", "keypoints_valid": "keypoints"}
     for name, owner in rows.items():
         if name in arrays:
-            array = _need(arrays, name, "int64" if name == "box_labels" else "bool", 2)
-            if owner not in arrays or array.shape != arrays[owner].shape[:2]:
+            ndim = len(shapes[owner][1]) - 1
+            array = _need(arrays, name, "int64" if name == "box_labels" else "bool", ndim)
+            if owner not in arrays or array.shape != arrays[owner].shape[:-1]:
                 raise BodyMalformed(f"{name} must have one entry per row of {owner}", field=name)
     return {*shapes, *rows}
 
 
-def _need(arrays: Arrays, name: str, dtype: str | None, ndim: int) -> np.ndarray:
+def _need(arrays: Arrays, name: str, dtype: str, ndim: int) -> np.ndarray:
     if name not in arrays:
         raise BodyMalformed(f"{name} is required", field=name)
     array = arrays[name]
@@ -114,15 +116,19 @@ def _need(arrays: Arrays, name: str, dtype: str | None, ndim: int) -> np.ndarray
     return array
 
 
-def response_tensors(arrays: Arrays, rendered: Mapping[str, TensorSpec]) -> dict[str, TensorSpec]:
-    """The tensors of the response: the rendered ones, and the labels of the request."""
+def response_tensors(arrays: Arrays, rendered: Mapping[str, TensorSpec], flips: bool) -> dict[str, TensorSpec]:
+    """The tensors of the response: the rendered ones, the labels of the request, and with `flips` the rows that the
+    keypoints had.
+    """
     tensors = {**rendered, "index": TensorSpec("int64", ())}
     for name in ("label", "lengths", "boxes", "box_labels", "keypoints"):
         if name in arrays:
             tensors[name] = TensorSpec(arrays[name].dtype.name, arrays[name].shape[1:])
     for name in ("boxes", "keypoints"):
         if name in arrays:
-            tensors[f"{name}_valid"] = TensorSpec("bool", arrays[name].shape[1:2])
+            tensors[f"{name}_valid"] = TensorSpec("bool", arrays[name].shape[1:-1])
+    if flips:
+        tensors["keypoint_rows"] = TensorSpec("int32", arrays["keypoints"].shape[1:-1])
     return tensors
 
 
@@ -166,8 +172,8 @@ def _boxes(arrays: Arrays, row: int) -> tuple[np.ndarray, Bools]:
 
 
 def _keypoints(arrays: Arrays, row: int) -> tuple[np.ndarray, Bools]:
-    points = arrays["keypoints"][row]
+    points = arrays["keypoints"][row].reshape(-1, 2)
     valid = np.isfinite(points).all(axis=1)
     if "keypoints_valid" in arrays:
-        valid &= arrays["keypoints_valid"][row]
+        valid &= arrays["keypoints_valid"][row].reshape(-1)
     return np.where(valid[:, None], points, np.float32(0.0)), valid

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from augsvc.arrays import F32, F64, Arrays, Bools, Pixels, Sample, ranges, required
+from augsvc.arrays import F32, F64, I64, Arrays, Bools, Pixels, Sample, ranges, required
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.geometry import Camera, Canvas
 from augsvc.numerics.rng import Address
@@ -39,7 +39,7 @@ class ImageRenderer:
     executor: Executor
     output: Output
     mask: bool  # whether samples have masks
-    flip_pairs: tuple[tuple[int, int], ...] = ()  # keypoints that a mirrored image swaps
+    flip_order: I64 | None = None  # of the keypoints of mirrored images
     is_deep: bool = False  # whether sources are values of 16 bits
 
     @property
@@ -151,8 +151,8 @@ class ImageRenderer:
             if tables is not None:
                 apply_tables(pixels, tables, image)
             move_labels(samples, moves, plan.canvas, arrays, check)
-            if self.flip_pairs:
-                swap_keypoints(moves, self.flip_pairs, arrays)
+            if self.flip_order is not None:
+                swap_keypoints(moves, self.flip_order, arrays)
 
 
 def _finite(rows: Sequence[F32], valid: Sequence[Bools]) -> tuple[F64, Bools]:
@@ -183,13 +183,10 @@ def move_labels(
         arrays["keypoints"][rows, columns], arrays["keypoints_valid"][rows, columns] = keypoints.points, keypoints.valid
 
 
-def swap_keypoints(moves: Moves, pairs: Sequence[tuple[int, int]], arrays: Arrays) -> None:
-    """Exchanges the rows of each pair in samples that are mirrored: by a flip along either axis, not by both."""
+def swap_keypoints(moves: Moves, order: I64, arrays: Arrays) -> None:
+    """Brings the rows into `order` in samples that are mirrored: by a flip along either axis, not by both."""
     mirrored = np.logical_xor.reduce([camera.mirrors for camera, _ in moves])
-    order = np.arange(arrays["keypoints"].shape[1])
-    for pair in pairs:
-        order[list(pair)] = pair[::-1]
-    for name in ("keypoints", "keypoints_valid"):
+    for name in arrays.keys() & {"keypoints", "keypoints_valid", "keypoint_rows"}:
         arrays[name][mirrored] = arrays[name][mirrored][:, order]
 
 

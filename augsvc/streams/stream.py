@@ -26,6 +26,7 @@ from augsvc.ops.kinds.audio import Clip
 from augsvc.ops.pipeline import needing_fitted
 from augsvc.planning.audio_plan import SoundPlan
 from augsvc.planning.image_plan import Plan
+from augsvc.planning.labels import flip_order
 from augsvc.planning.passes import Passes
 from augsvc.planning.spec import StreamSpec
 from augsvc.streams.render_audio import SoundRenderer
@@ -91,7 +92,8 @@ class Stream:
             canvas = Canvas(*spec.canvas_size, spec.channels or info.channels, info.colors)
             plan = Plan.of(spec.pipeline, canvas, spec.fit)
             plan.require_labels(info.labels, "this dataset has")
-            renderer = ImageRenderer(plan, executor, spec.output, info.mask, info.flip_pairs, info.window is not None)
+            order = flip_order(info.flip_pairs, info.keypoints)
+            renderer = ImageRenderer(plan, executor, spec.output, info.mask, order, info.window is not None)
         if info.colors is None and (field_name := needing_fitted(spec.pipeline)):
             raise NeedsStatistics(
                 f"{field_name} needs statistics of the dataset, which has none: its operator creates them with "

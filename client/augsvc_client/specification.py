@@ -24,6 +24,8 @@ def specification(fields: Mapping[str, object]) -> dict[str, object]:
     spec["pipeline"] = _pipeline(fields.get("pipeline"))
     if "size" in spec:
         spec["size"] = _size(spec["size"])
+    if "flip_pairs" in spec:
+        spec["flip_pairs"] = read_pairs(spec["flip_pairs"])
     for name in spec.keys() & {"subset", "output"}:
         spec[name] = _mapping(name, spec[name])
     for name, value in spec.items():
@@ -97,6 +99,21 @@ def _size(given: object) -> list[int]:
     except (TypeError, ValueError):  # a side that is not an integer, or not two of them
         pass
     raise ValueError(f"size is (height, width) in pixels, for example (96, 96), got {_shown(given)}")
+
+
+def read_pairs(given: object) -> list[list[int]]:
+    """`flip_pairs` as lists; raises ValueError unless it is pairs of distinct rows, which may be NumPy's."""
+    try:
+        pairs = [[to_integer("flip_pairs", row) for row in pair] for pair in given]  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        pairs = [[]]
+    rows = [row for pair in pairs for row in pair]
+    if any(len(pair) != 2 for pair in pairs) or len(set(rows)) < len(rows):
+        raise ValueError(
+            "flip_pairs is pairs of distinct rows of an object's keypoints, for example [[1, 2], [3, 4]] for left and right "
+            f"eye and ear, got {_shown(given)}"
+        )
+    return pairs
 
 
 def _mapping(name: str, given: object) -> dict[str, object]:

@@ -182,6 +182,33 @@ def test_cocos_annotations(augment):
     assert kept["target"][0][0]["segmentation"] == polygons["segmentation"]
 
 
+def test_left_and_right_keypoints_trade_places_in_mirrored_images(augment):
+    """With their visibilities; each object has its own."""
+    points = torch.tensor([[[2.0, 3, 2], [4, 4, 0], [1, 1, 1]]]).repeat(N, 1, 1)
+    moved = augment({"image": images(), "landmarks": points}, flip_pairs=np.array([[1, 2]]))
+    expected = points[:, [0, 2, 1]] * torch.tensor([-1.0, 1, 1]) + torch.tensor([float(W), 0, 0])
+    expected[:, 2, :2] = 0  # it is not visible, so it is nowhere
+    assert torch.equal(moved["landmarks"], expected)
+    assert moved["landmarks_valid"].tolist() == [[True, True, False]] * N
+    assert "keypoint_rows" not in moved
+    kept = augment({"image": images(), "landmarks": points}, flip_pairs=[[1, 2]], pipeline="none")["landmarks"]
+    assert torch.equal(kept[..., 2], points[..., 2])
+
+
+def test_each_object_of_a_target_swaps_its_own_keypoints(augment):
+    objects = torch.tensor([[[1.0, 1, 2], [2, 2, 1]], [[5, 6, 1], [7, 8, 0]]])
+    target = {"boxes": torch.tensor([[0.0, 0, 3, 3], [4, 5, 8, 9]]), "keypoints": objects}
+    none = {"boxes": torch.zeros(0, 4), "keypoints": torch.zeros(0, 2, 3)}
+    moved, empty = augment({"image": images(2), "target": [target, none]}, flip_pairs=[(0, 1)])["target"]
+    assert moved["keypoints"].tolist() == [[[W - 2, 2, 1], [W - 1, 1, 2]], [[0, 0, 0], [W - 5, 6, 1]]]
+    assert empty["keypoints"].shape == (0, 2, 3)
+    annotation = {"bbox": [0.0, 0, 3, 3], "keypoints": [1.0, 1, 2, 2, 2, 1]}
+    (coco,), nothing = augment({"image": images(2), "target": [[annotation], []]}, flip_pairs=[(0, 1)])["target"]
+    assert (coco["keypoints"], nothing) == ([W - 2, 2, 1, W - 1, 1, 2], [])
+    without = augment({"image": images(1), "target": [[]]}, flip_pairs=[(0, 1)])  # no object in the whole batch
+    assert without["target"] == [[]]
+
+
 def test_images_of_several_sizes_on_one_canvas(augment):
     given = [images(1, *size)[0] for size in ((10, 12), (8, 9), (10, 12))]
     labels = [torch.zeros(*size, dtype=torch.uint8) for size in ((10, 12), (8, 9), (10, 12))]

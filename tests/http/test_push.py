@@ -105,6 +105,37 @@ def test_boxes_that_are_none_are_not_valid_and_harm_no_other(server):
     assert np.isfinite(found["keypoints"]).all()
 
 
+HALF = [{"op": "horizontal_flip", "p": 0.5}, {"op": "rotation", "degrees": [-90, 90]}]
+
+
+@pytest.mark.parametrize("objects", [(), (1,), (3,)], ids=["rows", "one object", "objects"])
+def test_mirrored_images_swap_keypoints(server, objects):
+    """Within each object, and no others: as without pairs, in another order."""
+    n, keypoints = 20, 5
+    points = np.random.default_rng(0).uniform(1, 5, (n, *objects, keypoints, 2)).astype(np.float32)
+    valid = np.random.default_rng(1).random(points.shape[:-1]) < 0.8
+    tensors = images(n, keypoints=points, keypoints_valid=valid)
+    with server.client() as client:
+        kept = client.augment(tensors, pipeline=HALF).arrays
+        found = client.augment(tensors, pipeline=HALF, flip_pairs=[(1, 2), (4, 3)]).arrays
+        flips = client.augment(images(n, keypoints=points), pipeline=HALF[:1]).arrays["keypoints"]
+    mirrored = (flips != points).reshape(n, -1).any(axis=1)
+    assert 4 < mirrored.sum() < 16
+    assert found["keypoint_rows"].shape == found["keypoints_valid"].shape == points.shape[:-1]
+    for row in range(n):
+        order = [0, 2, 1, 4, 3] if mirrored[row] else list(range(keypoints))
+        assert (found["keypoint_rows"][row] == order).all()
+        np.testing.assert_array_equal(found["keypoints"][row], kept["keypoints"][row][..., order, :])
+        np.testing.assert_array_equal(found["keypoints_valid"][row], kept["keypoints_valid"][row][..., order])
+    assert (found["image"] == kept["image"]).all()
+
+
+@pytest.mark.parametrize("pairs", [3, [1, 2], [[1, 2, 3]], [[1, 1]], [[1, 2], [2, 3]], [["a", "b"]], [[-1, 2]], "12"])
+def test_flip_pairs_that_are_no_pairs_are_refused_by_the_client(server, pairs):
+    with server.client() as client, pytest.raises(ValueError, match="flip_pairs is pairs of distinct rows"):
+        client.augment(images(keypoints=np.zeros((3, 4, 2), np.float32)), flip_pairs=pairs)
+
+
 def test_another_arithmetic_is_refused(server):
     request = {"pipeline": [{"op": "gamma"}], "expect_arithmetic": "0" * 32}
     push(server, body(images(), request)).refused(409, "stream_mismatch")
@@ -133,6 +164,18 @@ BAD = [
     (images(boxes=np.zeros((3, 2, 3), np.float32)), {}, "body_malformed"),
     (images(boxes_valid=np.ones((3, 2), bool)), {}, "body_malformed"),
     (images(keypoints=np.zeros((3, 2, 2), np.float64)), {}, "body_malformed"),
+    (images(keypoints=np.zeros((3, 2, 4, 2), np.float32)), {"flip_pairs": [[0, 3]]}, None),
+    (images(keypoints=np.zeros((3, 0, 4, 2), np.float32)), {"flip_pairs": [[0, 3]]}, None),
+    (images(keypoints=np.zeros((3, 2, 4, 2), np.float32)), {"flip_pairs": [[0, 4]]}, "spec_invalid"),
+    (images(keypoints=POINTS), {"flip_pairs": [[0, 0]]}, "spec_invalid"),
+    (images(keypoints=POINTS), {"flip_pairs": [[0, -1]]}, "spec_invalid"),
+    (images(keypoints=POINTS), {"flip_pairs": [[0]]}, "spec_invalid"),
+    (images(keypoints=POINTS), {"flip_pairs": [[0, 10**30]]}, "spec_invalid"),
+    (images(keypoints=np.zeros((3, 4, 2), np.float32)), {"flip_pairs": [[0, 1], [1, 2]]}, "spec_invalid"),
+    (images(), {"flip_pairs": [[0, 1]]}, "spec_invalid"),
+    ({"audio": np.zeros((3, 9), np.float32), "index": np.arange(3)}, {"flip_pairs": [[0, 1]]}, "spec_invalid"),
+    (images(keypoints=np.zeros((3, 2, 2, 2, 2), np.float32)), {}, "body_malformed"),
+    (images(keypoints=np.zeros((3, 2, 2, 2), np.float32), keypoints_valid=np.ones((3, 4), bool)), {}, "body_malformed"),
     (images(surprise=np.zeros(3)), {}, "body_malformed"),
     (images(), {"pipeline": [{"op": "no_such"}]}, "spec_invalid"),
     (images(), {"surprise": 1}, "spec_invalid"),

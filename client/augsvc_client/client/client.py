@@ -43,7 +43,7 @@ from augsvc_client.client.retry import (
 from augsvc_client.client.stream import Stream
 from augsvc_client.errors import AugsvcError
 from augsvc_client.fields.reader import Reader
-from augsvc_client.specification import to_integer, to_json_types
+from augsvc_client.specification import read_pairs, to_integer, to_json_types
 from augsvc_client.transport.address import Replica
 from augsvc_client.transport.buffers import Allocate, allocate_pageable
 from augsvc_client.transport.connection import Connections, Request, Response
@@ -137,6 +137,7 @@ class Client:
         fit: str = "cover",
         output: Mapping[str, object] | None = None,
         window: Sequence[float] | None = None,
+        flip_pairs: Sequence[Sequence[int]] = (),
         sample_rate: int | None = None,
         layout: str = "NHWC",
         passthrough: Sequence[str] = (),
@@ -153,7 +154,8 @@ class Client:
         pixels (docs/batches.md). Fields may also have the names and forms that AugmentingDataLoader takes, with its
         `layout`, `passthrough`, `per_object` and `box_format`: other names, nested targets, float images, a list of images
         of several sizes, which stays a list unless `size` is set. Results are arrays in these forms; other fields are
-        returned as they are.
+        returned as they are. `flip_pairs`: rows of an object's keypoints that trade places in mirrored images, as left and
+        right eye.
 
         The same index in the same epoch gives the same bytes, in any batch, from any replica with the same arithmetic;
         `expect_arithmetic` passes others over. `waited_s`: as for Stream.batch. Raises ServerUnavailable, StreamChanged,
@@ -168,6 +170,7 @@ class Client:
             "fit": fit,
             "output": None if output is None else dict(output),
             "window": None if window is None else list(window),
+            "flip_pairs": read_pairs(flip_pairs) or None,
             "sample_rate": sample_rate,
             "expect_arithmetic": expect_arithmetic,
         }

@@ -4,7 +4,7 @@ arrays → one safetensors body → POST /v1/augment → arrays in the one buffe
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,17 +18,18 @@ from augsvc_client.fields.reader import Reader
 from augsvc_client.fields.roles import CONTENT, role_of
 from augsvc_client.transport.connection import Request, Response
 
-_FORMS: Mapping[str, tuple[tuple[str, ...], int]] = {  # of the tensors on the wire: dtypes, axes; a label has any
-    "image": (("uint8",), 4),
-    "audio": (("float32",), 2),
-    "index": (("int64",), 1),
-    "lengths": (("int32", "int64"), 1),
-    "mask": (("uint8",), 3),
-    "boxes": (("float32",), 3),
-    "box_labels": (("int64",), 2),
-    "boxes_valid": (("bool",), 2),
-    "keypoints": (("float32",), 3),
-    "keypoints_valid": (("bool",), 2),
+# of the tensors on the wire: dtypes, axes; a label has any
+_FORMS: Mapping[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
+    "image": (("uint8",), (4,)),
+    "audio": (("float32",), (2,)),
+    "index": (("int64",), (1,)),
+    "lengths": (("int32", "int64"), (1,)),
+    "mask": (("uint8",), (3,)),
+    "boxes": (("float32",), (3,)),
+    "box_labels": (("int64",), (2,)),
+    "boxes_valid": (("bool",), (2,)),
+    "keypoints": (("float32",), (3, 4)),  # of all objects, or of each
+    "keypoints_valid": (("bool",), (2, 3)),
 }
 _STILL_KINDS = ("tone", "filter", "noise", "erase", "opaque")  # every other kind may move pixels
 
@@ -51,9 +52,9 @@ def is_wire_form(batch: object) -> bool:
 def _is_wire_tensor(name: str, value: object) -> bool:
     if not isinstance(value, np.ndarray):
         return False
-    dtypes, axes = _FORMS.get(name, ((), 0))
+    dtypes, axes = _FORMS.get(name, ((), ()))
     with_visibility = name == "keypoints" and value.shape[-1:] == (3,)
-    return name == "label" or (value.dtype.name in dtypes and value.ndim == axes and not with_visibility)
+    return name == "label" or (value.dtype.name in dtypes and value.ndim in axes and not with_visibility)
 
 
 def augment_fields(
@@ -96,6 +97,7 @@ def push_request(tensors: Mapping[str, npt.NDArray[Any]], fields: Mapping[str, A
     if len(set(rows.values())) != 1:
         raise ValueError(f"every tensor has one row for each sample, got {rows}")
     n = rows["index"]
+    fields = {name: value for name, value in fields.items() if name != "flip_pairs" or "keypoints" in tensors}
     layout = wire.Layout(_specs(tensors), "", {"request": json.dumps(fields, allow_nan=False)})
     body, views = layout.allocate(n)
     for name, array in tensors.items():
@@ -104,7 +106,7 @@ def push_request(tensors: Mapping[str, npt.NDArray[Any]], fields: Mapping[str, A
     headers = {"Content-Type": "application/x-safetensors", wire.DIGEST_HEADER: wire.digest(body)}
     if waited_s is not None:
         headers[wire.WAIT_HEADER] = str(round(waited_s * 1000))
-    limit = _response_bytes(tensors, n, fields.get("size"), fields.get("output") or {}) + wire.MAX_HEADER_BYTES
+    limit = _response_bytes(tensors, n, fields) + wire.MAX_HEADER_BYTES
     return Request("POST", "/v1/augment", headers, body.data, limit_bytes=limit)
 
 
@@ -112,11 +114,9 @@ def _specs(tensors: Mapping[str, npt.NDArray[Any]]) -> dict[str, wire.TensorSpec
     return {name: wire.TensorSpec(array.dtype.name, array.shape[1:]) for name, array in tensors.items()}
 
 
-def _response_bytes(
-    tensors: Mapping[str, npt.NDArray[Any]], n: int, size: Sequence[int] | None, output: Mapping[str, object]
-) -> int:
+def _response_bytes(tensors: Mapping[str, npt.NDArray[Any]], n: int, fields: Mapping[str, Any]) -> int:
     """The bytes of a good response, as the server lays it out; 0 for a request that it will refuse."""
-    specs = _specs(tensors)
+    specs, size, output = _specs(tensors), fields.get("size"), fields.get("output") or {}
     if "image" in specs:
         *canvas, channels = specs["image"].row or (0,)
         canvas = canvas if size is None else list(size)
@@ -124,7 +124,9 @@ def _response_bytes(
         if "mask" in specs:
             specs["mask"] = wire.TensorSpec("uint8", tuple(canvas))
     for name in specs.keys() & {"boxes", "keypoints"}:
-        specs[f"{name}_valid"] = wire.TensorSpec("bool", specs[name].row[:1])
+        specs[f"{name}_valid"] = wire.TensorSpec("bool", specs[name].row[:-1])
+    if "flip_pairs" in fields:
+        specs["keypoint_rows"] = wire.TensorSpec("int32", specs["keypoints"].row[:-1])
     try:
         return wire.Layout(specs, "").size(n)
     except ValueError:  # an unknown dtype or an impossible size

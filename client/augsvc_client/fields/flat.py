@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augsvc_client.fields.libraries import convert as convert_like
-from augsvc_client.fields.libraries import zeros
+from augsvc_client.fields.libraries import select_rows, zeros
 from augsvc_client.fields.roles import Path, join_path
 from augsvc_client.wire import Arrays
 
@@ -53,7 +53,7 @@ class FlatField:
         array, form = convert(self, given), Form(given.shape)
         if self.role == "boxes":
             return {"boxes": self._to_corners(array)}, form
-        if self.role == "keypoints" and array.ndim == 3 and array.shape[2] == 3:
+        if self.role == "keypoints" and array.ndim in (3, 4) and array.shape[-1] == 3:
             visibility = array[..., 2]
             if not np.isin(visibility, (0, 1, 2)).all():
                 raise ValueError(f"{self.name} is N,K,2, or N,K,3 with a visibility of 0, 1 or 2")
@@ -66,18 +66,18 @@ class FlatField:
         """The field in its own form, from the response's tensors, and `<name>_valid` beside boxes and keypoints."""
         tensor = moved[self.role]
         if self.role in ("boxes", "keypoints"):
-            return self._with_valid(tensor, moved[f"{self.role}_valid"], form)
+            return self._with_valid(tensor, moved[f"{self.role}_valid"], form, moved.get("keypoint_rows"))
         if self.role == "mask" and len(form.shape) == 4:  # N,1,H,W or N,H,W,1
             tensor = tensor[:, None] if form.shape[1] == 1 else tensor[..., None]
         return {self.path: tensor}
 
-    def _with_valid(self, tensor: Any, valid: Any, form: Form) -> dict[Path, Any]:
+    def _with_valid(self, tensor: Any, valid: Any, form: Form, rows: Any) -> dict[Path, Any]:
         if self.role == "boxes" and self.box_format == "xywh":
             tensor[..., 2:] -= tensor[..., :2]
         if form.visibility is not None:
             points = zeros(tensor, form.shape)
             points[..., :2] = tensor
-            points[..., 2] = convert_like(tensor, form.visibility) * valid
+            points[..., 2] = convert_like(tensor, select_rows(form.visibility, rows)) * valid
             tensor = points
         if len(form.shape) == 2:  # one box for each sample
             tensor, valid = tensor[:, 0], valid[:, 0]

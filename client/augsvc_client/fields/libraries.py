@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 
 def zeros(like: Any, shape: Sequence[int]) -> Any:
@@ -14,6 +15,16 @@ def zeros(like: Any, shape: Sequence[int]) -> Any:
 def convert(like: Any, values: Any) -> Any:
     """Values in the library and dtype of `like`."""
     return np.asarray(values, like.dtype) if isinstance(like, np.ndarray) else like.new_tensor(values)
+
+
+def select_rows(values: npt.NDArray[Any], rows: Any) -> npt.NDArray[Any]:
+    """The entry of `values` (…, K) at each of `rows` (…, K), an array or a tensor; all in their order if `rows` is None."""
+    if rows is None:
+        return values
+    rows = np.asarray(rows.cpu() if hasattr(rows, "cpu") else rows).astype(np.intp)
+    padded = np.zeros(rows.shape, values.dtype)  # an object may have fewer keypoints than others
+    padded[..., : values.shape[-1]] = values
+    return np.take_along_axis(padded, rows, axis=-1)[..., : values.shape[-1]]
 
 
 def stack(entries: Sequence[Any]) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augsvc_client.fields.geometry import looks_spatial, moving_field
-from augsvc_client.fields.libraries import convert, stack, with_dtype_of, zeros
+from augsvc_client.fields.libraries import convert, select_rows, stack, with_dtype_of, zeros
 from augsvc_client.fields.objects import find_object_fields
 from augsvc_client.fields.roles import role_of, unmovable
 from augsvc_client.wire import Arrays
@@ -167,9 +167,6 @@ def pack(objects: Sequence[Objects]) -> tuple[Arrays, list[Array]]:
             own = sample.keypoints
             arrays["keypoints"][row, : len(own), : own.shape[1]] = own[..., :2]
             arrays["keypoints_valid"][row, : len(own), : own.shape[1]] = own[..., 2] > 0
-    if points:
-        arrays["keypoints"] = arrays["keypoints"].reshape(n, most * points, 2)
-        arrays["keypoints_valid"] = arrays["keypoints_valid"].reshape(n, most * points)
     return arrays, _pack_masks([sample.masks for sample in objects])
 
 
@@ -193,7 +190,6 @@ def unpack(
 ) -> tuple[list[Objects], list[Any]]:
     """The transformed objects, as arrays or tensors of all rows, and for each sample the rows whose boxes are still valid."""
     results, kept = [], []
-    most = _most(objects)
     for row, sample in enumerate(objects):
         boxes = keypoints = masks = None
         rows = list(range(sample.count))
@@ -201,7 +197,7 @@ def unpack(
             boxes = moved["boxes"][row, : sample.count]
             rows = [i for i, valid in enumerate(moved["boxes_valid"][row, : sample.count].tolist()) if valid]
         if sample.keypoints is not None:
-            keypoints = _unpack_keypoints(sample.keypoints, moved, row, most)
+            keypoints = _unpack_keypoints(sample.keypoints, moved, row)
         if sample.masks is not None:
             masks = _unpack_masks(len(sample.masks), [plane[row] for plane in planes])
         results.append(Objects(boxes, keypoints, masks))
@@ -213,14 +209,15 @@ def _most(objects: Sequence[Objects]) -> int:
     return max(1, max(sample.count for sample in objects))  # a tensor without rows could not be sent
 
 
-def _unpack_keypoints(own: Array, moved: Mapping[str, Any], row: int, most: int) -> Any:
+def _unpack_keypoints(own: Array, moved: Mapping[str, Any], row: int) -> Any:
     if "keypoints" not in moved:  # no sample has one
         return own
-    points = moved["keypoints"][row].reshape(most, -1, 2)[: len(own), : own.shape[1]]
-    valid = moved["keypoints_valid"][row].reshape(most, -1)[: len(own), : own.shape[1]]
+    points = moved["keypoints"][row][: len(own), : own.shape[1]]
+    valid = moved["keypoints_valid"][row][: len(own), : own.shape[1]]
+    rows = moved["keypoint_rows"][row][: len(own)] if "keypoint_rows" in moved else None
     result = zeros(points, own.shape)
     result[..., :2] = points
-    result[..., 2] = convert(points, own[..., 2]) * valid
+    result[..., 2] = convert(points, select_rows(own[..., 2], rows)) * valid
     return result
 
 

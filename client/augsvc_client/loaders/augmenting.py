@@ -55,6 +55,7 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
     (distinct in a batch), else counted: base + rank + W·n, n samples of this rank since the base, which is 0 at an
     epoch's start and, after a change of W or a resume, the largest index given to the ranks, which go in step, + 1.
 
+    `flip_pairs`: rows of an object's keypoints that trade places in mirrored images, as left and right eye.
     `pipeline`, `aug_seed`, `size`, `fit`, `output`: as in a specification; size None keeps the size of the images.
     `urls`, `token`, `wait_s`, `job`, `rank`, `world_size`, `device`, `scale`, `view`, `prefetch`: as for
     RemoteDataLoader; the wrapped loader is read as far ahead as requests go. `batches` and `wait_s_total` count the batches
@@ -91,6 +92,7 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
         fit: str = "cover",
         output: Mapping[str, object] | None = None,
         window: Sequence[float] | None = None,
+        flip_pairs: Sequence[Sequence[int]] = (),
         sample_rate: int | None = None,
         device: "torch.device | str | None" = None,
         scale: tuple[float, float] | None = (-1.0, 1.0),
@@ -112,6 +114,7 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
             "fit": fit,
             "output": output,
             "window": window,
+            "flip_pairs": flip_pairs if len(flip_pairs) else None,
             "sample_rate": sample_rate,
         }
         self._request = _to_json_types(request)
