@@ -4,7 +4,7 @@ The first pass begins with the map of the source to the canvas (augsvc.planning.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from augsvc.numerics.color import color_product, diagonal, read_table
 from augsvc.numerics.geometry import Camera, Canvas, Fit, fit_matrix, identity, product, require_scale
 from augsvc.ops.kinds.image import TABLE_ENTRIES, UNIT_BITS, Frame, Move, Padding, Sources, Statistics, Tone
 from augsvc.ops.operation import Draw, Statistic, Step
-from augsvc.ops.tree import Tree
+from augsvc.ops.tree import Tree, are_exclusive
 from augsvc.planning.passes import Pass, Passes, plan_passes
 
 MAX_COEFFICIENT = 32768.0  # of a merged colour matrix: with 16 fraction bits it fits 32-bit integers
@@ -94,10 +94,9 @@ class Plan(Passes):
             matrix = self._source_to_canvas(pass_, draws, sizes, sources or Sources(np.array(sizes, dtype=np.int64)))
         with np.errstate(over="ignore", invalid="ignore"):  # the camera refuses overflow
             for index, move in moves:
-                selected = draws[index].selected[:, None, None]
-                matrix = product(
-                    np.where(selected, move.matrix(draws[index], self.canvas), identity(len(sizes))), matrix
-                )
+                rows = np.flatnonzero(draws[index].selected)
+                if rows.size:
+                    matrix[rows] = product(move.matrix(draws[index].take(rows), self.canvas), matrix[rows])
         return Camera.of(matrix, self.canvas, sizes)
 
     def _source_to_canvas(
@@ -127,16 +126,29 @@ class Plan(Passes):
     def tones(self, pass_: Pass, draws: Sequence[Draw], statistics: Statistics) -> list[ToneStage]:
         """The colour maps of a pass, merged. A stage is opened by a matrix after a table, and by a table with jumps after
         another one: read through that, its jumps would become ramps. It depends on the settings alone, not on the selection.
+
+        Tones that exclude each other share a stage, which has one of them for each sample. Each is lowered for the samples that
+        it is selected for.
         """
         stages: list[_OpenStage] = []
         for index, operation in self.of_kind(pass_, Tone):
-            draw = draws[index]
-            matrix, table = (lower(draw, self.canvas, statistics) for lower in (operation.matrix, operation.table))
-            jumps = table is not None and not operation.continuous
-            if not stages or (stages[-1].table is not None and (matrix is not None or jumps)):
-                stages.append(_OpenStage.empty(len(draw.selected), self.canvas.channels))
-            stages[-1].add(matrix, table, draw.selected)
+            rows = _rows(draws[index])
+            chosen = draws[index].take(rows), self.canvas, statistics.take(rows)
+            matrix, table = (lower(*chosen) for lower in (operation.matrix, operation.table))
+            if not (stages and (self._excludes(stages[-1], index) or stages[-1].takes(operation, matrix, table))):
+                stages.append(_OpenStage.empty(len(draws[index].selected), self.canvas.channels))
+            stages[-1].add(index, matrix, table, rows[draws[index].selected[rows]])
         return [stage.close() for stage in stages]
+
+    def _excludes(self, stage: "_OpenStage", index: int) -> bool:
+        """Whether a tone excludes all tones of a stage."""
+        return all(are_exclusive(self.tree.leaves[other], self.tree.leaves[index]) for other in stage.operations)
+
+
+def _rows(draw: Draw) -> I64:
+    """The samples to lower: those selected, or the first one, because what is lowered shows whether there is a table."""
+    rows = np.flatnonzero(draw.selected)
+    return rows if rows.size else np.zeros(1, dtype=np.int64)
 
 
 def _selection(frame: Frame) -> tuple[str, str]:
@@ -156,21 +168,34 @@ class _OpenStage:
     table: F64 | None = (
         None  # present by the pipeline, not by the selection: stages must not depend on the other samples
     )
+    operations: list[int] = field(default_factory=list)  # their indices in the pipeline
 
     @staticmethod
     def empty(n: int, channels: int) -> "_OpenStage":
-        none = np.zeros(n, dtype=np.bool_)
-        return _OpenStage(diagonal(np.ones(n), np.zeros(n), channels), none, none)
+        matrix = diagonal(np.ones(n), np.zeros(n), channels)
+        return _OpenStage(matrix, np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_))
 
-    def add(self, matrix: F64 | None, table: F64 | None, selected: Bools) -> None:
+    def takes(self, operation: Tone, matrix: F64 | None, table: F64 | None) -> bool:
+        """Whether an operation can follow those of this stage in it."""
+        jumps = table is not None and not operation.continuous
+        return self.table is None or not (matrix is not None or jumps)
+
+    def add(self, index: int, matrix: F64 | None, table: F64 | None, rows: I64) -> None:
+        """Adds an operation with what it lowers to for the samples in `rows`; of other samples there may be one, if none is."""
+        self.operations.append(index)
         if matrix is not None:
-            self.matrix = np.where(selected[:, None, None], color_product(matrix, self.matrix), self.matrix)
-            self.matrix_rows = self.matrix_rows | selected
+            self.matrix[rows] = color_product(matrix[: len(rows)], self.matrix[rows])
+            self.matrix_rows[rows] = True
         if table is not None:
-            previous = np.tile(_IDENTITY_TABLE, (len(selected), 1, 1)) if self.table is None else self.table
-            composed = read_table(table if table.ndim == 3 else table[:, None], previous)
-            self.table = np.where(selected[:, None, None], composed, previous)
-            self.table_rows = self.table_rows | selected
+            self._add_table(table if table.ndim == 3 else table[:, None], rows)
+
+    def _add_table(self, table: F64, rows: I64) -> None:
+        if self.table is None:
+            self.table = np.tile(_IDENTITY_TABLE, (len(self.matrix), 1, 1))
+        if self.table.shape[1] < table.shape[1]:
+            self.table = np.repeat(self.table, table.shape[1], axis=1)
+        self.table[rows] = read_table(table[: len(rows)], self.table[rows])
+        self.table_rows[rows] = True
 
     def close(self) -> ToneStage:
         table = None if self.table is None else exact.to_fixed(self.table, UNIT_BITS)

@@ -130,6 +130,10 @@ class Moments:
     total: I64  # N,C
     squares: I64  # N,C
 
+    def take(self, rows: I64) -> "Moments":
+        """Those of some samples."""
+        return Moments(self.count, self.total[rows], self.squares[rows])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Statistics:
@@ -137,6 +141,11 @@ class Statistics:
 
     moments: Moments | None = None
     histogram: I64 | None = None  # N,C,256: the number of values that round to each level
+
+    def take(self, rows: I64) -> "Statistics":
+        """Those of some samples."""
+        moments = self.moments and self.moments.take(rows)
+        return Statistics(moments, None if self.histogram is None else self.histogram[rows])
 
     def require_moments(self) -> Moments:
         """The moments, for an operation that requests them."""
