@@ -251,9 +251,11 @@ def format_schema(schema: dict[str, Any]) -> str:
     """A JSON schema in a few words."""
     if "enum" in schema:
         return " | ".join(map(str, schema["enum"]))
-    bounds = next((s for s in schema.get("anyOf", [schema]) if "minimum" in s), None)
+    forms = schema.get("anyOf", [schema])
+    if any(form.get("type") == "array" and form.get("maxItems") != 2 for form in forms):
+        return "list"
+    bounds = next((form for form in forms if "minimum" in form), None)
     if bounds is None:
-        is_list = any(form.get("type") == "array" for form in schema.get("anyOf", [schema]))
-        return "list" if is_list else str(schema.get("const", "text"))
+        return str(schema.get("const", "text"))
     interval = ", or [low, high] to draw from" if "anyOf" in schema else ""
     return f"{bounds['minimum']:g} … {bounds['maximum']:g}{interval}"

@@ -19,6 +19,7 @@ from augsvc.ops.operation import Draw, Drawn, Interval, Settings, Step
 
 MAX_CHILDREN = 64
 UNIT: Interval = (0.0, 1.0)
+HALF_STEP = 0.5 / 4294967296.0  # moves uniform numbers of 32 bits in [0, 1) to the middles of their steps, in (0, 1)
 
 
 class Slot(NamedTuple):

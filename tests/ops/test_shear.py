@@ -36,3 +36,11 @@ def test_the_sign_is_the_reverse_of_torchvisions():
     assert abs(columns.mean() - (20 + 15 * np.tan(np.deg2rad(20)))) < 0.5 and rows.mean() == 35
     rows, columns, _ = np.nonzero(one([{"op": "shear", "x": 0, "y": 20}], image.transpose(1, 0, 2)) > 100)
     assert abs(rows.mean() - (20 + 15 * np.tan(np.deg2rad(20)))) < 0.5 and columns.mean() == 35
+
+
+def test_about_the_corner_is_pillows_transform():
+    """AutoAugment's shear, Image.transform with (1, t, 0, 0, 1, 0): the first row stays, others move by t times their y."""
+    image = patch("chelsea", 30, 40)
+    shown = one([{"op": "shear", "unit": "tangent", "origin": "corner", "x": 0.3, "y": 0, "border": "edge"}], image)
+    matrix = np.array([[1, 0.3, 0], [0, 1, 0], [0, 0, 1]])
+    agree(shown, rounded(warp(image, matrix, (30, 40), "nearest")), most=1, mean=0.02)

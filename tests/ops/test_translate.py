@@ -39,3 +39,13 @@ def test_fractions_of_a_pixel_are_interpolated():
     shown = one([{"op": "translate", "x": 3.4 / 40, "y": -2.7 / 30, "border": "edge"}], image)
     expected = ndimage.shift(image.astype(float), (-2.7, 3.4, 0), order=1, mode="nearest")
     agree(shown, np.floor(expected + 0.5), most=1, mean=0.02)
+
+
+def test_pixels_add_to_fractions_and_are_left_out_at_zero():
+    image = patch("coffee", 30, 40)
+    step = {"op": "translate", "x": 4 / 40, "y": 0, "x_pixels": -9, "y_pixels": 5}
+    np.testing.assert_array_equal(one([step], image), moved(image, -5, 5))
+    stream = run([{"op": "translate", "x": 0, "y": 0, "x_pixels": [-7, 7], "whole": True}], [image] * 8)
+    for position, shown in enumerate(stream.images()):
+        np.testing.assert_array_equal(shown, moved(image, int(stream.draws(position)["x_pixels"]), 0))
+    assert "x_pixels" not in run([{"op": "translate"}], [image]).draws(0)

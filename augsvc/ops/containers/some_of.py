@@ -8,6 +8,7 @@ from pydantic import StrictBool, model_validator
 from augsvc.arrays import F64, Bools
 from augsvc.numerics import exact
 from augsvc.ops.container import (
+    HALF_STEP,
     MAX_CHILDREN,
     Choice,
     Group,
@@ -83,7 +84,6 @@ def _ranks(fraction: F64, weights: list[float] | tuple[float, ...]) -> F64:
     By falling log(u) / weight (Efraimidis and Spirakis 2006), which is the law of one choice after another.
     """
     scale = np.array(weights, dtype=np.float64)
-    middles = fraction + 0.5 / 4294967296.0
-    score = np.where(scale > 0, exact.log(middles) / np.where(scale > 0, scale, 1.0), -np.inf)
+    score = np.where(scale > 0, exact.log(fraction + HALF_STEP) / np.where(scale > 0, scale, 1.0), -np.inf)
     order = np.argsort(-score, axis=1, kind="stable")
     return np.argsort(order, axis=1, kind="stable").astype(np.float64)

@@ -8,22 +8,25 @@ from pydantic import StrictBool
 from augsvc.arrays import F64
 from augsvc.numerics.geometry import Canvas, affine
 from augsvc.ops.kinds.image import Move
-from augsvc.ops.operation import Draw, Drawn, Interval, Settings
+from augsvc.ops.operation import AddedLater, Draw, Drawn, Interval, Settings
 
 
 class Translate(Move):
-    """Moves to the right and down, by fractions of the canvas's width and height."""
+    """Moves to the right and down, by fractions of the canvas's width and height, and by pixels."""
 
     examples: ClassVar[tuple[Settings, ...]] = ({}, {"whole": True})
     identity: ClassVar[Settings] = {"x": 0, "y": 0}
     op: Literal["translate"] = "translate"
     x: Annotated[Interval, Drawn(lane=1, low=-1.0, high=1.0)] = (-0.1, 0.1)
     y: Annotated[Interval, Drawn(lane=2, low=-1.0, high=1.0)] = (-0.1, 0.1)
+    x_pixels: Annotated[Interval, Drawn(lane=3, low=-4096.0, high=4096.0), AddedLater()] = (0.0, 0.0)
+    y_pixels: Annotated[Interval, Drawn(lane=4, low=-4096.0, high=4096.0), AddedLater()] = (0.0, 0.0)
     whole: StrictBool = False
 
     def matrix(self, draw: Draw, canvas: Canvas) -> F64:
         """x' = x + dx, y' = y + dy; `whole` truncates both to whole pixels, as AutoAugment and torchvision do."""
-        dx, dy = draw.value("x") * canvas.width, draw.value("y") * canvas.height
+        dx = draw.value("x") * canvas.width + draw.value("x_pixels")
+        dy = draw.value("y") * canvas.height + draw.value("y_pixels")
         if self.whole:
             dx, dy = np.trunc(dx), np.trunc(dy)
         one, zero = np.ones_like(dx), np.zeros_like(dx)

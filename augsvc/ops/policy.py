@@ -1,0 +1,77 @@
+"""What a policy is: a container that makes its children from tables of operations, and sets their parameters by level."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+import numpy as np
+
+from augsvc.arrays import F64, I64, Bools
+from augsvc.ops.container import Choice, Container, Slot, one_hot
+from augsvc.ops.operation import Operation
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An operation of a table. `change`: the distance of `parameter` from `start`, at levels; without one it has no strength."""
+
+    step: Operation
+    parameter: str = ""
+    start: float = 0.0
+    change: Callable[[F64], F64] = np.zeros_like
+    signed: bool = False
+    least: float = -np.inf  # of the value
+
+    @property
+    def given(self) -> list[str]:
+        """The parameters that the table sets: all of them."""
+        return [name for name in self.step.drawn() if not self.step.leaves_out(name)]
+
+    def values(self, level: F64, negative: Bools) -> Mapping[str, F64]:
+        """The parameters' values (N,), at levels (N,) and with these signs (N,)."""
+        values = {name: np.full(level.shape, getattr(self.step, name)[0]) for name in self.given}
+        if self.parameter:
+            change = self.change(level)
+            value = self.start + np.where(negative & self.signed, -change, change)
+            values[self.parameter] = np.maximum(value, self.least)
+        return values
+
+
+Table = Mapping[str, Entry | None]  # by name; None is the identity
+
+
+class Policy(Container):
+    """A container that makes its children itself: layers of operations, of a table each."""
+
+    kind: ClassVar[str] = "policy"
+    media: ClassVar[str | None] = "image"
+
+    @property
+    @abstractmethod
+    def tables(self) -> Sequence[Table]:
+        """The table of each layer: one of its operations applies, or none."""
+
+    def slots(self) -> tuple[Slot, ...]:
+        """The operations of all layers; the same objects for equal policies."""
+        return _slots(self)
+
+    def choose_layers(self, chosen: I64, levels: F64, negative: Bools) -> Choice:
+        """The choice with these entries (N, layers), −1 for none, at these levels and with these signs (N, layers)."""
+        selected: list[Bools] = []
+        values: list[Mapping[str, F64]] = []
+        for layer, table in enumerate(self.tables):
+            selected.append(one_hot(chosen[:, layer], len(table))[:, [entry is not None for entry in table.values()]])
+            values += [entry.values(levels[:, layer], negative[:, layer]) for entry in table.values() if entry]
+        return Choice(np.concatenate(selected, axis=1), values)
+
+
+@lru_cache(maxsize=64)
+def _slots(policy: Policy) -> tuple[Slot, ...]:
+    return tuple(
+        Slot(entry.step, layer, f"{layer + 1}.{name}", f"{layer + 1}.{name}", frozenset(entry.given))
+        for layer, table in enumerate(policy.tables)
+        for name, entry in table.items()
+        if entry
+    )
