@@ -9,10 +9,10 @@
 #     docker build --tag augsvc:cuda --build-arg TORCH_INDEX=https://pypi.org/simple --build-arg EXTRA=cuda .
 #
 # EXTRA=cuda adds numba-cuda, with which executor fused runs on a GPU; its compiler is CUDA 13's, as torch's is.
-# A private index: --secret id=pip,src=pip.conf, stored in no layer.
+# All but torch and its CUDA packages is installed by hash (deploy/requirements, written by deploy/lock.py). A private index:
+# --secret id=pip,src=pip.conf, stored in no layer; it has to hold PyPI's own wheels.
 #
 #     base ─┬─ wheels        our two distributions, built
-#           ├─ requirements  their dependencies: changes with pyproject.toml, not with the code
 #           └─ torch ─┬─ trainer   packages, then our wheel
 #                     └─ server    packages, then our wheels: a code change rebuilds only this last, small layer
 
@@ -26,32 +26,28 @@ ENV PATH=/opt/venv/bin:${PATH} \
 
 FROM base AS wheels
 WORKDIR /src
+ARG PIP_ROOT_USER_ACTION=ignore
+COPY deploy/requirements/build.txt ./
+RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=pip,target=/etc/pip.conf \
+    pip install --require-hashes --no-deps --requirement build.txt
 COPY client client
 COPY pyproject.toml README.md LICENSE ./
 COPY augsvc augsvc
-RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=pip,target=/etc/pip.conf \
-    pip wheel --no-deps --wheel-dir /wheels/client ./client \
-    && pip wheel --no-deps --wheel-dir /wheels/server .
-
-
-FROM base AS requirements
-ARG EXTRA=
-WORKDIR /requirements
-COPY deploy/requirements.py pyproject.toml ./
-COPY client/pyproject.toml client/
-RUN python3 requirements.py "pyproject.toml${EXTRA:+:${EXTRA}}" client/pyproject.toml > server.txt \
-    && python3 requirements.py client/pyproject.toml:train > trainer.txt
+RUN pip wheel --no-build-isolation --no-deps --no-index --wheel-dir /wheels/client ./client \
+    && pip wheel --no-build-isolation --no-deps --no-index --wheel-dir /wheels/server .
 
 
 FROM base AS torch
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 ARG PIP_ROOT_USER_ACTION=ignore
-COPY constraints.txt /opt/augsvc/constraints.txt
-# only torch from its index, which may lack our versions of torch's dependencies: those come from pip's own index
+COPY constraints.txt deploy/requirements/torch.txt /opt/augsvc/
+# only torch from its index, which may lack our versions of torch's dependencies: those come from pip's own index. A build for
+# CUDA also needs packages of NVIDIA's, which the last command installs.
 RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=pip,target=/etc/pip.conf \
     python3 -m venv --without-pip /opt/venv \
     && pip --python /opt/venv/bin/python install --constraint /opt/augsvc/constraints.txt --no-deps \
         ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} torch \
+    && pip --python /opt/venv/bin/python install --require-hashes --no-deps --requirement /opt/augsvc/torch.txt \
     && pip --python /opt/venv/bin/python install --constraint /opt/augsvc/constraints.txt torch
 # A user by number, and the folder that stays writable in a read-only root: compiled kernels, matplotlib's fonts. Its mode
 # is for other users (--user) and for a tmpfs, which takes the mode of the folder that it covers.
@@ -71,9 +67,9 @@ LABEL org.opencontainers.image.version="0.1.0" \
 
 FROM torch AS trainer
 ARG PIP_ROOT_USER_ACTION=ignore
-COPY --from=requirements /requirements/trainer.txt /opt/augsvc/requirements.txt
+COPY deploy/requirements/trainer.txt /opt/augsvc/
 RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=pip,target=/etc/pip.conf \
-    pip --python /opt/venv/bin/python install --constraint /opt/augsvc/constraints.txt --requirement /opt/augsvc/requirements.txt \
+    pip --python /opt/venv/bin/python install --require-hashes --no-deps --requirement /opt/augsvc/trainer.txt \
     && install --directory --owner 10001 --group 10001 --mode 1777 /out
 COPY --from=wheels /wheels/client /opt/augsvc/wheels
 RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-index --no-deps /opt/augsvc/wheels/*.whl
@@ -87,9 +83,11 @@ ENTRYPOINT ["augsvc-train"]
 
 FROM torch AS server
 ARG PIP_ROOT_USER_ACTION=ignore
-COPY --from=requirements /requirements/server.txt /opt/augsvc/requirements.txt
+ARG EXTRA=
+COPY deploy/requirements/server.txt deploy/requirements/cuda.txt /opt/augsvc/
 RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=pip,target=/etc/pip.conf \
-    pip --python /opt/venv/bin/python install --constraint /opt/augsvc/constraints.txt --requirement /opt/augsvc/requirements.txt
+    pip --python /opt/venv/bin/python install --require-hashes --no-deps --requirement /opt/augsvc/server.txt \
+        ${EXTRA:+--requirement "/opt/augsvc/${EXTRA}.txt"}
 COPY deploy/healthcheck.py /opt/augsvc/healthcheck.py
 COPY --from=wheels /wheels/client /wheels/server /opt/augsvc/wheels/
 RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-index --no-deps /opt/augsvc/wheels/*.whl

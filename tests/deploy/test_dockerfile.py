@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import runpy
 import socket
 import subprocess
 import sys
@@ -57,20 +58,23 @@ def test_torch_has_a_layer_that_code_does_not_touch(image):
     made = instructions(image)
     order = [
         next(at for at, (word, rest) in enumerate(made) if word in ("RUN", "COPY") and re.search(pattern, rest))
-        for pattern in (r"TORCH_INDEX:\+", r"--requirement", r"--from=wheels")
+        for pattern in (r"TORCH_INDEX:\+", rf"--requirement /opt/augsvc/{image}.txt", r"--from=wheels")
     ]
     assert order == sorted(order)
     before = [rest for word, rest in made[: order[2]] if word in ("COPY", "ADD")]
-    assert [each.split()[-2] for each in before] == ["constraints.txt", f"/requirements/{image}.txt"] + (
-        ["deploy/healthcheck.py"] if image == "server" else []
-    )
+    sources = [Path(source).name for each in before for source in each.split()[:-1]]
+    own = ["server.txt", "cuda.txt", "healthcheck.py"] if image == "server" else ["trainer.txt"]
+    assert sources == ["constraints.txt", "torch.txt", *own]
 
 
-def test_every_installation_keeps_to_the_tested_versions():
-    for image in IMAGES:
+def test_all_but_torch_is_installed_by_hash():
+    """Its builds have other hashes at each index, and those for CUDA need more packages: they keep to a version."""
+    for image in (*IMAGES, "wheels"):
         for word, rest in instructions(image):
-            for command in re.findall(r"pip --python.*?(?=&&|$)", rest) if word == "RUN" else []:
-                assert "--constraint /opt/augsvc/constraints.txt" in command or "--no-index --no-deps" in command
+            for command in re.findall(r"pip (?:--python|install|wheel).*?(?=&&|$)", rest) if word == "RUN" else []:
+                is_torch = "--constraint /opt/augsvc/constraints.txt" in command and command.rstrip().endswith(" torch")
+                is_ours = "--no-index" in command and "--no-deps" in command
+                assert is_torch or is_ours or "--require-hashes --no-deps --requirement" in command, command
 
 
 @pytest.mark.parametrize("image", IMAGES)
@@ -113,21 +117,18 @@ def test_the_context_has_what_is_copied_and_no_secret():
     assert not any(Path("deploy/secrets").is_relative_to(each) for each in allowed)
 
 
-def test_the_requirements_are_the_distributions_own():
-    def asked(*given):
-        done = subprocess.run(
-            [sys.executable, DEPLOY / "requirements.py", *given], cwd=ROOT, check=True, capture_output=True, text=True
-        )
-        return done.stdout.splitlines()
-
-    server, client = project("pyproject.toml"), project("client/pyproject.toml")
-    wanted = {*server["dependencies"], *client["dependencies"]}
-    assert set(asked("pyproject.toml", "client/pyproject.toml")) == {w for w in wanted if not w.startswith("augsvc")}
-    assert set(asked("pyproject.toml:cuda")) - set(asked("pyproject.toml")) == set(
-        server["optional-dependencies"]["cuda"]
-    )
-    train = {*client["dependencies"], *client["optional-dependencies"]["train"]}
-    assert set(asked("client/pyproject.toml:train")) == train
+def test_the_hashed_requirements_are_what_the_tested_versions_need():
+    """Written by deploy/lock.py, which is run again when constraints.txt or the dependencies change."""
+    lock = runpy.run_path(str(DEPLOY / "lock.py"))
+    tested = lock["versions"]()
+    for file, names in lock["list_files"]().items():
+        text = (DEPLOY / "requirements" / f"{file}.txt").read_text(encoding="utf-8")
+        entries = re.findall(r"^(\S+)==(\S+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$", text, re.MULTILINE)
+        assert {name: version for name, version, _ in entries} == {name: tested[name] for name in names}, file
+        assert len(entries) == len(re.findall("==", text)), file
+    direct = project("pyproject.toml")["dependencies"] + project("client/pyproject.toml")["dependencies"]
+    wanted = {re.match(r"[\w-]+", line)[0].lower() for line in direct} - {"augsvc-client", "torch"}
+    assert wanted <= lock["list_files"]()["server"]
 
 
 @pytest.fixture
