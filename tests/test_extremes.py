@@ -20,6 +20,7 @@ from augsvc.executors.reference import audio as torch_sound
 from augsvc.executors.reference import resample
 from augsvc.numerics import geometry
 from augsvc.ops.operation import Kind
+from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.registry import containers, registry
 from augsvc.planning import audio_plan as sound_plan
 from augsvc.planning import labels
@@ -83,7 +84,7 @@ def test_decoded_images_are_held_a_few_at_a_time(monkeypatch):
 @settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.sampled_from(IMAGE_OPERATIONS), st.booleans()), min_size=1, max_size=24),
-    st.sampled_from(["zeros", "reflect", "edge"]),
+    st.sampled_from(["zeros", "reflect", "reflect101", "edge"]),
 )
 def test_any_pipeline_at_its_ends_is_pixels_or_a_clear_error(steps, border):
     pipeline = []
@@ -165,7 +166,7 @@ SOUND_CHANGES = [
 
 @pytest.mark.parametrize(("place", "name", "other"), SOUND_CHANGES, ids=[name for _, name, _ in SOUND_CHANGES])
 def test_other_code_for_sound_has_another_arithmetic_id(monkeypatch, place, name, other):
-    operations = [operation() for operation in registry().values() if operation.media == "audio"]
+    operations = parse_pipeline([{"op": name} for name, operation in registry().items() if operation.media == "audio"])
     before, images = (SelfTest(executor()).arithmetic_of(*of) for of in ((operations, "audio"), ((), "image")))
     monkeypatch.setattr(place[executor().name] if isinstance(place, dict) else place, name, other)
     assert SelfTest(executor()).arithmetic_of(operations, "audio") != before

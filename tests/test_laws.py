@@ -89,7 +89,7 @@ class Many(Source):
 @given(
     steps=st.lists(st.sampled_from(IMAGE_STEPS), min_size=1, max_size=4),
     p=st.sampled_from([0.3, 1.0]),
-    border=st.sampled_from(["zeros", "reflect", "edge"]),
+    border=st.sampled_from(["zeros", "reflect", "reflect101", "edge"]),
     frame=st.fixed_dictionaries(
         {
             "fit": st.sampled_from(["cover", "contain", "stretch"]),

@@ -90,6 +90,12 @@ class ColorStatistics(BaseModel):
         """The covariance C,C of the dataset's pixels (divided by their number) on the [0, 1] scale."""
         return _covariance(self.count, _WHITE, self.sums, self.products)
 
+    def mean_color(self, channels: int) -> F64:
+        """The mean of each channel of a stream with `channels` (1 or 3): one channel of a colour dataset is its luma."""
+        if channels < self.channels:
+            return np.array([self._luma()[0]])
+        return np.resize(self.mean(), channels)
+
     def whitening(self, channels: int) -> ColorMap:
         """ZCA whitening of a stream with `channels` (1 or 3): W = (Σ + εI)^(−1/2), the symmetric root, and the mean.
 

@@ -113,4 +113,8 @@ def _clamp_indices(indices: I64, length: int, mode: PaddingMode) -> I64:
     if mode == "reflect":
         periodic: I64 = indices % (2 * length)
         return np.where(periodic < length, periodic, 2 * length - 1 - periodic)
+    if mode == "reflect101":
+        period = max(2 * length - 2, 1)
+        reflected: I64 = indices % period
+        return np.minimum(reflected, period - reflected)
     return np.clip(indices, 0, length - 1)

@@ -23,6 +23,7 @@ from augsvc.errors import AugsvcError, Cancelled, NotAvailable, Pending
 from augsvc.executors.protocol import Executor
 from augsvc.executors.runnable import require_runnable
 from augsvc.numerics.rng import Address
+from augsvc.ops.kinds.image import Move, PaddedFrame
 from augsvc.ops.operation import Kind, Operation, Step
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.presets import PRESETS
@@ -33,6 +34,11 @@ from augsvc.streams.stream import Stream
 
 logger = logging.getLogger("augsvc")
 Section = Literal["grounds", "operations", "decoders"]
+_BORDERS: tuple[Mapping[str, object], ...] = (
+    {"border": "constant", "fill": (0.2, 0.4, 0.6)},
+    {"border": "constant", "fill": "mean"},
+    {"border": "reflect101"},
+)
 _CHOICES = 64  # samples that a container chooses for
 Digests = Mapping[str, Mapping[str, str | tuple[str, ...]]]  # section, and traits → name → digest, or versions
 
@@ -41,7 +47,7 @@ class SelfTest:
     """The digests of one executor and the operations of one server. Safe from any thread.
 
     `traits` and the section `grounds` have one entry per ground that arithmetic can rest on: image, audio, opaque (torch's
-    floats among images), and deep (sources or output of 16 bits).
+    floats among images), deep (sources or output of 16 bits), and border (borders that only some streams have).
     """
 
     def __init__(
@@ -63,6 +69,7 @@ class SelfTest:
             "audio": executor.sound.traits,
             "opaque": executor.opaque_traits,
             "deep": executor.traits,
+            "border": executor.traits,
         }
         self._lock = Lock()
         self._results: dict[tuple[Section, str], Future[str | None]] = {}  # None: it fails
@@ -81,11 +88,11 @@ class SelfTest:
         info = stream.source.info
         is_deep = info.window is not None or stream.spec.output.dtype == "uint16"
         ground = "deep" if is_deep else info.media
-        return _id(self._digests_used_by(stream.plan.tree.names, ground, info.decoders, wait))
+        return _id(self._digests_used_by(stream.plan.tree, ground, info.decoders, wait))
 
     def arithmetic_of(self, steps: Sequence[Step], ground: str, wait: bool = True) -> str:
         """The arithmetic id of steps on samples that need no decoder: `image`, `audio` or `deep`; raises as `arithmetic`."""
-        return _id(self._digests_used_by(Tree.of(steps).names, ground, (), wait))
+        return _id(self._digests_used_by(Tree.of(steps), ground, (), wait))
 
     def whole(self) -> str:
         """The arithmetic id over everything; raises NotAvailable as `arithmetic` does, after all others have run."""
@@ -95,10 +102,13 @@ class SelfTest:
         """All digests; raises NotAvailable as `arithmetic` does."""
         return self._measure({"grounds": self._grounds, "operations": self._steps, "decoders": DECODERS})
 
-    def _digests_used_by(self, names: Collection[str], ground: str, decoders: Collection[str], wait: bool) -> Digests:
+    def _digests_used_by(self, tree: Tree, ground: str, decoders: Collection[str], wait: bool) -> Digests:
+        names = tree.names
         grounds = {"image", "deep"} if ground == "deep" else {ground}
         if not self._opaque.isdisjoint(names):
             grounds.add("opaque")
+        if any(_shows_a_border(operation) for operation in tree.operations):
+            grounds.add("border")
         return self._measure({"grounds": grounds, "operations": names, "decoders": decoders}, wait)
 
     def _measure(self, sections: Mapping[Section, Iterable[str]], wait: bool = True) -> Digests:
@@ -190,6 +200,7 @@ def _grounds() -> dict[str, list[dict[str, object]]]:
         "audio": sound,
         "opaque": [],
         "deep": _deep_specs(),
+        "border": [spec for border in _BORDERS for spec in _border_specs(border)],
     }
     for name in PRESETS:
         steps = parse_pipeline(name)
@@ -216,13 +227,23 @@ def _image_specs() -> list[dict[str, object]]:
         for op in ("random_resized_crop", "random_crop"):
             specs.append({"fit": fit, "pipeline": [{"op": op, "p": 0.5}, {"op": "rotation", "degrees": 20}]})
     specs.append({"pipeline": [{"op": "letterbox", "p": 0.5}]})
-    for border in ("zeros", "reflect", "edge"):
-        turn = {"op": "rotation", "degrees": [-180, 180], "border": border}
-        zoom = {"op": "affine", "scale": [0.4, 2.5], "shear_x": [-20, 20], "border": border}
-        tilt = {"op": "perspective", "distortion": [0.3, 0.6], "border": border}
-        specs += [{"pipeline": [turn, zoom]}, {"pipeline": [tilt, zoom]}]
-        specs.append({"pipeline": [zoom, {"op": "color_jitter"}, turn, {"op": "gamma"}, {"op": "color_shift"}]})
-    return specs
+    return specs + [spec for border in ("zeros", "reflect", "edge") for spec in _border_specs({"border": border})]
+
+
+def _border_specs(border: Mapping[str, object]) -> list[dict[str, object]]:
+    """A border beyond one pass and two, under perspective too."""
+    turn = {"op": "rotation", "degrees": [-180, 180], **border}
+    zoom = {"op": "affine", "scale": [0.4, 2.5], "shear_x": [-20, 20], **border}
+    tilt = {"op": "perspective", "distortion": [0.3, 0.6], **border}
+    passes = [zoom, {"op": "color_jitter"}, turn, {"op": "gamma"}, {"op": "color_shift"}]
+    return [{"pipeline": [turn, zoom]}, {"pipeline": [tilt, zoom]}, {"pipeline": passes}]
+
+
+def _shows_a_border(operation: Operation) -> bool:
+    """Whether its border is one of _BORDERS; the others are part of every stream's arithmetic."""
+    if isinstance(operation, Move):
+        return operation.border in ("constant", "reflect101")
+    return isinstance(operation, PaddedFrame) and operation.border == "reflect101"
 
 
 def _deep_specs() -> list[dict[str, object]]:

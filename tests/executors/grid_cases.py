@@ -42,7 +42,7 @@ def _operations():
 def _moves():
     """Every border, enlarged and shrunk, from a source and from a canvas."""
     cases = {}
-    for border in ("zeros", "reflect", "edge"):
+    for border in ("zeros", "reflect", "reflect101", "edge"):
         for called, scale in (("shrunk", [0.2, 0.5]), ("as it is", [0.9, 1.1]), ("enlarged", [2.0, 4.0])):
             wild = {"op": "affine", "degrees": [-180, 180], "scale": scale, "shear_x": [-20, 20], "border": border}
             cases[f"{border}, {called}"] = {"pipeline": [wild]}

@@ -46,12 +46,16 @@ def everything(executor=None):
     }
     for name, example, step in examples("audio"):
         values.setdefault(name, {"clips": {}})["clips"][example] = sounds([{"p": 0.9, **step}], chosen)
-    shared = {"frame": test["grounds"]["image"], "clips": {name: sounds(CLIPS[name], chosen) for name in CLIPS}}
+    shared = {
+        "frame": test["grounds"]["image"],
+        "border": test["grounds"]["border"],
+        "clips": {name: sounds(CLIPS[name], chosen) for name in CLIPS},
+    }
     return values | {SHARED: shared}
 
 
 def golden():
-    return read_golden(("pixels", "clips", "frame"))
+    return read_golden(("pixels", "clips", "frame", "border"))
 
 
 def sounds(pipeline, executor):

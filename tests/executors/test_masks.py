@@ -14,6 +14,7 @@ from tests.harness import executor
 
 pytestmark = pytest.mark.usefixtures("each_executor")
 NOTHING = 255
+BORDERS = ("constant", "reflect", "reflect101", "edge")
 SIDES = st.sampled_from([(1, 1), (1, 17), (13, 1), (5, 9), (16, 16), (40, 23)])
 NUMBERS = st.integers(-24, 24).map(lambda eighths: eighths / 8)
 
@@ -44,6 +45,8 @@ def looked_up(mask, camera, row, border, canvas):
             for at, length in ((floor(y / depth), mask.shape[0]), (floor(x / depth), mask.shape[1])):
                 if border == "reflect":
                     place.append([*range(length), *reversed(range(length))][at % (2 * length)])
+                elif border == "reflect101":
+                    place.append([*range(length), *reversed(range(1, length - 1))][at % max(1, 2 * length - 2)])
                 elif border == "edge" or 0 <= at < length:
                     place.append(sorted((0, at, length - 1))[1])
             if len(place) == 2:
@@ -53,8 +56,7 @@ def looked_up(mask, camera, row, border, canvas):
 
 @given(
     st.lists(SIDES, min_size=1, max_size=3),
-    st.lists(st.tuples(st.lists(matrices(), min_size=3, max_size=3), st.sampled_from(["constant", "reflect", "edge"])),
-             min_size=1, max_size=3),
+    st.lists(st.tuples(st.lists(matrices(), min_size=3, max_size=3), st.sampled_from(BORDERS)), min_size=1, max_size=3),
     st.sampled_from([(1, 1), (1, 6), (7, 5), (9, 16)]),
 )  # fmt: skip
 def test_a_mask_is_what_its_pixels_centres_fall_on(sides, steps, size):

@@ -50,7 +50,7 @@ sides, rests = (
 @given(
     size=st.tuples(sides, sides), canvas=st.tuples(sides, sides), channels=st.sampled_from([1, 3]),
     turn=st.sampled_from(TURNS), shift=st.tuples(st.integers(-6, 30), st.integers(-6, 30)), rest=st.tuples(rests, rests),
-    lean=st.sampled_from([0, 0, 0, 1, 1 << 16]), mode=st.sampled_from(["constant", "reflect", "edge"]),
+    lean=st.sampled_from([0, 0, 0, 1, 1 << 16]), mode=st.sampled_from(["constant", "reflect", "reflect101", "edge"]),
     seed=st.integers(0, 9),
 )  # fmt: skip
 @example(

@@ -262,7 +262,7 @@ def through(name, each, border, p=1.0, fit="stretch"):
 @pytest.mark.parametrize("each", BOTH)
 @pytest.mark.parametrize("name", MATRICES)
 def test_a_matrix_that_cannot_be_inverted_is_refused_and_any_other_is_defined(name, each):
-    for border in ("zeros", "reflect", "edge"):
+    for border in ("zeros", "reflect", "reflect101", "edge"):
         if name in BOUNDED:
             assert_defined(through(name, each, border), (5, 3))
             continue
@@ -274,7 +274,7 @@ def test_a_matrix_that_cannot_be_inverted_is_refused_and_any_other_is_defined(na
 
 @pytest.mark.parametrize("name", BOUNDED)
 def test_the_executors_agree_on_what_lies_beyond_bounds(name):
-    for border in ("zeros", "reflect", "edge"):
+    for border in ("zeros", "reflect", "reflect101", "edge"):
         found = [through(name, each, border) for each in BOTH]
         images = [each.pop("image").astype(int) for each in found]
         if (name, border) != ("far away", "reflect"):  # in float32 the pixel among many reflections is not exact

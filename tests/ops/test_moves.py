@@ -5,15 +5,25 @@ two levels; that happens in less than two elements in a thousand (0.0015 at most
 with float32), hence the means.
 """
 
+import re
+
 import numpy as np
 import pytest
 from skimage.transform import AffineTransform
 from skimage.transform import warp as skimage_warp
 
-from tests.harness import agree, centred, grey, one, patch, plain, rounded, run, turn, warp
+from augsvc.arrays import Sample
+from augsvc.errors import NeedsStatistics, SpecInvalid
+from augsvc.streams.probes import Probe
+from tests.harness import ListSource, agree, centred, grey, one, over, patch, plain, rounded, run, turn, warp
 
 pytestmark = pytest.mark.usefixtures("each_executor")
-BORDERS = {"zeros": "grid-constant", "reflect": "reflect", "edge": "nearest"}  # ours: SciPy's, where nothing is scaled
+BORDERS = {  # ours: SciPy's, where nothing is scaled
+    "zeros": "grid-constant",
+    "reflect": "reflect",
+    "reflect101": "mirror",
+    "edge": "nearest",
+}
 ROUNDING = {"most": 1, "mean": 0.002}
 SIZES = [(48, 48), (37, 53), (1, 7), (451, 300)]
 
@@ -117,7 +127,7 @@ def reference(draws, width, height):
     return shift @ centred(linear, width, height)
 
 
-@pytest.mark.parametrize(("border", "mode"), [("reflect", "reflect"), ("edge", "nearest")])
+@pytest.mark.parametrize(("border", "mode"), [("reflect", "reflect"), ("reflect101", "mirror"), ("edge", "nearest")])
 def test_affine_is_scale_then_shear_then_turn_then_shift(border, mode):
     fields = {"degrees": [-90, 90], "translate_x": [-0.4, 0.4], "translate_y": [-0.4, 0.4], "scale": [1.0, 2.5]}
     fields |= {"shear_x": [-25, 25], "shear_y": [-25, 25]}
@@ -208,3 +218,67 @@ def test_zeros_leave_the_share_of_each_pixel_that_the_image_covers(scale, degree
     # Exact along straight edges. A slanted edge's true profile is quadratic at its ends, where ours is a linear ramp:
     # (√½ − ½)² = 0.043 of a pixel, 11 levels, apart at 45°, and a little more at a corner.
     agree(white[..., 0], inside * 255, most=1 if degrees == 0 else 16, mean=0.1 if degrees == 0 else 0.6)
+
+
+COLORS = Probe.info.colors
+FILLS = [(0.25, [63.75] * 3), ((0.0, 0.5, 1.0), [0, 127.5, 255]), ("mean", 255 * np.array(COLORS.mean()))]
+
+
+def filled(image, fill, channels=3):
+    step = {"op": "rotation", "degrees": 33, "border": "constant", "fill": fill}
+    return over(ListSource([Sample(image, 0)], COLORS), [step], channels=channels).images()[0]
+
+
+@pytest.mark.parametrize(("fill", "levels"), FILLS, ids=str)
+def test_a_constant_border_has_its_colour(fill, levels):
+    """SciPy's border of zeros, for the difference from the colour."""
+    image = patch("coffee", 48, 79)
+    expected = warp(image - np.array(levels), centred(turn(33), 79, 48), (48, 79), "grid-constant") + levels
+    agree(filled(image, fill), rounded(expected), most=1, mean=0.01)
+    corner = filled(image, fill, channels=1)[0, 0, 0]
+    assert abs(corner - np.dot(levels, [0.299, 0.587, 0.114])) <= 0.51, "of a grey canvas its luma"
+
+
+def test_zeros_are_black_of_the_constant_border_and_share_its_pass():
+    image = patch("coffee", 48, 79)
+    black = {"op": "rotation", "degrees": 20, "border": "constant"}
+    zeros = {"op": "rotation", "degrees": 20}
+    np.testing.assert_array_equal(one([black], image), one([zeros], image))
+    assert len(run([black, zeros], [image]).stream.plan.passes) == 1
+    assert len(run([{**black, "fill": 0.5}, zeros], [image]).stream.plan.passes) == 2
+
+
+@pytest.mark.parametrize("op", ["rotation", "letterbox"])
+def test_a_mean_needs_statistics_of_the_dataset(op):
+    with pytest.raises(NeedsStatistics) as refused:
+        run([{"op": op, "border": "constant", "fill": "mean"}], [patch("coffee", 48, 79)])
+    assert refused.value.field == "pipeline.0"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"fill": 0.5}, "pipeline.0 needs border 'constant' for a fill"),
+        ({"border": "edge", "fill": "mean"}, "pipeline.0 needs border 'constant' for a fill"),
+        ({"border": "constant", "fill": 1.5}, "pipeline.0.fill.0 must be at most 1.0"),
+        ({"border": "constant", "fill": "median"}, "pipeline.0.fill.0 must be a number"),
+    ],
+)
+def test_a_wrong_fill_is_refused_by_name(fields, message):
+    with pytest.raises(SpecInvalid, match=re.escape(message)):
+        run([{"op": "rotation", **fields}], [patch("coffee", 8, 8)])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (6, 1), (4, 7)])
+def test_reflect101_repeats_no_pixel_however_far(size):
+    """Four canvases to the right and down: NumPy's "reflect"."""
+    image = patch("astronaut", *size)
+    height, width = size
+    shown = one(affine(translate_x=1, translate_y=1, border="reflect101") * 2, image)
+    padded = np.pad(image, ((2 * height, 0), (2 * width, 0), (0, 0)), "reflect" if min(size) > 1 else "edge")
+    if min(size) == 1 < max(size):  # NumPy repeats an axis of one pixel only as its edge
+        long = int(width > height)
+        padded = np.pad(
+            image, [(2 * side, 0) if axis == long else (0, 0) for axis, side in enumerate((*size, 0))], "reflect"
+        )
+    np.testing.assert_array_equal(shown, padded[:height, :width])

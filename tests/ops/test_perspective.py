@@ -16,7 +16,7 @@ from augsvc.planning.labels import MASK_NOTHING, move_mask
 from tests.harness import agree, centred, executor, grey, one, open_cpu, patch, photo, plain, psnr, rounded, run, turn
 
 pytestmark = pytest.mark.usefixtures("each_executor")
-MODES = {"zeros": "grid-constant", "reflect": "reflect", "edge": "nearest"}
+MODES = {"zeros": "grid-constant", "reflect": "reflect", "reflect101": "mirror", "edge": "nearest"}
 
 
 def homography(draws, width, height):

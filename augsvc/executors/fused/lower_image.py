@@ -49,7 +49,12 @@ from augsvc.planning import labels
 from augsvc.planning.image_plan import Plan, ToneStage
 from augsvc.planning.passes import Pass
 
-_MODES: dict[PaddingMode, int] = {"constant": args.CONSTANT, "reflect": args.REFLECT, "edge": args.EDGE}
+_MODES: dict[PaddingMode, int] = {
+    "constant": args.CONSTANT,
+    "reflect": args.REFLECT,
+    "reflect101": args.REFLECT_101,
+    "edge": args.EDGE,
+}
 MAX_COEFFICIENT = (1 << 31) - 1
 
 
@@ -99,7 +104,7 @@ def as_source(image: Pixels) -> Pixels:
 def lower_move(camera: Camera, pass_: Pass, canvas: Canvas, images: Sequence[Pixels] | None) -> MoveArgs:
     """The move from sources (`as_source`), whose memory the arguments point to, or from canvas to canvas if there are none."""
     n, padding = len(camera.taps), pass_.padding or EDGE
-    mode, fill = _MODES[padding.mode], _lower_fill(padding, canvas.channels)
+    mode, fill = _MODES[padding.mode], _lower_fill(padding, canvas)
     if images is None:
         sizes = np.tile(np.array([canvas.height, canvas.width], dtype=np.int64), (n, 1))
         return MoveArgs(args.MOVED_CANVAS, mode, fill, np.zeros(n, np.uint64), _lower_camera(camera, sizes, canvas))
@@ -108,9 +113,9 @@ def lower_move(camera: Camera, pass_: Pass, canvas: Canvas, images: Sequence[Pix
     return MoveArgs(origin, mode, fill, _addresses(images), _lower_camera(camera, sizes, canvas))
 
 
-def _lower_fill(padding: Padding, channels: int) -> npt.NDArray[np.uint16]:
+def _lower_fill(padding: Padding, canvas: Canvas) -> npt.NDArray[np.uint16]:
     """The fill as three values; equal ones on a canvas of one channel."""
-    return np.resize(_to_value(exact.to_fixed(padding.levels(channels), UNIT_BITS)), 3).astype(np.uint16)
+    return np.resize(_to_value(exact.to_fixed(padding.levels(canvas), UNIT_BITS)), 3).astype(np.uint16)
 
 
 def _lower_camera(camera: Camera, sizes: I64, canvas: Canvas) -> I64:

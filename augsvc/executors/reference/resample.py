@@ -12,7 +12,12 @@ from augsvc.numerics.geometry import FARTHEST, FORESHORTENED, MATRIX_BITS, Canva
 from augsvc.ops.kinds.image import Padding
 
 _HALF_BIT = 2.0 ** -(MATRIX_BITS + 1)
-_PADDING = {"constant": "border", "edge": "border", "reflect": "reflection"}  # of ours: torch's padding_mode
+_PADDING = {  # of ours: torch's padding_mode; it reflects at the middle of a pixel only where corners are aligned
+    "constant": "border",
+    "edge": "border",
+    "reflect": "reflection",
+    "reflect101": "border",
+}
 
 
 def resample(
@@ -32,13 +37,15 @@ def resample(
     for row in range(taps[1]):
         for column in range(taps[0]):
             x, y = _map_points(matrix, u + (column + 0.5) / taps[0] - 0.5, v + (row + 0.5) / taps[1] - 0.5)
+            if padding.mode == "reflect101":
+                x, y = _fold(x, sources.shape[3]), _fold(y, sources.shape[2])
             total += _bilinear(sources, x, y, _PADDING[padding.mode])
     if taps != (1, 1):
         total /= taps[0] * taps[1]
     shown = (_apply_row(matrix[:, 2], u, v) >= 1.0 / FORESHORTENED)[:, None].float()
     if padding.mode == "constant":
         shown = shown * _coverage(matrix, u, v, sources.shape[-2:])
-    fill = torch.from_numpy(padding.levels(canvas.channels)).to(shown)[None, :, None, None]
+    fill = torch.from_numpy(padding.levels(canvas)).to(shown)[None, :, None, None]
     return total * shown + fill * (1.0 - shown)
 
 
@@ -52,6 +59,13 @@ def _map_points(matrix: torch.Tensor, u: torch.Tensor, v: torch.Tensor) -> tuple
 def _apply_row(row: torch.Tensor, u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """The product of a matrix row (n, 3, 1, 1) and points."""
     return row[:, 0] * u + row[:, 1] * v + row[:, 2]
+
+
+def _fold(x: torch.Tensor, length: int) -> torch.Tensor:
+    """Coordinates reflected at the centres of the first and the last of `length` pixels."""
+    period = max(2.0 * length - 2.0, 1.0)  # of one pixel there is but one
+    distance = torch.remainder(x - 0.5, period) * float(length > 1)
+    return torch.minimum(distance, period - distance) + 0.5
 
 
 def _bilinear(sources: torch.Tensor, x: torch.Tensor, y: torch.Tensor, padding: str) -> torch.Tensor:

@@ -14,50 +14,72 @@ Executors state which kinds and which laws of noise they run; the server refuses
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import Field, GetCoreSchemaHandler, WithJsonSchema, model_validator
+from pydantic_core import CoreSchema, core_schema
 
 from augsvc.arrays import F64, I64, U8, Bools
 from augsvc.numerics.color import LUMA
 from augsvc.numerics.geometry import Canvas
-from augsvc.ops.operation import Draw, Kind, Operation
+from augsvc.ops.operation import AddedLater, Draw, Kind, Operation
 
 UNIT_BITS = 16  # fraction bits of everything on the [0, 1] scale: colour matrices, tables, kernels, strengths
 WHITE = 65280.0  # 255 with 8 fraction bits: the scale of statistics
 TABLE_ENTRIES = 1025  # of a tone table, evenly over [0, 1], read with linear interpolation
-Border = Literal["zeros", "reflect", "edge"]
-PaddingMode = Literal["constant", "reflect", "edge"]
+Border = Literal["zeros", "constant", "reflect", "reflect101", "edge"]
+PaddingMode = Literal["constant", "reflect", "reflect101", "edge"]
 Label = Literal["mask", "boxes", "keypoints"]
-
-
-def _to_color(value: object) -> object:
-    return value if isinstance(value, list | tuple) else (value,) * 3
-
-
 Level = Annotated[float, Field(ge=0.0, le=1.0, strict=True)]
+Color = Literal["mean"] | tuple[float, float, float]  # of a border: the dataset's mean, or red, green, blue on [0, 1]
+
+
+class _ColorSchema:
+    """Validates a `Color`; one number is a grey level. (Of a union an error would name its members, not the field.)"""
+
+    def __get_pydantic_core_schema__(self, source: type[Any], handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(
+            _validate_color,
+            handler.generate_schema(tuple[Level, Level, Level]),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda color: color if color == "mean" else list(color)
+            ),
+        )
+
+
+def _validate_color(value: object, validate: Callable[[object], Color]) -> Color:
+    if value == "mean":
+        return "mean"
+    return validate(value if isinstance(value, list | tuple) else (value,) * 3)
+
+
 _LEVEL = {"type": "number", "minimum": 0.0, "maximum": 1.0}
-Color = Annotated[  # red, green, blue on [0, 1]; one number is a grey level
-    tuple[Level, Level, Level],
-    BeforeValidator(_to_color),
-    WithJsonSchema({"anyOf": [_LEVEL, {"type": "array", "items": _LEVEL, "minItems": 3, "maxItems": 3}]}),
-]
+_COLOR = {"type": "array", "items": _LEVEL, "minItems": 3, "maxItems": 3}
+Fill = Annotated[Color, _ColorSchema(), WithJsonSchema({"anyOf": [_LEVEL, _COLOR, {"const": "mean"}]})]
+BLACK: Color = (0.0, 0.0, 0.0)
 
 
 class Padding(NamedTuple):
-    """What an image shows beyond the edges of its source: a colour, the source reflected at its edge, or the edge repeated."""
+    """What an image shows beyond the edges of its source: a colour, the source reflected, or its edge repeated.
+
+    `reflect` repeats the pixel at the edge, as NumPy's "symmetric"; `reflect101` does not, as NumPy's "reflect".
+    """
 
     mode: PaddingMode
-    fill: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    fill: Color = BLACK
 
-    def levels(self, channels: int) -> F64:
+    def levels(self, canvas: Canvas) -> F64:
         """The colour on [0, 1], one value per channel: of a grey canvas its Rec. 601 luma."""
+        if self.fill == "mean":
+            if canvas.colors is None:
+                raise ValueError("the mean colour needs statistics of the dataset")
+            return canvas.colors.mean_color(canvas.channels)
         fill = np.array(self.fill, dtype=np.float64)
-        return fill if channels == 3 else (fill * LUMA).sum(keepdims=True)
+        return fill if canvas.channels == 3 else (fill * LUMA).sum(keepdims=True)
 
 
 EDGE = Padding("edge")
@@ -98,7 +120,12 @@ class PaddedFrame(Frame):
     """A frame that may show more than the source."""
 
     border: PaddingMode = "constant"
-    fill: Color = (0.0, 0.0, 0.0)
+    fill: Fill = BLACK
+
+    @property
+    def needs_fitted(self) -> bool:
+        """Whether it shows the dataset's mean colour."""
+        return self.outside.fill == "mean"
 
     @property
     def outside(self) -> Padding:
@@ -107,15 +134,27 @@ class PaddedFrame(Frame):
 
 
 class Move(Operation):
-    """Moves content on the canvas: labels follow."""
+    """Moves content on the canvas: labels follow. `fill` is the colour of border `constant`; `zeros` is black."""
 
     kind: ClassVar[Kind] = Kind.MOVE
     border: Border = "zeros"
+    fill: Annotated[Fill, AddedLater()] = BLACK
+
+    @model_validator(mode="after")
+    def _only_a_constant_border_has_a_colour(self) -> Self:
+        if self.fill != BLACK and self.border != "constant":
+            raise ValueError("needs border 'constant' for a fill")
+        return self
+
+    @property
+    def needs_fitted(self) -> bool:
+        """Whether it shows the dataset's mean colour."""
+        return self.fill == "mean"
 
     @property
     def outside(self) -> Padding:
         """What the canvas shows beyond the source."""
-        return Padding("constant" if self.border == "zeros" else self.border)
+        return Padding("constant" if self.border == "zeros" else self.border, self.fill)
 
     @abstractmethod
     def matrix(self, draw: Draw, canvas: Canvas) -> F64:

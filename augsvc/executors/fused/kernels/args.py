@@ -23,7 +23,7 @@ ONE = 65536  # 1 with 16 fraction bits: fractions, colour matrices, curves, filt
 # Where a pass reads its pixels: deep sources have values of 16 bits, each channel's plane after the other, as on a canvas.
 FROM_CANVAS, FROM_SOURCES, MOVED_CANVAS, FROM_DEEP_SOURCES = 0, 1, 2, 3
 # What lies beyond a source's edge.
-CONSTANT, REFLECT, EDGE = 0, 1, 2
+CONSTANT, REFLECT, EDGE, REFLECT_101 = 0, 1, 2, 3
 # Laws of noise: see noise.py.
 GAUSSIAN, DROPOUT = 0, 1
 

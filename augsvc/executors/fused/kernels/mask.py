@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from augsvc.executors.fused.kernels.args import CONSTANT, I64, REFLECT, U8, Int
+from augsvc.executors.fused.kernels.args import CONSTANT, I64, REFLECT, REFLECT_101, U8, Int
 from augsvc.executors.fused.kernels.camera import DEPTH_CUTOFF, HEIGHT, WIDTH, Mapping, read_mapping
 from augsvc.executors.fused.kernels.compiled import compiled, inlined, threaded
 
@@ -68,6 +68,10 @@ def _border_index(index: Int, length: Int, border: Int) -> Int:
     if border == REFLECT:
         reflected = index % (2 * length)
         return min(reflected, 2 * length - 1 - reflected)
+    if border == REFLECT_101:
+        period = max(2 * length - 2, 1)
+        reflected = index % period
+        return min(reflected, period - reflected)
     return min(max(index, 0), length - 1)
 
 

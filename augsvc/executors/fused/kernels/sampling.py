@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from augsvc.executors.fused.kernels.args import I64, ONE, REFLECT, U16, Int
+from augsvc.executors.fused.kernels.args import I64, ONE, REFLECT, REFLECT_101, U16, Int
 from augsvc.executors.fused.kernels.camera import (
     DEPTH_U,
     DEPTH_V,
@@ -111,12 +111,16 @@ def _locate_corners(i: Int, j: Int, width: Int, height: Int, border: Int) -> Cor
 
 @compiled
 def border_index(index: Int, length: Int, border: Int) -> Int:
-    """The index in [0, length) of a pixel at most 2^31 away: clamped, or reflected with the edge's own pixel repeated."""
+    """The index in [0, length) of a pixel at most 2^31 away: clamped, or reflected with or without repeating the edge's pixel."""
     if border == REFLECT:
         distance = np.uint32(index if index >= 0 else -1 - index)
         period = np.uint32(2 * length)
         reflected = np.uint32(distance % period)
         return min(reflected, np.uint32(period - np.uint32(1) - reflected))
+    if border == REFLECT_101:
+        period = np.uint32(max(2 * length - 2, 1))
+        reflected = np.uint32(np.uint32(abs(np.int64(index))) % period)
+        return min(reflected, np.uint32(period - reflected))
     return np.uint32(min(max(index, 0), length - 1))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from augsvc.arrays import F64
 from augsvc.numerics.geometry import Canvas, centred_matrix
-from augsvc.ops.kinds.image import Color, PaddedFrame, Sources
+from augsvc.ops.kinds.image import Fill, PaddedFrame, Sources
 from augsvc.ops.operation import Draw
 
 
@@ -14,7 +14,7 @@ class Letterbox(PaddedFrame):
     """Shows the whole source as large as the canvas allows, centred, with bars of a colour (YOLO; its grey of 114)."""
 
     op: Literal["letterbox"] = "letterbox"
-    fill: Color = (114.0 / 255.0,) * 3
+    fill: Fill = (114.0 / 255.0,) * 3
 
     def matrix(self, draw: Draw, sources: Sources, canvas: Canvas) -> F64:
         """Scaled by the smaller of the two ratios of canvas and source; sides are rounded to whole pixels, at least one."""
