@@ -13,10 +13,9 @@ from augsvc_client.trainer.cli.main import app
 from augsvc_client.trainer.experiments.ablation import FILE_NAME, Ablation, build_variants, run_ablation
 from augsvc_client.trainer.experiments.run import run
 from augsvc_client.trainer.recipe import load_recipe
-from augsvc_client.trainer.report.figures import draw_ablation
-from augsvc_client.trainer.report.theme import DARK, LIGHT
 from augsvc_client.trainer.training.evaluate import Predictions
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
 PIPELINE = json.dumps([{"op": "rotation"}, {"op": "rotation"}])
 IDS = ["rotation", "rotation#2"]
 TINY = (
@@ -134,5 +133,3 @@ def test_differences_are_taken_pair_by_pair():
     assert single.rows()[2] == ["none", "80.0", "-10.0"]
     assert single.difference("none", "test").half_width is None
     assert "one seed only" in single.caption
-    assert draw_ablation(single, LIGHT)
-    assert draw_ablation(found, LIGHT) != draw_ablation(found, DARK)

@@ -24,6 +24,7 @@ from augsvc_client.trainer.training.evaluate import Score, average_predictions, 
 from augsvc_client.trainer.training.learner import Learner
 from augsvc_client.trainer.training.loop import TrainingState, train
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
 ABSENT = "http://127.0.0.1:9"  # the discard port: no server listens there
 BASE = {
     "data": {"dataset": "digits/train", "size": 8, "per_class": 2, "batch_size": 10, "pipeline": "none"},

@@ -1,9 +1,6 @@
 """Recipes, saved files and disks that are not as they should be cost one line, not the machine."""
 
 import json
-import resource
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -86,36 +83,13 @@ def test_several_processes_without_a_group_are_refused(tmp_path, monkeypatch, na
 
 
 @pytest.mark.parametrize("n_bytes", [100, 30_000])
-def test_a_full_disk_ends_a_run_with_one_line(url, tmp_path, n_bytes):
+def test_a_full_disk_ends_a_run_with_one_line(url, tmp_path, refused, n_bytes):
     """100 bytes are less than the recipe, 30,000 less than a checkpoint."""
-    out = tmp_path / "out"
-    command = [
-        *(
-            sys.executable,
-            "-W",
-            "ignore",
-            "-m",
-            "augsvc_client.trainer.entry",
-            "--url",
-            url,
-            "--dataset",
-            "digits/train",
-        ),
-        *("--per-class", "2", "--size", "8", "--epochs", "1", "--device", "cpu", "--out", str(out)),
-    ]
-    limits = (n_bytes, n_bytes)
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits),
-    )
-    assert done.returncode == 2, done.stderr
+    tiny = ("--per-class", 2, "--size", 8, "--epochs", 1, "--device", "cpu")
+    error = refused("--url", url, "--dataset", "digits/train", *tiny, "--out", tmp_path / "out", file_bytes=n_bytes)
     name = "recipe.yaml" if n_bytes == 100 else "checkpoint.safetensors"
-    assert f"{out / name} could not be written: File too large" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not list(out.glob("*.new"))
+    assert f"{tmp_path / 'out' / name} could not be written: File too large" in error
+    assert not list((tmp_path / "out").glob("*.new"))
 
 
 @pytest.mark.parametrize("damage", [{}, {"scores": 1}, [], {"scores": {"whole": [1]}}], ids=json.dumps)

@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from augsvc_client import Client
+from augsvc_client.trainer.experiments.ablation import Ablation
 from augsvc_client.trainer.experiments.findings import Finding, SanityResult
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.run import run
@@ -30,10 +31,12 @@ from augsvc_client.trainer.report.diversity import (
     compute_overlap,
     measure_overlap,
 )
+from augsvc_client.trainer.report.figures import draw_ablation
 from augsvc_client.trainer.report.measurements import Measurements, measure
 from augsvc_client.trainer.report.page import render_run_page
 from augsvc_client.trainer.report.practices import Run, review_practices
 from augsvc_client.trainer.report.tables import html_table, markdown_table
+from augsvc_client.trainer.report.theme import DARK, LIGHT
 from augsvc_client.trainer.training.device import use_threads
 from augsvc_client.trainer.training.evaluate import Predictions
 
@@ -379,6 +382,12 @@ def test_both_orders_of_pooling_are_timed_on_the_networks_shapes(outcome):
     assert pooling_shapes(other.model, other.inputs) == shapes, "the same, whichever order the network has"
     assert "2.5 times as long (interquartile range 2.2 to 2.7)" in review(7, outcome)[1]
     assert time_pooling_orders(replace(outcome, model=nn.Conv2d(1, 10, 1))) is None
+
+
+def test_an_ablation_is_drawn_in_both_themes():
+    scores = {"whole": [{"test": 0.9}, {"test": 0.7}], "none": [{"test": 0.8}, {"test": 0.5}]}
+    assert draw_ablation(Ablation({name: seeds[:1] for name, seeds in scores.items()}), LIGHT).startswith(b"\x89PNG")
+    assert draw_ablation(Ablation(scores), LIGHT) != draw_ablation(Ablation(scores), DARK)
 
 
 def test_a_table_is_the_same_in_html_and_markdown():

@@ -18,10 +18,12 @@ from augsvc_client.trainer.experiments.sanity import Setup, build_setup, run_gat
 from augsvc_client.trainer.recipe import load_recipe, parse_recipe
 from augsvc_client.trainer.training.data import read_order, training_loader
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 @pytest.fixture(scope="module")
 def sound(url):
-    values = {"data": {"dataset": "digits/train", "size": 16, "batch_size": 64}, "training": {"device": "cpu"}}
+    values = {"data": {"dataset": "digits/train", "size": 8, "batch_size": 64}, "training": {"device": "cpu"}}
     recipe, _ = resolve_recipe(parse_recipe({**values, "model": {"width": 0.5}}), url)
     return build_setup(recipe, url)
 
