@@ -143,7 +143,7 @@ def _arguments() -> dict[str, tuple[Any, ...]]:
     u8, u16, u32, i32, i64 = np.uint8, np.uint16, np.uint32, np.int32, np.int64
     canvas = CanvasShape(3, 224, 224)
     move = MoveArgs(1, 0, _array(1, np.uint16), _array(1, np.uint64), _array(2, i64))
-    tone = ToneArgs(_array(4, i32), _array(3, i64), _array(4, u32), _array(2, u8), _array(2, u8))
+    tone = ToneArgs(_array(4, i32), _array(3, i64), _array(3, i32), _array(4, u32), *(_array(2, u8) for _ in range(3)))
     blur = FilterArgs(_array(2, u32), _array(1, i64), _array(3, i32), _array(1, i64))
     laws, strengths = _array(1, i64), _array(2, i64)
     noise = NoiseArgs(laws, _array(1, u32), strengths, strengths, _array(1, u32), 1, 1, 1, _array(1, np.int16))

@@ -78,10 +78,11 @@ def lowered(operation: Operation, draw: Draw) -> list[np.ndarray]:
         total = np.column_stack((total, total * 0, total * 0))
         histogram = total[:, :, None] % np.arange(3, 259)
         statistics = Statistics(Moments(CANVAS.height * CANVAS.width, total, total * 50000), histogram)
-        stage = plan.tones(plan.passes[-1], [draw], statistics)[0]
-        if stage.table is None:
-            return [stage.matrix]
-        return [stage.matrix, stage.table if stage.table.shape[1] > 1 else stage.table[:, 0]]
+        arrays = []
+        for stage in plan.tones(plan.passes[-1], [draw], statistics):
+            table = stage.table if stage.table is None or stage.table.shape[1] > 1 else stage.table[:, 0]
+            arrays += [array for array in (stage.matrix, stage.hsv, table) if array is not None]
+        return arrays
     if isinstance(operation, SoundMove | SoundTone | SoundNoise):
         return lowered_sound(operation, draw)
     if isinstance(operation, Filter):

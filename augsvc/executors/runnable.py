@@ -12,6 +12,8 @@ from augsvc.ops.kinds.image import Noise, Tone
 from augsvc.ops.operation import Operation
 from augsvc.ops.registry import Registry, full_name
 
+_TONE_METHODS = ("matrix", "hsv", "table", "final_matrix")
+
 
 def require_runnable(operations: Registry, executor: Executor) -> None:
     """Refuses an operation that the executor does not run.
@@ -32,8 +34,8 @@ def _obstacle(operation: type[Operation], executor: Executor) -> str | None:
             f"executor {executor.name} runs no {operation.media} operation of kind {operation.kind.value!r} that is "
             f"derived from {_names(operation.__bases__)}: derive it from one of {_names(runnable)}"
         )
-    if issubclass(operation, Tone) and operation.matrix is Tone.matrix and operation.table is Tone.table:
-        return "a tone without `matrix` and `table` changes nothing: implement one of them"
+    if issubclass(operation, Tone) and all(getattr(operation, name) is getattr(Tone, name) for name in _TONE_METHODS):
+        return f"a tone without any of {', '.join(_TONE_METHODS)} changes nothing: implement one of them"
     return _obstacle_of_law(operation, executor) if issubclass(operation, Noise) else None
 
 

@@ -4,33 +4,20 @@ The first pass begins with the map of the source to the canvas (augsvc.planning.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from augsvc.arrays import F64, I64, Bools, required
+from augsvc.arrays import F64, required
 from augsvc.errors import SpecInvalid
-from augsvc.numerics import exact
-from augsvc.numerics.color import color_product, diagonal, read_table
 from augsvc.numerics.geometry import Camera, Canvas, Fit, fit_matrix, identity, product, require_scale
-from augsvc.ops.kinds.image import TABLE_ENTRIES, UNIT_BITS, Frame, Move, Padding, Sources, Statistics, Tone
+from augsvc.ops.kinds.image import Frame, Move, Padding, Sources, Statistics, Tone
 from augsvc.ops.operation import Draw, Statistic, Step
 from augsvc.ops.tree import Tree, are_exclusive
 from augsvc.planning.passes import Pass, Passes, plan_passes
+from augsvc.planning.tone_stages import ToneStage, merge_tones
 
-MAX_COEFFICIENT = 32768.0  # of a merged colour matrix: with 16 fraction bits it fits 32-bit integers
 _BARS = Padding("constant")  # of fit `contain`: a pass has one padding for all samples
-_IDENTITY_TABLE = np.arange(TABLE_ENTRIES, dtype=np.float64) / (TABLE_ENTRIES - 1)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ToneStage:
-    """A colour matrix, then a table; samples outside `matrix_rows` or `table_rows` skip it."""
-
-    matrix: I64  # N,C,C+1, UNIT_BITS fraction bits
-    matrix_rows: Bools
-    table: I64 | None  # N,1 or C,TABLE_ENTRIES, UNIT_BITS fraction bits: one for all channels or one for each
-    table_rows: Bools
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,31 +111,12 @@ class Plan(Passes):
         return frozenset[Statistic]().union(*(tone.statistics for _, tone in self.of_kind(pass_, Tone)))
 
     def tones(self, pass_: Pass, draws: Sequence[Draw], statistics: Statistics) -> list[ToneStage]:
-        """The colour maps of a pass, merged. A stage is opened by a matrix after a table, and by a table with jumps after
-        another one: read through that, its jumps would become ramps. It depends on the settings alone, not on the selection.
+        """The colour maps of a pass, merged. `statistics` has at least what `Plan.statistics` names."""
+        tones = [(index, tone, draws[index]) for index, tone in self.of_kind(pass_, Tone)]
+        return merge_tones(tones, self.canvas, statistics, self._are_exclusive)
 
-        Tones that exclude each other share a stage, which has one of them for each sample. Each is lowered for the samples that
-        it is selected for.
-        """
-        stages: list[_OpenStage] = []
-        for index, operation in self.of_kind(pass_, Tone):
-            rows = _rows(draws[index])
-            chosen = draws[index].take(rows), self.canvas, statistics.take(rows)
-            matrix, table = (lower(*chosen) for lower in (operation.matrix, operation.table))
-            if not (stages and (self._excludes(stages[-1], index) or stages[-1].takes(operation, matrix, table))):
-                stages.append(_OpenStage.empty(len(draws[index].selected), self.canvas.channels))
-            stages[-1].add(index, matrix, table, rows[draws[index].selected[rows]])
-        return [stage.close() for stage in stages]
-
-    def _excludes(self, stage: "_OpenStage", index: int) -> bool:
-        """Whether a tone excludes all tones of a stage."""
-        return all(are_exclusive(self.tree.leaves[other], self.tree.leaves[index]) for other in stage.operations)
-
-
-def _rows(draw: Draw) -> I64:
-    """The samples to lower: those selected, or the first one, because what is lowered shows whether there is a table."""
-    rows = np.flatnonzero(draw.selected)
-    return rows if rows.size else np.zeros(1, dtype=np.int64)
+    def _are_exclusive(self, index: int, other: int) -> bool:
+        return are_exclusive(self.tree.leaves[index], self.tree.leaves[other])
 
 
 def _selection(frame: Frame) -> tuple[str, str]:
@@ -156,50 +124,3 @@ def _selection(frame: Frame) -> tuple[str, str]:
     if frame.p < 1.0:
         return "pipeline.0.p", f"p {frame.p:g} does"
     return ("pipeline.0.views", "views do") if frame.views else ("pipeline.0.epochs", "epochs do")
-
-
-@dataclass(slots=True, eq=False)
-class _OpenStage:
-    """A tone stage while operations are still added to it."""
-
-    matrix: F64
-    matrix_rows: Bools
-    table_rows: Bools
-    table: F64 | None = (
-        None  # present by the pipeline, not by the selection: stages must not depend on the other samples
-    )
-    operations: list[int] = field(default_factory=list)  # their indices in the pipeline
-
-    @staticmethod
-    def empty(n: int, channels: int) -> "_OpenStage":
-        matrix = diagonal(np.ones(n), np.zeros(n), channels)
-        return _OpenStage(matrix, np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_))
-
-    def takes(self, operation: Tone, matrix: F64 | None, table: F64 | None) -> bool:
-        """Whether an operation can follow those of this stage in it."""
-        jumps = table is not None and not operation.continuous
-        return self.table is None or not (matrix is not None or jumps)
-
-    def add(self, index: int, matrix: F64 | None, table: F64 | None, rows: I64) -> None:
-        """Adds an operation with what it lowers to for the samples in `rows`; of other samples there may be one, if none is."""
-        self.operations.append(index)
-        if matrix is not None:
-            self.matrix[rows] = color_product(matrix[: len(rows)], self.matrix[rows])
-            self.matrix_rows[rows] = True
-        if table is not None:
-            self._add_table(table if table.ndim == 3 else table[:, None], rows)
-
-    def _add_table(self, table: F64, rows: I64) -> None:
-        if self.table is None:
-            self.table = np.tile(_IDENTITY_TABLE, (len(self.matrix), 1, 1))
-        if self.table.shape[1] < table.shape[1]:
-            self.table = np.repeat(self.table, table.shape[1], axis=1)
-        self.table[rows] = read_table(table[: len(rows)], self.table[rows])
-        self.table_rows[rows] = True
-
-    def close(self) -> ToneStage:
-        table = None if self.table is None else exact.to_fixed(self.table, UNIT_BITS)
-        # a row too large for fixed point is scaled down as a whole: it saturates where it did before
-        strength = np.maximum(np.abs(self.matrix).max(axis=2, keepdims=True), MAX_COEFFICIENT)
-        matrix = exact.to_fixed(self.matrix * (MAX_COEFFICIENT / strength), UNIT_BITS)
-        return ToneStage(matrix, self.matrix_rows, table, self.table_rows)

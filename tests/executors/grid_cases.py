@@ -100,6 +100,15 @@ def _passes():
         "noises after a filter": {"pipeline": [blur, lost, noise, {"op": "erasing"}]},
         "a float operation between": {"pipeline": [noise, {"op": "downsample", "p": 0.7}, turn, blur]},
         "a float operation last": {"pipeline": [blur, {"op": "downsample"}], "channels": 1},
+        "HSV between tones, of some samples": {
+            "pipeline": [
+                {"op": "color_shift"},
+                {"op": "hue_saturation_value", "saturation_shift": [-1, 1], "p": 0.5},
+                rest,
+                {"op": "photometric_distort", "chance": 1.0},
+                {"op": "equalize", "p": 0.7},
+            ]
+        },
         "tones after tones": {"pipeline": [rest, {"op": "color_jitter"}, rest, {"op": "color_shift"}]},
     }
 

@@ -240,7 +240,13 @@ def test_a_new_pipeline_compiles_nothing():
         for pipeline in (
             "none",
             "strong",
-            [{"op": "gaussian_noise"}, {"op": "whitening"}, {"op": "equalize"}, {"op": "rotation"}],
+            [
+                {"op": "gaussian_noise"},
+                {"op": "whitening"},
+                {"op": "equalize"},
+                {"op": "photometric_distort"},
+                {"op": "rotation"},
+            ],
         ):
             run(pipeline, images, size=[16, 24], channels=channels).images()
     for pipeline in ("sound", "none", [{"op": "gain"}, {"op": "white_noise"}, {"op": "distortion", "mode": "crush"}]):

@@ -46,8 +46,9 @@ from augsvc.ops.kinds.image import (
 )
 from augsvc.ops.operation import Draw, Operation
 from augsvc.planning import labels
-from augsvc.planning.image_plan import Plan, ToneStage
+from augsvc.planning.image_plan import Plan
 from augsvc.planning.passes import Pass
+from augsvc.planning.tone_stages import ToneStage
 
 _MODES: dict[PaddingMode, int] = {
     "constant": args.CONSTANT,
@@ -205,15 +206,19 @@ def lower_tones(stages: Sequence[ToneStage], n: int, channels: int) -> ToneArgs:
     tables = [stage.table.shape[1:] for stage in stages if stage.table is not None]
     curves = np.zeros((n, count, *max(tables, default=(1, 0))), np.uint32)
     gains, shifts = np.zeros((n, count, channels, channels), np.int32), np.zeros((n, count, channels), np.int64)
-    matrix_rows, curve_rows = np.zeros((n, count), np.uint8), np.zeros((n, count), np.uint8)
+    hsv = np.zeros((n, count, 5 if any(stage.hsv is not None for stage in stages) else 0), np.int32)
+    matrix_rows, hsv_rows, curve_rows = (np.zeros((n, count), np.uint8) for _ in range(3))
     for k, stage in enumerate(stages):
         gains[:, k] = np.clip(stage.matrix[:, :, :channels], -MAX_COEFFICIENT, MAX_COEFFICIENT)
         shifts[:, k] = stage.matrix[:, :, channels] * WHITE
         matrix_rows[:, k] = stage.matrix_rows
+        if stage.hsv is not None:
+            hsv[:, k] = np.clip(stage.hsv, -MAX_COEFFICIENT, MAX_COEFFICIENT)
+            hsv_rows[:, k] = stage.hsv_rows
         if stage.table is not None:
             curves[:, k] = np.clip(stage.table, 0, ONE)
             curve_rows[:, k] = stage.table_rows
-    return ToneArgs(gains, shifts, curves, matrix_rows, curve_rows)
+    return ToneArgs(gains, shifts, hsv, curves, matrix_rows, hsv_rows, curve_rows)
 
 
 def lower_filter(blur: tuple[int, Filter] | None, draws: Sequence[Draw], n: int, canvas: Canvas) -> FilterArgs:

@@ -4,6 +4,7 @@ Tones are merged by the plan (`apply_tones`); every other kind has one function 
 executor runs the kinds and laws of these tables and no other.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from kornia.color import hsv_to_rgb, rgb_to_hsv
 from kornia.filters import filter2d, filter2d_separable
 
 from augsvc.arrays import I64, ranges
@@ -19,7 +21,7 @@ from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.rng import QUANTILE_BITS
 from augsvc.ops.kinds.image import TABLE_ENTRIES, UNIT_BITS, Dropout, Erase, Filter, Gaussian, Noise, Opaque
 from augsvc.ops.operation import Draw, Operation
-from augsvc.planning.image_plan import ToneStage
+from augsvc.planning.tone_stages import TURN, ToneStage
 
 _UNIT = float(1 << UNIT_BITS)
 
@@ -45,13 +47,16 @@ def apply_operation(
 
 
 def apply_tones(stage: ToneStage, pixels: torch.Tensor, workspace: Workspace) -> None:
-    """A colour matrix, then a table."""
+    """A colour matrix, then a change in HSV, then a table."""
     channels, (height, width) = pixels.shape[1], pixels.shape[2:]
-    for selected, change in ((stage.matrix_rows, _apply_matrix), (stage.table_rows, _apply_table)):
-        rows = np.flatnonzero(selected)
-        fixed = stage.matrix if change is _apply_matrix else stage.table
+    for fixed, selected, change in (
+        (stage.matrix, stage.matrix_rows, _apply_matrix),
+        (stage.hsv, stage.hsv_rows, _change_hsv),
+        (stage.table, stage.table_rows, _apply_table),
+    ):
         if fixed is None:
             continue
+        rows = np.flatnonzero(selected)
         for chunk in ranges(len(rows), max(1, workspace.chunk // (channels * height * width))):
             factors = torch.from_numpy(fixed[rows[chunk]]).to(workspace.device).float() / _UNIT
             values = pixels[rows[chunk]].flatten(2)
@@ -70,6 +75,16 @@ def _apply_matrix(values: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
             value = value + matrix[:, c, k, None] * values[:, k]
         out[:, c] = value
     return out.clamp(0.0, 1.0)
+
+
+def _change_hsv(values: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
+    """Colours (n, 3, K) through changes (n, 5), over 2^16. Kornia's conversions are elementwise: bits do not depend on others."""
+    turns, saturation_gain, saturation_shift, value_gain, value_shift = change[:, :, None, None].unbind(1)
+    hue, saturation, value = rgb_to_hsv(values[:, :, None]).unbind(1)
+    hue = hue + turns * (_UNIT * 2.0 * math.pi / TURN)
+    saturation = (saturation * saturation_gain + saturation_shift).clamp(0.0, 1.0)
+    value = (value * value_gain + value_shift).clamp(0.0, 1.0)
+    return hsv_to_rgb(torch.stack((hue, saturation, value), dim=1))[:, :, 0].clamp(0.0, 1.0)
 
 
 def _apply_table(values: torch.Tensor, table: torch.Tensor) -> torch.Tensor:

@@ -3,7 +3,7 @@
     kind     what the lowering yields, per sample                       neighbours of the same kind
     frame    a 3×3 matrix from the source to the canvas                 none: at most one, the first operation
     move     a 3×3 matrix and a border mode                             one matrix, one resample
-    tone     a C×(C+1) colour matrix, or a table over [0, 1]            one matrix, one table
+    tone     a C×(C+1) colour matrix, a change in HSV, or a table       one matrix, one table
     filter   a separable kernel, or a small dense one                   one after the other
     noise    a law and its strength                                     in order
     erase    rectangles and their fill                                  in order
@@ -210,8 +210,25 @@ def byte_table(levels: F64 | I64) -> F64:
     return table
 
 
+class Hsv(NamedTuple):
+    """A change in HSV, each (N,): a hue plus turns; saturation and value times a gain plus a shift, clamped to [0, 1]."""
+
+    turns: F64  # 1 is a full turn
+    saturation_gain: F64
+    saturation_shift: F64
+    value_gain: F64
+    value_shift: F64
+
+    @staticmethod
+    def turn(turns: F64) -> "Hsv":
+        """A change of the hue alone."""
+        one, zero = np.ones_like(turns), np.zeros_like(turns)
+        return Hsv(turns, one, zero, one, zero)
+
+
 class Tone(Operation):
-    """Maps the colour of each pixel, independent of its position. Implements `matrix` or `table` (or both: matrix first).
+    """Maps the colour of each pixel, independent of its position, by what it implements of `matrix`, `hsv`, `table` and
+    `final_matrix`, applied in this order. Which of them are None depends on the settings and the canvas alone.
 
     `statistics` has what the operations of the pass request, of the pass's incoming pixels.
     """
@@ -222,10 +239,19 @@ class Tone(Operation):
         """Colour matrices (N, C, C+1) on the [0, 1] scale; the last column is added."""
         return None
 
+    def hsv(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> Hsv | None:
+        """A change in HSV; on a canvas of one channel, of its value alone."""
+        return None
+
     def table(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64 | None:
         """Curves (N, TABLE_ENTRIES), or one for each channel (N, C, TABLE_ENTRIES): the output in [0, 1] for inputs
         0, 1/1024, …, 1. `byte_table` makes them for a function of bytes.
         """
+        return None
+
+    def final_matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64 | None:
+        """Colour matrices as those of `matrix`, for what comes after HSV or a table."""
+        return None
         return None
 
 

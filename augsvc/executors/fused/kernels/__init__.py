@@ -6,6 +6,7 @@
     sampling.py      one canvas pixel from its source
     mask.py          one pixel of a mask through all cameras
     tone.py          one pixel through a colour matrix, one value through a curve
+    hsv.py           one pixel through HSV
     noise.py         the laws of noise
     philox.py        one block of random numbers
     cpu.py           passes on the CPU: ranges of samples, in the caller's thread

@@ -56,12 +56,14 @@ class MaskArgs(NamedTuple):
 
 
 class ToneArgs(NamedTuple):
-    """S stages: a colour matrix, then a curve."""
+    """S stages: a colour matrix, then a change in HSV, then a curve."""
 
     gains: I32  # N,S,C,C with 16 fraction bits
     shifts: I64  # N,S,C: on the scale of value × gain
+    hsv: I32  # N,S,5: hsv.py has the five; or N,S,0 where no stage has one
     curves: U32  # N,S,1 or C,TABLE_ENTRIES with 16 fraction bits; or N,S,1,0 where no stage has one
     matrix_rows: U8  # N,S: whether the sample goes through the stage's matrix
+    hsv_rows: U8  # N,S; never with one channel
     curve_rows: U8  # N,S
 
 

@@ -24,6 +24,7 @@ from augsvc.executors.fused.kernels.args import (
 )
 from augsvc.executors.fused.kernels.camera import HEIGHT, IDENTICAL, WIDTH
 from augsvc.executors.fused.kernels.compiled import compiled, threaded
+from augsvc.executors.fused.kernels.hsv import change_hsv
 from augsvc.executors.fused.kernels.noise import add_noise, random_planes
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK, PIXEL_BLOCK, block
 from augsvc.executors.fused.kernels.sampling import Pixel, Source, sample_at
@@ -106,6 +107,8 @@ def apply_tones(channels: Int, tone: ToneArgs, n: Int, pixel: Pixel) -> Pixel:
     for stage in range(tone.matrix_rows.shape[1]):
         if tone.matrix_rows[n, stage]:
             first, second, third = _apply_matrix(channels, tone, n, stage, (first, second, third))
+        if tone.hsv_rows[n, stage]:
+            first, second, third = change_hsv(tone.hsv[n, stage], first, second, third)
         if tone.curve_rows[n, stage]:
             curves, last = tone.curves[n, stage], tone.curves.shape[2] - 1
             first = apply_curve(curves[0], first)

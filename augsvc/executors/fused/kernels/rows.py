@@ -6,6 +6,7 @@ import numpy as np
 
 from augsvc.executors.fused.kernels.args import I32, I64, U8, U16, U32, U64, Int, NoiseArgs, ToneArgs
 from augsvc.executors.fused.kernels.compiled import compiled
+from augsvc.executors.fused.kernels.hsv import change_hsv
 from augsvc.executors.fused.kernels.noise import add_noise_row, random_planes
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK, PIXEL_BLOCK, block
 from augsvc.executors.fused.kernels.scratch import BLOCKS_PER_VECTOR, Points, Randoms
@@ -30,6 +31,8 @@ def apply_tones(row: U16, channels: Int, tone: ToneArgs, n: Int, points: Points)
                 _mix_channels(row[:width], row[width : 2 * width], row[2 * width :], gains, shifts)
             else:
                 _scale(row, gains[0, 0], shifts[0])
+        if tone.hsv_rows[n, stage]:
+            _change_hsv(row[:width], row[width : 2 * width], row[2 * width :], tone.hsv[n, stage])
         if tone.curve_rows[n, stage]:
             for c in range(channels):
                 curve = tone.curves[n, stage, min(c, tone.curves.shape[2] - 1)]
@@ -52,6 +55,12 @@ def _mix_channels(red: U16, green: U16, blue: U16, gains: I32, shifts: I64) -> N
         red[x] = mix(to_red, shifts[0], r, g, b)
         green[x] = mix(to_green, shifts[1], r, g, b)
         blue[x] = mix(to_blue, shifts[2], r, g, b)
+
+
+@compiled
+def _change_hsv(red: U16, green: U16, blue: U16, change: I32) -> None:
+    for x in range(red.size):
+        red[x], green[x], blue[x] = change_hsv(change, red[x], green[x], blue[x])
 
 
 @compiled

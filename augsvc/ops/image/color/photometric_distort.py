@@ -1,0 +1,80 @@
+"""Photometric distortion."""
+
+from itertools import permutations
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from augsvc.arrays import F64, Bools
+from augsvc.numerics.color import LUMA, blend_with_grey, color_product, diagonal
+from augsvc.numerics.geometry import Canvas
+from augsvc.ops.image.color.pivot import Pivot, measure_pivot, pivot_statistics
+from augsvc.ops.kinds.image import Hsv, Statistics, Tone
+from augsvc.ops.laws import INTEGERS
+from augsvc.ops.operation import Draw, Drawn, Interval, Settings, Statistic
+
+_ORDERS = np.array(list(permutations(range(3))))
+_BRIGHTNESS, _CONTRAST, _SATURATION, _HUE, _PERMUTATION, _CONTRAST_FIRST = range(6)
+
+
+class PhotometricDistort(Tone):
+    """Brightness, contrast, saturation, hue and a permutation of the channels, each with probability `chance`.
+
+    As torchvision's RandomPhotometricDistort: contrast comes after brightness, or after hue, with equal probabilities; hue is
+    HSV's. Two things differ: values are clamped before hue is turned and at the end, not after each part; and the mean luma of a
+    contrast that comes last is that before hue is turned.
+    """
+
+    examples: ClassVar[tuple[Settings, ...]] = ({}, {"pivot": "black"}, {"pivot": "middle"})
+    identity: ClassVar[Settings] = {"brightness": 1, "contrast": 1, "saturation": 1, "hue": 0, "permutation": 0}
+    op: Literal["photometric_distort"] = "photometric_distort"
+    pivot: Pivot = "mean"
+    chance: Annotated[float, Field(ge=0.0, le=1.0, strict=True)] = 0.5
+    brightness: Annotated[Interval, Drawn(lane=1, low=0.0, high=4.0)] = (0.875, 1.125)
+    contrast: Annotated[Interval, Drawn(lane=2, low=0.0, high=4.0)] = (0.5, 1.5)
+    saturation: Annotated[Interval, Drawn(lane=3, low=0.0, high=4.0)] = (0.5, 1.5)
+    hue: Annotated[Interval, Drawn(lane=4, low=-0.5, high=0.5)] = (-0.05, 0.05)
+    permutation: Annotated[Interval, Drawn(lane=5, low=0.0, high=5.0, law=INTEGERS)] = (0.0, 5.0)
+    choices: Annotated[Interval, Drawn(lane=6, low=0.0, high=1.0, count=6)] = (0.0, 1.0)
+
+    @property
+    def statistics(self) -> frozenset[Statistic]:
+        """Moments for a pivot at the mean."""
+        return pivot_statistics(self.pivot)
+
+    def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
+        """Brightness, contrast if it is first, and saturation."""
+        return self._matrices(draw, canvas, statistics)[0]
+
+    def hsv(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> Hsv:
+        """Hue."""
+        return Hsv.turn(np.where(self._chosen(draw, _HUE), draw.value("hue"), 0.0))
+
+    def final_matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
+        """Contrast if it is last, and the permutation."""
+        return self._matrices(draw, canvas, statistics)[1]
+
+    def _matrices(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> tuple[F64, F64]:
+        """The maps before and after hue."""
+        channels, first = canvas.channels, draw.value("choices")[:, _CONTRAST_FIRST] < 0.5
+        factors = {
+            name: np.where(self._chosen(draw, index), draw.value(name), 1.0)
+            for name, index in (("brightness", _BRIGHTNESS), ("contrast", _CONTRAST), ("saturation", _SATURATION))
+        }
+        before = diagonal(factors["brightness"], np.zeros(len(first)), channels)
+        before = color_product(self._contrast(np.where(first, factors["contrast"], 1.0), before, statistics), before)
+        before = color_product(blend_with_grey(factors["saturation"], LUMA, channels), before)
+        after = self._contrast(np.where(first, 1.0, factors["contrast"]), before, statistics)
+        if channels == 3:
+            order = np.where(self._chosen(draw, _PERMUTATION), draw.value("permutation"), 0.0).astype(np.int64)
+            after = np.take_along_axis(after, _ORDERS[order][:, :, None], axis=1)
+        return before, after
+
+    def _contrast(self, factor: F64, matrix: F64, statistics: Statistics) -> F64:
+        """Contrast of images after `matrix`."""
+        pivot = measure_pivot(self.pivot, matrix, statistics)
+        return diagonal(factor, pivot * (1.0 - factor), matrix.shape[1])
+
+    def _chosen(self, draw: Draw, part: int) -> Bools:
+        return draw.value("choices")[:, part] < self.chance

@@ -1,0 +1,153 @@
+"""Merges the colour maps of a pass into stages, in fixed point: a matrix, then a change in HSV, then a table.
+
+Which stages there are depends on the settings and the canvas alone, not on the selection: a sample's result must not depend on
+what the others of its batch take.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+
+from augsvc.arrays import F64, I64, Bools
+from augsvc.numerics import exact
+from augsvc.numerics.color import color_product, diagonal, read_table
+from augsvc.numerics.geometry import Canvas
+from augsvc.ops.kinds.image import TABLE_ENTRIES, UNIT_BITS, Hsv, Statistics, Tone
+from augsvc.ops.operation import Draw
+
+MAX_COEFFICIENT = 32768.0  # of a merged colour matrix: with 16 fraction bits it fits 32-bit integers
+SECTOR_BITS = 15  # fraction bits of a hue in sectors
+TURN = 6 << SECTOR_BITS
+_IDENTITY_TABLE = np.arange(TABLE_ENTRIES, dtype=np.float64) / (TABLE_ENTRIES - 1)
+_IDENTITY_HSV = np.array([0, 1 << UNIT_BITS, 0, 1 << UNIT_BITS, 0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ToneStage:
+    """A colour matrix, then a change in HSV, then a table; samples outside of their rows skip them."""
+
+    matrix: I64  # N,C,C+1, UNIT_BITS fraction bits
+    matrix_rows: Bools
+    hsv: (
+        I64 | None
+    )  # N,5: turns, of which TURN is a full one; gain and shift of saturation and value, UNIT_BITS fraction bits
+    hsv_rows: Bools
+    table: I64 | None  # N,1 or C,TABLE_ENTRIES, UNIT_BITS fraction bits: one for all channels or one for each
+    table_rows: Bools
+
+
+def merge_tones(
+    tones: Iterable[tuple[int, Tone, Draw]],
+    canvas: Canvas,
+    statistics: Statistics,
+    are_exclusive: Callable[[int, int], bool],
+) -> list[ToneStage]:
+    """The stages of operations, which come in order with their indices in the pipeline.
+
+    A stage is opened by what cannot merge with the last one: a matrix after HSV or a table, HSV after HSV or a table, and a
+    table with jumps after another one, through which its jumps would become ramps. Tones that exclude each other share a
+    stage, which has one of them for each sample. Each is lowered for the samples that it is selected for.
+    """
+    stages: list[_OpenStage] = []
+    for index, tone, draw in tones:
+        rows = _lowered_rows(draw)
+        selected = rows[draw.selected[rows]]
+        shares = bool(stages) and all(are_exclusive(other, index) for other in stages[-1].operations)
+        previous = _Part.MATRIX
+        for part, value in _lower(tone, draw.take(rows), canvas, statistics.take(rows)):
+            shares = shares and (part > previous or part is _Part.MATRIX is previous)
+            if not (stages and (shares or stages[-1].takes(part, tone.continuous))):
+                stages.append(_OpenStage.empty(len(draw.selected), canvas.channels))
+            stages[-1].add(index, part, value, selected)
+            previous = part
+    return [stage.close() for stage in stages]
+
+
+def _lowered_rows(draw: Draw) -> I64:
+    """The samples to lower: those selected, or the first one, because what is lowered shows which parts there are."""
+    rows = np.flatnonzero(draw.selected)
+    return rows if rows.size else np.zeros(1, dtype=np.int64)
+
+
+class _Part(IntEnum):
+    """The parts of a stage, in order."""
+
+    MATRIX = 0
+    HSV = 1
+    TABLE = 2
+
+
+def _lower(tone: Tone, draw: Draw, canvas: Canvas, statistics: Statistics) -> Iterator[tuple[_Part, F64 | Hsv]]:
+    """The parts of a tone, in order. On a canvas of one channel HSV changes the value alone: a matrix."""
+    if (matrix := tone.matrix(draw, canvas, statistics)) is not None:
+        yield _Part.MATRIX, matrix
+    if (hsv := tone.hsv(draw, canvas, statistics)) is not None:
+        grey = canvas.channels == 1
+        yield (_Part.MATRIX, diagonal(hsv.value_gain, hsv.value_shift, 1)) if grey else (_Part.HSV, hsv)
+    if (table := tone.table(draw, canvas, statistics)) is not None:
+        yield _Part.TABLE, table
+    if (matrix := tone.final_matrix(draw, canvas, statistics)) is not None:
+        yield _Part.MATRIX, matrix
+
+
+@dataclass(slots=True, eq=False)
+class _OpenStage:
+    """A tone stage while operations are still added to it. A part is None if no operation has it, for any selection."""
+
+    matrix: F64
+    matrix_rows: Bools
+    hsv_rows: Bools
+    table_rows: Bools
+    hsv: I64 | None = None
+    table: F64 | None = None
+    operations: list[int] = field(default_factory=list)  # their indices in the pipeline
+
+    @staticmethod
+    def empty(n: int, channels: int) -> "_OpenStage":
+        matrix = diagonal(np.ones(n), np.zeros(n), channels)
+        return _OpenStage(matrix, *np.zeros((3, n), dtype=np.bool_))
+
+    def takes(self, part: _Part, continuous: bool) -> bool:
+        """Whether a part can follow what is in this stage."""
+        if part is _Part.TABLE:
+            return self.table is None or continuous
+        return self.hsv is None and self.table is None
+
+    def add(self, index: int, part: _Part, value: F64 | Hsv, rows: I64) -> None:
+        """Adds a part with its values for the samples in `rows`; of other samples there may be one, if `rows` is empty."""
+        if index not in self.operations:
+            self.operations.append(index)
+        if isinstance(value, Hsv):
+            self._add_hsv(value, rows)
+        elif part is _Part.MATRIX:
+            self.matrix[rows] = color_product(value[: len(rows)], self.matrix[rows])
+            self.matrix_rows[rows] = True
+        else:
+            self._add_table(value if value.ndim == 3 else value[:, None], rows)
+
+    def _add_hsv(self, change: Hsv, rows: I64) -> None:
+        """A sample that would not change skips it: there and back, values of 16 bits could differ."""
+        turns = exact.to_fixed(change.turns * 6.0, SECTOR_BITS) % TURN
+        fixed = np.column_stack((turns, *(exact.to_fixed(column, UNIT_BITS) for column in change[1:])))[: len(rows)]
+        if self.hsv is None:
+            self.hsv = np.tile(_IDENTITY_HSV, (len(self.matrix), 1))
+        self.hsv[rows] = fixed
+        self.hsv_rows[rows] = (fixed != _IDENTITY_HSV).any(axis=1)
+
+    def _add_table(self, table: F64, rows: I64) -> None:
+        if self.table is None:
+            self.table = np.tile(_IDENTITY_TABLE, (len(self.matrix), 1, 1))
+        if self.table.shape[1] < table.shape[1]:
+            self.table = np.repeat(self.table, table.shape[1], axis=1)
+        self.table[rows] = read_table(table[: len(rows)], self.table[rows])
+        self.table_rows[rows] = True
+
+    def close(self) -> ToneStage:
+        """The stage in fixed point."""
+        table = None if self.table is None else exact.to_fixed(self.table, UNIT_BITS)
+        # a row too large for fixed point is scaled down as a whole: it saturates where it did before
+        strength = np.maximum(np.abs(self.matrix).max(axis=2, keepdims=True), MAX_COEFFICIENT)
+        matrix = exact.to_fixed(self.matrix * (MAX_COEFFICIENT / strength), UNIT_BITS)
+        return ToneStage(matrix, self.matrix_rows, self.hsv, self.hsv_rows, table, self.table_rows)
