@@ -35,7 +35,7 @@ def _obstacle(operation: type[Operation], executor: Executor) -> str | None:
             f"derived from {_names(operation.__bases__)}: derive it from one of {_names(runnable)}"
         )
     if issubclass(operation, Tone) and all(getattr(operation, name) is getattr(Tone, name) for name in _TONE_METHODS):
-        return f"a tone without any of {', '.join(_TONE_METHODS)} changes nothing: implement one of them"
+        return "a tone without `matrix` and `table` changes nothing: implement one of them, or `hsv` or `final_matrix`"
     return _obstacle_of_law(operation, executor) if issubclass(operation, Noise) else None
 
 
