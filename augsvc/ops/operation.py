@@ -183,6 +183,11 @@ class Step(BaseModel, ABC):
         """Whether it applies to every sample, in every epoch and view."""
         return self.p == 1.0 and self.views is None and self.epochs is None
 
+    @property
+    def needs_fitted(self) -> bool:
+        """Whether it needs statistics fitted on the dataset, `canvas.colors`; without them it is refused."""
+        return False
+
     @classmethod
     def parameters(cls) -> dict[str, Drawn]:
         """The fields that are drawn, by name."""
@@ -224,11 +229,6 @@ class Operation(Step):
     def statistics(self) -> frozenset[Statistic]:
         """The statistics of each incoming sample that it requests, by its settings alone; any of them opens a pass."""
         return frozenset()
-
-    @property
-    def needs_fitted(self) -> bool:
-        """Whether it needs statistics fitted on the dataset, `canvas.colors`; without them it is refused."""
-        return False
 
 
 def draw_operations(

@@ -129,4 +129,4 @@ def _with_ids(steps: Sequence[Step]) -> tuple[Step, ...]:
 
 def needing_fitted(steps: Sequence[Step]) -> str | None:
     """The field of the first operation that needs statistics fitted on a dataset, such as "pipeline.2"; None without one."""
-    return next((field for field, step in walk(steps) if isinstance(step, Operation) and step.needs_fitted), None)
+    return next((field for field, step in walk(steps) if step.needs_fitted), None)

@@ -10,6 +10,7 @@ import numpy as np
 
 from augsvc.arrays import F64, I64, Bools
 from augsvc.ops.container import Choice, Container, Slot, one_hot
+from augsvc.ops.kinds.image import BLACK, Color, Fill, Move
 from augsvc.ops.operation import Operation
 
 
@@ -43,15 +44,22 @@ Table = Mapping[str, Entry | None]  # by name; None is the identity
 
 
 class Policy(Container):
-    """A container that makes its children itself: layers of operations, of a table each."""
+    """A container that makes its children itself: layers of operations, of a table each. `fill` is the colour around moves."""
 
     kind: ClassVar[str] = "policy"
     media: ClassVar[str | None] = "image"
+
+    fill: Fill = BLACK
 
     @property
     @abstractmethod
     def tables(self) -> Sequence[Table]:
         """The table of each layer: one of its operations applies, or none."""
+
+    @property
+    def needs_fitted(self) -> bool:
+        """Whether it shows the dataset's mean colour."""
+        return self.fill == "mean"
 
     def slots(self) -> tuple[Slot, ...]:
         """The operations of all layers; the same objects for equal policies."""
@@ -70,8 +78,20 @@ class Policy(Container):
 @lru_cache(maxsize=64)
 def _slots(policy: Policy) -> tuple[Slot, ...]:
     return tuple(
-        Slot(entry.step, layer, f"{layer + 1}.{name}", f"{layer + 1}.{name}", frozenset(entry.given))
+        Slot(
+            _with_fill(entry.step, policy.fill),
+            layer,
+            f"{layer + 1}.{name}",
+            f"{layer + 1}.{name}",
+            frozenset(entry.given),
+        )
         for layer, table in enumerate(policy.tables)
         for name, entry in table.items()
         if entry
     )
+
+
+def _with_fill(step: Operation, fill: Color) -> Operation:
+    if isinstance(step, Move) and fill != BLACK:
+        return step.model_copy(update={"border": "constant", "fill": fill})
+    return step

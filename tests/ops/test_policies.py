@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from augsvc.errors import SpecInvalid
+from augsvc.errors import NeedsStatistics, SpecInvalid
 from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.rng import Address
 from augsvc.ops.auto_augment_policies import PAIRS
@@ -189,11 +189,22 @@ def test_a_chosen_operation_always_applies(step):
     assert {leaf.step.p for leaf in Tree.of(parse_pipeline([step])).leaves} == {1.0}
 
 
+@pytest.mark.usefixtures("each_executor")
+def test_fill_is_the_colour_around_moves():
+    images = [np.full((16, 16, 3), 200, np.uint8)] * 40
+    shown = run([{"op": "trivial_augment_wide", "fill": [1.0, 0.0, 0.0]}], images).images()
+    corners = {tuple(corner) for image in shown for corner in (image[0, 0], image[-1, -1])}
+    assert (255, 0, 0) in corners and (0, 0, 0) not in corners
+    with pytest.raises(NeedsStatistics) as refused:
+        run([{"op": "one_of", "of": [{"op": "rand_augment", "fill": "mean"}]}], images)
+    assert refused.value.field == "pipeline.0.of.0"
+
+
 @pytest.mark.parametrize("name", ["invert", "posterize", "solarize", "autocontrast", "equalize"])
 def test_the_canonical_form_of_a_policy_has_no_children(name):
     spec = validate_spec({"dataset": "d", "pipeline": [{"op": "auto_augment"}]})
     assert json.loads(spec.canonical())["pipeline"] == [
-        {"op": "auto_augment", "id": "auto_augment", "p": 1.0, "policy": "imagenet"}
+        {"op": "auto_augment", "id": "auto_augment", "p": 1.0, "policy": "imagenet", "fill": [0.0, 0.0, 0.0]}
     ]
     assert any(name in leaf.id for leaf in Tree.of(spec.pipeline).leaves)
 

@@ -1,0 +1,123 @@
+"""Recipes for self-supervised learning. A sample's views are its `view` 0, 1, …: batches of one stream, drawn separately."""
+
+from augsvc.ops.operation import Settings
+from augsvc.ops.recipes.recipe import BILINEAR, CROP_IS_INTERPOLATED, FLIP, IMAGENET, Recipe, Recipes
+
+_ALONE = ("clamps values after a colour jitter, not between its parts", CROP_IS_INTERPOLATED)
+_GREY: Settings = {"op": "grayscale", "p": 0.2}
+
+
+def _jitter(strength: float, saturation: float, hue: float) -> Settings:
+    """torchvision's ColorJitter(strength, strength, saturation, hue) under p 0.8."""
+    return {
+        "op": "color_jitter", "p": 0.8, "brightness": [1 - strength, 1 + strength], "contrast": [1 - strength, 1 + strength],
+        "saturation": [1 - saturation, 1 + saturation], "hue": [-hue, hue], "pivot": "mean", "order": [0, 23], "space": "hsv",
+    }  # fmt: skip
+
+
+def _blur(p: float, views: list[int] | None = None) -> Settings:
+    step: Settings = {"op": "gaussian_blur", "sigma": [0.1, 2.0], "p": p}
+    return step if views is None else {**step, "views": views}
+
+
+def _crop(low: float, high: float = 1.0) -> Settings:
+    return {"op": "random_resized_crop", "scale": [low, high]}
+
+
+_BYOL_STEPS = (
+    FLIP, _jitter(0.4, 0.2, 0.1), _GREY, _blur(1.0, [0]), _blur(0.1, [1]), {"op": "solarize", "p": 0.2, "views": [1]},
+)  # fmt: skip
+# the flip, published as the last step, changes nothing if it comes before the colours, and saves a pass
+_MOCO_STEPS = (_crop(0.2), FLIP, _jitter(0.4, 0.4, 0.1), _GREY, _blur(0.5))
+
+SELF_SUPERVISED: Recipes = {
+    "mae_pretrain": Recipe(
+        "masked autoencoders, pre-training on ImageNet",
+        "facebookresearch/mae, main_pretrain.py; He et al. 2022",
+        (224, 224),
+        (_crop(0.2), FLIP),
+        *IMAGENET,
+        (BILINEAR, CROP_IS_INTERPOLATED),
+    ),
+    "simclr": Recipe(
+        "SimCLR on ImageNet, both views",
+        "google-research/simclr, data_util.py; Chen et al. 2020, appendix A",
+        (224, 224),
+        (_crop(0.08), FLIP, _jitter(0.8, 0.8, 0.2), _GREY, _blur(0.5)),
+        *IMAGENET,
+        (BILINEAR, *_ALONE),
+    ),
+    "moco_v2": Recipe(
+        "MoCo v2 on ImageNet, both views",
+        "facebookresearch/moco, main_moco.py, --aug-plus; Chen et al. 2020",
+        (224, 224),
+        _MOCO_STEPS,
+        *IMAGENET,
+        _ALONE,
+    ),
+    "simsiam": Recipe(
+        "SimSiam on ImageNet, both views",
+        "facebookresearch/simsiam, main_simsiam.py; Chen and He 2021",
+        (224, 224),
+        _MOCO_STEPS,
+        *IMAGENET,
+        _ALONE,
+    ),
+    "moco_v3": Recipe(
+        "MoCo v3 on ImageNet: view 0 is blurred, view 1 is solarized",
+        "facebookresearch/moco-v3, main_moco.py; Chen et al. 2021",
+        (224, 224),
+        (_crop(0.08), *_BYOL_STEPS),
+        *IMAGENET,
+        _ALONE,
+    ),
+    "byol": Recipe(
+        "BYOL on ImageNet: view 0 is blurred, view 1 is solarized",
+        "Grill et al. 2020, appendix B, table 6",
+        (224, 224),
+        (_crop(0.08), *_BYOL_STEPS),
+        *IMAGENET,
+        (BILINEAR, *_ALONE),
+    ),
+    "barlow_twins": Recipe(
+        "Barlow Twins on ImageNet: view 0 is blurred, view 1 is solarized",
+        "facebookresearch/barlowtwins, main.py, Transform; Zbontar et al. 2021",
+        (224, 224),
+        (_crop(0.08), *_BYOL_STEPS),
+        *IMAGENET,
+        (BILINEAR, *_ALONE),
+    ),
+    "swav_global": Recipe(
+        "SwAV on ImageNet, the two large views",
+        "facebookresearch/swav, src/multicropdataset.py; Caron et al. 2020",
+        (224, 224),
+        (_crop(0.14), FLIP, _jitter(0.8, 0.8, 0.2), _GREY, _blur(0.5)),
+        *IMAGENET,
+        _ALONE,
+    ),
+    "dino_global": Recipe(
+        "DINO on ImageNet, the two global views: view 0 is blurred, view 1 is solarized",
+        "facebookresearch/dino, main_dino.py, DataAugmentationDINO; Caron et al. 2021",
+        (224, 224),
+        (_crop(0.4), *_BYOL_STEPS),
+        *IMAGENET,
+        (BILINEAR, *_ALONE),
+    ),
+    "dino_local": Recipe(
+        "DINO on ImageNet, the local views: views 2 to 9 of a stream of smaller canvases",
+        "facebookresearch/dino, main_dino.py, DataAugmentationDINO; Caron et al. 2021",
+        (96, 96),
+        (_crop(0.05, 0.4), FLIP, _jitter(0.4, 0.2, 0.1), _GREY, _blur(0.5)),
+        *IMAGENET,
+        (BILINEAR, *_ALONE),
+    ),
+    "supcon_cifar10": Recipe(
+        "supervised contrastive learning on CIFAR-10, both views",
+        "HobbitLong/SupContrast, main_supcon.py; Khosla et al. 2020",
+        (32, 32),
+        (_crop(0.2), FLIP, _jitter(0.4, 0.4, 0.1), _GREY),
+        (0.4914, 0.4822, 0.4465),
+        (0.2023, 0.1994, 0.2010),
+        _ALONE,
+    ),
+}
