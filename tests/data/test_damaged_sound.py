@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augsvc.errors import Undecodable
+from augsvc_client.decoding import audio
 from augsvc_client.decoding.audio import MAX_CHANNELS, decode_sound
 from tests.data.sounds import RATE, VALID, chunk, encode, float_wav, fmt, riff, wav, waves
 
@@ -24,6 +25,7 @@ MESSAGES = {
     "the sound has no samples",
     "the sound has too many chunks",
     "the sound has more samples than the dataset allows",
+    "the sound has too many channels for its length",
     "the sound has values that are no numbers, or far beyond full scale",
 }
 
@@ -110,6 +112,18 @@ def test_the_limits_of_channels_and_rate_are_exact():
     assert len(decode(encode(waves(10, MAX_CHANNELS), "WAV", "PCM_16"))[0]) == 10
     for rate in (1_000, 384_000):
         assert decode(wav(bytes(8), rate=rate))[1] == rate
+
+
+def test_channels_count_in_long_clips(monkeypatch):
+    """A silent file of 20 kB may hold ten minutes of 32 channels, which would take 7 s as Vorbis and longer as Opus."""
+    monkeypatch.setattr(audio, "MAX_FRAMES", 2_000)
+    many = encode(np.zeros((2_000, 8), np.float32), "OGG", "VORBIS")
+    with pytest.raises(Undecodable, match="too many channels for its length: 8 of 2000 samples, 8000 in all"):
+        decode(many, 2_000)
+    assert len(decode(many, 4_000)[0]) == 2_000, "the operator allows as much"
+    for frames, channels in ((2_000, 4), (250, 32)):
+        sound = encode(np.zeros((frames, channels), np.float32), "WAV", "PCM_16")
+        assert len(decode(sound, frames)[0]) == frames, "a short clip may have all channels"
 
 
 def test_a_header_that_claims_much_costs_no_memory():

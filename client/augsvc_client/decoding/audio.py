@@ -17,11 +17,13 @@ from augsvc_client.decoding.containers.ogg import check_ogg
 from augsvc_client.decoding.containers.sound_tags import without_tags
 from augsvc_client.decoding.containers.wav import is_wav, plain_wav
 from augsvc_client.decoding.errors import Undecodable
+from augsvc_client.decoding.limits import MAX_FRAMES
 
 F32 = npt.NDArray[np.float32]
 
 MAX_CHANNELS = 32
 LOWEST_RATE, HIGHEST_RATE = 1_000, 384_000  # Hz
+USUAL_CHANNELS = 4  # in a clip of MAX_FRAMES: more are decoded of shorter clips. Ten minutes of Opus take 5 s then.
 LOUDEST = 65_536.0  # times full scale: a float file may swing beyond ±1, this is no sound
 
 _DAMAGED = "the audio is damaged or truncated"
@@ -39,8 +41,9 @@ def decode_sound(data: bytes, max_frames: int) -> tuple[F32, int]:
     Channels are mixed by their mean. T is at least 1.
 
     Raises:
-        Undecodable: another format or coding; more than `max_frames` frames, more than 32 channels, or a rate outside
-            1,000…384,000 Hz by its header (checked before anything is decoded); no frames; values that are no numbers
+        Undecodable: another format or coding; more than `max_frames` frames, more than 32 channels, in all channels more than
+            USUAL_CHANNELS times the greater of `max_frames` and MAX_FRAMES, or a rate outside 1,000…384,000 Hz by its header
+            (checked before anything is decoded); no frames; values that are no numbers
             or beyond ±2^16; damaged or cut short, if only by one frame.
     """
     try:
@@ -77,6 +80,11 @@ def _decode(data: bytes, max_frames: int) -> tuple[F32, int]:
         if sound.frames > max_frames:
             raise Undecodable(
                 f"the sound has more samples than the dataset allows: {sound.frames}, max_frames {max_frames}"
+            )
+        most = USUAL_CHANNELS * max(max_frames, MAX_FRAMES)
+        if sound.frames * sound.channels > most:
+            raise Undecodable(
+                f"the sound has too many channels for its length: {sound.channels} of {sound.frames} samples, {most} in all"
             )
         return _mixed(sound), int(sound.samplerate)
 
