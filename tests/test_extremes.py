@@ -36,7 +36,7 @@ from tests.harness import executor
 
 pytestmark = pytest.mark.usefixtures("each_executor")
 
-IMAGE_OPERATIONS = [name for name, operation in registry().items() if operation.media == "image"]
+IMAGE_OPERATIONS = [name for name, op in registry().items() if op.media == "image" and op.kind is not Kind.MIX]
 WORKERS = ThreadPoolExecutor(2)
 
 

@@ -32,6 +32,7 @@ from augsvc.ops.kinds.image import (
     Statistics,
     Tone,
 )
+from augsvc.ops.kinds.mix import Mix
 from augsvc.ops.operation import Draw, Operation
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.registry import containers, registry
@@ -67,6 +68,8 @@ def lowered(operation: Operation, draw: Draw) -> list[np.ndarray]:
         matrix = operation.matrix(draw, SOURCES, CANVAS)
         camera = Camera.of(matrix, CANVAS, [SOURCE] * SAMPLES)
         return [camera.backward, camera.taps]
+    if isinstance(operation, Mix):
+        return list(operation.blend(draw, CANVAS))
     if isinstance(operation, Move):
         matrix = product(operation.matrix(draw, CANVAS), identity(SAMPLES))
         camera = Camera.of(matrix, CANVAS, [(CANVAS.height, CANVAS.width)] * SAMPLES)

@@ -9,6 +9,7 @@ from typing import get_args, get_type_hints
 
 from augsvc.executors.protocol import Executor
 from augsvc.ops.kinds.image import Noise, Tone
+from augsvc.ops.kinds.mix import Mix
 from augsvc.ops.operation import Operation
 from augsvc.ops.registry import Registry, full_name
 
@@ -27,7 +28,7 @@ def require_runnable(operations: Registry, executor: Executor) -> None:
 
 
 def _obstacle(operation: type[Operation], executor: Executor) -> str | None:
-    runnable = executor.sound.kinds if operation.media == "audio" else executor.kinds
+    runnable = executor.sound.kinds if operation.media == "audio" else executor.kinds | {Mix}  # mixes run after it
     kinds = [kind for kind in runnable if issubclass(operation, kind)]
     if len(kinds) != 1 or (kinds[0].kind, kinds[0].media) != (operation.kind, operation.media):
         return (

@@ -49,6 +49,7 @@ class Kind(StrEnum):
     NOISE = "noise"
     ERASE = "erase"
     OPAQUE = "opaque"
+    MIX = "mix"
 
 
 class Statistic(StrEnum):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from pydantic import ValidationError
 
@@ -11,7 +12,7 @@ from augsvc.ops.container import Group
 from augsvc.ops.operation import Kind, Operation, Settings, Step
 from augsvc.ops.presets import PRESETS
 from augsvc.ops.registry import Registry, containers, registry
-from augsvc.ops.tree import MAX_OPERATIONS, Tree
+from augsvc.ops.tree import MAX_OPERATIONS, Tree, are_exclusive
 from augsvc.validation import explain, nearest
 
 MAX_DEPTH = 4  # of containers in containers
@@ -40,7 +41,8 @@ def parse_pipeline(value: object, known: Registry | None = None, media: str | No
         raise SpecInvalid(f"pipeline has over {MAX_OPERATIONS} operations", field="pipeline")
     steps = _Parser(known or registry(), media).steps(value, "pipeline", 0)
     _require_frame_first(steps)
-    Tree.of(steps)  # refuses too many operations, and ids that repeat or collide
+    tree = Tree.of(steps)  # refuses too many operations, and ids that repeat or collide
+    _require_mixes_last(steps, tree)
     return steps
 
 
@@ -59,6 +61,20 @@ def _require_frame_first(steps: Sequence[Step]) -> None:
             raise SpecInvalid(
                 f"{field}.op: {step.op} is a frame, which maps the source to the canvas: a pipeline has at "
                 "most one frame, as its first operation",
+                field=f"{field}.op",
+            )
+
+
+def _require_mixes_last(steps: Sequence[Step], tree: Tree) -> None:
+    mixes = [leaf for leaf in tree.leaves if leaf.step.kind is Kind.MIX]
+    after = [leaf for leaf in tree.leaves[tree.leaves.index(mixes[0]) :] if leaf not in mixes] if mixes else []
+    if not after and all(are_exclusive(one, other) for one, other in combinations(mixes, 2)):
+        return
+    for field, step in walk(steps):
+        if isinstance(step, Operation) and step.kind is Kind.MIX:
+            raise SpecInvalid(
+                f"{field}.op: {step.op} mixes finished samples: put it last, and several mixes into a one_of, so that a "
+                f"sample gets at most one",
                 field=f"{field}.op",
             )
 

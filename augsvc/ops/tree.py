@@ -78,6 +78,16 @@ class Tree:
         """The names of all operations and containers."""
         return {node.step.op for node in self.containers} | {operation.op for operation in self.operations}
 
+    def only(self, kind: Kind) -> "Tree":
+        """The tree with its operations of one kind alone, whose draws stay the same."""
+        leaves = tuple(leaf for leaf in self.leaves if leaf.step.kind is kind)
+        return Tree(self.containers, leaves, tuple(leaf.step for leaf in leaves), self.keys)
+
+    def salted(self, salt: str) -> "Tree":
+        """The same tree with other random numbers, which `salt` keys. No id holds a slash, so no id equals a salted one."""
+        own = operation_keys([*self.keys, *(f"{salt}/{draw_id}" for draw_id in self.keys)])[len(self.keys) :]
+        return Tree(self.containers, self.leaves, self.operations, dict(zip(self.keys, own, strict=True)))
+
     def draw(self, seed: int, address: Address) -> list[Draw]:
         """The draws of the leaves, selected by themselves and by all containers around them."""
         nodes: dict[str, Node[Container] | Node[Operation]] = {node.draw_id: node for node in self.containers}

@@ -17,6 +17,7 @@ _NS_PER_ELEMENT = {
     Kind.NOISE: 6.0,
     Kind.ERASE: 1.5,
     Kind.OPAQUE: 150.0,
+    Kind.MIX: 6.0,
 }
 _NS_PER_OPERATION = {
     Kind.FRAME: 3000.0,
@@ -26,6 +27,7 @@ _NS_PER_OPERATION = {
     Kind.NOISE: 1000.0,
     Kind.ERASE: 2000.0,
     Kind.OPAQUE: 60_000.0,
+    Kind.MIX: 40_000.0,
 }
 _NS_FIRST_MOVE, _NS_NEXT_MOVE = 20.0, 90.0  # from the source, with perspective; from canvas to canvas
 _NS_PER_PASS = 1.0
@@ -56,10 +58,14 @@ def _sum_levels(costs: Sequence[tuple[tuple[Branch, ...], float]], depth: int) -
 
 
 def sample_seconds(plan: Passes, labels: int = 0) -> float:
-    """Seconds of one core for one sample with `labels` boxes and keypoints. Moves that share a pass are one."""
+    """Seconds of one core for one sample with `labels` boxes and keypoints. Moves that share a pass are one.
+
+    A mix renders a partner too.
+    """
     kinds = [[plan.operations[index].kind for index in pass_.steps] for pass_ in plan.passes]
     moves = sum(Kind.MOVE in pass_ for pass_ in kinds[1:])
     per_element = _NS_FIRST_MOVE + moves * _NS_NEXT_MOVE + len(kinds) * _NS_PER_PASS
     per_element += _highest(plan, _NS_PER_ELEMENT)
     per_sample = _NS_PER_SAMPLE + _highest(plan, _NS_PER_OPERATION)
-    return 1e-9 * (plan.elements * per_element + per_sample + labels * (moves + 1) * _NS_PER_LABEL)
+    images = 2 if any(operation.kind is Kind.MIX for operation in plan.operations) else 1
+    return 1e-9 * (images * (plan.elements * per_element + per_sample) + labels * (moves + 1) * _NS_PER_LABEL)

@@ -1,10 +1,10 @@
 """Renders decoded images through a plan: pixels by the executor, labels through the same cameras, into the memory of the batch.
 
-samples → draws → cameras → executor.render, executor.move_masks → bytes
+samples → draws → cameras → executor.render, executor.move_masks → mixes → bytes
                      └────→ boxes, keypoints
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor as Workers
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from augsvc.arrays import F32, F64, I64, Arrays, Bools, Pixels, Sample, ranges, required
+from augsvc.arrays import I64, Arrays, Sample, ranges, required
 from augsvc.executors.protocol import Executor
-from augsvc.numerics.geometry import Camera, Canvas
+from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.rng import Address
-from augsvc.ops.kinds.image import EDGE, Sources
-from augsvc.ops.operation import Draw
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Boxes, Keypoints, Moves, move_boxes, move_keypoints
 from augsvc.planning.spec import Output
+from augsvc.streams.drawn_images import DrawnImages
+from augsvc.streams.mixing import Partners
 from augsvc.streams.output import BYTES, apply_tables, output_tables
 from augsvc.timing import Stages
 from augsvc_client.wire import TensorSpec
@@ -82,84 +82,48 @@ class ImageRenderer:
         """
         # drawn for all samples together: 8 take the interpreter as long as 64, and chunks would wait for it in turns
         with stages.of("draw"):
-            draws = self.plan.draw(seed, address)
-            cameras = self._cameras(samples, draws)
+            images = DrawnImages.of(self.plan, samples, seed, address)
+            partners = Partners.of(images, seed, address) if any(sample.partner for sample in samples) else None
         tables = output_tables(self.output, self.plan.canvas.channels, self.is_deep)
         chunks = list(ranges(len(samples), -(-len(samples) // self.executor.threads)))
         chunk_stages = stages.among(len(chunks))
 
         def fill_chunk(rows: slice) -> None:
             chunk = {name: array[rows] for name, array in arrays.items()}
-            chunk_draws = [draw.take(rows) for draw in draws]
-            chunk_cameras = [camera and camera.take(rows) for camera in cameras]
-            self._fill_chunk(samples[rows], chunk_cameras, chunk_draws, chunk, check, chunk_stages, tables)
+            chunk_partners = partners and partners.take(rows)
+            self._fill_chunk(images.take(rows), chunk_partners, chunk, check, chunk_stages, tables)
 
         list(workers.map(fill_chunk, chunks))
 
-    def _cameras(self, samples: Sequence[Sample], draws: Sequence[Draw]) -> list[Camera | None]:
-        """The camera of each pass; one that fits the source to the canvas depends on the size of each image."""
-        canvas = (self.plan.canvas.height, self.plan.canvas.width)
-        sizes = [required(sample.image).shape[:2] for sample in samples]
-        sources = self._sources(samples, sizes)
-        canvases = [canvas] * len(samples)
-        return [self.plan.cameras(step, draws, sizes if step.fits else canvases, sources) for step in self.plan.passes]
-
-    def _sources(self, samples: Sequence[Sample], sizes: Sequence[tuple[int, int]]) -> Sources:
-        """What the frame may look at."""
-        labels: Collection[str] = self.plan.frame.labels if self.plan.frame else ()
-        sources = Sources(np.array(sizes, dtype=np.int64))
-        if "mask" in labels:
-            sources = replace(sources, masks=[required(sample.mask) for sample in samples])
-        if "boxes" in labels:
-            boxes, valid = _finite(
-                [required(sample.boxes) for sample in samples], [required(sample.boxes_valid) for sample in samples]
-            )
-            sources = replace(sources, boxes=boxes, boxes_valid=valid)
-        if "keypoints" in labels:
-            points, valid = _finite(
-                [required(sample.keypoints) for sample in samples],
-                [required(sample.keypoints_valid) for sample in samples],
-            )
-            sources = replace(sources, keypoints=points, keypoints_valid=valid)
-        return sources
-
     def _fill_chunk(
         self,
-        samples: Sequence[Sample],
-        cameras: Sequence[Camera | None],
-        draws: Sequence[Draw],
+        images: DrawnImages,
+        partners: Partners | None,
         arrays: Arrays,
         check: Callable[[], None],
         stages: Stages,
         tables: npt.NDArray[Any] | None,
     ) -> None:
-        plan, executor = self.plan, self.executor
         image = arrays["image"] if self.output.layout == "NCHW" else arrays["image"].transpose(0, 3, 1, 2)
         pixels = image
         if tables is not None:
             pixels = np.empty(image.shape, np.uint8 if tables.shape[1] == BYTES else np.uint16)
         with stages.of("kernels"):
-            images = [with_channels(required(sample.image), plan.canvas.channels) for sample in samples]
-            keys = [sample.key for sample in samples]
-            executor.render(plan, images, cameras, draws, pixels, check, keys)
-            moves = [
-                (camera, step.padding or EDGE) for camera, step in zip(cameras, plan.passes, strict=True) if camera
-            ]
+            images.render(self.executor, pixels, check)
             if "mask" in arrays:
-                executor.move_masks([required(sample.mask) for sample in samples], moves, arrays["mask"], check, keys)
+                images.move_masks(self.executor, arrays["mask"], check)
+            if partners is not None:
+                partners.blend_into(pixels, self.executor, check)
+                if "mask" in arrays:
+                    partners.blend_masks(arrays["mask"], self.executor, check)
         with stages.of("encode"):
             if tables is not None:
                 apply_tables(pixels, tables, image)
-            move_labels(samples, moves, plan.canvas, arrays, check)
+            if "mix_weight" in arrays:
+                arrays["mix_weight"][:] = 1.0 if partners is None else partners.label_weights(len(image))
+            move_labels(images.samples, images.moves, self.plan.canvas, arrays, check)
             if self.flip_order is not None:
-                swap_keypoints(moves, self.flip_order, arrays)
-
-
-def _finite(rows: Sequence[F32], valid: Sequence[Bools]) -> tuple[F64, Bools]:
-    """Boxes or keypoints of samples, stacked; a row with a coordinate that is not a number is not valid."""
-    values = np.stack(rows).astype(np.float64)
-    finite = np.asarray(np.isfinite(values).all(axis=2))
-    return np.where(finite[..., None], values, 0.0), np.stack(valid) & finite
+                swap_keypoints(images.moves, self.flip_order, arrays)
 
 
 def move_labels(
@@ -197,14 +161,3 @@ def _tiles(labels: npt.NDArray[Any] | None) -> list[tuple[slice, slice]]:
     n, m = labels.shape[:2]
     columns = ranges(m, LABEL_ROWS)
     return [(rows, some) for rows in ranges(n, max(1, LABEL_ROWS // max(1, m))) for some in columns]
-
-
-def with_channels(image: Pixels, channels: int) -> Pixels:
-    """Converts pixels (H, W, C) to 1 or 3 channels: grey is repeated, colour becomes Rec. 601 luma (16-bit fixed point)."""
-    if image.shape[2] == channels:
-        return image
-    if channels == 3:
-        return np.repeat(image, 3, axis=2)
-    wide = image.astype(np.uint32)  # 65,280 · 2^16 fits 32 bits
-    luma = (wide[..., 0] * 19595 + wide[..., 1] * 38470 + wide[..., 2] * 7471 + 32768) >> 16
-    return luma.astype(image.dtype)[..., None]

@@ -23,12 +23,14 @@ from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.permutation import Permutation
 from augsvc.numerics.rng import MAX_EPOCHS, Address
 from augsvc.ops.kinds.audio import Clip
+from augsvc.ops.operation import Kind
 from augsvc.ops.pipeline import needing_fitted
 from augsvc.planning.audio_plan import SoundPlan
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import flip_order
 from augsvc.planning.passes import Passes
 from augsvc.planning.spec import StreamSpec
+from augsvc.streams.mixing import draw_blend, partner_fractions, require_mixable, second_labels
 from augsvc.streams.render_audio import SoundRenderer
 from augsvc.streams.render_image import ImageRenderer
 from augsvc.timing import Stages
@@ -92,6 +94,7 @@ class Stream:
             canvas = Canvas(*spec.canvas_size, spec.channels or info.channels, info.colors)
             plan = Plan.of(spec.pipeline, canvas, spec.fit)
             plan.require_labels(info.labels, "this dataset has")
+            require_mixable(spec.pipeline, info.labels)
             order = flip_order(info.flip_pairs, info.keypoints)
             renderer = ImageRenderer(plan, executor, spec.output, info.mask, order, info.window is not None)
         if info.colors is None and (field_name := needing_fitted(spec.pipeline)):
@@ -140,6 +143,8 @@ class Stream:
             "index": TensorSpec("int64", ()),
             "valid": TensorSpec("bool", ()),
         }
+        if self._mixes:
+            tensors |= {"label2": TensorSpec("int64", ()), "mix_weight": TensorSpec("float32", ())}
         if info.boxes:
             tensors["boxes"] = TensorSpec("float32", (info.boxes, 4))
             tensors["box_labels"] = TensorSpec("int64", (info.boxes,))
@@ -194,6 +199,9 @@ class Stream:
         while start_row < len(indices):
             with stages.of("decode"):
                 samples = self._read(indices[start_row:], workers, check)
+                if self._mixes:
+                    address = Address(indices[start_row : start_row + len(samples)], epoch, view)
+                    samples = self._with_partners(samples, address, workers, check)
             rows = slice(start_row, start_row + len(samples))
             chunk = {name: array[rows] for name, array in arrays.items()}
             self._fill(samples, Address(indices[rows], epoch, view), chunk, workers, check, stages)
@@ -225,6 +233,29 @@ class Stream:
             step = max(threads, free_bytes * len(read) // max(1, n_bytes))
         return samples
 
+    @property
+    def _mixes(self) -> bool:
+        return any(operation.kind is Kind.MIX for operation in self.plan.operations)
+
+    def _with_partners(
+        self, read: list[tuple[Sample, int]], address: Address, workers: Workers, check: Callable[[], None]
+    ) -> list[tuple[Sample, int]]:
+        """Samples with the partners that their mixes draw; fewer samples where `_read` reads fewer partners than they need."""
+        rows, indices = self._partners(address)
+        partners = self._read(indices, workers, check) if len(rows) else []
+        count = len(read) if len(partners) == len(rows) else int(rows[len(partners)])
+        mixed = dict(zip(rows.tolist(), (sample for sample, _ in partners), strict=False))
+        return [(replace(sample, partner=mixed.get(row)), index) for row, (sample, index) in enumerate(read[:count])]
+
+    def _partners(self, address: Address) -> tuple[I64, I64]:
+        """The rows that a mix selects, and the indices of their partners."""
+        plan = self.renderer.plan
+        if not isinstance(plan, Plan):
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        rows, fractions = partner_fractions(plan, self.spec.aug_seed, address)
+        positions = np.minimum(np.floor(fractions * self.samples), self.samples - 1).astype(np.int64)
+        return rows, positions if self.subset is None else self.subset.members[positions]
+
     def _fill(
         self,
         read: list[tuple[Sample, int]],
@@ -239,6 +270,8 @@ class Stream:
         arrays["index"][:] = address.indices
         arrays["valid"][:] = np.array([index for _, index in read]) == address.indices
         arrays["label"][:] = [sample.label for sample in samples]
+        if "label2" in arrays:
+            arrays["label2"][:] = second_labels(samples)
         if "box_labels" in arrays:
             arrays["box_labels"][:] = [required(sample.box_labels) for sample in samples]
         self.renderer.fill(samples, address, self.spec.aug_seed, arrays, workers, check, stages)
@@ -272,13 +305,19 @@ class Stream:
     def receipt(
         self, epoch: int, position: int, view: int, check: Callable[[], None] = lambda: None
     ) -> dict[str, object]:
-        """The receipt of one sample: its identity in the dataset, and the draws of every operation."""
+        """The receipt of one sample: its identity in the dataset, its partner, and the draws of every operation."""
         indices = self.indices(epoch, position, 1)
         draws = self.plan.draw(self.spec.aug_seed, Address(indices, epoch, view))
         source_index = self._readable(int(indices[0]), check)[1]
         receipt: dict[str, object] = {"index": int(indices[0]), "source": self.source.describe(int(indices[0]))}
         if source_index != int(indices[0]):
             receipt["replaced_by"] = {"index": source_index, "source": self.source.describe(source_index)}
+        rows, partners = self._partners(Address(indices, epoch, view))
+        if len(rows) and isinstance(self.renderer.plan, Plan):
+            index = self._readable(int(partners[0]), check)[1]
+            weight = draw_blend(self.renderer.plan, draws).label_weight(self.renderer.plan.canvas)
+            partner = {"index": index, "source": self.source.describe(index)}
+            receipt["mix"] = {"partner": partner, "weight": round(float(weight[0]), 6)}
         receipt["operations"] = [
             {
                 "op": leaf.step.op,

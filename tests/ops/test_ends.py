@@ -15,6 +15,7 @@ from augsvc.arrays import Sample
 from augsvc.data.source import Source, SourceInfo
 from augsvc.errors import SpecInvalid
 from augsvc.ops.kinds.image import Move
+from augsvc.ops.operation import Kind
 from augsvc.ops.registry import registry
 from augsvc.planning.spec import validate_spec
 from augsvc.streams.probes import PROBES
@@ -25,7 +26,8 @@ from tests.harness import ListSource, open_cpu
 WORKERS = ThreadPoolExecutor(2)
 BOTH = ("fused", "kornia")
 NAMES = {
-    media: [name for name, operation in registry().items() if operation.media == media] for media in ("image", "audio")
+    media: [name for name, op in registry().items() if op.media == media and op.kind is not Kind.MIX]
+    for media in ("image", "audio")
 }
 CANVASES = [(1, 1), (1, 7), (6, 1), (5, 3)]
 SOURCES = [(1, 1), (1, 9), (8, 1), (5, 3), (40, 2)]

@@ -69,8 +69,9 @@ def test_an_opaque_operation_stands_alone():
 
 
 def test_nothing_is_lost_and_nothing_overtakes():
-    others = [name for name, operation in registry().items() if operation.kind is not Kind.FRAME]
-    for frame in [name for name in registry() if name not in others]:
+    frames, mixes = ([name for name, op in registry().items() if op.kind is kind] for kind in (Kind.FRAME, Kind.MIX))
+    others = [name for name in registry() if name not in (*frames, *mixes)]
+    for frame in frames:
         for start in range(0, len(others), 30):  # a pipeline has at most 64 operations
             once = others[start : start + 30]
             flat = [name for row in passes(frame, *once, *once) for ids in row.values() for name in ids]

@@ -29,7 +29,9 @@ export class Inspector {
 
   /** Shows the receipt; `pipeline` is the stream's and has the ranges of the drawn parameters. */
   showReceipt(receipt, pipeline) {
-    $("#source").textContent = receipt.source;
+    const { mix } = receipt;
+    const partner = mix ? ` · mixed with ${mix.partner.source}, weight of this label ${formatNumber(mix.weight)}` : "";
+    $("#source").textContent = receipt.source + partner;
     const entries = entriesById(pipeline);
     const rows = receipt.operations.map((operation) => operationItem(operation, entries.get(operation.id) ?? {}));
     $("#draws").replaceChildren(...rows, ...(rows.length ? [] : [el("li", { class: "quiet" }, "No operations applied.")]));

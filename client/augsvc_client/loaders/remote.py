@@ -19,6 +19,7 @@ from augsvc_client.loaders.base import BaseLoader, ClientOptions, Delivery, Prog
 from augsvc_client.loaders.prefetch import Prefetcher
 from augsvc_client.loaders.ranks import rank_and_world_size
 from augsvc_client.loaders.shares import Address, Shares
+from augsvc_client.loaders.soft_targets import soft_targets as to_soft_targets
 from augsvc_client.loaders.tensors import refuse_workers
 from augsvc_client.specification import differing, specification, to_integer
 from augsvc_client.wire import MAX_EPOCHS, Arrays
@@ -47,7 +48,8 @@ class RemoteDataLoader(BaseLoader[Address]):
     sound is never scaled. `prefetch`: batches
     fetched ahead at the start; while batches arrive within a second this grows to 32 or to 64 MiB, whichever is less,
     but never below `prefetch` (docs/serving.md). `id`: pins the stream. `dataset_version`: the version of the dataset to
-    read, default the current one. `view`: which of a sample's 256 draws.
+    read, default the current one. `view`: which of a sample's 256 draws. `soft_targets`: the number of classes K; each
+    batch then has `target`, float32 (N, K), with both labels of samples that MixUp or CutMix mixed.
 
     No request is made before the stream is needed. Raises ValueError for arguments that cannot be used, NotInstalled (an
     ImportError) without torch.
@@ -83,8 +85,10 @@ class RemoteDataLoader(BaseLoader[Address]):
         view: int = 0,
         accept_arithmetic: bool = False,
         job: str | None = None,
+        soft_targets: int | None = None,
     ) -> None:
         batch_size = to_integer("batch_size", batch_size, 1)
+        self._classes = None if soft_targets is None else to_integer("soft_targets", soft_targets, 1)
         delivery = Delivery(rank, world_size, device, scale, prefetch, view, accept_arithmetic)
         fields: dict[str, object] = {
             "dataset": dataset,
@@ -230,7 +234,10 @@ class RemoteDataLoader(BaseLoader[Address]):
             if not shares.steps_left(self.position):
                 self._go_to_epoch(epoch + 1)
                 return
-            batch = self._to_tensors(self._next_arrays(shares))
+            arrays = self._next_arrays(shares)
+            if self._classes is not None:
+                arrays = {**arrays, **to_soft_targets(arrays, self._classes)}
+            batch = self._to_tensors(arrays)
             self._progress = Progress(epoch, shares.next_position(self.position))
             self._epoch_set, self._stepped = False, True
             self.batches += 1

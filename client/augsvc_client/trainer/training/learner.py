@@ -46,11 +46,7 @@ class Learner:
         self.optimiser.zero_grad()
         key = f"{self.recipe.training.seed} {self.steps} {rank()}"
         with seeded_rng(key, self.device), torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
-            loss = functional.cross_entropy(
-                self.model(self.inputs(batch)),
-                batch["label"],
-                label_smoothing=self.recipe.training.label_smoothing,
-            )
+            loss = self._loss(self.model(self.inputs(batch)), batch)
         loss.backward()  # type: ignore[no-untyped-call]  # torch gives it no types
         average_gradients(self.model)
         if self.recipe.optimiser.clip_norm is not None:
@@ -61,6 +57,18 @@ class Learner:
             self.ema.update_parameters(self.model)
         self.steps += 1
         return loss.detach()
+
+    def _loss(self, outputs: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Cross-entropy; of samples that were mixed with others, weighted over both labels."""
+        smoothing = self.recipe.training.label_smoothing
+        if "label2" not in batch:
+            return functional.cross_entropy(outputs, batch["label"], label_smoothing=smoothing)
+        losses = [
+            functional.cross_entropy(outputs, batch[name], label_smoothing=smoothing, reduction="none")
+            for name in ("label", "label2")
+        ]
+        weight = batch["mix_weight"]
+        return (weight * losses[0] + (1.0 - weight) * losses[1]).mean()
 
     def inputs(self, batch: Batch) -> torch.Tensor:
         """The batch's images or audio, images in the chosen memory format."""

@@ -1,0 +1,1 @@
+"""Operations that mix a sample with another of the dataset."""

@@ -1,0 +1,95 @@
+"""Decoded images with what a plan draws for them: their random numbers and cameras, ready for an executor."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from augsvc.arrays import F32, F64, U8, Bools, Pixels, Sample, required
+from augsvc.executors.protocol import Executor
+from augsvc.numerics.geometry import Camera
+from augsvc.numerics.rng import Address
+from augsvc.ops.kinds.image import EDGE, Sources
+from augsvc.ops.operation import Draw
+from augsvc.planning.image_plan import Plan
+from augsvc.planning.labels import Moves
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DrawnImages:
+    """N samples under one plan."""
+
+    plan: Plan
+    samples: Sequence[Sample]
+    draws: Sequence[Draw]  # of each operation
+    cameras: Sequence[Camera | None]  # of each pass
+
+    @staticmethod
+    def of(plan: Plan, samples: Sequence[Sample], seed: int, address: Address) -> "DrawnImages":
+        """Draws for samples; the camera that fits the source to the canvas depends on the size of each image."""
+        draws = plan.draw(seed, address)
+        sizes = [required(sample.image).shape[:2] for sample in samples]
+        sources = _sources(plan, samples, sizes)
+        canvases = [(plan.canvas.height, plan.canvas.width)] * len(samples)
+        cameras = [plan.cameras(step, draws, sizes if step.fits else canvases, sources) for step in plan.passes]
+        return DrawnImages(plan, samples, draws, cameras)
+
+    def take(self, rows: slice) -> "DrawnImages":
+        """A slice of the samples."""
+        cameras = [camera and camera.take(rows) for camera in self.cameras]
+        return DrawnImages(self.plan, self.samples[rows], [draw.take(rows) for draw in self.draws], cameras)
+
+    @property
+    def moves(self) -> Moves:
+        """The cameras that move something, in order."""
+        passes = zip(self.cameras, self.plan.passes, strict=True)
+        return [(camera, step.padding or EDGE) for camera, step in passes if camera]
+
+    def render(self, executor: Executor, out: Pixels, check: Callable[[], None]) -> None:
+        """The images on the canvas, into `out` (N, C, H, W)."""
+        images = [with_channels(required(sample.image), self.plan.canvas.channels) for sample in self.samples]
+        executor.render(
+            self.plan, images, self.cameras, self.draws, out, check, [sample.key for sample in self.samples]
+        )
+
+    def move_masks(self, executor: Executor, out: U8, check: Callable[[], None]) -> None:
+        """The masks on the canvas, into `out` (N, H, W)."""
+        masks = [required(sample.mask) for sample in self.samples]
+        executor.move_masks(masks, self.moves, out, check, [sample.key for sample in self.samples])
+
+
+def _sources(plan: Plan, samples: Sequence[Sample], sizes: Sequence[tuple[int, int]]) -> Sources:
+    """What the frame may look at."""
+    labels: Collection[str] = plan.frame.labels if plan.frame else ()
+    sources = Sources(np.array(sizes, dtype=np.int64))
+    if "mask" in labels:
+        sources = replace(sources, masks=[required(sample.mask) for sample in samples])
+    if "boxes" in labels:
+        boxes, valid = _finite(
+            [required(sample.boxes) for sample in samples], [required(sample.boxes_valid) for sample in samples]
+        )
+        sources = replace(sources, boxes=boxes, boxes_valid=valid)
+    if "keypoints" in labels:
+        points, valid = _finite(
+            [required(sample.keypoints) for sample in samples], [required(sample.keypoints_valid) for sample in samples]
+        )
+        sources = replace(sources, keypoints=points, keypoints_valid=valid)
+    return sources
+
+
+def _finite(rows: Sequence[F32], valid: Sequence[Bools]) -> tuple[F64, Bools]:
+    """Boxes or keypoints of samples, stacked; a row with a coordinate that is not a number is not valid."""
+    values = np.stack(rows).astype(np.float64)
+    finite = np.asarray(np.isfinite(values).all(axis=2))
+    return np.where(finite[..., None], values, 0.0), np.stack(valid) & finite
+
+
+def with_channels(image: Pixels, channels: int) -> Pixels:
+    """Converts pixels (H, W, C) to 1 or 3 channels: grey is repeated, colour becomes Rec. 601 luma (16-bit fixed point)."""
+    if image.shape[2] == channels:
+        return image
+    if channels == 3:
+        return np.repeat(image, 3, axis=2)
+    wide = image.astype(np.uint32)  # 65,280 · 2^16 fits 32 bits
+    luma = (wide[..., 0] * 19595 + wide[..., 1] * 38470 + wide[..., 2] * 7471 + 32768) >> 16
+    return luma.astype(image.dtype)[..., None]
