@@ -1,7 +1,7 @@
 """The kind `mix`: a finished sample blended with another of the stream.
 
-The partner's position is drawn uniformly, never taken from the batch, and its image goes through the same pipeline with draws
-of its own, keyed by the host's address. So a mixed sample is a pure function of its address too.
+The partner's position is drawn uniformly, never taken from the batch, and its image goes through the same pipeline with other
+draws, keyed by the host's address. So a mixed sample is a pure function of its address too.
 """
 
 from abc import abstractmethod
