@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from augsvc.arrays import Sample
 from augsvc.ops.operation import Kind
 from augsvc.ops.registry import registry
 from augsvc.streams.probes import Probe
-from tests.harness import ListSource, over, patch
+from tests.harness import ListSource, as_samples, over, patch
 
 pytestmark = pytest.mark.usefixtures("each_executor")
 SAMPLES = 200
@@ -20,7 +19,7 @@ CANVAS = {"size": [16, 30]}  # of no image's shape: there every frame differs fr
 
 def run(pipeline, images, **fields):
     """A stream over images of a dataset with colour statistics."""
-    return over(ListSource([Sample(image, 0) for image in images], Probe.info.colors), pipeline, **fields)
+    return over(ListSource(as_samples(pipeline, images), Probe.info.colors), pipeline, **fields)
 
 
 def least(op):
