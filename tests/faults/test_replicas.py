@@ -184,7 +184,7 @@ def foreign(tmp_path_factory):
     """A replica with another executor: other bytes for the same specification."""
     serving = Serving(tmp_path_factory.mktemp("foreign"), {"executor": "kornia"})
     try:
-        yield serving.ready()
+        yield serving.ready(wait_for_self_test=False)
     finally:
         serving.stop()
 

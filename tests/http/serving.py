@@ -135,11 +135,11 @@ class Serving:
         assert self._url, self.output()
         return self._url
 
-    def ready(self) -> "Serving":
-        """Waits until it is ready and its self-test is complete."""
+    def ready(self, wait_for_self_test: bool = True) -> "Serving":
+        """Waits until it is ready, and by default until its self-test is complete."""
         try:
             with self.client(READY_S) as client:
-                while client.version()["arithmetic_state"] == "measuring":
+                while client.version()["arithmetic_state"] == "measuring" and wait_for_self_test:
                     time.sleep(0.05)
         except ServerUnavailable as err:
             raise AssertionError(f"it is not ready yet: {err}\n{self.output()}") from err

@@ -64,7 +64,7 @@ BROKEN = '''
 def fragile(serve, tmp_path, monkeypatch, request):
     (tmp_path / "fatal.py").write_text(textwrap.dedent(BROKEN), encoding="utf-8")
     monkeypatch.setattr(serving, "CLEAN", serving.CLEAN | {"PYTHONPATH": str(tmp_path)})
-    return serve(operations=["fatal"], log_format="json", executor=request.param).ready()
+    return serve(operations=["fatal"], log_format="json", executor=request.param).ready(wait_for_self_test=False)
 
 
 def asked(server, width, pipeline=({"op": "fatal"},)):
