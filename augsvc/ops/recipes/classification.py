@@ -6,7 +6,7 @@ from augsvc.ops.recipes.recipe import (
     CROP_IS_INTERPOLATED,
     FLIP,
     IMAGENET,
-    NO_MIX,
+    MIX_PER_SAMPLE,
     SHRINKS_BY_AREA,
     Recipe,
     Recipes,
@@ -22,6 +22,8 @@ _CUTOUT_INSIDE = (
     "the square lies inside the image (cutout's may reach over the edge) and is grey, not the mean of each channel"
 )
 _ERASED_GREY = "erases with the grey of 0.449, not with the mean of each channel"
+_MIXES: Settings = {"op": "one_of", "of": [{"op": "mixup", "alpha": 0.2}, {"op": "cutmix", "alpha": 1.0}]}
+_TIMM_MIXES: Settings = {"op": "one_of", "of": [{"op": "mixup", "alpha": 0.8}, {"op": "cutmix", "alpha": 1.0}]}
 _INCREASING: Settings = {
     "op": "rand_augment", "table": "timm_increasing", "magnitude": 9, "magnitude_std": 0.5, "fill": IMAGENET[0],
 }  # fmt: skip
@@ -52,12 +54,12 @@ CLASSIFICATION: Recipes = {
         (CROP_IS_INTERPOLATED, SHRINKS_BY_AREA),
     ),
     "torchvision_imagenet_ta": Recipe(
-        "ImageNet training of the V2 weights: TrivialAugment, a crop of 176, random erasing",
-        f"{_TRAIN}, --auto-augment ta_wide --random-erase 0.1 --train-crop-size 176",
+        "ImageNet training of the V2 weights: TrivialAugment, a crop of 176, random erasing, MixUp, CutMix",
+        f"{_TRAIN}, --auto-augment ta_wide --random-erase 0.1 --train-crop-size 176 --mixup-alpha 0.2 --cutmix-alpha 1.0",
         (176, 176),
-        (_CROP, FLIP, {"op": "trivial_augment_wide"}, {"op": "erasing", "p": 0.1, "value": 0.449}),
+        (_CROP, FLIP, {"op": "trivial_augment_wide"}, {"op": "erasing", "p": 0.1, "value": 0.449}, _MIXES),
         *IMAGENET,
-        (NO_MIX, _ERASED_GREY, CROP_IS_INTERPOLATED, SHRINKS_BY_AREA),
+        (MIX_PER_SAMPLE, _ERASED_GREY, CROP_IS_INTERPOLATED, SHRINKS_BY_AREA),
     ),
     "torchvision_imagenet_eval": Recipe(
         "ImageNet evaluation: resize to 256, centre crop of 224",
@@ -76,7 +78,7 @@ CLASSIFICATION: Recipes = {
         (SHRINKS_BY_AREA,),
     ),
     "timm_deit": Recipe(
-        "DeiT, Swin and ConvNeXt on ImageNet: rand-m9-mstd0.5-inc1 and random erasing",
+        "DeiT, Swin and ConvNeXt on ImageNet: rand-m9-mstd0.5-inc1, random erasing, MixUp, CutMix",
         "huggingface/pytorch-image-models, timm/data/transforms_factory.py; facebookresearch/deit, main.py; Touvron et al. 2021",
         (224, 224),
         (
@@ -84,12 +86,13 @@ CLASSIFICATION: Recipes = {
             FLIP,
             _INCREASING,
             {"op": "erasing", "p": 0.25, "scale": [0.02, 0.33], "ratio": [0.3, 3.3], "value": [0, 1]},
+            _TIMM_MIXES,
         ),
         *IMAGENET,
-        (NO_MIX, BILINEAR, "erases with a random colour, not with noise", CROP_IS_INTERPOLATED),
+        (MIX_PER_SAMPLE, BILINEAR, "erases with a random colour, not with noise", CROP_IS_INTERPOLATED),
     ),
     "deit3_three_augment": Recipe(
-        "DeiT III: grayscale, solarize or blur, then colour jitter",
+        "DeiT III: grayscale, solarize or blur, then colour jitter, MixUp, CutMix",
         "facebookresearch/deit, augment.py, new_data_aug_generator; Touvron et al. 2022",
         (224, 224),
         (
@@ -108,9 +111,10 @@ CLASSIFICATION: Recipes = {
                 "pivot": "mean",
                 "order": [0, 23],
             },
+            _TIMM_MIXES,
         ),
         *IMAGENET,
-        (NO_MIX, BILINEAR, CROP_IS_INTERPOLATED),
+        (MIX_PER_SAMPLE, BILINEAR, CROP_IS_INTERPOLATED),
     ),
     "cifar10_train": Recipe(
         "CIFAR-10 training: a crop of 32 after padding by 4",
