@@ -144,3 +144,19 @@ def test_a_digest_of_samples_is_that_of_their_values_in_any_batches_and_containe
     assert whole.contradicts(SampleDigest(0, 1).extend(images.flip(0)))
     assert not whole.contradicts(SampleDigest(1, 2).extend(images.flip(0)))
     assert whole == SampleDigest.from_json(whole.to_json())
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "moves"),
+    [
+        ([{"op": "gamma"}], False),
+        ([{"op": "one_of", "of": [{"op": "gamma"}, {"op": "random_apply", "of": [{"op": "blur"}]}]}], False),
+        ([{"op": "one_of", "of": [{"op": "gamma"}, {"op": "random_apply", "of": [{"op": "rotation"}]}]}], True),
+        ([{"op": "rand_augment"}], True),
+        ([{"op": "one_of", "of": "gamma"}], True),
+        ([{"op": "one_of", "of": [3]}], True),
+    ],
+)
+def test_a_container_moves_pixels_if_one_of_its_operations_does(pipeline, moves):
+    kinds = {"gamma": "tone", "blur": "filter", "rotation": "move", "one_of": "container", "rand_augment": "policy"}
+    assert moves_pixels({"pipeline": pipeline}, lambda: kinds) is moves

@@ -83,8 +83,15 @@ def moves_pixels(request: Mapping[str, Any], kinds: Callable[[], Mapping[str, st
         return True
     if isinstance(pipeline, str) or not pipeline:
         return bool(pipeline) and pipeline != "none"  # every other preset moves pixels
-    known = kinds()
-    return any(known.get(operation.get("op")) not in _STILL_KINDS for operation in pipeline)
+    return any(_moves(step, kinds()) for step in pipeline)
+
+
+def _moves(step: Mapping[str, Any], kinds: Mapping[str, str]) -> bool:
+    """Whether an operation, or one of those in a container, can move pixels; a policy's do."""
+    children = step.get("of")
+    if isinstance(children, list):
+        return any(not isinstance(child, Mapping) or _moves(child, kinds) for child in children)
+    return kinds.get(str(step.get("op"))) not in _STILL_KINDS
 
 
 def push_request(tensors: Mapping[str, npt.NDArray[Any]], fields: Mapping[str, Any], waited_s: float | None) -> Request:
