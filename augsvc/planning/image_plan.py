@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from augsvc.arrays import F64, required
+from augsvc.arrays import F64, I64, required
 from augsvc.errors import SpecInvalid
 from augsvc.numerics.geometry import Camera, Canvas, Fit, fit_matrix, identity, product, require_scale
 from augsvc.ops.kinds.image import Frame, Move, Padding, Sources, Statistics, Tone
 from augsvc.ops.operation import Draw, Statistic, Step
 from augsvc.ops.tree import Tree, are_exclusive
 from augsvc.planning.passes import Pass, Passes, plan_passes
-from augsvc.planning.tone_stages import ToneStage, merge_tones
+from augsvc.planning.tone_stages import ToneStage, lowered_rows, merge_tones
 
 _BARS = Padding("constant")  # of fit `contain`: a pass has one padding for all samples
 
@@ -110,8 +110,13 @@ class Plan(Passes):
         """The statistics of its incoming pixels that the tones of a pass request."""
         return frozenset[Statistic]().union(*(tone.statistics for _, tone in self.of_kind(pass_, Tone)))
 
+    def measured_rows(self, pass_: Pass, draws: Sequence[Draw]) -> I64:
+        """The samples whose statistics are read: those that a tone which requests some is lowered for. Others may have any."""
+        rows = [lowered_rows(draws[index]) for index, tone in self.of_kind(pass_, Tone) if tone.statistics]
+        return np.unique(np.concatenate(rows)) if rows else np.empty(0, dtype=np.int64)
+
     def tones(self, pass_: Pass, draws: Sequence[Draw], statistics: Statistics) -> list[ToneStage]:
-        """The colour maps of a pass, merged. `statistics` has at least what `Plan.statistics` names."""
+        """The colour maps of a pass, merged. `statistics` has at least what `statistics` names, for `measured_rows`."""
         tones = [(index, tone, draws[index]) for index, tone in self.of_kind(pass_, Tone)]
         return merge_tones(tones, self.canvas, statistics, self._are_exclusive)
 

@@ -52,7 +52,7 @@ def merge_tones(
     """
     stages: list[_OpenStage] = []
     for index, tone, draw in tones:
-        rows = _lowered_rows(draw)
+        rows = lowered_rows(draw)
         selected = rows[draw.selected[rows]]
         shares = bool(stages) and all(are_exclusive(other, index) for other in stages[-1].operations)
         previous = _Part.MATRIX
@@ -65,7 +65,7 @@ def merge_tones(
     return [stage.close() for stage in stages]
 
 
-def _lowered_rows(draw: Draw) -> I64:
+def lowered_rows(draw: Draw) -> I64:
     """The samples to lower: those selected, or the first one, because what is lowered shows which parts there are."""
     rows = np.flatnonzero(draw.selected)
     return rows if rows.size else np.zeros(1, dtype=np.int64)

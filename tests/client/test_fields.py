@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from augsvc_client.client.push import moves_pixels
 from augsvc_client.fields.reader import Reader
 from augsvc_client.loaders.sample_digest import SampleDigest
 

@@ -109,6 +109,12 @@ def _passes():
                 {"op": "equalize", "p": 0.7},
             ]
         },
+        "operations that exclude each other, with statistics": {
+            "pipeline": [
+                {"op": "rand_augment", "magnitude": 20},
+                {"op": "one_of", "of": [{"op": op} for op in ("equalize", "whitening", "rotation", "gaussian_blur")]},
+            ]
+        },
         "tones after tones": {"pipeline": [rest, {"op": "color_jitter"}, rest, {"op": "color_shift"}]},
     }
 

@@ -203,6 +203,16 @@ def test_each_sample_gets_the_pixels_of_its_choice():
         assert stream.images(start=k, count=1)[0].tobytes() == shown.tobytes()
 
 
+def test_statistics_are_of_the_samples_that_read_them():
+    layer = [{"op": "equalize"}, {"op": "whitening"}, {"op": "gamma"}, {"op": "rotation"}]
+    plan = Plan.of(parse_pipeline([{"op": "one_of", "of": layer}]), Canvas(16, 16, 3), "cover")
+    draws = plan.draw(5, Address(np.arange(100), 0, 0))
+    names = [leaf.id for leaf in plan.tree.leaves]
+    read = [draws[names.index(f"one_of.{op}")].selected for op in ("equalize", "whitening")]
+    assert plan.measured_rows(plan.passes[1], draws).tolist() == np.flatnonzero(read[0] | read[1]).tolist()
+    assert plan.measured_rows(plan.passes[0], draws).size == 0
+
+
 def test_sound_has_containers_too():
     steps = parse_pipeline([{"op": "one_of", "of": [{"op": "gain"}, {"op": "white_noise"}, {"op": "time_shift"}]}])
     plan = SoundPlan.of(steps, Clip(1000, 8000))

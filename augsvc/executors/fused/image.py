@@ -40,6 +40,7 @@ from augsvc.ops.kinds.image import Moments, Opaque, Statistics
 from augsvc.ops.operation import Draw, Operation, Statistic
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Moves
+from augsvc.planning.passes import Pass
 
 _ROWS, _ELEMENTS = 512, 1 << 23  # of one call: tables and values between passes stay below 16 MB
 _CHUNK = 1 << 22  # elements between two checks, some 10 ms; a sample is not split, and one blur of 4096² takes 1.8 s
@@ -146,7 +147,7 @@ class FusedExecutor:
             identity_move(n) if camera is None else lower_move(camera, pass_, canvas, sources if pass_.fits else None)
         )
         after = np.empty_like(values) if camera is not None and not pass_.fits and out is None else values
-        stages = plan.tones(pass_, draws, _measure(values, plan.statistics(pass_))) if segment.opens else []
+        stages = plan.tones(pass_, draws, _measure(plan, pass_, draws, values)) if segment.opens else []
         pixels, copy, interleaved = flat(out)
         args = PassArgs(
             move,
@@ -180,11 +181,15 @@ def _apply_opaque(
         values[rows] = (after * float(WHITE) + 0.5).numpy().astype(np.uint16)
 
 
-def _measure(values: U16, requested: frozenset[Statistic]) -> Statistics:
-    """The requested statistics of each sample's incoming values."""
+def _measure(plan: Plan, pass_: Pass, draws: Sequence[Draw], values: U16) -> Statistics:
+    """The statistics of incoming values that a pass requests, of the samples that need them."""
+    requested, rows = plan.statistics(pass_), plan.measured_rows(pass_, draws)
+    if not requested:
+        return Statistics()
     moments = histogram = None
-    n, channels, height, width = values.shape
-    planes = values.reshape(n * channels, height * width)
+    measured = values if len(rows) == len(values) else values[rows]
+    n, channels, height, width = measured.shape
+    planes = measured.reshape(n * channels, height * width)
     if Statistic.MOMENTS in requested:
         sums = np.empty((len(planes), 2), np.int64)
         cpu.sum_values(planes, sums)
@@ -192,7 +197,7 @@ def _measure(values: U16, requested: frozenset[Statistic]) -> Statistics:
     if Statistic.HISTOGRAM in requested:
         histogram = np.zeros((n, channels, 256), np.int64)
         cpu.count_levels(planes, histogram.reshape(len(planes), 256))
-    return Statistics(moments, histogram)
+    return Statistics(moments, histogram).spread(rows, len(values))
 
 
 def flat(out: U8 | None) -> tuple[U8, U8 | None, bool]:
