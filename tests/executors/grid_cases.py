@@ -9,7 +9,7 @@ from augsvc.arrays import Sample
 from augsvc.data.catalog import open_catalog
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.rng import Address
-from augsvc.ops.kinds.image import EDGE
+from augsvc.ops.kinds.image import EDGE, Frame
 from augsvc.ops.registry import registry
 from augsvc.planning.spec import validate_spec
 from augsvc.streams.stream import Stream
@@ -28,13 +28,15 @@ def _operations():
         if operation.media != "image":
             continue
         marks = operation.parameters()
+        labels = {"labels": True} if issubclass(operation, Frame) and operation.labels else {}
         for mode in operation.examples:
             step = {"op": name, **mode}
             called = ", ".join([name, *map(str, mode.values())])
-            cases[f"{called}, grey"] = {"pipeline": [{**step, "p": 0.7}], "channels": 1}
+            cases[f"{called}, grey"] = {"pipeline": [{**step, "p": 0.7}], "channels": 1, **labels}
             for end in ("low", "high"):
                 cases[f"{called}, {end}"] = {
-                    "pipeline": [step | {key: getattr(mark, end) for key, mark in marks.items()}]
+                    "pipeline": [step | {key: getattr(mark, end) for key, mark in marks.items()}],
+                    **labels,
                 }
     return cases
 
@@ -164,11 +166,26 @@ def _stream(fields: dict, executor: Executor) -> Stream:
     fields = dict(fields)
     is_deep = fields.pop("deep", False)
     images = [image.astype(np.uint16) * 256 - image // 2 if is_deep else image for image in _SOURCES]
-    source = ListSource(
-        [Sample(image, 0, key=("deep grid" if is_deep else "grid", k)) for k, image in enumerate(images)],
-        _COLORS,
-    )
+    samples = [Sample(image, 0, key=("deep grid" if is_deep else "grid", k)) for k, image in enumerate(images)]
+    if fields.pop("labels", False):
+        samples = [_with_labels(sample) for sample in samples]
+    source = ListSource(samples, _COLORS)
     if is_deep:
         source.info = replace(source.info, window=(0.0, 65280.0))
     spec = validate_spec({"dataset": "list", "size": list(SIZE), "shuffle": False, "aug_seed": 3, **fields})
     return Stream.open(spec, source, executor)
+
+
+def _with_labels(sample: Sample) -> Sample:
+    """With a mask, a box of most of the image, and two keypoints in it, for the frames that look at them."""
+    height, width = sample.image.shape[:2]
+    box = np.array([[0.2 * width, 0.1 * height, 0.9 * width, 0.9 * height]], np.float32)
+    return replace(
+        sample,
+        mask=sample.image[..., 0] // 86,
+        boxes=box,
+        box_labels=np.zeros(1, np.int64),
+        boxes_valid=np.ones(1, bool),
+        keypoints=box.reshape(2, 2),
+        keypoints_valid=np.ones(2, bool),
+    )

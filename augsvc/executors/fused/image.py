@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from augsvc.arrays import U8, Pixels, ranges
+from augsvc.arrays import I64, U8, Pixels, ranges
 from augsvc.cpus import cores
 from augsvc.executors.fused.audio import FusedSound
 from augsvc.executors.fused.kernel_cache import keep_compiled
@@ -193,11 +193,20 @@ def _measure(plan: Plan, pass_: Pass, draws: Sequence[Draw], values: U16) -> Sta
     if Statistic.MOMENTS in requested:
         sums = np.empty((len(planes), 2), np.int64)
         cpu.sum_values(planes, sums)
-        moments = Moments(planes.shape[1], *sums.T.reshape(2, n, channels))
+        total, squares = (_spread(sum_, rows, len(values)) for sum_ in sums.T.reshape(2, n, channels))
+        moments = Moments(planes.shape[1], total, squares)
     if Statistic.HISTOGRAM in requested:
-        histogram = np.zeros((n, channels, 256), np.int64)
-        cpu.count_levels(planes, histogram.reshape(len(planes), 256))
-    return Statistics(moments, histogram).spread(rows, len(values))
+        counts = np.zeros((n, channels, 256), np.int64)
+        cpu.count_levels(planes, counts.reshape(len(planes), 256))
+        histogram = _spread(counts, rows, len(values))
+    return Statistics(moments, histogram)
+
+
+def _spread(measured: I64, rows: I64, n: int) -> I64:
+    """What was measured of some rows, as an array of n rows: zeros elsewhere."""
+    values = np.zeros((n, *measured.shape[1:]), np.int64)
+    values[rows] = measured
+    return values
 
 
 def flat(out: U8 | None) -> tuple[U8, U8 | None, bool]:

@@ -161,12 +161,6 @@ class Move(Operation):
         """Matrices (N, 3, 3) from canvas to canvas, invertible."""
 
 
-def _spread(values: I64, rows: I64, n: int) -> I64:
-    spread = np.zeros((n, *values.shape[1:]), dtype=np.int64)
-    spread[rows] = values
-    return spread
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Moments:
     """Integer sums over each channel of each incoming image, of values with 8 fraction bits (255 is WHITE)."""
@@ -178,10 +172,6 @@ class Moments:
     def take(self, rows: I64) -> "Moments":
         """Those of some samples."""
         return Moments(self.count, self.total[rows], self.squares[rows])
-
-    def spread(self, rows: I64, n: int) -> "Moments":
-        """These as those of the samples `rows` of n; zeros for the others."""
-        return Moments(self.count, _spread(self.total, rows, n), _spread(self.squares, rows, n))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,11 +185,6 @@ class Statistics:
         """Those of some samples."""
         moments = self.moments and self.moments.take(rows)
         return Statistics(moments, None if self.histogram is None else self.histogram[rows])
-
-    def spread(self, rows: I64, n: int) -> "Statistics":
-        """These as those of the samples `rows` of n; zeros for the others."""
-        moments = self.moments and self.moments.spread(rows, n)
-        return Statistics(moments, None if self.histogram is None else _spread(self.histogram, rows, n))
 
     def require_moments(self) -> Moments:
         """The moments, for an operation that requests them."""
