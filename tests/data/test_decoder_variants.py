@@ -49,6 +49,8 @@ REFUSED = {
         "a bit at 6/8",
         "a bit at 7/8",
         "a wrong checksum of the header",
+        "a larger height",
+        "a smaller height",
     ],
     "webp": [
         "a byte is missing",
@@ -71,6 +73,8 @@ REFUSED = {
         "a bit at 6/8",
         "a bit at 7/8",
         "a wrong checksum of the header",
+        "a larger height",
+        "a smaller height",
     ],
     "tiff": [
         "half is missing",

@@ -83,6 +83,9 @@ def _png(data: bytes) -> Variants:
         yield f"a chunk {name.decode()}", data[:pixels] + _png_chunk(name, content) + data[pixels:]
     yield "a wrong checksum of a text", data[:pixels] + _png_chunk(b"tEXt", b"a\0b")[:-1] + b"\0" + data[pixels:]
     yield "an empty chunk of pixels", data[:pixels] + _png_chunk(b"IDAT", b"") + data[pixels:]
+    for rule, height in (("a larger height", 17), ("a smaller height", 15)):
+        header = struct.pack(">LL", 24, height) + data[24:29]
+        yield rule, data[:8] + _png_chunk(b"IHDR", header) + data[33:]
     yield "a wrong size of the pixels", data[:pixels] + b"\0\1" + data[pixels + 2 :]
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL.PngImagePlugin import PngImageFile
+
+from augsvc_client.decoding.whole_png import WholePng, require_declared_rows
 
 U8 = npt.NDArray[np.uint8]
 U16 = npt.NDArray[np.uint16]
@@ -44,8 +45,9 @@ def _join(upper: U8, lower: U8) -> U16:
 
 
 def _load(data: bytes, raw_mode: str | None = None) -> npt.NDArray[Any]:
-    with PngImageFile(io.BytesIO(data)) as image:
+    with WholePng(io.BytesIO(data)) as image:
         if raw_mode is not None:
             image.tile = [tile._replace(args=raw_mode) for tile in image.tile]
         image.load()
+        require_declared_rows(image)
         return np.asarray(image)

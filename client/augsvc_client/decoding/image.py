@@ -16,7 +16,6 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from augsvc_client.decoding.containers.jpeg import strip_jpeg
@@ -26,6 +25,7 @@ from augsvc_client.decoding.containers.webp import strip_webp
 from augsvc_client.decoding.deep_png import decompressed_bytes, read_deep_png
 from augsvc_client.decoding.errors import Undecodable
 from augsvc_client.decoding.tiff import is_tiff, read_tiff
+from augsvc_client.decoding.whole_png import WholePng, require_declared_rows
 from augsvc_client.decoding.window import U16, Window, apply_window, to_channels
 
 U8 = npt.NDArray[np.uint8]
@@ -132,7 +132,7 @@ def _strip(data: bytes, max_pixels: int, strict: bool) -> tuple[type[ImageFile],
     if data.startswith(b"\xff\xd8\xff"):
         return JpegImageFile, strip_jpeg(data, max_pixels, strict)
     if data.startswith(SIGNATURE):
-        return PngImageFile, strip_png(data, max_pixels)
+        return WholePng, strip_png(data, max_pixels)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return WebPImageFile, strip_webp(data, max_pixels)
     raise Undecodable("the file is not a JPEG, PNG or WebP image")
@@ -142,6 +142,7 @@ def _load(image: ImageFile, file: StrippedImage) -> None:
     if image.size != (file.width, file.height):
         raise Undecodable(DAMAGED)
     image.load()
+    require_declared_rows(image)
 
 
 def _to_mode(image: Image.Image, mode: str) -> Image.Image:

@@ -232,7 +232,12 @@ def _positions(image: _Image) -> Iterator[tuple[slice, slice, slice]]:
 
 
 def _read_chunk(data: bytes, image: _Image, index: int, height: int) -> Numbers:
-    """The numbers (rows, columns, samples) of a chunk; a strip has the rows of the image that are left for it."""
+    """The numbers (rows, columns, samples) of a chunk; a strip has the rows of the image that are left for it.
+
+    Raises:
+        Undecodable: it holds more rows, or longer ones, than the tags state; only the last strip may be padded to a whole one.
+            Of LZW and PackBits, which libtiff decompresses, the rest is unknown.
+    """
     chunks = image.chunks
     rows, samples = chunks.height if chunks.are_tiles else height, image.samples // image.planes
     shape = (rows, chunks.width, samples)
@@ -241,12 +246,25 @@ def _read_chunk(data: bytes, image: _Image, index: int, height: int) -> Numbers:
     packed = data[start : start + chunks.n_bytes[index]]
     match image.compression:
         case 1:
+            _require_fit(len(packed), chunks.height * row_bytes)
             return np.frombuffer(packed[: rows * row_bytes], image.dtype).reshape(shape)
         case 8 | 32946:
-            plain = zlib.decompressobj().decompress(packed, rows * row_bytes)
+            decompressor = zlib.decompressobj()
+            plain = decompressor.decompress(packed, rows * row_bytes)
+            # up to its end, where zlib compares the checksum
+            rest = decompressor.decompress(decompressor.unconsumed_tail, (chunks.height + 1) * row_bytes)
+            _require_fit(len(plain) + len(rest), chunks.height * row_bytes)
+            if not decompressor.eof:
+                raise Undecodable(DAMAGED)
         case _:
             plain = _decompress_grey(packed, image.compression, row_bytes, rows)
     return _undo_predictor(plain, image, shape)
+
+
+def _require_fit(n_bytes: int, whole: int) -> None:
+    """Refuses a chunk of more bytes than a `whole` one has, but for padding to a multiple of 4."""
+    if n_bytes > whole + 3:
+        raise Undecodable("the TIFF holds more pixels than its header states")
 
 
 def _decompress_grey(packed: bytes, compression: int, width: int, height: int) -> bytes:
