@@ -37,9 +37,9 @@ def plain_flac(data: bytes) -> bytes:
     """The file without metadata, and with its length stated.
 
     Raises:
-        Undecodable: no stream information, more than MAX_BLOCKS blocks; samples behind the stated length or a second first
-            frame, which the library would leave out; without a stated length, frames that are missing, or a last frame that
-            does not match its checksum.
+        Undecodable: no stream information, more than MAX_BLOCKS blocks; samples behind the stated length, which the library
+            would leave out; without a stated length, frames that are missing or begin again, or a last frame that does not
+            match its checksum.
     """
     if data[4] & 0x7F or int.from_bytes(data[5:8], "big") != _STREAMINFO:
         raise Undecodable(_DAMAGED)
@@ -52,36 +52,38 @@ def plain_flac(data: bytes) -> bytes:
     else:
         raise Undecodable("the sound has too many chunks")
     stated = (info[13] & 0x0F) << 32 | int.from_bytes(info[14:18], "big")
-    length, last = _walk_frames(data, at)
+    length, last, restarts = _walk_frames(data, at)
     if stated:
         if length > stated:
             raise Undecodable(f"the sound goes on behind the length that it states: {length} samples, stated {stated}")
     else:
-        if len(data) - last > _MAX_FRAME_BYTES or _checksum(data[last:]):
+        if restarts or len(data) - last > _MAX_FRAME_BYTES or _checksum(data[last:]):
             raise Undecodable(_DAMAGED)
         info[13] |= length >> 32
         info[14:18] = (length & 0xFFFFFFFF).to_bytes(4, "big")
     return b"".join((b"fLaC\x80\0\0\x22", info, memoryview(data)[at:]))
 
 
-def _walk_frames(data: bytes, at: int) -> tuple[int, int]:
-    """The samples of all frames, and where the last one begins, `at` without any. A minute takes 2 ms, beside 30 to decode.
+def _walk_frames(data: bytes, at: int) -> tuple[int, int, int]:
+    """The samples of all frames; where the last one begins, `at` without any; and how often their numbers begin again, as in
+    joined files. A minute takes 2 ms, beside 30 to decode.
 
     Frames are found by the sync codes, checksums and consecutive numbers of their headers; those after a gap do not count.
     """
-    n_frames, n_samples, last, constants = 0, 0, at, b""
+    n_samples, last, restarts, expected, constants = 0, at, 0, 0, b""
     for n_candidates, match in enumerate(_SYNC.finditer(data, at)):
         if n_candidates == _MAX_CANDIDATES:
             raise Undecodable("the sound has too many chunks")
         frame = _read_frame(data, match.start())
         if frame is None or (constants and frame.constants != constants):
             continue
-        if n_frames and not frame.number:
-            raise Undecodable("the file holds more than one sound")
-        if frame.number == (n_samples if frame.constants[0] & 1 else n_frames):
-            constants, last = frame.constants, match.start()
-            n_frames, n_samples = n_frames + 1, n_samples + frame.n_samples
-    return n_samples, last
+        if frame.number not in (expected, 0):
+            continue
+        restarts += bool(constants) and not frame.number
+        constants, last = frame.constants, match.start()
+        n_samples += frame.n_samples
+        expected = frame.number + (frame.n_samples if constants[0] & 1 else 1)
+    return n_samples, last, restarts
 
 
 def _read_frame(data: bytes, start: int) -> _Frame | None:
