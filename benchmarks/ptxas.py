@@ -145,8 +145,11 @@ def _arguments() -> dict[str, tuple[Any, ...]]:
     move = MoveArgs(1, 0, _array(1, np.uint16), _array(1, np.uint64), _array(2, i64))
     tone = ToneArgs(_array(4, i32), _array(3, i64), _array(3, i32), _array(4, u32), *(_array(2, u8) for _ in range(3)))
     blur = FilterArgs(_array(2, u32), _array(1, i64), _array(3, i32), _array(1, i64))
-    laws, strengths = _array(1, i64), _array(2, i64)
-    noise = NoiseArgs(laws, _array(1, u32), strengths, strengths, _array(1, u32), 1, 1, 1, _array(1, np.int16))
+    noise = NoiseArgs(
+        laws=_array(1, i64), deviates=_array(1, i64), per_channel=_array(1, u8), keys=_array(1, u32),
+        strengths=_array(3, i64), values=_array(3, i64), indices=_array(1, u32),
+        time=1, seed_low=1, seed_high=1, tables=_array(1, np.int16),
+    )  # fmt: skip
     erase, out = EraseArgs(_array(3, i64), _array(3, u16)), OutputArgs(True, True, _array(2, u8))
     memory = Memory(_array(1, u8), _array(2, u16), _array(2, u16), _array(2, u16))
     masks = MaskArgs(_array(1, np.uint64), _array(1, i64), _array(3, i64), 255)

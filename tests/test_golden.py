@@ -19,15 +19,15 @@ from augsvc.numerics.geometry import Camera, Canvas, identity, product
 from augsvc.numerics.permutation import Permutation
 from augsvc.ops.kinds.audio import Clip, SoundMove, SoundNoise, SoundTone
 from augsvc.ops.kinds.image import (
-    Dropout,
+    Additive,
     Erase,
     Filter,
     Frame,
-    Gaussian,
     Moments,
     Move,
     Noise,
     Opaque,
+    Replace,
     Sources,
     Statistics,
     Tone,
@@ -95,8 +95,13 @@ def lowered(operation: Operation, draw: Draw) -> list[np.ndarray]:
     if isinstance(operation, Opaque):
         return [operation.lower(draw, CANVAS)]
     assert isinstance(operation, Noise)
-    law = operation.law(draw)
-    return [law.std] if isinstance(law, Gaussian) else [law.threshold, law.value] if isinstance(law, Dropout) else []
+    return lowered_law(operation.law(draw))
+
+
+def lowered_law(law: Additive | Replace) -> list[np.ndarray]:
+    if isinstance(law, Replace):
+        return [*law.thresholds.T, *law.values.T]
+    return [strength for strength in (law.constant, law.linear, law.root) if strength is not None]
 
 
 def lowered_sound(operation: Operation, draw: Draw) -> list[np.ndarray]:

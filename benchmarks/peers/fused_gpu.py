@@ -15,7 +15,8 @@ from augsvc.executors.cuda.image_chunk import ImageChunk
 from augsvc.executors.cuda.lane_pool import Lane
 from augsvc.executors.cuda.staging import StagingBuffer
 from augsvc.numerics.geometry import Canvas
-from augsvc.numerics.rng import Address, quantile_table
+from augsvc.numerics.noise_tables import noise_tables
+from augsvc.numerics.rng import Address
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.planning.image_plan import Plan
 from benchmarks.peers import Missing, Peer, Run, fused, on_gpu
@@ -62,7 +63,7 @@ class ResidentBatch:
     images: list[np.ndarray]
     device: RecordingDevice
     lane: Lane
-    quantiles: np.ndarray
+    tables: np.ndarray
     epochs: Iterator[int] = field(default_factory=count)
 
     @staticmethod
@@ -76,7 +77,7 @@ class ResidentBatch:
         plan = Plan.of(parse_pipeline(pipeline), Canvas(height, width, channels), "cover")
         device = RecordingDevice(open_device())
         lane = Lane.on(device, source_bytes=images.nbytes)
-        batch = ResidentBatch(plan, list(images), device, lane, quantile_table().astype(np.int16))
+        batch = ResidentBatch(plan, list(images), device, lane, noise_tables().astype(np.int16).ravel())
         if not np.array_equal(batch.download(), fused.prepare(pipeline, images)(fused.executor_on("cpu"), 0)):
             raise Missing("its bytes differ from the CPU's")
         return batch
@@ -94,7 +95,7 @@ class ResidentBatch:
             row_cameras = [camera and camera.take(rows) for camera in cameras]
             row_draws = [draw.take(rows) for draw in draws]
             sources = (self.images[rows], keys[rows], row_cameras, row_draws)
-            chunk = ImageChunk(plan, *sources, staging, self.quantiles, interleaved=False, encodes=True)
+            chunk = ImageChunk(plan, *sources, staging, self.tables, interleaved=False, encodes=True)
             finish_chunk = chunk.start(lambda: None)
 
             def finish() -> None:

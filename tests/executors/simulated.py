@@ -255,7 +255,7 @@ def cached_sources() -> dict[str, np.ndarray]:
     for name, bound, room in (
         ("fits", 40_000, 1 << 30),
         ("does not fit", 37_000, 1 << 30),
-        ("no memory", 1 << 20, 1 << 18),
+        ("no memory", 1 << 20, 3 << 18),
     ):
         device = SimulatedDevice(room=room)
         executor = simulated(device, bound)

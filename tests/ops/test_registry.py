@@ -11,7 +11,7 @@ from tests.harness import open_cpu
 HEAD = """
 from typing import Annotated, ClassVar, Literal
 import numpy as np
-from augsvc.ops.kinds.image import Dropout, Filter, Gaussian, Noise, Tone
+from augsvc.ops.kinds.image import Additive, Filter, Noise, Replace, Tone
 from augsvc.ops.operation import Drawn, Interval, Kind, Operation
 
 class Good(Tone):
@@ -71,11 +71,11 @@ NOT_RUN = {
     ),
     "an unknown law": (
         'class Uniform: pass\nclass Bad(Noise):\n    op: Literal["bad"] = "bad"\n    def law(self, draw) -> Uniform: ...',
-        "annotated to return Uniform: .* knows the laws Dropout, Gaussian",
+        "annotated to return Uniform: .* knows the laws Additive, Replace",
     ),
     "an unknown law among others": (
-        'class Bad(Noise):\n    op: Literal["bad"] = "bad"\n    def law(self, draw) -> Gaussian | str: ...',
-        "annotated to return Gaussian, str",
+        'class Bad(Noise):\n    op: Literal["bad"] = "bad"\n    def law(self, draw) -> Additive | str: ...',
+        "annotated to return Additive, str",
     ),
     "a law that is imported for type checkers only": (
         'class Bad(Noise):\n    op: Literal["bad"] = "bad"\n    def law(self, draw) -> "Absent": ...',
@@ -116,7 +116,7 @@ def test_an_operation_that_no_executor_runs_is_refused(module, text, reason, exe
         require_runnable(registry((name,)), open_cpu(executor))
 
 
-@pytest.mark.parametrize("returns", ["Gaussian", "Dropout", "Gaussian | Dropout"])
+@pytest.mark.parametrize("returns", ["Additive", "Replace", "Additive | Replace"])
 def test_known_laws_are_accepted(module, returns):
     name = module(f'class Fine(Noise):\n    op: Literal["fine"] = "fine"\n    def law(self, draw) -> {returns}: ...')
     require_runnable(registry((name,)), open_cpu("fused"))

@@ -21,7 +21,7 @@ from augsvc.executors.fused.image import flat
 from augsvc.executors.fused.lower_image import KINDS, LAWS
 from augsvc.executors.protocol import SourceKey, float_traits, use_one_torch_thread
 from augsvc.numerics.geometry import Camera
-from augsvc.numerics.rng import quantile_table
+from augsvc.numerics.noise_tables import TABLE_SIZE, noise_tables
 from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Moves
@@ -40,7 +40,7 @@ class FusedCudaExecutor:
 
     device: torch.device
     lanes: LanePool
-    quantiles: npt.NDArray[np.int16]
+    tables: npt.NDArray[np.int16]
     threads: int = 1
     name: str = "fused"
 
@@ -48,12 +48,14 @@ class FusedCudaExecutor:
     def on(device: torch.device, open_device: Callable[[], Device], source_bytes: int = 0) -> "FusedCudaExecutor":
         """An executor that opens the device once for each lane, and keeps up to `source_bytes` of sources there."""
         use_one_torch_thread()
-        return FusedCudaExecutor(device, LanePool.on(open_device, source_bytes), quantile_table().astype(np.int16))
+        return FusedCudaExecutor(
+            device, LanePool.on(open_device, source_bytes), noise_tables().astype(np.int16).ravel()
+        )
 
     @property
     def sound(self) -> FusedCudaSound:
         """The executor of audio plans."""
-        return FusedCudaSound(self.lanes, self.quantiles)
+        return FusedCudaSound(self.lanes, self.tables[:TABLE_SIZE])
 
     @property
     def traits(self) -> tuple[str, ...]:
@@ -92,7 +94,7 @@ class FusedCudaExecutor:
             chunk_cameras = [camera and camera.take(rows) for camera in cameras]
             chunk_draws = [draw.take(rows) for draw in draws]
             sources = (images[rows], keys[rows], chunk_cameras, chunk_draws)
-            chunk = ImageChunk(plan, *sources, staging, self.quantiles, interleaved, out.dtype == np.uint8)
+            chunk = ImageChunk(plan, *sources, staging, self.tables, interleaved, out.dtype == np.uint8)
             result = chunk.start(check)
 
             def finish() -> None:

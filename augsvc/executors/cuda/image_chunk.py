@@ -44,7 +44,7 @@ from augsvc.planning.labels import Moves
 
 _OPAQUE_ELEMENTS = 1 << 24  # float32 elements of a temporary
 _MAX_SUM_BLOCKS = 64  # that sum the values of one channel
-_NO_QUANTILES = np.empty(0, np.int16)
+_NO_TABLES = np.empty(0, np.int16)
 
 
 @dataclass(slots=True, eq=False)
@@ -79,7 +79,7 @@ class ImageChunk:
     cameras: Sequence[Camera | None]  # one a pass
     draws: Sequence[Draw]
     staging: StagingBuffer
-    quantiles: npt.NDArray[np.int16]
+    tables: npt.NDArray[np.int16]
     interleaved: bool
     encodes: bool  # into bytes; else the result is values of 16 bits
     canvas: str = "first"  # or "second": where the values are
@@ -114,13 +114,13 @@ class ImageChunk:
         blur = lower_filter(segment.blur, draws, n, plan.canvas)
         filters = bool(blur.radius.any())
         late = (
-            lower_noises(segment.noises, draws, n, _NO_QUANTILES),
+            lower_noises(segment.noises, draws, n, _NO_TABLES),
             lower_erases(segment.erases, draws, n, plan.canvas),
         )
-        early = lower_noises((), draws, n, _NO_QUANTILES), lower_erases((), draws, n, plan.canvas)
+        early = lower_noises((), draws, n, _NO_TABLES), lower_erases((), draws, n, plan.canvas)
         args = (move, lower_tones(stages, n, plan.canvas.channels), blur, *late, *early)
         move, tone, blur, noise, erase, no_noise, no_erase = self.staging.send(f"args {index}", args)
-        noise, no_noise = self._with_quantiles(noise), self._with_quantiles(no_noise)
+        noise, no_noise = self._with_tables(noise), self._with_tables(no_noise)
         memory, out = self._memory(segment, camera, sources, filters or not encoded), self._out(encoded)
         if not filters:
             self._launch(grids.draw, move, tone, noise, erase, out, memory)
@@ -167,9 +167,9 @@ class ImageChunk:
         name, shape = ("pixels", self.shape) if encoded else ("empty", (1, 1))
         return OutputArgs(encoded, self.interleaved, self.staging.array(name, shape, np.uint8, copied=encoded))
 
-    def _with_quantiles(self, noise: NoiseArgs) -> NoiseArgs:
-        table = self.quantiles if noise.laws.size else self.quantiles[:1]
-        return noise._replace(quantiles=self.staging.send_constant(f"quantiles {len(table)}", table))
+    def _with_tables(self, noise: NoiseArgs) -> NoiseArgs:
+        tables = self.tables if noise.laws.size else self.tables[:1]
+        return noise._replace(tables=self.staging.send_constant(f"noise tables {tables.size}", tables))
 
     def _launch(self, kernel: Any, *arguments: Any) -> None:
         """With one thread for each pixel."""

@@ -35,7 +35,7 @@ from augsvc.executors.fused.lower_image import (
 )
 from augsvc.executors.protocol import SourceKey, float_traits, use_one_torch_thread
 from augsvc.numerics.geometry import Camera
-from augsvc.numerics.rng import quantile_table
+from augsvc.numerics.noise_tables import TABLE_SIZE, noise_tables
 from augsvc.ops.kinds.image import Moments, Opaque, Statistics
 from augsvc.ops.operation import Draw, Operation, Statistic
 from augsvc.planning.image_plan import Plan
@@ -65,7 +65,7 @@ class FusedExecutor:
 
     device: torch.device
     threads: int
-    quantiles: npt.NDArray[np.int16]
+    tables: npt.NDArray[np.int16]
     name: str = "fused"
 
     @staticmethod
@@ -73,12 +73,12 @@ class FusedExecutor:
         """An executor that keeps its compiled kernels in a folder, if one is given."""
         keep_compiled((cpu.render, cpu.move_masks, cpu.sum_values, cpu.count_levels, sound_cpu.render), kernel_cache)
         use_one_torch_thread()
-        return FusedExecutor(torch.device("cpu"), cores(), quantile_table().astype(np.int16))
+        return FusedExecutor(torch.device("cpu"), cores(), noise_tables().astype(np.int16).ravel())
 
     @property
     def sound(self) -> FusedSound:
         """The executor of audio plans."""
-        return FusedSound(self.threads, self.quantiles)
+        return FusedSound(self.threads, self.tables[:TABLE_SIZE])
 
     @property
     def traits(self) -> tuple[str, ...]:
@@ -153,7 +153,7 @@ class FusedExecutor:
             move,
             lower_tones(stages, n, canvas.channels),
             lower_filter(segment.blur, draws, n, canvas),
-            lower_noises(segment.noises, draws, n, self.quantiles),
+            lower_noises(segment.noises, draws, n, self.tables),
             lower_erases(segment.erases, draws, n, canvas),
             OutputArgs(out is not None, interleaved, pixels),
         )

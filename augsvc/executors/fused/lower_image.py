@@ -7,7 +7,7 @@ second filter opens another segment; an opaque operation is a segment by itself.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,16 +32,17 @@ from augsvc.numerics.rng import seed_key
 from augsvc.ops.kinds.image import (
     EDGE,
     UNIT_BITS,
-    Dropout,
+    Additive,
+    Deviates,
     Erase,
     Filter,
     Frame,
-    Gaussian,
     Move,
     Noise,
     Opaque,
     Padding,
     PaddingMode,
+    Replace,
     Tone,
 )
 from augsvc.ops.operation import Draw, Operation
@@ -249,34 +250,55 @@ def _lower_dense(kernels: I64, selected: Bools) -> FilterArgs:
     return FilterArgs(np.zeros((n, side), np.uint32), radius, taps, counts)
 
 
-def lower_noises(
-    noises: Sequence[tuple[int, Noise]], draws: Sequence[Draw], n: int, quantiles: npt.NDArray[np.int16]
-) -> NoiseArgs:
+def lower_noises(noises: Sequence[tuple[int, Noise]], draws: Sequence[Draw], n: int, tables: args.I16) -> NoiseArgs:
     """Noises in order; a sample that one did not select has strength 0."""
     count = len(noises)
-    laws, strengths, values = (np.zeros(shape, np.int64) for shape in (count, (n, count), (n, count)))
+    laws, deviates, strengths, values = (
+        np.zeros(shape, np.int64) for shape in (count, count, (n, count, 3), (n, count, 2))
+    )
     keys, indices = np.array([draws[index].key for index, _ in noises], np.uint32), np.zeros(n, np.uint32)
+    per_channel = np.zeros(count, np.uint8)
     time, seed = 0, (0, 0)
     for k, (index, operation) in enumerate(noises):
         draw = draws[index]
         law = operation.law(draw)
-        laws[k], strength, values[:, k] = LAWS[type(law)](law)
-        strengths[:, k] = np.where(draw.selected, strength, 0)
+        lowered = LAWS[type(law)](law, n)
+        laws[k], deviates[k], per_channel[k] = lowered.law, lowered.deviates, lowered.per_channel
+        strengths[:, k] = np.where(draw.selected[:, None], lowered.strengths, 0)
+        values[:, k] = lowered.values
         indices, time, seed = draw.address.indices.astype(np.uint32), draw.address.time_word, seed_key(draw.seed)
-    return NoiseArgs(laws, keys, strengths, values, indices, time, *seed, quantiles)
+    return NoiseArgs(laws, deviates, per_channel, keys, strengths, values, indices, time, *seed, tables)
 
 
-def _lower_gaussian(law: Gaussian) -> tuple[int, I64, I64 | int]:
-    return args.GAUSSIAN, np.clip(law.std * (WHITE >> 8), 0, MAX_COEFFICIENT), 0
+class LoweredLaw(NamedTuple):
+    """The arguments of one noise, as in NoiseArgs."""
+
+    law: int
+    deviates: int
+    per_channel: bool
+    strengths: I64
+    values: I64
 
 
-def _lower_dropout(law: Dropout) -> tuple[int, I64, I64 | int]:
-    return args.DROPOUT, law.threshold, _to_value(law.value)
+def _lower_additive(law: Additive, n: int) -> LoweredLaw:
+    strengths = np.zeros((n, 3), np.int64)
+    for k, (strength, scale) in enumerate(((law.constant, 255 << 16), (law.linear, 1 << 16), (law.root, _ROOT_SCALE))):
+        if strength is not None:
+            strengths[:, k] = np.clip(strength * scale >> 16, 0, MAX_COEFFICIENT)
+    return LoweredLaw(args.ADDITIVE, _DEVIATES[law.deviates], True, strengths, np.zeros((n, 2), np.int64))
 
 
-# A law's code, strengths and replacements.
-LAWS: Mapping[type, Callable[[Any], tuple[int, I64, I64 | int]]] = MappingProxyType(
-    {Gaussian: _lower_gaussian, Dropout: _lower_dropout}
+def _lower_replace(law: Replace, n: int) -> LoweredLaw:
+    strengths, values = np.zeros((n, 3), np.int64), np.zeros((n, 2), np.int64)
+    count = law.thresholds.shape[1]
+    strengths[:, :count], values[:, :count] = law.thresholds, _to_value(law.values)
+    return LoweredLaw(args.REPLACE, 0, law.per_channel, strengths, values)
+
+
+_DEVIATES: dict[Deviates, int] = {"normal": args.NORMAL, "uniform": args.UNIFORM, "laplace": args.LAPLACE}
+_ROOT_SCALE = round(255 * (1 << 16) / WHITE**0.5)  # √v of v on [0, 1] is that of a value, divided by √WHITE
+LAWS: Mapping[type, Callable[[Any, int], LoweredLaw]] = MappingProxyType(
+    {Additive: _lower_additive, Replace: _lower_replace}
 )
 KINDS: frozenset[type[Operation]] = frozenset({Frame, Move, Tone, Filter, Noise, Erase, Opaque})  # that kernels run
 

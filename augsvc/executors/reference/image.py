@@ -23,7 +23,7 @@ from augsvc.executors.reference.resample import resample
 from augsvc.executors.reference.stages import LAWS, STAGES, Workspace, apply_operation, apply_tones
 from augsvc.numerics import exact
 from augsvc.numerics.geometry import MATRIX_BITS, Camera, Canvas
-from augsvc.numerics.rng import quantile_table
+from augsvc.numerics.noise_tables import noise_tables
 from augsvc.ops.kinds.image import EDGE, Frame, Moments, Move, Statistics, Tone
 from augsvc.ops.operation import Draw, Operation, Statistic
 from augsvc.planning.image_plan import Plan
@@ -44,7 +44,7 @@ class KorniaExecutor:
     noise_laws: ClassVar[frozenset[type]] = frozenset(LAWS)
 
     device: torch.device
-    quantiles: torch.Tensor
+    tables: torch.Tensor
     chunk: int
     threads: int
     chunks: ChunkRunner
@@ -61,9 +61,9 @@ class KorniaExecutor:
             torch.backends.cudnn.allow_tf32 = False  # the reference keeps float32's 24 bits
             torch.backends.cuda.matmul.allow_tf32 = False
         threads = cores() if cpu else 1
-        table = torch.from_numpy(quantile_table()).to(device)
+        tables = torch.from_numpy(noise_tables()).to(device)
         chunks = ChunkRunner(ran_out_of_memory, free_torch_memory)
-        return KorniaExecutor(device, table, _CHUNK[device.type], threads, chunks, TorchSound.on(device, chunks))
+        return KorniaExecutor(device, tables, _CHUNK[device.type], threads, chunks, TorchSound.on(device, chunks))
 
     def rows(self, elements: int) -> int:
         """The recommended number of samples per call, for samples of `elements` canvas elements."""
@@ -187,7 +187,7 @@ class KorniaExecutor:
     def _apply_stages(
         self, plan: Plan, pass_: Pass, pixels: torch.Tensor, draws: Sequence[Draw], check: Callable[[], None]
     ) -> None:
-        workspace = Workspace(self.device, self.chunk, self.quantiles, check)
+        workspace = Workspace(self.device, self.chunk, self.tables, check)
         for stage in plan.tones(pass_, draws, _measure(pixels, plan.statistics(pass_))):
             check()
             apply_tones(stage, pixels, workspace)

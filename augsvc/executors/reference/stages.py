@@ -19,11 +19,12 @@ from augsvc.arrays import I64, ranges
 from augsvc.executors.reference.philox import sixteen_bits
 from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.rng import QUANTILE_BITS
-from augsvc.ops.kinds.image import TABLE_ENTRIES, UNIT_BITS, Dropout, Erase, Filter, Gaussian, Noise, Opaque
+from augsvc.ops.kinds.image import TABLE_ENTRIES, UNIT_BITS, Additive, Deviates, Erase, Filter, Noise, Opaque, Replace
 from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.tone_stages import TURN, ToneStage
 
 _UNIT = float(1 << UNIT_BITS)
+_DEVIATES: dict[Deviates, int] = {"normal": 0, "uniform": 1, "laplace": 2}  # rows of the tables
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +33,7 @@ class Workspace:
 
     device: torch.device
     chunk: int  # elements of a temporary
-    quantiles: torch.Tensor
+    tables: torch.Tensor  # 4,65536: augsvc.numerics.noise_tables
     check: Callable[[], None]  # called at short intervals; cancels by raising
 
 
@@ -123,7 +124,7 @@ def _reflected_indices(length: int, radius: int) -> torch.Tensor:
 def _add_noise(operation: Noise, draw: Draw, canvas: Canvas, pixels: torch.Tensor, workspace: Workspace) -> None:
     """Applies the law to spans of the per-pixel numbers, of which a law takes one per element or one per pixel."""
     law = operation.law(draw)
-    per_channel, change = LAWS[type(law)]
+    change, per_channel = LAWS[type(law)], getattr(law, "per_channel", True)
     _, channels, height, width = pixels.shape
     elements = (channels if per_channel else 1) * height * width
     rows = np.flatnonzero(draw.selected)
@@ -137,20 +138,31 @@ def _add_noise(operation: Noise, draw: Draw, canvas: Canvas, pixels: torch.Tenso
 
 
 def _add_deviates(
-    law: Gaussian, rows: I64, numbers: torch.Tensor, values: torch.Tensor, workspace: Workspace
+    law: Additive, rows: I64, numbers: torch.Tensor, values: torch.Tensor, workspace: Workspace
 ) -> torch.Tensor:
     """Values and numbers (n, K)."""
-    std = torch.from_numpy(law.std[rows]).to(workspace.device)[:, None]
-    return values + (std * workspace.quantiles[numbers]).float() / float(1 << (UNIT_BITS + QUANTILE_BITS))
+    deviates = workspace.tables[_DEVIATES[law.deviates]][numbers]
+    if law.linear is None and law.root is None and law.constant is not None:
+        std = torch.from_numpy(law.constant[rows]).to(workspace.device)[:, None]
+        return values + (std * deviates).float() / float(1 << (UNIT_BITS + QUANTILE_BITS))
+    strength = torch.zeros_like(values)
+    for factor, power in ((law.constant, torch.ones_like), (law.linear, torch.clone), (law.root, torch.sqrt)):
+        if factor is not None:
+            fixed = torch.from_numpy(factor[rows]).to(workspace.device)[:, None]
+            strength = strength + fixed.float() / _UNIT * power(values)
+    return values + strength * (deviates.float() / float(1 << QUANTILE_BITS))
 
 
 def _replace_below(
-    law: Dropout, rows: I64, numbers: torch.Tensor, values: torch.Tensor, workspace: Workspace
+    law: Replace, rows: I64, numbers: torch.Tensor, values: torch.Tensor, workspace: Workspace
 ) -> torch.Tensor:
-    """Values (n, C, K), numbers (n, K)."""
-    dropped = numbers < torch.from_numpy(law.threshold[rows]).to(workspace.device)[:, None]
-    value = torch.from_numpy(law.value[rows]).to(workspace.device).float()[:, None, None] / _UNIT
-    return torch.where(dropped[:, None], value, values)
+    """Values (n, C, K) and numbers (n, K); per channel, values and numbers (n, K)."""
+    numbers = numbers if law.per_channel else numbers[:, None]
+    shape, replaced = (-1,) + (1,) * (values.ndim - 1), values
+    for k in reversed(range(law.thresholds.shape[1])):  # the first threshold comes last: its value wins
+        threshold, value = (torch.from_numpy(a[rows, k]).to(workspace.device) for a in (law.thresholds, law.values))
+        replaced = torch.where(numbers < threshold.reshape(shape), value.float().reshape(shape) / _UNIT, replaced)
+    return replaced
 
 
 def _erase(operation: Erase, draw: Draw, canvas: Canvas, pixels: torch.Tensor, workspace: Workspace) -> None:
@@ -173,7 +185,6 @@ def _apply_opaque(operation: Opaque, draw: Draw, canvas: Canvas, pixels: torch.T
 STAGES: Mapping[type[Operation], Callable[[Any, Draw, Canvas, torch.Tensor, Workspace], None]] = MappingProxyType(
     {Filter: _filter, Noise: _add_noise, Erase: _erase, Opaque: _apply_opaque}
 )
-# of each law: whether it draws one number per element instead of one per pixel, and its function
-LAWS: Mapping[type, tuple[bool, Callable[[Any, I64, torch.Tensor, torch.Tensor, Workspace], torch.Tensor]]] = (
-    MappingProxyType({Gaussian: (True, _add_deviates), Dropout: (False, _replace_below)})
+LAWS: Mapping[type, Callable[[Any, I64, torch.Tensor, torch.Tensor, Workspace], torch.Tensor]] = MappingProxyType(
+    {Additive: _add_deviates, Replace: _replace_below}
 )

@@ -34,6 +34,7 @@ TABLE_ENTRIES = 1025  # of a tone table, evenly over [0, 1], read with linear in
 Border = Literal["zeros", "constant", "reflect", "reflect101", "edge"]
 PaddingMode = Literal["constant", "reflect", "reflect101", "edge"]
 Label = Literal["mask", "boxes", "keypoints"]
+Deviates = Literal["normal", "uniform", "laplace"]
 Level = Annotated[float, Field(ge=0.0, le=1.0, strict=True)]
 Color = Literal["mean"] | tuple[float, float, float]  # of a border: the dataset's mean, or red, green, blue on [0, 1]
 
@@ -285,18 +286,28 @@ class Filter(Operation):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Gaussian:
-    """The law v + std · normal, one deviate per element."""
+class Additive:
+    """The law v + (constant + linear·v + root·√v)·z of each element: v on [0, 1], z a deviate of the distribution.
 
-    std: I64  # N, UNIT_BITS fraction bits
+    Normal and Laplace deviates have variance 1, uniform ones lie on [−1, 1]. A strength that is None is 0.
+    """
+
+    constant: I64 | None = None  # N, UNIT_BITS fraction bits, as the next two; none is negative
+    linear: I64 | None = None
+    root: I64 | None = None
+    deviates: Deviates = "normal"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Dropout:
-    """The law: a pixel becomes `value` in all channels where its 16-bit random number is below `threshold`."""
+class Replace:
+    """The law: a pixel becomes value k where its 16-bit random number is below threshold k and not below the one before.
 
-    threshold: I64  # N, 0 to 65536
-    value: I64  # N, UNIT_BITS fraction bits
+    One number decides for all channels, or one for each element.
+    """
+
+    thresholds: I64  # N, 1 or 2: 0 to 65536, ascending
+    values: I64  # the same shape, UNIT_BITS fraction bits
+    per_channel: bool = False
 
 
 class Noise(Operation):
@@ -305,7 +316,7 @@ class Noise(Operation):
     kind: ClassVar[Kind] = Kind.NOISE
 
     @abstractmethod
-    def law(self, draw: Draw) -> Gaussian | Dropout:
+    def law(self, draw: Draw) -> Additive | Replace:
         """The law and its strength for N samples."""
 
 

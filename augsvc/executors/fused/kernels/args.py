@@ -25,7 +25,9 @@ FROM_CANVAS, FROM_SOURCES, MOVED_CANVAS, FROM_DEEP_SOURCES = 0, 1, 2, 3
 # What lies beyond a source's edge.
 CONSTANT, REFLECT, EDGE, REFLECT_101 = 0, 1, 2, 3
 # Laws of noise: see noise.py.
-GAUSSIAN, DROPOUT = 0, 1
+ADDITIVE, REPLACE = 0, 1
+# Where the tables of noise begin, each by 16 bits: deviates with 12 fraction bits; the square root of a value, times 2^7.
+NORMAL, UNIFORM, LAPLACE, ROOT = 0, 1 << 16, 2 << 16, 3 << 16
 
 
 class CanvasShape(NamedTuple):
@@ -80,14 +82,18 @@ class NoiseArgs(NamedTuple):
     """K noises, one after the other."""
 
     laws: I64  # K
+    deviates: I64  # K: ADDITIVE: where the table of its distribution begins
+    per_channel: U8  # K: whether each channel has its own random numbers
     keys: U32  # K: the operations' counter words
-    strengths: I64  # N,K: GAUSSIAN: standard deviation of values, 8 + 8 fraction bits; DROPOUT: the threshold, of 65536
-    values: I64  # N,K: DROPOUT: the replacement of a pixel below the threshold
+    strengths: (
+        I64  # N,K,3: ADDITIVE: see `strength_at`, 8 + 8 fraction bits; REPLACE: two thresholds of 65536, ascending
+    )
+    values: I64  # N,K,2: REPLACE: the replacements of a pixel below either
     indices: U32  # N: the samples' counter words
     time: int  # epoch << 8 | view
     seed_low: int
     seed_high: int
-    quantiles: I16  # 65536, 12 fraction bits
+    tables: I16  # 4 · 65536: NORMAL, UNIFORM, LAPLACE, ROOT
 
 
 class EraseArgs(NamedTuple):

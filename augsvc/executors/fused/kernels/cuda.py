@@ -32,6 +32,7 @@ from augsvc.executors.fused.kernels.args import (
 )
 from augsvc.executors.fused.kernels.camera import HEIGHT, WIDTH
 from augsvc.executors.fused.kernels.mask import class_at
+from augsvc.executors.fused.kernels.noise import is_idle
 from augsvc.executors.fused.kernels.pixel import Memory, Tile, add_noises, apply_tones, fill_words, gather, store_pixel
 from augsvc.executors.fused.kernels.pixel_filter import filter_horizontal, filter_vertical
 from augsvc.executors.fused.kernels.tone import round_to_level
@@ -56,7 +57,7 @@ def _finish(
     tile = _tile()
     words = cuda.shared.array(_WORDS, types.uint32)
     for k in range(noise.laws.size):
-        if noise.strengths[tile.n, k] != 0:  # the same for the whole block
+        if not is_idle(noise.strengths[tile.n, k]):  # the same for the whole block
             cuda.syncthreads()  # the last noise's words have been read
             fill_words(canvas, noise, k, tile, words)
             cuda.syncthreads()

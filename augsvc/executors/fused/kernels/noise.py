@@ -2,45 +2,55 @@
 
 import numpy as np
 
-from augsvc.executors.fused.kernels.args import DROPOUT, GAUSSIAN, I16, U16, WHITE, Int, NoiseArgs
+from augsvc.executors.fused.kernels.args import ADDITIVE, I16, I64, ROOT, U16, WHITE, Int, NoiseArgs
 from augsvc.executors.fused.kernels.compiled import compiled, inlined
 from augsvc.executors.fused.kernels.tone import clamp
 
 
 @inlined
-def random_planes(law: Int, channels: Int) -> Int:
-    """How many 16-bit numbers a pixel needs: GAUSSIAN one per channel, DROPOUT one for all."""
-    return channels if law == GAUSSIAN else 1
+def random_planes(noise: NoiseArgs, k: Int, channels: Int) -> Int:
+    """How many 16-bit numbers a pixel needs: one per channel, or one for all."""
+    return channels if noise.per_channel[k] else 1
+
+
+@inlined
+def is_idle(strengths: I64) -> bool:
+    """Whether a noise leaves a sample as it is."""
+    return bool((strengths[0] | strengths[1] | strengths[2]) == 0)
 
 
 @inlined
 def add_noise(noise: NoiseArgs, n: Int, k: Int, value: Int, bits: Int) -> Int:
     """A value of sample n after noise k, by its 16-bit number."""
-    law, strength = noise.laws[k], noise.strengths[n, k]
-    if law == GAUSSIAN:
-        return add_deviate(value, strength, noise.quantiles[bits])
-    if law == DROPOUT:
-        return replace_below(np.uint16(value), bits, strength, np.uint16(noise.values[n, k]))
-    return np.uint16(value)
-
-
-@inlined
-def add_noise_row(
-    law: Int, strength: Int, replacement: Int, row: U16, bits: U16, quantiles: I16, deviates: I16
-) -> None:
-    """A channel's row after a noise, by its 16-bit numbers; `deviates` is scratch memory."""
-    if law == GAUSSIAN:
-        _add_deviates(row, bits, np.int32(strength), quantiles, deviates)
-    elif law == DROPOUT:
-        for x in range(row.size):
-            row[x] = replace_below(row[x], bits[x], strength, replacement)
+    strengths = noise.strengths[n, k]
+    if noise.laws[k] == ADDITIVE:
+        strength = strengths[0]
+        if strengths[1] | strengths[2]:
+            strength = strength_at(value, strengths, np.int64(noise.tables[ROOT + np.int64(value)]))
+        return add_deviate(value, strength, noise.tables[noise.deviates[k] + np.int64(bits)])
+    return replace_below(np.uint16(value), bits, strengths, noise.values[n, k])
 
 
 @compiled
-def _add_deviates(row: U16, bits: U16, strength: Int, quantiles: I16, deviates: I16) -> None:
-    """Looked up first, added after: the look-up is loads alone, the sum becomes vectors."""
-    for x in range(row.size):
-        deviates[x] = quantiles[np.uint64(bits[x])]
+def add_noise_row(noise: NoiseArgs, n: Int, k: Int, row: U16, bits: U16, deviates: I16) -> None:
+    """A channel's row of sample n after noise k, by its 16-bit numbers; `deviates` is scratch memory."""
+    strengths = noise.strengths[n, k]
+    if noise.laws[k] == ADDITIVE:
+        table = noise.tables[noise.deviates[k] : noise.deviates[k] + 65536]
+        for x in range(row.size):  # looked up first, added after: the look-up is loads alone, the sum becomes vectors
+            deviates[x] = table[np.uint64(bits[x])]
+        if strengths[1] | strengths[2]:
+            _add_varying_deviates(row, strengths, noise.tables[ROOT:], deviates)
+        else:
+            _add_deviates(row, strengths[0], deviates)
+    else:
+        values = noise.values[n, k]
+        for x in range(row.size):
+            row[x] = replace_below(row[x], bits[x], strengths, values)
+
+
+@compiled
+def _add_deviates(row: U16, strength: Int, deviates: I16) -> None:
     if 0 <= strength < 1 << 27:
         high, low = np.int32(strength >> 12), np.int32(strength & 4095)
         for x in range(row.size):
@@ -50,9 +60,22 @@ def _add_deviates(row: U16, bits: U16, strength: Int, quantiles: I16, deviates: 
             row[x] = add_deviate(row[x], strength, deviates[x])
 
 
+@compiled
+def _add_varying_deviates(row: U16, strengths: I64, roots: I16, deviates: I16) -> None:
+    for x in range(row.size):
+        strength = strength_at(row[x], strengths, np.int64(roots[np.uint64(row[x])]))
+        row[x] = add_deviate(row[x], strength, deviates[x])
+
+
+@inlined
+def strength_at(value: Int, strengths: I64, root: Int) -> Int:
+    """constant + linear·v + root·√v, 8 + 8 fraction bits; `root` is √v · 2^7."""
+    return strengths[0] + ((strengths[1] * np.int64(value)) >> 8) + ((strengths[2] * root) >> 7)
+
+
 @inlined
 def add_deviate(value: Int, strength: Int, deviate: Int) -> Int:
-    """v + std · normal, cut off to 8 fraction bits; the standard deviation has 8 more than values, the deviate 12."""
+    """v + strength · deviate, cut off to 8 fraction bits; the strength has 8 more than values, the deviate 12."""
     return clamp(np.int64(value) + ((np.int64(strength) * np.int64(deviate)) >> 20))
 
 
@@ -65,6 +88,9 @@ def _add_deviate_32(value: Int, strength_high: Int, strength_low: Int, deviate: 
 
 
 @inlined
-def replace_below(value: Int, bits: Int, threshold: Int, replacement: Int) -> Int:
-    """The replacement where a number lies below the threshold, else the value."""
-    return replacement if np.int64(bits) < threshold else value
+def replace_below(value: Int, bits: Int, thresholds: I64, values: I64) -> Int:
+    """The first replacement where a number lies below the first threshold, the second below the second, else the value."""
+    number = np.int64(bits)
+    if number < thresholds[0]:
+        return np.uint16(values[0])
+    return np.uint16(values[1]) if number < thresholds[1] else value

@@ -136,7 +136,7 @@ def fill_words(canvas: CanvasShape, noise: NoiseArgs, k: Int, tile: Tile, words:
     blocks, area = count // ELEMENTS_PER_BLOCK + 1, canvas.height * canvas.width
     index, time = noise.indices[n], np.uint32(noise.time)
     low, high = np.uint32(noise.seed_low), np.uint32(noise.seed_high)
-    for i in range(tile.t, random_planes(noise.laws[k], canvas.channels) * blocks, count):
+    for i in range(tile.t, random_planes(noise, k, canvas.channels) * blocks, count):
         c, b = np.int64(np.uint32(i) // np.uint32(blocks)), np.int64(np.uint32(i) % np.uint32(blocks))
         counter = np.uint32(PIXEL_BLOCK + (c * area + tile.begin) // ELEMENTS_PER_BLOCK + b)
         word0, word1, word2, word3 = block(counter, noise.keys[k], index, time, low, high)
@@ -150,7 +150,7 @@ def add_noises(canvas: CanvasShape, noise: NoiseArgs, k: Int, tile: Tile, words:
     bits = _random_bits(canvas, 0, tile, words)
     first = add_noise(noise, tile.n, k, first, bits)
     if canvas.channels == 3:
-        planes = random_planes(noise.laws[k], 3)
+        planes = random_planes(noise, k, 3)
         second = add_noise(noise, tile.n, k, second, _random_bits(canvas, min(1, planes - 1), tile, words))
         third = add_noise(noise, tile.n, k, third, _random_bits(canvas, min(2, planes - 1), tile, words))
     return first, second, third

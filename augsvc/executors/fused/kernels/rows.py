@@ -7,7 +7,7 @@ import numpy as np
 from augsvc.executors.fused.kernels.args import I32, I64, U8, U16, U32, U64, Int, NoiseArgs, ToneArgs
 from augsvc.executors.fused.kernels.compiled import compiled
 from augsvc.executors.fused.kernels.hsv import change_hsv
-from augsvc.executors.fused.kernels.noise import add_noise_row, random_planes
+from augsvc.executors.fused.kernels.noise import add_noise_row, is_idle, random_planes
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK, PIXEL_BLOCK, block
 from augsvc.executors.fused.kernels.scratch import BLOCKS_PER_VECTOR, Points, Randoms
 from augsvc.executors.fused.kernels.tone import clamp, curve_index, interpolate_curve, mix, multiply, round_to_level
@@ -81,17 +81,16 @@ def add_noises(row: U16, channels: Int, y: Int, height: Int, noise: NoiseArgs, n
     """Row y of sample n with all its noises."""
     width = row.size // channels
     for k in range(noise.laws.size):
-        if noise.strengths[n, k] == 0:
+        if is_idle(noise.strengths[n, k]):
             continue
-        law, strength, replacement = noise.laws[k], noise.strengths[n, k], np.uint16(noise.values[n, k])
-        planes = random_planes(law, channels)
+        planes = random_planes(noise, k, channels)
         for c in range(channels):
             element = (c * height + y) * width if planes > 1 else y * width
             begin = element % ELEMENTS_PER_BLOCK
             if c < planes:
                 _fill_blocks(element, width, noise, n, k, randoms.words)
             values, bits = row[c * width : (c + 1) * width], randoms.bits[begin : begin + width]
-            add_noise_row(law, strength, replacement, values, bits, noise.quantiles, randoms.deviates)
+            add_noise_row(noise, n, k, values, bits, randoms.deviates)
 
 
 @compiled

@@ -3,7 +3,7 @@
 from typing import Annotated, ClassVar, Literal
 
 from augsvc.numerics import exact
-from augsvc.ops.kinds.image import UNIT_BITS, Gaussian, Noise
+from augsvc.ops.kinds.image import UNIT_BITS, Additive, Noise
 from augsvc.ops.operation import Draw, Drawn, Interval, Settings
 
 
@@ -14,6 +14,6 @@ class GaussianNoise(Noise):
     op: Literal["gaussian_noise"] = "gaussian_noise"
     std: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0)] = (0.0, 0.05)
 
-    def law(self, draw: Draw) -> Gaussian:
+    def law(self, draw: Draw) -> Additive:
         """v' = v + std · normal."""
-        return Gaussian(exact.to_fixed(draw.value("std"), UNIT_BITS))
+        return Additive(exact.to_fixed(draw.value("std"), UNIT_BITS))
