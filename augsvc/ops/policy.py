@@ -10,7 +10,8 @@ import numpy as np
 
 from augsvc.arrays import F64, I64, Bools
 from augsvc.ops.container import Choice, Container, Slot, one_hot
-from augsvc.ops.kinds.image import BLACK, Color, Fill, Move
+from augsvc.ops.kinds.border import BLACK, Color, Fill
+from augsvc.ops.kinds.image import Move
 from augsvc.ops.operation import Operation
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from augsvc.arrays import F64, I64, required
 from augsvc.errors import SpecInvalid
 from augsvc.numerics.geometry import Camera, Canvas, Fit, fit_matrix, identity, product, require_scale
-from augsvc.ops.kinds.image import Frame, Move, Padding, Sources, Statistics, Tone
+from augsvc.ops.kinds.border import Padding
+from augsvc.ops.kinds.image import Frame, Move, Sources, Statistics, Tone
 from augsvc.ops.operation import Draw, Statistic, Step
 from augsvc.ops.tree import Tree, are_exclusive
 from augsvc.planning.passes import Pass, Passes, plan_passes

@@ -7,7 +7,7 @@ import numpy as np
 
 from augsvc.arrays import F64, I64, U8, Bools
 from augsvc.numerics.geometry import DEPTH_CUTOFF, Camera, Canvas, move_points
-from augsvc.ops.kinds.image import Padding, PaddingMode
+from augsvc.ops.kinds.border import Padding, PaddingMode
 
 Moves = Sequence[tuple[Camera, Padding]]  # of a plan, in order
 MASK_NOTHING = 255  # where the image shows nothing of the source

@@ -9,7 +9,8 @@ from augsvc.arrays import F32, F64, U8, Bools, Pixels, Sample, required
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.geometry import Camera
 from augsvc.numerics.rng import Address
-from augsvc.ops.kinds.image import EDGE, Sources
+from augsvc.ops.kinds.border import EDGE
+from augsvc.ops.kinds.image import Sources
 from augsvc.ops.operation import Draw
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Moves

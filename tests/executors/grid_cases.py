@@ -9,7 +9,8 @@ from augsvc.arrays import Sample
 from augsvc.data.catalog import open_catalog
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.rng import Address
-from augsvc.ops.kinds.image import EDGE, Frame
+from augsvc.ops.kinds.border import EDGE
+from augsvc.ops.kinds.image import Frame
 from augsvc.ops.registry import registry
 from augsvc.planning.spec import validate_spec
 from augsvc.streams.stream import Stream

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augsvc.numerics.geometry import FORESHORTENED, MATRIX_BITS, Camera, Canvas
-from augsvc.ops.kinds.image import Padding
+from augsvc.ops.kinds.border import Padding
 from tests.harness import executor
 
 pytestmark = pytest.mark.usefixtures("each_executor")

@@ -10,7 +10,7 @@ from augsvc.executors.fused.kernels.sampling import Source
 from augsvc.executors.fused.kernels.scratch import Points
 from augsvc.executors.fused.lower_image import lower_move
 from augsvc.numerics.geometry import Camera, Canvas
-from augsvc.ops.kinds.image import Padding
+from augsvc.ops.kinds.border import Padding
 from augsvc.planning.passes import Pass
 
 UNIT = 1 << 32

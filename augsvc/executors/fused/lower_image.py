@@ -29,8 +29,8 @@ from augsvc.executors.fused.kernels.sampling import TO_CORNER
 from augsvc.numerics import exact
 from augsvc.numerics.geometry import MATRIX_BITS, Camera, Canvas
 from augsvc.numerics.rng import seed_key
+from augsvc.ops.kinds.border import EDGE, Padding, PaddingMode
 from augsvc.ops.kinds.image import (
-    EDGE,
     UNIT_BITS,
     Additive,
     Deviates,
@@ -40,8 +40,6 @@ from augsvc.ops.kinds.image import (
     Move,
     Noise,
     Opaque,
-    Padding,
-    PaddingMode,
     Replace,
     Tone,
 )

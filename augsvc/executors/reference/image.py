@@ -24,7 +24,8 @@ from augsvc.executors.reference.stages import LAWS, STAGES, Workspace, apply_ope
 from augsvc.numerics import exact
 from augsvc.numerics.geometry import MATRIX_BITS, Camera, Canvas
 from augsvc.numerics.noise_tables import noise_tables
-from augsvc.ops.kinds.image import EDGE, Frame, Moments, Move, Statistics, Tone
+from augsvc.ops.kinds.border import EDGE
+from augsvc.ops.kinds.image import Frame, Moments, Move, Statistics, Tone
 from augsvc.ops.operation import Draw, Operation, Statistic
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Moves, move_mask

@@ -9,7 +9,7 @@ from kornia.geometry.transform import remap
 
 from augsvc.arrays import F64
 from augsvc.numerics.geometry import FARTHEST, FORESHORTENED, MATRIX_BITS, Canvas
-from augsvc.ops.kinds.image import Padding
+from augsvc.ops.kinds.border import Padding
 
 _HALF_BIT = 2.0 ** -(MATRIX_BITS + 1)
 _PADDING = {  # of ours: torch's padding_mode; it reflects at the middle of a pixel only where corners are aligned

@@ -6,7 +6,8 @@ import numpy as np
 
 from augsvc.arrays import F64
 from augsvc.numerics.geometry import Canvas, centred_matrix
-from augsvc.ops.kinds.image import Fill, PaddedFrame, Sources
+from augsvc.ops.kinds.border import Fill
+from augsvc.ops.kinds.image import PaddedFrame, Sources
 from augsvc.ops.operation import Draw
 
 
