@@ -20,13 +20,13 @@ class Limits:
     max_sample_s: float = 10.0
     max_batch_s: float = 60.0
 
-    def sample_seconds(self, plan: Passes, executor: Executor, labels: int = 0) -> float:
-        """The estimate for one sample with `labels` boxes and keypoints.
+    def sample_seconds(self, plan: Passes, executor: Executor, labels: int = 0, views: int = 1) -> float:
+        """The estimate for all views of one sample with `labels` boxes and keypoints.
 
         Raises:
             PlanTooCostly: it is above the bound.
         """
-        seconds = sample_seconds(plan, labels) / (_GPU_SPEEDUP if executor.device.type == "cuda" else 1.0)
+        seconds = views * sample_seconds(plan, labels) / (_GPU_SPEEDUP if executor.device.type == "cuda" else 1.0)
         if seconds > self.max_sample_s:
             raise PlanTooCostly(
                 f"a sample of this pipeline takes an estimated {seconds:.0f} s, and at most {self.max_sample_s:g} s "
@@ -61,12 +61,14 @@ class Limits:
         """Refuses a range that does not exist or is too large.
 
         Raises:
-            PastTheEnd, BatchTooLarge.
+            PastTheEnd, SpecInvalid, BatchTooLarge.
         """
         stream.require_start(batch.epoch, batch.start)
+        stream.views_of(batch.view)
         count = min(batch.count, stream.samples - batch.start)
         size = stream.layout.size(count)
         if size > self.max_batch_bytes:
             most = (self.max_batch_bytes - stream.layout.size(0)) // stream.layout.row_bytes
             raise BatchTooLarge(f"a batch of this stream has at most {max(most, 0)} samples here", field="count")
-        self.require_seconds(count, self.sample_seconds(stream.plan, executor), executor, field="count")
+        seconds = self.sample_seconds(stream.plan, executor, views=stream.spec.views)
+        self.require_seconds(count, seconds, executor, field="count")

@@ -23,7 +23,7 @@ from pydantic import (
 from augsvc.arrays import required
 from augsvc.errors import BadJson, SizeRequired, SpecInvalid, SpecTooLarge
 from augsvc.numerics.geometry import Fit
-from augsvc.numerics.rng import MAX_SEED
+from augsvc.numerics.rng import MAX_SEED, MAX_VIEWS
 from augsvc.ops.operation import Step
 from augsvc.ops.pipeline import parse_pipeline, walk
 from augsvc.ops.presets import PRESETS
@@ -132,6 +132,8 @@ class StreamSpec(BaseModel):
     output: Output = Output()
     seconds: Seconds | None = None
     sample_rate: Rate | None = None
+    views: Annotated[int, Field(ge=1, le=16, strict=True)] = 1
+    view_from: Annotated[int, Field(ge=0, lt=MAX_VIEWS, strict=True)] = 0
 
     def for_images(self, size: tuple[int, int] | None, channels: int) -> "StreamSpec":
         """Filled in for an image dataset, with its size and channels where none are set.
@@ -185,7 +187,10 @@ class StreamSpec(BaseModel):
         """The fields of a filled-in specification in JSON's types, without those of the other medium."""
         other = _AUDIO_FIELDS if self.seconds is None else _IMAGE_FIELDS
         excluded: dict[str, Any] = dict.fromkeys(other, True)
-        if self.output.mean is None:  # added later: keeps earlier canonical forms
+        for name in ("views", "view_from"):  # added later: keeps earlier canonical forms
+            if getattr(self, name) == StreamSpec.model_fields[name].default:
+                excluded[name] = True
+        if self.output.mean is None:  # added later as well
             excluded.setdefault("output", {"mean", "std"})
         return self.model_dump(mode="json", exclude=excluded)
 

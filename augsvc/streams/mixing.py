@@ -18,11 +18,15 @@ from augsvc.streams.drawn_images import DrawnImages
 _SALT = "partner"  # of the partners' draws: without it a sample and its own partner would share randomness
 
 
-def require_mixable(steps: Sequence[Step], labels: Collection[str]) -> None:
-    """Refuses a mix that cannot carry the labels of a dataset's samples, with SpecInvalid."""
+def require_mixable(steps: Sequence[Step], labels: Collection[str], views: int) -> None:
+    """Refuses a mix that cannot carry the labels of a dataset's samples, or over several views, with SpecInvalid."""
     for field, step in walk(steps):
         if not isinstance(step, Mix):
             continue
+        if views > 1:
+            raise SpecInvalid(
+                f"views must be 1 with {step.op}: a batch has one label2 and mix_weight for a sample", field="views"
+            )
         for label in labels:
             if label != "mask" or not step.carries_masks:
                 raise SpecInvalid(

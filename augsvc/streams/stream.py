@@ -21,7 +21,7 @@ from augsvc.errors import DatasetUnreadable, NeedsStatistics, PastTheEnd, SpecIn
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.permutation import Permutation
-from augsvc.numerics.rng import MAX_EPOCHS, Address
+from augsvc.numerics.rng import MAX_EPOCHS, MAX_VIEWS, Address
 from augsvc.ops.kinds.audio import Clip
 from augsvc.ops.operation import Kind
 from augsvc.ops.pipeline import needing_fitted
@@ -94,7 +94,7 @@ class Stream:
             canvas = Canvas(*spec.canvas_size, spec.channels or info.channels, info.colors)
             plan = Plan.of(spec.pipeline, canvas, spec.fit)
             plan.require_labels(info.labels, "this dataset has")
-            require_mixable(spec.pipeline, info.labels)
+            require_mixable(spec.pipeline, info.labels, spec.views)
             order = flip_order(info.flip_pairs, info.keypoints)
             renderer = ImageRenderer(plan, executor, spec.output, info.mask, order, info.window is not None)
         if info.colors is None and (field_name := needing_fitted(spec.pipeline)):
@@ -115,8 +115,8 @@ class Stream:
 
     def for_display(self) -> tuple["Stream", "Stream"]:
         """Two streams of the same samples, without and with the pipeline, images as uint8 N,H,W,C: for display, without ids."""
-        augmented = self.renderer.for_display()
-        return replace(self, renderer=augmented.plain()), replace(self, renderer=augmented)
+        spec, augmented = self.spec.model_copy(update={"views": 1}), self.renderer.for_display()
+        return replace(self, spec=spec, renderer=augmented.plain()), replace(self, spec=spec, renderer=augmented)
 
     @property
     def plan(self) -> Passes:
@@ -136,23 +136,40 @@ class Stream:
 
     @cached_property
     def layout(self) -> Layout:
-        """Names, dtypes, shapes and offsets of the tensors of a batch."""
-        info = self.source.info
-        tensors = self.renderer.tensors | {
-            "label": TensorSpec("int64", ()),
-            "index": TensorSpec("int64", ()),
-            "valid": TensorSpec("bool", ()),
-        }
+        """Names, dtypes, shapes and offsets of the tensors of a batch; those of each further view with its number."""
+        info, drawn = self.source.info, self._drawn_tensors
+        further = {f"{name}{view}": spec for view in range(1, self.spec.views) for name, spec in drawn.items()}
+        tensors = drawn | further
+        tensors |= {"label": TensorSpec("int64", ()), "index": TensorSpec("int64", ()), "valid": TensorSpec("bool", ())}
         if self._mixes:
             tensors |= {"label2": TensorSpec("int64", ()), "mix_weight": TensorSpec("float32", ())}
         if info.boxes:
-            tensors["boxes"] = TensorSpec("float32", (info.boxes, 4))
             tensors["box_labels"] = TensorSpec("int64", (info.boxes,))
+        return Layout(tensors, self.id)
+
+    @property
+    def _drawn_tensors(self) -> dict[str, TensorSpec]:
+        """The tensors that each view has."""
+        info, tensors = self.source.info, self.renderer.tensors
+        if info.boxes:
+            tensors["boxes"] = TensorSpec("float32", (info.boxes, 4))
             tensors["boxes_valid"] = TensorSpec("bool", (info.boxes,))
         if info.keypoints:
             tensors["keypoints"] = TensorSpec("float32", (info.keypoints, 2))
             tensors["keypoints_valid"] = TensorSpec("bool", (info.keypoints,))
-        return Layout(tensors, self.id)
+        return tensors
+
+    def views_of(self, view: int) -> range:
+        """The views that a batch's `view` stands for: as many as the stream has, from `view_from` on.
+
+        Raises SpecInvalid if there are no views beyond MAX_VIEWS to draw.
+        """
+        first = self.spec.view_from + view * self.spec.views
+        if first + self.spec.views > MAX_VIEWS:
+            raise SpecInvalid(
+                f"a sample has {MAX_VIEWS} views; view {view} of this stream begins at {first}", field="view"
+            )
+        return range(first, first + self.spec.views)
 
     def indices(self, epoch: int, start: int, count: int) -> I64:
         """The samples at positions start … start + count − 1 of the epoch's order; fewer at the end.
@@ -192,7 +209,7 @@ class Stream:
             PastTheEnd, SpecInvalid: the address does not exist.
             DatasetUnavailable, DatasetChanged, DatasetUnreadable: the samples cannot be read.
         """
-        stages = stages or Stages()
+        stages, views = stages or Stages(), self.views_of(view)
         indices = self.indices(epoch, start, count)
         buffer, arrays = self.layout.allocate(len(indices))
         start_row = 0
@@ -200,11 +217,16 @@ class Stream:
             with stages.of("decode"):
                 samples = self._read(indices[start_row:], workers, check)
                 if self._mixes:
-                    address = Address(indices[start_row : start_row + len(samples)], epoch, view)
+                    address = Address(indices[start_row : start_row + len(samples)], epoch, views[0])
                     samples = self._with_partners(samples, address, workers, check)
             rows = slice(start_row, start_row + len(samples))
             chunk = {name: array[rows] for name, array in arrays.items()}
-            self._fill(samples, Address(indices[rows], epoch, view), chunk, workers, check, stages)
+            self._fill_labels(samples, indices[rows], chunk)
+            read = [sample for sample, _ in samples]
+            for k, drawn_view in enumerate(views):
+                address = Address(indices[rows], epoch, drawn_view)
+                arrays_of_view = chunk if k == 0 else {name: chunk[f"{name}{k}"] for name in self._drawn_tensors}
+                self.renderer.fill(read, address, self.spec.aug_seed, arrays_of_view, workers, check, stages)
             start_row = rows.stop
         replaced = tuple(indices[~arrays["valid"]].tolist())
         with stages.of("encode"):
@@ -256,25 +278,16 @@ class Stream:
         positions = np.minimum(np.floor(fractions * self.samples), self.samples - 1).astype(np.int64)
         return rows, positions if self.subset is None else self.subset.members[positions]
 
-    def _fill(
-        self,
-        read: list[tuple[Sample, int]],
-        address: Address,
-        arrays: Arrays,
-        workers: Workers,
-        check: Callable[[], None],
-        stages: Stages,
-    ) -> None:
-        """Writes a chunk of a batch into its rows. `read` holds samples with the indices that they come from."""
+    def _fill_labels(self, read: list[tuple[Sample, int]], indices: I64, arrays: Arrays) -> None:
+        """Writes what all views of a chunk share. `read` holds samples with the indices that they come from."""
         samples = [sample for sample, _ in read]
-        arrays["index"][:] = address.indices
-        arrays["valid"][:] = np.array([index for _, index in read]) == address.indices
+        arrays["index"][:] = indices
+        arrays["valid"][:] = np.array([index for _, index in read]) == indices
         arrays["label"][:] = [sample.label for sample in samples]
         if "label2" in arrays:
             arrays["label2"][:] = second_labels(samples)
         if "box_labels" in arrays:
             arrays["box_labels"][:] = [required(sample.box_labels) for sample in samples]
-        self.renderer.fill(samples, address, self.spec.aug_seed, arrays, workers, check, stages)
 
     def _readable_all(self, indices: list[int], check: Callable[[], None]) -> list[tuple[Sample, int]]:
         return [self._readable(index, check) for index in indices]
@@ -305,14 +318,18 @@ class Stream:
     def receipt(
         self, epoch: int, position: int, view: int, check: Callable[[], None] = lambda: None
     ) -> dict[str, object]:
-        """The receipt of one sample: its identity in the dataset, its partner, and the draws of every operation."""
+        """The receipt of one sample: its identity in the dataset, its partner, and the draws of every operation.
+
+        `view` counts single views from the stream's first one on.
+        """
         indices = self.indices(epoch, position, 1)
-        draws = self.plan.draw(self.spec.aug_seed, Address(indices, epoch, view))
+        address = Address(indices, epoch, self.spec.view_from + view)
+        draws = self.plan.draw(self.spec.aug_seed, address)
         source_index = self._readable(int(indices[0]), check)[1]
         receipt: dict[str, object] = {"index": int(indices[0]), "source": self.source.describe(int(indices[0]))}
         if source_index != int(indices[0]):
             receipt["replaced_by"] = {"index": source_index, "source": self.source.describe(source_index)}
-        rows, partners = self._partners(Address(indices, epoch, view))
+        rows, partners = self._partners(address)
         if len(rows) and isinstance(self.renderer.plan, Plan):
             index = self._readable(int(partners[0]), check)[1]
             weight = draw_blend(self.renderer.plan, draws).label_weight(self.renderer.plan.canvas)

@@ -19,6 +19,7 @@ from augsvc_client.errors import (
     WireError,
 )
 from augsvc_client.loaders.augmenting import AugmentingDataLoader
+from augsvc_client.loaders.multi_view import MultiViewLoader
 from augsvc_client.loaders.remote import RemoteDataLoader
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "AugsvcError",
     "BadResponse",
     "Client",
+    "MultiViewLoader",
     "NotInstalled",
     "RemoteDataLoader",
     "RequestRefused",

@@ -17,11 +17,16 @@ class Recipe:
     mean: tuple[float, ...]  # of the normalisation (v / 255 − mean) / std, one number per channel
     std: tuple[float, ...]
     differences: tuple[str, ...] = field(default=())  # what is not as published
+    views: int = 1  # of each sample in a batch
+    view_from: int = 0
 
     def fields(self) -> dict[str, object]:
         """The fields of a specification, as JSON has them."""
         output = {"dtype": "float32", "mean": list(self.mean), "std": list(self.std)}
-        return {"size": list(self.size), "pipeline": list(self.pipeline), "output": output}
+        fields: dict[str, object] = {"size": list(self.size), "pipeline": list(self.pipeline), "output": output}
+        if self.views > 1:
+            fields |= {"views": self.views, "view_from": self.view_from}
+        return fields
 
 
 Recipes = Mapping[str, Recipe]

@@ -1,4 +1,4 @@
-"""Recipes for self-supervised learning. A sample's views are its `view` 0, 1, …: batches of one stream, drawn separately."""
+"""Recipes for self-supervised learning: a batch has the views of each sample as `image`, `image1`, …"""
 
 from augsvc.ops.operation import Settings
 from augsvc.ops.recipes.recipe import BILINEAR, CROP_IS_INTERPOLATED, FLIP, IMAGENET, Recipe, Recipes
@@ -46,6 +46,7 @@ SELF_SUPERVISED: Recipes = {
         (_crop(0.08), FLIP, _jitter(0.8, 0.8, 0.2), _GREY, _blur(0.5)),
         *IMAGENET,
         (BILINEAR, *_ALONE),
+        views=2,
     ),
     "moco_v2": Recipe(
         "MoCo v2 on ImageNet, both views",
@@ -54,6 +55,7 @@ SELF_SUPERVISED: Recipes = {
         _MOCO_STEPS,
         *IMAGENET,
         _ALONE,
+        views=2,
     ),
     "simsiam": Recipe(
         "SimSiam on ImageNet, both views",
@@ -62,6 +64,7 @@ SELF_SUPERVISED: Recipes = {
         _MOCO_STEPS,
         *IMAGENET,
         _ALONE,
+        views=2,
     ),
     "moco_v3": Recipe(
         "MoCo v3 on ImageNet: view 0 is blurred, view 1 is solarized",
@@ -70,6 +73,7 @@ SELF_SUPERVISED: Recipes = {
         (_crop(0.08), *_BYOL_STEPS),
         *IMAGENET,
         _ALONE,
+        views=2,
     ),
     "byol": Recipe(
         "BYOL on ImageNet: view 0 is blurred, view 1 is solarized",
@@ -78,6 +82,7 @@ SELF_SUPERVISED: Recipes = {
         (_crop(0.08), *_BYOL_STEPS),
         *IMAGENET,
         (BILINEAR, *_ALONE),
+        views=2,
     ),
     "barlow_twins": Recipe(
         "Barlow Twins on ImageNet: view 0 is blurred, view 1 is solarized",
@@ -86,6 +91,7 @@ SELF_SUPERVISED: Recipes = {
         (_crop(0.08), *_BYOL_STEPS),
         *IMAGENET,
         (BILINEAR, *_ALONE),
+        views=2,
     ),
     "swav_global": Recipe(
         "SwAV on ImageNet, the two large views",
@@ -94,6 +100,7 @@ SELF_SUPERVISED: Recipes = {
         (_crop(0.14), FLIP, _jitter(0.8, 0.8, 0.2), _GREY, _blur(0.5)),
         *IMAGENET,
         _ALONE,
+        views=2,
     ),
     "dino_global": Recipe(
         "DINO on ImageNet, the two global views: view 0 is blurred, view 1 is solarized",
@@ -102,14 +109,17 @@ SELF_SUPERVISED: Recipes = {
         (_crop(0.4), *_BYOL_STEPS),
         *IMAGENET,
         (BILINEAR, *_ALONE),
+        views=2,
     ),
     "dino_local": Recipe(
-        "DINO on ImageNet, the local views: views 2 to 9 of a stream of smaller canvases",
+        "DINO on ImageNet, the eight local views, in a second stream: with `dino_global` by MultiViewLoader",
         "facebookresearch/dino, main_dino.py, DataAugmentationDINO; Caron et al. 2021",
         (96, 96),
         (_crop(0.05, 0.4), FLIP, _jitter(0.4, 0.2, 0.1), _GREY, _blur(0.5)),
         *IMAGENET,
         (BILINEAR, *_ALONE),
+        views=8,
+        view_from=2,
     ),
     "supcon_cifar10": Recipe(
         "supervised contrastive learning on CIFAR-10, both views",
@@ -119,5 +129,6 @@ SELF_SUPERVISED: Recipes = {
         (0.4914, 0.4822, 0.4465),
         (0.2023, 0.1994, 0.2010),
         _ALONE,
+        views=2,
     ),
 }

@@ -49,7 +49,8 @@ class RemoteDataLoader(BaseLoader[Address]):
     fetched ahead at the start; while batches arrive within a second this grows to 32 or to 64 MiB, whichever is less,
     but never below `prefetch` (docs/serving.md). `id`: pins the stream. `dataset_version`: the version of the dataset to
     read, default the current one. `view`: which of a sample's 256 draws. `soft_targets`: the number of classes K; each
-    batch then has `target`, float32 (N, K), with both labels of samples that MixUp or CutMix mixed.
+    batch then has `target`, float32 (N, K), with both labels of samples that MixUp or CutMix mixed. `views`: how many views
+    of each sample a batch has, from `view_from` on: `image`, `image1`, …, each with other draws.
 
     No request is made before the stream is needed. Raises ValueError for arguments that cannot be used, NotInstalled (an
     ImportError) without torch.
@@ -86,6 +87,8 @@ class RemoteDataLoader(BaseLoader[Address]):
         accept_arithmetic: bool = False,
         job: str | None = None,
         soft_targets: int | None = None,
+        views: int | None = None,
+        view_from: int | None = None,
     ) -> None:
         batch_size = to_integer("batch_size", batch_size, 1)
         self._classes = None if soft_targets is None else to_integer("soft_targets", soft_targets, 1)
@@ -103,6 +106,8 @@ class RemoteDataLoader(BaseLoader[Address]):
             "output": output,
             "seconds": seconds,
             "sample_rate": sample_rate,
+            "views": views,
+            "view_from": view_from,
         }
         self._spec = specification(fields)
         self._batch_size, self._drop_last, self._shuffle = batch_size, drop_last, shuffle

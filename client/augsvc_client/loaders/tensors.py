@@ -72,14 +72,19 @@ def to_tensors(
     for name, array in arrays.items():
         if upload is None and array.nbytes * _COPIED_FRACTION <= n_bytes:
             array = array.copy()
-        if name == "image" and image_dtype == "bfloat16":
+        if _is_image(name) and image_dtype == "bfloat16":
             batch[name] = torch.from_numpy(array.view("int16")).view(torch.bfloat16)
         else:
             batch[name] = torch.from_numpy(array)
     batch = upload.send(batch) if upload else {name: tensor.to(device or "cpu") for name, tensor in batch.items()}
-    image = batch.get("image")
-    if scale is not None and image is not None and image.dtype in (torch.uint8, torch.uint16):
-        low, high = scale
-        white = 255.0 if image.dtype == torch.uint8 else 65535.0
-        batch["image"] = image.float().mul_(high - low).div_(white).add_(low)
+    for name, image in batch.items():
+        if scale is not None and _is_image(name) and image.dtype in (torch.uint8, torch.uint16):
+            low, high = scale
+            white = 255.0 if image.dtype == torch.uint8 else 65535.0
+            batch[name] = image.float().mul_(high - low).div_(white).add_(low)
     return batch
+
+
+def _is_image(name: str) -> bool:
+    """Whether a tensor holds images: `image`, and `image1`, … of further views."""
+    return name.removeprefix("image").isdecimal() or name == "image"
