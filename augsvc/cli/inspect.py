@@ -218,8 +218,11 @@ def print_receipt(stream: Stream, epoch: int, position: int, view: int, console:
         console.print("no operations: the stored sample, on the canvas")
         return
     table = name_table("operation", "selected", "parameter", "value", "from")
-    for operation, entry in zip(stream.plan.operations, receipt["operations"], strict=True):
-        for cells in receipt_rows(operation, entry):
+    for leaf, entry in zip(stream.plan.tree.leaves, receipt["operations"], strict=True):
+        rows = receipt_rows(leaf.step, entry)
+        if leaf.path and not entry["selected"]:  # its name alone: a policy has up to 60 of them
+            rows = [[*rows[0][:2], "", "", ""]]
+        for cells in rows:
             table.add_row(*map(escape, cells), style=None if entry["selected"] else "dim")
     print_table(table)
 

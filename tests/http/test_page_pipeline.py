@@ -75,6 +75,26 @@ def test_controls_are_made_from_the_schemas(visit, server):
     assert window.stream_id == server.open(spec)["id"]
 
 
+def test_a_container_is_edited_as_json_and_receipts_name_its_children(visit, server):
+    children = [{"op": "rotation", "degrees": [20, 40]}, {"op": "gamma", "gamma": 3}]
+    pipeline = [{"op": "one_of", "of": children}, {"op": "rand_augment"}]
+    window = visit(fragment(**DIGITS, pipeline=pipeline)).settled()
+    window.expected = ("422",)
+    spec = {"dataset": "digits/train", "size": [16, 16], "pipeline": pipeline}
+    assert window.stream_id == server.open(spec)["id"]
+    listed = window.page.locator("#draws li").all_inner_texts()
+    assert sum("one_of." in text for text in listed) == 2
+    assert all("not selected" not in text for text in listed if "rand_augment" in text)
+    container = card(window, "one_of")
+    container.locator(".title").click()
+    field = container.locator("[data-field=of]")
+    field.locator("input").fill('[{"op": "gammma"}]')
+    expect(field).to_contain_text("did you mean gamma?")
+    field.locator("input").fill('[{"op": "gamma"}]')
+    spec["pipeline"][0] = {"op": "one_of", "of": [{"op": "gamma"}]}
+    assert window.settled().stream_id == server.open(spec)["id"]
+
+
 def test_every_kind_of_control_changes_what_is_sent(visit, server):
     pipeline = [{"op": "rotation"}, {"op": "whitening"}]
     window = visit(fragment(**DIGITS, pipeline=pipeline)).settled()

@@ -33,7 +33,8 @@ export class Inspector {
     const partner = mix ? ` · mixed with ${mix.partner.source}, weight of this label ${formatNumber(mix.weight)}` : "";
     $("#source").textContent = receipt.source + partner;
     const entries = entriesById(pipeline);
-    const rows = receipt.operations.map((operation) => operationItem(operation, entries.get(operation.id) ?? {}));
+    const shown = receipt.operations.filter(({ id, selected }) => selected || entries.has(id)); // a policy has up to 60
+    const rows = shown.map((operation) => operationItem(operation, entries.get(operation.id) ?? {}));
     $("#draws").replaceChildren(...rows, ...(rows.length ? [] : [el("li", { class: "quiet" }, "No operations applied.")]));
   }
 
