@@ -54,6 +54,18 @@ def batch(url, dataset, **fields):
         return client.stream({"dataset": dataset, "shuffle": False, **fields}).batch(0, 0, 64)
 
 
+def test_a_run_on_other_classes_is_not_exported(digits, url, tmp_path):
+    """As after a reload that moved the labels: the accuracies would be of other classes."""
+    shutil.copytree(digits, tmp_path / "run")
+    card = json.loads((tmp_path / "run/model.json").read_text())
+    card["classes"] = card["classes"][1:] + card["classes"][:1]
+    (tmp_path / "run/model.json").write_text(json.dumps(card))
+    done = command("export", tmp_path / "run", "--url", url)
+    assert done.exit_code == 2
+    assert "digits/train has other classes now than those that" in done.output
+    assert not (tmp_path / "run/export.json").exists()
+
+
 # The exporter's own tools use what torch and NumPy are about to drop.
 exporters_own = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 

@@ -15,10 +15,11 @@ from augsvc_client.trainer.distributed import is_main_process
 from augsvc_client.trainer.experiments.findings import Finding, save_findings
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.sanity import build_setup, run_gates
+from augsvc_client.trainer.export.card import Card, load_model
 from augsvc_client.trainer.files import write_file
 from augsvc_client.trainer.recipe import Recipe, load_recipe
 from augsvc_client.trainer.report.tables import console_table
-from augsvc_client.trainer.training.data import read_test_batches, training_loader
+from augsvc_client.trainer.training.data import class_names, read_test_batches, training_loader
 from augsvc_client.trainer.training.device import choose_device, scale_for_device
 
 _CALIBRATION_BATCHES, _TEST_BATCHES = 4, 8
@@ -45,12 +46,22 @@ def check(requested: Recipe, url: str, out: Path | None, console: Console) -> bo
 
 
 def export_folder(folder: Path, url: str, console: Console) -> None:
-    """Export a run's network and print size, latency and accuracy of each file; raises ValueError."""
+    """Export a run's network and print size, latency and accuracy of each file.
+
+    Raises ValueError, also if the datasets have other classes than those of the run: the accuracies would be of other labels.
+    """
     from augsvc_client.trainer.export.onnx import export  # needs packages of the extra `export`
 
     recipe = load_recipe(folder / "recipe.yaml", {"training.device": "cpu"})
     name = next(iter(recipe.evaluation.tests or {}))
+    card = Card.load(folder / "model.json")
     with training_loader(recipe, url) as training:
+        served = {entry["name"]: entry for entry in training.stream.client.datasets()}
+        if class_names(served, recipe) != list(card.classes):
+            raise ValueError(
+                f"{recipe.data.dataset} has other classes now than those that {folder} was trained on: give the URL of a server "
+                "with the data of the run"
+            )
         calibration = [batch for batch, _ in zip(training, range(_CALIBRATION_BATCHES), strict=False)]
         test = read_test_batches(recipe, url, name, training.stream, _TEST_BATCHES)
     with console.status("exporting and measuring"):
@@ -64,7 +75,6 @@ def export_folder(folder: Path, url: str, console: Console) -> None:
 
 def predict_path(folder: Path, path: Path, out: Path | None, console: Console) -> None:
     """Print the most probable classes of a file, or of all files in a folder; `out`: JSON file for all probabilities."""
-    from augsvc_client.trainer.export.card import load_model
     from augsvc_client.trainer.export.predict import list_files, predict_files
 
     if out is not None and not out.parent.is_dir():
