@@ -155,7 +155,7 @@ def byte_table(levels: F64 | I64) -> F64:
     distance from b is below 255/1024, a quarter of a level: both hold the function's value at b.
     """
     nearest = (np.arange(TABLE_ENTRIES) * 255 + 512) // (TABLE_ENTRIES - 1)
-    table: F64 = levels[..., nearest] / 255.0
+    table: F64 = (levels / 255.0)[..., nearest]
     return table
 
 
