@@ -82,7 +82,7 @@ def lowered(operation: Operation, draw: Draw) -> list[np.ndarray]:
         histogram = total[:, :, None] % np.arange(3, 259)
         statistics = Statistics(Moments(CANVAS.height * CANVAS.width, total, total * 50000), histogram)
         arrays = []
-        for stage in plan.tones(plan.passes[-1], [draw], statistics):
+        for stage in (stage for pass_ in plan.passes for stage in plan.tones(pass_, [draw], statistics)):
             table = stage.table if stage.table is None or stage.table.shape[1] > 1 else stage.table[:, 0]
             arrays += [array for array in (stage.matrix, stage.hsv, table) if array is not None]
         return arrays

@@ -16,7 +16,7 @@ from augsvc.ops.kinds.image import Frame, Move, Sources, Statistics, Tone
 from augsvc.ops.operation import Draw, Statistic, Step
 from augsvc.ops.tree import Tree, are_exclusive
 from augsvc.planning.passes import Pass, Passes, plan_passes
-from augsvc.planning.tone_stages import ToneStage, lowered_rows, merge_tones
+from augsvc.planning.tone_stages import ToneStage, ToneStep, lowered_rows, merge_tones
 
 _BARS = Padding("constant")  # of fit `contain`: a pass has one padding for all samples
 
@@ -109,17 +109,22 @@ class Plan(Passes):
 
     def statistics(self, pass_: Pass) -> frozenset[Statistic]:
         """The statistics of its incoming pixels that the tones of a pass request."""
-        return frozenset[Statistic]().union(*(tone.statistics for _, tone in self.of_kind(pass_, Tone)))
+        return frozenset[Statistic]().union(*(step.statistics for step in self._tone_steps(pass_)))
 
     def measured_rows(self, pass_: Pass, draws: Sequence[Draw]) -> I64:
         """The samples whose statistics are read: those that a tone which requests some is lowered for. Others may have any."""
-        rows = [lowered_rows(draws[index]) for index, tone in self.of_kind(pass_, Tone) if tone.statistics]
+        rows = [lowered_rows(draws[step.index]) for step in self._tone_steps(pass_) if step.statistics]
         return np.unique(np.concatenate(rows)) if rows else np.empty(0, dtype=np.int64)
 
     def tones(self, pass_: Pass, draws: Sequence[Draw], statistics: Statistics) -> list[ToneStage]:
         """The colour maps of a pass, merged. `statistics` has at least what `statistics` names, for `measured_rows`."""
-        tones = [(index, tone, draws[index]) for index, tone in self.of_kind(pass_, Tone)]
-        return merge_tones(tones, self.canvas, statistics, self._are_exclusive)
+        return merge_tones(self._tone_steps(pass_), draws, self.canvas, statistics, self._are_exclusive)
+
+    def _tone_steps(self, pass_: Pass) -> list[ToneStep]:
+        """The tones of a pass; of the first ones it may have the final matrix alone."""
+        finals = [ToneStep(index, tone, begins=False, ends=True) for index, tone in self.select(pass_.finals, Tone)]
+        tones = self.of_kind(pass_, Tone)
+        return finals + [ToneStep(index, tone, begins=True, ends=not tone.final_statistics) for index, tone in tones]
 
     def _are_exclusive(self, index: int, other: int) -> bool:
         return are_exclusive(self.tree.leaves[index], self.tree.leaves[other])

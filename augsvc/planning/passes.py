@@ -8,12 +8,13 @@ Operations that exclude each other share a pass even where several need statisti
 selected for one of them passes the others unchanged.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from augsvc.numerics.rng import Address
 from augsvc.ops.kinds.border import Padding
-from augsvc.ops.kinds.image import Move
+from augsvc.ops.kinds.image import Move, Tone
 from augsvc.ops.operation import Draw, Kind, Operation
 from augsvc.ops.tree import Tree, are_exclusive
 
@@ -29,6 +30,7 @@ class Pass:
 
     fits: bool = False
     padding: Padding | None = None  # of its moves; None if they show nothing beyond the source
+    finals: list[int] = field(default_factory=list)  # tones of the pass before, whose final matrix comes first
     steps: list[int] = field(default_factory=list)
     stage: int = -1
 
@@ -61,14 +63,18 @@ class Passes:
         for pass_ in self.passes:
             framed = any(self.operations[index].kind is Kind.FRAME for index in pass_.steps)
             row: dict[str, list[str]] = {"move": [self.first]} if pass_.fits and not framed else {}
-            for index in pass_.steps:
+            for index in (*pass_.finals, *pass_.steps):
                 row.setdefault(self.operations[index].kind.value, []).append(self.tree.leaves[index].id)
             rows.append(row)
         return rows
 
     def of_kind(self, pass_: Pass, kind: type[K]) -> list[tuple[int, K]]:
         """The operations of one kind in a pass, with their indices in the pipeline."""
-        return [(index, op) for index in pass_.steps if isinstance(op := self.operations[index], kind)]
+        return self.select(pass_.steps, kind)
+
+    def select(self, steps: Sequence[int], kind: type[K]) -> list[tuple[int, K]]:
+        """The operations of one kind among those with the indices `steps`."""
+        return [(index, op) for index in steps if isinstance(op := self.operations[index], kind)]
 
 
 def plan_passes(tree: Tree, padding: Padding | None) -> tuple[Pass, ...]:
@@ -83,6 +89,8 @@ def plan_passes(tree: Tree, padding: Padding | None) -> tuple[Pass, ...]:
         current.stage = stage
         if isinstance(operation, Move):
             current.padding = operation.outside
+        if isinstance(operation, Tone) and operation.final_statistics:
+            passes.append(Pass(finals=[index], stage=stage))
     return tuple(passes)
 
 
@@ -101,4 +109,6 @@ def _keeps_incoming(current: Pass, tree: Tree, index: int) -> bool:
     The pass that reads the source has no incoming canvas.
     """
     leaves = tree.leaves
-    return not current.fits and all(are_exclusive(leaves[step], leaves[index]) for step in current.steps)
+    return not current.fits and all(
+        are_exclusive(leaves[step], leaves[index]) for step in (*current.finals, *current.steps)
+    )

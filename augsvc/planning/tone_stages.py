@@ -4,7 +4,7 @@ Which stages there are depends on the settings and the canvas alone, not on the 
 what the others of its batch take.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -15,7 +15,7 @@ from augsvc.numerics import exact
 from augsvc.numerics.color import color_product, diagonal, read_table
 from augsvc.numerics.geometry import Canvas
 from augsvc.ops.kinds.image import TABLE_ENTRIES, UNIT_BITS, Hsv, Statistics, Tone
-from augsvc.ops.operation import Draw
+from augsvc.ops.operation import Draw, Statistic
 
 MAX_COEFFICIENT = 32768.0  # of a merged colour matrix: with 16 fraction bits it fits 32-bit integers
 SECTOR_BITS = 15  # fraction bits of a hue in sectors
@@ -38,29 +38,46 @@ class ToneStage:
     table_rows: Bools
 
 
+@dataclass(frozen=True, slots=True)
+class ToneStep:
+    """A tone of a pass, or a part of one that spans two passes: all but its final matrix, or that alone."""
+
+    index: int  # in the pipeline
+    tone: Tone
+    begins: bool
+    ends: bool
+
+    @property
+    def statistics(self) -> frozenset[Statistic]:
+        """Those that it requests of the pass's incoming pixels."""
+        return self.tone.statistics if self.begins else self.tone.final_statistics
+
+
 def merge_tones(
-    tones: Iterable[tuple[int, Tone, Draw]],
+    steps: Iterable[ToneStep],
+    draws: Sequence[Draw],
     canvas: Canvas,
     statistics: Statistics,
     are_exclusive: Callable[[int, int], bool],
 ) -> list[ToneStage]:
-    """The stages of operations, which come in order with their indices in the pipeline.
+    """The stages of operations in order; `draws` has those of the whole pipeline.
 
     A stage is opened by what cannot merge with the last one: a matrix after HSV or a table, HSV after HSV or a table, and a
     table with jumps after another one, through which its jumps would become ramps. Tones that exclude each other share a
     stage, which has one of them for each sample. Each is lowered for the samples that it is selected for.
     """
     stages: list[_OpenStage] = []
-    for index, tone, draw in tones:
+    for step in steps:
+        draw = draws[step.index]
         rows = lowered_rows(draw)
         selected = rows[draw.selected[rows]]
-        shares = bool(stages) and all(are_exclusive(other, index) for other in stages[-1].operations)
+        shares = bool(stages) and all(are_exclusive(other, step.index) for other in stages[-1].operations)
         previous = _Part.MATRIX
-        for part, value in _lower(tone, draw.take(rows), canvas, statistics.take(rows)):
+        for part, value in _lower(step, draw.take(rows), canvas, statistics.take(rows)):
             shares = shares and (part > previous or part is _Part.MATRIX is previous)
-            if not (stages and (shares or stages[-1].takes(part, tone.continuous))):
+            if not (stages and (shares or stages[-1].takes(part, step.tone.continuous))):
                 stages.append(_OpenStage.empty(len(draw.selected), canvas.channels))
-            stages[-1].add(index, part, value, selected)
+            stages[-1].add(step.index, part, value, selected)
             previous = part
     return [stage.close() for stage in stages]
 
@@ -79,8 +96,16 @@ class _Part(IntEnum):
     TABLE = 2
 
 
-def _lower(tone: Tone, draw: Draw, canvas: Canvas, statistics: Statistics) -> Iterator[tuple[_Part, F64 | Hsv]]:
-    """The parts of a tone, in order. On a canvas of one channel HSV changes the value alone: a matrix."""
+def _lower(step: ToneStep, draw: Draw, canvas: Canvas, statistics: Statistics) -> Iterator[tuple[_Part, F64 | Hsv]]:
+    """The parts of a step, in order."""
+    if step.begins:
+        yield from _lower_first(step.tone, draw, canvas, statistics)
+    if step.ends and (matrix := step.tone.final_matrix(draw, canvas, statistics)) is not None:
+        yield _Part.MATRIX, matrix
+
+
+def _lower_first(tone: Tone, draw: Draw, canvas: Canvas, statistics: Statistics) -> Iterator[tuple[_Part, F64 | Hsv]]:
+    """All but the final matrix. On a canvas of one channel HSV changes the value alone: a matrix."""
     if (matrix := tone.matrix(draw, canvas, statistics)) is not None:
         yield _Part.MATRIX, matrix
     if (hsv := tone.hsv(draw, canvas, statistics)) is not None:
@@ -88,8 +113,6 @@ def _lower(tone: Tone, draw: Draw, canvas: Canvas, statistics: Statistics) -> It
         yield (_Part.MATRIX, diagonal(hsv.value_gain, hsv.value_shift, 1)) if grey else (_Part.HSV, hsv)
     if (table := tone.table(draw, canvas, statistics)) is not None:
         yield _Part.TABLE, table
-    if (matrix := tone.final_matrix(draw, canvas, statistics)) is not None:
-        yield _Part.MATRIX, matrix
 
 
 @dataclass(slots=True, eq=False)

@@ -109,6 +109,10 @@ def scale(values, factor, centre):
     return centre + (values - centre) * factor
 
 
+def find_pivot(pivot, values):
+    return {"mean": luma(values).mean(), "middle": 0.5, "black": 0}[pivot]
+
+
 def saturate(values, factor):
     return scale(values, factor, luma(values)[..., None]) if values.shape[-1] == 3 else values
 
@@ -123,18 +127,19 @@ def test_hue_in_hsv_is_that_of_pillow():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("pivot", ["mean", "middle"])
 @pytest.mark.parametrize("order", [0, [0, 23]])
-def test_jitter_in_hsv_is_its_formula_in_each_order(order, channels):
+def test_jitter_in_hsv_is_its_formula_in_each_order(order, pivot, channels):
     names = list(permutations(("brightness", "contrast", "saturation", "hue")))
     images = [patch("coffee", 30, 40, top=8 * k)[..., :channels] for k in range(24)]
     ranges = {"brightness": [0.7, 1.2], "contrast": [0.6, 1.3], "saturation": [0.5, 1.4], "hue": [-0.2, 0.2]}
-    stream = run([{**JITTER, **ranges, "order": order}], images, aug_seed=3)
+    stream = run([{**JITTER, **ranges, "order": order, "pivot": pivot}], images, aug_seed=3)
     for at, found in enumerate(stream.images()):
         draws, values = stream.draws(at), images[at] / 255
         for name in names[int(draws.get("order", 0))]:
             values = {
                 "brightness": lambda v, f: v * f,
-                "contrast": lambda v, f: scale(v, f, 0.5),
+                "contrast": lambda v, f: scale(v, f, find_pivot(pivot, v)),
                 "saturation": saturate,
                 "hue": turn,
             }[name](values, draws[name])
@@ -156,16 +161,28 @@ def test_photometric_distort_is_torchvisions_but_for_clamps(pivot, channels):
             for name, on in zip(("brightness", "contrast", "saturation", "hue"), chosen, strict=False)
         }
         values = values * factors["brightness"]
-        centre = {"mean": luma(values).mean(), "middle": 0.5, "black": 0}[pivot]
         if first:
-            values = scale(values, factors["contrast"], centre)
+            values = scale(values, factors["contrast"], find_pivot(pivot, values))
         values = turn(saturate(values, factors["saturation"]), factors["hue"])
         if not first:
-            values = scale(values, factors["contrast"], centre)
+            values = scale(values, factors["contrast"], find_pivot(pivot, values))
         if channels == 3 and chosen[4]:
             values = values[..., orders[int(draws["permutation"])]]
         agree(found, to_levels(values), **ROUNDING)
     assert len(seen) > 20
+
+
+def test_a_contrast_that_may_come_last_has_a_pass_with_the_mean_after_hue():
+    image = patch("coffee", 8, 8)
+
+    def passes(**fields):
+        return [part["tone"] for part in run([fields], [image]).stream.plan.describe() if "tone" in part]
+
+    assert len(passes(op="photometric_distort")) == 2
+    assert len(passes(op="photometric_distort", pivot="black")) == 1
+    assert len(passes(**JITTER, pivot="mean")) == 1
+    assert len(passes(**JITTER, pivot="mean", order=[0, 23])) == 2
+    assert len(passes(**JITTER, order=[0, 23])) == 1
 
 
 def test_each_part_has_its_chance():

@@ -204,7 +204,7 @@ def _measure(pixels: torch.Tensor, requested: frozenset[Statistic]) -> Statistic
         total, squares = values.sum(dim=2), (values * values).sum(dim=2)
         moments = Moments(values.shape[2], total.cpu().numpy(), squares.cpu().numpy())
     if Statistic.HISTOGRAM in requested:
-        levels = (pixels * 255.0 + 0.5).long().flatten(2)
-        counts = levels.new_zeros((*levels.shape[:2], 256)).scatter_add_(2, levels, torch.ones_like(levels))
-        histogram = counts.cpu().numpy()
+        planes = (pixels * 255.0 + 0.5).to(torch.uint8).flatten(2).flatten(0, 1)
+        counts = torch.stack([torch.bincount(plane, minlength=256) for plane in planes])
+        histogram = counts.cpu().numpy().reshape(*pixels.shape[:2], 256)
     return Statistics(moments, histogram)

@@ -25,7 +25,7 @@ from pydantic import model_validator
 from augsvc.arrays import F64, I64, U8, Bools
 from augsvc.numerics.geometry import Canvas
 from augsvc.ops.kinds.border import BLACK, Border, Fill, Padding, PaddingMode
-from augsvc.ops.operation import AddedLater, Draw, Kind, Operation
+from augsvc.ops.operation import AddedLater, Draw, Kind, Operation, Statistic
 
 UNIT_BITS = 16  # fraction bits of everything on the [0, 1] scale: colour matrices, tables, kernels, strengths
 WHITE = 65280.0  # 255 with 8 fraction bits: the scale of statistics
@@ -201,6 +201,13 @@ class Tone(Operation):
     def final_matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64 | None:
         """Colour matrices as those of `matrix`, for what comes after HSV or a table."""
         return None
+
+    @property
+    def final_statistics(self) -> frozenset[Statistic]:
+        """The statistics that `final_matrix` requests, by the settings alone, of what the parts before it make of a sample: any
+        of them opens a pass for it.
+        """
+        return frozenset()
         return None
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
-from augsvc.arrays import F64
+from augsvc.arrays import F64, I64, Bools
 from augsvc.numerics import exact
 from augsvc.numerics.color import LUMA, blend_with_grey, color_product, diagonal
 from augsvc.numerics.geometry import Canvas
@@ -26,7 +26,7 @@ class ColorJitter(Tone):
     `space` is where hue is turned: `linear`, about the grey axis, or `hsv`, as in these libraries.
 
     What is linear is one matrix: values are clamped after it, not between its parts as in these libraries. With hue in HSV there
-    is one before and one after, and the mean luma of a contrast that comes after is that before hue is turned.
+    is one before it and one after it.
     """
 
     examples: ClassVar[tuple[Settings, ...]] = (
@@ -34,7 +34,7 @@ class ColorJitter(Tone):
         {"pivot": "mean", "order": [0, 23]},
         {"pivot": "black"},
         {"space": "hsv"},
-        {"space": "hsv", "order": [0, 23]},
+        {"space": "hsv", "order": [0, 23], "pivot": "mean"},
     )
     identity: ClassVar[Settings] = {"brightness": 1, "contrast": 1, "saturation": 1, "hue": 0}
     op: Literal["color_jitter"] = "color_jitter"
@@ -56,8 +56,9 @@ class ColorJitter(Tone):
 
         Saturation blends with the Rec. 601 luma. Hue rotates about the grey axis (1 is a full turn): linear, not HSV's.
         """
-        total, before, _ = self._matrices(draw, canvas, statistics)
-        return total if self.space == "linear" else before
+        order, hue = self._order(draw)
+        applies = order >= 0 if self.space == "linear" else np.arange(4) < hue
+        return self._merge(order, applies, draw, canvas, statistics)
 
     def hsv(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> Hsv | None:
         """Hue in HSV."""
@@ -65,27 +66,38 @@ class ColorJitter(Tone):
 
     def final_matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64 | None:
         """What comes after hue in HSV, which is nothing in the order of the fields."""
-        if self.space == "linear" or self.order == (0.0, 0.0):
+        if not self._ends_after_hue:
             return None
-        return self._matrices(draw, canvas, statistics)[2]
+        order, hue = self._order(draw)
+        return self._merge(order, np.arange(4) > hue, draw, canvas, statistics)
 
-    def _matrices(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> tuple[F64, F64, F64]:
-        """The maps of all parts, of those before hue and of those after it; hue in HSV is in none of them."""
+    @property
+    def final_statistics(self) -> frozenset[Statistic]:
+        """Moments for a pivot at the mean, if contrast may come after hue in HSV."""
+        return pivot_statistics(self.pivot) if self._ends_after_hue else frozenset()
+
+    @property
+    def _ends_after_hue(self) -> bool:
+        return self.space == "hsv" and self.order != (0.0, 0.0)
+
+    def _order(self, draw: Draw) -> tuple[I64, I64]:
+        """The parts in order (N, 4), and which of them is hue (N, 1)."""
+        order = _ORDERS[draw.value("order").astype(np.int64)]
+        return order, np.argmax(order == _HUE, axis=1)[:, None]
+
+    def _merge(self, order: I64, applies: Bools, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
+        """The parts of `order` (N, 4) that apply, as one matrix."""
         channels, contrast = canvas.channels, draw.value("contrast")
-        total = before = after = diagonal(contrast * 0 + 1.0, contrast * 0, channels)
+        total = diagonal(contrast * 0 + 1.0, contrast * 0, channels)
         brightness = diagonal(draw.value("brightness"), contrast * 0, channels)
         saturation = blend_with_grey(draw.value("saturation"), LUMA, channels)
-        hue = _hue_matrix(draw.value("hue")) if channels == 3 and self.space == "linear" else total
-        hue_done = np.zeros((len(contrast), 1, 1), np.bool_)
-        for step in _ORDERS[draw.value("order").astype(np.int64)].T[:, :, None, None]:
+        hue = _hue_matrix(draw.value("hue")) if channels == 3 else total
+        for k in range(4):
             pivot = measure_pivot(self.pivot, total, statistics)
-            steps = (brightness, diagonal(contrast, pivot - pivot * contrast, channels), saturation, hue)
-            chosen = np.choose(step, steps)
-            total = color_product(chosen, total)
-            after = np.where(hue_done, color_product(chosen, after), after)
-            hue_done = hue_done | (step == _HUE)
-            before = np.where(hue_done, before, total)
-        return total, before, after
+            parts = (brightness, diagonal(contrast, pivot - pivot * contrast, channels), saturation, hue)
+            product = color_product(np.choose(order[:, k, None, None], parts), total)
+            total = np.where(applies[:, k, None, None], product, total)
+        return total
 
 
 def _hue_matrix(turns: F64) -> F64:

@@ -22,8 +22,8 @@ class PhotometricDistort(Tone):
     """Brightness, contrast, saturation, hue and a permutation of the channels, each with probability `chance`.
 
     As torchvision's RandomPhotometricDistort: contrast comes after brightness, or after hue, with equal probabilities; hue is
-    HSV's. Two things differ: values are clamped before hue is turned and at the end, not after each part; and the mean luma of a
-    contrast that comes last is that before hue is turned.
+    HSV's. Values are clamped before hue is turned and at the end, not after each part. `choices` decide: of brightness, contrast,
+    saturation, hue and permutation those apply whose number is below `chance`; contrast is first if the sixth is below 0.5.
     """
 
     examples: ClassVar[tuple[Settings, ...]] = ({}, {"pivot": "black"}, {"pivot": "middle"})
@@ -45,36 +45,43 @@ class PhotometricDistort(Tone):
 
     def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
         """Brightness, contrast if it is first, and saturation."""
-        return self._matrices(draw, canvas, statistics)[0]
+        brightness = self._factor(draw, "brightness", _BRIGHTNESS)
+        contrast = np.where(self._is_contrast_first(draw), self._factor(draw, "contrast", _CONTRAST), 1.0)
+        matrix = diagonal(brightness, brightness * 0, canvas.channels)
+        matrix = color_product(self._contrast(contrast, matrix, statistics), matrix)
+        saturation = self._factor(draw, "saturation", _SATURATION)
+        return color_product(blend_with_grey(saturation, LUMA, canvas.channels), matrix)
 
     def hsv(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> Hsv:
         """Hue."""
-        return Hsv.turn(np.where(self._chosen(draw, _HUE), draw.value("hue"), 0.0))
+        return Hsv.turn(np.where(self._applies(draw, _HUE), draw.value("hue"), 0.0))
 
     def final_matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
         """Contrast if it is last, and the permutation."""
-        return self._matrices(draw, canvas, statistics)[1]
+        contrast = np.where(self._is_contrast_first(draw), 1.0, self._factor(draw, "contrast", _CONTRAST))
+        identity = diagonal(contrast * 0 + 1.0, contrast * 0, canvas.channels)
+        matrix = self._contrast(contrast, identity, statistics)
+        if canvas.channels == 1:
+            return matrix
+        number = np.where(self._applies(draw, _PERMUTATION), draw.value("permutation"), 0.0)
+        return np.take_along_axis(matrix, _ORDERS[number.astype(np.int64)][:, :, None], axis=1)
 
-    def _matrices(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> tuple[F64, F64]:
-        """The maps before and after hue."""
-        channels, first = canvas.channels, draw.value("choices")[:, _CONTRAST_FIRST] < 0.5
-        factors = {
-            name: np.where(self._chosen(draw, index), draw.value(name), 1.0)
-            for name, index in (("brightness", _BRIGHTNESS), ("contrast", _CONTRAST), ("saturation", _SATURATION))
-        }
-        before = diagonal(factors["brightness"], np.zeros(len(first)), channels)
-        before = color_product(self._contrast(np.where(first, factors["contrast"], 1.0), before, statistics), before)
-        before = color_product(blend_with_grey(factors["saturation"], LUMA, channels), before)
-        after = self._contrast(np.where(first, 1.0, factors["contrast"]), before, statistics)
-        if channels == 3:
-            order = np.where(self._chosen(draw, _PERMUTATION), draw.value("permutation"), 0.0).astype(np.int64)
-            after = np.take_along_axis(after, _ORDERS[order][:, :, None], axis=1)
-        return before, after
+    @property
+    def final_statistics(self) -> frozenset[Statistic]:
+        """Moments for a pivot at the mean."""
+        return pivot_statistics(self.pivot)
 
     def _contrast(self, factor: F64, matrix: F64, statistics: Statistics) -> F64:
         """Contrast of images after `matrix`."""
         pivot = measure_pivot(self.pivot, matrix, statistics)
         return diagonal(factor, pivot * (1.0 - factor), matrix.shape[1])
 
-    def _chosen(self, draw: Draw, part: int) -> Bools:
+    def _factor(self, draw: Draw, name: str, part: int) -> F64:
+        """A drawn factor, 1 where it does not apply."""
+        return np.where(self._applies(draw, part), draw.value(name), 1.0)
+
+    def _applies(self, draw: Draw, part: int) -> Bools:
         return draw.value("choices")[:, part] < self.chance
+
+    def _is_contrast_first(self, draw: Draw) -> Bools:
+        return draw.value("choices")[:, _CONTRAST_FIRST] < 0.5
