@@ -58,12 +58,13 @@ class Passes:
         return self.tree.draw(seed, address)
 
     def describe(self) -> list[dict[str, list[str]]]:
-        """The passes as lists of operation ids by kind, for display."""
+        """The passes as lists of operation ids by kind, for display: each operation in the pass where it begins."""
         rows = []
         for pass_ in self.passes:
             framed = any(self.operations[index].kind is Kind.FRAME for index in pass_.steps)
             row: dict[str, list[str]] = {"move": [self.first]} if pass_.fits and not framed else {}
-            for index in (*pass_.finals, *pass_.steps):
+            row |= {self.operations[index].kind.value: [] for index in pass_.finals}
+            for index in pass_.steps:
                 row.setdefault(self.operations[index].kind.value, []).append(self.tree.leaves[index].id)
             rows.append(row)
         return rows
