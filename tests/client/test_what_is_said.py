@@ -45,6 +45,7 @@ def last_words(*failures):
     [
         ([ssl.SSLError()], "(https://a: the TLS handshake failed)"),
         ([TimeoutError()], "(https://a: no complete response in time)"),
+        ([ssl.SSLEOFError()], "(https://a: the connection was closed before a response came)"),
         ([ssl.SSLError(), TimeoutError()], "(https://a: the TLS handshake failed, later no complete response in time)"),
         (
             [ssl.SSLError(), TimeoutError(), TimeoutError()],

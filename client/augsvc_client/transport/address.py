@@ -21,10 +21,10 @@ TLS_PROBE_S = 2.0  # for a handshake
 CONNECT_TIMEOUT_S = 5.0  # a host that drops packets must leave time for the other replicas
 _MAX_PATH_BYTES = 107  # of a Unix socket's path, on Linux
 
-_DESCRIPTIONS: tuple[tuple[type[Exception], str], ...] = (  # the first match counts
+_DESCRIPTIONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (  # the first match counts
     (TimeoutError, "no complete response in time"),
     (ConnectionRefusedError, "connection refused"),
-    (ConnectionError, "the connection was closed before a response came"),
+    ((ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError), "the connection was closed before a response came"),
     (FileNotFoundError, "no such socket"),
     (PermissionError, "permission denied for the socket"),
     (socket.gaierror, "unknown host name"),
