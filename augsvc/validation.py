@@ -61,7 +61,11 @@ _TEXTS = {
     "too_long": "has too many entries",
     "too_short": "has too few entries",
 }
-_PAIRS: Mapping[int | str, str] = {"size": "[height, width] in pixels, like [96, 96]", "window": "[low, high]"}
+_PAIRS: Mapping[int | str, str] = {
+    "size": "[height, width] in pixels, like [96, 96]",
+    "window": "[low, high]",
+    "flip_pairs": "pairs of rows of keypoints, like [[1, 2], [3, 4]]",
+}
 _LIMITS = {
     "greater_than": ("gt", "above"),
     "greater_than_equal": ("ge", "at least"),

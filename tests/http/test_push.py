@@ -136,6 +136,13 @@ def test_flip_pairs_that_are_no_pairs_are_refused_by_the_client(server, pairs):
         client.augment(images(keypoints=np.zeros((3, 4, 2), np.float32)), flip_pairs=pairs)
 
 
+@pytest.mark.parametrize("pairs", ["12", None, 3, {"1": 2}])
+def test_flip_pairs_are_named_with_their_form(server, pairs):
+    reply = push(server, body(images(keypoints=POINTS), {"flip_pairs": pairs}))
+    message = reply.refused(422, "spec_invalid")["message"]
+    assert message == "flip_pairs must be pairs of rows of keypoints, like [[1, 2], [3, 4]]"
+
+
 def test_another_arithmetic_is_refused(server):
     request = {"pipeline": [{"op": "gamma"}], "expect_arithmetic": "0" * 32}
     push(server, body(images(), request)).refused(409, "stream_mismatch")
