@@ -30,9 +30,7 @@ class ToneStage:
 
     matrix: I64  # N,C,C+1, UNIT_BITS fraction bits
     matrix_rows: Bools
-    hsv: (
-        I64 | None
-    )  # N,5: turns, of which TURN is a full one; gain and shift of saturation and value, UNIT_BITS fraction bits
+    hsv: I64 | None  # N,5: turns in units of 1/TURN; gain and shift of saturation, of value, UNIT_BITS fraction bits
     hsv_rows: Bools
     table: I64 | None  # N,1 or C,TABLE_ENTRIES, UNIT_BITS fraction bits: one for all channels or one for each
     table_rows: Bools

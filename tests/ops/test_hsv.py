@@ -199,3 +199,26 @@ def test_a_permutation_of_channels_is_exact():
     for number, order in enumerate(permutations(range(3))):
         found = one([{**DISTORT, "permutation": number, "chance": 1}], image)
         np.testing.assert_array_equal(found, image[..., order])
+
+
+def test_children_that_exclude_each_other_share_stages_and_keep_their_parts_apart():
+    """Each sample is what its child alone makes of it, between two other tones."""
+    before, after = {"op": "color_shift", "shift": 0.1}, {"op": "color_shift", "shift": -0.05, "id": "after"}
+    jitter = {**JITTER, "hue": 0.2, "brightness": 0.8, "contrast": 1.3, "order": 23}
+    children = [
+        jitter,
+        {**STILL, "hue": -0.1, "saturation": 0.7},
+        {"op": "gamma", "gamma": 1.6},
+        {**jitter, "id": "mean", "pivot": "mean"},
+        {"op": "posterize", "bits": 3},
+        {"op": "equalize"},
+    ]
+    image = patch("coffee", 40, 50)
+    stream = run([before, {"op": "one_of", "of": children}, after], [image] * 48, aug_seed=4)
+    alone = [one([before, child, after], image).astype(int) for child in children]
+    chosen = set()
+    for found in stream.images():
+        differences = [np.abs(found - expected).max() for expected in alone]
+        chosen.add(int(np.argmin(differences)))
+        assert min(differences) <= 1
+    assert len(chosen) == len(children)

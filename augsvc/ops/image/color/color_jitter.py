@@ -14,7 +14,7 @@ from augsvc.ops.kinds.image import Hsv, Statistics, Tone
 from augsvc.ops.laws import INTEGERS
 from augsvc.ops.operation import AddedLater, Draw, Drawn, Interval, Settings, Statistic
 
-_HUE = 3
+_CONTRAST, _HUE = 1, 3
 _ORDERS = np.array(list(permutations(range(4))))  # in lexicographic order, the order of the fields first
 
 
@@ -89,14 +89,21 @@ class ColorJitter(Tone):
         """The parts of `order` (N, 4) that apply, as one matrix."""
         channels, contrast = canvas.channels, draw.value("contrast")
         total = diagonal(contrast * 0 + 1.0, contrast * 0, channels)
-        brightness = diagonal(draw.value("brightness"), contrast * 0, channels)
-        saturation = blend_with_grey(draw.value("saturation"), LUMA, channels)
-        hue = _hue_matrix(draw.value("hue")) if channels == 3 else total
-        for k in range(4):
-            pivot = measure_pivot(self.pivot, total, statistics)
-            parts = (brightness, diagonal(contrast, pivot - pivot * contrast, channels), saturation, hue)
-            product = color_product(np.choose(order[:, k, None, None], parts), total)
-            total = np.where(applies[:, k, None, None], product, total)
+        parts = [
+            diagonal(draw.value("brightness"), contrast * 0, channels),
+            total,
+            blend_with_grey(draw.value("saturation"), LUMA, channels),
+            _hue_matrix(draw.value("hue")) if channels == 3 else total,
+        ]
+        for index, applied in zip(order.T, np.broadcast_to(applies, order.shape).T, strict=True):
+            if (index == _CONTRAST).any():
+                pivot = measure_pivot(self.pivot, total, statistics)
+                parts[_CONTRAST] = diagonal(contrast, pivot - pivot * contrast, channels)
+            if applied.all() and (index == index[0]).all():
+                total = color_product(parts[index[0]], total)
+            else:
+                product = color_product(np.choose(index[:, None, None], parts), total)
+                total = np.where(applied[:, None, None], product, total)
         return total
 
 
