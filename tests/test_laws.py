@@ -57,7 +57,8 @@ PIPELINES = [[step] for step in IMAGE_STEPS] + [
 @pytest.mark.parametrize("pipeline", PIPELINES, ids=str)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_l2_a_sample_does_not_depend_on_its_company(pipeline, channels):
-    stream = open_stream(pipeline=pipeline, channels=channels, fit="contain")
+    """In the dataset's order, because shuffling four samples costs what their pixels cost; the next test shuffles."""
+    stream = open_stream(pipeline=pipeline, channels=channels, fit="contain", shuffle=False)
     for epoch in range(3):
         whole = batch(stream, epoch, 0, LENGTH)
         for start in range(LENGTH):
