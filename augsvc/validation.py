@@ -61,10 +61,12 @@ _TEXTS = {
     "too_long": "has too many entries",
     "too_short": "has too few entries",
 }
-_PAIRS: Mapping[int | str, str] = {
+_LISTS: Mapping[int | str, str] = {
     "size": "[height, width] in pixels, like [96, 96]",
     "window": "[low, high]",
     "flip_pairs": "pairs of rows of keypoints, like [[1, 2], [3, 4]]",
+    "of": "a list of 1 to 64 operations",
+    "weights": "a list of numbers, one for each operation",
 }
 _LIMITS = {
     "greater_than": ("gt", "above"),
@@ -113,8 +115,8 @@ def explain_finding(
     if finding["type"] in _TAGS:  # pydantic locates the object; the error is in its field
         location = (*location, str(finding["ctx"]["discriminator"]).strip("'"))
     text = _text(finding)
-    if finding["type"] in ("too_long", "too_short", "tuple_type") and location and location[-1] in _PAIRS:
-        text = f"must be {_PAIRS[location[-1]]}"
+    if finding["type"] in ("too_long", "too_short", "tuple_type") and location and location[-1] in _LISTS:
+        text = f"must be {_LISTS[location[-1]]}"
     if finding["type"] == "extra_forbidden":
         known = list(known)
         text += nearest(str(location[-1]), known) or (f"; known fields: {', '.join(known)}" if known else "")

@@ -240,7 +240,7 @@ def nested(depth):
 ONE_OF = {"op": "one_of", "of": THREE}
 REFUSED = [
     ({"op": "one_of"}, "pipeline.0.of", "is required"),
-    ({"op": "one_of", "of": []}, "pipeline.0.of", "too few"),
+    ({"op": "one_of", "of": []}, "pipeline.0.of", "a list of 1 to 64 operations"),
     ({"op": "one_of", "of": "gamma"}, "pipeline.0.of", "list"),
     ({"op": "one_of", "of": {"op": "gamma"}}, "pipeline.0.of", "list"),
     ({"op": "one_of", "of": [{"op": "gamma"}, 3]}, "pipeline.0.of.1", 'object with an operation\'s name as "op"'),
@@ -263,7 +263,8 @@ REFUSED = [
     ({**ONE_OF, "op": "some_of", "n": 1, "replace": 1}, "pipeline.0.replace", "true or false"),
     ({**ONE_OF, "steps": 1}, "pipeline.0.steps", "unknown field"),
     (nested(5), "pipeline.0.of.0.of.0.of.0.of.0.op", "at most 4 deep"),
-    ({"op": "one_of", "of": [{"op": "gamma"}] * 65}, "pipeline.0.of", "over 64"),
+    ({"op": "one_of", "of": [{"op": "gamma"}] * 65}, "pipeline", "over 64"),
+    ({**ONE_OF, "weights": 1}, "pipeline.0.weights", "a list of numbers, one for each operation"),
     ({"op": "random_order", "of": [{"op": "gamma"}] * 8}, "pipeline", "over 64 operations"),
     ({"op": "some_of", "n": 40, "replace": True, "of": THREE}, "pipeline", "over 64 operations"),
     ({"op": "gamma", "views": []}, "pipeline.0.views", "list of whole numbers"),
@@ -282,6 +283,14 @@ def test_bad_input_is_refused_by_name(step, field, words):
         run([step], IMAGES, size=[24, 32])
     assert (refused.value.code, refused.value.field) == ("spec_invalid", field)
     assert words in refused.value.message
+
+
+def test_many_entries_are_counted_before_they_are_validated():
+    step = {"op": "gamma"}
+    for _ in range(4):
+        step = {"op": "random_order", "of": [step] * 60}  # 13 million operations
+    with pytest.raises(SpecInvalid, match="over 64 operations"):
+        parse_pipeline([step])
 
 
 def test_four_deep_and_sixty_four_steps_are_accepted():
