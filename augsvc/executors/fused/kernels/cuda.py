@@ -57,7 +57,7 @@ def _finish(
     tile = _tile()
     words = cuda.shared.array(_WORDS, types.uint32)
     for k in range(noise.laws.size):
-        if not is_idle(noise.strengths[tile.n, k]):  # the same for the whole block
+        if not is_idle(noise, tile.n, k):  # the same for the whole block
             cuda.syncthreads()  # the last noise's words have been read
             fill_words(canvas, noise, k, tile, words)
             cuda.syncthreads()

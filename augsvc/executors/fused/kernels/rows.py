@@ -81,7 +81,7 @@ def add_noises(row: U16, channels: Int, y: Int, height: Int, noise: NoiseArgs, n
     """Row y of sample n with all its noises."""
     width = row.size // channels
     for k in range(noise.laws.size):
-        if is_idle(noise.strengths[n, k]):
+        if is_idle(noise, n, k):
             continue
         planes = random_planes(noise, k, channels)
         for c in range(channels):
