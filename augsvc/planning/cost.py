@@ -5,9 +5,10 @@ where it takes up to 1.8 s (7 ns an element for the default radius); what a samp
 samples of 1 x 1 x 3 (a table of 1025 entries takes 35 µs). An order of magnitude, for a bound far above usual pipelines.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
-from augsvc.ops.operation import Kind
+from augsvc.ops.kinds.image import Opaque
+from augsvc.ops.operation import Kind, Operation
 from augsvc.ops.tree import Branch
 from augsvc.planning.passes import Passes
 
@@ -16,7 +17,6 @@ _NS_PER_ELEMENT = {
     Kind.FILTER: 36.0,
     Kind.NOISE: 6.0,
     Kind.ERASE: 1.5,
-    Kind.OPAQUE: 150.0,
     Kind.MIX: 6.0,
 }
 _NS_PER_OPERATION = {
@@ -35,13 +35,18 @@ _NS_PER_SAMPLE = 15_000.0
 _NS_PER_LABEL = 1600.0  # a box through one camera
 
 
-def _highest(plan: Passes, ns_by_kind: Mapping[Kind, float]) -> float:
+def _highest(plan: Passes, ns_of: Callable[[Operation], float]) -> float:
     """The sum over operations; of those in slots that exclude each other only the highest."""
-    costs = [
-        (leaf.path, ns_by_kind.get(operation.kind, 0.0))
-        for leaf, operation in zip(plan.tree.leaves, plan.operations, strict=True)
-    ]
-    return _sum_levels(costs, 0)
+    leaves = zip(plan.tree.leaves, plan.operations, strict=True)
+    return _sum_levels([(leaf.path, ns_of(operation)) for leaf, operation in leaves], 0)
+
+
+def _ns_per_element(operation: Operation) -> float:
+    return operation.ns_per_element if isinstance(operation, Opaque) else _NS_PER_ELEMENT.get(operation.kind, 0.0)
+
+
+def _ns_per_operation(operation: Operation) -> float:
+    return _NS_PER_OPERATION[operation.kind]
 
 
 def _sum_levels(costs: Sequence[tuple[tuple[Branch, ...], float]], depth: int) -> float:
@@ -65,7 +70,7 @@ def sample_seconds(plan: Passes, labels: int = 0) -> float:
     kinds = [[plan.operations[index].kind for index in pass_.steps] for pass_ in plan.passes]
     moves = sum(Kind.MOVE in pass_ for pass_ in kinds[1:])
     per_element = _NS_FIRST_MOVE + moves * _NS_NEXT_MOVE + len(kinds) * _NS_PER_PASS
-    per_element += _highest(plan, _NS_PER_ELEMENT)
-    per_sample = _NS_PER_SAMPLE + _highest(plan, _NS_PER_OPERATION)
+    per_element += _highest(plan, _ns_per_element)
+    per_sample = _NS_PER_SAMPLE + _highest(plan, _ns_per_operation)
     images = 2 if any(operation.kind is Kind.MIX for operation in plan.operations) else 1
     return 1e-9 * (images * (plan.elements * per_element + per_sample) + labels * (moves + 1) * _NS_PER_LABEL)

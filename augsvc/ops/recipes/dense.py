@@ -103,12 +103,10 @@ DENSE: Recipes = {
                 "value_shift": [-30 / 255, 30 / 255],
             },
             {"op": "box_blur", "radius": [1, 3], "p": 0.1},
+            {"op": "median_blur", "radius": [1, 3], "p": 0.1},
             {"op": "coarse_dropout", "holes": 1, "height": [0.2, 0.4], "width": [0.2, 0.4]},
         ),
         *IMAGENET,
-        (
-            "shifts hue, saturation and value always, not with probability 0.5 each",
-            "without the median blur of 10 % of the images",
-        ),
+        ("shifts hue, saturation and value always, not with probability 0.5 each",),
     ),
 }

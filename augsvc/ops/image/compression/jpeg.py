@@ -1,0 +1,41 @@
+"""JPEG compression."""
+
+from io import BytesIO
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+
+from augsvc.arrays import I64, U8
+from augsvc.numerics.geometry import Canvas
+from augsvc.ops.kinds.image import Opaque
+from augsvc.ops.laws import INTEGERS
+from augsvc.ops.operation import Draw, Drawn, Interval
+
+
+class Jpeg(Opaque):
+    """Compresses to JPEG and decodes it again, with colour at half of the resolution (4:2:0)."""
+
+    continuous: ClassVar[bool] = False
+    op: Literal["jpeg"] = "jpeg"
+    quality: Annotated[Interval, Drawn(lane=1, low=1.0, high=100.0, law=INTEGERS)] = (30.0, 95.0)
+
+    def lower(self, draw: Draw, canvas: Canvas) -> I64:
+        """The quality: (N, 1)."""
+        return draw.value("quality").astype(np.int64)[:, None]
+
+    def apply(self, image: torch.Tensor, lowered: I64) -> torch.Tensor:
+        """libjpeg's pixels, by Pillow on the host: a version with other ones changes the arithmetic id by the self-test."""
+        levels = (image * 255.0 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        decoded = np.stack([_round_trip(row, int(quality)) for row, (quality,) in zip(levels, lowered, strict=True)])
+        return torch.from_numpy(decoded).permute(0, 3, 1, 2).to(image.device).float() / 255.0
+
+
+def _round_trip(levels: U8, quality: int) -> U8:
+    """An image (H, W, C) through JPEG."""
+    image = Image.fromarray(levels[..., 0] if levels.shape[2] == 1 else levels)
+    with BytesIO() as file:
+        image.save(file, "JPEG", quality=quality, subsampling="4:2:0")
+        file.seek(0)
+        return np.asarray(Image.open(file)).reshape(levels.shape)
