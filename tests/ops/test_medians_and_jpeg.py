@@ -53,9 +53,10 @@ def test_a_jpeg_is_pillows(quality, channels):
     np.testing.assert_array_equal(one([{"op": "jpeg", "quality": quality}], image), expected)
 
 
-@pytest.mark.parametrize(
-    "step", [{"op": "jpeg", "quality": 0}, {"op": "jpeg", "quality": 50.5}, {"op": "median_blur", "radius": 4}], ids=str
-)
+BAD = [{"op": "jpeg", "quality": 0}, {"op": "jpeg", "quality": 50.5}, {"op": "median_blur", "radius": 4}]
+
+
+@pytest.mark.parametrize("step", BAD, ids=str)
 def test_what_is_out_of_range_is_refused(step):
     with pytest.raises(SpecInvalid):
         parse_pipeline([step])
