@@ -26,7 +26,7 @@ def refusal(fields, media=None):
         ({"pipeline": "sounds"}, "image", "one of none, light, standard, strong"),
         ({"second": 1.0}, "audio", "did you mean seconds?"),
         ({"second": 1.0}, "image", "known fields"),
-        ({"sizes": [8, 8]}, "audio", "known fields"),
+        ({"fits": "cover"}, "audio", "known fields"),
         ({"subset": {"per_class": 3, "sed": 1}}, None, "did you mean seed?"),
         ({"subset": {"per_class": 3, "size": 3}}, None, "known fields: per_class, seed"),
         ({"output": {"data_type": "uint8"}}, "image", "did you mean dtype?"),
