@@ -1,38 +1,54 @@
 """Random erasing."""
 
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
 from augsvc.arrays import I64
 from augsvc.numerics import exact
 from augsvc.numerics.geometry import Canvas
 from augsvc.ops.kinds.image import UNIT_BITS, Erase
 from augsvc.ops.laws import LOG_UNIFORM
-from augsvc.ops.operation import Draw, Drawn, Interval, Settings
+from augsvc.ops.operation import AddedLater, Draw, Drawn, Interval, Settings
+
+_MAX_COUNT = 4  # the words of a lane: one for each rectangle, the first as it was before there were several
 
 
 class Erasing(Erase):
-    """Fills one random rectangle with a constant colour (random erasing, Zhong et al. 2017)."""
+    """Fills `count` random rectangles with a constant colour (random erasing, Zhong et al. 2017), one by default.
+
+    As in timm, several ones share the area that `scale` gives.
+    """
 
     identity: ClassVar[Settings] = {"scale": 0, "value": 1}
     op: Literal["erasing"] = "erasing"
-    scale: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0)] = (0.02, 0.33)
-    ratio: Annotated[Interval, Drawn(lane=2, low=0.1, high=10.0, law=LOG_UNIFORM)] = (0.3, 3.3)
-    place_x: Annotated[Interval, Drawn(lane=3, low=0.0, high=1.0)] = (0.0, 1.0)
-    place_y: Annotated[Interval, Drawn(lane=4, low=0.0, high=1.0)] = (0.0, 1.0)
+    count: Annotated[int, Field(ge=1, le=_MAX_COUNT, strict=True), AddedLater()] = 1
+    scale: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0, count=_MAX_COUNT)] = (0.02, 0.33)
+    ratio: Annotated[Interval, Drawn(lane=2, low=0.1, high=10.0, count=_MAX_COUNT, law=LOG_UNIFORM)] = (0.3, 3.3)
+    place_x: Annotated[Interval, Drawn(lane=3, low=0.0, high=1.0, count=_MAX_COUNT)] = (0.0, 1.0)
+    place_y: Annotated[Interval, Drawn(lane=4, low=0.0, high=1.0, count=_MAX_COUNT)] = (0.0, 1.0)
     value: Annotated[Interval, Drawn(lane=5, low=0.0, high=1.0, count=3)] = (0.0, 0.0)
+
+    def drawn(self) -> dict[str, tuple[Drawn, Interval]]:
+        """One value for each rectangle, and the colour."""
+        own = super().drawn()
+        per_rectangle = ("scale", "ratio", "place_x", "place_y")
+        return own | {name: (replace(own[name][0], count=self.count), own[name][1]) for name in per_rectangle}
 
     def rectangles(self, draw: Draw, canvas: Canvas) -> I64:
         """Area is uniform in `scale`, the width-to-height ratio log-uniform in `ratio`; a side that does not fit is clamped."""
         height, width = float(canvas.height), float(canvas.width)
-        area = draw.value("scale") * (height * width)
-        ratio = draw.value("ratio")
+        scale, ratio, place_x, place_y = (
+            draw.value(name).reshape(-1, self.count) for name in ("scale", "ratio", "place_x", "place_y")
+        )
+        area = scale * (height * width) / self.count
         erased_width = np.minimum(np.floor(np.sqrt(area * ratio) + 0.5), width)
         erased_height = np.minimum(np.floor(np.sqrt(area / ratio) + 0.5), height)
-        left = np.floor((width - erased_width) * draw.value("place_x") + 0.5)
-        top = np.floor((height - erased_height) * draw.value("place_y") + 0.5)
-        return np.stack((left, top, left + erased_width, top + erased_height), axis=-1).astype(np.int64)[:, None, :]
+        left = np.floor((width - erased_width) * place_x + 0.5)
+        top = np.floor((height - erased_height) * place_y + 0.5)
+        return np.stack((left, top, left + erased_width, top + erased_height), axis=-1).astype(np.int64)
 
     def fill(self, draw: Draw, canvas: Canvas) -> I64:
         """One value per channel."""
