@@ -14,7 +14,7 @@ from augsvc.arrays import Sample
 from augsvc.data.fit import color_sums, fit
 from augsvc.errors import Undecodable
 from augsvc.numerics.color_statistics import EPSILON, ColorStatistics, parse_statistics, read_statistics
-from augsvc.streams.render_image import with_channels
+from augsvc.streams.drawn_images import with_channels
 from tests.harness import ListSource, grey, photo
 
 NAMES = ("astronaut", "chelsea", "coffee")
