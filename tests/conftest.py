@@ -8,7 +8,16 @@ from hypothesis import settings
 from tests.harness import using
 
 ROOT = Path(__file__).parent
-LONG_FILES = ("trainer", "faults", "http", "deploy", "executors")  # folders whose files take long: servers, kernels
+LONG = (
+    "trainer",
+    "faults",
+    "http",
+    "deploy",
+    "executors",
+    "ops",
+    "test_laws.py",
+    "test_extremes.py",
+)  # files and folders
 
 settings.register_profile(
     "augsvc", deadline=None, derandomize=True, max_examples=40
@@ -20,8 +29,8 @@ def pytest_collection_modifyitems(items):
     """Long files first: with `--dist loadfile`, short ones then fill the end evenly."""
 
     def rank(item):
-        folder = item.path.relative_to(ROOT).parts[0]
-        return LONG_FILES.index(folder) if folder in LONG_FILES else len(LONG_FILES)
+        name = item.path.relative_to(ROOT).parts[0]
+        return LONG.index(name) if name in LONG else len(LONG)
 
     items.sort(key=rank)
 
