@@ -8,6 +8,7 @@
     noise    a law and its strength                                     in order
     erase    rectangles and their fill                                  in order
     opaque   integers for its own `apply`                               one after the other
+    mix      a weight and a rectangle (kinds/mix.py)                    none: at most one per sample, at the end
 
 Executors state which kinds and which laws of noise they run; the server refuses any other at start-up
 (augsvc.executors.runnable).
