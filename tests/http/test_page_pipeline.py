@@ -1,9 +1,11 @@
 """Editing a pipeline on the page: presets, controls from the schemas, the keyboard, errors at their control."""
 
 import json
+from urllib.parse import parse_qs
 
 import pytest
 
+from augsvc.ops.pipeline import parse_pipeline
 from tests.http.browsing import expect, fragment
 
 DIGITS = {"dataset": "digits/train", "size": [16, 16], "count": 4}
@@ -29,19 +31,22 @@ def test_a_preset_is_shown_as_its_operations(visit, server, preset):
     assert window.stream_id == stream["id"]  # the same stream, written out
 
 
-def expect_default(field, name, schema):
+def expect_default(field, schema):
     """The control that a schema asks for, with its default."""
     default = schema.get("default", schema.get("examples", [None])[0])
+    alternatives = schema.get("anyOf", [schema])
+    bounds = alternatives[0]
+    is_interval = [one.get("type") for one in alternatives[1:]] == ["array"]
+    has_slider = bounds.keys() >= {"minimum", "maximum"} and (bounds is schema or is_interval)
     if "enum" in schema:
         assert field.locator("option").all_inner_texts() == schema["enum"]
         expect(field.locator("select")).to_have_value(default)
     elif schema.get("type") == "boolean":
         assert field.locator("input[type=checkbox]").is_checked() == default
-    elif name in ("fill", "of", "views", "epochs", "weights"):  # texts, empty for null
-        text = field.locator("input").input_value()
+    elif not has_slider:
+        text = field.locator("input").input_value()  # empty for null
         assert (json.loads(text) if text else None) == default
     else:
-        bounds = schema["anyOf"][0] if "anyOf" in schema else schema
         ends = default if "anyOf" in schema else [default]
         numbers = field.locator("input[type=number]")
         assert [float(one.input_value()) for one in numbers.all()] == ends
@@ -52,26 +57,29 @@ def expect_default(field, name, schema):
 
 
 def test_controls_are_made_from_the_schemas(visit, server):
+    """What an added operation sends is the same as its name alone, with the server's defaults."""
     operations = [one for one in server.get("/v1/ops").json["ops"] if one["media"] in ("image", None)]
-    window = visit(fragment(**DIGITS, pipeline=[])).settled()
+    window = visit(fragment(**DIGITS, pipeline=[{"op": "gamma"}])).settled()
+    window.install_clock()
+    window.page.clock.pause_at("2100-01-01")  # nothing is requested meanwhile
     for operation in operations:
-        window.page.get_by_label("Operation to add").select_option(operation["name"])
+        name, schema = operation["name"], operation["schema"]
+        window.page.get_by_label("Operation to add").select_option(name)
         window.page.get_by_role("button", name="Add").click()
-        made = card(window, operation["name"])
-        properties = operation["schema"]["properties"]
+        made = card(window, name).last
         fields = made.locator("[data-field]").evaluate_all("all => all.map(one => one.dataset.field)")
-        assert sorted(fields) == sorted(properties.keys() - {"op"})
-        for name, schema in properties.items():
-            if name in fields and name != "id":
-                expect_default(made.locator(f"[data-field={name}]"), name, schema)
-        if operation["kind"] == "frame":  # a pipeline has at most one, which comes first
-            assert cards(window)[0] == operation["name"]
-        if operation["kind"] in ("frame", "container", "policy"):
-            made.get_by_role("button", name=f"Remove {operation['name']}").click()
-        else:
-            made.get_by_role("button", name=operation["name"], expanded=True).click()
-    names = [one["name"] for one in operations if one["kind"] not in ("frame", "container", "policy")]
-    spec = {"dataset": "digits/train", "size": [16, 16], "pipeline": [{"op": name} for name in names]}
+        assert sorted(fields) == sorted(schema["properties"].keys() - {"op"})
+        for field in fields:
+            if field != "id":
+                expect_default(made.locator(f"[data-field={field}]"), schema["properties"][field])
+        required = {key: schema["properties"][key]["examples"][0] for key in schema.get("required", [])}
+        added = {"op": name, **required}
+        steps = [added, {"op": "gamma"}] if operation["kind"] == "frame" else [{"op": "gamma"}, added]
+        sent = json.loads(parse_qs(window.fragment)["pipeline"][0])
+        assert parse_pipeline(sent) == parse_pipeline(steps)
+        made.get_by_role("button", name=f"Remove {name}").click()
+    window.page.clock.run_for(2000)
+    spec = {"dataset": "digits/train", "size": [16, 16], "pipeline": [{"op": "gamma"}]}
     assert window.stream_id == server.open(spec)["id"]
 
 
