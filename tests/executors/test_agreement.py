@@ -3,6 +3,7 @@
 After a deliberate change: `make golden`.
 """
 
+from functools import cache
 from math import ceil
 
 import numpy as np
@@ -17,8 +18,10 @@ from tests.harness import ListSource, as_samples, over, patch, photo, using
 MEAN, PERCENTILE = 0.5, 2  # grey levels: what is promised for any operation
 PHOTOS = ("astronaut", "chelsea", "coffee")
 SIZE = (224, 224)
+COLORS = open_catalog({}, 0).get("photos/train").info.colors  # opened once: 40 ms
 
 
+@cache
 def cases() -> dict[tuple[str, str], list[dict[str, object]] | str]:
     """Each operation alone, its examples at the defaults and, unless it moves, with drawn parameters at full range; and each
     border and preset.
@@ -44,7 +47,7 @@ def measure(name, case) -> tuple[float, int, int]:
     """
     continuous = name == SHARED or registry()[name].continuous
     photos = [photo(image) if continuous else patch(image, *SIZE) for image in PHOTOS]
-    source = ListSource(as_samples(cases()[name, case], photos), open_catalog({}, 0).get("photos/train").info.colors)
+    source = ListSource(as_samples(cases()[name, case], photos), COLORS)
     rendered = []
     for executor in ("fused", "kornia"):
         with using(executor):
