@@ -81,8 +81,11 @@ def compile_ptx(name: str, target: tuple[int, int] = SM_90, arguments: tuple[Any
     module: ModuleType = image_kernels if name in IMAGE_KERNELS else sound_kernels
     signature = tuple(typeof(argument) for argument in arguments or _arguments()[name])
     with patch.object(dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=target)):
-        kernel = getattr(module, name).py_func
-        ptx: str = cuda.compile(kernel, signature, cc=target, output="ptx", device=False, abi="numba")[0]
+        kernel = getattr(module, name)
+        bounds = kernel.targetoptions.get("launch_bounds")
+        ptx: str = cuda.compile(
+            kernel.py_func, signature, cc=target, output="ptx", device=False, abi="numba", launch_bounds=bounds
+        )[0]
     return ptx
 
 

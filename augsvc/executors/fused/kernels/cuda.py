@@ -15,7 +15,7 @@ All values are integers, and each is computed by one thread alone, so the order 
 from typing import Any
 
 import numpy as np
-from numba import cuda, types
+from numba import config, cuda, types
 
 from augsvc.executors.fused.kernels.args import (
     I64,
@@ -40,6 +40,9 @@ from augsvc.executors.fused.kernels.tone import round_to_level
 MAX_THREADS = 256  # of a block: a multiple of the elements that share a block of random numbers
 _WORDS = 3 * 4 * (MAX_THREADS // 8 + 1)
 _BLACK = (np.uint16(0), np.uint16(0), np.uint16(0))
+
+# Three blocks on a multiprocessor leave 80 registers a thread: ptxas takes 77, and without the bound 86. The simulator has none.
+_compile_draw = cuda.jit if config.ENABLE_CUDASIM else cuda.jit(launch_bounds=(MAX_THREADS, 3))
 
 
 @cuda.jit(device=True)  # type: ignore[untyped-decorator]
@@ -66,7 +69,7 @@ def _finish(
         store_pixel(canvas, erase, out, memory.after, tile.n, tile.begin + tile.t, pixel)
 
 
-@cuda.jit  # type: ignore[untyped-decorator]
+@_compile_draw  # type: ignore[untyped-decorator]
 def draw(
     canvas: CanvasShape,
     move: MoveArgs,
