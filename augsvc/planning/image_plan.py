@@ -48,6 +48,13 @@ class Plan(Passes):
                     field=field,
                 )
             padding = _BARS
+        elif frame and padding and padding.mode == "reflect101" and not frame.always:
+            field, reason = _selection(frame)
+            raise SpecInvalid(
+                f"{field}: the border of {frame.op} would change the edges of samples that {reason} not select: apply it to "
+                f"all, or set border to 'reflect'",
+                field=field,
+            )
         return Plan(tree, plan_passes(tree, padding), f"fit:{fit}", canvas, fit)
 
     @property

@@ -100,7 +100,9 @@ def _opens_pass(current: Pass, tree: Tree, index: int, stage: int) -> bool:
     if operation.kind is Kind.OPAQUE or stage < current.stage:
         return True
     if isinstance(operation, Move):
-        return current.padding is not None and current.padding != operation.outside
+        if current.padding is None:  # enlarging shows an edge that is reflected without repeating it as another one
+            return current.fits and operation.outside.mode == "reflect101"
+        return current.padding != operation.outside
     return bool(operation.statistics) and not _keeps_incoming(current, tree, index)
 
 

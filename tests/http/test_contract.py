@@ -8,6 +8,7 @@ import pytest
 import rfc8785
 from PIL import Image
 
+from augsvc.ops.registry import containers, registry
 from augsvc_client.wire import decode_spec, encode_spec
 
 SPEC = {"dataset": "digits/train", "pipeline": "light", "size": [8, 8], "channels": 1}
@@ -43,6 +44,13 @@ def test_probes_and_version(server):
     assert b"augsvc_in_flight_bytes" in metrics.body
 
 
+def is_bounded(parameter):
+    """Whether a number, the numbers of a list, or one of several forms have a range."""
+    parts = [*parameter.get("anyOf", []), *parameter.get("prefixItems", [])]
+    parts += [parameter["items"]] if isinstance(parameter.get("items"), dict) else []
+    return "minimum" in parameter or any(is_bounded(part) for part in parts)
+
+
 def test_operations_carry_schemas_with_ranges_and_defaults(server):
     reply = server.get("/v1/ops")
     assert list(reply.json) == ["ops"]
@@ -69,7 +77,7 @@ def test_operations_carry_schemas_with_ranges_and_defaults(server):
         properties = schema["properties"]
         assert properties["op"]["const"] == name
         assert (properties["p"]["minimum"], properties["p"]["maximum"]) == (0.0, 1.0)
-        assert properties["p"]["default"] == (0.5 if name.endswith("_flip") or name == "random_apply" else 1.0)
+        assert properties["p"]["default"] == {**registry(), **containers()}[name].model_fields["p"].default
         if operation["kind"] != "frame":  # a crop inside the source has none
             assert ("border" in properties) == (operation["kind"] == "move" and operation["media"] == "image")
         for key, parameter in properties.items():
@@ -77,8 +85,7 @@ def test_operations_carry_schemas_with_ranges_and_defaults(server):
                 assert parameter["items"]["required"] == ["op"] and parameter["maxItems"] == 64
             elif key not in ("op", "p", "id", "weights") and parameter.get("type") != "boolean":
                 assert "default" in parameter, (name, key)
-                bounded = any("minimum" in one for one in parameter.get("anyOf", [parameter]))
-                assert bounded or "enum" in parameter, (name, key)
+                assert is_bounded(parameter) or "enum" in parameter, (name, key)
 
 
 def test_every_default_of_every_operation_can_be_posted(server):
@@ -87,6 +94,8 @@ def test_every_default_of_every_operation_can_be_posted(server):
         required = {key: properties[key]["examples"][0] for key in operation["schema"].get("required", [])}
         defaults = {k: p["default"] for k, p in properties.items() if k not in ("op", "id", *required)}
         spec = {"dataset": "tones/train"} if operation["media"] == "audio" else SPEC
+        if operation["kind"] == "frame":  # some look at labels
+            spec = {**SPEC, "dataset": "shapes/train"}
         given = server.open({**spec, "pipeline": [{"op": operation["name"], **required, **defaults}]})
         assert given["id"] == server.open({**spec, "pipeline": [{"op": operation["name"], **required}]})["id"]
 

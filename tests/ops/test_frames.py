@@ -434,3 +434,17 @@ def test_a_trial_more_leaves_the_draws_of_other_parameters():
     assert len(np.unique(words)) == words.size
     marks = sorted(pipeline[0].parameters().values(), key=lambda mark: mark.lane)
     assert all(first.lanes.stop <= second.lanes.start for first, second in pairwise(marks))
+
+
+@pytest.mark.parametrize("selection", [{"p": 0.5}, {"views": [1]}, {"epochs": [0]}], ids=str)
+def test_a_border_that_changes_the_edges_of_the_fit_is_refused_for_some_samples(selection):
+    step = {"op": "random_crop", "border": "reflect101"}
+    with pytest.raises(SpecInvalid, match=r"would change the edges.*apply it to all") as refused:
+        run([{**step, **selection}], [patch("coffee", 20, 20)])
+    assert refused.value.field == f"pipeline.0.{next(iter(selection))}"
+    run([step], [patch("coffee", 20, 20)])
+
+
+def test_a_move_that_reflects_without_the_edge_leaves_the_fit_alone():
+    passes = run([{"op": "rotation", "border": "reflect101"}], [patch("coffee", 20, 20)]).stream.plan.describe()
+    assert passes == [{"move": ["fit:cover"]}, {"move": ["rotation"]}]

@@ -21,7 +21,7 @@ class MaskCrop(PaddedFrame):
     op: Literal["mask_crop"] = "mask_crop"
     scale: Annotated[Interval, Drawn(lane=1, low=0.01, high=10.0)] = (0.5, 2.0)
     base: tuple[Pixels, Pixels] | None = None
-    max_fraction: Annotated[float, Field(gt=0.0, le=1.0, strict=True)] = 0.75
+    max_fraction: Annotated[float, Field(ge=0.01, le=1.0, strict=True)] = 0.75
     ignore: Annotated[int, Field(ge=0, le=255, strict=True)] = 255
     place_x: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0, count=_TRIALS)] = (0.0, 1.0)
     place_y: Annotated[Interval, Drawn(lane=5, low=0.0, high=1.0, count=_TRIALS)] = (0.0, 1.0)
