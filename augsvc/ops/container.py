@@ -93,6 +93,8 @@ Weight = Annotated[float, Field(ge=0.0, le=1e6, strict=True)]
 def _require_positive(weights: tuple[float, ...]) -> tuple[float, ...]:
     if not any(weights):
         raise ValueError("must have a weight above 0")
+    if any(0.0 < weight < 1e-6 for weight in weights):  # their sums and quotients must not overflow
+        raise ValueError("must have weights of 0 or of at least 1e-6")
     return weights
 
 

@@ -86,7 +86,8 @@ def _symmetric_beta(low: float, high: float, words: U32) -> F64:
     q = exact.exp(np.maximum(exact.log(u) / alpha, -700.0))
     _, cos = exact.sincos(360.0 * v)
     squares = (1.0 - q) * cos * cos
-    return 0.5 + 0.5 * cos * np.sqrt((1.0 - q) / (squares + q))
+    beta: F64 = np.clip(0.5 + 0.5 * cos * np.sqrt((1.0 - q) / (squares + q)), 0.0, 1.0)
+    return beta
 
 
 UNIFORM = Law(_uniform)  # on [low, high)

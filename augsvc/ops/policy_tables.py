@@ -75,7 +75,10 @@ def torchvision_table(bins: int, is_wide: bool = False) -> Table:
         **_enhancers(strength, levels),
         "posterize": Entry(Posterize(bits=(8 - bits, 8)), "bits", 8.0, lambda level: -np.rint(level / (levels / bits))),
         "solarize": Entry(
-            Solarize(threshold=(0, 1)), "threshold", 0.0, lambda level: np.ceil(255.0 * (1.0 - level / levels)) / 255.0
+            Solarize(threshold=(0, 1)),
+            "threshold",
+            0.0,
+            lambda level: np.ceil(255.0 * (levels - level) / levels) / 255.0,
         ),
         "autocontrast": Entry(Autocontrast()),
         "equalize": Entry(Equalize()),

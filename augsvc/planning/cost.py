@@ -7,26 +7,23 @@ samples of 1 x 1 x 3 (a table of 1025 entries takes 35 µs). An order of magnitu
 
 from collections.abc import Callable, Sequence
 
-from augsvc.ops.kinds.image import Opaque
+from augsvc.ops.kinds.image import Filter, Frame, Opaque
 from augsvc.ops.operation import Kind, Operation
 from augsvc.ops.tree import Branch
 from augsvc.planning.passes import Passes
 
 _NS_PER_ELEMENT = {
     Kind.TONE: 4.0,
-    Kind.FILTER: 36.0,
     Kind.NOISE: 6.0,
     Kind.ERASE: 1.5,
     Kind.MIX: 6.0,
 }
 _NS_PER_OPERATION = {
-    Kind.FRAME: 3000.0,
     Kind.MOVE: 3000.0,
     Kind.TONE: 50_000.0,
     Kind.FILTER: 8000.0,
     Kind.NOISE: 1000.0,
     Kind.ERASE: 2000.0,
-    Kind.OPAQUE: 60_000.0,
     Kind.MIX: 40_000.0,
 }
 _NS_FIRST_MOVE, _NS_NEXT_MOVE = 20.0, 90.0  # from the source, with perspective; from canvas to canvas
@@ -42,11 +39,13 @@ def _highest(plan: Passes, ns_of: Callable[[Operation], float]) -> float:
 
 
 def _ns_per_element(operation: Operation) -> float:
-    return operation.ns_per_element if isinstance(operation, Opaque) else _NS_PER_ELEMENT.get(operation.kind, 0.0)
+    if isinstance(operation, Filter | Opaque):
+        return operation.ns_per_element
+    return _NS_PER_ELEMENT.get(operation.kind, 0.0)
 
 
 def _ns_per_operation(operation: Operation) -> float:
-    return _NS_PER_OPERATION[operation.kind]
+    return operation.ns_per_sample if isinstance(operation, Frame | Opaque) else _NS_PER_OPERATION[operation.kind]
 
 
 def _sum_levels(costs: Sequence[tuple[tuple[Branch, ...], float]], depth: int) -> float:
@@ -73,4 +72,5 @@ def sample_seconds(plan: Passes, labels: int = 0) -> float:
     per_element += _highest(plan, _ns_per_element)
     per_sample = _NS_PER_SAMPLE + _highest(plan, _ns_per_operation)
     images = 2 if any(operation.kind is Kind.MIX for operation in plan.operations) else 1
-    return 1e-9 * (images * (plan.elements * per_element + per_sample) + labels * (moves + 1) * _NS_PER_LABEL)
+    per_label = (moves + 1) * _NS_PER_LABEL + sum(op.ns_per_label for op in plan.operations if isinstance(op, Frame))
+    return 1e-9 * (images * (plan.elements * per_element + per_sample) + labels * per_label)

@@ -13,11 +13,12 @@ from augsvc.errors import SpecInvalid
 from augsvc.numerics.geometry import Camera, Canvas, Fit, fit_matrix, identity, product, require_scale
 from augsvc.ops.kinds.border import Padding
 from augsvc.ops.kinds.image import Frame, Move, Sources, Statistics, Tone
-from augsvc.ops.operation import Draw, Statistic, Step
+from augsvc.ops.operation import Draw, Kind, Statistic, Step
 from augsvc.ops.tree import Tree, are_exclusive
 from augsvc.planning.passes import Pass, Passes, plan_passes
 from augsvc.planning.tone_stages import ToneStage, ToneStep, lowered_rows, merge_tones
 
+PARTNERS = "partner"  # salts the draws of mixes' partners: a sample and its partner must not share randomness
 _BARS = Padding("constant")  # of fit `contain`: a pass has one padding for all samples
 
 
@@ -55,6 +56,8 @@ class Plan(Passes):
                 f"all, or set border to 'reflect'",
                 field=field,
             )
+        if any(operation.kind is Kind.MIX for operation in tree.operations):
+            tree.salted(PARTNERS)  # refuses ids that collide with those of partners
         return Plan(tree, plan_passes(tree, padding), f"fit:{fit}", canvas, fit)
 
     @property

@@ -26,11 +26,13 @@ class DrawnImages:
     cameras: Sequence[Camera | None]  # of each pass
 
     @staticmethod
-    def of(plan: Plan, samples: Sequence[Sample], seed: int, address: Address) -> "DrawnImages":
+    def of(
+        plan: Plan, samples: Sequence[Sample], seed: int, address: Address, check: Callable[[], None]
+    ) -> "DrawnImages":
         """Draws for samples; the camera that fits the source to the canvas depends on the size of each image."""
         draws = plan.draw(seed, address)
         sizes = [required(sample.image).shape[:2] for sample in samples]
-        sources = _sources(plan, samples, sizes)
+        sources = replace(_sources(plan, samples, sizes), check=check)
         canvases = [(plan.canvas.height, plan.canvas.width)] * len(samples)
         cameras = [plan.cameras(step, draws, sizes if step.fits else canvases, sources) for step in plan.passes]
         return DrawnImages(plan, samples, draws, cameras)

@@ -12,10 +12,8 @@ from augsvc.numerics.rng import Address
 from augsvc.ops.kinds.mix import Blend, Mix, blend_mask, blend_pixels
 from augsvc.ops.operation import Draw, Kind, Step
 from augsvc.ops.pipeline import walk
-from augsvc.planning.image_plan import Plan
+from augsvc.planning.image_plan import PARTNERS, Plan
 from augsvc.streams.drawn_images import DrawnImages
-
-_SALT = "partner"  # of the partners' draws: without it a sample and its own partner would share randomness
 
 
 def require_mixable(steps: Sequence[Step], labels: Collection[str], views: int) -> None:
@@ -56,12 +54,12 @@ class Partners:
     blend: Blend
 
     @staticmethod
-    def of(hosts: DrawnImages, seed: int, address: Address) -> "Partners":
+    def of(hosts: DrawnImages, seed: int, address: Address, check: Callable[[], None]) -> "Partners":
         """Draws for the partners that samples have."""
-        plan = replace(hosts.plan, tree=hosts.plan.tree.salted(_SALT))
+        plan = replace(hosts.plan, tree=hosts.plan.tree.salted(PARTNERS))
         partners = {row: sample.partner for row, sample in enumerate(hosts.samples) if sample.partner is not None}
         rows = np.array(list(partners), dtype=np.int64)
-        images = DrawnImages.of(plan, list(partners.values()), seed, address.take(rows))
+        images = DrawnImages.of(plan, list(partners.values()), seed, address.take(rows), check)
         return Partners(rows, images, draw_blend(hosts.plan, [draw.take(rows) for draw in hosts.draws]))
 
     def take(self, rows: slice) -> "Partners":

@@ -82,8 +82,9 @@ class ImageRenderer:
         """
         # drawn for all samples together: 8 take the interpreter as long as 64, and chunks would wait for it in turns
         with stages.of("draw"):
-            images = DrawnImages.of(self.plan, samples, seed, address)
-            partners = Partners.of(images, seed, address) if any(sample.partner for sample in samples) else None
+            images = DrawnImages.of(self.plan, samples, seed, address, check)
+            has_partners = any(sample.partner for sample in samples)
+            partners = Partners.of(images, seed, address, check) if has_partners else None
         tables = output_tables(self.output, self.plan.canvas.channels, self.is_deep)
         chunks = list(ranges(len(samples), -(-len(samples) // self.executor.threads)))
         chunk_stages = stages.among(len(chunks))

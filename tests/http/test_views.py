@@ -87,5 +87,22 @@ def test_multi_crop_is_one_batch_of_several_sizes_and_resumes(server):
 def test_loaders_over_other_samples_are_refused(server):
     with multi_crop(server, order_seed=7) as loader, pytest.raises(StateMismatch, match="different samples"):
         next(iter(loader))
+    with multi_crop(server, batch_size=4) as loader, pytest.raises(StateMismatch, match="batch_size"):
+        next(iter(loader))
     with pytest.raises(ValueError, match="at least one"):
         MultiViewLoader()
+
+
+def test_loaders_that_draw_the_same_views_are_refused(server):
+    loaders = [RemoteDataLoader(server.url, views=2, size=(24, 24), **FIELDS) for _ in range(2)]
+    with pytest.raises(ValueError, match="draw the same views"):
+        MultiViewLoader(*loaders)
+    MultiViewLoader(loaders[0], RemoteDataLoader(server.url, aug_seed=1, **FIELDS)).close()
+
+
+def test_soft_targets_are_common_to_all_views(server):
+    large = RemoteDataLoader(server.url, size=(24, 24), soft_targets=3, **FIELDS)
+    small = RemoteDataLoader(server.url, view_from=1, size=(12, 12), soft_targets=3, **FIELDS)
+    with MultiViewLoader(large, small) as loader:
+        batch = next(iter(loader))
+    assert "target" in batch and "target1" not in batch and "image1" in batch

@@ -1,5 +1,6 @@
 """Frames that look at labels, and those that resize at random, against loops of the documented laws, slicing and Pillow."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,10 @@ from scipy.stats import kstest, truncnorm
 
 from augsvc.arrays import Sample
 from augsvc.errors import SpecInvalid
+from augsvc.numerics.geometry import Canvas
+from augsvc.numerics.rng import Address
+from augsvc.ops.kinds.image import Sources
+from augsvc.ops.operation import draw_operations
 from augsvc.ops.pipeline import parse_pipeline
 from tests.harness import agree, labelled, patch, photo, run
 
@@ -217,6 +222,52 @@ def test_a_sample_without_a_box_is_shown_whole():
     np.testing.assert_array_equal(shown, sample.image)
 
 
+class Ended(Exception):
+    """Raised by a check."""
+
+
+def end():
+    raise Ended
+
+
+def test_frames_that_look_at_many_labels_can_be_cancelled_and_hold_little():
+    random = np.random.default_rng(0)
+    corners = random.uniform(0, 60, (1, 200_000, 2))
+    boxes = np.concatenate((corners, corners + 1e-3), axis=2)  # no crop overlaps one of them by 0.9
+    many = Sources(np.array([[64, 64]]), boxes=boxes, boxes_valid=np.ones((1, 200_000), bool), check=end)
+    masks = Sources(np.array([[64, 64]]), masks=[np.zeros((64, 64), np.uint8)], check=end)
+    for step, sources in (({"op": "iou_crop", "overlaps": [0.9]}, many), ({"op": "mask_crop"}, masks)):
+        pipeline = parse_pipeline([step])
+        draw = draw_operations(pipeline, [77], 5, Address(np.arange(1), 0, 0))[0]
+        with pytest.raises(Ended):
+            pipeline[0].matrix(draw, sources, Canvas(8, 8, 3))
+    calls = []
+    tracemalloc.start()
+    pipeline = parse_pipeline([{"op": "iou_crop", "overlaps": [0.9]}])
+    draw = draw_operations(pipeline, [77], 5, Address(np.arange(1), 0, 0))[0]
+    pipeline[0].matrix(draw, replace(many, check=lambda: calls.append(1)), Canvas(8, 8, 3))
+    assert len(calls) > 100 and tracemalloc.get_traced_memory()[1] < 40 << 20  # of boxes alone 6.4 MB
+    tracemalloc.stop()
+
+
+def test_a_large_mask_is_counted_in_part():
+    mask = np.zeros((3000, 3000), np.uint8)
+    mask[:, 1500:] = 1
+    sample = masked(np.zeros((3000, 3000, 1), np.uint8), mask)
+    shown = run([{"op": "mask_crop", "scale": 1, "max_fraction": 0.6}], [sample], size=[8, 8]).batch()["mask"][0]
+    assert np.unique(shown).tolist() == [0, 1]
+
+
+def test_with_a_fraction_of_one_the_first_trial_is_taken():
+    samples = [masked(patch("coffee", 60, 80), np.zeros((60, 80), np.uint8))] * 8
+    fields = {"size": [24, 32], "aug_seed": 5}
+    step = {"op": "mask_crop", "scale": 1, "base": [80, 60]}
+    stream = run([{**step, "max_fraction": 1.0}], samples, **fields)
+    for position, shown in enumerate(stream.images()):
+        top, left = (int(stream.draws(position)[f"place_{axis}"][0] * most) for axis, most in (("y", 37), ("x", 49)))
+        np.testing.assert_array_equal(shown, samples[0].image[top : top + 24, left : left + 32])
+
+
 @pytest.mark.parametrize(("op", "label"), [("mask_crop", "mask"), ("iou_crop", "boxes"), ("instance_crop", "boxes")])
 def test_a_frame_without_its_labels_is_refused_by_name(op, label):
     samples = [Sample(photo("coffee"), 0)]
@@ -240,6 +291,9 @@ BAD = [
     ({"op": "shortest_side", "pixels": list(range(1, 99))}, "pixels"),
     ({"op": "iou_crop", "overlaps": [1.5]}, "overlaps"),
     ({"op": "iou_crop", "overlaps": []}, "overlaps"),
+    ({"op": "iou_crop", "overlaps": ["0.5"]}, "overlaps"),
+    ({"op": "iou_crop", "ratio": [1, True]}, "ratio"),
+    ({"op": "instance_crop", "padding": "1.25"}, "padding"),
     ({"op": "iou_crop", "ratio": [2.0, 0.5]}, ""),
     ({"op": "instance_crop", "half_body_p": 2}, "half_body_p"),
     ({"op": "instance_crop", "upper_body": [-1]}, "upper_body"),

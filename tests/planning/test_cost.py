@@ -44,6 +44,14 @@ def test_a_sample_of_one_pixel_costs_what_its_operations_cost(op, measured_us):
     assert measured_us * 64 <= 1e6 * estimate(steps, 1) <= 40 * measured_us * 64
 
 
+def test_what_one_operation_takes_far_above_its_kind_is_part_of_the_estimate():
+    default, wide = (estimate([{"op": "defocus", "radius": radius}], 224) for radius in ([1, 4], 16))
+    assert wide > 4 * default
+    assert estimate([{"op": "median_blur"}], 8) > 1e-3  # of radius 3 3.8 ms were measured
+    assert estimate([{"op": "iou_crop"}], 8, labels=300_000) > 5.0  # and here 5 s
+    assert estimate([{"op": "mask_crop"}], 8) > estimate([{"op": "scale_jitter"}], 8)
+
+
 @pytest.fixture
 def engine():
     made = Engine(open_catalog({}, 0), executor(), registry(()), Limits(1 << 30, max_sample_s=1.0, max_batch_s=2.0))

@@ -172,6 +172,13 @@ def test_values_of_16_bits_are_mixed_whole():
     assert abs(batch["image"][:, 0, 0, 0] - expected * 65535 / 65280).max() <= 1
 
 
+def test_ids_that_collide_with_a_partners_are_refused_when_the_stream_is_opened():
+    steps = [{"op": "gamma", "id": "g57961"}, {"op": "gamma", "id": "g5889"}]
+    run(steps, IMAGES)
+    with pytest.raises(SpecInvalid, match="share random numbers"):
+        run([*steps, {"op": "mixup"}], IMAGES)
+
+
 def test_partner_keys_are_their_own():
     tree = Tree.of(parse_pipeline([*BEFORE, MIXES]))
     salted = tree.salted("partner")

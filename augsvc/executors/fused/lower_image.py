@@ -47,7 +47,7 @@ from augsvc.ops.operation import Draw, Operation
 from augsvc.planning import labels
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.passes import Pass
-from augsvc.planning.tone_stages import ToneStage
+from augsvc.planning.tone_stages import ToneStage, lowered_rows
 
 _MODES: dict[PaddingMode, int] = {
     "constant": args.CONSTANT,
@@ -226,25 +226,32 @@ def lower_filter(blur: tuple[int, Filter] | None, draws: Sequence[Draw], n: int,
     if blur is None:
         return FilterArgs(np.full((n, 1), ONE, np.uint32), none, no_taps, none)
     index, operation = blur
-    kernels, selected = operation.weights(draws[index], canvas), draws[index].selected
-    if kernels.ndim == 3:
-        return _lower_dense(kernels, selected)
-    distance = np.abs(np.arange(kernels.shape[1]) - kernels.shape[1] // 2)
-    radius = np.where(kernels > 0, distance, 0).max(axis=1)
-    return FilterArgs(kernels.astype(np.uint32), np.where(selected, radius, 0), no_taps, none)
+    draw = draws[index]
+    rows = lowered_rows(draw)
+    lowered = operation.weights(draw.take(rows), canvas)
+    if lowered.ndim == 3:
+        return _lower_dense(lowered, rows, draw.selected)
+    middle = lowered.shape[1] // 2
+    kernels, radius = np.zeros((n, lowered.shape[1]), np.uint32), np.zeros(n, np.int64)
+    kernels[:, middle] = ONE
+    kernels[rows] = lowered
+    radius[rows] = np.where(lowered > 0, np.abs(np.arange(lowered.shape[1]) - middle), 0).max(axis=1)
+    return FilterArgs(kernels, np.where(draw.selected, radius, 0), no_taps, none)
 
 
-def _lower_dense(kernels: I64, selected: Bools) -> FilterArgs:
-    """Kernels (N, 2R+1, 2R+1) as their non-zero taps; the identity, and a sample that was not selected, have none."""
-    n, side, _ = kernels.shape
-    flat = kernels.reshape(n, -1)
-    rows, columns = (indices - side // 2 for indices in np.divmod(np.arange(side * side), side))
-    radius = np.where(flat != 0, np.maximum(np.abs(rows), np.abs(columns)), 0).max(axis=1) * selected
-    used = (flat != 0) & (radius > 0)[:, None]
-    counts = used.sum(axis=1)
+def _lower_dense(kernels: I64, rows: I64, selected: Bools) -> FilterArgs:
+    """Kernels (R, 2R+1, 2R+1) of `rows` as their non-zero taps; the identity, and a sample that was not selected, have none."""
+    n, side = len(selected), kernels.shape[1]
+    flat = kernels.reshape(len(rows), -1)
+    down, right = (indices - side // 2 for indices in np.divmod(np.arange(side * side), side))
+    radius, counts = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    radius[rows] = np.where(flat != 0, np.maximum(np.abs(down), np.abs(right)), 0).max(axis=1) * selected[rows]
+    used = (flat != 0) & (radius[rows] > 0)[:, None]
+    counts[rows] = used.sum(axis=1)
     order = np.argsort(~used, axis=1, kind="stable")[:, : max(1, int(counts.max()))]
     weights = np.clip(np.take_along_axis(flat, order, axis=1), -MAX_COEFFICIENT, MAX_COEFFICIENT)
-    taps = np.stack((rows[order], columns[order], weights), axis=-1).astype(np.int32)
+    taps = np.zeros((n, *order.shape[1:], 3), np.int32)
+    taps[rows] = np.stack((down[order], right[order], weights), axis=-1)
     return FilterArgs(np.zeros((n, side), np.uint32), radius, taps, counts)
 
 

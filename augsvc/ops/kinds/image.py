@@ -15,7 +15,7 @@ Executors state which kinds and which laws of noise they run; the server refuses
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 
@@ -45,6 +45,7 @@ class Sources:
     boxes_valid: Bools | None = None  # N,M
     keypoints: F64 | None = None  # N,K,2: x y
     keypoints_valid: Bools | None = None  # N,K
+    check: Callable[[], None] = lambda: None  # to be called in long work: it cancels by raising
 
 
 class Frame(Operation):
@@ -55,6 +56,8 @@ class Frame(Operation):
 
     kind: ClassVar[Kind] = Kind.FRAME
     labels: ClassVar[frozenset[Label]] = frozenset()  # that it looks at: without them it is refused
+    ns_per_sample: ClassVar[float] = 3000.0  # of one core, for the estimate of a sample's time
+    ns_per_label: ClassVar[float] = 0.0  # for each box and keypoint
 
     @property
     def outside(self) -> Padding | None:
@@ -217,6 +220,11 @@ class Filter(Operation):
 
     kind: ClassVar[Kind] = Kind.FILTER
 
+    @property
+    def ns_per_element(self) -> float:
+        """The time of one core for an element, for the estimate of a sample's: 36 for up to 35 weights a value."""
+        return 36.0
+
     @abstractmethod
     def kernels(self, draw: Draw, canvas: Canvas) -> I64:
         """One kernel per sample with UNIT_BITS fraction bits and a sum of exactly 1: separable, the same along both axes and
@@ -299,6 +307,7 @@ class Opaque(Operation):
 
     kind: ClassVar[Kind] = Kind.OPAQUE
     ns_per_element: ClassVar[float] = 150.0  # of one core, for the estimate of a sample's time
+    ns_per_sample: ClassVar[float] = 60_000.0  # whatever its size
 
     @abstractmethod
     def lower(self, draw: Draw, canvas: Canvas) -> I64:

@@ -46,7 +46,10 @@ DENSE: Recipes = {
         (320, 320),
         ({"op": "iou_crop"}, FLIP),
         *BYTES,
-        (SHRINKS_BY_AREA,),
+        (
+            "keeps a box of which a tenth is visible; torchvision drops one whose centre is outside the crop",
+            SHRINKS_BY_AREA,
+        ),
     ),
     "retinanet_coco": Recipe(
         "RetinaNet and Faster R-CNN on COCO: shortest side 800, longest 1333",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     Batch = dict[str, torch.Tensor]
 
-_SHARED = ("label", "index", "valid", "box_labels")  # tensors that views of one sample have in common
+_SHARED = ("label", "index", "valid", "box_labels", "target")  # tensors that views of one sample have in common
 
 
 class MultiViewLoader:
@@ -23,13 +23,18 @@ class MultiViewLoader:
         small = RemoteDataLoader(url, dataset=…, pipeline=local_crops, size=(96, 96), views=8, view_from=2, batch_size=64)
         for batch in MultiViewLoader(large, small): …  # image, image1 of 224 × 224; image2 … image9 of 96 × 96
 
-    The views of the second loader follow those of the first. Raises ValueError without loaders, StateMismatch where their
-    samples differ.
+    The views of the second loader follow those of the first. Raises ValueError without loaders or for equal views,
+    StateMismatch where their samples differ.
     """
 
     def __init__(self, *loaders: RemoteDataLoader) -> None:
         if not loaders:
             raise ValueError("MultiViewLoader takes at least one RemoteDataLoader")
+        drawn = [(seed, view) for seed, views in (loader.drawn_views for loader in loaders) for view in views]
+        if len(set(drawn)) < len(drawn):
+            raise ValueError(
+                "the loaders draw the same views: give each the `view_from` that follows the one before it"
+            )
         self.loaders = loaders
 
     def __len__(self) -> int:
@@ -75,7 +80,7 @@ def _merge(batches: "tuple[Batch, ...]") -> "Batch":
     merged: Batch = {}
     first = 0
     for batch in batches:
-        if merged and not bool((merged["index"] == batch["index"].to(merged["index"].device)).all()):
+        if merged and batch["index"].tolist() != merged["index"].tolist():
             raise StateMismatch(
                 "the loaders have different samples: give them the same dataset, subset, order_seed, shuffle and batch_size"
             )

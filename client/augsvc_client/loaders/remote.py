@@ -130,6 +130,13 @@ class RemoteDataLoader(BaseLoader[Address]):
         return self.stream.id
 
     @property
+    def drawn_views(self) -> tuple[object, range]:
+        """What its draws depend on besides the samples: `aug_seed`, and the views of each sample that a batch holds."""
+        count, first = int(str(self._spec.get("views", 1))), int(str(self._spec.get("view_from", 0)))
+        first += self._delivery.view * count
+        return self._spec.get("aug_seed"), range(first, first + count)
+
+    @property
     def epoch_steps(self) -> int:
         """Steps of a whole epoch, independent of the position; raises ValueError if there is not even one."""
         return self._shares().steps_left(0)

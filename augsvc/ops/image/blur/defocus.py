@@ -23,6 +23,11 @@ class Defocus(Filter):
     radius: Annotated[Interval, Drawn(lane=1, low=0.0, high=16.0)] = (1.0, 4.0)
     alias: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0)] = (0.1, 0.5)
 
+    @property
+    def ns_per_element(self) -> float:
+        """A weight takes 1 ns, and a disc has π·r² of them, one pixel wider by its alias."""
+        return max(36.0, 3.2 * (self.radius[1] + 1.0) ** 2)
+
     def kernels(self, draw: Draw, canvas: Canvas) -> I64:
         """Equal weights where x² + y² ≤ radius², then the Gaussian along both axes (Hendrycks & Dietterich, 2019).
 

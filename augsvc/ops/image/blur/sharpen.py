@@ -19,7 +19,9 @@ class Sharpen(Filter):
     amount: Annotated[Interval, Drawn(lane=1, low=-1.0, high=8.0)] = (0.0, 1.0)
 
     def kernels(self, draw: Draw, canvas: Canvas) -> I64:
-        """v' = v + amount · (v − smooth); smooth weights a pixel 5/13 and each neighbour 1/13. Amount 0 is the identity,
+        """Pillow leaves the outermost pixels as they are; here they are filtered too, over a reflected border.
+
+        v' = v + amount · (v − smooth); smooth weights a pixel 5/13 and each neighbour 1/13. Amount 0 is the identity,
         amount −1 is smooth alone.
         """
         amount = draw.value("amount")

@@ -19,7 +19,7 @@ _MIN_KEYPOINTS, _MIN_UPPER, _MIN_LOWER = (
 )  # MMPose's min_total_keypoints, min_upper_keypoints, min_lower_keypoints
 _HALF_PADDING, _PREFER_UPPER = 1.5, 0.7  # MMPose's padding and upper_prioritized_prob
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0, strict=True)]
 
 
 class InstanceCrop(PaddedFrame):
@@ -27,13 +27,13 @@ class InstanceCrop(PaddedFrame):
 
     labels: ClassVar[frozenset[Label]] = frozenset({"boxes", "keypoints"})
     op: Literal["instance_crop"] = "instance_crop"
-    padding: Annotated[float, Field(ge=0.5, le=4.0)] = 1.25
+    padding: Annotated[float, Field(ge=0.5, le=4.0, strict=True)] = 1.25
     shift: Annotated[Interval, Drawn(lane=1, low=-1.0, high=1.0, count=2, law=TRUNCATED_NORMAL)] = (-0.16, 0.16)
     shift_p: Fraction = 0.3
     scale: Annotated[Interval, Drawn(lane=2, low=0.1, high=4.0, law=TRUNCATED_NORMAL)] = (0.5, 1.5)
     degrees: Annotated[Interval, Drawn(lane=3, low=-180.0, high=180.0, law=TRUNCATED_NORMAL)] = (-80.0, 80.0)
     degrees_p: Fraction = 0.6
-    upper_body: Annotated[tuple[Annotated[int, Field(ge=0, lt=1024)], ...], Field(max_length=1024)] = ()
+    upper_body: Annotated[tuple[Annotated[int, Field(ge=0, lt=1024, strict=True)], ...], Field(max_length=1024)] = ()
     half_body_p: Fraction = 0.3
     choice: Annotated[Interval, Drawn(lane=4, low=0.0, high=1.0, count=4)] = (0.0, 1.0)
 

@@ -1,11 +1,12 @@
 """Crop by the overlap with boxes."""
 
+from collections.abc import Callable
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from augsvc.arrays import F64, Bools, required
+from augsvc.arrays import F64, Bools, ranges, required
 from augsvc.numerics.geometry import Canvas, crop_matrix
 from augsvc.ops.kinds.image import Frame, Label, Sources
 from augsvc.ops.operation import Draw, Drawn, Interval
@@ -15,14 +16,16 @@ _ROUNDS, _TRIALS = (
     40,
 )  # overlaps that are drawn, and crops for each: torchvision has 40, and draws overlaps without end
 _CROPS = _ROUNDS * _TRIALS
-Overlap = Annotated[float, Field(ge=0.0, le=1.0)]
-Ratio = Annotated[float, Field(ge=0.1, le=10.0)]
+Overlap = Annotated[float, Field(ge=0.0, le=1.0, strict=True)]
+Ratio = Annotated[float, Field(ge=0.1, le=10.0, strict=True)]
+_TILE = 1 << 14  # pairs of trials and boxes together: their temporaries take 2 MB
 
 
 class IouCrop(Frame):
     """Crops an area that overlaps a box by a drawn minimum, and resizes it to the canvas (SSD; torchvision's RandomIoUCrop)."""
 
     labels: ClassVar[frozenset[Label]] = frozenset({"boxes"})
+    ns_per_label: ClassVar[float] = 20_000.0  # a box that no trial meets, in all of them
     op: Literal["iou_crop"] = "iou_crop"
     overlaps: Annotated[tuple[Overlap, ...], Field(min_length=1, max_length=32)] = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
     ratio: tuple[Ratio, Ratio] = (0.5, 2.0)
@@ -54,16 +57,30 @@ class IouCrop(Frame):
         first, last = np.zeros(sizes.shape), sizes.copy()
         for row in np.flatnonzero(draw.selected):
             boxes = required(sources.boxes)[row, required(sources.boxes_valid)[row]]
-            good = fits[row] & _overlap(boxes, corner[row], crop[row], np.repeat(minimum[row], _TRIALS))
-            good |= np.repeat(minimum[row] >= 1.0, _TRIALS)
-            trial = int(good.argmax())
-            if good[trial] and minimum[row, trial // _TRIALS] < 1.0:
-                first[row], last[row] = corner[row, trial], crop[row, trial]
+            whole = np.flatnonzero(minimum[row] >= 1.0)
+            trials = np.flatnonzero(fits[row])
+            trials = trials[trials < _TRIALS * (whole[0] if whole.size else _ROUNDS)]
+            for tile in ranges(len(trials), max(1, _TILE // max(1, len(boxes)))):
+                tried = trials[tile]
+                good = _overlap(
+                    boxes, corner[row, tried], crop[row, tried], minimum[row, tried // _TRIALS], sources.check
+                )
+                if good.any():
+                    first[row], last[row] = corner[row, tried[good.argmax()]], crop[row, tried[good.argmax()]]
+                    break
         return crop_matrix(first, last, canvas)
 
 
-def _overlap(boxes: F64, corner: F64, crop: F64, minimum: F64) -> Bools:
+def _overlap(boxes: F64, corner: F64, crop: F64, minimum: F64, check: Callable[[], None]) -> Bools:
     """Whether crops, (y, x) and (H, W) (T, 2), have a box's centre inside and overlap such a box by `minimum` (T)."""
+    good = np.zeros(len(crop), dtype=np.bool_)
+    for rows in ranges(len(boxes), _TILE):
+        check()
+        good |= _overlap_some(boxes[rows], corner, crop, minimum)
+    return good
+
+
+def _overlap_some(boxes: F64, corner: F64, crop: F64, minimum: F64) -> Bools:
     low, high = corner[:, None, ::-1], (corner + crop)[:, None, ::-1]
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2.0
     inside = ((centre > low) & (centre < high)).all(axis=2)

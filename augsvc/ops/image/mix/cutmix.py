@@ -11,7 +11,7 @@ from augsvc.ops.operation import Draw, Drawn, Interval
 
 
 class CutMix(Mix):
-    """Fills a rectangle with a partner's pixels; the area that stays has the law Beta(alpha, alpha) (Yun et al. 2019)."""
+    """Fills a rectangle with a partner's pixels; the rest has the law Beta(alpha, alpha) before clipping (Yun et al. 2019)."""
 
     carries_masks: ClassVar[bool] = True
     op: Literal["cutmix"] = "cutmix"
