@@ -1,5 +1,7 @@
 """Perspective, against four-point homographies from a linear solver and SciPy's bilinear look-up in float64; the horizon."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,10 +11,10 @@ from scipy import ndimage
 
 from augsvc.executors.fused.kernels import camera as kernel_camera
 from augsvc.numerics.geometry import FORESHORTENED, Camera, Canvas, move_points
-from augsvc.numerics.rng import Address
 from augsvc.ops.image.geometric.rotation import Rotation
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import MASK_NOTHING, move_mask
+from augsvc.planning.passes import Pass
 from tests.harness import agree, centred, executor, grey, one, open_cpu, patch, photo, plain, psnr, rounded, run, turn
 
 pytestmark = pytest.mark.usefixtures("each_executor")
@@ -124,10 +126,11 @@ TILTS = {
 def through(matrix, image, border, name):
     """An image and a mask through any matrix."""
     canvas = Canvas(30, 40, image.shape[2])
-    plan = Plan.of([Rotation(border=border)], canvas, "cover")
+    one_pass = Pass(fits=True, padding=Rotation(border=border).outside)
+    plan = replace(Plan.of([], canvas, "cover"), passes=(one_pass,))
     camera = Camera.of(np.array([matrix], float), canvas, [image.shape[:2]])
     found = np.empty((1, canvas.channels, 30, 40), np.uint8)
-    open_cpu(name).render(plan, [image], [camera], plan.draw(0, Address(np.arange(1), 0, 0)), found, lambda: None)
+    open_cpu(name).render(plan, [image], [camera], [], found, lambda: None)
     mask = np.ones(image.shape[:2], np.uint8)
     return found[0].transpose(1, 2, 0), move_mask(mask, camera.backward[0], camera.depth[0], border, canvas), camera
 
