@@ -97,6 +97,7 @@ def test_a_server_that_goes_away_and_comes_back(visit, serve):
 def test_an_active_job_is_listed(visit, serve):
     server = serve().ready()  # without the jobs of other tests
     window = visit(fragment(**LIGHT), server).settled()
+    expect(window.find("[data-figure=jobs]")).to_have_text("0", timeout=60_000)
     enough = threading.Event()
 
     def train():
@@ -123,7 +124,6 @@ def test_an_active_job_is_listed(visit, serve):
     finally:
         enough.set()
         training.join()
-    expect(window.find("[data-figure=jobs]")).to_have_text("0", timeout=60_000)
     expect(window.find("#jobs tr", has_text='vit-"small"/0')).to_be_visible()
 
 
