@@ -114,7 +114,8 @@ def test_a_run_interrupted_mid_epoch_ends_as_an_uninterrupted_one(url, tmp_path,
     (tmp_path / "broken").mkdir()
     assert started(url, tmp_path / "broken", ranks, *groups, stop=stop).returncode != 0
     resumed = ran(url, tmp_path / "broken", ranks, "--resume")
-    assert len(resumed.given[0]) == steps - stop, "the others are behind it"
+    # the rank that ends first may end the others before the last checkpoint is written
+    assert steps - stop <= len(resumed.given[0]) < steps, "the others are behind it"
     assert resumed.losses == whole.losses, "of all ranks' samples, before the break too"
     assert equal(resumed.saved, whole.saved)
     assert resumed.result["accuracy"] == whole.result["accuracy"]
