@@ -7,7 +7,8 @@ A batch is a plain mapping of tensor names to NumPy arrays; the names, dtypes an
     lengths          int32   N              samples of each clip; those after them are zeros
     label            int64   N
     mask             uint8   N,H,W          255 where the image has no source
-    boxes            float32 N,M,4          x1 y1 x2 y2 in canvas pixels, the canvas is [0, W] × [0, H]
+    boxes            float32 N,M,4          x1 y1 x2 y2 in canvas pixels, the canvas is [0, W] × [0, H]; with mixes
+                                            M rows of the sample, then those of its partners, and so with keypoints
     box_labels       int64   N,M
     boxes_valid      bool    N,M
     keypoints        float32 N,M,2          x y
@@ -50,7 +51,7 @@ class Sample:
     keypoints_valid: Bools | None = None  # K
     audio: F32 | None = None  # T, one channel, full scale is ±1
     rate: int = 0  # of the audio, in Hz; 0 if unknown
-    partner: "Sample | None" = None  # that it is mixed with
+    partners: "tuple[Sample, ...]" = ()  # that it is mixed with
     key: tuple[str, int] | None = None  # dataset (as DecodedCache.claim names it) and index; None: a client's own
 
     @property

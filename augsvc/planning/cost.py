@@ -71,6 +71,5 @@ def sample_seconds(plan: Passes, labels: int = 0) -> float:
     per_element = _NS_FIRST_MOVE + moves * _NS_NEXT_MOVE + len(kinds) * _NS_PER_PASS
     per_element += _highest(plan, _ns_per_element)
     per_sample = _NS_PER_SAMPLE + _highest(plan, _ns_per_operation)
-    images = 2 if any(operation.kind is Kind.MIX for operation in plan.operations) else 1
     per_label = (moves + 1) * _NS_PER_LABEL + sum(op.ns_per_label for op in plan.operations if isinstance(op, Frame))
-    return 1e-9 * (images * (plan.elements * per_element + per_sample) + labels * per_label)
+    return 1e-9 * (plan.images * (plan.elements * per_element + per_sample) + labels * per_label)

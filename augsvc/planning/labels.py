@@ -31,10 +31,15 @@ class Boxes:
         pairs = ((x1, y1), (x2, y1), (x1, y2), (x2, y2))
         return Boxes(np.stack([np.stack(pair, axis=-1) for pair in pairs], axis=2), valid)
 
+    @property
+    def hull(self) -> tuple[F64, F64]:
+        """The hulls' upper left and lower right corners (N, M, 2)."""
+        return self.corners.min(axis=2), self.corners.max(axis=2)
+
     def on(self, canvas: Canvas) -> F64:
         """The hulls, clipped to the canvas: x1 y1 x2 y2 (N, M, 4), zeros in rows that are not valid."""
         sides = np.array([canvas.width, canvas.height], dtype=np.float64)
-        hull = np.concatenate((self.corners.min(axis=2), self.corners.max(axis=2)), axis=-1)
+        hull = np.concatenate(self.hull, axis=-1)
         return np.where(self.valid[..., None], np.clip(hull, 0.0, np.tile(sides, 2)), 0.0)
 
 

@@ -53,6 +53,11 @@ class Passes:
         """Numbers that one sample's pixels or audio consist of."""
         raise NotImplementedError
 
+    @property
+    def images(self) -> int:
+        """The number of samples that one of a batch may show: itself and, if there are mixes, its partner."""
+        return 2 if any(operation.kind is Kind.MIX for operation in self.operations) else 1
+
     def draw(self, seed: int, address: Address) -> list[Draw]:
         """The random numbers of every operation."""
         return self.tree.draw(seed, address)

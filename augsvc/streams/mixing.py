@@ -5,15 +5,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from augsvc.arrays import F32, F64, I64, U8, Pixels, Sample
+from augsvc.arrays import F32, F64, I64, Pixels, Sample
 from augsvc.errors import SpecInvalid
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.rng import Address
-from augsvc.ops.kinds.mix import Blend, Mix, blend_mask, blend_pixels
+from augsvc.ops.kinds.mix import Blend, Mix, blend_values
 from augsvc.ops.operation import Draw, Kind, Step
 from augsvc.ops.pipeline import walk
 from augsvc.planning.image_plan import PARTNERS, Plan
 from augsvc.streams.drawn_images import DrawnImages
+
+Render = Callable[[DrawnImages, Executor, Pixels, Callable[[], None]], None]  # DrawnImages.render or move_masks
 
 
 def require_mixable(steps: Sequence[Step], labels: Collection[str], views: int) -> None:
@@ -25,13 +27,11 @@ def require_mixable(steps: Sequence[Step], labels: Collection[str], views: int) 
             raise SpecInvalid(
                 f"views must be 1 with {step.op}: a batch has one label2 and mix_weight for a sample", field="views"
             )
-        for label in labels:
-            if label != "mask" or not step.carries_masks:
-                raise SpecInvalid(
-                    f"{field}.op: {step.op} cannot carry the {label} of this dataset's samples"
-                    f"{': use cutmix' if label == 'mask' else ''}",
-                    field=f"{field}.op",
-                )
+        if "mask" in labels and not step.carries_masks:
+            raise SpecInvalid(
+                f"{field}.op: {step.op} cannot carry the mask of this dataset's samples: use cutmix",
+                field=f"{field}.op",
+            )
 
 
 def partner_fractions(plan: Plan, seed: int, address: Address) -> tuple[I64, F64]:
@@ -43,6 +43,16 @@ def partner_fractions(plan: Plan, seed: int, address: Address) -> tuple[I64, F64
         fractions = np.where(draw.selected, draw.value("partner"), fractions)
     rows = np.flatnonzero(fractions >= 0.0)
     return rows, fractions[rows]
+
+
+def attach_partners(read: list[tuple[Sample, int]], rows: I64, partners: Sequence[Sample]) -> list[tuple[Sample, int]]:
+    """The samples that were `read`, with partners for `rows`; up to the first one whose partner has not been read yet."""
+    count = len(read) if len(partners) == len(rows) else int(rows[len(partners)])
+    mixed = dict(zip(rows.tolist(), partners, strict=False))
+    return [
+        (replace(sample, partners=(mixed[row],)) if row in mixed else sample, index)
+        for row, (sample, index) in enumerate(read[:count])
+    ]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,35 +67,26 @@ class Partners:
     def of(hosts: DrawnImages, seed: int, address: Address, check: Callable[[], None]) -> "Partners":
         """Draws for the partners that samples have."""
         plan = replace(hosts.plan, tree=hosts.plan.tree.salted(PARTNERS))
-        partners = {row: sample.partner for row, sample in enumerate(hosts.samples) if sample.partner is not None}
-        rows = np.array(list(partners), dtype=np.int64)
-        images = DrawnImages.of(plan, list(partners.values()), seed, address.take(rows), check)
+        rows = np.array([row for row, sample in enumerate(hosts.samples) if sample.partners], dtype=np.int64)
+        partners = [hosts.samples[row].partners[0] for row in rows]
+        images = DrawnImages.of(plan, partners, seed, address.take(rows), check)
         return Partners(rows, images, draw_blend(hosts.plan, [draw.take(rows) for draw in hosts.draws]))
 
     def take(self, rows: slice) -> "Partners":
         """Those of a slice of the samples."""
         first, last = np.searchsorted(self.rows, [rows.start, rows.stop]).tolist()
-        blend = Blend(self.blend.weight[first:last], self.blend.boxes[first:last])
-        return Partners(self.rows[first:last] - rows.start, self.images.take(slice(first, last)), blend)
+        chunk = slice(first, last)
+        return Partners(self.rows[chunk] - rows.start, self.images.take(chunk), self.blend.take(chunk))
 
-    def blend_into(self, pixels: Pixels, executor: Executor, check: Callable[[], None]) -> None:
-        """Blends the partners into rendered images (N, C, H, W)."""
+    def blend_into(self, hosts: Pixels, render: Render, executor: Executor, check: Callable[[], None]) -> None:
+        """Blends the partners' images (N, C, H, W) or masks (N, H, W), which `render` computes, into those of their hosts."""
         if not len(self.rows):
             return
-        partners = np.empty((len(self.rows), *pixels.shape[1:]), pixels.dtype)
-        self.images.render(executor, partners, check)
+        partners = np.empty((len(self.rows), *hosts.shape[1:]), hosts.dtype)
+        render(self.images, executor, partners, check)
         for k, row in enumerate(self.rows):
             check()
-            blend_pixels(pixels[row], partners[k], int(self.blend.weight[k]), self.blend.boxes[k])
-
-    def blend_masks(self, masks: U8, executor: Executor, check: Callable[[], None]) -> None:
-        """Blends the partners' masks into moved masks (N, H, W)."""
-        if not len(self.rows):
-            return
-        partners = np.empty((len(self.rows), *masks.shape[1:]), np.uint8)
-        self.images.move_masks(executor, partners, check)
-        for k, row in enumerate(self.rows):
-            blend_mask(masks[row], partners[k], self.blend.boxes[k])
+            blend_values(hosts[row], partners[k], int(self.blend.weight[k]), self.blend.boxes[k])
 
     def label_weights(self, count: int) -> F32:
         """The weights (N,) of the hosts' labels."""
@@ -96,7 +97,7 @@ class Partners:
 
 def second_labels(samples: Sequence[Sample]) -> list[int]:
     """The partners' labels, of a sample without a partner its own."""
-    return [sample.label if sample.partner is None else sample.partner.label for sample in samples]
+    return [sample.partners[0].label if sample.partners else sample.label for sample in samples]
 
 
 def draw_blend(plan: Plan, draws: Sequence[Draw]) -> Blend:

@@ -12,22 +12,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from augsvc.arrays import I64, Arrays, Sample, ranges, required
+from augsvc.arrays import I64, Arrays, Sample, ranges
 from augsvc.executors.protocol import Executor
-from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.rng import Address
 from augsvc.planning.image_plan import Plan
-from augsvc.planning.labels import Boxes, Keypoints, Moves, move_boxes, move_keypoints
 from augsvc.planning.spec import Output
 from augsvc.streams.drawn_images import DrawnImages
 from augsvc.streams.mixing import Partners
+from augsvc.streams.moved_labels import fill_labels
 from augsvc.streams.output import BYTES, apply_tables, output_tables
 from augsvc.timing import Stages
 from augsvc_client.wire import TensorSpec
 
-LABEL_ROWS = (
-    1 << 15
-)  # boxes or keypoints between two checks: 54 ms a move for boxes; their corners as float64 take 2 MB
 _MAX_DRAWS = 1 << 13  # samples times operations of one thread: the tables of 64 tones take 80 MB
 
 
@@ -83,7 +79,7 @@ class ImageRenderer:
         # drawn for all samples together: 8 take the interpreter as long as 64, and chunks would wait for it in turns
         with stages.of("draw"):
             images = DrawnImages.of(self.plan, samples, seed, address, check)
-            has_partners = any(sample.partner for sample in samples)
+            has_partners = any(sample.partners for sample in samples)
             partners = Partners.of(images, seed, address, check) if has_partners else None
         tables = output_tables(self.output, self.plan.canvas.channels, self.is_deep)
         chunks = list(ranges(len(samples), -(-len(samples) // self.executor.threads)))
@@ -114,51 +110,12 @@ class ImageRenderer:
             if "mask" in arrays:
                 images.move_masks(self.executor, arrays["mask"], check)
             if partners is not None:
-                partners.blend_into(pixels, self.executor, check)
+                partners.blend_into(pixels, DrawnImages.render, self.executor, check)
                 if "mask" in arrays:
-                    partners.blend_masks(arrays["mask"], self.executor, check)
+                    partners.blend_into(arrays["mask"], DrawnImages.move_masks, self.executor, check)
         with stages.of("encode"):
             if tables is not None:
                 apply_tables(pixels, tables, image)
             if "mix_weight" in arrays:
                 arrays["mix_weight"][:] = 1.0 if partners is None else partners.label_weights(len(image))
-            move_labels(images.samples, images.moves, self.plan.canvas, arrays, check)
-            if self.flip_order is not None:
-                swap_keypoints(images.moves, self.flip_order, arrays)
-
-
-def move_labels(
-    samples: Sequence[Sample], moves: Moves, canvas: Canvas, arrays: Arrays, check: Callable[[], None]
-) -> None:
-    """Fills the rows of `boxes` and `keypoints`, LABEL_ROWS boxes or keypoints at a time, with a check for each move."""
-    for rows, columns in _tiles(arrays.get("boxes")):
-        corners = np.stack([required(sample.boxes)[columns] for sample in samples[rows]]).astype(np.float64)
-        boxes = Boxes.of(corners, np.stack([required(sample.boxes_valid)[columns] for sample in samples[rows]]))
-        for camera, _ in moves:
-            check()
-            boxes = move_boxes(boxes, camera.forward[rows], canvas)
-        arrays["boxes"][rows, columns], arrays["boxes_valid"][rows, columns] = boxes.on(canvas), boxes.valid
-    for rows, columns in _tiles(arrays.get("keypoints")):
-        points = np.stack([required(sample.keypoints)[columns] for sample in samples[rows]]).astype(np.float64)
-        valid = np.stack([required(sample.keypoints_valid)[columns] for sample in samples[rows]])
-        keypoints = Keypoints(points, valid)
-        for camera, _ in moves:
-            check()
-            keypoints = move_keypoints(keypoints, camera.forward[rows], canvas)
-        arrays["keypoints"][rows, columns], arrays["keypoints_valid"][rows, columns] = keypoints.points, keypoints.valid
-
-
-def swap_keypoints(moves: Moves, order: I64, arrays: Arrays) -> None:
-    """Brings the rows into `order` in samples that are mirrored: by a flip along either axis, not by both."""
-    mirrored = np.logical_xor.reduce([camera.mirrors for camera, _ in moves])
-    for name in arrays.keys() & {"keypoints", "keypoints_valid", "keypoint_rows"}:
-        arrays[name][mirrored] = arrays[name][mirrored][:, order]
-
-
-def _tiles(labels: npt.NDArray[Any] | None) -> list[tuple[slice, slice]]:
-    """Labels (N, M, …) in tiles of at most LABEL_ROWS; none without labels."""
-    if labels is None:
-        return []
-    n, m = labels.shape[:2]
-    columns = ranges(m, LABEL_ROWS)
-    return [(rows, some) for rows in ranges(n, max(1, LABEL_ROWS // max(1, m))) for some in columns]
+            fill_labels(images, partners, self.flip_order, arrays, check)

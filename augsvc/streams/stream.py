@@ -30,7 +30,8 @@ from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import flip_order
 from augsvc.planning.passes import Passes
 from augsvc.planning.spec import StreamSpec
-from augsvc.streams.mixing import draw_blend, partner_fractions, require_mixable, second_labels
+from augsvc.streams.mixing import attach_partners, draw_blend, partner_fractions, require_mixable, second_labels
+from augsvc.streams.moved_labels import fill_box_labels
 from augsvc.streams.render_audio import SoundRenderer
 from augsvc.streams.render_image import ImageRenderer
 from augsvc.timing import Stages
@@ -144,19 +145,19 @@ class Stream:
         if self._mixes:
             tensors |= {"label2": TensorSpec("int64", ()), "mix_weight": TensorSpec("float32", ())}
         if info.boxes:
-            tensors["box_labels"] = TensorSpec("int64", (info.boxes,))
+            tensors["box_labels"] = TensorSpec("int64", (self.plan.images * info.boxes,))
         return Layout(tensors, self.id)
 
     @property
     def _drawn_tensors(self) -> dict[str, TensorSpec]:
         """The tensors that each view has."""
         info, tensors = self.source.info, self.renderer.tensors
-        if info.boxes:
-            tensors["boxes"] = TensorSpec("float32", (info.boxes, 4))
-            tensors["boxes_valid"] = TensorSpec("bool", (info.boxes,))
-        if info.keypoints:
-            tensors["keypoints"] = TensorSpec("float32", (info.keypoints, 2))
-            tensors["keypoints_valid"] = TensorSpec("bool", (info.keypoints,))
+        boxes, keypoints = self.plan.images * info.boxes, self.plan.images * info.keypoints
+        if boxes:
+            tensors["boxes"], tensors["boxes_valid"] = TensorSpec("float32", (boxes, 4)), TensorSpec("bool", (boxes,))
+        if keypoints:
+            tensors["keypoints"] = TensorSpec("float32", (keypoints, 2))
+            tensors["keypoints_valid"] = TensorSpec("bool", (keypoints,))
         return tensors
 
     def views_of(self, view: int) -> range:
@@ -265,9 +266,7 @@ class Stream:
         """Samples with the partners that their mixes draw; fewer samples where `_read` reads fewer partners than they need."""
         rows, indices = self._partners(address)
         partners = self._read(indices, workers, check) if len(rows) else []
-        count = len(read) if len(partners) == len(rows) else int(rows[len(partners)])
-        mixed = dict(zip(rows.tolist(), (sample for sample, _ in partners), strict=False))
-        return [(replace(sample, partner=mixed.get(row)), index) for row, (sample, index) in enumerate(read[:count])]
+        return attach_partners(read, rows, [sample for sample, _ in partners])
 
     def _partners(self, address: Address) -> tuple[I64, I64]:
         """The rows that a mix selects, and the indices of their partners."""
@@ -287,7 +286,7 @@ class Stream:
         if "label2" in arrays:
             arrays["label2"][:] = second_labels(samples)
         if "box_labels" in arrays:
-            arrays["box_labels"][:] = [required(sample.box_labels) for sample in samples]
+            fill_box_labels(samples, arrays["box_labels"])
 
     def _readable_all(self, indices: list[int], check: Callable[[], None]) -> list[tuple[Sample, int]]:
         return [self._readable(index, check) for index in indices]

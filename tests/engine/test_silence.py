@@ -15,7 +15,7 @@ from augsvc.data.catalog import open_catalog
 from augsvc.executors.fused.kernels import cpu, sound_cpu
 from augsvc.ops.registry import registry
 from augsvc.planning.spec import validate_spec
-from augsvc.streams import preview, render_image
+from augsvc.streams import moved_labels, preview
 from augsvc.streams.push import Push
 from augsvc.streams.stream import Stream
 from augsvc.timing import Stages
@@ -59,8 +59,8 @@ def silence(monkeypatch):
     def count(module, name, step, units):
         monkeypatch.setattr(module, name, made.counted(step, getattr(module, name), units))
 
-    count(render_image, "move_boxes", "labels", lambda boxes, *_: boxes.valid.size)
-    count(render_image, "move_keypoints", "labels", lambda keypoints, *_: keypoints.valid.size)
+    count(moved_labels, "move_boxes", "labels", lambda boxes, *_: boxes.valid.size)
+    count(moved_labels, "move_keypoints", "labels", lambda keypoints, *_: keypoints.valid.size)
     count(cpu, "render", "pixels", lambda first, last, *args: (last - first) * int(np.prod(args[-1].shape[1:])))
     count(cpu, "move_masks", "masks", lambda first, last, args, height, width, _: (last - first) * height * width)
     count(sound_cpu, "render", "samples", lambda first, last, args, clips: (last - first) * clips.shape[1])
@@ -80,8 +80,8 @@ def test_labels_are_moved_in_chunks(silence, n, boxes):
     corners = np.tile(np.array([0, 0, 1, 1], np.float32), (n, boxes, 1))
     arrays = {"image": np.zeros((n, 1, 1, 1), np.uint8), "index": np.arange(n), "boxes": corners}
     push(arrays | {"keypoints": corners[..., :2]}, silence)
-    assert silence.longest["labels"] <= render_image.LABEL_ROWS
-    assert silence.checks >= 2 * len(TURNS) * n * boxes / render_image.LABEL_ROWS
+    assert silence.longest["labels"] <= moved_labels.LABEL_ROWS
+    assert silence.checks >= 2 * len(TURNS) * n * boxes / moved_labels.LABEL_ROWS
 
 
 def test_chunks_change_no_label():
@@ -92,7 +92,7 @@ def test_chunks_change_no_label():
 
     def moved(limit):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(render_image, "LABEL_ROWS", limit)
+            patch.setattr(moved_labels, "LABEL_ROWS", limit)
             pushed = Push.of({"pipeline": TURNS[:3]}, arrays, open_cpu("fused"), registry(()), lambda *_: "")
             return pushed.produce(WORKERS, lambda: None, Stages()).digest
 

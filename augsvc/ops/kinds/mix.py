@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 
-from augsvc.arrays import F32, I64, U8, Pixels
+from augsvc.arrays import F32, I64, Pixels
 from augsvc.numerics.geometry import Canvas
 from augsvc.ops.kinds.image import UNIT_BITS
 from augsvc.ops.operation import Draw, Drawn, Interval, Kind, Operation
@@ -30,6 +30,20 @@ class Blend(NamedTuple):
         weights: F32 = ((whole - area * (_ONE - self.weight)) / whole).astype(np.float32)
         return weights
 
+    @property
+    def covered(self) -> I64:
+        """Rectangles (N, 4) in which nothing of the host shows."""
+        return np.where(self.weight[:, None] == 0, self.boxes, 0)
+
+    @property
+    def shown(self) -> I64:
+        """Rectangles (N, 4) in which the partner shows."""
+        return np.where(self.weight[:, None] < _ONE, self.boxes, 0)
+
+    def take(self, rows: slice) -> "Blend":
+        """That of a slice of the samples."""
+        return Blend(self.weight[rows], self.boxes[rows])
+
 
 class Mix(Operation):
     """Blends a sample with a partner. A pipeline ends with its mixes, and a sample gets at most one."""
@@ -43,19 +57,13 @@ class Mix(Operation):
         """The weights and rectangles of N samples."""
 
 
-def blend_pixels(host: Pixels, partner: Pixels, weight: int, box: I64) -> None:
-    """Blends a partner into the host, both (C, H, W) of one integer type, rounded to the nearest, halves upwards."""
+def blend_values(host: Pixels, partner: Pixels, weight: int, box: I64) -> None:
+    """Blends a partner into the host, both (…, H, W) of one integer type, rounded to the nearest, halves upwards."""
     x1, y1, x2, y2 = box.tolist()
-    ours, theirs = host[:, y1:y2, x1:x2], partner[:, y1:y2, x1:x2]
+    ours, theirs = host[..., y1:y2, x1:x2], partner[..., y1:y2, x1:x2]
     if weight == 0:
         ours[...] = theirs
         return
     # 65280 · 2^16 + 2^15 fits 32 bits
     mixed = ours.astype(np.uint32) * np.uint32(weight) + theirs.astype(np.uint32) * np.uint32(_ONE - weight)
     ours[...] = (mixed + np.uint32(_ONE // 2)) >> np.uint32(UNIT_BITS)
-
-
-def blend_mask(host: U8, partner: U8, box: I64) -> None:
-    """Copies a partner's mask (H, W) into the host's, inside the rectangle."""
-    x1, y1, x2, y2 = box.tolist()
-    host[y1:y2, x1:x2] = partner[y1:y2, x1:x2]
