@@ -19,9 +19,11 @@ class Law:
     """How values follow from words.
 
     `values` takes low, high and words (N, count, words) and returns (N, count). A `whole` law takes whole numbers as limits.
+    `text` names it for readers.
     """
 
     values: Callable[[float, float, U32], F64]
+    text: str
     words: int = 1
     whole: bool = False
 
@@ -90,10 +92,14 @@ def _symmetric_beta(low: float, high: float, words: U32) -> F64:
     return beta
 
 
-UNIFORM = Law(_uniform)  # on [low, high)
-LOG_UNIFORM = Law(_log_uniform)  # uniform in the logarithm, for ratios; 0 < low
-INTEGERS = Law(_integers, whole=True)  # low, low + 1, …, high with equal probabilities
-SIGNED = Law(_signed)  # a uniform magnitude with a random sign; 0 ≤ low
-NORMAL = Law(_normal, words=2)  # of mean 0 and a standard deviation uniform on [low, high); 0 ≤ low; up to 6.4 of them
-TRUNCATED_NORMAL = Law(_truncated_normal)  # about the middle, half the length as deviation, cut at low and high
-SYMMETRIC_BETA = Law(_symmetric_beta, words=3)  # Beta(α, α) on [0, 1] with α uniform on [low, high); 0.04 ≤ low
+UNIFORM = Law(_uniform, "uniform")  # on [low, high)
+LOG_UNIFORM = Law(_log_uniform, "log-uniform")  # uniform in the logarithm, for ratios; 0 < low
+INTEGERS = Law(_integers, "whole numbers", whole=True)  # low, low + 1, …, high with equal probabilities
+SIGNED = Law(_signed, "uniform, with a random sign")  # a uniform magnitude with a random sign; 0 ≤ low
+# of mean 0 and a standard deviation uniform on [low, high); 0 ≤ low; up to 6.4 of them
+NORMAL = Law(_normal, "normal; the range is its standard deviation's", words=2)
+TRUNCATED_NORMAL = Law(
+    _truncated_normal, "truncated normal"
+)  # about the middle, half the length as deviation, cut at both ends
+# Beta(α, α) on [0, 1] with α uniform on [low, high); 0.04 ≤ low
+SYMMETRIC_BETA = Law(_symmetric_beta, "Beta(α, α); the range is α's", words=3)

@@ -73,6 +73,7 @@ class Drawn:
 
     Each parameter has its own `lane`, 1 to 255; lane 0 is `p`. `count` values are drawn, for instance one per channel or one
     per trial, each from as many words as the `law` takes; a lane has LANE_WORDS, more of them take the lanes that follow.
+    `unit` is for readers, such as "degrees"; it and the law are in the JSON schema.
     """
 
     lane: int
@@ -80,6 +81,7 @@ class Drawn:
     high: float
     count: int = 1
     law: Law = UNIFORM
+    unit: str = ""
 
     @property
     def words(self) -> int:
@@ -98,7 +100,9 @@ class Drawn:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         number = {"type": "integer" if self.law.whole else "number", "minimum": self.low, "maximum": self.high}
-        return {"anyOf": [number, {"type": "array", "items": number, "minItems": 2, "maxItems": 2}]}
+        unit = {"unit": self.unit} if self.unit else {}
+        interval = {"type": "array", "items": number, "minItems": 2, "maxItems": 2}
+        return {"anyOf": [number, interval], "law": self.law.text, **unit}
 
     def _interval(self, value: object) -> Interval:
         limits = value if isinstance(value, list | tuple) else (value, value)
@@ -218,13 +222,15 @@ class Operation(Step):
 
     The contract tests, golden values, the documentation and the benchmark read the class attributes: `examples`, settings
     worth running, the defaults first and one for each mode; `identity`, settings at which every example changes nothing, if
-    there are any; `continuous`, whether a small change of a sample makes a small change of the result.
+    there are any; `continuous`, whether a small change of a sample makes a small change of the result; `elsewhere`, its names in
+    other libraries.
     """
 
     kind: ClassVar[Kind]
     media: ClassVar[str] = "image"
     identity: ClassVar[Settings | None] = None
     continuous: ClassVar[bool] = True
+    elsewhere: ClassVar[Mapping[str, str]] = {}
 
     @property
     def statistics(self) -> frozenset[Statistic]:

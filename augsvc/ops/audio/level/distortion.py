@@ -20,6 +20,7 @@ class Distortion(SoundTone):
 
     examples: ClassVar[tuple[Settings, ...]] = ({}, {"mode": "clip"}, {"mode": "crush"})
     continuous: ClassVar[bool] = False  # `crush`
+    elsewhere = {"audiomentations": "TanhDistortion, ClippingDistortion, BitCrush"}
     op: Literal["distortion"] = "distortion"
     mode: Literal["tanh", "clip", "crush"] = "tanh"
     amount: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0)] = (0.0, 0.5)

@@ -11,8 +11,9 @@ class Gain(SoundTone):
     """Applies a random gain in dB, without clipping."""
 
     identity: ClassVar[Settings] = {"gain": 0}
+    elsewhere = {"audiomentations": "Gain", "torch-audiomentations": "Gain", "torchaudio": "Vol"}
     op: Literal["gain"] = "gain"
-    gain: Annotated[Interval, Drawn(lane=1, low=-60.0, high=60.0)] = (-6.0, 6.0)
+    gain: Annotated[Interval, Drawn(lane=1, low=-60.0, high=60.0, unit="dB")] = (-6.0, 6.0)
 
     def shape(self, draw: Draw) -> Shape:
         """v' = 10^(gain / 20) · v."""

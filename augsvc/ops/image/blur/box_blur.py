@@ -16,8 +16,9 @@ class BoxBlur(Filter):
     """Averages the square of `radius` canvas pixels around each pixel; a fractional radius weights its edge, as in Pillow."""
 
     identity: ClassVar[Settings] = {"radius": 0}
+    elsewhere = {"Kornia": "RandomBoxBlur", "Albumentations": "Blur"}
     op: Literal["box_blur"] = "box_blur"
-    radius: Annotated[Interval, Drawn(lane=1, low=0.0, high=16.0)] = (0.0, 2.0)
+    radius: Annotated[Interval, Drawn(lane=1, low=0.0, high=16.0, unit="canvas pixels")] = (0.0, 2.0)
 
     def kernels(self, draw: Draw, canvas: Canvas) -> I64:
         """1 / (2·radius + 1) each, the fraction of it that is left at both ends; the remainder goes to the middle tap."""

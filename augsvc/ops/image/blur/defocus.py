@@ -19,9 +19,10 @@ class Defocus(Filter):
     """Averages a disc of `radius` pixels, smoothed by a Gaussian of `alias` pixels: ImageNet-C's defocus blur."""
 
     identity: ClassVar[Settings] = {"radius": 0, "alias": 0}
+    elsewhere = {"Albumentations": "Defocus"}
     op: Literal["defocus"] = "defocus"
-    radius: Annotated[Interval, Drawn(lane=1, low=0.0, high=16.0)] = (1.0, 4.0)
-    alias: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0)] = (0.1, 0.5)
+    radius: Annotated[Interval, Drawn(lane=1, low=0.0, high=16.0, unit="canvas pixels")] = (1.0, 4.0)
+    alias: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0, unit="canvas pixels")] = (0.1, 0.5)
 
     @property
     def ns_per_element(self) -> float:

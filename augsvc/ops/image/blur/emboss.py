@@ -18,6 +18,7 @@ class Emboss(Filter):
     """Blends with a relief that is lit from the lower right: the kernel of Albumentations' Emboss."""
 
     identity: ClassVar[Settings] = {"alpha": 0}
+    elsewhere = {"Albumentations": "Emboss"}
     op: Literal["emboss"] = "emboss"
     alpha: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0)] = (0.2, 0.5)
     strength: Annotated[Interval, Drawn(lane=2, low=0.0, high=4.0)] = (0.2, 0.7)

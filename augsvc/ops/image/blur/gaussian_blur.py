@@ -16,8 +16,9 @@ class GaussianBlur(Filter):
     """Gaussian blur with a standard deviation of `sigma` canvas pixels, truncated at the radius ⌈3σ⌉."""
 
     identity: ClassVar[Settings] = {"sigma": 0}
+    elsewhere = {"Kornia": "RandomGaussianBlur", "torchvision": "GaussianBlur", "Albumentations": "GaussianBlur"}
     op: Literal["gaussian_blur"] = "gaussian_blur"
-    sigma: Annotated[Interval, Drawn(lane=1, low=0.0, high=16.0)] = (0.1, 1.5)
+    sigma: Annotated[Interval, Drawn(lane=1, low=0.0, high=16.0, unit="canvas pixels")] = (0.1, 1.5)
 
     def kernels(self, draw: Draw, canvas: Canvas) -> I64:
         """exp(−x² / 2σ²), normalised; the remainder of the rounding goes to the middle tap. σ = 0 is the identity."""

@@ -22,8 +22,9 @@ class MedianBlur(Opaque):
     identity: ClassVar[Settings] = {"radius": 0}
     ns_per_element: ClassVar[float] = 350.0  # of radius 3; 95 of 2, 31 of 1
     ns_per_sample: ClassVar[float] = 4e6  # 1,300 calls for radius 3
+    elsewhere = {"Kornia": "RandomMedianBlur", "Albumentations": "MedianBlur"}
     op: Literal["median_blur"] = "median_blur"
-    radius: Annotated[Interval, Drawn(lane=1, low=0.0, high=3.0, law=INTEGERS)] = (1.0, 2.0)
+    radius: Annotated[Interval, Drawn(lane=1, low=0.0, high=3.0, law=INTEGERS, unit="canvas pixels")] = (1.0, 2.0)
 
     def lower(self, draw: Draw, canvas: Canvas) -> I64:
         """The radius in pixels: (N, 1). It is limited to what the canvas can reflect."""

@@ -18,9 +18,10 @@ class MotionBlur(Filter):
     """Motion blur along a random direction, `length` pixels long."""
 
     identity: ClassVar[Settings] = {"length": 0}
+    elsewhere = {"Kornia": "RandomMotionBlur", "Albumentations": "MotionBlur"}
     op: Literal["motion_blur"] = "motion_blur"
-    length: Annotated[Interval, Drawn(lane=1, low=0.0, high=32.0)] = (0.0, 9.0)
-    degrees: Annotated[Interval, Drawn(lane=2, low=-360.0, high=360.0)] = (-90.0, 90.0)
+    length: Annotated[Interval, Drawn(lane=1, low=0.0, high=32.0, unit="canvas pixels")] = (0.0, 9.0)
+    degrees: Annotated[Interval, Drawn(lane=2, low=-360.0, high=360.0, unit="degrees")] = (-90.0, 90.0)
 
     def kernels(self, draw: Draw, canvas: Canvas) -> I64:
         """Points along the line, at most a quarter of a pixel apart, each spread bilinearly over four pixels.

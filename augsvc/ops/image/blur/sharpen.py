@@ -15,6 +15,7 @@ class Sharpen(Filter):
     """Unsharp masking with a 3 × 3 smoothing kernel: Pillow's and torchvision's sharpness of 1 + `amount`; below 0 it smooths."""
 
     identity: ClassVar[Settings] = {"amount": 0}
+    elsewhere = {"Kornia": "RandomSharpness", "torchvision": "RandomAdjustSharpness", "Albumentations": "Sharpen"}
     op: Literal["sharpen"] = "sharpen"
     amount: Annotated[Interval, Drawn(lane=1, low=-1.0, high=8.0)] = (0.0, 1.0)
 

@@ -19,8 +19,9 @@ class Autocontrast(Tone):
 
     continuous: ClassVar[bool] = False
     statistics: ClassVar[frozenset[Statistic]] = frozenset({Statistic.HISTOGRAM})
+    elsewhere = {"Kornia": "RandomAutoContrast", "torchvision": "RandomAutocontrast", "Albumentations": "AutoContrast"}
     op: Literal["autocontrast"] = "autocontrast"
-    cutoff: Annotated[Interval, Drawn(lane=1, low=0.0, high=50.0)] = (0.0, 0.0)
+    cutoff: Annotated[Interval, Drawn(lane=1, low=0.0, high=50.0, unit="%")] = (0.0, 0.0)
 
     def table(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
         """255 · (level − low) / (high − low), cut off to an integer."""

@@ -16,10 +16,11 @@ class ChannelDropout(Tone):
     """Sets `count` of the three channels, chosen at random, to `value`; a grey canvas stays as it is."""
 
     identity: ClassVar[Settings] = {"count": 0}
+    elsewhere = {"Kornia": "RandomChannelDropout", "Albumentations": "ChannelDropout"}
     op: Literal["channel_dropout"] = "channel_dropout"
-    count: Annotated[Interval, Drawn(lane=1, low=0.0, high=3.0, law=INTEGERS)] = (1.0, 1.0)
+    count: Annotated[Interval, Drawn(lane=1, low=0.0, high=3.0, law=INTEGERS, unit="channels")] = (1.0, 1.0)
     ranks: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0, count=3)] = (0.0, 1.0)
-    value: Annotated[Interval, Drawn(lane=3, low=0.0, high=1.0)] = (0.0, 0.0)
+    value: Annotated[Interval, Drawn(lane=3, low=0.0, high=1.0, unit="of full scale")] = (0.0, 0.0)
 
     def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
         """The `count` channels of the smallest `ranks` are lost."""

@@ -19,6 +19,11 @@ class ChannelShuffle(Tone):
     """Permutes red, green and blue, as torchvision's RandomChannelPermutation; a grey canvas stays as it is."""
 
     identity: ClassVar[Settings] = {"order": 0}
+    elsewhere = {
+        "Kornia": "RandomChannelShuffle",
+        "torchvision": "RandomChannelPermutation",
+        "Albumentations": "ChannelShuffle",
+    }
     op: Literal["channel_shuffle"] = "channel_shuffle"
     order: Annotated[Interval, Drawn(lane=1, low=0.0, high=5.0, law=INTEGERS)] = (0.0, 5.0)
 

@@ -37,11 +37,12 @@ class ColorJitter(Tone):
         {"space": "hsv", "order": [0, 23], "pivot": "mean"},
     )
     identity: ClassVar[Settings] = {"brightness": 1, "contrast": 1, "saturation": 1, "hue": 0}
+    elsewhere = {"Kornia": "ColorJitter, ColorJiggle", "torchvision": "ColorJitter", "Albumentations": "ColorJitter"}
     op: Literal["color_jitter"] = "color_jitter"
-    brightness: Annotated[Interval, Drawn(lane=1, low=0.0, high=4.0)] = (0.8, 1.2)
-    contrast: Annotated[Interval, Drawn(lane=2, low=0.0, high=4.0)] = (0.8, 1.2)
-    saturation: Annotated[Interval, Drawn(lane=3, low=0.0, high=4.0)] = (0.8, 1.2)
-    hue: Annotated[Interval, Drawn(lane=4, low=-0.5, high=0.5)] = (-0.05, 0.05)
+    brightness: Annotated[Interval, Drawn(lane=1, low=0.0, high=4.0, unit="×")] = (0.8, 1.2)
+    contrast: Annotated[Interval, Drawn(lane=2, low=0.0, high=4.0, unit="×")] = (0.8, 1.2)
+    saturation: Annotated[Interval, Drawn(lane=3, low=0.0, high=4.0, unit="×")] = (0.8, 1.2)
+    hue: Annotated[Interval, Drawn(lane=4, low=-0.5, high=0.5, unit="turns")] = (-0.05, 0.05)
     order: Annotated[Interval, Drawn(lane=5, low=0.0, high=23.0, law=INTEGERS), AddedLater()] = (0.0, 0.0)
     pivot: Annotated[Pivot, AddedLater()] = "middle"
     space: Annotated[Literal["linear", "hsv"], AddedLater()] = "linear"

@@ -15,8 +15,9 @@ class ColorShift(Tone):
     """Adds an independent random offset to each channel."""
 
     identity: ClassVar[Settings] = {"shift": 0}
+    elsewhere = {"Kornia": "RandomRGBShift", "Albumentations": "RGBShift"}
     op: Literal["color_shift"] = "color_shift"
-    shift: Annotated[Interval, Drawn(lane=1, low=-1.0, high=1.0, count=3)] = (-0.1, 0.1)
+    shift: Annotated[Interval, Drawn(lane=1, low=-1.0, high=1.0, count=3, unit="of full scale")] = (-0.1, 0.1)
 
     def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
         """v_c' = v_c + shift_c."""

@@ -19,6 +19,7 @@ class Contrast(Tone):
 
     examples: ClassVar[tuple[Settings, ...]] = ({}, {"pivot": "mean"}, {"pivot": "black"})
     identity: ClassVar[Settings] = {"factor": 1}
+    elsewhere = {"Kornia": "RandomContrast", "torchvision": "ColorJitter", "Albumentations": "ColorJitter"}
     op: Literal["contrast"] = "contrast"
     pivot: Pivot = "middle"
     factor: Annotated[Interval, Drawn(lane=1, low=0.0, high=4.0)] = (0.8, 1.2)

@@ -19,6 +19,7 @@ class Equalize(Tone):
 
     continuous: ClassVar[bool] = False
     statistics: ClassVar[frozenset[Statistic]] = frozenset({Statistic.HISTOGRAM})
+    elsewhere = {"Kornia": "RandomEqualize", "torchvision": "RandomEqualize", "Albumentations": "Equalize"}
     op: Literal["equalize"] = "equalize"
 
     def table(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:

@@ -19,8 +19,9 @@ class FancyPca(Tone):
     """
 
     identity: ClassVar[Settings] = {"alpha": 0}
+    elsewhere = {"Albumentations": "FancyPCA"}
     op: Literal["fancy_pca"] = "fancy_pca"
-    alpha: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0, count=3, law=NORMAL)] = (0.1, 0.1)
+    alpha: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0, count=3, law=NORMAL, unit="std")] = (0.1, 0.1)
 
     @property
     def needs_fitted(self) -> bool:

@@ -15,8 +15,9 @@ class Gamma(Tone):
     """Raises every value to the power `gamma`."""
 
     identity: ClassVar[Settings] = {"gamma": 1}
+    elsewhere = {"Kornia": "RandomGamma", "Albumentations": "RandomGamma"}
     op: Literal["gamma"] = "gamma"
-    gamma: Annotated[Interval, Drawn(lane=1, low=0.25, high=4.0)] = (0.8, 1.25)
+    gamma: Annotated[Interval, Drawn(lane=1, low=0.25, high=4.0, unit="exponent")] = (0.8, 1.25)
 
     def table(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
         """v' = v^gamma."""

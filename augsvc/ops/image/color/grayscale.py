@@ -18,6 +18,7 @@ class Grayscale(Tone):
 
     examples: ClassVar[tuple[Settings, ...]] = ({}, {"weights": "mean"})
     identity: ClassVar[Settings] = {"strength": 0}
+    elsewhere = {"Kornia": "RandomGrayscale", "torchvision": "Grayscale, RandomGrayscale", "Albumentations": "ToGray"}
     op: Literal["grayscale"] = "grayscale"
     p: Annotated[float, Field(ge=0.0, le=1.0, strict=True)] = 0.1
     weights: Literal["luma", "mean"] = "luma"

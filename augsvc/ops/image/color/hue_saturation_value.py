@@ -24,12 +24,13 @@ class HueSaturationValue(Tone):
         },
     )  # fmt: skip
     identity: ClassVar[Settings] = {"hue": 0, "saturation": 1, "value": 1, "saturation_shift": 0, "value_shift": 0}
+    elsewhere = {"Albumentations": "HueSaturationValue"}
     op: Literal["hue_saturation_value"] = "hue_saturation_value"
-    hue: Annotated[Interval, Drawn(lane=1, low=-0.5, high=0.5)] = (-0.015, 0.015)
-    saturation: Annotated[Interval, Drawn(lane=2, low=0.0, high=4.0)] = (0.3, 1.7)
-    value: Annotated[Interval, Drawn(lane=3, low=0.0, high=4.0)] = (0.6, 1.4)
-    saturation_shift: Annotated[Interval, Drawn(lane=4, low=-1.0, high=1.0)] = (0.0, 0.0)
-    value_shift: Annotated[Interval, Drawn(lane=5, low=-1.0, high=1.0)] = (0.0, 0.0)
+    hue: Annotated[Interval, Drawn(lane=1, low=-0.5, high=0.5, unit="turns")] = (-0.015, 0.015)
+    saturation: Annotated[Interval, Drawn(lane=2, low=0.0, high=4.0, unit="×")] = (0.3, 1.7)
+    value: Annotated[Interval, Drawn(lane=3, low=0.0, high=4.0, unit="×")] = (0.6, 1.4)
+    saturation_shift: Annotated[Interval, Drawn(lane=4, low=-1.0, high=1.0, unit="of full scale")] = (0.0, 0.0)
+    value_shift: Annotated[Interval, Drawn(lane=5, low=-1.0, high=1.0, unit="of full scale")] = (0.0, 0.0)
 
     def hsv(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> Hsv:
         """Its five parameters."""

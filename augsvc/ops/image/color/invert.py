@@ -15,6 +15,7 @@ from augsvc.ops.operation import Draw
 class Invert(Tone):
     """Inverts every value, as Pillow's ImageOps.invert and torchvision's RandomInvert."""
 
+    elsewhere = {"Kornia": "RandomInvert", "torchvision": "RandomInvert", "Albumentations": "InvertImg"}
     op: Literal["invert"] = "invert"
     p: Annotated[float, Field(ge=0.0, le=1.0, strict=True)] = 0.5
 

@@ -28,13 +28,14 @@ class PhotometricDistort(Tone):
 
     examples: ClassVar[tuple[Settings, ...]] = ({}, {"pivot": "black"}, {"pivot": "middle"})
     identity: ClassVar[Settings] = {"brightness": 1, "contrast": 1, "saturation": 1, "hue": 0, "permutation": 0}
+    elsewhere = {"torchvision": "RandomPhotometricDistort"}
     op: Literal["photometric_distort"] = "photometric_distort"
     pivot: Pivot = "mean"
     chance: Annotated[float, Field(ge=0.0, le=1.0, strict=True)] = 0.5
-    brightness: Annotated[Interval, Drawn(lane=1, low=0.0, high=4.0)] = (0.875, 1.125)
-    contrast: Annotated[Interval, Drawn(lane=2, low=0.0, high=4.0)] = (0.5, 1.5)
-    saturation: Annotated[Interval, Drawn(lane=3, low=0.0, high=4.0)] = (0.5, 1.5)
-    hue: Annotated[Interval, Drawn(lane=4, low=-0.5, high=0.5)] = (-0.05, 0.05)
+    brightness: Annotated[Interval, Drawn(lane=1, low=0.0, high=4.0, unit="×")] = (0.875, 1.125)
+    contrast: Annotated[Interval, Drawn(lane=2, low=0.0, high=4.0, unit="×")] = (0.5, 1.5)
+    saturation: Annotated[Interval, Drawn(lane=3, low=0.0, high=4.0, unit="×")] = (0.5, 1.5)
+    hue: Annotated[Interval, Drawn(lane=4, low=-0.5, high=0.5, unit="turns")] = (-0.05, 0.05)
     permutation: Annotated[Interval, Drawn(lane=5, low=0.0, high=5.0, law=INTEGERS)] = (0.0, 5.0)
     choices: Annotated[Interval, Drawn(lane=6, low=0.0, high=1.0, count=6)] = (0.0, 1.0)
 

@@ -37,9 +37,10 @@ class PlanckianJitter(Tone):
     """Scales red and blue as if the light had another colour temperature; a grey canvas stays as it is."""
 
     examples: ClassVar[tuple[Settings, ...]] = ({}, {"mode": "cied"})
+    elsewhere = {"Kornia": "RandomPlanckianJitter", "Albumentations": "PlanckianJitter"}
     op: Literal["planckian_jitter"] = "planckian_jitter"
     mode: Literal["blackbody", "cied"] = "blackbody"
-    temperature: Annotated[Interval, Drawn(lane=1, low=3000.0, high=15000.0)] = (3000.0, 15000.0)
+    temperature: Annotated[Interval, Drawn(lane=1, low=3000.0, high=15000.0, unit="K")] = (3000.0, 15000.0)
 
     def matrix(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
         """The illuminant's red / green and blue / green, interpolated between temperatures; daylight begins at 4000 K."""

@@ -15,8 +15,9 @@ class Posterize(Tone):
     """Keeps the highest bits of every 8-bit level, as Pillow's ImageOps.posterize."""
 
     continuous: ClassVar[bool] = False
+    elsewhere = {"Kornia": "RandomPosterize", "torchvision": "RandomPosterize", "Albumentations": "Posterize"}
     op: Literal["posterize"] = "posterize"
-    bits: Annotated[Interval, Drawn(lane=1, low=0.0, high=8.0, law=INTEGERS)] = (4.0, 4.0)
+    bits: Annotated[Interval, Drawn(lane=1, low=0.0, high=8.0, law=INTEGERS, unit="bits")] = (4.0, 4.0)
 
     def table(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
         """⌊level / step⌋ · step with step = 2^(8 − bits)."""

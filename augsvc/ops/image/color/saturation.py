@@ -13,6 +13,7 @@ class Saturation(Tone):
     """Scales the distance of each pixel from its Rec. 601 luma, as torchvision's saturation and Pillow's ImageEnhance.Color."""
 
     identity: ClassVar[Settings] = {"factor": 1}
+    elsewhere = {"Kornia": "RandomSaturation", "torchvision": "ColorJitter", "Albumentations": "ColorJitter"}
     op: Literal["saturation"] = "saturation"
     factor: Annotated[Interval, Drawn(lane=1, low=0.0, high=4.0)] = (0.8, 1.2)
 

@@ -18,6 +18,7 @@ class Sepia(Tone):
     """Blends with a sepia version of the image; a grey canvas stays as it is."""
 
     identity: ClassVar[Settings] = {"strength": 0}
+    elsewhere = {"Albumentations": "ToSepia"}
     op: Literal["sepia"] = "sepia"
     strength: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0)] = (1.0, 1.0)
 

@@ -19,10 +19,11 @@ class Solarize(Tone):
 
     examples: ClassVar[tuple[Settings, ...]] = ({}, {"above": "keep", "addition": (0.0, 0.43)})
     continuous: ClassVar[bool] = False
+    elsewhere = {"Kornia": "RandomSolarize", "torchvision": "RandomSolarize", "Albumentations": "Solarize"}
     op: Literal["solarize"] = "solarize"
     above: Literal["invert", "keep"] = "invert"
-    threshold: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0)] = (0.5, 0.5)
-    addition: Annotated[Interval, Drawn(lane=2, low=-1.0, high=1.0)] = (0.0, 0.0)
+    threshold: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0, unit="of full scale")] = (0.5, 0.5)
+    addition: Annotated[Interval, Drawn(lane=2, low=-1.0, high=1.0, unit="of full scale")] = (0.0, 0.0)
 
     def table(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
         """In whole levels, both parameters rounded to one, halves upwards: 0.5 is Pillow's threshold of 128."""

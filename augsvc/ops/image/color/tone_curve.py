@@ -17,9 +17,10 @@ class ToneCurve(Tone):
     """
 
     identity: ClassVar[Settings] = {"shadows": 0, "highlights": 0}
+    elsewhere = {"Albumentations": "RandomToneCurve"}
     op: Literal["tone_curve"] = "tone_curve"
-    shadows: Annotated[Interval, Drawn(lane=1, low=-0.3, high=0.3)] = (-0.1, 0.1)
-    highlights: Annotated[Interval, Drawn(lane=2, low=-0.3, high=0.3)] = (-0.1, 0.1)
+    shadows: Annotated[Interval, Drawn(lane=1, low=-0.3, high=0.3, unit="of full scale")] = (-0.1, 0.1)
+    highlights: Annotated[Interval, Drawn(lane=2, low=-0.3, high=0.3, unit="of full scale")] = (-0.1, 0.1)
 
     def table(self, draw: Draw, canvas: Canvas, statistics: Statistics) -> F64:
         """v' = v + 3(1 − v)²v·shadows + 3(1 − v)v²·highlights: the Bernstein form of 0, ⅓ + shadows, ⅔ + highlights, 1."""

@@ -31,6 +31,7 @@ class Whitening(Tone):
 
     examples: ClassVar[tuple[Settings, ...]] = ({}, {"mode": "color"})
     identity: ClassVar[Settings] = {"strength": 0}
+    elsewhere = {"torchvision": "LinearTransformation"}
     op: Literal["whitening"] = "whitening"
     mode: Annotated[Literal["image", "color"], BeforeValidator(_available)] = "image"
     strength: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0)] = (1.0, 1.0)

@@ -16,8 +16,9 @@ class Downsample(Opaque):
     """Reduces the resolution: area averages down to a fraction of each side, then bilinear back up."""
 
     identity: ClassVar[Settings] = {"scale": 1}
+    elsewhere = {"Albumentations": "Downscale"}
     op: Literal["downsample"] = "downsample"
-    scale: Annotated[Interval, Drawn(lane=1, low=0.01, high=1.0)] = (0.25, 1.0)
+    scale: Annotated[Interval, Drawn(lane=1, low=0.01, high=1.0, unit="of the side")] = (0.25, 1.0)
 
     def lower(self, draw: Draw, canvas: Canvas) -> I64:
         """Height and width of the small image: (N, 2), each at least 1."""

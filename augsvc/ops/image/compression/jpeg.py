@@ -18,8 +18,9 @@ class Jpeg(Opaque):
     """Compresses to JPEG and decodes it again, with colour at half of the resolution (4:2:0)."""
 
     continuous: ClassVar[bool] = False
+    elsewhere = {"Kornia": "RandomJPEG", "torchvision": "JPEG", "Albumentations": "ImageCompression"}
     op: Literal["jpeg"] = "jpeg"
-    quality: Annotated[Interval, Drawn(lane=1, low=1.0, high=100.0, law=INTEGERS)] = (30.0, 95.0)
+    quality: Annotated[Interval, Drawn(lane=1, low=1.0, high=100.0, law=INTEGERS, unit="JPEG quality")] = (30.0, 95.0)
 
     def lower(self, draw: Draw, canvas: Canvas) -> I64:
         """The quality: (N, 1)."""

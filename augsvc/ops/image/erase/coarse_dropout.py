@@ -18,13 +18,20 @@ class CoarseDropout(Erase):
     """Fills rectangular holes with a constant colour: Albumentations' CoarseDropout, and cutout (DeVries & Taylor, 2017)."""
 
     identity: ClassVar[Settings] = {"holes": 0}
+    elsewhere = {"Albumentations": "CoarseDropout"}
     op: Literal["coarse_dropout"] = "coarse_dropout"
-    holes: Annotated[Interval, Drawn(lane=1, low=0.0, high=_MAX_HOLES, law=INTEGERS)] = (1.0, 2.0)
-    height: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0, count=_MAX_HOLES)] = (0.1, 0.2)
-    width: Annotated[Interval, Drawn(lane=6, low=0.0, high=1.0, count=_MAX_HOLES)] = (0.1, 0.2)
-    place_x: Annotated[Interval, Drawn(lane=10, low=0.0, high=1.0, count=_MAX_HOLES)] = (0.0, 1.0)
-    place_y: Annotated[Interval, Drawn(lane=14, low=0.0, high=1.0, count=_MAX_HOLES)] = (0.0, 1.0)
-    value: Annotated[Interval, Drawn(lane=18, low=0.0, high=1.0, count=3)] = (0.0, 0.0)
+    holes: Annotated[Interval, Drawn(lane=1, low=0.0, high=_MAX_HOLES, law=INTEGERS, unit="rectangles")] = (1.0, 2.0)
+    height: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0, count=_MAX_HOLES, unit="of the height")] = (0.1, 0.2)
+    width: Annotated[Interval, Drawn(lane=6, low=0.0, high=1.0, count=_MAX_HOLES, unit="of the width")] = (0.1, 0.2)
+    place_x: Annotated[Interval, Drawn(lane=10, low=0.0, high=1.0, count=_MAX_HOLES, unit="of the free width")] = (
+        0.0,
+        1.0,
+    )
+    place_y: Annotated[Interval, Drawn(lane=14, low=0.0, high=1.0, count=_MAX_HOLES, unit="of the free height")] = (
+        0.0,
+        1.0,
+    )
+    value: Annotated[Interval, Drawn(lane=18, low=0.0, high=1.0, count=3, unit="of full scale")] = (0.0, 0.0)
 
     def rectangles(self, draw: Draw, canvas: Canvas) -> I64:
         """Sides are fractions of the canvas's, rounded to whole pixels; every position inside it is equally probable."""

@@ -23,13 +23,22 @@ class Erasing(Erase):
     """
 
     identity: ClassVar[Settings] = {"scale": 0, "value": 1}
+    elsewhere = {"Kornia": "RandomErasing", "torchvision": "RandomErasing", "Albumentations": "Erasing"}
     op: Literal["erasing"] = "erasing"
     count: Annotated[int, Field(ge=1, le=_MAX_COUNT, strict=True), AddedLater()] = 1
-    scale: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0, count=_MAX_COUNT)] = (0.02, 0.33)
-    ratio: Annotated[Interval, Drawn(lane=2, low=0.1, high=10.0, count=_MAX_COUNT, law=LOG_UNIFORM)] = (0.3, 3.3)
-    place_x: Annotated[Interval, Drawn(lane=3, low=0.0, high=1.0, count=_MAX_COUNT)] = (0.0, 1.0)
-    place_y: Annotated[Interval, Drawn(lane=4, low=0.0, high=1.0, count=_MAX_COUNT)] = (0.0, 1.0)
-    value: Annotated[Interval, Drawn(lane=5, low=0.0, high=1.0, count=3)] = (0.0, 0.0)
+    scale: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0, count=_MAX_COUNT, unit="of the area")] = (0.02, 0.33)
+    ratio: Annotated[
+        Interval, Drawn(lane=2, low=0.1, high=10.0, count=_MAX_COUNT, law=LOG_UNIFORM, unit="width ÷ height")
+    ] = (0.3, 3.3)
+    place_x: Annotated[Interval, Drawn(lane=3, low=0.0, high=1.0, count=_MAX_COUNT, unit="of the free width")] = (
+        0.0,
+        1.0,
+    )
+    place_y: Annotated[Interval, Drawn(lane=4, low=0.0, high=1.0, count=_MAX_COUNT, unit="of the free height")] = (
+        0.0,
+        1.0,
+    )
+    value: Annotated[Interval, Drawn(lane=5, low=0.0, high=1.0, count=3, unit="of full scale")] = (0.0, 0.0)
 
     def drawn(self) -> dict[str, tuple[Drawn, Interval]]:
         """One value for each rectangle, and the colour."""

@@ -18,14 +18,27 @@ class XyMasking(Erase):
     """Fills stripes over the full height (`x`) and the full width (`y`), as Albumentations' XYMasking or SpecAugment's masks."""
 
     identity: ClassVar[Settings] = {"stripes_x": 0, "stripes_y": 0}
+    elsewhere = {"Albumentations": "XYMasking, TimeMasking, FrequencyMasking"}
     op: Literal["xy_masking"] = "xy_masking"
-    stripes_x: Annotated[Interval, Drawn(lane=1, low=0.0, high=_MAX_STRIPES, law=INTEGERS)] = (1.0, 1.0)
-    stripes_y: Annotated[Interval, Drawn(lane=2, low=0.0, high=_MAX_STRIPES, law=INTEGERS)] = (1.0, 1.0)
-    length_x: Annotated[Interval, Drawn(lane=3, low=0.0, high=1.0, count=_MAX_STRIPES)] = (0.05, 0.2)
-    length_y: Annotated[Interval, Drawn(lane=5, low=0.0, high=1.0, count=_MAX_STRIPES)] = (0.05, 0.2)
-    place_x: Annotated[Interval, Drawn(lane=7, low=0.0, high=1.0, count=_MAX_STRIPES)] = (0.0, 1.0)
-    place_y: Annotated[Interval, Drawn(lane=9, low=0.0, high=1.0, count=_MAX_STRIPES)] = (0.0, 1.0)
-    value: Annotated[Interval, Drawn(lane=11, low=0.0, high=1.0, count=3)] = (0.0, 0.0)
+    stripes_x: Annotated[Interval, Drawn(lane=1, low=0.0, high=_MAX_STRIPES, law=INTEGERS, unit="stripes")] = (1.0, 1.0)
+    stripes_y: Annotated[Interval, Drawn(lane=2, low=0.0, high=_MAX_STRIPES, law=INTEGERS, unit="stripes")] = (1.0, 1.0)
+    length_x: Annotated[Interval, Drawn(lane=3, low=0.0, high=1.0, count=_MAX_STRIPES, unit="of the width")] = (
+        0.05,
+        0.2,
+    )
+    length_y: Annotated[Interval, Drawn(lane=5, low=0.0, high=1.0, count=_MAX_STRIPES, unit="of the height")] = (
+        0.05,
+        0.2,
+    )
+    place_x: Annotated[Interval, Drawn(lane=7, low=0.0, high=1.0, count=_MAX_STRIPES, unit="of the free width")] = (
+        0.0,
+        1.0,
+    )
+    place_y: Annotated[Interval, Drawn(lane=9, low=0.0, high=1.0, count=_MAX_STRIPES, unit="of the free height")] = (
+        0.0,
+        1.0,
+    )
+    value: Annotated[Interval, Drawn(lane=11, low=0.0, high=1.0, count=3, unit="of full scale")] = (0.0, 0.0)
 
     def rectangles(self, draw: Draw, canvas: Canvas) -> I64:
         """Lengths are fractions of the side, rounded to whole pixels; every position inside the canvas is equally probable."""

@@ -11,6 +11,7 @@ from augsvc.ops.operation import Draw
 class CenterCrop(PaddedFrame):
     """Crops the canvas from the middle of the source, pixel for pixel, and pads a smaller source, as torchvision's CenterCrop."""
 
+    elsewhere = {"Kornia": "CenterCrop", "torchvision": "CenterCrop", "Albumentations": "CenterCrop"}
     op: Literal["center_crop"] = "center_crop"
 
     def matrix(self, draw: Draw, sources: Sources, canvas: Canvas) -> F64:

@@ -26,12 +26,19 @@ class InstanceCrop(PaddedFrame):
     """Crops around the first box of a sample, shifted, scaled and rotated, as top-down pose estimation does (MMPose)."""
 
     labels: ClassVar[frozenset[Label]] = frozenset({"boxes", "keypoints"})
+    elsewhere = {"Albumentations": "RandomCropNearBBox"}
     op: Literal["instance_crop"] = "instance_crop"
     padding: Annotated[float, Field(ge=0.5, le=4.0, strict=True)] = 1.25
-    shift: Annotated[Interval, Drawn(lane=1, low=-1.0, high=1.0, count=2, law=TRUNCATED_NORMAL)] = (-0.16, 0.16)
+    shift: Annotated[Interval, Drawn(lane=1, low=-1.0, high=1.0, count=2, law=TRUNCATED_NORMAL, unit="of the box")] = (
+        -0.16,
+        0.16,
+    )
     shift_p: Fraction = 0.3
-    scale: Annotated[Interval, Drawn(lane=2, low=0.1, high=4.0, law=TRUNCATED_NORMAL)] = (0.5, 1.5)
-    degrees: Annotated[Interval, Drawn(lane=3, low=-180.0, high=180.0, law=TRUNCATED_NORMAL)] = (-80.0, 80.0)
+    scale: Annotated[Interval, Drawn(lane=2, low=0.1, high=4.0, law=TRUNCATED_NORMAL, unit="×")] = (0.5, 1.5)
+    degrees: Annotated[Interval, Drawn(lane=3, low=-180.0, high=180.0, law=TRUNCATED_NORMAL, unit="degrees")] = (
+        -80.0,
+        80.0,
+    )
     degrees_p: Fraction = 0.6
     upper_body: Annotated[tuple[Annotated[int, Field(ge=0, lt=1024, strict=True)], ...], Field(max_length=1024)] = ()
     half_body_p: Fraction = 0.3

@@ -26,12 +26,16 @@ class IouCrop(Frame):
 
     labels: ClassVar[frozenset[Label]] = frozenset({"boxes"})
     ns_per_label: ClassVar[float] = 20_000.0  # a box that no trial meets, in all of them
+    elsewhere = {"torchvision": "RandomIoUCrop"}
     op: Literal["iou_crop"] = "iou_crop"
     overlaps: Annotated[tuple[Overlap, ...], Field(min_length=1, max_length=32)] = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
     ratio: tuple[Ratio, Ratio] = (0.5, 2.0)
     choice: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0, count=_ROUNDS)] = (0.0, 1.0)
-    scale: Annotated[Interval, Drawn(lane=2, low=0.01, high=1.0, count=2 * _CROPS)] = (0.3, 1.0)
-    place: Annotated[Interval, Drawn(lane=62, low=0.0, high=1.0, count=2 * _CROPS)] = (0.0, 1.0)
+    scale: Annotated[Interval, Drawn(lane=2, low=0.01, high=1.0, count=2 * _CROPS, unit="of the side")] = (0.3, 1.0)
+    place: Annotated[Interval, Drawn(lane=62, low=0.0, high=1.0, count=2 * _CROPS, unit="of the free side")] = (
+        0.0,
+        1.0,
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> "IouCrop":

@@ -14,6 +14,7 @@ from augsvc.ops.operation import Draw
 class Letterbox(PaddedFrame):
     """Shows the whole source as large as the canvas allows, centred, with bars of a colour (YOLO; its grey of 114)."""
 
+    elsewhere = {"Albumentations": "LongestMaxSize, PadIfNeeded"}
     op: Literal["letterbox"] = "letterbox"
     fill: Fill = (114.0 / 255.0,) * 3
 

@@ -22,13 +22,17 @@ class MaskCrop(PaddedFrame):
 
     labels: ClassVar[frozenset[Label]] = frozenset({"mask"})
     ns_per_sample: ClassVar[float] = 10e6  # of large masks up to 30 ms
+    elsewhere = {"Albumentations": "CropNonEmptyMaskIfExists"}
     op: Literal["mask_crop"] = "mask_crop"
-    scale: Annotated[Interval, Drawn(lane=1, low=0.01, high=10.0)] = (0.5, 2.0)
+    scale: Annotated[Interval, Drawn(lane=1, low=0.01, high=10.0, unit="×")] = (0.5, 2.0)
     base: tuple[Pixels, Pixels] | None = None
     max_fraction: Annotated[float, Field(ge=0.01, le=1.0, strict=True)] = 0.75
     ignore: Annotated[int, Field(ge=0, le=255, strict=True)] = 255
-    place_x: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0, count=_TRIALS)] = (0.0, 1.0)
-    place_y: Annotated[Interval, Drawn(lane=5, low=0.0, high=1.0, count=_TRIALS)] = (0.0, 1.0)
+    place_x: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0, count=_TRIALS, unit="of the free width")] = (0.0, 1.0)
+    place_y: Annotated[Interval, Drawn(lane=5, low=0.0, high=1.0, count=_TRIALS, unit="of the free height")] = (
+        0.0,
+        1.0,
+    )
 
     def matrix(self, draw: Draw, sources: Sources, canvas: Canvas) -> F64:
         """MMSegmentation's RandomResize with `ratio_range`, then its RandomCrop with `cat_max_ratio` and `ignore_index`.

@@ -14,10 +14,11 @@ from augsvc.ops.operation import Draw, Drawn, Interval
 class RandomCrop(PaddedFrame):
     """Crops the canvas from the source at a random place, pixel for pixel, after padding by `padding` pixels."""
 
+    elsewhere = {"Kornia": "RandomCrop", "torchvision": "RandomCrop", "Albumentations": "RandomCrop"}
     op: Literal["random_crop"] = "random_crop"
     padding: Annotated[int, Field(ge=0, le=4096, strict=True)] = 0
-    place_x: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0)] = (0.0, 1.0)
-    place_y: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0)] = (0.0, 1.0)
+    place_x: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0, unit="of the free width")] = (0.0, 1.0)
+    place_y: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0, unit="of the free height")] = (0.0, 1.0)
 
     def matrix(self, draw: Draw, sources: Sources, canvas: Canvas) -> F64:
         """torchvision's RandomCrop with `pad_if_needed`: all offsets in whole pixels are equally likely.

@@ -16,11 +16,18 @@ _TRIALS = 10  # as in torchvision
 class RandomResizedCrop(Frame):
     """Crops a random area of the source and resizes it to the canvas, as torchvision's RandomResizedCrop."""
 
+    elsewhere = {
+        "Kornia": "RandomResizedCrop",
+        "torchvision": "RandomResizedCrop",
+        "Albumentations": "RandomResizedCrop, RandomSizedCrop",
+    }
     op: Literal["random_resized_crop"] = "random_resized_crop"
-    scale: Annotated[Interval, Drawn(lane=1, low=0.01, high=1.0, count=_TRIALS)] = (0.08, 1.0)
-    ratio: Annotated[Interval, Drawn(lane=4, low=0.1, high=10.0, count=_TRIALS, law=LOG_UNIFORM)] = (0.75, 4.0 / 3.0)
-    place_x: Annotated[Interval, Drawn(lane=7, low=0.0, high=1.0)] = (0.0, 1.0)
-    place_y: Annotated[Interval, Drawn(lane=8, low=0.0, high=1.0)] = (0.0, 1.0)
+    scale: Annotated[Interval, Drawn(lane=1, low=0.01, high=1.0, count=_TRIALS, unit="of the area")] = (0.08, 1.0)
+    ratio: Annotated[
+        Interval, Drawn(lane=4, low=0.1, high=10.0, count=_TRIALS, law=LOG_UNIFORM, unit="width ÷ height")
+    ] = (0.75, 4.0 / 3.0)
+    place_x: Annotated[Interval, Drawn(lane=7, low=0.0, high=1.0, unit="of the free width")] = (0.0, 1.0)
+    place_y: Annotated[Interval, Drawn(lane=8, low=0.0, high=1.0, unit="of the free height")] = (0.0, 1.0)
 
     def matrix(self, draw: Draw, sources: Sources, canvas: Canvas) -> F64:
         """Ten trials draw an area, uniform in `scale`, and a width-to-height ratio, log-uniform in `ratio`, in whole pixels.

@@ -15,6 +15,11 @@ class Resize(PaddedFrame):
     """Resizes the shortest or the longest side to `pixels`, keeping the aspect ratio, then crops or pads to the canvas."""
 
     examples: ClassVar[tuple[Settings, ...]] = ({}, {"side": "longest"})
+    elsewhere = {
+        "Kornia": "Resize, LongestMaxSize, SmallestMaxSize",
+        "torchvision": "Resize",
+        "Albumentations": "Resize, LongestMaxSize, SmallestMaxSize",
+    }
     op: Literal["resize"] = "resize"
     side: Literal["shortest", "longest"] = "shortest"
     pixels: Annotated[int, Field(ge=1, le=16384, strict=True)] = 256

@@ -16,11 +16,12 @@ Pixels = Annotated[int, Field(ge=1, le=16384, strict=True)]
 class ScaleJitter(PaddedFrame):
     """Resizes by a random factor, keeping the aspect ratio, then crops the canvas at a random place or pads right and below."""
 
+    elsewhere = {"torchvision": "ScaleJitter, RandomResize"}
     op: Literal["scale_jitter"] = "scale_jitter"
-    scale: Annotated[Interval, Drawn(lane=1, low=0.01, high=10.0)] = (0.1, 2.0)
+    scale: Annotated[Interval, Drawn(lane=1, low=0.01, high=10.0, unit="×")] = (0.1, 2.0)
     base: tuple[Pixels, Pixels] | None = None
-    place_x: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0)] = (0.0, 1.0)
-    place_y: Annotated[Interval, Drawn(lane=3, low=0.0, high=1.0)] = (0.0, 1.0)
+    place_x: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0, unit="of the free width")] = (0.0, 1.0)
+    place_y: Annotated[Interval, Drawn(lane=3, low=0.0, high=1.0, unit="of the free height")] = (0.0, 1.0)
 
     def matrix(self, draw: Draw, sources: Sources, canvas: Canvas) -> F64:
         """torchvision's ScaleJitter, then a crop of fixed size: large-scale jittering (Ghiasi et al. 2021).

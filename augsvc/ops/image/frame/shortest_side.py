@@ -16,6 +16,7 @@ Pixels = Annotated[int, Field(ge=1, le=16384, strict=True)]
 class ShortestSide(PaddedFrame):
     """Resizes the shortest side to one of `pixels`, the longest to at most `longest`, and pads right and below (DETR)."""
 
+    elsewhere = {"torchvision": "RandomShortestSize"}
     op: Literal["shortest_side"] = "shortest_side"
     pixels: Annotated[tuple[Pixels, ...], Field(min_length=1, max_length=64)] = tuple(range(480, 801, 32))
     longest: Pixels = 1333

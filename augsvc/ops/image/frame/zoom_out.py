@@ -14,11 +14,12 @@ class ZoomOut(PaddedFrame):
     """Places the source somewhere on a larger area of a colour, which is resized to the canvas (SSD's expansion)."""
 
     examples: ClassVar[tuple[Settings, ...]] = ({}, {"shape": "keep"})
+    elsewhere = {"torchvision": "RandomZoomOut"}
     op: Literal["zoom_out"] = "zoom_out"
-    side: Annotated[Interval, Drawn(lane=1, low=1.0, high=8.0)] = (1.0, 4.0)
+    side: Annotated[Interval, Drawn(lane=1, low=1.0, high=8.0, unit="×")] = (1.0, 4.0)
     shape: Literal["stretch", "keep"] = "stretch"
-    place_x: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0)] = (0.0, 1.0)
-    place_y: Annotated[Interval, Drawn(lane=3, low=0.0, high=1.0)] = (0.0, 1.0)
+    place_x: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0, unit="of the free width")] = (0.0, 1.0)
+    place_y: Annotated[Interval, Drawn(lane=3, low=0.0, high=1.0, unit="of the free height")] = (0.0, 1.0)
 
     def matrix(self, draw: Draw, sources: Sources, canvas: Canvas) -> F64:
         """torchvision's RandomZoomOut: both sides times `side`, a uniform place, whole pixels.

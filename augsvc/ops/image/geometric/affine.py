@@ -22,13 +22,14 @@ class Affine(Move):
         "shear_x": 0,
         "shear_y": 0,
     }
+    elsewhere = {"Kornia": "RandomAffine", "torchvision": "RandomAffine", "Albumentations": "Affine, ShiftScaleRotate"}
     op: Literal["affine"] = "affine"
-    degrees: Annotated[Interval, Drawn(lane=1, low=-360.0, high=360.0)] = (-15.0, 15.0)
-    translate_x: Annotated[Interval, Drawn(lane=2, low=-1.0, high=1.0)] = (-0.1, 0.1)
-    translate_y: Annotated[Interval, Drawn(lane=3, low=-1.0, high=1.0)] = (-0.1, 0.1)
-    scale: Annotated[Interval, Drawn(lane=4, low=0.1, high=10.0)] = (0.9, 1.1)
-    shear_x: Annotated[Interval, Drawn(lane=5, low=-75.0, high=75.0)] = (0.0, 0.0)
-    shear_y: Annotated[Interval, Drawn(lane=6, low=-75.0, high=75.0)] = (0.0, 0.0)
+    degrees: Annotated[Interval, Drawn(lane=1, low=-360.0, high=360.0, unit="degrees")] = (-15.0, 15.0)
+    translate_x: Annotated[Interval, Drawn(lane=2, low=-1.0, high=1.0, unit="of the width")] = (-0.1, 0.1)
+    translate_y: Annotated[Interval, Drawn(lane=3, low=-1.0, high=1.0, unit="of the height")] = (-0.1, 0.1)
+    scale: Annotated[Interval, Drawn(lane=4, low=0.1, high=10.0, unit="×")] = (0.9, 1.1)
+    shear_x: Annotated[Interval, Drawn(lane=5, low=-75.0, high=75.0, unit="degrees")] = (0.0, 0.0)
+    shear_y: Annotated[Interval, Drawn(lane=6, low=-75.0, high=75.0, unit="degrees")] = (0.0, 0.0)
 
     def matrix(self, draw: Draw, canvas: Canvas) -> F64:
         """translation · rotation · shear_y · shear_x · scale about (W/2, H/2); a shear of s degrees moves by tan s per pixel.

@@ -16,8 +16,9 @@ class Rotate90(Move):
     """Rotates counter-clockwise by `turns` right angles, as np.rot90; on a canvas that is not square, about the centre."""
 
     identity: ClassVar[Settings] = {"turns": 0}
+    elsewhere = {"Kornia": "RandomRotation90", "Albumentations": "RandomRotate90"}
     op: Literal["rotate90"] = "rotate90"
-    turns: Annotated[Interval, Drawn(lane=1, low=0.0, high=3.0, law=INTEGERS)] = (0.0, 3.0)
+    turns: Annotated[Interval, Drawn(lane=1, low=0.0, high=3.0, law=INTEGERS, unit="quarter turns")] = (0.0, 3.0)
 
     def matrix(self, draw: Draw, canvas: Canvas) -> F64:
         """One of four rotations about (W/2, H/2): exact bytes on a square canvas."""
@@ -28,6 +29,7 @@ class Rotate90(Move):
 class Transpose(Move):
     """Exchanges rows and columns, as np.transpose; on a canvas that is not square, about the centre."""
 
+    elsewhere = {"Albumentations": "Transpose"}
     op: Literal["transpose"] = "transpose"
     p: Annotated[float, Field(ge=0.0, le=1.0, strict=True)] = 0.5
 
@@ -41,6 +43,7 @@ class Dihedral(Move):
     """Applies one of the eight symmetries of a square, on a canvas that is not square about the centre."""
 
     identity: ClassVar[Settings] = {"symmetry": 0}
+    elsewhere = {"Albumentations": "D4, SquareSymmetry"}
     op: Literal["dihedral"] = "dihedral"
     symmetry: Annotated[Interval, Drawn(lane=1, low=0.0, high=7.0, law=INTEGERS)] = (0.0, 7.0)
 

@@ -14,6 +14,11 @@ from augsvc.ops.operation import Draw
 class HorizontalFlip(Move):
     """Flips horizontally."""
 
+    elsewhere = {
+        "Kornia": "RandomHorizontalFlip",
+        "torchvision": "RandomHorizontalFlip",
+        "Albumentations": "HorizontalFlip",
+    }
     op: Literal["horizontal_flip"] = "horizontal_flip"
     p: Annotated[float, Field(ge=0.0, le=1.0, strict=True)] = 0.5
 
@@ -26,6 +31,7 @@ class HorizontalFlip(Move):
 class VerticalFlip(Move):
     """Flips vertically."""
 
+    elsewhere = {"Kornia": "RandomVerticalFlip", "torchvision": "RandomVerticalFlip", "Albumentations": "VerticalFlip"}
     op: Literal["vertical_flip"] = "vertical_flip"
     p: Annotated[float, Field(ge=0.0, le=1.0, strict=True)] = 0.5
 

@@ -14,9 +14,10 @@ class Perspective(Move):
     """Random perspective: moves each corner of the canvas inwards by a random fraction, as torchvision's RandomPerspective."""
 
     identity: ClassVar[Settings] = {"distortion": 0}
+    elsewhere = {"Kornia": "RandomPerspective", "torchvision": "RandomPerspective", "Albumentations": "Perspective"}
     op: Literal["perspective"] = "perspective"
     # below 2/3 the four corners always form a convex quadrangle, so nothing of the canvas meets the horizon
-    distortion: Annotated[Interval, Drawn(lane=1, low=0.0, high=0.6)] = (0.0, 0.5)
+    distortion: Annotated[Interval, Drawn(lane=1, low=0.0, high=0.6, unit="of the half side")] = (0.0, 0.5)
     corners_x: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0, count=4)] = (0.0, 1.0)
     corners_y: Annotated[Interval, Drawn(lane=3, low=0.0, high=1.0, count=4)] = (0.0, 1.0)
 

@@ -13,8 +13,9 @@ class Rotation(Move):
     """Rotates about the centre; positive angles are counter-clockwise."""
 
     identity: ClassVar[Settings] = {"degrees": 0}
+    elsewhere = {"Kornia": "RandomRotation", "torchvision": "RandomRotation", "Albumentations": "Rotate, SafeRotate"}
     op: Literal["rotation"] = "rotation"
-    degrees: Annotated[Interval, Drawn(lane=1, low=-360.0, high=360.0)] = (-15.0, 15.0)
+    degrees: Annotated[Interval, Drawn(lane=1, low=-360.0, high=360.0, unit="degrees")] = (-15.0, 15.0)
 
     def matrix(self, draw: Draw, canvas: Canvas) -> F64:
         """With y down, counter-clockwise is x' = x·cos + y·sin, y' = −x·sin + y·cos about (W/2, H/2)."""

@@ -23,11 +23,12 @@ class Shear(Move):
         {"origin": "corner"},
     )
     identity: ClassVar[Settings] = {"x": 0, "y": 0}
+    elsewhere = {"Kornia": "RandomShear", "torchvision": "RandomAffine", "Albumentations": "Affine"}
     op: Literal["shear"] = "shear"
     unit: Literal["degrees", "tangent"] = "degrees"
     origin: Annotated[Literal["center", "corner"], AddedLater()] = "center"
-    x: Annotated[Interval, Drawn(lane=1, low=-75.0, high=75.0)] = (-20.0, 20.0)
-    y: Annotated[Interval, Drawn(lane=2, low=-75.0, high=75.0)] = (-20.0, 20.0)
+    x: Annotated[Interval, Drawn(lane=1, low=-75.0, high=75.0, unit="degrees or tangent")] = (-20.0, 20.0)
+    y: Annotated[Interval, Drawn(lane=2, low=-75.0, high=75.0, unit="degrees or tangent")] = (-20.0, 20.0)
 
     def matrix(self, draw: Draw, canvas: Canvas) -> F64:
         """shear_y · shear_x about (W/2, H/2), or (0, 0). A pixel's distance from there counts with tan x; `tangent` gives it

@@ -16,11 +16,18 @@ class Translate(Move):
 
     examples: ClassVar[tuple[Settings, ...]] = ({}, {"whole": True})
     identity: ClassVar[Settings] = {"x": 0, "y": 0}
+    elsewhere = {"Kornia": "RandomTranslate", "torchvision": "RandomAffine", "Albumentations": "Affine"}
     op: Literal["translate"] = "translate"
-    x: Annotated[Interval, Drawn(lane=1, low=-1.0, high=1.0)] = (-0.1, 0.1)
-    y: Annotated[Interval, Drawn(lane=2, low=-1.0, high=1.0)] = (-0.1, 0.1)
-    x_pixels: Annotated[Interval, Drawn(lane=3, low=-4096.0, high=4096.0), AddedLater()] = (0.0, 0.0)
-    y_pixels: Annotated[Interval, Drawn(lane=4, low=-4096.0, high=4096.0), AddedLater()] = (0.0, 0.0)
+    x: Annotated[Interval, Drawn(lane=1, low=-1.0, high=1.0, unit="of the width")] = (-0.1, 0.1)
+    y: Annotated[Interval, Drawn(lane=2, low=-1.0, high=1.0, unit="of the height")] = (-0.1, 0.1)
+    x_pixels: Annotated[Interval, Drawn(lane=3, low=-4096.0, high=4096.0, unit="canvas pixels"), AddedLater()] = (
+        0.0,
+        0.0,
+    )
+    y_pixels: Annotated[Interval, Drawn(lane=4, low=-4096.0, high=4096.0, unit="canvas pixels"), AddedLater()] = (
+        0.0,
+        0.0,
+    )
     whole: StrictBool = False
 
     def matrix(self, draw: Draw, canvas: Canvas) -> F64:

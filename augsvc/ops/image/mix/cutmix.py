@@ -14,10 +14,11 @@ class CutMix(Mix):
     """Fills a rectangle with a partner's pixels; the rest has the law Beta(alpha, alpha) before clipping (Yun et al. 2019)."""
 
     carries_masks: ClassVar[bool] = True
+    elsewhere = {"Kornia": "RandomCutMixV2", "torchvision": "CutMix"}
     op: Literal["cutmix"] = "cutmix"
     alpha: Annotated[Interval, Drawn(lane=2, low=0.05, high=64.0, law=SYMMETRIC_BETA)] = (1.0, 1.0)
-    place_x: Annotated[Interval, Drawn(lane=3, low=0.0, high=1.0)] = (0.0, 1.0)
-    place_y: Annotated[Interval, Drawn(lane=4, low=0.0, high=1.0)] = (0.0, 1.0)
+    place_x: Annotated[Interval, Drawn(lane=3, low=0.0, high=1.0, unit="of the free width")] = (0.0, 1.0)
+    place_y: Annotated[Interval, Drawn(lane=4, low=0.0, high=1.0, unit="of the free height")] = (0.0, 1.0)
 
     def blend(self, draw: Draw, canvas: Canvas) -> Blend:
         """torchvision's CutMix: half sides √(1 − λ)/2 of the canvas, truncated, about a uniform pixel, clipped.

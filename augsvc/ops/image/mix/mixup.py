@@ -15,6 +15,7 @@ from augsvc.ops.operation import Draw, Drawn, Interval
 class MixUp(Mix):
     """Averages the sample with a partner, by a weight of the law Beta(alpha, alpha) (Zhang et al. 2018)."""
 
+    elsewhere = {"Kornia": "RandomMixUpV2", "torchvision": "MixUp"}
     op: Literal["mixup"] = "mixup"
     alpha: Annotated[Interval, Drawn(lane=2, low=0.05, high=64.0, law=SYMMETRIC_BETA)] = (0.2, 0.2)
 

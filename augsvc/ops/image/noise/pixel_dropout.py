@@ -13,9 +13,10 @@ class PixelDropout(Noise):
     """Sets a random fraction of pixels to `value`, in all channels or in each channel separately."""
 
     identity: ClassVar[Settings] = {"rate": 0, "value": 1}
+    elsewhere = {"Albumentations": "PixelDropout"}
     op: Literal["pixel_dropout"] = "pixel_dropout"
-    rate: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0)] = (0.0, 0.1)
-    value: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0)] = (0.0, 0.0)
+    rate: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0, unit="of the pixels")] = (0.0, 0.1)
+    value: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0, unit="of full scale")] = (0.0, 0.0)
 
     per_channel: Annotated[StrictBool, AddedLater()] = False
 

@@ -17,9 +17,10 @@ class SaltAndPepper(Noise):
 
     examples: ClassVar[tuple[Settings, ...]] = ({}, {"per_channel": True})
     identity: ClassVar[Settings] = {"amount": 0}
+    elsewhere = {"Kornia": "RandomSaltAndPepperNoise", "Albumentations": "SaltAndPepper"}
     op: Literal["salt_and_pepper"] = "salt_and_pepper"
-    amount: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0)] = (0.01, 0.06)
-    salt: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0)] = (0.4, 0.6)
+    amount: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0, unit="of the pixels")] = (0.01, 0.06)
+    salt: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0, unit="of the changed pixels")] = (0.4, 0.6)
     per_channel: StrictBool = False
 
     def law(self, draw: Draw) -> Replace:
