@@ -64,9 +64,14 @@ def name_table(*headers: str) -> Table:
 def print_table(table: Table) -> None:
     """Prints a table as wide as the terminal, wider where words would be cut."""
     console = Console()
+    fit_table(table, console)
+    console.print(table, highlight=False)
+
+
+def fit_table(table: Table, console: Console) -> None:
+    """Makes the console as wide as the table's words need."""
     minimum = Measurement.get(console, console.options.update(max_width=MAX_WIDTH), table).minimum
     console.width = max(console.width, minimum)
-    console.print(table, highlight=False)
 
 
 def safe(text: str) -> str:

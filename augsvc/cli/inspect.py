@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -20,7 +21,7 @@ from augsvc.cli.common import (
     safe,
 )
 from augsvc.data.catalog import Catalog, open_catalog
-from augsvc.errors import SizeRequired
+from augsvc.errors import SizeRequired, SpecInvalid
 from augsvc.http.app import open_engine
 from augsvc.ops.container import Container
 from augsvc.ops.operation import Operation
@@ -34,12 +35,15 @@ from augsvc.streams.preview import COLUMNS, MAX_PREVIEW_SAMPLES
 from augsvc.streams.stream import Range, Stream
 from augsvc.validation import nearest
 from augsvc_client.specification import read_size
+from augsvc_client.strict_yaml import load_yaml
 
 DEFAULT_PRESETS = {"image": "standard", "audio": "sound"}
 Dataset = Annotated[str, typer.Option(help="Dataset, e.g. photos/train.")]
 Pipeline = Annotated[
     str | None,
-    typer.Option(help="Preset, or a JSON list of operations (default: standard for images, sound for audio)."),
+    typer.Option(
+        help="Preset, a JSON list of operations, or a YAML or JSON file of them (default: standard for images, sound for audio)."
+    ),
 ]
 Size = Annotated[str | None, typer.Option(help="Canvas in pixels: SIDE or HEIGHTxWIDTH.")]
 Width = Annotated[
@@ -179,14 +183,15 @@ def build_spec(
 ) -> tuple[StreamSpec, Catalog]:
     """A specification from options, filled in for its dataset, and the catalog that has it; exits with status 2 on errors.
 
-    The pipeline is a preset's name or JSON; None takes the dataset's default preset. Before an engine, whose kernels take long.
+    The pipeline is a preset's name, JSON, or a file, whose other fields apply where `fields` has none; None takes the dataset's
+    default preset. Before an engine, whose kernels take long.
     """
     with report_errors():
         catalog = open_catalog(settings.datasets, settings.cache_bytes)
         info = find_source(catalog, dataset).info
         pipeline = pipeline or DEFAULT_PRESETS[info.media]
-        steps = parse_json(pipeline.encode()) if pipeline.lstrip().startswith("[") else pipeline
-        spec = {"dataset": dataset, "pipeline": steps, **fields}
+        given = read_pipeline(pipeline)
+        spec = {**given, "dataset": dataset, **{name: value for name, value in fields.items() if value is not None}}
         valid = validate_spec(spec, registry(settings.operations), catalog.media_of)
         try:
             if info.media == "audio":
@@ -195,6 +200,30 @@ def build_spec(
         except SizeRequired as err:
             option = str(err.field).replace("_", "-")
             fail(f"{dataset} needs --{option}: {err.message}")
+
+
+def read_pipeline(text: str) -> dict[str, object]:
+    """The fields of a specification that a preset's name, a JSON list, or a file of a list or of fields gives.
+
+    Raises:
+        SpecInvalid: the file cannot be read, or is neither.
+        BadJson: the text begins as a list, and is no JSON.
+    """
+    if text.lstrip().startswith("["):
+        return {"pipeline": parse_json(text.encode())}
+    if not text.endswith((".yaml", ".yml", ".json")):
+        return {"pipeline": text}
+    try:
+        value = load_yaml(Path(text).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as err:
+        raise SpecInvalid(f"--pipeline {text} cannot be read: {err}") from err
+    if isinstance(value, list):
+        return {"pipeline": value}
+    if not isinstance(value, dict) or "pipeline" not in value:
+        raise SpecInvalid(
+            f"--pipeline {text} must hold a list of operations, or fields of a specification with `pipeline`"
+        )
+    return value
 
 
 def print_receipt(stream: Stream, epoch: int, position: int, view: int, console: Console) -> None:

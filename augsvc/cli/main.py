@@ -3,6 +3,7 @@
 import typer
 
 from augsvc.cli import data, inspect
+from augsvc.cli.convert import import_file
 from augsvc.cli.serve import serve
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A data-augmentation service.")
@@ -17,3 +18,4 @@ for command in (
     data.check,
 ):
     app.command()(command)
+app.command("import")(import_file)

@@ -1,0 +1,81 @@
+"""`augsvc import`: a transform of another library as a pipeline."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+from rich.console import Console
+
+from augsvc.cli.common import fail, fit_table, name_table, report_errors, safe
+from augsvc.cli.inspect import parse_size
+from augsvc.importing import Import, Line, Verdict, import_text
+from augsvc.importing.node import MAX_TEXT
+
+_STYLES = {Verdict.EQUAL: "green", Verdict.NEAR: "yellow", Verdict.REFUSED: "red"}
+
+
+def import_file(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="What print() shows of a transform of torchvision or Kornia, or Albumentations' to_dict as JSON or YAML; "
+            "- reads the standard input.",
+            show_default=False,
+        ),
+    ],
+    size: Annotated[
+        str | None, typer.Option(help="Size of the images that enter the transform: SIDE or HEIGHTxWIDTH.")
+    ] = None,
+    skip_refused: Annotated[bool, typer.Option("--skip-refused", help="Print the pipeline of the rest.")] = False,
+) -> None:
+    """Translate a transform of torchvision, Albumentations or Kornia into a pipeline.
+
+    Prints the pipeline as YAML, and a table of what became of each transform to the standard error.
+    """
+    sides = parse_size(size, None)
+    with report_errors():
+        result = import_text(read_input(file), (sides[0], sides[1]) if sides else None)
+    print_lines(result.lines)
+    if result.refused and not skip_refused:
+        names = ", ".join(dict.fromkeys(line.name for line in result.refused))
+        fail(f"refused: {names}; change them as the table says, or leave them out with --skip-refused")
+    typer.echo(format_yaml(result), nl=False)
+
+
+def read_input(file: Path) -> str:
+    """The text of a file or of the standard input, at most a little more than is read.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no text.
+    """
+    try:
+        if str(file) == "-":
+            return sys.stdin.read(MAX_TEXT + 1)
+        with file.open(encoding="utf-8") as stream:
+            return stream.read(MAX_TEXT + 1)
+    except UnicodeDecodeError as err:
+        raise ValueError(f"{file} is no text in UTF-8: a pickled transform is not read; print it into a file") from err
+
+
+def print_lines(lines: Sequence[Line]) -> None:
+    """A table to the standard error: each transform, its verdict, the operations that it becomes, and what differs."""
+    table = name_table("transform", "verdict", "becomes", "what differs")
+    for line in lines:
+        operations = ", ".join(str(step["op"]) for step in line.steps)
+        notes = "; ".join(line.notes)
+        if line.verdict is Verdict.REFUSED and line.nearest:
+            notes += f"; the nearest operation is {line.nearest}"
+        verdict = f"[{_STYLES[line.verdict]}]{line.verdict}[/]"
+        table.add_row(safe("  " * line.depth + line.name), verdict, operations, safe(notes))
+    console = Console(stderr=True)
+    fit_table(table, console)
+    console.print(table, highlight=False)
+
+
+def format_yaml(result: Import) -> str:
+    """The fields of a specification as YAML, one operation a line."""
+    return yaml.safe_dump(result.fields(), sort_keys=False, default_flow_style=None, width=120)

@@ -1,0 +1,12 @@
+"""Translators of Albumentations' transforms, with the meanings of version 2.0."""
+
+from augsvc.importing.albumentations.choices import CHOICES
+from augsvc.importing.albumentations.colors import COLORS
+from augsvc.importing.albumentations.filters import FILTERS
+from augsvc.importing.albumentations.geometry import GEOMETRY
+from augsvc.importing.albumentations.refused import OUT_OF_SCOPE, REFUSED
+from augsvc.importing.builder import Table
+
+ALBUMENTATIONS = Table({**GEOMETRY, **COLORS, **FILTERS, **CHOICES}, REFUSED, OUT_OF_SCOPE)
+
+__all__ = ["ALBUMENTATIONS"]

@@ -1,0 +1,222 @@
+"""Flips, rotations, crops and resizes: rotations are counter-clockwise, shears the reverse of ours, borders OpenCV's numbers."""
+
+from collections.abc import Mapping
+
+from augsvc.importing.builder import Builder, Entry
+from augsvc.importing.common import colors_after, flip, gray_of, nothing
+from augsvc.importing.node import Value
+from augsvc.importing.parameters import Parameters, Range, Refused, negated, scaled
+
+_BORDERS = ("constant", "edge", "reflect", None, "reflect101")
+_INTERPOLATIONS = (
+    "nearest neighbour",
+    "bilinearly",
+    "bicubically",
+    "by area",
+    "by Lanczos's kernel",
+    "bilinearly",
+    "nearest neighbour",
+)
+_MASKS = ("mask_interpolation", "fill_mask", "rotate_method")
+
+
+def _interpolation(given: Parameters, build: Builder) -> None:
+    mode = given.whole("interpolation", 1, 0, 6)
+    given.ignore(*_MASKS)
+    if mode not in (1, 5):
+        build.differs(f"interpolates bilinearly, not {_INTERPOLATIONS[mode]}")
+
+
+def _border_mode(given: Parameters) -> str:
+    border = _BORDERS[given.whole("border_mode", 0, 0, 4)]
+    if border is None:
+        raise Refused("border_mode wrap has no counterpart")
+    return border
+
+
+def _border(given: Parameters, build: Builder) -> dict[str, object]:
+    """The border of a move; only a constant one has a colour."""
+    border, fill = _border_mode(given), given.take("fill")
+    if border != "constant":
+        return {"border": border}
+    return {"border": border, "fill": colors_after(build, "fill", 0.0 if fill is None else fill)}
+
+
+def _rotate(given: Parameters, build: Builder) -> None:
+    given.require("crop_border", (False,), "a rotated image keeps its canvas here")
+    _interpolation(given, build)
+    degrees = given.limits("limit", 90.0)
+    build.add("rotation", given.p(0.5), {"degrees": degrees, **_border(given, build)})
+
+
+def _axes(given: Parameters, name: str, default: Range, middle: float = 0.0) -> tuple[Range, Range]:
+    """The ranges along x and y of a parameter that is a number, a range, or a mapping of both."""
+    value = given.node.parameters.get(name)
+    if not isinstance(value, Mapping):
+        limits = given.limits(name, default, middle)
+        return limits, limits
+    given.ignore(name)
+    if not set(value) <= {"x", "y"}:
+        raise Refused(f"{name} must have x and y alone")
+    return _axis(given, value, name, "x", default), _axis(given, value, name, "y", default)
+
+
+def _axis(given: Parameters, axes: Mapping[str, Value], name: str, axis: str, default: Range) -> Range:
+    value = axes.get(axis)
+    given.put(f"{name}.{axis}", list(default) if value is None else value)
+    return given.range(f"{name}.{axis}")
+
+
+def _affine(given: Parameters, build: Builder) -> None:
+    _interpolation(given, build)
+    given.require("fit_output", (False,), "a transformed image keeps its canvas here")
+    given.require("balanced_scale", (False,), "scale is uniform over its range")
+    scale = _one_scale(given, build, _axes(given, "scale", (1.0, 1.0)), given.flag("keep_ratio", False))
+    shear_x, shear_y = _axes(given, "shear", (0.0, 0.0))
+    degrees = given.limits("rotate", 0.0)
+    if any((*shear_x, *shear_y)) and any(degrees):
+        build.differs("shears before it rotates; Albumentations after")
+    if any(shear_x) and any(shear_y):
+        build.differs("shears along x, then along y; Albumentations along both in one matrix")
+    translate_x, translate_y = _translation(given, build)
+    settings = {"degrees": degrees, "translate_x": translate_x, "translate_y": translate_y, "scale": scale}
+    settings |= {"shear_x": negated(shear_x), "shear_y": negated(shear_y)}
+    build.add("affine", given.p(0.5), settings | _border(given, build))
+
+
+def _translation(given: Parameters, build: Builder) -> tuple[Range, Range]:
+    """Fractions of the sides; pixels by the size at this point."""
+    pixels_x, pixels_y = _axes(given, "translate_px", (0.0, 0.0))
+    if any((*pixels_x, *pixels_y)):
+        height, width = build.framing.require_size("translate_px")
+        build.differs("translates by fractions of a pixel, not by whole pixels")
+        return scaled(pixels_x, 1.0 / width), scaled(pixels_y, 1.0 / height)
+    return _axes(given, "translate_percent", (0.0, 0.0))
+
+
+def _one_scale(given: Parameters, build: Builder, scale: tuple[Range, Range], keep_ratio: bool) -> Range:
+    scale_x, scale_y = scale
+    if scale_x != scale_y and not keep_ratio:
+        raise Refused("scales width and height by different ranges; affine has one scale")
+    if scale_x[0] < scale_x[1] and not keep_ratio:
+        build.differs("scales both sides by one number; there each by its own, with keep_ratio=False")
+    return scale_x
+
+
+def _shift_scale_rotate(given: Parameters, build: Builder) -> None:
+    _interpolation(given, build)
+    shift = given.limits("shift_limit", 0.0625)
+    settings = {
+        "degrees": given.limits("rotate_limit", 45.0),
+        "translate_x": given.limits("shift_limit_x", shift),
+        "translate_y": given.limits("shift_limit_y", shift),
+        "scale": scaled(given.limits("scale_limit", 0.1), 1.0, 1.0),
+        "shear_x": 0.0,
+        "shear_y": 0.0,
+    }
+    build.differs("scales both sides by one number; there each by its own")
+    build.add("affine", given.p(0.5), settings | _border(given, build))
+
+
+def _perspective(given: Parameters, build: Builder) -> None:
+    given.require("keep_size", (True,), "an image keeps its canvas here")
+    given.require("fit_output", (False,), "an image keeps its canvas here")
+    _interpolation(given, build)
+    low, high = given.limits("scale", (0.05, 0.1), 0.0, 0.0)
+    build.differs("moves corners by uniform distances of the same spread; there by the modulus of a normal one")
+    settings = {"distortion": scaled((low, high), 2.0), **_border(given, build)}
+    build.add("perspective", given.p(0.5), settings)
+
+
+def _random_resized_crop(given: Parameters, build: Builder) -> None:
+    _require_always(given)
+    _interpolation(given, build)
+    given.ignore("area_for_downscale")
+    build.before_frame()
+    ratio = given.range("ratio", (0.75, 4 / 3))
+    build.framing.random_resized_crop(given.size("size"), given.range("scale", (0.08, 1.0)), ratio)
+
+
+def _require_always(given: Parameters) -> None:
+    if given.p(1.0) < 1.0:
+        raise Refused("with p below 1 images of two sizes leave it; use p=1")
+
+
+def _resize(given: Parameters, build: Builder) -> None:
+    _require_always(given)
+    _interpolation(given, build)
+    given.ignore("area_for_downscale")
+    build.before_frame()
+    build.framing.resize(given.size("height", "width"))
+
+
+def _resize_side(side: str) -> Entry:
+    def translate(given: Parameters, build: Builder) -> None:
+        _require_always(given)
+        _interpolation(given, build)
+        given.ignore("area_for_downscale")
+        given.require("max_size_hw", (), "limits height and width separately")
+        build.before_frame()
+        build.framing.wait_for_crop({"op": "resize", "side": side, "pixels": given.whole("max_size", None, 1)})
+
+    return Entry(translate, "resize")
+
+
+def _padding(given: Parameters, build: Builder) -> tuple[str, float | list[float]]:
+    """The border of a crop, where the source is smaller."""
+    given.ignore("fill_mask")
+    given.require("pad_position", ("center",), "pads on both sides")
+    if given.flag("pad_if_needed", False):
+        build.remark("pads smaller images")
+    return _border_mode(given), gray_of(given, "fill")
+
+
+def _random_crop(given: Parameters, build: Builder) -> None:
+    _require_always(given)
+    border, fill = _padding(given, build)
+    build.before_frame()
+    build.framing.random_crop(given.size("height", "width"), 0, border, fill)
+
+
+def _center_crop(given: Parameters, build: Builder) -> None:
+    _require_always(given)
+    _padding(given, build)
+    build.before_frame()
+    build.framing.center_crop(given.size("height", "width"))
+
+
+def _pad_if_needed(given: Parameters, build: Builder) -> None:
+    _require_always(given)
+    given.ignore("fill_mask")
+    given.require("position", ("center",), "pads on both sides")
+    for name in ("pad_height_divisor", "pad_width_divisor"):
+        given.require(name, (), "images of many sizes leave it")
+    build.before_frame()
+    build.framing.pad_to(given.size("min_height", "min_width"), _border_mode(given), gray_of(given, "fill"))
+
+
+def _simple(op: str, p: float) -> Entry:
+    return Entry(lambda given, build: build.add(op, given.p(p)), op)
+
+
+GEOMETRY: Mapping[str, Entry] = {
+    "Affine": Entry(_affine, "affine"),
+    "CenterCrop": Entry(_center_crop, "center_crop"),
+    "D4": _simple("dihedral", 1.0),
+    "HorizontalFlip": flip("horizontal_flip"),
+    "LongestMaxSize": _resize_side("longest"),
+    "PadIfNeeded": Entry(_pad_if_needed, "letterbox"),
+    "Perspective": Entry(_perspective, "perspective"),
+    "RandomCrop": Entry(_random_crop, "random_crop"),
+    "RandomResizedCrop": Entry(_random_resized_crop, "random_resized_crop"),
+    "RandomRotate90": _simple("rotate90", 1.0),
+    "Resize": Entry(_resize, "resize"),
+    "Rotate": Entry(_rotate, "rotation"),
+    "ShiftScaleRotate": Entry(_shift_scale_rotate, "affine"),
+    "SmallestMaxSize": _resize_side("shortest"),
+    "SquareSymmetry": _simple("dihedral", 1.0),
+    "TimeReverse": flip("horizontal_flip"),
+    "ToTensorV2": nothing("batches are tensors"),
+    "Transpose": _simple("transpose", 0.5),
+    "VerticalFlip": flip("vertical_flip"),
+}

@@ -1,0 +1,115 @@
+"""What the translators of several libraries share."""
+
+from collections.abc import Mapping, Sequence
+from math import exp, sqrt
+
+from augsvc.importing.builder import NOTHING, Builder, Entry
+from augsvc.importing.node import Value
+from augsvc.importing.parameters import Parameters, Range, Refused, show
+from augsvc.ops.operation import Settings
+
+
+def nothing(reason: str) -> Entry:
+    """A transform that a stream does not need."""
+
+    def translate(given: Parameters, build: Builder) -> None:
+        given.ignore(*given.node.parameters)
+        build.remark(reason)
+
+    return Entry(translate)
+
+
+def flip(op: str) -> Entry:
+    """A flip with probability `p`."""
+    return Entry(lambda given, build: build.add(op, given.p(0.5)), op)
+
+
+def interpolation(given: Parameters, build: Builder, default: str, name: str = "interpolation") -> None:
+    """Notes an interpolation that is not bilinear."""
+    mode = given.word(name, default)
+    if mode not in ("bilinear", "linear"):
+        build.differs(f"interpolates bilinearly, not {mode.replace('_', ' ')}")
+
+
+def border(given: Parameters, build: Builder) -> dict[str, object]:
+    """The constant border of a move; of a fill for each type of input that of images."""
+    fill = given.take("fill")
+    if isinstance(fill, Mapping):
+        fill = fill.get("Image", fill.get("others"))
+    return {"border": "constant", "fill": colors_after(build, "fill", 0.0 if fill is None else fill)}
+
+
+def colors_after(build: Builder, name: str, value: Value) -> list[float]:
+    """The colour on [0, 1] of a fill in levels of 255; after a normalisation, of one in its units."""
+    values = list(value) if isinstance(value, list | tuple) else [value] * 3
+    values = values * 3 if len(values) == 1 else values
+    if len(values) != 3 or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+        raise Refused(f"{name} must be a number or three, not {show(value)}")
+    levels = [float(v) for v in values if isinstance(v, int | float)]
+    normalisation = build.normalisation
+    if normalisation is not None:
+        triples = zip(levels, normalisation.mean, normalisation.std, strict=True)
+        return [round(level * std + mean, 6) for level, mean, std in triples]
+    return [round(level if build.is_float else level / 255.0, 6) for level in levels]
+
+
+def gray_of(given: Parameters, name: str) -> float | list[float]:
+    """The colour of a frame's fill, on [0, 1], from levels of 255."""
+    values = given.numbers(name, (1, 3)) or [0.0]
+    levels = [round(value / 255.0, 6) for value in values]
+    return levels[0] if len(set(levels)) == 1 else levels
+
+
+def erase_color(build: Builder, value: Value) -> Range | float:
+    """The grey that fills rectangles: of a colour its mean, noted with the distance."""
+    if value in ("random", "random_uniform"):
+        if value == "random":
+            build.differs("fills with one random colour, not with noise")
+        return 0.0, 1.0
+    colors = colors_after(build, "value", value)
+    grey = round(sum(colors) / 3.0, 6)
+    if distance := max(abs(color - grey) for color in colors):
+        build.differs(f"fills with the grey {grey:.3f}: a channel is up to {255 * distance:.0f} levels apart")
+    return grey
+
+
+def blur(build: Builder, p: float, kernel: Sequence[float], sigma: Range) -> None:
+    """A Gaussian blur with the strength that a kernel of `kernel` pixels leaves of `sigma`; 0 or none is not cut."""
+    sides = {side for side in kernel if side > 0}
+    if len(sides) > 1:
+        raise Refused("kernels of different sides along x and y; gaussian_blur has one sigma")
+    if not all(side.is_integer() and side <= 1023 and side % 2 for side in sides):
+        raise Refused("the kernel's side must be an odd number up to 1023")
+    if not sides:
+        build.add("gaussian_blur", p, {"sigma": sigma})
+        return
+    side = int(sides.pop())
+    low, high = (round(effective_sigma(side, limit), 4) for limit in sigma)
+    if high < 0.98 * sigma[1]:
+        build.differs(
+            f"a kernel of {side} pixels cuts sigma {sigma[1]:g} to {high:.2f}: blurs with {low:.2f} to {high:.2f}"
+        )
+    build.add("gaussian_blur", p, {"sigma": (low, high)})
+
+
+def effective_sigma(side: int, sigma: float) -> float:
+    """The standard deviation of a Gaussian kernel of `side` taps, exp(−x² / 2σ²) normalised."""
+    if sigma <= 0.0:
+        return 0.0
+    taps = range(-(side // 2), side // 2 + 1)
+    weights = [exp(-0.5 * (tap / sigma) ** 2) for tap in taps]
+    variance = sum(weight * tap * tap for weight, tap in zip(weights, taps, strict=True)) / sum(weights)
+    return sqrt(variance)
+
+
+def one_child(steps: Sequence[Settings]) -> Settings:
+    """A child of a choice: several steps in one, none as one that changes nothing."""
+    if len(steps) == 1:
+        return steps[0]
+    return {"op": "random_apply", "p": 1.0, "of": list(steps)} if steps else NOTHING
+
+
+def add_children(build: Builder, op: str, p: float, steps: Sequence[Settings], settings: Settings) -> None:
+    """A container of the steps; of none it is nothing."""
+    if any(step != NOTHING for step in steps):
+        build.add(op, p, {**settings, "of": list(steps)})

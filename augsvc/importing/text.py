@@ -1,0 +1,57 @@
+"""Reads a file's text: printed forms of torchvision and Kornia, serialised ones of Albumentations."""
+
+import json
+import re
+
+import yaml
+
+from augsvc.importing.node import MAX_TEXT, CannotRead, Library, Node
+from augsvc.importing.printed import parse_printed
+from augsvc.importing.serialized import read_serialized
+from augsvc_client.strict_yaml import load_yaml
+
+_PRINTED = re.compile(r"\s*[A-Za-z_][A-Za-z0-9_.]*\s*\(")
+_KORNIA = re.compile(r"\b(AugmentationSequential|ImageSequential)\b|\bp_batch=")
+
+
+def read_text(text: str) -> tuple[Library, Node]:
+    """The library and the tree of a transform in its text form.
+
+    Raises:
+        CannotRead: it is too long, or in none of the forms.
+    """
+    if len(text) > MAX_TEXT:
+        raise CannotRead(f"has {len(text):,} characters, over {MAX_TEXT:,}: a transform takes a few thousand")
+    if not text.strip():
+        raise CannotRead("is empty: print(transform), or json.dump(albumentations.to_dict(transform), file)")
+    if not _PRINTED.match(text):
+        return "albumentations", read_serialized(_load(text))
+    if re.match(r"\s*\w+\s*\(\s*\[", text):
+        raise CannotRead(
+            "is Albumentations' printed form: write json.dump(albumentations.to_dict(transform), file) instead"
+        )
+    return "kornia" if _KORNIA.search(text) else "torchvision", parse_printed(text)
+
+
+def _load(text: str) -> object:
+    """JSON with numbers such as NaN, which the parameters refuse by name; otherwise YAML."""
+    try:
+        if text.lstrip()[0] in "{[":
+            return json.loads(text, object_pairs_hook=_distinct)
+        return load_yaml(text)
+    except json.JSONDecodeError as err:
+        raise CannotRead(f"line {err.lineno}: is not JSON, {err.msg[0].lower()}{err.msg[1:]}") from err
+    except RecursionError as err:
+        raise CannotRead("is nested too deeply to be read") from err
+    except (yaml.YAMLError, ValueError) as err:
+        line = getattr(getattr(err, "problem_mark", None), "line", None)
+        where = f"line {line + 1}: " if line is not None else ""
+        reason = getattr(err, "problem", None) or str(err).partition("\n")[0] or "cannot be read"
+        raise CannotRead(f"{where}is neither a printed transform nor YAML, {reason}") from err
+
+
+def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("a key is repeated; keep one of them")
+    return values

@@ -1,0 +1,132 @@
+"""Rotations, crops and resizes: RandomAffine is clockwise, RandomRotation counter-clockwise."""
+
+from collections.abc import Mapping
+
+from augsvc.importing.builder import Builder, Entry
+from augsvc.importing.common import border, flip, gray_of, interpolation
+from augsvc.importing.parameters import Parameters, Range, Refused, choose, negated
+
+_BORDERS = {"constant": "constant", "edge": "edge", "reflect": "reflect101", "symmetric": "reflect"}
+
+
+def _rotation(given: Parameters, build: Builder) -> None:
+    given.require("expand", (False,), "a rotated image keeps its canvas here; rotate without expand")
+    given.require("center", (), "rotates about the centre only")
+    interpolation(given, build, "nearest")
+    build.add("rotation", 1.0, {"degrees": given.limits("degrees", 0.0), **border(given, build)})
+
+
+def _affine(given: Parameters, build: Builder) -> None:
+    given.require("center", (), "transforms about the centre only")
+    interpolation(given, build, "nearest")
+    shear = given.numbers("shear", (1, 2, 4))
+    if len(shear) == 1:
+        shear = [-abs(shear[0]), abs(shear[0])]
+    shear_x, shear_y = (negated((low, high)) for low, high in _pairs([*shear, 0.0, 0.0, 0.0, 0.0][:4]))
+    translate = given.numbers("translate", (2,)) or [0.0, 0.0]
+    if any(translate):
+        build.differs("translates by fractions of a pixel, not by whole pixels")
+    settings = {
+        "degrees": negated(given.limits("degrees", 0.0)),
+        "translate_x": (-translate[0], translate[0]),
+        "translate_y": (-translate[1], translate[1]),
+        "scale": given.range("scale", (1.0, 1.0)),
+        "shear_x": shear_x,
+        "shear_y": shear_y,
+    }
+    build.add("affine", 1.0, settings | border(given, build))
+
+
+def _pairs(numbers: list[float]) -> list[Range]:
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def _perspective(given: Parameters, build: Builder) -> None:
+    interpolation(given, build, "bilinear")
+    distortion = given.number("distortion_scale", 0.5, 0.0, 1.0)
+    build.add("perspective", given.p(0.5), {"distortion": distortion, **border(given, build)})
+
+
+def _random_resized_crop(given: Parameters, build: Builder) -> None:
+    interpolation(given, build, "bilinear")
+    given.ignore("antialias")
+    build.before_frame()
+    ratio = given.range("ratio", (0.75, 4 / 3))
+    build.framing.random_resized_crop(given.size("size"), given.range("scale", (0.08, 1.0)), ratio)
+
+
+def _resize(given: Parameters, build: Builder) -> None:
+    interpolation(given, build, "bilinear")
+    given.ignore("antialias")
+    build.before_frame()
+    sides = given.numbers("size", (1, 2))
+    longest = given.take("max_size")
+    if len(sides) == 2:
+        build.framing.resize((int(sides[0]), int(sides[1])))
+    elif sides and longest is None:
+        build.framing.wait_for_crop({"op": "resize", "side": "shortest", "pixels": int(sides[0])})
+    elif not sides and isinstance(longest, int):
+        build.framing.wait_for_crop({"op": "resize", "side": "longest", "pixels": longest})
+    else:
+        raise Refused("size and max_size together: shortest_side takes both")
+
+
+def _center_crop(given: Parameters, build: Builder) -> None:
+    build.before_frame()
+    build.framing.center_crop(given.size("size"))
+
+
+def _random_crop(given: Parameters, build: Builder) -> None:
+    padding = given.numbers("padding", (1, 2, 4)) or [0.0]
+    if len(set(padding)) > 1:
+        raise Refused("pads the sides differently; random_crop pads all by the same number")
+    if given.flag("pad_if_needed", False):
+        build.differs("a smaller source lies anywhere on the canvas; there it is padded on both sides")
+    mode = choose(_BORDERS, given.word("padding_mode", "constant"), "padding_mode")
+    build.before_frame()
+    fill = gray_of(given, "fill")
+    build.framing.random_crop(given.size("size"), int(padding[0]), mode, fill)
+
+
+def _zoom_out(given: Parameters, build: Builder) -> None:
+    build.before_frame()
+    fill = gray_of(given, "fill")
+    side, p = given.range("side_range", (1.0, 4.0)), given.p(0.5)
+    build.framing.wait_for_crop({"op": "zoom_out", "side": list(side), "fill": fill, "p": p})
+
+
+def _iou_crop(given: Parameters, build: Builder) -> None:
+    build.before_frame()
+    given.ignore("trials")
+    options = given.numbers("options") or [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0]
+    scale = given.number("min_scale", 0.3), given.number("max_scale", 1.0)
+    ratio = given.number("min_aspect_ratio", 0.5), given.number("max_aspect_ratio", 2.0)
+    step: dict[str, object] = {"op": "iou_crop", "overlaps": options, "scale": list(scale), "ratio": list(ratio)}
+    build.framing.wait_for_crop(step)
+
+
+def _scale_jitter(given: Parameters, build: Builder) -> None:
+    interpolation(given, build, "bilinear")
+    given.ignore("antialias")
+    build.before_frame()
+    height, width = given.size("target_size")
+    if height != width:
+        raise Refused("a target_size that is not square; scale_jitter's base has no orientation")
+    scale = given.range("scale_range", (0.1, 2.0))
+    build.framing.wait_for_crop({"op": "scale_jitter", "scale": list(scale), "base": [height, width]})
+
+
+GEOMETRY: Mapping[str, Entry] = {
+    "CenterCrop": Entry(_center_crop, "center_crop"),
+    "RandomAffine": Entry(_affine, "affine"),
+    "RandomCrop": Entry(_random_crop, "random_crop"),
+    "RandomIoUCrop": Entry(_iou_crop, "iou_crop"),
+    "RandomPerspective": Entry(_perspective, "perspective"),
+    "RandomResizedCrop": Entry(_random_resized_crop, "random_resized_crop"),
+    "RandomRotation": Entry(_rotation, "rotation"),
+    "RandomZoomOut": Entry(_zoom_out, "zoom_out"),
+    "Resize": Entry(_resize, "resize"),
+    "ScaleJitter": Entry(_scale_jitter, "scale_jitter"),
+    "RandomHorizontalFlip": flip("horizontal_flip"),
+    "RandomVerticalFlip": flip("vertical_flip"),
+}

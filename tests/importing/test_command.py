@@ -1,0 +1,75 @@
+"""The command: YAML to the standard output, the table to the standard error."""
+
+import json
+
+import yaml
+from typer.testing import CliRunner
+
+from augsvc.cli import app
+from tests.importing.forms import a
+
+TEXT = "Compose(\n    RandomResizedCrop(size=(48, 48))\n    RandomHorizontalFlip(p=0.5)\n    ToTensor()\n)"
+
+
+def command(*arguments: str, text: str | None = None):
+    return CliRunner().invoke(app, ["import", *arguments], input=text)
+
+
+def test_the_pipeline_can_be_previewed(tmp_path):
+    file, pipeline, sheet = tmp_path / "transform.txt", tmp_path / "pipeline.yaml", tmp_path / "sheet.png"
+    file.write_text(TEXT)
+    result = command(str(file))
+    assert result.exit_code == 0, result.stderr
+    assert yaml.safe_load(result.stdout)["size"] == [48, 48]
+    assert [line.split()[:2] for line in result.stderr.splitlines()[1:4]] == [
+        ["RandomResizedCrop", "equal"],
+        ["RandomHorizontalFlip", "equal"],
+        ["ToTensor", "equal"],
+    ]
+    pipeline.write_text(result.stdout)
+    preview = CliRunner().invoke(
+        app, ["preview", "--dataset", "photos/train", "--pipeline", str(pipeline), "--out", str(sheet), "--count", "2"]
+    )
+    assert preview.exit_code == 0, preview.output
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_refused_transform_prints_no_pipeline_unless_it_is_skipped():
+    text = json.dumps({"__version__": "2.0.8", "transform": a("Compose", a("GridDropout"), a("InvertImg", p=0.5))})
+    result = command("-", text=text)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "the nearest operation is coarse_dropout" in " ".join(result.stderr.split())
+    assert "refused: GridDropout" in result.stderr
+    skipped = command("-", "--skip-refused", text=text)
+    assert (skipped.exit_code, yaml.safe_load(skipped.stdout)) == (0, {"pipeline": [{"op": "invert"}]})
+
+
+def test_the_size_that_enters_is_an_option():
+    text = json.dumps({"__version__": "2.0.8", "transform": a("Affine", translate_px={"x": [-5, 5], "y": [0, 0]})})
+    result = command("-", "--size", "50x100", text=text)
+    assert yaml.safe_load(result.stdout)["pipeline"][0]["translate_x"] == [-0.05, 0.05]
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    file = tmp_path / "transform.pkl"
+    file.write_bytes(b"\x80\x04\x95\xff\xfe")
+    result = command(str(file))
+    assert (result.exit_code, "pickled" in result.stderr) == (2, True)
+    assert command(str(tmp_path / "none.txt")).exit_code == 2
+
+
+def test_names_in_the_table_are_escaped():
+    text = json.dumps({"__version__": "2.0.8", "transform": a("[red]x\u001b[31m", p=0.5)})
+    result = command("-", text=text)
+    assert "\x1b" not in result.stderr
+    assert "[red]x" in result.stderr
+
+
+def test_a_pipeline_file_that_is_none(tmp_path):
+    file = tmp_path / "p.yaml"
+    for text, reason in (("a: 1", "with `pipeline`"), ("[", "cannot be read")):
+        file.write_text(text)
+        result = CliRunner().invoke(
+            app, ["preview", "--dataset", "photos/train", "--pipeline", str(file), "--out", str(tmp_path / "x.png")]
+        )
+        assert (result.exit_code, reason in result.stderr) == (2, True), result.stderr

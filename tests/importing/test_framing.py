@@ -1,0 +1,91 @@
+"""Resizes and crops: one frame, as the first step, or the stream's `fit`."""
+
+import pytest
+
+from tests.importing.forms import a, albumentations, notes, torchvision, verdicts
+
+
+def frame(result):
+    return result.pipeline[0], result.size, result.fit
+
+
+def test_the_crop_of_evaluation():
+    result = torchvision("Resize(size=[256], interpolation=bilinear, antialias=True)", "CenterCrop(size=(224, 224))")
+    assert frame(result) == ({"op": "resize", "side": "shortest", "pixels": 256}, (224, 224), None)
+
+
+def test_a_random_crop_of_a_resized_image_has_its_law():
+    step, size, _ = frame(torchvision("Resize(size=[256])", "RandomCrop(size=(224, 224))"))
+    assert (step["op"], step["scale"], step["base"], size) == ("scale_jitter", 1.0, [16384, 256], (224, 224))
+
+
+def test_the_crop_of_cifar():
+    step, size, _ = frame(torchvision("RandomCrop(size=(32, 32), padding=[4, 4, 4, 4], fill=0, padding_mode=reflect)"))
+    assert (step["op"], step["padding"], step["border"], size) == ("random_crop", 4, "reflect101", (32, 32))
+
+
+def test_a_resize_of_both_sides_stretches():
+    assert torchvision("Resize(size=[96, 64])").fields() == {"size": [96, 64], "fit": "stretch", "pipeline": []}
+    result = albumentations(a("Resize", height=96, width=64, interpolation=1))
+    assert (result.size, result.fit) == ((96, 64), "stretch")
+
+
+def test_a_crop_of_a_stretched_image_shows_the_same_area():
+    step, size, fit = frame(torchvision("Resize(size=[256, 256])", "RandomCrop(size=(224, 224))"))
+    assert (size, fit) == ((224, 224), "stretch")
+    assert step["scale"] == pytest.approx(256 / 224)
+    assert step["translate_x"] == pytest.approx([-16 / 224, 16 / 224])
+
+
+def test_a_shift_by_padding_of_a_stretched_image():
+    step, size, _ = frame(torchvision("Resize(size=[32, 32])", "RandomCrop(size=(32, 32), padding=4)"))
+    assert (step["op"], step["x_pixels"], size) == ("translate", [-4, 4], (32, 32))
+
+
+def test_a_pad_after_a_resize_of_the_longest_side_is_one_frame():
+    result = albumentations(
+        a("LongestMaxSize", max_size=320, interpolation=1),
+        a("PadIfNeeded", min_height=320, min_width=320, border_mode=0, fill=114.0, position="center"),
+    )
+    step, size, _ = frame(result)
+    assert (step["op"], step["side"], step["pixels"], size) == ("resize", "longest", 320, (320, 320))
+    assert step["fill"] == pytest.approx(114 / 255, abs=1e-6)
+
+
+def test_a_resize_without_a_crop_is_refused_with_the_cure():
+    result = torchvision("Resize(size=[256])", "RandomHorizontalFlip(p=0.5)")
+    assert verdicts(result) == {"Resize": "refused", "RandomHorizontalFlip": "equal"}
+    assert "add a CenterCrop or RandomCrop" in notes(result)
+
+
+def test_a_second_crop_is_refused():
+    result = torchvision("RandomCrop(size=(64, 64))", "RandomCrop(size=(32, 32))")
+    assert "one frame" in notes(result)
+    assert result.size == (64, 64)
+
+
+def test_transforms_before_the_frame_act_on_the_canvas_and_it_is_noted():
+    result = torchvision("RandomRotation(degrees=[-9.0, 9.0], fill=0)", "RandomResizedCrop(size=(64, 64))")
+    assert [step["op"] for step in result.pipeline] == ["random_resized_crop", "rotation"]
+    assert "comes first here" in notes(result)
+    flips = torchvision("RandomHorizontalFlip(p=0.5)", "RandomResizedCrop(size=(64, 64))")
+    assert notes(flips) == ""  # a flip and a crop of a random place commute
+
+
+def test_a_frame_in_a_container_is_refused():
+    result = torchvision(
+        "RandomChoice(transforms=[CenterCrop(size=(64, 64)), RandomCrop(size=(64, 64))], p=[0.5, 0.5])"
+    )
+    assert "outside the container" in notes(result)
+
+
+def test_a_frame_with_p_below_one_is_refused():
+    assert "images of two sizes" in notes(albumentations(a("RandomCrop", height=64, width=64, p=0.5)))
+
+
+def test_detection():
+    assert frame(torchvision("RandomIoUCrop(trials=40)", "Resize(size=[300, 300])"))[0]["op"] == "iou_crop"
+    step, size, fit = frame(
+        torchvision("RandomZoomOut(p=0.5, fill=0, side_range=(1.0, 4.0))", "Resize(size=[300, 300])")
+    )
+    assert (step["op"], step["p"], size, fit) == ("zoom_out", 0.5, (300, 300), "stretch")
