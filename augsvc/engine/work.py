@@ -96,30 +96,47 @@ class Queues:
 
     def submit_repeated(self, queue: FairQueue[Any], job: str, call: Callable[[], T]) -> Work[T]:
         """Queues a call. When it raises Pending, it is queued again once that is done: no thread waits for another one."""
-        work: Work[T] = Work(Future())
+        repeated = _Repeated(self, queue, job, call)
+        repeated.submit()
+        return repeated.work
 
-        def attempt(check: Callable[[], None], _: Stages) -> "T | Future[Any]":
-            check()
-            try:
-                return call()
-            except Pending as pending:
-                return pending.future
 
-        def submit() -> None:
-            attempted = Work[Any](Future(), work.stages, work.cancelled)
-            self.submit(queue, job, attempt, attempted).future.add_done_callback(settle)
+@dataclass(slots=True, eq=False)
+class _Repeated(Generic[T]):
+    """A call that is queued again after Pending, and the work of its result.
 
-        def settle(done: "Future[Any]") -> None:
-            if done.cancelled():
-                work.future.cancel()
-            elif (error := done.exception()) is None and isinstance(done.result(), Future):
-                done.result().add_done_callback(lambda _: submit())
-            elif not work.future.set_running_or_notify_cancel():
-                _cancel_queued(done)
-            elif error is not None:
-                work.future.set_exception(error)
-            else:
-                work.future.set_result(done.result())
+    Methods, because closures that call each other are a cycle: a push stayed in memory, and in the budget, until the next
+    full garbage collection.
+    """
 
-        submit()
-        return work
+    queues: Queues
+    queue: FairQueue[Any]
+    job: str
+    call: Callable[[], T]
+    work: Work[T] = field(default_factory=lambda: Work(Future()))
+
+    def submit(self) -> None:
+        """Queues an attempt."""
+        attempted = Work[Any](Future(), self.work.stages, self.work.cancelled)
+        self.queues.submit(self.queue, self.job, self._attempt, attempted).future.add_done_callback(self._settle)
+
+    def _attempt(self, check: Callable[[], None], _: Stages) -> "T | Future[Any]":
+        check()
+        try:
+            return self.call()
+        except Pending as pending:
+            return pending.future
+
+    def _settle(self, done: "Future[Any]") -> None:
+        future = self.work.future
+        if done.cancelled():
+            future.cancel()
+        elif (error := done.exception()) is None and isinstance(done.result(), Future):
+            again = [self.submit]  # emptied by the call: a future keeps its callbacks, and this one is the self-test's
+            done.result().add_done_callback(lambda _: again.pop()())
+        elif not future.set_running_or_notify_cancel():
+            _cancel_queued(done)
+        elif error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(done.result())

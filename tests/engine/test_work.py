@@ -1,11 +1,15 @@
 """Queued work, and what becomes of it when its client leaves."""
 
+import gc
 import threading
+import weakref
 from concurrent.futures import CancelledError, Future
 
+import numpy as np
 import pytest
 
 from augsvc.engine.work import Queues, Work
+from augsvc.errors import Pending
 
 
 @pytest.mark.parametrize("when", ["before it returns", "after it returned"])
@@ -50,3 +54,25 @@ def test_a_validation_that_is_cancelled_while_it_runs_cancels_what_it_queues():
     with pytest.raises(CancelledError):
         batch.future.result(60)
     queues.stop()
+
+
+@pytest.mark.parametrize("pending", [False, True])
+def test_the_result_of_a_repeated_call_is_freed_without_a_garbage_collection(pending):
+    """It is a push's batch, whose bytes count in the memory budget until then."""
+    queues, opened = Queues(lambda job, seconds: None, threading.Event()), Future()
+
+    def call():
+        if pending and not opened.done():
+            raise Pending(opened)
+        return np.zeros(1000)
+
+    gc.disable()
+    try:
+        work = queues.submit_repeated(queues.validations, "job", call)
+        opened.set_result(None)
+        result = weakref.ref(work.future.result(60))
+        del work, call
+        queues.stop()
+        assert result() is None
+    finally:
+        gc.enable()
