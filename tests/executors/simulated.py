@@ -1,7 +1,7 @@
 """CUDA's grid on Numba's simulator, in a separate process: `python -m tests.executors.simulated RESULTS`.
 
-NUMBA_ENABLE_CUDASIM has to be set before Numba is imported. The simulator is Python, a thread for every thread of the grid,
-but the functions of kernels/pixel.py run compiled.
+NUMBA_ENABLE_CUDASIM has to be set before Numba is imported. The simulator is Python, a greenlet for every thread of the
+grid, but the functions of kernels/pixel.py run compiled.
 """
 
 import sys
@@ -9,7 +9,7 @@ from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Semaphore
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -27,59 +27,46 @@ FLOAT_LAST = "a float operation last"  # its canvases are not copied to the host
 
 
 def shared_array(self, shape, dtype):
-    """The array of a `cuda.shared.array` in a block, for all of its threads.
-
-    Numba's simulator looks it up and stores it in two steps, so two threads that come first got an array each: of 456 renders
-    in small chunks, six had other pixels.
-    """
+    """The array of a `cuda.shared.array`, by its line. Numba's simulator formats the whole stack to find that."""
     caller = sys._getframe(1)
     line = caller.f_code.co_filename, caller.f_lineno
-    return self._allocations.setdefault(line, np.empty(shape, as_dtype(dtype)))  # one step under the interpreter's lock
+    if line not in self._allocations:
+        self._allocations[line] = np.empty(shape, as_dtype(dtype))
+    return self._allocations[line]
 
 
 if config.ENABLE_CUDASIM:
+    from greenlet import getcurrent, greenlet
     from numba.cuda.simulator import kernel as simulator
-    from numba.cuda.simulator.kernelapi import FakeCUDAShared
+    from numba.cuda.simulator import kernelapi
     from numba.np.numpy_support import as_dtype
 
-    class BlockThread(simulator.BlockThread):
-        """A thread that reports when it waits for the others of its block, and when it has ended."""
+    class BlockThread(greenlet):
+        """A thread of the grid. Operating system threads, which Numba's simulator takes, were half of this script's CPU time."""
 
-        def run(self):
-            try:
-                super().run()
-            finally:
-                self._manager.reports.release()
+        def __init__(self, function, block, thread):
+            super().__init__(function)
+            self.blockIdx, self.threadIdx = simulator.Dim3(*block), simulator.Dim3(*thread)
 
         def syncthreads(self):
-            self.syncthreads_blocked = True
-            self._manager.reports.release()
-            self.syncthreads_event.wait()
-            self.syncthreads_event.clear()
+            self.parent.switch()
 
     class BlockManager(simulator.BlockManager):
-        """Waits for its threads' reports; Numba's polls them, which was a quarter of this script's CPU time."""
+        """Runs the threads of a block one after the other, up to their next barrier: forwards, then backwards, as their order
+        must not matter.
+        """
 
         def run(self, grid_point, *arguments):
-            self.reports = Semaphore(0)
-            points = np.ndindex(*self._block_dim)
-            threads = [BlockThread(lambda: self._f(*arguments), self, grid_point, at, self._debug) for at in points]
+            threads = [BlockThread(self._f, grid_point, at) for at in np.ndindex(*self._block_dim)]
             for thread in threads:
-                thread.start()
-            waiting = threads
-            while waiting:
-                for _ in waiting:
-                    self.reports.acquire()
+                thread.switch(*arguments)
+            while threads := [thread for thread in reversed(threads) if not thread.dead]:
                 for thread in threads:
-                    if thread.exception:
-                        raise thread.exception[0].with_traceback(thread.exception[1])
-                waiting = [thread for thread in waiting if thread.syncthreads_blocked]
-                for thread in waiting:
-                    thread.syncthreads_blocked = False
-                    thread.syncthreads_event.set()
+                    thread.switch()
 
-    FakeCUDAShared.array = shared_array
-    simulator.BlockThread, simulator.BlockManager = BlockThread, BlockManager
+    kernelapi.FakeCUDAShared.array = shared_array
+    kernelapi.threading = SimpleNamespace(current_thread=getcurrent)
+    simulator.BlockManager = BlockManager
 
 
 @dataclass
