@@ -9,6 +9,7 @@ from augsvc.ops.pipeline import parse_pipeline
 from tests.http.browsing import expect, fragment
 
 DIGITS = {"dataset": "digits/train", "size": [16, 16], "count": 4}
+SPEC = {"dataset": "digits/train", "size": [16, 16]}
 
 
 def cards(window):
@@ -38,7 +39,10 @@ def expect_default(field, schema):
     bounds = alternatives[0]
     is_interval = [one.get("type") for one in alternatives[1:]] == ["array"]
     has_slider = bounds.keys() >= {"minimum", "maximum"} and (bounds is schema or is_interval)
-    if "enum" in schema:
+    if schema.get("items", {}).get("required") == ["op"]:
+        steps = field.locator("> .nested > .operation").evaluate_all("all => all.map(one => one.dataset.op)")
+        assert steps == [step["op"] for step in schema["examples"][0]]
+    elif "enum" in schema:
         assert field.locator("option").all_inner_texts() == schema["enum"]
         expect(field.locator("select")).to_have_value(default)
     elif schema.get("type") == "boolean":
@@ -65,13 +69,14 @@ def test_controls_are_made_from_the_schemas(visit, server):
     for operation in operations:
         name, schema = operation["name"], operation["schema"]
         window.page.get_by_label("Operation to add").select_option(name)
-        window.page.get_by_role("button", name="Add").click()
+        window.page.get_by_role("button", name="Add", exact=True).click()
         made = card(window, name).last
-        fields = made.locator("[data-field]").evaluate_all("all => all.map(one => one.dataset.field)")
-        assert sorted(fields) == sorted(schema["properties"].keys() - {"op"})
-        for field in fields:
-            if field != "id":
-                expect_default(made.locator(f"[data-field={field}]"), schema["properties"][field])
+        fields = made.locator("> .parameters > [data-field]")
+        names = fields.evaluate_all("all => all.map(one => one.dataset.field)")
+        assert sorted(names) == sorted(schema["properties"].keys() - {"op"})
+        for field, field_name in zip(fields.all(), names, strict=True):
+            if field_name != "id":
+                expect_default(field, schema["properties"][field_name])
         required = {key: schema["properties"][key]["examples"][0] for key in schema.get("required", [])}
         added = {"op": name, **required}
         steps = [added, {"op": "gamma"}] if operation["kind"] == "frame" else [{"op": "gamma"}, added]
@@ -83,24 +88,107 @@ def test_controls_are_made_from_the_schemas(visit, server):
     assert window.stream_id == server.open(spec)["id"]
 
 
-def test_a_container_is_edited_as_json_and_receipts_name_its_children(visit, server):
+def test_a_container_is_shown_as_a_tree_and_receipts_name_its_children(visit, server):
     children = [{"op": "rotation", "degrees": [20, 40]}, {"op": "gamma", "gamma": 3}]
     pipeline = [{"op": "one_of", "of": children}, {"op": "rand_augment"}]
     window = visit(fragment(**DIGITS, pipeline=pipeline)).settled()
-    window.expected = ("422",)
-    spec = {"dataset": "digits/train", "size": [16, 16], "pipeline": pipeline}
-    assert window.stream_id == server.open(spec)["id"]
+    assert window.stream_id == server.open({**SPEC, "pipeline": pipeline})["id"]
     listed = window.page.locator("#draws li").all_inner_texts()
     assert sum("one_of." in text for text in listed) == 2
     assert all("not selected" not in text for text in listed if "rand_augment" in text)
-    container = card(window, "one_of")
-    container.locator(".title").click()
-    field = container.locator("[data-field=of]")
-    field.locator("input").fill('[{"op": "gammma"}]')
-    expect(field).to_contain_text("did you mean gamma?")
-    field.locator("input").fill('[{"op": "gamma"}]')
-    spec["pipeline"][0] = {"op": "one_of", "of": [{"op": "gamma"}]}
-    assert window.settled().stream_id == server.open(spec)["id"]
+    expect(card(window, "one_of").locator("> .bar .summary")).to_have_text("rotation, gamma")
+    card(window, "one_of").locator("> .bar .title").click()
+    card(window, "gamma").locator(".title").click()
+    card(window, "gamma").get_by_label("gamma, maximum", exact=True).fill("3.5")
+    children[1] = {"op": "gamma", "gamma": [3, 3.5]}
+    assert window.stream_id == server.open({**SPEC, "pipeline": pipeline})["id"]
+
+
+def names(window, selector="#operations"):
+    """The names of a list of cards."""
+    return window.find(f"{selector} > .operation").evaluate_all("all => all.map(one => one.dataset.op)")
+
+
+def test_steps_of_a_container_are_added_moved_and_removed(visit, server):
+    pipeline = [{"op": "random_resized_crop"}, {"op": "gamma"}, {"op": "one_of", "of": [{"op": "rotation"}]}]
+    window = visit(fragment(**DIGITS, pipeline=pipeline)).settled()
+    nested = ".operation[data-op=one_of] .nested"
+    press = lambda label: window.page.get_by_role("button", name=label, exact=True).click()  # noqa: E731
+    press("Move gamma into one_of")
+    assert names(window, nested) == ["rotation", "gamma"]
+    expect(window.find("#announcer")).to_have_text("gamma is now operation 2 in one_of")
+    press("Move gamma up")
+    offered = window.page.get_by_label("Step for one_of").locator("option").all_inner_texts()
+    assert {"some_of", "sharpen", "mixup"} < set(offered) and "random_crop" not in offered
+    window.page.get_by_label("Step for one_of").select_option("some_of")
+    press("Add to one_of")
+    assert names(window, nested + ":not(.nested .nested)") == ["gamma", "rotation", "some_of"]
+    press("Move rotation into some_of")
+    press("Remove gaussian_blur")
+    some_of = {"op": "some_of", "of": [{"op": "gamma"}, {"op": "rotation"}]}
+    made = [pipeline[0], {"op": "one_of", "of": [{"op": "gamma"}, some_of]}]
+    assert window.stream_id == server.open({**SPEC, "pipeline": made})["id"]
+    window.find(f"{nested} .nested").get_by_role("button", name="Move rotation out of some_of").click()
+    made[1]["of"] = [{"op": "gamma"}, {"op": "some_of", "of": [{"op": "gamma"}]}, {"op": "rotation"}]
+    assert window.stream_id == server.open({**SPEC, "pipeline": made})["id"]
+    assert window.page.evaluate("document.activeElement.innerText").startswith("rotation")
+
+
+def test_frames_stay_first_and_mixes_last(visit, server):
+    window = visit(fragment(**DIGITS, pipeline=[{"op": "mixup"}])).settled()
+    for name in ("gamma", "random_crop"):
+        window.page.get_by_label("Operation to add").select_option(name)
+        window.page.get_by_role("button", name="Add", exact=True).click()
+    assert names(window) == ["random_crop", "gamma", "mixup"]
+    expect(window.page.get_by_role("button", name="Move random_crop down")).to_be_disabled()
+    expect(window.page.get_by_role("button", name="Move gamma up")).to_be_disabled()
+    made = [{"op": "random_crop"}, {"op": "gamma"}, {"op": "mixup"}]
+    assert window.stream_id == server.open({**SPEC, "pipeline": made})["id"]
+
+
+def test_an_error_in_a_container_is_shown_at_its_control(visit):
+    inner = {"op": "some_of", "of": [{"op": "gamma"}, {"op": "rotation"}]}
+    window = visit(fragment(**DIGITS, pipeline=[{"op": "one_of", "of": [inner]}])).settled()
+    window.expected = ("422",)
+    rotation = card(window, "rotation")
+    maximum = rotation.get_by_label("degrees, maximum", exact=True)
+    for name in ("one_of", "some_of", "rotation"):
+        card(window, name).locator("> .bar .title").click()
+    maximum.fill("999")
+    error = rotation.locator("[data-field=degrees] > .error")
+    expect(error).to_have_text("degrees takes numbers from -360.0 to 360.0")
+    assert maximum.get_attribute("aria-invalid") == "true"
+    assert error.get_attribute("id") in maximum.get_attribute("aria-describedby")
+    assert window.find("[aria-invalid=true]").count() == 4  # both numbers and their sliders, and nothing around them
+    maximum.fill("20")
+    for _ in range(2):
+        window.page.get_by_role("button", name="Remove gamma").or_(
+            window.page.get_by_role("button", name="Remove rotation")
+        ).first.click()
+    expect(card(window, "some_of").locator("[data-field=of] > .error")).to_contain_text("1 to 64")
+
+
+@pytest.mark.parametrize(
+    ("typed", "spans", "shown"),
+    [("0", [0], "0"), ("0, 2, 5-9", [0, 2, [5, 9]], "0, 2, 5-9"), ("[[3, 4]]", [[3, 4]], "3-4"), ("", None, "")],
+)
+def test_views_and_epochs_are_typed_as_ranges(visit, server, typed, spans, shown):
+    window = visit(fragment(**DIGITS, pipeline=[{"op": "gamma", "epochs": [7]}])).settled()
+    card(window, "gamma").locator(".title").click()
+    card(window, "gamma").get_by_label("epochs").fill(typed)
+    made = {"op": "gamma"} if spans is None else {"op": "gamma", "epochs": spans}
+    assert window.stream_id == server.open({**SPEC, "pipeline": [made]})["id"]
+    window.page.reload()
+    card(window, "gamma").locator(".title").click()
+    expect(card(window, "gamma").get_by_label("epochs")).to_have_value(shown)
+
+
+def test_text_that_is_no_range_is_refused_at_its_control(visit):
+    window = visit(fragment(**DIGITS, pipeline=[{"op": "gamma"}])).settled()
+    window.expected = ("422",)
+    card(window, "gamma").locator(".title").click()
+    card(window, "gamma").get_by_label("views").fill("9-5x")
+    expect(card(window, "gamma").locator("[data-field=views] > .error")).to_contain_text("views takes")
 
 
 def test_every_kind_of_control_changes_what_is_sent(visit, server):
@@ -160,7 +248,7 @@ def test_an_unknown_schema_becomes_a_text_field(visit):
     window.page.reload()
     window.settled().expected = ("422",)
     window.page.get_by_label("Operation to add").select_option("rotation")
-    window.page.get_by_role("button", name="Add").click()
+    window.page.get_by_role("button", name="Add", exact=True).click()
     rotation = card(window, "rotation")
     expect(rotation.get_by_label("odd")).to_have_value("[1,2]")
     expect(rotation.get_by_label("flag")).to_be_checked()

@@ -6,7 +6,7 @@ import { sliderStep } from "./schema.js";
 
 /** A control for a parameter from schema.js; calls `change(value)` on every change. */
 export function control(parameter, value, change) {
-  const makers = { range, number, choice, switch: toggle, text };
+  const makers = { range, number, choice, switch: toggle, spans, text };
   return makers[parameter.kind](parameter, value, change);
 }
 
@@ -14,7 +14,7 @@ export function control(parameter, value, change) {
 export function field(name, label, ...content) {
   const error = el("p", { class: "error", id: uniqueId("error"), hidden: true });
   const node = el("div", { class: "field", "data-field": name }, label, ...content, error);
-  for (const input of node.querySelectorAll("input, select")) set(input, { "aria-describedby": error.id });
+  for (const input of inputsOf(node)) set(input, { "aria-describedby": error.id });
   return node;
 }
 
@@ -23,8 +23,11 @@ export function showError(node, message) {
   const error = node.querySelector(":scope > .error");
   error.textContent = message ?? "";
   error.hidden = !message;
-  for (const input of node.querySelectorAll("input, select")) set(input, { "aria-invalid": message ? "true" : null });
+  for (const input of inputsOf(node)) set(input, { "aria-invalid": message ? "true" : null });
 }
+
+/** A field's inputs, without those of fields in it: the steps of a container have theirs. */
+const inputsOf = (node) => [...node.querySelectorAll("input, select")].filter((input) => input.closest(".field") === node);
 
 function range({ name, low, high, integer }, value, change) {
   const bounds = (Array.isArray(value) ? value : [value, value]).slice(0, 2);
@@ -106,6 +109,26 @@ function text({ name, nullable, plain }, value, change) {
     else change(parseValue(input.value));
   });
   return field(name, el("div", { class: "head" }, el("label", { class: "label", for: id }, name), input));
+}
+
+/** Numbers and ranges as people write them: "0, 2, 5-9" is [0, 2, [5, 9]]; empty is all. */
+function spans({ name }, value, change) {
+  const id = uniqueId("spans");
+  const input = el("input", { id, type: "text", placeholder: "all, or 0, 5-9", spellcheck: "false", autocomplete: "off" });
+  input.value = spansText(value);
+  input.addEventListener("input", () => change(parseSpans(input.value)));
+  return field(name, el("div", { class: "head" }, el("label", { class: "label", for: id }, name), input));
+}
+
+const spansText = (value) =>
+  value === null || value === undefined ? "" : [value].flat().map((span) => (Array.isArray(span) ? span.join("-") : span)).join(", ");
+
+/** The list that a text stands for, null if it is empty; other text as it is, which the server rejects. */
+function parseSpans(typed) {
+  if (typed.trim() === "") return null;
+  const parts = typed.split(",").map((part) => part.trim().match(/^(\d+)(?:\s*[-–]\s*(\d+))?$/));
+  if (!parts.every(Boolean)) return parseValue(typed);
+  return parts.map(([, first, last]) => (last === undefined ? Number(first) : [Number(first), Number(last)]));
 }
 
 /** JSON, or the text itself. */

@@ -1,9 +1,10 @@
-// The list of operations: add, move, change, remove. It holds the values; only the server validates them.
+// The pipeline as a tree of cards: add, move, change, remove. It holds the values; only the server validates them.
 
-import { control, showError } from "./controls.js";
+import { control, field, showError } from "./controls.js";
 import { $, announce, el, formatNumber, icon, set, uniqueId } from "./dom.js";
-import { parameters, toEntry, withDefaults } from "./schema.js";
+import { parameters, withDefaults } from "./schema.js";
 import { PRESETS, presetFor } from "./state.js";
+import { canMove, keepOpen, locate, neighbour, positionOf, toEntries, toNodes } from "./tree.js";
 
 const CUSTOM = "custom";
 
@@ -13,25 +14,25 @@ export class Pipeline {
     this.changed = changed;
     this.operations = new Map();
     this.media = "image";
-    this.cards = []; // { operation, values, open, node }
+    this.nodes = []; // see tree.js; a rendered node has its elements too
     this.list = $("#operations");
     this.radios = [...new Set(Object.values(PRESETS).flat()), CUSTOM].map((name) => this.#radio(name));
     $("#add").addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#add($("#add-name").value);
+      this.#add($("#add-name").value, null);
     });
   }
 
   /** Takes the answer of /v1/ops. */
   setOperations(operations) {
     this.operations = new Map(operations.map((operation) => [operation.name, operation]));
-    this.#fillSelect();
+    this.#fillSelect($("#add-name"), () => true);
   }
 
   /** Switches to a medium: operations of another medium are neither offered nor kept. Returns the remaining pipeline. */
   setMedia(media, pipeline) {
     this.media = media;
-    this.#fillSelect();
+    this.#fillSelect($("#add-name"), () => true);
     for (const radio of this.radios) radio.parentElement.hidden = ![...PRESETS[media], CUSTOM].includes(radio.value);
     if (!Array.isArray(pipeline)) return presetFor(pipeline, media);
     return pipeline.filter(({ op }) => (this.operations.get(op)?.media ?? media) === media); // a container has none
@@ -41,41 +42,35 @@ export class Pipeline {
   show(pipeline, expanded) {
     const name = typeof pipeline === "string" ? pipeline : CUSTOM;
     for (const radio of this.radios) radio.checked = radio.value === name;
-    const open = this.cards.map((card) => card.open && card.operation.name);
-    this.cards = expanded.map((entry, i) => {
-      const operation = this.operations.get(entry.op) ?? { name: entry.op, kind: "", summary: "", schema: {} };
-      return { operation, values: withDefaults(operation, entry), open: open[i] === entry.op };
-    });
+    const earlier = this.nodes;
+    this.nodes = toNodes(expanded, this.operations);
+    keepOpen(this.nodes, earlier);
     this.#render();
   }
 
   /** The operations as a specification lists them. */
   entries() {
-    return this.cards.map(({ operation, values }) => toEntry(operation, values));
+    return toEntries(this.nodes);
   }
 
-  /** Shows an error message at the control that `path` names, e.g. pipeline.0.degrees; false for other paths. */
+  /** Shows an error message at the control that `path` names, e.g. pipeline.0.of.1.degrees; false for other paths. */
   showError(path, message) {
-    const [root, index, name] = path.split(".");
-    if (root !== "pipeline") return false;
-    const card = this.cards[Number(index)];
-    const control = card && name && card.fields.get(name);
-    if (control) {
-      this.#open(card, true);
-      showError(control, message);
-    } else if (card) {
-      showError(card.node, message);
-    } else {
-      set($("#pipeline-error"), { hidden: false }).textContent = message;
-    }
+    if (path.split(".")[0] !== "pipeline") return false;
+    const { node, names } = locate(this.nodes, path);
+    const control = node?.fields.get(names[0]);
+    if (control) this.#open(node, true);
+    for (let parent = node?.parent; parent; parent = parent.parent) this.#open(parent, true);
+    if (node) showError(control ?? node.node, message);
+    else set($("#pipeline-error"), { hidden: false }).textContent = message;
     return true;
   }
 
-  clearErrors() {
+  clearErrors(nodes = this.nodes) {
     $("#pipeline-error").hidden = true;
-    for (const card of this.cards) {
-      showError(card.node, null);
-      for (const control of card.fields.values()) showError(control, null);
+    for (const { node, fields, children } of nodes) {
+      showError(node, null);
+      for (const control of fields.values()) showError(control, null);
+      if (children) this.clearErrors(children);
     }
   }
 
@@ -86,15 +81,16 @@ export class Pipeline {
     return input;
   }
 
-  #fillSelect() {
+  /** Offers the operations of the medium that `accepts` takes, by kind. */
+  #fillSelect(select, accepts) {
     const kinds = new Map();
     for (const operation of this.operations.values()) {
-      if ((operation.media ?? this.media) !== this.media) continue;
+      if ((operation.media ?? this.media) !== this.media || !accepts(operation)) continue;
       kinds.set(operation.kind, [...(kinds.get(operation.kind) ?? []), operation.name]);
     }
     const groups = [...kinds].map(([kind, names]) =>
       el("optgroup", { label: kind }, ...names.map((name) => el("option", { value: name }, name))));
-    $("#add-name").replaceChildren(...groups);
+    select.replaceChildren(...groups);
   }
 
   #emitChange() {
@@ -102,95 +98,148 @@ export class Pipeline {
     this.changed(this.entries());
   }
 
-  #add(name) {
+  #siblings(parent) {
+    return parent ? parent.children : this.nodes;
+  }
+
+  /** Adds an operation to a container, or to the pipeline. */
+  #add(name, parent) {
     const operation = this.operations.get(name);
     if (!operation) return;
-    const card = { operation, values: withDefaults(operation), open: true };
-    if (operation.kind === "frame") this.cards.unshift(card); // a frame comes first
-    else this.cards.push(card);
-    this.#render();
-    card.title.focus();
-    announce(`${name} added as operation ${this.cards.indexOf(card) + 1}`);
-    this.#emitChange();
+    const [node] = toNodes([{ op: name, ...withDefaults(operation) }], this.operations, parent);
+    const siblings = this.#siblings(parent);
+    node.open = true;
+    siblings.splice(positionOf(operation, siblings), 0, node);
+    this.#finish(node, "title", `${name} added as ${place(node, siblings)}`);
   }
 
-  #move(card, step, focus) {
-    const from = this.cards.indexOf(card);
-    const to = from + step;
-    if (to < 0 || to >= this.cards.length) return;
-    this.cards.splice(to, 0, ...this.cards.splice(from, 1));
-    this.#render();
-    const button = card[focus];
-    (button.disabled ? card[focus === "up" ? "down" : "up"] : button).focus();
-    announce(`${card.operation.name} is now operation ${to + 1} of ${this.cards.length}`);
-    this.#emitChange();
+  #move(node, step, focus) {
+    const siblings = this.#siblings(node.parent);
+    if (!canMove(node, step, siblings)) return;
+    const to = siblings.indexOf(node) + step;
+    siblings.splice(to, 0, ...siblings.splice(to - step, 1));
+    this.#finish(node, focus, `${node.operation.name} is now ${place(node, siblings)} of ${siblings.length}`);
   }
 
-  #remove(card) {
-    const index = this.cards.indexOf(card);
-    this.cards.splice(index, 1);
+  /** Moves a node to the end of a neighbouring container, or out of its container, behind it. */
+  #transfer(node, parent) {
+    const from = this.#siblings(node.parent);
+    from.splice(from.indexOf(node), 1);
+    const siblings = this.#siblings(parent);
+    siblings.splice(parent === node.parent?.parent ? siblings.indexOf(node.parent) + 1 : siblings.length, 0, node);
+    node.parent = parent;
+    if (parent) parent.open = true;
+    this.#finish(node, "title", `${node.operation.name} is now ${place(node, siblings)}`);
+  }
+
+  #remove(node) {
+    const siblings = this.#siblings(node.parent);
+    const index = siblings.indexOf(node);
+    siblings.splice(index, 1);
+    const next = siblings[Math.min(index, siblings.length - 1)] ?? node.parent;
+    this.#finish(next, "title", `${node.operation.name} removed`);
+  }
+
+  /** Renders a changed tree, and puts the focus on an element of a node: a button that is disabled hands it on. */
+  #finish(node, focus, message) {
     this.#render();
-    const next = this.cards[Math.min(index, this.cards.length - 1)];
-    (next ? next.title : $("#add-name")).focus();
-    announce(`${card.operation.name} removed`);
+    const element = node ? node[focus] : $("#add-name");
+    (element.disabled ? node[focus === "up" ? "down" : "up"] : element).focus();
+    announce(message);
     this.#emitChange();
   }
 
   #render() {
-    this.list.replaceChildren(...this.cards.map((card, index) => this.#card(card, index)));
-    $("#no-operations").hidden = this.cards.length > 0;
+    this.list.replaceChildren(...this.nodes.map((node) => this.#card(node)));
+    $("#no-operations").hidden = this.nodes.length > 0;
   }
 
-  #card(card, index) {
-    const { name, summary } = card.operation;
-    const body = el("div", { class: "parameters", id: uniqueId("parameters"), role: "group", "aria-label": name, hidden: !card.open });
-    body.append(el("p", { class: "quiet" }, summary.replaceAll("`", "")));
-    card.fields = new Map();
-    for (const parameter of parameters(card.operation)) {
-      const node = control(parameter, card.values[parameter.name], (value) => {
-        card.values[parameter.name] = value;
-        card.summary.textContent = summarize(card);
-        this.#emitChange();
-      });
-      card.fields.set(parameter.name, node);
-      body.append(node);
-    }
-    card.body = body;
-    card.summary = el("span", { class: "summary" }, summarize(card));
-    card.title = el("button", { type: "button", class: "title", "aria-expanded": String(card.open), "aria-controls": body.id },
-      el("span", { class: "name" }, name), card.summary);
-    card.title.addEventListener("click", () => this.#open(card, !card.open));
-    card.title.addEventListener("keydown", (event) => {
+  #card(node) {
+    const { name } = node.operation;
+    const body = this.#body(node);
+    node.summary = el("span", { class: "summary" }, summarize(node));
+    node.title = el("button", { type: "button", class: "title", "aria-expanded": String(node.open), "aria-controls": body.id },
+      el("span", { class: "name" }, name), node.summary);
+    node.title.addEventListener("click", () => this.#open(node, !node.open));
+    node.title.addEventListener("keydown", (event) => {
       if (!event.altKey || !["ArrowUp", "ArrowDown"].includes(event.key)) return;
       event.preventDefault();
-      this.#move(card, event.key === "ArrowUp" ? -1 : 1, "title");
+      this.#move(node, event.key === "ArrowUp" ? -1 : 1, "title");
     });
-    set(card.title, { "aria-keyshortcuts": "Alt+ArrowUp Alt+ArrowDown" });
-    card.up = iconButton("up", `Move ${name} up`, () => this.#move(card, -1, "up"), index === 0);
-    card.down = iconButton("down", `Move ${name} down`, () => this.#move(card, 1, "down"), index === this.cards.length - 1);
-    const remove = iconButton("remove", `Remove ${name}`, () => this.#remove(card));
+    set(node.title, { "aria-keyshortcuts": "Alt+ArrowUp Alt+ArrowDown" });
     const error = el("p", { class: "error", hidden: true });
-    card.node = el("li", { class: "operation", "data-op": name },
-      el("div", { class: "bar" }, card.title, card.up, card.down, remove), error, body);
-    return card.node;
+    node.node = el("li", { class: "operation", "data-op": name }, el("div", { class: "bar" }, node.title, ...this.#buttons(node)), error, body);
+    return node.node;
   }
 
-  #open(card, open) {
-    card.open = open;
-    card.body.hidden = !open;
-    set(card.title, { "aria-expanded": String(open) });
+  #buttons(node) {
+    const { name } = node.operation;
+    const siblings = this.#siblings(node.parent);
+    const container = neighbour(node, siblings);
+    node.up = iconButton("up", `Move ${name} up`, () => this.#move(node, -1, "up"), !canMove(node, -1, siblings));
+    node.down = iconButton("down", `Move ${name} down`, () => this.#move(node, 1, "down"), !canMove(node, 1, siblings));
+    return [
+      node.parent && iconButton("left", `Move ${name} out of ${node.parent.operation.name}`, () => this.#transfer(node, node.parent.parent)),
+      container && iconButton("right", `Move ${name} into ${container.operation.name}`, () => this.#transfer(node, container)),
+      node.up, node.down, iconButton("remove", `Remove ${name}`, () => this.#remove(node)),
+    ].filter(Boolean);
+  }
+
+  /** A card's parameters; of a container its steps first. */
+  #body(node) {
+    const { name, summary } = node.operation;
+    const body = el("div", { class: "parameters", id: uniqueId("parameters"), role: "group", "aria-label": name, hidden: !node.open });
+    body.append(el("p", { class: "quiet" }, summary.replaceAll("`", "")));
+    node.fields = new Map();
+    for (const parameter of parameters(node.operation)) {
+      const isSteps = parameter.name === "of" && node.children;
+      const made = isSteps ? this.#steps(node) : control(parameter, node.values[parameter.name], (value) => {
+        node.values[parameter.name] = value;
+        node.summary.textContent = summarize(node);
+        this.#emitChange();
+      });
+      node.fields.set(parameter.name, made);
+      body.append(made);
+    }
+    node.body = body;
+    return body;
+  }
+
+  /** The steps of a container, and a form that adds one; a frame cannot be in it. */
+  #steps(node) {
+    const { name } = node.operation;
+    const list = el("ol", { class: "operations nested", "aria-label": `Operations in ${name}` },
+      ...node.children.map((child) => this.#card(child)));
+    const select = el("select", { "aria-label": `Step for ${name}` });
+    this.#fillSelect(select, ({ kind }) => kind !== "frame");
+    const form = el("form", { class: "row" }, select, el("button", { "aria-label": `Add to ${name}` }, "Add"));
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#add(select.value, node);
+    });
+    return field("of", null, list, form);
+  }
+
+  #open(node, open) {
+    node.open = open;
+    node.body.hidden = !open;
+    set(node.title, { "aria-expanded": String(open) });
   }
 }
+
+/** "operation 2", or "operation 2 in one_of". */
+const place = (node, siblings) =>
+  `operation ${siblings.indexOf(node) + 1}${node.parent ? ` in ${node.parent.operation.name}` : ""}`;
 
 export function iconButton(name, label, act, disabled = false) {
   return el("button", { type: "button", class: "icon", "aria-label": label, title: label, onclick: act, disabled }, icon(name));
 }
 
-/** The summary on a closed card: its first drawn parameter that varies, and its probability. */
-function summarize({ operation, values }) {
+/** The summary on a closed card: its first drawn parameter that varies, or its steps, and its probability. */
+function summarize({ operation, values, children }) {
   const drawn = parameters(operation).filter(({ kind, name }) => kind === "range" && values[name]);
   const varying = drawn.find(({ name }) => values[name][0] !== values[name][1]) ?? drawn[0];
-  const parts = [];
+  const parts = children ? [children.map((child) => child.operation.name).join(", ")] : [];
   if (varying) {
     const [low, high] = [values[varying.name]].flat().map((bound) => formatNumber(bound ?? NaN));
     parts.push(`${varying.name} ${low === high || high === undefined ? low : `${low} … ${high}`}`);

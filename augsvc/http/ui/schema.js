@@ -2,7 +2,7 @@
 
 const HIDDEN = new Set(["op"]);
 
-/** The parameters of an operation of /v1/ops, in display order: its own, then `p`, border, views, epochs and id. */
+/** The parameters of an operation of /v1/ops, in display order: its own, then `p`, border, fill, views, epochs and id. */
 export function parameters(operation) {
   const { properties = {}, required = [], $defs = {} } = operation.schema;
   const result = Object.entries(properties)
@@ -13,7 +13,7 @@ export function parameters(operation) {
       required: required.includes(name),
       ...controlFor(resolve(schema, $defs)),
     }));
-  const last = ["p", "border", "views", "epochs", "id"];
+  const last = ["p", "border", "fill", "views", "epochs", "id"];
   return result.sort((a, b) => last.indexOf(a.name) - last.indexOf(b.name));
 }
 
@@ -26,6 +26,7 @@ function controlFor(schema) {
   if (schema.enum) return { kind: "choice", options: schema.enum };
   if (schema.type === "boolean") return { kind: "switch" };
   const forms = schema.anyOf ?? [schema];
+  if (forms.some(isListOfSpans)) return { kind: "spans" };
   const number = forms.find((form) => form.type === "number" || form.type === "integer");
   const pair = forms.some((form) => form.type === "array" && form.minItems === 2 && form.maxItems === 2);
   const bounded = number && Number.isFinite(number.minimum) && Number.isFinite(number.maximum);
@@ -35,6 +36,9 @@ function controlFor(schema) {
   }
   return { kind: "text", nullable: forms.some((form) => form.type === "null"), plain: forms.some((form) => form.type === "string") };
 }
+
+/** Whether a form is a list of numbers and of [first, last] ranges. */
+const isListOfSpans = ({ items }) => items?.anyOf?.some((form) => form.maxItems === 2) ?? false;
 
 /** A slider's step: 1, 2 or 5 times a power of ten, about a two-hundredth of the range. */
 export function sliderStep(low, high) {

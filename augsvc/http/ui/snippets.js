@@ -28,13 +28,11 @@ export function curl({ url, spec, stream, epoch, start, count, view, token }) {
 const shellQuote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 const tuple = (values) => `(${values.map((value) => literal(value)).join(", ")})`;
 
-/** A JSON value as a Python literal, one line for each object in a list. */
+/** A JSON value as a Python literal, one line for each step of a pipeline or a container. */
 function literal(value, indent = 0) {
   if (value === null) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
-  if (Array.isArray(value)) return sequence(value, indent, literal);
-  if (typeof value === "object") return mapping(value, literal);
-  return JSON.stringify(value);
+  return nested(value, indent, 4, literal);
 }
 
 function pretty(value, indent) {
@@ -43,16 +41,16 @@ function pretty(value, indent) {
   return `{\n${lines.join(",\n")}\n${" ".repeat(indent)}}`;
 }
 
-function compact(value, indent = 0) {
-  if (Array.isArray(value)) return sequence(value, indent, compact);
-  return value !== null && typeof value === "object" ? mapping(value, compact) : JSON.stringify(value);
-}
+const compact = (value, indent = 0) => nested(value, indent, 2, compact);
 
-function sequence(values, indent, write) {
-  if (!values.some((value) => value !== null && typeof value === "object")) return `[${values.map((value) => write(value)).join(", ")}]`;
-  const inner = " ".repeat(indent + 4 - (write === compact ? 2 : 0));
-  return `[\n${values.map((value) => inner + write(value)).join(",\n")}\n${" ".repeat(indent)}]`;
+/** A value that `write` writes the parts of; a list of objects has a line for each, `step` further in. */
+function nested(value, indent, step, write) {
+  if (value === null || typeof value !== "object") return JSON.stringify(value);
+  if (!Array.isArray(value)) {
+    return `{${Object.entries(value).map(([name, field]) => `${JSON.stringify(name)}: ${write(field, indent)}`).join(", ")}}`;
+  }
+  const isPlain = (item) => item === null || typeof item !== "object" || Array.isArray(item);
+  if (value.every(isPlain)) return `[${value.map((item) => write(item, indent)).join(", ")}]`;
+  const inner = " ".repeat(indent + step);
+  return `[\n${value.map((item) => inner + write(item, indent + step)).join(",\n")}\n${" ".repeat(indent)}]`;
 }
-
-const mapping = (value, write) =>
-  `{${Object.entries(value).map(([name, field]) => `${JSON.stringify(name)}: ${write(field)}`).join(", ")}}`;
