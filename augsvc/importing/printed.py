@@ -102,18 +102,20 @@ class _Reader:
         call = _Call(name, {}, [])
         if not (self.next.kind == "sign" and self.next.text == "("):
             return _CONSTANTS.get(name, name)
-        while self._accept("("):  # torchvision.transforms.RandomChoice prints its p in a second pair of brackets
+        while not self._is_label() and self._accept("("):  # torchvision's RandomChoice prints its p in a second pair
             while not self._accept(")"):
-                self._item(call, depth + 1)
-                self._accept(",")
+                if not self._accept(","):
+                    self._item(call, depth + 1)
         return call
 
-    def _item(self, call: _Call, depth: int) -> None:
+    def _is_label(self) -> bool:
+        """Whether a child's label follows: Kornia prints (RandomAffine_0): RandomAffine(…)."""
         ahead = [token.text for token in self._tokens[self._index : self._index + 4]]
-        if ahead[0] == "(" and ahead[2:] == [
-            ")",
-            ":",
-        ]:  # Kornia numbers its children: (RandomAffine_0): RandomAffine(…)
+        return ahead[0] == "(" and ahead[2:] == [")", ":"]
+
+    def _item(self, call: _Call, depth: int) -> None:
+        ahead = [token.text for token in self._tokens[self._index : self._index + 2]]
+        if self._is_label():
             self._index += 4
             call.positional.append(self.value(depth))
         elif self.next.kind == "name" and ahead[1:2] == ["="]:

@@ -16,6 +16,8 @@ from augsvc.ops.pipeline import parse_pipeline
 
 TABLES: Mapping[Library, Table] = {"torchvision": TORCHVISION, "albumentations": ALBUMENTATIONS, "kornia": KORNIA}
 _ROOTS = {"Compose", "ReplayCompose", "Sequential", "AugmentationSequential", "ImageSequential"}
+_HIDING = {"AugmentationSequential", "ImageSequential"}
+_HIDDEN = "its printed form leaves out random_apply and same_on_batch: all children apply, and each sample draws"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,10 @@ def translate(library: Library, root: Node, size: Size | None = None) -> Import:
     """
     require_bounded(root)
     builder = Builder(TABLES[library], Framing(size))
-    is_container = root.name in _ROOTS
-    builder.walk([root] if not is_container or root.parameters.get("p", 1.0) != 1.0 else root.children)
+    always = root.parameters.get("p", 1.0) == 1.0 and not root.parameters.get("random_apply")
+    builder.walk(root.children if root.name in _ROOTS and always else [root])
+    if root.printed and root.name in _HIDING:
+        builder.lines.insert(0, Line(root.name, Verdict.NEAR, notes=(_HIDDEN,)))
     try:
         builder.framing.require_complete()
     except Refused as refusal:

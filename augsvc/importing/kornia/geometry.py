@@ -1,0 +1,127 @@
+"""Flips, rotations, crops and resizes: RandomAffine is clockwise, RandomRotation counter-clockwise."""
+
+from collections.abc import Mapping
+
+from augsvc.importing.builder import Builder, Entry
+from augsvc.importing.kornia.common import around, frame, moves, p, simple
+from augsvc.importing.parameters import Parameters, Range, Refused, choose, negated, ordered
+
+_PADDINGS = {"constant": "constant", "reflect": "reflect101", "replicate": "edge"}
+
+
+def _rotation(given: Parameters, build: Builder) -> None:
+    settings = {"degrees": around(given, "degrees"), **moves(given, build)}
+    build.add("rotation", p(given, build, 0.5), settings)
+
+
+def _rotate90(given: Parameters, build: Builder) -> None:
+    moves(given, build)
+    low, high = given.range("times")
+    if not (low >= 0 and high <= 3):
+        raise Refused("times must be from 0 to 3: rotate90 turns counter-clockwise by as many right angles")
+    build.add("rotate90", p(given, build, 0.5), {"turns": (low, high)})
+
+
+def _shears(given: Parameters) -> tuple[Range, Range]:
+    """The ranges along x and y of Kornia's angles, negated: theirs move the lower half to the left."""
+    shear = given.numbers("shear", (1, 2, 4)) or [0.0]
+    if len(shear) == 1:
+        shear = [-abs(shear[0]), abs(shear[0])]
+    shear = [*shear, 0.0, 0.0][:4]
+    return negated(ordered("shear", shear[0], shear[1])), negated(ordered("shear", shear[2], shear[3]))
+
+
+def _affine(given: Parameters, build: Builder) -> None:
+    translate = given.numbers("translate", (2,)) or [0.0, 0.0]
+    shear_x, shear_y = _shears(given)
+    settings = {
+        "degrees": negated(around(given, "degrees")),
+        "translate_x": (-translate[0], translate[0]),
+        "translate_y": (-translate[1], translate[1]),
+        "scale": given.range("scale", (1.0, 1.0)),
+        "shear_x": shear_x,
+        "shear_y": shear_y,
+    }
+    build.add("affine", p(given, build, 0.5), settings | moves(given, build))
+
+
+def _shear(given: Parameters, build: Builder) -> None:
+    shear_x, shear_y = _shears(given)
+    build.add("shear", p(given, build, 0.5), {"x": shear_x, "y": shear_y, **moves(given, build)})
+
+
+def _translate(given: Parameters, build: Builder) -> None:
+    settings = {"x": given.range("translate_x", (0.0, 0.0)), "y": given.range("translate_y", (0.0, 0.0))}
+    build.add("translate", p(given, build, 0.5), settings | moves(given, build))
+
+
+def _perspective(given: Parameters, build: Builder) -> None:
+    given.require("sampling_method", ("basic",), "moves corners in any direction; perspective moves them inwards")
+    settings = {"distortion": given.number("distortion_scale", 0.5), **moves(given, build)}
+    build.add("perspective", p(given, build, 0.5), settings)
+
+
+def _random_resized_crop(given: Parameters, build: Builder) -> None:
+    """Prints its ratio as `resize_to`."""
+    frame(given, build)
+    given.ignore("padding_mode")
+    scale, ratio = given.range("scale", (0.08, 1.0)), given.range("resize_to", (0.75, 4 / 3))
+    build.framing.random_resized_crop(given.size("size"), scale, ratio)
+
+
+def _random_crop(given: Parameters, build: Builder) -> None:
+    frame(given, build)
+    padding = given.numbers("padding", (1, 2, 4)) or [0.0]
+    if len(set(padding)) > 1 or not padding[0].is_integer():
+        raise Refused("pads the sides differently; random_crop pads all by the same number")
+    if given.flag("pad_if_needed", False):
+        build.remark("pads smaller images")
+    border = choose(_PADDINGS, given.word("padding_mode", "constant"), "padding_mode")
+    fill = given.number("fill", 0.0, 0.0, 1.0)
+    build.framing.random_crop(given.size("size"), int(padding[0]), border, fill)
+
+
+def _center_crop(given: Parameters, build: Builder) -> None:
+    given.ignore("same_on_batch")
+    frame(given, build)
+    given.ignore("padding_mode")
+    build.framing.center_crop(given.size("size"))
+
+
+def _resize(given: Parameters, build: Builder) -> None:
+    given.ignore("same_on_batch")
+    frame(given, build)
+    if not given.flag("antialias", False):
+        build.differs("averages where it shrinks; Kornia does not without antialias=True")
+    side = choose({"short": "shortest", "long": "longest"}, given.word("side", "short"), "side")
+    sizes = given.numbers("size", (1, 2))
+    if len(sizes) == 2:
+        build.framing.resize((int(sizes[0]), int(sizes[1])))
+    elif sizes:
+        build.framing.wait_for_crop({"op": "resize", "side": side, "pixels": int(sizes[0])})
+    else:
+        raise Refused("size is missing")
+
+
+def _pad_to(given: Parameters, build: Builder) -> None:
+    frame(given, build)
+    raise Refused("pads right and below to a size, and crops larger images there; letterbox pads both sides")
+
+
+GEOMETRY: Mapping[str, Entry] = {
+    "CenterCrop": Entry(_center_crop, "center_crop"),
+    "LongestMaxSize": Entry(_resize, "resize"),
+    "PadTo": Entry(_pad_to, "letterbox"),
+    "RandomAffine": Entry(_affine, "affine"),
+    "RandomCrop": Entry(_random_crop, "random_crop"),
+    "RandomHorizontalFlip": simple("horizontal_flip", 0.5),
+    "RandomPerspective": Entry(_perspective, "perspective"),
+    "RandomResizedCrop": Entry(_random_resized_crop, "random_resized_crop"),
+    "RandomRotation": Entry(_rotation, "rotation"),
+    "RandomRotation90": Entry(_rotate90, "rotate90"),
+    "RandomShear": Entry(_shear, "shear"),
+    "RandomTranslate": Entry(_translate, "translate"),
+    "RandomVerticalFlip": simple("vertical_flip", 0.5),
+    "Resize": Entry(_resize, "resize"),
+    "SmallestMaxSize": Entry(_resize, "resize"),
+}
