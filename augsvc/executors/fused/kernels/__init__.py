@@ -11,10 +11,11 @@
     philox.py        one block of random numbers
     cpu.py           passes on the CPU: ranges of samples, in the caller's thread
     scratch.py       a CPU thread's temporaries
-    memory.py        bytes by address, on the CPU
+    memory.py        bytes by address, and vectors of bytes through a table, on the CPU
     gather.py        a row of a canvas from its source, on the CPU
     rows.py          the same row through all later stages …
     row_filter.py    … and through its filter
+    levels.py        images whose pixels stay whole, on the CPU, as bytes
     cuda.py          passes on a GPU: grids of threads; needs numba-cuda
     pixel.py         one pixel through a whole pass, for a grid
     pixel_filter.py  … and through its filter
@@ -25,5 +26,6 @@ Nothing here imports from outside this folder, so that a digest of these files c
 Pixel values are uint16 with 8 fraction bits, 0 … 65280; all image kernels are integer arithmetic. Coordinates, weights, samples
 and edges (camera.py, edges.py, sampling.py), masks, colours and curves, noise, random numbers, and a step of sound exist once,
 for the CPU's loops and for a GPU's grid. A pass is put together twice, by rows (gather.py, rows.py, row_filter.py) and by
-pixels (pixel.py, pixel_filter.py): tests/executors/test_grid.py compares the two bit by bit.
+pixels (pixel.py, pixel_filter.py): tests/executors/test_grid.py compares the two bit by bit. levels.py gives the bits of rows.py:
+tests/executors/test_levels.py.
 """

@@ -14,6 +14,7 @@ from augsvc.executors.fused.kernels.args import (
     I64,
     U8,
     U16,
+    CanvasShape,
     Int,
     MaskArgs,
     MoveArgs,
@@ -22,6 +23,7 @@ from augsvc.executors.fused.kernels.args import (
 from augsvc.executors.fused.kernels.camera import HEIGHT, IDENTICAL, WIDTH
 from augsvc.executors.fused.kernels.compiled import compiled, entry
 from augsvc.executors.fused.kernels.gather import copy_row, resample_canvas_row, resample_row
+from augsvc.executors.fused.kernels.levels import render_levels
 from augsvc.executors.fused.kernels.mask import View, follow, locate_affine, locate_perspective, read_view
 from augsvc.executors.fused.kernels.memory import bytes_at, values_at
 from augsvc.executors.fused.kernels.row_filter import filter_horizontal, filter_vertical, read_kernel
@@ -39,7 +41,7 @@ def render(first: Int, last: Int, args: PassArgs, before: U16, canvas: U16) -> N
     if nothing moves.
     """
     channels, height, width = canvas.shape[1], canvas.shape[2], canvas.shape[3]
-    scratch = allocate_scratch(channels, height, width, args.blur)
+    scratch, shape = allocate_scratch(channels, height, width, args.blur), CanvasShape(channels, height, width)
     move, reads_sources = args.move, args.move.origin == FROM_SOURCES
     for n in range(first, last):
         size = move.cameras[n, HEIGHT] * move.cameras[n, WIDTH] * channels
@@ -48,7 +50,8 @@ def render(first: Int, last: Int, args: PassArgs, before: U16, canvas: U16) -> N
             values = carray(values_at(move.addresses[n]), size)
         else:
             values = before.reshape(-1)[:0] if reads_sources else before[n].reshape(-1)
-        _render_sample(n, source, values, args, canvas, scratch)
+        if not render_levels(n, source, args, shape, scratch.levels, scratch.points):
+            _render_sample(n, source, values, args, canvas, scratch)
 
 
 @compiled

@@ -95,12 +95,12 @@ def _shows_whole_pixels(camera: I64, v: Int) -> bool:
     mapping, samples = read_mapping(camera), read_supersampling(camera)
     if mapping.has_perspective or samples.columns * samples.rows > 1 or (mapping.a | mapping.d) & 0xFFFFFFFF:
         return False
-    x, y = _only_sample(camera, 0, v)
+    x, y = only_sample(camera, 0, v)
     return bool(weight(x) == 0 and weight(y) == 0)
 
 
 @compiled
-def _only_sample(camera: I64, u: Int, v: Int) -> tuple[Int, Int]:
+def only_sample(camera: I64, u: Int, v: Int) -> tuple[Int, Int]:
     """The coordinates of a canvas pixel's only sample."""
     mapping = read_mapping(camera)
     x = mapping.a * u + mapping.b * v + mapping.c + offset(camera, X_U, 0) + offset(camera, X_V, 0)
@@ -112,7 +112,7 @@ def _only_sample(camera: I64, u: Int, v: Int) -> tuple[Int, Int]:
 def _copy_pixels(source: U8, camera: I64, channels: Int, v: Int, begin: Int, end: Int, row: U16) -> None:
     """Whole pixels, which lie on a line of the source."""
     width, n, mapping = row.size // channels, end - begin, read_mapping(camera)
-    x, y = _only_sample(camera, begin, v)
+    x, y = only_sample(camera, begin, v)
     start, step = (y >> 32) * camera[WIDTH] + (x >> 32), (mapping.d >> 32) * camera[WIDTH] + (mapping.a >> 32)
     if channels == 1:
         for k in range(n):

@@ -4,15 +4,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from augsvc.executors.fused.kernels.args import I16, I64, U16, U32, U64, FilterArgs, Int
+from augsvc.executors.fused.kernels.args import I16, I64, U8, U16, U32, U64, FilterArgs, Int
 from augsvc.executors.fused.kernels.compiled import entry
+from augsvc.executors.fused.kernels.memory import VECTOR_BYTES
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK
 
+LEVELS = 256
 BLOCKS_PER_VECTOR = 8  # blocks of random numbers that one vector holds
 
 
 class Points(NamedTuple):
-    """The points between whose pixels a row is interpolated; W of each. For curves, the entries between which values lie."""
+    """The points between whose pixels a row is interpolated; W of each, at least 256. For curves, the entries between which
+    values lie.
+    """
 
     places: U32  # 2,W: the number of the upper left pixel; two weights of 12 bits
     pixels: U64  # 2,W: the upper and the lower two pixels
@@ -36,10 +40,20 @@ class Randoms(NamedTuple):
     deviates: I16  # W
 
 
+class LevelRows(NamedTuple):
+    """Tables of levels, and a row of bytes by channel."""
+
+    ramp: U16  # C·256
+    tables: U8  # C,256
+    shared: U8  # 1: whether all channels have the same table
+    planes: U8  # C, W and more
+
+
 class Scratch(NamedTuple):
     """All temporaries of a thread."""
 
     row: U16  # C·W: channel c is row[c·W : (c + 1)·W]
+    levels: LevelRows
     points: Points
     rows: FilterRows
     randoms: Randoms
@@ -52,8 +66,16 @@ def allocate_scratch(channels: Int, height: Int, width: Int, blur: FilterArgs) -
     ring_size = row_size + 2 * radius * channels if dense else row_size
     blocks = -(-(width // ELEMENTS_PER_BLOCK + 2) // BLOCKS_PER_VECTOR) * BLOCKS_PER_VECTOR
     bits, sums = np.empty(ELEMENTS_PER_BLOCK * blocks, np.uint16), np.empty(row_size, np.uint32)
-    points = Points(np.empty((2, width), np.uint32), np.empty((2, width), np.uint64), sums)
+    length = max(width, LEVELS)
+    points = Points(np.empty((2, length), np.uint32), np.empty((2, length), np.uint64), sums)
     ring = np.empty((min(2 * radius + 1, height), ring_size), np.uint16)
     padded, wide_sums = np.empty(width + 2 * radius, np.uint16), np.empty(width if dense else 0, np.int64)
     randoms = Randoms(bits.view(np.uint32), bits, np.empty(width, np.int16))  # little-endian
-    return Scratch(np.empty(row_size, np.uint16), points, FilterRows(ring, padded, sums, wide_sums), randoms)
+    whole_vectors = -(-width // VECTOR_BYTES) * VECTOR_BYTES
+    levels = LevelRows(
+        np.empty(channels * LEVELS, np.uint16),
+        np.empty((channels, LEVELS), np.uint8),
+        np.empty(1, np.uint8),
+        np.empty((channels, whole_vectors), np.uint8),
+    )
+    return Scratch(np.empty(row_size, np.uint16), levels, points, FilterRows(ring, padded, sums, wide_sums), randoms)

@@ -1,0 +1,96 @@
+"""Images whose pixels stay whole are rendered as bytes: the same ones as by rows of values."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from augsvc.executors.fused.kernels import levels
+from augsvc.executors.fused.kernels.compiled import entry
+from augsvc.numerics.geometry import Canvas
+from augsvc.numerics.rng import Address
+from augsvc.ops.pipeline import parse_pipeline
+from augsvc.planning.image_plan import Plan
+from tests.harness import open_cpu
+
+MOVES = [
+    [],
+    [{"op": "horizontal_flip", "p": 0.5}],
+    [{"op": "vertical_flip"}],
+    [{"op": "dihedral"}],
+    [{"op": "transpose"}, {"op": "horizontal_flip"}],
+    [{"op": "random_crop"}],
+    [{"op": "random_crop", "padding": 3}],
+    [{"op": "translate", "x_pixels": [-3, 3], "x": 0, "y": 0, "whole": True}],
+    [{"op": "rotation", "degrees": [0, 30], "p": 0.5}],
+]
+TONES = [
+    {"op": "gamma", "gamma": [0.3, 3]},
+    {"op": "brightness", "factor": [0.2, 3], "add": [-0.3, 0.3]},
+    {"op": "contrast", "factor": [0, 4]},
+    {"op": "posterize", "bits": [1, 8]},
+    {"op": "solarize", "p": 0.5},
+    {"op": "invert"},
+    {"op": "channel_dropout"},
+    {"op": "channel_shuffle", "p": 0.5},
+    {"op": "saturation", "p": 0.5},
+    {"op": "equalize"},
+    {"op": "planckian_jitter"},
+    {"op": "hue_saturation_value", "p": 0.5},
+]
+LATER = [
+    {"op": "gaussian_blur", "p": 0.4},
+    {"op": "pixel_dropout", "p": 0.4},
+    {"op": "erasing", "value": [0, 1], "count": 2},
+    {"op": "xy_masking"},
+]
+
+
+@pytest.fixture(scope="module")
+def sources():
+    rng = np.random.default_rng(0)
+    return lambda n, side, channels: rng.integers(0, 256, (n, side[0], side[1], channels), dtype=np.uint8)
+
+
+def render(pipeline, images, canvas, out):
+    n = len(images)
+    plan = Plan.of(parse_pipeline(pipeline), canvas, "cover")
+    draws = plan.draw(7, Address(np.arange(n), 0, 0))
+    size = (canvas.height, canvas.width)
+    sizes = [image.shape[:2] for image in images]
+    cameras = [plan.cameras(step, draws, sizes if step.fits else [size] * n) for step in plan.passes]
+    open_cpu("fused").render(plan, list(images), cameras, draws, out, lambda: None)
+
+
+@given(
+    move=st.sampled_from(MOVES),
+    tones=st.lists(st.sampled_from(TONES), max_size=3),
+    later=st.lists(st.sampled_from(LATER), max_size=2),
+    sides=st.tuples(st.integers(6, 90), st.integers(6, 90)),
+    extra=st.integers(0, 3),
+    channels=st.sampled_from([1, 3]),
+    last=st.booleans(),
+)
+def test_the_bytes_are_those_of_rounded_values(sources, move, tones, later, sides, extra, channels, last):
+    """Values of 16 bits never take the way of bytes."""
+    pipeline = [*move, *({**step, "id": f"{k}"} for k, step in enumerate((*tones, *later)))]
+    height, width = sides
+    canvas = Canvas(height, width, channels)
+    images = sources(4, (height + extra, width + extra), channels)
+    values = np.empty((4, channels, height, width), np.uint16)
+    render(pipeline, images, canvas, values)
+    expected = ((values + np.uint16(128)) >> 8).astype(np.uint8)
+    actual = np.empty((4, height, width, channels), np.uint8)
+    if not last:
+        actual = np.empty((4, channels, height, width), np.uint8).transpose(0, 2, 3, 1)
+    render(pipeline, images, canvas, actual.transpose(0, 3, 1, 2))
+    np.testing.assert_array_equal(actual.transpose(0, 3, 1, 2), expected)
+
+
+@pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 672])
+def test_levels_are_looked_up_in_vectors_as_one_by_one(size):
+    rng = np.random.default_rng(size)
+    table, before = rng.integers(0, 256, 256, dtype=np.uint8), rng.integers(0, 256, size, dtype=np.uint8)
+    after = before.copy()
+    entry(lambda table, line: levels.look_up(table, line))(table, after)
+    np.testing.assert_array_equal(after, table[before])
