@@ -127,19 +127,20 @@ def as_samples(pipeline, images) -> list[Sample]:
     return [i if isinstance(i, Sample) else sample(i) for i in images]
 
 
-def labelled(image: np.ndarray) -> Sample:
-    """An image with a mask of four quarters, a box around its middle and a keypoint in its centre."""
+def labelled(image: np.ndarray, keypoints: int = 1) -> Sample:
+    """An image with a mask of four quarters, a box around its middle and keypoints from its centre to the box's corner."""
     height, width = image.shape[:2]
     rows, columns = np.mgrid[:height, :width]
+    box = np.array([width / 4, height / 4, 3 * width / 4, 3 * height / 4], np.float32)
     return Sample(
         image,
         0,
         mask=(2 * (2 * rows >= height) + (2 * columns >= width)).astype(np.uint8),
-        boxes=np.array([[width / 4, height / 4, 3 * width / 4, 3 * height / 4]], np.float32),
+        boxes=box[None],
         box_labels=np.zeros(1, int),
         boxes_valid=np.ones(1, bool),
-        keypoints=np.array([[width / 2, height / 2]], np.float32),
-        keypoints_valid=np.ones(1, bool),
+        keypoints=np.linspace([width / 2, height / 2], box[2:], keypoints, dtype=np.float32),
+        keypoints_valid=np.ones(keypoints, bool),
     )
 
 

@@ -18,6 +18,7 @@ from augsvc.numerics import rng
 from augsvc.numerics.geometry import Camera, Canvas, identity, product
 from augsvc.numerics.permutation import Permutation
 from augsvc.ops.kinds.audio import Clip, SoundMove, SoundNoise, SoundTone
+from augsvc.ops.kinds.collage import Collage
 from augsvc.ops.kinds.image import (
     Additive,
     Erase,
@@ -68,8 +69,8 @@ def lowered(operation: Operation, draw: Draw) -> list[np.ndarray]:
         matrix = operation.matrix(draw, SOURCES, CANVAS)
         camera = Camera.of(matrix, CANVAS, [SOURCE] * SAMPLES)
         return [camera.backward, camera.taps]
-    if isinstance(operation, Mix):
-        return list(operation.blend(draw, CANVAS))
+    if isinstance(operation, Collage | Mix):
+        return lowered_mix(operation, draw)
     if isinstance(operation, Move):
         matrix = product(operation.matrix(draw, CANVAS), identity(SAMPLES))
         camera = Camera.of(matrix, CANVAS, [(CANVAS.height, CANVAS.width)] * SAMPLES)
@@ -96,6 +97,13 @@ def lowered(operation: Operation, draw: Draw) -> list[np.ndarray]:
         return [operation.lower(draw, CANVAS)]
     assert isinstance(operation, Noise)
     return lowered_law(operation.law(draw))
+
+
+def lowered_mix(operation: Collage | Mix, draw: Draw) -> list[np.ndarray]:
+    if isinstance(operation, Mix):
+        return list(operation.blend(draw, CANVAS))
+    contents = np.tile([2, 5, CANVAS.width - 3, CANVAS.height], (SAMPLES, 1 + operation.partners, 1))
+    return list(operation.tiles(draw, contents, CANVAS))
 
 
 def lowered_law(law: Additive | Replace) -> list[np.ndarray]:

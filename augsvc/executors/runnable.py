@@ -8,11 +8,13 @@ from collections.abc import Iterable
 from typing import get_args, get_type_hints
 
 from augsvc.executors.protocol import Executor
+from augsvc.ops.kinds.collage import Collage
 from augsvc.ops.kinds.image import Noise, Tone
 from augsvc.ops.kinds.mix import Mix
 from augsvc.ops.operation import Operation
 from augsvc.ops.registry import Registry, full_name
 
+_AROUND = frozenset[type[Operation]]((Mix, Collage))  # run around any executor
 _TONE_METHODS = ("matrix", "hsv", "table", "final_matrix")
 
 
@@ -28,7 +30,7 @@ def require_runnable(operations: Registry, executor: Executor) -> None:
 
 
 def _obstacle(operation: type[Operation], executor: Executor) -> str | None:
-    runnable = executor.sound.kinds if operation.media == "audio" else executor.kinds | {Mix}  # mixes run after it
+    runnable = executor.sound.kinds if operation.media == "audio" else executor.kinds | _AROUND
     kinds = [kind for kind in runnable if issubclass(operation, kind)]
     if len(kinds) != 1 or (kinds[0].kind, kinds[0].media) != (operation.kind, operation.media):
         return (

@@ -228,6 +228,7 @@ class Operation(Step):
 
     kind: ClassVar[Kind]
     media: ClassVar[str] = "image"
+    partners: ClassVar[int] = 0  # other samples of the stream that it shows
     identity: ClassVar[Settings | None] = None
     continuous: ClassVar[bool] = True
     elsewhere: ClassVar[Mapping[str, str]] = {}

@@ -9,6 +9,8 @@ from pydantic import ValidationError
 from augsvc.errors import NotAvailable, SpecInvalid
 from augsvc.numerics.rng import operation_keys
 from augsvc.ops.container import Group
+from augsvc.ops.kinds.collage import Collage
+from augsvc.ops.kinds.mix import Mix
 from augsvc.ops.operation import Kind, Operation, Settings, Step
 from augsvc.ops.presets import PRESETS
 from augsvc.ops.registry import Registry, containers, registry
@@ -78,12 +80,20 @@ def _require_frame_first(steps: Sequence[Step]) -> None:
 
 
 def _require_mixes_last(steps: Sequence[Step], tree: Tree) -> None:
-    mixes = [leaf for leaf in tree.leaves if leaf.step.kind is Kind.MIX]
+    mixes = [leaf for leaf in tree.leaves if isinstance(leaf.step, Mix)]
+    collages = [leaf for leaf in tree.leaves if isinstance(leaf.step, Collage)]
     after = [leaf for leaf in tree.leaves[tree.leaves.index(mixes[0]) :] if leaf not in mixes] if mixes else []
-    if not after and all(are_exclusive(one, other) for one, other in combinations(mixes, 2)):
+    are_single = all(are_exclusive(*pair) for pair in (*combinations(mixes, 2), *combinations(collages, 2)))
+    if not after and are_single and not (mixes and collages):
         return
     for field, step in walk(steps):
-        if isinstance(step, Operation) and step.kind is Kind.MIX:
+        if isinstance(step, Collage) and (mixes or not are_single):
+            raise SpecInvalid(
+                f"{field}.op: {step.op} shows a sample with others: a sample is mixed at most once, so leave other mixes out, "
+                f"or put several of {step.op} into a one_of",
+                field=f"{field}.op",
+            )
+        if isinstance(step, Mix):
             raise SpecInvalid(
                 f"{field}.op: {step.op} mixes finished samples: put it last, and several mixes into a one_of, so that a "
                 f"sample gets at most one",
@@ -156,3 +166,9 @@ def _with_ids(steps: Sequence[Step]) -> tuple[Step, ...]:
 def needing_fitted(steps: Sequence[Step]) -> str | None:
     """The field of the first operation that needs statistics fitted on a dataset, such as "pipeline.2"; None without one."""
     return next((field for field, step in walk(steps) if step.needs_fitted), None)
+
+
+def needing_partners(steps: Sequence[Step]) -> str | None:
+    """The field of the first operation that shows other samples of the stream; None without one."""
+    fields = (field for field, step in walk(steps) if isinstance(step, Operation) and step.partners)
+    return next(fields, None)

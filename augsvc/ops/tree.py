@@ -78,15 +78,18 @@ class Tree:
         """The names of all operations and containers."""
         return {node.step.op for node in self.containers} | {operation.op for operation in self.operations}
 
-    def only(self, kind: Kind) -> "Tree":
-        """The tree with its operations of one kind alone, whose draws stay the same."""
-        leaves = tuple(leaf for leaf in self.leaves if leaf.step.kind is kind)
-        return Tree(self.containers, leaves, tuple(leaf.step for leaf in leaves), self.keys)
+    def only(self, leaves: Sequence[Node[Operation]]) -> "Tree":
+        """The tree with some of its operations alone, whose draws stay the same."""
+        return Tree(self.containers, tuple(leaves), tuple(leaf.step for leaf in leaves), self.keys)
 
     def salted(self, salt: str) -> "Tree":
         """The same tree with other random numbers, which `salt` keys. No id holds a slash, so no id equals a salted one."""
         own = operation_keys([*self.keys, *(f"{salt}/{draw_id}" for draw_id in self.keys)])[len(self.keys) :]
         return Tree(self.containers, self.leaves, self.operations, dict(zip(self.keys, own, strict=True)))
+
+    def require_distinct(self, salts: Sequence[str]) -> None:
+        """Refuses ids whose random numbers, or those of a salted tree, would be those of another, with SpecInvalid."""
+        operation_keys([*self.keys, *(f"{salt}/{draw_id}" for salt in salts for draw_id in self.keys)])
 
     def draw(self, seed: int, address: Address) -> list[Draw]:
         """The draws of the leaves, selected by themselves and by all containers around them."""

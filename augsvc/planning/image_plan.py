@@ -4,7 +4,7 @@ The first pass begins with the map of the source to the canvas (augsvc.planning.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,9 +12,10 @@ from augsvc.arrays import F64, I64, required
 from augsvc.errors import SpecInvalid
 from augsvc.numerics.geometry import Camera, Canvas, Fit, fit_matrix, identity, product, require_scale
 from augsvc.ops.kinds.border import Padding
+from augsvc.ops.kinds.collage import Collage
 from augsvc.ops.kinds.image import Frame, Move, Sources, Statistics, Tone
-from augsvc.ops.operation import Draw, Kind, Statistic, Step
-from augsvc.ops.tree import Tree, are_exclusive
+from augsvc.ops.operation import Draw, Operation, Statistic, Step
+from augsvc.ops.tree import Node, Tree, are_exclusive
 from augsvc.planning.passes import Pass, Passes, plan_passes
 from augsvc.planning.tone_stages import ToneStage, ToneStep, lowered_rows, merge_tones
 
@@ -28,6 +29,10 @@ class Plan(Passes):
 
     canvas: Canvas
     fit: Fit
+    padding: Padding | None  # of the frame or the fit, if it shows more than the source
+    origin: tuple[int, int] | None = (
+        None  # x y of the canvas in sources that are made for it; None: the fit or the frame
+    )
 
     @staticmethod
     def of(steps: Sequence[Step], canvas: Canvas, fit: Fit) -> "Plan":
@@ -56,15 +61,41 @@ class Plan(Passes):
                 f"all, or set border to 'reflect'",
                 field=field,
             )
-        if any(operation.kind is Kind.MIX for operation in tree.operations):
-            tree.salted(PARTNERS)  # refuses ids that collide with those of partners
-        return Plan(tree, plan_passes(tree, padding), f"fit:{fit}", canvas, fit)
+        plan = Plan(tree, plan_passes(tree, padding), f"fit:{fit}", canvas, fit, padding)
+        tree.require_distinct(plan.salts)
+        return plan
 
     @property
     def frame(self) -> Frame | None:
         """The operation that maps the source to the canvas, if there is one."""
         first = self.operations[0] if self.operations else None
         return first if isinstance(first, Frame) else None
+
+    @property
+    def salts(self) -> list[str]:
+        """What keys the draws of each partner of a sample."""
+        return [PARTNERS if number == 1 else f"{PARTNERS}{number}" for number in range(1, self.images)]
+
+    @property
+    def collages(self) -> list[tuple[int, Collage]]:
+        """The collages, with their indices in the pipeline; at most one of them selects a sample."""
+        return self.select(range(len(self.operations)), Collage)
+
+    def before(self, index: int) -> "Plan":
+        """The plan of the operations before a collage, with the same draws."""
+        return self._without_collages(self.tree.leaves[:index], self.padding)
+
+    def after(self, index: int, origin: tuple[int, int]) -> "Plan":
+        """The plan of the operations after a collage, with the same draws; its sources have the canvas at `origin`."""
+        return replace(self._without_collages(self.tree.leaves[index + 1 :], None), origin=origin)
+
+    def without_collages(self) -> "Plan":
+        """The plan of all other operations, with the same draws."""
+        return self._without_collages(self.tree.leaves, self.padding)
+
+    def _without_collages(self, leaves: Sequence[Node[Operation]], padding: Padding | None) -> "Plan":
+        tree = self.tree.only([leaf for leaf in leaves if not isinstance(leaf.step, Collage)])
+        return replace(self, tree=tree, passes=plan_passes(tree, padding), padding=padding)
 
     def require_labels(self, held: Collection[str], owner: str) -> None:
         """Refuses a frame that looks at labels that samples do not have, with SpecInvalid. `owner` is "this dataset has"."""
@@ -105,6 +136,9 @@ class Plan(Passes):
         Raises:
             SpecInvalid: a source is too large for the canvas.
         """
+        if self.origin is not None:
+            x, y = self.origin
+            return np.tile(np.array([[1.0, 0.0, -x], [0.0, 1.0, -y], [0.0, 0.0, 1.0]]), (len(sizes), 1, 1))
         matrix, fitted = identity(len(sizes)), np.ones(len(sizes), dtype=np.bool_)
         for index, frame in self.of_kind(pass_, Frame):
             selected = draws[index].selected

@@ -55,8 +55,8 @@ class Passes:
 
     @property
     def images(self) -> int:
-        """The number of samples that one of a batch may show: itself and, if there are mixes, its partner."""
-        return 2 if any(operation.kind is Kind.MIX for operation in self.operations) else 1
+        """The number of samples that one of a batch may show: itself and its partners."""
+        return 1 + max((operation.partners for operation in self.operations), default=0)
 
     def draw(self, seed: int, address: Address) -> list[Draw]:
         """The random numbers of every operation."""
@@ -88,6 +88,9 @@ def plan_passes(tree: Tree, padding: Padding | None) -> tuple[Pass, ...]:
     passes = [Pass(fits=True, padding=padding)]
     for index, operation in enumerate(tree.operations):
         stage = _ORDER[operation.kind]
+        if operation.kind is Kind.MIX:  # outside of passes: listed where it stands, for display
+            passes[-1].steps.append(index)
+            continue
         if _opens_pass(passes[-1], tree, index, stage):
             passes.append(Pass())
         current = passes[-1]
@@ -118,5 +121,6 @@ def _keeps_incoming(current: Pass, tree: Tree, index: int) -> bool:
     """
     leaves = tree.leaves
     return not current.fits and all(
-        are_exclusive(leaves[step], leaves[index]) for step in (*current.finals, *current.steps)
+        leaves[step].step.kind is Kind.MIX or are_exclusive(leaves[step], leaves[index])
+        for step in (*current.finals, *current.steps)
     )

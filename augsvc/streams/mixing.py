@@ -1,16 +1,16 @@
 """Mixes: the partners of a batch's samples, rendered through the same plan and blended into their hosts."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from augsvc.arrays import F32, F64, I64, Pixels, Sample
+from augsvc.arrays import F32, F64, I64, Arrays, Pixels, Sample
 from augsvc.errors import SpecInvalid
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.rng import Address
 from augsvc.ops.kinds.mix import Blend, Mix, blend_values
-from augsvc.ops.operation import Draw, Kind, Step
+from augsvc.ops.operation import Draw, Operation, Step
 from augsvc.ops.pipeline import walk
 from augsvc.planning.image_plan import PARTNERS, Plan
 from augsvc.streams.drawn_images import DrawnImages
@@ -21,13 +21,13 @@ Render = Callable[[DrawnImages, Executor, Pixels, Callable[[], None]], None]  # 
 def require_mixable(steps: Sequence[Step], labels: Collection[str], views: int) -> None:
     """Refuses a mix that cannot carry the labels of a dataset's samples, or over several views, with SpecInvalid."""
     for field, step in walk(steps):
-        if not isinstance(step, Mix):
+        if not isinstance(step, Operation) or not step.partners:
             continue
         if views > 1:
             raise SpecInvalid(
-                f"views must be 1 with {step.op}: a batch has one label2 and mix_weight for a sample", field="views"
+                f"views must be 1 with {step.op}: a sample has its partners and their labels once", field="views"
             )
-        if "mask" in labels and not step.carries_masks:
+        if "mask" in labels and isinstance(step, Mix) and not step.carries_masks:
             raise SpecInvalid(
                 f"{field}.op: {step.op} cannot carry the mask of this dataset's samples: use cutmix",
                 field=f"{field}.op",
@@ -35,24 +35,25 @@ def require_mixable(steps: Sequence[Step], labels: Collection[str], views: int) 
 
 
 def partner_fractions(plan: Plan, seed: int, address: Address) -> tuple[I64, F64]:
-    """The rows that a mix selects, and their partners' positions in the stream as fractions in [0, 1)."""
-    tree = plan.tree.only(Kind.MIX)
+    """The row of each partner that a mix draws, ascending, and its position in the stream as a fraction in [0, 1)."""
+    tree = plan.tree.only([leaf for leaf in plan.tree.leaves if leaf.step.partners])
     draws = tree.draw(seed, address) if tree.leaves else []
-    fractions = np.full(len(address.indices), -1.0)
-    for draw in draws:
-        fractions = np.where(draw.selected, draw.value("partner"), fractions)
-    rows = np.flatnonzero(fractions >= 0.0)
-    return rows, fractions[rows]
+    fractions = np.full((len(address.indices), plan.images - 1), -1.0)
+    for operation, draw in zip(tree.operations, draws, strict=True):
+        drawn = draw.value("partner").reshape(len(fractions), -1)
+        columns = slice(0, operation.partners)
+        fractions[:, columns] = np.where(draw.selected[:, None], drawn, fractions[:, columns])
+    rows, numbers = np.nonzero(fractions >= 0.0)
+    return rows, fractions[rows, numbers]
 
 
 def attach_partners(read: list[tuple[Sample, int]], rows: I64, partners: Sequence[Sample]) -> list[tuple[Sample, int]]:
     """The samples that were `read`, with partners for `rows`; up to the first one whose partner has not been read yet."""
     count = len(read) if len(partners) == len(rows) else int(rows[len(partners)])
-    mixed = dict(zip(rows.tolist(), partners, strict=False))
-    return [
-        (replace(sample, partners=(mixed[row],)) if row in mixed else sample, index)
-        for row, (sample, index) in enumerate(read[:count])
-    ]
+    mixed: dict[int, tuple[Sample, ...]] = {}
+    for row, partner in zip(rows.tolist(), partners, strict=False):
+        mixed[row] = (*mixed.get(row, ()), partner)
+    return [(replace(sample, partners=mixed.get(row, ())), index) for row, (sample, index) in enumerate(read[:count])]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,9 +96,14 @@ class Partners:
         return weights
 
 
-def second_labels(samples: Sequence[Sample]) -> list[int]:
-    """The partners' labels, of a sample without a partner its own."""
-    return [sample.partners[0].label if sample.partners else sample.label for sample in samples]
+def fill_partner_labels(samples: Sequence[Sample], arrays: Arrays) -> None:
+    """Fills the partners' labels, of a sample without partners its own: `label2`, or `tile_labels` with its own first."""
+    if "label2" in arrays:
+        arrays["label2"][:] = [sample.partners[0].label if sample.partners else sample.label for sample in samples]
+    if "tile_labels" in arrays:
+        arrays["tile_labels"][:] = arrays["label"][:, None]
+        for row, sample in enumerate(samples):
+            arrays["tile_labels"][row, 1 : 1 + len(sample.partners)] = [partner.label for partner in sample.partners]
 
 
 def draw_blend(plan: Plan, draws: Sequence[Draw]) -> Blend:
@@ -110,3 +116,13 @@ def draw_blend(plan: Plan, draws: Sequence[Draw]) -> Blend:
             weight = np.where(draw.selected, blend.weight, weight)
             boxes = np.where(draw.selected[:, None], blend.boxes, boxes)
     return Blend(weight, boxes)
+
+
+def describe_mix(plan: Plan, draws: Sequence[Draw], partners: Sequence[Mapping[str, object]]) -> dict[str, object]:
+    """What a receipt has of one sample's mix or collage, if one selects it."""
+    if not partners:
+        return {}
+    if plan.collages:
+        return {"mix": {"partners": partners}}
+    weight = float(draw_blend(plan, draws).label_weight(plan.canvas)[0])
+    return {"mix": {"partner": partners[0], "weight": round(weight, 6)}}

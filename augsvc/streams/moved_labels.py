@@ -89,7 +89,9 @@ def swap_keypoints(moves: Moves, order: I64 | None, arrays: Arrays) -> None:
         return
     mirrored = np.logical_xor.reduce([camera.mirrors for camera, _ in moves])
     for name in arrays.keys() & set(_OF_KEYPOINTS):
-        arrays[name][mirrored] = arrays[name][mirrored][:, order]
+        tiles = arrays[name].shape[1] // len(order)
+        rows = (order + len(order) * np.arange(tiles)[:, None]).reshape(-1)  # of a collage each tile's
+        arrays[name][mirrored] = arrays[name][mirrored][:, rows]
 
 
 def _tiles(labels: npt.NDArray[Any] | None) -> list[tuple[slice, slice]]:

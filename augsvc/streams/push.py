@@ -19,9 +19,8 @@ from augsvc.executors.protocol import Executor
 from augsvc.numerics.geometry import Canvas, Fit
 from augsvc.numerics.rng import MAX_EPOCHS, MAX_VIEWS, Address
 from augsvc.ops.kinds.audio import Clip
-from augsvc.ops.kinds.mix import Mix
 from augsvc.ops.operation import Step
-from augsvc.ops.pipeline import needing_fitted, walk
+from augsvc.ops.pipeline import needing_fitted, needing_partners
 from augsvc.ops.registry import Registry
 from augsvc.planning.audio_plan import SoundPlan
 from augsvc.planning.image_plan import Plan
@@ -91,7 +90,7 @@ class Push:
         require_media(request.pipeline, media)
         if field := needing_fitted(request.pipeline):
             raise NeedsDataset(f"{field} needs the statistics of a dataset, so it works on streams only", field=field)
-        if mix := next((field for field, step in walk(request.pipeline) if isinstance(step, Mix)), None):
+        if mix := needing_partners(request.pipeline):
             reason = "a mix takes its partners from a dataset, so it works on streams only"
             raise NeedsDataset(f"{mix}: {reason}", field=mix)
         is_deep = media == "image" and (request.window is not None or request.output.dtype == "uint16")

@@ -17,6 +17,7 @@ from augsvc.executors.protocol import Executor
 from augsvc.numerics.rng import Address
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.spec import Output
+from augsvc.streams.collages import Collager
 from augsvc.streams.drawn_images import DrawnImages
 from augsvc.streams.mixing import Partners
 from augsvc.streams.moved_labels import fill_labels
@@ -24,6 +25,7 @@ from augsvc.streams.output import BYTES, apply_tables, output_tables
 from augsvc.timing import Stages
 from augsvc_client.wire import TensorSpec
 
+_COLLAGE_CANVASES = 6  # the memory of a collage: twice the canvas along both axes, and a tile
 _MAX_DRAWS = 1 << 13  # samples times operations of one thread: the tables of 64 tones take 80 MB
 
 
@@ -59,7 +61,8 @@ class ImageRenderer:
     def rows(self) -> int:
         """The number of samples to render together, over all threads."""
         canvas = self.plan.canvas
-        most = self.executor.rows(canvas.channels * canvas.height * canvas.width)
+        elements = canvas.channels * canvas.height * canvas.width
+        most = self.executor.rows(elements * (_COLLAGE_CANVASES if self.plan.collages else 1))
         return self.executor.threads * max(1, min(most, _MAX_DRAWS // max(1, len(self.plan.operations))))
 
     def fill(
@@ -76,6 +79,9 @@ class ImageRenderer:
 
         `check` is called regularly, from several threads, and cancels the work by raising.
         """
+        if self.plan.collages:
+            self._fill_groups(samples, address, seed, arrays, workers, check, stages)
+            return
         # drawn for all samples together: 8 take the interpreter as long as 64, and chunks would wait for it in turns
         with stages.of("draw"):
             images = DrawnImages.of(self.plan, samples, seed, address, check)
@@ -91,6 +97,26 @@ class ImageRenderer:
             self._fill_chunk(images.take(rows), chunk_partners, chunk, check, chunk_stages, tables)
 
         list(workers.map(fill_chunk, chunks))
+
+    def _fill_groups(
+        self,
+        samples: Sequence[Sample],
+        address: Address,
+        seed: int,
+        arrays: Arrays,
+        workers: Workers,
+        check: Callable[[], None],
+        stages: Stages,
+    ) -> None:
+        """Fills the rows that a collage selects and those that none does, each with the rest of their pipeline."""
+        collager = Collager(self.plan, self.executor, self.mask, self.flip_order)
+        with stages.of("kernels"):
+            groups = collager.groups(samples, address, seed, workers, check)
+        for plan, rows, group in groups:
+            chosen = {name: array[rows] for name, array in arrays.items()}
+            replace(self, plan=plan).fill(group, address.take(rows), seed, chosen, workers, check, stages)
+            for name, array in arrays.items():
+                array[rows] = chosen[name]
 
     def _fill_chunk(
         self,
@@ -116,6 +142,8 @@ class ImageRenderer:
         with stages.of("encode"):
             if tables is not None:
                 apply_tables(pixels, tables, image)
+            if "tile_weights" in arrays:
+                arrays["tile_weights"][:] = [sample.tile_weights for sample in images.samples]
             if "mix_weight" in arrays:
                 arrays["mix_weight"][:] = 1.0 if partners is None else partners.label_weights(len(image))
             fill_labels(images, partners, self.flip_order, arrays, check)

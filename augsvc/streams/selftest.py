@@ -275,7 +275,7 @@ def _corners(name: str, operation: type[Operation]) -> list[dict[str, object]]:
     specs: list[dict[str, object]] = [{"pipeline": [mode | ends]} for mode in modes for ends in ({}, low, high)]
     if operation.media == "audio":
         return specs
-    if operation.kind is Kind.MIX:  # which cannot carry the labels of the probe in colour
+    if operation.kind is Kind.MIX:  # of which some cannot carry the masks of the probe in colour
         return [{**spec, "dataset": "grey_probe", "channels": channels} for spec in specs for channels in (1, 3)]
     grey: list[dict[str, object]] = [{"pipeline": [mode], "channels": 1} for mode in modes]
     over_greys: list[dict[str, object]] = [

@@ -23,14 +23,13 @@ from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.permutation import Permutation
 from augsvc.numerics.rng import MAX_EPOCHS, MAX_VIEWS, Address
 from augsvc.ops.kinds.audio import Clip
-from augsvc.ops.operation import Kind
 from augsvc.ops.pipeline import needing_fitted
 from augsvc.planning.audio_plan import SoundPlan
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import flip_order
 from augsvc.planning.passes import Passes
 from augsvc.planning.spec import StreamSpec
-from augsvc.streams.mixing import attach_partners, draw_blend, partner_fractions, require_mixable, second_labels
+from augsvc.streams.mixing import attach_partners, describe_mix, fill_partner_labels, partner_fractions, require_mixable
 from augsvc.streams.moved_labels import fill_box_labels
 from augsvc.streams.render_audio import SoundRenderer
 from augsvc.streams.render_image import ImageRenderer
@@ -142,7 +141,10 @@ class Stream:
         further = {f"{name}{view}": spec for view in range(1, self.spec.views) for name, spec in drawn.items()}
         tensors = drawn | further
         tensors |= {"label": TensorSpec("int64", ()), "index": TensorSpec("int64", ()), "valid": TensorSpec("bool", ())}
-        if self._mixes:
+        if self._tiles:
+            tensors |= {"tile_labels": TensorSpec("int64", (self._tiles,))}
+            tensors |= {"tile_weights": TensorSpec("float32", (self._tiles,))}
+        elif self.plan.images > 1:
             tensors |= {"label2": TensorSpec("int64", ()), "mix_weight": TensorSpec("float32", ())}
         if info.boxes:
             tensors["box_labels"] = TensorSpec("int64", (self.plan.images * info.boxes,))
@@ -217,7 +219,7 @@ class Stream:
         while start_row < len(indices):
             with stages.of("decode"):
                 samples = self._read(indices[start_row:], workers, check)
-                if self._mixes:
+                if self.plan.images > 1:
                     address = Address(indices[start_row : start_row + len(samples)], epoch, views[0])
                     samples = self._with_partners(samples, address, workers, check)
             rows = slice(start_row, start_row + len(samples))
@@ -257,16 +259,19 @@ class Stream:
         return samples
 
     @property
-    def _mixes(self) -> bool:
-        return any(operation.kind is Kind.MIX for operation in self.plan.operations)
+    def _tiles(self) -> int:
+        """Tiles of a collage; 0 without one."""
+        return self.plan.images if isinstance(self.plan, Plan) and self.plan.collages else 0
 
     def _with_partners(
         self, read: list[tuple[Sample, int]], address: Address, workers: Workers, check: Callable[[], None]
     ) -> list[tuple[Sample, int]]:
         """Samples with the partners that their mixes draw; fewer samples where `_read` reads fewer partners than they need."""
         rows, indices = self._partners(address)
-        partners = self._read(indices, workers, check) if len(rows) else []
-        return attach_partners(read, rows, [sample for sample, _ in partners])
+        partners: list[Sample] = []
+        while len(partners) < min(len(rows), self.plan.images - 1):  # at least those of the first sample
+            partners += [sample for sample, _ in self._read(indices[len(partners) :], workers, check)]
+        return attach_partners(read, rows, partners)
 
     def _partners(self, address: Address) -> tuple[I64, I64]:
         """The rows that a mix selects, and the indices of their partners."""
@@ -283,8 +288,7 @@ class Stream:
         arrays["index"][:] = indices
         arrays["valid"][:] = np.array([index for _, index in read]) == indices
         arrays["label"][:] = [sample.label for sample in samples]
-        if "label2" in arrays:
-            arrays["label2"][:] = second_labels(samples)
+        fill_partner_labels(samples, arrays)
         if "box_labels" in arrays:
             fill_box_labels(samples, arrays["box_labels"])
 
@@ -328,12 +332,10 @@ class Stream:
         receipt: dict[str, object] = {"index": int(indices[0]), "source": self.source.describe(int(indices[0]))}
         if source_index != int(indices[0]):
             receipt["replaced_by"] = {"index": source_index, "source": self.source.describe(source_index)}
-        rows, partners = self._partners(address)
-        if len(rows) and isinstance(self.renderer.plan, Plan):
-            index = self._readable(int(partners[0]), check)[1]
-            weight = draw_blend(self.renderer.plan, draws).label_weight(self.renderer.plan.canvas)
-            partner = {"index": index, "source": self.source.describe(index)}
-            receipt["mix"] = {"partner": partner, "weight": round(float(weight[0]), 6)}
+        if isinstance(self.renderer.plan, Plan):
+            read = [self._readable(index, check)[1] for index in self._partners(address)[1].tolist()]
+            partners = [{"index": index, "source": self.source.describe(index)} for index in read]
+            receipt |= describe_mix(self.renderer.plan, draws, partners)
         receipt["operations"] = [
             {
                 "op": leaf.step.op,

@@ -60,3 +60,19 @@ def test_the_trainer_trains_on_both_labels(batch):
     outputs = learner.model(learner.inputs(batch))
     expected = functional.cross_entropy(outputs, batch["target"], label_smoothing=0.1)
     assert learner.step(batch).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_soft_targets_of_a_mosaic_are_weighted_by_area(server):
+    with RemoteDataLoader(server.url, soft_targets=10, **{**FIELDS, "pipeline": [{"op": "mosaic"}]}) as loader:
+        batch = next(iter(loader))
+    expected = sum(
+        batch["tile_weights"][:, k, None] * functional.one_hot(batch["tile_labels"][:, k], 10) for k in range(4)
+    )
+    torch.testing.assert_close(batch["target"], expected)
+    torch.testing.assert_close(batch["target"].sum(dim=1), torch.ones(32))
+
+
+def test_a_receipt_names_the_three_partners_of_a_mosaic(server):
+    with server.client() as client:
+        receipt = client.stream({"dataset": "digits/train", "pipeline": [{"op": "mosaic"}]}).receipt(0, 0)
+    assert [partner.keys() for partner in receipt["mix"]["partners"]] == [{"index", "source"}] * 3

@@ -30,8 +30,9 @@ export class Inspector {
   /** Shows the receipt; `pipeline` is the stream's and has the ranges of the drawn parameters. */
   showReceipt(receipt, pipeline) {
     const { mix } = receipt;
-    const partner = mix ? ` · mixed with ${mix.partner.source}, weight of this label ${formatNumber(mix.weight)}` : "";
-    $("#source").textContent = receipt.source + partner;
+    const partners = (mix?.partners ?? (mix ? [mix.partner] : [])).map((partner) => partner.source).join(", ");
+    const weight = mix && "weight" in mix ? `, weight of this label ${formatNumber(mix.weight)}` : "";
+    $("#source").textContent = receipt.source + (mix ? ` · mixed with ${partners}${weight}` : "");
     const entries = entriesById(pipeline);
     const shown = receipt.operations.filter(({ id, selected }) => selected || entries.has(id)); // a policy has up to 60
     const rows = shown.map((operation) => operationItem(operation, entries.get(operation.id) ?? {}));

@@ -49,6 +49,7 @@ class Mix(Operation):
     """Blends a sample with a partner. A pipeline ends with its mixes, and a sample gets at most one."""
 
     kind: ClassVar[Kind] = Kind.MIX
+    partners: ClassVar[int] = 1
     carries_masks: ClassVar[bool] = False  # whether a mask has a class at every pixel afterwards
     partner: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0)] = (0.0, 1.0)  # position in the stream, as a fraction
 

@@ -1,10 +1,26 @@
 """Recipes for detection, segmentation and pose."""
 
+from augsvc.ops.operation import Settings
 from augsvc.ops.recipes.recipe import BYTES, FLIP, IMAGENET, SHRINKS_BY_AREA, Recipe, Recipes
 
 _DETECTION = "pytorch/vision, references/detection/presets.py, DetectionPresetTrain"
 _ONE_CANVAS = "all samples have one canvas, with the rest of it black"
 _GREY = 114 / 255
+_YOLO_SHRINKS = "averages areas where it shrinks; OpenCV's bilinear skips pixels"
+_YOLO: tuple[Settings, ...] = (
+    {
+        "op": "affine",
+        "degrees": 0,
+        "scale": [0.5, 1.5],
+        "translate_x": [-0.1, 0.1],
+        "translate_y": [-0.1, 0.1],
+        "border": "constant",
+        "fill": _GREY,
+    },
+    # before the colours, which changes nothing; a border as that of the affine shares its pass
+    {**FLIP, "border": "constant", "fill": _GREY},
+    {"op": "hue_saturation_value"},
+)
 
 DENSE: Recipes = {
     "yolov5_eval": Recipe(
@@ -13,32 +29,23 @@ DENSE: Recipes = {
         (640, 640),
         ({"op": "letterbox"},),
         *BYTES,
-        ("averages areas where it shrinks; OpenCV's bilinear skips pixels",),
+        (_YOLO_SHRINKS,),
     ),
     "yolo_train": Recipe(
         "YOLOv5 and YOLOv8 training of the last epochs, without mosaic: scale, translation, HSV, flip",
         "ultralytics/ultralytics, cfg/default.yaml",
         (640, 640),
-        (
-            {"op": "letterbox"},
-            {
-                "op": "affine",
-                "degrees": 0,
-                "scale": [0.5, 1.5],
-                "translate_x": [-0.1, 0.1],
-                "translate_y": [-0.1, 0.1],
-                "border": "constant",
-                "fill": _GREY,
-            },
-            # before the colours, which changes nothing; a border as that of the affine shares its pass
-            {**FLIP, "border": "constant", "fill": _GREY},
-            {"op": "hue_saturation_value"},
-        ),
+        ({"op": "letterbox"}, *_YOLO),
         *BYTES,
-        (
-            "without mosaic, which the first epochs have",
-            "averages areas where it shrinks; OpenCV's bilinear skips pixels",
-        ),
+        ("without mosaic, which the first epochs have", _YOLO_SHRINKS),
+    ),
+    "yolo_mosaic_train": Recipe(
+        "YOLOv5 and YOLOv8 training: mosaic but for the last 10 of 100 epochs, scale, translation, HSV, flip",
+        "ultralytics/ultralytics, cfg/default.yaml; Bochkovskiy et al. 2020",
+        (640, 640),
+        ({"op": "letterbox"}, {"op": "mosaic", "epochs": [[0, 89]]}, *_YOLO),
+        *BYTES,
+        ("keeps a box of which a tenth is visible, whatever its sides", _YOLO_SHRINKS),
     ),
     "torchvision_ssdlite": Recipe(
         "SSDlite on COCO",

@@ -84,7 +84,7 @@ def _merge(batches: "tuple[Batch, ...]") -> "Batch":
             raise StateMismatch(
                 "the loaders have different samples: give them the same dataset, subset, order_seed, shuffle and batch_size"
             )
-        if "mix_weight" in batch:
+        if batch.keys() & {"mix_weight", "tile_weights"}:
             raise ValueError("a stream with mixes has one view: leave mixes out of a MultiViewLoader")
         views = 0
         for name, tensor in batch.items():

@@ -1,21 +1,38 @@
 """Soft targets: the labels of mixed samples as class probabilities."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from augsvc_client.wire import Arrays
 
 
+def weighted_labels(batch: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    """The labels (N,) of a batch's samples with their weights (N,): NumPy arrays or tensors, as the batch holds.
+
+    Of samples that were mixed there are `label2` and `mix_weight`, the weight of `label`; of mosaics `tile_labels` and
+    `tile_weights`; of others one label, of weight 1.
+    """
+    if "tile_labels" in batch:
+        labels, weights = batch["tile_labels"], batch["tile_weights"]
+        return [(labels[:, tile], weights[:, tile]) for tile in range(labels.shape[1])]
+    if "label2" in batch:
+        weight = batch["mix_weight"]
+        return [(batch["label"], weight), (batch["label2"], 1.0 - weight)]
+    return [(batch["label"], 1.0)]
+
+
 def soft_targets(arrays: Arrays, classes: int) -> Arrays:
-    """float32 (N, `classes`) from `label`, and of mixed samples also `label2` and `mix_weight`, the weight of `label`.
+    """float32 (N, `classes`), the weights of each sample's labels.
 
     Raises ValueError for a label that is not below `classes`.
     """
-    label = arrays["label"]
-    second, weight = arrays.get("label2", label), arrays.get("mix_weight", np.ones(len(label), np.float32))
-    highest = int(max(label.max(initial=0), second.max(initial=0)))
+    pairs = weighted_labels(arrays)
+    highest = max(int(label.max(initial=0)) for label, _ in pairs)
     if highest >= classes:
         raise ValueError(f"soft_targets is the number of classes: the batch has label {highest}, got {classes}")
-    targets, rows = np.zeros((len(label), classes), np.float32), np.arange(len(label))
-    targets[rows, label] = weight
-    targets[rows, second] += np.float32(1.0) - weight
+    targets = np.zeros((len(arrays["label"]), classes), np.float32)
+    for label, weight in pairs:
+        targets[np.arange(len(label)), label] += weight
     return {"target": targets}

@@ -16,6 +16,7 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel, update_bn
 
+from augsvc_client.loaders.soft_targets import weighted_labels
 from augsvc_client.trainer.distributed import average_gradients, broadcast_tensors, rank
 from augsvc_client.trainer.recipe import Optimiser, Recipe, Schedule
 
@@ -59,16 +60,16 @@ class Learner:
         return loss.detach()
 
     def _loss(self, outputs: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Cross-entropy; of samples that were mixed with others, weighted over both labels."""
+        """Cross-entropy; of samples that were mixed with others, weighted over all labels."""
         smoothing = self.recipe.training.label_smoothing
-        if "label2" not in batch:
+        pairs = weighted_labels(batch)
+        if len(pairs) == 1:
             return functional.cross_entropy(outputs, batch["label"], label_smoothing=smoothing)
         losses = [
-            functional.cross_entropy(outputs, batch[name], label_smoothing=smoothing, reduction="none")
-            for name in ("label", "label2")
+            weight * functional.cross_entropy(outputs, label, label_smoothing=smoothing, reduction="none")
+            for label, weight in pairs
         ]
-        weight = batch["mix_weight"]
-        return (weight * losses[0] + (1.0 - weight) * losses[1]).mean()
+        return torch.stack(losses).sum(dim=0).mean()
 
     def inputs(self, batch: Batch) -> torch.Tensor:
         """The batch's images or audio, images in the chosen memory format."""
