@@ -22,6 +22,7 @@ from benchmarks.serving.training import training
 SECTIONS = {
     "pipeline": sections.pipeline,
     "operations": sections.each_operation,
+    "classification": sections.classification,
     "scaling": sections.scaling,
     "first": sections.first_batches,
     "wire": wire,
@@ -63,10 +64,20 @@ def main() -> None:
         **measured,
     }
     whole = not (args.only or args.peers or args.against)
-    to = args.to or (report.RESULTS / f"{place['date']}-{place['commit']}.json" if whole else None)
+    to = args.to or args.into or (report.RESULTS / f"{place['date']}-{place['commit']}.json" if whole else None)
+    if args.into:
+        results = merge(json.loads(args.into.read_text(encoding="utf-8")), results, list(measured))
     if to is not None:
         to.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(report.write(to) if whole else report.text(results))
+    print(report.write(to) if whole or args.into else report.text(results))
+
+
+def merge(stored: dict[str, Any], results: dict[str, Any], sections: list[str]) -> dict[str, Any]:
+    """A stored run with some sections replaced; it notes when and from which commit those are."""
+    place = results["machine"]
+    later = {name: f"{place['date']}, commit {place['commit']}" for name in sections}
+    both = {name: stored[name] | results[name] for name in ("versions", "titles", "missing")}
+    return stored | both | {name: results[name] for name in sections} | {"later": stored.get("later", {}) | later}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--rounds", type=int, default=15, help="of each comparison (default: 15)")
     parser.add_argument("--seconds", type=float, default=0.45, help="per peer and round (default: 0.45)")
+    parser.add_argument(
+        "--into", type=Path, metavar="RESULTS", help="a stored run, in which the sections are replaced; writes the page"
+    )
     parser.add_argument(
         "--to", type=Path, help="the results' file (default, for a whole run: benchmarks/results/DATE-COMMIT.json)"
     )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.gpu import DEVICE, HOST
-from benchmarks.recipes import SIZE
+from benchmarks.recipes import SIZE, SOURCE
 from benchmarks.sections import OPERATION_PEERS, PEERS
 from benchmarks.tables import (
     Column,
@@ -26,6 +26,14 @@ Results = Mapping[str, Any]
 _PIPELINE = """: rotation, flip, colour jitter, blur of 5 taps, noise; every parameter pinned, 64 images of
 224 × 224, uint8 in and out. The last column is the mean absolute difference from our first image, in grey levels: peers rotate
 hue in HSV, and set contrast about the mean.
+"""
+_OPERATIONS = f""": CPU time of all cores for a pixel of {SIZE} × {SIZE}, every parameter pinned where a peer has it, else the
+default; bytes H,W,C in and out, Kornia's as it takes and returns them. Frames crop from {SOURCE} × {SOURCE}. A row's peers ran in
+turns; the speed-up is over the one with the least CPU time. Slowest first.
+"""
+_LABELS = {"kornia": "Kornia", "torchvision": "torchvision", "albumentations": "Albumentations"}
+_RECIPE = """: random_resized_crop, a flip with probability 0.5 and RandAugment with two operations at magnitude 9, from
+432 × 432 to 224 × 224. Albumentations has no RandAugment: two of torchvision's operations at the same strengths.
 """
 _SCALING = """; the pipeline as above, batches of 16 unless said.
 """
@@ -70,15 +78,45 @@ def pipeline(results: Results) -> str:
 def each_operation(results: Results) -> str:
     """A row for each operation, beside the peers that have it."""
     fused, *others = OPERATION_PEERS
-    columns = [*_peer_columns(fused, "fused, images/s")]
-    for name, label in zip(others, ("Kornia", "Albumentations"), strict=True):
-        columns += _peer_columns(name, label)
-        columns += ratio_columns("speed-up", lambda row, name=name: row.get(name, {}).get("fused_to_it"))
-    return (
-        heading("Each operation alone", "operations", ": pinned parameters where a peer has the operation, else defaults.\n")
-        + "\n"
-        + table([("", _operation), *columns], _by_operation(results["operations"]))
-    )  # fmt: skip
+    columns: list[Column] = [("", _operation), ("fused, ns a pixel", lambda row: _nanoseconds(row.get(fused)))]
+    columns += [(_LABELS[name], lambda row, name=name: _nanoseconds(row.get(name))) for name in others]
+    columns += [("fastest of them", _fastest_peer), *ratio_columns("speed-up over it", fastest_ratio, quartiles=True)]
+    rows = _by_operation(results["operations"])
+    compared = [row for row in rows if fastest_ratio(row)]
+    alone = [row for row in rows if not fastest_ratio(row)]
+    sections = [
+        heading("Each operation alone", "operations", _OPERATIONS),
+        table(columns, sorted(compared, key=lambda row: fastest_ratio(row)["cpu"])),
+    ]
+    return "\n".join(sections + (["No counterpart in these libraries:\n", table(columns[:2], alone)] if alone else []))
+
+
+def classification(results: Results) -> str:
+    """The policy's pipeline on the peers that have it."""
+    columns: list[Column] = [
+        ("", lambda row: title(results, row["who"])),
+        ("images/s", rate),
+        *ratio_columns("speed-up of fused", lambda row: row["fused_to_it"], quartiles=True),
+    ]
+    rows = results["classification"]["classification"]
+    reasons = {row["who"]: row["missing"] for row in rows if "missing" in row}
+    return heading("A recipe", "classification", _RECIPE) + "\n" + table(columns, measured(rows)) + left_out(reasons)
+
+
+def fastest_ratio(row: Row) -> Ratio | None:
+    """The speed-up over the peer that is fastest by CPU time; `row` has an operation's rows by peer."""
+    ratios = [row[name]["fused_to_it"] for name in OPERATION_PEERS[1:] if name in row and row[name]["fused_to_it"]]
+    return min(ratios, key=lambda ratio: ratio["cpu"], default=None)
+
+
+def _fastest_peer(row: Row) -> str:
+    ratio = fastest_ratio(row)
+    return next(_LABELS[name] for name in OPERATION_PEERS[1:] if name in row and row[name]["fused_to_it"] is ratio)
+
+
+def _nanoseconds(row: Row | None) -> str:
+    """CPU time of a canvas pixel."""
+    return f"{1e9 / (row['images_per_cpu_s'] * SIZE * SIZE):.2f}" if row else ""
 
 
 def scaling(results: Results) -> str:

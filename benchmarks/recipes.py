@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import skimage.data
 
+from augsvc.ops.operation import Kind
 from augsvc.ops.registry import registry
 
 Step = dict[str, Any]
@@ -36,17 +37,56 @@ BLUR_TAPS = 5
 PIPELINE = [ROTATION, FLIP, JITTER, BLUR, NOISE]
 PIPELINE_QUIET = [ROTATION, FLIP, JITTER, BLUR]
 PINNED = [ROTATION, FLIP, AFFINE, JITTER, SHIFT, GAMMA, BLUR, NOISE, DROPOUT, ERASING]  # also 1 … 10 of them, in order
+CLASSIFICATION: Pipeline = [{"op": "random_resized_crop"}, {"op": "horizontal_flip", "p": 0.5}, {"op": "rand_augment"}]
 BATCH, SIZE = 64, 224
+SOURCE = 432  # pixels of a side where a frame crops SIZE: as many pixels as 500 × 375
+
+_ALONE: dict[str, Step] = {  # of the operations that peers have too and that PINNED has not
+    "box_blur": {"radius": [1, 1]},
+    "brightness": {"factor": [1.2, 1.2]},
+    "channel_dropout": {"count": [1, 1]},
+    "coarse_dropout": {"holes": [2, 2], "height": [0.2, 0.2], "width": [0.2, 0.2]},
+    "contrast": {"factor": [1.2, 1.2], "pivot": "mean"},
+    "defocus": {"radius": [3, 3], "alias": [0.3, 0.3]},
+    "downsample": {"scale": [0.5, 0.5]},
+    "emboss": {"alpha": [0.3, 0.3], "strength": [0.5, 0.5]},
+    "hue_saturation_value": {"hue": [0.01, 0.01], "saturation": [1.2, 1.2], "value": [1.1, 1.1]},
+    "jpeg": {"quality": [50, 50]},
+    "laplace_noise": {"std": [0.03, 0.03]},
+    "median_blur": {"radius": [1, 1]},
+    "motion_blur": {"length": [9, 9], "degrees": [30, 30]},
+    "perspective": {"distortion": [0.3, 0.3]},
+    "salt_and_pepper": {"amount": [0.05, 0.05], "salt": [0.5, 0.5]},
+    "saturation": {"factor": [1.2, 1.2]},
+    "scale_jitter": {"scale": [1.5, 1.5]},
+    "sharpen": {"amount": [0.5, 0.5]},
+    "shear": {"x": [10, 10], "y": [10, 10]},
+    "shortest_side": {"pixels": [256]},
+    "shot_noise": {"photons": [50, 50]},
+    "speckle_noise": {"std": [0.1, 0.1]},
+    "translate": {"x": [0.05, 0.05], "y": [0.05, 0.05]},
+    "uniform_noise": {"amplitude": [0.05, 0.05]},
+    "xy_masking": {"length_x": [0.1, 0.1], "length_y": [0.1, 0.1]},
+    "zoom_out": {"side": [2, 2]},
+}
 
 
 def operations() -> Pipeline:
     """Every registered image operation as a step: pinned where peers have it, otherwise with its first example."""
-    pinned = {step["op"]: step for step in PINNED}
+    pinned = {step["op"]: step for step in PINNED} | {
+        name: {"op": name, **settings} for name, settings in _ALONE.items()
+    }
     return [
         pinned.get(name, {"op": name, **operation.examples[0]})
         for name, operation in registry().items()
         if operation.media == "image"
     ]
+
+
+def has_frame(pipeline: Pipeline) -> bool:
+    """Whether a pipeline maps its sources to a canvas of SIZE by itself."""
+    first = registry().get(pipeline[0]["op"]) if pipeline else None
+    return first is not None and first.kind is Kind.FRAME
 
 
 def images(count: int, size: int) -> np.ndarray:

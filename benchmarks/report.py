@@ -37,6 +37,7 @@ _LEVELS = {"goal": "goal met", "minimum": "minimum met", "below": "**not met**",
 _SECTIONS = {
     "pipeline": pixel_tables.pipeline,
     "operations": pixel_tables.each_operation,
+    "classification": pixel_tables.classification,
     "scaling": pixel_tables.scaling,
     "first": pixel_tables.first_batches,
     **serving_tables.SECTIONS,
@@ -79,7 +80,13 @@ def text(results: dict[str, Any]) -> str:
     machine = results["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     sections = [_HEAD.format(**{**machine, "versions": versions}), targets(results)]
-    return "\n".join(sections + [make(results) for name, make in _SECTIONS.items() if name in results])
+    return "\n".join(sections + [_section(name, results) for name in _SECTIONS if name in results])
+
+
+def _section(name: str, results: dict[str, Any]) -> str:
+    """A section's text; one that was measured later than the others says so."""
+    later = results.get("later", {}).get(name)
+    return _SECTIONS[name](results) + (f"\nMeasured later than the rest: {later}.\n" if later else "")
 
 
 def write(path: Path) -> str:

@@ -12,6 +12,7 @@ from benchmarks.bench import Bench, Job, Rows, compare
 from benchmarks.recipes import (
     BATCH,
     BLUR,
+    CLASSIFICATION,
     ERASING,
     JITTER,
     NOISE,
@@ -21,20 +22,23 @@ from benchmarks.recipes import (
     ROTATION,
     SHIFT,
     SIZE,
+    SOURCE,
     TWICE,
     Pipeline,
+    has_frame,
     operations,
 )
 from benchmarks.rounds import Entry, interleave, rates, ratio
 from benchmarks.workers import ROOT, Worker
 
 PEERS = ("fused", "kornia", "torchvision", "albumentations", "dali", "opencv")
-OPERATION_PEERS = ("fused", "kornia", "albumentations")
+OPERATION_PEERS = ("fused", "kornia", "torchvision", "albumentations")
 
 
 def _compare(bench: Bench, workers: Sequence[Worker], pipeline: Pipeline, what: str) -> Rows:
-    """A pipeline on every worker that has its operations."""
-    jobs = [Job(worker.name, worker, pipeline, BATCH, SIZE, BATCH) for worker in workers]
+    """A pipeline on every worker that has its operations; larger images where it crops them."""
+    size = SOURCE if has_frame(pipeline) else SIZE
+    jobs = [Job(worker.name, worker, pipeline, BATCH, size, BATCH) for worker in workers]
     result = compare(bench, jobs, what)
     kornia, fused = result.entry("kornia"), result.entry("fused")
     rows: Rows = [
@@ -62,8 +66,14 @@ def pipeline(bench: Bench) -> dict[str, Rows]:
 def each_operation(bench: Bench) -> dict[str, Rows]:
     """Every registered image operation alone."""
     with bench.workers(OPERATION_PEERS) as workers:
-        short = bench.scaled(rounds=1 / 2, seconds=1 / 3)
+        short = bench.scaled(rounds=1 / 3, seconds=1 / 4)
         return {step["op"]: _compare(short, workers, [step], step["op"]) for step in operations()}
+
+
+def classification(bench: Bench) -> dict[str, Rows]:
+    """random_resized_crop, a flip and RandAugment(2)."""
+    with bench.workers(OPERATION_PEERS) as workers:
+        return {"classification": _compare(bench, workers, CLASSIFICATION, "classification")}
 
 
 def _series(bench: Bench, what: str, cases: dict[str, tuple[Pipeline, int, int]], peers: tuple[str, ...] = ()) -> Rows:

@@ -40,6 +40,24 @@ def _of_pipeline(peer: str, case: str) -> Callable[[Results], Measured | None]:
     return find
 
 
+def _of_operations(results: Results) -> Measured | None:
+    """The operation that gains the least over its fastest peer, by CPU time."""
+    ratios = [
+        min((row["fused_to_it"] for row in rows if _is_peer(row)), key=lambda ratio: ratio["cpu"], default=None)
+        for rows in results.get("operations", {}).values()
+    ]
+    return min(filter(None, ratios), key=lambda ratio: ratio["cpu"], default=None)
+
+
+def _of_classification(results: Results) -> Measured | None:
+    rows = results.get("classification", {}).get("classification", ())
+    return min((row["fused_to_it"] for row in rows if _is_peer(row)), key=lambda ratio: ratio["cpu"], default=None)
+
+
+def _is_peer(row: dict[str, Any]) -> bool:
+    return not row["who"].startswith("fused") and bool(row.get("fused_to_it"))
+
+
 def _fastest_of(
     section: str, ours: tuple[str, ...], other: str, by: str = "wall"
 ) -> Callable[[Results], Measured | None]:
@@ -93,6 +111,8 @@ TARGETS = (
     Target("fused ÷ Albumentations, one process a core, with noise", 2.3, 4, _of_pipeline("albumentations", "with noise")),
     Target("fused ÷ DALI on the CPU, with noise", 8, 15, _of_pipeline("dali", "with noise")),
     Target("fused ÷ DALI on the CPU, without noise", 4, 8, _of_pipeline("dali", "without noise")),
+    Target("the operation that gains least ÷ its fastest peer, in process, CPU", 1, 1.5, _of_operations, by="cpu"),
+    Target("random_resized_crop, flip, RandAugment(2) ÷ its fastest peer, CPU", 3, 6, _of_classification, by="cpu"),
     Target("fused on CUDA ÷ Kornia, bytes from host to host, on {gpu}", 20, 60,
            _of_gpu("host", "host_fused", lambda row: row["to"].get("host_kornia"))),
     Target("fused on CUDA, its bytes left there ÷ Kornia, its floats left there, on {gpu}", 20, 60,

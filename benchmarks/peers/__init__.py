@@ -78,7 +78,7 @@ def load(name: str) -> Peer:
 
 
 def steps(table: Mapping[str, Callable[[dict[str, Any]], Any]], pipeline: list[dict[str, Any]]) -> list[Any]:
-    """The peer's operations for a pipeline.
+    """The peer's operations for a pipeline; an entry of `table` makes one, or a list of them.
 
     Raises:
         Missing: it has none for one of the steps.
@@ -86,7 +86,11 @@ def steps(table: Mapping[str, Callable[[dict[str, Any]], Any]], pipeline: list[d
     for step in pipeline:
         if step["op"] not in table:
             raise Missing(f"has no {step['op']}")
-    return [table[step["op"]](step) for step in pipeline]
+    transforms: list[Any] = []
+    for step in pipeline:
+        result = table[step["op"]](step)
+        transforms += result if isinstance(result, list) else [result]
+    return transforms
 
 
 def taking(runs: int) -> Callable[[Run], None]:

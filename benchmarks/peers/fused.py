@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,23 +13,28 @@ import torch
 import augsvc
 from augsvc.arrays import Sample
 from augsvc.cpus import cores
+from augsvc.data import builtin
 from augsvc.executors.factory import open_executor
 from augsvc.executors.fused.kernel_cache import default_folder
 from augsvc.executors.protocol import Executor
+from augsvc.numerics.color_statistics import ColorStatistics, read_statistics
 from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.rng import Address
+from augsvc.ops.operation import Kind
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.spec import Output
 from augsvc.streams.render_image import ImageRenderer
 from augsvc.timing import Stages
 from benchmarks.peers import Missing, Peer, Run, on_gpu
+from benchmarks.recipes import SIZE, has_frame
 
 _MASK_CLASSES = 8
 _workers = ThreadPoolExecutor(cores())
 RenderEpoch = Callable[
     [Executor, int], np.ndarray
-]  # the batch of an epoch, uint8 (N, C, H, W), in memory that is reused
+]  # the batch of an epoch, uint8 in the layout, in memory that is reused
+Layout = Literal["NCHW", "NHWC"]
 
 
 @cache
@@ -36,28 +43,55 @@ def executor_on(device: str) -> Executor:
     return open_executor("fused", torch.device(device), default_folder())
 
 
-def prepare(pipeline: list[dict[str, Any]], images: np.ndarray, with_masks: bool = False) -> RenderEpoch:
+@cache
+def _colors() -> ColorStatistics:
+    """Those of a built-in dataset."""
+    return read_statistics(Path(builtin.__file__).parent / "fitted" / "photos.json")
+
+
+def prepare(
+    pipeline: list[dict[str, Any]], images: np.ndarray, with_masks: bool = False, layout: Layout = "NCHW"
+) -> RenderEpoch:
     """Plans the pipeline over the images. Every epoch has its own draws."""
-    n, height, width, channels = images.shape
-    plan = Plan.of(parse_pipeline(pipeline), Canvas(height, width, channels), "cover")
-    masks = images[..., 0] // (256 // _MASK_CLASSES) if with_masks else [None] * n
-    samples = [Sample(image, 0, mask) for image, mask in zip(images, masks, strict=True)]
-    arrays = {"image": np.empty((n, channels, height, width), np.uint8)}
+    n, channels = len(images), images.shape[3]
+    height, width = (SIZE, SIZE) if has_frame(pipeline) else images.shape[1:3]
+    plan = Plan.of(parse_pipeline(pipeline), Canvas(height, width, channels, _colors()), "cover")
+    samples = [_sample(plan, image, with_masks) for image in images]
+    if any(operation.kind is Kind.MIX for operation in plan.operations):
+        samples = [replace(sample, partner=samples[index - 1]) for index, sample in enumerate(samples)]
+    row = (channels, height, width) if layout == "NCHW" else (height, width, channels)
+    arrays = {"image": np.empty((n, *row), np.uint8)}
     if with_masks:
         arrays["mask"] = np.empty((n, height, width), np.uint8)
 
     def render(executor: Executor, epoch: int) -> np.ndarray:
         address = Address(np.arange(n), epoch, 0)
-        renderer = ImageRenderer(plan, executor, Output(), mask=with_masks)
+        renderer = ImageRenderer(plan, executor, Output(layout=layout), mask=with_masks)
         renderer.fill(samples, address, 1, arrays, _workers, lambda: None, Stages())
         return arrays["image"]
 
     return render
 
 
-def make(pipeline: list[dict[str, Any]], images: np.ndarray, with_masks: bool = False) -> Run:
+def _sample(plan: Plan, image: np.ndarray, with_mask: bool) -> Sample:
+    """An image with the labels that the pipeline's frame looks at."""
+    height, width = image.shape[:2]
+    labels = plan.frame.labels if plan.frame else frozenset()
+    box = np.array([[0.25 * width, 0.25 * height, 0.75 * width, 0.75 * height]], np.float32)
+    return Sample(
+        image,
+        0,
+        image[..., 0] // (256 // _MASK_CLASSES) if with_mask or "mask" in labels else None,
+        boxes=box if "boxes" in labels else None,
+        boxes_valid=np.ones(1, np.bool_) if "boxes" in labels else None,
+        keypoints=box.reshape(2, 2) if "keypoints" in labels else None,
+        keypoints_valid=np.ones(2, np.bool_) if "keypoints" in labels else None,
+    )
+
+
+def make(pipeline: list[dict[str, Any]], images: np.ndarray, with_masks: bool = False, layout: Layout = "NCHW") -> Run:
     """On the CPU."""
-    render, epochs = prepare(pipeline, images, with_masks), iter(range(1 << 24))
+    render, epochs = prepare(pipeline, images, with_masks, layout), iter(range(1 << 24))
     return lambda: render(executor_on("cpu"), next(epochs))
 
 

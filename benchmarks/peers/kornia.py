@@ -9,19 +9,25 @@ import torch
 
 from augsvc.cpus import cores
 from benchmarks.peers import Missing, Peer, Run, fastest, on_gpu, steps
-from benchmarks.recipes import BLUR_TAPS
+from benchmarks.recipes import BLUR_TAPS, SIZE
 
 COMPILE_MODES: list[dict[str, str]] = [{"mode": "default"}, {"mode": "reduce-overhead"}]
 
+_SQUARE = (SIZE, SIZE)
+
 STEPS = {
-    "rotation": lambda s: K.RandomRotation(degrees=tuple(s["degrees"]), p=1.0),
-    "horizontal_flip": lambda s: K.RandomHorizontalFlip(p=1.0),
     "affine": lambda s: K.RandomAffine(
         degrees=tuple(s["degrees"]),
         translate=(s["translate_x"][0], s["translate_y"][0]),
         scale=tuple(s["scale"]),
         p=1.0,
     ),
+    "autocontrast": lambda s: K.RandomAutoContrast(p=1.0),
+    "box_blur": lambda s: K.RandomBoxBlur((3, 3), p=1.0),
+    "brightness": lambda s: K.RandomBrightness(tuple(s["factor"]), p=1.0),
+    "center_crop": lambda s: K.CenterCrop(_SQUARE),
+    "channel_dropout": lambda s: K.RandomChannelDropout(p=1.0),
+    "channel_shuffle": lambda s: K.RandomChannelShuffle(p=1.0),
     "color_jitter": lambda s: K.ColorJitter(
         brightness=tuple(s["brightness"]),
         contrast=tuple(s["contrast"]),
@@ -30,10 +36,34 @@ STEPS = {
         p=1.0,
     ),
     "color_shift": lambda s: K.RandomRGBShift(*[s["shift"][0]] * 3, p=1.0),
+    "contrast": lambda s: K.RandomContrast(tuple(s["factor"]), p=1.0),
+    "equalize": lambda s: K.RandomEqualize(p=1.0),
+    "erasing": lambda s: K.RandomErasing(scale=tuple(s["scale"]), ratio=tuple(s["ratio"]), p=1.0),
     "gamma": lambda s: K.RandomGamma(gamma=tuple(s["gamma"]), p=1.0),
     "gaussian_blur": lambda s: K.RandomGaussianBlur((BLUR_TAPS, BLUR_TAPS), tuple(s["sigma"]), p=1.0),
     "gaussian_noise": lambda s: K.RandomGaussianNoise(std=s["std"][0], p=1.0),
-    "erasing": lambda s: K.RandomErasing(scale=tuple(s["scale"]), ratio=tuple(s["ratio"]), p=1.0),
+    "grayscale": lambda s: K.RandomGrayscale(p=1.0),
+    "horizontal_flip": lambda s: K.RandomHorizontalFlip(p=s.get("p", 1.0)),
+    "invert": lambda s: K.RandomInvert(p=1.0),
+    "jpeg": lambda s: K.RandomJPEG(tuple(float(q) for q in s["quality"]), p=1.0),
+    "median_blur": lambda s: K.RandomMedianBlur((3, 3), p=1.0),
+    "motion_blur": lambda s: K.RandomMotionBlur(s["length"][0], tuple(map(float, s["degrees"])), 0.0, p=1.0),
+    "perspective": lambda s: K.RandomPerspective(s["distortion"][0], p=1.0),
+    "planckian_jitter": lambda s: K.RandomPlanckianJitter(p=1.0),
+    "posterize": lambda s: K.RandomPosterize(4.0, p=1.0),
+    "random_crop": lambda s: K.RandomCrop(_SQUARE),
+    "random_resized_crop": lambda s: K.RandomResizedCrop(_SQUARE),
+    "resize": lambda s: [K.Resize(256, side="short"), K.CenterCrop(_SQUARE)],
+    "rotate90": lambda s: K.RandomRotation90((0, 3), p=1.0),
+    "rotation": lambda s: K.RandomRotation(degrees=tuple(s["degrees"]), p=1.0),
+    "salt_and_pepper": lambda s: K.RandomSaltAndPepperNoise(s["amount"][0], s["salt"][0], p=1.0),
+    "saturation": lambda s: K.RandomSaturation(tuple(s["factor"]), p=1.0),
+    "sharpen": lambda s: K.RandomSharpness(tuple(map(float, s["amount"])), p=1.0),
+    "shear": lambda s: K.RandomShear((*map(float, s["x"]), *map(float, s["y"])), p=1.0),
+    "shortest_side": lambda s: [K.Resize(s["pixels"][0], side="short"), K.CenterCrop(_SQUARE)],
+    "solarize": lambda s: K.RandomSolarize((0.5, 0.5), 0.0, p=1.0),
+    "translate": lambda s: K.RandomTranslate(tuple(s["x"]), tuple(s["y"]), p=1.0),
+    "vertical_flip": lambda s: K.RandomVerticalFlip(p=1.0),
 }
 
 

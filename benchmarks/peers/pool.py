@@ -14,37 +14,34 @@ from augsvc.cpus import cores
 from benchmarks.peers import Missing, Run
 
 ImageFunction = Callable[[np.ndarray], np.ndarray]  # over one image (H, W, 3)
-_processes: list[tuple[Any, Connection]] = []
+MakeFunction = Callable[[list[dict[str, Any]]], ImageFunction]
+_CAPACITY = 1 << 26  # bytes of a process's images, and of its results
+_processes: list[tuple[Any, Connection, Any]] = []
 
 
-def in_processes(
-    make_function: Callable[[list[dict[str, Any]]], ImageFunction], pipeline: list[dict[str, Any]], images: np.ndarray
-) -> Run:
-    """A run that is split over the processes and returns the first slice. Processes of an earlier run are ended.
+def in_processes(make_function: MakeFunction, pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
+    """A run that is split over the processes and returns the first slice. It ends an earlier run.
 
     Raises:
         Missing: `make_function` raised it, in the processes.
     """
-    close()
-    context = multiprocessing.get_context("spawn")
-    first = None
-    for rows in np.array_split(images, cores()):
-        memory = context.RawArray("B", 2 * rows.size)  # the images, then their results
-        np.frombuffer(memory, np.uint8)[: rows.size] = rows.ravel()
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(make_function, pipeline, rows.shape, memory, theirs))
-        process.start()
-        _processes.append((process, ours))
-        first = _halves(memory, rows.shape)[1] if first is None else first
-    errors = [pipe.recv() for _, pipe in _processes]
-    if errors[0]:
-        _processes.clear()
-        raise Missing(errors[0])
+    if not all(process.is_alive() for process, _, _ in _processes):
+        close()
+    if not _processes:
+        _start()
+    for (_, pipe, memory), rows in zip(_processes, np.array_split(images, cores()), strict=True):
+        _halves(memory)[0][: rows.size] = rows.ravel()
+        pipe.send((make_function, pipeline, rows.shape))
+    answers = [pipe.recv() for _, pipe, _ in _processes]
+    if isinstance(answers[0], str):
+        raise Missing(answers[0])
+    shape = answers[0]
+    first = _halves(_processes[0][2])[1][: int(np.prod(shape))].reshape(shape)
 
     def run() -> np.ndarray:
-        for _, pipe in _processes:
-            pipe.send(True)
-        for _, pipe in _processes:
+        for _, pipe, _ in _processes:
+            pipe.send(None)
+        for _, pipe, _ in _processes:
             pipe.recv()
         return first
 
@@ -53,25 +50,49 @@ def in_processes(
 
 def close() -> None:
     """Ends the processes."""
-    for process, pipe in _processes:
-        pipe.send(False)
+    for process, pipe, _ in _processes:
+        pipe.close()
         process.join()
     _processes.clear()
 
 
-def _halves(memory: Any, shape: tuple[int, ...]) -> np.ndarray:
-    return np.frombuffer(memory, np.uint8).reshape(2, *shape)
+def _start() -> None:
+    context = multiprocessing.get_context("spawn")
+    for _ in range(cores()):
+        memory = context.RawArray("B", 2 * _CAPACITY)  # only what is used takes memory
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_work, args=(memory, theirs))
+        process.start()
+        theirs.close()
+        _processes.append((process, ours, memory))
 
 
-def _work(make_function: Any, pipeline: Any, shape: tuple[int, ...], memory: Any, pipe: Connection) -> None:
-    images, results = _halves(memory, shape)
-    try:
-        function = make_function(pipeline)
-    except Missing as err:
-        pipe.send(str(err))
-        return
-    pipe.send("")
-    while pipe.recv():
+def _halves(memory: Any) -> np.ndarray:
+    return np.frombuffer(memory, np.uint8).reshape(2, _CAPACITY)
+
+
+def _work(memory: Any, pipe: Connection) -> None:
+    """Answers a pipeline with the shape of its results, or with why there are none; and None with True, after a run."""
+    while True:
+        try:
+            request = pipe.recv()
+        except EOFError:
+            return
+        if request is not None:
+            make_function, pipeline, shape = request
+            images = _halves(memory)[0][: int(np.prod(shape))].reshape(shape)
+            try:
+                function = make_function(pipeline)
+                shape = (len(images), *function(images[0]).shape)
+            except Missing as err:
+                pipe.send(str(err))
+                continue
+            except Exception as err:  # a peer that breaks is left out, with the reason
+                pipe.send(f"{type(err).__name__}: {str(err)[:100]}")
+                continue
+            results = _halves(memory)[1][: int(np.prod(shape))].reshape(shape)
+            pipe.send(shape)
+            continue
         for index, image in enumerate(images):
             results[index] = function(image)
         pipe.send(True)

@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.peers import Peer, Run, on_gpu, pool, steps
 from benchmarks.peers.pool import ImageFunction, in_processes
-from benchmarks.recipes import BLUR_TAPS
+from benchmarks.recipes import BLUR_TAPS, SIZE
 
 try:
     import torchvision
@@ -22,18 +22,49 @@ except RuntimeError:
     import torchvision
 from torchvision.transforms import v2
 
+_BILINEAR = v2.InterpolationMode.BILINEAR
+
 STEPS = {
-    "rotation": lambda s: v2.RandomRotation(tuple(s["degrees"]), interpolation=v2.InterpolationMode.BILINEAR),
-    "horizontal_flip": lambda s: v2.RandomHorizontalFlip(1.0),
+    "affine": lambda s: v2.RandomAffine(
+        tuple(s["degrees"]), (s["translate_x"][0], s["translate_y"][0]), tuple(s["scale"]), interpolation=_BILINEAR
+    ),
+    "autocontrast": lambda s: v2.RandomAutocontrast(1.0),
+    "brightness": lambda s: v2.ColorJitter(brightness=tuple(s["factor"])),
+    "center_crop": lambda s: v2.CenterCrop(SIZE),
+    "channel_shuffle": lambda s: v2.RandomChannelPermutation(),
     "color_jitter": lambda s: v2.ColorJitter(
         brightness=tuple(s["brightness"]),
         contrast=tuple(s["contrast"]),
         saturation=tuple(s["saturation"]),
         hue=tuple(s["hue"]),
     ),
+    "contrast": lambda s: v2.ColorJitter(contrast=tuple(s["factor"])),
+    "equalize": lambda s: v2.RandomEqualize(1.0),
+    "erasing": lambda s: v2.RandomErasing(1.0, tuple(s["scale"]), tuple(s["ratio"])),
     "gaussian_blur": lambda s: v2.GaussianBlur(BLUR_TAPS, tuple(s["sigma"])),
     "gaussian_noise": lambda s: v2.GaussianNoise(sigma=s["std"][0]),
-    "erasing": lambda s: v2.RandomErasing(1.0, tuple(s["scale"]), tuple(s["ratio"])),
+    "grayscale": lambda s: v2.RandomGrayscale(1.0),
+    "horizontal_flip": lambda s: v2.RandomHorizontalFlip(s.get("p", 1.0)),
+    "invert": lambda s: v2.RandomInvert(1.0),
+    "perspective": lambda s: v2.RandomPerspective(s["distortion"][0], 1.0, interpolation=_BILINEAR),
+    "photometric_distort": lambda s: v2.RandomPhotometricDistort(),
+    "posterize": lambda s: v2.RandomPosterize(4, 1.0),
+    "rand_augment": lambda s: v2.RandAugment(),
+    "random_crop": lambda s: v2.RandomCrop(SIZE),
+    "random_resized_crop": lambda s: v2.RandomResizedCrop(SIZE),
+    "resize": lambda s: v2.Compose([v2.Resize(256), v2.CenterCrop(SIZE)]),
+    "rotation": lambda s: v2.RandomRotation(tuple(s["degrees"]), interpolation=_BILINEAR),
+    "saturation": lambda s: v2.ColorJitter(saturation=tuple(s["factor"])),
+    "scale_jitter": lambda s: v2.Compose(
+        [v2.ScaleJitter((SIZE, SIZE), tuple(s["scale"])), v2.RandomCrop(SIZE, pad_if_needed=True)]
+    ),
+    "sharpen": lambda s: v2.RandomAdjustSharpness(1 + s["amount"][0], 1.0),
+    "shear": lambda s: v2.RandomAffine(0, shear=(*s["x"], *s["y"]), interpolation=_BILINEAR),
+    "shortest_side": lambda s: v2.Compose([v2.RandomShortestSize(s["pixels"]), v2.CenterCrop(SIZE)]),
+    "solarize": lambda s: v2.RandomSolarize(128, 1.0),
+    "translate": lambda s: v2.RandomAffine(0, (s["x"][0], s["y"][0]), interpolation=_BILINEAR),
+    "vertical_flip": lambda s: v2.RandomVerticalFlip(1.0),
+    "zoom_out": lambda s: v2.Compose([v2.RandomZoomOut(side_range=tuple(s["side"]), p=1.0), v2.Resize((SIZE, SIZE))]),
 }
 
 

@@ -4,9 +4,12 @@ import json
 
 from augsvc.ops.registry import registry
 from benchmarks import pixel_tables, recipes, report, sections
+from benchmarks.__main__ import merge
 from benchmarks.bench import Bench
+from benchmarks.peers import kornia
 from benchmarks.serving import tables as serving_tables
 from benchmarks.tables import table
+from benchmarks.targets import TARGETS
 from tests.benchmarks.test_rounds import entry
 
 
@@ -50,6 +53,38 @@ def test_every_image_operation_has_a_benchmark_row():
     steps = recipes.operations()
     assert [step["op"] for step in steps] == [name for name, op in registry().items() if op.media == "image"]
     assert all(step in steps for step in recipes.PINNED)
+
+
+def test_an_operation_is_compared_with_its_fastest_peer_and_the_least_gain_is_the_target():
+    def row(who, cpu):
+        to_it = {"wall": 9.0, "cpu": cpu, "low": 8.0, "high": 10.0}
+        return {"who": who, "images_per_cpu_s": 1e5 / cpu, "fused_to_it": to_it}
+
+    sizes = {"gamma": (8.0, 2.0), "invert": (7.0, 3.0)}
+    operations = {
+        name: [row("fused", 1.0), row("kornia", kornia), row("torchvision", 5.0), row("albumentations", albumentations)]
+        for name, (kornia, albumentations) in sizes.items()
+    }
+    alone = {"letterbox": [row("fused", 1.0), {"who": "kornia", "missing": "has no letterbox"}]}
+    results = {"operations": operations | alone}
+    page = pixel_tables.each_operation(results)
+    assert "| `gamma` | 0.20 | 1.59 | 1.00 | 0.40 | Albumentations | 9.00 (8.00–10.00) | 2.00 |" in page
+    assert page.index("`gamma`") < page.index("`invert`") < page.index("No counterpart") < page.index("`letterbox`")
+    target = next(target for target in TARGETS if target.what.startswith("the operation"))
+    assert target.find(results)["cpu"] == 2.0
+
+
+def test_a_section_that_replaces_a_stored_one_says_when_it_was_measured():
+    stored = {"machine": {"commit": "a"}, "versions": {}, "titles": {}, "missing": {}, "far": 1, "wire": 2}
+    results = {"machine": {"date": "2026-01-02", "commit": "b"}, "versions": {}, "titles": {}, "missing": {}, "far": 3}
+    merged = merge(stored, results, ["far"])
+    assert (merged["far"], merged["wire"], merged["machine"]) == (3, 2, {"commit": "a"})
+    assert merged["later"] == {"far": "2026-01-02, commit b"}
+
+
+def test_kornias_steps_are_operations():
+    names = {step["op"] for step in recipes.operations()}
+    assert kornia.STEPS.keys() <= names
 
 
 def test_the_page_is_generated_from_stored_results():
