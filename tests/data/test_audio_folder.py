@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.audio_folder import AudioFolderSettings, open_audio_folder
-from augsvc.data.formats.folder import PAUSES_S
+from augsvc.data.formats.files import PAUSES_S
 from augsvc.errors import DatasetChanged, Undecodable
 from tests.data.sounds import VALID, encode, float_wav, wav, waves
 

@@ -13,7 +13,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from augsvc.data.cache import DecodedCache
-from augsvc.data.formats.folder import PAUSES_S
+from augsvc.data.formats.files import PAUSES_S
 from augsvc.data.formats.image_folder import ImageFolderSettings, open_image_folder
 from augsvc.errors import DatasetChanged, Undecodable
 

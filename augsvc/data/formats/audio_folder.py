@@ -46,7 +46,7 @@ class AudioFolder(FolderSource):
         form = settings.model_dump(include={"format", "max_frames", "max_file_bytes", "digest_contents"})
         self.info = SourceInfo(
             name=folder.name,
-            version=self._version(form, settings.digest_contents),
+            version=self._version(self.classes, form, settings.digest_contents),
             classes=self.classes,
             channels=1,
             size=None,
@@ -59,9 +59,9 @@ class AudioFolder(FolderSource):
     def _decoding_bytes(self, data: bytes) -> int:
         return sound_decoding_bytes(data, self._settings.max_frames)
 
-    def _decode(self, data: bytes, label: int) -> Sample:
+    def _decode(self, data: bytes, index: int) -> Sample:
         audio, rate = decode_sound(data, self._settings.max_frames)
-        return Sample(image=None, label=label, audio=audio, rate=rate)
+        return Sample(image=None, label=int(self._labels[index]), audio=audio, rate=rate)
 
 
 def open_audio_folder(

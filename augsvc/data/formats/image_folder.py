@@ -1,29 +1,19 @@
 """A folder of images with one sub-folder per class, which holds JPEG, PNG and WebP files, in sub-folders too."""
 
-import logging
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Literal
-
-from pydantic import Field
 
 from augsvc.arrays import Sample
 from augsvc.data.cache import DecodedCache
-from augsvc.data.decoders.registry import IMAGE_DECODERS, NUMBER_DECODERS
 from augsvc.data.formats.folder import Folder, FolderFormat, FolderSource, open_folder
 from augsvc.data.formats.format import give_statistics
+from augsvc.data.formats.image_files import ImageFilesSettings, ImageReader
 from augsvc.data.formats.index import FileType
 from augsvc.data.source import Source, SourceInfo
-from augsvc.validation import ByteCount, Window
+from augsvc.validation import Window
 from augsvc_client.decoding.bit_depth import has_8_bits
-from augsvc_client.decoding.containers.png import has_16_bits
-from augsvc_client.decoding.errors import Undecodable
-from augsvc_client.decoding.image import decode_image, decode_window, read_numbers
-from augsvc_client.decoding.limits import IMAGE_SUFFIXES, MAX_IMAGE_BYTES, MAX_PIXELS, TIFF_SUFFIXES
-from augsvc_client.decoding.memory import MAX_PIXEL_BYTES, MAX_WINDOWED_PIXEL_BYTES, image_decoding_bytes
-
-logger = logging.getLogger("augsvc")
+from augsvc_client.decoding.limits import IMAGE_SUFFIXES, TIFF_SUFFIXES
 
 IMAGES = FileType(IMAGE_SUFFIXES, "images")
 IMAGES_OF_NUMBERS = FileType(IMAGE_SUFFIXES | TIFF_SUFFIXES, "images")
@@ -32,21 +22,10 @@ MAX_SAMPLED = 256  # files whose headers are read to count those of 8 bits: 10 m
 _HEAD_BYTES = 1 << 16  # of each; most TIFFs have their directory there
 
 
-class ImageFolderSettings(FolderFormat):
+class ImageFolderSettings(ImageFilesSettings, FolderFormat):
     """The operator's settings of one folder of images."""
 
     format: Literal["image_folder"]
-    channels: Literal[1, 3] = 3
-    window: Window | None = None  # the files' numbers to be black and white; None: 8 bits, of 16 the upper ones
-    strict: bool = True  # damaged JPEG data are undecodable; false: they are decoded as they come
-    max_pixels: int = Field(default=MAX_PIXELS, ge=1, le=178_956_970)  # at most Pillow's limit for an error
-    max_file_bytes: ByteCount = Field(default=MAX_IMAGE_BYTES, ge=1)
-    statistics: Path | None = None  # a file of `augsvc fit`; its digest is part of the version, its path is not
-
-    @property
-    def decoding_bytes(self) -> int:
-        """As `image_decoding_bytes` without the copies of the file."""
-        return (MAX_PIXEL_BYTES if self.window is None else MAX_WINDOWED_PIXEL_BYTES) * self.max_pixels
 
     def open(self, name: str, cache: DecodedCache) -> list[Source]:
         """As `open_image_folder`, with the statistics."""
@@ -62,20 +41,14 @@ class ImageFolder(FolderSource):
     def __init__(self, folder: Folder, settings: ImageFolderSettings) -> None:
         super().__init__(folder, IMAGES if settings.window is None else IMAGES_OF_NUMBERS, settings.max_file_bytes)
         self._settings = settings
-        self._has_warned = False
-        form = settings.model_dump(include={"format", "channels", "max_pixels", "max_file_bytes", "digest_contents"})
-        if not settings.strict:
-            form["strict"] = False  # strict folders keep the version that they had before there was a choice
-        if settings.window is not None:
-            form["window"] = settings.window
+        self._reader = ImageReader(folder.name, settings, self._warn_of_8_bits)
         self.info = SourceInfo(
             name=folder.name,
-            version=self._version(form, settings.digest_contents),
+            version=self._version(self.classes, settings.version_form(), settings.digest_contents),
             classes=self.classes,
             channels=settings.channels,
             size=None,  # reading every header of a large folder takes too long
-            # by content: the extension does not choose one
-            decoders=IMAGE_DECODERS if settings.window is None else NUMBER_DECODERS,
+            decoders=settings.decoders,
             window=settings.window,
         )
 
@@ -96,15 +69,10 @@ class ImageFolder(FolderSource):
             )
 
     def _decoding_bytes(self, data: bytes) -> int:
-        return image_decoding_bytes(data, self._settings.max_pixels, self._settings.window is not None)
+        return self._reader.decoding_bytes(data)
 
-    def _describe_range(self, data: bytes) -> str:
-        """The least and the greatest number of a file; empty if it is too large, or damaged, for them."""
-        try:
-            numbers = read_numbers(data, self._settings.max_pixels)
-        except Undecodable:
-            return ""
-        return f", which is {numbers.min()} to {numbers.max()} in the first one"
+    def _decode(self, data: bytes, index: int) -> Sample:
+        return Sample(self._reader.decode(data), int(self._labels[index]))
 
     def _warn_of_8_bits(self) -> str:
         """What a window would do to the files of 8 bits; empty if there are none."""
@@ -120,22 +88,6 @@ class ImageFolder(FolderSource):
 
     def _count_tiffs(self) -> int:
         return sum(count for suffix, count in self.left_out().items() if suffix in TIFF_SUFFIXES)
-
-    def _decode(self, data: bytes, label: int) -> Sample:
-        settings = self._settings
-        if settings.window is not None:
-            window = settings.window
-            return Sample(decode_window(data, settings.channels, settings.max_pixels, window, settings.strict), label)
-        if has_16_bits(data) and not self._has_warned:
-            self._has_warned = True
-            logger.warning(
-                "%s has images of 16 bits a channel: only their upper 8 are served; set `window: [low, high]` to the range of "
-                "their numbers%s%s",
-                self.info.name,
-                self._describe_range(data),
-                self._warn_of_8_bits(),
-            )
-        return Sample(decode_image(data, settings.channels, settings.max_pixels, settings.strict), label)
 
 
 def _covers_8_bits(window: Window) -> bool:

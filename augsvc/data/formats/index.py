@@ -25,9 +25,7 @@ from augsvc.data.formats.layout import (
 from augsvc_client.decoding.limits import is_leftover
 from augsvc_client.text import printable
 
-_IDENTITY = np.dtype(
-    [("n_bytes", "i8"), ("device", "u8"), ("inode", "u8"), ("modified_ns", "i8"), ("changed_ns", "i8")]
-)
+IDENTITY = np.dtype([("n_bytes", "i8"), ("device", "u8"), ("inode", "u8"), ("modified_ns", "i8"), ("changed_ns", "i8")])
 _CHUNK = 1 << 14  # files
 _MOST_NAMED = 5  # faults of one kind in a message
 _LINK_CURE = "put the files themselves there, or name the folder that it leads into in `follow_links`"
@@ -68,7 +66,8 @@ class Index:
     irregular: list[str] = field(default_factory=list)  # links that lead nowhere, pipes and sockets, named like samples
     doubtful: list[str] = field(default_factory=list)  # classes whose names may be those of something else
     loose: int = 0  # samples outside every class
-    identities: npt.NDArray[np.void] = field(default_factory=lambda: np.empty(0, _IDENTITY))
+    identities: npt.NDArray[np.void] = field(default_factory=lambda: np.empty(0, IDENTITY))
+    digests: list[bytes] = field(default_factory=list)  # SHA-256 of the contents, if the version covers them
 
     @property
     def sizes(self) -> npt.NDArray[np.int64]:
@@ -78,7 +77,7 @@ class Index:
     @property
     def fingerprints(self) -> list[bytes]:
         """What a modified or replaced file differs in, of every file: without the status, which permissions change too."""
-        fields = [name for name in _IDENTITY.names or () if name != "changed_ns"]
+        fields = [name for name in IDENTITY.names or () if name != "changed_ns"]
         return [identity.tobytes() for identity in repack_fields(self.identities[fields])]
 
     def identity(self, index: int) -> Identity:
@@ -172,7 +171,7 @@ class Indexer:
         index.names = tuple(name for name, _ in self._files)
         if not any_class:
             refuse_mixtures_in_classes(index.names, where)
-        index.identities = np.empty(len(self._files), _IDENTITY)
+        index.identities = np.empty(len(self._files), IDENTITY)
         for rows in ranges(
             len(self._files), _CHUNK
         ):  # as one array it would hold the interpreter for two seconds a million

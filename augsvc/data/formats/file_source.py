@@ -1,0 +1,258 @@
+"""Samples that are one file each, with an index of all files: what every format over separate files shares.
+
+The files are indexed when the server starts and at each reload; reading a file that has changed since then fails, because
+the same address must never give different bytes. Messages of ValueError are for the operator and name paths; those of the errors
+that `read` raises reach clients and name files below the dataset's folder only.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from augsvc.arrays import I64, Sample
+from augsvc.data.cache import DecodedCache
+from augsvc.data.formats.files import (
+    ABSENT,
+    FORBIDDEN,
+    PAUSES_S,
+    Identity,
+    NotIndexed,
+    has_device,
+    open_below,
+    read_below,
+    retry_faults,
+)
+from augsvc.data.formats.format import DatasetFormat
+from augsvc.data.formats.index import Index, Links
+from augsvc.data.source import Source
+from augsvc.errors import AugsvcError, DatasetChanged, DatasetUnavailable, Undecodable
+from augsvc_client.text import printable
+
+MAX_LOGGED = 1000  # files of one dataset that are named in the log
+
+logger = logging.getLogger("augsvc.data")
+logger.addHandler(logging.NullHandler())  # commands without a log name faulty files themselves
+
+
+class FilesFormat(DatasetFormat):
+    """The operator's settings that all formats over separate files have; those that change a sample are part of its version."""
+
+    path: Path
+    follow_links: tuple[Path, ...] = ()  # folders that links may lead into, besides `path`
+    digest_contents: bool = False  # reads every file at start-up, so that the version covers their contents
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The files at the time of indexing."""
+
+    index: Index  # a file a sample
+    root: Path  # that the names are relative to, without links
+    links: Links
+    key: str  # of decoded samples in the cache
+    masks: Index | None = None  # of each sample, where they are files
+
+    @property
+    def indices(self) -> tuple[Index, ...]:
+        """Those that there are."""
+        return (self.index,) if self.masks is None else (self.index, self.masks)
+
+    def same(self, other: "Files") -> bool:
+        """Whether all files are the same ones; both have the same names."""
+        pairs = zip(self.indices, other.indices, strict=True)
+        return self.root == other.root and all(
+            ours.targets == theirs.targets and np.array_equal(ours.identities, theirs.identities)
+            for ours, theirs in pairs
+        )
+
+
+class FileSource(Source):
+    """One file a sample; a subclass decodes them and sets `info`."""
+
+    def __init__(
+        self, files: Files, labels: I64, cache: DecodedCache, max_file_bytes: int, pause: Callable[[float], None]
+    ) -> None:
+        """`labels` are those of the samples (len,); `pause` waits between the attempts of a read, for seconds."""
+        self._files, self._labels = files, labels
+        self._cache, self._max_file_bytes, self._pause = cache, max_file_bytes, pause
+        self._defects: dict[int, str] = {}
+
+    @abstractmethod
+    def _decoding_bytes(self, data: bytes) -> int:
+        """The memory that decoding the contents of a file takes at its peak, by their header."""
+
+    @abstractmethod
+    def _decode(self, data: bytes, index: int) -> Sample:
+        """Decodes the contents of a sample's file; raises Undecodable."""
+
+    def _with_mask(self, sample: Sample, files: Files, index: int) -> Sample:
+        """The sample with the contents of its mask's file, where it has one."""
+        return sample
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def read(self, index: int) -> Sample:
+        """The decoded file, from the cache if it is there.
+
+        Raises:
+            Undecodable: larger than the settings allow, or damaged.
+            DatasetUnavailable: its file could not be read in three attempts, for a reason that may pass.
+            DatasetChanged: its file is not the indexed one any more, is missing, or may not be read.
+        """
+        files = self._files  # which a reload exchanges
+        return self._cache.get_or_make((files.key, index), partial(self._make, files, index))
+
+    def labels(self) -> I64:
+        """The class of every file (len,)."""
+        return self._labels.copy()
+
+    def describe(self, index: int) -> str:
+        """The file's name below the dataset's folder."""
+        return self._files.index.names[index]
+
+    def defect(self, index: int) -> str:
+        """Why a file could not be decoded or read; empty if it could, or if over `MAX_LOGGED` files could not."""
+        return self._defects.get(index, "")
+
+    def fingerprints(self) -> Mapping[str, bytes]:
+        """Each file's name, and what differs if it was modified or replaced: its contents, if the version covers them."""
+        files = self._files.index
+        values = files.digests or files.fingerprints
+        # dict() would hold the interpreter for half a second a million
+        return {name: value for name, value in zip(files.names, values, strict=True)}
+
+    def refresh(self, newer: Source) -> None:
+        """From now on reads the files that `newer` has indexed, of the same version."""
+        if isinstance(newer, FileSource) and not self._files.same(newer._files):
+            self._files, self._defects = newer._files, {}
+
+    def _make(self, files: Files, index: int) -> Sample:
+        try:
+            data = self._read_file(files, files.index, index)
+            with self._cache.decoding(self._decoding_bytes(data)):
+                sample = self._decode(data, index)
+            sample = self._with_mask(sample, files, index)
+        except Undecodable as err:
+            self._note(index, str(err), f"cannot be decoded ({err}); replaced by the next sample")
+            raise
+        return replace(sample, key=(files.key, index))
+
+    def _read_file(self, files: Files, within: Index, index: int) -> bytes:
+        """An indexed file's contents; three attempts, also of a missing file, which may be being replaced."""
+        if within.sizes[index] > self._max_file_bytes:
+            raise Undecodable(f"the file is larger than max_file_bytes, {self._max_file_bytes:,}")
+        root, name = _located(files, within, index)
+        n_bytes = int(within.sizes[index]) + 1  # one more than indexed, to notice that it has grown
+        for pause_s in (*PAUSES_S, None):
+            try:
+                data, identity = read_below(root, name, n_bytes)
+                break
+            except NotIndexed:
+                raise self._changed(within, index, "is no regular file any more") from None
+            except OSError as err:
+                if pause_s is None:
+                    raise self._unreadable(within, index, root, err) from err
+                self._pause(pause_s)
+        self._require_indexed(within, index, data, identity)
+        if not data:
+            raise Undecodable("the file is empty")
+        return data
+
+    def _read_heads(self, most: int, n_bytes: int) -> Iterator[bytes]:
+        """The first `n_bytes` of at most `most` files, spread evenly; those that cannot be read are passed over."""
+        files = self._files
+        for index in range(0, len(self), max(1, -(-len(self) // most))):
+            with suppress(NotIndexed, OSError):
+                yield read_below(*_located(files, files.index, index), n_bytes)[0]
+
+    def _unreadable(self, within: Index, index: int, root: Path, err: OSError) -> AugsvcError:
+        """DatasetChanged if waiting does not help (the client raises it immediately), else DatasetUnavailable."""
+        if err.errno in ABSENT:
+            mounted = has_device(root, within.identity(index).device)
+            return self._changed(within, index, "is missing" + ("" if mounted else ": is its file system mounted?"))
+        if err.errno in FORBIDDEN:
+            return self._changed(within, index, "may not be read by the server's user")
+        reason = err.strerror or type(err).__name__
+        self._note(index, reason, f"could not be read after 3 attempts ({reason})")
+        return DatasetUnavailable(
+            f"sample {index} of {self.info.name!r} could not be read after 3 attempts; check the file "
+            f"{printable(within.names[index])}"
+        )
+
+    def _require_indexed(self, within: Index, index: int, data: bytes, identity: Identity) -> None:
+        """Raises DatasetChanged unless a file is the indexed one: by its contents if the version covers them, else by its
+        place on the disk, size and time of modification.
+
+        A change of the status alone is logged: of permissions and links, or a modification with its time set back.
+        """
+        if within.digests:
+            if hashlib.sha256(data).digest() != within.digests[index]:
+                raise self._changed(within, index, "has other contents")
+            return
+        indexed = within.identity(index)
+        if len(data) != indexed.n_bytes or replace(identity, changed_ns=indexed.changed_ns) != indexed:
+            raise self._changed(within, index, "was modified or replaced")
+        if identity != indexed:
+            note = "the file's links, permissions or time were changed"
+            self._note(index, note, f"is served, but {note}; `digest_contents: true` would compare its contents")
+
+    def _changed(self, within: Index, index: int, how: str) -> DatasetChanged:
+        self._note(
+            index, how, f"changed after the server indexed it: it {how}; reload the datasets, or restart the server"
+        )
+        return DatasetChanged(
+            f"sample {index} of {self.info.name!r} changed after the server indexed it: {printable(within.names[index])} "
+            f"{how}; restore the file, then reload the datasets or restart the server"
+        )
+
+    def _note(self, index: int, defect: str, text: str) -> None:
+        """Keeps a file's last defect, and logs it unless it had that one before."""
+        known = self._defects.get(index)
+        if defect != known and (known is not None or len(self._defects) < MAX_LOGGED):
+            self._defects[index] = defect
+            logger.warning("%s: %s %s (logged once)", self.info.name, printable(self.describe(index)), text)
+
+    def _version(self, classes: Sequence[str], settings: Mapping[str, object], contents: bool) -> str:
+        """The digest of names, sizes, classes and `settings` (all that change a sample), and optionally of all `contents`;
+        never of times or the path."""
+        form = {"classes": classes, **settings}
+        digest = hashlib.sha256(json.dumps(form, sort_keys=True).encode())
+        for within in self._files.indices:
+            for index, (name, size) in enumerate(zip(within.names, within.sizes.tolist(), strict=True)):
+                digest.update(b"\0%s\0%d" % (name.encode(), size))
+                if contents:
+                    within.digests.append(self._digest(within, index))
+                    digest.update(within.digests[-1])
+        return digest.hexdigest()
+
+    def _digest(self, within: Index, index: int) -> bytes:
+        def digest() -> bytes:
+            with os.fdopen(open_below(*_located(self._files, within, index)), "rb") as file:
+                return hashlib.file_digest(file, "sha256").digest()
+
+        path = str(self._files.root / within.names[index])
+        try:
+            return retry_faults(path, digest, self._pause)
+        except (NotIndexed, OSError) as err:
+            reason = getattr(err, "strerror", None) or "it changed meanwhile"
+            raise ValueError(f"{printable(path)} cannot be read ({reason}), which `digest_contents` needs") from err
+
+
+def _located(files: Files, within: Index, index: int) -> tuple[Path, str]:
+    """A folder and the file's name below it, without links."""
+    name = within.names[index]
+    target = within.targets.get(name)
+    if target is None:
+        return files.root, name
+    root = files.links.root_of(target) or files.root
+    return root, os.path.relpath(target, root)

@@ -1,0 +1,88 @@
+"""What all formats of image files share: the settings that say how a file is decoded, and its decoding."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from augsvc.arrays import Pixels
+from augsvc.data.decoders.registry import IMAGE_DECODERS, NUMBER_DECODERS
+from augsvc.validation import ByteCount, Window
+from augsvc_client.decoding.containers.png import has_16_bits
+from augsvc_client.decoding.errors import Undecodable
+from augsvc_client.decoding.image import decode_image, decode_window, read_numbers
+from augsvc_client.decoding.limits import MAX_IMAGE_BYTES, MAX_PIXELS
+from augsvc_client.decoding.memory import MAX_PIXEL_BYTES, MAX_WINDOWED_PIXEL_BYTES, image_decoding_bytes
+
+logger = logging.getLogger("augsvc")
+
+
+class ImageFilesSettings(BaseModel):
+    """The operator's settings of image files; all but `statistics` are part of a dataset's version."""
+
+    channels: Literal[1, 3] = 3
+    window: Window | None = None  # the files' numbers to be black and white; None: 8 bits, of 16 the upper ones
+    strict: bool = True  # damaged JPEG data are undecodable; false: they are decoded as they come
+    max_pixels: int = Field(default=MAX_PIXELS, ge=1, le=178_956_970)  # at most Pillow's limit for an error
+    max_file_bytes: ByteCount = Field(default=MAX_IMAGE_BYTES, ge=1)
+    statistics: Path | None = None  # a file of `augsvc fit`; its digest is part of the version, its path is not
+
+    @property
+    def decoding_bytes(self) -> int:
+        """As `image_decoding_bytes` without the copies of the file."""
+        return (MAX_PIXEL_BYTES if self.window is None else MAX_WINDOWED_PIXEL_BYTES) * self.max_pixels
+
+    @property
+    def decoders(self) -> tuple[str, ...]:
+        """Those that files may need: by content, the extension does not choose one."""
+        return IMAGE_DECODERS if self.window is None else NUMBER_DECODERS
+
+    def version_form(self) -> dict[str, object]:
+        """What a version covers of the settings; defaults that were added later only where they are changed."""
+        form: dict[str, object] = self.model_dump(
+            include={"format", "channels", "max_pixels", "max_file_bytes", "digest_contents"}
+        )
+        if not self.strict:
+            form["strict"] = False
+        if self.window is not None:
+            form["window"] = self.window
+        return form
+
+
+class ImageReader:
+    """Decodes the image files of one dataset; warns once of 16 bits that are reduced to 8."""
+
+    def __init__(self, name: str, settings: ImageFilesSettings, hint: Callable[[], str] = lambda: "") -> None:
+        """`hint` completes the warning."""
+        self._name, self._settings, self._hint = name, settings, hint
+        self._has_warned = False
+
+    def decoding_bytes(self, data: bytes) -> int:
+        """The memory that decoding a file takes at its peak, by its header."""
+        return image_decoding_bytes(data, self._settings.max_pixels, self._settings.window is not None)
+
+    def decode(self, data: bytes) -> Pixels:
+        """The pixels (H, W, C) of a file's contents: uint8, or uint16 through a window; raises Undecodable."""
+        settings = self._settings
+        if settings.window is not None:
+            return decode_window(data, settings.channels, settings.max_pixels, settings.window, settings.strict)
+        if has_16_bits(data) and not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "%s has images of 16 bits a channel: only their upper 8 are served; set `window: [low, high]` to the range of "
+                "their numbers%s%s",
+                self._name,
+                self._describe_range(data),
+                self._hint(),
+            )
+        return decode_image(data, settings.channels, settings.max_pixels, settings.strict)
+
+    def _describe_range(self, data: bytes) -> str:
+        """The least and the greatest number of a file; empty if it is too large, or damaged, for them."""
+        try:
+            numbers = read_numbers(data, self._settings.max_pixels)
+        except Undecodable:
+            return ""
+        return f", which is {numbers.min()} to {numbers.max()} in the first one"
