@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import Progress, track
@@ -122,9 +121,13 @@ def print_notes(source: Source, replaced: Sequence[int], console: Console) -> No
     notes += [("note", note) for note in source.notes()]
     for kind, text in notes:
         console.print(f"   [yellow]{kind}[/yellow] {safe(text)}", highlight=False, soft_wrap=True)
-    counts = np.bincount(source.labels(), minlength=len(info.classes)).tolist()
-    listed = [f"{label} {count:,}" for label, count in zip(info.classes[:MOST_CLASSES], counts, strict=False)]
+    unit, counts = source.class_counts()
+    if not len(counts):
+        return
+    listed = [f"{label} {count:,}" for label, count in zip(info.classes[:MOST_CLASSES], counts.tolist(), strict=False)]
+    if not counts.any():
+        listed = list(info.classes[:MOST_CLASSES])  # of masks, which are not read here
     more = [f"and {len(counts) - MOST_CLASSES:,} more"] if len(counts) > MOST_CLASSES else []
-    spread = f" of {min(counts):,} to {max(counts):,} samples" if min(counts) < max(counts) else ""
+    spread = f" of {counts.min():,} to {counts.max():,} {unit}" if counts.min() < counts.max() else ""
     text = f"{len(counts):,}{spread}: {', '.join(listed + more)}"
     console.print(f"   classes {safe(text)}", highlight=False, soft_wrap=True)

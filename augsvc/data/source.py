@@ -6,6 +6,8 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+import numpy as np
+
 from augsvc.arrays import I64, Sample
 from augsvc.numerics.color_statistics import ColorStatistics
 from augsvc_client.decoding.resampling import resampled_length
@@ -102,11 +104,16 @@ class Source(ABC):
 
     @abstractmethod
     def labels(self) -> I64:
-        """The class of every sample (len,), without decoding."""
+        """The class of every sample (len,), without decoding; -1 for a sample that has none."""
 
     @abstractmethod
     def describe(self, index: int) -> str:
         """The name of one sample inside its dataset, for receipts: never an absolute path."""
+
+    def class_counts(self) -> tuple[str, I64]:
+        """What is counted, and how many each class has (K,). Default: its samples."""
+        labels = self.labels()
+        return "samples", np.bincount(labels[labels >= 0], minlength=len(self.info.classes)).astype(np.int64)
 
     def fingerprints(self) -> Mapping[str, Hashable]:
         """Each sample's name, and a value that differs once it is modified or replaced. Default: the names alone."""

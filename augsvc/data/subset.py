@@ -67,10 +67,14 @@ def subset_members(labels: I64, classes: int, per_class: int, seed: int) -> I64:
     """The members of a subset, ascending: in each class those with the smallest keyed random numbers, ties by index.
 
     Raises:
-        SpecInvalid: a class has fewer samples than `per_class`.
+        SpecInvalid: a class has fewer samples than `per_class`, or no sample has a class.
     """
     low, high, _, _ = philox4x32((0, SUBSET_KEY, np.arange(len(labels)), 0), seed_key(seed))
     numbers = low.astype(np.uint64) | (high.astype(np.uint64) << np.uint64(32))
+    labelled = np.flatnonzero(labels >= 0)
+    if not classes or not len(labelled):
+        raise SpecInvalid("the samples of this dataset have no classes", field="subset")
+    labels, numbers = labels[labelled], numbers[labelled]
     counts = np.bincount(labels, minlength=classes)
     if counts.min() < per_class:
         scarce = int(counts.argmin())
@@ -78,4 +82,4 @@ def subset_members(labels: I64, classes: int, per_class: int, seed: int) -> I64:
     by_class = np.lexsort((numbers, labels))  # stable: ties go by index
     firsts = np.cumsum(counts) - counts
     chosen = by_class[(firsts[:, None] + np.arange(per_class)[None, :]).ravel()]
-    return np.sort(chosen).astype(np.int64)
+    return np.sort(labelled[chosen]).astype(np.int64)

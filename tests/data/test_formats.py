@@ -12,6 +12,7 @@ from augsvc.data.catalog import open_catalog
 from augsvc.data.formats.format import DatasetSettings, dataset_formats
 from augsvc.settings import Settings, load_settings
 
+FORMATS = ["audio_folder", "coco", "image_folder", "image_mask_pairs"]
 PLAIN = """
     from pathlib import Path
     from typing import Literal
@@ -42,12 +43,12 @@ def plain(tmp_path, monkeypatch):
 
 
 def test_the_formats_of_the_package():
-    assert list(dataset_formats()) == ["audio_folder", "image_folder"]
+    assert list(dataset_formats()) == FORMATS
     assert dataset_formats()["image_folder"].path_fields() == {"follow_links", "path", "statistics"}
 
 
 def test_a_new_file_is_a_new_format(plain):
-    assert list(dataset_formats()) == ["audio_folder", "image_folder", "plain"]
+    assert list(dataset_formats()) == sorted([*FORMATS, "plain"])
     settings = TypeAdapter(DatasetSettings).validate_python({"format": "plain"})
     assert open_catalog({"mine": settings}, 0).get("mine").read(0).image.shape == (8, 8, 1)
 

@@ -28,7 +28,7 @@ from augsvc_client.text import printable
 IDENTITY = np.dtype([("n_bytes", "i8"), ("device", "u8"), ("inode", "u8"), ("modified_ns", "i8"), ("changed_ns", "i8")])
 _CHUNK = 1 << 14  # files
 _MOST_NAMED = 5  # faults of one kind in a message
-_LINK_CURE = "put the files themselves there, or name the folder that it leads into in `follow_links`"
+LINK_CURE = "put the files themselves there, or name the folder that it leads into in `follow_links`"
 MAX_DEPTH = 100  # folders below a class
 T = TypeVar("T")
 
@@ -88,17 +88,17 @@ class Index:
         """What the operator should know, one sentence each; `plural` says what the files are."""
         known = {name.partition("/")[0] for name in (*self.names, *self.unreadable)}
         if empty := [label for label in self.classes if label not in known]:
-            yield f"no {plural} in {_named(empty)}: remove an empty folder unless its class is to be kept"
+            yield f"no {plural} in {list_names(empty)}: remove an empty folder unless its class is to be kept"
         for folder, (reason, cure) in sorted(self.unreadable.items()):
             yield f"{printable(folder)} {reason}, and its {plural} are missing: {cure}"
         if self.doubtful:
-            yield f"served as classes: {_named(self.doubtful)}; move what is no class elsewhere, or set `layout: classes`"
+            yield f"served as classes: {list_names(self.doubtful)}; move what is no class elsewhere, or set `layout: classes`"
         if self.loose:
             yield f"{plural} beside the class folders ignored ({self.loose:,}): move each into the folder of its class"
         if self.irregular:
-            yield f"links that lead nowhere, pipes or sockets ignored: {_named(sorted(self.irregular))}"
+            yield f"links that lead nowhere, pipes or sockets ignored: {list_names(sorted(self.irregular))}"
         if twins := _twins(self.classes):
-            yield f"classes whose names differ only in case, form or spaces: {_named(twins)}"
+            yield f"classes whose names differ only in case, form or spaces: {list_names(twins)}"
         if self.leftovers:
             counts = ", ".join(
                 f"{printable(name)} ({count:,})" for name, count in self.leftovers.most_common(_MOST_NAMED)
@@ -108,7 +108,8 @@ class Index:
             yield f"{self.leftovers.total():,} hidden or system entries ignored: {counts}{others}"
 
 
-def _named(names: Sequence[str]) -> str:
+def list_names(names: Sequence[str]) -> str:
+    """The first names, printable, and how many more there are."""
     listed = ", ".join(printable(name) for name in names[:_MOST_NAMED])
     return f"{listed} and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else listed
 
@@ -147,7 +148,7 @@ class Indexer:
         """
         where, file_type, index = printable(str(self._folder)), self._file_type, self._index
         if self._links.root_of(self._real) is None:
-            raise ValueError(f"{where} is a link out of {self._links.root}: {_LINK_CURE}")
+            raise ValueError(f"{where} is a link out of {self._links.root}: {LINK_CURE}")
         folders = self._class_folders()
         index.classes = tuple(sorted(folders))
         if index.unreadable:
@@ -251,7 +252,7 @@ class Indexer:
         target = real_path(entry.path)
         if self._links.root_of(target) is None or (is_folder(target) and not self._links.follow):
             where = f"{printable(entry.path)} is a link to a folder or out of {self._links.root}"
-            self._bad_links.append(f"{where}: {_LINK_CURE}")
+            self._bad_links.append(f"{where}: {LINK_CURE}")
             return None
         return target
 

@@ -1,0 +1,183 @@
+"""Images whose labels are in files of annotations or of masks: the source, and the settings, of all such formats."""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from augsvc.arrays import I64, U8, Sample, required
+from augsvc.data.cache import DecodedCache
+from augsvc.data.decoders.mask import MaskValues, decode_mask, mask_decoding_bytes
+from augsvc.data.formats.annotations import Annotations, Objects
+from augsvc.data.formats.dataset_root import DatasetRoot
+from augsvc.data.formats.file_source import Files, FilesFormat, FileSource
+from augsvc.data.formats.format import give_statistics
+from augsvc.data.formats.image_files import ImageFilesSettings, ImageReader
+from augsvc.data.source import Source, SourceInfo
+from augsvc.errors import Undecodable
+
+
+class AnnotatedFormat(ImageFilesSettings, FilesFormat):
+    """The operator's settings that all formats of annotated images have."""
+
+    @abstractmethod
+    def read_splits(self, root: DatasetRoot) -> Mapping[str, Annotations]:
+        """The annotations by split: train, val, test; of a dataset without splits by "".
+
+        Raises:
+            ValueError: for the operator: they cannot be served; the text names the file, the fault and the cure.
+        """
+
+    @property
+    def mask_values(self) -> MaskValues | None:
+        """What the values of mask files mean; None: there are none."""
+        return None
+
+    def open(self, name: str, cache: DecodedCache) -> list[Source]:
+        """NAME, or NAME/train, NAME/val and NAME/test; raises as `read_splits`, and for missing files."""
+        try:
+            root = DatasetRoot(self.path, self.follow_links)
+            splits = self.read_splits(root)
+            sources: list[Source] = [
+                AnnotatedImages(f"{name}/{split}" if split else name, self, root, annotations, cache)
+                for split, annotations in splits.items()
+            ]
+            _require_same_classes(splits)
+        except ValueError as err:
+            raise ValueError("\n".join(f"dataset {name!r}: {line}" for line in str(err).split("\n"))) from err
+        if self.statistics is not None:
+            give_statistics(sources, name, self.statistics)
+        return sources
+
+
+class AnnotatedImages(FileSource):
+    """One split."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: AnnotatedFormat,
+        root: DatasetRoot,
+        annotations: Annotations,
+        cache: DecodedCache,
+    ) -> None:
+        """Indexes the files; raises ValueError where some are missing or there are none."""
+        if not annotations.names:
+            raise ValueError(f"{root.locate('')} has no images{f' in {name}' if '/' in name else ''}")
+        index = root.index(annotations.names)
+        masks = None if annotations.mask_names is None else root.index(annotations.mask_names)
+        files = Files(index, root.path, root.links, cache.claim(name), masks)
+        super().__init__(files, annotations.sample_labels, cache, settings.max_file_bytes, root.pause)
+        self._settings, self._annotations, self._mask_values = settings, annotations, settings.mask_values
+        self._reader = ImageReader(name, settings)
+        objects = annotations.objects
+        n_boxes = 0 if objects is None else objects.most
+        n_keypoints = 0 if objects is None or objects.keypoints is None else objects.keypoints.shape[1]
+        form = settings.version_form() | {"annotations": annotations.digest}
+        self.info = SourceInfo(
+            name=name,
+            version=self._version(annotations.classes, form, settings.digest_contents),
+            classes=annotations.classes,
+            channels=settings.channels,
+            size=None,
+            decoders=settings.decoders,
+            window=settings.window,
+            mask=annotations.mask_names is not None or annotations.painter is not None,
+            boxes=n_boxes,
+            keypoints=n_boxes * n_keypoints,
+            flip_pairs=tuple(
+                (row + first, row + second)
+                for row in range(0, n_boxes * n_keypoints, max(1, n_keypoints))
+                for first, second in annotations.flip_pairs
+            ),
+        )
+
+    def class_counts(self) -> tuple[str, I64]:
+        """The boxes of each class, or else the samples."""
+        objects = self._annotations.objects
+        if objects is None:
+            return super().class_counts()
+        return "boxes", np.bincount(objects.labels, minlength=len(self.info.classes)).astype(np.int64)
+
+    def left_out(self) -> Mapping[str, int]:
+        """Counts of files that the annotations do not name, by extension."""
+        return dict(sorted(self._annotations.left_out.items()))
+
+    def notes(self) -> Iterator[str]:
+        """The number of boxes, and what was changed or left out."""
+        objects = self._annotations.objects
+        if objects is not None:
+            counts = np.diff(objects.offsets)
+            empty = int((counts == 0).sum())
+            without = f"; {empty:,} images have none" if empty else ""
+            yield f"{len(objects.labels):,} boxes, at most {int(counts.max()):,} an image{without}"
+        yield from self._annotations.notes
+
+    def _decoding_bytes(self, data: bytes) -> int:
+        return self._reader.decoding_bytes(data)
+
+    def _decode(self, data: bytes, index: int) -> Sample:
+        annotations = self._annotations
+        image = self._reader.decode(data)
+        height, width = image.shape[:2]
+        if annotations.sizes is not None and (height, width) != tuple(annotations.sizes[index].tolist()):
+            expected_height, expected_width = annotations.sizes[index].tolist()
+            raise Undecodable(
+                f"the image is {width} × {height}, its annotation is for {expected_width} × {expected_height}"
+            )
+        sample = Sample(image, int(self._labels[index]))
+        if annotations.objects is not None:
+            sample = _with_objects(sample, annotations.objects, index, self.info)
+        if annotations.painter is not None:
+            sample = replace(sample, mask=_read_only(annotations.painter.paint(index, height, width)))
+        return sample
+
+    def _with_mask(self, sample: Sample, files: Files, index: int) -> Sample:
+        values = self._mask_values
+        if files.masks is None or values is None:
+            return sample
+        data = self._read_file(files, files.masks, index)
+        with self._cache.decoding(mask_decoding_bytes(data, self._settings.max_pixels)):
+            mask = values.to_classes(decode_mask(data, self._settings.max_pixels))
+        height, width = required(sample.image).shape[:2]
+        if mask.shape != (height, width):
+            raise Undecodable(f"its mask is {mask.shape[1]} × {mask.shape[0]}, the image {width} × {height}")
+        return replace(sample, mask=_read_only(mask))
+
+
+def _with_objects(sample: Sample, objects: Objects, index: int, info: SourceInfo) -> Sample:
+    """The sample with its boxes and keypoints, padded to those of the dataset by rows that are not valid."""
+    rows = objects.rows(index)
+    n = rows.stop - rows.start
+    boxes, labels = np.zeros((info.boxes, 4), np.float32), np.zeros(info.boxes, np.int64)
+    valid = np.arange(info.boxes) < n
+    height, width = required(sample.image).shape[:2]
+    scale = np.array([width, height], np.float64) if objects.relative else np.ones(2)
+    boxes[:n], labels[:n] = objects.boxes[rows] * np.tile(scale, 2), objects.labels[rows]
+    sample = replace(sample, boxes=boxes, box_labels=labels, boxes_valid=valid)
+    points, visible = objects.keypoints, objects.keypoints_valid
+    if points is not None and visible is not None:
+        per_box = points.shape[1]
+        keypoints, keypoints_valid = np.zeros((info.keypoints, 2), np.float32), np.zeros(info.keypoints, np.bool_)
+        keypoints[: n * per_box] = (points[rows] * scale).reshape(-1, 2)
+        keypoints_valid[: n * per_box] = visible[rows].reshape(-1)
+        sample = replace(sample, keypoints=keypoints, keypoints_valid=keypoints_valid)
+    for array in (sample.boxes, sample.box_labels, sample.boxes_valid, sample.keypoints, sample.keypoints_valid):
+        if array is not None:
+            array.setflags(write=False)  # the cache shares them
+    return sample
+
+
+def _read_only(mask: U8) -> U8:
+    mask.setflags(write=False)  # the cache shares it
+    return mask
+
+
+def _require_same_classes(splits: Mapping[str, Annotations]) -> None:
+    (first, annotations), *others = splits.items()
+    for split, other in others:
+        if other.classes != annotations.classes:
+            differing = sorted({*annotations.classes} ^ {*other.classes})
+            which = f": only in one of them {', '.join(differing[:5])}" if differing else " or have another order"
+            raise ValueError(f"the classes of {first} and {split} differ{which}")

@@ -1,0 +1,251 @@
+"""The annotations of COCO, element by element into flat arrays."""
+
+import re
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+
+from augsvc.arrays import I64, Bools
+from augsvc.data.decoders.mask import IGNORED
+from augsvc.data.formats.annotations import Annotations, Objects, clip_boxes
+from augsvc.data.formats.dataset_root import join, require_below
+from augsvc.data.formats.segments import Segments, SegmentTable
+
+MAX_MASKED = IGNORED - 1  # classes, or objects of an image: 0 is the background, 255 is ignored
+_SIDE_WORD = re.compile(r"(?<![a-z])(left|right|l|r)(?![a-z])", re.IGNORECASE)
+_OTHER_SIDE = {"left": "right", "right": "left", "l": "r", "r": "l"}
+_KEYPOINT = 3  # numbers: x, y, visibility
+
+
+class CocoReader:
+    """Collects the elements of one file, in any order; `build` connects them."""
+
+    def __init__(self, *, with_keypoints: bool, masks: Literal["none", "classes", "instances"]) -> None:
+        self._with_keypoints, self._masks = with_keypoints, masks
+        self._adders: dict[str, Callable[[Mapping[str, Any]], None]] = {
+            "images": self._add_image,
+            "annotations": self._add_annotation,
+            "categories": self._add_category,
+        }
+        self._lists: set[str] = set()
+        self._names: list[str] = []
+        self._image_ids, self._sizes = array("q"), array("q")
+        self._categories: dict[int, Mapping[str, Any]] = {}
+        self._ids, self._owners, self._category_ids = array("q"), array("q"), array("q")
+        self._boxes, self._areas, self._is_crowd = array("d"), array("d"), array("b")
+        self._keypoints, self._keypoint_counts = array("d"), array("q")
+        self._segments = SegmentTable()
+
+    def add(self, name: str, element: Any) -> None:
+        """One element of a list of the file, or another member of it, which is ignored.
+
+        Raises:
+            ValueError: a field is missing or of another type.
+        """
+        if add := self._adders.get(name):
+            if not isinstance(element, dict):
+                raise ValueError(f"`{name}` must be a list of objects")
+            self._lists.add(name)
+            try:
+                add(element)
+            except ValueError as err:
+                raise ValueError(f"`{name}`, id {element.get('id')!r}: {err}") from err
+
+    def _add_image(self, image: Mapping[str, Any]) -> None:
+        self._image_ids.append(_integer(image, "id"))
+        name = image.get("file_name")
+        if not isinstance(name, str):
+            raise ValueError("`file_name` must be a string")
+        self._names.append(require_below(name, "`file_name`"))
+        height, width = _integer(image, "height"), _integer(image, "width")
+        if height <= 0 or width <= 0:
+            raise ValueError(f"the size {width} × {height} has no pixels")
+        self._sizes.extend((height, width))
+
+    def _add_category(self, category: Mapping[str, Any]) -> None:
+        identity = _integer(category, "id")
+        if not isinstance(category.get("name"), str):
+            raise ValueError("`name` must be a string")
+        if identity in self._categories:
+            raise ValueError("there are two of this id")
+        self._categories[identity] = category
+
+    def _add_annotation(self, annotation: Mapping[str, Any]) -> None:
+        self._ids.append(_integer(annotation, "id"))
+        self._owners.append(_integer(annotation, "image_id"))
+        self._category_ids.append(_integer(annotation, "category_id"))
+        _extend(self._boxes, annotation.get("bbox"), 4, "bbox")
+        area = annotation.get("area")
+        self._areas.append(area if isinstance(area, int | float) else self._boxes[-2] * self._boxes[-1])
+        self._is_crowd.append(bool(annotation.get("iscrowd") or annotation.get("ignore")))
+        if self._with_keypoints:
+            points = annotation.get("keypoints", [])
+            count = len(points) // _KEYPOINT if isinstance(points, list) else 0
+            _extend(self._keypoints, points, _KEYPOINT * count, "keypoints")
+            self._keypoint_counts.append(count)
+        if self._masks != "none":
+            self._segments.add(annotation.get("segmentation", []))
+
+    def build(self, folder: str, digest: Callable[[], str]) -> Annotations:
+        """The annotations of all images, sorted by their ids; image files are below `folder`.
+
+        Raises:
+            ValueError: ids that are repeated or unknown, or a list that is missing.
+        """
+        if missing := [name for name in ("images", "categories") if name not in self._lists]:
+            raise ValueError(f"has no `{missing[0]}`")
+        image_ids = np.array(self._image_ids)
+        order = np.argsort(image_ids, kind="stable")
+        _require_distinct(image_ids, "images")
+        _require_distinct(np.array(self._ids), "annotations")
+        names = [join(folder, self._names[row]) for row in order.tolist()]
+        if len(set(names)) < len(names):
+            raise ValueError("two images have the same `file_name`")
+        sizes = np.array(self._sizes).reshape(-1, 2)[order]
+        category_ids = sorted(self._categories)
+        classes = tuple(str(self._categories[identity]["name"]) for identity in category_ids)
+        if len(set(classes)) < len(classes):
+            raise ValueError("two categories have the same name")
+        owners = self._look_up(self._owners, image_ids[order], "image")
+        labels = self._look_up(self._category_ids, np.array(category_ids, np.int64), "category")
+        corners = np.array(self._boxes).reshape(-1, 4)
+        if not_finite := np.flatnonzero(~np.isfinite(corners).all(axis=1)).tolist():
+            raise ValueError(f"annotation {self._ids[not_finite[0]]}: `bbox` must be finite numbers")
+        corners[:, 2:] += corners[:, :2]
+        boxes, beyond, has_area = clip_boxes(corners, np.tile(sizes[owners][:, ::-1], 2).astype(np.float64))
+        crowd = np.array(self._is_crowd) != 0
+        kept = has_area & ~crowd
+        objects = Objects.of(owners[kept], len(names), boxes[kept], labels[kept])
+        pairs: tuple[tuple[int, int], ...] = ()
+        if self._with_keypoints:
+            point_names = self._point_names()
+            objects, pairs = self._with_points(objects, owners, kept, len(point_names)), find_flip_pairs(point_names)
+        return Annotations(
+            names=names,
+            classes=classes,
+            digest=digest(),
+            sizes=sizes,
+            objects=objects,
+            flip_pairs=pairs,
+            painter=self._painter(owners, labels, kept, crowd, len(names)),
+            notes=tuple(self._describe(category_ids, beyond, crowd, has_area)),
+        )
+
+    def _look_up(self, values: "array[int]", known: I64, what: str) -> I64:
+        """The positions of ids among the known ones, which are ascending."""
+        ids = np.array(values)
+        if not len(ids):
+            return ids
+        positions = np.minimum(np.searchsorted(known, ids), max(0, len(known) - 1))
+        unknown = known[positions] != ids if len(known) else np.ones(len(ids), np.bool_)
+        if unknown.any():
+            first = int(np.flatnonzero(unknown)[0])
+            raise ValueError(
+                f"annotation {self._ids[first]} has the {what} {ids[first]}, which is not in the file; such annotations: "
+                f"{int(unknown.sum()):,}"
+            )
+        return positions.astype(np.int64)
+
+    def _point_names(self) -> Sequence[str]:
+        """The names of one object's keypoints."""
+        lists = {
+            tuple(map(str, category["keypoints"]))
+            for category in self._categories.values()
+            if category.get("keypoints")
+        }
+        if len(lists) != 1:
+            found = "different `keypoints`" if lists else "no `keypoints`"
+            raise ValueError(f"the categories have {found}: `keypoints: true` needs one list of names")
+        (names,) = lists
+        return names
+
+    def _with_points(self, objects: Objects, owners: I64, kept: Bools, per_object: int) -> Objects:
+        """The objects with their keypoints; those that are not annotated are not valid."""
+        counts = np.array(self._keypoint_counts)
+        if wrong := np.flatnonzero((counts != 0) & (counts != per_object)).tolist():
+            raise ValueError(
+                f"annotation {self._ids[wrong[0]]} has {counts[wrong[0]]} keypoints, its category {per_object}"
+            )
+        points = np.zeros((len(counts), per_object, _KEYPOINT))
+        points[counts > 0] = np.array(self._keypoints).reshape(-1, per_object, _KEYPOINT)
+        points = points[kept][np.argsort(owners[kept], kind="stable")]
+        return replace(
+            objects,
+            keypoints=points[..., :2].astype(np.float32),
+            keypoints_valid=(points[..., 2] > 0) & np.isfinite(points).all(axis=2),
+        )
+
+    def _painter(self, owners: I64, labels: I64, kept: Bools, crowd: Bools, n_images: int) -> Segments | None:
+        if self._masks == "none":
+            return None
+        values = labels + 1
+        if self._masks == "instances":
+            values = np.zeros(len(owners), np.int64)
+            order = np.argsort(owners[kept], kind="stable")
+            sorted_owners = owners[kept][order]
+            rows = np.arange(len(order)) - np.searchsorted(sorted_owners, sorted_owners)
+            values[np.flatnonzero(kept)[order]] = rows + 1
+        if int(values.max(initial=0)) > MAX_MASKED:
+            raise ValueError(
+                f"masks hold at most {MAX_MASKED} classes, or objects of an image: {int(values.max())} are more"
+            )
+        values[crowd] = IGNORED
+        drawn = kept | crowd
+        areas = np.where(crowd, np.inf, np.array(self._areas))  # crowds lie below the objects
+        areas = np.where(drawn, areas, 0.0)
+        owners = np.where(drawn, owners, n_images)  # what is left out belongs to no image
+        return Segments.of(owners, n_images, areas, values.astype(np.uint8), self._segments)
+
+    def _describe(self, category_ids: Sequence[int], beyond: int, crowd: Bools, has_area: Bools) -> list[str]:
+        notes = []
+        if category_ids and category_ids != list(range(len(category_ids))):
+            last = len(category_ids) - 1
+            notes.append(
+                f"category ids {category_ids[0]} … {category_ids[-1]} are the labels 0 … {last}, in ascending order"
+            )
+        if crowd.any():
+            notes.append(f"{int(crowd.sum()):,} crowds (`iscrowd` or `ignore`) are no boxes; 255 in masks")
+        if beyond:
+            notes.append(f"{beyond:,} boxes reach beyond their image and are clipped")
+        if not has_area.all():
+            notes.append(f"{int((~has_area).sum()):,} boxes without area in their image are left out")
+        return notes
+
+
+def find_flip_pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """The rows of keypoints that a mirrored image swaps, by their names: left_eye and right_eye."""
+    rows = {name.lower(): row for row, name in enumerate(names)}
+    pairs = []
+    for name, row in rows.items():
+        other = _SIDE_WORD.sub(lambda match: _OTHER_SIDE[match[0].lower()], name)
+        if row < rows.get(other, -1):
+            pairs.append((row, rows[other]))
+    return tuple(sorted(pairs))
+
+
+def _integer(element: Mapping[str, Any], name: str) -> int:
+    value = element.get(name)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= 1 << 63:
+        raise ValueError(f"`{name}` must be an integer")
+    return value
+
+
+def _extend(numbers: "array[float]", values: Any, count: int, name: str) -> None:
+    """Appends a list of `count` numbers."""
+    try:
+        if not isinstance(values, list) or len(values) != count:
+            raise TypeError
+        numbers.extend(values)
+    except (TypeError, OverflowError):
+        raise ValueError(f"`{name}` must be a list of {count} numbers") from None
+
+
+def _require_distinct(ids: I64, what: str) -> None:
+    values, counts = np.unique(ids, return_counts=True)
+    if (counts > 1).any():
+        raise ValueError(f"two {what} have the id {values[counts > 1][0]}")

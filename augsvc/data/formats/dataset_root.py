@@ -1,0 +1,212 @@
+"""The folder of a dataset whose annotations name its files: lists, reads and indexes what is below it.
+
+Every name is relative to the folder. Links may lead below it or into the folders that the settings name; a link that leads
+elsewhere is refused, and so is a name that would leave the folder. All errors are ValueErrors, for the operator.
+"""
+
+import os
+import stat
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import astuple
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from augsvc.arrays import ranges
+from augsvc.data.formats.files import (
+    Identity,
+    NotIndexed,
+    is_folder,
+    list_entries,
+    open_below,
+    real_path,
+    retry_faults,
+)
+from augsvc.data.formats.index import IDENTITY, LINK_CURE, MAX_DEPTH, Index, Links, list_names
+from augsvc_client.decoding.limits import is_leftover
+from augsvc_client.text import printable
+
+MAX_LABEL_BYTES = 64 << 20  # of a file of labels that is read whole
+_CHUNK = 1 << 14  # files
+
+
+class DatasetRoot:
+    """The folder of one dataset."""
+
+    def __init__(
+        self, path: Path, follow_links: Sequence[Path] = (), pause: Callable[[float], None] = time.sleep
+    ) -> None:
+        """`pause` waits between the attempts of an access, for seconds.
+
+        Raises:
+            ValueError: it is no folder.
+        """
+        self.path = Path(os.path.realpath(path))
+        self.links = Links(self.path, tuple(Path(os.path.realpath(folder)) for folder in follow_links))
+        self.pause = pause
+        if not retry_faults(str(self.path), self.path.is_dir, pause):
+            raise ValueError(f"{printable(str(path))} is not a directory (`path`)")
+
+    def locate(self, name: str) -> str:
+        """The printable path of a name, for messages."""
+        return printable(str(self.path / name))
+
+    def folders(self, name: str = "") -> list[str]:
+        """The names of the visible sub-folders of a folder, sorted; none if there is no such folder."""
+        return [entry.name for entry, is_directory in self._entries(name) if is_directory]
+
+    def files(self, name: str, extensions: Collection[str]) -> list[str]:
+        """The names inside a folder of its files with these extensions (lower case, with the dot), sorted."""
+        return [
+            entry.name for entry, is_directory in self._entries(name) if not is_directory and _has(entry, extensions)
+        ]
+
+    def walk(self, name: str, extensions: Collection[str], depth: int = 0) -> Iterator[str]:
+        """The files below a folder, at any depth, by their names relative to the dataset's folder."""
+        if depth > MAX_DEPTH:
+            raise ValueError(f"{self.locate(name)} is more than {MAX_DEPTH} folders deep: move its files up")
+        for entry, is_directory in self._entries(name):
+            below = join(name, entry.name)
+            if is_directory:
+                yield from self.walk(below, extensions, depth + 1)
+            elif _has(entry, extensions):
+                yield below
+
+    def is_folder(self, name: str) -> bool:
+        """Whether there is a folder of that name."""
+        path = str(self.path / name)
+        return retry_faults(path, partial(is_folder, path), self.pause)
+
+    def is_file(self, name: str) -> bool:
+        """Whether there is a regular file of that name, or a link to one."""
+        path = self.path / name
+        return retry_faults(str(path), path.is_file, self.pause)
+
+    def open(self, name: str) -> BinaryIO:
+        """A regular file.
+
+        Raises:
+            ValueError: there is none, it may not be read, or a link leads out.
+        """
+        target = self._resolve(self.path / name)
+        root = self.links.root_of(target)
+        if root is None:  # `_resolve` has refused it
+            raise AssertionError
+        try:
+            opened = retry_faults(target, partial(open_below, root, os.path.relpath(target, root)), self.pause)
+        except NotIndexed:
+            raise ValueError(f"{self.locate(name)} is no regular file") from None
+        except OSError as err:
+            raise ValueError(f"{self.locate(name)} cannot be read ({err.strerror})") from err
+        return os.fdopen(opened, "rb")
+
+    def read(self, name: str) -> bytes:
+        """The contents of a file of labels; raises as `open`, and for one above MAX_LABEL_BYTES."""
+        with self.open(name) as file:
+            data = retry_faults(self.locate(name), partial(file.read, MAX_LABEL_BYTES + 1), self.pause)
+        if len(data) > MAX_LABEL_BYTES:
+            raise ValueError(f"{self.locate(name)} has more than {MAX_LABEL_BYTES:,} bytes")
+        return data
+
+    def read_text(self, name: str) -> str:
+        """As `read`, as text in UTF-8, with or without a byte order mark."""
+        try:
+            return self.read(name).decode("utf-8-sig")
+        except UnicodeDecodeError as err:
+            raise ValueError(f"{self.locate(name)} is not text in UTF-8") from err
+
+    def index(self, names: Sequence[str]) -> Index:
+        """The files of these names, as they are on disk now.
+
+        Raises:
+            ValueError: some are missing, may not be read, are no regular files, or are links that lead out.
+        """
+        index = Index(names=tuple(names))
+        index.identities = np.empty(len(names), IDENTITY)
+        folders: dict[str, str] = {}
+        faults: list[str] = []
+        for rows in ranges(len(names), _CHUNK):  # a list of all identities would take 300 bytes a file
+            identities = []
+            for name in names[rows]:
+                folder, _, last = name.rpartition("/")
+                if folder not in folders:
+                    folders[folder] = self._resolve(self.path / folder)
+                try:
+                    target, identity = self._identify(f"{folders[folder]}/{last}")
+                except OSError as err:
+                    faults.append(f"{name} ({err.strerror})" if err.strerror else name)
+                    continue
+                if target != f"{self.path}/{name}":
+                    index.targets[name] = target
+                identities.append(identity)
+            if not faults:
+                index.identities[rows] = identities
+        if faults:
+            raise ValueError(
+                f"{len(faults):,} of {len(names):,} files are missing below {printable(str(self.path))} or cannot be read: "
+                f"{list_names(faults)}"
+            )
+        return index
+
+    def _identify(self, path: str) -> tuple[str, tuple[int, ...]]:
+        """The path of a file without links, and its identity."""
+        status = retry_faults(path, partial(os.lstat, path), self.pause)
+        if stat.S_ISLNK(status.st_mode):
+            path = self._resolve(Path(path))
+            status = retry_faults(path, partial(os.lstat, path), self.pause)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(0, "no regular file")
+        return path, astuple(Identity.of(status))
+
+    def _resolve(self, path: Path) -> str:
+        """The path without links; refuses one that leads out."""
+        target = retry_faults(str(path), partial(real_path, str(path)), self.pause)
+        if self.links.root_of(target) is None:
+            raise ValueError(f"{printable(str(path))} is or goes through a link out of {self.path}: {LINK_CURE}")
+        return target
+
+    def _entries(self, name: str) -> Iterator[tuple[os.DirEntry[str], bool]]:
+        """The visible entries of a folder, and whether each is a folder, over links too."""
+        if not self.is_folder(name):
+            return
+        path = self._resolve(self.path / name)
+        try:
+            entries = retry_faults(path, partial(list_entries, path), self.pause)
+        except OSError as err:
+            raise ValueError(f"{self.locate(name)} cannot be listed ({err.strerror})") from err
+        for entry in entries:
+            if is_leftover(entry.name):
+                continue
+            if entry.name.encode(errors="replace").decode() != entry.name:
+                raise ValueError(f"{printable(entry.path)} is not named in UTF-8: rename it")
+            is_directory = retry_faults(entry.path, partial(is_folder, entry.path), self.pause)
+            if is_directory and entry.is_symlink():
+                self._resolve(Path(entry.path))
+                if not self.links.follow:
+                    raise ValueError(f"{printable(entry.path)} is a link to a folder: {LINK_CURE}")
+            yield entry, is_directory
+
+
+def join(folder: str, name: str) -> str:
+    """A name below a folder, which may be the dataset's own ("")."""
+    return f"{folder}/{name}" if folder else name
+
+
+def require_below(name: str, where: str) -> str:
+    """A name from a file of labels, in the form of this module: below the dataset's folder, with single slashes.
+
+    Raises:
+        ValueError: it is empty, absolute or leaves the folder; `where` names what it stands in.
+    """
+    steps = [step for step in name.replace("\\", "/").split("/") if step not in ("", ".")]
+    is_absolute = name.startswith(("/", "\\")) or name[1:2] == ":"
+    if not steps or is_absolute or ".." in steps or "\0" in name:
+        raise ValueError(f"{where} names the file {printable(name)!r}: give a path below the dataset's folder")
+    return "/".join(steps)
+
+
+def _has(entry: os.DirEntry[str], extensions: Collection[str]) -> bool:
+    return f".{entry.name.rpartition('.')[2].lower()}" in extensions

@@ -1,0 +1,312 @@
+"""COCO: boxes, keypoints and segmentations, with pycocotools as the reader to agree with; and damaged files."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as reference
+from pycocotools.coco import COCO
+
+from augsvc.data.cache import DecodedCache
+from augsvc.data.formats.coco import CocoSettings
+from augsvc.data.formats.coco_reader import find_flip_pairs
+from augsvc.errors import Undecodable
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
+
+CATEGORIES = [{"id": 90, "name": "cat"}, {"id": 3, "name": "dog"}]
+SKELETON = ["nose", "left_eye", "right_eye"]
+
+
+def box(identity, image, xywh, category=3, **fields):
+    area = xywh[2] * xywh[3]
+    return {
+        "id": identity,
+        "image_id": image,
+        "bbox": xywh,
+        "category_id": category,
+        "area": area,
+        "iscrowd": 0,
+    } | fields
+
+
+def noise_image(seed, height=40, width=60):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def write(
+    root, annotations, images=((7, "b.png"), (2, "deep/a.png"), (11, "empty.png")), split="train2017", document=()
+):
+    (root / "annotations").mkdir(parents=True, exist_ok=True)
+    listed = []
+    for identity, name in images:
+        path = root / split / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise_image(identity)).save(path)
+        listed.append({"id": identity, "file_name": name, "width": 60, "height": 40})
+    content = {"annotations": annotations, "images": listed, "categories": CATEGORIES} | dict(document)
+    file = root / "annotations" / f"instances_{split}.json"
+    file.write_text(json.dumps(content), encoding="utf-8")
+    return file
+
+
+def opened(root, **options):
+    return CocoSettings(format="coco", path=root, **options).open("things", DecodedCache(0))
+
+
+def refusal(root, **options):
+    with pytest.raises(ValueError, match="dataset 'things'") as refused:
+        opened(root, **options)
+    return str(refused.value)
+
+
+def test_boxes_of_an_image_are_those_of_pycocotools(tmp_path):
+    file = write(tmp_path, [box(1, 7, [1.5, 2, 10, 20.25], 90), box(2, 2, [0, 0, 60, 40]), box(3, 7, [5, 5, 30, 30])])
+    (source,) = opened(tmp_path)
+    assert source.info.name == "things/train"
+    assert source.info.classes == ("dog", "cat")  # by ascending id
+    assert [source.describe(index) for index in range(3)] == [
+        "train2017/deep/a.png",
+        "train2017/b.png",
+        "train2017/empty.png",
+    ]
+    coco = COCO(file)
+    labels = {identity: label for label, identity in enumerate(sorted(coco.getCatIds()))}
+    for index, identity in enumerate(sorted(coco.imgs)):
+        sample = source.read(index)
+        np.testing.assert_array_equal(sample.image, noise_image(identity))
+        expected = coco.loadAnns(coco.getAnnIds(identity))
+        assert sample.boxes.shape == (source.info.boxes, 4) == (2, 4)
+        n = len(expected)
+        assert sample.boxes_valid.tolist() == [True] * n + [False] * (2 - n)
+        corners = [[x, y, x + w, y + h] for x, y, w, h in (one["bbox"] for one in expected)]
+        np.testing.assert_array_equal(sample.boxes[:n], np.array(corners, np.float32).reshape(-1, 4))
+        assert sample.box_labels[:n].tolist() == [labels[one["category_id"]] for one in expected]
+    assert source.labels().tolist() == [0, 0, -1]  # of the largest box
+    unit, counts = source.class_counts()
+    assert (unit, counts.tolist()) == ("boxes", [2, 1])
+    notes = "\n".join(source.notes())
+    assert "3 boxes, at most 2 an image; 1 images have none" in notes
+    assert "category ids 3 … 90 are the labels 0 … 1" in notes
+
+
+def test_crowds_and_boxes_without_area_are_left_out_and_counted(tmp_path):
+    write(
+        tmp_path,
+        [
+            box(1, 7, [50, 30, 20, 20]),  # beyond the image
+            box(2, 7, [70, 50, 5, 5]),  # outside
+            box(3, 7, [5, 5, 0, 5]),
+            box(4, 7, [1, 1, 5, 5], iscrowd=1),
+            box(5, 7, [2, 2, 5, 5], ignore=1),
+        ],
+    )
+    (source,) = opened(tmp_path)
+    sample = source.read(1)
+    assert sample.boxes.tolist() == [[50, 30, 60, 40]]
+    notes = "\n".join(source.notes())
+    assert "2 crowds" in notes
+    assert "2 boxes reach beyond" in notes
+    assert "2 boxes without area" in notes
+
+
+def test_a_dataset_without_any_box_has_the_tensors(tmp_path):
+    write(tmp_path, [])
+    (source,) = opened(tmp_path)
+    assert source.info.boxes == 1
+    assert not source.read(0).boxes_valid.any()
+
+
+def test_keypoints_and_their_pairs(tmp_path):
+    points = [10, 10, 2, 20, 5, 1, 0, 0, 0]
+    file = write(
+        tmp_path, [box(1, 7, [0, 0, 30, 30], keypoints=points), box(2, 7, [9, 9, 9, 9]), box(3, 2, [0, 0, 9, 9])]
+    )
+    content = json.loads(file.read_text())
+    content["categories"] = [{"id": 3, "name": "person", "keypoints": SKELETON}]
+    (tmp_path / "annotations" / "person_keypoints_train2017.json").write_text(json.dumps(content))
+    (source,) = opened(tmp_path, keypoints=True)
+    assert source.info.keypoints == 6
+    assert source.info.flip_pairs == ((1, 2), (4, 5))
+    sample = source.read(1)
+    assert sample.keypoints.tolist() == [[10, 10], [20, 5], [0, 0], [0, 0], [0, 0], [0, 0]]
+    assert sample.keypoints_valid.tolist() == [True, True, False, False, False, False]
+    content["annotations"][0]["keypoints"] = points[:6]
+    (tmp_path / "annotations" / "person_keypoints_train2017.json").write_text(json.dumps(content))
+    assert "annotation 1 has 2 keypoints, its category 3" in refusal(tmp_path, keypoints=True)
+
+
+@pytest.mark.parametrize(
+    ("names", "pairs"),
+    [
+        (["nose", "left_eye", "right_eye", "left_ear", "right_ear"], ((1, 2), (3, 4))),
+        (["L_Hand", "R_Hand", "tail"], ((0, 1),)),
+        (["bright spot", "leftover", "rightover"], ()),
+        (["eye right", "eye left", "lone left"], ((0, 1),)),
+    ],
+)
+def test_flip_pairs_by_names(names, pairs):
+    assert find_flip_pairs(names) == pairs
+
+
+def test_masks_are_those_of_pycocotools(tmp_path):
+    rng = np.random.default_rng(0)
+    blob = np.zeros((40, 60), np.uint8)
+    blob[10:20, 30:50] = 1
+    counts = reference.encode(np.asfortranarray(blob))
+    runs = {"size": [40, 60], "counts": counts["counts"].decode()}
+    plain = {"size": [40, 60], "counts": [0, 40, 2360]}
+    annotations = [
+        box(1, 7, [0, 0, 60, 40], 90, segmentation=[rng.uniform(0, 60, 24).tolist(), [1, 1, 9, 1, 9, 9.5]], area=900.0),
+        box(2, 7, [0, 0, 30, 30], 3, segmentation=[np.round(rng.uniform(-5, 70, 8), 1).tolist()], area=100.0),
+        box(3, 7, [30, 10, 20, 10], 3, segmentation=runs, area=200.0),
+        box(4, 7, [0, 0, 1, 40], 3, segmentation=plain, iscrowd=1),
+    ]
+    file = write(tmp_path, annotations)
+    coco = COCO(file)
+    masks = [coco.annToMask(one).astype(bool) for one in annotations]
+    for kind, values in (("classes", [2, 1, 1, 255]), ("instances", [1, 2, 3, 255])):
+        expected = np.zeros((40, 60), np.uint8)
+        for row in (3, 0, 2, 1):  # crowds first, then from large to small
+            expected[masks[row]] = values[row]
+        (source,) = opened(tmp_path, masks=kind)
+        assert source.info.mask
+        np.testing.assert_array_equal(source.read(1).mask, expected)
+        assert not source.read(2).mask.any()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_any_polygon_is_rasterised_as_by_pycocotools(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    polygon = rng.uniform(-10, 80, 2 * int(rng.integers(3, 12)))
+    polygon = np.round(polygon, seed % 3) if seed % 2 else polygon
+    write(tmp_path, [box(1, 7, [0, 0, 60, 40], segmentation=[polygon.tolist()])])
+    (source,) = opened(tmp_path, masks="classes")
+    expected = reference.decode(reference.frPyObjects([polygon.tolist()], 40, 60))[..., 0]
+    np.testing.assert_array_equal(source.read(1).mask, expected)
+
+
+def test_run_lengths_of_another_size_make_a_sample_undecodable(tmp_path):
+    write(tmp_path, [box(1, 7, [0, 0, 9, 9], segmentation={"size": [60, 40], "counts": [2400]})])
+    (source,) = opened(tmp_path, masks="classes")
+    with pytest.raises(Undecodable, match="run lengths are for 40 × 60, the image is 60 × 40"):
+        source.read(1)
+
+
+def test_an_image_of_another_size_than_annotated_is_undecodable(tmp_path):
+    write(tmp_path, [])
+    Image.new("RGB", (40, 60)).save(tmp_path / "train2017" / "b.png")
+    (source,) = opened(tmp_path)
+    with pytest.raises(Undecodable, match="the image is 40 × 60, its annotation is for 60 × 40"):
+        source.read(1)
+    assert "40 × 60" in source.defect(1)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "message"),
+    [
+        (box(1, 99, [0, 0, 9, 9]), "annotation 1 has the image 99, which is not in the file; such annotations: 1"),
+        (box(1, 7, [0, 0, 9, 9], category=4), "annotation 1 has the category 4"),
+        (box(1, 7, [0, 0, 9, 9], bbox=[0, 0, 9]), "`annotations`, id 1: `bbox` must be a list of 4 numbers"),
+        (box(1, 7, [0, 0, 9, 9], bbox=[0, 0, "9", 9]), "`bbox` must be a list of 4 numbers"),
+        (box(1, 7, [0, 0, 9, float("nan")]), "annotation 1: `bbox` must be finite numbers"),
+        (box(1, 7, [0, 0, 9, 9], bbox=None), "`bbox`"),
+        ({"id": 1}, "`image_id` must be an integer"),
+        ([1], "`annotations` must be a list of objects"),
+        (box("x", 7, [0, 0, 9, 9]), "`id` must be an integer"),
+        (box(1, 7, [0, 0, 9, 9], segmentation=[[1, 2, 3, 4]]), "three corners"),
+        (box(1, 7, [0, 0, 9, 9], segmentation=[[1, 2, 3, 4, 1e300, 6]]), "a corner further"),
+        (box(1, 7, [0, 0, 9, 9], segmentation={"size": [4, 4], "counts": [3]}), "add up to 3 pixels"),
+        (box(1, 7, [0, 0, 9, 9], segmentation={"size": [4, 4], "counts": [-1, 17]}), "integers from 0"),
+        (box(1, 7, [0, 0, 9, 9], segmentation={"size": [4, 4], "counts": "\x00"}), "damaged"),
+        (box(1, 7, [0, 0, 9, 9], segmentation={"size": [4, 4], "counts": "o"}), "end early"),
+        (box(1, 7, [0, 0, 9, 9], segmentation={"counts": "1"}), "`size`: [height, width]"),
+        (box(1, 7, [0, 0, 9, 9], segmentation="1"), "polygons or run lengths"),
+    ],
+)
+def test_a_bad_annotation_is_named(tmp_path, annotation, message):
+    write(tmp_path, [annotation])
+    refused = refusal(tmp_path, masks="classes")
+    assert message in refused
+    assert "instances_train2017.json" in refused
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"annotations": [box(1, 7, [0, 0, 9, 9]), box(1, 7, [0, 0, 9, 9])]}, "two annotations have the id 1"),
+        ({"categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}, "there are two of this id"),
+        ({"categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]}, "two categories have the same name"),
+        ({"images": [{"id": 1, "file_name": "../x.png", "width": 1, "height": 1}]}, "'../x.png'"),
+        ({"images": [{"id": 1, "file_name": "/etc/passwd", "width": 1, "height": 1}]}, "/etc/passwd"),
+        ({"images": [{"id": 1, "file_name": "x.png", "width": 0, "height": 1}]}, "0 × 1"),
+        ({"images": [{"id": 1, "file_name": "no.png", "width": 1, "height": 1}]}, "1 of 1 files are missing"),
+        ({"images": [{"id": 1, "file_name": "b.png", "width": 1, "height": 1}] * 2}, "two images have the id 1"),
+        ({"images": []}, "`images`"),
+    ],
+)
+def test_a_bad_file_is_refused(tmp_path, document, message):
+    write(tmp_path, [], document=document)
+    assert message in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("damage", [b"", b"[]", b"{", b'{"images": [', b'{"images": [{"id": 1', b"\xff\xfe{}", b"{} x"])
+def test_a_damaged_file_is_refused(tmp_path, damage):
+    write(tmp_path, []).write_bytes(damage)
+    assert "instances_train2017.json" in refusal(tmp_path)
+
+
+def test_every_truncation_is_refused(tmp_path):
+    file = write(tmp_path, [box(1, 7, [0, 0, 9, 9])])
+    whole = file.read_bytes()
+    for length in range(0, len(whole), 37):
+        file.write_bytes(whole[:length])
+        assert "instances_train2017.json" in refusal(tmp_path)
+
+
+def test_links_out_are_refused_and_links_below_are_followed(tmp_path):
+    write(tmp_path / "set", [])
+    image = tmp_path / "set" / "train2017" / "b.png"
+    image.rename(tmp_path / "outside.png")
+    image.symlink_to(tmp_path / "outside.png")
+    assert "follow_links" in refusal(tmp_path / "set")
+    (source,) = opened(tmp_path / "set", follow_links=[tmp_path])
+    np.testing.assert_array_equal(source.read(1).image, noise_image(7))
+    (tmp_path / "set" / "annotations").rename(tmp_path / "elsewhere")
+    (tmp_path / "set" / "annotations").symlink_to(tmp_path / "elsewhere")
+    assert "follow_links" in refusal(tmp_path / "set")
+
+
+def test_the_version_covers_the_annotations_and_the_settings(tmp_path):
+    write(tmp_path, [box(1, 7, [0, 0, 9, 9])])
+    (first,), (same,), (masked,) = opened(tmp_path), opened(tmp_path), opened(tmp_path, masks="classes")
+    write(tmp_path, [box(1, 7, [0, 0, 9, 8])])
+    (other,) = opened(tmp_path)
+    assert first.info.version == same.info.version
+    assert len({first.info.version, masked.info.version, other.info.version}) == 3
+
+
+def test_splits_and_named_files(tmp_path):
+    write(tmp_path, [box(1, 7, [0, 0, 9, 9])])
+    write(tmp_path, [box(1, 7, [0, 0, 9, 9])], split="val2017")
+    assert [source.info.name for source in opened(tmp_path)] == ["things/train", "things/val"]
+    (one,) = opened(tmp_path, annotations="annotations/instances_val2017.json", images="train2017")
+    assert (one.info.name, one.describe(0)) == ("things", "train2017/deep/a.png")
+    write(tmp_path, [], split="test2017", document={"categories": CATEGORIES[:1]})
+    assert "classes of train and test differ: only in one of them dog" in refusal(tmp_path)
+
+
+def test_roboflow_keeps_annotations_beside_the_images(tmp_path):
+    write(tmp_path, [box(1, 7, [0, 0, 9, 9])], split="valid").rename(tmp_path / "valid" / "_annotations.coco.json")
+    (source,) = opened(tmp_path)
+    assert source.info.name == "things/val"
+    assert source.read(1).boxes.tolist() == [[0, 0, 9, 9]]
+
+
+def test_a_file_of_more_than_one_chunk(tmp_path):
+    boxes = [box(identity, 7, [identity % 50, 0, 9, 9], segmentation=[[0.5] * 60]) for identity in range(1, 8000)]
+    write(tmp_path, boxes)
+    (source,) = opened(tmp_path)
+    assert source.info.boxes == 7999
+    assert source.read(1).boxes[:, 0].tolist() == [identity % 50 for identity in range(1, 8000)]

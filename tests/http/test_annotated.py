@@ -1,0 +1,77 @@
+"""Annotated images, served: labels of each format in a batch, moved with the pixels, and what cannot be decoded among them."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SPEC = {"size": [40, 60], "shuffle": False, "pipeline": [{"op": "horizontal_flip", "p": 1.0}]}
+
+
+def gradient(index):
+    image = np.zeros((40, 60, 3), np.uint8)
+    image[..., 0], image[..., 1], image[..., 2] = np.arange(60), np.arange(40)[:, None], index
+    return image
+
+
+@pytest.fixture(scope="module")
+def annotated(serve, tmp_path_factory):
+    root = tmp_path_factory.mktemp("annotated")
+    for folder in ("images", "masks", "annotations"):
+        (root / folder).mkdir()
+    for index in range(3):
+        Image.fromarray(gradient(index)).save(root / "images" / f"{index}.png")
+        Image.fromarray(gradient(index)[..., 0] // 30).save(root / "masks" / f"{index}.png")
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(root / "masks" / "1.png")
+    boxes = [[6, 4, 12, 20], [30, 10, 30, 30]]
+    content = {
+        "images": [{"id": k, "file_name": f"{k}.png", "width": 60, "height": 40} for k in range(3)],
+        "categories": [{"id": 5, "name": "cat", "keypoints": ["left", "right"]}],
+        "annotations": [
+            {"id": k, "image_id": 2, "category_id": 5, "bbox": box, "keypoints": [7, 8, 2, 9, 10, 1]}
+            for k, box in enumerate(boxes)
+        ],
+    }
+    (root / "annotations" / "all.json").write_text(json.dumps(content))
+    coco = {
+        "format": "coco",
+        "path": str(root),
+        "annotations": "annotations/all.json",
+        "images": "images",
+        "keypoints": True,
+    }
+    pairs = {"format": "image_mask_pairs", "path": str(root), "classes": ["left", "right"]}
+    return serve(datasets={"things": coco, "roads": pairs}).ready()
+
+
+def test_boxes_and_keypoints_move_with_the_image(annotated):
+    arrays = annotated.batch(annotated.open({**SPEC, "dataset": "things"}), 0, 0, 3).arrays
+    assert arrays["valid"].all()
+    np.testing.assert_array_equal(arrays["image"][2], gradient(2)[:, ::-1].transpose(2, 0, 1))
+    assert arrays["boxes"].shape == (3, 2, 4)
+    assert arrays["boxes_valid"].tolist() == [[False, False], [False, False], [True, True]]
+    assert arrays["boxes"][2].tolist() == [[42, 4, 54, 24], [0, 10, 30, 40]]
+    assert arrays["keypoints"][2].tolist() == [[51, 10], [53, 8]] * 2  # left and right are swapped
+    assert arrays["label"].tolist() == [-1, -1, 0]
+
+
+def test_masks_move_with_the_image_and_one_of_another_size_is_not_valid(annotated):
+    stream = annotated.open({**SPEC, "dataset": "roads"})
+    arrays = annotated.batch(stream, 0, 0, 3).arrays
+    assert arrays["valid"].tolist() == [True, False, True]
+    np.testing.assert_array_equal(arrays["mask"][0], (gradient(0)[..., 0] // 30)[:, ::-1])
+    assert [annotated.batch(stream, 0, k, 1).arrays["mask"][0].tolist() for k in range(3)] == arrays["mask"].tolist()
+
+
+def test_class_names_are_those_of_the_labels(annotated):
+    entries = {entry["name"]: entry for entry in annotated.get("/v1/datasets").json["datasets"]}
+    assert entries["things"]["classes"] == ["cat"]
+    assert entries["roads"]["classes"] == ["left", "right"]
+
+
+def test_a_subset_by_class_leaves_out_samples_without_one(annotated):
+    stream = annotated.open({**SPEC, "dataset": "things", "subset": {"per_class": 1, "seed": 0}})
+    assert annotated.batch(stream, 0, 0, 1).arrays["index"].tolist() == [2]
+    spec = {**SPEC, "dataset": "roads", "subset": {"per_class": 1, "seed": 0}}
+    annotated.post(spec).refused(422, "spec_invalid")
