@@ -1,1 +1,1 @@
-"""The engine thread that owns the device, the fair queue in front of it, and the memory budget."""
+"""The threads that read and the one that owns the device, their fair queues, and the memory budget."""

@@ -1,4 +1,4 @@
-"""The engine owns the device: it opens streams and computes batches one after the other on its own thread.
+"""The engine owns the device: it opens streams, reads batches on several threads, and renders them one after the other on one.
 
 The event loop never computes. The bytes in flight are bounded: a batch counts from its request until the last reference to
 its memory is gone, which is when the socket has taken it, not when `send` returned.
@@ -20,7 +20,7 @@ from augsvc.data.source import Source
 from augsvc.engine.limits import Limits
 from augsvc.engine.memory_budget import BATCHES, Lease, MemoryBudget
 from augsvc.engine.opening import OpenStreams
-from augsvc.engine.work import Compute, Queues, Work
+from augsvc.engine.work import Queues, Work
 from augsvc.errors import AugsvcError, Cancelled, NotAvailable, Starting, StreamMismatch
 from augsvc.executors.protocol import Executor
 from augsvc.ops.registry import Registry
@@ -29,7 +29,6 @@ from augsvc.streams.preview import draw, look, sheet_bytes
 from augsvc.streams.push import Push
 from augsvc.streams.selftest import SelfTest
 from augsvc.streams.stream import Body, Range, Stream
-from augsvc.timing import Stages
 
 logger = logging.getLogger("augsvc")
 T = TypeVar("T")
@@ -61,6 +60,7 @@ class Engine:
         self._queues = Queues(charge, self._stopping)
         self._testing = ThreadPoolExecutor(1, thread_name_prefix="selftest")
         self._workers = ThreadPoolExecutor(cores(), thread_name_prefix="worker")
+        self._helpers = ThreadPoolExecutor(cores(), thread_name_prefix="helper")  # of the threads that read
 
     def __enter__(self) -> Self:
         return self
@@ -117,6 +117,7 @@ class Engine:
         self._queues.stop()
         self._testing.shutdown(wait=True, cancel_futures=True)
         self._workers.shutdown(wait=True, cancel_futures=True)
+        self._helpers.shutdown(wait=True, cancel_futures=True)
 
     def open(self, spec: StreamSpec, wait: bool = True, version: str | None = None) -> Stream:
         """The stream of a specification, from this version of its dataset, by default the current one (blocking: it may
@@ -183,11 +184,9 @@ class Engine:
             TooMuchAtOnce, Overloaded: too many bytes are in flight.
         """
         size = stream.layout.size(min(batch.count, stream.samples - batch.start))
-
-        def compute(check: Callable[[], None], stages: Stages) -> Body:
-            return stream.produce(batch.epoch, batch.start, batch.count, batch.view, self._workers, check, stages)
-
-        return self._compute(job, compute, self._budget.lease(job, size))
+        lease = self._budget.lease(job, size)
+        phases = partial(stream.phases, batch, self._workers, self._helpers)
+        return _settled(self._queues.submit_phases(job, phases), lease)
 
     def preview(self, stream: Stream, batch: Range, job: str = "") -> Work[Body]:
         """Queues the contact sheet of a checked range: rendered by the engine with and without its pipeline, and drawn
@@ -199,10 +198,8 @@ class Engine:
         """
         count = min(batch.count, stream.samples - batch.start)
         lease = self._budget.lease(job, 2 * stream.layout.size(count) + sheet_bytes(stream, count))
-        address = (batch.epoch, batch.start, batch.count, batch.view)
-        rendering = self._queues.submit(
-            self._queues.batches, job, lambda check, _: look(stream, *address, self._workers, check)
-        )
+        phases = partial(look, stream, batch, self._workers, self._helpers)
+        rendering = self._queues.submit_phases(job, phases)
         sheet = Work[Body](Future(), rendering.stages, rendering.cancelled)
 
         def draw_rendered(rendered: "Future[tuple[U8, U8]]") -> None:
@@ -211,7 +208,7 @@ class Engine:
 
         rendering.future.add_done_callback(draw_rendered)
         # not `sheet` itself: it would reference its input, whose callback references it
-        return Work(sheet.future, sheet.stages, sheet.cancelled, rendering.future)
+        return Work(sheet.future, sheet.stages, sheet.cancelled, rendering)
 
     def receipt(self, stream: Stream, epoch: int, position: int, view: int, job: str) -> Work[dict[str, object]]:
         """Queues a sample's receipt, which decodes it; raises as Stream.receipt does."""
@@ -245,7 +242,8 @@ class Engine:
         pushed = Push.of(fields, arrays, self.executor, self.operations, arithmetic_of)
         self.limits.require_push(pushed, self.executor)
         lease = self._budget.lease(job, pushed.size, beside=body_bytes)
-        return self._compute(job, partial(pushed.produce, self._workers), lease)
+        produce = partial(pushed.produce, self._workers)
+        return _settled(self._queues.submit(self._queues.rendering, job, produce), lease)
 
     def run_opening(self, call: Callable[[], T], job: str = "") -> Work[T]:
         """Queues a blocking call that opens a stream without waiting for other threads: it is repeated after Pending."""
@@ -257,10 +255,11 @@ class Engine:
         """
         return self._queues.submit_repeated(self._queues.validations, job, call)
 
-    def _compute(self, job: str, compute: Compute[Body], lease: Lease) -> Work[Body]:
-        work = self._queues.submit(self._queues.batches, job, compute)
-        work.future.add_done_callback(lambda done: _settle(done, lease))
-        return work
+
+def _settled(work: Work[Body], lease: Lease) -> Work[Body]:
+    """The work, which keeps its lease until its memory is freed."""
+    work.future.add_done_callback(lambda done: _settle(done, lease))
+    return work
 
 
 def _settle(done: "Future[Body]", lease: Lease) -> None:

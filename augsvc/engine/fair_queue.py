@@ -1,4 +1,4 @@
-"""Fair scheduling of one device among jobs, in seconds: which job's task runs next."""
+"""Fair scheduling of threads among jobs, in seconds: which job's task runs next."""
 
 import threading
 import time
@@ -16,13 +16,24 @@ ANTICIPATION = 0.1  # of a long task's seconds: for how long a job that has had 
 CREDIT_S = 10.0  # by which a job that pauses between its tasks may stay behind the others
 FORGET_S = 60.0  # without a task, after which a job's seconds are forgotten
 _BRIEF_S = 0.001  # tasks too short to wait for another job before them
+LONG_S = 0.25  # a task; a job whose last one took longer leaves a thread to the others
+
+
+@dataclass(slots=True, eq=False)
+class Heartbeat:
+    """The last sign of progress of a task. It references neither the task nor its future, whose result may reference it."""
+
+    at_s: float = 0.0
 
 
 class Task(Generic[T]):
     """A call and the future of its result. Cancelling the future drops the call with everything that it references."""
 
-    def __init__(self, call: Callable[[], T], future: "Future[T] | None" = None) -> None:
+    def __init__(
+        self, call: Callable[[], T], future: "Future[T] | None" = None, heartbeat: Heartbeat | None = None
+    ) -> None:
         self.future: Future[T] = Future() if future is None else future
+        self.heartbeat = heartbeat or Heartbeat()
         # The future must not reference itself: its result has to be freed with the last reference, not by the garbage collector.
         calls = self._calls = [call]
         self.future.add_done_callback(lambda _: calls.clear())
@@ -62,7 +73,7 @@ class _Job:
     spent_s: float  # all its tasks so far, also those that failed or were cancelled while they ran
     last_task_s: float = 0.0
     idle_since_s: float = 0.0
-    running: int = 0
+    running: int = 0  # tasks, and results that it holds
     tasks: deque[Task[Any]] = field(default_factory=deque)
 
 
@@ -70,9 +81,11 @@ class FairQueue(Generic[T]):
     """A queue with one worker thread or several, which next run a task of the job that has had the fewest seconds of it.
 
     Seconds are measured, so a task need not state its cost. The tasks of one job start in their order. A job that is new, or
-    comes back, starts level with the jobs that wait. While a job's next task is on its way (clients wait for a batch before
-    they request another), a long task of a job that has had more would overtake it, every time: before a long task the
-    thread waits for it, a tenth of that task's time (anticipatory scheduling: Iyer and Druschel, SOSP 2001).
+    comes back, starts level with the jobs that wait. Of several threads, jobs with long tasks leave one to the others.
+
+    While a job's next task is on its way (clients wait for a batch before they request another), a long task of a job that
+    has had more would overtake it, every time: before a long task the thread waits for it, a tenth of that task's time
+    (anticipatory scheduling: Iyer and Druschel, SOSP 2001).
     """
 
     def __init__(
@@ -87,11 +100,11 @@ class FairQueue(Generic[T]):
     ) -> None:
         """`charge` is called with a job and the seconds of its task after each, from the thread that ran it.
 
-        A job has at most `threads_per_job` tasks running, so that its long tasks leave threads to the others.
+        A job has at most `threads_per_job` tasks running, and results that it holds.
         """
         self._clock, self._charge, self._anticipation = clock, charge, anticipation
         self._threads_per_job = threads_per_job
-        self._running, self._heartbeat_s = 0, 0.0
+        self._heartbeats: set[Heartbeat] = set()  # of the running tasks
         self._waiting: OrderedDict[str, _Job] = OrderedDict()  # jobs with tasks, queued or running
         self._idle: OrderedDict[str, _Job] = OrderedDict()  # by the time of their last task
         self._level_s = 0.0  # the most seconds of a job when its turn came: where a new job starts
@@ -108,25 +121,49 @@ class FairQueue(Generic[T]):
 
     @property
     def seconds_since_heartbeat(self) -> float:
-        """Seconds since the running tasks' last heartbeat; 0 while none is running."""
-        return self._clock() - self._heartbeat_s if self._running else 0.0
-
-    def heartbeat(self) -> None:
-        """Reports progress of a running task. Tasks call it regularly, from any thread."""
-        self._heartbeat_s = self._clock()
-
-    def submit(self, job: str, call: Callable[[], T], future: "Future[T] | None" = None) -> "Future[T]":
-        """Queues a task of a job; the result goes to `future` if one is given. `stop` cancels queued tasks."""
-        task = Task(call, future)
+        """The most seconds since the last heartbeat of a running task; 0 while none is running."""
         with self._changed:
-            if self._stopped:
-                task.future.cancel()
+            return max((self._clock() - heartbeat.at_s for heartbeat in self._heartbeats), default=0.0)
+
+    def report_progress(self, heartbeat: Heartbeat) -> None:
+        """Called regularly by a running task, from any thread."""
+        heartbeat.at_s = self._clock()
+
+    def submit(
+        self,
+        job: str,
+        call: Callable[[], T],
+        future: "Future[T] | None" = None,
+        heartbeat: Heartbeat | None = None,
+        first: bool = False,
+    ) -> "Future[T]":
+        """Queues a task of a job, at the end or as its `first`; the result goes to `future` if one is given.
+
+        `stop` cancels queued tasks.
+        """
+        task = Task(call, future, heartbeat)
+        with self._changed:
+            if not self._stopped:
+                if job not in self._waiting:
+                    self._waiting[job] = self._resume(job)
+                tasks = self._waiting[job].tasks
+                tasks.appendleft(task) if first else tasks.append(task)
+                self._changed.notify()
                 return task.future
-            if job not in self._waiting:
-                self._waiting[job] = self._resume(job)
-            self._waiting[job].tasks.append(task)
-            self._changed.notify()
+        task.future.cancel()
         return task.future
+
+    def hold(self, job: str) -> None:
+        """Called by a running task: its result counts as one more of them until `release`."""
+        with self._changed:
+            if job in self._waiting:  # not after `stop`
+                self._waiting[job].running += 1
+
+    def release(self, job: str) -> None:
+        """Ends a `hold`."""
+        with self._changed:
+            if job in self._waiting:  # not after `stop`
+                self._end(job)
 
     def stop(self) -> None:
         """Cancels queued tasks and waits for the running ones."""
@@ -142,7 +179,7 @@ class FairQueue(Generic[T]):
                 try:
                     task.run()
                 finally:
-                    self._count(job, self._clock() - started_at)
+                    self._count(job, task, self._clock() - started_at)
                 del task, turn  # a waiting thread would keep the last result alive
         except EngineLost:
             pass  # the thread ends, which `alive` reports
@@ -170,11 +207,12 @@ class FairQueue(Generic[T]):
                     continue
                 self._level_s = max(self._level_s, job.spent_s)
                 self._waiting.move_to_end(name)  # jobs that are level take turns
-                self.heartbeat()
                 job.running += 1
-                self._running += 1
                 self._changed.notify()  # this thread may have been woken for a task that it did not take
-                return name, job.tasks.popleft()
+                task = job.tasks.popleft()
+                self.report_progress(task.heartbeat)
+                self._heartbeats.add(task.heartbeat)
+                return name, task
         return None
 
     def _choose(self) -> tuple[str, _Job] | None:
@@ -184,8 +222,16 @@ class FairQueue(Generic[T]):
                 job.tasks.popleft()
             if not job.tasks and not job.running:
                 self._pause(name)
+        running = sum(job.running for job in self._waiting.values())
+        long = sum(job.running for job in self._waiting.values() if job.last_task_s > LONG_S)
+        if running >= len(self._threads):
+            return None
         ready = [
-            (name, job) for name, job in self._waiting.items() if job.tasks and job.running < self._threads_per_job
+            (name, job)
+            for name, job in self._waiting.items()
+            if job.tasks
+            and job.running < self._threads_per_job
+            and (job.last_task_s <= LONG_S or long < max(1, len(self._threads) - 1))
         ]
         return min(ready, key=lambda entry: entry[1].spent_s, default=None)
 
@@ -202,16 +248,22 @@ class FairQueue(Generic[T]):
                 return window_s - (now - other.idle_since_s)
         return 0.0
 
-    def _count(self, name: str, seconds: float) -> None:
+    def _count(self, name: str, task: Task[T], seconds: float) -> None:
         with self._changed:
-            self._running -= 1
+            self._heartbeats.remove(task.heartbeat)
             if (job := self._waiting.get(name)) is not None:
-                job.running -= 1
                 job.spent_s += seconds
                 job.last_task_s = seconds
-                if not job.tasks and not job.running:
-                    self._pause(name)
+                self._end(name)
         self._charge(name, seconds)
+
+    def _end(self, name: str) -> None:
+        """One of a job's running tasks, or held results, has ended."""
+        job = self._waiting[name]
+        job.running -= 1
+        if not job.tasks and not job.running:
+            self._pause(name)
+        self._changed.notify()
 
     def _resume(self, name: str) -> _Job:
         """A job that gets its first task, or its first one since it had none."""

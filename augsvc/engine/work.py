@@ -4,16 +4,24 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event
 from typing import Any, Generic, TypeVar
 
+from augsvc.arrays import required
 from augsvc.engine.awake_clock import AwakeClock
-from augsvc.engine.fair_queue import FairQueue
+from augsvc.engine.fair_queue import FairQueue, Heartbeat
 from augsvc.errors import Cancelled, Pending
+from augsvc.streams.stream import Phase, Phases
 from augsvc.timing import Stages
 
 T = TypeVar("T")
+_Step = tuple[Phase | None, list[T]]  # the next phase, or the result
 Compute = Callable[[Callable[[], None], Stages], T]  # its first argument is called regularly and cancels by raising
+# A batch is read while another one is rendered, also one of the same job; each holds decoded samples (reading.SOURCE_BYTES).
+_READING_THREADS, _READING_THREADS_PER_JOB = 3, 2
+# A receipt decodes one sample, and a sheet is drawn on one thread.
+_INSPECTION_THREADS, _INSPECTION_THREADS_PER_JOB = 2, 1
 # A stream may be slow to open, and a push to validate (the self-test of an operation, a subset of many labels): those of other
 # jobs, and others of this job, go on meanwhile. More threads would compete with the engine's for the interpreter.
 _OPENING_THREADS, _OPENING_THREADS_PER_JOB = 4, 3
@@ -26,7 +34,7 @@ class Work(Generic[T]):
     future: "Future[T]"
     stages: Stages = field(default_factory=Stages)
     cancelled: Event = field(default_factory=Event)
-    previous: "Future[Any] | None" = None  # its input
+    previous: "Work[Any] | None" = None  # its input, or its present phase
 
     def cancel(self) -> None:
         """Stops the computation at its next check, or keeps it from starting, and whatever it has queued."""
@@ -43,19 +51,27 @@ def _cancel_queued(done: "Future[Any]") -> None:
         queued.cancel()
 
 
+def _ended() -> None:
+    """The check of a work without a running phase."""
+    raise Cancelled
+
+
 class Queues:
     """The queues and their threads."""
 
     def __init__(self, charge: Callable[[str, float], None], stopping: Event) -> None:
         """`charge` is called with a job and the seconds of each of its tasks; `stopping` cancels running work."""
         self._stopping = stopping
-        self._clock = AwakeClock()
-        self._clock.start()
-        self.batches: FairQueue[Any] = FairQueue("engine", self._clock, charge)
-        self.inspections: FairQueue[Any] = FairQueue("inspection", self._clock, charge)  # receipts and previews
+        clock = self._clock = AwakeClock()
+        clock.start()
+        self.rendering: FairQueue[Any] = FairQueue("rendering", clock, charge)  # on the device
+        threads = {"threads": _READING_THREADS, "threads_per_job": _READING_THREADS_PER_JOB}
+        self.reading: FairQueue[Any] = FairQueue("reading", clock, charge, 0.0, **threads)
+        threads = {"threads": _INSPECTION_THREADS, "threads_per_job": _INSPECTION_THREADS_PER_JOB}
+        self.inspections: FairQueue[Any] = FairQueue("inspection", clock, charge, **threads)  # receipts and sheets
         threads = {"threads": _OPENING_THREADS, "threads_per_job": _OPENING_THREADS_PER_JOB}
-        self.openings: FairQueue[Any] = FairQueue("opening", self._clock, charge, 0.0, **threads)
-        self.validations: FairQueue[Any] = FairQueue("validation", self._clock, charge, 0.0, **threads)  # of pushes
+        self.openings: FairQueue[Any] = FairQueue("opening", clock, charge, 0.0, **threads)
+        self.validations: FairQueue[Any] = FairQueue("validation", clock, charge, 0.0, **threads)  # of pushes
 
     @property
     def alive(self) -> bool:
@@ -64,12 +80,12 @@ class Queues:
 
     @property
     def seconds_since_heartbeat(self) -> float:
-        """Seconds without progress of a running batch, preview or receipt."""
-        return max(self.batches.seconds_since_heartbeat, self.inspections.seconds_since_heartbeat)
+        """The most seconds without progress of a running batch, preview or receipt."""
+        return max(queue.seconds_since_heartbeat for queue in (self.rendering, self.reading, self.inspections))
 
     @property
     def _all(self) -> "tuple[FairQueue[Any], ...]":
-        return self.batches, self.inspections, self.openings, self.validations
+        return self.rendering, self.reading, self.inspections, self.openings, self.validations
 
     def stop(self) -> None:
         """Ends the threads: queued work is dropped, and running work is cancelled if `stopping` is set."""
@@ -77,13 +93,15 @@ class Queues:
             queue.stop()
         self._clock.stop()
 
-    def submit(self, queue: FairQueue[Any], job: str, compute: Compute[T], work: Work[T] | None = None) -> Work[T]:
-        """Queues a task, for a work that exists already if one is given."""
+    def submit(
+        self, queue: FairQueue[Any], job: str, compute: Compute[T], work: Work[T] | None = None, first: bool = False
+    ) -> Work[T]:
+        """Queues a task, for a work that exists already if one is given; at the end of the job's tasks, or as its `first`."""
         work = work or Work(Future())
-        stages, cancelled, queued_at = work.stages, work.cancelled, time.perf_counter()
+        stages, cancelled, heartbeat, queued_at = work.stages, work.cancelled, Heartbeat(), time.perf_counter()
 
         def check() -> None:
-            queue.heartbeat()
+            queue.report_progress(heartbeat)
             if cancelled.is_set() or self._stopping.is_set():
                 raise Cancelled
 
@@ -91,8 +109,12 @@ class Queues:
             stages.add("queue", time.perf_counter() - queued_at)
             return compute(check, stages)
 
-        queue.submit(job, begin, work.future)
+        queue.submit(job, begin, work.future, heartbeat, first)
         return work
+
+    def submit_phases(self, job: str, begin: Callable[[Callable[[], None], Stages], Phases[T]]) -> Work[T]:
+        """Queues the phases of a work, each when the one before has ended, before other tasks of the job."""
+        return _PhasedWork(self, job, begin).work
 
     def submit_repeated(self, queue: FairQueue[Any], job: str, call: Callable[[], T]) -> Work[T]:
         """Queues a call. When it raises Pending, it is queued again once that is done: no thread waits for another one."""
@@ -140,3 +162,56 @@ class _Repeated(Generic[T]):
             future.set_exception(error)
         else:
             future.set_result(done.result())
+
+
+class _PhasedWork(Generic[T]):
+    """A batch on its way: read, and then rendered, chunk by chunk.
+
+    What is read is held by the job until it is rendered, so that its next batches are not read far ahead of the device.
+    """
+
+    def __init__(self, queues: Queues, job: str, begin: Callable[[Callable[[], None], Stages], Phases[T]]) -> None:
+        self.work: Work[T] = Work(Future())
+        self._queues, self._job = queues, job
+        self._check = _ended  # of the present phase
+        self._phases: Phases[T] | None = begin(lambda: self._check(), self.work.stages)
+        self._submit("read")
+
+    def _submit(self, phase: Phase, first: bool = False) -> None:
+        queue = self._queues.reading if phase == "read" else self._queues.rendering
+        step: Work[_Step[T]] = Work(Future(), self.work.stages, self.work.cancelled)
+        self.work.previous = step
+        step.future.add_done_callback(self._follow)
+        if phase == "render":
+            step.future.add_done_callback(lambda _: self._queues.reading.release(self._job))
+        self._queues.submit(queue, self._job, partial(self._run, phase), step, first)
+        if self.work.cancelled.is_set():
+            step.future.cancel()
+
+    def _run(self, phase: Phase, check: Callable[[], None], _: Stages) -> "_Step[T]":
+        """Runs a phase, up to the next one."""
+        future, self._check = self.work.future, check
+        if not future.running() and not future.set_running_or_notify_cancel():
+            raise Cancelled
+        following = phase
+        while following == phase:
+            try:
+                following = next(required(self._phases))
+            except StopIteration as end:
+                return None, [end.value]
+        if phase == "read":
+            self._queues.reading.hold(self._job)
+        return following, []
+
+    def _follow(self, step: "Future[_Step[T]]") -> None:
+        """Begins the next phase, or ends the work."""
+        error = Cancelled() if step.cancelled() else step.exception()
+        if error is None and (phase := step.result()[0]) is not None:
+            self._submit(phase, first=True)
+            return
+        required(self._phases).close()
+        self._phases, self._check, self.work.previous = None, _ended, None  # which would reference the result
+        if error is None:
+            self.work.future.set_result(step.result()[1].pop())
+        elif not self.work.future.cancel():  # cancelled before it began
+            self.work.future.set_exception(error)

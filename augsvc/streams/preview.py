@@ -11,7 +11,8 @@ from PIL import Image
 from augsvc.arrays import U8, required
 from augsvc.errors import BatchTooLarge
 from augsvc.streams.clip_plot import SPECTRUM_HEIGHT, WAVE_HEIGHT, WIDTH, draw_clips
-from augsvc.streams.stream import Body, Stream
+from augsvc.streams.stream import Body, Phases, Range, Stream, finish
+from augsvc.timing import Stages
 from augsvc_client.wire import digest, parse
 
 COLUMNS = 8  # pairs per line
@@ -27,7 +28,8 @@ def preview(
     stream: Stream, epoch: int, start: int, count: int, view: int, workers: Workers, check: Callable[[], None]
 ) -> Body:
     """The PNG of `count` positions from `start` on; raises as Stream.produce does."""
-    return draw(look(stream, epoch, start, count, view, workers, check), check)
+    rendered = finish(look(stream, Range(epoch, start, count, view), workers, workers, check, Stages()))
+    return draw(rendered, check)
 
 
 def sheet_bytes(stream: Stream, count: int) -> int:
@@ -51,13 +53,13 @@ def sheet_bytes(stream: Stream, count: int) -> int:
 
 
 def look(
-    stream: Stream, epoch: int, start: int, count: int, view: int, workers: Workers, check: Callable[[], None]
-) -> tuple[U8, U8]:
-    """The bytes of two batches of the same samples: as stored, and augmented; raises as Stream.produce does."""
-    plain, augmented = (
-        displayed.produce(epoch, start, count, view, workers, check).buffer for displayed in stream.for_display()
-    )
-    return plain, augmented
+    stream: Stream, batch: Range, workers: Workers, helpers: Workers, check: Callable[[], None], stages: Stages
+) -> Phases[tuple[U8, U8]]:
+    """The bytes of two batches of the same samples, as stored and augmented; as Stream.phases."""
+    plain, augmented = stream.for_display()
+    before = yield from plain.phases(batch, workers, helpers, check, stages)
+    after = yield from augmented.phases(batch, workers, helpers, check, stages)
+    return before.buffer, after.buffer
 
 
 def draw(rendered: tuple[U8, U8], check: Callable[[], None]) -> Body:

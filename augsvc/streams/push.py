@@ -27,9 +27,10 @@ from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import flip_order
 from augsvc.planning.spec import MAX_CLIP, MAX_SIDE, Context, Operations, Output, Rate, Seed, Side, require_media
 from augsvc.streams.push_tensors import response_tensors, to_samples, validate_tensors
+from augsvc.streams.reading import SOURCE_BYTES
 from augsvc.streams.render_audio import SoundRenderer
 from augsvc.streams.render_image import ImageRenderer
-from augsvc.streams.stream import SOURCE_BYTES, Body
+from augsvc.streams.stream import Body
 from augsvc.timing import Stages
 from augsvc.validation import Window, explain
 from augsvc_client.wire import Layout, digest

@@ -7,17 +7,18 @@ is kept between calls, so any replica gives the same bytes, after any restart, i
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Executor as Workers
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
+from typing import Literal, TypeVar
 
 import numpy as np
 
-from augsvc.arrays import I64, U8, Arrays, Sample, ranges, required
+from augsvc.arrays import I64, U8, Arrays, Sample, required
 from augsvc.data.source import Source
 from augsvc.data.subset import Subset, Subsets
-from augsvc.errors import DatasetUnreadable, NeedsStatistics, PastTheEnd, SpecInvalid, Undecodable
+from augsvc.errors import NeedsStatistics, PastTheEnd, SpecInvalid
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.permutation import Permutation
@@ -31,15 +32,25 @@ from augsvc.planning.passes import Passes
 from augsvc.planning.spec import StreamSpec
 from augsvc.streams.mixing import attach_partners, describe_mix, fill_partner_labels, partner_fractions, require_mixable
 from augsvc.streams.moved_labels import fill_box_labels
+from augsvc.streams.reading import SOURCE_BYTES, Reader
 from augsvc.streams.render_audio import SoundRenderer
 from augsvc.streams.render_image import ImageRenderer
 from augsvc.timing import Stages
-from augsvc_client.text import printable
 from augsvc_client.wire import Layout, TensorSpec, digest
 
-MAX_TRIES = 64  # consecutive samples that cannot be decoded
-_CHUNKS = 4  # per thread, of the samples that are read together
-SOURCE_BYTES = 64 << 20  # of decoded samples in memory, plus at most one per thread
+T = TypeVar("T")
+Phase = Literal["read", "render"]
+Phases = Generator[Phase, None, T]  # work that yields the name of each phase before it begins
+
+
+def finish(phases: Phases[T]) -> T:
+    """Runs all phases on this thread."""
+    while True:
+        try:
+            next(phases)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +137,11 @@ class Stream:
     @property
     def samples(self) -> int:
         """The length of an epoch."""
-        return len(self.source) if self.subset is None else len(self.subset)
+        return self._reader.samples
+
+    @cached_property
+    def _reader(self) -> Reader:
+        return Reader(self.source, self.subset)
 
     @cached_property
     def id(self) -> str:
@@ -206,23 +221,30 @@ class Stream:
         check: Callable[[], None],
         stages: Stages | None = None,
     ) -> Body:
-        """Computes the bytes of one batch. `check` is called regularly and cancels the work by raising (Cancelled).
+        """Computes the bytes of one batch on this thread, with the help of `workers`; as `phases`."""
+        return finish(self.phases(Range(epoch, start, count, view), workers, workers, check, stages or Stages()))
+
+    def phases(
+        self, batch: Range, workers: Workers, helpers: Workers, check: Callable[[], None], stages: Stages
+    ) -> Phases[Body]:
+        """Computes the bytes of one batch, chunk by chunk; it yields before it reads, and before it renders.
+
+        `workers` render, `helpers` read. `check` is called regularly and cancels the work by raising (Cancelled).
 
         Raises:
             PastTheEnd, SpecInvalid: the address does not exist.
             DatasetUnavailable, DatasetChanged, DatasetUnreadable: the samples cannot be read.
         """
-        stages, views = stages or Stages(), self.views_of(view)
-        indices = self.indices(epoch, start, count)
+        epoch, views = batch.epoch, self.views_of(batch.view)
+        indices = self.indices(epoch, batch.start, batch.count)
         buffer, arrays = self.layout.allocate(len(indices))
         start_row = 0
         while start_row < len(indices):
+            yield "read"
             with stages.of("decode"):
-                samples = self._read(indices[start_row:], workers, check)
-                if self.plan.images > 1:
-                    address = Address(indices[start_row : start_row + len(samples)], epoch, views[0])
-                    samples = self._with_partners(samples, address, workers, check)
+                samples = self._read(Address(indices[start_row:], epoch, views[0]), helpers, check)
             rows = slice(start_row, start_row + len(samples))
+            yield "render"
             chunk = {name: array[rows] for name, array in arrays.items()}
             self._fill_labels(samples, indices[rows], chunk)
             read = [sample for sample, _ in samples]
@@ -230,33 +252,20 @@ class Stream:
                 address = Address(indices[rows], epoch, drawn_view)
                 arrays_of_view = chunk if k == 0 else {name: chunk[f"{name}{k}"] for name in self._drawn_tensors}
                 self.renderer.fill(read, address, self.spec.aug_seed, arrays_of_view, workers, check, stages)
+            del samples, read  # while the next ones are read
             start_row = rows.stop
         replaced = tuple(indices[~arrays["valid"]].tolist())
         with stages.of("encode"):
-            self.layout.seal(buffer, len(indices), epoch=epoch, start=start)
+            self.layout.seal(buffer, len(indices), epoch=epoch, start=batch.start)
             return Body(buffer, digest(buffer), len(indices), replaced, stages)
 
-    def _read(self, indices: I64, workers: Workers, check: Callable[[], None]) -> list[tuple[Sample, int]]:
-        """Reads the next samples, with their source indices: at most one chunk per thread, or SOURCE_BYTES; at least one.
-
-        Decoded samples may be far larger than the canvas, which is unknown before, so the first are read a few at a time.
-        """
-        threads = self.renderer.executor.threads
-        reading = partial(self._readable_all, check=check)
-        most = min(len(indices), self.renderer.rows)
-        samples: list[tuple[Sample, int]] = []
-        free_bytes, step = SOURCE_BYTES, threads
-        while len(samples) < most and free_bytes > 0:
-            check()
-            pending = indices[len(samples) : min(len(samples) + step, most)].tolist()
-            # one task per sample costs 25 µs, more than reading a sample from memory; too few tasks balance badly
-            chunks = ranges(len(pending), max(1, len(pending) // (_CHUNKS * threads)))
-            read = [item for items in workers.map(reading, [pending[chunk] for chunk in chunks]) for item in items]
-            samples += read
-            n_bytes = sum(sample.n_bytes for sample, _ in read)
-            free_bytes -= n_bytes
-            step = max(threads, free_bytes * len(read) // max(1, n_bytes))
-        return samples
+    def _read(self, address: Address, helpers: Workers, check: Callable[[], None]) -> list[tuple[Sample, int]]:
+        """The first samples to render together, at least one, with their partners; and their source indices."""
+        indices = address.indices[: self.renderer.rows]
+        samples = self._reader.read(indices, helpers, check, SOURCE_BYTES // self.plan.images)
+        if self.plan.images == 1:
+            return samples
+        return self._with_partners(samples, address.take(slice(len(samples))), helpers, check)
 
     @property
     def _tiles(self) -> int:
@@ -264,13 +273,15 @@ class Stream:
         return self.plan.images if isinstance(self.plan, Plan) and self.plan.collages else 0
 
     def _with_partners(
-        self, read: list[tuple[Sample, int]], address: Address, workers: Workers, check: Callable[[], None]
+        self, read: list[tuple[Sample, int]], address: Address, helpers: Workers, check: Callable[[], None]
     ) -> list[tuple[Sample, int]]:
-        """Samples with the partners that their mixes draw; fewer samples where `_read` reads fewer partners than they need."""
+        """Samples with the partners that their mixes draw; the first ones if not all partners were read."""
         rows, indices = self._partners(address)
+        images = self.plan.images
         partners: list[Sample] = []
-        while len(partners) < min(len(rows), self.plan.images - 1):  # at least those of the first sample
-            partners += [sample for sample, _ in self._read(indices[len(partners) :], workers, check)]
+        while len(partners) < min(len(rows), images - 1):  # at least those of the first sample
+            more = self._reader.read(indices[len(partners) :], helpers, check, SOURCE_BYTES - SOURCE_BYTES // images)
+            partners += [sample for sample, _ in more]
         return attach_partners(read, rows, partners)
 
     def _partners(self, address: Address) -> tuple[I64, I64]:
@@ -292,32 +303,6 @@ class Stream:
         if "box_labels" in arrays:
             fill_box_labels(samples, arrays["box_labels"])
 
-    def _readable_all(self, indices: list[int], check: Callable[[], None]) -> list[tuple[Sample, int]]:
-        return [self._readable(index, check) for index in indices]
-
-    def _readable(self, index: int, check: Callable[[], None]) -> tuple[Sample, int]:
-        """The sample, or the next one of this stream that can be decoded (cyclic); and its index."""
-        candidate = index
-        n_tries = min(MAX_TRIES, self.samples)
-        for _ in range(n_tries):
-            check()
-            try:
-                return self.source.read(candidate), candidate
-            except Undecodable:
-                candidate = self._next(candidate)
-        first = printable(self.source.describe(index))
-        reason = self.source.defect(index) or "it cannot be decoded"
-        raise DatasetUnreadable(
-            f"{n_tries} samples in a row cannot be decoded: check the dataset's files, from sample {index} on, "
-            f"{first}: {reason}"
-        )
-
-    def _next(self, index: int) -> int:
-        if self.subset is None:
-            return (index + 1) % len(self.source)
-        members = self.subset.members
-        return int(members[(np.searchsorted(members, index) + 1) % len(members)])
-
     def receipt(
         self, epoch: int, position: int, view: int, check: Callable[[], None] = lambda: None
     ) -> dict[str, object]:
@@ -328,12 +313,12 @@ class Stream:
         indices = self.indices(epoch, position, 1)
         address = Address(indices, epoch, self.spec.view_from + view)
         draws = self.plan.draw(self.spec.aug_seed, address)
-        source_index = self._readable(int(indices[0]), check)[1]
+        source_index = self._reader.read_one(int(indices[0]), check)[1]
         receipt: dict[str, object] = {"index": int(indices[0]), "source": self.source.describe(int(indices[0]))}
         if source_index != int(indices[0]):
             receipt["replaced_by"] = {"index": source_index, "source": self.source.describe(source_index)}
         if isinstance(self.renderer.plan, Plan):
-            read = [self._readable(index, check)[1] for index in self._partners(address)[1].tolist()]
+            read = [self._reader.read_one(index, check)[1] for index in self._partners(address)[1].tolist()]
             partners = [{"index": index, "source": self.source.describe(index)} for index in read]
             receipt |= describe_mix(self.renderer.plan, draws, partners)
         receipt["operations"] = [

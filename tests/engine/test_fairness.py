@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from augsvc.engine.fair_queue import FairQueue
+from augsvc.engine.fair_queue import FairQueue, Heartbeat
 from augsvc.engine.memory_budget import RESERVED_S, MemoryBudget
 from augsvc.errors import Cancelled, EngineLost, Overloaded, TooMuchAtOnce
 
@@ -230,11 +230,12 @@ def test_seconds_since_the_heartbeat_of_the_running_task():
     clock = Clock()
     thread: FairQueue[None] = FairQueue("test", clock)
     gate, begun = threading.Event(), threading.Event()
-    piece = thread.submit("a", lambda: (begun.set(), gate.wait(), None)[2])
+    heartbeat = Heartbeat()
+    piece = thread.submit("a", lambda: (begun.set(), gate.wait(), None)[2], heartbeat=heartbeat)
     begun.wait()
     clock.now += 7
     assert thread.seconds_since_heartbeat == 7
-    thread.heartbeat()
+    thread.report_progress(heartbeat)
     assert thread.seconds_since_heartbeat == 0
     clock.now += 3
     assert thread.seconds_since_heartbeat == 3
@@ -242,7 +243,7 @@ def test_seconds_since_the_heartbeat_of_the_running_task():
     piece.result()
     thread.stop()
     clock.now += 100
-    thread.heartbeat()  # of something that is over
+    thread.report_progress(heartbeat)  # of something that is over
     clock.now += 100
     assert thread.seconds_since_heartbeat == 0
 

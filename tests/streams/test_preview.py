@@ -15,7 +15,8 @@ from augsvc.ops.registry import registry
 from augsvc.planning.spec import validate_spec
 from augsvc.streams.clip_plot import SPECTRUM_HEIGHT, WAVE_HEIGHT, WIDTH, draw_clips
 from augsvc.streams.preview import draw, look, preview, sheet_bytes
-from augsvc.streams.stream import Range, Stream
+from augsvc.streams.stream import Range, Stream, finish
+from augsvc.timing import Stages
 from augsvc_client.wire import parse
 from tests.harness import executor
 
@@ -111,7 +112,7 @@ def test_a_sheet_is_as_wide_as_its_first_line(count):
 def test_drawing_a_sheet_can_be_interrupted_while_it_is_compressed():
     spec = validate_spec({"dataset": "digits/train", "size": [256, 256], "pipeline": [{"op": "gaussian_noise"}]})
     stream = Stream.open(spec, CATALOG.get("digits/train"), executor())
-    rendered = look(stream, 0, 0, 4, 0, WORKERS, lambda: None)
+    rendered = finish(look(stream, Range(0, 0, 4, 0), WORKERS, WORKERS, lambda: None, Stages()))
     checks = []
     draw(rendered, lambda: checks.append(1))
 

@@ -1,0 +1,220 @@
+"""A job whose files are slow to read or decode: what other jobs get meanwhile."""
+
+import gc
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from augsvc.arrays import Sample
+from augsvc.data.cache import DecodedCache
+from augsvc.data.catalog import Catalog
+from augsvc.engine import fair_queue
+from augsvc.engine.engine import Engine
+from augsvc.engine.limits import Limits
+from augsvc.errors import Cancelled, DatasetUnavailable
+from augsvc.ops.registry import registry
+from augsvc.planning.spec import validate_spec
+from augsvc.streams import reading
+from augsvc.streams.stream import Range, Stream
+from augsvc_client.wire import parse
+from tests.harness import ListSource, executor
+
+WAIT_S = 60
+SAMPLES = [Sample(np.full((8, 8, 3), index, np.uint8), 0) for index in range(200)]
+
+
+class Gated(ListSource):
+    """Samples whose reading waits: `begun` counts the reads, and each takes one permit."""
+
+    def __init__(self):
+        super().__init__(SAMPLES)
+        self.begun, self.permits = threading.Semaphore(0), threading.Semaphore(0)
+        self.read_by: list[int] = []
+
+    def read(self, index):
+        self.read_by.append(index)
+        self.begun.release()
+        assert self.permits.acquire(timeout=WAIT_S)
+        return super().read(index)
+
+    def open(self):
+        for _ in range(10_000):
+            self.permits.release()
+
+
+@pytest.fixture
+def slow():
+    return Gated()
+
+
+@pytest.fixture
+def charges():
+    return []
+
+
+@pytest.fixture
+def engine(charges, slow):
+    made = Engine(
+        Catalog((), DecodedCache(0)), executor(), registry(()), Limits(1 << 20), lambda *charge: charges.append(charge)
+    )
+    yield made
+    slow.open()
+    made.stop()
+
+
+def opened(source, **fields):
+    spec = {"dataset": "list", "shuffle": False, "size": [8, 8], "pipeline": [], **fields}
+    return Stream.open(validate_spec(spec), source, executor())
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+QUICK = opened(ListSource(SAMPLES))
+BATCH = Range(0, 0, 8, 0)
+
+
+@pytest.mark.parametrize("fields", [{}, {"pipeline": [{"op": "mixup", "p": 1.0}]}, {"subset": {"per_class": 16}}])
+def test_a_batch_is_served_while_files_of_another_job_are_read(engine, slow, fields):
+    stream = opened(slow, **fields)
+    stuck = [engine.produce(stream, BATCH, "slow") for _ in range(4)]
+    assert slow.begun.acquire(timeout=WAIT_S)
+    for _ in range(20):
+        assert engine.produce(QUICK, BATCH, "quick").future.result(WAIT_S).samples == 8
+    assert not any(work.future.done() for work in stuck)
+    slow.open()
+    assert len({work.future.result(WAIT_S).digest for work in stuck}) == 1
+
+
+@pytest.mark.parametrize("jobs", [2, 5])
+def test_a_batch_is_served_while_files_of_several_jobs_are_read(engine, slow, jobs, monkeypatch):
+    """Jobs whose last task was long leave a thread to the others."""
+    monkeypatch.setattr(fair_queue, "LONG_S", 0.0)
+    stream, names = opened(slow), [f"slow {job}" for job in range(jobs)]
+    for name in names:
+        slow.permits.release()
+        engine.produce(stream, Range(0, 0, 1, 0), name).future.result(WAIT_S)
+        assert slow.begun.acquire(timeout=WAIT_S)
+    stuck = [engine.produce(stream, BATCH, name) for name in names * 3]
+    assert slow.begun.acquire(timeout=WAIT_S)
+    assert engine.produce(QUICK, BATCH, "quick").future.result(WAIT_S).samples == 8
+    assert not any(work.future.done() for work in stuck)
+
+
+def test_a_receipt_is_served_while_files_of_another_job_are_read_for_one(engine, slow):
+    stuck = [engine.receipt(opened(slow), 0, 0, 0, "slow") for _ in range(2)]
+    assert slow.begun.acquire(timeout=WAIT_S)
+    assert engine.receipt(QUICK, 0, 3, 0, "quick").future.result(WAIT_S)["index"] == 3
+    assert not any(work.future.done() for work in stuck)
+
+
+@pytest.mark.parametrize("request_of", ["produce", "preview"])
+def test_a_preview_is_served_while_files_of_another_job_are_read(engine, slow, request_of):
+    stuck = [getattr(engine, request_of)(opened(slow), BATCH, "slow") for _ in range(3)]
+    assert slow.begun.acquire(timeout=WAIT_S)
+    assert engine.preview(QUICK, BATCH, "quick").future.result(WAIT_S).samples == 8
+    assert not any(work.future.done() for work in stuck)
+    slow.open()
+    assert all(work.future.result(WAIT_S).samples == 8 for work in stuck)
+
+
+def test_where_all_threads_read_slow_files_another_job_waits_for_a_chunk_not_for_a_batch(engine, slow, monkeypatch):
+    """As it is for jobs that were not slow before, one file at a time here."""
+    monkeypatch.setattr(fair_queue, "LONG_S", WAIT_S)
+    monkeypatch.setattr(reading, "CHUNK_S", 0.0)
+    monkeypatch.setattr(reading, "cores", lambda: 1)
+    stuck = [engine.produce(opened(slow), BATCH, f"slow {n % 2}") for n in range(6)]
+    for _ in range(3):
+        assert slow.begun.acquire(timeout=WAIT_S)
+    quick = engine.produce(QUICK, Range(0, 0, 1, 0), "quick")
+    for _ in range(2):
+        assert not quick.future.done()
+        slow.permits.release()  # ends one chunk
+        wait_until(lambda: quick.future.done() or slow.begun.acquire(blocking=False))
+        if quick.future.done():
+            break
+    assert quick.future.result(WAIT_S).samples == 1
+    slow.open()
+    images = [parse(work.future.result(WAIT_S).buffer)[0]["image"] for work in stuck]
+    assert all((batch[:, 0, 0, 0] == range(8)).all() for batch in images)
+
+
+@pytest.mark.parametrize("moment", ["queued", "read"])
+def test_a_cancelled_batch_returns_its_bytes_and_reads_no_further(engine, slow, moment):
+    gc.disable()
+    try:
+        stream = opened(slow)
+        works = [engine.produce(stream, BATCH, "slow") for _ in range(4)]
+        assert slow.begun.acquire(timeout=WAIT_S)
+        work = works[3 if moment == "queued" else 0]
+        held = engine.in_flight_bytes
+        work.cancel()
+        slow.open()
+        if moment == "read":
+            assert isinstance(work.future.exception(WAIT_S), Cancelled)
+        else:
+            assert work.future.cancelled()
+        wait_until(lambda: engine.in_flight_bytes <= held * 3 // 4)
+        for other in works:
+            wait_until(other.future.done)
+        del work, works, other
+        engine.produce(QUICK, BATCH, "quick").future.result(WAIT_S)  # the threads have left the last tasks
+        wait_until(lambda: engine.in_flight_bytes == 0)
+    finally:
+        gc.enable()
+
+
+def test_the_seconds_of_a_cancelled_read_are_charged(engine, slow, charges):
+    work = engine.produce(opened(slow), BATCH, "slow")
+    assert slow.begun.acquire(timeout=WAIT_S)
+    work.cancel()
+    slow.open()
+    wait_until(lambda: any(job == "slow" and seconds > 0 for job, seconds in charges))
+
+
+def test_a_failed_read_fails_its_batch_alone(engine):
+    class Broken(ListSource):
+        def read(self, index):
+            if index in (3, 5):
+                raise DatasetUnavailable(f"sample {index}")
+            return super().read(index)
+
+    for _ in range(5):  # both threads fail, in any order
+        error = engine.produce(opened(Broken(SAMPLES)), BATCH, "a").future.exception(WAIT_S)
+        assert error.message == "sample 3"
+    assert engine.produce(QUICK, BATCH, "a").future.result(WAIT_S).samples == 8
+
+
+def test_a_read_that_does_not_end_is_noticed_while_others_go_on(engine, slow):
+    """One heartbeat for all running tasks would hide it."""
+    engine.produce(opened(slow), Range(0, 0, 1, 0), "slow")
+    assert slow.begun.acquire(timeout=WAIT_S)
+    began = engine.seconds_since_heartbeat
+    for _ in range(3):
+        engine.produce(QUICK, BATCH, "quick").future.result(WAIT_S)
+        now = engine.seconds_since_heartbeat
+        assert now > began
+        began = now
+
+
+def test_decoded_samples_wait_for_the_device_in_bounded_numbers(engine, slow):
+    """A job reads one chunk ahead of the one that is rendered, however many batches it requests."""
+    device, busy = threading.Event(), threading.Event()
+    push = engine._queues.submit(
+        engine._queues.rendering, "other", lambda check, _: (busy.set(), device.wait(WAIT_S), None)[2]
+    )
+    assert busy.wait(WAIT_S)
+    slow.open()
+    works = [engine.produce(opened(slow), BATCH, "slow") for _ in range(10)]
+    for _ in range(16):
+        assert slow.begun.acquire(timeout=WAIT_S)
+    assert not slow.begun.acquire(timeout=0.3)
+    device.set()
+    assert all(work.future.result(WAIT_S).samples == 8 for work in works)
+    push.future.result(WAIT_S)
