@@ -16,7 +16,7 @@ from tests.http.serving import CLEAN, START_S
 TOKEN, SECOND = "a-token-of-one-trainer", "a-token-of-another-one"
 TOKENS = {"one": {"token": TOKEN, "operator": True}, "two": {"token": SECOND}}
 OPERATORS = {"/v1/datasets/reload"}
-PUBLIC = {"/", "/docs", "/openapi.json", "/healthz", "/readyz"}
+PUBLIC = {"/", "/docs", "/gallery", "/openapi.json", "/healthz", "/readyz"}
 SPEC = {"dataset": "digits/test"}
 FILLED = {"stream_id": "0" * 32, "epoch": "0", "position": "0", "name": "index.js", "path": "x"}
 

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from io import BytesIO
+from urllib.parse import urljoin
 
 import pytest
 import rfc8785
@@ -57,7 +58,9 @@ def test_operations_carry_schemas_with_ranges_and_defaults(server):
     operations = {operation["name"]: operation for operation in reply.json["ops"]}
     assert operations.keys() >= MISSION
     for name, operation in operations.items():
-        assert operation.keys() == {"name", "kind", "media", "summary", "schema"}
+        described = {"family", "notes", "labels", "continuous", "elsewhere"}
+        assert operation.keys() == {"name", "kind", "media", "summary", "schema"} | described
+        assert operation["family"] and operation["labels"]
         holds_others = operation["kind"] in {"container", "policy"}
         assert holds_others or operation["kind"] in {
             "frame",
@@ -274,7 +277,7 @@ def test_errors_are_described_in_the_form_in_which_they_come(server):
         assert "error" in described["properties"], name
 
 
-@pytest.mark.parametrize("path", ["/", "/docs"])
+@pytest.mark.parametrize("path", ["/", "/gallery", "/docs"])
 def test_pages_need_nothing_from_elsewhere(server, path):
     reply = server.get(path)
     assert reply.headers["content-type"].startswith("text/html")
@@ -283,7 +286,7 @@ def test_pages_need_nothing_from_elsewhere(server, path):
     linked = set(re.findall(r"""(?:src|href)=["']([^"']+)["']""", html))
     assert any(name.endswith(".js") for name in linked)
     for name in linked:
-        found = server.get("/" + name.lstrip("/"))
+        found = server.get(urljoin(path, name))
         assert found.status == 200, name
         assert found.body
         kind = found.headers["content-type"]
@@ -293,8 +296,9 @@ def test_pages_need_nothing_from_elsewhere(server, path):
         assert not re.search(rb"https?://", server.get(f"/assets/{name}").body)
 
 
-def test_the_start_page_holds_no_data(server):
-    html = server.get("/").body.decode()
+@pytest.mark.parametrize("path", ["/", "/gallery"])
+def test_pages_hold_no_data(server, path):
+    html = server.get(path).body.decode()
     assert not any(name in html for name in (*EMBEDDED, *MISSION, "pets"))
     assert server.get("/assets/nothing.js").refused(404, "not_found")
     assert server.get("/nothing").refused(404, "not_found")

@@ -20,7 +20,7 @@ from augsvc.http.responses import error_response
 logger = logging.getLogger("augsvc")
 MAX_HEADER_BYTES = 16384
 HEADERS_TOO_LARGE = f"request headers have at most {MAX_HEADER_BYTES} bytes; send fewer or shorter ones"
-PUBLIC_PATHS = frozenset({"/", "/docs", "/healthz", "/readyz", "/openapi.json"})
+PUBLIC_PATHS = frozenset({"/", "/docs", "/gallery", "/healthz", "/readyz", "/openapi.json"})
 PUBLIC_PREFIX = "/assets/"  # static files of the pages, without data
 AUTHORIZED_PATH = "/authorized"  # for a proxy, before it reads a body: only the token counts, not the quota
 DRAINED_PREFIX = "/v1/"  # refused while the server is shutting down

@@ -1,6 +1,7 @@
 """The catalog of a replica: versions, operations, datasets."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
 import torch
 from fastapi import APIRouter
@@ -12,6 +13,7 @@ from augsvc.errors import Starting
 from augsvc.ops.container import Container
 from augsvc.ops.operation import Operation
 from augsvc.ops.registry import containers
+from augsvc.streams.description import describe
 
 
 def catalog_router(engine: Engine) -> APIRouter:
@@ -48,12 +50,13 @@ def catalog_router(engine: Engine) -> APIRouter:
 
 
 def step_entry(name: str, step: type[Operation] | type[Container]) -> dict[str, object]:
-    """An operation or a container as JSON; the medium is null if it holds operations for either."""
+    """An operation or a container as JSON; the medium is null if it holds operations for either, the family of a private one."""
     return {
         "name": name,
         "kind": str(step.kind),
         "media": step.media,
         "summary": step.summary(),
+        **asdict(describe(step)),
         "schema": step.model_json_schema(),
     }
 

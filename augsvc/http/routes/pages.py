@@ -1,4 +1,4 @@
-"""The pages: the web UI at /, and the OpenAPI page at /docs with its assets."""
+"""The pages: the web UI at /, the gallery of operations, and the OpenAPI page at /docs, with their assets."""
 
 from pathlib import Path
 
@@ -11,8 +11,9 @@ from augsvc.errors import NotFound
 
 _STATIC = Path(__file__).parents[1] / "ui"
 _VENDORED = Path(fastapi_offline.__file__).parent / "static"
-_TYPES = {".css": "text/css", ".js": "text/javascript"}
-_ASSETS = {path.name: (path, _TYPES[path.suffix]) for path in sorted(_STATIC.iterdir()) if path.suffix in _TYPES} | {
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".webp": "image/webp"}
+_FILES = (*sorted(_STATIC.iterdir()), *sorted((_STATIC / "strips").iterdir()))
+_ASSETS = {path.name: (path, _TYPES[path.suffix]) for path in _FILES if path.suffix in _TYPES} | {
     "swagger-ui.css": (_VENDORED / "swagger-ui.css", "text/css"),
     "swagger-ui-bundle.js": (_VENDORED / "swagger-ui-bundle.js", "text/javascript"),
     "favicon.png": (_VENDORED / "favicon.png", "image/png"),
@@ -30,12 +31,16 @@ def pages_router() -> APIRouter:
     """Static pages without data, so that they need no token."""
     router = APIRouter(include_in_schema=False, redirect_slashes=False)
 
-    index = (_STATIC / "index.html").read_bytes()
+    index, operations = ((_STATIC / name).read_bytes() for name in ("index.html", "gallery.html"))
     assets = {name: (path.read_bytes(), media_type) for name, (path, media_type) in _ASSETS.items()}
 
     @router.get("/")
     async def start() -> Response:
         return Response(index, media_type="text/html", headers=_SECURITY_HEADERS)
+
+    @router.get("/gallery")
+    async def gallery() -> Response:
+        return Response(operations, media_type="text/html", headers=_SECURITY_HEADERS)
 
     @router.get("/docs")
     async def docs() -> HTMLResponse:

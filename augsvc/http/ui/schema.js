@@ -11,6 +11,8 @@ export function parameters(operation) {
       name,
       default: schema.default ?? schema.examples?.[0],
       required: required.includes(name),
+      unit: schema.unit ?? "",
+      law: schema.law ?? "",
       ...controlFor(resolve(schema, $defs)),
     }));
   const last = ["p", "border", "fill", "views", "epochs", "id"];

@@ -41,7 +41,8 @@ function pretty(value, indent) {
   return `{\n${lines.join(",\n")}\n${" ".repeat(indent)}}`;
 }
 
-const compact = (value, indent = 0) => nested(value, indent, 2, compact);
+/** A value as JSON, one line for each step of a pipeline or a container. */
+export const compact = (value, indent = 0) => nested(value, indent, 2, compact);
 
 /** A value that `write` writes the parts of; a list of objects has a line for each, `step` further in. */
 function nested(value, indent, step, write) {
