@@ -3,18 +3,16 @@
 from dataclasses import dataclass
 from inspect import getdoc
 
-from augsvc.errors import AugsvcError
 from augsvc.ops.container import Container
 from augsvc.ops.kinds.mix import Mix
 from augsvc.ops.operation import Kind, Operation
-from augsvc.streams.mixing import require_mixable
 
-_LABELS = {"mask": "masks", "boxes": "boxes", "keypoints": "keypoints"}
 _FOLLOW = (
     "Masks, boxes and keypoints move with the pixels: masks by the nearest pixel, boxes as the hull of their corners, clipped to "
     "the canvas."
 )
 _UNCHANGED = "Masks, boxes and keypoints stay as they are: no content moves."
+_PAIRED = "A batch has the partner's label, `label2`, and the weight of the sample's, `mix_weight`."
 _EFFECTS = {
     Kind.FRAME: _FOLLOW,
     Kind.MOVE: _FOLLOW,
@@ -47,22 +45,8 @@ def _label_effect(operation: type[Operation]) -> str:
     if operation.media == "audio":
         return "The label stays as it is."
     if issubclass(operation, Mix):
-        carried = [text for label, text in _LABELS.items() if _carries(operation, label)]
-        refused = [text for text in _LABELS.values() if text not in carried]
-        texts = ["The batch has the partner's label, `label2`, and the weight of the sample's, `mix_weight`."]
-        texts += [f"It carries {_listed(carried)} of both samples."] if carried else []
-        texts += [f"It is refused for datasets with {_listed(refused)}."] if refused else []
-        return " ".join(texts)
+        masks = "" if operation.carries_masks else " It is refused for datasets with masks."
+        return f"{_PAIRED} Boxes and keypoints of both samples are joined.{masks}"
+    if operation.partners:
+        return "Masks, boxes and keypoints move with the pixels; those of all samples are joined."
     return _EFFECTS.get(operation.kind, _UNCHANGED)
-
-
-def _carries(mix: type[Mix], label: str) -> bool:
-    try:
-        require_mixable([mix.model_construct(op=mix.model_fields["op"].default)], [label], views=1)
-    except AugsvcError:
-        return False
-    return True
-
-
-def _listed(words: list[str]) -> str:
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))

@@ -9,7 +9,7 @@ from augsvc.arrays import Sample
 from augsvc.data.builtin.tones import Tones
 from augsvc.data.cache import DecodedCache
 from augsvc.ops.operation import Operation
-from tests.harness import ListSource, Run, over, patch
+from tests.harness import ListSource, Run, over
 from tests.pages.strips import labelled_photo, photo_colors
 
 SIDE, BATCH, ROUNDS = 224, 8, 7
@@ -27,8 +27,9 @@ def measure_cost(operation: type[Operation]) -> float:
 def _open(operation: type[Operation], pipeline: list[dict[str, object]]) -> Run:
     if operation.media == "audio":
         return over(Tones("test", DecodedCache(1 << 24)), pipeline, output={})
-    image = patch("astronaut", SIDE, SIDE)
-    sample = labelled_photo(image) if getattr(operation, "labels", ()) else Sample(image, 0)
+    sample = labelled_photo("astronaut", SIDE)
+    if not getattr(operation, "labels", ()):
+        sample = Sample(sample.image, 0)
     return over(ListSource([sample] * BATCH, photo_colors()), pipeline, size=[SIDE, SIDE])
 
 

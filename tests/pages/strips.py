@@ -4,7 +4,8 @@ Rendered by `fused`, so that they are the same pixels on every machine. An opera
 a box and keypoints, as the service returns them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -21,17 +22,20 @@ from augsvc.streams.clip_plot import draw_clips
 from tests.harness import ListSource, over, photo
 
 FOLDER = Path(__file__).parents[2] / "augsvc" / "http" / "ui" / "strips"
-PAINTER = 1  # part of the digest of a strip: increment when the code here changes what it shows
+PAINTER = 2  # part of the digest of a strip: increment when the code here changes what it shows
 STRENGTHS = 5
 SIDE = 128  # of the canvas
 GAP = 4  # transparent
 QUALITY = 75  # of WebP: 5 to 20 kB a strip
 CLIP = 3  # of the tones: a noise burst would hide noise, a vibrato shows every change
-_TOP, _LEFT, _HEIGHT, _WIDTH = 0, 40, 320, 384  # of the photograph
-_HEAD = (188, 100, 76, 90)  # centre x y and half axes of the ellipse that is the mask
-_POINTS = ((163, 101), (207, 103), (183, 145))  # the eyes and the mouth
+_HEIGHT, _WIDTH = 320, 384  # of the photographs
+_PHOTOS = {  # top and left of the crop; in it an ellipse, x y and half axes, that is the object's mask; keypoints
+    "astronaut": (0, 40, 188, 100, 76, 90, ((163, 101), (207, 103), (183, 145))),
+    "chelsea": (0, 0, 195, 150, 175, 145, ((170, 115), (317, 136), (262, 245))),
+    "coffee": (40, 150, 190, 150, 130, 120, ((190, 150), (120, 150), (260, 150))),
+}
 _MASK, _BOX, _POINT = (0, 230, 220), (255, 220, 0), (255, 40, 160)
-_MOVING = (Kind.FRAME, Kind.MOVE)  # kinds whose strips show labels
+_MOVING = (Kind.FRAME, Kind.MOVE, Kind.MIX)  # kinds whose strips show labels
 
 Cells = list[dict[str, float]]  # for each cell the parameters that are set for it
 Pipeline = Sequence[Mapping[str, object]]
@@ -83,7 +87,7 @@ def draw_strip(operation: type[Operation]) -> bytes:
 
 def _render_image(pipeline: Pipeline, index: int, operation: type[Operation]) -> U8:
     """One cell, H,W,3; each takes another sample, so that what stays drawn differs."""
-    source = ListSource(list(_samples(with_labels=operation.kind is not Kind.MIX)), photo_colors())
+    source = ListSource(_samples(operation), photo_colors())
     side = _canvas_side(operation)
     batch = over(source, pipeline, size=[side, side]).batch(start=index, count=1)
     image = np.array(Image.fromarray(batch["image"][0]).resize((SIDE, SIDE), Image.Resampling.BOX))
@@ -108,18 +112,20 @@ def photo_colors():
     return open_catalog({}, 0).get("photos/train").info.colors
 
 
-def _samples(with_labels: bool) -> Iterator[Sample]:
-    """The photograph for every cell; without labels followed by partners for mixes."""
-    image = np.ascontiguousarray(photo("astronaut")[_TOP : _TOP + _HEIGHT, _LEFT : _LEFT + _WIDTH])
-    for _ in range(STRENGTHS + 1):
-        yield labelled_photo(image) if with_labels else Sample(image, 0)
-    if not with_labels:
-        for name in ("chelsea", "coffee") * 20:
-            yield Sample(np.ascontiguousarray(photo(name)[: _HEIGHT - 20, :_WIDTH]), 0)
+def _samples(operation: type[Operation]) -> list[Sample]:
+    """The photograph for every cell, followed by partners for an operation that has some."""
+    samples = [labelled_photo("astronaut")] * (STRENGTHS + 1)
+    if operation.partners:
+        samples += [labelled_photo("chelsea"), labelled_photo("coffee")] * 20
+    carries_masks = getattr(operation, "carries_masks", True)
+    return samples if carries_masks else [replace(sample, mask=None) for sample in samples]
 
 
-def labelled_photo(image: U8) -> Sample:
-    x, y, half_width, half_height = _HEAD
+@cache
+def labelled_photo(name: str, side: int | None = None) -> Sample:
+    """A photograph with an object, as mask, box and keypoints; `side`: cropped to a square."""
+    top, left, x, y, half_width, half_height, points = _PHOTOS[name]
+    image = np.ascontiguousarray(photo(name)[top : top + (side or _HEIGHT), left : left + (side or _WIDTH)])
     rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
     mask = ((columns - x) / half_width) ** 2 + ((rows - y) / half_height) ** 2 <= 1.0
     return Sample(
@@ -129,22 +135,21 @@ def labelled_photo(image: U8) -> Sample:
         boxes=np.array([[x - half_width, y - half_height, x + half_width, y + half_height]], np.float32),
         box_labels=np.zeros(1, int),
         boxes_valid=np.ones(1, bool),
-        keypoints=np.array(_POINTS, np.float32),
-        keypoints_valid=np.ones(len(_POINTS), bool),
+        keypoints=np.array(points, np.float32),
+        keypoints_valid=np.ones(len(points), bool),
     )
 
 
 def _painted(image: U8, batch: Mapping[str, np.ndarray], scale: float) -> U8:
     """The image with its labels, which are `scale` times as large as in the batch."""
-    rows = (np.arange(SIDE) / scale).astype(int)
-    mask = batch["mask"][0][np.ix_(rows, rows)] == 1
-    image[mask & ~ndimage.binary_erosion(mask, border_value=1)] = _MASK
-    if batch["boxes_valid"][0, 0]:
-        x1, y1, x2, y2 = np.clip(np.rint(batch["boxes"][0, 0] * scale).astype(int), 0, SIDE - 1)
+    if "mask" in batch:
+        rows = (np.arange(SIDE) / scale).astype(int)
+        mask = batch["mask"][0][np.ix_(rows, rows)] == 1
+        image[mask & ~ndimage.binary_erosion(mask, border_value=1)] = _MASK
+    for box in batch["boxes"][0][batch["boxes_valid"][0]]:
+        x1, y1, x2, y2 = np.clip(np.rint(box * scale).astype(int), 0, SIDE - 1)
         image[[y1, y2], x1 : x2 + 1] = _BOX
         image[y1 : y2 + 1, [x1, x2]] = _BOX
-    for (x, y), valid in zip(batch["keypoints"][0] * scale, batch["keypoints_valid"][0], strict=True):
-        if valid:
-            row, column = int(y), int(x)
-            image[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2] = _POINT
+    for column, row in (batch["keypoints"][0][batch["keypoints_valid"][0]] * scale).astype(int):
+        image[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2] = _POINT
     return image
