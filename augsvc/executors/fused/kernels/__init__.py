@@ -13,6 +13,7 @@
     scratch.py       a CPU thread's temporaries
     memory.py        bytes by address, and vectors of bytes through a table, on the CPU
     gather.py        a row of a canvas from its source, on the CPU
+    gather_values.py … from another canvas, or from a deep source
     rows.py          the same row through all later stages …
     row_filter.py    … and through its filter
     levels.py        images whose pixels stay whole, on the CPU, as bytes

@@ -22,7 +22,8 @@ from augsvc.executors.fused.kernels.args import (
 )
 from augsvc.executors.fused.kernels.camera import HEIGHT, IDENTICAL, WIDTH
 from augsvc.executors.fused.kernels.compiled import compiled, entry
-from augsvc.executors.fused.kernels.gather import copy_row, resample_canvas_row, resample_row
+from augsvc.executors.fused.kernels.gather import copy_row, resample_row
+from augsvc.executors.fused.kernels.gather_values import resample_canvas_row
 from augsvc.executors.fused.kernels.levels import render_levels
 from augsvc.executors.fused.kernels.mask import View, follow, locate_affine, locate_perspective, read_view
 from augsvc.executors.fused.kernels.memory import bytes_at, values_at
@@ -96,7 +97,7 @@ def _read_row(move: MoveArgs, n: Int, source: Source, values: U16, y: Int, point
         for c in range(channels):
             copy(values[c * plane + y * width : c * plane + (y + 1) * width], row[c * width : (c + 1) * width])
     else:
-        resample_canvas_row(values, camera, move.border, move.fill, channels, y, row)
+        resample_canvas_row(values, camera, move.border, move.fill, channels, y, points, row)
 
 
 @entry

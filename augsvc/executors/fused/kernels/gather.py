@@ -45,7 +45,20 @@ def copy_row(source: U8, channels: Int, y: Int, row: U16) -> None:
 @compiled
 def resample_row(source: Source, camera: I64, border: Int, fill: U16, y: Int, points: Points, row: U16) -> None:
     """A row through a camera: the interior pixels together, those near an edge one by one."""
-    channels, whole_pixels = source.channels, _shows_whole_pixels(camera, y)
+    channels, whole_pixels = source.channels, shows_whole_pixels(camera, y)
+    begin, end = resample_ends(source, camera, border, fill, y, whole_pixels, row)
+    if begin < end and whole_pixels:
+        _copy_pixels(source.values, camera, channels, y, begin, end, row)
+    elif begin < end:
+        _interpolate_pixels(source, camera, y, begin, end, points, row)
+
+
+@compiled
+def resample_ends(
+    source: Source, camera: I64, border: Int, fill: U16, y: Int, whole_pixels: bool, row: U16
+) -> tuple[Int, Int]:
+    """All of a row but its interior pixels, which lie well inside the source: the interval of those."""
+    channels = source.channels
     width = row.size // channels
     left, right = visible_span(camera, border, y, width)
     begin, end = interior_span(camera, y, 0 if whole_pixels else 1, left, right)
@@ -59,17 +72,7 @@ def resample_row(source: Source, camera: I64, border: Int, fill: U16, y: Int, po
         _fill_span(row[c * width + right : (c + 1) * width], fill[c])
     sample_pixels(source, camera, border, fill, y, left, begin, row)
     sample_pixels(source, camera, border, fill, y, end, right, row)
-    if begin < end and whole_pixels:
-        _copy_pixels(source.values, camera, channels, y, begin, end, row)
-    elif begin < end:
-        _interpolate_pixels(source, camera, y, begin, end, points, row)
-
-
-@compiled
-def resample_canvas_row(canvas: U16, camera: I64, border: Int, fill: U16, channels: Int, y: Int, row: U16) -> None:
-    """A row of a canvas or a deep source (flat, C·H·W) through a camera, pixel by pixel: both are rare."""
-    source = Source(canvas, channels, 1, canvas.size // channels, 8)
-    sample_pixels(source, camera, border, fill, y, 0, row.size // channels, row)
+    return begin, end
 
 
 @compiled
@@ -90,7 +93,7 @@ def _fill_span(row: U16, value: Int) -> None:
 
 
 @compiled
-def _shows_whole_pixels(camera: I64, v: Int) -> bool:
+def shows_whole_pixels(camera: I64, v: Int) -> bool:
     """Whether a row's pixels are pixels of the source, both weights 0: shifted, flipped or rotated by right angles."""
     mapping, samples = read_mapping(camera), read_supersampling(camera)
     if mapping.has_perspective or samples.columns * samples.rows > 1 or (mapping.a | mapping.d) & 0xFFFFFFFF:
@@ -148,7 +151,7 @@ def _interpolate_pixels(source: Source, camera: I64, v: Int, begin: Int, end: In
     width, single, line = row.size // channels, samples.columns * samples.rows == 1, camera[WIDTH] * channels
     for j in range(samples.rows):
         for i in range(samples.columns):
-            if _locate_samples(camera, i, j, begin, v, n, points.places) and channels == 3:
+            if locate_samples(camera, i, j, begin, v, n, points.places) and channels == 3:
                 _load_pairs(source.values, np.uint64(line), n, points.places, points.pixels)
             else:  # eight bytes might reach beyond the source's last
                 _load_bytes(source.values, channels, line, n, points.places, points.pixels)
@@ -165,7 +168,7 @@ def _interpolate_pixels(source: Source, camera: I64, v: Int, begin: Int, end: In
 
 
 @compiled
-def _locate_samples(camera: I64, i: Int, j: Int, begin: Int, v: Int, n: Int, places: U32) -> bool:
+def locate_samples(camera: I64, i: Int, j: Int, begin: Int, v: Int, n: Int, places: U32) -> bool:
     """Places of sample (i, j) of n pixels, from `begin` on; whether eight bytes from the pixel below any of them on end inside
     the source.
     """
