@@ -34,6 +34,20 @@ def annotated(serve, tmp_path_factory):
         ],
     }
     (root / "annotations" / "all.json").write_text(json.dumps(content))
+    for folder in ("labels", "Annotations", "JPEGImages"):
+        (root / folder).mkdir()
+    for index in range(3):
+        rows = boxes if index == 2 else []
+        Image.fromarray(gradient(index)).save(root / "JPEGImages" / f"{index}.png")
+        lines = [f"0 {(x + w / 2) / 60} {(y + h / 2) / 40} {w / 60} {h / 40}" for x, y, w, h in rows]
+        (root / "labels" / f"{index}.txt").write_text("\n".join(lines))
+        tags = [
+            f"<object><name>cat</name><bndbox><xmin>{x + 1}</xmin><ymin>{y + 1}</ymin><xmax>{x + w}</xmax><ymax>{y + h}</ymax>"
+            "</bndbox></object>"
+            for x, y, w, h in rows
+        ]
+        (root / "Annotations" / f"{index}.xml").write_text(f"<annotation>{''.join(tags)}</annotation>")
+    (root / "data.yaml").write_text("{names: [cat], val: images}")
     coco = {
         "format": "coco",
         "path": str(root),
@@ -41,8 +55,11 @@ def annotated(serve, tmp_path_factory):
         "images": "images",
         "keypoints": True,
     }
+    same = {"path": str(root)}
     pairs = {"format": "image_mask_pairs", "path": str(root), "classes": ["left", "right"]}
-    return serve(datasets={"things": coco, "roads": pairs}).ready()
+    return serve(
+        datasets={"things": coco, "roads": pairs, "yolo": same | {"format": "yolo"}, "voc": same | {"format": "voc"}}
+    ).ready()
 
 
 def test_boxes_and_keypoints_move_with_the_image(annotated):
@@ -54,6 +71,15 @@ def test_boxes_and_keypoints_move_with_the_image(annotated):
     assert arrays["boxes"][2].tolist() == [[42, 4, 54, 24], [0, 10, 30, 40]]
     assert arrays["keypoints"][2].tolist() == [[51, 10], [53, 8]] * 2  # left and right are swapped
     assert arrays["label"].tolist() == [-1, -1, 0]
+
+
+@pytest.mark.parametrize("dataset", ["yolo/val", "voc"])
+def test_the_same_boxes_in_another_format_are_the_same(annotated, dataset):
+    expected = annotated.batch(annotated.open({**SPEC, "dataset": "things"}), 0, 0, 3).arrays
+    arrays = annotated.batch(annotated.open({**SPEC, "dataset": dataset}), 0, 0, 3).arrays
+    for name in ("image", "boxes_valid", "box_labels", "label", "valid"):
+        np.testing.assert_array_equal(arrays[name], expected[name], name)
+    np.testing.assert_allclose(arrays["boxes"], expected["boxes"], atol=1e-4)
 
 
 def test_masks_move_with_the_image_and_one_of_another_size_is_not_valid(annotated):

@@ -121,8 +121,8 @@ class AnnotatedImages(FileSource):
         annotations = self._annotations
         image = self._reader.decode(data)
         height, width = image.shape[:2]
-        if annotations.sizes is not None and (height, width) != tuple(annotations.sizes[index].tolist()):
-            expected_height, expected_width = annotations.sizes[index].tolist()
+        expected_height, expected_width = (0, 0) if annotations.sizes is None else annotations.sizes[index].tolist()
+        if expected_height and (height, width) != (expected_height, expected_width):
             raise Undecodable(
                 f"the image is {width} × {height}, its annotation is for {expected_width} × {expected_height}"
             )

@@ -76,7 +76,7 @@ class Annotations:
     classes: tuple[str, ...]
     digest: str  # of all annotations: part of the dataset's version
     labels: I64 | None = None  # N, the class of each sample; None: that of its largest box, or none
-    sizes: I64 | None = None  # N,2: the height and width that each image must have
+    sizes: I64 | None = None  # N,2: the height and width that each image must have, 0 0 where they are unknown
     objects: Objects | None = None
     flip_pairs: tuple[tuple[int, int], ...] = ()  # of one object's keypoints
     mask_names: Sequence[str] | None = None  # of the mask files, one a sample
