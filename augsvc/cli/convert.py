@@ -1,7 +1,7 @@
 """`augsvc import`: a transform of another library as a pipeline."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +12,7 @@ from rich.console import Console
 from augsvc.cli.common import fail, fit_table, name_table, report_errors, safe
 from augsvc.cli.inspect import parse_size
 from augsvc.importing import Import, Line, Verdict, import_text
+from augsvc.importing.compare import Comparison, compare
 from augsvc.importing.node import MAX_TEXT
 
 _STYLES = {Verdict.EQUAL: "green", Verdict.NEAR: "yellow", Verdict.REFUSED: "red"}
@@ -29,6 +30,13 @@ def import_file(
     size: Annotated[
         str | None, typer.Option(help="Size of the images that enter the transform: SIDE or HEIGHTxWIDTH.")
     ] = None,
+    compared: Annotated[
+        bool,
+        typer.Option(
+            "--compare",
+            help="Run both on two photographs, every range at its low end, middle and high end.",
+        ),
+    ] = False,
     skip_refused: Annotated[bool, typer.Option("--skip-refused", help="Print the pipeline of the rest.")] = False,
 ) -> None:
     """Translate a transform of torchvision, Albumentations or Kornia into a pipeline.
@@ -38,7 +46,8 @@ def import_file(
     sides = parse_size(size, None)
     with report_errors():
         result = import_text(read_input(file), (sides[0], sides[1]) if sides else None)
-    print_lines(result.lines)
+        comparisons = compare(result) if compared else None
+    print_lines(result.lines, comparisons)
     if result.refused and not skip_refused:
         names = ", ".join(dict.fromkeys(line.name for line in result.refused))
         fail(f"refused: {names}; change them as the table says, or leave them out with --skip-refused")
@@ -61,16 +70,22 @@ def read_input(file: Path) -> str:
         raise ValueError(f"{file} is no text in UTF-8: a pickled transform is not read; print it into a file") from err
 
 
-def print_lines(lines: Sequence[Line]) -> None:
-    """A table to the standard error: each transform, its verdict, the operations that it becomes, and what differs."""
-    table = name_table("transform", "verdict", "becomes", "what differs")
-    for line in lines:
+def print_lines(lines: Sequence[Line], comparisons: Mapping[int, Comparison] | None) -> None:
+    """A table to the standard error: each transform, its verdict, the operations that it becomes, and what differs.
+
+    With comparisons also the distances, of which each is a mean and a 99.9th percentile in levels of 255.
+    """
+    table = name_table(
+        "transform", "verdict", "becomes", *(["mean, 99.9 % (levels)"] if comparisons else []), "what differs"
+    )
+    for index, line in enumerate(lines):
         operations = ", ".join(str(step["op"]) for step in line.steps)
         notes = "; ".join(line.notes)
         if line.verdict is Verdict.REFUSED and line.nearest:
             notes += f"; the nearest operation is {line.nearest}"
         verdict = f"[{_STYLES[line.verdict]}]{line.verdict}[/]"
-        table.add_row(safe("  " * line.depth + line.name), verdict, operations, safe(notes))
+        distances = [comparisons[index].text if index in comparisons else ""] if comparisons else []
+        table.add_row(safe("  " * line.depth + line.name), verdict, operations, *distances, safe(notes))
     console = Console(stderr=True)
     fit_table(table, console)
     console.print(table, highlight=False)

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from augsvc.importing.framing import Framing
 from augsvc.importing.node import Node
-from augsvc.importing.parameters import Parameters, Refused
+from augsvc.importing.parameters import Parameters, Range, Refused
 from augsvc.ops.kinds.image import Tone
 from augsvc.ops.operation import Kind, Operation, Settings
 from augsvc.ops.policy import Policy
@@ -39,6 +39,7 @@ class Line:
     depth: int = 0
     node: Node | None = None
     is_frame: bool = False  # it changes the size of images: the pipeline's frame, or its `fit`, stands for it
+    ranges: Mapping[str, Range] = field(default_factory=dict)  # of its parameters, in the library's units
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ class Builder:
             notes = dict.fromkeys(self.differences + self.remarks)
             steps = tuple(self.steps[count:])
             verdict = Verdict.NEAR if self.differences else Verdict.EQUAL
-            line = Line(node.name, verdict, steps, tuple(notes), None, self.depth, node, self.is_frame)
+            line = Line(node.name, verdict, steps, tuple(notes), None, self.depth, node, self.is_frame, given.ranges)
         self.lines.insert(start, line)
 
     def _refusal(self, name: str) -> tuple[str, str | None]:

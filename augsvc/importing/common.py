@@ -28,7 +28,8 @@ def interpolation(given: Parameters, build: Builder, default: str, name: str = "
     """Notes an interpolation that is not bilinear."""
     mode = given.word(name, default)
     if mode not in ("bilinear", "linear"):
-        build.differs(f"interpolates bilinearly, not {mode.replace('_', ' ')}")
+        distance = ": 2.5 levels on average" if mode == "nearest" else ""
+        build.differs(f"interpolates bilinearly, not {mode.replace('_', ' ')}{distance}")
 
 
 def border(given: Parameters, build: Builder) -> dict[str, object]:

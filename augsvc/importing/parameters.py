@@ -19,6 +19,7 @@ class Parameters:
     def __init__(self, node: Node) -> None:
         self.node = node
         self._unread = dict(node.parameters)
+        self.ranges: dict[str, Range] = {}  # what was read as a range to draw from, in the library's units
 
     def take(self, name: str) -> Value:
         """A parameter as it was given, None if it was not."""
@@ -93,14 +94,19 @@ class Parameters:
         values = self.numbers(name, (1, 2)) or list(default or ())
         if not values:
             raise Refused(f"{name} is missing")
-        return ordered(name, values[0], values[-1])
+        return self.draws(name, values[0], values[-1])
+
+    def draws(self, name: str, low: float, high: float) -> Range:
+        """Records a range that is drawn from, refused if its low end is above its high end."""
+        self.ranges[name] = ordered(name, low, high)
+        return low, high
 
     def limits(self, name: str, default: float | Range, middle: float = 0.0, least: float = -_MOST) -> Range:
         """[low, high]; a number n is middle ± n, not below `least`."""
         values = self.numbers(name, (1, 2)) or (list(default) if isinstance(default, tuple) else [default])
         if len(values) == 2:
-            return ordered(name, *values)
-        return max(least, middle - abs(values[0])), middle + abs(values[0])
+            return self.draws(name, *values)
+        return self.draws(name, max(least, middle - abs(values[0])), middle + abs(values[0]))
 
     def size(self, *names: str) -> tuple[int, int]:
         """(height, width), of a parameter of one or two numbers, or of two parameters."""

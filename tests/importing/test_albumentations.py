@@ -18,8 +18,23 @@ def test_rotations_are_counter_clockwise():
 
 
 def test_affine_shears_the_other_way():
-    step = only(albumentations(a("Affine", rotate=[-10.0, 20.0], shear={"x": [5.0, 20.0], "y": [0.0, 0.0]}, p=1.0)))
-    assert (step["degrees"], step["shear_x"]) == ([-10.0, 20.0], [-20.0, -5.0])
+    step = only(albumentations(a("Affine", shear={"x": [5.0, 20.0], "y": [0.0, 0.0]}, p=1.0)))
+    assert (step["degrees"], step["shear_x"]) == ([0.0, 0.0], [-20.0, -5.0])
+    assert only(albumentations(a("Affine", rotate=[-10.0, 20.0], p=1.0)))["degrees"] == [-10.0, 20.0]
+
+
+def test_affine_shears_after_it_rotates():
+    shear = {"x": [5.0, 5.0], "y": [0.0, 0.0]}
+    first, second = albumentations(a("Affine", rotate=[10.0, 10.0], shear=shear, p=1.0)).pipeline
+    assert (first["degrees"], first["shear_x"]) == ([10.0, 10.0], 0.0)
+    assert (second["degrees"], second["shear_x"]) == (0.0, [-5.0, -5.0])
+    together = only(albumentations(a("Affine", rotate=[10.0, 10.0], shear=shear, p=0.3)))
+    assert (together["op"], together["p"], len(together["of"])) == ("random_apply", 0.3, 2)
+
+
+def test_resizes_note_that_opencv_does_not_average():
+    assert "samples four pixels" in notes(albumentations(a("Resize", height=96, width=64)))
+    assert notes(albumentations(a("Resize", height=96, width=64, area_for_downscale="image"))) == ""
 
 
 def test_pixels_become_fractions_of_the_size_at_that_point():
@@ -90,7 +105,7 @@ def test_the_default_of_autocontrast_is_none():
 
 
 def test_equalize_names_how_far_it_is_from_pillows():
-    assert "2.0 to 2.5 levels" in notes(albumentations(a("Equalize", mode="cv", by_channels=True)))
+    assert "2 to 8 levels" in notes(albumentations(a("Equalize", mode="cv", by_channels=True)))
 
 
 def test_the_ratio_of_erasing_is_width_over_height():
@@ -144,7 +159,7 @@ def test_normalize_becomes_the_output():
 def test_the_default_quality_of_compression_is_remarked():
     result = albumentations(a("ImageCompression", quality_range=[99, 100], compression_type="jpeg"))
     assert "hardly changes" in notes(result)
-    assert verdicts(result) == {"ImageCompression": "equal"}
+    assert verdicts(result) == {"ImageCompression": "near"}
     assert "WebP" in notes(albumentations(a("ImageCompression", compression_type="webp")))
 
 

@@ -22,7 +22,8 @@ def test_a_recipe_of_the_references():
         ],
         "output": {"dtype": "float32", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]},
     }
-    assert set(verdicts(result).values()) == {"equal", "near"}  # near: ToDtype prints no dtype
+    near = {name for name, verdict in verdicts(result).items() if verdict == "near"}
+    assert near == {"RandomResizedCrop", "ToDtype"}  # averages areas; prints no dtype
 
 
 def test_random_affine_is_clockwise_and_shears_the_other_way():

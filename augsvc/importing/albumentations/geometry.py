@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from augsvc.importing.builder import Builder, Entry
-from augsvc.importing.common import colors_after, flip, gray_of, nothing
+from augsvc.importing.builder import Builder, Entry, validated
+from augsvc.importing.common import add_children, colors_after, flip, gray_of, nothing
 from augsvc.importing.node import Value
 from augsvc.importing.parameters import Parameters, Range, Refused, negated, scaled
 
@@ -17,6 +17,10 @@ _INTERPOLATIONS = (
     "bilinearly",
     "nearest neighbour",
 )
+_WHOLE_PIXELS = "translates by fractions of a pixel, not by whole pixels: 1.3 levels on average"
+_STILL: dict[str, object] = {
+    "degrees": 0.0, "translate_x": 0.0, "translate_y": 0.0, "scale": 1.0, "shear_x": 0.0, "shear_y": 0.0,
+}  # fmt: skip
 _MASKS = ("mask_interpolation", "fill_mask", "rotate_method")
 
 
@@ -74,14 +78,28 @@ def _affine(given: Parameters, build: Builder) -> None:
     scale = _one_scale(given, build, _axes(given, "scale", (1.0, 1.0)), given.flag("keep_ratio", False))
     shear_x, shear_y = _axes(given, "shear", (0.0, 0.0))
     degrees = given.limits("rotate", 0.0)
-    if any((*shear_x, *shear_y)) and any(degrees):
-        build.differs("shears before it rotates; Albumentations after")
     if any(shear_x) and any(shear_y):
         build.differs("shears along x, then along y; Albumentations along both in one matrix")
     translate_x, translate_y = _translation(given, build)
-    settings = {"degrees": degrees, "translate_x": translate_x, "translate_y": translate_y, "scale": scale}
-    settings |= {"shear_x": negated(shear_x), "shear_y": negated(shear_y)}
-    build.add("affine", given.p(0.5), settings | _border(given, build))
+    last: dict[str, object] = {"translate_x": translate_x, "translate_y": translate_y}
+    last |= {"shear_x": negated(shear_x), "shear_y": negated(shear_y), **_border(given, build)}
+    turned: dict[str, object] = {"degrees": degrees, "scale": scale}
+    if not (any((*shear_x, *shear_y)) and any(degrees)):
+        build.add("affine", given.p(0.5), _STILL | turned | last)
+        return
+    # theirs shears after it rotates, ours before: two steps, which become one matrix
+    steps = [
+        validated({"op": "affine", **_STILL, **turned, **_border_of(last)}),
+        validated({"op": "affine", **_STILL, **last}),
+    ]
+    if (p := given.p(0.5)) < 1.0:
+        add_children(build, "random_apply", p, steps, {})
+    else:
+        build.steps += steps
+
+
+def _border_of(settings: Mapping[str, object]) -> dict[str, object]:
+    return {name: settings[name] for name in ("border", "fill") if name in settings}
 
 
 def _translation(given: Parameters, build: Builder) -> tuple[Range, Range]:
@@ -89,9 +107,12 @@ def _translation(given: Parameters, build: Builder) -> tuple[Range, Range]:
     pixels_x, pixels_y = _axes(given, "translate_px", (0.0, 0.0))
     if any((*pixels_x, *pixels_y)):
         height, width = build.framing.require_size("translate_px")
-        build.differs("translates by fractions of a pixel, not by whole pixels")
+        build.differs(_WHOLE_PIXELS)
         return scaled(pixels_x, 1.0 / width), scaled(pixels_y, 1.0 / height)
-    return _axes(given, "translate_percent", (0.0, 0.0))
+    fractions = _axes(given, "translate_percent", (0.0, 0.0))
+    if any(map(any, fractions)):
+        build.differs(_WHOLE_PIXELS)
+    return fractions
 
 
 def _one_scale(given: Parameters, build: Builder, scale: tuple[Range, Range], keep_ratio: bool) -> Range:
@@ -115,6 +136,7 @@ def _shift_scale_rotate(given: Parameters, build: Builder) -> None:
         "shear_y": 0.0,
     }
     build.differs("scales both sides by one number; there each by its own")
+    build.differs(_WHOLE_PIXELS)
     build.add("affine", given.p(0.5), settings | _border(given, build))
 
 
@@ -131,10 +153,17 @@ def _perspective(given: Parameters, build: Builder) -> None:
 def _random_resized_crop(given: Parameters, build: Builder) -> None:
     _require_always(given)
     _interpolation(given, build)
-    given.ignore("area_for_downscale")
+    _shrinking(given, build)
     build.before_frame()
     ratio = given.range("ratio", (0.75, 4 / 3))
     build.framing.random_resized_crop(given.size("size"), given.range("scale", (0.08, 1.0)), ratio)
+
+
+def _shrinking(given: Parameters, build: Builder) -> None:
+    if given.word("area_for_downscale", "") not in ("image", "image_mask"):
+        build.differs(
+            "averages areas where it shrinks; OpenCV samples four pixels: 3.5 levels on average from 512 pixels to 96"
+        )
 
 
 def _require_always(given: Parameters) -> None:
@@ -145,7 +174,7 @@ def _require_always(given: Parameters) -> None:
 def _resize(given: Parameters, build: Builder) -> None:
     _require_always(given)
     _interpolation(given, build)
-    given.ignore("area_for_downscale")
+    _shrinking(given, build)
     build.before_frame()
     build.framing.resize(given.size("height", "width"))
 
@@ -154,7 +183,7 @@ def _resize_side(side: str) -> Entry:
     def translate(given: Parameters, build: Builder) -> None:
         _require_always(given)
         _interpolation(given, build)
-        given.ignore("area_for_downscale")
+        _shrinking(given, build)
         given.require("max_size_hw", (), "limits height and width separately")
         build.before_frame()
         build.framing.wait_for_crop({"op": "resize", "side": side, "pixels": given.whole("max_size", None, 1)})
@@ -181,13 +210,14 @@ def _random_crop(given: Parameters, build: Builder) -> None:
 def _center_crop(given: Parameters, build: Builder) -> None:
     _require_always(given)
     _padding(given, build)
+    build.differs("rounds half a pixel to an even one; Albumentations down: crops of an odd rest may lie a pixel apart")
     build.before_frame()
     build.framing.center_crop(given.size("height", "width"))
 
 
 def _pad_if_needed(given: Parameters, build: Builder) -> None:
     _require_always(given)
-    given.ignore("fill_mask")
+    given.ignore("fill_mask", "padding")
     given.require("position", ("center",), "pads on both sides")
     for name in ("pad_height_divisor", "pad_width_divisor"):
         given.require(name, (), "images of many sizes leave it")
@@ -195,28 +225,34 @@ def _pad_if_needed(given: Parameters, build: Builder) -> None:
     build.framing.pad_to(given.size("min_height", "min_width"), _border_mode(given), gray_of(given, "fill"))
 
 
-def _simple(op: str, p: float) -> Entry:
-    return Entry(lambda given, build: build.add(op, given.p(p)), op)
+def _square(op: str, p: float) -> Entry:
+    """A symmetry of a square."""
+
+    def translate(given: Parameters, build: Builder) -> None:
+        build.remark("a canvas that is not square keeps its shape: it turns about its centre")
+        build.add(op, given.p(p))
+
+    return Entry(translate, op)
 
 
 GEOMETRY: Mapping[str, Entry] = {
     "Affine": Entry(_affine, "affine"),
     "CenterCrop": Entry(_center_crop, "center_crop"),
-    "D4": _simple("dihedral", 1.0),
+    "D4": _square("dihedral", 1.0),
     "HorizontalFlip": flip("horizontal_flip"),
     "LongestMaxSize": _resize_side("longest"),
     "PadIfNeeded": Entry(_pad_if_needed, "letterbox"),
     "Perspective": Entry(_perspective, "perspective"),
     "RandomCrop": Entry(_random_crop, "random_crop"),
     "RandomResizedCrop": Entry(_random_resized_crop, "random_resized_crop"),
-    "RandomRotate90": _simple("rotate90", 1.0),
+    "RandomRotate90": _square("rotate90", 1.0),
     "Resize": Entry(_resize, "resize"),
     "Rotate": Entry(_rotate, "rotation"),
     "ShiftScaleRotate": Entry(_shift_scale_rotate, "affine"),
     "SmallestMaxSize": _resize_side("shortest"),
-    "SquareSymmetry": _simple("dihedral", 1.0),
+    "SquareSymmetry": _square("dihedral", 1.0),
     "TimeReverse": flip("horizontal_flip"),
     "ToTensorV2": nothing("batches are tensors"),
-    "Transpose": _simple("transpose", 0.5),
+    "Transpose": _square("transpose", 0.5),
     "VerticalFlip": flip("vertical_flip"),
 }

@@ -75,7 +75,7 @@ def _gamma(given: Parameters, build: Builder) -> None:
 def _posterize(given: Parameters, build: Builder) -> None:
     """A number n draws from n to 8 bits."""
     bits = given.numbers("bits", (1, 2)) or [3.0]
-    low, high = bits[0], bits[1] if len(bits) == 2 else 8.0
+    low, high = given.draws("bits", bits[0], bits[1] if len(bits) == 2 else 8.0)
     if not (low.is_integer() and high.is_integer()):
         raise Refused("bits must be whole numbers")
     if low < high:

@@ -48,7 +48,7 @@ def _motion_blur(given: Parameters, build: Builder) -> None:
 def _sharpness(given: Parameters, build: Builder) -> None:
     """A number n draws factors from 0 to n: 1 changes nothing, below it blurs."""
     factors = given.numbers("sharpness", (1, 2)) or [0.5]
-    limits = (0.0, factors[0]) if len(factors) == 1 else (factors[0], factors[1])
+    limits = given.draws("sharpness", 0.0 if len(factors) == 1 else factors[0], factors[-1])
     build.differs("filters the outermost pixels too, which Kornia copies")
     build.add("sharpen", p(given, build, 0.5), {"amount": scaled(limits, 1.0, -1.0)})
 

@@ -22,6 +22,8 @@ def _affine(given: Parameters, build: Builder) -> None:
     shear = given.numbers("shear", (1, 2, 4))
     if len(shear) == 1:
         shear = [-abs(shear[0]), abs(shear[0])]
+    if len(shear) == 2:
+        given.draws("shear", *shear)
     shear_x, shear_y = (negated((low, high)) for low, high in _pairs([*shear, 0.0, 0.0, 0.0, 0.0][:4]))
     translate = given.numbers("translate", (2,)) or [0.0, 0.0]
     if any(translate):
@@ -47,17 +49,23 @@ def _perspective(given: Parameters, build: Builder) -> None:
     build.add("perspective", given.p(0.5), {"distortion": distortion, **border(given, build)})
 
 
-def _random_resized_crop(given: Parameters, build: Builder) -> None:
+def _resampling(given: Parameters, build: Builder) -> None:
     interpolation(given, build, "bilinear")
-    given.ignore("antialias")
+    if given.flag("antialias", True):
+        build.differs("averages areas where it shrinks, 1 to 2 levels from the triangle filter on average")
+    else:
+        build.differs("averages areas where it shrinks; without antialias torchvision samples four pixels")
+
+
+def _random_resized_crop(given: Parameters, build: Builder) -> None:
+    _resampling(given, build)
     build.before_frame()
     ratio = given.range("ratio", (0.75, 4 / 3))
     build.framing.random_resized_crop(given.size("size"), given.range("scale", (0.08, 1.0)), ratio)
 
 
 def _resize(given: Parameters, build: Builder) -> None:
-    interpolation(given, build, "bilinear")
-    given.ignore("antialias")
+    _resampling(given, build)
     build.before_frame()
     sides = given.numbers("size", (1, 2))
     longest = given.take("max_size")
@@ -106,8 +114,7 @@ def _iou_crop(given: Parameters, build: Builder) -> None:
 
 
 def _scale_jitter(given: Parameters, build: Builder) -> None:
-    interpolation(given, build, "bilinear")
-    given.ignore("antialias")
+    _resampling(given, build)
     build.before_frame()
     height, width = given.size("target_size")
     if height != width:
