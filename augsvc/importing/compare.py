@@ -1,7 +1,7 @@
 """How far the images of a transform and of its translation are apart, by running both.
 
 Every drawn range is fixed at its low end, its middle and its high end, so that both sides compute the same. What is still random
-then, such as the place of a crop or noise, is told by running it twice, and is not compared.
+then, such as the place of a crop or noise, shows by running it twice, and is not compared.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,6 +43,13 @@ class Comparison:
     def text(self) -> str:
         """Mean and percentile for each parameter."""
         return self.reason or "; ".join(f"{item.mean:.1f}, {item.percentile:.0f}" for item in self.differences)
+
+    @property
+    def worst(self) -> str:
+        """The largest mean and the largest percentile."""
+        if not self.differences:
+            return self.reason
+        return f"{max(item.mean for item in self.differences):.1f}, {max(item.percentile for item in self.differences):.0f}"
 
 
 def compare(result: Import) -> dict[int, Comparison]:

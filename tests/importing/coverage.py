@@ -1,4 +1,4 @@
-"""Writes the coverage in docs/import.md, where the libraries are installed: `.venv-bench/bin/python -m tests.importing.coverage`.
+"""Writes the coverage and the distances in docs/import.md: `.venv-bench/bin/python -m tests.importing.coverage`.
 
 Every class is in exactly one of the three: translated, refused, out of scope.
 """
@@ -13,6 +13,7 @@ from types import ModuleType
 from augsvc.importing.builder import Table
 from augsvc.importing.node import Library
 from augsvc.importing.translate import TABLES
+from tests.importing.distances import measure
 
 PAGE = Path(__file__).parents[2] / "docs" / "import.md"
 BEGIN, END = "<!-- coverage: begin -->\n", "<!-- coverage: end -->\n"
@@ -67,8 +68,8 @@ def rows() -> str:
     ]
     sections = []
     for library, table in TABLES.items():
+        module, of_library = module_of(library), classes(library)
         version = __import__(library).__version__
-        of_library = classes(library)
         translated, refused = (len(of_library & set(names)) for names in (table.translators, table.refused))
         scope = len(of_library & set(table.out_of_scope))
         lines.append(f"| {library} {version} | {len(of_library)} | {translated} | {refused} | {scope} |")
@@ -76,6 +77,9 @@ def rows() -> str:
             f"| `{name}` | {reason} | {f'`{nearest}`' if nearest else '–'} |"
             for name, (reason, nearest) in sorted(table.refused.items())
         ]
+        measured = [f"| {names} | {verdict} | {worst} |" for names, verdict, worst in measure(library, module)]
+        head = [f"### Measured: {library}", "", "| transform | verdict | mean, 99.9 % (levels) |", "|---|---|---|"]
+        sections.append("\n".join([*head, *measured]))
         head = [f"### Refused: {library}", "", "| class | what it does | nearest |", "|---|---|---|"]
         sections.append("\n".join([*head, *reasons]))
     return "\n".join(lines) + "\n\n" + "\n\n".join(sections) + "\n"
