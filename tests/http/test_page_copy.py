@@ -26,6 +26,17 @@ SPECS = [
         ],
     },
     {"dataset": "pets", "size": [16, 16], "pipeline": []},
+    {
+        "dataset": "photos/train",
+        "views": 2,
+        "pipeline": [
+            {
+                "op": "one_of",
+                "of": [{"op": "gamma"}, {"op": "some_of", "of": [{"op": "invert"}]}],
+                "epochs": [3, [5, 9]],
+            }
+        ],
+    },
 ]
 ADDRESS = {"epoch": 3, "start": 4, "count": 5, "view": 2}
 

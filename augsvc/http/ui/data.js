@@ -20,6 +20,7 @@ export class Data {
     this.sample_rate = this.#single("sample_rate", "1");
     this.aug_seed = this.#single("aug_seed", "1", 0);
     this.order_seed = this.#single("order_seed", "1", 0);
+    this.views = this.#single("views", "1", 1);
     this.shuffle = el("input", { type: "checkbox", onchange: () => changed({ shuffle: this.shuffle.checked }) });
     this.about = el("p", { class: "quiet" });
     this.canvas = el("div", { class: "media" },
@@ -29,9 +30,10 @@ export class Data {
       this.#labelled("seconds", "Seconds", this.seconds), this.#labelled("sample_rate", "Sample rate (Hz)", this.sample_rate));
     this.framing = el("div", { class: "columns" },
       this.#labelled("fit", "Fit", this.fit), this.#labelled("channels", "Channels", this.channels));
-    const more = el("details", { class: "more" }, el("summary", {}, "Fit, channels, seeds"), this.framing,
+    const more = el("details", { class: "more" }, el("summary", {}, "Fit, channels, seeds, views"), this.framing,
       el("div", { class: "columns" }, this.#labelled("aug_seed", "Augmentation seed", this.aug_seed),
         this.#labelled("order_seed", "Order seed", this.order_seed)),
+      this.#labelled("views", "Views per sample", this.views),
       this.#field("shuffle", el("label", { class: "check" }, this.shuffle, "Shuffle each epoch")));
     this.more = more;
     $("#data").append(this.#labelled("dataset", "Dataset", this.dataset), this.about, this.canvas, this.clip, more);
@@ -51,9 +53,9 @@ export class Data {
     const audio = info?.media === "audio";
     this.canvas.hidden = this.framing.hidden = audio;
     this.clip.hidden = !audio;
-    this.more.firstElementChild.textContent = audio ? "Seeds" : "Fit, channels, seeds";
+    this.more.firstElementChild.textContent = audio ? "Seeds, views" : "Fit, channels, seeds, views";
     this.size.forEach((input, i) => setValue(input, state.size?.[i]));
-    for (const name of ["seconds", "sample_rate", "aug_seed", "order_seed"]) setValue(this[name], state[name]);
+    for (const name of ["seconds", "sample_rate", "aug_seed", "order_seed", "views"]) setValue(this[name], state[name]);
     this.fit.value = state.fit ?? "cover";
     this.channels.value = state.channels === null ? "" : String(state.channels);
     this.shuffle.checked = state.shuffle;

@@ -24,6 +24,7 @@ let pending = null; // the AbortController of the requests in flight
 let changes = 0; // counts changes: the sheet stays busy until the last one is displayed
 let originals = { key: "", tensors: null }; // the batch of originals that was fetched last
 let displayed = null; // the batch on the sheet
+let chosenView = 0; // of the displayed sample's views
 let retryTimer = 0;
 let unreachable = false; // whether the last poll of /metrics failed
 
@@ -32,7 +33,7 @@ const pipeline = new Pipeline((chosen) => update({ pipeline: chosen }));
 const toolbar = new Toolbar((change) =>
   "overlays" in change ? setOverlays(change.overlays) : update({ ...change, chosen: change.chosen ?? state.chosen }));
 const sheet = new Sheet(selectSample);
-const inspector = new Inspector();
+const inspector = new Inspector(selectView);
 const exportPanel = new ExportPanel();
 const live = new Live({ succeeded: pollSucceeded, failed: pollFailed });
 const loadSoon = debounce(load, DEBOUNCE_MS);
@@ -107,11 +108,12 @@ async function load() {
   try {
     fillRequired();
     const spec = specification(state, media());
-    const [stream, plain] = await Promise.all([api.open(spec, signal), api.open({ ...spec, pipeline: [] }, signal)]);
+    const { views = 1, ...common } = spec;
+    const [stream, plain] = await Promise.all([api.open(spec, signal), api.open({ ...common, pipeline: [] }, signal)]);
     if (state.start >= stream.samples) state.start = Math.max(0, stream.samples - 1);
     const address = { epoch: state.epoch, start: state.start, count: state.count, view: state.view };
     const [augmented, original] = await Promise.all([api.batch(stream, address, signal), loadOriginals(plain, address, signal)]);
-    show({ ...address, spec, stream, originals: original, augmented, audio: "audio" in augmented });
+    show({ ...address, views, spec, stream, originals: original, augmented, audio: "audio" in augmented });
     await inspect(signal);
     settle();
   } catch (error) {
@@ -149,9 +151,11 @@ function show(batch) {
 async function inspect(signal) {
   const [batch, chosen] = [displayed, state.chosen];
   sheet.mark(chosen);
-  inspector.show(batch, chosen);
-  const receipt = await api.receipt(batch.stream, batch, batch.start + chosen, signal);
-  if (batch === displayed && chosen === state.chosen) inspector.showReceipt(receipt, batch.stream.spec.pipeline);
+  const view = (chosenView = Math.min(chosenView, batch.views - 1));
+  inspector.show(batch, chosen, view);
+  const address = { epoch: batch.epoch, view: batch.view * batch.views + view };
+  const receipt = await api.receipt(batch.stream, address, batch.start + chosen, signal);
+  if (batch === displayed && chosen === state.chosen && view === chosenView) inspector.showReceipt(receipt, batch.stream.spec.pipeline);
 }
 
 /** Opens the receipt of a sample that the user selected. */
@@ -163,6 +167,15 @@ async function selectSample(chosen) {
     announce($("#inspector-title").textContent);
     const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)").matches;
     $("#inspector").scrollIntoView({ block: "nearest", behavior: reducedMotion ? "auto" : "smooth" });
+  } catch (error) {
+    handleError(error, load);
+  }
+}
+
+async function selectView(view) {
+  chosenView = view;
+  try {
+    await inspect();
   } catch (error) {
     handleError(error, load);
   }

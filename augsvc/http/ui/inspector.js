@@ -2,19 +2,23 @@
 
 import { $, el, formatInteger, formatNumber, set } from "./dom.js";
 import { Media, labelText } from "./media.js";
-import { row } from "./safetensors.js";
+import { ofView, row } from "./safetensors.js";
 
 export class Inspector {
-  constructor() {
+  /** Calls `selectView(k)` when the user selects one of a sample's views. */
+  constructor(selectView) {
+    this.selectView = selectView;
     this.media = [];
+    this.views = 1;
     new ResizeObserver(() => this.overlay()).observe($("#large"));
   }
 
-  /** Shows sample `i` of a batch (see sheet.js); its receipt follows. */
-  show(batch, i) {
+  /** Shows view `k` of sample `i` of a batch (see sheet.js); its receipt follows. */
+  show(batch, i, k) {
+    this.#offerViews(batch.views, k);
     if (!this.media.length || this.audio !== batch.audio) this.#build(batch.audio);
     $("#inspector").hidden = false;
-    [batch.originals, batch.augmented].forEach((tensors, side) => this.media[side].show(tensors, i, { ...batch }));
+    [batch.originals, ofView(batch.augmented, k)].forEach((tensors, side) => this.media[side].show(tensors, i, { ...batch }));
     const index = row(batch.augmented.index, i)[0];
     const title = $("#inspector-title");
     title.replaceChildren(`Position ${formatInteger(batch.start + i)}`,
@@ -37,6 +41,17 @@ export class Inspector {
     const shown = receipt.operations.filter(({ id, selected }) => selected || entries.has(id)); // a policy has up to 60
     const rows = shown.map((operation) => operationItem(operation, entries.get(operation.id) ?? {}));
     $("#draws").replaceChildren(...rows, ...(rows.length ? [] : [el("li", { class: "quiet" }, "No operations applied.")]));
+  }
+
+  #offerViews(views, selected) {
+    if (this.views !== views) {
+      const radios = Array.from({ length: views }, (_, k) => el("label", {}, el("input", { type: "radio", name: "view", value: k,
+        class: "visually-hidden", onchange: () => this.selectView(k) }), el("span", {}, `view ${k}`)));
+      $("#views").replaceChildren($("#views legend"), ...radios);
+      this.views = views;
+    }
+    $("#views").hidden = views === 1;
+    for (const radio of $("#views").querySelectorAll("input")) radio.checked = Number(radio.value) === selected;
   }
 
   #build(audio) {

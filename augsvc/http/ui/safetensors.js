@@ -28,6 +28,12 @@ function view(buffer, dtype, shape, begin, end) {
   return new View(buffer, begin, count);
 }
 
+/** The tensors of view k of a batch with several views of each sample: `image1` is the image of view 1; others are common. */
+export function ofView(tensors, k) {
+  if (k === 0) return tensors;
+  return Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, tensors[`${name}${k}`] ?? tensor]));
+}
+
 /** Sample `index` of a tensor [N, …]: a view of its values, int64 as Numbers. */
 export function row(tensor, index) {
   const size = tensor.shape.slice(1).reduce((product, side) => product * side, 1);

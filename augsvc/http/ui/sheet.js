@@ -1,8 +1,8 @@
-// The contact sheet: the samples of a batch side by side, each original above its augmented version.
+// The contact sheet: the samples of a batch side by side, each original above its augmented views.
 
 import { $, el, set } from "./dom.js";
 import { Media, labelText } from "./media.js";
-import { row } from "./safetensors.js";
+import { ofView, row } from "./safetensors.js";
 
 export class Sheet {
   /** Calls `select(i)` when the user selects sample i. */
@@ -14,13 +14,13 @@ export class Sheet {
     new ResizeObserver(() => this.overlay()).observe(this.list);
   }
 
-  /** Draws both batches; `batch` is { stream, originals, augmented, start, overlays, classes, audio }. */
+  /** Draws both batches; `batch` is { stream, originals, augmented, views, start, overlays, classes, audio }. */
   show(batch) {
     const count = batch.augmented.index.shape[0];
-    if (this.cells.length !== count || this.audio !== batch.audio) this.#build(count, batch.audio);
+    if (this.cells.length !== count || this.audio !== batch.audio || this.views !== batch.views) this.#build(count, batch);
     this.cells.forEach((cell, i) => {
       cell.original.show(batch.originals, i, { ...batch });
-      cell.augmented.show(batch.augmented, i, { ...batch });
+      cell.augmented.forEach((media, k) => media.show(ofView(batch.augmented, k), i, { ...batch }));
       const index = row(batch.augmented.index, i)[0];
       const name = labelText(batch.augmented, i, batch.classes);
       const replaced = batch.augmented.valid && !row(batch.augmented.valid, i)[0];
@@ -38,20 +38,22 @@ export class Sheet {
   overlay(overlays) {
     for (const { original, augmented } of this.cells) {
       original.overlay(overlays);
-      augmented.overlay(overlays);
+      for (const media of augmented) media.overlay(overlays);
     }
   }
 
-  #build(count, audio) {
-    this.audio = audio;
+  #build(count, { audio, views }) {
+    Object.assign(this, { audio, views });
     this.cells = Array.from({ length: count }, (_, i) => {
-      const [original, augmented] = ["original", "augmented"].map((role) => new Media(role, audio));
+      const original = new Media("original", audio);
+      const augmented = Array.from({ length: views }, () => new Media("augmented", audio));
       const caption = el("span", { class: "name" });
       const note = el("span", { class: "error" });
       const button = el("button", { type: "button", class: "sample", onclick: () => this.select(i) },
-        original.node, augmented.node, el("span", { class: "caption" }, caption, note));
+        original.node, ...augmented.map(({ node }) => node), el("span", { class: "caption" }, caption, note));
       const players = audio
-        ? el("span", { class: "players" }, original.player(`original ${i}`), augmented.player(`augmented ${i}`))
+        ? el("span", { class: "players" }, original.player(`original ${i}`),
+          ...augmented.map((media, k) => media.player(views > 1 ? `augmented ${i}, view ${k}` : `augmented ${i}`)))
         : null;
       return { original, augmented, caption, note, button, node: el("li", {}, button, players) };
     });

@@ -3,15 +3,18 @@
 const BATCH_SIZE = 64;
 
 /** A loader for the displayed stream; runs unchanged where augsvc_client is installed. */
-export function python({ url, spec, stream, epoch, view, media }) {
+export function python({ url, spec, stream, epoch, view, views, media }) {
   const keywords = { ...spec, batch_size: Math.min(BATCH_SIZE, stream.samples) };
   if (view) keywords.view = view;
   const lines = Object.entries(keywords).map(([name, value]) => `    ${name}=${name === "size" ? tuple(value) : literal(value, 4)},`);
   const loaderArguments = [`    ${literal(url)},`, ...lines].join("\n");
   const setEpoch = epoch ? `loader.set_epoch(${epoch})\n` : "";
+  const [tensor, variable] = media === "audio" ? ["audio", "clips"] : ["image", "images"];
+  const draws = Array.from({ length: views }, (_, k) => k || ""); // image, image1, …
+  const names = draws.map((k) => `${variable}${k}`).join(", ");
+  const tensors = draws.map((k) => `batch["${tensor}${k}"]`).join(", ");
   return `from augsvc_client import RemoteDataLoader\n\nloader = RemoteDataLoader(\n${loaderArguments}\n)\n${setEpoch}` +
-    `for batch in loader:  # one epoch; the next loop is the next epoch\n    ${media === "audio" ? "clips" : "images"}, labels = ` +
-    `batch["${media === "audio" ? "audio" : "image"}"], batch["label"]\n`;
+    `for batch in loader:  # one epoch; the next loop is the next epoch\n    ${names}, labels = ${tensors}, batch["label"]\n`;
 }
 
 export const json = ({ spec }) => `${pretty(spec, 0)}\n`;

@@ -3,12 +3,14 @@
 export const PRESETS = { image: ["none", "light", "standard", "strong"], audio: ["none", "sound"] };
 const DEFAULT_PRESET = { image: "standard", audio: "sound" };
 export const OVERLAYS = ["mask", "boxes", "keypoints"];
-const MAX = { epoch: 2 ** 24 - 1, view: 255, start: 2 ** 32 - 1, count: 64 };
+const MIN = { count: 1, views: 1 };
+const MAX = { epoch: 2 ** 24 - 1, view: 255, start: 2 ** 32 - 1, count: 64, views: 16 };
 
 /** The initial state; the server chooses the fields that are null. */
 export const initial = () => ({
   dataset: "", size: null, fit: null, channels: null, seconds: null, sample_rate: null,
   aug_seed: 0, order_seed: 0, shuffle: true,
+  views: 1, // draws of each sample in a batch
   pipeline: "standard", // preset name or list of operations
   epoch: 0, start: 0, view: 0, count: 8, chosen: 0, // `chosen`: the displayed sample whose receipt is open
   overlays: [],
@@ -25,6 +27,7 @@ export function specification(state, media) {
   for (const name of fields) if (state[name] !== null) spec[name] = state[name];
   for (const name of ["aug_seed", "order_seed"]) if (state[name] !== 0) spec[name] = state[name];
   if (!state.shuffle) spec.shuffle = false;
+  if (state.views !== 1) spec.views = state.views;
   return spec;
 }
 
@@ -66,7 +69,7 @@ function parseField(name, text, defaultValue) {
   if (name === "overlays") return listOf(value, (entry) => OVERLAYS.includes(entry));
   if (name === "size") return Array.isArray(value) && value.length === 2 ? value : undefined;
   if (name === "shuffle") return typeof value === "boolean" ? value : undefined;
-  if (name in MAX || name === "chosen") return natural(value, name === "count" ? 1 : 0, MAX[name] ?? 63);
+  if (name in MAX || name === "chosen") return natural(value, MIN[name] ?? 0, MAX[name] ?? 63);
   return typeof value === "number" ? value : undefined;
 }
 
