@@ -5,6 +5,7 @@ Philox as the round function, and cycle walking back into [0, n). No list of the
 costs as much as position 0. (The usual XOR Feistel needs a power of two and walks up to four times.)
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import isqrt
 
@@ -45,10 +46,17 @@ class Permutation:
             raise ValueError("a position or index lies outside the epoch")
         a = max(_MIN_SIDE, isqrt(self.length - 1) + 1)
         b = max(_MIN_SIDE, -(-self.length // a))
+        if a * b <= _MIN_SIDE**2:  # a walk of a few samples may take 40 steps: 23 ms; by a table of all, 0.6
+            table = self._network(np.arange(a * b), a, b, rounds, sign)
+            return self._walk_by(lambda outside: table[outside], values)
+        return self._walk_by(lambda outside: self._network(outside, a, b, rounds, sign), values)
+
+    def _walk_by(self, step: Callable[[I64], I64], values: I64) -> I64:
+        """Takes steps until every value is inside the epoch."""
         result = values.astype(np.int64)
         outside = np.ones(result.shape, dtype=np.bool_)
         while outside.any():
-            result[outside] = self._network(result[outside], a, b, rounds, sign)
+            result[outside] = step(result[outside])
             outside = result >= self.length
         return result
 

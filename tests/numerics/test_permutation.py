@@ -89,3 +89,10 @@ def test_out_of_range_is_refused():
             Permutation(length, 0, 0)
     with pytest.raises(ValueError, match="epoch"):
         Permutation(10, 0, 2**24)
+
+
+def test_a_few_samples_are_ordered_by_one_evaluation_of_the_network(monkeypatch):
+    calls, philox = [], order.philox4x32
+    monkeypatch.setattr(order, "philox4x32", lambda *words: calls.append(1) or philox(*words))
+    assert sorted(Permutation(4, 3, 0).indices(np.arange(4)).tolist()) == [0, 1, 2, 3]
+    assert len(calls) == 8  # rounds

@@ -17,7 +17,7 @@ from augsvc.arrays import I64, U8, Pixels, ranges
 from augsvc.cpus import cores
 from augsvc.executors.fused.audio import FusedSound
 from augsvc.executors.fused.kernel_cache import keep_compiled
-from augsvc.executors.fused.kernels import cpu, sound_cpu
+from augsvc.executors.fused.kernels import cpu, median, sound_cpu
 from augsvc.executors.fused.kernels.args import U16, WHITE, OutputArgs, PassArgs
 from augsvc.executors.fused.lower_image import (
     KINDS,
@@ -36,7 +36,7 @@ from augsvc.executors.fused.lower_image import (
 from augsvc.executors.protocol import SourceKey, float_traits, use_one_torch_thread
 from augsvc.numerics.geometry import Camera
 from augsvc.numerics.noise_tables import TABLE_SIZE, noise_tables
-from augsvc.ops.kinds.image import Moments, Opaque, Statistics
+from augsvc.ops.kinds.image import Median, Moments, Opaque, Statistics
 from augsvc.ops.operation import Draw, Operation, Statistic
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Moves
@@ -71,7 +71,8 @@ class FusedExecutor:
     @staticmethod
     def on(kernel_cache: Path | None = None) -> "FusedExecutor":
         """An executor that keeps its compiled kernels in a folder, if one is given."""
-        keep_compiled((cpu.render, cpu.move_masks, cpu.sum_values, cpu.count_levels, sound_cpu.render), kernel_cache)
+        images = (cpu.render, cpu.move_masks, cpu.sum_values, cpu.count_levels, median.select_medians)
+        keep_compiled((*images, sound_cpu.render), kernel_cache)
         use_one_torch_thread()
         return FusedExecutor(torch.device("cpu"), cores(), noise_tables().astype(np.int16).ravel())
 
@@ -169,16 +170,28 @@ class FusedExecutor:
 def _apply_opaque(
     plan: Plan, opaque: tuple[int, Opaque], draws: Sequence[Draw], values: U16, check: Callable[[], None]
 ) -> None:
-    """Applies an operation in torch's float32 to the samples that it selected."""
+    """Applies an operation in torch's float32 to the samples that it selected; a median on their values."""
     index, operation = opaque
     selected = np.flatnonzero(draws[index].selected)
     lowered = operation.lower(draws[index], plan.canvas)
     for chunk in ranges(len(selected), max(1, _CHUNK // values[0].size)):
         check()
         rows = selected[chunk]
+        if isinstance(operation, Median):
+            _select_medians(values, rows, lowered[rows, 0])
+            continue
         before = torch.from_numpy(values[rows].astype(np.float32)) / float(WHITE)
         after = operation.apply(before, lowered[rows]).clamp(0.0, 1.0)
         values[rows] = (after * float(WHITE) + 0.5).numpy().astype(np.uint16)
+
+
+def _select_medians(values: U16, rows: I64, radii: I64) -> None:
+    """Medians of some samples, in place; without a copy if they are consecutive."""
+    consecutive = len(rows) > 0 and rows[-1] - rows[0] == len(rows) - 1
+    samples = values[rows[0] : rows[-1] + 1] if consecutive else values[rows]
+    median.select_medians(samples.reshape(-1, *samples.shape[2:]), np.repeat(radii, samples.shape[1]).astype(np.uint16))
+    if not consecutive:
+        values[rows] = samples
 
 
 def _measure(plan: Plan, pass_: Pass, draws: Sequence[Draw], values: U16) -> Statistics:

@@ -317,3 +317,11 @@ class Opaque(Operation):
     @abstractmethod
     def apply(self, image: torch.Tensor, lowered: I64) -> torch.Tensor:
         """Maps float32 pixels (n, C, H, W) on the [0, 1] scale to the same shape, each sample independently."""
+
+
+class Median(Opaque):
+    """An opaque operation that only selects values: executors may do it on integers, with the same result as `apply`.
+
+    It replaces every value by the median of (2r + 1)² around it, reflected at the border without repeating the edge; `lower`
+    gives r (N, 1), at most a side of the canvas less one.
+    """

@@ -9,14 +9,14 @@ from torch.nn.functional import pad
 
 from augsvc.arrays import I64, ranges
 from augsvc.numerics.geometry import Canvas
-from augsvc.ops.kinds.image import Opaque
+from augsvc.ops.kinds.image import Median
 from augsvc.ops.laws import INTEGERS
 from augsvc.ops.operation import Draw, Drawn, Interval, Settings
 
 _BAND = 1 << 16  # elements: 26 of such tensors stay in the cache
 
 
-class MedianBlur(Opaque):
+class MedianBlur(Median):
     """Replaces every value by the median of a square around it, per channel."""
 
     identity: ClassVar[Settings] = {"radius": 0}
