@@ -5,7 +5,7 @@ A batch is a plain mapping of tensor names to NumPy arrays; the names, dtypes an
     image            uint8   N,C,H,W or N,H,W,C       images (uint16 and floats too), or
     audio            float32 N,T                      audio, full scale is ±1
     lengths          int32   N              samples of each clip; those after them are zeros
-    label            int64   N
+    label            int64   N              the class, -1 where a sample has none; or uint8 N,K, float32 N,K (SourceInfo.label)
     mask             uint8   N,H,W          255 where the image has no source
     boxes            float32 N,M,4          x1 y1 x2 y2 in canvas pixels, the canvas is [0, W] × [0, H]; with mixes
                                             M rows of the sample, then those of its partners, and so with keypoints
@@ -51,6 +51,7 @@ class Sample:
     keypoints_valid: Bools | None = None  # K
     audio: F32 | None = None  # T, one channel, full scale is ±1
     rate: int = 0  # of the audio, in Hz; 0 if unknown
+    target: npt.NDArray[Any] | None = None  # K, a label that is not one class
     partners: "tuple[Sample, ...]" = ()  # that it is mixed with
     tile_weights: tuple[float, ...] = (1.0,)  # of the samples that it shows: fractions of what is on the canvas
     key: tuple[str, int] | None = None  # dataset (as DecodedCache.claim names it) and index; None: a client's own

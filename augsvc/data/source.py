@@ -12,6 +12,7 @@ from augsvc.arrays import I64, Sample
 from augsvc.numerics.color_statistics import ColorStatistics
 from augsvc_client.decoding.resampling import resampled_length
 
+LabelKind = Literal["class", "multi_label", "regression", "text"]
 Split = Literal["train", "test"]  # of the built-in datasets
 SPLITS: tuple[str, ...] = ("train", "val", "test")  # which a folder may have
 
@@ -29,6 +30,8 @@ class SourceInfo:
     seconds: float | None = None  # of every clip, None if they may differ
     sample_rate: int | None = None  # of every clip, None if they may differ
     window: tuple[float, float] | None = None  # of numbers to black … white: its images have values of 16 bits
+    label_kind: LabelKind = "class"
+    label_width: int = 0  # K, of labels that are not one class
     mask: bool = False
     boxes: int = 0  # M, the rows of `boxes` in every sample; 0: the dataset has none
     keypoints: int = 0  # the rows of `keypoints`
@@ -43,6 +46,13 @@ class SourceInfo:
         rows = [row for pair in self.flip_pairs for row in pair]
         if len(set(rows)) < len(rows) or not all(0 <= row < self.keypoints for row in rows):
             raise ValueError(f"{self.name}: flip_pairs are pairs of distinct rows below {self.keypoints}")
+
+    @property
+    def label_tensor(self) -> tuple[str, tuple[int, ...]]:
+        """The dtype and the shape of one sample's label: its class; 0 or 1 for each class; numbers; or UTF-8, padded by zeros."""
+        if self.label_kind == "class":
+            return "int64", ()
+        return "float32" if self.label_kind == "regression" else "uint8", (self.label_width,)
 
     @property
     def labels(self) -> tuple[str, ...]:

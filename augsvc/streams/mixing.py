@@ -1,11 +1,12 @@
 """Mixes: the partners of a batch's samples, rendered through the same plan and blended into their hosts."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from augsvc.arrays import F32, F64, I64, Arrays, Pixels, Sample
+from augsvc.data.source import SourceInfo
 from augsvc.errors import SpecInvalid
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.rng import Address
@@ -18,7 +19,7 @@ from augsvc.streams.drawn_images import DrawnImages
 Render = Callable[[DrawnImages, Executor, Pixels, Callable[[], None]], None]  # DrawnImages.render or move_masks
 
 
-def require_mixable(steps: Sequence[Step], labels: Collection[str], views: int) -> None:
+def require_mixable(steps: Sequence[Step], info: SourceInfo, views: int) -> None:
     """Refuses a mix that cannot carry the labels of a dataset's samples, or over several views, with SpecInvalid."""
     for field, step in walk(steps):
         if not isinstance(step, Operation) or not step.partners:
@@ -27,7 +28,12 @@ def require_mixable(steps: Sequence[Step], labels: Collection[str], views: int) 
             raise SpecInvalid(
                 f"views must be 1 with {step.op}: a sample has its partners and their labels once", field="views"
             )
-        if "mask" in labels and isinstance(step, Mix) and not step.carries_masks:
+        if info.label_kind != "class":
+            raise SpecInvalid(
+                f"{field}.op: {step.op} mixes labels of one class, and this dataset's are of the kind {info.label_kind}",
+                field=f"{field}.op",
+            )
+        if "mask" in info.labels and isinstance(step, Mix) and not step.carries_masks:
             raise SpecInvalid(
                 f"{field}.op: {step.op} cannot carry the mask of this dataset's samples: use cutmix",
                 field=f"{field}.op",

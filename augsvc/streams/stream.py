@@ -105,7 +105,7 @@ class Stream:
             canvas = Canvas(*spec.canvas_size, spec.channels or info.channels, info.colors)
             plan = Plan.of(spec.pipeline, canvas, spec.fit)
             plan.require_labels(info.labels, "this dataset has")
-            require_mixable(spec.pipeline, info.labels, spec.views)
+            require_mixable(spec.pipeline, info, spec.views)
             order = flip_order(info.flip_pairs, info.keypoints)
             renderer = ImageRenderer(plan, executor, spec.output, info.mask, order, info.window is not None)
         if info.colors is None and (field_name := needing_fitted(spec.pipeline)):
@@ -155,7 +155,11 @@ class Stream:
         info, drawn = self.source.info, self._drawn_tensors
         further = {f"{name}{view}": spec for view in range(1, self.spec.views) for name, spec in drawn.items()}
         tensors = drawn | further
-        tensors |= {"label": TensorSpec("int64", ()), "index": TensorSpec("int64", ()), "valid": TensorSpec("bool", ())}
+        tensors |= {
+            "label": TensorSpec(*info.label_tensor),
+            "index": TensorSpec("int64", ()),
+            "valid": TensorSpec("bool", ()),
+        }
         if self._tiles:
             tensors |= {"tile_labels": TensorSpec("int64", (self._tiles,))}
             tensors |= {"tile_weights": TensorSpec("float32", (self._tiles,))}
@@ -298,7 +302,7 @@ class Stream:
         samples = [sample for sample, _ in read]
         arrays["index"][:] = indices
         arrays["valid"][:] = np.array([index for _, index in read]) == indices
-        arrays["label"][:] = [sample.label for sample in samples]
+        arrays["label"][:] = [sample.label if sample.target is None else sample.target for sample in samples]
         fill_partner_labels(samples, arrays)
         if "box_labels" in arrays:
             fill_box_labels(samples, arrays["box_labels"])

@@ -55,10 +55,19 @@ def annotated(serve, tmp_path_factory):
         "images": "images",
         "keypoints": True,
     }
+    (root / "metadata.csv").write_text(
+        "file_name,tags,n,m,text\nimages/0.png,a|b,1,2,one\nimages/1.png,,3,4,two\nimages/2.png,b,5,6.5,three\n"
+    )
+    kinds = {"multi_label": "tags", "regression": ["n", "m"], "text": "text"}
+    tables = {
+        kind: {"format": "manifest", "path": str(root), "label_kind": kind, "label": label}
+        for kind, label in kinds.items()
+    }
     same = {"path": str(root)}
     pairs = {"format": "image_mask_pairs", "path": str(root), "classes": ["left", "right"]}
     return serve(
         datasets={"things": coco, "roads": pairs, "yolo": same | {"format": "yolo"}, "voc": same | {"format": "voc"}}
+        | tables
     ).ready()
 
 
@@ -101,3 +110,23 @@ def test_a_subset_by_class_leaves_out_samples_without_one(annotated):
     assert annotated.batch(stream, 0, 0, 1).arrays["index"].tolist() == [2]
     spec = {**SPEC, "dataset": "roads", "subset": {"per_class": 1, "seed": 0}}
     annotated.post(spec).refused(422, "spec_invalid")
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype", "expected"),
+    [
+        ("multi_label", "uint8", [[1, 1], [0, 0], [0, 1]]),
+        ("regression", "float32", [[1, 2], [3, 4], [5, 6.5]]),
+        ("text", "uint8", [list(b"one\0\0"), list(b"two\0\0"), list(b"three")]),
+    ],
+)
+def test_labels_that_are_not_one_class(annotated, kind, dtype, expected):
+    stream = annotated.open({**SPEC, "dataset": kind})
+    label = annotated.batch(stream, 0, 0, 3).arrays["label"]
+    assert label.dtype == dtype
+    assert label.tolist() == expected
+    assert annotated.batch(stream, 0, 2, 1).arrays["label"].tolist() == expected[2:]
+    entries = {entry["name"]: entry for entry in annotated.get("/v1/datasets").json["datasets"]}
+    assert entries[kind]["label"] == kind
+    error = annotated.post({**SPEC, "dataset": kind, "pipeline": [{"op": "mixup"}]}).refused(422, "spec_invalid")
+    assert "labels of one class" in error["message"]

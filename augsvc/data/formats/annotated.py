@@ -83,6 +83,8 @@ class AnnotatedImages(FileSource):
             size=None,
             decoders=settings.decoders,
             window=settings.window,
+            label_kind=annotations.label_kind,
+            label_width=0 if annotations.targets is None else annotations.targets.shape[1],
             mask=annotations.mask_names is not None or annotations.painter is not None,
             boxes=n_boxes,
             keypoints=n_boxes * n_keypoints,
@@ -95,7 +97,9 @@ class AnnotatedImages(FileSource):
 
     def class_counts(self) -> tuple[str, I64]:
         """The boxes of each class, or else the samples."""
-        objects = self._annotations.objects
+        objects, targets = self._annotations.objects, self._annotations.targets
+        if targets is not None and self.info.label_kind == "multi_label":
+            return "samples", targets.sum(axis=0, dtype=np.int64)
         if objects is None:
             return super().class_counts()
         return "boxes", np.bincount(objects.labels, minlength=len(self.info.classes)).astype(np.int64)
@@ -126,7 +130,8 @@ class AnnotatedImages(FileSource):
             raise Undecodable(
                 f"the image is {width} × {height}, its annotation is for {expected_width} × {expected_height}"
             )
-        sample = Sample(image, int(self._labels[index]))
+        targets = annotations.targets
+        sample = Sample(image, int(self._labels[index]), target=None if targets is None else targets[index])
         if annotations.objects is not None:
             sample = _with_objects(sample, annotations.objects, index, self.info)
         if annotations.painter is not None:

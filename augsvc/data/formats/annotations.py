@@ -4,11 +4,13 @@ hundreds of bytes.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from augsvc.arrays import F32, F64, I64, U8, Bools
+from augsvc.data.source import LabelKind
 
 _TOLERANCE = 1e-4  # of an image's side: fractions with six digits reach beyond it by their rounding
 
@@ -76,6 +78,8 @@ class Annotations:
     classes: tuple[str, ...]
     digest: str  # of all annotations: part of the dataset's version
     labels: I64 | None = None  # N, the class of each sample; None: that of its largest box, or none
+    targets: npt.NDArray[Any] | None = None  # N,K, labels that are not one class
+    label_kind: LabelKind = "class"
     sizes: I64 | None = None  # N,2: the height and width that each image must have, 0 0 where they are unknown
     objects: Objects | None = None
     flip_pairs: tuple[tuple[int, int], ...] = ()  # of one object's keypoints

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import astuple
 from functools import partial
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -85,7 +85,7 @@ class DatasetRoot:
         path = self.path / name
         return retry_faults(str(path), path.is_file, self.pause)
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str) -> BufferedReader:
         """A regular file.
 
         Raises:

@@ -73,6 +73,7 @@ def dataset_entry(source: Source) -> dict[str, object]:
     """A dataset as JSON."""
     info = source.info
     window = {} if info.window is None else {"window": list(info.window)}
+    label = {} if info.label_kind == "class" else {"label": info.label_kind}
     return {
         "name": info.name,
         "samples": len(source),
@@ -81,4 +82,5 @@ def dataset_entry(source: Source) -> dict[str, object]:
         "required": required_fields(info),
         "version": info.version,
         **window,
+        **label,
     }

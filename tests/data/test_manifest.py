@@ -1,0 +1,191 @@
+"""Manifests: labels of every kind from CSV, TSV and JSONL, splits, and rows that are damaged."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+
+from augsvc.data.cache import DecodedCache
+from augsvc.data.formats.manifest import ManifestSettings
+
+
+def write_images(root, *names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (6, 4), (len(name),) * 3).save(path)
+
+
+def write_csv(root, rows, name="metadata.csv", delimiter=","):
+    write_images(root, *(row["file_name"] for row in rows))
+    with (root / name).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0], delimiter=delimiter)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_jsonl(root, rows, name="metadata.jsonl"):
+    write_images(root, *(row["file_name"] for row in rows))
+    (root / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def opened(root, **options):
+    return ManifestSettings(format="manifest", path=root, **options).open("table", DecodedCache(0))
+
+
+def refusal(root, **options):
+    with pytest.raises(ValueError, match="dataset 'table'") as refused:
+        opened(root, **options)
+    return str(refused.value)
+
+
+ROWS = [
+    {"file_name": "a.png", "label": "dog", "n": 1.5, "m": -2, "tags": "x|y", "x": 1, "y": 1, "set": "train"},
+    {"file_name": "deep/b.png", "label": "cat, wild", "n": 0, "m": 3, "tags": "", "x": 0, "y": 0, "set": "valid"},
+    {"file_name": "c.png", "label": "dog", "n": "1e3", "m": 7, "tags": "y", "x": 0, "y": 1, "set": "train"},
+]
+
+
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (write_csv, "metadata.csv"),
+        (lambda root, rows, name: write_csv(root, rows, name, "\t"), "metadata.tsv"),
+        (write_jsonl, "metadata.jsonl"),
+    ],
+)
+def test_classes_in_every_form_of_file(tmp_path, write, name):
+    write(tmp_path, ROWS, name)
+    (source,) = opened(tmp_path)
+    assert (source.info.name, source.info.classes) == ("table", ("cat, wild", "dog"))
+    assert [source.describe(index) for index in range(3)] == ["a.png", "deep/b.png", "c.png"]
+    assert source.labels().tolist() == [1, 0, 1]
+    assert source.read(1).label == 0
+    assert source.class_counts()[1].tolist() == [1, 2]
+
+
+def test_classes_that_are_integers_are_sorted_as_numbers(tmp_path):
+    write_csv(tmp_path, [{"file_name": f"{k}.png", "label": k} for k in (10, 2, -1)])
+    (source,) = opened(tmp_path)
+    assert source.info.classes == ("-1", "2", "10")
+    assert source.labels().tolist() == [2, 1, 0]
+    assert "the labels -1, 2, 10 of the file are 0 … 2" in "\n".join(source.notes())
+    write_jsonl(tmp_path / "json", [{"file_name": f"{k}.png", "label": k} for k in (1, 0)])
+    (source,) = opened(tmp_path / "json")
+    assert source.labels().tolist() == [1, 0]
+    assert not list(source.notes())
+
+
+def test_several_classes_a_row(tmp_path):
+    write_csv(tmp_path, ROWS)
+    for label in ("tags", ("x", "y")):
+        (source,) = opened(tmp_path, label=label, label_kind="multi_label")
+        assert source.info.classes == ("x", "y")
+        assert source.info.label_tensor == ("uint8", (2,))
+        assert [source.read(index).target.tolist() for index in range(3)] == [[1, 1], [0, 0], [0, 1]]
+        assert source.class_counts()[1].tolist() == [1, 2]
+    write_jsonl(tmp_path / "json", [{"file_name": "a.png", "label": ["b", "a"]}, {"file_name": "b.png", "label": []}])
+    (source,) = opened(tmp_path / "json", label_kind="multi_label")
+    assert [source.read(index).target.tolist() for index in range(2)] == [[1, 1], [0, 0]]
+
+
+def test_numbers(tmp_path):
+    write_csv(tmp_path, ROWS)
+    (source,) = opened(tmp_path, label=["n", "m"], label_kind="regression")
+    assert source.info.label_tensor == ("float32", (2,))
+    assert [source.read(index).target.tolist() for index in range(3)] == [[1.5, -2], [0, 3], [1000, 7]]
+    (source,) = opened(tmp_path, label="n", label_kind="regression")
+    assert source.info.label_tensor == ("float32", (1,))
+
+
+def test_texts(tmp_path):
+    write_csv(tmp_path, [{"file_name": "a.png", "label": 'ein Bär,\n"brummt"'}, {"file_name": "b.png", "label": "x"}])
+    (source,) = opened(tmp_path, label_kind="text")
+    texts = [bytes(source.read(index).target).rstrip(b"\0").decode() for index in range(2)]
+    assert texts == ['ein Bär,\n"brummt"', "x"]
+
+
+def test_splits_by_column_file_and_folder(tmp_path):
+    write_csv(tmp_path, ROWS)
+    sources = opened(tmp_path, split="set")
+    assert [(source.info.name, len(source)) for source in sources] == [("table/train", 2), ("table/val", 1)]
+    assert [source.info.classes for source in sources] == [("cat, wild", "dog")] * 2
+    write_csv(tmp_path, ROWS[:1], "one.csv")
+    write_csv(tmp_path, ROWS[1:], "two.csv")
+    sources = opened(tmp_path, manifest={"train": "two.csv", "test": "one.csv"})
+    assert [(source.info.name, len(source)) for source in sources] == [("table/train", 2), ("table/test", 1)]
+    for split in ("train", "validation"):
+        write_jsonl(tmp_path / "hub" / split, ROWS)
+    sources = opened(tmp_path / "hub")
+    assert [source.describe(0) for source in sources] == ["train/a.png", "validation/a.png"]
+    write_csv(tmp_path, [{**ROWS[0], "set": "other"}])
+    assert "line 2: the split 'other'" in refusal(tmp_path, split="set")
+
+
+def test_classes_of_the_settings(tmp_path):
+    write_csv(tmp_path, ROWS)
+    (source,) = opened(tmp_path, classes=["dog", "cow", "cat, wild"])
+    assert source.labels().tolist() == [0, 2, 0]
+    assert "line 3: 'cat, wild' is none of `classes`" in refusal(tmp_path, classes=["dog"])
+    assert "'y' is none" in refusal(tmp_path, classes=["x"], label="tags", label_kind="multi_label")
+
+
+@pytest.mark.parametrize(
+    ("contents", "options", "message"),
+    [
+        ("file_name\na.png\n", {}, "line 2: there is no column 'label', only file_name"),
+        ("file_name,label\na.png\n", {}, "line 2: 1 values, and the header has 2"),
+        ("file_name,label\na.png,b,c\n", {}, "line 2: 3 values"),
+        ("file_name,label\na.png,\n", {}, "'label' is empty"),
+        ("file_name,label\n,dog\n", {}, "'file_name' is empty"),
+        ("file_name,label\na.png,dog\n\na.png,cat\n", {}, "line 4: the file a.png has a row already"),
+        ("file_name,label\n../a.png,dog\n", {}, "'../a.png'"),
+        ("file_name,label\n/a.png,dog\n", {}, "'/a.png'"),
+        ("file_name,label\nnone.png,dog\n", {}, "1 of 1 files are missing"),
+        ("file_name,file_name\n", {}, "two columns"),
+        ('file_name,label\na.png,"dog\n', {}, "no valid CSV"),
+        ("file_name,label\na.png,\ud800\n", {}, "UTF-8"),
+        ("file_name,label\na.png,x\n", {"label_kind": "regression"}, "no finite number: 'x'"),
+        ("file_name,label\na.png,nan\n", {"label_kind": "regression"}, "no finite number"),
+        ("file_name,label\na.png,inf\n", {"label_kind": "regression"}, "no finite number"),
+        ("file_name,label,b\na.png,2,0\n", {"label_kind": "multi_label", "label": ("label", "b")}, "must be 0 or 1"),
+        ("file_name,label\na.png,x||y\n", {"label_kind": "multi_label"}, "must list names"),
+        (f"file_name,label\na.png,{'x' * 5000}\n", {"label_kind": "text"}, "more than 4,096 bytes"),
+        ("file_name,label\n", {}, "no rows"),
+        ("", {}, "no rows"),
+    ],
+)
+def test_a_bad_row_is_named(tmp_path, contents, options, message):
+    write_images(tmp_path, "a.png")
+    (tmp_path / "metadata.csv").write_bytes(contents.encode(errors="surrogatepass"))
+    assert message in refusal(tmp_path, **options)
+
+
+@pytest.mark.parametrize(
+    "line", ["{", "[]", "1", '{"file_name": 1.5, "label": "x"}', '{"file_name": "a.png", "label": null}']
+)
+def test_a_bad_row_of_jsonl_is_named(tmp_path, line):
+    write_images(tmp_path, "a.png")
+    (tmp_path / "metadata.jsonl").write_text(f"\n{line}\n")
+    assert "metadata.jsonl, line 2" in refusal(tmp_path)
+
+
+def test_settings_that_contradict_themselves(tmp_path):
+    with pytest.raises(ValidationError):
+        ManifestSettings(format="manifest", path=tmp_path, label=("a", "b"))
+    assert "no metadata.csv" in refusal(tmp_path)
+
+
+def test_the_version_covers_labels_and_settings(tmp_path):
+    write_csv(tmp_path, ROWS)
+    versions = {
+        opened(tmp_path, **options)[0].info.version
+        for options in ({}, {"label": "set"}, {"label_kind": "text"}, {"classes": ["dog", "cat, wild"]})
+    }
+    write_csv(tmp_path, [ROWS[0], ROWS[1], {**ROWS[2], "label": "cat, wild"}])
+    versions.add(opened(tmp_path)[0].info.version)
+    assert len(versions) == 5
+    assert np.all(opened(tmp_path)[0].labels() == [1, 0, 0])
