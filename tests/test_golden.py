@@ -18,7 +18,7 @@ from augsvc.numerics import rng
 from augsvc.numerics.geometry import Camera, Canvas, identity, product
 from augsvc.numerics.permutation import Permutation
 from augsvc.ops.kinds.audio import Clip, SoundMove, SoundNoise, SoundTone
-from augsvc.ops.kinds.collage import Collage
+from augsvc.ops.kinds.composition import Branches, Composition
 from augsvc.ops.kinds.image import (
     Additive,
     Erase,
@@ -69,7 +69,7 @@ def lowered(operation: Operation, draw: Draw) -> list[np.ndarray]:
         matrix = operation.matrix(draw, SOURCES, CANVAS)
         camera = Camera.of(matrix, CANVAS, [SOURCE] * SAMPLES)
         return [camera.backward, camera.taps]
-    if isinstance(operation, Collage | Mix):
+    if isinstance(operation, Composition | Mix):
         return lowered_mix(operation, draw)
     if isinstance(operation, Move):
         matrix = product(operation.matrix(draw, CANVAS), identity(SAMPLES))
@@ -99,7 +99,14 @@ def lowered(operation: Operation, draw: Draw) -> list[np.ndarray]:
     return lowered_law(operation.law(draw))
 
 
-def lowered_mix(operation: Collage | Mix, draw: Draw) -> list[np.ndarray]:
+def lowered_mix(operation: Composition | Mix, draw: Draw) -> list[np.ndarray]:
+    if isinstance(operation, Branches):
+        trees = [Tree.of([step]) for step in operation.branches]
+        draws = [chosen for tree in trees for chosen in tree.draw(draw.seed, draw.address)]
+        return [
+            operation.weights(draw),
+            *(array for chosen in draws for array in (chosen.selected, *chosen.given.values())),
+        ]
     if isinstance(operation, Mix):
         return list(operation.blend(draw, CANVAS))
     contents = np.tile([2, 5, CANVAS.width - 3, CANVAS.height], (SAMPLES, 1 + operation.partners, 1))

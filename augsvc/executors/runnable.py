@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from typing import get_args, get_type_hints
 
 from augsvc.executors.protocol import Executor
-from augsvc.ops.kinds.collage import Collage
+from augsvc.ops.kinds.composition import Composition
 from augsvc.ops.kinds.image import Noise, Tone
 from augsvc.ops.kinds.mix import Mix
 from augsvc.ops.operation import Operation
 from augsvc.ops.registry import Registry, full_name
 
-_AROUND = frozenset[type[Operation]]((Mix, Collage))  # run around any executor
+_AROUND = frozenset[type[Operation]]((Mix, Composition))  # run around any executor
 _TONE_METHODS = ("matrix", "hsv", "table", "final_matrix")
 
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from augsvc.errors import NotAvailable, SpecInvalid
 from augsvc.numerics.rng import operation_keys
 from augsvc.ops.container import Group
-from augsvc.ops.kinds.collage import Collage
+from augsvc.ops.kinds.composition import Composition
 from augsvc.ops.kinds.mix import Mix
 from augsvc.ops.operation import Kind, Operation, Settings, Step
 from augsvc.ops.presets import PRESETS
@@ -81,16 +81,16 @@ def _require_frame_first(steps: Sequence[Step]) -> None:
 
 def _require_mixes_last(steps: Sequence[Step], tree: Tree) -> None:
     mixes = [leaf for leaf in tree.leaves if isinstance(leaf.step, Mix)]
-    collages = [leaf for leaf in tree.leaves if isinstance(leaf.step, Collage)]
+    compositions = [leaf for leaf in tree.leaves if isinstance(leaf.step, Composition)]
     after = [leaf for leaf in tree.leaves[tree.leaves.index(mixes[0]) :] if leaf not in mixes] if mixes else []
-    are_single = all(are_exclusive(*pair) for pair in (*combinations(mixes, 2), *combinations(collages, 2)))
-    if not after and are_single and not (mixes and collages):
+    are_single = all(are_exclusive(*pair) for pair in (*combinations(mixes, 2), *combinations(compositions, 2)))
+    if not after and are_single and not (mixes and compositions):
         return
     for field, step in walk(steps):
-        if isinstance(step, Collage) and (mixes or not are_single):
+        if isinstance(step, Composition) and (mixes or not are_single):
             raise SpecInvalid(
-                f"{field}.op: {step.op} shows a sample with others: a sample is mixed at most once, so leave other mixes out, "
-                f"or put several of {step.op} into a one_of",
+                f"{field}.op: {step.op} is a mix, and a sample is mixed at most once: leave other mixes out, or put several "
+                f"of {step.op} into a one_of",
                 field=f"{field}.op",
             )
         if isinstance(step, Mix):

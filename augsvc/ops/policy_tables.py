@@ -25,6 +25,7 @@ from augsvc.ops.image.geometric.translate import Translate
 from augsvc.ops.policy import Entry, Table
 
 TIMM_LEVELS = 10.0
+AUG_MIX_LEVELS = 10
 
 
 def _linear(most: float, levels: float) -> Callable[[F64], F64]:
@@ -59,6 +60,12 @@ def _translate(axis: str, most: float, levels: float, whole: bool, unit: str = "
     return Entry(Translate.model_validate(settings), axis + unit, 0.0, _linear(most, levels), True)
 
 
+def _posterize(least: int, most: int, levels: float) -> Entry:
+    """From `most` bits at level 0 to `least`."""
+    step = levels / (most - least)
+    return Entry(Posterize(bits=(least, most)), "bits", float(most), lambda level: -np.rint(level / step))
+
+
 @lru_cache(maxsize=64)
 def torchvision_table(bins: int, is_wide: bool = False) -> Table:
     """RandAugment's table, at levels 0 to bins − 1; TrivialAugmentWide's if `is_wide`.
@@ -73,7 +80,7 @@ def torchvision_table(bins: int, is_wide: bool = False) -> Table:
         "identity": None,
         **_moves(shear, degrees, across, down, levels),
         **_enhancers(strength, levels),
-        "posterize": Entry(Posterize(bits=(8 - bits, 8)), "bits", 8.0, lambda level: -np.rint(level / (levels / bits))),
+        "posterize": _posterize(8 - bits, 8, levels),
         "solarize": Entry(
             Solarize(threshold=(0, 1)),
             "threshold",
@@ -90,6 +97,20 @@ def auto_augment_table(bins: int) -> Table:
     """AutoAugment's, without the identity and with Invert."""
     table = {name: entry for name, entry in torchvision_table(bins).items() if entry}
     return {**table, "invert": Entry(Invert(p=1.0))}
+
+
+@lru_cache(maxsize=2)
+def aug_mix_table(all_ops: bool) -> Table:
+    """AugMix's, at levels 0 to AUG_MIX_LEVELS − 1; the enhancers with `all_ops` alone."""
+    levels = AUG_MIX_LEVELS - 1.0
+    across, down = (_translate(axis, 1.0 / 3.0, levels, True) for axis in "xy")
+    common = torchvision_table(AUG_MIX_LEVELS)
+    return {
+        **_moves(0.3, 30.0, across, down, levels),
+        "posterize": _posterize(0, 4, levels),
+        **{name: common[name] for name in ("solarize", "autocontrast", "equalize")},
+        **(_enhancers(0.9, levels) if all_ops else {}),
+    }
 
 
 @lru_cache(maxsize=1)

@@ -87,9 +87,10 @@ class Tree:
         own = operation_keys([*self.keys, *(f"{salt}/{draw_id}" for draw_id in self.keys)])[len(self.keys) :]
         return Tree(self.containers, self.leaves, self.operations, dict(zip(self.keys, own, strict=True)))
 
-    def require_distinct(self, salts: Sequence[str]) -> None:
-        """Refuses ids whose random numbers, or those of a salted tree, would be those of another, with SpecInvalid."""
-        operation_keys([*self.keys, *(f"{salt}/{draw_id}" for salt in salts for draw_id in self.keys)])
+    def require_distinct(self, salts: Sequence[str], branches: Sequence["Tree"]) -> None:
+        """Refuses ids whose random numbers, or those of a salted tree or a branch, would be another's, with SpecInvalid."""
+        salted = [f"{salt}/{draw_id}" for salt in salts for draw_id in self.keys]
+        operation_keys([*self.keys, *salted, *(draw_id for branch in branches for draw_id in branch.keys)])
 
     def draw(self, seed: int, address: Address) -> list[Draw]:
         """The draws of the leaves, selected by themselves and by all containers around them."""

@@ -7,6 +7,7 @@ samples of 1 x 1 x 3 (a table of 1025 entries takes 35 µs). An order of magnitu
 
 from collections.abc import Callable, Sequence
 
+from augsvc.ops.kinds.composition import Branches
 from augsvc.ops.kinds.image import Filter, Frame, Opaque
 from augsvc.ops.operation import Kind, Operation
 from augsvc.ops.tree import Branch
@@ -39,13 +40,13 @@ def _highest(plan: Passes, ns_of: Callable[[Operation], float]) -> float:
 
 
 def _ns_per_element(operation: Operation) -> float:
-    if isinstance(operation, Filter | Opaque):
+    if isinstance(operation, Filter | Opaque | Branches):
         return operation.ns_per_element
     return _NS_PER_ELEMENT.get(operation.kind, 0.0)
 
 
 def _ns_per_operation(operation: Operation) -> float:
-    return operation.ns_per_sample if isinstance(operation, Frame | Opaque) else _NS_PER_OPERATION[operation.kind]
+    return operation.ns_per_sample if isinstance(operation, Frame | Opaque | Branches) else _NS_PER_OPERATION[operation.kind]
 
 
 def _sum_levels(costs: Sequence[tuple[tuple[Branch, ...], float]], depth: int) -> float:

@@ -12,7 +12,7 @@ from augsvc.arrays import F64, I64, required
 from augsvc.errors import SpecInvalid
 from augsvc.numerics.geometry import Camera, Canvas, Fit, fit_matrix, identity, product, require_scale
 from augsvc.ops.kinds.border import Padding
-from augsvc.ops.kinds.collage import Collage
+from augsvc.ops.kinds.composition import Branches, Collage, Composition
 from augsvc.ops.kinds.image import Frame, Move, Sources, Statistics, Tone
 from augsvc.ops.operation import Draw, Operation, Statistic, Step
 from augsvc.ops.tree import Node, Tree, are_exclusive
@@ -62,7 +62,10 @@ class Plan(Passes):
                 field=field,
             )
         plan = Plan(tree, plan_passes(tree, padding), f"fit:{fit}", canvas, fit, padding)
-        tree.require_distinct(plan.salts)
+        branches = [
+            step for operation in plan.operations if isinstance(operation, Branches) for step in operation.branches
+        ]
+        tree.require_distinct(plan.salts, [Tree.of([step]) for step in branches])
         return plan
 
     @property
@@ -77,28 +80,44 @@ class Plan(Passes):
         return [PARTNERS if number == 1 else f"{PARTNERS}{number}" for number in range(1, self.images)]
 
     @property
-    def collages(self) -> list[tuple[int, Collage]]:
-        """The collages, with their indices in the pipeline; at most one of them selects a sample."""
-        return self.select(range(len(self.operations)), Collage)
+    def compositions(self) -> list[tuple[int, Collage | Branches]]:
+        """The compositions, with their indices in the pipeline; at most one of them selects a sample."""
+        return [(index, op) for index, op in enumerate(self.operations) if isinstance(op, Collage | Branches)]
+
+    def branches(self, branches: Branches) -> list["Plan"]:
+        """The plans of branches, over images that are on the canvas already."""
+        trees = [Tree.of([step]) for step in branches.branches]
+        return [replace(self, tree=tree, passes=plan_passes(tree, None), padding=None, origin=(0, 0)) for tree in trees]
 
     def before(self, index: int) -> "Plan":
-        """The plan of the operations before a collage, with the same draws."""
-        return self._without_collages(self.tree.leaves[:index], self.padding)
+        """The plan of the operations before a composition, with the same draws."""
+        return self._without_compositions(self.tree.leaves[:index], self.padding)
 
     def after(self, index: int, origin: tuple[int, int]) -> "Plan":
-        """The plan of the operations after a collage, with the same draws; its sources have the canvas at `origin`."""
-        return replace(self._without_collages(self.tree.leaves[index + 1 :], None), origin=origin)
+        """The plan of the operations after a composition, with the same draws; its sources have the canvas at `origin`."""
+        return replace(self._without_compositions(self.tree.leaves[index + 1 :], None), origin=origin)
 
-    def without_collages(self) -> "Plan":
+    def without_compositions(self) -> "Plan":
         """The plan of all other operations, with the same draws."""
-        return self._without_collages(self.tree.leaves, self.padding)
+        return self._without_compositions(self.tree.leaves, self.padding)
 
-    def _without_collages(self, leaves: Sequence[Node[Operation]], padding: Padding | None) -> "Plan":
-        tree = self.tree.only([leaf for leaf in leaves if not isinstance(leaf.step, Collage)])
+    def _without_compositions(self, leaves: Sequence[Node[Operation]], padding: Padding | None) -> "Plan":
+        tree = self.tree.only([leaf for leaf in leaves if not isinstance(leaf.step, Composition)])
         return replace(self, tree=tree, passes=plan_passes(tree, padding), padding=padding)
 
     def require_labels(self, held: Collection[str], owner: str) -> None:
-        """Refuses a frame that looks at labels that samples do not have, with SpecInvalid. `owner` is "this dataset has"."""
+        """Refuses a frame that looks at labels that samples do not have, and branches where they have some, with SpecInvalid.
+
+        `owner` is "this dataset has".
+        """
+        for leaf in self.tree.leaves:
+            moving = sorted({"mask", "boxes", "keypoints"} & set(held))
+            if isinstance(leaf.step, Branches) and moving:
+                name = leaf.step.op
+                reason = (
+                    f"averages images that are moved apart, so it cannot carry {' and '.join(moving)}, which {owner}"
+                )
+                raise SpecInvalid(f"pipeline: {name} {reason}", field="pipeline")
         for label in sorted(self.frame.labels if self.frame else ()):
             if label not in held:
                 reason = f"{required(self.frame).op} looks at the {label} of each sample, and {owner} none"

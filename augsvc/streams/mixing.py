@@ -128,7 +128,7 @@ def describe_mix(plan: Plan, draws: Sequence[Draw], partners: Sequence[Mapping[s
     """What a receipt has of one sample's mix or collage, if one selects it."""
     if not partners:
         return {}
-    if plan.collages:
+    if plan.compositions:
         return {"mix": {"partners": partners}}
     weight = float(draw_blend(plan, draws).label_weight(plan.canvas)[0])
     return {"mix": {"partner": partners[0], "weight": round(weight, 6)}}

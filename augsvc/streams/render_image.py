@@ -17,7 +17,7 @@ from augsvc.executors.protocol import Executor
 from augsvc.numerics.rng import Address
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.spec import Output
-from augsvc.streams.collages import Collager
+from augsvc.streams.compositions import Composer
 from augsvc.streams.drawn_images import DrawnImages
 from augsvc.streams.mixing import Partners
 from augsvc.streams.moved_labels import fill_labels
@@ -25,7 +25,7 @@ from augsvc.streams.output import BYTES, apply_tables, output_tables
 from augsvc.timing import Stages
 from augsvc_client.wire import TensorSpec
 
-_COLLAGE_CANVASES = 6  # the memory of a collage: twice the canvas along both axes, and a tile
+_COMPOSITION_CANVASES = 6  # the memory of a collage: twice the canvas along both axes, and a tile
 _MAX_DRAWS = 1 << 13  # samples times operations of one thread: the tables of 64 tones take 80 MB
 
 
@@ -62,7 +62,7 @@ class ImageRenderer:
         """The number of samples to render together, over all threads."""
         canvas = self.plan.canvas
         elements = canvas.channels * canvas.height * canvas.width
-        most = self.executor.rows(elements * (_COLLAGE_CANVASES if self.plan.collages else 1))
+        most = self.executor.rows(elements * (_COMPOSITION_CANVASES if self.plan.compositions else 1))
         return self.executor.threads * max(1, min(most, _MAX_DRAWS // max(1, len(self.plan.operations))))
 
     def fill(
@@ -79,7 +79,7 @@ class ImageRenderer:
 
         `check` is called regularly, from several threads, and cancels the work by raising.
         """
-        if self.plan.collages:
+        if self.plan.compositions:
             self._fill_groups(samples, address, seed, arrays, workers, check, stages)
             return
         # drawn for all samples together: 8 take the interpreter as long as 64, and chunks would wait for it in turns
@@ -109,7 +109,7 @@ class ImageRenderer:
         stages: Stages,
     ) -> None:
         """Fills the rows that a collage selects and those that none does, each with the rest of their pipeline."""
-        collager = Collager(self.plan, self.executor, self.mask, self.flip_order)
+        collager = Composer(self.plan, self.executor, self.mask, self.flip_order)
         with stages.of("kernels"):
             groups = collager.groups(samples, address, seed, workers, check)
         for plan, rows, group in groups:

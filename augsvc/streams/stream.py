@@ -274,7 +274,8 @@ class Stream:
     @property
     def _tiles(self) -> int:
         """Tiles of a collage; 0 without one."""
-        return self.plan.images if isinstance(self.plan, Plan) and self.plan.collages else 0
+        is_collage = isinstance(self.plan, Plan) and self.plan.compositions and self.plan.images > 1
+        return self.plan.images if is_collage else 0
 
     def _with_partners(
         self, read: list[tuple[Sample, int]], address: Address, helpers: Workers, check: Callable[[], None]

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from augsvc.arrays import Sample
 from augsvc.data.builtin.shapes import Shapes
-from augsvc.ops.kinds.collage import Collage
+from augsvc.ops.kinds.composition import Composition
 from augsvc.ops.kinds.image import Frame, Move
 from augsvc.ops.kinds.mix import Mix
 from augsvc.ops.registry import registry
@@ -298,7 +298,7 @@ def test_flip_pairs_that_are_no_pairs_are_refused(pairs):
 
 
 OTHERS = sorted(
-    n for n, op in registry().items() if op.media == "image" and not issubclass(op, (Frame, Move, Mix, Collage))
+    n for n, op in registry().items() if op.media == "image" and not issubclass(op, (Frame, Move, Mix, Composition))
 )
 
 

@@ -9,7 +9,7 @@
     erase    rectangles and their fill                                  in order
     opaque   integers for its own `apply`                               one after the other
     mix      a weight and a rectangle (kinds/mix.py)                    none: at most one per sample, at the end
-             or tiles (kinds/collage.py)                                none: at most one per sample
+             or tiles (kinds/composition.py)                                none: at most one per sample
 
 Executors state which kinds and which laws of noise they run; the server refuses any other at start-up
 (augsvc.executors.runnable).

@@ -53,6 +53,14 @@ CLASSIFICATION: Recipes = {
         *IMAGENET,
         (CROP_IS_INTERPOLATED, SHRINKS_BY_AREA),
     ),
+    "torchvision_imagenet_augmix": Recipe(
+        "ImageNet training with AugMix",
+        f"{_TRAIN}, --auto-augment augmix; Hendrycks et al. 2020",
+        (224, 224),
+        (_CROP, FLIP, {"op": "aug_mix"}),
+        *IMAGENET,
+        ("rounds the average, which torchvision truncates", CROP_IS_INTERPOLATED, SHRINKS_BY_AREA),
+    ),
     "torchvision_imagenet_ta": Recipe(
         "ImageNet training of the V2 weights: TrivialAugment, a crop of 176, random erasing, MixUp, CutMix",
         f"{_TRAIN}, --auto-augment ta_wide --random-erase 0.1 --train-crop-size 176 --mixup-alpha 0.2 --cutmix-alpha 1.0",

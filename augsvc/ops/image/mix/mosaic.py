@@ -6,7 +6,7 @@ import numpy as np
 
 from augsvc.arrays import I64
 from augsvc.numerics.geometry import Canvas
-from augsvc.ops.kinds.collage import Collage, Tiles
+from augsvc.ops.kinds.composition import Collage, Tiles
 from augsvc.ops.operation import Draw, Drawn, Interval
 
 

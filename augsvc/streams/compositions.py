@@ -1,4 +1,4 @@
-"""Collages: the samples that one selects become images of several, which the operations after it read as their source."""
+"""Compositions: the samples that one selects become images of several, which the operations after it read as their source."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor as Workers
@@ -12,7 +12,8 @@ from augsvc.arrays import F64, I64, U8, Pixels, Sample, ranges, required
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.rng import Address
-from augsvc.ops.kinds.collage import Collage, Tiles
+from augsvc.ops.kinds.composition import Branches, Collage, Tiles
+from augsvc.ops.kinds.image import UNIT_BITS
 from augsvc.ops.operation import Draw
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import MASK_NOTHING, Boxes, move_boxes
@@ -21,12 +22,13 @@ from augsvc.streams.drawn_images import DrawnImages
 from augsvc.streams.moved_labels import move_labels, swap_keypoints
 
 _WHITE = {"uint8": 255, "uint16": 255 << 8}
+_HALF = 1 << (UNIT_BITS - 1)
 _ROUNDING = 1e-3  # of a pixel, in a rectangle that a camera moves to whole pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Collager:
-    """Makes the collages of a plan."""
+class Composer:
+    """Makes the compositions of a plan."""
 
     plan: Plan
     executor: Executor
@@ -36,27 +38,31 @@ class Collager:
     def groups(
         self, samples: Sequence[Sample], address: Address, seed: int, workers: Workers, check: Callable[[], None]
     ) -> list[tuple[Plan, I64, list[Sample]]]:
-        """The samples by what is left of the plan: their rows, and collages in place of those that are selected for one.
+        """The samples by what is left of the plan: their rows, and compositions in place of those that are selected for one.
 
         All have rows for the labels of all tiles.
         """
         draws, others = self.plan.draw(seed, address), np.ones(len(samples), np.bool_)
         groups = []
-        for index, collage in self.plan.collages:
+        for index, composition in self.plan.compositions:
             selected = np.flatnonzero(draws[index].selected)
             others[selected] = False
             chunks = ranges(len(selected), max(1, -(-len(selected) // self.executor.threads)))
 
-            def make(rows: I64, index: int = index, collage: Collage = collage) -> list[Sample]:
-                hosts = [samples[row] for row in rows.tolist()]
-                tiles = self._tiles(index, hosts, address.take(rows), seed, check)
-                return self._make(collage, draws[index].take(rows), tiles, check)
+            def compose(rows: I64, index: int = index, composition: Collage | Branches = composition) -> list[Sample]:
+                tiles = self._tiles(index, [samples[row] for row in rows.tolist()], address.take(rows), seed, check)
+                draw = draws[index].take(rows)
+                if isinstance(composition, Branches):
+                    return self._averages(composition, draw, tiles[0], check)
+                return self._collages(composition, draw, tiles, check)
 
-            made = [sample for chunk in workers.map(make, [selected[rows] for rows in chunks]) for sample in chunk]
-            groups.append((self.plan.after(index, collage.origin(self.plan.canvas)), selected, made))
+            composed = [
+                sample for chunk in workers.map(compose, [selected[rows] for rows in chunks]) for sample in chunk
+            ]
+            groups.append((self.plan.after(index, composition.origin(self.plan.canvas)), selected, composed))
         rest = np.flatnonzero(others)
         plain = [_with_rows(samples[row], self.plan.images) for row in rest.tolist()]
-        groups.append((self.plan.without_collages(), rest, plain))
+        groups.append((self.plan.without_compositions(), rest, plain))
         return [group for group in groups if len(group[1])]
 
     def _tiles(
@@ -70,7 +76,31 @@ class Collager:
             tiles.append(DrawnImages.of(replace(before, tree=before.tree.salted(salt)), partners, seed, address, check))
         return tiles
 
-    def _make(
+    def _averages(self, branches: Branches, draw: Draw, images: DrawnImages, check: Callable[[], None]) -> list[Sample]:
+        """Weighted sums of samples and what each branch makes of them."""
+        pixels = self._render(images, check)
+        samples = [replace(sample, image=image, key=None) for sample, image in zip(images.samples, pixels, strict=True)]
+        weights = branches.weights(draw).astype(np.uint32)[..., None, None, None]
+        sums = pixels * weights[:, 0] + np.uint32(_HALF)  # 65280 · 2^16 + 2^15 fits 32 bits
+        for number, plan in enumerate(self.plan.branches(branches), start=1):
+            branch = DrawnImages.of(plan, samples, draw.seed, draw.address, check)
+            sums += self._render(branch, check) * weights[:, number]
+        averages = (sums >> np.uint32(UNIT_BITS)).astype(pixels.dtype)
+        return [replace(sample, image=average) for sample, average in zip(samples, averages, strict=True)]
+
+    def _render(self, images: DrawnImages, check: Callable[[], None]) -> Pixels:
+        """Images on the canvas (N, H, W, C), of their sources' type."""
+        canvas, n = self.plan.canvas, len(images.samples)
+        dtype = required(images.samples[0].image).dtype
+        if dtype == np.uint8:  # which executors write in this order, too
+            out = np.empty((n, canvas.height, canvas.width, canvas.channels), dtype)
+            images.render(self.executor, out.transpose(0, 3, 1, 2), check)
+            return out
+        planes = np.empty((n, canvas.channels, canvas.height, canvas.width), dtype)
+        images.render(self.executor, planes, check)
+        return planes.transpose(0, 2, 3, 1)
+
+    def _collages(
         self, collage: Collage, draw: Draw, images: Sequence[DrawnImages], check: Callable[[], None]
     ) -> list[Sample]:
         canvas = self.plan.canvas
@@ -83,7 +113,7 @@ class Collager:
         return [
             replace(
                 tile,
-                image=pixels[row].transpose(1, 2, 0),
+                image=pixels[row],
                 mask=None if masks is None else masks[row],
                 partners=(),
                 tile_weights=tuple(weights[row].tolist()),
@@ -96,16 +126,15 @@ class Collager:
     def _assemble(
         self, collage: Collage, images: Sequence[DrawnImages], tiles: Tiles, check: Callable[[], None]
     ) -> Pixels:
-        """The pixels (N, C, H, W) of collages."""
+        """The pixels (N, H, W, C) of collages."""
         canvas, n = self.plan.canvas, len(tiles.shown)
         dtype = required(images[0].samples[0].image).dtype
+        height, width = collage.size(canvas)
         levels = np.floor(collage.background.levels(canvas) * _WHITE[dtype.name] + 0.5).astype(dtype)
-        out = np.empty((n, canvas.channels, *collage.size(canvas)), dtype)
-        out[:] = levels[:, None, None]
-        rendered = np.empty((n, canvas.channels, canvas.height, canvas.width), dtype)
+        out = np.empty((n, height, width, canvas.channels), dtype)
+        out[:] = np.tile(levels, (width, 1))  # row by row: pixel by pixel takes 20 times as long
         for number, tile in enumerate(images):
-            tile.render(self.executor, rendered, check)
-            _paste(rendered, out, tiles, number)
+            _paste(self._render(tile, check), out, tiles, number)
         return out
 
     def _assemble_masks(
@@ -151,12 +180,12 @@ def _contents(images: DrawnImages, canvas: Canvas) -> I64:
 
 
 def _paste(tile: Pixels, out: Pixels, tiles: Tiles, number: int) -> None:
-    """Copies what shows of one tile (N, …, H, W) of each collage."""
+    """Copies what shows of one tile (N, H, W, …) of each collage."""
     for row, (shown, (x, y)) in enumerate(
         zip(tiles.shown[:, number].tolist(), tiles.offsets[:, number].tolist(), strict=True)
     ):
         x1, y1, x2, y2 = shown
-        out[row, ..., y1 + y : y2 + y, x1 + x : x2 + x] = tile[row, ..., y1:y2, x1:x2]
+        out[row, y1 + y : y2 + y, x1 + x : x2 + x] = tile[row, y1:y2, x1:x2]
 
 
 def _weights(tiles: Tiles, origin: tuple[int, int], canvas: Canvas) -> F64:
