@@ -46,7 +46,9 @@ def _ns_per_element(operation: Operation) -> float:
 
 
 def _ns_per_operation(operation: Operation) -> float:
-    return operation.ns_per_sample if isinstance(operation, Frame | Opaque | Branches) else _NS_PER_OPERATION[operation.kind]
+    if isinstance(operation, Frame | Opaque | Branches):
+        return operation.ns_per_sample
+    return _NS_PER_OPERATION[operation.kind]
 
 
 def _sum_levels(costs: Sequence[tuple[tuple[Branch, ...], float]], depth: int) -> float:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from inspect import getdoc
 
 from augsvc.ops.container import Container
+from augsvc.ops.kinds.composition import Branches
 from augsvc.ops.kinds.mix import Mix
 from augsvc.ops.operation import Kind, Operation
 
@@ -47,6 +48,8 @@ def _label_effect(operation: type[Operation]) -> str:
     if issubclass(operation, Mix):
         masks = "" if operation.carries_masks else " It is refused for datasets with masks."
         return f"{_PAIRED} Boxes and keypoints of both samples are joined.{masks}"
+    if issubclass(operation, Branches):
+        return "The label stays as it is; datasets with masks, boxes or keypoints are refused."
     if operation.partners:
         return "Masks, boxes and keypoints move with the pixels; those of all samples are joined."
     return _EFFECTS.get(operation.kind, _UNCHANGED)

@@ -17,6 +17,7 @@ from scipy import ndimage
 from augsvc.arrays import U8, Sample
 from augsvc.data.builtin.tones import Tones
 from augsvc.data.catalog import open_catalog
+from augsvc.ops.kinds.composition import Branches
 from augsvc.ops.operation import Kind, Operation
 from augsvc.streams.clip_plot import draw_clips
 from tests.harness import ListSource, over, photo
@@ -91,7 +92,7 @@ def _render_image(pipeline: Pipeline, index: int, operation: type[Operation]) ->
     side = _canvas_side(operation)
     batch = over(source, pipeline, size=[side, side]).batch(start=index, count=1)
     image = np.array(Image.fromarray(batch["image"][0]).resize((SIDE, SIDE), Image.Resampling.BOX))
-    return _painted(image, batch, SIDE / side) if operation.kind in _MOVING else image
+    return _painted(image, batch, SIDE / side) if operation.kind in _MOVING and "boxes" in batch else image
 
 
 def _canvas_side(operation: type[Operation]) -> int:
@@ -117,6 +118,8 @@ def _samples(operation: type[Operation]) -> list[Sample]:
     samples = [labelled_photo("astronaut")] * (STRENGTHS + 1)
     if operation.partners:
         samples += [labelled_photo("chelsea"), labelled_photo("coffee")] * 20
+    if issubclass(operation, Branches):  # which refuse labels
+        return [Sample(sample.image, 0) for sample in samples]
     carries_masks = getattr(operation, "carries_masks", True)
     return samples if carries_masks else [replace(sample, mask=None) for sample in samples]
 

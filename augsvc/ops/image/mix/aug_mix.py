@@ -26,6 +26,7 @@ class AugMix(Branches):
     """
 
     continuous: ClassVar[bool] = False
+    elsewhere = {"torchvision": "AugMix"}
     identity: ClassVar[Settings] = {"own_weight": 1}
     examples: ClassVar[tuple[Settings, ...]] = ({}, {"all_ops": False})
     op: Literal["aug_mix"] = "aug_mix"

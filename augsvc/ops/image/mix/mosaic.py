@@ -17,6 +17,7 @@ class Mosaic(Collage):
     left and lower right. `center_x` and `center_y` are fractions of twice the canvas.
     """
 
+    elsewhere = {"Albumentations": "Mosaic", "Kornia": "RandomMosaic", "Ultralytics": "Mosaic"}
     partners: ClassVar[int] = 3
     op: Literal["mosaic"] = "mosaic"
     partner: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0, count=3)] = (0.0, 1.0)
