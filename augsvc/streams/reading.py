@@ -10,6 +10,7 @@ from concurrent.futures import Executor as Workers
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock
+from weakref import ref
 
 import numpy as np
 
@@ -86,7 +87,8 @@ class _Chunk:
     def run(self, helpers: Workers) -> list[tuple[Sample, int]]:
         """Reads on this thread and on those of `helpers` that are free; raises the error of the first sample that has one."""
         n_helpers = min(cores(), len(self._indices)) - 1
-        running = [helpers.submit(self._work) for _ in range(n_helpers)]
+        # a cancelled call stays in the queue of `helpers`, which must not keep the samples, nor the batch of `check`
+        running = [helpers.submit(_help, ref(self)) for _ in range(n_helpers)]
         self._work()
         for helper in running:
             if not helper.cancel():
@@ -112,3 +114,8 @@ class _Chunk:
                 return None
             self._rows += 1
             return self._rows - 1
+
+
+def _help(chunk: "ref[_Chunk]") -> None:
+    if (current := chunk()) is not None:
+        current._work()

@@ -92,6 +92,22 @@ def test_a_batch_is_served_while_files_of_another_job_are_read(engine, slow, fie
     assert len({work.future.result(WAIT_S).digest for work in stuck}) == 1
 
 
+def test_the_bytes_of_a_batch_are_returned_while_files_of_another_job_are_read(engine, slow, monkeypatch):
+    """A call that waited for a helping thread kept each batch in memory, until the job was at its limit: 429 for 23 s."""
+    monkeypatch.setattr(reading, "cores", lambda: 9)  # more calls than there are threads to help
+    works = [engine.produce(opened(slow), BATCH, "slow") for _ in range(2)]
+    assert slow.begun.acquire(timeout=WAIT_S)
+    held = engine.in_flight_bytes
+    gc.disable()
+    try:
+        for _ in range(3):
+            engine.produce(QUICK, BATCH, "quick").future.result(WAIT_S)
+        wait_until(lambda: engine.in_flight_bytes == held)
+    finally:
+        gc.enable()
+    assert not any(work.future.done() for work in works)
+
+
 @pytest.mark.parametrize("jobs", [2, 5])
 def test_a_batch_is_served_while_files_of_several_jobs_are_read(engine, slow, jobs, monkeypatch):
     """Jobs whose last task was long leave a thread to the others."""
