@@ -12,7 +12,18 @@ from augsvc.data.catalog import open_catalog
 from augsvc.data.formats.format import DatasetSettings, dataset_formats
 from augsvc.settings import Settings, load_settings
 
-FORMATS = ["audio_folder", "coco", "image_folder", "image_mask_pairs", "manifest", "voc", "yolo"]
+FORMATS = [
+    "arrays",
+    "audio_folder",
+    "cifar",
+    "coco",
+    "image_folder",
+    "image_mask_pairs",
+    "manifest",
+    "mnist",
+    "voc",
+    "yolo",
+]
 PLAIN = """
     from pathlib import Path
     from typing import Literal

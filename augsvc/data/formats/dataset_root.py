@@ -103,13 +103,13 @@ class DatasetRoot:
             raise ValueError(f"{self.locate(name)} cannot be read ({err.strerror})") from err
         return os.fdopen(opened, "rb")
 
-    def read(self, name: str) -> bytes:
-        """The contents of a file of labels; raises as `open`, and for one above MAX_LABEL_BYTES."""
+    def read(self, name: str, max_bytes: int = MAX_LABEL_BYTES) -> bytes:
+        """The contents of a file; raises as `open`, and for one of more than `max_bytes`."""
         with self.open(name) as file:
-            data = retry_faults(self.locate(name), partial(file.read, MAX_LABEL_BYTES + 1), self.pause)
-        if len(data) > MAX_LABEL_BYTES:
-            raise ValueError(f"{self.locate(name)} has more than {MAX_LABEL_BYTES:,} bytes")
-        return data
+            n_bytes = os.fstat(file.fileno()).st_size
+            if n_bytes > max_bytes:
+                raise ValueError(f"{self.locate(name)} has more than {max_bytes:,} bytes")
+            return retry_faults(self.locate(name), partial(file.read, n_bytes), self.pause)
 
     def read_text(self, name: str) -> str:
         """As `read`, as text in UTF-8, with or without a byte order mark."""
