@@ -14,10 +14,13 @@ _FOLLOW = (
 )
 _UNCHANGED = "Masks, boxes and keypoints stay as they are: no content moves."
 _PAIRED = "A batch has the partner's label, `label2`, and the weight of the sample's, `mix_weight`."
-_EFFECTS = {
-    Kind.FRAME: _FOLLOW,
-    Kind.MOVE: _FOLLOW,
-    Kind.ERASE: "Masks, boxes and keypoints stay as they are, also where their content is hidden.",
+_HIDDEN = "Masks, boxes and keypoints stay as they are, also where their content is hidden."
+_STILL = {
+    Kind.TONE: _UNCHANGED,
+    Kind.FILTER: _UNCHANGED,
+    Kind.NOISE: _UNCHANGED,
+    Kind.OPAQUE: _UNCHANGED,
+    Kind.ERASE: _HIDDEN,
 }
 
 
@@ -42,6 +45,11 @@ def describe(step: type[Operation] | type[Container]) -> Description:
     return Description(family, notes, _label_effect(step), step.continuous, dict(step.elsewhere))
 
 
+def moves_content(operation: type[Operation]) -> bool:
+    """Whether content moves or is replaced by that of other samples, so that labels change."""
+    return operation.media == "image" and operation.kind not in _STILL
+
+
 def _label_effect(operation: type[Operation]) -> str:
     if operation.media == "audio":
         return "The label stays as it is."
@@ -52,4 +60,4 @@ def _label_effect(operation: type[Operation]) -> str:
         return "The label stays as it is; datasets with masks, boxes or keypoints are refused."
     if operation.partners:
         return "Masks, boxes and keypoints move with the pixels; those of all samples are joined."
-    return _EFFECTS.get(operation.kind, _UNCHANGED)
+    return _STILL.get(operation.kind, _FOLLOW)

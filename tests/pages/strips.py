@@ -18,8 +18,9 @@ from augsvc.arrays import U8, Sample
 from augsvc.data.builtin.tones import Tones
 from augsvc.data.catalog import open_catalog
 from augsvc.ops.kinds.composition import Branches
-from augsvc.ops.operation import Kind, Operation
+from augsvc.ops.operation import Operation
 from augsvc.streams.clip_plot import draw_clips
+from augsvc.streams.description import moves_content
 from tests.harness import ListSource, over, photo
 
 FOLDER = Path(__file__).parents[2] / "augsvc" / "http" / "ui" / "strips"
@@ -36,7 +37,6 @@ _PHOTOS = {  # top and left of the crop; in it an ellipse, x y and half axes, th
     "coffee": (40, 150, 190, 150, 130, 120, ((190, 150), (120, 150), (260, 150))),
 }
 _MASK, _BOX, _POINT = (0, 230, 220), (255, 220, 0), (255, 40, 160)
-_MOVING = (Kind.FRAME, Kind.MOVE, Kind.MIX)  # kinds whose strips show labels
 
 Cells = list[dict[str, float]]  # for each cell the parameters that are set for it
 Pipeline = Sequence[Mapping[str, object]]
@@ -92,7 +92,7 @@ def _render_image(pipeline: Pipeline, index: int, operation: type[Operation]) ->
     side = _canvas_side(operation)
     batch = over(source, pipeline, size=[side, side]).batch(start=index, count=1)
     image = np.array(Image.fromarray(batch["image"][0]).resize((SIDE, SIDE), Image.Resampling.BOX))
-    return _painted(image, batch, SIDE / side) if operation.kind in _MOVING and "boxes" in batch else image
+    return _painted(image, batch, SIDE / side) if moves_content(operation) and "boxes" in batch else image
 
 
 def _canvas_side(operation: type[Operation]) -> int:

@@ -138,6 +138,7 @@ function show(batch) {
   clearErrors();
   saveState();
   if (typeof state.pipeline === "string") pipeline.show(state.pipeline, batch.stream.spec.pipeline);
+  pipeline.showPolicies(batch.stream);
   data.showDefaults(batch.stream.spec);
   toolbar.show(state, batch.stream.samples);
   toolbar.setOverlays(availableOverlays(batch.augmented), state.overlays);

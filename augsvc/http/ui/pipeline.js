@@ -48,6 +48,19 @@ export class Pipeline {
     this.#render();
   }
 
+  /** Shows what a stream's policies choose from: ids in passes are those of its steps, such as one_of.rand_augment.1.shear_x. */
+  showPolicies({ passes, spec }, nodes = this.nodes, entries = spec.pipeline, prefix = "") {
+    const ids = passes.flatMap((stages) => Object.values(stages).flat()).map(String);
+    nodes.forEach((node, i) => {
+      const id = `${prefix}${entries[i]?.id}.`;
+      if (node.children) this.showPolicies({ passes, spec }, node.children, entries[i]?.of ?? [], id);
+      if (node.operation.kind !== "policy") return;
+      const names = ids.filter((other) => other.startsWith(id)).map((other) => other.split(".").at(-1));
+      node.choices.textContent = `Chooses from ${[...new Set(names)].join(", ")}.`;
+      node.choices.hidden = names.length === 0;
+    });
+  }
+
   /** The operations as a specification lists them. */
   entries() {
     return toEntries(this.nodes);
@@ -190,6 +203,8 @@ export class Pipeline {
     const { name, summary } = node.operation;
     const body = el("div", { class: "parameters", id: uniqueId("parameters"), role: "group", "aria-label": name, hidden: !node.open });
     body.append(el("p", { class: "quiet" }, summary.replaceAll("`", "")));
+    node.choices = el("p", { class: "quiet", hidden: true });
+    body.append(node.choices);
     node.fields = new Map();
     for (const parameter of parameters(node.operation)) {
       const isSteps = parameter.name === "of" && node.children;
