@@ -4,16 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from pydantic import ValidationError
-
 from augsvc.importing.framing import Framing
 from augsvc.importing.node import Node
 from augsvc.importing.parameters import Parameters, Range, Refused
+from augsvc.importing.steps import validated
 from augsvc.ops.kinds.image import Tone
 from augsvc.ops.operation import Kind, Operation, Settings
 from augsvc.ops.policy import Policy
 from augsvc.ops.registry import containers, registry
-from augsvc.validation import explain
 
 NOTHING: Settings = {"op": "brightness", "p": 0.0}  # a choice that changes nothing
 _AFTER_NORMALISING = "comes after Normalize and changes colours: put it before"
@@ -84,6 +82,7 @@ class Builder:
     differences: list[str] = field(default_factory=list)  # of the transform that is being translated
     remarks: list[str] = field(default_factory=list)  # on it, that make no difference
     is_frame: bool = False  # whether that transform changes the size
+    is_inlined: bool = False  # whether its children stand in its place
 
     def differs(self, text: str) -> None:
         """Notes what is not as in the library; the transform is near, not equal."""
@@ -117,6 +116,12 @@ class Builder:
         for node in nodes:
             self._translate(node)
 
+    def inline(self, node: Node) -> None:
+        """Translates the children of a container that always applies, as if they stood in its place."""
+        differences, remarks = self.differences, self.remarks
+        self.walk(node.children)
+        self.differences, self.remarks, self.is_frame, self.is_inlined = differences, remarks, False, True
+
     def children(self, node: Node) -> list[list[Settings]]:
         """The steps of each child of a container; those that are refused have lines, and raise Refused after all are read."""
         steps, start = [], len(self.lines)
@@ -137,7 +142,7 @@ class Builder:
         start, count, before = len(self.lines), len(self.steps), self.normalisation
         framing = self.framing.copy()
         self.differences = self.framing.differences = []
-        self.remarks, self.is_frame = [], False
+        self.remarks, self.is_frame, self.is_inlined = [], False, False
         nearest = None
         try:
             if node.name not in self.table.translators:
@@ -154,7 +159,7 @@ class Builder:
             line = Line(node.name, Verdict.REFUSED, (), (str(refusal),), nearest, self.depth, node)
         else:
             notes = dict.fromkeys(self.differences + self.remarks)
-            steps = tuple(self.steps[count:])
+            steps = () if self.is_inlined else tuple(self.steps[count:])
             verdict = Verdict.NEAR if self.differences else Verdict.EQUAL
             line = Line(node.name, verdict, steps, tuple(notes), None, self.depth, node, self.is_frame, given.ranges)
         self.lines.insert(start, line)
@@ -165,26 +170,6 @@ class Builder:
         if name in self.table.out_of_scope:
             return self.table.out_of_scope[name], None
         return "is no transform that is known", None
-
-
-def validated(step: Settings) -> Settings:
-    """A step in plain JSON's types, without a `p` that is its default; refused if it is outside the operation's limits."""
-    model = registry().get(str(step["op"])) or containers()[str(step["op"])]
-    default = model.model_fields["p"].default
-    step = {name: _plain(value) for name, value in step.items() if not (name == "p" and value == default)}
-    if not issubclass(model, Operation):
-        return step  # validated with its children, as a whole pipeline
-    try:
-        model.model_validate(step)
-    except ValidationError as err:
-        raise Refused(f"its {step['op']}: {explain(err, str(step['op']), model).message}") from err
-    return step
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return value
 
 
 def _commutes_with_crops(step: Settings) -> bool:

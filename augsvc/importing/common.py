@@ -54,10 +54,10 @@ def colors_after(build: Builder, name: str, value: Value) -> list[float]:
     return [round(level if build.is_float else level / 255.0, 6) for level in levels]
 
 
-def gray_of(given: Parameters, name: str) -> float | list[float]:
+def gray_of(given: Parameters, build: Builder, name: str) -> float | list[float]:
     """The colour of a frame's fill, on [0, 1], from levels of 255."""
     values = given.numbers(name, (1, 3)) or [0.0]
-    levels = [round(value / 255.0, 6) for value in values]
+    levels = [round(value if build.is_float else value / 255.0, 6) for value in values]
     return levels[0] if len(set(levels)) == 1 else levels
 
 

@@ -6,6 +6,7 @@ A pipeline has at most one frame, which comes first, so resizes wait for the cro
 from dataclasses import dataclass, field, replace
 
 from augsvc.importing.parameters import Range, Refused
+from augsvc.importing.steps import validated
 from augsvc.ops.operation import Settings
 
 Size = tuple[int, int]  # H, W
@@ -51,7 +52,7 @@ class Framing:
         """A resize to a side, or another frame whose canvas the next step names."""
         if self.pending is not None or self.frame is not None or self.fit is not None:
             raise Refused("a second resize: a pipeline has one frame; remove one of them")
-        self.pending, self.size = step, None
+        self.pending, self.size = validated(step), None
 
     def resize(self, size: Size) -> None:
         """A resize to a size, whatever the aspect ratio."""
@@ -79,7 +80,7 @@ class Framing:
         if self.pending is not None:
             self.differences.append("crops the source itself, not the resized image: the same areas, sharper")
         self.pending, self.size = None, size
-        self.frame = {"op": "random_resized_crop", "scale": list(scale), "ratio": list(ratio)}
+        self.frame = validated({"op": "random_resized_crop", "scale": scale, "ratio": ratio})
 
     def center_crop(self, size: Size) -> None:
         """A crop of the middle."""
@@ -99,12 +100,12 @@ class Framing:
         if int(str(waiting["pixels"])) > min(size):
             raise Refused("images may be larger than the size it pads to; a frame crops them")
         self.pending, self.size = None, size
-        self.frame = {**waiting, "border": border, "fill": fill}
+        self.frame = validated({**waiting, "border": border, "fill": fill})
 
     def _crop(self, size: Size, random: dict[str, object] | None) -> None:
         waiting, self.pending = self.pending, None
         if self.frame is None and self.fit is None:
-            self.frame = self._crop_of_source(waiting, random)
+            self.frame = validated(self._crop_of_source(waiting, random))
         elif random is not None and random["padding"]:
             self._shift(size, random)
         elif self.size != size:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from enum import Enum
 
 import torch
@@ -11,7 +12,7 @@ from augsvc.importing.printed import parse_printed
 from augsvc.importing.serialized import read_serialized
 
 _MODULE_ATTRIBUTES = frozenset(vars(torch.nn.Module())) | {"transforms"}
-_KORNIA_CONTAINERS = ("AugmentationSequential", "ImageSequential")
+_KORNIA_CONTAINERS = ("AugmentationSequential", "ImageSequential", "Sequential")
 
 
 def read_object(transform: object) -> tuple[Library, Node]:
@@ -20,7 +21,7 @@ def read_object(transform: object) -> tuple[Library, Node]:
     Raises:
         CannotRead: it is of no library that is known.
     """
-    library = type(transform).__module__.partition(".")[0]
+    library = _library_of(transform)
     if library == "torchvision":
         return "torchvision", _read_torchvision(transform, 0)
     if library == "kornia":
@@ -29,6 +30,13 @@ def read_object(transform: object) -> tuple[Library, Node]:
         return "albumentations", _read_albumentations(transform)
     name = f"{type(transform).__module__}.{type(transform).__qualname__}"
     raise CannotRead(f"is a {name}: give a transform of torchvision, Albumentations or Kornia")
+
+
+def _library_of(transform: object) -> str:
+    """The package of an object's class; of a torch.nn.Sequential that of its first child."""
+    while type(transform) is torch.nn.Sequential and len(transform):
+        transform = transform[0]
+    return type(transform).__module__.partition(".")[0]
 
 
 def _read_albumentations(transform: object) -> Node:
@@ -50,22 +58,31 @@ def _require_depth(depth: int) -> None:
 
 def _read_torchvision(transform: object, depth: int) -> Node:
     _require_depth(depth)
-    children = getattr(transform, "transforms", None) or ()
+    attributes = getattr(transform, "__dict__", {})
+    children = transform if type(transform) is torch.nn.Sequential else getattr(transform, "transforms", None) or ()
     parameters = {
         name: plain
-        for name, value in vars(transform).items()
+        for name, value in attributes.items()
         if name not in _MODULE_ATTRIBUTES and not name.startswith("_") and (plain := _plain(value)) is not None
     }
-    name = type(transform).__name__
-    return Node(name, parameters, tuple(_read_torchvision(child, depth + 1) for child in children))
+    return Node(
+        _name_of(transform, "torchvision"), parameters, tuple(_read_torchvision(child, depth + 1) for child in children)
+    )
+
+
+def _name_of(transform: object, library: str) -> str:
+    """The class's name, with its module if it is not the library's: such a class is in no table."""
+    kind = type(transform)
+    is_known = kind.__module__.partition(".")[0] == library or type(transform) is torch.nn.Sequential
+    return kind.__name__ if is_known else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _read_kornia(transform: object, depth: int) -> Node:
     """Containers by their attributes, which they do not print; the rest by its printed form, tensors to four digits."""
     _require_depth(depth)
-    name = type(transform).__name__
+    name = _name_of(transform, "kornia")
     if name not in _KORNIA_CONTAINERS or not isinstance(transform, torch.nn.Module):
-        return parse_printed(repr(transform))
+        return Node(name) if "." in name else replace(parse_printed(repr(transform)), name=name)
     parameters = {}
     for key, attribute in (("random_apply", "random_apply"), ("same_on_batch", "_same_on_batch")):
         if (value := _plain(getattr(transform, attribute, None))) is not None:

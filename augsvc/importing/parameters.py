@@ -110,10 +110,17 @@ class Parameters:
 
     def size(self, *names: str) -> tuple[int, int]:
         """(height, width), of a parameter of one or two numbers, or of two parameters."""
-        sides = [side for name in names for side in self.numbers(name, (1, 2))]
-        if not sides or not all(side.is_integer() and 1 <= side <= 4096 for side in sides):
-            raise Refused(f"{names[0]} must be whole numbers from 1 to 4096")
-        return int(sides[0]), int(sides[-1])
+        sides = [side for name in names for side in self.sides(name)]
+        if not sides:
+            raise Refused(f"{names[0]} is missing")
+        return sides[0], sides[-1]
+
+    def sides(self, name: str) -> list[int]:
+        """One or two sides of an image, in pixels; [] if they are not given."""
+        sides = self.numbers(name, (1, 2))
+        if not all(side.is_integer() and 1 <= side <= 4096 for side in sides):
+            raise Refused(f"{name} must be whole numbers from 1 to 4096")
+        return [int(side) for side in sides]
 
 
 def ordered(name: str, low: float, high: float) -> Range:

@@ -154,7 +154,8 @@ def _node(call: _Call) -> Node:
             children += value
         elif value is not None:
             parameters[name] = _plain(value)
-    return Node(call.name.rpartition(".")[2], parameters, tuple(_node(child) for child in children), printed=True)
+    name = call.name.rpartition(".")[2] if call.name.startswith(("torchvision.", "kornia.")) else call.name
+    return Node(name, parameters, tuple(_node(child) for child in children), printed=True)
 
 
 def _plain(value: object) -> Value:

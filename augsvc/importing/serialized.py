@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from augsvc.importing.node import MAX_NESTING, CannotRead, Node, Value
 
 _VERSION = "2.0."
-_NOT_PARAMETERS = ("__class_fullname__", "transforms", "bbox_params", "keypoint_params", "additional_targets",
-                   "is_check_shapes")  # fmt: skip
+_NOT_PARAMETERS = ("__class_fullname__", "transforms")
 
 
 def read_serialized(value: object) -> Node:
@@ -41,4 +40,6 @@ def _read(entry: object, depth: int) -> Node:
     parameters: dict[str, Value] = {
         str(key): value for key, value in entry.items() if key not in _NOT_PARAMETERS and value is not None
     }
-    return Node(name.rpartition(".")[2], parameters, tuple(_read(child, depth + 1) for child in children))
+    if name.startswith("albumentations."):  # a user's class keeps its full name, which is in no table
+        name = name.rpartition(".")[2]
+    return Node(name, parameters, tuple(_read(child, depth + 1) for child in children))

@@ -15,9 +15,6 @@ from augsvc.ops.operation import Settings
 from augsvc.ops.pipeline import parse_pipeline
 
 TABLES: Mapping[Library, Table] = {"torchvision": TORCHVISION, "albumentations": ALBUMENTATIONS, "kornia": KORNIA}
-_ROOTS = {"Compose", "ReplayCompose", "Sequential", "AugmentationSequential", "ImageSequential"}
-_HIDING = {"AugmentationSequential", "ImageSequential"}
-_HIDDEN = "its printed form leaves out random_apply and same_on_batch: all children apply, and each sample draws"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +56,9 @@ def translate(library: Library, root: Node, size: Size | None = None) -> Import:
     """
     require_bounded(root)
     builder = Builder(TABLES[library], Framing(size))
-    always = root.parameters.get("p", 1.0) == 1.0 and not root.parameters.get("random_apply")
-    builder.walk(root.children if root.name in _ROOTS and always else [root])
-    if root.printed and root.name in _HIDING:
-        builder.lines.insert(0, Line(root.name, Verdict.NEAR, notes=(_HIDDEN,)))
+    builder.walk([root])
+    if root.children and (line := builder.lines[0]).verdict is Verdict.EQUAL and not line.notes:
+        del builder.lines[0]  # a Compose that does nothing but hold the others
     try:
         builder.framing.require_complete()
     except Refused as refusal:

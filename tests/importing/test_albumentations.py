@@ -1,8 +1,10 @@
 """Where the same name means something else in Albumentations: each test fails with a translation that keeps the numbers."""
 
+import json
+
 import pytest
 
-from augsvc.importing import CannotRead
+from augsvc.importing import CannotRead, import_text
 from tests.importing.forms import a, albumentations, notes, only, verdicts
 
 
@@ -173,6 +175,22 @@ def test_unknown_parameters_are_refused_by_name():
     assert (
         notes(albumentations(a("HorizontalFlip", p=0.5, always_apply=False))) == "has unknown parameters: always_apply"
     )
+
+
+def test_what_a_compose_says_of_boxes_is_noted():
+    boxes = {"format": "coco", "min_visibility": 0.3}
+    root = a("Compose", a("InvertImg", p=0.5), p=1.0, bbox_params=boxes, keypoint_params=None, additional_targets={})
+    result = import_text(json.dumps({"__version__": "2.0.8", "transform": root}))
+    assert "min_visibility" in notes(result)
+    assert verdicts(result) == {"Compose": "near", "InvertImg": "equal"}
+    root["strict"] = True
+    result = import_text(json.dumps({"__version__": "2.0.8", "transform": root}))
+    assert "unknown parameters: strict" in notes(result)
+
+
+def test_a_class_of_the_users_is_not_taken_for_a_class_of_the_library():
+    assert verdicts(albumentations(a("mytraining.InvertImg", p=0.5))) == {"mytraining.InvertImg": "refused"}
+    assert verdicts(albumentations(a("albumentations.InvertImg", p=0.5))) == {"InvertImg": "equal"}
 
 
 def test_a_container_whose_child_is_refused_names_it():

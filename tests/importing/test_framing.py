@@ -83,6 +83,46 @@ def test_a_frame_with_p_below_one_is_refused():
     assert "images of two sizes" in notes(albumentations(a("RandomCrop", height=64, width=64, p=0.5)))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Resize(size=[0])",
+        "Resize(size=[-3, 4])",
+        "Resize(size=[5000, 4])",
+        "Resize(size=[96.5])",
+        "Resize(size=[1, 2, 3])",
+        "Resize(size=nan)",
+        "CenterCrop(size=(0, 4))",
+        "CenterCrop()",
+        "RandomCrop(size=(8, 8), padding=-1)",
+        "RandomCrop(size=(8, 8), padding=1.5)",
+        "RandomCrop(size=(8, 8), padding=[1, 2, 3, 4])",
+        "RandomCrop(size=(8, 8), fill=300)",
+        "RandomResizedCrop(size=(8, 8), scale=(0.0, 1.0))",
+        "RandomResizedCrop(size=(8, 8), scale=(0.5, 7))",
+        "RandomResizedCrop(size=(8, 8), ratio=(-1, 1))",
+        "RandomIoUCrop(options=[3.0])",
+        "RandomZoomOut(side_range=(0.5, 90))",
+    ],
+)
+def test_sizes_outside_the_limits_refuse_their_transform(text):
+    result = torchvision(text, "RandomInvert(p=0.5)")
+    assert [str(line.verdict) for line in result.lines] == ["refused", "equal"]
+    assert result.fields() == {"pipeline": [{"op": "invert"}]}
+
+
+def test_a_compose_in_a_compose_stands_in_its_place():
+    inner = "Compose(\n RandomResizedCrop(size=(64, 64))\n Normalize(mean=[0.5, 0.5, 0.5], std=[0.2, 0.2, 0.2])\n)"
+    result = torchvision("RandomHorizontalFlip(p=0.5)", inner)
+    assert (result.size, [step["op"] for step in result.pipeline]) == (
+        (64, 64),
+        ["random_resized_crop", "horizontal_flip"],
+    )
+    assert "output" in result.fields()
+    nested = albumentations(a("Sequential", a("RandomCrop", height=8, width=8), p=1.0), a("InvertImg", p=0.5))
+    assert (nested.size, [step["op"] for step in nested.pipeline]) == ((8, 8), ["random_crop", "invert"])
+
+
 def test_detection():
     assert frame(torchvision("RandomIoUCrop(trials=40)", "Resize(size=[300, 300])"))[0]["op"] == "iou_crop"
     step, size, fit = frame(

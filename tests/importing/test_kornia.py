@@ -2,6 +2,7 @@
 
 import kornia.augmentation as K
 import pytest
+import torch
 
 from augsvc.importing import import_text, import_transform
 from tests.importing.forms import kornia, notes, only
@@ -26,6 +27,22 @@ def test_an_object_and_its_printed_form_become_the_same_pipeline():
     assert result.fields() == import_text(repr(transform)).fields()
     assert "leaves out random_apply" in notes(import_text(repr(transform)))
     assert "random_apply" not in notes(result)
+
+
+def test_a_sequential_of_torch_is_read_as_well():
+    transform = torch.nn.Sequential(K.RandomResizedCrop((32, 32)), K.RandomInvert(p=0.3))
+    result = import_transform(transform)
+    assert (result.size, [step["op"] for step in result.pipeline]) == ((32, 32), ["random_resized_crop", "invert"])
+    assert import_text(repr(transform)).fields() == result.fields()
+
+
+def test_a_class_of_the_users_is_not_taken_for_a_class_of_the_library():
+    class RandomInvert(K.RandomInvert):
+        pass
+
+    transform = K.AugmentationSequential(RandomInvert(), K.RandomInvert(), data_keys=["input"])
+    first, second = import_transform(transform).lines
+    assert (str(first.verdict), str(second.verdict)) == ("refused", "equal")
 
 
 def test_random_affine_is_clockwise_and_shears_the_other_way():

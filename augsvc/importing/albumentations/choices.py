@@ -49,11 +49,21 @@ def _random_order(given: Parameters, build: Builder) -> None:
 
 def _sequential(given: Parameters, build: Builder) -> None:
     p = given.p(0.5 if given.node.name == "Sequential" else 1.0)
-    steps = [step for child in build.children(given.node) for step in child]
+    _labels(given, build)
     if p == 1.0:
-        build.steps += steps
+        build.inline(given.node)
     else:
+        steps = [step for child in build.children(given.node) for step in child]
         add_children(build, "random_apply", p, steps, {})
+
+
+def _labels(given: Parameters, build: Builder) -> None:
+    """What a Compose says of labels."""
+    given.ignore("is_check_shapes")
+    if given.take("bbox_params") or given.take("keypoint_params"):
+        build.differs("a box stays while a tenth of it is visible; min_area, min_visibility and clip do not apply")
+    if given.take("additional_targets"):
+        build.differs("moves the labels of the dataset, not additional_targets")
 
 
 def _own_p(value: object, default: float) -> float:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
-from augsvc.importing.builder import Builder, Entry, validated
+from augsvc.importing.builder import Builder, Entry
 from augsvc.importing.common import add_children, colors_after, flip, gray_of, nothing
 from augsvc.importing.node import Value
 from augsvc.importing.parameters import Parameters, Range, Refused, negated, scaled
+from augsvc.importing.steps import validated
 
 _BORDERS = ("constant", "edge", "reflect", None, "reflect101")
 _INTERPOLATIONS = (
@@ -145,8 +146,10 @@ def _perspective(given: Parameters, build: Builder) -> None:
     given.require("fit_output", (False,), "an image keeps its canvas here")
     _interpolation(given, build)
     low, high = given.limits("scale", (0.05, 0.1), 0.0, 0.0)
-    build.differs("moves corners by uniform distances of the same spread; there by the modulus of a normal one")
-    settings = {"distortion": scaled((low, high), 2.0), **_border(given, build)}
+    build.differs(
+        "moves corners by uniform distances of the same root mean square; there by the modulus of normal ones"
+    )
+    settings = {"distortion": scaled((low, high), 2.0 * 3.0**0.5), **_border(given, build)}
     build.add("perspective", given.p(0.5), settings)
 
 
@@ -197,7 +200,7 @@ def _padding(given: Parameters, build: Builder) -> tuple[str, float | list[float
     given.require("pad_position", ("center",), "pads on both sides")
     if given.flag("pad_if_needed", False):
         build.remark("pads smaller images")
-    return _border_mode(given), gray_of(given, "fill")
+    return _border_mode(given), gray_of(given, build, "fill")
 
 
 def _random_crop(given: Parameters, build: Builder) -> None:
@@ -222,7 +225,7 @@ def _pad_if_needed(given: Parameters, build: Builder) -> None:
     for name in ("pad_height_divisor", "pad_width_divisor"):
         given.require(name, (), "images of many sizes leave it")
     build.before_frame()
-    build.framing.pad_to(given.size("min_height", "min_width"), _border_mode(given), gray_of(given, "fill"))
+    build.framing.pad_to(given.size("min_height", "min_width"), _border_mode(given), gray_of(given, build, "fill"))
 
 
 def _square(op: str, p: float) -> Entry:

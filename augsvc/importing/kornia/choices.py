@@ -14,19 +14,25 @@ def _sequential(given: Parameters, build: Builder) -> None:
     """All children in order or, with `random_apply`, as many as [first, last) says, in a random order."""
     if given.flag("same_on_batch", False):
         build.differs("draws for each sample; there once for a batch")
-    children = build.children(given.node)
     counts = given.take("random_apply")
     if counts is None and given.node.printed:
-        build.differs("its printed form leaves out random_apply: all children apply")
+        build.differs(
+            "its printed form leaves out random_apply and same_on_batch: all children apply, and each sample draws"
+        )
     if not counts:
-        build.steps += [step for child in children for step in child]
+        build.inline(given.node)
         return
+    children = build.children(given.node)
     given.put("random_apply", counts)
     first, last = given.numbers("random_apply", (2,))
     build.differs("chooses for each sample, in the order of the list; there for a batch, in a random order")
     most = min(last - 1.0, float(len(children)))
     steps = [one_child(child) for child in children]
     add_children(build, "some_of", 1.0, steps, {"n": (min(first, most), most)})
+
+
+def _in_order(given: Parameters, build: Builder) -> None:
+    build.inline(given.node)
 
 
 def _mixup(given: Parameters, build: Builder) -> None:
@@ -59,5 +65,6 @@ CHOICES: Mapping[str, Entry] = {
     "AugmentationSequential": Entry(_root, "some_of"),
     "ImageSequential": Entry(_sequential, "some_of"),
     "RandomCutMixV2": Entry(_cutmix, "cutmix"),
+    "Sequential": Entry(_in_order),  # torch.nn's
     "RandomMixUpV2": Entry(_mixup, "mixup"),
 }

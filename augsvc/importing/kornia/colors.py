@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
-from augsvc.importing.builder import Builder, Entry, Normalisation, validated
+from augsvc.importing.builder import Builder, Entry, Normalisation
 from augsvc.importing.common import add_children
 from augsvc.importing.kornia.common import around, p, simple
 from augsvc.importing.parameters import Parameters, Range, Refused, scaled
+from augsvc.importing.steps import validated
 from augsvc.ops.operation import Settings
 
 _ORDER = "draws the order for each sample; there for a batch"

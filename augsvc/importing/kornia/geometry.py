@@ -104,11 +104,11 @@ def _resize(given: Parameters, build: Builder) -> None:
             "averages areas where it shrinks; Kornia filters by a Gaussian: 4 levels on average, to 96 pixels"
         )
     side = choose({"short": "shortest", "long": "longest"}, given.word("side", "short"), "side")
-    sizes = given.numbers("size", (1, 2))
+    sizes = given.sides("size")
     if len(sizes) == 2:
-        build.framing.resize((int(sizes[0]), int(sizes[1])))
+        build.framing.resize((sizes[0], sizes[1]))
     elif sizes:
-        build.framing.wait_for_crop({"op": "resize", "side": side, "pixels": int(sizes[0])})
+        build.framing.wait_for_crop({"op": "resize", "side": side, "pixels": sizes[0]})
     else:
         raise Refused("size is missing")
 

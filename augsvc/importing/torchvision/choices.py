@@ -31,8 +31,7 @@ def _random_order(given: Parameters, build: Builder) -> None:
 
 
 def _compose(given: Parameters, build: Builder) -> None:
-    for child in build.children(given.node):
-        build.steps += child
+    build.inline(given.node)
 
 
 def _rand_augment(given: Parameters, build: Builder) -> None:
@@ -71,6 +70,7 @@ def _mix(op: str) -> Entry:
 CHOICES: Mapping[str, Entry] = {
     "AutoAugment": Entry(_auto_augment, "auto_augment"),
     "Compose": Entry(_compose),
+    "Sequential": Entry(_compose),  # torch.nn's
     "CutMix": _mix("cutmix"),
     "MixUp": _mix("mixup"),
     "RandAugment": Entry(_rand_augment, "rand_augment"),

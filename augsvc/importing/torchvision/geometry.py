@@ -67,12 +67,12 @@ def _random_resized_crop(given: Parameters, build: Builder) -> None:
 def _resize(given: Parameters, build: Builder) -> None:
     _resampling(given, build)
     build.before_frame()
-    sides = given.numbers("size", (1, 2))
+    sides = given.sides("size")
     longest = given.take("max_size")
     if len(sides) == 2:
-        build.framing.resize((int(sides[0]), int(sides[1])))
+        build.framing.resize((sides[0], sides[1]))
     elif sides and longest is None:
-        build.framing.wait_for_crop({"op": "resize", "side": "shortest", "pixels": int(sides[0])})
+        build.framing.wait_for_crop({"op": "resize", "side": "shortest", "pixels": sides[0]})
     elif not sides and isinstance(longest, int):
         build.framing.wait_for_crop({"op": "resize", "side": "longest", "pixels": longest})
     else:
@@ -86,19 +86,19 @@ def _center_crop(given: Parameters, build: Builder) -> None:
 
 def _random_crop(given: Parameters, build: Builder) -> None:
     padding = given.numbers("padding", (1, 2, 4)) or [0.0]
-    if len(set(padding)) > 1:
+    if len(set(padding)) > 1 or not padding[0].is_integer():
         raise Refused("pads the sides differently; random_crop pads all by the same number")
     if given.flag("pad_if_needed", False):
         build.differs("a smaller source lies anywhere on the canvas; there it is padded on both sides")
     mode = choose(_BORDERS, given.word("padding_mode", "constant"), "padding_mode")
     build.before_frame()
-    fill = gray_of(given, "fill")
+    fill = gray_of(given, build, "fill")
     build.framing.random_crop(given.size("size"), int(padding[0]), mode, fill)
 
 
 def _zoom_out(given: Parameters, build: Builder) -> None:
     build.before_frame()
-    fill = gray_of(given, "fill")
+    fill = gray_of(given, build, "fill")
     side, p = given.range("side_range", (1.0, 4.0)), given.p(0.5)
     build.framing.wait_for_crop({"op": "zoom_out", "side": list(side), "fill": fill, "p": p})
 
