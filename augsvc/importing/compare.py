@@ -116,7 +116,8 @@ def _always(node: Node) -> Node:
 
 
 def _compare_nodes(library: Library, peer: Peer, nodes: Sequence[Node]) -> Difference:
-    ours = translate(library, Node("Compose", children=tuple(nodes)))
+    root = "Sequential" if library == "kornia" else "Compose"
+    ours = translate(library, Node(root, children=tuple(nodes)))
     if ours.refused:
         raise NotComparable(ours.refused[0].notes[0])
     distances = []

@@ -9,7 +9,7 @@ from augsvc.importing.parameters import Parameters, Range, Refused, scaled, show
 
 def _odd_sides(given: Parameters, default: Range) -> tuple[int, int]:
     """The smallest and the largest side of a kernel; a number n is 3 to n."""
-    sides = given.numbers("blur_limit", (1, 2)) or list(default)
+    sides = given.numbers("blur_limit", (1, 2)) or [float(side) for side in default]
     low, high = (3.0, sides[0]) if len(sides) == 1 else sides
     if not (0 <= low <= high <= 1023 and low.is_integer() and high.is_integer()):
         raise Refused(f"blur_limit must be whole numbers, the lower first, not {low:g} and {high:g}")
