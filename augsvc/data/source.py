@@ -12,7 +12,7 @@ from augsvc.arrays import I64, Sample
 from augsvc.numerics.color_statistics import ColorStatistics
 from augsvc_client.decoding.resampling import resampled_length
 
-LabelKind = Literal["class", "multi_label", "regression", "text"]
+LabelKind = Literal["class", "none", "multi_label", "regression", "text"]
 Split = Literal["train", "test"]  # of the built-in datasets
 SPLITS: tuple[str, ...] = ("train", "val", "test")  # which a folder may have
 
@@ -49,8 +49,8 @@ class SourceInfo:
 
     @property
     def label_tensor(self) -> tuple[str, tuple[int, ...]]:
-        """The dtype and the shape of one sample's label: its class; 0 or 1 for each class; numbers; or UTF-8, padded by zeros."""
-        if self.label_kind == "class":
+        """The dtype and the shape of one sample's label: its class, or -1; 0 or 1 for each class; numbers; or a text in UTF-8."""
+        if self.label_kind in ("class", "none"):
             return "int64", ()
         return "float32" if self.label_kind == "regression" else "uint8", (self.label_width,)
 

@@ -28,7 +28,7 @@ def require_mixable(steps: Sequence[Step], info: SourceInfo, views: int) -> None
             raise SpecInvalid(
                 f"views must be 1 with {step.op}: a sample has its partners and their labels once", field="views"
             )
-        if info.label_kind != "class":
+        if info.label_kind not in ("class", "none"):
             raise SpecInvalid(
                 f"{field}.op: {step.op} mixes labels of one class, and this dataset's are of the kind {info.label_kind}",
                 field=f"{field}.op",

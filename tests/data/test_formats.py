@@ -22,6 +22,7 @@ FORMATS = [
     "manifest",
     "mnist",
     "voc",
+    "webdataset",
     "yolo",
 ]
 PLAIN = """

@@ -268,6 +268,13 @@ def test_a_missing_test_dataset_is_refused_with_the_splits_that_exist():
             class_names(served, recipe)
 
 
+@pytest.mark.parametrize("kind", ["none", "multi_label", "regression", "text"])
+def test_a_dataset_without_one_class_a_sample_is_refused(kind):
+    recipe = parse_recipe({"data": {"dataset": "parts"}})
+    with pytest.raises(ValueError, match=f"labels of the kind '{kind}'"):
+        class_names({"parts": {"classes": ["a", "b"], "label": kind}}, recipe)
+
+
 def invoke(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 

@@ -151,7 +151,7 @@ class FileSource(Source):
         """An indexed file's contents; three attempts, also of a missing file, which may be being replaced."""
         if within.sizes[index] > self._max_file_bytes:
             raise Undecodable(f"the file is larger than max_file_bytes, {self._max_file_bytes:,}")
-        root, name = _located(files, within, index)
+        root, name = locate_file(files, within, index)
         n_bytes = int(within.sizes[index]) + 1  # one more than indexed, to notice that it has grown
         for pause_s in (*PAUSES_S, None):
             try:
@@ -173,7 +173,7 @@ class FileSource(Source):
         files = self._files
         for index in range(0, len(self), max(1, -(-len(self) // most))):
             with suppress(NotIndexed, OSError):
-                yield read_below(*_located(files, files.index, index), n_bytes)[0]
+                yield read_below(*locate_file(files, files.index, index), n_bytes)[0]
 
     def _unreadable(self, within: Index, index: int, root: Path, err: OSError) -> AugsvcError:
         """DatasetChanged if waiting does not help (the client raises it immediately), else DatasetUnavailable."""
@@ -237,7 +237,7 @@ class FileSource(Source):
 
     def _digest(self, within: Index, index: int) -> bytes:
         def digest() -> bytes:
-            with os.fdopen(open_below(*_located(self._files, within, index)), "rb") as file:
+            with os.fdopen(open_below(*locate_file(self._files, within, index)), "rb") as file:
                 return hashlib.file_digest(file, "sha256").digest()
 
         path = str(self._files.root / within.names[index])
@@ -248,7 +248,7 @@ class FileSource(Source):
             raise ValueError(f"{printable(path)} cannot be read ({reason}), which `digest_contents` needs") from err
 
 
-def _located(files: Files, within: Index, index: int) -> tuple[Path, str]:
+def locate_file(files: Files, within: Index, index: int) -> tuple[Path, str]:
     """A folder and the file's name below it, without links."""
     name = within.names[index]
     target = within.targets.get(name)

@@ -120,6 +120,7 @@ class ImageMaskPairsSettings(MaskFilesSettings):
             names=[by_key[key] for key in keys],
             classes=self.class_names,
             digest=self.values_digest("pairs"),
+            label_kind="none",
             mask_names=[masks_by_key[key] for key in keys],
         )
 

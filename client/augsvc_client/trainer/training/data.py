@@ -115,6 +115,9 @@ def class_names(served: Datasets, recipe: Recipe) -> list[str]:
     classes = list(served[names[0]]["classes"])
     if not classes:
         raise ValueError(f"{names[0]} has no classes to train a classifier on")
+    for name in names:
+        if (kind := served[name].get("label", "class")) != "class":
+            raise ValueError(f"{name} has labels of the kind {kind!r}: the trainer needs one class for each sample")
     for name in names[1:]:
         if list(served[name]["classes"]) != classes:
             raise ValueError(f"{name} does not have the classes of {names[0]}: give --test-dataset another one")

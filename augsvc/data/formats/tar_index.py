@@ -1,0 +1,55 @@
+"""The members of a tar file and where their contents are: what a reader of single samples needs of a shard."""
+
+import tarfile
+from collections.abc import Iterator
+from io import BufferedReader
+from typing import NamedTuple
+
+from augsvc.data.formats.dataset_root import require_below
+from augsvc_client.text import printable
+
+_BLOCK = 512
+
+
+class Member(NamedTuple):
+    """A regular file."""
+
+    key: str  # the name up to the first dot of its last part
+    extension: str  # what follows that dot, in lower case
+    offset: int  # of its contents in the tar file
+    n_bytes: int
+
+
+def walk_tar(file: BufferedReader) -> Iterator[Member]:
+    """The members of an uncompressed tar file, in their order; folders are passed over.
+
+    Raises:
+        ValueError: damaged or cut, also between two members; or a member is a link, no regular file, or is named so that it
+            would leave the folder that it is unpacked to.
+    """
+    n_bytes = file.seek(0, 2)
+    file.seek(0)
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as archive:
+            for info in archive:
+                if info.isdir():
+                    continue
+                if not info.isreg() or info.issparse():
+                    raise ValueError(f"its member {printable(info.name)!r} is a link, or no regular file")
+                if info.offset_data + info.size > n_bytes:
+                    raise ValueError("it is cut")
+                yield _member(info)
+                archive.members.clear()  # type: ignore[attr-defined]  # else it keeps an object for each
+            end = archive.offset
+    except (tarfile.TarError, UnicodeDecodeError, EOFError, OSError) as err:
+        raise ValueError("it is no uncompressed tar file, or is damaged or cut") from err
+    file.seek(end)
+    if file.read(_BLOCK) != bytes(_BLOCK):  # a tar file that is cut between members has no block of zeros
+        raise ValueError("it is cut: there is no end-of-archive block")
+
+
+def _member(info: tarfile.TarInfo) -> Member:
+    name = require_below(info.name, "a member")
+    folder, _, last = name.rpartition("/")
+    stem, _, extension = last.partition(".")
+    return Member(f"{folder}/{stem}" if folder else stem, extension.lower(), info.offset_data, info.size)
