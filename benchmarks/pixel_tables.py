@@ -28,12 +28,14 @@ _PIPELINE = """: rotation, flip, colour jitter, blur of 5 taps, noise; every par
 hue in HSV, and set contrast about the mean.
 """
 _OPERATIONS = f""": CPU time of all cores for a pixel of {SIZE} × {SIZE}, every parameter pinned where a peer has it, else the
-default; bytes H,W,C in and out, Kornia's as it takes and returns them. Frames crop from {SOURCE} × {SOURCE}. A row's peers ran in
-turns; the speed-up is over the one with the least CPU time. Slowest first.
+default; bytes H,W,C in and out, Kornia's as it takes and returns them. Frames crop from {SOURCE} × {SOURCE}, and
+average areas where they shrink: Albumentations with `area_for_downscale`. A row's peers ran in turns; the speed-up is over the
+one with the least CPU time. Slowest first.
 """
 _LABELS = {"kornia": "Kornia", "torchvision": "torchvision", "albumentations": "Albumentations"}
 _RECIPE = """: random_resized_crop, a flip with probability 0.5 and RandAugment with two operations at magnitude 9, from
-432 × 432 to 224 × 224. Albumentations has no RandAugment: two of torchvision's operations at the same strengths.
+432 × 432 to 224 × 224. Albumentations has no RandAugment: two of torchvision's operations at the same strengths; it crops with
+`area_for_downscale`.
 """
 _SCALING = """; the pipeline as above, batches of 16 unless said.
 """

@@ -325,3 +325,17 @@ class Median(Opaque):
     It replaces every value by the median of (2r + 1)² around it, reflected at the border without repeating the edge; `lower`
     gives r (N, 1), at most a side of the canvas less one.
     """
+
+
+class OnLevels(Opaque):
+    """An opaque operation on 8-bit levels, which executors may give it without float values between: the result is the same."""
+
+    @abstractmethod
+    def apply_levels(self, levels: U8, lowered: I64) -> U8:
+        """Maps levels (n, H, W, C) to the same shape, each sample independently."""
+
+    def apply(self, image: torch.Tensor, lowered: I64) -> torch.Tensor:
+        """As Opaque.apply: values round to the nearest level."""
+        levels = (image * 255.0 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        changed = torch.from_numpy(self.apply_levels(levels, lowered))
+        return changed.permute(0, 3, 1, 2).to(image.device).float() / 255.0

@@ -18,7 +18,7 @@ from augsvc.executors.fused.kernels.args import (
     ToneArgs,
 )
 from augsvc.executors.fused.kernels.camera import HEIGHT, IDENTICAL, WIDTH, read_mapping, read_supersampling
-from augsvc.executors.fused.kernels.compiled import compiled, inlined
+from augsvc.executors.fused.kernels.compiled import compiled, entry, inlined
 from augsvc.executors.fused.kernels.edges import visible_fraction
 from augsvc.executors.fused.kernels.gather import only_sample
 from augsvc.executors.fused.kernels.memory import LOOKS_UP_VECTORS, VECTOR_BYTES, look_up_vector
@@ -213,3 +213,36 @@ def _fill_rectangles(boxes: I64, fills: U16, canvas: CanvasShape, interleaved: b
                     first, step = (c * height + y) * width, 1
                 for x in range(boxes[k, 0], boxes[k, 2]):
                     out[np.uint64(first + step * x)] = level
+
+
+@entry
+def round_to_levels(values: U16, levels: U8) -> None:
+    """Values (N, C, K) as levels (N, K·C), channels of a pixel together."""
+    for n in range(values.shape[0]):
+        line = levels[n]
+        if values.shape[1] == 1:
+            for k in range(line.size):
+                line[k] = round_to_level(values[n, 0, k])
+            continue
+        red, green, blue = values[n, 0], values[n, 1], values[n, 2]
+        for k in range(red.size):
+            i = np.uint64(3) * np.uint64(k)
+            line[i], line[i + np.uint64(1)] = round_to_level(red[k]), round_to_level(green[k])
+            line[i + np.uint64(2)] = round_to_level(blue[k])
+
+
+@entry
+def widen_levels(levels: U8, values: U16) -> None:
+    """Levels (N, K·C) as values (N, C, K)."""
+    for n in range(values.shape[0]):
+        line = levels[n]
+        if values.shape[1] == 1:
+            for k in range(line.size):
+                values[n, 0, k] = np.uint16(line[k]) << np.uint16(8)
+            continue
+        red, green, blue = values[n, 0], values[n, 1], values[n, 2]
+        for k in range(red.size):
+            i = np.uint64(3) * np.uint64(k)
+            red[k] = np.uint16(line[i]) << np.uint16(8)
+            green[k] = np.uint16(line[i + np.uint64(1)]) << np.uint16(8)
+            blue[k] = np.uint16(line[i + np.uint64(2)]) << np.uint16(8)

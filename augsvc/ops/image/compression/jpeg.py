@@ -4,17 +4,16 @@ from io import BytesIO
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-import torch
 from PIL import Image
 
 from augsvc.arrays import I64, U8
 from augsvc.numerics.geometry import Canvas
-from augsvc.ops.kinds.image import Opaque
+from augsvc.ops.kinds.image import OnLevels
 from augsvc.ops.laws import INTEGERS
 from augsvc.ops.operation import Draw, Drawn, Interval
 
 
-class Jpeg(Opaque):
+class Jpeg(OnLevels):
     """Compresses to JPEG and decodes it again, with colour at half of the resolution (4:2:0)."""
 
     continuous: ClassVar[bool] = False
@@ -26,11 +25,9 @@ class Jpeg(Opaque):
         """The quality: (N, 1)."""
         return draw.value("quality").astype(np.int64)[:, None]
 
-    def apply(self, image: torch.Tensor, lowered: I64) -> torch.Tensor:
+    def apply_levels(self, levels: U8, lowered: I64) -> U8:
         """libjpeg's pixels, by Pillow on the host: a version with other ones changes the arithmetic id by the self-test."""
-        levels = (image * 255.0 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-        decoded = np.stack([_round_trip(row, int(quality)) for row, (quality,) in zip(levels, lowered, strict=True)])
-        return torch.from_numpy(decoded).permute(0, 3, 1, 2).to(image.device).float() / 255.0
+        return np.stack([_round_trip(row, int(quality)) for row, (quality,) in zip(levels, lowered, strict=True)])
 
 
 def _round_trip(levels: U8, quality: int) -> U8:
