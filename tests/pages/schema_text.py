@@ -15,9 +15,15 @@ def parameter_table(schema: Mapping[str, Any]) -> str:
     for name in sorted(properties, key=lambda name: LAST.index(name) if name in LAST else -1):
         field, required = properties[name], name in schema.get("required", ())
         default = "required" if required else default_text(field)
-        cells = (f"`{name}`", values_text(field), field.get("unit", ""), default, field.get("law", ""))
+        cells = (f"`{name}`", values_text(field), unit_text(field), default, field.get("law", ""))
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def unit_text(schema: Mapping[str, Any]) -> str:
+    """The unit of a parameter, or of the items of a list."""
+    forms = (schema, schema.get("items", {}), *schema.get("prefixItems", ()))
+    return next((form["unit"] for form in forms if "unit" in form), "")
 
 
 def values_text(schema: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ class RandomCrop(PaddedFrame):
 
     elsewhere = {"Kornia": "RandomCrop", "torchvision": "RandomCrop", "Albumentations": "RandomCrop"}
     op: Literal["random_crop"] = "random_crop"
-    padding: Annotated[int, Field(ge=0, le=4096, strict=True)] = 0
+    padding: Annotated[int, Field(ge=0, le=4096, strict=True, json_schema_extra={"unit": "source pixels"})] = 0
     place_x: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0, unit="of the free width")] = (0.0, 1.0)
     place_y: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0, unit="of the free height")] = (0.0, 1.0)
 

@@ -22,7 +22,7 @@ class Resize(PaddedFrame):
     }
     op: Literal["resize"] = "resize"
     side: Literal["shortest", "longest"] = "shortest"
-    pixels: Annotated[int, Field(ge=1, le=16384, strict=True)] = 256
+    pixels: Annotated[int, Field(ge=1, le=16384, strict=True, json_schema_extra={"unit": "pixels"})] = 256
 
     def matrix(self, draw: Draw, sources: Sources, canvas: Canvas) -> F64:
         """torchvision's Resize(pixels), or Resize(None, max_size=pixels), then CenterCrop to the canvas.

@@ -10,7 +10,7 @@ from augsvc.numerics.geometry import Canvas, scaled
 from augsvc.ops.kinds.image import PaddedFrame, Sources
 from augsvc.ops.operation import Draw, Drawn, Interval
 
-Pixels = Annotated[int, Field(ge=1, le=16384, strict=True)]
+Pixels = Annotated[int, Field(ge=1, le=16384, strict=True, json_schema_extra={"unit": "pixels"})]
 
 
 class ShortestSide(PaddedFrame):
