@@ -63,6 +63,7 @@ class Entry:
 class Table:
     """What is done with the classes of a library: each is in one of the three."""
 
+    library: str  # as operations name it in `elsewhere`
     translators: Mapping[str, Entry]
     refused: Mapping[str, tuple[str, str | None]]  # the reason, and the nearest operation
     out_of_scope: Mapping[str, str]  # the reason
@@ -166,10 +167,17 @@ class Builder:
 
     def _refusal(self, name: str) -> tuple[str, str | None]:
         if name in self.table.refused:
-            return self.table.refused[name]
+            reason, nearest = self.table.refused[name]
+            return reason, nearest_operation(self.table.library, name, nearest)
         if name in self.table.out_of_scope:
             return self.table.out_of_scope[name], None
         return "is no transform that is known", None
+
+
+def nearest_operation(library: str, name: str, stated: str | None) -> str | None:
+    """The operation that is stated for a class, or one that names the class in `elsewhere`, where that one does not."""
+    named = [op for op, model in registry().items() if name in model.elsewhere.get(library, "").split(", ")]
+    return stated if stated in named or not named else named[0]
 
 
 def _commutes_with_crops(step: Settings) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
-from augsvc.importing.builder import Table
+from augsvc.importing.builder import Table, nearest_operation
 from augsvc.importing.node import Library
 from augsvc.importing.translate import TABLES
 from tests.importing.distances import measure
@@ -74,8 +74,9 @@ def rows() -> str:
         scope = len(of_library & set(table.out_of_scope))
         lines.append(f"| {library} {version} | {len(of_library)} | {translated} | {refused} | {scope} |")
         reasons = [
-            f"| `{name}` | {reason} | {f'`{nearest}`' if nearest else '–'} |"
-            for name, (reason, nearest) in sorted(table.refused.items())
+            f"| `{name}` | {reason} | {f'`{op}`' if op else '–'} |"
+            for name, (reason, stated) in sorted(table.refused.items())
+            for op in [nearest_operation(table.library, name, stated)]
         ]
         measured = [f"| {names} | {verdict} | {worst} |" for names, verdict, worst in measure(library, module)]
         head = [f"### Measured: {library}", "", "| transform | verdict | mean, 99.9 % (levels) |", "|---|---|---|"]

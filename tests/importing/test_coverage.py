@@ -9,7 +9,7 @@ from augsvc.importing import import_text
 from augsvc.importing.translate import TABLES
 from augsvc.ops.registry import containers, registry
 from tests.importing.coverage import classes, module_of, placed
-from tests.importing.forms import a
+from tests.importing.forms import a, kornia
 
 LIBRARIES = sorted(TABLES)
 
@@ -34,6 +34,19 @@ def test_the_nearest_operations_exist(library):
     table = TABLES[library]
     nearest = {entry.nearest for entry in table.translators.values()} | {near for _, near in table.refused.values()}
     assert nearest - {None} <= {*registry(), *containers()}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_the_names_that_operations_have_elsewhere_are_known(library):
+    table = TABLES[library]
+    for op, model in registry().items():
+        for name in filter(None, model.elsewhere.get(table.library, "").split(", ")):
+            assert name in placed(table), (op, name)
+
+
+def test_the_nearest_operation_is_one_that_names_the_class():
+    (line,) = kornia("RandomMosaic(p=0.5)").lines[1:]
+    assert line.nearest == "mosaic"
 
 
 def test_no_parameter_of_albumentations_is_unknown():

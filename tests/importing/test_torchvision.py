@@ -120,6 +120,20 @@ def test_policies_keep_their_magnitude_and_black():
     assert only(torchvision("TrivialAugmentWide(num_magnitude_bins=31)"))["bins"] == 31
 
 
+def test_aug_mix_has_chains_of_a_drawn_depth():
+    text = "AugMix(interpolation=bilinear, severity=3, mixture_width=3, chain_depth=-1, alpha=1.0, all_ops=True)"
+    step = only(torchvision(text))
+    assert (step["op"], step["severity"], step["width"], step["all_ops"], "depth" in step) == (
+        "aug_mix",
+        3,
+        3,
+        True,
+        False,
+    )
+    assert only(torchvision(text.replace("-1", "2")))["depth"] == 2
+    assert "alpha 1" in notes(torchvision(text.replace("alpha=1.0", "alpha=0.5")))
+
+
 def test_mixes_note_that_weights_are_drawn_per_sample():
     result = torchvision("MixUp(alpha=0.2, num_classes=10)")
     assert only(result)["alpha"] == 0.2

@@ -7,6 +7,6 @@ from augsvc.importing.albumentations.geometry import GEOMETRY
 from augsvc.importing.albumentations.refused import OUT_OF_SCOPE, REFUSED
 from augsvc.importing.builder import Table
 
-ALBUMENTATIONS = Table({**GEOMETRY, **COLORS, **FILTERS, **CHOICES}, REFUSED, OUT_OF_SCOPE)
+ALBUMENTATIONS = Table("Albumentations", {**GEOMETRY, **COLORS, **FILTERS, **CHOICES}, REFUSED, OUT_OF_SCOPE)
 
 __all__ = ["ALBUMENTATIONS"]

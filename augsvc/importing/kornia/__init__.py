@@ -14,6 +14,7 @@ _FIELD = "displaces pixels by a random field"
 _POLICY = "has tables that differ from torchvision's, and draws for a whole batch"
 _BASE = "the base of the augmentations"
 KORNIA = Table(
+    library="Kornia",
     translators={**GEOMETRY, **COLORS, **FILTERS, **CHOICES},
     refused={
         "AutoAugment": (_POLICY, "auto_augment"),

@@ -12,6 +12,7 @@ from augsvc.importing.torchvision.geometry import GEOMETRY
 _LABELS = nothing("a stream's boxes and keypoints follow their image, clipped to it")
 _TENSORS = nothing("batches are tensors")
 TORCHVISION = Table(
+    library="torchvision",
     translators={
         **GEOMETRY,
         **COLORS,
@@ -30,7 +31,6 @@ TORCHVISION = Table(
         "ToPureTensor": _TENSORS,
     },
     refused={
-        "AugMix": ("mixes several chains of operations into one image", "rand_augment"),
         "ElasticTransform": ("displaces pixels by a smoothed random field", "perspective"),
         "FiveCrop": ("makes five images of one; `views` makes several draws of one", "random_crop"),
         "Lambda": ("holds code, which is never run; write an operation, as examples/own_operation.py does", None),

@@ -53,6 +53,21 @@ def _auto_augment(given: Parameters, build: Builder) -> None:
     build.add("auto_augment", 1.0, settings | _policy(given, build))
 
 
+def _aug_mix(given: Parameters, build: Builder) -> None:
+    """Its chains have one to three operations each, or as many as a positive chain_depth says."""
+    given.require("alpha", (1.0, 1), "aug_mix has the alpha 1")
+    depth = given.whole("chain_depth", -1, -1, 3)
+    interpolation(given, build, "bilinear")
+    settings = {
+        "severity": given.whole("severity", 3),
+        "width": given.whole("mixture_width", 3),
+        "all_ops": given.flag("all_ops", True),
+        **({"depth": depth} if depth > 0 else {}),
+        "fill": border(given, build)["fill"],
+    }
+    build.add("aug_mix", 1.0, settings)
+
+
 def _policy(given: Parameters, build: Builder) -> dict[str, object]:
     interpolation(given, build, "nearest")
     return {"fill": border(given, build)["fill"]}
@@ -68,6 +83,7 @@ def _mix(op: str) -> Entry:
 
 
 CHOICES: Mapping[str, Entry] = {
+    "AugMix": Entry(_aug_mix, "aug_mix"),
     "AutoAugment": Entry(_auto_augment, "auto_augment"),
     "Compose": Entry(_compose),
     "Sequential": Entry(_compose),  # torch.nn's
