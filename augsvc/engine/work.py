@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Event
@@ -205,7 +205,7 @@ class _PhasedWork(Generic[T]):
 
     def _follow(self, step: "Future[_Step[T]]") -> None:
         """Begins the next phase, or ends the work."""
-        error = Cancelled() if step.cancelled() else step.exception()
+        error = CancelledError() if step.cancelled() else step.exception()  # its queue has stopped, as for queued work
         if error is None and (phase := step.result()[0]) is not None:
             self._submit(phase, first=True)
             return
