@@ -105,18 +105,21 @@ class Disturbed:
 
     @contextmanager
     def crowded(self) -> Iterator[str]:
-        """Keeps two large batches of each client in flight, and yields the path of another."""
+        """Keeps two large batches of each client in flight, and yields the path of another.
+
+        All four wait at the gate: a plain one could be computed before the first of the slow ones arrives.
+        """
         slow, header = self.path(size=[HIGH, awkward.WAITS], channels=3, pipeline=[{"op": "awkward"}])
         plain, _ = self.path(size=[HIGH, awkward.WAITS], channels=3)
         with ExitStack() as stack:
-            stack.enter_context(self.raw(slow, **header))
-            for who in ("second", "first", "second"):
-                stack.enter_context(self.raw(plain, who))
+            for who in ("first", "second", "first", "second"):
+                stack.enter_context(self.raw(slow, who, **header))
             self.serving.until(lambda: self.metric("augsvc_in_flight_bytes") > 4 * HIGH * awkward.WAITS * 3)
             try:
                 yield plain
             finally:
-                self.open_gate()
+                for _ in range(4):
+                    self.open_gate()
         self.serving.until(lambda: self.metric("augsvc_in_flight_bytes") == 0)
 
 

@@ -27,8 +27,9 @@ def test_work_for_disconnected_clients_is_cancelled(server):
     server.until(lambda: nothing_pending(server))
     before = server.metric("augsvc_cancelled_batches_total")
     delivered = server.metric("augsvc_samples_total", dataset="photos/train")
-    connections = [server.send(request(stream, 200, epoch)) for epoch in range(3)]
-    server.until(lambda: server.metric("augsvc_in_flight_bytes") > 3 * 200 * 192 * 192 * 3)
+    # far more work than is done before they are closed, however slow this process
+    connections = [server.send(request(stream, 1400, epoch)) for epoch in range(3)]
+    server.until(lambda: server.metric("augsvc_in_flight_bytes") > 3 * 1400 * 192 * 192 * 3)
     for connection in connections:
         connection.close()
     server.until(lambda: server.metric("augsvc_cancelled_batches_total") == before + 3)
