@@ -1,5 +1,6 @@
-"""Hypothesis settings, the order of the test files, and the executors of pixel tests."""
+"""Hypothesis settings, the order of the test files, garbage collection, and the executors of pixel tests."""
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from tests.harness import using
 
 ROOT = Path(__file__).parent
 LONG = (
+    "executors/test_grid.py",  # its simulator needs no compiled kernels, nor do the datasets: the others find them compiled
+    "data",
     "trainer",
     "faults",
     "http",
@@ -29,10 +32,16 @@ def pytest_collection_modifyitems(items):
     """Long files first: with `--dist loadfile`, short ones then fill the end evenly."""
 
     def rank(item):
-        name = item.path.relative_to(ROOT).parts[0]
-        return LONG.index(name) if name in LONG else len(LONG)
+        path = item.path.relative_to(ROOT)
+        return min((k for k, name in enumerate(LONG) if path.is_relative_to(name)), default=len(LONG))
 
     items.sort(key=rank)
+
+
+def pytest_collection_finish():
+    """Excludes libraries and tests from garbage collection: 1.5 million objects, which a full collection visited each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module", params=["fused", "kornia"])

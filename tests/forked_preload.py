@@ -17,8 +17,10 @@ from augsvc.executors.factory import open_executor
 from augsvc.executors.fused.kernel_cache import default_folder
 from augsvc.ops.registry import registry
 from augsvc.streams.selftest import Section, SelfTest
+from tests.kernels import compile_kernels
 
 # A pool of threads would not survive the fork.
+compile_kernels()
 threads = torch.get_num_threads()
 torch.set_num_threads(1)
 measured = SelfTest(open_executor("fused", torch.device("cpu"), default_folder()), registry())

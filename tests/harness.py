@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import chain
 
 import numpy as np
 import skimage.data
@@ -18,10 +19,13 @@ from augsvc.executors.fused.kernel_cache import default_folder
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.color_statistics import ColorStatistics
 from augsvc.numerics.rng import Address
-from augsvc.ops.registry import registry
+from augsvc.ops.pipeline import parse_pipeline
+from augsvc.ops.registry import Registry, registry
 from augsvc.planning.spec import validate_spec
+from augsvc.streams.selftest import _grounds
 from augsvc.streams.stream import Stream
 from augsvc_client.wire import parse
+from tests.kernels import compile_kernels
 
 
 class ListSource(Source):
@@ -58,6 +62,7 @@ class ListSource(Source):
 
 @cache
 def open_cpu(name: str) -> Executor:
+    compile_kernels()
     return open_executor(name, torch.device("cpu"), default_folder())
 
 
@@ -76,6 +81,14 @@ def using(name: str) -> Iterator[None]:
 
 def executor() -> Executor:
     return open_cpu(_Chosen.name)
+
+
+def few_operations() -> Registry:
+    """Operations: those of the self-test's grounds, which it needs in any case, and one of each kind."""
+    grounds = chain.from_iterable(_grounds().values())
+    needed = {step.op for spec in grounds for step in parse_pipeline(spec.get("pipeline", []))}
+    needed |= set({(op.kind, op.media): name for name, op in registry().items()}.values())
+    return {name: op for name, op in registry().items() if name in needed}
 
 
 @dataclass(frozen=True)

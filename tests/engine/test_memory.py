@@ -72,7 +72,7 @@ def test_previews(engine, measure, size, count, channels):
 @pytest.mark.parametrize("kind", ["tiny", "boxes", "keypoints", "audio"])
 def test_pushes(engine, measure, kind):
     """A million samples of one byte took 600 bytes each."""
-    n = {"tiny": 300_000, "boxes": 4, "keypoints": 20_000, "audio": 60}[kind]
+    n = {"tiny": 150_000, "boxes": 4, "keypoints": 20_000, "audio": 60}[kind]
     arrays = {"index": np.arange(n), "image": np.zeros((n, 1, 1, 1), np.uint8)}
     if kind == "boxes":
         arrays["boxes"] = np.tile(np.array([0, 0, 1, 1], np.float32), (n, 200_000, 1))

@@ -9,7 +9,7 @@ from augsvc.streams.probes import Probe
 from tests.harness import ListSource, as_samples, over, patch
 
 pytestmark = pytest.mark.usefixtures("each_executor")
-SAMPLES = 200
+SAMPLES = 100
 IMAGES = [patch("coffee", 20, 24, top=k, left=2 * k) for k in range(SAMPLES)]
 NAMES = [name for name, op in registry().items() if op.media == "image" and op.kind is not Kind.MIX]
 EVERY = pytest.mark.parametrize("op", NAMES)

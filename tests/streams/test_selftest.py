@@ -23,7 +23,7 @@ from augsvc.settings import Settings
 from augsvc.streams.probes import PROBES, probe_spec
 from augsvc.streams.selftest import SelfTest
 from augsvc.streams.stream import Stream
-from tests.harness import open_cpu
+from tests.harness import few_operations, open_cpu
 
 MANY = 200
 
@@ -34,11 +34,13 @@ class Counted(Tone):
     op: str = "counted"
     runs: ClassVar[list[str]] = []
     gate: ClassVar[threading.Event] = threading.Event()
+    failed: ClassVar[threading.Event] = threading.Event()
     failure: ClassVar[Exception | None] = None
 
     def table(self, draw, canvas, statistics):
         self.runs.append(self.op)
         if self.failure:
+            self.failed.set()
             raise self.failure
         self.gate.wait()
 
@@ -48,20 +50,21 @@ def counted(monkeypatch):
     """Before each test nothing was run, and nothing is stopped or broken."""
     monkeypatch.setattr(Counted, "runs", [])
     monkeypatch.setattr(Counted, "gate", threading.Event())
+    monkeypatch.setattr(Counted, "failed", threading.Event())
     Counted.gate.set()
     yield Counted
     Counted.gate.set()
 
 
 def many(count=MANY):
-    """A registry with `count` further operations."""
+    """A registry with few operations of the package, and `count` further ones."""
     classes = {
         name: type(
             "Counted", (Counted,), {"__annotations__": {"op": Literal[name]}, "op": name, "__module__": __name__}
         )
         for name in (f"counted_{index:03}" for index in range(count))
     }
-    return {**registry(), **classes}
+    return {**few_operations(), **classes}
 
 
 def open_stream(operations, *names):
@@ -177,10 +180,11 @@ def test_the_background_part_is_run_again_after_an_error_that_may_pass(counted, 
     monkeypatch.setattr(counted, "failure", DeviceOutOfMemory("no memory"))
     with open_engine(many(1)) as engine:
         arithmetic = engine.start()
-        while "no memory" not in caplog.text:
-            assert not arithmetic.done()
+        assert counted.failed.wait(60)
+        assert not arithmetic.done()
         monkeypatch.setattr(counted, "failure", None)
         assert arithmetic.result(60) == engine.selftest.whole()
+    assert "no memory" in caplog.text
 
 
 def test_an_engine_with_a_broken_operation_serves_the_others(monkeypatch):

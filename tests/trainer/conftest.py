@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from augsvc_client import Client
 from augsvc_client.trainer.entry import main
+from tests.kernels import compile_kernels
 
 START_S = 60.0
 STOP_S = 30.0
@@ -19,6 +20,7 @@ STOP_S = 30.0
 @pytest.fixture(scope="session")
 def url():
     """Where `augsvc serve` of this environment is ready."""
+    compile_kernels()
     command = [str(Path(sys.executable).with_name("augsvc")), "serve", "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:

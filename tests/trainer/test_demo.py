@@ -16,6 +16,7 @@ from augsvc_client.trainer.training import progress as live
 from augsvc_client.trainer.training.evaluate import Score
 from augsvc_client.trainer.training.loop import Epoch, Pace, Step
 from augsvc_client.trainer.training.progress import progress_bars, show_progress
+from tests.kernels import compile_kernels
 
 ROOT = Path(__file__).parents[2]
 FILES = {"model.safetensors", "curves.png", "grid.png", "result.json", "report.html"}
@@ -94,6 +95,7 @@ def test_before_the_first_step_nothing_is_shown(console):
 
 @pytest.fixture(scope="module")
 def demo():
+    compile_kernels()  # a server that compiles them ends when it has
     described = importlib.util.spec_from_file_location("demo", ROOT / "examples" / "demo.py")
     module = importlib.util.module_from_spec(described)
     described.loader.exec_module(module)
