@@ -19,6 +19,8 @@ from augsvc.executors.fused.kernel_cache import default_folder
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.color_statistics import ColorStatistics
 from augsvc.numerics.rng import Address
+from augsvc.ops.kinds.composition import Composition
+from augsvc.ops.operation import Kind
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.registry import Registry, registry
 from augsvc.planning.spec import validate_spec
@@ -89,6 +91,17 @@ def few_operations() -> Registry:
     needed = {step.op for spec in grounds for step in parse_pipeline(spec.get("pipeline", []))}
     needed |= set({(op.kind, op.media): name for name, op in registry().items()}.values())
     return {name: op for name, op in registry().items() if name in needed}
+
+
+def compatible(steps: Sequence[dict[str, object]]) -> list[dict[str, object]]:
+    """Drawn steps without those that no pipeline takes: a frame behind the first step, a second composition."""
+    operations = [registry()[step["op"]] for step in steps]
+    composed = [index for index, operation in enumerate(operations) if issubclass(operation, Composition)]
+    return [
+        step
+        for index, (step, operation) in enumerate(zip(steps, operations, strict=True))
+        if not (index and operation.kind is Kind.FRAME) and index not in composed[1:]
+    ]
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from augsvc.streams.selftest import SelfTest
 from augsvc.streams.stream import Stream
 from augsvc_client.decoding import resampling as waveform
 from augsvc_client.wire import parse
-from tests.harness import executor, few_operations
+from tests.harness import compatible, executor, few_operations
 
 pytestmark = pytest.mark.usefixtures("each_executor")
 
@@ -88,13 +88,11 @@ def test_decoded_images_are_held_a_few_at_a_time(monkeypatch):
 )
 def test_any_pipeline_at_its_ends_is_pixels_or_a_clear_error(steps, border):
     pipeline = []
-    for index, (name, high) in enumerate(steps):
-        if index and registry()[name].kind is Kind.FRAME:
-            continue
+    for name, high in steps:
         ends = {parameter: mark.high if high else mark.low for parameter, mark in registry()[name].parameters().items()}
         move = {"border": border} if registry()[name].kind is Kind.MOVE else {}
         pipeline.append({"op": name, "p": 1.0, **ends, **move})
-    opened = Stream.open(probe_spec({"pipeline": pipeline}), Probe(), executor())
+    opened = Stream.open(probe_spec({"pipeline": compatible(pipeline)}), Probe(), executor())
     try:
         found = parse(opened.produce(0, 0, 2, 0, WORKERS, lambda: None).buffer)[0]
     except SpecInvalid as err:

@@ -20,7 +20,7 @@ from augsvc.planning.spec import validate_spec
 from augsvc.streams.probes import PROBES, Probe, probe_spec
 from augsvc.streams.stream import Stream
 from augsvc_client.wire import parse
-from tests.harness import executor
+from tests.harness import compatible, executor
 
 pytestmark = pytest.mark.usefixtures("each_executor")
 WORKERS = ThreadPoolExecutor(2)
@@ -116,8 +116,7 @@ class Many(Source):
 def test_l2_any_pipeline_cut_anyhow(steps, p, border, frame, cuts, size, epoch):
     pipeline = [
         step | {"p": p} | ({"border": border} if issubclass(registry()[step["op"]], Move) else {})
-        for index, step in enumerate(steps)
-        if index == 0 or registry()[step["op"]].kind is not Kind.FRAME
+        for step in compatible(steps)
     ]
     spec = validate_spec({"dataset": "many", "pipeline": pipeline, "size": size, **frame})
     stream = Stream.open(spec, Many(), executor())
