@@ -21,10 +21,10 @@ from tests.executors.grid_cases import CASES, MASK_CASES, masks, render_images
 from tests.executors.sound_cases import SOUND_CASES, clips
 from tests.harness import open_cpu, patch, run
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA is not available"),
-]
+pytestmark = pytest.mark.gpu
+if not torch.cuda.is_available():
+    pytest.skip("CUDA is not available", allow_module_level=True)  # once, not for each of a thousand tests
+
 STEPS = [(op.media, {"op": n, "p": 0.7, **chosen}) for n, op in registry().items() for chosen in op.examples]
 PIPELINES = [*([step] for media, step in STEPS if media == "image"), "strong"]
 SOUNDS = [*([step] for media, step in STEPS if media == "audio"), "sound"]

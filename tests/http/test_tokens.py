@@ -180,7 +180,7 @@ def test_the_clients_wait_has_jitter():
 def test_an_answer_of_frames_is_slowed_down_and_not_cut(guarded, tokens_file):
     with guarded.client() as client:
         wanted = [batch["image"] for batch in client.stream(SPEC).frames(1, 0, 8, stride=8, frames=3)]
-    written(tokens_file, one={"token": ONE + "-new", "bytes_per_s": 20_000}, two={"token": TWO})
+    written(tokens_file, one={"token": ONE + "-new", "bytes_per_s": 60_000}, two={"token": TWO})
     before = over_quota(guarded)
     with Client(guarded.url, token=ONE + "-new", wait_s=60) as client:
         got = [batch["image"] for batch in client.stream(SPEC).frames(1, 0, 8, stride=8, frames=3)]
