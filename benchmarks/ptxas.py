@@ -30,13 +30,23 @@ from augsvc.executors.fused.kernels.args import (
     NoiseArgs,
     OutputArgs,
     ToneArgs,
+    WarpArgs,
 )
 from augsvc.executors.fused.kernels.pixel import Memory
 from augsvc.executors.fused.kernels.sound import SoundArgs
 from augsvc.executors.fused.kernels.sound_cuda import Levels, Tape
 from benchmarks.tables import Column, table
 
-IMAGE_KERNELS = ("draw", "filter_rows", "filter_columns", "move_masks", "sum_values", "count_levels")
+IMAGE_KERNELS = (
+    "draw",
+    "draw_warped",
+    "filter_rows",
+    "filter_columns",
+    "move_masks",
+    "move_warped_masks",
+    "sum_values",
+    "count_levels",
+)
 SOUND_KERNELS = ("shape_clips", "measure_levels", "add_noise")
 SM_90 = (9, 0)
 # One multiprocessor of sm_90: CUDA C++ Programming Guide, "Technical Specifications per Compute Capability".
@@ -155,12 +165,15 @@ def _arguments() -> dict[str, tuple[Any, ...]]:
     )  # fmt: skip
     erase, out = EraseArgs(_array(3, i64), _array(3, u16)), OutputArgs(True, True, _array(2, u8))
     memory = Memory(_array(1, u8), _array(2, u16), _array(2, u16), _array(2, u16))
-    masks = MaskArgs(_array(1, np.uint64), _array(1, i64), _array(3, i64), 255)
+    warp = WarpArgs(_array(2, i32), _array(2, i64), _array(2, u8))
+    masks = MaskArgs(_array(1, np.uint64), _array(1, i64), _array(3, i64), warp, 255)
     return _sound_arguments() | {
         "draw": (canvas, move, tone, noise, erase, out, memory),
+        "draw_warped": (canvas, move, warp, tone, noise, erase, out, memory),
         "filter_rows": (canvas, blur, memory),
         "filter_columns": (canvas, blur, noise, erase, out, memory),
         "move_masks": (canvas, masks, (_array(1, u8),), (_array(2, u8),)),
+        "move_warped_masks": (canvas, masks, (_array(1, u8),), (_array(2, u8),)),
         "sum_values": ((_array(2, u16),), (_array(2, i64),)),
         "count_levels": ((_array(2, u16),), (_array(2, i64),)),
     }

@@ -90,7 +90,7 @@ def test_any_pipeline_at_its_ends_is_pixels_or_a_clear_error(steps, border):
     pipeline = []
     for name, high in steps:
         ends = {parameter: mark.high if high else mark.low for parameter, mark in registry()[name].parameters().items()}
-        move = {"border": border} if registry()[name].kind is Kind.MOVE else {}
+        move = {"border": border} if registry()[name].kind in (Kind.MOVE, Kind.WARP) else {}
         pipeline.append({"op": name, "p": 1.0, **ends, **move})
     opened = Stream.open(probe_spec({"pipeline": compatible(pipeline)}), Probe(), executor())
     try:

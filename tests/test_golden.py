@@ -32,6 +32,7 @@ from augsvc.ops.kinds.image import (
     Sources,
     Statistics,
     Tone,
+    Warp,
 )
 from augsvc.ops.kinds.mix import Mix
 from augsvc.ops.operation import Draw, Operation
@@ -65,17 +66,10 @@ def digest(*arrays):
 
 def lowered(operation: Operation, draw: Draw) -> list[np.ndarray]:
     """All integers that an executor is given."""
-    if isinstance(operation, Frame):
-        matrix = operation.matrix(draw, SOURCES, CANVAS)
-        camera = Camera.of(matrix, CANVAS, [SOURCE] * SAMPLES)
-        return [camera.backward, camera.taps]
+    if isinstance(operation, Frame | Move | Warp):
+        return lowered_move(operation, draw)
     if isinstance(operation, Composition | Mix):
         return lowered_mix(operation, draw)
-    if isinstance(operation, Move):
-        matrix = product(operation.matrix(draw, CANVAS), identity(SAMPLES))
-        camera = Camera.of(matrix, CANVAS, [(CANVAS.height, CANVAS.width)] * SAMPLES)
-        tilted = [camera.depth] if camera.perspective.size else []
-        return [camera.backward, camera.taps, *tilted]
     if isinstance(operation, Tone):
         plan = Plan.of([operation], CANVAS, "cover")
         total = np.arange(SAMPLES, dtype=np.int64) * 4000000 + 7
@@ -111,6 +105,19 @@ def lowered_mix(operation: Composition | Mix, draw: Draw) -> list[np.ndarray]:
         return list(operation.blend(draw, CANVAS))
     contents = np.tile([2, 5, CANVAS.width - 3, CANVAS.height], (SAMPLES, 1 + operation.partners, 1))
     return list(operation.tiles(draw, contents, CANVAS))
+
+
+def lowered_move(operation: Frame | Move | Warp, draw: Draw) -> list[np.ndarray]:
+    if isinstance(operation, Warp):
+        lattice = operation.lattice(draw, CANVAS)
+        return [lattice.nodes, np.array(lattice.steps)]
+    if isinstance(operation, Frame):
+        camera = Camera.of(operation.matrix(draw, SOURCES, CANVAS), CANVAS, [SOURCE] * SAMPLES)
+        return [camera.backward, camera.taps]
+    matrix = product(operation.matrix(draw, CANVAS), identity(SAMPLES))
+    camera = Camera.of(matrix, CANVAS, [(CANVAS.height, CANVAS.width)] * SAMPLES)
+    tilted = [camera.depth] if camera.perspective.size else []
+    return [camera.backward, camera.taps, *tilted]
 
 
 def lowered_law(law: Additive | Replace) -> list[np.ndarray]:

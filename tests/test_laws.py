@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from augsvc.arrays import I64, Sample
 from augsvc.data.source import Source, SourceInfo
 from augsvc.numerics.rng import Address, operation_keys
-from augsvc.ops.kinds.image import Move, PaddedFrame
+from augsvc.ops.kinds.image import Bordered, PaddedFrame
 from augsvc.ops.operation import Kind
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.registry import registry
@@ -115,7 +115,7 @@ class Many(Source):
 )
 def test_l2_any_pipeline_cut_anyhow(steps, p, border, frame, cuts, size, epoch):
     pipeline = [
-        step | {"p": p} | ({"border": border} if issubclass(registry()[step["op"]], Move) else {})
+        step | {"p": p} | ({"border": border} if issubclass(registry()[step["op"]], Bordered) else {})
         for step in compatible(steps)
     ]
     spec = validate_spec({"dataset": "many", "pipeline": pipeline, "size": size, **frame})

@@ -97,7 +97,7 @@ class Builder:
         """Adds an operation or container, refused if it does not validate."""
         step = validated({"op": op, **(settings or {}), "p": p})
         operation = registry().get(op)
-        changes_colours = operation is not None and operation.kind not in (Kind.MOVE, Kind.ERASE, Kind.MIX)
+        changes_colours = operation is not None and operation.kind not in (Kind.MOVE, Kind.WARP, Kind.ERASE, Kind.MIX)
         if self.normalisation and (changes_colours or issubclass(containers().get(op, Operation), Policy)):
             raise Refused(_AFTER_NORMALISING)
         self.steps.append(step)

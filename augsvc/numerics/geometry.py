@@ -7,7 +7,7 @@ depend on the CPU.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from augsvc.arrays import F64, I64, Bools
 from augsvc.errors import SpecInvalid
 from augsvc.numerics import exact
 from augsvc.numerics.color_statistics import ColorStatistics
+from augsvc.numerics.lattice import Lattice
 
 Fit = Literal["cover", "contain", "stretch"]
 MATRIX_BITS = (
@@ -170,7 +171,7 @@ class Camera:
     """One resample per sample: the source position of each output pixel.
 
     With perspective it is a quotient: `backward` gives the dividends, `depth` the divisor, scaled to 1 at the canvas point where
-    the source appears largest. Without perspective, depth is 1 everywhere.
+    the source appears largest. Without perspective, depth is 1 everywhere. A lattice displaces points of the canvas before that.
     """
 
     forward: F64  # N,3,3 source → canvas, for labels; its third coordinate is 1 / depth
@@ -178,6 +179,7 @@ class Camera:
     depth: I64  # N,3 of canvas points, MATRIX_BITS fraction bits; the horizon is at 1 / FORESHORTENED
     taps: I64  # N,2 samples averaged per output pixel along x and y of the canvas
     identical: Bools  # N: output pixels coincide with source pixels, so nothing is resampled
+    lattice: Lattice | None = None  # of a warp
 
     @staticmethod
     def of(forward: F64, canvas: Canvas, sizes: Sequence[tuple[int, int]]) -> "Camera":
@@ -220,9 +222,22 @@ class Camera:
         """Whether left and right are swapped (N,): the sign of the area, also under perspective."""
         return determinant(self.forward) < 0.0
 
+    def warped(self, lattice: Lattice) -> "Camera":
+        """This camera behind a warp of the canvas."""
+        return replace(self, lattice=lattice, identical=self.identical & ~lattice.displaced)
+
+    def move_points(self, points: F64) -> tuple[F64, Bools]:
+        """Source points (N, K, 2) on the canvas, and which of them (N, K) lie before the horizon; the others are 0 0."""
+        moved, visible = _project(self.forward, points)
+        if self.lattice is not None:
+            moved = np.where(visible[..., None], self.lattice.undo(moved), 0.0)
+        return moved, visible
+
     def take(self, rows: slice) -> "Camera":
         """The camera of a slice of the samples."""
-        return Camera(self.forward[rows], self.backward[rows], self.depth[rows], self.taps[rows], self.identical[rows])
+        lattice = self.lattice and self.lattice.take(rows)
+        forward, backward, depth = self.forward[rows], self.backward[rows], self.depth[rows]
+        return Camera(forward, backward, depth, self.taps[rows], self.identical[rows], lattice)
 
 
 _UNMOVED = exact.to_fixed(np.eye(3), MATRIX_BITS)
@@ -246,8 +261,8 @@ def _max_side(back: F64, canvas: Canvas, sizes: F64) -> F64:
     return np.stack(sides, axis=-1)
 
 
-def move_points(matrix: F64, points: F64) -> tuple[F64, Bools]:
-    """Points (N, K, 2) through a camera's `forward`, and which of them (N, K) lie before the horizon; the others are 0 0."""
+def _project(matrix: F64, points: F64) -> tuple[F64, Bools]:
+    """Points (N, K, 2) through matrices, and which of them (N, K) lie before the horizon; the others are 0 0."""
     x, y = points[..., 0], points[..., 1]
     m = matrix[:, :, :, None]
     across, down, depth = (m[:, row, 0] * x + m[:, row, 1] * y + m[:, row, 2] for row in range(3))

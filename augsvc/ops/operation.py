@@ -10,6 +10,7 @@ file below augsvc/ops/image or augsvc/ops/audio: the registry discovers it.
 A pipeline consists of steps: operations, and containers of them (augsvc.ops.container).
 """
 
+import math
 from abc import ABC
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,7 +31,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from augsvc.arrays import F64, I64, U32, Bools
 from augsvc.numerics import exact
-from augsvc.numerics.rng import MAX_EPOCHS, MAX_VIEWS, Address, parameter_words
+from augsvc.numerics.rng import MAX_EPOCHS, MAX_VIEWS, Address, parameter_words, pixel_numbers
 from augsvc.ops.laws import UNIFORM, Law
 from augsvc.ops.spans import Spans, Within, covers
 
@@ -44,6 +45,7 @@ class Kind(StrEnum):
 
     FRAME = "frame"
     MOVE = "move"
+    WARP = "warp"
     TONE = "tone"
     FILTER = "filter"
     NOISE = "noise"
@@ -82,6 +84,7 @@ class Drawn:
     count: int = 1
     law: Law = UNIFORM
     unit: str = ""
+    reason: str = ""  # for the bounds, in the message for a number beyond them
 
     @property
     def words(self) -> int:
@@ -112,7 +115,9 @@ class Drawn:
             self.low <= limit <= self.high for limit in limits
         ):  # refuses NaN, and integers too large for a float
             raise PydanticCustomError(
-                "interval_range", "takes numbers from {low} to {high}", {"low": self.low, "high": self.high}
+                "interval_range",
+                "takes numbers from {low} to {high}{reason}",
+                {"low": self.low, "high": self.high, "reason": self.reason and f": beyond, {self.reason}"},
             )
         low, high = float(limits[0]), float(limits[1])
         if self.law.whole and not (low.is_integer() and high.is_integer()):
@@ -144,6 +149,11 @@ class Draw:
     def under(self, selected: Bools, given: Mapping[str, F64]) -> "Draw":
         """The same draws where a container selects the operation (N,), with the values that it sets."""
         return replace(self, selected=self.selected & selected, given=given)
+
+    def uniform(self, shape: tuple[int, ...]) -> F64:
+        """Independent numbers (N, *shape) on (0, 1), of 16 bits: the operation's per-pixel numbers, more than lanes can hold."""
+        numbers = pixel_numbers(self.seed, self.key, math.prod(shape), self.address)
+        return ((numbers.astype(np.float64) + 0.5) / 65536.0).reshape(len(numbers), *shape)
 
     @property
     def names(self) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from augsvc.arrays import F64, I64, Bools
 from augsvc.ops.container import Choice, Container, Slot, one_hot
 from augsvc.ops.kinds.border import BLACK, Color, Fill
-from augsvc.ops.kinds.image import Move
+from augsvc.ops.kinds.image import Bordered
 from augsvc.ops.operation import Operation
 
 
@@ -93,6 +93,6 @@ def _slots(policy: Policy) -> tuple[Slot, ...]:
 
 
 def _with_fill(step: Operation, fill: Color) -> Operation:
-    if isinstance(step, Move) and fill != BLACK:
+    if isinstance(step, Bordered) and fill != BLACK:
         return step.model_copy(update={"border": "constant", "fill": fill})
     return step

@@ -14,6 +14,7 @@ from augsvc.ops.tree import Branch
 from augsvc.planning.passes import Passes
 
 _NS_PER_ELEMENT = {
+    Kind.WARP: 6.0,
     Kind.TONE: 4.0,
     Kind.NOISE: 6.0,
     Kind.ERASE: 1.5,
@@ -21,6 +22,7 @@ _NS_PER_ELEMENT = {
 }
 _NS_PER_OPERATION = {
     Kind.MOVE: 3000.0,
+    Kind.WARP: 60_000.0,
     Kind.TONE: 50_000.0,
     Kind.FILTER: 8000.0,
     Kind.NOISE: 1000.0,
@@ -31,6 +33,7 @@ _NS_FIRST_MOVE, _NS_NEXT_MOVE = 20.0, 90.0  # from the source, with perspective;
 _NS_PER_PASS = 1.0
 _NS_PER_SAMPLE = 15_000.0
 _NS_PER_LABEL = 1600.0  # a box through one camera
+_NS_PER_WARPED_LABEL = 100_000.0  # the outline of a box through one warp
 
 
 def _highest(plan: Passes, ns_of: Callable[[Operation], float]) -> float:
@@ -70,9 +73,10 @@ def sample_seconds(plan: Passes, labels: int = 0) -> float:
     A mix renders a partner too.
     """
     kinds = [[plan.operations[index].kind for index in pass_.steps] for pass_ in plan.passes]
-    moves = sum(Kind.MOVE in pass_ for pass_ in kinds[1:])
+    moves = sum(Kind.MOVE in pass_ or Kind.WARP in pass_ for pass_ in kinds[1:])
     per_element = _NS_FIRST_MOVE + moves * _NS_NEXT_MOVE + len(kinds) * _NS_PER_PASS
     per_element += _highest(plan, _ns_per_element)
     per_sample = _NS_PER_SAMPLE + _highest(plan, _ns_per_operation)
     per_label = (moves + 1) * _NS_PER_LABEL + sum(op.ns_per_label for op in plan.operations if isinstance(op, Frame))
+    per_label += sum(pass_.count(Kind.WARP) for pass_ in kinds) * _NS_PER_WARPED_LABEL
     return 1e-9 * (plan.images * (plan.elements * per_element + per_sample) + labels * per_label)

@@ -13,7 +13,7 @@ from augsvc.errors import SpecInvalid
 from augsvc.numerics.geometry import Camera, Canvas, Fit, fit_matrix, identity, product, require_scale
 from augsvc.ops.kinds.border import Padding
 from augsvc.ops.kinds.composition import Branches, Collage, Composition
-from augsvc.ops.kinds.image import Frame, Move, Sources, Statistics, Tone
+from augsvc.ops.kinds.image import Frame, Move, Sources, Statistics, Tone, Warp
 from augsvc.ops.operation import Draw, Operation, Statistic, Step
 from augsvc.ops.tree import Node, Tree, are_exclusive
 from augsvc.planning.passes import Pass, Passes, plan_passes
@@ -134,8 +134,8 @@ class Plan(Passes):
         """The one resample of a pass, or None if nothing moves. `sizes` are those of its (H, W) inputs; `sources` are those of
         the first pass, with labels if the frame looks at them.
         """
-        moves = self.of_kind(pass_, Move)
-        if not (pass_.fits or moves):
+        moves, warps = self.of_kind(pass_, Move), self.of_kind(pass_, Warp)
+        if not (pass_.fits or moves or warps):
             return None
         matrix = identity(len(sizes))
         if pass_.fits:
@@ -145,7 +145,12 @@ class Plan(Passes):
                 rows = np.flatnonzero(draws[index].selected)
                 if rows.size:
                     matrix[rows] = product(move.matrix(draws[index].take(rows), self.canvas), matrix[rows])
-        return Camera.of(matrix, self.canvas, sizes)
+        camera = Camera.of(matrix, self.canvas, sizes)
+        for index, warp in warps:
+            rows = np.flatnonzero(draws[index].selected)
+            lattice = warp.lattice(draws[index].take(rows), self.canvas)
+            camera = camera.warped(lattice.spread(rows, len(sizes)))
+        return camera
 
     def _source_to_canvas(
         self, pass_: Pass, draws: Sequence[Draw], sizes: Sequence[tuple[int, int]], sources: Sources

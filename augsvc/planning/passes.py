@@ -1,6 +1,6 @@
 """From a pipeline to passes: the part of planning that images and audio share.
 
-A pass is move → tone → filter → noise → erase, any stage of it absent, or one opaque operation. The planner walks the
+A pass is move → warp → tone → filter → noise → erase, any stage of it absent, or one opaque operation. The planner walks the
 pipeline in the user's order, adds to the open pass while the order of kinds allows and opens a new one where it does
 not. The first pass begins with the map of the source to the canvas: a frame, or the implicit fit.
 
@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from augsvc.numerics.rng import Address
 from augsvc.ops.kinds.border import Padding
-from augsvc.ops.kinds.image import Move, Tone
+from augsvc.ops.kinds.image import Bordered, Tone
 from augsvc.ops.operation import Draw, Kind, Operation
 from augsvc.ops.tree import Tree, are_exclusive
 
@@ -29,7 +29,7 @@ class Pass:
     """One traversal of the values. `steps` are indices into the pipeline; `fits` marks the pass that reads the source."""
 
     fits: bool = False
-    padding: Padding | None = None  # of its moves; None if they show nothing beyond the source
+    padding: Padding | None = None  # of its moves and warp; None if they show nothing beyond the source
     finals: list[int] = field(default_factory=list)  # tones of the pass before, whose final matrix comes first
     steps: list[int] = field(default_factory=list)
     stage: int = -1
@@ -96,7 +96,7 @@ def plan_passes(tree: Tree, padding: Padding | None) -> tuple[Pass, ...]:
         current = passes[-1]
         current.steps.append(index)
         current.stage = stage
-        if isinstance(operation, Move):
+        if isinstance(operation, Bordered):
             current.padding = operation.outside
         if isinstance(operation, Tone) and operation.final_statistics:
             passes.append(Pass(finals=[index], stage=stage))
@@ -107,7 +107,9 @@ def _opens_pass(current: Pass, tree: Tree, index: int, stage: int) -> bool:
     operation = tree.operations[index]
     if operation.kind is Kind.OPAQUE or stage < current.stage:
         return True
-    if isinstance(operation, Move):
+    if operation.kind is Kind.WARP and stage == current.stage:
+        return True
+    if isinstance(operation, Bordered):
         if current.padding is None:  # enlarging shows an edge that is reflected without repeating it as another one
             return current.fits and operation.outside.mode == "reflect101"
         return current.padding != operation.outside

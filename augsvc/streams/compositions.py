@@ -169,9 +169,10 @@ class Composer:
 def _contents(images: DrawnImages, canvas: Canvas) -> I64:
     """The rectangles (N, 4) of canvases that show the samples: the hulls of their sources, without partly covered pixels."""
     sides = np.array([required(sample.image).shape[1::-1] for sample in images.samples], dtype=np.float64)
-    sources = Boxes.of(np.concatenate((np.zeros_like(sides), sides), axis=1)[:, None], np.ones((len(sides), 1), bool))
+    whole = np.concatenate((np.zeros_like(sides), sides), axis=1)[:, None]
+    sources = Boxes.of(whole, np.ones((len(sides), 1), bool), images.moves)
     for camera, _ in images.moves:
-        sources = move_boxes(sources, camera.forward, canvas)
+        sources = move_boxes(sources, camera, canvas)
     limits: F64 = np.array([canvas.width, canvas.height], dtype=np.float64)
     low, high = (np.clip(ends[:, 0], 0.0, limits) for ends in sources.hull)
     inner = np.concatenate((np.ceil(low - _ROUNDING), np.floor(high + _ROUNDING)), axis=1)

@@ -12,6 +12,10 @@ _FOLLOW = (
     "Masks, boxes and keypoints move with the pixels: masks by the nearest pixel, boxes as the hull of their corners, clipped to "
     "the canvas."
 )
+_WARPED = (
+    "Masks, boxes and keypoints move with the pixels: masks by the nearest pixel, boxes as the hull of 32 points on their "
+    "outlines, clipped to the canvas."
+)
 _UNCHANGED = "Masks, boxes and keypoints stay as they are: no content moves."
 _PAIRED = "A batch has the partner's label, `label2`, and the weight of the sample's, `mix_weight`."
 _HIDDEN = "Masks, boxes and keypoints stay as they are, also where their content is hidden."
@@ -60,4 +64,6 @@ def _label_effect(operation: type[Operation]) -> str:
         return "The label stays as it is; datasets with masks, boxes or keypoints are refused."
     if operation.partners:
         return "Masks, boxes and keypoints move with the pixels; those of all samples are joined."
+    if operation.kind is Kind.WARP:
+        return _WARPED
     return _STILL.get(operation.kind, _FOLLOW)

@@ -14,6 +14,7 @@ from augsvc.streams.mixing import Partners
 
 # boxes or keypoints between two checks: 54 ms a move for boxes; their corners as float64 take 2 MB
 LABEL_ROWS = 1 << 15
+_WARPED_ROWS = 1 << 10  # under a warp, whose inverse is iterated for 32 points of a box
 _OF_KEYPOINTS = ("keypoints", "keypoints_valid", "keypoint_rows")
 
 
@@ -64,21 +65,23 @@ def _split(arrays: Arrays, sample: Sample) -> tuple[Arrays, Arrays]:
 def move_labels(images: DrawnImages, cut: Cut | None, arrays: Arrays, check: Callable[[], None]) -> None:
     """Fills the rows of `boxes` and `keypoints`, LABEL_ROWS boxes or keypoints at a time, with a check for each move."""
     samples, moves, canvas = images.samples, images.moves, images.plan.canvas
-    for rows, columns in _tiles(arrays.get("boxes")):
+    most = _WARPED_ROWS if any(camera.lattice is not None for camera, _ in moves) else LABEL_ROWS
+    for rows, columns in _tiles(arrays.get("boxes"), most):
         corners = np.stack([required(sample.boxes)[columns] for sample in samples[rows]]).astype(np.float64)
-        boxes = Boxes.of(corners, np.stack([required(sample.boxes_valid)[columns] for sample in samples[rows]]))
+        valid = np.stack([required(sample.boxes_valid)[columns] for sample in samples[rows]])
+        boxes = Boxes.of(corners, valid, moves)
         for camera, _ in moves:
             check()
-            boxes = move_boxes(boxes, camera.forward[rows], canvas)
+            boxes = move_boxes(boxes, camera.take(rows), canvas)
         boxes = cut.take(rows).boxes(boxes, canvas) if cut else boxes
         arrays["boxes"][rows, columns], arrays["boxes_valid"][rows, columns] = boxes.on(canvas), boxes.valid
-    for rows, columns in _tiles(arrays.get("keypoints")):
+    for rows, columns in _tiles(arrays.get("keypoints"), most):
         points = np.stack([required(sample.keypoints)[columns] for sample in samples[rows]]).astype(np.float64)
         valid = np.stack([required(sample.keypoints_valid)[columns] for sample in samples[rows]])
         keypoints = Keypoints(points, valid)
         for camera, _ in moves:
             check()
-            keypoints = move_keypoints(keypoints, camera.forward[rows], canvas)
+            keypoints = move_keypoints(keypoints, camera.take(rows), canvas)
         keypoints = cut.take(rows).keypoints(keypoints) if cut else keypoints
         arrays["keypoints"][rows, columns], arrays["keypoints_valid"][rows, columns] = keypoints.points, keypoints.valid
 
@@ -94,10 +97,10 @@ def swap_keypoints(moves: Moves, order: I64 | None, arrays: Arrays) -> None:
         arrays[name][mirrored] = arrays[name][mirrored][:, rows]
 
 
-def _tiles(labels: npt.NDArray[Any] | None) -> list[tuple[slice, slice]]:
-    """Labels (N, M, …) in tiles of at most LABEL_ROWS; none without labels."""
+def _tiles(labels: npt.NDArray[Any] | None, most: int) -> list[tuple[slice, slice]]:
+    """Labels (N, M, …) in tiles of at most `most`; none without labels."""
     if labels is None:
         return []
     n, m = labels.shape[:2]
-    columns = ranges(m, LABEL_ROWS)
-    return [(rows, some) for rows in ranges(n, max(1, LABEL_ROWS // max(1, m))) for some in columns]
+    columns = ranges(m, most)
+    return [(rows, some) for rows in ranges(n, max(1, most // max(1, m))) for some in columns]

@@ -23,7 +23,7 @@ from augsvc.errors import AugsvcError, Cancelled, NotAvailable, Pending
 from augsvc.executors.protocol import Executor
 from augsvc.executors.runnable import require_runnable
 from augsvc.numerics.rng import Address
-from augsvc.ops.kinds.image import Move, PaddedFrame
+from augsvc.ops.kinds.image import Bordered, PaddedFrame
 from augsvc.ops.operation import Kind, Operation, Step
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.presets import PRESETS
@@ -241,7 +241,7 @@ def _border_specs(border: Mapping[str, object]) -> list[dict[str, object]]:
 
 def _shows_a_border(operation: Operation) -> bool:
     """Whether its border is one of _BORDERS; the others are part of every stream's arithmetic."""
-    if isinstance(operation, Move):
+    if isinstance(operation, Bordered):
         return operation.border in ("constant", "reflect101")
     return isinstance(operation, PaddedFrame) and operation.border == "reflect101"
 
@@ -284,4 +284,6 @@ def _corners(name: str, operation: type[Operation]) -> list[dict[str, object]]:
         if operation.model_validate(mode).needs_fitted
         for channels in (1, 3)
     ]
+    if operation.kind is Kind.WARP:  # from canvas to canvas, which no other pass does in the same way
+        specs += [{"pipeline": [{"op": "pixel_dropout"}, mode]} for mode in modes]
     return grey + specs + over_greys

@@ -59,6 +59,21 @@ def _moves():
     return cases
 
 
+def _warps():
+    """Every border, with other moves, from a source and from a canvas."""
+    cases = {}
+    warp = {"op": "elastic", "displacement": 0.25, "spacing": 4}
+    wild = {"op": "affine", "degrees": [-180, 180], "scale": [0.3, 3]}
+    for border in ("zeros", "reflect", "reflect101", "edge"):
+        bordered = [{**step, "border": border} for step in (wild, {**warp, "p": 0.7})]
+        tilted = {"op": "perspective", "distortion": 0.6, "border": border}
+        cases[f"{border}, warped"] = {"pipeline": bordered}
+        cases[f"{border}, warped, grey"] = {"pipeline": bordered, "channels": 1}
+        cases[f"{border}, warped, tilted"] = {"pipeline": [tilted, *bordered]}
+        cases[f"{border}, warped twice"] = {"pipeline": [warp, {"op": "pixel_dropout"}, *bordered, warp]}
+    return cases
+
+
 def _frames():
     fits = ("cover", "contain", "stretch")
     shapes = [(channels, layout) for channels in (1, 3) for layout in ("NCHW", "NHWC")]
@@ -132,16 +147,17 @@ def _deep():
         "in two passes": {"pipeline": [turn, {"op": "gaussian_blur"}, {"op": "gaussian_noise"}, turn]},
         "a dense filter": {"pipeline": [{"op": "motion_blur", "p": 0.6}, {"op": "gamma"}]},
         "a float operation last": {"pipeline": [turn, {"op": "downsample"}]},
+        "warped": {"pipeline": [turn, {"op": "elastic", "spacing": 4}, {"op": "gaussian_blur"}]},
     }
     into_values = {f"16 bits, {name}": {"deep": True, "output": wide, **fields} for name, fields in cases.items()}
     into_bytes = {f"16 bits, {name}, bytes": {"deep": True, **fields} for name, fields in cases.items()}
     return into_values | into_bytes | {"bytes into 16 bits": {"pipeline": [turn], "output": wide}}
 
 
-CASES = _operations() | _moves() | _frames() | _passes() | _deep()
+CASES = _operations() | _moves() | _warps() | _frames() | _passes() | _deep()
 
 
-MASK_CASES = _moves() | {f"{fit}, masks": {"fit": fit} for fit in ("cover", "contain", "stretch")}
+MASK_CASES = _moves() | _warps() | {f"{fit}, masks": {"fit": fit} for fit in ("cover", "contain", "stretch")}
 
 
 def render_images(fields: dict, executor: Executor, count: int = 0, start: int = 0) -> np.ndarray:

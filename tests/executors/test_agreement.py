@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from augsvc.data.catalog import open_catalog
-from augsvc.ops.kinds.image import Frame, Move
+from augsvc.ops.kinds.image import Frame, Move, Warp
 from augsvc.ops.registry import registry
 from tests.golden_files import SHARED, examples, read_golden
 from tests.harness import ListSource, as_samples, over, patch, photo, using
@@ -31,7 +31,7 @@ def cases() -> dict[tuple[str, str], list[dict[str, object]] | str]:
         operation = registry()[name]
         limits = {parameter: [mark.low, mark.high] for parameter, mark in operation.parameters().items()}
         pipelines[name, example] = [{"p": 1.0, **step}]
-        if not issubclass(operation, (Frame, Move)):
+        if not issubclass(operation, (Frame, Move, Warp)):
             pipelines[name, f"{example}, full ranges"] = [{"p": 1.0, **step, **limits}]
     for border in ("zeros", "reflect", "edge"):
         wild = {"op": "affine", "degrees": [-180, 180], "scale": [0.3, 3], "shear_x": [-20, 20], "border": border}

@@ -11,7 +11,7 @@ from numba import njit
 
 from augsvc.executors.fused.kernels import edges
 from augsvc.executors.fused.kernels.args import CONSTANT, ONE
-from augsvc.executors.fused.kernels.camera import is_beyond_horizon, read_mapping
+from augsvc.executors.fused.kernels.camera import is_beyond_horizon, position_at, read_mapping
 from augsvc.executors.fused.lower_image import lower_move
 from augsvc.numerics.geometry import Camera, Canvas
 from augsvc.planning.image_plan import Plan
@@ -53,7 +53,7 @@ def test_the_grid_gives_the_bits_of_the_cpu_for_masks_in_one_launch(simulated, n
     expected = masks(MASK_CASES[name], open_cpu("fused"))
     assert len(np.unique(expected)) > 4
     np.testing.assert_array_equal(simulated["mask: " + name], expected)
-    assert launches(simulated, "mask: " + name) == ["move_masks"]
+    assert launches(simulated, "mask: " + name) == ["move_warped_masks" if "warped" in name else "move_masks"]
 
 
 @pytest.mark.parametrize("name", SOUND_CASES)
@@ -80,6 +80,7 @@ def test_clips_that_do_not_fit_are_halved(simulated):
 def test_a_pass_is_one_launch_and_three_with_a_filter(simulated):
     assert launches(simulated, "several noises and rectangles") == ["draw"]
     assert launches(simulated, "tones after tones") == ["draw"]
+    assert launches(simulated, "edge, warped") == ["draw_warped"]
     assert launches(simulated, "noises after a filter") == ["draw", "filter_rows", "filter_columns"]
     assert launches(simulated, "motion_blur, high") == ["draw", "filter_columns"]
     assert launches(simulated, "only filters that no sample takes") == ["draw"]
@@ -140,11 +141,12 @@ def compare_coverage(cameras, height, width):
         mapping = read_mapping(cameras[n])
         for v in range(height):
             for u in range(width):
-                if mapping.has_perspective and is_beyond_horizon(mapping, u, v):
+                corner = position_at(mapping, u, v)
+                if mapping.has_perspective and is_beyond_horizon(mapping, corner):
                     continue
-                expected = edges._coverage(cameras[n], mapping, u, v)
+                expected = edges._coverage(cameras[n], mapping, corner)
                 whole += expected == ONE
-                different += expected != edges.visible_fraction(cameras[n], CONSTANT, u, v)
+                different += expected != edges.visible_fraction(cameras[n], CONSTANT, corner)
     return whole, different
 
 

@@ -8,10 +8,23 @@ from importlib.util import find_spec
 import pytest
 
 pytestmark = pytest.mark.skipif(find_spec("numba_cuda") is None, reason="numba-cuda is not installed")
-IMAGE_KERNELS = ("draw", "filter_rows", "filter_columns", "move_masks", "sum_values", "count_levels")
+IMAGE_KERNELS = (
+    "draw",
+    "draw_warped",
+    "filter_rows",
+    "filter_columns",
+    "move_masks",
+    "move_warped_masks",
+    "sum_values",
+    "count_levels",
+)
 SOUND_KERNELS = ("shape_clips", "measure_levels", "add_noise")
 KERNELS = IMAGE_KERNELS + SOUND_KERNELS
-REGISTERS = {"draw": 80}  # per thread, at most, on sm_90; of the others 64
+REGISTERS = {
+    "draw": 80,
+    "draw_warped": 128,
+    "move_warped_masks": 128,
+}  # per thread, at most, on sm_90; of the others 64
 EACH = pytest.mark.parametrize("target", [pytest.param((8, 0), marks=pytest.mark.slow), (9, 0)], ids=str)
 
 

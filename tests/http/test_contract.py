@@ -65,6 +65,7 @@ def test_operations_carry_schemas_with_ranges_and_defaults(server):
         assert holds_others or operation["kind"] in {
             "frame",
             "move",
+            "warp",
             "tone",
             "filter",
             "noise",

@@ -12,7 +12,7 @@ from scipy import ndimage
 from augsvc.arrays import Sample
 from augsvc.data.builtin.shapes import Shapes
 from augsvc.ops.kinds.composition import Composition
-from augsvc.ops.kinds.image import Frame, Move
+from augsvc.ops.kinds.image import Bordered, Frame, Move
 from augsvc.ops.kinds.mix import Mix
 from augsvc.ops.registry import registry
 from augsvc.streams.probes import Probe
@@ -23,6 +23,7 @@ SIDE = 64
 NOTHING = 255
 STILL = {"degrees": 0, "translate_x": 0, "translate_y": 0, "scale": 1}
 MOVES = sorted(name for name, operation in registry().items() if issubclass(operation, Move))
+BORDERED = sorted(name for name, operation in registry().items() if issubclass(operation, Bordered))
 BORDERS = ("zeros", "reflect", "reflect101", "edge")
 ROWS, COLUMNS = np.mgrid[:SIDE, :SIDE] + 0.5
 
@@ -176,7 +177,7 @@ def test_a_keypoint_stays_on_its_dot(pipeline, canvas, x, y):
 
 
 @pytest.mark.parametrize("border", BORDERS)
-@pytest.mark.parametrize("op", MOVES)
+@pytest.mark.parametrize("op", BORDERED)
 def test_drawn_moves_keep_each_keypoint_on_its_dot_and_mark_those_outside(op, border):
     points = [(16.25, 18.5), (47.0, 20.75), (30.5, 46.0)]
     stream = run([{"op": op, "border": border}], [dotted(points)] * 40, aug_seed=6)
@@ -298,7 +299,7 @@ def test_flip_pairs_that_are_no_pairs_are_refused(pairs):
 
 
 OTHERS = sorted(
-    n for n, op in registry().items() if op.media == "image" and not issubclass(op, (Frame, Move, Mix, Composition))
+    n for n, op in registry().items() if op.media == "image" and not issubclass(op, (Frame, Bordered, Mix, Composition))
 )
 
 

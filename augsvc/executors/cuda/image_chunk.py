@@ -33,6 +33,7 @@ from augsvc.executors.fused.lower_image import (
     lower_move,
     lower_noises,
     lower_tones,
+    lower_warps,
     plan_segments,
 )
 from augsvc.executors.protocol import SourceKey
@@ -62,10 +63,11 @@ class MaskChunk:
         n, area, device = len(self.masks), self.size[0] * self.size[1], self.staging.device
         sources, offsets = self.staging.send_sources(self.masks, self.keys)
         args = lower_masks(self.moves, self.masks, self.size)._replace(addresses=offsets.astype(np.uint64))
-        (args,) = self.staging.send("masks", [args])
+        args, warp = self.staging.send("masks", (args, args.warp))
         out = self.staging.array("pixels", (n, area), np.uint8, copied=True)
         grid = (-(-area // device.threads), n)
-        device.launch(grids.move_masks, grid, CanvasShape(1, *self.size), args, (sources,), (out,))
+        kernel = grids.move_warped_masks if args.warp.displaced.any() else grids.move_masks
+        device.launch(kernel, grid, CanvasShape(1, *self.size), args._replace(warp=warp), (sources,), (out,))
         return _download(self.staging, "pixels", (n, area), np.uint8)
 
 
@@ -118,19 +120,20 @@ class ImageChunk:
             lower_erases(segment.erases, draws, n, plan.canvas),
         )
         early = lower_noises((), draws, n, _NO_TABLES), lower_erases((), draws, n, plan.canvas)
-        args = (move, lower_tones(stages, n, plan.canvas.channels), blur, *late, *early)
-        move, tone, blur, noise, erase, no_noise, no_erase = self.staging.send(f"args {index}", args)
+        args = (move, lower_warps([camera], n), lower_tones(stages, n, plan.canvas.channels), blur, *late, *early)
+        move, warp, tone, blur, noise, erase, no_noise, no_erase = self.staging.send(f"args {index}", args)
+        gather = (grids.draw, move) if camera is None or camera.lattice is None else (grids.draw_warped, move, warp)
         noise, no_noise = self._with_tables(noise), self._with_tables(no_noise)
         memory, out = self._memory(segment, camera, sources, filters or not encoded), self._out(encoded)
         if not filters:
-            self._launch(grids.draw, move, tone, noise, erase, out, memory)
+            self._launch(*gather, tone, noise, erase, out, memory)
             return
         if blur.taps.shape[1] > 0:  # dense: it reads `half`, which no thread writes to meanwhile
             to_half = memory._replace(after=memory.half)
-            self._launch(grids.draw, move, tone, no_noise, no_erase, self._out(False), to_half)
+            self._launch(*gather, tone, no_noise, no_erase, self._out(False), to_half)
         else:
             if camera is not None or stages:
-                self._launch(grids.draw, move, tone, no_noise, no_erase, self._out(False), memory)
+                self._launch(*gather, tone, no_noise, no_erase, self._out(False), memory)
             memory = memory._replace(before=memory.after)
             self._launch(grids.filter_rows, blur, memory)
         self._launch(grids.filter_columns, blur, noise, erase, out, memory)

@@ -31,6 +31,7 @@ from augsvc.executors.fused.lower_image import (
     lower_move,
     lower_noises,
     lower_tones,
+    lower_warps,
     plan_segments,
 )
 from augsvc.executors.protocol import SourceKey, float_traits, use_one_torch_thread
@@ -153,6 +154,7 @@ class FusedExecutor:
         pixels, copy, interleaved = flat(out)
         args = PassArgs(
             move,
+            lower_warps([camera], n),
             lower_tones(stages, n, canvas.channels),
             lower_filter(segment.blur, draws, n, canvas),
             lower_noises(segment.noises, draws, n, self.tables),

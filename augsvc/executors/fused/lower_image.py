@@ -23,6 +23,7 @@ from augsvc.executors.fused.kernels.args import (
     MoveArgs,
     NoiseArgs,
     ToneArgs,
+    WarpArgs,
 )
 from augsvc.executors.fused.kernels.camera import OFFSETS
 from augsvc.executors.fused.kernels.sampling import TO_CORNER
@@ -42,6 +43,7 @@ from augsvc.ops.kinds.image import (
     Opaque,
     Replace,
     Tone,
+    Warp,
 )
 from augsvc.ops.operation import Draw, Operation
 from augsvc.planning import labels
@@ -186,13 +188,29 @@ def _lower_edges(slopes: I64) -> I64:
     return np.stack((twice, shift, (1 << 47) // (twice >> shift)), axis=-1).reshape(len(slopes), -1)
 
 
+def lower_warps(cameras: Sequence[Camera | None], n: int) -> WarpArgs:
+    """The displacements of cameras, one after the other."""
+    nodes, lattices = [np.zeros((n, 0), np.int32)], np.zeros((len(cameras), 5), np.int64)
+    displaced = np.zeros((n, len(cameras)), np.uint8)
+    begin = 0
+    for k, camera in enumerate(cameras):
+        if camera is not None and camera.lattice is not None:
+            lattice = camera.lattice
+            nodes.append(lattice.nodes.reshape(n, -1).astype(np.int32))
+            lattices[k] = begin, lattice.nodes.shape[2], *lattice.steps, lattice.cubic
+            displaced[:, k] = lattice.displaced
+            begin += nodes[-1].shape[1]
+    return WarpArgs(np.concatenate(nodes, axis=1), lattices, displaced)
+
+
 def lower_masks(moves: labels.Moves, masks: Sequence[U8], size: tuple[int, int]) -> MaskArgs:
     """The moves from masks uint8 (H, W), whose memory the arguments point to, to a canvas of (H, W) pixels."""
     sizes = np.array([mask.shape for mask in masks], dtype=np.int64)
     canvases = np.broadcast_to(size, sizes.shape)
     rows = [_lower_mapping(camera, canvases if k else sizes) for k, (camera, _) in enumerate(moves)]
     borders = np.array([_MODES[padding.mode] for _, padding in moves], np.int64)
-    return MaskArgs(_addresses(masks), borders, np.stack(rows, axis=1), labels.MASK_NOTHING)
+    warp = lower_warps([camera for camera, _ in moves], len(masks))
+    return MaskArgs(_addresses(masks), borders, np.stack(rows, axis=1), warp, labels.MASK_NOTHING)
 
 
 def _addresses(arrays: Sequence[Pixels]) -> npt.NDArray[np.uint64]:
@@ -305,7 +323,9 @@ _ROOT_SCALE = round(255 * (1 << 16) / WHITE**0.5)  # √v of v on [0, 1] is that
 LAWS: Mapping[type, Callable[[Any, int], LoweredLaw]] = MappingProxyType(
     {Additive: _lower_additive, Replace: _lower_replace}
 )
-KINDS: frozenset[type[Operation]] = frozenset({Frame, Move, Tone, Filter, Noise, Erase, Opaque})  # that kernels run
+KINDS: frozenset[type[Operation]] = frozenset(
+    {Frame, Move, Warp, Tone, Filter, Noise, Erase, Opaque}
+)  # that kernels run
 
 
 def lower_erases(erases: Sequence[tuple[int, Erase]], draws: Sequence[Draw], n: int, canvas: Canvas) -> EraseArgs:

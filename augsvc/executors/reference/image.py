@@ -19,13 +19,14 @@ from augsvc.cpus import cores
 from augsvc.executors.device_errors import ChunkRunner, free_torch_memory, is_lost, ran_out_of_memory, report_loss
 from augsvc.executors.protocol import SourceKey, float_traits, use_one_torch_thread
 from augsvc.executors.reference.audio import TorchSound
+from augsvc.executors.reference.displace import displace
 from augsvc.executors.reference.resample import resample
 from augsvc.executors.reference.stages import LAWS, STAGES, Workspace, apply_operation, apply_tones
 from augsvc.numerics import exact
 from augsvc.numerics.geometry import MATRIX_BITS, Camera, Canvas
 from augsvc.numerics.noise_tables import noise_tables
 from augsvc.ops.kinds.border import EDGE
-from augsvc.ops.kinds.image import Frame, Moments, Move, Statistics, Tone
+from augsvc.ops.kinds.image import Frame, Moments, Move, Statistics, Tone, Warp
 from augsvc.ops.operation import Draw, Operation, Statistic
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Moves, move_mask
@@ -41,7 +42,7 @@ _WHITE = 65280  # 255 with 8 fraction bits
 class KorniaExecutor:
     """Runs plans on one device. Thread-safe."""
 
-    kinds: ClassVar[frozenset[type[Operation]]] = frozenset({Frame, Move, Tone, *STAGES})
+    kinds: ClassVar[frozenset[type[Operation]]] = frozenset({Frame, Move, Warp, Tone, *STAGES})
     noise_laws: ClassVar[frozenset[type]] = frozenset(LAWS)
 
     device: torch.device
@@ -120,7 +121,7 @@ class KorniaExecutor:
         for row, mask in enumerate(masks):
             check()
             for camera, padding in moves:
-                mask = move_mask(mask, camera.backward[row], camera.depth[row], padding.mode, canvas)
+                mask = move_mask(mask, camera, row, padding.mode, canvas)
             out[row] = mask
 
     def run(
@@ -179,10 +180,12 @@ class KorniaExecutor:
         backward = exact.from_fixed(np.concatenate((camera.backward, camera.depth[:, None]), axis=1)[rows], MATRIX_BITS)
         taps = (int(camera.taps[rows[0], 0]), int(camera.taps[rows[0], 1]))
         canvas, padding = plan.canvas, pass_.padding or EDGE
+        lattice = camera.lattice and camera.lattice.take(rows)
         moved = torch.empty((len(rows), canvas.channels, canvas.height, canvas.width), device=self.device)
         for chunk in ranges(len(rows), max(1, self.chunk // (canvas.height * canvas.width))):
             for band in ranges(canvas.height, max(1, self.chunk // canvas.width)):
-                moved[chunk, :, band] = resample(sources[chunk], backward[chunk], taps, padding, canvas, band)
+                shift = lattice and displace(lattice.take(chunk), canvas.width, band, sources.device)
+                moved[chunk, :, band] = resample(sources[chunk], backward[chunk], taps, padding, canvas, band, shift)
         return moved
 
     def _apply_stages(

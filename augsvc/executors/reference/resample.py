@@ -21,18 +21,26 @@ _PADDING = {  # of ours: torch's padding_mode; it reflects at the middle of a pi
 
 
 def resample(
-    sources: torch.Tensor, backward: F64, taps: tuple[int, int], padding: Padding, canvas: Canvas, rows: slice
+    sources: torch.Tensor,
+    backward: F64,
+    taps: tuple[int, int],
+    padding: Padding,
+    canvas: Canvas,
+    rows: slice,
+    shift: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Resamples float32 (n, C, H, W) of one size through matrices (n, 3, 3) from canvas to source: (n, C, rows, canvas W).
 
     `rows` are those of the canvas. `taps` = (across, down) samples are averaged per output pixel. With a constant
     padding a pixel is weighted by the fraction of it that covers the source (over an edge one output pixel wide) instead of
     interpolating with pixels outside, so that enlarging an image does not darken its rim. Beyond the horizon: the fill, which
-    is black for other paddings.
+    is black for other paddings. `shift` (n, 2, rows, canvas W) displaces pixels before the matrices: x y.
     """
     matrix = torch.from_numpy(backward).to(sources.device)[:, :, :, None, None]
     u = torch.arange(canvas.width, dtype=torch.float64, device=sources.device)[None, None, :] + 0.5
     v = torch.arange(rows.start, rows.stop, dtype=torch.float64, device=sources.device)[None, :, None] + 0.5
+    if shift is not None:
+        u, v = u + shift[:, 0], v + shift[:, 1]
     total = torch.zeros((len(sources), canvas.channels, rows.stop - rows.start, canvas.width), device=sources.device)
     for row in range(taps[1]):
         for column in range(taps[0]):

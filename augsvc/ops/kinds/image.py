@@ -3,6 +3,7 @@
     kind     what the lowering yields, per sample                       neighbours of the same kind
     frame    a 3×3 matrix from the source to the canvas                 none: at most one, the first operation
     move     a 3×3 matrix and a border mode                             one matrix, one resample
+    warp     displacements on a lattice and a border mode               none: each one resample, with the moves before it
     tone     a C×(C+1) colour matrix, a change in HSV, or a table       one matrix, one table
     filter   a separable kernel, or a small dense one                   one after the other
     noise    a law and its strength                                     in order
@@ -26,6 +27,7 @@ from pydantic import model_validator
 
 from augsvc.arrays import F64, I64, U8, Bools
 from augsvc.numerics.geometry import Canvas
+from augsvc.numerics.lattice import Lattice
 from augsvc.ops.kinds.border import BLACK, Border, Fill, Padding, PaddingMode
 from augsvc.ops.operation import AddedLater, Draw, Kind, Operation, Statistic
 
@@ -87,10 +89,9 @@ class PaddedFrame(Frame):
         return Padding(self.border, self.fill) if self.border == "constant" else Padding(self.border)
 
 
-class Move(Operation):
-    """Moves content on the canvas: labels follow. `fill` is the colour of border `constant`; `zeros` is black."""
+class Bordered(Operation):
+    """May show more than its source. `fill` is the colour of border `constant`; `zeros` is black."""
 
-    kind: ClassVar[Kind] = Kind.MOVE
     border: Border = "zeros"
     fill: Annotated[Fill, AddedLater()] = BLACK
 
@@ -110,9 +111,29 @@ class Move(Operation):
         """What the canvas shows beyond the source."""
         return Padding("constant" if self.border == "zeros" else self.border, self.fill)
 
+
+class Move(Bordered):
+    """Moves content on the canvas: labels follow."""
+
+    kind: ClassVar[Kind] = Kind.MOVE
+
     @abstractmethod
     def matrix(self, draw: Draw, canvas: Canvas) -> F64:
         """Matrices (N, 3, 3) from canvas to canvas, invertible."""
+
+
+class Warp(Bordered):
+    """Displaces the points of the canvas smoothly: labels follow, so it has to be a bijection."""
+
+    kind: ClassVar[Kind] = Kind.WARP
+
+    @abstractmethod
+    def lattice(self, draw: Draw, canvas: Canvas) -> Lattice:
+        """The displacements of N samples.
+
+        Raises:
+            SpecInvalid: the warp is too strong to be a bijection; settings that may be are better refused by the schema.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)

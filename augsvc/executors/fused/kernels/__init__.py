@@ -2,6 +2,7 @@
 
     args.py          kernel arguments: integers per sample, as NumPy arrays; the numbers' formats
     camera.py        a camera's row of integers, as named tuples
+    warp.py          the displacement of one canvas pixel
     edges.py         the fraction of a canvas pixel that shows its source, and the interval of a row's pixels that do
     sampling.py      one canvas pixel from its source
     mask.py          one pixel of a mask through all cameras
@@ -14,6 +15,7 @@
     memory.py        bytes by address, and vectors of bytes through a table, on the CPU
     gather.py        a row of a canvas from its source, on the CPU
     gather_values.py … from another canvas, or from a deep source
+    gather_warped.py … and of a warped canvas
     rows.py          the same row through all later stages …
     row_filter.py    … and through its filter
     levels.py        images whose pixels stay whole, on the CPU, as bytes

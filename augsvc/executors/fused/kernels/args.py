@@ -48,12 +48,23 @@ class MoveArgs(NamedTuple):
     cameras: I64  # N,columns: camera.py has the layout of a row
 
 
+class WarpArgs(NamedTuple):
+    """The displacements of K cameras, on lattices: see warp.py."""
+
+    nodes: I32  # N, the sum of R·C·2 over all lattices: x y of each node, 16 fraction bits
+    lattices: (
+        I64  # K,5: where its nodes begin, C, cells per pixel along x and y with 32 fraction bits, whether it is cubic
+    )
+    displaced: U8  # N,K: whether the sample is displaced
+
+
 class MaskArgs(NamedTuple):
     """Where masks come from, and through which K cameras, one after the other."""
 
     addresses: U64  # N: of each mask's first byte
     borders: I64  # K
     cameras: I64  # N,K,columns: of a camera's row the mapping and the size of its source
+    warp: WarpArgs
     nothing: int  # the class where the image shows nothing of the source
 
 
@@ -115,6 +126,7 @@ class PassArgs(NamedTuple):
     """All stages of one pass."""
 
     move: MoveArgs
+    warp: WarpArgs  # of one camera
     tone: ToneArgs
     blur: FilterArgs
     noise: NoiseArgs

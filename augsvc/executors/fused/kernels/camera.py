@@ -45,6 +45,14 @@ class Mapping(NamedTuple):
     has_perspective: Int
 
 
+class Position(NamedTuple):
+    """Where a canvas point lies in the source: x and y, both before their division by the depth."""
+
+    x: Int
+    y: Int
+    depth: Int
+
+
 class Supersampling(NamedTuple):
     """Samples averaged per canvas pixel along its width and height, 32 bits, and 2^32 / their number, rounded up: a mean of equal
     values is exact.
@@ -118,9 +126,16 @@ def depth_at(mapping: Mapping, u: Int, v: Int) -> Int:
 
 
 @inlined
-def is_beyond_horizon(mapping: Mapping, u: Int, v: Int) -> Int:
-    """Whether the centre of the canvas pixel with corner (u, v) lies beyond the horizon."""
-    return depth_at(mapping, u, v) + (mapping.depth_u >> 1) + (mapping.depth_v >> 1) < DEPTH_CUTOFF
+def position_at(mapping: Mapping, u: Int, v: Int) -> Position:
+    """The position of a canvas point."""
+    x, y = mapping.a * u + mapping.b * v + mapping.c, mapping.d * u + mapping.e * v + mapping.f
+    return Position(x, y, depth_at(mapping, u, v))
+
+
+@inlined
+def is_beyond_horizon(mapping: Mapping, corner: Position) -> Int:
+    """Whether the centre of the canvas pixel with this upper left corner lies beyond the horizon."""
+    return corner.depth + (mapping.depth_u >> 1) + (mapping.depth_v >> 1) < DEPTH_CUTOFF
 
 
 @inlined

@@ -17,21 +17,34 @@ from augsvc.executors.fused.kernels.args import (
     CanvasShape,
     Int,
     MaskArgs,
-    MoveArgs,
     PassArgs,
 )
 from augsvc.executors.fused.kernels.camera import HEIGHT, IDENTICAL, WIDTH
 from augsvc.executors.fused.kernels.compiled import compiled, entry
 from augsvc.executors.fused.kernels.gather import copy_row, resample_row
 from augsvc.executors.fused.kernels.gather_values import resample_canvas_row
+from augsvc.executors.fused.kernels.gather_warped import (
+    displace_row,
+    prepare_columns,
+    resample_warped_row,
+    sample_warped_row,
+)
 from augsvc.executors.fused.kernels.levels import render_levels
-from augsvc.executors.fused.kernels.mask import View, follow, locate_affine, locate_perspective, read_view
+from augsvc.executors.fused.kernels.mask import (
+    follow,
+    follow_displaced,
+    locate_affine,
+    locate_displaced,
+    locate_perspective,
+    read_view,
+)
 from augsvc.executors.fused.kernels.memory import bytes_at, values_at
 from augsvc.executors.fused.kernels.row_filter import filter_horizontal, filter_vertical, read_kernel
 from augsvc.executors.fused.kernels.rows import add_noises, apply_tones, copy, fill_rectangles, store_row
 from augsvc.executors.fused.kernels.sampling import Source
-from augsvc.executors.fused.kernels.scratch import Points, Scratch, allocate_scratch
+from augsvc.executors.fused.kernels.scratch import Scratch, WarpRows, allocate_scratch, allocate_warp_rows
 from augsvc.executors.fused.kernels.tone import round_to_level
+from augsvc.executors.fused.kernels.warp import read_lattice
 
 
 @entry
@@ -42,7 +55,8 @@ def render(first: Int, last: Int, args: PassArgs, before: U16, canvas: U16) -> N
     if nothing moves.
     """
     channels, height, width = canvas.shape[1], canvas.shape[2], canvas.shape[3]
-    scratch, shape = allocate_scratch(channels, height, width, args.blur), CanvasShape(channels, height, width)
+    scratch = allocate_scratch(channels, height, width, args.warp, args.blur)
+    shape = CanvasShape(channels, height, width)
     move, reads_sources = args.move, args.move.origin == FROM_SOURCES
     for n in range(first, last):
         size = move.cameras[n, HEIGHT] * move.cameras[n, WIDTH] * channels
@@ -64,7 +78,7 @@ def _render_sample(n: Int, source: Source, values: U16, args: PassArgs, canvas: 
     ready = np.int64(0)  # rows that were read
     for y in range(height):
         while ready < min(y + kernel.radius + 1, height):
-            _read_row(args.move, n, source, values, ready, scratch.points, row)
+            _read_row(args, n, source, values, ready, scratch)
             if has_tones:
                 apply_tones(row, channels, args.tone, n, scratch.points)
             if kernel.radius > 0:
@@ -84,47 +98,70 @@ def _render_sample(n: Int, source: Source, values: U16, args: PassArgs, canvas: 
 
 
 @compiled
-def _read_row(move: MoveArgs, n: Int, source: Source, values: U16, y: Int, points: Points, row: U16) -> None:
+def _read_row(args: PassArgs, n: Int, source: Source, values: U16, y: Int, scratch: Scratch) -> None:
     """A row of the canvas, from wherever the pass has its pixels."""
-    camera, channels = move.cameras[n], source.channels
-    if move.origin == FROM_SOURCES:
+    move, camera, channels, row = args.move, args.move.cameras[n], source.channels, scratch.row
+    if args.warp.displaced[n, 0]:
+        _read_warped_row(args, n, source, values, y, scratch)
+    elif move.origin == FROM_SOURCES:
         if camera[IDENTICAL]:
             copy_row(source.values, channels, y, row)
         else:
-            resample_row(source, camera, move.border, move.fill, y, points, row)
+            resample_row(source, camera, move.border, move.fill, y, scratch.points, row)
     elif move.origin == FROM_CANVAS or camera[IDENTICAL]:
         width, plane = row.size // channels, values.size // channels
         for c in range(channels):
             copy(values[c * plane + y * width : c * plane + (y + 1) * width], row[c * width : (c + 1) * width])
     else:
-        resample_canvas_row(values, camera, move.border, move.fill, channels, y, points, row)
+        resample_canvas_row(values, camera, move.border, move.fill, channels, y, scratch.points, row)
+
+
+@compiled
+def _read_warped_row(args: PassArgs, n: Int, source: Source, values: U16, y: Int, scratch: Scratch) -> None:
+    """A row of a warped canvas."""
+    move, camera, rows = args.move, args.move.cameras[n], scratch.warp
+    if y == 0:
+        prepare_columns(read_lattice(args.warp, 0), rows)
+    displace_row(args.warp.nodes[n], read_lattice(args.warp, 0), y, rows)
+    if move.origin == FROM_SOURCES:
+        resample_warped_row(source, camera, move.border, move.fill, y, scratch.points, rows, scratch.row)
+    else:
+        canvas = Source(values, source.channels, 1, values.size // source.channels, 8)
+        sample_warped_row(canvas, camera, move.border, move.fill, y, rows, scratch.row)
 
 
 @entry
 def move_masks(first: Int, last: Int, args: MaskArgs, height: Int, width: Int, out: U8) -> None:
     """Masks of the samples first … last − 1 on the canvas, into bytes (N, H·W)."""
-    pixels = np.empty(width, np.int64)
+    pixels, rows = np.empty(width, np.int64), allocate_warp_rows(width, args.warp)
     for n in range(first, last):
         source = carray(bytes_at(args.addresses[n]), args.cameras[n, 0, HEIGHT] * args.cameras[n, 0, WIDTH])
-        _move_mask(source, args.cameras[n], args.borders, np.uint8(args.nothing), pixels, out[n])
+        _move_mask(n, source, args, pixels, rows, out[n])
 
 
 @compiled
-def _move_mask(source: U8, cameras: I64, borders: I64, nothing: Int, pixels: I64, out: U8) -> None:
+def _move_mask(n: Int, source: U8, args: MaskArgs, pixels: I64, rows: WarpRows, out: U8) -> None:
     """One mask, row by row, each through one camera after the other: `class_at`."""
-    width, last = pixels.size, borders.size - 1
+    width, last, nothing = pixels.size, args.borders.size - 1, np.uint8(args.nothing)
+    if args.warp.displaced[n, last]:
+        prepare_columns(read_lattice(args.warp, last), rows)
     for y in range(out.size // width):
-        _locate_row(read_view(cameras, borders, last), y, pixels)
+        _locate_row(args, n, last, y, pixels, rows)
         for k in range(last - 1, -1, -1):
-            _follow_row(read_view(cameras, borders, k), pixels)
+            _follow_row(args, n, k, pixels)
         row = out[y * width : (y + 1) * width]
         for x in range(width):
             row[x] = nothing if pixels[x] < 0 else source[np.uint64(pixels[x])]
 
 
 @compiled
-def _locate_row(view: View, y: Int, pixels: I64) -> None:
-    if view.mapping.has_perspective:
+def _locate_row(args: MaskArgs, n: Int, k: Int, y: Int, pixels: I64, rows: WarpRows) -> None:
+    view = read_view(args, n, k)
+    if args.warp.displaced[n, k]:
+        displace_row(args.warp.nodes[n], read_lattice(args.warp, k), y, rows)
+        for x in range(pixels.size):
+            pixels[x] = locate_displaced(view, x, y, rows.shifts[0, x], rows.shifts[1, x])
+    elif view.mapping.has_perspective:
         for x in range(pixels.size):
             pixels[x] = locate_perspective(view, x, y)
     else:
@@ -133,10 +170,17 @@ def _locate_row(view: View, y: Int, pixels: I64) -> None:
 
 
 @compiled
-def _follow_row(view: View, pixels: I64) -> None:
-    for x in range(pixels.size):
-        if pixels[x] >= 0:
-            pixels[x] = follow(view, pixels.size, pixels[x])
+def _follow_row(args: MaskArgs, n: Int, k: Int, pixels: I64) -> None:
+    view, width = read_view(args, n, k), pixels.size
+    if args.warp.displaced[n, k]:
+        nodes, lattice = args.warp.nodes[n], read_lattice(args.warp, k)
+        for x in range(width):
+            if pixels[x] >= 0:
+                pixels[x] = follow_displaced(view, nodes, lattice, width, pixels[x])
+    else:
+        for x in range(width):
+            if pixels[x] >= 0:
+                pixels[x] = follow(view, width, pixels[x])
 
 
 @entry

@@ -3,9 +3,11 @@
 Block (k, n) computes some pixels of sample n; in the last two, some values of channel n of all channels of all samples.
 
     draw            gathers, tones, and, if no filter follows, noises, rectangles and bytes
+    draw_warped     the same for a pass with a warp
     filter_rows     a separable filter along rows, into `half`
     filter_columns  the same along columns, or a dense filter of `half`; noises, rectangles and bytes
     move_masks      masks, through all passes in one launch
+    move_warped_masks  the same with a warp in any of them
     sum_values      each channel's values, and their squares, summed
     count_levels    each channel's histogram
 
@@ -29,11 +31,21 @@ from augsvc.executors.fused.kernels.args import (
     NoiseArgs,
     OutputArgs,
     ToneArgs,
+    WarpArgs,
 )
 from augsvc.executors.fused.kernels.camera import HEIGHT, WIDTH
 from augsvc.executors.fused.kernels.mask import class_at
 from augsvc.executors.fused.kernels.noise import is_idle
-from augsvc.executors.fused.kernels.pixel import Memory, Tile, add_noises, apply_tones, fill_words, gather, store_pixel
+from augsvc.executors.fused.kernels.pixel import (
+    Memory,
+    Tile,
+    add_noises,
+    apply_tones,
+    fill_words,
+    gather,
+    gather_warped,
+    store_pixel,
+)
 from augsvc.executors.fused.kernels.pixel_filter import filter_horizontal, filter_vertical
 from augsvc.executors.fused.kernels.tone import round_to_level
 
@@ -41,8 +53,10 @@ MAX_THREADS = 256  # of a block: a multiple of the elements that share a block o
 _WORDS = 3 * 4 * (MAX_THREADS // 8 + 1)
 _BLACK = (np.uint16(0), np.uint16(0), np.uint16(0))
 
-# Three blocks on a multiprocessor leave 80 registers a thread: ptxas takes 77, and without the bound 86. The simulator has none.
+# Blocks on a multiprocessor: three leave 80 registers a thread, which ptxas takes, and without the bound 86; two leave 128. The
+# simulator has no bounds.
 _compile_draw = cuda.jit if config.ENABLE_CUDASIM else cuda.jit(launch_bounds=(MAX_THREADS, 3))
+_compile_warped = cuda.jit if config.ENABLE_CUDASIM else cuda.jit(launch_bounds=(MAX_THREADS, 2))
 
 
 @cuda.jit(device=True)  # type: ignore[untyped-decorator]
@@ -87,6 +101,25 @@ def draw(
     _finish(canvas, noise, erase, out, memory, pixel)
 
 
+@_compile_warped  # type: ignore[untyped-decorator]
+def draw_warped(
+    canvas: CanvasShape,
+    move: MoveArgs,
+    warp: WarpArgs,
+    tone: ToneArgs,
+    noise: NoiseArgs,
+    erase: EraseArgs,
+    out: OutputArgs,
+    memory: Memory,
+) -> None:
+    """See the head of this file."""
+    tile = _tile()
+    p, pixel = tile.begin + tile.t, _BLACK
+    if p < canvas.height * canvas.width:
+        pixel = apply_tones(canvas.channels, tone, tile.n, gather_warped(canvas, move, warp, memory, tile.n, p))
+    _finish(canvas, noise, erase, out, memory, pixel)
+
+
 @cuda.jit  # type: ignore[untyped-decorator]
 def filter_rows(canvas: CanvasShape, blur: FilterArgs, memory: Memory) -> None:
     """See the head of this file."""
@@ -115,9 +148,20 @@ def move_masks(canvas: CanvasShape, args: MaskArgs, sources: tuple[U8], out: tup
     tile = _tile()
     n, p = tile.n, tile.begin + tile.t
     if p < canvas.height * canvas.width:
-        begin, cameras = np.int64(args.addresses[n]), args.cameras[n]
-        source = sources[0][begin : begin + cameras[0, HEIGHT] * cameras[0, WIDTH]]
-        out[0][n, p] = class_at(source, cameras, args.borders, args.nothing, canvas.width, p)
+        begin, camera = np.int64(args.addresses[n]), args.cameras[n, 0]
+        source = sources[0][begin : begin + camera[HEIGHT] * camera[WIDTH]]
+        out[0][n, p] = class_at(source, args, n, False, canvas.width, p)
+
+
+@cuda.jit  # type: ignore[untyped-decorator]
+def move_warped_masks(canvas: CanvasShape, args: MaskArgs, sources: tuple[U8], out: tuple[U8]) -> None:
+    """The same with a warp."""
+    tile = _tile()
+    n, p = tile.n, tile.begin + tile.t
+    if p < canvas.height * canvas.width:
+        begin, camera = np.int64(args.addresses[n]), args.cameras[n, 0]
+        source = sources[0][begin : begin + camera[HEIGHT] * camera[WIDTH]]
+        out[0][n, p] = class_at(source, args, n, True, canvas.width, p)
 
 
 @cuda.jit  # type: ignore[untyped-decorator]

@@ -2,7 +2,7 @@
 
 With x and y before their division by depth, the distances from an edge, x and width · depth − x, are linear in the canvas
 point (u, v), also under perspective; so the pixels of a row on one side of an edge are an interval, which the CPU solves for
-once per row. `visible_fraction` answers the same for one pixel.
+once per row. `visible_fraction` answers the same for one pixel, by the position of its upper left corner.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ from augsvc.executors.fused.kernels.camera import (
     WIDTH,
     Edge,
     Mapping,
-    depth_at,
+    Position,
     is_beyond_horizon,
     read_edge,
     read_mapping,
@@ -31,31 +31,28 @@ _COORDINATE_MAX = 1 << 61  # of what is doubled
 
 
 @compiled
-def visible_fraction(camera: I64, border: Int, u: Int, v: Int) -> Int:
+def visible_fraction(camera: I64, border: Int, corner: Position) -> Int:
     """The fraction of a canvas pixel that shows the source, or, with another border than a constant, the source and its border:
     16 fraction bits. Beyond the horizon it is 0.
     """
     mapping = read_mapping(camera)
-    if mapping.has_perspective and is_beyond_horizon(mapping, u, v):
+    if mapping.has_perspective and is_beyond_horizon(mapping, corner):
         return 0
     if border != CONSTANT:
         return ONE
-    x, y = mapping.a * u + mapping.b * v + mapping.c, mapping.d * u + mapping.e * v + mapping.f
-    depth = depth_at(mapping, u, v)
-    width, height = camera[WIDTH] * depth, camera[HEIGHT] * depth
-    # (u, v) is a corner, at most 0.71 pixel lengths from the centre, and half a length inside an edge nothing is cut off
-    inside_x = camera[LEFT] <= x <= width - camera[RIGHT]
-    if inside_x and camera[TOP] <= y <= height - camera[BOTTOM]:
+    width, height = camera[WIDTH] * corner.depth, camera[HEIGHT] * corner.depth
+    # a corner is at most 0.71 pixel lengths from the centre, and half a length inside an edge nothing is cut off
+    inside_x = camera[LEFT] <= corner.x <= width - camera[RIGHT]
+    if inside_x and camera[TOP] <= corner.y <= height - camera[BOTTOM]:
         return ONE
-    return _coverage(camera, mapping, u, v)
+    return _coverage(camera, mapping, corner)
 
 
 @compiled
-def _coverage(camera: I64, mapping: Mapping, u: Int, v: Int) -> Int:
+def _coverage(camera: I64, mapping: Mapping, corner: Position) -> Int:
     """The fraction of a canvas pixel that lies on the source, by the distances of its centre."""
-    x = mapping.a * u + mapping.b * v + mapping.c + (mapping.a >> 1) + (mapping.b >> 1)
-    y = mapping.d * u + mapping.e * v + mapping.f + (mapping.d >> 1) + (mapping.e >> 1)
-    depth = depth_at(mapping, u, v) + (mapping.depth_u >> 1) + (mapping.depth_v >> 1)
+    x, y = corner.x + (mapping.a >> 1) + (mapping.b >> 1), corner.y + (mapping.d >> 1) + (mapping.e >> 1)
+    depth = corner.depth + (mapping.depth_u >> 1) + (mapping.depth_v >> 1)
     width, height = camera[WIDTH] * depth, camera[HEIGHT] * depth
     # what rounding has put onto the edge lies inside: hence + 1 and − 1
     left = _cut(read_edge(camera, LEFT), _double(x) + 1)

@@ -16,9 +16,11 @@ from augsvc.executors.fused.kernels.camera import (
     X_V,
     Y_U,
     Y_V,
+    Supersampling,
     depth_at,
     divide,
     offset,
+    position_at,
     read_mapping,
     read_supersampling,
     reciprocal,
@@ -63,9 +65,10 @@ def resample_ends(
     left, right = visible_span(camera, border, y, width)
     begin, end = interior_span(camera, y, 0 if whole_pixels else 1, left, right)
     if border == CONSTANT:
-        while begin < end and visible_fraction(camera, border, begin, y) != ONE:
+        mapping = read_mapping(camera)
+        while begin < end and visible_fraction(camera, border, position_at(mapping, begin, y)) != ONE:
             begin += 1
-        while begin < end and visible_fraction(camera, border, end - 1, y) != ONE:
+        while begin < end and visible_fraction(camera, border, position_at(mapping, end - 1, y)) != ONE:
             end -= 1
     for c in range(channels):
         _fill_span(row[c * width : c * width + left], fill[c])
@@ -147,20 +150,36 @@ def _deinterleave(line: U8, first: Int, step: Int, red: U16, green: U16, blue: U
 @compiled
 def _interpolate_pixels(source: Source, camera: I64, v: Int, begin: Int, end: Int, points: Points, row: U16) -> None:
     """The interior pixels begin … end − 1 of a row."""
-    channels, n, samples = source.channels, end - begin, read_supersampling(camera)
-    width, single, line = row.size // channels, samples.columns * samples.rows == 1, camera[WIDTH] * channels
+    n, samples, width = end - begin, read_supersampling(camera), row.size // source.channels
     for j in range(samples.rows):
         for i in range(samples.columns):
-            if locate_samples(camera, i, j, begin, v, n, points.places) and channels == 3:
-                _load_pairs(source.values, np.uint64(line), n, points.places, points.pixels)
-            else:  # eight bytes might reach beyond the source's last
-                _load_bytes(source.values, channels, line, n, points.places, points.pixels)
-            if not single:
-                for c in range(channels):
-                    _accumulate(points, np.uint32(8 * c), i + j == 0, points.sums[c * width : c * width + n])
-    if single:
+            wide = locate_samples(camera, i, j, begin, v, n, points.places)
+            add_samples(source, camera, wide, i + j == 0, n, width, points)
+    store_samples(source.channels, samples, begin, end, points, row)
+
+
+@compiled
+def add_samples(source: Source, camera: I64, wide: bool, first: bool, n: Int, width: Int, points: Points) -> None:
+    """Loads a sample of each of n pixels, whose places are known, and adds it up if there are several. `wide`: eight bytes from
+    the pixel below any of them on end inside the source.
+    """
+    channels, samples, line = source.channels, read_supersampling(camera), camera[WIDTH] * source.channels
+    if wide and channels == 3:
+        _load_pairs(source.values, np.uint64(line), n, points.places, points.pixels)
+    else:
+        _load_bytes(source.values, channels, line, n, points.places, points.pixels)
+    if samples.columns * samples.rows > 1:
+        for c in range(channels):
+            _accumulate(points, np.uint32(8 * c), first, points.sums[c * width : c * width + n])
+
+
+@compiled
+def store_samples(channels: Int, samples: Supersampling, begin: Int, end: Int, points: Points, row: U16) -> None:
+    """The pixels begin … end − 1 of a row from their only sample each, or from the sums of several."""
+    if samples.columns * samples.rows == 1:
         _blend_channels(channels, begin, end, points, row)
         return
+    width, n = row.size // channels, end - begin
     for c in range(channels):
         values, sums = row[c * width + begin : c * width + end], points.sums[c * width : c * width + n]
         for k in range(n):
@@ -178,7 +197,7 @@ def locate_samples(camera: I64, i: Int, j: Int, begin: Int, v: Int, n: Int, plac
     if mapping.has_perspective:
         depth = depth_at(mapping, begin, v) + offset(camera, DEPTH_U, i) + offset(camera, DEPTH_V, j)
         _locate_perspective(x, y, depth, camera, n, places)
-        return _end_inside(places[0][:n], width, height)
+        return end_inside(places[0][:n], width, height)
     x, y = x + TO_CORNER, y + TO_CORNER
     _locate_affine(x, y, mapping.a, mapping.d, width, n, places)
     right = max(x, x + mapping.a * (n - 1)) >> 32
@@ -210,7 +229,7 @@ def _locate_perspective(x: Int, y: Int, depth: Int, camera: I64, n: Int, places:
 
 
 @compiled
-def _end_inside(numbers: U32, width: Int, height: Int) -> bool:
+def end_inside(numbers: U32, width: Int, height: Int) -> bool:
     """Whether eight bytes from the pixel below each of these on do not reach beyond the source's last."""
     last = np.uint32(0)
     for k in range(numbers.size):

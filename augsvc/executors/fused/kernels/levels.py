@@ -17,7 +17,14 @@ from augsvc.executors.fused.kernels.args import (
     PassArgs,
     ToneArgs,
 )
-from augsvc.executors.fused.kernels.camera import HEIGHT, IDENTICAL, WIDTH, read_mapping, read_supersampling
+from augsvc.executors.fused.kernels.camera import (
+    HEIGHT,
+    IDENTICAL,
+    WIDTH,
+    position_at,
+    read_mapping,
+    read_supersampling,
+)
 from augsvc.executors.fused.kernels.compiled import compiled, entry, inlined
 from augsvc.executors.fused.kernels.edges import visible_fraction
 from augsvc.executors.fused.kernels.gather import only_sample
@@ -34,6 +41,8 @@ def render_levels(n: Int, source: Source, args: PassArgs, canvas: CanvasShape, r
     """Renders sample n, if its pixels stay whole; returns whether they do."""
     camera, out = args.move.cameras[n], args.out.pixels
     if not (args.out.encoded and args.move.origin == FROM_SOURCES and args.blur.radius[n] == 0):
+        return False
+    if args.warp.displaced[n, 0]:
         return False
     if not (_keeps_channels_apart(args.tone, n, canvas.channels) and _is_free_of_noise(args, n)):
         return False
@@ -88,7 +97,12 @@ def _shows_whole_pixels(camera: I64, border: Int, canvas: CanvasShape) -> bool:
         for u in (0, canvas.width - 1):
             x, y = only_sample(camera, u, v)
             inside = 0 <= x >> 32 < camera[WIDTH] and 0 <= y >> 32 < camera[HEIGHT]
-            if not inside or weight(x) or weight(y) or visible_fraction(camera, border, u, v) != ONE:
+            if (
+                not inside
+                or weight(x)
+                or weight(y)
+                or visible_fraction(camera, border, position_at(mapping, u, v)) != ONE
+            ):
                 return False
     return True
 

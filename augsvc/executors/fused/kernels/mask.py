@@ -8,9 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from augsvc.executors.fused.kernels.args import CONSTANT, I64, REFLECT, REFLECT_101, U8, Int
+from augsvc.executors.fused.kernels.args import CONSTANT, I32, REFLECT, REFLECT_101, U8, Int, MaskArgs
 from augsvc.executors.fused.kernels.camera import DEPTH_CUTOFF, HEIGHT, WIDTH, Mapping, read_mapping
 from augsvc.executors.fused.kernels.compiled import compiled, inlined, threaded
+from augsvc.executors.fused.kernels.warp import Lattice, displaced, displacement_at, read_lattice
+
+_CENTRE = 1 << 15  # of a pixel, from its corner
 
 
 class View(NamedTuple):
@@ -23,10 +26,10 @@ class View(NamedTuple):
 
 
 @compiled
-def read_view(cameras: I64, borders: I64, k: Int) -> View:
-    """A sample's camera k."""
-    camera = cameras[k]
-    return View(read_mapping(camera), camera[HEIGHT], camera[WIDTH], borders[k])
+def read_view(args: MaskArgs, n: Int, k: Int) -> View:
+    """Camera k of sample n."""
+    camera = args.cameras[n, k]
+    return View(read_mapping(camera), camera[HEIGHT], camera[WIDTH], args.borders[k])
 
 
 @inlined
@@ -50,6 +53,17 @@ def locate_perspective(view: View, u: Int, v: Int) -> Int:
     x = (mapping.a * twice_u + mapping.b * twice_v + 2 * mapping.c) // depth
     y = (mapping.d * twice_u + mapping.e * twice_v + 2 * mapping.f) // depth
     return pixel_number(view, x, y)
+
+
+@inlined
+def locate_displaced(view: View, u: Int, v: Int, dx: Int, dy: Int) -> Int:
+    """The pixel that contains the centre of (u, v) where it is displaced."""
+    centre = displaced(view.mapping, u, v, dx + _CENTRE, dy + _CENTRE)
+    if not view.mapping.has_perspective:
+        return pixel_number(view, centre.x >> 32, centre.y >> 32)
+    if centre.depth < DEPTH_CUTOFF:
+        return -1
+    return pixel_number(view, centre.x // centre.depth, centre.y // centre.depth)
 
 
 @inlined
@@ -82,11 +96,26 @@ def follow(view: View, width: Int, pixel: Int) -> Int:
     return locate_perspective(view, u, v) if view.mapping.has_perspective else locate_affine(view, u, v)
 
 
+@inlined
+def follow_displaced(view: View, nodes: I32, lattice: Lattice, width: Int, pixel: Int) -> Int:
+    """The same with a warp."""
+    u, v = np.int64(np.uint32(pixel) % np.uint32(width)), np.int64(np.uint32(pixel) // np.uint32(width))
+    dx, dy = displacement_at(nodes, lattice, u, v)
+    return locate_displaced(view, u, v, dx, dy)
+
+
 @threaded
-def class_at(source: U8, cameras: I64, borders: I64, nothing: Int, width: Int, pixel: Int) -> Int:
-    """The class at a pixel of a canvas of that width, from the sample's flat mask."""
-    for k in range(borders.size - 1, -1, -1):
-        pixel = follow(read_view(cameras, borders, k), width, pixel)
+def class_at(source: U8, args: MaskArgs, n: Int, may_warp: bool, width: Int, pixel: Int) -> Int:
+    """The class at a pixel of a canvas of that width, from the flat mask of sample n.
+
+    `may_warp`, whether a camera has a warp, is a constant: a GPU's kernel without takes 48 registers, not 104.
+    """
+    for k in range(args.borders.size - 1, -1, -1):
+        view = read_view(args, n, k)
+        if may_warp and args.warp.displaced[n, k]:
+            pixel = follow_displaced(view, args.warp.nodes[n], read_lattice(args.warp, k), width, pixel)
+        else:
+            pixel = follow(view, width, pixel)
         if pixel < 0:
-            return nothing
+            return args.nothing
     return np.int64(source[pixel])

@@ -21,14 +21,16 @@ from augsvc.executors.fused.kernels.args import (
     NoiseArgs,
     OutputArgs,
     ToneArgs,
+    WarpArgs,
 )
-from augsvc.executors.fused.kernels.camera import HEIGHT, IDENTICAL, WIDTH
+from augsvc.executors.fused.kernels.camera import HEIGHT, IDENTICAL, WIDTH, read_mapping
 from augsvc.executors.fused.kernels.compiled import compiled, threaded
 from augsvc.executors.fused.kernels.hsv import change_hsv
 from augsvc.executors.fused.kernels.noise import add_noise, random_planes
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK, PIXEL_BLOCK, block
-from augsvc.executors.fused.kernels.sampling import Pixel, Source, sample_at
+from augsvc.executors.fused.kernels.sampling import Pixel, Source, sample_at, sample_from
 from augsvc.executors.fused.kernels.tone import apply_curve, clamp, mix, multiply, round_to_level
+from augsvc.executors.fused.kernels.warp import displaced, displacement_at, read_lattice
 
 
 class Memory(NamedTuple):
@@ -80,6 +82,22 @@ def gather(canvas: CanvasShape, move: MoveArgs, memory: Memory, n: Int, p: Int) 
     plane = np.int64(np.uint32(memory.before.shape[1]) // np.uint32(canvas.channels))
     source = Source(memory.before[n], canvas.channels, 1, plane, 8)
     return sample_at(source, move.cameras[n], move.border, move.fill, column_of(canvas, p), row_of(canvas, p))
+
+
+@threaded
+def gather_warped(canvas: CanvasShape, move: MoveArgs, warp: WarpArgs, memory: Memory, n: Int, p: Int) -> Pixel:
+    """A pixel of a pass with a warp."""
+    if not warp.displaced[n, 0]:
+        return gather(canvas, move, memory, n, p)
+    camera, channels, u, v = move.cameras[n], canvas.channels, column_of(canvas, p), row_of(canvas, p)
+    dx, dy = displacement_at(warp.nodes[n], read_lattice(warp, 0), u, v)
+    corner = displaced(read_mapping(camera), u, v, dx, dy)
+    if move.origin == FROM_SOURCES:
+        begin = np.int64(move.addresses[n])
+        source = memory.sources[begin : begin + camera[HEIGHT] * camera[WIDTH] * channels]
+        return sample_from(Source(source, channels, channels, 1, 0), camera, move.border, move.fill, corner)
+    plane = np.int64(np.uint32(memory.before.shape[1]) // np.uint32(channels))
+    return sample_from(Source(memory.before[n], channels, 1, plane, 8), camera, move.border, move.fill, corner)
 
 
 @compiled

@@ -19,9 +19,10 @@ from augsvc.executors.fused.kernels.camera import (
     X_V,
     Y_U,
     Y_V,
-    depth_at,
+    Position,
     divide,
     offset,
+    position_at,
     read_mapping,
     read_supersampling,
     reciprocal,
@@ -59,19 +60,24 @@ class Corners(NamedTuple):
 @compiled
 def sample_at(source: Source, camera: I64, border: Int, fill: U16, u: Int, v: Int) -> Pixel:
     """The channels of a canvas pixel, 8 fraction bits; the last two are 0 if there is only one channel."""
-    fraction = np.uint32(visible_fraction(camera, border, u, v))
+    return sample_from(source, camera, border, fill, position_at(read_mapping(camera), u, v))
+
+
+@compiled
+def sample_from(source: Source, camera: I64, border: Int, fill: U16, corner: Position) -> Pixel:
+    """The same of a canvas pixel whose upper left corner has this position."""
+    fraction = np.uint32(visible_fraction(camera, border, corner))
     if fraction == 0:
         return fill[0], fill[1], fill[2]
     first, second, third = np.uint32(0), np.uint32(0), np.uint32(0)
     mapping, samples = read_mapping(camera), read_supersampling(camera)
-    x, y = mapping.a * u + mapping.b * v + mapping.c, mapping.d * u + mapping.e * v + mapping.f
     width, height = np.int32(camera[WIDTH]), np.int32(camera[HEIGHT])
     for row in range(samples.rows):
         for column in range(samples.columns):
-            sample_x = x + offset(camera, X_U, column) + offset(camera, X_V, row)
-            sample_y = y + offset(camera, Y_U, column) + offset(camera, Y_V, row)
+            sample_x = corner.x + offset(camera, X_U, column) + offset(camera, X_V, row)
+            sample_y = corner.y + offset(camera, Y_U, column) + offset(camera, Y_V, row)
             if mapping.has_perspective:
-                depth = depth_at(mapping, u, v) + offset(camera, DEPTH_U, column) + offset(camera, DEPTH_V, row)
+                depth = corner.depth + offset(camera, DEPTH_U, column) + offset(camera, DEPTH_V, row)
                 inverse = reciprocal(depth)
                 sample_x, sample_y = divide(sample_x, depth, inverse), divide(sample_y, depth, inverse)
             sample_x, sample_y = sample_x + TO_CORNER, sample_y + TO_CORNER

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from augsvc.executors.fused.kernels.args import I16, I64, U8, U16, U32, U64, FilterArgs, Int
+from augsvc.executors.fused.kernels.args import I16, I64, U8, U16, U32, U64, FilterArgs, Int, WarpArgs
 from augsvc.executors.fused.kernels.compiled import entry
 from augsvc.executors.fused.kernels.memory import VECTOR_BYTES
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK
@@ -21,6 +21,17 @@ class Points(NamedTuple):
     places: U32  # 2,W: the number of the upper left pixel; two weights of 12 bits
     pixels: U64  # 2,W: the upper and the lower two pixels
     sums: U32  # C·W
+
+
+class WarpRows(NamedTuple):
+    """The displacements of a row; W of each, or none without a warp."""
+
+    nodes: I64  # 2,C: a row of the lattice, x and y
+    cells: U32
+    weights: U32  # 4,W: of the nodes from a pixel's cell on
+    shifts: I64  # 2,W
+    corners: I64  # 2,W: positions of upper left corners, x and y
+    outside: U32  # the pixels that do not lie well inside the source
 
 
 class FilterRows(NamedTuple):
@@ -55,12 +66,13 @@ class Scratch(NamedTuple):
     row: U16  # C·W: channel c is row[c·W : (c + 1)·W]
     levels: LevelRows
     points: Points
+    warp: WarpRows
     rows: FilterRows
     randoms: Randoms
 
 
 @entry
-def allocate_scratch(channels: Int, height: Int, width: Int, blur: FilterArgs) -> Scratch:
+def allocate_scratch(channels: Int, height: Int, width: Int, warp: WarpArgs, blur: FilterArgs) -> Scratch:
     """Temporaries for all samples of a pass."""
     row_size, radius, dense = channels * width, blur.weights.shape[1] // 2, blur.taps.shape[1] > 0
     ring_size = row_size + 2 * radius * channels if dense else row_size
@@ -78,4 +90,18 @@ def allocate_scratch(channels: Int, height: Int, width: Int, blur: FilterArgs) -
         np.empty(1, np.uint8),
         np.empty((channels, whole_vectors), np.uint8),
     )
-    return Scratch(np.empty(row_size, np.uint16), levels, points, FilterRows(ring, padded, sums, wide_sums), randoms)
+    filters, warped = FilterRows(ring, padded, sums, wide_sums), allocate_warp_rows(width, warp)
+    return Scratch(np.empty(row_size, np.uint16), levels, points, warped, filters, randoms)
+
+
+@entry
+def allocate_warp_rows(width: Int, warp: WarpArgs) -> WarpRows:
+    """Temporaries for the widest of the lattices."""
+    nodes, columns = 0, 0
+    for k in range(warp.lattices.shape[0]):
+        nodes = max(nodes, warp.lattices[k, 1])
+    if nodes > 0:
+        columns = width
+    shifts, corners = np.empty((2, columns), np.int64), np.empty((2, columns), np.int64)
+    cells, weights = np.empty(columns, np.uint32), np.empty((4, columns), np.uint32)
+    return WarpRows(np.empty((2, nodes), np.int64), cells, weights, shifts, corners, np.empty(columns, np.uint32))
