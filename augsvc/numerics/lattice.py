@@ -53,7 +53,8 @@ class Lattice:
         if (slopes > np.array(spacing) * (1.0 + 1e-9)).any():  # the maximum norm, of points and d in cells
             raise SpecInvalid("the warp is too strong to be a bijection", field="pipeline")
         fixed = exact.to_fixed(nodes, NODE_BITS)
-        return Lattice(fixed, (_step(spacing[0]), _step(spacing[1])), cubic, fixed.any(axis=(1, 2, 3)))
+        displaced: Bools = (fixed != 0).any(axis=(1, 2, 3))
+        return Lattice(fixed, (_step(spacing[0]), _step(spacing[1])), cubic, displaced)
 
     @staticmethod
     def of_field(field: Callable[[F64, F64], tuple[F64, F64]], size: tuple[int, int], cells: int) -> "Lattice":

@@ -184,7 +184,9 @@ class KorniaExecutor:
         moved = torch.empty((len(rows), canvas.channels, canvas.height, canvas.width), device=self.device)
         for chunk in ranges(len(rows), max(1, self.chunk // (canvas.height * canvas.width))):
             for band in ranges(canvas.height, max(1, self.chunk // canvas.width)):
-                shift = lattice and displace(lattice.take(chunk), canvas.width, band, sources.device)
+                shift = None
+                if lattice is not None:
+                    shift = displace(lattice.take(chunk), canvas.width, band, sources.device)
                 moved[chunk, :, band] = resample(sources[chunk], backward[chunk], taps, padding, canvas, band, shift)
         return moved
 

@@ -19,6 +19,11 @@ class Elastic(Warp):
     """
 
     identity: ClassVar[Settings] = {"displacement": 0}
+    elsewhere = {
+        "Kornia": "RandomElasticTransform",
+        "torchvision": "ElasticTransform",
+        "Albumentations": "ElasticTransform",
+    }
     op: Literal["elastic"] = "elastic"
     # two neighbours differ by at most twice the displacement: up to a quarter the slopes along both axes add up to at most 1
     displacement: Annotated[

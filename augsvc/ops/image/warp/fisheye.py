@@ -22,6 +22,7 @@ class Fisheye(Warp):
     """
 
     identity: ClassVar[Settings] = {"angle": 0}
+    elsewhere = {"Kornia": "RandomFisheye"}
     op: Literal["fisheye"] = "fisheye"
     angle: Annotated[Interval, Drawn(lane=1, low=0.0, high=45.0, reason="the warp is too strong to be a bijection")] = (
         0.0,

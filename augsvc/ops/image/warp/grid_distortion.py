@@ -21,6 +21,7 @@ class GridDistortion(Warp):
     """
 
     identity: ClassVar[Settings] = {"stretch_x": 0, "stretch_y": 0}
+    elsewhere = {"Albumentations": "GridDistortion"}
     op: Literal["grid_distortion"] = "grid_distortion"
     # up to a third, one column is at most twice the mean of all
     stretch_x: Annotated[

@@ -19,6 +19,7 @@ class OpticalDistortion(Warp):
     """
 
     identity: ClassVar[Settings] = {"k": 0}
+    elsewhere = {"Albumentations": "OpticalDistortion"}
     op: Literal["optical_distortion"] = "optical_distortion"
     # slopes add up to at most 3.5 k, just outside a corner
     k: Annotated[Interval, Drawn(lane=1, low=-0.28, high=0.28, reason="the warp is too strong to be a bijection")] = (
