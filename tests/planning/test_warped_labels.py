@@ -10,6 +10,7 @@ from tests.planning.test_labels import NOTHING, SIDE, centre, disc, dotted, pain
 
 pytestmark = pytest.mark.usefixtures("each_executor")
 WARPS = sorted(name for name, operation in registry().items() if issubclass(operation, Warp))
+STAYING = ("fisheye", "grid_distortion", "swirl")  # which look nowhere outside
 EACH = pytest.mark.parametrize("op", WARPS)
 BEFORE = {"op": "rotation", "degrees": [-40, 40], "border": "edge"}
 
@@ -47,7 +48,8 @@ def test_a_box_is_the_hull_of_what_is_painted(op, number):
 def test_a_keypoint_stays_within_half_a_pixel_of_its_dot(op, number):
     points = [(20.25, 22.5), (44.0, 22.75), (30.5, 44.0)]
     batch, checked = run(pipelines(op)[number], [dotted(points)] * 30, aug_seed=2).batch(), 0
-    for image, moved in zip(batch["image"][..., 0], batch["keypoints"], strict=True):
+    # to the fourth power, half as wide: where the slope jumps, a wide dot's centre of light is not where its middle is
+    for image, moved in zip((batch["image"][..., 0] / 255.0) ** 4, batch["keypoints"], strict=True):
         for point in moved:
             if ((point > 9) & (point < SIDE - 9)).all():
                 checked += 1
@@ -60,7 +62,7 @@ def test_a_mask_is_255_where_the_image_shows_nothing(op):
     batch = run([{"op": op, "p": 1.0}], [painted(np.ones((SIDE, SIDE), bool))] * 20).batch()
     image, mask = batch["image"][..., 0], batch["mask"]
     assert (mask[image == 0] == NOTHING).all() and (mask[image == 255] == 1).all()
-    assert (mask == NOTHING).any()
+    assert (mask == NOTHING).any() != (op in STAYING)
 
 
 @EACH
