@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from augsvc.arrays import I64, Sample
 from augsvc.data.source import Source, SourceInfo
 from augsvc.numerics.rng import Address, operation_keys
-from augsvc.ops.kinds.image import Bordered, PaddedFrame
+from augsvc.ops.kinds.border import Bordered
+from augsvc.ops.kinds.image import PaddedFrame
 from augsvc.ops.operation import Kind
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.registry import registry

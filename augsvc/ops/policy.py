@@ -10,8 +10,7 @@ import numpy as np
 
 from augsvc.arrays import F64, I64, Bools
 from augsvc.ops.container import Choice, Container, Slot, one_hot
-from augsvc.ops.kinds.border import BLACK, Color, Fill
-from augsvc.ops.kinds.image import Bordered
+from augsvc.ops.kinds.border import BLACK, Bordered, Color, Fill
 from augsvc.ops.operation import Operation
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from augsvc.numerics.rng import Address
-from augsvc.ops.kinds.border import Padding
-from augsvc.ops.kinds.image import Bordered, Tone
+from augsvc.ops.kinds.border import Bordered, Padding
+from augsvc.ops.kinds.image import Tone
 from augsvc.ops.operation import Draw, Kind, Operation
 from augsvc.ops.tree import Tree, are_exclusive
 

@@ -23,7 +23,8 @@ from augsvc.errors import AugsvcError, Cancelled, NotAvailable, Pending
 from augsvc.executors.protocol import Executor
 from augsvc.executors.runnable import require_runnable
 from augsvc.numerics.rng import Address
-from augsvc.ops.kinds.image import Bordered, PaddedFrame
+from augsvc.ops.kinds.border import Bordered
+from augsvc.ops.kinds.image import PaddedFrame
 from augsvc.ops.operation import Kind, Operation, Step
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.presets import PRESETS

@@ -11,8 +11,9 @@ from scipy import ndimage
 
 from augsvc.arrays import Sample
 from augsvc.data.builtin.shapes import Shapes
+from augsvc.ops.kinds.border import Bordered
 from augsvc.ops.kinds.composition import Composition
-from augsvc.ops.kinds.image import Bordered, Frame, Move
+from augsvc.ops.kinds.image import Frame, Move
 from augsvc.ops.kinds.mix import Mix
 from augsvc.ops.registry import registry
 from augsvc.streams.probes import Probe

@@ -1,15 +1,16 @@
 """What an image shows beyond the edges of its source."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
-from pydantic import Field, GetCoreSchemaHandler, WithJsonSchema
+from pydantic import Field, GetCoreSchemaHandler, WithJsonSchema, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 from augsvc.arrays import F64
 from augsvc.numerics.color import LUMA
 from augsvc.numerics.geometry import Canvas
+from augsvc.ops.operation import AddedLater, Operation
 
 Border = Literal["zeros", "constant", "reflect", "reflect101", "edge"]
 PaddingMode = Literal["constant", "reflect", "reflect101", "edge"]
@@ -62,3 +63,26 @@ class Padding(NamedTuple):
 
 
 EDGE = Padding("edge")
+
+
+class Bordered(Operation):
+    """May show more than its source. `fill` is the colour of border `constant`; `zeros` is black."""
+
+    border: Border = "zeros"
+    fill: Annotated[Fill, AddedLater()] = BLACK
+
+    @model_validator(mode="after")
+    def _only_a_constant_border_has_a_colour(self) -> Self:
+        if self.fill != BLACK and self.border != "constant":
+            raise ValueError("needs border 'constant' for a fill")
+        return self
+
+    @property
+    def needs_fitted(self) -> bool:
+        """Whether it shows the dataset's mean colour."""
+        return self.fill == "mean"
+
+    @property
+    def outside(self) -> Padding:
+        """What the canvas shows beyond the source."""
+        return Padding("constant" if self.border == "zeros" else self.border, self.fill)

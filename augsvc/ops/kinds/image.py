@@ -19,17 +19,16 @@ Executors state which kinds and which laws of noise they run; the server refuses
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, NamedTuple, Self
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import model_validator
 
 from augsvc.arrays import F64, I64, U8, Bools
 from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.lattice import Lattice
-from augsvc.ops.kinds.border import BLACK, Border, Fill, Padding, PaddingMode
-from augsvc.ops.operation import AddedLater, Draw, Kind, Operation, Statistic
+from augsvc.ops.kinds.border import BLACK, Bordered, Fill, Padding, PaddingMode
+from augsvc.ops.operation import Draw, Kind, Operation, Statistic
 
 UNIT_BITS = 16  # fraction bits of everything on the [0, 1] scale: colour matrices, tables, kernels, strengths
 WHITE = 65280.0  # 255 with 8 fraction bits: the scale of statistics
@@ -87,29 +86,6 @@ class PaddedFrame(Frame):
     def outside(self) -> Padding:
         """Its border; only a constant one has a colour."""
         return Padding(self.border, self.fill) if self.border == "constant" else Padding(self.border)
-
-
-class Bordered(Operation):
-    """May show more than its source. `fill` is the colour of border `constant`; `zeros` is black."""
-
-    border: Border = "zeros"
-    fill: Annotated[Fill, AddedLater()] = BLACK
-
-    @model_validator(mode="after")
-    def _only_a_constant_border_has_a_colour(self) -> Self:
-        if self.fill != BLACK and self.border != "constant":
-            raise ValueError("needs border 'constant' for a fill")
-        return self
-
-    @property
-    def needs_fitted(self) -> bool:
-        """Whether it shows the dataset's mean colour."""
-        return self.fill == "mean"
-
-    @property
-    def outside(self) -> Padding:
-        """What the canvas shows beyond the source."""
-        return Padding("constant" if self.border == "zeros" else self.border, self.fill)
 
 
 class Move(Bordered):
