@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from augsvc.executors.fused import image
 from augsvc.executors.fused.kernels import levels
 from augsvc.executors.fused.kernels.compiled import entry
 from augsvc.numerics.geometry import Canvas
@@ -94,3 +95,24 @@ def test_levels_are_looked_up_in_vectors_as_one_by_one(size):
     after = before.copy()
     entry(lambda table, line: levels.look_up(table, line))(table, after)
     np.testing.assert_array_equal(after, table[before])
+
+
+STATISTICAL = [
+    [{"op": "equalize", "p": 0.7}],
+    [{"op": "autocontrast"}, {"op": "gaussian_noise", "p": 0.5}],
+    [{"op": "contrast", "pivot": "mean"}, {"op": "rotation", "p": 0.5}],
+    [{"op": "horizontal_flip", "p": 0.5}, {"op": "whitening"}],
+    [{"op": "photometric_distort"}, {"op": "equalize"}],
+    [{"op": "rand_augment"}],
+]
+
+
+@pytest.mark.parametrize("pipeline", STATISTICAL)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_statistics_of_sources_are_those_of_their_copies(sources, pipeline, channels, monkeypatch):
+    canvas, images = Canvas(40, 33, channels), sources(9, (40, 33), channels)
+    results = [np.empty((9, channels, 40, 33), np.uint8) for _ in range(2)]
+    render(pipeline, images, canvas, results[0])
+    monkeypatch.setattr(image, "_copies_sources", lambda *_: False)
+    render(pipeline, images, canvas, results[1])
+    np.testing.assert_array_equal(*results)

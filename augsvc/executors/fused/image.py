@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from augsvc.arrays import I64, U8, Pixels, ranges
+from augsvc.arrays import I64, U8, U64, Pixels, ranges
 from augsvc.cpus import cores
 from augsvc.executors.fused.audio import FusedSound
 from augsvc.executors.fused.kernel_cache import keep_compiled
 from augsvc.executors.fused.kernels import cpu, levels, median, sound_cpu
-from augsvc.executors.fused.kernels.args import U16, WHITE, OutputArgs, PassArgs
+from augsvc.executors.fused.kernels.args import U16, WHITE, MoveArgs, OutputArgs, PassArgs
 from augsvc.executors.fused.lower_image import (
     KINDS,
     LAWS,
@@ -35,9 +35,9 @@ from augsvc.executors.fused.lower_image import (
     plan_segments,
 )
 from augsvc.executors.protocol import SourceKey, float_traits, use_one_torch_thread
-from augsvc.numerics.geometry import Camera
+from augsvc.numerics.geometry import Camera, Canvas
 from augsvc.numerics.noise_tables import TABLE_SIZE, noise_tables
-from augsvc.ops.kinds.image import Median, Moments, OnLevels, Opaque, Statistics
+from augsvc.ops.kinds.image import Frame, Median, Moments, Move, OnLevels, Opaque, Statistics
 from augsvc.ops.operation import Draw, Operation, Statistic
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Moves
@@ -55,6 +55,7 @@ class _Inputs(NamedTuple):
     sources: Sequence[Pixels]
     cameras: Sequence[Camera | None]
     draws: Sequence[Draw]
+    are_shown: bool  # whether the first pass would only copy the sources: then the second one reads them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +73,7 @@ class FusedExecutor:
     @staticmethod
     def on(kernel_cache: Path | None = None) -> "FusedExecutor":
         """An executor that keeps its compiled kernels in a folder, if one is given."""
-        images = (cpu.render, cpu.move_masks, cpu.sum_values, cpu.count_levels)
+        images = (cpu.render, cpu.move_masks, cpu.sum_values, cpu.count_levels, cpu.count_source_levels)
         opaque = (median.select_medians, levels.round_to_levels, levels.widen_levels)
         keep_compiled((*images, *opaque, sound_cpu.render), kernel_cache)
         use_one_torch_thread()
@@ -110,11 +111,13 @@ class FusedExecutor:
         """As Executor.render; sources are read in place, so `keys` are not used."""
         n, steps = len(images), plan_segments(plan)
         sources = [as_source(image) for image in images]
+        are_shown = _copies_sources(plan, steps, sources, cameras)
+        steps = steps[1:] if are_shown else steps
         encodes = out.dtype == np.uint8
         kept = 0 if encodes and len(steps) == 1 else n
         shape = (kept, plan.canvas.channels, plan.canvas.height, plan.canvas.width)
         values = out if out.dtype == np.uint16 and out.flags.c_contiguous else np.empty(shape, np.uint16)
-        inputs = _Inputs(plan, sources, cameras, draws)
+        inputs = _Inputs(plan, sources, cameras, draws, are_shown)
         for segment in steps:
             check()
             if segment.opaque:
@@ -143,14 +146,16 @@ class FusedExecutor:
 
     def _run(self, segment: Segment, inputs: _Inputs, values: U16, out: U8 | None, check: Callable[[], None]) -> U16:
         """Runs one segment. Returns its values, or `values` unchanged if the segment encodes them into `out`."""
-        plan, sources, cameras, draws = inputs
+        plan, sources, cameras, draws, are_shown = inputs
         n, canvas, pass_ = len(sources), plan.canvas, segment.pass_
-        camera = cameras[segment.pass_index] if segment.opens else None
-        move = (
-            identity_move(n) if camera is None else lower_move(camera, pass_, canvas, sources if pass_.fits else None)
-        )
-        after = np.empty_like(values) if camera is not None and not pass_.fits and out is None else values
-        stages = plan.tones(pass_, draws, _measure(plan, pass_, draws, values)) if segment.opens else []
+        reads_sources = segment.opens and (pass_.fits or (are_shown and segment.pass_index == 1))
+        first = 0 if reads_sources else segment.pass_index
+        camera = cameras[first] if segment.opens else None
+        moved_from = sources if reads_sources else None
+        move = identity_move(n) if camera is None else lower_move(camera, plan.passes[first], canvas, moved_from)
+        after = np.empty_like(values) if camera is not None and not reads_sources and out is None else values
+        statistics = _measure(plan, pass_, draws, move if are_shown and reads_sources else values)
+        stages = plan.tones(pass_, draws, statistics) if segment.opens else []
         pixels, copy, interleaved = flat(out)
         args = PassArgs(
             move,
@@ -218,25 +223,53 @@ def _view_or_copy(values: U16, rows: I64) -> U16:
     return values[rows[0] : rows[-1] + 1] if consecutive else values[rows]
 
 
-def _measure(plan: Plan, pass_: Pass, draws: Sequence[Draw], values: U16) -> Statistics:
-    """The statistics of incoming values that a pass requests, of the samples that need them."""
+def _copies_sources(
+    plan: Plan, steps: Sequence[Segment], sources: Sequence[Pixels], cameras: Sequence[Camera | None]
+) -> bool:
+    """Whether the first segment would only copy 8-bit sources, so that the statistics of its canvas are theirs."""
+    if len(steps) < 2 or steps[1].opaque or steps[1].pass_index != 1 or not plan.statistics(plan.passes[1]):
+        return False
+    first, camera = plan.passes[0], cameras[0]
+    moves = plan.of_kind(first, Frame) + plan.of_kind(first, Move)
+    if first.finals or len(moves) < len(first.steps) or camera is None or cameras[1] is not None:
+        return False
+    size = (plan.canvas.height, plan.canvas.width)
+    same = all(source.dtype == np.uint8 and source.shape[:2] == size for source in sources)
+    return same and bool(camera.identical.all())
+
+
+def _measure(plan: Plan, pass_: Pass, draws: Sequence[Draw], incoming: U16 | MoveArgs) -> Statistics:
+    """The statistics of incoming values that a pass requests, of the samples that need them; of sources if it gets their move."""
     requested, rows = plan.statistics(pass_), plan.measured_rows(pass_, draws)
     if not requested:
         return Statistics()
+    if isinstance(incoming, MoveArgs):
+        return _measure_sources(plan.canvas, incoming.addresses, rows)
     moments = histogram = None
-    measured = values if len(rows) == len(values) else values[rows]
+    measured = incoming if len(rows) == len(incoming) else incoming[rows]
     n, channels, height, width = measured.shape
     planes = measured.reshape(n * channels, height * width)
     if Statistic.MOMENTS in requested:
         sums = np.empty((len(planes), 2), np.int64)
         cpu.sum_values(planes, sums)
-        total, squares = (_spread(sum_, rows, len(values)) for sum_ in sums.T.reshape(2, n, channels))
+        total, squares = (_spread(sum_, rows, len(incoming)) for sum_ in sums.T.reshape(2, n, channels))
         moments = Moments(planes.shape[1], total, squares)
     if Statistic.HISTOGRAM in requested:
         counts = np.zeros((n, channels, 256), np.int64)
         cpu.count_levels(planes, counts.reshape(len(planes), 256))
-        histogram = _spread(counts, rows, len(values))
+        histogram = _spread(counts, rows, len(incoming))
     return Statistics(moments, histogram)
+
+
+def _measure_sources(canvas: Canvas, addresses: U64, rows: I64) -> Statistics:
+    """Statistics of sources that the canvas shows unchanged: the moments follow from the histogram."""
+    counts, pixels = np.zeros((len(rows), canvas.channels, 256), np.int64), canvas.height * canvas.width
+    cpu.count_source_levels(addresses[rows], pixels, counts)
+    values = np.arange(256, dtype=np.int64) << 8
+    total, squares = (
+        _spread((counts * weights).sum(axis=2), rows, len(addresses)) for weights in (values, values * values)
+    )
+    return Statistics(Moments(pixels, total, squares), _spread(counts, rows, len(addresses)))
 
 
 def _spread(measured: I64, rows: I64, n: int) -> I64:

@@ -14,6 +14,7 @@ from augsvc.executors.fused.kernels.args import (
     I64,
     U8,
     U16,
+    U64,
     CanvasShape,
     Int,
     MaskArgs,
@@ -203,3 +204,15 @@ def count_levels(planes: U16, counts: I64) -> None:
         values, levels = planes[r], counts[r]
         for k in range(values.size):
             levels[np.uint64(round_to_level(values[k]))] += 1
+
+
+@entry
+def count_source_levels(addresses: U64, pixels: Int, counts: I64) -> None:
+    """How many of the bytes of each source, of equally many pixels, have each level, added to (N, C, 256)."""
+    channels = counts.shape[1]
+    for n in range(counts.shape[0]):
+        levels = counts[n]
+        line = carray(bytes_at(addresses[n]), pixels * channels)
+        for k in range(pixels):
+            for c in range(channels):
+                levels[c, line[np.uint64(k * channels + c)]] += 1
