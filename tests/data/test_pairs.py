@@ -1,5 +1,7 @@
 """Image and mask pairs: layouts, values, palettes, colours, sizes; and what is refused."""
 
+import errno
+import os
 import struct
 import zlib
 
@@ -203,6 +205,40 @@ def test_a_mask_that_changes_is_refused(tmp_path):
         write_pair(tmp_path)
 
 
+def test_a_reload_sees_a_mask_that_was_replaced(tmp_path):
+    write_pair(tmp_path)
+    (source,) = opened(tmp_path)
+    save(tmp_path / "masks" / "a.png", VALUES.copy())
+    (newer,) = opened(tmp_path)
+    assert newer.info.version == source.info.version
+    assert newer.changes_since(source).changed == 1
+    source.refresh(newer)
+    np.testing.assert_array_equal(source.read(0).mask, VALUES)
+
+
+def test_images_in_the_datasets_own_folder(tmp_path):
+    save(tmp_path / "a.png", noise_image())
+    save(tmp_path / "masks" / "a.png", VALUES)
+    (source,) = opened(tmp_path, images=".", image_suffix="", mask_suffix="", masks="./masks/")
+    assert source.describe(0) == "a.png"
+    np.testing.assert_array_equal(source.read(0).mask, VALUES)
+    assert "'../b'" in refusal(tmp_path, images="../b")
+    assert "'/b'" in refusal(tmp_path, masks="/b", images=".")
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    write_pair(tmp_path)
+
+    def list_nothing(path):
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(os, "scandir", list_nothing)
+    assert "Permission denied" in refusal(tmp_path)
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "lstat", list_nothing)
+    assert "Permission denied" in refusal(tmp_path)
+
+
 def test_the_version_covers_masks_and_classes(tmp_path):
     write_pair(tmp_path)
     versions = {
@@ -224,6 +260,7 @@ def test_missing_partners_are_named(tmp_path):
 
 
 def test_what_is_refused(tmp_path):
+    assert "is not a directory (`path`)" in refusal(tmp_path / "nothing")
     assert "no folder 'images'" in refusal(tmp_path)
     save(tmp_path / "images" / "a.png", noise_image())
     assert "masks is not a directory" in refusal(tmp_path)

@@ -10,7 +10,7 @@ from augsvc.arrays import I64, U8, Sample, required
 from augsvc.data.cache import DecodedCache
 from augsvc.data.decoders.mask import MaskValues, decode_mask, mask_decoding_bytes
 from augsvc.data.formats.annotations import Annotations, Objects
-from augsvc.data.formats.dataset_root import DatasetRoot
+from augsvc.data.formats.dataset_root import DatasetRoot, name_faults
 from augsvc.data.formats.file_source import Files, FilesFormat, FileSource
 from augsvc.data.formats.format import give_statistics
 from augsvc.data.formats.image_files import ImageFilesSettings, ImageReader
@@ -36,7 +36,7 @@ class AnnotatedFormat(ImageFilesSettings, FilesFormat):
 
     def open(self, name: str, cache: DecodedCache) -> list[Source]:
         """NAME, or NAME/train, NAME/val and NAME/test; raises as `read_splits`, and for missing files."""
-        try:
+        with name_faults(name):
             root = DatasetRoot(self.path, self.follow_links)
             splits = self.read_splits(root)
             sources: list[Source] = [
@@ -44,8 +44,6 @@ class AnnotatedFormat(ImageFilesSettings, FilesFormat):
                 for split, annotations in splits.items()
             ]
             _require_same_classes(splits)
-        except ValueError as err:
-            raise ValueError("\n".join(f"dataset {name!r}: {line}" for line in str(err).split("\n"))) from err
         if self.statistics is not None:
             give_statistics(sources, name, self.statistics)
         return sources

@@ -17,7 +17,7 @@ from pydantic import StringConstraints
 
 from augsvc.arrays import I64, U8, Sample
 from augsvc.data.cache import DecodedCache
-from augsvc.data.formats.dataset_root import DatasetRoot
+from augsvc.data.formats.dataset_root import DatasetRoot, name_faults
 from augsvc.data.formats.format import DatasetFormat, give_statistics
 from augsvc.data.source import LabelKind, Source, SourceInfo
 
@@ -63,14 +63,13 @@ class ArraysFormat(DatasetFormat):
 
     def open(self, name: str, cache: DecodedCache) -> list[Source]:
         """NAME, or NAME/train, NAME/val and NAME/test; raises as `read_splits`."""
-        try:
-            splits = self.read_splits(DatasetRoot(self.path, self.follow_links))
+        with name_faults(name):
+            root = DatasetRoot(self.path, self.follow_links)
+            splits = self.read_splits(root)
             for split, arrays in splits.items():
                 _require_labels(arrays, f"the split {split!r}" if split else "the dataset")
             if len({arrays.classes for arrays in splits.values()}) > 1:
                 raise ValueError("the splits have different classes: name all of them in `classes`")
-        except ValueError as err:
-            raise ValueError(f"dataset {name!r}: {err}") from err
         sources: list[Source] = [
             ArraySource(f"{name}/{split}" if split else name, arrays, cache) for split, arrays in splits.items()
         ]

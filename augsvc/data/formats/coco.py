@@ -10,7 +10,7 @@ from pydantic import StringConstraints
 from augsvc.data.formats.annotated import AnnotatedFormat
 from augsvc.data.formats.annotations import Annotations
 from augsvc.data.formats.coco_reader import CocoReader
-from augsvc.data.formats.dataset_root import DatasetRoot, join, require_below
+from augsvc.data.formats.dataset_root import DatasetRoot, join, require_below, require_folder
 from augsvc.data.formats.json_stream import BadJson, JsonStream
 from augsvc.data.formats.layout import split_of
 from augsvc.data.source import SPLITS
@@ -69,9 +69,9 @@ class CocoSettings(AnnotatedFormat):
     def _images_of(self, root: DatasetRoot, split: str, file: str) -> str:
         """The folder of a split's images."""
         if isinstance(self.images, str):
-            return "" if self.images == "." else require_below(self.images, "`images`")
+            return require_folder(self.images, "`images`")
         if self.images is not None and split in self.images:
-            return require_below(self.images[split], "`images`")
+            return require_folder(self.images[split], "`images`")
         folder, _, last = file.rpartition("/")
         if last == _ROBOFLOW:
             return folder

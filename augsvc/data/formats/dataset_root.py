@@ -8,6 +8,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import astuple
 from functools import partial
 from io import BufferedReader
@@ -33,6 +34,18 @@ MAX_LABEL_BYTES = 64 << 20  # of a file of labels that is read whole
 _CHUNK = 1 << 14  # files
 
 
+@contextmanager
+def name_faults(dataset: str) -> Iterator[None]:
+    """Makes errors of files ValueErrors, and begins each line with the name of the dataset."""
+    try:
+        yield
+    except OSError as err:
+        path = printable(str(err.filename or "a file"))
+        raise ValueError(f"dataset {dataset!r}: {path} cannot be read ({err.strerror})") from err
+    except ValueError as err:
+        raise ValueError("\n".join(f"dataset {dataset!r}: {line}" for line in str(err).split("\n"))) from err
+
+
 class DatasetRoot:
     """The folder of one dataset."""
 
@@ -45,6 +58,7 @@ class DatasetRoot:
             ValueError: it is no folder.
         """
         self.path = Path(os.path.realpath(path))
+        self._folders: dict[str, str] = {}  # name → the path without links
         self.links = Links(self.path, tuple(Path(os.path.realpath(folder)) for folder in follow_links))
         self.pause = pause
         if not retry_faults(str(self.path), self.path.is_dir, pause):
@@ -91,11 +105,9 @@ class DatasetRoot:
         Raises:
             ValueError: there is none, it may not be read, or a link leads out.
         """
-        target = self._resolve(self.path / name)
-        root = self.links.root_of(target)
-        if root is None:  # `_resolve` has refused it
-            raise AssertionError
         try:
+            target = self._target(name)
+            root = self.links.root_of(target) or self.path
             opened = retry_faults(target, partial(open_below, root, os.path.relpath(target, root)), self.pause)
         except NotIndexed:
             raise ValueError(f"{self.locate(name)} is no regular file") from None
@@ -126,16 +138,13 @@ class DatasetRoot:
         """
         index = Index(names=tuple(names))
         index.identities = np.empty(len(names), IDENTITY)
-        folders: dict[str, str] = {}
         faults: list[str] = []
         for rows in ranges(len(names), _CHUNK):  # a list of all identities would take 300 bytes a file
             identities = []
             for name in names[rows]:
-                folder, _, last = name.rpartition("/")
-                if folder not in folders:
-                    folders[folder] = self._resolve(self.path / folder)
                 try:
-                    target, identity = self._identify(f"{folders[folder]}/{last}")
+                    target = self._target(name)
+                    identity = self._identify(target)
                 except OSError as err:
                     faults.append(f"{name} ({err.strerror})" if err.strerror else name)
                     continue
@@ -151,15 +160,21 @@ class DatasetRoot:
             )
         return index
 
-    def _identify(self, path: str) -> tuple[str, tuple[int, ...]]:
-        """The path of a file without links, and its identity."""
+    def _target(self, name: str) -> str:
+        """The path of a file without links; its folder is resolved once for all files in it."""
+        folder, _, last = name.rpartition("/")
+        if folder not in self._folders:
+            self._folders[folder] = self._resolve(self.path / folder)
+        path = f"{self._folders[folder]}/{last}"
         status = retry_faults(path, partial(os.lstat, path), self.pause)
-        if stat.S_ISLNK(status.st_mode):
-            path = self._resolve(Path(path))
-            status = retry_faults(path, partial(os.lstat, path), self.pause)
+        return self._resolve(Path(path)) if stat.S_ISLNK(status.st_mode) else path
+
+    def _identify(self, path: str) -> tuple[int, ...]:
+        """The identity of a regular file."""
+        status = retry_faults(path, partial(os.lstat, path), self.pause)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(0, "no regular file")
-        return path, astuple(Identity.of(status))
+        return astuple(Identity.of(status))
 
     def _resolve(self, path: Path) -> str:
         """The path without links; refuses one that leads out."""
@@ -193,6 +208,11 @@ class DatasetRoot:
 def join(folder: str, name: str) -> str:
     """A name below a folder, which may be the dataset's own ("")."""
     return f"{folder}/{name}" if folder else name
+
+
+def require_folder(name: str, where: str) -> str:
+    """As `require_below`; "" for the dataset's own folder, as "."."""
+    return "" if name in ("", ".", "./") else require_below(name, where)
 
 
 def require_below(name: str, where: str) -> str:

@@ -125,11 +125,14 @@ class FileSource(Source):
         return self._defects.get(index, "")
 
     def fingerprints(self) -> Mapping[str, bytes]:
-        """Each file's name, and what differs if it was modified or replaced: its contents, if the version covers them."""
-        files = self._files.index
-        values = files.digests or files.fingerprints
+        """Each file's name, and what differs if it or its mask was modified or replaced: the contents, if the version covers
+        them.
+        """
+        values, *masks = (files.digests or files.fingerprints for files in self._files.indices)
+        for more in masks:
+            values = [value + mask for value, mask in zip(values, more, strict=True)]
         # dict() would hold the interpreter for half a second a million
-        return {name: value for name, value in zip(files.names, values, strict=True)}
+        return {name: value for name, value in zip(self._files.index.names, values, strict=True)}
 
     def refresh(self, newer: Source) -> None:
         """From now on reads the files that `newer` has indexed, of the same version."""

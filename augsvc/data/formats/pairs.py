@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from augsvc.data.decoders.mask import IGNORED, MAX_CLASSES, Color, MaskValues
 from augsvc.data.formats.annotated import AnnotatedFormat
 from augsvc.data.formats.annotations import Annotations
-from augsvc.data.formats.dataset_root import DatasetRoot, join
+from augsvc.data.formats.dataset_root import DatasetRoot, join, require_folder
 from augsvc.data.formats.index import list_names
 from augsvc.data.formats.layout import split_of
 from augsvc_client.decoding.limits import IMAGE_SUFFIXES, TIFF_SUFFIXES
@@ -86,8 +86,9 @@ class ImageMaskPairsSettings(MaskFilesSettings):
 
     def _find_folders(self, root: DatasetRoot) -> dict[str, tuple[str, str]]:
         """Split → the folders of its images and its masks."""
-        if not root.is_folder(self.images):
-            above = {name: (join(name, self.images), join(name, self.masks)) for name in root.folders()}
+        images_folder, masks_folder = require_folder(self.images, "`images`"), require_folder(self.masks, "`masks`")
+        if not root.is_folder(images_folder):
+            above = {name: (join(name, images_folder), join(name, masks_folder)) for name in root.folders()}
             above = {name: pair for name, pair in above.items() if root.is_folder(pair[0])}
             if above and all(map(split_of, above)):
                 return _by_split(above, root)
@@ -95,10 +96,10 @@ class ImageMaskPairsSettings(MaskFilesSettings):
                 f"{root.locate('')} has no folder {self.images!r}, nor train/{self.images}: name the folders in `images` and "
                 "`masks`"
             )
-        inner = root.folders(self.images)
-        if inner and all(map(split_of, inner)) and not root.files(self.images, IMAGE_SUFFIXES | TIFF_SUFFIXES):
-            return _by_split({name: (join(self.images, name), join(self.masks, name)) for name in inner}, root)
-        return {"": (self.images, self.masks)}
+        inner = root.folders(images_folder)
+        if inner and all(map(split_of, inner)) and not root.files(images_folder, IMAGE_SUFFIXES | TIFF_SUFFIXES):
+            return _by_split({name: (join(images_folder, name), join(masks_folder, name)) for name in inner}, root)
+        return {"": (images_folder, masks_folder)}
 
     def _read(self, root: DatasetRoot, images: str, masks: str) -> Annotations:
         if not root.is_folder(masks):
@@ -106,9 +107,9 @@ class ImageMaskPairsSettings(MaskFilesSettings):
         suffixes = IMAGE_SUFFIXES if self.window is None else IMAGE_SUFFIXES | TIFF_SUFFIXES
         by_key = _keyed(list(root.walk(images, suffixes)), images, self.image_suffix, root)
         masks_by_key = _keyed(list(root.walk(masks, MASK_SUFFIXES)), masks, self.mask_suffix, root)
-        lossy = [] if images == masks else list(root.walk(masks, _LOSSY_SUFFIXES))
-        if images == masks:  # the suffix alone makes a mask
-            by_key = {key: name for key, name in by_key.items() if name not in set(masks_by_key.values())}
+        are_masks = set(masks_by_key.values())  # one folder may hold the other
+        by_key = {key: name for key, name in by_key.items() if name not in are_masks}
+        lossy = [] if not masks or f"{images}/".startswith(f"{masks}/") else list(root.walk(masks, _LOSSY_SUFFIXES))
         if lossy:
             raise ValueError(
                 f"{len(lossy):,} masks are JPEG or WebP files, whose compression changes values: {list_names(lossy)}; store "
@@ -140,7 +141,7 @@ def _keyed(names: Sequence[str], folder: str, suffix: str, root: DatasetRoot) ->
     """What an image and its mask have in common → the name, of those with the suffix."""
     keyed: dict[str, str] = {}
     for name in names:
-        key = name[len(folder) + 1 :].rpartition(".")[0]
+        key = name.removeprefix(f"{folder}/").rpartition(".")[0]
         if not key.endswith(suffix):
             continue
         key = key.removesuffix(suffix)

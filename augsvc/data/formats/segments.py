@@ -17,7 +17,7 @@ I32 = npt.NDArray[np.int32]
 
 SCALE = 5  # parts of a pixel that corners are rounded to
 MAX_SIDE = 1 << 17  # pixels that a corner may lie away from the origin
-_MAX_STEPS = 1 << 22  # points on the outline of one polygon
+_MAX_STEPS = 1 << 20  # points on the outline of one polygon: they take 80 MB
 _POLYGON, _RUNS = 0, 1
 _BITS, _CONTINUES, _NEGATIVE, _FIRST = 5, 0x20, 0x10, 48
 
@@ -157,7 +157,7 @@ def polygon_mask(corners: I64, height: int, width: int) -> Bools:
     below change sides.
 
     Raises:
-        Undecodable: the outline has more than 4 million points.
+        Undecodable: the outline has more than a million points.
     """
     ends = np.roll(corners, -1, axis=0)
     deltas = np.abs(ends - corners)

@@ -17,7 +17,7 @@ import numpy as np
 
 from augsvc.arrays import I64, Sample
 from augsvc.data.cache import DecodedCache
-from augsvc.data.formats.dataset_root import DatasetRoot, join
+from augsvc.data.formats.dataset_root import DatasetRoot, join, name_faults
 from augsvc.data.formats.file_source import Files, FilesFormat, FileSource, locate_file
 from augsvc.data.formats.files import PAUSES_S, Identity, NotIndexed, open_below
 from augsvc.data.formats.format import give_statistics
@@ -46,7 +46,7 @@ class WebDatasetSettings(ImageFilesSettings, FilesFormat):
         Raises:
             ValueError: for the operator: no shards, or one that is damaged; samples without a label or an image.
         """
-        try:
+        with name_faults(name):
             root = DatasetRoot(self.path, self.follow_links)
             shards = {split: Shards(root, files, self) for split, files in _find_shards(root).items()}
             names = {label for read in shards.values() for label in read.labels}
@@ -57,8 +57,6 @@ class WebDatasetSettings(ImageFilesSettings, FilesFormat):
                 ShardedImages(f"{name}/{split}" if split else name, self, root, read, classes, cache)
                 for split, read in shards.items()
             ]
-        except ValueError as err:
-            raise ValueError(f"dataset {name!r}: {err}") from err
         if self.statistics is not None:
             give_statistics(sources, name, self.statistics)
         return sources
