@@ -211,8 +211,15 @@ def count_source_levels(addresses: U64, pixels: Int, counts: I64) -> None:
     """How many of the bytes of each source, of equally many pixels, have each level, added to (N, C, 256)."""
     channels = counts.shape[1]
     for n in range(counts.shape[0]):
-        levels = counts[n]
         line = carray(bytes_at(addresses[n]), pixels * channels)
-        for k in range(pixels):
-            for c in range(channels):
-                levels[c, line[np.uint64(k * channels + c)]] += 1
+        if channels == 1:
+            levels = counts[n, 0]
+            for k in range(pixels):
+                levels[line[k]] += 1
+        else:
+            red, green, blue = counts[n, 0], counts[n, 1], counts[n, 2]
+            for k in range(pixels):
+                i = np.uint64(3) * np.uint64(k)
+                red[line[i]] += 1
+                green[line[i + np.uint64(1)]] += 1
+                blue[line[i + np.uint64(2)]] += 1
