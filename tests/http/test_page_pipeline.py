@@ -171,6 +171,30 @@ def test_an_error_in_a_container_is_shown_at_its_control(visit):
     expect(card(window, "some_of").locator("[data-field=of] > .error")).to_contain_text("1 to 64")
 
 
+def nested_containers(depth):
+    step = {"op": "gamma"}
+    for _ in range(depth):
+        step = {"op": "one_of", "of": [step]}
+    return step
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        (nested_containers(5), "nested at most 4 deep"),
+        (nested_containers(60), "nested at most 4 deep"),
+        ({"op": "one_of", "of": "gamma"}, "a list of 1 to 64 operations"),
+        ({"op": "one_of", "of": [1, None]}, "must be an object with an operation's name"),
+        ({"op": "one_of", "of": [{"p": 1}]}, "must be an object with an operation's name"),
+        ({"op": "one_of", "of": [{"op": "random_crop"}]}, "at most one frame"),
+    ],
+)
+def test_a_link_to_a_wrong_tree_is_refused_in_the_servers_words(visit, step, words):
+    window = visit(fragment(**DIGITS, pipeline=[step]))
+    window.expected = ("422",)
+    expect(window.find("#operations .error:visible").first).to_contain_text(words)
+
+
 @pytest.mark.parametrize(
     ("typed", "spans", "shown"),
     [("0", [0], "0"), ("0, 2, 5-9", [0, 2, [5, 9]], "0, 2, 5-9"), ("[[3, 4]]", [[3, 4]], "3-4"), ("", None, "")],
