@@ -8,6 +8,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 _FORM = "takes a list of whole numbers and [first, last] ranges, like [0, [5, 9]]"
+MAX_SPANS = 256  # so that a specification stays below the bound of a header
 Spans = tuple[tuple[int, int], ...]  # first and last, inclusive; ascending, with gaps between them
 
 
@@ -34,7 +35,12 @@ class Within:
         entries = value if isinstance(value, list | tuple) else (value,)
         if not entries:
             raise PydanticCustomError("spans", _FORM)
-        return _merge(sorted(self._span(entry) for entry in entries))
+        spans = _merge(sorted(self._span(entry) for entry in entries))
+        if len(spans) > MAX_SPANS:
+            raise PydanticCustomError(
+                "spans_many", "takes at most {most} ranges and numbers apart from each other", {"most": MAX_SPANS}
+            )
+        return None if spans == ((0, self.stop - 1),) else spans  # all numbers, as without a list
 
     def _span(self, entry: object) -> tuple[int, int]:
         ends: list[Any] = list(entry) if isinstance(entry, list | tuple) else [entry, entry]

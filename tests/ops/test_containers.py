@@ -143,8 +143,10 @@ def test_equal_ranges_have_one_canonical_form():
     specs = [validate_spec({"dataset": "d", "pipeline": [{"op": "gamma", "views": views}]}) for views in forms]
     assert len({spec.canonical() for spec in specs}) == 1
     assert json.loads(specs[0].canonical())["pipeline"][0]["views"] == [[0, 3], [5, 5]]
-    plain = json.loads(validate_spec({"dataset": "d", "pipeline": [{"op": "gamma"}]}).canonical())["pipeline"][0]
-    assert not {"views", "epochs"} & plain.keys()
+    everywhere = {"op": "gamma", "views": [[0, 255]], "epochs": [[0, 2**24 - 1]]}
+    for step in ({"op": "gamma"}, everywhere):
+        plain = json.loads(validate_spec({"dataset": "d", "pipeline": [step]}).canonical())["pipeline"][0]
+        assert not {"views", "epochs"} & plain.keys()
 
 
 def test_the_specification_keeps_the_tree():
@@ -274,6 +276,7 @@ REFUSED = [
     ({"op": "gamma", "epochs": ["3"]}, "pipeline.0.epochs", "list of whole numbers"),
     ({"op": "gamma", "epochs": [[1, 2, 3]]}, "pipeline.0.epochs", "list of whole numbers"),
     ({"op": "gamma", "epochs": 2**24}, "pipeline.0.epochs", "from 0 to"),
+    ({"op": "gamma", "epochs": list(range(0, 514, 2))}, "pipeline.0.epochs", "at most 256 ranges"),
 ]  # fmt: skip
 
 

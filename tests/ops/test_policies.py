@@ -217,6 +217,7 @@ def test_the_canonical_form_of_a_policy_has_no_children(name):
         ({"op": "rand_augment", "bins": 5}, "pipeline.0", "from 0 to 4"),
         ({"op": "rand_augment", "magnitude_std": 0.5}, "pipeline.0", "timm_increasing"),
         ({**TIMM, "magnitude": 11}, "pipeline.0", "from 0 to 10"),
+        ({**TIMM, "bins": 10}, "pipeline.0", "bins with table 'torchvision' only"),
         ({"op": "rand_augment", "num_ops": 0}, "pipeline.0.num_ops", "at least 1"),
         ({"op": "rand_augment", "num_ops": 5}, "pipeline.0.num_ops", "at most 4"),
         ({"op": "rand_augment", "of": []}, "pipeline.0.of", "unknown field"),

@@ -49,3 +49,14 @@ def test_pixels_add_to_fractions_and_are_left_out_at_zero():
     for position, shown in enumerate(stream.images()):
         np.testing.assert_array_equal(shown, moved(image, int(stream.draws(position)["x_pixels"]), 0))
     assert "x_pixels" not in run([{"op": "translate"}], [image]).draws(0)
+
+
+@pytest.mark.parametrize("width", [224, 331, 662, 300])
+def test_whole_pixels_of_a_fraction_are_those_of_exact_arithmetic(width):
+    """AutoAugment's 150 / 331 of the side at level 11 of 30 is 55 pixels of 331: rounding left 54."""
+    image = np.zeros((1, width, 1), np.uint8)
+    image[0, width // 2] = 255
+    for level in range(31):
+        step = {"op": "translate", "x": 150 / 331 * level / 30, "y": 0, "whole": True}
+        shown = one([step], image, size=[1, width])
+        assert shown[0, :, 0].argmax() == width // 2 + 150 * level * width // (331 * 30)

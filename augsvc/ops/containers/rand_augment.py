@@ -39,6 +39,8 @@ class RandAugment(Policy):
             raise ValueError(
                 f"takes a {'' if is_timm else 'whole '}magnitude from 0 to {highest:g}, not {self.magnitude:g}"
             )
+        if is_timm and self.bins != type(self).model_fields["bins"].default:
+            raise ValueError("takes bins with table 'torchvision' only: 'timm_increasing' has levels from 0 to 10")
         if self.magnitude_std > 0.0 and not is_timm:
             raise ValueError("takes a magnitude_std with table 'timm_increasing' only")
         return self

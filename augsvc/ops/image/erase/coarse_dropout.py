@@ -7,7 +7,7 @@ import numpy as np
 from augsvc.arrays import I64
 from augsvc.numerics import exact
 from augsvc.numerics.geometry import Canvas
-from augsvc.ops.kinds.image import UNIT_BITS, Erase
+from augsvc.ops.kinds.image import UNIT_BITS, Erase, place_spans
 from augsvc.ops.laws import INTEGERS
 from augsvc.ops.operation import Draw, Drawn, Interval, Settings
 
@@ -35,12 +35,10 @@ class CoarseDropout(Erase):
 
     def rectangles(self, draw: Draw, canvas: Canvas) -> I64:
         """Sides are fractions of the canvas's, rounded to whole pixels; every position inside it is equally probable."""
-        sizes = np.stack((draw.value("width") * canvas.width, draw.value("height") * canvas.height), axis=-1)
-        free = np.array([canvas.width, canvas.height]) - (sizes := np.floor(sizes + 0.5))
-        places = np.stack((draw.value("place_x"), draw.value("place_y")), axis=-1)
-        corners = np.minimum(np.floor((free + 1.0) * places), free)
+        left, right = place_spans(draw.value("width"), draw.value("place_x"), canvas.width)
+        top, bottom = place_spans(draw.value("height"), draw.value("place_y"), canvas.height)
         used = np.arange(_MAX_HOLES) < draw.value("holes")[:, None]
-        boxes = np.concatenate((corners, corners + sizes), axis=-1).astype(np.int64)
+        boxes = np.stack((left, top, right, bottom), axis=-1).astype(np.int64)
         return np.where(used[:, :, None], boxes, 0)[:, : int(self.holes[1])]
 
     def fill(self, draw: Draw, canvas: Canvas) -> I64:

@@ -7,7 +7,7 @@ import numpy as np
 from augsvc.arrays import F64, I64
 from augsvc.numerics import exact
 from augsvc.numerics.geometry import Canvas
-from augsvc.ops.kinds.image import UNIT_BITS, Erase
+from augsvc.ops.kinds.image import UNIT_BITS, Erase, place_spans
 from augsvc.ops.laws import INTEGERS
 from augsvc.ops.operation import Draw, Drawn, Interval, Settings
 
@@ -52,10 +52,9 @@ class XyMasking(Erase):
         """First and last pixel, exclusive, of the stripes along an axis (N, R); of unused ones 0."""
         interval = self.stripes_x if axis == "x" else self.stripes_y
         used = np.arange(int(interval[1])) < draw.value(f"stripes_{axis}")[:, None]
-        length = np.floor(draw.value(f"length_{axis}")[:, : used.shape[1]] * side + 0.5) * used
-        free = side - length
-        first = np.minimum(np.floor((free + 1.0) * draw.value(f"place_{axis}")[:, : used.shape[1]]), free) * used
-        return first, first + length
+        lengths, places = (draw.value(f"{name}_{axis}")[:, : used.shape[1]] for name in ("length", "place"))
+        first, last = place_spans(lengths, places, side)
+        return first * used, last * used
 
     def fill(self, draw: Draw, canvas: Canvas) -> I64:
         """One value per channel, the same in all stripes."""

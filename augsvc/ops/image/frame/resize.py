@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from augsvc.arrays import F64
+from augsvc.arrays import F64, I64
 from augsvc.numerics.geometry import Canvas, centred_matrix
 from augsvc.ops.kinds.image import PaddedFrame, Sources
 from augsvc.ops.operation import Draw, Settings
@@ -25,10 +25,12 @@ class Resize(PaddedFrame):
     pixels: Annotated[int, Field(ge=1, le=16384, strict=True, json_schema_extra={"unit": "pixels"})] = 256
 
     def matrix(self, draw: Draw, sources: Sources, canvas: Canvas) -> F64:
-        """torchvision's Resize(pixels), or Resize(None, max_size=pixels), then CenterCrop to the canvas.
+        """torchvision's Resize(pixels), or Resize(None, max_size=pixels), then CenterCrop to the canvas."""
+        return centred_matrix(sources.sizes, resize_to(sources.sizes, self.side, self.pixels), canvas)
 
-        The other side is rounded down to whole pixels, to at least one.
-        """
-        sizes = sources.sizes
-        side = sizes.min(axis=1) if self.side == "shortest" else sizes.max(axis=1)
-        return centred_matrix(sizes, np.maximum(self.pixels * sizes // side[:, None], 1), canvas)
+
+def resize_to(sizes: I64, side: Literal["shortest", "longest"], pixels: int) -> I64:
+    """The (H, W) of sources with one side of `pixels`: the other is rounded down, to at least one."""
+    length = sizes.min(axis=1) if side == "shortest" else sizes.max(axis=1)
+    resized: I64 = np.maximum(pixels * sizes // length[:, None], 1)
+    return resized

@@ -10,6 +10,8 @@ from augsvc.numerics.geometry import Canvas, affine
 from augsvc.ops.kinds.image import Move
 from augsvc.ops.operation import AddedLater, Draw, Drawn, Interval, Settings
 
+_ROUNDING = 1e-6  # of a pixel
+
 
 class Translate(Move):
     """Moves to the right and down, by fractions of the canvas's width and height, and by pixels."""
@@ -31,10 +33,13 @@ class Translate(Move):
     whole: StrictBool = False
 
     def matrix(self, draw: Draw, canvas: Canvas) -> F64:
-        """x' = x + dx, y' = y + dy; `whole` truncates both to whole pixels, as AutoAugment and torchvision do."""
+        """x' = x + dx, y' = y + dy; `whole` truncates both to whole pixels, as AutoAugment and torchvision do.
+
+        A product that rounding leaves below a whole pixel is that pixel: 150 / 331 · 11 / 30 · 331 is 55, not 54.999….
+        """
         dx = draw.value("x") * canvas.width + draw.value("x_pixels")
         dy = draw.value("y") * canvas.height + draw.value("y_pixels")
         if self.whole:
-            dx, dy = np.trunc(dx), np.trunc(dy)
+            dx, dy = (np.trunc(shift + np.copysign(_ROUNDING, shift)) for shift in (dx, dy))
         one, zero = np.ones_like(dx), np.zeros_like(dx)
         return affine(one, zero, dx, zero, one, dy)
