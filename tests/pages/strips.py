@@ -98,7 +98,7 @@ def _render_image(pipeline: Pipeline, index: int, operation: type[Operation]) ->
 def _canvas_side(operation: type[Operation]) -> int:
     """An operation that resizes to a number of `pixels` gets a canvas of that many, shown smaller."""
     pixels = operation.model_fields.get("pixels")
-    return SIDE if pixels is None else int(np.max(pixels.default))
+    return SIDE if pixels is None or pixels.default is None else int(np.max(pixels.default))
 
 
 def _render_clip(pipeline: Pipeline, index: int, operation: type[Operation]) -> U8:
