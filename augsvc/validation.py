@@ -84,6 +84,7 @@ _OWN = {
     "interval_empty",
     "spans",
     "spans_range",
+    "spans_many",
 }  # raised by ops.operation with our text
 
 

@@ -300,17 +300,6 @@ class Erase(Operation):
         """The colour that fills them: (N, C), UNIT_BITS fraction bits."""
 
 
-def place_spans(lengths: F64, places: F64, side: int) -> tuple[F64, F64]:
-    """First and last pixel, exclusive, of spans along a side: lengths are fractions of it, rounded to whole pixels.
-
-    `places` in [0, 1) make every position inside the side equally probable.
-    """
-    rounded = np.floor(lengths * side + 0.5)
-    free = side - rounded
-    first: F64 = np.minimum(np.floor((free + 1.0) * places), free)
-    return first, first + rounded
-
-
 class Opaque(Operation):
     """An operation of no other kind: computes its own pixels, without moving content, so labels stay valid."""
 

@@ -7,7 +7,8 @@ import numpy as np
 from augsvc.arrays import F64, I64
 from augsvc.numerics import exact
 from augsvc.numerics.geometry import Canvas
-from augsvc.ops.kinds.image import UNIT_BITS, Erase, place_spans
+from augsvc.ops.image.erase.placing import place_spans
+from augsvc.ops.kinds.image import UNIT_BITS, Erase
 from augsvc.ops.laws import INTEGERS
 from augsvc.ops.operation import Draw, Drawn, Interval, Settings
 
