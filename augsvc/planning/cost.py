@@ -8,7 +8,7 @@ samples of 1 x 1 x 3 (a table of 1025 entries takes 35 µs). An order of magnitu
 from collections.abc import Callable, Sequence
 
 from augsvc.ops.kinds.composition import Branches
-from augsvc.ops.kinds.image import Filter, Frame, Opaque
+from augsvc.ops.kinds.image import Filter, Frame, Opaque, Warp
 from augsvc.ops.operation import Kind, Operation
 from augsvc.ops.tree import Branch
 from augsvc.planning.passes import Passes
@@ -22,7 +22,6 @@ _NS_PER_ELEMENT = {
 }
 _NS_PER_OPERATION = {
     Kind.MOVE: 3000.0,
-    Kind.WARP: 60_000.0,
     Kind.TONE: 50_000.0,
     Kind.FILTER: 8000.0,
     Kind.NOISE: 1000.0,
@@ -49,7 +48,7 @@ def _ns_per_element(operation: Operation) -> float:
 
 
 def _ns_per_operation(operation: Operation) -> float:
-    if isinstance(operation, Frame | Opaque | Branches):
+    if isinstance(operation, Frame | Warp | Opaque | Branches):
         return operation.ns_per_sample
     return _NS_PER_OPERATION[operation.kind]
 

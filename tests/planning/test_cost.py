@@ -49,6 +49,8 @@ def test_what_one_operation_takes_far_above_its_kind_is_part_of_the_estimate():
     assert wide > 4 * default
     assert estimate([{"op": "median_blur"}], 8) > 1e-3  # of radius 3 3.8 ms were measured
     assert estimate([{"op": "iou_crop"}], 8, labels=300_000) > 5.0  # and here 5 s
+    assert estimate([{"op": "elastic"}], 8, labels=100_000) > 5.0  # 50 to 130 µs a box
+    assert estimate([{"op": "thin_plate_spline"}], 1) > 5e-4  # its lattice does not shrink with the canvas
     assert estimate([{"op": "mask_crop"}], 8) > estimate([{"op": "scale_jitter"}], 8)
 
 

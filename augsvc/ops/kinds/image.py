@@ -102,6 +102,7 @@ class Warp(Bordered):
     """Displaces the points of the canvas smoothly: labels follow, so it has to be a bijection."""
 
     kind: ClassVar[Kind] = Kind.WARP
+    ns_per_sample: ClassVar[float] = 200_000.0  # of one core, for its lattice, in the estimate of a sample's time
 
     @abstractmethod
     def lattice(self, draw: Draw, canvas: Canvas) -> Lattice:

@@ -22,6 +22,7 @@ class Swirl(Warp):
     """
 
     identity: ClassVar[Settings] = {"degrees": 0}
+    ns_per_sample: ClassVar[float] = 1_000_000.0
     op: Literal["swirl"] = "swirl"
     degrees: Annotated[
         Interval, Drawn(lane=1, low=-35.0, high=35.0, reason="the warp is too strong to be a bijection")

@@ -25,6 +25,7 @@ class ThinPlateSpline(Warp):
 
     identity: ClassVar[Settings] = {"displacement": 0}
     elsewhere = {"Kornia": "RandomThinPlateSpline", "Albumentations": "ThinPlateSpline"}
+    ns_per_sample: ClassVar[float] = 1_000_000.0
     op: Literal["thin_plate_spline"] = "thin_plate_spline"
     displacement: Annotated[
         Interval, Drawn(lane=1, low=0.0, high=0.085, reason="the warp is too strong to be a bijection")

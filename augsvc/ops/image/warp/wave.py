@@ -11,7 +11,7 @@ from augsvc.numerics.lattice import Lattice
 from augsvc.ops.kinds.image import Warp
 from augsvc.ops.operation import Draw, Drawn, Interval, Settings
 
-_CELLS = 12  # of the lattice per cycle: the spline is within 0.3 % of the sine's amplitude
+_CELLS = 8  # of the lattice per cycle: the spline is within 1 % of the sine's amplitude
 
 
 class Wave(Warp):
@@ -21,12 +21,13 @@ class Wave(Warp):
     """
 
     identity: ClassVar[Settings] = {"amplitude": 0}
+    ns_per_sample: ClassVar[float] = 1_000_000.0
     op: Literal["wave"] = "wave"
     # the slope is 2π times the amplitude, which is a fraction of the wavelength
     amplitude: Annotated[
-        Interval, Drawn(lane=1, low=0.0, high=0.15, count=2, reason="the warp is too strong to be a bijection")
+        Interval, Drawn(lane=1, low=0.0, high=0.14, count=2, reason="the warp is too strong to be a bijection")
     ] = (0.0, 0.1)
-    cycles: Annotated[Interval, Drawn(lane=2, low=0.5, high=16.0, count=2)] = (1.0, 4.0)
+    cycles: Annotated[Interval, Drawn(lane=2, low=0.5, high=8.0, count=2)] = (1.0, 4.0)
     phase: Annotated[Interval, Drawn(lane=3, low=0.0, high=1.0, count=2)] = (0.0, 1.0)
 
     def lattice(self, draw: Draw, canvas: Canvas) -> Lattice:
