@@ -20,7 +20,6 @@ from augsvc.executors.protocol import Executor
 from augsvc.numerics.color_statistics import ColorStatistics, read_statistics
 from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.rng import Address
-from augsvc.ops.operation import Kind
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.spec import Output
@@ -57,8 +56,9 @@ def prepare(
     height, width = (SIZE, SIZE) if has_frame(pipeline) else images.shape[1:3]
     plan = Plan.of(parse_pipeline(pipeline), Canvas(height, width, channels, _colors()), "cover")
     samples = [_sample(plan, image, with_masks) for image in images]
-    if any(operation.kind is Kind.MIX for operation in plan.operations):
-        samples = [replace(sample, partner=samples[index - 1]) for index, sample in enumerate(samples)]
+    if count := max((operation.partners for operation in plan.operations), default=0):
+        before = [tuple(samples[index - 1 - k] for k in range(count)) for index in range(n)]
+        samples = [replace(sample, partners=partners) for sample, partners in zip(samples, before, strict=True)]
     row = (channels, height, width) if layout == "NCHW" else (height, width, channels)
     arrays = {"image": np.empty((n, *row), np.uint8)}
     if with_masks:
@@ -89,9 +89,9 @@ def _sample(plan: Plan, image: np.ndarray, with_mask: bool) -> Sample:
     )
 
 
-def make(pipeline: list[dict[str, Any]], images: np.ndarray, with_masks: bool = False, layout: Layout = "NCHW") -> Run:
-    """On the CPU."""
-    render, epochs = prepare(pipeline, images, with_masks, layout), iter(range(1 << 24))
+def make(pipeline: list[dict[str, Any]], images: np.ndarray, with_masks: bool = False) -> Run:
+    """On the CPU, channels last as the peers have them."""
+    render, epochs = prepare(pipeline, images, with_masks, "NHWC"), iter(range(1 << 24))
     return lambda: render(executor_on("cpu"), next(epochs))
 
 

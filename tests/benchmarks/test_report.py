@@ -2,11 +2,13 @@
 
 import json
 
+import pytest
+
 from augsvc.ops.registry import registry
 from benchmarks import pixel_tables, recipes, report, sections
 from benchmarks.__main__ import merge
 from benchmarks.bench import Bench
-from benchmarks.peers import kornia
+from benchmarks.peers import fused, kornia
 from benchmarks.serving import tables as serving_tables
 from benchmarks.tables import table
 from benchmarks.targets import TARGETS
@@ -80,6 +82,14 @@ def test_a_section_that_replaces_a_stored_one_says_when_it_was_measured():
     merged = merge(stored, results, ["far"])
     assert (merged["far"], merged["wire"], merged["machine"]) == (3, 2, {"commit": "a"})
     assert merged["later"] == {"far": "2026-01-02, commit b"}
+
+
+@pytest.mark.parametrize("step", [*recipes.operations(), recipes.CLASSIFICATION], ids=str)
+def test_our_peer_renders_every_operation(step):
+    pipeline = step if isinstance(step, list) else [step]
+    batch = fused.make(pipeline, recipes.images(6, 40))()
+    side = recipes.SIZE if recipes.has_frame(pipeline) else 40
+    assert batch.shape == (6, side, side, 3)
 
 
 def test_kornias_steps_are_operations():
