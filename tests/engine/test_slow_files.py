@@ -3,6 +3,7 @@
 import gc
 import threading
 import time
+from concurrent.futures import CancelledError
 
 import numpy as np
 import pytest
@@ -159,6 +160,18 @@ def test_where_all_threads_read_slow_files_another_job_waits_for_a_chunk_not_for
     slow.open()
     images = [parse(work.future.result(WAIT_S).buffer)[0]["image"] for work in stuck]
     assert all((batch[:, 0, 0, 0] == range(8)).all() for batch in images)
+
+
+def test_a_batch_that_is_read_when_the_device_is_lost_is_cancelled(engine, slow):
+    """As queued ones are: the response is `engine_lost`, not an internal error."""
+    work = engine.produce(opened(slow), BATCH, "slow")
+    assert slow.begun.acquire(timeout=WAIT_S)
+    engine._queues.rendering.stop()
+    slow.open()
+    assert isinstance(work.future.exception(WAIT_S), CancelledError)
+    wait_until(lambda: engine.in_flight_bytes == 0)
+    with pytest.raises(CancelledError):
+        engine.produce(QUICK, BATCH, "quick").future.result(WAIT_S)
 
 
 @pytest.mark.parametrize("moment", ["queued", "read"])
