@@ -42,9 +42,16 @@ class Downsample(Opaque):
 
 
 def area_weights(length: int, small: int, device: torch.device) -> torch.Tensor:
-    """Fractions of `small` equal windows that each of `length` pixels covers: float32 (small, length); rows sum to 1."""
+    """Fractions of `small` equal windows that each of `length` pixels covers: float32 (small, length); rows sum to 1.
+
+    Computed where a window may lie only: for all pixels it took 0.5 GB and half a second at a length of 4096.
+    """
     window = length / small
     low = np.arange(small, dtype=np.float64)[:, None] * window
-    pixel = np.arange(length, dtype=np.float64)[None, :]
-    weights = np.clip(np.minimum(pixel + 1.0, low + window) - np.maximum(pixel, low), 0.0, None) / window
-    return torch.from_numpy(weights.astype(np.float32)).to(device)
+    near = np.floor(low).astype(np.int64) + np.arange(-1, int(window) + 3)
+    pixel = near.astype(np.float64)
+    covered = np.clip(np.minimum(pixel + 1.0, low + window) - np.maximum(pixel, low), 0.0, None) / window
+    rows, columns = np.nonzero((near >= 0) & (near < length))
+    weights = np.zeros((small, length), np.float32)
+    weights[rows, near[rows, columns]] = covered[rows, columns]
+    return torch.from_numpy(weights).to(device)
