@@ -24,7 +24,7 @@ from augsvc.ops.operation import Kind
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.registry import Registry, registry
 from augsvc.planning.spec import validate_spec
-from augsvc.streams.selftest import _grounds
+from augsvc.streams.selftest import _corners, _grounds
 from augsvc.streams.stream import Stream
 from augsvc_client.wire import parse
 from tests.kernels import compile_kernels
@@ -86,10 +86,10 @@ def executor() -> Executor:
 
 
 def few_operations() -> Registry:
-    """Operations: those of the self-test's grounds, which it needs in any case, and one of each kind."""
-    grounds = chain.from_iterable(_grounds().values())
-    needed = {step.op for spec in grounds for step in parse_pipeline(spec.get("pipeline", []))}
-    needed |= set({(op.kind, op.media): name for name, op in registry().items()}.values())
+    """One operation of each kind, and those that the self-test runs in any case or beside these."""
+    chosen = {(op.kind, op.media): name for name, op in registry().items()}.values()
+    specs = chain(*_grounds().values(), *(_corners(name, registry()[name]) for name in chosen))
+    needed = {step.op for spec in specs for step in parse_pipeline(spec.get("pipeline", []))}
     return {name: op for name, op in registry().items() if name in needed}
 
 
