@@ -176,6 +176,23 @@ def test_masks_are_those_of_pycocotools(tmp_path):
         assert not source.read(2).mask.any()
 
 
+def test_objects_without_a_segmentation_are_counted(tmp_path):
+    write(
+        tmp_path,
+        [box(1, 7, [0, 0, 9, 9]), box(2, 7, [0, 0, 9, 9], segmentation=None), box(3, 7, [0, 0, 9, 9], segmentation=[])],
+    )
+    (source,) = opened(tmp_path, masks="classes")
+    assert not source.read(1).mask.any()
+    assert "3 objects have no segmentation" in "\n".join(source.notes())
+    assert "segmentation" not in "\n".join(opened(tmp_path)[0].notes())
+
+
+def test_boxes_of_any_size_are_clipped(tmp_path):
+    write(tmp_path, [box(1, 7, [-1e308, -1e308, 1e309, 1e309], bbox=[0, 0, 1e308, 1e308])])
+    (source,) = opened(tmp_path)
+    assert source.read(1).boxes.tolist() == [[0, 0, 60, 40]]
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_any_polygon_is_rasterised_as_by_pycocotools(tmp_path, seed):
     rng = np.random.default_rng(seed)
@@ -244,6 +261,8 @@ def test_a_bad_annotation_is_named(tmp_path, annotation, message):
         ({"images": [{"id": 1, "file_name": "no.png", "width": 1, "height": 1}]}, "1 of 1 files are missing"),
         ({"images": [{"id": 1, "file_name": "b.png", "width": 1, "height": 1}] * 2}, "two images have the id 1"),
         ({"images": []}, "`images`"),
+        ({"categories": [{"id": 3, "name": "a", "keypoints": 5}]}, "`keypoints` must be a list of names"),
+        ({"categories": [{"id": 3, "name": "a", "keypoints": [[]]}]}, "`keypoints` must be a list of names"),
     ],
 )
 def test_a_bad_file_is_refused(tmp_path, document, message):

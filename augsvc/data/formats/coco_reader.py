@@ -69,6 +69,9 @@ class CocoReader:
         identity = _integer(category, "id")
         if not isinstance(category.get("name"), str):
             raise ValueError("`name` must be a string")
+        points = category.get("keypoints", [])
+        if not isinstance(points, list) or not all(isinstance(name, str) for name in points):
+            raise ValueError("`keypoints` must be a list of names")
         if identity in self._categories:
             raise ValueError("there are two of this id")
         self._categories[identity] = category
@@ -87,7 +90,7 @@ class CocoReader:
             _extend(self._keypoints, points, _KEYPOINT * count, "keypoints")
             self._keypoint_counts.append(count)
         if self._masks != "none":
-            self._segments.add(annotation.get("segmentation", []))
+            self._segments.add(annotation.get("segmentation") or [])
 
     def build(self, folder: str, digest: Callable[[], str]) -> Annotations:
         """The annotations of all images, sorted by their ids; image files are below `folder`.
@@ -114,7 +117,8 @@ class CocoReader:
         corners = np.array(self._boxes).reshape(-1, 4)
         if not_finite := np.flatnonzero(~np.isfinite(corners).all(axis=1)).tolist():
             raise ValueError(f"annotation {self._ids[not_finite[0]]}: `bbox` must be finite numbers")
-        corners[:, 2:] += corners[:, :2]
+        with np.errstate(over="ignore"):  # it is clipped
+            corners[:, 2:] += corners[:, :2]
         boxes, beyond, has_area = clip_boxes(corners, np.tile(sizes[owners][:, ::-1], 2).astype(np.float64))
         crowd = np.array(self._is_crowd) != 0
         kept = has_area & ~crowd
@@ -131,7 +135,7 @@ class CocoReader:
             objects=objects,
             flip_pairs=pairs,
             painter=self._painter(owners, labels, kept, crowd, len(names)),
-            notes=tuple(self._describe(category_ids, beyond, crowd, has_area)),
+            notes=tuple(self._describe(category_ids, beyond, crowd, has_area)) + self._describe_segments(kept),
         )
 
     def _look_up(self, values: "array[int]", known: I64, what: str) -> I64:
@@ -198,6 +202,13 @@ class CocoReader:
         areas = np.where(drawn, areas, 0.0)
         owners = np.where(drawn, owners, n_images)  # what is left out belongs to no image
         return Segments.of(owners, n_images, areas, values.astype(np.uint8), self._segments)
+
+    def _describe_segments(self, kept: Bools) -> tuple[str, ...]:
+        if self._masks == "none":
+            return ()
+        n_parts = np.diff(np.array(self._segments.ends), prepend=0)
+        n_empty = int((n_parts[kept] == 0).sum())
+        return (f"{n_empty:,} objects have no segmentation, and so no mask",) if n_empty else ()
 
     def _describe(self, category_ids: Sequence[int], beyond: int, crowd: Bools, has_area: Bools) -> list[str]:
         notes = []
