@@ -10,7 +10,7 @@ from numba import njit
 from scipy import ndimage
 
 from augsvc.executors.fused.kernels import camera as kernel_camera
-from augsvc.numerics.geometry import FORESHORTENED, Camera, Canvas, move_points
+from augsvc.numerics.geometry import FORESHORTENED, Camera, Canvas
 from augsvc.ops.image.geometric.rotation import Rotation
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import MASK_NOTHING, move_mask
@@ -132,7 +132,7 @@ def through(matrix, image, border, name):
     found = np.empty((1, canvas.channels, 30, 40), np.uint8)
     open_cpu(name).render(plan, [image], [camera], [], found, lambda: None)
     mask = np.ones(image.shape[:2], np.uint8)
-    return found[0].transpose(1, 2, 0), move_mask(mask, camera.backward[0], camera.depth[0], border, canvas), camera
+    return found[0].transpose(1, 2, 0), move_mask(mask, camera, 0, border, canvas), camera
 
 
 @pytest.mark.parametrize("border", MODES)
@@ -177,7 +177,7 @@ def test_any_matrix_gives_the_same_image_on_both_executors(numbers, border, stee
 def test_points_beyond_the_horizon_are_not_seen():
     camera = Camera.of(np.array([TILTS["horizon"]], float), Canvas(30, 40, 3), [(24, 36)])
     points = np.array([[[5.0, 20.0], [5.0, 14.0], [5.0, 13.0], [5.0, 0.0]]])
-    moved, seen = move_points(camera.forward, points)
+    moved, seen = camera.move_points(points)
     assert seen.tolist() == [[True, True, False, False]]
     np.testing.assert_allclose(moved[0, 0], np.array([5 + 10 - 10, 20]) / 0.2)
     assert moved[0, 2:].tolist() == [[0, 0], [0, 0]]
