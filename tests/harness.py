@@ -19,7 +19,7 @@ from augsvc.executors.fused.kernel_cache import default_folder
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.color_statistics import ColorStatistics
 from augsvc.numerics.rng import Address
-from augsvc.ops.kinds.composition import Composition
+from augsvc.ops.kinds.mix import Mix
 from augsvc.ops.operation import Kind
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.registry import Registry, registry
@@ -94,14 +94,15 @@ def few_operations() -> Registry:
 
 
 def compatible(steps: Sequence[dict[str, object]]) -> list[dict[str, object]]:
-    """Drawn steps without those that no pipeline takes: a frame behind the first step, a second composition."""
+    """Drawn steps as a pipeline takes them: no frame behind the first step, at most one mix, and MixUp and CutMix last."""
     operations = [registry()[step["op"]] for step in steps]
-    composed = [index for index, operation in enumerate(operations) if issubclass(operation, Composition)]
-    return [
-        step
-        for index, (step, operation) in enumerate(zip(steps, operations, strict=True))
-        if not (index and operation.kind is Kind.FRAME) and index not in composed[1:]
+    mixes = [index for index, operation in enumerate(operations) if operation.kind is Kind.MIX]
+    kept = [
+        (issubclass(operation, Mix), index)
+        for index, operation in enumerate(operations)
+        if not (index and operation.kind is Kind.FRAME) and index not in mixes[1:]
     ]
+    return [steps[index] for _, index in sorted(kept)]
 
 
 @dataclass(frozen=True)
