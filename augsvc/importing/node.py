@@ -31,7 +31,7 @@ class CannotRead(SpecInvalid):
     """The input is no transform that can be read; the message names the cause and the cure."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(reason, field="transform")
+        super().__init__(f"transform: {reason}", field="transform")
 
 
 def require_bounded(node: Node) -> Node:
