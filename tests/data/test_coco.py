@@ -329,3 +329,31 @@ def test_a_file_of_more_than_one_chunk(tmp_path):
     (source,) = opened(tmp_path)
     assert source.info.boxes == 7999
     assert source.read(1).boxes[:, 0].tolist() == [identity % 50 for identity in range(1, 8000)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "name"),
+    [
+        ('"bbox": [1', '"bbox": [5, 5, 20, 20], "bbox": [1', "'bbox' is repeated in the object with the id 1"),
+        ('"category_id"', '"category_id" : 90, "category_id"', "'category_id' is repeated in the object with the id 1"),
+        ('"counts"', '"counts": [5], "counts"', "'counts' is repeated"),
+        ('"categories"', '"images": [], "categories"', "'images' is repeated"),
+        ('"width"', '"width": 1, "width"', "'width' is repeated in the object with the id 7"),
+        ('"width"', '"note": "a\\":b", "width": 1, "width"', "'width' is repeated in the object with the id 7"),
+    ],
+)
+@pytest.mark.parametrize("n", [1, 3])  # together, and one by one
+def test_a_repeated_name_is_refused(tmp_path, before, after, name, n):
+    segmentation = {"counts": [10, 2390], "size": [40, 60]}
+    boxes = [box(1 + k, 7, [1, 2, 10, 20], segmentation=segmentation) for k in range(n)]
+    file = write(tmp_path, boxes)
+    text = file.read_text()
+    assert before in text
+    file.write_text(text.replace(before, after, 1))
+    assert name in refusal(tmp_path)
+
+
+def test_texts_that_look_like_names_are_no_repeated_names(tmp_path):
+    note = {"note": 'a": 1, "a": "\\\\', "more": [{"a": 1}, {"a": 2, "b": {"a": "http://x"}}], "empty": {}}
+    write(tmp_path, [box(1 + k, 7, [1, 2, 10, 20], **note) for k in range(3)])
+    assert opened(tmp_path)[0].read(1).boxes_valid.sum() == 3

@@ -189,3 +189,24 @@ def test_the_version_covers_labels_and_settings(tmp_path):
     versions.add(opened(tmp_path)[0].info.version)
     assert len(versions) == 5
     assert np.all(opened(tmp_path)[0].labels() == [1, 0, 0])
+
+
+@pytest.mark.parametrize("kind", ["class", "multi_label"])
+def test_classes_that_are_equal_as_numbers_have_a_fixed_order(tmp_path, kind):
+    names = [f"{zero}{number}" for number in range(1, 11) for zero in ("0", "")]
+    write_csv(tmp_path, [{"file_name": f"{name}.png", "label": name} for name in reversed(names)])
+    (source,) = opened(tmp_path, label_kind=kind)
+    assert source.info.classes == tuple(names)
+
+
+@pytest.mark.parametrize("kind", ["class", "multi_label"])
+def test_integer_classes_that_are_renumbered_are_noted(tmp_path, kind):
+    write_csv(tmp_path, [{"file_name": f"{name}.png", "label": name} for name in (9, 3, 7)])
+    (source,) = opened(tmp_path, label_kind=kind)
+    assert any("3, 7, 9" in note and "0 … 2" in note for note in source.notes())
+
+
+def test_a_row_with_a_repeated_name_is_refused(tmp_path):
+    write_images(tmp_path, "a.png")
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png", "label": "cat", "label": "dog"}\n')
+    assert "line 1: the name 'label' is repeated" in refusal(tmp_path)

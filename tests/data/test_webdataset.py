@@ -195,3 +195,27 @@ def test_the_version_covers_labels_offsets_and_optionally_all_bytes(tmp_path):
     assert version() != first
     write(shard, [("x.png", png(9)), *samples(1, 2)[1:]][1:] + samples(1, 2)[:1])
     assert version() != first
+
+
+def test_classes_that_are_equal_as_numbers_have_a_fixed_order(tmp_path):
+    names = [f"{zero}{number}" for number in range(1, 11) for zero in ("0", "")]
+    write(tmp_path / "a.tar", samples(*reversed(names)))
+    assert opened(tmp_path)[0].info.classes == tuple(names)
+
+
+@pytest.mark.parametrize("classes", [(), ("3", "7", "9")])
+def test_integer_classes_that_are_renumbered_are_noted(tmp_path, classes):
+    write(tmp_path / "a.tar", samples(9, 3, 7))
+    notes = list(opened(tmp_path, classes=classes)[0].notes())
+    assert any("3, 7, 9" in note and "0 … 2" in note for note in notes)
+
+
+@pytest.mark.parametrize("labels", [("0", "1", "2"), ("cat", "dog")])
+def test_classes_that_keep_their_numbers_or_have_none_are_not_noted(tmp_path, labels):
+    write(tmp_path / "a.tar", samples(*labels))
+    assert not list(opened(tmp_path)[0].notes())
+
+
+def test_a_label_with_a_repeated_name_is_refused(tmp_path):
+    write(tmp_path / "a.tar", [("0.png", png(0)), ("0.json", b'{"kind": 1, "kind": 2}')])
+    assert "the name 'kind' is repeated" in refusal(tmp_path, label="json:kind")

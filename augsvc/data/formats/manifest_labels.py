@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from augsvc.arrays import I64
 from augsvc.data.formats.annotations import Annotations
-from augsvc.data.formats.index import list_names
+from augsvc.data.formats.class_order import describe_numbers, sort_classes
 from augsvc.data.formats.manifest_rows import Row
 from augsvc.data.source import LabelKind
 from augsvc_client.text import printable
@@ -89,19 +89,12 @@ class ClassLabel(Label):
         """Labels by position in `classes`."""
         positions = {name: label for label, name in enumerate(classes)}
         labels = np.array([positions[value] for value in self.values], dtype=np.int64)
-        numbers = [str(number) for number in range(len(classes))]
-        notes: tuple[str, ...] = ()
-        if all(map(_is_integer, classes)) and list(classes) != numbers:
-            notes = (
-                f"the labels {list_names(classes)} of the file are 0 … {len(classes) - 1} in batches, in this order",
-            )
-        return self._annotations(classes, labels, None, *notes)
+        return self._annotations(classes, labels, None, *describe_numbers(classes))
 
     @classmethod
     def classes_of(cls, labels: Iterable[Label]) -> Sequence[str]:
-        """Sorted as numbers if all are integers: 2 before 10."""
-        names = {value for label in labels for value in label.values}
-        return sorted(names, key=int) if all(map(_is_integer, names)) else sorted(names)
+        """Those of all rows."""
+        return sort_classes(value for label in labels for value in label.values)
 
 
 class MultiLabel(Label):
@@ -127,13 +120,12 @@ class MultiLabel(Label):
         targets = np.zeros((len(self.values), len(classes)), dtype=np.uint8)
         for row, names in enumerate(self.values):
             targets[row, [positions[name] for name in names]] = 1
-        return self._annotations(classes, None, targets)
+        return self._annotations(classes, None, targets, *describe_numbers(classes))
 
     @classmethod
     def classes_of(cls, labels: Iterable[Label]) -> Sequence[str]:
-        """Sorted as those of one class a row."""
-        names = {name for label in labels for value in label.values for name in value}
-        return sorted(names, key=int) if all(map(_is_integer, names)) else sorted(names)
+        """Those of all rows."""
+        return sort_classes(name for label in labels for value in label.values for name in value)
 
 
 class Regression(Label):
@@ -165,10 +157,6 @@ class Text(Label):
         width = max(map(len, self.values), default=1)
         joined = b"".join(value.ljust(width, b"\0") for value in self.values)
         return self._annotations((), None, np.frombuffer(joined, np.uint8).reshape(-1, width))
-
-
-def _is_integer(name: str) -> bool:
-    return name.removeprefix("-").isdecimal() and name.isascii()
 
 
 def _flag(row: Row, column: str) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from augsvc.data.formats.json_stream import RepeatedName, to_distinct
 from augsvc_client.text import printable
 
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
@@ -89,7 +90,9 @@ class ManifestRows:
             if not text.strip():
                 continue
             try:
-                values = json.loads(text)
+                values = json.loads(text, object_pairs_hook=to_distinct)
+            except RepeatedName:
+                raise
             except (ValueError, RecursionError) as err:
                 raise ValueError("it is no JSON") from err
             if not isinstance(values, dict):

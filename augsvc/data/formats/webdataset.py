@@ -17,12 +17,14 @@ import numpy as np
 
 from augsvc.arrays import I64, Sample
 from augsvc.data.cache import DecodedCache
+from augsvc.data.formats.class_order import describe_numbers, sort_classes
 from augsvc.data.formats.dataset_root import DatasetRoot, join, name_faults
 from augsvc.data.formats.file_source import Files, FilesFormat, FileSource, locate_file
 from augsvc.data.formats.files import PAUSES_S, Identity, NotIndexed, open_below
 from augsvc.data.formats.format import give_statistics
 from augsvc.data.formats.image_files import ImageFilesSettings, ImageReader
 from augsvc.data.formats.index import Index, list_names
+from augsvc.data.formats.json_stream import RepeatedName, to_distinct
 from augsvc.data.formats.layout import split_of
 from augsvc.data.formats.tar_index import walk_tar
 from augsvc.data.source import SPLITS, Source, SourceInfo
@@ -50,7 +52,7 @@ class WebDatasetSettings(ImageFilesSettings, FilesFormat):
             root = DatasetRoot(self.path, self.follow_links)
             shards = {split: Shards(root, files, self) for split, files in _find_shards(root).items()}
             names = {label for read in shards.values() for label in read.labels}
-            classes = self.classes or tuple(sorted(names, key=int) if all(map(str.isdecimal, names)) else sorted(names))
+            classes = self.classes or sort_classes(names)
             if unknown := sorted(names - set(classes)):
                 raise ValueError(f"labels are {list_names(unknown)}, which `classes` does not have")
             sources: list[Source] = [
@@ -119,7 +121,9 @@ def _read_label(opened: BufferedReader, key: str, place: tuple[int, int], field:
     opened.seek(offset)
     try:
         text = opened.read(n_bytes).decode().strip()
-        value: Any = json.loads(text)[field] if field else text
+        value: Any = json.loads(text, object_pairs_hook=to_distinct)[field] if field else text
+    except RepeatedName as err:
+        raise ValueError(f"the label of {printable(key)!r}: {err}") from err
     except (ValueError, KeyError, TypeError, RecursionError):
         value = None
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
@@ -166,10 +170,9 @@ class ShardedImages(FileSource):
         )
 
     def notes(self) -> Sequence[str]:
-        """Samples without images."""
-        if not self._without_image:
-            return ()
-        return (f"{self._without_image:,} keys of the shards have no image and are left out",)
+        """Samples without images, and the numbers of classes that are integers."""
+        without = f"{self._without_image:,} keys of the shards have no image and are left out"
+        return (*([without] if self._without_image else []), *describe_numbers(self.info.classes))
 
     def _decoding_bytes(self, data: bytes) -> int:
         return self._reader.decoding_bytes(data)

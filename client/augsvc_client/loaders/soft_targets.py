@@ -24,15 +24,22 @@ def weighted_labels(batch: Mapping[str, Any]) -> list[tuple[Any, Any]]:
 
 
 def soft_targets(arrays: Arrays, classes: int) -> Arrays:
-    """float32 (N, `classes`), the weights of each sample's labels.
+    """float32 (N, `classes`), the weights of each sample's labels; a negative label, of a sample without a class, has none.
 
-    Raises ValueError for a label that is not below `classes`.
+    Raises ValueError for a label that is not below `classes`, and for labels of another kind than one class a sample.
     """
+    label = arrays["label"]
+    if label.ndim != 1 or label.dtype.kind not in "iu":
+        raise ValueError(
+            f"soft_targets needs labels of one class a sample, not several classes (multi_label), numbers (regression) or "
+            f"text: the batch's are {label.dtype} of the shape {label.shape}"
+        )
     pairs = weighted_labels(arrays)
-    highest = max(int(label.max(initial=0)) for label, _ in pairs)
+    highest = max(int(labels.max(initial=0)) for labels, _ in pairs)
     if highest >= classes:
         raise ValueError(f"soft_targets is the number of classes: the batch has label {highest}, got {classes}")
-    targets = np.zeros((len(arrays["label"]), classes), np.float32)
-    for label, weight in pairs:
-        targets[np.arange(len(label)), label] += weight
+    targets = np.zeros((len(label), classes), np.float32)
+    for labels, weight in pairs:
+        rows = np.arange(len(label))
+        targets[rows, np.maximum(labels, 0)] += np.where(labels >= 0, weight, 0)
     return {"target": targets}
