@@ -34,10 +34,25 @@ def interpolation(given: Parameters, build: Builder, default: str, name: str = "
 
 def border(given: Parameters, build: Builder) -> dict[str, object]:
     """The constant border of a move; of a fill for each type of input that of images."""
-    fill = given.take("fill")
+    fill = masks = given.take("fill")
     if isinstance(fill, Mapping):
-        fill = fill.get("Image", fill.get("others"))
-    return {"border": "constant", "fill": colors_after(build, "fill", 0.0 if fill is None else fill)}
+        fill, masks = (fill.get(kind, fill.get("others")) for kind in ("Image", "Mask"))
+    mask_border(build, 0 if masks is None else masks)
+    return {"border": "constant", "fill": fill_color(build, fill)}
+
+
+def fill_color(build: Builder, fill: Value) -> list[float]:
+    """The colour on [0, 1] of a fill; None is black."""
+    return colors_after(build, "fill", 0.0 if fill is None else fill)
+
+
+def mask_border(build: Builder, value: Value) -> None:
+    """Notes the value of masks beyond a constant border, 255 here: the default 0 is a remark, another value a difference."""
+    values = value if isinstance(value, list | tuple) else [value]
+    if all(level == 255 for level in values):
+        return
+    note = build.differs if any(values) else build.remark
+    note(f"masks are 255 outside the image, not {show(value)}: give the loss ignore_index=255")
 
 
 def colors_after(build: Builder, name: str, value: Value) -> list[float]:

@@ -78,9 +78,15 @@ def _salt_and_pepper(given: Parameters, build: Builder) -> None:
     build.add("salt_and_pepper", given.p(0.5), settings)
 
 
+def _erased_masks(given: Parameters, build: Builder, name: str = "fill_mask") -> None:
+    """Notes masks that are erased with the image."""
+    if (value := given.take(name)) is not None:
+        build.differs(f"leaves masks as they are; there {name} {show(value)} erases them")
+
+
 def _pixel_dropout(given: Parameters, build: Builder) -> None:
     value = given.number("drop_value", 0.0, 0.0, 255.0)
-    given.ignore("mask_drop_value")
+    _erased_masks(given, build, "mask_drop_value")
     settings = {"rate": given.number("dropout_prob", 0.01), "value": value / 255.0}
     build.add("pixel_dropout", given.p(0.5), {**settings, "per_channel": given.flag("per_channel", False)})
 
@@ -105,7 +111,7 @@ def _downscale(given: Parameters, build: Builder) -> None:
 
 def _erasing(given: Parameters, build: Builder) -> None:
     """The ratio is width / height, as ours."""
-    given.ignore("fill_mask")
+    _erased_masks(given, build)
     build.differs(
         "draws the ratio log-uniformly, and clamps rectangles that do not fit; there uniformly, of those that fit"
     )
@@ -133,7 +139,7 @@ def _fractions(given: Parameters, build: Builder, name: str, axis: int) -> Range
 
 
 def _coarse_dropout(given: Parameters, build: Builder) -> None:
-    given.ignore("fill_mask")
+    _erased_masks(given, build)
     settings = {
         "holes": given.range("num_holes_range", (1.0, 2.0)),
         "height": _fractions(given, build, "hole_height_range", 0),
@@ -144,7 +150,7 @@ def _coarse_dropout(given: Parameters, build: Builder) -> None:
 
 
 def _xy_masking(given: Parameters, build: Builder) -> None:
-    given.ignore("fill_mask")
+    _erased_masks(given, build)
     size = build.framing.require_size("a mask's length")
     settings: dict[str, object] = {"value": _fill(given, build)}
     for axis, side in (("x", size[1]), ("y", size[0])):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from augsvc.importing.builder import Builder, Entry
-from augsvc.importing.common import add_children, colors_after, flip, gray_of, nothing
+from augsvc.importing.common import add_children, fill_color, flip, gray_of, mask_border, nothing
 from augsvc.importing.node import Value
 from augsvc.importing.parameters import Parameters, Range, Refused, negated, scaled
 from augsvc.importing.steps import validated
@@ -22,29 +22,34 @@ _WHOLE_PIXELS = "translates by fractions of a pixel, not by whole pixels: 1.3 le
 _STILL: dict[str, object] = {
     "degrees": 0.0, "translate_x": 0.0, "translate_y": 0.0, "scale": 1.0, "shear_x": 0.0, "shear_y": 0.0,
 }  # fmt: skip
-_MASKS = ("mask_interpolation", "fill_mask", "rotate_method")
 
 
 def _interpolation(given: Parameters, build: Builder) -> None:
-    mode = given.whole("interpolation", 1, 0, 6)
-    given.ignore(*_MASKS)
+    mode, of_masks = given.whole("interpolation", 1, 0, 6), given.whole("mask_interpolation", 0, 0, 6)
     if mode not in (1, 5):
         build.differs(f"interpolates bilinearly, not {_INTERPOLATIONS[mode]}")
+    if of_masks not in (0, 6):
+        build.differs(f"samples masks by nearest neighbour, not {_INTERPOLATIONS[of_masks]}")
+    if given.word("rotate_method", "largest_box") == "ellipse":
+        build.differs("boxes hold their moved corners, not an ellipse")
 
 
-def _border_mode(given: Parameters) -> str:
-    border = _BORDERS[given.whole("border_mode", 0, 0, 4)]
+def _border_mode(given: Parameters, build: Builder, shows: bool = True) -> str:
+    """The border, with a note on masks if it `shows`."""
+    border, masks = _BORDERS[given.whole("border_mode", 0, 0, 4)], given.take("fill_mask")
     if border is None:
         raise Refused("border_mode wrap has no counterpart")
+    if border == "constant" and shows:
+        mask_border(build, 0 if masks is None else masks)
     return border
 
 
 def _border(given: Parameters, build: Builder) -> dict[str, object]:
     """The border of a move; only a constant one has a colour."""
-    border, fill = _border_mode(given), given.take("fill")
+    border, fill = _border_mode(given, build), given.take("fill")
     if border != "constant":
         return {"border": border}
-    return {"border": border, "fill": colors_after(build, "fill", 0.0 if fill is None else fill)}
+    return {"border": border, "fill": fill_color(build, fill)}
 
 
 def _rotate(given: Parameters, build: Builder) -> None:
@@ -196,11 +201,11 @@ def _resize_side(side: str) -> Entry:
 
 def _padding(given: Parameters, build: Builder) -> tuple[str, float | list[float]]:
     """The border of a crop, where the source is smaller."""
-    given.ignore("fill_mask")
     given.require("pad_position", ("center",), "pads on both sides")
-    if given.flag("pad_if_needed", False):
+    pads = given.flag("pad_if_needed", False)
+    if pads:
         build.remark("pads smaller images")
-    return _border_mode(given), gray_of(given, build, "fill")
+    return _border_mode(given, build, pads), gray_of(given, build, "fill")
 
 
 def _random_crop(given: Parameters, build: Builder) -> None:
@@ -220,12 +225,14 @@ def _center_crop(given: Parameters, build: Builder) -> None:
 
 def _pad_if_needed(given: Parameters, build: Builder) -> None:
     _require_always(given)
-    given.ignore("fill_mask", "padding")
+    given.ignore("padding")
     given.require("position", ("center",), "pads on both sides")
     for name in ("pad_height_divisor", "pad_width_divisor"):
         given.require(name, (), "images of many sizes leave it")
     build.before_frame()
-    build.framing.pad_to(given.size("min_height", "min_width"), _border_mode(given), gray_of(given, build, "fill"))
+    build.framing.pad_to(
+        given.size("min_height", "min_width"), _border_mode(given, build), gray_of(given, build, "fill")
+    )
 
 
 def _square(op: str, p: float) -> Entry:

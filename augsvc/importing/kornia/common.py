@@ -1,6 +1,7 @@
 """What all of Kornia's augmentations share: `p`, draws of a batch, and padding by name."""
 
 from augsvc.importing.builder import Builder, Entry
+from augsvc.importing.common import mask_border
 from augsvc.importing.parameters import Parameters, Range, Refused, choose
 
 _BORDERS = {"zeros": "zeros", "border": "edge", "reflection": "reflect"}
@@ -23,10 +24,12 @@ def moves(given: Parameters, build: Builder) -> dict[str, object]:
         build.differs(f"interpolates bilinearly, not {mode}")
     fill = given.numbers("fill_value", (1, 3))
     border = choose({**_BORDERS, "fill": "constant"}, given.word("padding_mode", "zeros"), "padding_mode")
-    if border == "constant" and fill:
-        return {"border": "constant", "fill": fill if len(fill) == 3 else fill * 3}
-    if border == "constant":
+    if border == "constant" and not fill:
         raise Refused("padding_mode fill needs a fill_value")
+    if border in ("constant", "zeros"):
+        mask_border(build, fill[0] if border == "constant" and len(fill) == 1 else 0)
+    if border == "constant":
+        return {"border": "constant", "fill": fill if len(fill) == 3 else fill * 3}
     return {"border": border}
 
 

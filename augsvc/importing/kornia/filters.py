@@ -77,6 +77,7 @@ def _erasing(given: Parameters, build: Builder) -> None:
         raise Refused("ratio must be above 0")
     if low < high:
         build.differs("draws the ratio log-uniformly; there uniformly, below or above 1 with equal probability")
+    build.remark("leaves masks as they are; Kornia erases them to 0")
     settings = {
         "scale": given.range("scale", (0.02, 0.33)),
         "ratio": scaled((1.0 / high, 1.0 / low), 1.0),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from augsvc.importing.builder import Builder, Entry
-from augsvc.importing.common import add_children, border, interpolation, one_child
+from augsvc.importing.common import add_children, fill_color, interpolation, one_child
 from augsvc.importing.parameters import Parameters, Refused
 
 
@@ -63,14 +63,14 @@ def _aug_mix(given: Parameters, build: Builder) -> None:
         "width": given.whole("mixture_width", 3),
         "all_ops": given.flag("all_ops", True),
         **({"depth": depth} if depth > 0 else {}),
-        "fill": border(given, build)["fill"],
+        "fill": fill_color(build, given.take("fill")),
     }
     build.add("aug_mix", 1.0, settings)
 
 
 def _policy(given: Parameters, build: Builder) -> dict[str, object]:
     interpolation(given, build, "nearest")
-    return {"fill": border(given, build)["fill"]}
+    return {"fill": fill_color(build, given.take("fill"))}
 
 
 def _mix(op: str) -> Entry:
