@@ -136,7 +136,31 @@ def test_classes_of_the_settings(tmp_path):
 @pytest.mark.parametrize(
     ("contents", "options", "message"),
     [
-        ("file_name\na.png\n", {}, "line 2: there is no column 'label', only file_name"),
+        (
+            "file_name\na.png\n",
+            {},
+            "line 1: there is no column 'label', only 'file_name': set `label` to the column of the labels",
+        ),
+        (
+            "image,class\na.png,dog\n",
+            {},
+            "there is no column 'file_name', 'label', only 'image', 'class': set `file` to the column of the image files, "
+            "and set `label` to the column of the labels",
+        ),
+        (
+            "file_name,label\na.png,dog\n",
+            {"split": "set"},
+            "line 1: there is no column 'set', only 'file_name', 'label': set `split`",
+        ),
+        ("file_name, label\na.png,dog\n", {}, "only 'file_name', ' label': remove the spaces around ' label'"),
+        ("file_name,Label\na.png,dog\n", {}, "only 'file_name', 'Label': set `label` to 'Label', as capitals count"),
+        (
+            "file_name;label\na.png;dog\n",
+            {},
+            "'file_name;label' seems to be several columns, separated by semicolons: use commas",
+        ),
+        ("file_name\tlabel\na.png\tdog\n", {}, "separated by tabs: use commas, or end its name in .tsv"),
+        ("a.png,dog\n", {}, "line 1: there is no header: the first line must name the columns, as 'file_name,label'"),
         ("file_name,label\na.png\n", {}, "line 2: 1 values, and the header has 2"),
         ("file_name,label\na.png,b,c\n", {}, "line 2: 3 values"),
         ("file_name,label\na.png,\n", {}, "'label' is empty"),
@@ -171,6 +195,36 @@ def test_a_bad_row_of_jsonl_is_named(tmp_path, line):
     write_images(tmp_path, "a.png")
     (tmp_path / "metadata.jsonl").write_text(f"\n{line}\n")
     assert "metadata.jsonl, line 2" in refusal(tmp_path)
+
+
+def test_all_bad_rows_are_named_together(tmp_path):
+    write_images(tmp_path, "a.png")
+    rows = ["a.png,dog", "a.png,cat", ",dog", "b.png,", "c.png,dog,1", "../d.png,dog", "e.png,dog"]
+    (tmp_path / "metadata.csv").write_text("\n".join(["file_name,label", *rows]) + "\n")
+    lines = refusal(tmp_path).split("\n")
+    assert all(line.startswith("dataset 'table': ") for line in lines)
+    assert [line.partition("metadata.csv, line ")[2].partition(":")[0] for line in lines] == ["3", "4", "5", "6", "7"]
+    (tmp_path / "metadata.csv").unlink()
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png"}\n' * 3 + "[]\n" + "{\n" * 30)
+    lines = refusal(tmp_path).split("\n")
+    assert "line 1: there is no column 'label', only 'file_name'" in lines[0]
+    assert len(lines) == 21
+    assert lines[-1] == "dataset 'table': and 14 more such faults"
+
+
+def test_the_faults_of_all_manifests_are_named_together(tmp_path):
+    for split in ("train", "val"):
+        write_csv(tmp_path / split, [{"file_name": "a.png", "label": ""}])
+    assert ["train/metadata.csv, line 2" in (text := refusal(tmp_path)), "val/metadata.csv, line 2" in text] == [
+        True,
+        True,
+    ]
+
+
+def test_classes_that_differ_only_in_case_are_noted(tmp_path):
+    write_csv(tmp_path, [{"file_name": "a.png", "label": "Cat"}, {"file_name": "b.png", "label": "cat"}])
+    (source,) = opened(tmp_path)
+    assert "classes whose names differ only in case, form or spaces: Cat, cat" in list(source.notes())
 
 
 def test_settings_that_contradict_themselves(tmp_path):

@@ -14,6 +14,7 @@ from augsvc.data.formats.dataset_root import DatasetRoot, name_faults
 from augsvc.data.formats.file_source import Files, FilesFormat, FileSource
 from augsvc.data.formats.format import give_statistics
 from augsvc.data.formats.image_files import ImageFilesSettings, ImageReader
+from augsvc.data.formats.index import note_twins
 from augsvc.data.source import Source, SourceInfo
 from augsvc.errors import Undecodable
 
@@ -107,7 +108,7 @@ class AnnotatedImages(FileSource):
         return dict(sorted(self._annotations.left_out.items()))
 
     def notes(self) -> Iterator[str]:
-        """The number of boxes, and what was changed or left out."""
+        """The number of boxes, what was changed or left out, and classes with nearly the same name."""
         objects = self._annotations.objects
         if objects is not None:
             counts = np.diff(objects.offsets)
@@ -115,6 +116,7 @@ class AnnotatedImages(FileSource):
             without = f"; {empty:,} images have none" if empty else ""
             yield f"{len(objects.labels):,} boxes, at most {int(counts.max()):,} an image{without}"
         yield from self._annotations.notes
+        yield from note_twins(self.info.classes)
 
     def _decoding_bytes(self, data: bytes) -> int:
         return self._reader.decoding_bytes(data)

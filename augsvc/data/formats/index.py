@@ -97,8 +97,7 @@ class Index:
             yield f"{plural} beside the class folders ignored ({self.loose:,}): move each into the folder of its class"
         if self.irregular:
             yield f"links that lead nowhere, pipes or sockets ignored: {list_names(sorted(self.irregular))}"
-        if twins := _twins(self.classes):
-            yield f"classes whose names differ only in case, form or spaces: {list_names(twins)}"
+        yield from note_twins(self.classes)
         if self.leftovers:
             counts = ", ".join(
                 f"{printable(name)} ({count:,})" for name, count in self.leftovers.most_common(_MOST_NAMED)
@@ -121,11 +120,13 @@ def _unreadable(err: OSError) -> tuple[str, str]:
     return "was removed while it was indexed", "reload the datasets or restart the server"
 
 
-def _twins(classes: Sequence[str]) -> list[str]:
+def note_twins(classes: Sequence[str]) -> Iterator[str]:
+    """A note on classes with nearly the same name, if there are some."""
     alike: dict[str, list[str]] = {}
     for label in classes:
         alike.setdefault(unicodedata.normalize("NFKC", label).casefold().strip(), []).append(label)
-    return [label for labels in alike.values() if len(labels) > 1 for label in labels]
+    if twins := [label for labels in alike.values() if len(labels) > 1 for label in labels]:
+        yield f"classes whose names differ only in case, form or spaces: {list_names(twins)}"
 
 
 class Indexer:

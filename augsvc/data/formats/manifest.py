@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 from augsvc.data.formats.annotated import AnnotatedFormat
 from augsvc.data.formats.annotations import Annotations
 from augsvc.data.formats.dataset_root import DatasetRoot, join, require_below
+from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.layout import split_of
 from augsvc.data.formats.manifest_labels import LABELS, Label
 from augsvc.data.formats.manifest_rows import ManifestRows
@@ -40,22 +41,30 @@ class ManifestSettings(AnnotatedFormat):
         """Those of the label."""
         return (self.label,) if isinstance(self.label, str) else self.label
 
+    @property
+    def _column_settings(self) -> Mapping[str, str]:
+        """Each column that rows need, with the setting that names it."""
+        settings = {self.file: "file"} | dict.fromkeys(self.columns, "label")
+        return settings if self.split is None else settings | {self.split: "split"}
+
     def read_splits(self, root: DatasetRoot) -> Mapping[str, Annotations]:
         """The rows by manifest, or by the column `split`."""
         collected: dict[str, Label] = {}
+        faults = Faults()
         new = LABELS[self.label_kind]
         for split, file in self._find_manifests(root).items():
             with root.open(file) as opened:
-                rows = ManifestRows(opened, file)
-                try:
-                    for row in rows:
+                rows = ManifestRows(opened, root.locate(file), self._column_settings, faults)
+                for row in rows:
+                    try:
                         name = split if self.split is None else _split(row.text(self.split))
                         label = collected.setdefault(name, new(self.columns, self.classes, self.separator))
                         label.add(join(file.rpartition("/")[0], require_below(row.text(self.file), "it")), row)
-                except ValueError as err:
-                    raise ValueError(f"{root.locate(file)}, line {rows.line}: {err}") from err
+                    except ValueError as err:
+                        rows.refuse(err)
             for label in collected.values():
                 label.cover(rows.digest)
+        faults.refuse()
         if not collected:
             raise ValueError(f"{root.locate('')}: the manifests have no rows")
         classes = self.classes or tuple(new.classes_of(collected.values()))

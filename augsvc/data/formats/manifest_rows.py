@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.json_stream import RepeatedName, to_distinct
+from augsvc.data.formats.manifest_columns import find_header_fault, find_missing_columns
 from augsvc_client.text import printable
 
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
@@ -21,9 +23,7 @@ class Row:
     values: Mapping[str, Any]
 
     def value(self, column: str) -> Any:
-        """Raises ValueError where the row lacks the column."""
-        if column not in self.values:
-            raise ValueError(f"there is no column {printable(column)!r}, only {', '.join(map(printable, self.values))}")
+        """The value of a column that the settings name."""
         return self.values[column]
 
     def text(self, column: str) -> str:
@@ -46,55 +46,69 @@ class Row:
 
 
 class ManifestRows:
-    """Iterates over the rows of an opened file.
+    """Iterates over the rows of an opened file; rows that cannot be read become faults and are left out.
 
     Attributes:
         digest: SHA-256 (hex) of the file.
-        line: the line of the last row.
     """
 
-    def __init__(self, file: io.BufferedReader, name: str) -> None:
-        """`name` ends in .csv or .tsv, else the file is JSONL."""
+    def __init__(self, file: io.BufferedReader, where: str, columns: Mapping[str, str], faults: Faults) -> None:
+        """`where` is the path for messages; it ends in .csv or .tsv, else the file is JSONL.
+
+        `columns` are those that each row needs, with the settings that name them.
+        """
         self.digest = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(0)
-        self.line = 0
+        self._line = 0
         self._text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-        self._delimiter = _DELIMITERS.get(name.rpartition(".")[2].lower())
+        self._delimiter = _DELIMITERS.get(where.rpartition(".")[2].lower())
+        self._where, self._columns, self._faults = where, columns, faults
+
+    def refuse(self, reason: object) -> None:
+        """Adds a fault of the last row."""
+        self._faults.add(f"{self._where}, line {self._line}: {reason}")
 
     def __iter__(self) -> Iterator[Row]:
-        """Raises ValueError for a row that cannot be read; `line` says which."""
+        """Ends at damage after which there are no rows."""
         try:
             yield from self._json_rows() if self._delimiter is None else self._csv_rows(self._delimiter)
-        except UnicodeDecodeError as err:
-            raise ValueError("it is not text in UTF-8") from err
-        except csv.Error as err:
-            raise ValueError("it is no valid CSV") from err
+        except UnicodeDecodeError:
+            self.refuse("it is not text in UTF-8: save the file as UTF-8")
+        except csv.Error:
+            self.refuse("it is no valid CSV")
 
     def _csv_rows(self, delimiter: str) -> Iterator[Row]:
         reader = csv.reader(self._text, delimiter=delimiter, strict=True)
         names: list[str] = []
         for values in reader:
-            self.line = reader.line_num
+            self._line = reader.line_num
             if not names:
                 names = values
-                if len(set(names)) < len(names):
-                    raise ValueError("two columns have the same name")
+                if fault := find_header_fault(names, delimiter, self._columns):
+                    self.refuse(fault)
+                    return
             elif values:
                 if len(values) != len(names):
-                    raise ValueError(f"{len(values)} values, and the header has {len(names)}")
+                    self.refuse(f"{len(values)} values, and the header has {len(names)}")
+                    continue
                 yield Row(dict(zip(names, values, strict=True)))
 
     def _json_rows(self) -> Iterator[Row]:
         for text in self._text:
-            self.line += 1
+            self._line += 1
             if not text.strip():
                 continue
             try:
                 values = json.loads(text, object_pairs_hook=to_distinct)
-            except RepeatedName:
-                raise
-            except (ValueError, RecursionError) as err:
-                raise ValueError("it is no JSON") from err
+            except RepeatedName as err:
+                self.refuse(err)
+                continue
+            except (ValueError, RecursionError):
+                self.refuse("it is no JSON: each line must be one JSON object")
+                continue
             if not isinstance(values, dict):
-                raise ValueError("a row must be a JSON object")
-            yield Row(values)
+                self.refuse("a row must be a JSON object")
+            elif fault := find_missing_columns(values, self._columns):
+                self.refuse(fault)
+            else:
+                yield Row(values)

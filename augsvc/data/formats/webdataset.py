@@ -23,7 +23,7 @@ from augsvc.data.formats.file_source import Files, FilesFormat, FileSource, loca
 from augsvc.data.formats.files import PAUSES_S, Identity, NotIndexed, open_below
 from augsvc.data.formats.format import give_statistics
 from augsvc.data.formats.image_files import ImageFilesSettings, ImageReader
-from augsvc.data.formats.index import Index, list_names
+from augsvc.data.formats.index import Index, list_names, note_twins
 from augsvc.data.formats.json_stream import RepeatedName, to_distinct
 from augsvc.data.formats.layout import split_of
 from augsvc.data.formats.tar_index import walk_tar
@@ -170,9 +170,10 @@ class ShardedImages(FileSource):
         )
 
     def notes(self) -> Sequence[str]:
-        """Samples without images, and the numbers of classes that are integers."""
+        """Samples without images, the numbers of classes that are integers, and classes with nearly the same name."""
         without = f"{self._without_image:,} keys of the shards have no image and are left out"
-        return (*([without] if self._without_image else []), *describe_numbers(self.info.classes))
+        classes = self.info.classes
+        return (*([without] if self._without_image else []), *describe_numbers(classes), *note_twins(classes))
 
     def _decoding_bytes(self, data: bytes) -> int:
         return self._reader.decoding_bytes(data)
