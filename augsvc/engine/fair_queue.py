@@ -73,7 +73,8 @@ class _Job:
     spent_s: float  # all its tasks so far, also those that failed or were cancelled while they ran
     last_task_s: float = 0.0
     idle_since_s: float = 0.0
-    running: int = 0  # tasks, and results that it holds
+    running: int = 0  # tasks
+    held: int = 0  # results
     tasks: deque[Task[Any]] = field(default_factory=deque)
 
 
@@ -100,7 +101,8 @@ class FairQueue(Generic[T]):
     ) -> None:
         """`charge` is called with a job and the seconds of its task after each, from the thread that ran it.
 
-        A job has at most `threads_per_job` tasks running, and results that it holds.
+        A job has at most `threads_per_job` running tasks and held results. All jobs have as many as there are threads, or one
+        each where they are more: however many the others hold, a job that has none is served.
         """
         self._clock, self._charge, self._anticipation = clock, charge, anticipation
         self._threads_per_job = threads_per_job
@@ -154,16 +156,17 @@ class FairQueue(Generic[T]):
         return task.future
 
     def hold(self, job: str) -> None:
-        """Called by a running task: its result counts as one more of them until `release`."""
+        """Called by a running task: until `release` the job holds its result."""
         with self._changed:
             if job in self._waiting:  # not after `stop`
-                self._waiting[job].running += 1
+                self._waiting[job].held += 1
 
     def release(self, job: str) -> None:
         """Ends a `hold`."""
         with self._changed:
             if job in self._waiting:  # not after `stop`
-                self._end(job)
+                self._waiting[job].held -= 1
+                self._notify_end(job)
 
     def stop(self) -> None:
         """Cancels queued tasks and waits for the running ones."""
@@ -220,17 +223,19 @@ class FairQueue(Generic[T]):
         for name, job in list(self._waiting.items()):
             while job.tasks and job.tasks[0].future.cancelled():
                 job.tasks.popleft()
-            if not job.tasks and not job.running:
+            if not (job.tasks or job.running or job.held):
                 self._pause(name)
         running = sum(job.running for job in self._waiting.values())
         long = sum(job.running for job in self._waiting.values() if job.last_task_s > LONG_S)
-        if running >= len(self._threads):
+        if running >= len(self._threads):  # held results take none
             return None
+        results = running + sum(job.held for job in self._waiting.values())
+        most = self._threads_per_job if results < len(self._threads) else 1
         ready = [
             (name, job)
             for name, job in self._waiting.items()
             if job.tasks
-            and job.running < self._threads_per_job
+            and job.running + job.held < most
             and (job.last_task_s <= LONG_S or long < max(1, len(self._threads) - 1))
         ]
         return min(ready, key=lambda entry: entry[1].spent_s, default=None)
@@ -254,14 +259,14 @@ class FairQueue(Generic[T]):
             if (job := self._waiting.get(name)) is not None:
                 job.spent_s += seconds
                 job.last_task_s = seconds
-                self._end(name)
+                job.running -= 1
+                self._notify_end(name)
         self._charge(name, seconds)
 
-    def _end(self, name: str) -> None:
-        """One of a job's running tasks, or held results, has ended."""
+    def _notify_end(self, name: str) -> None:
+        """After a job's task has ended, or it has released a result: another task may run."""
         job = self._waiting[name]
-        job.running -= 1
-        if not job.tasks and not job.running:
+        if not (job.tasks or job.running or job.held):
             self._pause(name)
         self._changed.notify()
 

@@ -19,6 +19,8 @@ T = TypeVar("T")
 _Step = tuple[Phase | None, list[T]]  # the next phase, or the result
 Compute = Callable[[Callable[[], None], Stages], T]  # its first argument is called regularly and cancels by raising
 # A batch is read while another one is rendered, also one of the same job; each holds decoded samples (reading.SOURCE_BYTES).
+# Chunks that wait for the device take no thread, else two jobs with long renders would keep all of them. All jobs have three
+# chunks, or one each where they are more (cli/memory.py).
 _READING_THREADS, _READING_THREADS_PER_JOB = 3, 2
 # A receipt decodes one sample, and a sheet is drawn on one thread.
 _INSPECTION_THREADS, _INSPECTION_THREADS_PER_JOB = 2, 1

@@ -247,3 +247,25 @@ def test_decoded_samples_wait_for_the_device_in_bounded_numbers(engine, slow):
     device.set()
     assert all(work.future.result(WAIT_S).samples == 8 for work in works)
     push.future.result(WAIT_S)
+
+
+@pytest.mark.parametrize("jobs", [2, 6])
+def test_jobs_whose_batches_wait_for_the_device_leave_the_reading_to_others(engine, slow, jobs):
+    """Two jobs with long renders kept the three reading threads: another job had 15 batches in 12 s, beside one of them 805."""
+    device, busy = threading.Event(), threading.Event()
+    push = engine._queues.submit(
+        engine._queues.rendering, "other", lambda check, _: (busy.set(), device.wait(WAIT_S), None)[2]
+    )
+    assert busy.wait(WAIT_S)
+    slow.open()
+    works = [engine.produce(opened(slow), BATCH, f"heavy {n % jobs}") for n in range(4 * jobs)]
+    for _ in range(8 * max(3, jobs)):  # three chunks, and the first one of each job
+        assert slow.begun.acquire(timeout=WAIT_S)
+    assert not slow.begun.acquire(timeout=0.3)
+    light = Gated()
+    light.open()
+    work = engine.produce(opened(light), BATCH, "light")
+    assert all(light.begun.acquire(timeout=WAIT_S) for _ in range(8))
+    device.set()
+    assert all(done.future.result(WAIT_S).samples == 8 for done in [work, *works])
+    push.future.result(WAIT_S)
