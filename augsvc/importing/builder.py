@@ -47,6 +47,10 @@ class Normalisation:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+    def undo(self, values: Sequence[float]) -> list[float]:
+        """The colour on [0, 1] of three normalised values."""
+        return [round(v * std + mean, 6) for v, mean, std in zip(values, self.mean, self.std, strict=True)]
+
 
 Translator = Callable[[Parameters, "Builder"], None]
 
@@ -102,8 +106,11 @@ class Builder:
             raise Refused(_AFTER_NORMALISING)
         self.steps.append(step)
 
-    def before_frame(self) -> None:
-        """Called by transforms that change the size, before they do: notes what changes as the frame comes first."""
+    def before_frame(self, *, fills: bool = False) -> None:
+        """Called by transforms that change the size, before they do: notes what changes as the frame comes first.
+
+        `fills`: it pads with a colour, which colour transforms change once they come after it.
+        """
         self.is_frame = True
         if self.depth:
             raise Refused(
@@ -111,6 +118,8 @@ class Builder:
             )
         if not all(_commutes_with_crops(step) for step in self.steps):
             self.differs("comes first here: the transforms before it act on the canvas, at its resolution")
+        elif fills and any(issubclass(registry()[str(step["op"])], Tone) for step in self.steps):
+            self.differs("comes first here: the colour transforms before it change its fill too")
 
     def walk(self, nodes: Sequence[Node]) -> None:
         """Translates transforms in order; one that cannot be translated leaves a line that says so."""
@@ -127,11 +136,15 @@ class Builder:
         """The steps of each child of a container; those that are refused have lines, and raise Refused after all are read."""
         steps, start = [], len(self.lines)
         for child in node.children:
-            inner = Builder(self.table, self.framing, self.depth + 1, normalisation=self.normalisation)
+            inner = Builder(
+                self.table, self.framing, self.depth + 1, normalisation=self.normalisation, is_float=self.is_float
+            )
             inner.walk([child])
             self.lines += inner.lines
             if inner.normalisation is not self.normalisation:
                 raise Refused("holds a Normalize: put it outside the container, last")
+            if inner.is_float is not self.is_float:
+                raise Refused("holds a conversion of bytes or floats: put it outside the container")
             steps.append(inner.steps)
         below = [line for line in self.lines[start:] if line.depth == self.depth + 1]
         refused = [line.name for line in below if line.verdict is Verdict.REFUSED]
@@ -140,7 +153,7 @@ class Builder:
         return steps
 
     def _translate(self, node: Node) -> None:
-        start, count, before = len(self.lines), len(self.steps), self.normalisation
+        start, count, before = len(self.lines), len(self.steps), (self.normalisation, self.is_float)
         framing = self.framing.copy()
         self.differences = self.framing.differences = []
         self.remarks, self.is_frame, self.is_inlined = [], False, False
@@ -156,7 +169,7 @@ class Builder:
             given.require_none_left()
         except Refused as refusal:
             del self.steps[count:]
-            self.normalisation, self.framing = before, framing
+            (self.normalisation, self.is_float), self.framing = before, framing
             line = Line(node.name, Verdict.REFUSED, (), (str(refusal),), nearest, self.depth, node)
         else:
             notes = dict.fromkeys(self.differences + self.remarks)

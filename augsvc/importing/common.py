@@ -33,17 +33,29 @@ def interpolation(given: Parameters, build: Builder, default: str, name: str = "
 
 
 def border(given: Parameters, build: Builder) -> dict[str, object]:
-    """The constant border of a move; of a fill for each type of input that of images."""
+    """The constant border of a move."""
+    fill, masks = fills_of(given)
+    mask_border(build, masks)
+    return {"border": "constant", "fill": fill_color(build, fill)}
+
+
+def fills_of(given: Parameters) -> tuple[Value, Value]:
+    """The fill of images and that of masks, which may be in a mapping by the type of input; 0 by default."""
     fill = masks = given.take("fill")
     if isinstance(fill, Mapping):
         fill, masks = (fill.get(kind, fill.get("others")) for kind in ("Image", "Mask"))
-    mask_border(build, 0 if masks is None else masks)
-    return {"border": "constant", "fill": fill_color(build, fill)}
+    return fill, 0 if masks is None else masks
 
 
 def fill_color(build: Builder, fill: Value) -> list[float]:
     """The colour on [0, 1] of a fill; None is black."""
     return colors_after(build, "fill", 0.0 if fill is None else fill)
+
+
+def frame_fill(build: Builder, fill: Value) -> float | list[float]:
+    """The same of a frame, which comes before the normalisation: a number where the channels are equal."""
+    colors = fill_color(build, fill)
+    return colors[0] if len(set(colors)) == 1 else colors
 
 
 def mask_border(build: Builder, value: Value) -> None:
@@ -55,25 +67,21 @@ def mask_border(build: Builder, value: Value) -> None:
     note(f"masks are 255 outside the image, not {show(value)}: give the loss ignore_index=255")
 
 
+def level(given: Parameters, build: Builder, name: str) -> float:
+    """A level on [0, 1], from one of 255 if values are bytes; 0 by default."""
+    return given.number(name, 0.0, 0.0, 1.0) if build.is_float else given.number(name, 0.0, 0.0, 255.0) / 255.0
+
+
 def colors_after(build: Builder, name: str, value: Value) -> list[float]:
-    """The colour on [0, 1] of a fill in levels of 255; after a normalisation, of one in its units."""
+    """The colour on [0, 1] of a fill in levels of 255, or on [0, 1] of floats; after a normalisation, of one in its units."""
     values = list(value) if isinstance(value, list | tuple) else [value] * 3
     values = values * 3 if len(values) == 1 else values
     if len(values) != 3 or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
         raise Refused(f"{name} must be a number or three, not {show(value)}")
     levels = [float(v) for v in values if isinstance(v, int | float)]
-    normalisation = build.normalisation
-    if normalisation is not None:
-        triples = zip(levels, normalisation.mean, normalisation.std, strict=True)
-        return [round(level * std + mean, 6) for level, mean, std in triples]
+    if build.normalisation is not None:
+        return build.normalisation.undo(levels)
     return [round(level if build.is_float else level / 255.0, 6) for level in levels]
-
-
-def gray_of(given: Parameters, build: Builder, name: str) -> float | list[float]:
-    """The colour of a frame's fill, on [0, 1], from levels of 255."""
-    values = given.numbers(name, (1, 3)) or [0.0]
-    levels = [round(value if build.is_float else value / 255.0, 6) for value in values]
-    return levels[0] if len(set(levels)) == 1 else levels
 
 
 def erase_color(build: Builder, value: Value) -> Range | float:
@@ -81,6 +89,8 @@ def erase_color(build: Builder, value: Value) -> Range | float:
     if value in ("random", "random_uniform"):
         if value == "random":
             build.differs("fills with one random colour, not with noise")
+        elif build.normalisation:
+            build.differs("fills with any colour; there, after Normalize, with one up to a deviation above the mean")
         return 0.0, 1.0
     colors = colors_after(build, "value", value)
     grey = round(sum(colors) / 3.0, 6)

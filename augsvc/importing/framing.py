@@ -133,11 +133,9 @@ class Framing:
             raise Refused("a crop with padding after another crop; a pipeline has one frame")
         pixels = int(str(random["padding"]))
         limits = [-pixels, pixels]
-        self.moves.append(
-            {"op": "translate", "x": 0.0, "y": 0.0, "x_pixels": limits, "y_pixels": limits}
-            | {"border": random["border"]}
-            | ({"fill": random["fill"]} if random["border"] == "constant" else {})
-        )
+        step = {"op": "translate", "x": 0.0, "y": 0.0, "x_pixels": limits, "y_pixels": limits}
+        fill = {"fill": random["fill"]} if random["border"] == "constant" else {}
+        self.moves.append(validated({**step, "border": random["border"], **fill}))
         self.differences.append("shifts by fractions of a pixel, not by whole pixels")
 
     def _crop_of_canvas(self, size: Size, is_random: bool) -> None:
@@ -159,4 +157,4 @@ class Framing:
             "translate_y": limits,
             "scale": float(f"{zoom:.9g}"),
         }
-        self.moves.append({**step, "shear_x": 0.0, "shear_y": 0.0, "border": "edge"})
+        self.moves.append(validated({**step, "shear_x": 0.0, "shear_y": 0.0, "border": "edge"}))

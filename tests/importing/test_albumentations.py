@@ -131,6 +131,30 @@ def test_one_of_takes_p_as_weights_and_its_choice_always_applies():
     assert [child["p"] for child in step["of"]] == [1.0, 0.0]
 
 
+@pytest.mark.parametrize("choice", ["OneOf", "OneOrOther"])
+def test_a_choice_forces_the_p_of_a_container_but_not_of_its_children(choice):
+    flip, invert = a("HorizontalFlip", p=0.3), a("InvertImg", p=0.2)
+
+    def chosen(child):
+        return only(albumentations(a(choice, child, a("NoOp", p=0.5), p=1.0)))["of"][0]
+
+    assert chosen(a("Sequential", flip, p=1.0)) == {"op": "horizontal_flip", "p": 0.3}
+    assert chosen(a("Compose", a("Sequential", flip, p=1.0), p=1.0)) == {"op": "horizontal_flip", "p": 0.3}
+    some = chosen(a("Sequential", flip, p=0.4))
+    assert (some["op"], some.get("p", 1.0), some["of"][0]["p"]) == ("random_apply", 1.0, 0.3)
+    both = chosen(a("Sequential", flip, invert, p=1.0))
+    assert (both.get("p", 1.0), [child["p"] for child in both["of"]]) == (1.0, [0.3, 0.2])
+    assert chosen(a("OneOf", flip, invert, p=0.4)).get("p", 1.0) == 1.0
+    assert chosen(a("SomeOf", flip, invert, n=1, p=0.4))["p"] == 0.4  # draws its p even when chosen
+    assert chosen(a("RandomOrder", flip, invert, n=2, p=0.4))["p"] == 0.4
+    assert chosen(flip)["p"] == 1.0
+
+
+def test_weights_are_the_default_p_where_none_is_given():
+    step = only(albumentations(a("OneOf", a("D4"), a("InvertImg"), p=1.0)))
+    assert step["weights"] == [1.0, 0.5]
+
+
 def test_some_of_keeps_the_p_of_its_children():
     step = only(albumentations(a("SomeOf", a("InvertImg", p=0.1), a("ToSepia", p=0.3), n=1, replace=False, p=1)))
     assert (step["op"], step["n"], [child["p"] for child in step["of"]]) == ("some_of", 1, [0.1, 0.3])

@@ -37,6 +37,11 @@ def test_a_crop_of_a_stretched_image_shows_the_same_area():
     assert step["translate_x"] == pytest.approx([-16 / 224, 16 / 224])
 
 
+def test_a_crop_of_a_stretched_image_that_is_too_small_is_refused():
+    result = torchvision("Resize(size=[4096, 4096])", "CenterCrop(size=(1, 1))")
+    assert verdicts(result) == {"Resize": "near", "CenterCrop": "refused"}
+
+
 def test_a_shift_by_padding_of_a_stretched_image():
     step, size, _ = frame(torchvision("Resize(size=[32, 32])", "RandomCrop(size=(32, 32), padding=4)"))
     assert (step["op"], step["x_pixels"], size) == ("translate", [-4, 4], (32, 32))

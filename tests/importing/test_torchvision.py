@@ -66,6 +66,21 @@ def test_erasing_after_normalize_fills_with_the_mean():
     assert "up to 26 levels" in notes(result)
 
 
+def test_erasing_notes_how_many_rectangles_are_cut():
+    text = "RandomErasing(p=1.0, scale={}, ratio={}, value=[0.0])"
+    large = torchvision(text.format("(0.5, 0.9)", "(0.3, 3.3)"))
+    assert "wide as a square image, 69.1 % of those drawn" in notes(large)  # 69.5 % of 20,000 draws
+    assert verdicts(large)["RandomErasing"] == "near"
+    small = torchvision(text.format("(0.02, 0.33)", "(0.3, 3.3)"))
+    assert "0.4 % of those drawn" in notes(small)
+    assert verdicts(small)["RandomErasing"] == "equal"
+    assert verdicts(torchvision(text.format("(0.02, 0.2)", "(0.5, 2.0)")))["RandomErasing"] == "equal"
+    wide = torchvision("Resize(size=[32, 320])", text.format("(0.15, 0.15)", "(1.0, 1.0)"))
+    assert "the image, 100.0 % of those drawn" in notes(wide)  # a square of 39 pixels
+    zero = torchvision(text.format("(0.0, 0.0)", "(1.0, 1.0)"))
+    assert verdicts(zero)["RandomErasing"] == "equal"
+
+
 def test_color_jitter_has_the_mean_as_its_pivot_hsv_and_a_drawn_order():
     step = only(torchvision("ColorJitter(brightness=(0.6, 1.4), hue=(-0.1, 0.1))"))
     assert (step["pivot"], step["space"], step["order"]) == ("mean", "hsv", [0, 23])
@@ -79,9 +94,14 @@ def test_a_small_kernel_cuts_sigma():
     assert only(torchvision("GaussianBlur(kernel_size=(23, 23), sigma=[0.1, 2.0])"))["sigma"] == [0.0, 2.0]
 
 
-@pytest.mark.parametrize(("threshold", "ours"), [("0.5", 0.5), ("128", 128 / 255)])
-def test_the_threshold_of_solarize_has_the_scale_of_the_image(threshold, ours):
-    assert only(torchvision(f"RandomSolarize(p=0.5, threshold={threshold})"))["threshold"] == pytest.approx(ours)
+@pytest.mark.parametrize(("before", "threshold", "ours"), [
+    ("ToTensor()", "0.5", 0.5), ("ToTensor()", "1", 1.0),
+    ("ToImage()", "128", 128 / 255), ("ToImage()", "1", 1 / 255), ("ToImage()", "0", 0.0),
+])  # fmt: skip
+def test_the_threshold_of_solarize_has_the_scale_of_the_image(before, threshold, ours):
+    result = torchvision(before, f"RandomSolarize(p=0.5, threshold={threshold})")
+    assert only(result)["threshold"] == pytest.approx(ours)
+    assert ("level of 255" in notes(result)) == (ours == 1 / 255)
 
 
 def test_sharpness_of_one_changes_nothing():

@@ -4,16 +4,18 @@ from collections.abc import Mapping
 
 from augsvc.importing.builder import NOTHING, Builder, Entry
 from augsvc.importing.common import add_children, nothing, one_child
+from augsvc.importing.node import Node
 from augsvc.importing.parameters import Parameters, Refused
 from augsvc.ops.operation import Settings
 
+_ALWAYS = ("Compose", "D4", "RandomOrder", "RandomRotate90", "ReplayCompose", "SomeOf", "SquareSymmetry")  # by default
+
 
 def _one_of(given: Parameters, build: Builder) -> None:
-    """The chosen child always applies, a chosen Sequential with its children's `p`."""
+    """The chosen child always applies, a container with its children's `p`."""
     given.ignore("_class_name")
-    weights = [_own_p(child.parameters.get("p"), 0.5) for child in given.node.children]
-    steps = [one_child(child) for child in build.children(given.node)]
-    forced = [_always(step) for step in steps]
+    weights = [_own_p(child) for child in given.node.children]
+    forced = _forced(given, build)
     if not any(weights):
         raise Refused("its children's p, which are weights, are all 0")
     add_children(build, "one_of", given.p(0.5), forced, {"weights": weights})
@@ -22,7 +24,7 @@ def _one_of(given: Parameters, build: Builder) -> None:
 def _one_or_other(given: Parameters, build: Builder) -> None:
     """`p` is the probability of the first; the chosen one always applies."""
     p = given.p(0.5)
-    steps = [_always(one_child(child)) for child in build.children(given.node)]
+    steps = _forced(given, build)
     if len(steps) != 2:
         raise Refused(f"needs two transforms, not {len(steps)}")
     add_children(build, "one_of", 1.0, steps, {"weights": [p, 1.0 - p]})
@@ -66,12 +68,26 @@ def _labels(given: Parameters, build: Builder) -> None:
         build.differs("moves the labels of the dataset, not additional_targets")
 
 
-def _own_p(value: object, default: float) -> float:
+def _own_p(child: Node) -> float:
+    value = child.parameters.get("p")
+    if value is None:
+        return 1.0 if child.name in _ALWAYS else 0.5
     if isinstance(value, int | float) and not isinstance(value, bool) and 0.0 <= value <= 1.0:
         return float(value)
-    if value is None:
-        return default
     raise Refused("a child's p must be a number from 0 to 1")
+
+
+def _forced(given: Parameters, build: Builder) -> list[Settings]:
+    """The children of a choice, those that it applies whatever their `p` without it."""
+    pairs = zip(given.node.children, build.children(given.node), strict=True)
+    return [one_child(steps) if _keeps_p(child) else _always(one_child(steps)) for child, steps in pairs]
+
+
+def _keeps_p(child: Node) -> bool:
+    """SomeOf and RandomOrder draw their `p` even so; a container whose `p` is 1 stands for its children, which keep theirs."""
+    if child.name in ("SomeOf", "RandomOrder"):
+        return True
+    return child.name in CHOICES and CHOICES[child.name].translate is _sequential and _own_p(child) == 1.0
 
 
 def _always(step: Settings) -> Settings:

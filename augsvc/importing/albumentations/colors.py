@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from augsvc.importing.builder import Builder, Entry, Normalisation
-from augsvc.importing.common import nothing
+from augsvc.importing.common import level, nothing
 from augsvc.importing.parameters import Parameters, Refused, scaled
 
 _HUES = 180.0  # of OpenCV: half degrees
@@ -89,8 +89,7 @@ def _auto_contrast(given: Parameters, build: Builder) -> None:
 
 
 def _channel_dropout(given: Parameters, build: Builder) -> None:
-    value = given.number("fill", 0.0, 0.0, _WHITE) / _WHITE
-    settings = {"count": given.range("channel_drop_range", (1.0, 1.0)), "value": value}
+    settings = {"count": given.range("channel_drop_range", (1.0, 1.0)), "value": level(given, build, "fill")}
     build.add("channel_dropout", given.p(0.5), settings)
 
 
@@ -140,7 +139,8 @@ def _normalize(given: Parameters, build: Builder) -> None:
 
 def _to_float(given: Parameters, build: Builder) -> None:
     given.require("max_value", (_WHITE, 255), "floats are on [0, 1]")
-    given.ignore("p")
+    if given.p(1.0) < 1.0:
+        raise Refused("is done to all samples: use p=1")
     build.is_float = True
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from augsvc.importing.builder import Builder, Entry
-from augsvc.importing.common import blur, erase_color
+from augsvc.importing.common import blur, erase_color, level
 from augsvc.importing.parameters import Parameters, Range, Refused, scaled, show
 
 
@@ -85,9 +85,8 @@ def _erased_masks(given: Parameters, build: Builder, name: str = "fill_mask") ->
 
 
 def _pixel_dropout(given: Parameters, build: Builder) -> None:
-    value = given.number("drop_value", 0.0, 0.0, 255.0)
     _erased_masks(given, build, "mask_drop_value")
-    settings = {"rate": given.number("dropout_prob", 0.01), "value": value / 255.0}
+    settings = {"rate": given.number("dropout_prob", 0.01), "value": level(given, build, "drop_value")}
     build.add("pixel_dropout", given.p(0.5), {**settings, "per_channel": given.flag("per_channel", False)})
 
 

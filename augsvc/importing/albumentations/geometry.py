@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from augsvc.importing.builder import Builder, Entry
-from augsvc.importing.common import add_children, fill_color, flip, gray_of, mask_border, nothing
+from augsvc.importing.common import add_children, fill_color, flip, frame_fill, mask_border, nothing
 from augsvc.importing.node import Value
 from augsvc.importing.parameters import Parameters, Range, Refused, negated, scaled
 from augsvc.importing.steps import validated
@@ -199,27 +199,32 @@ def _resize_side(side: str) -> Entry:
     return Entry(translate, "resize")
 
 
-def _padding(given: Parameters, build: Builder) -> tuple[str, float | list[float]]:
-    """The border of a crop, where the source is smaller."""
+def _padding(given: Parameters, build: Builder) -> tuple[str, bool]:
+    """The border of a crop where the source is smaller, and whether that is filled."""
     given.require("pad_position", ("center",), "pads on both sides")
     pads = given.flag("pad_if_needed", False)
     if pads:
         build.remark("pads smaller images")
-    return _border_mode(given, build, pads), gray_of(given, build, "fill")
+    border = _border_mode(given, build, pads)
+    return border, pads and border == "constant"
 
 
 def _random_crop(given: Parameters, build: Builder) -> None:
     _require_always(given)
-    border, fill = _padding(given, build)
-    build.before_frame()
+    border, fills = _padding(given, build)
+    build.before_frame(fills=fills)
+    fill = frame_fill(build, given.take("fill"))
     build.framing.random_crop(given.size("height", "width"), 0, border, fill)
 
 
 def _center_crop(given: Parameters, build: Builder) -> None:
     _require_always(given)
-    _padding(given, build)
+    color = fill_color(build, given.take("fill"))
+    _, fills = _padding(given, build)
+    if fills and any(color):
+        build.differs("has black around smaller images")
     build.differs("rounds half a pixel to an even one; Albumentations down: crops of an odd rest may lie a pixel apart")
-    build.before_frame()
+    build.before_frame(fills=fills)
     build.framing.center_crop(given.size("height", "width"))
 
 
@@ -229,10 +234,9 @@ def _pad_if_needed(given: Parameters, build: Builder) -> None:
     given.require("position", ("center",), "pads on both sides")
     for name in ("pad_height_divisor", "pad_width_divisor"):
         given.require(name, (), "images of many sizes leave it")
-    build.before_frame()
-    build.framing.pad_to(
-        given.size("min_height", "min_width"), _border_mode(given, build), gray_of(given, build, "fill")
-    )
+    border = _border_mode(given, build)
+    build.before_frame(fills=border == "constant")
+    build.framing.pad_to(given.size("min_height", "min_width"), border, frame_fill(build, given.take("fill")))
 
 
 def _square(op: str, p: float) -> Entry:

@@ -29,11 +29,19 @@ def moves(given: Parameters, build: Builder) -> dict[str, object]:
     if border in ("constant", "zeros"):
         mask_border(build, fill[0] if border == "constant" and len(fill) == 1 else 0)
     if border == "constant":
-        return {"border": "constant", "fill": fill if len(fill) == 3 else fill * 3}
+        return {"border": "constant", "fill": colors(build, fill)}
+    if border == "zeros" and build.normalisation:
+        return {"border": "constant", "fill": colors(build, [0.0])}
     return {"border": border}
 
 
-def frame(given: Parameters, build: Builder) -> None:
+def colors(build: Builder, values: list[float]) -> list[float]:
+    """The colour on [0, 1] of one value or three; after a normalisation, of values in its units."""
+    triple = values if len(values) == 3 else values * 3
+    return build.normalisation.undo(triple) if build.normalisation else triple
+
+
+def frame(given: Parameters, build: Builder, *, fills: bool = False) -> None:
     """Reads what all crops and resizes have, before they change the size."""
     if p(given, build, 1.0) < 1.0:
         raise Refused("with p below 1 its images differ from the others; use p=1")
@@ -41,7 +49,7 @@ def frame(given: Parameters, build: Builder) -> None:
     mode = given.word("resample", "bilinear")
     if mode != "bilinear":
         build.differs(f"interpolates bilinearly, not {mode}")
-    build.before_frame()
+    build.before_frame(fills=fills)
 
 
 def around(given: Parameters, name: str, middle: float = 0.0, least: float = -1e9) -> Range:

@@ -90,8 +90,7 @@ def _level(build: Builder, value: float) -> float:
     """A level on [0, 1]; after a normalisation the mean of the channels."""
     if build.normalisation is None:
         return value
-    pairs = list(zip(build.normalisation.mean, build.normalisation.std, strict=True))
-    levels = [value * std + mean for mean, std in pairs]
+    levels = build.normalisation.undo([value] * 3)
     grey = round(sum(levels) / 3.0, 6)
     if distance := max(abs(level - grey) for level in levels):
         build.differs(f"fills with the grey {grey:.3f}: a channel is up to {255 * distance:.0f} levels apart")

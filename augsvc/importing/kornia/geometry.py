@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from augsvc.importing.builder import Builder, Entry
 from augsvc.importing.common import mask_border
-from augsvc.importing.kornia.common import around, frame, moves, p, simple
+from augsvc.importing.kornia.common import around, colors, frame, moves, p, simple
 from augsvc.importing.parameters import Parameters, Range, Refused, choose, negated, ordered
 
 _PADDINGS = {"constant": "constant", "reflect": "reflect101", "replicate": "edge"}
@@ -74,17 +74,18 @@ def _random_resized_crop(given: Parameters, build: Builder) -> None:
 
 
 def _random_crop(given: Parameters, build: Builder) -> None:
-    frame(given, build)
     padding = given.numbers("padding", (1, 2, 4)) or [0.0]
     if len(set(padding)) > 1 or not padding[0].is_integer():
         raise Refused("pads the sides differently; random_crop pads all by the same number")
     if pads := given.flag("pad_if_needed", False):
         build.remark("pads smaller images")
     border = choose(_PADDINGS, given.word("padding_mode", "constant"), "padding_mode")
-    fill = given.number("fill", 0.0, 0.0, 1.0)
-    if border == "constant" and (any(padding) or pads):
+    fill, shows = given.number("fill", 0.0), border == "constant" and (any(padding) or pads)
+    if shows:
         mask_border(build, fill)
-    build.framing.random_crop(given.size("size"), int(padding[0]), border, fill)
+    frame(given, build, fills=shows)
+    fill_color = colors(build, [fill])
+    build.framing.random_crop(given.size("size"), int(padding[0]), border, fill_color)
 
 
 def _center_crop(given: Parameters, build: Builder) -> None:

@@ -27,7 +27,6 @@ TORCHVISION = Table(
         "SanitizeKeyPoints": _LABELS,
         "SetClampingMode": _LABELS,
         "ToImage": _TENSORS,
-        "ToPILImage": _TENSORS,
         "ToPureTensor": _TENSORS,
     },
     refused={

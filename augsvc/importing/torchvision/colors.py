@@ -1,10 +1,14 @@
 """Colours, blurs, noise and erasing: contrast is about the mean, the ratio of RandomErasing is height / width."""
 
 from collections.abc import Mapping
+from math import inf, log
 
 from augsvc.importing.builder import Builder, Entry, Normalisation
 from augsvc.importing.common import blur, erase_color
-from augsvc.importing.parameters import Parameters, Refused, scaled
+from augsvc.importing.framing import Size
+from augsvc.importing.parameters import Parameters, Range, Refused, scaled
+
+_AREAS = 256  # steps of a numerical integral
 
 
 def _color_jitter(given: Parameters, build: Builder) -> None:
@@ -26,8 +30,14 @@ def _photometric_distort(given: Parameters, build: Builder) -> None:
 
 
 def _solarize(given: Parameters, build: Builder) -> None:
-    threshold = given.number("threshold", None, 0.0, 255.0)
-    build.add("solarize", given.p(0.5), {"threshold": threshold if threshold <= 1.0 else threshold / 255.0})
+    """The threshold has the scale of the values: levels up to 255 of bytes, up to 1 of floats."""
+    white = 1.0 if build.is_float else 255.0
+    threshold = given.number("threshold", None, 0.0, white)
+    if 0.0 < threshold <= 1.0 < white:
+        build.remark(
+            "its threshold is a level of 255, as images are bytes at this point: put ToDtype before it for floats"
+        )
+    build.add("solarize", given.p(0.5), {"threshold": threshold / white})
 
 
 def _posterize(given: Parameters, build: Builder) -> None:
@@ -67,12 +77,33 @@ def _erasing(given: Parameters, build: Builder) -> None:
     if low <= 0.0:
         raise Refused("ratio must be above 0")
     value = given.take("value")
+    scale = given.range("scale", (0.02, 0.33))
+    share = 100.0 * _too_large(scale, (low, high), build.framing.size or (1, 1))
+    note = build.differs if share >= 1.0 else build.remark
+    if share >= 0.1:
+        image = "the image" if build.framing.size else "a square image"
+        note(f"cuts rectangles as high or wide as {image}, {share:.1f} % of those drawn; there they are drawn again")
     settings = {
-        "scale": given.range("scale", (0.02, 0.33)),
+        "scale": scale,
         "ratio": scaled((1.0 / high, 1.0 / low), 1.0),
         "value": erase_color(build, 0.0 if value is None else value),
     }
     build.add("erasing", given.p(0.5), settings)
+
+
+def _too_large(scale: Range, ratio: Range, size: Size) -> float:
+    """The share of rectangles, of a uniform area and a log-uniform height / width, that have a side as long as the image's."""
+    low, high = log(ratio[0]), log(ratio[1])
+    middle = log(size[0] / size[1])
+    fits = 0.0
+    for step in range(_AREAS):
+        area = scale[0] + (scale[1] - scale[0]) * (step + 0.5) / _AREAS
+        reach = -log(area) if area > 0.0 else inf
+        if low == high:
+            fits += abs(low - middle) < reach
+        else:
+            fits += max(0.0, min(high, middle + reach) - max(low, middle - reach)) / (high - low)
+    return 1.0 - fits / _AREAS
 
 
 def _normalize(given: Parameters, build: Builder) -> None:
@@ -93,10 +124,20 @@ def _to_float(given: Parameters, build: Builder) -> None:
         if "dtype" not in given.node.parameters:
             build.differs("its printed form leaves out the dtype: float32 is taken")
     if dtype == "uint8":
+        _to_bytes(given, build)
         return
     if dtype not in ("float32", "float"):
         raise Refused(f"dtype {dtype}: set output.dtype in the specification")
     build.is_float = True
+
+
+def _to_bytes(given: Parameters, build: Builder) -> None:
+    """ToPILImage and conversions to uint8: fills and thresholds after it are levels of 255 again."""
+    given.ignore("mode")
+    if build.normalisation:
+        raise Refused("makes bytes of normalised values: put it before Normalize, or leave it out")
+    build.is_float = False
+    build.remark("batches are tensors")
 
 
 def _simple(op: str, p: float) -> Entry:
@@ -118,6 +159,7 @@ COLORS: Mapping[str, Entry] = {
     "RandomPosterize": Entry(_posterize, "posterize"),
     "RandomSolarize": Entry(_solarize, "solarize"),
     "ToDtype": Entry(_to_float),
+    "ToPILImage": Entry(_to_bytes),
     "ToTensor": Entry(_to_float),
     "RandomAutocontrast": _simple("autocontrast", 0.5),
     "RandomChannelPermutation": _simple("channel_shuffle", 1.0),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from augsvc.importing.builder import Builder, Entry
-from augsvc.importing.common import border, flip, gray_of, interpolation, mask_border
+from augsvc.importing.common import border, fills_of, flip, frame_fill, interpolation, mask_border
 from augsvc.importing.parameters import Parameters, Range, Refused, choose, negated
 
 _BORDERS = {"constant": "constant", "edge": "edge", "reflect": "reflect101", "symmetric": "reflect"}
@@ -91,20 +91,22 @@ def _random_crop(given: Parameters, build: Builder) -> None:
     if pads := given.flag("pad_if_needed", False):
         build.differs("a smaller source lies anywhere on the canvas; there it is padded on both sides")
     mode = choose(_BORDERS, given.word("padding_mode", "constant"), "padding_mode")
-    build.before_frame()
-    fill = _fill(given, build, shows=mode == "constant" and (any(padding) or pads))
+    shows = mode == "constant" and (any(padding) or pads)
+    build.before_frame(fills=shows)
+    fill = _fill(given, build, shows)
     build.framing.random_crop(given.size("size"), int(padding[0]), mode, fill)
 
 
 def _fill(given: Parameters, build: Builder, shows: bool = True) -> float | list[float]:
     """The colour of a frame's constant border, with a note on masks if it `shows`."""
+    fill, masks = fills_of(given)
     if shows:
-        mask_border(build, given.node.parameters.get("fill", 0))
-    return gray_of(given, build, "fill")
+        mask_border(build, masks)
+    return frame_fill(build, fill)
 
 
 def _zoom_out(given: Parameters, build: Builder) -> None:
-    build.before_frame()
+    build.before_frame(fills=True)
     fill = _fill(given, build)
     side, p = given.range("side_range", (1.0, 4.0)), given.p(0.5)
     build.framing.wait_for_crop({"op": "zoom_out", "side": list(side), "fill": fill, "p": p})
