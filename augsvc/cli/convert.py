@@ -1,17 +1,17 @@
 """`augsvc import`: a transform of another library as a pipeline."""
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 from rich.console import Console
 
 from augsvc.cli.common import fail, fit_table, name_table, report_errors, safe
 from augsvc.cli.inspect import parse_size
-from augsvc.importing import Import, Line, Verdict, import_text
+from augsvc.importing import Line, Verdict, import_text
 from augsvc.importing.compare import Comparison, compare
 from augsvc.importing.node import MAX_TEXT
 
@@ -41,7 +41,7 @@ def import_file(
 ) -> None:
     """Translate a transform of torchvision, Albumentations or Kornia into a pipeline.
 
-    Prints the pipeline as YAML, and a table of what became of each transform to the standard error.
+    Prints the pipeline as JSON, as `recipes` does, and a table of what became of each transform to the standard error.
     """
     sides = parse_size(size, None)
     with report_errors():
@@ -51,7 +51,7 @@ def import_file(
     if result.refused and not skip_refused:
         names = ", ".join(dict.fromkeys(line.name for line in result.refused))
         fail(f"refused: {names}; change them as the table says, or leave them out with --skip-refused")
-    typer.echo(format_yaml(result), nl=False)
+    typer.echo(format_fields(result.fields()))
 
 
 def read_input(file: Path) -> str:
@@ -91,6 +91,12 @@ def print_lines(lines: Sequence[Line], comparisons: Mapping[int, Comparison] | N
     console.print(table, highlight=False)
 
 
-def format_yaml(result: Import) -> str:
-    """The fields of a specification as YAML, one operation a line."""
-    return yaml.safe_dump(result.fields(), sort_keys=False, default_flow_style=None, width=120)
+def format_fields(fields: Mapping[str, object]) -> str:
+    """The fields of a specification as JSON, one field or operation a line."""
+    lines = []
+    for name, value in fields.items():
+        text = json.dumps(value)
+        if isinstance(value, list) and any(isinstance(entry, dict) for entry in value):
+            text = "[\n" + ",\n".join(f"    {json.dumps(entry)}" for entry in value) + "\n  ]"
+        lines.append(f'  "{name}": {text}')
+    return "{\n" + ",\n".join(lines) + "\n}"

@@ -21,11 +21,11 @@ from augsvc.cli.common import (
     safe,
 )
 from augsvc.data.catalog import Catalog, open_catalog
-from augsvc.errors import SizeRequired, SpecInvalid
+from augsvc.errors import BadJson, SizeRequired, SpecInvalid
 from augsvc.http.app import open_engine
 from augsvc.ops.container import Container
 from augsvc.ops.operation import Operation
-from augsvc.ops.pipeline import parse_pipeline
+from augsvc.ops.pipeline import FILE_ENDINGS, parse_pipeline
 from augsvc.ops.presets import PRESETS
 from augsvc.ops.recipes import RECIPES
 from augsvc.ops.registry import containers, registry
@@ -211,10 +211,13 @@ def read_pipeline(text: str) -> dict[str, object]:
     """
     if text.lstrip().startswith("["):
         return {"pipeline": parse_json(text.encode())}
-    if not text.endswith((".yaml", ".yml", ".json")):
+    if not text.endswith(FILE_ENDINGS):
         return {"pipeline": text}
     try:
-        value = load_yaml(Path(text).read_text(encoding="utf-8"))
+        content = Path(text).read_text(encoding="utf-8")
+        value = parse_json(content.encode()) if text.endswith(".json") else load_yaml(content)
+    except BadJson as err:
+        raise SpecInvalid(f"--pipeline {text} is not JSON: check brackets, quotes and repeated keys") from err
     except (OSError, ValueError, yaml.YAMLError) as err:
         raise SpecInvalid(f"--pipeline {text} cannot be read: {err}") from err
     if isinstance(value, list):

@@ -13,11 +13,13 @@ from augsvc.ops.kinds.composition import Composition
 from augsvc.ops.kinds.mix import Mix
 from augsvc.ops.operation import Kind, Operation, Settings, Step
 from augsvc.ops.presets import PRESETS
+from augsvc.ops.recipes import RECIPES
 from augsvc.ops.registry import Registry, containers, registry
 from augsvc.ops.tree import MAX_OPERATIONS, Tree, are_exclusive
 from augsvc.validation import explain, nearest
 
 MAX_DEPTH = 4  # of containers in containers
+FILE_ENDINGS = (".yaml", ".yml", ".json")  # of files with a pipeline or with fields of a specification
 
 
 def parse_pipeline(value: object, known: Registry | None = None, media: str | None = None) -> tuple[Step, ...]:
@@ -33,18 +35,31 @@ def parse_pipeline(value: object, known: Registry | None = None, media: str | No
         if value not in PRESETS:
             presets = [name for name, steps in PRESETS.items() if _is_for(media, steps)]
             raise SpecInvalid(
-                f"pipeline must be a list of operations, or one of {', '.join(presets)}{nearest(value, presets)}",
+                f"pipeline must be a list of operations, or one of {', '.join(presets)}{_hint(value, presets)}",
                 field="pipeline",
             )
         value = PRESETS[value]
     if not isinstance(value, list | tuple):
-        raise SpecInvalid("pipeline must be a list of operations, or a preset's name", field="pipeline")
+        nested = isinstance(value, Mapping) and "pipeline" in value
+        hint = (
+            "; these are fields of a specification: pass them beside `dataset`, in Python as **fields" if nested else ""
+        )
+        raise SpecInvalid(f"pipeline must be a list of operations, or a preset's name{hint}", field="pipeline")
     _require_few_entries(value)
     steps = _Parser(known or registry(), media).steps(value, "pipeline", 0)
     _require_frame_first(steps)
     tree = Tree.of(steps)  # refuses too many operations, and ids that repeat or collide
     _require_mixes_last(steps, tree)
     return steps
+
+
+def _hint(name: str, presets: Sequence[str]) -> str:
+    """What a name that is no preset's may be instead: a file's, a recipe's, or a similar preset's."""
+    if name.endswith(FILE_ENDINGS) or "/" in name:
+        return "; files are not read here: load it, and pass what it holds, fields of a specification as **fields"
+    if name in RECIPES:
+        return f"; {name} is a recipe: `augsvc recipes {name}` prints its fields, to pass as **fields"
+    return nearest(name, presets)
 
 
 def _require_few_entries(entries: Sequence[object]) -> None:

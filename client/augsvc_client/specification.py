@@ -8,6 +8,7 @@ import operator
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from os import PathLike
 
 _MAX_VALUE_LENGTH = 60
 _SIZE = re.compile(r"(\[)?\s*([0-9]{1,9})\s*(?:[x×,\s]\s*([0-9]{1,9})\s*)?(?(1)\])", re.IGNORECASE)
@@ -21,7 +22,7 @@ def specification(fields: Mapping[str, object]) -> dict[str, object]:
     spec = {name: value for name, value in fields.items() if value is not None}
     if not isinstance(spec.get("dataset"), str):
         raise ValueError(f"dataset is a name, for example 'digits/train', got {_shown(fields.get('dataset'))}")
-    spec["pipeline"] = _pipeline(fields.get("pipeline"))
+    spec["pipeline"] = read_pipeline(fields.get("pipeline"))
     if "size" in spec:
         spec["size"] = _size(spec["size"])
     if "flip_pairs" in spec:
@@ -73,9 +74,17 @@ def _is_bool(value: object) -> bool:
     return isinstance(value, bool) or getattr(getattr(value, "dtype", None), "kind", "") == "b"
 
 
-def _pipeline(given: object) -> object:
+def read_pipeline(given: object) -> object:
+    """A preset's name, or operations as a list of dicts; raises ValueError unless it is either."""
     if isinstance(given, str):
         return given
+    if isinstance(given, Mapping) and "pipeline" in given:
+        raise ValueError(
+            "pipeline holds the fields of a specification, such as a recipe's: pass them with **, as in "
+            "RemoteDataLoader(url, dataset=..., **fields)"
+        )
+    if isinstance(given, PathLike):
+        raise ValueError(f"pipeline is not read from files, got {_shown(given)}: pass **json.load(file) instead")
     listed = list(given) if isinstance(given, Iterable) and not isinstance(given, Mapping) else [None]
     operations = [dict(operation) for operation in listed if isinstance(operation, Mapping)]
     if len(operations) != len(listed):

@@ -3,6 +3,7 @@
 import ssl
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -107,6 +108,15 @@ def test_a_size_in_any_sequence(size):
 def test_a_pipeline_that_is_none(pipeline):
     with pytest.raises(ValueError, match=OPERATIONS):
         loader(pipeline=pipeline)
+
+
+def test_fields_of_a_specification_or_a_file_as_the_pipeline():
+    with pytest.raises(
+        ValueError, match=r"pass them with \*\*, as in RemoteDataLoader\(url, dataset=..., \*\*fields\)"
+    ):
+        loader(pipeline={"size": [8, 8], "pipeline": []})
+    with pytest.raises(ValueError, match=r"not read from files, .* pass \*\*json.load\(file\)"):
+        loader(pipeline=Path("pipeline.json"))
 
 
 def test_a_pipeline_may_be_empty_or_a_tuple():

@@ -1,12 +1,16 @@
-"""The command: YAML to the standard output, the table to the standard error."""
+"""The command: JSON to the standard output, the table to the standard error."""
 
 import json
 
-import yaml
+import pytest
 from typer.testing import CliRunner
 
 from augsvc.cli import app
+from augsvc.cli.convert import format_fields
+from augsvc.cli.inspect import read_pipeline
+from augsvc.errors import SpecInvalid
 from augsvc.importing import Verdict
+from augsvc_client.specification import specification
 from tests.importing.forms import a
 
 TEXT = "Compose(\n    RandomResizedCrop(size=(48, 48))\n    RandomHorizontalFlip(p=0.5)\n    ToTensor()\n)"
@@ -17,11 +21,11 @@ def command(*arguments: str, text: str | None = None):
 
 
 def test_the_pipeline_can_be_previewed(tmp_path):
-    file, pipeline, sheet = tmp_path / "transform.txt", tmp_path / "pipeline.yaml", tmp_path / "sheet.png"
+    file, pipeline, sheet = tmp_path / "transform.txt", tmp_path / "pipeline.json", tmp_path / "sheet.png"
     file.write_text(TEXT)
     result = command(str(file))
     assert result.exit_code == 0, result.stderr
-    assert yaml.safe_load(result.stdout)["size"] == [48, 48]
+    assert json.loads(result.stdout)["size"] == [48, 48]
     assert [
         line.split()[:2]
         for line in result.stderr.splitlines()
@@ -31,6 +35,7 @@ def test_the_pipeline_can_be_previewed(tmp_path):
         ["RandomHorizontalFlip", "equal"],
         ["ToTensor", "equal"],
     ]
+    assert specification({"dataset": "photos/train", **json.loads(result.stdout)})["size"] == [48, 48]
     pipeline.write_text(result.stdout)
     preview = CliRunner().invoke(
         app, ["preview", "--dataset", "photos/train", "--pipeline", str(pipeline), "--out", str(sheet), "--count", "2"]
@@ -46,13 +51,13 @@ def test_a_refused_transform_prints_no_pipeline_unless_it_is_skipped():
     assert "the nearest operation is coarse_dropout" in " ".join(result.stderr.split())
     assert "refused: GridDropout" in result.stderr
     skipped = command("-", "--skip-refused", text=text)
-    assert (skipped.exit_code, yaml.safe_load(skipped.stdout)) == (0, {"pipeline": [{"op": "invert"}]})
+    assert (skipped.exit_code, json.loads(skipped.stdout)) == (0, {"pipeline": [{"op": "invert"}]})
 
 
 def test_the_size_that_enters_is_an_option():
     text = json.dumps({"__version__": "2.0.8", "transform": a("Affine", translate_px={"x": [-5, 5], "y": [0, 0]})})
     result = command("-", "--size", "50x100", text=text)
-    assert yaml.safe_load(result.stdout)["pipeline"][0]["translate_x"] == [-0.05, 0.05]
+    assert json.loads(result.stdout)["pipeline"][0]["translate_x"] == [-0.05, 0.05]
 
 
 def test_a_file_that_cannot_be_read(tmp_path):
@@ -78,3 +83,19 @@ def test_a_pipeline_file_that_is_none(tmp_path):
             app, ["preview", "--dataset", "photos/train", "--pipeline", str(file), "--out", str(tmp_path / "x.png")]
         )
         assert (result.exit_code, reason in result.stderr) == (2, True), result.stderr
+
+
+def test_small_numbers_of_a_json_file_stay_numbers(tmp_path):
+    """PyYAML reads 1e-05 as text."""
+    file = tmp_path / "p.json"
+    file.write_text(format_fields({"pipeline": [{"op": "gaussian_noise", "std": [1e-05, 0.1]}]}))
+    assert read_pipeline(str(file)) == json.loads(file.read_text())
+    file.write_text("[")
+    with pytest.raises(SpecInvalid, match="is not JSON"):
+        read_pipeline(str(file))
+
+
+def test_the_output_has_one_operation_a_line():
+    result = command("-", text=TEXT)
+    operations = [line.strip().rstrip(",") for line in result.stdout.splitlines() if '"op"' in line]
+    assert [json.loads(line)["op"] for line in operations] == ["random_resized_crop", "horizontal_flip"]

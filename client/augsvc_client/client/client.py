@@ -43,7 +43,7 @@ from augsvc_client.client.retry import (
 from augsvc_client.client.stream import Stream
 from augsvc_client.errors import AugsvcError
 from augsvc_client.fields.reader import Reader
-from augsvc_client.specification import read_pairs, to_integer, to_json_types
+from augsvc_client.specification import read_pairs, read_pipeline, to_integer, to_json_types
 from augsvc_client.transport.address import Replica
 from augsvc_client.transport.buffers import Allocate, allocate_pageable
 from augsvc_client.transport.connection import Connections, Request, Response
@@ -162,7 +162,7 @@ class Client:
         RequestRefused, and ValueError for fields that cannot be read or moved.
         """
         fields = {
-            "pipeline": pipeline if isinstance(pipeline, str) else [dict(operation) for operation in pipeline],
+            "pipeline": read_pipeline(pipeline),
             "aug_seed": aug_seed,
             "epoch": to_integer("epoch", epoch, 0, wire.MAX_EPOCHS - 1),
             "view": to_integer("view", view, 0, wire.MAX_VIEWS - 1),
