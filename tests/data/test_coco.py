@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.coco import CocoSettings
-from augsvc.data.formats.coco_reader import find_flip_pairs
+from augsvc.data.formats.flip_pairs import find_flip_pairs
 from augsvc.errors import Undecodable
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
@@ -144,6 +144,13 @@ def test_keypoints_and_their_pairs(tmp_path):
         (["L_Hand", "R_Hand", "tail"], ((0, 1),)),
         (["bright spot", "leftover", "rightover"], ()),
         (["eye right", "eye left", "lone left"], ((0, 1),)),
+        (["nose", "leftEye", "rightEye"], ((1, 2),)),
+        (["LeftEye", "RightEye", "EyeLeftInner", "EyeRightInner"], ((0, 1), (2, 3))),
+        (["eye_left", "eye_right", "l_eye", "r_eye", "lEar", "rEar", "LHip", "RHip"], ((0, 1), (2, 3), (4, 5), (6, 7))),
+        (["eyeL", "eyeR", "UpperLEye", "UpperREye", "eye-l-2", "eye-r-2"], ((0, 1), (2, 3), (4, 5))),
+        (["LEFT_EYE", "RIGHT_EYE", "left1", "right1", "left_bigToe", "right_bigtoe"], ((0, 1), (2, 3), (4, 5))),
+        (["left_upright", "right_upright", "bright", "clear", "nail", "lean"], ((0, 1),)),
+        (["left", "left", "right"], ((1, 2),)),
     ],
 )
 def test_flip_pairs_by_names(names, pairs):
@@ -357,3 +364,26 @@ def test_texts_that_look_like_names_are_no_repeated_names(tmp_path):
     note = {"note": 'a": 1, "a": "\\\\', "more": [{"a": 1}, {"a": 2, "b": {"a": "http://x"}}], "empty": {}}
     write(tmp_path, [box(1 + k, 7, [1, 2, 10, 20], **note) for k in range(3)])
     assert opened(tmp_path)[0].read(1).boxes_valid.sum() == 3
+
+
+@pytest.mark.parametrize(
+    ("names", "lone"),
+    [
+        (["nose", "leftEye", "rigthEye"], "leftEye"),
+        (["l_ear", "r_eye", "nose"], "l_ear, r_eye"),
+        (["nose", "left_eye", "right_eye"], ""),
+        (["lefteye", "righteye", "earleft"], "lefteye, righteye, earleft"),
+        (["nose", "bright", "upright"], ""),
+    ],
+)
+def test_sides_without_a_partner_are_noted(tmp_path, names, lone):
+    points = {"keypoints": [5, 5, 2, 10, 10, 2, 15, 10, 2]}
+    categories = [category | {"keypoints": names} for category in CATEGORIES]
+    write(tmp_path, [box(1, 7, [1, 1, 20, 20], **points)], document={"categories": categories})
+    (tmp_path / "annotations" / "instances_train2017.json").rename(
+        tmp_path / "annotations" / "person_keypoints_train2017.json"
+    )
+    (source,) = opened(tmp_path, keypoints=True)
+    notes = [note for note in source.notes() if "no partner" in note]
+    assert len(notes) == bool(lone)
+    assert all(f"the keypoints {lone} have" in note for note in notes)

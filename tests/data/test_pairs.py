@@ -208,12 +208,18 @@ def test_a_mask_that_changes_is_refused(tmp_path):
 def test_a_reload_sees_a_mask_that_was_replaced(tmp_path):
     write_pair(tmp_path)
     (source,) = opened(tmp_path)
-    save(tmp_path / "masks" / "a.png", VALUES.copy())
+    same = tmp_path / "same.png"
+    save(same, VALUES.copy())
+    same.replace(tmp_path / "masks" / "a.png")  # a restored copy
     (newer,) = opened(tmp_path)
     assert newer.info.version == source.info.version
-    assert newer.changes_since(source).changed == 1
+    assert newer.changes_since(source).changed == 0
     source.refresh(newer)
     np.testing.assert_array_equal(source.read(0).mask, VALUES)
+    save(tmp_path / "masks" / "a.png", VALUES[::-1])
+    (newer,) = opened(tmp_path)
+    assert newer.info.version != source.info.version
+    assert newer.changes_since(source).changed == 1
 
 
 def test_images_in_the_datasets_own_folder(tmp_path):
@@ -298,3 +304,27 @@ def test_links_out_are_refused(tmp_path):
     (tmp_path / "set" / "masks" / "a.png").symlink_to(tmp_path / "a.png")
     assert "follow_links" in refusal(tmp_path / "set")
     np.testing.assert_array_equal(mask_of(tmp_path / "set", follow_links=[tmp_path]), VALUES)
+
+
+@pytest.mark.parametrize("digest_contents", [False, True])
+def test_the_version_covers_the_contents_of_masks_of_the_same_size(tmp_path, digest_contents):
+    versions, sizes = set(), set()
+    for value in (1, 2):
+        save(tmp_path / "images" / "a.png", noise_image())
+        save(tmp_path / "masks" / "a.tif", np.full((2, 3), value, np.uint8))
+        sizes.add((tmp_path / "masks" / "a.tif").stat().st_size)
+        versions.add(opened(tmp_path, digest_contents=digest_contents)[0].info.version)
+    assert (len(sizes), len(versions)) == (1, 2)
+
+
+def test_a_mask_whose_time_was_set_back_is_refused(tmp_path):
+    save(tmp_path / "images" / "a.png", noise_image())
+    mask = tmp_path / "masks" / "a.tif"
+    save(mask, np.ones((2, 3), np.uint8))
+    (source,) = opened(tmp_path)
+    before, contents = mask.stat(), bytearray(mask.read_bytes())
+    contents[-1] ^= 1
+    mask.write_bytes(contents)
+    os.utime(mask, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(DatasetChanged, match=r"masks/a\.tif"):
+        source.read(0)

@@ -154,3 +154,16 @@ def test_what_is_missing_or_leads_out(tmp_path):
     (tmp_path / "set" / "Annotations" / "a.xml").rename(tmp_path / "a.xml")
     (tmp_path / "set" / "Annotations" / "a.xml").symlink_to(tmp_path / "a.xml")
     assert "follow_links" in refusal(tmp_path / "set")
+
+
+def test_the_version_covers_the_contents_of_masks(tmp_path):
+    write(tmp_path, "a", xml(item()))
+    write_list(tmp_path, "train", "a\n", "Segmentation")
+    (tmp_path / "SegmentationClass").mkdir()
+    mask = tmp_path / "SegmentationClass" / "a.png"
+    versions, sizes = set(), set()
+    for value in (1, 2):
+        Image.fromarray(np.full((40, 60), value, np.uint8)).save(mask, compress_level=0)
+        sizes.add(mask.stat().st_size)
+        versions.add(opened(tmp_path, masks=True)[0].info.version)
+    assert (len(sizes), len(versions)) == (1, 2)

@@ -180,3 +180,44 @@ def test_the_version_covers_the_labels(tmp_path):
     first = opened(tmp_path)[0].info.version
     write(tmp_path, {"a": "0 0.5 0.5 1 1.0"})
     assert opened(tmp_path)[0].info.version != first
+
+
+POSE = "1 0.5 0.5 0.2 0.2 0.45 0.45 0.55 0.45 0.55 0.55 0.45 0.5\n"  # of an even number of numbers, as a polygon
+
+
+def test_keypoints_that_are_not_served_are_no_polygon(tmp_path):
+    write(tmp_path, {"a": POSE, "b": "0 0.5 0.5 1 1\n"}, data={"kpt_shape": [4, 2]})
+    (source,) = opened(tmp_path)
+    np.testing.assert_allclose(source.read(0).boxes, [[24, 16, 36, 24]], atol=1e-4)
+    assert (source.info.keypoints, source.read(0).keypoints) == (0, None)
+    assert any("`keypoints: true`" in note for note in source.notes())
+    write(tmp_path, {"b": "0 0.5 0.5 1 1" + " 0.5" * 8})
+    (with_points,) = opened(tmp_path, keypoints=True)
+    np.testing.assert_array_equal(with_points.read(0).boxes, source.read(0).boxes)
+    assert any("`flip_idx`" in note for note in with_points.notes())
+
+
+def test_the_version_covers_the_shape_of_keypoints(tmp_path):
+    write(tmp_path, {"a": POSE})
+    versions = {opened(tmp_path)[0].info.version}
+    write(tmp_path, {}, data={"kpt_shape": [4, 2]})
+    versions |= {opened(tmp_path, keypoints=keypoints)[0].info.version for keypoints in (False, True)}
+    assert len(versions) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "line", "message"),
+    [
+        ({}, "0 0.1 0.1 0.5 0.1 0.5 0.5", "6 numbers after the class, 12 are needed by `kpt_shape`"),
+        ({"masks": "classes"}, POSE, "a box, and `masks` needs polygons"),
+        ({"keypoints": True}, "0 0.5 0.5 1 1", "4 numbers after the class, 12 are needed by `kpt_shape`"),
+    ],
+)
+def test_lines_of_another_shape_of_keypoints_are_refused(tmp_path, options, line, message):
+    write(tmp_path, {"a": line}, data={"kpt_shape": [4, 2]})
+    assert message in refusal(tmp_path, **options)
+
+
+def test_a_bad_shape_of_keypoints_is_refused(tmp_path):
+    write(tmp_path, {"a": POSE}, data={"kpt_shape": "4, 2"})
+    assert "`kpt_shape` must be" in refusal(tmp_path)

@@ -1,4 +1,4 @@
-"""Arrays in .npz, .npy and .safetensors files: images and labels by name, as MedMNIST and Keras store them. No pickles."""
+"""Arrays in .npz and .safetensors files: images and labels by name, as MedMNIST and Keras store them. No pickles."""
 
 import io
 import json

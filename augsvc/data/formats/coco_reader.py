@@ -1,6 +1,5 @@
 """The annotations of COCO, element by element into flat arrays."""
 
-import re
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,11 +11,10 @@ from augsvc.arrays import I64, Bools
 from augsvc.data.decoders.mask import IGNORED
 from augsvc.data.formats.annotations import Annotations, Objects, clip_boxes
 from augsvc.data.formats.dataset_root import join, require_below
+from augsvc.data.formats.flip_pairs import describe_lone_sides, find_flip_pairs
 from augsvc.data.formats.segments import Segments, SegmentTable
 
 MAX_MASKED = IGNORED - 1  # classes, or objects of an image: 0 is the background, 255 is ignored
-_SIDE_WORD = re.compile(r"(?<![a-z])(left|right|l|r)(?![a-z])", re.IGNORECASE)
-_OTHER_SIDE = {"left": "right", "right": "left", "l": "r", "r": "l"}
 _KEYPOINT = 3  # numbers: x, y, visibility
 
 
@@ -124,9 +122,11 @@ class CocoReader:
         kept = has_area & ~crowd
         objects = Objects.of(owners[kept], len(names), boxes[kept], labels[kept])
         pairs: tuple[tuple[int, int], ...] = ()
+        lone: tuple[str, ...] = ()
         if self._with_keypoints:
             point_names = self._point_names()
             objects, pairs = self._with_points(objects, owners, kept, len(point_names)), find_flip_pairs(point_names)
+            lone = describe_lone_sides(point_names, pairs)
         return Annotations(
             names=names,
             classes=classes,
@@ -135,7 +135,7 @@ class CocoReader:
             objects=objects,
             flip_pairs=pairs,
             painter=self._painter(owners, labels, kept, crowd, len(names)),
-            notes=tuple(self._describe(category_ids, beyond, crowd, has_area)) + self._describe_segments(kept),
+            notes=tuple(self._describe(category_ids, beyond, crowd, has_area)) + self._describe_segments(kept) + lone,
         )
 
     def _look_up(self, values: "array[int]", known: I64, what: str) -> I64:
@@ -224,17 +224,6 @@ class CocoReader:
         if not has_area.all():
             notes.append(f"{int((~has_area).sum()):,} boxes without area in their image are left out")
         return notes
-
-
-def find_flip_pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    """The rows of keypoints that a mirrored image swaps, by their names: left_eye and right_eye."""
-    rows = {name.lower(): row for row, name in enumerate(names)}
-    pairs = []
-    for name, row in rows.items():
-        other = _SIDE_WORD.sub(lambda match: _OTHER_SIDE[match[0].lower()], name)
-        if row < rows.get(other, -1):
-            pairs.append((row, rows[other]))
-    return tuple(sorted(pairs))
 
 
 def _integer(element: Mapping[str, Any], name: str) -> int:

@@ -226,14 +226,14 @@ class FileSource(Source):
             logger.warning("%s: %s %s (logged once)", self.info.name, printable(self.describe(index)), text)
 
     def _version(self, classes: Sequence[str], settings: Mapping[str, object], contents: bool) -> str:
-        """The digest of names, sizes, classes and `settings` (all that change a sample), and optionally of all `contents`;
-        never of times or the path."""
+        """The digest of names, sizes, classes and `settings` (all that change a sample), of the contents of masks, which hold
+        labels, and optionally of all `contents`; never of times or the path."""
         form = {"classes": classes, **settings}
         digest = hashlib.sha256(json.dumps(form, sort_keys=True).encode())
         for within in self._files.indices:
             for index, (name, size) in enumerate(zip(within.names, within.sizes.tolist(), strict=True)):
                 digest.update(b"\0%s\0%d" % (name.encode(), size))
-                if contents:
+                if contents or within is self._files.masks:
                     within.digests.append(self._digest(within, index))
                     digest.update(within.digests[-1])
         return digest.hexdigest()
@@ -248,7 +248,9 @@ class FileSource(Source):
             return retry_faults(path, digest, self._pause)
         except (NotIndexed, OSError) as err:
             reason = getattr(err, "strerror", None) or "it changed meanwhile"
-            raise ValueError(f"{printable(path)} cannot be read ({reason}), which `digest_contents` needs") from err
+            raise ValueError(
+                f"{printable(path)} cannot be read ({reason}), and the version covers its contents"
+            ) from err
 
 
 def locate_file(files: Files, within: Index, index: int) -> tuple[Path, str]:

@@ -25,7 +25,7 @@ class YoloSettings(AnnotatedFormat):
 
     format: Literal["yolo"]
     data: str | None = None  # the YAML file below `path`; None: the only one there
-    keypoints: bool = False  # the labels have keypoints: `kpt_shape` and `flip_idx` of the YAML file
+    keypoints: bool = False  # serves the keypoints of the labels: `kpt_shape` and `flip_idx` of the YAML file
     masks: Literal["none", "classes", "instances"] = (
         "none"  # of polygons; 0 is the background, a class is 1 + its label
     )
@@ -55,10 +55,13 @@ class YoloSettings(AnnotatedFormat):
 
     def _read(self, root: DatasetRoot, file: str, data: Mapping[str, Any], split: str) -> Annotations:
         classes = _class_names(data)
-        points, flips = _keypoint_shape(data) if self.keypoints else (None, ())
+        points, flips = _keypoint_shape(data, needed=self.keypoints)
         names = sorted(set(self._image_names(root, file, data, split)))
-        labels = YoloLabels(len(classes), points, self.masks != "none")
-        digest = hashlib.sha256(repr((classes, points, flips, self.masks)).encode())
+        labels = YoloLabels(len(classes), points, self.keypoints, self.masks != "none")
+        served = (points, flips) if self.keypoints else (None, ())
+        digest = hashlib.sha256(repr((classes, *served, self.masks)).encode())
+        if points is not None and not self.keypoints:
+            digest.update(repr(points).encode())  # says which numbers of a line are its box
         missing = 0
         known: dict[str, set[str]] = {}  # folder → its label files: one listing in place of a look-up for each
         for row, name in enumerate(names):
@@ -74,8 +77,12 @@ class YoloSettings(AnnotatedFormat):
             except ValueError as err:
                 raise ValueError(f"{root.locate(label)}, {err}") from err
         annotations = labels.build(names, classes, digest.hexdigest(), self.masks)
-        if flips:
+        if self.keypoints:
             annotations = replace(annotations, flip_pairs=flips)
+            if not data.get("flip_idx"):
+                annotations = annotations.with_notes("there is no `flip_idx`: mirroring does not swap keypoints")
+        elif points is not None:
+            annotations = annotations.with_notes("`kpt_shape` names keypoints, which `keypoints: true` would serve")
         if missing:
             annotations = annotations.with_notes(f"{missing:,} images have no file of labels, and so no boxes")
         return annotations
@@ -138,14 +145,21 @@ def _class_names(data: Mapping[str, Any]) -> tuple[str, ...]:
     return classes
 
 
-def _keypoint_shape(data: Mapping[str, Any]) -> tuple[tuple[int, int], tuple[tuple[int, int], ...]]:
-    """The number of keypoints and of their numbers (2, or 3 with the visibility), and the pairs that a flip swaps."""
+def _keypoint_shape(
+    data: Mapping[str, Any], *, needed: bool
+) -> tuple[tuple[int, int] | None, tuple[tuple[int, int], ...]]:
+    """The number of keypoints and of their numbers (2, or 3 with the visibility), and the pairs that a flip swaps.
+
+    No shape where the file has none and none is `needed`.
+    """
     shape, flips = data.get("kpt_shape"), data.get("flip_idx", [])
+    if shape is None and not needed:
+        return None, ()
     if (
         not (isinstance(shape, list) and len(shape) == 2 and isinstance(shape[0], int) and shape[1] in (2, 3))
         or shape[0] < 1
     ):
-        raise ValueError("`keypoints: true` needs `kpt_shape`: [number, 2 or 3]")
+        raise ValueError("`kpt_shape` must be [number, 2 or 3], and `keypoints: true` needs it")
     if flips and (not isinstance(flips, list) or sorted(flips, key=str) != sorted(range(shape[0]), key=str)):
         raise ValueError(f"`flip_idx` must be an order of 0 … {shape[0] - 1}")
     if any(flips[flips[row]] != row for row in range(len(flips))):

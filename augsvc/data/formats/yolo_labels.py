@@ -19,9 +19,12 @@ _BEYOND = 0.01  # of an image's side, that a coordinate may lie outside by round
 class YoloLabels:
     """Collects the labels of images in their order."""
 
-    def __init__(self, n_classes: int, points: tuple[int, int] | None, with_polygons: bool) -> None:
-        """`points`: the number of keypoints, and of the numbers of each."""
-        self._n_classes, self._points, self._with_polygons = n_classes, points, with_polygons
+    def __init__(
+        self, n_classes: int, points: tuple[int, int] | None, with_keypoints: bool, with_polygons: bool
+    ) -> None:
+        """`points`: the number of keypoints in a line, and of the numbers of each; None: lines are boxes or polygons."""
+        self._n_classes, self._points = n_classes, points
+        self._with_keypoints, self._with_polygons = with_keypoints, with_polygons
         self._owners, self._labels = array("q"), array("q")
         self._corners, self._keypoints = array("d"), array("d")
         self._polygons, self._polygon_ends = array("d"), array("q")
@@ -55,8 +58,10 @@ class YoloLabels:
             raise ValueError(f"the class {label:g} is none of `names`, 0 … {self._n_classes - 1}")
         n_points = 0 if self._points is None else self._points[0] * self._points[1]
         is_polygon = self._points is None and len(numbers) >= 6 and len(numbers) % 2 == 0
-        if not is_polygon and len(numbers) != _BOX + n_points:
-            raise ValueError(f"{len(numbers)} numbers after the class, {_BOX + n_points} are needed")
+        is_plain = len(numbers) == _BOX and not self._with_keypoints
+        if not is_polygon and not is_plain and len(numbers) != _BOX + n_points:
+            which = " by `kpt_shape`" if n_points else ""
+            raise ValueError(f"{len(numbers)} numbers after the class, {_BOX + n_points} are needed{which}")
         located = numbers if is_polygon else numbers[:_BOX]
         if not all(-_BEYOND <= value <= 1.0 + _BEYOND for value in located):
             raise ValueError("coordinates must be fractions of the image, 0 … 1")
@@ -70,7 +75,7 @@ class YoloLabels:
         self._owners.append(row)
         self._labels.append(int(label))
         self._corners.extend(corners)
-        self._keypoints.extend(numbers[_BOX:] if n_points else ())
+        self._keypoints.extend(numbers[_BOX:] if self._with_keypoints else ())
         if self._with_polygons:
             self._polygons.extend(numbers)
             self._polygon_ends.append(len(self._polygons))
@@ -86,7 +91,7 @@ class YoloLabels:
         owners, labels = np.array(self._owners), np.array(self._labels)
         boxes, beyond, has_area = clip_boxes(np.array(self._corners).reshape(-1, 4), np.ones((len(owners), 4)))
         objects = Objects.of(owners[has_area], len(names), boxes[has_area], labels[has_area], relative=True)
-        if self._points is not None:
+        if self._points is not None and self._with_keypoints:
             points = np.array(self._keypoints).reshape(-1, *self._points)[has_area]
             inside = np.asarray(((points[..., :2] >= 0) & (points[..., :2] <= 1)).all(axis=2))
             # without a visibility, Ultralytics takes 0 0 for a point that is not annotated
