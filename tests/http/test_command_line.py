@@ -78,7 +78,7 @@ def test_datasets_may_come_from_a_variable(monkeypatch, tmp_path):
         ({"datasets": {"x": {"format": "image_folder"}}}, r"datasets\.x\.path"),
         (
             {"datasets": {"x": {"format": "lance", "path": "x"}}},
-            r"^datasets\.x\.format must be one of 'audio_folder', 'image_folder'$",
+            r"^datasets\.x\.format must be one of 'arrays', .*'yolo'$",
         ),
         ({"datasets": {"x": {"path": "x"}}}, r"^datasets\.x\.format is required$"),
         ({"datasets": {"x": "x"}}, r"^datasets\.x must be an object$"),
