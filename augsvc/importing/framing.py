@@ -82,9 +82,12 @@ class Framing:
         self.pending, self.size = None, size
         self.frame = validated({"op": "random_resized_crop", "scale": scale, "ratio": ratio})
 
-    def center_crop(self, size: Size) -> None:
-        """A crop of the middle."""
+    def center_crop(self, size: Size, border: str = "constant", fill: object = 0.0) -> None:
+        """A crop of the middle; a smaller image gets a border."""
+        before = self.frame
         self._crop(size, None)
+        if self.frame is not None and self.frame is not before and (border, fill) != ("constant", 0.0):
+            self.frame = validated({**self.frame, "border": border, "fill": fill})
 
     def random_crop(self, size: Size, padding: int = 0, border: str = "constant", fill: object = 0.0) -> None:
         """A crop at a random place, after padding each side."""

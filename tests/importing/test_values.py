@@ -60,6 +60,17 @@ def test_frames_of_albumentations_after_normalize_fill_with_the_mean():
     assert "up to a deviation above the mean" in notes(erased)
 
 
+def test_a_centred_crop_after_normalize_pads_with_the_mean():
+    assert only(torchvision("ToTensor()", NORMALIZE, "CenterCrop(size=(8, 8))"))["fill"] == MEAN
+    resized = torchvision("Resize(size=[8])", "ToTensor()", NORMALIZE, "CenterCrop(size=(16, 16))")
+    assert (only(resized)["op"], only(resized)["fill"]) == ("resize", MEAN)
+    assert only(torchvision("CenterCrop(size=(8, 8))")) == {"op": "center_crop"}
+    padded = {"height": 8, "width": 8, "pad_if_needed": True, "p": 1.0}
+    assert only(albumentations(a("CenterCrop", **padded, border_mode=0, fill=51)))["fill"] == 0.2
+    assert only(albumentations(a("CenterCrop", **padded, border_mode=1)))["border"] == "edge"
+    assert only(albumentations(a("CenterCrop", height=8, width=8, border_mode=1))) == {"op": "center_crop"}
+
+
 def test_borders_of_kornia_after_normalize_are_the_mean():
     move = "RandomRotation(degrees=9.0, p=1.0, padding_mode={})"
     assert only(kornia(NORMALIZE, move.format("zeros")))["fill"] == MEAN

@@ -219,13 +219,11 @@ def _random_crop(given: Parameters, build: Builder) -> None:
 
 def _center_crop(given: Parameters, build: Builder) -> None:
     _require_always(given)
-    color = fill_color(build, given.take("fill"))
-    _, fills = _padding(given, build)
-    if fills and any(color):
-        build.differs("has black around smaller images")
+    fill, pads = frame_fill(build, given.take("fill")), given.node.parameters.get("pad_if_needed")
+    border, fills = _padding(given, build)
     build.differs("rounds half a pixel to an even one; Albumentations down: crops of an odd rest may lie a pixel apart")
     build.before_frame(fills=fills)
-    build.framing.center_crop(given.size("height", "width"))
+    build.framing.center_crop(given.size("height", "width"), *((border, fill) if pads else ()))
 
 
 def _pad_if_needed(given: Parameters, build: Builder) -> None:

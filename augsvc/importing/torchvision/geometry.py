@@ -81,7 +81,7 @@ def _resize(given: Parameters, build: Builder) -> None:
 
 def _center_crop(given: Parameters, build: Builder) -> None:
     build.before_frame()
-    build.framing.center_crop(given.size("size"))
+    build.framing.center_crop(given.size("size"), fill=frame_fill(build, 0))
 
 
 def _random_crop(given: Parameters, build: Builder) -> None:
