@@ -256,6 +256,29 @@ def test_a_bad_annotation_is_named(tmp_path, annotation, message):
     assert "instances_train2017.json" in refused
 
 
+def test_all_bad_annotations_are_named_together(tmp_path):
+    bad = [
+        box(1, 99, [0, 0, 9, 9]),
+        box(2, 7, [0, 0, 9, 9], category=4),
+        box(3, 7, [0, 0, 9, 9], bbox=[0, 0, 9]),
+        box(4, 7, [0, 0, 9, 9]),
+        box(4, 7, [0, 0, 9, 9]),
+        box(5, "x", [0, 0, 9, 9]),
+    ]
+    for split in ("train2017", "val2017"):
+        write(tmp_path, bad, split=split)
+    lines = refusal(tmp_path).split("\n")
+    expected = [
+        "id 3: `bbox`",
+        "id 5: `image_id`",
+        "two annotations have the id 4",
+        "annotation 1 has",
+        "annotation 2 has",
+    ]
+    assert len(lines) == 2 * len(expected)
+    assert all(text in line for text, line in zip(expected * 2, lines, strict=True))
+
+
 @pytest.mark.parametrize(
     ("document", "message"),
     [

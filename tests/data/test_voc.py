@@ -144,6 +144,22 @@ def test_a_damaged_file_is_named(tmp_path, contents, message):
     assert "Annotations/a.xml" in refused
 
 
+def test_all_damaged_files_are_named_together(tmp_path):
+    for name, contents in (("a", ""), ("b", xml(item())), ("c", xml(item(name=""))), ("d", xml(item("dog")))):
+        write(tmp_path, name, contents)
+    write_list(tmp_path, "train", "a\nb\nc\n")
+    write_list(tmp_path, "val", "d\nmissing\n")
+    (tmp_path / "Annotations" / "missing.xml").write_text(xml(item()))
+    lines = refusal(tmp_path, classes=["cat"]).split("\n")
+    expected = [
+        "a.xml: it is no XML",
+        "c.xml: an object has no `name`",
+        "1 images are missing",
+        "objects are named dog",
+    ]
+    assert all(text in line for text, line in zip(expected, lines, strict=True))
+
+
 def test_what_is_missing_or_leads_out(tmp_path):
     (tmp_path / "set").mkdir()
     assert "neither Annotations" in refusal(tmp_path / "set")

@@ -95,6 +95,18 @@ def test_labels_from_text_and_json(tmp_path):
     assert "which `classes` does not have" in refusal(tmp_path, label="txt", classes=["cat"])
 
 
+def test_all_faults_of_shards_are_named_together(tmp_path):
+    write(
+        tmp_path / "0.tar",
+        [("a.jpg", png(0)), ("b.jpg", png(1)), ("b.cls", b""), ("c.jpg", png(1)), ("c.cls", b"\xff")],
+    )
+    (tmp_path / "1.tar").write_bytes(b"x" * 512)
+    write(tmp_path / "2.tar", [("d.jpg", png(0)), ("d.cls", b"dog")])
+    lines = refusal(tmp_path, classes=["cat"]).split("\n")
+    expected = ["no member .cls: a", "label of 'b'", "label of 'c'", "1.tar: ", "labels are dog"]
+    assert all(text in line for text, line in zip(expected, lines, strict=True))
+
+
 def test_a_damaged_image_is_undecodable(tmp_path):
     write(tmp_path / "0.tar", [("a.png", png(0)[:-30]), ("a.cls", b"1"), ("b.png", b""), ("b.cls", b"1")])
     (source,) = opened(tmp_path)

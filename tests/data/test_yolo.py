@@ -133,6 +133,15 @@ def test_a_bad_line_is_named(tmp_path, line, message):
     assert "labels/train/a.txt" in refused
 
 
+def test_all_bad_lines_are_named_together(tmp_path):
+    write(tmp_path, {"a": "2 0.5 0.5 1 1\n0 0.5 0.5 1 1\nx", "b": "0 0.5 0.5 1"})
+    write(tmp_path, {"c": "0 30 20 10 10"}, "val")
+    lines = refusal(tmp_path).split("\n")
+    expected = ["train/a.txt, line 1: ", "train/a.txt, line 3: ", "train/b.txt, line 1: ", "val/c.txt, line 1: "]
+    assert len(lines) == 4
+    assert all(text in line for text, line in zip(expected, lines, strict=True))
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -144,6 +153,7 @@ def test_a_bad_line_is_named(tmp_path, line, message):
         ({"train": "/etc"}, "/etc"),
         ({"train": 5}, "must be a folder"),
         ({"train": "nothing"}, "neither a folder"),
+        ({"train": None}, "has no splits: name folders or lists in `train`"),
     ],
 )
 def test_a_bad_yaml_file_is_refused(tmp_path, data, message):

@@ -11,6 +11,7 @@ from augsvc.data.cache import DecodedCache
 from augsvc.data.decoders.mask import MaskValues, decode_mask, mask_decoding_bytes
 from augsvc.data.formats.annotations import Annotations, Objects
 from augsvc.data.formats.dataset_root import DatasetRoot, name_faults
+from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.file_source import Files, FilesFormat, FileSource
 from augsvc.data.formats.format import give_statistics
 from augsvc.data.formats.image_files import ImageFilesSettings, ImageReader
@@ -40,11 +41,15 @@ class AnnotatedFormat(ImageFilesSettings, FilesFormat):
         with name_faults(name):
             root = DatasetRoot(self.path, self.follow_links)
             splits = self.read_splits(root)
-            sources: list[Source] = [
-                AnnotatedImages(f"{name}/{split}" if split else name, self, root, annotations, cache)
-                for split, annotations in splits.items()
-            ]
-            _require_same_classes(splits)
+            sources: list[Source] = []
+            faults = Faults()
+            for split, annotations in splits.items():
+                with faults.collect():
+                    full_name = f"{name}/{split}" if split else name
+                    sources.append(AnnotatedImages(full_name, self, root, annotations, cache))
+            with faults.collect():
+                _require_same_classes(splits)
+            faults.refuse()
         if self.statistics is not None:
             give_statistics(sources, name, self.statistics)
         return sources

@@ -11,6 +11,7 @@ from augsvc.data.formats.annotated import AnnotatedFormat
 from augsvc.data.formats.annotations import Annotations
 from augsvc.data.formats.coco_reader import CocoReader
 from augsvc.data.formats.dataset_root import DatasetRoot, join, require_below, require_folder
+from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.json_stream import BadJson, JsonStream
 from augsvc.data.formats.layout import split_of
 from augsvc.data.source import SPLITS
@@ -33,7 +34,15 @@ class CocoSettings(AnnotatedFormat):
     def read_splits(self, root: DatasetRoot) -> Mapping[str, Annotations]:
         """The files that the settings name, or annotations/instances_SPLIT.json, or SPLIT/_annotations.coco.json."""
         files = self._find_files(root) if self.annotations is None else self._named_files()
-        return {split: self._read(root, file, self._images_of(root, split, file)) for split, file in files.items()}
+        splits: dict[str, Annotations] = {}
+        faults = Faults()
+        for split, file in files.items():
+            with faults.collect():
+                images = self._images_of(root, split, file)
+                if (annotations := self._read(root, file, images, faults)) is not None:
+                    splits[split] = annotations
+        faults.refuse()
+        return splits
 
     def _named_files(self) -> dict[str, str]:
         if isinstance(self.annotations, str):
@@ -84,18 +93,25 @@ class CocoSettings(AnnotatedFormat):
             "`images`"
         )
 
-    def _read(self, root: DatasetRoot, file: str, images: str) -> Annotations:
+    def _read(self, root: DatasetRoot, file: str, images: str, faults: Faults) -> Annotations | None:
+        """The annotations of one file; None where it has faults."""
+        where, n_faults = root.locate(file), len(faults)
         digest = hashlib.sha256(json.dumps([images, self.keypoints, self.masks]).encode())
         reader = CocoReader(with_keypoints=self.keypoints, masks=self.masks)
         with root.open(file) as opened:
             try:
                 for name, element in JsonStream(opened, digest.update).elements():
-                    reader.add(name, element)
-                annotations = reader.build(images, digest.hexdigest)
+                    try:
+                        reader.add(name, element)
+                    except ValueError as err:
+                        faults.add(f"{where}: {err}")
             except OSError as err:
-                raise ValueError(f"{root.locate(file)} cannot be read ({err.strerror})") from err
+                raise ValueError(f"{where} cannot be read ({err.strerror})") from err
             except BadJson as err:
-                raise ValueError(f"{root.locate(file)} is no JSON file of COCO, or is damaged: {err}") from err
-            except ValueError as err:
-                raise ValueError(f"{root.locate(file)}: {err}") from err
-        return annotations
+                raise ValueError(f"{where} is no JSON file of COCO, or is damaged: {err}") from err
+        reader.check_ids(where, faults)
+        if len(faults) > n_faults:
+            return None
+        with faults.collect(where):
+            return reader.build(images, digest.hexdigest)
+        return None

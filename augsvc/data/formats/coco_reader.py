@@ -1,6 +1,7 @@
 """The annotations of COCO, element by element into flat arrays."""
 
 from array import array
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -11,7 +12,9 @@ from augsvc.arrays import I64, Bools
 from augsvc.data.decoders.mask import IGNORED
 from augsvc.data.formats.annotations import Annotations, Objects, clip_boxes
 from augsvc.data.formats.dataset_root import join, require_below
+from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.flip_pairs import describe_lone_sides, find_flip_pairs
+from augsvc.data.formats.index import list_names
 from augsvc.data.formats.segments import Segments, SegmentTable
 
 MAX_MASKED = IGNORED - 1  # classes, or objects of an image: 0 is the background, 255 is ignored
@@ -65,19 +68,20 @@ class CocoReader:
 
     def _add_category(self, category: Mapping[str, Any]) -> None:
         identity = _integer(category, "id")
+        if identity in self._categories:
+            raise ValueError("there are two of this id")
+        self._categories[identity] = category
         if not isinstance(category.get("name"), str):
             raise ValueError("`name` must be a string")
         points = category.get("keypoints", [])
         if not isinstance(points, list) or not all(isinstance(name, str) for name in points):
             raise ValueError("`keypoints` must be a list of names")
-        if identity in self._categories:
-            raise ValueError("there are two of this id")
-        self._categories[identity] = category
 
     def _add_annotation(self, annotation: Mapping[str, Any]) -> None:
-        self._ids.append(_integer(annotation, "id"))
-        self._owners.append(_integer(annotation, "image_id"))
-        self._category_ids.append(_integer(annotation, "category_id"))
+        identity, owner, category_id = (_integer(annotation, name) for name in ("id", "image_id", "category_id"))
+        self._ids.append(identity)
+        self._owners.append(owner)
+        self._category_ids.append(category_id)
         _extend(self._boxes, annotation.get("bbox"), 4, "bbox")
         area = annotation.get("area")
         self._areas.append(area if isinstance(area, int | float) else self._boxes[-2] * self._boxes[-1])
@@ -90,31 +94,47 @@ class CocoReader:
         if self._masks != "none":
             self._segments.add(annotation.get("segmentation") or [])
 
+    def check_ids(self, where: str, faults: Faults) -> None:
+        """Adds ids and names that are repeated, ids that are unknown, and lists that are missing, of the file `where`."""
+        missing = [name for name in ("images", "categories") if name not in self._lists]
+        for name in missing:
+            faults.add(f"{where}: has no `{name}`")
+        for ids, what in ((self._image_ids, "images"), (self._ids, "annotations")):
+            with faults.collect(where):
+                _require_distinct(np.array(ids), what)
+        with faults.collect(where):
+            _require_distinct_names(self._names, "images have the same `file_name`")
+        with faults.collect(where):
+            names = [str(category.get("name")) for category in self._categories.values()]
+            _require_distinct_names(names, "categories have the same name")
+        if not missing:
+            for values, known, what in (
+                (self._owners, self._image_ids, "image"),
+                (self._category_ids, self._categories, "category"),
+            ):
+                with faults.collect(where):
+                    self._look_up(values, np.sort(np.array(list(known), np.int64)), what)
+
     def build(self, folder: str, digest: Callable[[], str]) -> Annotations:
         """The annotations of all images, sorted by their ids; image files are below `folder`.
 
+        `add` and `check_ids` must have found no faults.
+
         Raises:
-            ValueError: ids that are repeated or unknown, or a list that is missing.
+            ValueError: boxes that are not finite, keypoints that do not match their category, or too many masks.
         """
-        if missing := [name for name in ("images", "categories") if name not in self._lists]:
-            raise ValueError(f"has no `{missing[0]}`")
         image_ids = np.array(self._image_ids)
         order = np.argsort(image_ids, kind="stable")
-        _require_distinct(image_ids, "images")
-        _require_distinct(np.array(self._ids), "annotations")
         names = [join(folder, self._names[row]) for row in order.tolist()]
-        if len(set(names)) < len(names):
-            raise ValueError("two images have the same `file_name`")
         sizes = np.array(self._sizes).reshape(-1, 2)[order]
         category_ids = sorted(self._categories)
         classes = tuple(str(self._categories[identity]["name"]) for identity in category_ids)
-        if len(set(classes)) < len(classes):
-            raise ValueError("two categories have the same name")
         owners = self._look_up(self._owners, image_ids[order], "image")
         labels = self._look_up(self._category_ids, np.array(category_ids, np.int64), "category")
         corners = np.array(self._boxes).reshape(-1, 4)
         if not_finite := np.flatnonzero(~np.isfinite(corners).all(axis=1)).tolist():
-            raise ValueError(f"annotation {self._ids[not_finite[0]]}: `bbox` must be finite numbers")
+            more = f"; such annotations: {len(not_finite):,}"
+            raise ValueError(f"annotation {self._ids[not_finite[0]]}: `bbox` must be finite numbers{more}")
         with np.errstate(over="ignore"):  # it is clipped
             corners[:, 2:] += corners[:, :2]
         boxes, beyond, has_area = clip_boxes(corners, np.tile(sizes[owners][:, ::-1], 2).astype(np.float64))
@@ -248,4 +268,10 @@ def _extend(numbers: "array[float]", values: Any, count: int, name: str) -> None
 def _require_distinct(ids: I64, what: str) -> None:
     values, counts = np.unique(ids, return_counts=True)
     if (counts > 1).any():
-        raise ValueError(f"two {what} have the id {values[counts > 1][0]}")
+        raise ValueError(f"two {what} have the id {values[counts > 1][0]}; such ids: {int((counts > 1).sum()):,}")
+
+
+def _require_distinct_names(names: Sequence[str], what: str) -> None:
+    if len(set(names)) < len(names):
+        repeated = [name for name, count in Counter(names).items() if count > 1]
+        raise ValueError(f"two {what}: {list_names(repeated)}")

@@ -13,9 +13,9 @@ class Faults:
         self._texts: list[str] = []
         self._n_unnamed = 0
 
-    def __bool__(self) -> bool:
-        """Whether there are any."""
-        return bool(self._texts)
+    def __len__(self) -> int:
+        """The number of faults."""
+        return len(self._texts) + self._n_unnamed
 
     def add(self, text: str) -> None:
         """One fault, with its file and the position in it."""
@@ -26,11 +26,12 @@ class Faults:
 
     @contextmanager
     def collect(self, where: str = "") -> Iterator[None]:
-        """Adds the ValueError that the block raises, with `where` before it."""
+        """Adds each line of the ValueError that the block raises, with `where` before it."""
         try:
             yield
         except ValueError as err:
-            self.add(f"{where}: {err}" if where else str(err))
+            for line in str(err).split("\n"):
+                self.add(f"{where}: {line}" if where else line)
 
     def refuse(self) -> None:
         """Ends the reading if there are faults.

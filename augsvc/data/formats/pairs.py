@@ -11,6 +11,7 @@ from augsvc.data.decoders.mask import IGNORED, MAX_CLASSES, Color, MaskValues
 from augsvc.data.formats.annotated import AnnotatedFormat
 from augsvc.data.formats.annotations import Annotations
 from augsvc.data.formats.dataset_root import DatasetRoot, join, require_folder
+from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.index import list_names
 from augsvc.data.formats.layout import split_of
 from augsvc_client.decoding.limits import IMAGE_SUFFIXES, TIFF_SUFFIXES
@@ -82,7 +83,13 @@ class ImageMaskPairsSettings(MaskFilesSettings):
 
     def read_splits(self, root: DatasetRoot) -> Mapping[str, Annotations]:
         """`images` and `masks`, with folders for splits in both or above both."""
-        return {split: self._read(root, images, masks) for split, (images, masks) in self._find_folders(root).items()}
+        splits: dict[str, Annotations] = {}
+        faults = Faults()
+        for split, (images, masks) in self._find_folders(root).items():
+            with faults.collect():
+                splits[split] = self._read(root, images, masks)
+        faults.refuse()
+        return splits
 
     def _find_folders(self, root: DatasetRoot) -> dict[str, tuple[str, str]]:
         """Split → the folders of its images and its masks."""

@@ -10,6 +10,7 @@ from augsvc.data.decoders.mask import IGNORED, MaskValues
 from augsvc.data.formats.annotated import AnnotatedFormat
 from augsvc.data.formats.annotations import Annotations
 from augsvc.data.formats.dataset_root import DatasetRoot, join, require_below
+from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.index import list_names
 from augsvc.data.formats.layout import split_of
 from augsvc.data.formats.voc_xml import VocBoxes, VocObject, parse_voc
@@ -37,18 +38,21 @@ class VocSettings(AnnotatedFormat):
     def read_splits(self, root: DatasetRoot) -> Mapping[str, Annotations]:
         """The lists of ImageSets, or folders of splits with XML files beside the images, or all of Annotations."""
         parsed: dict[str, list[tuple[str, str, bytes, list[VocObject], tuple[int, int]]]] = {}
+        faults = Faults()
         for split, (images, annotations, stems) in self._find_splits(root).items():
             files = self._image_files(root, images)
             if missing := [stem for stem in stems if stem not in files]:
-                raise ValueError(f"{len(missing):,} images are missing in {root.locate(images)}: {list_names(missing)}")
-            parsed[split] = [
-                (stem, join(images, files[stem]), *self._parse(root, join(annotations, f"{stem}.xml")))
-                for stem in stems
-            ]
+                faults.add(f"{len(missing):,} images are missing in {root.locate(images)}: {list_names(missing)}")
+            rows = parsed.setdefault(split, [])
+            for stem in stems:
+                with faults.collect():
+                    content = self._parse(root, join(annotations, f"{stem}.xml"))
+                    rows.append((stem, join(images, files.get(stem, "")), *content))
         names = {item.name for rows in parsed.values() for _, _, _, objects, _ in rows for item in objects}
         classes = self.classes or tuple(sorted(names))
         if unknown := sorted(names - set(classes)):
-            raise ValueError(f"objects are named {list_names(unknown)}, which `classes` does not have")
+            faults.add(f"objects are named {list_names(unknown)}, which `classes` does not have")
+        faults.refuse()
         return {split: self._build(rows, classes) for split, rows in parsed.items()}
 
     def _find_splits(self, root: DatasetRoot) -> dict[str, tuple[str, str, Sequence[str]]]:

@@ -19,6 +19,7 @@ from augsvc.arrays import I64, Sample
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.class_order import describe_numbers, sort_classes
 from augsvc.data.formats.dataset_root import DatasetRoot, join, name_faults
+from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.file_source import Files, FilesFormat, FileSource, locate_file
 from augsvc.data.formats.files import PAUSES_S, Identity, NotIndexed, open_below
 from augsvc.data.formats.format import give_statistics
@@ -50,11 +51,13 @@ class WebDatasetSettings(ImageFilesSettings, FilesFormat):
         """
         with name_faults(name):
             root = DatasetRoot(self.path, self.follow_links)
-            shards = {split: Shards(root, files, self) for split, files in _find_shards(root).items()}
+            faults = Faults()
+            shards = {split: Shards(root, files, self, faults) for split, files in _find_shards(root).items()}
             names = {label for read in shards.values() for label in read.labels}
             classes = self.classes or sort_classes(names)
             if unknown := sorted(names - set(classes)):
-                raise ValueError(f"labels are {list_names(unknown)}, which `classes` does not have")
+                faults.add(f"labels are {list_names(unknown)}, which `classes` does not have")
+            faults.refuse()
             sources: list[Source] = [
                 ShardedImages(f"{name}/{split}" if split else name, self, root, read, classes, cache)
                 for split, read in shards.items()
@@ -67,8 +70,8 @@ class WebDatasetSettings(ImageFilesSettings, FilesFormat):
 class Shards:
     """The samples of one split, in flat arrays."""
 
-    def __init__(self, root: DatasetRoot, files: Sequence[str], settings: WebDatasetSettings) -> None:
-        """Reads the headers of all shards, and the labels; raises ValueError as `walk_tar`, and for incomplete samples."""
+    def __init__(self, root: DatasetRoot, files: Sequence[str], settings: WebDatasetSettings, faults: Faults) -> None:
+        """Reads the headers of all shards, and the labels; damaged shards and incomplete samples become faults."""
         self.files = tuple(files)
         self.keys: list[str] = []
         self.labels: list[str] = []
@@ -76,18 +79,16 @@ class Shards:
         self._settings = settings
         self.without_image = 0
         for shard, file in enumerate(files):
-            with root.open(file) as opened:
-                try:
-                    self._add(shard, file, opened)
-                except ValueError as err:
-                    raise ValueError(f"{root.locate(file)}: {err}") from err
+            where = root.locate(file)
+            with root.open(file) as opened, faults.collect(where):
+                self._add(shard, file, opened, where, faults)
 
     @property
     def places(self) -> I64:
         """Shard, offset and bytes of every image (N, 3)."""
         return np.array(self._places).reshape(-1, 3)
 
-    def _add(self, shard: int, file: str, opened: BufferedReader) -> None:
+    def _add(self, shard: int, file: str, opened: BufferedReader, where: str, faults: Faults) -> None:
         settings = self._settings
         suffixes = IMAGE_SUFFIXES if settings.window is None else IMAGE_SUFFIXES | TIFF_SUFFIXES
         extension, _, field = settings.label.partition(":")
@@ -107,9 +108,15 @@ class Shards:
             found[member.key] = (member.offset, member.n_bytes)
         self.without_image += len(others) - len(images)
         if missing := [key for key in images if key not in labels]:
-            raise ValueError(f"{len(missing):,} images have no member .{extension}: {list_names(missing)}")
+            faults.add(f"{where}: {len(missing):,} images have no member .{extension}: {list_names(missing)}")
         for key, place in images.items():
-            self.labels.append(_read_label(opened, key, labels[key], field))
+            if key not in labels:
+                continue
+            try:
+                self.labels.append(_read_label(opened, key, labels[key], field))
+            except ValueError as err:
+                faults.add(f"{where}: {err}")
+                continue
             self.keys.append(f"{file}/{key}")
             self._places.extend((shard, *place))
 

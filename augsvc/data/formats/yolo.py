@@ -10,6 +10,7 @@ import yaml
 from augsvc.data.formats.annotated import AnnotatedFormat
 from augsvc.data.formats.annotations import Annotations
 from augsvc.data.formats.dataset_root import DatasetRoot, join, require_below
+from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.index import list_names
 from augsvc.data.formats.yolo_labels import YoloLabels
 from augsvc.data.source import SPLITS
@@ -39,10 +40,14 @@ class YoloSettings(AnnotatedFormat):
             raise ValueError(f"{root.locate(file)} is no valid YAML") from err
         if not isinstance(data, dict):
             raise ValueError(f"{root.locate(file)} must be a mapping with `names` and `train`, `val` or `test`")
-        try:
-            return {split: self._read(root, file, data, split) for split in SPLITS if data.get(split)}
-        except ValueError as err:
-            raise ValueError(f"{root.locate(file)}: {err}") from err
+        if not any(data.get(split) for split in SPLITS):
+            raise ValueError(f"{root.locate(file)} has no splits: name folders or lists in `train`, `val` or `test`")
+        splits: dict[str, Annotations] = {}
+        faults = Faults()
+        with faults.collect(root.locate(file)):
+            splits = {split: self._read(root, file, data, split, faults) for split in SPLITS if data.get(split)}
+        faults.refuse()
+        return splits
 
     def _find_data(self, root: DatasetRoot) -> str:
         if self.data is not None:
@@ -53,7 +58,8 @@ class YoloSettings(AnnotatedFormat):
             raise ValueError(f"{root.locate('')} has {which}; name the one with `names` and the splits in `data`")
         return files[0]
 
-    def _read(self, root: DatasetRoot, file: str, data: Mapping[str, Any], split: str) -> Annotations:
+    def _read(self, root: DatasetRoot, file: str, data: Mapping[str, Any], split: str, faults: Faults) -> Annotations:
+        """One split; bad lines of labels become faults."""
         classes = _class_names(data)
         points, flips = _keypoint_shape(data, needed=self.keypoints)
         names = sorted(set(self._image_names(root, file, data, split)))
@@ -72,10 +78,7 @@ class YoloSettings(AnnotatedFormat):
             contents = root.read(label) if last in known[folder] else b""
             missing += last not in known[folder]
             digest.update(b"\0%d\0" % len(contents) + contents)
-            try:
-                labels.add(row, contents)
-            except ValueError as err:
-                raise ValueError(f"{root.locate(label)}, {err}") from err
+            labels.add(row, contents, root.locate(label), faults)
         annotations = labels.build(names, classes, digest.hexdigest(), self.masks)
         if self.keypoints:
             annotations = replace(annotations, flip_pairs=flips)

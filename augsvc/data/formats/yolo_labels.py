@@ -10,6 +10,7 @@ import numpy as np
 from augsvc.arrays import I64, U8
 from augsvc.data.decoders.mask import IGNORED
 from augsvc.data.formats.annotations import Annotations, Objects, clip_boxes
+from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.segments import SCALE, polygon_mask
 
 _BOX = 4  # numbers after the class
@@ -30,11 +31,10 @@ class YoloLabels:
         self._polygons, self._polygon_ends = array("d"), array("q")
         self._duplicates = 0
 
-    def add(self, row: int, contents: bytes) -> None:
-        """The contents of the label file of image `row`.
+    def add(self, row: int, contents: bytes, where: str, faults: Faults) -> None:
+        """The contents of the label file of image `row`, whose path is `where`.
 
-        Raises:
-            ValueError: a line is damaged, or has an unknown class.
+        Lines that are damaged, or have an unknown class, become faults.
         """
         seen: set[bytes] = set()
         for number, line in enumerate(contents.removeprefix(b"\xef\xbb\xbf").splitlines(), start=1):
@@ -50,7 +50,7 @@ class YoloLabels:
                 self._add_line(row, values)
             except ValueError as err:
                 reason = "there are words that are no numbers" if "convert" in str(err) else err
-                raise ValueError(f"line {number}: {reason}") from err
+                faults.add(f"{where}, line {number}: {reason}")
 
     def _add_line(self, row: int, values: Sequence[float]) -> None:
         label, numbers = values[0], values[1:]
