@@ -255,3 +255,24 @@ def test_the_version_covers_every_pixel_and_label(tmp_path):
         write_npz(tmp_path / "a.npz", images=images, labels=labels)
         versions.add(opened(ArrayFilesSettings, tmp_path)[0].info.version)
     assert len(versions) == 3
+
+
+@pytest.mark.parametrize("file", ["images.npy", {"train": "images.npy"}, None])
+def test_a_single_array_is_no_dataset(tmp_path, file):
+    np.save(tmp_path / "images.npy", COLOUR)
+    np.save(tmp_path / "labels.npy", LABELS)
+    assert "numpy.savez" in refusal(ArrayFilesSettings, tmp_path, file=file)
+
+
+def test_a_name_that_a_header_repeats_is_refused(tmp_path):
+    images = b'"images": {"dtype": "U8", "shape": [1, 5, 6], "data_offsets": [0, 30]}'
+    labels = b'"labels": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}'
+
+    def write_header(*entries):
+        header = b"{" + b", ".join(entries) + b"}"
+        (tmp_path / "a.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(30))
+
+    write_header(images, labels)
+    assert len(opened(ArrayFilesSettings, tmp_path)[0]) == 1
+    write_header(images, labels, labels)
+    assert "damaged" in refusal(ArrayFilesSettings, tmp_path)

@@ -21,6 +21,7 @@ from augsvc.data.formats.array_source import (
     class_names,
 )
 from augsvc.data.formats.dataset_root import DatasetRoot, require_below
+from augsvc.data.formats.json_stream import to_distinct
 from augsvc.data.source import SPLITS
 
 _MAX_BYTES = 8 << 30
@@ -36,6 +37,8 @@ _DTYPES = {
     "U64": "<u8",
     "BOOL": "?",
 }
+_SINGLE = ".npy"
+_NEEDS_BOTH = "holds one array: write images and labels into one .npz file, by numpy.savez(file, images=…, labels=…)"
 _FLOATS = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
 
 
@@ -69,12 +72,20 @@ class ArrayFilesSettings(ArraysFormat):
         }
 
     def _find_files(self, root: DatasetRoot) -> dict[str, str]:
+        files = self._list_files(root)
+        if single := [name for name in files.values() if name.endswith(_SINGLE)]:
+            raise ValueError(f"{root.locate(single[0])} {_NEEDS_BOTH}")
+        return files
+
+    def _list_files(self, root: DatasetRoot) -> dict[str, str]:
         if isinstance(self.file, str):
             return {"": require_below(self.file, "`file`")}
         if self.file is not None:
             return {split: require_below(self.file[split], "`file`") for split in SPLITS if split in self.file}
         files = root.files("", {".npz", ".safetensors"})
         by_split = {split: name for split in SPLITS for name in files if name.rpartition(".")[0] == split}
+        if not files and (single := root.files("", {_SINGLE})):
+            raise ValueError(f"{root.locate(single[0])} {_NEEDS_BOTH}")
         if not by_split and len(files) != 1:
             raise ValueError(
                 f"{root.locate('')} has {len(files)} files of arrays: name one in `file`, or one for each split"
@@ -123,7 +134,7 @@ def _read_safetensors(data: bytes) -> Mapping[str, npt.NDArray[Any]]:
     """By its format: the length of the header in 8 bytes, the header in JSON, the values."""
     try:
         start = 8 + int.from_bytes(data[:8], "little")
-        header = json.loads(data[8:start]) if start <= len(data) else {}
+        header = json.loads(data[8:start], object_pairs_hook=to_distinct) if start <= len(data) else {}
         tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
         return {name: _tensor(data, start, entry) for name, entry in tensors.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
