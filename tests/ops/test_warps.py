@@ -82,11 +82,42 @@ def test_a_warp_has_an_inverse_for_labels(name):
     assert distance.max() < 0.05, distance.max()
 
 
+def strongest(name):
+    """A warp with all its parameters at one end of their ranges, then at the other."""
+    marks = registry()[name].parameters()
+    return [{"op": name} | {key: getattr(mark, end) for key, mark in marks.items()} for end in ("low", "high")]
+
+
+STEEP = [
+    {"op": "wave", "amplitude": 0.14, "cycles": 0.5},
+    {"op": "grid_distortion", "steps": 16, "stretch_x": [-0.33, 0.33], "stretch_y": [-0.33, 0.33]},
+    {"op": "swirl", "degrees": -35, "radius": 1.0},
+    {"op": "elastic", "displacement": 0.25, "spacing": 1024.0},
+]
+
+
+@pytest.mark.parametrize("size", [(4096, 4096), (3, 2048), (1, 500)])
+@pytest.mark.parametrize("step", STEEP + [step for name in WARPS for step in strongest(name)], ids=str)
+def test_a_warp_has_its_inverse_at_its_strongest_on_any_canvas(step, size):
+    lattice = lattice_of(step, *size, samples=32)
+    looking = np.random.default_rng(0).random((32, 400, 2)) * size[::-1]
+    back = lattice.undo(looking + lattice.displacements(looking))
+    assert np.abs(back - looking).max() < 0.07
+
+
+def test_an_inverse_does_not_depend_on_the_other_points():
+    lattice = lattice_of({"op": "wave", "amplitude": 0.14, "cycles": 0.5}, 500, 500, samples=4)
+    points = np.random.default_rng(0).random((4, 50, 2)) * 500
+    together = lattice.undo(points)
+    for row in range(4):
+        for k in range(0, 50, 7):
+            alone = lattice.take(np.array([row])).undo(points[row : row + 1, k : k + 1])
+            np.testing.assert_array_equal(alone[0, 0], together[row, k])
+
+
 @EACH
 def test_a_warp_is_a_bijection_at_its_strongest(name):
-    operation = registry()[name]
-    for end in ("low", "high"):
-        step = {"op": name} | {key: getattr(mark, end) for key, mark in operation.parameters().items()}
+    for step in strongest(name):
         shift = lattice_of(step, 120, 160, samples=16).at_pixels(120, 160) / 2.0**NODE_BITS
         x, y = shift[..., 0] + np.arange(160), shift[..., 1] + np.arange(120)[:, None]
         area = (
