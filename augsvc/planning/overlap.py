@@ -24,10 +24,11 @@ def crop_boxes(boxes: Boxes, rectangles: I64) -> Boxes:
 def cover_boxes(boxes: Boxes, rectangles: I64, canvas: Canvas) -> Boxes:
     """Boxes of images on the canvas that rectangles (N, 4) cover: the hulls of what is left of them.
 
-    Not valid with less than a tenth of the hull's area left. A hull shrinks only where a rectangle reaches across a whole side.
+    Not valid with less than a tenth of the hull's area left. A hull shrinks only where a rectangle covers all pixels along a
+    side: those with their centre in the box, as in a mask.
     """
     low, high = (np.clip(ends, 0.0, [canvas.width, canvas.height]) for ends in boxes.hull)
-    start, stop = _ends(rectangles)
+    start, stop = _extend(*_ends(rectangles), low, high)
     overlap_low, overlap_high = np.maximum(low, start), np.minimum(high, stop)
     overlap = np.maximum(overlap_high - overlap_low, 0.0).prod(axis=2)
     visible = (high - low).prod(axis=2) - overlap
@@ -68,6 +69,14 @@ def _ends(rectangles: I64) -> tuple[F64, F64]:
     """Upper left and lower right corners (N, 1, 2)."""
     ends = rectangles.astype(np.float64)[:, None]
     return ends[..., :2], ends[..., 2:]
+
+
+def _extend(start: F64, stop: F64, low: F64, high: F64) -> tuple[F64, F64]:
+    """Ends of rectangles (N, 1, 2), moved out to those of boxes (N, M, 2) where no pixel of the box lies between."""
+    meets = (start < stop) & (start < high) & (stop > low)
+    extended_start = np.where(meets & (start - 0.5 < low), np.minimum(start, low), start)
+    extended_stop = np.where(meets & (stop + 0.5 >= high), np.maximum(stop, high), stop)
+    return extended_start, extended_stop
 
 
 def _shown(boxes: Boxes, low: F64, high: F64, visible: F64) -> Boxes:
