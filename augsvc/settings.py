@@ -239,21 +239,27 @@ def _message(finding: ErrorDetails) -> str:
         return f"{location[0]} {change}"
     if location[:1] == ("datasets",):
         location = (*location[:2], *location[3:])  # the third is the format, which pydantic adds for a tagged union
+    if finding["type"] in ("model_attributes_type", "dict_type") and location[:1] == ("datasets",):
+        example = "{format: image_folder, path: FOLDER}"
+        return f"{'.'.join(map(str, location))} must be a mapping, like {example if location[1:] else f'{{pets: {example}}}'}"
     known = Settings.model_fields if len(location) == 1 else ()
     message = explain_finding(finding, location, known=known).message.removeprefix("the specification ")
     return f"{message}; see docs/settings.md" if finding["type"] == "extra_forbidden" else message
 
 
 def _read_yaml(path: Path) -> dict[str, object]:
+    text = ""
     try:
-        content = load_yaml(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = load_yaml(text)
     except OSError as err:
         raise ValueError(f"{path} cannot be opened; check that it exists and that this user may read it") from err
     except RepeatedKey as err:
         raise ValueError(f"{path}: {err.problem}") from err
     except yaml.MarkedYAMLError as err:
         line = f", line {err.problem_mark.line + 1}" if err.problem_mark else ""
-        raise ValueError(f"{path}{line}: invalid YAML") from err
+        cure = ": indent with spaces, not with tabs" if re.search(r"^ *\t", text, re.MULTILINE) else ""
+        raise ValueError(f"{path}{line}: invalid YAML{cure}") from err
     except (ValueError, yaml.YAMLError) as err:
         raise ValueError(f"{path}: not YAML text") from err
     if content is not None and not isinstance(content, dict):

@@ -68,12 +68,17 @@ _LISTS: Mapping[int | str, str] = {
     "of": "a list of 1 to 64 operations",
     "weights": "a list of numbers, one for each operation",
 }
+_OBJECTS: Mapping[str, str] = {  # examples, where the last name of a location says what is meant
+    "output": '{"dtype": "float32"}',
+    "subset": '{"per_class": 10}',
+}
 _LIMITS = {
     "greater_than": ("gt", "above"),
     "greater_than_equal": ("ge", "at least"),
     "less_than": ("lt", "below"),
     "less_than_equal": ("le", "at most"),
 }
+_OBJECT_TYPES = {"model_type", "model_attributes_type", "dict_type"}
 _TAGS = {"union_tag_invalid", "union_tag_not_found"}
 _MAX_HINTS = 3  # names in a hint
 _MIN_PART = 3  # characters of a name that may be a part of another
@@ -118,6 +123,10 @@ def explain_finding(
     text = _text(finding)
     if finding["type"] in ("too_long", "too_short", "tuple_type") and location and location[-1] in _LISTS:
         text = f"must be {_LISTS[location[-1]]}"
+    if finding["type"] in _OBJECT_TYPES and location and location[-1] in _OBJECTS:
+        text += f", like {_OBJECTS[str(location[-1])]}"
+    if finding["type"] in _LIMITS and tuple(location[-3:-1]) == ("output", "mean"):
+        text += ": it is for numbers of 0 to 1, so divide a mean of 0 to 255 by 255, and its std too"
     if finding["type"] == "extra_forbidden":
         known = list(known)
         text += nearest(str(location[-1]), known) or (f"; known fields: {', '.join(known)}" if known else "")

@@ -69,9 +69,18 @@ def print_table(table: Table) -> None:
 
 
 def fit_table(table: Table, console: Console) -> None:
-    """Makes the console as wide as the table's words need."""
-    minimum = Measurement.get(console, console.options.update(max_width=MAX_WIDTH), table).minimum
-    console.width = max(console.width, minimum)
+    """Makes the console as wide as names and words need, and shares the rest among the columns that have longer cells."""
+    wide = console.options.update(max_width=MAX_WIDTH)
+    needs, wishes = [], []
+    for column in table.columns:
+        cells = [Measurement.get(console, wide, cell) for cell in (column.header, *column.cells)]
+        wishes.append(max(cell.maximum for cell in cells))
+        needs.append(wishes[-1] if column.no_wrap else max(cell.minimum for cell in cells))
+    padding = len(needs) * sum(table.padding[1::2])
+    console.width = max(console.width, sum(needs) + padding)
+    share = min(1.0, (console.width - padding - sum(needs)) / max(1, sum(wishes) - sum(needs)))
+    for column, need, wish in zip(table.columns, needs, wishes, strict=True):
+        column.width = need + int(share * (wish - need))
 
 
 def safe(text: str) -> str:

@@ -55,8 +55,12 @@ def check(
     every: Annotated[
         bool, typer.Option("--all", help=f"Read every sample, not only the first {CHECK_SAMPLES}.")
     ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail on undecodable samples, which are replaced.")] = False,
 ) -> None:
-    """Validate the settings, run the self-test, and augment samples of every dataset."""
+    """Validate the settings, run the self-test, and augment samples of every dataset.
+
+    The exit status is 1 if the self-test fails or a dataset cannot be served, with --strict also if a sample is undecodable.
+    """
     settings = read_settings(config, {})
     console = Console()
     with report_errors():
@@ -64,7 +68,7 @@ def check(
         with open_engine(settings) as engine:
             arithmetic = run_selftest(engine)
             console.print(f"arithmetic {arithmetic or '[red]none[/red]: the self-test fails, see the log'}")
-            valid = [check_dataset(engine, name, every, console) for name in engine.catalog.names()]
+            valid = [check_dataset(engine, name, every, strict, console) for name in engine.catalog.names()]
     names_only = [name for name, entry in settings.datasets.items() if not getattr(entry, "digest_contents", True)]
     if names_only:
         cover = "the versions cover names and sizes of files; with `digest_contents: true` their contents too"
@@ -86,8 +90,8 @@ def run_selftest(engine: Engine) -> str | None:
         return None
 
 
-def check_dataset(engine: Engine, name: str, every: bool, console: Console) -> bool:
-    """Whether a dataset can be served; undecodable samples are listed and are no failure."""
+def check_dataset(engine: Engine, name: str, every: bool, strict: bool, console: Console) -> bool:
+    """Whether a dataset can be served; undecodable samples are listed, and are a failure if `strict`."""
     source = engine.catalog.get(name)
     spec = validate_spec({"dataset": name, "shuffle": False, **_CHECK_SPECS[source.info.media]})
     try:
@@ -104,11 +108,11 @@ def check_dataset(engine: Engine, name: str, every: bool, console: Console) -> b
     undecodable = f", {len(replaced)} undecodable and replaced" if replaced else ""
     console.print(f"[green]ok[/green] {name}: {samples} of {stream.samples} samples checked{undecodable}")
     print_notes(source, replaced, console)
-    return True
+    return not (strict and replaced)
 
 
 def print_notes(source: Source, replaced: Sequence[int], console: Console) -> None:
-    """Ignored files, undecodable samples with their reasons, outdated statistics, notes of the format, and the classes."""
+    """Ignored files, undecodable samples with their reasons, outdated statistics, the source's faults and notes, and classes."""
     info = source.info
     notes: list[tuple[str, str]] = []
     if ignored := source.left_out():
@@ -118,7 +122,7 @@ def print_notes(source: Source, replaced: Sequence[int], console: Console) -> No
         notes.append(("undecodable", ": ".join(filter(None, (source.describe(index), source.defect(index))))))
     if info.colors and info.colors.dataset == info.name and info.colors.dataset_version != info.data_version:
         notes.append(("statistics", "were fitted on another version of the data; refit for new runs"))
-    notes += [("note", note) for note in source.notes()]
+    notes += [("warning", fault) for fault in source.faults()] + [("note", note) for note in source.notes()]
     for kind, text in notes:
         console.print(f"   [yellow]{kind}[/yellow] {safe(text)}", highlight=False, soft_wrap=True)
     unit, counts = source.class_counts()

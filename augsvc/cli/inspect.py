@@ -260,10 +260,11 @@ def print_receipt(stream: Stream, epoch: int, position: int, view: int, console:
 
 
 def receipt_rows(operation: Operation, entry: dict[str, Any]) -> list[list[str]]:
-    """One row for each parameter; the first names the operation by its id, and by its name where the id differs."""
+    """One row for each parameter; the first names the operation by its id, and by its name where the id does not end in it."""
     selected = ("yes" if entry["selected"] else "no") + ("" if operation.p == 1.0 else f" (p {operation.p:g})")
     op, op_id = entry["op"], entry["id"]
-    head = [op_id if op_id.partition("#")[0] == op else f"{op_id} ({op})", selected]
+    own_id = op_id.rpartition(".")[2]  # without those of its containers
+    head = [op_id if own_id.partition("#")[0] == op else f"{op_id} ({op})", selected]
     rows = []
     for name in type(operation).model_fields:
         if name in ("op", "p", "id") or (name in ("views", "epochs") and getattr(operation, name) is None):

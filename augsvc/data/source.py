@@ -143,7 +143,11 @@ class Source(ABC):
         return {}
 
     def notes(self) -> Iterable[str]:
-        """What the operator should know of the dataset, one sentence each."""
+        """What the operator should know of the dataset, one sentence each; a healthy dataset has notes too."""
+        return ()
+
+    def faults(self) -> Iterable[str]:
+        """Why samples are missing or wrong, one sentence each, with what to do."""
         return ()
 
     def defect(self, index: int) -> str:

@@ -90,10 +90,12 @@ class Reloader:
 
 
 def log_notes(sources: Iterable[Source]) -> None:
-    """Logs what the operator should know of the datasets."""
+    """Logs what the operator should know of the datasets: faults as warnings."""
     for source in sources:
+        for fault in source.faults():
+            logger.warning("%s: %s", source.info.name, fault)
         for note in source.notes():
-            logger.warning("%s: %s", source.info.name, note)
+            logger.info("%s: %s", source.info.name, note)
 
 
 def log_replacements(replacements: Iterable[Replacement]) -> None:

@@ -32,10 +32,15 @@ def parse_pipeline(value: object, known: Registry | None = None, media: str | No
             is not the first operation, or too many operations.
     """
     if isinstance(value, str):
+        presets = [name for name, steps in PRESETS.items() if _is_for(media, steps)]
         if value not in PRESETS:
-            presets = [name for name, steps in PRESETS.items() if _is_for(media, steps)]
             raise SpecInvalid(
                 f"pipeline must be a list of operations, or one of {', '.join(presets)}{_hint(value, presets)}",
+                field="pipeline",
+            )
+        if not _is_for(media, PRESETS[value]):
+            raise SpecInvalid(
+                f"pipeline: the preset {value} is not for {media} samples; those that are: {', '.join(presets)}",
                 field="pipeline",
             )
         value = PRESETS[value]
@@ -102,10 +107,17 @@ def _require_mixes_last(steps: Sequence[Step], tree: Tree) -> None:
     if not after and are_single and not (mixes and compositions):
         return
     for field, step in walk(steps):
-        if isinstance(step, Composition) and (mixes or not are_single):
+        if isinstance(step, Composition) and mixes:
             raise SpecInvalid(
-                f"{field}.op: {step.op} is a mix, and a sample is mixed at most once: leave other mixes out, or put several "
-                f"of {step.op} into a one_of",
+                f"{field}.op: {step.op} and {mixes[0].step.op} are both mixes, and a sample is mixed at most once: remove one "
+                "of them",
+                field=f"{field}.op",
+            )
+        if isinstance(step, Composition) and not are_single:
+            names = " and ".join(leaf.step.op for leaf in compositions)
+            raise SpecInvalid(
+                f"{field}.op: {names} are mixes, and a sample is mixed at most once: remove all but one, or put them into a "
+                "one_of, which picks one for each sample",
                 field=f"{field}.op",
             )
         if isinstance(step, Mix):

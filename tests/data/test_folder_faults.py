@@ -126,7 +126,7 @@ def test_a_fault_that_passes_changes_nothing(root, disk, call, path, code):
     version = opened(root)[0].info.version
     disk.fail(call, path, code, times=2)
     (source,) = opened(root)
-    assert (source.info.version, len(source), list(source.notes())) == (version, 3, [])
+    assert (source.info.version, len(source), [*source.faults(), *source.notes()]) == (version, 3, [])
 
 
 @pytest.mark.parametrize("code", FAULTS)
@@ -190,4 +190,4 @@ def test_a_folder_that_is_removed_meanwhile_is_absent(root, disk, code):
     disk.fail("scandir", "dog/a", code)
     (source,) = opened(root)
     assert (len(source), disk.tries["scandir", "dog/a"]) == (2, 1)
-    assert [note.split(",")[0] for note in source.notes()] == ["dog/a was removed while it was indexed"]
+    assert [fault.split(",")[0] for fault in source.faults()] == ["dog/a was removed while it was indexed"]

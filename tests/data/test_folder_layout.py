@@ -205,18 +205,18 @@ def test_the_operator_may_say_that_they_are_classes(write, names):
 )
 def test_names_that_may_be_classes_are(write, classes):
     (source,) = opened(write(*(f"{label}/1.png" for label in classes)))
-    assert source.info.classes == tuple(sorted(classes)) and not list(source.notes())
+    assert source.info.classes == tuple(sorted(classes)) and not [*source.faults(), *source.notes()]
 
 
 @pytest.mark.parametrize("name", ["masks", "labels", "frames", "results", "unlabeled"])
 def test_a_doubtful_class_is_named(write, name):
     root = write("cat/1.png", "dog/1.png", f"{name}/1.png")
     (source,) = opened(root)
-    assert list(source.notes()) == [
+    assert list(source.faults()) == [
         f"served as classes: {name}; move what is no class elsewhere, or set `layout: classes`"
     ]
     (source,) = opened(root, layout="classes")
-    assert name in source.info.classes and not list(source.notes())
+    assert name in source.info.classes and not [*source.faults(), *source.notes()]
 
 
 def test_a_few_labels_in_a_class_are_samples(write):
@@ -272,7 +272,7 @@ def test_what_is_named_like_an_image_and_is_none_is_named(write):
     (root / "cat" / "gone.png").symlink_to("nowhere.png")
     os.mkfifo(root / "cat" / "pipe.png")
     (source,) = opened(root)
-    assert list(source.notes()) == [
+    assert list(source.faults()) == [
         "links that lead nowhere, pipes or sockets ignored: cat/gone.png, cat/loop.png, cat/pipe.png"
     ]
 
@@ -288,7 +288,7 @@ def test_empty_classes_are_named(write):
 
 def test_images_outside_classes_and_twin_names_are_named(write):
     (source,) = opened(write("cat/1.png", "Cat/1.png", "loose.png"))
-    loose, twins = source.notes()
+    (loose,), (twins,) = source.faults(), source.notes()
     assert loose.startswith("images beside the class folders ignored (1)")
     assert twins.endswith(": Cat, cat")
 
@@ -305,9 +305,9 @@ def test_an_unreadable_folder_is_named_and_keeps_its_class(write, monkeypatch):
     monkeypatch.setattr(os, "scandir", refusing)
     (source,) = opened(root)
     assert shape([source]) == {"pets": (("cat", "cow", "dog"), 1)}
-    notes = list(source.notes())
-    assert [note.split(" ")[0] for note in notes] == ["cow", "dog/a"]
-    assert "grant it read and search permission" in notes[0]
+    faults = list(source.faults())
+    assert [fault.split(" ")[0] for fault in faults] == ["cow", "dog/a"]
+    assert "grant it read and search permission" in faults[0]
     monkeypatch.setattr(os, "scandir", lambda path: refusing("cow"))
     with pytest.raises(ValueError, match="may not be read by this user"):
         opened(root)

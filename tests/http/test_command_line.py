@@ -1,5 +1,6 @@
 """Settings from three places, and the commands that a person types."""
 
+import json
 import socket
 from contextlib import closing
 from pathlib import Path
@@ -81,7 +82,9 @@ def test_datasets_may_come_from_a_variable(monkeypatch, tmp_path):
             r"^datasets\.x\.format must be one of 'arrays', .*'yolo'$",
         ),
         ({"datasets": {"x": {"path": "x"}}}, r"^datasets\.x\.format is required$"),
-        ({"datasets": {"x": "x"}}, r"^datasets\.x must be an object$"),
+        ({"datasets": {"x": "x"}}, r"^datasets\.x must be a mapping, like \{format: image_folder, path: FOLDER\}$"),
+        ({"datasets": "x"}, r"^datasets must be a mapping, like \{pets: \{format: image_folder, path: FOLDER\}\}$"),
+        ("port: 1\ndatasets:\n\tpets: 2", "line 3: invalid YAML: indent with spaces, not with tabs$"),
         ({"datasets": {"x": {"format": "audio_folder"}}}, r"^datasets\.x\.path is required$"),
         (
             {"datasets": {"x": {"format": "audio_folder", "path": "x", "channels": 3}}},
@@ -178,6 +181,7 @@ def test_check_pushes_a_batch_of_everything_through(written, folders, tmp_path):
     assert "ok mixed: 2 of 2 samples checked\n   ignored by their names: 1 without an extension, 2 .tiff" in done.stdout
     assert "ok hurt: 12 of 12 samples checked, 1 undecodable and replaced\n   undecodable a/005.png: the" in done.stdout
     assert "   classes 1: a 2\n" in done.stdout
+    assert command("check", "--strict", "--config", path, cwd=tmp_path).returncode == 1
     assert "hurt, mixed, pets: the versions cover names and sizes of files; with `digest_contents: true`" in done.stdout
 
 
@@ -237,6 +241,24 @@ def test_names_are_never_cut_in_a_narrow_terminal():
         for columns in ("80", "40", "20"):
             lines = CliRunner().invoke(app, arguments, env={"COLUMNS": columns}).stdout.splitlines()
             assert set(names) <= {line.split()[0] for line in lines if line.strip()}
+
+
+def test_explain_of_containers_keeps_its_words_whole():
+    steps = [{"op": name} for name in ("hue_saturation_value", "hue_saturation_value", "rotation")]
+    pipeline = json.dumps([{"op": "random_order", "of": steps, "id": "any"}, {"op": "rotation", "id": "turn"}])
+    options = ["--dataset", "digits/train", "--epoch", "0", "--position", "0", "--pipeline", pipeline]
+    for columns in ("80", "40"):
+        shown = CliRunner().invoke(app, ["explain", *options], env={"COLUMNS": columns}).stdout
+        words = {
+            "any.1.hue_saturation_value#2",
+            "turn (rotation)",
+            "saturation_shift",
+            "selected",
+            "parameter",
+            "degrees",
+            "saturation",
+        }
+        assert all(word in shown for word in words), shown
 
 
 @pytest.mark.parametrize("name", ["preview", "explain"])

@@ -3,10 +3,12 @@
 import json
 import logging
 import re
+from unittest.mock import Mock
 
 import pytest
 import yaml
 
+from augsvc.http.reload import log_notes
 from augsvc.logs import JsonLines
 from tests.http.serving import replies
 
@@ -127,3 +129,14 @@ def test_an_error_brings_its_traceback_in_the_same_line():
     line = json.loads(text)
     assert line["event"] == "it failed"
     assert "ValueError" in line["traceback"]
+
+
+def test_notes_of_datasets_are_no_warnings_and_faults_are(caplog):
+    source = Mock(info=Mock(), notes=lambda: ["12 boxes"], faults=lambda: ["cow cannot be read"])
+    source.info.name = "pets"
+    with caplog.at_level(logging.INFO):
+        log_notes([source])
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("WARNING", "pets: cow cannot be read"),
+        ("INFO", "pets: 12 boxes"),
+    ]

@@ -132,7 +132,7 @@ def test_the_mask_lies_on_its_pixels(visit, server):
 
 
 def test_a_legend_explains_the_overlays(visit):
-    window = visit(fragment(**SHAPES)).settled()
+    window = visit(fragment(**SHAPES, overlays=[])).settled()
     expect(window.find("#legend")).to_be_hidden()
     for name, words in (("mask", "value 1"), ("boxes", "triangle"), ("keypoints", "inside the canvas")):
         window.page.get_by_label(name, exact=True).check()
@@ -141,6 +141,27 @@ def test_a_legend_explains_the_overlays(visit):
         window.page.get_by_label(name, exact=True).uncheck()
     expect(window.find("#legend")).to_be_hidden()
     assert not window.images("augmented", layer="overlay").any()
+
+
+def test_boxes_are_shown_before_the_user_chooses(visit):
+    window = visit(fragment(**SHAPES)).settled()
+    expect(window.page.get_by_label("boxes", exact=True)).to_be_checked()
+    expect(window.page.get_by_label("mask", exact=True)).not_to_be_checked()
+    assert window.images("augmented", layer="overlay")[..., 3].any()
+    window.page.get_by_label("boxes", exact=True).uncheck()
+    other = visit(f"#{window.fragment}").settled()  # a link keeps the choice
+    expect(other.page.get_by_label("boxes", exact=True)).not_to_be_checked()
+
+
+def test_a_sample_without_a_class_has_no_label(visit):
+    window = visit().settled()
+    text = """async () => {
+      const { labelText } = await import("./assets/media.js");
+      const label = (dtype, shape, data) => labelText({ label: { dtype, shape, data } }, 0, ["cat", "dog"]);
+      return [label("I64", [1], new BigInt64Array([-1n])), label("I64", [1], new BigInt64Array([1n])),
+        label("F32", [1], new Float32Array([-1])), label("F32", [1, 2], new Float32Array([0, 0]))];
+    }"""
+    assert window.page.evaluate(text) == ["no label", "dog", "-1", "no label"]
 
 
 # --- receipts

@@ -184,18 +184,18 @@ def test_the_hint_at_a_window_counts_the_files_of_8_bits(mixed, caplog):
 
 @pytest.mark.parametrize("window", [[1000, 1200], [0, 4095], [-2000, -1000], [100, 70000], [254, 300]])
 def test_files_of_8_bits_outside_the_window_are_noted(mixed, window):
-    (note,) = opened(mixed, window=window).notes()
+    (note,) = opened(mixed, window=window).faults()
     assert "4 of 6 files have 8 bits" in note and "0 to 255" in note
 
 
 @pytest.mark.parametrize("window", [[0, 255], [100, 200], [0, 300], [-100, 255]])
 def test_windows_over_the_numbers_of_8_bits_are_not(mixed, window):
-    assert not list(opened(mixed, window=window).notes())
+    assert not list(opened(mixed, window=window).faults())
 
 
 def test_bits_are_counted_over_files_spread_evenly_in_large_folders(mixed, monkeypatch):
     monkeypatch.setattr("augsvc.data.formats.image_folder.MAX_SAMPLED", 3)
-    (note,) = opened(mixed, window=WINDOW).notes()
+    (note,) = opened(mixed, window=WINDOW).faults()
     assert "2 of 3 sampled files have 8 bits" in note  # a.jpg, c.png, y.png
 
 

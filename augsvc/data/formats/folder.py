@@ -56,8 +56,12 @@ class FolderSource(FileSource):
         """Counts of files with other extensions, and of broken links, by extension."""
         return dict(sorted(self._files.index.left_out.items()))
 
+    def faults(self) -> Iterator[str]:
+        """Unreadable folders, files outside the classes, and classes that may be none."""
+        return self._files.index.faults(self._plural)
+
     def notes(self) -> Iterator[str]:
-        """Empty classes, unreadable folders, and what is ignored."""
+        """Empty classes, similar names, and what is ignored."""
         yield from self._files.index.notes(self._plural)
         if self._folder.beside:
             yield f"beside the splits ignored: {', '.join(map(printable, self._folder.beside))}"

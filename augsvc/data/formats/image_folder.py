@@ -53,15 +53,17 @@ class ImageFolder(FolderSource):
         )
 
     def notes(self) -> Iterator[str]:
-        """Those of all folders, TIFF files that a window would make samples, and files of 8 bits that a window darkens or
-        whitens."""
+        """Those of all folders, and TIFF files that a window would make samples."""
         yield from super().notes()
+        if self._settings.window is None and (n_tiffs := self._count_tiffs()):
+            cure = "`window: [low, high]`, the numbers that are black and white, serves them"
+            yield f"{n_tiffs:,} TIFF files ignored: {cure}{self._warn_of_8_bits()}"
+
+    def faults(self) -> Iterator[str]:
+        """Those of all folders, and files of 8 bits that a window darkens or whitens."""
+        yield from super().faults()
         window = self._settings.window
-        if window is None:
-            if n_tiffs := self._count_tiffs():
-                cure = "`window: [low, high]`, the numbers that are black and white, serves them"
-                yield f"{n_tiffs:,} TIFF files ignored: {cure}{self._warn_of_8_bits()}"
-        elif not _covers_8_bits(window) and (counts := self._count_8_bits()):
+        if window is not None and not _covers_8_bits(window) and (counts := self._count_8_bits()):
             low, high = window
             yield (
                 f"{counts} 8 bits, numbers of 0 to 255, which the window [{low:g}, {high:g}] makes black, dark or white: "

@@ -84,11 +84,8 @@ class Index:
         """The file at the time of indexing."""
         return Identity(*self.identities[index].item())
 
-    def notes(self, plural: str) -> Iterator[str]:
-        """What the operator should know, one sentence each; `plural` says what the files are."""
-        known = {name.partition("/")[0] for name in (*self.names, *self.unreadable)}
-        if empty := [label for label in self.classes if label not in known]:
-            yield f"no {plural} in {list_names(empty)}: remove an empty folder unless its class is to be kept"
+    def faults(self, plural: str) -> Iterator[str]:
+        """Why samples are missing or may be wrong, one sentence each; `plural` says what the files are."""
         for folder, (reason, cure) in sorted(self.unreadable.items()):
             yield f"{printable(folder)} {reason}, and its {plural} are missing: {cure}"
         if self.doubtful:
@@ -97,6 +94,12 @@ class Index:
             yield f"{plural} beside the class folders ignored ({self.loose:,}): move each into the folder of its class"
         if self.irregular:
             yield f"links that lead nowhere, pipes or sockets ignored: {list_names(sorted(self.irregular))}"
+
+    def notes(self, plural: str) -> Iterator[str]:
+        """What the operator should know, one sentence each; `plural` says what the files are."""
+        known = {name.partition("/")[0] for name in (*self.names, *self.unreadable)}
+        if empty := [label for label in self.classes if label not in known]:
+            yield f"no {plural} in {list_names(empty)}: remove an empty folder unless its class is to be kept"
         yield from note_twins(self.classes)
         if self.leftovers:
             counts = ", ".join(

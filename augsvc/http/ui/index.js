@@ -6,7 +6,7 @@ import { $, announce, debounce, set } from "./dom.js";
 import { ExportPanel } from "./export.js";
 import { Inspector } from "./inspector.js";
 import { Live } from "./live.js";
-import { availableOverlays, showLegend } from "./overlay.js";
+import { availableOverlays, defaultOverlays, showLegend } from "./overlay.js";
 import { Pipeline } from "./pipeline.js";
 import { Sheet } from "./sheet.js";
 import { stop as stopPlayback } from "./sound.js";
@@ -133,7 +133,8 @@ async function loadOriginals(stream, address, signal) {
 function show(batch) {
   stopPlayback();
   const classes = datasets.get(state.dataset)?.classes ?? [];
-  displayed = { ...batch, overlays: state.overlays, classes };
+  const overlays = state.overlays ?? defaultOverlays(batch.augmented);
+  displayed = { ...batch, overlays, classes };
   state.chosen = Math.min(state.chosen, batch.augmented.index.shape[0] - 1);
   clearErrors();
   saveState();
@@ -141,9 +142,9 @@ function show(batch) {
   pipeline.showPolicies(batch.stream);
   data.showDefaults(batch.stream.spec);
   toolbar.show(state, batch.stream.samples);
-  toolbar.setOverlays(availableOverlays(batch.augmented), state.overlays);
+  toolbar.setOverlays(availableOverlays(batch.augmented), overlays);
   sheet.show(displayed);
-  showLegend($("#legend"), batch.augmented, state.overlays, classes);
+  showLegend($("#legend"), batch.augmented, overlays, classes);
   set($("#sheet"), { "data-shown": [batch.stream.id, batch.epoch, batch.start, batch.view].join("/") });
   const url = new URL(".", location.href).href.replace(/\/$/, "");
   exportPanel.show({ ...batch, url, media: media(), token: api.hasToken() });

@@ -6,6 +6,8 @@ import { drawImage, toImageData } from "./image.js";
 import { row } from "./safetensors.js";
 import { drawSpectrogram, drawWave, playButton } from "./sound.js";
 
+const NO_LABEL = "no label"; // class -1
+
 export class Media {
   /** `role` is "original" or "augmented"; `audio` whether the sample is a clip. */
   constructor(role, audio) {
@@ -43,12 +45,15 @@ export class Media {
   }
 }
 
-/** The class name of sample `index`; after a mix, the classes and their weights. */
+/** The class name of sample `index`, "no label" without one; after a mix, the classes and their weights. */
 export function labelText({ label }, index, classes) {
   if (!label) return "";
   const name = (number) => classes[number] ?? String(number);
-  if (label.shape.length === 1) return name(Number(label.data[index]));
+  if (label.shape.length === 1) {
+    const number = Number(label.data[index]);
+    return label.dtype === "I64" && number < 0 ? NO_LABEL : name(number);
+  }
   const weights = Array.from(row(label, index), (weight, number) => ({ weight, number })).filter(({ weight }) => weight > 0);
   return weights.sort((a, b) => b.weight - a.weight)
-    .map(({ weight, number }) => `${Math.round(100 * weight)} % ${name(number)}`).join(" + ");
+    .map(({ weight, number }) => `${Math.round(100 * weight)} % ${name(number)}`).join(" + ") || NO_LABEL;
 }

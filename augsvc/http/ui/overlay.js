@@ -13,6 +13,9 @@ const rgb = (number) => `rgb(${COLORS[((number % COLORS.length) + COLORS.length)
 /** The overlays that a stream's tensors allow. */
 export const availableOverlays = (tensors) => ["mask", "boxes", "keypoints"].filter((name) => name in tensors);
 
+/** The overlay that is shown before the user chooses: what a detection or a segmentation set is about. */
+export const defaultOverlays = (tensors) => ["boxes", "mask", "keypoints"].filter((name) => name in tensors).slice(0, 1);
+
 /** Draws the chosen overlays of sample `index` over an image of `width` × `height` pixels, at the screen's resolution. */
 export function drawOverlay(canvas, tensors, index, { width, height }, overlays, classes) {
   const box = canvas.getBoundingClientRect();

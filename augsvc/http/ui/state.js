@@ -13,7 +13,7 @@ export const initial = () => ({
   views: 1, // draws of each sample in a batch
   pipeline: "standard", // preset name or list of operations
   epoch: 0, start: 0, view: 0, count: 8, chosen: 0, // `chosen`: the displayed sample whose receipt is open
-  overlays: [],
+  overlays: null, // null: `defaultOverlays`
 });
 
 /** The pipeline for a medium: a preset of another medium is replaced by the default one. */
