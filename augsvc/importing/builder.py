@@ -12,6 +12,7 @@ from augsvc.ops.kinds.image import Tone
 from augsvc.ops.operation import Kind, Operation, Settings
 from augsvc.ops.policy import Policy
 from augsvc.ops.registry import containers, registry
+from augsvc.validation import nearest as similar
 
 NOTHING: Settings = {"op": "brightness", "p": 0.0}  # a choice that changes nothing
 _AFTER_NORMALISING = "comes after Normalize and changes colours: put it before"
@@ -184,7 +185,7 @@ class Builder:
             return reason, nearest_operation(self.table.library, name, nearest)
         if name in self.table.out_of_scope:
             return self.table.out_of_scope[name], None
-        return "is no transform that is known", None
+        return f"is no transform that is known of {self.table.library}{similar(name, self.table.translators)}", None
 
 
 def nearest_operation(library: str, name: str, stated: str | None) -> str | None:

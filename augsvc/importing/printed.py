@@ -34,7 +34,7 @@ class _Call(NamedTuple):
 
 
 def parse_printed(text: str) -> Node:
-    """The transform of a printed form.
+    """The transform of a printed form; a list of transforms is a Compose of them.
 
     Raises:
         CannotRead: naming the line, for a text that is none, or is nested too deeply.
@@ -43,6 +43,8 @@ def parse_printed(text: str) -> Node:
     call = reader.value(0)
     if reader.next.kind != "end":
         raise reader.unexpected("the end")
+    if isinstance(call, list) and call and all(isinstance(item, _Call) for item in call):
+        call = _Call("Compose", {}, call)
     if not isinstance(call, _Call):
         raise CannotRead("is no printed transform: it begins with no name and bracket, such as Compose(")
     return _node(call)

@@ -15,9 +15,13 @@ def read_serialized(value: object) -> Node:
         CannotRead: it is none, or of a version whose parameters have other meanings.
     """
     if not isinstance(value, Mapping) or not isinstance(value.get("transform"), Mapping):
+        if isinstance(value, Mapping) and "cells" in value:
+            raise CannotRead("is a notebook, which is never run: run it, and import what print(transform) shows")
+        if _is_pipeline(value):
+            raise CannotRead("is a pipeline, no serialised transform: use it as it is, as in preview --pipeline FILE")
         raise CannotRead(
             "is no serialised transform of Albumentations, with __version__ and transform: write one with "
-            "json.dump(albumentations.to_dict(transform), file)"
+            "json.dump(albumentations.to_dict(transform), file); of torchvision and Kornia, import what print(transform) shows"
         )
     version = value.get("__version__")
     if not isinstance(version, str) or not version.startswith(_VERSION):
@@ -26,6 +30,13 @@ def read_serialized(value: object) -> Node:
             "it with its version, and write the transform again with 2.0"
         )
     return _read(value["transform"], 0)
+
+
+def _is_pipeline(value: object) -> bool:
+    """Whether it is a pipeline of this service, or fields of a specification."""
+    if isinstance(value, Mapping):
+        return "pipeline" in value
+    return isinstance(value, list) and bool(value) and all(isinstance(step, Mapping) and "op" in step for step in value)
 
 
 def _read(entry: object, depth: int) -> Node:

@@ -10,7 +10,15 @@ from augsvc.importing.printed import parse_printed
 from augsvc.importing.serialized import read_serialized
 from augsvc_client.strict_yaml import load_yaml
 
-_PRINTED = re.compile(r"\s*[A-Za-z_][A-Za-z0-9_.]*\s*\(")
+_PRINTED = re.compile(r"\s*\[?\s*[A-Za-z_][A-Za-z0-9_.]*\s*\(")  # one transform, or a list of them
+_CODE = re.compile(
+    r"^(?:import|from) +[\w.]+ *(?:$|[,;#]|import\b|as\b)"  # anywhere
+    r"|\A\s*\w+ *= *\[?\s*[\w.]+\("  # t = Compose(
+    r"|\A\s*\[?\s*(?!torchvision\.|kornia\.)\w+\.[\w.]+\("  # v2.Compose(
+    r"|\A\s*(?:def|class|lambda)\b",
+    re.MULTILINE,
+)
+_NAMED = re.compile(r"\s*\{\s*['\"](\w{1,40})['\"]\s*:\s*[A-Za-z_]\w*\s*\(")  # {'train': Compose(
 _KORNIA = re.compile(r"\b(AugmentationSequential|ImageSequential)\b|\bp_batch=")
 
 
@@ -24,6 +32,7 @@ def read_text(text: str) -> tuple[Library, Node]:
         raise CannotRead(f"has {len(text):,} characters, over {MAX_TEXT:,}: a transform takes a few thousand")
     if not text.strip():
         raise CannotRead("is empty: print(transform), or json.dump(albumentations.to_dict(transform), file)")
+    _require_no_python(text)
     if not _PRINTED.match(text):
         return "albumentations", read_serialized(_load(text))
     if re.match(r"\s*\w+\s*\(\s*\[", text):
@@ -31,6 +40,19 @@ def read_text(text: str) -> tuple[Library, Node]:
             "is Albumentations' printed form: write json.dump(albumentations.to_dict(transform), file) instead"
         )
     return "kornia" if _KORNIA.search(text) else "torchvision", parse_printed(text)
+
+
+def _require_no_python(text: str) -> None:
+    """Refuses source code and Python's dicts, naming the form to write instead."""
+    if _CODE.search(text):
+        raise CannotRead(
+            "is Python code, which is never run: run it, and import what print(transform) shows, of Albumentations "
+            "json.dumps(albumentations.to_dict(transform))"
+        )
+    if named := _NAMED.match(text):
+        raise CannotRead(f"holds transforms by name: import one of them, such as print(transforms[{named[1]!r}])")
+    if re.match(r"\s*\{\s*'", text):
+        raise CannotRead("is a Python dict: write json.dumps(albumentations.to_dict(transform)) in place of print")
 
 
 def _load(text: str) -> object:

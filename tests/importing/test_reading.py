@@ -95,6 +95,17 @@ def test_wrong_types_of_what_is_read_first():
         ("Compose(\n $ )", "line 2: '$' is in no printed transform"),
         ("Compose([\n  HorizontalFlip(p=0.5),\n])", "Albumentations' printed form"),
         ("month: 2020-13-01", "month must be in"),
+        ("import torch\nfrom torchvision.transforms import v2\nt = v2.Compose([])", "is Python code"),
+        ("# mine\n\nfrom albumentations import *\n", "is Python code"),
+        ("t = v2.Compose([v2.Resize(256)])\nprint(t)", "is Python code"),
+        ("transforms.Compose([transforms.Resize(256)])", "import what print(transform) shows"),
+        ("def make():\n    return Compose([])", "is Python code"),
+        ("{'train': Compose(\n    RandomInvert(p=0.5)\n)}", "print(transforms['train'])"),
+        ("{'__version__': '2.0.8', 'transform': {}}", "json.dumps(albumentations.to_dict(transform))"),
+        ('{"cells": [], "nbformat": 4}', "is a notebook"),
+        ('{"size": [8, 8], "pipeline": []}', "use it as it is"),
+        ('[{"op": "rotation"}]', "use it as it is"),
+        ('{"do_resize": true}', "of torchvision and Kornia, import what print(transform) shows"),
     ],
 )
 def test_texts_that_are_no_transform(text, reason):
@@ -116,3 +127,33 @@ def test_the_limit_of_the_text_holds_a_transform_of_64_operations():
         {"__version__": "2.0.8", "transform": a("Compose", *[a("Affine", shear={"x": [1, 2], "y": [0, 0]})] * 64)}
     )
     assert len(text) * 20 < MAX_TEXT
+
+
+def test_a_printed_list_is_a_compose():
+    steps = "Resize(size=256, interpolation=bilinear, max_size=None, antialias=True), CenterCrop(size=(224, 224))"
+    assert import_text(f"[{steps}]").fields() == import_text(f"Compose({steps})").fields()
+    assert import_text(f"[{steps}]").size == (224, 224)
+
+
+def test_the_transforms_of_weights_are_their_parts():
+    text = """ImageClassification(
+    crop_size=[224]
+    resize_size=[232]
+    mean=[0.485, 0.456, 0.406]
+    std=[0.229, 0.224, 0.225]
+    interpolation=InterpolationMode.BILINEAR
+)"""
+    result = import_text(text)
+    parts = ["Resize", "CenterCrop", "ConvertImageDtype", "Normalize"]
+    assert [line.name for line in result.lines] == ["ImageClassification", *parts]
+    assert not result.refused
+    steps = "Resize(size=[232], interpolation=bilinear)\nCenterCrop(size=[224])\nToTensor()\n"
+    steps += "Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])"
+    assert result.fields() == import_text(f"Compose({steps})").fields()
+    assert import_text("ObjectDetection()").fields()["output"]["dtype"] == "float32"
+
+
+def test_an_unknown_transform_names_the_library_and_the_nearest():
+    assert notes(torchvision("HorizontalFlip(p=0.5)")).startswith(
+        "is no transform that is known of torchvision; did you mean RandomHorizontalFlip?"
+    )

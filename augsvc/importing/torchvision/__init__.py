@@ -45,5 +45,8 @@ TORCHVISION = Table(
     out_of_scope={
         "Transform": "the base of the transforms",
         "UniformTemporalSubsample": "samples frames of videos",
+        "OpticalFlow": "is for pairs of images",
+        "StereoMatching": "is for pairs of images",
+        "VideoClassification": "is for videos",
     },
 )

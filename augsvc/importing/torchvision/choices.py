@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from augsvc.importing.builder import Builder, Entry
 from augsvc.importing.common import add_children, fill_color, interpolation, one_child
+from augsvc.importing.node import Node
 from augsvc.importing.parameters import Parameters, Refused
 
 
@@ -82,12 +83,30 @@ def _mix(op: str) -> Entry:
     return Entry(translate, op)
 
 
+def _of_weights(given: Parameters, build: Builder) -> None:
+    """What `weights.transforms()` gives: a resize and a crop if it has them, floats, and a normalisation."""
+    names = {"resize_size": "Resize", "crop_size": "CenterCrop"}
+    resampling = {name: value for name in ("interpolation", "antialias") if (value := given.take(name)) is not None}
+    nodes = [
+        Node(step, {"size": size, **(resampling if step == "Resize" else {})})
+        for name, step in names.items()
+        if (size := given.take(name)) is not None
+    ]
+    statistics = {name: value for name in ("mean", "std") if (value := given.take(name)) is not None}
+    nodes += [Node("ConvertImageDtype"), *([Node("Normalize", statistics)] if statistics else [])]
+    build.inline(Node(given.node.name, {}, tuple(nodes)))
+    build.remark(f"is {', '.join(node.name for node in nodes)}")
+
+
 CHOICES: Mapping[str, Entry] = {
     "AugMix": Entry(_aug_mix, "aug_mix"),
     "AutoAugment": Entry(_auto_augment, "auto_augment"),
     "Compose": Entry(_compose),
     "Sequential": Entry(_compose),  # torch.nn's
     "CutMix": _mix("cutmix"),
+    "ImageClassification": Entry(_of_weights),  # this and the next two: of torchvision.models' weights
+    "ObjectDetection": Entry(_of_weights),
+    "SemanticSegmentation": Entry(_of_weights),
     "MixUp": _mix("mixup"),
     "RandAugment": Entry(_rand_augment, "rand_augment"),
     "RandomApply": Entry(_random_apply, "random_apply"),
