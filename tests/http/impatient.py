@@ -3,7 +3,7 @@
 from typing import Literal
 
 from augsvc.arrays import F64
-from augsvc.data.formats import files, folder
+from augsvc.data.formats import file_source, files
 from augsvc.http import lifecycle
 from augsvc.http.server import uvicorn_server as server
 from augsvc.numerics.geometry import Canvas
@@ -32,4 +32,4 @@ def read_below(root, name, n_bytes):
     return files.read_below(root, name, n_bytes)
 
 
-folder.read_below = read_below
+file_source.read_below = read_below
