@@ -1,6 +1,8 @@
 """COCO: boxes, keypoints and segmentations, with pycocotools as the reader to agree with; and damaged files."""
 
 import json
+import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from pycocotools.coco import COCO
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.coco import CocoSettings
 from augsvc.data.formats.flip_pairs import find_flip_pairs
+from augsvc.data.formats.segments import Segments, SegmentTable
 from augsvc.errors import Undecodable
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
@@ -209,6 +212,83 @@ def test_any_polygon_is_rasterised_as_by_pycocotools(tmp_path, seed):
     (source,) = opened(tmp_path, masks="classes")
     expected = reference.decode(reference.frPyObjects([polygon.tolist()], 40, 60))[..., 0]
     np.testing.assert_array_equal(source.read(1).mask, expected)
+
+
+@pytest.mark.parametrize("scale", [30, 1000, 20_000])
+@pytest.mark.parametrize("seed", range(20))
+def test_polygons_far_beyond_the_image_are_rasterised_as_by_pycocotools(seed, scale):
+    rng = np.random.default_rng(seed)
+    polygon = np.round(rng.uniform(-scale, scale, 2 * int(rng.integers(3, 14))), seed % 4)
+    table = SegmentTable()
+    table.add([polygon.tolist()])
+    one = np.ones(1)
+    segments = Segments.of(np.zeros(1, np.int64), 1, one, one.astype(np.uint8), table)
+    expected = reference.decode(reference.frPyObjects([polygon.tolist()], 40, 60))[..., 0]
+    np.testing.assert_array_equal(segments.paint(0, 40, 60), expected)
+    assert segments.painting_bytes(0, 40, 60) < 1 << 20
+
+
+def drawn(height, width, *segmentations):
+    """The mask of one image with these objects."""
+    table = SegmentTable()
+    for segmentation in segmentations:
+        table.add(segmentation)
+    n = len(segmentations)
+    segments = Segments.of(np.zeros(n, np.int64), 1, np.ones(n), np.ones(n, np.uint8), table)
+    return segments.paint(0, height, width)
+
+
+FAR = [-100_000, 0, 100, 0, 100, 50.0]
+STRIPES = {"size": [1024, 1024], "counts": [1, 1] * (1 << 19)}
+
+
+@pytest.mark.parametrize(
+    "segmentations",
+    [
+        [[[0, 0, 1, 0, 1, 1]] * 20_000],
+        [[[0, 0, 1, 0, 1, 1]]] * 20_000,
+        [STRIPES] * 10,
+        [[[0, 0, 1023, 0] * 1000]] * 10,
+        [[[0, 0, 1023, 0] * 4000]],
+        [{"size": [1024, 1024], "counts": [0, 1 << 20]}] * 6000,
+    ],
+    ids=["parts", "objects", "runs", "zigzags", "zigzag", "pixels"],
+)
+def test_masks_that_would_take_long_are_undecodable(segmentations):
+    """One object of 100 triangles, wide of its image, took 11 s: decoding cannot be interrupted."""
+    began = time.thread_time()
+    with pytest.raises(Undecodable, match="too long"):
+        drawn(1024, 1024, *segmentations)
+    assert time.thread_time() - began < 10  # 2 at most, alone
+
+
+def test_what_reaches_beyond_the_image_costs_nothing():
+    """It was walked point by point: 0.1 s and 65 MB a triangle."""
+    began = time.thread_time()
+    tracemalloc.start()
+    try:
+        mask = drawn(64, 64, [FAR] * 100)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    assert time.thread_time() - began < 1
+    np.testing.assert_array_equal(mask, reference.decode(reference.frPyObjects([FAR], 64, 64))[..., 0])
+
+
+def test_the_memory_of_painting_is_counted(tmp_path):
+    write(tmp_path, [box(1, 7, [0, 0, 9, 9], segmentation=[[0, 0, 59, 39] * 300])])
+    cache = DecodedCache(0)
+    counted, decoding = [], cache.decoding
+    cache.decoding = lambda n_bytes: (counted.append(n_bytes), decoding(n_bytes))[1]
+    (source,) = CocoSettings(format="coco", path=tmp_path, masks="classes").open("things", cache)
+    tracemalloc.start()
+    try:
+        source.read(1)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < sum(counted)
+    assert counted[1] > 1 << 20
 
 
 def test_run_lengths_of_another_size_make_a_sample_undecodable(tmp_path):

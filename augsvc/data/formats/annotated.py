@@ -139,12 +139,14 @@ class AnnotatedImages(FileSource):
         sample = Sample(image, int(self._labels[index]), target=None if targets is None else targets[index])
         if annotations.objects is not None:
             sample = _with_objects(sample, annotations.objects, index, self.info)
-        if annotations.painter is not None:
-            sample = replace(sample, mask=_read_only(annotations.painter.paint(index, height, width)))
         return sample
 
     def _with_mask(self, sample: Sample, files: Files, index: int) -> Sample:
-        values = self._mask_values
+        values, painter = self._mask_values, self._annotations.painter
+        if painter is not None:
+            height, width = required(sample.image).shape[:2]
+            with self._cache.decoding(painter.painting_bytes(index, height, width)):
+                return replace(sample, mask=_read_only(painter.paint(index, height, width)))
         if files.masks is None or values is None:
             return sample
         data = self._read_file(files, files.masks, index)

@@ -21,6 +21,9 @@ class MaskPainter(Protocol):
     def paint(self, index: int, height: int, width: int) -> U8:
         """The mask (H, W) of a sample; raises Undecodable."""
 
+    def painting_bytes(self, index: int, height: int, width: int) -> int:
+        """The memory that `paint` takes at its peak."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Objects:

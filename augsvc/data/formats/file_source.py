@@ -95,7 +95,7 @@ class FileSource(Source):
         """Decodes the contents of a sample's file; raises Undecodable."""
 
     def _with_mask(self, sample: Sample, files: Files, index: int) -> Sample:
-        """The sample with the contents of its mask's file, where it has one."""
+        """The sample with its mask, where it has one."""
         return sample
 
     def __len__(self) -> int:

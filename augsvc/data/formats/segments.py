@@ -1,4 +1,4 @@
-"""Segmentations of COCO as masks: polygons and run lengths, in the exact rasterisation of pycocotools.
+"""Segmentations of COCO as masks: polygons and run lengths.
 
 Polygons are kept as pycocotools rounds them first, to fifths of a pixel, so that four bytes a coordinate are exact.
 """
@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from augsvc.arrays import F64, I64, U8, Bools
+from augsvc.arrays import F64, I64, U8
+from augsvc.data.formats.mask_canvas import SCALE, MaskCanvas, painting_bytes
 from augsvc.errors import Undecodable
 
 I32 = npt.NDArray[np.int32]
 
-SCALE = 5  # parts of a pixel that corners are rounded to
 MAX_SIDE = 1 << 17  # pixels that a corner may lie away from the origin
-_MAX_STEPS = 1 << 20  # points on the outline of one polygon: they take 80 MB
 _POLYGON, _RUNS = 0, 1
 _BITS, _CONTINUES, _NEGATIVE, _FIRST = 5, 0x20, 0x10, 48
 
@@ -128,76 +127,36 @@ class Segments:
         """The mask (H, W) of a sample: 0 where nothing is drawn.
 
         Raises:
-            Undecodable: run lengths of another size, or a polygon whose outline is too long.
+            Undecodable: run lengths of another size, or more than is drawn in bounded time.
         """
-        mask = np.zeros((height, width), dtype=np.uint8)
+        canvas = MaskCanvas(height, width)
         for row in range(int(self.offsets[index]), int(self.offsets[index + 1])):
-            segment = int(self.order[row])
-            first = self.table.ends[segment - 1] if segment else 0
-            for part in range(first, self.table.ends[segment]):
-                mask[self._covered(part, height, width)] = self.values[row]
-        return mask
+            for part in self._parts(row):
+                self._draw(part, canvas, (height, width), int(self.values[row]))
+        return canvas.mask
 
-    def _covered(self, part: int, height: int, width: int) -> Bools:
-        table = self.table
-        first = table.part_ends[part - 1] if part else 0
-        numbers = np.array(table.numbers[first : table.part_ends[part]], dtype=np.int64)
-        if table.part_kinds[part] == _POLYGON:
-            return polygon_mask(numbers.reshape(-1, 2), height, width)
+    def painting_bytes(self, index: int, height: int, width: int) -> int:
+        """The memory that `paint` takes at its peak."""
+        rows = range(int(self.offsets[index]), int(self.offsets[index + 1]))
+        most = max((len(self._numbers(part)) for row in rows for part in self._parts(row)), default=0)
+        return painting_bytes(most, height, width)
+
+    def _parts(self, row: int) -> range:
+        segment, ends = int(self.order[row]), self.table.ends
+        return range(ends[segment - 1] if segment else 0, ends[segment])
+
+    def _numbers(self, part: int) -> range:
+        """Where those of a part are."""
+        ends = self.table.part_ends
+        return range(ends[part - 1] if part else 0, ends[part])
+
+    def _draw(self, part: int, canvas: MaskCanvas, sides: tuple[int, int], value: int) -> None:
+        place = self._numbers(part)
+        numbers = np.array(self.table.numbers[place.start : place.stop], dtype=np.int64)
+        if self.table.part_kinds[part] == _POLYGON:
+            canvas.draw_polygon(numbers.reshape(-1, 2), value)
+            return
+        height, width = sides
         if numbers[:2].tolist() != [height, width]:
             raise Undecodable(f"its run lengths are for {numbers[1]} × {numbers[0]}, the image is {width} × {height}")
-        runs = numbers[2:]
-        return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T
-
-
-def polygon_mask(corners: I64, height: int, width: int) -> Bools:
-    """The pixels (H, W) inside a polygon, whose `corners` (K, 2) are x y in fifths of a pixel.
-
-    As `rleFrPoly` of pycocotools: the outline is walked point by point, and where it crosses the centre of a column, the pixels
-    below change sides.
-
-    Raises:
-        Undecodable: the outline has more than a million points.
-    """
-    ends = np.roll(corners, -1, axis=0)
-    deltas = np.abs(ends - corners)
-    steps = deltas.max(axis=1)
-    if steps.sum() > _MAX_STEPS:
-        raise Undecodable("a polygon of its annotation is too long")
-    x, y = _walk(corners, ends, deltas, steps)
-    moves = np.flatnonzero(x[1:] != x[:-1]) + 1
-    left = np.where(x[moves] < x[moves - 1], x[moves], x[moves] - 1)
-    centre = SCALE // 2
-    columns, inside = (left - centre) // SCALE, (left - centre) % SCALE == 0
-    inside &= (columns >= 0) & (columns <= width - 1)
-    tops = np.minimum(y[moves], y[moves - 1])
-    rows = -(-(tops - centre) // SCALE)  # rounded up
-    rows = np.clip(rows, 0, height)
-    columns, rows = columns[inside], rows[inside]
-    mask = np.zeros((width, height), dtype=np.bool_)
-    if len(columns):  # only its own columns: a tenth of the time for most objects
-        first, last = int(columns.min()), int(columns.max()) + 1
-        changes = np.zeros((last - first, height + 1), dtype=np.uint8)
-        np.add.at(changes, (columns - first, rows), 1)
-        mask[first:last] = np.cumsum(changes[:, :-1], axis=1, dtype=np.uint8) & 1
-    return mask.T
-
-
-def _walk(corners: I64, ends: I64, deltas: I64, steps: I64) -> tuple[I64, I64]:
-    """The points of all edges, in order, from each corner to the next, both included."""
-    is_flat = deltas[:, 0] >= deltas[:, 1]
-    axis = np.where(is_flat, 0, 1)
-    rows = np.arange(len(corners))
-    is_backward = corners[rows, axis] > ends[rows, axis]
-    starts = np.where(is_backward[:, None], ends, corners)
-    stops = np.where(is_backward[:, None], corners, ends)
-    with np.errstate(invalid="ignore"):  # a corner that is repeated has no slope
-        slopes = (stops[rows, 1 - axis] - starts[rows, 1 - axis]) / steps
-    slopes = np.where(steps == 0, 0.0, slopes)
-    edge = np.repeat(rows, steps + 1)
-    passed = np.arange(len(edge)) - np.repeat(np.cumsum(steps + 1) - (steps + 1), steps + 1)
-    t = np.where(is_backward[edge], steps[edge] - passed, passed)
-    along = starts[edge, axis[edge]] + t
-    across = (starts[edge, 1 - axis[edge]] + slopes[edge] * t + 0.5).astype(np.int64)  # towards 0, as in C
-    flat = is_flat[edge]
-    return np.where(flat, along, across), np.where(flat, across, along)
+        canvas.draw_runs(numbers[2:], value)

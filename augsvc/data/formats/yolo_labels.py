@@ -11,7 +11,7 @@ from augsvc.arrays import I64, U8
 from augsvc.data.decoders.mask import IGNORED
 from augsvc.data.formats.annotations import Annotations, Objects, clip_boxes
 from augsvc.data.formats.faults import Faults
-from augsvc.data.formats.segments import SCALE, polygon_mask
+from augsvc.data.formats.mask_canvas import SCALE, MaskCanvas, painting_bytes
 
 _BOX = 4  # numbers after the class
 _BEYOND = 0.01  # of an image's side, that a coordinate may lie outside by rounding: as Ultralytics
@@ -140,15 +140,24 @@ class Polygons:
         self._objects, self._numbers, self._ends, self._rows, self._instances = objects, numbers, ends, rows, instances
 
     def paint(self, index: int, height: int, width: int) -> U8:
-        """The mask (H, W) of a sample; raises Undecodable for an outline that is too long."""
-        mask = np.zeros((height, width), dtype=np.uint8)
+        """The mask (H, W) of a sample; raises Undecodable for more than is drawn in bounded time."""
+        canvas = MaskCanvas(height, width)
         rows = self._objects.rows(index)
         boxes = self._objects.boxes[rows]
         areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
         for k in np.argsort(-areas, kind="stable").tolist():
-            row = int(self._rows[rows.start + k])
-            first = int(self._ends[row - 1]) if row else 0
-            corners = self._numbers[first : int(self._ends[row])].reshape(-1, 2) * (width, height)
-            covered = polygon_mask((SCALE * corners + 0.5).astype(np.int64), height, width)
-            mask[covered] = k + 1 if self._instances else int(self._objects.labels[rows.start + k]) + 1
-        return mask
+            corners = self._numbers[self._place(rows.start + k)].reshape(-1, 2) * (width, height)
+            value = k + 1 if self._instances else int(self._objects.labels[rows.start + k]) + 1
+            canvas.draw_polygon((SCALE * corners + 0.5).astype(np.int64), value)
+        return canvas.mask
+
+    def painting_bytes(self, index: int, height: int, width: int) -> int:
+        """The memory that `paint` takes at its peak."""
+        rows = self._objects.rows(index)
+        places = [self._place(k) for k in range(rows.start, rows.stop)]
+        return painting_bytes(max((place.stop - place.start for place in places), default=0), height, width)
+
+    def _place(self, k: int) -> slice:
+        """Of the numbers of an object."""
+        row = int(self._rows[k])
+        return slice(int(self._ends[row - 1]) if row else 0, int(self._ends[row]))
