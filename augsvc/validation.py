@@ -137,16 +137,16 @@ def explain_finding(
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for an unknown name, or nothing: names that have it as a word, else the most similar one, else names around it."""
     known = list(known)
-    simple = _simplify(name)
-    words = [entry for entry in known if f"_{simple}_" in f"_{_simplify(entry)}_"]
-    close = get_close_matches(simple, map(_simplify, known), n=1)
-    similar = [entry for entry in known if _simplify(entry) in close][:1]
-    around = [entry for entry in known if len(simple) >= _MIN_PART and simple in _simplify(entry)]
+    simple = simplify(name)
+    words = [entry for entry in known if f"_{simple}_" in f"_{simplify(entry)}_"]
+    close = get_close_matches(simple, map(simplify, known), n=1)
+    similar = [entry for entry in known if simplify(entry) in close][:1]
+    around = [entry for entry in known if len(simple) >= _MIN_PART and simple in simplify(entry)]
     matches = (words or similar or around)[:_MAX_HINTS]
     return f"; did you mean {' or '.join(matches)}?" if matches else ""
 
 
-def _simplify(name: str) -> str:
+def simplify(name: str) -> str:
     """A name in lower case, with its words separated by "_": HorizontalFlip is horizontal_flip."""
     return re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()).strip("_")
 

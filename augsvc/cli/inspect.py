@@ -24,6 +24,7 @@ from augsvc.data.catalog import Catalog, open_catalog
 from augsvc.errors import BadJson, SizeRequired, SpecInvalid
 from augsvc.http.app import open_engine
 from augsvc.ops.container import Container
+from augsvc.ops.hints import suggest
 from augsvc.ops.operation import Operation
 from augsvc.ops.pipeline import FILE_ENDINGS, parse_pipeline
 from augsvc.ops.presets import PRESETS
@@ -80,7 +81,7 @@ def ops(
             table.add_row(field, escape(str(schema.get("default", ""))), escape(format_schema(schema)))
         print_table(table)
     else:
-        fail(f"unknown operation or preset: {name}{nearest(name, [*operations, *PRESETS])}")
+        fail(f"unknown operation or preset: {name}{suggest(name, operations) or nearest(name, PRESETS)}")
 
 
 def recipes(

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from augsvc.errors import NotAvailable, SpecInvalid
 from augsvc.numerics.rng import operation_keys
 from augsvc.ops.container import Group
+from augsvc.ops.hints import suggest
 from augsvc.ops.kinds.composition import Composition
 from augsvc.ops.kinds.mix import Mix
 from augsvc.ops.operation import Kind, Operation, Settings, Step
@@ -149,8 +150,10 @@ class _Parser:
             raise SpecInvalid(f'{field} must be an object with an operation\'s name as "op"', field=field)
         model: type[Step] | None = self.known.get(name) or containers().get(name)
         if model is None:
-            fitting = [name for name, step in self._all() if self.media in (None, step.media) or step.media is None]
-            hint = nearest(name, fitting) or "; `augsvc ops` and GET /v1/ops list them"
+            fitting = {
+                name: step for name, step in self._all() if self.media in (None, step.media) or step.media is None
+            }
+            hint = suggest(name, fitting) or "; `augsvc ops` and GET /v1/ops list them"
             raise SpecInvalid(f"{field}.op: unknown operation{hint}", field=f"{field}.op")
         if issubclass(model, Group):
             entry = {**entry, **self._children(entry, field, depth)}

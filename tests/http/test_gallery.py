@@ -40,6 +40,8 @@ def test_the_filter_takes_names_kinds_and_names_elsewhere(visit):
         "rotat": {"rotation", "rotate90"},
         "noise laplace": {"laplace_noise"},
         "ToGray": {"grayscale"},
+        "hflip": {"horizontal_flip"},
+        "CLAHE": {"equalize"},
         "no such thing": set(),
     }
     for words, names in expected.items():

@@ -47,6 +47,12 @@ def refusal(fields, media=None):
         ({"pipeline": [{"op": "GAUSSIAN-BLUR"}]}, "image", "did you mean gaussian_blur?"),
         ({"pipeline": [{"op": "gauss"}]}, "image", "did you mean gaussian_"),
         ({"pipeline": [{"op": "shift"}]}, "audio", "did you mean time_shift?"),
+        ({"pipeline": [{"op": "hflip"}]}, "image", "did you mean horizontal_flip?"),
+        ({"pipeline": [{"op": "cutout"}]}, "image", "did you mean coarse_dropout?"),
+        ({"pipeline": [{"op": "random_erasing"}]}, "image", "did you mean erasing?"),
+        ({"pipeline": [{"op": "ToGray"}]}, "image", "did you mean grayscale?"),
+        ({"pipeline": [{"op": "clahe"}]}, "image", "did you mean equalize?"),
+        ({"pipeline": [{"op": "hflip"}]}, "audio", "list them"),
         ({"pipeline": [{"op": "fl"}]}, "image", "list them"),
     ],
 )

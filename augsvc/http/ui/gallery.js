@@ -61,8 +61,8 @@ function strip({ name, family, kind }, alt) {
 function filter() {
   const words = $("#filter").value.toLowerCase().split(/\s+/).filter(Boolean);
   for (const { operation, node } of cards) {
-    const { name, kind, family, summary, elsewhere } = operation;
-    const text = [name, kind, family, summary, ...Object.values(elsewhere)].join(" ").toLowerCase();
+    const { name, kind, family, summary, notes, elsewhere } = operation;
+    const text = [name, kind, family, summary, notes ?? "", ...Object.values(elsewhere)].join(" ").toLowerCase();
     node.hidden = !words.every((word) => text.includes(word));
   }
   for (const section of $("#families").children) section.hidden = !section.querySelector("li:not([hidden])");

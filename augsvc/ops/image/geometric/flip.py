@@ -16,7 +16,7 @@ class HorizontalFlip(Move):
 
     elsewhere = {
         "Kornia": "RandomHorizontalFlip",
-        "torchvision": "RandomHorizontalFlip",
+        "torchvision": "RandomHorizontalFlip, hflip",
         "Albumentations": "HorizontalFlip",
     }
     op: Literal["horizontal_flip"] = "horizontal_flip"
@@ -31,7 +31,11 @@ class HorizontalFlip(Move):
 class VerticalFlip(Move):
     """Flips vertically."""
 
-    elsewhere = {"Kornia": "RandomVerticalFlip", "torchvision": "RandomVerticalFlip", "Albumentations": "VerticalFlip"}
+    elsewhere = {
+        "Kornia": "RandomVerticalFlip",
+        "torchvision": "RandomVerticalFlip, vflip",
+        "Albumentations": "VerticalFlip",
+    }
     op: Literal["vertical_flip"] = "vertical_flip"
     p: Annotated[float, Field(ge=0.0, le=1.0, strict=True)] = 0.5
 
