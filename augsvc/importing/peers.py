@@ -98,8 +98,9 @@ class Torchvision:
         threshold = parameters.get("threshold")
         if isinstance(threshold, int | float) and threshold <= 1.0:
             parameters["threshold"] = 255.0 * threshold  # of bytes
-        if node.name == "Resize" and len(parameters.setdefault("size", None) or ()) == 1:
-            parameters["size"] = parameters["size"][0]
+        if node.name == "Resize":
+            size = parameters.setdefault("size", None)
+            parameters["size"] = size[0] if isinstance(size, list | tuple) and len(size) == 1 else size
         return _build(self._transforms, node.name, parameters)
 
 
