@@ -2,7 +2,10 @@
 
 import gzip
 import io
+import json
 import struct
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from safetensors.numpy import save_file
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.array_files import ArrayFilesSettings
 from augsvc.data.formats.cifar import CifarSettings
+from augsvc.data.formats.dataset_root import name_faults
 from augsvc.data.formats.mnist import MnistSettings
 
 RNG = np.random.default_rng(0)
@@ -276,3 +280,57 @@ def test_a_name_that_a_header_repeats_is_refused(tmp_path):
     assert len(opened(ArrayFilesSettings, tmp_path)[0]) == 1
     write_header(images, labels, labels)
     assert "damaged" in refusal(ArrayFilesSettings, tmp_path)
+
+
+# --- sizes that a file states, and does not have
+
+
+def npy_header(shape, dtype="|u1"):
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("shape", "n_bytes", "kind", "message"),
+    [
+        ((1 << 42,), 9, zipfile.ZIP_STORED, "damaged"),
+        ((1 << 21, 1 << 21), 0, zipfile.ZIP_DEFLATED, "damaged"),
+        ((600 << 20,), 600 << 20, zipfile.ZIP_DEFLATED, "once decompressed"),
+        ((8,), 8, zipfile.ZIP_BZIP2, "damaged"),
+    ],
+)
+def test_sizes_of_npz_files_are_bounded_before_they_are_read(tmp_path, shape, n_bytes, kind, message):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", kind) as archive, archive.open("images.npy", "w") as member:
+        member.write(npy_header(shape))
+        for first in range(0, n_bytes, 1 << 24):
+            member.write(bytes(min(1 << 24, n_bytes - first)))
+    tracemalloc.start()
+    try:
+        assert message in refusal(ArrayFilesSettings, tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_tensors_that_share_their_bytes_are_not_copied(tmp_path):
+    entry = {"dtype": "U8", "shape": [1 << 20], "data_offsets": [0, 1 << 20]}
+    header = json.dumps({f"x{k}": entry for k in range(1000)}).encode()
+    (tmp_path / "a.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(1 << 20))
+    tracemalloc.start()
+    try:
+        assert "has no arrays" in refusal(ArrayFilesSettings, tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("label", [1 << 20, 1_700_000_000, (1 << 63) - 1])
+def test_a_label_does_not_make_as_many_classes(tmp_path, label):
+    write_npz(tmp_path / "a.npz", images=COLOUR, labels=np.array([0, 1, 2, 3, label]))
+    assert f"a label of {label:,}: name the classes" in refusal(ArrayFilesSettings, tmp_path)
+
+
+def test_what_does_not_fit_in_memory_is_a_fault_of_the_dataset():
+    with pytest.raises(ValueError, match="dataset 'set': it does not fit in memory"), name_faults("set"):
+        raise MemoryError

@@ -175,6 +175,29 @@ def test_hostile_members_are_refused(tmp_path, members, message):
     assert message in refusal(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK],
+)
+def test_headers_of_any_stated_size_are_refused_before_they_are_read(tmp_path, kind):
+    """A sparse file of 4 kB asked for 3 GiB."""
+    info = tarfile.TarInfo("././@header")
+    info.type, info.size = kind, 3 << 30
+    with (tmp_path / "0.tar").open("wb") as shard:
+        shard.write(info.tobuf(tarfile.GNU_FORMAT))
+        shard.truncate((3 << 30) + 4096)
+    assert "0.tar: a member has a header of over 1 MiB" in refusal(tmp_path)
+
+
+def test_a_sparse_map_without_an_end_is_refused(tmp_path):
+    info = tarfile.TarInfo("a.png")
+    info.size = 1 << 30
+    info.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "a.png"}
+    with (tmp_path / "0.tar").open("wb") as shard:
+        shard.write(info.tobuf(tarfile.PAX_FORMAT) + b"1000000000\n" + b"1\n" * (1 << 20))
+    assert "0.tar: a member has a header of over 1 MiB" in refusal(tmp_path)
+
+
 def test_folders_are_passed_over(tmp_path):
     folder = tarfile.TarInfo("deep")
     folder.type = tarfile.DIRTYPE

@@ -25,6 +25,8 @@ from augsvc.data.formats.json_stream import to_distinct
 from augsvc.data.source import SPLITS
 
 _MAX_BYTES = 8 << 30
+_MAX_RATIO, _SPARE_BYTES = 64, 256 << 20  # of decompressed arrays to their file; zeros have 1,000
+_NPY_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _IMAGES, _LABELS = ("images", "image", "x"), ("labels", "label", "y")
 _DTYPES = {
     "U8": "u1",
@@ -124,10 +126,28 @@ def read_arrays(data: bytes, file: str) -> Mapping[str, npt.NDArray[Any]]:
     if file.endswith(".safetensors"):
         return _read_safetensors(data)
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = archive.infolist()
+            n_bytes = sum(member.file_size for member in members)
+            if n_bytes <= min(_MAX_BYTES, _MAX_RATIO * len(data) + _SPARE_BYTES):
+                return {member.filename.removesuffix(".npy"): _read_npy(archive, member) for member in members}
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, AttributeError, TypeError) as err:
         raise BadArrays("it is no .npz file of numbers, or is damaged; arrays of objects are refused") from err
+    raise BadArrays(f"its arrays have {n_bytes:,} bytes once decompressed, the file {len(data):,}")
+
+
+def _read_npy(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any]:
+    """An array by its header, which may state any size."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others decompress without a bound
+        raise ValueError("compression")
+    with archive.open(member) as opened:
+        contents = io.BytesIO(opened.read(member.file_size))
+    read_header = _NPY_HEADERS[np.lib.format.read_magic(contents)]
+    shape, is_fortran, dtype = read_header(contents)
+    if dtype.hasobject:
+        raise ValueError("objects")
+    values = np.frombuffer(contents.getbuffer()[contents.tell() :], dtype, math.prod(shape))
+    return values.reshape(shape, order="F" if is_fortran else "C")
 
 
 def _read_safetensors(data: bytes) -> Mapping[str, npt.NDArray[Any]]:
@@ -147,4 +167,4 @@ def _tensor(data: bytes, start: int, entry: Mapping[str, Any]) -> npt.NDArray[An
     n_bytes = math.prod(entry["shape"]) * dtype.itemsize
     if not 0 <= first <= last <= len(data) - start or last - first != n_bytes:
         raise ValueError("offsets")
-    return np.frombuffer(data[start + first : start + last], dtype).reshape(entry["shape"])
+    return np.frombuffer(memoryview(data)[start + first : start + last], dtype).reshape(entry["shape"])

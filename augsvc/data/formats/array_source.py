@@ -23,6 +23,8 @@ from augsvc.data.source import LabelKind, Source, SourceInfo
 
 Name = Annotated[str, StringConstraints(min_length=1)]
 
+_MAX_CLASSES = 1 << 20  # that labels name: each is a text of 50 bytes
+
 
 class BadArrays(ValueError):
     """The file is damaged, or is not of this format."""
@@ -192,11 +194,18 @@ def as_labels(array: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
 
 
 def class_names(given: Sequence[str], labels: Sequence[npt.NDArray[Any]]) -> tuple[str, ...]:
-    """Those of the settings, or one for each label up to the highest of all splits."""
+    """Those of the settings, or one for each label up to the highest of all splits.
+
+    Raises:
+        BadArrays: a label is too high to name as many.
+    """
     if given:
         return tuple(given)
     if labels[0].dtype.kind == "f":
         return ()
     if labels[0].ndim == 2:
         return tuple(map(str, range(labels[0].shape[1])))
-    return tuple(str(label) for label in range(1 + max(int(array.max(initial=0)) for array in labels)))
+    highest = max(int(array.max(initial=0)) for array in labels)
+    if highest >= _MAX_CLASSES:
+        raise BadArrays(f"it has a label of {highest:,}: name the classes")
+    return tuple(map(str, range(1 + highest)))

@@ -42,6 +42,8 @@ def name_faults(dataset: str) -> Iterator[None]:
     except OSError as err:
         path = printable(str(err.filename or "a file"))
         raise ValueError(f"dataset {dataset!r}: {path} cannot be read ({err.strerror})") from err
+    except MemoryError as err:
+        raise ValueError(f"dataset {dataset!r}: it does not fit in memory") from err
     except ValueError as err:
         raise ValueError("\n".join(f"dataset {dataset!r}: {line}" for line in str(err).split("\n"))) from err
 

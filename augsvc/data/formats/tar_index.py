@@ -3,12 +3,13 @@
 import tarfile
 from collections.abc import Iterator
 from io import BufferedReader
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 from augsvc.data.formats.dataset_root import require_below
 from augsvc_client.text import printable
 
 _BLOCK = 512
+_MAX_HEADER_BYTES = 1 << 20
 
 
 class Member(NamedTuple):
@@ -20,18 +21,39 @@ class Member(NamedTuple):
     n_bytes: int
 
 
+class _Headers:
+    """What `tarfile` reads of a file, at most 1 MiB a member: names, PAX headers and sparse maps state their sizes themselves."""
+
+    def __init__(self, file: BufferedReader) -> None:
+        self.seek, self.tell = file.seek, file.tell
+        self._file, self._left = file, _MAX_HEADER_BYTES
+
+    def begin_member(self) -> None:
+        """The next one may read as much again."""
+        self._left = _MAX_HEADER_BYTES
+
+    def read(self, n_bytes: int) -> bytes:
+        """As of the file; raises ValueError."""
+        self._left -= n_bytes
+        if self._left < 0:
+            raise ValueError("a member has a header of over 1 MiB")
+        return self._file.read(n_bytes)
+
+
 def walk_tar(file: BufferedReader) -> Iterator[Member]:
     """The members of an uncompressed tar file, in their order; folders are passed over.
 
     Raises:
-        ValueError: damaged or cut, also between two members; or a member is a link, no regular file, or is named so that it
-            would leave the folder that it is unpacked to.
+        ValueError: damaged or cut, also between two members; or a member has a header of over 1 MiB, is a link, no regular
+            file, or is named so that it would leave the folder that it is unpacked to.
     """
     n_bytes = file.seek(0, 2)
     file.seek(0)
+    headers = _Headers(file)
     try:
-        with tarfile.open(fileobj=file, mode="r:") as archive:
+        with tarfile.open(fileobj=cast(BinaryIO, headers), mode="r:") as archive:
             for info in archive:
+                headers.begin_member()
                 if info.isdir():
                     continue
                 if not info.isreg() or info.issparse():
