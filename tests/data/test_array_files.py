@@ -224,6 +224,13 @@ def test_arrays_that_are_no_images_or_labels(tmp_path, arrays, message):
     assert message in refusal(ArrayFilesSettings, tmp_path)
 
 
+def test_other_members_of_an_npz_file_are_passed_over(tmp_path):
+    write_npz(tmp_path / "a.npz", images=COLOUR, labels=LABELS)
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+        archive.writestr("readme.txt", "by hand")
+    require_same(opened(ArrayFilesSettings, tmp_path)[0], COLOUR, LABELS)
+
+
 @pytest.mark.parametrize("end", ["npz", "safetensors"])
 def test_every_truncation_is_refused(tmp_path, end):
     file = tmp_path / f"a.{end}"

@@ -127,7 +127,7 @@ def read_arrays(data: bytes, file: str) -> Mapping[str, npt.NDArray[Any]]:
         return _read_safetensors(data)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = archive.infolist()
+            members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
             n_bytes = sum(member.file_size for member in members)
             if n_bytes <= min(_MAX_BYTES, _MAX_RATIO * len(data) + _SPARE_BYTES):
                 return {member.filename.removesuffix(".npy"): _read_npy(archive, member) for member in members}
