@@ -83,7 +83,7 @@ def test_operations_carry_schemas_with_ranges_and_defaults(server):
         assert (properties["p"]["minimum"], properties["p"]["maximum"]) == (0.0, 1.0)
         assert properties["p"]["default"] == {**registry(), **containers()}[name].model_fields["p"].default
         if operation["kind"] != "frame":  # a crop inside the source has none
-            assert ("border" in properties) == (operation["kind"] == "move" and operation["media"] == "image")
+            assert ("border" in properties) == (operation["kind"] in ("move", "warp") and operation["media"] == "image")
         for key, parameter in properties.items():
             if key == "of":
                 assert parameter["items"]["required"] == ["op"] and parameter["maxItems"] == 64
