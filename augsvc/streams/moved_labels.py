@@ -88,7 +88,7 @@ def move_labels(images: DrawnImages, cut: Cut | None, arrays: Arrays, check: Cal
 
 def swap_keypoints(moves: Moves, order: I64 | None, arrays: Arrays) -> None:
     """Brings the rows into `order` in samples that are mirrored: by a flip along either axis, not by both."""
-    if order is None:
+    if order is None or not order.size:  # no pairs, or no objects
         return
     mirrored = np.logical_xor.reduce([camera.mirrors for camera, _ in moves])
     for name in arrays.keys() & set(_OF_KEYPOINTS):

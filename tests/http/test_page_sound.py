@@ -67,7 +67,14 @@ def sounds(visit):
             [] if spec["pipeline"] == [] else [{"op": "time_shift", "id": "time_shift", "p": 1, "shift": [-0.5, 0.5]}]
         )
         filled = {"seconds": SECONDS, "sample_rate": RATE, "order_seed": 0, "aug_seed": 0, **spec, "pipeline": pipeline}
-        stream = {"id": ("a" if pipeline else "0") * 32, "header": "x", "samples": COUNT, "spec": filled, "tensors": {}}
+        stream = {
+            "id": ("a" if pipeline else "0") * 32,
+            "header": "x",
+            "samples": COUNT,
+            "spec": filled,
+            "passes": [],
+            "tensors": {},
+        }
         route.fulfill(json=stream)
 
     def receipt(route):
