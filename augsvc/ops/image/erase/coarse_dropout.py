@@ -19,7 +19,7 @@ class CoarseDropout(Erase):
     """Fills rectangular holes with a constant colour: Albumentations' CoarseDropout, and cutout (DeVries & Taylor, 2017)."""
 
     identity: ClassVar[Settings] = {"holes": 0}
-    elsewhere = {"Albumentations": "CoarseDropout, Cutout"}
+    elsewhere = {"Albumentations": "CoarseDropout", "imgaug": "Cutout"}
     op: Literal["coarse_dropout"] = "coarse_dropout"
     holes: Annotated[Interval, Drawn(lane=1, low=0.0, high=_MAX_HOLES, law=INTEGERS, unit="rectangles")] = (1.0, 2.0)
     height: Annotated[Interval, Drawn(lane=2, low=0.0, high=1.0, count=_MAX_HOLES, unit="of the height")] = (0.1, 0.2)

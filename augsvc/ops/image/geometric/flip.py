@@ -16,8 +16,9 @@ class HorizontalFlip(Move):
 
     elsewhere = {
         "Kornia": "RandomHorizontalFlip",
-        "torchvision": "RandomHorizontalFlip, hflip",
+        "torchvision": "RandomHorizontalFlip",
         "Albumentations": "HorizontalFlip",
+        "timm": "hflip",
     }
     op: Literal["horizontal_flip"] = "horizontal_flip"
     p: Annotated[float, Field(ge=0.0, le=1.0, strict=True)] = 0.5
@@ -33,8 +34,9 @@ class VerticalFlip(Move):
 
     elsewhere = {
         "Kornia": "RandomVerticalFlip",
-        "torchvision": "RandomVerticalFlip, vflip",
+        "torchvision": "RandomVerticalFlip",
         "Albumentations": "VerticalFlip",
+        "timm": "vflip",
     }
     op: Literal["vertical_flip"] = "vertical_flip"
     p: Annotated[float, Field(ge=0.0, le=1.0, strict=True)] = 0.5
