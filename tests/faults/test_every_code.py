@@ -90,18 +90,18 @@ class Disturbed:
 
     def open_gate(self) -> None:
         """Unblocks one reader of the gate, and waits until there is one."""
+        self.serving.until(self.unblock_reader)
 
-        def reader_came() -> bool:
-            try:
-                os.close(os.open(self.gate, os.O_WRONLY | os.O_NONBLOCK))
-            except OSError as err:
-                assert err.errno == errno.ENXIO
-                assert self.serving.process.poll() is None
-                self.serving.get("/healthz")  # some time
-                return False
-            return True
-
-        self.serving.until(reader_came)
+    def unblock_reader(self) -> bool:
+        """Whether there was a reader of the gate."""
+        try:
+            os.close(os.open(self.gate, os.O_WRONLY | os.O_NONBLOCK))
+        except OSError as err:
+            assert err.errno == errno.ENXIO
+            assert self.serving.process.poll() is None
+            self.serving.get("/healthz")  # some time
+            return False
+        return True
 
     @contextmanager
     def crowded(self) -> Iterator[str]:
@@ -118,9 +118,12 @@ class Disturbed:
             try:
                 yield plain
             finally:
-                for _ in range(4):
-                    self.open_gate()
-        self.serving.until(lambda: self.metric("augsvc_in_flight_bytes") == 0)
+                self.serving.until(self.is_emptied)
+
+    def is_emptied(self) -> bool:
+        """Unblocks who waits at the gate: a batch that is read slowly is rendered in several chunks, each of which waits."""
+        self.unblock_reader()
+        return self.metric("augsvc_in_flight_bytes") == 0
 
 
 def signed(who: str) -> dict[str, str]:
