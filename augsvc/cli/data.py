@@ -71,7 +71,7 @@ def check(
             valid = [check_dataset(engine, name, every, strict, console) for name in engine.catalog.names()]
     names_only = [name for name, entry in settings.datasets.items() if not getattr(entry, "digest_contents", True)]
     if names_only:
-        cover = "the versions cover names and sizes of files; with `digest_contents: true` their contents too"
+        cover = "versions cover names and sizes of samples, and all labels; with `digest_contents: true` all contents"
         console.print(f"{safe(', '.join(names_only))}: {cover}", highlight=False, soft_wrap=True)
     if not (arithmetic and all(valid)):
         raise typer.Exit(1)

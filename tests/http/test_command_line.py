@@ -182,7 +182,10 @@ def test_check_pushes_a_batch_of_everything_through(written, folders, tmp_path):
     assert "ok hurt: 12 of 12 samples checked, 1 undecodable and replaced\n   undecodable a/005.png: the" in done.stdout
     assert "   classes 1: a 2\n" in done.stdout
     assert command("check", "--strict", "--config", path, cwd=tmp_path).returncode == 1
-    assert "hurt, mixed, pets: the versions cover names and sizes of files; with `digest_contents: true`" in done.stdout
+    assert (
+        "hurt, mixed, pets: versions cover names and sizes of samples, and all labels; with `digest_contents: true`"
+        in done.stdout
+    )
 
 
 @pytest.mark.parametrize("name", ["preview", "explain"])
