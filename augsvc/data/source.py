@@ -4,6 +4,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -93,6 +94,14 @@ class Changes:
     changed: int = 0  # modified, replaced or moved
 
 
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of a dataset's samples: the bytes of the longest in UTF-8, at least 1, and the digest of all."""
+
+    longest: int
+    digest: bytes
+
+
 class Source(ABC):
     """A dataset. `read` is a pure function of the index for a given version; it is called from several threads."""
 
@@ -118,7 +127,17 @@ class Source(ABC):
 
     @abstractmethod
     def describe(self, index: int) -> str:
-        """The name of one sample inside its dataset, for receipts: never an absolute path."""
+        """The name of one sample inside its dataset, its key: never an absolute path."""
+
+    @cached_property
+    def keys(self) -> Keys:
+        """Those of all samples, which takes a second a million; computed when they are first needed."""
+        digest, longest = hashlib.sha256(), 1
+        for index in range(len(self)):
+            key = self.describe(index).encode()
+            longest = max(longest, len(key))
+            digest.update(b"%d:%s" % (len(key), key))
+        return Keys(longest, digest.digest())
 
     def class_counts(self) -> tuple[str, I64]:
         """What is counted, and how many each class has (K,). Default: its samples."""

@@ -216,6 +216,10 @@ class Engine:
             self._queues.inspections, job, lambda check, _: stream.receipt(epoch, position, view, check)
         )
 
+    def keys(self, stream: Stream, epoch: int, start: int, count: int, job: str) -> Work[dict[str, object]]:
+        """Queues the keys of samples; raises as Stream.keys does."""
+        return self._queues.submit(self._queues.inspections, job, lambda *_: stream.keys(epoch, start, count))
+
     def allocate(self, n_bytes: int, job: str) -> U8:
         """Memory for a request's body, in flight until the last reference to it is gone.
 

@@ -134,6 +134,7 @@ class StreamSpec(BaseModel):
     sample_rate: Rate | None = None
     views: Annotated[int, Field(ge=1, le=16, strict=True)] = 1
     view_from: Annotated[int, Field(ge=0, lt=MAX_VIEWS, strict=True)] = 0
+    keys: StrictBool = False
 
     def for_images(self, size: tuple[int, int] | None, channels: int) -> "StreamSpec":
         """Filled in for an image dataset, with its size and channels where none are set.
@@ -187,7 +188,7 @@ class StreamSpec(BaseModel):
         """The fields of a filled-in specification in JSON's types, without those of the other medium."""
         other = _AUDIO_FIELDS if self.seconds is None else _IMAGE_FIELDS
         excluded: dict[str, Any] = dict.fromkeys(other, True)
-        for name in ("views", "view_from"):  # added later: keeps earlier canonical forms
+        for name in ("views", "view_from", "keys"):  # added later: keeps earlier canonical forms
             if getattr(self, name) == StreamSpec.model_fields[name].default:
                 excluded[name] = True
         if self.output.mean is None:  # added later as well

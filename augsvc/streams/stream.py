@@ -35,6 +35,7 @@ from augsvc.streams.moved_labels import fill_box_labels
 from augsvc.streams.reading import SOURCE_BYTES, Reader
 from augsvc.streams.render_audio import SoundRenderer
 from augsvc.streams.render_image import ImageRenderer
+from augsvc.streams.tensors import common_tensors, fill_keys, key_tensor, view_tensors
 from augsvc.timing import Stages
 from augsvc_client.wire import Layout, TensorSpec, digest
 
@@ -118,6 +119,8 @@ class Stream:
         if spec.subset:
             subset = Subset(source, spec.subset.per_class, spec.subset.seed, subsets or Subsets())
             subset.members  # noqa: B018 - raises if there are too few
+        if spec.keys:
+            key_tensor(source.keys.longest)  # raises if they are too long
         return Stream(spec, source, renderer, subset)
 
     def with_arithmetic(self, arithmetic: str) -> "Stream":
@@ -145,41 +148,25 @@ class Stream:
 
     @cached_property
     def id(self) -> str:
-        """The first 32 hex digits of SHA-256(canonical form ‖ dataset version ‖ arithmetic id)."""
-        parts = (self.spec.canonical(), self.source.info.version.encode(), self.arithmetic.encode())
+        """The first 32 hex digits of SHA-256(canonical form ‖ dataset version ‖ arithmetic id ‖ digest of keys, if sent)."""
+        keys = self.source.keys.digest if self.spec.keys else b""  # versions of arrays do not cover the names of files
+        parts = (self.spec.canonical(), self.source.info.version.encode(), self.arithmetic.encode(), keys)
         return hashlib.sha256(b"".join(parts)).hexdigest()[:32]
 
     @cached_property
     def layout(self) -> Layout:
         """Names, dtypes, shapes and offsets of the tensors of a batch; those of each further view with its number."""
-        info, drawn = self.source.info, self._drawn_tensors
+        drawn = self._drawn_tensors
         further = {f"{name}{view}": spec for view in range(1, self.spec.views) for name, spec in drawn.items()}
-        tensors = drawn | further
-        tensors |= {
-            "label": TensorSpec(*info.label_tensor),
-            "index": TensorSpec("int64", ()),
-            "valid": TensorSpec("bool", ()),
-        }
-        if self._tiles:
-            tensors |= {"tile_labels": TensorSpec("int64", (self._tiles,))}
-            tensors |= {"tile_weights": TensorSpec("float32", (self._tiles,))}
-        elif self.plan.images > 1:
-            tensors |= {"label2": TensorSpec("int64", ()), "mix_weight": TensorSpec("float32", ())}
-        if info.boxes:
-            tensors["box_labels"] = TensorSpec("int64", (self.plan.images * info.boxes,))
+        tensors = drawn | further | common_tensors(self.source.info, self.plan.images, self._tiles)
+        if self.spec.keys:
+            tensors["key"] = key_tensor(self.source.keys.longest)
         return Layout(tensors, self.id)
 
     @property
     def _drawn_tensors(self) -> dict[str, TensorSpec]:
         """The tensors that each view has."""
-        info, tensors = self.source.info, self.renderer.tensors
-        boxes, keypoints = self.plan.images * info.boxes, self.plan.images * info.keypoints
-        if boxes:
-            tensors["boxes"], tensors["boxes_valid"] = TensorSpec("float32", (boxes, 4)), TensorSpec("bool", (boxes,))
-        if keypoints:
-            tensors["keypoints"] = TensorSpec("float32", (keypoints, 2))
-            tensors["keypoints_valid"] = TensorSpec("bool", (keypoints,))
-        return tensors
+        return view_tensors(self.renderer.tensors, self.source.info, self.plan.images)
 
     def views_of(self, view: int) -> range:
         """The views that a batch's `view` stands for: as many as the stream has, from `view_from` on.
@@ -305,8 +292,15 @@ class Stream:
         arrays["valid"][:] = np.array([index for _, index in read]) == indices
         arrays["label"][:] = [sample.label if sample.target is None else sample.target for sample in samples]
         fill_partner_labels(samples, arrays)
+        if "key" in arrays:
+            fill_keys([self.source.describe(index) for index in indices.tolist()], arrays["key"])
         if "box_labels" in arrays:
             fill_box_labels(samples, arrays["box_labels"])
+
+    def keys(self, epoch: int, start: int, count: int) -> dict[str, object]:
+        """The names in the dataset of the samples at these positions, and their indices; raises as `indices` does."""
+        indices = self.indices(epoch, start, count).tolist()
+        return {"index": indices, "keys": [self.source.describe(index) for index in indices]}
 
     def receipt(
         self, epoch: int, position: int, view: int, check: Callable[[], None] = lambda: None

@@ -120,6 +120,13 @@ class Replica:
             "spec": spec,
             "header": wire.encode_spec(canonical),
             "dataset_version": self.dataset_version,
+            "dataset": {
+                "name": spec["dataset"],
+                "samples": self.samples,
+                "media": "image",
+                "classes": ["a", "b"],
+                "version": self.dataset_version,
+            },
             "arithmetic": self.arithmetic,
             "passes": 1,
             "tensors": {name: {"dtype": spec.dtype, "shape": [-1, *spec.row]} for name, spec in TENSORS.items()},

@@ -36,6 +36,8 @@ def replica():
     "claim",
     [
         {"samples": -1}, {"samples": True}, {"samples": 2.0}, {"samples": "20"}, {"samples": 1 << 40},
+        {"dataset": {}}, {"dataset": "d"},
+        {"dataset": {"name": "d", "version": "v", "media": "image", "classes": [1], "samples": 2}},
         {"id": ""}, {"id": "../../v1/ops"}, {"id": None}, {"dataset_version": ""}, {"arithmetic": ""}, {"arithmetic": 3},
         {"header": ""}, {"header": "a\nb: c"}, {"spec": []}, {"tensors": []}, {"tensors": {}},
         tensors(shape=[-1, -3, 4]), tensors(shape=[-1, 1.5]), tensors(shape=[-1, True]), tensors(shape=[4, 4]),

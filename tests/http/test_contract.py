@@ -122,7 +122,7 @@ def test_datasets(server):
 
 
 def test_a_stream_is_described(server, stream):
-    keys = {"id", "samples", "spec", "header", "dataset_version", "arithmetic", "passes", "tensors"}
+    keys = {"id", "samples", "spec", "header", "dataset_version", "dataset", "arithmetic", "passes", "tensors"}
     assert stream.keys() == keys
     assert stream["spec"]["dataset"] == SPEC["dataset"]
     assert stream["tensors"]["image"] == {"dtype": "uint8", "shape": [-1, 1, 8, 8]}

@@ -10,6 +10,7 @@ from augsvc.http.disconnect import run_unless_disconnected
 from augsvc.http.middleware.admission import job_of
 from augsvc.http.openapi import SPEC_BODY
 from augsvc.http.responses import read_json_body
+from augsvc.http.routes.catalog import dataset_entry
 from augsvc.numerics.rng import MAX_EPOCHS, MAX_SAMPLES, MAX_SEED, MAX_VIEWS
 from augsvc.planning.spec import MAX_SPEC_BYTES, StreamSpec, parse_spec
 from augsvc.streams.preview import COLUMNS, MAX_PREVIEW_SAMPLES
@@ -18,6 +19,7 @@ from augsvc_client.errors import WireError
 from augsvc_client.wire import VERSION_HEADER, decode_spec, encode_spec
 
 MAX_SPEC_HEADER = 4096
+MAX_KEYS = 4096  # in one response
 PREFIX = "/v1"
 
 StreamId = Annotated[str, Path(max_length=64, examples=["0123456789abcdef0123456789abcdef"])]
@@ -73,6 +75,18 @@ def inspection_router(engine: Engine) -> APIRouter:
     ) -> dict[str, object]:
         stream = await find_stream(engine, request, stream_id, spec)
         return await run_unless_disconnected(request, engine.receipt(stream, epoch, position, view, job_of(request)))
+
+    @router.get("/streams/{stream_id}/epochs/{epoch}/keys", summary="The names of samples in their dataset")
+    async def keys(
+        request: Request,
+        stream_id: StreamId,
+        epoch: Epoch,
+        start: Start,
+        count: Annotated[int, Query(ge=1, le=MAX_KEYS)],
+        spec: SpecHeader = None,
+    ) -> dict[str, object]:
+        stream = await find_stream(engine, request, stream_id, spec)
+        return await run_unless_disconnected(request, engine.keys(stream, epoch, start, count, job_of(request)))
 
     @router.get(
         "/streams/{stream_id}/preview.png",
@@ -152,6 +166,7 @@ def stream_entry(stream: Stream) -> dict[str, object]:
         "spec": stream.spec.fields(),
         "header": header,
         "dataset_version": stream.source.info.version,
+        "dataset": dataset_entry(stream.source),
         "arithmetic": stream.arithmetic,
         "passes": stream.plan.describe(),
         "tensors": tensors,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from augsvc_client import wire
+from augsvc_client.client.dataset import Dataset
 from augsvc_client.client.environment import check_header_value
 from augsvc_client.client.retry import IDENTITY, NotAugsvc
 from augsvc_client.errors import BadResponse
@@ -35,6 +36,7 @@ class Stream:
     spec: dict[str, Any]
     header: str = field(repr=False)
     dataset_version: str
+    dataset: Dataset
     arithmetic: str
     passes: Any
     tensors: dict[str, dict[str, Any]]
@@ -50,6 +52,7 @@ class Stream:
             if "index" not in specs:
                 raise ValueError("tensors")
             layout = wire.Layout(specs, fields["id"])
+            fields["dataset"] = Dataset.from_entry(fields["dataset"])
         except (KeyError, TypeError, ValueError, AttributeError) as err:
             raise NotAugsvc(f"{response.replica.url} described the stream in a form that is not version 1's") from err
         return cls(client=client, layout=layout, **fields)
@@ -144,7 +147,7 @@ class Stream:
 
 def _validated(description: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a stream's description; raises KeyError, TypeError or ValueError for what is not version 1's."""
-    names = (*IDENTITY, "samples", "spec", "header", "passes", "tensors")
+    names = (*IDENTITY, "samples", "spec", "header", "dataset", "passes", "tensors")
     fields = {name: description[name] for name in names}
     if type(fields["samples"]) is not int or not 0 <= fields["samples"] <= wire.MAX_ROWS:
         raise ValueError("samples")

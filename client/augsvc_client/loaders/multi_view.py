@@ -1,17 +1,12 @@
 """`MultiViewLoader`: streams of several sizes over the same samples, as one loader."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from augsvc_client.errors import StateMismatch
-from augsvc_client.loaders.remote import RemoteDataLoader
+from augsvc_client.loaders.remote import Batch, RemoteDataLoader
 
-if TYPE_CHECKING:
-    import torch
-
-    Batch = dict[str, torch.Tensor]
-
-_SHARED = ("label", "index", "valid", "box_labels", "target")  # tensors that views of one sample have in common
+_SHARED = ("label", "index", "valid", "box_labels", "target", "key")  # what views of one sample have in common
 
 
 class MultiViewLoader:
@@ -41,7 +36,7 @@ class MultiViewLoader:
         """Steps of the coming iteration."""
         return min(len(loader) for loader in self.loaders)
 
-    def __iter__(self) -> "Iterator[Batch]":
+    def __iter__(self) -> Iterator[Batch]:
         """Continue all loaders from their positions to the end of the epoch."""
         for batches in zip(*self.loaders, strict=True):
             yield _merge(batches)
@@ -75,7 +70,7 @@ class MultiViewLoader:
         self.close()
 
 
-def _merge(batches: "tuple[Batch, ...]") -> "Batch":
+def _merge(batches: tuple[Batch, ...]) -> Batch:
     """One batch, with the views of each counted on."""
     merged: Batch = {}
     first = 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from augsvc_client.client.dataset import Dataset
 from augsvc_client.client.retry import IDENTITY
 from augsvc_client.client.stream import Stream
 from augsvc_client.errors import RequestRefused, StateMismatch, StreamChanged
@@ -20,15 +21,14 @@ from augsvc_client.loaders.prefetch import Prefetcher
 from augsvc_client.loaders.ranks import rank_and_world_size
 from augsvc_client.loaders.shares import Address, Shares
 from augsvc_client.loaders.soft_targets import soft_targets as to_soft_targets
-from augsvc_client.loaders.tensors import refuse_workers
+from augsvc_client.loaders.tensors import refuse_workers, to_texts
 from augsvc_client.specification import differing, specification, to_integer
 from augsvc_client.wire import MAX_EPOCHS, Arrays
 
 if TYPE_CHECKING:
     import torch
 
-    Batch = dict[str, torch.Tensor]
-
+Batch = dict[str, Any]  # tensors by name, and with `keys` a list of strings
 _DESCRIBED = ("spec", *IDENTITY, "samples")  # entries of a state that describe its stream
 
 
@@ -50,7 +50,8 @@ class RemoteDataLoader(BaseLoader[Address]):
     but never below `prefetch` (docs/serving.md). `id`: pins the stream. `dataset_version`: the version of the dataset to
     read, default the current one. `view`: which of a sample's 256 draws. `soft_targets`: the number of classes K; each
     batch then has `target`, float32 (N, K), with both labels of samples that MixUp or CutMix mixed. `views`: how many views
-    of each sample a batch has, from `view_from` on: `image`, `image1`, …, each with other draws.
+    of each sample a batch has, from `view_from` on: `image`, `image1`, …, each with other draws. `keys`: each batch then
+    has `key`, the names of its samples in the dataset, a list of N strings.
 
     No request is made before the stream is needed. Raises ValueError for arguments that cannot be used, NotInstalled (an
     ImportError) without torch.
@@ -89,6 +90,7 @@ class RemoteDataLoader(BaseLoader[Address]):
         soft_targets: int | None = None,
         views: int | None = None,
         view_from: int | None = None,
+        keys: bool = False,
     ) -> None:
         batch_size = to_integer("batch_size", batch_size, 1)
         self._classes = None if soft_targets is None else to_integer("soft_targets", soft_targets, 1)
@@ -108,6 +110,7 @@ class RemoteDataLoader(BaseLoader[Address]):
             "sample_rate": sample_rate,
             "views": views,
             "view_from": view_from,
+            "keys": keys or None,
         }
         self._spec = specification(fields)
         self._batch_size, self._drop_last, self._shuffle = batch_size, drop_last, shuffle
@@ -130,6 +133,11 @@ class RemoteDataLoader(BaseLoader[Address]):
         return self.stream.id
 
     @property
+    def dataset(self) -> Dataset:
+        """The dataset that the stream reads, with the names of its classes."""
+        return self.stream.dataset
+
+    @property
     def drawn_views(self) -> tuple[object, range]:
         """What its draws depend on besides the samples: `aug_seed`, and the views of each sample that a batch holds."""
         count, first = int(str(self._spec.get("views", 1))), int(str(self._spec.get("view_from", 0)))
@@ -146,7 +154,7 @@ class RemoteDataLoader(BaseLoader[Address]):
         shares = self._shares()
         return shares.steps_left(self._coming(shares).position)
 
-    def __iter__(self) -> "Iterator[Batch]":
+    def __iter__(self) -> Iterator[Batch]:
         """Continue from the current position to the end of the epoch; begin the next epoch if all was handed out.
 
         Without `shuffle` an epoch that was left early begins again, so that each evaluation is whole, except where
@@ -239,7 +247,7 @@ class RemoteDataLoader(BaseLoader[Address]):
     def _go_to_epoch(self, epoch: int) -> None:
         self._progress, self._stepped = Progress(epoch), False
 
-    def _steps(self, shares: Shares, epoch: int) -> "Iterator[Batch]":
+    def _steps(self, shares: Shares, epoch: int) -> Iterator[Batch]:
         # reads the loader's own position, so that a second iter(), set_epoch() or load_state_dict() takes effect
         while self.epoch == epoch:
             shares = replace(shares, samples=self.stream.samples)  # load_state_dict may have opened another version
@@ -249,11 +257,16 @@ class RemoteDataLoader(BaseLoader[Address]):
             arrays = self._next_arrays(shares)
             if self._classes is not None:
                 arrays = {**arrays, **to_soft_targets(arrays, self._classes)}
-            batch = self._to_tensors(arrays)
+            batch = self._to_batch(arrays)
             self._progress = Progress(epoch, shares.next_position(self.position))
             self._epoch_set, self._stepped = False, True
             self.batches += 1
             yield batch
+
+    def _to_batch(self, arrays: Arrays) -> Batch:
+        tensors = {name: array for name, array in arrays.items() if name != "key"}
+        keys = {"key": to_texts(arrays["key"])} if "key" in arrays else {}
+        return {**self._to_tensors(tensors), **keys}
 
     def _next_arrays(self, shares: Shares) -> Arrays:
         start, count = shares.own_range(self.position)

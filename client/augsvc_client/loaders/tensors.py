@@ -9,6 +9,9 @@ from importlib.util import find_spec
 from numbers import Real
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from augsvc_client.errors import AugsvcError, NotInstalled
 from augsvc_client.loaders.gpu_upload import GpuUpload
 from augsvc_client.wire import Arrays
@@ -83,6 +86,11 @@ def to_tensors(
             white = 255.0 if image.dtype == torch.uint8 else 65535.0
             batch[name] = image.float().mul_(high - low).div_(white).add_(low)
     return batch
+
+
+def to_texts(rows: npt.NDArray[np.uint8]) -> list[str]:
+    """The strings of UTF-8 rows (N, W) that zeros fill up."""
+    return [row.tobytes().rstrip(b"\0").decode() for row in rows]
 
 
 def _is_image(name: str) -> bool:
