@@ -1,13 +1,15 @@
 """Which variants of each decoder's probe are refused: a change gives other samples, and so other stream ids."""
 
+import functools
 import time
 
 import pytest
+import simplejpeg
 
 from augsvc.data.decoders import registry
 from augsvc.data.decoders.registry import DECODERS, probe_digest, probe_outcomes
 from augsvc.errors import Undecodable
-from augsvc_client.decoding.containers import jpeg
+from augsvc_client.decoding import whole_jpeg
 
 # Golden: an entry that comes or goes changes the ids of streams over decoded files, which CHANGELOG then states.
 REFUSED = {
@@ -195,8 +197,23 @@ def test_variants_print_nothing_and_are_cheap(name, capfd):
 def test_a_rule_of_the_walk_is_in_the_digest(monkeypatch):
     """As before zeros ahead of the end marker were accepted."""
     before = probe_digest("jpeg")
-    monkeypatch.setattr(jpeg, "_EOI", b"none")  # zeros are not removed any more
+    monkeypatch.setattr(whole_jpeg, "_EOI", b"none")  # zeros are not removed any more
     assert probe_digest("jpeg") != before
+
+
+@pytest.mark.parametrize(
+    ("faster", "changed"),
+    [
+        ("fastupsample", {"probe_420.jpg", "probe_422.jpg", "probe_progressive.jpg"}),
+        ("fastdct", {"probe_420.jpg", "probe_422.jpg", "probe_444.jpg", "probe_progressive.jpg"}),
+    ],
+)
+def test_other_arithmetic_of_the_library_is_in_the_digest(faster, changed, monkeypatch):
+    decode, before = simplejpeg.decode_jpeg, probe_outcomes("jpeg")
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", functools.partial(decode, **{faster: True}))
+    after = probe_outcomes("jpeg")
+    assert {name for name in before if name.endswith(".jpg") and before[name] != after[name]} == changed
+    assert not {before[name] for name in before if name.endswith(".jpg")} & {"undecodable"}
 
 
 @pytest.mark.parametrize(

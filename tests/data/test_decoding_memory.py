@@ -15,6 +15,8 @@ from tests.data.test_window import png, tiff
 
 SIDE = 2000
 USUAL = ("rotated JPEG", "lossless WebP with alpha")  # the others are slow
+# The header does not tell which JPEGs Pillow decodes, in more memory; an unknown version of JFIF is one of its cases.
+WITHOUT_PILLOW = ("JPEG", "rotated JPEG")
 DECODE = """
 import sys
 from augsvc_client.decoding.image import decode_image, decode_window
@@ -49,9 +51,18 @@ def rotated():
     return exif
 
 
+def by_pillow(data):
+    return data.replace(b"JFIF\0\1", b"JFIF\0\7")
+
+
 FILES = {
     "JPEG": ("", lambda side: saved(noise(side), "JPEG", quality=90, subsampling=0)),
     "progressive JPEG": ("", lambda side: saved(noise(side), "JPEG", quality=90, subsampling=0, progressive=True)),
+    "JPEG by Pillow": ("", lambda side: by_pillow(saved(noise(side), "JPEG", quality=90, subsampling=0))),
+    "rotated JPEG by Pillow": (
+        "",
+        lambda side: by_pillow(saved(noise(side), "JPEG", quality=90, exif=rotated())),
+    ),
     "PNG": ("", lambda side: saved(noise(side), "PNG", compress_level=1)),
     "WebP": ("", lambda side: saved(noise(side), "WEBP", quality=50, method=0)),
     "lossless WebP": ("", lambda side: saved(noise(side), "WEBP", lossless=True, quality=0, method=0)),
@@ -85,7 +96,7 @@ def test_no_decode_takes_more_than_its_estimate(name):
     peak = int(subprocess.run(command, input=small + large, capture_output=True, check=True).stdout)
     estimate = image_decoding_bytes(large, 1 << 27, kind == "windowed")
     assert peak <= estimate + (4 << 20)
-    assert estimate <= 3 * peak
+    assert estimate <= (6 if name in WITHOUT_PILLOW else 3) * peak
 
 
 def test_a_file_that_is_refused_by_its_size_costs_its_copies():

@@ -42,9 +42,15 @@ DECODERS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+# Further probes, 83 × 50 pixels, so that chroma has half a pixel more than blocks: libraries differ in how they enlarge it.
+_FURTHER: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"jpeg": ("probe_420.jpg", "probe_422.jpg", "probe_444.jpg", "probe_progressive.jpg")}
+)
+_PROBE_PIXELS, _FURTHER_PIXELS = 24 * 16, 83 * 50
+
 
 def probe_digest(name: str) -> str:
-    """The SHA-256 (hex) of what a decoder makes of its probe and of changed copies of it; `name` is one of `DECODERS`.
+    """The SHA-256 (hex) of what a decoder makes of its probes and of changed copies of one; `name` is one of `DECODERS`.
 
     Images are decoded in colour and in grey. If this machine's library cannot decode a probe (Opus is optional), the digest
     says so: such a replica produces different bytes.
@@ -56,31 +62,33 @@ def probe_digest(name: str) -> str:
 
 
 def probe_outcomes(name: str) -> Mapping[str, str]:
-    """The SHA-256 (hex) of a decoder's probe and of each variant, decoded, or "undecodable", by the rule that each is for."""
-    probe = files("augsvc.data.decoders").joinpath("probes", DECODERS[name]).read_bytes()
-    outcomes: dict[str, str] = {}
+    """The SHA-256 (hex) of a decoder's probes and of each variant, decoded, or "undecodable", by the rule that each is for."""
+    folder = files("augsvc.data.decoders").joinpath("probes")
+    probe = folder.joinpath(DECODERS[name]).read_bytes()
+    outcomes = {
+        file: _outcome(name, folder.joinpath(file).read_bytes(), pixels=_FURTHER_PIXELS)
+        for file in _FURTHER.get(name, ())
+    }
     for rule, data in {"unchanged": probe, **build_variants(name, probe)}.items():
         if name == "jpeg":  # the only one that differs in it
             outcomes[f"{rule}, not strict"] = _outcome(name, data, strict=False)
-        outcomes[rule] = _outcome(name, data, strict=True)
+        outcomes[rule] = _outcome(name, data)
     return outcomes
 
 
-def _outcome(name: str, data: bytes, strict: bool) -> str:
+def _outcome(name: str, data: bytes, strict: bool = True, pixels: int = _PROBE_PIXELS) -> str:
     try:
-        return hashlib.sha256(_decode(name, data, strict)).hexdigest()
+        return hashlib.sha256(_decode(name, data, strict, pixels)).hexdigest()
     except Undecodable:
         return "undecodable"
 
 
-def _decode(name: str, data: bytes, strict: bool) -> bytes:
+def _decode(name: str, data: bytes, strict: bool, pixels: int) -> bytes:
     if name in IMAGE_DECODERS:
-        return b"".join(_shaped(decode_image(data, channels, 24 * 16, strict)) for channels in (3, 1))
+        return b"".join(_shaped(decode_image(data, channels, pixels, strict)) for channels in (3, 1))
     if name in NUMBER_DECODERS:
         window = (0.0, 65535.0)
-        return b"".join(
-            _shaped(decode_window(data, channels, 4 * 24 * 16, window).astype("<u2")) for channels in (3, 1)
-        )
+        return b"".join(_shaped(decode_window(data, channels, 4 * pixels, window).astype("<u2")) for channels in (3, 1))
     audio, rate = decode_sound(data, max_frames=2400)
     return rate.to_bytes(4, "little") + audio.astype("<f4").tobytes()
 

@@ -1,14 +1,13 @@
 """Decodes images: the only code that does so, from the bytes of a file to the array of a sample.
 
 The result is a function of the bytes alone, so an image that cannot be decoded is a value too (`Undecodable`). The container is
-walked first, and the library (Pillow) gets the file without its metadata. The format classes are called directly: `Image.open`
-also applies a process-wide size limit, first with a warning (which cannot be caught safely beside other threads), and detects
-some JPEGs as another format.
+walked first, and the library (simplejpeg for JPEGs without damage, Pillow for all others) gets the file without its metadata.
+Pillow's format classes are called directly: `Image.open` also applies a process-wide size limit, first with a warning (which
+cannot be caught safely beside other threads), and detects some JPEGs as another format.
 """
 
 import io
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,24 +24,13 @@ from augsvc_client.decoding.containers.webp import strip_webp
 from augsvc_client.decoding.deep_png import decompressed_bytes, read_deep_png
 from augsvc_client.decoding.errors import Undecodable
 from augsvc_client.decoding.tiff import is_tiff, read_tiff
+from augsvc_client.decoding.whole_jpeg import read_whole_jpeg, require_undamaged
 from augsvc_client.decoding.whole_png import WholePng, require_declared_rows
 from augsvc_client.decoding.window import U16, Window, apply_window, to_channels
 
 U8 = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[Any]  # H,W,C as they are stored
 T = TypeVar("T")
-
-_UPRIGHT: Mapping[int, Image.Transpose] = MappingProxyType(
-    {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_270,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_90,
-    }
-)
 
 
 def decode_image(data: bytes, channels: int, max_pixels: int, strict: bool = True) -> U8:
@@ -95,14 +83,14 @@ def _without_library_errors(decode: Callable[[], T]) -> T:
 
 
 def _decode(data: bytes, channels: int, max_pixels: int, strict: bool) -> U8:
-    library, file = _strip(data, max_pixels, strict)
-    with library(io.BytesIO(file.data)) as image:
-        _load(image, file)
-        upright = _to_mode(image, "L" if channels == 1 else "RGB")
-    if file.orientation in _UPRIGHT:
-        upright = upright.transpose(_UPRIGHT[file.orientation])
-    pixels: U8 = np.asarray(upright)
-    return pixels.reshape(upright.height, upright.width, channels)
+    file, pixels = _read_bytes(data, max_pixels, strict)
+    if pixels.shape[2] < channels:
+        pixels = np.repeat(pixels, channels, axis=2)
+    elif pixels.shape[2] > channels:
+        pixels = np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
+    pixels = np.ascontiguousarray(_turn(pixels, file.orientation))
+    pixels.setflags(write=False)
+    return pixels
 
 
 def _decode_window(data: bytes, channels: int, max_pixels: int, window: Window, strict: bool) -> U16:
@@ -117,20 +105,30 @@ def _read(data: bytes, max_pixels: int, strict: bool) -> tuple[Numbers, int]:
     """Numbers (H, W, C) with C of 1 or 3, as they are stored, and the orientation."""
     if is_tiff(data):
         return read_tiff(data, max_pixels)
-    library, file = _strip(data, max_pixels, strict)
     if has_16_bits(data):
+        file = strip_png(data, max_pixels)
         require_bytes(file.width, file.height, decompressed_bytes(file.data), max_pixels)
         return read_deep_png(file.data), file.orientation
-    with library(io.BytesIO(file.data)) as image:
-        _load(image, file)
-        pixels = np.asarray(_to_mode(image, "L" if image.mode in ("1", "L", "LA") else "RGB"))
-    return pixels.reshape(file.height, file.width, -1), file.orientation
+    file, pixels = _read_bytes(data, max_pixels, strict)
+    return pixels, file.orientation
 
 
-def _strip(data: bytes, max_pixels: int, strict: bool) -> tuple[type[ImageFile], StrippedImage]:
+def _read_bytes(data: bytes, max_pixels: int, strict: bool) -> tuple[StrippedImage, U8]:
+    """The stripped file, and its pixels (H, W, 1 or 3) as they are stored, of 16 bits the upper ones."""
+    library, file = _strip(data, max_pixels)
+    if (pixels := read_whole_jpeg(file)) is None:
+        if strict:
+            require_undamaged(file)
+        with library(io.BytesIO(file.data)) as image:
+            _load(image, file)
+            pixels = np.asarray(_to_bytes(image))
+    return file, pixels.reshape(file.height, file.width, -1)
+
+
+def _strip(data: bytes, max_pixels: int) -> tuple[type[ImageFile], StrippedImage]:
     """The library's class for a file, and what it may read of the file."""
     if data.startswith(b"\xff\xd8\xff"):
-        return JpegImageFile, strip_jpeg(data, max_pixels, strict)
+        return JpegImageFile, strip_jpeg(data, max_pixels)
     if data.startswith(SIGNATURE):
         return WholePng, strip_png(data, max_pixels)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
@@ -145,15 +143,16 @@ def _load(image: ImageFile, file: StrippedImage) -> None:
     require_declared_rows(image)
 
 
-def _to_mode(image: Image.Image, mode: str) -> Image.Image:
+def _to_bytes(image: Image.Image) -> Image.Image:
+    """A loaded image as grey (L) or RGB."""
     if image.mode.startswith("I"):  # 16 bits: convert() would clip; the library reduces 16-bit colour the same way
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode not in ("L", "RGB"):
-        image = image.convert("L" if image.mode in ("1", "LA") else "RGB")
-    return image if image.mode == mode else image.convert(mode)
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("L", "RGB"):
+        return image
+    return image.convert("L" if image.mode in ("1", "LA") else "RGB")
 
 
-def _turn(values: U16, orientation: int) -> U16:
+def _turn(values: Numbers, orientation: int) -> Numbers:
     """A view of values (H, W, C) as seen, from an EXIF orientation."""
     if orientation in (2, 3, 7, 8):
         values = values[:, ::-1]

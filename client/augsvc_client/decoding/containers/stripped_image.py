@@ -27,6 +27,7 @@ class StrippedImage(NamedTuple):
     width: int
     height: int
     orientation: int  # EXIF: 1 is upright
+    color_space: str = ""  # "GRAY", "RGB" or "CMYK", of a JPEG in Huffman codes that is decoded to it
 
 
 def require_size(width: int, height: int, max_pixels: int) -> None:
