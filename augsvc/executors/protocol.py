@@ -2,13 +2,14 @@
 
 import platform
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from concurrent.futures import Executor as Workers
+from typing import Protocol, Self
 
 import kornia
 import soxr
 import torch
 
-from augsvc.arrays import F32, I64, U8, Pixels
+from augsvc.arrays import F32, I64, U8, Pixels, ranges
 from augsvc.numerics.geometry import Camera
 from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.audio_plan import SoundPlan
@@ -45,6 +46,9 @@ class Executor(Protocol):
     def threads(self) -> int:
         """The number of ranges that a batch should be split into, one per thread."""
 
+    def over(self, workers: Workers) -> Self:
+        """The same executor, each call split over `workers`, one range for each of `threads`; called from another thread."""
+
     @property
     def traits(self) -> tuple[str, ...]:
         """Everything besides the code that the arithmetic depends on; part of every arithmetic id."""
@@ -70,8 +74,8 @@ class Executor(Protocol):
         is uint8.
 
         Sources are uint8, or all of them uint16: values 0 … 65,280. `out` of uint16 takes such values, unrounded.
-        `cameras` has one entry per pass, as plan.cameras gives them. `check` is called at short intervals and cancels by raising.
-        A source with a key may be cached under it, between calls too.
+        `cameras` has one entry per pass, as plan.cameras gives them. `check` is called at short intervals, from several threads
+        if the call is split, and cancels by raising. A source with a key may be cached under it, between calls too.
         """
 
     def move_masks(
@@ -112,6 +116,13 @@ class SoundExecutor(Protocol):
         `lengths` (N,) are the clips' own, 0 … T: the samples after them are zeros, and stay zeros. `check` is called at short
         intervals and cancels by raising.
         """
+
+
+def run_ranges(work: Callable[[slice], None], n: int, step: int, workers: Workers | None) -> None:
+    """Runs `work` for slices of 0 … n of at most `step`, on `workers` or, without any, on this thread."""
+    run = map if workers is None else workers.map
+    for _ in run(work, ranges(n, step)):
+        pass
 
 
 def resampling_traits() -> tuple[str, ...]:

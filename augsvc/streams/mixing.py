@@ -1,6 +1,7 @@
 """Mixes: the partners of a batch's samples, rendered through the same plan and blended into their hosts."""
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor as Workers
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from augsvc.arrays import F32, F64, I64, Arrays, Pixels, Sample
 from augsvc.data.source import SourceInfo
 from augsvc.errors import SpecInvalid
-from augsvc.executors.protocol import Executor
+from augsvc.executors.protocol import Executor, run_ranges
 from augsvc.numerics.rng import Address
 from augsvc.ops.kinds.mix import Blend, Mix, blend_values
 from augsvc.ops.operation import Draw, Operation, Step
@@ -85,15 +86,21 @@ class Partners:
         chunk = slice(first, last)
         return Partners(self.rows[chunk] - rows.start, self.images.take(chunk), self.blend.take(chunk))
 
-    def blend_into(self, hosts: Pixels, render: Render, executor: Executor, check: Callable[[], None]) -> None:
+    def blend_into(
+        self, hosts: Pixels, render: Render, executor: Executor, workers: Workers, check: Callable[[], None]
+    ) -> None:
         """Blends the partners' images (N, C, H, W) or masks (N, H, W), which `render` computes, into those of their hosts."""
         if not len(self.rows):
             return
         partners = np.empty((len(self.rows), *hosts.shape[1:]), hosts.dtype)
         render(self.images, executor, partners, check)
-        for k, row in enumerate(self.rows):
-            check()
-            blend_values(hosts[row], partners[k], int(self.blend.weight[k]), self.blend.boxes[k])
+
+        def blend(chunk: slice) -> None:
+            for k in range(chunk.start, chunk.stop):
+                check()
+                blend_values(hosts[self.rows[k]], partners[k], int(self.blend.weight[k]), self.blend.boxes[k])
+
+        run_ranges(blend, len(self.rows), -(-len(self.rows) // executor.threads), workers)
 
     def label_weights(self, count: int) -> F32:
         """The weights (N,) of the hosts' labels."""

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from augsvc.arrays import I64, Arrays, Sample, ranges
-from augsvc.executors.protocol import Executor
+from augsvc.arrays import I64, Arrays, Pixels, Sample, ranges
+from augsvc.executors.protocol import Executor, run_ranges
 from augsvc.numerics.rng import Address
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.spec import Output
@@ -26,6 +26,7 @@ from augsvc.timing import Stages
 from augsvc_client.wire import TensorSpec
 
 _COMPOSITION_CANVASES = 6  # the memory of a collage: twice the canvas along both axes, and a tile
+_MOVED_LABELS = {"boxes", "keypoints", "mix_weight", "tile_weights"}
 _MAX_DRAWS = 1 << 13  # samples times operations of one thread: the tables of 64 tones take 80 MB
 
 
@@ -75,28 +76,33 @@ class ImageRenderer:
         check: Callable[[], None],
         stages: Stages,
     ) -> None:
-        """Fills `image` and every label in `arrays`, in parallel chunks on the executor's threads.
+        """Fills `image` and every label in `arrays`, in parallel on `workers`.
 
         `check` is called regularly, from several threads, and cancels the work by raising.
         """
         if self.plan.compositions:
             self._fill_groups(samples, address, seed, arrays, workers, check, stages)
             return
-        # drawn for all samples together: 8 take the interpreter as long as 64, and chunks would wait for it in turns
+        # drawn and lowered for all samples together: 8 take the interpreter as long as 64, and chunks would wait for it in turns
         with stages.of("draw"):
             images = DrawnImages.of(self.plan, samples, seed, address, check)
             has_partners = any(sample.partners for sample in samples)
             partners = Partners.of(images, seed, address, check) if has_partners else None
-        tables = output_tables(self.output, self.plan.canvas.channels, self.is_deep)
-        chunks = list(ranges(len(samples), -(-len(samples) // self.executor.threads)))
-        chunk_stages = stages.among(len(chunks))
+        with stages.of("kernels"):
+            pixels, tables = self._render(images, partners, arrays, workers, check)
+        if tables is None and arrays.keys().isdisjoint(_MOVED_LABELS):
+            return
+        step = -(-len(samples) // self.executor.threads)
+        chunk_stages = stages.among(len(ranges(len(samples), step)))
 
         def fill_chunk(rows: slice) -> None:
             chunk = {name: array[rows] for name, array in arrays.items()}
-            chunk_partners = partners and partners.take(rows)
-            self._fill_chunk(images.take(rows), chunk_partners, chunk, check, chunk_stages, tables)
+            with chunk_stages.of("encode"):
+                if tables is not None:
+                    apply_tables(pixels[rows], tables, self._planes(chunk["image"]))
+                self._fill_labels(images.take(rows), partners and partners.take(rows), chunk, check)
 
-        list(workers.map(fill_chunk, chunks))
+        run_ranges(fill_chunk, len(samples), step, workers)
 
     def _fill_groups(
         self,
@@ -118,32 +124,41 @@ class ImageRenderer:
             for name, array in arrays.items():
                 array[rows] = chosen[name]
 
-    def _fill_chunk(
+    def _render(
         self,
         images: DrawnImages,
         partners: Partners | None,
         arrays: Arrays,
+        workers: Workers,
         check: Callable[[], None],
-        stages: Stages,
-        tables: npt.NDArray[Any] | None,
-    ) -> None:
-        image = arrays["image"] if self.output.layout == "NCHW" else arrays["image"].transpose(0, 3, 1, 2)
-        pixels = image
+    ) -> tuple[Pixels, npt.NDArray[Any] | None]:
+        """Fills `mask`, and `image` or, if tables encode that, an array of values: that array (N, C, H, W), and the tables."""
+        executor, tables = (
+            self.executor.over(workers),
+            output_tables(self.output, self.plan.canvas.channels, self.is_deep),
+        )
+        pixels = self._planes(arrays["image"])
         if tables is not None:
-            pixels = np.empty(image.shape, np.uint8 if tables.shape[1] == BYTES else np.uint16)
-        with stages.of("kernels"):
-            images.render(self.executor, pixels, check)
+            pixels = np.empty(pixels.shape, np.uint8 if tables.shape[1] == BYTES else np.uint16)
+        images.render(executor, pixels, check)
+        if "mask" in arrays:
+            images.move_masks(executor, arrays["mask"], check)
+        if partners is not None:
+            partners.blend_into(pixels, DrawnImages.render, executor, workers, check)
             if "mask" in arrays:
-                images.move_masks(self.executor, arrays["mask"], check)
-            if partners is not None:
-                partners.blend_into(pixels, DrawnImages.render, self.executor, check)
-                if "mask" in arrays:
-                    partners.blend_into(arrays["mask"], DrawnImages.move_masks, self.executor, check)
-        with stages.of("encode"):
-            if tables is not None:
-                apply_tables(pixels, tables, image)
-            if "tile_weights" in arrays:
-                arrays["tile_weights"][:] = [sample.tile_weights for sample in images.samples]
-            if "mix_weight" in arrays:
-                arrays["mix_weight"][:] = 1.0 if partners is None else partners.label_weights(len(image))
-            fill_labels(images, partners, self.flip_order, arrays, check)
+                partners.blend_into(arrays["mask"], DrawnImages.move_masks, executor, workers, check)
+        return pixels, tables
+
+    def _planes(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """A view N,C,H,W of images in the layout of the output."""
+        return image if self.output.layout == "NCHW" else image.transpose(0, 3, 1, 2)
+
+    def _fill_labels(
+        self, images: DrawnImages, partners: Partners | None, arrays: Arrays, check: Callable[[], None]
+    ) -> None:
+        if "tile_weights" in arrays:
+            arrays["tile_weights"][:] = [sample.tile_weights for sample in images.samples]
+        if "mix_weight" in arrays:
+            n = len(images.samples)
+            arrays["mix_weight"][:] = 1.0 if partners is None else partners.label_weights(n)
+        fill_labels(images, partners, self.flip_order, arrays, check)

@@ -193,6 +193,9 @@ class RecordingExecutor:
     def __getattr__(self, name):
         return getattr(self.executor, name)
 
+    def over(self, workers):
+        return self
+
     def render(self, *args):
         self.images += args[-1]
         self.executor.render(*args)

@@ -4,6 +4,7 @@ A batch runs in chunks of samples: while one is computed, the next is prepared a
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor as Workers
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -56,6 +57,10 @@ class FusedCudaExecutor:
     def sound(self) -> FusedCudaSound:
         """The executor of audio plans."""
         return FusedCudaSound(self.lanes, self.tables[:TABLE_SIZE])
+
+    def over(self, workers: Workers) -> "FusedCudaExecutor":
+        """As Executor.over: a GPU needs no more threads."""
+        return self
 
     @property
     def traits(self) -> tuple[str, ...]:

@@ -5,7 +5,8 @@ writes bytes into the batch, unless that takes the values. A pipeline is data to
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Executor as Workers
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -13,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from augsvc.arrays import I64, U8, U64, Pixels, ranges
+from augsvc.arrays import U8, Pixels
 from augsvc.cpus import cores
+from augsvc.executors.fused import measure, opaque
 from augsvc.executors.fused.audio import FusedSound
 from augsvc.executors.fused.kernel_cache import keep_compiled
-from augsvc.executors.fused.kernels import cpu, levels, median, sound_cpu
-from augsvc.executors.fused.kernels.args import U16, WHITE, MoveArgs, OutputArgs, PassArgs
+from augsvc.executors.fused.kernels import cpu, sound_cpu
+from augsvc.executors.fused.kernels.args import U16, MoveArgs, OutputArgs, PassArgs
 from augsvc.executors.fused.lower_image import (
     KINDS,
     LAWS,
@@ -34,11 +36,11 @@ from augsvc.executors.fused.lower_image import (
     lower_warps,
     plan_segments,
 )
-from augsvc.executors.protocol import SourceKey, float_traits, use_one_torch_thread
-from augsvc.numerics.geometry import Camera, Canvas
+from augsvc.executors.protocol import SourceKey, float_traits, run_ranges, use_one_torch_thread
+from augsvc.numerics.geometry import Camera
 from augsvc.numerics.noise_tables import TABLE_SIZE, noise_tables
-from augsvc.ops.kinds.image import Frame, Median, Moments, Move, OnLevels, Opaque, Statistics
-from augsvc.ops.operation import Draw, Operation, Statistic
+from augsvc.ops.kinds.image import Frame, Move, Opaque, Statistics
+from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Moves
 from augsvc.planning.passes import Pass
@@ -68,14 +70,14 @@ class FusedExecutor:
     device: torch.device
     threads: int
     tables: npt.NDArray[np.int16]
+    workers: Workers | None = None  # that a call is split over: its kernels, after it was lowered once
     name: str = "fused"
 
     @staticmethod
     def on(kernel_cache: Path | None = None) -> "FusedExecutor":
         """An executor that keeps its compiled kernels in a folder, if one is given."""
-        images = (cpu.render, cpu.move_masks, cpu.sum_values, cpu.count_levels, cpu.count_source_levels)
-        opaque = (median.select_medians, levels.round_to_levels, levels.widen_levels)
-        keep_compiled((*images, *opaque, sound_cpu.render), kernel_cache)
+        images = (cpu.render, cpu.move_masks, *measure.KERNELS, *opaque.KERNELS)
+        keep_compiled((*images, sound_cpu.render), kernel_cache)
         use_one_torch_thread()
         return FusedExecutor(torch.device("cpu"), cores(), noise_tables().astype(np.int16).ravel())
 
@@ -83,6 +85,10 @@ class FusedExecutor:
     def sound(self) -> FusedSound:
         """The executor of audio plans."""
         return FusedSound(self.threads, self.tables[:TABLE_SIZE])
+
+    def over(self, workers: Workers) -> "FusedExecutor":
+        """As Executor.over."""
+        return replace(self, workers=workers)
 
     @property
     def traits(self) -> tuple[str, ...]:
@@ -121,7 +127,7 @@ class FusedExecutor:
         for segment in steps:
             check()
             if segment.opaque:
-                _apply_opaque(plan, segment.opaque, draws, values, check)
+                self._apply_opaque(plan, segment.opaque, draws, values, check)
                 continue
             encoded = out if encodes and segment is steps[-1] else None
             values = self._run(segment, inputs, values, encoded, check)
@@ -140,9 +146,12 @@ class FusedExecutor:
         n, height, width = out.shape
         sources = [np.ascontiguousarray(mask) for mask in masks]
         args, pixels = lower_masks(moves, sources, (height, width)), out.reshape(n, height * width)
-        for rows in ranges(n, max(1, _CHUNK // (height * width))):
+
+        def move(rows: slice) -> None:
             check()
             cpu.move_masks(rows.start, rows.stop, args, height, width, pixels)
+
+        self._split(move, n, height * width)
 
     def _run(self, segment: Segment, inputs: _Inputs, values: U16, out: U8 | None, check: Callable[[], None]) -> U16:
         """Runs one segment. Returns its values, or `values` unchanged if the segment encodes them into `out`."""
@@ -154,7 +163,7 @@ class FusedExecutor:
         moved_from = sources if reads_sources else None
         move = identity_move(n) if camera is None else lower_move(camera, plan.passes[first], canvas, moved_from)
         after = np.empty_like(values) if camera is not None and not reads_sources and out is None else values
-        statistics = _measure(plan, pass_, draws, move if are_shown and reads_sources else values)
+        statistics = self._measure(plan, pass_, draws, move if are_shown and reads_sources else values, check)
         stages = plan.tones(pass_, draws, statistics) if segment.opens else []
         pixels, copy, interleaved = flat(out)
         args = PassArgs(
@@ -166,63 +175,57 @@ class FusedExecutor:
             lower_erases(segment.erases, draws, n, canvas),
             OutputArgs(out is not None, interleaved, pixels),
         )
-        elements = canvas.channels * canvas.height * canvas.width
-        for rows in ranges(n, max(1, _CHUNK // elements)):
+
+        def render(rows: slice) -> None:
             check()
             cpu.render(rows.start, rows.stop, args, values, after)
+
+        self._split(render, n, plan.elements)
         if out is not None and copy is not None:
             out[:] = copy
         return after
 
+    def _apply_opaque(
+        self, plan: Plan, step: tuple[int, Opaque], draws: Sequence[Draw], values: U16, check: Callable[[], None]
+    ) -> None:
+        """Applies an operation to the samples that it selected."""
+        index, operation = step
+        selected = np.flatnonzero(draws[index].selected)
+        lowered = operation.lower(draws[index], plan.canvas)
 
-def _apply_opaque(
-    plan: Plan, opaque: tuple[int, Opaque], draws: Sequence[Draw], values: U16, check: Callable[[], None]
-) -> None:
-    """Applies an operation in torch's float32 to the samples that it selected; what needs no floats, on values or levels."""
-    index, operation = opaque
-    selected = np.flatnonzero(draws[index].selected)
-    lowered = operation.lower(draws[index], plan.canvas)
-    # it may use matrices of a side squared: on a line of 4096 pixels `downsample` takes 40 ms a sample
-    units = max(values[0].size, max(values.shape[2:]) ** 2)
-    for chunk in ranges(len(selected), max(1, _CHUNK // units)):
-        check()
-        rows = selected[chunk]
-        if isinstance(operation, Median):
-            _select_medians(values, rows, lowered[rows, 0])
-            continue
-        if isinstance(operation, OnLevels):
-            _apply_to_levels(operation, values, rows, lowered[rows])
-            continue
-        before = torch.from_numpy(values[rows].astype(np.float32)) / float(WHITE)
-        after = operation.apply(before, lowered[rows]).clamp(0.0, 1.0)
-        values[rows] = (after * float(WHITE) + 0.5).numpy().astype(np.uint16)
+        def apply(chunk: slice) -> None:
+            check()
+            rows = selected[chunk]
+            opaque.apply_opaque(operation, values, rows, lowered[rows])
 
+        # it may use matrices of a side squared: on a line of 4096 pixels `downsample` takes 40 ms a sample
+        self._split(apply, len(selected), max(values[0].size, max(values.shape[2:]) ** 2))
 
-def _apply_to_levels(operation: OnLevels, values: U16, rows: I64, lowered: I64) -> None:
-    """Rounds the values of some samples to levels and widens the result, in kernels: NumPy's transposes took 12 ns a pixel."""
-    samples = _view_or_copy(values, rows)
-    n, channels, height, width = samples.shape
-    planes = samples.reshape(n, channels, height * width)
-    pixels = np.empty((n, height, width, channels), np.uint8)
-    levels.round_to_levels(planes, pixels.reshape(n, -1))
-    changed = np.ascontiguousarray(operation.apply_levels(pixels, lowered))
-    levels.widen_levels(changed.reshape(n, -1), planes)
-    if not np.may_share_memory(samples, values):
-        values[rows] = samples
+    def _measure(
+        self, plan: Plan, pass_: Pass, draws: Sequence[Draw], incoming: U16 | MoveArgs, check: Callable[[], None]
+    ) -> Statistics:
+        """The statistics of incoming values that a pass requests, of the samples that need them; of sources if it gets their
+        move.
+        """
+        requested, rows = plan.statistics(pass_), plan.measured_rows(pass_, draws)
+        if not requested:
+            return Statistics()
+        measured = measure.Measured.empty(requested, len(draws[0].selected), plan.canvas)
 
+        def fill(chunk: slice) -> None:
+            check()
+            measured.fill(rows[chunk], incoming)
 
-def _select_medians(values: U16, rows: I64, radii: I64) -> None:
-    """Medians of some samples, in place."""
-    samples = _view_or_copy(values, rows)
-    median.select_medians(samples.reshape(-1, *samples.shape[2:]), np.repeat(radii, samples.shape[1]).astype(np.uint16))
-    if not np.may_share_memory(samples, values):
-        values[rows] = samples
+        self._split(fill, len(rows), plan.elements)
+        return measured.statistics
 
-
-def _view_or_copy(values: U16, rows: I64) -> U16:
-    """Some samples: a view if they are consecutive, which saves two copies."""
-    consecutive = rows[-1] - rows[0] == len(rows) - 1
-    return values[rows[0] : rows[-1] + 1] if consecutive else values[rows]
+    def _split(self, work: Callable[[slice], None], n: int, elements: int) -> None:
+        """Runs work on ranges of n samples: of _CHUNK elements at most, equally many for each worker."""
+        step = max(1, _CHUNK // elements)
+        if self.workers is not None:
+            rounds = -(-n // (step * self.threads))
+            step = -(-n // (rounds * self.threads)) if n else 1
+        run_ranges(work, n, step, self.workers)
 
 
 def _copies_sources(
@@ -238,47 +241,6 @@ def _copies_sources(
     size = (plan.canvas.height, plan.canvas.width)
     same = all(source.dtype == np.uint8 and source.shape[:2] == size for source in sources)
     return same and bool(camera.identical.all())
-
-
-def _measure(plan: Plan, pass_: Pass, draws: Sequence[Draw], incoming: U16 | MoveArgs) -> Statistics:
-    """The statistics of incoming values that a pass requests, of the samples that need them; of sources if it gets their move."""
-    requested, rows = plan.statistics(pass_), plan.measured_rows(pass_, draws)
-    if not requested:
-        return Statistics()
-    if isinstance(incoming, MoveArgs):
-        return _measure_sources(plan.canvas, incoming.addresses, rows)
-    moments = histogram = None
-    measured = incoming if len(rows) == len(incoming) else incoming[rows]
-    n, channels, height, width = measured.shape
-    planes = measured.reshape(n * channels, height * width)
-    if Statistic.MOMENTS in requested:
-        sums = np.empty((len(planes), 2), np.int64)
-        cpu.sum_values(planes, sums)
-        total, squares = (_spread(sum_, rows, len(incoming)) for sum_ in sums.T.reshape(2, n, channels))
-        moments = Moments(planes.shape[1], total, squares)
-    if Statistic.HISTOGRAM in requested:
-        counts = np.zeros((n, channels, 256), np.int64)
-        cpu.count_levels(planes, counts.reshape(len(planes), 256))
-        histogram = _spread(counts, rows, len(incoming))
-    return Statistics(moments, histogram)
-
-
-def _measure_sources(canvas: Canvas, addresses: U64, rows: I64) -> Statistics:
-    """Statistics of sources that the canvas shows unchanged: the moments follow from the histogram."""
-    counts, pixels = np.zeros((len(rows), canvas.channels, 256), np.int64), canvas.height * canvas.width
-    cpu.count_source_levels(addresses[rows], pixels, counts)
-    values = np.arange(256, dtype=np.int64) << 8
-    total, squares = (
-        _spread((counts * weights).sum(axis=2), rows, len(addresses)) for weights in (values, values * values)
-    )
-    return Statistics(Moments(pixels, total, squares), _spread(counts, rows, len(addresses)))
-
-
-def _spread(measured: I64, rows: I64, n: int) -> I64:
-    """What was measured of some rows, as an array of n rows: zeros elsewhere."""
-    values = np.zeros((n, *measured.shape[1:]), np.int64)
-    values[rows] = measured
-    return values
 
 
 def flat(out: U8 | None) -> tuple[U8, U8 | None, bool]:

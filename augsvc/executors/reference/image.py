@@ -8,7 +8,8 @@ Law L2 (a sample's bits do not depend on the rest of its batch) holds by constru
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Executor as Workers
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -17,7 +18,7 @@ import torch
 from augsvc.arrays import I64, U8, Pixels, ranges
 from augsvc.cpus import cores
 from augsvc.executors.device_errors import ChunkRunner, free_torch_memory, is_lost, ran_out_of_memory, report_loss
-from augsvc.executors.protocol import SourceKey, float_traits, use_one_torch_thread
+from augsvc.executors.protocol import SourceKey, float_traits, run_ranges, use_one_torch_thread
 from augsvc.executors.reference.audio import TorchSound
 from augsvc.executors.reference.displace import displace
 from augsvc.executors.reference.resample import resample
@@ -51,6 +52,7 @@ class KorniaExecutor:
     threads: int
     chunks: ChunkRunner
     sound: TorchSound
+    workers: Workers | None = None  # that a call is split over
     name: str = "kornia"
 
     @staticmethod
@@ -70,6 +72,10 @@ class KorniaExecutor:
     def rows(self, elements: int) -> int:
         """The recommended number of samples per call, for samples of `elements` canvas elements."""
         return max(1, min(_MAX_ROWS, 8 * self.chunk // elements))
+
+    def over(self, workers: Workers) -> "KorniaExecutor":
+        """As Executor.over."""
+        return replace(self, workers=workers)
 
     @property
     def traits(self) -> tuple[str, ...]:
@@ -98,15 +104,20 @@ class KorniaExecutor:
             EngineLost: the device is lost.
         """
 
-        def work(rows: slice) -> None:
+        def render(rows: slice) -> None:
             chunk_cameras = [camera and camera.take(rows) for camera in cameras]
             pixels = self.run(plan, images[rows], chunk_cameras, [draw.take(rows) for draw in draws], check)
             white, dtype = (255.0, torch.uint8) if out.dtype == np.uint8 else (float(_WHITE), torch.uint16)
             torch.from_numpy(out[rows]).copy_((pixels * white + 0.5).to(dtype))
 
-        canvas = plan.canvas
+        def render_chunks(rows: slice) -> None:
+            first = rows.start
+            self.chunks.run_each(
+                rows.stop - first, plan.elements, lambda chunk: render(slice(first + chunk.start, first + chunk.stop))
+            )
+
         with report_loss(lambda: is_lost(self.device)):
-            self.chunks.run_each(len(images), canvas.channels * canvas.height * canvas.width, work)
+            self._split(render_chunks, len(images))
 
     def move_masks(
         self,
@@ -118,11 +129,20 @@ class KorniaExecutor:
     ) -> None:
         """As Executor.move_masks, on the host, mask by mask."""
         canvas = Canvas(out.shape[1], out.shape[2], 1)
-        for row, mask in enumerate(masks):
-            check()
-            for camera, padding in moves:
-                mask = move_mask(mask, camera, row, padding.mode, canvas)
-            out[row] = mask
+
+        def work(rows: slice) -> None:
+            for row in range(rows.start, rows.stop):
+                check()
+                mask = masks[row]
+                for camera, padding in moves:
+                    mask = move_mask(mask, camera, row, padding.mode, canvas)
+                out[row] = mask
+
+        self._split(work, len(masks))
+
+    def _split(self, work: Callable[[slice], None], n: int) -> None:
+        """Runs work on ranges of n samples, one for each worker."""
+        run_ranges(work, n, max(1, n if self.workers is None else -(-n // self.threads)), self.workers)
 
     def run(
         self,

@@ -20,6 +20,7 @@
     row_filter.py    … and through its filter
     levels.py        images whose pixels stay whole, on the CPU, as bytes
     median.py        medians of squares, on the CPU
+    statistics.py    sums and histograms of images, on the CPU
     cuda.py          passes on a GPU: grids of threads; needs numba-cuda
     pixel.py         one pixel through a whole pass, for a grid
     pixel_filter.py  … and through its filter

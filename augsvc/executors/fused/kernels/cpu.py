@@ -14,7 +14,6 @@ from augsvc.executors.fused.kernels.args import (
     I64,
     U8,
     U16,
-    U64,
     CanvasShape,
     Int,
     MaskArgs,
@@ -44,7 +43,6 @@ from augsvc.executors.fused.kernels.row_filter import filter_horizontal, filter_
 from augsvc.executors.fused.kernels.rows import add_noises, apply_tones, copy, fill_rectangles, store_row
 from augsvc.executors.fused.kernels.sampling import Source
 from augsvc.executors.fused.kernels.scratch import Scratch, WarpRows, allocate_scratch, allocate_warp_rows
-from augsvc.executors.fused.kernels.tone import round_to_level
 from augsvc.executors.fused.kernels.warp import read_lattice
 
 
@@ -182,44 +180,3 @@ def _follow_row(args: MaskArgs, n: Int, k: Int, pixels: I64) -> None:
         for x in range(width):
             if pixels[x] >= 0:
                 pixels[x] = follow(view, width, pixels[x])
-
-
-@entry
-def sum_values(planes: U16, sums: I64) -> None:
-    """Values (R, K), and their squares, summed: (R, 2)."""
-    for r in range(planes.shape[0]):
-        values = planes[r]
-        total, squares = np.int64(0), np.int64(0)
-        for k in range(values.size):
-            value = np.int64(values[k])
-            total += value
-            squares += value * value
-        sums[r, 0], sums[r, 1] = total, squares
-
-
-@entry
-def count_levels(planes: U16, counts: I64) -> None:
-    """How many of values (R, K) round to each level, added to (R, 256)."""
-    for r in range(planes.shape[0]):
-        values, levels = planes[r], counts[r]
-        for k in range(values.size):
-            levels[np.uint64(round_to_level(values[k]))] += 1
-
-
-@entry
-def count_source_levels(addresses: U64, pixels: Int, counts: I64) -> None:
-    """How many of the bytes of each source, of equally many pixels, have each level, added to (N, C, 256)."""
-    channels = counts.shape[1]
-    for n in range(counts.shape[0]):
-        line = carray(bytes_at(addresses[n]), pixels * channels)
-        if channels == 1:
-            levels = counts[n, 0]
-            for k in range(pixels):
-                levels[line[k]] += 1
-        else:
-            red, green, blue = counts[n, 0], counts[n, 1], counts[n, 2]
-            for k in range(pixels):
-                i = np.uint64(3) * np.uint64(k)
-                red[line[i]] += 1
-                green[line[i + np.uint64(1)]] += 1
-                blue[line[i + np.uint64(2)]] += 1
