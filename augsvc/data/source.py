@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from augsvc.arrays import I64, Sample
+from augsvc.data.columns import Columns
 from augsvc.numerics.color_statistics import ColorStatistics
 from augsvc_client.decoding.resampling import resampled_length
 
@@ -138,6 +139,15 @@ class Source(ABC):
             longest = max(longest, len(key))
             digest.update(b"%d:%s" % (len(key), key))
         return Keys(longest, digest.digest())
+
+    def columns(self) -> Columns:
+        """What subsets may filter by, by name. Default: nothing."""
+        return {}
+
+    @property
+    def parts(self) -> "tuple[Source, ...]":
+        """The datasets that it is made of: itself, or those of a mixture."""
+        return (self,)
 
     def class_counts(self) -> tuple[str, I64]:
         """What is counted, and how many each class has (K,). Default: its samples."""

@@ -7,6 +7,7 @@ from contextlib import suppress
 from threading import Lock
 
 from augsvc.data.catalog import Catalog, Replacement
+from augsvc.data.mixture import Mixture
 from augsvc.data.source import Source
 from augsvc.data.subset import Subsets
 from augsvc.engine.limits import Limits
@@ -42,14 +43,14 @@ class OpenStreams:
         """The stream of a specification, from this version of its dataset, by default the current one; raises as
         Engine.open does.
         """
-        return self._open(spec, self._version(spec.dataset, version), wait)
+        return self._open(spec, self._version(spec, version), wait)
 
-    def _version(self, dataset: str, version: str | None) -> Source:
+    def _version(self, spec: StreamSpec, version: str | None) -> Source:
         with self._lock:
-            for former in self._former.get(dataset, ()):
+            for former in self._former.get(spec.dataset, ()) if not spec.mixture else ():
                 if former.info.version == version:
                     return former
-        current = self._catalog.get(dataset)
+        current = self._current(spec)
         if version not in (None, current.info.version):
             raise StreamMismatch(
                 "this replica does not have that version of the dataset: use another replica or the current version",
@@ -57,10 +58,15 @@ class OpenStreams:
             )
         return current
 
+    def _current(self, spec: StreamSpec) -> Source:
+        if not spec.mixture:
+            return self._catalog.get(spec.dataset)
+        return Mixture([self._catalog.get(part.dataset) for part in spec.mixture])
+
     def require(self, stream_id: str, spec: StreamSpec, wait: bool) -> Stream:
         """The stream of a specification, of the version of its dataset that gives it this id, or else of the current one."""
         with self._lock:
-            former = tuple(self._former.get(spec.dataset, ()))
+            former = () if spec.mixture else tuple(self._former.get(spec.dataset, ()))
         for source in former:
             with suppress(AugsvcError):  # it may lack what the specification asks for
                 stream = self._build(spec, source, wait)
@@ -98,14 +104,14 @@ class OpenStreams:
     def _drop_former(self) -> None:
         """Drops former versions that no open stream uses, but the last one; and the oldest ones with their streams."""
         current = set(self._catalog.sources())
-        used = {stream.source for stream in self._streams.values()}
+        used = {part for stream in self._streams.values() for part in stream.source.parts}
         for name, sources in self._former.items():
             former = [source for source in sources if source not in current]
             kept = [source for source in former if source is former[0] or source in used]
             self._former[name] = kept[:KEPT_VERSIONS]
         served = current.union(*self._former.values())
         for stream_id, stream in list(self._streams.items()):
-            if stream.source not in served:
+            if not served.issuperset(stream.source.parts):
                 del self._streams[stream_id]
 
     def _open(self, spec: StreamSpec, source: Source, wait: bool) -> Stream:
@@ -143,9 +149,10 @@ class OpenStreams:
         with self._lock:
             stream = self._streams.setdefault(stream.id, stream)
             self._ids[key] = stream.id
-            former = self._former.setdefault(stream.source.info.name, [])
-            if stream.source is not self._catalog.find(stream.source.info.name) and stream.source not in former:
-                former.append(stream.source)  # it was replaced meanwhile
+            for part in stream.source.parts:
+                former = self._former.setdefault(part.info.name, [])
+                if part is not self._catalog.find(part.info.name) and part not in former:
+                    former.append(part)  # it was replaced meanwhile
             self._touch(stream.id)
             if len(self._ids) > MAX_STREAMS:
                 self._ids.popitem(last=False)

@@ -30,7 +30,7 @@ ELEMENTS_PER_BLOCK = 8
 MAX_ELEMENTS = ((1 << 32) - PIXEL_BLOCK) * ELEMENTS_PER_BLOCK
 QUANTILE_BITS = 12  # fraction bits of the quantile table
 
-ORDER_KEY, SUBSET_KEY, PARTNER_KEY, PAINT_KEY = 0, 1, 2, 3
+ORDER_KEY, SUBSET_KEY, PARTNER_KEY, PAINT_KEY, GROUP_KEY = 0, 1, 2, 3, 4
 RESERVED_KEYS = 16  # operation keys below this are never an operation's
 
 _MASK = np.uint64(0xFFFFFFFF)

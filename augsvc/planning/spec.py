@@ -14,13 +14,17 @@ from pydantic import (
     Field,
     SerializeAsAny,
     StrictBool,
+    StrictStr,
     ValidationError,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    WrapValidator,
     model_validator,
 )
 
 from augsvc.arrays import required
+from augsvc.data.subset import Subset
 from augsvc.errors import BadJson, SizeRequired, SpecInvalid, SpecTooLarge
 from augsvc.numerics.geometry import Fit
 from augsvc.numerics.rng import MAX_SEED, MAX_VIEWS
@@ -35,6 +39,8 @@ MAX_SIDE = 4096  # of the canvas, in pixels
 MAX_CLIP = 1 << 24  # samples of one clip
 _IMAGE_FIELDS = ("size", "fit", "channels", "output")
 _AUDIO_FIELDS = ("seconds", "sample_rate")
+DatasetName = Annotated[str, Field(min_length=1, max_length=128, strict=True)]
+Weight = Annotated[float, Field(ge=1e-9, le=1e9, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=MAX_SEED, strict=True)]
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE, strict=True)]
 Seconds = Annotated[float, Field(gt=0.0, le=86400.0, strict=True)]
@@ -77,12 +83,24 @@ Operations = Annotated[
 ]
 
 
-class Subset(BaseModel):
-    """The k samples of each class with the smallest keyed random numbers."""
+def _read_weights(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return validate(value)
+    except ValidationError as err:
+        raise ValueError('must be "balanced", or an object of class names with factors above 0') from err
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    per_class: Annotated[int, Field(ge=1, lt=1 << 32, strict=True)]
-    seed: Seed = 0
+
+ClassWeights = Annotated[
+    Literal["balanced"] | Annotated[dict[StrictStr, Weight], Field(min_length=1)], WrapValidator(_read_weights)
+]
+
+
+class MixturePart(BaseModel):
+    """A dataset of a mixture, and its part of an epoch relative to those of the others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    dataset: DatasetName
+    weight: Weight = 1.0
 
 
 def _integer(value: object) -> object:
@@ -120,7 +138,7 @@ class StreamSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    dataset: Annotated[str, Field(min_length=1, max_length=128, strict=True)]
+    dataset: DatasetName
     pipeline: Operations = ()
     size: tuple[Side, Side] | None = None
     fit: Fit = "cover"
@@ -135,6 +153,33 @@ class StreamSpec(BaseModel):
     views: Annotated[int, Field(ge=1, le=16, strict=True)] = 1
     view_from: Annotated[int, Field(ge=0, lt=MAX_VIEWS, strict=True)] = 0
     keys: StrictBool = False
+    weights: ClassWeights | None = None
+    mixture: Annotated[tuple[MixturePart, ...], Field(min_length=1, max_length=64)] | None = None
+    block: Annotated[int, Field(ge=1, lt=1 << 32, strict=True)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_mixture(cls, fields: Any) -> Any:
+        """A mixture needs no `dataset`; the canonical form has that of its first part."""
+        parts = fields.get("mixture") if isinstance(fields, dict) else None
+        first = parts[0] if isinstance(parts, list | tuple) and parts else None
+        if isinstance(first, dict) and "dataset" in first and "dataset" not in fields:
+            return {**fields, "dataset": first["dataset"]}
+        return fields
+
+    @model_validator(mode="after")
+    def _require_one_order(self) -> "StreamSpec":
+        names = [part.dataset for part in self.mixture or ()]
+        if names and (len(set(names)) < len(names) or self.dataset != names[0]):
+            raise ValueError("must name each dataset of `mixture` once, and `dataset` first, where it is given")
+        orders = [name for name in ("weights", "mixture", "block") if getattr(self, name) is not None]
+        if len(orders) > 1:
+            raise ValueError(f"must not have both {orders[0]} and {orders[1]}")
+        if self.mixture and self.subset:
+            raise ValueError("must not have both mixture and subset")
+        if self.block is not None and not self.shuffle:
+            raise ValueError("must not have block without shuffle: the order is that of the dataset then")
+        return self
 
     def for_images(self, size: tuple[int, int] | None, channels: int) -> "StreamSpec":
         """Filled in for an image dataset, with its size and channels where none are set.
@@ -188,12 +233,20 @@ class StreamSpec(BaseModel):
         """The fields of a filled-in specification in JSON's types, without those of the other medium."""
         other = _AUDIO_FIELDS if self.seconds is None else _IMAGE_FIELDS
         excluded: dict[str, Any] = dict.fromkeys(other, True)
-        for name in ("views", "view_from", "keys"):  # added later: keeps earlier canonical forms
+        for name in (
+            "views",
+            "view_from",
+            "keys",
+            "weights",
+            "mixture",
+            "block",
+        ):  # added later: keeps earlier canonical forms
             if getattr(self, name) == StreamSpec.model_fields[name].default:
                 excluded[name] = True
         if self.output.mean is None:  # added later as well
             excluded.setdefault("output", {"mean", "std"})
-        return self.model_dump(mode="json", exclude=excluded)
+        fields = self.model_dump(mode="json", exclude=excluded)
+        return fields if self.subset is None else {**fields, "subset": self.subset.fields()}
 
     def canonical(self) -> bytes:
         """The canonical form (RFC 8785): defaults and ids filled in, presets expanded, fixed numbers as [x, x]."""

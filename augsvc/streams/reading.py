@@ -12,12 +12,9 @@ from functools import partial
 from threading import Lock
 from weakref import ref
 
-import numpy as np
-
 from augsvc.arrays import I64, Sample
 from augsvc.cpus import cores
-from augsvc.data.source import Source
-from augsvc.data.subset import Subset
+from augsvc.data.subset import Members
 from augsvc.errors import DatasetUnreadable, Undecodable
 from augsvc_client.text import printable
 
@@ -30,13 +27,7 @@ CHUNK_S = 1.0  # after which a chunk ends, so that another job's comes next
 class Reader:
     """Reads the samples of a dataset, or of a subset of it."""
 
-    source: Source
-    subset: Subset | None
-
-    @property
-    def samples(self) -> int:
-        """How many there are."""
-        return len(self.source) if self.subset is None else len(self.subset)
+    members: Members
 
     def read(self, indices: I64, helpers: Workers, check: Callable[[], None], n_bytes: int) -> list[tuple[Sample, int]]:
         """Reads the first samples of `indices`, at least one, with the indices that they come from.
@@ -52,25 +43,19 @@ class Reader:
             DatasetUnreadable: MAX_TRIES in a row cannot be decoded.
         """
         candidate = index
-        n_tries = min(MAX_TRIES, self.samples)
+        n_tries, source = min(MAX_TRIES, len(self.members)), self.members.source
         for _ in range(n_tries):
             check()
             try:
-                return self.source.read(candidate), candidate
+                return source.read(candidate), candidate
             except Undecodable:
-                candidate = self._next(candidate)
-        first = printable(self.source.describe(index))
-        reason = self.source.defect(index) or "it cannot be decoded"
+                candidate = self.members.after(candidate)
+        first = printable(source.describe(index))
+        reason = source.defect(index) or "it cannot be decoded"
         raise DatasetUnreadable(
             f"{n_tries} samples in a row cannot be decoded: check the dataset's files, from sample {index} on, "
             f"{first}: {reason}"
         )
-
-    def _next(self, index: int) -> int:
-        if self.subset is None:
-            return (index + 1) % len(self.source)
-        members = self.subset.members
-        return int(members[(np.searchsorted(members, index) + 1) % len(members)])
 
 
 class _Chunk:

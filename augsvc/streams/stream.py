@@ -16,12 +16,12 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from augsvc.arrays import I64, U8, Arrays, Sample, required
+from augsvc.data.mixture import Mixture
 from augsvc.data.source import Source
-from augsvc.data.subset import Subset, Subsets
+from augsvc.data.subset import Subsets
 from augsvc.errors import NeedsStatistics, PastTheEnd, SpecInvalid
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.geometry import Canvas
-from augsvc.numerics.permutation import Permutation
 from augsvc.numerics.rng import MAX_EPOCHS, MAX_VIEWS, Address
 from augsvc.ops.kinds.audio import Clip
 from augsvc.ops.pipeline import needing_fitted
@@ -32,6 +32,7 @@ from augsvc.planning.passes import Passes
 from augsvc.planning.spec import StreamSpec
 from augsvc.streams.mixing import attach_partners, describe_mix, fill_partner_labels, partner_fractions, require_mixable
 from augsvc.streams.moved_labels import fill_box_labels
+from augsvc.streams.order import Order, Selected
 from augsvc.streams.reading import SOURCE_BYTES, Reader
 from augsvc.streams.render_audio import SoundRenderer
 from augsvc.streams.render_image import ImageRenderer
@@ -82,7 +83,7 @@ class Stream:
     spec: StreamSpec  # filled
     source: Source
     renderer: ImageRenderer | SoundRenderer
-    subset: Subset | None
+    order: Order
     arithmetic: str = ""
 
     @staticmethod
@@ -107,21 +108,18 @@ class Stream:
             plan = Plan.of(spec.pipeline, canvas, spec.fit)
             plan.require_labels(info.labels, "this dataset has")
             require_mixable(spec.pipeline, info, spec.views)
-            order = flip_order(info.flip_pairs, info.keypoints)
-            renderer = ImageRenderer(plan, executor, spec.output, info.mask, order, info.window is not None)
+            flipped = flip_order(info.flip_pairs, info.keypoints)
+            renderer = ImageRenderer(plan, executor, spec.output, info.mask, flipped, info.window is not None)
         if info.colors is None and (field_name := needing_fitted(spec.pipeline)):
             raise NeedsStatistics(
                 f"{field_name} needs statistics of the dataset, which has none: its operator creates them with "
                 f"`augsvc fit {info.name}` and names them in the settings",
                 field=field_name,
             )
-        subset = None
-        if spec.subset:
-            subset = Subset(source, spec.subset.per_class, spec.subset.seed, subsets or Subsets())
-            subset.members  # noqa: B018 - raises if there are too few
+        order = Order.of(spec, source, subsets or Subsets())
         if spec.keys:
             key_tensor(source.keys.longest)  # raises if they are too long
-        return Stream(spec, source, renderer, subset)
+        return Stream(spec, source, renderer, order)
 
     def with_arithmetic(self, arithmetic: str) -> "Stream":
         """The same stream with its arithmetic id, which its own id depends on."""
@@ -140,11 +138,11 @@ class Stream:
     @property
     def samples(self) -> int:
         """The length of an epoch."""
-        return self._reader.samples
+        return self.order.samples
 
     @cached_property
     def _reader(self) -> Reader:
-        return Reader(self.source, self.subset)
+        return Reader(self.order.members)
 
     @cached_property
     def id(self) -> str:
@@ -159,6 +157,8 @@ class Stream:
         drawn = self._drawn_tensors
         further = {f"{name}{view}": spec for view in range(1, self.spec.views) for name, spec in drawn.items()}
         tensors = drawn | further | common_tensors(self.source.info, self.plan.images, self._tiles)
+        if self.spec.mixture:
+            tensors["dataset"] = TensorSpec("int64", ())
         if self.spec.keys:
             tensors["key"] = key_tensor(self.source.keys.longest)
         return Layout(tensors, self.id)
@@ -187,10 +187,12 @@ class Stream:
             SpecInvalid: an epoch out of range.
             PastTheEnd: start is at or past the end.
         """
+        return self.select(epoch, start, count).indices
+
+    def select(self, epoch: int, start: int, count: int) -> Selected:
+        """As `indices`, with what keys their random numbers."""
         self.require_start(epoch, start)
-        positions = np.arange(start, min(start + count, self.samples), dtype=np.int64)
-        order = Permutation(self.samples, self.spec.order_seed, epoch, self.spec.shuffle).indices(positions)
-        return order if self.subset is None else self.subset.members[order]
+        return self.order.at(np.arange(start, min(start + count, self.samples), dtype=np.int64), epoch)
 
     def require_start(self, epoch: int, start: int) -> None:
         """Raises as `indices` would."""
@@ -227,20 +229,21 @@ class Stream:
             DatasetUnavailable, DatasetChanged, DatasetUnreadable: the samples cannot be read.
         """
         epoch, views = batch.epoch, self.views_of(batch.view)
-        indices = self.indices(epoch, batch.start, batch.count)
+        selected = self.select(epoch, batch.start, batch.count)
+        indices = selected.indices
         buffer, arrays = self.layout.allocate(len(indices))
         start_row = 0
         while start_row < len(indices):
             yield "read"
             with stages.of("decode"):
-                samples = self._read(Address(indices[start_row:], epoch, views[0]), helpers, check)
+                samples = self._read(selected.take(slice(start_row, None)), epoch, views[0], helpers, check)
             rows = slice(start_row, start_row + len(samples))
             yield "render"
             chunk = {name: array[rows] for name, array in arrays.items()}
             self._fill_labels(samples, indices[rows], chunk)
             read = [sample for sample, _ in samples]
             for k, drawn_view in enumerate(views):
-                address = Address(indices[rows], epoch, drawn_view)
+                address = Address(selected.drawn_as[rows], epoch, drawn_view)
                 arrays_of_view = chunk if k == 0 else {name: chunk[f"{name}{k}"] for name in self._drawn_tensors}
                 self.renderer.fill(read, address, self.spec.aug_seed, arrays_of_view, workers, check, stages)
             del samples, read  # while the next ones are read
@@ -250,13 +253,15 @@ class Stream:
             self.layout.seal(buffer, len(indices), epoch=epoch, start=batch.start)
             return Body(buffer, digest(buffer), len(indices), replaced, stages)
 
-    def _read(self, address: Address, helpers: Workers, check: Callable[[], None]) -> list[tuple[Sample, int]]:
+    def _read(
+        self, selected: Selected, epoch: int, view: int, helpers: Workers, check: Callable[[], None]
+    ) -> list[tuple[Sample, int]]:
         """The first samples to render together, at least one, with their partners; and their source indices."""
-        indices = address.indices[: self.renderer.rows]
+        indices = selected.indices[: self.renderer.rows]
         samples = self._reader.read(indices, helpers, check, SOURCE_BYTES // self.plan.images)
         if self.plan.images == 1:
             return samples
-        return self._with_partners(samples, address.take(slice(len(samples))), helpers, check)
+        return self._with_partners(samples, Address(selected.drawn_as[: len(samples)], epoch, view), helpers, check)
 
     @property
     def _tiles(self) -> int:
@@ -282,8 +287,8 @@ class Stream:
         if not isinstance(plan, Plan):
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
         rows, fractions = partner_fractions(plan, self.spec.aug_seed, address)
-        positions = np.minimum(np.floor(fractions * self.samples), self.samples - 1).astype(np.int64)
-        return rows, positions if self.subset is None else self.subset.members[positions]
+        slots = np.minimum(np.floor(fractions * self.samples), self.samples - 1).astype(np.int64)
+        return rows, self.order.in_slots(slots, address.epoch)
 
     def _fill_labels(self, read: list[tuple[Sample, int]], indices: I64, arrays: Arrays) -> None:
         """Writes what all views of a chunk share. `read` holds samples with the indices that they come from."""
@@ -292,6 +297,8 @@ class Stream:
         arrays["valid"][:] = np.array([index for _, index in read]) == indices
         arrays["label"][:] = [sample.label if sample.target is None else sample.target for sample in samples]
         fill_partner_labels(samples, arrays)
+        if isinstance(self.source, Mixture):
+            arrays["dataset"][:] = self.source.part_of(indices)
         if "key" in arrays:
             fill_keys([self.source.describe(index) for index in indices.tolist()], arrays["key"])
         if "box_labels" in arrays:
@@ -309,8 +316,8 @@ class Stream:
 
         `view` counts single views from the stream's first one on.
         """
-        indices = self.indices(epoch, position, 1)
-        address = Address(indices, epoch, self.spec.view_from + view)
+        indices, drawn_as = self.select(epoch, position, 1)
+        address = Address(drawn_as, epoch, self.spec.view_from + view)
         draws = self.plan.draw(self.spec.aug_seed, address)
         source_index = self._reader.read_one(int(indices[0]), check)[1]
         receipt: dict[str, object] = {"index": int(indices[0]), "source": self.source.describe(int(indices[0]))}

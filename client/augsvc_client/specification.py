@@ -20,6 +20,9 @@ def specification(fields: Mapping[str, object]) -> dict[str, object]:
     Raises ValueError that names the field and the values that it takes.
     """
     spec = {name: value for name, value in fields.items() if value is not None}
+    if "mixture" in spec:
+        spec["mixture"] = parts = [_mapping("an entry of mixture", part) for part in _entries(spec["mixture"])]
+        spec.setdefault("dataset", parts[0].get("dataset"))
     if not isinstance(spec.get("dataset"), str):
         raise ValueError(f"dataset is a name, for example 'digits/train', got {_shown(fields.get('dataset'))}")
     spec["pipeline"] = read_pipeline(fields.get("pipeline"))
@@ -123,6 +126,17 @@ def read_pairs(given: object) -> list[list[int]]:
             f"eye and ear, got {_shown(given)}"
         )
     return pairs
+
+
+def _entries(mixture: object) -> list[object]:
+    """The parts of a mixture; raises ValueError unless it has some."""
+    listed = list(mixture) if isinstance(mixture, Iterable) and not isinstance(mixture, Mapping | str) else []
+    if not listed:
+        raise ValueError(
+            'mixture is a list of datasets with weights, for example [{"dataset": "a", "weight": 0.7}, {"dataset": "b", '
+            f'"weight": 0.3}}], got {_shown(mixture)}'
+        )
+    return listed
 
 
 def _mapping(name: str, given: object) -> dict[str, object]:

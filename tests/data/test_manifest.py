@@ -264,3 +264,26 @@ def test_a_row_with_a_repeated_name_is_refused(tmp_path):
     write_images(tmp_path, "a.png")
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png", "label": "cat", "label": "dog"}\n')
     assert "line 1: the name 'label' is repeated" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("write", [write_csv, write_jsonl])
+def test_further_columns_are_numbers_or_texts(tmp_path, write):
+    rows = [
+        {**row, "site": site, "year": year} for row, site, year in zip(ROWS, "aba", ("2001", "", "1e3"), strict=True)
+    ]
+    write(tmp_path, rows)
+    (source,) = opened(tmp_path, columns=["site", "year", "x"])
+    columns = source.columns()
+    assert [columns[name].kind for name in ("site", "year", "x")] == ["text", "number", "number"]
+    assert columns["site"].equal_to(["a"]).tolist() == [True, False, True]
+    assert columns["year"].between(-1e9, 1e9).tolist() == [True, False, True]
+    assert columns["year"].equal_to([1000]).tolist() == [False, False, True]
+    assert source.info.version == opened(tmp_path)[0].info.version
+
+
+def test_further_columns_that_are_missing_or_hold_lists_are_refused(tmp_path):
+    write_jsonl(tmp_path, [{**row, "ok": index == 1, "list": [index]} for index, row in enumerate(ROWS)])
+    assert "set `columns`" in refusal(tmp_path, columns=["site"])
+    assert "'list' is no number or text" in refusal(tmp_path, columns=["list"])
+    (source,) = opened(tmp_path, columns=["ok"])
+    assert source.columns()["ok"].equal_to([True]).tolist() == [False, True, False]

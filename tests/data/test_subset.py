@@ -1,10 +1,15 @@
 """Members of subsets: once for all streams of one, and within a bound."""
 
+from contextlib import nullcontext
+from itertools import chain
+
 import numpy as np
 import pytest
 
+from augsvc.data import subset
 from augsvc.data.catalog import open_catalog
-from augsvc.data.subset import Subsets
+from augsvc.data.source import Source
+from augsvc.data.subset import Subset, Subsets, subset_members
 from augsvc.errors import SpecInvalid
 from augsvc.planning.spec import validate_spec
 from augsvc.streams.stream import Stream
@@ -14,20 +19,21 @@ DIGITS = open_catalog({}, 0).get("digits/train")
 
 
 def opened(subsets, per_class=5, seed=0, **fields):
-    subset = {"per_class": per_class, "seed": seed}
-    return Stream.open(
-        validate_spec({"dataset": "digits/train", "subset": subset, **fields}), DIGITS, executor(), subsets
-    )
+    spec = {"dataset": "digits/train", "subset": {"per_class": per_class, "seed": seed}, **fields}
+    return Stream.open(validate_spec(spec), DIGITS, executor(), subsets)
 
 
-def test_streams_of_a_subset_share_its_members():
+def members(**fields):
+    return subset_members(DIGITS, Subset(**fields)).tolist()
+
+
+def test_streams_of_a_subset_share_its_members(monkeypatch):
+    computed = []
+    monkeypatch.setattr(subset, "subset_members", lambda *given: computed.append(given) or subset_members(*given))
     subsets = Subsets()
     streams = [opened(subsets, aug_seed=number) for number in range(20)]
     assert subsets.n_bytes == 50 * 8
-    assert len({id(stream.subset.members) for stream in streams}) == 1
-    assert {stream.samples for stream in streams} == {50}
-    with pytest.raises(ValueError, match="read-only"):
-        streams[0].subset.members[0] = 1
+    assert {stream.samples for stream in streams} == {50} and len(computed) == 1
 
 
 def test_many_subsets_stay_within_the_bound_and_are_found_again():
@@ -49,3 +55,84 @@ def test_a_subset_of_more_than_there_is_is_refused():
     with pytest.raises(SpecInvalid, match="samples") as caught:
         opened(Subsets(), per_class=10**6)
     assert caught.value.field == "subset.per_class"
+
+
+def test_folds_are_disjoint_stratified_and_independent_of_filters():
+    labels = DIGITS.labels()
+    folds = [members(fold=(k, 5), seed=3) for k in range(5)]
+    assert sorted(chain(*folds)) == list(range(len(labels)))
+    counts = np.array([np.bincount(labels[fold], minlength=10) for fold in folds])
+    assert (np.ptp(counts, axis=0) <= 1).all() and np.ptp(counts.sum(axis=1)) <= 1
+    assert sorted(folds[2] + members(without_fold=(2, 5), seed=3)) == list(range(len(labels)))
+    threes = members(fold=(2, 5), classes=("3",), seed=3)
+    assert threes == [index for index in folds[2] if labels[index] == 3]
+
+
+def test_fractions_hold_smaller_ones_and_keep_the_balance():
+    labels = DIGITS.labels()
+    tenth, half = members(fraction=0.1), members(fraction=0.5)
+    assert set(tenth) < set(half) and members(fraction=1.0) == list(range(len(labels)))
+    assert np.bincount(labels[half]).tolist() == np.floor(np.bincount(labels) / 2 + 0.5).tolist()
+    assert set(members(per_class=3)) < set(tenth)
+    assert len(members(fraction=1e-9)) == 10  # one of each class
+
+
+def test_filters_combine():
+    labels = DIGITS.labels()
+    chosen = members(classes=("7", "1"), without_fold=(0, 4), per_class=20)
+    assert np.bincount(labels[chosen], minlength=10).tolist() == [0, 20, 0, 0, 0, 0, 0, 20, 0, 0]
+    assert not set(chosen) & set(members(fold=(0, 4)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({}, "subset"),
+        ({"classes": []}, "subset.classes"),
+        ({"classes": ["11"]}, "subset.classes"),
+        ({"classes": [3]}, "subset.classes"),
+        ({"fraction": 0}, "subset.fraction"),
+        ({"fraction": 1.5}, "subset.fraction"),
+        ({"fraction": 0.5, "per_class": 3}, "subset"),
+        ({"fold": [5, 5]}, "subset"),
+        ({"fold": [0, 1]}, "subset.fold"),
+        ({"fold": [0, 2], "without_fold": [1, 2]}, "subset"),
+        ({"fold": [0, 2, 3]}, "subset.fold"),
+        ({"where": {}}, "subset.where"),
+        ({"where": {"site": "a"}}, "subset.where"),
+        ({"where": {"site": {"min": 3, "step": 2}}}, "subset.where"),
+        ({"where": {"site": {}}}, "subset.where"),
+        ({"where": {"site": 1 << 60}}, "subset.where"),
+        ({"classes": ["3"], "fold": [0, 10], "where": None}, None),
+    ],
+    ids=str,
+)
+def test_subsets_that_cannot_be_are_refused(fields, field):
+    with pytest.raises(SpecInvalid) if field else nullcontext() as caught:
+        Stream.open(validate_spec({"dataset": "digits/train", "subset": fields}), DIGITS, executor())
+    assert field is None or caught.value.field.startswith(field)
+
+
+def test_a_subset_that_holds_no_sample_is_refused():
+    few = Shortened(DIGITS, 3)
+    with pytest.raises(SpecInvalid, match="no sample"):
+        subset_members(few, Subset(fold=(9, 10)))
+
+
+class Shortened(Source):
+    """The first samples of a source."""
+
+    def __init__(self, source, count):
+        self._source, self._count, self.info = source, count, source.info
+
+    def __len__(self):
+        return self._count
+
+    def read(self, index):
+        return self._source.read(index)
+
+    def labels(self):
+        return self._source.labels()[: self._count]
+
+    def describe(self, index):
+        return self._source.describe(index)

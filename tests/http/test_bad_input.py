@@ -108,7 +108,7 @@ def test_texts_that_are_no_specification(server, text, status, code):
         ({"subset": {"per_class": 0}}, "subset.per_class"),
         ({"subset": {"per_class": 1 << 63}}, "subset.per_class"),
         ({"subset": {"per_class": 100_000}}, "subset.per_class"),
-        ({"subset": {}}, "subset.per_class"),
+        ({"subset": {}}, "subset"),
         ({"subset": 5}, "subset"),
         ({"output": {"layout": "CHWN"}}, "output.layout"),
         ({"output": {"dtype": "int4"}}, "output.dtype"),

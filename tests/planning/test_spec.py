@@ -110,7 +110,7 @@ BAD = [
     ({"dataset": "d", "order_seed": 1.5}, SpecInvalid, "order_seed"),
     ({"dataset": "d", "shuffle": "yes"}, SpecInvalid, "shuffle"),
     ({"dataset": "d", "subset": {"per_class": 0}}, SpecInvalid, "subset.per_class"),
-    ({"dataset": "d", "subset": {}}, SpecInvalid, "subset.per_class"),
+    ({"dataset": "d", "subset": {}}, SpecInvalid, "subset"),
     ({"dataset": "d", "output": {"layout": "CHWN"}}, SpecInvalid, "output.layout"),
     ({"dataset": "d", "output": {"dtype": "float64"}}, SpecInvalid, "output.dtype"),
     ({"dataset": "d", "output": {"dtype": "float32", "mean": [0.5]}}, SpecInvalid, "output"),

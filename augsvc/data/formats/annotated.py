@@ -8,6 +8,7 @@ import numpy as np
 
 from augsvc.arrays import I64, U8, Sample, required
 from augsvc.data.cache import DecodedCache
+from augsvc.data.columns import Columns
 from augsvc.data.decoders.mask import MaskValues, decode_mask, mask_decoding_bytes
 from augsvc.data.formats.annotations import Annotations, Objects
 from augsvc.data.formats.dataset_root import DatasetRoot, name_faults
@@ -98,6 +99,10 @@ class AnnotatedImages(FileSource):
                 for first, second in annotations.flip_pairs
             ),
         )
+
+    def columns(self) -> Columns:
+        """Those of a manifest."""
+        return self._annotations.columns
 
     def class_counts(self) -> tuple[str, I64]:
         """The boxes of each class, or else the samples."""

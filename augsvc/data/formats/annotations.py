@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augsvc.arrays import F32, F64, I64, U8, Bools
+from augsvc.data.columns import Columns
 from augsvc.data.source import LabelKind
 
 _TOLERANCE = 1e-4  # of an image's side: fractions with six digits reach beyond it by their rounding
@@ -89,6 +90,7 @@ class Annotations:
     mask_names: Sequence[str] | None = None  # of the mask files, one a sample
     painter: MaskPainter | None = None
     notes: tuple[str, ...] = ()
+    columns: Columns = field(default_factory=dict)  # that subsets may filter by
     left_out: Mapping[str, int] = field(default_factory=dict)  # files, by extension
 
     @property

@@ -29,6 +29,7 @@ class ManifestSettings(AnnotatedFormat):
     classes: tuple[Name, ...] = ()  # in the order of the labels; none: all that there are, sorted
     separator: Name = Field(default="|")  # of the classes of a row, in one column of a multi-label manifest
     split: Name | None = None  # the column that names each row's split
+    columns: tuple[Name, ...] = ()  # further ones, of numbers or texts, that subsets may filter by
 
     @model_validator(mode="after")
     def _require_one_column(self) -> "ManifestSettings":
@@ -37,14 +38,16 @@ class ManifestSettings(AnnotatedFormat):
         return self
 
     @property
-    def columns(self) -> tuple[str, ...]:
+    def label_columns(self) -> tuple[str, ...]:
         """Those of the label."""
         return (self.label,) if isinstance(self.label, str) else self.label
 
     @property
     def _column_settings(self) -> Mapping[str, str]:
         """Each column that rows need, with the setting that names it."""
-        settings = {self.file: "file"} | dict.fromkeys(self.columns, "label")
+        settings = (
+            dict.fromkeys(self.columns, "columns") | {self.file: "file"} | dict.fromkeys(self.label_columns, "label")
+        )
         return settings if self.split is None else settings | {self.split: "split"}
 
     def read_splits(self, root: DatasetRoot) -> Mapping[str, Annotations]:
@@ -58,7 +61,9 @@ class ManifestSettings(AnnotatedFormat):
                 for row in rows:
                     try:
                         name = split if self.split is None else _split(row.text(self.split))
-                        label = collected.setdefault(name, new(self.columns, self.classes, self.separator))
+                        label = collected.setdefault(
+                            name, new(self.label_columns, self.classes, self.separator, self.columns)
+                        )
                         label.add(join(file.rpartition("/")[0], require_below(row.text(self.file), "it")), row)
                     except ValueError as err:
                         rows.refuse(err)

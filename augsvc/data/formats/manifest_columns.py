@@ -6,7 +6,7 @@ from augsvc_client.decoding.limits import IMAGE_SUFFIXES, TIFF_SUFFIXES
 from augsvc_client.text import printable
 
 _MOST_COLUMNS = 20  # that are named
-_MEANINGS = {"file": "the image files", "label": "the labels", "split": "the splits"}
+_MEANINGS = {"file": "the image files", "label": "the labels", "split": "the splits", "columns": "the filters"}
 _SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 _CURES = {"commas": "use tabs, or end the name of the file in .csv", "tabs": "use commas, or end its name in .tsv"}
 

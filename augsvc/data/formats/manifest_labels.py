@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augsvc.arrays import I64
+from augsvc.data.columns import Column, Scalar
 from augsvc.data.formats.annotations import Annotations
 from augsvc.data.formats.class_order import describe_numbers, sort_classes
 from augsvc.data.formats.manifest_rows import Row
@@ -24,8 +25,12 @@ class Label(ABC):
 
     kind: ClassVar[LabelKind] = "class"
 
-    def __init__(self, columns: Sequence[str], classes: Sequence[str], separator: str) -> None:
+    def __init__(
+        self, columns: Sequence[str], classes: Sequence[str], separator: str, filters: Sequence[str] = ()
+    ) -> None:
+        """`filters` are further columns, which subsets may filter by."""
         self._columns, self._separator = columns, separator
+        self._filters: dict[str, list[Scalar]] = {column: [] for column in filters}
         self._known = frozenset(classes)
         self._names: dict[str, None] = {}
         self._digest = hashlib.sha256(repr((self.kind, columns, classes, separator)).encode())
@@ -40,6 +45,9 @@ class Label(ABC):
         if name in self._names:
             raise ValueError(f"the file {printable(name)} has a row already")
         value = self._parse(row)
+        further = [row.scalar(column) for column in self._filters]
+        for values, scalar in zip(self._filters.values(), further, strict=True):
+            values.append(scalar)
         self._names[name] = None
         self.values.append(value)
 
@@ -71,6 +79,7 @@ class Label(ABC):
             targets=targets,
             label_kind=self.kind,
             notes=notes,
+            columns={name: Column.of(values) for name, values in self._filters.items()},
         )
 
     def _require_known(self, name: str) -> str:

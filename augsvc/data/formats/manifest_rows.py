@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from augsvc.data.columns import Scalar
 from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.json_stream import RepeatedName, to_distinct
 from augsvc.data.formats.manifest_columns import find_header_fault, find_missing_columns
@@ -32,6 +33,13 @@ class Row:
         if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
             raise ValueError(f"the column {printable(column)!r} is empty, or no text")
         return str(value)
+
+    def scalar(self, column: str) -> Scalar:
+        """A value that is a number, a text, true or false, or missing (null)."""
+        value = self.value(column)
+        if value is not None and not isinstance(value, str | int | float):
+            raise ValueError(f"the column {printable(column)!r} is no number or text")
+        return value
 
     def number(self, column: str) -> float:
         """A value that is a finite number, or the text of one."""

@@ -73,6 +73,7 @@ def dataset_entry(source: Source) -> dict[str, object]:
     """A dataset as JSON."""
     info = source.info
     window = {} if info.window is None else {"window": list(info.window)}
+    columns = {name: column.kind for name, column in source.columns().items()}
     label = {} if info.label_kind == "class" else {"label": info.label_kind}
     return {
         "name": info.name,
@@ -83,4 +84,5 @@ def dataset_entry(source: Source) -> dict[str, object]:
         "version": info.version,
         **window,
         **label,
+        **({"columns": columns} if columns else {}),
     }

@@ -1,0 +1,113 @@
+"""The order of a stream: which sample is at a position of an epoch, and which random numbers it gets.
+
+Each is a function of (epoch, position), whatever the kind of the order: the full permutation, blocks with locality, or strata
+with fractions of the epoch (classes, or the datasets of a mixture).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+
+from augsvc.arrays import I64
+from augsvc.data.mixture import Mixture
+from augsvc.data.source import Source
+from augsvc.data.subset import Members, Subsets
+from augsvc.errors import SpecInvalid
+from augsvc.numerics.block_order import BlockOrder
+from augsvc.numerics.permutation import Permutation
+from augsvc.numerics.rng import MAX_SAMPLES
+from augsvc.numerics.strata import Located, StratifiedOrder, allocate_quotas
+from augsvc.planning.spec import StreamSpec
+
+
+class Selected(NamedTuple):
+    """Samples (N,): the index of each in the dataset, and the one that keys its random numbers.
+
+    They differ for a sample that came before in the same epoch: the k-th time it draws as index + k · samples, which no other
+    sample has.
+    """
+
+    indices: I64
+    drawn_as: I64
+
+    def take(self, rows: slice) -> "Selected":
+        """Those of a slice."""
+        return Selected(self.indices[rows], self.drawn_as[rows])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Order:
+    """The order of all epochs of a stream."""
+
+    spec: StreamSpec
+    members: Members
+    strata: StratifiedOrder | None = None
+
+    @staticmethod
+    def of(spec: StreamSpec, source: Source, subsets: Subsets) -> "Order":
+        """Raises SpecInvalid if the dataset lacks what the specification selects or weighs by."""
+        order = Order(spec, Members.of(source, spec.subset, subsets))
+        if isinstance(source, Mixture):
+            return order._with_strata(source.sizes, [Fraction(part.weight) for part in spec.mixture or ()], "mixture")
+        if spec.weights is None:
+            return order
+        labels = source.labels()[order.members.indices(np.arange(order.samples))]
+        if labels.min() < 0:
+            raise SpecInvalid(
+                "weights need a class of each sample: this dataset's have none, or not all", field="weights"
+            )
+        sizes = np.bincount(labels, minlength=len(source.info.classes)).astype(np.int64)
+        shares = _class_shares(spec.weights, sizes, source.info.classes)
+        present = np.flatnonzero(sizes)
+        return order._with_strata(sizes[present], [shares[label] for label in present.tolist()], "weights")
+
+    @property
+    def samples(self) -> int:
+        """The length of an epoch."""
+        return len(self.members)
+
+    def at(self, positions: I64, epoch: int) -> Selected:
+        """The samples at positions (N,) of an epoch."""
+        spec = self.spec
+        if self.strata is not None:
+            return self._of_strata(self.strata, self.strata.at(positions, epoch))
+        if spec.block is not None:
+            rows = BlockOrder(self.samples, spec.block, spec.order_seed, epoch).indices(positions)
+        else:
+            rows = Permutation(self.samples, spec.order_seed, epoch, spec.shuffle).indices(positions)
+        indices = self.members.indices(rows)
+        return Selected(indices, indices)
+
+    def in_slots(self, slots: I64, epoch: int) -> I64:
+        """The indices of the samples in slots (N,), which hold an epoch's samples in no permuted order."""
+        if self.strata is not None:
+            return self._of_strata(self.strata, self.strata.in_slots(slots, epoch)).indices
+        return self.members.indices(slots)
+
+    def _of_strata(self, order: StratifiedOrder, located: Located) -> Selected:
+        rows = (np.cumsum(order.sizes) - order.sizes)[located.strata] + located.numbers
+        indices = rows if self.spec.weights is None else self.members.by_class()[rows]
+        return Selected(indices, indices + located.repeats * len(self.members.source))
+
+    def _with_strata(self, sizes: I64, shares: Sequence[Fraction], field: str) -> "Order":
+        strata = StratifiedOrder(sizes, allocate_quotas(shares, self.samples), self.spec.order_seed, self.spec.shuffle)
+        if (strata.max_repeats + 1) * len(self.members.source) > MAX_SAMPLES:
+            raise SpecInvalid(
+                f"a sample would come {strata.max_repeats:,} times in an epoch: more than there are random numbers for",
+                field=field,
+            )
+        return Order(self.spec, self.members, strata)
+
+
+def _class_shares(weights: str | Mapping[str, float], sizes: I64, classes: Sequence[str]) -> list[Fraction]:
+    """The part of an epoch that each class gets: equal ones, or its samples times its weight, by default 1."""
+    if isinstance(weights, str):
+        return [Fraction(1)] * len(sizes)
+    if unknown := [name for name in weights if name not in set(classes)]:
+        raise SpecInvalid(
+            f"the dataset has no class {unknown[0][:100]!r}; `classes` in GET /v1/datasets lists them", field="weights"
+        )
+    return [Fraction(weights.get(name, 1.0)) * int(size) for name, size in zip(classes, sizes, strict=True)]
