@@ -17,7 +17,7 @@ from augsvc_client.loaders.prefetch import Prefetcher
 from augsvc_client.loaders.ranks import check_ranks
 from augsvc_client.loaders.tensors import check_scale, require_torch, to_tensors
 from augsvc_client.specification import to_integer
-from augsvc_client.transport.buffers import allocate_pageable
+from augsvc_client.transport.buffers import Buffers, allocate_pageable
 from augsvc_client.wire import MAX_EPOCHS, MAX_VIEWS, Arrays
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class BaseLoader(ABC, Generic[Item]):
         require_torch()
         self._delivery = delivery
         self._upload = GpuUpload.for_device(delivery.device)
+        self._floats = Buffers()  # of scaled images
         self._client = Client(
             options.urls,
             token=options.token,
@@ -94,8 +95,8 @@ class BaseLoader(ABC, Generic[Item]):
         weakref.finalize(self, _release, self._client, self._prefetchers)  # for a loader that is never closed
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without threads and GPU: a copy in a spawned process starts its own, at the same position."""
-        return {**self.__dict__, "_prefetchers": {}, "_upload": None}
+        """Without threads, GPU and memory of batches: a copy in a spawned process starts its own, at the same position."""
+        return {**self.__dict__, "_prefetchers": {}, "_upload": None, "_floats": Buffers()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -133,6 +134,7 @@ class BaseLoader(ABC, Generic[Item]):
     def close(self) -> None:
         """End the requests, threads and connections of this process. The loader cannot be used afterwards."""
         _release(self._client, self._prefetchers)
+        self._floats.clear()
 
     def __enter__(self: Loader) -> Loader:
         return self
@@ -169,7 +171,8 @@ class BaseLoader(ABC, Generic[Item]):
 
             torch.set_num_threads(1)
             self._pid = os.getpid()
-        return to_tensors(arrays, self._delivery.device, self._delivery.scale, self._upload, self._image_dtype)
+        delivery = self._delivery
+        return to_tensors(arrays, delivery.device, delivery.scale, self._floats, self._upload, self._image_dtype)
 
     def _checked_state(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """This loader's own state, to compare `state` with; raises StateMismatch if that lacks an entry."""
