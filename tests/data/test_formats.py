@@ -21,6 +21,7 @@ FORMATS = [
     "image_mask_pairs",
     "manifest",
     "mnist",
+    "parquet",
     "voc",
     "webdataset",
     "yolo",

@@ -1,0 +1,171 @@
+"""Images that are ranges of bytes in shards, each shard with the files of many samples: the source, and how shards are found.
+
+The shards are indexed when the server starts; a sample is one read of its bytes inside a shard, so that an epoch is a full
+permutation of all samples.
+"""
+
+import hashlib
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from augsvc.arrays import I64, Sample
+from augsvc.data.cache import DecodedCache
+from augsvc.data.columns import Columns
+from augsvc.data.formats.annotations import Annotations
+from augsvc.data.formats.dataset_root import DatasetRoot, join
+from augsvc.data.formats.file_source import Files, FilesFormat, FileSource, locate_file
+from augsvc.data.formats.files import PAUSES_S, Identity, NotIndexed, open_below
+from augsvc.data.formats.image_files import ImageFilesSettings, ImageReader
+from augsvc.data.formats.index import Index, list_names, note_twins
+from augsvc.data.formats.layout import split_of
+from augsvc.data.source import SPLITS, SourceInfo
+from augsvc.errors import Undecodable
+
+
+class ShardedFormat(ImageFilesSettings, FilesFormat):
+    """The operator's settings that all formats of shards have."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShardedSamples:
+    """The samples of one split: their names, labels and classes, and where they are."""
+
+    files: Sequence[str]  # the shards below the dataset's folder
+    places: I64  # N,3: shard, offset and bytes of each image
+    annotations: Annotations  # `names` are the keys of the samples
+
+
+class ShardedImages(FileSource):
+    """One split: each sample is a range of bytes in a shard."""
+
+    def __init__(
+        self, name: str, settings: ShardedFormat, root: DatasetRoot, samples: ShardedSamples, cache: DecodedCache
+    ) -> None:
+        """Raises ValueError where there are no samples."""
+        annotations = samples.annotations
+        if not annotations.names:
+            raise ValueError(f"{root.locate('')} has shards without images")
+        self._places, self._shards, self._annotations = samples.places, root.index(samples.files), annotations
+        # every sample has the identity of its shard
+        index = Index(names=tuple(annotations.names), identities=self._shards.identities[self._places[:, 0]])
+        files = Files(index, root.path, root.links, cache.claim(name))
+        super().__init__(files, annotations.sample_labels, cache, settings.max_file_bytes, root.pause)
+        self._reader = ImageReader(name, settings)
+        targets = annotations.targets
+        self.info = SourceInfo(
+            name=name,
+            version=self._version(annotations.classes, self._form(settings, root, samples), contents=False),
+            classes=annotations.classes,
+            channels=settings.channels,
+            size=None,
+            decoders=settings.decoders,
+            window=settings.window,
+            label_kind=annotations.label_kind,
+            label_width=0 if targets is None else targets.shape[1],
+        )
+
+    def _form(self, settings: ShardedFormat, root: DatasetRoot, samples: ShardedSamples) -> dict[str, object]:
+        """What the version covers besides names, sizes and classes."""
+        digest = hashlib.sha256(samples.places.tobytes() + samples.annotations.sample_labels.tobytes())
+        if settings.digest_contents:
+            for file in samples.files:
+                with root.open(file) as opened:
+                    digest.update(hashlib.file_digest(opened, "sha256").digest())
+        form = settings.version_form() | {"shards": digest.hexdigest()}
+        return form | ({"annotations": samples.annotations.digest} if samples.annotations.digest else {})
+
+    def columns(self) -> Columns:
+        """Those that the settings name."""
+        return self._annotations.columns
+
+    def class_counts(self) -> tuple[str, I64]:
+        """The samples of each class."""
+        targets = self._annotations.targets
+        if targets is not None and self.info.label_kind == "multi_label":
+            return "samples", targets.sum(axis=0, dtype=np.int64)
+        return super().class_counts()
+
+    def notes(self) -> Sequence[str]:
+        """What was left out, the numbers of classes that are integers, and classes with nearly the same name."""
+        return (*self._annotations.notes, *note_twins(self.info.classes))
+
+    def _decoding_bytes(self, data: bytes) -> int:
+        return self._reader.decoding_bytes(data)
+
+    def _decode(self, data: bytes, index: int) -> Sample:
+        targets = self._annotations.targets
+        target = None if targets is None else targets[index]
+        return Sample(self._reader.decode(data), int(self._labels[index]), target=target)
+
+    def _read_file(self, files: Files, within: Index, index: int) -> bytes:
+        """The bytes of a sample."""
+        shard, offset, n_bytes = self._places[index].tolist()
+        if n_bytes > self._max_file_bytes:
+            raise Undecodable(f"the image is larger than max_file_bytes, {self._max_file_bytes:,}")
+        if not n_bytes:
+            raise Undecodable("the image is empty")
+        return self._read_range(files, within, index, shard, offset, n_bytes)
+
+    def _read_range(self, files: Files, within: Index, index: int, shard: int, offset: int, n_bytes: int) -> bytes:
+        """A range of a shard, which must be the indexed one; three attempts."""
+        root, name = locate_file(files, self._shards, shard)
+        for pause_s in (*PAUSES_S, None):
+            try:
+                data, identity = _read_range(root, name, offset, n_bytes)
+                break
+            except NotIndexed:
+                raise self._changed(within, index, "is no regular file any more") from None
+            except OSError as err:
+                if pause_s is None:
+                    raise self._unreadable(within, index, root, err) from err
+                self._pause(pause_s)
+        indexed = within.identity(index)
+        if len(data) != n_bytes or replace(identity, changed_ns=indexed.changed_ns) != indexed:
+            raise self._changed(within, index, "was modified or replaced")
+        return data
+
+
+def _read_range(root: Path, name: str, offset: int, n_bytes: int) -> tuple[bytes, Identity]:
+    opened = open_below(root, name)
+    try:
+        return os.pread(opened, n_bytes, offset), Identity.of(os.fstat(opened))
+    finally:
+        os.close(opened)
+
+
+def find_shards(root: DatasetRoot, extensions: Collection[str], cure: str = "") -> Mapping[str, Sequence[str]]:
+    """Split → the shards of its folder, or that are named like it: train-000.tar; "" for a dataset without splits.
+
+    They may also be in the folder `data`. `cure` ends the message where there are none.
+    """
+    folders = {str(split_of(name)): name for name in root.folders() if split_of(name)}
+    by_folder = {
+        split: [join(folders[split], name) for name in root.files(folders[split], extensions)]
+        for split in SPLITS
+        if split in folders
+    }
+    if any(by_folder.values()):
+        return {split: files for split, files in by_folder.items() if files}
+    files = root.files("", extensions) or [join("data", name) for name in root.files("data", extensions)]
+    if not files:
+        raise ValueError(
+            f"{root.locate('')} has no {' or '.join(sorted(extensions))} files, nor folders like train with some{cure}"
+        )
+    by_split: dict[str, list[str]] = {}
+    for name in files:
+        stem = name.rpartition("/")[2].rpartition(".")[0]
+        words = [word for word in stem.replace("_", "-").split("-") if split_of(word)]
+        by_split.setdefault(str(split_of(words[-1])) if words else "", []).append(name)
+    if "" in by_split:
+        return {"": files}
+    return {split: by_split[split] for split in SPLITS if split in by_split}
+
+
+def packed_cure(root: DatasetRoot) -> str:
+    """What to do where there are compressed files only."""
+    packed = root.files("", {".gz", ".tgz", ".zst", ".xz"})
+    return f"; unpack {list_names(packed)}: a compressed file cannot be read at random" if packed else ""

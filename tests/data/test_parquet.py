@@ -1,0 +1,165 @@
+"""Parquet and Arrow files as Hugging Face's datasets are written: labels, splits, the copy, and files that are damaged."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from augsvc.data.cache import DecodedCache
+from augsvc.data.formats import parquet
+from augsvc.data.formats.parquet import ParquetSettings
+
+FEATURES = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": ["cat", "dog", "owl"]}}
+
+
+def noise_image(seed):
+    return np.random.default_rng(seed).integers(0, 256, (4, 6, 3), dtype=np.uint8)
+
+
+def png(seed):
+    buffer = io.BytesIO()
+    Image.fromarray(noise_image(seed)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def table(labels, first=0, features=FEATURES, **columns):
+    """As `datasets` encodes Image and ClassLabel."""
+    images = [{"bytes": png(first + k), "path": f"{first + k}.png"} for k in range(len(labels))]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    arrays = {
+        "image": pa.array(images, kind),
+        "label": pa.array(labels),
+        **{k: pa.array(v) for k, v in columns.items()},
+    }
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})} if features else None
+    return pa.table(arrays).replace_schema_metadata(metadata)
+
+
+def write(path, content, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".arrow":
+        with pa.ipc.new_stream(path, content.schema) as writer:
+            writer.write_table(content, max_chunksize=3)
+    else:
+        pq.write_table(content, path, row_group_size=3, **options)
+
+
+def opened(root, **options):
+    return ParquetSettings(format="parquet", path=root, **options).open("hub", DecodedCache(0))
+
+
+def refusal(root, **options):
+    with pytest.raises(ValueError, match="dataset 'hub'") as refused:
+        opened(root, **options)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_shards_of_the_hub(tmp_path, suffix):
+    write(tmp_path / "data" / f"train-00000-of-00002.{suffix}", table([2, 0, 0, 1, 2]))
+    write(tmp_path / "data" / f"train-00001-of-00002.{suffix}", table([1, 1], first=5))
+    write(tmp_path / "data" / f"test-00000-of-00001.{suffix}", table([-1, None], first=9))
+    train, test = opened(tmp_path)
+    assert (train.info.name, test.info.name) == ("hub/train", "hub/test")
+    assert train.info.classes == ("cat", "dog", "owl") and train.labels().tolist() == [2, 0, 0, 1, 2, 1, 1]
+    assert test.labels().tolist() == [-1, -1] and "2 rows have no class" in " ".join(test.notes())
+    assert train.describe(6) == f"data/train-00001-of-00002.{suffix}/1"
+    for source, first in ((train, 0), (test, 9)):
+        for index in range(len(source)):
+            assert (source.read(index).image == noise_image(first + index)).all()
+
+
+def test_the_copy_outlives_the_files_and_the_version_covers_their_contents(tmp_path):
+    path = tmp_path / "a.parquet"
+    write(path, table([0, 1, 2]))
+    (source,) = opened(tmp_path)
+    write(path, table([0, 1, 2], first=50))
+    (other,) = opened(tmp_path)
+    write(path, table([0, 1, 2]), compression="zstd")
+    (packed,) = opened(tmp_path)
+    assert (source.read(1).image == noise_image(1)).all() and (other.read(1).image == noise_image(51)).all()
+    assert source.info.version != other.info.version and (packed.read(1).image == noise_image(1)).all()
+    assert "MB of images copied" in source.notes()[0]
+
+
+def test_labels_of_other_kinds_and_columns(tmp_path):
+    rows = table(["b", "a", "b"], features=None, tags=[["x"], [], ["x", "y"]], n=[1.0, 2.0, None], size=[3, 4, 5])
+    write(tmp_path / "rows.parquet", rows)
+    (source,) = opened(tmp_path, columns=["size", "n"])
+    assert source.info.classes == ("a", "b") and source.labels().tolist() == [1, 0, 1]
+    assert source.columns()["size"].between(4, 9).tolist() == [False, True, True]
+    assert source.columns()["n"].equal_to([2.0]).tolist() == [False, True, False]
+    (tags,) = opened(tmp_path, label="tags", label_kind="multi_label")
+    assert tags.info.classes == ("x", "y") and tags.read(2).target.tolist() == [1, 1]
+    (sizes,) = opened(tmp_path, label="size", label_kind="regression")
+    assert sizes.read(1).target.tolist() == [4.0]
+    assert "'n' is no finite number" in refusal(tmp_path, label=["size", "n"], label_kind="regression")
+
+
+def test_plain_bytes_and_integers_without_names(tmp_path):
+    content = pa.table({"img": pa.array([png(0), png(1)], pa.large_binary()), "kind": [10, 9]})
+    write(tmp_path / "rows.parquet", content)
+    (source,) = opened(tmp_path, image="img", label="kind")
+    assert source.info.classes == ("9", "10") and source.labels().tolist() == [1, 0]
+    assert (source.read(1).image == noise_image(1)).all()
+
+
+def test_rows_that_cannot_be_used_are_named(tmp_path):
+    images = pa.array([{"bytes": None, "path": "a.png"}], pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+    write(tmp_path / "a.parquet", pa.table({"image": images, "label": [0]}))
+    assert "a.parquet, row 0: it has no image as bytes" in refusal(tmp_path)
+    write(tmp_path / "a.parquet", table([0, 7]))
+    assert "row 1: the label 7 is none of the 3 classes" in refusal(tmp_path)
+    write(tmp_path / "a.parquet", table([0]))
+    assert "there is no column 'kind', only 'image', 'label'" in refusal(tmp_path, label="kind")
+    assert "holds no image files as bytes" in refusal(tmp_path, image="label", label="label")
+    write(tmp_path / "b.parquet", table([0], features={"label": {"_type": "ClassLabel", "names": ["cat"]}}))
+    assert "other classes than those of the file before" in refusal(tmp_path)
+    twice = {"label": {"_type": "ClassLabel", "names": ["cat", "cat"]}}
+    write(tmp_path / "b.parquet", table([0], features=twice))
+    assert "name a class twice" in refusal(tmp_path)
+
+
+def test_a_dictionary_that_stands_for_any_number_of_images_is_refused(tmp_path):
+    image = np.random.default_rng(0).bytes(20_000)
+    pq.write_table(pa.table({"image": pa.array([image] * 100), "label": ["a"] * 100}), tmp_path / "a.parquet")
+    assert "over 32 times as large as the file" in refusal(tmp_path)
+
+
+def test_a_full_disk_is_named(tmp_path, monkeypatch):
+    write(tmp_path / "a.parquet", table([0]))
+    monkeypatch.setattr(parquet.tempfile, "TemporaryFile", lambda **_: Path("/dev/full").open("wb", 0))  # noqa: SIM115
+    assert "no room for the copy" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_damaged_files_are_refused_or_read_whole(tmp_path, suffix):
+    """Never another error: 200 changed or cut files of each kind."""
+    path = tmp_path / f"a.{suffix}"
+    write(path, table([0, 1, 2, 0]))
+    intact, rng = path.read_bytes(), np.random.default_rng(1)
+    refused = 0
+    for trial in range(200):
+        data = bytearray(intact)
+        if trial % 2:
+            data = data[: int(rng.integers(0, len(data)))]
+        else:
+            for position in rng.integers(0, len(data), 3):
+                data[position] = int(rng.integers(0, 256))
+        path.write_bytes(data)
+        try:
+            opened(tmp_path)
+        except ValueError as err:
+            refused += 1
+            assert "dataset 'hub'" in str(err)
+    assert refused > 100
+
+
+def test_without_pyarrow_the_cure_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet, "find_spec", lambda _: None)
+    assert "augsvc[parquet]" in refusal(tmp_path)
