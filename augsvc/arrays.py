@@ -61,6 +61,11 @@ class Sample:
         """Bytes of its large arrays: image, audio and mask."""
         return sum(array.nbytes for array in (self.image, self.audio, self.mask) if array is not None)
 
+    @property
+    def total_bytes(self) -> int:
+        """Those of its partners, too."""
+        return self.n_bytes + sum(partner.n_bytes for partner in self.partners)
+
 
 def required(value: T | None) -> T:
     """A value that must be present.

@@ -27,7 +27,6 @@ from augsvc.ops.kinds.image import (
     Moments,
     Move,
     Noise,
-    Opaque,
     Replace,
     Sources,
     Statistics,
@@ -35,6 +34,7 @@ from augsvc.ops.kinds.image import (
     Warp,
 )
 from augsvc.ops.kinds.mix import Mix
+from augsvc.ops.kinds.opaque import Opaque
 from augsvc.ops.operation import Draw, Operation
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.registry import containers, registry

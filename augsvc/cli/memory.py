@@ -8,7 +8,7 @@ from augsvc.settings import Settings
 
 logger = logging.getLogger("augsvc")
 # Measured: 441 MiB after the self-test, 559 MiB with batches of all built-in datasets; and three chunks of 64 MiB, decoded
-# (where more than three jobs have batches of as many bytes, one each)
+# (further ones count against the memory budget)
 BASE_BYTES = 768 << 20
 
 

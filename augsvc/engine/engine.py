@@ -18,15 +18,16 @@ from augsvc.cpus import cores
 from augsvc.data.catalog import Catalog, Replacement
 from augsvc.data.source import Source
 from augsvc.engine.limits import Limits
-from augsvc.engine.memory_budget import BATCHES, Lease, MemoryBudget
+from augsvc.engine.memory_budget import BATCHES, Chunks, Lease, MemoryBudget
 from augsvc.engine.opening import OpenStreams
-from augsvc.engine.work import Queues, Work
+from augsvc.engine.work import READING_THREADS, Queues, Work
 from augsvc.errors import AugsvcError, Cancelled, NotAvailable, Starting, StreamMismatch
 from augsvc.executors.protocol import Executor
 from augsvc.ops.registry import Registry
 from augsvc.planning.spec import StreamSpec
 from augsvc.streams.preview import draw, look, sheet_bytes
 from augsvc.streams.push import Push
+from augsvc.streams.reading import SOURCE_BYTES
 from augsvc.streams.selftest import SelfTest
 from augsvc.streams.stream import Body, Range, Stream
 
@@ -55,9 +56,10 @@ class Engine:
         self._stopping = Event()
         self.selftest = SelfTest(executor, operations, self._check_stopping)
         self.arithmetic: Future[str | None] | None = None  # the whole id; None if something fails its self-test
-        self._budget = MemoryBudget(BATCHES * limits.max_batch_bytes)
+        free_chunk_bytes = READING_THREADS * SOURCE_BYTES  # which cli/memory.py leaves to the process
+        self._budget = MemoryBudget(BATCHES * limits.max_batch_bytes, free_chunk_bytes=free_chunk_bytes)
         self._streams = OpenStreams(catalog, executor, self.selftest, limits)
-        self._queues = Queues(charge, self._stopping)
+        self._queues = Queues(charge, self._stopping, Chunks(self._budget, SOURCE_BYTES))
         self._testing = ThreadPoolExecutor(1, thread_name_prefix="selftest")
         self._workers = ThreadPoolExecutor(cores(), thread_name_prefix="worker")
         self._helpers = ThreadPoolExecutor(cores(), thread_name_prefix="helper")  # of the threads that read
@@ -184,7 +186,7 @@ class Engine:
             TooMuchAtOnce, Overloaded: too many bytes are in flight.
         """
         size = stream.layout.size(min(batch.count, stream.samples - batch.start))
-        lease = self._budget.lease(job, size)
+        lease = self._budget.lease(job, size, working=stream.renderer.working_bytes(batch.count))
         phases = partial(stream.phases, batch, self._workers, self._helpers)
         return _settled(self._queues.submit_phases(job, phases), lease)
 
@@ -197,7 +199,8 @@ class Engine:
             TooMuchAtOnce, Overloaded: too many bytes are in flight.
         """
         count = min(batch.count, stream.samples - batch.start)
-        lease = self._budget.lease(job, 2 * stream.layout.size(count) + sheet_bytes(stream, count))
+        size = 2 * stream.layout.size(count) + sheet_bytes(stream, count)
+        lease = self._budget.lease(job, size, working=stream.renderer.working_bytes(count))
         phases = partial(look, stream, batch, self._workers, self._helpers)
         rendering = self._queues.submit_phases(job, phases)
         sheet = Work[Body](Future(), rendering.stages, rendering.cancelled)
@@ -245,7 +248,8 @@ class Engine:
         arithmetic_of = partial(self.selftest.arithmetic_of, wait=wait)
         pushed = Push.of(fields, arrays, self.executor, self.operations, arithmetic_of)
         self.limits.require_push(pushed, self.executor)
-        lease = self._budget.lease(job, pushed.size, beside=body_bytes)
+        working = pushed.renderer.working_bytes(pushed.samples)
+        lease = self._budget.lease(job, pushed.size, beside=body_bytes, working=working)
         produce = partial(pushed.produce, self._workers)
         return _settled(self._queues.submit(self._queues.rendering, job, produce), lease)
 

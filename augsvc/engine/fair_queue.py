@@ -7,7 +7,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from augsvc.errors import EngineLost
 
@@ -78,6 +78,24 @@ class _Job:
     tasks: deque[Task[Any]] = field(default_factory=deque)
 
 
+class Admission(Protocol):
+    """What the tasks of a queue need beside a thread."""
+
+    def begin(self) -> bool:
+        """Takes it for a task; False if it is used up, which the end of a task or of a held result changes."""
+
+    def end(self) -> None:
+        """Returns it after the task."""
+
+
+class _Unlimited:
+    def begin(self) -> bool:
+        return True
+
+    def end(self) -> None:
+        pass
+
+
 class FairQueue(Generic[T]):
     """A queue with one worker thread or several, which next run a task of the job that has had the fewest seconds of it.
 
@@ -95,6 +113,7 @@ class FairQueue(Generic[T]):
         clock: Callable[[], float] = time.monotonic,
         charge: Callable[[str, float], None] = lambda job, seconds: None,
         anticipation: float = ANTICIPATION,
+        admission: Admission | None = None,
         *,
         threads: int = 1,
         threads_per_job: int = 1,
@@ -106,6 +125,7 @@ class FairQueue(Generic[T]):
         """
         self._clock, self._charge, self._anticipation = clock, charge, anticipation
         self._threads_per_job = threads_per_job
+        self._admission = admission or _Unlimited()
         self._heartbeats: set[Heartbeat] = set()  # of the running tasks
         self._waiting: OrderedDict[str, _Job] = OrderedDict()  # jobs with tasks, queued or running
         self._idle: OrderedDict[str, _Job] = OrderedDict()  # by the time of their last task
@@ -182,6 +202,7 @@ class FairQueue(Generic[T]):
                 try:
                     task.run()
                 finally:
+                    self._admission.end()
                     self._count(job, task, self._clock() - started_at)
                 del task, turn  # a waiting thread would keep the last result alive
         except EngineLost:
@@ -207,6 +228,9 @@ class FairQueue(Generic[T]):
                 name, job = turn
                 if (wait_s := self._wait_for_others(job)) > 0.0:
                     self._changed.wait(wait_s)
+                    continue
+                if not self._admission.begin():
+                    self._changed.wait()
                     continue
                 self._level_s = max(self._level_s, job.spent_s)
                 self._waiting.move_to_end(name)  # jobs that are level take turns

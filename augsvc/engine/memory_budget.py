@@ -3,7 +3,7 @@
 import threading
 import time
 import weakref
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 
 from augsvc.arrays import U8
@@ -16,8 +16,8 @@ RESERVED_S = 5.0  # for how long a refused job's bytes stay reserved: clients re
 class Lease:
     """Bytes of the budget, counted until they are released."""
 
-    def __init__(self, budget: "MemoryBudget", job: str, n_bytes: int) -> None:
-        self._budget, self.job, self.n_bytes = budget, job, n_bytes
+    def __init__(self, budget: "MemoryBudget", job: str, n_bytes: int, working: int) -> None:
+        self._budget, self.job, self.n_bytes, self.working = budget, job, n_bytes, working
 
     def release(self) -> None:
         """Returns the bytes to the budget; further calls do nothing."""
@@ -39,10 +39,16 @@ class MemoryBudget:
     another job requests bytes (and for RESERVED_S after it was refused), each is limited to an equal share, and bytes
     that a job without any has requested are withheld from jobs that hold some: freed bytes go to the job with the fewest.
     One batch of any size is admitted if nothing else is in flight.
+
+    Bytes of no job count too: chunks of decoded samples, and what rendering takes, of all requests the most, since one is
+    rendered at a time.
     """
 
-    def __init__(self, n_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, n_bytes: int, clock: Callable[[], float] = time.monotonic, free_chunk_bytes: int = 0) -> None:
+        """`free_chunk_bytes` of chunks are not counted: they are part of what the process needs anyway."""
         self._n_bytes, self._clock = n_bytes, clock
+        self._chunk_bytes, self._free_chunk_bytes = 0, free_chunk_bytes
+        self._working: Counter[int] = Counter()  # bytes that rendering takes → leases
         self._held: dict[str, int] = {}
         self._reserved: dict[str, tuple[float, int]] = {}  # job → (until when, how many bytes)
         self._released: deque[Lease] = deque()  # not yet subtracted
@@ -51,13 +57,14 @@ class MemoryBudget:
 
     @property
     def in_flight(self) -> int:
-        """Bytes of all leases."""
+        """Bytes of all leases and of no job."""
         with self._lock:
             self._subtract_released()
-            return self._total
+            return self._total + self._shared()
 
-    def lease(self, job: str, n_bytes: int, beside: int = 0) -> Lease:
-        """Counts bytes of a job. `beside`: bytes that the same request already holds, which do not count against it.
+    def lease(self, job: str, n_bytes: int, beside: int = 0, working: int = 0) -> Lease:
+        """Counts bytes of a job. `beside`: bytes that the same request already holds, which do not count against it; `working`:
+        bytes that rendering it takes besides.
 
         Raises:
             TooMuchAtOnce: the job is at its share, and other jobs request theirs.
@@ -68,6 +75,8 @@ class MemoryBudget:
             now = self._clock()
             self._reserved = {name: wish for name, wish in self._reserved.items() if wish[0] > now and name != job}
             own, total = self._held.get(job, 0) - beside, self._total - beside
+            if total:
+                total += self._shared(working)
             share = self._n_bytes // len({job, *self._held, *self._reserved})
             kept = max((n for name, (_, n) in self._reserved.items() if name not in self._held), default=0)
             if own and (own + n_bytes > share < self._n_bytes or (kept and total + n_bytes + kept > self._n_bytes)):
@@ -79,7 +88,28 @@ class MemoryBudget:
                 raise Overloaded("the server's memory budget is exhausted; retry shortly")
             self._held[job] = own + beside + n_bytes
             self._total += n_bytes
-        return Lease(self, job, n_bytes)
+            if working:
+                self._working[working] += 1
+        return Lease(self, job, n_bytes, working)
+
+    def add_chunk(self, n_bytes: int) -> bool:
+        """Counts a chunk, if it is the only one or fits beside all that is in flight; returns whether it does."""
+        with self._lock:
+            self._subtract_released()
+            excess = self._chunk_bytes + n_bytes - self._free_chunk_bytes
+            if (
+                self._chunk_bytes
+                and excess > 0
+                and self._total + max(self._working, default=0) + excess > self._n_bytes
+            ):
+                return False
+            self._chunk_bytes += n_bytes
+            return True
+
+    def resize_chunks(self, change: int) -> None:
+        """Counts that chunks have become larger, or smaller."""
+        with self._lock:
+            self._chunk_bytes += change
 
     def release(self, lease: Lease) -> None:
         """Returns a lease's bytes to the budget; repeated calls do nothing.
@@ -88,12 +118,46 @@ class MemoryBudget:
         """
         self._released.append(lease)
 
+    def _shared(self, working: int = 0) -> int:
+        """Bytes of no job, with a request that takes `working`."""
+        return max(self._chunk_bytes - self._free_chunk_bytes, 0) + max(working, *self._working, 0)
+
     def _subtract_released(self) -> None:
         while self._released:
             lease = self._released.popleft()
             n_bytes, lease.n_bytes = lease.n_bytes, 0
+            working, lease.working = lease.working, 0
             self._total -= n_bytes
+            if working:
+                self._working[working] -= 1
+                self._working += Counter()  # without those that no lease has
             if held := self._held.get(lease.job, 0) - n_bytes:
                 self._held[lease.job] = held
             else:
                 self._held.pop(lease.job, None)
+
+
+class Chunks:
+    """Counts the decoded samples of chunks: `n_bytes` of each while it is read, then what it holds until it is rendered.
+
+    How large samples are is known only when they are decoded (data/cache.py counts that).
+    """
+
+    def __init__(self, budget: MemoryBudget, n_bytes: int) -> None:
+        self._budget, self._n_bytes = budget, n_bytes
+
+    def begin(self) -> bool:
+        """Counts a chunk that is about to be read; False if it does not fit. It does when the others are rendered."""
+        return self._budget.add_chunk(self._n_bytes)
+
+    def end(self) -> None:
+        """Returns the bytes of `begin`."""
+        self._budget.resize_chunks(-self._n_bytes)
+
+    def hold(self, n_bytes: int) -> None:
+        """Counts what a chunk holds, before its `end`."""
+        self._budget.resize_chunks(n_bytes)
+
+    def release(self, n_bytes: int) -> None:
+        """Returns the bytes of a `hold`."""
+        self._budget.resize_chunks(-n_bytes)

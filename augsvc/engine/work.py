@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from augsvc.arrays import required
 from augsvc.engine.awake_clock import AwakeClock
 from augsvc.engine.fair_queue import FairQueue, Heartbeat
+from augsvc.engine.memory_budget import Chunks
 from augsvc.errors import Cancelled, Pending
 from augsvc.streams.stream import Phase, Phases
 from augsvc.timing import Stages
@@ -20,8 +21,8 @@ _Step = tuple[Phase | None, list[T]]  # the next phase, or the result
 Compute = Callable[[Callable[[], None], Stages], T]  # its first argument is called regularly and cancels by raising
 # A batch is read while another one is rendered, also one of the same job; each holds decoded samples (reading.SOURCE_BYTES).
 # Chunks that wait for the device take no thread, else two jobs with long renders would keep all of them. All jobs have three
-# chunks, or one each where they are more (cli/memory.py).
-_READING_THREADS, _READING_THREADS_PER_JOB = 3, 2
+# chunks, or one each where they are more, as far as the memory budget allows (memory_budget.Chunks).
+READING_THREADS, _READING_THREADS_PER_JOB = 3, 2
 # A receipt decodes one sample, and a sheet is drawn on one thread.
 _INSPECTION_THREADS, _INSPECTION_THREADS_PER_JOB = 2, 1
 # A stream may be slow to open, and a push to validate (the self-test of an operation, a subset of many labels): those of other
@@ -61,15 +62,19 @@ def _ended() -> None:
 class Queues:
     """The queues and their threads."""
 
-    def __init__(self, charge: Callable[[str, float], None], stopping: Event) -> None:
-        """`charge` is called with a job and the seconds of each of its tasks; `stopping` cancels running work."""
+    def __init__(self, charge: Callable[[str, float], None], stopping: Event, chunks: Chunks) -> None:
+        """`charge` is called with a job and the seconds of each of its tasks; `stopping` cancels running work; `chunks` counts
+        what is read.
+        """
         self._stopping = stopping
         clock = self._clock = AwakeClock()
         clock.start()
+        self.chunks = chunks
         self.rendering: FairQueue[Any] = FairQueue("rendering", clock, charge)  # on the device
-        threads = {"threads": _READING_THREADS, "threads_per_job": _READING_THREADS_PER_JOB}
-        self.reading: FairQueue[Any] = FairQueue("reading", clock, charge, 0.0, **threads)
-        threads = {"threads": _INSPECTION_THREADS, "threads_per_job": _INSPECTION_THREADS_PER_JOB}
+        self.reading: FairQueue[Any] = FairQueue(
+            *("reading", clock, charge, 0.0, chunks), threads=READING_THREADS, threads_per_job=_READING_THREADS_PER_JOB
+        )
+        threads: dict[str, Any] = {"threads": _INSPECTION_THREADS, "threads_per_job": _INSPECTION_THREADS_PER_JOB}
         self.inspections: FairQueue[Any] = FairQueue("inspection", clock, charge, **threads)  # receipts and sheets
         threads = {"threads": _OPENING_THREADS, "threads_per_job": _OPENING_THREADS_PER_JOB}
         self.openings: FairQueue[Any] = FairQueue("opening", clock, charge, 0.0, **threads)
@@ -177,15 +182,15 @@ class _PhasedWork(Generic[T]):
         self._queues, self._job = queues, job
         self._check = _ended  # of the present phase
         self._phases: Phases[T] | None = begin(lambda: self._check(), self.work.stages)
-        self._submit("read")
+        self._submit(Phase("read"))
 
     def _submit(self, phase: Phase, first: bool = False) -> None:
-        queue = self._queues.reading if phase == "read" else self._queues.rendering
+        queue = self._queues.reading if phase.name == "read" else self._queues.rendering
         step: Work[_Step[T]] = Work(Future(), self.work.stages, self.work.cancelled)
         self.work.previous = step
         step.future.add_done_callback(self._follow)
-        if phase == "render":
-            step.future.add_done_callback(lambda _: self._queues.reading.release(self._job))
+        if phase.name == "render":
+            step.future.add_done_callback(lambda _: self._release(phase.n_bytes))
         self._queues.submit(queue, self._job, partial(self._run, phase), step, first)
         if self.work.cancelled.is_set():
             step.future.cancel()
@@ -196,14 +201,20 @@ class _PhasedWork(Generic[T]):
         if not future.running() and not future.set_running_or_notify_cancel():
             raise Cancelled
         following = phase
-        while following == phase:
+        while following.name == phase.name:
             try:
                 following = next(required(self._phases))
             except StopIteration as end:
                 return None, [end.value]
-        if phase == "read":
+        if phase.name == "read":
+            self._queues.chunks.hold(following.n_bytes)
             self._queues.reading.hold(self._job)
         return following, []
+
+    def _release(self, n_bytes: int) -> None:
+        """Ends the `hold` of a chunk."""
+        self._queues.chunks.release(n_bytes)
+        self._queues.reading.release(self._job)
 
     def _follow(self, step: "Future[_Step[T]]") -> None:
         """Begins the next phase, or ends the work."""

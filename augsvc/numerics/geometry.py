@@ -45,6 +45,11 @@ class Canvas:
     channels: int
     colors: ColorStatistics | None = None  # of the dataset as stored, possibly with another number of channels
 
+    @property
+    def elements(self) -> int:
+        """Channels times pixels."""
+        return self.channels * self.height * self.width
+
 
 def identity(n: int) -> F64:
     """n identity matrices (n, 3, 3)."""

@@ -8,9 +8,11 @@ samples of 1 x 1 x 3 (a table of 1025 entries takes 35 µs). An order of magnitu
 from collections.abc import Callable, Sequence
 
 from augsvc.ops.kinds.composition import Branches
-from augsvc.ops.kinds.image import Filter, Frame, Opaque, Warp
+from augsvc.ops.kinds.image import Filter, Frame, Warp
+from augsvc.ops.kinds.opaque import Opaque
 from augsvc.ops.operation import Kind, Operation
 from augsvc.ops.tree import Branch
+from augsvc.planning.image_plan import Plan
 from augsvc.planning.passes import Passes
 
 _NS_PER_ELEMENT = {
@@ -42,13 +44,15 @@ def _highest(plan: Passes, ns_of: Callable[[Operation], float]) -> float:
 
 
 def _ns_per_element(operation: Operation) -> float:
-    if isinstance(operation, Filter | Opaque | Branches):
+    if isinstance(operation, Filter | Branches):
         return operation.ns_per_element
     return _NS_PER_ELEMENT.get(operation.kind, 0.0)
 
 
-def _ns_per_operation(operation: Operation) -> float:
-    if isinstance(operation, Frame | Warp | Opaque | Branches):
+def _ns_per_operation(operation: Operation, plan: Passes) -> float:
+    if isinstance(operation, Opaque) and isinstance(plan, Plan):
+        return operation.sample_ns(plan.canvas)
+    if isinstance(operation, Frame | Warp | Branches):
         return operation.ns_per_sample
     return _NS_PER_OPERATION[operation.kind]
 
@@ -75,7 +79,7 @@ def sample_seconds(plan: Passes, labels: int = 0) -> float:
     moves = sum(Kind.MOVE in pass_ or Kind.WARP in pass_ for pass_ in kinds[1:])
     per_element = _NS_FIRST_MOVE + moves * _NS_NEXT_MOVE + len(kinds) * _NS_PER_PASS
     per_element += _highest(plan, _ns_per_element)
-    per_sample = _NS_PER_SAMPLE + _highest(plan, _ns_per_operation)
+    per_sample = _NS_PER_SAMPLE + _highest(plan, lambda operation: _ns_per_operation(operation, plan))
     per_label = (moves + 1) * _NS_PER_LABEL + sum(op.ns_per_label for op in plan.operations if isinstance(op, Frame))
     per_label += sum(pass_.count(Kind.WARP) for pass_ in kinds) * _NS_PER_WARPED_LABEL
     return 1e-9 * (plan.images * (plan.elements * per_element + per_sample) + labels * per_label)

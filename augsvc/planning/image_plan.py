@@ -126,7 +126,7 @@ class Plan(Passes):
     @property
     def elements(self) -> int:
         """Channels times pixels of the canvas."""
-        return self.canvas.channels * self.canvas.height * self.canvas.width
+        return self.canvas.elements
 
     def cameras(
         self, pass_: Pass, draws: Sequence[Draw], sizes: Sequence[tuple[int, int]], sources: Sources | None = None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from augsvc.arrays import F64, I64, U8, Pixels, Sample, ranges, required
+from augsvc.arrays import F64, I64, U8, U32, Pixels, Sample, ranges, required
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.rng import Address
@@ -23,6 +23,7 @@ from augsvc.streams.moved_labels import move_labels, swap_keypoints
 
 _WHITE = {"uint8": 255, "uint16": 255 << 8}
 _HALF = 1 << (UNIT_BITS - 1)
+_BAND_ROWS = 64  # whose 32-bit sums stay small: those of a whole canvas of 4096 × 4096 took 400 MB
 _ROUNDING = 1e-3  # of a pixel, in a rectangle that a camera moves to whole pixels
 
 
@@ -80,13 +81,11 @@ class Composer:
         """Weighted sums of samples and what each branch makes of them."""
         pixels = self._render(images, check)
         samples = [replace(sample, image=image, key=None) for sample, image in zip(images.samples, pixels, strict=True)]
-        weights = branches.weights(draw).astype(np.uint32)[..., None, None, None]
-        sums = pixels * weights[:, 0] + np.uint32(_HALF)  # 65280 · 2^16 + 2^15 fits 32 bits
-        for number, plan in enumerate(self.plan.branches(branches), start=1):
-            branch = DrawnImages.of(plan, samples, draw.seed, draw.address, check)
-            sums += self._render(branch, check) * weights[:, number]
-        averages = (sums >> np.uint32(UNIT_BITS)).astype(pixels.dtype)
-        return [replace(sample, image=average) for sample, average in zip(samples, averages, strict=True)]
+        rendered = [pixels]
+        for plan in self.plan.branches(branches):
+            rendered.append(self._render(DrawnImages.of(plan, samples, draw.seed, draw.address, check), check))
+        _average(rendered, branches.weights(draw).astype(np.uint32), check)
+        return samples
 
     def _render(self, images: DrawnImages, check: Callable[[], None]) -> Pixels:
         """Images on the canvas (N, H, W, C), of their sources' type."""
@@ -164,6 +163,17 @@ class Composer:
             for name, array in moved.items():
                 labels.setdefault(name, []).append(array)
         return {name: np.concatenate(arrays, axis=1) for name, arrays in labels.items()}
+
+
+def _average(images: Sequence[Pixels], weights: U32, check: Callable[[], None]) -> None:
+    """Replaces the first images (N, H, W, C) by the sums of all, with weights (N, B) of UNIT_BITS fraction bits."""
+    for row, of_row in enumerate(weights):
+        for band in ranges(images[0].shape[1], _BAND_ROWS):
+            check()
+            sums = np.full(images[0][row, band].shape, _HALF, np.uint32)
+            for image, weight in zip(images, of_row, strict=True):
+                sums += image[row, band] * weight  # 65280 · 2^16 + 2^15 fits 32 bits
+            images[0][row, band] = sums >> np.uint32(UNIT_BITS)
 
 
 def _contents(images: DrawnImages, canvas: Canvas) -> I64:

@@ -45,6 +45,10 @@ class SoundRenderer:
         """The number of clips to render together, over all threads."""
         return self.executor.threads * self.executor.rows(self.plan.clip.samples)
 
+    def working_bytes(self, count: int) -> int:
+        """None beside the batch: clips are rendered in its memory."""
+        return 0
+
     def fill(
         self,
         samples: Sequence[Sample],

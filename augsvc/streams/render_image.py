@@ -16,6 +16,7 @@ from augsvc.arrays import I64, Arrays, Pixels, Sample, ranges
 from augsvc.executors.protocol import Executor, run_ranges
 from augsvc.numerics.rng import Address
 from augsvc.planning.image_plan import Plan
+from augsvc.planning.memory import composition_bytes, pass_bytes
 from augsvc.planning.spec import Output
 from augsvc.streams.compositions import Composer
 from augsvc.streams.drawn_images import DrawnImages
@@ -25,8 +26,10 @@ from augsvc.streams.output import BYTES, apply_tables, output_tables
 from augsvc.timing import Stages
 from augsvc_client.wire import TensorSpec
 
-_COMPOSITION_CANVASES = 6  # the memory of a collage: twice the canvas along both axes, and a tile
 _MOVED_LABELS = {"boxes", "keypoints", "mix_weight", "tile_weights"}
+_COMPOSITION_CANVASES = 6  # the elements of a collage: twice the canvas along both axes, and a tile
+_USUAL_BYTES = 48 << 20  # that rendering takes in any case, which is part of what the process needs
+_MAX_BYTES = 1 << 30  # of samples that are rendered together, or one
 _MAX_DRAWS = 1 << 13  # samples times operations of one thread: the tables of 64 tones take 80 MB
 
 
@@ -61,10 +64,28 @@ class ImageRenderer:
     @property
     def rows(self) -> int:
         """The number of samples to render together, over all threads."""
+        canvases = _COMPOSITION_CANVASES if self.plan.compositions else 1
+        most = self.executor.rows(self.plan.elements * canvases)
+        rows = self.executor.threads * max(1, min(most, _MAX_DRAWS // max(1, len(self.plan.operations))))
+        return max(1, min(rows, int(_MAX_BYTES / max(1.0, self._sample_bytes))))
+
+    def working_bytes(self, count: int) -> int:
+        """Bytes that rendering `count` samples takes beside the batch, if they are more than usual."""
+        n_bytes = int(min(count, self.rows) * self._sample_bytes)
+        return n_bytes if n_bytes > _USUAL_BYTES else 0
+
+    @property
+    def _sample_bytes(self) -> float:
+        """Host memory of one sample beside the batch."""
         canvas = self.plan.canvas
-        elements = canvas.channels * canvas.height * canvas.width
-        most = self.executor.rows(elements * (_COMPOSITION_CANVASES if self.plan.compositions else 1))
-        return self.executor.threads * max(1, min(most, _MAX_DRAWS // max(1, len(self.plan.operations))))
+        n_bytes = composition_bytes(self.plan, 2 if self.is_deep else 1)
+        if self.plan.compositions:
+            n_bytes += sum(spec.row_bytes for spec in self.tensors.values())  # a copy of the rows of a group
+        if self.output.dtype != "uint8" or self.is_deep:
+            n_bytes += 2.0 * canvas.elements + 8.0 * canvas.height * canvas.width  # what tables map, and its indices
+        if self.executor.device.type == "cpu":
+            n_bytes += pass_bytes(self.plan, self.executor.name == "kornia")
+        return n_bytes
 
     def fill(
         self,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Executor as Workers
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -41,8 +41,16 @@ from augsvc.timing import Stages
 from augsvc_client.wire import Layout, TensorSpec, digest
 
 T = TypeVar("T")
-Phase = Literal["read", "render"]
-Phases = Generator[Phase, None, T]  # work that yields the name of each phase before it begins
+
+
+class Phase(NamedTuple):
+    """A phase of a work that begins."""
+
+    name: Literal["read", "render"]
+    n_bytes: int = 0  # of the decoded samples that wait to be rendered
+
+
+Phases = Generator[Phase, None, T]  # work that yields each phase before it begins
 
 
 def finish(phases: Phases[T]) -> T:
@@ -234,11 +242,11 @@ class Stream:
         buffer, arrays = self.layout.allocate(len(indices))
         start_row = 0
         while start_row < len(indices):
-            yield "read"
+            yield Phase("read")
             with stages.of("decode"):
                 samples = self._read(selected.take(slice(start_row, None)), epoch, views[0], helpers, check)
             rows = slice(start_row, start_row + len(samples))
-            yield "render"
+            yield Phase("render", sum(sample.total_bytes for sample, _ in samples))
             chunk = {name: array[rows] for name, array in arrays.items()}
             self._fill_labels(samples, indices[rows], chunk)
             read = [sample for sample, _ in samples]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augsvc.engine.fair_queue import FairQueue, Heartbeat
-from augsvc.engine.memory_budget import RESERVED_S, MemoryBudget
+from augsvc.engine.memory_budget import RESERVED_S, Chunks, MemoryBudget
 from augsvc.errors import Cancelled, EngineLost, Overloaded, TooMuchAtOnce
 
 
@@ -246,6 +246,44 @@ def test_seconds_since_the_heartbeat_of_the_running_task():
     thread.report_progress(heartbeat)  # of something that is over
     clock.now += 100
     assert thread.seconds_since_heartbeat == 0
+
+
+def test_of_what_rendering_takes_the_most_counts():
+    budget = MemoryBudget(100)
+    first, second = budget.lease("a", 10, working=30), budget.lease("a", 10, working=40)
+    assert budget.in_flight == 60
+    with pytest.raises(Overloaded):
+        budget.lease("b", 41)
+    with pytest.raises(Overloaded):
+        budget.lease("c", 10, working=71)
+    second.release()
+    second.release()
+    assert budget.in_flight == 40
+    first.release()
+    assert budget.in_flight == 0
+    budget.lease("d", 10, working=1000)  # nothing else is in flight
+
+
+def test_chunks_beyond_the_free_ones_count():
+    budget = MemoryBudget(100, free_chunk_bytes=60)
+    chunks = Chunks(budget, 20)
+    assert [chunks.begin() for _ in range(3)] == [True] * 3
+    assert budget.in_flight == 0
+    lease = budget.lease("a", 70)
+    assert chunks.begin()
+    assert not chunks.begin()
+    assert budget.in_flight == 90
+    with pytest.raises(Overloaded):
+        budget.lease("b", 20)
+    lease.release()
+    chunks.hold(200)  # a sample may be larger than a chunk
+    assert not chunks.begin()
+    for _ in range(4):
+        chunks.end()
+    assert budget.in_flight == 140
+    chunks.release(200)
+    budget.lease("a", 100)
+    assert chunks.begin(), "one chunk is always read"
 
 
 def test_a_job_alone_may_hold_three_quarters_and_the_rest_is_for_the_next_one():

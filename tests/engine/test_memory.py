@@ -4,19 +4,28 @@ NumPy reports its arrays to tracemalloc, and Python its objects; Pillow's copy o
 """
 
 import asyncio
+import ctypes
+import threading
+import time
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from augsvc.data.catalog import open_catalog
+from augsvc.arrays import Sample
+from augsvc.cpus import cores
+from augsvc.data.cache import DecodedCache
+from augsvc.data.catalog import Catalog, open_catalog
+from augsvc.engine import engine as engine_module
 from augsvc.engine.engine import Engine
 from augsvc.engine.limits import Limits
 from augsvc.http.routes.frames import FramesResponse, frame_sizes
 from augsvc.ops.registry import registry
 from augsvc.planning.spec import validate_spec
+from augsvc.streams import render_image, stream
 from augsvc.streams.stream import Range
-from tests.harness import executor
+from tests.harness import ListSource, executor, over, run
 
 WORKING = 48 << 20  # of the one task that runs, whatever the request: chunks, tables, decoded samples
 
@@ -35,6 +44,7 @@ def measure(engine):
     """The peak over what was allocated before, and the most that was counted."""
 
     def of(request):
+        wait_until(lambda: not engine.in_flight_bytes)  # of the test before
         tracemalloc.start()
         try:
             work = request()
@@ -126,3 +136,74 @@ def test_receipts(engine, measure):
     stream = engine.open(validate_spec({"dataset": "photos/train", "size": [64, 64], "pipeline": "strong"}))
     peak, _ = measure(lambda: engine.receipt(stream, 0, 3, 0, ""))
     assert peak <= WORKING
+
+
+def grown(request):
+    """What the process has grown by at most; torch reports its arrays to neither."""
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")  # restarts VmHWM
+    before = memory_of_process("VmRSS")
+    request().future.result()
+    return memory_of_process("VmHWM") - before
+
+
+def memory_of_process(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith(name))
+
+
+@pytest.mark.parametrize(
+    ("op", "size"),
+    [
+        *[(op, [1000, 1000]) for op in ("mixup", "cutmix", "mosaic", "aug_mix", "jpeg", "median_blur", "downsample")],
+        ("downsample", [1, 4096]),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_what_rendering_takes(engine, measure, op, size, dtype, monkeypatch):
+    """Mixes of 4096 x 4096 took 160 to 860 MB, and `downsample` 1.4 GB, that nothing counted."""
+    monkeypatch.setattr(render_image, "_USUAL_BYTES", 0)
+    images = [np.full((32, 48, 3), 40 * row, np.uint8) for row in range(2)]
+    stream = run([{"op": op, "p": 1.0}], images, size=size, output={"dtype": dtype}).stream
+    small = run([{"op": op, "p": 1.0}], images, size=[64, 64], output={"dtype": dtype}).stream
+    engine.produce(small, Range(0, 0, 2, 0)).future.result()  # what is loaded once
+    peak, counted = measure(lambda: engine.produce(stream, Range(0, 0, 2, 0)))
+    peak = max(peak, grown(lambda: engine.produce(stream, Range(0, 0, 2, 0))))
+    assert peak <= counted + (8 << 20)
+    assert counted <= 4 * peak + (8 << 20), "nor far too much"
+
+
+def test_chunks_of_many_jobs(monkeypatch):
+    """Each job beyond three held 64 MiB of decoded samples that nothing counted."""
+    for module in (stream, engine_module):
+        monkeypatch.setattr(module, "SOURCE_BYTES", 1 << 20)
+    images = [np.zeros((512, 1024, 1), np.uint8)] * 20
+    source, gate, begun = ListSource([Sample(image, 0) for image in images]), threading.Event(), []
+    monkeypatch.setattr(source, "read", lambda index: begun.append(index) or source.samples[index])
+    opened = over(source, [], size=[4, 4]).stream
+    engine = Engine(Catalog((), DecodedCache(0)), executor(), registry(()), Limits(1 << 20))
+    budget = 4 << 20
+    try:
+        engine._queues.submit(engine._queues.rendering, "", lambda check, _: gate.wait(60))
+        works = [engine.produce(opened, Range(0, 0, 20, 0), f"job {number}") for number in range(16)]
+        previous = -1
+        while previous != len(begun):
+            previous = len(begun)
+            time.sleep(0.3)
+        most = 2 + cores()  # samples of a chunk
+        assert 3 * 2 <= len(begun) <= 7 * most
+        assert budget - (2 << 20) <= engine.in_flight_bytes <= budget + most * (1 << 19)
+        gate.set()
+        assert len({work.future.result(60).digest for work in works}) == 1
+        del works
+        wait_until(lambda: not engine.in_flight_bytes)
+    finally:
+        gate.set()
+        engine.stop()
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

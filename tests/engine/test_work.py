@@ -8,6 +8,7 @@ from concurrent.futures import CancelledError, Future
 import numpy as np
 import pytest
 
+from augsvc.engine.memory_budget import Chunks, MemoryBudget
 from augsvc.engine.work import Queues, Work
 from augsvc.errors import Pending
 
@@ -39,7 +40,7 @@ def test_work_without_a_batch_is_cancelled_alone(error):
 
 def test_a_validation_that_is_cancelled_while_it_runs_cancels_what_it_queues():
     """Its handle is free by then, since it may have to run again after Pending."""
-    queues, batch = Queues(lambda job, seconds: None, threading.Event()), Work(Future())
+    queues, batch = Queues(lambda job, seconds: None, threading.Event(), Chunks(MemoryBudget(0), 0)), Work(Future())
     running, gate = threading.Event(), threading.Event()
 
     def validate():
@@ -59,7 +60,7 @@ def test_a_validation_that_is_cancelled_while_it_runs_cancels_what_it_queues():
 @pytest.mark.parametrize("pending", [False, True])
 def test_the_result_of_a_repeated_call_is_freed_without_a_garbage_collection(pending):
     """It is a push's batch, whose bytes count in the memory budget until then."""
-    queues, opened = Queues(lambda job, seconds: None, threading.Event()), Future()
+    queues, opened = Queues(lambda job, seconds: None, threading.Event(), Chunks(MemoryBudget(0), 0)), Future()
 
     def call():
         if pending and not opened.done():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from augsvc.errors import DeviceOutOfMemory, EngineLost, SpecInvalid
 from augsvc.executors.device_errors import ChunkRunner, free_torch_memory, is_lost, ran_out_of_memory, report_loss
 from augsvc.executors.reference import audio as torch_sound
-from augsvc.ops.kinds.image import Opaque
+from augsvc.ops.kinds.opaque import Opaque
 from augsvc.ops.registry import registry
 from augsvc.streams.probes import Probe, probe_spec
 from augsvc.streams.stream import Stream

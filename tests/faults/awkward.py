@@ -13,7 +13,7 @@ from augsvc.arrays import I64
 from augsvc.engine.fair_queue import FairQueue
 from augsvc.executors.cuda.lane_pool import Lane
 from augsvc.numerics.geometry import Canvas
-from augsvc.ops.kinds.image import Opaque
+from augsvc.ops.kinds.opaque import Opaque
 from augsvc.ops.operation import Draw
 from augsvc.streams.selftest import SelfTest
 

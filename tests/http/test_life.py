@@ -35,7 +35,7 @@ BROKEN = '''
     from augsvc.executors.reference import image as kornia
     from augsvc.engine.fair_queue import FairQueue
     from augsvc.numerics.geometry import Canvas
-    from augsvc.ops.kinds.image import Opaque
+    from augsvc.ops.kinds.opaque import Opaque
     from augsvc.ops.operation import Draw
 
 

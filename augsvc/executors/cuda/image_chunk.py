@@ -38,7 +38,8 @@ from augsvc.executors.fused.lower_image import (
 )
 from augsvc.executors.protocol import SourceKey
 from augsvc.numerics.geometry import Camera
-from augsvc.ops.kinds.image import Moments, Opaque, Statistics
+from augsvc.ops.kinds.image import Moments, Statistics
+from augsvc.ops.kinds.opaque import Opaque
 from augsvc.ops.operation import Draw, Statistic
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Moves

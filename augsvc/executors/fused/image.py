@@ -39,7 +39,8 @@ from augsvc.executors.fused.lower_image import (
 from augsvc.executors.protocol import SourceKey, float_traits, run_ranges, use_one_torch_thread
 from augsvc.numerics.geometry import Camera
 from augsvc.numerics.noise_tables import TABLE_SIZE, noise_tables
-from augsvc.ops.kinds.image import Frame, Move, Opaque, Statistics
+from augsvc.ops.kinds.image import Frame, Move, Statistics
+from augsvc.ops.kinds.opaque import Opaque
 from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import Moves

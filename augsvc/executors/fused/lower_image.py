@@ -31,20 +31,8 @@ from augsvc.numerics import exact
 from augsvc.numerics.geometry import MATRIX_BITS, Camera, Canvas
 from augsvc.numerics.rng import seed_key
 from augsvc.ops.kinds.border import EDGE, Padding, PaddingMode
-from augsvc.ops.kinds.image import (
-    UNIT_BITS,
-    Additive,
-    Deviates,
-    Erase,
-    Filter,
-    Frame,
-    Move,
-    Noise,
-    Opaque,
-    Replace,
-    Tone,
-    Warp,
-)
+from augsvc.ops.kinds.image import UNIT_BITS, Additive, Deviates, Erase, Filter, Frame, Move, Noise, Replace, Tone, Warp
+from augsvc.ops.kinds.opaque import Opaque
 from augsvc.ops.operation import Draw, Operation
 from augsvc.planning import labels
 from augsvc.planning.image_plan import Plan

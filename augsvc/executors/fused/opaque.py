@@ -6,7 +6,7 @@ import torch
 from augsvc.arrays import I64
 from augsvc.executors.fused.kernels import levels, median
 from augsvc.executors.fused.kernels.args import U16, WHITE
-from augsvc.ops.kinds.image import Median, OnLevels, Opaque
+from augsvc.ops.kinds.opaque import Median, OnLevels, Opaque
 
 KERNELS = (median.select_medians, levels.round_to_levels, levels.widen_levels)
 

@@ -19,7 +19,8 @@ from augsvc.arrays import I64, ranges
 from augsvc.executors.reference.philox import sixteen_bits
 from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.rng import QUANTILE_BITS
-from augsvc.ops.kinds.image import TABLE_ENTRIES, UNIT_BITS, Additive, Deviates, Erase, Filter, Noise, Opaque, Replace
+from augsvc.ops.kinds.image import TABLE_ENTRIES, UNIT_BITS, Additive, Deviates, Erase, Filter, Noise, Replace
+from augsvc.ops.kinds.opaque import Opaque
 from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.tone_stages import TURN, ToneStage
 

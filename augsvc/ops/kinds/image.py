@@ -8,7 +8,7 @@
     filter   a separable kernel, or a small dense one                   one after the other
     noise    a law and its strength                                     in order
     erase    rectangles and their fill                                  in order
-    opaque   integers for its own `apply`                               one after the other
+    opaque   integers for its own `apply` (kinds/opaque.py)             one after the other
     mix      a weight and a rectangle (kinds/mix.py)                    none: at most one per sample, at the end
              or tiles (kinds/composition.py)                                none: at most one per sample
 
@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
-import torch
 
 from augsvc.arrays import F64, I64, U8, Bools
 from augsvc.numerics.geometry import Canvas
@@ -299,45 +298,3 @@ class Erase(Operation):
     @abstractmethod
     def fill(self, draw: Draw, canvas: Canvas) -> I64:
         """The colour that fills them: (N, C), UNIT_BITS fraction bits."""
-
-
-class Opaque(Operation):
-    """An operation of no other kind: computes its own pixels, without moving content, so labels stay valid."""
-
-    kind: ClassVar[Kind] = Kind.OPAQUE
-    ns_per_sample: ClassVar[float] = 60_000.0  # whatever its size, as ns_per_element
-
-    @property
-    def ns_per_element(self) -> float:
-        """Of one core, for the estimate of a sample's time."""
-        return 150.0
-
-    @abstractmethod
-    def lower(self, draw: Draw, canvas: Canvas) -> I64:
-        """Integers (N, K): everything that `apply` depends on besides the pixels."""
-
-    @abstractmethod
-    def apply(self, image: torch.Tensor, lowered: I64) -> torch.Tensor:
-        """Maps float32 pixels (n, C, H, W) on the [0, 1] scale to the same shape, each sample independently."""
-
-
-class Median(Opaque):
-    """An opaque operation that only selects values: executors may do it on integers, with the same result as `apply`.
-
-    It replaces every value by the median of (2r + 1)² around it, reflected at the border without repeating the edge; `lower`
-    gives r (N, 1), at most a side of the canvas less one.
-    """
-
-
-class OnLevels(Opaque):
-    """An opaque operation on 8-bit levels, which executors may give it without float values between: the result is the same."""
-
-    @abstractmethod
-    def apply_levels(self, levels: U8, lowered: I64) -> U8:
-        """Maps levels (n, H, W, C) to the same shape, each sample independently."""
-
-    def apply(self, image: torch.Tensor, lowered: I64) -> torch.Tensor:
-        """As Opaque.apply: values round to the nearest level."""
-        levels = (image * 255.0 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-        changed = torch.from_numpy(self.apply_levels(levels, lowered))
-        return changed.permute(0, 3, 1, 2).to(image.device).float() / 255.0

@@ -9,7 +9,7 @@ from torch.nn.functional import pad
 
 from augsvc.arrays import I64, ranges
 from augsvc.numerics.geometry import Canvas
-from augsvc.ops.kinds.image import Median
+from augsvc.ops.kinds.opaque import Median
 from augsvc.ops.laws import INTEGERS
 from augsvc.ops.operation import Draw, Drawn, Interval, Settings
 

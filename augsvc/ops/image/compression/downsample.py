@@ -8,7 +8,7 @@ from kornia.geometry.transform import resize
 
 from augsvc.arrays import I64
 from augsvc.numerics.geometry import Canvas
-from augsvc.ops.kinds.image import Opaque
+from augsvc.ops.kinds.opaque import Opaque
 from augsvc.ops.operation import Draw, Drawn, Interval, Settings
 
 
@@ -19,6 +19,14 @@ class Downsample(Opaque):
     elsewhere = {"Albumentations": "Downscale"}
     op: Literal["downsample"] = "downsample"
     scale: Annotated[Interval, Drawn(lane=1, low=0.01, high=1.0, unit="of the side")] = (0.25, 1.0)
+
+    def sample_ns(self, canvas: Canvas) -> float:
+        """With the matrices of both sides, which take more than the pixels of a narrow canvas."""
+        return super().sample_ns(canvas) + 4.0 * (canvas.height**2 + canvas.width**2)
+
+    def working_bytes(self, canvas: Canvas) -> float:
+        """With those matrices."""
+        return super().working_bytes(canvas) + 5.0 * (canvas.height**2 + canvas.width**2)
 
     def lower(self, draw: Draw, canvas: Canvas) -> I64:
         """Height and width of the small image: (N, 2), each at least 1."""

@@ -8,7 +8,7 @@ from PIL import Image
 
 from augsvc.arrays import I64, U8
 from augsvc.numerics.geometry import Canvas
-from augsvc.ops.kinds.image import OnLevels
+from augsvc.ops.kinds.opaque import OnLevels
 from augsvc.ops.laws import INTEGERS
 from augsvc.ops.operation import Draw, Drawn, Interval
 

@@ -1,0 +1,43 @@
+"""The memory that rendering a sample takes beside the body, from its plan alone: known before it is spent.
+
+Measured as the growth of the process at 4096 x 4096 x 3, rounded up.
+"""
+
+from augsvc.ops.kinds.composition import Branches, Collage
+from augsvc.ops.kinds.image import Move, Warp
+from augsvc.ops.kinds.mix import Mix
+from augsvc.ops.kinds.opaque import Opaque
+from augsvc.planning.image_plan import Plan
+
+_VALUE_BYTES = 2.0  # of an element between passes
+_REFERENCE_BYTES = 28.0  # of an element of `kornia`: float32 images, before and after each step
+_COLLAGE_ELEMENTS = 6.0  # of a collage, which has four times the canvas's, and of a tile
+
+
+def composition_bytes(plan: Plan, pixel_bytes: int) -> float:
+    """Bytes of one sample's compositions and partner, with `pixel_bytes` for each element of a source (1 or 2)."""
+    per_element = 0.0
+    for operation in plan.operations:
+        if isinstance(operation, Collage):
+            per_element = max(per_element, _COLLAGE_ELEMENTS)
+        if isinstance(operation, Branches):
+            per_element = max(per_element, 2.0 + len(operation.branches))
+        if isinstance(operation, Mix):
+            per_element = max(per_element, 1.0)
+    return per_element * pixel_bytes * plan.elements
+
+
+def pass_bytes(plan: Plan, is_reference: bool) -> float:
+    """Bytes of one sample's values between the passes, and of its opaque operations."""
+    opaque = max((op.working_bytes(plan.canvas) for op in plan.operations if isinstance(op, Opaque)), default=0.0)
+    if is_reference:
+        return _REFERENCE_BYTES * plan.elements + opaque
+    branches = [branch for op in plan.operations if isinstance(op, Branches) for branch in plan.branches(op)]
+    return opaque + max([_values(plan), *map(_values, branches)]) * _VALUE_BYTES * plan.elements
+
+
+def _values(plan: Plan) -> int:
+    """Canvases of values of one sample: those that a later pass moves need another one to move to."""
+    moves = any(plan.of_kind(pass_, kind) for pass_ in plan.passes[1:] for kind in (Move, Warp))
+    has_opaque = any(isinstance(operation, Opaque) for operation in plan.operations)
+    return 2 if moves else int(has_opaque or len(plan.passes) > 1)
