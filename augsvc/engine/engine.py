@@ -20,7 +20,7 @@ from augsvc.data.source import Source
 from augsvc.engine.limits import Limits
 from augsvc.engine.memory_budget import BATCHES, Chunks, Lease, MemoryBudget
 from augsvc.engine.opening import OpenStreams
-from augsvc.engine.work import READING_THREADS, Queues, Work
+from augsvc.engine.work import READING, Queues, Work
 from augsvc.errors import AugsvcError, Cancelled, NotAvailable, Starting, StreamMismatch
 from augsvc.executors.protocol import Executor
 from augsvc.ops.registry import Registry
@@ -56,7 +56,7 @@ class Engine:
         self._stopping = Event()
         self.selftest = SelfTest(executor, operations, self._check_stopping)
         self.arithmetic: Future[str | None] | None = None  # the whole id; None if something fails its self-test
-        free_chunk_bytes = READING_THREADS * SOURCE_BYTES  # which cli/memory.py leaves to the process
+        free_chunk_bytes = READING.total * SOURCE_BYTES  # which cli/memory.py leaves to the process
         self._budget = MemoryBudget(BATCHES * limits.max_batch_bytes, free_chunk_bytes=free_chunk_bytes)
         self._streams = OpenStreams(catalog, executor, self.selftest, limits)
         self._queues = Queues(charge, self._stopping, Chunks(self._budget, SOURCE_BYTES))

@@ -7,7 +7,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from augsvc.errors import EngineLost
 
@@ -78,6 +78,16 @@ class _Job:
     tasks: deque[Task[Any]] = field(default_factory=deque)
 
 
+class Threads(NamedTuple):
+    """The threads of a queue, and how many of them one job may have."""
+
+    total: int
+    per_job: int
+
+
+ONE_THREAD = Threads(1, 1)
+
+
 class Admission(Protocol):
     """What the tasks of a queue need beside a thread."""
 
@@ -113,18 +123,16 @@ class FairQueue(Generic[T]):
         clock: Callable[[], float] = time.monotonic,
         charge: Callable[[str, float], None] = lambda job, seconds: None,
         anticipation: float = ANTICIPATION,
+        threads: Threads = ONE_THREAD,
         admission: Admission | None = None,
-        *,
-        threads: int = 1,
-        threads_per_job: int = 1,
     ) -> None:
         """`charge` is called with a job and the seconds of its task after each, from the thread that ran it.
 
-        A job has at most `threads_per_job` running tasks and held results. All jobs have as many as there are threads, or one
+        A job has at most `threads.per_job` running tasks and held results. All jobs have as many as there are threads, or one
         each where they are more: however many the others hold, a job that has none is served.
         """
         self._clock, self._charge, self._anticipation = clock, charge, anticipation
-        self._threads_per_job = threads_per_job
+        self._threads_per_job = threads.per_job
         self._admission = admission or _Unlimited()
         self._heartbeats: set[Heartbeat] = set()  # of the running tasks
         self._waiting: OrderedDict[str, _Job] = OrderedDict()  # jobs with tasks, queued or running
@@ -132,7 +140,7 @@ class FairQueue(Generic[T]):
         self._level_s = 0.0  # the most seconds of a job when its turn came: where a new job starts
         self._changed = threading.Condition()
         self._stopped = False
-        self._threads = [threading.Thread(target=self._work, name=name, daemon=True) for _ in range(threads)]
+        self._threads = [threading.Thread(target=self._work, name=name, daemon=True) for _ in range(threads.total)]
         for thread in self._threads:
             thread.start()
 

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from augsvc.arrays import required
 from augsvc.engine.awake_clock import AwakeClock
-from augsvc.engine.fair_queue import FairQueue, Heartbeat
+from augsvc.engine.fair_queue import FairQueue, Heartbeat, Threads
 from augsvc.engine.memory_budget import Chunks
 from augsvc.errors import Cancelled, Pending
 from augsvc.streams.stream import Phase, Phases
@@ -22,12 +22,12 @@ Compute = Callable[[Callable[[], None], Stages], T]  # its first argument is cal
 # A batch is read while another one is rendered, also one of the same job; each holds decoded samples (reading.SOURCE_BYTES).
 # Chunks that wait for the device take no thread, else two jobs with long renders would keep all of them. All jobs have three
 # chunks, or one each where they are more, as far as the memory budget allows (memory_budget.Chunks).
-READING_THREADS, _READING_THREADS_PER_JOB = 3, 2
+READING = Threads(3, per_job=2)
 # A receipt decodes one sample, and a sheet is drawn on one thread.
-_INSPECTION_THREADS, _INSPECTION_THREADS_PER_JOB = 2, 1
+INSPECTION = Threads(2, per_job=1)
 # A stream may be slow to open, and a push to validate (the self-test of an operation, a subset of many labels): those of other
 # jobs, and others of this job, go on meanwhile. More threads would compete with the engine's for the interpreter.
-_OPENING_THREADS, _OPENING_THREADS_PER_JOB = 4, 3
+OPENING = Threads(4, per_job=3)
 
 
 @dataclass(slots=True, eq=False)
@@ -71,14 +71,12 @@ class Queues:
         clock.start()
         self.chunks = chunks
         self.rendering: FairQueue[Any] = FairQueue("rendering", clock, charge)  # on the device
-        self.reading: FairQueue[Any] = FairQueue(
-            *("reading", clock, charge, 0.0, chunks), threads=READING_THREADS, threads_per_job=_READING_THREADS_PER_JOB
-        )
-        threads: dict[str, Any] = {"threads": _INSPECTION_THREADS, "threads_per_job": _INSPECTION_THREADS_PER_JOB}
-        self.inspections: FairQueue[Any] = FairQueue("inspection", clock, charge, **threads)  # receipts and sheets
-        threads = {"threads": _OPENING_THREADS, "threads_per_job": _OPENING_THREADS_PER_JOB}
-        self.openings: FairQueue[Any] = FairQueue("opening", clock, charge, 0.0, **threads)
-        self.validations: FairQueue[Any] = FairQueue("validation", clock, charge, 0.0, **threads)  # of pushes
+        self.reading: FairQueue[Any] = FairQueue("reading", clock, charge, 0.0, READING, chunks)
+        self.inspections: FairQueue[Any] = FairQueue(
+            "inspection", clock, charge, threads=INSPECTION
+        )  # receipts, sheets
+        self.openings: FairQueue[Any] = FairQueue("opening", clock, charge, 0.0, OPENING)
+        self.validations: FairQueue[Any] = FairQueue("validation", clock, charge, 0.0, OPENING)  # of pushes
 
     @property
     def alive(self) -> bool:

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from augsvc_client import Client
+from augsvc_client.client.push import check_coordinates
 from augsvc_client.fields.objects import update_size
 from augsvc_client.fields.reader import Reader
 
@@ -50,6 +52,18 @@ def test_targets_in_fractions_of_the_image_are_refused(form):
 def test_fields_in_fractions_of_the_image_are_refused(fields):
     with pytest.raises(ValueError, match=r"in pixels.*multiply"):
         parts_of(fields, box_format="xywh")
+
+
+@pytest.mark.parametrize("role", ["boxes", "keypoints"])
+def test_tensors_of_push_mode_in_fractions_are_refused(role):
+    shape = (N, 3, 4) if role == "boxes" else (N, 1, 3, 2)
+    rows = np.random.default_rng(0).uniform(0, 1, shape).astype(np.float32)
+    tensors = {"image": np.zeros((N, SIDE, SIDE, 3), np.uint8), "index": np.arange(N), role: rows}
+    with Client("http://127.0.0.1:1") as client, pytest.raises(ValueError, match=rf"{role} is in pixels.*multiply"):
+        client.augment(tensors, pipeline="light")
+    check_coordinates(tensors | {role: rows * SIDE}, lambda: True)
+    check_coordinates(tensors | {f"{role}_valid": np.zeros(shape[:-1], np.bool_)}, lambda: True)
+    check_coordinates({name: array[:0] for name, array in tensors.items()}, lambda: True)
 
 
 def test_small_coordinates_are_pixels_beside_larger_ones_and_in_tiny_images():

@@ -11,9 +11,9 @@ import pytest
 
 from augsvc.data.catalog import open_catalog
 from augsvc.engine.engine import Engine
-from augsvc.engine.fair_queue import FairQueue
+from augsvc.engine.fair_queue import FairQueue, Threads
 from augsvc.engine.limits import Limits
-from augsvc.engine.work import _OPENING_THREADS, _OPENING_THREADS_PER_JOB
+from augsvc.engine.work import OPENING
 from augsvc.errors import Cancelled, NotAvailable
 from augsvc.ops.kinds.image import Tone
 from augsvc.ops.registry import registry
@@ -83,7 +83,7 @@ def test_a_slow_self_test_delays_no_other_stream(queue_opening, slow):
 
 def test_streams_that_wait_for_the_same_self_test_hold_no_thread(queue_opening, slow):
     """Of any number of jobs, and whatever else differs between them."""
-    waiting = [queue_opening("slow", f"job {n}", aug_seed=n) for n in range(4 * _OPENING_THREADS)]
+    waiting = [queue_opening("slow", f"job {n}", aug_seed=n) for n in range(4 * OPENING.total)]
     assert slow.begun.wait(TIMEOUT_S)
     assert queue_opening(job="other").future.result(TIMEOUT_S).id
     assert not any(work.future.done() for work in waiting)
@@ -170,7 +170,7 @@ def rendered(validation):
 
 
 def test_a_slow_self_test_delays_no_other_push(queue_push, slow):
-    waiting = [queue_push("slow", f"job {n}") for n in range(4 * _OPENING_THREADS)]
+    waiting = [queue_push("slow", f"job {n}") for n in range(4 * OPENING.total)]
     assert slow.begun.wait(TIMEOUT_S)
     for job in ("job 0", "other"):
         assert rendered(queue_push(job=job)).samples == 1
@@ -184,7 +184,7 @@ def test_a_slow_self_test_delays_no_other_push(queue_push, slow):
 
 
 def test_a_job_leaves_a_thread_to_the_others():
-    queue: FairQueue[None] = FairQueue("test", threads=_OPENING_THREADS, threads_per_job=_OPENING_THREADS_PER_JOB)
+    queue: FairQueue[None] = FairQueue("test", threads=OPENING)
     gate, lock, now, most = threading.Event(), threading.Lock(), [0], [0]
 
     def hold():
@@ -196,14 +196,14 @@ def test_a_job_leaves_a_thread_to_the_others():
             now[0] -= 1
 
     greedy = [queue.submit("greedy", hold) for _ in range(20)]
-    while most[0] < _OPENING_THREADS_PER_JOB:
+    while most[0] < OPENING.per_job:
         time.sleep(0)
     for n in range(10):
         queue.submit(f"other {n}", lambda: None).result(TIMEOUT_S)
     assert not any(future.done() for future in greedy)
     gate.set()
     wait(greedy, TIMEOUT_S)
-    assert most[0] == _OPENING_THREADS_PER_JOB < _OPENING_THREADS
+    assert most[0] == OPENING.per_job < OPENING.total
     queue.stop()
 
 
@@ -214,7 +214,7 @@ def test_every_task_of_a_pool_runs_and_is_charged_to_its_job():
         with lock:
             charged.append(job)
 
-    queue: FairQueue[int] = FairQueue("test", charge=charge, threads=4, threads_per_job=2)
+    queue: FairQueue[int] = FairQueue("test", charge=charge, threads=Threads(4, per_job=2))
     futures = [queue.submit(f"job {n % 5}", lambda n=n: n) for n in range(500)]
     assert [future.result(TIMEOUT_S) for future in futures] == list(range(500))
     queue.stop()

@@ -26,6 +26,7 @@ from augsvc_client.client.frames import CheckFrame, check_frames, read_frame
 from augsvc_client.client.push import (
     Augmented,
     augment_fields,
+    check_coordinates,
     is_wire_form,
     moves_pixels,
     parse_augmented,
@@ -175,9 +176,10 @@ class Client:
             "expect_arithmetic": expect_arithmetic,
         }
         given = {name: to_json_types(value) for name, value in fields.items() if value is not None}
-        if layout == "NHWC" and not passthrough and is_wire_form(tensors):
-            return self._push(tensors, given, waited_s)
         moves = partial(moves_pixels, given, self.kinds)
+        if layout == "NHWC" and not passthrough and is_wire_form(tensors):
+            check_coordinates(tensors, moves)
+            return self._push(tensors, given, waited_s)
         reader = Reader((), layout, "index", passthrough, box_format, moves, window is not None, per_object)
         return augment_fields(tensors, reader, self._push, given, waited_s)
 

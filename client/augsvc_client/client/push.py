@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from augsvc_client import wire
 from augsvc_client.errors import BadResponse
+from augsvc_client.fields.coordinates import require_pixels
 from augsvc_client.fields.flat import cast, to_array
 from augsvc_client.fields.parts import add_indices, restore_batch
 from augsvc_client.fields.reader import Reader
@@ -47,6 +48,13 @@ Push = Callable[[wire.Arrays, Mapping[str, Any], float | None], Augmented]  # te
 def is_wire_form(batch: object) -> bool:
     """Whether a batch can be sent as it is: arrays with the names, dtypes and axes of the wire."""
     return isinstance(batch, Mapping) and all(_is_wire_tensor(name, value) for name, value in batch.items())
+
+
+def check_coordinates(tensors: Mapping[str, Any], moves: Callable[[], bool]) -> None:
+    """Raises ValueError for boxes and keypoints in fractions of the image; `moves`: whether the request moves pixels."""
+    for role in ("boxes", "keypoints"):
+        if role in tensors and "image" in tensors and len(tensors[role]) and (role == "boxes" or moves()):
+            require_pixels(role, role, [tensors])
 
 
 def _is_wire_tensor(name: str, value: object) -> bool:

@@ -1,5 +1,6 @@
 """Checks of the coordinates that are sent: pixels, not fractions of the image, and boxes by their corners."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,22 @@ def are_fractions(rows: Array, side: int) -> bool:
     True if none of them reaches 1.5: an object in the first pixel of an image is rarely alone in its batch.
     """
     return side > _TINY_IMAGE and rows.size > 0 and float(np.abs(rows).max()) <= _LARGEST_FRACTION
+
+
+def require_pixels(name: str, role: str, tensors: Sequence[Mapping[str, Any]]) -> Array:
+    """The rows of a batch's boxes or keypoints that hold an object; `tensors` are those of each request.
+
+    Raises:
+        ValueError: they are fractions of the image.
+    """
+    rows = np.concatenate([select_rows(own[role], own.get(f"{role}_valid")) for own in tensors])
+    side = max(max(own["image"].shape[1:3]) for own in tensors)
+    if are_fractions(rows, side):
+        raise ValueError(
+            f"{name} is in pixels, got {role} of at most {np.abs(rows).max():g} in images of {side} pixels: multiply x by "
+            f"the image's width and y by its height"
+        )
+    return rows
 
 
 def find_inverted(boxes: Array) -> list[float] | None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from augsvc_client.fields.coordinates import are_fractions, find_inverted, select_rows
+from augsvc_client.fields.coordinates import find_inverted, require_pixels
 from augsvc_client.fields.flat import FlatField, Form, to_array
 from augsvc_client.fields.libraries import stack
 from augsvc_client.fields.objects import update_size
@@ -142,13 +142,9 @@ def _check_coordinates(parts: Sequence[Part], moves: Callable[[], bool]) -> None
             continue
         arrays = [part.requests[0] for part in holding]
         name = next((field.name for field in parts[0].flat if field.role == role), None) or _targets_name(parts)
-        rows = np.concatenate([select_rows(own[role], own.get(f"{role}_valid")) for own in arrays])
-        side = max(max(own["image"].shape[1:3]) for own in arrays)
-        if are_fractions(rows, side) and (role == "boxes" or moves()):
-            raise ValueError(
-                f"{name} is in pixels, got {role} of at most {np.abs(rows).max():g} in images of {side} pixels: multiply x by "
-                f"the image's width and y by its height"
-            )
+        if role == "keypoints" and not moves():
+            continue
+        rows = require_pixels(name, role, arrays)
         if role == "boxes" and (box := find_inverted(rows)) is not None:
             raise ValueError(
                 f"{name} has the box {box} as x1 y1 x2 y2, where x1 < x2 and y1 < y2: convert boxes of another form (x y "
