@@ -33,6 +33,7 @@ from augsvc.ops.registry import containers, registry
 from augsvc.planning.spec import StreamSpec, parse_json, validate_spec
 from augsvc.settings import Settings
 from augsvc.streams.preview import COLUMNS, MAX_PREVIEW_SAMPLES
+from augsvc.streams.receipts import described_operations
 from augsvc.streams.stream import Range, Stream
 from augsvc.validation import nearest
 from augsvc_client.specification import read_size
@@ -245,13 +246,19 @@ def print_receipt(stream: Stream, epoch: int, position: int, view: int, console:
     if substitute := receipt.get("replaced_by"):
         text = f"{substitute['index']}, {substitute['source']} (the sample cannot be decoded)"
         sample.add_row("replaced by", safe(text))
+    mix = receipt.get("mix", {"partners": []})
+    for partner in mix.get("partners", [mix.get("partner")]):
+        text = f"{partner['index']}, {partner['source']}"
+        if drawn := partner.get("replaces"):
+            text += f" (for {drawn['index']}, {drawn['source']}, which cannot be decoded)"
+        sample.add_row("mixed with", safe(text))
     console.print(sample, highlight=False)
     console.print()
     if not receipt["operations"]:
         console.print("no operations: the stored sample, on the canvas")
         return
     table = name_table("operation", "selected", "parameter", "value", "from")
-    for leaf, entry in zip(stream.plan.tree.leaves, receipt["operations"], strict=True):
+    for leaf, entry in zip(described_operations(stream.plan), receipt["operations"], strict=True):
         rows = receipt_rows(leaf.step, entry)
         if leaf.path and not entry["selected"]:  # its name alone: a policy has up to 60 of them
             rows = [[*rows[0][:2], "", "", ""]]

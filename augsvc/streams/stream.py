@@ -34,6 +34,7 @@ from augsvc.streams.mixing import attach_partners, describe_mix, fill_partner_la
 from augsvc.streams.moved_labels import fill_box_labels
 from augsvc.streams.order import Order, Selected
 from augsvc.streams.reading import SOURCE_BYTES, Reader
+from augsvc.streams.receipts import describe_operations
 from augsvc.streams.render_audio import SoundRenderer
 from augsvc.streams.render_image import ImageRenderer
 from augsvc.streams.tensors import common_tensors, fill_keys, key_tensor, view_tensors
@@ -320,28 +321,28 @@ class Stream:
     def receipt(
         self, epoch: int, position: int, view: int, check: Callable[[], None] = lambda: None
     ) -> dict[str, object]:
-        """The receipt of one sample: its identity in the dataset, its partner, and the draws of every operation.
+        """The receipt of one sample: its identity in the dataset, its partners, and the draws of every operation.
 
         `view` counts single views from the stream's first one on.
         """
         indices, drawn_as = self.select(epoch, position, 1)
         address = Address(drawn_as, epoch, self.spec.view_from + view)
         draws = self.plan.draw(self.spec.aug_seed, address)
-        source_index = self._reader.read_one(int(indices[0]), check)[1]
-        receipt: dict[str, object] = {"index": int(indices[0]), "source": self.source.describe(int(indices[0]))}
-        if source_index != int(indices[0]):
-            receipt["replaced_by"] = {"index": source_index, "source": self.source.describe(source_index)}
+        (index,) = indices.tolist()
+        source_index = self._reader.read_one(index, check)[1]
+        receipt = self._identity(index)
+        if source_index != index:
+            receipt["replaced_by"] = self._identity(source_index)
         if isinstance(self.renderer.plan, Plan):
-            read = [self._reader.read_one(index, check)[1] for index in self._partners(address)[1].tolist()]
-            partners = [{"index": index, "source": self.source.describe(index)} for index in read]
+            partners = [self._describe_partner(drawn, check) for drawn in self._partners(address)[1].tolist()]
             receipt |= describe_mix(self.renderer.plan, draws, partners)
-        receipt["operations"] = [
-            {
-                "op": leaf.step.op,
-                "id": leaf.id,
-                "selected": bool(draw.selected[0]),
-                "draws": {name: np.round(draw.value(name)[0], 12).tolist() for name in draw.names},
-            }
-            for leaf, draw in zip(self.plan.tree.leaves, draws, strict=True)
-        ]
+        receipt["operations"] = describe_operations(self.plan, draws)
         return receipt
+
+    def _identity(self, index: int) -> dict[str, object]:
+        return {"index": index, "source": self.source.describe(index)}
+
+    def _describe_partner(self, drawn: int, check: Callable[[], None]) -> dict[str, object]:
+        """The partner, and the drawn one that it replaces if that cannot be decoded."""
+        index = self._reader.read_one(drawn, check)[1]
+        return self._identity(index) | ({} if index == drawn else {"replaces": self._identity(drawn)})
