@@ -47,7 +47,7 @@ IMAGE_KERNELS = (
     "sum_values",
     "count_levels",
 )
-SOUND_KERNELS = ("shape_clips", "measure_levels", "add_noise")
+SOUND_KERNELS = ("shape_clips", "measure_levels", "add_noise", "run_serial")
 SM_90 = (9, 0)
 # One multiprocessor of sm_90: CUDA C++ Programming Guide, "Technical Specifications per Compute Capability".
 _REGISTERS, _WARPS, _REGISTERS_PER_ALLOCATION = 65_536, 64, 256
@@ -185,13 +185,15 @@ def _sound_arguments() -> dict[str, tuple[Any, ...]]:
     args = SoundArgs(
         steps=_array(2, i64), lengths=_array(1, i64), windows=_array(3, i64), stages=_array(1, i64),
         gains=_array(2, f32), limits=_array(2, f32), curves=_array(3, f32), step_sizes=_array(2, f32),
-        shape_rows=_array(2, np.uint8), keys=_array(1, u32), ratios=_array(2, i64), indices=_array(1, u32),
-        time=1, seed_low=1, seed_high=1, quantiles=_array(1, np.int16),
+        active=_array(2, np.uint8), keys=_array(1, u32), ratios=_array(2, i64), scales=_array(2, f32),
+        sections=_array(4, np.float64), knots=_array(3, i64), knot_gains=_array(3, f32), turns=_array(3, i64),
+        mixes=_array(2, i64), indices=_array(1, u32), time=1, seed_low=1, seed_high=1, quantiles=_array(1, np.int16),
     )  # fmt: skip
     return {
         "shape_clips": (1, 1, 1, args, tape, levels),
         "measure_levels": (1, tape, levels),
         "add_noise": (1, args, tape, levels),
+        "run_serial": (1, args, tape),
     }
 
 

@@ -3,6 +3,7 @@
 After a deliberate change: `make golden`, and a line in CHANGELOG.md.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -17,7 +18,7 @@ import pytest
 from augsvc.numerics import rng
 from augsvc.numerics.geometry import Camera, Canvas, identity, product
 from augsvc.numerics.permutation import Permutation
-from augsvc.ops.kinds.audio import Clip, SoundMove, SoundNoise, SoundTone
+from augsvc.ops.kinds.audio import Clip
 from augsvc.ops.kinds.composition import Branches, Composition
 from augsvc.ops.kinds.image import (
     Additive,
@@ -81,7 +82,7 @@ def lowered(operation: Operation, draw: Draw) -> list[np.ndarray]:
             table = stage.table if stage.table is None or stage.table.shape[1] > 1 else stage.table[:, 0]
             arrays += [array for array in (stage.matrix, stage.hsv, table) if array is not None]
         return arrays
-    if isinstance(operation, SoundMove | SoundTone | SoundNoise):
+    if operation.media == "audio":
         return lowered_sound(operation, draw)
     if isinstance(operation, Filter):
         return [operation.kernels(draw, CANVAS)]
@@ -127,14 +128,10 @@ def lowered_law(law: Additive | Replace) -> list[np.ndarray]:
 
 
 def lowered_sound(operation: Operation, draw: Draw) -> list[np.ndarray]:
-    plan = SoundPlan.of([operation], Clip(16000, 16000))
-    part = plan.passes[-1]
-    shapes = [
-        part for shape in plan.shapes(part, [draw]) for part in (shape.gain, shape.limit, shape.curve, shape.step)
-    ]
-    noises = [std for _, std in plan.noises(part, [draw])]
-    windows = plan.windows(part, [draw], np.full(len(draw.selected), 16000))
-    return [array for array in (windows, *shapes, *noises) if array is not None]
+    """The integers of every step, without the rows that they apply to."""
+    steps = SoundPlan.of([operation], Clip(16000, 16000)).lower([draw], np.full(len(draw.selected), 16000))
+    values = [getattr(step, field.name) for step in steps for field in dataclasses.fields(step) if field.name != "rows"]
+    return [value for value in values if isinstance(value, np.ndarray)]
 
 
 @cache

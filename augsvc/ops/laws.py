@@ -28,6 +28,7 @@ class Law:
     whole: bool = False
 
 
+_MEL_CORNER = 700.0  # Hz: the mel scale is linear below it, logarithmic above
 _BELOW = 0.15865525393145707  # of a standard normal deviate, the probability of less than −1
 
 
@@ -54,6 +55,13 @@ def _log_uniform(low: float, high: float, words: U32) -> F64:
 def _logarithms(low: float, high: float) -> tuple[float, float]:
     """The logarithms of an interval's limits, cached: computing them per batch is half the cost of drawing an erasing."""
     return float(exact.log(np.array(low))), float(exact.log(np.array(high)))
+
+
+def _mel(low: float, high: float, words: U32) -> F64:
+    """f = 700 · (10^(m / 2595) − 1) for m uniform: 700 + f is log-uniform. O'Shaughnessy, "Speech communication", 1987."""
+    ratio = np.full(words.shape[:-1], (_MEL_CORNER + high) / (_MEL_CORNER + low))
+    frequencies = (_MEL_CORNER + low) * exact.exp(exact.log(ratio) * _fractions(words[..., 0])) - _MEL_CORNER
+    return np.clip(frequencies, low, high)
 
 
 def _integers(low: float, high: float, words: U32) -> F64:
@@ -94,6 +102,7 @@ def _symmetric_beta(low: float, high: float, words: U32) -> F64:
 
 UNIFORM = Law(_uniform, "uniform")  # on [low, high)
 LOG_UNIFORM = Law(_log_uniform, "log-uniform")  # uniform in the logarithm, for ratios; 0 < low
+MEL = Law(_mel, "uniform in mel")  # for frequencies in Hz; 0 ≤ low
 INTEGERS = Law(_integers, "whole numbers", whole=True)  # low, low + 1, …, high with equal probabilities
 SIGNED = Law(_signed, "uniform, with a random sign")  # a uniform magnitude with a random sign; 0 ≤ low
 # of mean 0 and a standard deviation uniform on [low, high); 0 ≤ low; up to 6.4 of them

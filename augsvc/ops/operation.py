@@ -244,6 +244,11 @@ class Operation(Step):
     elsewhere: ClassVar[Mapping[str, str]] = {}
 
     @property
+    def needs_rate(self) -> bool:
+        """Audio: whether it works in Hz or seconds, so that clips need a rate."""
+        return False
+
+    @property
     def statistics(self) -> frozenset[Statistic]:
         """The statistics of each incoming sample that it requests, by its settings alone; any of them opens a pass."""
         return frozenset()

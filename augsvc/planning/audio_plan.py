@@ -1,40 +1,43 @@
-"""A planned pipeline over audio: from draws to the integers that a pass over clips runs on.
+"""A planned pipeline over audio: from draws to the steps that executors run.
 
-Passes are move → tone → noise, in the user's order (augsvc.planning.passes). An operation that requests a statistic, here the
-level of the incoming clip, opens one.
+Passes are move → tone → filter → noise → erase, in the user's order (augsvc.planning.passes). An operation that requests a
+statistic, here the level of the incoming clip, opens one.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
 from augsvc.arrays import I64
+from augsvc.errors import SpecInvalid
 from augsvc.numerics import exact
-from augsvc.ops.kinds.audio import SOUND_BITS, Clip, Shape, SoundMove, SoundNoise, SoundTone
-from augsvc.ops.operation import Draw, Step
+from augsvc.ops.kinds.audio import (
+    SOUND_BITS,
+    Clip,
+    SoundEnvelope,
+    SoundErase,
+    SoundFilter,
+    SoundMove,
+    SoundNoise,
+    SoundTone,
+)
+from augsvc.ops.operation import Draw, Operation, Step
 from augsvc.ops.tree import Tree
-from augsvc.planning.passes import Pass, Passes, plan_passes
-
-NOISE_BITS = 40  # fraction bits of the standard deviation of noise, relative to the clip's root mean square
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FixedShape:
-    """A shape in fixed point (SOUND_BITS), for the n clips that it changes."""
-
-    gain: I64 | None  # n
-    limit: I64 | None  # n
-    curve: I64 | None  # n,CURVE_ENTRIES
-    step: I64 | None  # n
-    rows: I64  # n: their rows in the batch
-
-    @staticmethod
-    def of(shape: Shape, rows: I64) -> "FixedShape":
-        """Rounds every stage that is present."""
-        parts = (shape.gain, shape.limit, shape.curve, shape.step)
-        gain, limit, curve, step = (None if values is None else exact.to_fixed(values, SOUND_BITS) for values in parts)
-        return FixedShape(gain, limit, curve, step, rows)
+from augsvc.planning.audio_steps import (
+    NOISE_BITS,
+    FixedEnvelope,
+    FixedShape,
+    SectionPair,
+    SideMix,
+    SideNoise,
+    SoundStep,
+    Turn,
+    WhiteNoise,
+    Window,
+)
+from augsvc.planning.passes import Passes, plan_passes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,8 +48,14 @@ class SoundPlan(Passes):
 
     @staticmethod
     def of(steps: Sequence[Step], clip: Clip) -> "SoundPlan":
-        """Plans a validated pipeline."""
+        """Plans a validated pipeline.
+
+        Raises:
+            SpecInvalid: an operation needs the rate of the clips, and they came without one.
+        """
         tree = Tree.of(steps)
+        if clip.rate is None and (names := sorted({op.op for op in tree.operations if op.needs_rate})):
+            raise SpecInvalid(f"{names[0]} needs the rate of the clips: set sample_rate", field="sample_rate")
         return SoundPlan(tree, plan_passes(tree, None), "fit:middle", clip)
 
     @property
@@ -54,39 +63,64 @@ class SoundPlan(Passes):
         """Samples of a clip."""
         return self.clip.samples
 
-    def windows(self, pass_: Pass, draws: Sequence[Draw], lengths: I64) -> I64 | None:
-        """The moves of a pass as one: (N, 3) of shift, first, last, for out[t] = in[t − shift] where first ≤ t < last, else 0.
+    def lower(self, draws: Sequence[Draw], lengths: I64) -> list[SoundStep]:
+        """All steps over clips of `lengths` samples (N,), in the order of the passes. Moves in a row are one step."""
+        steps: list[SoundStep] = []
+        pairs = [(self.operations[index], draws[index]) for pass_ in self.passes for index in pass_.steps]
+        for shifts, group in groupby(pairs, key=lambda pair: _is_shift(pair[0])):
+            if shifts:
+                steps.append(self._window([(op, draw) for op, draw in group if isinstance(op, SoundMove)], lengths))
+            else:
+                steps += [step for op, draw in group for step in self._lower_operation(op, draw, lengths)]
+        return steps
 
-        `lengths` (N,) are the clips' own. None if nothing moves. Samples that one move pushes out of the clip are not brought
-        back by the next.
-        """
-        moves = self.of_kind(pass_, SoundMove)
-        if not moves:
-            return None
+    def _window(self, moves: Sequence[tuple[SoundMove, Draw]], lengths: I64) -> Window:
+        """Samples that one move pushes out of the clip are not brought back by the next."""
         shift = np.zeros(len(lengths), dtype=np.int64)
         first, last = shift.copy(), lengths
-        for index, move in moves:
-            draw = draws[index]
+        for move, draw in moves:
             delay = np.where(draw.selected, np.clip(move.samples(draw, lengths, self.clip.rate), -lengths, lengths), 0)
             shift = shift + delay
             first, last = np.maximum(first + delay, 0), np.minimum(last + delay, lengths)
-        return np.stack((shift, first, np.maximum(last, first)), axis=-1)
+        return Window(np.stack((shift, first, np.maximum(last, first)), axis=-1))
 
-    def shapes(self, pass_: Pass, draws: Sequence[Draw]) -> list[FixedShape]:
-        """The tones of a pass, in order. Only selected clips get a curve: computing it takes as long as applying it."""
-        shapes = []
-        for index, tone in self.of_kind(pass_, SoundTone):
-            rows = np.flatnonzero(draws[index].selected)
-            shapes.append(FixedShape.of(tone.shape(draws[index].take(rows)), rows))
-        return shapes
+    def _lower_operation(self, operation: Operation, draw: Draw, lengths: I64) -> list[SoundStep]:
+        """Only selected clips get a curve, sections or knots: computing them takes as long as applying them."""
+        rows = np.flatnonzero(draw.selected)
+        if isinstance(operation, SoundMove):
+            return self._faded_move(operation, draw, lengths)
+        if isinstance(operation, SoundTone):
+            return [FixedShape.of(operation.shape(draw.take(rows)), rows)]
+        if isinstance(operation, SoundFilter):
+            return [*SectionPair.of(operation.sections(draw.take(rows), self.clip.rate or 1), rows)]
+        if isinstance(operation, SoundEnvelope | SoundErase):
+            return [*FixedEnvelope.of(operation.knots(draw.take(rows), lengths[rows], self.clip.rate or 1), rows)]
+        if isinstance(operation, SoundNoise):
+            return self._noise(operation, draw, rows)
+        raise NotImplementedError(f"{operation.op} is of no kind of audio")
 
-    def noises(self, pass_: Pass, draws: Sequence[Draw]) -> list[tuple[Draw, I64]]:
-        """The draws of each noise of a pass, and its standard deviation (N,) for a clip whose root mean square is 1, with
-        NOISE_BITS fraction bits, 0 for clips not selected.
-        """
-        noises = []
-        for index, noise in self.of_kind(pass_, SoundNoise):
-            draw = draws[index]
-            std = exact.to_fixed(noise.std(draw, np.ones(len(draw.selected))), NOISE_BITS)
-            noises.append((draw, np.where(draw.selected, std, 0)))
-        return noises
+    def _faded_move(self, move: SoundMove, draw: Draw, lengths: I64) -> list[SoundStep]:
+        rows, steps = np.flatnonzero(draw.selected), list[SoundStep]()
+        if move.wraps or move.backwards:
+            delay = np.where(draw.selected, move.samples(draw, lengths, self.clip.rate), 0) % np.maximum(lengths, 1)
+            steps.append(Turn(np.stack((delay, draw.selected & move.backwards), axis=-1).astype(np.int64)))
+        else:
+            steps.append(self._window([(move, draw)], lengths))
+        knots = move.fades(draw.take(rows), lengths[rows], self.clip.rate or 1)
+        return steps if knots is None else [*steps, *FixedEnvelope.of(knots, rows)]
+
+    def _noise(self, noise: SoundNoise, draw: Draw, rows: I64) -> list[SoundStep]:
+        ratio = np.where(draw.selected, exact.to_fixed(noise.std(draw, np.ones(len(draw.selected))), NOISE_BITS), 0)
+        sections = noise.color(draw.take(rows), self.clip.rate or 1)
+        if sections is not None:
+            pairs = [pair.on_side() for pair in SectionPair.of(sections, rows)]
+            return [SideNoise(draw, rows), *pairs, SideMix(ratio)]
+        std = noise.level_std(draw)
+        if std is None:
+            return [WhiteNoise(draw, ratio)]
+        return [WhiteNoise(draw, ratio, np.where(draw.selected, exact.to_fixed(std, SOUND_BITS), 0))]
+
+
+def _is_shift(operation: Operation) -> bool:
+    """Whether it merges with its neighbours into one window."""
+    return isinstance(operation, SoundMove) and operation.shifts

@@ -18,7 +18,7 @@ IMAGE_KERNELS = (
     "sum_values",
     "count_levels",
 )
-SOUND_KERNELS = ("shape_clips", "measure_levels", "add_noise")
+SOUND_KERNELS = ("shape_clips", "measure_levels", "add_noise", "run_serial")
 KERNELS = IMAGE_KERNELS + SOUND_KERNELS
 REGISTERS = {
     "draw": 80,

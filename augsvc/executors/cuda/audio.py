@@ -1,4 +1,6 @@
-"""The fused executor for audio on a GPU: one launch for consecutive moves and tones, two for a noise; in chunks, as images."""
+"""The fused executor for audio on a GPU: one launch for consecutive shifts and tones, two for a white noise, one for each other
+step; in chunks, as images.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,11 +14,11 @@ from augsvc.executors.cuda.lane_pool import LanePool, cut
 from augsvc.executors.cuda.staging import StagingBuffer
 from augsvc.executors.fused.kernels import sound_cuda as grids
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK
-from augsvc.executors.fused.kernels.sound import NOISE, SHIFT, SoundArgs
+from augsvc.executors.fused.kernels.sound import NOISE, SHAPE, SHIFT, SoundArgs
 from augsvc.executors.fused.kernels.sound_cuda import Levels, Tape
 from augsvc.executors.fused.lower_audio import lower_sound
 from augsvc.executors.protocol import resampling_traits
-from augsvc.ops.kinds.audio import SoundMove, SoundNoise, SoundTone
+from augsvc.ops.kinds.audio import SOUND_KINDS
 from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.audio_plan import SoundPlan
 
@@ -29,7 +31,7 @@ _MAX_LEVEL_BLOCKS = 64  # that measure the level of one clip
 class FusedCudaSound:
     """Runs plans over clips on one GPU. Thread-safe: each thread leases a lane."""
 
-    kinds: ClassVar[frozenset[type[Operation]]] = frozenset({SoundMove, SoundTone, SoundNoise})
+    kinds: ClassVar[frozenset[type[Operation]]] = SOUND_KINDS
 
     lanes: LanePool
     quantiles: npt.NDArray[np.int16]
@@ -94,6 +96,11 @@ class AudioChunk:
             elif kind == SHIFT and step > begin:
                 self._shape(begin, step, -1, args, levels)
                 begin = step
+            elif kind not in (NOISE, SHIFT, SHAPE):
+                if begin < step:
+                    self._shape(begin, step, -1, args, levels)
+                self._run_serial(step, args)
+                begin = step + 1
         if begin < len(self.args.steps):
             self._shape(begin, len(self.args.steps), -1, args, levels)
         return self._download()
@@ -115,6 +122,15 @@ class AudioChunk:
         if first < last and self.args.steps[first, 0] == SHIFT:
             self.tape = "second" if self.tape == "first" else "first"
         self._launch(grids.shape_clips, self._blocks(1), first, last, noise, args, Tape(before, self._clips()), levels)
+
+    def _run_serial(self, step: int, args: SoundArgs) -> None:
+        """A step whose samples depend on one another: a thread per clip."""
+        side = self.staging.array(
+            "side", self.clips.shape if self.args.mixes.size else (len(self.clips), 0), np.float32
+        )
+        device = self.staging.device
+        blocks = -(-len(self.clips) // device.threads)
+        device.launch(grids.run_serial, (blocks, 1), step, args, Tape(self._clips(), side))
 
     def _add_noise(self, column: int, args: SoundArgs, levels: Levels) -> None:
         tape = Tape(self._clips(), self._clips())

@@ -11,7 +11,7 @@ from augsvc.arrays import F32, I64, ranges
 from augsvc.executors.fused.kernels import sound_cpu
 from augsvc.executors.fused.lower_audio import lower_sound
 from augsvc.executors.protocol import resampling_traits
-from augsvc.ops.kinds.audio import SoundMove, SoundNoise, SoundTone
+from augsvc.ops.kinds.audio import SOUND_KINDS
 from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.audio_plan import SoundPlan
 
@@ -23,7 +23,7 @@ _CHUNK = 1 << 20  # samples between two checks: some 10 ms
 class FusedSound:
     """Runs audio plans on the CPU. Thread-safe."""
 
-    kinds: ClassVar[frozenset[type[Operation]]] = frozenset({SoundMove, SoundTone, SoundNoise})
+    kinds: ClassVar[frozenset[type[Operation]]] = SOUND_KINDS
 
     threads: int
     quantiles: npt.NDArray[np.int16]

@@ -1,57 +1,134 @@
 """Lowers an audio plan and its draws to kernel arguments."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from augsvc.arrays import F32, I64, U8
-from augsvc.executors.fused.kernels.sound import CURVE, GAIN, LIMIT, NOISE, SHAPE, SHIFT, STEP, SoundArgs
-from augsvc.numerics.rng import seed_key
+from augsvc.arrays import F32, F64, I64, U8
+from augsvc.executors.fused.kernels.sound import (
+    CURVE,
+    ENVELOPE,
+    FILTER,
+    GAIN,
+    GENERATE,
+    LIMIT,
+    MIX,
+    NOISE,
+    SHAPE,
+    SHIFT,
+    SIDE_FILTER,
+    STEP,
+    TURN,
+    SoundArgs,
+)
+from augsvc.numerics.rng import QUANTILE_BITS, seed_key
 from augsvc.ops.kinds.audio import CURVE_ENTRIES, SOUND_BITS
 from augsvc.ops.operation import Draw
-from augsvc.planning.audio_plan import FixedShape, SoundPlan
+from augsvc.planning.audio_plan import SoundPlan
+from augsvc.planning.audio_steps import (
+    SECTION_BITS,
+    FixedEnvelope,
+    FixedShape,
+    SectionPair,
+    SideMix,
+    SideNoise,
+    SoundStep,
+    Turn,
+    Window,
+)
 
 _UNIT = np.float32(1 << SOUND_BITS)
+_SECTION_UNIT = 2.0**-SECTION_BITS
+
+
+@dataclass(slots=True, eq=False)
+class _Columns:
+    """The steps of a plan by kind: each kernel argument's columns, and the steps' order."""
+
+    n: int
+    steps: list[tuple[int, int]] = field(default_factory=list)
+    active: list[U8] = field(default_factory=list)
+    windows: list[I64] = field(default_factory=list)
+    shapes: list[FixedShape] = field(default_factory=list)
+    noises: list[Draw] = field(default_factory=list)
+    ratios: list[I64] = field(default_factory=list)
+    scales: list[I64] = field(default_factory=list)
+    pairs: list[SectionPair] = field(default_factory=list)
+    envelopes: list[FixedEnvelope] = field(default_factory=list)
+    turns: list[I64] = field(default_factory=list)
+    mixes: list[I64] = field(default_factory=list)
+
+    def add(self, step: SoundStep) -> None:
+        """Appends a step."""
+        if isinstance(step, Window):
+            self._append(SHIFT, self.windows, step.bounds)
+        elif isinstance(step, FixedShape):
+            self._append(SHAPE, self.shapes, step, step.rows)
+        elif isinstance(step, SectionPair):
+            self._append(SIDE_FILTER if step.side else FILTER, self.pairs, step, step.rows)
+        elif isinstance(step, FixedEnvelope):
+            self._append(ENVELOPE, self.envelopes, step, step.rows)
+        elif isinstance(step, Turn):
+            self._append(TURN, self.turns, step.turns, np.flatnonzero(step.turns.any(axis=1)))
+        elif isinstance(step, SideMix):
+            self._append(MIX, self.mixes, step.ratio, np.flatnonzero(step.ratio))
+        elif isinstance(step, SideNoise):
+            self._add_noise(GENERATE, step.draw, np.zeros(self.n, np.int64), None, step.rows)
+        else:
+            self._add_noise(NOISE, step.draw, step.ratio, step.scale, np.flatnonzero(step.ratio))
+
+    def _append(self, kind: int, column: list[Any], values: object, rows: I64 | slice = slice(None)) -> None:
+        self.steps.append((kind, len(column)))
+        column.append(values)
+        active = np.zeros(self.n, np.uint8)
+        active[rows] = 1
+        self.active.append(active)
+
+    def _add_noise(self, kind: int, draw: Draw, ratio: I64, scale: I64 | None, rows: I64) -> None:
+        self._append(kind, self.noises, draw, rows)
+        self.ratios.append(ratio)
+        self.scales.append(np.zeros(self.n, np.int64) if scale is None else scale)
 
 
 def lower_sound(plan: SoundPlan, draws: Sequence[Draw], lengths: I64, quantiles: npt.NDArray[np.int16]) -> SoundArgs:
     """All steps of a plan over clips of `lengths` samples (N,), in the order of its passes."""
     n = len(lengths)
-    steps: list[tuple[int, int]] = []
-    windows: list[I64] = []
-    shapes: list[FixedShape] = []
-    noises: list[tuple[Draw, I64]] = []
-    for pass_ in plan.passes:
-        if (window := plan.windows(pass_, draws, lengths)) is not None:
-            steps.append((SHIFT, len(windows)))
-            windows.append(window)
-        for shape in plan.shapes(pass_, draws):
-            steps.append((SHAPE, len(shapes)))
-            shapes.append(shape)
-        for noise in plan.noises(pass_, draws):
-            steps.append((NOISE, len(noises)))
-            noises.append(noise)
+    columns = _Columns(n)
+    for step in plan.lower(draws, lengths):
+        columns.add(step)
+    shapes, noises = columns.shapes, columns.noises
     curved = any(shape.curve is not None for shape in shapes)
     indices, time, seed = np.zeros(n, np.uint32), 0, (0, 0)
-    for draw, _ in noises:
+    for draw in noises:
         indices, time, seed = draw.address.indices.astype(np.uint32), draw.address.time_word, seed_key(draw.seed)
+    knots, knot_gains = _lower_envelopes(columns.envelopes, n)
+    deviate_units = np.float32(2.0 ** -(SOUND_BITS + QUANTILE_BITS))
     return SoundArgs(
-        np.array(steps, np.int64).reshape(-1, 2),
-        np.ascontiguousarray(lengths, np.int64),
-        _stack(windows, np.zeros((n, 0, 3), np.int64)),
-        np.array([_stages(shape) for shape in shapes], np.int64),
-        _lower_stage([(shape.rows, shape.gain) for shape in shapes], (n,)),
-        _lower_stage([(shape.rows, shape.limit) for shape in shapes], (n,)),
-        _lower_stage([(shape.rows, shape.curve) for shape in shapes], (n, CURVE_ENTRIES if curved else 0)),
-        _lower_stage([(shape.rows, shape.step) for shape in shapes], (n,)),
-        _selected([shape.rows for shape in shapes], n),
-        np.array([draw.key for draw, _ in noises], np.uint32),
-        _stack([ratio for _, ratio in noises], np.zeros((n, 0), np.int64)),
-        indices,
-        time,
-        *seed,
-        quantiles,
+        steps=np.array(columns.steps, np.int64).reshape(-1, 2),
+        lengths=np.ascontiguousarray(lengths, np.int64),
+        windows=_stack(columns.windows, np.zeros((n, 0, 3), np.int64)),
+        stages=np.array([_stages(shape) for shape in shapes], np.int64),
+        gains=_lower_stage([(shape.rows, shape.gain) for shape in shapes], (n,)),
+        limits=_lower_stage([(shape.rows, shape.limit) for shape in shapes], (n,)),
+        curves=_lower_stage([(shape.rows, shape.curve) for shape in shapes], (n, CURVE_ENTRIES if curved else 0)),
+        step_sizes=_lower_stage([(shape.rows, shape.step) for shape in shapes], (n,)),
+        active=_stack(columns.active, np.zeros((n, 0), np.uint8)),
+        keys=np.array([draw.key for draw in noises], np.uint32),
+        ratios=_stack(columns.ratios, np.zeros((n, 0), np.int64)),
+        scales=_stack(columns.scales, np.zeros((n, 0), np.int64)).astype(np.float32) * deviate_units,
+        sections=_lower_sections(columns.pairs, n),
+        knots=knots,
+        knot_gains=knot_gains,
+        turns=_stack(columns.turns, np.zeros((n, 0, 2), np.int64)),
+        mixes=_stack(columns.mixes, np.zeros((n, 0), np.int64)),
+        indices=indices,
+        time=time,
+        seed_low=seed[0],
+        seed_high=seed[1],
+        quantiles=quantiles,
     )
 
 
@@ -69,13 +146,24 @@ def _lower_stage(stages: Sequence[tuple[I64, I64 | None]], shape: tuple[int, ...
     return lowered
 
 
-def _selected(rows: Sequence[I64], n: int) -> U8:
-    """Whether a shape applies to a clip: (N, S)."""
-    selected = np.zeros((n, len(rows)), np.uint8)
-    for k, selected_rows in enumerate(rows):
-        selected[selected_rows, k] = 1
-    return selected
+def _lower_sections(pairs: Sequence[SectionPair], n: int) -> F64:
+    """The coefficients (N, F, 2, 5); 0 for clips that are not filtered."""
+    sections = np.zeros((n, len(pairs), 2, 5))
+    for k, pair in enumerate(pairs):
+        sections[pair.rows, k] = pair.coefficients.astype(np.float64) * _SECTION_UNIT
+    return sections
 
 
-def _stack(columns: Sequence[I64], none: I64) -> I64:
+def _lower_envelopes(envelopes: Sequence[FixedEnvelope], n: int) -> tuple[I64, F32]:
+    """Positions and gains (N, E, P), P being the largest number of knots: the last one is repeated."""
+    most = max((envelope.positions.shape[1] for envelope in envelopes), default=0)
+    positions, gains = np.zeros((n, len(envelopes), most), np.int64), np.zeros((n, len(envelopes), most), np.float32)
+    for k, envelope in enumerate(envelopes):
+        knots = np.minimum(np.arange(most), envelope.positions.shape[1] - 1)
+        positions[envelope.rows, k] = envelope.positions[:, knots]
+        gains[envelope.rows, k] = envelope.gains[:, knots].astype(np.float32) / _UNIT
+    return positions, gains
+
+
+def _stack(columns: Sequence[Any], none: Any) -> Any:
     return np.stack(columns, axis=1) if columns else none

@@ -1,6 +1,7 @@
 """The reference executor for audio, part of the `kornia` executor: float32 in torch, on CPU or CUDA.
 
-Every step is elementwise IEEE arithmetic, a look-up or a sum of integers, so that no clip depends on the rest of its batch.
+Every step is elementwise IEEE arithmetic, a look-up, a sum of integers or runs one clip at a time, so that no clip depends on
+the rest of its batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -8,7 +9,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import scipy
 import torch
+from scipy.signal import sosfilt
 
 from augsvc.arrays import F32, I64, ranges
 from augsvc.cpus import cores
@@ -16,11 +19,26 @@ from augsvc.executors.device_errors import ChunkRunner, is_lost, report_loss
 from augsvc.executors.protocol import resampling_traits
 from augsvc.executors.reference.philox import sixteen_bits
 from augsvc.numerics.rng import QUANTILE_BITS, quantile_table
-from augsvc.ops.kinds.audio import CURVE_ENTRIES, SOUND_BITS, SoundMove, SoundNoise, SoundTone
+from augsvc.ops.kinds.audio import CURVE_ENTRIES, SOUND_BITS, SOUND_KINDS
 from augsvc.ops.operation import Draw, Operation
-from augsvc.planning.audio_plan import NOISE_BITS, FixedShape, SoundPlan
+from augsvc.planning.audio_plan import SoundPlan
+from augsvc.planning.audio_steps import (
+    NOISE_BITS,
+    SECTION_BITS,
+    ClipStep,
+    FixedEnvelope,
+    FixedShape,
+    SectionPair,
+    SideMix,
+    SideNoise,
+    Turn,
+    Window,
+)
 
 _UNIT = float(1 << SOUND_BITS)
+_SECTION_UNIT = 2.0**SECTION_BITS
+_DEVIATE_UNIT = np.float32(2.0 ** -(SOUND_BITS + QUANTILE_BITS))
+FLUSH, TINY = 2048, 1e-30  # a filter's states below TINY become 0 after every FLUSH samples
 _CHUNK = {"cpu": 1 << 18, "cuda": 1 << 24}  # values of a temporary: on a CPU it should stay in the cache
 _MAX_ROWS = 512
 LOUDEST = 2.0**60  # full scales: the bound of consecutive gains, so that values stay finite
@@ -32,7 +50,7 @@ _EXPONENTS = (-100, 127)  # limits of the power of 2 above that value: a softer 
 class TorchSound:
     """Runs audio plans on one device. Thread-safe."""
 
-    kinds: ClassVar[frozenset[type[Operation]]] = frozenset({SoundMove, SoundTone, SoundNoise})
+    kinds: ClassVar[frozenset[type[Operation]]] = SOUND_KINDS
 
     device: torch.device
     quantiles: torch.Tensor
@@ -56,7 +74,7 @@ class TorchSound:
         """Everything besides the code that the float arithmetic depends on; part of the arithmetic id."""
         cuda = self.device.type == "cuda"
         hardware = torch.cuda.get_device_name(self.device) if cuda else torch.backends.cpu.get_cpu_capability()
-        return "kornia", torch.__version__, self.device.type, hardware, *resampling_traits()
+        return "kornia", torch.__version__, scipy.__version__, self.device.type, hardware, *resampling_traits()
 
     def run(self, plan: SoundPlan, clips: F32, lengths: I64, draws: Sequence[Draw], check: Callable[[], None]) -> None:
         """As SoundExecutor.run.
@@ -76,17 +94,68 @@ class TorchSound:
         self, plan: SoundPlan, clips: F32, lengths: I64, draws: Sequence[Draw], check: Callable[[], None]
     ) -> None:
         values = torch.from_numpy(clips).to(self.device)
+        side = torch.empty_like(values)
         padding = self._padding(lengths, plan.clip.samples)
-        for pass_ in plan.passes:
+        for step in plan.lower(draws, lengths):
             check()
-            if (windows := plan.windows(pass_, draws, lengths)) is not None:
-                values = _shift(values, windows)
-            for shape in plan.shapes(pass_, draws):
-                values = _silence(self._apply_shape(values, shape), padding)
-            for draw, ratio in plan.noises(pass_, draws):
-                scale = noise_scale(ratio, *measure_level(values), lengths)
-                values = _silence(self._add_noise(values, draw, scale, check), padding)
+            if isinstance(step, SideNoise):
+                side = self._add_noise(torch.zeros_like(values), step.draw, _one_of(step.rows, len(clips)), check)
+                side = _silence(side, padding)
+            elif isinstance(step, SectionPair) and step.side:
+                side = self._filter(side, step, lengths, check)
+            else:
+                values = _silence(self._run_step(values, side, step, lengths, check), padding)
         torch.from_numpy(clips).copy_(values)
+
+    def _run_step(
+        self, values: torch.Tensor, side: torch.Tensor, step: ClipStep, lengths: I64, check: Callable[[], None]
+    ) -> torch.Tensor:
+        if isinstance(step, Window):
+            return _shift(values, step.bounds)
+        if isinstance(step, Turn):
+            return _turn(values, step.turns, lengths)
+        if isinstance(step, FixedShape):
+            return self._apply_shape(values, step)
+        if isinstance(step, SectionPair):
+            return self._filter(values, step, lengths, check)
+        if isinstance(step, FixedEnvelope):
+            return self._apply_envelope(values, step)
+        if isinstance(step, SideMix):
+            scale = mix_scale(step.ratio, measure_level(values), measure_level(side))
+            return values + side * torch.from_numpy(scale).to(self.device)[:, None]
+        exponents, squares = measure_level(values)
+        if step.scale is None:
+            scale = noise_scale(step.ratio, exponents, squares, lengths)
+        else:
+            sounding = (values != 0).any(dim=1).cpu().numpy()
+            scale = np.where(sounding, step.scale.astype(np.float32) * _DEVIATE_UNIT, np.float32(0.0))
+        return self._add_noise(values, step.draw, scale, check)
+
+    def _filter(self, values: torch.Tensor, pair: SectionPair, lengths: I64, check: Callable[[], None]) -> torch.Tensor:
+        """One clip at a time, in float64, with SciPy on the CPU; states that are almost 0 become it, as in the kernel."""
+        filtered = values.cpu().numpy().copy()
+        sections = np.insert(pair.coefficients / _SECTION_UNIT, 3, 1.0, axis=-1)
+        for row, section in zip(pair.rows.tolist(), sections, strict=True):
+            check()
+            state = np.zeros((2, 2))
+            for span in ranges(int(lengths[row]), FLUSH):
+                chunk, state = sosfilt(section, filtered[row, span].astype(np.float64), zi=state)
+                filtered[row, span] = np.clip(chunk, -LOUDEST, LOUDEST)
+                state[np.abs(state) < TINY] = 0.0
+        return torch.from_numpy(filtered).to(self.device)
+
+    def _apply_envelope(self, values: torch.Tensor, envelope: FixedEnvelope) -> torch.Tensor:
+        values = values.clone()
+        gains = envelope.gains.astype(np.float32) / np.float32(_UNIT)
+        factors = (
+            np.stack(
+                [expand_knots(at, gain, values.shape[1]) for at, gain in zip(envelope.positions, gains, strict=True)]
+            )
+            if len(gains)
+            else np.zeros((0, values.shape[1]), np.float32)
+        )
+        values[envelope.rows] *= torch.from_numpy(factors).to(self.device)
+        return values
 
     def _apply_shape(self, values: torch.Tensor, shape: FixedShape) -> torch.Tensor:
         chosen = values[shape.rows]
@@ -134,6 +203,34 @@ def _shift(values: torch.Tensor, windows: I64) -> torch.Tensor:
     return shifted
 
 
+def _turn(values: torch.Tensor, turns: I64, lengths: I64) -> torch.Tensor:
+    turned = values.clone()
+    for row, ((delay, backwards), length) in enumerate(zip(turns.tolist(), lengths.tolist(), strict=True)):
+        clip = values[row, :length].flip(0) if backwards else values[row, :length]
+        turned[row, :length] = clip.roll(delay)
+    return turned
+
+
+def expand_knots(positions: I64, gains: F32, samples: int) -> F32:
+    """The gain of every sample (T,): linear between knots, constant before the first and after the last one."""
+    expanded, time = np.full(samples, gains[-1]), np.arange(samples)
+    expanded[time < positions[0]] = gains[0]
+    for knot in range(len(positions) - 1):
+        first, last = positions[knot], positions[knot + 1]
+        if first < last:
+            slope = (gains[knot + 1] - gains[knot]) / np.float32(last - first)
+            span = (time >= first) & (time < last)
+            expanded[span] = gains[knot] + slope * (time[span] - first).astype(np.float32)
+    return expanded
+
+
+def _one_of(rows: I64, n: int) -> F32:
+    """1 in the rows, elsewhere 0: (n,)."""
+    ones = np.zeros(n, np.float32)
+    ones[rows] = 1.0
+    return ones
+
+
 def _silence(values: torch.Tensor, padding: torch.Tensor | None) -> torch.Tensor:
     return values if padding is None else values.masked_fill_(padding, 0.0)
 
@@ -166,3 +263,16 @@ def noise_scale(ratio: I64, exponents: I64, squares: I64, lengths: I64) -> F32:
     relative = np.ldexp(rms * ratio.astype(np.float64), -(LEVEL_BITS + NOISE_BITS + QUANTILE_BITS)).astype(np.float32)
     scale: F32 = np.ldexp(relative, exponents)
     return scale
+
+
+def mix_scale(ratio: I64, clips: tuple[I64, I64], sides: tuple[I64, I64]) -> F32:
+    """The factor of each side (N,), so that its root mean square becomes `ratio` times the clip's: levels as `measure_level`
+    gives them. 0 where one of them is silent.
+    """
+    (clip_powers, clip_squares), (side_powers, side_squares) = clips, sides
+    relative = np.sqrt(clip_squares / np.maximum(side_squares, 1)) * (ratio * 2.0**-NOISE_BITS)
+    with np.errstate(over="ignore"):
+        scale = np.ldexp(np.ldexp(relative.astype(np.float32), -np.minimum(side_powers, 126)), clip_powers)
+    scale = np.minimum(scale, np.float32(LOUDEST))
+    sounding = (clip_squares > 0) & (side_squares > 0)
+    return np.where(sounding, scale, np.float32(0.0))

@@ -1,9 +1,14 @@
 """The kinds of audio: what their operations lower to, in whole samples and in fixed point.
 
-    kind     what the lowering yields, per clip                         neighbours of the same kind
-    move     a shift in samples within the clip, zero-padded            one shift, and the window that remains
-    tone     gain, limit, curve, step, in that order                    one after the other
-    noise    a standard deviation, from the level of the clip           in order
+    kind        what the lowering yields, per clip                         neighbours of the same kind
+    move        a shift in samples within the clip, zero-padded            one shift, and the window that remains
+                a shift in a circle, a direction                           one after the other
+    tone        gain, limit, curve, step, in that order                    one after the other
+                SoundEnvelope: gains at knots, linear between them         one after the other
+    filter      second-order sections                                      one after the other
+    noise       a standard deviation, from the level of the clip, or       in order
+                absolute; sections that filter the noise
+    erase       as SoundEnvelope, with gains of 0                          one after the other
 
 Full scale is ±1; values are not clipped unless an operation does so. A clip shorter than the stream's window is followed by
 zeros, which no operation sees: shifts and levels refer to the clip's own length.
@@ -11,7 +16,7 @@ zeros, which no operation sees: shifts and levels refer to the clip's own length
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from augsvc.arrays import F64, I64
 from augsvc.ops.operation import Draw, Kind, Operation, Statistic
@@ -28,18 +33,40 @@ class Clip:
     rate: int | None  # Hz; None where a client sent clips without a rate
 
 
+class Knots(NamedTuple):
+    """K envelopes, one after the other: a gain is linear between its knots, constant before the first and after the last one."""
+
+    positions: I64  # N,K,P: in samples, ascending; they may lie outside of the clip
+    gains: F64  # N,K,P
+
+
 class SoundMove(Operation):
-    """Moves a clip in time."""
+    """Moves a clip in time, by whole samples."""
 
     kind: ClassVar[Kind] = Kind.MOVE
     media: ClassVar[str] = "audio"
+    backwards: ClassVar[bool] = False  # reverses it first
 
     @abstractmethod
     def samples(self, draw: Draw, lengths: I64, rate: int | None) -> I64:
         """The delay in samples (N,) of clips of `lengths` samples (N,) at `rate` Hz, None if unknown.
 
-        Zeros move in; what leaves the clip is lost.
+        Zeros move in, and what leaves the clip is lost; or, if it `wraps`, comes in at the other end.
         """
+
+    @property
+    def wraps(self) -> bool:
+        """Whether the clip moves in a circle."""
+        return False
+
+    @property
+    def shifts(self) -> bool:
+        """Whether it is a shift and nothing else, which merges with its neighbours."""
+        return not (self.wraps or self.backwards)
+
+    def fades(self, draw: Draw, lengths: I64, rate: int) -> Knots | None:
+        """Envelopes over the moved clip; whether there are any depends on the settings alone."""
+        return None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,8 +90,42 @@ class SoundTone(Operation):
         """The wave-shaping; which of its parts are present depends on the settings alone."""
 
 
+class SoundEnvelope(Operation):
+    """Multiplies a clip with a gain over time."""
+
+    kind: ClassVar[Kind] = Kind.TONE
+    media: ClassVar[str] = "audio"
+
+    @abstractmethod
+    def knots(self, draw: Draw, lengths: I64, rate: int) -> Knots:
+        """Envelopes for clips of `lengths` samples (N,)."""
+
+
+class SoundErase(Operation):
+    """Silences intervals of a clip."""
+
+    kind: ClassVar[Kind] = Kind.ERASE
+    media: ClassVar[str] = "audio"
+
+    @abstractmethod
+    def knots(self, draw: Draw, lengths: I64, rate: int) -> Knots:
+        """Envelopes for clips of `lengths` samples (N,), 0 in the intervals."""
+
+
+class SoundFilter(Operation):
+    """Filters a clip with second-order sections, from zero states."""
+
+    kind: ClassVar[Kind] = Kind.FILTER
+    media: ClassVar[str] = "audio"
+    needs_rate: ClassVar[bool] = True
+
+    @abstractmethod
+    def sections(self, draw: Draw, rate: int) -> F64:
+        """The cascade: b0 b1 b2 a1 a2 (N, S, 5), a0 being 1; S depends on the settings alone. See augsvc.numerics.sections."""
+
+
 class SoundNoise(Operation):
-    """Adds white noise of a level relative to the clip."""
+    """Adds noise of a level relative to the clip, or absolute; a silent clip stays silent."""
 
     kind: ClassVar[Kind] = Kind.NOISE
     media: ClassVar[str] = "audio"
@@ -76,3 +137,16 @@ class SoundNoise(Operation):
 
         Both are relative to the scale of each clip, so quiet and loud clips get the same precision.
         """
+
+    def level_std(self, draw: Draw) -> F64 | None:
+        """An absolute standard deviation (N,), which then replaces `std`; whether there is one depends on the settings alone."""
+        return None
+
+    def color(self, draw: Draw, rate: int) -> F64 | None:
+        """The sections (N, S, 5) that filter the noise, as SoundFilter.sections; its level is then that of the filtered noise,
+        measured. None: it is white.
+        """
+        return None
+
+
+SOUND_KINDS = frozenset[type[Operation]]({SoundMove, SoundTone, SoundEnvelope, SoundFilter, SoundNoise, SoundErase})

@@ -21,10 +21,11 @@ from augsvc.executors.fused.kernels.compiled import compiled, inlined, threaded
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK, PIXEL_BLOCK, block
 
 F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
 Float = Any
 
-# Kinds of steps.
-SHIFT, SHAPE, NOISE = 0, 1, 2
+# Kinds of steps. A noise that is filtered is made on a second track, the side, and then mixed in.
+SHIFT, SHAPE, NOISE, FILTER, ENVELOPE, TURN, GENERATE, SIDE_FILTER, MIX = range(9)
 # The stages of a shape, in their order.
 GAIN, LIMIT, CURVE, STEP = 1, 2, 4, 8
 # A level is measured on integers of LEVEL_BITS bits, relative to a power of two; 2^24 squares stay below 2^62.
@@ -37,10 +38,13 @@ _ONE, _ZERO = np.float32(1.0), np.float32(0.0)
 _LAST, _LAST_LEFT = np.float32(1024.0), np.float32(1023.0)  # of a curve's entries
 _WHOLE = np.float32(2.0**23)  # from here on every number is whole
 _RMS_UNIT = 2.0 ** -(LEVEL_BITS + RATIO_BITS + DEVIATE_BITS)
+RATIO_UNIT = 2.0**-RATIO_BITS
 
 
 class SoundArgs(NamedTuple):
-    """K steps, one after the other, over N clips of T samples: M shifts, S shapes, Z noises."""
+    """K steps, one after the other, over N clips of T samples: M shifts, S shapes, Z noises, F pairs of sections, E envelopes,
+    U turns, X mixes.
+    """
 
     steps: I64  # K,2: a step's kind, and its index among those of its kind
     lengths: I64  # N: a clip's own samples; those after them are zeros, and stay so
@@ -50,9 +54,15 @@ class SoundArgs(NamedTuple):
     limits: F32  # N,S: clamped to ± limit
     curves: F32  # N,S,1025 over |v| in [0, 1], odd, constant beyond; or N,S,0 where no shape has one
     step_sizes: F32  # N,S: rounded to multiples of it, halves to even; 0 rounds nothing
-    shape_rows: U8  # N,S: whether the clip goes through the shape
+    active: U8  # N,K: whether the clip goes through the step
     keys: U32  # Z: the operations' counter words
     ratios: I64  # N,Z: the noise's standard deviation over the clip's root mean square, RATIO_BITS; 0: none
+    scales: F32  # N,Z: the factor of deviates of noise with an absolute level; 0: the level is relative
+    sections: F64  # N,F,2,5: b0 b1 b2 a1 a2
+    knots: I64  # N,E,P: positions in samples, ascending
+    knot_gains: F32  # N,E,P
+    turns: I64  # N,U,2: delay, and whether the clip runs backwards
+    mixes: I64  # N,X: the side's root mean square over the clip's, RATIO_BITS
     indices: U32  # N: the clips' counter words
     time: int  # epoch << 8 | view
     seed_low: int
@@ -62,17 +72,19 @@ class SoundArgs(NamedTuple):
 
 @intrinsic  # type: ignore[untyped-decorator]
 def times(_: Any, one: Any, other: Any) -> Any:
-    """A product of two float32, rounded. A GPU's compiler fuses a plain one with the sum after it."""
+    """A product of two float32 or two float64, rounded. A GPU's compiler fuses a plain one with the sum after it."""
+    kind, ir_type, suffix = (
+        (types.float64, ir.DoubleType(), "d") if one == types.float64 else (types.float32, ir.FloatType(), "f")
+    )
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         if isinstance(context, CPUContext):
             return builder.fmul(*arguments)
-        single = ir.FloatType()
-        rounded_product = ir.FunctionType(single, [single, single])
-        multiply = cgutils.get_or_insert_function(builder.module, rounded_product, "llvm.nvvm.mul.rn.f")
+        rounded_product = ir.FunctionType(ir_type, [ir_type, ir_type])
+        multiply = cgutils.get_or_insert_function(builder.module, rounded_product, "llvm.nvvm.mul.rn." + suffix)
         return builder.call(multiply, arguments)
 
-    return types.float32(types.float32, types.float32), build
+    return kind(kind, kind), build
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -144,7 +156,7 @@ def render_sample(first: Int, last: Int, args: SoundArgs, clip: F32, n: Int, t: 
         k = args.steps[step, 1]
         if args.steps[step, 0] == SHIFT:
             value = _shift_sample(clip, args.windows[n, k], t)
-        elif args.steps[step, 0] == SHAPE and args.shape_rows[n, k]:
+        elif args.steps[step, 0] == SHAPE and args.active[n, step]:
             value = _shape_sample(value, args, n, k)
     return value
 
@@ -184,11 +196,12 @@ def level_exponent(largest: Int) -> Int:
 @threaded
 def level_scale(power: Int) -> Float:
     """The factor of values before they are squared."""
-    return _power_of_two(LEVEL_BITS - power)
+    return power_of_two(LEVEL_BITS - power)
 
 
-@compiled
-def _power_of_two(power: Int) -> Float:
+@threaded
+def power_of_two(power: Int) -> Float:
+    """2^power as float32, for −126 ≤ power ≤ 127."""
     return _from_bits(np.uint32((power + 127) << 23))
 
 
@@ -209,7 +222,15 @@ def square(value: Float, scale: Float) -> Int:
 def deviate_scale(squares: Int, samples: Int, ratio: Int, power: Int) -> Float:
     """The factor of the quantile table's deviates: rounded to float32 once, then only scaled. An empty clip counts as silent."""
     rms = math.sqrt(np.float64(squares) / np.float64(max(samples, 1)))
-    return times(np.float32(rms * np.float64(ratio) * _RMS_UNIT), _power_of_two(power))
+    return times(np.float32(rms * np.float64(ratio) * _RMS_UNIT), power_of_two(power))
+
+
+@threaded
+def noise_scale(args: SoundArgs, n: Int, k: Int, squares: Int, samples: Int, largest: Int) -> Float:
+    """The factor of the deviates of noise k for clip n; 0 for a silent clip, which stays as it is."""
+    if args.scales[n, k] > _ZERO:
+        return args.scales[n, k] if largest > 0 else _ZERO
+    return deviate_scale(squares, samples, args.ratios[n, k], level_exponent(largest))
 
 
 @inlined

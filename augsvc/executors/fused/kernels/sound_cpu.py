@@ -13,6 +13,7 @@ from augsvc.executors.fused.kernels.sound import (
     F32,
     GAIN,
     LIMIT,
+    NOISE,
     SHAPE,
     SHIFT,
     STEP,
@@ -22,13 +23,14 @@ from augsvc.executors.fused.kernels.sound import (
     amplify,
     apply_curve,
     clip_to,
-    deviate_scale,
     level_exponent,
     level_scale,
     magnitude_bits,
+    noise_scale,
     quantize,
     square_inline,
 )
+from augsvc.executors.fused.kernels.sound_steps import run_step
 
 _CHUNK = 2048  # samples that are moved, or whose random numbers are computed, together
 
@@ -38,21 +40,21 @@ def render(first: Int, last: Int, args: SoundArgs, clips: F32) -> None:
     """The clips first … last − 1 of N,T through all steps, in place."""
     words, deviates, buffer = np.empty(_CHUNK // 2, np.uint32), np.empty(_CHUNK, np.int16), np.empty(_CHUNK, np.float32)
     bits = words.view(np.uint16)  # little-endian: the low half first
+    side = np.empty(clips.shape[1] if args.mixes.shape[1] > 0 else 0, np.float32)
     for n in range(first, last):
-        _render_clip(n, clips[n, : args.lengths[n]], args, words, bits, deviates, buffer)
-
-
-@compiled
-def _render_clip(n: Int, clip: F32, args: SoundArgs, words: U32, bits: U16, deviates: I16, buffer: F32) -> None:
-    for step in range(args.steps.shape[0]):
-        kind, k = args.steps[step, 0], args.steps[step, 1]
-        if kind == SHIFT:
-            _shift(clip, args.windows[n, k], buffer)
-        elif kind == SHAPE:
-            if args.shape_rows[n, k]:
+        clip = clips[n, : args.lengths[n]]
+        for step in range(args.steps.shape[0]):
+            kind, k = args.steps[step, 0], args.steps[step, 1]
+            if args.active[n, step] == 0:
+                continue
+            if kind == SHIFT:
+                _shift(clip, args.windows[n, k], buffer)
+            elif kind == SHAPE:
                 _shape(clip, args, n, k)
-        elif args.ratios[n, k] != 0:
-            _add_noise(clip, args, n, k, words, bits, deviates)
+            elif kind == NOISE:
+                _add_noise(clip, args, n, k, words, bits, deviates)
+            else:
+                run_step(kind, k, args, n, clip, side[: clip.size])
 
 
 @compiled
@@ -120,8 +122,9 @@ def _quantize_clip(clip: F32, step_size: Float) -> None:
 
 @compiled
 def _add_noise(clip: F32, args: SoundArgs, n: Int, k: Int, words: U32, bits: U16, deviates: I16) -> None:
-    power = level_exponent(_largest_magnitude(clip))
-    scale = deviate_scale(_sum_squares(clip, level_scale(power)), clip.size, args.ratios[n, k], power)
+    largest = _largest_magnitude(clip)
+    squares = _sum_squares(clip, level_scale(level_exponent(largest)))
+    scale = noise_scale(args, n, k, squares, clip.size, largest)
     if scale == np.float32(0.0):  # a silent clip stays as it is
         return
     for begin in range(0, clip.size, _CHUNK):

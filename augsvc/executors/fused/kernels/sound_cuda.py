@@ -3,6 +3,7 @@
     shape_clips     a shift and shapes, a thread per sample; and the largest value, if a noise follows
     measure_levels  the sum of squares that sets a noise's level
     add_noise       a noise, a thread for the eight samples that share a block of random numbers
+    run_serial      a step of sound_steps.py, a thread per clip
 
 Each value is computed by one thread alone, and sums are integers, so the order of blocks cannot matter.
 """
@@ -19,17 +20,18 @@ from augsvc.executors.fused.kernels.sound import (
     F32,
     SoundArgs,
     add_noise_block,
-    deviate_scale,
     level_exponent,
     level_scale,
     magnitude_bits,
+    noise_scale,
     render_sample,
     square,
 )
+from augsvc.executors.fused.kernels.sound_steps import run_step
 
 
 class Tape(NamedTuple):
-    """Where clips lie, N,T. `after` may be `before` where nothing shifts."""
+    """Where clips lie, N,T. `after` may be `before` where nothing shifts; of a serial step it is the side."""
 
     before: F32
     after: F32
@@ -96,7 +98,16 @@ def add_noise(k: Int, args: SoundArgs, tape: Tape, levels: Levels) -> None:
     n, t = np.int64(cuda.blockIdx.y), _thread_index()
     samples = args.lengths[n]
     if t * ELEMENTS_PER_BLOCK < samples and args.ratios[n, k] != 0:
-        power = level_exponent(levels.largest[n, k])
-        scale = deviate_scale(levels.squares[n, k], samples, args.ratios[n, k], power)
+        scale = noise_scale(args, n, k, levels.squares[n, k], samples, np.int64(levels.largest[n, k]))
         if scale != np.float32(0.0):  # a silent clip stays as it is
             add_noise_block(args, n, k, t, scale, tape.after[n, :samples])
+
+
+@cuda.jit  # type: ignore[untyped-decorator]
+def run_serial(step: Int, args: SoundArgs, tape: Tape) -> None:
+    """See the head of this file."""
+    n = _thread_index()
+    if n < args.lengths.size and args.active[n, step] != 0:
+        samples = args.lengths[n]
+        side = tape.after[n, : min(samples, tape.after.shape[1])]
+        run_step(args.steps[step, 0], args.steps[step, 1], args, n, tape.before[n, :samples], side)

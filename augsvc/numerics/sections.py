@@ -1,0 +1,217 @@
+"""Second-order sections of digital filters: b0 b1 b2 a1 a2 (…, S, 5), a0 being 1.
+
+    H(z) = ∏ (b0 + b1·z⁻¹ + b2·z⁻²) / (1 + a1·z⁻¹ + a2·z⁻²)
+
+Butterworth designs by the bilinear transform, as scipy.signal.butter; peaking and shelving by R. Bristow-Johnson's "Cookbook
+formulae for audio EQ biquad filter coefficients". All in + − × ÷ √ and augsvc.numerics.exact, so that they are the same on every
+CPU. A frequency counts in Hz; above HIGHEST of the rate it acts as that.
+"""
+
+from collections.abc import Callable
+from math import ceil
+from typing import NamedTuple
+
+import numpy as np
+
+from augsvc.arrays import F64
+from augsvc.numerics import exact
+
+HIGHEST = 0.49  # of the rate, for every frequency of a design: at half of it a filter has no bilinear transform
+_LOWEST = 1e-6
+_SLOPE_FROM = 10.0  # Hz: where a sloped gain begins
+_SLOPE_TO = 0.28  # of the rate: where it ends before the bilinear transform, which makes the rest of it
+_DB_OCTAVE = 6.020599913279624  # of a pole
+_LN2 = 0.6931471805599453
+
+
+def passing(n: int, sections: int = 1) -> F64:
+    """Sections that pass everything: (n, sections, 5)."""
+    identity = np.zeros((n, sections, 5))
+    identity[..., 0] = 1.0
+    return identity
+
+
+def of_orders(design: Callable[[int], F64], orders: F64, span: tuple[float, float], per_order: float) -> F64:
+    """The sections of a design for each sample's order (N,), all of them in `span`; ⌈order · per_order⌉ sections, the others
+    pass everything.
+    """
+    sections = passing(len(orders), ceil(span[1] * per_order))
+    for order in range(int(span[0]), int(span[1]) + 1):
+        designed = design(order)
+        sections[:, : designed.shape[1]] = np.where(
+            (orders == order)[:, None, None], designed, sections[:, : designed.shape[1]]
+        )
+    return sections
+
+
+def low_pass(cutoff: F64, rate: float, order: int) -> F64:
+    """Butterworth: cutoff (N,) at −3 dB, then −6 dB an octave for each order; (N, ⌈order / 2⌉, 5)."""
+    return _butterworth(_tangent(cutoff, rate), order, (1.0, 2.0, 1.0), (1.0, 1.0))
+
+
+def high_pass(cutoff: F64, rate: float, order: int) -> F64:
+    """Butterworth: the mirror of `low_pass`."""
+    w = 1.0 / _tangent(cutoff, rate)
+    sections = _butterworth(w, order, (1.0, -2.0, 1.0), (1.0, -1.0))
+    sections[..., 3] = -sections[..., 3]  # z → −z: a1 changes its sign
+    return sections
+
+
+def _butterworth(w: F64, order: int, pair: tuple[float, float, float], single: tuple[float, float]) -> F64:
+    """Low-pass at the tangent w (N,), with the given numerators: high-pass at 1 / w after z → −z."""
+    sections = passing(len(w), (order + 1) // 2)
+    for k, q in enumerate(_dampings(order)):
+        scale = 1.0 / (1.0 + q * w + w * w)
+        gain = w * w * scale
+        sections[:, k, :3] = gain[:, None] * np.array(pair)
+        sections[:, k, 3] = 2.0 * (w * w - 1.0) * scale
+        sections[:, k, 4] = (1.0 - q * w + w * w) * scale
+    if order % 2:
+        gain = w / (1.0 + w)
+        sections[:, -1, :2] = gain[:, None] * np.array(single)
+        sections[:, -1, 3] = (w - 1.0) / (1.0 + w)
+    return sections
+
+
+def band_pass(low: F64, high: F64, rate: float, order: int) -> F64:
+    """Butterworth between two frequencies (N,), −3 dB at both, 6 dB an octave for each order; (N, order, 5)."""
+    return _band(_tangent(low, rate), _tangent(high, rate), order, stop=False)
+
+
+def band_stop(low: F64, high: F64, rate: float, order: int) -> F64:
+    """Butterworth outside of two frequencies (N,), −3 dB at both; (N, order, 5)."""
+    return _band(_tangent(low, rate), _tangent(high, rate), order, stop=True)
+
+
+def _band(low: F64, high: F64, order: int, stop: bool) -> F64:
+    """The poles of a low-pass prototype p become those of s² − p·B·s + w0² (of p = 1/p for a stop)."""
+    width, square = np.maximum(high - low, _LOWEST), low * high  # B, w0²
+    sections = passing(len(low), order)
+    centre = (1.0 - square) / (1.0 + square)  # cos of the centre's angle
+    k = 0
+    for q in _dampings(order):  # p = −q/2 ± i·√(1 − q²/4), |p| = 1, so 1/p is its conjugate: the same pairs
+        for sign in (1.0, -1.0):
+            _set_poles(sections, k, *_band_poles(width, square, q, sign))
+            k += 1
+    if order % 2:  # p = −1: s² + B·s + w0²
+        scale = 1.0 / (1.0 + width + square)
+        sections[:, k, 3], sections[:, k, 4] = 2.0 * (square - 1.0) * scale, (1.0 - width + square) * scale
+    for section in range(order):
+        if stop:  # zeros at the centre, and a gain of 1 at z = 1; else at 0 and half the rate, and 1 at the centre
+            sections[:, section, 0] = sections[:, section, 2] = 1.0
+            sections[:, section, 1] = -2.0 * centre
+        else:
+            sections[:, section, 0], sections[:, section, 1], sections[:, section, 2] = 1.0, 0.0, -1.0
+        gain = _magnitude(sections[:, section], np.ones_like(centre) if stop else centre)
+        sections[:, section, :3] /= gain[:, None]
+    return sections
+
+
+def _band_poles(width: F64, square: F64, q: float, sign: float) -> tuple[F64, F64]:
+    """Real and imaginary part of s = (p·B + sign·√(p²B² − 4·w0²)) / 2 for p = −q/2 + i·√(1 − q²/4)."""
+    half, imaginary = -q / 2.0, (1.0 - q * q / 4.0) ** 0.5
+    x = (half * half - imaginary * imaginary) * width * width - 4.0 * square
+    y = 2.0 * half * imaginary * width * width
+    size = np.sqrt(x * x + y * y)
+    root_x = np.sqrt(np.maximum((size + x) / 2.0, 0.0))
+    root_y = np.where(y < 0.0, -1.0, 1.0) * np.sqrt(np.maximum((size - x) / 2.0, 0.0))
+    return (half * width + sign * root_x) / 2.0, (imaginary * width + sign * root_y) / 2.0
+
+
+def _set_poles(sections: F64, k: int, x: F64, y: F64) -> None:
+    """The denominator for s = x ± iy: z = (1 + s) / (1 − s)."""
+    scale = 1.0 / ((1.0 - x) * (1.0 - x) + y * y)
+    sections[:, k, 3] = -2.0 * (1.0 - x * x - y * y) * scale
+    sections[:, k, 4] = ((1.0 + x) * (1.0 + x) + y * y) * scale
+
+
+def _magnitude(section: F64, cos: F64) -> F64:
+    """|H| of sections (N, 5) where z = cos + i·√(1 − cos²)."""
+    cos2 = 2.0 * cos * cos - 1.0
+
+    def power(c0: F64, c1: F64, c2: F64) -> F64:
+        return np.maximum(c0 * c0 + c1 * c1 + c2 * c2 + 2.0 * (c0 * c1 + c1 * c2) * cos + 2.0 * c0 * c2 * cos2, 1e-300)
+
+    b0, b1, b2, a1, a2 = section.T
+    return np.sqrt(power(b0, b1, b2) / power(np.ones_like(a1), a1, a2))
+
+
+class Bell(NamedTuple):
+    """A section's frequency in Hz, gain in dB, and quality Q, each (N,)."""
+
+    frequency: F64
+    gain: F64
+    quality: F64
+
+
+def peaking(bell: Bell, rate: float) -> F64:
+    """A boost or a cut around a frequency: (N, 1, 5)."""
+    a, cos, alpha = _cookbook(bell, rate)
+    return _section((1.0 + alpha * a, -2.0 * cos, 1.0 - alpha * a), (1.0 + alpha / a, -2.0 * cos, 1.0 - alpha / a))
+
+
+def low_shelf(bell: Bell, rate: float) -> F64:
+    """A boost or a cut below a frequency: (N, 1, 5)."""
+    return _shelf(bell, rate, 1.0)
+
+
+def high_shelf(bell: Bell, rate: float) -> F64:
+    """A boost or a cut above a frequency: (N, 1, 5)."""
+    return _shelf(bell, rate, -1.0)
+
+
+def _shelf(bell: Bell, rate: float, sign: float) -> F64:
+    a, cos, alpha = _cookbook(bell, rate)
+    cos = sign * cos
+    slope = 2.0 * np.sqrt(a) * alpha
+    b = (
+        a * (a + 1.0 - (a - 1.0) * cos + slope),
+        2.0 * a * (a - 1.0 - (a + 1.0) * cos),
+        a * (a + 1.0 - (a - 1.0) * cos - slope),
+    )
+    c = (a + 1.0 + (a - 1.0) * cos + slope, -2.0 * (a - 1.0 + (a + 1.0) * cos), a + 1.0 + (a - 1.0) * cos - slope)
+    return _section((b[0], sign * b[1], b[2]), (c[0], sign * c[1], c[2]))
+
+
+def _cookbook(bell: Bell, rate: float) -> tuple[F64, F64, F64]:
+    """A, cos ω and α of the cookbook."""
+    sin, cos = exact.sincos(360.0 * np.minimum(bell.frequency / rate, HIGHEST))
+    return exact.decibels(bell.gain / 2.0), cos, sin / (2.0 * bell.quality)
+
+
+def _section(b: tuple[F64, F64, F64], a: tuple[F64, F64, F64]) -> F64:
+    return np.stack([b[0] / a[0], b[1] / a[0], b[2] / a[0], a[1] / a[0], a[2] / a[0]], axis=-1)[:, None]
+
+
+def slope(decibels: F64, rate: float) -> F64:
+    """A gain that changes by `decibels` (N,) an octave, −6 … 6, from 20 Hz to half the rate: (N, S, 5), S by the rate.
+
+    A pole and a zero an octave, apart by a fraction of it (A. Oustaloup's approximation of a fractional integrator): the slope
+    holds to ±0.1 dB an octave between 40 Hz and 0.2 of the rate.
+    """
+    span = float(exact.log(np.array([max(2.0, _SLOPE_TO * rate / _SLOPE_FROM)]))[0])
+    poles = 2 * max(1, round(span / _LN2 / 2.0))
+    shift = exact.exp(decibels * (span / poles / 2.0 / _DB_OCTAVE))
+    sections = passing(len(decibels), poles // 2)
+    centers = _SLOPE_FROM * exact.exp(np.arange(0.5, poles) * (span / poles))
+    for k, center in enumerate(centers):
+        pole, zero = _tangent(center * shift, rate), _tangent(center / shift, rate)
+        scale = 1.0 / (1.0 + pole)
+        b0, b1, a1 = (1.0 + zero) * scale, (zero - 1.0) * scale, (pole - 1.0) * scale
+        section = sections[:, k // 2]
+        c0, c1, c2, d1, d2 = section.T.copy()
+        section[:, :3] = np.stack((c0 * b0, c0 * b1 + c1 * b0, c1 * b1 + c2 * b0), axis=-1)
+        section[:, 3], section[:, 4] = d1 + a1, d2 + d1 * a1
+    return sections
+
+
+def _dampings(order: int) -> list[float]:
+    """1/Q of the conjugate pairs of Butterworth poles: 2·sin((2k + 1)·90° / order)."""
+    angles = np.arange(1.0, order, 2.0) * (90.0 / order)
+    return [2.0 * float(sin) for sin in exact.sincos(angles)[0]]
+
+
+def _tangent(frequency: F64, rate: float) -> F64:
+    """tan(π · frequency / rate)."""
+    sin, cos = exact.sincos(180.0 * np.clip(frequency / rate, _LOWEST, HIGHEST))
+    return sin / cos

@@ -1,0 +1,1 @@
+"""Operations that silence parts of a clip."""

@@ -1,0 +1,1 @@
+"""Operations that filter a clip."""
