@@ -170,6 +170,11 @@ class Draw:
         values = mark.law.values(low, high, self.words[name].reshape(-1, mark.count, mark.law.words))
         return values[:, 0] if mark.count == 1 else values
 
+    def columns(self, name: str) -> F64:
+        """The values (N, count) of a parameter that draws more than one, also where it is fixed."""
+        values = self.value(name)
+        return values if values.ndim > 1 else np.repeat(values[:, None], self.marks[name].count, axis=1)
+
 
 class Step(BaseModel, ABC):
     """An entry of a pipeline; frozen, unknown fields refused, numbers finite.

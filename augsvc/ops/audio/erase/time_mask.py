@@ -33,10 +33,8 @@ class TimeMask(SoundErase):
 
     def knots(self, draw: Draw, lengths: I64, rate: int) -> Knots:
         """An envelope an interval, in whole samples: `position` 0 begins with the clip, 1 ends with it."""
-        n, most, fade = len(lengths), int(self.count[1]), round(self.fade * rate)
-        length, position = (
-            np.broadcast_to(draw.value(name).reshape(n, -1), (n, _MOST))[:, :most] for name in ("length", "position")
-        )
+        most, fade = int(self.count[1]), round(self.fade * rate)
+        length, position = draw.columns("length")[:, :most], draw.columns("position")[:, :most]
         samples = np.floor(length * lengths[:, None] + 0.5).astype(np.int64)
         first = np.floor(position * (lengths[:, None] - samples) + 0.5).astype(np.int64)
         last = first + samples

@@ -29,7 +29,7 @@ class DropFreq(SoundFilter):
     def sections(self, draw: Draw, rate: int) -> F64:
         """Two sections a band."""
         n, width = len(draw.selected), draw.value("width")
-        frequencies = np.broadcast_to(draw.value("frequency").reshape(n, -1), (n, _MOST))
+        frequencies = draw.columns("frequency")
         bands = []
         for k in range(int(self.count[1])):
             low, high = frequencies[:, k] - width, frequencies[:, k] + width

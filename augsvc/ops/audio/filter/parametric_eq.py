@@ -26,7 +26,7 @@ class ParametricEq(SoundFilter):
 
     def sections(self, draw: Draw, rate: int) -> F64:
         """One section a band."""
-        gains = np.broadcast_to(draw.value("gain").reshape(len(draw.selected), -1), (len(draw.selected), 7))
+        gains = draw.columns("gain")
         bands = []
         for k, frequency in enumerate(_FREQUENCIES):
             design = low_shelf if k == 0 else high_shelf if k == len(_FREQUENCIES) - 1 else peaking
