@@ -11,7 +11,7 @@ from augsvc.ops.operation import AddedLater, Draw, Drawn, Interval, Settings
 class WhiteNoise(SoundNoise):
     """Adds Gaussian white noise at a signal-to-noise ratio in dB; a silent clip stays silent.
 
-    With `relative_to` `full_scale` the noise has a `level` in dBFS of its own instead: its root mean square against 1.
+    With `relative_to` `full_scale` the noise has a `level` in dBFS instead: its root mean square against 1.
     """
 
     examples: ClassVar[tuple[Settings, ...]] = ({}, {"relative_to": "full_scale"})
