@@ -61,6 +61,13 @@ def test_in_a_terminal_of_80_columns_a_run_is_one_whole_line():
     assert "…" not in last
 
 
+@pytest.mark.parametrize("console", [terminal(), pipe()], ids=["terminal", "pipe"])
+def test_names_with_brackets_are_no_markup(console):
+    with progress_bars(console) as progress:
+        show_progress(events(), progress, "[/red]cats[bold]")
+    assert "[/red]cats[bold]" in shown(console)
+
+
 def test_elsewhere_a_run_is_one_line_at_its_end():
     console = pipe()
     with progress_bars(console) as progress:

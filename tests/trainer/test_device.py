@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from augsvc_client.trainer.recipe import parse_recipe
-from augsvc_client.trainer.training.device import Device, scale_for_device, with_estimate
+from augsvc_client.trainer.training.device import Device, limit_batch, scale_for_device, with_estimate
 from augsvc_client.trainer.training.loop import Pace, Step
 
 CPU = Device("cpu", "1 thread", None, None, False)
@@ -24,6 +24,22 @@ def test_a_cpu_lowers_unset_defaults():
     assert "training.epochs" not in warnings[1]
     every = recipe(training={"epochs": 7}, data={"dataset": "digits/train", "batch_size": 256})
     assert scale_for_device(every, CPU) == (every, ["no GPU: training will be many times slower than with one"])
+
+
+@pytest.mark.parametrize(
+    ("data", "training", "evaluation"),
+    [
+        ({"size": 181}, 64, 256),
+        ({"size": 512}, 32, 32),
+        ({"size": "1024x512"}, 16, 16),
+        ({"size": 4096}, 1, 1),
+        ({"seconds": 60, "sample_rate": 16_000}, 8, 8),
+    ],
+)
+def test_default_batches_of_large_samples_are_small(data, training, evaluation):
+    chosen = recipe(data={"dataset": "digits/train", **data})
+    assert scale_for_device(chosen, CPU)[0].data.batch_size == training
+    assert limit_batch(chosen) == evaluation
 
 
 @pytest.mark.parametrize(("capability", "slow"), [((6, 1), True), ((7, 0), False), ((9, 0), False)])

@@ -18,7 +18,7 @@ from augsvc_client import Client
 from augsvc_client.trainer.cli.main import app
 from augsvc_client.trainer.experiments.run import run
 from augsvc_client.trainer.export import onnx as export
-from augsvc_client.trainer.export.card import Card, load_model
+from augsvc_client.trainer.export.card import EXPORTS, Card, load_model
 from augsvc_client.trainer.export.onnx import to_onnx
 from augsvc_client.trainer.export.predict import load_clip, prepare_image
 from augsvc_client.trainer.models.build import Inputs
@@ -81,6 +81,9 @@ def test_every_form_gives_the_trained_network_s_answers(kind, url, request):
     assert all(form["n_bytes"] == (out / name).stat().st_size for name, form in forms.items())
     assert forms["model-fp16.safetensors"]["n_bytes"] < 0.7 * forms["model.safetensors"]["n_bytes"]
     assert forms["model-int8.onnx"]["n_bytes"] < forms["model.onnx"]["n_bytes"]
+    assert forms["model.onnx"]["n_bytes"] < forms["model.safetensors"]["n_bytes"] + 100_000, (
+        "graph, window and mel bands"
+    )
     model, card = load_model(out)
     name, fields = (
         ("audio", {"seconds": 1.0, "sample_rate": 8000}) if kind == "tones" else ("image", {"size": [32, 32]})
@@ -204,9 +207,6 @@ def test_a_folder_knows_whether_it_holds_an_ensemble(url, tmp_path, monkeypatch)
     monkeypatch.setattr(
         "augsvc_client.trainer.cli.train.render_run_page", lambda *_, **__: ""
     )  # seconds each, and seen above
-    alone = command("--url", url, "--out", tmp_path, "--resume")
-    assert alone.exit_code == 2
-    assert "give --ensemble" in " ".join(alone.output.split())
     wrong = command("export", tmp_path, "--url", url)
     assert wrong.exit_code == 2
     assert f"a member of the ensemble, {tmp_path / 'member-0'}" in " ".join(wrong.output.split())
@@ -216,7 +216,7 @@ def test_a_folder_knows_whether_it_holds_an_ensemble(url, tmp_path, monkeypatch)
     assert found["members"] == 2
     assert found["tests"]["test"]["members"] == single
     assert found["tests"]["test"]["gain"] == pytest.approx(found["tests"]["test"]["accuracy"] - sum(single) / 2)
-    for options in (tiny, ("--resume",)):  # a single run in the same folder
+    for options in ((*tiny, "--overwrite"), ("--resume",)):  # a single run in the same folder
         done = command("--url", url, "--out", tmp_path, *options)
         assert done.exit_code == 0, done.output
     assert command("--url", url, "--out", tmp_path, "--resume", "--ensemble", 2).exit_code == 2
@@ -259,6 +259,34 @@ def test_a_folder_that_holds_no_network(digits, tmp_path, damage, words):
     done = command("predict", tmp_path, tmp_path)
     assert done.exit_code == 2
     assert words in " ".join(done.output.split())
+
+
+@exporters_own
+@pytest.mark.parametrize("n_bytes", [20_000, 40_000], ids=["weights", "onnx"])
+def test_a_full_disk_keeps_the_earlier_exports(digits, url, tmp_path, refused, n_bytes):
+    out = tmp_path / "run"
+    shutil.copytree(digits, out)
+    for name in EXPORTS:
+        (out / name).write_text("earlier")
+    before = sorted(path.name for path in out.iterdir())
+    assert "could not be written: File too large" in refused("export", out, "--url", url, file_bytes=n_bytes)
+    assert sorted(path.name for path in out.iterdir()) == before
+    assert all((out / name).read_text() == "earlier" for name in EXPORTS)
+
+
+def test_latencies_are_of_one_thread(digits, tmp_path, monkeypatch):
+    out = shutil.copytree(digits, tmp_path / "run")
+    threads = []
+    monkeypatch.setattr(export, "_latency_ms", lambda *_: threads.append(torch.get_num_threads()) or 1.0)
+    monkeypatch.setattr(export, "_check_agreement", lambda *_: None)
+    monkeypatch.setattr(export, "to_onnx", lambda model, inputs, path: path.write_bytes(b""))
+    monkeypatch.setattr(export, "to_int8", lambda full, path, calibration: path.write_bytes(b""))
+    monkeypatch.setattr(export, "onnx_runner", lambda path: None)
+    monkeypatch.setattr(export, "_accuracy", lambda *_: None)
+    torch.set_num_threads(2)
+    export.export(out, [], [])
+    assert threads == [1] * 4
+    assert torch.get_num_threads() == 2
 
 
 def test_what_is_not_installed_is_named(digits, url, monkeypatch, refused):

@@ -156,7 +156,7 @@ def test_ctrl_c_ends_a_run_after_its_step_with_a_checkpoint(url, tmp_path):
         with Progress(disable=True) as progress:
             return run(recipe, url, progress, "", out=tmp_path / folder, **options)
 
-    with pytest.raises(KeyboardInterrupt, match=r"interrupted after step \d+; continue with: augsvc-train --resume"):
+    with pytest.raises(KeyboardInterrupt, match=r"interrupted after step \d+$"):
         go("broken", notify=lambda line: signal.raise_signal(signal.SIGINT))
     assert signal.getsignal(signal.SIGINT) is before
     lines = []

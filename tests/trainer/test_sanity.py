@@ -2,15 +2,21 @@
 
 from dataclasses import replace
 from itertools import islice
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from rich.progress import Progress
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 from typer.testing import CliRunner
 
+from augsvc.data.cache import DecodedCache
+from augsvc.data.formats.image_folder import ImageFolderSettings
 from augsvc_client.trainer.cli.main import app
+from augsvc_client.trainer.experiments.comparison import check_classes, check_new_samples, compare_datasets
 from augsvc_client.trainer.experiments.findings import Finding, load_findings, save_findings
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.run import run
@@ -28,7 +34,7 @@ def sound(url):
     return build_setup(recipe, url)
 
 
-def looked(url, most=7, **groups):
+def looked(url, most=10, **groups):
     """The first findings for a recipe."""
     recipe, _ = resolve_recipe(parse_recipe({"training": {"device": "cpu"}, **groups}), url)
     return list(islice(run_gates(build_setup(recipe, url)), most))
@@ -51,7 +57,7 @@ def rebuilt(setup: Setup, change):
 
 def test_a_sound_set_up_passes_all_gates(sound):
     findings = list(run_gates(sound))
-    assert [finding.passed for finding in findings] == [True] * 7
+    assert [finding.passed for finding in findings] == [True] * 10
     assert len(sound.few["label"]) == 16
     assert sound.classes == 10
 
@@ -112,6 +118,94 @@ def test_few_or_uneven_held_out_samples_are_no_fault(sound):
     uneven = [{name: value[batch["label"] < 2] for name, value in batch.items()} for batch in sound.held_out]
     zeros = [{name: value[batch["label"] == 0] for name, value in batch.items()} for batch in sound.held_out]
     assert verdict(replace(sound, held_out=[*uneven, *zeros * 8])).passed
+
+
+@pytest.mark.parametrize("lr", [1e-9, 1e-12])
+def test_a_rate_too_low_for_float32_is_not_called_frozen(sound, lr):
+    found = verdict(at_rate(sound, lr))
+    assert (found.gate, found.passed) == ("every weight moves", False)
+    assert "raise optimiser.lr" in found.diagnosis
+    assert "frozen" not in found.diagnosis
+
+
+@pytest.mark.parametrize(
+    ("last", "words"),
+    [
+        (nn.Softmax(dim=1), "remove the last softmax or sigmoid"),
+        (nn.Sigmoid(), "remove the last softmax or sigmoid"),
+        (nn.Linear(10, 12), "one value per sample and class, (16, 10)"),
+        (nn.Linear(10, 1), "one value per sample and class, (16, 10)"),
+        (nn.Unflatten(1, (10, 1)), "one value per sample and class, (16, 10)"),
+        (nn.Linear(3, 10), "cannot take inputs of the shape (16, 1, 8, 8)"),
+        (nn.LogSoftmax(dim=1), None),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
+)
+def test_what_the_network_returns_is_checked(sound, last, words):
+    findings = list(islice(run_gates(rebuilt(sound, lambda model: nn.Sequential(model, last))), 6))
+    if words is None:
+        assert all(finding.passed for finding in findings), findings[-1]
+    else:
+        assert (findings[-1].gate, findings[-1].passed) == ("outputs", False)
+        assert words in findings[-1].diagnosis
+
+
+def a_folder(tmp_path, per_class, repeated=0):
+    """Noise of two classes; `repeated` files of the test are training files."""
+    generator = np.random.default_rng(0)
+    for split, counts in (("train", per_class), ("test", (20, 20))):
+        for name, count in zip(("cat", "dog"), counts, strict=True):
+            folder = tmp_path / split / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                pixels = generator.integers(0, 256, (12, 12), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{i}.png")
+    for i in range(repeated):
+        Image.open(tmp_path / "train" / "cat" / f"{i}.png").save(
+            tmp_path / "test" / "cat" / f"again-{i}.webp", lossless=True
+        )
+    sources = ImageFolderSettings(format="image_folder", path=tmp_path, channels=1).open("pets", DecodedCache(0))
+    return {source.info.name: source for source in sources}
+
+
+def comparison(sources):
+    """Of the samples behind two streams, without a server."""
+
+    def stream(source):
+        def batch(_epoch, start, count):
+            samples = [source.read(i) for i in range(start, start + count)]
+            return {
+                "index": np.arange(start, start + count),
+                "label": np.array([sample.label for sample in samples]),
+                "valid": np.ones(count, bool),
+                "image": np.stack([sample.image for sample in samples]),
+            }
+
+        served = SimpleNamespace(
+            spec={"size": [12, 12]}, samples=len(source), batch=batch, tensors={"image": {}}, dataset_version=""
+        )
+        served.client = SimpleNamespace(stream=lambda spec, dataset_version: served)
+        return served
+
+    return compare_datasets(stream(sources["pets/train"]), stream(sources["pets/test"]), frozenset())
+
+
+@pytest.mark.parametrize(
+    ("per_class", "repeated", "gate", "words"),
+    [
+        ((100, 3), 0, "classes", "class 1 is far smaller than class 0"),
+        ((30, 30), 2, "new test samples", "the test contains training samples"),
+        ((30, 10), 0, None, ""),
+    ],
+    ids=["imbalance", "leak", "sound"],
+)
+def test_a_folder_is_looked_at_before_it_is_trained_on(tmp_path, per_class, repeated, gate, words):
+    compared = comparison(a_folder(tmp_path, per_class, repeated))
+    findings = [check_classes(compared, 2), check_new_samples(compared)]
+    assert [finding.gate for finding in findings if not finding.passed] == ([gate] if gate else [])
+    assert any(words in finding.diagnosis for finding in findings)
+    assert f"{sum(per_class)} samples" in findings[0].measured
+    assert f"{repeated} of {40 + repeated} test samples" in findings[1].measured
 
 
 class Extra(nn.Module):
@@ -271,7 +365,7 @@ def test_what_is_found_is_kept_for_the_page_of_the_run(url, tmp_path):
     assert found.exit_code == 1, found.output
     assert CliRunner().invoke(app, [*common, "--lr", "1e-12"]).exit_code == 0
     assert "failed at every weight moves" in (tmp_path / "report.html").read_text()
-    other = CliRunner().invoke(app, common)
+    other = CliRunner().invoke(app, [*common, "--overwrite"])
     assert other.exit_code == 0, other.output
     assert "checked for other data, another network or optimiser" in (tmp_path / "report.html").read_text()
     recipe = load_recipe(tmp_path / "recipe.yaml", {"data.aug_seed": 5, "training.epochs": 9})

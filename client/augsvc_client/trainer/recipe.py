@@ -84,7 +84,7 @@ class Data(Group):
         (-1.0, 1.0), description="range that uint8 pixels are scaled to, on the training device: low, high"
     )
     per_class: Positive | None = Field(None, description="number of training samples per class; null: all")
-    batch_size: Positive = Field(256, description="samples per rank and step; on a CPU 64")
+    batch_size: Positive = Field(256, description="samples per rank and step; on a CPU 64, fewer on a large canvas")
     shuffle: bool = Field(True, description="a new order every epoch")
     subset_seed: Seed | None = Field(None, description="seed of the choice of per_class samples; default training.seed")
     order_seed: Seed | None = Field(None, description="seed of the epochs' orders; default training.seed")
@@ -173,7 +173,9 @@ class Evaluation(Group):
     """Evaluation during and after training."""
 
     every: Positive | None = Field(None, description="epochs between evaluations; default a twentieth of all epochs")
-    batch_size: Positive = Field(256, description="samples per rank and step")
+    batch_size: Positive | None = Field(
+        None, description="samples per rank and step; default 256, fewer on a large canvas"
+    )
     tests: dict[str, Test] | None = Field(
         None, min_length=1, description="tests by name; default: test, the dataset with /test in place of /train"
     )

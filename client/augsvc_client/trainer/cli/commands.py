@@ -71,6 +71,11 @@ def export_folder(folder: Path, url: str, console: Console) -> None:
         accuracy = "no samples" if file.accuracy is None else f"{file.accuracy:.1%}"
         rows.append([file.name, f"{file.n_bytes / 1000:,.0f} kB", f"{file.ms:.2f} ms", accuracy])
     console.print(console_table(rows))
+    limit = card.model.max_size
+    for file in files:
+        if limit is not None and file.n_bytes > limit:
+            line = f"{file.name} has {file.n_bytes:,} bytes, more than model.max_size, {limit:,}, which counts weights alone"
+            console.print(line, style="yellow", highlight=False, soft_wrap=True)
 
 
 def predict_path(folder: Path, path: Path, out: Path | None, console: Console) -> None:

@@ -14,10 +14,12 @@ from rich.console import Console
 from augsvc_client.errors import AugsvcError
 from augsvc_client.text import printable
 from augsvc_client.trainer.cli.commands import check, export_folder, predict_path
-from augsvc_client.trainer.cli.train import train
+from augsvc_client.trainer.cli.resume import resumed_members, resumed_recipe
+from augsvc_client.trainer.cli.train import Plan, train
 from augsvc_client.trainer.distributed import is_main_process, process_group
-from augsvc_client.trainer.recipe import Recipe, load_recipe, parse_override
+from augsvc_client.trainer.recipe import load_recipe, parse_override
 from augsvc_client.trainer.training.device import use_threads
+from augsvc_client.trainer.training.interrupt import Interrupted
 from augsvc_client.trainer.training.loop import Diverged
 
 _LONGEST_MESSAGE = 4000  # characters
@@ -54,7 +56,10 @@ def main(
     ] = False,
     ensemble: Annotated[int, typer.Option(min=1, help="Train N networks and evaluate the ensemble.", metavar="N")] = 1,
     ablate: Annotated[bool, typer.Option("--ablate", help="Also run an ablation over the operations.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue from OUT's recipe.yaml and checkpoint.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in OUT, or start it if there is none.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete an earlier run in OUT first.")] = False,
 ) -> None:
     """Train and evaluate; write weights, recipe, learning curves, a sample grid, result.json and report.html to OUT."""
     if context.invoked_subcommand is not None:
@@ -76,19 +81,29 @@ def main(
     try:
         with process_group():
             console = Console(quiet=not is_main_process(), markup=False, emoji=False)
-            requested = use_threads(_load_recipe(recipe, options, set_ or [], out, resume))
+            values = _field_values(options, set_ or [])
+            started = resume and out is not None and (out / "recipe.yaml").exists()
+            if resume and not started and recipe is None and "data.dataset" not in values:
+                raise ValueError(f"{out} holds no run to resume: give --dataset or --recipe to start one")
+            saved = resumed_recipe(out, recipe, values) if out is not None and started else None
+            requested = use_threads(saved or load_recipe(recipe, values))
             if not url:
                 raise ValueError("give the server's URL: --url, or AUGSVC_URL")
-            if not sanity:
-                train(url, out, requested, console, members=ensemble, ablate=ablate, resume=resume)
-            elif not check(requested, url, out, console):
-                raise typer.Exit(1)
+            if sanity:
+                if not check(requested, url, out, console):
+                    raise typer.Exit(1)
+                return
+            if out is None:
+                raise ValueError("give --out: the output folder")
+            members = resumed_members(out, ensemble) if started else ensemble
+            plan = Plan(members, ablate=ablate, resume=started, overwrite=overwrite)
+            train(url, out, requested, console, plan)
     except (AugsvcError, Diverged, ValueError, OSError) as err:
         _fail(str(err))
     except KeyboardInterrupt as err:
         if is_main_process():
             typer.secho(str(err) or "interrupted", err=True)
-        raise typer.Exit(_INTERRUPTED) from err
+        raise typer.Exit(err.exit_status if isinstance(err, Interrupted) else _INTERRUPTED) from err
 
 
 @app.command()
@@ -118,21 +133,12 @@ def predict(
         _fail(str(err))
 
 
-def _load_recipe(
-    path: Path | None, options: Mapping[str, object], overrides: list[str], out: Path | None, resume: bool
-) -> Recipe:
+def _field_values(options: Mapping[str, object], overrides: list[str]) -> dict[str, object]:
+    """The fields given as options, by dotted name."""
     values = {name: value for name, value in options.items() if value is not None}
     if isinstance(values.get("data.pipeline"), str):
         values["data.pipeline"] = _parse_pipeline(str(values["data.pipeline"]))
-    values |= dict(parse_override(text) for text in overrides)
-    if not resume:
-        return load_recipe(path, values)
-    if values or path is not None or out is None:
-        raise ValueError(
-            "--resume takes --out and no other fields: it finishes the run as its recipe.yaml says (for more epochs start "
-            "another run: --recipe OUT/recipe.yaml --epochs N --out OTHER)"
-        )
-    return load_recipe(out / "recipe.yaml", {})
+    return values | dict(parse_override(text) for text in overrides)
 
 
 def _parse_pipeline(text: str) -> object:

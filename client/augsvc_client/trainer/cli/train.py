@@ -4,6 +4,8 @@ Recipe → scale_for_device, resolve_recipe → run or run_ensemble → weights,
 """
 
 import json
+import shlex
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
@@ -11,8 +13,9 @@ from rich.console import Console
 
 from augsvc_client.trainer.distributed import is_main_process
 from augsvc_client.trainer.experiments.ablation import Ablation, add_corrupted_test, run_ablation
-from augsvc_client.trainer.experiments.ensemble import Ensemble, member_folder, run_ensemble
+from augsvc_client.trainer.experiments.ensemble import Ensemble, run_ensemble
 from augsvc_client.trainer.experiments.findings import load_findings
+from augsvc_client.trainer.experiments.folder import ENSEMBLE_FILE, delete_run, find_run, member_folder
 from augsvc_client.trainer.experiments.outcome import Outcome
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.run import run
@@ -24,19 +27,41 @@ from augsvc_client.trainer.report.plots import draw_curves, draw_sample_grid
 from augsvc_client.trainer.report.tables import console_table
 from augsvc_client.trainer.training.checkpoint import read_datasets
 from augsvc_client.trainer.training.device import choose_device, scale_for_device
+from augsvc_client.trainer.training.interrupt import Interrupted
 from augsvc_client.trainer.training.progress import progress_bars
 
-ENSEMBLE_FILE = "ensemble.json"
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to train: `members` networks, with an ablation, from where an earlier run ended, or in its place."""
+
+    members: int = 1
+    ablate: bool = False
+    resume: bool = False
+    overwrite: bool = False
 
 
-def train(
-    url: str, out: Path | None, requested: Recipe, console: Console, *, members: int, ablate: bool, resume: bool
-) -> None:
-    """Train the requested recipe; raises the client's errors, Diverged, and ValueError for options that do not fit."""
-    if out is None:
-        raise ValueError("give --out: the output folder")
-    if ablate and members > 1:
+def train(url: str, out: Path, requested: Recipe, console: Console, plan: Plan) -> None:
+    """Train the requested recipe; raises the client's errors, Diverged, Interrupted, which names the command that continues,
+    and ValueError for options that do not fit."""
+    members = plan.members
+    if plan.ablate and members > 1:
         raise ValueError("--ablate is for one network: give no --ensemble")
+    if not plan.resume and not plan.overwrite and (earlier := find_run(out)):
+        raise ValueError(
+            f"{out} holds {earlier}: --resume continues it, --overwrite deletes it; otherwise give another --out"
+        )
+    try:
+        _train(url, out, requested, console, plan)
+    except Interrupted as err:
+        options = ["--ablate"] if plan.ablate else []
+        command = shlex.join(["augsvc-train", "--resume", *options, "--url", url, "--out", str(out)])
+        err.args = (f"{err}; continue with: {command}",)
+        raise
+
+
+def _train(url: str, out: Path, requested: Recipe, console: Console, plan: Plan) -> None:
+    members, ablate, resume = plan.members, plan.ablate, plan.resume
     device = choose_device(requested.training.device)
     recipe, warnings = scale_for_device(requested, device)
     begun = read_datasets(out if members == 1 else member_folder(out, 0)) if resume else {}
@@ -44,7 +69,7 @@ def train(
     recipe = add_corrupted_test(recipe) if ablate else recipe
     for line in (*notes, device.describe(), *warnings):
         console.print(line, highlight=False)
-    _prepare_folder(out, recipe, members, resume)
+    _prepare_folder(out, recipe, plan)
     with progress_bars(console) as progress:
         if members > 1:
 
@@ -62,21 +87,16 @@ def train(
     _print_outcome(outcome, ablation, out, console)
 
 
-def _prepare_folder(out: Path, recipe: Recipe, members: int, resume: bool) -> None:
+def _prepare_folder(out: Path, recipe: Recipe, plan: Plan) -> None:
     """Write the recipe, and for an ensemble the file that marks its folder for `--resume`."""
-    has_ensemble = (out / ENSEMBLE_FILE).exists()
-    if resume and has_ensemble and members == 1:
-        raise ValueError(f"{out} holds an ensemble: give --ensemble as before, too")
-    if resume and not has_ensemble and members > 1:
-        raise ValueError(f"{out} holds no ensemble: give no --ensemble")
     out.mkdir(parents=True, exist_ok=True)
     if not is_main_process():
         return
+    if not plan.resume:
+        delete_run(out)
     recipe.save(out / "recipe.yaml")
-    if members == 1:
-        (out / ENSEMBLE_FILE).unlink(missing_ok=True)  # of an earlier ensemble in the same folder
-    elif not resume:
-        write_file(out / ENSEMBLE_FILE, json.dumps({"members": members}))
+    if plan.members > 1 and not plan.resume:
+        write_file(out / ENSEMBLE_FILE, json.dumps({"members": plan.members}))
 
 
 def _write(outcome: Outcome, folder: Path, out: Path, *, members: int = 1, ablation: Ablation | None = None) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.progress import Progress
 
+from augsvc_client.trainer.experiments.folder import member_folder
 from augsvc_client.trainer.experiments.outcome import Outcome, nan_to_none
 from augsvc_client.trainer.experiments.run import run
 from augsvc_client.trainer.recipe import Recipe
@@ -49,11 +50,6 @@ class Ensemble:
             "members": [nan_to_none(member.accuracy(test)) for member in self.members],
             "gain": nan_to_none(mean(self.gains(test))),
         }
-
-
-def member_folder(out: Path, index: int) -> Path:
-    """The folder of a member in that of its ensemble."""
-    return out / f"member-{index}"
 
 
 def run_ensemble(

@@ -9,6 +9,7 @@ from augsvc_client.client.client import Client
 from augsvc_client.trainer.distributed import world_size
 from augsvc_client.trainer.recipe import Recipe
 from augsvc_client.trainer.training.data import Datasets, class_names, training_loader, versions_of
+from augsvc_client.trainer.training.device import limit_batch
 
 _SIDE, _SECONDS, _RATE = 32, 1.0, 16_000
 _CORRUPTED_AUDIO = [{"op": "time_shift", "shift": [-0.2, 0.2]}, {"op": "white_noise", "snr": [0, 10]}]
@@ -32,6 +33,8 @@ def resolve_recipe(recipe: Recipe, url: str, datasets: Datasets = MappingProxyTy
     if data.batch_size > limit:
         notes.append(f"{data.dataset} has {samples} samples here: the batch size is {limit}, not {data.batch_size}")
         resolved = resolved.override({"data.batch_size": limit})
+    if resolved.evaluation.batch_size is None:
+        resolved = resolved.override({"evaluation.batch_size": limit_batch(resolved)})
     if resolved.evaluation.tests is None:
         resolved = resolved.override({"evaluation.tests": {"test": {"dataset": _test_dataset(data.dataset)}}})
     class_names(served, resolved)

@@ -1,7 +1,7 @@
 """Pre-training checks: cheap gates after Karpathy's "A Recipe for Training Neural Networks" (2019), basic faults first.
 
-    inputs → augmented inputs → initial loss → per-sample gradient → every weight moves → overfit a few samples
-    → held-out samples
+    inputs → augmented inputs → classes → outputs → initial loss → per-sample gradient → every weight moves
+    → overfit a few samples → test samples are new → held-out samples
 
 The first gate that fails ends the check, with a diagnosis of the likely fault. Only the second gate uses augmentation, so that
 the network can overfit a few samples. Training steps use the recipe's optimiser, schedule, clipping and label smoothing, with
@@ -19,10 +19,18 @@ from torch import nn
 from torch.nn import functional
 
 from augsvc_client.loaders.remote import RemoteDataLoader
+from augsvc_client.trainer.experiments.comparison import Comparison, check_classes, check_new_samples, compare_datasets
 from augsvc_client.trainer.experiments.findings import Finding
 from augsvc_client.trainer.models.build import build_model
 from augsvc_client.trainer.recipe import Recipe
-from augsvc_client.trainer.training.data import class_names, describe_inputs, read_test_batches, training_loader
+from augsvc_client.trainer.training.data import (
+    class_names,
+    describe_inputs,
+    read_test_batches,
+    test_loader,
+    training_indices,
+    training_loader,
+)
 from augsvc_client.trainer.training.device import choose_device
 from augsvc_client.trainer.training.learner import Batch, Learner, input_tensor
 
@@ -40,7 +48,8 @@ class Setup:
 
     `build` returns a new network, always with the same initial weights; `learner` trains one for a number of steps.
     `few`: a batch of up to FEW samples without augmentation, of several classes; `augmented`: a batch of the recipe's
-    pipeline; `training`, `held_out`: batches without augmentation. `low`, `high`: the expected range of images.
+    pipeline; `training`, `held_out`: batches without augmentation. `low`, `high`: the expected range of images. `comparison`:
+    labels and repeated samples of both datasets.
     """
 
     build: Callable[[], nn.Module]
@@ -52,6 +61,7 @@ class Setup:
     held_out: Sequence[Batch]
     low: float = -1.0
     high: float = 1.0
+    comparison: Comparison | None = None
 
 
 def build_setup(recipe: Recipe, url: str) -> Setup:
@@ -60,11 +70,13 @@ def build_setup(recipe: Recipe, url: str) -> Setup:
         batch_size = min(max(FEW, recipe.data.batch_size), loader.stream.samples)
     shuffled = recipe.override({"data.shuffle": True, "data.batch_size": batch_size})
     plain = shuffled.override({"data.pipeline": "none"})
+    test = next(iter(plain.evaluation.tests or {}))
     with training_loader(plain, url) as loader, training_loader(shuffled, url) as augmented_loader:
         stream = loader.stream
         training, augmented = _read(loader, _TRAINING_BATCHES), _read(augmented_loader, 1)[0]
-        test = next(iter(plain.evaluation.tests or {}))
         held_out = read_test_batches(plain, url, test, stream, _HELD_OUT_BATCHES)
+        with test_loader(plain, url, test) as tests:
+            comparison = compare_datasets(stream, tests.stream, training_indices(plain, test, stream))
         served = {entry["name"]: entry for entry in stream.client.datasets()}
         classes = len(class_names(served, plain))
         inputs = describe_inputs(stream, served[plain.data.dataset])
@@ -80,6 +92,7 @@ def build_setup(recipe: Recipe, url: str) -> Setup:
         held_out=held_out,
         low=low,
         high=high,
+        comparison=comparison,
     )
 
 
@@ -89,13 +102,16 @@ def _read(loader: RemoteDataLoader, limit: int) -> list[Batch]:
 
 def run_gates(setup: Setup) -> Iterator[Finding]:
     """The findings, gate by gate, up to the first failure."""
-    gates = (
+    gates: Sequence[Callable[[Setup], Finding]] = (
         _check_inputs,
         _check_augmented_inputs,
+        lambda setup: check_classes(setup.comparison, setup.classes),
+        _check_outputs,
         _check_initial_loss,
         _check_gradient,
         _check_weights_move,
         _check_overfitting,
+        lambda setup: check_new_samples(setup.comparison),
         _check_held_out,
     )
     for gate in gates:
@@ -142,6 +158,29 @@ def _is_out_of_range(x: torch.Tensor, setup: Setup) -> bool:
     return x.ndim == 4 and not (setup.low - slack <= float(x.min()) and float(x.max()) <= setup.high + slack)
 
 
+def _check_outputs(setup: Setup) -> Finding:
+    """The loss takes one logit per class."""
+    model, gate = setup.build().eval(), "outputs"
+    x = input_tensor(setup.few)
+    try:
+        with torch.no_grad():
+            outputs = model(x)
+    except RuntimeError as err:
+        reason = str(err).splitlines()[0][:200]
+        return Finding(gate, False, reason, f"the network cannot take inputs of the shape {tuple(x.shape)}")
+    expected = (len(x), setup.classes)
+    measured = f"shape {tuple(outputs.shape)}, from {float(outputs.min()):.2f} to {float(outputs.max()):.2f}"
+    if tuple(outputs.shape) != expected:
+        fault = f"the network should return one value per sample and class, {expected}: check its last layer"
+    elif not bool(outputs.isfinite().all()):
+        fault = "outputs are not finite: check the network's initial weights and its inputs"
+    elif 0 <= float(outputs.min()) < float(outputs.max()) <= 1:
+        fault = "outputs look like probabilities, but the loss takes logits: remove the last softmax or sigmoid"
+    else:
+        fault = ""
+    return Finding(gate, not fault, measured, fault)
+
+
 def _check_initial_loss(setup: Setup) -> Finding:
     """An untrained network should predict all classes alike, at a loss of log K."""
     model = setup.build().train()
@@ -160,7 +199,10 @@ def _check_gradient(setup: Setup) -> Finding:
     model = setup.build().eval()
     x = input_tensor(setup.few).clone().requires_grad_()
     chosen = len(x) // 2
-    model(x)[chosen].sum().backward()
+    outputs = model(x)[chosen]
+    (
+        outputs * torch.arange(1, len(outputs) + 1, device=x.device)
+    ).sum().backward()  # a plain sum of log-softmax may cancel
     gradients = (x.grad if x.grad is not None else torch.zeros_like(x)).abs().flatten(1).amax(dim=1)
     others = [i for i in range(len(x)) if i != chosen and gradients[i] > 0]
     measured = f"the output for sample {chosen} depends on {int((gradients > 0).sum())} of {len(x)} samples"
@@ -177,6 +219,7 @@ def _check_weights_move(setup: Setup) -> Finding:
     """A few steps must change every weight, through a gradient and not through weight decay alone."""
     model = setup.build()
     learner = setup.learner(model, 3)
+    listed = {id(value) for group in learner.optimiser.param_groups for value in group["params"]}
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     with_gradient = set()
     model.train()
@@ -185,21 +228,26 @@ def _check_weights_move(setup: Setup) -> Finding:
         with_gradient |= {
             name for name, value in model.named_parameters() if value.grad is not None and value.grad.any()
         }
-    frozen = [
-        name
-        for name, value in model.named_parameters()
-        if name not in with_gradient or torch.equal(value, before[name])
-    ]
-    moved = len(before) - len(frozen)
+    parameters = dict(model.named_parameters())
+    frozen = [name for name, value in parameters.items() if name not in with_gradient or id(value) not in listed]
+    still = [name for name in parameters if name not in frozen and torch.equal(parameters[name], before[name])]
+    moved = len(before) - len(frozen) - len(still)
     measured = f"{moved} of {len(before)} parameters moved in 3 steps"
-    if not frozen:
-        fault = ""
-    elif not moved:
-        fault = "nothing moves: the learning rate is 0 or nearly 0, or the optimiser has parameters of another network"
+    if frozen and (moved or still):
+        fault = (
+            f"frozen: {_shorten(frozen)}; requires_grad is off, the optimiser lacks them, or no gradient reaches them"
+        )
+    elif frozen:
+        fault = "nothing moves: no gradient arrives, or the optimiser has parameters of another network"
+    elif still:
+        fault = f"the learning rate is 0 or too low to change {_shorten(still)} in float32: raise optimiser.lr"
     else:
-        names = ", ".join(frozen[:3]) + (", …" if len(frozen) > 3 else "")
-        fault = f"frozen: {names}; requires_grad is off, the optimiser lacks them, or no gradient reaches them"
+        fault = ""
     return Finding("every weight moves", not fault, measured, fault)
+
+
+def _shorten(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def _check_overfitting(setup: Setup) -> Finding:

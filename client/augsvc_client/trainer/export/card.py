@@ -6,6 +6,7 @@ network, Card → save_model → model.safetensors, model.json → load_model
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,6 +20,7 @@ from augsvc_client.trainer.files import read_file, write_file
 from augsvc_client.trainer.models.build import Inputs, build_model, registry, save_weights, saved_bytes
 from augsvc_client.trainer.recipe import ModelChoice, Scale
 
+EXPORTS = ("model-fp16.safetensors", "model.onnx", "model-int8.onnx", "export.json")  # files that export writes
 _VERSION = 1
 _MAX_BYTES = 4 << 20  # the names of 21,000 classes take less than 1 MB
 
@@ -87,9 +89,19 @@ def _check_medium(card: Card) -> Card:
 
 
 def save_model(model: nn.Module, card: Card, folder: Path) -> None:
-    """Write weights and card; loading them executes no code from the files."""
+    """Write weights and card; loading them executes no code from the files. Exports of other weights are deleted."""
+    earlier = _digest(folder)
     save_weights(model, folder / "model.safetensors")
     card.save(folder / "model.json")
+    if _digest(folder) != earlier:
+        for name in EXPORTS:
+            (folder / name).unlink(missing_ok=True)
+
+
+def _digest(folder: Path) -> bytes:
+    """Of weights and card; empty without them."""
+    paths = (folder / "model.safetensors", folder / "model.json")
+    return b"".join(blake2b(path.read_bytes()).digest() for path in paths if path.is_file())
 
 
 def load_model(folder: Path) -> tuple[nn.Module, Card]:

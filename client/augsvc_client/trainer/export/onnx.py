@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
@@ -20,8 +21,8 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from augsvc_client.trainer.export.card import load_model, load_weights
-from augsvc_client.trainer.files import write_file
+from augsvc_client.trainer.export.card import EXPORTS, load_model, load_weights
+from augsvc_client.trainer.files import describe_write_error, write_file
 from augsvc_client.trainer.models.build import Inputs
 from augsvc_client.trainer.training.learner import Batch, input_tensor
 
@@ -34,7 +35,7 @@ _LATENCY_RUNS = 30
 
 @dataclass(frozen=True, slots=True)
 class ExportedFile:
-    """One exported file: bytes on disk, milliseconds per single sample (median, CPU), accuracy on the test batches.
+    """One exported file: bytes on disk, milliseconds per single sample (median, one CPU thread), accuracy on the test batches.
 
     `accuracy` is None without test samples.
     """
@@ -49,32 +50,41 @@ def export(folder: Path, calibration: Sequence[Batch], test: Sequence[Batch]) ->
     """Write all formats of the folder's network to the folder, and measure them.
 
     `calibration`: training batches, for the 8-bit value ranges and for comparing ONNX with the network. `test`: batches
-    with labels, possibly without samples. Raises ValueError if ONNX differs from the network, ModuleNotFoundError without
-    the packages of the extra `export`.
+    with labels, possibly without samples. Raises ValueError if ONNX differs from the network, OSError on a full disk (earlier
+    exports then stay), ModuleNotFoundError without the packages of the extra `export`.
     """
     model, card = load_model(folder)
-    half = folder / "model-fp16.safetensors"
-    weights = {name: value.half() if value.is_floating_point() else value for name, value in model.state_dict().items()}
-    write_file(half, save(weights))
-    full, int8 = folder / "model.onnx", folder / "model-int8.onnx"
-    to_onnx(model, card.inputs, full)
-    onnx = onnx_runner(full)
-    _check_agreement(torch_runner(model), onnx, _arrays(calibration[:1]))
-    to_int8(full, int8, _arrays(calibration))
-    half_model = card.build()
-    load_weights(half_model, half)
-    runners = {
-        folder / "model.safetensors": torch_runner(model),
-        half: torch_runner(half_model),
-        full: onnx,
-        int8: onnx_runner(int8),
-    }
-    files = [
-        ExportedFile(path.name, path.stat().st_size, _latency_ms(runner, card.inputs), _accuracy(runner, test))
-        for path, runner in runners.items()
-    ]
-    write_file(folder / "export.json", json.dumps([asdict(file) for file in files], indent=1) + "\n")
+    with TemporaryDirectory(prefix=".export-", dir=folder) as work, _one_thread():
+        half, full, int8 = (Path(work, name) for name in EXPORTS[:3])
+        weights = {n: value.half() if value.is_floating_point() else value for n, value in model.state_dict().items()}
+        write_file(half, save(weights))
+        _write_onnx(lambda: to_onnx(model, card.inputs, full), folder / full.name)
+        onnx = onnx_runner(full)
+        _check_agreement(torch_runner(model), onnx, _arrays(calibration[:1]))
+        _write_onnx(lambda: to_int8(full, int8, _arrays(calibration)), folder / int8.name)
+        half_model = card.build()
+        load_weights(half_model, half)
+        runners = {
+            folder / "model.safetensors": torch_runner(model),
+            half: torch_runner(half_model),
+            full: onnx,
+            int8: onnx_runner(int8),
+        }
+        files = [
+            ExportedFile(path.name, path.stat().st_size, _latency_ms(runner, card.inputs), _accuracy(runner, test))
+            for path, runner in runners.items()
+        ]
+        for path in (half, full, int8):
+            path.replace(folder / path.name)
+    write_file(folder / EXPORTS[3], json.dumps([asdict(file) for file in files], indent=1) + "\n")
     return files
+
+
+def _write_onnx(write: Callable[[], None], path: Path) -> None:
+    try:
+        write()
+    except OSError as err:
+        raise describe_write_error(err, path) from err
 
 
 def to_onnx(model: nn.Module, inputs: Inputs, path: Path) -> None:
@@ -178,6 +188,17 @@ def _latency_ms(runner: Runner, inputs: Inputs) -> float:
 def _arrays(batches: Iterable[Batch]) -> Iterator[F32]:
     for batch in batches:
         yield np.ascontiguousarray(input_tensor(batch).float().cpu().numpy())
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """torch on one CPU thread, as ONNX Runtime here: latencies on different numbers of threads do not compare."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextmanager

@@ -137,7 +137,7 @@ def build_model(choice: ModelChoice, inputs: Inputs, classes: int, seed: int) ->
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Size and cost of a network; `multiplications` (by weights and by front-end tables) are per sample.
+    """Size and cost of a network; `multiplications` (by weights and in the audio front end) are per sample.
 
     `bytes` counts the saved weights and statistics, `tables` the front end's fixed tables. `plain_…`: the same network with
     a 3×3 convolution in place of every fire module. `dropout`, `xavier`: names of the layers that have it; `xavier` is
@@ -209,7 +209,10 @@ def _multiplications(model: nn.Module, inputs: Inputs) -> tuple[int, int]:
 
     def count_front(module: nn.Module, _: object, output: torch.Tensor) -> None:
         assert isinstance(module, LogMel)  # noqa: S101 - for the types
-        actual.append((module.waves.numel() + module.bands.numel()) * output.shape[-1])
+        frame = len(module.window)
+        actual.append(
+            (2 * frame * (frame - 1).bit_length() + module.bands.numel()) * output.shape[-1]
+        )  # FFT: 2 n log₂ n
 
     def count_plain(module: nn.Module, _: object, output: torch.Tensor) -> None:
         assert isinstance(module, Fire)  # noqa: S101 - for the types

@@ -38,12 +38,12 @@ class Fire(nn.Module):
 class LogMel(nn.Module):
     """Audio N,T, full scale ±1 → N,1,`mels`,frames in [-1, +1]: log-mel spectrogram.
 
-    STFT frames of 32 ms under a Hann window, every 16 ms, computed as a convolution with sines and cosines: that runs on
-    every device and exports to ONNX. A full-scale sine maps to about +1; −80 dB and below map to −1. Bands are triangles,
-    evenly spaced in mel = 2595 log10(1 + f/700) from 0 to `rate`/2 (Hz).
+    STFT frames of 32 ms under a Hann window, every 16 ms, by FFT: as a convolution its table made ONNX files 1.05 MB larger.
+    A full-scale sine maps to about +1; −80 dB and below map to −1. Bands are triangles, evenly spaced in
+    mel = 2595 log10(1 + f/700) from 0 to `rate`/2 (Hz).
     """
 
-    waves: torch.Tensor
+    window: torch.Tensor
     bands: torch.Tensor
 
     def __init__(self, rate: int, mels: int) -> None:
@@ -52,17 +52,17 @@ class LogMel(nn.Module):
         time = torch.arange(frame, dtype=torch.float64)
         window = 0.5 - 0.5 * torch.cos(2 * math.pi * time / frame)
         window /= window.sum() / 2  # so that a spectral peak equals the sine's amplitude
-        angle = 2 * math.pi * torch.outer(torch.arange(frame // 2 + 1, dtype=torch.float64), time) / frame
-        waves = torch.cat((torch.cos(angle), torch.sin(angle))) * window
         self.hop = frame // 2
-        self.register_buffer("waves", waves[:, None].float(), persistent=False)
+        self.register_buffer("window", window.float(), persistent=False)
         self.register_buffer("bands", mel_bands(rate, frame // 2 + 1, mels).float(), persistent=False)
 
     def forward(self, audio: torch.Tensor) -> torch.Tensor:
         """N,T → N,1,mels,frames."""
-        spectrum = nn.functional.conv1d(audio[:, None], self.waves, stride=self.hop, padding=self.hop)
-        real, imaginary = spectrum.chunk(2, dim=1)
-        power = torch.matmul(self.bands, real.square() + imaginary.square())
+        frame = len(self.window)
+        spectrum = torch.stft(
+            audio, frame, self.hop, frame, self.window, center=True, pad_mode="constant", return_complex=True
+        )
+        power = torch.matmul(self.bands, torch.view_as_real(spectrum).square().sum(dim=-1))
         decades = power.clamp(min=_POWER_FLOOR).log10()
         return decades.div(-math.log10(_POWER_FLOOR) / 2).add(1.0).clamp(max=1.0)[:, None]
 

@@ -5,6 +5,7 @@ Stream → measure_overlap (repeated pairs in minibatches), measure_diversity (d
 
 from dataclasses import dataclass
 from hashlib import blake2b
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from augsvc_client.client.stream import Stream
 from augsvc_client.trainer.training.data import read_order
 
 _EPOCHS, _SAMPLES = 4, 64
+_MAX_VALUES = 1 << 25  # of all views: 134 MB as float32
 _MAX_SAMPLES = 16_384  # in a dataset whose order is measured
 
 Order = npt.NDArray[np.int64]  # dataset indices
@@ -64,12 +66,13 @@ def compute_overlap(first: Order, second: Order, batch_size: int) -> Overlap:
 def measure_diversity(stream: Stream) -> Diversity:
     """The diversity of the first samples in dataset order over the first epochs."""
     unshuffled = stream.client.stream({**stream.spec, "shuffle": False}, dataset_version=stream.dataset_version)
-    count = min(_SAMPLES, unshuffled.samples)
+    name = "audio" if "audio" in unshuffled.tensors else "image"
+    values = _EPOCHS * prod(unshuffled.tensors[name]["shape"][1:])
+    count = min(_SAMPLES, unshuffled.samples, max(2, _MAX_VALUES // values))
     batches = [unshuffled.batch(epoch, 0, count) for epoch in range(_EPOCHS)]
-    name = "audio" if "audio" in batches[0] else "image"
     views = np.stack([batch[name].reshape(count, -1) for batch in batches])
     full_scale = np.iinfo(views.dtype).max if views.dtype.kind in "iu" else 1
-    return compute_diversity(np.asarray(views / full_scale, np.float32))
+    return compute_diversity(np.divide(views, full_scale, dtype=np.float32))
 
 
 def compute_diversity(views: Views) -> Diversity:

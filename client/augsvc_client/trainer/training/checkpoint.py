@@ -7,6 +7,7 @@ No generator state is saved: the service's draws depend on the sample and epoch,
 """
 
 import json
+import signal
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +21,7 @@ from safetensors.torch import save
 from augsvc_client.trainer.distributed import broadcast_flag, gather_rows, is_main_process, rank, world_size
 from augsvc_client.trainer.files import write_file
 from augsvc_client.trainer.training.evaluate import Score
-from augsvc_client.trainer.training.interrupt import catch_interrupt
+from augsvc_client.trainer.training.interrupt import Interrupted, catch_signals
 from augsvc_client.trainer.training.loop import Diverged, Epoch, Pace, Step, TrainingState
 
 FILE_NAME = "checkpoint.safetensors"
@@ -94,24 +95,23 @@ def _restore(state: TrainingState, metadata: Mapping[str, Any], tensors: Mapping
 def with_checkpoints(events: Iterable[Step | Epoch], state: TrainingState, folder: Path) -> Iterator[Step | Epoch]:
     """The events, with a checkpoint every `training.checkpoint_s` seconds and at the end.
 
-    The first Ctrl-C ends the run after the current step, with a checkpoint; a second one ends it immediately. Diverged
-    names the last good checkpoint.
+    The first Ctrl-C or SIGTERM ends the run after the current step, with a checkpoint and Interrupted; a second one ends it
+    immediately. Diverged names the last good checkpoint.
     """
     folder.mkdir(parents=True, exist_ok=True)
     saved_s, has_checkpoint = perf_counter(), state.learner.steps > 0  # a resumed run has one
     try:
-        with catch_interrupt() as interrupted:
+        with catch_signals() as request:
             for event in events:
                 # all ranks decide alike, because a checkpoint gathers the losses of all ranks
-                stop = broadcast_flag(interrupted.is_set())
+                stop = broadcast_flag(request.signum is not None)
                 if stop or broadcast_flag(perf_counter() - saved_s >= state.learner.recipe.training.checkpoint_s):
                     save_checkpoint(state, folder)
                     saved_s, has_checkpoint = perf_counter(), True
                 if stop:
-                    raise KeyboardInterrupt(
-                        f"interrupted after step {state.learner.steps}; "
-                        f"continue with: augsvc-train --resume --url URL --out {folder}"
-                    )
+                    signum = request.signum or signal.SIGINT  # another rank's
+                    cause = "terminated" if signum == signal.SIGTERM else "interrupted"
+                    raise Interrupted(f"{cause} after step {state.learner.steps}", signum)
                 yield event
         save_checkpoint(state, folder)
     except Diverged as err:

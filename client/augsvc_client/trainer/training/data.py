@@ -15,7 +15,7 @@ from augsvc_client.client.stream import Stream
 from augsvc_client.loaders.remote import RemoteDataLoader
 from augsvc_client.trainer.models.build import Inputs
 from augsvc_client.trainer.recipe import Pipeline, Recipe
-from augsvc_client.trainer.training.device import choose_device
+from augsvc_client.trainer.training.device import choose_device, limit_batch
 
 _ORDER_CHUNK = 4096  # samples per request for their indices
 Versions = Mapping[str, str]  # of datasets, by name; others are read in their current version
@@ -68,7 +68,7 @@ def test_loader(
         url,
         dataset=test.dataset,
         pipeline=test.pipeline if pipeline is None else pipeline,
-        batch_size=recipe.evaluation.batch_size,
+        batch_size=recipe.evaluation.batch_size or limit_batch(recipe),
         size=data.size,
         seconds=data.seconds,
         sample_rate=data.sample_rate,

@@ -14,6 +14,10 @@ from augsvc_client.trainer.recipe import Recipe
 from augsvc_client.trainer.training.loop import Epoch, Step
 
 CPU_DEFAULTS = {"training.epochs": 20, "data.batch_size": 64}  # in place of the recipe's defaults
+_EVALUATION_BATCH = 256
+# Of a default batch; `fire` takes about 130 bytes a pixel to evaluate and 300 to train: 1 and 2.5 GB
+_MAX_PIXELS = 1 << 23
+_SIDE = 32  # of the canvas, if it is open
 _MIN_CAPABILITY = (7, 0)  # the first with tensor cores
 _WARMUP_STEPS, _TIMED_STEPS = 2, 6  # the duration is estimated after both
 
@@ -56,12 +60,21 @@ def scale_for_device(recipe: Recipe, device: Device) -> tuple[Recipe, list[str]]
     if device.capability is not None:
         slow = device.capability < _MIN_CAPABILITY
         return recipe, [f"{device.name} has no tensor cores: expect a slow run"] if slow else []
-    defaults = {name: value for name, value in CPU_DEFAULTS.items() if not _is_set(recipe, name)}
+    limits = {**CPU_DEFAULTS, "data.batch_size": limit_batch(recipe, CPU_DEFAULTS["data.batch_size"])}
+    defaults = {name: value for name, value in limits.items() if not _is_set(recipe, name)}
     warnings = ["no GPU: training will be many times slower than with one"]
     if defaults:
         changes = ", ".join(f"{name}={value}" for name, value in defaults.items())
         warnings.append(f"scaled for a CPU: {changes} (set these fields to override)")
     return recipe.override(defaults), warnings
+
+
+def limit_batch(recipe: Recipe, count: int = _EVALUATION_BATCH) -> int:
+    """`count` samples, or fewer on a canvas, or of clips, whose batch would take gigabytes: 32 images of 512 × 512."""
+    data = recipe.data
+    height, width = data.size or (_SIDE, _SIDE)
+    pixels = round(data.seconds * data.sample_rate) if data.seconds and data.sample_rate else height * width
+    return max(1, min(count, _MAX_PIXELS // max(1, pixels)))
 
 
 def use_threads(recipe: Recipe) -> Recipe:

@@ -1,27 +1,50 @@
-"""Ctrl-C as a request to stop after the current step."""
+"""Ctrl-C and SIGTERM as a request to stop after the current step."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Event, current_thread, main_thread
+from dataclasses import dataclass
+from threading import current_thread, main_thread
 from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(slots=True)
+class StopRequest:
+    """The first signal that asked to stop; None without one."""
+
+    signum: int | None = None
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run that a signal ended, with a checkpoint; shells report `exit_status` for it."""
+
+    def __init__(self, message: str, signum: int) -> None:
+        super().__init__(message)
+        self.exit_status = 128 + signum
 
 
 @contextmanager
-def catch_interrupt() -> Iterator[Event]:
-    """An event that the first Ctrl-C in the block sets; the second one acts as usual. Main thread only."""
-    interrupted = Event()
+def catch_signals() -> Iterator[StopRequest]:
+    """A request that the first Ctrl-C or SIGTERM in the block fills in; the next one acts as usual. Main thread only."""
+    request = StopRequest()
     if current_thread() is not main_thread():
-        yield interrupted
+        yield request
         return
-    previous = signal.getsignal(signal.SIGINT)
+    previous = {number: signal.getsignal(number) for number in _SIGNALS}
 
-    def handle(_signum: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, previous)
-        interrupted.set()
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
-    signal.signal(signal.SIGINT, handle)
+    def handle(signum: int, _frame: FrameType | None) -> None:
+        restore()
+        request.signum = signum
+
+    for number in _SIGNALS:
+        signal.signal(number, handle)
     try:
-        yield interrupted
+        yield request
     finally:
-        signal.signal(signal.SIGINT, previous)
+        restore()

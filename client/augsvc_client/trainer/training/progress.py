@@ -12,12 +12,14 @@ from time import perf_counter
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from augsvc_client.text import printable
 from augsvc_client.trainer.training.loop import Epoch, Pace, Step
 
 PRINT_EVERY_S = 30.0  # without a terminal
 LONG_WAIT_S = 3.0  # from here on a wait for a batch is reported
 
 _COLUMNS = (  # with a short title they fit into 80 columns
+    "{task.description}",
     "{task.completed}/{task.total}",
     "loss {task.fields[loss]:.2f}",  # reads the tensor when the line is drawn, not every step
     "{task.fields[scores]}",
@@ -50,9 +52,9 @@ def progress_bars(console: Console | None = None) -> Iterator[Progress]:
     Nothing is drawn before the first step of the first run, and no bar if the console is not a terminal.
     """
     progress = Progress(
-        TextColumn("{task.description}"),
+        *(TextColumn(text, markup=False) for text in _COLUMNS[:1]),
         BarColumn(bar_width=4),
-        *map(TextColumn, _COLUMNS),
+        *(TextColumn(text, markup=False) for text in _COLUMNS[1:]),
         console=console or Console(),
     )
     try:
@@ -73,7 +75,9 @@ def show_progress(events: Iterable[Step | Epoch], progress: Progress, title: str
             task = _add_task(progress, title, event) if task is None else task
             waited_s, current = finished.wait_s + event.pace.wait_s - current.wait_s, finished + event.pace
             if waited_s > LONG_WAIT_S and history:
-                progress.console.print(f"{title}: waited {waited_s:.0f} s for the server, continuing", highlight=False)
+                progress.console.print(
+                    f"{title}: waited {waited_s:.0f} s for the server, continuing", highlight=False, markup=False
+                )
             progress.update(task, completed=event.number, loss=event.loss, pace=current, wait=_wait(current, event))
             continue
         history.append(event)
@@ -103,8 +107,10 @@ def _print_line(progress: Progress) -> None:
     """Print the latest run's columns, unless a bar shows them."""
     if not progress.console.is_interactive:
         task = progress.tasks[-1]
-        cells = [text.format(task=task) for text in _COLUMNS]
-        progress.console.print(f"{task.description}: {', '.join(filter(None, cells))}", highlight=False, soft_wrap=True)
+        title, *cells = (printable(text.format(task=task)) for text in _COLUMNS)
+        progress.console.print(
+            f"{title}: {', '.join(filter(None, cells))}", highlight=False, markup=False, soft_wrap=True
+        )
 
 
 def _format_scores(epoch: Epoch) -> str:

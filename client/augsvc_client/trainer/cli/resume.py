@@ -1,0 +1,56 @@
+"""`--resume`: the recipe and the number of networks of the run in a folder, compared with the options that were given.
+
+OUT/recipe.yaml, options → resumed_recipe → Recipe;  OUT/ensemble.json → resumed_members
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from augsvc_client.trainer.experiments.folder import ensemble_members
+from augsvc_client.trainer.recipe import Recipe, load_recipe
+
+_MAY_BE_LOWER = "data.batch_size"  # a small dataset lowers it when the run starts
+
+
+def resumed_recipe(out: Path, path: Path | None, values: Mapping[str, object]) -> Recipe:
+    """The recipe of the run in `out`; fields that are given too must have its values, so that a command can be repeated.
+
+    Raises ValueError that names those that differ.
+    """
+    saved = load_recipe(out / "recipe.yaml", {})
+    if path is None and not values:
+        return saved
+    given = load_recipe(path, {"data.dataset": saved.data.dataset, **values} if path is None else values)
+    here, there = given.model_dump(mode="json", exclude_unset=True), saved.model_dump(mode="json")
+    names = [
+        f"{group}.{name} ({there[group][name]} there, {value} here)"
+        for group, fields in here.items()
+        for name, value in fields.items()
+        if not _agree(f"{group}.{name}", value, there[group][name])
+    ]
+    if names:
+        raise ValueError(
+            f"--resume finishes the run in {out} as its recipe.yaml says, and these fields differ: {'; '.join(names)} (for more "
+            f"epochs start another run: --recipe {out / 'recipe.yaml'} --epochs N --out OTHER)"
+        )
+    return saved
+
+
+def resumed_members(out: Path, given: int) -> int:
+    """The number of networks of the run in `out`; raises ValueError if `given` is another one above 1."""
+    members = ensemble_members(out)
+    if given not in (1, members):
+        kind = f"an ensemble of {members}" if members > 1 else "no ensemble"
+        raise ValueError(f"{out} holds {kind}: --resume needs no --ensemble")
+    return members
+
+
+def _agree(name: str, given: object, saved: object) -> bool:
+    """Whether a given value is the saved one; an ablation adds a test, and open fields are filled in."""
+    if given is None:
+        return True
+    if name == _MAY_BE_LOWER and isinstance(given, int) and isinstance(saved, int):
+        return given >= saved
+    if isinstance(given, Mapping) and isinstance(saved, Mapping):
+        return all(key in saved and _agree("", value, saved[key]) for key, value in given.items())
+    return given == saved

@@ -1,0 +1,54 @@
+"""The folder of a run or an ensemble: what it holds, and what an earlier run left in it.
+
+OUT → find_run → "a finished run" …;  delete_run;  ensemble_members
+"""
+
+import json
+from pathlib import Path
+
+from augsvc_client.trainer.experiments.ablation import FILE_NAME as ABLATION_FILE
+from augsvc_client.trainer.export.card import EXPORTS
+from augsvc_client.trainer.files import read_file
+from augsvc_client.trainer.training.checkpoint import FILE_NAME as CHECKPOINT_FILE
+
+ENSEMBLE_FILE = "ensemble.json"
+_RESULTS = ("model.safetensors", "model.json", "result.json", "report.html", "curves.png", "grid.png")
+_MAX_BYTES = 4 << 20
+
+
+def member_folder(out: Path, index: int) -> Path:
+    """The folder of a member in that of its ensemble."""
+    return out / f"member-{index}"
+
+
+def find_run(out: Path) -> str:
+    """What a new run in this folder would replace, as text; empty if nothing."""
+    if (out / ENSEMBLE_FILE).exists():
+        return "an ensemble"
+    if (out / "result.json").exists() or (out / "model.safetensors").exists():
+        return "a finished run"
+    return "the checkpoint of a run" if (out / CHECKPOINT_FILE).exists() else ""
+
+
+def delete_run(out: Path) -> None:
+    """Delete the files of an earlier run or ensemble, but not the findings of `--sanity`, logs, or other files."""
+    for folder in (out, *out.glob("member-*")):
+        for name in (*_RESULTS, *EXPORTS, CHECKPOINT_FILE, ABLATION_FILE, ENSEMBLE_FILE):
+            (folder / name).unlink(missing_ok=True)
+    for folder in out.glob("member-*"):
+        (folder / "recipe.yaml").unlink(missing_ok=True)
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def ensemble_members(out: Path) -> int:
+    """The number of networks of the run in this folder: 1 unless it is an ensemble. Raises ValueError for a damaged file."""
+    if not (out / ENSEMBLE_FILE).exists():
+        return 1
+    try:
+        members = json.loads(read_file(out / ENSEMBLE_FILE, _MAX_BYTES))["members"]
+        if isinstance(members, int) and members > 1:
+            return members
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise ValueError(f"{out / ENSEMBLE_FILE} is damaged: give --ensemble N and --overwrite to start over")

@@ -1,0 +1,112 @@
+"""The folder of a run: nothing in it is lost or goes stale, and the advice to continue can be followed."""
+
+import json
+import os
+import re
+import shlex
+import signal
+
+import pytest
+from safetensors import safe_open
+from typer.testing import CliRunner
+
+from augsvc_client.trainer.cli.main import app
+from augsvc_client.trainer.export.card import EXPORTS
+from augsvc_client.trainer.training import checkpoint
+from augsvc_client.trainer.training.learner import Learner
+
+pytestmark = pytest.mark.usefixtures("blank_figures")
+TINY = ("--dataset", "digits/train", "--per-class", 1, "--size", 8, "--epochs", 2, "--device", "cpu")
+
+
+@pytest.fixture(autouse=True)
+def blank_page(monkeypatch):
+    monkeypatch.setattr("augsvc_client.trainer.cli.train.render_run_page", lambda *_, **__: "")
+
+
+def command(*words):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def steps(folder):
+    with safe_open(folder / checkpoint.FILE_NAME, framework="pt") as file:
+        return json.loads(file.metadata()["augsvc"])["steps"]
+
+
+@pytest.fixture
+def signalled(monkeypatch):
+    """Sends a signal to this process in the given steps of the runs to come."""
+
+    def arrange(number, *at):
+        count, step = [0], Learner.step
+
+        def counted(self, batch):
+            count[0] += 1
+            if count[0] in at:
+                os.kill(os.getpid(), number)
+            return step(self, batch)
+
+        monkeypatch.setattr(Learner, "step", counted)
+
+    return arrange
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "term"])
+@pytest.mark.parametrize(("more", "at"), [((), (1,)), (("--ensemble", 2), (3,))], ids=["one", "ensemble"])
+def test_the_advice_of_an_interrupted_run_can_be_followed(url, tmp_path, signalled, number, status, more, at):
+    out = tmp_path / "a folder"
+    signalled(number, *at)
+    ended = command("--url", url, "--out", out, *TINY, *more)
+    assert ended.exit_code == status, ended.output
+    folder = out / "member-1" if more else out
+    assert steps(folder) == 1
+    (advice,) = re.findall(r"continue with: (augsvc-train .*)", ended.output)
+    program, *words = shlex.split(advice)
+    assert program == "augsvc-train"
+    done = command(*words)
+    assert done.exit_code == 0, done.output
+    assert steps(folder) == 2
+    assert (out / ("ensemble.json" if more else "result.json")).exists()
+
+
+def test_a_run_is_not_overwritten_without_being_asked_to(url, tmp_path):
+    assert command("--url", url, "--out", tmp_path, *TINY).exit_code == 0
+    before = (tmp_path / "model.safetensors").read_bytes()
+    again = command("--url", url, "--out", tmp_path, *TINY, "--seed", 1)
+    assert again.exit_code == 2
+    assert "holds a finished run: --resume continues it, --overwrite deletes it" in again.output
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+    for name in (*EXPORTS, "notes.txt"):
+        (tmp_path / name).write_text("of earlier weights")
+    assert command("--url", url, "--out", tmp_path, *TINY, "--resume").exit_code == 0
+    assert (tmp_path / "model.onnx").exists(), "of the same weights"
+    assert command("--url", url, "--out", tmp_path, *TINY, "--seed", 1, "--overwrite").exit_code == 0
+    assert (tmp_path / "model.safetensors").read_bytes() != before
+    assert not any((tmp_path / name).exists() for name in EXPORTS)
+    assert (tmp_path / "notes.txt").exists()
+    (tmp_path / "result.json").unlink()
+    (tmp_path / "model.safetensors").unlink()
+    unfinished = command("--url", url, "--out", tmp_path, *TINY)
+    assert "holds the checkpoint of a run" in unfinished.output
+
+
+def test_the_same_command_with_resume_starts_and_continues(url, tmp_path):
+    words = ("--url", url, "--out", tmp_path / "out", "--resume")
+    nothing = command(*words)
+    assert nothing.exit_code == 2
+    assert "holds no run to resume: give --dataset or --recipe" in " ".join(nothing.output.split())
+    for _ in range(2):
+        done = command(*words, *TINY, "--batch-size", 64)
+        assert done.exit_code == 0, done.output
+    other = command(*words, *TINY, "--batch-size", 64, "--lr", 0.5, "--set", "training.ema=0.9")
+    assert other.exit_code == 2
+    assert "optimiser.lr (0.02 there, 0.5 here); training.ema (None there, 0.9 here)" in " ".join(other.output.split())
+
+
+def test_an_ensemble_is_resumed_without_its_number(url, tmp_path):
+    assert command("--url", url, "--out", tmp_path, *TINY, "--ensemble", 2).exit_code == 0
+    other = command("--url", url, "--out", tmp_path, "--resume", "--ensemble", 3)
+    assert other.exit_code == 2
+    assert "holds an ensemble of 2" in other.output
+    (tmp_path / "ensemble.json").write_text("{}")
+    assert "ensemble.json is damaged" in " ".join(command("--url", url, "--out", tmp_path, "--resume").output.split())
