@@ -40,6 +40,7 @@ from benchmarks.tables import Column, table
 IMAGE_KERNELS = (
     "draw",
     "draw_warped",
+    "draw_interpolated",
     "filter_rows",
     "filter_columns",
     "move_masks",
@@ -155,7 +156,7 @@ def _arguments() -> dict[str, tuple[Any, ...]]:
     """Arguments of each kernel, of which only the types matter."""
     u8, u16, u32, i32, i64 = np.uint8, np.uint16, np.uint32, np.int32, np.int64
     canvas = CanvasShape(3, 224, 224)
-    move = MoveArgs(1, 0, _array(1, np.uint16), _array(1, np.uint64), _array(2, i64))
+    move = MoveArgs(1, 0, _array(1, np.uint16), _array(1, np.uint64), _array(2, i64), 1, _array(2, i64))
     tone = ToneArgs(_array(4, i32), _array(3, i64), _array(3, i32), _array(4, u32), *(_array(2, u8) for _ in range(3)))
     blur = FilterArgs(_array(2, u32), _array(1, i64), _array(3, i32), _array(1, i64))
     noise = NoiseArgs(
@@ -166,10 +167,11 @@ def _arguments() -> dict[str, tuple[Any, ...]]:
     erase, out = EraseArgs(_array(3, i64), _array(3, u16)), OutputArgs(True, True, _array(2, u8))
     memory = Memory(_array(1, u8), _array(2, u16), _array(2, u16), _array(2, u16))
     warp = WarpArgs(_array(2, i32), _array(2, i64), _array(2, u8))
-    masks = MaskArgs(_array(1, np.uint64), _array(1, i64), _array(3, i64), warp, 255)
+    masks = MaskArgs(_array(1, np.uint64), _array(1, i64), _array(3, i64), warp, _array(1, u8))
     return _sound_arguments() | {
         "draw": (canvas, move, tone, noise, erase, out, memory),
         "draw_warped": (canvas, move, warp, tone, noise, erase, out, memory),
+        "draw_interpolated": (canvas, move, tone, noise, erase, out, memory),
         "filter_rows": (canvas, blur, memory),
         "filter_columns": (canvas, blur, noise, erase, out, memory),
         "move_masks": (canvas, masks, (_array(1, u8),), (_array(2, u8),)),

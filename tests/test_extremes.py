@@ -19,11 +19,11 @@ from augsvc.executors.fused import lower_image as lowering
 from augsvc.executors.reference import audio as torch_sound
 from augsvc.executors.reference import resample
 from augsvc.numerics import geometry
+from augsvc.ops.kinds.border import Bordered
 from augsvc.ops.operation import Kind
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.registry import containers, registry
 from augsvc.planning import audio_plan as sound_plan
-from augsvc.planning import labels
 from augsvc.planning.spec import validate_spec
 from augsvc.streams import probes as probe_sources
 from augsvc.streams import stream
@@ -144,8 +144,12 @@ BORDERS = {
 }
 
 
+OUTSIDE = Bordered.outside
+MASKS = property(lambda move: OUTSIDE.fget(move)._replace(mask_fill=254))
+
+
 @pytest.mark.parametrize(
-    "change", [None, (geometry, "MAX_TAPS", 3), (labels, "MASK_NOTHING", 254)], ids=["borders", "taps", "mask"]
+    "change", [None, (geometry, "MAX_TAPS", 3), (Bordered, "outside", MASKS)], ids=["borders", "taps", "mask"]
 )
 def test_other_code_has_another_arithmetic_id(monkeypatch, change):
     place, name, other = change or BORDERS[executor().name]

@@ -19,10 +19,12 @@ from augsvc.numerics.color_statistics import ColorStatistics
 from augsvc.numerics.lattice import Lattice
 
 Fit = Literal["cover", "contain", "stretch"]
+Interpolation = Literal["nearest", "bilinear", "bicubic"]
 MATRIX_BITS = (
     32  # fraction bits of a camera's coefficients: an error of 2e-7 px at 1024, where 16 bits would give 0.015
 )
 MAX_TAPS = 16  # per axis; a source shrunk by more is sampled, not averaged in full
+MAX_SPREAD = 64  # the same for cubic weights, whose sums just fit 64 bits
 STEEPEST = float(1 << 16)  # source pixels per canvas pixel; this and the next keep the integers of masks below 2**63
 FARTHEST = float(1 << 28)  # source pixels
 # The largest ratio between the scales of a source within one image: smaller parts lie beyond the horizon, where the image is 0
@@ -185,13 +187,16 @@ class Camera:
     taps: I64  # N,2 samples averaged per output pixel along x and y of the canvas
     identical: Bools  # N: output pixels coincide with source pixels, so nothing is resampled
     lattice: Lattice | None = None  # of a warp
+    interpolation: Interpolation = "bilinear"
 
     @staticmethod
-    def of(forward: F64, canvas: Canvas, sizes: Sequence[tuple[int, int]]) -> "Camera":
+    def of(
+        forward: F64, canvas: Canvas, sizes: Sequence[tuple[int, int]], interpolation: Interpolation = "bilinear"
+    ) -> "Camera":
         """Rounds to fixed point, and counts taps: ⌈1/s − ¼⌉ per axis for a shrink to s, so that minification averages areas.
 
         Under perspective s is the smallest over a lattice of those canvas points that show the source. `sizes` are the
-        sources' (H, W).
+        sources' (H, W). The nearest pixel is one tap; so are cubic weights that `spread` widens.
 
         Raises:
             SpecInvalid: the combined scale of the moves is out of range.
@@ -215,12 +220,30 @@ class Camera:
         taps = np.clip(np.ceil(along - 0.25), 1.0, MAX_TAPS).astype(np.int64)
         fixed = exact.to_fixed(back, MATRIX_BITS)
         identical = (fixed == _UNMOVED).all(axis=(1, 2))
-        return Camera(forward, fixed[:, :2], fixed[:, 2], taps, identical)
+        camera = Camera(forward, fixed[:, :2], fixed[:, 2], taps, identical, None, interpolation)
+        taps[camera.aligned if interpolation == "bicubic" else np.full(len(taps), interpolation == "nearest")] = 1
+        return camera
 
     @property
     def perspective(self) -> I64:
         """The rows of the samples with perspective."""
         return np.flatnonzero((self.depth != [0, 0, 1 << MATRIX_BITS]).any(axis=1))
+
+    @property
+    def aligned(self) -> Bools:
+        """Whether the rows and columns of a source are those of the canvas, or trade places (N,)."""
+        a, b, d, e = self.backward[:, :, :2].reshape(-1, 4).T
+        aligned: Bools = ((b | d) == 0) | ((a | e) == 0)
+        aligned[self.perspective] = False
+        return aligned
+
+    @property
+    def spread(self) -> I64:
+        """Source pixels along x and y over which cubic weights stretch what is one pixel where nothing shrinks (N, 2), with
+        MATRIX_BITS fraction bits: the side of a canvas pixel, if the axes are aligned; else 1.
+        """
+        sides = np.abs(self.backward[:, :, :2]).sum(axis=2)
+        return np.clip(np.where(self.aligned[:, None], sides, 0), 1 << MATRIX_BITS, MAX_SPREAD << MATRIX_BITS)
 
     @property
     def mirrors(self) -> Bools:
@@ -242,7 +265,7 @@ class Camera:
         """The camera of a slice of the samples."""
         lattice = self.lattice and self.lattice.take(rows)
         forward, backward, depth = self.forward[rows], self.backward[rows], self.depth[rows]
-        return Camera(forward, backward, depth, self.taps[rows], self.identical[rows], lattice)
+        return Camera(forward, backward, depth, self.taps[rows], self.identical[rows], lattice, self.interpolation)
 
 
 _UNMOVED = exact.to_fixed(np.eye(3), MATRIX_BITS)

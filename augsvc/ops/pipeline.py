@@ -107,7 +107,14 @@ def _require_mixes_last(steps: Sequence[Step], tree: Tree) -> None:
     are_single = all(are_exclusive(*pair) for pair in (*combinations(mixes, 2), *combinations(compositions, 2)))
     if not after and are_single and not (mixes and compositions):
         return
+    written = [step for _, step in walk(steps) if isinstance(step, Mix | Composition)]
     for field, step in walk(steps):
+        if step in written and len(written) == 1 and not are_single:
+            raise SpecInvalid(
+                f"{field}.op: {step.op} has several places in its container (random_order, or some_of with replace), and a "
+                "sample is mixed at most once: take it out of the container",
+                field=f"{field}.op",
+            )
         if isinstance(step, Composition) and mixes:
             raise SpecInvalid(
                 f"{field}.op: {step.op} and {mixes[0].step.op} are both mixes, and a sample is mixed at most once: remove one "

@@ -4,14 +4,15 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
 from augsvc.arrays import F64, I64, Bools
+from augsvc.numerics.geometry import Interpolation
 from augsvc.ops.container import Choice, Container, Slot, one_hot
-from augsvc.ops.kinds.border import BLACK, Bordered, Color, Fill
-from augsvc.ops.operation import Operation
+from augsvc.ops.kinds.border import BLACK, Bordered, Fill, Resampled
+from augsvc.ops.operation import AddedLater, Operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,15 @@ Table = Mapping[str, Entry | None]  # by name; None is the identity
 
 
 class Policy(Container):
-    """A container that makes its children itself: layers of operations, of a table each. `fill` is the colour around moves."""
+    """A container that makes its children itself: layers of operations, of a table each. `fill` is the colour around moves, which
+    have this `interpolation`.
+    """
 
     kind: ClassVar[str] = "policy"
     media: ClassVar[str | None] = "image"
 
     fill: Fill = BLACK
+    interpolation: Annotated[Interpolation, AddedLater()] = "bilinear"
 
     @property
     @abstractmethod
@@ -79,7 +83,7 @@ class Policy(Container):
 def _slots(policy: Policy) -> tuple[Slot, ...]:
     return tuple(
         Slot(
-            _with_fill(entry.step, policy.fill),
+            _adapt(entry.step, policy),
             layer,
             f"{layer + 1}.{name}",
             f"{layer + 1}.{name}",
@@ -91,7 +95,11 @@ def _slots(policy: Policy) -> tuple[Slot, ...]:
     )
 
 
-def _with_fill(step: Operation, fill: Color) -> Operation:
-    if isinstance(step, Bordered) and fill != BLACK:
-        return step.model_copy(update={"border": "constant", "fill": fill})
-    return step
+def _adapt(step: Operation, policy: Policy) -> Operation:
+    """An operation of a table with the colour and the interpolation of the policy."""
+    changes: dict[str, object] = {}
+    if isinstance(step, Bordered) and policy.fill != BLACK:
+        changes |= {"border": "constant", "fill": policy.fill}
+    if isinstance(step, Resampled) and policy.interpolation != step.interpolation:
+        changes["interpolation"] = policy.interpolation
+    return step.model_copy(update=changes) if changes else step

@@ -56,7 +56,7 @@ class SoundPlan(Passes):
         tree = Tree.of(steps)
         if clip.rate is None and (names := sorted({op.op for op in tree.operations if op.needs_rate})):
             raise SpecInvalid(f"{names[0]} needs the rate of the clips: set sample_rate", field="sample_rate")
-        return SoundPlan(tree, plan_passes(tree, None), "fit:middle", clip)
+        return SoundPlan(tree, plan_passes(tree, None, None), "fit:middle", clip)
 
     @property
     def elements(self) -> int:

@@ -10,13 +10,22 @@ import numpy as np
 
 from augsvc.arrays import F64, I64, required
 from augsvc.errors import SpecInvalid
-from augsvc.numerics.geometry import Camera, Canvas, Fit, fit_matrix, identity, product, require_scale
+from augsvc.numerics.geometry import (
+    Camera,
+    Canvas,
+    Fit,
+    Interpolation,
+    fit_matrix,
+    identity,
+    product,
+    require_scale,
+)
 from augsvc.ops.kinds.border import Padding
 from augsvc.ops.kinds.composition import Branches, Collage, Composition
 from augsvc.ops.kinds.image import Frame, Move, Sources, Statistics, Tone, Warp
 from augsvc.ops.operation import Draw, Operation, Statistic, Step
 from augsvc.ops.tree import Node, Tree, are_exclusive
-from augsvc.planning.passes import Pass, Passes, plan_passes
+from augsvc.planning.passes import Pass, Passes, interpolation_of, plan_passes
 from augsvc.planning.tone_stages import ToneStage, ToneStep, lowered_rows, merge_tones
 
 PARTNERS = "partner"  # salts the draws of mixes' partners: a sample and its partner must not share randomness
@@ -50,7 +59,7 @@ class Plan(Passes):
                 raise SpecInvalid(
                     f"{field}: the border of {frame.op} would replace the bars of fit 'contain' around samples that "
                     f"{reason} not select: apply it to all, set fit to 'cover' or 'stretch', or border to 'constant' "
-                    f"with a fill of 0",
+                    f"with a fill of 0 and a mask_fill of 255",
                     field=field,
                 )
             padding = _BARS
@@ -61,7 +70,8 @@ class Plan(Passes):
                 f"all, or set border to 'reflect'",
                 field=field,
             )
-        plan = Plan(tree, plan_passes(tree, padding), f"fit:{fit}", canvas, fit, padding)
+        passes = plan_passes(tree, padding, _first_interpolation(tree.operations))
+        plan = Plan(tree, passes, f"fit:{fit}", canvas, fit, padding)
         branches = [
             step for operation in plan.operations if isinstance(operation, Branches) for step in operation.branches
         ]
@@ -87,23 +97,33 @@ class Plan(Passes):
     def branches(self, branches: Branches) -> list["Plan"]:
         """The plans of branches, over images that are on the canvas already."""
         trees = [Tree.of([step]) for step in branches.branches]
-        return [replace(self, tree=tree, passes=plan_passes(tree, None), padding=None, origin=(0, 0)) for tree in trees]
+        return [
+            replace(self, tree=tree, passes=plan_passes(tree, None, None), padding=None, origin=(0, 0))
+            for tree in trees
+        ]
 
     def before(self, index: int) -> "Plan":
         """The plan of the operations before a composition, with the same draws."""
-        return self._without_compositions(self.tree.leaves[:index], self.padding)
+        return self._without_compositions(self.tree.leaves[:index], self.padding, self._interpolation)
 
     def after(self, index: int, origin: tuple[int, int]) -> "Plan":
         """The plan of the operations after a composition, with the same draws; its sources have the canvas at `origin`."""
-        return replace(self._without_compositions(self.tree.leaves[index + 1 :], None), origin=origin)
+        return replace(self._without_compositions(self.tree.leaves[index + 1 :], None, None), origin=origin)
 
     def without_compositions(self) -> "Plan":
         """The plan of all other operations, with the same draws."""
-        return self._without_compositions(self.tree.leaves, self.padding)
+        return self._without_compositions(self.tree.leaves, self.padding, self._interpolation)
 
-    def _without_compositions(self, leaves: Sequence[Node[Operation]], padding: Padding | None) -> "Plan":
+    def _without_compositions(
+        self, leaves: Sequence[Node[Operation]], padding: Padding | None, interpolation: Interpolation | None
+    ) -> "Plan":
         tree = self.tree.only([leaf for leaf in leaves if not isinstance(leaf.step, Composition)])
-        return replace(self, tree=tree, passes=plan_passes(tree, padding), padding=padding)
+        return replace(self, tree=tree, passes=plan_passes(tree, padding, interpolation), padding=padding)
+
+    @property
+    def _interpolation(self) -> Interpolation | None:
+        """That of the frame or the fit, None if it shows whole pixels, or if the sources are on the canvas already."""
+        return None if self.origin is not None else _first_interpolation(self.operations)
 
     def require_labels(self, held: Collection[str], owner: str) -> None:
         """Refuses a frame that looks at labels that samples do not have, and branches where they have some, with SpecInvalid.
@@ -145,7 +165,7 @@ class Plan(Passes):
                 rows = np.flatnonzero(draws[index].selected)
                 if rows.size:
                     matrix[rows] = product(move.matrix(draws[index].take(rows), self.canvas), matrix[rows])
-        camera = Camera.of(matrix, self.canvas, sizes)
+        camera = Camera.of(matrix, self.canvas, sizes, pass_.interpolation or "bilinear")
         for index, warp in warps:
             rows = np.flatnonzero(draws[index].selected)
             lattice = warp.lattice(draws[index].take(rows), self.canvas)
@@ -196,6 +216,12 @@ class Plan(Passes):
 
     def _are_exclusive(self, index: int, other: int) -> bool:
         return are_exclusive(self.tree.leaves[index], self.tree.leaves[other])
+
+
+def _first_interpolation(operations: Sequence[Operation]) -> Interpolation | None:
+    """That of the frame or the fit; the fit of samples that a frame does not select has the frame's, if it has one."""
+    frame = operations[0] if operations and isinstance(operations[0], Frame) else None
+    return (frame and interpolation_of(frame)) or (None if frame and frame.always else "bilinear")
 
 
 def _selection(frame: Frame) -> tuple[str, str]:

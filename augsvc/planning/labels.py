@@ -11,7 +11,6 @@ from augsvc.numerics.lattice import NODE_BITS
 from augsvc.ops.kinds.border import Padding, PaddingMode
 
 Moves = Sequence[tuple[Camera, Padding]]  # of a plan, in order
-MASK_NOTHING = 255  # where the image shows nothing of the source
 MIN_VISIBLE = 0.1  # fraction of a box's moved area that must be on the canvas
 _CENTRE = 1 << (NODE_BITS - 1)  # of a pixel, from its corner
 _CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])  # of a box, as fractions of its sides
@@ -98,8 +97,9 @@ def flip_order(pairs: Sequence[tuple[int, int]], keypoints: int, objects: int = 
     return (order + keypoints * np.arange(objects)[:, None]).reshape(-1)
 
 
-def move_mask(mask: U8, camera: Camera, row: int, mode: PaddingMode, canvas: Canvas) -> U8:
-    """Moves the mask (H, W) of a sample to the canvas by nearest sampling, in integers; 255 where the image has no source.
+def move_mask(mask: U8, camera: Camera, row: int, padding: Padding, canvas: Canvas) -> U8:
+    """Moves the mask (H, W) of a sample to the canvas by nearest sampling, in integers; the padding's `mask_fill` where the image
+    has no source.
 
     An output pixel's centre is at half-integers, hence doubled coordinates.
     """
@@ -118,10 +118,10 @@ def move_mask(mask: U8, camera: Camera, row: int, mode: PaddingMode, canvas: Can
     divisor = np.maximum(distance, 2 * DEPTH_CUTOFF)
     x, y = across // divisor, down // divisor
     height, width = mask.shape
-    moved: U8 = mask[_clamp_indices(y, height, mode), _clamp_indices(x, width, mode)]
-    if mode == "constant":
-        moved[(x < 0) | (x >= width) | (y < 0) | (y >= height)] = MASK_NOTHING
-    moved[distance < divisor] = MASK_NOTHING
+    moved: U8 = mask[_clamp_indices(y, height, padding.mode), _clamp_indices(x, width, padding.mode)]
+    if padding.mode == "constant":
+        moved[(x < 0) | (x >= width) | (y < 0) | (y >= height)] = padding.mask_fill
+    moved[distance < divisor] = padding.mask_fill
     return moved
 
 

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from augsvc.numerics.geometry import Interpolation
 from augsvc.numerics.rng import Address
-from augsvc.ops.kinds.border import Bordered, Padding
-from augsvc.ops.kinds.image import Tone
+from augsvc.ops.kinds.border import Bordered, Padding, Resampled
+from augsvc.ops.kinds.image import Tone, Warp
 from augsvc.ops.operation import Draw, Kind, Operation
 from augsvc.ops.tree import Tree, are_exclusive
 
@@ -30,6 +31,7 @@ class Pass:
 
     fits: bool = False
     padding: Padding | None = None  # of its moves and warp; None if they show nothing beyond the source
+    interpolation: Interpolation | None = None  # of its frame, moves and warp; None if all of them show whole pixels
     finals: list[int] = field(default_factory=list)  # tones of the pass before, whose final matrix comes first
     steps: list[int] = field(default_factory=list)
     stage: int = -1
@@ -83,9 +85,13 @@ class Passes:
         return [(index, op) for index in steps if isinstance(op := self.operations[index], kind)]
 
 
-def plan_passes(tree: Tree, padding: Padding | None) -> tuple[Pass, ...]:
-    """Groups operations into passes. `padding` is that of the frame or the implicit fit, if it shows more than the source."""
-    passes = [Pass(fits=True, padding=padding)]
+def plan_passes(tree: Tree, padding: Padding | None, interpolation: Interpolation | None) -> tuple[Pass, ...]:
+    """Groups operations into passes.
+
+    `padding` is that of the frame or the implicit fit, if it shows more than the source; `interpolation` theirs, if it shows
+    more than whole pixels.
+    """
+    passes = [Pass(fits=True, padding=padding, interpolation=interpolation)]
     for index, operation in enumerate(tree.operations):
         stage = _ORDER[operation.kind]
         if operation.kind is Kind.MIX:  # outside of passes: listed where it stands, for display
@@ -98,14 +104,25 @@ def plan_passes(tree: Tree, padding: Padding | None) -> tuple[Pass, ...]:
         current.stage = stage
         if isinstance(operation, Bordered):
             current.padding = operation.outside
+        current.interpolation = interpolation_of(operation) or current.interpolation
         if isinstance(operation, Tone) and operation.final_statistics:
             passes.append(Pass(finals=[index], stage=stage))
     return tuple(passes)
 
 
+def interpolation_of(operation: Operation) -> Interpolation | None:
+    """How an operation reads between the pixels of its source; None if it shows whole pixels alone, as a flip."""
+    if isinstance(operation, Warp):
+        return "bilinear"
+    return operation.interpolation if isinstance(operation, Resampled) else None
+
+
 def _opens_pass(current: Pass, tree: Tree, index: int, stage: int) -> bool:
     operation = tree.operations[index]
     if operation.kind is Kind.OPAQUE or stage < current.stage:
+        return True
+    interpolation = interpolation_of(operation)
+    if interpolation and current.interpolation not in (None, interpolation):
         return True
     if operation.kind is Kind.WARP and stage == current.stage:
         return True

@@ -12,11 +12,12 @@ from augsvc.arrays import F64, I64, U8, U32, Pixels, Sample, ranges, required
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.rng import Address
+from augsvc.ops.kinds.border import MASK_NOTHING
 from augsvc.ops.kinds.composition import Branches, Collage, Tiles
 from augsvc.ops.kinds.image import UNIT_BITS
 from augsvc.ops.operation import Draw
 from augsvc.planning.image_plan import Plan
-from augsvc.planning.labels import MASK_NOTHING, Boxes, move_boxes
+from augsvc.planning.labels import Boxes, move_boxes
 from augsvc.planning.overlap import Cut
 from augsvc.streams.drawn_images import DrawnImages
 from augsvc.streams.moved_labels import move_labels, swap_keypoints

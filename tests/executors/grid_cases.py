@@ -74,6 +74,26 @@ def _warps():
     return cases
 
 
+def _interpolations():
+    """The nearest pixel and cubic weights at every border, aligned or not, from a source and from a canvas."""
+    cases = {}
+    for name in ("nearest", "bicubic"):
+        for border in ("zeros", "reflect", "reflect101", "edge"):
+            own = {"interpolation": name, "border": border}
+            wild = {"op": "affine", "degrees": [-180, 180], "scale": [0.6, 3], **own}
+            turned = {"op": "affine", "degrees": 90, "scale": [0.2, 0.9], **own}
+            tilted = {"op": "perspective", "distortion": 0.6, **own}
+            cases[f"{name}, {border}"] = {"pipeline": [{"op": "random_crop"}, wild]}
+            cases[f"{name}, {border}, turned, grey"] = {"pipeline": [{"op": "random_crop"}, turned], "channels": 1}
+            cases[f"{name}, {border}, tilted, again"] = {
+                "pipeline": [{"op": "pixel_dropout"}, tilted, {**wild, "p": 0.7}]
+            }
+        framed = {"op": "random_resized_crop", "interpolation": name}
+        cases[f"{name}, framed"] = {"pipeline": [framed, {"op": "horizontal_flip"}, {"op": "gaussian_blur"}]}
+        cases[f"{name}, 16 bits"] = {"pipeline": [framed], "deep": True, "output": {"dtype": "uint16"}}
+    return cases
+
+
 def _frames():
     fits = ("cover", "contain", "stretch")
     shapes = [(channels, layout) for channels in (1, 3) for layout in ("NCHW", "NHWC")]
@@ -154,7 +174,7 @@ def _deep():
     return into_values | into_bytes | {"bytes into 16 bits": {"pipeline": [turn], "output": wide}}
 
 
-CASES = _operations() | _moves() | _warps() | _frames() | _passes() | _deep()
+CASES = _operations() | _moves() | _interpolations() | _warps() | _frames() | _passes() | _deep()
 
 
 MASK_CASES = _moves() | _warps() | {f"{fit}, masks": {"fit": fit} for fit in ("cover", "contain", "stretch")}

@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from augsvc.arrays import Sample
+from augsvc.errors import SpecInvalid
 from augsvc.numerics.geometry import FORESHORTENED, MATRIX_BITS, Camera, Canvas
 from augsvc.ops.kinds.border import Padding
-from tests.harness import executor
+from augsvc.ops.pipeline import parse_pipeline
+from tests.harness import executor, patch, run
 
 pytestmark = pytest.mark.usefixtures("each_executor")
 NOTHING = 255
@@ -84,3 +87,28 @@ def test_masks_may_lie_in_memory_in_any_way_and_be_read_only():
         executor().move_masks(given_masks, [(camera, Padding("reflect"))], found, lambda: None)
     np.testing.assert_array_equal(out[0], out[1])
     np.testing.assert_array_equal(out[0], np.stack(masks)[:, :, :])
+
+
+@pytest.mark.parametrize("border", ["zeros", "constant"])
+def test_a_border_has_its_class_of_masks(border):
+    """As MMSegmentation's seg_pad_val; each pass its own."""
+    steps = [{"op": "translate", "x": 0.5, "y": 0, "border": border, "mask_fill": 7}, {"op": "horizontal_flip"}]
+    image = patch("coffee", 8, 8)
+    sample = Sample(image, 0, mask=np.full((8, 8), 3, np.uint8))
+    shown = run(steps, [sample], size=[8, 8]).batch()["mask"][0]
+    np.testing.assert_array_equal(shown, np.repeat([[7] * 4 + [3] * 4], 8, axis=0)[:, ::-1])
+    again = [*steps, {"op": "gaussian_noise"}, {"op": "translate", "x": 0, "y": 0.5}]
+    shown = run(again, [sample], size=[8, 8]).batch()["mask"][0]
+    assert (shown[:4] == 255).all() and set(np.unique(shown[4:])) == {3, 7}
+
+
+def test_only_a_constant_border_has_a_class_of_masks():
+    for step in ({"op": "rotation", "border": "edge"}, {"op": "letterbox", "border": "reflect"}):
+        with pytest.raises(SpecInvalid, match="mask_fill"):
+            parse_pipeline([{**step, "mask_fill": 0}])
+
+
+def test_a_frame_pads_masks_with_its_class():
+    sample = Sample(patch("coffee", 4, 8), 0, mask=np.full((4, 8), 3, np.uint8))
+    shown = run([{"op": "letterbox", "mask_fill": 0}], [sample], size=[8, 8]).batch()["mask"][0]
+    assert shown[:, 0].tolist() == [0, 0, 3, 3, 3, 3, 0, 0]

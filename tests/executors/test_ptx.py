@@ -11,6 +11,7 @@ pytestmark = pytest.mark.skipif(find_spec("numba_cuda") is None, reason="numba-c
 IMAGE_KERNELS = (
     "draw",
     "draw_warped",
+    "draw_interpolated",
     "filter_rows",
     "filter_columns",
     "move_masks",
@@ -23,6 +24,7 @@ KERNELS = IMAGE_KERNELS + SOUND_KERNELS
 REGISTERS = {
     "draw": 80,
     "draw_warped": 128,
+    "draw_interpolated": 128,
     "move_warped_masks": 128,
 }  # per thread, at most, on sm_90; of the others 64
 EACH = pytest.mark.parametrize("target", [pytest.param((8, 0), marks=pytest.mark.slow), (9, 0)], ids=str)

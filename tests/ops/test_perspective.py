@@ -12,8 +12,9 @@ from scipy import ndimage
 from augsvc.executors.fused.kernels import camera as kernel_camera
 from augsvc.numerics.geometry import FORESHORTENED, Camera, Canvas
 from augsvc.ops.image.geometric.rotation import Rotation
+from augsvc.ops.kinds.border import MASK_NOTHING
 from augsvc.planning.image_plan import Plan
-from augsvc.planning.labels import MASK_NOTHING, move_mask
+from augsvc.planning.labels import move_mask
 from augsvc.planning.passes import Pass
 from tests.harness import agree, centred, executor, grey, one, open_cpu, patch, photo, plain, psnr, rounded, run, turn
 
@@ -132,7 +133,7 @@ def through(matrix, image, border, name):
     found = np.empty((1, canvas.channels, 30, 40), np.uint8)
     open_cpu(name).render(plan, [image], [camera], [], found, lambda: None)
     mask = np.ones(image.shape[:2], np.uint8)
-    return found[0].transpose(1, 2, 0), move_mask(mask, camera, 0, border, canvas), camera
+    return found[0].transpose(1, 2, 0), move_mask(mask, camera, 0, one_pass.padding, canvas), camera
 
 
 @pytest.mark.parametrize("border", MODES)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 LEFT_OUT = ("op", "id", "views", "epochs")  # fields of every step
-LAST = ("p", "border", "fill")
+LAST = ("p", "interpolation", "border", "fill", "mask_fill")
 
 
 def parameter_table(schema: Mapping[str, Any]) -> str:

@@ -213,7 +213,6 @@ def test_a_mirrored_tile_swaps_its_eyes():
         ([{"op": "mosaic"}, {"op": "mosaic"}], "pipeline.0.op"),
         ([{"op": "mosaic"}, {"op": "mixup"}], "pipeline.0.op"),
         ([{"op": "gamma"}, {"op": "one_of", "of": [{"op": "mosaic"}, {"op": "cutmix"}]}], "pipeline.1.of.0.op"),
-        ([{"op": "random_order", "of": [{"op": "mosaic"}, {"op": "gamma"}]}], "pipeline.0.of.0.op"),
     ],
     ids=str,
 )
@@ -221,6 +220,14 @@ def test_more_than_one_mix_is_refused(steps, field):
     with pytest.raises(SpecInvalid, match=r"mosaic and .* mixes, and a sample is mixed at most once") as refused:
         parse_pipeline(steps)
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize("op", ["mosaic", "mixup", "aug_mix"])
+def test_a_mix_with_several_places_is_refused(op):
+    for container in ({"op": "random_order"}, {"op": "some_of", "n": 2, "replace": True}):
+        with pytest.raises(SpecInvalid, match=f"{op} has several places in its container") as refused:
+            parse_pipeline([{**container, "of": [{"op": op}, {"op": "gamma"}]}])
+        assert refused.value.field == "pipeline.0.of.0.op"
 
 
 def test_one_of_two_mosaics_is_none_too_many():

@@ -21,7 +21,7 @@ import torch
 from augsvc.arrays import I64, U8, Pixels, ranges
 from augsvc.executors.cuda.staging import StagingBuffer
 from augsvc.executors.fused.kernels import cuda as grids
-from augsvc.executors.fused.kernels.args import WHITE, CanvasShape, MoveArgs, NoiseArgs, OutputArgs
+from augsvc.executors.fused.kernels.args import WHITE, CanvasShape, MoveArgs, NoiseArgs, OutputArgs, WarpArgs
 from augsvc.executors.fused.kernels.camera import IDENTICAL
 from augsvc.executors.fused.kernels.pixel import Memory
 from augsvc.executors.fused.lower_image import (
@@ -123,9 +123,9 @@ class ImageChunk:
         early = lower_noises((), draws, n, _NO_TABLES), lower_erases((), draws, n, plan.canvas)
         args = (move, lower_warps([camera], n), lower_tones(stages, n, plan.canvas.channels), blur, *late, *early)
         move, warp, tone, blur, noise, erase, no_noise, no_erase = self.staging.send(f"args {index}", args)
-        gather = (grids.draw, move) if camera is None or camera.lattice is None else (grids.draw_warped, move, warp)
         noise, no_noise = self._with_tables(noise), self._with_tables(no_noise)
         memory, out = self._memory(segment, camera, sources, filters or not encoded), self._out(encoded)
+        gather = _gathering(camera, move, warp)
         if not filters:
             self._launch(*gather, tone, noise, erase, out, memory)
             return
@@ -225,6 +225,14 @@ class ImageChunk:
             before = (values[rows].to(torch.int32) & 0xFFFF).to(torch.float32) / float(WHITE)
             after = operation.apply(before, lowered[selected[chunk]]).clamp(0.0, 1.0)
             values[rows] = (after * float(WHITE) + 0.5).to(torch.int32).to(torch.int16)
+
+
+def _gathering(camera: Camera | None, move: MoveArgs, warp: WarpArgs) -> tuple[Any, ...]:
+    """The kernel that begins a segment, and its first arguments."""
+    if camera is not None and camera.lattice is not None:
+        return grids.draw_warped, move, warp
+    bilinear = camera is None or camera.interpolation == "bilinear"
+    return grids.draw if bilinear else grids.draw_interpolated, move
 
 
 def _download(staging: StagingBuffer, name: str, shape: tuple[int, int], dtype: type[np.generic]) -> Callable[[], Any]:

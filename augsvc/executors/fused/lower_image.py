@@ -26,9 +26,9 @@ from augsvc.executors.fused.kernels.args import (
     WarpArgs,
 )
 from augsvc.executors.fused.kernels.camera import OFFSETS
-from augsvc.executors.fused.kernels.sampling import TO_CORNER
+from augsvc.executors.fused.lower_camera import lower_camera, lower_mapping, lower_spreads
 from augsvc.numerics import exact
-from augsvc.numerics.geometry import MATRIX_BITS, Camera, Canvas
+from augsvc.numerics.geometry import Camera, Canvas, Interpolation
 from augsvc.numerics.rng import seed_key
 from augsvc.ops.kinds.border import EDGE, Padding, PaddingMode
 from augsvc.ops.kinds.image import UNIT_BITS, Additive, Deviates, Erase, Filter, Frame, Move, Noise, Replace, Tone, Warp
@@ -44,6 +44,11 @@ _MODES: dict[PaddingMode, int] = {
     "reflect": args.REFLECT,
     "reflect101": args.REFLECT_101,
     "edge": args.EDGE,
+}
+_INTERPOLATIONS: dict[Interpolation, int] = {
+    "bilinear": args.BILINEAR,
+    "nearest": args.NEAREST,
+    "bicubic": args.BICUBIC,
 }
 MAX_COEFFICIENT = (1 << 31) - 1
 
@@ -80,8 +85,9 @@ def plan_segments(plan: Plan) -> list[Segment]:
 
 def identity_move(n: int) -> MoveArgs:
     """The arguments of a pass that moves nothing."""
-    cameras = np.zeros((n, OFFSETS), np.int64)
-    return MoveArgs(args.FROM_CANVAS, args.EDGE, np.zeros(3, np.uint16), np.zeros(n, np.uint64), cameras)
+    cameras, spreads = np.zeros((n, OFFSETS), np.int64), np.zeros((n, 4), np.int64)
+    fill, addresses = np.zeros(3, np.uint16), np.zeros(n, np.uint64)
+    return MoveArgs(args.FROM_CANVAS, args.EDGE, fill, addresses, cameras, args.BILINEAR, spreads)
 
 
 def as_source(image: Pixels) -> Pixels:
@@ -94,86 +100,27 @@ def as_source(image: Pixels) -> Pixels:
 def lower_move(camera: Camera, pass_: Pass, canvas: Canvas, images: Sequence[Pixels] | None) -> MoveArgs:
     """The move from sources (`as_source`), whose memory the arguments point to, or from canvas to canvas if there are none."""
     n, padding = len(camera.taps), pass_.padding or EDGE
-    mode, fill = _MODES[padding.mode], _lower_fill(padding, canvas)
     if images is None:
         sizes = np.tile(np.array([canvas.height, canvas.width], dtype=np.int64), (n, 1))
-        return MoveArgs(args.MOVED_CANVAS, mode, fill, np.zeros(n, np.uint64), _lower_camera(camera, sizes, canvas))
-    sizes = np.array([image.shape[:2] for image in images], dtype=np.int64)
-    origin = args.FROM_SOURCES if images[0].dtype == np.uint8 else args.FROM_DEEP_SOURCES
-    return MoveArgs(origin, mode, fill, _addresses(images), _lower_camera(camera, sizes, canvas))
+        origin, addresses = args.MOVED_CANVAS, np.zeros(n, np.uint64)
+    else:
+        sizes = np.array([image.shape[:2] for image in images], dtype=np.int64)
+        origin = args.FROM_SOURCES if images[0].dtype == np.uint8 else args.FROM_DEEP_SOURCES
+        addresses = _addresses(images)
+    return MoveArgs(
+        origin,
+        _MODES[padding.mode],
+        _lower_fill(padding, canvas),
+        addresses,
+        lower_camera(camera, sizes, canvas),
+        _INTERPOLATIONS[camera.interpolation],
+        lower_spreads(camera),
+    )
 
 
 def _lower_fill(padding: Padding, canvas: Canvas) -> npt.NDArray[np.uint16]:
     """The fill as three values; equal ones on a canvas of one channel."""
     return np.resize(_to_value(exact.to_fixed(padding.levels(canvas), UNIT_BITS)), 3).astype(np.uint16)
-
-
-def _lower_camera(camera: Camera, sizes: I64, canvas: Canvas) -> I64:
-    """One row per sample, for sources of (H, W) `sizes` (n, 2): kernels/camera.py has the layout."""
-    n, taps = len(sizes), camera.taps
-    slopes, lean, length = camera.backward[:, :, :2], camera.depth[:, None, :2], sizes[:, ::-1, None]
-    inverse = -(-(1 << 32) // (taps[:, 0] * taps[:, 1]))
-    identical = camera.identical & (sizes == [canvas.height, canvas.width]).all(axis=1)
-    rows = [
-        _lower_mapping(camera, sizes),
-        np.column_stack((taps, inverse, identical)),
-        _lower_reach(camera, slopes, lean, length),
-        _lower_edges(slopes),
-        _lower_edges(length * lean - slopes),
-        _lower_offsets(np.concatenate((slopes, lean), axis=1), taps).reshape(n, -1),
-    ]
-    return np.concatenate(rows, axis=1)
-
-
-def _lower_mapping(camera: Camera, sizes: I64) -> I64:
-    """The mapping and the size of the source: (n, 12)."""
-    perspective = np.zeros(len(sizes), np.int64)
-    perspective[camera.perspective] = 1
-    return np.column_stack((camera.backward.reshape(-1, 6), camera.depth, perspective, sizes))
-
-
-def _lower_reach(camera: Camera, slopes: I64, lean: I64, length: I64) -> I64:
-    """The least and greatest offsets of samples (n, 5). Of depth 0 without perspective, and there with TO_CORNER."""
-    reach = np.zeros((len(slopes), 5), np.int64)
-    first, last = _outer_offsets(slopes, camera.taps)
-    reach[:, 0:2] = np.minimum(first, last).sum(axis=2) + TO_CORNER
-    reach[:, 2:4] = np.maximum(first, last).sum(axis=2) + TO_CORNER
-    if (tilted := camera.perspective).size:
-        slopes, lean, length, taps = slopes[tilted], lean[tilted], length[tilted], camera.taps[tilted]
-        reach[tilted, 0:2] = _min_offset(slopes - lean, taps)
-        reach[tilted, 2:4] = -_min_offset((length - 1) * lean - slopes, taps)
-        reach[tilted, 4] = _min_offset(lean, taps)[:, 0]
-    return reach
-
-
-def _min_offset(slopes: I64, taps: I64) -> I64:
-    """The smallest offset of a sample from the corner, for coordinates with these slopes (n, k, 2): (n, k)."""
-    offset: I64 = np.minimum(*_outer_offsets(slopes, taps)).sum(axis=2)
-    return offset
-
-
-def _outer_offsets(slopes: I64, taps: I64) -> tuple[I64, I64]:
-    """The offsets (n, k, 2) of the first and the last of the samples (n, 2) along either axis: the ends of _lower_offsets."""
-    twice = 2 * taps[:, None]
-    return slopes // twice, slopes * (twice - 1) // twice
-
-
-def _lower_offsets(slopes: I64, taps: I64) -> I64:
-    """The offset that sample t of `taps` (n, 2) along either axis adds to coordinates with these slopes (n, k, 2): (n, T, k, 2).
-
-    Samples are at the centres of equal parts of a canvas pixel: slope · (2t + 1) / (2 · taps), truncated.
-    """
-    middles = 2 * np.arange(taps.max(initial=1))[None, :, None, None] + 1
-    offsets: I64 = slopes[:, None] * middles // (2 * taps[:, None, None])
-    return offsets
-
-
-def _lower_edges(slopes: I64) -> I64:
-    """Per coordinate (n, k, 2): twice a canvas pixel's length, at least one unit, its shift and its inverse: (n, 3k)."""
-    a, b = exact.from_fixed(slopes[:, :, 0], MATRIX_BITS), exact.from_fixed(slopes[:, :, 1], MATRIX_BITS)
-    twice = 2 * np.maximum(exact.to_fixed(np.sqrt(a * a + b * b), MATRIX_BITS), 1)
-    shift = np.maximum(np.frexp(twice.astype(np.float64))[1].astype(np.int64) - 24, 0)
-    return np.stack((twice, shift, (1 << 47) // (twice >> shift)), axis=-1).reshape(len(slopes), -1)
 
 
 def lower_warps(cameras: Sequence[Camera | None], n: int) -> WarpArgs:
@@ -195,10 +142,11 @@ def lower_masks(moves: labels.Moves, masks: Sequence[U8], size: tuple[int, int])
     """The moves from masks uint8 (H, W), whose memory the arguments point to, to a canvas of (H, W) pixels."""
     sizes = np.array([mask.shape for mask in masks], dtype=np.int64)
     canvases = np.broadcast_to(size, sizes.shape)
-    rows = [_lower_mapping(camera, canvases if k else sizes) for k, (camera, _) in enumerate(moves)]
+    rows = [lower_mapping(camera, canvases if k else sizes) for k, (camera, _) in enumerate(moves)]
     borders = np.array([_MODES[padding.mode] for _, padding in moves], np.int64)
+    outside = np.array([padding.mask_fill for _, padding in moves], np.uint8)
     warp = lower_warps([camera for camera, _ in moves], len(masks))
-    return MaskArgs(_addresses(masks), borders, np.stack(rows, axis=1), warp, labels.MASK_NOTHING)
+    return MaskArgs(_addresses(masks), borders, np.stack(rows, axis=1), warp, outside)
 
 
 def _addresses(arrays: Sequence[Pixels]) -> npt.NDArray[np.uint64]:

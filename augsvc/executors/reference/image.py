@@ -21,7 +21,7 @@ from augsvc.executors.device_errors import ChunkRunner, free_torch_memory, is_lo
 from augsvc.executors.protocol import SourceKey, float_traits, run_ranges, use_one_torch_thread
 from augsvc.executors.reference.audio import TorchSound
 from augsvc.executors.reference.displace import displace
-from augsvc.executors.reference.resample import resample
+from augsvc.executors.reference.resample import View, resample
 from augsvc.executors.reference.stages import LAWS, STAGES, Workspace, apply_operation, apply_tones
 from augsvc.numerics import exact
 from augsvc.numerics.geometry import MATRIX_BITS, Camera, Canvas
@@ -135,7 +135,7 @@ class KorniaExecutor:
                 check()
                 mask = masks[row]
                 for camera, padding in moves:
-                    mask = move_mask(mask, camera, row, padding.mode, canvas)
+                    mask = move_mask(mask, camera, row, padding, canvas)
                 out[row] = mask
 
         self._split(work, len(masks))
@@ -199,6 +199,7 @@ class KorniaExecutor:
     def _resample(self, plan: Plan, pass_: Pass, sources: torch.Tensor, camera: Camera, rows: I64) -> torch.Tensor:
         backward = exact.from_fixed(np.concatenate((camera.backward, camera.depth[:, None]), axis=1)[rows], MATRIX_BITS)
         taps = (int(camera.taps[rows[0], 0]), int(camera.taps[rows[0], 1]))
+        view = View(backward, taps, camera.interpolation, exact.from_fixed(camera.spread[rows], MATRIX_BITS))
         canvas, padding = plan.canvas, pass_.padding or EDGE
         lattice = camera.lattice and camera.lattice.take(rows)
         moved = torch.empty((len(rows), canvas.channels, canvas.height, canvas.width), device=self.device)
@@ -207,7 +208,8 @@ class KorniaExecutor:
                 shift = None
                 if lattice is not None:
                     shift = displace(lattice.take(chunk), canvas.width, band, sources.device)
-                moved[chunk, :, band] = resample(sources[chunk], backward[chunk], taps, padding, canvas, band, shift)
+                chunk_view = view._replace(backward=view.backward[chunk], spread=view.spread[chunk])
+                moved[chunk, :, band] = resample(sources[chunk], chunk_view, padding, canvas, band, shift)
         return moved
 
     def _apply_stages(

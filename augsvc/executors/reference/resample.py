@@ -1,15 +1,18 @@
-"""Resampling through a camera: bilinear, area-averaging where it shrinks, with antialiased edges.
+"""Resampling through a camera, area-averaging where it shrinks, with antialiased edges.
 
 Coordinates are computed in float64 from the camera's fixed-point matrix, element by element, so that a sample's pixels
 depend on that sample alone.
 """
 
+from typing import NamedTuple
+
 import torch
 from kornia.geometry.transform import remap
 
 from augsvc.arrays import F64
-from augsvc.numerics.geometry import FARTHEST, FORESHORTENED, MATRIX_BITS, Canvas
-from augsvc.ops.kinds.border import Padding
+from augsvc.executors.reference.interpolate import bicubic, nearest
+from augsvc.numerics.geometry import FARTHEST, FORESHORTENED, MATRIX_BITS, Canvas, Interpolation
+from augsvc.ops.kinds.border import Padding, PaddingMode
 
 _HALF_BIT = 2.0 ** -(MATRIX_BITS + 1)
 _PADDING = {  # of ours: torch's padding_mode; it reflects at the middle of a pixel only where corners are aligned
@@ -20,23 +23,33 @@ _PADDING = {  # of ours: torch's padding_mode; it reflects at the middle of a pi
 }
 
 
+class View(NamedTuple):
+    """How samples read their sources: the matrices (n, 3, 3) from canvas to source, of n samples with the same number of taps
+    (across, down); and the spread of cubic weights along x and y in source pixels (n, 2).
+    """
+
+    backward: F64
+    taps: tuple[int, int]
+    interpolation: Interpolation
+    spread: F64
+
+
 def resample(
     sources: torch.Tensor,
-    backward: F64,
-    taps: tuple[int, int],
+    view: View,
     padding: Padding,
     canvas: Canvas,
     rows: slice,
     shift: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Resamples float32 (n, C, H, W) of one size through matrices (n, 3, 3) from canvas to source: (n, C, rows, canvas W).
+    """Resamples float32 (n, C, H, W) of one size: (n, C, rows, canvas W).
 
-    `rows` are those of the canvas. `taps` = (across, down) samples are averaged per output pixel. With a constant
-    padding a pixel is weighted by the fraction of it that covers the source (over an edge one output pixel wide) instead of
-    interpolating with pixels outside, so that enlarging an image does not darken its rim. Beyond the horizon: the fill, which
-    is black for other paddings. `shift` (n, 2, rows, canvas W) displaces pixels before the matrices: x y.
+    `rows` are those of the canvas. The view's taps are averaged per output pixel. With a constant padding a pixel is weighted by
+    the fraction of it that covers the source (over an edge one output pixel wide) instead of interpolating with pixels outside,
+    so that enlarging an image does not darken its rim; the nearest pixel is shown whole or not at all. Beyond the horizon: the
+    fill, which is black for other paddings. `shift` (n, 2, rows, canvas W) displaces pixels before the matrices: x y.
     """
-    matrix = torch.from_numpy(backward).to(sources.device)[:, :, :, None, None]
+    taps, matrix = view.taps, torch.from_numpy(view.backward).to(sources.device)[:, :, :, None, None]
     u = torch.arange(canvas.width, dtype=torch.float64, device=sources.device)[None, None, :] + 0.5
     v = torch.arange(rows.start, rows.stop, dtype=torch.float64, device=sources.device)[None, :, None] + 0.5
     if shift is not None:
@@ -45,16 +58,32 @@ def resample(
     for row in range(taps[1]):
         for column in range(taps[0]):
             x, y = _map_points(matrix, u + (column + 0.5) / taps[0] - 0.5, v + (row + 0.5) / taps[1] - 0.5)
-            if padding.mode == "reflect101":
-                x, y = _fold(x, sources.shape[3]), _fold(y, sources.shape[2])
-            total += _bilinear(sources, x, y, _PADDING[padding.mode])
+            total += _sample(sources, x, y, view, padding.mode)
     if taps != (1, 1):
         total /= taps[0] * taps[1]
     shown = (_apply_row(matrix[:, 2], u, v) >= 1.0 / FORESHORTENED)[:, None].float()
-    if padding.mode == "constant":
+    if padding.mode == "constant" and view.interpolation == "nearest":
+        shown = shown * _contains(sources.shape[-2:], *_map_points(matrix, u, v))
+    elif padding.mode == "constant":
         shown = shown * _coverage(matrix, u, v, sources.shape[-2:])
     fill = torch.from_numpy(padding.levels(canvas)).to(shown)[None, :, None, None]
     return total * shown + fill * (1.0 - shown)
+
+
+def _sample(sources: torch.Tensor, x: torch.Tensor, y: torch.Tensor, view: View, mode: PaddingMode) -> torch.Tensor:
+    """The values of sources at points (n, H, W); where several taps average an area they are bilinear."""
+    if view.interpolation == "nearest":
+        return nearest(sources, x, y, mode)
+    if view.interpolation == "bicubic" and view.taps == (1, 1):
+        return bicubic(sources, x, y, view.spread, mode)
+    if mode == "reflect101":
+        x, y = _fold(x, sources.shape[3]), _fold(y, sources.shape[2])
+    return _bilinear(sources, x, y, _PADDING[mode])
+
+
+def _contains(size: torch.Size, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Whether points lie on the source: (n, 1, H, W)."""
+    return ((x >= 0.0) & (x < size[1]) & (y >= 0.0) & (y < size[0]))[:, None].float()
 
 
 def _map_points(matrix: torch.Tensor, u: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

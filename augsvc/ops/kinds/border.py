@@ -9,7 +9,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from augsvc.arrays import F64
 from augsvc.numerics.color import LUMA
-from augsvc.numerics.geometry import Canvas
+from augsvc.numerics.geometry import Canvas, Interpolation
 from augsvc.ops.operation import AddedLater, Operation
 
 Border = Literal["zeros", "constant", "reflect", "reflect101", "edge"]
@@ -41,6 +41,8 @@ _LEVEL = {"type": "number", "minimum": 0.0, "maximum": 1.0}
 _COLOR = {"type": "array", "items": _LEVEL, "minItems": 3, "maxItems": 3}
 Fill = Annotated[Color, _ColorSchema(), WithJsonSchema({"anyOf": [_LEVEL, _COLOR, {"const": "mean"}]})]
 BLACK: Color = (0.0, 0.0, 0.0)
+MASK_NOTHING = 255  # the class of masks where the image shows nothing of the source
+MaskFill = Annotated[int, Field(ge=0, le=255, strict=True)]
 
 
 class Padding(NamedTuple):
@@ -51,6 +53,7 @@ class Padding(NamedTuple):
 
     mode: PaddingMode
     fill: Color = BLACK
+    mask_fill: int = MASK_NOTHING  # the class of masks there
 
     def levels(self, canvas: Canvas) -> F64:
         """The colour on [0, 1], one value per channel: of a grey canvas its Rec. 601 luma."""
@@ -65,16 +68,31 @@ class Padding(NamedTuple):
 EDGE = Padding("edge")
 
 
+class Resampled(Operation):
+    """Shows its source between the source's pixels.
+
+    `nearest` takes the pixel that contains a point. `bicubic` has the weights of Keys (1981), a = −0.5, as the resizes of Pillow
+    and of torchvision with antialias: where a frame shrinks, they widen with a canvas pixel.
+    """
+
+    interpolation: Annotated[Interpolation, AddedLater()] = "bilinear"
+
+
 class Bordered(Operation):
-    """May show more than its source. `fill` is the colour of border `constant`; `zeros` is black."""
+    """May show more than its source. `fill` is the colour of border `constant`; `zeros` is black. `mask_fill` is the class of
+    masks there.
+    """
 
     border: Border = "zeros"
     fill: Annotated[Fill, AddedLater()] = BLACK
+    mask_fill: Annotated[MaskFill, AddedLater()] = MASK_NOTHING
 
     @model_validator(mode="after")
     def _only_a_constant_border_has_a_colour(self) -> Self:
         if self.fill != BLACK and self.border != "constant":
             raise ValueError("needs border 'constant' for a fill")
+        if self.mask_fill != MASK_NOTHING and self.border not in ("zeros", "constant"):
+            raise ValueError("needs border 'zeros' or 'constant' for a mask_fill")
         return self
 
     @property
@@ -85,4 +103,4 @@ class Bordered(Operation):
     @property
     def outside(self) -> Padding:
         """What the canvas shows beyond the source."""
-        return Padding("constant" if self.border == "zeros" else self.border, self.fill)
+        return Padding("constant" if self.border == "zeros" else self.border, self.fill, self.mask_fill)

@@ -19,15 +19,16 @@ Executors state which kinds and which laws of noise they run; the server refuses
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
+from pydantic import model_validator
 
 from augsvc.arrays import F64, I64, U8, Bools
 from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.lattice import Lattice
-from augsvc.ops.kinds.border import BLACK, Bordered, Fill, Padding, PaddingMode
-from augsvc.ops.operation import Draw, Kind, Operation, Statistic
+from augsvc.ops.kinds.border import BLACK, MASK_NOTHING, Bordered, Fill, MaskFill, Padding, PaddingMode
+from augsvc.ops.operation import AddedLater, Draw, Kind, Operation, Statistic
 
 UNIT_BITS = 16  # fraction bits of everything on the [0, 1] scale: colour matrices, tables, kernels, strengths
 WHITE = 65280.0  # 255 with 8 fraction bits: the scale of statistics
@@ -75,6 +76,13 @@ class PaddedFrame(Frame):
 
     border: PaddingMode = "constant"
     fill: Fill = BLACK
+    mask_fill: Annotated[MaskFill, AddedLater()] = MASK_NOTHING
+
+    @model_validator(mode="after")
+    def _only_a_constant_border_fills_masks(self) -> Self:
+        if self.mask_fill != MASK_NOTHING and self.border != "constant":
+            raise ValueError("needs border 'constant' for a mask_fill")
+        return self
 
     @property
     def needs_fitted(self) -> bool:
@@ -83,8 +91,8 @@ class PaddedFrame(Frame):
 
     @property
     def outside(self) -> Padding:
-        """Its border; only a constant one has a colour."""
-        return Padding(self.border, self.fill) if self.border == "constant" else Padding(self.border)
+        """Its border; only a constant one has a colour and a class of masks."""
+        return Padding(self.border, self.fill, self.mask_fill) if self.border == "constant" else Padding(self.border)
 
 
 class Move(Bordered):

@@ -5,6 +5,7 @@
     warp.py          the displacement of one canvas pixel
     edges.py         the fraction of a canvas pixel that shows its source, and the interval of a row's pixels that do
     sampling.py      one canvas pixel from its source
+    interpolation.py … by the nearest pixel or by cubic weights
     mask.py          one pixel of a mask through all cameras
     tone.py          one pixel through a colour matrix, one value through a curve
     hsv.py           one pixel through HSV
@@ -16,6 +17,7 @@
     gather.py        a row of a canvas from its source, on the CPU
     gather_values.py … from another canvas, or from a deep source
     gather_warped.py … and of a warped canvas
+    gather_cubic.py  … and by cubic weights or the nearest pixel
     rows.py          the same row through all later stages …
     row_filter.py    … and through its filter
     levels.py        images whose pixels stay whole, on the CPU, as bytes

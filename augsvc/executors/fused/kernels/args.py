@@ -24,6 +24,8 @@ ONE = 65536  # 1 with 16 fraction bits: fractions, colour matrices, curves, filt
 FROM_CANVAS, FROM_SOURCES, MOVED_CANVAS, FROM_DEEP_SOURCES = 0, 1, 2, 3
 # What lies beyond a source's edge.
 CONSTANT, REFLECT, EDGE, REFLECT_101 = 0, 1, 2, 3
+# How a pass reads between the pixels of its source: see sampling.py and interpolation.py.
+BILINEAR, NEAREST, BICUBIC = 0, 1, 2
 # Laws of noise: see noise.py.
 ADDITIVE, REPLACE = 0, 1
 # Where the tables of noise begin, each by 16 bits: deviates with 12 fraction bits; the square root of a value, times 2^7.
@@ -46,6 +48,8 @@ class MoveArgs(NamedTuple):
     fill: U16  # 3: the colour of CONSTANT, and beyond the horizon; the first `channels` count
     addresses: U64  # N: of each source's first byte; on a GPU not of deep sources, which are rows of an array
     cameras: I64  # N,columns: camera.py has the layout of a row
+    interpolation: int
+    spreads: I64  # N,4: of BICUBIC along x and y the radius of weights, 12 bits, and 2^20 / their spread
 
 
 class WarpArgs(NamedTuple):
@@ -65,7 +69,7 @@ class MaskArgs(NamedTuple):
     borders: I64  # K
     cameras: I64  # N,K,columns: of a camera's row the mapping and the size of its source
     warp: WarpArgs
-    nothing: int  # the class where the image shows nothing of the source
+    outside: U8  # K: the class where the image shows nothing of a camera's source
 
 
 class ToneArgs(NamedTuple):

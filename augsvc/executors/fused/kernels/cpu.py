@@ -8,6 +8,7 @@ import numpy as np
 from numba import carray
 
 from augsvc.executors.fused.kernels.args import (
+    BILINEAR,
     FROM_CANVAS,
     FROM_DEEP_SOURCES,
     FROM_SOURCES,
@@ -22,6 +23,7 @@ from augsvc.executors.fused.kernels.args import (
 from augsvc.executors.fused.kernels.camera import HEIGHT, IDENTICAL, WIDTH
 from augsvc.executors.fused.kernels.compiled import compiled, entry
 from augsvc.executors.fused.kernels.gather import copy_row, resample_row
+from augsvc.executors.fused.kernels.gather_cubic import interpolate_row
 from augsvc.executors.fused.kernels.gather_values import resample_canvas_row
 from augsvc.executors.fused.kernels.gather_warped import (
     displace_row,
@@ -54,7 +56,7 @@ def render(first: Int, last: Int, args: PassArgs, before: U16, canvas: U16) -> N
     if nothing moves.
     """
     channels, height, width = canvas.shape[1], canvas.shape[2], canvas.shape[3]
-    scratch = allocate_scratch(channels, height, width, args.warp, args.blur)
+    scratch = allocate_scratch(channels, height, width, args)
     shape = CanvasShape(channels, height, width)
     move, reads_sources = args.move, args.move.origin == FROM_SOURCES
     for n in range(first, last):
@@ -105,12 +107,17 @@ def _read_row(args: PassArgs, n: Int, source: Source, values: U16, y: Int, scrat
     elif move.origin == FROM_SOURCES:
         if camera[IDENTICAL]:
             copy_row(source.values, channels, y, row)
+        elif move.interpolation != BILINEAR:
+            interpolate_row(source, move, n, y, scratch.cubic, row)
         else:
             resample_row(source, camera, move.border, move.fill, y, scratch.points, row)
     elif move.origin == FROM_CANVAS or camera[IDENTICAL]:
         width, plane = row.size // channels, values.size // channels
         for c in range(channels):
             copy(values[c * plane + y * width : c * plane + (y + 1) * width], row[c * width : (c + 1) * width])
+    elif move.interpolation != BILINEAR:
+        canvas = Source(values, channels, 1, values.size // channels, 8)
+        interpolate_row(canvas, move, n, y, scratch.cubic, row)
     else:
         resample_canvas_row(values, camera, move.border, move.fill, channels, y, scratch.points, row)
 
@@ -141,7 +148,7 @@ def move_masks(first: Int, last: Int, args: MaskArgs, height: Int, width: Int, o
 @compiled
 def _move_mask(n: Int, source: U8, args: MaskArgs, pixels: I64, rows: WarpRows, out: U8) -> None:
     """One mask, row by row, each through one camera after the other: `class_at`."""
-    width, last, nothing = pixels.size, args.borders.size - 1, np.uint8(args.nothing)
+    width, last = pixels.size, args.borders.size - 1
     if args.warp.displaced[n, last]:
         prepare_columns(read_lattice(args.warp, last), rows)
     for y in range(out.size // width):
@@ -150,7 +157,7 @@ def _move_mask(n: Int, source: U8, args: MaskArgs, pixels: I64, rows: WarpRows, 
             _follow_row(args, n, k, pixels)
         row = out[y * width : (y + 1) * width]
         for x in range(width):
-            row[x] = nothing if pixels[x] < 0 else source[np.uint64(pixels[x])]
+            row[x] = np.uint8(-1 - pixels[x]) if pixels[x] < 0 else source[np.uint64(pixels[x])]
 
 
 @compiled

@@ -4,6 +4,7 @@ Block (k, n) computes some pixels of sample n; in the last two, some values of c
 
     draw            gathers, tones, and, if no filter follows, noises, rectangles and bytes
     draw_warped     the same for a pass with a warp
+    draw_interpolated  the same for a pass that is not read bilinearly
     filter_rows     a separable filter along rows, into `half`
     filter_columns  the same along columns, or a dense filter of `half`; noises, rectangles and bytes
     move_masks      masks, through all passes in one launch
@@ -43,6 +44,7 @@ from augsvc.executors.fused.kernels.pixel import (
     apply_tones,
     fill_words,
     gather,
+    gather_interpolated,
     gather_warped,
     store_pixel,
 )
@@ -117,6 +119,24 @@ def draw_warped(
     p, pixel = tile.begin + tile.t, _BLACK
     if p < canvas.height * canvas.width:
         pixel = apply_tones(canvas.channels, tone, tile.n, gather_warped(canvas, move, warp, memory, tile.n, p))
+    _finish(canvas, noise, erase, out, memory, pixel)
+
+
+@_compile_warped  # type: ignore[untyped-decorator]
+def draw_interpolated(
+    canvas: CanvasShape,
+    move: MoveArgs,
+    tone: ToneArgs,
+    noise: NoiseArgs,
+    erase: EraseArgs,
+    out: OutputArgs,
+    memory: Memory,
+) -> None:
+    """See the head of this file."""
+    tile = _tile()
+    p, pixel = tile.begin + tile.t, _BLACK
+    if p < canvas.height * canvas.width:
+        pixel = apply_tones(canvas.channels, tone, tile.n, gather_interpolated(canvas, move, memory, tile.n, p))
     _finish(canvas, noise, erase, out, memory, pixel)
 
 

@@ -1,7 +1,7 @@
 """One pixel of a mask, nearest sampling: the class of the source's pixel that contains its centre.
 
 Cameras are followed from the last to the first: nearest of nearest is a chain of whole pixels, so no canvas lies between two
-passes. A pixel is its number, row · width + column; −1 is none.
+passes. A pixel is its number, row · width + column; −1 − c is none, of class c.
 """
 
 from typing import NamedTuple
@@ -23,13 +23,15 @@ class View(NamedTuple):
     height: Int
     width: Int
     border: Int
+    nothing: Int  # −1 − the class outside
 
 
 @compiled
 def read_view(args: MaskArgs, n: Int, k: Int) -> View:
     """Camera k of sample n."""
     camera = args.cameras[n, k]
-    return View(read_mapping(camera), camera[HEIGHT], camera[WIDTH], args.borders[k])
+    outside = np.int64(args.outside[k])
+    return View(read_mapping(camera), camera[HEIGHT], camera[WIDTH], args.borders[k], -1 - outside)
 
 
 @inlined
@@ -49,7 +51,7 @@ def locate_perspective(view: View, u: Int, v: Int) -> Int:
     twice_u, twice_v = 2 * u + 1, 2 * v + 1
     depth = mapping.depth_u * twice_u + mapping.depth_v * twice_v + 2 * mapping.depth_1
     if depth < 2 * DEPTH_CUTOFF:
-        return -1
+        return view.nothing
     x = (mapping.a * twice_u + mapping.b * twice_v + 2 * mapping.c) // depth
     y = (mapping.d * twice_u + mapping.e * twice_v + 2 * mapping.f) // depth
     return pixel_number(view, x, y)
@@ -62,7 +64,7 @@ def locate_displaced(view: View, u: Int, v: Int, dx: Int, dy: Int) -> Int:
     if not view.mapping.has_perspective:
         return pixel_number(view, centre.x >> 32, centre.y >> 32)
     if centre.depth < DEPTH_CUTOFF:
-        return -1
+        return view.nothing
     return pixel_number(view, centre.x // centre.depth, centre.y // centre.depth)
 
 
@@ -72,7 +74,7 @@ def pixel_number(view: View, x: Int, y: Int) -> Int:
     if 0 <= x < view.width and 0 <= y < view.height:
         return y * view.width + x
     if view.border == CONSTANT:
-        return -1
+        return view.nothing
     return _border_index(y, view.height, view.border) * view.width + _border_index(x, view.width, view.border)
 
 
@@ -117,5 +119,5 @@ def class_at(source: U8, args: MaskArgs, n: Int, may_warp: bool, width: Int, pix
         else:
             pixel = follow(view, width, pixel)
         if pixel < 0:
-            return args.nothing
+            return -1 - pixel
     return np.int64(source[pixel])

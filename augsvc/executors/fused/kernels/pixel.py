@@ -26,6 +26,7 @@ from augsvc.executors.fused.kernels.args import (
 from augsvc.executors.fused.kernels.camera import HEIGHT, IDENTICAL, WIDTH, read_mapping
 from augsvc.executors.fused.kernels.compiled import compiled, threaded
 from augsvc.executors.fused.kernels.hsv import change_hsv
+from augsvc.executors.fused.kernels.interpolation import interpolate_at
 from augsvc.executors.fused.kernels.noise import add_noise, random_planes
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK, PIXEL_BLOCK, block
 from augsvc.executors.fused.kernels.sampling import Pixel, Source, sample_at, sample_from
@@ -82,6 +83,21 @@ def gather(canvas: CanvasShape, move: MoveArgs, memory: Memory, n: Int, p: Int) 
     plane = np.int64(np.uint32(memory.before.shape[1]) // np.uint32(canvas.channels))
     source = Source(memory.before[n], canvas.channels, 1, plane, 8)
     return sample_at(source, move.cameras[n], move.border, move.fill, column_of(canvas, p), row_of(canvas, p))
+
+
+@threaded
+def gather_interpolated(canvas: CanvasShape, move: MoveArgs, memory: Memory, n: Int, p: Int) -> Pixel:
+    """A pixel of a pass that is not read bilinearly."""
+    camera, channels = move.cameras[n], canvas.channels
+    if camera[IDENTICAL]:
+        return gather(canvas, move, memory, n, p)
+    u, v = column_of(canvas, p), row_of(canvas, p)
+    if move.origin == FROM_SOURCES:
+        begin = np.int64(move.addresses[n])
+        source = memory.sources[begin : begin + camera[HEIGHT] * camera[WIDTH] * channels]
+        return interpolate_at(Source(source, channels, channels, 1, 0), move, n, u, v)
+    plane = np.int64(np.uint32(memory.before.shape[1]) // np.uint32(channels))
+    return interpolate_at(Source(memory.before[n], channels, 1, plane, 8), move, n, u, v)
 
 
 @threaded

@@ -92,11 +92,11 @@ def sample_from(source: Source, camera: I64, border: Int, fill: U16, corner: Pos
     third = np.uint32(average(np.int64(third), samples.inverse))
     if fraction == ONE:  # nearly always; with the fill a move from canvas to canvas takes 8 % more
         return np.uint16(first), np.uint16(second), np.uint16(third)
-    return _fade(first, fraction, fill[0]), _fade(second, fraction, fill[1]), _fade(third, fraction, fill[2])
+    return fade(first, fraction, fill[0]), fade(second, fraction, fill[1]), fade(third, fraction, fill[2])
 
 
 @inlined
-def _fade(value: Int, fraction: Int, fill: Int) -> Int:
+def fade(value: Int, fraction: Int, fill: Int) -> Int:
     """A value in a fraction of 16 bits of the pixel, the fill in the rest: the sum is below 2^32."""
     rest = np.uint32(np.uint32(ONE) - fraction)
     total = np.uint32(np.uint32(value) * fraction) + np.uint32(np.uint32(fill) * rest)

@@ -4,7 +4,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from augsvc.executors.fused.kernels.args import I16, I64, U8, U16, U32, U64, FilterArgs, Int, WarpArgs
+from augsvc.executors.fused.kernels.args import (
+    BICUBIC,
+    I16,
+    I32,
+    I64,
+    U8,
+    U16,
+    U32,
+    U64,
+    Int,
+    MoveArgs,
+    PassArgs,
+    WarpArgs,
+)
+from augsvc.executors.fused.kernels.camera import HEIGHT, WIDTH
 from augsvc.executors.fused.kernels.compiled import entry
 from augsvc.executors.fused.kernels.memory import VECTOR_BYTES
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK
@@ -32,6 +46,17 @@ class WarpRows(NamedTuple):
     shifts: I64  # 2,W
     corners: I64  # 2,W: positions of upper left corners, x and y
     outside: U32  # the pixels that do not lie well inside the source
+
+
+class CubicRows(NamedTuple):
+    """Cubic weights of the columns of a canvas, each of up to K pixels of a line; nothing without such weights."""
+
+    pixels: I32  # W,K: in the line
+    weights: I32  # W,K
+    counts: I64  # W: of the K
+    totals: I64  # W: the sum of the weights
+    span: I64  # 2: the first pixel of the line that any column sees, and the one after the last
+    sums: I64  # C times the longest side of a source: a line, channels of a pixel together
 
 
 class FilterRows(NamedTuple):
@@ -67,13 +92,15 @@ class Scratch(NamedTuple):
     levels: LevelRows
     points: Points
     warp: WarpRows
+    cubic: CubicRows
     rows: FilterRows
     randoms: Randoms
 
 
 @entry
-def allocate_scratch(channels: Int, height: Int, width: Int, warp: WarpArgs, blur: FilterArgs) -> Scratch:
+def allocate_scratch(channels: Int, height: Int, width: Int, args: PassArgs) -> Scratch:
     """Temporaries for all samples of a pass."""
+    blur = args.blur
     row_size, radius, dense = channels * width, blur.weights.shape[1] // 2, blur.taps.shape[1] > 0
     ring_size = row_size + 2 * radius * channels if dense else row_size
     blocks = -(-(width // ELEMENTS_PER_BLOCK + 2) // BLOCKS_PER_VECTOR) * BLOCKS_PER_VECTOR
@@ -90,8 +117,23 @@ def allocate_scratch(channels: Int, height: Int, width: Int, warp: WarpArgs, blu
         np.empty(1, np.uint8),
         np.empty((channels, whole_vectors), np.uint8),
     )
-    filters, warped = FilterRows(ring, padded, sums, wide_sums), allocate_warp_rows(width, warp)
-    return Scratch(np.empty(row_size, np.uint16), levels, points, warped, filters, randoms)
+    filters, warped = FilterRows(ring, padded, sums, wide_sums), allocate_warp_rows(width, args.warp)
+    cubic = _allocate_cubic_rows(channels, width, args.move)
+    return Scratch(np.empty(row_size, np.uint16), levels, points, warped, cubic, filters, randoms)
+
+
+@entry
+def _allocate_cubic_rows(channels: Int, width: Int, move: MoveArgs) -> CubicRows:
+    """Temporaries for the widest weights and the largest source."""
+    columns, count, side = 0, 0, 0
+    if move.interpolation == BICUBIC:
+        columns = width
+        for n in range(len(move.cameras)):
+            count = max(count, 2 * (max(move.spreads[n, 0], move.spreads[n, 2]) >> 12) + 2)
+            side = max(side, max(move.cameras[n, HEIGHT], move.cameras[n, WIDTH]))
+    pixels, weights = np.empty((columns, count), np.int32), np.empty((columns, count), np.int32)
+    counts, totals = np.empty(columns, np.int64), np.empty(columns, np.int64)
+    return CubicRows(pixels, weights, counts, totals, np.empty(2, np.int64), np.empty(channels * side, np.int64))
 
 
 @entry

@@ -7,11 +7,12 @@ from pydantic import Field
 
 from augsvc.arrays import F64, required
 from augsvc.numerics.geometry import Canvas, crop_matrix
+from augsvc.ops.kinds.border import Resampled
 from augsvc.ops.kinds.image import Frame, Label, Sources
 from augsvc.ops.operation import Draw, Drawn, Interval
 
 
-class BoxSafeCrop(Frame):
+class BoxSafeCrop(Resampled, Frame):
     """Crops an area that contains every box, and resizes it to the canvas (Albumentations' BBoxSafeRandomCrop).
 
     Each edge lies anywhere between the edge of the source and that of the boxes' hull. With an `erosion` above 0 the hull is

@@ -6,11 +6,12 @@ import numpy as np
 
 from augsvc.arrays import F64
 from augsvc.numerics.geometry import Canvas, crop_matrix
+from augsvc.ops.kinds.border import Resampled
 from augsvc.ops.kinds.image import PaddedFrame, Sources
 from augsvc.ops.operation import Draw, Drawn, Interval
 
 
-class CropAndPad(PaddedFrame):
+class CropAndPad(Resampled, PaddedFrame):
     """Cuts off or adds a fraction of the source at each side, then resizes to the canvas (imgaug, Albumentations)."""
 
     elsewhere = {"Albumentations": "CropAndPad"}

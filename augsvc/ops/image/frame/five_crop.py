@@ -8,6 +8,7 @@ from pydantic import Field, StrictBool
 from augsvc.arrays import F64
 from augsvc.numerics.geometry import Canvas, centred_matrix, scaled
 from augsvc.ops.image.frame.resize import resize_to
+from augsvc.ops.kinds.border import Resampled
 from augsvc.ops.kinds.image import PaddedFrame, Sources
 from augsvc.ops.operation import Draw
 
@@ -15,7 +16,7 @@ _CORNERS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])  # below, right: as torchv
 _CROPS = 5
 
 
-class FiveCrop(PaddedFrame):
+class FiveCrop(Resampled, PaddedFrame):
     """Crops the canvas from a corner of the source or from its middle, by the number of the view: test-time augmentation.
 
     Views 0 to 4 are upper left, upper right, lower left, lower right and centre, and so on in turns; with `flip` every second

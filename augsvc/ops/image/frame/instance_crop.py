@@ -8,6 +8,7 @@ from pydantic import Field
 from augsvc.arrays import F64, Bools, required
 from augsvc.numerics import exact
 from augsvc.numerics.geometry import Canvas, affine
+from augsvc.ops.kinds.border import Resampled
 from augsvc.ops.kinds.image import Label, PaddedFrame, Sources
 from augsvc.ops.laws import TRUNCATED_NORMAL
 from augsvc.ops.operation import Draw, Drawn, Interval
@@ -22,7 +23,7 @@ _HALF_PADDING, _PREFER_UPPER = 1.5, 0.7  # MMPose's padding and upper_prioritize
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, strict=True)]
 
 
-class InstanceCrop(PaddedFrame):
+class InstanceCrop(Resampled, PaddedFrame):
     """Crops around the first box of a sample, shifted, scaled and rotated, as top-down pose estimation does (MMPose)."""
 
     labels: ClassVar[frozenset[Label]] = frozenset({"boxes", "keypoints"})

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from augsvc.arrays import F64, Bools, ranges, required
 from augsvc.numerics.geometry import Canvas, crop_matrix
+from augsvc.ops.kinds.border import Resampled
 from augsvc.ops.kinds.image import Frame, Label, Sources
 from augsvc.ops.operation import Draw, Drawn, Interval
 
@@ -21,7 +22,7 @@ Ratio = Annotated[float, Field(ge=0.1, le=10.0, strict=True)]
 _TILE = 1 << 14  # pairs of trials and boxes together: their temporaries take 2 MB
 
 
-class IouCrop(Frame):
+class IouCrop(Resampled, Frame):
     """Crops an area that overlaps a box by a drawn minimum, and resizes it to the canvas (SSD; torchvision's RandomIoUCrop)."""
 
     labels: ClassVar[frozenset[Label]] = frozenset({"boxes"})

@@ -6,12 +6,12 @@ import numpy as np
 
 from augsvc.arrays import F64
 from augsvc.numerics.geometry import Canvas, centred_matrix
-from augsvc.ops.kinds.border import Fill
+from augsvc.ops.kinds.border import Fill, Resampled
 from augsvc.ops.kinds.image import PaddedFrame, Sources
 from augsvc.ops.operation import Draw
 
 
-class Letterbox(PaddedFrame):
+class Letterbox(Resampled, PaddedFrame):
     """Shows the whole source as large as the canvas allows, centred, with bars of a colour (YOLO; its grey of 114)."""
 
     elsewhere = {"Albumentations": "LongestMaxSize, PadIfNeeded"}

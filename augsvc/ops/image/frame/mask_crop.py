@@ -10,6 +10,7 @@ from pydantic import Field
 from augsvc.arrays import F64, I64, U8
 from augsvc.numerics.geometry import Canvas, scaled
 from augsvc.ops.image.frame.scale_jitter import Pixels, crop_corner, resize_within
+from augsvc.ops.kinds.border import Resampled
 from augsvc.ops.kinds.image import Label, PaddedFrame, Sources
 from augsvc.ops.operation import Draw, Drawn, Interval
 
@@ -17,7 +18,7 @@ _TRIALS = 10  # as in MMSegmentation
 _COUNTED = 1 << 20  # pixels of a trial that are counted at most: 3 ms
 
 
-class MaskCrop(PaddedFrame):
+class MaskCrop(Resampled, PaddedFrame):
     """Scale jitter for segmentation: of ten crops the first in which no class covers more than `max_fraction` of the mask."""
 
     labels: ClassVar[frozenset[Label]] = frozenset({"mask"})

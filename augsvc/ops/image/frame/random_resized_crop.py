@@ -6,6 +6,7 @@ import numpy as np
 
 from augsvc.arrays import F64, I64
 from augsvc.numerics.geometry import Canvas, crop_matrix
+from augsvc.ops.kinds.border import Resampled
 from augsvc.ops.kinds.image import Frame, Sources
 from augsvc.ops.laws import LOG_UNIFORM
 from augsvc.ops.operation import Draw, Drawn, Interval
@@ -13,7 +14,7 @@ from augsvc.ops.operation import Draw, Drawn, Interval
 _TRIALS = 10  # as in torchvision
 
 
-class RandomResizedCrop(Frame):
+class RandomResizedCrop(Resampled, Frame):
     """Crops a random area of the source and resizes it to the canvas, as torchvision's RandomResizedCrop."""
 
     elsewhere = {

@@ -7,11 +7,12 @@ from pydantic import Field
 
 from augsvc.arrays import F64, I64
 from augsvc.numerics.geometry import Canvas, centred_matrix
+from augsvc.ops.kinds.border import Resampled
 from augsvc.ops.kinds.image import PaddedFrame, Sources
 from augsvc.ops.operation import Draw, Settings
 
 
-class Resize(PaddedFrame):
+class Resize(Resampled, PaddedFrame):
     """Resizes the shortest or the longest side to `pixels`, keeping the aspect ratio, then crops or pads to the canvas."""
 
     examples: ClassVar[tuple[Settings, ...]] = ({}, {"side": "longest"})

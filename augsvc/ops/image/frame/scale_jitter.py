@@ -7,13 +7,14 @@ from pydantic import Field
 
 from augsvc.arrays import F64, I64
 from augsvc.numerics.geometry import Canvas, scaled
+from augsvc.ops.kinds.border import Resampled
 from augsvc.ops.kinds.image import PaddedFrame, Sources
 from augsvc.ops.operation import Draw, Drawn, Interval
 
 Pixels = Annotated[int, Field(ge=1, le=16384, strict=True, json_schema_extra={"unit": "pixels"})]
 
 
-class ScaleJitter(PaddedFrame):
+class ScaleJitter(Resampled, PaddedFrame):
     """Resizes by a random factor, keeping the aspect ratio, then crops the canvas at a random place or pads right and below."""
 
     elsewhere = {"torchvision": "ScaleJitter, RandomResize"}

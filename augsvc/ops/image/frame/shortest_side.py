@@ -7,13 +7,14 @@ from pydantic import Field
 
 from augsvc.arrays import F64
 from augsvc.numerics.geometry import Canvas, scaled
+from augsvc.ops.kinds.border import Resampled
 from augsvc.ops.kinds.image import PaddedFrame, Sources
 from augsvc.ops.operation import Draw, Drawn, Interval
 
 Pixels = Annotated[int, Field(ge=1, le=16384, strict=True, json_schema_extra={"unit": "pixels"})]
 
 
-class ShortestSide(PaddedFrame):
+class ShortestSide(Resampled, PaddedFrame):
     """Resizes the shortest side to one of `pixels`, the longest to at most `longest`, and pads right and below (DETR)."""
 
     elsewhere = {"torchvision": "RandomShortestSize"}

@@ -6,11 +6,12 @@ import numpy as np
 
 from augsvc.arrays import F64
 from augsvc.numerics.geometry import Canvas, product, scaled
+from augsvc.ops.kinds.border import Resampled
 from augsvc.ops.kinds.image import PaddedFrame, Sources
 from augsvc.ops.operation import Draw, Drawn, Interval, Settings
 
 
-class ZoomOut(PaddedFrame):
+class ZoomOut(Resampled, PaddedFrame):
     """Places the source somewhere on a larger area of a colour, which is resized to the canvas (SSD's expansion)."""
 
     examples: ClassVar[tuple[Settings, ...]] = ({}, {"shape": "keep"})

@@ -7,11 +7,12 @@ import numpy as np
 from augsvc.arrays import F64
 from augsvc.numerics import exact
 from augsvc.numerics.geometry import Canvas, about, affine, product
+from augsvc.ops.kinds.border import Resampled
 from augsvc.ops.kinds.image import Move
 from augsvc.ops.operation import Draw, Drawn, Interval, Settings
 
 
-class Affine(Move):
+class Affine(Resampled, Move):
     """Random affine transform: scale, shear, rotate about the centre, translate."""
 
     identity: ClassVar[Settings] = {

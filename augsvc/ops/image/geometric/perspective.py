@@ -6,11 +6,12 @@ import numpy as np
 
 from augsvc.arrays import F64
 from augsvc.numerics.geometry import Canvas, quadrangle
+from augsvc.ops.kinds.border import Resampled
 from augsvc.ops.kinds.image import Move
 from augsvc.ops.operation import Draw, Drawn, Interval, Settings
 
 
-class Perspective(Move):
+class Perspective(Resampled, Move):
     """Random perspective: moves each corner of the canvas inwards by a random fraction, as torchvision's RandomPerspective."""
 
     identity: ClassVar[Settings] = {"distortion": 0}

@@ -5,11 +5,12 @@ from typing import Annotated, ClassVar, Literal
 from augsvc.arrays import F64
 from augsvc.numerics import exact
 from augsvc.numerics.geometry import Canvas, about, affine
+from augsvc.ops.kinds.border import Resampled
 from augsvc.ops.kinds.image import Move
 from augsvc.ops.operation import Draw, Drawn, Interval, Settings
 
 
-class Rotation(Move):
+class Rotation(Resampled, Move):
     """Rotates about the centre; positive angles are counter-clockwise."""
 
     identity: ClassVar[Settings] = {"degrees": 0}

@@ -5,11 +5,12 @@ from typing import Annotated, ClassVar, Literal
 from augsvc.arrays import F64
 from augsvc.numerics import exact
 from augsvc.numerics.geometry import Canvas, about, affine
+from augsvc.ops.kinds.border import Resampled
 from augsvc.ops.kinds.image import Move
 from augsvc.ops.operation import AddedLater, Draw, Drawn, Interval, Settings
 
 
-class Shear(Move):
+class Shear(Resampled, Move):
     """Shears about the centre: a positive `x` moves the lower half to the right, a positive `y` the right half down.
 
     With `origin: corner`, about the upper left corner, as AutoAugment and the policies after it.

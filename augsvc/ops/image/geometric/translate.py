@@ -7,13 +7,14 @@ from pydantic import StrictBool
 
 from augsvc.arrays import F64
 from augsvc.numerics.geometry import Canvas, affine
+from augsvc.ops.kinds.border import Resampled
 from augsvc.ops.kinds.image import Move
 from augsvc.ops.operation import AddedLater, Draw, Drawn, Interval, Settings
 
 _ROUNDING = 1e-6  # of a pixel
 
 
-class Translate(Move):
+class Translate(Resampled, Move):
     """Moves to the right and down, by fractions of the canvas's width and height, and by pixels."""
 
     examples: ClassVar[tuple[Settings, ...]] = ({}, {"whole": True})
