@@ -157,20 +157,6 @@ def explain(
         print_receipt(stream, epoch, position, view, Console())
 
 
-def datasets(config: Config = None) -> None:
-    """List the configured datasets."""
-    settings = read_settings(config, {})
-    with report_errors():
-        catalog = open_catalog(settings.datasets, 0)
-    table = name_table("dataset", "samples", "classes", "version", "statistics")
-    for name in catalog.names():
-        source = catalog.get(name)
-        info = source.info
-        statistics = info.colors.digest[:12] if info.colors else "-"
-        table.add_row(name, f"{len(source):,}", str(len(info.classes)), info.version[:12], statistics)
-    print_table(table)
-
-
 def parse_size(size: str | None, width: int | None) -> list[int] | None:
     """The canvas as [height, width]; exits with status 2 if it is no size."""
     text = " ".join(str(given) for given in (size, width) if given is not None)

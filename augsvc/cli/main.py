@@ -4,6 +4,7 @@ import typer
 
 from augsvc.cli import data, inspect
 from augsvc.cli.convert import import_file
+from augsvc.cli.datasets import datasets
 from augsvc.cli.serve import serve
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A data-augmentation service.")
@@ -13,9 +14,9 @@ for command in (
     inspect.recipes,
     inspect.preview,
     inspect.explain,
-    inspect.datasets,
     data.fit,
     data.check,
 ):
     app.command()(command)
 app.command("import")(import_file)
+app.add_typer(datasets, name="datasets")

@@ -59,12 +59,12 @@ def fit(source: Source, progress: Callable[[int], None] = lambda _: None) -> Col
 
 def _sample_sums(source: Source, index: int) -> I64 | None:
     try:
-        return color_sums(_to_levels(required(source.read(index).image)))
+        return color_sums(to_levels(required(source.read(index).image)))
     except Undecodable:
         return None
 
 
-def _to_levels(image: Pixels) -> U8:
+def to_levels(image: Pixels) -> U8:
     """Levels of 8 bits; 65,280 with half a level added fits 16."""
     return image if image.dtype == np.uint8 else (image + np.uint16(128) >> 8).astype(np.uint8)
 

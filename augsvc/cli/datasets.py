@@ -1,0 +1,147 @@
+"""`augsvc datasets`: lists the configured datasets; `augsvc datasets inspect` reads one and reports what it holds."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from augsvc.cli.common import Config, fail, find_source, name_table, print_table, read_settings, report_errors, safe
+from augsvc.cli.inspection_page import render_page
+from augsvc.data.catalog import Catalog, open_catalog
+from augsvc.data.inspection import Copy, Inspection, Split, inspect
+from augsvc.data.source import SPLITS, Source
+
+MOST_LISTED = 12  # of each kind
+
+datasets = typer.Typer(invoke_without_command=True)
+
+
+@datasets.callback()
+def list_datasets(context: typer.Context, config: Config = None) -> None:
+    """List the configured datasets; `inspect` reports what one holds."""
+    if context.invoked_subcommand is not None:
+        return
+    settings = read_settings(config, {})
+    with report_errors():
+        catalog = open_catalog(settings.datasets, 0)
+    table = name_table("dataset", "samples", "classes", "version", "statistics")
+    for name in catalog.names():
+        source = catalog.get(name)
+        info = source.info
+        statistics = info.colors.digest[:12] if info.colors else "-"
+        table.add_row(name, f"{len(source):,}", str(len(info.classes)), info.version[:12], statistics)
+    print_table(table)
+
+
+@datasets.command("inspect")
+def inspect_dataset(
+    name: Annotated[str, typer.Argument(help="Dataset, e.g. photos for all its splits, or photos/train.")],
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Also write a page with images to this file.", dir_okay=False)
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Read every sample of a dataset and report sizes, colours, classes, undecodable samples, duplicates and leaks."""
+    settings = read_settings(config, {})
+    if html is not None and not html.absolute().parent.is_dir():
+        fail(f"--html: there is no folder {html.absolute().parent}")
+    with report_errors():
+        sources = find_splits(open_catalog(settings.datasets, 0), name)
+        console = Console(stderr=True)
+        with Progress(console=console, disable=not console.is_terminal) as progress:
+            task = progress.add_task(f"inspecting {name}", total=sum(map(len, sources)))
+            inspection = inspect(sources, lambda done: progress.advance(task, done))
+        out = Console()
+        for line in describe(inspection):
+            out.print(safe(line), highlight=False, soft_wrap=True)
+        if html is not None:
+            html.write_text(render_page(name, inspection), encoding="utf-8")
+
+
+def find_splits(catalog: Catalog, name: str) -> list[Source]:
+    """The dataset of that name, or all splits of it; exits with status 2 if there are none."""
+    splits = [source for split in SPLITS if (source := catalog.find(f"{name}/{split}"))]
+    return [find_source(catalog, name)] if catalog.find(name) or not splits else splits
+
+
+def describe(inspection: Inspection) -> Iterator[str]:
+    """The report as lines of text."""
+    for split in inspection.splits:
+        yield from _describe_split(split)
+    for title, copies in groups(inspection):
+        yield f"{title}: {len(copies):,}"
+        for copy in copies[:MOST_LISTED]:
+            yield f"   {' = '.join(names(inspection, copy)[:6])}{notes(copy)}"
+        if len(copies) > MOST_LISTED:
+            yield f"   and {len(copies) - MOST_LISTED:,} more"
+
+
+def groups(inspection: Inspection) -> list[tuple[str, Sequence[Copy]]]:
+    """The copies under their titles: leaks first, then those inside a split."""
+    return [
+        (title, [copy for copy in copies if copy.is_leak is is_leak])
+        for is_leak, where in ((True, "leaks between splits"), (False, "duplicates within a split"))
+        for title, copies in ((f"{where}, equal pixels", inspection.equal), (f"{where}, nearly equal", inspection.near))
+        if not is_leak or len(inspection.splits) > 1
+    ]
+
+
+def names(inspection: Inspection, copy: Copy) -> list[str]:
+    """The names of the samples, with their split where there are several."""
+    sources = [split.source for split in inspection.splits]
+    return [
+        sources[split].describe(index)
+        if len(sources) == 1
+        else f"{sources[split].info.name}: {sources[split].describe(index)}"
+        for split, index in copy.samples
+    ]
+
+
+def notes(copy: Copy) -> str:
+    """What else there is to know of a copy."""
+    more = f" and {len(copy.samples) - 6} more" if len(copy.samples) > 6 else ""
+    bits = f" ({copy.bits} of 128 bits differ)" if copy.bits else ""
+    return more + bits + (" with different classes" if copy.is_conflict else "")
+
+
+def _describe_split(split: Split) -> Iterator[str]:
+    source, info = split.source, split.source.info
+    yield f"{info.name}: {len(source):,} samples, {len(split.undecodable):,} undecodable"
+    for index, reason in split.undecodable[:MOST_LISTED]:
+        yield f"   undecodable {source.describe(index)}: {reason}"
+    sizes = split.decoded
+    if not len(sizes):
+        return
+    if info.media == "audio":
+        low, middle, high = (int(value) for value in np.percentile(sizes[:, 1], (0, 50, 100)))
+        rates = ", ".join(map(str, split.rates)) or "unknown"
+        yield f"   samples of a clip {low:,} to {high:,}, median {middle:,}; rates in Hz {rates}"
+    else:
+        yield f"   sizes {', '.join(f'{label}: {count:,}' for label, count in size_histogram(sizes))}"
+        colors = ", ".join(f"{mean:.3f} ± {std:.3f}" for mean, std in zip(split.mean, split.std, strict=True))
+        yield f"   channels (mean ± standard deviation on [0, 1]) {colors}"
+    if len(split.counts):
+        order = np.argsort(-split.counts, kind="stable")
+        listed = ", ".join(f"{info.classes[k]} {split.counts[k]:,}" for k in order[:MOST_LISTED].tolist())
+        more = f", and {len(order) - MOST_LISTED:,} more" if len(order) > MOST_LISTED else ""
+        yield f"   {split.unit} by class, largest over smallest {split.imbalance:.1f}: {listed}{more}"
+        if len(empty := np.flatnonzero(split.counts == 0)):
+            yield f"   classes without {split.unit}: {', '.join(info.classes[k] for k in empty[:MOST_LISTED].tolist())}"
+
+
+def size_histogram(sizes: np.ndarray) -> list[tuple[str, int]]:
+    """The most frequent sizes (at most 6) if there are few, else ranges of the shorter side, with their counts."""
+    distinct, counts = np.unique(sizes, axis=0, return_counts=True)
+    if len(distinct) <= 6:
+        order = np.argsort(-counts, kind="stable")
+        return [(f"{distinct[k][1]} × {distinct[k][0]}", int(counts[k])) for k in order]
+    edges = 2 ** np.arange(0, 20)
+    bins = np.digitize(sizes.min(axis=1), edges)
+    return [
+        (f"shorter side {edges[k - 1]} to {2 * edges[k - 1] - 1}", int((bins == k).sum()))
+        for k in np.unique(bins).tolist()
+    ]
