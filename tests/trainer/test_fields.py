@@ -9,16 +9,17 @@ import pytest
 import torch
 from rich.progress import Progress
 from torch import nn
+from torch.nn import functional
 
 from augsvc_client.errors import ServerUnavailable
 from augsvc_client.trainer.experiments.ablation import add_corrupted_test, run_ablation
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.run import predict_views, run
-from augsvc_client.trainer.models.build import Inputs, build_model, facts
+from augsvc_client.trainer.models.build import Inputs, build_model, facts, load_matching, save_weights
 from augsvc_client.trainer.recipe import fields, parse_recipe
 from augsvc_client.trainer.training.checkpoint import FILE_NAME, save_checkpoint
+from augsvc_client.trainer.training.data import class_weights, training_loader
 from augsvc_client.trainer.training.data import test_loader as loader_of_test
-from augsvc_client.trainer.training.data import training_loader
 from augsvc_client.trainer.training.device import choose_device, use_threads
 from augsvc_client.trainer.training.evaluate import Score, average_predictions, predict
 from augsvc_client.trainer.training.learner import Learner
@@ -379,6 +380,52 @@ def training_label_smoothing(url, tmp_path):
     right = logs[torch.arange(12), batch()["label"]]
     expected = -(0.7 * right + 0.3 * logs.mean(dim=1)).mean()
     assert float(trained.step(batch())) == pytest.approx(float(expected.detach()), rel=1e-5)
+
+
+def training_steps(url, tmp_path):
+    found = outcome(url, training__steps=5, training__epochs=9)
+    assert [epoch.pace.samples for epoch in found.history] == [20, 20, 10], "of two steps an epoch"
+    whole = outcome(url, training__steps=4)
+    assert weights_of(whole) != weights_of(found)
+    assert [epoch.loss for epoch in found.history][:2] != [epoch.loss for epoch in whole.history], "another schedule"
+
+
+def training_class_weights(url, tmp_path):
+    chosen, rare = recipe(training__class_weights=[1.0] * 9 + [5.0], training__label_smoothing=0), batch()
+    weighted = Learner(model(), chosen, 10, class_weights=[1.0] * 9 + [5.0])
+    expected = functional.cross_entropy(weighted.model(rare["image"]), rare["label"], torch.tensor([1.0] * 9 + [5.0]))
+    assert float(weighted.step(rare)) == pytest.approx(float(expected.detach()), rel=1e-5)
+    mixed = {**rare, "label2": rare["label"], "mix_weight": torch.full((len(rare["label"]),), 0.3)}
+    again = Learner(model(), chosen, 10, class_weights=[1.0] * 9 + [5.0])
+    assert float(again.step(mixed)) == pytest.approx(float(expected.detach()), rel=1e-5), "a label mixed with itself"
+    with training_loader(recipe(), url) as loader:
+        stream = loader.stream
+        assert class_weights(recipe(training__class_weights="balanced"), stream, 10) == [1.0] * 10
+        with pytest.raises(ValueError, match="10 numbers for 11 classes"):
+            class_weights(chosen, stream, 11)
+        with pytest.raises(ValueError, match="class 10 has no samples"):
+            class_weights(recipe(training__class_weights="balanced"), stream, 11)
+
+
+def training_initial_weights(url, tmp_path):
+    first_run = outcome(url, tmp_path)
+    save_weights(first_run.model, tmp_path / "model.safetensors")
+    tuned = outcome(url, training__initial_weights=str(tmp_path), training__epochs=1, optimiser__lr=1e-9)
+    for name, value in first_run.model.named_parameters():
+        assert torch.allclose(dict(tuned.model.named_parameters())[name], value, atol=1e-6), name
+    other = model(model__activation="relu")
+    assert load_matching(other, tmp_path / "model.safetensors") == []
+    classes = build_model(recipe().model, Inputs(1, (8, 8)), 7, 0)
+    assert load_matching(classes, tmp_path) == ["head.weight", "head.bias"]
+    with pytest.raises(ValueError, match="no tensor of"):
+        load_matching(nn.Linear(2, 2), tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="cannot be read as safetensors"):
+        load_matching(classes, tmp_path)
+
+
+def weights_of(found):
+    return [value.tolist() for value in found.model.parameters()]
 
 
 def training_ema(url, tmp_path):

@@ -201,9 +201,10 @@ def comparison(sources):
 )
 def test_a_folder_is_looked_at_before_it_is_trained_on(tmp_path, per_class, repeated, gate, words):
     compared = comparison(a_folder(tmp_path, per_class, repeated))
-    findings = [check_classes(compared, 2), check_new_samples(compared)]
+    findings = [check_classes(compared, 2, weighted=False), check_new_samples(compared)]
     assert [finding.gate for finding in findings if not finding.passed] == ([gate] if gate else [])
     assert any(words in finding.diagnosis for finding in findings)
+    assert check_classes(compared, 2, weighted=True).passed
     assert f"{sum(per_class)} samples" in findings[0].measured
     assert f"{repeated} of {40 + repeated} test samples" in findings[1].measured
 

@@ -55,6 +55,7 @@ def _check_ascending(value: tuple[float, float]) -> tuple[float, float]:
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[int, Field(ge=1)]
+Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=1 << 32)]
 Side = Annotated[int, Field(ge=1, le=4096)]
 Size = Annotated[tuple[Side, Side], BeforeValidator(_parse_size)]
@@ -143,6 +144,7 @@ class Training(Group):
     """Duration, device, and what is saved during training."""
 
     epochs: Positive = Field(60, description="passes over the dataset; on a CPU 20")
+    steps: Positive | None = Field(None, description="optimiser steps, in place of epochs; null: as epochs says")
     seed: Seed = Field(0, description="seed of weights and dropout, and default of the other seeds")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="training device")
     threads: Positive | None = Field(
@@ -151,6 +153,13 @@ class Training(Group):
     amp: Literal["auto", "off", "bf16"] = Field("auto", description="mixed precision; auto: if the GPU has bf16")
     channels_last: bool = Field(False, description="memory format N,H,W,C of images")
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="fraction of a label spread over all classes")
+    class_weights: Literal["balanced"] | tuple[Weight, ...] | None = Field(
+        None, description="weights of the classes in the loss: one number per class, or balanced; null: all equal"
+    )
+    initial_weights: str | None = Field(
+        None,
+        description="run's folder or safetensors file to start from; layers of other shapes keep their own weights",
+    )
     ema: float | None = Field(None, ge=0, lt=1, description="decay of the weights' moving average; null: no average")
     ema_batches: Positive = Field(8, description="batches to recompute batch norm statistics of averaged weights on")
     patience: Positive | None = Field(

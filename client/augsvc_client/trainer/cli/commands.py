@@ -1,9 +1,11 @@
-"""The commands of `augsvc-train` besides training: check a setup, export a network, and classify files with it.
+"""The commands of `augsvc-train` besides training: check a setup, evaluate or export a network, classify files with it.
 
---sanity → check;  export OUT → export_folder;  predict OUT PATH → predict_path
+--sanity → check;  --find-lr → suggest_rate
+test OUT → test_folder;  export OUT → export_folder;  predict OUT PATH → predict_path
 """
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
@@ -13,14 +15,22 @@ from rich.text import Text
 from augsvc_client.text import printable
 from augsvc_client.trainer.distributed import is_main_process
 from augsvc_client.trainer.experiments.findings import Finding, save_findings
+from augsvc_client.trainer.experiments.learning_rates import find_rate
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.sanity import build_setup, run_gates
 from augsvc_client.trainer.export.card import Card, load_model
 from augsvc_client.trainer.files import write_file
-from augsvc_client.trainer.recipe import Recipe, load_recipe
-from augsvc_client.trainer.report.tables import console_table
-from augsvc_client.trainer.training.data import class_names, read_test_batches, training_loader
+from augsvc_client.trainer.recipe import Pipeline, Recipe, load_recipe
+from augsvc_client.trainer.report.tables import console_table, format_fraction
+from augsvc_client.trainer.training.data import (
+    class_names,
+    read_test_batches,
+    test_loader,
+    training_indices,
+    training_loader,
+)
 from augsvc_client.trainer.training.device import choose_device, scale_for_device
+from augsvc_client.trainer.training.evaluate import predict
 
 _CALIBRATION_BATCHES, _TEST_BATCHES = 4, 8
 
@@ -43,6 +53,46 @@ def check(requested: Recipe, url: str, out: Path | None, console: Console) -> bo
     if passed:
         console.print("All checks passed.")
     return passed
+
+
+def suggest_rate(requested: Recipe, url: str, out: Path | None, console: Console) -> None:
+    """Print a peak learning rate for the recipe; rates and losses go to `out`/learning-rates.json, if given."""
+    recipe, _ = resolve_recipe(scale_for_device(requested, choose_device(requested.training.device))[0], url)
+    result = find_rate(recipe, url)
+    console.print(
+        f"loss lowest at a rate of {10 * result.suggestion:g}, after {len(result.rates)} steps of rising rates: try "
+        f"--lr {result.suggestion:g}",
+        highlight=False,
+    )
+    if out is not None and is_main_process():
+        out.mkdir(parents=True, exist_ok=True)
+        write_file(out / "learning-rates.json", json.dumps(asdict(result), indent=1) + "\n")
+
+
+def test_folder(folder: Path, url: str, dataset: str | None, pipeline: Pipeline | None, console: Console) -> None:
+    """Print the accuracies of a run's network on its tests, or on `dataset` through `pipeline`.
+
+    Raises ValueError, also for datasets of other classes.
+    """
+    model, card = load_model(folder)
+    recipe = load_recipe(folder / "recipe.yaml", {"training.device": "cpu"})
+    if dataset is not None:
+        recipe = recipe.override({"evaluation.tests": {"test": {"dataset": dataset, "pipeline": pipeline or "none"}}})
+    elif pipeline is not None:
+        tests = recipe.model_dump()["evaluation"]["tests"]
+        recipe = recipe.override({"evaluation.tests": {n: {**t, "pipeline": pipeline} for n, t in tests.items()}})
+    rows = [["test", "accuracy", "95 % interval", "balanced accuracy", "samples"]]
+    with training_loader(recipe, url) as training:
+        served = {entry["name"]: entry for entry in training.stream.client.datasets()}
+        if class_names(served, recipe) != list(card.classes):
+            raise ValueError(f"the classes of {recipe.data.dataset} are not those that {folder} was trained on")
+        for name in recipe.evaluation.tests or {}:
+            with test_loader(recipe, url, name) as loader:
+                score = predict(model, loader, training_indices(recipe, name, training.stream)).score
+            low, high = score.interval
+            cells = [format_fraction(score.accuracy if score.samples else None), f"{low:.1%} … {high:.1%}"]
+            rows.append([name, *cells, format_fraction(score.balanced), f"{score.samples:,}"])
+    console.print(console_table(rows))
 
 
 def export_folder(folder: Path, url: str, console: Console) -> None:

@@ -6,15 +6,15 @@ options, recipe.yaml → Recipe → train (train.py) or check, export_folder, pr
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 
 from augsvc_client.errors import AugsvcError
 from augsvc_client.text import printable
-from augsvc_client.trainer.cli.commands import check, export_folder, predict_path
-from augsvc_client.trainer.cli.resume import resumed_members, resumed_recipe
+from augsvc_client.trainer.cli.commands import check, export_folder, predict_path, suggest_rate, test_folder
+from augsvc_client.trainer.cli.resume import find_resumed, resumed_members
 from augsvc_client.trainer.cli.train import Plan, train
 from augsvc_client.trainer.distributed import is_main_process, process_group
 from augsvc_client.trainer.recipe import load_recipe, parse_override
@@ -39,6 +39,7 @@ def main(
     dataset: Annotated[str | None, typer.Option(help="Training dataset, e.g. digits/train.")] = None,
     pipeline: Annotated[str | None, typer.Option(help="Preset name, or list of operations as JSON.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the dataset.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps, in place of epochs.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Samples per step.")] = None,
     size: Annotated[str | None, typer.Option(help="Canvas in pixels: SIDE or HEIGHTxWIDTH.")] = None,
     per_class: Annotated[int | None, typer.Option(help="Number of training samples per class.")] = None,
@@ -53,6 +54,9 @@ def main(
     set_: Annotated[list[str] | None, typer.Option("--set", help="Set any recipe field: group.field=value.")] = None,
     sanity: Annotated[
         bool, typer.Option("--sanity", help="Run the pre-training checks only; results go to OUT/sanity.json.")
+    ] = False,
+    find_lr: Annotated[
+        bool, typer.Option("--find-lr", help="Only suggest a peak learning rate, by 100 steps.")
     ] = False,
     ensemble: Annotated[int, typer.Option(min=1, help="Train N networks and evaluate the ensemble.", metavar="N")] = 1,
     ablate: Annotated[bool, typer.Option("--ablate", help="Also run an ablation over the operations.")] = False,
@@ -74,6 +78,7 @@ def main(
         "model.max_size": max_size,
         "optimiser.lr": lr,
         "training.epochs": epochs,
+        "training.steps": steps,
         "training.seed": seed,
         "training.device": device,
         "evaluation.tests": None if test_dataset is None else {"test": {"dataset": test_dataset}},
@@ -82,10 +87,7 @@ def main(
         with process_group():
             console = Console(quiet=not is_main_process(), markup=False, emoji=False)
             values = _field_values(options, set_ or [])
-            started = resume and out is not None and (out / "recipe.yaml").exists()
-            if resume and not started and recipe is None and "data.dataset" not in values:
-                raise ValueError(f"{out} holds no run to resume: give --dataset or --recipe to start one")
-            saved = resumed_recipe(out, recipe, values) if out is not None and started else None
+            saved = find_resumed(out, recipe, values) if resume else None
             requested = use_threads(saved or load_recipe(recipe, values))
             if not url:
                 raise ValueError("give the server's URL: --url, or AUGSVC_URL")
@@ -93,10 +95,12 @@ def main(
                 if not check(requested, url, out, console):
                     raise typer.Exit(1)
                 return
+            if find_lr:
+                return suggest_rate(requested, url, out, console)
             if out is None:
                 raise ValueError("give --out: the output folder")
-            members = resumed_members(out, ensemble) if started else ensemble
-            plan = Plan(members, ablate=ablate, resume=started, overwrite=overwrite)
+            members = ensemble if saved is None else resumed_members(out, ensemble)
+            plan = Plan(members, ablate=ablate, resume=saved is not None, overwrite=overwrite)
             train(url, out, requested, console, plan)
     except (AugsvcError, Diverged, ValueError, OSError) as err:
         _fail(str(err))
@@ -104,6 +108,23 @@ def main(
         if is_main_process():
             typer.secho(str(err) or "interrupted", err=True)
         raise typer.Exit(err.exit_status if isinstance(err, Interrupted) else _INTERRUPTED) from err
+
+
+@app.command(name="test")
+def evaluate(
+    out: Annotated[Path, typer.Argument(help="Folder of a run.", file_okay=False)],
+    url: Annotated[str, typer.Option(envvar="AUGSVC_URL", help="Server URL.")],
+    dataset: Annotated[str | None, typer.Option(help="Dataset; default: the tests of the run.")] = None,
+    pipeline: Annotated[
+        str | None, typer.Option(help="Preset name, or list of operations as JSON; default none.")
+    ] = None,
+) -> None:
+    """Evaluate a trained network on its tests, or on another dataset or pipeline."""
+    try:
+        through = None if pipeline is None else _parse_pipeline(pipeline)
+        test_folder(out, url, dataset, through, Console(markup=False, emoji=False))
+    except (AugsvcError, ValueError, OSError) as err:
+        _fail(str(err))
 
 
 @app.command()
@@ -141,7 +162,7 @@ def _field_values(options: Mapping[str, object], overrides: list[str]) -> dict[s
     return values | dict(parse_override(text) for text in overrides)
 
 
-def _parse_pipeline(text: str) -> object:
+def _parse_pipeline(text: str) -> Any:
     if not text.lstrip().startswith("["):
         return text
     try:

@@ -1,6 +1,6 @@
 """`--resume`: the recipe and the number of networks of the run in a folder, compared with the options that were given.
 
-OUT/recipe.yaml, options → resumed_recipe → Recipe;  OUT/ensemble.json → resumed_members
+OUT/recipe.yaml, options → find_resumed → Recipe;  OUT/ensemble.json → resumed_members
 """
 
 from collections.abc import Mapping
@@ -12,11 +12,16 @@ from augsvc_client.trainer.recipe import Recipe, load_recipe
 _MAY_BE_LOWER = "data.batch_size"  # a small dataset lowers it when the run starts
 
 
-def resumed_recipe(out: Path, path: Path | None, values: Mapping[str, object]) -> Recipe:
-    """The recipe of the run in `out`; fields that are given too must have its values, so that a command can be repeated.
+def find_resumed(out: Path | None, path: Path | None, values: Mapping[str, object]) -> Recipe | None:
+    """The recipe of the run in `out`; None if there is none yet and a recipe or a dataset is given to start one.
 
-    Raises ValueError that names those that differ.
+    Fields that are given must have the run's values, so that a command can be repeated. Raises ValueError that names those
+    that differ.
     """
+    if out is None or not (out / "recipe.yaml").exists():
+        if path is None and "data.dataset" not in values:
+            raise ValueError(f"{out or 'no --out'} holds no run to resume: give --dataset or --recipe to start one")
+        return None
     saved = load_recipe(out / "recipe.yaml", {})
     if path is None and not values:
         return saved

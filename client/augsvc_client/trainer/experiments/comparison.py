@@ -44,7 +44,7 @@ def compare_datasets(training: Stream, test: Stream, left_out: Set[int]) -> Comp
     return Comparison(np.concatenate(labels), sum(digest in known for digest in digests), len(digests))
 
 
-def check_classes(comparison: Comparison | None, classes: int) -> Finding:
+def check_classes(comparison: Comparison | None, classes: int, weighted: bool) -> Finding:
     """Classes of very different sizes are learnt badly, and the accuracy hides it."""
     gate = "classes"
     if comparison is None:
@@ -54,10 +54,10 @@ def check_classes(comparison: Comparison | None, classes: int) -> Finding:
     measured = f"from {fewest} to {most} samples of a class, {sum(counts)} samples"
     if not fewest:
         fault = f"class {counts.index(0)} has no training samples: check the folder, or leave the class out"
-    elif most > _MAX_IMBALANCE * fewest:
+    elif most > _MAX_IMBALANCE * fewest and not weighted:
         fault = (
             f"class {counts.index(fewest)} is far smaller than class {counts.index(most)}, so the accuracy hides its errors: "
-            "set data.per_class, or add samples"
+            "set training.class_weights=balanced or data.per_class, and read the balanced accuracy"
         )
     else:
         fault = ""

@@ -38,6 +38,7 @@ class Outcome:
     predictions: Mapping[str, Predictions]
     views: Mapping[str, Predictions]
     uncertainty: Mapping[str, Uncertainty]
+    provenance: Mapping[str, Any]
 
     @property
     def versions(self) -> Versions:
@@ -72,12 +73,16 @@ class Outcome:
             "model": asdict(self.facts),
             "parameters": self.facts.parameters,
             "accuracy": {test: nan_to_none(self.accuracy(test)) for test in self.predictions},
+            "accuracy_interval": {test: result.score.interval for test, result in self.predictions.items()},
+            "balanced_accuracy": {test: result.score.balanced for test, result in self.predictions.items()},
             "best_of_looks": self.best_of,
             "accuracy_with_views": {test: nan_to_none(views.score.accuracy) for test, views in self.views.items()},
             "uncertainty": {test: _mean_uncertainty(result) for test, result in self.uncertainty.items()},
             "images_per_s": self.pace.images_per_s,
             "wait_share": self.pace.wait_share,
             "history": [asdict(epoch) for epoch in self.history],
+            "datasets": dict(self.versions),
+            "provenance": self.provenance,
         }
 
 

@@ -3,6 +3,7 @@
 Recipe → resolve_recipe (asks the server) → Recipe without open fields, and notes on changed fields
 """
 
+import math
 from types import MappingProxyType
 
 from augsvc_client.client.client import Client
@@ -12,6 +13,7 @@ from augsvc_client.trainer.training.data import Datasets, class_names, training_
 from augsvc_client.trainer.training.device import limit_batch
 
 _SIDE, _SECONDS, _RATE = 32, 1.0, 16_000
+_FEW_STEPS = 200  # below, the network of the evidence had not learnt 50 samples
 _CORRUPTED_AUDIO = [{"op": "time_shift", "shift": [-0.2, 0.2]}, {"op": "white_noise", "snr": [0, 10]}]
 
 
@@ -33,6 +35,16 @@ def resolve_recipe(recipe: Recipe, url: str, datasets: Datasets = MappingProxyTy
     if data.batch_size > limit:
         notes.append(f"{data.dataset} has {samples} samples here: the batch size is {limit}, not {data.batch_size}")
         resolved = resolved.override({"data.batch_size": limit})
+    epoch_steps = max(1, samples // (resolved.data.batch_size * world_size()))
+    if training.steps is not None:
+        resolved = resolved.override({"training.epochs": math.ceil(training.steps / epoch_steps)})
+    steps = training.steps or training.epochs * epoch_steps
+    if steps < _FEW_STEPS:
+        notes.append(
+            f"{steps} steps in total, and few networks learn in fewer than {_FEW_STEPS}: raise training.steps or epochs"
+        )
+    if resolved.evaluation.every is None:
+        resolved = resolved.override({"evaluation.every": max(1, resolved.training.epochs // 20)})
     if resolved.evaluation.batch_size is None:
         resolved = resolved.override({"evaluation.batch_size": limit_batch(resolved)})
     if resolved.evaluation.tests is None:
@@ -50,7 +62,6 @@ def _defaults(recipe: Recipe, audio: bool) -> dict[str, object]:
     defaults |= {
         "data.pipeline": "sound" if audio else "standard",
         **({"data.seconds": _SECONDS, "data.sample_rate": _RATE} if audio else {"data.size": (_SIDE, _SIDE)}),
-        "evaluation.every": max(1, training.epochs // 20),
         "ablation.corrupted": _CORRUPTED_AUDIO if audio else "strong",
     }
     groups = recipe.model_dump()

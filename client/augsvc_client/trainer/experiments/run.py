@@ -14,13 +14,15 @@ from torch import nn
 
 from augsvc_client.loaders.remote import RemoteDataLoader
 from augsvc_client.trainer.experiments.outcome import Outcome
-from augsvc_client.trainer.models.build import Inputs, build_model, facts
+from augsvc_client.trainer.experiments.provenance import collect_provenance
+from augsvc_client.trainer.models.build import Inputs, build_model, facts, load_matching
 from augsvc_client.trainer.recipe import Recipe
 from augsvc_client.trainer.training.checkpoint import FILE_NAME, load_checkpoint, read_datasets, with_checkpoints
 from augsvc_client.trainer.training.data import (
     Datasets,
     Versions,
     class_names,
+    class_weights,
     dataset_names,
     describe_inputs,
     test_loader,
@@ -80,8 +82,13 @@ def run(
         classes = class_names(served, recipe)
         inputs = describe_inputs(stream, served[recipe.data.dataset])
         model = build_model(recipe.model, inputs, len(classes), recipe.training.seed)
+        if recipe.training.initial_weights is not None and not (
+            resume and out is not None and (out / FILE_NAME).exists()
+        ):
+            _start_from(recipe.training.initial_weights, model, notify)
         model.to(choose_device(recipe.training.device).kind)
-        state = TrainingState(Learner(model, recipe, recipe.training.epochs * loader.epoch_steps), loader)
+        total = recipe.training.steps or recipe.training.epochs * loader.epoch_steps
+        state = TrainingState(Learner(model, recipe, total, class_weights(recipe, stream, len(classes))), loader)
         state.datasets = {name: served[name] for name in dataset_names(recipe)}
         if resume and out is not None:
             _resume(state, out, notify)
@@ -111,6 +118,7 @@ def _summarise(
         views=predict_views(model, recipe, url, versions_of(state.datasets)),
         datasets=state.datasets,
         uncertainty=evaluator.uncertainty(),
+        provenance=collect_provenance(stream.client.version()),
     )
 
 
@@ -178,6 +186,13 @@ def predict_views(
                 views.append(predict(model, loader))
         averages[name] = average_predictions(views)
     return averages
+
+
+def _start_from(path: str, model: nn.Module, notify: Notify | None) -> None:
+    others = load_matching(model, Path(path))
+    if notify is not None:
+        rest = f", except {', '.join(others[:3])}{', …' if len(others) > 3 else ''}" if others else ""
+        notify(f"weights from {path}{rest}")
 
 
 def _resume(state: TrainingState, out: Path, notify: Notify | None) -> None:

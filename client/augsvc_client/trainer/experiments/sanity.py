@@ -49,7 +49,7 @@ class Setup:
     `build` returns a new network, always with the same initial weights; `learner` trains one for a number of steps.
     `few`: a batch of up to FEW samples without augmentation, of several classes; `augmented`: a batch of the recipe's
     pipeline; `training`, `held_out`: batches without augmentation. `low`, `high`: the expected range of images. `comparison`:
-    labels and repeated samples of both datasets.
+    labels and repeated samples of both datasets. `weighted`: whether the loss weights the classes.
     """
 
     build: Callable[[], nn.Module]
@@ -62,6 +62,7 @@ class Setup:
     low: float = -1.0
     high: float = 1.0
     comparison: Comparison | None = None
+    weighted: bool = False
 
 
 def build_setup(recipe: Recipe, url: str) -> Setup:
@@ -93,6 +94,7 @@ def build_setup(recipe: Recipe, url: str) -> Setup:
         low=low,
         high=high,
         comparison=comparison,
+        weighted=recipe.training.class_weights is not None,
     )
 
 
@@ -105,7 +107,7 @@ def run_gates(setup: Setup) -> Iterator[Finding]:
     gates: Sequence[Callable[[Setup], Finding]] = (
         _check_inputs,
         _check_augmented_inputs,
-        lambda setup: check_classes(setup.comparison, setup.classes),
+        lambda setup: check_classes(setup.comparison, setup.classes, setup.weighted),
         _check_outputs,
         _check_initial_loss,
         _check_gradient,

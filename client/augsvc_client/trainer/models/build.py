@@ -15,7 +15,8 @@ from typing import Annotated
 
 import torch
 from pydantic import Field, FiniteFloat
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import nn
 
 from augsvc_client.trainer.files import write_file
@@ -196,6 +197,28 @@ def saved_bytes(choice: ModelChoice, inputs: Inputs, classes: int) -> int:
 def save_weights(model: nn.Module, path: Path) -> None:
     """Save parameters and running statistics as safetensors, a format that cannot execute code on loading."""
     write_file(path, save({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}))
+
+
+def load_matching(model: nn.Module, path: Path) -> list[str]:
+    """Start from the weights of another network: copy all tensors of equal name and shape; the names of the others.
+
+    `path`: a run's folder, or a safetensors file. Raises ValueError if none fits, or one is not finite.
+    """
+    file = path / "model.safetensors" if path.is_dir() else path
+    try:
+        weights = load_file(file)
+    except (OSError, SafetensorError) as err:
+        raise ValueError(f"training.initial_weights: {file} cannot be read as safetensors") from err
+    own = model.state_dict()
+    fitting = {
+        name: weights[name] for name, value in own.items() if name in weights and weights[name].shape == value.shape
+    }
+    if not fitting:
+        raise ValueError(f"training.initial_weights: no tensor of {file} has the name and shape of one of this network")
+    if not all(bool(value.isfinite().all()) for value in fitting.values()):
+        raise ValueError(f"training.initial_weights: {file} has weights that are not finite")
+    model.load_state_dict(fitting, strict=False)
+    return [name for name in own if name not in fitting]
 
 
 def _multiplications(model: nn.Module, inputs: Inputs) -> tuple[int, int]:

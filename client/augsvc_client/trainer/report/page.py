@@ -16,7 +16,7 @@ from augsvc_client.trainer.report.html import document, figure, heading, paragra
 from augsvc_client.trainer.report.measurements import Measurements, measure
 from augsvc_client.trainer.report.plots import draw_curves, draw_sample_grid
 from augsvc_client.trainer.report.practices import Run, review_practices
-from augsvc_client.trainer.report.tables import html_table
+from augsvc_client.trainer.report.tables import format_fraction, html_table
 from augsvc_client.trainer.report.theme import figure_text
 from augsvc_client.trainer.training.data import test_loader
 from augsvc_client.trainer.training.evaluate import Predictions
@@ -49,7 +49,10 @@ def _summary(outcome: Outcome, measured: Measurements) -> list[str]:
         tensor.numel() * (2 if tensor.is_floating_point() else tensor.element_size())
         for tensor in outcome.model.state_dict().values()
     )
-    accuracies = [(name, f"{outcome.accuracy(name):.1%}") for name in outcome.predictions]
+    accuracies = [
+        (name, f"{score.accuracy:.1%}", "{:.1%} … {:.1%}".format(*score.interval), format_fraction(score.balanced))
+        for name, score in ((name, result.score) for name, result in outcome.predictions.items())
+    ]
     costs = [
         ("", "this network", "with 3×3 convolutions"),
         ("parameters", f"{facts.parameters:,}", f"{facts.plain_parameters:,}"),
@@ -60,7 +63,11 @@ def _summary(outcome: Outcome, measured: Measurements) -> list[str]:
         ("training", f"{pace.train_s:.1f} s, {pace.images_per_s:,.0f} samples/s", ""),
         ("waiting for data", f"{pace.wait_share:.1%}", ""),
     ]
-    return [heading("Summary"), html_table([("test", "accuracy"), *accuracies]), html_table(costs)]
+    return [
+        heading("Summary"),
+        html_table([("test", "accuracy", "95 % interval (Wilson)", "balanced accuracy"), *accuracies]),
+        html_table(costs),
+    ]
 
 
 def _training(outcome: Outcome) -> list[str]:

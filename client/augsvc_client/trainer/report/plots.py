@@ -55,23 +55,28 @@ def _pixel_axes(width: int, height: int, scale: int, theme: Theme) -> tuple[Figu
 
 
 def draw_curves(histories: Histories, theme: Theme = LIGHT, floor: float = 0.0) -> bytes:
-    """PNG: training loss, and accuracy on each test; a line is the mean of repetitions, a band their range.
+    """PNG: losses, and accuracy on each test; a line is the mean of repetitions, a band their range.
 
-    `floor`: the lowest possible training loss; above 0 a dotted line marks it.
+    The loss is solid for training and dashed for tests, the accuracy solid for tests and dashed for training. `floor`: the
+    lowest possible training loss; above 0 a dotted line marks it.
     """
     tests = list(next(iter(histories.values()))[0][-1].scores)
     figure = new_figure(4.0 * (1 + len(tests)), 3.5, theme)
     panels = figure.subplots(1, 1 + len(tests), squeeze=False)[0]
-    _style_panel(panels[0], f"training loss{' (dotted: its floor)' if floor > 0 else ''}", theme)
+    _style_panel(panels[0], f"loss (dashed: tests{'; dotted: floor' if floor > 0 else ''})", theme)
     if floor > 0:
         panels[0].axhline(floor, color=theme.ink, linewidth=1.0, linestyle=":")
     for panel, test in zip(panels[1:], tests, strict=True):
-        _style_panel(panel, f"accuracy on {figure_text(test, _TEST_CHARACTERS)} (%)", theme)
+        _style_panel(panel, f"accuracy on {figure_text(test, _TEST_CHARACTERS)} (%; dashed: training)", theme)
     for (label, runs), colour in zip(histories.items(), theme.series, strict=False):
         _draw_runs(panels[0], [[(e.number + 1, e.loss) for e in run] for run in runs], label, colour)
         for panel, test in zip(panels[1:], tests, strict=True):
             points = [[(e.number + 1, 100 * e.scores[test].accuracy) for e in run if e.scores] for run in runs]
             _draw_runs(panel, points, label, colour)
+            trained = [[(e.number + 1, 100 * e.accuracy) for e in run if e.accuracy is not None] for run in runs]
+            _draw_runs(panel, trained, "", colour, dashed=True)
+            losses = [[(e.number + 1, loss) for e in run if e.scores and (loss := e.scores[test].loss)] for run in runs]
+            _draw_runs(panels[0], losses, "", colour, dashed=True)
     lowest = min((panel.get_ylim()[0] for panel in panels[1:]), default=0.0)
     for panel in panels[1:]:  # one scale, so that tests can be compared
         panel.set_ylim(max(0.0, lowest), 101.0)
@@ -90,11 +95,23 @@ def _style_panel(axes: Axes, title: str, theme: Theme) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
 
 
-def _draw_runs(axes: Axes, runs: Sequence[Sequence[tuple[int, float]]], label: str, colour: str) -> None:
+def _draw_runs(
+    axes: Axes, runs: Sequence[Sequence[tuple[int, float]]], label: str, colour: str, *, dashed: bool = False
+) -> None:
     """Repetitions as [(epoch, value)] of the same epochs."""
+    if not all(runs):
+        return
     epochs = [epoch for epoch, _ in runs[0]]
     values = np.array([[value for _, value in run] for run in runs])
     marker = "o" if len(epochs) < 3 else ""  # a line of one point is invisible
-    axes.plot(epochs, values.mean(axis=0), color=colour, linewidth=1.8, marker=marker, label=label)
-    if len(runs) > 1:
+    axes.plot(
+        epochs,
+        values.mean(axis=0),
+        color=colour,
+        linewidth=1.2 if dashed else 1.8,
+        linestyle="--" if dashed else "-",
+        marker=marker,
+        label=label or None,
+    )
+    if len(runs) > 1 and not dashed:
         axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.2, linewidth=0)

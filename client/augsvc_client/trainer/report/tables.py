@@ -13,6 +13,11 @@ from augsvc_client.text import printable
 Rows = Sequence[Sequence[str]]
 
 
+def format_fraction(value: float | None) -> str:
+    """A fraction as "97.5%"; "no samples" for None."""
+    return "no samples" if value is None else f"{value:.1%}"
+
+
 def escape_html(text: str) -> str:
     """Foreign text for an HTML page: without markup and unprintable characters."""
     return html.escape(printable(text))

@@ -26,7 +26,8 @@ from augsvc_client.trainer.training.loop import Diverged, Epoch, Pace, Step, Tra
 
 FILE_NAME = "checkpoint.safetensors"
 _VERSION = 1
-_MODEL, _AVERAGE, _OPTIMISER, _BEST, _LOSSES = "model.", "average.", "optimiser.", "best.", "losses"
+_MODEL, _AVERAGE, _OPTIMISER, _BEST = "model.", "average.", "optimiser.", "best."
+_LOSSES, _ACCURACIES = "losses", "accuracies"
 _MAY_DIFFER = (  # fields that may change between a checkpoint and the run that resumes it
     *("training.device", "training.checkpoint_s", "training.tensorboard", "data.prefetch", "data.wait_s"),
     *("ablation.seeds", "ablation.alone", "ablation.corrupted"),
@@ -86,8 +87,10 @@ def _restore(state: TrainingState, metadata: Mapping[str, Any], tensors: Mapping
     learner.steps = metadata["steps"]
     state.loader.load_state_dict(metadata["loader"])
     state.history = [_epoch(saved) for saved in metadata["history"]]
-    losses = tensors[_LOSSES].chunk(world_size())[rank()].to(learner.device) if _LOSSES in tensors else ()
-    state.losses = list(losses)
+    state.losses, state.accuracies = (
+        list(tensors[name].chunk(world_size())[rank()].to(learner.device)) if name in tensors else []
+        for name in (_LOSSES, _ACCURACIES)
+    )
     state.pace, state.best, state.since_best = Pace(**metadata["pace"]), metadata["best"], metadata["since_best"]
     state.best_weights = _select(_BEST, tensors) or None
 
@@ -131,6 +134,7 @@ def _tensors(state: TrainingState) -> Iterator[tuple[str, torch.Tensor]]:
     yield from ((_BEST + name, tensor) for name, tensor in (state.best_weights or {}).items())
     if state.losses:
         yield _LOSSES, gather_rows(torch.stack(state.losses))  # in rank order
+        yield _ACCURACIES, gather_rows(torch.stack(state.accuracies))
 
 
 def _metadata(state: TrainingState) -> dict[str, Any]:
@@ -197,4 +201,4 @@ def _slots(tensors: Mapping[str, torch.Tensor]) -> dict[int, dict[str, torch.Ten
 
 def _epoch(saved: Mapping[str, Any]) -> Epoch:
     scores = {name: Score(**score) for name, score in saved["scores"].items()}
-    return Epoch(saved["number"], saved["loss"], Pace(**saved["pace"]), scores)
+    return Epoch(saved["number"], saved["loss"], Pace(**saved["pace"]), scores, saved.get("accuracy"))

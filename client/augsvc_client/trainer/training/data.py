@@ -3,7 +3,7 @@
 Recipe → training_loader, test_loader → RemoteDataLoader;  Stream → Inputs;  catalog → class names
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from types import MappingProxyType
 from typing import Any
 
@@ -132,7 +132,30 @@ def dataset_names(recipe: Recipe) -> list[str]:
 
 
 def read_order(stream: Stream, epoch: int) -> npt.NDArray[np.int64]:
-    """The dataset indices of an epoch's samples, in the epoch's order.
+    """The dataset indices of an epoch's samples, in the epoch's order."""
+    return _read_column(stream, epoch, "index")
+
+
+def class_weights(recipe: Recipe, stream: Stream, classes: int) -> Sequence[float] | None:
+    """`training.class_weights` as numbers: balanced is N/(K·n) for a class of n samples, as in scikit-learn.
+
+    Raises ValueError for another number of weights, and for a class without samples.
+    """
+    chosen = recipe.training.class_weights
+    if chosen is None:
+        return None
+    if chosen != "balanced":
+        if len(chosen) != classes:
+            raise ValueError(f"training.class_weights has {len(chosen)} numbers for {classes} classes")
+        return chosen
+    counts = np.bincount(_read_column(stream, 0, "label"), minlength=classes)
+    if not counts.all():
+        raise ValueError(f"training.class_weights: class {int(counts.argmin())} has no samples to balance")
+    return [float(weight) for weight in counts.sum() / (classes * counts)]
+
+
+def _read_column(stream: Stream, epoch: int, name: str) -> npt.NDArray[np.int64]:
+    """A label or index of each sample, in an epoch's order.
 
     Requested with the smallest possible images or clips: the order does not depend on their size, and 4,096 images of
     256 × 256 exceed a server's request limit.
@@ -143,7 +166,7 @@ def read_order(stream: Stream, epoch: int) -> npt.NDArray[np.int64]:
     )
     starts = range(0, plain.samples, _ORDER_CHUNK)
     return np.concatenate(
-        [plain.batch(epoch, start, min(_ORDER_CHUNK, plain.samples - start))["index"] for start in starts]
+        [plain.batch(epoch, start, min(_ORDER_CHUNK, plain.samples - start))[name] for start in starts]
     )
 
 

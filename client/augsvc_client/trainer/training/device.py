@@ -61,6 +61,8 @@ def scale_for_device(recipe: Recipe, device: Device) -> tuple[Recipe, list[str]]
         slow = device.capability < _MIN_CAPABILITY
         return recipe, [f"{device.name} has no tensor cores: expect a slow run"] if slow else []
     limits = {**CPU_DEFAULTS, "data.batch_size": limit_batch(recipe, CPU_DEFAULTS["data.batch_size"])}
+    if recipe.training.steps is not None:
+        del limits["training.epochs"]
     defaults = {name: value for name, value in limits.items() if not _is_set(recipe, name)}
     warnings = ["no GPU: training will be many times slower than with one"]
     if defaults:

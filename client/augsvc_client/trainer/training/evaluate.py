@@ -20,20 +20,36 @@ from augsvc_client.trainer.distributed import gather_rows, rank
 from augsvc_client.trainer.training.learner import input_tensor, seeded_rng
 
 Probabilities = npt.NDArray[np.float32]  # N,K
+_Z = 1.959964  # 97.5 % of normal deviates are below
 Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The number of correctly classified samples, and of all samples."""
+    """The number of correctly classified samples, and of all samples; the mean loss, and the mean accuracy of the classes.
+
+    Both are None without samples, and in checkpoints of earlier versions. The loss is the negative log-likelihood in nats.
+    """
 
     correct: int
     samples: int
+    loss: float | None = None
+    balanced: float | None = None
 
     @property
     def accuracy(self) -> float:
         """The fraction in [0, 1]; NaN without samples."""
         return self.correct / self.samples if self.samples else math.nan
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval of the accuracy: of the samples, not of other seeds; (0, 1) without samples."""
+        if not self.samples:
+            return 0.0, 1.0
+        n, p = self.samples, self.accuracy
+        center, spread = p + _Z**2 / (2 * n), _Z * math.sqrt(p * (1 - p) / n + (_Z / (2 * n)) ** 2)
+        scale = 1 + _Z**2 / n
+        return max(0.0, (center - spread) / scale), min(1.0, (center + spread) / scale)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,8 +67,16 @@ class Predictions:
 
     @property
     def score(self) -> Score:
-        """Correct predictions out of all."""
-        return Score(int((self.predicted == self.label).sum()), len(self.label))
+        """Correct predictions out of all, the loss and the balanced accuracy."""
+        correct, count = self.predicted == self.label, len(self.label)
+        if not count:
+            return Score(0, 0)
+        likelihoods = self.probabilities[np.arange(count), self.label].astype(np.float64)
+        sizes = np.bincount(self.label)
+        recalls = np.bincount(self.label, weights=correct)[sizes > 0] / sizes[sizes > 0]
+        return Score(
+            int(correct.sum()), count, float(-np.log(np.maximum(likelihoods, 1e-12)).mean()), float(recalls.mean())
+        )
 
     @property
     def confidence(self) -> npt.NDArray[np.float32]:

@@ -29,7 +29,9 @@ class Learner:
     With several processes, gradients are averaged over the ranks and all ranks start from rank 0's weights.
     """
 
-    def __init__(self, model: nn.Module, recipe: Recipe, total: int) -> None:
+    def __init__(
+        self, model: nn.Module, recipe: Recipe, total: int, class_weights: Sequence[float] | None = None
+    ) -> None:
         self.model, self.recipe, self.total = model, recipe, total
         broadcast_tensors(model.state_dict().values())  # an installed network may draw weights without the seed
         self.device = next(model.parameters()).device
@@ -41,13 +43,17 @@ class Learner:
         self.ema = make_ema(model, recipe.training.ema) if recipe.training.ema is not None else None
         self.amp = uses_bf16(recipe, self.device)
         self.steps = 0
+        self.class_weights = None if class_weights is None else torch.tensor(class_weights, device=self.device)
+        self.accuracy = torch.zeros((), device=self.device)  # of the last step's batch, on the device
 
     def step(self, batch: Batch) -> torch.Tensor:
         """Train on a batch; returns its loss on the device, so that reading it synchronises with the step."""
         self.optimiser.zero_grad()
         key = f"{self.recipe.training.seed} {self.steps} {rank()}"
         with seeded_rng(key, self.device), torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
-            loss = self._loss(self.model(self.inputs(batch)), batch)
+            outputs = self.model(self.inputs(batch))
+            loss = self._loss(outputs, batch)
+        self.accuracy = batch_accuracy(outputs.detach(), batch)
         loss.backward()  # type: ignore[no-untyped-call]  # torch gives it no types
         average_gradients(self.model)
         if self.recipe.optimiser.clip_norm is not None:
@@ -61,15 +67,20 @@ class Learner:
 
     def _loss(self, outputs: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Cross-entropy; of samples that were mixed with others, weighted over all labels."""
-        smoothing = self.recipe.training.label_smoothing
+        smoothing, weights = self.recipe.training.label_smoothing, self.class_weights
         pairs = weighted_labels(batch)
         if len(pairs) == 1:
-            return functional.cross_entropy(outputs, batch["label"], label_smoothing=smoothing)
+            return functional.cross_entropy(outputs, batch["label"], weights, label_smoothing=smoothing)
         losses = [
-            weight * functional.cross_entropy(outputs, label, label_smoothing=smoothing, reduction="none")
+            weight * functional.cross_entropy(outputs, label, weights, label_smoothing=smoothing, reduction="none")
             for label, weight in pairs
         ]
-        return torch.stack(losses).sum(dim=0).mean()
+        total = torch.stack(losses).sum(dim=0)
+        if weights is None:
+            return total.mean()
+        return (
+            total.sum() / torch.stack([weight * weights[label] for label, weight in pairs]).sum()
+        )  # as for single labels
 
     def inputs(self, batch: Batch) -> torch.Tensor:
         """The batch's images or audio, images in the chosen memory format."""
@@ -92,6 +103,13 @@ class Learner:
     def eval_model(self) -> nn.Module:
         """The network that is evaluated and saved: the EMA if enabled, else the trained network."""
         return self.model if self.ema is None else self.ema.module
+
+
+def batch_accuracy(outputs: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """The fraction of a batch whose class is predicted; of mixed samples, by the weight of the predicted label."""
+    predicted = outputs.argmax(dim=1)
+    hits = [weight * (predicted == label).float() for label, weight in weighted_labels(batch)]
+    return torch.stack(hits).sum(dim=0).mean()
 
 
 def input_tensor(batch: Batch) -> torch.Tensor:

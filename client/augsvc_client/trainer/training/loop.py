@@ -64,17 +64,22 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One pass over the data, counted from 0: mean training loss, pace, and scores by test set (empty if not evaluated)."""
+    """One pass over the data, counted from 0: mean training loss, pace, and scores by test set (empty if not evaluated).
+
+    `accuracy`: of the augmented training batches, before each step; None in checkpoints of earlier versions.
+    """
 
     number: int
     loss: float
     pace: Pace
     scores: Mapping[str, Score]
+    accuracy: float | None = None
 
 
 @dataclass(slots=True)
 class TrainingState:
-    """Everything that a checkpoint saves: learner, loader, finished epochs, and losses and pace of the current epoch.
+    """Everything that a checkpoint saves: learner, loader, finished epochs, and losses, accuracies and pace of the
+    current epoch.
 
     It is consistent between two events of `train`. `best` is the best watched accuracy so far, `since_best` the number of
     evaluations since then, `best_weights` the weights that reached it (with early stopping only). `datasets` are the server's
@@ -85,6 +90,7 @@ class TrainingState:
     loader: RemoteDataLoader
     history: list[Epoch] = field(default_factory=list)
     losses: list[torch.Tensor] = field(default_factory=list)
+    accuracies: list[torch.Tensor] = field(default_factory=list)
     pace: Pace = field(default_factory=Pace)
     best: float = -1.0
     since_best: int = 0
@@ -104,8 +110,8 @@ def train(state: TrainingState, evaluate: Evaluate) -> Iterator[Step | Epoch]:
         number = len(state.history)
         mean = _mean_loss(state, number)
         scores = evaluate() if _is_evaluated(state, number) else {}
-        state.history.append(Epoch(number, mean, state.pace, scores))
-        state.losses, state.pace = [], Pace()
+        state.history.append(Epoch(number, mean, state.pace, scores, _mean_accuracy(state)))
+        state.losses, state.accuracies, state.pace = [], [], Pace()
         if scores:
             _update_best(state, scores)
         yield state.history[-1]
@@ -122,9 +128,13 @@ def _train_epoch(state: TrainingState) -> Iterator[Step]:
     for batch in loader:
         remaining -= 1
         state.losses.append(learner.step(batch))
+        state.accuracies.append(learner.accuracy)
+        remaining = min(remaining, learner.total - learner.steps)  # training.steps may end within an epoch
         samples += len(batch["label"]) * world_size()  # every rank has a batch of the same size
         state.pace = earlier + Pace(samples, perf_counter() - started_s, loader.wait_s_total - waited_s)
         yield Step(learner.steps, learner.total, state.losses[-1], state.pace, remaining > 0)
+        if learner.steps >= learner.total:
+            break
     if state.losses:
         state.losses[-1].item()  # wait for the device, so that its work counts in the epoch's time
     state.pace = earlier + Pace(samples, perf_counter() - started_s, loader.wait_s_total - waited_s)
@@ -135,6 +145,10 @@ def _mean_loss(state: TrainingState, epoch: int) -> float:
     if not math.isfinite(mean):
         raise Diverged(f"the loss of epoch {epoch} is {mean}: lower optimiser.lr, or set optimiser.clip_norm")
     return mean
+
+
+def _mean_accuracy(state: TrainingState) -> float | None:
+    return float(gather_rows(torch.stack(state.accuracies)).mean()) if state.accuracies else None
 
 
 def _is_evaluated(state: TrainingState, number: int) -> bool:
