@@ -197,9 +197,13 @@ def _convolutions(run: Run) -> Review:
 
 
 def _pointwise(run: Run) -> Review:
-    facts = run.outcome.facts
-    return _on(facts.plain_multiplications > facts.multiplications), (
-        f"{facts.multiplications:,} multiplications, with 3×3 convolutions {facts.plain_multiplications:,}"
+    facts, layers = run.outcome.facts, _modules(run, (nn.Conv1d, nn.Conv2d, nn.Conv3d))
+    pointwise = sum(max(layer.kernel_size) == 1 for layer in layers)
+    if not layers and _is_installed(run):
+        return _not_seen("convolution")
+    return _on(pointwise > 0), (
+        f"{pointwise} of {_count(len(layers), 'convolution')}; {facts.multiplications:,} multiplications, with 3×3 convolutions "
+        f"in place of fire modules {facts.plain_multiplications:,}"
     )
 
 
@@ -225,7 +229,7 @@ def _parameters(run: Run) -> Review:
 def _understanding(run: Run) -> Review:
     errors = "" if run.outcome.inputs.rate else ", worst errors"
     ablation = "gain of each operation" if run.ablated else "the gain of each operation was not measured: use --ablate"
-    return "on", (
+    return _on(run.ablated), (
         f"this page: samples, learning curves, confusion and calibration{errors} of {', '.join(run.outcome.predictions)}; "
         f"{ablation}"
     )

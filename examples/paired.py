@@ -1,0 +1,115 @@
+"""The gain of pipelines on a dataset of a running server, in pairs of runs that share samples, order and initial weights.
+
+    plain and augmented networks × seeds, a support vector machine on images → JSON, a Markdown table with 95 % intervals
+
+    python examples/paired.py --url http://127.0.0.1:8000 --dataset glyphs --pipeline standard --seeds 10 --out glyphs.json \\
+        --set data.per_class=10 --set data.batch_size=25 --set training.epochs=40 --set optimiser.lr=0.06
+
+The dataset has the splits train and test. A pipeline is a preset's name or a list of operations as JSON. The machine has an RBF
+kernel on raw pixels; C and gamma are the best of `GRID` by five-fold cross-validation on the training samples. Runs that are in
+the JSON file are not repeated.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from sklearn.model_selection import GridSearchCV
+from sklearn.svm import SVC
+
+from augsvc_client.trainer.experiments.interval import MeanInterval
+from augsvc_client.trainer.experiments.resolve import resolve_recipe
+from augsvc_client.trainer.experiments.run import run
+from augsvc_client.trainer.recipe import Recipe, parse_override, parse_recipe
+from augsvc_client.trainer.report.tables import markdown_table
+from augsvc_client.trainer.training.data import test_loader, training_loader
+from augsvc_client.trainer.training.learner import input_tensor
+from augsvc_client.trainer.training.progress import progress_bars
+
+PLAIN, MACHINE = "none", "RBF SVM on raw pixels"
+GRID = {"C": [1, 10, 100], "gamma": ["scale", 1e-3, 1e-2]}
+
+Results = dict[str, dict[str, float]]  # accuracy in [0, 1] by pipeline and seed
+
+
+def main(
+    url: Annotated[str, typer.Option(envvar="AUGSVC_URL", help="Server URL.")],
+    dataset: Annotated[str, typer.Option(help="Dataset, without its split.")],
+    pipeline: Annotated[list[str], typer.Option(help="Preset, or list of operations as JSON; may be repeated.")],
+    out: Annotated[Path, typer.Option(help="JSON file of the results.", dir_okay=False)],
+    seeds: Annotated[int, typer.Option(min=1, help="Number of pairs.")] = 10,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Recipe field of all runs: group.field=value.")
+    ] = None,
+) -> None:
+    """Train the missing runs, and print the table."""
+    torch.set_num_threads(1)  # more threads would compete with the server's on a small machine
+    results: Results = json.loads(out.read_text()) if out.exists() else {}
+    values = dict(parse_override(text) for text in set_ or [])
+    console = Console(markup=False)
+    with progress_bars(console) as progress:
+        for seed in range(seeds):
+            for name in (PLAIN, *pipeline):
+                if str(seed) not in results.setdefault(name, {}):
+                    recipe, _ = resolve_recipe(build_recipe(dataset, name, seed, values), url)
+                    results[name][str(seed)] = train(recipe, url, progress, f"{name[:20]} #{seed}")
+                    if name == PLAIN and recipe.data.sample_rate is None:
+                        results.setdefault(MACHINE, {})[str(seed)] = fit_machine(recipe, url)
+                    out.write_text(json.dumps(results, indent=1), encoding="utf-8")
+    console.print(render_table(results, seeds), soft_wrap=True)
+
+
+def build_recipe(dataset: str, pipeline: str, seed: int, values: Mapping[str, object]) -> Recipe:
+    """One network's recipe, not resolved; it is evaluated once, at the end."""
+    steps = json.loads(pipeline) if pipeline.startswith("[") else pipeline
+    recipe = parse_recipe(
+        {
+            "data": {"dataset": f"{dataset}/train", "pipeline": steps},
+            "training": {"seed": seed, "device": "cpu", "threads": 1, "channels_last": True},
+        }
+    ).override(values)
+    return recipe.override({"evaluation.every": recipe.training.epochs})
+
+
+def train(recipe: Recipe, url: str, progress: Progress, title: str) -> float:
+    """Accuracy on the test, in [0, 1]."""
+    return run(recipe, url, progress, title).accuracy("test")
+
+
+def fit_machine(recipe: Recipe, url: str) -> float:
+    """The machine's accuracy on the test, from the samples that the networks train on."""
+    with training_loader(recipe, url) as training, test_loader(recipe, url, "test") as test:
+        data = []
+        for loader in (training, test):
+            batches = [(input_tensor(batch).flatten(1).numpy(), batch["label"].numpy()) for batch in loader]
+            data.append([np.concatenate(arrays) for arrays in zip(*batches, strict=True)])
+    (images, labels), (test_images, test_labels) = data
+    search = GridSearchCV(SVC(), GRID, cv=min(5, int(np.bincount(labels).min()))).fit(images, labels)
+    return float((search.predict(test_images) == test_labels).mean())
+
+
+def render_table(results: Results, seeds: int) -> str:
+    """Markdown: mean accuracies, and paired gains over plain in points with 95 % intervals (Student's t)."""
+    keys = [str(seed) for seed in range(seeds)]
+    rows: list[Sequence[str]] = [["", "accuracy", f"gain over plain, n = {seeds}"]]
+    for name, scores in results.items():
+        gains = [100 * (scores[key] - results[PLAIN][key]) for key in keys]
+        rows.append(
+            [
+                name,
+                f"{100 * mean(scores[key] for key in keys):.1f} %",
+                "" if name == PLAIN else str(MeanInterval.of(gains)),
+            ]
+        )
+    return markdown_table(rows)
+
+
+if __name__ == "__main__":
+    typer.run(main)
