@@ -8,6 +8,9 @@ from augsvc.importing.node import Value
 from augsvc.importing.parameters import Parameters, Range, Refused, show
 from augsvc.ops.operation import Settings
 
+CUBIC_MOVE = "has cubic weights with a = −0.5; there −0.75, which sharpens more"
+CORNER_PIXEL = "takes the pixel at the middle of a canvas pixel; there that at its upper left corner"
+
 
 def nothing(reason: str) -> Entry:
     """A transform that a stream does not need."""
@@ -24,19 +27,28 @@ def flip(op: str) -> Entry:
     return Entry(lambda given, build: build.add(op, given.p(0.5)), op)
 
 
-def interpolation(given: Parameters, build: Builder, default: str, name: str = "interpolation") -> None:
-    """Notes an interpolation that is not bilinear."""
+def interpolation(given: Parameters, build: Builder, default: str, name: str = "interpolation") -> dict[str, object]:
+    """The interpolation of a move, by its name in torch."""
     mode = given.word(name, default)
+    if mode == "bicubic":
+        build.differs(CUBIC_MOVE)
+    return interpolated(build, mode)
+
+
+def interpolated(build: Builder, mode: str) -> dict[str, object]:
+    """The setting for an interpolation; one that has no counterpart is bilinear, with a note."""
+    names = {"nearest": "nearest", "nearest-exact": "nearest", "bicubic": "bicubic"}
+    if mode in names:
+        return {"interpolation": names[mode]}
     if mode not in ("bilinear", "linear"):
-        distance = ": 2.5 levels on average" if mode == "nearest" else ""
-        build.differs(f"interpolates bilinearly, not {mode.replace('_', ' ')}{distance}")
+        build.differs(f"interpolates bilinearly, not {mode.replace('_', ' ')}")
+    return {}
 
 
 def border(given: Parameters, build: Builder) -> dict[str, object]:
     """The constant border of a move."""
     fill, masks = fills_of(given)
-    mask_border(build, masks)
-    return {"border": "constant", "fill": fill_color(build, fill)}
+    return {"border": "constant", "fill": fill_color(build, fill), **mask_border(build, masks)}
 
 
 def fills_of(given: Parameters) -> tuple[Value, Value]:
@@ -58,13 +70,18 @@ def frame_fill(build: Builder, fill: Value) -> float | list[float]:
     return colors[0] if len(set(colors)) == 1 else colors
 
 
-def mask_border(build: Builder, value: Value) -> None:
-    """Notes the value of masks beyond a constant border, 255 here: the default 0 is a remark, another value a difference."""
-    values = value if isinstance(value, list | tuple) else [value]
-    if all(level == 255 for level in values):
-        return
-    note = build.differs if any(values) else build.remark
-    note(f"masks are 255 outside the image, not {show(value)}: give the loss ignore_index=255")
+def mask_border(build: Builder, value: Value) -> dict[str, object]:
+    """The class of masks beyond a constant border, 255 here; the libraries' default 0 is a remark, as images may have none."""
+    values = set(value) if isinstance(value, list | tuple) else {value}
+    level = values.pop() if len(values) == 1 else None
+    if level == 0:
+        build.remark("masks are 255 outside the image, not 0: set mask_fill to 0, or give the loss ignore_index=255")
+    if level in (0, 255):
+        return {}
+    if isinstance(level, int | float) and level in range(256):
+        return {"mask_fill": int(level)}
+    build.differs(f"masks are 255 outside the image, not {show(value)}: mask_fill takes one class from 0 to 255")
+    return {}
 
 
 def level(given: Parameters, build: Builder, name: str) -> float:

@@ -54,9 +54,13 @@ class Framing:
             raise Refused("a second resize: a pipeline has one frame; remove one of them")
         self.pending, self.size = validated(step), None
 
-    def resize(self, size: Size) -> None:
+    def resize(self, size: Size, interpolation: Settings) -> None:
         """A resize to a size, whatever the aspect ratio."""
         waiting, self.pending = self.pending, None
+        if waiting is None and self.frame is None and interpolation:
+            self.frame = validated({"op": "zoom_out", "side": 1.0, **interpolation})
+            self.size = size
+            return
         if waiting is not None and waiting["op"] in ("zoom_out", "iou_crop"):
             self.frame = waiting
             self.fit = "stretch"
@@ -73,14 +77,14 @@ class Framing:
             )
         self.size = size
 
-    def random_resized_crop(self, size: Size, scale: Range, ratio: Range) -> None:
+    def random_resized_crop(self, size: Size, scale: Range, ratio: Range, interpolation: Settings) -> None:
         """A random area of the source."""
         if self.fit is not None or self.frame is not None:
             raise Refused("a crop of a random size after a crop or a resize to both sides; remove the one before it")
         if self.pending is not None:
             self.differences.append("crops the source itself, not the resized image: the same areas, sharper")
         self.pending, self.size = None, size
-        self.frame = validated({"op": "random_resized_crop", "scale": scale, "ratio": ratio})
+        self.frame = validated({"op": "random_resized_crop", "scale": scale, "ratio": ratio, **interpolation})
 
     def center_crop(self, size: Size, border: str = "constant", fill: object = 0.0) -> None:
         """A crop of the middle; a smaller image gets a border."""
@@ -92,6 +96,17 @@ class Framing:
     def random_crop(self, size: Size, padding: int = 0, border: str = "constant", fill: object = 0.0) -> None:
         """A crop at a random place, after padding each side."""
         self._crop(size, {"op": "random_crop", "padding": padding, "border": border, "fill": fill})
+
+    def fill_masks(self, settings: Settings) -> None:
+        """Gives what was added last the class of masks outside the image, if it has a constant border."""
+        if not settings:
+            return
+        if self.pending is not None:
+            self.pending = validated({**self.pending, **settings})
+        elif self.moves and self.moves[-1]["border"] == "constant":
+            self.moves[-1] = validated({**self.moves[-1], **settings})
+        elif self.frame is not None:
+            self.frame = validated({**self.frame, **settings})
 
     def pad_to(self, size: Size, border: str, fill: object) -> None:
         """A centred pad of images that are no larger: those of a resize of the longest side."""
@@ -128,7 +143,8 @@ class Framing:
             return waiting | {"border": random["border"], "fill": random["fill"]}
         pixels = int(str(waiting["pixels"]))
         base = [_UNBOUNDED, pixels] if waiting["side"] == "shortest" else [pixels, pixels]
-        return {"op": "scale_jitter", "scale": 1.0, "base": base, "border": random["border"], "fill": random["fill"]}
+        resized = {"op": "scale_jitter", "scale": 1.0, "base": base, "border": random["border"], "fill": random["fill"]}
+        return resized | {name: waiting[name] for name in ("interpolation",) if name in waiting}
 
     def _shift(self, size: Size, random: dict[str, object]) -> None:
         """Padding and a crop to the same size: a shift by up to `padding` pixels."""

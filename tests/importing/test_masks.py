@@ -1,4 +1,4 @@
-"""What becomes of masks: a stream's are 255 outside the image, and no erasing changes them."""
+"""What becomes of masks: outside the image a stream's are 255 or a `mask_fill`, and no erasing changes them."""
 
 import pytest
 
@@ -14,17 +14,19 @@ HOLES = {
 
 
 @pytest.mark.parametrize("name", MOVES)
-def test_a_fill_of_masks_that_a_stream_does_not_have_is_named(name):
-    assert f"{OUTSIDE} 0: give the loss ignore_index=255" in notes(albumentations(a(name)))
-    assert f"{OUTSIDE} 7" in notes(albumentations(a(name, fill_mask=7)))
+def test_the_default_fill_of_masks_is_named_and_another_one_is_set(name):
+    assert f"{OUTSIDE} 0: set mask_fill to 0, or give the loss ignore_index=255" in notes(albumentations(a(name)))
+    result = albumentations(a(name, fill_mask=7))
+    assert OUTSIDE not in notes(result) and result.pipeline[0]["mask_fill"] == 7
     assert OUTSIDE not in notes(albumentations(a(name, fill_mask=255.0)))
     assert OUTSIDE not in notes(albumentations(a(name, border_mode=4, fill_mask=7)))
 
 
-def test_a_fill_of_masks_that_is_set_is_near_and_the_default_a_remark():
+def test_only_one_class_fills_masks():
     assert verdicts(albumentations(a("Rotate", fill_mask=0.0)))["Rotate"] == "equal"
     assert verdicts(albumentations(a("Rotate", fill_mask=255.0)))["Rotate"] == "equal"
-    assert verdicts(albumentations(a("Rotate", fill_mask=7.0)))["Rotate"] == "near"
+    assert verdicts(albumentations(a("Rotate", fill_mask=7.0)))["Rotate"] == "equal"
+    assert f"{OUTSIDE} 7.5" in notes(albumentations(a("Rotate", fill_mask=7.5)))
     assert verdicts(albumentations(a("Rotate", fill_mask=[0, 7])))["Rotate"] == "near"
 
 
@@ -51,10 +53,10 @@ def test_masks_that_are_interpolated_are_near():
 
 def test_padded_frames():
     crop = {"height": 32, "width": 32, "fill_mask": 7}
-    assert OUTSIDE in notes(albumentations(a("RandomCrop", pad_if_needed=True, **crop)))
-    assert OUTSIDE not in notes(albumentations(a("RandomCrop", **crop)))
+    assert albumentations(a("RandomCrop", pad_if_needed=True, **crop)).pipeline[0]["mask_fill"] == 7
+    assert "mask_fill" not in albumentations(a("RandomCrop", **crop)).pipeline[0]
     pad = a("PadIfNeeded", min_height=64, min_width=64, fill_mask=7)
-    assert OUTSIDE in notes(albumentations(a("LongestMaxSize", max_size=64), pad))
+    assert albumentations(a("LongestMaxSize", max_size=64), pad).pipeline[0]["mask_fill"] == 7
     assert OUTSIDE in notes(torchvision("RandomCrop(size=(32, 32), padding=4)"))
     assert OUTSIDE not in notes(torchvision("RandomCrop(size=(32, 32), padding=4, padding_mode=reflect)"))
     assert OUTSIDE not in notes(torchvision("RandomCrop(size=(32, 32))"))
@@ -66,7 +68,7 @@ def test_torchvision_fills_masks_as_images_or_by_type():
     assert f"{OUTSIDE} 0" in notes(torchvision("RandomAffine(degrees=[0.0, 9.0], interpolation=bilinear, fill=0)"))
     by_type = "RandomPerspective(p=0.5, interpolation=bilinear, fill={'Image': 0, 'Mask': MASK})"
     assert OUTSIDE not in notes(torchvision(by_type.replace("MASK", "255")))
-    assert verdicts(torchvision(by_type.replace("MASK", "7")))["RandomPerspective"] == "near"
+    assert torchvision(by_type.replace("MASK", "7")).pipeline[0]["mask_fill"] == 7
     assert OUTSIDE not in notes(torchvision("TrivialAugmentWide(num_magnitude_bins=31, fill=None)"))
 
 

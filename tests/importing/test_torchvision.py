@@ -35,11 +35,24 @@ def test_random_rotation_is_counter_clockwise():
     assert only(torchvision("RandomRotation(degrees=[-10.0, 30.0], fill=0)"))["degrees"] == [-10.0, 30.0]
 
 
-def test_nearest_neighbour_is_the_default_of_moves_and_is_noted():
-    assert "not nearest" in notes(torchvision("RandomRotation(degrees=[-10.0, 10.0], interpolation=nearest, fill=0)"))
-    assert "not nearest" not in notes(
-        torchvision("RandomRotation(degrees=[-10.0, 10.0], interpolation=InterpolationMode.BILINEAR, fill=0)")
-    )
+@pytest.mark.parametrize(
+    ("written", "ours"),
+    [("", "nearest"), (", interpolation=nearest", "nearest"), (", interpolation=InterpolationMode.BILINEAR", None)],
+)
+def test_nearest_neighbour_is_the_default_of_moves(written, ours):
+    result = torchvision(f"RandomRotation(degrees=[-10.0, 10.0]{written}, fill=0)")
+    assert only(result).get("interpolation") == ours and verdicts(result)["RandomRotation"] == "equal"
+
+
+def test_bicubic_resizes_with_antialias_are_equal_and_moves_near():
+    crop = "RandomResizedCrop(size=(224, 224), interpolation=bicubic, antialias=ANTIALIAS)"
+    result = torchvision(crop.replace("ANTIALIAS", "True"))
+    assert only(result)["interpolation"] == "bicubic" and verdicts(result)["RandomResizedCrop"] == "equal"
+    assert "without antialias" in notes(torchvision(crop.replace("ANTIALIAS", "False")))
+    resize = torchvision("Resize(size=[96, 64], interpolation=bicubic, antialias=True)")
+    assert only(resize) == {"op": "zoom_out", "side": 1.0, "interpolation": "bicubic"} and resize.size == (96, 64)
+    assert "a = −0.5; there −0.75" in notes(torchvision("RandomRotation(degrees=[0.0, 9.0], interpolation=bicubic)"))
+    assert "upper left corner" in notes(torchvision("Resize(size=[96, 64], interpolation=nearest)"))
 
 
 def test_fills_are_levels_of_255():
@@ -135,7 +148,8 @@ def test_random_apply_without_its_p_is_refused_and_says_how_to_give_it():
 
 def test_policies_keep_their_magnitude_and_black():
     step = only(torchvision("RandAugment(interpolation=nearest, num_ops=2, magnitude=9, num_magnitude_bins=31)"))
-    assert step == {"op": "rand_augment", "num_ops": 2, "magnitude": 9.0, "bins": 31, "fill": [0.0, 0.0, 0.0]}
+    settings = {"num_ops": 2, "magnitude": 9.0, "bins": 31, "fill": [0.0, 0.0, 0.0], "interpolation": "nearest"}
+    assert step == {"op": "rand_augment", **settings}
     assert only(torchvision("AutoAugment(policy=AutoAugmentPolicy.CIFAR10)"))["policy"] == "cifar10"
     assert only(torchvision("TrivialAugmentWide(num_magnitude_bins=31)"))["bins"] == 31
 

@@ -172,6 +172,21 @@ def test_photometric_distort_is_torchvisions_but_for_clamps(pivot, channels):
     assert len(seen) > 20
 
 
+def test_photometric_distort_is_mmsegmentations_but_for_clamps():
+    """Brightness is added, contrast about black, saturation that of HSV: PhotoMetricDistortion, in float64."""
+    images = [patch("coffee", 20, 30, top=5 * k) // 2 + 60 for k in range(24)]
+    step = {"op": "photometric_distort", "brightness": 1, "brightness_shift": [-32 / 255, 32 / 255], "pivot": "black"}
+    stream = run([{**step, "hsv_saturation": True, "permutation": 0}], images, aug_seed=2)
+    for at, found in enumerate(stream.images()):
+        draws, values = stream.draws(at), images[at] / 255
+        adds, contrasts, saturates, turns, _, first = [choice < 0.5 for choice in draws["choices"]]
+        values = values + adds * draws["brightness_shift"]
+        values = values * (draws["contrast"] if contrasts and first else 1)
+        own = {"saturation": draws["saturation"] if saturates else 1, "hue": draws["hue"] if turns else 0}
+        values = changed(np.clip(values, 0, 1), own) * (draws["contrast"] if contrasts and not first else 1)
+        agree(found, to_levels(values), **ROUNDING)
+
+
 def test_a_contrast_that_may_come_last_has_a_pass_with_the_mean_after_hue():
     image = patch("coffee", 8, 8)
 

@@ -136,6 +136,6 @@ def test_the_command_lists_recipes_and_prints_one_as_a_specification():
         "std": [0.2023, 0.1994, 0.2010],
     }
     shown = CliRunner().invoke(app, ["recipes", "mae_pretrain"])
-    assert "differs: bilinear instead of bicubic" in shown.stderr
+    assert "differs: interpolates with the pixels around a crop" in " ".join(shown.stderr.split())
     unknown = CliRunner().invoke(app, ["recipes", "cifar_train"])
     assert unknown.exit_code == 2 and "did you mean" in unknown.stderr

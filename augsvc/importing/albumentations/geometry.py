@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 
 from augsvc.importing.builder import Builder, Entry
-from augsvc.importing.common import add_children, fill_color, flip, frame_fill, mask_border, nothing
+from augsvc.importing.common import (
+    CORNER_PIXEL,
+    CUBIC_MOVE,
+    add_children,
+    fill_color,
+    flip,
+    frame_fill,
+    mask_border,
+    nothing,
+)
 from augsvc.importing.node import Value
 from augsvc.importing.parameters import Parameters, Range, Refused, negated, scaled
 from augsvc.importing.steps import validated
@@ -18,45 +27,50 @@ _INTERPOLATIONS = (
     "bilinearly",
     "nearest neighbour",
 )
+_NAMES = {0: "nearest", 2: "bicubic", 6: "nearest"}
 _WHOLE_PIXELS = "translates by fractions of a pixel, not by whole pixels: 1.3 levels on average"
 _STILL: dict[str, object] = {
     "degrees": 0.0, "translate_x": 0.0, "translate_y": 0.0, "scale": 1.0, "shear_x": 0.0, "shear_y": 0.0,
 }  # fmt: skip
 
 
-def _interpolation(given: Parameters, build: Builder) -> None:
+def _interpolation(given: Parameters, build: Builder) -> dict[str, object]:
+    """The interpolation of a move, by OpenCV's number."""
     mode, of_masks = given.whole("interpolation", 1, 0, 6), given.whole("mask_interpolation", 0, 0, 6)
-    if mode not in (1, 5):
+    if mode in (3, 4):
         build.differs(f"interpolates bilinearly, not {_INTERPOLATIONS[mode]}")
+    if mode == 2:
+        build.differs(CUBIC_MOVE)
     if of_masks not in (0, 6):
         build.differs(f"samples masks by nearest neighbour, not {_INTERPOLATIONS[of_masks]}")
     if given.word("rotate_method", "largest_box") == "ellipse":
         build.differs("boxes hold their moved corners, not an ellipse")
+    return {"interpolation": _NAMES[mode]} if mode in _NAMES else {}
 
 
-def _border_mode(given: Parameters, build: Builder, shows: bool = True) -> str:
-    """The border, with a note on masks if it `shows`."""
+def _border_mode(given: Parameters, build: Builder, shows: bool = True) -> tuple[str, dict[str, object]]:
+    """The border, and the class of masks there if it `shows`."""
     border, masks = _BORDERS[given.whole("border_mode", 0, 0, 4)], given.take("fill_mask")
     if border is None:
         raise Refused("border_mode wrap has no counterpart")
     if border == "constant" and shows:
-        mask_border(build, 0 if masks is None else masks)
-    return border
+        return border, mask_border(build, 0 if masks is None else masks)
+    return border, {}
 
 
 def _border(given: Parameters, build: Builder) -> dict[str, object]:
     """The border of a move; only a constant one has a colour."""
-    border, fill = _border_mode(given, build), given.take("fill")
+    (border, masks), fill = _border_mode(given, build), given.take("fill")
     if border != "constant":
         return {"border": border}
-    return {"border": border, "fill": fill_color(build, fill)}
+    return {"border": border, "fill": fill_color(build, fill), **masks}
 
 
 def _rotate(given: Parameters, build: Builder) -> None:
     given.require("crop_border", (False,), "a rotated image keeps its canvas here")
-    _interpolation(given, build)
+    own = _interpolation(given, build)
     degrees = given.limits("limit", 90.0)
-    build.add("rotation", given.p(0.5), {"degrees": degrees, **_border(given, build)})
+    build.add("rotation", given.p(0.5), {"degrees": degrees, **own, **_border(given, build)})
 
 
 def _axes(given: Parameters, name: str, default: Range, middle: float = 0.0) -> tuple[Range, Range]:
@@ -78,7 +92,7 @@ def _axis(given: Parameters, axes: Mapping[str, Value], name: str, axis: str, de
 
 
 def _affine(given: Parameters, build: Builder) -> None:
-    _interpolation(given, build)
+    own = _interpolation(given, build)
     given.require("fit_output", (False,), "a transformed image keeps its canvas here")
     given.require("balanced_scale", (False,), "scale is uniform over its range")
     scale = _one_scale(given, build, _axes(given, "scale", (1.0, 1.0)), given.flag("keep_ratio", False))
@@ -88,7 +102,7 @@ def _affine(given: Parameters, build: Builder) -> None:
         build.differs("shears along x, then along y; Albumentations along both in one matrix")
     translate_x, translate_y = _translation(given, build)
     last: dict[str, object] = {"translate_x": translate_x, "translate_y": translate_y}
-    last |= {"shear_x": negated(shear_x), "shear_y": negated(shear_y), **_border(given, build)}
+    last |= {"shear_x": negated(shear_x), "shear_y": negated(shear_y), **own, **_border(given, build)}
     turned: dict[str, object] = {"degrees": degrees, "scale": scale}
     if not (any((*shear_x, *shear_y)) and any(degrees)):
         build.add("affine", given.p(0.5), _STILL | turned | last)
@@ -105,7 +119,7 @@ def _affine(given: Parameters, build: Builder) -> None:
 
 
 def _border_of(settings: Mapping[str, object]) -> dict[str, object]:
-    return {name: settings[name] for name in ("border", "fill") if name in settings}
+    return {name: settings[name] for name in ("border", "fill", "mask_fill", "interpolation") if name in settings}
 
 
 def _translation(given: Parameters, build: Builder) -> tuple[Range, Range]:
@@ -131,7 +145,7 @@ def _one_scale(given: Parameters, build: Builder, scale: tuple[Range, Range], ke
 
 
 def _shift_scale_rotate(given: Parameters, build: Builder) -> None:
-    _interpolation(given, build)
+    own = _interpolation(given, build)
     shift = given.limits("shift_limit", 0.0625)
     settings = {
         "degrees": given.limits("rotate_limit", 45.0),
@@ -143,35 +157,45 @@ def _shift_scale_rotate(given: Parameters, build: Builder) -> None:
     }
     build.differs("scales both sides by one number; there each by its own")
     build.differs(_WHOLE_PIXELS)
-    build.add("affine", given.p(0.5), settings | _border(given, build))
+    build.add("affine", given.p(0.5), settings | own | _border(given, build))
 
 
 def _perspective(given: Parameters, build: Builder) -> None:
     given.require("keep_size", (True,), "an image keeps its canvas here")
     given.require("fit_output", (False,), "an image keeps its canvas here")
-    _interpolation(given, build)
+    own = _interpolation(given, build)
     low, high = given.limits("scale", (0.05, 0.1), 0.0, 0.0)
     build.differs(
         "moves corners by uniform distances of the same root mean square; there by the modulus of normal ones"
     )
-    settings = {"distortion": scaled((low, high), 2.0 * 3.0**0.5), **_border(given, build)}
+    settings = {"distortion": scaled((low, high), 2.0 * 3.0**0.5), **own, **_border(given, build)}
     build.add("perspective", given.p(0.5), settings)
 
 
 def _random_resized_crop(given: Parameters, build: Builder) -> None:
     _require_always(given)
-    _interpolation(given, build)
-    _shrinking(given, build)
+    own = _resampling(given, build)
     build.before_frame()
     ratio = given.range("ratio", (0.75, 4 / 3))
-    build.framing.random_resized_crop(given.size("size"), given.range("scale", (0.08, 1.0)), ratio)
+    build.framing.random_resized_crop(given.size("size"), given.range("scale", (0.08, 1.0)), ratio, own)
 
 
-def _shrinking(given: Parameters, build: Builder) -> None:
-    if given.word("area_for_downscale", "") not in ("image", "image_mask"):
+def _resampling(given: Parameters, build: Builder) -> dict[str, object]:
+    """The interpolation of a frame, with what differs where it shrinks."""
+    by_area = given.word("area_for_downscale", "") in ("image", "image_mask")
+    own = _interpolation(given, build)
+    if own == {"interpolation": "nearest"}:
+        if given.node.parameters.get("interpolation") == 0:
+            build.differs(CORNER_PIXEL)
+    elif own and not by_area:
+        build.differs("weighs all pixels where it shrinks; OpenCV weighs sixteen")
+    elif own:
+        build.differs("weighs all pixels where it shrinks; there areas are averaged")
+    elif not by_area:
         build.differs(
             "averages areas where it shrinks; OpenCV samples four pixels: 3.5 levels on average from 512 pixels to 96"
         )
+    return own
 
 
 def _require_always(given: Parameters) -> None:
@@ -181,49 +205,49 @@ def _require_always(given: Parameters) -> None:
 
 def _resize(given: Parameters, build: Builder) -> None:
     _require_always(given)
-    _interpolation(given, build)
-    _shrinking(given, build)
+    own = _resampling(given, build)
     build.before_frame()
-    build.framing.resize(given.size("height", "width"))
+    build.framing.resize(given.size("height", "width"), own)
 
 
 def _resize_side(side: str) -> Entry:
     def translate(given: Parameters, build: Builder) -> None:
         _require_always(given)
-        _interpolation(given, build)
-        _shrinking(given, build)
+        own = _resampling(given, build)
         given.require("max_size_hw", (), "limits height and width separately")
         build.before_frame()
-        build.framing.wait_for_crop({"op": "resize", "side": side, "pixels": given.whole("max_size", None, 1)})
+        build.framing.wait_for_crop({"op": "resize", "side": side, "pixels": given.whole("max_size", None, 1), **own})
 
     return Entry(translate, "resize")
 
 
-def _padding(given: Parameters, build: Builder) -> tuple[str, bool]:
-    """The border of a crop where the source is smaller, and whether that is filled."""
+def _padding(given: Parameters, build: Builder) -> tuple[str, bool, dict[str, object]]:
+    """The border of a crop where the source is smaller, whether that is filled, and the class of masks there."""
     given.require("pad_position", ("center",), "pads on both sides")
     pads = given.flag("pad_if_needed", False)
     if pads:
         build.remark("pads smaller images")
-    border = _border_mode(given, build, pads)
-    return border, pads and border == "constant"
+    border, masks = _border_mode(given, build, pads)
+    return border, pads and border == "constant", masks
 
 
 def _random_crop(given: Parameters, build: Builder) -> None:
     _require_always(given)
-    border, fills = _padding(given, build)
+    border, fills, masks = _padding(given, build)
     build.before_frame(fills=fills)
     fill = frame_fill(build, given.take("fill"))
     build.framing.random_crop(given.size("height", "width"), 0, border, fill)
+    build.framing.fill_masks(masks)
 
 
 def _center_crop(given: Parameters, build: Builder) -> None:
     _require_always(given)
     fill, pads = frame_fill(build, given.take("fill")), given.node.parameters.get("pad_if_needed")
-    border, fills = _padding(given, build)
+    border, fills, masks = _padding(given, build)
     build.differs("rounds half a pixel to an even one; Albumentations down: crops of an odd rest may lie a pixel apart")
     build.before_frame(fills=fills)
     build.framing.center_crop(given.size("height", "width"), *((border, fill) if pads else ()))
+    build.framing.fill_masks(masks)
 
 
 def _pad_if_needed(given: Parameters, build: Builder) -> None:
@@ -232,9 +256,10 @@ def _pad_if_needed(given: Parameters, build: Builder) -> None:
     given.require("position", ("center",), "pads on both sides")
     for name in ("pad_height_divisor", "pad_width_divisor"):
         given.require(name, (), "images of many sizes leave it")
-    border = _border_mode(given, build)
+    border, masks = _border_mode(given, build)
     build.before_frame(fills=border == "constant")
     build.framing.pad_to(given.size("min_height", "min_width"), border, frame_fill(build, given.take("fill")))
+    build.framing.fill_masks(masks)
 
 
 def _square(op: str, p: float) -> Entry:

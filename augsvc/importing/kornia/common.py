@@ -1,7 +1,7 @@
 """What all of Kornia's augmentations share: `p`, draws of a batch, and padding by name."""
 
 from augsvc.importing.builder import Builder, Entry
-from augsvc.importing.common import mask_border
+from augsvc.importing.common import interpolation, mask_border
 from augsvc.importing.parameters import Parameters, Range, Refused, choose
 
 _BORDERS = {"zeros": "zeros", "border": "edge", "reflection": "reflect"}
@@ -17,22 +17,20 @@ def p(given: Parameters, build: Builder, default: float) -> float:
 
 
 def moves(given: Parameters, build: Builder) -> dict[str, object]:
-    """The border of a move, after its interpolation."""
+    """The border of a move, and its interpolation."""
     given.ignore("align_corners")
-    mode = given.word("resample", "bilinear")
-    if mode != "bilinear":
-        build.differs(f"interpolates bilinearly, not {mode}")
+    own = interpolation(given, build, "bilinear", "resample")
     fill = given.numbers("fill_value", (1, 3))
     border = choose({**_BORDERS, "fill": "constant"}, given.word("padding_mode", "zeros"), "padding_mode")
     if border == "constant" and not fill:
         raise Refused("padding_mode fill needs a fill_value")
     if border in ("constant", "zeros"):
-        mask_border(build, fill[0] if border == "constant" and len(fill) == 1 else 0)
+        own |= mask_border(build, fill[0] if border == "constant" and len(fill) == 1 else 0)
     if border == "constant":
-        return {"border": "constant", "fill": colors(build, fill)}
+        return {"border": "constant", "fill": colors(build, fill), **own}
     if border == "zeros" and build.normalisation:
-        return {"border": "constant", "fill": colors(build, [0.0])}
-    return {"border": border}
+        return {"border": "constant", "fill": colors(build, [0.0]), **own}
+    return {"border": border, **own}
 
 
 def colors(build: Builder, values: list[float]) -> list[float]:

@@ -70,7 +70,7 @@ def _random_resized_crop(given: Parameters, build: Builder) -> None:
     given.ignore("padding_mode")
     build.differs("averages where it shrinks; Kornia does not")
     scale, ratio = given.range("scale", (0.08, 1.0)), given.range("resize_to", (0.75, 4 / 3))
-    build.framing.random_resized_crop(given.size("size"), scale, ratio)
+    build.framing.random_resized_crop(given.size("size"), scale, ratio, {})
 
 
 def _random_crop(given: Parameters, build: Builder) -> None:
@@ -81,11 +81,11 @@ def _random_crop(given: Parameters, build: Builder) -> None:
         build.remark("pads smaller images")
     border = choose(_PADDINGS, given.word("padding_mode", "constant"), "padding_mode")
     fill, shows = given.number("fill", 0.0), border == "constant" and (any(padding) or pads)
-    if shows:
-        mask_border(build, fill)
+    masks = mask_border(build, fill) if shows else {}
     frame(given, build, fills=shows)
     fill_color = colors(build, [fill])
     build.framing.random_crop(given.size("size"), int(padding[0]), border, fill_color)
+    build.framing.fill_masks(masks)
 
 
 def _center_crop(given: Parameters, build: Builder) -> None:
@@ -110,7 +110,7 @@ def _resize(given: Parameters, build: Builder) -> None:
     side = choose({"short": "shortest", "long": "longest"}, given.word("side", "short"), "side")
     sizes = given.sides("size")
     if len(sizes) == 2:
-        build.framing.resize((sizes[0], sizes[1]))
+        build.framing.resize((sizes[0], sizes[1]), {})
     elif sizes:
         build.framing.wait_for_crop({"op": "resize", "side": side, "pixels": sizes[0]})
     else:

@@ -58,7 +58,8 @@ def _aug_mix(given: Parameters, build: Builder) -> None:
     """Its chains have one to three operations each, or as many as a positive chain_depth says."""
     given.require("alpha", (1.0, 1), "aug_mix has the alpha 1")
     depth = given.whole("chain_depth", -1, -1, 3)
-    interpolation(given, build, "bilinear")
+    if (mode := given.word("interpolation", "bilinear")) != "bilinear":
+        build.differs(f"interpolates bilinearly, not {mode}")
     settings = {
         "severity": given.whole("severity", 3),
         "width": given.whole("mixture_width", 3),
@@ -70,8 +71,7 @@ def _aug_mix(given: Parameters, build: Builder) -> None:
 
 
 def _policy(given: Parameters, build: Builder) -> dict[str, object]:
-    interpolation(given, build, "nearest")
-    return {"fill": fill_color(build, given.take("fill"))}
+    return {**interpolation(given, build, "nearest"), "fill": fill_color(build, given.take("fill"))}
 
 
 def _mix(op: str) -> Entry:

@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 
 from augsvc.importing.builder import Builder, Entry
-from augsvc.importing.common import border, fills_of, flip, frame_fill, interpolation, mask_border
+from augsvc.importing.common import (
+    CORNER_PIXEL,
+    border,
+    fills_of,
+    flip,
+    frame_fill,
+    interpolated,
+    interpolation,
+    mask_border,
+)
 from augsvc.importing.parameters import Parameters, Range, Refused, choose, negated
 
 _BORDERS = {"constant": "constant", "edge": "edge", "reflect": "reflect101", "symmetric": "reflect"}
@@ -12,13 +21,13 @@ _BORDERS = {"constant": "constant", "edge": "edge", "reflect": "reflect101", "sy
 def _rotation(given: Parameters, build: Builder) -> None:
     given.require("expand", (False,), "a rotated image keeps its canvas here; rotate without expand")
     given.require("center", (), "rotates about the centre only")
-    interpolation(given, build, "nearest")
-    build.add("rotation", 1.0, {"degrees": given.limits("degrees", 0.0), **border(given, build)})
+    settings = interpolation(given, build, "nearest") | border(given, build)
+    build.add("rotation", 1.0, {"degrees": given.limits("degrees", 0.0), **settings})
 
 
 def _affine(given: Parameters, build: Builder) -> None:
     given.require("center", (), "transforms about the centre only")
-    interpolation(given, build, "nearest")
+    own = interpolation(given, build, "nearest")
     shear = given.numbers("shear", (1, 2, 4))
     if len(shear) == 1:
         shear = [-abs(shear[0]), abs(shear[0])]
@@ -36,7 +45,7 @@ def _affine(given: Parameters, build: Builder) -> None:
         "shear_x": shear_x,
         "shear_y": shear_y,
     }
-    build.add("affine", 1.0, settings | border(given, build))
+    build.add("affine", 1.0, settings | own | border(given, build))
 
 
 def _pairs(numbers: list[float]) -> list[Range]:
@@ -44,37 +53,45 @@ def _pairs(numbers: list[float]) -> list[Range]:
 
 
 def _perspective(given: Parameters, build: Builder) -> None:
-    interpolation(given, build, "bilinear")
+    own = interpolation(given, build, "bilinear")
     distortion = given.number("distortion_scale", 0.5, 0.0, 1.0)
-    build.add("perspective", given.p(0.5), {"distortion": distortion, **border(given, build)})
+    build.add("perspective", given.p(0.5), {"distortion": distortion, **own, **border(given, build)})
 
 
-def _resampling(given: Parameters, build: Builder) -> None:
-    interpolation(given, build, "bilinear")
-    if given.flag("antialias", True):
+def _resampling(given: Parameters, build: Builder) -> dict[str, object]:
+    """The interpolation of a frame, with what differs where it shrinks."""
+    mode, antialias = given.word("interpolation", "bilinear"), given.flag("antialias", True)
+    if mode == "nearest":
+        build.differs(CORNER_PIXEL)
+    elif mode == "bicubic" and not antialias:
+        build.differs(
+            "weighs all pixels where it shrinks; without antialias torchvision weighs sixteen, with a = −0.75"
+        )
+    elif mode not in ("nearest-exact", "bicubic") and antialias:
         build.differs("averages areas where it shrinks, 1 to 2 levels from the triangle filter on average")
-    else:
+    elif mode not in ("nearest-exact", "bicubic"):
         build.differs("averages areas where it shrinks; without antialias torchvision samples four pixels")
+    return interpolated(build, mode)
 
 
 def _random_resized_crop(given: Parameters, build: Builder) -> None:
-    _resampling(given, build)
+    own = _resampling(given, build)
     build.before_frame()
     ratio = given.range("ratio", (0.75, 4 / 3))
-    build.framing.random_resized_crop(given.size("size"), given.range("scale", (0.08, 1.0)), ratio)
+    build.framing.random_resized_crop(given.size("size"), given.range("scale", (0.08, 1.0)), ratio, own)
 
 
 def _resize(given: Parameters, build: Builder) -> None:
-    _resampling(given, build)
+    own = _resampling(given, build)
     build.before_frame()
     sides = given.sides("size")
     longest = given.take("max_size")
     if len(sides) == 2:
-        build.framing.resize((sides[0], sides[1]))
+        build.framing.resize((sides[0], sides[1]), own)
     elif sides and longest is None:
-        build.framing.wait_for_crop({"op": "resize", "side": "shortest", "pixels": sides[0]})
+        build.framing.wait_for_crop({"op": "resize", "side": "shortest", "pixels": sides[0], **own})
     elif not sides and isinstance(longest, int):
-        build.framing.wait_for_crop({"op": "resize", "side": "longest", "pixels": longest})
+        build.framing.wait_for_crop({"op": "resize", "side": "longest", "pixels": longest, **own})
     else:
         raise Refused("size and max_size together: shortest_side takes both")
 
@@ -93,23 +110,22 @@ def _random_crop(given: Parameters, build: Builder) -> None:
     mode = choose(_BORDERS, given.word("padding_mode", "constant"), "padding_mode")
     shows = mode == "constant" and (any(padding) or pads)
     build.before_frame(fills=shows)
-    fill = _fill(given, build, shows)
+    fill, masks = _fill(given, build, shows)
     build.framing.random_crop(given.size("size"), int(padding[0]), mode, fill)
+    build.framing.fill_masks(masks)
 
 
-def _fill(given: Parameters, build: Builder, shows: bool = True) -> float | list[float]:
-    """The colour of a frame's constant border, with a note on masks if it `shows`."""
+def _fill(given: Parameters, build: Builder, shows: bool = True) -> tuple[float | list[float], dict[str, object]]:
+    """The colour of a frame's constant border, and the class of masks there if it `shows`."""
     fill, masks = fills_of(given)
-    if shows:
-        mask_border(build, masks)
-    return frame_fill(build, fill)
+    return frame_fill(build, fill), mask_border(build, masks) if shows else {}
 
 
 def _zoom_out(given: Parameters, build: Builder) -> None:
     build.before_frame(fills=True)
-    fill = _fill(given, build)
+    fill, masks = _fill(given, build)
     side, p = given.range("side_range", (1.0, 4.0)), given.p(0.5)
-    build.framing.wait_for_crop({"op": "zoom_out", "side": list(side), "fill": fill, "p": p})
+    build.framing.wait_for_crop({"op": "zoom_out", "side": list(side), "fill": fill, "p": p, **masks})
 
 
 def _iou_crop(given: Parameters, build: Builder) -> None:
@@ -123,13 +139,13 @@ def _iou_crop(given: Parameters, build: Builder) -> None:
 
 
 def _scale_jitter(given: Parameters, build: Builder) -> None:
-    _resampling(given, build)
+    own = _resampling(given, build)
     build.before_frame()
     height, width = given.size("target_size")
     if height != width:
         raise Refused("a target_size that is not square; scale_jitter's base has no orientation")
     scale = given.range("scale_range", (0.1, 2.0))
-    build.framing.wait_for_crop({"op": "scale_jitter", "scale": list(scale), "base": [height, width]})
+    build.framing.wait_for_crop({"op": "scale_jitter", "scale": list(scale), "base": [height, width], **own})
 
 
 GEOMETRY: Mapping[str, Entry] = {

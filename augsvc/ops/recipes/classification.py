@@ -2,7 +2,6 @@
 
 from augsvc.ops.operation import Settings
 from augsvc.ops.recipes.recipe import (
-    BILINEAR,
     CROP_IS_INTERPOLATED,
     FLIP,
     IMAGENET,
@@ -15,6 +14,7 @@ from augsvc.ops.recipes.recipe import (
 _REFERENCES = "pytorch/vision, references/classification/presets.py"
 _TRAIN = f"{_REFERENCES}, ClassificationPresetTrain"
 _CROP: Settings = {"op": "random_resized_crop"}
+_CUBIC_CROP: Settings = {**_CROP, "interpolation": "bicubic"}
 _CIFAR = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 _CIFAR_CROP: Settings = {"op": "random_crop", "padding": 4}
 _CUTOUT: Settings = {"op": "coarse_dropout", "holes": 1, "height": 0.5, "width": 0.5, "value": 0.473}
@@ -26,6 +26,7 @@ _MIXES: Settings = {"op": "one_of", "of": [{"op": "mixup", "alpha": 0.2}, {"op":
 _TIMM_MIXES: Settings = {"op": "one_of", "of": [{"op": "mixup", "alpha": 0.8}, {"op": "cutmix", "alpha": 1.0}]}
 _INCREASING: Settings = {
     "op": "rand_augment", "table": "timm_increasing", "magnitude": 9, "magnitude_std": 0.5, "fill": IMAGENET[0],
+    "interpolation": "bicubic",
 }  # fmt: skip
 
 CLASSIFICATION: Recipes = {
@@ -90,21 +91,21 @@ CLASSIFICATION: Recipes = {
         "huggingface/pytorch-image-models, timm/data/transforms_factory.py; facebookresearch/deit, main.py; Touvron et al. 2021",
         (224, 224),
         (
-            _CROP,
+            _CUBIC_CROP,
             FLIP,
             _INCREASING,
             {"op": "erasing", "p": 0.25, "scale": [0.02, 0.33], "ratio": [0.3, 3.3], "value": [0, 1]},
             _TIMM_MIXES,
         ),
         *IMAGENET,
-        (MIX_PER_SAMPLE, BILINEAR, "erases with a random colour, not with noise", CROP_IS_INTERPOLATED),
+        (MIX_PER_SAMPLE, "erases with a random colour, not with noise", CROP_IS_INTERPOLATED),
     ),
     "deit3_three_augment": Recipe(
         "DeiT III: grayscale, solarize or blur, then colour jitter, MixUp, CutMix",
         "facebookresearch/deit, augment.py, new_data_aug_generator; Touvron et al. 2022",
         (224, 224),
         (
-            _CROP,
+            _CUBIC_CROP,
             FLIP,
             {
                 "op": "one_of",
@@ -122,7 +123,7 @@ CLASSIFICATION: Recipes = {
             _TIMM_MIXES,
         ),
         *IMAGENET,
-        (MIX_PER_SAMPLE, BILINEAR, CROP_IS_INTERPOLATED),
+        (MIX_PER_SAMPLE, CROP_IS_INTERPOLATED),
     ),
     "cifar10_train": Recipe(
         "CIFAR-10 training: a crop of 32 after padding by 4",

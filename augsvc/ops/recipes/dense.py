@@ -89,11 +89,19 @@ DENSE: Recipes = {
         (
             {"op": "mask_crop", "scale": [0.5, 2.0], "base": [1024, 2048], "max_fraction": 0.75},
             FLIP,
-            {"op": "photometric_distort", "pivot": "black", "hue": [-0.1, 0.1], "permutation": 0},
+            {
+                "op": "photometric_distort",
+                "pivot": "black",
+                "brightness": 1,
+                "brightness_shift": [-32 / 255, 32 / 255],
+                "hsv_saturation": True,
+                "hue": [-0.1, 0.1],
+                "permutation": 0,
+            },
         ),
         *IMAGENET,
         (
-            "brightness is a factor, not an addition of up to 32 / 255; values are clamped after a distortion, not within it",
+            "values are clamped before HSV and after a distortion, not after each of its parts",
             SHRINKS_BY_AREA,
         ),
     ),

@@ -37,5 +37,5 @@ FLIP: Settings = {"op": "horizontal_flip"}
 
 SHRINKS_BY_AREA = "averages areas where it shrinks, 0.4 to 0.8 grey levels from Pillow's triangle filter on average"
 CROP_IS_INTERPOLATED = "interpolates with the pixels around a crop, where torchvision repeats the crop's edge"
-BILINEAR = "bilinear instead of bicubic"
+TENSORFLOW_SKIPS = "weighs all pixels where it shrinks, as Pillow; TensorFlow's bicubic resize skips some"
 MIX_PER_SAMPLE = "MixUp and CutMix draw weight and partner for each sample, not one weight for a batch"

@@ -1,7 +1,7 @@
 """Recipes for self-supervised learning: a batch has the views of each sample as `image`, `image1`, …"""
 
 from augsvc.ops.operation import Settings
-from augsvc.ops.recipes.recipe import BILINEAR, CROP_IS_INTERPOLATED, FLIP, IMAGENET, Recipe, Recipes
+from augsvc.ops.recipes.recipe import CROP_IS_INTERPOLATED, FLIP, IMAGENET, TENSORFLOW_SKIPS, Recipe, Recipes
 
 _ALONE = ("clamps values after a colour jitter, not between its parts", CROP_IS_INTERPOLATED)
 _GREY: Settings = {"op": "grayscale", "p": 0.2}
@@ -24,6 +24,10 @@ def _crop(low: float, high: float = 1.0) -> Settings:
     return {"op": "random_resized_crop", "scale": [low, high]}
 
 
+def _cubic_crop(low: float, high: float = 1.0) -> Settings:
+    return {**_crop(low, high), "interpolation": "bicubic"}
+
+
 _BYOL_STEPS = (
     FLIP, _jitter(0.4, 0.2, 0.1), _GREY, _blur(1.0, [0]), _blur(0.1, [1]), {"op": "solarize", "p": 0.2, "views": [1]},
 )  # fmt: skip
@@ -35,17 +39,17 @@ SELF_SUPERVISED: Recipes = {
         "masked autoencoders, pre-training on ImageNet",
         "facebookresearch/mae, main_pretrain.py; He et al. 2022",
         (224, 224),
-        (_crop(0.2), FLIP),
+        (_cubic_crop(0.2), FLIP),
         *IMAGENET,
-        (BILINEAR, CROP_IS_INTERPOLATED),
+        (CROP_IS_INTERPOLATED,),
     ),
     "simclr": Recipe(
         "SimCLR on ImageNet, both views",
         "google-research/simclr, data_util.py; Chen et al. 2020, appendix A",
         (224, 224),
-        (_crop(0.08), FLIP, _jitter(0.8, 0.8, 0.2), _GREY, _blur(0.5)),
+        (_cubic_crop(0.08), FLIP, _jitter(0.8, 0.8, 0.2), _GREY, _blur(0.5)),
         *IMAGENET,
-        (BILINEAR, *_ALONE),
+        (TENSORFLOW_SKIPS, *_ALONE),
         views=2,
     ),
     "moco_v2": Recipe(
@@ -79,18 +83,18 @@ SELF_SUPERVISED: Recipes = {
         "BYOL on ImageNet: view 0 is blurred, view 1 is solarized",
         "Grill et al. 2020, appendix B, table 6",
         (224, 224),
-        (_crop(0.08), *_BYOL_STEPS),
+        (_cubic_crop(0.08), *_BYOL_STEPS),
         *IMAGENET,
-        (BILINEAR, *_ALONE),
+        (TENSORFLOW_SKIPS, *_ALONE),
         views=2,
     ),
     "barlow_twins": Recipe(
         "Barlow Twins on ImageNet: view 0 is blurred, view 1 is solarized",
         "facebookresearch/barlowtwins, main.py, Transform; Zbontar et al. 2021",
         (224, 224),
-        (_crop(0.08), *_BYOL_STEPS),
+        (_cubic_crop(0.08), *_BYOL_STEPS),
         *IMAGENET,
-        (BILINEAR, *_ALONE),
+        _ALONE,
         views=2,
     ),
     "swav_global": Recipe(
@@ -106,18 +110,18 @@ SELF_SUPERVISED: Recipes = {
         "DINO on ImageNet, the two global views: view 0 is blurred, view 1 is solarized",
         "facebookresearch/dino, main_dino.py, DataAugmentationDINO; Caron et al. 2021",
         (224, 224),
-        (_crop(0.4), *_BYOL_STEPS),
+        (_cubic_crop(0.4), *_BYOL_STEPS),
         *IMAGENET,
-        (BILINEAR, *_ALONE),
+        _ALONE,
         views=2,
     ),
     "dino_local": Recipe(
         "DINO on ImageNet, the eight local views, in a second stream: with `dino_global` by MultiViewLoader",
         "facebookresearch/dino, main_dino.py, DataAugmentationDINO; Caron et al. 2021",
         (96, 96),
-        (_crop(0.05, 0.4), FLIP, _jitter(0.4, 0.2, 0.1), _GREY, _blur(0.5)),
+        (_cubic_crop(0.05, 0.4), FLIP, _jitter(0.4, 0.2, 0.1), _GREY, _blur(0.5)),
         *IMAGENET,
-        (BILINEAR, *_ALONE),
+        _ALONE,
         views=8,
         view_from=2,
     ),
