@@ -12,8 +12,13 @@ import torch
 from augsvc.errors import Cancelled, DeviceOutOfMemory, EngineLost
 from augsvc.executors import factory as choice
 from augsvc.executors.cuda.image import FusedCudaExecutor
+from augsvc.executors.cuda.image_chunk import ImageChunk
 from augsvc.executors.cuda.lane_pool import cut
 from augsvc.executors.factory import open_executor
+from augsvc.numerics.geometry import Canvas
+from augsvc.numerics.rng import Address
+from augsvc.ops.pipeline import parse_pipeline
+from augsvc.planning.image_plan import Plan
 from augsvc.settings import Settings
 from tests.executors.grid_cases import CASES, render_images
 
@@ -185,3 +190,24 @@ def test_an_error_after_which_the_device_is_lost_becomes_engine_lost(lost, error
         with pytest.raises(error):
             render_images(CASES["cover, 3, NCHW"], executor)
     assert (device.opened, device.released) == (2, 0)
+
+
+class Staged:
+    """The canvases of a chunk, in torch on the CPU."""
+
+    def __init__(self):
+        self.device, self.buffers = self, {"first": None}
+
+    def tensor(self, buffer, shape, dtype):
+        return torch.full(shape, 1000, dtype=dtype)
+
+
+@pytest.mark.parametrize(("size", "chunks"), [((1, 4096), 6), ((4, 4), 1)])
+def test_an_opaque_operation_is_checked_between_chunks(size, chunks):
+    """Lines of 4096 pixels took their matrices 1,365 samples at a time, and none of them could be cancelled."""
+    plan = Plan.of(parse_pipeline([{"op": "downsample", "scale": 0.01}]), Canvas(*size, 1), "cover")
+    draws = plan.draw(0, Address(np.arange(6), 0, 0))
+    chunk = ImageChunk(plan, [None] * 6, [None] * 6, [None], draws, Staged(), np.empty(0, np.int16), False, True)
+    checks = []
+    chunk._apply_opaque((0, plan.operations[0]), lambda: checks.append(1))
+    assert len(checks) == chunks

@@ -102,7 +102,7 @@ class ImageChunk:
         for index, segment in enumerate(steps):
             check()
             if segment.opaque:
-                self._apply_opaque(segment.opaque)
+                self._apply_opaque(segment.opaque, check)
             else:
                 self._launch_segment(index, segment, self.encodes and segment is steps[-1])
         if self.encodes:
@@ -211,8 +211,8 @@ class ImageChunk:
         device.download(buffer, size)()
         return host.copy()
 
-    def _apply_opaque(self, opaque: tuple[int, Opaque]) -> None:
-        """Applies an operation in torch's float32 to the samples that it selected."""
+    def _apply_opaque(self, opaque: tuple[int, Opaque], check: Callable[[], None]) -> None:
+        """Applies an operation in torch's float32 to the samples that it selected, with a check between chunks of them."""
         index, operation = opaque
         canvas = self.plan.canvas
         shape = (len(self.images), canvas.channels, canvas.height, canvas.width)
@@ -220,7 +220,10 @@ class ImageChunk:
         values = self.staging.device.tensor(self.staging.buffers[self.canvas], shape, torch.int16)
         selected = np.flatnonzero(self.draws[index].selected)
         lowered = operation.lower(self.draws[index], canvas)
-        for chunk in ranges(len(selected), max(1, _OPAQUE_ELEMENTS // self.shape[1])):
+        # it may use matrices of a side squared, as on the CPU
+        elements = max(canvas.elements, max(canvas.height, canvas.width) ** 2)
+        for chunk in ranges(len(selected), max(1, _OPAQUE_ELEMENTS // elements)):
+            check()
             rows = torch.from_numpy(selected[chunk]).to(values.device)
             before = (values[rows].to(torch.int32) & 0xFFFF).to(torch.float32) / float(WHITE)
             after = operation.apply(before, lowered[selected[chunk]]).clamp(0.0, 1.0)
