@@ -130,6 +130,13 @@ def test_mnist(tmp_path, form):
         ("train-images-idx3-ubyte", b"\0\0\x0d\3" + idx(GREY)[4:], "no IDX file of bytes"),
         ("train-images-idx3-ubyte.gz", gzip.compress(idx(GREY))[:-9], "cut"),
         ("train-images-idx3-ubyte.gz", idx(GREY), "no gzip file"),
+        ("train-images-idx3-ubyte.gz", gzip.compress(idx(GREY) + bytes(1 << 24)), "longer than its header says"),
+        (
+            "train-images-idx3-ubyte.gz",
+            gzip.compress(struct.pack(">I3I", 0x803, 1 << 10, 1 << 10, 1 << 10)),
+            "once dec",
+        ),
+        ("train-images-idx3-ubyte.gz", gzip.compress(b"\0\0\x08"), "no IDX file"),
     ],
 )
 def test_damaged_mnist(tmp_path, name, contents, message):
@@ -303,6 +310,7 @@ def npy_header(shape, dtype="|u1"):
     [
         ((1 << 42,), 9, zipfile.ZIP_STORED, "damaged"),
         ((1 << 21, 1 << 21), 0, zipfile.ZIP_DEFLATED, "damaged"),
+        ((10**30,), 0, zipfile.ZIP_DEFLATED, "damaged"),
         ((600 << 20,), 600 << 20, zipfile.ZIP_DEFLATED, "once decompressed"),
         ((8,), 8, zipfile.ZIP_BZIP2, "damaged"),
     ],

@@ -371,6 +371,9 @@ def test_all_bad_annotations_are_named_together(tmp_path):
         ({"images": [{"id": 1, "file_name": "no.png", "width": 1, "height": 1}]}, "1 of 1 files are missing"),
         ({"images": [{"id": 1, "file_name": "b.png", "width": 1, "height": 1}] * 2}, "two images have the id 1"),
         ({"images": []}, "`images`"),
+        ({"images": [{"id": 1, "file_name": "\ud800.png", "width": 1, "height": 1}]}, "ud800.png': give a path below"),
+        ({"categories": [{"id": 3, "name": "\ud800"}]}, "ud800'…: a name is text"),
+        ({"categories": [{"id": 3, "name": "a" * 1001}]}, "at most 1,000 characters"),
         ({"categories": [{"id": 3, "name": "a", "keypoints": 5}]}, "`keypoints` must be a list of names"),
         ({"categories": [{"id": 3, "name": "a", "keypoints": [[]]}]}, "`keypoints` must be a list of names"),
     ],
@@ -380,7 +383,13 @@ def test_a_bad_file_is_refused(tmp_path, document, message):
     assert message in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("damage", [b"", b"[]", b"{", b'{"images": [', b'{"images": [{"id": 1', b"\xff\xfe{}", b"{} x"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *[b"", b"[]", b"{", b'{"images": [', b'{"images": [{"id": 1', b"\xff\xfe{}", b"{} x"],
+        b'{"images": [{"id": ' + b"1" * 5000 + b"}]}",
+    ],
+)
 def test_a_damaged_file_is_refused(tmp_path, damage):
     write(tmp_path, []).write_bytes(damage)
     assert "instances_train2017.json" in refusal(tmp_path)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -180,6 +181,8 @@ def test_classes_of_the_settings(tmp_path):
         (f"file_name,label\na.png,{'x' * 5000}\n", {"label_kind": "text"}, "more than 4,096 bytes"),
         ("file_name,label\n", {}, "no rows"),
         ("", {}, "no rows"),
+        ("file_name,label\na.png," + "x" * 1001, {}, "at most 1,000 characters"),
+        ("file_name,label\na.png,dog\n" + "\0" * (17 << 20), {}, "line 3: it has more than 16,777,216 characters"),
     ],
 )
 def test_a_bad_row_is_named(tmp_path, contents, options, message):
@@ -264,6 +267,18 @@ def test_a_row_with_a_repeated_name_is_refused(tmp_path):
     write_images(tmp_path, "a.png")
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png", "label": "cat", "label": "dog"}\n')
     assert "line 1: the name 'label' is repeated" in refusal(tmp_path)
+
+
+def test_a_file_without_an_end_is_refused_at_its_first_line(tmp_path):
+    """50 GB of zeros in a sparse file were read twice, and held in memory as one line."""
+    with (tmp_path / "metadata.csv").open("wb") as file:
+        file.truncate(50 << 30)
+    tracemalloc.start()
+    try:
+        assert "line 1: it has more than 16,777,216 characters" in refusal(tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 128 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("write", [write_csv, write_jsonl])

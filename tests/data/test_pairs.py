@@ -188,6 +188,16 @@ def test_a_damaged_mask_makes_a_sample_undecodable(tmp_path, contents, message):
         source.read(0)
 
 
+def test_a_mask_that_is_too_large_is_not_read_at_the_start(tmp_path):
+    """One of 50 GB, in a sparse file, took the start minutes."""
+    write_pair(tmp_path)
+    with (tmp_path / "masks" / "a.png").open("wb") as file:
+        file.truncate(50 << 30)
+    (source,) = opened(tmp_path)
+    with pytest.raises(Undecodable, match="larger than max_file_bytes"):
+        source.read(0)
+
+
 def test_transparent_masks_are_refused(tmp_path):
     write_pair(tmp_path, mode="LA")
     (source,) = opened(tmp_path)

@@ -148,6 +148,9 @@ def test_all_bad_lines_are_named_together(tmp_path):
         ({"names": None}, "`names`"),
         ({"names": {0: "a", 2: "b"}}, "without gaps"),
         ({"names": ["a", "a"]}, "twice"),
+        ({"names": [False, True]}, "in quotes"),  # no and yes in YAML
+        ({"names": ["a", None]}, "in quotes"),
+        ({"names": {0: ["a"]}}, "in quotes"),
         ({"nc": 3}, "`nc` is 3"),
         ({"train": "../../../etc"}, "neither a folder"),
         ({"train": "/etc"}, "/etc"),

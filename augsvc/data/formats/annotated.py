@@ -11,6 +11,7 @@ from augsvc.data.cache import DecodedCache
 from augsvc.data.columns import Columns
 from augsvc.data.decoders.mask import MaskValues, decode_mask, mask_decoding_bytes
 from augsvc.data.formats.annotations import Annotations, Objects
+from augsvc.data.formats.class_order import require_class_names
 from augsvc.data.formats.dataset_root import DatasetRoot, name_faults
 from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.file_source import Files, FilesFormat, FileSource
@@ -70,6 +71,7 @@ class AnnotatedImages(FileSource):
         """Indexes the files; raises ValueError where some are missing or there are none."""
         if not annotations.names:
             raise ValueError(f"{root.locate('')} has no images{f' in {name}' if '/' in name else ''}")
+        require_class_names(annotations.classes)
         index = root.index(annotations.names)
         masks = None if annotations.mask_names is None else root.index(annotations.mask_names)
         files = Files(index, root.path, root.links, cache.claim(name), masks)

@@ -19,13 +19,24 @@ from augsvc.data.formats.array_source import (
     as_images,
     as_labels,
     class_names,
+    most_decompressed,
 )
 from augsvc.data.formats.dataset_root import DatasetRoot, require_below
 from augsvc.data.formats.json_stream import to_distinct
 from augsvc.data.source import SPLITS
 
 _MAX_BYTES = 8 << 30
-_MAX_RATIO, _SPARE_BYTES = 64, 256 << 20  # of decompressed arrays to their file; zeros have 1,000
+_DAMAGES = (
+    ValueError,
+    ArithmeticError,
+    OSError,
+    EOFError,
+    LookupError,
+    zipfile.BadZipFile,
+    zlib.error,
+    AttributeError,
+    TypeError,
+)
 _NPY_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _IMAGES, _LABELS = ("images", "image", "x"), ("labels", "label", "y")
 _DTYPES = {
@@ -129,9 +140,19 @@ def read_arrays(data: bytes, file: str) -> Mapping[str, npt.NDArray[Any]]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
             n_bytes = sum(member.file_size for member in members)
-            if n_bytes <= min(_MAX_BYTES, _MAX_RATIO * len(data) + _SPARE_BYTES):
+            if n_bytes <= min(_MAX_BYTES, most_decompressed(len(data))):
                 return {member.filename.removesuffix(".npy"): _read_npy(archive, member) for member in members}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, AttributeError, TypeError) as err:
+    except (
+        ValueError,
+        ArithmeticError,
+        OSError,
+        EOFError,
+        KeyError,
+        zipfile.BadZipFile,
+        zlib.error,
+        AttributeError,
+        TypeError,
+    ) as err:
         raise BadArrays("it is no .npz file of numbers, or is damaged; arrays of objects are refused") from err
     raise BadArrays(f"its arrays have {n_bytes:,} bytes once decompressed, the file {len(data):,}")
 
@@ -154,10 +175,12 @@ def _read_safetensors(data: bytes) -> Mapping[str, npt.NDArray[Any]]:
     """By its format: the length of the header in 8 bytes, the header in JSON, the values."""
     try:
         start = 8 + int.from_bytes(data[:8], "little")
-        header = json.loads(data[8:start], object_pairs_hook=to_distinct) if start <= len(data) else {}
+        if start > len(data):
+            raise ValueError("length")
+        header = json.loads(data[8:start], object_pairs_hook=to_distinct)
         tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
         return {name: _tensor(data, start, entry) for name, entry in tensors.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
+    except (ValueError, ArithmeticError, KeyError, TypeError, AttributeError, RecursionError) as err:
         raise BadArrays("it is no safetensors file of integers and floats, or is damaged") from err
 
 

@@ -23,7 +23,13 @@ from augsvc.data.source import LabelKind, Source, SourceInfo
 
 Name = Annotated[str, StringConstraints(min_length=1)]
 
+_MAX_RATIO, _SPARE_BYTES = 64, 256 << 20  # of decompressed arrays to their file; zeros have 1,000
 _MAX_CLASSES = 1 << 20  # that labels name: each is a text of 50 bytes
+
+
+def most_decompressed(n_bytes: int) -> int:
+    """Bytes that the arrays of a file of `n_bytes` may have once decompressed."""
+    return _MAX_RATIO * n_bytes + _SPARE_BYTES
 
 
 class BadArrays(ValueError):

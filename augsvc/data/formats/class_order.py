@@ -1,8 +1,21 @@
-"""The order of classes that are known by the labels of samples alone."""
+"""The names of classes, and the order of those that are known by the labels of samples alone."""
 
 from collections.abc import Collection, Iterable, Sequence
 
+from augsvc.data.formats.dataset_root import is_text
 from augsvc.data.formats.index import list_names
+from augsvc_client.text import printable
+
+_MAX_CHARACTERS = 1000  # of a name
+
+
+def require_class_names(classes: Iterable[str]) -> None:
+    """Raises ValueError for a name that is no text in UTF-8, or too long to be listed."""
+    for name in classes:
+        if len(name) > _MAX_CHARACTERS or not is_text(name):
+            raise ValueError(
+                f"a class is named {printable(name[:40])!r}…: a name is text of at most {_MAX_CHARACTERS:,} characters"
+            )
 
 
 def sort_classes(names: Iterable[str]) -> tuple[str, ...]:

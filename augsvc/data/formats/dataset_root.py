@@ -225,9 +225,14 @@ def require_below(name: str, where: str) -> str:
     """
     steps = [step for step in name.replace("\\", "/").split("/") if step not in ("", ".")]
     is_absolute = name.startswith(("/", "\\")) or name[1:2] == ":"
-    if not steps or is_absolute or ".." in steps or "\0" in name:
+    if not steps or is_absolute or ".." in steps or "\0" in name or not is_text(name):
         raise ValueError(f"{where} names the file {printable(name)!r}: give a path below the dataset's folder")
     return "/".join(steps)
+
+
+def is_text(value: str) -> bool:
+    """Whether it is text: JSON may hold halves of characters, which are none in UTF-8."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _has(entry: os.DirEntry[str], extensions: Collection[str]) -> bool:

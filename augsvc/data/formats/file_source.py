@@ -234,7 +234,8 @@ class FileSource(Source):
             for index, (name, size) in enumerate(zip(within.names, within.sizes.tolist(), strict=True)):
                 digest.update(b"\0%s\0%d" % (name.encode(), size))
                 if contents or within is self._files.masks:
-                    within.digests.append(self._digest(within, index))
+                    is_read = size <= self._max_file_bytes  # else it is undecodable, whatever it holds
+                    within.digests.append(self._digest(within, index) if is_read else hashlib.sha256().digest())
                     digest.update(within.digests[-1])
         return digest.hexdigest()
 

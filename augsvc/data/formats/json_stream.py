@@ -145,6 +145,10 @@ class JsonStream:
                     raise BadJson(reason) from None
             except RecursionError:
                 raise BadJson("it is nested too deeply") from None
+            except RepeatedName:
+                raise
+            except ValueError:  # of the interpreter, for integers of more than 4,300 digits
+                raise BadJson("a number has too many digits") from None
             else:
                 if end < len(self._text) or not self._read():  # else a number may go on in the next chunk
                     self._position = end

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from augsvc.data.columns import Scalar
+from augsvc.data.formats.dataset_root import is_text
 from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.json_stream import RepeatedName, to_distinct
 from augsvc.data.formats.manifest_columns import find_header_fault, find_missing_columns
 from augsvc_client.text import printable
 
+_MAX_LINE = 1 << 24  # characters
+_BUFFER = 1 << 20  # bytes
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 
@@ -30,7 +33,7 @@ class Row:
     def text(self, column: str) -> str:
         """A value that is a text and not empty, or an integer as text."""
         value = self.value(column)
-        if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        if isinstance(value, bool) or not isinstance(value, str | int) or value == "" or not is_text(str(value)):
             raise ValueError(f"the column {printable(column)!r} is empty, or no text")
         return str(value)
 
@@ -53,11 +56,32 @@ class Row:
         return number
 
 
+class _LongLine(Exception):
+    """A line that no memory should be spent on."""
+
+
+class _Digested(io.RawIOBase):
+    """A file that is read once, and its digest."""
+
+    def __init__(self, file: io.BufferedReader) -> None:
+        self._file, self.digest = file, hashlib.sha256()
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        """As RawIOBase.readinto."""
+        n_bytes = self._file.readinto(buffer)
+        self.digest.update(memoryview(buffer)[:n_bytes])
+        return n_bytes
+
+
 class ManifestRows:
     """Iterates over the rows of an opened file; rows that cannot be read become faults and are left out.
 
     Attributes:
-        digest: SHA-256 (hex) of the file.
+        digest: SHA-256 (hex) of what was read; after all rows that of the file.
     """
 
     def __init__(self, file: io.BufferedReader, where: str, columns: Mapping[str, str], faults: Faults) -> None:
@@ -65,12 +89,16 @@ class ManifestRows:
 
         `columns` are those that each row needs, with the settings that name them.
         """
-        self.digest = hashlib.file_digest(file, "sha256").hexdigest()
-        file.seek(0)
         self._line = 0
-        self._text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+        self._digested = _Digested(file)
+        self._text = io.TextIOWrapper(io.BufferedReader(self._digested, _BUFFER), encoding="utf-8-sig", newline="")
         self._delimiter = _DELIMITERS.get(where.rpartition(".")[2].lower())
         self._where, self._columns, self._faults = where, columns, faults
+
+    @property
+    def digest(self) -> str:
+        """See above."""
+        return self._digested.digest.hexdigest()
 
     def refuse(self, reason: object) -> None:
         """Adds a fault of the last row."""
@@ -84,9 +112,18 @@ class ManifestRows:
             self.refuse("it is not text in UTF-8: save the file as UTF-8")
         except csv.Error:
             self.refuse("it is no valid CSV")
+        except _LongLine:
+            self._line += 1
+            self.refuse(f"it has more than {_MAX_LINE:,} characters")
+
+    def _lines(self) -> Iterator[str]:
+        while line := self._text.readline(_MAX_LINE + 1):
+            if len(line) > _MAX_LINE:
+                raise _LongLine
+            yield line
 
     def _csv_rows(self, delimiter: str) -> Iterator[Row]:
-        reader = csv.reader(self._text, delimiter=delimiter, strict=True)
+        reader = csv.reader(self._lines(), delimiter=delimiter, strict=True)
         names: list[str] = []
         for values in reader:
             self._line = reader.line_num
@@ -102,7 +139,7 @@ class ManifestRows:
                 yield Row(dict(zip(names, values, strict=True)))
 
     def _json_rows(self) -> Iterator[Row]:
-        for text in self._text:
+        for text in self._lines():
             self._line += 1
             if not text.strip():
                 continue

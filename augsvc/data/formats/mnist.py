@@ -8,12 +8,20 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from augsvc.data.formats.array_source import ArraysFormat, LabelledArrays, as_images, as_labels, class_names
+from augsvc.data.formats.array_source import (
+    ArraysFormat,
+    LabelledArrays,
+    as_images,
+    as_labels,
+    class_names,
+    most_decompressed,
+)
 from augsvc.data.formats.dataset_root import DatasetRoot
 
 _PREFIXES = {"train": "train", "test": "t10k"}
 _BYTES_DTYPE = 0x08
 _MAX_BYTES = 2 << 30  # of a file once decompressed
+_MOST_HEADER = 20  # bytes: four axes
 
 
 class MnistSettings(ArraysFormat):
@@ -66,15 +74,28 @@ class MnistSettings(ArraysFormat):
 
 
 def decompress(data: bytes) -> bytes:
-    """A gzip file's contents; raises ValueError if it is damaged, cut, or larger than 2 GiB."""
+    """The contents of a gzip file in IDX's form; raises ValueError if it is damaged, cut, or longer than its header says."""
     decompressor = zlib.decompressobj(wbits=31)
     try:
-        plain = decompressor.decompress(data, _MAX_BYTES)
+        head = decompressor.decompress(data, _MOST_HEADER)
+        shape, start = parse_header(head)
+        n_bytes = start + math.prod(shape)
+        if n_bytes > min(_MAX_BYTES, most_decompressed(len(data))):
+            raise ValueError(f"it has {n_bytes:,} bytes once decompressed, and {len(data):,} now")
+        rest = decompressor.decompress(decompressor.unconsumed_tail, max(1, n_bytes + 1 - len(head)))
     except zlib.error as err:
         raise ValueError("it is no gzip file, or is damaged") from err
     if not decompressor.eof:
-        raise ValueError("it is cut, or larger than 2 GiB once decompressed")
-    return plain
+        raise ValueError("it is cut, or longer than its header says")
+    return head + rest
+
+
+def parse_header(data: bytes) -> tuple[list[int], int]:
+    """The shape that an IDX file begins with, and where its values begin; raises ValueError if it is none."""
+    if len(data) < 4 or data[:2] != b"\0\0" or data[2] != _BYTES_DTYPE or not 1 <= data[3] <= 4:
+        raise ValueError("it is no IDX file of bytes")
+    start = 4 + 4 * data[3]
+    return [int.from_bytes(data[k : k + 4], "big") for k in range(4, start, 4)], start
 
 
 def parse_idx(data: bytes) -> npt.NDArray[np.uint8]:
@@ -83,10 +104,7 @@ def parse_idx(data: bytes) -> npt.NDArray[np.uint8]:
     Raises:
         ValueError: it is none.
     """
-    if len(data) < 4 or data[:2] != b"\0\0" or data[2] != _BYTES_DTYPE or not 1 <= data[3] <= 4:
-        raise ValueError("it is no IDX file of bytes")
-    start = 4 + 4 * data[3]
-    shape = [int.from_bytes(data[k : k + 4], "big") for k in range(4, start, 4)]
+    shape, start = parse_header(data)
     if len(data) < start or len(data) - start != math.prod(shape):
         raise ValueError(f"it has {len(data) - start:,} values, and its header says {' × '.join(map(str, shape))}")
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)

@@ -16,6 +16,7 @@ from augsvc.arrays import I64, Sample
 from augsvc.data.cache import DecodedCache
 from augsvc.data.columns import Columns
 from augsvc.data.formats.annotations import Annotations
+from augsvc.data.formats.class_order import require_class_names
 from augsvc.data.formats.dataset_root import DatasetRoot, join
 from augsvc.data.formats.file_source import Files, FilesFormat, FileSource, locate_file
 from augsvc.data.formats.files import PAUSES_S, Identity, NotIndexed, open_below
@@ -49,6 +50,7 @@ class ShardedImages(FileSource):
         annotations = samples.annotations
         if not annotations.names:
             raise ValueError(f"{root.locate('')} has shards without images")
+        require_class_names(annotations.classes)
         self._places, self._shards, self._annotations = samples.places, root.index(samples.files), annotations
         # every sample has the identity of its shard
         index = Index(names=tuple(annotations.names), identities=self._shards.identities[self._places[:, 0]])

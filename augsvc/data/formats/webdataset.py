@@ -14,7 +14,7 @@ import numpy as np
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.annotations import Annotations
 from augsvc.data.formats.class_order import describe_numbers, sort_classes
-from augsvc.data.formats.dataset_root import DatasetRoot, name_faults
+from augsvc.data.formats.dataset_root import DatasetRoot, is_text, name_faults
 from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.format import give_statistics
 from augsvc.data.formats.index import list_names
@@ -130,6 +130,6 @@ def _read_label(opened: BufferedReader, key: str, place: tuple[int, int], field:
         raise ValueError(f"the label of {printable(key)!r}: {err}") from err
     except (ValueError, KeyError, TypeError, RecursionError):
         value = None
-    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "" or not is_text(str(value)):
         raise ValueError(f"the label of {printable(key)!r} is empty, or no text in UTF-8")
     return str(value)

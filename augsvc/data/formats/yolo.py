@@ -140,6 +140,8 @@ def _class_names(data: Mapping[str, Any]) -> tuple[str, ...]:
         names = [names[label] for label in range(len(names))]
     if not isinstance(names, list) or not names:
         raise ValueError("`names` must be a list of classes, or number them")
+    if wrong := [name for name in names if isinstance(name, bool) or not isinstance(name, str | int | float)]:
+        raise ValueError(f"`names` has {wrong[0]!r}, which is no text: put names such as 'no' and 'null' in quotes")
     classes = tuple(map(str, names))
     if len(set(classes)) < len(classes):
         raise ValueError("`names` has a class twice")
