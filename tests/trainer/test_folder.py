@@ -6,7 +6,9 @@ import re
 import shlex
 import signal
 
+import numpy as np
 import pytest
+from PIL import Image
 from safetensors import safe_open
 from typer.testing import CliRunner
 
@@ -103,8 +105,20 @@ def test_the_same_command_with_resume_starts_and_continues(url, tmp_path):
     assert "optimiser.lr (0.02 there, 0.5 here); training.ema (None there, 0.9 here)" in " ".join(other.output.split())
 
 
-def test_an_ensemble_is_resumed_without_its_number(url, tmp_path):
+def test_an_ensemble_is_resumed_without_its_number_and_predicts_as_one(url, tmp_path):
     assert command("--url", url, "--out", tmp_path, *TINY, "--ensemble", 2).exit_code == 0
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    probabilities = []
+    for folder in (tmp_path, tmp_path / "member-0", tmp_path / "member-1"):
+        listed = tmp_path / "listed.json"
+        assert command("predict", folder, tmp_path / "a.png", "--json", listed).exit_code == 0
+        classes = json.loads(listed.read_text())[0]["classes"]
+        probabilities.append([classes[name] for name in sorted(classes)])
+    assert probabilities[0] == pytest.approx(np.mean(probabilities[1:], axis=0), abs=1e-6)
+    tested = command("test", tmp_path, "--url", url)
+    accuracy = json.loads((tmp_path / "ensemble.json").read_text())["tests"]["test"]["accuracy"]
+    assert f"{accuracy:.1%}" in tested.output, tested.output
     other = command("--url", url, "--out", tmp_path, "--resume", "--ensemble", 3)
     assert other.exit_code == 2
     assert "holds an ensemble of 2" in other.output

@@ -15,10 +15,11 @@ from rich.text import Text
 from augsvc_client.text import printable
 from augsvc_client.trainer.distributed import is_main_process
 from augsvc_client.trainer.experiments.findings import Finding, save_findings
+from augsvc_client.trainer.experiments.folder import load_network
 from augsvc_client.trainer.experiments.learning_rates import find_rate
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.sanity import build_setup, run_gates
-from augsvc_client.trainer.export.card import Card, load_model
+from augsvc_client.trainer.export.card import Card
 from augsvc_client.trainer.files import write_file
 from augsvc_client.trainer.recipe import Pipeline, Recipe, load_recipe
 from augsvc_client.trainer.report.tables import console_table, format_fraction
@@ -74,7 +75,7 @@ def test_folder(folder: Path, url: str, dataset: str | None, pipeline: Pipeline 
 
     Raises ValueError, also for datasets of other classes.
     """
-    model, card = load_model(folder)
+    model, card = load_network(folder)
     recipe = load_recipe(folder / "recipe.yaml", {"training.device": "cpu"})
     if dataset is not None:
         recipe = recipe.override({"evaluation.tests": {"test": {"dataset": dataset, "pipeline": pipeline or "none"}}})
@@ -134,7 +135,7 @@ def predict_path(folder: Path, path: Path, out: Path | None, console: Console) -
 
     if out is not None and not out.parent.is_dir():
         raise ValueError(f"{out.parent} is not a folder")  # better now than after the work
-    model, card = load_model(folder)
+    model, card = load_network(folder)
     paths = list_files(path, card)
     results = predict_files(model, card, paths)
     predictions = list(track(results, "reading", total=len(paths), console=console, transient=True))

@@ -1,13 +1,17 @@
 """The folder of a run or an ensemble: what it holds, and what an earlier run left in it.
 
-OUT → find_run → "a finished run" …;  delete_run;  ensemble_members
+OUT → find_run → "a finished run" …;  delete_run;  ensemble_members;  load_network → network or ensemble, Card
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+from torch import nn
+
 from augsvc_client.trainer.experiments.ablation import FILE_NAME as ABLATION_FILE
-from augsvc_client.trainer.export.card import EXPORTS
+from augsvc_client.trainer.export.card import EXPORTS, Card, load_model
 from augsvc_client.trainer.files import read_file
 from augsvc_client.trainer.training.checkpoint import FILE_NAME as CHECKPOINT_FILE
 
@@ -39,6 +43,32 @@ def delete_run(out: Path) -> None:
         (folder / "recipe.yaml").unlink(missing_ok=True)
         if not any(folder.iterdir()):
             folder.rmdir()
+
+
+class MeanNetwork(nn.Module):
+    """An ensemble as one network: logits whose softmax is the mean of the members' probabilities."""
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """As each member: N,… → N,K."""
+        probabilities = torch.stack([member(x).softmax(dim=1) for member in self.members])
+        return probabilities.mean(dim=0).clamp(min=torch.finfo(probabilities.dtype).tiny).log()
+
+
+def load_network(folder: Path) -> tuple[nn.Module, Card]:
+    """The network of a run, or its ensemble as one; raises ValueError as `load_model`, and for members that differ."""
+    count = ensemble_members(folder)
+    if count == 1:
+        return load_model(folder)
+    models, cards = zip(*(load_model(member_folder(folder, i)) for i in range(count)), strict=True)
+    if any(card != cards[0] for card in cards):
+        raise ValueError(
+            f"the members of {folder} differ in their model.json: train the ensemble again with --overwrite"
+        )
+    return MeanNetwork(models).eval(), cards[0]
 
 
 def ensemble_members(out: Path) -> int:
