@@ -9,7 +9,6 @@ import stat
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple
 from functools import partial
 from io import BufferedReader
 from pathlib import Path
@@ -176,7 +175,7 @@ class DatasetRoot:
         status = retry_faults(path, partial(os.lstat, path), self.pause)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(0, "no regular file")
-        return astuple(Identity.of(status))
+        return Identity.of(status)
 
     def _resolve(self, path: Path) -> str:
         """The path without links; refuses one that leads out."""

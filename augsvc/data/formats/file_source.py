@@ -203,7 +203,7 @@ class FileSource(Source):
                 raise self._changed(within, index, "has other contents")
             return
         indexed = within.identity(index)
-        if len(data) != indexed.n_bytes or replace(identity, changed_ns=indexed.changed_ns) != indexed:
+        if len(data) != indexed.n_bytes or identity._replace(changed_ns=indexed.changed_ns) != indexed:
             raise self._changed(within, index, "was modified or replaced")
         if identity != indexed:
             note = "the file's links, permissions or time were changed"

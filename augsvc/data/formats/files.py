@@ -8,10 +8,9 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 from augsvc_client.text import printable
 
@@ -42,8 +41,7 @@ class StorageFault(ValueError):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """What tells without reading whether a file is still the indexed one."""
 
     n_bytes: int

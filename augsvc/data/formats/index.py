@@ -1,10 +1,11 @@
 """The index of one folder of classes: which files are samples, what they are on disk, and what the operator should know."""
 
 import os
+import struct
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.recfunctions import repack_fields
 
-from augsvc.arrays import ranges
 from augsvc.data.formats.files import Identity, is_folder, leads_to_folder, list_entries, real_path, retry_faults
 from augsvc.data.formats.layout import (
     doubtful_classes,
@@ -26,7 +26,7 @@ from augsvc_client.decoding.limits import is_leftover
 from augsvc_client.text import printable
 
 IDENTITY = np.dtype([("n_bytes", "i8"), ("device", "u8"), ("inode", "u8"), ("modified_ns", "i8"), ("changed_ns", "i8")])
-_CHUNK = 1 << 14  # files
+_PACK = struct.Struct("=qQQqq").pack  # a row of IDENTITY
 _MOST_NAMED = 5  # faults of one kind in a message
 LINK_CURE = "put the files themselves there, or name the folder that it leads into in `follow_links`"
 MAX_DEPTH = 100  # folders below a class
@@ -140,7 +140,8 @@ class Indexer:
         self._folder, self._links, self._file_type, self._pause = folder, links, file_type, pause
         self._real = os.path.realpath(folder)
         self._index = Index()
-        self._files: list[tuple[str, tuple[int, ...]]] = []
+        self._names: list[str] = []
+        self._identities = bytearray()  # rows of IDENTITY: as tuples they would take 300 bytes a file
         self._bad_links: list[str] = []
 
     def index(self, any_class: bool) -> Index:
@@ -169,18 +170,15 @@ class Indexer:
         for label, real in sorted(folders.items()):
             self._walk(label, real, (self._real,) if real != f"{self._real}/{label}" else ())
         self._refuse_links()
-        if not self._files:
+        if not self._names:
             known = ", ".join(sorted(file_type.extensions))
             raise ValueError(f"{where} has no {file_type.plural}: its sub-folders need files named {known}")
-        self._files.sort()  # nearly sorted already: a sort of a million would hold the interpreter for seconds in a reload
-        index.names = tuple(name for name, _ in self._files)
+        # Nearly sorted already: a sort of a million would hold the interpreter for seconds in a reload
+        order = sorted(range(len(self._names)), key=self._names.__getitem__)
+        index.names = tuple(map(self._names.__getitem__, order))
         if not any_class:
             refuse_mixtures_in_classes(index.names, where)
-        index.identities = np.empty(len(self._files), IDENTITY)
-        for rows in ranges(
-            len(self._files), _CHUNK
-        ):  # as one array it would hold the interpreter for two seconds a million
-            index.identities[rows] = [identity for _, identity in self._files[rows]]
+        index.identities = np.frombuffer(self._identities, IDENTITY)[order]
         return index
 
     def _class_folders(self) -> dict[str, str]:
@@ -206,22 +204,32 @@ class Indexer:
             return
         for entry in self._entries(name, real):
             below = f"{name}/{entry.name}"
-            if (target := self._retry(entry.path, partial(self._target, entry))) is None:
-                continue
             try:
-                if self._retry(entry.path, entry.is_dir):
+                target, is_directory, identity = self._retry(entry.path, partial(self._examine, entry))
+                if target is None:
+                    continue
+                if is_directory:
                     self._walk(below, target, (*above, real) if entry.is_symlink() else above)
-                elif self._is_sample(entry.name) and self._retry(entry.path, entry.is_file):
-                    self._files.append((below, astuple(Identity.of(self._retry(entry.path, entry.stat)))))
+                elif identity is None:
+                    self._leave_out(below)
+                else:
+                    self._names.append(below)
+                    self._identities += _PACK(*identity)
                     if target != f"{self._real}/{below}":
                         self._index.targets[below] = target
-                else:
-                    self._leave_out(below)
             except PermissionError as err:
                 self._index.unreadable[name] = _unreadable(err)
                 return
             except OSError:  # a link to itself, or a file that has gone since
                 self._leave_out(below)
+
+    def _examine(self, entry: os.DirEntry[str]) -> tuple[str | None, bool, Identity | None]:
+        """The real path of an entry, as `_target`; whether it is a folder; and the identity of a file that is a sample."""
+        target = self._target(entry)
+        if target is None or entry.is_dir():
+            return target, True, None
+        is_sample = self._is_sample(entry.name) and entry.is_file()
+        return target, False, Identity.of(entry.stat()) if is_sample else None
 
     def _retry(self, path: str, access: Callable[[], T]) -> T:
         return retry_faults(path, access, self._pause)
@@ -232,7 +240,8 @@ class Indexer:
             self._index.irregular.append(name)
 
     def _is_sample(self, name: str) -> bool:
-        return Path(name).suffix.lower() in self._file_type.extensions
+        _, dot, extension = name.rpartition(".")
+        return dot + extension.lower() in self._file_type.extensions
 
     def _entries(self, name: str, real: str) -> Iterator[os.DirEntry[str]]:
         """The entries that are no leftovers; notes a folder that may not be read or has gone."""
@@ -244,7 +253,7 @@ class Indexer:
         for entry in listed:
             if is_leftover(entry.name):
                 self._index.leftovers[leftover_group(entry.name)] += 1
-            elif entry.name.encode(errors="replace").decode() != entry.name:
+            elif not entry.name.isascii() and entry.name.encode(errors="replace").decode() != entry.name:
                 raise ValueError(f"{printable(entry.path)} is not named in UTF-8: rename it")
             else:
                 yield entry

@@ -7,7 +7,7 @@ permutation of all samples.
 import hashlib
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +126,7 @@ class ShardedImages(FileSource):
                     raise self._unreadable(within, index, root, err) from err
                 self._pause(pause_s)
         indexed = within.identity(index)
-        if len(data) != n_bytes or replace(identity, changed_ns=indexed.changed_ns) != indexed:
+        if len(data) != n_bytes or identity._replace(changed_ns=indexed.changed_ns) != indexed:
             raise self._changed(within, index, "was modified or replaced")
         return data
 
