@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks import report, sections
 from benchmarks.bench import Bench
+from benchmarks.files import files
 from benchmarks.gpu import PARTS, gpu
 from benchmarks.machine import machine
 from benchmarks.ptx_section import ptxas
@@ -25,6 +26,7 @@ SECTIONS = {
     "classification": sections.classification,
     "scaling": sections.scaling,
     "first": sections.first_batches,
+    "files": files,
     "wire": wire,
     "delivered": delivered,
     "crowd": crowd,

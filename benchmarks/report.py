@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import pixel_tables
+from benchmarks import file_tables, pixel_tables
 from benchmarks.plot import plot
 from benchmarks.serving import tables as serving_tables
 from benchmarks.tables import Row, table
@@ -40,6 +40,7 @@ _SECTIONS = {
     "classification": pixel_tables.classification,
     "scaling": pixel_tables.scaling,
     "first": pixel_tables.first_batches,
+    "files": file_tables.files,
     **serving_tables.SECTIONS,
     "ptxas": pixel_tables.ptxas,
     "gpu": pixel_tables.gpu,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.files import fastest_peer
 from benchmarks.recipes import BATCH
 from benchmarks.serving.comparisons import OVER_TCP
 
@@ -56,6 +57,10 @@ def _of_classification(results: Results) -> Measured | None:
 
 def _is_peer(row: dict[str, Any]) -> bool:
     return not row["who"].startswith("fused") and bool(row.get("fused_to_it"))
+
+
+def _of_files(case: str, ours: str) -> Callable[[Results], Measured | None]:
+    return lambda results: fastest_peer(results.get("files", {}).get(case, []), ours)
 
 
 def _fastest_of(
@@ -122,6 +127,12 @@ TARGETS = (
                row["images_per_s"], dict(zip(("low", "high"), row["quartiles"], strict=True))))),
     Target(f"a pass over {BATCH} with one more move, tone or erase ÷ the pass, worst case", 1 + MAX_COST_OF_ONE_MORE, None,
            _one_more, at_most=True, by="cpu"),
+    Target("from JPEG files of 500 × 375 to floats ÷ the cheapest other loader, CPU", 1.25, 1.6,
+           _of_files("500 × 375", "files"), by="cpu"),
+    Target("from JPEG files of 1024 × 768 to floats ÷ the cheapest other loader, CPU", 1.3, 1.8,
+           _of_files("1024 × 768", "files"), by="cpu"),
+    Target("from JPEG files of 500 × 375, in the cache, to floats ÷ the cheapest other loader, CPU", 1.8, 2.5,
+           _of_files("500 × 375", "files_cached"), by="cpu"),
     Target("HTTP ÷ raw TCP, delivered bytes", 0.85, 0.95, _fastest_of("wire", OVER_TCP, "tcp")),
     Target("HTTP ÷ tf.data service, same bytes", 1.8, 2.4, _fastest_of("wire", OVER_TCP, "tf_service")),
     Target("wire, server and client ÷ engine, CPU seconds", 0.25, 0.1, _cpu_of_wire, at_most=True, by="cpu"),

@@ -48,6 +48,14 @@ class Worker:
         """
         return self._request((pipeline, images(batch, size)))
 
+    def read(self, pipeline: list[dict[str, Any]], folder: Path) -> float:
+        """Makes a run over the JPEG files below a folder, and warms it up: approximate seconds of one run.
+
+        Raises:
+            Missing: the peer has no such operation.
+        """
+        return self._request((pipeline, str(folder)))[1]
+
     def run(self, times: int) -> tuple[float, float]:
         """Mean wall seconds of a run, and CPU seconds of all cores.
 

@@ -21,11 +21,12 @@ _MODULES = {
     "gpu_kornia": "kornia", "host_kornia": "kornia", "gpu_compiled": "kornia",
     "gpu_torchvision": "torchvision", "host_torchvision": "torchvision", "gpu_memory": "on_gpu",
     "http": "served", "unix": "served", "frames": "served", "loader": "served", "loader_idle": "served",
-    "tf_service_default": "tf_service",
+    "tf_service_default": "tf_service", "files_cached": "files",
+    "files_opencv": "files_albumentations", "files_simplejpeg": "files_albumentations",
 }  # fmt: skip
 OURS = frozenset(
     {"fused", "fused_masks", "host_fused", "gpu_fused", "gpu_kernels", "engine"}
-    | {"http", "unix", "frames", "loader", "loader_idle"}
+    | {"http", "unix", "frames", "loader", "loader_idle", "files", "files_cached"}
 )
 _TF_PYTHON = Path(__file__).parents[2] / ".venv-tf" / "bin" / "python"
 
@@ -40,14 +41,15 @@ class Peer:
 
     `make(pipeline, images)` returns a run. `run()` augments the batch, uint8 (N, H, W, 3), once and returns it as uint8,
     N,H,W,C or N,C,H,W; where the result stays on a GPU, it returns a function that downloads it. `run.timed(times)`, if
-    there is one, returns wall and CPU seconds of a run by the peer's own clock. `make` raises Missing for an operation
-    that the peer does not have.
+    there is one, returns wall and CPU seconds of a run by the peer's own clock. Of the peers over files, `make(pipeline, folder)`
+    returns a run over an epoch, which returns its last batch. `make` raises Missing for an operation that the peer does not have.
     """
 
     title: str  # in tables: the name, and how it was set up
     version: Callable[[], str]
-    make: Callable[[list[dict[str, Any]], np.ndarray], Run]
+    make: Callable[[list[dict[str, Any]], Any], Run]
     drain: Callable[[Run], None] | None = None  # takes the batches computed ahead, before the clock starts
+    works_ahead: bool = False  # on the next run's batches: CPU time is counted from idle to idle
     close: Callable[[], None] = lambda: None  # ends the processes that `make` started
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from augsvc.ops.registry import registry
-from benchmarks import pixel_tables, recipes, report, sections
+from benchmarks import file_tables, pixel_tables, recipes, report, sections
 from benchmarks.__main__ import merge
 from benchmarks.bench import Bench
 from benchmarks.peers import fused, kornia
@@ -74,6 +74,22 @@ def test_an_operation_is_compared_with_its_fastest_peer_and_the_least_gain_is_th
     assert page.index("`gamma`") < page.index("`invert`") < page.index("No counterpart") < page.index("`letterbox`")
     target = next(target for target in TARGETS if target.what.startswith("the operation"))
     assert target.find(results)["cpu"] == 2.0
+
+
+def test_files_are_compared_with_the_cheapest_loader_by_cpu_time():
+    def row(who, ms, to):
+        ratios = {name: {"wall": 9.0, "cpu": cpu, "low": 8.0, "high": 10.0} for name, cpu in to.items()}
+        return {"who": who, "images_per_s": 1.0, "quartiles": [1, 1], "images_per_cpu_s": 1000 / ms, "to": ratios}
+
+    ours = row("files", 2.0, {"files": 1.0, "files_opencv": 1.5, "files_dali": 1.4})
+    rows = [ours, row("files_opencv", 3.0, {}), row("files_dali", 2.8, {})]
+    names = {row["who"]: row["who"] for row in rows}
+    results = {"files": {"500 × 375": rows}, "titles": names, "versions": names, "missing": {"files_torchvision": "no"}}
+    page = file_tables.files(results)
+    assert "| files_opencv (files_opencv) | 3.00 | 1.50 |" in page and "Left out: files_torchvision: no." in page
+    target = next(target for target in TARGETS if target.what.startswith("from JPEG files of 500"))
+    assert target.find(results)["cpu"] == 1.4 and target.level(target.find(results)) == "minimum"
+    assert target.find({}) is None and target.find({"files": {"500 × 375": rows[1:]}}) is None
 
 
 def test_a_section_that_replaces_a_stored_one_says_when_it_was_measured():
