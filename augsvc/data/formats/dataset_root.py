@@ -5,6 +5,7 @@ elsewhere is refused, and so is a name that would leave the folder. All errors a
 """
 
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -31,6 +32,7 @@ from augsvc_client.text import printable
 
 MAX_LABEL_BYTES = 64 << 20  # of a file of labels that is read whole
 _CHUNK = 1 << 14  # files
+_SHARD_NUMBER = re.compile(r"-\d+-of-\d+$")
 
 
 @contextmanager
@@ -235,4 +237,5 @@ def is_text(value: str) -> bool:
 
 
 def _has(entry: os.DirEntry[str], extensions: Collection[str]) -> bool:
-    return f".{entry.name.rpartition('.')[2].lower()}" in extensions
+    name = _SHARD_NUMBER.sub("", entry.name)  # train.tfrecord-00000-of-00010
+    return f".{name.rpartition('.')[2].lower()}" in extensions
