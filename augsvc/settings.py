@@ -9,7 +9,16 @@ from typing import Annotated, Any, Literal
 
 import torch
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
@@ -20,7 +29,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from augsvc.data.formats.format import DatasetSettings, dataset_formats
+from augsvc.data.formats.format import AnyFormat, DatasetFormat, DatasetSettings, dataset_formats
 from augsvc.errors import BadJson
 from augsvc.executors.factory import runs_on_cuda
 from augsvc.executors.fused.kernel_cache import default_folder
@@ -90,6 +99,7 @@ class Settings(BaseSettings):
     kernel_cache: Annotated[Path | None, Field(default_factory=default_folder)]  # None: not cached
     datasets: dict[Annotated[str, Field(pattern=_DATASET_NAME)], DatasetSettings] = {}
     operations: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()  # modules of dataset formats
     tokens_file: Path | None = None
     allow_unauthenticated: bool = False  # on non-loopback interfaces
     allowed_hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = ()  # besides localhost
@@ -172,19 +182,35 @@ def load_settings(config: Path | None, flags: Mapping[str, object]) -> Settings:
         ValueError: for the operator, naming every wrong field.
     """
     _refuse_unknown_variables()
-    given = _resolve_paths(config, _read_yaml(config)) if config else {}
     try:
         variables = _Environment(Settings)()
     except SettingsError as err:
         raise ValueError(str(err.__cause__)) from err
+    given = _read_yaml(config) if config else {}
+    sources = _module_names(variables.get("sources", given.get("sources")))
+    given = _resolve_paths(config, given, sources) if config else given
     given |= {
         name: value for name, value in variables.items() if not _is_service_link(f"AUGSVC_{name.upper()}", str(value))
     }
     given |= {name: value for name, value in flags.items() if value is not None}
     try:
-        return Settings.model_validate(given)
+        return _settings_with(sources).model_validate(given)
     except ValidationError as err:
         raise ValueError("\n".join(_message(finding) for finding in err.errors(include_url=False))) from err
+
+
+def _module_names(given: object) -> tuple[str, ...]:
+    """The modules that `sources` lists; none where it is invalid, which the validation reports."""
+    names = tuple(given) if isinstance(given, list | tuple) else ()
+    return names if all(isinstance(name, str) for name in names) else ()
+
+
+def _settings_with(sources: tuple[str, ...]) -> type[Settings]:
+    """The settings, with the dataset formats of these modules too."""
+    if not sources:
+        return Settings
+    datasets = dict[Annotated[str, Field(pattern=_DATASET_NAME)], Annotated[DatasetFormat, AnyFormat(sources)]]
+    return create_model("Settings", __base__=Settings, datasets=(datasets, {}))
 
 
 def _refuse_unknown_variables() -> None:
@@ -210,12 +236,12 @@ def _is_service_link(name: str, value: str) -> bool:
     return bool(_SERVICE_PORT.fullmatch(name) and _SERVICE_URL.fullmatch(value))
 
 
-def _resolve_paths(config: Path, given: Mapping[str, object]) -> dict[str, object]:
+def _resolve_paths(config: Path, given: Mapping[str, object], sources: tuple[str, ...]) -> dict[str, object]:
     """Relative paths in a settings file are relative to the file's folder."""
     folder = config.resolve().parent
     resolved = {name: str(folder / v) if name in _PATHS and isinstance(v, str) else v for name, v in given.items()}
     datasets = resolved.get("datasets")
-    path_fields = {name for dataset in dataset_formats().values() for name in dataset.path_fields()}
+    path_fields = {name for dataset in dataset_formats(sources).values() for name in dataset.path_fields()}
     if isinstance(datasets, dict):
         resolved["datasets"] = {
             name: entry | {k: _below(folder, entry[k]) for k in path_fields & entry.keys()}

@@ -1,9 +1,11 @@
 """Translates pydantic's validation errors into this project's messages: pydantic's own text never reaches a client."""
 
+import importlib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
+from types import ModuleType
 from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
@@ -165,3 +167,13 @@ def _text(finding: Mapping[str, Any]) -> str:
         key, words = _LIMITS[kind]
         return f"must be {words} {context[key]}"
     return _TEXTS.get(kind, "is not a valid value")
+
+
+def import_for(name: str, setting: str) -> ModuleType:
+    """The module of that name, which `setting` lists; raises ValueError, for the operator, whatever goes wrong in it."""
+    try:
+        return importlib.import_module(name)
+    except Exception as err:  # a module of the operator's: anything can go wrong in it
+        cure = ": install it, or put its folder on PYTHONPATH" if isinstance(err, ModuleNotFoundError) else ""
+        reason = f"{type(err).__name__}: {' '.join(str(err).split())}"
+        raise ValueError(f"{setting}: module {name} cannot be imported ({reason}){cure}") from err

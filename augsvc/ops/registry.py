@@ -5,7 +5,6 @@ It refuses what the author of an operation can get wrong. Whether an executor ru
 known: augsvc.executors.runnable.
 """
 
-import importlib
 import pkgutil
 from collections.abc import Mapping
 from functools import cache
@@ -17,6 +16,7 @@ from augsvc.ops import audio, image
 from augsvc.ops import containers as containers_package
 from augsvc.ops.container import Container
 from augsvc.ops.operation import Kind, Operation, Step
+from augsvc.validation import import_for
 
 Registry = Mapping[str, type[Operation]]
 
@@ -31,7 +31,7 @@ def registry(modules: tuple[str, ...] = ()) -> Registry:
     """
     operations: dict[str, type[Operation]] = {}
     for name in (*_modules_below(audio, image), *modules):
-        module = _import(name)
+        module = import_for(name, "operations")
         defined = [
             member
             for member in vars(module).values()
@@ -57,7 +57,7 @@ def containers() -> Mapping[str, type[Container]]:
     defined = [
         member
         for name in _modules_below(containers_package)
-        for member in vars(_import(name)).values()
+        for member in vars(import_for(name, "operations")).values()
         if isclass(member) and issubclass(member, Container) and member.__module__ == name and not isabstract(member)
     ]
     by_name = {container.model_fields["op"].default: container for container in defined}
@@ -68,15 +68,6 @@ def _modules_below(*packages: ModuleType) -> list[str]:
     return [
         info.name for package in packages for info in pkgutil.walk_packages(package.__path__, package.__name__ + ".")
     ]
-
-
-def _import(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except Exception as err:  # a module of the operator's: anything can go wrong in it
-        cure = ": install it, or put its folder on PYTHONPATH" if isinstance(err, ModuleNotFoundError) else ""
-        reason = f"{type(err).__name__}: {' '.join(str(err).split())}"
-        raise ValueError(f"operations: module {name} cannot be imported ({reason}){cure}") from err
 
 
 def _defect(operation: type[Operation], known: Registry) -> str | None:

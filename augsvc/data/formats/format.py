@@ -1,14 +1,14 @@
-"""The interface of a dataset format, and the discovery of all formats: every module of this package that defines one."""
+"""The interface of a dataset format, and the discovery of all formats: the package's, and those of the operator's modules."""
 
-import importlib
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache, reduce
 from inspect import isabstract, isclass
 from operator import or_
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
@@ -18,6 +18,7 @@ from augsvc.data import formats
 from augsvc.data.cache import DecodedCache
 from augsvc.data.source import Source
 from augsvc.numerics.color_statistics import read_statistics
+from augsvc.validation import import_for
 
 
 class DatasetFormat(BaseModel, ABC):
@@ -62,31 +63,49 @@ def give_statistics(sources: Iterable[Source], name: str, path: Path) -> None:
 
 
 @cache
-def dataset_formats() -> Mapping[str, type[DatasetFormat]]:
-    """The formats by name, sorted.
+def dataset_formats(modules: tuple[str, ...] = ()) -> Mapping[str, type[DatasetFormat]]:
+    """The formats by name, sorted: the package's, and those that `modules` of the operator's define.
 
     Raises:
-        ValueError: two have the same name.
+        ValueError: two have the same name, a module cannot be imported or defines no format, or a format has no name.
     """
     by_name: dict[str, type[DatasetFormat]] = {}
-    for info in pkgutil.iter_modules(formats.__path__, formats.__name__ + "."):
-        module = importlib.import_module(info.name)
-        for member in vars(module).values():
-            own = isclass(member) and issubclass(member, DatasetFormat) and member.__module__ == info.name
-            if own and not isabstract(member):
-                (name,) = get_args(member.model_fields["format"].annotation)
-                if name in by_name:
-                    raise ValueError(f"{info.name}.{member.__name__}: the format {name!r} is taken by {by_name[name]}")
-                by_name[name] = member
+    package = [info.name for info in pkgutil.iter_modules(formats.__path__, formats.__name__ + ".")]
+    for module_name in (*package, *modules):
+        defined = _formats_of(import_for(module_name, "sources"))
+        if module_name in modules and not defined:
+            raise ValueError(f"sources: module {module_name} defines no dataset format")
+        for member in defined:
+            names = get_args(member.model_fields["format"].annotation) if "format" in member.model_fields else ()
+            if len(names) != 1 or not isinstance(names[0], str):
+                raise ValueError(f"{module_name}.{member.__name__}: declare `format: Literal[NAME]`")
+            if names[0] in by_name:
+                raise ValueError(
+                    f"{module_name}.{member.__name__}: the format {names[0]!r} is taken by {by_name[names[0]]}"
+                )
+            by_name[names[0]] = member
     return MappingProxyType(dict(sorted(by_name.items())))
 
 
-class _AnyFormat:
-    """Validates as the union of all formats, with `format` as the discriminator."""
+def _formats_of(module: ModuleType) -> list[type[DatasetFormat]]:
+    """The formats that a module defines, not those that it imports."""
+    own = [
+        member
+        for member in vars(module).values()
+        if isclass(member) and issubclass(member, DatasetFormat) and member.__module__ == module.__name__
+    ]
+    return [member for member in own if not isabstract(member)]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyFormat:
+    """Validates as the union of all formats, also those of `modules`, with `format` as the discriminator."""
+
+    modules: tuple[str, ...] = ()
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        union = reduce(or_, dataset_formats().values())
+        union = reduce(or_, dataset_formats(self.modules).values())
         return handler.generate_schema(Annotated[union, Field(discriminator="format")])
 
 
-DatasetSettings = Annotated[DatasetFormat, _AnyFormat()]
+DatasetSettings = Annotated[DatasetFormat, AnyFormat()]
