@@ -185,11 +185,12 @@ def _sound_arguments() -> dict[str, tuple[Any, ...]]:
     f32, i64, u32 = np.float32, np.int64, np.uint32
     levels, tape = Levels(_array(2, u32), _array(2, i64)), Tape(_array(2, f32), _array(2, f32))
     args = SoundArgs(
-        steps=_array(2, i64), lengths=_array(1, i64), windows=_array(3, i64), stages=_array(1, i64),
+        steps=_array(2, i64), lengths=_array(2, i64), windows=_array(3, i64), stages=_array(1, i64),
         gains=_array(2, f32), limits=_array(2, f32), curves=_array(3, f32), step_sizes=_array(2, f32),
-        active=_array(2, np.uint8), keys=_array(1, u32), ratios=_array(2, i64), scales=_array(2, f32),
+        stairs=_array(3, f32), active=_array(2, np.uint8), keys=_array(1, u32), ratios=_array(2, i64), scales=_array(2, f32),
         sections=_array(4, np.float64), knots=_array(3, i64), knot_gains=_array(3, f32), turns=_array(3, i64),
-        mixes=_array(2, i64), indices=_array(1, u32), time=1, seed_low=1, seed_high=1, quantiles=_array(1, np.int16),
+        mixes=_array(2, i64), rates=_array(3, i64), sinc=_array(1, np.float64),
+        indices=_array(1, u32), time=1, seed_low=1, seed_high=1, quantiles=_array(1, np.int16),
     )  # fmt: skip
     return {
         "shape_clips": (1, 1, 1, args, tape, levels),

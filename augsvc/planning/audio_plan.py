@@ -19,16 +19,20 @@ from augsvc.ops.kinds.audio import (
     SoundEnvelope,
     SoundErase,
     SoundFilter,
+    SoundFrame,
     SoundMove,
     SoundNoise,
+    SoundSpeed,
     SoundTone,
 )
 from augsvc.ops.operation import Draw, Operation, Step
 from augsvc.ops.tree import Tree
 from augsvc.planning.audio_steps import (
     NOISE_BITS,
+    RATE_BITS,
     FixedEnvelope,
     FixedShape,
+    Resampling,
     SectionPair,
     SideMix,
     SideNoise,
@@ -63,6 +67,27 @@ class SoundPlan(Passes):
         """Samples of a clip."""
         return self.clip.samples
 
+    @property
+    def changes_lengths(self) -> bool:
+        """Whether the lengths of clips are drawn."""
+        return any(isinstance(operation, SoundSpeed) for operation in self.operations)
+
+    def windows(self, draws: Sequence[Draw], lengths: I64) -> I64:
+        """The first sample (N,) of each clip's window, of clips of any `lengths` samples (N,): the middle, or by a frame."""
+        spare = np.maximum(lengths - self.clip.samples, 0)
+        first = spare // 2
+        for operation, draw in zip(self.operations, draws, strict=True):
+            if isinstance(operation, SoundFrame):
+                first = np.where(draw.selected, operation.first(draw, spare), first)
+        return first
+
+    def result_lengths(self, draws: Sequence[Draw], lengths: I64) -> I64:
+        """The lengths (N,) after all steps."""
+        for operation, draw in zip(self.operations, draws, strict=True):
+            if isinstance(operation, SoundSpeed):
+                lengths = self._resampling(operation, draw, lengths).lengths
+        return lengths
+
     def lower(self, draws: Sequence[Draw], lengths: I64) -> list[SoundStep]:
         """All steps over clips of `lengths` samples (N,), in the order of the passes. Moves in a row are one step."""
         steps: list[SoundStep] = []
@@ -71,7 +96,9 @@ class SoundPlan(Passes):
             if shifts:
                 steps.append(self._window([(op, draw) for op, draw in group if isinstance(op, SoundMove)], lengths))
             else:
-                steps += [step for op, draw in group for step in self._lower_operation(op, draw, lengths)]
+                for op, draw in group:
+                    steps += self._lower_operation(op, draw, lengths)
+                    lengths = lengths_after(steps, lengths)
         return steps
 
     def _window(self, moves: Sequence[tuple[SoundMove, Draw]], lengths: I64) -> Window:
@@ -87,6 +114,10 @@ class SoundPlan(Passes):
     def _lower_operation(self, operation: Operation, draw: Draw, lengths: I64) -> list[SoundStep]:
         """Only selected clips get a curve, sections or knots: computing them takes as long as applying them."""
         rows = np.flatnonzero(draw.selected)
+        if isinstance(operation, SoundFrame):
+            return []  # the renderer has read the window
+        if isinstance(operation, SoundSpeed):
+            return [self._resampling(operation, draw, lengths)]
         if isinstance(operation, SoundMove):
             return self._faded_move(operation, draw, lengths)
         if isinstance(operation, SoundTone):
@@ -109,6 +140,10 @@ class SoundPlan(Passes):
         knots = move.fades(draw.take(rows), lengths[rows], self.clip.rate or 1)
         return steps if knots is None else [*steps, *FixedEnvelope.of(knots, rows)]
 
+    def _resampling(self, operation: SoundSpeed, draw: Draw, lengths: I64) -> Resampling:
+        rates = np.where(draw.selected, exact.to_fixed(operation.factor(draw), RATE_BITS), 1 << RATE_BITS)
+        return Resampling(rates, np.minimum(((lengths << RATE_BITS) + rates // 2) // rates, self.clip.samples))
+
     def _noise(self, noise: SoundNoise, draw: Draw, rows: I64) -> list[SoundStep]:
         ratio = np.where(draw.selected, exact.to_fixed(noise.std(draw, np.ones(len(draw.selected))), NOISE_BITS), 0)
         sections = noise.color(draw.take(rows), self.clip.rate or 1)
@@ -119,6 +154,11 @@ class SoundPlan(Passes):
         if std is None:
             return [WhiteNoise(draw, ratio)]
         return [WhiteNoise(draw, ratio, np.where(draw.selected, exact.to_fixed(std, SOUND_BITS), 0))]
+
+
+def lengths_after(steps: Sequence[SoundStep], lengths: I64) -> I64:
+    """The lengths (N,) of the clips after some steps."""
+    return next((step.lengths for step in reversed(steps) if isinstance(step, Resampling)), lengths)
 
 
 def _is_shift(operation: Operation) -> bool:

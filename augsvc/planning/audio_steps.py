@@ -10,6 +10,7 @@ from augsvc.ops.kinds.audio import SOUND_BITS, Knots, Shape
 from augsvc.ops.operation import Draw
 
 NOISE_BITS = 40  # fraction bits of the standard deviation of noise, relative to the clip's root mean square
+RATE_BITS = 32  # fraction bits of a speed
 SECTION_BITS = 48  # fraction bits of a section's coefficients: at 20 Hz and 44.1 kHz a b of 2e-6 keeps 8 digits
 
 
@@ -35,14 +36,24 @@ class FixedShape:
     limit: I64 | None  # n
     curve: I64 | None  # n,CURVE_ENTRIES
     step: I64 | None  # n
+    stairs: I64 | None  # 2,256: the same for all clips
     rows: I64  # n: their rows in the batch
 
     @staticmethod
     def of(shape: Shape, rows: I64) -> "FixedShape":
         """Rounds every stage that is present."""
-        parts = (shape.gain, shape.limit, shape.curve, shape.step)
-        gain, limit, curve, step = (None if values is None else exact.to_fixed(values, SOUND_BITS) for values in parts)
-        return FixedShape(gain, limit, curve, step, rows)
+        parts = (shape.gain, shape.limit, shape.curve, shape.step, shape.stairs)
+        fixed = (None if values is None else exact.to_fixed(values, SOUND_BITS) for values in parts)
+        gain, limit, curve, step, stairs = fixed
+        return FixedShape(gain, limit, curve, step, stairs, rows)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resampling:
+    """Another speed: the clips get other lengths."""
+
+    rates: I64  # N: samples of the clip for one of the result, RATE_BITS fraction bits
+    lengths: I64  # N: of the results
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,4 +119,4 @@ class SideMix:
 
 
 ClipStep = Window | Turn | FixedShape | SectionPair | FixedEnvelope | WhiteNoise | SideMix
-SoundStep = ClipStep | SideNoise
+SoundStep = ClipStep | SideNoise | Resampling

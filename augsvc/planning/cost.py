@@ -23,6 +23,7 @@ _NS_PER_ELEMENT = {
     Kind.MIX: 6.0,
 }
 _NS_PER_OPERATION = {
+    Kind.FRAME: 3000.0,  # of audio
     Kind.MOVE: 3000.0,
     Kind.TONE: 50_000.0,
     Kind.FILTER: 8000.0,

@@ -192,7 +192,7 @@ def _audio_renderer(request: PushRequest, samples: int, executor: Executor, pads
     if samples > MAX_CLIP:
         raise SpecInvalid(f"a clip has at most {MAX_CLIP} samples: send shorter clips", field="audio")
     plan = SoundPlan.of(request.pipeline, Clip(samples, request.sample_rate))
-    return SoundRenderer(plan, executor.sound, pads)
+    return SoundRenderer(plan, executor.sound, pads or plan.changes_lengths)
 
 
 def _validate_request(fields: object, known: Registry, media: str) -> PushRequest:

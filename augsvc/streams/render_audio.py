@@ -67,23 +67,28 @@ class SoundRenderer:
 
         def fill_chunk(rows: slice) -> None:
             clips = arrays["audio"][rows]
-            lengths = np.zeros(len(clips), dtype=np.int64)
-            with chunk_stages.of("decode"):
-                for row, sample in enumerate(samples[rows]):
-                    clips[row], lengths[row] = self._fit(sample)
-                if self.pads:
-                    arrays["lengths"][rows] = lengths
             with chunk_stages.of("draw"):
                 draws = self.plan.draw(seed, address.take(rows))
+            with chunk_stages.of("decode"):
+                whole = np.array([self._samples(sample) for sample in samples[rows]], dtype=np.int64)
+                firsts = self.plan.windows(draws, whole)
+                for row, sample in enumerate(samples[rows]):
+                    clips[row] = self._fit(sample, int(firsts[row]))
+                lengths = np.minimum(whole, self.plan.clip.samples)
+                if self.pads:
+                    arrays["lengths"][rows] = self.plan.result_lengths(draws, lengths)
             with chunk_stages.of("kernels"):
                 self.executor.run(self.plan, clips, lengths, draws, check)
 
         list(workers.map(fill_chunk, chunks))
 
-    def _fit(self, sample: Sample) -> tuple[F32, int]:
-        """The clip in its window, and how many samples it has there."""
-        clip, audio = self.plan.clip, required(sample.audio)
-        wanted = clip.rate or 1
+    def _samples(self, sample: Sample) -> int:
+        """The samples of a whole clip at the rate of the stream."""
+        wanted = self.plan.clip.rate or 1
+        return resampled_length(len(required(sample.audio)), sample.rate or wanted, wanted)
+
+    def _fit(self, sample: Sample, first: int) -> F32:
+        """The clip in its window, which begins at its sample `first`."""
+        wanted = self.plan.clip.rate or 1
         rate = sample.rate or wanted  # a pushed clip has the rate of its request
-        length = min(clip.samples, resampled_length(len(audio), rate, wanted))
-        return fit_clip(audio, rate, clip.samples, wanted), length
+        return fit_clip(required(sample.audio), rate, self.plan.clip.samples, wanted, first)

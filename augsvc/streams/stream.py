@@ -110,7 +110,8 @@ class Stream:
             spec = spec.for_audio(info.seconds, info.sample_rate)
             clip = Clip(spec.clip_samples, spec.sample_rate)
             pads = info.pads(clip.samples, required(clip.rate))
-            renderer = SoundRenderer(SoundPlan.of(spec.pipeline, clip), executor.sound, pads)
+            sound_plan = SoundPlan.of(spec.pipeline, clip)
+            renderer = SoundRenderer(sound_plan, executor.sound, pads or sound_plan.changes_lengths)
         else:
             spec = spec.for_images(info.size, info.channels)
             canvas = Canvas(*spec.canvas_size, spec.channels or info.channels, info.colors)

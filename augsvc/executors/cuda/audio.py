@@ -91,7 +91,7 @@ class AudioChunk:
         for step, (kind, column) in enumerate(self.args.steps.tolist()):
             if kind == NOISE and self.args.ratios[:, column].any():
                 self._shape(begin, step, column, args, levels)
-                self._add_noise(column, args, levels)
+                self._add_noise(step, column, args, levels)
                 begin = step + 1
             elif kind == SHIFT and step > begin:
                 self._shape(begin, step, -1, args, levels)
@@ -125,17 +125,16 @@ class AudioChunk:
 
     def _run_serial(self, step: int, args: SoundArgs) -> None:
         """A step whose samples depend on one another: a thread per clip."""
-        side = self.staging.array(
-            "side", self.clips.shape if self.args.mixes.size else (len(self.clips), 0), np.float32
-        )
+        needs_side = self.args.mixes.size or self.args.rates.size
+        side = self.staging.array("side", self.clips.shape if needs_side else (len(self.clips), 0), np.float32)
         device = self.staging.device
         blocks = -(-len(self.clips) // device.threads)
         device.launch(grids.run_serial, (blocks, 1), step, args, Tape(self._clips(), side))
 
-    def _add_noise(self, column: int, args: SoundArgs, levels: Levels) -> None:
+    def _add_noise(self, step: int, column: int, args: SoundArgs, levels: Levels) -> None:
         tape = Tape(self._clips(), self._clips())
         self._launch(grids.measure_levels, min(_MAX_LEVEL_BLOCKS, self._blocks(8)), column, tape, levels)
-        self._launch(grids.add_noise, self._blocks(ELEMENTS_PER_BLOCK), column, args, tape, levels)
+        self._launch(grids.add_noise, self._blocks(ELEMENTS_PER_BLOCK), step, args, tape, levels)
 
     def _clips(self) -> Any:
         return self.staging.array(self.tape, self.clips.shape, np.float32, copied=True)

@@ -20,18 +20,23 @@ from augsvc.executors.fused.kernels.sound import (
     SHAPE,
     SHIFT,
     SIDE_FILTER,
+    SPEED,
+    STAIRS,
     STEP,
     TURN,
     SoundArgs,
 )
+from augsvc.numerics.fir import sinc_table
 from augsvc.numerics.rng import QUANTILE_BITS, seed_key
 from augsvc.ops.kinds.audio import CURVE_ENTRIES, SOUND_BITS
 from augsvc.ops.operation import Draw
-from augsvc.planning.audio_plan import SoundPlan
+from augsvc.planning.audio_plan import SoundPlan, lengths_after
 from augsvc.planning.audio_steps import (
+    RATE_BITS,
     SECTION_BITS,
     FixedEnvelope,
     FixedShape,
+    Resampling,
     SectionPair,
     SideMix,
     SideNoise,
@@ -60,9 +65,12 @@ class _Columns:
     envelopes: list[FixedEnvelope] = field(default_factory=list)
     turns: list[I64] = field(default_factory=list)
     mixes: list[I64] = field(default_factory=list)
+    rates: list[I64] = field(default_factory=list)
+    lengths: list[I64] = field(default_factory=list)  # before each step
 
-    def add(self, step: SoundStep) -> None:
-        """Appends a step."""
+    def add(self, step: SoundStep, lengths: I64) -> None:
+        """Appends a step over clips of `lengths` samples."""
+        self.lengths.append(lengths)
         if isinstance(step, Window):
             self._append(SHIFT, self.windows, step.bounds)
         elif isinstance(step, FixedShape):
@@ -73,6 +81,9 @@ class _Columns:
             self._append(ENVELOPE, self.envelopes, step, step.rows)
         elif isinstance(step, Turn):
             self._append(TURN, self.turns, step.turns, np.flatnonzero(step.turns.any(axis=1)))
+        elif isinstance(step, Resampling):
+            changed = np.flatnonzero(step.rates != 1 << RATE_BITS)
+            self._append(SPEED, self.rates, np.stack((step.rates, step.lengths), axis=-1), changed)
         elif isinstance(step, SideMix):
             self._append(MIX, self.mixes, step.ratio, np.flatnonzero(step.ratio))
         elif isinstance(step, SideNoise):
@@ -98,7 +109,8 @@ def lower_sound(plan: SoundPlan, draws: Sequence[Draw], lengths: I64, quantiles:
     n = len(lengths)
     columns = _Columns(n)
     for step in plan.lower(draws, lengths):
-        columns.add(step)
+        columns.add(step, lengths)
+        lengths = lengths_after([step], lengths)
     shapes, noises = columns.shapes, columns.noises
     curved = any(shape.curve is not None for shape in shapes)
     indices, time, seed = np.zeros(n, np.uint32), 0, (0, 0)
@@ -108,13 +120,14 @@ def lower_sound(plan: SoundPlan, draws: Sequence[Draw], lengths: I64, quantiles:
     deviate_units = np.float32(2.0 ** -(SOUND_BITS + QUANTILE_BITS))
     return SoundArgs(
         steps=np.array(columns.steps, np.int64).reshape(-1, 2),
-        lengths=np.ascontiguousarray(lengths, np.int64),
+        lengths=_stack(columns.lengths, np.zeros((n, 0), np.int64)),
         windows=_stack(columns.windows, np.zeros((n, 0, 3), np.int64)),
         stages=np.array([_stages(shape) for shape in shapes], np.int64),
         gains=_lower_stage([(shape.rows, shape.gain) for shape in shapes], (n,)),
         limits=_lower_stage([(shape.rows, shape.limit) for shape in shapes], (n,)),
         curves=_lower_stage([(shape.rows, shape.curve) for shape in shapes], (n, CURVE_ENTRIES if curved else 0)),
         step_sizes=_lower_stage([(shape.rows, shape.step) for shape in shapes], (n,)),
+        stairs=_lower_stairs(shapes),
         active=_stack(columns.active, np.zeros((n, 0), np.uint8)),
         keys=np.array([draw.key for draw in noises], np.uint32),
         ratios=_stack(columns.ratios, np.zeros((n, 0), np.int64)),
@@ -124,6 +137,8 @@ def lower_sound(plan: SoundPlan, draws: Sequence[Draw], lengths: I64, quantiles:
         knot_gains=knot_gains,
         turns=_stack(columns.turns, np.zeros((n, 0, 2), np.int64)),
         mixes=_stack(columns.mixes, np.zeros((n, 0), np.int64)),
+        rates=_stack(columns.rates, np.zeros((n, 0, 2), np.int64)),
+        sinc=sinc_table() if columns.rates else np.zeros(0),
         indices=indices,
         time=time,
         seed_low=seed[0],
@@ -133,7 +148,13 @@ def lower_sound(plan: SoundPlan, draws: Sequence[Draw], lengths: I64, quantiles:
 
 
 def _stages(shape: FixedShape) -> int:
-    stages = ((GAIN, shape.gain), (LIMIT, shape.limit), (CURVE, shape.curve), (STEP, shape.step))
+    stages = (
+        (GAIN, shape.gain),
+        (LIMIT, shape.limit),
+        (CURVE, shape.curve),
+        (STEP, shape.step),
+        (STAIRS, shape.stairs),
+    )
     return sum(stage for stage, values in stages if values is not None)
 
 
@@ -143,6 +164,15 @@ def _lower_stage(stages: Sequence[tuple[I64, I64 | None]], shape: tuple[int, ...
     for k, (rows, values) in enumerate(stages):
         if values is not None:
             lowered[rows, k] = values.astype(np.float32) / _UNIT
+    return lowered
+
+
+def _lower_stairs(shapes: Sequence[FixedShape]) -> F32:
+    """The stairs of each shape, float32 (S, 2, 256); (S, 2, 0) if none has them."""
+    lowered = np.zeros((len(shapes), 2, 256 if any(shape.stairs is not None for shape in shapes) else 0), np.float32)
+    for k, shape in enumerate(shapes):
+        if shape.stairs is not None:
+            lowered[k] = shape.stairs.astype(np.float32) / _UNIT
     return lowered
 
 

@@ -6,6 +6,7 @@ the rest of its batch.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import ClassVar
 
 import numpy as np
@@ -18,16 +19,19 @@ from augsvc.cpus import cores
 from augsvc.executors.device_errors import ChunkRunner, is_lost, report_loss
 from augsvc.executors.protocol import resampling_traits
 from augsvc.executors.reference.philox import sixteen_bits
+from augsvc.numerics.fir import SINC_PHASES, SINC_ZEROS, sinc_table
 from augsvc.numerics.rng import QUANTILE_BITS, quantile_table
 from augsvc.ops.kinds.audio import CURVE_ENTRIES, SOUND_BITS, SOUND_KINDS
 from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.audio_plan import SoundPlan
 from augsvc.planning.audio_steps import (
     NOISE_BITS,
+    RATE_BITS,
     SECTION_BITS,
     ClipStep,
     FixedEnvelope,
     FixedShape,
+    Resampling,
     SectionPair,
     SideMix,
     SideNoise,
@@ -98,6 +102,11 @@ class TorchSound:
         padding = self._padding(lengths, plan.clip.samples)
         for step in plan.lower(draws, lengths):
             check()
+            if isinstance(step, Resampling):
+                values = _change_speed(values, step, lengths)
+                lengths = step.lengths
+                padding = self._padding(lengths, plan.clip.samples)
+                continue
             if isinstance(step, SideNoise):
                 side = self._add_noise(torch.zeros_like(values), step.draw, _one_of(step.rows, len(clips)), check)
                 side = _silence(side, padding)
@@ -169,6 +178,10 @@ class TorchSound:
         if shape.step is not None:
             step = self._column(shape.step)
             chosen = torch.where(step > 0, torch.round(chosen / step) * step, chosen)
+        if shape.stairs is not None:
+            thresholds, levels = torch.from_numpy(shape.stairs).to(self.device).float() / _UNIT
+            stairs = levels[torch.bucketize(chosen, thresholds[:-1], right=True)]
+            chosen = torch.where(chosen == 0, torch.zeros_like(chosen), stairs)
         values = values.clone()
         values[shape.rows] = chosen
         return values
@@ -209,6 +222,33 @@ def _turn(values: torch.Tensor, turns: I64, lengths: I64) -> torch.Tensor:
         clip = values[row, :length].flip(0) if backwards else values[row, :length]
         turned[row, :length] = clip.roll(delay)
     return turned
+
+
+def _change_speed(values: torch.Tensor, resampling: Resampling, lengths: I64) -> torch.Tensor:
+    clips = values.cpu().numpy()
+    changed = clips.copy()
+    for row in np.flatnonzero(resampling.rates != 1 << RATE_BITS).tolist():
+        result = resample_clip(clips[row, : lengths[row]], int(resampling.rates[row]), int(resampling.lengths[row]))
+        changed[row] = 0.0
+        changed[row, : len(result)] = result
+    return torch.from_numpy(changed).to(values.device)
+
+
+def resample_clip(clip: F32, rate: int, samples: int) -> F32:
+    """A clip at another speed, to `samples` samples: the sum over a windowed sinc, tap by tap, in float64."""
+    cutoff = min(1.0, 1.0 / (rate * 2.0**-RATE_BITS))
+    radius, table, last = ceil(SINC_ZEROS / cutoff), sinc_table(), SINC_ZEROS * SINC_PHASES
+    position = np.arange(samples, dtype=np.int64) * rate
+    left, fraction = position >> RATE_BITS, (position & ((1 << RATE_BITS) - 1)) * 2.0**-RATE_BITS
+    total, padded = np.zeros(samples), np.append(clip.astype(np.float64), 0.0)
+    for offset in range(-radius + 1, radius + 1):
+        distance = np.abs(offset - fraction) * (cutoff * SINC_PHASES)
+        k = np.minimum(distance.astype(np.int64), last)
+        weight = table[k] + (table[k + 1] - table[k]) * (distance - k)
+        inside = (left + offset >= 0) & (left + offset < len(clip)) & (k < last)
+        total += np.where(inside, weight * padded[np.where(inside, left + offset, len(clip))], 0.0)
+    resampled: F32 = (total * cutoff).astype(np.float32)
+    return resampled
 
 
 def expand_knots(positions: I64, gains: F32, samples: int) -> F32:

@@ -2,7 +2,8 @@
 
     kind        what the lowering yields, per clip                         neighbours of the same kind
     move        a shift in samples within the clip, zero-padded            one shift, and the window that remains
-                a shift in a circle, a direction                           one after the other
+                a shift in a circle, a direction; a speed (SoundSpeed)     one after the other
+    frame       the first sample of the window of a longer clip            none: at most one, first in the pipeline
     tone        gain, limit, curve, step, in that order                    one after the other
                 SoundEnvelope: gains at knots, linear between them         one after the other
     filter      second-order sections                                      one after the other
@@ -69,14 +70,39 @@ class SoundMove(Operation):
         return None
 
 
+class SoundSpeed(Operation):
+    """Plays a clip faster or slower, and higher or lower with it: its length changes."""
+
+    kind: ClassVar[Kind] = Kind.MOVE
+    media: ClassVar[str] = "audio"
+
+    @abstractmethod
+    def factor(self, draw: Draw) -> F64:
+        """The speed (N,), 1/16 to 16: that many samples become one. What no longer fits the window is lost at the end."""
+
+
+class SoundFrame(Operation):
+    """Selects the window of a clip that is longer than the stream's; without one it is the middle."""
+
+    kind: ClassVar[Kind] = Kind.FRAME
+    media: ClassVar[str] = "audio"
+
+    @abstractmethod
+    def first(self, draw: Draw, spare: I64) -> I64:
+        """The first sample of the window (N,), 0 … spare, for clips with `spare` samples (N,) more than the window."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Shape:
-    """Wave-shaping: v → step(curve(limit(gain · v))); a part that is None is skipped."""
+    """Wave-shaping: v → stairs(step(curve(limit(gain · v)))); a part that is None is skipped."""
 
     gain: F64 | None = None  # N
     limit: F64 | None = None  # N: clamped to ± limit
     curve: F64 | None = None  # N,CURVE_ENTRIES: the output for |v| of 0, 1/1024, …, 1; odd, and constant beyond
     step: F64 | None = None  # N: rounded to its multiples, halves to even; 0 rounds nothing
+    stairs: F64 | None = (
+        None  # 2,256, the same for all clips: 255 ascending thresholds, and the value below each; 0 stays 0
+    )
 
 
 class SoundTone(Operation):
@@ -149,4 +175,6 @@ class SoundNoise(Operation):
         return None
 
 
-SOUND_KINDS = frozenset[type[Operation]]({SoundMove, SoundTone, SoundEnvelope, SoundFilter, SoundNoise, SoundErase})
+SOUND_KINDS = frozenset[type[Operation]](
+    {SoundFrame, SoundMove, SoundSpeed, SoundTone, SoundEnvelope, SoundFilter, SoundNoise, SoundErase}
+)

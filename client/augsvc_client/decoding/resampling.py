@@ -34,9 +34,9 @@ def resampled_length(samples: int, rate: int, wanted: int) -> int:
     return (2 * samples * wanted + rate) // (2 * rate)
 
 
-def fit_clip(audio: F32, rate: int, samples: int, wanted: int) -> F32:
-    """A clip (T,) resampled from `rate` to `wanted` Hz and fitted to (samples,): a longer clip is centre-cropped, a shorter one
-    zero-padded at the end.
+def fit_clip(audio: F32, rate: int, samples: int, wanted: int, first: int | None = None) -> F32:
+    """A clip (T,) resampled from `rate` to `wanted` Hz and fitted to (samples,): a longer clip is cropped, from its sample
+    `first` or in the centre, a shorter one zero-padded at the end.
 
     The crop equals that of the resampled whole to within 1e-5 of full scale, at a cost that does not depend on the length of
     the clip: it is cut with a margin, starting at a source sample that coincides with an output sample. (Where the ratio of
@@ -44,7 +44,7 @@ def fit_clip(audio: F32, rate: int, samples: int, wanted: int) -> F32:
     2^-33 of a sample per sample.)
     """
     length = resampled_length(len(audio), rate, wanted)
-    start = max(0, (length - samples) // 2)
+    start = max(0, (length - samples) // 2 if first is None else min(first, length - samples))
     if rate == wanted or length <= samples:
         return _to_length(resample(audio, rate, wanted)[start : start + samples], samples)
     step, phases = rate // gcd(rate, wanted), wanted // gcd(rate, wanted)

@@ -25,9 +25,9 @@ F64 = npt.NDArray[np.float64]
 Float = Any
 
 # Kinds of steps. A noise that is filtered is made on a second track, the side, and then mixed in.
-SHIFT, SHAPE, NOISE, FILTER, ENVELOPE, TURN, GENERATE, SIDE_FILTER, MIX = range(9)
+SHIFT, SHAPE, NOISE, FILTER, ENVELOPE, TURN, GENERATE, SIDE_FILTER, MIX, SPEED = range(10)
 # The stages of a shape, in their order.
-GAIN, LIMIT, CURVE, STEP = 1, 2, 4, 8
+GAIN, LIMIT, CURVE, STEP, STAIRS = 1, 2, 4, 8, 16
 # A level is measured on integers of LEVEL_BITS bits, relative to a power of two; 2^24 squares stay below 2^62.
 LEVEL_BITS = 18
 LEVEL_MIN, LEVEL_MAX = -100, 127  # exponents of that power: clips below 2^-100 of full scale count as silent
@@ -43,17 +43,18 @@ RATIO_UNIT = 2.0**-RATIO_BITS
 
 class SoundArgs(NamedTuple):
     """K steps, one after the other, over N clips of T samples: M shifts, S shapes, Z noises, F pairs of sections, E envelopes,
-    U turns, X mixes.
+    U turns, X mixes, V changes of speed.
     """
 
     steps: I64  # K,2: a step's kind, and its index among those of its kind
-    lengths: I64  # N: a clip's own samples; those after them are zeros, and stay so
+    lengths: I64  # N,K: a clip's own samples before each step; those after them are zeros, and stay so
     windows: I64  # N,M,3: shift, first, last: out[t] = in[t − shift] where first ≤ t < last, else 0
     stages: I64  # S: the stages that the shape has
     gains: F32  # N,S
     limits: F32  # N,S: clamped to ± limit
     curves: F32  # N,S,1025 over |v| in [0, 1], odd, constant beyond; or N,S,0 where no shape has one
     step_sizes: F32  # N,S: rounded to multiples of it, halves to even; 0 rounds nothing
+    stairs: F32  # S,2,256: ascending thresholds, the last one unused, and the value below each; or S,2,0
     active: U8  # N,K: whether the clip goes through the step
     keys: U32  # Z: the operations' counter words
     ratios: I64  # N,Z: the noise's standard deviation over the clip's root mean square, RATIO_BITS; 0: none
@@ -63,6 +64,10 @@ class SoundArgs(NamedTuple):
     knot_gains: F32  # N,E,P
     turns: I64  # N,U,2: delay, and whether the clip runs backwards
     mixes: I64  # N,X: the side's root mean square over the clip's, RATIO_BITS
+    rates: I64  # N,V,2: samples of the clip for one of the result, 32 fraction bits, and the length of the result
+    sinc: (
+        F64  # the right half of the kernel that resamples, SINC_PHASES entries for each zero crossing; empty if unused
+    )
     indices: U32  # N: the clips' counter words
     time: int  # epoch << 8 | view
     seed_low: int
@@ -136,6 +141,16 @@ def quantize(value: Float, step_size: Float) -> Float:
 
 
 @inlined
+def climb(value: Float, stairs: F32) -> Float:
+    """The value of the stair of 256 that a value stands on; 0 stays 0."""
+    stair = np.int64(0)
+    for bit in (128, 64, 32, 16, 8, 4, 2, 1):
+        if value >= stairs[0, stair + bit - 1]:
+            stair += bit
+    return stairs[1, stair] if value != _ZERO else _ZERO
+
+
+@inlined
 def _round(value: Float) -> Float:
     """Rounded to a whole number, halves to even: the sum with 2^23 has no bits left for less."""
     size = abs(value)
@@ -178,6 +193,8 @@ def _shape_sample(value: Float, args: SoundArgs, n: Int, k: Int) -> Float:
         value = apply_curve(value, args.curves[n, k])
     if stages & STEP:
         value = quantize(value, args.step_sizes[n, k])
+    if stages & STAIRS:
+        value = climb(value, args.stairs[k])
     return value
 
 

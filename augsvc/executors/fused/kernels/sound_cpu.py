@@ -16,12 +16,15 @@ from augsvc.executors.fused.kernels.sound import (
     NOISE,
     SHAPE,
     SHIFT,
+    SPEED,
+    STAIRS,
     STEP,
     Float,
     SoundArgs,
     add_deviate,
     amplify,
     apply_curve,
+    climb,
     clip_to,
     level_exponent,
     level_scale,
@@ -30,7 +33,7 @@ from augsvc.executors.fused.kernels.sound import (
     quantize,
     square_inline,
 )
-from augsvc.executors.fused.kernels.sound_steps import run_step
+from augsvc.executors.fused.kernels.sound_steps import change_speed, run_step
 
 _CHUNK = 2048  # samples that are moved, or whose random numbers are computed, together
 
@@ -40,14 +43,16 @@ def render(first: Int, last: Int, args: SoundArgs, clips: F32) -> None:
     """The clips first … last − 1 of N,T through all steps, in place."""
     words, deviates, buffer = np.empty(_CHUNK // 2, np.uint32), np.empty(_CHUNK, np.int16), np.empty(_CHUNK, np.float32)
     bits = words.view(np.uint16)  # little-endian: the low half first
-    side = np.empty(clips.shape[1] if args.mixes.shape[1] > 0 else 0, np.float32)
+    side = np.empty(clips.shape[1] if args.mixes.shape[1] > 0 or args.rates.shape[1] > 0 else 0, np.float32)
     for n in range(first, last):
-        clip = clips[n, : args.lengths[n]]
         for step in range(args.steps.shape[0]):
             kind, k = args.steps[step, 0], args.steps[step, 1]
             if args.active[n, step] == 0:
                 continue
-            if kind == SHIFT:
+            clip = clips[n, : args.lengths[n, step]]
+            if kind == SPEED:
+                change_speed(clips[n], clip.size, args.rates[n, k], args.sinc, side)
+            elif kind == SHIFT:
                 _shift(clip, args.windows[n, k], buffer)
             elif kind == SHAPE:
                 _shape(clip, args, n, k)
@@ -94,6 +99,9 @@ def _shape(clip: F32, args: SoundArgs, n: Int, k: Int) -> None:
         _curve_clip(clip, args.curves[n, k])
     if stages & STEP:
         _quantize_clip(clip, args.step_sizes[n, k])
+    if stages & STAIRS:
+        for t in range(clip.size):
+            clip[t] = climb(clip[t], args.stairs[k])
 
 
 @compiled

@@ -18,6 +18,7 @@ from augsvc.executors.fused.kernels.cuda import MAX_THREADS
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK
 from augsvc.executors.fused.kernels.sound import (
     F32,
+    SPEED,
     SoundArgs,
     add_noise_block,
     level_exponent,
@@ -27,7 +28,7 @@ from augsvc.executors.fused.kernels.sound import (
     render_sample,
     square,
 )
-from augsvc.executors.fused.kernels.sound_steps import run_step
+from augsvc.executors.fused.kernels.sound_steps import change_speed, run_step
 
 
 class Tape(NamedTuple):
@@ -58,7 +59,9 @@ def shape_clips(first: Int, last: Int, k: Int, args: SoundArgs, tape: Tape, leve
     magnitudes = cuda.shared.array(MAX_THREADS, types.uint32)
     magnitude = np.uint32(0)
     if t < tape.before.shape[1]:
-        value = render_sample(first, last, args, tape.before[n], n, t) if t < args.lengths[n] else np.float32(0.0)
+        value = (
+            render_sample(first, last, args, tape.before[n], n, t) if t < args.lengths[n, first] else np.float32(0.0)
+        )
         tape.after[n, t] = value
         magnitude = magnitude_bits(value)
     if k < 0:
@@ -93,10 +96,10 @@ def measure_levels(k: Int, tape: Tape, levels: Levels) -> None:
 
 
 @cuda.jit  # type: ignore[untyped-decorator]
-def add_noise(k: Int, args: SoundArgs, tape: Tape, levels: Levels) -> None:
+def add_noise(step: Int, args: SoundArgs, tape: Tape, levels: Levels) -> None:
     """See the head of this file."""
     n, t = np.int64(cuda.blockIdx.y), _thread_index()
-    samples = args.lengths[n]
+    k, samples = args.steps[step, 1], args.lengths[n, step]
     if t * ELEMENTS_PER_BLOCK < samples and args.ratios[n, k] != 0:
         scale = noise_scale(args, n, k, levels.squares[n, k], samples, np.int64(levels.largest[n, k]))
         if scale != np.float32(0.0):  # a silent clip stays as it is
@@ -107,7 +110,9 @@ def add_noise(k: Int, args: SoundArgs, tape: Tape, levels: Levels) -> None:
 def run_serial(step: Int, args: SoundArgs, tape: Tape) -> None:
     """See the head of this file."""
     n = _thread_index()
-    if n < args.lengths.size and args.active[n, step] != 0:
-        samples = args.lengths[n]
-        side = tape.after[n, : min(samples, tape.after.shape[1])]
-        run_step(args.steps[step, 0], args.steps[step, 1], args, n, tape.before[n, :samples], side)
+    if n < args.lengths.shape[0] and args.active[n, step] != 0:
+        kind, k, samples = args.steps[step, 0], args.steps[step, 1], args.lengths[n, step]
+        if kind == SPEED:
+            change_speed(tape.before[n], samples, args.rates[n, k], args.sinc, tape.after[n])
+        else:
+            run_step(kind, k, args, n, tape.before[n, :samples], tape.after[n, : min(samples, tape.after.shape[1])])

@@ -32,12 +32,13 @@ from augsvc.executors.fused.kernels.sound import (
     square,
     times,
 )
+from augsvc.numerics.fir import SINC_PHASES, SINC_ZEROS
 
 # A state below TINY is set to 0 after every FLUSH samples: the tail of a filter in silence would end in subnormal numbers,
 # which take a hundred times as long.
 FLUSH, TINY = 2048, 1e-30
 _ONE, _ZERO = np.float32(1.0), np.float32(0.0)
-_FRACTION, _POSITION_UNIT = np.int64((1 << 32) - 1), 2.0**-32
+_FRACTION, _RATE_UNIT = np.int64((1 << 32) - 1), 2.0**-32
 
 
 @threaded
@@ -141,6 +142,29 @@ def _mix_side(clip: F32, side: F32, ratio: Int) -> None:
     scale = min(scale, AMPLITUDE_MAX)
     for t in range(clip.size):
         clip[t] = clip[t] + times(scale, side[t])
+
+
+@threaded
+def change_speed(row: F32, samples: Int, change: I64, sinc: F64, side: F32) -> None:
+    """Resamples the first samples of a row, which holds the result and then zeros: change = (rate, its length)."""
+    rate, result = change[0], min(change[1], row.size)
+    cutoff = min(1.0, 1.0 / (np.float64(rate) * _RATE_UNIT))
+    step, radius = cutoff * SINC_PHASES, np.int64(math.ceil(SINC_ZEROS / cutoff))
+    for t in range(result):
+        position = t * rate
+        left, fraction = position >> 32, np.float64(position & _FRACTION) * _RATE_UNIT
+        total = 0.0
+        for i in range(max(left - radius + 1, 0), min(left + radius + 1, samples)):
+            distance = times(abs(np.float64(i - left) - fraction), step)
+            k = np.int64(distance)
+            if k < SINC_ZEROS * SINC_PHASES:
+                weight = sinc[k] + times(sinc[k + 1] - sinc[k], distance - np.float64(k))
+                total = total + times(weight, np.float64(row[i]))
+        side[t] = np.float32(times(total, cutoff))
+    for t in range(result):
+        row[t] = side[t]
+    for t in range(result, samples):
+        row[t] = _ZERO
 
 
 @compiled
