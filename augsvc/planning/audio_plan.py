@@ -24,6 +24,7 @@ from augsvc.ops.kinds.audio import (
     SoundNoise,
     SoundSpeed,
     SoundTone,
+    SpecMasks,
 )
 from augsvc.ops.operation import Draw, Operation, Step
 from augsvc.ops.tree import Tree
@@ -55,11 +56,13 @@ class SoundPlan(Passes):
         """Plans a validated pipeline.
 
         Raises:
-            SpecInvalid: an operation needs the rate of the clips, and they came without one.
+            SpecInvalid: an operation needs the rate of the clips, and they came without one; or two draw spectrogram masks.
         """
         tree = Tree.of(steps)
         if clip.rate is None and (names := sorted({op.op for op in tree.operations if op.needs_rate})):
             raise SpecInvalid(f"{names[0]} needs the rate of the clips: set sample_rate", field="sample_rate")
+        if sum(isinstance(op, SpecMasks) for op in tree.operations) > 1:
+            raise SpecInvalid("a pipeline has at most one spec_mask: set its numbers of masks", field="pipeline")
         return SoundPlan(tree, plan_passes(tree, None, None), "fit:middle", clip)
 
     @property
@@ -80,6 +83,20 @@ class SoundPlan(Passes):
             if isinstance(operation, SoundFrame):
                 first = np.where(draw.selected, operation.first(draw, spare), first)
         return first
+
+    @property
+    def mask_counts(self) -> dict[str, int]:
+        """The numbers of masks that travel beside the sound, by tensor; none without SpecMasks."""
+        counts = [operation.counts for operation in self.operations if isinstance(operation, SpecMasks)]
+        return dict(zip(("time_masks", "freq_masks"), counts[0], strict=True)) if counts else {}
+
+    def masks(self, draws: Sequence[Draw], lengths: I64) -> dict[str, I64]:
+        """The intervals (N, k, 2) of each tensor, of clips of `lengths` samples (N,) after all steps; empty if not selected."""
+        for operation, draw in zip(self.operations, draws, strict=True):
+            if isinstance(operation, SpecMasks):
+                chosen = (np.where(draw.selected[:, None, None], mask, 0) for mask in operation.masks(draw, lengths))
+                return dict(zip(("time_masks", "freq_masks"), chosen, strict=True))
+        return {}
 
     def result_lengths(self, draws: Sequence[Draw], lengths: I64) -> I64:
         """The lengths (N,) after all steps."""
@@ -114,8 +131,8 @@ class SoundPlan(Passes):
     def _lower_operation(self, operation: Operation, draw: Draw, lengths: I64) -> list[SoundStep]:
         """Only selected clips get a curve, sections or knots: computing them takes as long as applying them."""
         rows = np.flatnonzero(draw.selected)
-        if isinstance(operation, SoundFrame):
-            return []  # the renderer has read the window
+        if isinstance(operation, SoundFrame | SpecMasks):
+            return []  # the renderer reads the window, the client applies the masks
         if isinstance(operation, SoundSpeed):
             return [self._resampling(operation, draw, lengths)]
         if isinstance(operation, SoundMove):

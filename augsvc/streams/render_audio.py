@@ -30,7 +30,8 @@ class SoundRenderer:
     def tensors(self) -> dict[str, TensorSpec]:
         """The rendered tensors of one sample."""
         lengths = {"lengths": TensorSpec("int32", ())} if self.pads else {}
-        return {"audio": TensorSpec("float32", (self.plan.clip.samples,)), **lengths}
+        masks = {name: TensorSpec("int32", (count, 2)) for name, count in self.plan.mask_counts.items()}
+        return {"audio": TensorSpec("float32", (self.plan.clip.samples,)), **lengths, **masks}
 
     def plain(self) -> "SoundRenderer":
         """The same renderer without operations."""
@@ -59,8 +60,8 @@ class SoundRenderer:
         check: Callable[[], None],
         stages: Stages,
     ) -> None:
-        """Fills `audio`, and `lengths` if clips are padded, in parallel chunks on the executor's threads, as
-        ImageRenderer.fill does.
+        """Fills `audio`, `lengths` if clips are padded, and the masks of spectrograms, in parallel chunks on the executor's
+        threads, as ImageRenderer.fill does.
         """
         chunks = list(ranges(len(samples), -(-len(samples) // self.executor.threads)))
         chunk_stages = stages.among(len(chunks))
@@ -75,8 +76,10 @@ class SoundRenderer:
                 for row, sample in enumerate(samples[rows]):
                     clips[row] = self._fit(sample, int(firsts[row]))
                 lengths = np.minimum(whole, self.plan.clip.samples)
-                if self.pads:
-                    arrays["lengths"][rows] = self.plan.result_lengths(draws, lengths)
+                results = self.plan.result_lengths(draws, lengths)
+                beside = self.plan.masks(draws, results) | ({"lengths": results} if self.pads else {})
+                for name, values in beside.items():
+                    arrays[name][rows] = values
             with chunk_stages.of("kernels"):
                 self.executor.run(self.plan, clips, lengths, draws, check)
 

@@ -21,6 +21,7 @@ from augsvc_client.errors import (
 from augsvc_client.loaders.augmenting import AugmentingDataLoader
 from augsvc_client.loaders.multi_view import MultiViewLoader
 from augsvc_client.loaders.remote import RemoteDataLoader
+from augsvc_client.spec_masks import apply_spec_masks
 
 __all__ = [
     "AugmentingDataLoader",
@@ -37,6 +38,7 @@ __all__ = [
     "StreamChanged",
     "Unauthorized",
     "WireError",
+    "apply_spec_masks",
 ]
 
 __version__ = "0.1.0"

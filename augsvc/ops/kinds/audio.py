@@ -10,6 +10,7 @@
     noise       a standard deviation, from the level of the clip, or       in order
                 absolute; sections that filter the noise
     erase       as SoundEnvelope, with gains of 0                          one after the other
+                SpecMasks: intervals that the client applies               none: at most one
 
 Full scale is ±1; values are not clipped unless an operation does so. A clip shorter than the stream's window is followed by
 zeros, which no operation sees: shifts and levels refer to the clip's own length.
@@ -138,6 +139,24 @@ class SoundErase(Operation):
         """Envelopes for clips of `lengths` samples (N,), 0 in the intervals."""
 
 
+class SpecMasks(Operation):
+    """Masks over time and frequency that travel as intervals, for features that the client computes: one in a pipeline."""
+
+    kind: ClassVar[Kind] = Kind.ERASE
+    media: ClassVar[str] = "audio"
+
+    @property
+    @abstractmethod
+    def counts(self) -> tuple[int, int]:
+        """The numbers of masks over time and over frequency."""
+
+    @abstractmethod
+    def masks(self, draw: Draw, lengths: I64) -> tuple[I64, I64]:
+        """Masks over time, in samples of clips of `lengths` samples (N,), and over frequency, in bins: (N, k, 2), first and last,
+        exclusive.
+        """
+
+
 class SoundFilter(Operation):
     """Filters a clip with second-order sections, from zero states."""
 
@@ -176,5 +195,5 @@ class SoundNoise(Operation):
 
 
 SOUND_KINDS = frozenset[type[Operation]](
-    {SoundFrame, SoundMove, SoundSpeed, SoundTone, SoundEnvelope, SoundFilter, SoundNoise, SoundErase}
+    {SoundFrame, SoundMove, SoundSpeed, SoundTone, SoundEnvelope, SoundFilter, SoundNoise, SoundErase, SpecMasks}
 )
