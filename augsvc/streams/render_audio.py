@@ -78,8 +78,8 @@ class SoundRenderer:
                 lengths = np.minimum(whole, self.plan.clip.samples)
                 results = self.plan.result_lengths(draws, lengths)
                 beside = self.plan.masks(draws, results) | ({"lengths": results} if self.pads else {})
-                for name, values in beside.items():
-                    arrays[name][rows] = values
+                for name in beside.keys() & arrays.keys():  # a golden value renders the sound alone
+                    arrays[name][rows] = beside[name]
             with chunk_stages.of("kernels"):
                 self.executor.run(self.plan, clips, lengths, draws, check)
 

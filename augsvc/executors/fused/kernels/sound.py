@@ -75,21 +75,31 @@ class SoundArgs(NamedTuple):
     quantiles: I16  # 65536, DEVIATE_BITS
 
 
+def _rounded_product(context: Any, builder: Any, arguments: Any, ir_type: Any, instruction: str) -> Any:
+    if isinstance(context, CPUContext):
+        return builder.fmul(*arguments)
+    function = ir.FunctionType(ir_type, [ir_type, ir_type])
+    return builder.call(cgutils.get_or_insert_function(builder.module, function, instruction), arguments)
+
+
 @intrinsic  # type: ignore[untyped-decorator]
 def times(_: Any, one: Any, other: Any) -> Any:
-    """A product of two float32 or two float64, rounded. A GPU's compiler fuses a plain one with the sum after it."""
-    kind, ir_type, suffix = (
-        (types.float64, ir.DoubleType(), "d") if one == types.float64 else (types.float32, ir.FloatType(), "f")
-    )
+    """A product of two float32, rounded. A GPU's compiler fuses a plain one with the sum after it."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        if isinstance(context, CPUContext):
-            return builder.fmul(*arguments)
-        rounded_product = ir.FunctionType(ir_type, [ir_type, ir_type])
-        multiply = cgutils.get_or_insert_function(builder.module, rounded_product, "llvm.nvvm.mul.rn." + suffix)
-        return builder.call(multiply, arguments)
+        return _rounded_product(context, builder, arguments, ir.FloatType(), "llvm.nvvm.mul.rn.f")
 
-    return kind(kind, kind), build
+    return types.float32(types.float32, types.float32), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def times64(_: Any, one: Any, other: Any) -> Any:
+    """The same of two float64."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _rounded_product(context, builder, arguments, ir.DoubleType(), "llvm.nvvm.mul.rn.d")
+
+    return types.float64(types.float64, types.float64), build
 
 
 @intrinsic  # type: ignore[untyped-decorator]

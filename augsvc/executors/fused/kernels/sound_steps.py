@@ -31,6 +31,7 @@ from augsvc.executors.fused.kernels.sound import (
     power_of_two,
     square,
     times,
+    times64,
 )
 from augsvc.numerics.fir import SINC_PHASES, SINC_ZEROS
 
@@ -68,12 +69,12 @@ def _filter_pair(clip: F32, sections: F64) -> None:
     for begin in range(0, clip.size, FLUSH):
         for t in range(begin, min(begin + FLUSH, clip.size)):
             x = np.float64(clip[t])
-            y = times(b0, x) + u0
-            u0 = times(b1, x) - times(a1, y) + u1
-            u1 = times(b2, x) - times(a2, y)
-            z = times(d0, y) + v0
-            v0 = times(d1, y) - times(c1, z) + v1
-            v1 = times(d2, y) - times(c2, z)
+            y = times64(b0, x) + u0
+            u0 = times64(b1, x) - times64(a1, y) + u1
+            u1 = times64(b2, x) - times64(a2, y)
+            z = times64(d0, y) + v0
+            v0 = times64(d1, y) - times64(c1, z) + v1
+            v1 = times64(d2, y) - times64(c2, z)
             clip[t] = np.float32(min(max(z, -largest), largest))
         u0, u1, v0, v1 = _flush(u0), _flush(u1), _flush(v0), _flush(v1)
 
@@ -155,12 +156,12 @@ def change_speed(row: F32, samples: Int, change: I64, sinc: F64, side: F32) -> N
         left, fraction = position >> 32, np.float64(position & _FRACTION) * _RATE_UNIT
         total = 0.0
         for i in range(max(left - radius + 1, 0), min(left + radius + 1, samples)):
-            distance = times(abs(np.float64(i - left) - fraction), step)
+            distance = times64(abs(np.float64(i - left) - fraction), step)
             k = np.int64(distance)
             if k < SINC_ZEROS * SINC_PHASES:
-                weight = sinc[k] + times(sinc[k + 1] - sinc[k], distance - np.float64(k))
-                total = total + times(weight, np.float64(row[i]))
-        side[t] = np.float32(times(total, cutoff))
+                weight = sinc[k] + times64(sinc[k + 1] - sinc[k], distance - np.float64(k))
+                total = total + times64(weight, np.float64(row[i]))
+        side[t] = np.float32(times64(total, cutoff))
     for t in range(result):
         row[t] = side[t]
     for t in range(result, samples):

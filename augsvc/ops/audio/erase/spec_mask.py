@@ -11,13 +11,15 @@ from augsvc.ops.laws import INTEGERS
 from augsvc.ops.operation import Draw, Drawn, Interval
 
 _MOST = 16
+_BINS = Drawn(lane=5, low=0.0, high=4096.0, count=_MOST, law=INTEGERS, unit="bins")
 
 
 class SpecMask(SpecMasks):
     """Draws SpecAugment's masks over time and frequency; `augsvc_client.apply_spec_masks` applies them to features.
 
     The sound stays as it is. A batch gets `time_masks` (N, k, 2) and `freq_masks` (N, k, 2): first and last, exclusive, in
-    samples and in `bins`. Widths are uniform up to `time_width`, a fraction of the clip, and `freq_width` bins; positions are uniform.
+    samples and in `bins`. Widths are uniform up to `time_width`, a fraction of the clip, and `freq_width` bins; positions are
+    uniform.
     """
 
     elsewhere = {
@@ -31,10 +33,7 @@ class SpecMask(SpecMasks):
     freq_masks: Annotated[int, Field(ge=0, le=_MOST, strict=True)] = 2
     bins: Annotated[int, Field(ge=1, le=4096, strict=True)] = 80
     time_width: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0, count=_MOST, unit="of the clip")] = (0.0, 0.05)
-    freq_width: Annotated[Interval, Drawn(lane=5, low=0.0, high=4096.0, count=_MOST, law=INTEGERS, unit="bins")] = (
-        0.0,
-        27.0,
-    )
+    freq_width: Annotated[Interval, _BINS] = (0.0, 27.0)
     time_position: Annotated[Interval, Drawn(lane=9, low=0.0, high=1.0, count=_MOST)] = (0.0, 1.0)
     freq_position: Annotated[Interval, Drawn(lane=13, low=0.0, high=1.0, count=_MOST)] = (0.0, 1.0)
 
