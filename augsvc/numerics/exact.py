@@ -148,10 +148,12 @@ def _rotate(a: list[list[float]], vectors: list[list[float]], p: int, q: int) ->
 def to_fixed(value: F64, bits: int) -> I64:
     """Rounded to `bits` fraction bits, halves upwards; clamped to ±2**62, because CPUs overflow in different ways."""
     scaled = np.floor(value * float(1 << bits) + 0.5)
-    if np.isnan(scaled).any():
+    low, high = np.minimum.reduce(scaled, axis=None, initial=0.0), np.maximum.reduce(scaled, axis=None, initial=0.0)
+    if low != low:  # NaN
         raise ValueError("cannot round NaN")
-    clamped = np.minimum(np.maximum(scaled, -_MAX_FIXED), _MAX_FIXED)  # np.clip takes 6 µs longer, 17 times per batch
-    return clamped.astype(np.int64)
+    if low < -_MAX_FIXED or high > _MAX_FIXED:
+        scaled = np.minimum(np.maximum(scaled, -_MAX_FIXED), _MAX_FIXED)
+    return scaled.astype(np.int64)
 
 
 def from_fixed(value: I64, bits: int) -> F64:

@@ -188,10 +188,9 @@ class Plan(Passes):
             selected = draws[index].selected
             onto = frame.matrix(draws[index], sources, self.canvas)
             matrix, fitted = np.where(selected[:, None, None], onto, matrix), ~selected
-        rows = np.flatnonzero(fitted).tolist()
-        fits = {size: fit_matrix(size, self.canvas, self.fit)[0] for size in {sizes[row] for row in rows}}
-        for row in rows:
-            matrix[row] = fits[sizes[row]]
+        if fitted.any():
+            fits = {size: fit_matrix(size, self.canvas, self.fit) for size in set(sizes)}
+            matrix[fitted] = np.concatenate([fits[size] for size in sizes])[fitted]
         require_scale(matrix, sizes)
         return matrix
 

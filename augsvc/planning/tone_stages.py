@@ -20,7 +20,7 @@ from augsvc.ops.operation import Draw, Statistic
 MAX_COEFFICIENT = 32768.0  # of a merged colour matrix: with 16 fraction bits it fits 32-bit integers
 SECTOR_BITS = 15  # fraction bits of a hue in sectors
 TURN = 6 << SECTOR_BITS
-_IDENTITY_TABLE = np.arange(TABLE_ENTRIES, dtype=np.float64) / (TABLE_ENTRIES - 1)
+_IDENTITY_TABLE = exact.to_fixed(np.arange(TABLE_ENTRIES, dtype=np.float64) / (TABLE_ENTRIES - 1), UNIT_BITS)
 _IDENTITY_HSV = np.array([0, 1 << UNIT_BITS, 0, 1 << UNIT_BITS, 0])
 
 
@@ -32,8 +32,26 @@ class ToneStage:
     matrix_rows: Bools
     hsv: I64 | None  # N,5: turns in units of 1/TURN; gain and shift of saturation, of value, UNIT_BITS fraction bits
     hsv_rows: Bools
-    table: I64 | None  # N,1 or C,TABLE_ENTRIES, UNIT_BITS fraction bits: one for all channels or one for each
+    # rows, and their tables or one for all of them: R or 1,1 or C,TABLE_ENTRIES, for all channels or each, UNIT_BITS fraction
+    # bits; a later one replaces those before. An array of all took 3 ms a batch of RandAugment, in page faults
+    tables: Sequence[tuple[I64, I64]]
     table_rows: Bools
+
+    @property
+    def planes(self) -> int:
+        """The most tables that a sample has: 1, one for each channel, or 0."""
+        return max((int(table.shape[1]) for _, table in self.tables), default=0)
+
+    @property
+    def table(self) -> I64 | None:
+        """The tables of all samples (N, planes, TABLE_ENTRIES), the identity where one has none; or None."""
+        if not self.tables:
+            return None
+        tables = np.empty((len(self.table_rows), self.planes, TABLE_ENTRIES), np.int64)
+        tables[~self.table_rows] = _IDENTITY_TABLE
+        for rows, table in self.tables:
+            tables[rows] = table
+        return tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +80,8 @@ def merge_tones(
 
     A stage is opened by what cannot merge with the last one: a matrix after HSV or a table, HSV after HSV or a table, and a
     table with jumps after another one, through which its jumps would become ramps. Tones that exclude each other share a
-    stage, which has one of them for each sample. Each is lowered for the samples that it is selected for.
+    stage, which has one of them for each sample. Each is lowered for the samples that it is selected for, or for one of them
+    if it is the same for all.
     """
     stages: list[_OpenStage] = []
     for step in steps:
@@ -71,7 +90,8 @@ def merge_tones(
         selected = rows[draw.selected[rows]]
         shares = bool(stages) and all(are_exclusive(other, step.index) for other in stages[-1].operations)
         previous = _Part.MATRIX
-        for part, value in _lower(step, draw.take(rows), canvas, statistics.take(rows)):
+        lowered = rows[:1] if not step.statistics and draw.is_constant else rows
+        for part, value in _lower(step, draw.take(lowered), canvas, statistics.take(lowered)):
             shares = shares and (part > previous or part is _Part.MATRIX is previous)
             if not (stages and (shares or stages[-1].takes(part, step.tone.continuous))):
                 stages.append(_OpenStage.empty(len(draw.selected), canvas.channels))
@@ -122,7 +142,7 @@ class _OpenStage:
     hsv_rows: Bools
     table_rows: Bools
     hsv: I64 | None = None
-    table: F64 | None = None
+    tables: list[tuple[I64, F64]] = field(default_factory=list)  # ascending rows, and R or 1,1 or C,TABLE_ENTRIES
     operations: list[int] = field(default_factory=list)  # their indices in the pipeline
 
     @staticmethod
@@ -133,11 +153,11 @@ class _OpenStage:
     def takes(self, part: _Part, continuous: bool) -> bool:
         """Whether a part can follow what is in this stage."""
         if part is _Part.TABLE:
-            return self.table is None or continuous
-        return self.hsv is None and self.table is None
+            return not self.tables or continuous
+        return self.hsv is None and not self.tables
 
     def add(self, index: int, part: _Part, value: F64 | Hsv, rows: I64) -> None:
-        """Adds a part with its values for the samples in `rows`; of other samples there may be one, if `rows` is empty."""
+        """Adds a part with its values for the samples in `rows`, or one for all of them; of another sample if `rows` is empty."""
         if index not in self.operations:
             self.operations.append(index)
         if isinstance(value, Hsv):
@@ -158,20 +178,29 @@ class _OpenStage:
         self.hsv_rows[rows] = (fixed != _IDENTITY_HSV).any(axis=1)
 
     def _add_table(self, table: F64, rows: I64) -> None:
-        if self.table is None:
-            self.table = np.tile(_IDENTITY_TABLE, (len(self.matrix), table.shape[1], 1))
-        if self.table.shape[1] < table.shape[1]:
-            self.table = np.repeat(self.table, table.shape[1], axis=1)
-        tables, follows = table[: len(rows)], self.table_rows[rows]
-        self.table[rows[~follows]] = tables[~follows]  # not read through the identity: that took 0.2 ms a sample
-        if follows.any():
-            self.table[rows[follows]] = read_table(tables[follows], self.table[rows[follows]])
+        follows = self.table_rows[rows]
+        if follows.any():  # not read through the identity: that took 0.2 ms a sample
+            before = self._tables_of(rows[follows])
+            after = np.empty((len(rows), max(before.shape[1], table.shape[1]), TABLE_ENTRIES))
+            after[:] = table[: len(rows)]
+            after[follows] = read_table(after[follows], before)
+            table = after
+        self.tables.append((rows, table))
         self.table_rows[rows] = True
+
+    def _tables_of(self, rows: I64) -> F64:
+        """The tables so far of samples that have one."""
+        planes = max(table.shape[1] for _, table in self.tables)
+        tables = np.empty((len(rows), planes, TABLE_ENTRIES))
+        for held, table in self.tables:
+            shared = np.isin(rows, held)
+            tables[shared] = table[np.searchsorted(held, rows[shared])] if len(table) == len(held) else table
+        return tables
 
     def close(self) -> ToneStage:
         """The stage in fixed point."""
-        table = None if self.table is None else exact.to_fixed(self.table, UNIT_BITS)
         # a row too large for fixed point is scaled down as a whole: it saturates where it did before
         strength = np.maximum(np.abs(self.matrix).max(axis=2, keepdims=True), MAX_COEFFICIENT)
         matrix = exact.to_fixed(self.matrix * (MAX_COEFFICIENT / strength), UNIT_BITS)
-        return ToneStage(matrix, self.matrix_rows, self.hsv, self.hsv_rows, table, self.table_rows)
+        tables = [(rows, exact.to_fixed(table, UNIT_BITS)[: len(rows)]) for rows, table in self.tables]
+        return ToneStage(matrix, self.matrix_rows, self.hsv, self.hsv_rows, tables, self.table_rows)

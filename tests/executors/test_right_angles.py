@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from augsvc.executors.fused.kernels import gather
 from augsvc.executors.fused.kernels.compiled import entry
 from augsvc.executors.fused.kernels.sampling import Source
-from augsvc.executors.fused.kernels.scratch import Points
+from augsvc.executors.fused.kernels.scratch import Points, allocate_aligned_rows
 from augsvc.executors.fused.lower_image import lower_move
 from augsvc.numerics.geometry import Camera, Canvas
 from augsvc.ops.kinds.border import Padding
@@ -29,9 +29,9 @@ TURNS = [
 @entry
 def by_rows(source, camera, border, fill, channels, height, width, out):
     points = Points(np.empty((2, width), np.uint32), np.empty((2, width), np.uint64), np.empty(3 * width, np.uint32))
-    image = Source(source, channels, channels, 1, 0)
+    image, aligned = Source(source, channels, channels, 1, 0), allocate_aligned_rows(channels, width)
     for y in range(height):
-        gather.resample_row(image, camera, border, fill, y, points, out[y])
+        gather.resample_row(image, camera, border, fill, y, points, aligned, out[y])
 
 
 @entry

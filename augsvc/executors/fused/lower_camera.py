@@ -3,6 +3,7 @@
 import numpy as np
 
 from augsvc.arrays import I64
+from augsvc.executors.fused.kernels.camera import HEIGHT, IDENTICAL, LEFT, OFFSETS
 from augsvc.executors.fused.kernels.sampling import TO_CORNER
 from augsvc.numerics import exact
 from augsvc.numerics.geometry import MATRIX_BITS, Camera, Canvas
@@ -10,35 +11,35 @@ from augsvc.numerics.geometry import MATRIX_BITS, Camera, Canvas
 
 def lower_camera(camera: Camera, sizes: I64, canvas: Canvas) -> I64:
     """One row per sample, for sources of (H, W) `sizes` (n, 2): kernels/camera.py has the layout."""
-    n, taps = len(sizes), camera.taps
+    n, taps, tilted = len(sizes), camera.taps, camera.perspective
     slopes, lean, length = camera.backward[:, :, :2], camera.depth[:, None, :2], sizes[:, ::-1, None]
-    inverse = -(-(1 << 32) // (taps[:, 0] * taps[:, 1]))
-    identical = camera.identical & (sizes == [canvas.height, canvas.width]).all(axis=1)
-    rows = [
-        lower_mapping(camera, sizes),
-        np.column_stack((taps, inverse, identical)),
-        _lower_reach(camera, slopes, lean, length),
-        _lower_edges(slopes),
-        _lower_edges(length * lean - slopes),
-        _lower_offsets(np.concatenate((slopes, lean), axis=1), taps).reshape(n, -1),
-    ]
-    return np.concatenate(rows, axis=1)
+    rows = np.empty((n, OFFSETS + 6 * int(taps.max(initial=1))), np.int64)
+    lower_mapping(camera, tilted, sizes, rows)
+    rows[:, 12:14] = taps
+    rows[:, 14] = -(-(1 << 32) // (taps[:, 0] * taps[:, 1]))
+    rows[:, IDENTICAL] = camera.identical & (sizes == (canvas.height, canvas.width)).all(axis=1)
+    rows[:, 16:LEFT] = _lower_reach(camera, tilted, slopes, lean, length)
+    rows[:, LEFT:OFFSETS] = _lower_edges(np.concatenate((slopes, length * lean - slopes), axis=1))
+    rows[:, OFFSETS:] = _lower_offsets(np.concatenate((slopes, lean), axis=1), taps).reshape(n, -1)
+    return rows
 
 
-def lower_mapping(camera: Camera, sizes: I64) -> I64:
-    """The mapping and the size of the source: (n, 12)."""
-    perspective = np.zeros(len(sizes), np.int64)
-    perspective[camera.perspective] = 1
-    return np.column_stack((camera.backward.reshape(-1, 6), camera.depth, perspective, sizes))
+def lower_mapping(camera: Camera, tilted: I64, sizes: I64, rows: I64) -> None:
+    """The mapping and the size of the source, into the first twelve columns of `rows`; samples `tilted` have perspective."""
+    rows[:, :6] = camera.backward.reshape(-1, 6)
+    rows[:, 6:9] = camera.depth
+    rows[:, 9] = 0
+    rows[tilted, 9] = 1
+    rows[:, HEIGHT:12] = sizes
 
 
-def _lower_reach(camera: Camera, slopes: I64, lean: I64, length: I64) -> I64:
+def _lower_reach(camera: Camera, tilted: I64, slopes: I64, lean: I64, length: I64) -> I64:
     """The least and greatest offsets of samples (n, 5). Of depth 0 without perspective, and there with TO_CORNER."""
     reach = np.zeros((len(slopes), 5), np.int64)
     first, last = _outer_offsets(slopes, camera.taps)
     reach[:, 0:2] = np.minimum(first, last).sum(axis=2) + TO_CORNER
     reach[:, 2:4] = np.maximum(first, last).sum(axis=2) + TO_CORNER
-    if (tilted := camera.perspective).size:
+    if tilted.size:
         slopes, lean, length, taps = slopes[tilted], lean[tilted], length[tilted], camera.taps[tilted]
         reach[tilted, 0:2] = _min_offset(slopes - lean, taps)
         reach[tilted, 2:4] = -_min_offset((length - 1) * lean - slopes, taps)

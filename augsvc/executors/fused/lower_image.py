@@ -31,7 +31,20 @@ from augsvc.numerics import exact
 from augsvc.numerics.geometry import Camera, Canvas, Interpolation
 from augsvc.numerics.rng import seed_key
 from augsvc.ops.kinds.border import EDGE, Padding, PaddingMode
-from augsvc.ops.kinds.image import UNIT_BITS, Additive, Deviates, Erase, Filter, Frame, Move, Noise, Replace, Tone, Warp
+from augsvc.ops.kinds.image import (
+    TABLE_ENTRIES,
+    UNIT_BITS,
+    Additive,
+    Deviates,
+    Erase,
+    Filter,
+    Frame,
+    Move,
+    Noise,
+    Replace,
+    Tone,
+    Warp,
+)
 from augsvc.ops.kinds.opaque import Opaque
 from augsvc.ops.operation import Draw, Operation
 from augsvc.planning import labels
@@ -120,7 +133,9 @@ def lower_move(camera: Camera, pass_: Pass, canvas: Canvas, images: Sequence[Pix
 
 def _lower_fill(padding: Padding, canvas: Canvas) -> npt.NDArray[np.uint16]:
     """The fill as three values; equal ones on a canvas of one channel."""
-    return np.resize(_to_value(exact.to_fixed(padding.levels(canvas), UNIT_BITS)), 3).astype(np.uint16)
+    fill = np.empty(3, np.uint16)
+    fill[:] = _to_value(exact.to_fixed(padding.levels(canvas), UNIT_BITS))
+    return fill
 
 
 def lower_warps(cameras: Sequence[Camera | None], n: int) -> WarpArgs:
@@ -142,11 +157,13 @@ def lower_masks(moves: labels.Moves, masks: Sequence[U8], size: tuple[int, int])
     """The moves from masks uint8 (H, W), whose memory the arguments point to, to a canvas of (H, W) pixels."""
     sizes = np.array([mask.shape for mask in masks], dtype=np.int64)
     canvases = np.broadcast_to(size, sizes.shape)
-    rows = [lower_mapping(camera, canvases if k else sizes) for k, (camera, _) in enumerate(moves)]
+    rows = np.empty((len(masks), len(moves), 12), np.int64)
+    for k, (camera, _) in enumerate(moves):
+        lower_mapping(camera, camera.perspective, canvases if k else sizes, rows[:, k])
     borders = np.array([_MODES[padding.mode] for _, padding in moves], np.int64)
     outside = np.array([padding.mask_fill for _, padding in moves], np.uint8)
     warp = lower_warps([camera for camera, _ in moves], len(masks))
-    return MaskArgs(_addresses(masks), borders, np.stack(rows, axis=1), warp, outside)
+    return MaskArgs(_addresses(masks), borders, rows, warp, outside)
 
 
 def _addresses(arrays: Sequence[Pixels]) -> npt.NDArray[np.uint64]:
@@ -156,8 +173,8 @@ def _addresses(arrays: Sequence[Pixels]) -> npt.NDArray[np.uint64]:
 def lower_tones(stages: Sequence[ToneStage], n: int, channels: int) -> ToneArgs:
     """The tone stages of a pass; there may be none."""
     count = len(stages)
-    tables = [stage.table.shape[1:] for stage in stages if stage.table is not None]
-    curves = np.zeros((n, count, *max(tables, default=(1, 0))), np.uint32)
+    planes = max((stage.planes for stage in stages), default=0)
+    curves = np.zeros((n, count, max(planes, 1), TABLE_ENTRIES if planes else 0), np.uint32)
     gains, shifts = np.zeros((n, count, channels, channels), np.int32), np.zeros((n, count, channels), np.int64)
     hsv = np.zeros((n, count, 5 if any(stage.hsv is not None for stage in stages) else 0), np.int32)
     matrix_rows, hsv_rows, curve_rows = (np.zeros((n, count), np.uint8) for _ in range(3))
@@ -168,9 +185,9 @@ def lower_tones(stages: Sequence[ToneStage], n: int, channels: int) -> ToneArgs:
         if stage.hsv is not None:
             hsv[:, k] = np.clip(stage.hsv, -MAX_COEFFICIENT, MAX_COEFFICIENT)
             hsv_rows[:, k] = stage.hsv_rows
-        if stage.table is not None:
-            curves[:, k] = np.clip(stage.table, 0, ONE)
-            curve_rows[:, k] = stage.table_rows
+        for rows, table in stage.tables:
+            curves[rows, k] = np.clip(table, 0, ONE)
+        curve_rows[:, k] = stage.table_rows
     return ToneArgs(gains, shifts, hsv, curves, matrix_rows, hsv_rows, curve_rows)
 
 

@@ -189,7 +189,8 @@ class Tone(Operation):
     """Maps the colour of each pixel, independent of its position, by what it implements of `matrix`, `hsv`, `table` and
     `final_matrix`, applied in this order. Which of them are None depends on the settings and the canvas alone.
 
-    `statistics` has what the operations of the pass request, of the pass's incoming pixels.
+    `statistics` has what the operations of the pass request, of the pass's incoming pixels. What a sample gets depends on its
+    values of parameters and these alone: where all have the same, one is lowered for all of them.
     """
 
     kind: ClassVar[Kind] = Kind.TONE

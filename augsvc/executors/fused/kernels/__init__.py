@@ -15,6 +15,7 @@
     scratch.py       a CPU thread's temporaries
     memory.py        bytes by address, and vectors of bytes through a table, on the CPU
     gather.py        a row of a canvas from its source, on the CPU
+    gather_aligned.py … whose rows stay rows
     gather_values.py … from another canvas, or from a deep source
     gather_warped.py … and of a warped canvas
     gather_cubic.py  … and by cubic weights or the nearest pixel

@@ -8,7 +8,7 @@
                  21 … 32   Edges: left, top, right, bottom
                  33 …      the samples' offsets, six columns for each sample along an axis of a canvas pixel
 
-lower_image.py writes the rows in this order. A mask needs the first twelve columns only. Coordinates are in source pixels
+lower_camera.py writes the rows in this order. A mask needs the first twelve columns only. Coordinates are in source pixels
 with 32 fraction bits.
 """
 

@@ -41,6 +41,7 @@ from augsvc.executors.fused.kernels.mask import (
     read_view,
 )
 from augsvc.executors.fused.kernels.memory import bytes_at, values_at
+from augsvc.executors.fused.kernels.noise import is_free_of_noise
 from augsvc.executors.fused.kernels.row_filter import filter_horizontal, filter_vertical, read_kernel
 from augsvc.executors.fused.kernels.rows import add_noises, apply_tones, copy, fill_rectangles, store_row
 from augsvc.executors.fused.kernels.sampling import Source
@@ -52,14 +53,17 @@ from augsvc.executors.fused.kernels.warp import read_lattice
 def render(first: Int, last: Int, args: PassArgs, before: U16, canvas: U16) -> None:
     """One pass over the samples first … last − 1.
 
-    `canvas` (N, C, H, W) takes values that are not encoded; a pass without sources reads `before`, which may be the same array
-    if nothing moves.
+    `canvas` (N, C, H, W) takes values that are not encoded; a pass without sources reads `before`, which is the same array if
+    nothing moves and nothing is encoded.
     """
     channels, height, width = canvas.shape[1], canvas.shape[2], canvas.shape[3]
     scratch = allocate_scratch(channels, height, width, args)
     shape = CanvasShape(channels, height, width)
     move, reads_sources = args.move, args.move.origin == FROM_SOURCES
+    in_place = move.origin == FROM_CANVAS and not args.out.encoded
     for n in range(first, last):
+        if in_place and _changes_nothing(args, n):
+            continue
         size = move.cameras[n, HEIGHT] * move.cameras[n, WIDTH] * channels
         source = Source(carray(bytes_at(move.addresses[n]), size if reads_sources else 0), channels, channels, 1, 0)
         if move.origin == FROM_DEEP_SOURCES:
@@ -68,6 +72,18 @@ def render(first: Int, last: Int, args: PassArgs, before: U16, canvas: U16) -> N
             values = before.reshape(-1)[:0] if reads_sources else before[n].reshape(-1)
         if not render_levels(n, source, args, shape, scratch.levels, scratch.points):
             _render_sample(n, source, values, args, canvas, scratch)
+
+
+@compiled
+def _changes_nothing(args: PassArgs, n: Int) -> bool:
+    """Whether no stage of a pass without moves was selected for sample n: in a layer of RandAugment, for half of the samples."""
+    for stage in range(args.tone.matrix_rows.shape[1]):
+        if args.tone.matrix_rows[n, stage] or args.tone.hsv_rows[n, stage] or args.tone.curve_rows[n, stage]:
+            return False
+    for k in range(args.erase.boxes.shape[1]):
+        if args.erase.boxes[n, k, 0] < args.erase.boxes[n, k, 2]:
+            return False
+    return args.blur.radius[n] == 0 and is_free_of_noise(args.noise, n)
 
 
 @compiled
@@ -110,7 +126,7 @@ def _read_row(args: PassArgs, n: Int, source: Source, values: U16, y: Int, scrat
         elif move.interpolation != BILINEAR:
             interpolate_row(source, move, n, y, scratch.cubic, row)
         else:
-            resample_row(source, camera, move.border, move.fill, y, scratch.points, row)
+            resample_row(source, camera, move.border, move.fill, y, scratch.points, scratch.aligned, row)
     elif move.origin == FROM_CANVAS or camera[IDENTICAL]:
         width, plane = row.size // channels, values.size // channels
         for c in range(channels):

@@ -27,9 +27,10 @@ from augsvc.executors.fused.kernels.camera import (
 )
 from augsvc.executors.fused.kernels.compiled import compiled, inlined
 from augsvc.executors.fused.kernels.edges import interior_span, visible_fraction, visible_span
+from augsvc.executors.fused.kernels.gather_aligned import interpolate_aligned, keeps_rows, prepare_samples
 from augsvc.executors.fused.kernels.memory import eight_bytes
 from augsvc.executors.fused.kernels.sampling import TO_CORNER, Source, average, blend, sample_at, weight
-from augsvc.executors.fused.kernels.scratch import Points
+from augsvc.executors.fused.kernels.scratch import AlignedRows, Points
 
 
 @compiled
@@ -45,12 +46,18 @@ def copy_row(source: U8, channels: Int, y: Int, row: U16) -> None:
 
 
 @compiled
-def resample_row(source: Source, camera: I64, border: Int, fill: U16, y: Int, points: Points, row: U16) -> None:
-    """A row through a camera: the interior pixels together, those near an edge one by one."""
-    channels, whole_pixels = source.channels, shows_whole_pixels(camera, y)
+def resample_row(
+    source: Source, camera: I64, border: Int, fill: U16, y: Int, points: Points, aligned: AlignedRows, row: U16
+) -> None:
+    """A row through a camera, from row 0 on: the interior pixels together, those near an edge one by one."""
+    channels, whole_pixels, is_aligned = source.channels, shows_whole_pixels(camera, y), keeps_rows(camera)
+    if is_aligned and y == 0:
+        prepare_samples(camera, row.size // channels, aligned)
     begin, end = resample_ends(source, camera, border, fill, y, whole_pixels, row)
     if begin < end and whole_pixels:
         _copy_pixels(source.values, camera, channels, y, begin, end, row)
+    elif begin < end and is_aligned:
+        interpolate_aligned(source, camera, y, begin, end, aligned, row)
     elif begin < end:
         _interpolate_pixels(source, camera, y, begin, end, points, row)
 

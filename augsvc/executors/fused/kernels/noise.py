@@ -19,6 +19,15 @@ def is_idle(noise: NoiseArgs, n: Int, k: Int) -> bool:
     return bool((noise.strengths[n, k, 0] | noise.strengths[n, k, 1] | noise.strengths[n, k, 2]) == 0)
 
 
+@compiled
+def is_free_of_noise(noise: NoiseArgs, n: Int) -> bool:
+    """Whether no noise changes sample n."""
+    active = 0
+    for k in range(noise.laws.size):
+        active += not is_idle(noise, n, k)
+    return bool(active == 0)
+
+
 @inlined
 def add_noise(noise: NoiseArgs, n: Int, k: Int, value: Int, bits: Int) -> Int:
     """A value of sample n after noise k, by its 16-bit number."""

@@ -24,6 +24,8 @@ from augsvc.executors.fused.kernels.memory import VECTOR_BYTES
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK
 
 LEVELS = 256
+HELD_ROWS = 4  # a power of two: those that two samples of a pixel lie between
+ALIGNED_SAMPLES = 4  # along a row, at most
 BLOCKS_PER_VECTOR = 8  # blocks of random numbers that one vector holds
 
 
@@ -34,6 +36,17 @@ class Points(NamedTuple):
 
     places: U32  # 2,W: the number of the upper left pixel; two weights of 12 bits
     pixels: U64  # 2,W: the upper and the lower two pixels
+    sums: U32  # C·W
+
+
+class AlignedRows(NamedTuple):
+    """Rows of a source at the samples of all columns, T = ALIGNED_SAMPLES at most; and what places them."""
+
+    columns: U32  # T·W: the left one of the two pixels that a sample lies between
+    weights: U32  # T·W
+    pairs: U64  # T·W
+    held: I64  # HELD_ROWS: the row of the source that each of `values` is
+    values: U32  # HELD_ROWS,C·T·W
     sums: U32  # C·W
 
 
@@ -83,6 +96,7 @@ class LevelRows(NamedTuple):
     tables: U8  # C,256
     shared: U8  # 1: whether all channels have the same table
     planes: U8  # C, W and more
+    line: U8  # C·W
 
 
 class Scratch(NamedTuple):
@@ -91,6 +105,7 @@ class Scratch(NamedTuple):
     row: U16  # C·W: channel c is row[c·W : (c + 1)·W]
     levels: LevelRows
     points: Points
+    aligned: AlignedRows
     warp: WarpRows
     cubic: CubicRows
     rows: FilterRows
@@ -116,10 +131,11 @@ def allocate_scratch(channels: Int, height: Int, width: Int, args: PassArgs) -> 
         np.empty((channels, LEVELS), np.uint8),
         np.empty(1, np.uint8),
         np.empty((channels, whole_vectors), np.uint8),
+        np.empty(row_size, np.uint8),
     )
     filters, warped = FilterRows(ring, padded, sums, wide_sums), allocate_warp_rows(width, args.warp)
-    cubic = _allocate_cubic_rows(channels, width, args.move)
-    return Scratch(np.empty(row_size, np.uint16), levels, points, warped, cubic, filters, randoms)
+    cubic, aligned = _allocate_cubic_rows(channels, width, args.move), allocate_aligned_rows(channels, width)
+    return Scratch(np.empty(row_size, np.uint16), levels, points, aligned, warped, cubic, filters, randoms)
 
 
 @entry
@@ -134,6 +150,20 @@ def _allocate_cubic_rows(channels: Int, width: Int, move: MoveArgs) -> CubicRows
     pixels, weights = np.empty((columns, count), np.int32), np.empty((columns, count), np.int32)
     counts, totals = np.empty(columns, np.int64), np.empty(columns, np.int64)
     return CubicRows(pixels, weights, counts, totals, np.empty(2, np.int64), np.empty(channels * side, np.int64))
+
+
+@entry
+def allocate_aligned_rows(channels: Int, width: Int) -> AlignedRows:
+    """Temporaries for one row after the other."""
+    size = ALIGNED_SAMPLES * width
+    return AlignedRows(
+        np.empty(size, np.uint32),
+        np.empty(size, np.uint32),
+        np.empty(size, np.uint64),
+        np.empty(HELD_ROWS, np.int64),
+        np.empty((HELD_ROWS, channels * size), np.uint32),
+        np.empty(channels * width, np.uint32),
+    )
 
 
 @entry

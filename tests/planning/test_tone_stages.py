@@ -1,0 +1,51 @@
+"""Colour maps that are the same for all samples are lowered once."""
+
+import numpy as np
+import pytest
+
+from augsvc.numerics.geometry import Canvas
+from augsvc.numerics.rng import Address
+from augsvc.ops.image.color.gamma import Gamma
+from augsvc.ops.kinds.image import Statistics
+from augsvc.ops.pipeline import parse_pipeline
+from augsvc.planning.image_plan import Plan
+
+SAMPLES = 8
+
+
+def tables(pipeline, rows=slice(None)):
+    """The only stage's tables and the rows that have one, for some of the samples."""
+    plan = Plan.of(parse_pipeline(pipeline), Canvas(4, 5, 3), "cover")
+    draws = [draw.take(rows) for draw in plan.draw(3, Address(np.arange(SAMPLES), 0, 0))]
+    (stage,) = plan.tones(plan.passes[0], draws, Statistics())
+    return stage.table, stage.table_rows
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "most"),
+    [
+        ([{"op": "gamma", "gamma": 1.3}], 1),
+        ([{"op": "gamma", "gamma": 1.3, "p": 0.5}], 1),
+        ([{"op": "gamma", "gamma": [1.3, 1.4]}], SAMPLES),
+    ],
+)
+def test_fixed_parameters_are_lowered_once(monkeypatch, pipeline, most):
+    lowered, table = [], Gamma.table
+    monkeypatch.setattr(
+        Gamma, "table", lambda self, draw, *args: lowered.append(len(draw.selected)) or table(self, draw, *args)
+    )
+    tables(pipeline)
+    assert lowered == [most]
+
+
+@pytest.mark.parametrize("p", [1.0, 0.5])
+@pytest.mark.parametrize(
+    "later", [[], [{"op": "gamma", "gamma": [0.5, 2], "id": "b"}], [{"op": "gamma", "gamma": 2, "id": "b"}]]
+)
+def test_shared_tables_are_those_of_each_sample(p, later):
+    pipeline = [{"op": "gamma", "gamma": 1.3, "p": p}, *later]
+    together, rows = tables(pipeline)
+    for k in range(SAMPLES):
+        alone, row = tables(pipeline, slice(k, k + 1))
+        np.testing.assert_array_equal(together[k], alone[0])
+        assert rows[k] == row[0]
