@@ -1,6 +1,7 @@
 """Hypothesis settings, the order of the test files, garbage collection, and the executors of pixel tests."""
 
 import gc
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,11 +32,11 @@ settings.load_profile("augsvc")
 def pytest_collection_modifyitems(items):
     """Long files first: with `--dist loadfile`, short ones then fill the end evenly."""
 
-    def rank(item):
-        path = item.path.relative_to(ROOT)
-        return min((k for k, name in enumerate(LONG) if path.is_relative_to(name)), default=len(LONG))
+    @cache
+    def rank(path):
+        return min((k for k, name in enumerate(LONG) if path.is_relative_to(ROOT / name)), default=len(LONG))
 
-    items.sort(key=rank)
+    items.sort(key=lambda item: rank(item.path))
 
 
 def pytest_collection_finish():

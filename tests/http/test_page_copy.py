@@ -50,7 +50,6 @@ def copied(window: Visit, tab: str) -> str:
     expect(window.find("#copy")).to_have_text("Copied")
     text = window.page.evaluate("navigator.clipboard.readText()")
     assert text == window.find("#text").text_content()
-    expect(window.find("#copy")).to_have_text("Copy")
     return text
 
 
@@ -94,6 +93,7 @@ def test_an_edited_preset_is_written_out(visit):
     window = visit(fragment(dataset="digits/train", pipeline="light"), **ALLOWED)
     assert 'pipeline="light"' in copied(window, "Python")
     window.page.get_by_role("button", name="Remove affine").click()
+    expect(window.find("#copy")).to_have_text("Copy")  # again, after 2 s, for which the other tests do not wait
     text = copied(window, "Python")
     assert '{"op": "color_jitter", "brightness": [0.9, 1.1]' in text
     assert "affine" not in text

@@ -112,6 +112,12 @@ def render(name, steps, canvas, channels, start=0, count=None, fit="stretch"):
     return produced(open_stream(name, steps, canvas, channels, fit), start, count)
 
 
+@cache
+def plain(name, canvas, channels):
+    """The images without operations, rendered once for all tests."""
+    return render(name, [], canvas, channels)
+
+
 def sounds(name, steps, length, start=0, count=None):
     frame = {"seconds": length / RATE, "sample_rate": RATE, "shuffle": False}
     spec = validate_spec({"dataset": "short", "pipeline": steps, **frame})
@@ -169,9 +175,8 @@ def test_sound_at_every_end_is_finite_alone_and_together_and_the_same_by_both_ex
 @pytest.mark.parametrize("canvas", CANVASES, ids=str)
 def test_p_0_is_as_without_the_operation(each, canvas):
     for channels in (1, 3):
-        plain = render(each, [], canvas, channels)
         for name in NAMES["image"]:
-            assert_same(plain, [render(each, [{"op": name, "p": 0.0}], canvas, channels)])
+            assert_same(plain(each, canvas, channels), [render(each, [{"op": name, "p": 0.0}], canvas, channels)])
 
 
 MORE_IDENTITIES = [{"op": "affine", "degrees": [360, 360], "translate_x": 0, "translate_y": 0, "scale": 1}]
@@ -193,7 +198,7 @@ def identities(media):
 def test_at_its_identity_an_operation_changes_no_image(step, each):
     for canvas in ((1, 1), (4, 4), (1, 7), (6, 1)):
         for channels in (1, 3):
-            assert_same(render(each, [], canvas, channels), [render(each, [step], canvas, channels)])
+            assert_same(plain(each, canvas, channels), [render(each, [step], canvas, channels)])
 
 
 @pytest.mark.parametrize("each", BOTH)
@@ -275,7 +280,7 @@ def test_a_matrix_that_cannot_be_inverted_is_refused_and_any_other_is_defined(na
         with pytest.raises(SpecInvalid, match="combined scale is out of range") as refused:
             through(name, each, border)
         assert (refused.value.status, refused.value.field) == (422, "pipeline")
-        assert_same(through(name, each, border, p=0.0), [render(each, [], (5, 3), 3)])
+        assert_same(through(name, each, border, p=0.0), [plain(each, (5, 3), 3)])
 
 
 @pytest.mark.parametrize("name", BOUNDED)

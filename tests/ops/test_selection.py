@@ -14,12 +14,32 @@ IMAGES = [patch("coffee", 20, 24, top=k, left=2 * k) for k in range(SAMPLES)]
 NAMES = [name for name, op in registry().items() if op.media == "image" and op.kind is not Kind.MIX]
 EVERY = pytest.mark.parametrize("op", NAMES)
 LATER = pytest.mark.parametrize("op", [name for name in NAMES if registry()[name].kind is not Kind.FRAME])
+BORDERS = ("zeros", "reflect")
+AROUND = {"size": [14, 30], "fit": "stretch", "aug_seed": 2}
 CANVAS = {"size": [16, 30]}  # of no image's shape: there every frame differs from the fit
 
 
 def run(pipeline, images, **fields):
     """A stream over images of a dataset with colour statistics."""
     return over(ListSource(as_samples(pipeline, images), Probe.info.colors), pipeline, **fields)
+
+
+def steps_around(border, *steps):
+    """A camera that shrinks, turns and stretches; the steps; then a noise, which merges with none before it."""
+    before, after = {"op": "affine", "id": "before", "border": border}, {"op": "pixel_dropout", "id": "after"}
+    return [before, *steps, after]
+
+
+@pytest.fixture(scope="module")
+def plain(each_executor):
+    """The images on the canvas, without operations."""
+    return run([], IMAGES, **CANVAS).images()
+
+
+@pytest.fixture(scope="module")
+def without_operation(each_executor):
+    """The images after the steps around an operation alone, by border."""
+    return {border: run(steps_around(border), IMAGES, **AROUND).images() for border in BORDERS}
 
 
 def least(op):
@@ -33,10 +53,9 @@ def changed(found, expected):
 
 
 @EVERY
-def test_p_0_is_never_and_p_1_is_always(op):
+def test_p_0_is_never_and_p_1_is_always(op, plain):
     never, always = (run([{"op": op, "p": p}], IMAGES, **CANVAS) for p in (0.0, 1.0))
     assert not never.selected().any() and always.selected().all()
-    plain = run([], IMAGES, **CANVAS).images()
     np.testing.assert_array_equal(never.images(), plain)
     assert changed(always.images(), plain).mean() > least(op)  # draws near the identity leave a few as they are
     np.testing.assert_array_equal(run([{"op": op, "p": 0.0}], IMAGES).images(), np.stack(IMAGES))
@@ -56,17 +75,13 @@ def test_p_half_chooses_about_half_and_the_others_pass_bit_for_bit(op):
 
 
 @LATER
-@pytest.mark.parametrize("border", ["zeros", "reflect"])
-def test_in_company_too_the_others_pass_bit_for_bit(op, border):
-    """First a camera that shrinks, turns and stretches; the operation; then a noise, which merges with none before it."""
-    before = [{"op": "affine", "id": "before", "border": border}]
-    after = [{"op": "pixel_dropout", "id": "after"}]
-    fields = {"size": [14, 30], "fit": "stretch", "aug_seed": 2}
+@pytest.mark.parametrize("border", BORDERS)
+def test_in_company_too_the_others_pass_bit_for_bit(op, border, without_operation):
     step = {"op": op, "p": 0.5} | ({"border": border} if "border" in registry()[op].model_fields else {})
-    stream, without = run([*before, step, *after], IMAGES, **fields), run([*before, *after], IMAGES, **fields)
+    stream = run(steps_around(border, step), IMAGES, **AROUND)
     chosen = stream.selected(1)
     assert 0 < chosen.sum() < SAMPLES
-    assert not changed(stream.images(), without.images())[~chosen].any()
+    assert not changed(stream.images(), without_operation[border])[~chosen].any()
 
 
 @LATER
