@@ -32,6 +32,7 @@ _NS_PER_OPERATION = {
     Kind.MIX: 40_000.0,
 }
 _NS_FIRST_MOVE, _NS_NEXT_MOVE = 20.0, 90.0  # from the source, with perspective; from canvas to canvas
+_NS_CUBIC = 40.0  # more, with cubic weights at any angle
 _NS_PER_PASS = 1.0
 _NS_PER_SAMPLE = 15_000.0
 _NS_PER_LABEL = 1600.0  # a box through one camera
@@ -79,6 +80,7 @@ def sample_seconds(plan: Passes, labels: int = 0) -> float:
     kinds = [[plan.operations[index].kind for index in pass_.steps] for pass_ in plan.passes]
     moves = sum(Kind.MOVE in pass_ or Kind.WARP in pass_ for pass_ in kinds[1:])
     per_element = _NS_FIRST_MOVE + moves * _NS_NEXT_MOVE + len(kinds) * _NS_PER_PASS
+    per_element += sum(pass_.interpolation == "bicubic" for pass_ in plan.passes) * _NS_CUBIC
     per_element += _highest(plan, _ns_per_element)
     per_sample = _NS_PER_SAMPLE + _highest(plan, lambda operation: _ns_per_operation(operation, plan))
     per_label = (moves + 1) * _NS_PER_LABEL + sum(op.ns_per_label for op in plan.operations if isinstance(op, Frame))
