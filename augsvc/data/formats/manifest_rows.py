@@ -78,11 +78,7 @@ class _Digested(io.RawIOBase):
 
 
 class ManifestRows:
-    """Iterates over the rows of an opened file; rows that cannot be read become faults and are left out.
-
-    Attributes:
-        digest: SHA-256 (hex) of what was read; after all rows that of the file.
-    """
+    """Iterates over the rows of an opened file; rows that cannot be read become faults and are left out."""
 
     def __init__(self, file: io.BufferedReader, where: str, columns: Mapping[str, str], faults: Faults) -> None:
         """`where` is the path for messages; it ends in .csv or .tsv, else the file is JSONL.
@@ -97,7 +93,7 @@ class ManifestRows:
 
     @property
     def digest(self) -> str:
-        """See above."""
+        """SHA-256 (hex) of what was read; after all rows that of the file."""
         return self._digested.digest.hexdigest()
 
     def refuse(self, reason: object) -> None:
