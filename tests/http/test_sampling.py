@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from augsvc_client import RemoteDataLoader, RequestRefused
+from augsvc_client import MultiViewLoader, RemoteDataLoader, RequestRefused
 from tests.http.serving import write_image_folder
 
 FIELDS = {"size": (16, 16), "batch_size": 4, "prefetch": 1, "drop_last": False}
@@ -74,6 +74,13 @@ def test_a_mixture_goes_over_ranks_and_resumes(sites):
             ranks.append([batch["index"].tolist() for batch in loader])
     joined = [index for steps in zip(*ranks, strict=True) for rows in steps for index in rows]
     assert sorted(joined) == sorted(int(k) for batch in batches for k in batch["index"])
+
+
+def test_views_of_a_mixture_share_its_datasets(sites):
+    fields = {**FIELDS, "mixture": [{"dataset": "table"}, {"dataset": "more"}]}
+    with MultiViewLoader(*(RemoteDataLoader(sites.url, view_from=view, **fields) for view in (0, 1))) as loader:
+        batch = next(iter(loader))
+    assert {"image", "image1", "dataset"} <= batch.keys() and "dataset1" not in batch
 
 
 def test_a_mixture_with_an_unknown_dataset_or_of_another_version_is_refused(sites):

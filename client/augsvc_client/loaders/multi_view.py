@@ -6,7 +6,8 @@ from typing import Any
 from augsvc_client.errors import StateMismatch
 from augsvc_client.loaders.remote import Batch, RemoteDataLoader
 
-_SHARED = ("label", "index", "valid", "box_labels", "target", "key")  # what views of one sample have in common
+# what views of one sample have in common
+_SHARED = ("label", "index", "valid", "box_labels", "target", "key", "dataset")
 
 
 class MultiViewLoader:
