@@ -138,7 +138,8 @@ def _mix_side(clip: F32, side: F32, ratio: Int) -> None:
     clip_squares, side_squares = _squares(clip, clip_power), _squares(side, side_power)
     if clip_squares == 0 or side_squares == 0 or ratio == 0:
         return
-    relative = math.sqrt(np.float64(clip_squares) / np.float64(side_squares)) * (np.float64(ratio) * RATIO_UNIT)
+    quotient = math.sqrt(np.float64(clip_squares) / np.float64(side_squares))
+    relative = times64(quotient, times64(np.float64(ratio), RATIO_UNIT))
     scale = times(times(np.float32(relative), power_of_two(-side_power)), power_of_two(clip_power))
     scale = min(scale, AMPLITUDE_MAX)
     for t in range(clip.size):
@@ -149,11 +150,11 @@ def _mix_side(clip: F32, side: F32, ratio: Int) -> None:
 def change_speed(row: F32, samples: Int, change: I64, sinc: F64, side: F32) -> None:
     """Resamples the first samples of a row, which holds the result and then zeros: change = (rate, its length)."""
     rate, result = change[0], min(change[1], row.size)
-    cutoff = min(1.0, 1.0 / (np.float64(rate) * _RATE_UNIT))
-    step, radius = cutoff * SINC_PHASES, np.int64(math.ceil(SINC_ZEROS / cutoff))
+    cutoff = min(1.0, 1.0 / times64(np.float64(rate), _RATE_UNIT))
+    step, radius = times64(cutoff, np.float64(SINC_PHASES)), np.int64(math.ceil(SINC_ZEROS / cutoff))
     for t in range(result):
         position = t * rate
-        left, fraction = position >> 32, np.float64(position & _FRACTION) * _RATE_UNIT
+        left, fraction = position >> 32, times64(np.float64(position & _FRACTION), _RATE_UNIT)
         total = 0.0
         for i in range(max(left - radius + 1, 0), min(left + radius + 1, samples)):
             distance = times64(abs(np.float64(i - left) - fraction), step)
