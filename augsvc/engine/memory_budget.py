@@ -76,7 +76,7 @@ class MemoryBudget:
             self._reserved = {name: wish for name, wish in self._reserved.items() if wish[0] > now and name != job}
             own, total = self._held.get(job, 0) - beside, self._total - beside
             if total:
-                total += self._shared(working)
+                total += min(self._shared(working), self._n_bytes // 4)  # else others would starve
             share = self._n_bytes // len({job, *self._held, *self._reserved})
             kept = max((n for name, (_, n) in self._reserved.items() if name not in self._held), default=0)
             if own and (own + n_bytes > share < self._n_bytes or (kept and total + n_bytes + kept > self._n_bytes)):

@@ -253,9 +253,9 @@ def test_of_what_rendering_takes_the_most_counts():
     first, second = budget.lease("a", 10, working=30), budget.lease("a", 10, working=40)
     assert budget.in_flight == 60
     with pytest.raises(Overloaded):
-        budget.lease("b", 41)
+        budget.lease("b", 56)
     with pytest.raises(Overloaded):
-        budget.lease("c", 10, working=71)
+        budget.lease("c", 56, working=71)
     second.release()
     second.release()
     assert budget.in_flight == 40
