@@ -12,15 +12,18 @@ _MAX_NAMES = 3
 
 def suggest(name: str, operations: Mapping[str, type[Step]]) -> str:
     """A hint for an unknown name, or nothing: operations that have it here or in other libraries, else one with a similar name,
-    else the few that are described with it, as `cutout` and `clahe`."""
+    else the few that have it as a word of their name (`noise`) or are described with it (`cutout`, `clahe`)."""
     names = {_join(name), _join(name).removeprefix("random")}
     own = [op for op in operations if _join(op) in names]
     elsewhere = [op for op, operation in operations.items() if names & _names_elsewhere(operation)]
     if hint := _hint(own or elsewhere) or nearest(name, operations):
         return hint
+    if len(name) < _MIN_WORD:
+        return ""
     word = re.compile(rf"\b{re.escape(name)}\b", re.IGNORECASE)
+    named = [op for op in operations if name in op.split("_")]
     described = [op for op, operation in operations.items() if word.search(operation.__doc__ or "")]
-    return _hint(described) if len(name) >= _MIN_WORD and len(described) <= _MAX_NAMES else ""
+    return next((_hint(some) for some in (named, described) if 0 < len(some) <= _MAX_NAMES), "")
 
 
 def _hint(names: list[str]) -> str:

@@ -78,9 +78,9 @@ from augsvc.ops.operation import Drawn, Interval, Kind, Operation
 """
 REFUSED = {
     "a kind without an executor": (
-        'class LowPass(Operation):\n    op: Literal["low_pass"] = "low_pass"\n'
-        '    media: ClassVar[str] = "audio"\n    kind: ClassVar[Kind] = Kind.FILTER\n',
-        "LowPass: executor fused runs no audio operation of kind 'filter'",
+        'class Vocoder(Operation):\n    op: Literal["vocoder"] = "vocoder"\n'
+        '    media: ClassVar[str] = "audio"\n    kind: ClassVar[Kind] = Kind.OPAQUE\n',
+        "Vocoder: executor fused runs no audio operation of kind 'opaque'",
     ),
     "an unknown law": (
         'class Bad(Noise):\n    op: Literal["bad"] = "bad"\n    def law(self, draw) -> str: ...\n',

@@ -13,9 +13,7 @@ _SEGMENTS = 64  # linear in amplitude: 36 dB in that many are 0.001 dB off at mo
 
 
 class GainTransition(SoundEnvelope):
-    """Changes the gain from one value to another, linearly in dB over `duration` seconds, from a time within the clip or before
-    it.
-    """
+    """Changes the gain linearly in dB from one value to another over `duration` seconds, which may begin before the clip."""
 
     needs_rate: ClassVar[bool] = True
     identity: ClassVar[Settings] = {"start_gain": 0, "end_gain": 0}
