@@ -21,7 +21,7 @@ QUIET = [
     HealthCheck.data_too_large,
     HealthCheck.filter_too_much,
 ]
-OPERATIONS_WITH_PARAMETERS = 8
+OPERATIONS_WITH_PARAMETERS = 9
 GOOD = {"dataset": "digits/test", "pipeline": "light", "size": [16, 16]}
 
 

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import soxr
 
+from augsvc.executors.fused.kernels import sound_steps
+from augsvc.numerics import fir
 from augsvc.numerics.fir import sinc_table
 from tests.ops.test_sound import RATE, batch, open_clips, through
 
@@ -106,3 +108,7 @@ def test_mu_law_is_torchaudios_round_trip():
     different = np.abs(result[0] - expected) > 1e-6
     assert different.mean() < 1e-3  # values on a threshold
     assert len(np.unique(result[0])) > 200
+
+
+def test_the_kernel_reads_the_table_by_its_own_steps():
+    assert (sound_steps.SINC_ZEROS, sound_steps.SINC_PHASES) == (fir.SINC_ZEROS, fir.SINC_PHASES)

@@ -24,7 +24,7 @@ def of_chain(number, **settings):
     """The images of one chain, as the only step of a pipeline."""
     stream = run([], IMAGES, size=[SIDE, SIDE]).stream
     steps = (Chain(id=f"aug_mix.{number}", **settings),)
-    spec = StreamSpec.model_construct(**{**dict(stream.spec), "pipeline": steps})
+    spec = StreamSpec.model_construct(**{**vars(stream.spec), "pipeline": steps})
     return Run(stream.open(spec, stream.source, executor())).images()
 
 

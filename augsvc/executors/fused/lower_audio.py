@@ -138,7 +138,7 @@ def lower_sound(plan: SoundPlan, draws: Sequence[Draw], lengths: I64, quantiles:
         turns=_stack(columns.turns, np.zeros((n, 0, 2), np.int64)),
         mixes=_stack(columns.mixes, np.zeros((n, 0), np.int64)),
         rates=_stack(columns.rates, np.zeros((n, 0, 2), np.int64)),
-        sinc=sinc_table() if columns.rates else np.zeros(0),
+        sinc=sinc_table() if columns.rates else sinc_table()[:0],  # read-only too: one signature
         indices=indices,
         time=time,
         seed_low=seed[0],

@@ -33,8 +33,8 @@ from augsvc.executors.fused.kernels.sound import (
     times,
     times64,
 )
-from augsvc.numerics.fir import SINC_PHASES, SINC_ZEROS
 
+SINC_ZEROS, SINC_PHASES = 16, 512  # those of numerics.fir: the digest of kernels covers this folder alone
 # A state below TINY is set to 0 after every FLUSH samples: the tail of a filter in silence would end in subnormal numbers,
 # which take a hundred times as long.
 FLUSH, TINY = 2048, 1e-30
