@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from importlib.metadata import version
 from typing import Any
 
@@ -22,5 +22,5 @@ def collect_provenance(server: Mapping[str, Any]) -> dict[str, Any]:
         "gpu": gpu,
         "torch_threads": torch.get_num_threads(),
         "server": {name: server[name] for name in _SERVER_FIELDS if name in server},
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
