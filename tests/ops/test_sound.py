@@ -210,6 +210,32 @@ def test_gains_without_end_stay_finite():
     assert np.abs(seen).max() >= 2.0**60
 
 
+@pytest.mark.parametrize(
+    "louder",
+    [
+        {"op": "gain_transition", "start_gain": 40, "end_gain": 40},
+        {"op": "white_noise", "snr": -20, "p": 1.0},
+        {"op": "colored_noise", "snr": -20, "p": 1.0},
+        {"op": "peaking", "frequency": 440, "gain": 24, "q": 0.5, "p": 1.0},
+        {"op": "speed", "speed": 0.99},
+    ],
+    ids=lambda step: step["op"],
+)
+def test_many_operations_at_their_limits_stay_finite(louder):
+    """A curve looks its values up: NaN would be looked up far outside of it."""
+    last = [{"op": "time_mask", "length": 0.2}, {"op": "distortion", "amount": 0.5, "p": 1.0}]
+    for steps in ([], last):
+        seen, _ = through([{"op": "gain", "gain": 60}] * 7 + [louder] * (57 - len(steps)) + steps, tone(400), tone(9))
+        assert np.isfinite(seen).all()
+        assert np.abs(seen).max() >= (0.5 if steps else 2.0**40)
+
+
+def test_a_sample_that_is_not_a_number_stays_within_a_curve():
+    clip = np.array([np.nan, -np.inf, np.inf, 0.5, np.nan], np.float32)
+    seen, _ = through([{"op": "distortion", "amount": 0.5, "p": 1.0}], clip)
+    assert np.isfinite(seen[0, 1:4]).all()
+
+
 def test_a_silent_clip_stays_silent():
     seen, _ = through("sound", np.zeros(1000), np.zeros(1))
     assert not seen.any()

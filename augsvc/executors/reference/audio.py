@@ -45,7 +45,7 @@ _DEVIATE_UNIT = np.float32(2.0 ** -(SOUND_BITS + QUANTILE_BITS))
 FLUSH, TINY = 2048, 1e-30  # a filter's states below TINY become 0 after every FLUSH samples
 _CHUNK = {"cpu": 1 << 18, "cuda": 1 << 24}  # values of a temporary: on a CPU it should stay in the cache
 _MAX_ROWS = 512
-LOUDEST = 2.0**60  # full scales: the bound of consecutive gains, so that values stay finite
+LOUDEST = 2.0**60  # full scales: the bound of whatever makes a sample larger, so that many in a row stay finite
 LEVEL_BITS = 18  # of a clip's largest value when its level is measured, so that 2^24 squares stay below 2^62
 _EXPONENTS = (-100, 127)  # limits of the power of 2 above that value: a softer clip is measured at the lower one
 
@@ -131,7 +131,7 @@ class TorchSound:
             return self._apply_envelope(values, step)
         if isinstance(step, SideMix):
             scale = mix_scale(step.ratio, measure_level(values), measure_level(side))
-            return values + side * torch.from_numpy(scale).to(self.device)[:, None]
+            return (values + side * torch.from_numpy(scale).to(self.device)[:, None]).clamp_(-LOUDEST, LOUDEST)
         exponents, squares = measure_level(values)
         if step.scale is None:
             scale = noise_scale(step.ratio, exponents, squares, lengths)
@@ -163,7 +163,8 @@ class TorchSound:
             if len(gains)
             else np.zeros((0, values.shape[1]), np.float32)
         )
-        values[envelope.rows] *= torch.from_numpy(factors).to(self.device)
+        scaled = values[envelope.rows] * torch.from_numpy(factors).to(self.device)
+        values[envelope.rows] = scaled.clamp_(-LOUDEST, LOUDEST)
         return values
 
     def _apply_shape(self, values: torch.Tensor, shape: FixedShape) -> torch.Tensor:
@@ -195,7 +196,8 @@ class TorchSound:
             for span in ranges(samples, self.chunk):
                 check()
                 normal = self.quantiles[sixteen_bits(draw, noisy, span, self.device)].float()
-                values[noisy, span] += normal * torch.from_numpy(scale[noisy]).to(self.device)[:, None]
+                noise = normal * torch.from_numpy(scale[noisy]).to(self.device)[:, None]
+                values[noisy, span] = (values[noisy, span] + noise).clamp_(-LOUDEST, LOUDEST)
         return values
 
     def _padding(self, lengths: I64, samples: int) -> torch.Tensor | None:
@@ -247,7 +249,7 @@ def resample_clip(clip: F32, rate: int, samples: int) -> F32:
         weight = table[k] + (table[k + 1] - table[k]) * (distance - k)
         inside = (left + offset >= 0) & (left + offset < len(clip)) & (k < last)
         total += np.where(inside, weight * padded[np.where(inside, left + offset, len(clip))], 0.0)
-    resampled: F32 = (total * cutoff).astype(np.float32)
+    resampled: F32 = np.clip(total * cutoff, -LOUDEST, LOUDEST).astype(np.float32)
     return resampled
 
 
@@ -277,7 +279,7 @@ def _silence(values: torch.Tensor, padding: torch.Tensor | None) -> torch.Tensor
 
 def _apply_curve(values: torch.Tensor, curves: torch.Tensor) -> torch.Tensor:
     """Values through odd curves (n, CURVE_ENTRIES) over [0, 1], interpolated, constant beyond 1."""
-    x = values.abs().clamp(max=1.0) * float(CURVE_ENTRIES - 1)
+    x = values.abs().nan_to_num(nan=1.0).clamp_(max=1.0) * float(CURVE_ENTRIES - 1)
     left = x.floor().clamp(max=float(CURVE_ENTRIES - 2))
     low, high = curves.gather(1, left.long()), curves.gather(1, left.long() + 1)
     return torch.copysign(low + (high - low) * (x - left), values)
@@ -301,7 +303,8 @@ def noise_scale(ratio: I64, exponents: I64, squares: I64, lengths: I64) -> F32:
     """
     rms = np.sqrt(squares / np.maximum(lengths, 1))
     relative = np.ldexp(rms * ratio.astype(np.float64), -(LEVEL_BITS + NOISE_BITS + QUANTILE_BITS)).astype(np.float32)
-    scale: F32 = np.ldexp(relative, exponents)
+    with np.errstate(over="ignore"):
+        scale: F32 = np.minimum(np.ldexp(relative, exponents), np.float32(LOUDEST))
     return scale
 
 

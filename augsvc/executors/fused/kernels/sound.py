@@ -33,7 +33,7 @@ LEVEL_BITS = 18
 LEVEL_MIN, LEVEL_MAX = -100, 127  # exponents of that power: clips below 2^-100 of full scale count as silent
 RATIO_BITS, DEVIATE_BITS = 40, 12  # fraction bits
 
-AMPLITUDE_MAX = np.float32(2.0**60)  # full scales: the clamp of gains in a row, so that numbers stay finite
+AMPLITUDE_MAX = np.float32(2.0**60)  # full scales: the clamp of all that grows, so that numbers stay finite
 _ONE, _ZERO = np.float32(1.0), np.float32(0.0)
 _LAST, _LAST_LEFT = np.float32(1024.0), np.float32(1023.0)  # of a curve's entries
 _WHOLE = np.float32(2.0**23)  # from here on every number is whole
@@ -137,7 +137,8 @@ def clip_to(value: Float, limit: Float) -> Float:
 @inlined
 def apply_curve(value: Float, curve: F32) -> Float:
     """Through an odd curve, interpolated between its entries."""
-    position = times(min(abs(value), _ONE), _LAST)
+    size = abs(value)
+    position = times(size if size < _ONE else _ONE, _LAST)  # not min(): NaN has to end within the curve too
     left = np.int32(min(position, _LAST_LEFT))
     low, high = curve[np.uint64(left)], curve[np.uint64(left) + np.uint64(1)]
     height = low + times(high - low, position - np.float32(left))
@@ -249,7 +250,7 @@ def square(value: Float, scale: Float) -> Int:
 def deviate_scale(squares: Int, samples: Int, ratio: Int, power: Int) -> Float:
     """The factor of the quantile table's deviates: rounded to float32 once, then only scaled. An empty clip counts as silent."""
     rms = math.sqrt(np.float64(squares) / np.float64(max(samples, 1)))
-    return times(np.float32(rms * np.float64(ratio) * _RMS_UNIT), power_of_two(power))
+    return min(times(np.float32(rms * np.float64(ratio) * _RMS_UNIT), power_of_two(power)), AMPLITUDE_MAX)
 
 
 @threaded
@@ -262,8 +263,8 @@ def noise_scale(args: SoundArgs, n: Int, k: Int, squares: Int, samples: Int, lar
 
 @inlined
 def add_deviate(value: Float, scale: Float, deviate: Int) -> Float:
-    """v + scale · deviate."""
-    return value + times(scale, np.float32(deviate))
+    """v + scale · deviate, clamped to AMPLITUDE_MAX."""
+    return clip_to(value + times(scale, np.float32(deviate)), AMPLITUDE_MAX)
 
 
 @threaded

@@ -25,6 +25,8 @@ from augsvc.executors.fused.kernels.sound import (
     Float,
     SoundArgs,
     add_noise_block,
+    amplify,
+    clip_to,
     level_exponent,
     level_scale,
     magnitude_bits,
@@ -99,7 +101,7 @@ def _apply_envelope(clip: F32, positions: I64, gains: F32) -> None:
 @compiled
 def _multiply(clip: F32, first: Int, last: Int, gain: Float, slope: Float) -> None:
     for t in range(max(first, 0), min(last, clip.size)):
-        clip[t] = times(clip[t], gain + times(slope, np.float32(t - first)))
+        clip[t] = amplify(clip[t], gain + times(slope, np.float32(t - first)))
 
 
 @compiled
@@ -143,7 +145,7 @@ def _mix_side(clip: F32, side: F32, ratio: Int) -> None:
     scale = times(times(np.float32(relative), power_of_two(-side_power)), power_of_two(clip_power))
     scale = min(scale, AMPLITUDE_MAX)
     for t in range(clip.size):
-        clip[t] = clip[t] + times(scale, side[t])
+        clip[t] = clip_to(clip[t] + times(scale, side[t]), AMPLITUDE_MAX)
 
 
 @threaded
@@ -162,7 +164,7 @@ def change_speed(row: F32, samples: Int, change: I64, sinc: F64, side: F32) -> N
             if k < SINC_ZEROS * SINC_PHASES:
                 weight = sinc[k] + times64(sinc[k + 1] - sinc[k], distance - np.float64(k))
                 total = total + times64(weight, np.float64(row[i]))
-        side[t] = np.float32(times64(total, cutoff))
+        side[t] = clip_to(np.float32(times64(total, cutoff)), AMPLITUDE_MAX)
     for t in range(result):
         row[t] = side[t]
     for t in range(result, samples):
