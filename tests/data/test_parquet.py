@@ -109,6 +109,41 @@ def test_plain_bytes_and_integers_without_names(tmp_path):
     assert (source.read(1).image == noise_image(1)).all()
 
 
+@pytest.mark.parametrize(
+    ("kind", "one", "other"),
+    [
+        ("regression", [0.1, 0.2, 0.3], [0.9, 0.8, 0.7]),
+        ("text", ["one", "two", "six"], ["six", "two", "one"]),
+        ("multi_label", ["a|b", "a", "b"], ["a", "a|b", "b"]),
+    ],
+)
+def test_the_version_covers_labels_of_all_kinds(tmp_path, kind, one, other):
+    classes = ("a", "b") if kind == "multi_label" else ()
+    versions = set()
+    for values in (one, other):
+        write(tmp_path / "a.parquet", table([0, 1, 2], y=values))
+        versions.add(opened(tmp_path, label=["y"], label_kind=kind, classes=classes)[0].info.version)
+    assert len(versions) == 2
+
+
+@pytest.mark.parametrize("values", [([1, 2, 3], [3, 2, 1]), (["k", "l", "m"], ["m", "l", "k"])])
+def test_the_version_covers_filter_columns(tmp_path, values):
+    versions = set()
+    for column in values:
+        write(tmp_path / "a.parquet", table([0, 1, 2], c=column))
+        versions.add(opened(tmp_path, columns=["c"])[0].info.version)
+    assert len(versions) == 2
+
+
+@pytest.mark.parametrize("missing", [None, -1])
+def test_rows_without_a_class_are_no_class_without_metadata_too(tmp_path, missing):
+    write(tmp_path / "train.parquet", table([2, 10, missing, 1], features=None))
+    write(tmp_path / "test.parquet", table([missing], features=None))
+    train, test = opened(tmp_path)
+    assert train.info.classes == test.info.classes == ("1", "2", "10")
+    assert train.labels().tolist() == [1, 2, -1, 0] and test.labels().tolist() == [-1]
+
+
 def test_rows_that_cannot_be_used_are_named(tmp_path):
     images = pa.array([{"bytes": None, "path": "a.png"}], pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
     write(tmp_path / "a.parquet", pa.table({"image": images, "label": [0]}))

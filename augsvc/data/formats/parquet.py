@@ -10,17 +10,19 @@ import os
 import tempfile
 import weakref
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from augsvc.arrays import I64
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.annotations import Annotations
 from augsvc.data.formats.arrow_tables import Table
+from augsvc.data.formats.class_order import sort_classes
 from augsvc.data.formats.dataset_root import DatasetRoot, name_faults
 from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.file_source import Files
@@ -100,6 +102,11 @@ class _HubClassLabel(ClassLabel):
     def _parse(self, row: Row) -> str:
         value = row.value(self._columns[0])
         return self.without if value is None or value == -1 else super()._parse(row)
+
+    @classmethod
+    def classes_of(cls, labels: Iterable[Label]) -> Sequence[str]:
+        """Those of the rows that have one."""
+        return sort_classes(value for label in labels for value in label.values if value != cls.without)
 
     def build(self, classes: tuple[str, ...]) -> Annotations:
         """Labels by position in `classes`, or -1."""
@@ -206,6 +213,11 @@ def _with_class_name(
     return {**values, column: names[number]}
 
 
+def _digest_array(values: npt.NDArray[Any]) -> list[object]:
+    """Its form and the digest of its contents."""
+    return [values.dtype.str, values.shape, hashlib.sha256(values.tobytes()).hexdigest()]
+
+
 class CopiedImages(ShardedImages):
     """One split, read from its copy, so that files which change later do not change a sample."""
 
@@ -224,9 +236,15 @@ class CopiedImages(ShardedImages):
         )
 
     def _form(self, settings: ShardedFormat, root: DatasetRoot, samples: ShardedSamples) -> dict[str, object]:
-        """Names, labels and the bytes of all images."""
-        form = settings.version_form() | {"annotations": samples.annotations.digest, "images": self._contents}
-        return form | {"labels": hashlib.sha256(samples.annotations.sample_labels.tobytes()).hexdigest()}
+        """Names, all labels and filter columns, and the bytes of all images."""
+        annotations = samples.annotations
+        arrays = {"places": samples.places, "labels": annotations.sample_labels}
+        if annotations.targets is not None:
+            arrays["targets"] = annotations.targets
+        form = settings.version_form() | {"annotations": annotations.digest, "images": self._contents}
+        form |= {name: _digest_array(values) for name, values in arrays.items()}
+        columns = annotations.columns.items()
+        return form | {"columns": {name: [_digest_array(column.values), column.texts] for name, column in columns}}
 
     def notes(self) -> Sequence[str]:
         """The size of the copy, and what all shards note."""
