@@ -144,6 +144,23 @@ def test_rows_without_a_class_are_no_class_without_metadata_too(tmp_path, missin
     assert train.labels().tolist() == [1, 2, -1, 0] and test.labels().tolist() == [-1]
 
 
+@pytest.mark.parametrize(
+    ("files", "other"),
+    [
+        (["train-0", "test-0", "extra"], "extra"),
+        (["test-0", "extra"], "extra"),
+        (["train/0", "test"], "without test.parquet"),
+        (["train/0", "data/test-0"], "without data/test-0.parquet"),
+        (["train/0", "training/0"], "without training/0.parquet"),
+        (["data/train-0", "test-0"], "without data/train-0.parquet"),
+    ],
+)
+def test_files_that_would_be_left_out_or_mixed_are_refused(tmp_path, files, other):
+    for name in files:
+        write(tmp_path / f"{name}.parquet", table([0, 1]))
+    assert other in refusal(tmp_path)
+
+
 def test_rows_that_cannot_be_used_are_named(tmp_path):
     images = pa.array([{"bytes": None, "path": "a.png"}], pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
     write(tmp_path / "a.parquet", pa.table({"image": images, "label": [0]}))

@@ -6,7 +6,7 @@ permutation of all samples.
 
 import hashlib
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,28 +143,52 @@ def find_shards(root: DatasetRoot, extensions: Collection[str], cure: str = "") 
     """Split → the shards of its folder, or that are named like it: train-000.tar; "" for a dataset without splits.
 
     They may also be in the folder `data`. `cure` ends the message where there are none.
+
+    Raises:
+        ValueError: there are none, or some would be left out, or mixed with those of a split.
     """
-    folders = {str(split_of(name)): name for name in root.folders() if split_of(name)}
-    by_folder = {
-        split: [join(folders[split], name) for name in root.files(folders[split], extensions)]
-        for split in SPLITS
-        if split in folders
-    }
-    if any(by_folder.values()):
-        return {split: files for split, files in by_folder.items() if files}
-    files = root.files("", extensions) or [join("data", name) for name in root.files("data", extensions)]
-    if not files:
+    folders = [name for name in root.folders() if split_of(name)]
+    inside = {folder: [join(folder, name) for name in root.files(folder, extensions)] for folder in ("data", *folders)}
+    places = [root.files("", extensions), inside.pop("data"), *inside.values()]
+    if not any(places):
         raise ValueError(
             f"{root.locate('')} has no {' or '.join(sorted(extensions))} files, nor folders like train with some{cure}"
         )
+    by_folder: dict[str, list[str]] = {}
+    for folder, files in inside.items():
+        if files:
+            by_folder.setdefault(str(split_of(folder)), files)
+    if by_folder:
+        _refuse_others(root, places, [file for files in by_folder.values() for file in files])
+        return {split: by_folder[split] for split in SPLITS if split in by_folder}
+    files = next(files for files in places if files)
+    _refuse_others(root, places, files)
+    return _split_by_name(root, files)
+
+
+def _refuse_others(root: DatasetRoot, places: Iterable[Sequence[str]], files: Sequence[str]) -> None:
+    served = set(files)
+    others = [name for names in places for name in names if name not in served]
+    if others:
+        raise ValueError(
+            f"{root.locate('')} has {list_names(sorted(files))}, and would be served without {list_names(others)}: put all "
+            "files into one folder, or into one folder for each split, as train, val and test"
+        )
+
+
+def _split_by_name(root: DatasetRoot, files: Sequence[str]) -> Mapping[str, Sequence[str]]:
     by_split: dict[str, list[str]] = {}
     for name in files:
         stem = name.rpartition("/")[2].rpartition(".")[0]
         words = [word for word in stem.replace("_", "-").split("-") if split_of(word)]
         by_split.setdefault(str(split_of(words[-1])) if words else "", []).append(name)
-    if "" in by_split:
-        return {"": files}
-    return {split: by_split[split] for split in SPLITS if split in by_split}
+    if "" in by_split and len(by_split) > 1:
+        named = sorted(set(files) - set(by_split[""]))
+        raise ValueError(
+            f"{root.locate('')} has {list_names(named)}, named like splits, and {list_names(by_split[''])}, which are of none: "
+            "name all files for their splits, or none, or move the others elsewhere"
+        )
+    return {split: by_split[split] for split in ("", *SPLITS) if split in by_split}
 
 
 def packed_cure(root: DatasetRoot) -> str:
