@@ -6,6 +6,7 @@ mosaicml-streaming 0.13.0 and tfrecord 1.14.6 (PNG), and by litdata 0.2.76 (JPEG
 
 import io
 import json
+import os
 import re
 import shutil
 from contextlib import suppress
@@ -18,7 +19,7 @@ from PIL import Image
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.litdata import LitDataSettings
 from augsvc.data.formats.mds import MdsSettings
-from augsvc.data.formats.tfrecord import TfRecordSettings, crc32c, mask_crc
+from augsvc.data.formats.tfrecord import TfRecordSettings, _Damaged, _label, crc32c, mask_crc
 from augsvc.errors import DatasetChanged, Undecodable
 
 SHARDS = Path(__file__).parent / "shards"
@@ -208,6 +209,41 @@ def test_a_record_that_claims_terabytes_is_refused_unread(tmp_path):
     length = (1 << 42).to_bytes(8, "little")
     (tmp_path / "a.tfrecord").write_bytes(length + mask_crc(crc32c(length)).to_bytes(4, "little"))
     assert "max_file_bytes" in refusal("tfrecord", tmp_path)
+
+
+@pytest.mark.parametrize(("last", "number"), [(1, "-1"), (2, None), (127, None)])
+def test_integers_beyond_64_bits_are_damage(last, number):
+    data = b"\x1a\x0c\x0a\x0a" + b"\xff" * 9 + bytes([last])  # Feature.int64_list
+    if number:
+        assert _label(data, (0, len(data))) == number
+    else:
+        with pytest.raises(_Damaged):
+            _label(data, (0, len(data)))
+
+
+@pytest.mark.parametrize(("name", "entries"), [("mds", "shards"), ("litdata", "chunks")])
+def test_a_shard_that_is_named_twice_is_refused(name, entries, copied):
+    root = copied(name)
+    index = json.loads((root / "index.json").read_text())
+    index[entries].append(index[entries][0])
+    (root / "index.json").write_text(json.dumps(index))
+    assert "twice" in refusal(name, root)
+
+
+@every_format
+def test_where_contents_count_a_change_with_its_time_set_back_is_refused(name, copied):
+    root = copied(name)
+    (source,) = opened(name, root, digest_contents=True)
+    source.read(0)
+    for shard in root.iterdir():
+        status, data = shard.stat(), shard.read_bytes()
+        with shard.open("r+b") as file:
+            file.write(data)
+        os.utime(shard, ns=(status.st_atime_ns, status.st_mtime_ns))
+        while shard.stat().st_ctime_ns == status.st_ctime_ns:  # until the clock of the file system moves
+            os.utime(shard, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(DatasetChanged):
+        source.read(0)
 
 
 def test_the_checksum_is_castagnoli():

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BufferedReader
 from typing import Annotated, NamedTuple
@@ -80,6 +81,9 @@ class _Records:
     def __init__(self, root: DatasetRoot, shards: Sequence[Shard], faults: Faults) -> None:
         self.labels: list[str] = []
         self._files = [shard.file for shard in shards]
+        if len(set(self._files)) < len(self._files):
+            twice = [file for file, count in Counter(self._files).items() if count > 1]
+            raise ValueError(f"the index names {list_names(twice)} twice: its samples would be served twice")
         self._keys: list[str] = []
         self._places = array("q")  # shard, offset, bytes of each image
         known: dict[str, str] = {}  # one object for all equal labels

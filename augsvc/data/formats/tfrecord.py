@@ -118,7 +118,7 @@ def _varint(data: bytes, start: int, end: int) -> tuple[int, int]:
         byte = data[start]
         start += 1
         value |= (byte & 0x7F) << shift
-        if byte < 0x80:
+        if byte < 0x80 and not value >> 64:
             return value, start
     raise _Damaged
 
