@@ -51,7 +51,9 @@ class Order:
         """Raises SpecInvalid if the dataset lacks what the specification selects or weighs by."""
         order = Order(spec, Members.of(source, spec.subset, subsets))
         if isinstance(source, Mixture):
-            return order._with_strata(source.sizes, [Fraction(part.weight) for part in spec.mixture or ()], "mixture")
+            parts = spec.mixture or ()
+            shares, names = [Fraction(part.weight) for part in parts], [part.dataset for part in parts]
+            return order._with_strata(source.sizes, shares, names, "mixture")
         if spec.weights is None:
             return order
         labels = source.labels()[order.members.indices(np.arange(order.samples))]
@@ -61,8 +63,9 @@ class Order:
             )
         sizes = np.bincount(labels, minlength=len(source.info.classes)).astype(np.int64)
         shares = _class_shares(spec.weights, sizes, source.info.classes)
-        present = np.flatnonzero(sizes)
-        return order._with_strata(sizes[present], [shares[label] for label in present.tolist()], "weights")
+        present = np.flatnonzero(sizes).tolist()
+        names = [source.info.classes[label] for label in present]
+        return order._with_strata(sizes[present], [shares[label] for label in present], names, "weights")
 
     @property
     def samples(self) -> int:
@@ -92,8 +95,15 @@ class Order:
         indices = rows if self.spec.weights is None else self.members.by_class()[rows]
         return Selected(indices, indices + located.repeats * len(self.members.source))
 
-    def _with_strata(self, sizes: I64, shares: Sequence[Fraction], field: str) -> "Order":
-        strata = StratifiedOrder(sizes, allocate_quotas(shares, self.samples), self.spec.order_seed, self.spec.shuffle)
+    def _with_strata(self, sizes: I64, shares: Sequence[Fraction], names: Sequence[str], field: str) -> "Order":
+        quotas = allocate_quotas(shares, self.samples)
+        if not quotas.all():  # it would be none in every epoch: quotas do not differ between epochs
+            raise SpecInvalid(
+                f"{names[int(quotas.argmin())][:100]!r} would get none of the {self.samples:,} samples of an epoch, "
+                "at its weight: raise its weight, or leave it out of the subset or the mixture",
+                field=field,
+            )
+        strata = StratifiedOrder(sizes, quotas, self.spec.order_seed, self.spec.shuffle)
         if (strata.max_repeats + 1) * len(self.members.source) > MAX_SAMPLES:
             raise SpecInvalid(
                 f"a sample would come {strata.max_repeats:,} times in an epoch: more than there are random numbers for",

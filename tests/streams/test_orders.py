@@ -182,6 +182,15 @@ def test_datasets_of_other_kinds_are_not_mixed(other):
     assert caught.value.field == "mixture"
 
 
+def test_a_weight_that_leaves_nothing_of_an_epoch_is_refused():
+    with pytest.raises(SpecInvalid, match="'rare' would get none of the 100 samples") as caught:
+        opened(RARE, weights={"rare": 1e-6})
+    assert caught.value.field == "weights"
+    with pytest.raises(SpecInvalid, match="'few' would get none of the 101 samples") as caught:
+        mixed(RARE, Levels("few", ("common",), [0], 0), weights=[1000.0, 1.0])
+    assert caught.value.field == "mixture"
+
+
 def test_weights_that_would_repeat_a_sample_beyond_its_random_numbers_are_refused():
     class Huge(Levels):
         def __len__(self):
