@@ -31,6 +31,7 @@ from augsvc.numerics.rng import MAX_SEED, SUBSET_KEY, philox4x32, seed_key
 from augsvc.validation import nearest
 
 MAX_BYTES = 128 << 20  # sixteen subsets of a million samples
+MIN_KEPT = 4  # arrays, however large: a stream asks for its own at every batch
 MAX_FOLDS = 1000
 
 Integer = Annotated[int, Field(gt=-MAX_SEED, lt=MAX_SEED, strict=True)]  # JSON's exact ones
@@ -123,7 +124,7 @@ class Subsets:
             indices = self._kept.setdefault(key, indices)
             self._kept.move_to_end(key)
             total = sum(kept.nbytes for kept in self._kept.values())
-            while total > self._n_bytes:
+            while total > self._n_bytes and len(self._kept) > MIN_KEPT:
                 total -= self._kept.popitem(last=False)[1].nbytes
         return indices
 

@@ -37,18 +37,25 @@ def test_streams_of_a_subset_share_its_members(monkeypatch):
 
 
 def test_many_subsets_stay_within_the_bound_and_are_found_again():
-    subsets, alone = Subsets(3 * 50 * 8), Subsets()
+    subsets, alone = Subsets(5 * 50 * 8), Subsets()
     streams = [opened(subsets, seed=seed) for seed in range(10)]
-    assert subsets.n_bytes == 3 * 50 * 8
+    assert subsets.n_bytes == 5 * 50 * 8
     for seed, stream in enumerate(streams):
         assert np.array_equal(stream.indices(3, 0, 50), opened(alone, seed=seed).indices(3, 0, 50))
-        assert subsets.n_bytes == 3 * 50 * 8
+        assert subsets.n_bytes == 5 * 50 * 8
 
 
-def test_one_that_is_larger_than_the_bound_is_served_and_not_kept():
-    subsets = Subsets(100)
-    assert len(set(opened(subsets).indices(0, 0, 50).tolist())) == 50
-    assert subsets.n_bytes == 0
+def test_those_that_are_larger_than_the_bound_are_computed_once():
+    subsets, computed = Subsets(100), []
+
+    def make(key):
+        return subsets.get_or_make((key,), lambda: computed.append(key) or np.arange(50))
+
+    for key in "abcd" * 3:
+        assert make(key).tolist() == list(range(50))
+    assert computed == list("abcd")
+    make("e")
+    assert subsets.n_bytes == 4 * 50 * 8
 
 
 def test_a_subset_of_more_than_there_is_is_refused():
