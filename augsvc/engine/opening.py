@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from threading import Lock
+from weakref import WeakValueDictionary
 
 from augsvc.data.catalog import Catalog, Replacement
 from augsvc.data.mixture import Mixture
@@ -31,6 +32,7 @@ class OpenStreams:
         self._ids: OrderedDict[_Key, str] = OrderedDict()  # of recently opened specifications
         self._opening: dict[_Key, Future[None]] = {}
         self._former: dict[str, list[Source]] = {}  # versions by dataset, the latest first
+        self._mixtures: WeakValueDictionary[tuple[Source, ...], Mixture] = WeakValueDictionary()  # of open streams
         self._subsets = Subsets()
         self._lock = Lock()
 
@@ -61,7 +63,9 @@ class OpenStreams:
     def _current(self, spec: StreamSpec) -> Source:
         if not spec.mixture:
             return self._catalog.get(spec.dataset)
-        return Mixture([self._catalog.get(part.dataset) for part in spec.mixture])
+        mixture = Mixture([self._catalog.get(part.dataset) for part in spec.mixture])
+        with self._lock:  # streams share one, which keeps the digest of its keys
+            return self._mixtures.setdefault(mixture.parts, mixture)
 
     def require(self, stream_id: str, spec: StreamSpec, wait: bool) -> Stream:
         """The stream of a specification, of the version of its dataset that gives it this id, or else of the current one."""

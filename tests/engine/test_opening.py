@@ -13,6 +13,7 @@ from augsvc.data.catalog import open_catalog
 from augsvc.engine.engine import Engine
 from augsvc.engine.fair_queue import FairQueue, Threads
 from augsvc.engine.limits import Limits
+from augsvc.engine.opening import OpenStreams
 from augsvc.engine.work import OPENING
 from augsvc.errors import Cancelled, NotAvailable
 from augsvc.ops.kinds.image import Tone
@@ -220,3 +221,12 @@ def test_every_task_of_a_pool_runs_and_is_charged_to_its_job():
     queue.stop()
     assert sorted(charged) == sorted(f"job {n % 5}" for n in range(500))
     assert queue.seconds_since_heartbeat == 0
+
+
+def test_streams_of_a_mixture_share_it_and_its_keys():
+    streams = OpenStreams(open_catalog({}, 0), None, None, Limits(1 << 20))
+    parts = [{"dataset": "digits/train"}, {"dataset": "digits/test"}]
+    one, other = (
+        streams._version(validate_spec({"mixture": parts, "pipeline": [], "aug_seed": seed}), None) for seed in range(2)
+    )
+    assert one is other and one.keys is other.keys
