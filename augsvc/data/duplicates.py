@@ -19,7 +19,7 @@ _MIN_CONTRAST = 16.0  # levels between the brightest and the darkest area
 _MIN_STEP = 1.5  # levels between two areas that are a difference: less is the noise of compression
 _BANDS = MAX_BITS + 1  # of 16 bits: hashes that differ in at most MAX_BITS bits are equal in one of them
 _ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1)  # of each byte
-_MAX_GROUP = 512  # images with an equal band that are compared pair by pair; larger groups are of plain images
+_MAX_GROUP = 512  # images with an equal band that are compared pair by pair; of more, each with up to as many of them
 
 
 def perceptual_hash(grey: npt.NDArray[np.float64]) -> tuple[U64, float]:
@@ -58,13 +58,17 @@ def equal_groups(digests: npt.NDArray[np.void]) -> list[I64]:
 
 
 def near_pairs(hashes: U64, means: npt.NDArray[np.float64]) -> list[tuple[int, int, int]]:
-    """Pairs of rows whose hashes (N, 2) differ in at most MAX_BITS bits, and that many, nearest first."""
+    """Pairs of rows whose hashes (N, 2) differ in at most MAX_BITS bits, and that many, nearest first.
+
+    Of many copies (_MAX_GROUP) those of each with the first one alone.
+    """
     known: dict[tuple[int, int], int] = {}
     rows = np.flatnonzero(hashes.any(axis=1))
     bands = np.ascontiguousarray(hashes[rows]).view(np.uint16).reshape(len(rows), _BANDS)
     for band in range(_BANDS):
         for group in _groups(bands[:, band]):
-            for one, other, bits in _compare(rows[group], hashes, means):
+            compare = _compare if len(group) <= _MAX_GROUP else _compare_with_first
+            for one, other, bits in compare(rows[group], hashes, means):
                 known[one, other] = bits
     return sorted(((one, other, bits) for (one, other), bits in known.items()), key=lambda pair: (pair[2], pair))
 
@@ -73,7 +77,7 @@ def _groups(values: npt.NDArray[np.uint16]) -> Iterator[I64]:
     order = np.argsort(values, kind="stable")
     starts = np.flatnonzero(np.diff(values[order])) + 1
     for rows in np.split(order, starts):
-        if 2 <= len(rows) <= _MAX_GROUP:
+        if len(rows) >= 2:
             yield rows
 
 
@@ -85,3 +89,17 @@ def _compare(rows: I64, hashes: U64, means: npt.NDArray[np.float64]) -> Iterator
     is_near = (bits <= MAX_BITS) & (np.abs(means[rows][:, None] - means[rows][None, :]) <= MAX_LEVELS)
     for one, other in zip(*np.nonzero(np.triu(is_near, 1)), strict=True):
         yield int(rows[one]), int(rows[other]), int(bits[one, other])
+
+
+def _compare_with_first(rows: I64, hashes: U64, means: npt.NDArray[np.float64]) -> Iterator[tuple[int, int, int]]:
+    """The rows that are near the lowest one, then of the others those near the lowest, and so on: linear in the rows."""
+    rows = np.sort(rows)
+    for _ in range(_MAX_GROUP):
+        if len(rows) < 2:
+            return
+        first, rows = rows[0], rows[1:]
+        bits = _ONES[(hashes[rows] ^ hashes[first]).view(np.uint8)].sum(axis=1, dtype=np.int64)
+        is_near = (bits <= MAX_BITS) & (np.abs(means[rows] - means[first]) <= MAX_LEVELS)
+        for k in np.flatnonzero(is_near):
+            yield int(first), int(rows[k]), int(bits[k])
+        rows = rows[~is_near]

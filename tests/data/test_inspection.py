@@ -105,9 +105,14 @@ def test_images_of_any_size_have_a_hash(shape):
     assert bits.any() == (min(shape) >= 16) and mean == pytest.approx(grey.mean())
 
 
-def test_many_equal_hashes_do_not_take_quadratic_time():
+def test_many_copies_are_near_the_first_in_linear_time():
     hashes = np.ones((20_000, 2), np.uint64)
-    assert near_pairs(hashes, np.zeros(len(hashes))) == []
+    hashes[1::2, 1] = 0xFFFF0001
+    hashes[2::2, 0] ^= np.uint64(1) << (np.arange(9_999) % 7).astype(np.uint64)
+    pairs = near_pairs(hashes, np.zeros(len(hashes)))
+    near = {(one, other) for one, other, _ in pairs}
+    assert {(0, other) for other in range(2, 20_000, 2)} | {(1, other) for other in range(3, 20_000, 2)} <= near
+    assert len(near) < 8 * 20_000 and all((one - other) % 2 == 0 for one, other in near)
 
 
 def test_the_command_prints_all_and_writes_a_page(folder, tmp_path):
