@@ -206,6 +206,7 @@ class Engine:
         sheet = Work[Body](Future(), rendering.stages, rendering.cancelled)
 
         def draw_rendered(rendered: "Future[tuple[U8, U8]]") -> None:
+            lease.end_rendering()
             self._queues.submit(self._queues.inspections, job, lambda check, _: draw(rendered.result(), check), sheet)
             sheet.future.add_done_callback(lambda done: _settle(done, lease))
 
@@ -275,4 +276,5 @@ def _settle(done: "Future[Body]", lease: Lease) -> None:
     if done.cancelled() or done.exception():
         lease.release()
     else:
+        lease.end_rendering()  # a slow reader does not withhold it from others
         lease.release_with(done.result().buffer)

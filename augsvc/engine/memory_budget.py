@@ -23,6 +23,10 @@ class Lease:
         """Returns the bytes to the budget; further calls do nothing."""
         self._budget.release(self)
 
+    def end_rendering(self) -> None:
+        """Returns what rendering takes; what the job holds stays counted."""
+        self._budget.end_rendering(self)
+
     def release_with(self, array: U8) -> None:
         """Releases when the last reference to the array is gone.
 
@@ -41,7 +45,7 @@ class MemoryBudget:
     One batch of any size is admitted if nothing else is in flight.
 
     Bytes of no job count too: chunks of decoded samples, and what rendering takes, of all requests the most, since one is
-    rendered at a time.
+    rendered at a time. For the bytes that a job requests they withhold a quarter at most.
     """
 
     def __init__(self, n_bytes: int, clock: Callable[[], float] = time.monotonic, free_chunk_bytes: int = 0) -> None:
@@ -50,7 +54,9 @@ class MemoryBudget:
         self._chunk_bytes, self._free_chunk_bytes = 0, free_chunk_bytes
         self._working: Counter[int] = Counter()  # bytes that rendering takes → leases
         self._held: dict[str, int] = {}
-        self._reserved: dict[str, tuple[float, int]] = {}  # job → (until when, how many bytes)
+        # job → (until when, how many bytes, what rendering takes)
+        self._reserved: dict[str, tuple[float, int, int]] = {}
+        self._rendered: deque[Lease] = deque()  # of which `working` is not yet subtracted
         self._released: deque[Lease] = deque()  # not yet subtracted
         self._lock = threading.Lock()
         self._total = 0
@@ -75,16 +81,13 @@ class MemoryBudget:
             now = self._clock()
             self._reserved = {name: wish for name, wish in self._reserved.items() if wish[0] > now and name != job}
             own, total = self._held.get(job, 0) - beside, self._total - beside
-            if total:
-                total += min(self._shared(working), self._n_bytes // 4)  # else others would starve
             share = self._n_bytes // len({job, *self._held, *self._reserved})
-            kept = max((n for name, (_, n) in self._reserved.items() if name not in self._held), default=0)
-            if own and (own + n_bytes > share < self._n_bytes or (kept and total + n_bytes + kept > self._n_bytes)):
+            if own and (own + n_bytes > share < self._n_bytes or self._crowds_out(total + n_bytes, working)):
                 raise TooMuchAtOnce("this job is at its in-flight limit; retry shortly")
             if own and own + n_bytes > self._n_bytes - self._n_bytes // 4:
                 raise Overloaded("the server's memory budget is exhausted; retry shortly")
-            if total and total + n_bytes > self._n_bytes:
-                self._reserved[job] = (now + RESERVED_S, min(n_bytes, self._n_bytes))
+            if total and total + n_bytes + self._withheld(working) > self._n_bytes:
+                self._reserved[job] = (now + RESERVED_S, min(n_bytes, self._n_bytes), working)
                 raise Overloaded("the server's memory budget is exhausted; retry shortly")
             self._held[job] = own + beside + n_bytes
             self._total += n_bytes
@@ -118,23 +121,44 @@ class MemoryBudget:
         """
         self._released.append(lease)
 
+    def end_rendering(self, lease: Lease) -> None:
+        """Returns what rendering takes of a lease; it takes no lock either."""
+        self._rendered.append(lease)
+
+    def _crowds_out(self, total: int, working: int) -> bool:
+        """Whether a job without any bytes, which was refused some, would not get them beside these."""
+        return any(
+            total + n_bytes + self._withheld(max(working, other)) > self._n_bytes
+            for name, (_, n_bytes, other) in self._reserved.items()
+            if name not in self._held
+        )
+
+    def _withheld(self, working: int) -> int:
+        """Bytes of no job that no job gets, with a request that takes `working`; were they more, others would starve."""
+        return min(self._shared(working), self._n_bytes // 4)
+
     def _shared(self, working: int = 0) -> int:
         """Bytes of no job, with a request that takes `working`."""
         return max(self._chunk_bytes - self._free_chunk_bytes, 0) + max(working, *self._working, 0)
 
     def _subtract_released(self) -> None:
+        while self._rendered:
+            self._subtract_working(self._rendered.popleft())
         while self._released:
             lease = self._released.popleft()
+            self._subtract_working(lease)
             n_bytes, lease.n_bytes = lease.n_bytes, 0
-            working, lease.working = lease.working, 0
             self._total -= n_bytes
-            if working:
-                self._working[working] -= 1
-                self._working += Counter()  # without those that no lease has
             if held := self._held.get(lease.job, 0) - n_bytes:
                 self._held[lease.job] = held
             else:
                 self._held.pop(lease.job, None)
+
+    def _subtract_working(self, lease: Lease) -> None:
+        working, lease.working = lease.working, 0
+        if working:
+            self._working[working] -= 1
+            self._working += Counter()  # without those that no lease has
 
 
 class Chunks:

@@ -264,6 +264,41 @@ def test_of_what_rendering_takes_the_most_counts():
     budget.lease("d", 10, working=1000)  # nothing else is in flight
 
 
+def test_what_rendering_takes_is_returned_before_the_bytes():
+    """A job whose body waited in a slow socket kept others from reading."""
+    budget = MemoryBudget(100)
+    chunks = Chunks(budget, 20)
+    leases = [budget.lease("a", 10, working=200), budget.lease("a", 10, working=200)]
+    assert chunks.begin()
+    for lease in leases:
+        assert not chunks.begin()
+        lease.end_rendering()
+        lease.end_rendering()
+    assert chunks.begin()
+    assert budget.in_flight == 60
+    leases[0].release()
+    assert budget.in_flight == 50
+
+
+@pytest.mark.parametrize("working", [0, 20, 25, 1000])
+@pytest.mark.parametrize("n_bytes", [20, 30, 49, 50, 51, 70])
+def test_a_job_that_takes_much_to_render_is_admitted_beside_one_that_always_has_some(n_bytes, working):
+    """The bytes were reserved, but not what rendering takes."""
+    budget, light = MemoryBudget(100), []
+    for _ in range(40):
+        for _ in range(10):  # it requests as much as it gets
+            try:
+                light.append(budget.lease("light", 5))
+            except (Overloaded, TooMuchAtOnce):
+                break
+        try:
+            budget.lease("heavy", n_bytes, working=working)
+            return
+        except Overloaded:
+            light.pop(0).release()
+    pytest.fail("it starves")
+
+
 def test_chunks_beyond_the_free_ones_count():
     budget = MemoryBudget(100, free_chunk_bytes=60)
     chunks = Chunks(budget, 20)

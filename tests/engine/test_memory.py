@@ -173,6 +173,23 @@ def test_what_rendering_takes(engine, measure, op, size, dtype, monkeypatch):
     assert counted <= 6 * peak + (8 << 20), "nor far too much"
 
 
+@pytest.mark.parametrize("kind", ["batch", "preview", "push"])
+def test_what_rendering_takes_is_returned_when_it_ends(engine, kind, monkeypatch):
+    """It was counted until a slow socket had taken the body."""
+    monkeypatch.setattr(render_image, "_USUAL_BYTES", 0)
+    wait_until(lambda: not engine.in_flight_bytes)
+    pipeline = [{"op": "downsample", "p": 1.0}]
+    if kind == "push":
+        arrays = {"index": np.arange(2), "image": np.zeros((2, 64, 64, 3), np.uint8)}
+        work = engine.push({"pipeline": pipeline}, arrays)
+    else:
+        stream = run(pipeline, [np.zeros((64, 64, 3), np.uint8)] * 2, size=[64, 64]).stream
+        work = (engine.produce if kind == "batch" else engine.preview)(stream, Range(0, 0, 2, 0))
+    body = work.future.result()
+    wait_until(lambda: engine.in_flight_bytes and not engine._budget._shared())
+    assert engine.in_flight_bytes >= body.buffer.nbytes
+
+
 def test_chunks_of_many_jobs(monkeypatch):
     """Each job beyond three held 64 MiB of decoded samples that nothing counted."""
     for module in (stream, engine_module):
