@@ -58,8 +58,10 @@ class Sample:
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of its large arrays: image, audio and mask."""
-        return sum(array.nbytes for array in (self.image, self.audio, self.mask) if array is not None)
+        """Bytes of its arrays but the target, which is part of the dataset's."""
+        boxes = (self.boxes, self.box_labels, self.boxes_valid)
+        arrays = (self.image, self.audio, self.mask, *boxes, self.keypoints, self.keypoints_valid)
+        return sum(array.nbytes for array in arrays if array is not None)
 
     @property
     def total_bytes(self) -> int:

@@ -7,11 +7,11 @@ Room is made for a dataset that holds less than another one, and in place of sam
 """
 
 import time
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Condition, Lock
+from threading import Condition, Lock, get_ident
 
 from augsvc.arrays import Sample
 
@@ -89,7 +89,7 @@ class _Dataset:
 class DecodedCache:
     """Samples by dataset and index. Safe to share among threads and datasets.
 
-    `max_bytes` bounds the bytes of images, masks and audio; 0 disables the cache. Decoding may take as many, and
+    `max_bytes` bounds the bytes of samples; 0 disables the cache. Decoding may take as many, and
     `min_decoding_bytes` at least. `hits`, `misses` and `n_bytes` are for the metrics.
     """
 
@@ -111,6 +111,8 @@ class DecodedCache:
         self._clock = clock
         self._lock = Lock()
         self._decoded = Condition(self._lock)
+        self._arrivals: deque[object] = deque()  # decodes that wait, the first one first
+        self._decoders: list[int] = []  # the thread of each decode
         self._datasets: dict[str, _Dataset] = {}
         self._claims: Counter[str] = Counter()
 
@@ -140,12 +142,23 @@ class DecodedCache:
     @contextmanager
     def decoding(self, n_bytes: int) -> Iterator[None]:
         """Counts the memory of a decode before it is spent: samples are evicted for it, and it waits while other decodes leave
-        too little. One that needs more than there is runs alone.
+        too little. One that needs more than there is runs alone. First come, first served: beside steady small ones a large one
+        would never run. A thread within a decode comes before those that wait for it.
         """
+        arrival, thread = object(), get_ident()
         with self._decoded:
-            self._decoded.wait_for(
-                lambda: not self.decoding_bytes or self.decoding_bytes + n_bytes <= self.max_decoding_bytes
-            )
+            self._arrivals.append(arrival)
+            try:
+                self._decoded.wait_for(
+                    lambda: (
+                        (self._arrivals[0] is arrival or thread in self._decoders)
+                        and (not self.decoding_bytes or self.decoding_bytes + n_bytes <= self.max_decoding_bytes)
+                    )
+                )
+            finally:
+                self._arrivals.remove(arrival)
+                self._decoded.notify_all()  # there may be enough for the next one too
+            self._decoders.append(thread)
             self.decoding_bytes += n_bytes
             self._note_peak()
             while self.n_bytes + self.decoding_bytes > self.max_bytes and (donor := self._donor()):
@@ -155,6 +168,7 @@ class DecodedCache:
         finally:
             with self._decoded:
                 self.decoding_bytes -= n_bytes
+                self._decoders.remove(thread)
                 self._decoded.notify_all()
 
     def _dataset(self, name: str) -> _Dataset:

@@ -1,6 +1,7 @@
 """The cache's bound, what it keeps, and threads."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -49,6 +50,48 @@ def test_a_decode_that_needs_more_than_there_is_runs_alone_and_ends_with_its_err
     with cache.decoding(1), cache.decoding(DECODING_BYTES - 1):
         assert cache.decoding_bytes == DECODING_BYTES
     assert cache.decoding_bytes == 0
+
+
+def test_a_large_decode_comes_before_small_ones_that_came_later():
+    """Beside steady small ones it never ran, and its job was silent for as long."""
+    cache, order = DecodedCache(0, 100), []
+    threads = []
+
+    def start(name, n_bytes):
+        def decode():
+            with cache.decoding(n_bytes):
+                order.append(name)
+
+        threads.append(threading.Thread(target=decode))
+        threads[-1].start()
+        deadline = time.monotonic() + 30
+        while len(cache._arrivals) < len(threads) and time.monotonic() < deadline:
+            time.sleep(0.001)
+
+    with cache.decoding(10):
+        start("large", 300)
+        start("small", 20)
+        start("small", 20)
+        with cache.decoding(10):  # of the same file
+            assert order == []
+    for thread in threads:
+        thread.join(30)
+    assert order == ["large", "small", "small"]
+    assert cache.decoding_bytes == 0 and not cache._arrivals and not cache._decoders
+
+
+def test_boxes_and_keypoints_count():
+    """Boxes took 12 times the bound."""
+    arrays = {
+        "boxes": np.zeros((50, 4), np.float32),
+        "box_labels": np.zeros(50, np.int64),
+        "boxes_valid": np.zeros(50, bool),
+        "keypoints": np.zeros((60, 2), np.float32),
+        "keypoints_valid": np.zeros(60, bool),
+    }
+    cache = DecodedCache(10_000)
+    cache.get_or_make(("a", 0), lambda: Sample(np.zeros((4, 4, 3), np.uint8), 0, **arrays))
+    assert cache.n_bytes == 48 + sum(array.nbytes for array in arrays.values())
 
 
 @given(
