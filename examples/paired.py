@@ -7,7 +7,7 @@
 
 The dataset has the splits train and test. A pipeline is a preset's name or a list of operations as JSON. The machine has an RBF
 kernel on raw pixels; C and gamma are the best of `GRID` by five-fold cross-validation on the training samples. Runs that are in
-the JSON file are not repeated.
+the JSON file with the same dataset and fields are not repeated.
 """
 
 import json
@@ -51,8 +51,9 @@ def main(
 ) -> None:
     """Train the missing runs, and print the table."""
     torch.set_num_threads(1)  # more threads would compete with the server's on a small machine
-    results: Results = json.loads(out.read_text()) if out.exists() else {}
     values = dict(parse_override(text) for text in set_ or [])
+    saved: dict[str, Results] = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
+    results = saved.setdefault(json.dumps({"data.dataset": dataset, **values}, sort_keys=True, default=str), {})
     console = Console(markup=False)
     with progress_bars(console) as progress:
         for seed in range(seeds):
@@ -62,7 +63,7 @@ def main(
                     results[name][str(seed)] = train(recipe, url, progress, f"{name[:20]} #{seed}")
                     if name == PLAIN and recipe.data.sample_rate is None:
                         results.setdefault(MACHINE, {})[str(seed)] = fit_machine(recipe, url)
-                    out.write_text(json.dumps(results, indent=1), encoding="utf-8")
+                    out.write_text(json.dumps(saved, indent=1), encoding="utf-8")
     console.print(render_table(results, seeds), soft_wrap=True)
 
 

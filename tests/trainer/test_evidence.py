@@ -39,3 +39,22 @@ def test_what_another_recipe_gave_is_not_in_the_table(evidence):
     assert "| digits, all 1352: clean | 1 | 50.0 % | 75.0 % | +25.0 | 75.0 % | +25.0 | +0.0 |" in text
     assert "tones" not in text
     assert text.endswith("at most 0.20 MB.")
+
+
+def test_pairs_of_other_settings_are_trained_and_not_taken_from_the_file(monkeypatch, tmp_path, capsys):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "examples")
+    paired = importlib.import_module("paired")
+    trained = []
+
+    def train(recipe, *_):
+        trained.append((recipe.data.dataset, recipe.optimiser.lr, recipe.data.pipeline))
+        return recipe.optimiser.lr
+
+    monkeypatch.setattr(paired, "resolve_recipe", lambda recipe, url: (recipe, []))
+    monkeypatch.setattr(paired, "train", train)
+    monkeypatch.setattr(paired, "fit_machine", lambda recipe, url: 0.25)
+    for dataset, rate in [("a", "0.1"), ("a", "0.5"), ("b", "0.5"), ("a", "0.10")]:
+        paired.main("", dataset, ["light"], tmp_path / "pairs.json", 1, [f"optimiser.lr={rate}"])
+        assert f"{100 * float(rate):.1f} %" in capsys.readouterr().out
+    settings = [("a/train", 0.1), ("a/train", 0.5), ("b/train", 0.5)]
+    assert trained == [(*key, pipeline) for key in settings for pipeline in ("none", "light")]
