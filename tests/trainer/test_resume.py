@@ -27,7 +27,7 @@ def made(url):
     """Makes courses over fifty digits, an epoch of two steps, and closes their loaders."""
     loaders = []
 
-    def make(address=url, **groups):
+    def make(address=url, total=None, **groups):
         recipe = parse_recipe({"data": {"dataset": "digits/train"}, "training": {"epochs": 3}, **groups})
         subset = {"per_class": 5, "seed": 0}
         loaders.append(
@@ -42,7 +42,7 @@ def made(url):
             )
         )
         model = build_model(recipe.model, Inputs(1, (8, 8)), 10, recipe.training.seed)
-        return TrainingState(Learner(model, recipe, 2 * recipe.training.epochs), loaders[-1])
+        return TrainingState(Learner(model, recipe, total or 2 * recipe.training.epochs), loaders[-1])
 
     yield make
     for loader in loaders:
@@ -84,6 +84,23 @@ def test_a_resumed_run_ends_in_the_same_weights_bit_for_bit(made, tmp_path, grou
     load_checkpoint(resumed, tmp_path)
     assert resumed.learner.steps == broken_off
     again, losses_again = finished(resumed)
+    assert losses == losses_again
+    assert all(torch.equal(a, b) for a, b in zip(weights, again, strict=True))
+
+
+@pytest.mark.parametrize("schedule", ["onecycle", "cosine"])
+def test_a_run_lost_in_its_last_evaluation_takes_no_further_step(made, tmp_path, schedule):
+    groups = {"total": 3, "training": {"epochs": 2}, "schedule": {"name": schedule}}  # ends within an epoch
+    weights, losses = finished(made(**groups))
+    course = made(**groups)
+    for event in train(course, scores):
+        if isinstance(event, Step) and not event.more and event.number == event.total:
+            save_checkpoint(course, tmp_path)
+            break
+    resumed = made(**groups)
+    load_checkpoint(resumed, tmp_path)
+    again, losses_again = finished(resumed)
+    assert resumed.learner.steps == 3
     assert losses == losses_again
     assert all(torch.equal(a, b) for a, b in zip(weights, again, strict=True))
 

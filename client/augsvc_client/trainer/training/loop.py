@@ -122,6 +122,8 @@ def train(state: TrainingState, evaluate: Evaluate) -> Iterator[Step | Epoch]:
 def _train_epoch(state: TrainingState) -> Iterator[Step]:
     """Train on the rest of the loader's current epoch."""
     learner, loader = state.learner, state.loader
+    if learner.steps >= learner.total:
+        return  # resumed from a checkpoint after the last step, before its evaluation
     learner.model.train()
     earlier, started_s, waited_s = state.pace, perf_counter(), loader.wait_s_total
     samples, remaining = 0, len(loader)
