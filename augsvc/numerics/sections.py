@@ -17,7 +17,8 @@ from augsvc.arrays import F64
 from augsvc.numerics import exact
 
 HIGHEST = 0.49  # of the rate, for every frequency of a design: at half of it a filter has no bilinear transform
-_LOWEST = 1e-6
+_LOWEST = 1e-6  # of the rate, for an edge: below it 48 fraction bits do not hold a pole
+_NARROWEST = 1e-8  # for the width of a band, as a tangent
 _SLOPE_FROM = 10.0  # Hz: where a sloped gain begins
 _SLOPE_TO = 0.28  # of the rate: where it ends before the bilinear transform, which makes the rest of it
 _DB_OCTAVE = 6.020599913279624  # of a pole
@@ -75,65 +76,57 @@ def _butterworth(w: F64, order: int, pair: tuple[float, float, float], single: t
 
 def band_pass(low: F64, high: F64, rate: float, order: int) -> F64:
     """Butterworth between two frequencies (N,), −3 dB at both, 6 dB an octave for each order; (N, order, 5)."""
-    return _band(_tangent(low, rate), _tangent(high, rate), order, stop=False)
+    return _band(low, high, rate, order, stop=False)
 
 
 def band_stop(low: F64, high: F64, rate: float, order: int) -> F64:
     """Butterworth outside of two frequencies (N,), −3 dB at both; (N, order, 5)."""
-    return _band(_tangent(low, rate), _tangent(high, rate), order, stop=True)
+    return _band(low, high, rate, order, stop=True)
 
 
-def _band(low: F64, high: F64, order: int, stop: bool) -> F64:
-    """The poles of a low-pass prototype p become those of s² − p·B·s + w0² (of p = 1/p for a stop)."""
-    width, square = np.maximum(high - low, _LOWEST), low * high  # B, w0²
+def _band(low: F64, high: F64, rate: float, order: int, stop: bool) -> F64:
+    """A band that begins at 0 or below it has no lower edge: what is left is a high-pass, or a low-pass."""
+    sections = _band_within(_tangent(low, rate), _tangent(high, rate), order, stop)
+    edgeless = passing(len(low), order)
+    edgeless[:, : (order + 1) // 2] = (high_pass if stop else low_pass)(high, rate, order)
+    return np.where((low <= 0.0)[:, None, None], edgeless, sections)
+
+
+def _band_within(low: F64, high: F64, order: int, stop: bool) -> F64:
+    """The poles of a low-pass prototype p become those of s² − p·B·s + w0² (of p = 1/p for a stop).
+
+    Gains are those of the analog sections, B·s or s² + w0² over s² + …: the two of a pair of poles balance each other, and none
+    is a small difference of large numbers.
+    """
+    width, square = np.maximum(high - low, _NARROWEST), low * high  # B, w0²
+    nothing = np.zeros_like(width)
+    numerator = (1.0 + square, 2.0 * (square - 1.0), 1.0 + square) if stop else (width, nothing, -width)
     sections = passing(len(low), order)
-    centre = (1.0 - square) / (1.0 + square)  # cos of the centre's angle
-    k = 0
+    denominators = []
     for q in _dampings(order):  # p = −q/2 ± i·√(1 − q²/4), |p| = 1, so 1/p is its conjugate: the same pairs
-        for sign in (1.0, -1.0):
-            _set_poles(sections, k, *_band_poles(width, square, q, sign))
-            k += 1
+        x, y = _outer_pole(width, square, q)
+        size = x * x + y * y
+        denominators += [(-2.0 * x * (square / size), square * square / size), (-2.0 * x, size)]  # both poles: w0²
     if order % 2:  # p = −1: s² + B·s + w0²
-        scale = 1.0 / (1.0 + width + square)
-        sections[:, k, 3], sections[:, k, 4] = 2.0 * (square - 1.0) * scale, (1.0 - width + square) * scale
-    for section in range(order):
-        if stop:  # zeros at the centre, and a gain of 1 at z = 1; else at 0 and half the rate, and 1 at the centre
-            sections[:, section, 0] = sections[:, section, 2] = 1.0
-            sections[:, section, 1] = -2.0 * centre
-        else:
-            sections[:, section, 0], sections[:, section, 1], sections[:, section, 2] = 1.0, 0.0, -1.0
-        gain = _magnitude(sections[:, section], np.ones_like(centre) if stop else centre)
-        sections[:, section, :3] /= gain[:, None]
+        denominators.append((width, square))
+    for k, (linear, constant) in enumerate(denominators):  # s² + linear·s + constant, for z = (1 + s) / (1 − s)
+        scale = 1.0 / (1.0 + linear + constant)
+        sections[:, k, :3] = np.stack(numerator, axis=-1) * scale[:, None]
+        sections[:, k, 3], sections[:, k, 4] = 2.0 * (constant - 1.0) * scale, (1.0 - linear + constant) * scale
     return sections
 
 
-def _band_poles(width: F64, square: F64, q: float, sign: float) -> tuple[F64, F64]:
-    """Real and imaginary part of s = (p·B + sign·√(p²B² − 4·w0²)) / 2 for p = −q/2 + i·√(1 − q²/4)."""
+def _outer_pole(width: F64, square: F64, q: float) -> tuple[F64, F64]:
+    """Real and imaginary part of s = (p·B − √(p²B² − 4·w0²)) / 2 for p = −q/2 + i·√(1 − q²/4), whose parts add up; the other
+    one is w0² / s.
+    """
     half, imaginary = -q / 2.0, (1.0 - q * q / 4.0) ** 0.5
     x = (half * half - imaginary * imaginary) * width * width - 4.0 * square
     y = 2.0 * half * imaginary * width * width
     size = np.sqrt(x * x + y * y)
     root_x = np.sqrt(np.maximum((size + x) / 2.0, 0.0))
-    root_y = np.where(y < 0.0, -1.0, 1.0) * np.sqrt(np.maximum((size - x) / 2.0, 0.0))
-    return (half * width + sign * root_x) / 2.0, (imaginary * width + sign * root_y) / 2.0
-
-
-def _set_poles(sections: F64, k: int, x: F64, y: F64) -> None:
-    """The denominator for s = x ± iy: z = (1 + s) / (1 − s)."""
-    scale = 1.0 / ((1.0 - x) * (1.0 - x) + y * y)
-    sections[:, k, 3] = -2.0 * (1.0 - x * x - y * y) * scale
-    sections[:, k, 4] = ((1.0 + x) * (1.0 + x) + y * y) * scale
-
-
-def _magnitude(section: F64, cos: F64) -> F64:
-    """|H| of sections (N, 5) where z = cos + i·√(1 − cos²)."""
-    cos2 = 2.0 * cos * cos - 1.0
-
-    def power(c0: F64, c1: F64, c2: F64) -> F64:
-        return np.maximum(c0 * c0 + c1 * c1 + c2 * c2 + 2.0 * (c0 * c1 + c1 * c2) * cos + 2.0 * c0 * c2 * cos2, 1e-300)
-
-    b0, b1, b2, a1, a2 = section.T
-    return np.sqrt(power(b0, b1, b2) / power(np.ones_like(a1), a1, a2))
+    root_y = np.sqrt(np.maximum((size - x) / 2.0, 0.0))  # of −y: the root lies below the real axis
+    return (half * width - root_x) / 2.0, (imaginary * width + root_y) / 2.0
 
 
 class Bell(NamedTuple):
@@ -187,7 +180,7 @@ def slope(decibels: F64, rate: float) -> F64:
     """A gain that changes by `decibels` (N,) an octave, −6 … 6, from 20 Hz to half the rate: (N, S, 5), S by the rate.
 
     A pole and a zero an octave, apart by a fraction of it (A. Oustaloup's approximation of a fractional integrator): the slope
-    holds to ±0.1 dB an octave between 40 Hz and 0.2 of the rate.
+    holds to ±0.2 dB an octave between 40 Hz and 0.2 of the rate.
     """
     span = float(exact.log(np.array([max(2.0, _SLOPE_TO * rate / _SLOPE_FROM)]))[0])
     poles = 2 * max(1, round(span / _LN2 / 2.0))

@@ -5,10 +5,11 @@ import pytest
 from scipy import signal
 
 from augsvc.errors import SpecInvalid
-from augsvc.numerics import sections
+from augsvc.numerics import exact, sections
 from augsvc.ops.kinds.audio import Clip
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.planning.audio_plan import SoundPlan
+from augsvc.planning.audio_steps import SECTION_BITS
 from tests.ops.test_sound import RATE, open_clips, through
 
 pytestmark = pytest.mark.usefixtures("each_executor")
@@ -106,6 +107,42 @@ def test_dropped_frequencies_are_gone_and_others_stay():
     for hertz, kept in ((2000, 0.0), (1000, 1.0), (3000, 1.0)):
         result, _ = through([step], np.sin(2 * np.pi * hertz * time))
         assert abs(np.sqrt(2 * np.mean(result[0][2000:] ** 2)) - kept) < 0.02
+
+
+def response(cascade, angles):
+    """|H| of sections (S, 5), rounded as a plan's are."""
+    sos = np.insert(exact.to_fixed(cascade, SECTION_BITS) * 2.0**-SECTION_BITS, 3, 1.0, axis=-1)
+    return np.abs(signal.sosfreqz(sos, worN=angles)[1])
+
+
+@pytest.mark.parametrize("rate", [8000, 44_100, 192_000])
+@pytest.mark.parametrize("order", range(1, 5))
+@pytest.mark.parametrize(("band", "kind"), [(sections.band_pass, "bandpass"), (sections.band_stop, "bandstop")])
+def test_bands_are_scipys_at_the_ends_of_what_may_be_asked_for(band, kind, order, rate):
+    angles = np.geomspace(1e-3, 3.0, 2000)
+    for center in (1.0, 20.0, 200.0, 0.25 * rate, 0.48 * rate):
+        for bandwidth in (0.01, 0.5, 1.99):
+            edges = max(center * (1 - bandwidth / 2), 1e-6 * rate), min(center * (1 + bandwidth / 2), 0.49 * rate)
+            cascade = band(*(np.array([edge]) for edge in edges), rate, order)[0]
+            exactly = signal.butter(order, edges, kind, fs=rate, output="zpk")
+            found, wanted = response(cascade, angles), np.abs(signal.freqz_zpk(*exactly, worN=angles)[1])
+            np.testing.assert_allclose(found, wanted, atol=3e-3, err_msg=f"{center} Hz, {bandwidth}")
+
+
+@pytest.mark.parametrize("low", [-500.0, -1e-9, 0.0])
+def test_a_band_without_a_lower_edge_is_a_high_pass_or_a_low_pass(low):
+    edges, angles = (np.array([low]), np.array([300.0])), np.geomspace(1e-3, 3.0, 500)
+    for band, kind in ((sections.band_stop, "highpass"), (sections.band_pass, "lowpass")):
+        for order in range(1, 5):
+            wanted = np.abs(signal.sosfreqz(signal.butter(order, 300, kind, fs=RATE, output="sos"), worN=angles)[1])
+            np.testing.assert_allclose(response(band(*edges, RATE, order)[0], angles), wanted, atol=1e-6)
+
+
+def test_dropped_frequencies_at_the_defaults_never_silence_or_amplify():
+    clips = [CLIP] * 100
+    result, _ = through([{"op": "drop_freq"}], *clips)
+    kept = result.std(axis=1) / CLIP.std()
+    assert kept.min() > 0.7 and kept.max() < 1.01
 
 
 def test_emphasis_is_a_filter_of_first_order_and_its_inverse():
