@@ -241,10 +241,11 @@ def _resolve_paths(config: Path, given: Mapping[str, object], sources: tuple[str
     folder = config.resolve().parent
     resolved = {name: str(folder / v) if name in _PATHS and isinstance(v, str) else v for name, v in given.items()}
     datasets = resolved.get("datasets")
-    path_fields = {name for dataset in dataset_formats(sources).values() for name in dataset.path_fields()}
+    path_fields = {name: dataset.path_fields() for name, dataset in dataset_formats(sources).items()}
     if isinstance(datasets, dict):
         resolved["datasets"] = {
-            name: entry | {k: _below(folder, entry[k]) for k in path_fields & entry.keys()}
+            name: entry
+            | {k: _below(folder, entry[k]) for k in entry.keys() & path_fields.get(str(entry.get("format")), ())}
             if isinstance(entry, dict)
             else entry
             for name, entry in datasets.items()

@@ -33,6 +33,27 @@ def test_the_settings_know_it_where_it_is_named(config):
         load_settings(config, {})
 
 
+def test_its_paths_are_no_paths_of_other_formats(tmp_path, monkeypatch):
+    (tmp_path / "labelled_by_file.py").write_text(
+        """
+from pathlib import Path
+from typing import Literal
+from augsvc.data.formats.format import DatasetFormat
+class LabelledByFile(DatasetFormat):
+    format: Literal["labelled_by_file"]
+    label: Path
+    def open(self, name, cache): return []
+"""
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    config = tmp_path / "settings.yaml"
+    hub, own = "{format: parquet, path: hub, label: fine_label}", "{format: labelled_by_file, label: labels.csv}"
+    config.write_text(f"sources: [labelled_by_file]\ndatasets: {{hub: {hub}, own: {own}}}\n")
+    datasets = load_settings(config, {}).datasets
+    assert (datasets["hub"].label, datasets["hub"].path) == ("fine_label", tmp_path / "hub")
+    assert datasets["own"].label == tmp_path / "labels.csv"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
