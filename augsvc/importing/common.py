@@ -29,10 +29,15 @@ def flip(op: str) -> Entry:
 
 def interpolation(given: Parameters, build: Builder, default: str, name: str = "interpolation") -> dict[str, object]:
     """The interpolation of a move, by its name in torch."""
-    mode = given.word(name, default)
+    mode = mode_word(given, default, name)
     if mode == "bicubic":
         build.differs(CUBIC_MOVE)
     return interpolated(build, mode)
+
+
+def mode_word(given: Parameters, default: str, name: str = "interpolation") -> str:
+    """An interpolation by its name in torch, which prints nearest-exact as NEAREST_EXACT."""
+    return given.word(name, default).replace("_", "-")
 
 
 def interpolated(build: Builder, mode: str) -> dict[str, object]:
@@ -41,7 +46,7 @@ def interpolated(build: Builder, mode: str) -> dict[str, object]:
     if mode in names:
         return {"interpolation": names[mode]}
     if mode not in ("bilinear", "linear"):
-        build.differs(f"interpolates bilinearly, not {mode.replace('_', ' ')}")
+        build.differs(f"interpolates bilinearly, not {mode.replace('-', ' ')}")
     return {}
 
 

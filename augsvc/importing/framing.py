@@ -62,9 +62,11 @@ class Framing:
             self.size = size
             return
         if waiting is not None and waiting["op"] in ("zoom_out", "iou_crop"):
-            self.frame = waiting
+            self.frame = validated({**waiting, **interpolation})
             self.fit = "stretch"
         elif waiting is not None:
+            if interpolation:
+                self.frame = validated({"op": "zoom_out", "side": 1.0, **interpolation})
             self.differences.append("resizes the source directly, without the resize before it")
             self.fit = "stretch"
         elif self.frame is not None and self.frame["op"] == "random_resized_crop":

@@ -94,7 +94,9 @@ class Torchvision:
         parameters = {name: _tuples(value) for name, value in node.parameters.items()}
         mode = parameters.get("interpolation")
         if isinstance(mode, str):
-            parameters["interpolation"] = self._transforms.InterpolationMode(mode.rpartition(".")[2].lower())
+            parameters["interpolation"] = self._transforms.InterpolationMode(
+                mode.rpartition(".")[2].lower().replace("_", "-")
+            )
         threshold = parameters.get("threshold")
         if isinstance(threshold, int | float) and threshold <= 1.0:
             parameters["threshold"] = 255.0 * threshold  # of bytes

@@ -134,3 +134,17 @@ def test_detection():
         torchvision("RandomZoomOut(p=0.5, fill=0, side_range=(1.0, 4.0))", "Resize(size=[300, 300])")
     )
     assert (step["op"], step["p"], size, fit) == ("zoom_out", 0.5, (300, 300), "stretch")
+
+
+@pytest.mark.parametrize("crop", ["RandomZoomOut(p=0.5, fill=0, side_range=(1.0, 4.0))", "RandomIoUCrop()", ""])
+@pytest.mark.parametrize(("mode", "ours"), [("BICUBIC", "bicubic"), ("NEAREST_EXACT", "nearest"), ("BILINEAR", None)])
+def test_a_resize_gives_its_interpolation_to_the_frame_before_it(crop, mode, ours):
+    resize = f"Resize(size=[300, 300], interpolation=InterpolationMode.{mode})"
+    result = torchvision(*([crop] if crop else []), resize)
+    assert [step.get("interpolation") for step in result.pipeline] == ([ours] if crop or ours else [])
+    assert mode == "BILINEAR" or verdicts(result)["Resize"] == "equal"
+
+
+def test_a_second_resize_gives_its_interpolation():
+    result = torchvision("Resize(size=[320])", "Resize(size=[300, 300], interpolation=InterpolationMode.BICUBIC)")
+    assert result.pipeline[0]["interpolation"] == "bicubic" and "without the resize before it" in notes(result)

@@ -12,6 +12,7 @@ from augsvc.importing.common import (
     interpolated,
     interpolation,
     mask_border,
+    mode_word,
 )
 from augsvc.importing.parameters import Parameters, Range, Refused, choose, negated
 
@@ -60,7 +61,7 @@ def _perspective(given: Parameters, build: Builder) -> None:
 
 def _resampling(given: Parameters, build: Builder) -> dict[str, object]:
     """The interpolation of a frame, with what differs where it shrinks."""
-    mode, antialias = given.word("interpolation", "bilinear"), given.flag("antialias", True)
+    mode, antialias = mode_word(given, "bilinear"), given.flag("antialias", True)
     if mode == "nearest":
         build.differs(CORNER_PIXEL)
     elif mode == "bicubic" and not antialias:
