@@ -10,7 +10,7 @@ from rich.progress import Progress
 from safetensors.torch import load_file
 
 from augsvc_client import RemoteDataLoader, RequestRefused, StateMismatch, StreamChanged
-from augsvc_client.trainer.cli import train as command
+from augsvc_client.trainer.cli.train import Plan, train
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.run import run
 from augsvc_client.trainer.recipe import load_recipe, parse_recipe
@@ -202,10 +202,10 @@ def into_splits(root, tmp_path):
     write_image_folder(root / "val", {"cat": 1, "ewe": 1})
 
 
-def resume(url, out, **options):
+def resume(url, out, members=1):
     console = Console(file=io.StringIO())
-    options = {"members": 1, "ablate": False, **options}
-    command.train(url, out, load_recipe(out / "recipe.yaml", {}), console, resume=True, **options)
+    plan = Plan(members, resume=True)
+    train(url, out, load_recipe(out / "recipe.yaml", {}), console, plan)
 
 
 @pytest.mark.parametrize("members", [1, 2])
