@@ -81,7 +81,7 @@ def test_a_large_decode_comes_before_small_ones_that_came_later():
 
 
 def test_boxes_and_keypoints_count():
-    """Boxes took 12 times the bound."""
+    """A cache of many boxes held far more than its bound."""
     arrays = {
         "boxes": np.zeros((50, 4), np.float32),
         "box_labels": np.zeros(50, np.int64),
