@@ -1,8 +1,10 @@
 """The interface of an executor: it runs the passes of a plan over images, and of an audio plan over clips."""
 
 import platform
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor as Workers
+from concurrent.futures import Future, wait
 from typing import Protocol, Self
 
 import kornia
@@ -119,10 +121,24 @@ class SoundExecutor(Protocol):
 
 
 def run_ranges(work: Callable[[slice], None], n: int, step: int, workers: Workers | None) -> None:
-    """Runs `work` for slices of 0 … n of at most `step`, on `workers` or, without any, on this thread."""
-    run = map if workers is None else workers.map
-    for _ in run(work, ranges(n, step)):
-        pass
+    """Runs `work` for slices of 0 … n of at most `step`, on `workers` or, without any, on this thread.
+
+    If one raises, the others have ended too when this does: kernels know arrays by their addresses only, which the caller keeps.
+    """
+    if workers is None:
+        for rows in ranges(n, step):
+            work(rows)
+        return
+    pending: deque[Future[None]] = deque()
+    try:
+        for rows in ranges(n, step):
+            pending.append(workers.submit(work, rows))
+        while pending:
+            pending[0].result()
+            pending.popleft()
+    finally:
+        wait([future for future in pending if not future.cancel()])
+        pending.clear()  # an exception holds this frame, and a future its exception
 
 
 def resampling_traits() -> tuple[str, ...]:

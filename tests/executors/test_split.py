@@ -1,12 +1,16 @@
 """A call that is split over threads has the bytes of one that is not, and `fused` lowers it once."""
 
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from augsvc.errors import Cancelled
 from augsvc.executors.fused import image
+from augsvc.executors.protocol import run_ranges
 from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.rng import Address
 from augsvc.ops.kinds.border import EDGE
@@ -53,3 +57,23 @@ def test_a_split_call_is_lowered_once(monkeypatch):
     with ThreadPoolExecutor(2) as workers:
         rendered(replace(open_cpu("fused"), threads=2).over(workers))
     assert len(calls) == 1
+
+
+def test_a_split_that_fails_has_ended_when_it_raises():
+    """Kernels read arrays by their addresses, and after an error the caller may free them."""
+    second, ran = threading.Event(), []
+
+    def work(rows):
+        if rows.start == 0:
+            second.wait(10)
+            raise Cancelled
+        second.set()
+        time.sleep(0.2)
+        ran.append(rows.start)
+
+    with ThreadPoolExecutor(2) as workers:
+        with pytest.raises(Cancelled):
+            run_ranges(work, 40, 1, workers)
+        ended = list(ran)
+    assert ended and ran == ended, "the second range was awaited, and none ran afterwards"
+    assert len(ran) < 39, "what had not begun never did"
