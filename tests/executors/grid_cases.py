@@ -89,6 +89,9 @@ def _interpolations():
                 "pipeline": [{"op": "pixel_dropout"}, tilted, {**wild, "p": 0.7}]
             }
         framed = {"op": "random_resized_crop", "interpolation": name}
+        for size in ((7, 8), (26, 18)):  # of a source 3 × 5 and 5 × 5 times as large: centres on pixels
+            whole = {"op": "zoom_out", "side": 1, "interpolation": name}
+            cases[f"{name}, shrunk to {size[0]} × {size[1]}"] = {"pipeline": [whole], "size": list(size)}
         cases[f"{name}, framed"] = {"pipeline": [framed, {"op": "horizontal_flip"}, {"op": "gaussian_blur"}]}
         cases[f"{name}, 16 bits"] = {"pipeline": [framed], "deep": True, "output": {"dtype": "uint16"}}
     return cases

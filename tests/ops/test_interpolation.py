@@ -45,6 +45,18 @@ def test_a_bicubic_frame_is_pillows_resize(size):
     assert psnr(shown[inner], expected[inner]) > psnr(plainly[inner], expected[inner]) + 4
 
 
+@pytest.mark.parametrize("size", [(20, 30), (12, 18), (60, 18), (20, 90), (1, 1)])
+def test_cubic_weights_reach_beyond_a_pixel_where_centres_lie_on_pixels(size):
+    """As where an image shrinks to an odd fraction: there the bytes of whole pixels were shown."""
+    image = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
+    if size == (1, 1):
+        image = image[:5, :7]
+    shown = one([{**WHOLE, "interpolation": "bicubic"}], image, size=list(size))
+    expected = np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC))
+    difference = np.abs(shown.astype(int) - expected)
+    assert difference.mean() < 5 and difference.max() < 40
+
+
 def test_a_bicubic_rotation_is_the_weighted_sum_of_sixteen_pixels():
     image = patch("astronaut", 24, 24)
     shown = one([{"op": "rotation", "degrees": 23, "border": "edge", "interpolation": "bicubic"}], image, size=[24, 24])

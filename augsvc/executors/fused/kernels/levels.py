@@ -7,6 +7,7 @@ the bytes are theirs. A flip takes a tenth of the time that it takes by rows of 
 import numpy as np
 
 from augsvc.executors.fused.kernels.args import (
+    BICUBIC,
     FROM_SOURCES,
     I64,
     ONE,
@@ -14,6 +15,7 @@ from augsvc.executors.fused.kernels.args import (
     U16,
     CanvasShape,
     Int,
+    MoveArgs,
     PassArgs,
     ToneArgs,
 )
@@ -42,6 +44,7 @@ from augsvc.executors.fused.kernels.scratch import LEVELS, LevelRows, Points
 from augsvc.executors.fused.kernels.tone import round_to_level
 
 _BLOCK = 1 << 13  # bytes, whole vectors
+_UNSPREAD = 2 << 12  # the radius of cubic weights where nothing shrinks
 
 
 @compiled
@@ -54,7 +57,7 @@ def render_levels(n: Int, source: Source, args: PassArgs, canvas: CanvasShape, r
         return False
     if not (_keeps_channels_apart(args.tone, n, canvas.channels) and is_free_of_noise(args.noise, n)):
         return False
-    if not _shows_whole_pixels(camera, args.move.border, canvas):
+    if not _shows_whole_pixels(args.move, n, canvas):
         return False
     has_tables = args.tone.matrix_rows.shape[1] > 0
     if has_tables:
@@ -109,10 +112,13 @@ def _keeps_channels_apart(tone: ToneArgs, n: Int, channels: Int) -> bool:
 
 
 @compiled
-def _shows_whole_pixels(camera: I64, border: Int, canvas: CanvasShape) -> bool:
+def _shows_whole_pixels(move: MoveArgs, n: Int, canvas: CanvasShape) -> bool:
     """Whether every pixel of the canvas is one of the source: steps of whole pixels, and all four corners are inside."""
+    camera, border = move.cameras[n], move.border
     if camera[IDENTICAL]:
         return True
+    if move.interpolation == BICUBIC and max(move.spreads[n, 0], move.spreads[n, 2]) > _UNSPREAD:
+        return False  # where the image shrinks, cubic weights reach beyond a pixel's centre
     mapping, samples = read_mapping(camera), read_supersampling(camera)
     slopes = mapping.a | mapping.b | mapping.d | mapping.e
     if mapping.has_perspective or samples.columns * samples.rows > 1 or slopes & 0xFFFFFFFF:
