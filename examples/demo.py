@@ -54,7 +54,7 @@ TESTS = {
 }
 PER_CLASS, CLASSES = 5, 10
 EPOCHS, SMOOTHING = 240, 0.1
-START_S, STOP_S = 300.0, 20.0  # the first start on a machine compiles the kernels: 20 s of CPU time
+START_S, STOP_S = 300.0, 20.0  # the first start on a machine compiles the kernels: 66 s of CPU time
 EPOCH_S = 0.06  # with evaluation
 
 Outcomes = Mapping[str, Sequence[Outcome]]  # by kind of run, one per seed

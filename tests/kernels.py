@@ -14,7 +14,7 @@ from augsvc.streams.selftest import SelfTest
 
 @cache
 def compile_kernels() -> None:
-    """Fills the kernel cache, or waits for the process that does: 28 CPU seconds, which every other one would spend too."""
+    """Fills the kernel cache, or waits for the process that does: 66 CPU seconds, which every other one would spend too."""
     folder = default_folder()
     if folder is None:
         return
