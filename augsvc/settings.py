@@ -41,7 +41,7 @@ from augsvc_client.strict_yaml import RepeatedKey, load_yaml
 Bytes = Annotated[ByteCount, Field(ge=0)]
 # components of letters, digits, - _ and dots, of which none begins with a dot or holds two in a row
 _DATASET_NAME = r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(/[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)*$"
-_PATHS = {"tokens_file", "uds", "kernel_cache"}
+_PATHS = {"tokens_file", "uds", "kernel_cache", "disk_cache"}
 CLIENT_VARIABLES = {"AUGSVC_URL", "AUGSVC_TOKEN", "AUGSVC_JOB"}
 # Kubernetes gives each container the address of every Service of its namespace, here of one named augsvc or augsvc-…
 _SERVICE_LINK = re.compile(
@@ -104,6 +104,8 @@ class Settings(BaseSettings):
     allow_unauthenticated: bool = False  # on non-loopback interfaces
     allowed_hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = ()  # besides localhost
     cache_bytes: Bytes = 1 << 30
+    disk_cache: Path | None = None  # a folder for decoded files
+    disk_cache_bytes: Bytes = 64 << 30
     device_cache_bytes: Bytes = 1 << 30  # of decoded images, on a GPU
     max_request_bytes: Bytes = 64 << 20
     max_batch_bytes: Bytes = 256 << 20

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from threading import Condition, Lock, get_ident
 
 from augsvc.arrays import Sample
+from augsvc.data.disk_cache import DiskCache
 
 DECODING_BYTES = 256 << 20  # that decoding may take at least, however small the cache, where the memory limit allows it
 IDLE_S = 60.0  # after which a dataset's samples make room for those of others
@@ -98,8 +99,10 @@ class DecodedCache:
         max_bytes: int,
         min_decoding_bytes: int = DECODING_BYTES,
         clock: Callable[[], float] = time.monotonic,
+        disk: DiskCache | None = None,
     ) -> None:
-        """`clock` counts seconds."""
+        """`clock` counts seconds; `disk` has what was decoded before."""
+        self.disk = disk
         self.max_bytes = max_bytes
         self.max_decoding_bytes = max(max_bytes, min_decoding_bytes)
         self.n_bytes = 0

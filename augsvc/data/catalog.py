@@ -12,6 +12,7 @@ from augsvc.data.builtin.photos import PHOTOS, TEXTURES, CollectionImages, Patch
 from augsvc.data.builtin.shapes import Shapes
 from augsvc.data.builtin.tones import Tones
 from augsvc.data.cache import DECODING_BYTES, DecodedCache
+from augsvc.data.disk_cache import DiskCache
 from augsvc.data.formats.format import DatasetFormat
 from augsvc.data.source import SPLITS, Changes, Source, Split
 from augsvc.errors import UnknownDataset
@@ -167,14 +168,17 @@ def _package_statistics(name: str) -> ColorStatistics | None:
 
 
 def open_catalog(
-    settings: Mapping[str, DatasetFormat], cache_bytes: int, min_decoding_bytes: int = DECODING_BYTES
+    settings: Mapping[str, DatasetFormat],
+    cache_bytes: int,
+    min_decoding_bytes: int = DECODING_BYTES,
+    disk: DiskCache | None = None,
 ) -> Catalog:
     """The built-in datasets and the operator's, over one `DecodedCache` of these bytes.
 
     Raises:
         ValueError: for the operator: names are taken, or datasets cannot be served (the text names each, and the cure).
     """
-    cache = DecodedCache(cache_bytes, min_decoding_bytes)
+    cache = DecodedCache(cache_bytes, min_decoding_bytes, disk=disk)
     sources = embedded(cache)
     taken = {source.info.name.split("/")[0] for source in sources}
     opened: dict[str, list[Source]] = {}

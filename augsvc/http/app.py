@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 import augsvc
 from augsvc.data.cache import DECODING_BYTES
 from augsvc.data.catalog import Catalog, open_catalog
+from augsvc.data.disk_cache import open_disk_cache
 from augsvc.engine.engine import Engine
 from augsvc.engine.limits import Limits
 from augsvc.executors.factory import open_executor
@@ -102,7 +103,9 @@ def open_engine(
     Raises:
         ValueError: as `create_app` does.
     """
-    catalog = catalog or open_catalog(settings.datasets, settings.cache_bytes, min_decoding_bytes)
+    if catalog is None:
+        disk = open_disk_cache(settings.disk_cache, settings.disk_cache_bytes)
+        catalog = open_catalog(settings.datasets, settings.cache_bytes, min_decoding_bytes, disk)
     executor = open_executor(
         settings.executor, settings.torch_device(), settings.kernel_cache, settings.device_cache_bytes
     )

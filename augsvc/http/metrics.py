@@ -120,6 +120,10 @@ class CacheCollector(Collector):
         yield CounterMetricFamily("augsvc_cache_hits", "Decoded samples found in the cache", self._cache.hits)
         yield CounterMetricFamily("augsvc_cache_misses", "Decoded samples not found in the cache", self._cache.misses)
         yield GaugeMetricFamily("augsvc_cache_bytes", "Bytes of decoded samples in the cache", self._cache.n_bytes)
+        if disk := self._cache.disk:
+            yield CounterMetricFamily("augsvc_disk_cache_hits", "Decoded files found on disk", disk.hits)
+            yield CounterMetricFamily("augsvc_disk_cache_misses", "Decoded files not found on disk", disk.misses)
+            yield GaugeMetricFamily("augsvc_disk_cache_bytes", "Bytes of decoded files on disk", disk.n_bytes)
 
 
 class JobMetrics:

@@ -10,6 +10,7 @@ from augsvc.arrays import I64, U8, Sample, required
 from augsvc.data.cache import DecodedCache
 from augsvc.data.columns import Columns
 from augsvc.data.decoders.mask import MaskValues, decode_mask, mask_decoding_bytes
+from augsvc.data.disk_cache import Decoded
 from augsvc.data.formats.annotations import Annotations, Objects
 from augsvc.data.formats.class_order import require_class_names
 from augsvc.data.formats.dataset_root import DatasetRoot, name_faults
@@ -75,9 +76,9 @@ class AnnotatedImages(FileSource):
         index = root.index(annotations.names)
         masks = None if annotations.mask_names is None else root.index(annotations.mask_names)
         files = Files(index, root.path, root.links, cache.claim(name), masks)
-        super().__init__(files, annotations.sample_labels, cache, settings.max_file_bytes, root.pause)
+        reader = ImageReader(name, settings)
+        super().__init__(files, annotations.sample_labels, reader, cache, settings.max_file_bytes, root.pause)
         self._settings, self._annotations, self._mask_values = settings, annotations, settings.mask_values
-        self._reader = ImageReader(name, settings)
         objects = annotations.objects
         n_boxes = 0 if objects is None else objects.most
         n_keypoints = 0 if objects is None or objects.keypoints is None else objects.keypoints.shape[1]
@@ -130,12 +131,8 @@ class AnnotatedImages(FileSource):
         yield from self._annotations.notes
         yield from note_twins(self.info.classes)
 
-    def _decoding_bytes(self, data: bytes) -> int:
-        return self._reader.decoding_bytes(data)
-
-    def _decode(self, data: bytes, index: int) -> Sample:
-        annotations = self._annotations
-        image = self._reader.decode(data)
+    def _build(self, decoded: Decoded, index: int) -> Sample:
+        annotations, image = self._annotations, decoded.values
         height, width = image.shape[:2]
         expected_height, expected_width = (0, 0) if annotations.sizes is None else annotations.sizes[index].tolist()
         if expected_height and (height, width) != (expected_height, expected_width):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import cached_property
 from typing import Literal
 
 from pydantic import Field
@@ -9,8 +10,10 @@ from pydantic import Field
 from augsvc.arrays import Sample
 from augsvc.data.cache import DecodedCache
 from augsvc.data.decoders.registry import SOUND_DECODERS
+from augsvc.data.disk_cache import Decoded
 from augsvc.data.formats.folder import Folder, FolderFormat, FolderSource, open_folder
 from augsvc.data.formats.index import FileType
+from augsvc.data.formats.reader import digest_form
 from augsvc.data.source import Source, SourceInfo
 from augsvc.validation import ByteCount
 from augsvc_client.decoding.audio import decode_sound
@@ -41,8 +44,7 @@ class AudioFolder(FolderSource):
     """The audio files below one folder of classes, mixed down to one channel, at their own rates."""
 
     def __init__(self, folder: Folder, settings: AudioFolderSettings) -> None:
-        super().__init__(folder, AUDIO, settings.max_file_bytes)
-        self._settings = settings
+        super().__init__(folder, AUDIO, SoundReader(settings.max_frames), settings.max_file_bytes)
         form = settings.model_dump(include={"format", "max_frames", "max_file_bytes", "digest_contents"})
         self.info = SourceInfo(
             name=folder.name,
@@ -56,12 +58,31 @@ class AudioFolder(FolderSource):
             decoders=SOUND_DECODERS,  # by content: the extension does not choose one
         )
 
-    def _decoding_bytes(self, data: bytes) -> int:
-        return sound_decoding_bytes(data, self._settings.max_frames)
+    def _build(self, decoded: Decoded, index: int) -> Sample:
+        return Sample(image=None, label=int(self._labels[index]), audio=decoded.values, rate=decoded.rate)
 
-    def _decode(self, data: bytes, index: int) -> Sample:
-        audio, rate = decode_sound(data, self._settings.max_frames)
-        return Sample(image=None, label=int(self._labels[index]), audio=audio, rate=rate)
+
+class SoundReader:
+    """Decodes sound files of at most `max_frames`."""
+
+    def __init__(self, max_frames: int) -> None:
+        self._max_frames = max_frames
+
+    @cached_property
+    def form(self) -> bytes:
+        """As `Reader.form`."""
+        return digest_form({"max_frames": self._max_frames}, SOUND_DECODERS)
+
+    def inspect(self, data: bytes) -> None:
+        """There is nothing to log."""
+
+    def decoding_bytes(self, data: bytes) -> int:
+        """The memory that decoding a file takes at its peak, by its header."""
+        return sound_decoding_bytes(data, self._max_frames)
+
+    def decode(self, data: bytes) -> Decoded:
+        """The samples (T,) of a file's contents, mixed down to one channel, and their rate; raises Undecodable."""
+        return Decoded(*decode_sound(data, self._max_frames))
 
 
 def open_audio_folder(

@@ -20,6 +20,7 @@ import numpy as np
 
 from augsvc.arrays import I64, Sample
 from augsvc.data.cache import DecodedCache
+from augsvc.data.disk_cache import KEY_BYTES, Decoded
 from augsvc.data.formats.files import (
     ABSENT,
     FORBIDDEN,
@@ -33,6 +34,7 @@ from augsvc.data.formats.files import (
 )
 from augsvc.data.formats.format import DatasetFormat
 from augsvc.data.formats.index import Index, Links
+from augsvc.data.formats.reader import Reader
 from augsvc.data.source import Source
 from augsvc.errors import AugsvcError, DatasetChanged, DatasetUnavailable, Undecodable
 from augsvc_client.text import printable
@@ -76,23 +78,25 @@ class Files:
 
 
 class FileSource(Source):
-    """One file a sample; a subclass decodes them and sets `info`."""
+    """One file a sample; a subclass makes samples of what `reader` decodes, and sets `info`."""
 
     def __init__(
-        self, files: Files, labels: I64, cache: DecodedCache, max_file_bytes: int, pause: Callable[[float], None]
+        self,
+        files: Files,
+        labels: I64,
+        reader: Reader,
+        cache: DecodedCache,
+        max_file_bytes: int,
+        pause: Callable[[float], None],
     ) -> None:
         """`labels` are those of the samples (len,); `pause` waits between the attempts of a read, for seconds."""
-        self._files, self._labels = files, labels
+        self._files, self._labels, self._reader = files, labels, reader
         self._cache, self._max_file_bytes, self._pause = cache, max_file_bytes, pause
         self._defects: dict[int, str] = {}
 
     @abstractmethod
-    def _decoding_bytes(self, data: bytes) -> int:
-        """The memory that decoding the contents of a file takes at its peak, by their header."""
-
-    @abstractmethod
-    def _decode(self, data: bytes, index: int) -> Sample:
-        """Decodes the contents of a sample's file; raises Undecodable."""
+    def _build(self, decoded: Decoded, index: int) -> Sample:
+        """The sample of a decoded file; raises Undecodable."""
 
     def _with_mask(self, sample: Sample, files: Files, index: int) -> Sample:
         """The sample with its mask, where it has one."""
@@ -141,14 +145,29 @@ class FileSource(Source):
 
     def _make(self, files: Files, index: int) -> Sample:
         try:
-            data = self._read_file(files, files.index, index)
-            with self._cache.decoding(self._decoding_bytes(data)):
-                sample = self._decode(data, index)
-            sample = self._with_mask(sample, files, index)
+            decoded = self._decode(self._read_file(files, files.index, index))
+            sample = self._with_mask(self._build(decoded, index), files, index)
         except Undecodable as err:
             self._note(index, str(err), f"cannot be decoded ({err}); replaced by the next sample")
             raise
         return replace(sample, key=(files.key, index))
+
+    def _decode(self, data: bytes) -> Decoded:
+        """A file's contents, decoded, or from the disk if they were before; raises Undecodable."""
+        self._reader.inspect(data)
+        disk = self._cache.disk
+        if disk is None:
+            return self._decode_now(data)
+        key = hashlib.blake2b(self._reader.form + data, digest_size=KEY_BYTES).digest()
+        decoded = disk.find(key)
+        if decoded is None:
+            decoded = self._decode_now(data)
+            disk.add(key, decoded)
+        return decoded
+
+    def _decode_now(self, data: bytes) -> Decoded:
+        with self._cache.decoding(self._reader.decoding_bytes(data)):
+            return self._reader.decode(data)
 
     def _read_file(self, files: Files, within: Index, index: int) -> bytes:
         """An indexed file's contents; three attempts, also of a missing file, which may be being replaced."""

@@ -14,6 +14,7 @@ from augsvc.data.formats.file_source import Files, FilesFormat, FileSource
 from augsvc.data.formats.files import leads_to_folder, list_entries, retry_faults
 from augsvc.data.formats.index import FileType, Indexer, Links
 from augsvc.data.formats.layout import Layout, find_splits
+from augsvc.data.formats.reader import Reader
 from augsvc.data.source import Source
 from augsvc_client.decoding.limits import is_leftover
 from augsvc_client.text import printable
@@ -41,7 +42,7 @@ class Folder:
 class FolderSource(FileSource):
     """The files below one folder of classes, sorted by their relative names; a subclass decodes them and sets `info`."""
 
-    def __init__(self, folder: Folder, file_type: FileType, max_file_bytes: int) -> None:
+    def __init__(self, folder: Folder, file_type: FileType, reader: Reader, max_file_bytes: int) -> None:
         """Indexes the folder; raises as `Indexer.index`."""
         index = Indexer(folder.path, folder.links, file_type, folder.pause).index(folder.any_class)
         root = Path(os.path.realpath(folder.path))
@@ -50,7 +51,7 @@ class FolderSource(FileSource):
         by_name = {name: label for label, name in enumerate(self.classes)}
         labels = np.array([by_name[name.split("/", 1)[0]] for name in index.names], dtype=np.int64)
         files = Files(index, root, folder.links, folder.cache.claim(folder.name))
-        super().__init__(files, labels, folder.cache, max_file_bytes, folder.pause)
+        super().__init__(files, labels, reader, folder.cache, max_file_bytes, folder.pause)
 
     def left_out(self) -> Mapping[str, int]:
         """Counts of files with other extensions, and of broken links, by extension."""

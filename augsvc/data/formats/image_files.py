@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from augsvc.arrays import Pixels
 from augsvc.data.decoders.registry import IMAGE_DECODERS, NUMBER_DECODERS
+from augsvc.data.disk_cache import Decoded
+from augsvc.data.formats.reader import digest_form
 from augsvc.validation import ByteCount, Window
 from augsvc_client.decoding.containers.png import has_16_bits
 from augsvc_client.decoding.errors import Undecodable
@@ -59,16 +61,9 @@ class ImageReader:
         self._name, self._settings, self._hint = name, settings, hint
         self._has_warned = False
 
-    def decoding_bytes(self, data: bytes) -> int:
-        """The memory that decoding a file takes at its peak, by its header."""
-        return image_decoding_bytes(data, self._settings.max_pixels, self._settings.window is not None)
-
-    def decode(self, data: bytes) -> Pixels:
-        """The pixels (H, W, C) of a file's contents: uint8, or uint16 through a window; raises Undecodable."""
-        settings = self._settings
-        if settings.window is not None:
-            return decode_window(data, settings.channels, settings.max_pixels, settings.window, settings.strict)
-        if has_16_bits(data) and not self._has_warned:
+    def inspect(self, data: bytes) -> None:
+        """Warns, once, of 16 bits that are reduced to 8."""
+        if self._settings.window is None and has_16_bits(data) and not self._has_warned:
             self._has_warned = True
             logger.warning(
                 "%s has images of 16 bits a channel: only their upper 8 are served; set `window: [low, high]` to the range of "
@@ -77,7 +72,25 @@ class ImageReader:
                 self._describe_range(data),
                 self._hint(),
             )
-        return decode_image(data, settings.channels, settings.max_pixels, settings.strict)
+
+    def decoding_bytes(self, data: bytes) -> int:
+        """The memory that decoding a file takes at its peak, by its header."""
+        return image_decoding_bytes(data, self._settings.max_pixels, self._settings.window is not None)
+
+    @cached_property
+    def form(self) -> bytes:
+        """As `Reader.form`."""
+        settings = self._settings.model_dump(include={"channels", "window", "strict", "max_pixels"})
+        return digest_form(settings, self._settings.decoders)
+
+    def decode(self, data: bytes) -> Decoded:
+        """The pixels (H, W, C) of a file's contents: uint8, or uint16 through a window; raises Undecodable."""
+        settings = self._settings
+        if settings.window is not None:
+            return Decoded(
+                decode_window(data, settings.channels, settings.max_pixels, settings.window, settings.strict)
+            )
+        return Decoded(decode_image(data, settings.channels, settings.max_pixels, settings.strict))
 
     def _describe_range(self, data: bytes) -> str:
         """The least and the greatest number of a file; empty if it is too large, or damaged, for them."""

@@ -6,6 +6,7 @@ from typing import Literal
 
 from augsvc.arrays import Sample
 from augsvc.data.cache import DecodedCache
+from augsvc.data.disk_cache import Decoded
 from augsvc.data.formats.folder import Folder, FolderFormat, FolderSource, open_folder
 from augsvc.data.formats.format import give_statistics
 from augsvc.data.formats.image_files import ImageFilesSettings, ImageReader
@@ -39,9 +40,10 @@ class ImageFolder(FolderSource):
     """The images below one folder of classes."""
 
     def __init__(self, folder: Folder, settings: ImageFolderSettings) -> None:
-        super().__init__(folder, IMAGES if settings.window is None else IMAGES_OF_NUMBERS, settings.max_file_bytes)
+        file_type = IMAGES if settings.window is None else IMAGES_OF_NUMBERS
+        reader = ImageReader(folder.name, settings, self._warn_of_8_bits)
+        super().__init__(folder, file_type, reader, settings.max_file_bytes)
         self._settings = settings
-        self._reader = ImageReader(folder.name, settings, self._warn_of_8_bits)
         self.info = SourceInfo(
             name=folder.name,
             version=self._version(self.classes, settings.version_form(), settings.digest_contents),
@@ -70,11 +72,8 @@ class ImageFolder(FolderSource):
                 "give them a dataset without it"
             )
 
-    def _decoding_bytes(self, data: bytes) -> int:
-        return self._reader.decoding_bytes(data)
-
-    def _decode(self, data: bytes, index: int) -> Sample:
-        return Sample(self._reader.decode(data), int(self._labels[index]))
+    def _build(self, decoded: Decoded, index: int) -> Sample:
+        return Sample(decoded.values, int(self._labels[index]))
 
     def _warn_of_8_bits(self) -> str:
         """What a window would do to the files of 8 bits; empty if there are none."""

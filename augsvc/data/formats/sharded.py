@@ -15,6 +15,7 @@ import numpy as np
 from augsvc.arrays import I64, Sample
 from augsvc.data.cache import DecodedCache
 from augsvc.data.columns import Columns
+from augsvc.data.disk_cache import Decoded
 from augsvc.data.formats.annotations import Annotations
 from augsvc.data.formats.class_order import require_class_names
 from augsvc.data.formats.dataset_root import DatasetRoot, join
@@ -55,8 +56,9 @@ class ShardedImages(FileSource):
         # every sample has the identity of its shard
         index = Index(names=tuple(annotations.names), identities=self._shards.identities[self._places[:, 0]])
         files = Files(index, root.path, root.links, cache.claim(name))
-        super().__init__(files, annotations.sample_labels, cache, settings.max_file_bytes, root.pause)
-        self._reader, self._covers_contents = ImageReader(name, settings), settings.digest_contents
+        reader = ImageReader(name, settings)
+        super().__init__(files, annotations.sample_labels, reader, cache, settings.max_file_bytes, root.pause)
+        self._covers_contents = settings.digest_contents
         targets = annotations.targets
         self.info = SourceInfo(
             name=name,
@@ -95,13 +97,10 @@ class ShardedImages(FileSource):
         """What was left out, the numbers of classes that are integers, and classes with nearly the same name."""
         return (*self._annotations.notes, *note_twins(self.info.classes))
 
-    def _decoding_bytes(self, data: bytes) -> int:
-        return self._reader.decoding_bytes(data)
-
-    def _decode(self, data: bytes, index: int) -> Sample:
+    def _build(self, decoded: Decoded, index: int) -> Sample:
         targets = self._annotations.targets
         target = None if targets is None else targets[index]
-        return Sample(self._reader.decode(data), int(self._labels[index]), target=target)
+        return Sample(decoded.values, int(self._labels[index]), target=target)
 
     def _read_file(self, files: Files, within: Index, index: int) -> bytes:
         """The bytes of a sample."""

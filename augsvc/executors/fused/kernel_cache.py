@@ -26,6 +26,7 @@ from llvmlite import binding
 from numba import config
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
+from augsvc.data.private_folder import make_private
 from augsvc.executors.fused import kernels
 
 logger = logging.getLogger("augsvc")
@@ -41,7 +42,6 @@ _OPTIONS = (  # environment variables NUMBA_… that change the code
 )
 _FORMAT = "a digest, then the code"  # of the files; other formats lie in other folders
 _DIGEST_BYTES = hashlib.sha256().digest_size
-_OTHERS_WRITE = 0o022  # mode bits: the group and others may write
 
 
 def default_folder() -> Path | None:
@@ -127,7 +127,7 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]
 def _open_caches(dispatchers: Sequence[Any], folder: Path) -> list[_KernelCache]:
     inner = folder / code_digest()
     for directory in (folder, inner):
-        _make_private(directory)
+        make_private(directory)
     before, config.CACHE_DIR = config.CACHE_DIR, str(inner)
     try:
         caches = [_KernelCache(dispatcher.py_func) for dispatcher in dispatchers]
@@ -136,20 +136,6 @@ def _open_caches(dispatchers: Sequence[Any], folder: Path) -> list[_KernelCache]
     if not all(Path(cache.cache_path).is_relative_to(inner) for cache in caches):  # Numba tries other places
         raise PermissionError(f"{inner} cannot be written")
     return caches
-
-
-def _make_private(folder: Path) -> None:
-    """Makes a folder, unless it exists.
-
-    Raises:
-        OSError: it cannot be made, or another user owns it or may write to it.
-    """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    status = folder.stat()
-    if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & _OTHERS_WRITE):
-        raise PermissionError(
-            f"{folder} must belong to the server's user, and only they may write to it: a sub-folder will do"
-        )
 
 
 @contextmanager
