@@ -11,7 +11,7 @@ from benchmarks.bench import Bench, Rows
 from benchmarks.recipes import FLIP, JITTER, Pipeline, images
 from benchmarks.rounds import Entry, all_pairs, interleave
 
-FILES = ("files", "files_cached")  # ours
+FILES = ("files", "files_cached", "files_on_disk")  # ours
 PEERS = ("files_opencv", "files_simplejpeg", "files_torchvision", "files_dali")
 SIZES = {"500 × 375": (500, 375, 448), "1024 × 768": (1024, 768, 256)}  # width, height, files
 

@@ -21,12 +21,12 @@ _MODULES = {
     "gpu_kornia": "kornia", "host_kornia": "kornia", "gpu_compiled": "kornia",
     "gpu_torchvision": "torchvision", "host_torchvision": "torchvision", "gpu_memory": "on_gpu",
     "http": "served", "unix": "served", "frames": "served", "loader": "served", "loader_idle": "served",
-    "tf_service_default": "tf_service", "files_cached": "files",
+    "tf_service_default": "tf_service", "files_cached": "files", "files_on_disk": "files",
     "files_opencv": "files_albumentations", "files_simplejpeg": "files_albumentations",
 }  # fmt: skip
 OURS = frozenset(
     {"fused", "fused_masks", "host_fused", "gpu_fused", "gpu_kernels", "engine"}
-    | {"http", "unix", "frames", "loader", "loader_idle", "files", "files_cached"}
+    | {"http", "unix", "frames", "loader", "loader_idle", "files", "files_cached", "files_on_disk"}
 )
 _TF_PYTHON = Path(__file__).parents[2] / ".venv-tf" / "bin" / "python"
 
