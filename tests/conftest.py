@@ -1,40 +1,60 @@
-"""Hypothesis settings, the order of the test files, garbage collection, and the executors of pixel tests."""
+"""Hypothesis settings, the order of the test files, garbage collection, kernels, and the executors of pixel tests."""
 
 import gc
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from tests.harness import using
-
+gc.disable()  # until everything is collected: it took 4 of the 19 CPU seconds of that
 ROOT = Path(__file__).parent
-LONG = (
-    "executors/test_grid.py",  # its simulator needs no compiled kernels, nor do the datasets: the others find them compiled
+ORDER = (
+    "executors/test_grid.py",  # its simulator needs no compiled kernels, nor do the next ones: the others find them compiled
     "data",
+    "importing",
     "trainer",
     "faults",
     "http",
+    "data/test_image_variants.py",
+    "data/test_subset.py",
     "deploy",
     "executors",
     "ops",
     "test_laws.py",
     "test_extremes.py",
-)  # files and folders
+)  # files and folders; the longest name that fits counts
 
 settings.register_profile(
     "augsvc", deadline=None, derandomize=True, max_examples=40
 )  # reproducible, without time limits
 settings.load_profile("augsvc")
+compiler = pytest.StashKey[subprocess.Popen]()
+
+
+def pytest_configure(config):
+    """Under `-n`, compiles the kernels while the workers collect and run the first files."""
+    if config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput"):
+        command = [sys.executable, "-m", "tests.kernels"]
+        config.stash[compiler] = subprocess.Popen(command, cwd=ROOT.parent, start_new_session=True)
+
+
+def pytest_unconfigure(config):
+    """Ends that process, should it still run."""
+    if process := config.stash.get(compiler, None):
+        process.terminate()
+        process.wait()
 
 
 def pytest_collection_modifyitems(items):
-    """Long files first: with `--dist loadfile`, short ones then fill the end evenly."""
+    """Files in that order, long ones first: with `--dist loadfile`, short ones then fill the end evenly."""
 
     @cache
     def rank(path):
-        return min((k for k, name in enumerate(LONG) if path.is_relative_to(ROOT / name)), default=len(LONG))
+        names = [name for name in ORDER if path.is_relative_to(ROOT / name)]
+        return ORDER.index(max(names, key=len)) if names else len(ORDER)
 
     items.sort(key=lambda item: rank(item.path))
 
@@ -43,10 +63,13 @@ def pytest_collection_finish():
     """Excludes libraries and tests from garbage collection: 1.5 million objects, which a full collection visited each time."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="module", params=["fused", "kornia"])
 def each_executor(request):
     """Runs the module's tests on both executors."""
+    from tests.harness import using  # not by xdist's controller: 2 s before the workers begin
+
     with using(request.param):
         yield request.param
