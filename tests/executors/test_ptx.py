@@ -27,7 +27,14 @@ REGISTERS = {
     "draw_interpolated": 128,
     "move_warped_masks": 128,
 }  # per thread, at most, on sm_90; of the others 64
+SLOW = ("draw_interpolated",)  # 12 CPU seconds; the others share most of their functions
 EACH = pytest.mark.parametrize("target", [pytest.param((8, 0), marks=pytest.mark.slow), (9, 0)], ids=str)
+
+
+def each_of(kernels):
+    return pytest.mark.parametrize(
+        "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in kernels]
+    )
 
 
 @cache
@@ -44,7 +51,7 @@ def instructions(text):
 
 
 @EACH
-@pytest.mark.parametrize("name", IMAGE_KERNELS)
+@each_of(IMAGE_KERNELS)
 def test_an_image_kernel_has_integer_instructions_only(name, target):
     text = ptx(name, target)
     assert f".target sm_{target[0]}{target[1]}" in text
@@ -66,7 +73,7 @@ def test_a_kernel_of_sound_rounds_each_operation_by_itself(name, target):
     assert not (sums and products), "no product can be folded into a sum"
 
 
-@pytest.mark.parametrize("name", KERNELS)
+@each_of(KERNELS)
 def test_a_kernel_has_nothing_in_local_memory_and_calls_nothing(name):
     text = ptx(name, (9, 0))
     assert ".local" not in text
@@ -79,7 +86,8 @@ def test_the_reading_sees_floats():
     assert instructions(lines) == ["fma.rn.f32", "bra", "add.f64"]
 
 
-@EACH
+@pytest.mark.slow
+@pytest.mark.parametrize("target", [(8, 0), (9, 0)], ids=str)
 @pytest.mark.parametrize("name", KERNELS)
 def test_registers_are_few_and_nothing_spills(name, target):
     from benchmarks import ptxas

@@ -11,7 +11,10 @@ from augsvc.ops.pipeline import parse_pipeline
 from augsvc.planning.image_plan import Plan
 from tests.harness import open_cpu
 
-pytestmark = pytest.mark.skipif(find_spec("numba_cuda") is None, reason="numba-cuda is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("numba_cuda") is None, reason="numba-cuda is not installed"),
+]
 SIDE = 14  # less than a block of 256 threads: some have no pixel
 PIPELINES = {
     "tones, a blur and noise": [
