@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -179,13 +180,16 @@ def test_the_clients_wait_has_jitter():
 
 def test_an_answer_of_frames_is_slowed_down_and_not_cut(guarded, tokens_file):
     with guarded.client() as client:
-        wanted = [batch["image"] for batch in client.stream(SPEC).frames(1, 0, 8, stride=8, frames=3)]
-    written(tokens_file, one={"token": ONE + "-new", "bytes_per_s": 60_000}, two={"token": TWO})
+        wanted = [batch["image"] for batch in client.stream(SPEC).frames(1, 0, 8, stride=8, frames=12)]
+    third = "a-token-of-a-third-one"  # which owes nothing from before
+    written(tokens_file, three={"token": third, "bytes_per_s": 60_000}, two={"token": TWO})
     before = over_quota(guarded)
-    with Client(guarded.url, token=ONE + "-new", wait_s=60) as client:
-        got = [batch["image"] for batch in client.stream(SPEC).frames(1, 0, 8, stride=8, frames=3)]
+    with Client(guarded.url, token=third, wait_s=60) as client:
+        stream, began = client.stream(SPEC), time.monotonic()
+        got = [batch["image"] for batch in stream.frames(1, 0, 8, stride=8, frames=12)]
+    assert time.monotonic() - began > 0.5  # 96 kB
     assert np.array_equal(np.stack(got), np.stack(wanted))
-    assert over_quota(guarded) - before <= 20  # it may owe something from before, in which case it waits at first
+    assert over_quota(guarded) == before
 
 
 # --- the file changes
