@@ -10,20 +10,24 @@
       BadRequest                  400 bad_request          not HTTP
       BadJson                     400 bad_json
       Unauthorized                401 unauthorized
-      Forbidden                   403 forbidden            an operator's route
+      Forbidden                   403 forbidden            the token lacks a right
       NotFound                    404 not_found
         UnknownStream             404 unknown_stream
         UnknownDataset            404 unknown_dataset
       MethodNotAllowed            405 method_not_allowed
       StreamMismatch              409 stream_mismatch      this replica would produce different bytes
       ReloadFailed                409 reload_failed        a dataset cannot be indexed now
+      NameTaken                   409 name_taken           another dataset or client has the name
+      UploadConflict              409 upload_conflict      another upload of the name, or another offset
       RequestTooLarge             413 request_too_large
+      UploadTooLarge              413 upload_too_large     over the quota, or what the server keeps
       HostNotAllowed              421 host_not_allowed     the Host is not a name of this server
       WrongContentType            415 wrong_content_type
       PastTheEnd                  416 past_the_end
       BatchTooLarge               422 batch_too_large
       BodyMalformed               422 body_malformed       not a valid safetensors body
       BodyDamaged                 400 body_damaged         the digest does not match
+      UploadInvalid               422 upload_invalid       not the announced tar file, or no dataset
       DuplicateIndex              422 duplicate_index
       TooMuchAtOnce               429 too_much_at_once     the job is at its in-flight limit
       OverQuota                   429 over_quota           a quota of the token is used up
@@ -36,6 +40,7 @@
       Starting                    503 starting             the self-test is still running
       Draining                    503 draining
       DatasetUnavailable          503 dataset_unavailable  a file could not be read now, which may pass
+      StorageFull                 507 storage_full         the server's disk is full
       DatasetChanged              410 dataset_changed      a file is not the indexed one any more, or is missing
       DatasetUnreadable           422 dataset_unreadable   64 samples in a row cannot be decoded
     Undecodable                   internal: the sample is replaced
@@ -122,7 +127,7 @@ class Unauthorized(AugsvcError):
 
 
 class Forbidden(AugsvcError):
-    """The route is for operators."""
+    """The route needs an operator's token, or one with the right to upload."""
 
     status, code = 403, "forbidden"
 
@@ -165,6 +170,40 @@ class ReloadFailed(AugsvcError):
     """A dataset cannot be indexed now; its former version is still served."""
 
     status, code = 409, "reload_failed"
+
+
+class NameTaken(AugsvcError):
+    """The name is that of a built-in dataset, of the operator's, or of another client's upload."""
+
+    status, code = 409, "name_taken"
+
+
+class UploadConflict(AugsvcError):
+    """Another upload of this name is in progress, or this one continues at another offset."""
+
+    status, code = 409, "upload_conflict"
+
+    def __init__(self, message: str, offset: int | None = None) -> None:
+        super().__init__(message)
+        self.offset = offset  # where the upload continues, if it is the announced one
+
+
+class UploadTooLarge(AugsvcError):
+    """The upload is over the token's quota, or over what the server keeps of all uploads."""
+
+    status, code = 413, "upload_too_large"
+
+
+class UploadInvalid(AugsvcError):
+    """The bytes are not those that were announced, no tar file of plain files, or no dataset of the format."""
+
+    status, code = 422, "upload_invalid"
+
+
+class StorageFull(AugsvcError):
+    """The disk of the uploads is full."""
+
+    status, code = 507, "storage_full"
 
 
 class RequestTooLarge(AugsvcError):

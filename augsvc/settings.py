@@ -83,7 +83,16 @@ class TokenEntry(BaseModel):
     token: Annotated[SecretStr, AfterValidator(_sendable)]
     bytes_per_s: Annotated[ByteCount, Field(gt=0)] | None = None  # None: no quota
     engine_fraction: Annotated[float, Field(gt=0.0, le=1.0)] | None = None  # seconds of the engine per second
-    operator: bool = False  # may reload the datasets
+    operator: bool = False  # may reload the datasets, and delete uploaded ones
+    upload: Annotated[ByteCount, Field(gt=0)] | None = None  # bytes on disk of its uploads; None: it may not upload
+
+
+class UploadSettings(BaseModel):
+    """Where uploaded datasets are kept, and how many bytes of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    path: Path  # a folder that belongs to this server
+    bytes: Annotated[ByteCount, Field(gt=0)]  # on disk, of all uploads together
 
 
 class Settings(BaseSettings):
@@ -100,6 +109,7 @@ class Settings(BaseSettings):
     datasets: dict[Annotated[str, Field(pattern=_DATASET_NAME)], DatasetSettings] = {}
     operations: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()  # modules of dataset formats
+    uploads: UploadSettings | None = None  # None: none are accepted
     tokens_file: Path | None = None
     allow_unauthenticated: bool = False  # on non-loopback interfaces
     allowed_hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = ()  # besides localhost
@@ -158,8 +168,8 @@ class Settings(BaseSettings):
         except ValidationError as err:
             raise ValueError(
                 "tokens_file: each entry is a client name with `token:` (at least 16 visible ASCII characters) and, "
-                "optionally, `bytes_per_s:` (an integer above 0), `engine_fraction:` (above 0, at most 1) and `operator:` "
-                "(true or false)"
+                "optionally, `bytes_per_s:` and `upload:` (bytes above 0), `engine_fraction:` (above 0, at most 1) and "
+                "`operator:` (true or false)"
             ) from err
         if not tokens or len({entry.token for entry in tokens.values()}) < len(tokens):
             raise ValueError("tokens_file: give at least one token, and a different one to each client")
@@ -242,6 +252,8 @@ def _resolve_paths(config: Path, given: Mapping[str, object], sources: tuple[str
     """Relative paths in a settings file are relative to the file's folder."""
     folder = config.resolve().parent
     resolved = {name: str(folder / v) if name in _PATHS and isinstance(v, str) else v for name, v in given.items()}
+    if isinstance(uploads := resolved.get("uploads"), dict) and "path" in uploads:
+        resolved["uploads"] = uploads | {"path": _below(folder, uploads["path"])}
     datasets = resolved.get("datasets")
     path_fields = {name: dataset.path_fields() for name, dataset in dataset_formats(sources).items()}
     if isinstance(datasets, dict):

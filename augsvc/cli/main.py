@@ -5,6 +5,7 @@ import typer
 from augsvc.cli import data, inspect
 from augsvc.cli.convert import import_file
 from augsvc.cli.datasets import datasets
+from augsvc.cli.push import push
 from augsvc.cli.serve import serve
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A data-augmentation service.")
@@ -16,6 +17,7 @@ for command in (
     inspect.explain,
     data.fit,
     data.check,
+    push,
 ):
     app.command()(command)
 app.command("import")(import_file)

@@ -11,6 +11,7 @@ import augsvc
 from augsvc.data.cache import DECODING_BYTES
 from augsvc.data.catalog import Catalog, open_catalog
 from augsvc.data.disk_cache import open_disk_cache
+from augsvc.data.uploads.store import UploadStore
 from augsvc.engine.engine import Engine
 from augsvc.engine.limits import Limits
 from augsvc.executors.factory import open_executor
@@ -30,6 +31,7 @@ from augsvc.http.routes.frames import frames_router
 from augsvc.http.routes.pages import pages_router
 from augsvc.http.routes.reload import reload_router
 from augsvc.http.routes.streams import inspection_router, streams_router
+from augsvc.http.routes.uploads import uploads_router
 from augsvc.ops.registry import registry
 from augsvc.settings import Settings
 
@@ -47,6 +49,7 @@ def create_app(settings: Settings, min_decoding_bytes: int = DECODING_BYTES) -> 
     log_notes(engine.catalog.sources())
     metrics = Metrics(engine)
     reloader = Reloader(engine, settings.datasets)
+    uploads = open_uploads(settings, engine)
     lifecycle = Lifecycle(engine, reloader, settings.request_timeout_s)
     app = FastAPI(
         title="augsvc",
@@ -76,6 +79,7 @@ def create_app(settings: Settings, min_decoding_bytes: int = DECODING_BYTES) -> 
     for router in (
         catalog_router(engine),
         reload_router(reloader, tokens, settings.request_timeout_s),
+        uploads_router(uploads, tokens, settings),
         streams_router(engine, settings.max_request_bytes),
         frames_router(engine, metrics),
         inspection_router(engine),
@@ -111,6 +115,19 @@ def open_engine(
     )
     limits = Limits(settings.max_batch_bytes, settings.max_sample_s, settings.request_timeout_s * _BATCH_SHARE)
     return Engine(catalog, executor, registry(settings.operations), limits, charge)
+
+
+def open_uploads(settings: Settings, engine: Engine) -> UploadStore | None:
+    """The uploaded datasets, which the engine serves from now on; None if the settings do not allow any.
+
+    Raises:
+        ValueError: for the operator: their folder cannot be used.
+    """
+    if settings.uploads is None:
+        return None
+    taken = {name.split("/")[0] for name in (*engine.catalog.names(), *settings.datasets)}
+    path, limit_bytes = settings.uploads.path, settings.uploads.bytes
+    return UploadStore(path, limit_bytes, engine.catalog.cache, engine.replace_dataset, taken)
 
 
 def add_probes(app: FastAPI, lifecycle: Lifecycle, metrics: Metrics) -> None:

@@ -16,6 +16,7 @@ from augsvc.errors import (
     SpecInvalid,
     StreamMismatch,
     Unauthorized,
+    UploadConflict,
     WrongContentType,
 )
 from augsvc.http.metrics import Metrics
@@ -31,6 +32,8 @@ def error_response(error: AugsvcError) -> JSONResponse:
     headers = dict(NO_STORE)
     if isinstance(error, StreamMismatch):
         content |= error.here
+    if isinstance(error, UploadConflict) and error.offset is not None:
+        content["offset"] = error.offset
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after_s is not None:

@@ -8,6 +8,7 @@ import inspect
 import json
 import os
 import re
+import resource
 import signal
 import zlib
 from base64 import urlsafe_b64encode
@@ -35,6 +36,7 @@ TOKENS = {
     "third": {"token": "a-token-of-the-third-run"},
     "metered": {"token": "a-token-with-a-quota", "bytes_per_s": 1},
     "operator": {"token": "a-token-of-the-operator", "operator": True},
+    "uploader": {"token": "a-token-that-may-upload", "upload": "1MB"},
 }
 MAX_BATCH = 400_000
 HIGH = 1600  # a canvas of this height and some 72 pixels is 346 kB: four fit in the in-flight limit, a fifth does not
@@ -57,6 +59,12 @@ class Disturbed:
 
     def get(self, path: str, who: str = "first", **headers: str) -> Reply:
         return self.send("GET", path, who, **headers)
+
+    def upload(self, name: str, start: int = 0, total: int = 1000, count: int = 1000) -> Reply:
+        """A part of an upload, of zeros."""
+        path = f"/v1/datasets/{name}?format=image_folder&sha256={'0' * 64}"
+        where = {"Content_Range": f"bytes {start}-{start + count - 1}/{total}"}
+        return self.send("PUT", path, "uploader", bytes(count), **where)
 
     def post(self, spec: object, **headers: str) -> Reply:
         body = spec if isinstance(spec, bytes) else json.dumps(spec).encode()
@@ -164,6 +172,7 @@ def disturbed(tmp_path_factory):
             n: {"format": "image_folder", "path": str(root / "data" / n)} for n in ("pets", "gone", "other", "ruin")
         },
         "tokens_file": str(root / "tokens.yaml"),
+        "uploads": {"path": "uploads", "bytes": "1GB"},
         "operations": ["awkward"],
         "allowed_hosts": ["augsvc.example"],
         "max_batch_bytes": MAX_BATCH,
@@ -420,6 +429,36 @@ def _(server):
 def _(server):
     (server.data / "other" / "a" / "000.png").touch()
     return server.batch(dataset="other")
+
+
+@provokes("name_taken", "choose another one")
+def _(server):
+    return server.upload("pets")
+
+
+@provokes("upload_conflict", "start at offset 0")
+def _(server):
+    return server.upload("new", start=1000, total=2000)
+
+
+@provokes("upload_too_large", "1,000,000 are left of the quota; delete an uploaded dataset")
+def _(server):
+    return server.upload("new", total=1_000_001)
+
+
+@provokes("upload_invalid", "announced sha256; send them again")
+def _(server):
+    return server.upload("new")
+
+
+@provokes("storage_full", "continue when there is space")
+def _(server):
+    process = server.serving.process.pid
+    before = resource.prlimit(process, resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))
+    try:
+        return server.upload("big", total=60_000, count=60_000)
+    finally:
+        resource.prlimit(process, resource.RLIMIT_FSIZE, before)
 
 
 @provokes("dataset_unreadable", "check the dataset's files")

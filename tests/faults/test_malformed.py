@@ -21,7 +21,7 @@ QUIET = [
     HealthCheck.data_too_large,
     HealthCheck.filter_too_much,
 ]
-OPERATIONS_WITH_PARAMETERS = 9
+OPERATIONS_WITH_PARAMETERS = 11
 GOOD = {"dataset": "digits/test", "pipeline": "light", "size": [16, 16]}
 
 

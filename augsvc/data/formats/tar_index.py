@@ -10,6 +10,16 @@ from augsvc_client.text import printable
 
 _BLOCK = 512
 _MAX_HEADER_BYTES = 1 << 20
+_MAX_GLOBAL_HEADERS = 64  # PAX keywords for all members that follow, which `tarfile` keeps; archives have one or two
+
+
+class Entry(NamedTuple):
+    """A regular file or a folder, under its name as the tar file has it."""
+
+    name: str
+    is_folder: bool
+    offset: int  # of its contents in the tar file
+    n_bytes: int
 
 
 class Member(NamedTuple):
@@ -40,12 +50,12 @@ class _Headers:
         return self._file.read(n_bytes)
 
 
-def walk_tar(file: BufferedReader) -> Iterator[Member]:
-    """The members of an uncompressed tar file, in their order; folders are passed over.
+def walk_entries(file: BufferedReader) -> Iterator[Entry]:
+    """The files and folders of an uncompressed tar file, in their order; `file` then stands behind its end-of-archive block.
 
     Raises:
-        ValueError: damaged or cut, also between two members; or a member has a header of over 1 MiB, is a link, no regular
-            file, or is named so that it would leave the folder that it is unpacked to.
+        ValueError: damaged or cut, also between two members; or a member has a header of over 1 MiB, is a link, or no regular
+            file.
     """
     n_bytes = file.seek(0, 2)
     file.seek(0)
@@ -54,15 +64,17 @@ def walk_tar(file: BufferedReader) -> Iterator[Member]:
         with tarfile.open(fileobj=cast(BinaryIO, headers), mode="r:") as archive:
             for info in archive:
                 headers.begin_member()
-                if info.isdir():
-                    continue
-                if not info.isreg() or info.issparse():
+                if not (info.isreg() or info.isdir()) or info.issparse() or info.size < 0:
                     raise ValueError(f"its member {printable(info.name)!r} is a link, or no regular file")
-                if info.offset_data + info.size > n_bytes:
+                if info.isreg() and info.offset_data + info.size > n_bytes:
                     raise ValueError("it is cut")
-                yield _member(info)
+                if len(archive.pax_headers) > _MAX_GLOBAL_HEADERS:
+                    raise ValueError(f"it has more than {_MAX_GLOBAL_HEADERS} global headers")
+                yield Entry(info.name, info.isdir(), info.offset_data, info.size)
                 archive.members.clear()  # type: ignore[attr-defined]  # else it keeps an object for each
             end = archive.offset
+    except RecursionError as err:  # `tarfile` reads a chain of headers by recursion: 1 MiB has a thousand
+        raise ValueError("a member has too many headers") from err
     except (tarfile.TarError, UnicodeDecodeError, EOFError, OSError) as err:
         raise ValueError("it is no uncompressed tar file, or is damaged or cut") from err
     file.seek(end)
@@ -70,8 +82,19 @@ def walk_tar(file: BufferedReader) -> Iterator[Member]:
         raise ValueError("it is cut: there is no end-of-archive block")
 
 
-def _member(info: tarfile.TarInfo) -> Member:
-    name = require_below(info.name, "a member")
+def walk_tar(file: BufferedReader) -> Iterator[Member]:
+    """The files of an uncompressed tar file, in their order; folders are passed over.
+
+    Raises:
+        ValueError: as `walk_entries`, or a file is named so that it would leave the folder that it is unpacked to.
+    """
+    for entry in walk_entries(file):
+        if not entry.is_folder:
+            yield _member(entry)
+
+
+def _member(entry: Entry) -> Member:
+    name = require_below(entry.name, "a member")
     folder, _, last = name.rpartition("/")
     stem, _, extension = last.partition(".")
-    return Member(f"{folder}/{stem}" if folder else stem, extension.lower(), info.offset_data, info.size)
+    return Member(f"{folder}/{stem}" if folder else stem, extension.lower(), entry.offset, entry.n_bytes)

@@ -63,6 +63,7 @@ class AdmissionMiddleware:
         admitted = AdmittedRequest(receive, send_counted, RateLimiter(None), self._timeout_s)
         try:
             admitted.quota = state["quota"] = self._admit(scope)
+            state["renew_timeout"] = admitted.renew_timeout
             await admitted.run(self._app, scope)
             return
         except AugsvcError as err:
@@ -128,6 +129,10 @@ class AdmittedRequest:
                 f"no response within {self._timeout_s:g} s; retry, or reduce the batch size"
             ) from err
 
+    def renew_timeout(self) -> None:
+        """Starts the timeout again, for an upload whose bytes make progress."""
+        self._reschedule(asyncio.get_running_loop().time() + self._timeout_s)
+
     async def receive(self) -> Message:
         """The next message of the request."""
         message = await self._receive()
@@ -141,7 +146,7 @@ class AdmittedRequest:
             self.response_started = True
         self.quota.spend(len(message.get("body", b"")))
         await self._send(message)
-        self._reschedule(asyncio.get_running_loop().time() + self._timeout_s)
+        self.renew_timeout()
 
     def _reschedule(self, when: float | None) -> None:
         if self._timeout and not self._timeout.expired():

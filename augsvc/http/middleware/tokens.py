@@ -108,6 +108,10 @@ class TokenStore:
         """Whether a client's token is an operator's."""
         return client in self._operators
 
+    def upload_bytes(self, client: str) -> int | None:
+        """The bytes on disk that a client's uploads may take; None if it may not upload."""
+        return self._upload_bytes.get(client)
+
     def charge(self, client: str, seconds: float) -> None:
         """Counts seconds of the engine against a client's quota, from any thread. Without tokens there is none."""
         if (limiter := self._limiters.get(client)) is not None:
@@ -141,6 +145,7 @@ class TokenStore:
     def _load(self, entries: dict[str, TokenEntry]) -> None:
         self._tokens = {name: entry.token.get_secret_value().encode() for name, entry in entries.items()}
         self._operators = frozenset(name for name, entry in entries.items() if entry.operator)
+        self._upload_bytes = {name: entry.upload for name, entry in entries.items()}
         limiters = {name: self._limiters.get(name) or RateLimiter(None) for name in entries}
         for name, entry in entries.items():  # what is owed stays owed
             limiters[name].change(entry.bytes_per_s, entry.engine_fraction)

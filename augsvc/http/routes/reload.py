@@ -42,6 +42,16 @@ def require_operator(request: Request, tokens: TokenStore) -> None:
     if tokens.required:
         if not tokens.is_operator(request.state.client):
             raise Forbidden("this needs an operator's token: one with `operator: true` in the tokens file")
-    elif "origin" in request.headers or (request.client and not is_loopback(request.client.host)):
+    else:
+        require_local(request)
+
+
+def require_local(request: Request) -> None:
+    """Refuses all but programs on this machine.
+
+    Raises:
+        Forbidden.
+    """
+    if "origin" in request.headers or (request.client and not is_loopback(request.client.host)):
         # an origin: some web page in a browser on this machine sends the request
         raise Forbidden("without tokens, only programs on the server's machine may do this; set tokens_file")

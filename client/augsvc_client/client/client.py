@@ -13,8 +13,10 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy.typing as npt
@@ -42,6 +44,7 @@ from augsvc_client.client.retry import (
     check_status,
 )
 from augsvc_client.client.stream import Stream
+from augsvc_client.client.upload import Progress, push_folder
 from augsvc_client.errors import AugsvcError
 from augsvc_client.fields.reader import Reader
 from augsvc_client.specification import read_pairs, read_pipeline, to_integer, to_json_types
@@ -203,6 +206,24 @@ class Client:
     def datasets(self) -> list[dict[str, Any]]:
         """The datasets that are served: name, samples, media, classes and version of each."""
         return self._get_list("datasets")
+
+    def push_dataset(
+        self,
+        folder: str | Path,
+        name: str,
+        *,
+        format: str = "image_folder",
+        options: Mapping[str, object] | None = None,
+        progress: Progress = lambda phase, done, total: None,
+    ) -> list[dict[str, Any]]:
+        """Uploads a folder to every replica, or continues to; returns each one's answer, with the versions (`datasets`).
+
+        `progress(phase, done, total)`: bytes. Raises ServerUnavailable, RequestRefused, and ValueError for the folder.
+        """
+        singles = [copy(self) for _ in self._replicas.replicas]
+        for single, replica in zip(singles, self._replicas.replicas, strict=True):
+            single._replicas = ReplicaSet([replica])
+        return push_folder([single.call for single in singles], Path(folder), name, format, options or {}, progress)
 
     def version(self) -> dict[str, Any]:
         """Versions, executor, device and arithmetic id of one replica. The id is None while `arithmetic_state` is

@@ -40,6 +40,7 @@ _FOREIGN_ROUNDS = 3  # within half a second: a damaged status line is no other s
 _RETRY_LATER = (408, 425, 429)
 _NOT_IMPLEMENTED = 501
 _LASTING = ("dataset_changed", "dataset_unreadable")  # waiting does not help; another replica may have intact files
+_FORBIDDEN = "forbidden"  # the token is valid, and lacks a right
 _BODY_DAMAGED = "body_damaged"  # the server did not receive the bytes that were sent
 
 
@@ -233,6 +234,8 @@ def check_status(response: Response, request: Request) -> Response:
     error = _parse_error(response)
     code = error.get("code", f"http_{status}")
     if status in (401, 403):
+        if code == _FORBIDDEN:
+            raise Unauthorized(status, code, f"{url}: {error.get('message', 'this token lacks the right')}")
         problem = "does not accept this token" if "Authorization" in request.headers else "requires a token"
         raise Unauthorized(status, code, f"{url} {problem}; set token= or AUGSVC_TOKEN")
     if status == 409 and code == "stream_mismatch":

@@ -1,0 +1,62 @@
+"""`augsvc push`: uploads a folder to servers."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from augsvc.cli.common import fail, safe
+from augsvc_client import AugsvcError, Client
+
+
+def push(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder to upload, with a sub-folder a class.", exists=True, file_okay=False)
+    ],
+    name: Annotated[str, typer.Option(help="Name that the dataset is served as.")],
+    url: Annotated[
+        str | None, typer.Option(help="Server, or several with commas between (default AUGSVC_URL).")
+    ] = None,
+    format: Annotated[str, typer.Option(help="image_folder, audio_folder, manifest or webdataset.")] = "image_folder",
+    option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of the format, VALUE in JSON or a text.")] = None,
+    wait_s: Annotated[float, typer.Option(help="How long to retry while a server cannot be reached.")] = 300.0,
+) -> None:
+    """Upload a dataset; one that broke off continues. The token is AUGSVC_TOKEN's, or that of AUGSVC_TOKEN_FILE."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn())
+    try:
+        options = dict(map(_read_option, option or ()))
+        with (
+            Client(url, wait_s=wait_s) as client,
+            Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar,
+        ):
+            tasks = {phase: bar.add_task(phase, total=None) for phase in ("reading", "sending")}
+            answers = client.push_dataset(
+                folder,
+                name,
+                format=format,
+                options=options,
+                progress=lambda phase, done, total: bar.update(tasks[phase], completed=done, total=total),
+            )
+    except (AugsvcError, ValueError, OSError) as err:
+        fail(str(err))
+    out = Console()
+    for answer in answers:
+        for dataset, version in sorted(answer.get("datasets", {}).items()):
+            out.print(f"{safe(dataset)} is served, version {safe(version[:12])}", highlight=False, soft_wrap=True)
+        for warning in answer.get("warnings", ()):
+            out.print(f"   [yellow]warning[/yellow] {safe(warning)}", highlight=False, soft_wrap=True)
+
+
+def _read_option(text: str) -> tuple[str, object]:
+    """A name and its value: JSON, or else a text."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--option takes NAME=VALUE, not {text}")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
