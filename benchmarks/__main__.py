@@ -52,34 +52,28 @@ def main() -> None:
         frozenset(args.peers) if args.peers else None,
         args.against and args.against.resolve(),
     )
-    measured: dict[str, Any] = {}
-    for name in args.only or SECTIONS:
-        section, _, part = name.partition(".")
-        result = (SECTIONS | GPU_PARTS)[name](bench)
-        measured[section] = measured.get(section, {}) | result if part else result
     place = machine()
-    results = {
-        "machine": place,
-        "versions": bench.versions,
-        "titles": bench.titles,
-        "missing": bench.missing,
-        **measured,
-    }
     whole = not (args.only or args.peers or args.against)
     to = args.to or args.into or (report.RESULTS / f"{place['date']}-{place['commit']}.json" if whole else None)
-    if args.into:
-        results = merge(json.loads(args.into.read_text(encoding="utf-8")), results, list(measured))
-    if to is not None:
-        to.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(report.write(to) if whole or args.into else report.text(results))
+    results: dict[str, Any] = json.loads(args.into.read_text(encoding="utf-8")) if args.into else {}
+    for name in args.only or SECTIONS:
+        section, _, part = name.partition(".")
+        measured = (SECTIONS | GPU_PARTS)[name](bench)
+        if part:
+            measured = results.get(section, {}) | measured
+        taken = {"machine": place, "versions": bench.versions, "titles": bench.titles, "missing": bench.missing}
+        results = merge(results, taken, section, measured) if args.into else results | taken | {section: measured}
+        if to is not None:  # after each section: a later one may fail
+            to.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(report.write(to) if to and (whole or args.into) else report.text(results))
 
 
-def merge(stored: dict[str, Any], results: dict[str, Any], sections: list[str]) -> dict[str, Any]:
-    """A stored run with some sections replaced; it notes when and from which commit those are."""
-    place = results["machine"]
-    later = {name: f"{place['date']}, commit {place['commit']}" for name in sections}
-    both = {name: stored[name] | results[name] for name in ("versions", "titles", "missing")}
-    return stored | both | {name: results[name] for name in sections} | {"later": stored.get("later", {}) | later}
+def merge(stored: dict[str, Any], taken: dict[str, Any], section: str, measured: Any) -> dict[str, Any]:
+    """A stored run with one section replaced; it notes when and from which commit that is."""
+    place = taken["machine"]
+    later = stored.get("later", {}) | {section: f"{place['date']}, commit {place['commit']}"}
+    both = {name: stored[name] | taken[name] for name in ("versions", "titles", "missing")}
+    return stored | both | {section: measured, "later": later}
 
 
 def _parser() -> argparse.ArgumentParser:

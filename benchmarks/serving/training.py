@@ -32,9 +32,9 @@ def training(bench: Bench) -> dict[str, Any]:
         scale_for_device(asked, device)[0].override({"training.epochs": bench.rounds + 1}), server.url
     )
     with training_loader(recipe, server.url) as loader:
-        model = build_model(recipe.model, describe_inputs(loader.stream), _CLASSES, recipe.training.seed).to(
-            device.kind
-        )
+        served = {entry["name"]: entry for entry in loader.stream.client.datasets()}
+        inputs = describe_inputs(loader.stream, served[_DATASET])
+        model = build_model(recipe.model, inputs, _CLASSES, recipe.training.seed).to(device.kind)
         steps = loader.epoch_steps
         course = TrainingState(Learner(model, recipe, recipe.training.epochs * steps), loader)
         for event in train(course, dict):

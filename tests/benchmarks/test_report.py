@@ -94,8 +94,8 @@ def test_files_are_compared_with_the_cheapest_loader_by_cpu_time():
 
 def test_a_section_that_replaces_a_stored_one_says_when_it_was_measured():
     stored = {"machine": {"commit": "a"}, "versions": {}, "titles": {}, "missing": {}, "far": 1, "wire": 2}
-    results = {"machine": {"date": "2026-01-02", "commit": "b"}, "versions": {}, "titles": {}, "missing": {}, "far": 3}
-    merged = merge(stored, results, ["far"])
+    taken = {"machine": {"date": "2026-01-02", "commit": "b"}, "versions": {}, "titles": {}, "missing": {}}
+    merged = merge(stored, taken, "far", 3)
     assert (merged["far"], merged["wire"], merged["machine"]) == (3, 2, {"commit": "a"})
     assert merged["later"] == {"far": "2026-01-02, commit b"}
 
