@@ -1,4 +1,7 @@
-"""Where a camera shows a source's pixels as they are, they are copied: the bytes are those of the general way, pixel by pixel."""
+"""A row of a source that is copied or whose rows stay rows has the bits of its pixels one by one.
+
+Both tests are in one file, because their kernels take 9 CPU seconds to compile.
+"""
 
 import numpy as np
 from hypothesis import example, given
@@ -82,3 +85,31 @@ def test_a_shift_a_flip_a_quarter_turn_are_what_interpolation_gives(
         np.testing.assert_array_equal(
             found[0].reshape(size[0], channels, size[1]).transpose(0, 2, 1), np.uint16(image[:, ::-1]) << 8
         )
+
+
+long_sides = st.integers(1, 60)
+scales = st.sampled_from([-1.7, -1.0, -0.61, -0.3, -0.19, 0.1, 0.22, 0.45, 0.55, 0.8, 0.99, 1.0, 1.3, 4.0])
+shifts = st.floats(-20, 20).map(lambda shift: round(shift * 8) / 8)
+
+
+@given(
+    size=st.tuples(long_sides, long_sides),
+    canvas=st.tuples(long_sides, long_sides),
+    channels=st.sampled_from([1, 3]),
+    scale=st.tuples(scales, scales),
+    shift=st.tuples(shifts, shifts),
+    mode=st.sampled_from(["constant", "reflect", "reflect101", "edge"]),
+    seed=st.integers(0, 9),
+)
+def test_a_row_whose_source_stays_rows_has_the_bits_of_its_pixels(size, canvas, channels, scale, shift, mode, seed):
+    """Mirrored sources are shifted so that their far ends are on the canvas."""
+    ends = [shift[axis] - min(0.0, scale[axis]) * size[1 - axis] for axis in (0, 1)]
+    matrix = np.array([[[scale[0], 0.0, ends[0]], [0.0, scale[1], ends[1]], [0.0, 0.0, 1.0]]])
+    image = np.random.default_rng(seed).integers(0, 256, (*size, channels), dtype=np.uint8)
+    target = Canvas(*canvas, channels)
+    pass_ = Pass(fits=True, padding=Padding(mode, (0.2, 0.5, 0.9)))
+    args = lower_move(Camera.of(matrix, target, [size]), pass_, target, [image])
+    results = [np.full((canvas[0], channels * canvas[1]), 7, np.uint16) for _ in range(2)]
+    for run, out in zip((by_rows, by_pixels), results, strict=True):
+        run(image.ravel(), args.cameras[0], args.border, args.fill, channels, *canvas, out)
+    np.testing.assert_array_equal(*results)
