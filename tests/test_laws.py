@@ -67,7 +67,7 @@ PIPELINES = [[step] for step in IMAGE_STEPS] + [
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES, ids=str)
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_l2_a_sample_does_not_depend_on_its_company(pipeline, channels):
     """In the dataset's order, because shuffling four samples costs what their pixels cost; the next test shuffles."""
     fields = {"channels": channels, "fit": "contain", "shuffle": False, "dataset": probe_for(pipeline)}

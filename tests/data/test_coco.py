@@ -245,14 +245,13 @@ STRIPES = {"size": [1024, 1024], "counts": [1, 1] * (1 << 19)}
 @pytest.mark.parametrize(
     "segmentations",
     [
-        [[[0, 0, 1, 0, 1, 1]] * 20_000],
-        [[[0, 0, 1, 0, 1, 1]]] * 20_000,
-        [STRIPES] * 10,
-        [[[0, 0, 1023, 0] * 1000]] * 10,
-        [[[0, 0, 1023, 0] * 4000]],
-        [{"size": [1024, 1024], "counts": [0, 1 << 20]}] * 6000,
+        pytest.param([[[0, 0, 1, 0, 1, 1]] * 20_000], id="parts"),
+        pytest.param([[[0, 0, 1, 0, 1, 1]]] * 20_000, id="objects", marks=pytest.mark.slow),
+        pytest.param([STRIPES] * 10, id="runs", marks=pytest.mark.slow),
+        pytest.param([[[0, 0, 1023, 0] * 1000]] * 10, id="zigzags", marks=pytest.mark.slow),
+        pytest.param([[[0, 0, 1023, 0] * 4000]], id="zigzag"),
+        pytest.param([{"size": [1024, 1024], "counts": [0, 1 << 20]}] * 6000, id="pixels"),
     ],
-    ids=["parts", "objects", "runs", "zigzags", "zigzag", "pixels"],
 )
 def test_masks_that_would_take_long_are_undecodable(segmentations):
     """One object of 100 triangles, wide of its image, took 11 s: decoding cannot be interrupted."""
