@@ -1,7 +1,7 @@
 """`augsvc` commands forked from a process that has imported the package and loaded its kernels.
 
 A start costs 0.3 CPU seconds here; otherwise 2.6 of imports and 1.7 of kernels and self-test more. The suite starts about
-150 commands. The demo, the examples and the trainer's tests start theirs as users do.
+150 commands. The demo and the examples start theirs as users do.
 """
 
 import multiprocessing

@@ -1,38 +1,24 @@
 """A real server on loopback, ended by its process id, and one thread for torch beside it."""
 
 import resource
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 from matplotlib.figure import Figure
 
-from augsvc_client import Client
 from augsvc_client.trainer.entry import main
-from tests.kernels import compile_kernels
-
-START_S = 300.0  # the self-test alone takes a minute on a busy machine
-STOP_S = 30.0
+from tests.http.serving import Serving
 
 
 @pytest.fixture(scope="session")
-def url():
-    """Where `augsvc serve` of this environment is ready."""
-    compile_kernels()
-    command = [str(Path(sys.executable).with_name("augsvc")), "serve", "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def url(tmp_path_factory):
+    """Where a server is ready."""
+    serving = Serving(tmp_path_factory.mktemp("server"))
     try:
-        line = process.stdout.readline()
-        assert line.startswith("augsvc listens on "), line + process.stdout.read()
-        address = line.split()[-1]
-        with Client(address, wait_s=START_S) as client:
-            client.version()
-        yield address
+        yield serving.ready().url
     finally:
-        process.terminate()
-        process.communicate(timeout=STOP_S)
+        serving.stop()
 
 
 @pytest.fixture(autouse=True)

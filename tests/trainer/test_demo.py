@@ -118,6 +118,7 @@ def test_the_demos_server_ends_with_it_also_on_an_interrupt(demo):
         client.version()
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_the_demo_says_what_it_is_about_to_do_and_how_each_run_went(demo, url, tmp_path):
     console = pipe()
     outcomes = demo.compare(url, 2, 1, console)
