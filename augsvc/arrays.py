@@ -52,7 +52,8 @@ class Sample:
     audio: F32 | None = None  # T, one channel, full scale is ±1
     rate: int = 0  # of the audio, in Hz; 0 if unknown
     target: npt.NDArray[Any] | None = None  # K, a label that is not one class
-    partners: "tuple[Sample, ...]" = ()  # that it is mixed with
+    tiles: "tuple[Sample, ...]" = ()  # the other ones of its collage
+    partner: "Sample | None" = None  # that it is mixed with
     tile_weights: tuple[float, ...] = (1.0,)  # of the samples that it shows: fractions of what is on the canvas
     key: tuple[str, int] | None = None  # dataset (as DecodedCache.claim names it) and index; None: a client's own
 
@@ -67,6 +68,11 @@ class Sample:
     def total_bytes(self) -> int:
         """Those of its partners, too."""
         return self.n_bytes + sum(partner.n_bytes for partner in self.partners)
+
+    @property
+    def partners(self) -> "tuple[Sample, ...]":
+        """The other samples that it shows: tiles, then the one it is mixed with."""
+        return self.tiles if self.partner is None else (*self.tiles, self.partner)
 
 
 def required(value: T | None) -> T:

@@ -232,8 +232,8 @@ def print_receipt(stream: Stream, epoch: int, position: int, view: int, console:
     if substitute := receipt.get("replaced_by"):
         text = f"{substitute['index']}, {substitute['source']} (the sample cannot be decoded)"
         sample.add_row("replaced by", safe(text))
-    mix = receipt.get("mix", {"partners": []})
-    for partner in mix.get("partners", [mix.get("partner")]):
+    mix = receipt.get("mix", {})
+    for partner in [*mix.get("partners", []), *([mix["partner"]] if "partner" in mix else [])]:
         text = f"{partner['index']}, {partner['source']}"
         if drawn := partner.get("replaces"):
             text += f" (for {drawn['index']}, {drawn['source']}, which cannot be decoded)"

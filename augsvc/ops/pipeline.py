@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 
 from pydantic import ValidationError
 
@@ -10,7 +10,7 @@ from augsvc.errors import NotAvailable, SpecInvalid
 from augsvc.numerics.rng import operation_keys
 from augsvc.ops.container import Group
 from augsvc.ops.hints import suggest
-from augsvc.ops.kinds.composition import Composition
+from augsvc.ops.kinds.composition import Branches, Composition
 from augsvc.ops.kinds.mix import Mix
 from augsvc.ops.operation import Kind, Operation, Settings, Step
 from augsvc.ops.presets import PRESETS
@@ -105,7 +105,8 @@ def _require_mixes_last(steps: Sequence[Step], tree: Tree) -> None:
     compositions = [leaf for leaf in tree.leaves if isinstance(leaf.step, Composition)]
     after = [leaf for leaf in tree.leaves[tree.leaves.index(mixes[0]) :] if leaf not in mixes] if mixes else []
     are_single = all(are_exclusive(*pair) for pair in (*combinations(mixes, 2), *combinations(compositions, 2)))
-    if not after and are_single and not (mixes and compositions):
+    averages = [leaf for leaf in compositions if isinstance(leaf.step, Branches)]
+    if not after and are_single and all(are_exclusive(*pair) for pair in product(averages, mixes)):
         return
     written = [step for _, step in walk(steps) if isinstance(step, Mix | Composition)]
     for field, step in walk(steps):
@@ -115,10 +116,10 @@ def _require_mixes_last(steps: Sequence[Step], tree: Tree) -> None:
                 "sample is mixed at most once: take it out of the container",
                 field=f"{field}.op",
             )
-        if isinstance(step, Composition) and mixes:
+        if isinstance(step, Branches) and mixes:
             raise SpecInvalid(
                 f"{field}.op: {step.op} and {mixes[0].step.op} are both mixes, and a sample is mixed at most once: remove one "
-                "of them",
+                "of them, or put both into a one_of",
                 field=f"{field}.op",
             )
         if isinstance(step, Composition) and not are_single:

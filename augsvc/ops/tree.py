@@ -11,6 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 from augsvc.errors import SpecInvalid
 from augsvc.numerics.rng import Address, operation_keys
 from augsvc.ops.container import Choice, Container
+from augsvc.ops.kinds.mix import Mix
 from augsvc.ops.operation import Draw, Kind, Operation, Step, draw_operations
 
 MAX_OPERATIONS = 64
@@ -156,7 +157,7 @@ def _merge(sequences: Sequence[Sequence[Node[Operation]]]) -> list[Node[Operatio
     for sequence in sequences:
         turns, last = 0, -1
         for leaf in sequence:
-            stage = _STAGES[leaf.step.kind]
+            stage = _STAGES[leaf.step.kind] + isinstance(leaf.step, Mix)  # a mix, of finished samples, after collages
             turns, last = turns + (stage < last), stage
             placed.append((turns, stage, leaf))
     return [leaf for _, _, leaf in sorted(placed, key=lambda item: item[:2])]

@@ -90,6 +90,12 @@ class Plan(Passes):
         return [PARTNERS if number == 1 else f"{PARTNERS}{number}" for number in range(1, self.images)]
 
     @property
+    def of_partners(self) -> "Plan":
+        """What the partners of mixes go through, with draws of their own: everything but compositions."""
+        plan = self.without_compositions() if self.compositions else self
+        return replace(plan, tree=plan.tree.salted(self.salts[-1]))
+
+    @property
     def compositions(self) -> list[tuple[int, Collage | Branches]]:
         """The compositions, with their indices in the pipeline; at most one of them selects a sample."""
         return [(index, op) for index, op in enumerate(self.operations) if isinstance(op, Collage | Branches)]

@@ -16,15 +16,15 @@ _COLLAGE_ELEMENTS = 6.0  # of a collage, which has four times the canvas's, and 
 
 def composition_bytes(plan: Plan, pixel_bytes: int) -> float:
     """Bytes of one sample's compositions and partner, with `pixel_bytes` for each element of a source (1 or 2)."""
-    per_element = 0.0
+    composed, mixed = 0.0, 0.0
     for operation in plan.operations:
         if isinstance(operation, Collage):
-            per_element = max(per_element, _COLLAGE_ELEMENTS)
+            composed = max(composed, _COLLAGE_ELEMENTS)
         if isinstance(operation, Branches):
-            per_element = max(per_element, 2.0 + len(operation.branches))
+            composed = max(composed, 2.0 + len(operation.branches))
         if isinstance(operation, Mix):
-            per_element = max(per_element, 1.0)
-    return per_element * pixel_bytes * plan.elements
+            mixed = 1.0
+    return (composed + mixed) * pixel_bytes * plan.elements
 
 
 def pass_bytes(plan: Plan, is_reference: bool) -> float:

@@ -16,6 +16,7 @@ from augsvc.numerics.geometry import Interpolation
 from augsvc.numerics.rng import Address
 from augsvc.ops.kinds.border import Bordered, Padding, Resampled
 from augsvc.ops.kinds.image import Tone, Warp
+from augsvc.ops.kinds.mix import Mix
 from augsvc.ops.operation import Draw, Kind, Operation
 from augsvc.ops.tree import Tree, are_exclusive
 
@@ -57,8 +58,13 @@ class Passes:
 
     @property
     def images(self) -> int:
-        """The number of samples that one of a batch may show: itself and its partners."""
-        return 1 + max((operation.partners for operation in self.operations), default=0)
+        """The number of samples that one of a batch may show: itself, the other tiles of a collage, and a mix's partner."""
+        return self.tiles + max((op.partners for op in self.operations if isinstance(op, Mix)), default=0)
+
+    @property
+    def tiles(self) -> int:
+        """The number of samples that a collage shows, 1 without one."""
+        return 1 + max((op.partners for op in self.operations if not isinstance(op, Mix)), default=0)
 
     def draw(self, seed: int, address: Address) -> list[Draw]:
         """The random numbers of every operation."""

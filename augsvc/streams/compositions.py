@@ -63,7 +63,7 @@ class Composer:
             ]
             groups.append((self.plan.after(index, composition.origin(self.plan.canvas)), selected, composed))
         rest = np.flatnonzero(others)
-        plain = [_with_rows(samples[row], self.plan.images) for row in rest.tolist()]
+        plain = [_with_rows(samples[row], self.plan.tiles) for row in rest.tolist()]
         groups.append((self.plan.without_compositions(), rest, plain))
         return [group for group in groups if len(group[1])]
 
@@ -73,9 +73,9 @@ class Composer:
         """What the operations before a collage draw for samples, and for each of their partners."""
         before = self.plan.before(index)
         tiles = [DrawnImages.of(before, hosts, seed, address, check)]
-        for number, salt in enumerate(self.plan.salts):
-            partners = [host.partners[number] for host in hosts]
-            tiles.append(DrawnImages.of(replace(before, tree=before.tree.salted(salt)), partners, seed, address, check))
+        for number, salt in enumerate(self.plan.salts[: self.plan.tiles - 1]):
+            others = [host.tiles[number] for host in hosts]
+            tiles.append(DrawnImages.of(replace(before, tree=before.tree.salted(salt)), others, seed, address, check))
         return tiles
 
     def _averages(self, branches: Branches, draw: Draw, images: DrawnImages, check: Callable[[], None]) -> list[Sample]:
@@ -115,7 +115,7 @@ class Composer:
                 tile,
                 image=pixels[row],
                 mask=None if masks is None else masks[row],
-                partners=(),
+                tiles=(),
                 tile_weights=tuple(weights[row].tolist()),
                 key=None,
                 **{name: array[row] for name, array in labels.items()},
@@ -224,11 +224,11 @@ def _empty_labels(samples: Sequence[Sample]) -> dict[str, npt.NDArray[Any]]:
     return labels
 
 
-def _with_rows(sample: Sample, images: int) -> Sample:
-    """The sample with rows for the boxes and keypoints of `images` samples."""
+def _with_rows(sample: Sample, tiles: int) -> Sample:
+    """The sample with rows for the boxes and keypoints of a collage of `tiles` samples."""
 
     def longer(array: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
-        return None if array is None else np.concatenate((array, *[np.zeros_like(array)] * (images - 1)))
+        return None if array is None else np.concatenate((array, *[np.zeros_like(array)] * (tiles - 1)))
 
     return replace(
         sample,
@@ -236,5 +236,5 @@ def _with_rows(sample: Sample, images: int) -> Sample:
         boxes_valid=longer(sample.boxes_valid),
         keypoints=longer(sample.keypoints),
         keypoints_valid=longer(sample.keypoints_valid),
-        tile_weights=(1.0,) + (0.0,) * (images - 1),
+        tile_weights=(1.0,) + (0.0,) * (tiles - 1),
     )

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor as Workers
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
-from augsvc.arrays import F32, F64, I64, Arrays, Pixels, Sample
+from augsvc.arrays import F32, F64, I64, Arrays, Pixels, Sample, required
 from augsvc.data.source import SourceInfo
 from augsvc.errors import SpecInvalid
 from augsvc.executors.protocol import Executor, run_ranges
@@ -14,7 +15,7 @@ from augsvc.numerics.rng import Address
 from augsvc.ops.kinds.mix import Blend, Mix, blend_values
 from augsvc.ops.operation import Draw, Operation, Step
 from augsvc.ops.pipeline import walk
-from augsvc.planning.image_plan import PARTNERS, Plan
+from augsvc.planning.image_plan import Plan
 from augsvc.streams.drawn_images import DrawnImages
 
 Render = Callable[[DrawnImages, Executor, Pixels, Callable[[], None]], None]  # DrawnImages.render or move_masks
@@ -41,26 +42,41 @@ def require_mixable(steps: Sequence[Step], info: SourceInfo, views: int) -> None
             )
 
 
-def partner_fractions(plan: Plan, seed: int, address: Address) -> tuple[I64, F64]:
-    """The row of each partner that a mix draws, ascending, and its position in the stream as a fraction in [0, 1)."""
-    tree = plan.tree.only([leaf for leaf in plan.tree.leaves if leaf.step.partners])
-    draws = tree.draw(seed, address) if tree.leaves else []
-    fractions = np.full((len(address.indices), plan.images - 1), -1.0)
-    for operation, draw in zip(tree.operations, draws, strict=True):
-        drawn = draw.value("partner").reshape(len(fractions), -1)
-        columns = slice(0, operation.partners)
-        fractions[:, columns] = np.where(draw.selected[:, None], drawn, fractions[:, columns])
-    rows, numbers = np.nonzero(fractions >= 0.0)
-    return rows, fractions[rows, numbers]
+class DrawnPartners(NamedTuple):
+    """The partners that samples draw, those of each sample together, in ascending order."""
 
+    rows: I64  # of the samples
+    slots: I64  # 1, 2, … for the other tiles of a collage, the last one for the partner of a mix
+    fractions: F64  # their positions in the stream, in [0, 1)
 
-def attach_partners(read: list[tuple[Sample, int]], rows: I64, partners: Sequence[Sample]) -> list[tuple[Sample, int]]:
-    """The samples that were `read`, with partners for `rows`; up to the first one whose partner has not been read yet."""
-    count = len(read) if len(partners) == len(rows) else int(rows[len(partners)])
-    mixed: dict[int, tuple[Sample, ...]] = {}
-    for row, partner in zip(rows.tolist(), partners, strict=False):
-        mixed[row] = (*mixed.get(row, ()), partner)
-    return [(replace(sample, partners=mixed.get(row, ())), index) for row, (sample, index) in enumerate(read[:count])]
+    @staticmethod
+    def of(plan: Plan, seed: int, address: Address) -> "DrawnPartners":
+        """Those of a plan."""
+        tree = plan.tree.only([leaf for leaf in plan.tree.leaves if leaf.step.partners])
+        draws = tree.draw(seed, address) if tree.leaves else []
+        fractions = np.full((len(address.indices), plan.images), -1.0)
+        for operation, draw in zip(tree.operations, draws, strict=True):
+            drawn = draw.value("partner").reshape(len(fractions), -1)
+            first = plan.tiles if isinstance(operation, Mix) else 1
+            slots = slice(first, first + operation.partners)
+            fractions[:, slots] = np.where(draw.selected[:, None], drawn, fractions[:, slots])
+        rows, slots = np.nonzero(fractions >= 0.0)
+        return DrawnPartners(rows, slots, fractions[rows, slots])
+
+    def attach(
+        self, read: list[tuple[Sample, int]], partners: Sequence[Sample], tiles: int
+    ) -> list[tuple[Sample, int]]:
+        """The samples that were `read`, with their partners; up to the first one with a partner that has not been read yet."""
+        count = len(read) if len(partners) == len(self.rows) else int(self.rows[len(partners)])
+        attached = read[:count]
+        for row, slot, partner in zip(self.rows.tolist(), self.slots.tolist(), partners, strict=False):
+            if row < count:
+                sample, index = attached[row]
+                if slot < tiles:
+                    attached[row] = replace(sample, tiles=(*sample.tiles, partner)), index
+                else:
+                    attached[row] = replace(sample, partner=partner), index
+        return attached
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,11 +88,12 @@ class Partners:
     blend: Blend
 
     @staticmethod
-    def of(hosts: DrawnImages, seed: int, address: Address, check: Callable[[], None]) -> "Partners":
-        """Draws for the partners that samples have."""
-        plan = replace(hosts.plan, tree=hosts.plan.tree.salted(PARTNERS))
-        rows = np.array([row for row, sample in enumerate(hosts.samples) if sample.partners], dtype=np.int64)
-        partners = [hosts.samples[row].partners[0] for row in rows]
+    def of(hosts: DrawnImages, plan: Plan, seed: int, address: Address, check: Callable[[], None]) -> "Partners | None":
+        """Draws for the partners that samples have, which go through `plan`; None without any."""
+        rows = np.array([row for row, sample in enumerate(hosts.samples) if sample.partner], dtype=np.int64)
+        if not len(rows):
+            return None
+        partners = [required(hosts.samples[row].partner) for row in rows]
         images = DrawnImages.of(plan, partners, seed, address.take(rows), check)
         return Partners(rows, images, draw_blend(hosts.plan, [draw.take(rows) for draw in hosts.draws]))
 
@@ -109,14 +126,26 @@ class Partners:
         return weights
 
 
+def tile_weights(samples: Sequence[Sample], partners: Partners | None, slots: int) -> F32:
+    """The weights (N, slots) of the labels of tiles, then of a mix's partner if there is a slot left for it."""
+    tiles = np.array([sample.tile_weights for sample in samples], np.float32)
+    if tiles.shape[1] == slots:
+        return tiles
+    own = np.ones(len(tiles), np.float32) if partners is None else partners.label_weights(len(tiles))
+    return np.concatenate((tiles * own[:, None], 1 - own[:, None]), axis=1)
+
+
 def fill_partner_labels(samples: Sequence[Sample], arrays: Arrays) -> None:
     """Fills the partners' labels, of a sample without partners its own: `label2`, or `tile_labels` with its own first."""
     if "label2" in arrays:
-        arrays["label2"][:] = [sample.partners[0].label if sample.partners else sample.label for sample in samples]
+        arrays["label2"][:] = [(sample.partner or sample).label for sample in samples]
     if "tile_labels" in arrays:
-        arrays["tile_labels"][:] = arrays["label"][:, None]
+        labels = arrays["tile_labels"]
+        labels[:] = arrays["label"][:, None]
         for row, sample in enumerate(samples):
-            arrays["tile_labels"][row, 1 : 1 + len(sample.partners)] = [partner.label for partner in sample.partners]
+            labels[row, 1 : 1 + len(sample.tiles)] = [tile.label for tile in sample.tiles]
+            if sample.partner:
+                labels[row, -1] = sample.partner.label
 
 
 def draw_blend(plan: Plan, draws: Sequence[Draw]) -> Blend:
@@ -131,11 +160,14 @@ def draw_blend(plan: Plan, draws: Sequence[Draw]) -> Blend:
     return Blend(weight, boxes)
 
 
-def describe_mix(plan: Plan, draws: Sequence[Draw], partners: Sequence[Mapping[str, object]]) -> dict[str, object]:
-    """What a receipt has of one sample's mix or collage, if one selects it."""
-    if not partners:
-        return {}
-    if plan.compositions:
-        return {"mix": {"partners": partners}}
-    weight = float(draw_blend(plan, draws).label_weight(plan.canvas)[0])
-    return {"mix": {"partner": partners[0], "weight": round(weight, 6)}}
+def describe_mix(
+    plan: Plan, draws: Sequence[Draw], drawn: DrawnPartners, partners: Sequence[Mapping[str, object]]
+) -> dict[str, object]:
+    """What a receipt has of one sample's collage and mix, if they select it."""
+    mix: dict[str, object] = {}
+    if tiles := [partner for slot, partner in zip(drawn.slots, partners, strict=True) if slot < plan.tiles]:
+        mix["partners"] = tiles
+    if len(tiles) < len(partners):
+        weight = float(draw_blend(plan, draws).label_weight(plan.canvas)[0])
+        mix |= {"partner": partners[-1], "weight": round(weight, 6)}
+    return {"mix": mix} if mix else {}

@@ -44,12 +44,16 @@ def fill_labels(
         array[partners.rows] = moved[name]
 
 
-def fill_box_labels(samples: Sequence[Sample], labels: I64) -> None:
-    """Fills the classes of boxes (N, M): those of each sample, then those of its partners, then zeros."""
+def fill_box_labels(samples: Sequence[Sample], labels: I64, tiles: int) -> None:
+    """Fills the classes of boxes (N, M): those of each sample, of the other `tiles`, and of a mix's partner; zeros without."""
     labels[:] = 0
     for row, sample in enumerate(samples):
-        own = np.concatenate([required(image.box_labels) for image in (sample, *sample.partners)])
+        own = np.concatenate([required(image.box_labels) for image in (sample, *sample.tiles)])
         labels[row, : len(own)] = own
+        if sample.partner:
+            others = required(sample.partner.box_labels)
+            first = tiles * len(others)
+            labels[row, first : first + len(others)] = others
 
 
 def _split(arrays: Arrays, sample: Sample) -> tuple[Arrays, Arrays]:

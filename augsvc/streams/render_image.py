@@ -20,7 +20,7 @@ from augsvc.planning.memory import composition_bytes, pass_bytes
 from augsvc.planning.spec import Output
 from augsvc.streams.compositions import Composer
 from augsvc.streams.drawn_images import DrawnImages
-from augsvc.streams.mixing import Partners
+from augsvc.streams.mixing import Partners, tile_weights
 from augsvc.streams.moved_labels import fill_labels
 from augsvc.streams.output import BYTES, apply_tables, output_tables
 from augsvc.timing import Stages
@@ -43,6 +43,7 @@ class ImageRenderer:
     mask: bool  # whether samples have masks
     flip_order: I64 | None = None  # of the keypoints of mirrored images
     is_deep: bool = False  # whether sources are values of 16 bits
+    of_partners: Plan | None = None  # what partners of mixes go through, if not the plan with draws of their own
 
     @property
     def tensors(self) -> dict[str, TensorSpec]:
@@ -107,8 +108,9 @@ class ImageRenderer:
         # drawn and lowered for all samples together: 8 take the interpreter as long as 64, and chunks would wait for it in turns
         with stages.of("draw"):
             images = DrawnImages.of(self.plan, samples, seed, address, check)
-            has_partners = any(sample.partners for sample in samples)
-            partners = Partners.of(images, seed, address, check) if has_partners else None
+            has_partners = any(sample.partner for sample in samples)
+            of_partners = (self.of_partners or self.plan.of_partners) if has_partners else self.plan
+            partners = Partners.of(images, of_partners, seed, address, check)
         with stages.of("kernels"):
             pixels, tables = self._render(images, partners, arrays, workers, check)
         if tables is None and arrays.keys().isdisjoint(_MOVED_LABELS):
@@ -139,9 +141,10 @@ class ImageRenderer:
         collager = Composer(self.plan, self.executor, self.mask, self.flip_order)
         with stages.of("kernels"):
             groups = collager.groups(samples, address, seed, workers, check)
+        of_partners = self.plan.of_partners if self.plan.images > self.plan.tiles else None
         for plan, rows, group in groups:
             chosen = {name: array[rows] for name, array in arrays.items()}
-            replace(self, plan=plan).fill(group, address.take(rows), seed, chosen, workers, check, stages)
+            replace(self, plan=plan, of_partners=of_partners).fill(group, address.take(rows), seed, chosen, workers, check, stages)
             for name, array in arrays.items():
                 array[rows] = chosen[name]
 
@@ -178,7 +181,7 @@ class ImageRenderer:
         self, images: DrawnImages, partners: Partners | None, arrays: Arrays, check: Callable[[], None]
     ) -> None:
         if "tile_weights" in arrays:
-            arrays["tile_weights"][:] = [sample.tile_weights for sample in images.samples]
+            arrays["tile_weights"][:] = tile_weights(images.samples, partners, arrays["tile_weights"].shape[1])
         if "mix_weight" in arrays:
             n = len(images.samples)
             arrays["mix_weight"][:] = 1.0 if partners is None else partners.label_weights(n)

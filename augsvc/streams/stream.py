@@ -30,7 +30,7 @@ from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import flip_order
 from augsvc.planning.passes import Passes
 from augsvc.planning.spec import StreamSpec
-from augsvc.streams.mixing import attach_partners, describe_mix, fill_partner_labels, partner_fractions, require_mixable
+from augsvc.streams.mixing import DrawnPartners, describe_mix, fill_partner_labels, require_mixable
 from augsvc.streams.moved_labels import fill_box_labels
 from augsvc.streams.order import Order, Selected
 from augsvc.streams.reading import SOURCE_BYTES, Reader
@@ -275,30 +275,30 @@ class Stream:
 
     @property
     def _tiles(self) -> int:
-        """Tiles of a collage; 0 without one."""
-        is_collage = isinstance(self.plan, Plan) and self.plan.compositions and self.plan.images > 1
-        return self.plan.images if is_collage else 0
+        """Samples of a collage, and the partner that it is mixed with; 0 without a collage."""
+        return self.plan.images if self.plan.tiles > 1 else 0
 
     def _with_partners(
         self, read: list[tuple[Sample, int]], address: Address, helpers: Workers, check: Callable[[], None]
     ) -> list[tuple[Sample, int]]:
         """Samples with the partners that their mixes draw; the first ones if not all partners were read."""
-        rows, indices = self._partners(address)
+        drawn, indices = self._partners(address)
         images = self.plan.images
         partners: list[Sample] = []
-        while len(partners) < min(len(rows), images - 1):  # at least those of the first sample
+        while len(partners) < min(len(indices), images - 1):  # at least those of the first sample
             more = self._reader.read(indices[len(partners) :], helpers, check, SOURCE_BYTES - SOURCE_BYTES // images)
             partners += [sample for sample, _ in more]
-        return attach_partners(read, rows, partners)
+        return drawn.attach(read, partners, self.plan.tiles)
 
-    def _partners(self, address: Address) -> tuple[I64, I64]:
-        """The rows that a mix selects, and the indices of their partners."""
+    def _partners(self, address: Address) -> tuple[DrawnPartners, I64]:
+        """The partners that samples draw, and their indices."""
         plan = self.renderer.plan
         if not isinstance(plan, Plan):
-            return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        rows, fractions = partner_fractions(plan, self.spec.aug_seed, address)
-        slots = np.minimum(np.floor(fractions * self.samples), self.samples - 1).astype(np.int64)
-        return rows, self.order.in_slots(slots, address.epoch)
+            none = np.zeros(0, np.int64)
+            return DrawnPartners(none, none, np.zeros(0)), none
+        drawn = DrawnPartners.of(plan, self.spec.aug_seed, address)
+        slots = np.minimum(np.floor(drawn.fractions * self.samples), self.samples - 1).astype(np.int64)
+        return drawn, self.order.in_slots(slots, address.epoch)
 
     def _fill_labels(self, read: list[tuple[Sample, int]], indices: I64, arrays: Arrays) -> None:
         """Writes what all views of a chunk share. `read` holds samples with the indices that they come from."""
@@ -312,7 +312,7 @@ class Stream:
         if "key" in arrays:
             fill_keys([self.source.describe(index) for index in indices.tolist()], arrays["key"])
         if "box_labels" in arrays:
-            fill_box_labels(samples, arrays["box_labels"])
+            fill_box_labels(samples, arrays["box_labels"], self.plan.tiles)
 
     def keys(self, epoch: int, start: int, count: int) -> dict[str, object]:
         """The names in the dataset of the samples at these positions, and their indices; raises as `indices` does."""
@@ -335,8 +335,9 @@ class Stream:
         if source_index != index:
             receipt["replaced_by"] = self._identity(source_index)
         if isinstance(self.renderer.plan, Plan):
-            partners = [self._describe_partner(drawn, check) for drawn in self._partners(address)[1].tolist()]
-            receipt |= describe_mix(self.renderer.plan, draws, partners)
+            drawn, partner_indices = self._partners(address)
+            partners = [self._describe_partner(partner, check) for partner in partner_indices.tolist()]
+            receipt |= describe_mix(self.renderer.plan, draws, drawn, partners)
         receipt["operations"] = describe_operations(self.plan, draws)
         return receipt
 

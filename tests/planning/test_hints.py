@@ -32,7 +32,7 @@ def refusal(fields, media=None):
         ({"output": "float32"}, "image", 'output must be an object, like {"dtype": "float32"}'),
         ({"subset": 10}, "image", 'subset must be an object, like {"per_class": 10}'),
         ({"output": {"dtype": "float32", "mean": [123.7], "std": [58.4]}}, "image", "divide a mean of 0 to 255 by 255"),
-        ({"pipeline": [{"op": "mosaic"}, {"op": "mixup"}]}, "image", "mosaic and mixup are both mixes"),
+        ({"pipeline": [{"op": "aug_mix"}, {"op": "mixup"}]}, "image", "aug_mix and mixup are both mixes"),
         ({"pipeline": [{"op": "mosaic"}, {"op": "mosaic"}]}, "image", "remove all but one, or put them into a one_of"),
         ({"second": 1.0}, "audio", "did you mean seconds?"),
         ({"second": 1.0}, "image", "known fields"),

@@ -34,7 +34,7 @@ export class Inspector {
   /** Shows the receipt; `pipeline` is the stream's and has the ranges of the drawn parameters. */
   showReceipt(receipt, pipeline) {
     const { mix } = receipt;
-    const partners = (mix?.partners ?? (mix ? [mix.partner] : []))
+    const partners = [...(mix?.partners ?? []), ...(mix?.partner ? [mix.partner] : [])]
       .map(({ source, replaces }) => source + (replaces ? ` (for ${replaces.source}, undecodable)` : "")).join(", ");
     const weight = mix && "weight" in mix ? `, weight of this label ${formatNumber(mix.weight)}` : "";
     $("#source").textContent = receipt.source + (mix ? ` · mixed with ${partners}${weight}` : "");
