@@ -58,8 +58,8 @@ class DrawnPartners(NamedTuple):
         for operation, draw in zip(tree.operations, draws, strict=True):
             drawn = draw.value("partner").reshape(len(fractions), -1)
             first = plan.tiles if isinstance(operation, Mix) else 1
-            slots = slice(first, first + operation.partners)
-            fractions[:, slots] = np.where(draw.selected[:, None], drawn, fractions[:, slots])
+            columns = slice(first, first + operation.partners)
+            fractions[:, columns] = np.where(draw.selected[:, None], drawn, fractions[:, columns])
         rows, slots = np.nonzero(fractions >= 0.0)
         return DrawnPartners(rows, slots, fractions[rows, slots])
 

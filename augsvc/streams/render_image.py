@@ -144,7 +144,8 @@ class ImageRenderer:
         of_partners = self.plan.of_partners if self.plan.images > self.plan.tiles else None
         for plan, rows, group in groups:
             chosen = {name: array[rows] for name, array in arrays.items()}
-            replace(self, plan=plan, of_partners=of_partners).fill(group, address.take(rows), seed, chosen, workers, check, stages)
+            renderer = replace(self, plan=plan, of_partners=of_partners)
+            renderer.fill(group, address.take(rows), seed, chosen, workers, check, stages)
             for name, array in arrays.items():
                 array[rows] = chosen[name]
 

@@ -66,6 +66,8 @@ def of_albumentations(a: ModuleType) -> list[list[Any]]:
         [a.ImageCompression(quality_range=(30, 80))],
         [a.Downscale((0.25, 0.75), interpolation_pair={"downscale": 3, "upscale": 1})],
         [a.Downscale((0.25, 0.75))],
+        [a.CLAHE((1, 4))],
+        [a.RandomSnow((0.1, 0.3))],
     ]
 
 
@@ -100,6 +102,8 @@ def of_kornia(k: ModuleType) -> list[list[Any]]:
         [k.RandomMedianBlur()],
         [k.RandomMotionBlur(5, (-40.0, 40.0), 0.0)],
         [k.RandomJPEG((30.0, 80.0))],
+        [k.RandomClahe((2.0, 8.0))],
+        [k.RandomSnow((0.3, 0.6), (1.5, 2.5))],
     ]
 
 

@@ -49,7 +49,9 @@ def test_a_partner_goes_through_all_but_the_mosaic_with_draws_of_its_own():
         if mix["weight"] < 1e-3:
             image = IMAGES[mix["partner"]["index"]].image
             choices = {(v, h): image[:: 1 - 2 * v, :: 1 - 2 * h] for v in (0, 1) for h in (0, 1)}
-            flips |= {key for key, flipped in choices.items() if abs(batch["image"][row] - flipped.astype(int)).max() <= 1}
+            flips |= {
+                key for key, flipped in choices.items() if abs(batch["image"][row] - flipped.astype(int)).max() <= 1
+            }
     assert len(flips) >= 2
     tree = Tree.of(parse_pipeline([*steps, cut]))
     assert [leaf.step.op for leaf in tree.leaves][-1] == "cutmix"
@@ -86,7 +88,9 @@ def test_mixed_mosaics_depend_on_their_address_alone(mix):
 
 def test_a_mix_and_a_mosaic_may_exclude_each_other_in_either_order():
     for ops in (("mosaic", "mixup"), ("mixup", "mosaic")):
-        stream = run([{"op": "one_of", "of": [{"op": op} for op in ops]}, {"op": "gamma", "p": 0}][:1], IMAGES, **FIELDS)
+        stream = run(
+            [{"op": "one_of", "of": [{"op": op} for op in ops]}, {"op": "gamma", "p": 0}][:1], IMAGES, **FIELDS
+        )
         stream.batch()
         kinds = {tuple(sorted(mix_of(stream, row))) for row in range(N)}
         assert kinds == {("partners",), ("partner", "weight")}

@@ -192,12 +192,11 @@ class FusedExecutor:
         """Applies an operation to the samples that it selected."""
         index, operation = step
         selected = np.flatnonzero(draws[index].selected)
-        lowered = operation.lower(draws[index], plan.canvas)
 
         def apply(chunk: slice) -> None:
             check()
             rows = selected[chunk]
-            opaque.apply_opaque(operation, values, rows, lowered[rows])
+            opaque.apply_opaque(operation, values, rows, operation.lower(draws[index].take(rows), plan.canvas))
 
         # it may use matrices of a side squared: on a line of 4096 pixels `downsample` takes 40 ms a sample
         self._split(apply, len(selected), max(values[0].size, max(values.shape[2:]) ** 2))

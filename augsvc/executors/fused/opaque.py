@@ -6,7 +6,7 @@ import torch
 from augsvc.arrays import I64
 from augsvc.executors.fused.kernels import levels, median
 from augsvc.executors.fused.kernels.args import U16, WHITE
-from augsvc.ops.kinds.opaque import Median, OnLevels, Opaque
+from augsvc.ops.kinds.opaque import Median, OnLevels, OnValues, Opaque
 
 KERNELS = (median.select_medians, levels.round_to_levels, levels.widen_levels)
 
@@ -15,6 +15,9 @@ def apply_opaque(operation: Opaque, values: U16, rows: I64, lowered: I64) -> Non
     """Applies an operation to the samples `rows` of values (N, C, H, W), in place; `lowered` are their integers."""
     if isinstance(operation, Median):
         _select_medians(values, rows, lowered[:, 0])
+    elif isinstance(operation, OnValues):
+        for row, integers in zip(rows.tolist(), lowered, strict=True):
+            values[row] = operation.change(values[row], integers)
     elif isinstance(operation, OnLevels):
         _apply_to_levels(operation, values, rows, lowered)
     else:

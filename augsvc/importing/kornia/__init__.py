@@ -9,20 +9,20 @@ from augsvc.importing.kornia.choices import CHOICES
 from augsvc.importing.kornia.colors import COLORS
 from augsvc.importing.kornia.filters import FILTERS
 from augsvc.importing.kornia.geometry import GEOMETRY
+from augsvc.importing.kornia.weather import WEATHER
 
 _FIELD = "displaces pixels by a random field"
 _POLICY = "has tables that differ from torchvision's, and draws for a whole batch"
 _BASE = "the base of the augmentations"
 KORNIA = Table(
     library="Kornia",
-    translators={**GEOMETRY, **COLORS, **FILTERS, **CHOICES},
+    translators={**GEOMETRY, **COLORS, **FILTERS, **WEATHER, **CHOICES},
     refused={
         "AutoAugment": (_POLICY, "auto_augment"),
         "Denormalize": ("undoes a normalisation: leave out both", None),
         "PatchMix": ("exchanges square patches with a partner", "cutmix"),
         "PatchSequential": ("augments a grid of patches separately", "random_apply"),
         "RandAugment": (_POLICY, "rand_augment"),
-        "RandomClahe": ("equalizes tiles with a limit of contrast", "equalize"),
         "RandomDissolving": ("runs a Stable Diffusion model", None),
         "RandomElasticTransform": (_FIELD, "perspective"),
         "RandomFisheye": (_FIELD, "perspective"),
@@ -31,11 +31,6 @@ KORNIA = Table(
         "RandomLinearCornerIllumination": ("brightens along a gradient", "brightness"),
         "RandomLinearIllumination": ("brightens along a gradient", "brightness"),
         "RandomMosaic": ("combines four images of the batch", "cutmix"),
-        "RandomPlasmaBrightness": ("brightens by a fractal field", "brightness"),
-        "RandomPlasmaContrast": ("raises contrast by a fractal field", "contrast"),
-        "RandomPlasmaShadow": ("darkens by a fractal field", "brightness"),
-        "RandomRain": ("draws rain", "motion_blur"),
-        "RandomSnow": ("whitens bright pixels", "brightness"),
         "RandomThinPlateSpline": (_FIELD, "perspective"),
         "RandomTransplantation": ("pastes objects of other images of the batch", "cutmix"),
         "TrivialAugment": (_POLICY, "trivial_augment_wide"),

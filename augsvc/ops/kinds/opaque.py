@@ -3,10 +3,12 @@
 from abc import abstractmethod
 from typing import ClassVar
 
+import numpy as np
 import torch
 
-from augsvc.arrays import I64, U8
+from augsvc.arrays import I64, U8, U16
 from augsvc.numerics.geometry import Canvas
+from augsvc.ops.kinds.image import WHITE
 from augsvc.ops.operation import Draw, Kind, Operation
 
 
@@ -47,6 +49,29 @@ class Median(Opaque):
     """
 
     bytes_per_element: ClassVar[float] = 2.0  # a copy of the values
+
+
+class OnValues(Opaque):
+    """An opaque operation in integers, which executors may give values as they are: the result is the same everywhere."""
+
+    ns_per_sample: ClassVar[float] = 100_000.0
+    bytes_per_element: ClassVar[float] = 14.0  # values before and after, and three arrays of 32 bits for one sample
+
+    @property
+    def ns_per_element(self) -> float:
+        """Of one core, for the estimate of a sample's time."""
+        return 8.0
+
+    @abstractmethod
+    def change(self, values: U16, lowered: I64) -> U16:
+        """Maps the values (C, H, W) of one sample, 0 to 65,280, to the same shape, given its integers (K,)."""
+
+    def apply(self, image: torch.Tensor, lowered: I64) -> torch.Tensor:
+        """As Opaque.apply: values round to the nearest of 65,281, and what does not change stays as it is."""
+        values = (image * WHITE + 0.5).to(torch.int32).cpu().numpy().astype(np.uint16)
+        changed = np.stack([self.change(sample, integers) for sample, integers in zip(values, lowered, strict=True)])
+        difference = changed.astype(np.float32) - values
+        return image + torch.from_numpy(difference).to(image.device) / WHITE
 
 
 class OnLevels(Opaque):

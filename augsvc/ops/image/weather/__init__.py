@@ -1,0 +1,1 @@
+"""Operations that add weather, light and shade."""
