@@ -19,6 +19,7 @@ _KORNIA_NAMES = {
     "hue_factor": "hue",
     "gamma_factor": "gamma",
     "gain_factor": "gain",
+    "clip_limit_factor": "clip_limit",
     "resize_to": "ratio",
     "r_shift": "r_shift_limit",
     "g_shift": "g_shift_limit",

@@ -12,7 +12,7 @@ _MAX_NAMES = 3
 
 def suggest(name: str, operations: Mapping[str, type[Step]]) -> str:
     """A hint for an unknown name, or nothing: operations that have it here or in other libraries, else one with a similar name,
-    else the few that have it as a word of their name (`noise`) or are described with it (`cutout`, `clahe`)."""
+    else the few that have it as a word of their name (`noise`) or are described with it (`cutout`)."""
     names = {_join(name), _join(name).removeprefix("random")}
     own = [op for op in operations if _join(op) in names]
     elsewhere = [op for op, operation in operations.items() if names & _names_elsewhere(operation)]

@@ -91,7 +91,7 @@ class Plan(Passes):
 
     @property
     def of_partners(self) -> "Plan":
-        """What the partners of mixes go through, with draws of their own: everything but compositions."""
+        """What the partners of mixes go through, with their own draws: everything but compositions."""
         plan = self.without_compositions() if self.compositions else self
         return replace(plan, tree=plan.tree.salted(self.salts[-1]))
 

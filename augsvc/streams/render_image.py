@@ -43,7 +43,7 @@ class ImageRenderer:
     mask: bool  # whether samples have masks
     flip_order: I64 | None = None  # of the keypoints of mirrored images
     is_deep: bool = False  # whether sources are values of 16 bits
-    of_partners: Plan | None = None  # what partners of mixes go through, if not the plan with draws of their own
+    of_partners: Plan | None = None  # what partners of mixes go through, if not the plan, with their own draws
 
     @property
     def tensors(self) -> dict[str, TensorSpec]:

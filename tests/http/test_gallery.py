@@ -41,7 +41,7 @@ def test_the_filter_takes_names_kinds_and_names_elsewhere(visit):
         "noise laplace": {"laplace_noise"},
         "ToGray": {"grayscale"},
         "hflip": {"horizontal_flip"},
-        "CLAHE": {"equalize"},
+        "CLAHE": {"clahe"},
         "no such thing": set(),
     }
     for words, names in expected.items():

@@ -19,21 +19,20 @@ def test_kornias_numbers_keep_their_meaning():
     shadow = only(kornia(shade))
     assert (shadow["mode"], shadow["intensity"], shadow["quantity"]) == ("shadow", [0.1, 0.5], [0.2, 0.4])
     contrast = only(kornia("RandomPlasmaContrast(roughness=(0.1, 0.7), p=0.5)"))
-    assert (contrast["mode"], contrast["intensity"]) == ("contrast", [1.0, 1.0])
+    assert (contrast["mode"], contrast["intensity"]) == ("contrast", 1.0)
     clahe = only(kornia("RandomClahe(clip_limit_factor=(40.0, 40.0), p=0.5, grid_size=(4, 4))"))
     assert (clahe["space"], clahe["tiles"], clahe["clip_limit"]) == ("rgb", 4, [40.0, 40.0])
 
 
 def test_rain_and_snow_are_equal_and_fields_of_noise_near():
-    equal = kornia("RandomRain(p=0.5)", "RandomSnow(p=0.5)")
-    assert set(verdicts(equal).values()) == {"equal"}
-    assert verdicts(kornia("RandomPlasmaBrightness(p=0.5)"))["RandomPlasmaBrightness"] == "near"
+    became = verdicts(kornia("RandomRain(p=0.5)", "RandomSnow(p=0.5)", "RandomPlasmaBrightness(p=0.5)"))
+    assert (became["RandomRain"], became["RandomSnow"], became["RandomPlasmaBrightness"]) == ("equal", "equal", "near")
 
 
 def test_albumentations_snow_point_is_half_of_a_lightness_above_a_third():
     snow = only(albumentations(a("RandomSnow", snow_point_range=[0.1, 0.3], brightness_coeff=2.0, p=0.5)))
     assert snow["amount"] == pytest.approx([0.05 + 1 / 3, 0.15 + 1 / 3])
-    assert snow["brightness"] == [2.0, 2.0]
+    assert snow["brightness"] == 2.0
     refused = albumentations(a("RandomSnow", method="texture", p=0.5))
     assert "draws a texture of snow" in notes(refused)
 

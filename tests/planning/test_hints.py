@@ -51,7 +51,7 @@ def refusal(fields, media=None):
         ({"pipeline": [{"op": "cutout"}]}, "image", "did you mean coarse_dropout?"),
         ({"pipeline": [{"op": "random_erasing"}]}, "image", "did you mean erasing?"),
         ({"pipeline": [{"op": "ToGray"}]}, "image", "did you mean grayscale?"),
-        ({"pipeline": [{"op": "clahe"}]}, "image", "did you mean equalize?"),
+        ({"pipeline": [{"op": "vignetting"}]}, "image", "did you mean vignette?"),
         ({"pipeline": [{"op": "hflip"}]}, "audio", "list them"),
         ({"pipeline": [{"op": "fl"}]}, "image", "list them"),
     ],

@@ -38,7 +38,7 @@ def test_a_mixed_mosaic_is_the_weighted_average_of_a_mosaic_and_a_sample():
     assert kinds == {(mosaic, mixed) for mosaic in (False, True) for mixed in (False, True)}
 
 
-def test_a_partner_goes_through_all_but_the_mosaic_with_draws_of_its_own():
+def test_a_partner_goes_through_all_but_the_mosaic_with_its_own_draws():
     """What is mixed with the weight 0 is its partner: by CutMix over the whole canvas."""
     steps = [{"op": "vertical_flip", "p": 0.5}, {"op": "mosaic"}, {"op": "horizontal_flip", "p": 0.5}]
     cut = {"op": "cutmix", "place_x": 0.5, "place_y": 0.5}

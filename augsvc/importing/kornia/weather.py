@@ -1,4 +1,4 @@
-"""Weather, light and tiles: drops, snow and fractal light have Kornia's formulas, with fields of their own."""
+"""Weather, light and tiles: drops, snow and fractal light have Kornia's formulas, with other fields."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,7 @@ def _clahe(given: Parameters, build: Builder) -> None:
     grid = set(given.numbers("grid_size", (1, 2))) or {8.0}
     if len(grid) > 1:
         raise Refused("grid_size must be one number of tiles for both axes")
-    build.differs("equalizes as OpenCV: 1 level from Kornia on average")
+    build.differs("rounds as OpenCV, 0.4 levels from Kornia on average")
     settings = {
         "clip_limit": given.range("clip_limit_factor", (40.0, 40.0)),
         "tiles": int(grid.pop()),

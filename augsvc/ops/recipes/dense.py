@@ -79,7 +79,7 @@ DENSE: Recipes = {
         ),
         *BYTES,
         (
-            "MixUp comes last: its partner, one image through the affine, has a flip and colours of its own",
+            "MixUp comes last: its partner, one image through the affine, draws its own flip and colours",
             "MixUp's weight is 0.5 ± 0.04, not 0.5, and its partner is scaled by 0.1 to 2, not 0.5 to 1.5",
             "shifts hue, saturation and value always, not with probability 0.5 each",
             "keeps a box of which a tenth is visible, whatever its sides",

@@ -14,7 +14,7 @@ class Equalize(Tone):
     """Equalizes the histogram of each channel.
 
     Bytes become those of PIL.ImageOps.equalize; a channel of one level, or of fewer than 255 pixels besides its brightest level,
-    stays as it is. It is the nearest operation to CLAHE, which equalizes tiles and limits their contrast.
+    stays as it is.
     """
 
     continuous: ClassVar[bool] = False
