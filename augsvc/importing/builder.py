@@ -15,6 +15,7 @@ from augsvc.ops.registry import containers, registry
 from augsvc.validation import nearest as similar
 
 NOTHING: Settings = {"op": "brightness", "p": 0.0}  # a choice that changes nothing
+_KEEPS_COLOURS = (Kind.MOVE, Kind.WARP, Kind.ERASE, Kind.MIX)
 _AFTER_NORMALISING = "comes after Normalize and changes colours: put it before"
 
 
@@ -102,8 +103,8 @@ class Builder:
         """Adds an operation or container, refused if it does not validate."""
         step = validated({"op": op, **(settings or {}), "p": p})
         operation = registry().get(op)
-        changes_colours = operation is not None and operation.kind not in (Kind.MOVE, Kind.WARP, Kind.ERASE, Kind.MIX)
-        if self.normalisation and (changes_colours or issubclass(containers().get(op, Operation), Policy)):
+        keeps_colours = operation is None or op == "noise_erasing" or operation.kind in _KEEPS_COLOURS
+        if self.normalisation and (not keeps_colours or issubclass(containers().get(op, Operation), Policy)):
             raise Refused(_AFTER_NORMALISING)
         self.steps.append(step)
 

@@ -121,6 +121,17 @@ def erase_color(build: Builder, value: Value) -> Range | float:
     return grey
 
 
+def erase_noise(build: Builder) -> dict[str, object]:
+    """The noise of mean 0 and deviation 1 that fills rectangles, before a normalisation."""
+    build.differs("clamps the noise to [0, 1], of one mean and deviation for all channels")
+    if build.normalisation is None:
+        return {"mean": 0.0, "std": 1.0}
+    return {
+        "mean": round(sum(build.normalisation.mean) / 3.0, 6),
+        "std": round(sum(build.normalisation.std) / 3.0, 6),
+    }
+
+
 def blur(build: Builder, p: float, kernel: Sequence[float], sigma: Range) -> None:
     """A Gaussian blur with the strength that a kernel of `kernel` pixels leaves of `sigma`; 0 or none is not cut."""
     sides = {side for side in kernel if side > 0}

@@ -118,13 +118,15 @@ def parameter_words(seed: int, keys: Sequence[int], lanes: Sequence[int], addres
     return np.stack(philox4x32(counter, seed_key(seed)), axis=-1)
 
 
-def pixel_numbers(seed: int, key: int, count: int, address: Address) -> U32:
-    """The first `count` per-pixel numbers of an operation for N samples: 16 bits, (N, count)."""
-    blocks = np.arange(PIXEL_BLOCK, PIXEL_BLOCK - -count // ELEMENTS_PER_BLOCK)
+def pixel_numbers(seed: int, key: int, count: int, address: Address, first: int = 0) -> U32:
+    """`count` per-pixel numbers of an operation for N samples, from that of element `first` on: 16 bits, (N, count)."""
+    begin = first // ELEMENTS_PER_BLOCK
+    blocks = np.arange(PIXEL_BLOCK + begin, PIXEL_BLOCK - -(first + count) // ELEMENTS_PER_BLOCK)
     counter = (blocks, key, address.indices[:, None], address.time_word)
     words = np.stack(philox4x32(counter, seed_key(seed)), axis=-1)
     halves = np.stack((words & np.uint32(0xFFFF), words >> np.uint32(16)), axis=-1)
-    return halves.reshape(len(words), ELEMENTS_PER_BLOCK * len(blocks))[:, :count]
+    numbers = halves.reshape(len(words), ELEMENTS_PER_BLOCK * len(blocks))
+    return numbers[:, first - begin * ELEMENTS_PER_BLOCK :][:, :count]
 
 
 def quantile_table() -> I64:

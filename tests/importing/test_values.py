@@ -110,3 +110,11 @@ def test_a_fill_that_is_no_colour_is_refused(fill):
     assert [str(line.verdict) for line in result.lines] == ["refused", "equal"]
     result = torchvision("Resize(size=[32, 32])", f"RandomCrop(size=(32, 32), padding=4, fill={fill})")
     assert [str(line.verdict) for line in result.lines] == ["near", "refused"]
+
+
+def test_noise_that_erases_has_the_mean_and_deviation_that_a_normalisation_undoes():
+    erasing = ERASING.replace("[0.5]", "random")
+    noise = only(torchvision("ToTensor()", "Normalize(mean=[0.5, 0.4, 0.3], std=[0.3, 0.2, 0.1])", erasing))
+    assert (noise["op"], noise["mean"], noise["std"]) == ("noise_erasing", 0.4, 0.2)
+    plain = only(torchvision("ToTensor()", erasing))
+    assert (plain["mean"], plain["std"]) == (0.0, 1.0)

@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 
 from augsvc.arrays import Sample
-from augsvc.ops.pipeline import parse_pipeline
-from augsvc.ops.tree import Tree
 from tests.harness import ListSource, over, patch, run
 from tests.streams.test_mosaics import MOVES, PAINTED
 
@@ -39,10 +37,9 @@ def test_a_mixed_mosaic_is_the_weighted_average_of_a_mosaic_and_a_sample():
 
 
 def test_a_partner_goes_through_all_but_the_mosaic_with_its_own_draws():
-    """What is mixed with the weight 0 is its partner: by CutMix over the whole canvas."""
+    """A sample of a weight below a thousandth shows its partner."""
     steps = [{"op": "vertical_flip", "p": 0.5}, {"op": "mosaic"}, {"op": "horizontal_flip", "p": 0.5}]
-    cut = {"op": "cutmix", "place_x": 0.5, "place_y": 0.5}
-    stream = run([*steps, {"op": "one_of", "of": [{"op": "mixup", "alpha": 0.05}]}], IMAGES, **FIELDS)
+    stream = run([*steps, {"op": "mixup", "alpha": 0.05}], IMAGES, **FIELDS)
     batch, flips = stream.batch(), set()
     for row in range(N):
         mix = mix_of(stream, row)
@@ -53,8 +50,6 @@ def test_a_partner_goes_through_all_but_the_mosaic_with_its_own_draws():
                 key for key, flipped in choices.items() if abs(batch["image"][row] - flipped.astype(int)).max() <= 1
             }
     assert len(flips) >= 2
-    tree = Tree.of(parse_pipeline([*steps, cut]))
-    assert [leaf.step.op for leaf in tree.leaves][-1] == "cutmix"
 
 
 def test_labels_of_all_five_lie_on_their_pixels():

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import inf, log
 
 from augsvc.importing.builder import Builder, Entry, Normalisation
-from augsvc.importing.common import blur, erase_color
+from augsvc.importing.common import blur, erase_color, erase_noise
 from augsvc.importing.framing import Size
 from augsvc.importing.parameters import Parameters, Range, Refused, scaled
 
@@ -83,12 +83,12 @@ def _erasing(given: Parameters, build: Builder) -> None:
     if share >= 0.1:
         image = "the image" if build.framing.size else "a square image"
         note(f"cuts rectangles as high or wide as {image}, {share:.1f} % of those drawn; there they are drawn again")
-    settings = {
-        "scale": scale,
-        "ratio": scaled((1.0 / high, 1.0 / low), 1.0),
-        "value": erase_color(build, 0.0 if value is None else value),
-    }
-    build.add("erasing", given.p(0.5), settings)
+    settings: dict[str, object] = {"scale": scale, "ratio": scaled((1.0 / high, 1.0 / low), 1.0)}
+    if value == "random":
+        build.add("noise_erasing", given.p(0.5), settings | erase_noise(build))
+    else:
+        color = erase_color(build, 0.0 if value is None else value)
+        build.add("erasing", given.p(0.5), settings | {"value": color})
 
 
 def _too_large(scale: Range, ratio: Range, size: Size) -> float:

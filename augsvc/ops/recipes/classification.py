@@ -94,11 +94,11 @@ CLASSIFICATION: Recipes = {
             _CUBIC_CROP,
             FLIP,
             _INCREASING,
-            {"op": "erasing", "p": 0.25, "scale": [0.02, 0.33], "ratio": [0.3, 3.3], "value": [0, 1]},
+            {"op": "noise_erasing", "p": 0.25, "scale": [0.02, 0.33], "ratio": [0.3, 3.3], "mean": 0.449, "std": 0.226},
             _TIMM_MIXES,
         ),
         *IMAGENET,
-        (MIX_PER_SAMPLE, "erases with a random colour, not with noise", CROP_IS_INTERPOLATED),
+        (MIX_PER_SAMPLE, "clamps the noise that erases to black and white", CROP_IS_INTERPOLATED),
     ),
     "deit3_three_augment": Recipe(
         "DeiT III: grayscale, solarize or blur, then colour jitter, MixUp, CutMix",

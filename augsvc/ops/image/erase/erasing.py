@@ -3,12 +3,12 @@
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
-import numpy as np
 from pydantic import Field
 
 from augsvc.arrays import I64
 from augsvc.numerics import exact
 from augsvc.numerics.geometry import Canvas
+from augsvc.ops.image.erase.placing import place_rectangles
 from augsvc.ops.kinds.image import UNIT_BITS, Erase
 from augsvc.ops.laws import LOG_UNIFORM
 from augsvc.ops.operation import AddedLater, Draw, Drawn, Interval, Settings
@@ -48,16 +48,7 @@ class Erasing(Erase):
 
     def rectangles(self, draw: Draw, canvas: Canvas) -> I64:
         """Area is uniform in `scale`, the width-to-height ratio log-uniform in `ratio`; a side that does not fit is clamped."""
-        height, width = float(canvas.height), float(canvas.width)
-        scale, ratio, place_x, place_y = (
-            draw.value(name).reshape(-1, self.count) for name in ("scale", "ratio", "place_x", "place_y")
-        )
-        area = scale * (height * width) / self.count
-        erased_width = np.minimum(np.floor(np.sqrt(area * ratio) + 0.5), width)
-        erased_height = np.minimum(np.floor(np.sqrt(area / ratio) + 0.5), height)
-        left = np.floor((width - erased_width) * place_x + 0.5)
-        top = np.floor((height - erased_height) * place_y + 0.5)
-        return np.stack((left, top, left + erased_width, top + erased_height), axis=-1).astype(np.int64)
+        return place_rectangles(draw, self.count, canvas)
 
     def fill(self, draw: Draw, canvas: Canvas) -> I64:
         """One value per channel."""
