@@ -31,6 +31,7 @@ _STEPS = {
     "center_crop": lambda s: A.CenterCrop(*_SQUARE),
     "channel_dropout": lambda s: A.ChannelDropout(tuple(s["count"]), p=1.0),
     "channel_shuffle": lambda s: A.ChannelShuffle(p=1.0),
+    "clahe": lambda s: A.CLAHE(tuple(map(float, s["clip_limit"])), p=1.0),
     "coarse_dropout": lambda s: A.CoarseDropout(tuple(s["holes"]), tuple(s["height"]), tuple(s["width"]), p=1.0),
     "color_jitter": lambda s: A.ColorJitter(
         brightness=tuple(s["brightness"]),
@@ -83,9 +84,11 @@ _STEPS = {
     ),
     "sepia": lambda s: A.ToSepia(p=1.0),
     "sharpen": lambda s: A.Sharpen((0.5, 0.5), _ONE, p=1.0),
+    "shadow": lambda s: A.RandomShadow((0, 0, 1, 1), tuple(s["shadows"]), 5, tuple(s["intensity"]), p=1.0),
     "shear": lambda s: A.Affine(shear={"x": tuple(s["x"]), "y": tuple(s["y"])}, p=1.0),
     "shortest_side": lambda s: A.Sequential([A.SmallestMaxSize(s["pixels"][0], **_AREA), A.CenterCrop(*_SQUARE)]),
     "shot_noise": lambda s: A.ShotNoise(tuple(1 / photons for photons in s["photons"]), p=1.0),
+    "snow": lambda s: A.RandomSnow(s["brightness"][0], tuple(2 * (v - 1 / 3) for v in s["amount"]), p=1.0),
     "solarize": lambda s: A.Solarize(p=1.0),
     "speckle_noise": lambda s: A.MultiplicativeNoise(
         (1 - s["std"][0], 1 + s["std"][0]), per_channel=True, elementwise=True, p=1.0

@@ -1,5 +1,6 @@
 """Snow."""
 
+from functools import reduce
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -40,17 +41,19 @@ class Snow(OnValues):
         the chromas that the two lightnesses have at one saturation, 1 − |t/white − 1|.
         """
         amount, brightness = lowered.tolist()
-        lightness = values.max(axis=0).astype(np.uint32) + values.min(axis=0)
-        dark = np.flatnonzero((lightness < amount) & (lightness > 0))  # black stays black
-        twice = lightness.reshape(-1)[dark]
-        brighter = (twice * np.uint32(brightness) + np.uint32(1 << (_BITS - 1))) >> np.uint32(_BITS)
-        before, after = twice.astype(np.int32), np.minimum(brighter, 2 * _WHITE).astype(np.int32)
-        ratio = (_chroma(after) << _BITS) // np.maximum(_chroma(before), 1)
-        out = values.reshape(len(values), -1).copy()
-        distances = 2 * out[:, dark].astype(np.int32) - before  # at most its chroma, so that of `after` with the ratio
-        changed = (after + ((distances * ratio) >> _BITS) + 1) >> 1
-        out[:, dark] = np.clip(changed, 0, _WHITE)
-        return out.reshape(values.shape)
+        high, low = reduce(np.maximum, values), reduce(np.minimum, values)  # 20 times as fast as along the first axis
+        lightness = high.astype(np.uint32) + low
+        is_dark = (lightness < amount) & (lightness > 0)  # black stays black
+        brighter = (lightness * np.uint32(brightness) + np.uint32(1 << (_BITS - 1))) >> np.uint32(_BITS)
+        before, after = lightness.astype(np.int32), np.minimum(brighter, 2 * _WHITE).astype(np.int32)
+        # exact: a quotient of these that is not whole is 2^-17 or more from the next one; integers take 5 times as long
+        ratio = ((_chroma(after) << _BITS) / np.maximum(_chroma(before), 1)).astype(np.int32)
+        out = np.empty_like(values)
+        for channel, plane in enumerate(values):
+            distances = 2 * plane.astype(np.int32) - before  # at most its chroma, so that of `after` with the ratio
+            changed = (after + ((distances * ratio) >> _BITS) + 1) >> 1
+            out[channel] = np.where(is_dark, np.clip(changed, 0, _WHITE), plane)
+        return out
 
 
 def _chroma(twice: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
