@@ -229,3 +229,20 @@ def test_a_container_whose_child_is_refused_names_it():
         ("ToSepia", 1, "equal"),
     ]
     assert "holds GridDropout" in notes(result)
+
+
+def test_a_photon_of_shot_noise_is_its_scale():
+    step = only(albumentations(a("ShotNoise", scale_range=[0.1, 0.25], p=0.5)))
+    assert (step["op"], step["photons"]) == ("shot_noise", [4.0, 10.0])
+    assert "above 0" in notes(albumentations(a("ShotNoise", scale_range=[0.0, 0.25], p=0.5)))
+
+
+def test_a_crop_and_pad_of_percents_is_a_frame_after_a_resize():
+    resize = a("Resize", height=32, width=40, area_for_downscale="image", p=1.0)
+    result = albumentations(resize, a("CropAndPad", percent=[-0.1, 0.2], fill=51, p=1.0))
+    assert only(result)["percent"] == [-0.1, 0.2]
+    assert only(result)["fill"] == 0.2
+    assert result.size == (32, 40)
+    for wrong in ({"px": 3}, {"percent": 0.1, "keep_size": False}, {"percent": [[0, 0.1]] * 4}):
+        assert "CropAndPad" in {line.name for line in albumentations(resize, a("CropAndPad", **wrong, p=1.0)).refused}
+    assert "put a Resize" in notes(albumentations(a("CropAndPad", percent=0.1, p=1.0)))

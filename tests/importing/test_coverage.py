@@ -45,8 +45,8 @@ def test_the_names_that_operations_have_elsewhere_are_known(library):
 
 
 def test_the_nearest_operation_is_one_that_names_the_class():
-    (line,) = kornia("RandomMosaic(p=0.5)").lines[1:]
-    assert line.nearest == "mosaic"
+    (line,) = kornia("RandomElasticTransform(p=0.5)").lines[1:]
+    assert line.nearest == "elastic"
 
 
 def test_no_parameter_of_albumentations_is_unknown():

@@ -128,3 +128,14 @@ def test_what_has_no_counterpart_is_refused_with_the_nearest_operation(text, rea
     line = kornia(text).lines[-1]
     assert (str(line.verdict), line.nearest) == ("refused", nearest)
     assert reason in line.notes[0]
+
+
+def test_a_mosaic_has_its_seam_where_the_crop_of_the_grid_has_it():
+    """A crop that begins at a fraction r of an image has its seam at 1 − r of the canvas, (1.5 − r) / 2 of twice the canvas."""
+    mosaic = (
+        "RandomMosaic(output_size=(64, 64), mosaic_grid=(2, 2), start_ratio_range=(0.2, 0.6), p=0.7, min_bbox_size=0.0)"
+    )
+    step = only(kornia("Resize(size=(64, 64), p=1.0)", mosaic))
+    assert (step["op"], step["center_x"], step["center_y"], step["fill"]) == ("mosaic", [0.45, 0.65], [0.45, 0.65], 0.0)
+    assert "output_size is not that of the images" in notes(kornia(mosaic))
+    assert "four images" in notes(kornia("RandomMosaic(mosaic_grid=(3, 2), p=0.7)"))

@@ -73,6 +73,15 @@ def _gauss_noise(given: Parameters, build: Builder) -> None:
     build.add("gaussian_noise", given.p(0.5), {"std": given.range("std_range", (0.2, 0.44))})
 
 
+def _shot_noise(given: Parameters, build: Builder) -> None:
+    """`scale` is that of one photon."""
+    low, high = given.range("scale_range", (0.1, 0.3))
+    if low <= 0.0:
+        raise Refused("scale_range must be above 0")
+    build.differs("adds normal noise to values as they are; there Poisson noise in linear light, of gamma 2.2")
+    build.add("shot_noise", given.p(0.5), {"photons": (float(f"{1 / high:.9g}"), float(f"{1 / low:.9g}"))})
+
+
 def _salt_and_pepper(given: Parameters, build: Builder) -> None:
     settings = {"amount": given.range("amount", (0.01, 0.06)), "salt": given.range("salt_vs_pepper", (0.4, 0.6))}
     build.add("salt_and_pepper", given.p(0.5), settings)
@@ -173,5 +182,6 @@ FILTERS: Mapping[str, Entry] = {
     "MotionBlur": Entry(_motion_blur, "motion_blur"),
     "PixelDropout": Entry(_pixel_dropout, "pixel_dropout"),
     "SaltAndPepper": Entry(_salt_and_pepper, "salt_and_pepper"),
+    "ShotNoise": Entry(_shot_noise, "shot_noise"),
     "XYMasking": Entry(_xy_masking, "xy_masking"),
 }

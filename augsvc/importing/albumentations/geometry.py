@@ -262,6 +262,26 @@ def _pad_if_needed(given: Parameters, build: Builder) -> None:
     build.framing.fill_masks(masks)
 
 
+def _crop_and_pad(given: Parameters, build: Builder) -> None:
+    """Each side by its own number: negative ones crop, positive ones pad."""
+    _require_always(given)
+    given.require("px", (), "counts pixels of images of many sizes; use percent")
+    given.require("keep_size", (True,), "leaves images of many sizes")
+    given.require("sample_independently", (True,), "draws one number for all sides")
+    sides = given.numbers("percent", (1, 2))
+    if not sides:
+        raise Refused("percent must be a number, or a range for all sides")
+    framing = build.framing
+    if framing.frame is not None or framing.pending is not None or framing.size is None:
+        raise Refused("leaves images of the size of its source: put a Resize to height and width before it")
+    own, (border, masks) = _resampling(given, build), _border_mode(given, build)
+    build.before_frame(fills=border == "constant")
+    build.differs("crops and pads the source itself, not the resized image")
+    percent = given.draws("percent", sides[0], sides[-1])
+    settings = {"op": "crop_and_pad", "percent": percent, "border": border, **own, **masks}
+    framing.frame = validated({**settings, "fill": frame_fill(build, given.take("fill"))})
+
+
 def _square(op: str, p: float) -> Entry:
     """A symmetry of a square."""
 
@@ -275,6 +295,7 @@ def _square(op: str, p: float) -> Entry:
 GEOMETRY: Mapping[str, Entry] = {
     "Affine": Entry(_affine, "affine"),
     "CenterCrop": Entry(_center_crop, "center_crop"),
+    "CropAndPad": Entry(_crop_and_pad, "crop_and_pad"),
     "D4": _square("dihedral", 1.0),
     "HorizontalFlip": flip("horizontal_flip"),
     "LongestMaxSize": _resize_side("longest"),

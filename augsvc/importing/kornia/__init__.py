@@ -30,7 +30,6 @@ KORNIA = Table(
         "RandomJigsaw": ("exchanges tiles of the image", "cutmix"),
         "RandomLinearCornerIllumination": ("brightens along a gradient", "brightness"),
         "RandomLinearIllumination": ("brightens along a gradient", "brightness"),
-        "RandomMosaic": ("combines four images of the batch", "cutmix"),
         "RandomThinPlateSpline": (_FIELD, "perspective"),
         "RandomTransplantation": ("pastes objects of other images of the batch", "cutmix"),
         "TrivialAugment": (_POLICY, "trivial_augment_wide"),

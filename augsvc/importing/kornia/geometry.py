@@ -122,6 +122,23 @@ def _pad_to(given: Parameters, build: Builder) -> None:
     raise Refused("pads right and below to a size, and crops larger images there; letterbox pads both sides")
 
 
+def _mosaic(given: Parameters, build: Builder) -> None:
+    """The crop of a grid of whole images begins at a fraction r of an image: their seam is at 1 − r of the canvas."""
+    if (given.numbers("mosaic_grid", (2,)) or [2.0, 2.0]) != [2.0, 2.0]:
+        raise Refused("mosaic_grid must be 2 by 2: a mosaic has four images")
+    given.require("padding_mode", ("constant",), "pads otherwise")
+    given.ignore("resample", "align_corners", "cropping_mode")
+    if given.number("min_bbox_size", 0.0):
+        build.differs("keeps boxes of which a tenth is visible, whatever their size")
+    size = given.sides("output_size")
+    if size and (size[0], size[-1]) != build.framing.size:
+        raise Refused("output_size is not that of the images: resize them to it before")
+    low, high = given.range("start_ratio_range", (0.3, 0.7))
+    build.differs("takes three other images from the dataset; there from the batch")
+    seam = {name: (round(0.75 - high / 2.0, 9), round(0.75 - low / 2.0, 9)) for name in ("center_x", "center_y")}
+    build.add("mosaic", p(given, build, 0.7), {**seam, "fill": 0.0})
+
+
 GEOMETRY: Mapping[str, Entry] = {
     "CenterCrop": Entry(_center_crop, "center_crop"),
     "LongestMaxSize": Entry(_resize, "resize"),
@@ -129,6 +146,7 @@ GEOMETRY: Mapping[str, Entry] = {
     "RandomAffine": Entry(_affine, "affine"),
     "RandomCrop": Entry(_random_crop, "random_crop"),
     "RandomHorizontalFlip": simple("horizontal_flip", 0.5),
+    "RandomMosaic": Entry(_mosaic, "mosaic"),
     "RandomPerspective": Entry(_perspective, "perspective"),
     "RandomResizedCrop": Entry(_random_resized_crop, "random_resized_crop"),
     "RandomRotation": Entry(_rotation, "rotation"),
