@@ -5,6 +5,8 @@
 Importing the package does not import torch; a loader imports it when it is used.
 """
 
+from importlib.metadata import version
+
 from augsvc_client.client.client import Client
 from augsvc_client.client.stream import Stream
 from augsvc_client.errors import (
@@ -41,4 +43,4 @@ __all__ = [
     "apply_spec_masks",
 ]
 
-__version__ = "0.1.0"
+__version__ = version("augsvc-client")

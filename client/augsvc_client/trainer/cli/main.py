@@ -25,7 +25,7 @@ from augsvc_client.trainer.training.loop import Diverged
 _LONGEST_MESSAGE = 4000  # characters
 _INTERRUPTED = 130  # exit status that shells report for SIGINT
 
-app = typer.Typer(add_completion=False, help="Train a small network on batches from an augsvc server.")
+app = typer.Typer(help="Train a small network on batches from an augsvc server.")
 
 
 @app.callback(invoke_without_command=True)
