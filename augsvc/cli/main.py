@@ -8,6 +8,7 @@ from augsvc import __version__
 from augsvc.cli import data, inspect
 from augsvc.cli.convert import import_file
 from augsvc.cli.datasets import datasets
+from augsvc.cli.doctor import doctor
 from augsvc.cli.push import push
 from augsvc.cli.serve import serve
 
@@ -38,6 +39,7 @@ for command in (
     inspect.explain,
     data.fit,
     data.check,
+    doctor,
     push,
 ):
     app.command()(command)

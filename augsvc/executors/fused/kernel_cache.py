@@ -14,6 +14,7 @@ import os
 import pickle
 import platform
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,6 +69,17 @@ def keep_compiled(dispatchers: Sequence[Any], folder: Path | None) -> None:
         return
     for dispatcher, cache in zip(dispatchers, caches, strict=True):
         dispatcher._cache = cache  # what its method `enable_caching` does, with Numba's class
+
+
+def is_compiled(folder: Path) -> bool:
+    """Whether a folder has code of these kernels for this machine. The folder is made if there is none.
+
+    Raises:
+        OSError: it cannot be used.
+    """
+    inner = _open_folder(folder)
+    with tempfile.TemporaryFile(dir=inner):
+        return any(inner.rglob("*.nbc"))
 
 
 def code_digest() -> str:
@@ -125,9 +137,7 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]
 
 
 def _open_caches(dispatchers: Sequence[Any], folder: Path) -> list[_KernelCache]:
-    inner = folder / code_digest()
-    for directory in (folder, inner):
-        make_private(directory)
+    inner = _open_folder(folder)
     before, config.CACHE_DIR = config.CACHE_DIR, str(inner)
     try:
         caches = [_KernelCache(dispatcher.py_func) for dispatcher in dispatchers]
@@ -136,6 +146,14 @@ def _open_caches(dispatchers: Sequence[Any], folder: Path) -> list[_KernelCache]
     if not all(Path(cache.cache_path).is_relative_to(inner) for cache in caches):  # Numba tries other places
         raise PermissionError(f"{inner} cannot be written")
     return caches
+
+
+def _open_folder(folder: Path) -> Path:
+    """The folder below it of this code, made if there is none; raises OSError as `make_private` does."""
+    inner = folder / code_digest()
+    for directory in (folder, inner):
+        make_private(directory)
+    return inner
 
 
 @contextmanager
