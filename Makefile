@@ -6,7 +6,7 @@ PIP := $(BIN)/pip --disable-pip-version-check install --constraint constraints.t
 BENCH_PIP := .venv-bench/bin/pip --disable-pip-version-check install --constraint constraints.txt --constraint benchmarks/constraints.txt
 TF_PIP := .venv-tf/bin/pip --disable-pip-version-check install --constraint benchmarks/constraints-tf.txt
 
-.PHONY: help demo evidence serve test test-slow soak check format golden statistics bench dist clean
+.PHONY: help demo evidence serve test test-slow soak check format golden statistics bench docs dist clean
 
 help:
 	@echo "make demo    train on digits augmented by a local server (about 5 minutes, installation included)"
@@ -18,6 +18,7 @@ help:
 	@echo "make format  format the code and apply lint fixes"
 	@echo "make golden  regenerate the golden values and the generated documentation, after a deliberate change"
 	@echo "make bench   compare with Kornia, torchvision, Albumentations, DALI, OpenCV and tf.data service; writes docs/benchmarks.md (20 minutes)"
+	@echo "make docs    build the documentation site, _site/docs/index.html"
 	@echo "make dist    build and check the wheels and source distributions, in dist/"
 	@echo "make statistics  refit the statistics of the built-in datasets, after a deliberate change"
 
@@ -60,6 +61,9 @@ statistics: .venv/dev.stamp
 	for name in digits photos shapes textures; do \
 		$(BIN)/augsvc fit $$name/train --out augsvc/data/builtin/fitted/$$name.json || exit 1; done
 
+docs: .venv/dev.stamp
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -c docs . _site
+
 dist: .venv/dev.stamp
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation --outdir dist client
@@ -71,7 +75,7 @@ bench: .venv-bench/stamp .venv-tf/stamp
 	.venv-bench/bin/python -W ignore -m benchmarks
 
 clean:
-	rm -rf .venv .venv-bench .venv-tf demo-out dist
+	rm -rf .venv .venv-bench .venv-tf demo-out dist _site
 
 # torch first and separately: the constraint names the tested version, TORCH_INDEX the index to install it from
 .venv/torch.stamp: constraints.txt

@@ -24,7 +24,7 @@ on the machine, but still does: a busy machine slows the peers more than us. Abs
 ![The pipeline](benchmarks.png)
 
 `make bench` measures everything; each heading names the command for its section alone. The figures are in
-[benchmarks/results/](../benchmarks/results/).
+`benchmarks/results/`.
 """
 
 _TARGETS = """## Targets

@@ -21,7 +21,7 @@ from tests.harness import open_cpu
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(
     str(path.relative_to(ROOT))
-    for folder in ("", "docs", "docs/operations", "deploy", "client")
+    for folder in ("", "docs", "docs/operations", "docs/tutorials", "deploy", "client")
     for path in (ROOT / folder).glob("*.md")
 )
 LONGEST_FILE, LONGEST_TEST = 350, 600
@@ -33,7 +33,7 @@ DENIED = (
     "afresh|anew|dearest|given up|in hand|in mid-\\w+|lets? go|nobody|of its own|of one's own|of theirs|pictures?|so many|told|"
     "under way|who asks|whoever|whom|whomever"
 )
-PROSE = ("*.py", "*.js", "*.css", "*.html", "*.md", "*.toml", "*.yaml", "*.sh", "*.conf")
+PROSE = ("*.py", "*.js", "*.css", "*.html", "*.md", "*.toml", "*.rst", "*.yaml", "*.yml", "*.sh", "*.conf")
 
 
 def text(name):
@@ -132,7 +132,7 @@ def denied_words():
 
 def prose():
     yield from (ROOT / name for name in [*DOCUMENTS, "Makefile", "Dockerfile", "pyproject.toml"])
-    for folder in ("augsvc", "client/augsvc_client", "tests", "examples", "benchmarks", "deploy"):
+    for folder in ("augsvc", "client/augsvc_client", "docs", "tests", "examples", "benchmarks", "deploy", ".github"):
         for pattern in PROSE:
             yield from (path for path in (ROOT / folder).rglob(pattern) if path != Path(__file__))
 

@@ -1,4 +1,4 @@
-"""The README's code runs as it stands, but for the address."""
+"""The code of README.md and of docs/usage.md runs as it stands, but for the address."""
 
 import re
 from pathlib import Path
@@ -8,10 +8,11 @@ from typer.testing import CliRunner
 from augsvc.cli.main import app
 
 ROOT = Path(__file__).parent.parent.parent
-BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+TEXT = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/usage.md"))
+BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT, re.M | re.S)
 
 
-def test_the_readmes_code_runs(serve, capsys, tmp_path, monkeypatch):
+def test_the_code_runs(serve, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "deit.json").write_text(CliRunner().invoke(app, ["recipes", "timm_deit"]).stdout)
     server = serve(max_request_bytes=64 << 20).ready()

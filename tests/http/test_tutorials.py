@@ -1,0 +1,87 @@
+"""Every code block of the start page and of the tutorials runs as it stands, but for the address."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from augsvc.cli import app
+from augsvc.settings import load_settings
+from augsvc_client.loaders.base import BaseLoader
+from tests.http.serving import write_image_folder
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = {
+    path.stem: path.read_text(encoding="utf-8") for path in (DOCS / "index.md", *(DOCS / "tutorials").glob("*.md"))
+}
+URL = "http://127.0.0.1:8000"
+DDP_S = 120.0
+
+
+def blocks(name, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGES[name], re.M | re.S)
+
+
+@pytest.fixture(scope="module")
+def flowers(tmp_path_factory):
+    """The folder and the settings of "your own dataset"."""
+    folder = tmp_path_factory.mktemp("own")
+    write_image_folder(folder / "flowers", {"daisy": 10, "tulip": 10})
+    (folder / "settings.yaml").write_text(blocks("dataset", "yaml")[0], encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tutored(serve, flowers):
+    """A server with that dataset besides the built-in ones."""
+    datasets = load_settings(flowers / "settings.yaml", {}).datasets
+    settings = {name: entry.model_dump(mode="json", exclude_unset=True) for name, entry in datasets.items()}
+    return serve(datasets=settings, max_batch_bytes=64 << 20).ready(wait_for_self_test=False)
+
+
+@pytest.mark.parametrize("name", sorted(PAGES.keys() - {"ddp"}))
+def test_python_blocks_run(name, tutored):
+    names: dict[str, object] = {}
+    code = blocks(name, "python")
+    assert code
+    try:
+        for block in code:
+            exec(compile(block.replace(URL, tutored.url), f"{name}.md", "exec"), names)  # noqa: S102 - the page's own code
+    finally:
+        for value in names.values():
+            if isinstance(value, BaseLoader):
+                value.close()
+
+
+@pytest.mark.slow
+def test_the_script_of_ddp_runs_on_two_ranks(tutored, tmp_path):
+    (script,) = blocks("ddp", "python")
+    (tmp_path / "train.py").write_text(script.replace(URL, tutored.url), encoding="utf-8")
+    (line,) = blocks("ddp", "sh")
+    command = [sys.executable, "-m", "torch.distributed.run", *line.split()[1:]]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=DDP_S)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(PAGES) if blocks(name, "yaml")])
+def test_settings_blocks_are_settings(name, tmp_path):
+    for block in blocks(name, "yaml"):
+        (tmp_path / "settings.yaml").write_text(block, encoding="utf-8")
+        assert load_settings(tmp_path / "settings.yaml", {}).datasets
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(PAGES) if blocks(name, "sh")])
+def test_commands_take_their_options(name, flowers, monkeypatch):
+    monkeypatch.chdir(flowers)
+    for line in "".join(blocks(name, "sh")).splitlines():
+        command, *arguments = line.split()
+        if command != "augsvc":
+            assert command == "torchrun", line
+            continue
+        parsed = typer.main.get_command(app).make_context(command, arguments)
+        while arguments := [*parsed._protected_args, *parsed.args]:
+            _, inner, rest = parsed.command.resolve_command(parsed, arguments)
+            parsed = inner.make_context(inner.name, rest, parent=parsed)

@@ -1,0 +1,82 @@
+"""The documentation site builds without a warning, and its search finds what people look for."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from prometheus_client import generate_latest
+from sphinx.search.en import SearchEnglish
+
+from augsvc import errors
+from augsvc.http import create_app
+from augsvc.ops.registry import containers, registry
+from augsvc.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    options = ["--fail-on-warning", "--keep-going", "--quiet", "-d", tmp_path_factory.mktemp("doctrees")]
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", *options, "-c", "docs", ".", folder], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def find(site):
+    """The documents in which the site's search finds a word; as its script does, by the word's stem."""
+    index = json.loads(re.fullmatch(r"Search\.setIndex\((.*)\)", (site / "searchindex.js").read_text(), re.S)[1])
+    stem = SearchEnglish({}).stem
+
+    def look_up(word):
+        entries = (index[terms].get(stem(word), []) for terms in ("terms", "titleterms"))
+        numbers = (number for entry in entries for number in ([entry] if isinstance(entry, int) else entry))
+        return {index["docnames"][number] for number in numbers}
+
+    return look_up
+
+
+def codes():
+    classes = (member for member in vars(errors).values() if isinstance(member, type))
+    return sorted({member.code for member in classes if issubclass(member, errors.AugsvcError)})
+
+
+def metrics():
+    text = generate_latest(create_app(Settings(kernel_cache=None)).state.metrics.registry).decode()
+    return sorted(name for name in re.findall(r"^# TYPE (augsvc_\w+) ", text, re.M) if not name.endswith("_created"))
+
+
+def test_the_search_finds_operations_settings_error_codes_and_metrics(find):
+    wanted = {name: f"docs/operations/{name}" for name in (*registry(), *containers())}
+    wanted |= dict.fromkeys(Settings.model_fields, "docs/settings")
+    wanted |= dict.fromkeys(codes(), "docs/errors")
+    wanted |= dict.fromkeys(metrics(), "docs/monitoring")
+    missed = {word: page for word, page in wanted.items() if page not in find(word)}
+    assert len(wanted) > 150
+    assert not missed
+
+
+def test_every_page_is_in_the_sidebar_and_two_clicks_from_the_start(site):
+    start = (site / "docs/index.html").read_text(encoding="utf-8")
+    reached = linked(site, "docs/index.html", start)
+    for page in list(reached):
+        reached |= linked(site, page, (site / page).read_text(encoding="utf-8"))
+    pages = {path.relative_to(site).as_posix() for path in site.rglob("*.html")}
+    generated = {"index.html", "genindex.html", "py-modindex.html", "search.html", "docs/index.html"}
+    assert pages - generated <= reached
+
+
+def linked(site, page, text):
+    """The pages of the site that a page links to."""
+    targets = re.findall(r'href="([^"#:]+\.html)', text)
+    paths = ((site / page).parent / target for target in targets)
+    return {path.resolve().relative_to(site.resolve()).as_posix() for path in paths if path.exists()}
