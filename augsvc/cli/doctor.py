@@ -5,7 +5,6 @@ settings → CHECKS, and one for each dataset → Finding → a line, and the ex
 
 import logging
 import os
-import resource
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -95,8 +94,10 @@ def run_check(subject: str, check: Callable[[Warn], str]) -> Iterator[Finding]:
         yield Finding("ok", subject, check(warnings.append))
     except AugsvcError as err:
         yield Finding("failed", subject, err.message)
-    except (ValueError, OSError, RuntimeError) as err:  # torch raises RuntimeError
+    except (ValueError, OSError) as err:
         yield Finding("failed", subject, str(err))
+    except Exception as err:  # of libraries: whatever it is, the other lines are printed too
+        yield Finding("failed", subject, f"{type(err).__name__}: {err}")
     finally:
         logger.removeHandler(handler)
     yield from (Finding("warning", subject, text) for text in warnings)
@@ -171,6 +172,8 @@ def check_threads(_: Settings, warn: Warn) -> str:
         stop.set()
         for thread in threads:
             thread.join()
+    import resource  # here: Windows has none, and the other commands do not need it
+
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if 0 <= files < _FILES:
         warn(f"{files} files may be open, connections included: raise the limit to {_FILES} (ulimit -n, LimitNOFILE)")
