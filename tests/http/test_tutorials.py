@@ -1,5 +1,6 @@
 """Every code block of the start page and of the tutorials runs as it stands, but for the address."""
 
+import json
 import re
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 from augsvc.cli import app
 from augsvc.settings import load_settings
@@ -85,3 +87,11 @@ def test_commands_take_their_options(name, flowers, monkeypatch):
         while arguments := [*parsed._protected_args, *parsed.args]:
             _, inner, rest = parsed.command.resolve_command(parsed, arguments)
             parsed = inner.make_context(inner.name, rest, parent=parsed)
+
+
+@pytest.mark.parametrize("document", sorted(DOCS.glob("*.md")), ids=lambda path: path.stem)
+def test_blocks_of_other_documents_are_well_formed(document):
+    """They need datasets of their own, or show parts; python, yaml and json at least parse."""
+    read = {"python": lambda text: compile(text, document.name, "exec"), "yaml": yaml.safe_load, "json": json.loads}
+    for language, block in re.findall(r"^```(python|yaml|json)\n(.*?)^```", document.read_text("utf-8"), re.M | re.S):
+        read[language](block)
