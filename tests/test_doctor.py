@@ -146,6 +146,13 @@ def test_a_kernel_cache_that_others_may_write(tmp_path):
     warns("kernel cache", "compiled at every start", kernel_cache=None)
 
 
+def test_a_disk_cache_that_others_may_write_or_that_does_not_fit(tmp_path):
+    fails("disk cache", "File exists", disk_cache=Path(__file__))
+    warns("disk cache", "disk_cache_bytes is .* free: lower it", disk_cache=tmp_path / "new", disk_cache_bytes=1 << 60)
+    (tmp_path / "new").chmod(0o777)
+    fails("disk cache", "must belong to the server's user", disk_cache=tmp_path / "new")
+
+
 def test_a_decoder_without_its_library(monkeypatch):
     monkeypatch.setattr(
         f"{MODULE}.probe_outcomes", lambda name: {"unchanged": "undecodable" if name == "opus" else "0" * 64}

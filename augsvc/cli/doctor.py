@@ -5,6 +5,8 @@ settings → CHECKS, and one for each dataset → Finding → a line, and the ex
 
 import logging
 import os
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +28,7 @@ from augsvc.cpus import cores
 from augsvc.data.catalog import open_catalog
 from augsvc.data.decoders.registry import DECODERS, probe_outcomes
 from augsvc.data.formats.format import DatasetFormat
+from augsvc.data.private_folder import make_private
 from augsvc.engine.memory_budget import BATCHES
 from augsvc.errors import AugsvcError, Undecodable
 from augsvc.executors.factory import open_executor, runs_on_cuda
@@ -208,6 +211,20 @@ def check_kernel_cache(settings: Settings, warn: Warn) -> str:
     return f"{folder}, empty: the next start compiles, which takes a minute or more"
 
 
+def check_disk_cache(settings: Settings, warn: Warn) -> str:
+    """The folder of decoded files belongs to this user only, and its disk has the bytes."""
+    folder = settings.disk_cache
+    if folder is None:
+        return "none"
+    make_private(folder)
+    with tempfile.TemporaryFile(dir=folder):
+        present = sum(path.stat().st_size for path in folder.iterdir())
+    free = shutil.disk_usage(folder).free
+    if present + free < settings.disk_cache_bytes:
+        warn(f"disk_cache_bytes is {_mib(settings.disk_cache_bytes)}, and the disk has {_mib(free)} free: lower it")
+    return f"{folder}, {_mib(present)} of {_mib(settings.disk_cache_bytes)}"
+
+
 def check_decoders(_: Settings, __: Warn) -> str:
     """Each decoder decodes its probe."""
     lacking = [name for name in DECODERS if probe_outcomes(name)["unchanged"] == "undecodable"]
@@ -312,6 +329,7 @@ CHECKS: tuple[tuple[str, Callable[[Settings, Warn], str]], ...] = (
     ("threads", check_threads),
     ("memory", check_memory),
     ("kernel cache", check_kernel_cache),
+    ("disk cache", check_disk_cache),
     ("decoders", check_decoders),
     ("clock", check_clock),
     ("tokens", check_tokens),
