@@ -1,4 +1,4 @@
-"""The `augsvc` command: `serve`, `fit`, `check`, `doctor`; `ops`, `recipes`, `preview`, `explain`, `datasets`, `import`."""
+"""`augsvc`: `serve`, `push`, `fit`, `check`, `doctor`; `ops`, `recipes`, `preview`, `explain`, `datasets`, `import`."""
 
 from augsvc.cli.main import app
 
