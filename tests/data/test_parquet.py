@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from augsvc.data.cache import DecodedCache
-from augsvc.data.formats import parquet
+from augsvc.data.formats import arrow_sizes, parquet
 from augsvc.data.formats.parquet import ParquetSettings
 
 FEATURES = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": ["cat", "dog", "owl"]}}
@@ -181,6 +181,45 @@ def test_a_dictionary_that_stands_for_any_number_of_images_is_refused(tmp_path):
     image = np.random.default_rng(0).bytes(20_000)
     pq.write_table(pa.table({"image": pa.array([image] * 100), "label": ["a"] * 100}), tmp_path / "a.parquet")
     assert "over 32 times as large as the file" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow", "feather.arrow"])
+@pytest.mark.parametrize("column", ["image", "label"])
+def test_a_small_file_that_decompresses_into_much_is_refused_by_its_headers(tmp_path, suffix, column):
+    """60 MB of zeros in 3 kB, one of them a dictionary that 100 rows refer to."""
+    large = pa.array([bytes(60_000_000)]) if column == "image" else pa.array(["a" * 60_000_000])
+    rows = 100 if suffix == "parquet" else 1
+    held = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), large) if rows > 1 else large
+    content = pa.table({"image": pa.array([png(k) for k in range(rows)]), "label": ["a"] * rows, column: held})
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "parquet":
+        pq.write_table(content, path, compression="zstd", dictionary_pagesize_limit=1 << 30, store_schema=False)
+    else:
+        new_writer = pa.ipc.new_stream if suffix == "arrow" else pa.ipc.new_file
+        with new_writer(path, content.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+            writer.write_table(content)
+    message = refusal(tmp_path)
+    assert "decompresses into 60,0" in message and "over 32 times" in message
+
+
+def test_the_sizes_of_pages_are_those_of_their_headers(tmp_path):
+    """Not those in the file's index, which also count the headers, and which the decompression does not follow."""
+    image = np.random.default_rng(0).bytes(40_000)
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"image": [image, image[::-1]], "label": ["a", "b"]}), path, use_dictionary=False)
+    opened_file = pq.ParquetFile(path)
+    with path.open("rb") as file:
+        sizes = arrow_sizes.parquet_sizes(file, opened_file, ["image"])
+    assert sizes.largest == sizes.total == pytest.approx(80_000, abs=100)
+    assert sizes.total < opened_file.metadata.row_group(0).column(0).total_uncompressed_size
+
+
+def test_compressed_feather_files_are_read(tmp_path):
+    content = table([0, 1, 2, 1, 0])
+    with pa.ipc.new_file(tmp_path / "a.arrow", content.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as out:
+        out.write_table(content, max_chunksize=2)
+    (source,) = opened(tmp_path)
+    assert source.labels().tolist() == [0, 1, 2, 1, 0] and (source.read(4).image == noise_image(4)).all()
 
 
 def test_a_full_disk_is_named(tmp_path, monkeypatch):

@@ -4,18 +4,25 @@ pyarrow is an extra: it is imported when a dataset of this format is opened.
 """
 
 import json
+import os
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
 from typing import TYPE_CHECKING, Any
 
+from augsvc.data.formats.arrow_sizes import arrow_bytes, parquet_sizes
 from augsvc_client.text import printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MAX_GROWTH = 32  # times the bytes of a file: a dictionary of few images may stand for any number of rows
 _BATCH_ROWS = 16  # decoded together: 16 images
+_BATCH_BYTES = 64 << 20  # or fewer of them, by the largest that a page may hold
+_MAX_PAGE_BYTES = 1 << 30
+_MIN_GROWN_BYTES = 1 << 20  # that any file may decompress into: a few labels compress better than images
 _BUFFER_BYTES = 1 << 20  # of the file, read ahead
 _MOST_NAMES = 1 << 20  # of a class list in a file's metadata
 _MOST_NAMED = 20  # columns in a message
@@ -82,7 +89,16 @@ def _open_parquet(file: BufferedReader) -> tuple[Any, Any]:
     import pyarrow.parquet as pq
 
     opened = pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER_BYTES)
-    return opened.schema_arrow, lambda names: opened.iter_batches(_BATCH_ROWS, columns=names, use_threads=False)
+
+    def batches(names: list[str]) -> Iterator["pa.RecordBatch"]:
+        sizes = parquet_sizes(file, opened, names)
+        _require_growth(file, sizes.total)
+        if sizes.largest > _MAX_PAGE_BYTES:
+            raise ValueError(f"a page of it decompresses into more than {_MAX_PAGE_BYTES:,} bytes")
+        rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, sizes.largest)))
+        return opened.iter_batches(rows, columns=names, use_threads=False)
+
+    return opened.schema_arrow, batches
 
 
 def _open_arrow(file: BufferedReader) -> tuple[Any, Any]:
@@ -90,13 +106,16 @@ def _open_arrow(file: BufferedReader) -> tuple[Any, Any]:
     import pyarrow as pa
 
     is_file = file.read(6) == b"ARROW1"
-    file.seek(0)
-    if not is_file:
-        stream = pa.ipc.open_stream(file)
-        return stream.schema, lambda names: (batch.select(names) for batch in stream)
-    indexed = pa.ipc.open_file(file)
-    numbers = range(indexed.num_record_batches)
-    return indexed.schema, lambda names: (indexed.get_batch(number).select(names) for number in numbers)
+    _require_growth(file, arrow_bytes(file, 8 if is_file else 0))
+    file.seek(8 if is_file else 0)  # an indexed file holds the stream; its index might name messages elsewhere
+    stream = pa.ipc.open_stream(file)
+    return stream.schema, lambda names: (batch.select(names) for batch in stream)
+
+
+def _require_growth(file: BufferedReader, n_bytes: int) -> None:
+    """Raises ValueError if a file decompresses into more than images do."""
+    if n_bytes > max(MAX_GROWTH * os.fstat(file.fileno()).st_size, _MIN_GROWN_BYTES):
+        raise ValueError(f"it decompresses into {n_bytes:,} bytes, over {MAX_GROWTH} times as many as the file has")
 
 
 @contextmanager
@@ -106,7 +125,7 @@ def _damage() -> Iterator[None]:
 
     try:
         yield
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as err:
+    except (pa.ArrowException, OSError, UnicodeDecodeError, struct.error, IndexError) as err:
         raise ValueError("it is no Parquet or Arrow file, or is damaged or cut") from err
 
 

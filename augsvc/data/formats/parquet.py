@@ -21,7 +21,7 @@ import numpy.typing as npt
 from augsvc.arrays import I64
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.annotations import Annotations
-from augsvc.data.formats.arrow_tables import Table
+from augsvc.data.formats.arrow_tables import MAX_GROWTH, Table
 from augsvc.data.formats.class_order import sort_classes
 from augsvc.data.formats.dataset_root import DatasetRoot, name_faults
 from augsvc.data.formats.faults import Faults
@@ -35,7 +35,6 @@ from augsvc.data.source import Source
 from augsvc_client.text import printable
 
 _EXTENSIONS = frozenset({".parquet", ".arrow"})
-_MAX_GROWTH = 32  # times the bytes of a file: a dictionary of few images may stand for any number of rows
 
 
 class ParquetSettings(ShardedFormat):
@@ -154,7 +153,7 @@ class _Copy:
         self._places = array("q")  # shard, offset, bytes of each image
         for shard, file in enumerate(files):
             with root.open(file) as opened, faults.collect(root.locate(file)):
-                limit = self.blob.n_bytes + _MAX_GROWTH * os.fstat(opened.fileno()).st_size
+                limit = self.blob.n_bytes + MAX_GROWTH * os.fstat(opened.fileno()).st_size
                 columns = [*settings.label_columns, *settings.columns]
                 only_label = (
                     settings.label if settings.label_kind == "class" and isinstance(settings.label, str) else None
@@ -187,7 +186,7 @@ class _Copy:
                 )
                 continue
             if self.blob.n_bytes + len(row.image) > limit:
-                raise ValueError(f"its images are over {_MAX_GROWTH} times as large as the file")
+                raise ValueError(f"its images are over {MAX_GROWTH} times as large as the file")
             try:
                 self.label.add(f"{file}/{number}", Row(_with_class_name(row.values, self._settings, names)))
             except ValueError as err:
