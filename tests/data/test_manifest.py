@@ -10,7 +10,9 @@ from PIL import Image
 from pydantic import ValidationError
 
 from augsvc.data.cache import DecodedCache
+from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.manifest import ManifestSettings
+from augsvc.data.formats.manifest_rows import ManifestRows
 
 
 def write_images(root, *names):
@@ -302,3 +304,22 @@ def test_further_columns_that_are_missing_or_hold_lists_are_refused(tmp_path):
     assert "'list' is no number or text" in refusal(tmp_path, columns=["list"])
     (source,) = opened(tmp_path, columns=["ok"])
     assert source.columns()["ok"].equal_to([True]).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        ("file_name,label\na.png,caf\xe9\n".encode("latin-1"), 2),
+        ("file_name,label\n".encode("utf-16"), 1),
+        (b"file_name,label\n" + b"a.png,x\r\n" * 5000 + b"a.png,\xff\n", 5002),
+        (b'file_name,"label"x\n', 1),
+        (b"file_name,label\n" + b"a.png,x\n" * 3 + b'a.png,"x"y\n', 5),
+    ],
+)
+def test_a_file_that_is_not_utf_8_or_not_csv_is_refused_with_the_line(tmp_path, data, line):
+    (tmp_path / "metadata.csv").write_bytes(data)
+    faults = Faults()
+    with (tmp_path / "metadata.csv").open("rb") as file:
+        list(ManifestRows(file, "metadata.csv", {}, faults))
+    with pytest.raises(ValueError, match=rf"line {line}: it is no"):
+        faults.refuse()

@@ -17,9 +17,11 @@ import pytest
 from PIL import Image
 
 from augsvc.data.cache import DecodedCache
+from augsvc.data.formats.class_order import label_positions, labelled_classes
+from augsvc.data.formats.crc32c import _short_crc, crc32c, mask_crc
 from augsvc.data.formats.litdata import LitDataSettings
 from augsvc.data.formats.mds import MdsSettings
-from augsvc.data.formats.tfrecord import TfRecordSettings, _Damaged, _label, crc32c, mask_crc
+from augsvc.data.formats.tfrecord import TfRecordSettings, _Damaged, _label
 from augsvc.errors import DatasetChanged, Undecodable
 
 SHARDS = Path(__file__).parent / "shards"
@@ -247,4 +249,47 @@ def test_where_contents_count_a_change_with_its_time_set_back_is_refused(name, c
 
 
 def test_the_checksum_is_castagnoli():
-    assert crc32c(b"123456789") == 0xE3069283  # the check value of RFC 3720's polynomial
+    """The check values of RFC 3720, B.4, and one that is computed in lanes."""
+    assert crc32c(b"123456789") == 0xE3069283
+    assert crc32c(bytes(32)) == 0x8A9136AA
+    for n_bytes in (0, 3, 64, 65, 4097):
+        data = np.random.default_rng(n_bytes).bytes(n_bytes)
+        assert crc32c(data) == _short_crc(data)
+
+
+def test_a_changed_byte_of_a_tfrecord_is_noticed_whatever_it_means(copied):
+    root = copied("tfrecord")
+    shard = root / "train-00000.tfrecord"
+    data = bytearray(shard.read_bytes())
+    data[data.index(b"image/class/label") + 24] ^= 1  # near the label: it would be another class
+    shard.write_bytes(data)
+    assert "the record at byte 0 is damaged" in refusal("tfrecord", root)
+
+
+def test_samples_with_the_label_minus_one_have_no_class():
+    """As in Parquet: test splits whose labels are kept back. −1 and 1 alone are two classes."""
+    assert labelled_classes(["1", "-1", "0"]) == ("0", "1") and labelled_classes(["1", "-1"]) == ("-1", "1")
+    assert labelled_classes(["-1", "a"]) == ("-1", "a") and labelled_classes(["-1"]) == ()
+    labels, notes = label_positions(["1", "-1", "0"], ("0", "1"))
+    assert labels.tolist() == [1, -1, 0] and notes == ("1 samples have the label -1, which is no class",)
+
+
+def test_a_tfrecord_with_the_label_minus_one(tmp_path):
+    def record(label):
+        image = io.BytesIO()
+        Image.fromarray(np.zeros((2, 2, 3), np.uint8)).save(image, "PNG")
+
+        def nested(number, data):
+            return bytes([number << 3 | 2, *((len(data) & 127) | 128, len(data) >> 7)]) + data
+
+        features = {"image": nested(1, nested(1, image.getvalue())), "label": nested(3, nested(1, label))}
+        entries = (nested(1, nested(1, name.encode()) + nested(2, value)) for name, value in features.items())
+        data = nested(1, b"".join(entries))
+        head = len(data).to_bytes(8, "little")
+        return b"".join(part + mask_crc(crc32c(part)).to_bytes(4, "little") for part in (head, data))
+
+    labels = (b"\1", b"\xff" * 9 + b"\1", b"\0")
+    (tmp_path / "a.tfrecord").write_bytes(b"".join(map(record, labels)))
+    (source,) = opened("tfrecord", tmp_path, image="image", label="label")
+    assert source.info.classes == ("0", "1") and source.labels().tolist() == [1, -1, 0]
+    assert source.read(1).label == -1 and "which is no class" in " ".join(source.notes())

@@ -2,10 +2,14 @@
 
 from collections.abc import Collection, Iterable, Sequence
 
+import numpy as np
+
+from augsvc.arrays import I64
 from augsvc.data.formats.dataset_root import is_text
 from augsvc.data.formats.index import list_names
 from augsvc_client.text import printable
 
+UNLABELLED = "-1"  # the label of samples without a class
 _MAX_CHARACTERS = 1000  # of a name
 
 
@@ -22,6 +26,24 @@ def sort_classes(names: Iterable[str]) -> tuple[str, ...]:
     """Sorted as numbers if all are integers: 2 before 10, and 01 before 1; else as texts."""
     distinct = sorted(set(names))
     return tuple(sorted(distinct, key=int) if _are_integers(distinct) else distinct)
+
+
+def labelled_classes(labels: Iterable[str]) -> tuple[str, ...]:
+    """The classes of labels, sorted. −1 beside 0, 1, … is none: the label of samples without a class, as in test splits."""
+    classes = sort_classes(labels)
+    is_none = _are_integers(classes) and ("0" in classes or classes == (UNLABELLED,))
+    return tuple(name for name in classes if not (is_none and name == UNLABELLED))
+
+
+def label_positions(labels: Sequence[str], classes: Sequence[str]) -> tuple[I64, tuple[str, ...]]:
+    """The position of each label in `classes`, −1 for those that are no class; and notes of both."""
+    positions = {name: position for position, name in enumerate(classes)}
+    if UNLABELLED not in positions:
+        positions[UNLABELLED] = -1
+    values = np.array([positions[label] for label in labels], dtype=np.int64)
+    without = int((values < 0).sum())
+    notes = (f"{without:,} samples have the label -1, which is no class",) if without else ()
+    return values, (*describe_numbers(classes), *notes)
 
 
 def describe_numbers(classes: Sequence[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from augsvc.arrays import I64
 from augsvc.data.columns import Column, Scalar
 from augsvc.data.formats.annotations import Annotations
-from augsvc.data.formats.class_order import describe_numbers, sort_classes
+from augsvc.data.formats.class_order import UNLABELLED, describe_numbers, label_positions, labelled_classes, sort_classes
 from augsvc.data.formats.manifest_rows import Row
 from augsvc.data.source import LabelKind
 from augsvc_client.text import printable
@@ -92,18 +92,18 @@ class ClassLabel(Label):
     """One class a row: int64 N."""
 
     def _parse(self, row: Row) -> str:
-        return self._require_known(row.text(self._columns[0]))
+        label = row.text(self._columns[0])
+        return label if label == UNLABELLED else self._require_known(label)
 
     def build(self, classes: tuple[str, ...]) -> Annotations:
         """Labels by position in `classes`."""
-        positions = {name: label for label, name in enumerate(classes)}
-        labels = np.array([positions[value] for value in self.values], dtype=np.int64)
-        return self._annotations(classes, labels, None, *describe_numbers(classes))
+        labels, notes = label_positions(self.values, classes)
+        return self._annotations(classes, labels, None, *notes)
 
     @classmethod
     def classes_of(cls, labels: Iterable[Label]) -> Sequence[str]:
         """Those of all rows."""
-        return sort_classes(value for label in labels for value in label.values)
+        return labelled_classes(value for label in labels for value in label.values)
 
 
 class MultiLabel(Label):

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from augsvc_client.text import printable
 
 _MAX_LINE = 1 << 24  # characters
 _BUFFER = 1 << 20  # bytes
+_LINE_END = re.compile(rb"\r\n?|\n")
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 
@@ -85,7 +87,8 @@ class ManifestRows:
 
         `columns` are those that each row needs, with the settings that name them.
         """
-        self._line = 0
+        self._line = 0  # of the last row
+        self._read = 0  # lines
         self._digested = _Digested(file)
         self._text = io.TextIOWrapper(io.BufferedReader(self._digested, _BUFFER), encoding="utf-8-sig", newline="")
         self._delimiter = _DELIMITERS.get(where.rpartition(".")[2].lower())
@@ -104,18 +107,21 @@ class ManifestRows:
         """Ends at damage after which there are no rows."""
         try:
             yield from self._json_rows() if self._delimiter is None else self._csv_rows(self._delimiter)
-        except UnicodeDecodeError:
+        except UnicodeDecodeError as err:
+            self._line = self._read + 1 + len(_LINE_END.findall(err.object[: err.start]))
             self.refuse("it is not text in UTF-8: save the file as UTF-8")
         except csv.Error:
+            self._line = self._read
             self.refuse("it is no valid CSV")
         except _LongLine:
-            self._line += 1
+            self._line = self._read + 1
             self.refuse(f"it has more than {_MAX_LINE:,} characters")
 
     def _lines(self) -> Iterator[str]:
         while line := self._text.readline(_MAX_LINE + 1):
             if len(line) > _MAX_LINE:
                 raise _LongLine
+            self._read += 1
             yield line
 
     def _csv_rows(self, delimiter: str) -> Iterator[Row]:

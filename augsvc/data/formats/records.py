@@ -12,7 +12,7 @@ from pydantic import StringConstraints
 
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.annotations import Annotations
-from augsvc.data.formats.class_order import describe_numbers, sort_classes
+from augsvc.data.formats.class_order import UNLABELLED, label_positions, labelled_classes
 from augsvc.data.formats.dataset_root import DatasetRoot, name_faults
 from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.format import give_statistics
@@ -62,8 +62,8 @@ class RecordsFormat(ShardedFormat):
             faults = Faults()
             splits = {split: _Records(root, shards, faults) for split, shards in self.find(root).items()}
             names = {label for records in splits.values() for label in records.labels}
-            classes = self.classes or sort_classes(names)
-            if unknown := sorted(names - set(classes)):
+            classes = self.classes or labelled_classes(names)
+            if unknown := sorted(names - {*classes, UNLABELLED}):
                 faults.add(f"labels are {list_names(unknown)}, which `classes` does not have")
             faults.refuse()
             sources: list[Source] = [
@@ -96,9 +96,8 @@ class _Records:
 
     def build(self, classes: tuple[str, ...]) -> ShardedSamples:
         """The samples, with labels by position in `classes`."""
-        positions = {label: position for position, label in enumerate(classes)}
-        labels = np.array([positions[label] for label in self.labels], dtype=np.int64)
-        annotations = Annotations(self._keys, classes, "", labels, notes=describe_numbers(classes))
+        labels, notes = label_positions(self.labels, classes)
+        annotations = Annotations(self._keys, classes, "", labels, notes=notes)
         return ShardedSamples(self._files, np.array(self._places, dtype=np.int64).reshape(-1, 3), annotations)
 
 

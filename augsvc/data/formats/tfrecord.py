@@ -1,15 +1,15 @@
 """TFRecord files of tf.train.Example, read without TensorFlow: the framing, and a walk through the message.
 
-u64 length │ u32 masked CRC-32C of the length │ message │ u32 of the message (not checked: damage shows when an image is decoded)
+u64 length │ u32 masked CRC-32C of the length │ message │ u32 of the message: both are checked
 """
 
 import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from io import BufferedReader
 from typing import Literal, NamedTuple
 
+from augsvc.data.formats.crc32c import crc32c, mask_crc
 from augsvc.data.formats.dataset_root import DatasetRoot
 from augsvc.data.formats.records import MAX_LABEL_BYTES, Record, RecordsFormat, Shard, decode_label
 from augsvc.data.formats.sharded import find_shards
@@ -84,8 +84,11 @@ def walk_records(file: BufferedReader, max_bytes: int) -> Iterator[tuple[int, by
         if length > max_bytes:
             raise ValueError(f"a record has {length:,} bytes, and at most {max_bytes:,} are allowed (`max_file_bytes`)")
         data = file.read(length)
-        if len(data) < length or len(file.read(4)) < 4:
+        checksum = file.read(4)
+        if len(data) < length or len(checksum) < 4:
             raise ValueError("it is cut")
+        if mask_crc(crc32c(data)) != int.from_bytes(checksum, "little"):
+            raise ValueError(f"the record at byte {position:,} is damaged: its checksum is another one")
         yield position + 12, data
         position += length + 16
 
@@ -159,27 +162,3 @@ def _label(data: bytes, span: tuple[int, int]) -> str:
     if stop != end:
         raise ValueError("the label must be one integer or one text")
     return str(number - (1 << 64) if number >> 63 else number)
-
-
-@cache
-def _crc_table() -> tuple[int, ...]:
-    """Of CRC-32C (Castagnoli), reflected."""
-    table = []
-    for value in range(256):
-        for _ in range(8):
-            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
-        table.append(value)
-    return tuple(table)
-
-
-def crc32c(data: bytes) -> int:
-    """CRC-32C of a few bytes."""
-    table, crc = _crc_table(), 0xFFFFFFFF
-    for byte in data:
-        crc = crc >> 8 ^ table[(crc ^ byte) & 0xFF]
-    return crc ^ 0xFFFFFFFF
-
-
-def mask_crc(crc: int) -> int:
-    """As TFRecord stores it: rotated by 15 bits, plus a constant."""
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF

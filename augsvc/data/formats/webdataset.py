@@ -13,7 +13,7 @@ import numpy as np
 
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.annotations import Annotations
-from augsvc.data.formats.class_order import describe_numbers, sort_classes
+from augsvc.data.formats.class_order import UNLABELLED, label_positions, labelled_classes
 from augsvc.data.formats.dataset_root import DatasetRoot, is_text, name_faults
 from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.format import give_statistics
@@ -47,8 +47,8 @@ class WebDatasetSettings(ShardedFormat):
             found = find_shards(root, {".tar"}, packed_cure(root))
             shards = {split: Shards(root, files, self, faults) for split, files in found.items()}
             names = {label for read in shards.values() for label in read.labels}
-            classes = self.classes or sort_classes(names)
-            if unknown := sorted(names - set(classes)):
+            classes = self.classes or labelled_classes(names)
+            if unknown := sorted(names - {*classes, UNLABELLED}):
                 faults.add(f"labels are {list_names(unknown)}, which `classes` does not have")
             faults.refuse()
             sources: list[Source] = [
@@ -78,10 +78,9 @@ class Shards:
 
     def build(self, classes: tuple[str, ...]) -> ShardedSamples:
         """The samples, with labels by position in `classes`."""
-        positions = {label: position for position, label in enumerate(classes)}
-        labels = np.array([positions[label] for label in self.labels], dtype=np.int64)
+        labels, notes = label_positions(self.labels, classes)
         without = f"{self.without_image:,} keys of the shards have no image and are left out"
-        notes = (*([without] if self.without_image else []), *describe_numbers(classes))
+        notes = (*([without] if self.without_image else []), *notes)
         annotations = Annotations(self.keys, classes, "", labels, notes=notes)
         return ShardedSamples(self.files, np.array(self._places, dtype=np.int64).reshape(-1, 3), annotations)
 
