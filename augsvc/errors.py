@@ -91,7 +91,7 @@ class SpecTooLarge(SpecInvalid):
 
 
 class PlanTooCostly(SpecInvalid):
-    """A sample is estimated to take more than max_sample_s."""
+    """A sample is estimated to take more than max_sample_s, or more than the memory budget."""
 
     code = "plan_too_costly"
 

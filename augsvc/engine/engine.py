@@ -18,7 +18,7 @@ from augsvc.cpus import cores
 from augsvc.data.catalog import Catalog, Replacement
 from augsvc.data.source import Source
 from augsvc.engine.limits import Limits
-from augsvc.engine.memory_budget import BATCHES, Chunks, Lease, MemoryBudget
+from augsvc.engine.memory_budget import Chunks, Lease, MemoryBudget
 from augsvc.engine.opening import OpenStreams
 from augsvc.engine.work import READING, Queues, Work
 from augsvc.errors import AugsvcError, Cancelled, NotAvailable, Starting, StreamMismatch
@@ -57,7 +57,7 @@ class Engine:
         self.selftest = SelfTest(executor, operations, self._check_stopping)
         self.arithmetic: Future[str | None] | None = None  # the whole id; None if something fails its self-test
         free_chunk_bytes = READING.total * SOURCE_BYTES  # which cli/memory.py leaves to the process
-        self._budget = MemoryBudget(BATCHES * limits.max_batch_bytes, free_chunk_bytes=free_chunk_bytes)
+        self._budget = MemoryBudget(limits.budget_bytes, free_chunk_bytes=free_chunk_bytes)
         self._streams = OpenStreams(catalog, executor, self.selftest, limits)
         self._queues = Queues(charge, self._stopping, Chunks(self._budget, SOURCE_BYTES))
         self._testing = ThreadPoolExecutor(1, thread_name_prefix="selftest")

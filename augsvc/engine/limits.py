@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from augsvc.engine.memory_budget import BATCHES
 from augsvc.errors import BatchTooLarge, PlanTooCostly
 from augsvc.executors.protocol import Executor
 from augsvc.planning.cost import sample_seconds
@@ -19,6 +20,20 @@ class Limits:
     max_batch_bytes: int
     max_sample_s: float = 10.0
     max_batch_s: float = 60.0
+
+    @property
+    def budget_bytes(self) -> int:
+        """The memory budget."""
+        return BATCHES * self.max_batch_bytes
+
+    def require_sample_bytes(self, n_bytes: int) -> None:
+        """Raises PlanTooCostly if rendering one sample takes more than the memory budget."""
+        if n_bytes > self.budget_bytes:
+            raise PlanTooCostly(
+                f"rendering one sample of this pipeline takes an estimated {n_bytes:,} bytes, and the server's memory budget "
+                f"is {self.budget_bytes:,} ({BATCHES} × max_batch_bytes); reduce the size, or raise max_batch_bytes",
+                field="pipeline",
+            )
 
     def sample_seconds(self, plan: Passes, executor: Executor, labels: int = 0, views: int = 1) -> float:
         """The estimate for all views of one sample with `labels` boxes and keypoints.
@@ -51,6 +66,7 @@ class Limits:
             PlanTooCostly, BatchTooLarge.
         """
         seconds = self.sample_seconds(pushed.renderer.plan, executor, pushed.labels)
+        self.require_sample_bytes(pushed.renderer.working_bytes(1))
         self.require_seconds(pushed.samples, seconds, executor, field="image")
         if pushed.size > self.max_batch_bytes:
             raise BatchTooLarge(

@@ -1,16 +1,28 @@
 """The memory budget: how many bytes of batches may be in flight, and how they are divided among jobs."""
 
+import math
 import threading
 import time
 import weakref
 from collections import Counter, deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 from augsvc.arrays import U8
 from augsvc.errors import Overloaded, TooMuchAtOnce
 
 BATCHES = 4  # of the largest size, that the budget of a server holds
 RESERVED_S = 5.0  # for how long a refused job's bytes stay reserved: clients retry after 1 to 1.25 s
+MAX_WAIT_S = 10.0  # for how long other jobs may keep one from the bytes that it was refused
+
+
+class _Wish(NamedTuple):
+    """What a job was refused."""
+
+    until: float  # when it is forgotten, unless the job asks again
+    n_bytes: int
+    working: int
+    since: float  # when it was refused first
 
 
 class Lease:
@@ -42,7 +54,8 @@ class MemoryBudget:
     A job alone may hold three quarters; the rest is kept for the next job, however slow this one's readers are. As soon as
     another job requests bytes (and for RESERVED_S after it was refused), each is limited to an equal share, and bytes
     that a job without any has requested are withheld from jobs that hold some: freed bytes go to the job with the fewest.
-    One batch of any size is admitted if nothing else is in flight.
+    One batch of any size is admitted if nothing else is in flight. Jobs that take turns would always have something there: for a
+    job that has waited MAX_WAIT_S the others wait until it has its bytes, the one that has waited longest first.
 
     Bytes of no job count too: chunks of decoded samples, and what rendering takes, of all requests the most, since one is
     rendered at a time. For the bytes that a job requests they withhold a quarter at most.
@@ -54,8 +67,7 @@ class MemoryBudget:
         self._chunk_bytes, self._free_chunk_bytes = 0, free_chunk_bytes
         self._working: Counter[int] = Counter()  # bytes that rendering takes → leases
         self._held: dict[str, int] = {}
-        # job → (until when, how many bytes, what rendering takes)
-        self._reserved: dict[str, tuple[float, int, int]] = {}
+        self._reserved: dict[str, _Wish] = {}
         self._rendered: deque[Lease] = deque()  # of which `working` is not yet subtracted
         self._released: deque[Lease] = deque()  # not yet subtracted
         self._lock = threading.Lock()
@@ -79,15 +91,18 @@ class MemoryBudget:
         with self._lock:
             self._subtract_released()
             now = self._clock()
-            self._reserved = {name: wish for name, wish in self._reserved.items() if wish[0] > now and name != job}
+            former = self._reserved.get(job)
+            since = now if former is None or former.until <= now else former.since
+            self._reserved = {name: wish for name, wish in self._reserved.items() if wish.until > now and name != job}
             own, total = self._held.get(job, 0) - beside, self._total - beside
             share = self._n_bytes // len({job, *self._held, *self._reserved})
             if own and (own + n_bytes > share < self._n_bytes or self._crowds_out(total + n_bytes, working)):
                 raise TooMuchAtOnce("this job is at its in-flight limit; retry shortly")
             if own and own + n_bytes > self._n_bytes - self._n_bytes // 4:
                 raise Overloaded("the server's memory budget is exhausted; retry shortly")
-            if total and total + n_bytes + self._withheld(working) > self._n_bytes:
-                self._reserved[job] = (now + RESERVED_S, min(n_bytes, self._n_bytes), working)
+            is_full = total and total + n_bytes + self._withheld(working) > self._n_bytes
+            if is_full or self._crowds_out(total + n_bytes, working, min(since, now - MAX_WAIT_S)):
+                self._reserved[job] = _Wish(now + RESERVED_S, min(n_bytes, self._n_bytes), working, since)
                 raise Overloaded("the server's memory budget is exhausted; retry shortly")
             self._held[job] = own + beside + n_bytes
             self._total += n_bytes
@@ -125,11 +140,11 @@ class MemoryBudget:
         """Returns what rendering takes of a lease; it takes no lock either."""
         self._rendered.append(lease)
 
-    def _crowds_out(self, total: int, working: int) -> bool:
-        """Whether a job without any bytes, which was refused some, would not get them beside these."""
+    def _crowds_out(self, total: int, working: int, before: float = math.inf) -> bool:
+        """Whether a job without any bytes, which was refused some and has waited since `before`, would not get them then."""
         return any(
-            total + n_bytes + self._withheld(max(working, other)) > self._n_bytes
-            for name, (_, n_bytes, other) in self._reserved.items()
+            wish.since < before and total + wish.n_bytes + self._withheld(max(working, wish.working)) > self._n_bytes
+            for name, wish in self._reserved.items()
             if name not in self._held
         )
 

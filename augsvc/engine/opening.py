@@ -141,6 +141,7 @@ class OpenStreams:
     def _build(self, spec: StreamSpec, source: Source, wait: bool) -> Stream:
         stream = Stream.open(spec, source, self._executor, self._subsets)
         self._limits.sample_seconds(stream.plan, self._executor, views=spec.views)
+        self._limits.require_sample_bytes(stream.renderer.working_bytes(1))
         return stream.with_arithmetic(self._selftest.arithmetic(stream, wait))
 
     def _touch(self, stream_id: str) -> Stream | None:

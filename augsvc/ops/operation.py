@@ -179,6 +179,12 @@ class Draw:
         values = mark.law.values(low, high, self.words[name].reshape(-1, mark.count, mark.law.words))
         return values[:, 0] if mark.count == 1 else values
 
+    def choose(self, name: str, values: Sequence[float]) -> F64:
+        """One of `values` for each value of a parameter on [0, 1], all equally likely: (N,) or (N, count)."""
+        index = np.minimum(np.floor(self.value(name) * len(values)), len(values) - 1).astype(np.int64)
+        chosen: F64 = np.array(values, np.float64)[index]
+        return chosen
+
     def columns(self, name: str) -> F64:
         """The values (N, count) of a parameter that draws more than one, also where it is fixed."""
         values = self.value(name)
@@ -211,6 +217,10 @@ class Step(BaseModel, ABC):
     def always(self) -> bool:
         """Whether it applies to every sample, in every epoch and view."""
         return self.p == 1.0 and self.views is None and self.epochs is None
+
+    def shown(self, draw: "Draw", name: str) -> F64:
+        """The values of a parameter in receipts: those that take effect, where they are not those drawn."""
+        return draw.value(name)
 
     @property
     def needs_fitted(self) -> bool:

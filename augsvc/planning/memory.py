@@ -4,7 +4,7 @@ Measured as the growth of the process at 4096 x 4096 x 3, rounded up.
 """
 
 from augsvc.ops.kinds.composition import Branches, Collage
-from augsvc.ops.kinds.image import Move, Warp
+from augsvc.ops.kinds.image import TABLE_ENTRIES, Move, Tone, Warp
 from augsvc.ops.kinds.mix import Mix
 from augsvc.ops.kinds.opaque import Opaque
 from augsvc.planning.image_plan import Plan
@@ -12,6 +12,18 @@ from augsvc.planning.image_plan import Plan
 _VALUE_BYTES = 2.0  # of an element between passes
 _REFERENCE_BYTES = 28.0  # of an element of `kornia`: float32 images, before and after each step
 _COLLAGE_ELEMENTS = 6.0  # of a collage, which has four times the canvas's, and of a tile
+_ENTRY_BYTES = 20.0  # of a table as a float, an integer and in the kernels' array
+
+
+def table_bytes(plan: Plan) -> float:
+    """Bytes of one sample's tables, which are lowered for a whole batch: of 64 tones 1.3 MB.
+
+    Those that depend on the incoming pixels, one for each channel, open a pass, and are gone when the next one begins.
+    """
+    curves = [op for op in plan.operations if isinstance(op, Tone) and type(op).table is not Tone.table]
+    fixed = sum(not operation.statistics for operation in curves)
+    tables = max(fixed, plan.canvas.channels) if fixed < len(curves) else fixed
+    return _ENTRY_BYTES * TABLE_ENTRIES * tables
 
 
 def composition_bytes(plan: Plan, pixel_bytes: int) -> float:

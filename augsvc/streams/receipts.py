@@ -41,5 +41,5 @@ def _describe(leaf: Node[Operation], draw: Draw) -> dict[str, object]:
         "op": leaf.step.op,
         "id": leaf.id,
         "selected": bool(draw.selected[0]),
-        "draws": {name: np.round(draw.value(name)[0], 12).tolist() for name in draw.names},
+        "draws": {name: np.round(leaf.step.shown(draw, name)[0], 12).tolist() for name in draw.names},
     }

@@ -16,7 +16,7 @@ from augsvc.arrays import I64, Arrays, Pixels, Sample, ranges
 from augsvc.executors.protocol import Executor, run_ranges
 from augsvc.numerics.rng import Address
 from augsvc.planning.image_plan import Plan
-from augsvc.planning.memory import composition_bytes, pass_bytes
+from augsvc.planning.memory import composition_bytes, pass_bytes, table_bytes
 from augsvc.planning.spec import Output
 from augsvc.streams.compositions import Composer
 from augsvc.streams.drawn_images import DrawnImages
@@ -79,7 +79,7 @@ class ImageRenderer:
     def _sample_bytes(self) -> float:
         """Host memory of one sample beside the batch."""
         canvas = self.plan.canvas
-        n_bytes = composition_bytes(self.plan, 2 if self.is_deep else 1)
+        n_bytes = composition_bytes(self.plan, 2 if self.is_deep else 1) + table_bytes(self.plan)
         if self.plan.compositions:
             n_bytes += sum(spec.row_bytes for spec in self.tensors.values())  # a copy of the rows of a group
         if self.output.dtype != "uint8" or self.is_deep:

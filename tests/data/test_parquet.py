@@ -216,7 +216,9 @@ def test_the_sizes_of_pages_are_those_of_their_headers(tmp_path):
 
 def test_compressed_feather_files_are_read(tmp_path):
     content = table([0, 1, 2, 1, 0])
-    with pa.ipc.new_file(tmp_path / "a.arrow", content.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as out:
+    with pa.ipc.new_file(
+        tmp_path / "a.arrow", content.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")
+    ) as out:
         out.write_table(content, max_chunksize=2)
     (source,) = opened(tmp_path)
     assert source.labels().tolist() == [0, 1, 2, 1, 0] and (source.read(4).image == noise_image(4)).all()

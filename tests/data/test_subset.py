@@ -8,7 +8,7 @@ import pytest
 
 from augsvc.data import subset
 from augsvc.data.catalog import open_catalog
-from augsvc.data.source import Source
+from augsvc.data.source import Source, SourceInfo
 from augsvc.data.subset import Subset, Subsets, subset_members
 from augsvc.errors import SpecInvalid
 from augsvc.planning.spec import validate_spec
@@ -62,6 +62,38 @@ def test_a_subset_of_more_than_there_is_is_refused():
     with pytest.raises(SpecInvalid, match="samples") as caught:
         opened(Subsets(), per_class=10**6)
     assert caught.value.field == "subset.per_class"
+
+
+class Named(Source):
+    """Samples with these names and classes."""
+
+    def __init__(self, labels):
+        self._labels = dict(sorted(labels.items()))
+        self.info = SourceInfo("named", "", ("a", "b", "c"), 3, None)
+
+    def __len__(self):
+        return len(self._labels)
+
+    def read(self, index):
+        raise NotImplementedError
+
+    def labels(self):
+        return np.array([*self._labels.values()])
+
+    def describe(self, index):
+        return [*self._labels][index]
+
+
+def test_a_sample_more_moves_few_others_to_another_fold():
+    def folds(labels):
+        source = Named(labels)
+        members = [subset_members(source, Subset(fold=(k, 5))) for k in range(5)]
+        return {source.describe(index): k for k in range(5) for index in members[k]}
+
+    labels = {f"{k:03d}": k % 3 for k in range(300)}
+    before, after = folds(labels), folds({**labels, "000a": 1, "150a": 0})
+    moved = [name for name, fold in before.items() if after[name] != fold]
+    assert len(moved) <= 2 * 4 * 3  # of each class as many as there are bounds between folds, for each sample more
 
 
 def test_folds_are_disjoint_stratified_and_independent_of_filters():

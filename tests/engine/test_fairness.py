@@ -4,6 +4,7 @@ import gc
 import threading
 import weakref
 from concurrent.futures import CancelledError, wait
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augsvc.engine.fair_queue import FairQueue, Heartbeat
-from augsvc.engine.memory_budget import RESERVED_S, Chunks, MemoryBudget
+from augsvc.engine.memory_budget import MAX_WAIT_S, RESERVED_S, Chunks, MemoryBudget
 from augsvc.errors import Cancelled, EngineLost, Overloaded, TooMuchAtOnce
 
 
@@ -297,6 +298,29 @@ def test_a_job_that_takes_much_to_render_is_admitted_beside_one_that_always_has_
         except Overloaded:
             light.pop(0).release()
     pytest.fail("it starves")
+
+
+@pytest.mark.parametrize("n_bytes", [80, 100, 1000])
+def test_a_job_that_needs_the_whole_budget_is_served_beside_jobs_that_take_turns(n_bytes):
+    """None of them holds anything when it asks, and one of the others always did."""
+    clock = Clock()
+    budget, held = MemoryBudget(100, clock), None
+    for step in range(300):
+        clock.now += 0.1
+        try:
+            following = budget.lease("ab"[step % 2], 10)
+        except Overloaded:
+            following = None
+        if held is not None:
+            held.release()
+        held = following
+        with suppress(Overloaded):
+            budget.lease("large", n_bytes).release()
+            assert clock.now < MAX_WAIT_S + 1
+            break
+    else:
+        pytest.fail("it starves")
+    budget.lease("a", 10)  # afterwards the others are served again
 
 
 def test_chunks_beyond_the_free_ones_count():

@@ -20,6 +20,8 @@ from augsvc.data.catalog import Catalog, open_catalog
 from augsvc.engine import engine as engine_module
 from augsvc.engine.engine import Engine
 from augsvc.engine.limits import Limits
+from augsvc.engine.opening import OpenStreams
+from augsvc.errors import PlanTooCostly
 from augsvc.http.routes.frames import FramesResponse, frame_sizes
 from augsvc.ops.registry import registry
 from augsvc.planning.spec import validate_spec
@@ -171,6 +173,29 @@ def test_what_rendering_takes(engine, measure, op, size, dtype, monkeypatch):
     peak = max(peak, grown(lambda: engine.produce(stream, Range(0, 0, 2, 0))))
     assert peak <= counted + (8 << 20)
     assert counted <= 6 * peak + (8 << 20), "nor far too much"
+
+
+@pytest.mark.parametrize("op", ["gamma", "equalize"])
+def test_tables_of_tones(engine, measure, op, monkeypatch):
+    """64 of them took 342 MB of a batch on 32 threads."""
+    monkeypatch.setattr(render_image, "_USUAL_BYTES", 0)
+    stream = run([{"op": op, "p": 1.0}] * 16, [np.zeros((8, 8, 3), np.uint8)] * 300, size=[8, 8]).stream
+    peak, counted = measure(lambda: engine.produce(stream, Range(0, 0, 300, 0)))
+    assert peak <= counted + (8 << 20)
+    assert counted <= 6 * peak, "nor far too much"
+
+
+def test_a_sample_that_takes_more_than_the_budget_is_refused(engine, monkeypatch):
+    """It was rendered alone, in any memory."""
+    limits = Limits(8 << 20, max_sample_s=60.0)
+    spec = validate_spec({"dataset": "digits/train", "size": [2048, 2048], "pipeline": [{"op": "downsample"}]})
+    streams = OpenStreams(engine.catalog, engine.executor, engine.selftest, limits)
+    with pytest.raises(PlanTooCostly, match=r"one sample .* estimated [0-9,]+ bytes.* budget is 33,554,432"):
+        streams.open(spec, wait=True)
+    monkeypatch.setattr(engine, "limits", limits)
+    arrays = {"index": np.arange(1), "image": np.zeros((1, 1024, 1024, 3), np.uint8)}
+    with pytest.raises(PlanTooCostly):
+        engine.push({"pipeline": [{"op": "downsample"}]}, arrays)
 
 
 @pytest.mark.parametrize("kind", ["batch", "preview", "push"])

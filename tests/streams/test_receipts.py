@@ -8,11 +8,15 @@ from rich.console import Console
 
 from augsvc.arrays import Sample
 from augsvc.cli.inspect import print_receipt
+from augsvc.data.catalog import open_catalog
+from augsvc.data.subset import Subsets
 from augsvc.errors import Undecodable
 from augsvc.numerics.rng import Address
 from augsvc.ops.chain import Chain
 from augsvc.ops.tree import Tree
-from tests.harness import ListSource, over, run
+from augsvc.planning.spec import validate_spec
+from augsvc.streams.stream import Stream
+from tests.harness import ListSource, executor, over, run
 
 IMAGES = [np.full((8, 8, 3), 10 * row, np.uint8) for row in range(12)]
 
@@ -67,3 +71,13 @@ def test_the_branches_of_aug_mix_are_in_receipts():
         selected += sum(entry["selected"] for entry in branch)
     assert selected >= 3
     print_receipt(stream, 0, 0, 0, Console(file=StringIO()))
+
+
+def test_of_choices_the_receipt_names_the_chosen_one():
+    stream = run([{"op": "shortest_side", "pixels": [5, 7]}], IMAGES, size=[8, 8]).stream
+    sides = {stream.receipt(0, position, 0)["operations"][0]["draws"]["choice"] for position in range(12)}
+    assert sides == {5, 7}
+    spec = validate_spec({"dataset": "tones/train", "pipeline": [{"op": "speed", "choices": 3}]})
+    sound = Stream.open(spec, open_catalog({}, 0).get("tones/train"), executor(), Subsets())
+    speeds = {sound.receipt(0, position, 0)["operations"][0]["draws"]["speed"] for position in range(20)}
+    assert speeds == {0.9, 1.0, 1.1}

@@ -71,10 +71,7 @@ def _append_zeros(remainders: U32, level: int) -> U32:
 def _tables(level: int) -> tuple[U32, U32]:
     """For the lower and the upper 16 bits of a remainder what `_append_zeros` makes of them: 512 KiB."""
     bits = np.uint32(1) << np.arange(32, dtype=np.uint32)
-    if level:
-        bits = _append_zeros(_append_zeros(bits, level - 1), level - 1)
-    else:
-        bits = _shift_bits(bits, 8 * _WORD)
+    bits = _append_zeros(_append_zeros(bits, level - 1), level - 1) if level else _shift_bits(bits, 8 * _WORD)
     tables = np.zeros((2, 1 << 16), np.uint32)
     for bit in range(16):
         tables[:, 1 << bit : 2 << bit] = tables[:, : 1 << bit] ^ bits[[bit, 16 + bit], None]

@@ -12,7 +12,13 @@ import numpy.typing as npt
 from augsvc.arrays import I64
 from augsvc.data.columns import Column, Scalar
 from augsvc.data.formats.annotations import Annotations
-from augsvc.data.formats.class_order import UNLABELLED, describe_numbers, label_positions, labelled_classes, sort_classes
+from augsvc.data.formats.class_order import (
+    UNLABELLED,
+    describe_numbers,
+    label_positions,
+    labelled_classes,
+    sort_classes,
+)
 from augsvc.data.formats.manifest_rows import Row
 from augsvc.data.source import LabelKind
 from augsvc_client.text import printable

@@ -30,3 +30,7 @@ class Speed(SoundSpeed):
             return speed
         chosen = np.minimum(np.floor((speed - low) / (high - low) * self.choices), self.choices - 1)
         return low + (high - low) * (chosen / (self.choices - 1))
+
+    def shown(self, draw: Draw, name: str) -> F64:
+        """The chosen speed, not the place in the range that chose it."""
+        return self.factor(draw) if name == "speed" else super().shown(draw, name)

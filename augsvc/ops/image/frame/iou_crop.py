@@ -44,6 +44,10 @@ class IouCrop(Resampled, Frame):
             raise ValueError("has an empty range in ratio: its low end is above its high end")
         return self
 
+    def shown(self, draw: Draw, name: str) -> F64:
+        """The chosen overlaps."""
+        return draw.choose(name, self.overlaps) if name == "choice" else super().shown(draw, name)
+
     def matrix(self, draw: Draw, sources: Sources, canvas: Canvas) -> F64:
         """For an overlap (intersection over union) of 1 or more the whole source; else the first crop that is good.
 
@@ -51,8 +55,7 @@ class IouCrop(Resampled, Frame):
         centre inside and overlaps one of those boxes by the minimum. If none of 40 is, the next minimum is tried; after three
         the whole source is taken (torchvision goes on).
         """
-        index = np.minimum(draw.value("choice") * len(self.overlaps), len(self.overlaps) - 1).astype(np.int64)
-        minimum, sizes = np.array(self.overlaps)[index], sources.sizes.astype(np.float64)
+        minimum, sizes = draw.choose("choice", self.overlaps), sources.sizes.astype(np.float64)
         fractions, place = (draw.value(name).reshape(-1, _CROPS, 2) for name in ("scale", "place"))
         crop = np.floor(sizes[:, None] * fractions)
         corner = np.floor((sizes[:, None] - crop) * place)

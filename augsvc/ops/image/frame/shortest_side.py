@@ -23,14 +23,17 @@ class ShortestSide(Resampled, PaddedFrame):
     longest: Pixels = 1333
     choice: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0)] = (0.0, 1.0)
 
+    def shown(self, draw: Draw, name: str) -> F64:
+        """The chosen side in pixels."""
+        return draw.choose(name, self.pixels) if name == "choice" else super().shown(draw, name)
+
     def matrix(self, draw: Draw, sources: Sources, canvas: Canvas) -> F64:
         """torchvision's RandomShortestSize: all `pixels` are equally likely; sides are rounded down, to at least one.
 
         What is larger than the canvas is cut off: give the stream a `size` of the largest sides.
         """
         sizes = sources.sizes
-        index = np.minimum(np.floor(draw.value("choice") * len(self.pixels)), len(self.pixels) - 1).astype(np.int64)
-        shortest = np.array(self.pixels)[index]
+        shortest = draw.choose("choice", self.pixels)
         factor = np.minimum(shortest / sizes.min(axis=1), self.longest / sizes.max(axis=1))
         # below a whole number by the rounding of a product, a side would lose a pixel
         return scaled(np.maximum(np.floor(sizes * factor[:, None] + 1e-6), 1.0) / sizes, np.zeros(sizes.shape))
