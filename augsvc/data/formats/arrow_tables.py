@@ -96,7 +96,7 @@ def _open_parquet(file: BufferedReader) -> tuple[Any, Any]:
         if sizes.largest > _MAX_PAGE_BYTES:
             raise ValueError(f"a page of it decompresses into more than {_MAX_PAGE_BYTES:,} bytes")
         rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, sizes.largest)))
-        return opened.iter_batches(rows, columns=names, use_threads=False)
+        yield from opened.iter_batches(rows, columns=names, use_threads=False)
 
     return opened.schema_arrow, batches
 

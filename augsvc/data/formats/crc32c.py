@@ -56,7 +56,8 @@ def _byte_table() -> tuple[int, ...]:
 
 def _shift_bits(remainders: U32, n_bits: int) -> U32:
     for _ in range(n_bits):
-        remainders = remainders >> 1 ^ np.where(remainders & 1, np.uint32(_POLYNOMIAL), np.uint32(0))
+        carried = np.where(remainders & np.uint32(1), np.uint32(_POLYNOMIAL), np.uint32(0))
+        remainders = (remainders >> np.uint32(1)) ^ carried
     return remainders
 
 
