@@ -26,6 +26,8 @@ def find_resumed(out: Path | None, path: Path | None, values: Mapping[str, objec
     if path is None and not values:
         return saved
     given = load_recipe(path, {"data.dataset": saved.data.dataset, **values} if path is None else values)
+    if given.training.steps is not None:  # in place of epochs, whose number the run worked out
+        given = given.override({"training.epochs": saved.training.epochs})
     here, there = given.model_dump(mode="json", exclude_unset=True), saved.model_dump(mode="json")
     names = [
         f"{group}.{name} ({there[group][name]} there, {value} here)"
