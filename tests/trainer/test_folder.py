@@ -35,6 +35,10 @@ def steps(folder):
         return json.loads(file.metadata()["augsvc"])["steps"]
 
 
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 @pytest.fixture
 def signalled(monkeypatch):
     """Sends a signal to this process in the given steps of the runs to come."""
@@ -92,6 +96,22 @@ def test_a_run_is_not_overwritten_without_being_asked_to(url, tmp_path):
     assert "holds the checkpoint of a run" in unfinished.output
 
 
+@pytest.mark.parametrize("more", [(), ("--ensemble", 2)], ids=["one", "ensemble"])
+@pytest.mark.parametrize("wrong", ["training.class_weights=[1, 2]", "training.initial_weights=nowhere", None])
+def test_a_new_run_that_cannot_start_leaves_the_earlier_one(url, tmp_path, monkeypatch, more, wrong):
+    assert command("--url", url, "--out", tmp_path, *TINY, *more).exit_code == 0
+    before = contents(tmp_path)
+    if wrong is None:  # from the weights that it would delete
+        monkeypatch.chdir(tmp_path)
+        wrong = f"training.initial_weights={'member-1' if more else '.'}"
+    again = command("--url", url, "--out", tmp_path, *TINY, *more, "--overwrite", "--set", wrong)
+    assert again.exit_code == 2, again.output
+    assert wrong.partition("=")[0] in again.output
+    assert contents(tmp_path) == before
+    assert command("--url", url, "--out", tmp_path, *TINY, "--overwrite").exit_code == 0
+    assert not (tmp_path / "ensemble.json").exists()
+
+
 def test_the_same_command_with_resume_starts_and_continues(url, tmp_path):
     words = ("--url", url, "--out", tmp_path / "out", "--resume")
     nothing = command(*words)
@@ -100,6 +120,11 @@ def test_the_same_command_with_resume_starts_and_continues(url, tmp_path):
     for _ in range(2):
         done = command(*words, *TINY, "--batch-size", 64)
         assert done.exit_code == 0, done.output
+    for _ in range(2):
+        done = command(*words[:-1], "--resume", *TINY, "--out", tmp_path / "steps", "--steps", 3)
+        assert done.exit_code == 0, done.output
+    fewer = command(*words[:-1], "--resume", *TINY[:-2], "--out", tmp_path / "steps", "--epochs", 1)
+    assert "training.epochs (3 there, 1 here)" in " ".join(fewer.output.split())
     other = command(*words, *TINY, "--batch-size", 64, "--lr", 0.5, "--set", "training.ema=0.9")
     assert other.exit_code == 2
     assert "optimiser.lr (0.02 there, 0.5 here); training.ema (None there, 0.9 here)" in " ".join(other.output.split())

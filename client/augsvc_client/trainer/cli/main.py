@@ -63,7 +63,9 @@ def main(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in OUT, or start it if there is none.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete an earlier run in OUT first.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Delete an earlier run in OUT when the new one starts.")
+    ] = False,
 ) -> None:
     """Train and evaluate; write weights, recipe, learning curves, a sample grid, result.json and report.html to OUT."""
     if context.invoked_subcommand is not None:

@@ -6,6 +6,7 @@ Recipe → scale_for_device, resolve_recipe → run or run_ensemble → weights,
 import json
 import shlex
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import mean
 
@@ -15,7 +16,13 @@ from augsvc_client.trainer.distributed import is_main_process
 from augsvc_client.trainer.experiments.ablation import Ablation, add_corrupted_test, run_ablation
 from augsvc_client.trainer.experiments.ensemble import Ensemble, run_ensemble
 from augsvc_client.trainer.experiments.findings import load_findings
-from augsvc_client.trainer.experiments.folder import ENSEMBLE_FILE, delete_run, find_run, member_folder
+from augsvc_client.trainer.experiments.folder import (
+    ENSEMBLE_FILE,
+    check_initial_weights,
+    delete_run,
+    find_run,
+    member_folder,
+)
 from augsvc_client.trainer.experiments.outcome import Outcome
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.run import run
@@ -69,17 +76,24 @@ def _train(url: str, out: Path, requested: Recipe, console: Console, plan: Plan)
     recipe = add_corrupted_test(recipe) if ablate else recipe
     for line in (*notes, device.describe(), *warnings):
         console.print(line, highlight=False)
-    _prepare_folder(out, recipe, plan)
+    begin = None if resume else partial(_prepare_folder, out, recipe, plan)
+    if resume:
+        _prepare_folder(out, recipe, plan)
+    else:
+        check_initial_weights(recipe.training.initial_weights, out)
     with progress_bars(console) as progress:
         if members > 1:
 
             def write_member(member: Outcome, folder: Path) -> None:
                 _write(member, folder, out, members=members)
 
-            ensemble = run_ensemble(recipe, url, progress, members, out=out, resume=resume, done=write_member)
+            ensemble = run_ensemble(
+                recipe, url, progress, members, out=out, resume=resume, done=write_member, begin=begin
+            )
             _finish_ensemble(ensemble, out, console)
             return
-        outcome = run(recipe, url, progress, recipe.data.dataset, out=out, resume=resume, notify=console.print)
+        title = recipe.data.dataset
+        outcome = run(recipe, url, progress, title, out=out, resume=resume, notify=console.print, begin=begin)
         _write(outcome, out, out)  # an ablation may take hours
         ablation = run_ablation(outcome, progress, out, resume=resume) if ablate else None
     if ablation is not None:
@@ -88,7 +102,8 @@ def _train(url: str, out: Path, requested: Recipe, console: Console, plan: Plan)
 
 
 def _prepare_folder(out: Path, recipe: Recipe, plan: Plan) -> None:
-    """Write the recipe, and for an ensemble the file that marks its folder for `--resume`."""
+    """Write the recipe, and for an ensemble the file that marks its folder for `--resume`. A new run
+    deletes the earlier one, and calls this only when it can start."""
     out.mkdir(parents=True, exist_ok=True)
     if not is_main_process():
         return

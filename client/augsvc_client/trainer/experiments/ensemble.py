@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from augsvc_client.trainer.experiments.folder import member_folder
 from augsvc_client.trainer.experiments.outcome import Outcome, nan_to_none
-from augsvc_client.trainer.experiments.run import run
+from augsvc_client.trainer.experiments.run import Begin, run
 from augsvc_client.trainer.recipe import Recipe
 from augsvc_client.trainer.training.evaluate import Predictions, average_predictions
 
@@ -61,18 +61,21 @@ def run_ensemble(
     out: Path | None = None,
     resume: bool = False,
     done: Callable[[Outcome, Path], None] | None = None,
+    begin: Begin | None = None,
 ) -> Ensemble:
     """Train `count` members of a resolved recipe in sequence; checkpoints go to `out`/member-N. Raises as `run`.
 
     All read the versions of the datasets that the first one began with. `done` is called with each member and its folder
-    before the next one starts.
+    before the next one starts, `begin` after the first step of the first one.
     """
     members: list[Outcome] = []
     for i in range(count):
         folder = None if out is None else member_folder(out, i)
         datasets = members[0].datasets if members else {}
         title = f"{recipe.data.dataset} #{i}"
-        members.append(run(recipe.member(i), url, progress, title, out=folder, resume=resume, datasets=datasets))
+        start = None if members else begin
+        outcome = run(recipe.member(i), url, progress, title, out=folder, resume=resume, datasets=datasets, begin=start)
+        members.append(outcome)
         if done is not None and folder is not None:
             done(members[-1], folder)
     return Ensemble(tuple(members))

@@ -4,7 +4,7 @@ OUT → find_run → "a finished run" …;  delete_run;  ensemble_members;  load
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -36,13 +36,29 @@ def find_run(out: Path) -> str:
 
 def delete_run(out: Path) -> None:
     """Delete the files of an earlier run or ensemble, but not the findings of `--sanity`, logs, or other files."""
-    for folder in (out, *out.glob("member-*")):
-        for name in (*_RESULTS, *EXPORTS, CHECKPOINT_FILE, ABLATION_FILE, ENSEMBLE_FILE):
-            (folder / name).unlink(missing_ok=True)
+    for file in _run_files(out):
+        file.unlink(missing_ok=True)
     for folder in out.glob("member-*"):
         (folder / "recipe.yaml").unlink(missing_ok=True)
         if not any(folder.iterdir()):
             folder.rmdir()
+
+
+def check_initial_weights(path: str | None, out: Path) -> None:
+    """Raise ValueError if a new run in this folder would start from weights that it replaces."""
+    if path is None:
+        return
+    file = Path(path) / "model.safetensors" if Path(path).is_dir() else Path(path)
+    if file.resolve() in [own.resolve() for own in _run_files(out)]:
+        raise ValueError(
+            f"training.initial_weights: {file} is of the run that the new one replaces: give another --out"
+        )
+
+
+def _run_files(out: Path) -> Iterator[Path]:
+    for folder in (out, *out.glob("member-*")):
+        for name in (*_RESULTS, *EXPORTS, CHECKPOINT_FILE, ABLATION_FILE, ENSEMBLE_FILE):
+            yield folder / name
 
 
 class MeanNetwork(nn.Module):

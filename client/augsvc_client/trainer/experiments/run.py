@@ -48,6 +48,7 @@ from augsvc_client.trainer.training.tensorboard import log_to_tensorboard
 _GRID_EPOCHS = 6
 
 Notify = Callable[[str], None]
+Begin = Callable[[], None]
 
 
 def run(
@@ -60,12 +61,14 @@ def run(
     resume: bool = False,
     notify: Notify | None = None,
     datasets: Datasets = MappingProxyType({}),
+    begin: Begin | None = None,
 ) -> Outcome:
     """Train a resolved recipe; the run is one line of `progress`, its checkpoints and logs go to `out`, if given.
 
     `resume` continues from the checkpoint in `out`, if there is one, on the versions of the datasets that it began with.
     `datasets`: those of another run, whose versions this one reads too. `notify` gets a line about resuming and one about the
-    run's duration. Raises the client's errors, Diverged, and ValueError for a recipe that does not fit the data.
+    run's duration. `begin` is called after the first step: recipe, data and weights fit by then. Raises the client's errors,
+    Diverged, and ValueError for a recipe that does not fit the data.
     """
     with ExitStack() as stack:
         if resume and out is not None:
@@ -93,7 +96,10 @@ def run(
         if resume and out is not None:
             _resume(state, out, notify)
         evaluator = _Evaluator(state, statistics_loader, tests)
-        show_progress(_instrument(train(state, evaluator.scores), state, out, notify), progress, title)
+        events = train(state, evaluator.scores)
+        if begin is not None:
+            events = _announce(events, begin, out)
+        show_progress(_instrument(events, state, out, notify), progress, title)
         return _summarise(state, evaluator, inputs, classes, url)
 
 
@@ -202,6 +208,16 @@ def _resume(state: TrainingState, out: Path, notify: Notify | None) -> None:
     if notify is not None:
         progress = f"continues after step {state.learner.steps}" if has_checkpoint else "no checkpoint yet, starts over"
         notify(f"{out}: {progress}")
+
+
+def _announce(events: Iterator[Step | Epoch], begin: Begin, out: Path | None) -> Iterator[Step | Epoch]:
+    """The events, with a call before the first one is passed on."""
+    for event in islice(events, 1):
+        begin()
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)  # of an earlier ensemble's member, and empty without its files
+        yield event
+    yield from events
 
 
 def _instrument(
