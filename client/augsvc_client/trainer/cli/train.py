@@ -25,7 +25,7 @@ from augsvc_client.trainer.experiments.folder import (
 )
 from augsvc_client.trainer.experiments.outcome import Outcome
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
-from augsvc_client.trainer.experiments.run import run
+from augsvc_client.trainer.experiments.run import Start, run
 from augsvc_client.trainer.export.card import Card, save_model
 from augsvc_client.trainer.files import write_file
 from augsvc_client.trainer.recipe import Recipe
@@ -93,7 +93,9 @@ def _train(url: str, out: Path, requested: Recipe, console: Console, plan: Plan)
             _finish_ensemble(ensemble, out, console)
             return
         title = recipe.data.dataset
-        outcome = run(recipe, url, progress, title, out=out, resume=resume, notify=console.print, begin=begin)
+        outcome = run(
+            recipe, url, progress, title, out=out, resume=resume, notify=console.print, start=Start(begin=begin)
+        )
         _write(outcome, out, out)  # an ablation may take hours
         ablation = run_ablation(outcome, progress, out, resume=resume) if ablate else None
     if ablation is not None:

@@ -20,7 +20,7 @@ from rich.progress import Progress
 from augsvc_client.trainer.distributed import is_main_process
 from augsvc_client.trainer.experiments.interval import MeanInterval
 from augsvc_client.trainer.experiments.outcome import Outcome, nan_to_none
-from augsvc_client.trainer.experiments.run import run
+from augsvc_client.trainer.experiments.run import Start, run
 from augsvc_client.trainer.files import read_file, write_file
 from augsvc_client.trainer.recipe import Recipe
 from augsvc_client.trainer.training.device import format_duration
@@ -124,7 +124,7 @@ def run_ablation(first: Outcome, progress: Progress, out: Path, *, resume: bool 
     started_s = perf_counter()
     for number, (seed, name) in enumerate(missing, 1):
         varied = _vary(recipe, variants[name], seed)
-        outcome = run(varied, first.url, progress, f"{name} #{seed}", datasets=first.datasets)
+        outcome = run(varied, first.url, progress, f"{name} #{seed}", start=Start(first.datasets))
         scores[name].append(_scores(outcome))
         progress.update(progress.tasks[-1].id, visible=False)  # thirty bars would fill the screen
         if is_main_process():

@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from augsvc_client.trainer.experiments.folder import member_folder
 from augsvc_client.trainer.experiments.outcome import Outcome, nan_to_none
-from augsvc_client.trainer.experiments.run import Begin, run
+from augsvc_client.trainer.experiments.run import Begin, Start, run
 from augsvc_client.trainer.recipe import Recipe
 from augsvc_client.trainer.training.evaluate import Predictions, average_predictions
 
@@ -71,11 +71,9 @@ def run_ensemble(
     members: list[Outcome] = []
     for i in range(count):
         folder = None if out is None else member_folder(out, i)
-        datasets = members[0].datasets if members else {}
         title = f"{recipe.data.dataset} #{i}"
-        start = None if members else begin
-        outcome = run(recipe.member(i), url, progress, title, out=folder, resume=resume, datasets=datasets, begin=start)
-        members.append(outcome)
+        start = Start(members[0].datasets) if members else Start(begin=begin)
+        members.append(run(recipe.member(i), url, progress, title, out=folder, resume=resume, start=start))
         if done is not None and folder is not None:
             done(members[-1], folder)
     return Ensemble(tuple(members))

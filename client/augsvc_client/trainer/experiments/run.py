@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 from rich.progress import Progress
 from torch import nn
@@ -51,6 +52,15 @@ Notify = Callable[[str], None]
 Begin = Callable[[], None]
 
 
+class Start(NamedTuple):
+    """How a run starts: on the versions of another run's datasets, and with a call after its first step, by when recipe, data
+    and weights fit.
+    """
+
+    datasets: Datasets = MappingProxyType({})
+    begin: Begin | None = None
+
+
 def run(
     recipe: Recipe,
     url: str,
@@ -60,17 +70,16 @@ def run(
     out: Path | None = None,
     resume: bool = False,
     notify: Notify | None = None,
-    datasets: Datasets = MappingProxyType({}),
-    begin: Begin | None = None,
+    start: Start = Start(),
 ) -> Outcome:
     """Train a resolved recipe; the run is one line of `progress`, its checkpoints and logs go to `out`, if given.
 
     `resume` continues from the checkpoint in `out`, if there is one, on the versions of the datasets that it began with.
-    `datasets`: those of another run, whose versions this one reads too. `notify` gets a line about resuming and one about the
-    run's duration. `begin` is called after the first step: recipe, data and weights fit by then. Raises the client's errors,
-    Diverged, and ValueError for a recipe that does not fit the data.
+    `notify` gets a line about resuming and one about the run's duration. Raises the client's errors, Diverged, and ValueError
+    for a recipe that does not fit the data.
     """
     with ExitStack() as stack:
+        datasets = start.datasets
         if resume and out is not None:
             datasets = {**datasets, **read_datasets(out)}
         versions = versions_of(datasets)
@@ -97,8 +106,8 @@ def run(
             _resume(state, out, notify)
         evaluator = _Evaluator(state, statistics_loader, tests)
         events = train(state, evaluator.scores)
-        if begin is not None:
-            events = _announce(events, begin, out)
+        if start.begin is not None:
+            events = _announce(events, start.begin, out)
         show_progress(_instrument(events, state, out, notify), progress, title)
         return _summarise(state, evaluator, inputs, classes, url)
 
