@@ -61,6 +61,9 @@ class Start(NamedTuple):
     begin: Begin | None = None
 
 
+_ALONE = Start()
+
+
 def run(
     recipe: Recipe,
     url: str,
@@ -70,7 +73,7 @@ def run(
     out: Path | None = None,
     resume: bool = False,
     notify: Notify | None = None,
-    start: Start = Start(),
+    start: Start = _ALONE,
 ) -> Outcome:
     """Train a resolved recipe; the run is one line of `progress`, its checkpoints and logs go to `out`, if given.
 
