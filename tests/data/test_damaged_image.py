@@ -182,3 +182,15 @@ def test_sixteen_bits_are_warned_about_once(tmp_path, caplog):
     folder.read(1)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "16 bits" in caplog.text and "photos" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["baseline", "progressive", "grey"])
+@pytest.mark.parametrize(("padding", "most"), [(0, 1), (4, 2), (4000, 2)])
+def test_a_damaged_file_is_decoded_once_for_its_verdict(name, padding, most, monkeypatch):
+    """Twice where zeros may be all that is left over; with zeros before the end it was decoded four times."""
+    data = FILES[name]
+    middle = scan(data) + (len(data) - scan(data)) // 2
+    data = data[:middle] + np.random.default_rng(1).bytes(16) + data[middle + 16 : -2] + bytes(padding) + data[-2:]
+    decode, calls = simplejpeg.decode_jpeg, []
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", lambda *args, **options: calls.append(0) or decode(*args, **options))
+    assert undecodable(data) and len(calls) <= most

@@ -116,7 +116,7 @@ def _read(data: bytes, max_pixels: int, strict: bool) -> tuple[Numbers, int]:
 def _read_bytes(data: bytes, max_pixels: int, strict: bool) -> tuple[StrippedImage, U8]:
     """The stripped file, and its pixels (H, W, 1 or 3) as they are stored, of 16 bits the upper ones."""
     library, file = _strip(data, max_pixels)
-    if (pixels := read_whole_jpeg(file)) is None:
+    if (pixels := read_whole_jpeg(file, strict)) is None:
         if strict:
             require_undamaged(file)
         with library(io.BytesIO(file.data)) as image:

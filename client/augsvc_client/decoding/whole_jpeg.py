@@ -4,7 +4,9 @@ One decode gives the pixels and the verdict on damage: 0.73 ms of CPU at 500 × 
 megapixels, where Pillow's pixels and a separate check took 1.68, 5.2 and 121 ms.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,21 +17,29 @@ from augsvc_client.decoding.containers.stripped_image import DAMAGED, StrippedIm
 from augsvc_client.decoding.errors import Undecodable
 
 U8 = npt.NDArray[np.uint8]
+T = TypeVar("T")
 
 _EOI = b"\xff\xd9"
+_CORRUPT = (
+    "Corrupt JPEG data"  # how libjpeg's warnings of damage begin; those of the segments that set the colours do not
+)
+_LEFT_OVER = re.compile(rf"{_CORRUPT}: (\d+) extraneous bytes before marker 0xd9")
 
 
-def read_whole_jpeg(file: StrippedImage) -> U8 | None:
-    """The pixels (H, W, 1 or 3) of a grey or colour JPEG that decodes without a warning, as Pillow has them; None for others."""
+def read_whole_jpeg(file: StrippedImage, strict: bool) -> U8 | None:
+    """The pixels (H, W, 1 or 3) of a grey or colour JPEG that decodes without a warning, as Pillow has them; None for others.
+
+    Raises:
+        Undecodable: `strict`, and the library warns of damage.
+    """
     if file.color_space not in ("GRAY", "RGB"):
         return None
-    for data in _without_padding(file.data):
-        try:
-            pixels: U8 = simplejpeg.decode_jpeg(data, file.color_space, strict=True)
-        except ValueError:
-            continue
-        return pixels
-    return None
+    try:
+        return _decode_padded(file.data, lambda data: simplejpeg.decode_jpeg(data, file.color_space, strict=True))
+    except ValueError as err:
+        if strict and str(err).startswith(_CORRUPT):
+            raise Undecodable(DAMAGED) from err
+        return None
 
 
 def require_undamaged(file: StrippedImage) -> None:
@@ -44,17 +54,25 @@ def require_undamaged(file: StrippedImage) -> None:
     """
     if not file.color_space:  # arithmetic codes, or another number of channels
         return
-    for data in _without_padding(strip_color_space(file.data)):
-        try:
-            simplejpeg.decode_jpeg(data, file.color_space, min_height=1, min_width=1, strict=True)
-        except ValueError:
-            continue
-        return
-    raise Undecodable(DAMAGED)
+    size = {"min_height": 1, "min_width": 1}
+    try:
+        _decode_padded(
+            strip_color_space(file.data),
+            lambda data: simplejpeg.decode_jpeg(data, file.color_space, **size, strict=True),
+        )
+    except ValueError as err:
+        raise Undecodable(DAMAGED) from err
 
 
-def _without_padding(data: bytes) -> Iterator[bytes]:
-    """The data, and if zeros precede the end marker, as cameras write them, without those: then nothing may be missing."""
-    yield data
-    if data.endswith(b"\0" + _EOI):
-        yield data.removesuffix(_EOI).rstrip(b"\0") + _EOI
+def _decode_padded(data: bytes, decode: Callable[[bytes], T]) -> T:
+    """The data decoded, if only zeros before the end marker are left over, as cameras write them, without those: then nothing
+    may be missing. More bytes left over are damage, and not decoded again.
+    """
+    try:
+        return decode(data)
+    except ValueError as err:
+        unpadded = data.removesuffix(_EOI).rstrip(b"\0") + _EOI
+        left_over = _LEFT_OVER.match(str(err))
+        if not left_over or int(left_over[1]) > len(data) - len(unpadded):
+            raise
+        return decode(unpadded)
