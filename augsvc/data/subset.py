@@ -1,4 +1,4 @@
-"""The samples of subsets: a million take 8 MB, so all streams of a subset share them, in a bounded cache.
+"""The samples of subsets: a million take half a second, so all streams of a subset share them, in a bounded cache.
 
 A subset is a function of the dataset's version and the settings: each sample has a number keyed by the seed, and of a class
 those with the smallest numbers are taken, so that a larger fraction holds the smaller one.
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from threading import Lock
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 from pydantic import (
@@ -26,13 +26,15 @@ from pydantic import (
 )
 
 from augsvc.arrays import I64, U64, Bools
+from augsvc.data.index_set import IndexSet
 from augsvc.data.source import Source
 from augsvc.errors import SpecInvalid
 from augsvc.numerics.rng import MAX_SEED, SUBSET_KEY, philox4x32, seed_key
 from augsvc.validation import nearest
 
-MAX_BYTES = 128 << 20  # sixteen subsets of a million samples
-MIN_KEPT = 4  # arrays, however large: a stream asks for its own at every batch
+MAX_BYTES = 128 << 20  # eight subsets of 100 million samples
+MIN_KEPT = 4  # of them, however large: a stream asks for its own at every batch
+_COMPACT_BYTES = 1 << 20  # of an array, above which members are kept as bits
 MAX_FOLDS = 1000
 
 Integer = Annotated[int, Field(gt=-MAX_SEED, lt=MAX_SEED, strict=True)]  # JSON's exact ones
@@ -101,11 +103,11 @@ class Subset(BaseModel):
 
 
 class Subsets:
-    """A cache of recently used arrays of indices. Computing a million takes half a second. Thread-safe."""
+    """A cache of recently used indices. Thread-safe."""
 
     def __init__(self, n_bytes: int = MAX_BYTES) -> None:
         self._n_bytes = n_bytes
-        self._kept: OrderedDict[tuple[str, ...], I64] = OrderedDict()  # least recently used first
+        self._kept: OrderedDict[tuple[str, ...], I64 | IndexSet] = OrderedDict()  # least recently used first
         self._lock = Lock()
 
     @property
@@ -114,13 +116,14 @@ class Subsets:
         with self._lock:
             return sum(indices.nbytes for indices in self._kept.values())
 
-    def get_or_make(self, key: tuple[str, ...], make: Callable[[], I64]) -> I64:
-        """The cached array of a key, or the result of `make`, then cached; exceptions of `make` propagate."""
+    def get_or_make(self, key: tuple[str, ...], make: Callable[[], I64 | IndexSet]) -> I64 | IndexSet:
+        """The cached indices of a key, or the result of `make`, then cached; exceptions of `make` propagate."""
         with self._lock:
             indices = self._kept.get(key)
         if indices is None:
             indices = make()
-            indices.setflags(write=False)
+            if isinstance(indices, np.ndarray):
+                indices.setflags(write=False)
         with self._lock:
             indices = self._kept.setdefault(key, indices)
             self._kept.move_to_end(key)
@@ -158,7 +161,11 @@ class Members:
         if self.subset is None:
             return (index + 1) % self.count
         members = _kept_members(self.source, self.subset, self.kept)
-        return int(members[(np.searchsorted(members, index) + 1) % len(members)])
+        if isinstance(members, IndexSet):
+            following = members.count_to(index)
+        else:
+            following = int(np.searchsorted(members, index, side="right"))
+        return int(members[np.array([following % len(members)])][0])
 
     def by_class(self) -> I64:
         """The indices of all samples, those of the first class first."""
@@ -167,15 +174,19 @@ class Members:
             indices = self.indices(np.arange(self.count))
             return indices[np.argsort(self.source.labels()[indices], kind="stable")]
 
-        return self.kept.get_or_make((*_key(self.source, self.subset), "by class"), sort)
+        return cast(I64, self.kept.get_or_make((*_key(self.source, self.subset), "by class"), sort))
 
 
 def _key(source: Source, subset: Subset | None) -> tuple[str, ...]:
     return (source.info.name, source.info.version, "" if subset is None else subset.model_dump_json())
 
 
-def _kept_members(source: Source, subset: Subset, kept: Subsets) -> I64:
-    return kept.get_or_make(_key(source, subset), lambda: subset_members(source, subset))
+def _kept_members(source: Source, subset: Subset, kept: Subsets) -> I64 | IndexSet:
+    def make() -> I64 | IndexSet:
+        members = subset_members(source, subset)
+        return IndexSet.of(members) if members.nbytes > _COMPACT_BYTES else members
+
+    return kept.get_or_make(_key(source, subset), make)
 
 
 def subset_members(source: Source, subset: Subset) -> I64:

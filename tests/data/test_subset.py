@@ -8,8 +8,9 @@ import pytest
 
 from augsvc.data import subset
 from augsvc.data.catalog import open_catalog
+from augsvc.data.index_set import IndexSet
 from augsvc.data.source import Source, SourceInfo
-from augsvc.data.subset import Subset, Subsets, subset_members
+from augsvc.data.subset import Members, Subset, Subsets, subset_members
 from augsvc.errors import SpecInvalid
 from augsvc.planning.spec import validate_spec
 from augsvc.streams.stream import Stream
@@ -175,3 +176,28 @@ class Shortened(Source):
 
     def describe(self, index):
         return self._source.describe(index)
+
+
+@pytest.mark.parametrize(("n", "chance"), [(1, 1.0), (127, 0.5), (5000, 0.002), (5000, 0.99)])
+def test_indices_as_bits_are_those_of_the_array(n, chance):
+    rng = np.random.default_rng(n)
+    indices = np.unique(np.append(np.flatnonzero(rng.random(n) < chance), rng.integers(n)))
+    kept = IndexSet.of(indices)
+    rows = rng.permutation(len(indices))
+    assert len(kept) == len(indices) and (kept[rows] == indices[rows]).all()
+    counts = [kept.count_to(index) for index in range(n + 300)]
+    assert counts == np.searchsorted(indices, np.arange(n + 300), side="right").tolist()
+
+
+def test_large_subsets_in_turn_are_computed_once(monkeypatch):
+    """More of them than MIN_KEPT, each of more bytes than the cache as an array."""
+    subsets, n = Subsets(2 << 20), 500_000
+    computed = []
+    monkeypatch.setattr(subset, "subset_members", lambda source, _: computed.append(0) or np.arange(1, n, 2))
+    source = Named({"a": 0})
+    for _ in range(3):
+        for seed in range(10):
+            members = Members.of(source, Subset(fraction=0.5, seed=seed), subsets)
+            assert members.indices(np.array([3, 0])).tolist() == [7, 1] and members.after(n - 1) == 1
+            assert members.after(2) == members.after(1) == 3
+    assert len(computed) == 10 and subsets.n_bytes < 2 << 20
