@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from threading import Condition, Lock, get_ident
 
 from augsvc.arrays import Sample
+from augsvc.data.decoders.apart import DecoderProcesses
 from augsvc.data.disk_cache import DiskCache
 
 DECODING_BYTES = 256 << 20  # that decoding may take at least, however small the cache, where the memory limit allows it
@@ -91,7 +92,7 @@ class DecodedCache:
     """Samples by dataset and index. Safe to share among threads and datasets.
 
     `max_bytes` bounds the bytes of samples; 0 disables the cache. Decoding may take as many, and
-    `min_decoding_bytes` at least. `hits`, `misses` and `n_bytes` are for the metrics.
+    `min_decoding_bytes` at least. `processes` decode files that may take long. `hits`, `misses` and `n_bytes` are for the metrics.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class DecodedCache:
         self.disk = disk
         self.max_bytes = max_bytes
         self.max_decoding_bytes = max(max_bytes, min_decoding_bytes)
+        self.processes = DecoderProcesses()
         self.n_bytes = 0
         self.hits = 0
         self.misses = 0

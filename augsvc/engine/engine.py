@@ -116,6 +116,7 @@ class Engine:
     def stop(self) -> None:
         """Ends the threads: queued work is dropped, and running work is cancelled."""
         self._stopping.set()
+        self.catalog.cache.processes.stop()  # which threads of the queues wait for
         self._queues.stop()
         self._testing.shutdown(wait=True, cancel_futures=True)
         self._workers.shutdown(wait=True, cancel_futures=True)

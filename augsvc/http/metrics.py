@@ -119,6 +119,9 @@ class CacheCollector(Collector):
         """Two counters and a gauge."""
         yield CounterMetricFamily("augsvc_cache_hits", "Decoded samples found in the cache", self._cache.hits)
         yield CounterMetricFamily("augsvc_cache_misses", "Decoded samples not found in the cache", self._cache.misses)
+        yield CounterMetricFamily(
+            "augsvc_decoder_kills", "Decoder processes that reached a limit of time", self._cache.processes.kills
+        )
         yield GaugeMetricFamily("augsvc_cache_bytes", "Bytes of decoded samples in the cache", self._cache.n_bytes)
         if disk := self._cache.disk:
             yield CounterMetricFamily("augsvc_disk_cache_hits", "Decoded files found on disk", disk.hits)

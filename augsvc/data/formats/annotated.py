@@ -3,12 +3,15 @@
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from augsvc.arrays import I64, U8, Sample, required
 from augsvc.data.cache import DecodedCache
 from augsvc.data.columns import Columns
+from augsvc.data.decoders.apart import APART_S
 from augsvc.data.decoders.mask import MaskValues, decode_mask, mask_decoding_bytes
 from augsvc.data.disk_cache import Decoded
 from augsvc.data.formats.annotations import Annotations, Objects
@@ -21,6 +24,7 @@ from augsvc.data.formats.image_files import ImageFilesSettings, ImageReader
 from augsvc.data.formats.index import note_twins
 from augsvc.data.source import Source, SourceInfo
 from augsvc.errors import Undecodable
+from augsvc_client.decoding.duration import image_decoding_seconds
 
 
 class AnnotatedFormat(ImageFilesSettings, FilesFormat):
@@ -76,7 +80,7 @@ class AnnotatedImages(FileSource):
         index = root.index(annotations.names)
         masks = None if annotations.mask_names is None else root.index(annotations.mask_names)
         files = Files(index, root.path, root.links, cache.claim(name), masks)
-        reader = ImageReader(name, settings)
+        reader = ImageReader(name, settings, cache.processes)
         super().__init__(files, annotations.sample_labels, reader, cache, settings.max_file_bytes, root.pause)
         self._settings, self._annotations, self._mask_values = settings, annotations, settings.mask_values
         objects = annotations.objects
@@ -155,11 +159,20 @@ class AnnotatedImages(FileSource):
             return sample
         data = self._read_file(files, files.masks, index)
         with self._cache.decoding(mask_decoding_bytes(data, self._settings.max_pixels)):
-            mask = values.to_classes(decode_mask(data, self._settings.max_pixels))
+            mask = values.to_classes(self._decode_mask(data))
         height, width = required(sample.image).shape[:2]
         if mask.shape != (height, width):
             raise Undecodable(f"its mask is {mask.shape[1]} × {mask.shape[0]}, the image {width} × {height}")
         return replace(sample, mask=_read_only(mask))
+
+    def _decode_mask(self, data: bytes) -> npt.NDArray[Any]:
+        max_pixels = self._settings.max_pixels
+        seconds = image_decoding_seconds(data, max_pixels, windowed=False)
+        if seconds <= APART_S:
+            return decode_mask(data, max_pixels)
+        n_bytes = mask_decoding_bytes(data, max_pixels)
+        mask: npt.NDArray[Any] = self._cache.processes.run(decode_mask, data, (max_pixels,), seconds, n_bytes)[0]
+        return mask
 
 
 def _with_objects(sample: Sample, objects: Objects, index: int, info: SourceInfo) -> Sample:

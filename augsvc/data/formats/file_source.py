@@ -20,6 +20,7 @@ import numpy as np
 
 from augsvc.arrays import I64, Sample
 from augsvc.data.cache import DecodedCache
+from augsvc.data.decoders.apart import DecoderLost
 from augsvc.data.disk_cache import KEY_BYTES, Decoded
 from augsvc.data.formats.files import (
     ABSENT,
@@ -150,6 +151,11 @@ class FileSource(Source):
         except Undecodable as err:
             self._note(index, str(err), f"cannot be decoded ({err}); replaced by the next sample")
             raise
+        except DecoderLost as err:
+            self._note(index, str(err), f"could not be decoded ({err})")
+            raise DatasetUnavailable(
+                f"sample {index} of {self.info.name!r}, {printable(files.index.names[index])}, could not be decoded: {err}"
+            ) from err
         return replace(sample, key=(files.key, index))
 
     def _decode(self, data: bytes) -> Decoded:

@@ -8,11 +8,14 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from augsvc.arrays import Pixels
+from augsvc.data.decoders.apart import APART_S, DecoderProcesses
 from augsvc.data.decoders.registry import IMAGE_DECODERS, NUMBER_DECODERS
 from augsvc.data.disk_cache import Decoded
 from augsvc.data.formats.reader import digest_form
 from augsvc.validation import ByteCount, Window
 from augsvc_client.decoding.containers.png import has_16_bits
+from augsvc_client.decoding.duration import image_decoding_seconds
 from augsvc_client.decoding.errors import Undecodable
 from augsvc_client.decoding.image import decode_image, decode_window, read_numbers
 from augsvc_client.decoding.limits import MAX_IMAGE_BYTES, MAX_PIXELS
@@ -56,9 +59,15 @@ class ImageFilesSettings(BaseModel):
 class ImageReader:
     """Decodes the image files of one dataset; warns once of 16 bits that are reduced to 8."""
 
-    def __init__(self, name: str, settings: ImageFilesSettings, hint: Callable[[], str] = lambda: "") -> None:
-        """`hint` completes the warning."""
-        self._name, self._settings, self._hint = name, settings, hint
+    def __init__(
+        self,
+        name: str,
+        settings: ImageFilesSettings,
+        processes: DecoderProcesses,
+        hint: Callable[[], str] = lambda: "",
+    ) -> None:
+        """`hint` completes the warning; `processes` decode files that may take long."""
+        self._name, self._settings, self._hint, self._processes = name, settings, hint, processes
         self._has_warned = False
 
     def inspect(self, data: bytes) -> None:
@@ -84,16 +93,28 @@ class ImageReader:
         return digest_form(settings, self._settings.decoders)
 
     def decode(self, data: bytes) -> Decoded:
-        """The pixels (H, W, C) of a file's contents: uint8, or uint16 through a window; raises Undecodable."""
+        """The pixels (H, W, C) of a file's contents: uint8, or uint16 through a window; raises as `DecoderProcesses.run`."""
         settings = self._settings
+        decode: Callable[..., Pixels] = decode_image
+        arguments: tuple[object, ...] = (settings.channels, settings.max_pixels, settings.strict)
         if settings.window is not None:
-            return Decoded(
-                decode_window(data, settings.channels, settings.max_pixels, settings.window, settings.strict)
-            )
-        return Decoded(decode_image(data, settings.channels, settings.max_pixels, settings.strict))
+            decode = decode_window
+            arguments = (settings.channels, settings.max_pixels, settings.window, settings.strict)
+        seconds = self._seconds(data)
+        if seconds <= APART_S:
+            return Decoded(decode(data, *arguments))
+        pixels: Pixels = self._processes.run(decode, data, arguments, seconds, self.decoding_bytes(data))[0]
+        pixels.setflags(write=False)
+        return Decoded(pixels)
+
+    def _seconds(self, data: bytes) -> float:
+        settings = self._settings
+        return image_decoding_seconds(data, settings.max_pixels, settings.window is not None)
 
     def _describe_range(self, data: bytes) -> str:
         """The least and the greatest number of a file; empty if it is too large, or damaged, for them."""
+        if self._seconds(data) > APART_S:
+            return ""
         try:
             numbers = read_numbers(data, self._settings.max_pixels)
         except Undecodable:

@@ -41,7 +41,7 @@ class ImageFolder(FolderSource):
 
     def __init__(self, folder: Folder, settings: ImageFolderSettings) -> None:
         file_type = IMAGES if settings.window is None else IMAGES_OF_NUMBERS
-        reader = ImageReader(folder.name, settings, self._warn_of_8_bits)
+        reader = ImageReader(folder.name, settings, folder.cache.processes, self._warn_of_8_bits)
         super().__init__(folder, file_type, reader, settings.max_file_bytes)
         self._settings = settings
         self.info = SourceInfo(

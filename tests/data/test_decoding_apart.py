@@ -1,0 +1,203 @@
+"""Decoding in processes that can be killed: the same arrays, limits of time and memory, and what becomes of the processes."""
+
+import io
+import logging
+import os
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from augsvc.data.cache import DecodedCache
+from augsvc.data.decoders import apart
+from augsvc.data.decoders.apart import DecoderLost, DecoderProcesses
+from augsvc.data.decoders.mask import decode_mask
+from augsvc.data.formats import image_files
+from augsvc.data.formats.image_folder import ImageFolderSettings, open_image_folder
+from augsvc.errors import Cancelled, DatasetUnavailable, Undecodable
+from augsvc_client.decoding.duration import image_decoding_seconds
+from augsvc_client.decoding.image import decode_image, decode_window
+
+MIB = 1 << 20
+
+
+def image_file(kind, size=(40, 30), **options):
+    out = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(out, kind, **options)
+    return out.getvalue()
+
+
+def spin(data):
+    """Takes CPU until it is killed."""
+    while True:
+        pass
+
+
+def sleep(data):
+    """Takes time, but no CPU."""
+    time.sleep(60)
+
+
+def fill(data, n_bytes):
+    """Takes memory."""
+    return np.ones(n_bytes, np.uint8)
+
+
+def crash(data):
+    """Ends its process."""
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def die_once(data, marker):
+    """As if the operator killed it, the first time."""
+    if not Path(marker).exists():
+        Path(marker).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return np.array([7])
+
+
+def die(data):
+    """As if the operator killed it, every time."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run(decode, *arguments, data=b"", processes=None, n_bytes=MIB):
+    return (processes or DecoderProcesses(max_cpu_s=1.0, wall_s=30.0)).run(decode, data, arguments, 1.0, n_bytes)
+
+
+def children():
+    listed = subprocess.run(
+        ["ps", "--ppid", str(os.getpid()), "-o", "args"], capture_output=True, text=True, check=True
+    )
+    return [line for line in listed.stdout.splitlines() if "decoders.child" in line or "defunct" in line]
+
+
+def test_arrays_and_reasons_are_those_of_the_thread():
+    for decode, kind, arguments in (
+        (decode_image, "JPEG", (3, 1 << 20, True)),
+        (decode_window, "PNG", (1, 1 << 20, (0.0, 255.0), True)),
+        (decode_mask, "PNG", (1 << 20,)),
+    ):
+        data = image_file(kind)
+        (array,), expected = run(decode, *arguments, data=data), decode(data, *arguments)
+        assert array.dtype == expected.dtype and (array == expected).all()
+        with pytest.raises(Undecodable) as there:
+            decode(data[:-40], *arguments)
+        with pytest.raises(Undecodable) as here:
+            run(decode, *arguments, data=data[:-40])
+        assert str(here.value) == str(there.value)
+    assert not children()
+
+
+def test_limits_of_time_and_memory():
+    processes = DecoderProcesses(max_cpu_s=1.0, wall_s=30.0)
+    with pytest.raises(Undecodable, match="took too long"):
+        run(spin, processes=processes)
+    assert processes.kills == 1
+    with pytest.raises(MemoryError):
+        run(fill, 2000 * MIB)
+    with pytest.raises(Undecodable, match="ends the decoder"):
+        run(crash)
+    hasty = DecoderProcesses(wall_s=1.0)
+    with pytest.raises(DecoderLost, match="longer than 1 s"):
+        run(sleep, processes=hasty)
+    assert hasty.kills == 1 and not children()
+
+
+def test_a_process_that_someone_kills_is_replaced_once(tmp_path):
+    (array,) = run(die_once, str(tmp_path / "marker"))
+    assert array.tolist() == [7]
+    with pytest.raises(DecoderLost, match="killed twice"):
+        run(die)
+    assert not children()
+
+
+@pytest.mark.parametrize("lack", ["executable", "processes", "memory files"])
+def test_without_processes_the_thread_decodes_and_the_log_says_so_once(lack, monkeypatch, caplog):
+    def refuse(*args, **options):
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    if lack == "executable":
+        monkeypatch.setattr(apart.sys, "executable", "/nowhere/python")
+    else:
+        monkeypatch.setattr(
+            *((apart.subprocess, "Popen") if lack == "processes" else (apart.os, "memfd_create")), refuse
+        )
+    processes, data = DecoderProcesses(), image_file("PNG")
+    with caplog.at_level(logging.WARNING, "augsvc.data"):
+        for _ in range(2):
+            (array,) = run(decode_image, 3, 1 << 20, data=data, processes=processes)
+    assert (array == decode_image(data, 3, 1 << 20)).all()
+    assert caplog.text.count("cannot be interrupted") == 1
+
+
+def test_stop_ends_the_processes_promptly():
+    processes, outcomes = DecoderProcesses(), []
+
+    def decode():
+        try:
+            run(sleep, processes=processes)
+        except Cancelled:
+            outcomes.append("cancelled")
+
+    threads = [threading.Thread(target=decode) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    while len(children()) < 2:
+        time.sleep(0.05)
+    began = time.monotonic()
+    processes.stop()
+    for thread in threads:
+        thread.join()
+    assert time.monotonic() - began < 1.0 and outcomes == ["cancelled"] * 2 and not children()
+    with pytest.raises(Cancelled):
+        run(sleep, processes=processes)
+
+
+def folder(root, **files):
+    (root / "cat").mkdir(parents=True)
+    for name, data in files.items():
+        (root / "cat" / f"{name}.png").write_bytes(data)
+    return open_image_folder("pets", ImageFolderSettings(format="image_folder", path=root), DecodedCache(0))[0]
+
+
+def test_a_dataset_decodes_large_files_apart_and_small_ones_in_threads(tmp_path, monkeypatch):
+    """And what takes too long is undecodable, what may pass is not."""
+    source = folder(tmp_path, large=image_file("PNG", (60, 50)), small=image_file("PNG", (4, 4)))
+    calls = []
+
+    def recorded(self, decode, data, arguments, seconds, n_bytes):
+        calls.append(seconds)
+        if len(calls) > 1:
+            raise DecoderLost("all decoder processes are busy") if len(calls) == 2 else Undecodable("it took too long")
+        return original(self, decode, data, arguments, seconds, n_bytes)
+
+    original = DecoderProcesses.run
+    monkeypatch.setattr(DecoderProcesses, "run", recorded)
+    monkeypatch.setattr(image_files, "APART_S", 1e-4)
+    large, small = source.read(0).image, source.read(1).image
+    assert large.shape == (60, 50, 3) and not large.flags.writeable and small.shape == (4, 4, 3) and len(calls) == 1
+    assert (large == decode_image((tmp_path / "cat" / "large.png").read_bytes(), 3, 1 << 20)).all()
+    with pytest.raises(DatasetUnavailable, match=r"sample 0 of 'pets', cat/large.png, .* are busy"):
+        source.read(0)
+    with pytest.raises(Undecodable, match="too long"):
+        source.read(0)
+    assert "too long" in source.defect(0)
+
+
+@pytest.mark.parametrize(("kind", "least"), [("JPEG", 1e-9), ("PNG", 10e-9), ("WEBP", 10e-9)])
+def test_the_estimate_is_of_the_declared_size_and_the_scans(kind, least):
+    data = image_file(kind, (300, 200))
+    seconds = image_decoding_seconds(data, 1 << 20, windowed=False)
+    assert 60_000 * least < seconds < 60_000 * 100e-9
+    assert image_decoding_seconds(data, 1 << 20, windowed=True) > seconds
+    assert image_decoding_seconds(data, 100, windowed=False) == image_decoding_seconds(b"none", 100, False) == 0
+    if kind == "JPEG":
+        scans = image_file(kind, (300, 200), progressive=True)
+        assert image_decoding_seconds(scans, 1 << 20, windowed=False) > 2 * seconds
