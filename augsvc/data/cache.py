@@ -92,7 +92,8 @@ class DecodedCache:
     """Samples by dataset and index. Safe to share among threads and datasets.
 
     `max_bytes` bounds the bytes of samples; 0 disables the cache. Decoding may take as many, and
-    `min_decoding_bytes` at least. `processes` decode files that may take long. `hits`, `misses` and `n_bytes` are for the metrics.
+    `min_decoding_bytes` at least. `processes` decode files that may take long. `hits`, `misses` and `n_bytes` are for
+    the metrics.
     """
 
     def __init__(

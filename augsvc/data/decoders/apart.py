@@ -148,7 +148,7 @@ def _start(call: str, given: IO[bytes], made: IO[bytes]) -> "subprocess.Popen[by
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-P", "-m", "augsvc.data.decoders.child", call]
     try:
-        return subprocess.Popen(
+        return subprocess.Popen(  # noqa: S603 - this interpreter, with settings of the operator
             command, stdin=given, stdout=made, stderr=subprocess.DEVNULL, env=environment, start_new_session=True
         )
     except (OSError, TypeError, ValueError) as err:

@@ -35,11 +35,12 @@ def read_whole_jpeg(file: StrippedImage, strict: bool) -> U8 | None:
     if file.color_space not in ("GRAY", "RGB"):
         return None
     try:
-        return _decode_padded(file.data, lambda data: simplejpeg.decode_jpeg(data, file.color_space, strict=True))
+        pixels: U8 = _decode_padded(file.data, lambda data: simplejpeg.decode_jpeg(data, file.color_space, strict=True))
     except ValueError as err:
         if strict and str(err).startswith(_CORRUPT):
             raise Undecodable(DAMAGED) from err
         return None
+    return pixels
 
 
 def require_undamaged(file: StrippedImage) -> None:
