@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-SIDE = 3800  # 14 million pixels, estimated at 1.2 s
+SIDE = 6000  # 36 million pixels, estimated at 1.1 s
 DIGITS = {"dataset": "digits/train", "pipeline": "standard", "size": [32, 32]}
 
 

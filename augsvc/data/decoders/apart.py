@@ -1,7 +1,8 @@
 """Decoding that may take long, in a process that can be killed: a thread cannot, and one file would hold it.
 
 A process decodes one file. It takes 0.3 s to start, of decodes that are estimated to take over a second. Bytes and arrays pass in
-memory files, so neither side waits for the other.
+memory files, so neither side waits for the other. There are as many at a time as threads that read, which the cache's count of
+decoding memory bounds.
 """
 
 import json
@@ -12,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from math import ceil
-from threading import BoundedSemaphore, Lock
+from threading import Lock
 from typing import IO, Any
 
 import numpy as np
@@ -22,8 +23,7 @@ from augsvc.errors import Cancelled, Undecodable
 
 APART_S = 1.0  # of CPU, estimated, above which a file is decoded in a process
 CPU_FACTOR, CPU_S = 4.0, 20.0  # times the estimate is allowed, and at most so much
-WAIT_S, WALL_S = 5.0, 25.0  # for a free process, and for its result; together the shortest watchdog of a silent server
-PROCESSES = 2  # at the same time
+WALL_S = 25.0  # below the shortest watchdog of a server without progress
 _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 
 logger = logging.getLogger("augsvc.data")
@@ -43,7 +43,6 @@ class DecoderProcesses:
     def __init__(self, max_cpu_s: float = CPU_S, wall_s: float = WALL_S) -> None:
         self.kills = 0
         self._max_cpu_s, self._wall_s = max_cpu_s, wall_s
-        self._free = BoundedSemaphore(PROCESSES)
         self._running: set[subprocess.Popen[bytes]] = set()
         self._stopped, self._has_warned = False, False
         self._lock = Lock()
@@ -58,14 +57,12 @@ class DecoderProcesses:
         Raises:
             Undecodable: as `decode`; or it took far more CPU than estimated, or ended the process.
             MemoryError: it takes over twice as much memory.
-            DecoderLost: all processes are busy, the machine is, or two processes were killed.
+            DecoderLost: the machine is too busy, or two processes were killed.
             Cancelled: `stop` was called.
         """
-        if not self._free.acquire(timeout=WAIT_S):
-            raise DecoderLost("all decoder processes are busy")
+        cpu_s = ceil(min(CPU_FACTOR * seconds + 1.0, self._max_cpu_s))  # the kernel counts whole seconds
+        call = json.dumps([decode.__module__, decode.__qualname__, arguments, n_bytes, cpu_s])
         try:
-            cpu_s = ceil(min(CPU_FACTOR * seconds + 1.0, self._max_cpu_s))  # the kernel counts whole seconds
-            call = json.dumps([decode.__module__, decode.__qualname__, arguments, n_bytes, cpu_s])
             for _ in range(2):
                 with _memory_file() as given, _memory_file() as made:
                     given.write(data)
@@ -75,8 +72,6 @@ class DecoderProcesses:
         except _CannotStart as err:
             self._warn(str(err))
             return as_arrays(decode(data, *arguments))
-        finally:
-            self._free.release()
         raise DecoderLost("its decoder process was killed twice")
 
     def stop(self) -> None:
