@@ -113,8 +113,8 @@ def documented_crop(draws, sizes, boxes, overlaps, ratio=(0.5, 2.0)):
     """The crop x1 y1 x2 y2 that torchvision's RandomIoUCrop takes with these draws, and the minimum that it met."""
     height, width = sizes
     scale, place = (np.array(draws[name]).reshape(3, 40, 2) for name in ("scale", "place"))
-    for round_, choice in enumerate(draws["choice"]):
-        minimum = overlaps[int(choice * len(overlaps))]
+    for round_, minimum in enumerate(draws["choice"]):
+        assert minimum in overlaps
         if minimum >= 1:
             break
         for trial in range(40):
