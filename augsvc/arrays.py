@@ -52,7 +52,7 @@ class Sample:
     audio: F32 | None = None  # T, one channel, full scale is ±1
     rate: int = 0  # of the audio, in Hz; 0 if unknown
     target: npt.NDArray[Any] | None = None  # K, a label that is not one class
-    tiles: "tuple[Sample, ...]" = ()  # the other ones of its collage
+    tiles: "tuple[Sample, ...]" = ()  # the other ones of its collage, or clips that operations take
     partner: "Sample | None" = None  # that it is mixed with
     tile_weights: tuple[float, ...] = (1.0,)  # of the samples that it shows: fractions of what is on the canvas
     key: tuple[str, int] | None = None  # dataset (as DecodedCache.claim names it) and index; None: a client's own

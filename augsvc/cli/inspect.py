@@ -21,6 +21,7 @@ from augsvc.cli.common import (
     safe,
 )
 from augsvc.data.catalog import Catalog, open_catalog
+from augsvc.engine.opening import find_partners
 from augsvc.errors import BadJson, SizeRequired, SpecInvalid
 from augsvc.http.app import open_engine
 from augsvc.ops.container import Container
@@ -153,7 +154,8 @@ def explain(
     seeds = {"aug_seed": aug_seed, "order_seed": order_seed}
     spec, catalog = build_spec(settings, dataset, pipeline, {**fields, **seeds})
     with report_errors(), open_engine(settings, catalog=catalog) as engine:
-        stream = Stream.open(spec, catalog.get(dataset), engine.executor)
+        others = find_partners(spec, catalog)
+        stream = Stream.open(spec, catalog.get(dataset), engine.executor, others=others)
         print_receipt(stream, epoch, position, view, Console())
 
 
@@ -233,11 +235,12 @@ def print_receipt(stream: Stream, epoch: int, position: int, view: int, console:
         text = f"{substitute['index']}, {substitute['source']} (the sample cannot be decoded)"
         sample.add_row("replaced by", safe(text))
     mix = receipt.get("mix", {})
-    for partner in [*mix.get("partners", []), *([mix["partner"]] if "partner" in mix else [])]:
-        text = f"{partner['index']}, {partner['source']}"
+    taken = [*mix.get("partners", []), *([mix["partner"]] if "partner" in mix else []), *receipt.get("partners", [])]
+    for partner in taken:
+        text = " ".join([*filter(None, [partner.get("dataset")]), f"{partner['index']}, {partner['source']}"])
         if drawn := partner.get("replaces"):
             text += f" (for {drawn['index']}, {drawn['source']}, which cannot be decoded)"
-        sample.add_row("mixed with", safe(text))
+        sample.add_row(f"{partner['id']} takes" if "id" in partner else "mixed with", safe(text))
     console.print(sample, highlight=False)
     console.print()
     if not receipt["operations"]:

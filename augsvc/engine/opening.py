@@ -12,15 +12,27 @@ from augsvc.data.mixture import Mixture
 from augsvc.data.source import Source
 from augsvc.data.subset import Subsets
 from augsvc.engine.limits import Limits
-from augsvc.errors import AugsvcError, Pending, StreamMismatch
+from augsvc.errors import AugsvcError, Pending, StreamMismatch, UnknownDataset
 from augsvc.executors.protocol import Executor
 from augsvc.planning.spec import StreamSpec
+from augsvc.streams.partner_clips import partner_datasets
 from augsvc.streams.selftest import SelfTest
 from augsvc.streams.stream import Stream
 
 MAX_STREAMS = 1024  # kept open; a dropped one is reopened from the request's own specification
 KEPT_VERSIONS = 3  # former ones of each dataset: the last, and older ones while streams of them are open
 _Key = tuple[bytes, Source]  # a specification as it was sent, in canonical form, and the dataset
+
+
+def find_partners(spec: StreamSpec, catalog: Catalog) -> dict[str, Source]:
+    """The datasets that operations take partners from, by name; raises UnknownDataset."""
+    others: dict[str, Source] = {}
+    for dataset, field in partner_datasets(spec.pipeline).items():
+        if (source := catalog.find(dataset)) is None:
+            hint = catalog.suggest(dataset) or "; GET /v1/datasets lists them"
+            raise UnknownDataset(f"{field}: no dataset has this name{hint}", field=field)
+        others[dataset] = source
+    return others
 
 
 class OpenStreams:
@@ -108,14 +120,14 @@ class OpenStreams:
     def _drop_former(self) -> None:
         """Drops former versions that no open stream uses, but the last one; and the oldest ones with their streams."""
         current = set(self._catalog.sources())
-        used = {part for stream in self._streams.values() for part in stream.source.parts}
+        used = {part for stream in self._streams.values() for part in stream.sources}
         for name, sources in self._former.items():
             former = [source for source in sources if source not in current]
             kept = [source for source in former if source is former[0] or source in used]
             self._former[name] = kept[:KEPT_VERSIONS]
         served = current.union(*self._former.values())
         for stream_id, stream in list(self._streams.items()):
-            if not served.issuperset(stream.source.parts):
+            if not served.issuperset(stream.sources):
                 del self._streams[stream_id]
 
     def _open(self, spec: StreamSpec, source: Source, wait: bool) -> Stream:
@@ -139,7 +151,8 @@ class OpenStreams:
             done.set_result(None)
 
     def _build(self, spec: StreamSpec, source: Source, wait: bool) -> Stream:
-        stream = Stream.open(spec, source, self._executor, self._subsets)
+        others = find_partners(spec, self._catalog)
+        stream = Stream.open(spec, source, self._executor, self._subsets, others)
         self._limits.sample_seconds(stream.plan, self._executor, views=spec.views)
         self._limits.require_sample_bytes(stream.renderer.working_bytes(1))
         return stream.with_arithmetic(self._selftest.arithmetic(stream, wait))
@@ -154,7 +167,7 @@ class OpenStreams:
         with self._lock:
             stream = self._streams.setdefault(stream.id, stream)
             self._ids[key] = stream.id
-            for part in stream.source.parts:
+            for part in stream.sources:
                 former = self._former.setdefault(part.info.name, [])
                 if part is not self._catalog.find(part.info.name) and part not in former:
                     former.append(part)  # it was replaced meanwhile

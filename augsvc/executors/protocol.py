@@ -112,11 +112,14 @@ class SoundExecutor(Protocol):
     def rows(self, samples: int) -> int:
         """The recommended number of clips per call, for clips of `samples` samples."""
 
-    def run(self, plan: SoundPlan, clips: F32, lengths: I64, draws: Sequence[Draw], check: Callable[[], None]) -> None:
+    def run(
+        self, plan: SoundPlan, clips: F32, lengths: I64, draws: Sequence[Draw], tracks: F32, check: Callable[[], None]
+    ) -> None:
         """Runs all passes over clips float32 (N, T), in place.
 
-        `lengths` (N,) are the clips' own, 0 … T: the samples after them are zeros, and stay zeros. `check` is called at short
-        intervals and cancels by raising.
+        `lengths` (N,) are the clips' own, 0 … T: the samples after them are zeros, and stay zeros. `tracks` (N, P, T) are the
+        partners of the plan's `partner_operations`, zeros where one is not selected. `check` is called at short intervals and
+        cancels by raising.
         """
 
 

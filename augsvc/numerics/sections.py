@@ -198,6 +198,27 @@ def slope(decibels: F64, rate: float) -> F64:
     return sections
 
 
+def k_weighting(rate: float) -> F64:
+    """The weighting of ITU-R BS.1770 at any rate: (2, 5).
+
+    A shelf of +4 dB and a high-pass by the analog parameters that give the standard's table at 48 kHz (B. De Man, "Evaluation of
+    implementations of the EBU R128 loudness measurement", AES 145, 2018).
+    """
+    shelf = float(_tangent(np.array(1681.9744509555319), rate))
+    gain, q = float(exact.decibels(np.array(3.99984385397))), 0.7071752369554193
+    middle = float(exact.exp(0.499666774155 * exact.log(np.array(gain))))
+    b = (
+        gain + middle * shelf / q + shelf * shelf,
+        2.0 * (shelf * shelf - gain),
+        gain - middle * shelf / q + shelf * shelf,
+    )
+    a = 1.0 + shelf / q + shelf * shelf, 2.0 * (shelf * shelf - 1.0), 1.0 - shelf / q + shelf * shelf
+    cut = float(_tangent(np.array(38.13547087613982), rate))
+    c = 1.0 + cut / 0.5003270373253953 + cut * cut, 2.0 * (cut * cut - 1.0), 1.0 - cut / 0.5003270373253953 + cut * cut
+    first = [b[0] / a[0], b[1] / a[0], b[2] / a[0], a[1] / a[0], a[2] / a[0]]
+    return np.array([first, [1.0, -2.0, 1.0, c[1] / c[0], c[2] / c[0]]])
+
+
 def _dampings(order: int) -> list[float]:
     """1/Q of the conjugate pairs of Butterworth poles: 2·sin((2k + 1)·90° / order)."""
     angles = np.arange(1.0, order, 2.0) * (90.0 / order)

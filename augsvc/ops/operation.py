@@ -281,6 +281,11 @@ class Operation(Step):
         return False
 
     @property
+    def takes_partners(self) -> bool:
+        """Whether it takes other samples of the stream, or of another dataset."""
+        return self.partners > 0
+
+    @property
     def statistics(self) -> frozenset[Statistic]:
         """The statistics of each incoming sample that it requests, by its settings alone; any of them opens a pass."""
         return frozenset()

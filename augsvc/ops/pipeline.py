@@ -207,6 +207,6 @@ def needing_fitted(steps: Sequence[Step]) -> str | None:
 
 
 def needing_partners(steps: Sequence[Step]) -> str | None:
-    """The field of the first operation that shows other samples of the stream; None without one."""
-    fields = (field for field, step in walk(steps) if isinstance(step, Operation) and step.partners)
+    """The field of the first operation that takes other samples; None without one."""
+    fields = (field for field, step in walk(steps) if isinstance(step, Operation) and step.takes_partners)
     return next(fields, None)

@@ -22,15 +22,29 @@ from augsvc.ops.kinds.audio import (
     SoundFrame,
     SoundMove,
     SoundNoise,
+    SoundResample,
     SoundSpeed,
     SoundTone,
     SpecMasks,
 )
+from augsvc.ops.kinds.sound_dynamics import SoundDynamics
+from augsvc.ops.kinds.sound_partners import (
+    SoundBackground,
+    SoundImpulse,
+    SoundMix,
+    SoundPartner,
+    SoundReverb,
+    SoundRoom,
+)
 from augsvc.ops.operation import Draw, Operation, Step
 from augsvc.ops.tree import Tree
 from augsvc.planning.audio_steps import (
+    MAX_TAPS,
     NOISE_BITS,
     RATE_BITS,
+    RATIO_BITS,
+    Change,
+    ClipChange,
     FixedEnvelope,
     FixedShape,
     Resampling,
@@ -43,6 +57,7 @@ from augsvc.planning.audio_steps import (
     Window,
 )
 from augsvc.planning.passes import Passes, plan_passes
+from augsvc.planning.sound_dynamics import lower_dynamics
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,12 +78,39 @@ class SoundPlan(Passes):
             raise SpecInvalid(f"{names[0]} needs the rate of the clips: set sample_rate", field="sample_rate")
         if sum(isinstance(op, SpecMasks) for op in tree.operations) > 1:
             raise SpecInvalid("a pipeline has at most one spec_mask: set its numbers of masks", field="pipeline")
+        if sum(isinstance(op, SoundMix) for op in tree.operations) > 1:
+            raise SpecInvalid(
+                "a pipeline has at most one mixup_sound: a clip has one partner's label", field="pipeline"
+            )
         return SoundPlan(tree, plan_passes(tree, None, None), "fit:middle", clip)
 
     @property
     def elements(self) -> int:
         """Samples of a clip."""
         return self.clip.samples
+
+    @property
+    def tiles(self) -> int:
+        """One: there are no collages of clips."""
+        return 1
+
+    @property
+    def images(self) -> int:
+        """Samples whose label a sample has: two with a mix."""
+        return 1 + any(isinstance(operation, SoundMix) for operation in self.operations)
+
+    @property
+    def partner_operations(self) -> list[tuple[int, SoundPartner]]:
+        """The operations that take partners, with their indices among all, a mix first: a track each."""
+        taking = [(index, op) for index, op in enumerate(self.operations) if isinstance(op, SoundPartner)]
+        return sorted(taking, key=lambda pair: not isinstance(pair[1], SoundMix))
+
+    @property
+    def transform(self) -> int:
+        """The length of the transform of convolutions, a power of two; 0 without any."""
+        if not any(isinstance(operation, SoundReverb) for operation in self.operations):
+            return 0
+        return 2 << (min(self.clip.samples, MAX_TAPS) - 1).bit_length()
 
     @property
     def changes_lengths(self) -> bool:
@@ -145,7 +187,20 @@ class SoundPlan(Passes):
             return [*FixedEnvelope.of(operation.knots(draw.take(rows), lengths[rows], self.clip.rate or 1), rows)]
         if isinstance(operation, SoundNoise):
             return self._noise(operation, draw, rows)
+        if isinstance(operation, SoundResample):
+            return self._round_trip(operation, draw, lengths)
+        if isinstance(operation, SoundDynamics | SoundRoom | SoundPartner):
+            return self._lower_with_side(operation, draw, lengths, rows)
         raise NotImplementedError(f"{operation.op} is of no kind of audio")
+
+    def _lower_with_side(
+        self, operation: SoundDynamics | SoundRoom | SoundPartner, draw: Draw, lengths: I64, rows: I64
+    ) -> list[SoundStep]:
+        if isinstance(operation, SoundDynamics):
+            return lower_dynamics(operation, draw.take(rows), rows, self.clip.rate or 1)
+        if isinstance(operation, SoundRoom):
+            return self._room(operation, draw, lengths, rows)
+        return self._partner(operation, draw, rows)
 
     def _faded_move(self, move: SoundMove, draw: Draw, lengths: I64) -> list[SoundStep]:
         rows, steps = np.flatnonzero(draw.selected), list[SoundStep]()
@@ -160,6 +215,36 @@ class SoundPlan(Passes):
     def _resampling(self, operation: SoundSpeed, draw: Draw, lengths: I64) -> Resampling:
         rates = np.where(draw.selected, exact.to_fixed(operation.factor(draw), RATE_BITS), 1 << RATE_BITS)
         return Resampling(rates, np.minimum(((lengths << RATE_BITS) + rates // 2) // rates, self.clip.samples))
+
+    def _round_trip(self, operation: SoundResample, draw: Draw, lengths: I64) -> list[SoundStep]:
+        """To the other rate and back."""
+        there = np.clip((self.clip.rate or 1) / operation.target(draw), 1.0, 16.0)
+        rates, one = np.where(draw.selected, exact.to_fixed(there, RATE_BITS), 1 << RATE_BITS), 1 << RATE_BITS
+        fewer = np.minimum(np.maximum(((lengths << RATE_BITS) + rates // 2) // rates, 1), lengths)
+        back = np.where(rates == one, one, exact.to_fixed(1.0 / exact.from_fixed(rates, RATE_BITS), RATE_BITS))
+        return [Resampling(rates, fewer, operation.linear), Resampling(back, lengths, operation.linear)]
+
+    def _room(self, room: SoundRoom, draw: Draw, lengths: I64, rows: I64) -> list[SoundStep]:
+        drawn = draw.take(rows)
+        knots = room.tail(drawn, lengths[rows], self.clip.rate or 1)
+        envelopes = [envelope.on_side() for envelope in FixedEnvelope.of(knots, rows)]
+        direct = exact.to_fixed(room.direct_energy(drawn), RATIO_BITS)
+        response = ClipChange.of(Change.RESPONSE, rows, direct)
+        return [SideNoise(draw, rows), *envelopes, response, ClipChange.of(Change.CONVOLVE, rows)]
+
+    def _partner(self, operation: SoundPartner, draw: Draw, rows: I64) -> list[SoundStep]:
+        """The track to the side, and then into the clip."""
+        column = [op is operation for _, op in self.partner_operations].index(True)
+        track = ClipChange.of(Change.TRACK, rows, column)
+        if isinstance(operation, SoundBackground):
+            ratio = exact.to_fixed(operation.ratio(draw), NOISE_BITS)
+            return [track, SideMix(np.where(draw.selected, ratio, 0))]
+        if isinstance(operation, SoundImpulse):
+            return [track, ClipChange.of(Change.CONVOLVE, rows)]
+        if isinstance(operation, SoundMix):
+            weight = exact.to_fixed(operation.weight(draw.take(rows)), RATIO_BITS)
+            return [track, ClipChange.of(Change.BLEND, rows, weight)]
+        raise NotImplementedError(f"{operation.op} takes a partner for nothing")
 
     def _noise(self, noise: SoundNoise, draw: Draw, rows: I64) -> list[SoundStep]:
         ratio = np.where(draw.selected, exact.to_fixed(noise.std(draw, np.ones(len(draw.selected))), NOISE_BITS), 0)

@@ -1,6 +1,7 @@
 """The steps that an audio plan lowers to, in whole samples and fixed point: what both executors run, one after the other."""
 
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 
 import numpy as np
 
@@ -11,6 +12,11 @@ from augsvc.ops.operation import Draw
 
 NOISE_BITS = 40  # fraction bits of the standard deviation of noise, relative to the clip's root mean square
 RATE_BITS = 32  # fraction bits of a speed
+RATIO_BITS = 40  # fraction bits of ratios, weights and amplitudes
+FRACTION_BITS = 32  # fraction bits of quantiles
+POWER_BITS = 56  # fraction bits of a mean square: −70 LUFS is 1.2e-7
+NUMBERS = 5  # of a change
+MAX_TAPS = 1 << 17  # of an impulse response: 8 s at 16 kHz
 SECTION_BITS = 48  # fraction bits of a section's coefficients: at 20 Hz and 44.1 kHz a b of 2e-6 keeps 8 digits
 
 
@@ -54,6 +60,7 @@ class Resampling:
 
     rates: I64  # N: samples of the clip for one of the result, RATE_BITS fraction bits
     lengths: I64  # N: of the results
+    linear: bool = False  # linear between two samples, so that frequencies alias; else band-limited
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,12 +93,17 @@ class FixedEnvelope:
     positions: I64  # n,P: whole samples, ascending
     gains: I64  # n,P: SOUND_BITS
     rows: I64
+    side: bool = False  # for the side, not the clip
 
     @staticmethod
     def of(knots: Knots, rows: I64) -> "list[FixedEnvelope]":
         """Rounds every envelope."""
         gains = exact.to_fixed(knots.gains, SOUND_BITS)
         return [FixedEnvelope(knots.positions[:, k], gains[:, k], rows) for k in range(gains.shape[1])]
+
+    def on_side(self) -> "FixedEnvelope":
+        """The same envelope for the noise on the side."""
+        return replace(self, side=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,5 +130,42 @@ class SideMix:
     ratio: I64  # N: its root mean square for a clip whose root mean square is 1, NOISE_BITS; 0 adds nothing
 
 
+class Change(Enum):
+    """What a `ClipChange` does, and its numbers, in fixed point."""
+
+    COPY = auto()  # the clip to the side
+    TRACK = auto()  # a partner to the side: its column among the tracks
+    RESPONSE = (
+        auto()
+    )  # noise on the side to an impulse response: energy of its first sample over that of the others, RATIO_BITS
+    CONVOLVE = auto()  # the clip with the side, at its level
+    BLEND = auto()  # the clip and the side: the clip's weight, RATIO_BITS
+    # v · target / (quantile of |v| + offset): the quantile, FRACTION_BITS, target and offset, RATIO_BITS, and whether a quantile
+    # below the target changes nothing
+    SCALE = auto()
+    QUANTILES = auto()  # clamped to two quantiles of the clip, FRACTION_BITS
+    LOUDNESS = auto()  # scaled so that the gated mean square of the side becomes the first, POWER_BITS; and the rate
+    MATCH = auto()  # scaled to the level of the side
+    # limited: the threshold, RATIO_BITS, whether it is relative to the peak, attack and release, SECTION_BITS, a delay in samples
+    PEAKS = auto()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClipChange:
+    """A step that depends on statistics of the clip or on the side, for the n clips that it changes."""
+
+    change: Change
+    numbers: I64  # n,NUMBERS
+    rows: I64
+
+    @staticmethod
+    def of(change: Change, rows: I64, *numbers: I64 | int) -> "ClipChange":
+        """With its numbers in order, each (n,) or one for all."""
+        columns = np.zeros((len(rows), NUMBERS), np.int64)
+        for k, values in enumerate(numbers):
+            columns[:, k] = values
+        return ClipChange(change, columns, rows)
+
+
 ClipStep = Window | Turn | FixedShape | SectionPair | FixedEnvelope | WhiteNoise | SideMix
-SoundStep = ClipStep | SideNoise | Resampling
+SoundStep = ClipStep | SideNoise | Resampling | ClipChange

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from augsvc.ops.kinds.composition import Branches
 from augsvc.ops.kinds.image import Filter, Frame, Warp
 from augsvc.ops.kinds.opaque import Opaque
+from augsvc.ops.kinds.sound_partners import SoundReverb
 from augsvc.ops.operation import Kind, Operation
 from augsvc.ops.tree import Branch
 from augsvc.planning.image_plan import Plan
@@ -46,7 +47,7 @@ def _highest(plan: Passes, ns_of: Callable[[Operation], float]) -> float:
 
 
 def _ns_per_element(operation: Operation) -> float:
-    if isinstance(operation, Filter | Branches):
+    if isinstance(operation, Filter | Branches | SoundReverb):
         return operation.ns_per_element
     return _NS_PER_ELEMENT.get(operation.kind, 0.0)
 

@@ -6,6 +6,7 @@ from inspect import getdoc
 from augsvc.ops.container import Container
 from augsvc.ops.kinds.composition import Branches
 from augsvc.ops.kinds.mix import Mix
+from augsvc.ops.kinds.sound_partners import SoundMix
 from augsvc.ops.operation import Kind, Operation
 
 _FOLLOW = (
@@ -55,6 +56,8 @@ def moves_content(operation: type[Operation]) -> bool:
 
 
 def _label_effect(operation: type[Operation]) -> str:
+    if issubclass(operation, SoundMix):
+        return _PAIRED
     if operation.media == "audio":
         return "The label stays as it is."
     if issubclass(operation, Mix):

@@ -24,12 +24,14 @@ Render = Callable[[DrawnImages, Executor, Pixels, Callable[[], None]], None]  # 
 def require_mixable(steps: Sequence[Step], info: SourceInfo, views: int) -> None:
     """Refuses a mix that cannot carry the labels of a dataset's samples, or over several views, with SpecInvalid."""
     for field, step in walk(steps):
-        if not isinstance(step, Operation) or not step.partners:
+        if not isinstance(step, Operation) or not step.takes_partners:
             continue
         if views > 1:
             raise SpecInvalid(
                 f"views must be 1 with {step.op}: a sample has its partners and their labels once", field="views"
             )
+        if not step.partners:
+            continue
         if info.label_kind not in ("class", "none"):
             raise SpecInvalid(
                 f"{field}.op: {step.op} mixes labels of one class, and this dataset's are of the kind {info.label_kind}",

@@ -58,6 +58,13 @@ class Reader:
         )
 
 
+def read_each(
+    read: Callable[[int], tuple[Sample, int]], count: int, helpers: Workers, n_bytes: int
+) -> list[tuple[Sample, int]]:
+    """What `read` gives for 0 … count − 1: the first ones, at least one, as Reader.read."""
+    return _Chunk(read, list(range(count)), n_bytes).run(helpers)
+
+
 class _Chunk:
     """Samples that several threads read, each the next one in turn: those that are read are always the first ones."""
 

@@ -13,6 +13,7 @@ from augsvc.arrays import F32, Arrays, Sample, ranges, required
 from augsvc.executors.protocol import SoundExecutor
 from augsvc.numerics.rng import Address
 from augsvc.planning.audio_plan import SoundPlan
+from augsvc.streams.partner_clips import label_weights, partner_tracks
 from augsvc.timing import Stages
 from augsvc_client.decoding.resampling import fit_clip, resampled_length
 from augsvc_client.wire import TensorSpec
@@ -47,8 +48,8 @@ class SoundRenderer:
         return self.executor.threads * self.executor.rows(self.plan.clip.samples)
 
     def working_bytes(self, count: int) -> int:
-        """None beside the batch: clips are rendered in its memory."""
-        return 0
+        """Those of partners: clips are rendered in the memory of the batch."""
+        return 4 * count * len(self.plan.partner_operations) * self.plan.clip.samples
 
     def fill(
         self,
@@ -76,12 +77,15 @@ class SoundRenderer:
                 for row, sample in enumerate(samples[rows]):
                     clips[row] = self._fit(sample, int(firsts[row]))
                 lengths = np.minimum(whole, self.plan.clip.samples)
+                tracks = partner_tracks(self.plan, samples[rows], draws)
                 results = self.plan.result_lengths(draws, lengths)
                 beside = self.plan.masks(draws, results) | ({"lengths": results} if self.pads else {})
                 for name in beside.keys() & arrays.keys():  # a golden value renders the sound alone
                     arrays[name][rows] = beside[name]
+                if "mix_weight" in arrays:
+                    arrays["mix_weight"][rows] = label_weights(self.plan, draws)
             with chunk_stages.of("kernels"):
-                self.executor.run(self.plan, clips, lengths, draws, check)
+                self.executor.run(self.plan, clips, lengths, draws, tracks, check)
 
         list(workers.map(fill_chunk, chunks))
 

@@ -7,7 +7,7 @@ is kept between calls, so any replica gives the same bytes, after any restart, i
 """
 
 import hashlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Executor as Workers
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -30,9 +30,11 @@ from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import flip_order
 from augsvc.planning.passes import Passes
 from augsvc.planning.spec import StreamSpec
-from augsvc.streams.mixing import DrawnPartners, describe_mix, fill_partner_labels, require_mixable
+from augsvc.streams.mixing import describe_mix, fill_partner_labels, require_mixable
 from augsvc.streams.moved_labels import fill_box_labels
 from augsvc.streams.order import Order, Selected
+from augsvc.streams.partner_clips import describe_partners, require_partners
+from augsvc.streams.partners import PartnerReader
 from augsvc.streams.reading import SOURCE_BYTES, Reader
 from augsvc.streams.receipts import describe_operations
 from augsvc.streams.render_audio import SoundRenderer
@@ -93,13 +95,20 @@ class Stream:
     source: Source
     renderer: ImageRenderer | SoundRenderer
     order: Order
+    others: Mapping[str, Source] = field(default_factory=dict)  # datasets that operations take partners from
     arithmetic: str = ""
 
     @staticmethod
-    def open(spec: StreamSpec, source: Source, executor: Executor, subsets: Subsets | None = None) -> "Stream":
+    def open(
+        spec: StreamSpec,
+        source: Source,
+        executor: Executor,
+        subsets: Subsets | None = None,
+        others: Mapping[str, Source] | None = None,
+    ) -> "Stream":
         """Opens a specification; its arithmetic id is set afterwards (`with_arithmetic`).
 
-        `subsets` caches the members of subsets for several streams.
+        `subsets` caches the members of subsets for several streams. `others` are the datasets that operations take partners from.
 
         Raises:
             SpecInvalid: the dataset lacks what the specification asks for.
@@ -111,6 +120,8 @@ class Stream:
             clip = Clip(spec.clip_samples, spec.sample_rate)
             pads = info.pads(clip.samples, required(clip.rate))
             sound_plan = SoundPlan.of(spec.pipeline, clip)
+            require_partners(spec.pipeline, others or {})
+            require_mixable(spec.pipeline, info, spec.views)
             renderer = SoundRenderer(sound_plan, executor.sound, pads or sound_plan.changes_lengths)
         else:
             spec = spec.for_images(info.size, info.channels)
@@ -129,7 +140,7 @@ class Stream:
         order = Order.of(spec, source, subsets or Subsets())
         if spec.keys:
             key_tensor(source.keys.longest)  # raises if they are too long
-        return Stream(spec, source, renderer, order)
+        return Stream(spec, source, renderer, order, others or {})
 
     def with_arithmetic(self, arithmetic: str) -> "Stream":
         """The same stream with its arithmetic id, which its own id depends on."""
@@ -146,6 +157,11 @@ class Stream:
         return self.renderer.plan
 
     @property
+    def sources(self) -> tuple[Source, ...]:
+        """All datasets that it reads."""
+        return *self.source.parts, *self.others.values()
+
+    @property
     def samples(self) -> int:
         """The length of an epoch."""
         return self.order.samples
@@ -155,10 +171,17 @@ class Stream:
         return Reader(self.order.members)
 
     @cached_property
+    def _partner_reader(self) -> PartnerReader:
+        return PartnerReader(self.plan, self.spec.aug_seed, self.order, self.others)
+
+    @cached_property
     def id(self) -> str:
-        """The first 32 hex digits of SHA-256(canonical form ‖ dataset version ‖ arithmetic id ‖ digest of keys, if sent)."""
+        """The first 32 hex digits of SHA-256(canonical form ‖ dataset version ‖ arithmetic id ‖ digest of keys, if sent ‖
+        versions of the datasets that operations name).
+        """
         keys = self.source.keys.digest if self.spec.keys else b""  # versions of arrays do not cover the names of files
-        parts = (self.spec.canonical(), self.source.info.version.encode(), self.arithmetic.encode(), keys)
+        others = [source.info.version.encode() for _, source in sorted(self.others.items())]
+        parts = (self.spec.canonical(), self.source.info.version.encode(), self.arithmetic.encode(), keys, *others)
         return hashlib.sha256(b"".join(parts)).hexdigest()[:32]
 
     @cached_property
@@ -268,37 +291,15 @@ class Stream:
     ) -> list[tuple[Sample, int]]:
         """The first samples to render together, at least one, with their partners; and their source indices."""
         indices = selected.indices[: self.renderer.rows]
-        samples = self._reader.read(indices, helpers, check, SOURCE_BYTES // self.plan.images)
-        if self.plan.images == 1:
-            return samples
-        return self._with_partners(samples, Address(selected.drawn_as[: len(samples)], epoch, view), helpers, check)
+        most = self._partner_reader.most
+        samples = self._reader.read(indices, helpers, check, SOURCE_BYTES // (1 + most))
+        address = Address(selected.drawn_as[: len(samples)], epoch, view)
+        return self._partner_reader.attach(samples, address, helpers, check)
 
     @property
     def _tiles(self) -> int:
         """Samples of a collage, and the partner that it is mixed with; 0 without a collage."""
         return self.plan.images if self.plan.tiles > 1 else 0
-
-    def _with_partners(
-        self, read: list[tuple[Sample, int]], address: Address, helpers: Workers, check: Callable[[], None]
-    ) -> list[tuple[Sample, int]]:
-        """Samples with the partners that their mixes draw; the first ones if not all partners were read."""
-        drawn, indices = self._partners(address)
-        images = self.plan.images
-        partners: list[Sample] = []
-        while len(partners) < min(len(indices), images - 1):  # at least those of the first sample
-            more = self._reader.read(indices[len(partners) :], helpers, check, SOURCE_BYTES - SOURCE_BYTES // images)
-            partners += [sample for sample, _ in more]
-        return drawn.attach(read, partners, self.plan.tiles)
-
-    def _partners(self, address: Address) -> tuple[DrawnPartners, I64]:
-        """The partners that samples draw, and their indices."""
-        plan = self.renderer.plan
-        if not isinstance(plan, Plan):
-            none = np.zeros(0, np.int64)
-            return DrawnPartners(none, none, np.zeros(0)), none
-        drawn = DrawnPartners.of(plan, self.spec.aug_seed, address)
-        slots = np.minimum(np.floor(drawn.fractions * self.samples), self.samples - 1).astype(np.int64)
-        return drawn, self.order.in_slots(slots, address.epoch)
 
     def _fill_labels(self, read: list[tuple[Sample, int]], indices: I64, arrays: Arrays) -> None:
         """Writes what all views of a chunk share. `read` holds samples with the indices that they come from."""
@@ -334,17 +335,13 @@ class Stream:
         receipt = self._identity(index)
         if source_index != index:
             receipt["replaced_by"] = self._identity(source_index)
+        drawn, partners = self._partner_reader.describe(address, check)
         if isinstance(self.renderer.plan, Plan):
-            drawn, partner_indices = self._partners(address)
-            partners = [self._describe_partner(partner, check) for partner in partner_indices.tolist()]
             receipt |= describe_mix(self.renderer.plan, draws, drawn, partners)
+        else:
+            receipt |= describe_partners(self.renderer.plan, draws, partners)
         receipt["operations"] = describe_operations(self.plan, draws)
         return receipt
 
     def _identity(self, index: int) -> dict[str, object]:
         return {"index": index, "source": self.source.describe(index)}
-
-    def _describe_partner(self, drawn: int, check: Callable[[], None]) -> dict[str, object]:
-        """The partner, and the drawn one that it replaces if that cannot be decoded."""
-        index = self._reader.read_one(drawn, check)[1]
-        return self._identity(index) | ({} if index == drawn else {"replaces": self._identity(drawn)})

@@ -97,10 +97,10 @@ def test_streams_that_wait_for_the_same_self_test_hold_no_thread(queue_opening, 
 def test_a_stream_that_is_requested_many_times_is_opened_once(queue_opening, slow, monkeypatch):
     opened, opening = [], Stream.open
 
-    def counted(spec, source, executor, subsets=None):
+    def counted(spec, source, *more):
         if source.info.name == "digits/train":  # not a probe of the self-test
             opened.append(spec)
-        return opening(spec, source, executor, subsets)
+        return opening(spec, source, *more)
 
     monkeypatch.setattr(Stream, "open", staticmethod(counted))
     works = [queue_opening("slow", f"job {n % 3}") for n in range(20)]

@@ -67,8 +67,13 @@ def sounds(pipeline, executor):
     clips = ((np.abs(phase % 1000 - 500) - 250) * size / 250.0).astype(np.float32)
     renderer = SoundRenderer(plan, executor.sound)
     out = {"audio": np.empty_like(clips)}
+    partners = [Sample(None, 0, audio=clip[: 500 * k]) for k, clip in enumerate(np.roll(clips, 1, axis=0))]
+    samples = [
+        Sample(None, 0, audio=clip, tiles=(partner,), partner=partner)
+        for clip, partner in zip(clips, partners, strict=True)
+    ]
     with ThreadPoolExecutor(3) as workers:
-        renderer.fill([Sample(None, 0, audio=clip) for clip in clips], address, 5, out, workers, lambda: None, Stages())
+        renderer.fill(samples, address, 5, out, workers, lambda: None, Stages())
     return hashlib.sha256(out["audio"].tobytes()).hexdigest()[:32]
 
 

@@ -38,8 +38,13 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def sounds(serve, folder):
-    return serve(datasets={"calls": {"format": "audio_folder", "path": str(folder)}}).ready()
+def sounds(serve, folder, tmp_path_factory):
+    noises = tmp_path_factory.mktemp("noises")
+    for name, content in (("0.wav", encode(waves(3000), "WAV", "PCM_16", 44_100)), ("1.wav", VALID["wav-16"][:-1])):
+        (noises / "hum").mkdir(exist_ok=True)
+        (noises / "hum" / name).write_bytes(content)
+    paths = {"calls": folder, "noises": noises}
+    return serve(datasets={name: {"format": "audio_folder", "path": str(path)} for name, path in paths.items()}).ready()
 
 
 def test_a_batch_is_what_the_files_hold_at_the_streams_rate(sounds):
@@ -89,3 +94,27 @@ def test_check_names_what_cannot_be_decoded(folder, tmp_path):
     assert "ok calls: 12 of 12 samples checked" in done.output
     for name in ("a/3.wav", "a/5.wav", "b/2.wav", "b/3.wav"):
         assert f"undecodable {name}" in done.output
+
+
+def test_noise_of_another_folder_at_another_rate(sounds):
+    """One of its files is cut: the other one stands in."""
+    step = {"op": "background_noise", "dataset": "noises", "snr": 10}
+    stream = sounds.open({**SPEC, "pipeline": [step]})
+    plain, noisy = (sounds.batch(opened, 0, 0, 8).arrays for opened in (sounds.open(SPEC), stream))
+    for row in range(8):
+        if not plain["audio"][row].any():
+            assert noisy["audio"][row].tobytes() == plain["audio"][row].tobytes()
+            continue
+        added = noisy["audio"][row] - plain["audio"][row]
+        sounding = np.flatnonzero(noisy["audio"][row])
+        ratio = np.sum(plain["audio"][row, : sounding[-1] + 1] ** 2) / np.sum(added**2)
+        assert abs(10 * np.log10(ratio) - 10) < 0.1
+        receipt = sounds.get(f"/v1/streams/{stream['id']}/epochs/0/samples/{row}").json
+        (partner,) = receipt["partners"]
+        assert (partner["id"], partner["dataset"], partner["source"]) == ("background_noise", "noises", "hum/0.wav")
+
+
+@pytest.mark.parametrize(("named", "code"), [("noise", "unknown_dataset"), ("digits/train", "spec_invalid")])
+def test_a_dataset_that_has_no_noise_is_refused_by_the_field(sounds, named, code):
+    reply = sounds.post({**SPEC, "pipeline": [{"op": "gain"}, {"op": "background_noise", "dataset": named}]})
+    assert (reply.json["error"]["code"], reply.json["error"]["field"]) == (code, "pipeline.1.dataset")

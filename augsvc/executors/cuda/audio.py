@@ -18,7 +18,7 @@ from augsvc.executors.fused.kernels.sound import NOISE, SHAPE, SHIFT, SoundArgs
 from augsvc.executors.fused.kernels.sound_cuda import Levels, Tape
 from augsvc.executors.fused.lower_audio import lower_sound
 from augsvc.executors.protocol import resampling_traits
-from augsvc.ops.kinds.audio import SOUND_KINDS
+from augsvc.ops.kinds.sound import SOUND_KINDS
 from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.audio_plan import SoundPlan
 
@@ -46,7 +46,9 @@ class FusedCudaSound:
         """The recommended number of clips per call, for clips of `samples` samples."""
         return _CHUNKS_PER_CALL * _chunk_rows(samples)
 
-    def run(self, plan: SoundPlan, clips: F32, lengths: I64, draws: Sequence[Draw], check: Callable[[], None]) -> None:
+    def run(
+        self, plan: SoundPlan, clips: F32, lengths: I64, draws: Sequence[Draw], tracks: F32, check: Callable[[], None]
+    ) -> None:
         """As SoundExecutor.run.
 
         Raises:
@@ -55,7 +57,8 @@ class FusedCudaSound:
 
         def start(staging: StagingBuffer, rows: slice) -> Callable[[], None]:
             check()
-            args = lower_sound(plan, [draw.take(rows) for draw in draws], lengths[rows], self.quantiles)
+            drawn = [draw.take(rows) for draw in draws]
+            args = lower_sound(plan, drawn, lengths[rows], tracks[rows], self.quantiles)
             result = AudioChunk(staging, clips[rows], args).start()
 
             def finish() -> None:
@@ -125,11 +128,10 @@ class AudioChunk:
 
     def _run_serial(self, step: int, args: SoundArgs) -> None:
         """A step whose samples depend on one another: a thread per clip."""
-        needs_side = self.args.mixes.size or self.args.rates.size
-        side = self.staging.array("side", self.clips.shape if needs_side else (len(self.clips), 0), np.float32)
-        device = self.staging.device
-        blocks = -(-len(self.clips) // device.threads)
-        device.launch(grids.run_serial, (blocks, 1), step, args, Tape(self._clips(), side))
+        n, device = len(self.clips), self.staging.device
+        side = self.staging.array("side", (n, self.args.side_samples), np.float32)
+        work = self.staging.array("work", (n, 2 * len(self.args.twiddles), 2), np.float64)
+        device.launch(grids.run_serial, (-(-n // device.threads), 1), step, args, Tape(self._clips(), side), work)
 
     def _add_noise(self, step: int, column: int, args: SoundArgs, levels: Levels) -> None:
         tape = Tape(self._clips(), self._clips())

@@ -11,7 +11,7 @@ from augsvc.arrays import F32, I64, ranges
 from augsvc.executors.fused.kernels import sound_cpu
 from augsvc.executors.fused.lower_audio import lower_sound
 from augsvc.executors.protocol import resampling_traits
-from augsvc.ops.kinds.audio import SOUND_KINDS
+from augsvc.ops.kinds.sound import SOUND_KINDS
 from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.audio_plan import SoundPlan
 
@@ -37,9 +37,11 @@ class FusedSound:
         """The recommended number of clips per call, for clips of `samples` samples."""
         return max(1, min(_ROWS, _SAMPLES // samples))
 
-    def run(self, plan: SoundPlan, clips: F32, lengths: I64, draws: Sequence[Draw], check: Callable[[], None]) -> None:
+    def run(
+        self, plan: SoundPlan, clips: F32, lengths: I64, draws: Sequence[Draw], tracks: F32, check: Callable[[], None]
+    ) -> None:
         """As SoundExecutor.run."""
-        args = lower_sound(plan, draws, lengths, self.quantiles)
+        args = lower_sound(plan, draws, lengths, tracks, self.quantiles)
         for rows in ranges(len(clips), max(1, _CHUNK // plan.clip.samples)):
             check()
             sound_cpu.render(rows.start, rows.stop, args, clips)

@@ -9,31 +9,46 @@ import numpy.typing as npt
 
 from augsvc.arrays import F32, F64, I64, U8
 from augsvc.executors.fused.kernels.sound import (
+    BLEND,
+    CONVOLVE,
+    COPY,
     CURVE,
     ENVELOPE,
     FILTER,
     GAIN,
     GENERATE,
     LIMIT,
+    LOUDNESS,
+    MATCH,
     MIX,
     NOISE,
+    PEAKS,
+    QUANTILES,
+    RESPONSE,
+    SCALE,
     SHAPE,
     SHIFT,
+    SIDE_ENVELOPE,
     SIDE_FILTER,
     SPEED,
     STAIRS,
     STEP,
+    TRACK,
     TURN,
     SoundArgs,
 )
 from augsvc.numerics.fir import sinc_table
+from augsvc.numerics.fourier import twiddles
 from augsvc.numerics.rng import QUANTILE_BITS, seed_key
 from augsvc.ops.kinds.audio import CURVE_ENTRIES, SOUND_BITS
 from augsvc.ops.operation import Draw
 from augsvc.planning.audio_plan import SoundPlan, lengths_after
 from augsvc.planning.audio_steps import (
+    NUMBERS,
     RATE_BITS,
     SECTION_BITS,
+    Change,
+    ClipChange,
     FixedEnvelope,
     FixedShape,
     Resampling,
@@ -47,6 +62,19 @@ from augsvc.planning.audio_steps import (
 
 _UNIT = np.float32(1 << SOUND_BITS)
 _SECTION_UNIT = 2.0**-SECTION_BITS
+_CHANGES = {
+    Change.COPY: COPY,
+    Change.TRACK: TRACK,
+    Change.RESPONSE: RESPONSE,
+    Change.CONVOLVE: CONVOLVE,
+    Change.BLEND: BLEND,
+    Change.SCALE: SCALE,
+    Change.QUANTILES: QUANTILES,
+    Change.LOUDNESS: LOUDNESS,
+    Change.MATCH: MATCH,
+    Change.PEAKS: PEAKS,
+}
+_WITH_SIDE = (GENERATE, COPY, TRACK, SPEED)  # begin to use the second track
 
 
 @dataclass(slots=True, eq=False)
@@ -66,6 +94,7 @@ class _Columns:
     turns: list[I64] = field(default_factory=list)
     mixes: list[I64] = field(default_factory=list)
     rates: list[I64] = field(default_factory=list)
+    changes: list[ClipChange] = field(default_factory=list)
     lengths: list[I64] = field(default_factory=list)  # before each step
 
     def add(self, step: SoundStep, lengths: I64) -> None:
@@ -78,14 +107,17 @@ class _Columns:
         elif isinstance(step, SectionPair):
             self._append(SIDE_FILTER if step.side else FILTER, self.pairs, step, step.rows)
         elif isinstance(step, FixedEnvelope):
-            self._append(ENVELOPE, self.envelopes, step, step.rows)
+            self._append(SIDE_ENVELOPE if step.side else ENVELOPE, self.envelopes, step, step.rows)
         elif isinstance(step, Turn):
             self._append(TURN, self.turns, step.turns, np.flatnonzero(step.turns.any(axis=1)))
         elif isinstance(step, Resampling):
             changed = np.flatnonzero(step.rates != 1 << RATE_BITS)
-            self._append(SPEED, self.rates, np.stack((step.rates, step.lengths), axis=-1), changed)
+            linear = np.full_like(step.rates, step.linear)
+            self._append(SPEED, self.rates, np.stack((step.rates, step.lengths, linear), axis=-1), changed)
         elif isinstance(step, SideMix):
             self._append(MIX, self.mixes, step.ratio, np.flatnonzero(step.ratio))
+        elif isinstance(step, ClipChange):
+            self._append(_CHANGES[step.change], self.changes, step, step.rows)
         elif isinstance(step, SideNoise):
             self._add_noise(GENERATE, step.draw, np.zeros(self.n, np.int64), None, step.rows)
         else:
@@ -104,8 +136,10 @@ class _Columns:
         self.scales.append(np.zeros(self.n, np.int64) if scale is None else scale)
 
 
-def lower_sound(plan: SoundPlan, draws: Sequence[Draw], lengths: I64, quantiles: npt.NDArray[np.int16]) -> SoundArgs:
-    """All steps of a plan over clips of `lengths` samples (N,), in the order of its passes."""
+def lower_sound(
+    plan: SoundPlan, draws: Sequence[Draw], lengths: I64, tracks: F32, quantiles: npt.NDArray[np.int16]
+) -> SoundArgs:
+    """All steps of a plan over clips of `lengths` samples (N,) with their partners (N, P, T), in the order of its passes."""
     n = len(lengths)
     columns = _Columns(n)
     for step in plan.lower(draws, lengths):
@@ -137,8 +171,12 @@ def lower_sound(plan: SoundPlan, draws: Sequence[Draw], lengths: I64, quantiles:
         knot_gains=knot_gains,
         turns=_stack(columns.turns, np.zeros((n, 0, 2), np.int64)),
         mixes=_stack(columns.mixes, np.zeros((n, 0), np.int64)),
-        rates=_stack(columns.rates, np.zeros((n, 0, 2), np.int64)),
+        rates=_stack(columns.rates, np.zeros((n, 0, 3), np.int64)),
         sinc=sinc_table() if columns.rates else sinc_table()[:0],  # read-only too: one signature
+        numbers=_lower_numbers(columns.changes, n),
+        tracks=tracks,
+        twiddles=twiddles(plan.transform),
+        side_samples=plan.clip.samples if any(kind in _WITH_SIDE for kind, _ in columns.steps) else 0,
         indices=indices,
         time=time,
         seed_low=seed[0],
@@ -182,6 +220,14 @@ def _lower_sections(pairs: Sequence[SectionPair], n: int) -> F64:
     for k, pair in enumerate(pairs):
         sections[pair.rows, k] = pair.coefficients.astype(np.float64) * _SECTION_UNIT
     return sections
+
+
+def _lower_numbers(changes: Sequence[ClipChange], n: int) -> I64:
+    """The numbers (N, G, NUMBERS); 0 for clips that are not changed."""
+    numbers = np.zeros((n, len(changes), NUMBERS), np.int64)
+    for k, change in enumerate(changes):
+        numbers[change.rows, k] = change.numbers
+    return numbers
 
 
 def _lower_envelopes(envelopes: Sequence[FixedEnvelope], n: int) -> tuple[I64, F32]:

@@ -19,15 +19,18 @@ from augsvc.cpus import cores
 from augsvc.executors.device_errors import ChunkRunner, is_lost, report_loss
 from augsvc.executors.protocol import resampling_traits
 from augsvc.executors.reference.philox import sixteen_bits
+from augsvc.executors.reference.sound_changes import EXPONENTS, LEVEL_BITS, LOUDEST, TINY, Clips, run_change
 from augsvc.numerics.fir import SINC_PHASES, SINC_ZEROS, sinc_table
 from augsvc.numerics.rng import QUANTILE_BITS, quantile_table
-from augsvc.ops.kinds.audio import CURVE_ENTRIES, SOUND_BITS, SOUND_KINDS
+from augsvc.ops.kinds.audio import CURVE_ENTRIES, SOUND_BITS
+from augsvc.ops.kinds.sound import SOUND_KINDS
 from augsvc.ops.operation import Draw, Operation
 from augsvc.planning.audio_plan import SoundPlan
 from augsvc.planning.audio_steps import (
     NOISE_BITS,
     RATE_BITS,
     SECTION_BITS,
+    ClipChange,
     ClipStep,
     FixedEnvelope,
     FixedShape,
@@ -42,12 +45,9 @@ from augsvc.planning.audio_steps import (
 _UNIT = float(1 << SOUND_BITS)
 _SECTION_UNIT = 2.0**SECTION_BITS
 _DEVIATE_UNIT = np.float32(2.0 ** -(SOUND_BITS + QUANTILE_BITS))
-FLUSH, TINY = 2048, 1e-30  # a filter's states below TINY become 0 after every FLUSH samples
+FLUSH = 2048  # samples, after which a filter's states below TINY become 0
 _CHUNK = {"cpu": 1 << 18, "cuda": 1 << 24}  # values of a temporary: on a CPU it should stay in the cache
 _MAX_ROWS = 512
-LOUDEST = 2.0**60  # full scales: the bound of whatever makes a sample larger, so that many in a row stay finite
-LEVEL_BITS = 18  # of a clip's largest value when its level is measured, so that 2^24 squares stay below 2^62
-_EXPONENTS = (-100, 127)  # limits of the power of 2 above that value: a softer clip is measured at the lower one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +80,9 @@ class TorchSound:
         hardware = torch.cuda.get_device_name(self.device) if cuda else torch.backends.cpu.get_cpu_capability()
         return "kornia", torch.__version__, scipy.__version__, self.device.type, hardware, *resampling_traits()
 
-    def run(self, plan: SoundPlan, clips: F32, lengths: I64, draws: Sequence[Draw], check: Callable[[], None]) -> None:
+    def run(
+        self, plan: SoundPlan, clips: F32, lengths: I64, draws: Sequence[Draw], tracks: F32, check: Callable[[], None]
+    ) -> None:
         """As SoundExecutor.run.
 
         Raises:
@@ -89,16 +91,15 @@ class TorchSound:
         """
 
         def work(rows: slice) -> None:
-            self._run_chunk(plan, clips[rows], lengths[rows], [draw.take(rows) for draw in draws], check)
+            beside = Clips(clips[rows], np.zeros_like(clips[rows]), lengths[rows], tracks[rows], plan.transform)
+            self._run_chunk(plan, beside, [draw.take(rows) for draw in draws], check)
 
         with report_loss(lambda: is_lost(self.device)):
             self.chunks.run_each(len(clips), plan.clip.samples, work)
 
-    def _run_chunk(
-        self, plan: SoundPlan, clips: F32, lengths: I64, draws: Sequence[Draw], check: Callable[[], None]
-    ) -> None:
-        values = torch.from_numpy(clips).to(self.device)
-        side = torch.empty_like(values)
+    def _run_chunk(self, plan: SoundPlan, chunk: Clips, draws: Sequence[Draw], check: Callable[[], None]) -> None:
+        clips, lengths = chunk.values, chunk.lengths
+        values, side = torch.from_numpy(clips).to(self.device), torch.from_numpy(chunk.side).to(self.device)
         padding = self._padding(lengths, plan.clip.samples)
         for step in plan.lower(draws, lengths):
             check()
@@ -106,12 +107,17 @@ class TorchSound:
                 values = _change_speed(values, step, lengths)
                 lengths = step.lengths
                 padding = self._padding(lengths, plan.clip.samples)
-                continue
-            if isinstance(step, SideNoise):
+            elif isinstance(step, ClipChange):
+                beside = chunk._replace(values=values.cpu().numpy(), side=side.cpu().numpy(), lengths=lengths)
+                run_change(step, beside, check)
+                values, side = (torch.from_numpy(part).to(self.device) for part in beside[:2])
+            elif isinstance(step, SideNoise):
                 side = self._add_noise(torch.zeros_like(values), step.draw, _one_of(step.rows, len(clips)), check)
                 side = _silence(side, padding)
             elif isinstance(step, SectionPair) and step.side:
                 side = self._filter(side, step, lengths, check)
+            elif isinstance(step, FixedEnvelope) and step.side:
+                side = self._apply_envelope(side, step)
             else:
                 values = _silence(self._run_step(values, side, step, lengths, check), padding)
         torch.from_numpy(clips).copy_(values)
@@ -130,8 +136,10 @@ class TorchSound:
         if isinstance(step, FixedEnvelope):
             return self._apply_envelope(values, step)
         if isinstance(step, SideMix):
-            scale = mix_scale(step.ratio, measure_level(values), measure_level(side))
-            return (values + side * torch.from_numpy(scale).to(self.device)[:, None]).clamp_(-LOUDEST, LOUDEST)
+            mixes = mix_scale(step.ratio, measure_level(values), measure_level(side))
+            factors = torch.from_numpy(mixes).to(self.device)[:, None]
+            mixed = (values + side * factors).clamp_(-LOUDEST, LOUDEST)
+            return torch.where(factors != 0, mixed, values)  # also the sign of zeros stays
         exponents, squares = measure_level(values)
         if step.scale is None:
             scale = noise_scale(step.ratio, exponents, squares, lengths)
@@ -230,7 +238,8 @@ def _change_speed(values: torch.Tensor, resampling: Resampling, lengths: I64) ->
     clips = values.cpu().numpy()
     changed = clips.copy()
     for row in np.flatnonzero(resampling.rates != 1 << RATE_BITS).tolist():
-        result = resample_clip(clips[row, : lengths[row]], int(resampling.rates[row]), int(resampling.lengths[row]))
+        resample = interpolate_clip if resampling.linear else resample_clip
+        result = resample(clips[row, : lengths[row]], int(resampling.rates[row]), int(resampling.lengths[row]))
         changed[row] = 0.0
         changed[row, : len(result)] = result
     return torch.from_numpy(changed).to(values.device)
@@ -251,6 +260,16 @@ def resample_clip(clip: F32, rate: int, samples: int) -> F32:
         total += np.where(inside, weight * padded[np.where(inside, left + offset, len(clip))], 0.0)
     resampled: F32 = np.clip(total * cutoff, -LOUDEST, LOUDEST).astype(np.float32)
     return resampled
+
+
+def interpolate_clip(clip: F32, rate: int, samples: int) -> F32:
+    """The same, linear between two samples."""
+    position = np.arange(samples, dtype=np.int64) * rate
+    left = np.minimum(position >> RATE_BITS, len(clip) - 1)
+    fraction = ((position & ((1 << RATE_BITS) - 1)) * 2.0**-RATE_BITS).astype(np.float32)
+    low, high = clip[left], clip[np.minimum(left + 1, len(clip) - 1)]
+    interpolated: F32 = low + (high - low) * fraction
+    return interpolated
 
 
 def expand_knots(positions: I64, gains: F32, samples: int) -> F32:
@@ -290,7 +309,7 @@ def measure_level(values: torch.Tensor) -> tuple[I64, I64]:
     round(v · 2^(LEVEL_BITS − e))². Integers: the order of summation does not matter.
     """
     largest: F32 = values.abs().amax(dim=1).cpu().numpy()
-    exponents = np.clip(np.frexp(largest)[1].astype(np.int64), *_EXPONENTS)
+    exponents = np.clip(np.frexp(largest)[1].astype(np.int64), *EXPONENTS)
     scale = np.ldexp(1.0, LEVEL_BITS - exponents)
     fixed = torch.round(values.double() * torch.from_numpy(scale).to(values.device)[:, None]).long()
     squares: I64 = (fixed * fixed).sum(dim=1).cpu().numpy()

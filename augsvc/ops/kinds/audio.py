@@ -4,13 +4,18 @@
     move        a shift in samples within the clip, zero-padded            one shift, and the window that remains
                 a shift in a circle, a direction; a speed (SoundSpeed)     one after the other
     frame       the first sample of the window of a longer clip            none: at most one, first in the pipeline
+                another rate and back (SoundResample)                      one after the other
     tone        gain, limit, curve, step, in that order                    one after the other
                 SoundEnvelope: gains at knots, linear between them         one after the other
+                SoundDynamics: by the peak, quantiles or loudness          one after the other
     filter      second-order sections                                      one after the other
+                SoundReverb: convolution with an impulse response          one after the other
     noise       a standard deviation, from the level of the clip, or       in order
                 absolute; sections that filter the noise
     erase       as SoundEnvelope, with gains of 0                          one after the other
                 SpecMasks: intervals that the client applies               none: at most one
+    mix         SoundBackground: a clip of a dataset, at a level           one after the other
+                SoundMix: another clip of the stream, with its label       none: at most one
 
 Full scale is ±1; values are not clipped unless an operation does so. A clip shorter than the stream's window is followed by
 zeros, which no operation sees: shifts and levels refer to the clip's own length.
@@ -80,6 +85,19 @@ class SoundSpeed(Operation):
     @abstractmethod
     def factor(self, draw: Draw) -> F64:
         """The speed (N,), 1/16 to 16: that many samples become one. What no longer fits the window is lost at the end."""
+
+
+class SoundResample(Operation):
+    """Resamples a clip to another rate and back: it keeps its length."""
+
+    kind: ClassVar[Kind] = Kind.MOVE
+    media: ClassVar[str] = "audio"
+    needs_rate: ClassVar[bool] = True
+    linear: ClassVar[bool] = False  # linear between two samples both ways, so that frequencies alias; else band-limited
+
+    @abstractmethod
+    def target(self, draw: Draw) -> F64:
+        """The other rate in Hz (N,); at that of the clip or above it nothing changes, and 1/16 of it is the lowest."""
 
 
 class SoundFrame(Operation):
@@ -192,8 +210,3 @@ class SoundNoise(Operation):
         measured. None: it is white.
         """
         return None
-
-
-SOUND_KINDS = frozenset[type[Operation]](
-    {SoundFrame, SoundMove, SoundSpeed, SoundTone, SoundEnvelope, SoundFilter, SoundNoise, SoundErase, SpecMasks}
-)

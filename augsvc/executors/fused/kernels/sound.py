@@ -24,8 +24,10 @@ F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 Float = Any
 
-# Kinds of steps. A noise that is filtered is made on a second track, the side, and then mixed in.
+# Kinds of steps. A noise that is filtered is made on a second track, the side, and then mixed in. A copy of the clip, or a
+# partner, comes there too.
 SHIFT, SHAPE, NOISE, FILTER, ENVELOPE, TURN, GENERATE, SIDE_FILTER, MIX, SPEED = range(10)
+COPY, TRACK, SIDE_ENVELOPE, RESPONSE, CONVOLVE, BLEND, SCALE, QUANTILES, LOUDNESS, MATCH, PEAKS = range(10, 21)
 # The stages of a shape, in their order.
 GAIN, LIMIT, CURVE, STEP, STAIRS = 1, 2, 4, 8, 16
 # A level is measured on integers of LEVEL_BITS bits, relative to a power of two; 2^24 squares stay below 2^62.
@@ -43,7 +45,7 @@ RATIO_UNIT = 2.0**-RATIO_BITS
 
 class SoundArgs(NamedTuple):
     """K steps, one after the other, over N clips of T samples: M shifts, S shapes, Z noises, F pairs of sections, E envelopes,
-    U turns, X mixes, V changes of speed.
+    U turns, X mixes, V changes of speed, P partners, G others.
     """
 
     steps: I64  # K,2: a step's kind, and its index among those of its kind
@@ -64,10 +66,14 @@ class SoundArgs(NamedTuple):
     knot_gains: F32  # N,E,P
     turns: I64  # N,U,2: delay, and whether the clip runs backwards
     mixes: I64  # N,X: the side's root mean square over the clip's, RATIO_BITS
-    rates: I64  # N,V,2: samples of the clip for one of the result, 32 fraction bits, and the length of the result
+    rates: I64  # N,V,3: samples of the clip for one of the result, 32 fraction bits; its length; whether it is linear
     sinc: (
         F64  # the right half of the kernel that resamples, SINC_PHASES entries for each zero crossing; empty if unused
     )
+    numbers: I64  # N,G,5: see the functions of sound_levels.py
+    tracks: F32  # N,P,T: partners
+    twiddles: F64  # M/2,2: cos and −sin of 2πk / M for a transform of M; or 0,2
+    side_samples: int  # of the second track: T, or 0 if no step uses it
     indices: U32  # N: the clips' counter words
     time: int  # epoch << 8 | view
     seed_low: int
@@ -103,7 +109,7 @@ def times64(_: Any, one: Any, other: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _from_bits(_: Any, bits: Any) -> Any:
+def float_from_bits(_: Any, bits: Any) -> Any:
     """The float32 with these bits."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -113,7 +119,7 @@ def _from_bits(_: Any, bits: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _bits(_: Any, value: Any) -> Any:
+def sample_bits(_: Any, value: Any) -> Any:
     """The bits of a float32."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -171,7 +177,7 @@ def _round(value: Float) -> Float:
 @inlined
 def _signed(size: Float, value: Float) -> Float:
     """|size| with the sign of a value."""
-    return _from_bits((_bits(size) & np.uint32(0x7FFFFFFF)) | (_bits(value) & np.uint32(0x80000000)))
+    return float_from_bits((sample_bits(size) & np.uint32(0x7FFFFFFF)) | (sample_bits(value) & np.uint32(0x80000000)))
 
 
 @threaded
@@ -212,7 +218,7 @@ def _shape_sample(value: Float, args: SoundArgs, n: Int, k: Int) -> Float:
 @threaded
 def magnitude_bits(value: Float) -> Int:
     """The magnitude of a value as an integer that grows with it."""
-    return _bits(np.float32(value)) & np.uint32(0x7FFFFFFF)
+    return sample_bits(np.float32(value)) & np.uint32(0x7FFFFFFF)
 
 
 @threaded
@@ -230,7 +236,7 @@ def level_scale(power: Int) -> Float:
 @threaded
 def power_of_two(power: Int) -> Float:
     """2^power as float32, for −126 ≤ power ≤ 127."""
-    return _from_bits(np.uint32((power + 127) << 23))
+    return float_from_bits(np.uint32((power + 127) << 23))
 
 
 @inlined

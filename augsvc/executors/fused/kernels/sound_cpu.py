@@ -43,7 +43,7 @@ def render(first: Int, last: Int, args: SoundArgs, clips: F32) -> None:
     """The clips first … last − 1 of N,T through all steps, in place."""
     words, deviates, buffer = np.empty(_CHUNK // 2, np.uint32), np.empty(_CHUNK, np.int16), np.empty(_CHUNK, np.float32)
     bits = words.view(np.uint16)  # little-endian: the low half first
-    side = np.empty(clips.shape[1] if args.mixes.shape[1] > 0 or args.rates.shape[1] > 0 else 0, np.float32)
+    side, work = np.empty(args.side_samples, np.float32), np.empty((2 * args.twiddles.shape[0], 2), np.float64)
     for n in range(first, last):
         for step in range(args.steps.shape[0]):
             kind, k = args.steps[step, 0], args.steps[step, 1]
@@ -59,7 +59,7 @@ def render(first: Int, last: Int, args: SoundArgs, clips: F32) -> None:
             elif kind == NOISE:
                 _add_noise(clip, args, n, k, words, bits, deviates)
             else:
-                run_step(kind, k, args, n, clip, side[: clip.size])
+                run_step(kind, k, args, n, clip, side[: clip.size], work)
 
 
 @compiled

@@ -18,6 +18,7 @@ from augsvc.executors.fused.kernels.cuda import MAX_THREADS
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK
 from augsvc.executors.fused.kernels.sound import (
     F32,
+    F64,
     SPEED,
     SoundArgs,
     add_noise_block,
@@ -107,7 +108,7 @@ def add_noise(step: Int, args: SoundArgs, tape: Tape, levels: Levels) -> None:
 
 
 @cuda.jit  # type: ignore[untyped-decorator]
-def run_serial(step: Int, args: SoundArgs, tape: Tape) -> None:
+def run_serial(step: Int, args: SoundArgs, tape: Tape, work: F64) -> None:
     """See the head of this file."""
     n = _thread_index()
     if n < args.lengths.shape[0] and args.active[n, step] != 0:
@@ -115,4 +116,5 @@ def run_serial(step: Int, args: SoundArgs, tape: Tape) -> None:
         if kind == SPEED:
             change_speed(tape.before[n], samples, args.rates[n, k], args.sinc, tape.after[n])
         else:
-            run_step(kind, k, args, n, tape.before[n, :samples], tape.after[n, : min(samples, tape.after.shape[1])])
+            side = tape.after[n, : min(samples, tape.after.shape[1])]
+            run_step(kind, k, args, n, tape.before[n, :samples], side, work[n])

@@ -13,14 +13,25 @@ from augsvc.executors.fused.kernels.compiled import compiled, threaded
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK
 from augsvc.executors.fused.kernels.sound import (
     AMPLITUDE_MAX,
+    BLEND,
+    CONVOLVE,
+    COPY,
     ENVELOPE,
     F32,
     F64,
     FILTER,
     GENERATE,
+    LOUDNESS,
+    MATCH,
     MIX,
+    PEAKS,
+    QUANTILES,
     RATIO_UNIT,
+    RESPONSE,
+    SCALE,
+    SIDE_ENVELOPE,
     SIDE_FILTER,
+    TRACK,
     TURN,
     Float,
     SoundArgs,
@@ -28,12 +39,22 @@ from augsvc.executors.fused.kernels.sound import (
     amplify,
     clip_to,
     level_exponent,
-    level_scale,
-    magnitude_bits,
     power_of_two,
-    square,
     times,
     times64,
+)
+from augsvc.executors.fused.kernels.sound_convolution import convolve
+from augsvc.executors.fused.kernels.sound_levels import (
+    blend_side,
+    copy_clip,
+    largest_magnitude,
+    limit_peaks,
+    limit_to_quantiles,
+    make_impulse_response,
+    match_side,
+    scale_by_quantile,
+    scale_to_loudness,
+    sum_squares,
 )
 
 SINC_ZEROS, SINC_PHASES = 16, 512  # those of numerics.fir: the digest of kernels covers this folder alone
@@ -45,20 +66,58 @@ _FRACTION, _RATE_UNIT = np.int64((1 << 32) - 1), 2.0**-32
 
 
 @threaded
-def run_step(kind: Int, k: Int, args: SoundArgs, n: Int, clip: F32, side: F32) -> None:
-    """A step of clip n, in place. `side` is a second track of the clip's length, or empty where no step uses it."""
+def run_step(kind: Int, k: Int, args: SoundArgs, n: Int, clip: F32, side: F32, work: F64) -> None:
+    """A step of clip n, in place. `side` is a second track of the clip's length, or empty where no step uses it; `work` (M, 2) is
+    for a transform of M.
+    """
     if kind == FILTER:
         _filter_pair(clip, args.sections[n, k])
     elif kind == ENVELOPE:
         _apply_envelope(clip, args.knots[n, k], args.knot_gains[n, k])
     elif kind == TURN:
         _turn(clip, args.turns[n, k, 0], args.turns[n, k, 1])
-    elif kind == GENERATE:
-        _generate_noise(args, n, k, side)
-    elif kind == SIDE_FILTER:
-        _filter_pair(side, args.sections[n, k])
+    elif kind == CONVOLVE:
+        convolve(clip, side, args.twiddles, work)
+    elif kind == BLEND:
+        blend_side(clip, side, args.numbers[n, k, 0])
     elif kind == MIX:
         _mix_side(clip, side, args.mixes[n, k])
+    elif kind >= SCALE:
+        _run_level(kind, args.numbers[n, k], clip, side)
+    else:
+        _run_on_side(kind, k, args, n, clip, side)
+
+
+@compiled
+def _run_level(kind: Int, numbers: I64, clip: F32, side: F32) -> None:
+    """A step that depends on statistics of the clip, or of the side."""
+    if kind == SCALE:
+        scale_by_quantile(clip, numbers)
+    elif kind == QUANTILES:
+        limit_to_quantiles(clip, numbers)
+    elif kind == LOUDNESS:
+        scale_to_loudness(clip, side, numbers)
+    elif kind == MATCH:
+        match_side(clip, side)
+    elif kind == PEAKS:
+        limit_peaks(clip, numbers)
+
+
+@compiled
+def _run_on_side(kind: Int, k: Int, args: SoundArgs, n: Int, clip: F32, side: F32) -> None:
+    """A step that writes the side."""
+    if kind == GENERATE:
+        _generate_noise(args, n, k, side)
+    elif kind == COPY:
+        copy_clip(clip, side)
+    elif kind == TRACK:
+        copy_clip(args.tracks[n, args.numbers[n, k, 0], : side.size], side)
+    elif kind == SIDE_FILTER:
+        _filter_pair(side, args.sections[n, k])
+    elif kind == SIDE_ENVELOPE:
+        _apply_envelope(side, args.knots[n, k], args.knot_gains[n, k])
+    elif kind == RESPONSE:
+        make_impulse_response(side, args.numbers[n, k, 0])
 
 
 @compiled
@@ -136,8 +195,8 @@ def _generate_noise(args: SoundArgs, n: Int, k: Int, side: F32) -> None:
 @compiled
 def _mix_side(clip: F32, side: F32, ratio: Int) -> None:
     """Adds the side, scaled so that its root mean square is `ratio` times the clip's; nothing if one of them is silent."""
-    clip_power, side_power = level_exponent(_largest(clip)), min(level_exponent(_largest(side)), 126)
-    clip_squares, side_squares = _squares(clip, clip_power), _squares(side, side_power)
+    clip_power, side_power = level_exponent(largest_magnitude(clip)), min(level_exponent(largest_magnitude(side)), 126)
+    clip_squares, side_squares = sum_squares(clip, clip_power), sum_squares(side, side_power)
     if clip_squares == 0 or side_squares == 0 or ratio == 0:
         return
     quotient = math.sqrt(np.float64(clip_squares) / np.float64(side_squares))
@@ -150,11 +209,36 @@ def _mix_side(clip: F32, side: F32, ratio: Int) -> None:
 
 @threaded
 def change_speed(row: F32, samples: Int, change: I64, sinc: F64, side: F32) -> None:
-    """Resamples the first samples of a row, which holds the result and then zeros: change = (rate, its length)."""
+    """Resamples the first samples of a row, which holds the result and then zeros: change = (rate, its length, whether it is
+    linear between samples, instead of band-limited).
+    """
     rate, result = change[0], min(change[1], row.size)
+    if change[2] != 0:
+        _interpolate(row, samples, rate, side[:result])
+    else:
+        _resample(row, samples, rate, sinc, side[:result])
+    for t in range(result):
+        row[t] = side[t]
+    for t in range(result, samples):
+        row[t] = _ZERO
+
+
+@compiled
+def _interpolate(row: F32, samples: Int, rate: Int, out: F32) -> None:
+    """Linear between samples; the last one goes on."""
+    for t in range(out.size):
+        position = t * rate
+        left = min(position >> 32, samples - 1)
+        fraction = np.float32(times64(np.float64(position & _FRACTION), _RATE_UNIT))
+        out[t] = row[left] + times(row[min(left + 1, samples - 1)] - row[left], fraction)
+
+
+@compiled
+def _resample(row: F32, samples: Int, rate: Int, sinc: F64, out: F32) -> None:
+    """The sum over a windowed sinc."""
     cutoff = min(1.0, 1.0 / times64(np.float64(rate), _RATE_UNIT))
     step, radius = times64(cutoff, np.float64(SINC_PHASES)), np.int64(math.ceil(SINC_ZEROS / cutoff))
-    for t in range(result):
+    for t in range(out.size):
         position = t * rate
         left, fraction = position >> 32, times64(np.float64(position & _FRACTION), _RATE_UNIT)
         total = 0.0
@@ -164,24 +248,4 @@ def change_speed(row: F32, samples: Int, change: I64, sinc: F64, side: F32) -> N
             if k < SINC_ZEROS * SINC_PHASES:
                 weight = sinc[k] + times64(sinc[k + 1] - sinc[k], distance - np.float64(k))
                 total = total + times64(weight, np.float64(row[i]))
-        side[t] = clip_to(np.float32(times64(total, cutoff)), AMPLITUDE_MAX)
-    for t in range(result):
-        row[t] = side[t]
-    for t in range(result, samples):
-        row[t] = _ZERO
-
-
-@compiled
-def _largest(clip: F32) -> Int:
-    largest = np.uint32(0)
-    for t in range(clip.size):
-        largest = max(largest, magnitude_bits(clip[t]))
-    return largest
-
-
-@compiled
-def _squares(clip: F32, power: Int) -> Int:
-    total, scale = np.int64(0), level_scale(power)
-    for t in range(clip.size):
-        total += square(clip[t], scale)
-    return total
+        out[t] = clip_to(np.float32(times64(total, cutoff)), AMPLITUDE_MAX)

@@ -1,0 +1,241 @@
+"""Steps over a whole clip that depend on its statistics: quantiles, levels and loudness.
+
+Quantiles are those of the samples themselves, found by bisection over their bits; levels are sums of integers. So neither
+depends on an order of summation.
+"""
+
+import math
+
+import numpy as np
+
+from augsvc.executors.fused.kernels.args import I64, Int
+from augsvc.executors.fused.kernels.compiled import compiled
+from augsvc.executors.fused.kernels.sound import (
+    AMPLITUDE_MAX,
+    F32,
+    LEVEL_BITS,
+    RATIO_UNIT,
+    Float,
+    amplify,
+    clip_to,
+    float_from_bits,
+    level_exponent,
+    level_scale,
+    magnitude_bits,
+    power_of_two,
+    sample_bits,
+    square,
+    times,
+    times64,
+)
+
+_QUANTILE_UNIT, _QUANTILE_MASK = 2.0**-32, np.int64((1 << 32) - 1)
+_SIGN = np.uint32(0x80000000)
+_POWER_UNIT, _COEFFICIENT_UNIT = 2.0**-56, 2.0**-48
+_GATE, _RELATIVE_GATE = 1.1724653045822964e-07, 0.1  # of ITU-R BS.1770: −70 LUFS as a mean square, and −10 LU
+_TINY = 1e-30  # an envelope below it is 0: the tail of one would end in subnormal numbers
+_ONE, _ZERO = np.float32(1.0), np.float32(0.0)
+
+
+@compiled
+def scale_by_quantile(clip: F32, numbers: I64) -> None:
+    """v · target / (quantile of |v| + offset); numbers = (quantile, target, offset, whether only a larger quantile counts)."""
+    target = np.float32(times64(np.float64(numbers[1]), RATIO_UNIT))
+    quantile = _quantile(clip, numbers[0], np.uint32(0))
+    if quantile <= _ZERO or (numbers[3] != 0 and quantile <= target):
+        return
+    divisor = np.float32(np.float64(quantile) + times64(np.float64(numbers[2]), RATIO_UNIT))
+    for t in range(clip.size):
+        clip[t] = amplify(clip[t] / divisor, target)
+
+
+@compiled
+def limit_to_quantiles(clip: F32, numbers: I64) -> None:
+    """Clamped to two quantiles of the clip: numbers = (lower, upper)."""
+    low, high = _quantile(clip, numbers[0], _SIGN), _quantile(clip, numbers[1], _SIGN)
+    for t in range(clip.size):
+        clip[t] = min(max(clip[t], low), high)
+
+
+@compiled
+def _quantile(clip: F32, fraction: Int, sign: Int) -> Float:
+    """A quantile, linear between two samples as numpy.quantile, of the samples or, with `sign` 0, of their magnitudes."""
+    if clip.size == 0:
+        return _ZERO
+    position = fraction * np.int64(clip.size - 1)
+    rank = position >> 32
+    left = _ranked(clip, rank, sign)
+    low, high = _value(left, sign), _value(_next_ranked(clip, rank, left, sign), sign)
+    weight = times64(np.float64(position & _QUANTILE_MASK), _QUANTILE_UNIT)
+    return np.float32(np.float64(low) + times64(np.float64(high) - np.float64(low), weight))
+
+
+@compiled
+def _key(value: Float, sign: Int) -> Int:
+    """An integer that grows with a value, or with its magnitude."""
+    bits = sample_bits(value)
+    if sign == 0:
+        return np.uint32(bits & np.uint32(0x7FFFFFFF))
+    return np.uint32(~bits) if bits & sign else np.uint32(bits | sign)
+
+
+@compiled
+def _value(key: Int, sign: Int) -> Float:
+    if sign == 0:
+        return float_from_bits(np.uint32(key))
+    return float_from_bits(np.uint32(key ^ sign)) if key & sign else float_from_bits(np.uint32(~key))
+
+
+@compiled
+def _ranked(clip: F32, rank: Int, sign: Int) -> Int:
+    """The key of the sample that has `rank` samples before it in ascending order: bit by bit, from the highest one."""
+    key = np.uint32(0)
+    for bit in range(31, -1, -1):
+        candidate = np.uint32(key | (np.uint32(1) << np.uint32(bit)))
+        below = np.int64(0)
+        for t in range(clip.size):
+            below += np.int64(_key(clip[t], sign) < candidate)
+        if below <= rank:
+            key = candidate
+    return key
+
+
+@compiled
+def _next_ranked(clip: F32, rank: Int, key: Int, sign: Int) -> Int:
+    """The key of the sample after that of `rank`, whose key is given; that one for the last sample."""
+    until, following = np.int64(0), np.uint32(0xFFFFFFFF)
+    for t in range(clip.size):
+        other = _key(clip[t], sign)
+        if other <= key:
+            until += 1
+        else:
+            following = np.uint32(min(following, other))
+    return key if until > rank + 1 or until == clip.size else following
+
+
+@compiled
+def copy_clip(clip: F32, side: F32) -> None:
+    """The clip on the side."""
+    for t in range(clip.size):
+        side[t] = clip[t]
+
+
+@compiled
+def largest_magnitude(clip: F32) -> Int:
+    """The largest `magnitude_bits`."""
+    largest = np.uint32(0)
+    for t in range(clip.size):
+        largest = max(largest, magnitude_bits(clip[t]))
+    return largest
+
+
+@compiled
+def sum_squares(clip: F32, power: Int) -> Int:
+    """The sum of squares of a clip whose level is measured against 2^power."""
+    total, scale = np.int64(0), level_scale(power)
+    for t in range(clip.size):
+        total += square(clip[t], scale)
+    return total
+
+
+@compiled
+def match_level(clip: F32, power: Int, squares: Int) -> None:
+    """Scales the clip to the level of another one, given as its exponent and sum of squares; a silent one stays."""
+    own_power = min(level_exponent(largest_magnitude(clip)), 126)
+    own_squares = sum_squares(clip, own_power)
+    if own_squares == 0:
+        return
+    quotient = np.float32(math.sqrt(np.float64(squares) / np.float64(own_squares)))
+    scale = min(times(times(quotient, power_of_two(-own_power)), power_of_two(power)), AMPLITUDE_MAX)
+    for t in range(clip.size):
+        clip[t] = amplify(clip[t], scale)
+
+
+@compiled
+def match_side(clip: F32, side: F32) -> None:
+    """Scales the clip to the level of the side."""
+    power = level_exponent(largest_magnitude(side))
+    match_level(clip, power, sum_squares(side, power))
+
+
+@compiled
+def scale_to_loudness(clip: F32, side: F32, numbers: I64) -> None:
+    """Scales the clip so that the gated mean square of the side becomes numbers[0]; numbers[1] is the rate.
+
+    ITU-R BS.1770: blocks of 0.4 s that begin every 0.1 s; those at −70 LUFS and those 10 LU below the mean of the others do not
+    count. A clip of less than 0.4 s is one block. Nothing changes if no block counts.
+    """
+    power = level_exponent(largest_magnitude(side))
+    unit = times64(np.float64(power_of_two(max(power, -100))), 2.0**-LEVEL_BITS)
+    unit = times64(unit, unit)
+    mean = _gated_mean(side, numbers[1], power, _GATE / unit)
+    mean = _gated_mean(side, numbers[1], power, max(_GATE / unit, times64(_RELATIVE_GATE, mean)))
+    if mean > 0.0:
+        target = times64(np.float64(numbers[0]), _POWER_UNIT)
+        gain = min(np.float32(math.sqrt(target / times64(mean, unit))), AMPLITUDE_MAX)
+        for t in range(clip.size):
+            clip[t] = amplify(clip[t], gain)
+
+
+@compiled
+def _gated_mean(side: F32, rate: Int, power: Int, gate: Float) -> Float:
+    """The mean over the blocks whose mean square is above `gate`; 0 if there are none."""
+    total, count, scale = 0.0, np.int64(0), level_scale(power)
+    hops = side.size * np.int64(10) // rate
+    first, second, third = np.int64(0), np.int64(0), np.int64(0)
+    for hop in range(hops if hops >= 4 else 1):
+        begin, end = hop * rate // 10, (hop + 1) * rate // 10
+        if hops < 4:
+            end = np.int64(side.size)
+        last = np.int64(0)
+        for t in range(begin, end):
+            last += square(side[t], scale)
+        if hop >= 3 or hops < 4:
+            start = (hop - 3) * rate // 10 if hops >= 4 else np.int64(0)
+            mean = np.float64(first + second + third + last) / np.float64(max(end - start, 1))
+            if mean > gate:
+                total, count = total + mean, count + 1
+        first, second, third = second, third, last
+    return total / np.float64(count) if count > 0 else 0.0
+
+
+@compiled
+def limit_peaks(clip: F32, numbers: I64) -> None:
+    """A look-ahead limiter: numbers = (threshold, whether it is relative to the peak, attack, release, delay in samples)."""
+    threshold = times64(np.float64(numbers[0]), RATIO_UNIT)
+    if numbers[1] != 0:
+        threshold = times64(threshold, np.float64(float_from_bits(np.uint32(largest_magnitude(clip)))))
+    if threshold <= 0.0:
+        return
+    attack = times64(np.float64(numbers[2]), _COEFFICIENT_UNIT)
+    release = times64(np.float64(numbers[3]), _COEFFICIENT_UNIT)
+    envelope, gain, delay = 0.0, 1.0, numbers[4]
+    for t in range(clip.size + delay):
+        size = np.float64(abs(clip[t])) if t < clip.size else 0.0
+        envelope = max(size, times64(envelope, release))
+        if envelope < _TINY:
+            envelope = 0.0
+        target = threshold / envelope if envelope > threshold else 1.0
+        gain = times64(gain, attack) + times64(target, 1.0 - attack)
+        if t >= delay:
+            clip[t - delay] = np.float32(times64(np.float64(clip[t - delay]), gain))
+
+
+@compiled
+def blend_side(clip: F32, side: F32, weight: Int) -> None:
+    """weight · clip + (1 − weight) · side."""
+    own = np.float32(times64(np.float64(weight), RATIO_UNIT))
+    for t in range(clip.size):
+        clip[t] = clip_to(times(own, clip[t]) + times(_ONE - own, side[t]), AMPLITUDE_MAX)
+
+
+@compiled
+def make_impulse_response(side: F32, ratio: Int) -> None:
+    """Sets the first sample of the side, the direct sound, so that its energy is `ratio` times that of the others."""
+    if side.size == 0:
+        return
+    side[0] = _ZERO
+    power = level_exponent(largest_magnitude(side))
+    energy = times64(np.float64(sum_squares(side, power)), times64(np.float64(ratio), RATIO_UNIT))
+    direct = times(np.float32(times64(math.sqrt(energy), 2.0**-LEVEL_BITS)), power_of_two(power))
+    side[0] = min(direct, AMPLITUDE_MAX) if energy > 0.0 else _ONE
