@@ -22,8 +22,8 @@ def import_file(
     file: Annotated[
         Path,
         typer.Argument(
-            help="What print() shows of a transform of torchvision or Kornia, or Albumentations' to_dict as JSON or YAML; "
-            "- reads the standard input.",
+            help="What print() shows of a transform of torchvision, Kornia or audiomentations, Albumentations' to_dict as JSON "
+            "or YAML, or a configuration of torch-audiomentations; - reads the standard input.",
             show_default=False,
         ),
     ],
@@ -39,7 +39,7 @@ def import_file(
     ] = False,
     skip_refused: Annotated[bool, typer.Option("--skip-refused", help="Print the pipeline of the rest.")] = False,
 ) -> None:
-    """Translate a transform of torchvision, Albumentations or Kornia into a pipeline.
+    """Translate a transform of torchvision, Albumentations, Kornia, audiomentations or torch-audiomentations into a pipeline.
 
     Prints the pipeline as JSON, as `recipes` does, and a table of what became of each transform to the standard error.
     """

@@ -29,7 +29,7 @@ from augsvc.ops.hints import suggest
 from augsvc.ops.operation import Operation
 from augsvc.ops.pipeline import FILE_ENDINGS, parse_pipeline
 from augsvc.ops.presets import PRESETS
-from augsvc.ops.recipes import RECIPES
+from augsvc.ops.recipes import IMAGE_RECIPES, RECIPES
 from augsvc.ops.registry import containers, registry
 from augsvc.planning.spec import StreamSpec, parse_json, validate_spec
 from augsvc.settings import Settings
@@ -101,7 +101,8 @@ def recipes(
         recipe = RECIPES[name]
         console.print_json(data=recipe.fields())
         typer.echo(f"source: {recipe.source}", err=True)
-        typer.echo("output: (v / 255 - mean) / std; without it bytes travel, and the trainer normalises", err=True)
+        if name in IMAGE_RECIPES:
+            typer.echo("output: (v / 255 - mean) / std; without it bytes travel, and the trainer normalises", err=True)
         for difference in recipe.differences:
             typer.echo(f"differs: {difference}", err=True)
     else:

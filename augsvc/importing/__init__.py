@@ -1,4 +1,4 @@
-"""Translates transforms of torchvision, Albumentations and Kornia into pipelines.
+"""Translates transforms of torchvision, Albumentations, Kornia, audiomentations and torch-audiomentations into pipelines.
 
     result = import_transform(v2.Compose([v2.RandomResizedCrop(224), v2.RandomHorizontalFlip()]))
     result.lines     # what became of each part: equal, near or refused
@@ -18,7 +18,7 @@ __all__ = ["CannotRead", "Import", "Line", "Verdict", "import_text", "import_tra
 
 
 def import_transform(transform: object, size: Size | None = None) -> Import:
-    """Translates a transform object of torchvision, Albumentations or Kornia.
+    """Translates a transform object of one of these libraries.
 
     `size`: (height, width) of the images that enter it, for parameters in pixels.
 
@@ -29,7 +29,8 @@ def import_transform(transform: object, size: Size | None = None) -> Import:
 
 
 def import_text(text: str, size: Size | None = None) -> Import:
-    """Translates what `print` shows of a transform of torchvision or Kornia, or Albumentations' `to_dict` as JSON or YAML.
+    """Translates what `print` shows of a transform of torchvision, Kornia or audiomentations, Albumentations' `to_dict` as JSON
+    or YAML, or a configuration of torch-audiomentations.
 
     Raises:
         CannotRead: the text is in none of these forms, or the transform cannot be one pipeline.

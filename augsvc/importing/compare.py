@@ -58,6 +58,8 @@ def compare(result: Import) -> dict[int, Comparison]:
     Raises:
         NotComparable: the library is not installed, or cannot be imported.
     """
+    if result.library not in PEERS:
+        raise NotComparable("clips are not compared: only images are")
     peer = PEERS[result.library]()
     comparisons: dict[int, Comparison] = {}
     frames: list[Node] = []

@@ -6,7 +6,7 @@ from typing import Literal
 
 from augsvc.errors import SpecInvalid
 
-Library = Literal["torchvision", "albumentations", "kornia"]
+Library = Literal["torchvision", "albumentations", "kornia", "audiomentations", "torch_audiomentations"]
 Value = None | bool | int | float | str | Sequence["Value"] | Mapping[str, "Value"]
 
 MAX_TEXT = 1_000_000  # characters: a transform of 64 operations has some 20,000

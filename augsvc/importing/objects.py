@@ -4,7 +4,9 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
+from inspect import signature
 
+import numpy as np
 import torch
 
 from augsvc.importing.node import MAX_NESTING, CannotRead, Library, Node, Value
@@ -28,8 +30,14 @@ def read_object(transform: object) -> tuple[Library, Node]:
         return "kornia", _read_kornia(transform, 0)
     if library == "albumentations":
         return "albumentations", _read_albumentations(transform)
+    if library == "audiomentations":
+        return "audiomentations", _read_sound(transform, library, 0)
+    if library == "torch_audiomentations":
+        return "torch_audiomentations", _read_sound(transform, library, 0)
     name = f"{type(transform).__module__}.{type(transform).__qualname__}"
-    raise CannotRead(f"is a {name}: give a transform of torchvision, Albumentations or Kornia")
+    raise CannotRead(
+        f"is a {name}: give a transform of torchvision, Albumentations, Kornia, audiomentations or torch-audiomentations"
+    )
 
 
 def _library_of(transform: object) -> str:
@@ -67,6 +75,20 @@ def _read_torchvision(transform: object, depth: int) -> Node:
     }
     return Node(
         _name_of(transform, "torchvision"), parameters, tuple(_read_torchvision(child, depth + 1) for child in children)
+    )
+
+
+def _read_sound(transform: object, library: str, depth: int) -> Node:
+    """What its constructor takes, by the attributes of these names; the weights of a OneOf are in its sampler."""
+    _require_depth(depth)
+    names = signature(type(transform)).parameters.keys() - {"transforms"}
+    given = {name: getattr(transform, name) for name in names if hasattr(transform, name)}
+    ends = getattr(getattr(transform, "sampler", None), "cdf", None)  # the sums of weights, None for equal ones
+    given |= {} if ends is None else {"weights": np.diff(ends, prepend=0.0).tolist()}
+    parameters = {name: plain for name, value in given.items() if (plain := _plain(value)) is not None}
+    children: Sequence[object] = list(getattr(transform, "transforms", ()))
+    return Node(
+        _name_of(transform, library), parameters, tuple(_read_sound(child, library, depth + 1) for child in children)
     )
 
 

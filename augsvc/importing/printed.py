@@ -149,7 +149,8 @@ def _node(call: _Call) -> Node:
     """A call as a transform: calls in it are children, in lists too, but for Kornia's generators of parameters; names without
     brackets are dropped, as in `Lambda(f)`.
     """
-    children = [item for item in call.positional if isinstance(item, _Call) and not item.name.endswith("Generator")]
+    listed = [item for value in call.positional for item in (value if isinstance(value, list) else [value])]
+    children = [item for item in listed if isinstance(item, _Call) and not item.name.endswith("Generator")]
     parameters = {}
     for name, value in call.keywords.items():
         if isinstance(value, list) and value and all(isinstance(item, _Call) for item in value):

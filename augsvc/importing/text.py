@@ -1,10 +1,14 @@
-"""Reads a file's text: printed forms of torchvision and Kornia, serialised ones of Albumentations."""
+"""Reads a file's text: printed forms of torchvision, Kornia and audiomentations, serialised ones of Albumentations,
+configurations of torch-audiomentations.
+"""
 
 import json
 import re
 
 import yaml
 
+from augsvc.importing.audiomentations import AUDIOMENTATIONS, CONTAINERS
+from augsvc.importing.configured import is_configured, read_configured
 from augsvc.importing.node import MAX_TEXT, CannotRead, Library, Node
 from augsvc.importing.printed import parse_printed
 from augsvc.importing.serialized import read_serialized
@@ -19,6 +23,8 @@ _CODE = re.compile(
     re.MULTILINE,
 )
 _NAMED = re.compile(r"\s*\{\s*['\"](\w{1,40})['\"]\s*:\s*[A-Za-z_]\w*\s*\(")  # {'train': Compose(
+_SOUND_NAMES = {*AUDIOMENTATIONS.translators, *AUDIOMENTATIONS.refused} - {*CONTAINERS, "Normalize", "Lambda"}
+_SOUND = re.compile(rf"\b(?:{'|'.join(sorted(_SOUND_NAMES))}|Normalize\(p=[\d.]+, apply_to)\b")
 _KORNIA = re.compile(r"\b(AugmentationSequential|ImageSequential)\b|\bp_batch=")
 
 
@@ -34,7 +40,12 @@ def read_text(text: str) -> tuple[Library, Node]:
         raise CannotRead("is empty: print(transform), or json.dump(albumentations.to_dict(transform), file)")
     _require_no_python(text)
     if not _PRINTED.match(text):
-        return "albumentations", read_serialized(_load(text))
+        value = _load(text)
+        if is_configured(value):
+            return "torch_audiomentations", read_configured(value)
+        return "albumentations", read_serialized(value)
+    if _SOUND.search(text):
+        return "audiomentations", parse_printed(text)
     if re.match(r"\s*\w+\s*\(\s*\[", text):
         raise CannotRead(
             "is Albumentations' printed form: write json.dump(albumentations.to_dict(transform), file) instead"

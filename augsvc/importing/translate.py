@@ -5,16 +5,24 @@ from dataclasses import dataclass, replace
 
 from augsvc.errors import SpecInvalid
 from augsvc.importing.albumentations import ALBUMENTATIONS
+from augsvc.importing.audiomentations import AUDIOMENTATIONS
 from augsvc.importing.builder import Builder, Line, Normalisation, Table, Verdict
 from augsvc.importing.framing import Framing, Size
 from augsvc.importing.kornia import KORNIA
 from augsvc.importing.node import CannotRead, Library, Node, require_bounded
 from augsvc.importing.parameters import Refused
+from augsvc.importing.torch_audiomentations import TORCH_AUDIOMENTATIONS
 from augsvc.importing.torchvision import TORCHVISION
 from augsvc.ops.operation import Settings
 from augsvc.ops.pipeline import parse_pipeline
 
-TABLES: Mapping[Library, Table] = {"torchvision": TORCHVISION, "albumentations": ALBUMENTATIONS, "kornia": KORNIA}
+TABLES: Mapping[Library, Table] = {
+    "torchvision": TORCHVISION,
+    "albumentations": ALBUMENTATIONS,
+    "kornia": KORNIA,
+    "audiomentations": AUDIOMENTATIONS,
+    "torch_audiomentations": TORCH_AUDIOMENTATIONS,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,8 +192,10 @@ class Mfcc:
     def _cosines(self) -> F64:
         bins = self.log_mel.mel.bins
         angles = np.pi / bins * np.arange(self.coefficients)[:, None] * (np.arange(bins) + 0.5)
-        scale = np.where(np.arange(self.coefficients) == 0, np.sqrt(1.0 / bins), np.sqrt(2.0 / bins))
-        return np.cos(angles) * scale[:, None]
+        scale: F64 = np.full(self.coefficients, np.sqrt(2.0 / bins))
+        scale[:1] = np.sqrt(1.0 / bins)
+        cosines: F64 = np.cos(angles) * scale[:, None]
+        return cosines
 
 
 def _like(constant: npt.NDArray[Any], clips: Clips, whole: bool = False) -> Any:

@@ -12,12 +12,14 @@ from augsvc.cli.main import app
 from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.rng import Address
 from augsvc.ops.pipeline import parse_pipeline
-from augsvc.ops.recipes import RECIPES
+from augsvc.ops.recipes import IMAGE_RECIPES, RECIPES, SPEECH
 from augsvc.ops.registry import containers
 from augsvc.ops.tree import Tree
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.spec import validate_spec
-from tests.harness import executor, labelled, patch, photo, run
+from augsvc.streams.probes import SoundProbe
+from augsvc.streams.stream import Stream
+from tests.harness import Run, executor, labelled, patch, photo, run
 
 IMAGES = [photo("coffee"), photo("chelsea"), patch("astronaut", 300, 300), patch("astronaut", 40, 200)]
 
@@ -31,7 +33,7 @@ def suited(recipe):
 
 
 SAMPLES = [labelled(image, keypoints=17) for image in IMAGES]  # as COCO's
-EVERY = pytest.mark.parametrize("name", RECIPES)
+EVERY = pytest.mark.parametrize("name", IMAGE_RECIPES)
 
 
 @EVERY
@@ -74,8 +76,8 @@ def test_a_recipe_has_a_source_a_normalisation_and_few_passes(name):
 
 
 def test_there_are_recipes_for_every_task():
-    assert len(RECIPES) >= 25
-    assert sum(step["op"] in containers() for recipe in RECIPES.values() for step in recipe.pipeline) >= 8
+    assert len(IMAGE_RECIPES) >= 25
+    assert sum(step["op"] in containers() for recipe in IMAGE_RECIPES.values() for step in recipe.pipeline) >= 8
 
 
 def test_the_two_views_of_byol_differ_by_their_steps():
@@ -91,6 +93,18 @@ def test_the_two_views_of_byol_differ_by_their_steps():
 def test_the_fields_of_a_recipe_are_a_specification(name):
     spec = validate_spec({"dataset": "photos/train", **RECIPES[name].fields()})
     assert (spec.output.mean, spec.output.std) == (RECIPES[name].mean, RECIPES[name].std)
+
+
+@pytest.mark.parametrize("name", SPEECH)
+def test_a_recipe_for_speech_is_a_pipeline_over_clips(name):
+    recipe = SPEECH[name]
+    assert recipe.source and recipe.title and recipe.differences
+    stream = Stream.open(
+        validate_spec({"dataset": "sound_probe", **recipe.fields(), "seconds": 0.1}), SoundProbe(), executor()
+    )
+    result = Run(stream).batch(epoch=1)
+    assert np.isfinite(result["audio"]).all()
+    assert ("time_masks" in result) == any(step["op"] == "spec_mask" for step in recipe.pipeline)
 
 
 def evaluated(image, pixels):

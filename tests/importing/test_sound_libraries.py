@@ -1,0 +1,119 @@
+"""Transforms of audiomentations and torch-audiomentations: printed forms, configurations and objects."""
+
+import math
+from inspect import Parameter, Signature
+
+import numpy as np
+import pytest
+
+from augsvc.importing import CannotRead, import_text, import_transform
+from augsvc.importing.compare import compare
+from augsvc.importing.peers import NotComparable
+from augsvc.ops.pipeline import parse_pipeline
+
+PRINTED = """Compose([
+  Gain(p=0.5, min_gain_db=-12.0, max_gain_db=12.0),
+  LowPassFilter(p=0.5, min_cutoff_freq=150.0, max_cutoff_freq=7500.0, min_rolloff=12, max_rolloff=24, zero_phase=False),
+  OneOf([
+    TanhDistortion(p=1.0, min_distortion=0.01, max_distortion=0.7),
+    Shift(p=0.4, min_shift=-0.5, max_shift=0.5, shift_unit='fraction', rollover=True, fade_duration=0.0),
+  ], p=0.3),
+  AddBackgroundNoise(p=0.5, sounds_path='noises', min_snr_db=3.0, max_snr_db=30.0),
+], p=1.0)"""
+CONFIGURED = """
+transform: Compose
+params:
+  transforms:
+    - transform: Gain
+      params: {min_gain_in_db: -15.0, max_gain_in_db: 5.0, mode: per_batch}
+    - transform: AddColoredNoise
+      params: {p: 0.9}
+    - {transform: PolarityInversion}
+    - {transform: SpliceOut}
+"""
+
+
+def verdicts(result):
+    return {line.name: (str(line.verdict), line.nearest) for line in result.lines}
+
+
+def test_what_audiomentations_prints():
+    result = import_text(PRINTED)
+    assert result.library == "audiomentations"
+    assert verdicts(result) == {
+        "Gain": ("equal", None),
+        "LowPassFilter": ("near", None),
+        "OneOf": ("near", None),
+        "TanhDistortion": ("equal", None),
+        "Shift": ("equal", None),
+        "AddBackgroundNoise": ("refused", "background_noise"),
+    }
+    gain, low_pass, one_of = result.pipeline
+    assert gain == {"op": "gain", "gain": [-12.0, 12.0], "p": 0.5}
+    assert low_pass == {"op": "low_pass", "cutoff": [150.0, 7500.0], "order": [2.0, 4.0], "p": 0.5}
+    assert [(child["op"], child.get("p", 1.0)) for child in one_of["of"]] == [
+        ("tanh_distortion", 1.0),
+        ("time_shift", 0.4),
+    ]
+    parse_pipeline(list(result.pipeline))
+    with pytest.raises(NotComparable, match="clips"):
+        compare(result)
+
+
+def test_a_configuration_of_torch_audiomentations():
+    result = import_text(CONFIGURED)
+    assert result.library == "torch_audiomentations"
+    assert verdicts(result) == {
+        "Gain": ("near", None),
+        "AddColoredNoise": ("near", None),
+        "PolarityInversion": ("equal", None),
+        "SpliceOut": ("refused", "time_mask"),
+    }
+    assert result.pipeline[1]["slope"] == [-6.0, 6.0]
+    assert import_text('[{"transform": "Identity"}, {"transform": "Gain"}]').pipeline[0]["gain"] == [-18.0, 6.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("Compose([\n Gain(p=0.5, min_gain_db=3.0, max_gain_db=-3.0),\n], p=1.0)", "empty range"),
+        ("Compose([\n Gain(p=0.5, min_gain=3.0),\n Reverse(p=0.5),\n], p=1.0)", "unknown parameters: min_gain"),
+        ("SomeOf([\n Gain(p=0.5),\n], p=1.0)", "num_transforms is missing"),
+        ("LowPassFilter(p=0.5, zero_phase=True)", "zero_phase"),
+        ("Shift(p=0.5, shift_unit='seconds')", "fractions"),
+        ("transform: AddColoredNoise\nparams: {max_f_decay: 4}", "f_decay"),
+        ("transform: my.Own", "no transform that is known"),
+    ],
+)
+def test_what_has_no_counterpart_is_refused_with_its_reason(text, reason):
+    assert any(reason in note for line in import_text(text).refused for note in line.notes)
+
+
+@pytest.mark.parametrize("text", ["transform: Gain\nparams: [1]", "- transform: Gain\n- params: {}"])
+def test_a_configuration_that_is_none(text):
+    with pytest.raises(CannotRead):
+        import_text(text)
+
+
+def made(name, names, **attributes):
+    """An object as audiomentations has them: a class of its package with attributes named as its parameters."""
+    takes = Signature([Parameter(each, Parameter.KEYWORD_ONLY) for each in names])
+    transform = object.__new__(type(name, (), {"__signature__": takes, "__module__": "audiomentations.core"}))
+    vars(transform).update(attributes)
+    return transform
+
+
+def test_objects_have_what_print_leaves_out():
+    gain = made("Gain", ["min_gain_db", "max_gain_db", "p"], min_gain_db=-3, max_gain_db=3, p=1.0, parameters={})
+    flip = made("PolarityInversion", ["p"], p=1.0)
+    sampler = made("Sampler", [], cdf=np.array([0.25, 1.0]))
+    chosen = made("OneOf", ["transforms", "p", "weights"], transforms=[gain, flip], p=1.0, sampler=sampler)
+    some = made(
+        "SomeOf", ["num_transforms", "transforms", "p"], num_transforms=(1, None), transforms=[gain, flip], p=0.5
+    )
+    result = import_transform(
+        made("Compose", ["transforms", "p", "shuffle"], transforms=[chosen, some], p=1.0, shuffle=False)
+    )
+    assert [str(line.verdict) for line in result.lines] == ["equal"] * 6
+    assert result.pipeline[0]["weights"] == [0.25, 0.75]
+    assert result.pipeline[1]["n"] == [1, 2] and math.isclose(result.pipeline[1]["p"], 0.5)
