@@ -65,7 +65,7 @@ def number(value: float) -> str:
 def flow(value: object) -> str:
     """A value as YAML on one line; JSON is YAML."""
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.4g}" if abs(value) < 10_000 else f"{value:g}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(flow, value))}]"
     if isinstance(value, dict):

@@ -1,13 +1,13 @@
 """Peak normalization."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
 from augsvc.numerics.exact import decibels
 from augsvc.ops.kinds.sound_dynamics import Scaled, SoundDynamics
-from augsvc.ops.operation import Draw, Drawn, Interval
+from augsvc.ops.operation import Draw, Drawn, Interval, Settings
 
 
 class NormalizePeak(SoundDynamics):
@@ -16,6 +16,7 @@ class NormalizePeak(SoundDynamics):
     `apply_to` `louder` leaves a clip as it is whose peak is not above that level.
     """
 
+    examples: ClassVar[tuple[Settings, ...]] = ({}, {"apply_to": "louder"})
     elsewhere = {"audiomentations": "Normalize", "torch-audiomentations": "PeakNormalization"}
     op: Literal["normalize_peak"] = "normalize_peak"
     level: Annotated[Interval, Drawn(lane=1, low=-60.0, high=0.0, unit="dBFS")] = (0.0, 0.0)
