@@ -15,7 +15,7 @@ from augsvc.executors.cuda.staging import StagingBuffer
 from augsvc.executors.fused.kernels import sound_cuda as grids
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK
 from augsvc.executors.fused.kernels.sound import NOISE, SHAPE, SHIFT, SoundArgs
-from augsvc.executors.fused.kernels.sound_cuda import Levels, Tape
+from augsvc.executors.fused.kernels.sound_cuda import Levels, Tape, Transform
 from augsvc.executors.fused.lower_audio import lower_sound
 from augsvc.executors.protocol import resampling_traits
 from augsvc.ops.kinds.sound import SOUND_KINDS
@@ -131,7 +131,8 @@ class AudioChunk:
         n, device = len(self.clips), self.staging.device
         side = self.staging.array("side", (n, self.args.side_samples), np.float32)
         work = self.staging.array("work", (n, 2 * len(self.args.twiddles), 2), np.float64)
-        device.launch(grids.run_serial, (-(-n // device.threads), 1), step, args, Tape(self._clips(), side), work)
+        tape = Tape(self._clips(), side)
+        device.launch(grids.run_serial, (-(-n // device.threads), 1), step, args, tape, Transform(work))
 
     def _add_noise(self, step: int, column: int, args: SoundArgs, levels: Levels) -> None:
         tape = Tape(self._clips(), self._clips())

@@ -37,7 +37,7 @@ from augsvc.executors.fused.kernels.sound import (
     TURN,
     SoundArgs,
 )
-from augsvc.numerics.fir import sinc_table
+from augsvc.numerics.fir import sinc_phases
 from augsvc.numerics.fourier import twiddles
 from augsvc.numerics.rng import QUANTILE_BITS, seed_key
 from augsvc.ops.kinds.audio import CURVE_ENTRIES, SOUND_BITS
@@ -172,7 +172,7 @@ def lower_sound(
         turns=_stack(columns.turns, np.zeros((n, 0, 2), np.int64)),
         mixes=_stack(columns.mixes, np.zeros((n, 0), np.int64)),
         rates=_stack(columns.rates, np.zeros((n, 0, 3), np.int64)),
-        sinc=sinc_table() if columns.rates else sinc_table()[:0],  # read-only too: one signature
+        sinc=sinc_phases() if columns.rates else sinc_phases()[:0],  # read-only too: one signature
         numbers=_lower_numbers(columns.changes, n),
         tracks=tracks,
         twiddles=twiddles(plan.transform),

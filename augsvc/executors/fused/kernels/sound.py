@@ -67,9 +67,7 @@ class SoundArgs(NamedTuple):
     turns: I64  # N,U,2: delay, and whether the clip runs backwards
     mixes: I64  # N,X: the side's root mean square over the clip's, RATIO_BITS
     rates: I64  # N,V,3: samples of the clip for one of the result, 32 fraction bits; its length; whether it is linear
-    sinc: (
-        F64  # the right half of the kernel that resamples, SINC_PHASES entries for each zero crossing; empty if unused
-    )
+    sinc: F64  # the kernel that resamples, as numerics.fir.sinc_phases; empty if unused
     numbers: I64  # N,G,5: see the functions of sound_levels.py
     tracks: F32  # N,P,T: partners
     twiddles: F64  # M/2,2: cos and −sin of 2πk / M for a transform of M; or 0,2

@@ -39,6 +39,12 @@ class Tape(NamedTuple):
     after: F32
 
 
+class Transform(NamedTuple):
+    """Memory of convolutions."""
+
+    work: F64  # N,M,2
+
+
 class Levels(NamedTuple):
     """Levels of the clips before each noise; zeros at first."""
 
@@ -108,7 +114,7 @@ def add_noise(step: Int, args: SoundArgs, tape: Tape, levels: Levels) -> None:
 
 
 @cuda.jit  # type: ignore[untyped-decorator]
-def run_serial(step: Int, args: SoundArgs, tape: Tape, work: F64) -> None:
+def run_serial(step: Int, args: SoundArgs, tape: Tape, transform: Transform) -> None:
     """See the head of this file."""
     n = _thread_index()
     if n < args.lengths.shape[0] and args.active[n, step] != 0:
@@ -117,4 +123,4 @@ def run_serial(step: Int, args: SoundArgs, tape: Tape, work: F64) -> None:
             change_speed(tape.before[n], samples, args.rates[n, k], args.sinc, tape.after[n])
         else:
             side = tape.after[n, : min(samples, tape.after.shape[1])]
-            run_step(kind, k, args, n, tape.before[n, :samples], side, work[n])
+            run_step(kind, k, args, n, tape.before[n, :samples], side, transform.work[n])
