@@ -26,6 +26,7 @@ REGISTERS = {
     "draw_warped": 128,
     "draw_interpolated": 128,
     "move_warped_masks": 128,
+    "run_serial": 128,  # a thread a clip: a batch has too few of them to fill a multiprocessor
 }  # per thread, at most, on sm_90; of the others 64
 SLOW = ("draw_interpolated",)  # 12 CPU seconds; the others share most of their functions
 EACH = pytest.mark.parametrize("target", [pytest.param((8, 0), marks=pytest.mark.slow), (9, 0)], ids=str)
