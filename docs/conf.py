@@ -7,6 +7,7 @@ Markdown has no form for is added here: the tables of contents.
 """
 
 from importlib.metadata import version as installed_version
+from pathlib import Path
 from types import MappingProxyType
 
 from sphinx.application import Sphinx
@@ -58,9 +59,18 @@ CONTENTS = MappingProxyType(
 )
 
 
+LISTED = {entry for entries in CONTENTS["docs/index"].values() for entry in entries}
+FURTHER = tuple(
+    sorted({f"docs/{path.stem}" for path in Path(__file__).parent.glob("*.md")} - LISTED - {root_doc})
+)  # a new document is in the sidebar before it is given a place
+
+
 def add_contents(app: Sphinx, document: str, source: list[str]) -> None:
     """Appends a document's tables of contents, which the sidebar shows."""
-    for caption, entries in CONTENTS.get(document, {}).items():
+    contents = CONTENTS.get(document, {})
+    if document == root_doc and FURTHER:
+        contents = {**contents, "Further": FURTHER}
+    for caption, entries in contents.items():
         options = [":hidden:", ":glob:", *([f":caption: {caption}"] if caption else [])]
         source[0] += "\n\n" + "\n".join(["```{toctree}", *options, "", *(f"/{entry}" for entry in entries), "```"])
 

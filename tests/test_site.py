@@ -1,5 +1,6 @@
 """The documentation site builds without a warning, and its search finds what people look for."""
 
+import html
 import json
 import re
 import subprocess
@@ -80,3 +81,29 @@ def linked(site, page, text):
     targets = re.findall(r'href="([^"#:]+\.html)', text)
     paths = ((site / page).parent / target for target in targets)
     return {path.resolve().relative_to(site.resolve()).as_posix() for path in paths if path.exists()}
+
+
+# a newcomer's questions, the page with the answer, and the words that answer
+TRIAL = (
+    ("How do I resume within an epoch?", "docs/tutorials/classification.html", "load_state_dict"),
+    ("How do I see images with their masks and boxes?", "docs/page.html", "mask"),
+    ("What was drawn for this sample?", "docs/page.html", "receipt"),
+    ("What does 409, or another error code, mean?", "docs/errors.html", "would produce different bytes"),
+    ("Which operation does what Albumentations' or torchvision's X does?", "docs/operations.html", "coarse_dropout"),
+    ("How do I train on several GPUs?", "docs/tutorials/ddp.html", "torchrun"),
+    ("How do I serve my own files?", "docs/tutorials/dataset.html", "image_folder"),
+    ("How do I weight classes, or make folds?", "docs/sampling.html", "balanced"),
+    ("The server does not start, or trainers wait.", "docs/doctor.html", "augsvc doctor"),
+    ("Is it fast enough?", "docs/when.html", "images a second"),
+    ("Who may read what?", "SECURITY.html", "clients with a token"),
+)
+
+
+def test_a_newcomers_questions_are_one_click_from_their_answers(site):
+    start = (site / "docs/index.html").read_text(encoding="utf-8")
+    words = {page: html.unescape(re.sub(r"<[^>]+>", "", (site / page).read_text("utf-8"))) for _, page, _ in TRIAL}
+    asked = html.unescape(re.sub(r"<[^>]+>", "", start)).replace("’", "'")
+    for question, page, answer in TRIAL:
+        assert question in asked, question
+        assert page in linked(site, "docs/index.html", start), question
+        assert answer in words[page], (question, page)
