@@ -178,9 +178,9 @@ def test_after_a_change_in_the_kernels_they_are_compiled_again(tmp_path, monkeyp
 
 
 def test_code_compiled_with_another_option_is_not_loaded(tmp_path):
-    code = "import sys, pathlib, tests.executors.test_kernel_cache as t; print(t.use(pathlib.Path(sys.argv[1])))"
-    variables = os.environ | {"NUMBA_OPT": "0"}
-    subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, env=variables, capture_output=True, check=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(numba.config, "OPT", 0)
+        assert use(tmp_path) == (0, 1)
     assert use(tmp_path) == (0, 1)
     assert len(files(tmp_path)) == 4
 

@@ -87,8 +87,11 @@ def test_a_stream_runs_what_it_uses_once(counted):
     assert set(counted.runs) == {"counted_000", "counted_001", "counted_002"}
 
 
-def test_ids_do_not_depend_on_what_ran_before():
-    lazy, eager = (SelfTest(open_cpu("fused")) for _ in range(2))
+@pytest.mark.parametrize("operations", ["one of each kind", pytest.param("all", marks=pytest.mark.slow)])
+def test_ids_do_not_depend_on_what_ran_before(operations):
+    used = {name: registry()[name] for name in ("rotation", "downsample", "gamma")}
+    known = registry() if operations == "all" else few_operations() | used
+    lazy, eager = (SelfTest(open_cpu("fused"), known) for _ in range(2))
     eager.digests()
     for names in ((), ("rotation", "downsample"), ("gamma",)):
         stream = open_stream(registry(), *names)

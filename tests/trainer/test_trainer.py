@@ -327,6 +327,7 @@ def test_a_run_that_diverged_names_a_checkpoint_that_is_there(url, tmp_path, sec
     assert (tmp_path / "checkpoint.safetensors").exists() == (seconds == 0)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_batch_is_no_larger_than_the_dataset(url, tmp_path):
     options = ("--per-class", 1, "--batch-size", 64, "--epochs", 2, "--size", "16")
     result = invoke("--url", url, "--dataset", "digits/train", "--out", tmp_path, *options)
