@@ -178,8 +178,11 @@ def _deep():
 
 
 CASES = _operations() | _moves() | _interpolations() | _warps() | _frames() | _passes() | _deep()
-
-
+# a fifth of the simulator's time, in the slow suite; one is asked for its launches
+HIGH_CASES = {
+    name: fields for name, fields in _operations().items() if name.endswith(", high") and name != "motion_blur, high"
+}
+USUAL_CASES = {name: fields for name, fields in CASES.items() if name not in HIGH_CASES}
 MASK_CASES = _moves() | _warps() | {f"{fit}, masks": {"fit": fit} for fit in ("cover", "contain", "stretch")}
 
 

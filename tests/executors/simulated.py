@@ -1,4 +1,4 @@
-"""CUDA's grid on Numba's simulator, in a separate process: `python -m tests.executors.simulated RESULTS`.
+"""CUDA's grid on Numba's simulator, in a separate process: `python -m tests.executors.simulated RESULTS [high]`.
 
 NUMBA_ENABLE_CUDASIM has to be set before Numba is imported. The simulator is Python, a greenlet for every thread of the
 grid, but the functions of kernels/pixel.py run compiled.
@@ -20,7 +20,7 @@ from augsvc.errors import DeviceOutOfMemory
 from augsvc.executors.cuda import image as fused_cuda
 from augsvc.executors.cuda import lane_pool
 from augsvc.executors.cuda.image import FusedCudaExecutor
-from tests.executors.grid_cases import CASES, MASK_CASES, masks, render_images
+from tests.executors.grid_cases import CASES, HIGH_CASES, MASK_CASES, USUAL_CASES, masks, render_images
 from tests.executors.sound_cases import SOUND_CASES, clips
 
 CHUNKED = ("in two passes, after statistics", "a dense filter among others")
@@ -184,11 +184,11 @@ def simulated(device: SimulatedDevice, source_bytes: int = 0) -> FusedCudaExecut
     return FusedCudaExecutor.on(torch.device("cpu"), lambda: device, source_bytes)
 
 
-def each_case() -> dict[str, np.ndarray]:
+def each_case(cases: dict[str, dict] = USUAL_CASES) -> dict[str, np.ndarray]:
     """Pixels of every case, and how many launches it took."""
     found, device = {}, SimulatedDevice()
     executor = simulated(device)
-    for name, fields in CASES.items():
+    for name, fields in cases.items():
         device.launches.clear()
         found[name] = render_images(fields, executor)
         found["launches of " + name] = np.array(device.launches)
@@ -288,13 +288,17 @@ def both_media() -> dict[str, np.ndarray]:
 
 if __name__ == "__main__":
     gc.disable()  # collections took 5 of 35 CPU seconds
-    np.savez(
-        Path(sys.argv[1]),
-        **each_case(),
-        **each_mask(),
-        **each_sound(),
-        **little_memory(),
-        **cached_sources(),
-        **both_media(),
-        **several_chunks(),
+    results = (
+        each_case(HIGH_CASES)
+        if sys.argv[2:] == ["high"]
+        else {
+            **each_case(),
+            **each_mask(),
+            **each_sound(),
+            **little_memory(),
+            **cached_sources(),
+            **both_media(),
+            **several_chunks(),
+        }
     )
+    np.savez(Path(sys.argv[1]), **results)

@@ -15,20 +15,18 @@ from augsvc.executors.fused.kernels.camera import is_beyond_horizon, position_at
 from augsvc.executors.fused.lower_image import lower_move
 from augsvc.numerics.geometry import Camera, Canvas
 from augsvc.planning.image_plan import Plan
-from tests.executors.grid_cases import CASES, MASK_CASES, masks, render_images
+from tests.executors.grid_cases import CASES, HIGH_CASES, MASK_CASES, USUAL_CASES, masks, render_images
 from tests.executors.sound_cases import SOUND_CASES, clips
 from tests.harness import open_cpu
 
 ROOT = Path(__file__).parent.parent.parent
 
 
-@pytest.fixture(scope="module")
-def simulated(tmp_path_factory):
+def simulate(results, *arguments):
     """What tests/executors/simulated.py found, in a separate process. Its functions are not optimised: half of the time."""
-    results = tmp_path_factory.mktemp("simulator") / "results.npz"
     variables = os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_OPT": "0"}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.executors.simulated", results],
+        [sys.executable, "-m", "tests.executors.simulated", results, *arguments],
         cwd=ROOT, env=variables, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
@@ -36,16 +34,36 @@ def simulated(tmp_path_factory):
         return dict(found)
 
 
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory):
+    return simulate(tmp_path_factory.mktemp("simulator") / "results.npz")
+
+
+@pytest.fixture(scope="module")
+def simulated_high(tmp_path_factory):
+    return simulate(tmp_path_factory.mktemp("simulator") / "results.npz", "high")
+
+
 def launches(simulated, name):
     return simulated["launches of " + name].tolist()
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_the_grid_gives_the_bits_of_the_cpu(simulated, name):
-    expected = render_images(CASES[name], open_cpu("fused"))
-    assert simulated[name].shape == expected.shape
-    different = np.argwhere(simulated[name] != expected)
+def assert_equal_pixels(pixels, fields):
+    expected = render_images(fields, open_cpu("fused"))
+    assert pixels.shape == expected.shape
+    different = np.argwhere(pixels != expected)
     assert not len(different), f"{len(different)} of {expected.size} differ, first {different[:5].tolist()}"
+
+
+@pytest.mark.parametrize("name", USUAL_CASES)
+def test_the_grid_gives_the_bits_of_the_cpu(simulated, name):
+    assert_equal_pixels(simulated[name], CASES[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HIGH_CASES)
+def test_the_grid_gives_the_bits_of_the_cpu_at_the_high_end_of_each_operation(simulated_high, name):
+    assert_equal_pixels(simulated_high[name], HIGH_CASES[name])
 
 
 @pytest.mark.parametrize("name", MASK_CASES)
