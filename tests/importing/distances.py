@@ -67,6 +67,7 @@ def of_albumentations(a: ModuleType) -> list[list[Any]]:
         [a.Downscale((0.25, 0.75), interpolation_pair={"downscale": 3, "upscale": 1})],
         [a.Downscale((0.25, 0.75))],
         [a.CLAHE((1, 4))],
+        [a.OpticalDistortion((-0.05, 0.15))],
         [a.RandomSnow(snow_point_range=(0.1, 0.3))],
     ]
 

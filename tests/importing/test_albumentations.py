@@ -246,3 +246,17 @@ def test_a_crop_and_pad_of_percents_is_a_frame_after_a_resize():
     for wrong in ({"px": 3}, {"percent": 0.1, "keep_size": False}, {"percent": [[0, 0.1]] * 4}):
         assert "CropAndPad" in {line.name for line in albumentations(resize, a("CropAndPad", **wrong, p=1.0)).refused}
     assert "put a Resize" in notes(albumentations(a("CropAndPad", percent=0.1, p=1.0)))
+
+
+def test_warps_keep_their_limits_and_borders():
+    lens = only(albumentations(a("OpticalDistortion", distort_limit=0.1, border_mode=1, p=0.5)))
+    assert (lens["op"], lens["k"], lens["border"]) == ("optical_distortion", [-0.1, 0.1], "edge")
+    grid = only(albumentations(a("GridDistortion", num_steps=4, distort_limit=[-0.2, 0.1], p=0.5)))
+    assert (grid["steps"], grid["stretch_x"], grid["stretch_y"]) == (4, [-0.2, 0.1], [-0.2, 0.1])
+    wrong = (
+        a("OpticalDistortion", mode="fisheye"),
+        a("GridDistortion", normalized=False),
+        a("GridDistortion", distort_limit=0.5),
+    )
+    for step in wrong:
+        assert len(albumentations({**step, "p": 0.5}).refused) == 1

@@ -34,7 +34,7 @@ _STILL: dict[str, object] = {
 }  # fmt: skip
 
 
-def _interpolation(given: Parameters, build: Builder) -> dict[str, object]:
+def move_interpolation(given: Parameters, build: Builder) -> dict[str, object]:
     """The interpolation of a move, by OpenCV's number."""
     mode, of_masks = given.whole("interpolation", 1, 0, 6), given.whole("mask_interpolation", 0, 0, 6)
     if mode in (3, 4):
@@ -58,7 +58,7 @@ def _border_mode(given: Parameters, build: Builder, shows: bool = True) -> tuple
     return border, {}
 
 
-def _border(given: Parameters, build: Builder) -> dict[str, object]:
+def move_border(given: Parameters, build: Builder) -> dict[str, object]:
     """The border of a move; only a constant one has a colour."""
     (border, masks), fill = _border_mode(given, build), given.take("fill")
     if border != "constant":
@@ -68,9 +68,9 @@ def _border(given: Parameters, build: Builder) -> dict[str, object]:
 
 def _rotate(given: Parameters, build: Builder) -> None:
     given.require("crop_border", (False,), "a rotated image keeps its canvas here")
-    own = _interpolation(given, build)
+    own = move_interpolation(given, build)
     degrees = given.limits("limit", 90.0)
-    build.add("rotation", given.p(0.5), {"degrees": degrees, **own, **_border(given, build)})
+    build.add("rotation", given.p(0.5), {"degrees": degrees, **own, **move_border(given, build)})
 
 
 def _axes(given: Parameters, name: str, default: Range, middle: float = 0.0) -> tuple[Range, Range]:
@@ -92,7 +92,7 @@ def _axis(given: Parameters, axes: Mapping[str, Value], name: str, axis: str, de
 
 
 def _affine(given: Parameters, build: Builder) -> None:
-    own = _interpolation(given, build)
+    own = move_interpolation(given, build)
     given.require("fit_output", (False,), "a transformed image keeps its canvas here")
     given.require("balanced_scale", (False,), "scale is uniform over its range")
     scale = _one_scale(given, build, _axes(given, "scale", (1.0, 1.0)), given.flag("keep_ratio", False))
@@ -102,7 +102,7 @@ def _affine(given: Parameters, build: Builder) -> None:
         build.differs("shears along x, then along y; Albumentations along both in one matrix")
     translate_x, translate_y = _translation(given, build)
     last: dict[str, object] = {"translate_x": translate_x, "translate_y": translate_y}
-    last |= {"shear_x": negated(shear_x), "shear_y": negated(shear_y), **own, **_border(given, build)}
+    last |= {"shear_x": negated(shear_x), "shear_y": negated(shear_y), **own, **move_border(given, build)}
     turned: dict[str, object] = {"degrees": degrees, "scale": scale}
     if not (any((*shear_x, *shear_y)) and any(degrees)):
         build.add("affine", given.p(0.5), _STILL | turned | last)
@@ -145,7 +145,7 @@ def _one_scale(given: Parameters, build: Builder, scale: tuple[Range, Range], ke
 
 
 def _shift_scale_rotate(given: Parameters, build: Builder) -> None:
-    own = _interpolation(given, build)
+    own = move_interpolation(given, build)
     shift = given.limits("shift_limit", 0.0625)
     settings = {
         "degrees": given.limits("rotate_limit", 45.0),
@@ -157,18 +157,18 @@ def _shift_scale_rotate(given: Parameters, build: Builder) -> None:
     }
     build.differs("scales both sides by one number; there each by its own")
     build.differs(_WHOLE_PIXELS)
-    build.add("affine", given.p(0.5), settings | own | _border(given, build))
+    build.add("affine", given.p(0.5), settings | own | move_border(given, build))
 
 
 def _perspective(given: Parameters, build: Builder) -> None:
     given.require("keep_size", (True,), "an image keeps its canvas here")
     given.require("fit_output", (False,), "an image keeps its canvas here")
-    own = _interpolation(given, build)
+    own = move_interpolation(given, build)
     low, high = given.limits("scale", (0.05, 0.1), 0.0, 0.0)
     build.differs(
         "moves corners by uniform distances of the same root mean square; there by the modulus of normal ones"
     )
-    settings = {"distortion": scaled((low, high), 2.0 * 3.0**0.5), **own, **_border(given, build)}
+    settings = {"distortion": scaled((low, high), 2.0 * 3.0**0.5), **own, **move_border(given, build)}
     build.add("perspective", given.p(0.5), settings)
 
 
@@ -183,7 +183,7 @@ def _random_resized_crop(given: Parameters, build: Builder) -> None:
 def _resampling(given: Parameters, build: Builder) -> dict[str, object]:
     """The interpolation of a frame, with what differs where it shrinks."""
     by_area = given.word("area_for_downscale", "") in ("image", "image_mask")
-    own = _interpolation(given, build)
+    own = move_interpolation(given, build)
     if own == {"interpolation": "nearest"}:
         if given.node.parameters.get("interpolation") == 0:
             build.differs(CORNER_PIXEL)

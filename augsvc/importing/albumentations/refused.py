@@ -21,10 +21,6 @@ REFUSED: Mapping[str, tuple[str, str | None]] = {
     "FrequencyMasking": ("masks rows of a spectrogram by bins", "xy_masking"),
     "FromFloat": ("makes bytes of floats: leave out ToFloat and FromFloat", None),
     "GlassBlur": ("exchanges neighbouring pixels", "gaussian_blur"),
-    "GridDistortion": (
-        "stretches a grid: 5 levels from grid_distortion on average, with the same numbers",
-        "grid_distortion",
-    ),
     "GridDropout": ("erases a grid of squares", "coarse_dropout"),
     "GridElasticDeform": (_FIELD, "perspective"),
     "HEStain": ("mixes the stains of histology", "color_jitter"),
@@ -36,10 +32,6 @@ REFUSED: Mapping[str, tuple[str, str | None]] = {
     "Morphological": ("erodes and dilates", "median_blur"),
     "Mosaic": ("needs images from its metadata; partners come from the dataset here", "cutmix"),
     "MultiplicativeNoise": ("multiplies by uniform noise", "speckle_noise"),
-    "OpticalDistortion": (
-        "distorts as a lens: 4 levels from optical_distortion on average, with the same numbers",
-        "optical_distortion",
-    ),
     "OverlayElements": ("pastes images from its metadata", "cutmix"),
     "Pad": ("pads images of many sizes", "letterbox"),
     "PiecewiseAffine": (_FIELD, "perspective"),
