@@ -12,6 +12,7 @@ from types import ModuleType
 
 from augsvc.importing.builder import Table, nearest_operation
 from augsvc.importing.node import Library
+from augsvc.importing.peers import PEERS
 from augsvc.importing.translate import TABLES
 from tests.importing.distances import measure
 
@@ -21,11 +22,15 @@ _PACKAGES: Mapping[Library, str] = {
     "torchvision": "torchvision.transforms.v2",
     "albumentations": "albumentations",
     "kornia": "kornia.augmentation",
+    "audiomentations": "audiomentations",
+    "torch_audiomentations": "torch_audiomentations",
 }
 _NO_TRANSFORMS = {  # classes beside them: enumerations, settings, and what is for volumes and videos alone
     "torchvision": {"AutoAugmentPolicy", "InterpolationMode"},
     "albumentations": {"BboxParams", "KeypointParams", "suppress"},
     "kornia": set(),
+    "audiomentations": set(),
+    "torch_audiomentations": set(),
 }
 
 
@@ -43,7 +48,7 @@ def module_of(library: Library) -> ModuleType:
 
 
 def classes(library: Library) -> set[str]:
-    """The names of all public classes of transforms and containers of images, from the library itself."""
+    """The names of all public classes of transforms and containers, from the library itself."""
     found = {
         name
         for name, value in vars(module_of(library)).items()
@@ -67,7 +72,8 @@ def rows() -> str:
         "|---|---|---|---|---|",
     ]
     sections = []
-    for library, table in TABLES.items():
+    for library in PEERS:  # of images
+        table = TABLES[library]
         module, of_library = module_of(library), classes(library)
         version = __import__(library).__version__
         translated, refused = (len(of_library & set(names)) for names in (table.translators, table.refused))

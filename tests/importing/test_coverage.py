@@ -1,4 +1,4 @@
-"""Every class of the libraries is translated, refused or out of scope; of two libraries where they are installed."""
+"""Every class of the libraries is translated, refused or out of scope; of four libraries where they are installed."""
 
 import inspect
 import json
