@@ -364,6 +364,9 @@ def test_a_state_that_is_damaged_is_refused(make, change):
         make().load_state_dict({**make().state_dict(), **change})
     with pytest.raises(StateMismatch, match="lacks epoch"):
         make().load_state_dict({key: value for key, value in make().state_dict().items() if key != "epoch"})
+    for nothing in (None, [], 3):
+        with pytest.raises(StateMismatch, match="a state is a dict"):
+            make().load_state_dict(nothing)
 
 
 def test_a_pinned_id_that_is_not_served(make):

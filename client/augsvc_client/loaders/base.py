@@ -196,7 +196,9 @@ class BaseLoader(ABC, Generic[Item]):
 
 
 def require_entries(state: Mapping[str, Any], names: Iterable[str]) -> None:
-    """Raises StateMismatch if a loader's state lacks one of these entries."""
+    """Raises StateMismatch if a loader's state is none, or lacks one of these entries."""
+    if not isinstance(state, Mapping):
+        raise StateMismatch(f"a state is a dict, got {type(state).__name__}; pass what state_dict() returned")
     if missing := [name for name in names if name not in state]:
         raise StateMismatch(f"the state lacks {', '.join(missing)}; pass what state_dict() returned")
 
