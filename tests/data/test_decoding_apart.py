@@ -20,6 +20,7 @@ from augsvc.data.decoders.mask import decode_mask
 from augsvc.data.formats import image_files
 from augsvc.data.formats.image_folder import ImageFolderSettings, open_image_folder
 from augsvc.errors import Cancelled, DatasetUnavailable, Undecodable
+from augsvc_client.decoding import duration
 from augsvc_client.decoding.duration import image_decoding_seconds
 from augsvc_client.decoding.image import decode_image, decode_window
 
@@ -192,7 +193,8 @@ def test_a_dataset_decodes_large_files_apart_and_small_ones_in_threads(tmp_path,
 
 
 @pytest.mark.parametrize(("kind", "least"), [("JPEG", 1e-9), ("PNG", 10e-9), ("WEBP", 10e-9)])
-def test_the_estimate_is_of_the_declared_size_and_the_scans(kind, least):
+def test_the_estimate_is_of_the_declared_size_and_the_scans(kind, least, monkeypatch):
+    monkeypatch.setattr(duration, "_SMALL", 0)
     data = image_file(kind, (300, 200))
     seconds = image_decoding_seconds(data, 1 << 20, windowed=False)
     assert 60_000 * least < seconds < 60_000 * 100e-9
