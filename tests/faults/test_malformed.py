@@ -25,7 +25,7 @@ OPERATIONS_WITH_PARAMETERS = 11
 GOOD = {"dataset": "digits/test", "pipeline": "light", "size": [16, 16]}
 
 
-@schemathesis.serializer("application/x-safetensors")
+@schemathesis.serializer("application/x-safetensors", "application/x-tar")
 def _as_it_is(ctx, value):
     return value if isinstance(value, bytes) else json.dumps(value, default=str).encode()
 
@@ -34,6 +34,7 @@ def _as_it_is(ctx, value):
 def hardened(tmp_path_factory):
     """With little room, so that what is kept shows."""
     bounds = {"max_batch_bytes": 4 * MB, "max_request_bytes": MB, "cache_bytes": 0}
+    bounds["uploads"] = {"path": "uploads", "bytes": MB}
     serving = Serving(tmp_path_factory.mktemp("hardened"), bounds)
     try:
         serving.ready()

@@ -17,7 +17,8 @@ from augsvc_client import Client, RequestRefused
 from augsvc_client.client import upload as client_upload
 from augsvc_client.client.folder_tar import FolderTar
 from augsvc_client.wire import digest
-from tests.http.serving import replies, write_image, write_image_folder
+from tests.forked import run_command
+from tests.http.serving import CLEAN, START_S, replies, write_image, write_image_folder
 
 TOKENS = {
     "ada": {"token": "a-token-that-uploads-1", "upload": "1MiB"},
@@ -69,6 +70,13 @@ class Uploading:
 
     def client(self, who="ada", wait_s=60.0) -> Client:
         return Client(self.serving.url, token=TOKENS[who]["token"], wait_s=wait_s)
+
+
+def head_of(name, data: bytes) -> bytes:
+    """The head of a request with a whole tar file."""
+    target = path_of(name, sha256=hashlib.sha256(data).hexdigest())
+    credentials = f"Host: localhost\r\nAuthorization: Bearer {TOKENS['ada']['token']}\r\n"
+    return f"PUT {target} HTTP/1.1\r\n{credentials}Content-Length: {len(data)}\r\n\r\n".encode()
 
 
 def path_of(name, **fields):
@@ -192,9 +200,7 @@ def test_a_job_reads_while_the_dataset_is_deleted(uploading, name, data):
 
 
 def test_a_body_that_breaks_off_continues_where_the_server_states(uploading, name, data):
-    target = path_of(name, sha256=hashlib.sha256(data).hexdigest())
-    head = f"PUT {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKENS['ada']['token']}\r\n"
-    with uploading.serving.send(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data[:5000]):
+    with uploading.serving.send(head_of(name, data) + data[:5000]):
         uploading.serving.until(lambda: uploading.uploads().get(name, {}).get("offset") == 5000)
     uploading.serving.until(lambda: uploading.part(name, data, 0, 0).json["state"] == "receiving")
     assert uploading.part(name, data, 0, 0).json == {"name": name, "state": "receiving", "offset": 5000}
@@ -247,6 +253,34 @@ def test_the_client_continues_through_breaks_and_a_restart(serve, tmp_path, pets
     }
     assert uploading.part("fresh", half, 0, 0).json["offset"] == 1000
     assert not (uploading.path / "animals" / "0123456789abcdef").exists()
+
+
+def test_a_slow_upload_continues_while_it_makes_progress_and_times_out_when_it_stalls(serve, tmp_path, data):
+    uploading = Uploading(serve, tmp_path, request_timeout_s=1, min_client_bytes_per_s=20)
+    stop = time.monotonic() + 2  # longer than the timeout
+    with uploading.serving.send(head_of("slow", data) + data[:200]) as connection:
+        sent = 200
+        while time.monotonic() < stop and sent < len(data) - 200:
+            uploading.serving.until(lambda: uploading.uploads().get("slow", {}).get("offset") == sent)  # noqa: B023
+            connection.sendall(data[sent : sent + 4])
+            sent += 4
+        replies(connection)[0].refused(503, "deadline_exceeded")
+    assert time.monotonic() > stop
+    assert uploading.part("slow", data, sent, len(data)).json["state"] == "done"
+
+
+def test_the_command_pushes_and_reports_what_is_wrong(uploading, name, pets):
+    def push(*arguments, who="ada"):
+        environment = CLEAN | {"AUGSVC_URL": uploading.serving.url, "AUGSVC_TOKEN": TOKENS[who]["token"]}
+        return run_command(["push", pets, "--name", *arguments], pets, environment, START_S)
+
+    pushed = push(name, "--option", "channels=1")
+    assert pushed.returncode == 0, pushed.stderr
+    assert pushed.stdout == f"{name} is served, version {uploading.datasets()[name]['version'][:12]}\n"
+    refused = push(name, "--option", "path=/etc")
+    assert refused.returncode == 2
+    assert "options of image_folder are channels, digest_contents" in refused.stderr
+    assert "may upload: one with `upload: BYTES`" in push(name, who="eve").stderr
 
 
 # --- refused
@@ -352,9 +386,7 @@ def test_quotas_of_clients_and_of_the_server(uploading, data):
 
 def test_two_uploads_of_one_name(uploading, name, data, tmp_path):
     other = tar_of(write_image_folder(tmp_path / "other", {"a": 3, "b": 3}, seed=4))
-    target = path_of(name, sha256=hashlib.sha256(data).hexdigest())
-    head = f"PUT {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKENS['ada']['token']}\r\n"
-    with uploading.serving.send(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data[:5000]) as first:
+    with uploading.serving.send(head_of(name, data) + data[:5000]) as first:
         uploading.serving.until(lambda: uploading.uploads().get(name, {}).get("offset") == 5000)
         uploading.put(name, other).refused(409, "upload_conflict")
         # the same upload, on another connection: the older one is given the conflict

@@ -24,6 +24,8 @@ T = TypeVar("T")
 Name = Annotated[str, Path(pattern=NAME, max_length=MAX_NAME)]
 Sha256 = Annotated[str, Query(pattern="^[0-9a-f]{64}$", description="of the whole tar file, in lower case")]
 MAX_WAIT_S = 10.0  # for an upload to be unpacked, until its client asks again
+MAX_BYTES_PER_S = 128 << 20  # of all uploads: a line of 1 Gbit/s
+_PAUSE_S = 0.01  # timers have a resolution of a millisecond
 _RANGE = re.compile(r"bytes (?:([0-9]{1,15})-([0-9]{1,15})|\*)/([0-9]{1,15})")
 _BODY = {"content": {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}}}
 
@@ -43,6 +45,7 @@ class Receiver:
     def __init__(self, store: UploadStore | None, settings: Settings) -> None:
         self._store, self._timeout_s = store, settings.request_timeout_s
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="upload")
+        self._turn, self._owed_s = asyncio.Lock(), 0.0
         self._renewal_bytes = max(1, int(settings.min_client_bytes_per_s * settings.request_timeout_s))
 
     @property
@@ -60,13 +63,22 @@ class Receiver:
         """Writes the body. A client that sends slower than min_client_bytes_per_s runs into the request's timeout."""
         moved = 0
         async for chunk in request.stream():
-            await self.run(part.write, chunk)
+            await self._write(part, chunk)
             moved += len(chunk)
             if moved >= self._renewal_bytes:
                 moved = 0
                 request.state.renew_timeout()
         await self.run(part.complete)
         request.state.renew_timeout()
+
+    async def _write(self, part: Part, chunk: bytes) -> None:
+        """Writes a chunk in turn with those of other uploads, at a rate that leaves the event loop to the batches."""
+        async with self._turn:
+            await self.run(part.write, chunk)
+            self._owed_s += len(chunk) / MAX_BYTES_PER_S
+            if self._owed_s >= _PAUSE_S:
+                owed_s, self._owed_s = self._owed_s, 0.0
+                await asyncio.sleep(owed_s)
 
     async def state(self, name: str, announced: Announcement, quota: int) -> State:
         """The state of an upload, after 10 s at the latest."""
