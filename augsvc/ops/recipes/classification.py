@@ -98,7 +98,7 @@ CLASSIFICATION: Recipes = {
             _TIMM_MIXES,
         ),
         *IMAGENET,
-        (MIX_PER_SAMPLE, "clamps the noise that erases to black and white", CROP_IS_INTERPOLATED),
+        (MIX_PER_SAMPLE, "clamps the noise of erasing to [0, 1]", CROP_IS_INTERPOLATED),
     ),
     "deit3_three_augment": Recipe(
         "DeiT III: grayscale, solarize or blur, then colour jitter, MixUp, CutMix",
