@@ -14,6 +14,7 @@
       NotFound                    404 not_found
         UnknownStream             404 unknown_stream
         UnknownDataset            404 unknown_dataset
+        UnknownModel              404 unknown_model        of the Open Inference Protocol
       MethodNotAllowed            405 method_not_allowed
       StreamMismatch              409 stream_mismatch      this replica would produce different bytes
       ReloadFailed                409 reload_failed        a dataset cannot be indexed now
@@ -25,7 +26,7 @@
       WrongContentType            415 wrong_content_type
       PastTheEnd                  416 past_the_end
       BatchTooLarge               422 batch_too_large
-      BodyMalformed               422 body_malformed       not a valid safetensors body
+      BodyMalformed               422 body_malformed       not a valid body of tensors
       BodyDamaged                 400 body_damaged         the digest does not match
       UploadInvalid               422 upload_invalid       not the announced tar file, or no dataset
       DuplicateIndex              422 duplicate_index
@@ -43,9 +44,6 @@
       StorageFull                 507 storage_full         the server's disk is full
       DatasetChanged              410 dataset_changed      a file is not the indexed one any more, or is missing
       DatasetUnreadable           422 dataset_unreadable   64 samples in a row cannot be decoded
-    Undecodable                   internal: the sample is replaced
-    Cancelled                     internal: no client waits for the result any more
-    Pending                       internal: another thread computes what is needed
 
 The meaning of a code never changes. Every 429 and 503 carries Retry-After. A message is this project's own text: never a
 path, an address or a library's message.
@@ -68,8 +66,7 @@ class AugsvcError(Exception):
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
-        self.message = message
-        self.field = field
+        self.message, self.field = message, field
 
 
 class SpecInvalid(AugsvcError):
@@ -148,6 +145,12 @@ class UnknownDataset(NotFound):
     """No such dataset."""
 
     code = "unknown_dataset"
+
+
+class UnknownModel(NotFound):
+    """No model of the Open Inference Protocol has that name or version."""
+
+    code = "unknown_model"
 
 
 class MethodNotAllowed(AugsvcError):
@@ -325,8 +328,7 @@ class DatasetUnavailable(AugsvcError):
 
 
 class DatasetChanged(AugsvcError):
-    """A file of the dataset was modified, replaced, removed or made unreadable after the server indexed it; waiting does
-    not bring it back."""
+    """A file of the dataset was modified, replaced, removed or made unreadable after it was indexed; waiting does not help."""
 
     status, code = 410, "dataset_changed"
 
@@ -345,5 +347,4 @@ class Pending(Exception):
     """Another thread computes what is needed, and `future` is done when it has."""
 
     def __init__(self, future: "Future[Any]") -> None:
-        super().__init__()
         self.future = future

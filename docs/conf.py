@@ -17,7 +17,10 @@ author = "The augsvc authors"
 version = release = installed_version("augsvc")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "docs/index"
-include_patterns = ["docs/**", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "deploy/*.md"]
+include_patterns = [
+    *("docs/**", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
+    *("deploy/*.md", "deploy/ray/*.md", "deploy/helm/*.md"),
+]
 exclude_patterns = ["docs/site"]
 
 myst_heading_anchors = 4  # those that a forge makes
@@ -49,9 +52,11 @@ CONTENTS = MappingProxyType(
             ),
             "Operating": (
                 *(f"docs/{name}" for name in ("doctor", "settings", "datasets", "monitoring", "serving")),
-                *("deploy/README", "deploy/RESTARTS", "SECURITY"),
+                *("deploy/README", "deploy/RESTARTS", "deploy/ray/README", "deploy/helm/README", "SECURITY"),
             ),
-            "Reference": tuple(f"docs/{name}" for name in ("http", "errors", "python", "executors", "benchmarks")),
+            "Reference": tuple(
+                f"docs/{name}" for name in ("http", "inference", "errors", "python", "executors", "benchmarks")
+            ),
             "Project": ("ARCHITECTURE", "CONTRIBUTING", "CHANGELOG"),
         },
         "docs/operations": {"": ("docs/operations/*",)},

@@ -21,6 +21,7 @@ from augsvc.http.middleware.admission import AUTHORIZED_PATH, AdmissionMiddlewar
 from augsvc.http.middleware.hosts import HostFilter
 from augsvc.http.middleware.request_log import RequestLogMiddleware
 from augsvc.http.middleware.tokens import TokenStore
+from augsvc.http.models import build_models
 from augsvc.http.openapi import install_openapi
 from augsvc.http.reload import Reloader, log_notes
 from augsvc.http.responses import DigestedJSON, install_handlers
@@ -28,6 +29,7 @@ from augsvc.http.routes.augment import augment_router
 from augsvc.http.routes.batch import BatchRoute, document_batch
 from augsvc.http.routes.catalog import catalog_router
 from augsvc.http.routes.frames import frames_router
+from augsvc.http.routes.inference import infer_router, inference_health_router, models_router
 from augsvc.http.routes.pages import pages_router
 from augsvc.http.routes.reload import reload_router
 from augsvc.http.routes.streams import inspection_router, streams_router
@@ -74,6 +76,7 @@ def create_app(settings: Settings, min_decoding_bytes: int = DECODING_BYTES) -> 
         ],
     )
     install_handlers(app, metrics)
+    models = build_models()
     # describes the token in OpenAPI; the middleware checks it
     bearer = [Depends(HTTPBearer(auto_error=False))] if tokens.required else []
     for router in (
@@ -84,9 +87,12 @@ def create_app(settings: Settings, min_decoding_bytes: int = DECODING_BYTES) -> 
         frames_router(engine, metrics),
         inspection_router(engine),
         augment_router(engine, metrics, settings.max_request_bytes),
+        models_router(models, lifecycle),
+        infer_router(models, engine, metrics, settings.max_request_bytes),
     ):
         app.include_router(router, dependencies=bearer)
     app.include_router(pages_router())
+    app.include_router(inference_health_router(lifecycle))
     add_probes(app, lifecycle, metrics)
     install_openapi(app, [document_batch(bearer)])
     app.state.lifecycle, app.state.tokens, app.state.metrics = lifecycle, tokens, metrics
@@ -140,8 +146,7 @@ def add_probes(app: FastAPI, lifecycle: Lifecycle, metrics: Metrics) -> None:
 
     @app.get("/readyz", summary="Whether the server is ready")
     async def readyz() -> dict[str, str]:
-        if (obstacle := lifecycle.obstacle()) is not None:
-            raise obstacle
+        lifecycle.require_ready()
         return {"status": "ready"}
 
     @app.get(AUTHORIZED_PATH, status_code=204, summary="Whether the request's token is valid, for proxies")

@@ -24,11 +24,12 @@ class Lifecycle:
         self._heartbeat_timeout_s = max(MIN_HEARTBEAT_TIMEOUT_S, 2 * request_timeout_s)
         self.draining = False
         self.failed = False
+        self._starting: asyncio.Task[object] | None = None
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         """Runs the self-test after the port is open: the process is alive before it is ready."""
-        starting = asyncio.create_task(asyncio.to_thread(self._engine.start))
+        starting = self._starting = asyncio.create_task(asyncio.to_thread(self._engine.start))
         starting.add_done_callback(self._report)
         self._reloader.start()
         yield
@@ -36,6 +37,11 @@ class Lifecycle:
         self._reloader.stop()
         await asyncio.wait({starting})
         await asyncio.to_thread(self._engine.stop)
+
+    async def wait_started(self) -> None:
+        """Returns when the self-test has succeeded or failed, in the event loop that runs the lifespan."""
+        if self._starting is not None:
+            await asyncio.wait({self._starting})
 
     def require_engine(self) -> None:
         """Raises EngineLost if this process cannot compute any more."""
@@ -57,6 +63,11 @@ class Lifecycle:
             else:
                 logger.critical("the engine's thread has ended; exiting")
         return self.failed
+
+    def require_ready(self) -> None:
+        """Raises the reason why the server is not ready, if any."""
+        if (obstacle := self.obstacle()) is not None:
+            raise obstacle
 
     def obstacle(self) -> AugsvcError | None:
         """The reason why the server is not ready, if any."""

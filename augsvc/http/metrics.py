@@ -139,6 +139,7 @@ class JobMetrics:
             "augsvc_job_wait_seconds", "Batch wait time reported by the trainers", [JOB_LABEL], registry=registry
         )
         self._clock = clock
+        self.waited_s = 0.0  # of all jobs
         self._last_seen: OrderedDict[str, float] = OrderedDict()  # job → time of its last batch, oldest first
 
     def count(self, headers: Headers, samples: int, n_bytes: int, *, waited: bool = True) -> None:
@@ -153,6 +154,7 @@ class JobMetrics:
         reported = headers.get("augsvc-wait-ms", "")
         if waited and _MILLISECONDS.fullmatch(reported):
             waits.observe(int(reported) / 1000.0)
+            self.waited_s += int(reported) / 1000.0
 
     def count_active(self) -> float:
         """The number of jobs with a batch in the last JOB_ACTIVE_S."""

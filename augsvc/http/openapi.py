@@ -1,6 +1,6 @@
-"""The OpenAPI description: FastAPI's, with the schemas of specifications and of errors."""
+"""The OpenAPI description: FastAPI's, with the schemas of specifications and of errors, and links between the routes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -11,6 +11,21 @@ from augsvc.planning.spec import StreamSpec
 
 SAFETENSORS = "application/x-safetensors"
 FRAMES = "application/x-augsvc-frames"
+OCTETS = "application/octet-stream"
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+_STREAMS = "/v1/streams"
+_STREAM = f"{_STREAMS}/{{stream_id}}"
+_EPOCH = f"{_STREAM}/epochs/{{epoch}}"
+_FIRST = {"path.epoch": 0, "query.start": 0, "query.count": 1}
+# link of POST /v1/streams → the route that it leads to, and parameters of the first samples
+_LINKS: Mapping[str, tuple[str, Mapping[str, int]]] = {
+    "stream": (_STREAM, {}),
+    "batch": (_EPOCH, _FIRST),
+    "frames": (f"{_EPOCH}/frames", {**_FIRST, "query.stride": 1, "query.frames": 2}),
+    "receipt": (f"{_EPOCH}/samples/{{position}}", {"path.epoch": 0, "path.position": 0}),
+    "keys": (f"{_EPOCH}/keys", _FIRST),
+    "preview": (f"{_STREAM}/preview.png", {"query.count": 1}),
+}
 _REF = "#/components/schemas/"
 _EXAMPLE = {
     "dataset": "digits/train",
@@ -21,6 +36,10 @@ SPEC_BODY = {
     "required": True,
     "content": {"application/json": {"schema": {"$ref": f"{_REF}StreamSpec"}, "example": _EXAMPLE}},
 }
+_CODE_FIELDS = {
+    "code": {"type": "string", "description": "stable; docs/errors.md lists them"},
+    "field": {"type": ["string", "null"]},
+}
 _ERROR = {
     "type": "object",
     "required": ["error"],
@@ -28,20 +47,25 @@ _ERROR = {
         "error": {
             "type": "object",
             "required": ["code", "message"],
-            "properties": {
-                "code": {"type": "string", "description": "stable; docs/errors.md lists them"},
-                "message": {"type": "string"},
-                "field": {"type": ["string", "null"]},
-            },
+            "properties": {"message": {"type": "string"}, **_CODE_FIELDS},
         }
     },
     "example": {
         "error": {"code": "past_the_end", "message": "the epoch has 50 samples; start below that", "field": "start"}
     },
 }
+_INFERENCE_ERROR = {
+    "type": "object",
+    "required": ["error", "code"],
+    "properties": {"error": {"type": "string"}, **_CODE_FIELDS},
+}
 _ERROR_RESPONSE = {
     "description": "An error",
     "content": {"application/json": {"schema": {"$ref": f"{_REF}Error"}}},
+}
+_INFERENCE_ERROR_RESPONSE = {
+    "description": "An error, in the form of the Open Inference Protocol",
+    "content": {"application/json": {"schema": {"$ref": f"{_REF}InferenceError"}}},
 }
 
 
@@ -61,11 +85,22 @@ def _describe(app: FastAPI, routes: Sequence[BaseRoute]) -> dict[str, Any]:
     description = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=routes)
     spec = StreamSpec.model_json_schema(ref_template=_REF + "{model}")
     schemas = description.setdefault("components", {}).setdefault("schemas", {})
-    schemas |= spec.pop("$defs", {}) | {"StreamSpec": spec, "Error": _ERROR}
+    schemas |= spec.pop("$defs", {}) | {"StreamSpec": spec, "Error": _ERROR, "InferenceError": _INFERENCE_ERROR}
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    for operations in description["paths"].values():
+    for path, operations in description["paths"].items():
         for operation in operations.values():
             operation["responses"].pop("422", None)
-            operation["responses"]["default"] = _ERROR_RESPONSE
+            is_inference = path.startswith("/v2")
+            operation["responses"]["default"] = _INFERENCE_ERROR_RESPONSE if is_inference else _ERROR_RESPONSE
+    description["paths"][_STREAMS]["post"]["responses"]["200"]["links"] = _stream_links(description["paths"])
     return description
+
+
+def _stream_links(paths: Mapping[str, Any]) -> dict[str, object]:
+    """The links of POST /v1/streams: each takes the stream's id and its header from the response."""
+    links: dict[str, object] = {}
+    for name, (path, constants) in _LINKS.items():
+        stream = {"path.stream_id": "$response.body#/id", "header.Augsvc-Spec": "$response.body#/header"}
+        links[name] = {"operationId": paths[path]["get"]["operationId"], "parameters": {**stream, **constants}}
+    return links

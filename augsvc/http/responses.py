@@ -24,10 +24,14 @@ from augsvc.validation import explain_finding
 from augsvc_client.wire import DIGEST_HEADER, digest
 
 NO_STORE = {"Cache-Control": "no-store"}
+INFERENCE_PREFIX = "/v2"
 
 
-def error_response(error: AugsvcError) -> JSONResponse:
-    """An error as `{"error": {"code", "message", "field"}}`, with its status and headers."""
+def error_response(error: AugsvcError, path: str = "") -> JSONResponse:
+    """An error as `{"error": {"code", "message", "field"}}`, with its status and headers.
+
+    On paths of the Open Inference Protocol, `error` is the message, as its clients expect, with the rest beside it.
+    """
     content: dict[str, object] = {"code": error.code, "message": error.message, "field": error.field}
     headers = dict(NO_STORE)
     if isinstance(error, StreamMismatch):
@@ -38,7 +42,9 @@ def error_response(error: AugsvcError) -> JSONResponse:
         headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
-    return JSONResponse({"error": content}, status_code=error.status, headers=headers)
+    is_inference = path == INFERENCE_PREFIX or path.startswith(INFERENCE_PREFIX + "/")
+    body = {"error": content.pop("message"), **content} if is_inference else {"error": content}
+    return JSONResponse(body, status_code=error.status, headers=headers)
 
 
 class DigestedJSON(JSONResponse):
@@ -56,7 +62,7 @@ def install_handlers(app: FastAPI, metrics: Metrics) -> None:
     def respond(request: Request, error: AugsvcError) -> JSONResponse:
         request.state.code = error.code
         metrics.errors.labels(error.code).inc()
-        return error_response(error)
+        return error_response(error, request.url.path)
 
     @app.exception_handler(AugsvcError)
     async def handle_own(request: Request, error: AugsvcError) -> JSONResponse:

@@ -303,6 +303,11 @@ def _(server):
     return server.post({"dataset": str(server.data / "pets")})
 
 
+@provokes("unknown_model", "GET /v2/models lists them")
+def _(server):
+    return server.get("/v2/models/resnet50")
+
+
 @provokes("method_not_allowed", "takes GET")
 def _(server):
     return server.send("DELETE", "/v1/ops")

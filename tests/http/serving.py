@@ -62,12 +62,16 @@ class Reply:
         return parse(self.body)[0]
 
     def refused(self, status: int, code: str) -> dict[str, object]:
-        """The error, which must have this status and code and the common form, without library names."""
+        """The error, which must have this status and code and the common form, without library names; or the form of the Open
+        Inference Protocol, with the message as `error`."""
         assert self.status == status, self
         assert self.headers["content-type"] == "application/json"
         assert self.headers["cache-control"] == "no-store"
-        assert list(self.json) == ["error"]
         error = self.json["error"]
+        if isinstance(error, str):
+            error = {**self.json, "message": error}
+        else:
+            assert list(self.json) == ["error"]
         assert error["code"] == code, error
         assert {"code", "message", "field"} <= error.keys()
         assert isinstance(error["message"], str)

@@ -17,9 +17,17 @@ TOKEN, SECOND = "a-token-of-one-trainer", "a-token-of-another-one"
 TOKENS = {"one": {"token": TOKEN, "operator": True}, "two": {"token": SECOND}}
 OPERATORS = {"/v1/datasets/reload"}
 UPLOADS = {"/v1/datasets/index.js", "/v1/uploads"}  # which this server does not take
-PUBLIC = {"/", "/docs", "/gallery", "/openapi.json", "/healthz", "/readyz"}
+PUBLIC = {"/", "/docs", "/gallery", "/openapi.json", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"}
 SPEC = {"dataset": "digits/test"}
-FILLED = {"stream_id": "0" * 32, "epoch": "0", "position": "0", "name": "index.js", "path": "x"}
+FILLED = {
+    "stream_id": "0" * 32,
+    "epoch": "0",
+    "position": "0",
+    "name": "index.js",
+    "path": "x",
+    "model": "none",
+    "version": "1",
+}
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from io import BytesIO
-from urllib.parse import urljoin
+from urllib.parse import urlencode, urljoin
 
 import pytest
 import rfc8785
@@ -238,6 +238,31 @@ def test_the_api_describes_itself(server):
     names = {parameter["name"]: parameter for parameter in batch["parameters"]}
     assert names.keys() == {"stream_id", "epoch", "start", "count", "view", "Augsvc-Spec"}
     assert names["stream_id"]["schema"].get("examples") or names["stream_id"].get("examples")
+
+
+def test_bodies_are_declared_as_binary_and_links_lead_from_a_stream_to_its_samples(server):
+    api = server.get("/openapi.json").json
+    operations = {
+        route["operationId"]: (path, route) for path, routes in api["paths"].items() for route in routes.values()
+    }
+    for _, route in operations.values():
+        bodies = [*route["responses"].values(), route.get("requestBody", {})]
+        for kind, content in (item for body in bodies for item in body.get("content", {}).items()):
+            if kind.startswith(("application/x-", "application/octet-stream", "image/")):
+                assert content["schema"] == {"type": "string", "format": "binary"}
+    links = api["paths"]["/v1/streams"]["post"]["responses"]["200"]["links"]
+    assert links.keys() == {"stream", "batch", "frames", "receipt", "keys", "preview"}
+    stream = server.open({**SPEC, "aug_seed": 8})
+    for link in links.values():
+        path, route = operations[link["operationId"]]
+        sent = {"path": {}, "query": {}, "header": {}}
+        for name, value in link["parameters"].items():
+            kind, _, name = name.partition(".")
+            assert name in {parameter["name"] for parameter in route["parameters"] if parameter["in"] == kind}
+            is_field = isinstance(value, str) and value.startswith("$response.body#/")
+            sent[kind][name] = stream[value.removeprefix("$response.body#/")] if is_field else value
+        target = path.format(**sent["path"]) + "?" + urlencode(sent["query"])
+        assert server.ask("GET", target, sent["header"]).status == 200
 
 
 def references(node):

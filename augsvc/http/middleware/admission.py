@@ -20,10 +20,12 @@ from augsvc.http.responses import error_response
 logger = logging.getLogger("augsvc")
 MAX_HEADER_BYTES = 16384
 HEADERS_TOO_LARGE = f"request headers have at most {MAX_HEADER_BYTES} bytes; send fewer or shorter ones"
-PUBLIC_PATHS = frozenset({"/", "/docs", "/gallery", "/healthz", "/readyz", "/openapi.json"})
+PUBLIC_PATHS = frozenset(
+    {"/", "/docs", "/gallery", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/openapi.json"}
+)
 PUBLIC_PREFIX = "/assets/"  # static files of the pages, without data
 AUTHORIZED_PATH = "/authorized"  # for a proxy, before it reads a body: only the token counts, not the quota
-DRAINED_PREFIX = "/v1/"  # refused while the server is shutting down
+DRAINED_PREFIXES = ("/v1/", "/v2/models")  # refused while the server is shutting down
 
 
 def job_of(request: Request) -> str:
@@ -78,7 +80,7 @@ class AdmissionMiddleware:
         state["code"] = error.code
         self._metrics.errors.labels(error.code).inc()
         if not admitted.response_started:
-            await error_response(error)(scope, receive, send_counted)
+            await error_response(error, scope["path"])(scope, receive, send_counted)
 
     def _admit(self, scope: Scope) -> RateLimiter:
         """The quota that a request counts against.
@@ -90,7 +92,7 @@ class AdmissionMiddleware:
             raise HeadersTooLarge(HEADERS_TOO_LARGE)
         self._hosts.require(scope["headers"])
         path = scope["path"]
-        if self._lifecycle.draining and path.startswith(DRAINED_PREFIX):
+        if self._lifecycle.draining and path.startswith(DRAINED_PREFIXES):
             raise self._lifecycle.closing_error()
         if not self._tokens.required or path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIX):
             return RateLimiter(None)

@@ -1,23 +1,25 @@
 """Push mode: a client's own samples in one safetensors body, the augmented ones in the response."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
-from augsvc.arrays import U8
+from augsvc.arrays import U8, Arrays
 from augsvc.engine.engine import Engine
+from augsvc.engine.work import Work
 from augsvc.errors import BodyDamaged, BodyMalformed, RequestTooLarge, WrongContentType
 from augsvc.http.disconnect import run_unless_disconnected
 from augsvc.http.metrics import Metrics
 from augsvc.http.middleware.admission import job_of
-from augsvc.http.openapi import SAFETENSORS
+from augsvc.http.openapi import BINARY, SAFETENSORS
 from augsvc.planning.spec import parse_json
+from augsvc.streams.stream import Body
 from augsvc_client.errors import WireError
 from augsvc_client.wire import DIGEST_HEADER, digest, parse
 
-_BODY = {"required": True, "content": {SAFETENSORS: {"schema": {"type": "string", "format": "binary"}}}}
+_BODY = {"required": True, "content": {SAFETENSORS: BINARY}}
 
 
 def augment_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> APIRouter:
@@ -28,26 +30,51 @@ def augment_router(engine: Engine, metrics: Metrics, max_request_bytes: int) -> 
         "/augment",
         summary="Augment your own samples",
         response_class=Response,
-        responses={200: {"content": {SAFETENSORS: {}}, "description": "the same tensors, augmented"}},
+        responses={200: {"content": {SAFETENSORS: BINARY}, "description": "the same tensors, augmented"}},
         openapi_extra={"requestBody": _BODY},
     )
     async def augment(request: Request) -> Response:
         started_at = time.perf_counter()
         job = job_of(request)
         expected_digest = request.headers.get(DIGEST_HEADER)
-        buffer = await read_body(request, max_request_bytes, lambda n_bytes: engine.allocate(n_bytes, job))
-        n_bytes, buffers = buffer.nbytes, [buffer]
-        del buffer  # only the work references it from here on, so that its memory is freed when the work ends
-        validation = engine.run_validation(
-            lambda: engine.push(*parse_body(buffers[0], expected_digest), job, n_bytes, wait=False), job
-        )
-        validation.future.add_done_callback(lambda _: buffers.clear())  # also of one that was cancelled while it waited
-        body = await run_unless_disconnected(request, await run_unless_disconnected(request, validation))
-        metrics.count_batch("", body, time.perf_counter() - started_at)
-        metrics.jobs.count(request.headers, body.samples, len(body.buffer))
+        require_type(request, {SAFETENSORS}, f"send safetensors, with Content-Type: {SAFETENSORS}")
+        # only the work references the buffer beside this list, so that its memory is freed when the work ends
+        buffers = [await read_body(request, max_request_bytes, lambda n_bytes: engine.allocate(n_bytes, job))]
+
+        def read_request() -> tuple[object, Arrays, int]:
+            return *parse_body(buffers[0], expected_digest), buffers[0].nbytes
+
+        body = await push_samples(request, engine, buffers, read_request)
+        count_push(request, metrics, body, started_at)
         return Response(body.buffer.data, media_type=SAFETENSORS, headers={DIGEST_HEADER: body.digest})
 
     return router
+
+
+async def push_samples(
+    request: Request, engine: Engine, buffers: list[U8], read_request: Callable[[], tuple[object, Arrays, int]]
+) -> Body:
+    """The augmented samples of a request. `read_request` returns its fields, its tensors, and the bytes that
+    `engine.allocate` counted; `buffers` holds its body, and is emptied when the samples are queued.
+
+    Raises:
+        ClientDisconnect. What `read_request` and Engine.push raise.
+    """
+    job = job_of(request)
+
+    def push() -> Work[Body]:
+        fields, arrays, n_bytes = read_request()
+        return engine.push(fields, arrays, job, n_bytes, wait=False)
+
+    validation = engine.run_validation(push, job)
+    validation.future.add_done_callback(lambda _: buffers.clear())  # also of one that was cancelled while it waited
+    return await run_unless_disconnected(request, await run_unless_disconnected(request, validation))
+
+
+def count_push(request: Request, metrics: Metrics, body: Body, started_at: float) -> None:
+    """Counts the samples of a request that has been answered."""
+    metrics.count_batch("", body, time.perf_counter() - started_at)
+    metrics.jobs.count(request.headers, body.samples, len(body.buffer))
 
 
 def parse_body(buffer: U8, expected_digest: str | None) -> tuple[object, dict[str, np.ndarray]]:
@@ -65,14 +92,18 @@ def parse_body(buffer: U8, expected_digest: str | None) -> tuple[object, dict[st
     return parse_json(metadata.get("request", "{}").encode()), arrays
 
 
+def require_type(request: Request, types: Collection[str], message: str) -> None:
+    """Raises WrongContentType with this message unless the body has one of these types."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in types:
+        raise WrongContentType(message)
+
+
 async def read_body(request: Request, limit: int, allocate: Callable[[int], U8]) -> U8:
     """The body, streamed into one buffer of its length (2.9 times as fast as joining its chunks).
 
     Raises:
-        WrongContentType, RequestTooLarge. BodyMalformed: no Content-Length. What `allocate` raises.
+        RequestTooLarge. BodyMalformed: no Content-Length. What `allocate` raises.
     """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != SAFETENSORS:
-        raise WrongContentType(f"send safetensors, with Content-Type: {SAFETENSORS}")
     length = request.headers.get("content-length", "")
     if not length.isdecimal():
         raise BodyMalformed("send the body with its Content-Length, not in chunks")

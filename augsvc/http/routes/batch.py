@@ -20,7 +20,7 @@ from augsvc.engine.engine import Engine
 from augsvc.http.disconnect import run_unless_disconnected
 from augsvc.http.metrics import Metrics
 from augsvc.http.middleware.admission import job_of
-from augsvc.http.openapi import SAFETENSORS
+from augsvc.http.openapi import BINARY, SAFETENSORS
 from augsvc.http.routes.streams import PREFIX, Count, Epoch, SpecHeader, Start, StreamId, View, find_stream
 from augsvc.streams.stream import Range
 from augsvc.validation import explain
@@ -117,6 +117,6 @@ def document_batch(dependencies: Sequence[Depends]) -> APIRoute:
         tags=["streams"],
         summary="One batch",
         response_class=Response,
-        responses={200: {"content": {SAFETENSORS: {}}, "description": "a batch as safetensors"}, 304: {}},
+        responses={200: {"content": {SAFETENSORS: BINARY}, "description": "a batch as safetensors"}, 304: {}},
         dependencies=dependencies,
     )

@@ -27,7 +27,7 @@ from augsvc.errors import AugsvcError, Overloaded, TooMuchAtOnce
 from augsvc.http.disconnect import run_unless_disconnected, wait_for_disconnect
 from augsvc.http.metrics import Metrics
 from augsvc.http.middleware.admission import job_of
-from augsvc.http.openapi import FRAMES
+from augsvc.http.openapi import BINARY, FRAMES
 from augsvc.http.routes.streams import PREFIX, Count, Epoch, SpecHeader, Start, StreamId, View, find_stream
 from augsvc.numerics.rng import MAX_SEED
 from augsvc.streams.stream import Body, Range, Stream
@@ -60,7 +60,7 @@ def frames_router(engine: Engine, metrics: Metrics) -> APIRouter:
         "/streams/{stream_id}/epochs/{epoch}/frames",
         summary="Many batches in one response",
         response_class=Response,
-        responses={200: {"content": {FRAMES: {}}, "description": "frames of u64 length, body, u64 xxh3"}},
+        responses={200: {"content": {FRAMES: BINARY}, "description": "frames of u64 length, body, u64 xxh3"}},
     )
     async def frames(
         request: Request, address: Annotated[FramesAddress, Depends()], spec: SpecHeader = None

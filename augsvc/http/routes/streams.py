@@ -8,7 +8,7 @@ from augsvc.engine.engine import Engine
 from augsvc.errors import SpecInvalid, SpecTooLarge, UnknownStream
 from augsvc.http.disconnect import run_unless_disconnected
 from augsvc.http.middleware.admission import job_of
-from augsvc.http.openapi import SPEC_BODY
+from augsvc.http.openapi import BINARY, SPEC_BODY
 from augsvc.http.responses import read_json_body
 from augsvc.http.routes.catalog import dataset_entry
 from augsvc.numerics.rng import MAX_EPOCHS, MAX_SAMPLES, MAX_SEED, MAX_VIEWS
@@ -92,7 +92,7 @@ def inspection_router(engine: Engine) -> APIRouter:
         "/streams/{stream_id}/preview.png",
         summary="Originals above, augmented below",
         response_class=Response,
-        responses={200: {"content": {"image/png": {}}, "description": "a contact sheet"}},
+        responses={200: {"content": {"image/png": BINARY}, "description": "a contact sheet"}},
     )
     async def preview(
         request: Request,

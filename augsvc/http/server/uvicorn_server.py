@@ -148,9 +148,14 @@ class Protocol(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """SIGTERM drains: /readyz refuses, requests in flight complete, then it closes. SIGINT or a second signal closes now."""
+    """SIGTERM drains: /readyz refuses, requests in flight complete, then it closes. SIGINT or a second signal closes now.
 
-    def __init__(self, app: FastAPI, shutdown_timeout_s: float, min_client_bytes_per_s: int) -> None:
+    One that does not own its process neither ends it nor runs the application's lifespan: the program around it does.
+    """
+
+    def __init__(
+        self, app: FastAPI, shutdown_timeout_s: float, min_client_bytes_per_s: int, owns_process: bool = True
+    ) -> None:
         protocol = partial(Protocol, metrics=app.state.metrics, min_client_bytes_per_s=min_client_bytes_per_s)
         super().__init__(
             uvicorn.Config(
@@ -162,12 +167,14 @@ class Server(uvicorn.Server):
                 server_header=False,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=1,
+                lifespan="auto" if owns_process else "off",
             )
         )
         self._lifecycle: Lifecycle = app.state.lifecycle
         self._shutdown_timeout_s = shutdown_timeout_s
         self._close_at_s: float | None = None
         self._startup_frozen = False
+        self._owns_process = owns_process
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handles SIGTERM and SIGINT."""
@@ -182,7 +189,8 @@ class Server(uvicorn.Server):
         remaining_s = max(0.0, (self._close_at_s or 0.0) - time.monotonic())
         timer = threading.Timer(remaining_s + CLOSE_TIMEOUT_S, exit_now)
         timer.daemon = True
-        timer.start()
+        if self._owns_process:
+            timer.start()
         try:
             await super().shutdown(sockets)
         finally:
