@@ -4,14 +4,17 @@ import math
 import os
 from pathlib import Path
 
+CORES_VARIABLE = "AUGSVC_CORES"  # a limit, for a process that shares its container, as a replica on Ray
 _CGROUP = Path("/sys/fs/cgroup")
 
 
 def cores() -> int:
-    """How many cores this process may use, within its affinity and its container's CPU quota."""
+    """How many cores this process may use, within its affinity, its container's CPU quota and AUGSVC_CORES."""
+    available = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):  # Linux
-        return min(len(os.sched_getaffinity(0)), _quota(_CGROUP) or os.cpu_count() or 1)
-    return os.cpu_count() or 1
+        available = min(len(os.sched_getaffinity(0)), _quota(_CGROUP) or available)
+    limit = os.environ.get(CORES_VARIABLE, "")
+    return min(available, max(1, int(limit))) if limit.isdecimal() else available
 
 
 def _quota(cgroup: Path) -> int | None:

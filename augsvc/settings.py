@@ -29,6 +29,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from augsvc.cpus import CORES_VARIABLE
 from augsvc.data.formats.format import AnyFormat, DatasetFormat, DatasetSettings, dataset_formats
 from augsvc.errors import BadJson
 from augsvc.executors.factory import runs_on_cuda
@@ -43,6 +44,7 @@ Bytes = Annotated[ByteCount, Field(ge=0)]
 _DATASET_NAME = r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(/[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)*$"
 _PATHS = {"tokens_file", "uds", "kernel_cache", "disk_cache"}
 CLIENT_VARIABLES = {"AUGSVC_URL", "AUGSVC_TOKEN", "AUGSVC_JOB"}
+OTHER_VARIABLES = CLIENT_VARIABLES | {CORES_VARIABLE}
 # Kubernetes gives each container the address of every Service of its namespace, here of one named augsvc or augsvc-…
 _SERVICE_LINK = re.compile(
     r"AUGSVC_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
@@ -227,7 +229,7 @@ def _settings_with(sources: tuple[str, ...]) -> type[Settings]:
 
 def _refuse_unknown_variables() -> None:
     """A misspelt AUGSVC_TOKENS_FILE, ignored, would leave the server without authentication."""
-    known = CLIENT_VARIABLES | {f"AUGSVC_{name.upper()}" for name in Settings.model_fields}
+    known = OTHER_VARIABLES | {f"AUGSVC_{name.upper()}" for name in Settings.model_fields}
     unknown = sorted(
         name
         for name, value in os.environ.items()

@@ -24,6 +24,7 @@ from rich.console import Console
 import augsvc
 from augsvc.cli.common import Config, safe
 from augsvc.cli.memory import BASE_BYTES, fit_memory
+from augsvc.cli.memory_limit import memory_limit
 from augsvc.cpus import cores
 from augsvc.data.catalog import open_catalog
 from augsvc.data.decoders.registry import DECODERS, probe_outcomes
@@ -34,7 +35,6 @@ from augsvc.errors import AugsvcError, Undecodable
 from augsvc.executors.factory import open_executor, runs_on_cuda
 from augsvc.executors.fused.kernel_cache import is_compiled
 from augsvc.http.server.sockets import open_listener
-from augsvc.memory_limit import memory_limit
 from augsvc.ops.registry import registry
 from augsvc.settings import Settings, load_settings
 

@@ -11,11 +11,11 @@ from fastapi import FastAPI
 
 from augsvc.cli.common import Config, read_settings, report_errors
 from augsvc.cli.memory import fit_memory
+from augsvc.cli.memory_limit import memory_limit
 from augsvc.http import create_app
 from augsvc.http.server.sockets import open_listener
 from augsvc.http.server.uvicorn_server import Server
 from augsvc.logs import set_up
-from augsvc.memory_limit import memory_limit
 
 
 def refuse_former_name(given: bool) -> None:

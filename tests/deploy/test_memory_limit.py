@@ -5,10 +5,10 @@ import logging
 import pytest
 
 from augsvc.cli.memory import BASE_BYTES, fit_memory
+from augsvc.cli.memory_limit import memory_limit
 from augsvc.data.cache import DECODING_BYTES
 from augsvc.data.catalog import open_catalog
 from augsvc.http import app
-from augsvc.memory_limit import memory_limit
 from augsvc.settings import Settings
 from tests.deploy.composed import composed
 

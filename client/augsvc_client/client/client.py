@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import numpy.typing as npt
 
 from augsvc_client import wire
+from augsvc_client.client.entries import read_entries
 from augsvc_client.client.environment import check_header_value, job_from_environment, token_from_environment
 from augsvc_client.client.failover import ReplicaSet, split_urls
 from augsvc_client.client.frames import CheckFrame, check_frames, read_frame
@@ -230,6 +231,10 @@ class Client:
         "measuring", which a replica may be for some time after it is ready, and if its self-test has "failed"."""
         return self.call(Request("GET", "/v1/version", {}), Response.json, {})
 
+    def replicas(self) -> list[str]:
+        """The replicas' own URLs, of a service on Ray, for a client that can reach them; raises RequestRefused elsewhere."""
+        return [str(replica.get("url")) for replica in self._get_list("replicas")]
+
     def call(self, request: Request, accept: Callable[[Response], T], identity: Mapping[str, str]) -> T:
         """The result of `accept` for the first good response; StreamChanged compares replicas with `identity`.
 
@@ -297,15 +302,7 @@ class Client:
         self.close()
 
     def _get_list(self, name: str) -> list[dict[str, Any]]:
-        def accept(response: Response) -> list[dict[str, Any]]:
-            entries = response.json().get(name)
-            if not isinstance(entries, list) or not all(
-                isinstance(entry, dict) and isinstance(entry.get("name"), str) for entry in entries
-            ):
-                raise NotAugsvc(f"{response.replica.url} sent no list of {name}")
-            return entries
-
-        return self.call(Request("GET", f"/v1/{name}", {}), accept, {})
+        return self.call(Request("GET", f"/v1/{name}", {}), partial(read_entries, name), {})
 
     def _with_headers(self, request: Request) -> Request:
         return replace(request, headers={**self._headers, **request.headers})
