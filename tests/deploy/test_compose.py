@@ -26,7 +26,7 @@ def targets(service, kind):
     return {each["source"]: str(Path(folder) / each["target"]) for each in service.get(kind, [])}
 
 
-@pytest.mark.parametrize("name", ["compose.yaml", "same-host.yaml", "proxy.yaml"])
+@pytest.mark.parametrize("name", ["compose.yaml", "same-host.yaml", "proxy.yaml", "monitoring.yaml"])
 def test_it_keeps_to_the_specification_s_schema(name, tmp_path):
     """The schema that check-jsonschema carries; nothing is loaded from anywhere."""
     plain = tmp_path / name  # !reset is Compose's own, for merging: the schema is of what is left

@@ -1,0 +1,4 @@
+{{- define "augsvc.labels" -}}
+app.kubernetes.io/name: augsvc
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
