@@ -150,13 +150,14 @@ class SoundPlan(Passes):
     def lower(self, draws: Sequence[Draw], lengths: I64) -> list[SoundStep]:
         """All steps over clips of `lengths` samples (N,), in the order of the passes. Moves in a row are one step."""
         steps: list[SoundStep] = []
-        pairs = [(self.operations[index], draws[index]) for pass_ in self.passes for index in pass_.steps]
-        for shifts, group in groupby(pairs, key=lambda pair: _is_shift(pair[0])):
+        indices = [index for pass_ in self.passes for index in pass_.steps]
+        for shifts, group in groupby(indices, key=lambda index: _is_shift(self.operations[index])):
             if shifts:
-                steps.append(self._window([(op, draw) for op, draw in group if isinstance(op, SoundMove)], lengths))
+                pairs = [(self.operations[index], draws[index]) for index in group]
+                steps.append(self._window([(op, draw) for op, draw in pairs if isinstance(op, SoundMove)], lengths))
             else:
-                for op, draw in group:
-                    steps += self._lower_operation(op, draw, lengths)
+                for index in group:
+                    steps += self._lower_operation(index, draws[index], lengths)
                     lengths = lengths_after(steps, lengths)
         return steps
 
@@ -170,9 +171,9 @@ class SoundPlan(Passes):
             first, last = np.maximum(first + delay, 0), np.minimum(last + delay, lengths)
         return Window(np.stack((shift, first, np.maximum(last, first)), axis=-1))
 
-    def _lower_operation(self, operation: Operation, draw: Draw, lengths: I64) -> list[SoundStep]:
+    def _lower_operation(self, index: int, draw: Draw, lengths: I64) -> list[SoundStep]:
         """Only selected clips get a curve, sections or knots: computing them takes as long as applying them."""
-        rows = np.flatnonzero(draw.selected)
+        operation, rows = self.operations[index], np.flatnonzero(draw.selected)
         if isinstance(operation, SoundFrame | SpecMasks):
             return []  # the renderer reads the window, the client applies the masks
         if isinstance(operation, SoundSpeed):
@@ -190,17 +191,21 @@ class SoundPlan(Passes):
         if isinstance(operation, SoundResample):
             return self._round_trip(operation, draw, lengths)
         if isinstance(operation, SoundDynamics | SoundRoom | SoundPartner):
-            return self._lower_with_side(operation, draw, lengths, rows)
+            return self._lower_with_side(index, operation, draw, lengths)
         raise NotImplementedError(f"{operation.op} is of no kind of audio")
 
     def _lower_with_side(
-        self, operation: SoundDynamics | SoundRoom | SoundPartner, draw: Draw, lengths: I64, rows: I64
+        self, index: int, operation: SoundDynamics | SoundRoom | SoundPartner, draw: Draw, lengths: I64
     ) -> list[SoundStep]:
+        rows = np.flatnonzero(draw.selected)
         if isinstance(operation, SoundDynamics):
             return lower_dynamics(operation, draw.take(rows), rows, self.clip.rate or 1)
         if isinstance(operation, SoundRoom):
             return self._room(operation, draw, lengths, rows)
-        return self._partner(operation, draw, rows)
+        column = [taking for taking, _ in self.partner_operations].index(
+            index
+        )  # layers of a container share an operation
+        return self._partner(operation, column, draw, rows)
 
     def _faded_move(self, move: SoundMove, draw: Draw, lengths: I64) -> list[SoundStep]:
         rows, steps = np.flatnonzero(draw.selected), list[SoundStep]()
@@ -232,9 +237,8 @@ class SoundPlan(Passes):
         response = ClipChange.of(Change.RESPONSE, rows, direct)
         return [SideNoise(draw, rows), *envelopes, response, ClipChange.of(Change.CONVOLVE, rows)]
 
-    def _partner(self, operation: SoundPartner, draw: Draw, rows: I64) -> list[SoundStep]:
+    def _partner(self, operation: SoundPartner, column: int, draw: Draw, rows: I64) -> list[SoundStep]:
         """The track to the side, and then into the clip."""
-        column = [op is operation for _, op in self.partner_operations].index(True)
         track = ClipChange.of(Change.TRACK, rows, column)
         if isinstance(operation, SoundBackground):
             ratio = exact.to_fixed(operation.ratio(draw), NOISE_BITS)

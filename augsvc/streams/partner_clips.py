@@ -8,12 +8,13 @@ from augsvc.arrays import F32, I64, Sample, required
 from augsvc.data.source import Source
 from augsvc.errors import SpecInvalid
 from augsvc.numerics.rng import Address
+from augsvc.ops.kinds.audio import Clip
 from augsvc.ops.kinds.sound_partners import SoundMix, SoundPartner
 from augsvc.ops.operation import Draw, Step
 from augsvc.ops.pipeline import walk
 from augsvc.planning.audio_plan import SoundPlan
 from augsvc.streams.mixing import DrawnPartners
-from augsvc_client.decoding.resampling import resample
+from augsvc_client.decoding.resampling import fit_clip, resampled_length
 
 MIX_SLOT = 1  # of the partner of a mix; other partners come before it
 
@@ -64,14 +65,17 @@ def partner_tracks(plan: SoundPlan, samples: Sequence[Sample], draws: Sequence[D
             partner = sample.partner if isinstance(operation, SoundMix) else next(others, None)
             if partner is not None:
                 position = float(draw.value("position")[row]) if "position" in draw.ranges else 0.0
-                tracks[row, column] = operation.track(_at_rate(partner, plan.clip.rate), length, position)
+                tracks[row, column] = _track(operation, partner, plan.clip, position)
     return tracks
 
 
-def _at_rate(partner: Sample, rate: int | None) -> F32:
-    """A partner's whole clip at the rate of the stream."""
-    wanted = rate or 1
-    return resample(required(partner.audio), partner.rate or wanted, wanted)
+def _track(operation: SoundPartner, partner: Sample, window: Clip, position: float) -> F32:
+    """What an operation takes of a partner, at the rate of the stream; of a long one only what it reads is resampled."""
+    audio, wanted = required(partner.audio), window.rate or 1
+    rate = partner.rate or wanted
+    first, count = operation.span(resampled_length(len(audio), rate, wanted), window.samples, position)
+    clip = fit_clip(audio, rate, count, wanted, first) if count else np.zeros(0, np.float32)
+    return operation.track(clip, window.samples, position)
 
 
 def label_weights(plan: SoundPlan, draws: Sequence[Draw]) -> F32:

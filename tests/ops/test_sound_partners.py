@@ -13,6 +13,8 @@ from augsvc.planning.spec import validate_spec
 from augsvc.streams.probes import Probe
 from augsvc.streams.push import Push
 from augsvc.streams.stream import Stream
+from augsvc_client.decoding import resampling
+from augsvc_client.decoding.resampling import resample
 from tests.harness import executor
 from tests.ops.test_sound import RATE, Clips, batch, through
 
@@ -184,3 +186,44 @@ def test_partners_of_several_operations_do_not_depend_on_the_batch():
                 assert array.tobytes() == whole[name][start : start + 1].tobytes(), name
     draws = parse_pipeline(steps)
     assert [step.id for step in draws][-1] == "background_noise#2"
+
+
+@pytest.mark.parametrize(
+    "container",
+    [
+        {
+            "op": "random_order",
+            "of": [{"op": "background_noise", "dataset": "noises", "snr": 0}, {"op": "polarity", "p": 1.0}],
+        },
+        {"op": "some_of", "n": 2, "replace": True, "of": [{"op": "background_noise", "dataset": "noises", "snr": 0}]},
+    ],
+    ids=lambda step: step["op"],
+)
+def test_each_layer_of_a_container_takes_its_own_partner(container):
+    """Layers share one operation; frequencies identify the partners."""
+    time = np.arange(4000) / RATE
+    tones = [np.sin(2 * np.pi * hertz * time) for hertz in (1000, 2000, 3000)]
+    clips = [np.sin(2 * np.pi * 300 * time)] * 12
+    stream = open_over([container], [Noises(tones)], clips)
+    spectra = np.abs(np.fft.rfft(batch(stream)["audio"], axis=1))[:, [500, 1000, 1500]] / 2000
+    for row, spectrum in enumerate(spectra):
+        taken = {partner["index"] for partner in stream.receipt(0, row, 0)["partners"]}
+        assert taken == set(np.flatnonzero(spectrum > 0.3).tolist())
+
+
+def test_of_a_long_noise_only_its_segment_is_resampled(monkeypatch):
+    """An hour at another rate would take seconds."""
+    resampled = []
+
+    def counted(audio, *rates):
+        resampled.append(len(audio))
+        return resample(audio, *rates)
+
+    monkeypatch.setattr(resampling, "resample", counted)
+    noise = np.sin(2 * np.pi * 0.01 * np.arange(400_000))
+    step = {"op": "background_noise", "dataset": "noises", "snr": 0}
+    result = batch(open_over([step], [Noises([noise], 2 * RATE)]))["audio"]
+    assert resampled and max(resampled) < 30_000
+    added = result[0] - SPEECH[0].astype(np.float32)
+    spectrum = np.abs(np.fft.rfft(added))
+    assert spectrum.argmax() == 80  # 0.02 of the rate

@@ -54,8 +54,14 @@ class SoundPartner(Operation):
         return None
 
     @abstractmethod
+    def span(self, length: int, samples: int, position: float) -> tuple[int, int]:
+        """The first sample, and the number of samples, that it reads of a clip of `length` samples at the stream's rate, for a
+        window of `samples`; `position` is drawn on [0, 1). Only these are resampled.
+        """
+
+    @abstractmethod
     def track(self, clip: F32, samples: int, position: float) -> F32:
-        """What it takes of a clip of any length at the stream's rate, in `samples` samples; `position` is drawn on [0, 1)."""
+        """What it makes of what it read, in `samples` samples."""
 
 
 class SoundBackground(SoundPartner):
@@ -86,11 +92,10 @@ class SoundMix(SoundPartner):
 
 
 def looped(clip: F32, samples: int, position: float) -> F32:
-    """A segment of a clip: `position` 0 begins with it, 1 ends with it; a shorter clip repeats, from a drawn sample on."""
-    if not len(clip):
-        return np.zeros(samples, np.float32)
-    spare = len(clip) - samples
-    first = int(position * (spare + 1)) if spare >= 0 else int(position * len(clip))
+    """A clip that is shorter than the window repeats, from a drawn sample on."""
+    if not len(clip) or len(clip) >= samples:
+        return padded(clip, samples)
+    first = int(position * len(clip))
     return np.take(clip, np.arange(first, first + samples), mode="wrap")
 
 

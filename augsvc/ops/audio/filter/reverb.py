@@ -7,6 +7,8 @@ import numpy as np
 from augsvc.arrays import F32
 from augsvc.ops.kinds.sound_partners import DatasetField, SoundImpulse, padded
 
+_READ = 1 << 18  # samples of a response
+
 
 class Reverb(SoundImpulse):
     """Convolves the clip with an impulse response of another dataset; its length and its root mean square stay.
@@ -28,6 +30,10 @@ class Reverb(SoundImpulse):
     def partner_dataset(self) -> str | None:
         """The dataset of impulse responses."""
         return self.dataset
+
+    def span(self, length: int, samples: int, position: float) -> tuple[int, int]:
+        """The direct sound is looked for in the first samples."""
+        return 0, min(length, _READ)
 
     def track(self, clip: F32, samples: int, position: float) -> F32:
         """From the largest sample on."""

@@ -35,6 +35,10 @@ class BackgroundNoise(SoundBackground):
         """SNR = 20 · log10(rms of the clip / rms of the noise)."""
         return decibels(-draw.value("snr"))
 
+    def span(self, length: int, samples: int, position: float) -> tuple[int, int]:
+        """A segment: `position` 0 begins with the noise, 1 ends with it."""
+        return int(position * (max(length - samples, 0) + 1)) if length > samples else 0, min(length, samples)
+
     def track(self, clip: F32, samples: int, position: float) -> F32:
-        """A segment of it: by `position`."""
+        """The segment, or a shorter noise again and again."""
         return looped(clip, samples, position)

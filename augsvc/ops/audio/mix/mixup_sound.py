@@ -22,6 +22,10 @@ class MixUpSound(SoundMix):
         """Drawn per sample."""
         return draw.value("alpha")
 
+    def span(self, length: int, samples: int, position: float) -> tuple[int, int]:
+        """The beginning."""
+        return 0, min(length, samples)
+
     def track(self, clip: F32, samples: int, position: float) -> F32:
-        """Its beginning."""
+        """Followed by zeros."""
         return padded(clip, samples)
