@@ -25,7 +25,7 @@ from PIL import Image
 from augsvc_client import Client, ServerUnavailable
 from augsvc_client.transport.address import Replica
 from augsvc_client.wire import parse
-from tests.forked import ForkedCommand
+from tests.forked import ForkedCommand, run_command
 
 AUGSVC = Path(sys.executable).with_name("augsvc")
 START_S = 120.0  # exceeding it is a failure
@@ -79,6 +79,11 @@ class Reply:
         assert error["field"] is None or isinstance(error["field"], str)
         assert not FOREIGN.search(error["message"]), error["message"]
         return error
+
+
+def command(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """`augsvc ARGUMENTS`, run to its end, with lines of 200 columns."""
+    return run_command(arguments, cwd, CLEAN | {"COLUMNS": "200"}, START_S)
 
 
 def ask(url: str, method: str, path: str, headers: Mapping[str, str] | None = None, body=None) -> Reply:

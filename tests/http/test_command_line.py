@@ -13,8 +13,7 @@ from augsvc.cli import app
 from augsvc.ops.recipes import RECIPES
 from augsvc.ops.registry import registry
 from augsvc.settings import Settings, load_settings
-from tests.forked import run_command
-from tests.http.serving import CLEAN, START_S, spoil, write_image_folder
+from tests.http.serving import command, spoil, write_image_folder
 
 EMBEDDED = [f"{name}/{split}" for name in ("digits", "photos", "shapes") for split in ("test", "train")]
 
@@ -29,10 +28,6 @@ def written(tmp_path):
         return path
 
     return write
-
-
-def command(*arguments, cwd):
-    return run_command(arguments, cwd, CLEAN | {"COLUMNS": "200"}, START_S)
 
 
 # --- settings

@@ -13,6 +13,7 @@ from augsvc.data.catalog import open_catalog
 from augsvc.data.fit import fit
 from augsvc.numerics.color_statistics import read_statistics
 from augsvc_client import RequestRefused
+from tests.http.serving import command
 
 COLOR = [{"op": "whitening", "mode": "color", "strength": [0.2, 1.0]}]
 WIDE = {"COLUMNS": "200"}
@@ -137,11 +138,11 @@ def test_check_says_that_statistics_are_of_older_data(config, folders, tmp_path)
     invoke("fit", "pets", "--out", tmp_path / "pets.json", "--config", config)
     name_statistics(config, "pets", "pets.json")
     found = read_statistics(tmp_path / "pets.json")
-    assert "another version" not in invoke("check", "--config", config).output
+    assert "another version" not in command("check", "--config", config, cwd=tmp_path).stdout
     (tmp_path / "pets.json").write_text(found.model_copy(update={"dataset_version": "older"}).text())
-    done = invoke("check", "--config", config)
-    assert done.exit_code == 0
-    assert "fitted on another version" in done.output
+    done = command("check", "--config", config, cwd=tmp_path)
+    assert done.returncode == 0
+    assert "fitted on another version" in done.stdout
 
 
 @pytest.mark.parametrize(

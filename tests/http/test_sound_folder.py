@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from augsvc.cli import app
 from augsvc_client.decoding.audio import decode_sound
 from augsvc_client.decoding.resampling import fit_clip
 from tests.data.sounds import VALID, encode, float_wav, wav, waves
+from tests.http.serving import command
 
 FILES = {
     "a/0.wav": encode(waves(30_000), "WAV", "PCM_24", 44_100),
@@ -89,11 +88,11 @@ def test_the_catalog_says_that_it_is_sound(sounds):
 def test_check_names_what_cannot_be_decoded(folder, tmp_path):
     config = tmp_path / "settings.yaml"
     config.write_text(f"datasets: {{calls: {{format: audio_folder, path: '{folder}'}}}}", encoding="utf-8")
-    done = CliRunner().invoke(app, ["check", "--config", str(config)], env={"COLUMNS": "200"})
-    assert done.exit_code == 0, done.output
-    assert "ok calls: 12 of 12 samples checked" in done.output
+    done = command("check", "--config", config, cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert "ok calls: 12 of 12 samples checked" in done.stdout
     for name in ("a/3.wav", "a/5.wav", "b/2.wav", "b/3.wav"):
-        assert f"undecodable {name}" in done.output
+        assert f"undecodable {name}" in done.stdout
 
 
 def test_noise_of_another_folder_at_another_rate(sounds):

@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from typer.testing import CliRunner
 
-from augsvc.cli.main import app
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.image_folder import ImageFolderSettings, open_image_folder
 from augsvc.errors import Undecodable
 from augsvc_client import AugmentingDataLoader, Client, RemoteDataLoader, RequestRefused
 from augsvc_client.client.push import push_request
 from tests.data.test_window import png
+from tests.http.serving import command
 
 RAMP = np.tile(1000 + np.arange(200), (8, 1))
 WINDOW = [1000, 1200]
@@ -203,7 +202,6 @@ def test_check_and_the_log_warn_of_files_of_8_bits_outside_the_window(serve, mix
     dataset = {"format": "image_folder", "path": str(mixed), "channels": 1, "window": WINDOW}
     config = tmp_path / "settings.yaml"
     config.write_text(json.dumps({"datasets": {"scans": dataset}}))
-    done = CliRunner().invoke(app, ["check", "--config", str(config)], env={"COLUMNS": "200"})
-    assert "4 of 6 files have 8 bits" in done.output
+    assert "4 of 6 files have 8 bits" in command("check", "--config", config, cwd=tmp_path).stdout
     server = serve(datasets={"scans": dataset}).ready()
     assert "4 of 6 files have 8 bits" in server.output()
