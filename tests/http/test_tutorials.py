@@ -1,4 +1,4 @@
-"""Every code block of the start page and of the tutorials runs as it stands, but for the address."""
+"""Every code block of the README, the start page, usage and the tutorials runs as it stands, but for the address."""
 
 import json
 import re
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 import yaml
+from typer.testing import CliRunner
 
 from augsvc.cli import app
 from augsvc.settings import load_settings
@@ -19,6 +20,11 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGES = {
     path.stem: path.read_text(encoding="utf-8") for path in (DOCS / "index.md", *(DOCS / "tutorials").glob("*.md"))
 }
+USAGE = [
+    block
+    for path in (DOCS.parent / "README.md", DOCS / "usage.md")
+    for block in re.findall(r"^```python\n(.*?)^```", path.read_text(encoding="utf-8"), re.M | re.S)
+]
 URL = "http://127.0.0.1:8000"
 DDP_S = 120.0
 
@@ -41,7 +47,9 @@ def tutored(serve, flowers):
     """A server with that dataset besides the built-in ones."""
     datasets = load_settings(flowers / "settings.yaml", {}).datasets
     settings = {name: entry.model_dump(mode="json", exclude_unset=True) for name, entry in datasets.items()}
-    return serve(datasets=settings, max_batch_bytes=64 << 20).ready(wait_for_self_test=False)
+    return serve(datasets=settings, max_batch_bytes=64 << 20, max_request_bytes=64 << 20).ready(
+        wait_for_self_test=False
+    )
 
 
 @pytest.mark.parametrize("name", sorted(PAGES.keys() - {"ddp"}))
@@ -56,6 +64,25 @@ def test_python_blocks_run(name, tutored):
         for value in names.values():
             if isinstance(value, BaseLoader):
                 value.close()
+
+
+def test_the_code_of_the_readme_and_of_usage_runs(tutored, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "deit.json").write_text(CliRunner().invoke(app, ["recipes", "timm_deit"]).stdout)
+    names: dict[str, object] = {}
+    loaders = []
+    for block in USAGE:
+        exec(block.replace(URL, tutored.url), names)  # noqa: S102 - the document's own code
+        loaders.append(names["loader"])
+    assert len(USAGE) == 5
+    assert names["mixed"]["target"].shape == (16, 3)
+    assert names["clips"].shape == (64, 16000)
+    assert names["images"].shape == (16, 96, 96, 3)
+    assert len(names["batch"]["boxes"]) == 16
+    assert "(16, 3, 96, 96)" in capsys.readouterr().out
+    for loader in loaders:
+        loader.close()
+    names["stream"].client.close()
 
 
 @pytest.mark.slow
