@@ -7,9 +7,11 @@ start.
 import fcntl
 import hashlib
 import logging
+import os
 import re
 import secrets
 import shutil
+import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -62,8 +64,9 @@ class UploadStore:
         try:
             path.mkdir(parents=True, exist_ok=True, mode=0o750)
             self._path = path.resolve()
-            self._locked = (self._path / ".lock").open("w", encoding="utf-8")  # until the process ends
-            fcntl.flock(self._locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = os.open(self._path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            weakref.finalize(self, os.close, lock)  # which unlocks it
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             folders = [entry for entry in sorted(self._path.iterdir()) if entry.is_dir() and not entry.is_symlink()]
         except BlockingIOError as err:
             raise ValueError("uploads.path: another server uses this folder; give each server a separate one") from err
