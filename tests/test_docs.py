@@ -26,6 +26,7 @@ DOCUMENTS = sorted(
 )
 LONGEST_FILE, LONGEST_TEST = 350, 600
 LONGEST_TREE = 14  # lines that ARCHITECTURE.md has for one package
+LONGEST_CHANGE = 130  # characters
 MOST_ENTRIES = 20  # at the top of augsvc/
 MOST_PARAMETERS, MOST_KERNEL_PARAMETERS = 8, 10
 CONTRACTED = {"RemoteDataLoader.__init__", "AugmentingDataLoader.__init__", "Client.augment"}  # fields of the contract
@@ -173,3 +174,16 @@ def is_endpoint(function):
         if isinstance(node, ast.Attribute)
     }
     return not names.isdisjoint({"get", "post"})
+
+
+def test_each_change_has_one_short_line():
+    """Keep a Changelog's own sections and form; a change that needs more has a document."""
+    changes = text("CHANGELOG.md").partition("## [Unreleased]")[2]
+    assert set(re.findall(r"^### (.+)$", changes, re.M)) <= {
+        *("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security")
+    }
+    long = [line for line in changes.splitlines() if len(line) > LONGEST_CHANGE or line.startswith("  ")]
+    assert not long, (
+        f"one line of at most {LONGEST_CHANGE} characters for each change (git may have merged both sides of it):\n"
+        + "\n".join(long)
+    )
