@@ -37,6 +37,7 @@ except ImportError as err:
     raise ImportError("augsvc.ray needs Ray Serve: pip install 'augsvc[ray]'") from err
 
 STALE_S = 35.0  # without a report: three health checks, which Ray makes every 10 s
+REPORT_S = 10.0  # for a report, with the start of the directory
 MAX_ONGOING = 1024  # requests of one replica: Ray's 5 would queue in its proxy, unfairly, what the memory budget admits
 DRAIN_S = 60.0  # above shutdown_timeout_s
 _ANY_HOST = ("0.0.0.0", "::")  # noqa: S104  # addresses that are replaced by the node's
@@ -124,8 +125,8 @@ class Replica:
         lifecycle = self._application.state.lifecycle
         await lifecycle.wait_started()
         lifecycle.require_ready()
-        with suppress(ray.exceptions.RayError):  # a lost directory is started again by the next check
-            self._directory().report.remote(self._id, self._url)
+        with suppress(ray.exceptions.RayError, TimeoutError):  # a lost directory is started again by the next check
+            await asyncio.wait_for(self._directory().report.remote(self._id, self._url), REPORT_S)
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """The metric of autoscaling.py, since the last call."""
