@@ -20,6 +20,7 @@ ORDER = (
     "http",
     "data/test_image_variants.py",
     "data/test_subset.py",
+    "importing/test_command.py",
     "deploy",
     "executors",
     "ops",

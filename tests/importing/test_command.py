@@ -11,6 +11,7 @@ from augsvc.cli.inspect import read_pipeline
 from augsvc.errors import SpecInvalid
 from augsvc.importing import Verdict
 from augsvc_client.specification import specification
+from tests.http import serving
 from tests.importing.forms import a
 
 TEXT = "Compose(\n    RandomResizedCrop(size=(48, 48))\n    RandomHorizontalFlip(p=0.5)\n    ToTensor()\n)"
@@ -37,10 +38,9 @@ def test_the_pipeline_can_be_previewed(tmp_path):
     ]
     assert specification({"dataset": "photos/train", **json.loads(result.stdout)})["size"] == [48, 48]
     pipeline.write_text(result.stdout)
-    preview = CliRunner().invoke(
-        app, ["preview", "--dataset", "photos/train", "--pipeline", str(pipeline), "--out", str(sheet), "--count", "2"]
-    )
-    assert preview.exit_code == 0, preview.output
+    options = ("--pipeline", pipeline, "--out", sheet, "--count", 2)
+    preview = serving.command("preview", "--dataset", "photos/train", *options, cwd=tmp_path)
+    assert preview.returncode == 0, preview
     assert sheet.read_bytes().startswith(b"\x89PNG")
 
 
