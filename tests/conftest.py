@@ -14,13 +14,12 @@ ROOT = Path(__file__).parent
 ORDER = (
     "executors/test_grid.py",  # its simulator needs no compiled kernels, nor do the next ones: the others find them compiled
     "data",
-    "importing",
     "trainer",
     "faults",
     "http",
     "data/test_image_variants.py",
     "data/test_subset.py",
-    "importing/test_command.py",
+    "importing",
     "deploy",
     "executors",
     "ops",
