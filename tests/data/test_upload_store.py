@@ -64,6 +64,19 @@ def test_a_disk_that_fills_while_an_upload_is_unpacked(tmp_path, data, monkeypat
     assert [len(source) for source in served["pets"]] == [4]
 
 
+def test_a_part_that_has_ended_writes_no_more(tmp_path, data):
+    """A request timed out while a thread was to write: the number of its file may be another file's by then."""
+    store, _ = opened(tmp_path)
+    part = store.begin("pets", announcement(data), None, None, PLENTY)
+    part.write(data[:600])
+    store.end("pets", part)
+    other = (tmp_path / "other").open("wb+")
+    with other:
+        part.write(b"x" * 1000)
+        assert other.seek(0, 2) == 0
+    assert finish(store, "pets", data)["offset"] == 600
+
+
 def test_what_a_restart_serves(tmp_path, data):
     store, _ = opened(tmp_path)
     for name in ("kept", "changed", "damaged", "taken"):

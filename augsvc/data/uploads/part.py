@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 from augsvc.errors import BodyDamaged, StorageFull
 from augsvc_client.wire import digesting
@@ -23,22 +24,26 @@ class Part:
         """`count` is called with the offset up to which bytes count, and raises where this part may not write any more."""
         self._position = self._counted = start
         self._digest, self._hasher, self._count = digest, digesting(), count
+        self._lock, self._is_open = Lock(), True  # a request that times out ends its part while a thread writes
         with report_full_disk():
             self._file = os.open(tar, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
         os.ftruncate(self._file, start)  # of a part that broke off
 
     def write(self, chunk: bytes) -> None:
         """Appends bytes; raises StorageFull, and what `count` raises."""
-        self._count(self, self._counted)
-        rest = memoryview(chunk)
-        with report_full_disk():
-            while rest:
-                n_bytes = os.pwrite(self._file, rest, self._position)
-                self._hasher.update(rest[:n_bytes])
-                rest, self._position = rest[n_bytes:], self._position + n_bytes
-        if self._digest is None:
-            self._counted = self._position
+        with self._lock:
+            if not self._is_open:
+                return
             self._count(self, self._counted)
+            rest = memoryview(chunk)
+            with report_full_disk():
+                while rest:
+                    n_bytes = os.pwrite(self._file, rest, self._position)
+                    self._hasher.update(rest[:n_bytes])
+                    rest, self._position = rest[n_bytes:], self._position + n_bytes
+            if self._digest is None:
+                self._counted = self._position
+                self._count(self, self._counted)
 
     def complete(self) -> None:
         """Counts all bytes.
@@ -52,8 +57,10 @@ class Part:
 
     def close(self) -> int:
         """Ends the part; returns the offset up to which bytes count."""
-        os.close(self._file)
-        return self._counted
+        with self._lock:
+            os.close(self._file)
+            self._is_open = False
+            return self._counted
 
 
 @contextmanager

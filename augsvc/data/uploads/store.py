@@ -154,8 +154,9 @@ class UploadStore:
 
     def end(self, name: str, part: Part) -> None:
         """Ends a part, complete or not; what counts of it stays."""
+        received = part.close()  # before the lock, which a write may wait for
         with self._lock:
-            received, upload = part.close(), self._uploads.get(name)
+            upload = self._uploads.get(name)
             if upload and upload.part is part:
                 upload.part, upload.received = None, received
 
