@@ -19,7 +19,7 @@ import os
 import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -49,6 +49,14 @@ class Decoded(NamedTuple):
 
     values: npt.NDArray[Any]  # H,W,C pixels, uint8 or uint16; or T samples, float32
     rate: int = 0  # of a clip, in Hz
+
+
+Allocating = Callable[[int], AbstractContextManager[None]]
+
+
+def _allocate(n_bytes: int) -> AbstractContextManager[None]:
+    """Counts nothing."""
+    return nullcontext()
 
 
 class DiskCache:
@@ -94,10 +102,10 @@ class DiskCache:
         header = self._read_header()
         return header[0] - self._first if header else 0
 
-    def find(self, key: bytes) -> Decoded | None:
-        """The entry of a key, or None."""
+    def find(self, key: bytes, allocating: Allocating = _allocate) -> Decoded | None:
+        """The entry of a key, or None; it is read within `allocating(bytes)`."""
         try:
-            decoded = self._find(key)
+            decoded = self._find(key, allocating)
         except OSError as err:
             self._fail(err)
             decoded = None
@@ -123,19 +131,21 @@ class DiskCache:
         except OSError as err:
             self._fail(err)
 
-    def _find(self, key: bytes) -> Decoded | None:
-        for slot in self._probe(key):
-            if slot[:KEY_BYTES] != key:
-                continue
-            _, offset, n_bytes, *shape, kind, rate, checksum = _SLOT.unpack(slot)
-            shape = [size for size in shape if size]
-            if kind >= len(_TYPES) or n_bytes > self._max_bytes or _n_bytes(shape, kind) != n_bytes:
-                return None
+    def _find(self, key: bytes, allocating: Allocating) -> Decoded | None:
+        slot = next((slot for slot in self._probe(key) if slot[:KEY_BYTES] == key), None)
+        return None if slot is None else self._read(slot, allocating)
+
+    def _read(self, slot: bytes, allocating: Allocating) -> Decoded | None:
+        """The entry of a slot; None if either is damaged."""
+        _, offset, n_bytes, *shape, kind, rate, checksum = _SLOT.unpack(slot)
+        shape = [size for size in shape if size]
+        if kind >= len(_TYPES) or n_bytes > self._max_bytes or _n_bytes(shape, kind) != n_bytes:
+            return None
+        with allocating(n_bytes):
             values = np.empty(shape, _TYPES[kind])
             if os.preadv(self._file, [values.data], offset) != n_bytes or _checksum(slot, values) != checksum:
                 return None
             return Decoded(values, rate)
-        return None
 
     def _add(self, key: bytes, values: npt.NDArray[Any], rate: int) -> None:
         header = self._read_header()
@@ -150,7 +160,7 @@ class DiskCache:
         slots = list(self._probe(key))
         free = next((k for k, slot in enumerate(slots) if not any(slot[:KEY_BYTES])), None)
         known = next((k for k, slot in enumerate(slots) if slot[:KEY_BYTES] == key), None)
-        if known is not None and self._find(key):  # else it is damaged
+        if known is not None and self._read(slots[known], _allocate):  # else it is damaged
             return
         at = known if known is not None else free
         if at is None:

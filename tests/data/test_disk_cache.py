@@ -294,6 +294,20 @@ def test_clips_keep_their_rate(tmp_path):
     np.testing.assert_array_equal(samples[0].audio, samples[1].audio)
 
 
+def test_memory_is_counted_before_an_entry_is_read(tmp_path):
+    cache, counted = DiskCache(tmp_path, MIB), []
+    cache.add(key(1), entry(1))
+
+    def allocate(n_bytes):
+        counted.append(n_bytes)
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        cache.find(key(1), allocate)
+    assert counted == [entry(1).values.nbytes] and cache.find(key(2), allocate) is None
+    cache.close()
+
+
 def test_samples_stay_in_memory_too(images):
     source, disk = opened(images, cache_bytes=MIB)
     source.read(0)
