@@ -143,7 +143,8 @@ def test_a_folder_is_pushed_and_served_as_an_operators_folder_of_that_name(serve
     assert entry["disk_bytes"] == (3 + 11) * 4096
     stream = open_stream(uploading, name)
     (pets / "cat" / ".hidden").unlink()
-    own = serve(datasets={name: {"format": "image_folder", "path": str(pets)}}).ready()
+    entry = {"format": "image_folder", "path": str(pets), "digest_contents": True}
+    own = serve(datasets={name: entry}).ready()
     theirs = own.open({"dataset": name} | SPEC)
     assert theirs["dataset_version"] == version
     assert epoch(uploading, stream) == [own.batch(theirs, 0, start, 4).sha for start in range(0, 11, 4)]
@@ -168,19 +169,24 @@ def test_a_new_version_beside_the_old_one(uploading, name, pets, data, tmp_path)
     assert len(list((uploading.path / name).glob("*/cat"))) <= 3
 
 
-def test_other_contents_of_the_same_sizes_need_digests(uploading, name, tmp_path):
+def test_other_contents_of_the_same_sizes_are_another_version(uploading, name, tmp_path):
+    """Also where another dataset, or none, had the name in between."""
     folder = tmp_path / "folder"
-    (folder / "a").mkdir(parents=True)
-    (folder / "a" / "1.png").write_bytes(b"0" * 100)
-    (folder / "b").mkdir()
-    (folder / "b" / "1.png").write_bytes(b"0" * 100)
+    for label in ("a", "b"):
+        (folder / label).mkdir(parents=True)
+        (folder / label / "1.png").write_bytes(b"0" * 100)
     first = tar_of(folder)
-    assert uploading.put(name, first).status == 200
     (folder / "a" / "1.png").write_bytes(b"1" * 100)
-    message = uploading.put(name, tar_of(folder)).refused(422, "upload_invalid")["message"]
-    assert "a/1.png has other contents" in message
-    assert uploading.uploads()[name]["sha256"] == hashlib.sha256(first).hexdigest()
-    assert uploading.put(name, tar_of(folder), options=json.dumps({"digest_contents": True})).status == 200
+    second = tar_of(folder)
+
+    def version_of(data):
+        assert uploading.put(name, data).status == 200
+        return uploading.datasets()[name]["version"]
+
+    versions = [version_of(first), version_of(second), version_of(first)]
+    assert uploading.ask("DELETE", f"/v1/datasets/{name}").status == 204
+    versions.append(version_of(second))
+    assert versions[0] == versions[2] != versions[1] == versions[3]
 
 
 def test_a_job_reads_while_the_dataset_is_deleted(uploading, name, data):
@@ -279,7 +285,7 @@ def test_the_command_pushes_and_reports_what_is_wrong(uploading, name, pets):
     assert pushed.stdout == f"{name} is served, version {uploading.datasets()[name]['version'][:12]}\n"
     refused = push(name, "--option", "path=/etc")
     assert refused.returncode == 2
-    assert "options of image_folder are channels, digest_contents" in refused.stderr
+    assert "options of image_folder are channels, layout" in refused.stderr
     assert "may upload: one with `upload: BYTES`" in push(name, who="eve").stderr
 
 

@@ -17,7 +17,7 @@ from augsvc_client.text import printable
 FORMATS = ("audio_folder", "image_folder", "manifest", "webdataset")
 # What a client may set of a format: never a path, nor a bound on what a file may cost.
 OPTIONS = frozenset(
-    {"channels", "strict", "window", "digest_contents"}
+    {"channels", "strict", "window"}
     | {"layout", "label", "classes"}
     | {"manifest", "file", "label_kind", "separator", "split", "columns"}
 )
@@ -74,8 +74,10 @@ def require_format(name: str, options: Mapping[str, object]) -> None:
 
 
 def _settings(name: str, options: Mapping[str, object], folder: Path) -> DatasetFormat:
+    # a version covers contents: after another upload or a DELETE a name may have other files of the same sizes
+    fields = {**options, "format": name, "path": folder, "digest_contents": True}
     try:
-        return dataset_formats()[name].model_validate({**options, "format": name, "path": folder})
+        return dataset_formats()[name].model_validate(fields)
     except ValidationError as err:
         raise explain(err, "options") from err
 

@@ -232,7 +232,6 @@ class UploadStore:
             sources = open_uploaded(name, announcement, folder, self._cache)
             versions = {source.info.name: source.info.version for source in sources}
             kept = Kept(announcement=announcement, folder=folder.name, disk_bytes=n_bytes, versions=versions)
-            upload.require_new_contents(kept, folder)
             draft = upload.record.with_suffix(".draft")
             write_record(draft, kept)
             self._serve(name, sources)

@@ -5,8 +5,6 @@ NAME/1f0c…/                          the files of a dataset
 NAME/dataset.json                    which of these folders is served; it is replaced as a whole
 """
 
-import filecmp
-import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -20,8 +18,6 @@ from pydantic import ValidationError
 from augsvc.data.uploads.part import Part, report_full_disk
 from augsvc.data.uploads.records import Announcement, Kept, write_record
 from augsvc.data.uploads.unpacking import BLOCK_BYTES
-from augsvc.errors import UploadInvalid
-from augsvc_client.text import printable
 
 UNFINISHED_S = 86400.0  # after which an upload without progress is removed at the start
 
@@ -124,26 +120,6 @@ class Upload:
             "format": latest.format,
             "datasets": dict(sorted(kept.versions.items())) if kept and self.is_served else {},
         }
-
-    def require_new_contents(self, kept: Kept, folder: Path) -> None:
-        """Refuses other contents under a version that is served already: its streams would give other bytes.
-
-        Raises:
-            UploadInvalid.
-        """
-        if not self.kept or not self.kept.versions.items() & kept.versions.items():
-            return
-        before = self.folder / self.kept.folder
-        for where, _, files in os.walk(folder):
-            for file in files:
-                path = Path(where) / file
-                former = before / path.relative_to(folder)
-                is_alike = former.is_file() and former.stat().st_size == path.stat().st_size
-                if is_alike and not filecmp.cmp(path, former, shallow=False):
-                    raise UploadInvalid(
-                        f"{printable(str(path.relative_to(folder)))} has other contents than in the served dataset, and the "
-                        "same size, which a version does not cover: set the option digest_contents to true"
-                    )
 
 
 def needed_bytes(announcement: Announcement) -> int:
