@@ -1,12 +1,16 @@
 """Unpacking of uploaded tar files: plain files and folders only, within a number of bytes, whole or refused."""
 
 import io
+import shutil
+import subprocess
 import tarfile
+from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from augsvc.data.formats.tar_index import Entry, parse_pax, walk_entries
 from augsvc.data.uploads import unpacking
 from augsvc.data.uploads.unpacking import BLOCK_BYTES, unpack
 from augsvc.errors import UploadInvalid, UploadTooLarge
@@ -38,6 +42,9 @@ def unpacked(tmp_path, data: bytes, limit=PLENTY):
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}, n_bytes
 
 
+WHOLE = tar_of(*(member(f"{name}/{n}.png", bytes([n]) * 700) for name in "ab" for n in range(3)))
+
+
 def sparse() -> bytes:
     """GNU's sparse format as PAX headers: a megabyte of zeros in 512 bytes."""
     headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(1 << 40)}
@@ -49,6 +56,13 @@ def chained_headers() -> bytes:
     info = tarfile.TarInfo("x")
     info.type, info.size = tarfile.XHDTYPE, 0
     return info.tobuf() * 1500 + tar_of(member("a/1.png"))
+
+
+def pax_header(contents: bytes, kind=tarfile.XHDTYPE) -> bytes:
+    """A header of these bytes, whether they are records or not, before a member."""
+    info = tarfile.TarInfo("x")
+    info.type, info.size = kind, len(contents)
+    return info.tobuf(tarfile.USTAR_FORMAT) + contents.ljust(-(-len(contents) // 512) * 512, b"\0") + WHOLE
 
 
 def global_headers() -> bytes:
@@ -74,8 +88,18 @@ HOSTILE = {
     "case of folders": (tar_of(member("a/1.png"), member("A/2.png")), "differ in case only"),
     "unicode": (tar_of(member("a/\u00e9.png"), member("a/e\u0301.png")), "differ in case only"),
     "sparse": (sparse(), "is a link, or no regular file"),
+    "old sparse": (tar_of(member("a/1.png", type=tarfile.GNUTYPE_SPARSE)), "is a link, or no regular file"),
     "chained headers": (chained_headers(), "header"),
-    "global headers": (global_headers(), "global headers"),
+    "global headers": (global_headers(), "more than 64 records"),
+    "a number without an end": (pax_header(b"1" * 5000), "a PAX header is damaged"),
+    "overlapping records": (pax_header(b"2 " * 2000 + b"="), "a PAX header is damaged"),
+    "overlapping global records": (pax_header(b"2 " * 2000 + b"=", tarfile.XGLTYPE), "a PAX header is damaged"),
+    "no keyword": (pax_header(b"6 =aa\n"), "a PAX header is damaged"),
+    "no equals sign in the record": (pax_header(b"6 aaa\n6 a=a\n"), "a PAX header is damaged"),
+    "no end of line": (pax_header(b"6 a=aa6 a=a\n"), "a PAX header is damaged"),
+    "a record beyond the header": (pax_header(b"9 a=a\n"), "a PAX header is damaged"),
+    "a size that is none": (pax_header(b"11 size=-1\n"), "no valid size"),
+    "thousands of records": (pax_header(b"6 a=a\n" * 1000), "more than 64 records"),
     "long component": (tar_of(member("a/" + "n" * 300)), "too long"),
     "deep": (tar_of(member("a/" * 150 + "1.png")), "folders deep"),
     "second archive": (tar_of(member("a/1.png")) + tar_of(member("b/1.png")), "bytes after its end"),
@@ -114,7 +138,6 @@ def test_every_file_and_folder_counts_however_short(tmp_path, monkeypatch):
         unpacked(tmp_path / "again", tar_of(*many))
 
 
-WHOLE = tar_of(*(member(f"{name}/{n}.png", bytes([n]) * 700) for name in "ab" for n in range(3)))
 END = WHOLE.rindex(bytes([2]) * 700) + 1024  # the last member with its padding
 
 
@@ -123,3 +146,80 @@ END = WHOLE.rindex(bytes([2]) * 700) + 1024  # the last member with its padding
 def test_a_tar_file_that_is_cut_anywhere_is_refused(tmp_path_factory, cut):
     with pytest.raises(UploadInvalid):
         unpacked(tmp_path_factory.mktemp("cut"), WHOLE[:cut])
+
+
+def records(*fields: bytes) -> bytes:
+    """PAX records of "keyword=value", with their lengths."""
+    return b"".join(
+        next(b"%d %s\n" % (n, text) for n in range(99999) if n == len(b"%d %s\n" % (n, text))) for text in fields
+    )
+
+
+PIECES = st.lists(
+    st.one_of(
+        st.binary(max_size=20),
+        st.sampled_from([b"2 ", b"1" * 50, b"=", b"\n", b"6 a=a\n", b"\0", records("path=b/ü".encode())]),
+    )
+)
+
+
+@given(pieces=PIECES)
+def test_a_pax_header_takes_a_step_for_each_record_and_keeps_no_byte_twice(pieces):
+    header = CountedBytes(b"".join(pieces))
+    with suppress(ValueError):
+        fields = parse_pax(header)
+        assert sum(map(len, fields.values())) <= len(header)
+    assert header.slices <= 2 * 64 and header.sliced <= 64 * 8 + len(header)
+
+
+class CountedBytes(bytes):
+    """Counts the slices that are taken of it, and their bytes."""
+
+    slices = sliced = 0
+
+    def rstrip(self, characters):
+        return self if not self.endswith(characters) else super().rstrip(characters)
+
+    def __getitem__(self, key):
+        part = super().__getitem__(key)
+        self.slices, self.sliced = self.slices + 1, self.sliced + len(part)
+        return part
+
+
+NAMES = st.text(
+    st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="/\\:"), min_size=1, max_size=90
+).filter(lambda text: text.strip("."))
+
+
+@settings(max_examples=60)
+@given(
+    names=st.lists(st.lists(NAMES, min_size=1, max_size=4).map("/".join), min_size=1, max_size=6),
+    form=st.sampled_from([tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]),
+    comment=st.text(st.characters(exclude_categories=("Cs",)), max_size=80),
+    kind=st.sampled_from([tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE]),
+)
+def test_what_tarfile_writes_is_read_as_it_reads_it(names, form, comment, kind):
+    members = []
+    for n, name in enumerate(names):
+        info, data = member(name, b"" if kind == tarfile.DIRTYPE else bytes(n * 300), type=kind, mtime=n / 3)
+        with suppress(ValueError):  # USTAR takes no longer names
+            info.tobuf(form)
+            members.append((info, data))
+    assume(members)
+    data = tar_of(*members, format=form, pax_headers={"comment": comment} if form == tarfile.PAX_FORMAT else None)
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        expected = [Entry(info.name, info.isdir(), info.offset_data, info.size) for info in archive]
+    assert list(walk_entries(io.BufferedReader(io.BytesIO(data)))) == expected
+
+
+@pytest.mark.parametrize("program", ["tar", "bsdtar"])
+@pytest.mark.parametrize("form", ["gnu", "pax", "ustar"])
+def test_what_archivers_write_is_unpacked(tmp_path, program, form):
+    if shutil.which(program) is None or (program, form) == ("bsdtar", "gnu"):
+        pytest.skip(f"no {program} of this form")
+    name = "klasse ü/" + "n" * 90 + "/" + "m" * 90 + ".png"
+    (tmp_path / "set" / name).parent.mkdir(parents=True)
+    (tmp_path / "set" / name).write_bytes(b"content")
+    command = [program, f"--format={form}", "-cf", tmp_path / "packed.tar", "-C", tmp_path / "set", "."]
+    subprocess.run(command, check=True)
+    assert unpacked(tmp_path, (tmp_path / "packed.tar").read_bytes())[0] == {name: b"content"}
