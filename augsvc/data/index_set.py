@@ -7,6 +7,8 @@ import numpy as np
 from augsvc.arrays import I64, U8, U32
 
 _BLOCK = 128  # bits that are searched for one index
+_CHUNK_ROWS = 4096  # searched together: each takes 2 kB meanwhile
+_CHUNK_BYTES = 1 << 14  # of bits, listed together: each takes up to 136 bytes meanwhile
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +37,23 @@ class IndexSet:
         return int(self.before[-1])
 
     def __getitem__(self, rows: I64) -> I64:
-        """The members in these places of the order, (N,)."""
+        """The members at these positions of the order, (N,)."""
+        members = np.empty(len(rows), np.int64)
+        for start in range(0, len(rows), _CHUNK_ROWS):
+            chunk = slice(start, start + _CHUNK_ROWS)
+            members[chunk] = self._find(rows[chunk])
+        return members
+
+    def to_array(self) -> I64:
+        """All members, ascending."""
+        members, bits, position = np.empty(len(self), np.int64), self.bits.reshape(-1), 0
+        for start in range(0, len(bits), _CHUNK_BYTES):
+            chunk = np.flatnonzero(np.unpackbits(bits[start : start + _CHUNK_BYTES])) + 8 * start
+            members[position : position + len(chunk)] = chunk
+            position += len(chunk)
+        return members
+
+    def _find(self, rows: I64) -> I64:
         block = np.searchsorted(self.before, rows, side="right") - 1
         ranks = np.unpackbits(self.bits[block], axis=1).cumsum(axis=1, dtype=np.int64)
         inside = (ranks > (rows - self.before[block])[:, None]).argmax(axis=1)

@@ -156,6 +156,13 @@ class Members:
         """The index in the dataset of each row (N,); ascending with the rows."""
         return rows if self.subset is None else _kept_members(self.source, self.subset, self.kept)[rows]
 
+    def all(self) -> I64:
+        """The index in the dataset of every row, ascending."""
+        if self.subset is None:
+            return np.arange(self.count)
+        members = _kept_members(self.source, self.subset, self.kept)
+        return members.to_array() if isinstance(members, IndexSet) else members
+
     def after(self, index: int) -> int:
         """The index of the next sample, cyclic."""
         if self.subset is None:
@@ -171,7 +178,7 @@ class Members:
         """The indices of all samples, those of the first class first."""
 
         def sort() -> I64:
-            indices = self.indices(np.arange(self.count))
+            indices = self.all()
             return indices[np.argsort(self.source.labels()[indices], kind="stable")]
 
         return cast(I64, self.kept.get_or_make((*_key(self.source, self.subset), "by class"), sort))

@@ -56,7 +56,7 @@ class Order:
             return order._with_strata(source.sizes, shares, names, "mixture")
         if spec.weights is None:
             return order
-        labels = source.labels()[order.members.indices(np.arange(order.samples))]
+        labels = source.labels()[order.members.all()]
         if labels.min() < 0:
             raise SpecInvalid(
                 "weights need a class of each sample: this dataset's have none, or not all", field="weights"

@@ -1,5 +1,6 @@
 """Members of subsets: once for all streams of one, and within a bound."""
 
+import tracemalloc
 from contextlib import nullcontext
 from itertools import chain
 
@@ -185,8 +186,23 @@ def test_indices_as_bits_are_those_of_the_array(n, chance):
     kept = IndexSet.of(indices)
     rows = rng.permutation(len(indices))
     assert len(kept) == len(indices) and (kept[rows] == indices[rows]).all()
+    assert (kept.to_array() == indices).all()
     counts = [kept.count_to(index) for index in range(n + 300)]
     assert counts == np.searchsorted(indices, np.arange(n + 300), side="right").tolist()
+
+
+def test_listing_a_subset_takes_little_more_than_the_list(monkeypatch):
+    """It took 2 kB a member: 600 MB."""
+    indices = np.flatnonzero(np.random.default_rng(0).random(600_000) < 0.5)
+    monkeypatch.setattr(subset, "subset_members", lambda *_: indices)
+    listed = Members.of(Named({"a": 0}), Subset(fraction=0.5), Subsets())
+    rows = np.arange(len(indices))
+    tracemalloc.start()
+    try:
+        assert (listed.indices(rows) == indices).all() and (listed.all() == indices).all()
+        assert tracemalloc.get_traced_memory()[1] < 40 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_large_subsets_in_turn_are_computed_once(monkeypatch):
