@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -212,6 +213,79 @@ def test_the_sizes_of_pages_are_those_of_their_headers(tmp_path):
         sizes = arrow_sizes.parquet_sizes(file, opened_file, ["image"])
     assert sizes.largest == sizes.total == pytest.approx(80_000, abs=100)
     assert sizes.total < opened_file.metadata.row_group(0).column(0).total_uncompressed_size
+
+
+def varint(value):
+    """An integer of Thrift's compact protocol."""
+    value, out = (value << 1) ^ (value >> 63), b""
+    while value >= 128:
+        value, out = value >> 7, out + bytes([value & 127 | 128])
+    return out + bytes([value])
+
+
+def page(kind=0, n_bytes=100, values=8, field=5, more=b""):
+    """A page of a column: its header, and one byte. `field` is the number of the header of its kind."""
+    sizes = b"\x15" + varint(kind) + b"\x15" + varint(n_bytes) + b"\x15" + varint(1)
+    return sizes + more + b"\x0c" + varint(field) + b"\x15" + varint(values) + b"\0\0" + b"x"
+
+
+PAGES = {
+    "an index page": page(kind=1) + page(),
+    "an index page with its header": page(kind=1, field=6) + page(),
+    "a page whose type is a structure": b"\x1c\0" + page()[2:],
+    "an unknown page": page(kind=4, field=9) + page(),
+    "a data page with the header of version 2": page(field=8),
+    "a data page of version 2 with that of 1": page(kind=3),
+    "a dictionary behind data": page(values=4) + page(kind=2, field=7) + page(values=4),
+    "negative values": page(values=-8) + page(values=8) * 2,
+    "more values than there are": page(values=9),
+    "more values than 32 bits": page(values=8 + (1 << 32)),
+    "a size of more than 32 bits": page(n_bytes=1 << 32),
+    "a size twice, by another type": page(more=b"\x06" + varint(2) + varint(1)),
+    "a size twice, by a number of more than 16 bits": page(more=b"\x05" + varint(2 + (1 << 16)) + varint(1)),
+    "bytes behind the last page": page() + b"x",
+    "no end": page(values=4),
+}
+
+
+def walk(pages, n_bytes):
+    chunk = SimpleNamespace(has_dictionary_page=False, data_page_offset=0, num_values=8, total_compressed_size=n_bytes)
+    group = SimpleNamespace(column=lambda _: chunk)
+    opened_file = SimpleNamespace(
+        metadata=SimpleNamespace(num_columns=1, num_row_groups=1, row_group=lambda _: group),
+        schema=SimpleNamespace(column=lambda _: SimpleNamespace(path="image", max_repetition_level=1)),
+    )
+    return arrow_sizes.parquet_sizes(io.BytesIO(pages), opened_file, ["image"])
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_pages_that_hide_others_are_refused(name):
+    """What pyarrow reads is what was counted: it skips some pages, and reads the fields of a header by their types."""
+    with pytest.raises(ValueError, match="a page header is damaged"):
+        walk(PAGES[name], len(PAGES[name]))
+
+
+def test_the_pages_of_a_column_are_counted():
+    pages = page(kind=2, field=7, n_bytes=1000) + page(values=3) + page(values=0) + page(kind=3, field=8, values=5)
+    assert walk(pages, len(pages)) == (1000, 1300 + 8 * 8)
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+@pytest.mark.parametrize("options", [{}, {"use_dictionary": False, "compression": "zstd"}, {"compression": "none"}])
+def test_the_walk_ends_where_each_writer_ends_a_column(tmp_path, version, options):
+    rng = np.random.default_rng(0)
+    content = pa.table(
+        {
+            "image": pa.array([rng.bytes(rng.integers(200)) if k % 7 else None for k in range(500)]),
+            "words": pa.array([["a"] * (k % 4) if k % 5 else None for k in range(500)]),
+            "empty": pa.nulls(500, pa.string()),
+        }
+    )
+    path = tmp_path / "a.parquet"
+    for rows in (content, content.slice(0, 0)):
+        pq.write_table(rows, path, data_page_version=version, data_page_size=2000, row_group_size=300, **options)
+        with path.open("rb") as file:
+            arrow_sizes.parquet_sizes(file, pq.ParquetFile(path), rows.column_names)
 
 
 def test_compressed_feather_files_are_read(tmp_path):

@@ -6,7 +6,7 @@ pyarrow allocates what each page or buffer declares. Of zeros a kilobyte declare
 import struct
 from collections.abc import Iterator, Sequence
 from io import BufferedReader
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -15,6 +15,11 @@ _HEADER_BYTES = (1 << 12, 1 << 16, 1 << 24)  # read of a page header, which may 
 _MAX_DEPTH = 16  # of nested structures
 _VALUE_BYTES = 8  # of a value in a list, which may have no bytes in the file
 _BOOLEANS, _DOUBLE, _BINARY, _LISTS, _STRUCT = (1, 2), 7, 8, (9, 10), 12  # types of Thrift's compact protocol
+_MAX_FIELD = (1 << 15) - 1  # number of a field, of which Thrift keeps 16 bits
+_TYPE, _SIZE, _COMPRESSED_SIZE, _N_VALUES = 1, 2, 3, 1  # fields of a page header, and of that of its type
+_DICTIONARY_PAGE = 2
+_PAGE_HEADERS = {0: 5, _DICTIONARY_PAGE: 7, 3: 8}  # types of pages: data, dictionaries, data of version 2
+_DAMAGED = "a page header is damaged"
 _CONTINUATION = 0xFFFFFFFF
 _OLD_COMPRESSION = b"ARROW:experimental_compression"  # how Arrow 0.17 named it
 
@@ -70,17 +75,32 @@ def _declared(file: BufferedReader, position: int, length: int) -> int:
 
 
 def _pages(file: BufferedReader, chunk: "pq.ColumnChunkMetaData") -> Iterator[tuple[int, int]]:
-    """The decompressed bytes and the number of values of each page that is read."""
+    """The decompressed bytes and the number of values of each page, as pyarrow reads them.
+
+    pyarrow passes over pages of other types, whose values would be missing at the end of this walk: they are refused.
+    """
     position, values = chunk.data_page_offset, 0
     if chunk.has_dictionary_page and 0 < chunk.dictionary_page_offset < position:
         position = chunk.dictionary_page_offset
+    begin, end = position, position + chunk.total_compressed_size
     while values < chunk.num_values:
         header, n_bytes = _page_header(file, position)
-        page = header.get(5) or header.get(8)  # of data, version 1 or 2
-        n_values = page.get(1, 0) if isinstance(page, dict) else 0
-        yield header[2], n_values
+        n_values = _page_values(header, is_first=position == begin)
         values += n_values
-        position += n_bytes + header[3]
+        yield header[_SIZE], n_values
+        position += n_bytes + header[_COMPRESSED_SIZE]
+    if chunk.num_values and (values != chunk.num_values or position != end):
+        raise ValueError(_DAMAGED)
+
+
+def _page_values(header: dict[int, Any], is_first: bool) -> int:
+    """The values of a page of data, 0 of a dictionary, which may only be the first page of a column."""
+    kind = header.get(_TYPE)
+    page = header.get(_PAGE_HEADERS[kind]) if _is_count(kind) and kind in _PAGE_HEADERS else None
+    n_values = page.get(_N_VALUES) if isinstance(page, dict) else None
+    if not _is_count(n_values) or (kind == _DICTIONARY_PAGE and not is_first):
+        raise ValueError(_DAMAGED)
+    return 0 if kind == _DICTIONARY_PAGE else n_values
 
 
 def _page_header(file: BufferedReader, position: int) -> tuple[dict[int, Any], int]:
@@ -91,10 +111,15 @@ def _page_header(file: BufferedReader, position: int) -> tuple[dict[int, Any], i
             header = thrift.read_struct()
         except IndexError:
             continue
-        if all(isinstance(header.get(size), int) and header[size] >= 0 for size in (2, 3)):
+        if _is_count(header.get(_SIZE)) and _is_count(header.get(_COMPRESSED_SIZE)):
             return header, thrift.at
         break
-    raise ValueError("a page header is damaged")
+    raise ValueError(_DAMAGED)
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    """Whether a field is a number of bytes or values; of larger ones Thrift keeps 32 bits."""
+    return isinstance(value, int) and 0 <= value < 1 << 31
 
 
 class _Thrift:
@@ -104,18 +129,21 @@ class _Thrift:
         self._data, self.at = data, 0
 
     def read_struct(self, depth: int = 0) -> dict[int, Any]:
-        """The fields by number; texts and lists are skipped."""
+        """The fields by number; texts and lists are skipped. A number is used once: of two fields Thrift takes the one of the
+        expected type."""
         fields: dict[int, Any] = {}
         number = 0
         while head := self._byte():
             number = number + (head >> 4) if head >> 4 else self._integer()
+            if number in fields or not 0 < number <= _MAX_FIELD:
+                raise ValueError(_DAMAGED)
             kind = head & 15
             fields[number] = kind == 1 if kind in _BOOLEANS else self._value(kind, depth)
         return fields
 
     def _value(self, kind: int, depth: int) -> Any:
         if depth > _MAX_DEPTH:
-            raise ValueError("a page header is damaged")
+            raise ValueError(_DAMAGED)
         if kind == _STRUCT:
             return self.read_struct(depth + 1)
         if kind in (_DOUBLE, _BINARY):
@@ -126,7 +154,7 @@ class _Thrift:
                 self._value(3 if head & 15 in _BOOLEANS else head & 15, depth + 1)
             return None
         if not 3 <= kind <= 6:
-            raise ValueError("a page header is damaged")
+            raise ValueError(_DAMAGED)
         return self._byte() if kind == 3 else self._integer()
 
     def _byte(self) -> int:
@@ -143,7 +171,7 @@ class _Thrift:
         while (byte := self._byte()) & 0x80:
             value, shift = value | (byte & 0x7F) << shift, shift + 7
             if shift > 63:
-                raise ValueError("a page header is damaged")
+                raise ValueError(_DAMAGED)
         return value | byte << shift
 
     def _integer(self) -> int:
