@@ -55,6 +55,11 @@ def crash(data):
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
+def end_by(data, name):
+    """Ends its process by a signal."""
+    os.kill(os.getpid(), getattr(signal, name))
+
+
 def die_once(data, marker):
     """As if the operator killed it, the first time."""
     if not Path(marker).exists():
@@ -97,8 +102,9 @@ def test_arrays_and_reasons_are_those_of_the_thread():
 
 
 def test_limits_of_time_and_memory():
+    """Time, which is a matter of the machine, makes no sample undecodable."""
     processes = DecoderProcesses(max_cpu_s=1.0, wall_s=30.0)
-    with pytest.raises(Undecodable, match="took too long"):
+    with pytest.raises(DecoderLost, match="more than 1 s of CPU"):
         run(spin, processes=processes)
     assert processes.kills == 1
     with pytest.raises(MemoryError):
@@ -168,15 +174,22 @@ def folder(root, **files):
     return open_image_folder("pets", ImageFolderSettings(format="image_folder", path=root), DecodedCache(0))[0]
 
 
+@pytest.mark.parametrize("name", ["SIGBUS", "SIGILL"])
+def test_a_process_that_the_machine_ends_makes_no_sample_undecodable(name):
+    """Memory that is not there, and instructions that this CPU lacks."""
+    with pytest.raises(DecoderLost, match="killed twice"):
+        run(end_by, name)
+
+
 def test_a_dataset_decodes_large_files_apart_and_small_ones_in_threads(tmp_path, monkeypatch):
-    """And what takes too long is undecodable, what may pass is not."""
+    """And what ends the decoder is undecodable, what may pass is not."""
     source = folder(tmp_path, large=image_file("PNG", (60, 50)), small=image_file("PNG", (4, 4)))
     calls = []
 
     def recorded(self, decode, data, arguments, seconds, n_bytes):
         calls.append(seconds)
         if len(calls) > 1:
-            raise DecoderLost("it was killed twice") if len(calls) == 2 else Undecodable("it took too long")
+            raise DecoderLost("it was killed twice") if len(calls) == 2 else Undecodable("it ends the decoder")
         return original(self, decode, data, arguments, seconds, n_bytes)
 
     original = DecoderProcesses.run
@@ -187,9 +200,9 @@ def test_a_dataset_decodes_large_files_apart_and_small_ones_in_threads(tmp_path,
     assert (large == decode_image((tmp_path / "cat" / "large.png").read_bytes(), 3, 1 << 20)).all()
     with pytest.raises(DatasetUnavailable, match=r"sample 0 of 'pets', cat/large.png, .* killed twice"):
         source.read(0)
-    with pytest.raises(Undecodable, match="too long"):
+    with pytest.raises(Undecodable, match="ends the decoder"):
         source.read(0)
-    assert "too long" in source.defect(0)
+    assert "ends the decoder" in source.defect(0)
 
 
 @pytest.mark.parametrize(("kind", "least"), [("JPEG", 1e-9), ("PNG", 10e-9), ("WEBP", 10e-9)])

@@ -22,9 +22,9 @@ from augsvc.data.decoders.child import DONE, OUT_OF_MEMORY, UNDECODABLE, as_arra
 from augsvc.errors import Cancelled, Undecodable
 
 APART_S = 1.0  # of CPU, estimated, above which a file is decoded in a process
-CPU_FACTOR, CPU_S = 4.0, 20.0  # times the estimate is allowed, and at most so much
+CPU_FACTOR, CPU_S = 10.0, 20.0  # times the estimate is allowed, and the most seconds
 WALL_S = 25.0  # below the shortest watchdog of a server without progress
-_CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
+_CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE)  # by the bytes; SIGBUS and SIGILL are of the machine
 
 logger = logging.getLogger("augsvc.data")
 
@@ -55,9 +55,10 @@ class DecoderProcesses:
         A process that someone else kills is replaced once. Where none can be started, this thread decodes.
 
         Raises:
-            Undecodable: as `decode`; or it took far more CPU than estimated, or ended the process.
+            Undecodable: as `decode`; or it ended the process. Only the bytes decide that, never a machine's speed: else a sample
+                would be replaced on one replica and decoded on another.
             MemoryError: it takes over twice as much memory.
-            DecoderLost: the machine is too busy, or two processes were killed.
+            DecoderLost: it took far more CPU than estimated, the machine is too busy, or two processes were killed.
             Cancelled: `stop` was called.
         """
         cpu_s = ceil(min(CPU_FACTOR * seconds + 1.0, self._max_cpu_s))  # the kernel counts whole seconds
@@ -67,7 +68,11 @@ class DecoderProcesses:
                 with _memory_file() as given, _memory_file() as made:
                     given.write(data)
                     given.seek(0)
-                    if (arrays := self._result(self._exit_status(call, given, made), made)) is not None:
+                    status = self._exit_status(call, given, made)
+                    if status == -signal.SIGXCPU:
+                        self.kills += 1
+                        raise DecoderLost(f"decoding it took more than {cpu_s} s of CPU")
+                    if (arrays := self._result(status, made)) is not None:
                         return arrays
         except _CannotStart as err:
             self._warn(str(err))
@@ -116,9 +121,6 @@ class DecoderProcesses:
             raise Undecodable(made.read().decode())
         if status == OUT_OF_MEMORY:
             raise MemoryError
-        if status == -signal.SIGXCPU:
-            self.kills += 1
-            raise Undecodable("decoding it took too long")
         if -status in _CRASHES:
             raise Undecodable("it ends the decoder")
         if status > 0:
