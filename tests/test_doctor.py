@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from augsvc.cli import app
 from augsvc.cli.doctor import CHECKS, Finding, check_dataset, run_check
+from augsvc.data.uploads.folder import lock_uploads
 from augsvc.settings import Settings
 from tests.http.serving import write_image_folder
 
@@ -151,6 +152,31 @@ def test_a_disk_cache_that_others_may_write_or_that_does_not_fit(tmp_path):
     warns("disk cache", "disk_cache_bytes is .* free: lower it", disk_cache=tmp_path / "new", disk_cache_bytes=1 << 60)
     (tmp_path / "new").chmod(0o777)
     fails("disk cache", "must belong to the server's user", disk_cache=tmp_path / "new")
+
+
+@pytest.mark.parametrize("n_bytes", [1, 16_000])
+def test_a_disk_cache_below_the_minimum(tmp_path, n_bytes):
+    fails("disk cache", "bytes are too few: .* 1 MiB", disk_cache=tmp_path / "new", disk_cache_bytes=n_bytes)
+
+
+def test_a_folder_of_uploads(tmp_path):
+    assert [finding.text for finding in findings("uploads")] == ["none are accepted"]
+    folder = tmp_path / "new"
+
+    def uploads(path=folder, n_bytes=1 << 20):
+        return {"uploads": {"path": path, "bytes": n_bytes}}
+
+    fails("uploads", "cannot be used", **uploads(Path(__file__)))
+    fails("uploads", "cannot be used", **uploads(Path("/proc/uploads")))
+    (finding,) = findings("uploads", **uploads())
+    assert finding.level == "ok" and finding.text == f"{folder}, 0 MiB of 1 MiB"
+    warns("uploads", "uploads.bytes is .* free: lower it", **uploads(n_bytes=1 << 60))
+    (folder / "pets").mkdir()
+    (folder / "pets/dataset.json").write_text("{")
+    warns("uploads", "pets: its record is damaged", **uploads())
+    _, lock = lock_uploads(folder)
+    fails("uploads", "another server uses this folder", **uploads())
+    os.close(lock)
 
 
 def test_a_decoder_without_its_library(monkeypatch):

@@ -5,8 +5,6 @@ settings → CHECKS, and one for each dataset → Finding → a line, and the ex
 
 import logging
 import os
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,22 +21,19 @@ from rich.console import Console
 
 import augsvc
 from augsvc.cli.common import Config, safe
+from augsvc.cli.folders import Warn, check_disk_cache, check_kernel_cache, check_uploads, mib
 from augsvc.cli.memory import BASE_BYTES, fit_memory
 from augsvc.cli.memory_limit import memory_limit
 from augsvc.cpus import cores
 from augsvc.data.catalog import open_catalog
 from augsvc.data.decoders.registry import DECODERS, probe_outcomes
 from augsvc.data.formats.format import DatasetFormat
-from augsvc.data.private_folder import make_private
 from augsvc.engine.memory_budget import BATCHES
 from augsvc.errors import AugsvcError, Undecodable
 from augsvc.executors.factory import open_executor, runs_on_cuda
-from augsvc.executors.fused.kernel_cache import is_compiled
 from augsvc.http.server.sockets import open_listener
 from augsvc.ops.registry import registry
 from augsvc.settings import Settings, load_settings
-
-Warn = Callable[[str], None]
 
 _DEVELOPMENT = {"dev", "docs"}  # extras that a server does not use
 _THREADS, _THREADS_PER_CORE = 64, 2  # of a server: its queues' and the web framework's; its workers' and readers'
@@ -192,37 +187,10 @@ def check_memory(settings: Settings, warn: Warn) -> str:
     needed = BASE_BYTES + budget + settings.cache_bytes
     if limit is None and needed > machine:
         warn(
-            f"the bounds allow {_mib(needed)}, and the machine has {_mib(machine)}: lower cache_bytes or max_batch_bytes"
+            f"the bounds allow {mib(needed)}, and the machine has {mib(machine)}: lower cache_bytes or max_batch_bytes"
         )
-    bound = f"limit {_mib(limit)}" if limit is not None else f"no limit, machine {_mib(machine)}"
-    return f"{bound}; memory budget {_mib(budget)}, cache {_mib(settings.cache_bytes)}"
-
-
-def check_kernel_cache(settings: Settings, warn: Warn) -> str:
-    """The folder is writable, by this user only; whether it has this machine's code."""
-    if settings.executor != "fused" or settings.torch_device().type != "cpu":
-        return "not used"
-    folder = settings.kernel_cache
-    if folder is None:
-        warn("there is no folder: kernels are compiled at every start, which takes a minute or more; set kernel_cache")
-        return "none"
-    if is_compiled(folder):
-        return f"{folder}, compiled for this CPU"
-    return f"{folder}, empty: the next start compiles, which takes a minute or more"
-
-
-def check_disk_cache(settings: Settings, warn: Warn) -> str:
-    """The folder of decoded files belongs to this user only, and its disk has the bytes."""
-    folder = settings.disk_cache
-    if folder is None:
-        return "none"
-    make_private(folder)
-    with tempfile.TemporaryFile(dir=folder):
-        present = sum(path.stat().st_size for path in folder.iterdir())
-    free = shutil.disk_usage(folder).free
-    if present + free < settings.disk_cache_bytes:
-        warn(f"disk_cache_bytes is {_mib(settings.disk_cache_bytes)}, and the disk has {_mib(free)} free: lower it")
-    return f"{folder}, {_mib(present)} of {_mib(settings.disk_cache_bytes)}"
+    bound = f"limit {mib(limit)}" if limit is not None else f"no limit, machine {mib(machine)}"
+    return f"{bound}; memory budget {mib(budget)}, cache {mib(settings.cache_bytes)}"
 
 
 def check_decoders(_: Settings, __: Warn) -> str:
@@ -319,10 +287,6 @@ def newest_time(path: Path) -> float:
     return newest
 
 
-def _mib(n_bytes: int) -> str:
-    return f"{n_bytes >> 20:,} MiB"
-
-
 CHECKS: tuple[tuple[str, Callable[[Settings, Warn], str]], ...] = (
     ("packages", check_packages),
     ("device", check_device),
@@ -330,6 +294,7 @@ CHECKS: tuple[tuple[str, Callable[[Settings, Warn], str]], ...] = (
     ("memory", check_memory),
     ("kernel cache", check_kernel_cache),
     ("disk cache", check_disk_cache),
+    ("uploads", check_uploads),
     ("decoders", check_decoders),
     ("clock", check_clock),
     ("tokens", check_tokens),

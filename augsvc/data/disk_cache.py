@@ -59,6 +59,14 @@ def _allocate(n_bytes: int) -> AbstractContextManager[None]:
     return nullcontext()
 
 
+def require_slots(max_bytes: int) -> int:
+    """The slots of a file of this size; raises ValueError if it has no room for one and its entry."""
+    slots = max_bytes // (_MEAN_BYTES + _SLOT.size)
+    if not slots:
+        raise ValueError(f"{max_bytes:,} bytes are too few: give it 1 MiB at least, or leave it out")
+    return slots
+
+
 class DiskCache:
     """Decoded files by key. Safe to share among threads and processes; a fault of the disk is logged once and is a miss.
 
@@ -74,10 +82,8 @@ class DiskCache:
         """
         self.hits = self.misses = 0
         self._clock, self._max_bytes = clock, max_bytes
-        self._slots = max_bytes // (_MEAN_BYTES + _SLOT.size)
+        self._slots = require_slots(max_bytes)
         self._first = _HEADER_BYTES + (self._slots + PROBES) * _SLOT.size  # byte of the first entry
-        if not self._slots or self._first >= max_bytes:
-            raise ValueError(f"{max_bytes:,} bytes are too few: give it 1 MiB at least, or leave it out")
         make_private(folder)
         name = f"decoded-{max_bytes}"  # the table's size depends on it
         for other in folder.glob("decoded-*"):

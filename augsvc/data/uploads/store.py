@@ -4,7 +4,6 @@ A dataset is served from the moment that its record names its folder (upload.py)
 start.
 """
 
-import fcntl
 import hashlib
 import logging
 import os
@@ -19,6 +18,7 @@ from threading import Lock, RLock, Thread
 
 from augsvc.data.cache import DecodedCache
 from augsvc.data.source import Source
+from augsvc.data.uploads.folder import lock_uploads
 from augsvc.data.uploads.part import Part, report_full_disk
 from augsvc.data.uploads.records import (
     NAME,
@@ -61,17 +61,9 @@ class UploadStore:
         self._lock, self._installing = RLock(), Lock()
         self._uploads: dict[str, Upload] = {}
         self._failures: dict[str, tuple[Announcement, AugsvcError]] = {}  # for clients that lost the response
-        try:
-            path.mkdir(parents=True, exist_ok=True, mode=0o750)
-            self._path = path.resolve()
-            lock = os.open(self._path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-            weakref.finalize(self, os.close, lock)  # which unlocks it
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            folders = [entry for entry in sorted(self._path.iterdir()) if entry.is_dir() and not entry.is_symlink()]
-        except BlockingIOError as err:
-            raise ValueError("uploads.path: another server uses this folder; give each server a separate one") from err
-        except OSError as err:
-            raise ValueError(f"uploads.path: {printable(str(path))} cannot be used ({err.strerror})") from err
+        self._path, lock = lock_uploads(path)
+        weakref.finalize(self, os.close, lock)  # which unlocks it
+        folders = [entry for entry in sorted(self._path.iterdir()) if entry.is_dir() and not entry.is_symlink()]
         for folder in folders:
             if folder.name.startswith(_REMOVED):
                 _remove(folder)
