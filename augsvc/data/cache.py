@@ -11,7 +11,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Condition, Lock, get_ident
+from threading import Condition, Lock
 
 from augsvc.arrays import Sample
 from augsvc.data.decoders.apart import DecoderProcesses
@@ -118,7 +118,6 @@ class DecodedCache:
         self._lock = Lock()
         self._decoded = Condition(self._lock)
         self._arrivals: deque[object] = deque()  # decodes that wait, the first one first
-        self._decoders: list[int] = []  # the thread of each decode
         self._datasets: dict[str, _Dataset] = {}
         self._claims: Counter[str] = Counter()
 
@@ -149,22 +148,21 @@ class DecodedCache:
     def decoding(self, n_bytes: int) -> Iterator[None]:
         """Counts the memory of a decode before it is spent: samples are evicted for it, and it waits while other decodes leave
         too little. One that needs more than there is runs alone. First come, first served: beside steady small ones a large one
-        would never run. A thread within a decode comes before those that wait for it.
+        would never run. Decodes do not nest: a thread would wait for one that waits for it.
         """
-        arrival, thread = object(), get_ident()
+        arrival = object()
         with self._decoded:
             self._arrivals.append(arrival)
             try:
                 self._decoded.wait_for(
                     lambda: (
-                        (self._arrivals[0] is arrival or thread in self._decoders)
+                        self._arrivals[0] is arrival
                         and (not self.decoding_bytes or self.decoding_bytes + n_bytes <= self.max_decoding_bytes)
                     )
                 )
             finally:
                 self._arrivals.remove(arrival)
                 self._decoded.notify_all()  # there may be enough for the next one too
-            self._decoders.append(thread)
             self.decoding_bytes += n_bytes
             self._note_peak()
             while self.n_bytes + self.decoding_bytes > self.max_bytes and (donor := self._donor()):
@@ -174,7 +172,6 @@ class DecodedCache:
         finally:
             with self._decoded:
                 self.decoding_bytes -= n_bytes
-                self._decoders.remove(thread)
                 self._decoded.notify_all()
 
     def _dataset(self, name: str) -> _Dataset:
