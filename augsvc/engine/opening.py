@@ -1,7 +1,7 @@
 """The open streams of an engine, and how they are opened."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from threading import Lock
@@ -21,7 +21,7 @@ from augsvc.streams.stream import Stream
 
 MAX_STREAMS = 1024  # kept open; a dropped one is reopened from the request's own specification
 KEPT_VERSIONS = 3  # former ones of each dataset: the last, and older ones while streams of them are open
-_Key = tuple[bytes, Source]  # a specification as it was sent, in canonical form, and the dataset
+_Key = tuple[bytes, Source, tuple[Source, ...]]  # a canonical specification, its dataset, those of its partners
 
 
 def find_partners(spec: StreamSpec, catalog: Catalog) -> dict[str, Source]:
@@ -85,9 +85,10 @@ class OpenStreams:
             former = () if spec.mixture else tuple(self._former.get(spec.dataset, ()))
         for source in former:
             with suppress(AugsvcError):  # it may lack what the specification asks for
-                stream = self._build(spec, source, wait)
+                others = find_partners(spec, self._catalog)
+                stream = self._build(spec, source, others, wait)
                 if stream.id == stream_id:
-                    return self._keep((spec.canonical(), source), stream)
+                    return self._keep((spec.canonical(), source, tuple(others.values())), stream)
         return self.open(spec, wait)
 
     def replace(self, dataset: str, sources: Sequence[Source]) -> list[Replacement]:
@@ -132,7 +133,8 @@ class OpenStreams:
 
     def _open(self, spec: StreamSpec, source: Source, wait: bool) -> Stream:
         """Opens a stream, once for all threads that request it at the same time."""
-        key = (spec.canonical(), source)
+        others = find_partners(spec, self._catalog)
+        key = (spec.canonical(), source, tuple(others.values()))
         while True:
             with self._lock:
                 if (stream := self._touch(self._ids.get(key, ""))) is not None:
@@ -144,14 +146,13 @@ class OpenStreams:
                 raise Pending(pending)
             pending.result()
         try:
-            return self._keep(key, self._build(spec, source, wait))
+            return self._keep(key, self._build(spec, source, others, wait))
         finally:
             with self._lock:
                 del self._opening[key]
             done.set_result(None)
 
-    def _build(self, spec: StreamSpec, source: Source, wait: bool) -> Stream:
-        others = find_partners(spec, self._catalog)
+    def _build(self, spec: StreamSpec, source: Source, others: Mapping[str, Source], wait: bool) -> Stream:
         stream = Stream.open(spec, source, self._executor, self._subsets, others)
         self._limits.sample_seconds(stream.plan, self._executor, views=spec.views)
         self._limits.require_sample_bytes(stream.renderer.working_bytes(1))
