@@ -2,30 +2,50 @@
 sample here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from math import log10
 
-from augsvc.importing.audiomentations import CONTAINERS, between, plain
-from augsvc.importing.builder import Builder, Entry, Table
+from augsvc.importing.audiomentations import between, one_of, plain, sequence, some_of
+from augsvc.importing.builder import Builder, Entry, Table, Translator
 from augsvc.importing.common import nothing
 from augsvc.importing.parameters import Parameters, Range, Refused
 
-_DB_OCTAVE = 3.010299956639812  # of a power of the frequency
+_DB_OCTAVE = 20.0 * log10(2.0)  # of an amplitude that is a power of the frequency
 _SINC = "is a Butterworth filter of order 4; there a windowed sinc"
 _COMMON = ("sample_rate", "target_rate", "output_type", "p_mode", "mode")
+_BATCH = "draws for each sample; there for each batch"
 _SOUNDS = "takes sounds from a folder: serve it as a dataset, and name it in `dataset` of {}"
 
 
-def _sampled(translate: Callable[[Parameters, Builder], None], nearest: str) -> Entry:
+def _sampled(translate: Translator, nearest: str) -> Entry:
     """Notes draws that are those of a batch or a channel there."""
 
     def translate_sampled(given: Parameters, build: Builder) -> None:
         modes = {given.word(name, "per_example") for name in ("mode", "p_mode")}
         if "per_batch" in modes:
-            build.differs("draws for each sample; there for each batch")
+            build.differs(_BATCH)
         given.ignore(*_COMMON)
         translate(given, build)
 
     return Entry(translate_sampled, nearest)
+
+
+def _compose(given: Parameters, build: Builder) -> None:
+    """A Compose with `p` or `shuffle` draws once for a batch."""
+    is_random = given.node.parameters.get("shuffle") or given.node.parameters.get("p", 1.0) != 1.0
+    sequence(given, build)
+    if is_random:
+        build.differs(_BATCH)
+
+
+def _choice(translate: Translator, op: str) -> Entry:
+    """OneOf and SomeOf choose once for a batch (`core/composition.py`)."""
+
+    def translate_choice(given: Parameters, build: Builder) -> None:
+        build.differs(_BATCH)
+        translate(given, build)
+
+    return Entry(translate_choice, op)
 
 
 def _gain(given: Parameters, build: Builder) -> None:
@@ -33,12 +53,21 @@ def _gain(given: Parameters, build: Builder) -> None:
 
 
 def _noise(given: Parameters, build: Builder) -> None:
+    """There the amplitude at f Hz is (1 + f (√(rate / 2) − 1) / (rate / 2))^−f_decay (`_gen_noise`), by its documentation the
+    power: 6.02 dB an octave far above √(rate / 2) Hz, twice that of audiomentations' colours of the same name.
+    """
     low, high = between(given, "f_decay", (-2.0, 2.0))
-    slope = (-_DB_OCTAVE * high, -_DB_OCTAVE * low)
-    if min(slope) < -6.03 or max(slope) > 6.03:
-        raise Refused("f_decay: colored_noise falls or rises by 6 dB an octave at most, a decay of 2")
-    build.differs("filters noise from 10 Hz up; there a spectrum falls")
-    limits = tuple(max(-6.0, min(6.0, round(value, 4))) for value in slope)
+    if max(-low, high) > 1.0:
+        raise Refused(
+            "f_decay: a decay of 1 is 6 dB an octave there, and colored_noise has no more: set min_f_decay and max_f_decay "
+            "within -1 and 1"
+        )
+    if low or high:
+        build.differs(
+            "falls or rises from 10 Hz up; there the spectrum is flat below √(rate / 2) Hz, 90 Hz at a rate of 16 kHz"
+        )
+    build.differs("draws noise for the whole clip; there one second of it repeats")
+    limits = tuple(max(-6.0, min(6.0, round(-_DB_OCTAVE * decay, 4))) for decay in (high, low))
     settings = {"snr": between(given, "snr", (3.0, 30.0), suffix="_in_db"), "slope": limits}
     build.add("colored_noise", given.p(0.5), settings)
 
@@ -80,17 +109,19 @@ def _shift(given: Parameters, build: Builder) -> None:
 
 
 _TRANSLATORS: Mapping[str, Entry] = {
-    **CONTAINERS,
     "AddColoredNoise": _sampled(_noise, "colored_noise"),
     "BandPassFilter": _band("band_pass"),
     "BandStopFilter": _band("band_stop"),
+    "Compose": Entry(_compose),
     "Gain": _sampled(_gain, "gain"),
     "HighPassFilter": _one_sided("high_pass", (20.0, 2400.0)),
     "Identity": nothing("changes nothing"),
     "LowPassFilter": _one_sided("low_pass", (150.0, 7500.0)),
+    "OneOf": _choice(one_of, "one_of"),
     "PeakNormalization": _sampled(_normalization, "normalize_peak"),
     "PolarityInversion": _sampled(plain("polarity").translate, "polarity"),
     "Shift": _sampled(_shift, "time_shift"),
+    "SomeOf": _choice(some_of, "some_of"),
     "TimeInversion": _sampled(plain("reverse").translate, "reverse"),
 }
 

@@ -27,7 +27,7 @@ params:
     - transform: Gain
       params: {min_gain_in_db: -15.0, max_gain_in_db: 5.0, mode: per_batch}
     - transform: AddColoredNoise
-      params: {p: 0.9}
+      params: {p: 0.9, min_f_decay: -1.0, max_f_decay: 0.5}
     - {transform: PolarityInversion}
     - {transform: SpliceOut}
 """
@@ -69,8 +69,34 @@ def test_a_configuration_of_torch_audiomentations():
         "PolarityInversion": ("equal", None),
         "SpliceOut": ("refused", "time_mask"),
     }
-    assert result.pipeline[1]["slope"] == [-6.0, 6.0]
+    assert result.pipeline[1]["slope"] == [-3.0103, 6.0]
     assert import_text('[{"transform": "Identity"}, {"transform": "Gain"}]').pipeline[0]["gain"] == [-18.0, 6.0]
+
+
+@pytest.mark.parametrize("decay", [-1.0, -0.5, 0.5, 1.0])
+def test_the_decay_of_torch_audiomentations_is_of_amplitudes(decay):
+    """Its mask, written out, falls by the slope that is set within 0.1 dB an octave from 4 kHz to 8 kHz."""
+    text = f"transform: AddColoredNoise\nparams: {{min_f_decay: {decay}, max_f_decay: {decay}}}"
+    mask = 1 / np.linspace(1, np.sqrt(8000), 8001) ** decay  # of amplitudes from 0 to 8000 Hz, at a rate of 16 kHz
+    octave = 20 * np.log10(mask[8000] / mask[4000])
+    np.testing.assert_allclose(import_text(text).pipeline[0]["slope"], octave, atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("container", "params", "noted"),
+    [
+        ("OneOf", "", ["OneOf"]),
+        ("SomeOf", "num_transforms: 1, ", ["SomeOf"]),
+        ("Compose", "shuffle: true, ", ["Compose"]),
+        ("Compose", "p: 0.5, ", ["Compose"]),
+        ("Compose", "", []),
+    ],
+)
+def test_containers_of_torch_audiomentations_draw_for_a_batch(container, params, noted):
+    children = "transforms: [{transform: PolarityInversion}, {transform: TimeInversion}]"
+    result = import_text(f"transform: {container}\nparams: {{{params}{children}}}")
+    assert [line.name for line in result.lines if "draws for each sample; there for each batch" in line.notes] == noted
+    assert [line.name for line in result.lines if line.verdict != "equal"] == noted
 
 
 @pytest.mark.parametrize(
@@ -81,7 +107,8 @@ def test_a_configuration_of_torch_audiomentations():
         ("SomeOf([\n Gain(p=0.5),\n], p=1.0)", "num_transforms is missing"),
         ("LowPassFilter(p=0.5, zero_phase=True)", "zero_phase"),
         ("Shift(p=0.5, shift_unit='seconds')", "fractions"),
-        ("transform: AddColoredNoise\nparams: {max_f_decay: 4}", "f_decay"),
+        ("transform: AddColoredNoise", "f_decay"),
+        ("transform: AddColoredNoise\nparams: {min_f_decay: -1, max_f_decay: 1.01}", "f_decay"),
         ("transform: my.Own", "no transform that is known"),
     ],
 )
