@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -182,6 +183,16 @@ def test_a_dictionary_that_stands_for_any_number_of_images_is_refused(tmp_path):
     image = np.random.default_rng(0).bytes(20_000)
     pq.write_table(pa.table({"image": pa.array([image] * 100), "label": ["a"] * 100}), tmp_path / "a.parquet")
     assert "over 32 times as large as the file" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"), [(b"", "over 32 times as large as the file"), (None, r"and \d{3} more such faults")]
+)
+def test_a_run_length_that_stands_for_any_number_of_rows_without_images_is_refused(tmp_path, image, reason):
+    """20 million of them were a file of 138 kB, and an index of gigabytes; of 200,000 few hundred are read."""
+    content = pa.table({"image": pa.repeat(pa.scalar(image, pa.binary()), 200_000), "label": ["a"] * 200_000})
+    pq.write_table(content, tmp_path / "a.parquet", compression="zstd")
+    assert re.search(reason, refusal(tmp_path))
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "arrow", "feather.arrow"])

@@ -302,8 +302,11 @@ def test_what_is_no_dataset_leaves_nothing(uploading, name, data):
     empty = io.BytesIO()
     with tarfile.open(fileobj=empty, mode="w") as archive:
         archive.addfile(tarfile.TarInfo("1.png"))
+    quadratic = tarfile.TarInfo("x")
+    quadratic.type, quadratic.size = tarfile.XHDTYPE, 1 << 19  # 15 minutes in `tarfile`
     bodies = {
         "is a link": hostile.getvalue(),
+        "a PAX header is damaged": quadratic.tobuf() + b"1" * quadratic.size,
         "damaged or cut": data[:-9000],
         "put the images of each class": empty.getvalue(),
     }

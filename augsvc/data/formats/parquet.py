@@ -35,6 +35,7 @@ from augsvc.data.source import Source
 from augsvc_client.text import printable
 
 _EXTENSIONS = frozenset({".parquet", ".arrow"})
+_MIN_IMAGE_BYTES = 64  # that a row counts as: a run length stands for any number of rows, and no image file is smaller
 
 
 class ParquetSettings(ShardedFormat):
@@ -153,7 +154,7 @@ class _Copy:
         self._places = array("q")  # shard, offset, bytes of each image
         for shard, file in enumerate(files):
             with root.open(file) as opened, faults.collect(root.locate(file)):
-                limit = self.blob.n_bytes + MAX_GROWTH * os.fstat(opened.fileno()).st_size
+                limit = MAX_GROWTH * os.fstat(opened.fileno()).st_size
                 columns = [*settings.label_columns, *settings.columns]
                 only_label = (
                     settings.label if settings.label_kind == "class" and isinstance(settings.label, str) else None
@@ -179,14 +180,16 @@ class _Copy:
 
     def _copy(self, shard: int, file: str, table: Table, limit: int) -> None:
         names = self._settings.classes or table.class_names
+        n_bytes = 0
         for number, row in enumerate(table):
+            n_bytes += max(_MIN_IMAGE_BYTES, len(row.image or b""))
+            if n_bytes > limit:
+                raise ValueError(f"its images are over {MAX_GROWTH} times as large as the file")
             if not isinstance(row.image, bytes):
                 self._faults.add(
                     f"{printable(file)}, row {number}: it has no image as bytes: embed the files in the dataset"
                 )
                 continue
-            if self.blob.n_bytes + len(row.image) > limit:
-                raise ValueError(f"its images are over {MAX_GROWTH} times as large as the file")
             try:
                 self.label.add(f"{file}/{number}", Row(_with_class_name(row.values, self._settings, names)))
             except ValueError as err:
