@@ -3,8 +3,8 @@
     log_mel = LogMel.torchaudio(16000, bins=80)
     features = apply_spec_masks(log_mel(batch["audio"]), batch, log_mel.mel.hop)
 
-A clip's features depend on that clip alone. Padding gives the features of silence; `MelSpectrogram.frames` says how many frames
-a clip has.
+A clip's features depend on that clip alone. Padding gives the features of silence, or zeros with `normalize`;
+`MelSpectrogram.frames` gives the number of frames of a clip.
 """
 
 import sys
@@ -30,7 +30,7 @@ class MelSpectrogram:
     Args:
         rate: of the clips, in Hz.
         n_fft: samples of a frame.
-        hop: samples from frame to frame.
+        hop: samples from frame to frame (default: half the window).
         bins: bands, from `low` to `high` Hz (default: half the rate).
         window: samples of the Hann window, in the middle of a frame (default: n_fft).
         power: 2 for power, 1 for magnitude.
@@ -38,11 +38,12 @@ class MelSpectrogram:
         area: whether each band has the same area, as with `norm="slaney"`, or the same height.
         edge: a frame's middle lies on its sample, and what it has beyond the ends is reflected, or silence; or `none`: frames lie
             within the clip, and a clip shorter than one is followed by silence.
+        symmetric: whether the window's two ends are both 0, as scipy's `hann(window, sym=True)`, or it is periodic.
     """
 
     rate: int
     n_fft: int = 400
-    hop: int = 200
+    hop: int = None  # type: ignore[assignment] # __post_init__ sets it
     bins: int = 128
     low: float = 0.0
     high: float | None = None
@@ -51,8 +52,11 @@ class MelSpectrogram:
     scale: Literal["htk", "slaney"] = "htk"
     area: bool = False
     edge: Literal["reflect", "silence", "none"] = "reflect"
+    symmetric: bool = False
 
     def __post_init__(self) -> None:
+        if self.hop is None:
+            object.__setattr__(self, "hop", (self.n_fft if self.window is None else self.window) // 2)
         high = self.rate / 2 if self.high is None else self.high
         if min(self.rate, self.n_fft, self.hop, self.bins) < 1 or not 0 <= self.low < high:
             raise ValueError("rate, n_fft, hop and bins are 1 or more, and low is below high, 0 or more")
@@ -65,7 +69,13 @@ class MelSpectrogram:
         return 1 + inner // self.hop
 
     def __call__(self, clips: Clips) -> Any:
-        """The spectrogram (N, bins, frames) of clips (N, T), or (bins, frames) of one (T,)."""
+        """The spectrogram (N, bins, frames) of clips (N, T), or (bins, frames) of one (T,).
+
+        Raises:
+            TypeError: the clips are not floats, which the features would be rounded to.
+        """
+        if "float" not in str(clips.dtype):
+            raise TypeError(f"clips must be floats on [-1, 1], not {clips.dtype}: divide int16 by 32768.0")
         if clips.ndim == 1:
             return self(clips[None])[0]
         if isinstance(clips, np.ndarray):  # one by one: the frames of all would take n_fft / hop times their memory
@@ -102,7 +112,8 @@ class MelSpectrogram:
     def _hann(self) -> F64:
         length = self.window or self.n_fft
         left = (self.n_fft - length) // 2
-        hann = 0.5 - 0.5 * np.cos(np.arange(length) * (2 * np.pi / length))
+        period = length - self.symmetric
+        hann = 0.5 - 0.5 * np.cos(np.arange(length) * (2 * np.pi / period)) if length > 1 else np.ones(1)
         return np.pad(hann, (left, self.n_fft - length - left))
 
     @cached_property
@@ -128,6 +139,8 @@ class LogMel:
         unit: `db` (10 · log10 of power), `ln` or `log10`.
         floor: the least value; with `add` it is added instead.
         range_db: how far below a clip's largest value the others end, in dB; None: anywhere.
+        normalize: whether each band has mean 0 and standard deviation 1 over a clip's first `length // hop` frames; those after
+            them are 0, as in NeMo's `normalize_batch` with `per_feature`.
     """
 
     mel: MelSpectrogram
@@ -135,6 +148,7 @@ class LogMel:
     floor: float = 1e-10
     add: bool = False
     range_db: float | None = None
+    normalize: bool = False
 
     @classmethod
     def torchaudio(cls, rate: int, **settings: Any) -> "LogMel":
@@ -149,12 +163,35 @@ class LogMel:
 
     @classmethod
     def nemo(cls, rate: int = 16000, **settings: Any) -> "LogMel":
-        """NeMo's preprocessor for speech, without its normalisation; `preemphasis` is an operation of the pipeline."""
-        own = {"n_fft": 512, "window": rate // 50, "hop": rate // 100, "bins": 80, "scale": "slaney", "area": True}
-        return cls(MelSpectrogram(rate, **{**own, **settings}), "ln", 2.0**-24, add=True)
+        """NeMo's AudioToMelSpectrogramPreprocessor as its Conformers set it (features.py of version 3.0), without dither.
 
-    def __call__(self, clips: Clips) -> Any:
-        """Features (N, bins, frames) of clips (N, T), or (bins, frames) of one."""
+        `preemphasis` is an operation of the pipeline. Call the result with a batch's `lengths`, where it has them.
+        """
+        length = rate // 40
+        n_fft = max(512, 1 << (length - 1).bit_length())
+        window = {"n_fft": n_fft, "window": length, "hop": rate // 100, "symmetric": True, "edge": "silence"}
+        own = {**window, "bins": 80, "scale": "slaney", "area": True}
+        return cls(MelSpectrogram(rate, **{**own, **settings}), "ln", 2.0**-24, add=True, normalize=True)
+
+    def __call__(self, clips: Clips, lengths: Any = None) -> Any:
+        """Features (N, bins, frames) of clips (N, T), or (bins, frames) of one.
+
+        Args:
+            clips: floats on [-1, 1].
+            lengths: samples (N,) of each clip before its padding, for `normalize` (default: T).
+
+        Raises:
+            TypeError: the clips are not floats.
+        """
+        if clips.ndim == 1:
+            return self(clips[None], None if lengths is None else [lengths])[0]
+        values = self._logarithms(clips)
+        if not self.normalize:
+            return values
+        samples = np.full(len(clips), clips.shape[1]) if lengths is None else lengths
+        return _normalize_bands(values, _like(samples, values, whole=True) // self.mel.hop)
+
+    def _logarithms(self, clips: Clips) -> Any:
         power = self.mel(clips)
         xp = np if isinstance(power, np.ndarray) else sys.modules["torch"]
         raised = power + self.floor if self.add else xp.clip(power, self.floor, None)
@@ -164,6 +201,16 @@ class LogMel:
             return values
         spread = self.range_db * {"db": 1.0, "log10": 0.1, "ln": np.log(10.0) / 10.0}[self.unit]
         return xp.maximum(values, xp.amax(values, (-2, -1), keepdims=True) - spread)
+
+
+def _normalize_bands(values: Any, frames: Any) -> Any:
+    """Subtracts the mean of a band's first `frames` values, and divides by their standard deviation (of frames − 1) + 1e-5."""
+    inside = _like(np.arange(values.shape[-1]), values, whole=True) < frames[:, None, None]
+    count = frames[:, None, None].clip(1, None)
+    mean = (values * inside).sum(-1, keepdims=True) / _like(count, values)
+    centred = (values - mean) * inside
+    variance = (centred**2).sum(-1, keepdims=True) / _like((count - 1).clip(1, None), values)
+    return centred / (variance**0.5 + 1e-5)
 
 
 @dataclass(frozen=True)
@@ -198,10 +245,10 @@ class Mfcc:
         return cosines
 
 
-def _like(constant: npt.NDArray[Any], clips: Clips, whole: bool = False) -> Any:
+def _like(constant: npt.ArrayLike, clips: Clips, whole: bool = False) -> Any:
     """A constant as an array or tensor of the clips' type, on their device; `whole` for indices."""
     if isinstance(clips, np.ndarray):
-        return constant if whole else constant.astype(clips.dtype)
+        return np.asarray(constant, np.int64 if whole else clips.dtype)
     torch = sys.modules["torch"]
     return torch.as_tensor(constant, dtype=torch.int64 if whole else clips.dtype, device=clips.device)
 

@@ -1,5 +1,7 @@
 """Features against scipy.signal and scipy.fft, with the filter banks of torchaudio and librosa written out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -96,8 +98,41 @@ def test_clips_shorter_than_a_window_are_defined(samples, edge):
 
 
 def test_silence_has_the_floor():
-    assert np.allclose(LogMel.torchaudio(RATE)(np.zeros((1, 4000), np.float32)), -100)
-    assert np.allclose(LogMel.nemo()(np.zeros((1, 4000), np.float32)), np.log(2.0**-24))
+    silence = np.zeros((1, 4000), np.float32)
+    assert np.allclose(LogMel.torchaudio(RATE)(silence), -100)
+    assert np.allclose(replace(LogMel.nemo(), normalize=False)(silence), np.log(2.0**-24))
+
+
+@pytest.mark.parametrize("like", [np.asarray, torch.from_numpy], ids=["numpy", "torch"])
+def test_features_are_those_of_nemo(like):
+    """FilterbankFeatures and normalize_batch of NeMo 3.0, frame by frame: a clip has its length // hop frames."""
+    lengths = np.array([4800, 3001, 400])
+    clips = CLIPS * (np.arange(4800) < lengths[:, None])
+    weights = bank(512, 80, 0, 8000, slaney, from_slaney, True)
+    window = np.pad(signal.windows.hann(400, sym=True), 56)
+    wanted = np.zeros((3, 80, 31))
+    for clip, length, rows in zip(np.pad(clips, ((0, 0), (256, 256))), lengths, wanted, strict=True):
+        frames = np.stack([clip[f * 160 : f * 160 + 512] * window for f in range(length // 160)])
+        levels = np.log(np.abs(np.fft.rfft(frames)) ** 2 @ weights + 2.0**-24)
+        rows[:, : len(frames)] = ((levels - levels.mean(0)) / (levels.std(0, ddof=1) + 1e-5)).T
+    result = LogMel.nemo()(like(clips), like(lengths))
+    assert result.dtype == like(clips).dtype
+    np.testing.assert_allclose(np.asarray(result), wanted, atol=2e-3)
+    np.testing.assert_allclose(np.asarray(LogMel.nemo()(like(clips)[0])), wanted[0], atol=2e-3)
+
+
+@pytest.mark.parametrize("settings", [{}, {"n_fft": 1024}, {"n_fft": 1024, "window": 600}, {"hop": 100}])
+def test_the_hop_of_torchaudio_is_half_the_window(settings):
+    wanted = settings.get("hop", settings.get("window", settings.get("n_fft", 400)) // 2)
+    hops = [MelSpectrogram(RATE, **settings).hop, LogMel.torchaudio(RATE, **settings).mel.hop]
+    assert [*hops, Mfcc.torchaudio(RATE, **settings).log_mel.mel.hop] == [wanted] * 3
+
+
+@pytest.mark.parametrize("like", [np.asarray, torch.from_numpy], ids=["numpy", "torch"])
+@pytest.mark.parametrize("features", [MelSpectrogram(RATE), LogMel.nemo(), Mfcc.librosa(RATE)])
+def test_clips_that_are_not_floats_are_refused(features, like):
+    with pytest.raises(TypeError, match="floats"):
+        features(like((CLIPS * 32767).astype(np.int16)))
 
 
 @pytest.mark.parametrize("wrong", [{"hop": 0}, {"bins": 0}, {"low": 9000.0}, {"window": 401}, {"window": 0}])
