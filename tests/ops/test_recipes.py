@@ -75,6 +75,12 @@ def test_a_recipe_has_a_source_a_normalisation_and_few_passes(name):
     assert len(plan.passes) <= 1 + extra
 
 
+def test_yolox_ends_its_mosaic_16_epochs_before_the_last():
+    """yolox/core/trainer.py closes it before the epoch, counted from 0, where epoch + 1 == 300 - 15."""
+    limits = [step["epochs"] for step in RECIPES["yolox_train"].pipeline if "epochs" in step]
+    assert limits == [[[0, 283]]] * 3
+
+
 def test_there_are_recipes_for_every_task():
     assert len(IMAGE_RECIPES) >= 25
     assert sum(step["op"] in containers() for recipe in IMAGE_RECIPES.values() for step in recipe.pipeline) >= 8

@@ -48,12 +48,12 @@ DENSE: Recipes = {
         ("keeps a box of which a tenth is visible, whatever its sides", _YOLO_SHRINKS),
     ),
     "yolox_train": Recipe(
-        "YOLOX training but for the last 15 of 300 epochs: mosaic, affine, HSV, flip, MixUp",
-        "Megvii-BaseDetection/YOLOX, yolox/exp/yolox_base.py and yolox/data/datasets/mosaicdetection.py; Ge et al. 2021",
+        "YOLOX training but for the last 16 of 300 epochs: mosaic, affine, HSV, flip, MixUp",
+        "Megvii-BaseDetection/YOLOX, yolox: exp/yolox_base.py, core/trainer.py, data/datasets/mosaicdetection.py; Ge et al. 2021",
         (640, 640),
         (
             {"op": "letterbox"},
-            {"op": "mosaic", "epochs": [[0, 284]]},
+            {"op": "mosaic", "epochs": [[0, 283]]},
             {
                 "op": "affine",
                 "degrees": [-10, 10],
@@ -64,7 +64,7 @@ DENSE: Recipes = {
                 "translate_y": [-0.1, 0.1],
                 "border": "constant",
                 "fill": _GREY,
-                "epochs": [[0, 284]],
+                "epochs": [[0, 283]],
             },
             {**FLIP, "border": "constant", "fill": _GREY},
             {
@@ -75,7 +75,7 @@ DENSE: Recipes = {
                 "saturation_shift": [-30 / 255, 30 / 255],
                 "value_shift": [-30 / 255, 30 / 255],
             },
-            {"op": "mixup", "alpha": 64, "epochs": [[0, 284]]},
+            {"op": "mixup", "alpha": 64, "epochs": [[0, 283]]},
         ),
         *BYTES,
         (
