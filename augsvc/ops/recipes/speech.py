@@ -77,7 +77,7 @@ SPEECH: dict[str, SpeechRecipe] = {
     ),
     "espnet_librispeech": SpeechRecipe(
         "Conformer on LibriSpeech",
-        "espnet/espnet, egs2/librispeech/asr1, run.sh and conf/tuning/train_asr_conformer10.yaml",
+        "espnet/espnet, egs2/librispeech/asr1, run.sh and conf/tuning/train_asr_conformer10_hop_length160.yaml",
         16.0,
         (_SPEEDS, {"op": "spec_mask", "time_masks": 10, "time_width": [0, 0.05], "freq_masks": 2, "freq_width": [0, 27]}),
         (_NO_WARP, "draws a speed for each clip and epoch; there an epoch has each clip at the three speeds"),
