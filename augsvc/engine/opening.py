@@ -1,9 +1,10 @@
 """The open streams of an engine, and how they are opened."""
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from itertools import islice, product
 from threading import Lock
 from weakref import WeakValueDictionary
 
@@ -21,7 +22,13 @@ from augsvc.streams.stream import Stream
 
 MAX_STREAMS = 1024  # kept open; a dropped one is reopened from the request's own specification
 KEPT_VERSIONS = 3  # former ones of each dataset: the last, and older ones while streams of them are open
-_Key = tuple[bytes, Source, tuple[Source, ...]]  # a canonical specification, its dataset, those of its partners
+MAX_COMBINATIONS = 64  # of versions of a specification's datasets that are tried: all of three datasets
+_Key = tuple[bytes, tuple[Source, ...]]  # a specification as it was sent, in canonical form, and its datasets
+
+
+def own_datasets(spec: StreamSpec) -> list[str]:
+    """The datasets whose samples a stream has: several in a mixture."""
+    return [part.dataset for part in spec.mixture or ()] or [spec.dataset]
 
 
 def find_partners(spec: StreamSpec, catalog: Catalog) -> dict[str, Source]:
@@ -57,38 +64,51 @@ class OpenStreams:
         """The stream of a specification, from this version of its dataset, by default the current one; raises as
         Engine.open does.
         """
-        return self._open(spec, self._version(spec, version), wait)
+        own = self._find_current(spec) if version is None else self._find_version(spec, version)
+        return self._open(spec, {**own, **find_partners(spec, self._catalog), **own}, wait)
 
-    def _version(self, spec: StreamSpec, version: str | None) -> Source:
+    def _find_current(self, spec: StreamSpec) -> dict[str, Source]:
+        return {name: self._catalog.get(name) for name in own_datasets(spec)}
+
+    def _find_version(self, spec: StreamSpec, version: str) -> dict[str, Source]:
+        for own in self._combinations(own_datasets(spec)):
+            with suppress(AugsvcError):  # versions that do not mix
+                if self._join(spec, own).info.version == version:
+                    return own
+        current = self._join(spec, self._find_current(spec))
+        raise StreamMismatch(
+            "this replica does not have that version of the dataset: use another replica or the current version",
+            {"dataset_version": current.info.version},
+        )
+
+    def _combinations(self, names: Sequence[str]) -> Iterator[dict[str, Source]]:
+        """The versions of datasets that are kept, each with each, the current ones first."""
         with self._lock:
-            for former in self._former.get(spec.dataset, ()) if not spec.mixture else ():
-                if former.info.version == version:
-                    return former
-        current = self._current(spec)
-        if version not in (None, current.info.version):
-            raise StreamMismatch(
-                "this replica does not have that version of the dataset: use another replica or the current version",
-                {"dataset_version": current.info.version},
-            )
-        return current
+            current = {name: source for name in names if (source := self._catalog.find(name)) is not None}
+            versions = [
+                dict.fromkeys([*([current[name]] if name in current else []), *self._former.get(name, ())])
+                for name in names
+            ]
+        for sources in islice(product(*versions), MAX_COMBINATIONS):
+            yield dict(zip(names, sources, strict=True))
 
-    def _current(self, spec: StreamSpec) -> Source:
+    def _join(self, spec: StreamSpec, sources: Mapping[str, Source]) -> Source:
+        """The dataset of a specification."""
         if not spec.mixture:
-            return self._catalog.get(spec.dataset)
-        mixture = Mixture([self._catalog.get(part.dataset) for part in spec.mixture])
+            return sources[spec.dataset]
+        mixture = Mixture([sources[name] for name in own_datasets(spec)])
         with self._lock:  # streams share one, which keeps the digest of its keys
             return self._mixtures.setdefault(mixture.parts, mixture)
 
     def require(self, stream_id: str, spec: StreamSpec, wait: bool) -> Stream:
-        """The stream of a specification, of the version of its dataset that gives it this id, or else of the current one."""
-        with self._lock:
-            former = () if spec.mixture else tuple(self._former.get(spec.dataset, ()))
-        for source in former:
-            with suppress(AugsvcError):  # it may lack what the specification asks for
-                others = find_partners(spec, self._catalog)
-                stream = self._build(spec, source, others, wait)
-                if stream.id == stream_id:
-                    return self._keep((spec.canonical(), source, tuple(others.values())), stream)
+        """The stream of a specification, of the versions of its datasets that give it this id, or else of the current ones."""
+        with suppress(AugsvcError):  # the current version may lack what the specification asks for
+            if (stream := self.open(spec, wait)).id == stream_id:
+                return stream
+        for sources in self._combinations(list(dict.fromkeys((*own_datasets(spec), *partner_datasets(spec.pipeline))))):
+            with suppress(AugsvcError):  # so may a former one
+                if (stream := self._build(spec, sources, wait)).id == stream_id:
+                    return self._keep(_key(spec, sources), stream)
         return self.open(spec, wait)
 
     def replace(self, dataset: str, sources: Sequence[Source]) -> list[Replacement]:
@@ -131,10 +151,9 @@ class OpenStreams:
             if not served.issuperset(stream.sources):
                 del self._streams[stream_id]
 
-    def _open(self, spec: StreamSpec, source: Source, wait: bool) -> Stream:
+    def _open(self, spec: StreamSpec, sources: Mapping[str, Source], wait: bool) -> Stream:
         """Opens a stream, once for all threads that request it at the same time."""
-        others = find_partners(spec, self._catalog)
-        key = (spec.canonical(), source, tuple(others.values()))
+        key = _key(spec, sources)
         while True:
             with self._lock:
                 if (stream := self._touch(self._ids.get(key, ""))) is not None:
@@ -146,14 +165,15 @@ class OpenStreams:
                 raise Pending(pending)
             pending.result()
         try:
-            return self._keep(key, self._build(spec, source, others, wait))
+            return self._keep(key, self._build(spec, sources, wait))
         finally:
             with self._lock:
                 del self._opening[key]
             done.set_result(None)
 
-    def _build(self, spec: StreamSpec, source: Source, others: Mapping[str, Source], wait: bool) -> Stream:
-        stream = Stream.open(spec, source, self._executor, self._subsets, others)
+    def _build(self, spec: StreamSpec, sources: Mapping[str, Source], wait: bool) -> Stream:
+        others = {name: sources[name] for name in partner_datasets(spec.pipeline)}
+        stream = Stream.open(spec, self._join(spec, sources), self._executor, self._subsets, others)
         self._limits.sample_seconds(stream.plan, self._executor, views=spec.views)
         self._limits.require_sample_bytes(stream.renderer.working_bytes(1))
         return stream.with_arithmetic(self._selftest.arithmetic(stream, wait))
@@ -179,3 +199,7 @@ class OpenStreams:
                 self._streams.popitem(last=False)
                 self._drop_former()
         return stream
+
+
+def _key(spec: StreamSpec, sources: Mapping[str, Source]) -> _Key:
+    return spec.canonical(), tuple(sources.values())

@@ -89,7 +89,9 @@ class SelfTest:
         info = stream.source.info
         is_deep = info.window is not None or stream.spec.output.dtype == "uint16"
         ground = "deep" if is_deep else info.media
-        return _id(self._digests_used_by(stream.plan.tree, ground, info.decoders, wait))
+        sources = (stream.source, *stream.others.values())
+        decoders = {decoder for source in sources for decoder in source.info.decoders}
+        return _id(self._digests_used_by(stream.plan.tree, ground, decoders, wait))
 
     def arithmetic_of(self, steps: Sequence[Step], ground: str, wait: bool = True) -> str:
         """The arithmetic id of steps on samples that need no decoder: `image`, `audio` or `deep`; raises as `arithmetic`."""
