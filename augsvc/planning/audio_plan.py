@@ -6,7 +6,7 @@ statistic, here the level of the incoming clip, opens one.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import combinations, groupby
 
 import numpy as np
 
@@ -37,7 +37,8 @@ from augsvc.ops.kinds.sound_partners import (
     SoundRoom,
 )
 from augsvc.ops.operation import Draw, Operation, Step
-from augsvc.ops.tree import Tree
+from augsvc.ops.pipeline import walk
+from augsvc.ops.tree import Tree, are_exclusive
 from augsvc.planning.audio_steps import (
     MAX_TAPS,
     NOISE_BITS,
@@ -59,6 +60,8 @@ from augsvc.planning.audio_steps import (
 from augsvc.planning.passes import Passes, plan_passes
 from augsvc.planning.sound_dynamics import lower_dynamics
 
+MAX_RATIO = 16  # of the rate of clips to one that SoundResample goes to: the executors' filters are bounded by it
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SoundPlan(Passes):
@@ -71,17 +74,15 @@ class SoundPlan(Passes):
         """Plans a validated pipeline.
 
         Raises:
-            SpecInvalid: an operation needs the rate of the clips, and they came without one; or two draw spectrogram masks.
+            SpecInvalid: an operation needs the rate of the clips, and they came without one, or resamples to below 1/16 of it;
+                or two that draw spectrogram masks, or mix, may apply to one clip.
         """
         tree = Tree.of(steps)
         if clip.rate is None and (names := sorted({op.op for op in tree.operations if op.needs_rate})):
             raise SpecInvalid(f"{names[0]} needs the rate of the clips: set sample_rate", field="sample_rate")
-        if sum(isinstance(op, SpecMasks) for op in tree.operations) > 1:
-            raise SpecInvalid("a pipeline has at most one spec_mask: set its numbers of masks", field="pipeline")
-        if sum(isinstance(op, SoundMix) for op in tree.operations) > 1:
-            raise SpecInvalid(
-                "a pipeline has at most one mixup_sound: a clip has one partner's label", field="pipeline"
-            )
+        _require_rates(steps, clip)
+        _require_single(tree, SpecMasks, "set its numbers of masks")
+        _require_single(tree, SoundMix, "a clip has one partner's label")
         return SoundPlan(tree, plan_passes(tree, None, None), "fit:middle", clip)
 
     @property
@@ -130,15 +131,17 @@ class SoundPlan(Passes):
     def mask_counts(self) -> dict[str, int]:
         """The numbers of masks that travel beside the sound, by tensor; none without SpecMasks."""
         counts = [operation.counts for operation in self.operations if isinstance(operation, SpecMasks)]
-        return dict(zip(("time_masks", "freq_masks"), counts[0], strict=True)) if counts else {}
+        return dict(zip(("time_masks", "freq_masks"), map(max, *counts, (0, 0)), strict=True)) if counts else {}
 
     def masks(self, draws: Sequence[Draw], lengths: I64) -> dict[str, I64]:
         """The intervals (N, k, 2) of each tensor, of clips of `lengths` samples (N,) after all steps; empty if not selected."""
+        counts = self.mask_counts
+        masks = {name: np.zeros((len(lengths), count, 2), np.int64) for name, count in counts.items()}
         for operation, draw in zip(self.operations, draws, strict=True):
-            if isinstance(operation, SpecMasks):
-                chosen = (np.where(draw.selected[:, None, None], mask, 0) for mask in operation.masks(draw, lengths))
-                return dict(zip(("time_masks", "freq_masks"), chosen, strict=True))
-        return {}
+            if isinstance(operation, SpecMasks):  # at most one is selected for a clip
+                for name, mask in zip(counts, operation.masks(draw, lengths), strict=True):
+                    masks[name][draw.selected, : mask.shape[1]] = mask[draw.selected]
+        return masks
 
     def result_lengths(self, draws: Sequence[Draw], lengths: I64) -> I64:
         """The lengths (N,) after all steps."""
@@ -223,7 +226,7 @@ class SoundPlan(Passes):
 
     def _round_trip(self, operation: SoundResample, draw: Draw, lengths: I64) -> list[SoundStep]:
         """To the other rate and back."""
-        there = np.clip((self.clip.rate or 1) / operation.target(draw), 1.0, 16.0)
+        there = np.clip((self.clip.rate or 1) / operation.target(draw), 1.0, MAX_RATIO)
         rates, one = np.where(draw.selected, exact.to_fixed(there, RATE_BITS), 1 << RATE_BITS), 1 << RATE_BITS
         fewer = np.minimum(np.maximum(((lengths << RATE_BITS) + rates // 2) // rates, 1), lengths)
         back = np.where(rates == one, one, exact.to_fixed(1.0 / exact.from_fixed(rates, RATE_BITS), RATE_BITS))
@@ -270,3 +273,25 @@ def lengths_after(steps: Sequence[SoundStep], lengths: I64) -> I64:
 def _is_shift(operation: Operation) -> bool:
     """Whether it merges with its neighbours into one window."""
     return isinstance(operation, SoundMove) and operation.shifts
+
+
+def _require_rates(steps: Sequence[Step], clip: Clip) -> None:
+    for field, step in walk(steps):
+        if isinstance(step, SoundResample) and clip.rate is not None and step.lowest * MAX_RATIO < clip.rate:
+            raise SpecInvalid(
+                f"{field}.rate: {step.op} takes rates from {clip.rate / MAX_RATIO:g} Hz, 1/{MAX_RATIO} of the clips' "
+                f"{clip.rate} Hz",
+                field=f"{field}.rate",
+            )
+
+
+def _require_single(tree: Tree, kind: type[Operation], hint: str) -> None:
+    """Refuses operations of a kind that may apply to one clip together. A random order applies a child once."""
+    leaves = [leaf for leaf in tree.leaves if isinstance(leaf.step, kind)]
+    for one, other in combinations(leaves, 2):
+        if one.draw_id != other.draw_id and not are_exclusive(one, other):
+            raise SpecInvalid(
+                f"a pipeline has at most one {one.step.op} for a clip, but {one.id} and {other.id} may apply together: "
+                f"{hint}, or put them into a one_of",
+                field="pipeline",
+            )

@@ -83,7 +83,7 @@ def label_weights(plan: SoundPlan, draws: Sequence[Draw]) -> F32:
     weights = np.ones(len(draws[0].selected), np.float32)
     for operation, draw in zip(plan.operations, draws, strict=True):
         if isinstance(operation, SoundMix):
-            weights = np.where(draw.selected, operation.weight(draw), 1.0).astype(np.float32)
+            weights = np.where(draw.selected, operation.weight(draw), weights).astype(np.float32)
     return weights
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from augsvc.errors import SpecInvalid
 from augsvc.numerics import sections
 from tests.ops.test_sound import RATE, through
 
@@ -140,6 +141,15 @@ def test_a_limiter_follows_the_envelope(relative_to):
     delay = max(round(0.6 * drawn["attack"] * RATE), 1)
     np.testing.assert_allclose(result[0], limited(clip, threshold, attack, release, delay), atol=1e-6)
     assert np.abs(result[0]).max() < np.abs(clip).max()
+
+
+@pytest.mark.parametrize("op", ["aliasing", "resample"])
+@pytest.mark.parametrize("rate", [499, [100, 8000]])
+def test_a_rate_below_a_sixteenth_of_the_clips_is_refused(op, rate):
+    step = {"op": "random_apply", "of": [{"op": op, "rate": rate}]}
+    with pytest.raises(SpecInvalid, match="from 500 Hz") as refused:
+        through([{"op": "gain"}, step], CLIP)
+    assert refused.value.field == "pipeline.1.of.0.rate"
 
 
 def test_aliasing_folds_what_resampling_removes():

@@ -62,3 +62,34 @@ def test_the_client_applies_them(kind):
 def test_one_in_a_pipeline():
     with pytest.raises(SpecInvalid, match="at most one spec_mask"):
         open_clips([{"op": "spec_mask"}, {"op": "spec_mask"}], [np.ones(RATE)])
+
+
+def test_one_of_several_for_each_clip():
+    few, many = ({"op": "spec_mask", "time_masks": n, "freq_masks": 8 - n} for n in (2, 5))
+    stream = open_clips([{"op": "one_of", "of": [few, many]}], CLIPS)
+    result = batch(stream)
+    assert result["time_masks"].shape == (41, 5, 2) and result["freq_masks"].shape == (41, 6, 2)
+    chosen = [stream.receipt(0, row, 0)["operations"] for row in range(41)]
+    assert len({str(operations) for operations in chosen}) > 1
+    has_many = result["time_masks"][:, 2:].any(axis=(1, 2))
+    assert 5 < has_many.sum() < 36
+    assert not result["freq_masks"][has_many, 3:].any() and result["freq_masks"][~has_many, 3:].any()
+
+
+@pytest.mark.parametrize(("op", "more"), [("spec_mask", {}), ("mixup_sound", {"alpha": 8.0})])
+def test_one_in_a_random_order(op, more):
+    container = {
+        "op": "random_order",
+        "of": [{"op": op, "p": 0.7, **more}, {"op": "gain", "gain": 6}, {"op": "polarity"}],
+    }
+    stream = open_clips([container], CLIPS)
+    whole = batch(stream)
+    for row in range(0, 41, 8):
+        for name, array in batch(stream, 0, row, 1).items():
+            assert array.tobytes() == whole[name][row : row + 1].tobytes(), name
+        receipt = stream.receipt(0, row, 0)
+        assert len(receipt.get("partners", [])) == ("mix_weight" in whole and whole["mix_weight"][row] < 1)
+    used = whole["time_masks"].any(axis=(1, 2)) if op == "spec_mask" else whole["mix_weight"] < 1
+    assert 15 < used.sum() < 40
+    with pytest.raises(SpecInvalid, match=f"some_of.1.{op} and some_of.2.{op} may apply together"):
+        open_clips([{"op": "some_of", "n": 2, "replace": True, "of": [{"op": op}]}], CLIPS)

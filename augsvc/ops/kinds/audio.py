@@ -13,14 +13,15 @@
     noise       a standard deviation, from the level of the clip, or       in order
                 absolute; sections that filter the noise
     erase       as SoundEnvelope, with gains of 0                          one after the other
-                SpecMasks: intervals that the client applies               none: at most one
+                SpecMasks: intervals that the client applies               none: at most one for a clip
     mix         SoundBackground: a clip of a dataset, at a level           one after the other
-                SoundMix: another clip of the stream, with its label       none: at most one
+                SoundMix: another clip of the stream, with its label       none: at most one for a clip
 
 Full scale is ±1; values are not clipped unless an operation does so. A clip shorter than the stream's window is followed by
 zeros, which no operation sees: shifts and levels refer to the clip's own length.
 """
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
@@ -98,6 +99,11 @@ class SoundResample(Operation):
     @abstractmethod
     def target(self, draw: Draw) -> F64:
         """The other rate in Hz (N,); at that of the clip or above it nothing changes, and 1/16 of it is the lowest."""
+
+    @property
+    def lowest(self) -> float:
+        """The lowest rate that it may draw, in Hz: by default the low end of its parameter `rate`."""
+        return min((low for name, (_, (low, _)) in self.drawn().items() if name == "rate"), default=math.inf)
 
 
 class SoundFrame(Operation):

@@ -11,7 +11,8 @@ from augsvc.ops.operation import Draw, Drawn, Interval
 class Aliasing(SoundResample):
     """Samples the clip at a lower rate without a filter, and back, both linear between samples: high frequencies fold down.
 
-    A rate at that of the stream or above it changes nothing.
+    A rate at that of the stream or above it changes nothing; one below 1/16 of it is refused, so streams above 128 kHz need a
+    higher `rate` than the default.
     """
 
     linear: ClassVar[bool] = True

@@ -11,7 +11,8 @@ from augsvc.ops.operation import Draw, Drawn, Interval
 class Resample(SoundResample):
     """Resamples the clip to a lower rate and back, so that frequencies above half of that are lost: a band limit.
 
-    A rate at that of the stream or above it changes nothing.
+    A rate at that of the stream or above it changes nothing; one below 1/16 of it is refused, so streams above 128 kHz need a
+    higher `rate` than the default.
     """
 
     elsewhere = {"audiomentations": "Resample", "torchaudio": "Resample", "ESPnet": "bandwidth_limitation"}
