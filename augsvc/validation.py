@@ -21,9 +21,13 @@ _BYTES = re.compile(r"(\d+(?:\.\d+)?(?:E\d{1,2})?) *([KMGTP]I?|)B?")
 
 
 def _read_bytes(value: object) -> object:
-    """The number of a text such as "2GiB"; other values, and texts that are no such number, are left to the validation."""
-    match = _BYTES.fullmatch(value.strip().replace("_", "").upper()) if isinstance(value, str) else None
-    return int(Decimal(match[1]) * _UNITS[match[2]]) if match else value
+    """The number of a text such as "2GiB"; other values are left to the validation. Raises ValueError."""
+    if not isinstance(value, str):
+        return value
+    match = _BYTES.fullmatch(value.strip().replace("_", "").upper())
+    if match is None:
+        raise ValueError("must be a number of bytes, like 1073741824, 512MiB or 2GiB")
+    return int(Decimal(match[1]) * _UNITS[match[2]])
 
 
 # Bytes: an integer, or a text with a unit, of 1024 (2GiB, 512 MiB, 2Gi) or 1000 (2GB, 2G).
@@ -162,7 +166,8 @@ def _text(finding: Mapping[str, Any]) -> str:
     if kind == "literal_error":
         return f"must be one of {context['expected']}"
     if kind == "union_tag_invalid":
-        return f"must be one of {context['expected_tags']}"
+        hint = nearest(str(context["tag"]), context["expected_tags"].strip("'").split("', '"))
+        return f"must be one of {context['expected_tags']}{hint}"
     if kind in _LIMITS:
         key, words = _LIMITS[kind]
         return f"must be {words} {context[key]}"

@@ -58,7 +58,12 @@ def build_models() -> dict[str, Model]:
 def find_model(models: Mapping[str, Model], name: str, version: str = VERSION) -> Model:
     """The model of that name; raises UnknownModel."""
     if name not in models:
-        raise UnknownModel(f"no such model{nearest(name, models) or '; GET /v2/models lists them'}")
+        if name in IMAGE_RECIPES:
+            raise UnknownModel(
+                "this recipe is no model: it has several views, or needs a dataset; create a stream of it"
+            )
+        similar = [known for known in models if known != "none"]  # as "nope" is, to letters
+        raise UnknownModel(f"no such model{nearest(name, similar) or '; GET /v2/models lists them'}")
     if version != VERSION:
         raise UnknownModel(f"the models have version {VERSION} only")
     return models[name]

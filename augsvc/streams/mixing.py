@@ -39,7 +39,8 @@ def require_mixable(steps: Sequence[Step], info: SourceInfo, views: int) -> None
             )
         if "mask" in info.labels and isinstance(step, Mix) and not step.carries_masks:
             raise SpecInvalid(
-                f"{field}.op: {step.op} cannot carry the mask of this dataset's samples: use cutmix",
+                f"{field}.op: {step.op} cannot carry the mask of this dataset's samples: use cutmix, or a dataset without "
+                "masks",
                 field=f"{field}.op",
             )
 

@@ -36,7 +36,7 @@ _GREYS = ColorStatistics(
     sums=(120000,),
     products=((20000000,),),
 )
-_SECONDS, PROBE_RATE = 0.1, 8000
+_SECONDS, _RATE = 0.1, 8000
 # samples, rate: equal to the stream's and different, above and below it, and so long that only the middle is resampled
 _CLIPS = ((800, 8000), (3000, 8000), (500, 11025), (900, 8000), (1, 44100), (60000, 44100), (300, 4000), (2000, 6000))
 
@@ -158,7 +158,7 @@ def probe_spec(fields: Mapping[str, object], known: Registry | None = None) -> S
 
 def sound_probe_spec(fields: Mapping[str, object], known: Registry | None = None) -> StreamSpec:
     """A specification over the audio probe."""
-    frame = {"dataset": "sound_probe", "seconds": _SECONDS, "sample_rate": PROBE_RATE, "shuffle": False}
+    frame = {"dataset": "sound_probe", "seconds": _SECONDS, "sample_rate": _RATE, "shuffle": False}
     return validate_spec({**frame, **fields}, known)
 
 

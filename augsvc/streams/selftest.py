@@ -23,7 +23,6 @@ from augsvc.errors import AugsvcError, Cancelled, NotAvailable, Pending
 from augsvc.executors.protocol import Executor
 from augsvc.executors.runnable import require_runnable
 from augsvc.numerics.rng import Address
-from augsvc.ops.kinds.audio import SoundResample
 from augsvc.ops.kinds.border import Bordered
 from augsvc.ops.kinds.image import PaddedFrame
 from augsvc.ops.operation import Kind, Operation, Step
@@ -31,8 +30,7 @@ from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.presets import PRESETS
 from augsvc.ops.registry import Registry, containers, registry
 from augsvc.ops.tree import Tree
-from augsvc.planning.audio_plan import MAX_RATIO
-from augsvc.streams.probes import PROBE_RATE, PROBES, probe_spec, sound_probe_spec
+from augsvc.streams.probes import PROBES, probe_spec, sound_probe_spec
 from augsvc.streams.stream import Stream
 
 logger = logging.getLogger("augsvc")
@@ -276,8 +274,6 @@ def _corners(name: str, operation: type[Operation]) -> list[dict[str, object]]:
     marks = operation.parameters().items()
     low: dict[str, object] = {parameter: mark.low for parameter, mark in marks}
     high: dict[str, object] = {parameter: mark.high for parameter, mark in marks}
-    if issubclass(operation, SoundResample) and "rate" in low:
-        low["rate"] = PROBE_RATE / MAX_RATIO  # lower ones are refused
     modes: list[dict[str, object]] = [{"op": name, "p": 1.0, **chosen} for chosen in operation.examples]
     specs: list[dict[str, object]] = [{"pipeline": [mode | ends]} for mode in modes for ends in ({}, low, high)]
     if operation.media == "audio":

@@ -46,10 +46,10 @@ def test_probes_and_version(server):
 
 
 def is_bounded(parameter):
-    """Whether a number, the numbers of a list, or one of several forms have a range."""
+    """Whether a number, a text's length, the numbers of a list, or one of several forms have a range."""
     parts = [*parameter.get("anyOf", []), *parameter.get("prefixItems", [])]
     parts += [parameter["items"]] if isinstance(parameter.get("items"), dict) else []
-    return "minimum" in parameter or any(is_bounded(part) for part in parts)
+    return not parameter.keys().isdisjoint({"minimum", "maxLength"}) or any(is_bounded(part) for part in parts)
 
 
 def test_operations_carry_schemas_with_ranges_and_defaults(server):

@@ -46,13 +46,15 @@ def test_the_client_applies_them(kind):
         "time_masks": kind(np.array([[[320, 640]], [[0, 0]]], np.int32)),
         "freq_masks": kind(np.array([[[0, 0], [0, 0]], [[10, 20], [70, 80]]], np.int32)),
     }
-    masked = np.asarray(apply_spec_masks(kind(features.copy()), masks, hop=160))
+    masked = np.asarray(apply_spec_masks(kind(features.copy()), masks, hop=160, value=0.0))
     expected = features.copy()
     expected[0, :, 2:4] = 0
     expected[1, 10:20] = expected[1, 70:80] = 0
     assert (masked == expected).all()
-    mean = np.asarray(apply_spec_masks(kind(features.copy()), masks, hop=160, value=None))
+    mean = np.asarray(apply_spec_masks(kind(features.copy()), masks, hop=160))
     np.testing.assert_allclose(mean[1, 15], features[1].mean(), atol=1e-6)
+    with pytest.raises(ValueError, match="up to bin 80, and the features have 79"):
+        apply_spec_masks(kind(features[:, :79].copy()), masks, hop=160)
     with pytest.raises(ValueError, match="spec_mask"):
         apply_spec_masks(features, {}, hop=160)
     with pytest.raises(ValueError, match="2 clips"):

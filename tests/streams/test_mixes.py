@@ -74,7 +74,7 @@ def test_masks_follow_a_cutmix_and_refuse_a_mixup():
             assert (batch["mask"][row] == index).mean() == pytest.approx(1 - weight, abs=1e-5)
             assert (batch["mask"][row] == row).mean() == pytest.approx(weight, abs=1e-5)
     with pytest.raises(
-        SpecInvalid, match="mixup cannot carry the mask of this dataset's samples: use cutmix"
+        SpecInvalid, match="mixup cannot carry the mask of this dataset's samples: use cutmix, or"
     ) as refused:
         run([{"op": "mixup"}], samples)
     assert refused.value.field == "pipeline.0.op"

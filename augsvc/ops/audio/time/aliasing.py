@@ -18,7 +18,7 @@ class Aliasing(SoundResample):
     linear: ClassVar[bool] = True
     elsewhere = {"audiomentations": "Aliasing"}
     op: Literal["aliasing"] = "aliasing"
-    rate: Annotated[Interval, Drawn(lane=1, low=100.0, high=384_000.0, law=MEL, unit="Hz")] = (8000.0, 30_000.0)
+    rate: Annotated[Interval, Drawn(lane=1, low=500.0, high=384_000.0, law=MEL, unit="Hz")] = (8000.0, 30_000.0)
 
     def target(self, draw: Draw) -> F64:
         """Uniform in mel."""

@@ -17,7 +17,7 @@ class Resample(SoundResample):
 
     elsewhere = {"audiomentations": "Resample", "torchaudio": "Resample", "ESPnet": "bandwidth_limitation"}
     op: Literal["resample"] = "resample"
-    rate: Annotated[Interval, Drawn(lane=1, low=100.0, high=384_000.0, law=INTEGERS, unit="Hz")] = (8000.0, 44_100.0)
+    rate: Annotated[Interval, Drawn(lane=1, low=500.0, high=384_000.0, law=INTEGERS, unit="Hz")] = (8000.0, 44_100.0)
 
     def target(self, draw: Draw) -> F64:
         """Whole Hz."""

@@ -49,6 +49,11 @@ def resolve_recipe(recipe: Recipe, url: str, datasets: Datasets = MappingProxyTy
         resolved = resolved.override({"evaluation.batch_size": limit_batch(resolved)})
     if resolved.evaluation.tests is None:
         resolved = resolved.override({"evaluation.tests": {"test": {"dataset": _test_dataset(data.dataset)}}})
+    for name, test in (resolved.evaluation.tests or {}).items():
+        if test.dataset == data.dataset and not test.unseen:
+            notes.append(
+                f"the test {name!r} is of {data.dataset}, which is trained on: give it unseen: true, or another dataset"
+            )
     class_names(served, resolved)
     if training.watch is not None and training.watch not in (resolved.evaluation.tests or {}):
         raise ValueError(f"training.watch must be one of {', '.join(resolved.evaluation.tests or {})}")
@@ -70,5 +75,8 @@ def _defaults(recipe: Recipe, audio: bool) -> dict[str, object]:
 
 def _test_dataset(dataset: str) -> str:
     if not dataset.endswith("/train"):
-        raise ValueError(f"{dataset} does not end in /train: give --test-dataset")
+        raise ValueError(
+            f"{dataset} does not end in /train: give --test-dataset, or hold samples out of it: --per-class N "
+            f"--set 'evaluation.tests={{held_out: {{dataset: {dataset}, unseen: true}}}}'"
+        )
     return dataset.removesuffix("train") + "test"
