@@ -19,6 +19,7 @@ from augsvc.executors.fused.kernel_cache import default_folder
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.color_statistics import ColorStatistics
 from augsvc.numerics.rng import Address
+from augsvc.ops.kinds.audio import SpecMasks
 from augsvc.ops.kinds.mix import Mix
 from augsvc.ops.operation import Kind
 from augsvc.ops.pipeline import parse_pipeline
@@ -94,13 +95,16 @@ def few_operations() -> Registry:
 
 
 def compatible(steps: Sequence[dict[str, object]]) -> list[dict[str, object]]:
-    """Drawn steps as a pipeline takes them: no frame behind the first step, at most one mix, and MixUp and CutMix last."""
+    """Drawn steps as a pipeline takes them: no frame behind the first step, at most one mix, and MixUp and CutMix last; at most
+    one that draws masks of spectrograms.
+    """
     operations = [registry()[step["op"]] for step in steps]
     mixes = [index for index, operation in enumerate(operations) if operation.kind is Kind.MIX]
+    masks = [index for index, operation in enumerate(operations) if issubclass(operation, SpecMasks)]
     kept = [
         (issubclass(operation, Mix), index)
         for index, operation in enumerate(operations)
-        if not (index and operation.kind is Kind.FRAME) and index not in mixes[1:]
+        if not (index and operation.kind is Kind.FRAME) and index not in mixes[1:] + masks[1:]
     ]
     return [steps[index] for _, index in sorted(kept)]
 

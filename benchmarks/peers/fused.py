@@ -56,9 +56,14 @@ def prepare(
     height, width = (SIZE, SIZE) if has_frame(pipeline) else images.shape[1:3]
     plan = Plan.of(parse_pipeline(pipeline), Canvas(height, width, channels, _colors()), "cover")
     samples = [_sample(plan, image, with_masks) for image in images]
-    if count := max((operation.partners for operation in plan.operations), default=0):
-        before = [tuple(samples[index - 1 - k] for k in range(count)) for index in range(n)]
-        samples = [replace(sample, partners=partners) for sample, partners in zip(samples, before, strict=True)]
+    if plan.images > 1:
+        before = [[samples[index - 1 - k] for k in range(plan.images - 1)] for index in range(n)]
+        samples = [
+            replace(
+                sample, tiles=tuple(others[: plan.tiles - 1]), partner=others[-1] if plan.images > plan.tiles else None
+            )
+            for sample, others in zip(samples, before, strict=True)
+        ]
     row = (channels, height, width) if layout == "NCHW" else (height, width, channels)
     arrays = {"image": np.empty((n, *row), np.uint8)}
     if with_masks:

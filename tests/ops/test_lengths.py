@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augsvc.data.builtin.tones import Tones
+from augsvc.ops.operation import Operation
+from augsvc.ops.pipeline import parse_pipeline, walk
 from augsvc.ops.registry import registry
 from augsvc.planning.spec import validate_spec
 from augsvc.streams.probes import SoundProbe, sound_probe_spec
@@ -30,9 +32,17 @@ def test_the_ratio_holds_over_the_clip_and_not_over_its_padding(snr):
         assert not noisy[len(clip) :].any()
 
 
-@pytest.mark.parametrize("pipeline", PIPELINES, ids=str)
+def has_partners(pipeline):
+    return any(isinstance(step, Operation) and step.takes_partners for _, step in walk(parse_pipeline(pipeline)))
+
+
+@pytest.mark.parametrize("pipeline", [one for one in PIPELINES if not has_partners(one)], ids=str)
 def test_a_clip_is_augmented_as_in_a_window_that_it_fills(pipeline):
-    """The same index, so the same draws: every sample of the clip is the same, and zeros follow, without a sign."""
+    """The same index, so the same draws: every sample of the clip is the same, and zeros follow, without a sign.
+
+    A convolution rounds by the length of its transforms, which is that of the window.
+    """
+    tolerance = 1e-6 if "room_reverb" in str(pipeline) else 0.0
     clips = [tone(length, hertz=300.0) for length in (700, 1, 2047, 2048, 2049, 5000)]
     for epoch in range(3):
         stream = open_clips(pipeline, clips)
@@ -42,7 +52,7 @@ def test_a_clip_is_augmented_as_in_a_window_that_it_fills(pipeline):
         for row, clip in enumerate(clips):
             alone = open_clips(pipeline, [clip] * len(clips))
             expected = batch(alone, epoch)["audio"][row]
-            assert padded[row, : len(clip)].tobytes() == expected.tobytes()
+            np.testing.assert_allclose(padded[row, : len(clip)], expected, rtol=0, atol=tolerance)
             assert not padded[row, lengths[row] :].view(np.uint32).any()
 
 

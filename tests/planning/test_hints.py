@@ -17,7 +17,7 @@ def refusal(fields, media=None):
 @pytest.mark.parametrize(
     ("fields", "media", "hint"),
     [
-        ({"pipeline": [{"op": "noise"}]}, "audio", "did you mean colored_noise or white_noise?"),
+        ({"pipeline": [{"op": "noise"}]}, "audio", "did you mean background_noise?"),
         ({"pipeline": [{"op": "gaussian_noise"}, {"op": "timeshift"}]}, "audio", "did you mean time_shift?"),
         ({"pipeline": [{"op": "pixel_drop"}]}, "audio", "list them"),
         ({"pipeline": [{"op": "time_shft"}]}, "image", "list them"),
