@@ -1,6 +1,6 @@
 """The real server in its own process, on a free loopback port or a Unix socket, over images in memory.
 
-It differs from `augsvc serve` in two things: one more dataset, and, for an idle engine, a `produce` that computes a batch once
+It differs from `augsvc serve` in two things: one more dataset, and, for an idle engine, a `phases` that computes a batch once
 and returns the same bytes from then on. Middleware, routes, engine thread, memory budget and sockets are unchanged.
 """
 
@@ -179,16 +179,16 @@ def _serve(plan: Plan, folder: Path, pipe: Connection) -> None:
 
 def _repeat() -> None:
     """From here on, every batch is computed once and kept."""
-    from augsvc.streams.stream import Body, Stream
+    from augsvc.streams.stream import Body, Phases, Range, Stream
 
-    compute = Stream.produce
+    compute = Stream.phases
     kept: dict[tuple[object, ...], Body] = {}
 
-    def produce(self: Stream, epoch: int, start: int, count: int, view: int, *rest: Any) -> Body:
-        address = (self.id, epoch, start, count, view)
+    def phases(self: Stream, batch: Range, *rest: Any) -> Phases[Body]:
+        address = (self.id, batch.epoch, batch.start, batch.count, batch.view)
         if address not in kept:
-            body = compute(self, epoch, start, count, view, *rest)
+            body = yield from compute(self, batch, *rest)
             kept[address] = replace(body, buffer=body.buffer.copy())
         return replace(kept[address], buffer=kept[address].buffer[:])  # the budget counts the life of the view
 
-    Stream.produce = produce
+    Stream.phases = phases

@@ -24,9 +24,9 @@ _IMAGE_BYTES = SIZE * SIZE * 3
 _MIB = 1 << 20
 _CPU = ("CPU ms a batch", milliseconds_per_batch(BATCH))
 _WIRE = f""": {BATCH * _IMAGE_BYTES / 1e6:.1f} MB from one process to another on this machine, both processes'
-CPU time counted. Our engine is idle: in the server's process `Stream.produce` is replaced by one that computes a batch once and
+CPU time counted. Our engine is idle: in the server's process `Stream.phases` is replaced by one that computes a batch once and
 returns the same bytes from then on. Everything else is the server itself, and the client checks every body's digest; the
-server's own digest is part of `produce` and not in these figures. tf.data service has one worker that serves a batch from memory.
+server's own digest is part of `phases` and not in these figures. tf.data service has one worker that serves a batch from memory.
 TCP's receiver reuses one buffer; ours allocates memory for every batch.
 """
 _DELIVERED = """: the pipeline above, noise included, computed by a server and delivered to a client beside it.
