@@ -36,7 +36,8 @@ def ranged(op: str, parameter: str, name: str, default: Range, note: str = "") -
     return Entry(translate, op)
 
 
-def _normalize(given: Parameters, build: Builder) -> None:
+def normalize(given: Parameters, build: Builder) -> None:
+    """Normalize, and PeakNormalization of torch-audiomentations."""
     words = {"all": "all", "only_too_loud_sounds": "louder"}
     word = given.word("apply_to", "all")
     if word not in words:
@@ -242,7 +243,7 @@ _TRANSLATORS: Mapping[str, Entry] = {
     "LoudnessNormalization": ranged("loudness_normalization", "loudness", "lufs", (-31.0, -13.0)),
     "LowPassFilter": one_sided("low_pass", (150.0, 7500.0)),
     "LowShelfFilter": _bell("shelves", ((50.0, 4000.0), (-18.0, 18.0), (0.1, 0.999)), side="low"),
-    "Normalize": Entry(_normalize, "normalize_peak"),
+    "Normalize": Entry(normalize, "normalize_peak"),
     "PeakingFilter": _bell("peaking", ((50.0, 7500.0), (-24.0, 24.0), (0.5, 5.0))),
     "PolarityInversion": plain("polarity"),
     "Reverse": plain("reverse"),

@@ -5,7 +5,7 @@ sample here.
 from collections.abc import Mapping
 from math import log10
 
-from augsvc.importing.audiomentations import between, one_of, plain, sequence, some_of
+from augsvc.importing.audiomentations import between, normalize, one_of, plain, sequence, some_of
 from augsvc.importing.builder import Builder, Entry, Table, Translator
 from augsvc.importing.common import nothing
 from augsvc.importing.parameters import Parameters, Range, Refused
@@ -72,14 +72,6 @@ def _noise(given: Parameters, build: Builder) -> None:
     build.add("colored_noise", given.p(0.5), settings)
 
 
-def _normalization(given: Parameters, build: Builder) -> None:
-    words = {"all": "all", "only_too_loud_sounds": "louder"}
-    word = given.word("apply_to", "all")
-    if word not in words:
-        raise Refused(f"apply_to {word!r} has no counterpart")
-    build.add("normalize_peak", given.p(0.5), {"apply_to": words[word]})
-
-
 def _one_sided(op: str, default: Range) -> Entry:
     def translate(given: Parameters, build: Builder) -> None:
         build.differs(_SINC)
@@ -118,7 +110,7 @@ _TRANSLATORS: Mapping[str, Entry] = {
     "Identity": nothing("changes nothing"),
     "LowPassFilter": _one_sided("low_pass", (150.0, 7500.0)),
     "OneOf": _choice(one_of, "one_of"),
-    "PeakNormalization": _sampled(_normalization, "normalize_peak"),
+    "PeakNormalization": _sampled(normalize, "normalize_peak"),
     "PolarityInversion": _sampled(plain("polarity").translate, "polarity"),
     "Shift": _sampled(_shift, "time_shift"),
     "SomeOf": _choice(some_of, "some_of"),
