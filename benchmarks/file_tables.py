@@ -1,10 +1,11 @@
 """The section about files as text."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from benchmarks.files import FILES, PEERS
-from benchmarks.tables import Column, heading, left_out, measured, table, title
+from benchmarks.tables import Column, Ratio, Row, heading, left_out, measured, table, title
 
 _FILES = """: JPEGs of quality 90, chroma halved; random_resized_crop to 224 × 224, a flip, colour jitter;
 batches of 64 as float32 in [-1, +1] on the CPU. CPU time of all processes, server, workers and trainer. Every loader with a
@@ -21,8 +22,12 @@ def files(results: Mapping[str, Any]) -> str:
         columns: list[Column] = [
             (case, lambda row: title(results, row["who"])),
             ("CPU, ms an image", lambda row: f"{1000 / row['images_per_cpu_s']:.2f}"),
-            ("÷ augsvc", lambda row, ours=ours: f"{ours[row['who']]['cpu']:.2f}" if ours else ""),
+            ("÷ augsvc", partial(_ratio_to_ours, ours)),
         ]
         sections.append(table(columns, measured(rows)))
     reasons = {name: why for name, why in results["missing"].items() if name in FILES + PEERS}
     return "\n".join(sections) + left_out(reasons)
+
+
+def _ratio_to_ours(ours: Mapping[str, Ratio], row: Row) -> str:
+    return f"{ours[row['who']]['cpu']:.2f}" if ours else ""

@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from benchmarks.gpu import DEVICE, HOST
@@ -80,15 +81,16 @@ def pipeline(results: Results) -> str:
 def each_operation(results: Results) -> str:
     """A row for each operation, beside the peers that have it."""
     fused, *others = OPERATION_PEERS
-    columns: list[Column] = [("", _operation), ("fused, ns a pixel", lambda row: _nanoseconds(row.get(fused)))]
-    columns += [(_LABELS[name], lambda row, name=name: _nanoseconds(row.get(name))) for name in others]
+    columns: list[Column] = [("", _operation), ("fused, ns a pixel", partial(_nanoseconds, fused))]
+    columns += [(_LABELS[name], partial(_nanoseconds, name)) for name in others]
     columns += [("fastest of them", _fastest_peer), *ratio_columns("speed-up over it", fastest_ratio, quartiles=True)]
     rows = _by_operation(results["operations"])
-    compared = [row for row in rows if fastest_ratio(row)]
-    alone = [row for row in rows if not fastest_ratio(row)]
+    speed_ups = {row["operation"]: speed_up["cpu"] for row in rows if (speed_up := fastest_ratio(row))}
+    compared = [row for row in rows if row["operation"] in speed_ups]
+    alone = [row for row in rows if row["operation"] not in speed_ups]
     sections = [
         heading("Each operation alone", "operations", _OPERATIONS),
-        table(columns, sorted(compared, key=lambda row: fastest_ratio(row)["cpu"])),
+        table(columns, sorted(compared, key=lambda row: speed_ups[row["operation"]])),
     ]
     return "\n".join(sections + (["No counterpart in these libraries:\n", table(columns[:2], alone)] if alone else []))
 
@@ -116,9 +118,9 @@ def _fastest_peer(row: Row) -> str:
     return next(_LABELS[name] for name in OPERATION_PEERS[1:] if name in row and row[name]["fused_to_it"] is ratio)
 
 
-def _nanoseconds(row: Row | None) -> str:
-    """CPU time of a canvas pixel."""
-    return f"{1e9 / (row['images_per_cpu_s'] * SIZE * SIZE):.2f}" if row else ""
+def _nanoseconds(name: str, row: Row) -> str:
+    """A peer's CPU time of a canvas pixel, in a row for an operation."""
+    return f"{1e9 / (row[name]['images_per_cpu_s'] * SIZE * SIZE):.2f}" if name in row else ""
 
 
 def scaling(results: Results) -> str:
@@ -216,9 +218,14 @@ def _gpu_operations(operations: Mapping[str, Sequence[Row]]) -> str:
     columns += [*_peer_columns("gpu_fused", "fused, images/s"), *_peer_columns("gpu_kernels", "its kernels alone")]
     for name, label in (("gpu_kornia", "Kornia"), ("gpu_compiled", "compiled"), ("gpu_torchvision", "torchvision")):
         columns += _peer_columns(name, label)
-        columns.append(("speed-up", lambda row, name=name: ratio(_ratio(row.get("gpu_fused"), name), ".1f")))
+        columns.append(("speed-up", partial(_speed_up, name)))
     columns.append(("kernels ÷ copy", lambda row: ratio(_ratio(row.get("gpu_kernels"), "copy"), ".3f")))
     return table(columns, _by_operation(operations))
+
+
+def _speed_up(name: str, row: Row) -> str:
+    """Ours over a peer, in a row for an operation."""
+    return ratio(_ratio(row.get("gpu_fused"), name), ".1f")
 
 
 def _by_operation(operations: Mapping[str, Sequence[Row]]) -> list[Row]:

@@ -9,6 +9,7 @@ import operator
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,15 +28,14 @@ _WIDTHS = {"8": 1, "16": 2, "32": 4, "64": 8}
 
 Registers = dict[str, int]
 Execute = Callable[[Registers], str | None]  # the label it jumps to
+_Translate = Callable[[list[str], list[str]], Execute]  # of an instruction's types and operands
 
 
 class Memory:
     """Arrays at the addresses of their data, and one block's shared memory."""
 
     def __init__(self, arrays: list[np.ndarray[Any, Any]], shared_bytes: int) -> None:
-        self._spaces = [
-            (array.ctypes.data, memoryview(array.reshape(-1).view(np.uint8))) for array in arrays if array.size
-        ]
+        self._spaces = [(array.ctypes.data, array.reshape(-1).view(np.uint8).data) for array in arrays if array.size]
         self._spaces.append((_SHARED_BASE, memoryview(bytearray(shared_bytes))))
 
     def _find(self, address: int, size: int) -> tuple[memoryview, int]:
@@ -147,17 +147,17 @@ class _Translator:
         if name in ("ret", "bar"):
             return lambda registers: None
         if name == "bra":
-            return lambda registers, label=operands[0]: label  # type: ignore[misc]
-        make = getattr(self, f"_{name}", None) or self._arithmetic(name)
+            return lambda registers: operands[0]
+        make: _Translate | None = getattr(self, f"_{name}", None) or self._arithmetic(name)
         if make is None:
             raise NotImplementedError(match[0])
         return make(types, operands)
 
-    def _arithmetic(self, name: str) -> Any:
+    def _arithmetic(self, name: str) -> _Translate | None:
         compute = _OPERATIONS.get(name)
-        return compute and (lambda types, operands: self._assign(compute, types, operands))
+        return partial(self._assign, compute) if compute else None
 
-    def _assign(self, compute: Any, types: list[str], operands: list[str]) -> Execute:
+    def _assign(self, compute: Callable[..., int], types: list[str], operands: list[str]) -> Execute:
         kind = types[-1]
         bits = 1 if kind == "pred" else int(kind[1:])
         wide = 2 * bits if "wide" in types else bits

@@ -45,7 +45,8 @@ def ptxas(bench: Bench) -> dict[str, Any]:
 def count_executed() -> dict[str, float]:
     """Kernel → PTX instructions that a thread executes on average, for one image of 224 × 224."""
     device = InterpretedDevice(step=_EVERY)
-    image = np.ascontiguousarray(skimage.data.astronaut()[100 : 100 + SIZE, 100 : 100 + SIZE])
+    photo = skimage.data.astronaut()  # type: ignore[no-untyped-call]
+    image = np.ascontiguousarray(photo[100 : 100 + SIZE, 100 : 100 + SIZE])
     plan = Plan.of(parse_pipeline(PIPELINE), Canvas(SIZE, SIZE, 3), "cover")
     draws = plan.draw(0, Address(np.arange(1), 0, 0))
     cameras = [plan.cameras(pass_, draws, [(SIZE, SIZE)]) for pass_ in plan.passes]
@@ -63,4 +64,5 @@ def estimate_images_per_s(rows: list[dict[str, Any]]) -> float | None:
     if not all(row["machine"] for row in used):
         return None
     per_pixel = sum(row["executed"] * row["machine"] / row["ptx"] for row in used)
-    return MULTIPROCESSORS * SCHEDULERS * CLOCK_HZ * WARP / (per_pixel * SIZE * SIZE)
+    per_second: float = MULTIPROCESSORS * SCHEDULERS * CLOCK_HZ * WARP / (per_pixel * SIZE * SIZE)
+    return per_second

@@ -69,7 +69,8 @@ def measure(peer: Peer, run: Any, times: int) -> tuple[float, float]:
     if peer.drain:
         peer.drain(run)
     if hasattr(run, "timed"):
-        return run.timed(times)
+        mean: tuple[float, float] = run.timed(times)
+        return mean
     wall, cpu = time.perf_counter(), _cpu_seconds()
     for _ in range(times):
         run()

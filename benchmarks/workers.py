@@ -46,7 +46,8 @@ class Worker:
         Raises:
             Missing: the peer has no such operation.
         """
-        return self._request((pipeline, images(batch, size)))
+        first: tuple[np.ndarray, float] = self._request((pipeline, images(batch, size)))
+        return first
 
     def read(self, pipeline: list[dict[str, Any]], folder: Path) -> float:
         """Makes a run over the JPEG files below a folder, and warms it up: approximate seconds of one run.
@@ -54,7 +55,8 @@ class Worker:
         Raises:
             Missing: the peer has no such operation.
         """
-        return self._request((pipeline, str(folder)))[1]
+        seconds: float = self._request((pipeline, str(folder)))[1]
+        return seconds
 
     def run(self, times: int) -> tuple[float, float]:
         """Mean wall seconds of a run, and CPU seconds of all cores.
@@ -62,7 +64,8 @@ class Worker:
         Raises:
             Missing: the process has ended.
         """
-        return self._request(times)
+        mean: tuple[float, float] = self._request(times)
+        return mean
 
     def close(self) -> None:
         """Ends the process."""

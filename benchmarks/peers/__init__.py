@@ -7,7 +7,7 @@ where more than one setting is usual, `fastest` measures them and takes the fast
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ class Peer:
     version: Callable[[], str]
     make: Callable[[list[dict[str, Any]], Any], Run]
     drain: Callable[[Run], None] | None = None  # takes the batches computed ahead, before the clock starts
+    _: KW_ONLY
     works_ahead: bool = False  # on the next run's batches: CPU time is counted from idle to idle
     close: Callable[[], None] = lambda: None  # ends the processes that `make` started
 

@@ -14,6 +14,7 @@ from benchmarks.peers import Peer, Run, pool, seconds, steps
 from benchmarks.peers.pool import ImageFunction, in_processes
 from benchmarks.recipes import BLUR_TAPS, SIZE
 
+__all__ = ["PEERS", "A", "version"]  # A: for other modules, which do not set that variable
 _SQUARE = (SIZE, SIZE)
 _ZERO, _ONE = (0, 0), (1, 1)
 _AREA: dict[str, Any] = {"area_for_downscale": "image"}  # ours and torchvision's average areas where an image shrinks

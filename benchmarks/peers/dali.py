@@ -35,7 +35,7 @@ def make(pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
     """With its defaults: asynchronous, two batches computed ahead, which are taken before the clock starts."""
     chain = steps(_STEPS, pipeline)
 
-    @dali.pipeline_def(batch_size=len(images), num_threads=cores(), device_id=None)
+    @dali.pipeline_def(batch_size=len(images), num_threads=cores(), device_id=None)  # type: ignore[untyped-decorator]
     def graph() -> Any:
         values = fn.external_source(source=lambda: images, batch=True, layout="HWC", no_copy=True)
         for step in chain:

@@ -38,7 +38,7 @@ def epochs(folder: str, load: LoadFunction, start_worker: Callable[[int], None] 
 
     def run() -> np.ndarray:
         for batch in loader:
-            floats = batch.float().mul_(2.0).div_(255.0).sub_(1.0)
+            floats: torch.Tensor = batch.float().mul_(2.0).div_(255.0).sub_(1.0)
         return floats.numpy()
 
     return run

@@ -31,7 +31,7 @@ def _make(pipeline: list[dict[str, Any]], folder: str, cache_bytes: int = 0, on_
 
     def run() -> np.ndarray:
         for batch in loader:
-            floats = batch["image"]
+            floats: torch.Tensor = batch["image"]
         return floats.numpy()
 
     return run

@@ -15,11 +15,13 @@ from benchmarks.recipes import SIZE
 
 
 def _by_opencv(path: str) -> np.ndarray:
-    return cv2.imread(path, cv2.IMREAD_COLOR_RGB)
+    image: np.ndarray = cv2.imread(path, cv2.IMREAD_COLOR_RGB)
+    return image
 
 
 def _by_simplejpeg(path: str) -> np.ndarray:
-    return simplejpeg.decode_jpeg(Path(path).read_bytes(), "RGB")
+    image: np.ndarray = simplejpeg.decode_jpeg(Path(path).read_bytes(), "RGB")
+    return image
 
 
 def _without_threads(worker: int) -> None:
@@ -40,7 +42,8 @@ def _make(decode: Callable[[str], np.ndarray]) -> Callable[[list[dict[str, Any]]
         )
 
         def load(path: str) -> torch.Tensor:
-            return transforms(image=decode(path))["image"]
+            image: torch.Tensor = transforms(image=decode(path))["image"]
+            return image
 
         return data_loader.epochs(folder, load, _without_threads)
 

@@ -19,7 +19,7 @@ def _make(pipeline: list[dict[str, Any]], folder: str) -> Run:
     def draw(name: str, unit: float = 1.0) -> Any:
         return fn.random.uniform(range=[unit * limit for limit in jitter[name]])
 
-    @dali.pipeline_def(batch_size=BATCH, num_threads=cores(), device_id=None)
+    @dali.pipeline_def(batch_size=BATCH, num_threads=cores(), device_id=None)  # type: ignore[untyped-decorator]
     def graph() -> Any:
         encoded, _ = fn.readers.file(files=files, random_shuffle=True)
         images = fn.decoders.image_random_crop(
@@ -40,7 +40,7 @@ def _make(pipeline: list[dict[str, Any]], folder: str) -> Run:
 
     def run() -> np.ndarray:
         for _ in range(len(files) // BATCH):
-            batch = built.run()[0].as_array()
+            batch: np.ndarray = built.run()[0].as_array()
         return batch
 
     return run

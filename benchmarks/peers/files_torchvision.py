@@ -14,7 +14,8 @@ def _make(pipeline: list[dict[str, Any]], folder: str) -> Run:
 
     def load(path: str) -> torch.Tensor:
         with Image.open(path) as image:
-            return transforms(image.convert("RGB"))
+            result: torch.Tensor = transforms(image.convert("RGB"))
+        return result
 
     return data_loader.epochs(folder, load)
 

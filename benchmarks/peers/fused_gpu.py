@@ -52,7 +52,8 @@ class RecordingDevice:
 
     def download(self, buffer: Any, size: int) -> Callable[[], None]:
         """The returned function synchronises in any case: the staging memory is reused afterwards."""
-        return self.device.download(buffer, size if self.downloads else 0)
+        finish: Callable[[], None] = self.device.download(buffer, size if self.downloads else 0)
+        return finish
 
 
 @dataclass(slots=True, eq=False)
@@ -158,7 +159,7 @@ class Replay:
             return seconds, cpu
         first, last = on_gpu.events()
         with self.resident.device.open():
-            torch.cuda._sleep(int(2 * seconds * times * _CYCLES_PER_S))  # on the lane's own stream
+            torch.cuda._sleep(int(2 * seconds * times * _CYCLES_PER_S))  # type: ignore[no-untyped-call]  # on the lane's own stream
             first.record()
             self._launch(on_gpu.GROUP * times)
             last.record()

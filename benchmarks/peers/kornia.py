@@ -11,7 +11,7 @@ from augsvc.cpus import cores
 from benchmarks.peers import Missing, Peer, Run, fastest, on_gpu, steps
 from benchmarks.recipes import BLUR_TAPS, SIZE
 
-COMPILE_MODES: list[dict[str, str]] = [{"mode": "default"}, {"mode": "reduce-overhead"}]
+COMPILE_MODES: list[dict[str, Any]] = [{"mode": "default"}, {"mode": "reduce-overhead"}]
 
 _SQUARE = (SIZE, SIZE)
 

@@ -93,7 +93,8 @@ def synchronize() -> None:
 def events() -> tuple[Any, Any]:
     """Two timing events of a stream."""
     with torch.cuda.device(DEVICE):
-        return torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        return first, last
 
 
 def _pinned() -> torch.Tensor:

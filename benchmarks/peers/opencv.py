@@ -26,7 +26,8 @@ def _jitter(step: dict[str, Any]) -> np.ndarray:
 
 
 def _rotation(step: dict[str, Any]) -> np.ndarray:
-    return cv2.getRotationMatrix2D((0, 0), step["degrees"][0], 1.0)
+    matrix: np.ndarray = cv2.getRotationMatrix2D((0, 0), step["degrees"][0], 1.0)
+    return matrix
 
 
 _MOVES = {"rotation": _rotation, "horizontal_flip": lambda _: np.array([[-1.0, 0, 0], [0, 1, 0]])}

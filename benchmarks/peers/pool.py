@@ -36,7 +36,7 @@ def in_processes(make_function: MakeFunction, pipeline: list[dict[str, Any]], im
     if isinstance(answers[0], str):
         raise Missing(answers[0])
     shape = answers[0]
-    first = _halves(_processes[0][2])[1][: int(np.prod(shape))].reshape(shape)
+    first: np.ndarray = _halves(_processes[0][2])[1][: int(np.prod(shape))].reshape(shape)
 
     def run() -> np.ndarray:
         for _, pipe, _ in _processes:

@@ -81,9 +81,12 @@ PEERS = {
         "augsvc on a Unix socket, `Stream.batch`, one request after the other",
         _version, partial(make_requests, unix=True), close=served.close,
     ),
-    "frames": Peer("augsvc, `Stream.frames`, 32 batches an answer", _version, make_frames, taking(2), served.close),
-    "loader": Peer("augsvc, `RemoteDataLoader`", _version, make_loader, taking(_LOADER_PREFETCH), served.close),
+    "frames": Peer("augsvc, `Stream.frames`, 32 batches an answer", _version, make_frames, taking(2), close=served.close),
+    "loader": Peer(
+        "augsvc, `RemoteDataLoader`", _version, make_loader, taking(_LOADER_PREFETCH), close=served.close
+    ),
     "loader_idle": Peer(
-        "augsvc, `RemoteDataLoader`, idle engine", _version, make_idle_loader, taking(_LOADER_PREFETCH), served.close
+        "augsvc, `RemoteDataLoader`, idle engine",
+        _version, make_idle_loader, taking(_LOADER_PREFETCH), close=served.close,
     ),
 }  # fmt: skip

@@ -30,7 +30,7 @@ def make(pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
 
     def run() -> np.ndarray:
         connection.sendall(b"+")
-        rest = memoryview(body).cast("B")
+        rest = body.data.cast("B")
         while rest:
             rest = rest[connection.recv_into(rest) :]
         return body
@@ -47,10 +47,10 @@ def close() -> None:
 
 
 def _send(address: Any, images: np.ndarray) -> None:
-    body = memoryview(np.ascontiguousarray(images)).cast("B")
+    body = np.ascontiguousarray(images).data.cast("B")
     with socket.create_connection(address) as connection:
         while connection.recv(1):
             connection.sendall(body)
 
 
-PEERS = {"tcp": Peer("raw TCP, `sendall` and `recv_into`", platform.release, make, taking(1), close)}
+PEERS = {"tcp": Peer("raw TCP, `sendall` and `recv_into`", platform.release, make, taking(1), close=close)}

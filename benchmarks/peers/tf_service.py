@@ -8,6 +8,7 @@ TF-Addons ended: `ImageProjectiveTransformV3` is the operator behind Keras' `Ran
 import math
 import multiprocessing
 import os
+from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
@@ -92,7 +93,7 @@ def make(pipeline: list[dict[str, Any]], images: np.ndarray, compression: str | 
             x = step(x)
         return tf.image.convert_image_dtype(x, tf.uint8, saturate=True)
 
-    def service(dataset: tf.data.Dataset) -> Run:
+    def service(dataset: tf.data.Dataset) -> Callable[[], Any]:
         dataset = dataset.prefetch(tf.data.AUTOTUNE).apply(
             tf.data.experimental.service.distribute("parallel_epochs", f"grpc://{address}", compression=compression)
         )
@@ -159,13 +160,13 @@ def _version() -> str:
 
 PEERS = {
     "tf_service": Peer(
-        "tf.data service, one worker, no compression", _version, partial(make, compression=None), drain, close
+        "tf.data service, one worker, no compression", _version, partial(make, compression=None), drain, close=close
     ),
     "tf_service_default": Peer(
         "tf.data service, one worker, its default compression",
         _version,
         partial(make, compression="AUTO"),
         drain,
-        close,
+        close=close,
     ),
 }

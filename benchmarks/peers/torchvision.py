@@ -16,12 +16,13 @@ from benchmarks.recipes import BLUR_TAPS, SIZE
 try:
     import torchvision
 except RuntimeError:
-    _library = torch.library.Library("torchvision", "FRAGMENT")
+    _library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for name in ("nms", "qnms"):
-        _library.define(name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _library.define(name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
     import torchvision
 from torchvision.transforms import v2
 
+__all__ = ["PEERS", "STEPS", "v2", "version"]  # v2: for other modules, whose import of torchvision would fail
 _BILINEAR = v2.InterpolationMode.BILINEAR
 
 STEPS = {
@@ -79,7 +80,8 @@ def _image_function(pipeline: list[dict[str, Any]]) -> ImageFunction:
 
     @torch.inference_mode()
     def run(image: np.ndarray) -> np.ndarray:
-        return transforms(torch.from_numpy(image).permute(2, 0, 1)).permute(1, 2, 0).numpy()
+        result: torch.Tensor = transforms(torch.from_numpy(image).permute(2, 0, 1))
+        return result.permute(1, 2, 0).numpy()
 
     return run
 

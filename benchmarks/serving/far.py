@@ -1,6 +1,7 @@
 """A batch at position 10^9 of 2^31 samples beside one at position 0: the order is evaluated, never stored."""
 
 import time
+from functools import partial
 
 from augsvc_client import Client
 from benchmarks.bench import Bench, Rows
@@ -28,10 +29,7 @@ def far(bench: Bench) -> Rows:
 
         request(0, 3)
         seconds = request(0, 3)[0]
-        entries = [
-            Entry(name, BATCH, seconds, lambda times, start=start: request(start, times))
-            for name, start in _POSITIONS.items()
-        ]
+        entries = [Entry(name, BATCH, seconds, partial(request, start)) for name, start in _POSITIONS.items()]
         interleave(entries, bench.rounds, bench.seconds, lambda text: bench.log(f"far: {text}"))
     server.stop()
     return [{"place": entry.name, **rates(entry), "time_to_first": ratio(entries[0], entry)} for entry in entries]

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from urllib.parse import urlsplit
 
 
@@ -72,12 +73,12 @@ class _Client(asyncio.Protocol):
 
 
 async def _load(url: str, requests: list[bytes], seconds: float) -> Waits:
-    address, waits, loop = urlsplit(url), Waits(), asyncio.get_running_loop()
+    host, _, port = urlsplit(url).netloc.partition(":")
+    waits, loop = Waits(), asyncio.get_running_loop()
     end_s = time.perf_counter() + seconds
     clients = []
     for request in requests:
-        make = lambda request=request: _Client(request, waits, end_s)  # noqa: E731
-        clients.append((await loop.create_connection(make, address.hostname, address.port))[1])
+        clients.append((await loop.create_connection(partial(_Client, request, waits, end_s), host, int(port)))[1])
     await asyncio.gather(*(client.done for client in clients))
     return waits
 

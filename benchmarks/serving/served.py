@@ -15,7 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
+from unittest.mock import patch
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -130,7 +131,8 @@ class Served:
 
     def cpu_seconds(self) -> float:
         """CPU time of all its threads."""
-        return time.clock_gettime(~self.process.pid << 3 | 2)  # Linux's clock id
+        pid = cast(int, self.process.pid)  # it was started
+        return time.clock_gettime(~pid << 3 | 2)  # Linux's clock id
 
     def wait_until_idle(self) -> None:
         """Until the rest of its self-test, in the background, is done."""
@@ -154,24 +156,22 @@ class Served:
 def _serve(plan: Plan, folder: Path, pipe: Connection) -> None:
     if plan.cpus is not None:
         os.sched_setaffinity(0, plan.cpus)
-    import augsvc.http.app as application
-    from augsvc.data.catalog import Catalog
+    from augsvc.data.catalog import Catalog, open_catalog
+    from augsvc.http.app import create_app
     from augsvc.http.server.sockets import open_listener
     from augsvc.http.server.uvicorn_server import Server
     from augsvc.settings import Settings
-
-    open_catalog = application.open_catalog
 
     def with_ring(*args: Any) -> Catalog:
         catalog = open_catalog(*args)
         return Catalog([*map(catalog.get, catalog.names()), Ring(plan.images, plan.samples)], catalog.cache)
 
-    application.open_catalog = with_ring
+    patch("augsvc.http.app.open_catalog", with_ring).start()
     if plan.repeat:
         _repeat()
     address = {"uds": folder / "augsvc.sock"} if plan.unix else {"port": 0}
     settings = Settings(shutdown_timeout_s=1.0, **address, **plan.settings or {})
-    app = application.create_app(settings)
+    app = create_app(settings)
     with open_listener(settings) as (listener, url):
         pipe.send(url)
         Server(app, settings.shutdown_timeout_s, settings.min_client_bytes_per_s).run(sockets=[listener])
@@ -191,4 +191,4 @@ def _repeat() -> None:
             kept[address] = replace(body, buffer=body.buffer.copy())
         return replace(kept[address], buffer=kept[address].buffer[:])  # the budget counts the life of the view
 
-    Stream.phases = phases
+    patch.object(Stream, "phases", phases).start()

@@ -1,6 +1,7 @@
 """The sections about serving as text. Every figure is read from the results."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from benchmarks.recipes import BATCH, SIZE
@@ -13,6 +14,7 @@ from benchmarks.tables import (
     measured,
     milliseconds_per_batch,
     rate,
+    ratio,
     ratio_columns,
     spread,
     table,
@@ -65,7 +67,8 @@ def _left_out(results: Results, rows: Sequence[Row], names: Sequence[str]) -> st
 
 
 def _gigabytes(row: Row) -> str:
-    return spread(*(speed * _IMAGE_BYTES / 1e9 for speed in (row["images_per_s"], *row["quartiles"])), ".2f")
+    median, low, high = (speed * _IMAGE_BYTES / 1e9 for speed in (row["images_per_s"], *row["quartiles"]))
+    return spread(median, low, high, ".2f")
 
 
 def wire(results: Results) -> str:
@@ -111,10 +114,12 @@ def memory(results: Results) -> str:
         name: f"`{name}`" for name in section if name.endswith("_bytes") and name != "max_batch_bytes"
     }
     labels |= {"room": "in flight", "bound": "bound", "most": "peak memory"}
-    columns: list[Column] = [
-        (label, lambda row, name=name: f"{row[name] / _MIB:.0f} MiB") for name, label in labels.items()
-    ]
+    columns: list[Column] = [(label, partial(_mebibytes, name)) for name, label in labels.items()]
     return heading("The server's memory", "memory", _MEMORY.format(**section)) + "\n" + table(columns, [section])  # fmt: skip
+
+
+def _mebibytes(name: str, row: Row) -> str:
+    return f"{row[name] / _MIB:.0f} MiB"
 
 
 def replicas(results: Results) -> str:
@@ -131,7 +136,7 @@ def replicas(results: Results) -> str:
     return (
         text
         + f"{section['cores_each']} cores and four of the clients each; two deliver "
-        + spread(*(section["two_to_one"][name] for name in ("wall", "low", "high")), ".2f")
+        + ratio(section["two_to_one"])
         + " times as much.\n\n"
         + table([("replicas", lambda row: row["replicas"]), ("images/s", rate)], rows)
     )
