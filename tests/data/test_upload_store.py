@@ -3,6 +3,7 @@
 import errno
 import gc
 import hashlib
+import threading
 
 import pytest
 
@@ -43,7 +44,14 @@ def send(store, name, data):
 
 
 def finish(store, name, data):
-    return store.finish(name, announcement(data), PLENTY).result(TIMEOUT_S)
+    """The state of an upload, once the threads that began with it have ended: they refer to the store."""
+    others = set(threading.enumerate())
+    state = store.finish(name, announcement(data), PLENTY)
+    try:
+        return state.result(TIMEOUT_S)
+    finally:
+        for thread in set(threading.enumerate()) - others:
+            thread.join(TIMEOUT_S)
 
 
 def test_a_disk_that_fills_while_an_upload_is_unpacked(tmp_path, data, monkeypatch):

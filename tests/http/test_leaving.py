@@ -17,6 +17,14 @@ def request(stream, count, epoch=0):
     return GET.format(id=stream["id"], epoch=epoch, count=count).encode()
 
 
+def send_unread(server, data):
+    """A connection that takes little until it is read: what it requests stays in flight."""
+    connection = server.send(b"")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+    connection.sendall(data)
+    return connection
+
+
 def nothing_pending(server):
     return server.metric("augsvc_in_flight_bytes") == 0
 
@@ -83,7 +91,7 @@ def test_sigterm_lets_requests_in_flight_finish(serve):
     stream = replica.open(LARGE)
     wanted = replica.batch(stream, 0, 0, 3)
     idle = socket.create_connection(("127.0.0.1", replica.port))  # does not delay the shutdown
-    with idle, replica.send(request(stream, 30)) as busy:
+    with idle, send_unread(replica, request(stream, 30)) as busy:  # 3.3 MB
         replica.until(lambda: replica.metric("augsvc_in_flight_bytes") > 0)
         replica.signal(signal.SIGTERM)
         answer = replies(busy)[0]
@@ -105,7 +113,7 @@ def test_sigterm_lets_requests_in_flight_finish(serve):
 def test_a_draining_server_is_not_ready_and_says_so(serve):
     """A balancer must learn it from /readyz (CONTRACT), while requests in flight are finished."""
     replica = serve().ready()
-    with replica.send(request(replica.open(LARGE), 200)) as busy:
+    with send_unread(replica, request(replica.open(LARGE), 30)) as busy:
         replica.until(lambda: replica.metric("augsvc_in_flight_bytes") > 0)
         replica.signal(signal.SIGTERM)
         try:

@@ -355,7 +355,10 @@ def test_sighup_reloads_and_rereads_the_tokens(serve, root, tmp_path):
             serving.signal(signal.SIGHUP)
             serving.until(lambda more=samples + 1: client.stream(SPEC).samples == more)
             assert [batch["image"].tobytes() for batch in stream.frames(0, 0, 4)] == expected
-        assert f"pets reloaded: {samples + 1} samples (1 added, 0 removed, 0 changed)" in serving.output()
+        line = f"pets reloaded: {samples + 1} samples (1 added, 0 removed, 0 changed)"
+        serving.until(
+            lambda serving=serving, line=line: line in serving.output()
+        )  # written after the first stream of it can be opened
 
 
 # --- access

@@ -264,7 +264,7 @@ def test_the_client_continues_through_breaks_and_a_restart(serve, tmp_path, pets
 
 
 def test_a_slow_upload_continues_while_it_makes_progress_and_times_out_when_it_stalls(serve, tmp_path, data):
-    uploading = Uploading(serve, tmp_path, request_timeout_s=1, min_client_bytes_per_s=20)
+    uploading = Uploading(serve, tmp_path, request_timeout_s=1, min_client_bytes_per_s=4)
     stop = time.monotonic() + 2  # longer than the timeout
     with uploading.serving.send(head_of("slow", data) + data[:200]) as connection:
         sent = 200
