@@ -521,6 +521,7 @@ def test_in_a_worker_of_a_torch_dataloader_it_is_refused(make, monkeypatch):
         )  # fmt: skip
         with pytest.raises(AugsvcError, match="iterate it directly"):
             list(batches)
+        gc.collect()  # the error's traceback keeps the iterator, which waits for its workers when it goes
 
 
 def test_in_a_torch_dataloader_without_workers_epochs_move(make):
