@@ -2,15 +2,8 @@
 
 import itertools
 
-import lightning
 import pytest
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
-from torch import nn
-from torch.utils.data import DataLoader, IterableDataset
-
-from augsvc_client import AugmentingDataLoader
-from augsvc_client.lightning import LoaderDataModule
 
 N, STEPS, EPOCHS = 22, 6, 3
 
@@ -20,70 +13,51 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-class Images(IterableDataset):
-    """Images in a fixed order, without a length."""
+class Runs:
+    """Runs with one limit of batches an epoch. The whole one leaves a checkpoint after each step."""
 
-    def __iter__(self):
-        for index in range(N):
-            yield {"image": torch.full((4, 4, 3), index, dtype=torch.uint8), "id": index}
+    def __init__(self, server, folder, **limits):
+        self._url, self._folder, self._limits = server.url, folder, limits
+        self.whole = self._fit()
 
+    def resume(self, step):
+        return self._fit(self._folder / f"step={step}.ckpt")
 
-class Net(lightning.LightningModule):
-    def __init__(self):
-        super().__init__()
-        self.net = nn.Linear(48, 1)
-        self.trained, self.tested = [], []
+    def _fit(self, checkpoint=None):
+        from tests.http.lightning_run import fit
 
-    def training_step(self, batch, number):
-        self.trained.append((self.trainer.current_epoch, batch["id"].tolist(), batch["image"].sum().item()))
-        return self.net(batch["image"].flatten(1)).square().mean()
-
-    def validation_step(self, batch, number):
-        self.tested.append(batch["id"].tolist())
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=0.01)
+        torch.set_num_threads(1)
+        return fit(self._url, self._folder, checkpoint, **self._limits)
 
 
-@pytest.fixture
-def fit(server, tmp_path):
-    torch.set_num_threads(1)
+@pytest.fixture(scope="module")
+def runs(server, tmp_path_factory):
+    return Runs(server, tmp_path_factory.mktemp("runs"))
 
-    def run(checkpoint=None, every=5, **more):
-        lightning.seed_everything(0, verbose=False)
-        net = Net()
-        keep = [ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=every, save_top_k=-1)]
-        trainer = lightning.Trainer(
-            max_epochs=EPOCHS, accelerator="cpu", logger=False, callbacks=[] if checkpoint else keep,
-            enable_checkpointing=not checkpoint, enable_progress_bar=False, enable_model_summary=False,
-            num_sanity_val_steps=2, **more,
-        )  # fmt: skip
-        train, validation = (
-            AugmentingDataLoader(DataLoader(Images(), 4), server.url, pipeline="light", index_key="id", wait_s=60)
-            for _ in range(2)
-        )
-        with train, validation:
-            trainer.fit(net, datamodule=LoaderDataModule(train, validation), ckpt_path=checkpoint)
-        return net
 
-    return run
+@pytest.fixture(scope="module")
+def limited(server, tmp_path_factory):
+    return Runs(server, tmp_path_factory.mktemp("limited"), limit_train_batches=2)
+
+
+def test_each_epoch_has_each_sample_once(runs):
+    assert [epoch for epoch, _, _ in runs.whole.trained] == [epoch for epoch in range(EPOCHS) for _ in range(STEPS)]
+    for epoch in range(EPOCHS):
+        assert [index for at, ids, _ in runs.whole.trained if at == epoch for index in ids] == list(range(N))
+    assert [index for ids in runs.whole.tested[2:] for index in ids] == list(range(N)) * EPOCHS
 
 
 @pytest.mark.parametrize("stop", [1, 5, 6, 7, 12], ids="step {}".format)
-def test_a_run_over_a_loader_without_length_resumes_at_the_next_batch(fit, tmp_path, stop):
-    whole = fit(every=1)
-    assert [epoch for epoch, _, _ in whole.trained] == [epoch for epoch in range(EPOCHS) for _ in range(STEPS)]
-    for epoch in range(EPOCHS):
-        assert [index for at, ids, _ in whole.trained if at == epoch for index in ids] == list(range(N))
-    assert [index for ids in whole.tested[2:] for index in ids] == list(range(N)) * EPOCHS
-    rest = fit(tmp_path / f"step={stop}.ckpt")
-    assert rest.trained == whole.trained[stop:]
-    assert all((a == b).all() for a, b in zip(rest.parameters(), whole.parameters(), strict=True))
+def test_a_run_over_a_loader_without_length_resumes_at_the_next_batch(runs, stop):
+    rest = runs.resume(stop)
+    assert rest.trained == runs.whole.trained[stop:]
+    assert all((a == b).all() for a, b in zip(rest.parameters(), runs.whole.parameters(), strict=True))
+
+
+def test_no_batch_is_lost_or_repeated_where_lightning_limits_an_epoch(limited):
+    assert list(itertools.chain.from_iterable(ids for _, ids, _ in limited.whole.trained)) == list(range(N))
 
 
 @pytest.mark.parametrize("stop", [1, 2, 4])
-def test_no_batch_is_lost_or_repeated_where_lightning_limits_an_epoch(fit, tmp_path, stop):
-    whole = fit(every=1, limit_train_batches=2)
-    assert list(itertools.chain.from_iterable(ids for _, ids, _ in whole.trained)) == list(range(N))
-    rest = fit(tmp_path / f"step={stop}.ckpt", limit_train_batches=2)
-    assert rest.trained == whole.trained[stop:]
+def test_a_run_where_lightning_limits_an_epoch_resumes_at_the_next_batch(limited, stop):
+    assert limited.resume(stop).trained == limited.whole.trained[stop:]
