@@ -1,5 +1,7 @@
 """Who has no token, a wrong one, one that was taken away, or has used up its quota gets no sample; the others get all."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import yaml
 
@@ -7,7 +9,7 @@ from augsvc_client import Client, RemoteDataLoader, Unauthorized
 from tests.http.serving import Serving
 
 GOOD, OTHER, METERED = ("a-token-of-the-first-run", "a-token-of-the-second", "a-token-with-a-quota")
-BYTES_PER_S = 30_000
+BYTES_PER_S = 50_000
 
 
 def write(path, **clients):
@@ -76,9 +78,11 @@ def test_over_quota(guarded, images):
     """A limited client waits for Retry-After and loses nothing; clients without a quota are not delayed."""
     with Client(guarded.url, token=METERED, wait_s=120) as metered:
         stream = metered.stream(images.spec)
-        images.assert_delivered([stream.batch(0, 0, 60)])  # 150 kB, paid for in five seconds
-        with loader_on(guarded, images, GOOD) as free:
-            images.assert_delivered(free)
-        images.assert_delivered([stream.batch(1, 0, 60)], 1)
+        images.assert_delivered([stream.batch(0, 0, 60)])  # 150 kB, of which a second has saved a third
+        with ThreadPoolExecutor(1) as thread:
+            waiting = thread.submit(stream.batch, 1, 0, 60)
+            with loader_on(guarded, images, GOOD) as free:
+                images.assert_delivered(free)
+            images.assert_delivered([waiting.result()], 1)
     metrics = guarded.get("/metrics", Authorization=f"Bearer {GOOD}").body.decode()
     assert 'augsvc_errors_total{code="over_quota"}' in metrics
