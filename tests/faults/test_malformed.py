@@ -78,8 +78,17 @@ def common_form(content: dict) -> dict:
     return content if is_common else {"error": {**content, "message": content["error"]}}
 
 
-@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
-def test_what_the_description_allows_and_what_it_does_not(hardened, operations, mode):
+@pytest.mark.parametrize(
+    ("mode", "examples"),
+    [
+        (GenerationMode.POSITIVE, 40),
+        (GenerationMode.NEGATIVE, 10),
+        pytest.param(
+            GenerationMode.NEGATIVE, 40, marks=pytest.mark.slow
+        ),  # 6 CPU seconds, nearly all of them schemathesis'
+    ],
+)
+def test_what_the_description_allows_and_what_it_does_not(hardened, operations, mode, examples):
     """schemathesis reads /openapi.json, and sends what fits it, and what does not."""
     varied = [one for one in operations.values() if "{" in one.path or one.method.lower() == "post"]
     assert len(varied) == OPERATIONS_WITH_PARAMETERS
@@ -91,7 +100,7 @@ def test_what_the_description_allows_and_what_it_does_not(hardened, operations, 
     with requests.Session() as session:
         for operation in varied:
 
-            @settings(max_examples=40, suppress_health_check=QUIET)
+            @settings(max_examples=examples, suppress_health_check=QUIET)
             @given(case=operation.as_strategy(generation_mode=mode))
             def sends(case):
                 answer = case.call(base_url=hardened.url, session=session, timeout=60)
@@ -102,7 +111,7 @@ def test_what_the_description_allows_and_what_it_does_not(hardened, operations, 
                     assert {"code", "message"} <= error["error"].keys()
 
             sends()
-    assert len(asked) >= 200
+    assert len(asked) >= 5 * examples
 
 
 token = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=12).map(str.encode)
