@@ -28,7 +28,7 @@ REGISTERS = {
     "move_warped_masks": 128,
     "run_serial": 128,  # a thread a clip: a batch has too few of them to fill a multiprocessor
 }  # per thread, at most, on sm_90; of the others 64
-SLOW = ("draw_interpolated",)  # 12 CPU seconds; the others share most of their functions
+SLOW = ("draw_interpolated", "run_serial")  # 12 and 4 CPU seconds; the others share most of their functions
 EACH = pytest.mark.parametrize("target", [pytest.param((8, 0), marks=pytest.mark.slow), (9, 0)], ids=str)
 
 
@@ -62,7 +62,7 @@ def test_an_image_kernel_has_integer_instructions_only(name, target):
 
 
 @EACH
-@pytest.mark.parametrize("name", SOUND_KERNELS)
+@each_of(SOUND_KERNELS)
 def test_a_kernel_of_sound_rounds_each_operation_by_itself(name, target):
     """Neither fused here nor by ptxas, which may fuse what does not state its rounding; nothing approximate."""
     floats = [each for each in instructions(ptx(name, target)) if re.search(r"\.f(32|64)", each)]
