@@ -126,6 +126,7 @@ class Settings(BaseSettings):
     min_client_bytes_per_s: Bytes = 16384  # four connections of a client over half a megabit a second
     shutdown_timeout_s: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 10.0
     log_format: LogFormat = "text"
+    traces: bool = False
 
     @classmethod
     def settings_customise_sources(

@@ -21,6 +21,7 @@ from augsvc.http.middleware.admission import AUTHORIZED_PATH, AdmissionMiddlewar
 from augsvc.http.middleware.hosts import HostFilter
 from augsvc.http.middleware.request_log import RequestLogMiddleware
 from augsvc.http.middleware.tokens import TokenStore
+from augsvc.http.middleware.traces import TracesMiddleware, open_tracer
 from augsvc.http.models import build_models
 from augsvc.http.openapi import install_openapi
 from augsvc.http.reload import Reloader, log_notes
@@ -65,6 +66,7 @@ def create_app(settings: Settings, min_decoding_bytes: int = DECODING_BYTES) -> 
         routes=[BatchRoute(engine, metrics)],  # first, as most requests are for batches
         middleware=[
             Middleware(RequestLogMiddleware),
+            *([Middleware(TracesMiddleware, tracer=open_tracer())] if settings.traces else []),
             Middleware(
                 AdmissionMiddleware,
                 hosts=HostFilter(settings),

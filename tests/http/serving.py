@@ -106,9 +106,15 @@ def ask(url: str, method: str, path: str, headers: Mapping[str, str] | None = No
 class Serving:
     """One server process, owned by its creator and ended by its process id."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, object] | None = None, port: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, object] | None = None,
+        port: int = 0,
+        environment: Mapping[str, str] = CLEAN,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.port = folder, port
+        self.folder, self.port, self.environment = folder, port, environment
         self.token: str | None = None
         self.config = folder / "settings.yaml"
         self.config.write_text(yaml.safe_dump(dict(settings or {})), encoding="utf-8")
@@ -121,7 +127,7 @@ class Serving:
         arguments = ["serve", "--port", str(self.port), "--config", str(self.config)]
         stderr = self.folder / "stderr"
         stderr.touch()
-        self.process = ForkedCommand(arguments, self.folder, CLEAN, stderr)
+        self.process = ForkedCommand(arguments, self.folder, self.environment, stderr)
         self._heard = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

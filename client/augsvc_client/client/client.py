@@ -14,7 +14,6 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -45,6 +44,7 @@ from augsvc_client.client.retry import (
     check_status,
 )
 from augsvc_client.client.stream import Stream
+from augsvc_client.client.traces import start_span
 from augsvc_client.client.upload import Progress, push_folder
 from augsvc_client.errors import AugsvcError
 from augsvc_client.fields.reader import Reader
@@ -240,8 +240,11 @@ class Client:
 
         `accept` raises BadResponse for a response that does not fit the request: the next replica is tried.
         """
+        with start_span(request, self._headers) as traced:
+            return self._call(traced, accept, identity)
+
+    def _call(self, request: Request, accept: Callable[[Response], T], identity: Mapping[str, str]) -> T:
         connections = self._own_connections()
-        request = self._with_headers(request)
         self._try_return(connections)
         state = self._retry_state(identity)
         while not self._closed:
@@ -271,9 +274,11 @@ class Client:
         while done < n_frames and not self._closed:
             failed_at = done
             for replica in state.due():
-                rest = self._with_headers(request(done))
                 try:
-                    with connections.stream_response(replica, rest, state.deadline()) as response:
+                    with (
+                        start_span(request(done), self._headers) as rest,
+                        connections.stream_response(replica, rest, state.deadline()) as response,
+                    ):
                         body = check_frames(response, rest)
                         while done < n_frames and not body.at_end:
                             arrays, metadata = read_frame(body, rest.limit_bytes, state.deadline())
@@ -303,9 +308,6 @@ class Client:
 
     def _get_list(self, name: str) -> list[dict[str, Any]]:
         return self.call(Request("GET", f"/v1/{name}", {}), partial(read_entries, name), {})
-
-    def _with_headers(self, request: Request) -> Request:
-        return replace(request, headers={**self._headers, **request.headers})
 
     def _retry_state(self, identity: Mapping[str, str]) -> RetryState:
         return RetryState(self._replicas.order(), self.wait_s, identity)
