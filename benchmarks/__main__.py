@@ -12,6 +12,7 @@ from benchmarks.bench import Bench
 from benchmarks.files import files
 from benchmarks.gpu import PARTS, gpu
 from benchmarks.machine import machine
+from benchmarks.opening import opening
 from benchmarks.ptx_section import ptxas
 from benchmarks.serving.comparisons import delivered, wire
 from benchmarks.serving.crowd import crowd
@@ -27,6 +28,7 @@ SECTIONS = {
     "scaling": sections.scaling,
     "first": sections.first_batches,
     "files": files,
+    "opening": opening,
     "wire": wire,
     "delivered": delivered,
     "crowd": crowd,

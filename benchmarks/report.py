@@ -41,6 +41,7 @@ _SECTIONS = {
     "scaling": pixel_tables.scaling,
     "first": pixel_tables.first_batches,
     "files": file_tables.files,
+    "opening": file_tables.opening,
     **serving_tables.SECTIONS,
     "ptxas": pixel_tables.ptxas,
     "gpu": pixel_tables.gpu,

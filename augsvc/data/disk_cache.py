@@ -81,6 +81,7 @@ class DiskCache:
             ValueError: `max_bytes` is less than the table of one entry.
         """
         self.hits = self.misses = 0
+        self.folder = folder  # the indexes of datasets are kept there too
         self._clock, self._max_bytes = clock, max_bytes
         self._slots = require_slots(max_bytes)
         self._first = _HEADER_BYTES + (self._slots + PROBES) * _SLOT.size  # byte of the first entry

@@ -13,8 +13,12 @@ def make_private(folder: Path) -> None:
         OSError: it cannot be made, or another user owns it or may write to it.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    status = folder.stat()
-    if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & _OTHERS_WRITE):
+    if not is_private(folder.stat()):
         raise PermissionError(
             f"{folder} must belong to the server's user, and only they may write to it: a sub-folder will do"
         )
+
+
+def is_private(status: os.stat_result) -> bool:
+    """Whether a file or folder belongs to this user, and no other may write to it."""
+    return not hasattr(os, "geteuid") or (status.st_uid == os.geteuid() and not status.st_mode & _OTHERS_WRITE)

@@ -11,6 +11,7 @@ import numpy as np
 
 from augsvc.arrays import I64, Sample
 from augsvc.data.columns import Columns
+from augsvc.errors import DatasetChanged
 from augsvc.numerics.color_statistics import ColorStatistics
 from augsvc_client.decoding.resampling import resampled_length
 
@@ -130,12 +131,16 @@ class Source(ABC):
     def describe(self, index: int) -> str:
         """The name of one sample inside its dataset, its key: never an absolute path."""
 
+    def describe_all(self) -> Iterable[str]:
+        """The names of all samples, in the order of their indices."""
+        return map(self.describe, range(len(self)))
+
     @cached_property
     def keys(self) -> Keys:
         """Those of all samples, which takes a second a million; computed when they are first needed."""
         digest, longest = hashlib.sha256(), 1
-        for index in range(len(self)):
-            key = self.describe(index).encode()
+        for name in self.describe_all():
+            key = name.encode()
             longest = max(longest, len(key))
             digest.update(b"%d:%s" % (len(key), key))
         return Keys(longest, digest.digest())
@@ -156,11 +161,14 @@ class Source(ABC):
 
     def fingerprints(self) -> Mapping[str, Hashable]:
         """Each sample's name, and a value that differs once it is modified or replaced. Default: the names alone."""
-        return dict.fromkeys(map(self.describe, range(len(self))))
+        return dict.fromkeys(self.describe_all())
 
     def changes_since(self, former: "Source") -> Changes:
         """The differences from a former version."""
-        ours, theirs = self.fingerprints(), former.fingerprints()
+        try:
+            ours, theirs = self.fingerprints(), former.fingerprints()
+        except DatasetChanged:  # an index on disk was damaged
+            return Changes(added=len(self), removed=len(former))
         changed = sum(name in theirs and theirs[name] != value for name, value in ours.items())
         return Changes(len(ours.keys() - theirs.keys()), len(theirs.keys() - ours.keys()), changed)
 

@@ -92,6 +92,14 @@ def test_files_are_compared_with_the_cheapest_loader_by_cpu_time():
     assert target.find({}) is None and target.find({"files": {"500 × 375": rows[1:]}}) is None
 
 
+def test_starts_over_many_files_have_a_row_each_and_two_targets():
+    rows = [{"case": case, "wall": 0.125, "cpu": 0.1, "bytes": 8e6, "samples": 1e6} for case in "abcd"]
+    assert "| c | 0.12 | 0.10 | 8 |" in file_tables.opening({"opening": rows})
+    targets = [target for target in TARGETS if target.what.startswith("a start over")]
+    assert [target.find({"opening": rows})["wall"] for target in targets] == [0.125, 8.0]
+    assert [target.find({}) for target in targets] == [None, None]
+
+
 def test_a_section_that_replaces_a_stored_one_says_when_it_was_measured():
     stored = {"machine": {"commit": "a"}, "versions": {}, "titles": {}, "missing": {}, "far": 1, "wire": 2}
     taken = {"machine": {"date": "2026-01-02", "commit": "b"}, "versions": {}, "titles": {}, "missing": {}}

@@ -44,11 +44,12 @@ class AudioFolder(FolderSource):
     """The audio files below one folder of classes, mixed down to one channel, at their own rates."""
 
     def __init__(self, folder: Folder, settings: AudioFolderSettings) -> None:
-        super().__init__(folder, AUDIO, SoundReader(settings.max_frames), settings.max_file_bytes)
+        reader = SoundReader(settings.max_frames)
         form = settings.model_dump(include={"format", "max_frames", "max_file_bytes", "digest_contents"})
+        super().__init__(folder, AUDIO, reader, settings.max_file_bytes, form, settings.digest_contents)
         self.info = SourceInfo(
             name=folder.name,
-            version=self._version(self.classes, form, settings.digest_contents),
+            version=self.version,
             classes=self.classes,
             channels=1,
             size=None,

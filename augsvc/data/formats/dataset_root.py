@@ -18,6 +18,7 @@ import numpy as np
 
 from augsvc.arrays import ranges
 from augsvc.data.formats.files import (
+    IDENTITY,
     Identity,
     NotIndexed,
     is_folder,
@@ -26,7 +27,7 @@ from augsvc.data.formats.files import (
     real_path,
     retry_faults,
 )
-from augsvc.data.formats.index import IDENTITY, LINK_CURE, MAX_DEPTH, Index, Links, list_names
+from augsvc.data.formats.index import LINK_CURE, MAX_DEPTH, Index, Links, list_names
 from augsvc_client.decoding.limits import is_leftover
 from augsvc_client.text import printable
 
@@ -139,8 +140,8 @@ class DatasetRoot:
         Raises:
             ValueError: some are missing, may not be read, are no regular files, or are links that lead out.
         """
-        index = Index(names=tuple(names))
-        index.identities = np.empty(len(names), IDENTITY)
+        all_identities = np.empty(len(names), IDENTITY)
+        index = Index(names=tuple(names), identities=all_identities)
         faults: list[str] = []
         for rows in ranges(len(names), _CHUNK):  # a list of all identities would take 300 bytes a file
             identities = []
@@ -155,7 +156,7 @@ class DatasetRoot:
                     index.targets[name] = target
                 identities.append(identity)
             if not faults:
-                index.identities[rows] = identities
+                all_identities[rows] = identities
         if faults:
             raise ValueError(
                 f"{len(faults):,} of {len(names):,} files are missing below {printable(str(self.path))} or cannot be read: "

@@ -10,13 +10,11 @@ import json
 import logging
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-
-import numpy as np
 
 from augsvc.arrays import I64, Sample
 from augsvc.data.cache import DecodedCache
@@ -72,10 +70,10 @@ class Files:
     def same(self, other: "Files") -> bool:
         """Whether all files are the same ones; both have the same names."""
         pairs = zip(self.indices, other.indices, strict=True)
-        return self.root == other.root and all(
-            ours.targets == theirs.targets and np.array_equal(ours.identities, theirs.identities)
-            for ours, theirs in pairs
-        )
+        try:
+            return self.root == other.root and all(ours.same_files(theirs) for ours, theirs in pairs)
+        except DatasetChanged:  # an index on disk was damaged
+            return False
 
 
 class FileSource(Source):
@@ -125,6 +123,10 @@ class FileSource(Source):
         """The file's name below the dataset's folder."""
         return self._files.index.names[index]
 
+    def describe_all(self) -> Iterable[str]:
+        """As `describe`."""
+        return self._files.index.names
+
     def defect(self, index: int) -> str:
         """Why a file could not be decoded or read; empty if it could, or if over `MAX_LOGGED` files could not."""
         return self._defects.get(index, "")
@@ -133,7 +135,7 @@ class FileSource(Source):
         """Each file's name, and what differs if it or its mask was modified or replaced: the contents, if the version covers
         them.
         """
-        values, *masks = (files.digests or files.fingerprints for files in self._files.indices)
+        values, *masks = (files.digests or files.fingerprints() for files in self._files.indices)
         for more in masks:
             values = [value + mask for value, mask in zip(values, more, strict=True)]
         # dict() would hold the interpreter for half a second a million
@@ -177,10 +179,11 @@ class FileSource(Source):
 
     def _read_file(self, files: Files, within: Index, index: int) -> bytes:
         """An indexed file's contents; three attempts, also of a missing file, which may be being replaced."""
-        if within.sizes[index] > self._max_file_bytes:
+        indexed = within.identity(index)
+        if indexed.n_bytes > self._max_file_bytes:
             raise Undecodable(f"the file is larger than max_file_bytes, {self._max_file_bytes:,}")
         root, name = locate_file(files, within, index)
-        n_bytes = int(within.sizes[index]) + 1  # one more than indexed, to notice that it has grown
+        n_bytes = indexed.n_bytes + 1  # one more than indexed, to notice that it has grown
         for pause_s in (*PAUSES_S, None):
             try:
                 data, identity = read_below(root, name, n_bytes)
@@ -191,7 +194,7 @@ class FileSource(Source):
                 if pause_s is None:
                     raise self._unreadable(within, index, root, err) from err
                 self._pause(pause_s)
-        self._require_indexed(within, index, data, identity)
+        self._require_indexed(within, index, data, identity, indexed)
         if not data:
             raise Undecodable("the file is empty")
         return data
@@ -217,7 +220,7 @@ class FileSource(Source):
             f"{printable(within.names[index])}"
         )
 
-    def _require_indexed(self, within: Index, index: int, data: bytes, identity: Identity) -> None:
+    def _require_indexed(self, within: Index, index: int, data: bytes, identity: Identity, indexed: Identity) -> None:
         """Raises DatasetChanged unless a file is the indexed one: by its contents if the version covers them, else by its
         place on the disk, size and time of modification.
 
@@ -227,14 +230,15 @@ class FileSource(Source):
             if hashlib.sha256(data).digest() != within.digests[index]:
                 raise self._changed(within, index, "has other contents")
             return
-        indexed = within.identity(index)
         if len(data) != indexed.n_bytes or identity._replace(changed_ns=indexed.changed_ns) != indexed:
             raise self._changed(within, index, "was modified or replaced")
         if identity != indexed:
+            within.drop()
             note = "the file's links, permissions or time were changed"
             self._note(index, note, f"is served, but {note}; `digest_contents: true` would compare its contents")
 
     def _changed(self, within: Index, index: int, how: str) -> DatasetChanged:
+        within.drop()
         self._note(
             index, how, f"changed after the server indexed it: it {how}; reload the datasets, or restart the server"
         )
@@ -256,7 +260,7 @@ class FileSource(Source):
         form = {"classes": classes, **settings}
         digest = hashlib.sha256(json.dumps(form, sort_keys=True).encode())
         for within in self._files.indices:
-            for index, (name, size) in enumerate(zip(within.names, within.sizes.tolist(), strict=True)):
+            for index, (name, size) in enumerate(zip(within.names, within.sizes(), strict=True)):
                 digest.update(b"\0%s\0%d" % (name.encode(), size))
                 if contents or within is self._files.masks:
                     is_read = size <= self._max_file_bytes  # else it is undecodable, whatever it holds

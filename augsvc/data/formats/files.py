@@ -7,10 +7,13 @@ the network: it may pass, so it is retried, and an index without what it hides w
 import errno
 import os
 import stat
+import struct
 from collections.abc import Callable
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
+
+import numpy as np
 
 from augsvc_client.text import printable
 
@@ -22,6 +25,8 @@ _BAD_LINK = (errno.ELOOP, errno.ENAMETOOLONG)
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 _FOLDER = _FLAGS | os.O_DIRECTORY | getattr(os, "O_PATH", 0)  # needs no permission to list the folder
 
+IDENTITY = np.dtype([("n_bytes", "i8"), ("device", "u8"), ("inode", "u8"), ("modified_ns", "i8"), ("changed_ns", "i8")])
+pack_identity = struct.Struct("=qQQqq").pack  # the bytes of a row of IDENTITY
 
 T = TypeVar("T")
 

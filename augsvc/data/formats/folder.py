@@ -1,5 +1,7 @@
 """A folder with one sub-folder per class and files below it: what image and audio folders share."""
 
+import hashlib
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -9,12 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
+from augsvc import __version__
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.file_source import Files, FilesFormat, FileSource
 from augsvc.data.formats.files import leads_to_folder, list_entries, retry_faults
-from augsvc.data.formats.index import FileType, Indexer, Links
+from augsvc.data.formats.index import FileType, Links
+from augsvc.data.formats.indexer import Indexer
 from augsvc.data.formats.layout import Layout, find_splits
 from augsvc.data.formats.reader import Reader
+from augsvc.data.formats.stored_index import IndexFile
 from augsvc.data.source import Source
 from augsvc_client.decoding.limits import is_leftover
 from augsvc_client.text import printable
@@ -42,16 +47,46 @@ class Folder:
 class FolderSource(FileSource):
     """The files below one folder of classes, sorted by their relative names; a subclass decodes them and sets `info`."""
 
-    def __init__(self, folder: Folder, file_type: FileType, reader: Reader, max_file_bytes: int) -> None:
-        """Indexes the folder; raises as `Indexer.index`."""
-        index = Indexer(folder.path, folder.links, file_type, folder.pause).index(folder.any_class)
-        root = Path(os.path.realpath(folder.path))
-        self.classes = index.classes
+    def __init__(
+        self,
+        folder: Folder,
+        file_type: FileType,
+        reader: Reader,
+        max_file_bytes: int,
+        form: Mapping[str, object],
+        digest_contents: bool,
+    ) -> None:
+        """Indexes the folder, or takes its index from disk; `form` is what changes a sample. Raises as `Indexer.index`."""
         self._folder, self._plural = folder, file_type.plural
-        by_name = {name: label for label, name in enumerate(self.classes)}
-        labels = np.array([by_name[name.split("/", 1)[0]] for name in index.names], dtype=np.int64)
-        files = Files(index, root, folder.links, folder.cache.claim(folder.name))
+        indexer = Indexer(folder.path, folder.links, file_type, folder.pause)
+        key = folder.cache.claim(folder.name)
+        file = None if digest_contents else self._index_file(file_type, form)  # those read every file anyway
+        is_reload = key != folder.name  # which is to notice modified files too: their folders do not change
+        stored = None if file is None or is_reload else file.load()
+        index = indexer.index(folder.any_class, stored)
+        self.classes = index.classes
+        positions = {name: label for label, name in enumerate(self.classes)}
+        labels = np.repeat([positions[name] for name in index.counts], list(index.counts.values())).astype(np.int64)
+        files = Files(index, Path(os.path.realpath(folder.path)), folder.links, key)
         super().__init__(files, labels, reader, folder.cache, max_file_bytes, folder.pause)
+        if stored is not None and index.names is stored.names:
+            self.version = stored.version
+            return
+        self.version = self._version(self.classes, form, digest_contents)
+        if file is not None and indexer.is_storable:
+            saved = file.save(self.version, indexer.classes)
+            if saved is not None:
+                index.take_rows(saved)
+
+    def _index_file(self, file_type: FileType, form: Mapping[str, object]) -> IndexFile | None:
+        """The file of the index; None without a folder for it."""
+        folder, disk = self._folder, self._folder.cache.disk
+        if disk is None:
+            return None
+        path = os.path.realpath(folder.path)
+        roots = [str(folder.links.root), *map(str, folder.links.follow)]
+        settings = [__version__, path, roots, sorted(file_type.extensions), folder.any_class, form]
+        return IndexFile(disk.folder / f"index-{_digest([folder.name, path])[:32]}", _digest(settings))
 
     def left_out(self) -> Mapping[str, int]:
         """Counts of files with other extensions, and of broken links, by extension."""
@@ -66,6 +101,10 @@ class FolderSource(FileSource):
         yield from self._files.index.notes(self._plural)
         if self._folder.beside:
             yield f"beside the splits ignored: {', '.join(map(printable, self._folder.beside))}"
+
+
+def _digest(form: object) -> str:
+    return hashlib.sha256(json.dumps(form, sort_keys=True).encode()).hexdigest()
 
 
 def open_folder(

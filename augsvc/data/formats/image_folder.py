@@ -42,11 +42,12 @@ class ImageFolder(FolderSource):
     def __init__(self, folder: Folder, settings: ImageFolderSettings) -> None:
         file_type = IMAGES if settings.window is None else IMAGES_OF_NUMBERS
         reader = ImageReader(folder.name, settings, folder.cache.processes, self._warn_of_8_bits)
-        super().__init__(folder, file_type, reader, settings.max_file_bytes)
+        form = settings.version_form()
+        super().__init__(folder, file_type, reader, settings.max_file_bytes, form, settings.digest_contents)
         self._settings = settings
         self.info = SourceInfo(
             name=folder.name,
-            version=self._version(self.classes, settings.version_form(), settings.digest_contents),
+            version=self.version,
             classes=self.classes,
             channels=settings.channels,
             size=None,  # reading every header of a large folder takes too long

@@ -54,7 +54,7 @@ class ShardedImages(FileSource):
         require_class_names(annotations.classes)
         self._places, self._shards, self._annotations = samples.places, root.index(samples.files), annotations
         # every sample has the identity of its shard
-        index = Index(names=tuple(annotations.names), identities=self._shards.identities[self._places[:, 0]])
+        index = Index(names=tuple(annotations.names), identities=self._shards.identities[:][self._places[:, 0]])
         files = Files(index, root.path, root.links, cache.claim(name))
         reader = ImageReader(name, settings, cache.processes)
         super().__init__(files, annotations.sample_labels, reader, cache, settings.max_file_bytes, root.pause)
