@@ -12,13 +12,15 @@ import skimage.data  # noqa: F401
 import torch
 import uvloop  # noqa: F401
 
-import augsvc.cli.main  # noqa: F401
+from augsvc.cli.main import COMMANDS, load_command
 from augsvc.executors.factory import open_executor
 from augsvc.executors.fused.kernel_cache import default_folder
 from augsvc.ops.registry import registry
 from augsvc.streams.selftest import Section, SelfTest
 from tests.kernels import compile_kernels
 
+for name in COMMANDS:
+    load_command(name)
 # A pool of threads would not survive the fork.
 compile_kernels()
 threads = torch.get_num_threads()

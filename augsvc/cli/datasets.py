@@ -17,7 +17,7 @@ from augsvc.data.source import SPLITS, Source
 
 MOST_LISTED = 12  # of each kind
 
-datasets = typer.Typer(invoke_without_command=True)
+datasets = typer.Typer(invoke_without_command=True, add_completion=False)
 
 
 @datasets.callback()
