@@ -17,12 +17,17 @@ from augsvc.data.cache import DecodedCache
 from augsvc.data.decoders import apart
 from augsvc.data.decoders.apart import DecoderLost, DecoderProcesses
 from augsvc.data.decoders.mask import decode_mask
-from augsvc.data.formats import image_files
+from augsvc.data.formats import audio_folder, image_files
+from augsvc.data.formats.audio_folder import AudioFolderSettings, open_audio_folder
 from augsvc.data.formats.image_folder import ImageFolderSettings, open_image_folder
 from augsvc.errors import Cancelled, DatasetUnavailable, Undecodable
 from augsvc_client.decoding import duration
-from augsvc_client.decoding.duration import image_decoding_seconds
+from augsvc_client.decoding.audio import decode_sound
+from augsvc_client.decoding.duration import image_decoding_seconds, sound_decoding_seconds
 from augsvc_client.decoding.image import decode_image, decode_window
+from augsvc_client.decoding.limits import MAX_FRAMES
+from tests.data.sounds import VALID, encode, waves
+from tests.data.test_sound_containers import without_length
 
 MIB = 1 << 20
 
@@ -216,3 +221,65 @@ def test_the_estimate_is_of_the_declared_size_and_the_scans(kind, least, monkeyp
     if kind == "JPEG":
         scans = image_file(kind, (300, 200), progressive=True)
         assert image_decoding_seconds(scans, 1 << 20, windowed=False) > 2 * seconds
+
+
+@pytest.mark.parametrize("name", ["wav-16", "flac-16", "vorbis", "opus"])
+def test_long_sounds_are_decoded_apart_and_short_ones_in_threads(name, tmp_path, monkeypatch):
+    """With the same samples, rates and reasons."""
+    (tmp_path / "cat").mkdir()
+    data = VALID[name]
+    for file, content in (("1.wav", data), ("2.wav", data[:-40])):
+        (tmp_path / "cat" / file).write_bytes(content)
+    settings = AudioFolderSettings(format="audio_folder", path=tmp_path)
+
+    def read():
+        source = open_audio_folder("calls", settings, DecodedCache(0))[0]
+        with pytest.raises(Undecodable) as refused:
+            source.read(1)
+        return source.read(0), str(refused.value)
+
+    calls, original = [], DecoderProcesses.run
+    monkeypatch.setattr(
+        DecoderProcesses, "run", lambda self, decode, *args: calls.append(decode) or original(self, decode, *args)
+    )
+    here, reason = read()
+    assert not calls
+    monkeypatch.setattr(audio_folder, "APART_S", 0.0)
+    there, same_reason = read()
+    assert calls == [decode_sound] * 2
+    assert (there.audio == here.audio).all() and there.audio.dtype == np.float32 and not there.audio.flags.writeable
+    assert (there.rate, same_reason) == (here.rate, reason)
+
+
+def estimate(data, max_frames=MAX_FRAMES):
+    return sound_decoding_seconds(data, max_frames)
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_the_estimate_of_a_sound_is_of_its_values(name):
+    assert 1e-6 < estimate(VALID[name]) < 0.01
+    tagged = b"ID3\4\0\0\0\0\0\0" + VALID[name]
+    assert estimate(tagged) == estimate(VALID[name])
+    for n_bytes in range(60):
+        assert estimate(VALID[name][:n_bytes]) >= 0  # whatever is missing
+
+
+def stating(flac, n_samples):
+    """The FLAC with that number of samples in its header."""
+    return flac[:21] + bytes([flac[21] & 0xF0]) + n_samples.to_bytes(5, "big")[1:] + flac[26:]
+
+
+def test_the_estimate_of_a_header_that_lies_is_of_the_worst():
+    flac, stereo = VALID["flac-24"], VALID["flac-16"]
+    assert estimate(stating(stereo, MAX_FRAMES)) > 0.8  # of two channels
+    assert estimate(stating(flac, MAX_FRAMES + 1)) == 0  # which is refused by it
+    piped = without_length(encode(waves(16_000 * 9), "FLAC", "PCM_16"))
+    assert 1e-4 < estimate(piped) < 0.5
+    assert estimate(without_length(flac) + b"\xff\xf8" * 200_000) > 0.8  # nothing else is known of it
+    assert estimate(flac + b"\xff\xf8" * 200_000) > 0.8  # of the walk over what may be frames
+    ogg = VALID["vorbis-pages"]
+    last = ogg.rindex(b"OggS")
+    long = ogg[: last + 6] + (MAX_FRAMES).to_bytes(8, "little") + ogg[last + 14 :]
+    assert estimate(long) > 1
+    assert estimate(long + b"OggS" + bytes(23)) > 1  # what follows does not make it shorter
+    assert estimate(bytes(1000)) < 1e-4

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from augsvc.arrays import Sample
 from augsvc.data.cache import DecodedCache
+from augsvc.data.decoders.apart import APART_S, DecoderProcesses
 from augsvc.data.decoders.registry import SOUND_DECODERS
 from augsvc.data.disk_cache import Decoded
 from augsvc.data.formats.folder import Folder, FolderFormat, FolderSource, open_folder
@@ -17,6 +18,7 @@ from augsvc.data.formats.reader import digest_form
 from augsvc.data.source import Source, SourceInfo
 from augsvc.validation import ByteCount
 from augsvc_client.decoding.audio import decode_sound
+from augsvc_client.decoding.duration import sound_decoding_seconds
 from augsvc_client.decoding.limits import AUDIO_SUFFIXES, MAX_AUDIO_BYTES, MAX_FRAMES
 from augsvc_client.decoding.memory import sound_decoding_bytes
 
@@ -44,7 +46,7 @@ class AudioFolder(FolderSource):
     """The audio files below one folder of classes, mixed down to one channel, at their own rates."""
 
     def __init__(self, folder: Folder, settings: AudioFolderSettings) -> None:
-        reader = SoundReader(settings.max_frames)
+        reader = SoundReader(settings.max_frames, folder.cache.processes)
         form = settings.model_dump(include={"format", "max_frames", "max_file_bytes", "digest_contents"})
         super().__init__(folder, AUDIO, reader, settings.max_file_bytes, form, settings.digest_contents)
         self.info = SourceInfo(
@@ -66,8 +68,9 @@ class AudioFolder(FolderSource):
 class SoundReader:
     """Decodes sound files of at most `max_frames`."""
 
-    def __init__(self, max_frames: int) -> None:
-        self._max_frames = max_frames
+    def __init__(self, max_frames: int, processes: DecoderProcesses) -> None:
+        """`processes` decode files that may take long."""
+        self._max_frames, self._processes = max_frames, processes
 
     @cached_property
     def form(self) -> bytes:
@@ -82,8 +85,13 @@ class SoundReader:
         return sound_decoding_bytes(data, self._max_frames)
 
     def decode(self, data: bytes) -> Decoded:
-        """The samples (T,) of a file's contents, mixed down to one channel, and their rate; raises Undecodable."""
-        return Decoded(*decode_sound(data, self._max_frames))
+        """The samples (T,) of a file's contents, mixed down to one channel, and their rate; raises as `DecoderProcesses.run`."""
+        seconds = sound_decoding_seconds(data, self._max_frames)
+        if seconds <= APART_S:
+            return Decoded(*decode_sound(data, self._max_frames))
+        audio, rate = self._processes.run(decode_sound, data, (self._max_frames,), seconds, self.decoding_bytes(data))
+        audio.setflags(write=False)
+        return Decoded(audio, int(rate))
 
 
 def open_audio_folder(

@@ -1,11 +1,15 @@
-"""The time that decoding an image takes, from its header: known before it is spent.
+"""The time that decoding a file takes, from its header: known before it is spent.
 
 Measured at 9 to 89 million pixels, in ns of one core a pixel: JPEG 4.6, in ten scans 27; PNG 26, of noise 60; lossy WebP 27,
-lossless 32; through a window 47 more; TIFF 1.7 a byte of the memory that it takes.
+lossless 32; through a window 47 more; TIFF 1.7 a byte of the memory that it takes. Of sound, in ns a value of a channel: FLAC 12,
+Vorbis 17, Opus 63; of a byte of WAV 3.
 """
 
+from augsvc_client.decoding.containers.flac import MAX_FRAME_SAMPLES, count_flac_frames, read_flac_size
 from augsvc_client.decoding.containers.jpeg import read_jpeg_size
+from augsvc_client.decoding.containers.ogg import read_ogg_size
 from augsvc_client.decoding.containers.png import SIGNATURE, read_png_size
+from augsvc_client.decoding.containers.sound_tags import without_tags
 from augsvc_client.decoding.containers.webp import read_webp_size
 from augsvc_client.decoding.tiff import is_tiff, tiff_decoding_bytes
 
@@ -13,6 +17,12 @@ from augsvc_client.decoding.tiff import is_tiff, tiff_decoding_bytes
 _JPEG, _SCAN, _OTHER, _WINDOWED, _TIFF = 4e-9, 2.7e-9, 30e-9, 50e-9, 2e-9
 _SMALL = 5_000_000  # pixels
 _SOI, _SOS = b"\xff\xd8", b"\xff\xda"
+
+# Seconds a value of a channel: of FLAC; of Ogg, since a floor of type 0 makes Vorbis as slow as Opus. A byte of WAV.
+_FLAC, _OGG, _WAV = 15e-9, 65e-9, 10e-9
+_FLAC_FRAME, _OGG_PAGE = 5e-6, 5e-6  # as the walks over them take
+_SMALL_FLAC = 100_000  # bytes, whose frames are not counted: a quarter of a second with any number
+_OPUS_RATES = 6  # positions count samples at 48 kHz, the clip may have 8 kHz
 
 
 def image_decoding_seconds(data: bytes, max_pixels: int, windowed: bool) -> float:
@@ -39,3 +49,30 @@ def _pixels(data: bytes) -> int:
     else:
         width, height = read_webp_size(data) if data.startswith(b"RIFF") else read_jpeg_size(data)
     return width * height
+
+
+def sound_decoding_seconds(data: bytes, max_frames: int) -> float:
+    """Of a sound file, by what its header states and its bytes allow; 0 for one that is refused by its header."""
+    data = without_tags(data)
+    try:
+        if data.startswith(b"fLaC"):
+            return _flac_seconds(data, max_frames)
+        return _ogg_seconds(data, max_frames) if data.startswith(b"OggS") else _WAV * len(data)
+    except Exception:  # the decoder says how it is damaged
+        return 0.0
+
+
+def _flac_seconds(data: bytes, max_frames: int) -> float:
+    stated, channels = read_flac_size(data)
+    if stated > max_frames:
+        return 0.0
+    n_frames = count_flac_frames(data) if len(data) > _SMALL_FLAC or not stated else 0
+    samples = stated or min(max_frames, n_frames * MAX_FRAME_SAMPLES)
+    return _FLAC * samples * channels + _FLAC_FRAME * n_frames
+
+
+def _ogg_seconds(data: bytes, max_frames: int) -> float:
+    samples, channels, n_pages = read_ogg_size(data)
+    if samples > _OPUS_RATES * max_frames:
+        return 0.0
+    return _OGG * samples * channels + _OGG_PAGE * n_pages

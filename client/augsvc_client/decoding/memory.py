@@ -4,6 +4,7 @@ Measured as the growth of a process that holds the file: bytes a pixel at 22 mil
 """
 
 from augsvc_client.decoding.containers.jpeg import read_jpeg_size
+from augsvc_client.decoding.containers.ogg import read_ogg_size
 from augsvc_client.decoding.containers.png import SIGNATURE, has_16_bits, read_png_size
 from augsvc_client.decoding.containers.webp import read_webp_size
 from augsvc_client.decoding.tiff import is_tiff, tiff_decoding_bytes
@@ -58,6 +59,5 @@ def _most_frames(data: bytes) -> int:
     if data.startswith(b"fLaC"):
         return int.from_bytes(data[_FLAC_LENGTH], "big") & (1 << 36) - 1 or 1 << 36
     if data.startswith(b"OggS"):
-        last = data.rfind(b"OggS")
-        return int.from_bytes(data[last + 6 : last + 14], "little")
+        return read_ogg_size(data).samples
     return 1 << 36

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from augsvc_client.decoding.errors import Undecodable
 
 MAX_BLOCKS = 10_000
+MAX_FRAME_SAMPLES = 65_535
 
 _DAMAGED = "the audio is damaged or truncated"
 _MAX_CANDIDATES = 300_000  # sync codes, real or not; looking at them takes 1 s
@@ -31,6 +32,16 @@ class _Frame(NamedTuple):
     constants: bytes  # blocking strategy, rate, channels and sample size, equal in all frames of a file
     number: int  # of the frame, or of its first sample if block sizes vary
     n_samples: int
+
+
+def read_flac_size(data: bytes) -> tuple[int, int]:
+    """The stated number of samples, 0 for one that is not stated, and the channels, of a file without tags before it."""
+    return int.from_bytes(data[21:26], "big") & (1 << 36) - 1, (data[20] >> 1 & 7) + 1
+
+
+def count_flac_frames(data: bytes) -> int:
+    """The most frames that a file may have, by their sync codes: half a millisecond for a megabyte."""
+    return min(_MAX_CANDIDATES, len(_SYNC.findall(data)))
 
 
 def plain_flac(data: bytes) -> bytes:

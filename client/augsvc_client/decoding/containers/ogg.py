@@ -1,7 +1,9 @@
-"""Ogg (RFC 3533): the walk over its pages, and the bounds of the comments of Vorbis and Opus."""
+"""Ogg (RFC 3533): the walk over its pages, and the bounds of the headers of Vorbis and Opus."""
 
 import zlib
+from typing import NamedTuple
 
+from augsvc_client.decoding.containers.vorbis import MAX_SETUP_BYTES, check_codebooks
 from augsvc_client.decoding.errors import Undecodable
 
 MAX_PAGES = 200_000  # an hour of Opus with one packet of 20 ms per page; checking them takes 1 s
@@ -13,7 +15,35 @@ _HEADER = 27  # bytes, before the table of segments
 _NO_GRANULE = -1  # no packet ends on the page
 _CONTINUED, _FIRST, _LAST = 1, 2, 4  # flags of a page
 _COMMENT_NAMES = (b"\x03vorbis", b"OpusTags")
+_CHANNELS_AT = ((b"\x01vorbis", 11), (b"OpusHead", 9))
+_MAX_CHANNELS = 255
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+class OggSize(NamedTuple):
+    """What an Ogg file states of its size."""
+
+    samples: int  # at most, at the rate that positions count
+    channels: int
+    n_pages: int
+
+
+def read_ogg_size(data: bytes) -> OggSize:
+    """The size by the headers of the pages, up to the first gap, which `check_ogg` refuses. A page takes half a microsecond."""
+    at = samples = n_pages = 0
+    while data.startswith(b"OggS", at) and len(data) >= at + _HEADER and n_pages < MAX_PAGES:
+        table = data[at + _HEADER : at + _HEADER + data[at + 26]]
+        samples = max(samples, int.from_bytes(data[at + 6 : at + 14], "little", signed=True))
+        at, n_pages = at + _HEADER + len(table) + sum(table), n_pages + 1
+    return OggSize(samples, _channels(data), n_pages)
+
+
+def _channels(data: bytes) -> int:
+    """Those in the first packet; the most that there may be where its coding is not served."""
+    start = _HEADER + int.from_bytes(data[26:27], "big")
+    packet = data[start : start + 16]
+    at = next((at for name, at in _CHANNELS_AT if packet.startswith(name) and at < len(packet)), None)
+    return _MAX_CHANNELS if at is None else packet[at]
 
 
 def check_ogg(data: bytes) -> None:
@@ -23,7 +53,8 @@ def check_ogg(data: bytes) -> None:
     decrease: that of the last page may cut its own samples (RFC 7845, section 4.4), and less would cut whole pages.
 
     Raises:
-        Undecodable: also for more than MAX_PAGES pages, MAX_COMMENTS comments or MAX_COMMENT_BYTES bytes of them.
+        Undecodable: also for more than MAX_PAGES pages, MAX_COMMENTS comments or MAX_COMMENT_BYTES bytes of them, and as
+            `check_codebooks`.
     """
     at, number, last, serial, samples = 0, 0, False, data[14:18], 0
     while at < len(data):
@@ -43,7 +74,8 @@ def check_ogg(data: bytes) -> None:
         at, number, last = at + len(page), number + 1, bool(page[5] & _LAST)
     if not last:
         raise Undecodable(_DAMAGED)
-    _check_comments(_second_packet(data, MAX_COMMENT_BYTES + 1))
+    _check_comments(_packet(data, 1, MAX_COMMENT_BYTES + 1))
+    check_codebooks(_packet(data, 2, MAX_SETUP_BYTES + 1))
 
 
 def page_checksum(page: bytes) -> bytes:
@@ -66,8 +98,8 @@ def _check_comments(packet: bytes) -> None:
         raise Undecodable(f"the sound has too many comments: {number}, at most {MAX_COMMENTS}")
 
 
-def _second_packet(data: bytes, max_bytes: int) -> bytes:
-    """The beginning of the second packet, which is that of the comments, from pages that are whole."""
+def _packet(data: bytes, index: int, max_bytes: int) -> bytes:
+    """The beginning of a packet, from pages that are whole: 1 has the comments, 2 the setup of Vorbis."""
     packet, at, packets_before, is_open = bytearray(), 0, 0, False
     while at < len(data) and len(packet) < max_bytes:
         table = data[at + _HEADER : at + _HEADER + data[at + 26]]
@@ -75,11 +107,11 @@ def _second_packet(data: bytes, max_bytes: int) -> bytes:
         is_orphan = bool(data[at + 5] & _CONTINUED) and not is_open
         at += _HEADER + len(table)
         for length in table:
-            if packets_before == 1 and not is_orphan:
+            if packets_before == index and not is_orphan:
                 packet += data[at : at + length]
             at, is_open = at + length, length == 255 and not is_orphan
             if length < 255:
-                if packets_before == 1 and not is_orphan:
+                if packets_before == index and not is_orphan:
                     return bytes(packet)
                 packets_before, is_orphan = packets_before + (not is_orphan), False
     return bytes(packet)
