@@ -159,6 +159,7 @@ def stream_entry(stream: Stream) -> dict[str, object]:
         raise SpecTooLarge(
             f"the specification has over {MAX_SPEC_HEADER} bytes compressed; shorten its pipeline", field="pipeline"
         )
+    partners = {name: source.info.version for name, source in sorted(stream.others.items())}
     tensors = {n: {"dtype": t.dtype, "shape": [-1, *t.row]} for n, t in sorted(stream.layout.tensors.items())}
     return {
         "id": stream.id,
@@ -166,6 +167,7 @@ def stream_entry(stream: Stream) -> dict[str, object]:
         "spec": stream.spec.fields(),
         "header": header,
         "dataset_version": stream.source.info.version,
+        **({"partners": partners} if partners else {}),  # the versions of the datasets that operations take them from
         "dataset": dataset_entry(stream.source),
         "arithmetic": stream.arithmetic,
         "passes": stream.plan.describe(),

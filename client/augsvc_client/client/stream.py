@@ -28,7 +28,8 @@ _ID = re.compile("[0-9a-f]{32}")
 class Stream:
     """One stream: any of its batches, by address. The attributes are those of the server's description.
 
-    `tensors` is {name: {"dtype", "shape"}}, with -1 in the shape for the number of samples in a batch.
+    `partners`: the versions of the datasets that operations take partners from, by name. `tensors` is
+    {name: {"dtype", "shape"}}, with -1 in the shape for the number of samples in a batch.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Stream:
     tensors: dict[str, dict[str, Any]]
     client: "Client" = field(repr=False)
     layout: wire.Layout = field(repr=False)
+    partners: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_response(cls, client: "Client", response: Response) -> "Stream":
@@ -61,6 +63,21 @@ class Stream:
     def identity(self) -> dict[str, str]:
         """id, dataset_version and arithmetic, which a replica must share to answer."""
         return {"id": self.id, "dataset_version": self.dataset_version, "arithmetic": self.arithmetic}
+
+    def reopen(self, id: str) -> "Stream":
+        """The stream of this specification that has another id: over other versions of its datasets, which replicas keep.
+
+        Raises what Client.stream raises; StreamChanged if no replica has those versions.
+        """
+
+        def accept(response: Response) -> Stream:
+            stream = Stream.from_response(self.client, response)
+            if stream.id != id or stream.spec != self.spec:
+                raise NotAugsvc(f"{response.replica.url} described another stream than that of the id")
+            return stream
+
+        request = Request("GET", f"/v1/streams/{id}", {wire.SPEC_HEADER: self.header})
+        return self.client.call(request, accept, {"id": id})
 
     def batch(self, epoch: int, start: int, count: int, view: int = 0, *, waited_s: float | None = None) -> wire.Arrays:
         """The samples at positions start … start + count − 1 of the epoch's order, fewer at its end.
@@ -145,6 +162,11 @@ class Stream:
             raise BadResponse(f"{url} sent tensors that are not the stream's, or not {n} samples")
 
 
+def is_stream_id(value: object) -> bool:
+    """Whether a value has the form of a stream's id."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
+
+
 def _validated(description: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a stream's description; raises KeyError, TypeError or ValueError for what is not version 1's."""
     names = (*IDENTITY, "samples", "spec", "header", "dataset", "passes", "tensors")
@@ -154,8 +176,11 @@ def _validated(description: Mapping[str, Any]) -> dict[str, Any]:
     for name in (*IDENTITY, "header"):
         if not fields[name] or not check_header_value(name, fields[name]):
             raise ValueError(name)
-    if not _ID.fullmatch(fields["id"]):
+    if not is_stream_id(fields["id"]):
         raise ValueError("id")
+    fields["partners"] = description.get("partners", {})
+    if not isinstance(fields["partners"], dict) or not all(type(v) is str for v in fields["partners"].values()):
+        raise TypeError("partners")
     if not isinstance(fields["spec"], dict) or not isinstance(fields["tensors"], dict):
         raise TypeError("spec or tensors")
     return fields

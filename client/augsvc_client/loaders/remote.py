@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from augsvc_client.client.dataset import Dataset
-from augsvc_client.client.retry import IDENTITY
 from augsvc_client.client.stream import Stream
 from augsvc_client.errors import RequestRefused, StateMismatch, StreamChanged
 from augsvc_client.loaders.base import BaseLoader, ClientOptions, Delivery, Progress, require_entries
@@ -21,6 +20,7 @@ from augsvc_client.loaders.prefetch import Prefetcher
 from augsvc_client.loaders.ranks import rank_and_world_size
 from augsvc_client.loaders.shares import Address, Shares
 from augsvc_client.loaders.soft_targets import soft_targets as to_soft_targets
+from augsvc_client.loaders.stream_state import DESCRIBED, data_differences, describe_stream, has_other_partners
 from augsvc_client.loaders.tensors import refuse_workers, to_texts
 from augsvc_client.specification import differing, specification, to_integer
 from augsvc_client.wire import MAX_EPOCHS, Arrays
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import torch
 
 Batch = dict[str, Any]  # tensors by name, and with `keys` a list of strings
-_DESCRIBED = ("spec", *IDENTITY, "samples")  # entries of a state that describe its stream
 
 
 class RemoteDataLoader(BaseLoader[Address]):
@@ -183,30 +182,26 @@ class RemoteDataLoader(BaseLoader[Address]):
     def state_dict(self) -> dict[str, Any]:
         """All that a later run needs to continue, JSON-able. A batch counts when it has been handed out."""
         stream = self.stream
-        return {**_description(stream), "epoch": self.epoch, "position": self.position}
+        return {**describe_stream(stream), "epoch": self.epoch, "position": self.position}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go to where the state was taken; batch size and world size may differ from then.
 
-        The loader reads the state's version of the dataset from now on, which servers keep when they reload it. Raises
-        StateMismatch for another stream's state, or if no replica has that version; accept_arithmetic allows another
-        arithmetic.
+        The loader reads the state's versions of its dataset and of those that operations take partners from, which servers
+        keep when they reload them. Raises StateMismatch for another stream's state, or if no replica has those versions;
+        accept_arithmetic allows another arithmetic.
         """
-        require_entries(state, (*_DESCRIBED, "epoch", "position"))
+        require_entries(state, (*DESCRIBED, "epoch", "position"))
         stream = self._open_version_of(state)
-        own = _description(stream)
-        differences = differing(own["spec"], state["spec"])
-        # other operations have another arithmetic anyway
-        ignored = {"arithmetic"} if self._delivery.accept_arithmetic or differences else set()
-        other_arguments = bool(differences)
-        differences += [
-            f"{key} ({state[key]} in the state, {own[key]} here)"
-            for key in ("dataset_version", "samples", "arithmetic")
-            if state[key] != own[key] and key not in ignored
-        ]
-        if differences and state["dataset_version"] != own["dataset_version"] and not other_arguments:
-            raise StateMismatch(self._describe_changed_data(differences))
-        if differences:
+        own = describe_stream(stream)
+        arguments, data = differing(own["spec"], state["spec"]), data_differences(own, state)
+        arithmetic = []
+        # other operations have another arithmetic and another id anyway
+        if own["arithmetic"] != state["arithmetic"] and not (self._delivery.accept_arithmetic or arguments):
+            arithmetic = [f"arithmetic ({state['arithmetic']} in the state, {own['arithmetic']} here)"]
+        if data and not arguments:
+            raise StateMismatch(self._describe_changed_data([*data, *arithmetic]))
+        if differences := [*arguments, *data, *arithmetic]:
             raise StateMismatch(
                 f"the state belongs to another stream; these differ: {'; '.join(differences)}. Build the loader with the "
                 f"state's arguments, or with accept_arithmetic=True if only the arithmetic differs."
@@ -225,13 +220,18 @@ class RemoteDataLoader(BaseLoader[Address]):
         return self._client.stream(self._spec, id=self._pinned_id, dataset_version=version)
 
     def _open_version_of(self, state: Mapping[str, Any]) -> Stream:
-        """The loader's stream over the state's version of the dataset, or else the one that it reads."""
+        """The loader's stream over the state's versions of the datasets, or else the one that it reads."""
         version, opened = state["dataset_version"], self._stream
         pinned = self._pinned_version is not None or self._pinned_id not in (None, state["id"])
+        stream = None
         if not pinned and isinstance(version, str) and (opened is None or opened.dataset_version != version):
             with suppress(StreamChanged, RequestRefused, ValueError):  # what is refused is named by its differences
-                return self._open(version)
-        return self.stream
+                stream = self._open(version)
+        stream = stream or self.stream
+        if self._pinned_id is None and has_other_partners(stream, state):
+            with suppress(StreamChanged, RequestRefused):
+                return stream.reopen(state["id"])
+        return stream
 
     def _describe_changed_data(self, differences: Sequence[str]) -> str:
         if self._pinned_version is not None or self._pinned_id is not None:
@@ -309,8 +309,3 @@ class RemoteDataLoader(BaseLoader[Address]):
                 f"lower batch_size or set drop_last=False"
             )
         return shares
-
-
-def _description(stream: Stream) -> dict[str, Any]:
-    """The entries of a state that describe its stream."""
-    return {name: getattr(stream, name) for name in _DESCRIBED}

@@ -98,7 +98,7 @@ def _table_side(entries: int, dimensions: int) -> int:
     """The greatest number whose power by `dimensions` is at most `entries`."""
     if not dimensions:
         return 0
-    side = round(entries ** (1 / dimensions)) + 1
-    while side**dimensions > entries:
+    side: int = round(entries ** (1 / dimensions)) + 1
+    while pow(side, dimensions) > entries:
         side -= 1
     return side
