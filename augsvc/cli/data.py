@@ -1,6 +1,6 @@
 """`augsvc fit` and `check`: commands that read whole datasets."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -8,14 +8,17 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, track
 
-from augsvc.cli.common import Config, find_source, read_settings, report_errors, safe
-from augsvc.data.catalog import open_catalog
+from augsvc.cli.common import Config, fail, find_source, read_settings, report_errors, safe
+from augsvc.cli.datasets import find_splits
+from augsvc.data.catalog import Catalog, open_catalog
+from augsvc.data.disk_cache import open_disk_cache
 from augsvc.data.fit import fit as fit_statistics
 from augsvc.data.source import SPLITS, Source
 from augsvc.engine.engine import Engine
 from augsvc.errors import AugsvcError, NotAvailable
 from augsvc.http.app import open_engine
 from augsvc.planning.spec import validate_spec
+from augsvc.settings import Settings
 from augsvc.streams.stream import Range
 
 CHECK_SAMPLES = 64
@@ -51,30 +54,82 @@ def fit(
 
 
 def check(
+    datasets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[DATASET]...", help="Datasets, e.g. flowers or flowers/val; default: all of the settings."
+        ),
+    ] = None,
     config: Config = None,
     every: Annotated[
         bool, typer.Option("--all", help=f"Read every sample, not only the first {CHECK_SAMPLES}.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Fail on undecodable samples, which are replaced.")] = False,
+    built_in: Annotated[
+        bool, typer.Option("--built-in", help="Check the built-in datasets too, which takes a minute or more.")
+    ] = False,
 ) -> None:
-    """Validate the settings, run the self-test, and augment samples of every dataset.
+    """Validate the settings, run the self-test, and augment samples of datasets.
 
-    The exit status is 1 if the self-test fails or a dataset cannot be served, with --strict also if a sample is undecodable.
+    The exit status is 1 if the self-test fails or samples cannot be read, with --strict also if a sample is undecodable; 2 if the
+    settings are invalid or a dataset cannot be opened: all of its faults are listed.
     """
     settings = read_settings(config, {})
     console = Console()
+    given = datasets or []
+    if given:
+        own = {name: entry for name, entry in settings.datasets.items() if any(is_of(wanted, name) for wanted in given)}
+        settings = settings.model_copy(update={"datasets": own})
     with report_errors():
         settings.tokens()
-        with open_engine(settings) as engine:
+        catalog = open_datasets(settings)
+        names = [source.info.name for wanted in given for source in find_splits(catalog, wanted)]
+        names += [name for name in catalog.names() if not given and is_checked(name, settings, built_in)]
+        with open_engine(settings, catalog=catalog) as engine:
             arithmetic = run_selftest(engine)
             console.print(f"arithmetic {arithmetic or '[red]none[/red]: the self-test fails, see the log'}")
-            valid = [check_dataset(engine, name, every, strict, console) for name in engine.catalog.names()]
+            valid = [check_dataset(engine, name, every, strict, console) for name in dict.fromkeys(names)]
+    if not names:
+        console.print("no datasets are in the settings: --built-in checks those of the package")
     names_only = [name for name, entry in settings.datasets.items() if not getattr(entry, "digest_contents", True)]
     if names_only:
         cover = "versions cover names and sizes of samples, and all labels; with `digest_contents: true` all contents"
         console.print(f"{safe(', '.join(names_only))}: {cover}", highlight=False, soft_wrap=True)
     if not (arithmetic and all(valid)):
         raise typer.Exit(1)
+
+
+def is_of(name: str, dataset: str) -> bool:
+    """Whether a name is that of a dataset in the settings, or of one of its splits."""
+    return name == dataset or name.startswith(f"{dataset}/")
+
+
+def is_checked(name: str, settings: Settings, built_in: bool) -> bool:
+    """Whether a dataset is checked that was not named: one of the settings, or with `built_in` any."""
+    return built_in or any(is_of(name, dataset) for dataset in settings.datasets)
+
+
+def open_datasets(settings: Settings) -> Catalog:
+    """The datasets of the settings; exits with status 2 and a list of all faults where some cannot be served."""
+    disk = open_disk_cache(settings.disk_cache, settings.disk_cache_bytes)
+    try:
+        return open_catalog(settings.datasets, settings.cache_bytes, disk=disk)
+    except ValueError as err:
+        fail("\n".join(number_faults(str(err).split("\n"), settings.datasets)))
+
+
+def number_faults(lines: Sequence[str], datasets: Iterable[str]) -> Iterator[str]:
+    """The lines, with those of a dataset that has several numbered below its name."""
+    for dataset in datasets:
+        before = f"dataset {dataset!r}: "
+        faults = [line.removeprefix(before) for line in lines if line.startswith(before)]
+        if len(faults) > 1:
+            yield f"dataset {dataset!r} cannot be served, {len(faults)} faults:"
+            yield from (f"{number:4}. {fault}" for number, fault in enumerate(faults, start=1))
+        else:
+            yield from (before + fault for fault in faults)
+    known = tuple(f"dataset {dataset!r}: " for dataset in datasets)
+    yield from (line for line in lines if not line.startswith(known))
 
 
 def run_selftest(engine: Engine) -> str | None:

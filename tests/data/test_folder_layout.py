@@ -93,6 +93,60 @@ def test_the_classes_of_all_splits_agree_and_the_difference_is_named(write):
 
 
 @pytest.mark.parametrize(
+    ("names", "links", "messages"),
+    [
+        (
+            [
+                "images/1.png",
+                "masks/1.png",
+                "_x/1.png",
+                "cat/1.png",
+                "cat/1_mask.png",
+                "dog/dev/1.png",
+                "dog/test/2.png",
+            ],
+            ["cat/out", "dog/out.png"],
+            [
+                "which are no classes",
+                "has '_x' among the classes",
+                "cat/out is a link",
+                "dog/out.png is a link",
+                "dog holds 'dev', 'test'",
+                "cat/1_mask.png is named like the label of another sample",
+            ],
+        ),
+        (
+            ["train/cat/1.png", "train/_x/1.png", "val/cow/1.png", "test/cat/1.png"],
+            ["val/cow/out.png"],
+            [
+                "train has '_x' among",
+                "val/cow/out.png is a link",
+                "classes in train and val",
+                "classes in train and test",
+            ],
+        ),
+        (
+            ["train/cat/1.png", "val/cat/1.png", "valid/cat/1.png", "test/cat/1.png", "testing/cat/1.png"],
+            ["train/cat/out.png"],
+            ["each would be the split 'val'", "each would be the split 'test'", "train/cat/out.png is a link"],
+        ),
+        (["a_train/1.png", "a_val/1.png"], ["a_val/out"], ["named like splits", "a_val/out is a link"]),
+    ],
+    ids=["of classes", "of splits", "of unclear splits", "of names like splits"],
+)
+def test_all_faults_of_a_folder_are_named_together(write, names, links, messages):
+    root = write(*names)
+    for link in links:
+        (root / link).symlink_to("/etc")
+    with pytest.raises(ValueError, match=r"^dataset 'pets': ") as refused:
+        opened(root)
+    lines = str(refused.value).split("\n")
+    assert len(lines) == len(messages), lines
+    assert [text for text, line in zip(messages, lines, strict=True) if text not in line] == []
+    assert all(line.startswith("dataset 'pets': ") for line in lines)
+
+
+@pytest.mark.parametrize(
     ("names", "message"),
     [
         (["train/1.png"], r"named like splits, 'train',.*train/CLASS"),

@@ -169,7 +169,7 @@ def test_check_pushes_a_batch_of_everything_through(written, folders, tmp_path):
         (tmp_path / "mixed" / "a" / name).write_bytes(b"")
     places = {"pets": folders / "pets", "hurt": folders / "hurt", "mixed": tmp_path / "mixed"}
     path = written({"datasets": {n: {"format": "image_folder", "path": str(at)} for n, at in places.items()}})
-    done = command("check", "--config", path, cwd=tmp_path)
+    done = command("check", "--built-in", "--config", path, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     for name in (*EMBEDDED, "pets"):
         assert f"ok {name}: " in done.stdout
@@ -195,11 +195,28 @@ def test_a_command_that_fails_reports_no_failing_self_test(tmp_path, name):
 def test_check_of_a_dataset_that_cannot_be_served_says_so(written, tmp_path):
     for number in range(70):
         spoil(tmp_path / "ruin" / "a" / f"{number:03}.png")
-    path = written({"datasets": {"ruin": {"format": "image_folder", "path": str(tmp_path / "ruin")}}})
-    done = command("check", "--config", path, cwd=tmp_path)
-    assert done.returncode != 0
-    assert "ruin" in done.stdout + done.stderr
+    roots = {"ruin": tmp_path / "ruin", "gone": tmp_path / "gone"}
+    path = written({"datasets": {name: {"format": "image_folder", "path": str(at)} for name, at in roots.items()}})
+    done = command("check", "ruin", "--config", path, cwd=tmp_path)
+    assert done.returncode == 1 and "failed ruin: " in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+    assert "gone" not in done.stdout + done.stderr and "digits" not in done.stdout  # which were not named
+    unknown = CliRunner().invoke(app, ["check", "rain", "--config", str(path)])
+    assert unknown.exit_code == 2 and "no dataset has this name: rain" in unknown.stderr
+
+
+def test_check_lists_all_faults_of_a_dataset_below_its_name(written, tmp_path):
+    for split, labels in (("train", ("cat", "_noise_")), ("val", ("cat", "cow"))):
+        write_image_folder(tmp_path / "pets" / split, dict.fromkeys(labels, 1))
+    (tmp_path / "pets" / "val" / "cat" / "out").symlink_to("/etc")
+    roots = {"pets": tmp_path / "pets", "gone": tmp_path / "gone"}
+    path = written({"datasets": {name: {"format": "image_folder", "path": str(at)} for name, at in roots.items()}})
+    done = CliRunner().invoke(app, ["check", "--config", str(path)])
+    other, heading, *faults = done.stderr.splitlines()
+    assert (done.exit_code, heading) == (2, "dataset 'pets' cannot be served, 3 faults:")
+    assert [fault[:6] for fault in faults] == ["   1. ", "   2. ", "   3. "]
+    assert ["'_noise_'" in faults[0], "cat/out is a link" in faults[1], "different classes" in faults[2]] == [True] * 3
+    assert other.startswith("dataset 'gone': ")
 
 
 @pytest.mark.parametrize("name", ["serve", "datasets", "check"])

@@ -33,6 +33,11 @@ class AudioFolderSettings(FolderFormat):
     max_file_bytes: ByteCount = Field(default=MAX_AUDIO_BYTES, ge=1)
 
     @property
+    def file_type(self) -> FileType:
+        """As `FolderFormat.file_type`."""
+        return AUDIO
+
+    @property
     def decoding_bytes(self) -> int:
         """The clip as float32 and its copy; the file, and what is left of it without metadata."""
         return 8 * self.max_frames + 2 * self.max_file_bytes
@@ -48,7 +53,7 @@ class AudioFolder(FolderSource):
     def __init__(self, folder: Folder, settings: AudioFolderSettings) -> None:
         reader = SoundReader(settings.max_frames, folder.cache.processes)
         form = settings.model_dump(include={"format", "max_frames", "max_file_bytes", "digest_contents"})
-        super().__init__(folder, AUDIO, reader, settings.max_file_bytes, form, settings.digest_contents)
+        super().__init__(folder, settings.file_type, reader, settings.max_file_bytes, form, settings.digest_contents)
         self.info = SourceInfo(
             name=folder.name,
             version=self.version,

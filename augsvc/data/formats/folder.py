@@ -4,7 +4,8 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,11 +14,12 @@ import numpy as np
 
 from augsvc import __version__
 from augsvc.data.cache import DecodedCache
+from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.file_source import Files, FilesFormat, FileSource
 from augsvc.data.formats.files import leads_to_folder, list_entries, retry_faults
-from augsvc.data.formats.index import FileType, Links
+from augsvc.data.formats.index import FileType, Links, list_names
 from augsvc.data.formats.indexer import Indexer
-from augsvc.data.formats.layout import Layout, find_splits
+from augsvc.data.formats.layout import Layout, find_splits, split_of
 from augsvc.data.formats.reader import Reader
 from augsvc.data.formats.stored_index import IndexFile
 from augsvc.data.source import Source
@@ -29,6 +31,11 @@ class FolderFormat(FilesFormat):
     """The operator's settings that both kinds of folders have; those that change a sample are part of its version."""
 
     layout: Layout = "auto"  # "classes": sub-folders are classes whatever they are named
+
+    @property
+    @abstractmethod
+    def file_type(self) -> FileType:
+        """Which files are samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,28 +130,42 @@ def open_folder(
     root = Path(os.path.realpath(settings.path))
     links = Links(root, tuple(Path(os.path.realpath(folder)) for folder in settings.follow_links))
     folder = partial(Folder, links=links, cache=cache, any_class=settings.layout == "classes", pause=pause)
-    try:
+    faults, where, sources = Faults(), f"dataset {name!r}", []
+    with faults.collect(where):
         if not retry_faults(str(root), root.is_dir, pause):
             raise ValueError(f"{printable(str(root))} is not a directory (`path`)")
-        splits = {} if settings.layout == "classes" else _splits(root, pause)
-        if not splits:
-            return [make(folder(name, root))]
-        names = retry_faults(str(root), partial(os.listdir, root), pause)
+        splits = _splits(settings, root, links, pause)
+        names = retry_faults(str(root), partial(os.listdir, root), pause) if splits else []
         beside = tuple(sorted(set(names) - set(splits.values())))
-        sources = [
-            make(folder(f"{name}/{split}", root / inner, beside=() if position else beside))  # noted once
-            for position, (split, inner) in enumerate(splits.items())
-        ]
-    except ValueError as err:
-        raise ValueError("\n".join(f"dataset {name!r}: {line}" for line in str(err).split("\n"))) from err
-    _require_same_classes(name, root, sources)
+        for position, (split, inner) in enumerate(splits.items() or [("", "")]):
+            with faults.collect(where):
+                full_name = f"{name}/{split}" if split else name
+                sources.append(make(folder(full_name, root / inner, beside=() if position else beside)))  # noted once
+        _require_same_classes(root, {split: _visible_folders(root / inner, pause) for split, inner in splits.items()})
+    faults.refuse()
     return list(sources)
 
 
-def _splits(root: Path, pause: Callable[[float], None]) -> dict[str, str]:
-    """As `find_splits`, of the folders on disk."""
+def _splits(settings: FolderFormat, root: Path, links: Links, pause: Callable[[float], None]) -> dict[str, str]:
+    """As `find_splits`, of the folders on disk; empty where the settings say that they are classes.
+
+    Raises:
+        ValueError: as `find_splits`, and with a line for everything that is wrong whatever the folders are.
+    """
+    if settings.layout == "classes":
+        return {}
     visible = partial(_visible_folders, pause=pause)
-    return find_splits(visible(root), lambda inner: bool(visible(root / inner)), printable(str(root)))
+    folders = visible(root)
+    inner = {name: bool(visible(root / name)) for name in folders if split_of(name)}
+    try:
+        return find_splits(folders, inner.__getitem__, printable(str(root)))
+    except ValueError as err:
+        faults = Faults()
+        faults.add(str(err))
+        with faults.collect():
+            Indexer(root, links, settings.file_type, pause).index(any_class=True)
+        faults.refuse()
+        raise
 
 
 def _visible_folders(folder: Path, pause: Callable[[float], None]) -> list[str]:
@@ -158,17 +179,19 @@ def _visible_folders(folder: Path, pause: Callable[[float], None]) -> list[str]:
     ]
 
 
-def _require_same_classes(name: str, root: Path, sources: list[FolderSource]) -> None:
-    first = sources[0]
-    for other in sources[1:]:
-        if first.classes != other.classes:
-            splits = [source.info.name.rpartition("/")[2] for source in (first, other)]
-            only = [
-                f"only in {split}: {', '.join(sorted(map(printable, set(one.classes) - set(two.classes)))[:5])}"
-                for split, one, two in zip(splits, (first, other), (other, first), strict=True)
-                if set(one.classes) - set(two.classes)
-            ]
-            raise ValueError(
-                f"dataset {name!r}: {printable(str(root))} has different classes in {splits[0]} and {splits[1]} "
-                f"({'; '.join(only)}): give both the same sub-folders (an empty one counts)"
+def _require_same_classes(root: Path, classes: Mapping[str, Collection[str]]) -> None:
+    """Refuses splits with different classes, with a line for each that differs from the first one."""
+    listed = [
+        (split, names) for split, names in classes.items() if names
+    ]  # that others have none is their fault already
+    first, expected = listed[0] if listed else ("", ())
+    lines = []
+    for split, names in listed[1:]:
+        pairs = ((first, set(expected) - set(names)), (split, set(names) - set(expected)))
+        if only := [f"only in {where}: {list_names(sorted(extra))}" for where, extra in pairs if extra]:
+            lines.append(
+                f"{printable(str(root))} has different classes in {first} and {split} ({'; '.join(only)}): give both the same "
+                f"sub-folders (an empty one counts)"
             )
+    if lines:
+        raise ValueError("\n".join(lines))

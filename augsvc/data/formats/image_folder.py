@@ -28,6 +28,11 @@ class ImageFolderSettings(ImageFilesSettings, FolderFormat):
 
     format: Literal["image_folder"]
 
+    @property
+    def file_type(self) -> FileType:
+        """As `FolderFormat.file_type`."""
+        return IMAGES if self.window is None else IMAGES_OF_NUMBERS
+
     def open(self, name: str, cache: DecodedCache) -> list[Source]:
         """As `open_image_folder`, with the statistics."""
         sources = open_image_folder(name, self, cache)
@@ -40,10 +45,9 @@ class ImageFolder(FolderSource):
     """The images below one folder of classes."""
 
     def __init__(self, folder: Folder, settings: ImageFolderSettings) -> None:
-        file_type = IMAGES if settings.window is None else IMAGES_OF_NUMBERS
         reader = ImageReader(folder.name, settings, folder.cache.processes, self._warn_of_8_bits)
         form = settings.version_form()
-        super().__init__(folder, file_type, reader, settings.max_file_bytes, form, settings.digest_contents)
+        super().__init__(folder, settings.file_type, reader, settings.max_file_bytes, form, settings.digest_contents)
         self._settings = settings
         self.info = SourceInfo(
             name=folder.name,

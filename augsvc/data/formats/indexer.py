@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.files import (
     IDENTITY,
     Identity,
@@ -25,9 +26,9 @@ from augsvc.data.formats.index import LINK_CURE, MAX_DEPTH, MOST_NAMED, FileType
 from augsvc.data.formats.layout import (
     doubtful_classes,
     leftover_group,
-    refuse_mixtures_in_classes,
-    refuse_unlikely_classes,
+    mixtures_in_classes,
     refuse_wrapper,
+    unlikely_classes,
 )
 from augsvc.data.formats.names import Names
 from augsvc.data.formats.stored_index import ClassFiles, StoredIndex
@@ -69,6 +70,8 @@ class Indexer:
         self._started_ns = time.time_ns()
         self._index = Index()
         self._bad_links: list[str] = []
+        self._bad_names: list[str] = []
+        self._too_deep: list[str] = []
         self._has_links = False
         self.classes: Mapping[str, ClassFiles] = {}  # in the order of their files, once they are indexed
 
@@ -79,12 +82,15 @@ class Indexer:
             ValueError: for the operator: no classes or no files, names that cannot be those of classes, bad links, or faults
                 of the disk or the network.
         """
-        where, index = printable(str(self._folder)), self._index
+        where, index, faults = printable(str(self._folder)), self._index, Faults()
         if self._links.root_of(self._real) is None:
             raise ValueError(f"{where} is a link out of {self._links.root}: {LINK_CURE}")
         root = _Listing()
         folders = self._class_folders(root)
-        self._require_classes(folders, any_class, where)
+        index.classes = tuple(sorted(folders))
+        if index.unreadable:
+            raise ValueError(f"{where} {': '.join(index.unreadable['.'])}")
+        unlikely = () if any_class else self._find_unlikely(where, faults)
         # "a-b/1.jpg" is before "a/1.jpg", and the class "a" before "a-b"
         labels = sorted(folders, key=lambda label: f"{label}/")
         known = {} if stored is None else stored.classes
@@ -92,22 +98,22 @@ class Indexer:
             label: self._unchanged(known.get(label), label, folders[label]) or self._scan(label, folders[label])
             for label in labels
         }
-        self._refuse_links()
         index.counts = {label: len(files.names) for label, files in self.classes.items()}
-        if not any(index.counts.values()):
-            extensions = ", ".join(sorted(self._file_type.extensions))
-            raise ValueError(f"{where} has no {self._file_type.plural}: its sub-folders need files named {extensions}")
+        self._add_bad_entries(where, faults)
         for files in self.classes.values():
             index.left_out += files.left_out
             index.leftovers += files.leftovers
         index.leftovers += root.leftovers
-        if stored is not None and list(self.classes.values()) == list(stored.classes.values()):
+        if stored is not None and not len(faults) and list(self.classes.values()) == list(stored.classes.values()):
             index.take_rows(stored)
             return index
         index.names = Names.join([files.names for files in self.classes.values()])
-        index.identities = np.concatenate([files.identities[:] for files in self.classes.values()])
         if not any_class:
-            refuse_mixtures_in_classes(index.names, where)
+            likely = [name for name in index.names if not name.startswith(unlikely)] if unlikely else index.names
+            for text in mixtures_in_classes(likely, where):
+                faults.add(text)
+        faults.refuse()
+        index.identities = np.concatenate([files.identities[:] for files in self.classes.values()])
         return index
 
     @property
@@ -115,20 +121,17 @@ class Indexer:
         """Whether a folder that has not changed has the same files: not if links may lead elsewhere meanwhile."""
         return not (self._has_links or self._index.unreadable or self._index.irregular)
 
-    def _require_classes(self, folders: Mapping[str, str], any_class: bool, where: str) -> None:
-        index = self._index
-        index.classes = tuple(sorted(folders))
-        if index.unreadable:
-            raise ValueError(f"{where} {': '.join(index.unreadable['.'])}")
-        if not index.classes and not self._bad_links:
-            raise ValueError(
-                f"{where} has no sub-folders: put the {self._file_type.plural} of each class into a separate sub-folder"
-            )
-        if not any_class:
-            refuse_unlikely_classes(index.classes, where)
-            index.doubtful = doubtful_classes(index.classes)
-            if len(index.classes) == 1:
+    def _find_unlikely(self, where: str, faults: Faults) -> tuple[str, ...]:
+        """The beginnings of names in sub-folders that are no classes, which are faults; notes those that may be none."""
+        index, unlikely = self._index, []
+        for names, text in unlikely_classes(index.classes, where):
+            faults.add(text)
+            unlikely += names
+        index.doubtful = doubtful_classes(index.classes)
+        if len(index.classes) == 1 and not unlikely:
+            with faults.collect():
                 refuse_wrapper(index.classes[0], self._inside, where)
+        return tuple(f"{name}/" for name in unlikely)
 
     def _unchanged(self, known: ClassFiles | None, label: str, real: str) -> ClassFiles | None:
         """The known files of a class, if none of its folders has changed since."""
@@ -163,9 +166,10 @@ class Indexer:
     def _walk(self, listing: _Listing, name: str, real: str, above: tuple[str, ...]) -> None:
         """Lists the folder `name`. `above` are the real paths of the folders that hold the links on the way to it."""
         if name.count("/") > MAX_DEPTH:
-            raise ValueError(
+            self._too_deep.append(
                 f"{printable(str(self._folder / name))} is more than {MAX_DEPTH} folders deep: move its files up"
             )
+            return
         if any(f"{folder}/".startswith(f"{real}/") for folder in above):
             self._bad_links.append(f"{printable(str(self._folder / name))} is a link to a folder around it: remove it")
             return
@@ -223,7 +227,7 @@ class Indexer:
             if is_leftover(entry.name):
                 listing.leftovers[leftover_group(entry.name)] += 1
             elif not entry.name.isascii() and entry.name.encode(errors="replace").decode() != entry.name:
-                raise ValueError(f"{printable(entry.path)} is not named in UTF-8: rename it")
+                self._bad_names.append(f"{printable(entry.path)} is not named in UTF-8: rename it")
             else:
                 yield entry
 
@@ -249,11 +253,20 @@ class Indexer:
         folders = [entry.name for entry in visible if self._retry(entry.path, partial(is_folder, entry.path))]
         return folders, len(folders) < len(visible)
 
-    def _refuse_links(self) -> None:
-        if self._bad_links:
-            more = len(self._bad_links) - MOST_NAMED
-            lines = self._bad_links[:MOST_NAMED] + ([f"… and {more} more such links"] if more > 0 else [])
-            raise ValueError("\n".join(lines))
+    def _add_bad_entries(self, where: str, faults: Faults) -> None:
+        """Adds the first bad links, names and folders, and how many more there are of each; and that there are no classes or
+        no files, unless another fault says why.
+        """
+        for texts, kind in ((self._bad_links, "links"), (self._bad_names, "names"), (self._too_deep, "folders")):
+            more = len(texts) - MOST_NAMED
+            for text in texts[:MOST_NAMED] + ([f"… and {more} more such {kind}"] if more > 0 else []):
+                faults.add(text)
+        plural = self._file_type.plural
+        if not self._index.classes and not len(faults):
+            faults.add(f"{where} has no sub-folders: put the {plural} of each class into a separate sub-folder")
+        elif not any(self._index.counts.values()) and not len(faults):
+            extensions = ", ".join(sorted(self._file_type.extensions))
+            faults.add(f"{where} has no {plural}: its sub-folders need files named {extensions}")
 
 
 def _unreadable(err: OSError) -> tuple[str, str]:

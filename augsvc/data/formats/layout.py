@@ -5,7 +5,7 @@ images, and a split if it holds the folders of classes. What can be both is refu
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from types import MappingProxyType
 from typing import Literal
@@ -110,9 +110,12 @@ def find_splits(folders: Collection[str], holds_folders: Callable[[str], bool], 
             f"{named[0]}/CLASS/1.jpg, or {_CLASSES}"
         )
     by_split = {split: [name for name in named if split_of(name) == split] for split in _SPLIT_WORDS}
-    for split, names in by_split.items():
-        if len(names) > 1:
-            raise ValueError(f"{where} has {_listed(names)}, and each would be the split {split!r}: keep one of them")
+    if faults := [
+        f"{where} has {_listed(names)}, and each would be the split {split!r}: keep one of them"
+        for split, names in by_split.items()
+        if len(names) > 1
+    ]:
+        raise ValueError("\n".join(faults))
     return {split: names[0] for split, names in by_split.items() if names}
 
 
@@ -163,28 +166,27 @@ def _split_pairs(names: Collection[str]) -> list[str]:
     return sorted(name for group in groups.values() if len(set(group.values())) > 1 for name in group)
 
 
-def refuse_unlikely_classes(classes: Sequence[str], where: str) -> None:
-    """Refuses sub-folders whose names are no classes: images beside their labels, such as `images` and `masks`; folds; and
-    `_background_noise_` or the like among the classes.
-
-    Raises:
-        ValueError: for the operator.
+def unlikely_classes(classes: Sequence[str], where: str) -> Iterator[tuple[list[str], str]]:
+    """Sub-folders whose names are no classes, with a message for the operator: images beside their labels, such as `images` and
+    `masks`; folds; and `_background_noise_` or the like among the classes.
     """
     certain = [name for name in classes if _key(name) in _LABELS_ONLY]
     if unlikely := _samples_and_labels(classes) or certain:
-        raise ValueError(
+        yield (
+            unlikely,
             f"{where} has the sub-folders {_listed(sorted(unlikely))}, which are no classes: this format takes the class of a "
             f"sample from its folder, as in cat/1.jpg and dog/2.jpg. Put each class into a separate sub-folder and move "
-            f"masks, boxes and annotations elsewhere, or {_CLASSES}"
+            f"masks, boxes and annotations elsewhere, or {_CLASSES}",
         )
     if classes and all(map(_FOLD.fullmatch, classes)):
-        raise ValueError(
+        yield (
+            list(classes),
             f"{where} has the sub-folders {_listed(classes)}, which are folds and no classes: put the files of each class into "
-            f"one sub-folder, as in CLASS/{classes[0]}, or {_CLASSES}"
+            f"one sub-folder, as in CLASS/{classes[0]}, or {_CLASSES}",
         )
     private = [name for name in classes if name.startswith("_") and name.casefold() not in _UNDERSCORED_CLASSES]
     if private and len(private) < len(classes):
-        raise ValueError(f"{where} has {_listed(private)} among the classes: move it elsewhere, or {_CLASSES}")
+        yield private, f"{where} has {_listed(private)} among the classes: move it elsewhere, or {_CLASSES}"
 
 
 def doubtful_classes(classes: Sequence[str]) -> list[str]:
@@ -237,27 +239,24 @@ def refuse_wrapper(lone: str, inside: Callable[[str], tuple[Sequence[str], bool]
         )
 
 
-def refuse_mixtures_in_classes(names: Sequence[str], where: str) -> None:
-    """Refuses classes that hold splits, as cat/train/1.jpg and cat/val/2.jpg, or images beside their labels, as
+def mixtures_in_classes(names: Sequence[str], where: str) -> Iterator[str]:
+    """A message for each class that holds splits, as cat/train/1.jpg and cat/val/2.jpg, or images beside their labels, as
     cat/images/1.jpg, cat/masks/1.png or cat/1_mask.png: both would be samples of the class.
-
-    Raises:
-        ValueError: for the operator.
     """
     for parent, children in sorted(_sub_folders(names).items()):
         if splits := _split_pairs(children):
-            raise ValueError(
+            yield (
                 f"{where}/{parent} holds {_listed(splits)}: splits go above classes, as in {splits[0]}/{parent}; "
                 f"move them, or {_CLASSES} and the splits may be mixed"
             )
         mixed = _samples_and_labels(children)
         if any(map(_has_label_word, mixed)) and not all(map(_has_label_word, mixed)):
-            raise ValueError(
+            yield (
                 f"{where}/{parent} holds {_listed(sorted(mixed))}: all would be samples of one class. Move masks, boxes "
                 f"and annotations elsewhere, or {_ALL_SAMPLES}"
             )
     if labels := _labels_beside_samples(names):
-        raise ValueError(
+        yield (
             f"{where}/{labels[0]} is named like the label of another sample, and would be one itself; such files: "
             f"{len(labels):,}. Move masks, boxes and annotations elsewhere, or {_ALL_SAMPLES}"
         )
@@ -275,18 +274,19 @@ def _sub_folders(names: Sequence[str]) -> dict[str, set[str]]:
 
 
 def _labels_beside_samples(names: Sequence[str]) -> list[str]:
-    """The files whose names are those of others in the class but for a word like `mask`, if they are a tenth of a class.
+    """The files whose names are those of others in the class but for a word like `mask`, of classes of which they are a tenth.
 
     `names` are sorted, so that those of a class follow one another.
     """
+    beside: list[str] = []
     for _, group in groupby(names, lambda name: name.partition("/")[0]):
         files = list(group)
         marked = [name for name in files if _has_label_part(name)]
         samples = {_without_roles(name) for name in set(files).difference(marked)} if marked else set()
         labels = [name for name in marked if _without_roles(name) in samples]
-        if marked and len(labels) * 10 >= len(files):
-            return labels
-    return []
+        if len(labels) * 10 >= len(files):
+            beside += labels
+    return beside
 
 
 def _has_label_part(name: str) -> bool:
