@@ -47,6 +47,13 @@ def _refuse_saturating(value: object) -> object:
     return value
 
 
+def _refuse_own_fields(value: dict[str, Any]) -> dict[str, Any]:
+    for name, field in (("per_class", "data.per_class"), ("seed", "data.subset_seed")):
+        if name in value:
+            raise ValueError(f"{name} is the field {field}")
+    return value
+
+
 def _check_ascending(value: tuple[float, float]) -> tuple[float, float]:
     if value[0] >= value[1]:
         raise ValueError(f"the first must be below the second, got [{value[0]:g}, {value[1]:g}]")
@@ -61,6 +68,8 @@ Side = Annotated[int, Field(ge=1, le=4096)]
 Size = Annotated[tuple[Side, Side], BeforeValidator(_parse_size)]
 Rate = Annotated[int, Field(ge=1000, le=768_000)]
 Scale = Annotated[tuple[Finite, Finite], AfterValidator(_check_ascending)]
+Subset = dict[str, Any]  # as the server takes it, which checks the fields
+ClassFactors = dict[str, Weight]
 Bytes = Annotated[int, Field(ge=1), BeforeValidator(_parse_bytes)]
 
 
@@ -85,9 +94,19 @@ class Data(Group):
         (-1.0, 1.0), description="range that uint8 pixels are scaled to, on the training device: low, high"
     )
     per_class: Positive | None = Field(None, description="number of training samples per class; null: all")
+    subset: Annotated[Subset, AfterValidator(_refuse_own_fields)] | None = Field(
+        None,
+        description="samples to train on: classes, fraction, fold, without_fold, where (docs/sampling.md); null: all",
+    )
+    weights: Literal["balanced"] | ClassFactors | None = Field(
+        None, description="how often classes come in an epoch: balanced, or factors by class; null: as in the dataset"
+    )
+    block: Positive | None = Field(None, description="neighbouring samples that stay together in the order; null: none")
     batch_size: Positive = Field(256, description="samples per rank and step; on a CPU 64, fewer on a large canvas")
     shuffle: bool = Field(True, description="a new order every epoch")
-    subset_seed: Seed | None = Field(None, description="seed of the choice of per_class samples; default training.seed")
+    subset_seed: Seed | None = Field(
+        None, description="seed of the choice of per_class samples, fractions and folds; default training.seed"
+    )
     order_seed: Seed | None = Field(None, description="seed of the epochs' orders; default training.seed")
     aug_seed: Seed | None = Field(None, description="seed of the augmentation's draws; default training.seed")
     prefetch: Positive = Field(4, description="minimum number of requests in flight")
@@ -175,6 +194,7 @@ class Test(Group):
 
     dataset: str = Field(description="dataset name")
     pipeline: Pipeline = Field("none", description="as data.pipeline; every evaluation uses the same draws")
+    subset: Subset | None = Field(None, description="as data.subset, with its seed; also per_class; null: all samples")
     unseen: bool = Field(False, description="leave out training samples, if both are the same dataset")
 
 

@@ -12,12 +12,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.text import Text
 
+from augsvc_client.client.stream import Stream
 from augsvc_client.text import printable
 from augsvc_client.trainer.distributed import is_main_process
 from augsvc_client.trainer.experiments.findings import Finding, save_findings
-from augsvc_client.trainer.experiments.folder import load_network
+from augsvc_client.trainer.experiments.folder import load_network, run_versions
 from augsvc_client.trainer.experiments.learning_rates import find_rate
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
+from augsvc_client.trainer.experiments.run import predict_views
 from augsvc_client.trainer.experiments.sanity import build_setup, run_gates
 from augsvc_client.trainer.export.card import Card
 from augsvc_client.trainer.files import write_file
@@ -25,13 +27,14 @@ from augsvc_client.trainer.recipe import Pipeline, Recipe, load_recipe
 from augsvc_client.trainer.report.tables import console_table, format_fraction
 from augsvc_client.trainer.training.data import (
     class_names,
+    dataset_names,
     read_test_batches,
     test_loader,
     training_indices,
     training_loader,
 )
 from augsvc_client.trainer.training.device import choose_device, scale_for_device
-from augsvc_client.trainer.training.evaluate import predict
+from augsvc_client.trainer.training.evaluate import Score, predict
 
 _CALIBRATION_BATCHES, _TEST_BATCHES = 4, 8
 
@@ -58,8 +61,10 @@ def check(requested: Recipe, url: str, out: Path | None, console: Console) -> bo
 
 def suggest_rate(requested: Recipe, url: str, out: Path | None, console: Console) -> None:
     """Print a peak learning rate for the recipe; rates and losses go to `out`/learning-rates.json, if given."""
-    recipe, _ = resolve_recipe(scale_for_device(requested, choose_device(requested.training.device))[0], url)
-    result = find_rate(recipe, url)
+    recipe, notes = resolve_recipe(scale_for_device(requested, choose_device(requested.training.device))[0], url)
+    for line in notes:
+        console.print(line, highlight=False)
+    result = find_rate(recipe, url, console.print)
     console.print(
         f"loss lowest at a rate of {10 * result.suggestion:g}, after {len(result.rates)} steps of rising rates: try "
         f"--lr {result.suggestion:g}",
@@ -71,7 +76,7 @@ def suggest_rate(requested: Recipe, url: str, out: Path | None, console: Console
 
 
 def test_folder(folder: Path, url: str, dataset: str | None, pipeline: Pipeline | None, console: Console) -> None:
-    """Print the accuracies of a run's network on its tests, or on `dataset` through `pipeline`.
+    """Print the accuracies of a run's network on its tests, with views as the run had, or on `dataset` through `pipeline`.
 
     Raises ValueError, also for datasets of other classes.
     """
@@ -82,18 +87,44 @@ def test_folder(folder: Path, url: str, dataset: str | None, pipeline: Pipeline 
     elif pipeline is not None:
         tests = recipe.model_dump()["evaluation"]["tests"]
         recipe = recipe.override({"evaluation.tests": {n: {**t, "pipeline": pipeline} for n, t in tests.items()}})
-    rows = [["test", "accuracy", "95 % interval", "balanced accuracy", "samples"]]
+    scores: dict[str, Score] = {}
     with training_loader(recipe, url) as training:
-        served = {entry["name"]: entry for entry in training.stream.client.datasets()}
-        if class_names(served, recipe) != list(card.classes):
-            raise ValueError(f"the classes of {recipe.data.dataset} are not those that {folder} was trained on")
-        for name in recipe.evaluation.tests or {}:
-            with test_loader(recipe, url, name) as loader:
-                score = predict(model, loader, training_indices(recipe, name, training.stream)).score
-            low, high = score.interval
-            cells = [format_fraction(score.accuracy if score.samples else None), f"{low:.1%} … {high:.1%}"]
-            rows.append([name, *cells, format_fraction(score.balanced), f"{score.samples:,}"])
+        for line in _check_data(folder, recipe, card, training.stream):
+            console.print(line, style="yellow", highlight=False, soft_wrap=True)
+        left_out = {name: training_indices(recipe, name, training.stream) for name in recipe.evaluation.tests or {}}
+    for name in left_out:
+        with test_loader(recipe, url, name) as loader:
+            scores[name] = predict(model, loader, left_out[name]).score
+    for name, averaged in predict_views(model, recipe, url, left_out=left_out).items():
+        scores[f"{name}, {recipe.evaluation.views} views"] = averaged.score
+    rows = [["test", "accuracy", "95 % interval", "balanced accuracy", "samples"]]
+    for name, score in scores.items():
+        low, high = score.interval
+        cells = [format_fraction(score.accuracy if score.samples else None), f"{low:.1%} … {high:.1%}"]
+        rows.append([name, *cells, format_fraction(score.balanced), f"{score.samples:,}"])
     console.print(console_table(rows))
+
+
+def _check_data(folder: Path, recipe: Recipe, card: Card, stream: Stream) -> list[str]:
+    """Notes on datasets that have changed since the run.
+
+    Raises ValueError if they have other classes now, and if a test needs to know the samples that the run trained on.
+    """
+    served = {entry["name"]: entry for entry in stream.client.datasets()}
+    if class_names(served, recipe) != list(card.classes):
+        raise ValueError(
+            f"{recipe.data.dataset} has other classes now than those that {folder} was trained on: give the URL of a server "
+            "with the data of the run"
+        )
+    read = run_versions(folder)
+    changed = [name for name, version in read.items() if name in served and served[name]["version"] != version]
+    for name, test in (recipe.evaluation.tests or {}).items():
+        if test.unseen and test.dataset == recipe.data.dataset and test.dataset in changed:
+            raise ValueError(
+                f"{test.dataset} has changed since the run, so the test {name!r} cannot leave out the samples that it trained "
+                "on: give --dataset, or the URL of a server with the data of the run"
+            )
+    return [f"{name} has changed since the run" for name in changed if name in dataset_names(recipe)]
 
 
 def export_folder(folder: Path, url: str, console: Console) -> None:
@@ -107,12 +138,8 @@ def export_folder(folder: Path, url: str, console: Console) -> None:
     name = next(iter(recipe.evaluation.tests or {}))
     card = Card.load(folder / "model.json")
     with training_loader(recipe, url) as training:
-        served = {entry["name"]: entry for entry in training.stream.client.datasets()}
-        if class_names(served, recipe) != list(card.classes):
-            raise ValueError(
-                f"{recipe.data.dataset} has other classes now than those that {folder} was trained on: give the URL of a server "
-                "with the data of the run"
-            )
+        for line in _check_data(folder, recipe, card, training.stream):
+            console.print(line, style="yellow", highlight=False, soft_wrap=True)
         calibration = [batch for batch, _ in zip(training, range(_CALIBRATION_BATCHES), strict=False)]
         test = read_test_batches(recipe, url, name, training.stream, _TEST_BATCHES)
     with console.status("exporting and measuring"):

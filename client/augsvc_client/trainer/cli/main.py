@@ -91,8 +91,7 @@ def main(
             values = _field_values(options, set_ or [])
             saved = find_resumed(out, recipe, values) if resume else None
             requested = use_threads(saved or load_recipe(recipe, values))
-            if not url:
-                raise ValueError("give the server's URL: --url, or AUGSVC_URL")
+            _check_options(url, sanity=sanity, find_lr=find_lr)
             if sanity:
                 if not check(requested, url, out, console):
                     raise typer.Exit(1)
@@ -154,6 +153,13 @@ def predict(
         predict_path(out, path, json_, Console(markup=False, emoji=False))
     except (AugsvcError, ValueError, OSError) as err:
         _fail(str(err))
+
+
+def _check_options(url: str, *, sanity: bool, find_lr: bool) -> None:
+    if not url:
+        raise ValueError("give the server's URL: --url, or AUGSVC_URL")
+    if sanity and find_lr:
+        raise ValueError("give one of --sanity and --find-lr: each does nothing else")
 
 
 def _field_values(options: Mapping[str, object], overrides: list[str]) -> dict[str, object]:

@@ -58,6 +58,6 @@ def _agree(name: str, given: object, saved: object) -> bool:
         return True
     if name == _MAY_BE_LOWER and isinstance(given, int) and isinstance(saved, int):
         return given >= saved
-    if isinstance(given, Mapping) and isinstance(saved, Mapping):
-        return all(key in saved and _agree("", value, saved[key]) for key, value in given.items())
+    if name == "evaluation.tests" and isinstance(given, Mapping) and isinstance(saved, Mapping):
+        return all(test in saved and fields.items() <= saved[test].items() for test, fields in given.items())
     return given == saved

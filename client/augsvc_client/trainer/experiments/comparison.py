@@ -44,19 +44,23 @@ def compare_datasets(training: Stream, test: Stream, left_out: Set[int]) -> Comp
     return Comparison(np.concatenate(labels), sum(digest in known for digest in digests), len(digests))
 
 
-def check_classes(comparison: Comparison | None, classes: int, weighted: bool) -> Finding:
-    """Classes of very different sizes are learnt badly, and the accuracy hides it."""
+def check_classes(
+    comparison: Comparison | None, classes: int, left_out: Set[int] = frozenset(), *, weighted: bool = False
+) -> Finding:
+    """Classes of very different sizes are learnt badly, and the accuracy hides it; those in `left_out` are not judged."""
     gate = "classes"
     if comparison is None:
         return Finding(gate, True, "not read")
-    counts = np.bincount(comparison.labels, minlength=classes).tolist()
-    fewest, most = min(counts), max(counts)
-    measured = f"from {fewest} to {most} samples of a class, {sum(counts)} samples"
+    sizes = np.bincount(comparison.labels, minlength=classes).tolist()
+    counts = {i: size for i, size in enumerate(sizes) if i not in left_out}
+    smallest, largest = min(counts, key=lambda i: counts[i]), max(counts, key=lambda i: counts[i])
+    fewest, most = counts[smallest], counts[largest]
+    measured = f"from {fewest} to {most} samples of a class, {sum(counts.values())} samples"
     if not fewest:
-        fault = f"class {counts.index(0)} has no training samples: check the folder, or leave the class out"
+        fault = f"class {smallest} has no training samples: check the folder, or leave the class out"
     elif most > _MAX_IMBALANCE * fewest and not weighted:
         fault = (
-            f"class {counts.index(fewest)} is far smaller than class {counts.index(most)}, so the accuracy hides its errors: "
+            f"class {smallest} is far smaller than class {largest}, so the accuracy hides its errors: "
             "set training.class_weights=balanced or data.per_class, and read the balanced accuracy"
         )
     else:

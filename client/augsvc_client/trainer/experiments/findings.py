@@ -15,6 +15,12 @@ from augsvc_client.trainer.recipe import Recipe
 FILE_NAME = "sanity.json"
 _MAX_BYTES = 4 << 20
 _IGNORED = ("order_seed", "aug_seed", "prefetch", "wait_s")  # data fields that do not affect the gates
+_LOSS = (
+    "amp",
+    "label_smoothing",
+    "class_weights",
+    "initial_weights",
+)  # training fields that do; not the seed of a member
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +35,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class SanityResult:
-    """The findings of an earlier `--sanity`; `same`: for the same data, network and optimiser."""
+    """The findings of an earlier `--sanity`; `same`: for the same data, network, loss and optimiser."""
 
     findings: Sequence[Finding]
     same: bool
@@ -55,7 +61,14 @@ def load_findings(recipe: Recipe, out: Path) -> SanityResult | None:
 
 
 def _checked_fields(recipe: Recipe) -> dict[str, Any]:
-    """The fields of a resolved recipe that affect the gates."""
+    """The fields of a resolved recipe that affect the gates; of the tests the first one is read, without its pipeline."""
     tree = recipe.model_dump(mode="json")
     data = {name: value for name, value in tree["data"].items() if name not in _IGNORED}
-    return {"data": data, **{name: tree[name] for name in ("model", "optimiser", "schedule")}}
+    test = {**next(iter(tree["evaluation"]["tests"].values()), {}), "pipeline": None}
+    training = {name: tree["training"][name] for name in _LOSS}
+    return {
+        "data": data,
+        "test": test,
+        "training": training,
+        **{n: tree[n] for n in ("model", "optimiser", "schedule")},
+    }

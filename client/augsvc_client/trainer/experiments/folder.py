@@ -18,6 +18,7 @@ from augsvc_client.trainer.training.checkpoint import FILE_NAME as CHECKPOINT_FI
 ENSEMBLE_FILE = "ensemble.json"
 _RESULTS = ("model.safetensors", "model.json", "result.json", "report.html", "curves.png", "grid.png")
 _MAX_BYTES = 4 << 20
+_MAX_RESULT = 256 << 20  # with the history of many epochs
 
 
 def member_folder(out: Path, index: int) -> Path:
@@ -85,6 +86,18 @@ def load_network(folder: Path) -> tuple[nn.Module, Card]:
             f"the members of {folder} differ in their model.json: train the ensemble again with --overwrite"
         )
     return MeanNetwork(models).eval(), cards[0]
+
+
+def run_versions(out: Path) -> dict[str, str]:
+    """The versions of the datasets that the run in this folder read, by name; empty without a readable result.json."""
+    folder = out if ensemble_members(out) == 1 else member_folder(out, 0)
+    try:
+        return {
+            name: str(version)
+            for name, version in json.loads(read_file(folder / "result.json", _MAX_RESULT))["datasets"].items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
 
 
 def ensemble_members(out: Path) -> int:

@@ -11,11 +11,11 @@ from itertools import islice
 from torch.optim.lr_scheduler import LambdaLR
 
 from augsvc_client.loaders.remote import RemoteDataLoader
-from augsvc_client.trainer.models.build import build_model
+from augsvc_client.trainer.distributed import gather_rows
 from augsvc_client.trainer.recipe import Recipe
-from augsvc_client.trainer.training.data import class_names, describe_inputs, training_loader
-from augsvc_client.trainer.training.device import choose_device
+from augsvc_client.trainer.training.data import training_loader
 from augsvc_client.trainer.training.learner import Learner
+from augsvc_client.trainer.training.problem import Notify, read_problem
 
 _LOWEST, _HIGHEST = 1e-5, 10.0
 _STEPS = 100
@@ -38,19 +38,22 @@ class RateTest:
         return float(f"{_FRACTION * best:.1e}")
 
 
-def find_rate(recipe: Recipe, url: str) -> RateTest:
-    """Train a new network of a resolved recipe for up to 100 steps; raises the client's errors."""
+def find_rate(recipe: Recipe, url: str, notify: Notify | None = None) -> RateTest:
+    """Train the network of a resolved recipe for up to 100 steps, from the weights and with the loss of a run.
+
+    `notify` gets a line about initial weights. Raises the client's errors, and ValueError as `run`.
+    """
     factor = (_HIGHEST / _LOWEST) ** (1 / (_STEPS - 1))
-    with training_loader(recipe, url) as loader:
-        stream = loader.stream
-        served = {entry["name"]: entry for entry in stream.client.datasets()}
-        inputs, classes = describe_inputs(stream, served[recipe.data.dataset]), len(class_names(served, recipe))
-        model = build_model(recipe.model, inputs, classes, recipe.training.seed)
-        learner = Learner(model.to(choose_device(recipe.training.device).kind).train(), recipe, _STEPS)
-        for group in learner.optimiser.param_groups:
-            group["lr"] = group["initial_lr"] = 1.0
+    # with the optimiser's own momentum, which onecycle would raise
+    rising = recipe.override({"optimiser.lr": 1.0, "schedule.name": "constant", "schedule.warmup": 0.0})
+    with training_loader(rising, url) as loader:
+        problem = read_problem(rising, loader.stream)
+        learner = problem.learner(problem.build(notify).train(), _STEPS)
         learner.scheduler = LambdaLR(learner.optimiser, lambda step: _LOWEST * factor**step)
-        return _follow(learner, loader, factor)
+        result = _follow(learner, loader, factor)
+    if not result.rates:
+        raise ValueError("the loss of the first step is not finite: check the initial weights and data.scale")
+    return result
 
 
 def _follow(learner: Learner, loader: RemoteDataLoader, factor: float) -> RateTest:
@@ -59,7 +62,8 @@ def _follow(learner: Learner, loader: RemoteDataLoader, factor: float) -> RateTe
     average, epoch = 0.0, 0
     while len(losses) < _STEPS:
         for batch in islice(loader, _STEPS - len(losses)):
-            average = _SMOOTHING * average + (1 - _SMOOTHING) * float(learner.step(batch))
+            mean = float(gather_rows(learner.step(batch).reshape(1)).mean())  # all ranks end after the same step
+            average = _SMOOTHING * average + (1 - _SMOOTHING) * mean
             loss = average / (1 - _SMOOTHING ** (len(losses) + 1))
             if not math.isfinite(loss) or (losses and loss > _DIVERGED * min(losses)):
                 return RateTest(rates, losses)

@@ -4,7 +4,9 @@ Recipe → resolve_recipe (asks the server) → Recipe without open fields, and 
 """
 
 import math
+from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from augsvc_client.client.client import Client
 from augsvc_client.trainer.distributed import world_size
@@ -50,9 +52,10 @@ def resolve_recipe(recipe: Recipe, url: str, datasets: Datasets = MappingProxyTy
     if resolved.evaluation.tests is None:
         resolved = resolved.override({"evaluation.tests": {"test": {"dataset": _test_dataset(data.dataset)}}})
     for name, test in (resolved.evaluation.tests or {}).items():
-        if test.dataset == data.dataset and not test.unseen:
+        if test.dataset == data.dataset and not test.unseen and not _are_disjoint(data.subset, test.subset):
             notes.append(
-                f"the test {name!r} is of {data.dataset}, which is trained on: give it unseen: true, or another dataset"
+                f"the test {name!r} is of {data.dataset}, which is trained on: give it unseen: true, another fold, or another "
+                "dataset"
             )
     class_names(served, resolved)
     if training.watch is not None and training.watch not in (resolved.evaluation.tests or {}):
@@ -71,6 +74,14 @@ def _defaults(recipe: Recipe, audio: bool) -> dict[str, object]:
     }
     groups = recipe.model_dump()
     return {name: value for name, value in defaults.items() if groups[name.split(".")[0]][name.split(".")[1]] is None}
+
+
+def _are_disjoint(training: Mapping[str, Any] | None, test: Mapping[str, Any] | None) -> bool:
+    """Whether a test is of the fold that training leaves out, or of another fold than that of training."""
+    if not training or not test or "fold" not in test or "seed" in test:
+        return False
+    fold, left_out = training.get("fold"), training.get("without_fold")
+    return test["fold"] == left_out or bool(fold and fold != test["fold"] and fold[1] == test["fold"][1])
 
 
 def _test_dataset(dataset: str) -> str:

@@ -3,7 +3,7 @@
 Recipe → run (loaders → TrainingState → train → progress, checkpoints, logs) → Outcome
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -16,22 +16,19 @@ from torch import nn
 from augsvc_client.loaders.remote import RemoteDataLoader
 from augsvc_client.trainer.experiments.outcome import Outcome
 from augsvc_client.trainer.experiments.provenance import collect_provenance
-from augsvc_client.trainer.models.build import Inputs, build_model, facts, load_matching
+from augsvc_client.trainer.models.build import facts
 from augsvc_client.trainer.recipe import Recipe
 from augsvc_client.trainer.training.checkpoint import FILE_NAME, load_checkpoint, read_datasets, with_checkpoints
 from augsvc_client.trainer.training.data import (
     Datasets,
     Versions,
-    class_names,
-    class_weights,
-    dataset_names,
-    describe_inputs,
+    read_order,
     test_loader,
     training_indices,
     training_loader,
     versions_of,
 )
-from augsvc_client.trainer.training.device import choose_device, with_estimate
+from augsvc_client.trainer.training.device import with_estimate
 from augsvc_client.trainer.training.evaluate import (
     Predictions,
     Score,
@@ -40,15 +37,15 @@ from augsvc_client.trainer.training.evaluate import (
     predict,
     predict_uncertainty,
 )
-from augsvc_client.trainer.training.learner import Learner, loss_floor
+from augsvc_client.trainer.training.learner import loss_floor
 from augsvc_client.trainer.training.loop import Epoch, Step, TrainingState, train
+from augsvc_client.trainer.training.problem import Notify, Problem, read_problem
 from augsvc_client.trainer.training.progress import show_progress
 from augsvc_client.trainer.training.sample_grid import collect_sample_grid
 from augsvc_client.trainer.training.tensorboard import log_to_tensorboard
 
 _GRID_EPOCHS = 6
 
-Notify = Callable[[str], None]
 Begin = Callable[[], None]
 
 
@@ -92,19 +89,10 @@ def run(
             name: stack.enter_context(test_loader(recipe, url, name, versions=versions))
             for name in recipe.evaluation.tests or {}
         }
-        stream = loader.stream
-        served = {**{entry["name"]: entry for entry in stream.client.datasets()}, **datasets}
-        classes = class_names(served, recipe)
-        inputs = describe_inputs(stream, served[recipe.data.dataset])
-        model = build_model(recipe.model, inputs, len(classes), recipe.training.seed)
-        if recipe.training.initial_weights is not None and not (
-            resume and out is not None and (out / FILE_NAME).exists()
-        ):
-            _start_from(recipe.training.initial_weights, model, notify)
-        model.to(choose_device(recipe.training.device).kind)
+        problem = read_problem(recipe, loader.stream, datasets)
         total = recipe.training.steps or recipe.training.epochs * loader.epoch_steps
-        state = TrainingState(Learner(model, recipe, total, class_weights(recipe, stream, len(classes))), loader)
-        state.datasets = {name: served[name] for name in dataset_names(recipe)}
+        model = problem.build(notify, pretrained=not (resume and out is not None and (out / FILE_NAME).exists()))
+        state = TrainingState(problem.learner(model, total), loader, datasets=problem.datasets)
         if resume and out is not None:
             _resume(state, out, notify)
         evaluator = _Evaluator(state, statistics_loader, tests)
@@ -112,13 +100,12 @@ def run(
         if start.begin is not None:
             events = _announce(events, start.begin, out)
         show_progress(_instrument(events, state, out, notify), progress, title)
-        return _summarise(state, evaluator, inputs, classes, url)
+        return _summarise(state, evaluator, problem, url)
 
 
-def _summarise(
-    state: TrainingState, evaluator: "_Evaluator", inputs: Inputs, classes: Sequence[str], url: str
-) -> Outcome:
+def _summarise(state: TrainingState, evaluator: "_Evaluator", problem: Problem, url: str) -> Outcome:
     """The outcome of a finished run."""
+    inputs, classes = problem.inputs, problem.classes
     recipe, model, stream = state.learner.recipe, state.learner.eval_model, state.loader.stream
     epochs = min(_GRID_EPOCHS, len(state.history))
     return Outcome(
@@ -133,7 +120,7 @@ def _summarise(
         floor=loss_floor(len(classes), recipe.training.label_smoothing),
         sample_grid=None if inputs.rate else collect_sample_grid(stream, classes, epochs),
         predictions=evaluator.final_predictions(),
-        views=predict_views(model, recipe, url, versions_of(state.datasets)),
+        views=predict_views(model, recipe, url, versions_of(state.datasets), evaluator.left_out),
         datasets=state.datasets,
         uncertainty=evaluator.uncertainty(),
         provenance=collect_provenance(stream.client.version()),
@@ -152,10 +139,10 @@ class _Evaluator:
     ) -> None:
         self._state, self._statistics_loader, self._tests = state, statistics_loader, tests
         recipe, stream = state.learner.recipe, state.loader.stream
-        self._left_out: Mapping[str, Set[int]] = {name: training_indices(recipe, name, stream) for name in tests}
+        self.left_out: Mapping[str, Set[int]] = {name: training_indices(recipe, name, stream) for name in tests}
         self._latest: dict[str, Predictions] = {}
         watched = recipe.training.watch or next(iter(tests))
-        if recipe.training.patience is not None and len(self._left_out[watched]) >= tests[watched].stream.samples:
+        if recipe.training.patience is not None and self.left_out[watched].issuperset(_samples_of(tests[watched])):
             raise ValueError(
                 f"training.patience watches {watched}, which has no sample that is not trained on: lower data.per_class, "
                 f"or watch another test"
@@ -178,22 +165,33 @@ class _Evaluator:
         recipe = self._state.learner.recipe
         passes, seed = recipe.evaluation.mc_passes, recipe.training.seed
         results = {
-            name: predict_uncertainty(self._state.learner.eval_model, loader, passes, seed, self._left_out[name])
+            name: predict_uncertainty(self._state.learner.eval_model, loader, passes, seed, self.left_out[name])
             for name, loader in (self._tests.items() if passes else ())
         }
         return {name: result for name, result in results.items() if result is not None}
 
     def _predictions(self) -> dict[str, Predictions]:
         model = self._state.learner.eval_model
-        return {name: predict(model, loader, self._left_out[name]) for name, loader in self._tests.items()}
+        return {name: predict(model, loader, self.left_out[name]) for name, loader in self._tests.items()}
+
+
+def _samples_of(loader: RemoteDataLoader) -> list[int]:
+    return read_order(loader.stream, 0).tolist()
 
 
 def predict_views(
-    model: nn.Module, recipe: Recipe, url: str, versions: Versions = MappingProxyType({})
+    model: nn.Module,
+    recipe: Recipe,
+    url: str,
+    versions: Versions = MappingProxyType({}),
+    left_out: Mapping[str, Set[int]] = MappingProxyType({}),
 ) -> dict[str, Predictions]:
-    """Test-time augmentation: for each plain test the mean over `evaluation.views` views, rendered by the service."""
+    """Test-time augmentation: for each plain test the mean over `evaluation.views` views, rendered by the service.
+
+    `left_out`: samples of tests that are not predicted.
+    """
     evaluation = recipe.evaluation
-    plain = [name for name, test in (evaluation.tests or {}).items() if test.pipeline == "none" and not test.unseen]
+    plain = [name for name, test in (evaluation.tests or {}).items() if test.pipeline in ("none", [])]
     averages = {}
     for name in plain if evaluation.views > 1 else []:
         views = []
@@ -201,16 +199,9 @@ def predict_views(
             with test_loader(
                 recipe, url, name, pipeline=evaluation.view_pipeline, view=view, versions=versions
             ) as loader:
-                views.append(predict(model, loader))
+                views.append(predict(model, loader, left_out.get(name, frozenset())))
         averages[name] = average_predictions(views)
     return averages
-
-
-def _start_from(path: str, model: nn.Module, notify: Notify | None) -> None:
-    others = load_matching(model, Path(path))
-    if notify is not None:
-        rest = f", except {', '.join(others[:3])}{', …' if len(others) > 3 else ''}" if others else ""
-        notify(f"weights from {path}{rest}")
 
 
 def _resume(state: TrainingState, out: Path, notify: Notify | None) -> None:

@@ -9,9 +9,9 @@ the schedule spread over the gate's steps.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 
 import torch
@@ -19,20 +19,13 @@ from torch import nn
 from torch.nn import functional
 
 from augsvc_client.loaders.remote import RemoteDataLoader
+from augsvc_client.trainer.distributed import broadcast_flag
 from augsvc_client.trainer.experiments.comparison import Comparison, check_classes, check_new_samples, compare_datasets
 from augsvc_client.trainer.experiments.findings import Finding
-from augsvc_client.trainer.models.build import build_model
 from augsvc_client.trainer.recipe import Recipe
-from augsvc_client.trainer.training.data import (
-    class_names,
-    describe_inputs,
-    read_test_batches,
-    test_loader,
-    training_indices,
-    training_loader,
-)
-from augsvc_client.trainer.training.device import choose_device
+from augsvc_client.trainer.training.data import read_test_batches, test_loader, training_indices, training_loader
 from augsvc_client.trainer.training.learner import Batch, Learner, input_tensor
+from augsvc_client.trainer.training.problem import read_problem
 
 FEW = 16  # samples that any network must be able to overfit
 _OVERFIT_STEPS = 150  # the included networks need 20 to 60
@@ -49,7 +42,8 @@ class Setup:
     `build` returns a new network, always with the same initial weights; `learner` trains one for a number of steps.
     `few`: a batch of up to FEW samples without augmentation, of several classes; `augmented`: a batch of the recipe's
     pipeline; `training`, `held_out`: batches without augmentation. `low`, `high`: the expected range of images. `comparison`:
-    labels and repeated samples of both datasets. `weighted`: whether the loss weights the classes.
+    labels and repeated samples of both datasets. `weighted`: whether the loss weights the classes. `left_out`: the classes
+    that `data.subset` leaves out. `pretrained`: whether the network starts from given weights.
     """
 
     build: Callable[[], nn.Module]
@@ -63,6 +57,8 @@ class Setup:
     high: float = 1.0
     comparison: Comparison | None = None
     weighted: bool = False
+    left_out: Set[int] = frozenset()
+    pretrained: bool = False
 
 
 def build_setup(recipe: Recipe, url: str) -> Setup:
@@ -78,15 +74,13 @@ def build_setup(recipe: Recipe, url: str) -> Setup:
         held_out = read_test_batches(plain, url, test, stream, _HELD_OUT_BATCHES)
         with test_loader(plain, url, test) as tests:
             comparison = compare_datasets(stream, tests.stream, training_indices(plain, test, stream))
-        served = {entry["name"]: entry for entry in stream.client.datasets()}
-        classes = len(class_names(served, plain))
-        inputs = describe_inputs(stream, served[plain.data.dataset])
-    device = choose_device(plain.training.device).kind
+        problem = read_problem(plain, stream)
     low, high = plain.data.scale
+    chosen = (plain.data.subset or {}).get("classes", problem.classes)
     return Setup(
-        build=lambda: build_model(plain.model, inputs, classes, plain.training.seed).to(device),
-        learner=lambda model, steps: Learner(model, plain, steps),
-        classes=classes,
+        build=problem.build,
+        learner=problem.learner,
+        classes=len(problem.classes),
         few={name: tensor[:FEW] for name, tensor in training[0].items()},
         augmented=augmented,
         training=training,
@@ -95,6 +89,8 @@ def build_setup(recipe: Recipe, url: str) -> Setup:
         high=high,
         comparison=comparison,
         weighted=recipe.training.class_weights is not None,
+        left_out={i for i, name in enumerate(problem.classes) if name not in chosen},
+        pretrained=recipe.training.initial_weights is not None,
     )
 
 
@@ -103,11 +99,11 @@ def _read(loader: RemoteDataLoader, limit: int) -> list[Batch]:
 
 
 def run_gates(setup: Setup) -> Iterator[Finding]:
-    """The findings, gate by gate, up to the first failure."""
+    """The findings, gate by gate, up to the first failure; of several ranks, rank 0 decides whether a gate passed."""
     gates: Sequence[Callable[[Setup], Finding]] = (
         _check_inputs,
         _check_augmented_inputs,
-        lambda setup: check_classes(setup.comparison, setup.classes, setup.weighted),
+        lambda setup: check_classes(setup.comparison, setup.classes, setup.left_out, weighted=setup.weighted),
         _check_outputs,
         _check_initial_loss,
         _check_gradient,
@@ -118,6 +114,7 @@ def run_gates(setup: Setup) -> Iterator[Finding]:
     )
     for gate in gates:
         finding = gate(setup)
+        finding = replace(finding, passed=broadcast_flag(finding.passed))
         yield finding
         if not finding.passed:
             return
@@ -185,6 +182,8 @@ def _check_outputs(setup: Setup) -> Finding:
 
 def _check_initial_loss(setup: Setup) -> Finding:
     """An untrained network should predict all classes alike, at a loss of log K."""
+    if setup.pretrained:
+        return Finding("initial loss", True, "skipped: the network starts from given weights")
     model = setup.build().train()
     with torch.no_grad(), _restored_buffers(model):
         losses = [

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augsvc_client.client.stream import Stream
-from augsvc_client.trainer.training.data import read_order
+from augsvc_client.trainer.training.data import read_order, unshuffled
 
 _EPOCHS, _SAMPLES = 4, 64
 _MAX_VALUES = 1 << 25  # of all views: 134 MB as float32
@@ -43,8 +43,10 @@ class Diversity:
 
 
 def measure_overlap(stream: Stream, batch_size: int) -> Overlap | None:
-    """The overlap of the stream's first two epochs; None for large datasets and for minibatches without pairs."""
-    if stream.samples > _MAX_SAMPLES or batch_size < 2 or stream.samples < batch_size:
+    """The overlap of the stream's first two epochs; None for large datasets, for minibatches without pairs, and with class
+    weights, by which a sample may come twice.
+    """
+    if stream.samples > _MAX_SAMPLES or not 2 <= batch_size <= stream.samples or stream.spec.get("weights"):
         return None
     return compute_overlap(read_order(stream, 0), read_order(stream, 1), batch_size)
 
@@ -65,11 +67,11 @@ def compute_overlap(first: Order, second: Order, batch_size: int) -> Overlap:
 
 def measure_diversity(stream: Stream) -> Diversity:
     """The diversity of the first samples in dataset order over the first epochs."""
-    unshuffled = stream.client.stream({**stream.spec, "shuffle": False}, dataset_version=stream.dataset_version)
-    name = "audio" if "audio" in unshuffled.tensors else "image"
-    values = _EPOCHS * prod(unshuffled.tensors[name]["shape"][1:])
-    count = min(_SAMPLES, unshuffled.samples, max(2, _MAX_VALUES // values))
-    batches = [unshuffled.batch(epoch, 0, count) for epoch in range(_EPOCHS)]
+    ordered = unshuffled(stream)
+    name = "audio" if "audio" in ordered.tensors else "image"
+    values = _EPOCHS * prod(ordered.tensors[name]["shape"][1:])
+    count = min(_SAMPLES, ordered.samples, max(2, _MAX_VALUES // values))
+    batches = [ordered.batch(epoch, 0, count) for epoch in range(_EPOCHS)]
     views = np.stack([batch[name].reshape(count, -1) for batch in batches])
     full_scale = np.iinfo(views.dtype).max if views.dtype.kind in "iu" else 1
     return compute_diversity(np.divide(views, full_scale, dtype=np.float32))

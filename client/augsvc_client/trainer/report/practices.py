@@ -63,7 +63,7 @@ def review_practices(run: Run) -> list[Row]:
 def _shuffling(run: Run) -> Review:
     overlap = run.measured.overlap
     effect = (
-        "the order of epochs 0 and 1 was not measured: large dataset, or minibatches of one"
+        "the order of epochs 0 and 1 was not measured: large dataset, class weights, or minibatches of one"
         if overlap is None
         else f"{overlap.fraction:.2%} of the pairs in a minibatch repeat in the next epoch; by chance {overlap.random:.2%}"
     )

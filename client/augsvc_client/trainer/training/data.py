@@ -26,7 +26,7 @@ _CURRENT: Versions = MappingProxyType({})
 def training_loader(recipe: Recipe, url: str, versions: Versions = _CURRENT) -> RemoteDataLoader:
     """The training batches of a recipe, from these versions of the datasets."""
     data = recipe.data
-    subset = None if data.per_class is None else {"per_class": data.per_class, "seed": _seed(recipe, data.subset_seed)}
+    chosen = {**(data.subset or {}), **({} if data.per_class is None else {"per_class": data.per_class})}
     return RemoteDataLoader(
         url,
         dataset=data.dataset,
@@ -36,7 +36,9 @@ def training_loader(recipe: Recipe, url: str, versions: Versions = _CURRENT) -> 
         seconds=data.seconds,
         sample_rate=data.sample_rate,
         fit=data.fit,
-        subset=subset,
+        subset=_with_seed(recipe, chosen),
+        weights=data.weights,
+        block=data.block,
         order_seed=_seed(recipe, data.order_seed),
         aug_seed=_seed(recipe, data.aug_seed),
         shuffle=data.shuffle,
@@ -58,7 +60,7 @@ def test_loader(
     shuffle: bool = False,
     versions: Versions = _CURRENT,
 ) -> RemoteDataLoader:
-    """The batches of one test: every sample once, the same for every seed.
+    """The batches of one test: every sample of its subset once, the same for every other seed.
 
     `pipeline` replaces the test's pipeline. `shuffle` is for callers that read only the first batches: a dataset may be
     sorted by class.
@@ -73,6 +75,7 @@ def test_loader(
         seconds=data.seconds,
         sample_rate=data.sample_rate,
         fit=data.fit,
+        subset=_with_seed(recipe, test.subset or {}),
         shuffle=shuffle,
         drop_last=False,
         scale=data.scale,
@@ -136,22 +139,34 @@ def read_order(stream: Stream, epoch: int) -> npt.NDArray[np.int64]:
     return _read_column(stream, epoch, "index")
 
 
-def class_weights(recipe: Recipe, stream: Stream, classes: int) -> Sequence[float] | None:
+def class_weights(recipe: Recipe, stream: Stream, names: Sequence[str]) -> Sequence[float] | None:
     """`training.class_weights` as numbers: balanced is N/(K·n) for a class of n samples, as in scikit-learn.
 
-    Raises ValueError for another number of weights, and for a class without samples.
+    `names`: of all classes; those that `data.subset` leaves out have the weight 1. Raises ValueError for another number of
+    weights, and for a class without samples.
     """
     chosen = recipe.training.class_weights
     if chosen is None:
         return None
     if chosen != "balanced":
-        if len(chosen) != classes:
-            raise ValueError(f"training.class_weights has {len(chosen)} numbers for {classes} classes")
+        if len(chosen) != len(names):
+            raise ValueError(f"training.class_weights has {len(chosen)} numbers for {len(names)} classes")
         return chosen
-    counts = np.bincount(_read_column(stream, 0, "label"), minlength=classes)
-    if not counts.all():
-        raise ValueError(f"training.class_weights: class {int(counts.argmin())} has no samples to balance")
-    return [float(weight) for weight in counts.sum() / (classes * counts)]
+    counts = np.bincount(_read_column(stream, 0, "label"), minlength=len(names))
+    trained = np.isin(names, (recipe.data.subset or {}).get("classes", names))
+    if not counts[trained].all():
+        raise ValueError(f"training.class_weights: class {int((counts + ~trained).argmin())} has no samples to balance")
+    balanced = counts.sum() / (trained.sum() * np.maximum(counts, 1))
+    return [float(weight) for weight in np.where(trained, balanced, 1.0)]
+
+
+def unshuffled(stream: Stream, **fields: object) -> Stream:
+    """The stream without `shuffle`, with fields of the specification replaced: the same order in every epoch.
+
+    Draws depend on the sample and the epoch, not on the position in the order.
+    """
+    spec = {**stream.spec, "shuffle": False, "block": None, **fields}
+    return stream.client.stream(spec, dataset_version=stream.dataset_version)
 
 
 def _read_column(stream: Stream, epoch: int, name: str) -> npt.NDArray[np.int64]:
@@ -187,7 +202,13 @@ def training_indices(recipe: Recipe, name: str, stream: Stream) -> Set[int]:
     test = (recipe.evaluation.tests or {})[name]
     if not test.unseen or test.dataset != recipe.data.dataset:
         return frozenset()
-    return frozenset(read_order(stream, 0).tolist())
+    # by class weights, an epoch leaves samples out that come in later ones
+    return frozenset(read_order(unshuffled(stream, weights=None), 0).tolist())
+
+
+def _with_seed(recipe: Recipe, subset: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """With the same seed in training and tests, so that a fold and the other folds have no sample in common."""
+    return {"seed": _seed(recipe, recipe.data.subset_seed), **subset} if subset else None
 
 
 def _seed(recipe: Recipe, seed: int | None) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augsvc_client.client.stream import Stream
+from augsvc_client.trainer.training.data import unshuffled
 
 Images = npt.NDArray[np.uint8]  # N,C,H,W
 _CANDIDATES = 64  # samples read to find one of each class
@@ -28,11 +29,9 @@ class SampleGrid:
 def collect_sample_grid(stream: Stream, classes: Sequence[str], epochs: int, columns: int = 10) -> SampleGrid:
     """Up to `columns` samples, of different classes if possible, in each of the first `epochs` epochs.
 
-    Draws depend on the sample and the epoch, not on the position in the order. So the unshuffled stream shows what the
-    network got from the shuffled one.
+    The unshuffled stream shows what the network got from the shuffled one.
     """
-    augmented = stream.client.stream({**stream.spec, "shuffle": False}, dataset_version=stream.dataset_version)
-    plain = stream.client.stream({**augmented.spec, "pipeline": "none"}, dataset_version=stream.dataset_version)
+    augmented, plain = unshuffled(stream), unshuffled(stream, pipeline="none")
     count = min(_CANDIDATES, stream.samples)
     candidates = [i * stream.samples // count for i in range(count)]
     stored = {position: plain.batch(0, position, 1) for position in candidates}
