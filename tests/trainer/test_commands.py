@@ -16,6 +16,8 @@ from augsvc_client.trainer.experiments.run import run
 from augsvc_client.trainer.experiments.sanity import build_setup, run_gates
 from augsvc_client.trainer.models.build import Inputs, build_model, save_weights
 from augsvc_client.trainer.recipe import parse_recipe
+from augsvc_client.trainer.training.data import read_order, training_indices, training_loader
+from augsvc_client.trainer.training.data import test_loader as loader_of_test
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 TINY = ("--dataset", "digits/train", "--per-class", 2, "--size", 8, "--batch-size", 10, "--device", "cpu")
@@ -128,3 +130,34 @@ def test_early_stopping_watches_a_fold(url, resolved):
     with Progress(disable=True) as progress:
         found = run(resolved.override({**folds, "evaluation.tests": tests}), url, progress, "")
     assert 200 < len(found.predictions["val"].index) < 300
+
+
+def test_folds_of_a_recipe_have_no_sample_in_common(url, resolved):
+    folds = {"data.subset": {"without_fold": [0, 5], "classes": ["3", "4"]}, "data.per_class": None}
+    tests = {"val": {"dataset": "digits/train", "subset": {"fold": [0, 5]}}}
+    changed = {**folds, "evaluation.tests": tests, "data.subset_seed": 7}
+    chosen, notes = resolve_recipe(resolved.override(changed), url)
+    assert not [note for note in notes if "trained on" in note]
+    with training_loader(chosen, url) as training, loader_of_test(chosen, url, "val") as held_out:
+        trained, val = (set(read_order(loader.stream, 0).tolist()) for loader in (training, held_out))
+    assert trained
+    assert len(val) > 100
+    assert not trained & val
+    for name, field in (("per_class", "data.per_class"), ("seed", "data.subset_seed")):
+        with pytest.raises(ValueError, match=f"{name} is the field {field}"):
+            resolved.override({"data.subset": {name: 1}})
+
+
+def test_an_unseen_test_leaves_out_what_later_epochs_train_on(url, resolved):
+    rest = {"rest": {"dataset": "digits/train", "unseen": True}}
+    chosen = resolved.override({"data.weights": {"3": 7.0}, "data.per_class": None, "evaluation.tests": rest})
+    with training_loader(chosen, url) as loader:
+        assert len(set(read_order(loader.stream, 0).tolist())) < loader.stream.samples
+        assert len(training_indices(chosen, "rest", loader.stream)) == loader.stream.samples
+
+
+@pytest.mark.parametrize("name", ["data.weights", "data.block"])
+def test_a_sample_grid_is_that_of_the_epochs(url, resolved, options, name):
+    with Progress(disable=True) as progress:
+        grid = run(resolved.override({name: options[name]}), url, progress, "").sample_grid
+    assert len(grid.names) == 10

@@ -18,7 +18,7 @@ from augsvc_client.trainer.experiments.run import predict_views, run
 from augsvc_client.trainer.models.build import Inputs, build_model, facts, load_matching, save_weights
 from augsvc_client.trainer.recipe import fields, parse_recipe
 from augsvc_client.trainer.training.checkpoint import FILE_NAME, save_checkpoint
-from augsvc_client.trainer.training.data import class_weights, read_order, training_loader
+from augsvc_client.trainer.training.data import class_weights, training_loader
 from augsvc_client.trainer.training.data import test_loader as loader_of_test
 from augsvc_client.trainer.training.device import choose_device, use_threads
 from augsvc_client.trainer.training.evaluate import Score, average_predictions, predict
@@ -132,34 +132,18 @@ def data_per_class(url, tmp_path):
 
 
 def data_subset(url, tmp_path):
-    folds = {"data__per_class": None, "data__subset": {"without_fold": [0, 5], "classes": ["3", "4"]}}
-    tests = {"val": {"dataset": "digits/train", "subset": {"fold": [0, 5]}}, "test": {"dataset": "digits/test"}}
-    chosen, notes = resolve_recipe(recipe(**folds, evaluation__tests=tests, training__seed=7), url)
-    assert not [note for note in notes if "trained on" in note]
-    with training_loader(chosen, url) as training, loader_of_test(chosen, url, "val") as held_out:
-        trained, val = (read_order(loader.stream, 0).tolist() for loader in (training, held_out))
-        assert set(next(iter(training))["label"].tolist()) == {3, 4}
-    assert trained and len(val) > 100 and not set(trained) & set(val)
-    for name, field in (("per_class", "data.per_class"), ("seed", "data.subset_seed")):
-        with pytest.raises(ValueError, match=f"{name} is the field {field}"):
-            recipe(data__subset={name: 1})
+    chosen = first(url, data__subset={"classes": ["3"], "fraction": 0.5}, data__per_class=None)
+    assert set(chosen["label"].tolist()) == {3}
 
 
 def data_weights(url, tmp_path):
-    often = {"data__weights": {"3": 7.0}, "data__batch_size": 32, "data__per_class": None}
-    labels = first(url, **often)["label"].tolist()
-    assert labels.count(3) > 2 * first(url, **{**often, "data__weights": "balanced"})["label"].tolist().count(3)
-    found = outcome(
-        url, **often, training__steps=2, evaluation__tests={"rest": {"dataset": "digits/train", "unseen": True}}
-    )
-    assert len(found.predictions["rest"].index) == 0, "all are trained on, though the first epoch lacks some"
+    labels = first(url, data__weights={"3": 7.0}, data__batch_size=20)["label"].tolist()
+    assert labels.count(3) >= 7
 
 
 def data_block(url, tmp_path):
-    ordered = sorted(first(url, data__block=5, data__per_class=None, data__batch_size=10)["index"].tolist())
-    assert [index % 5 for index in ordered] != list(range(5)) * 2, "shuffled within 16 blocks"
-    assert len({index // 5 for index in ordered}) <= 16
-    assert outcome(url, data__block=5, training__steps=1).sample_grid is not None
+    indices = first(url, data__block=5, data__per_class=None, data__batch_size=40)["index"].tolist()
+    assert len({index // 5 for index in indices}) <= 16, "of a permutation, 40 samples lie in about 38 blocks"
 
 
 def data_batch_size(url, tmp_path):

@@ -142,7 +142,7 @@ class _Evaluator:
         self.left_out: Mapping[str, Set[int]] = {name: training_indices(recipe, name, stream) for name in tests}
         self._latest: dict[str, Predictions] = {}
         watched = recipe.training.watch or next(iter(tests))
-        if recipe.training.patience is not None and self.left_out[watched].issuperset(_samples_of(tests[watched])):
+        if recipe.training.patience is not None and self.left_out[watched] >= _samples_of(tests[watched]):
             raise ValueError(
                 f"training.patience watches {watched}, which has no sample that is not trained on: lower data.per_class, "
                 f"or watch another test"
@@ -175,8 +175,8 @@ class _Evaluator:
         return {name: predict(model, loader, self.left_out[name]) for name, loader in self._tests.items()}
 
 
-def _samples_of(loader: RemoteDataLoader) -> list[int]:
-    return read_order(loader.stream, 0).tolist()
+def _samples_of(loader: RemoteDataLoader) -> Set[int]:
+    return set(read_order(loader.stream, 0).tolist())
 
 
 def predict_views(
