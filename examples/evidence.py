@@ -7,7 +7,9 @@ three, so gains are paired. Five augmented networks form an ensemble: their draw
 order do not. Canvas, steps and learning rates for the digits (for five of each, the rate that suits the plain networks) were
 chosen with seeds from 1000 up, on samples of digits/train that those runs did not train on; likewise the pipelines of textures
 and tones, out of six and three (three seeds each; at the rate that suits the plain networks).
-An interrupted run continues: the results of each seed are saved in the JSON file, with the recipe that they belong to.
+An interrupted run continues: the results of each seed are saved in the JSON file, with the pipelines as the service expands them,
+the commit and the versions. Results of other pipelines or settings than today's are not in the table, and are measured again;
+those of another commit or of other versions stay, and are listed (`--check` does that alone).
 """
 
 import json
@@ -22,6 +24,7 @@ import numpy as np
 import torch
 import typer
 from demo import server
+from records import ROOT, Source, describe_here, expand_pipeline, list_changes, read_commit, render_sources
 from rich.console import Console
 from rich.progress import Progress
 
@@ -33,7 +36,6 @@ from augsvc_client.trainer.recipe import Recipe, parse_recipe
 from augsvc_client.trainer.report.tables import markdown_table
 from augsvc_client.trainer.training.progress import progress_bars
 
-ROOT = Path(__file__).resolve().parent.parent
 RESULTS, DOCUMENT = ROOT / "benchmarks" / "results" / "evidence.json", ROOT / "docs" / "trainer.md"
 BEGIN, END = "<!-- evidence: made by make evidence -->", "<!-- evidence: end -->"
 CLEAN, CORRUPTED = "clean", "corrupted"
@@ -138,6 +140,7 @@ def main(
     seeds: Annotated[int | None, typer.Option(min=1, help="Number of seeds, instead of each task's.")] = None,
     results: Annotated[Path, typer.Option(help="JSON file of the results.", dir_okay=False)] = RESULTS,
     document: Annotated[Path, typer.Option(help="Document that contains the table.", dir_okay=False)] = DOCUMENT,
+    check: Annotated[bool, typer.Option("--check", help="Only list results that are stale here.")] = False,
 ) -> None:
     """Train the seeds without results, then print the table and write it to the document."""
     results.parent.mkdir(parents=True, exist_ok=True)
@@ -145,9 +148,14 @@ def main(
     torch.set_num_threads(1)  # more threads would compete with the server's on a small machine
     console = Console()
     saved: dict[str, Any] = json.loads(results.read_text()) if results.exists() else {}
-    with server() as url, progress_bars(console) as progress:
-        for key in task or TASKS:
-            _run_task(key, seeds or TASKS[key].seeds, saved, results, url, progress)
+    if not check:
+        with server() as url, progress_bars(console) as progress:
+            for key in task or TASKS:
+                _run_task(key, seeds or TASKS[key].seeds, saved, results, url, progress)
+    for line in list_stale(saved):
+        console.print(line, style="yellow", highlight=False, soft_wrap=True)
+    if check:
+        return
     text = render_table(saved)
     console.print(text, soft_wrap=True, highlight=False)
     _replace_table(document, text)
@@ -165,9 +173,29 @@ def _run_task(key: str, seeds: int, saved: dict[str, Any], results: Path, url: s
         results.write_text(json.dumps(saved, indent=1), encoding="utf-8")
 
 
+def list_stale(saved: Mapping[str, Any]) -> list[str]:
+    """A line for results of other pipelines or settings than today's, and for those of another commit or other versions."""
+    here, lines = describe_here(), []
+    for key, task in TASKS.items():
+        if is_current(saved, key, task):
+            lines += list_changes(task.title, _sources(saved[key]), here)
+        elif key in saved:
+            lines.append(f"{task.title}: not shown, as its pipelines or settings are others now")
+    return lines
+
+
+def _sources(entry: Mapping[str, Any]) -> list[Source]:
+    return [seed["source"] for seed in entry["seeds"].values()]
+
+
 def definition(task: Task) -> dict[str, Any]:
-    """The fields that results depend on, as they are read back from JSON."""
-    return dict(json.loads(json.dumps({**asdict(task), "seeds": None, "members": MEMBERS})))
+    """The fields that results depend on, with expanded pipelines, as they are read back from JSON."""
+    fields = {
+        **asdict(task),
+        "pipeline": expand_pipeline(task.pipeline),
+        "corruptions": {name: expand_pipeline(pipeline) for name, pipeline in task.corruptions.items()},
+    }
+    return dict(json.loads(json.dumps({**fields, "seeds": None, "members": MEMBERS})))
 
 
 def is_current(saved: Mapping[str, Any], key: str, task: Task) -> bool:
@@ -188,6 +216,7 @@ def _run_seed(task: Task, seed: int, url: str, progress: Progress) -> dict[str, 
         "ensemble": {test: ensemble.accuracy(test) for test in tests},
         "bytes": plain.facts.bytes,
         "seconds": round(perf_counter() - started_s, 1),
+        "source": {"commit": read_commit(), **plain.provenance},
     }
 
 
@@ -206,10 +235,12 @@ def render_table(saved: Mapping[str, Any]) -> str:
         "gain over plain",
         "gain over one augmented",
     ]
-    current = {key: list(saved[key]["seeds"].values()) for key, task in TASKS.items() if is_current(saved, key, task)}
-    rows = [row for key, seeds in current.items() if seeds for row in _rows(TASKS[key], seeds)]
+    shown = [key for key, task in TASKS.items() if is_current(saved, key, task) and saved[key]["seeds"]]
+    current = {key: list(saved[key]["seeds"].values()) for key in shown}
+    rows = [row for key, seeds in current.items() for row in _rows(TASKS[key], seeds)]
     largest = max((seed["bytes"] for seeds in current.values() for seed in seeds), default=0)
-    return f"{markdown_table([header, *rows])}\n\nThe weights of one network are at most {largest / 1e6:.2f} MB."
+    measured = render_sources({TASKS[key].title: _sources(saved[key]) for key in shown})
+    return f"{markdown_table([header, *rows])}\n\nThe weights of one network are at most {largest / 1e6:.2f} MB.\n\n{measured}"
 
 
 def _rows(task: Task, seeds: Sequence[Mapping[str, Any]]) -> list[list[str]]:

@@ -7,18 +7,19 @@
 
 The dataset has the splits train and test. A pipeline is a preset's name or a list of operations as JSON. The machine has an RBF
 kernel on raw pixels; C and gamma are the best of `GRID` by five-fold cross-validation on the training samples. Runs that are in
-the JSON file with the same dataset and fields are not repeated.
+the JSON file with the same dataset, fields and operations are not repeated; each pipeline is recorded as the service expands it.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 import typer
+from records import read_commit, render_sources
 from rich.console import Console
 from rich.progress import Progress
 from sklearn.model_selection import GridSearchCV
@@ -36,7 +37,7 @@ from augsvc_client.trainer.training.progress import progress_bars
 PLAIN, MACHINE = "none", "RBF SVM on raw pixels"
 GRID = {"C": [1, 10, 100], "gamma": ["scale", 1e-3, 1e-2]}
 
-Results = dict[str, dict[str, float]]  # accuracy in [0, 1] by pipeline and seed
+Results = dict[str, dict[str, Any]]  # by pipeline: its operations, their source, and accuracy in [0, 1] by seed
 
 
 def main(
@@ -58,13 +59,30 @@ def main(
     with progress_bars(console) as progress:
         for seed in range(seeds):
             for name in (PLAIN, *pipeline):
-                if str(seed) not in results.setdefault(name, {}):
-                    recipe, _ = resolve_recipe(build_recipe(dataset, name, seed, values), url)
-                    results[name][str(seed)] = train(recipe, url, progress, f"{name[:20]} #{seed}")
+                recipe, _ = resolve_recipe(build_recipe(dataset, name, seed, values), url)
+                entry = select_entry(results, name, read_operations(recipe, url))
+                if str(seed) not in entry["accuracy"]:
+                    accuracy, provenance = train(recipe, url, progress, f"{name[:20]} #{seed}")
+                    entry["accuracy"][str(seed)] = accuracy
+                    entry["source"] = {"commit": read_commit(), **provenance}
                     if name == PLAIN and recipe.data.sample_rate is None:
-                        results.setdefault(MACHINE, {})[str(seed)] = fit_machine(recipe, url)
+                        machine = select_entry(results, MACHINE, [])
+                        machine["accuracy"][str(seed)], machine["source"] = fit_machine(recipe, url), entry["source"]
                     out.write_text(json.dumps(saved, indent=1), encoding="utf-8")
     console.print(render_table(results, seeds), soft_wrap=True)
+
+
+def read_operations(recipe: Recipe, url: str) -> list[dict[str, Any]]:
+    """The pipeline as the server expands it."""
+    with training_loader(recipe, url) as loader:
+        return list(loader.stream.spec["pipeline"])
+
+
+def select_entry(results: Results, name: str, operations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The entry of a pipeline; a new one if there is none of these operations."""
+    if results.get(name, {}).get("pipeline") != operations:
+        results[name] = {"pipeline": operations, "accuracy": {}, "source": {}}
+    return results[name]
 
 
 def build_recipe(dataset: str, pipeline: str, seed: int, values: Mapping[str, object]) -> Recipe:
@@ -79,9 +97,10 @@ def build_recipe(dataset: str, pipeline: str, seed: int, values: Mapping[str, ob
     return recipe.override({"evaluation.every": recipe.training.epochs})
 
 
-def train(recipe: Recipe, url: str, progress: Progress, title: str) -> float:
-    """Accuracy on the test, in [0, 1]."""
-    return run(recipe, url, progress, title).accuracy("test")
+def train(recipe: Recipe, url: str, progress: Progress, title: str) -> tuple[float, Mapping[str, Any]]:
+    """Accuracy on the test, in [0, 1], and the provenance of the run."""
+    outcome = run(recipe, url, progress, title)
+    return outcome.accuracy("test"), outcome.provenance
 
 
 def fit_machine(recipe: Recipe, url: str) -> float:
@@ -97,19 +116,23 @@ def fit_machine(recipe: Recipe, url: str) -> float:
 
 
 def render_table(results: Results, seeds: int) -> str:
-    """Markdown: mean accuracies, and paired gains over plain in points with 95 % intervals (Student's t)."""
+    """Markdown: mean accuracies, and paired gains over plain in points with 95 % intervals (Student's t); their source."""
     keys = [str(seed) for seed in range(seeds)]
     rows: list[Sequence[str]] = [["", "accuracy", f"gain over plain, n = {seeds}"]]
-    for name, scores in results.items():
-        gains = [100 * (scores[key] - results[PLAIN][key]) for key in keys]
+    plain = results[PLAIN]["accuracy"]
+    for name, entry in results.items():
+        scores = entry["accuracy"]
+        gain = MeanInterval.of([100 * (scores[key] - plain[key]) for key in keys])
         rows.append(
-            [
-                name,
-                f"{100 * mean(scores[key] for key in keys):.1f} %",
-                "" if name == PLAIN else str(MeanInterval.of(gains)),
-            ]
+            [_title(name), f"{100 * mean(scores[key] for key in keys):.1f} %", "" if name == PLAIN else str(gain)]
         )
-    return markdown_table(rows)
+    sources = [entry["source"] for entry in results.values()]
+    return f"{markdown_table(rows)}\n\n{render_sources({'all rows': sources})}"
+
+
+def _title(name: str) -> str:
+    """A preset's name, or those of the operations."""
+    return ", ".join(step["op"] for step in json.loads(name)) if name.startswith("[") else name
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The table of evidence: its intervals are scipy's, and results of outdated tasks are left out."""
+"""The tables of evidence: intervals are scipy's, and figures are of the pipelines that presets expand to today."""
 
 import importlib
 import json
@@ -10,11 +10,61 @@ from scipy import stats
 
 from augsvc_client.trainer.experiments.interval import MeanInterval
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.fixture
 def evidence(monkeypatch):
-    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "examples")
+    monkeypatch.syspath_prepend(ROOT / "examples")
     return importlib.import_module("evidence")
+
+
+@pytest.fixture
+def paired(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    return importlib.import_module("paired")
+
+
+def block(name):
+    """Blocks of the document that begin with this marker."""
+    text = (ROOT / "docs/trainer.md").read_text(encoding="utf-8")
+    return [part.partition(" -->\n")[2].rstrip() for part in text.split(f"<!-- {name}: ")[1::2]]
+
+
+def test_the_document_shows_results_of_todays_pipelines(evidence):
+    saved = json.loads(evidence.RESULTS.read_text())
+    assert block("evidence") == [evidence.render_table(saved)], "stale: run make evidence"
+    for key, task in evidence.TASKS.items():
+        assert f"| {task.title}: clean |" in block("evidence")[0], f"{key} is stale: run make evidence"
+
+
+def test_the_document_shows_pairs_of_todays_pipelines(evidence, paired):
+    saved = json.loads((ROOT / "benchmarks/results/pairs.json").read_text())
+    assert block("pairs") == [paired.render_table(results, 10) for results in saved.values()]
+    for results in saved.values():
+        for name, entry in results.items():
+            pipeline = json.loads(name) if name.startswith("[") else "none" if name == paired.MACHINE else name
+            assert entry["pipeline"] == evidence.expand_pipeline(pipeline), f"{name} is stale: measure it again"
+
+
+def test_results_of_a_preset_that_changed_are_stale(evidence, monkeypatch):
+    saved = json.loads(evidence.RESULTS.read_text())
+    monkeypatch.setattr(evidence, "expand_pipeline", lambda pipeline: [{"op": "another"}])
+    assert not any(evidence.is_current(saved, key, task) for key, task in evidence.TASKS.items())
+    assert evidence.list_stale(saved)[0].startswith(
+        "digits, 5 of each: not shown, as its pipelines or settings are others"
+    )
+
+
+def test_results_of_other_versions_are_named_and_stay(evidence, monkeypatch):
+    here = evidence.describe_here()
+    there = {**here, "packages": {**here["packages"], "torch": "1.0"}}
+    saved = {"digits": {"task": evidence.definition(evidence.TASKS["digits"]), "seeds": {"0": {"source": here}}}}
+    monkeypatch.setattr(evidence, "describe_here", lambda: here)
+    assert evidence.list_stale(saved) == []
+    saved["digits"]["seeds"]["1"] = {"source": there}
+    (line,) = evidence.list_stale(saved)
+    assert "torch 1.0" in line.partition("here")[0]
 
 
 def test_an_interval_is_that_of_students_t():
@@ -30,6 +80,7 @@ def test_what_another_recipe_gave_is_not_in_the_table(evidence):
         scores = dict.fromkeys(["clean", *task.corruptions], 0.5)
         better = dict.fromkeys(scores, 0.75)
         seed = {"plain": scores, "members": [better] * 5, "ensemble": better, "bytes": 10_000 if changed else 200_000}
+        seed["source"] = {"commit": "abc1234"}
         return {"task": {**evidence.definition(task), **changed}, "seeds": {"0": seed}}
 
     kept = json.loads(
@@ -38,23 +89,33 @@ def test_what_another_recipe_gave_is_not_in_the_table(evidence):
     text = evidence.render_table(kept)
     assert "| digits, all 1352: clean | 1 | 50.0 % | 75.0 % | +25.0 | 75.0 % | +25.0 | +0.0 |" in text
     assert "tones" not in text
-    assert text.endswith("at most 0.20 MB.")
+    assert "at most 0.20 MB." in text
+    assert text.endswith(
+        "Measured with commit abc1234, versions not recorded, so that it may be stale (digits, all 1352)."
+    )
 
 
-def test_pairs_of_other_settings_are_trained_and_not_taken_from_the_file(monkeypatch, tmp_path, capsys):
-    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "examples")
-    paired = importlib.import_module("paired")
-    trained = []
+def test_pairs_of_other_settings_or_operations_are_trained_and_not_taken_from_the_file(
+    paired, monkeypatch, tmp_path, capsys
+):
+    trained, versions = [], iter([1, 1, 1, 1, 2])
 
     def train(recipe, *_):
         trained.append((recipe.data.dataset, recipe.optimiser.lr, recipe.data.pipeline))
-        return recipe.optimiser.lr
+        return recipe.optimiser.lr, {}
 
     monkeypatch.setattr(paired, "resolve_recipe", lambda recipe, url: (recipe, []))
     monkeypatch.setattr(paired, "train", train)
     monkeypatch.setattr(paired, "fit_machine", lambda recipe, url: 0.25)
-    for dataset, rate in [("a", "0.1"), ("a", "0.5"), ("b", "0.5"), ("a", "0.10")]:
+    for dataset, rate in [("a", "0.1"), ("a", "0.5"), ("b", "0.5"), ("a", "0.10"), ("b", "0.5")]:
+        version = next(versions)
+        monkeypatch.setattr(
+            paired,
+            "read_operations",
+            lambda recipe, url, v=version: [] if recipe.data.pipeline == "none" else [{"v": v}],
+        )
         paired.main("", dataset, ["light"], tmp_path / "pairs.json", 1, [f"optimiser.lr={rate}"])
         assert f"{100 * float(rate):.1f} %" in capsys.readouterr().out
     settings = [("a/train", 0.1), ("a/train", 0.5), ("b/train", 0.5)]
-    assert trained == [(*key, pipeline) for key in settings for pipeline in ("none", "light")]
+    twice = [(*key, pipeline) for key in settings for pipeline in ("none", "light")]
+    assert trained == [*twice, ("b/train", 0.5, "light")], "the preset became another pipeline"
