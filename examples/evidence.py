@@ -24,10 +24,11 @@ import numpy as np
 import torch
 import typer
 from demo import server
-from records import ROOT, Source, describe_here, expand_pipeline, list_changes, read_commit, render_sources
+from records import ROOT, Source, describe_here, list_changes, read_commit, render_sources
 from rich.console import Console
 from rich.progress import Progress
 
+from augsvc.planning.spec import StreamSpec
 from augsvc_client.trainer.experiments.ensemble import run_ensemble
 from augsvc_client.trainer.experiments.interval import MeanInterval
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
@@ -196,6 +197,11 @@ def definition(task: Task) -> dict[str, Any]:
         "corruptions": {name: expand_pipeline(pipeline) for name, pipeline in task.corruptions.items()},
     }
     return dict(json.loads(json.dumps({**fields, "seeds": None, "members": MEMBERS})))
+
+
+def expand_pipeline(pipeline: str | Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The operations with all parameters, as they are in a stream's specification: a preset may change."""
+    return list(StreamSpec.model_validate({"dataset": "any", "pipeline": pipeline}).fields()["pipeline"])
 
 
 def is_current(saved: Mapping[str, Any], key: str, task: Task) -> bool:

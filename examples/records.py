@@ -1,25 +1,18 @@
-"""What measured results belong to: the pipeline as the service expands it, the commit, and the versions of the packages.
+"""What results were measured with: the commit, and the versions of the packages.
 
-expand_pipeline, read_commit → the JSON files of evidence.py and paired.py → render_sources, list_changes
+read_commit, and a run's provenance → the JSON files of evidence.py and paired.py → render_sources, list_changes
 """
 
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from augsvc.planning.spec import StreamSpec
 from augsvc_client.trainer.experiments.provenance import collect_provenance
 
 ROOT = Path(__file__).resolve().parent.parent
-Pipeline = str | Sequence[Mapping[str, Any]]
 Source = Mapping[str, Any]
-
-
-def expand_pipeline(pipeline: Pipeline) -> list[dict[str, Any]]:
-    """The operations with all parameters, as they are in a stream's specification: a preset may change."""
-    return list(StreamSpec.model_validate({"dataset": "any", "pipeline": pipeline}).fields()["pipeline"])
 
 
 def describe_here() -> dict[str, Any]:
