@@ -10,7 +10,8 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from augsvc_client.trainer.cli.main import app
-from augsvc_client.trainer.experiments.ablation import FILE_NAME, Ablation, build_variants, run_ablation
+from augsvc_client.trainer.experiments.ablation import Ablation, build_variants, run_ablation
+from augsvc_client.trainer.experiments.folder import ABLATION_FILE
 from augsvc_client.trainer.experiments.run import run
 from augsvc_client.trainer.recipe import load_recipe
 from augsvc_client.trainer.training.evaluate import Predictions
@@ -38,7 +39,7 @@ def ablated(url, tmp_path_factory):
 
 
 def scores(out):
-    return json.loads((out / FILE_NAME).read_text())["scores"]
+    return json.loads((out / ABLATION_FILE).read_text())["scores"]
 
 
 def test_every_operation_is_left_out_with_the_same_seeds(ablated):
@@ -67,9 +68,9 @@ def test_a_variant_is_a_run_that_differs_in_its_pipeline_alone(ablated, url, see
 
 def test_what_is_kept_is_not_trained_again(ablated, url):
     out, _ = ablated
-    found = json.loads((out / FILE_NAME).read_text())
+    found = json.loads((out / ABLATION_FILE).read_text())
     del found["scores"]["none"][1]
-    (out / FILE_NAME).write_text(json.dumps(found))
+    (out / ABLATION_FILE).write_text(json.dumps(found))
     before = scores(out)
     result = invoke("--url", url, "--out", out, "--resume", "--ablate")
     assert result.exit_code == 0, result.output
@@ -102,18 +103,18 @@ def test_a_test_without_samples_is_null(ablated, url, tmp_path):
         found = run_ablation(half, progress, tmp_path)
         assert found.tests == ["test"]
         assert scores(tmp_path)["whole"] == [{"test": whole.accuracy("test"), "corrupted": None}]
-        assert "NaN" not in (tmp_path / FILE_NAME).read_text()
+        assert "NaN" not in (tmp_path / ABLATION_FILE).read_text()
         with pytest.raises(ValueError, match="no test has a sample"):
             run_ablation(replace(whole, predictions={"test": empty}), progress, tmp_path)
 
 
 def test_variants_keep_the_other_operations_and_their_ids():
     pipeline = [{"op": each.partition("#")[0], "id": each} for each in IDS]
-    found = build_variants(pipeline, alone=True)
+    found = {name: variant.values["data.pipeline"] for name, variant in build_variants(pipeline, alone=True).items()}
     for each in IDS:
         assert [one["id"] for one in found[f"without {each}"]] == [other for other in IDS if other != each]
         assert [one["id"] for one in found[f"alone: {each}"]] == [each]
-    assert build_variants(pipeline[:1], alone=True) == {"whole": pipeline[:1], "none": []}
+    assert list(build_variants(pipeline[:1], alone=True)) == ["whole", "none"]
 
 
 def test_differences_are_taken_pair_by_pair():

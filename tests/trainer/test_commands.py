@@ -16,7 +16,7 @@ from augsvc_client.trainer.experiments.run import run
 from augsvc_client.trainer.experiments.sanity import build_setup, run_gates
 from augsvc_client.trainer.models.build import Inputs, build_model, save_weights
 from augsvc_client.trainer.recipe import parse_recipe
-from augsvc_client.trainer.training.data import read_order, training_indices, training_loader
+from augsvc_client.trainer.training.data import class_weights, read_order, training_indices, training_loader
 from augsvc_client.trainer.training.data import test_loader as loader_of_test
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
@@ -73,7 +73,10 @@ def test_the_checks_start_as_the_run(url, resolved, options):
 
 
 def test_classes_that_the_recipe_leaves_out_are_no_fault(url, resolved, options):
-    setup = build_setup(resolved.override({"data.subset": options["data.subset"], "data.per_class": None}), url)
+    balanced = resolved.override({"data.subset": options["data.subset"], "training.class_weights": "balanced"})
+    with training_loader(balanced, url) as loader:
+        assert class_weights(balanced, loader.stream, [str(digit) for digit in range(10)]) == [1.0] * 10
+    setup = build_setup(balanced.override({"data.per_class": None}), url)
     findings = list(run_gates(setup))
     (classes,) = [finding for finding in findings if finding.gate == "classes"]
     assert classes.passed, classes

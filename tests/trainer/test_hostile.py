@@ -94,12 +94,12 @@ def test_a_full_disk_ends_a_run_with_one_line(url, tmp_path, refused, n_bytes):
 
 @pytest.mark.parametrize("damage", [{}, {"scores": 1}, [], {"scores": {"whole": [1]}}], ids=json.dumps)
 def test_a_damaged_ablation_is_named(tmp_path, damage, monkeypatch):
-    from augsvc_client.trainer.experiments import ablation
+    from augsvc_client.trainer.experiments import variants
 
-    monkeypatch.setattr(ablation, "_identity", lambda first: {})
+    monkeypatch.setattr(variants, "_identity", lambda first: {})
     (tmp_path / "ablation.json").write_text(json.dumps(damage))
     with pytest.raises(ValueError, match=r"ablation\.json is damaged"):
-        ablation._load_scores(None, tmp_path)
+        variants._load_scores(None, tmp_path / "ablation.json")
 
 
 @pytest.mark.parametrize("metadata", ["[", "[]", "3", "[" * 100_000, '{"version": 1}', '{"version": 1, "recipe": [1]}'])

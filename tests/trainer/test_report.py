@@ -369,7 +369,7 @@ def test_the_row_of_parameters_names_what_was_chosen(outcome):
 def test_the_row_of_understanding_says_what_was_not_looked_at(outcome):
     state, effect = review(18, outcome)
     assert (state, effect.endswith("was not measured: use --ablate")) == ("off", True)
-    state, effect = review(18, outcome, ablated=True)
+    state, effect = review(18, outcome, ablated="Gain of each operation")
     assert (state, effect.endswith("of test; gain of each operation")) == ("on", True)
 
 

@@ -117,6 +117,10 @@ class ModelChoice(Group):
     """The network."""
 
     name: str = Field("fire", description="fire, dense, or a network that an installed package registers")
+    convolutions: Literal["fire", "plain"] = Field(
+        "fire",
+        description="wide layers of fire: fire modules, which begin with a 1×1 convolution, or plain 3×3 convolutions",
+    )
     width: float = Field(1.0, gt=0, le=64, description="factor on the number of channels")
     activation: Annotated[Literal["prelu", "elu", "relu"], BeforeValidator(_refuse_saturating)] = Field(
         "prelu", description="activation function; sigmoid and tanh are refused"

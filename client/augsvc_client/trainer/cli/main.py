@@ -10,12 +10,13 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from augsvc_client.errors import AugsvcError
 from augsvc_client.text import printable
 from augsvc_client.trainer.cli.commands import check, export_folder, predict_path, suggest_rate, test_folder
 from augsvc_client.trainer.cli.resume import find_resumed, resumed_members
-from augsvc_client.trainer.cli.train import Plan, train
+from augsvc_client.trainer.cli.train import Ablated, Plan, train
 from augsvc_client.trainer.distributed import is_main_process, process_group
 from augsvc_client.trainer.recipe import load_recipe, parse_override
 from augsvc_client.trainer.training.device import use_threads
@@ -23,9 +24,22 @@ from augsvc_client.trainer.training.interrupt import Interrupted
 from augsvc_client.trainer.training.loop import Diverged
 
 _LONGEST_MESSAGE = 4000  # characters
+_ABLATED = {kind.value for kind in Ablated}
 _INTERRUPTED = 130  # exit status that shells report for SIGINT
 
-app = typer.Typer(help="Train a small network on batches from an augsvc server.")
+
+class _Commands(TyperGroup):
+    """`--ablate` alone is `--ablate operations`: Typer has no options whose value may be left out."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given = [
+            f"{word}={Ablated.operations.value}" if word == "--ablate" and following not in _ABLATED else word
+            for word, following in zip(args, [*args[1:], ""], strict=True)
+        ]
+        return super().parse_args(ctx, given)
+
+
+app = typer.Typer(cls=_Commands, help="Train a small network on batches from an augsvc server.")
 
 
 @app.callback(invoke_without_command=True)
@@ -59,7 +73,10 @@ def main(
         bool, typer.Option("--find-lr", help="Only suggest a peak learning rate, by 100 steps.")
     ] = False,
     ensemble: Annotated[int, typer.Option(min=1, help="Train N networks and evaluate the ensemble.", metavar="N")] = 1,
-    ablate: Annotated[bool, typer.Option("--ablate", help="Also run an ablation over the operations.")] = False,
+    ablate: Annotated[
+        Ablated | None,
+        typer.Option("--ablate", help="Also run an ablation over the operations, or over the best practices."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in OUT, or start it if there is none.")
     ] = False,

@@ -6,14 +6,17 @@ Recipe → scale_for_device, resolve_recipe → run or run_ensemble → weights,
 import json
 import shlex
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from pathlib import Path
 from statistics import mean
 
 from rich.console import Console
+from rich.progress import Progress
 
 from augsvc_client.trainer.distributed import is_main_process
-from augsvc_client.trainer.experiments.ablation import Ablation, add_corrupted_test, run_ablation
+from augsvc_client.trainer.experiments.ablation import add_corrupted_test, require_operations, run_ablation
+from augsvc_client.trainer.experiments.advice import run_advice_ablation
 from augsvc_client.trainer.experiments.ensemble import Ensemble, run_ensemble
 from augsvc_client.trainer.experiments.findings import load_findings
 from augsvc_client.trainer.experiments.folder import (
@@ -26,6 +29,7 @@ from augsvc_client.trainer.experiments.folder import (
 from augsvc_client.trainer.experiments.outcome import Outcome
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.run import Start, run
+from augsvc_client.trainer.experiments.variants import PairedScores
 from augsvc_client.trainer.export.card import Card, save_model
 from augsvc_client.trainer.files import write_file
 from augsvc_client.trainer.recipe import Recipe
@@ -38,12 +42,19 @@ from augsvc_client.trainer.training.interrupt import Interrupted
 from augsvc_client.trainer.training.progress import progress_bars
 
 
+class Ablated(str, Enum):
+    """What an ablation switches."""
+
+    operations = "operations"
+    advice = "advice"
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to train: `members` networks, with an ablation, from where an earlier run ended, or in its place."""
 
     members: int = 1
-    ablate: bool = False
+    ablate: Ablated | None = None
     resume: bool = False
     overwrite: bool = False
 
@@ -61,7 +72,7 @@ def train(url: str, out: Path, requested: Recipe, console: Console, plan: Plan) 
     try:
         _train(url, out, requested, console, plan)
     except Interrupted as err:
-        options = ["--ablate"] if plan.ablate else []
+        options = ["--ablate", plan.ablate.value] if plan.ablate else []
         command = shlex.join(["augsvc-train", "--resume", *options, "--url", url, "--out", str(out)])
         err.args = (f"{err}; continue with: {command}",)
         raise
@@ -73,6 +84,8 @@ def _train(url: str, out: Path, requested: Recipe, console: Console, plan: Plan)
     recipe, warnings = scale_for_device(requested, device)
     begun = read_datasets(out if members == 1 else member_folder(out, 0)) if resume else {}
     recipe, notes = resolve_recipe(recipe, url, begun)
+    if ablate == Ablated.operations:
+        require_operations(recipe)
     recipe = add_corrupted_test(recipe) if ablate else recipe
     for line in (*notes, device.describe(), *warnings):
         console.print(line, highlight=False)
@@ -87,8 +100,9 @@ def _train(url: str, out: Path, requested: Recipe, console: Console, plan: Plan)
             def write_member(member: Outcome, folder: Path) -> None:
                 _write(member, folder, out, members=members)
 
+            start = Start(begin=begin)
             ensemble = run_ensemble(
-                recipe, url, progress, members, out=out, resume=resume, done=write_member, begin=begin
+                recipe, url, progress, members, out=out, resume=resume, done=write_member, start=start
             )
             _finish_ensemble(ensemble, out, console)
             return
@@ -97,10 +111,16 @@ def _train(url: str, out: Path, requested: Recipe, console: Console, plan: Plan)
             recipe, url, progress, title, out=out, resume=resume, notify=console.print, start=Start(begin=begin)
         )
         _write(outcome, out, out)  # an ablation may take hours
-        ablation = run_ablation(outcome, progress, out, resume=resume) if ablate else None
+        ablation = _ablate(outcome, progress, out, plan)
     if ablation is not None:
         _write(outcome, out, out, ablation=ablation)
     _print_outcome(outcome, ablation, out, console)
+
+
+def _ablate(outcome: Outcome, progress: Progress, out: Path, plan: Plan) -> PairedScores | None:
+    if plan.ablate == Ablated.operations:
+        return run_ablation(outcome, progress, out, resume=plan.resume)
+    return run_advice_ablation(outcome, progress, out, resume=plan.resume) if plan.ablate else None
 
 
 def _prepare_folder(out: Path, recipe: Recipe, plan: Plan) -> None:
@@ -116,7 +136,9 @@ def _prepare_folder(out: Path, recipe: Recipe, plan: Plan) -> None:
         write_file(out / ENSEMBLE_FILE, json.dumps({"members": plan.members}))
 
 
-def _write(outcome: Outcome, folder: Path, out: Path, *, members: int = 1, ablation: Ablation | None = None) -> None:
+def _write(
+    outcome: Outcome, folder: Path, out: Path, *, members: int = 1, ablation: PairedScores | None = None
+) -> None:
     """Write all files of a run to `folder`; the findings of `--sanity` are in `out`."""
     if not is_main_process():
         return
@@ -133,7 +155,7 @@ def _write(outcome: Outcome, folder: Path, out: Path, *, members: int = 1, ablat
     write_file(folder / "report.html", page)
 
 
-def _print_outcome(outcome: Outcome, ablation: Ablation | None, out: Path, console: Console) -> None:
+def _print_outcome(outcome: Outcome, ablation: PairedScores | None, out: Path, console: Console) -> None:
     for test, count in outcome.best_of.items():
         console.print(f"{test}: best of {count} evaluations on this same test set (optimistic)", highlight=False)
     pace, views = outcome.pace, outcome.recipe.evaluation.views

@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from augsvc_client.trainer.experiments.folder import member_folder
 from augsvc_client.trainer.experiments.outcome import Outcome, nan_to_none
-from augsvc_client.trainer.experiments.run import Begin, Start, run
+from augsvc_client.trainer.experiments.run import ALONE, Start, run
 from augsvc_client.trainer.recipe import Recipe
 from augsvc_client.trainer.training.evaluate import Predictions, average_predictions
 
@@ -61,18 +61,18 @@ def run_ensemble(
     out: Path | None = None,
     resume: bool = False,
     done: Callable[[Outcome, Path], None] | None = None,
-    begin: Begin | None = None,
+    start: Start = ALONE,
 ) -> Ensemble:
     """Train `count` members of a resolved recipe in sequence; checkpoints go to `out`/member-N. Raises as `run`.
 
-    All read the versions of the datasets that the first one began with. `done` is called with each member and its folder
-    before the next one starts, `begin` after the first step of the first one.
+    All read the versions of the datasets that the first one began with; `start`: how it starts. `done` is called with each
+    member and its folder before the next one starts.
     """
     members: list[Outcome] = []
     for i in range(count):
         folder = None if out is None else member_folder(out, i)
         title = f"{recipe.data.dataset} #{i}"
-        start = Start(members[0].datasets) if members else Start(begin=begin)
+        start = Start(members[0].datasets) if members else start
         members.append(run(recipe.member(i), url, progress, title, out=folder, resume=resume, start=start))
         if done is not None and folder is not None:
             done(members[-1], folder)

@@ -10,12 +10,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from augsvc_client.trainer.experiments.ablation import FILE_NAME as ABLATION_FILE
 from augsvc_client.trainer.export.card import EXPORTS, Card, load_model
 from augsvc_client.trainer.files import read_file
 from augsvc_client.trainer.training.checkpoint import FILE_NAME as CHECKPOINT_FILE
 
-ENSEMBLE_FILE = "ensemble.json"
+ENSEMBLE_FILE, ABLATION_FILE, ADVICE_FILE = "ensemble.json", "ablation.json", "advice.json"
 _RESULTS = ("model.safetensors", "model.json", "result.json", "report.html", "curves.png", "grid.png")
 _MAX_BYTES = 4 << 20
 _MAX_RESULT = 256 << 20  # with the history of many epochs
@@ -58,7 +57,7 @@ def check_initial_weights(path: str | None, out: Path) -> None:
 
 def _run_files(out: Path) -> Iterator[Path]:
     for folder in (out, *out.glob("member-*")):
-        for name in (*_RESULTS, *EXPORTS, CHECKPOINT_FILE, ABLATION_FILE, ENSEMBLE_FILE):
+        for name in (*_RESULTS, *EXPORTS, CHECKPOINT_FILE, ABLATION_FILE, ADVICE_FILE, ENSEMBLE_FILE):
             yield folder / name
 
 

@@ -58,7 +58,7 @@ class Start(NamedTuple):
     begin: Begin | None = None
 
 
-_ALONE = Start()
+ALONE = Start()
 
 
 def run(
@@ -70,7 +70,7 @@ def run(
     out: Path | None = None,
     resume: bool = False,
     notify: Notify | None = None,
-    start: Start = _ALONE,
+    start: Start = ALONE,
 ) -> Outcome:
     """Train a resolved recipe; the run is one line of `progress`, its checkpoints and logs go to `out`, if given.
 

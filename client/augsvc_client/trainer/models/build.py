@@ -20,7 +20,16 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from augsvc_client.trainer.files import write_file
-from augsvc_client.trainer.models.layers import Fire, LogMel, dropout_after, init_weights, norm, stage, uses_xavier
+from augsvc_client.trainer.models.layers import (
+    Fire,
+    LogMel,
+    dropout_after,
+    init_weights,
+    norm,
+    stage,
+    uses_xavier,
+    wide_layer,
+)
 from augsvc_client.trainer.models.layers import activation as activation_of
 from augsvc_client.trainer.recipe import ModelChoice, Rate, Size
 
@@ -65,8 +74,8 @@ class FireNetwork(nn.Module):
         self.body = nn.Sequential(
             stage(nn.Conv2d(channels, a, 3, padding=1, bias=bias), a, choice),
             stage(nn.Conv2d(a, b, 3, padding=1, bias=bias), b, choice),
-            stage(Fire(b, _scale_channels(24, choice), c, choice), 2 * c, choice),
-            stage(Fire(2 * c, _scale_channels(32, choice), d, choice), 2 * d, choice, pool=False),
+            stage(wide_layer(b, _scale_channels(24, choice), c, choice), 2 * c, choice),
+            stage(wide_layer(2 * c, _scale_channels(32, choice), d, choice), 2 * d, choice, pool=False),
         )
         self.dropout = dropout_after(2 * d, choice)
         self.head = nn.Conv2d(2 * d, classes, 1)

@@ -35,6 +35,13 @@ class Fire(nn.Module):
         return torch.cat((self.point(x), self.area(x)), dim=1)
 
 
+def wide_layer(inputs: int, narrow: int, side: int, choice: ModelChoice) -> nn.Module:
+    """N,I,H,W → N,2·`side`,H,W: a fire module, or one 3×3 convolution, as `choice.convolutions` says."""
+    if choice.convolutions == "fire":
+        return Fire(inputs, narrow, side, choice)
+    return nn.Conv2d(inputs, 2 * side, 3, padding=1, bias=choice.norm == "none")
+
+
 class LogMel(nn.Module):
     """Audio N,T, full scale ±1 → N,1,`mels`,frames in [-1, +1]: log-mel spectrogram.
 

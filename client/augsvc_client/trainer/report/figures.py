@@ -3,6 +3,7 @@
 Predictions, Calibration, Ablation → draw_confusion, draw_reliability, draw_errors, draw_ablation → PNG bytes, light or dark
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,9 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
-from augsvc_client.trainer.experiments.ablation import ALONE, NONE, WHOLE, WITHOUT, Ablation
+from augsvc_client.trainer.experiments.ablation import ALONE, NONE, WITHOUT, Ablation
+from augsvc_client.trainer.experiments.interval import MeanInterval
+from augsvc_client.trainer.experiments.variants import WHOLE
 from augsvc_client.trainer.report.calibration import Calibration
 from augsvc_client.trainer.report.theme import Theme, figure_text, new_figure, style_axes, to_png
 from augsvc_client.trainer.training.sample_grid import Images
@@ -70,7 +73,10 @@ def draw_errors(images: Images, captions: Sequence[str], theme: Theme) -> bytes:
 
 
 def draw_ablation(ablation: Ablation, theme: Theme) -> bytes:
-    """PNG: the loss without each operation, and the gain of each alone; one bar per test, a line for its interval."""
+    """PNG: the loss without each operation, and the gain of each alone; one bar per test, a line for its interval.
+
+    A variant that diverged has no bar.
+    """
     left_out = [name for name in ablation.scores if name != WHOLE and not name.startswith(ALONE)]
     alone = [name for name in ablation.scores if name.startswith(ALONE)]
     panels = [
@@ -94,7 +100,7 @@ def draw_ablation(ablation: Ablation, theme: Theme) -> bytes:
 def _draw_bars(axes: Axes, ablation: Ablation, names: Sequence[str], theme: Theme) -> None:
     thickness = 0.8 / len(ablation.tests)
     for i, (test, colour) in enumerate(zip(ablation.tests, theme.series, strict=False)):
-        differences = [ablation.difference(name, test) for name in names]
+        differences = [ablation.difference(name, test) or MeanInterval(math.nan, None) for name in names]
         y = np.arange(len(names)) + (i - (len(ablation.tests) - 1) / 2) * thickness
         axes.barh(
             y,

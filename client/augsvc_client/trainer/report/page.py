@@ -10,6 +10,7 @@ import numpy as np
 from augsvc_client.trainer.experiments.ablation import Ablation
 from augsvc_client.trainer.experiments.findings import SanityResult
 from augsvc_client.trainer.experiments.outcome import Outcome
+from augsvc_client.trainer.experiments.variants import PairedScores
 from augsvc_client.trainer.report.calibration import compute_calibration
 from augsvc_client.trainer.report.figures import draw_ablation, draw_confusion, draw_errors, draw_reliability
 from augsvc_client.trainer.report.html import document, figure, heading, paragraph
@@ -25,14 +26,19 @@ _SHOWN_ERRORS = 12
 
 
 def render_run_page(
-    outcome: Outcome, *, members: int = 1, ablation: Ablation | None = None, sanity: SanityResult | None = None
+    outcome: Outcome,
+    *,
+    members: int = 1,
+    ablation: PairedScores | None = None,
+    sanity: SanityResult | None = None,
 ) -> str:
     """The HTML page; reads the worst errors and a few batches from the run's server, so it raises the client's errors.
 
     `members`: size of the ensemble that the run belongs to; `sanity`: the result of an earlier `--sanity`.
     """
     measured = measure(outcome)
-    run = Run(outcome=outcome, measured=measured, members=members, ablated=ablation is not None, sanity=sanity)
+    ablated = "" if ablation is None else ablation.title
+    run = Run(outcome=outcome, measured=measured, members=members, ablated=ablated, sanity=sanity)
     sections = [
         *_summary(outcome, measured),
         *_training(outcome),
@@ -125,13 +131,15 @@ def _worst_errors(outcome: Outcome, name: str, predictions: Predictions) -> list
     return [figure("Worst errors: true → predicted, confidence", lambda t: draw_errors(images, captions, t))]
 
 
-def _ablation(ablation: Ablation) -> list[str]:
-    return [
-        heading("Gain of each operation"),
-        html_table(ablation.rows()),
+def _ablation(ablation: PairedScores) -> list[str]:
+    parts = [
+        heading(ablation.title),
+        html_table(ablation.rows(), wrap=not isinstance(ablation, Ablation)),
         paragraph(ablation.caption),
-        figure("Accuracy, with 95 % intervals for several seeds", lambda t: draw_ablation(ablation, t)),
     ]
+    if isinstance(ablation, Ablation):
+        parts.append(figure("Accuracy, with 95 % intervals for several seeds", lambda t: draw_ablation(ablation, t)))
+    return parts
 
 
 def _practices(run: Run) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Literal, TypeVar
 
 from torch import nn
 
+from augsvc_client.trainer.experiments.advice import PRACTICES
 from augsvc_client.trainer.experiments.findings import SanityResult
 from augsvc_client.trainer.experiments.outcome import Outcome
 from augsvc_client.trainer.models.build import BUILTIN_MODELS
@@ -36,12 +37,13 @@ _ACTIVATIONS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A run to review: one of `members` of an ensemble; `ablated`: with an ablation; `sanity`: the earlier `--sanity`."""
+    """A run to review: one of `members` of an ensemble; `ablated`: the title of its ablation, empty without one; `sanity`: the
+    earlier `--sanity`."""
 
     outcome: Outcome
     measured: Measurements
     members: int = 1
-    ablated: bool = False
+    ablated: str = ""
     sanity: SanityResult | None = None
 
 
@@ -57,7 +59,8 @@ class Row:
 
 def review_practices(run: Run) -> list[Row]:
     """All rows, in the order of docs/trainer.md."""
-    return [Row(number, text, *review(run)) for number, (text, review) in enumerate(_PRACTICES, 1)]
+    pairs = zip(PRACTICES, _REVIEWS, strict=True)
+    return [Row(number, practice, *review(run)) for number, (practice, review) in enumerate(pairs, 1)]
 
 
 def _shuffling(run: Run) -> Review:
@@ -228,32 +231,32 @@ def _parameters(run: Run) -> Review:
 
 def _understanding(run: Run) -> Review:
     errors = "" if run.outcome.inputs.rate else ", worst errors"
-    ablation = "gain of each operation" if run.ablated else "the gain of each operation was not measured: use --ablate"
-    return _on(run.ablated), (
+    ablation = run.ablated.lower() or "the gain of each operation was not measured: use --ablate"
+    return _on(bool(run.ablated)), (
         f"this page: samples, learning curves, confusion and calibration{errors} of {', '.join(run.outcome.predictions)}; "
         f"{ablation}"
     )
 
 
-_PRACTICES: Sequence[tuple[str, Callable[[Run], Review]]] = (
-    ("shuffle every epoch, repeat no minibatch", _shuffling),
-    ("extend the data with distinct samples", _augmentation),
-    ("first overfit a tiny subset", _sanity),
-    ("dropout after wide layers", _dropout),
-    ("max pooling, no local response normalisation", _pooling),
-    ("no sigmoid, no tanh inside", _saturation),
-    ("activation after pooling", _order),
-    ("PReLU with a small slope, or ELU", _activation),
-    ("batch normalisation", _normalisation),
-    ("inputs scaled to [-1, +1]", _input_scale),
-    ("small models", _size),
-    ("an ensemble of small networks", _ensemble),
-    ("Xavier on large fully connected layers only", _xavier),
-    ("fully convolutional network", _convolutions),
-    ("1×1 convolutions where possible", _pointwise),
-    ("a capable GPU", _device),
-    ("parameterise everything", _parameters),
-    ("understand your model and data", _understanding),
+_REVIEWS: Sequence[Callable[[Run], Review]] = (
+    _shuffling,
+    _augmentation,
+    _sanity,
+    _dropout,
+    _pooling,
+    _saturation,
+    _order,
+    _activation,
+    _normalisation,
+    _input_scale,
+    _size,
+    _ensemble,
+    _xavier,
+    _convolutions,
+    _pointwise,
+    _device,
+    _parameters,
+    _understanding,
 )
 
 

@@ -1,0 +1,207 @@
+"""Ablation of the eighteen best practices: the gain of each one, from runs of a recipe that differ in it alone.
+
+    Outcome of a run → list_switches (recipe fields that leave a practice out, or follow it) → run_advice_ablation
+    → OUT/advice.json → AdviceAblation → table
+
+A practice applies if its switch changes the run: a network without dropout is the same network at another dropout rate.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from rich.progress import Progress
+from torch import nn
+
+from augsvc_client.trainer.experiments.folder import ADVICE_FILE
+from augsvc_client.trainer.experiments.interval import MeanInterval
+from augsvc_client.trainer.experiments.outcome import Outcome
+from augsvc_client.trainer.experiments.variants import WHOLE, PairedScores, Variant, run_variants
+from augsvc_client.trainer.models.build import BUILTIN_MODELS, build_model
+
+MEMBERS = 5
+_NEVER = 1 << 30  # a width that no layer has
+
+PRACTICES = (
+    "shuffle every epoch, repeat no minibatch",
+    "extend the data with distinct samples",
+    "first overfit a tiny subset",
+    "dropout after wide layers",
+    "max pooling, no local response normalisation",
+    "no sigmoid, no tanh inside",
+    "activation after pooling",
+    "PReLU with a small slope, or ELU",
+    "batch normalisation",
+    "inputs scaled to [-1, +1]",
+    "small models",
+    "an ensemble of small networks",
+    "Xavier on large fully connected layers only",
+    "fully convolutional network",
+    "1×1 convolutions where possible",
+    "a capable GPU",
+    "parameterise everything",
+    "understand your model and data",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """The change of a recipe that leaves a practice out, or, if the recipe does not follow it, that follows it."""
+
+    variant: Variant
+    followed: bool
+
+    def describe(self) -> str:
+        """The change as text."""
+        changes = [f"{name}={value}" for name, value in self.variant.values.items() if name != "model.max_size"]
+        return ", ".join(changes) or f"--ensemble {self.variant.members}"
+
+
+Reason = str  # why a practice does not apply
+
+
+def list_switches(run: Outcome) -> list[Switch | Reason]:
+    """One for each practice, in order."""
+    return [switch if isinstance(switch, str) else _check(run, switch) for switch in (find(run) for find in _SWITCHES)]
+
+
+@dataclass(frozen=True, slots=True)
+class AdviceAblation(PairedScores):
+    """Scores of the run itself, and of the switch of each practice by its number."""
+
+    switches: Sequence[Switch | Reason]
+    title: ClassVar[str] = "Gain of each best practice"
+
+    @property
+    def caption(self) -> str:
+        """What the gains compare, and how to read them."""
+        return f"Points of accuracy with the practice above those without it; {self.reading}"
+
+    def gain(self, number: int, test: str) -> MeanInterval | None:
+        """Points with practice `number` above those without; None for runs that diverged."""
+        switch, name = self.switches[number - 1], str(number)
+        pair = (WHOLE, name) if isinstance(switch, Switch) and switch.followed else (name, WHOLE)
+        return self.compare(*pair, test)
+
+    def rows(self) -> list[list[str]]:
+        """Table cells, the first row the header."""
+        rows = [["", "practice", "compared with", *(f"gain on {test}" for test in self.tests)]]
+        for number, (practice, switch) in enumerate(zip(PRACTICES, self.switches, strict=True), 1):
+            if isinstance(switch, str):
+                rows.append([str(number), practice, f"does not apply: {switch}", *("" for _ in self.tests)])
+            else:
+                gains = [_judge(self.gain(number, test)) for test in self.tests]
+                rows.append([str(number), practice, switch.describe(), *gains])
+        return rows
+
+
+def run_advice_ablation(first: Outcome, progress: Progress, out: Path, *, resume: bool = False) -> AdviceAblation:
+    """Switch the practices of a run, `first`, one by one; results go to `out`/advice.json. Raises as `run_variants`."""
+    switches = list_switches(first)
+    variants = {str(i): switch.variant for i, switch in enumerate(switches, 1) if isinstance(switch, Switch)}
+    scores = run_variants(first, {WHOLE: Variant(), **variants}, progress, out / ADVICE_FILE, resume=resume)
+    return AdviceAblation(scores, switches)
+
+
+def _judge(gain: MeanInterval | None) -> str:
+    if gain is None:
+        return "diverged"
+    if gain.half_width is None:
+        return f"{gain}, of one seed"
+    if abs(gain.mean) <= gain.half_width:
+        return f"{gain}, no gain shown"
+    return f"{gain}, {'a gain' if gain.mean > 0 else 'a loss'}"
+
+
+def _check(run: Outcome, switch: Switch) -> Switch | Reason:
+    """The switch, if it changes the network, or something else than the network."""
+    values = switch.variant.values
+    if not values or any(not name.startswith("model.") for name in values):
+        return switch
+    networks = [
+        build_model(choice.model_copy(update={"max_size": None}), run.inputs, len(run.classes), seed=0)
+        for choice in (run.recipe.model, run.recipe.override(values).model)
+    ]
+    same = repr(networks[0]) == repr(networks[1]) and _equal_weights(*networks)
+    return f"{switch.describe()} gives {run.recipe.model.name} the same network" if same else switch
+
+
+def _equal_weights(one: nn.Module, other: nn.Module) -> bool:
+    states = one.state_dict(), other.state_dict()
+    return states[0].keys() == states[1].keys() and all(
+        torch.equal(states[0][name], states[1][name]) for name in states[0]
+    )
+
+
+def _shuffling(run: Outcome) -> Switch:
+    shuffle = run.recipe.data.shuffle
+    return Switch(Variant({"data.shuffle": not shuffle, **({"data.block": None} if shuffle else {})}), shuffle)
+
+
+def _augmentation(run: Outcome) -> Switch:
+    preset = "sound" if run.inputs.rate else "standard"
+    followed = bool(run.stream["spec"]["pipeline"])
+    return Switch(Variant({"data.pipeline": "none" if followed else preset}), followed)
+
+
+def _model(name: str, follow: object, leave_out: object) -> Callable[[Outcome], Switch]:
+    """Between two values of a field of the network; other values than `leave_out` follow the practice."""
+
+    def find(run: Outcome) -> Switch:
+        followed = getattr(run.recipe.model, name) != leave_out
+        return Switch(Variant({f"model.{name}": leave_out if followed else follow, "model.max_size": None}), followed)
+
+    return find
+
+
+def _input_scale(run: Outcome) -> Switch | Reason:
+    if run.inputs.rate:
+        return "clips are not scaled"
+    low, high = run.recipe.data.scale
+    followed = -1 <= low < 0 and high <= 1
+    return Switch(Variant({"data.scale": [0.0, 1.0] if followed else [-1.0, 1.0]}), followed)
+
+
+def _size(run: Outcome) -> Switch:
+    followed = run.recipe.model.max_size is not None
+    width = run.recipe.model.width * (2 if followed else 0.5)
+    return Switch(Variant({"model.width": min(width, 64.0), "model.max_size": None}), followed)
+
+
+def _fully_convolutional(run: Outcome) -> Switch | Reason:
+    name = run.recipe.model.name
+    if name not in BUILTIN_MODELS:
+        return f"{name} is a network of an installed package"
+    return _model("name", follow="fire", leave_out="dense")(run)
+
+
+def _ensemble(_: Outcome) -> Switch:
+    return Switch(Variant(members=MEMBERS), followed=False)
+
+
+def _reason(text: str) -> Callable[[Outcome], Reason]:
+    return lambda _: text
+
+
+_SWITCHES: Sequence[Callable[[Outcome], Switch | Reason]] = (
+    _shuffling,
+    _augmentation,
+    _reason("a check before a run, which it does not change"),
+    _model("dropout", follow=0.5, leave_out=0.0),
+    _model("pool", follow="max", leave_out="average"),
+    _reason("recipes refuse both"),
+    _model("activate", follow="after_pool", leave_out="before_pool"),
+    _model("activation", follow="prelu", leave_out="relu"),
+    _model("norm", follow="batch", leave_out="none"),
+    _input_scale,
+    _size,
+    _ensemble,
+    _model("xavier_above", follow=256, leave_out=_NEVER),
+    _fully_convolutional,
+    _model("convolutions", follow="fire", leave_out="plain"),
+    _reason("a device changes the time and not the accuracy"),
+    _reason("a property of the trainer, which no field changes"),
+    _reason("a report of the run, which it does not change"),
+)
