@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import soundfile
@@ -125,6 +126,35 @@ def test_without_samples_to_test_on_forms_are_compared_all_the_same(digits, url,
     refused = command("export", out, "--url", url)
     assert refused.exit_code == 2
     assert "differs from the trained one by 1" in refused.output
+
+
+@exporters_own
+@pytest.mark.parametrize("dataset", ["digits", pytest.param("tones", marks=pytest.mark.slow)])
+def test_an_ensemble_is_exported_as_one_network(url, tmp_path, monkeypatch, dataset):
+    monkeypatch.setattr("augsvc_client.trainer.cli.train.render_run_page", lambda *_, **__: "")
+    tiny = ("--per-class", 2, "--steps", 4, "--device", "cpu", "--set", "model.width=0.25")
+    canvas = ("--size", 8) if dataset == "digits" else ("--set", "data.sample_rate=8000")
+    done = command("--url", url, "--dataset", f"{dataset}/train", "--out", tmp_path, *tiny, *canvas, "--ensemble", 2)
+    assert done.exit_code == 0, done.output
+    done = command("export", tmp_path, "--url", url)
+    assert done.exit_code == 0, done.output
+    whole, _, full, int8 = json.loads((tmp_path / "export.json").read_text())
+    weights = [(tmp_path / f"member-{i}" / "model.safetensors").stat().st_size for i in range(2)]
+    assert (whole["name"], whole["n_bytes"]) == ("2 × model.safetensors", sum(weights))
+    fields = {"size": [8, 8]} if dataset == "digits" else {"seconds": 1.0, "sample_rate": 8000}
+    arrays = batch(url, f"{dataset}/test", **fields)
+    inputs = arrays["audio"] if dataset == "tones" else arrays["image"].astype(np.float32) / 127.5 - 1
+    with torch.inference_mode():
+        members = [load_model(tmp_path / f"member-{i}")[0](torch.tensor(inputs)).softmax(dim=1) for i in range(2)]
+    for form, tolerance in ((full, 1e-4), (int8, 0.2)):
+        session = onnxruntime.InferenceSession(str(tmp_path / form["name"]), providers=["CPUExecutionProvider"])
+        logits = torch.tensor(session.run(["logits"], {"input": np.ascontiguousarray(inputs)})[0])
+        torch.testing.assert_close(logits.softmax(dim=1), torch.stack(members).mean(dim=0), atol=tolerance, rtol=0)
+    assert int8["n_bytes"] != full["n_bytes"]
+    graph = onnx.load(str(tmp_path / int8["name"])).graph
+    assert sum(node.op_type == "QuantizeLinear" for node in graph.node) > 4, (
+        "the final logarithm leaves layers in 8 bits"
+    )
 
 
 def test_files_are_named_as_the_same_samples_of_the_service_are(digits, url, tmp_path):

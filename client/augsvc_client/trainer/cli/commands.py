@@ -16,7 +16,7 @@ from augsvc_client.client.stream import Stream
 from augsvc_client.text import printable
 from augsvc_client.trainer.distributed import is_main_process
 from augsvc_client.trainer.experiments.findings import Finding, save_findings
-from augsvc_client.trainer.experiments.folder import load_network, run_versions
+from augsvc_client.trainer.experiments.folder import ensemble_members, load_network, run_versions
 from augsvc_client.trainer.experiments.learning_rates import find_rate
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.run import predict_views
@@ -128,7 +128,7 @@ def _check_data(folder: Path, recipe: Recipe, card: Card, stream: Stream) -> lis
 
 
 def export_folder(folder: Path, url: str, console: Console) -> None:
-    """Export a run's network and print size, latency and accuracy of each file.
+    """Export the network of a run, or its ensemble as one, and print size, latency and accuracy of each file.
 
     Raises ValueError, also if the datasets have other classes than those of the run: the accuracies would be of other labels.
     """
@@ -136,23 +136,24 @@ def export_folder(folder: Path, url: str, console: Console) -> None:
 
     recipe = load_recipe(folder / "recipe.yaml", {"training.device": "cpu"})
     name = next(iter(recipe.evaluation.tests or {}))
-    card = Card.load(folder / "model.json")
+    model, card = load_network(folder)
     with training_loader(recipe, url) as training:
         for line in _check_data(folder, recipe, card, training.stream):
             console.print(line, style="yellow", highlight=False, soft_wrap=True)
         calibration = [batch for batch, _ in zip(training, range(_CALIBRATION_BATCHES), strict=False)]
         test = read_test_batches(recipe, url, name, training.stream, _TEST_BATCHES)
     with console.status("exporting and measuring"):
-        files = export(folder, calibration, test)
+        files = export(folder, model, card.inputs, calibration, test)
     rows = [["", "size", "latency, CPU", f"accuracy on {name}"]]
     for file in files:
         accuracy = "no samples" if file.accuracy is None else f"{file.accuracy:.1%}"
         rows.append([file.name, f"{file.n_bytes / 1000:,.0f} kB", f"{file.ms:.2f} ms", accuracy])
     console.print(console_table(rows))
-    limit = card.model.max_size
+    members, limit = ensemble_members(folder), card.model.max_size
     for file in files:
-        if limit is not None and file.n_bytes > limit:
+        if limit is not None and file.n_bytes > members * limit:
             line = f"{file.name} has {file.n_bytes:,} bytes, more than model.max_size, {limit:,}, which counts weights alone"
+            line += "" if members == 1 else f", for each of {members} networks"
             console.print(line, style="yellow", highlight=False, soft_wrap=True)
 
 

@@ -150,7 +150,7 @@ def export(
     out: Annotated[Path, typer.Argument(help="Folder of a run.", file_okay=False)],
     url: Annotated[str, typer.Option(envvar="AUGSVC_URL", help="Server URL, for calibration and test samples.")],
 ) -> None:
-    """Export a trained network as ONNX, 8-bit ONNX and half-precision weights; each is checked and measured."""
+    """Export a trained network or ensemble as ONNX, 8-bit ONNX and half-precision weights; each is checked and measured."""
     try:
         export_folder(out, url, Console(markup=False, emoji=False))
     except (AugsvcError, ValueError, OSError) as err:

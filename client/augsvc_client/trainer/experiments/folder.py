@@ -4,6 +4,7 @@ OUT → find_run → "a finished run" …;  delete_run;  ensemble_members;  load
 """
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -67,18 +68,26 @@ class MeanNetwork(nn.Module):
     def __init__(self, members: Sequence[nn.Module]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
+        self.log_count = math.log(len(members))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """As each member: N,… → N,K."""
-        probabilities = torch.stack([member(x).softmax(dim=1) for member in self.members])
-        return probabilities.mean(dim=0).clamp(min=torch.finfo(probabilities.dtype).tiny).log()
+        return torch.stack([member(x).log_softmax(dim=1) for member in self.members]).logsumexp(dim=0) - self.log_count
 
 
 def load_network(folder: Path) -> tuple[nn.Module, Card]:
-    """The network of a run, or its ensemble as one; raises ValueError as `load_model`, and for members that differ."""
+    """The network of a run, or its ensemble as one.
+
+    Raises ValueError as `load_model`, for members that differ, and for an ensemble that is not finished.
+    """
     count = ensemble_members(folder)
     if count == 1:
         return load_model(folder)
+    if not all((member_folder(folder, i) / "model.json").exists() for i in range(count)):
+        raise ValueError(
+            f"the ensemble in {folder} is not finished: continue it with --resume, or give a member of the ensemble, "
+            f"{member_folder(folder, 0)}"
+        )
     models, cards = zip(*(load_model(member_folder(folder, i)) for i in range(count)), strict=True)
     if any(card != cards[0] for card in cards):
         raise ValueError(

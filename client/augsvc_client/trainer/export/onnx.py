@@ -1,8 +1,9 @@
-"""Export a trained network: half-precision weights, ONNX that is checked against the network, and ONNX in 8 bits.
+"""Export a trained network or ensemble: half-precision weights, ONNX that is checked against it, and ONNX in 8 bits.
 
-OUT/model.safetensors → export → model-fp16.safetensors, model.onnx, model-int8.onnx → size, latency and accuracy of each
+network → export → model-fp16.safetensors, model.onnx, model-int8.onnx → size, latency and accuracy of each
 """
 
+import copy
 import json
 import logging
 import statistics
@@ -21,7 +22,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from augsvc_client.trainer.export.card import EXPORTS, load_model, load_weights
+from augsvc_client.trainer.export.card import EXPORTS, load_weights
 from augsvc_client.trainer.files import describe_write_error, write_file
 from augsvc_client.trainer.models.build import Inputs
 from augsvc_client.trainer.training.learner import Batch, input_tensor
@@ -46,38 +47,43 @@ class ExportedFile:
     accuracy: float | None
 
 
-def export(folder: Path, calibration: Sequence[Batch], test: Sequence[Batch]) -> list[ExportedFile]:
-    """Write all formats of the folder's network to the folder, and measure them.
+def export(
+    folder: Path, model: nn.Module, inputs: Inputs, calibration: Sequence[Batch], test: Sequence[Batch]
+) -> list[ExportedFile]:
+    """Write all formats of a network in test mode, whose weights are in the folder, to the folder, and measure them.
 
     `calibration`: training batches, for the 8-bit value ranges and for comparing ONNX with the network. `test`: batches
     with labels, possibly without samples. Raises ValueError if ONNX differs from the network, OSError on a full disk (earlier
     exports then stay), ModuleNotFoundError without the packages of the extra `export`.
     """
-    model, card = load_model(folder)
     with TemporaryDirectory(prefix=".export-", dir=folder) as work, _one_thread():
         half, full, int8 = (Path(work, name) for name in EXPORTS[:3])
         weights = {n: value.half() if value.is_floating_point() else value for n, value in model.state_dict().items()}
         write_file(half, save(weights))
-        _write_onnx(lambda: to_onnx(model, card.inputs, full), folder / full.name)
+        _write_onnx(lambda: to_onnx(model, inputs, full), folder / full.name)
         onnx = onnx_runner(full)
         _check_agreement(torch_runner(model), onnx, _arrays(calibration[:1]))
         _write_onnx(lambda: to_int8(full, int8, _arrays(calibration)), folder / int8.name)
-        half_model = card.build()
+        half_model = copy.deepcopy(model)
         load_weights(half_model, half)
-        runners = {
-            folder / "model.safetensors": torch_runner(model),
-            half: torch_runner(half_model),
-            full: onnx,
-            int8: onnx_runner(int8),
-        }
-        files = [
-            ExportedFile(path.name, path.stat().st_size, _latency_ms(runner, card.inputs), _accuracy(runner, test))
-            for path, runner in runners.items()
+        saved = sorted((*folder.glob("model.safetensors"), *folder.glob("member-*/model.safetensors")))
+        measured: list[tuple[Sequence[Path], Runner]] = [
+            (saved, torch_runner(model)),
+            ([half], torch_runner(half_model)),
+            ([full], onnx),
+            ([int8], onnx_runner(int8)),
         ]
+        files = [_measure(paths, runner, inputs, test) for paths, runner in measured]
         for path in (half, full, int8):
             path.replace(folder / path.name)
     write_file(folder / EXPORTS[3], json.dumps([asdict(file) for file in files], indent=1) + "\n")
     return files
+
+
+def _measure(paths: Sequence[Path], runner: Runner, inputs: Inputs, test: Sequence[Batch]) -> ExportedFile:
+    name = paths[0].name if len(paths) == 1 else f"{len(paths)} × {paths[0].name}"
+    size = sum(path.stat().st_size for path in paths)
+    return ExportedFile(name, size, _latency_ms(runner, inputs), _accuracy(runner, test))
 
 
 def _write_onnx(write: Callable[[], None], path: Path) -> None:
@@ -105,7 +111,7 @@ def to_onnx(model: nn.Module, inputs: Inputs, path: Path) -> None:
 def to_int8(full: Path, path: Path, calibration: Iterable[F32]) -> None:
     """Quantise weights (one scale per channel) and layer inputs to 8 bits, with ranges from the calibration inputs.
 
-    Nodes before a logarithm, the STFT of audio, stay float: their powers span eight decades, and in 8 bits the accuracy on
+    The front end of audio, up to its logarithm, stays float: its powers span eight decades, and in 8 bits the accuracy on
     `tones` fell from 99 to 52 %.
     """
     import onnx
@@ -124,16 +130,28 @@ def to_int8(full: Path, path: Path, calibration: Iterable[F32]) -> None:
     try:
         with _silenced_exporters():
             quant_pre_process(str(full), str(prepared), skip_symbolic_shape=True)
-            nodes = list(onnx.load(str(prepared)).graph.node)
-            logarithms = [i for i, node in enumerate(nodes) if node.op_type == "Log"]
             quantize_static(
                 str(prepared), str(path), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
                 activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
                 op_types_to_quantize=["Conv", "Gemm", "MatMul"],
-                nodes_to_exclude=[node.name for node in nodes[: max(logarithms, default=0)]],
+                nodes_to_exclude=_front_end(onnx.load(str(prepared)).graph.node),
             )  # fmt: skip
     finally:
         prepared.unlink(missing_ok=True)
+
+
+def _front_end(nodes: Iterable[Any]) -> list[str]:
+    """The names of the ONNX nodes, in their order, that lead to a logarithm before any layer; an ensemble ends with another."""
+    before: dict[str, dict[str, str]] = {}  # by tensor, the nodes that lead to it: name and type
+    front: dict[str, str] = {}
+    for node in nodes:
+        path = {node.name: node.op_type}
+        for tensor in node.input:
+            path |= before.get(tensor, {})
+        before |= dict.fromkeys(node.output, path)
+        if node.op_type == "Log" and not {"Conv", "Gemm"} & set(path.values()):
+            front |= path
+    return list(front)
 
 
 def onnx_runner(path: Path) -> Runner:
