@@ -314,7 +314,8 @@ def test_latencies_are_of_one_thread(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "onnx_runner", lambda path: None)
     monkeypatch.setattr(export, "_accuracy", lambda *_: None)
     torch.set_num_threads(2)
-    export.export(out, [], [])
+    model, card = load_model(out)
+    export.export(out, model, card.inputs, [], [])
     assert threads == [1] * 4
     assert torch.get_num_threads() == 2
 
