@@ -18,16 +18,17 @@ from augsvc.data.formats.annotations import Annotations, Objects
 from augsvc.data.formats.class_order import require_class_names
 from augsvc.data.formats.dataset_root import DatasetRoot, name_faults
 from augsvc.data.formats.faults import Faults
-from augsvc.data.formats.file_source import Files, FilesFormat, FileSource
+from augsvc.data.formats.file_source import Files, FileSource
 from augsvc.data.formats.format import give_statistics
 from augsvc.data.formats.image_files import ImageFilesSettings, ImageReader
 from augsvc.data.formats.index import note_twins
+from augsvc.data.formats.store_root import StoredFormat
 from augsvc.data.source import Source, SourceInfo
 from augsvc.errors import Undecodable
 from augsvc_client.decoding.duration import image_decoding_seconds
 
 
-class AnnotatedFormat(ImageFilesSettings, FilesFormat):
+class AnnotatedFormat(ImageFilesSettings, StoredFormat):
     """The operator's settings that all formats of annotated images have."""
 
     @abstractmethod
@@ -46,7 +47,7 @@ class AnnotatedFormat(ImageFilesSettings, FilesFormat):
     def open(self, name: str, cache: DecodedCache) -> list[Source]:
         """NAME, or NAME/train, NAME/val and NAME/test; raises as `read_splits`, and for missing files."""
         with name_faults(name):
-            root = DatasetRoot(self.path, self.follow_links)
+            root = self.open_root()
             splits = self.read_splits(root)
             sources: list[Source] = []
             faults = Faults()
@@ -79,7 +80,7 @@ class AnnotatedImages(FileSource):
         require_class_names(annotations.classes)
         index = root.index(annotations.names)
         masks = None if annotations.mask_names is None else root.index(annotations.mask_names)
-        files = Files(index, root.path, root.links, cache.claim(name), masks)
+        files = Files(index, root.path, root.links, cache.claim(name), masks, root.store)
         reader = ImageReader(name, settings, cache.processes)
         super().__init__(files, annotations.sample_labels, reader, cache, settings.max_file_bytes, root.pause)
         self._settings, self._annotations, self._mask_values = settings, annotations, settings.mask_values

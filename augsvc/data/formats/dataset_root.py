@@ -28,6 +28,7 @@ from augsvc.data.formats.files import (
     retry_faults,
 )
 from augsvc.data.formats.index import LINK_CURE, MAX_DEPTH, Index, Links, list_names
+from augsvc.data.formats.object_store import ObjectStore
 from augsvc_client.decoding.limits import is_leftover
 from augsvc_client.text import printable
 
@@ -61,6 +62,7 @@ class DatasetRoot:
         Raises:
             ValueError: it is no folder.
         """
+        self.store: ObjectStore | None = None
         self.path = Path(os.path.realpath(path))
         self._folders: dict[str, str] = {}  # name → the path without links
         self.links = Links(self.path, tuple(Path(os.path.realpath(folder)) for folder in follow_links))
@@ -74,20 +76,18 @@ class DatasetRoot:
 
     def folders(self, name: str = "") -> list[str]:
         """The names of the visible sub-folders of a folder, sorted; none if there is no such folder."""
-        return [entry.name for entry, is_directory in self._entries(name) if is_directory]
+        return [entry for entry, is_directory in self._entries(name) if is_directory]
 
     def files(self, name: str, extensions: Collection[str]) -> list[str]:
         """The names inside a folder of its files with these extensions (lower case, with the dot), sorted."""
-        return [
-            entry.name for entry, is_directory in self._entries(name) if not is_directory and _has(entry, extensions)
-        ]
+        return [entry for entry, is_directory in self._entries(name) if not is_directory and _has(entry, extensions)]
 
     def walk(self, name: str, extensions: Collection[str], depth: int = 0) -> Iterator[str]:
         """The files below a folder, at any depth, by their names relative to the dataset's folder."""
         if depth > MAX_DEPTH:
             raise ValueError(f"{self.locate(name)} is more than {MAX_DEPTH} folders deep: move its files up")
         for entry, is_directory in self._entries(name):
-            below = join(name, entry.name)
+            below = join(name, entry)
             if is_directory:
                 yield from self.walk(below, extensions, depth + 1)
             elif _has(entry, extensions):
@@ -122,7 +122,8 @@ class DatasetRoot:
     def read(self, name: str, max_bytes: int = MAX_LABEL_BYTES) -> bytes:
         """The contents of a file; raises as `open`, and for one of more than `max_bytes`."""
         with self.open(name) as file:
-            n_bytes = os.fstat(file.fileno()).st_size
+            n_bytes = file.seek(0, os.SEEK_END)
+            file.seek(0)
             if n_bytes > max_bytes:
                 raise ValueError(f"{self.locate(name)} has more than {max_bytes:,} bytes")
             return retry_faults(self.locate(name), partial(file.read, n_bytes), self.pause)
@@ -187,8 +188,8 @@ class DatasetRoot:
             raise ValueError(f"{printable(str(path))} is or goes through a link out of {self.path}: {LINK_CURE}")
         return target
 
-    def _entries(self, name: str) -> Iterator[tuple[os.DirEntry[str], bool]]:
-        """The visible entries of a folder, and whether each is a folder, over links too."""
+    def _entries(self, name: str) -> Iterator[tuple[str, bool]]:
+        """The names of the visible entries of a folder, and whether each is a folder, over links too."""
         if not self.is_folder(name):
             return
         path = self._resolve(self.path / name)
@@ -206,7 +207,7 @@ class DatasetRoot:
                 self._resolve(Path(entry.path))
                 if not self.links.follow:
                     raise ValueError(f"{printable(entry.path)} is a link to a folder: {LINK_CURE}")
-            yield entry, is_directory
+            yield entry.name, is_directory
 
 
 def join(folder: str, name: str) -> str:
@@ -237,6 +238,6 @@ def is_text(value: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
-def _has(entry: os.DirEntry[str], extensions: Collection[str]) -> bool:
-    name = _SHARD_NUMBER.sub("", entry.name)  # train.tfrecord-00000-of-00010
+def _has(name: str, extensions: Collection[str]) -> bool:
+    name = _SHARD_NUMBER.sub("", name)  # train.tfrecord-00000-of-00010
     return f".{name.rpartition('.')[2].lower()}" in extensions

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from io import BufferedReader
 from pathlib import Path
 
 from augsvc.arrays import I64, Sample
@@ -29,10 +30,12 @@ from augsvc.data.formats.files import (
     has_device,
     open_below,
     read_below,
+    read_range_below,
     retry_faults,
 )
 from augsvc.data.formats.format import DatasetFormat
 from augsvc.data.formats.index import Index, Links
+from augsvc.data.formats.object_store import ObjectStore, open_stored
 from augsvc.data.formats.reader import Reader
 from augsvc.data.source import Source
 from augsvc.errors import AugsvcError, DatasetChanged, DatasetUnavailable, Undecodable
@@ -61,11 +64,30 @@ class Files:
     links: Links
     key: str  # of decoded samples in the cache
     masks: Index | None = None  # of each sample, where they are files
+    store: ObjectStore | None = None  # that has them; None: they are below `root`
 
     @property
     def indices(self) -> tuple[Index, ...]:
         """Those that there are."""
         return (self.index,) if self.masks is None else (self.index, self.masks)
+
+    def read(self, within: Index, index: int, n_bytes: int) -> tuple[bytes, Identity]:
+        """The first `n_bytes` of a file, and what it was when it was read; raises OSError and NotIndexed."""
+        if self.store is not None:
+            return self.store.read(within.names[index], n_bytes)
+        return read_below(*locate_file(self, within, index), n_bytes)
+
+    def read_range(self, within: Index, index: int, start: int, n_bytes: int) -> tuple[bytes, Identity]:
+        """As `read`, of the bytes from `start` on."""
+        if self.store is not None:
+            return self.store.read_range(within.names[index], start, n_bytes)
+        return read_range_below(*locate_file(self, within, index), start, n_bytes)
+
+    def open(self, within: Index, index: int) -> BufferedReader:
+        """A file; raises as `read`."""
+        if self.store is not None:
+            return open_stored(self.store, within.names[index])
+        return os.fdopen(open_below(*locate_file(self, within, index)), "rb")
 
     def same(self, other: "Files") -> bool:
         """Whether all files are the same ones; both have the same names."""
@@ -182,18 +204,8 @@ class FileSource(Source):
         indexed = within.identity(index)
         if indexed.n_bytes > self._max_file_bytes:
             raise Undecodable(f"the file is larger than max_file_bytes, {self._max_file_bytes:,}")
-        root, name = locate_file(files, within, index)
         n_bytes = indexed.n_bytes + 1  # one more than indexed, to notice that it has grown
-        for pause_s in (*PAUSES_S, None):
-            try:
-                data, identity = read_below(root, name, n_bytes)
-                break
-            except NotIndexed:
-                raise self._changed(within, index, "is no regular file any more") from None
-            except OSError as err:
-                if pause_s is None:
-                    raise self._unreadable(within, index, root, err) from err
-                self._pause(pause_s)
+        data, identity = self._retry(files, within, index, partial(files.read, within, index, n_bytes))
         self._require_indexed(within, index, data, identity, indexed)
         if not data:
             raise Undecodable("the file is empty")
@@ -204,12 +216,28 @@ class FileSource(Source):
         files = self._files
         for index in range(0, len(self), max(1, -(-len(self) // most))):
             with suppress(NotIndexed, OSError):
-                yield read_below(*locate_file(files, files.index, index), n_bytes)[0]
+                yield files.read(files.index, index, n_bytes)[0]
 
-    def _unreadable(self, within: Index, index: int, root: Path, err: OSError) -> AugsvcError:
+    def _retry(
+        self, files: Files, within: Index, index: int, read: Callable[[], tuple[bytes, Identity]]
+    ) -> tuple[bytes, Identity]:
+        """The result of reading a file of a sample, in three attempts; a store has made them already."""
+        for pause_s in (*(PAUSES_S if files.store is None else ()), None):
+            try:
+                return read()
+            except NotIndexed:
+                raise self._changed(within, index, "is no regular file any more") from None
+            except OSError as err:
+                if pause_s is None:
+                    raise self._unreadable(files, within, index, err) from err
+                self._pause(pause_s)
+        raise AssertionError  # the last attempt returns or raises
+
+    def _unreadable(self, files: Files, within: Index, index: int, err: OSError) -> AugsvcError:
         """DatasetChanged if waiting does not help (the client raises it immediately), else DatasetUnavailable."""
         if err.errno in ABSENT:
-            mounted = has_device(root, within.identity(index).device)
+            device = within.identity(index).device
+            mounted = files.store is not None or has_device(locate_file(files, within, index)[0], device)
             return self._changed(within, index, "is missing" + ("" if mounted else ": is its file system mounted?"))
         if err.errno in FORBIDDEN:
             return self._changed(within, index, "may not be read by the server's user")
@@ -270,7 +298,7 @@ class FileSource(Source):
 
     def _digest(self, within: Index, index: int) -> bytes:
         def digest() -> bytes:
-            with os.fdopen(open_below(*locate_file(self._files, within, index)), "rb") as file:
+            with self._files.open(within, index) as file:
                 return hashlib.file_digest(file, "sha256").digest()
 
         path = str(self._files.root / within.names[index])

@@ -118,6 +118,15 @@ def read_below(root: Path, name: str, n_bytes: int) -> tuple[bytes, Identity]:
         return data, Identity.of(os.fstat(file.fileno()))
 
 
+def read_range_below(root: Path, name: str, start: int, n_bytes: int) -> tuple[bytes, Identity]:
+    """As `read_below`, of the bytes from `start` on."""
+    file = open_below(root, name)
+    try:
+        return os.pread(file, n_bytes, start), Identity.of(os.fstat(file))
+    finally:
+        os.close(file)
+
+
 def is_folder(path: str) -> bool:
     """Whether a path leads to a folder, over links too; not if it cannot be followed, as a link to itself. Raises faults."""
     try:

@@ -259,5 +259,5 @@ class CopiedImages(ShardedImages):
         """A range of the copy."""
         data = self._blob.read(offset, n_bytes)
         if len(data) != n_bytes:
-            raise self._unreadable(within, index, files.root, OSError(errno.EIO, "the copy of the images is cut"))
+            raise self._unreadable(files, within, index, OSError(errno.EIO, "the copy of the images is cut"))
         return data

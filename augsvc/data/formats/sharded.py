@@ -5,10 +5,9 @@ permutation of all samples.
 """
 
 import hashlib
-import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 
@@ -19,8 +18,7 @@ from augsvc.data.disk_cache import Decoded
 from augsvc.data.formats.annotations import Annotations
 from augsvc.data.formats.class_order import require_class_names
 from augsvc.data.formats.dataset_root import DatasetRoot, join
-from augsvc.data.formats.file_source import Files, FilesFormat, FileSource, locate_file
-from augsvc.data.formats.files import PAUSES_S, Identity, NotIndexed, open_below
+from augsvc.data.formats.file_source import Files, FilesFormat, FileSource
 from augsvc.data.formats.image_files import ImageFilesSettings, ImageReader
 from augsvc.data.formats.index import Index, list_names, note_twins
 from augsvc.data.formats.layout import split_of
@@ -55,7 +53,7 @@ class ShardedImages(FileSource):
         self._places, self._shards, self._annotations = samples.places, root.index(samples.files), annotations
         # every sample has the identity of its shard
         index = Index(names=tuple(annotations.names), identities=self._shards.identities[:][self._places[:, 0]])
-        files = Files(index, root.path, root.links, cache.claim(name))
+        files = Files(index, root.path, root.links, cache.claim(name), store=root.store)
         reader = ImageReader(name, settings, cache.processes)
         super().__init__(files, annotations.sample_labels, reader, cache, settings.max_file_bytes, root.pause)
         self._covers_contents = settings.digest_contents
@@ -113,31 +111,14 @@ class ShardedImages(FileSource):
 
     def _read_range(self, files: Files, within: Index, index: int, shard: int, offset: int, n_bytes: int) -> bytes:
         """A range of a shard, which must be the indexed one; three attempts."""
-        root, name = locate_file(files, self._shards, shard)
-        for pause_s in (*PAUSES_S, None):
-            try:
-                data, identity = _read_range(root, name, offset, n_bytes)
-                break
-            except NotIndexed:
-                raise self._changed(within, index, "is no regular file any more") from None
-            except OSError as err:
-                if pause_s is None:
-                    raise self._unreadable(within, index, root, err) from err
-                self._pause(pause_s)
+        read = partial(files.read_range, self._shards, shard, offset, n_bytes)
+        data, identity = self._retry(files, within, index, read)
         indexed = within.identity(index)
         if not self._covers_contents:  # else no change may pass, not even one with its time set back
             identity = identity._replace(changed_ns=indexed.changed_ns)
         if len(data) != n_bytes or identity != indexed:
             raise self._changed(within, index, "was modified or replaced")
         return data
-
-
-def _read_range(root: Path, name: str, offset: int, n_bytes: int) -> tuple[bytes, Identity]:
-    opened = open_below(root, name)
-    try:
-        return os.pread(opened, n_bytes, offset), Identity.of(os.fstat(opened))
-    finally:
-        os.close(opened)
 
 
 def find_shards(root: DatasetRoot, extensions: Collection[str], cure: str = "") -> Mapping[str, Sequence[str]]:

@@ -20,6 +20,7 @@ from augsvc.data.formats.format import give_statistics
 from augsvc.data.formats.index import list_names
 from augsvc.data.formats.json_stream import RepeatedName, to_distinct
 from augsvc.data.formats.sharded import ShardedFormat, ShardedImages, ShardedSamples, find_shards, packed_cure
+from augsvc.data.formats.store_root import StoredFormat
 from augsvc.data.formats.tar_index import walk_tar
 from augsvc.data.source import Source
 from augsvc_client.decoding.limits import IMAGE_SUFFIXES, TIFF_SUFFIXES
@@ -28,7 +29,7 @@ from augsvc_client.text import printable
 _MAX_LABEL_BYTES = 1 << 16  # of a member that holds a label
 
 
-class WebDatasetSettings(ShardedFormat):
+class WebDatasetSettings(StoredFormat, ShardedFormat):
     """The operator's settings of a folder of tar files."""
 
     format: Literal["webdataset"]
@@ -42,7 +43,7 @@ class WebDatasetSettings(ShardedFormat):
             ValueError: for the operator: no shards, or one that is damaged; samples without a label or an image.
         """
         with name_faults(name):
-            root = DatasetRoot(self.path, self.follow_links)
+            root = self.open_root()
             faults = Faults()
             found = find_shards(root, {".tar"}, packed_cure(root))
             shards = {split: Shards(root, files, self, faults) for split, files in found.items()}
