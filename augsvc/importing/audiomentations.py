@@ -165,6 +165,32 @@ def _limiter(given: Parameters, build: Builder) -> None:
     build.add("limiter", given.p(0.5), settings)
 
 
+def _same_method(given: Parameters, build: Builder) -> None:
+    method = given.word("method", "signalsmith_stretch")
+    if method != "librosa_phase_vocoder":
+        build.differs(f"has librosa's phase vocoder; there the method {method!r}")
+
+
+def _time_stretch(given: Parameters, build: Builder) -> None:
+    _same_method(given, build)
+    if given.flag("leave_length_unchanged", True):
+        build.differs("cuts at the stream's window and gives `lengths`; there every clip keeps its own length")
+    build.add("time_stretch", given.p(0.5), {"rate": between(given, "rate", (0.8, 1.25))})
+
+
+def _pitch_shift(given: Parameters, build: Builder) -> None:
+    _same_method(given, build)
+    build.add("pitch_shift", given.p(0.5), {"semitones": between(given, "semitones", (-4.0, 4.0))})
+
+
+def _mp3(given: Parameters, build: Builder) -> None:
+    given.ignore("backend", "preserve_delay", "quality")
+    build.differs("bitrates are those of clips at 16 to 24 kHz, up to 160 kbit/s; at another rate set `quality`")
+    low, high = between(given, "bitrate", (8.0, 64.0))
+    quality = tuple(round(min(max((bitrate - 8.0) / 152.0, 0.0), 1.0), 4) for bitrate in (low, high))
+    build.add("codec", given.p(0.5), {"codec": "mp3", "quality": quality})
+
+
 def sequence(given: Parameters, build: Builder) -> None:
     """A Compose; shuffled it is a random_order."""
     p = given.p(1.0)
@@ -243,14 +269,17 @@ _TRANSLATORS: Mapping[str, Entry] = {
     "LoudnessNormalization": ranged("loudness_normalization", "loudness", "lufs", (-31.0, -13.0)),
     "LowPassFilter": one_sided("low_pass", (150.0, 7500.0)),
     "LowShelfFilter": _bell("shelves", ((50.0, 4000.0), (-18.0, 18.0), (0.1, 0.999)), side="low"),
+    "Mp3Compression": Entry(_mp3, "codec"),
     "Normalize": Entry(normalize, "normalize_peak"),
     "PeakingFilter": _bell("peaking", ((50.0, 7500.0), (-24.0, 24.0), (0.5, 5.0))),
     "PolarityInversion": plain("polarity"),
+    "PitchShift": Entry(_pitch_shift, "pitch_shift"),
     "Reverse": plain("reverse"),
     "SevenBandParametricEQ": Entry(_equalizer, "parametric_eq"),
     "Shift": Entry(_shift, "time_shift"),
     "TanhDistortion": ranged("tanh_distortion", "amount", "distortion", (0.01, 0.7)),
     "TimeMask": Entry(_time_mask, "time_mask"),
+    "TimeStretch": Entry(_time_stretch, "time_stretch"),
 }
 
 AUDIOMENTATIONS = Table(
@@ -264,13 +293,10 @@ AUDIOMENTATIONS = Table(
         "ApplyImpulseResponse": (_SOUNDS.format("reverb"), "reverb"),
         "Clip": ("clips at fixed values", "clipping"),
         "Lambda": ("holds code, which is never run; write an operation, as examples/own_operation.py does", None),
-        "Mp3Compression": ("encodes with a codec", "mu_law"),
         "Padding": (_LENGTH, "time_shift"),
-        "PitchShift": ("keeps the length; `speed` changes it with the pitch", "speed"),
         "RepeatPart": (_LENGTH, "time_shift"),
         "Resample": ("leaves clips at another rate; `resample` comes back to that of the stream", "resample"),
         "RoomSimulator": ("simulates a room by its measures", "room_reverb"),
-        "TimeStretch": ("keeps the pitch; `speed` changes it with the length", "speed"),
         "Trim": (_LENGTH, "random_segment"),
     },
     out_of_scope={

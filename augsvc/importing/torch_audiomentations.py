@@ -93,6 +93,19 @@ def _band(op: str) -> Entry:
     return _sampled(translate, op)
 
 
+def _pitch_shift(given: Parameters, build: Builder) -> None:
+    build.differs("draws any ratio, in frames of 2048 samples; there one of few, in frames of 1/64 s")
+    limits = between(given, "transpose_semitones", (-4.0, 4.0))
+    build.add("pitch_shift", given.p(0.5), {"semitones": limits})
+
+
+def _splice_out(given: Parameters, build: Builder) -> None:
+    count = given.whole("num_time_intervals", 8, 1, 16)
+    width = given.number("max_width", 400.0, 0.0, 10_000.0) / 1000.0
+    build.differs("shortens `lengths`; there silence follows")
+    build.add("splice_out", given.p(0.5), {"count": count, "width": (0.0, width)})
+
+
 def _shift(given: Parameters, build: Builder) -> None:
     if given.word("shift_unit", "fraction") != "fraction":
         raise Refused("shift_unit: time_shift takes fractions of the clip; write them as such")
@@ -111,9 +124,11 @@ _TRANSLATORS: Mapping[str, Entry] = {
     "LowPassFilter": _one_sided("low_pass", (150.0, 7500.0)),
     "OneOf": _choice(one_of, "one_of"),
     "PeakNormalization": _sampled(normalize, "normalize_peak"),
+    "PitchShift": _sampled(_pitch_shift, "pitch_shift"),
     "PolarityInversion": _sampled(plain("polarity").translate, "polarity"),
     "Shift": _sampled(_shift, "time_shift"),
     "SomeOf": _choice(some_of, "some_of"),
+    "SpliceOut": _sampled(_splice_out, "splice_out"),
     "TimeInversion": _sampled(plain("reverse").translate, "reverse"),
 }
 
@@ -125,9 +140,7 @@ TORCH_AUDIOMENTATIONS = Table(
         "ApplyImpulseResponse": (_SOUNDS.format("reverb"), "reverb"),
         "Mix": ("mixes samples of the batch at a ratio", "mixup_sound"),
         "Padding": ("silences an end of the clip", "time_mask"),
-        "PitchShift": ("keeps the length; `speed` changes it with the pitch", "speed"),
         "RandomCrop": ("leaves clips of another length: set `seconds` of the stream", "random_segment"),
-        "SpliceOut": ("cuts pieces out of the clip", "time_mask"),
     },
     out_of_scope={"ShuffleChannels": "exchanges channels, and clips have one"},
 )

@@ -28,6 +28,7 @@ from augsvc.ops.kinds.audio import (
     SpecMasks,
 )
 from augsvc.ops.kinds.sound_dynamics import SoundDynamics
+from augsvc.ops.kinds.sound_opaque import SoundOpaque
 from augsvc.ops.kinds.sound_partners import (
     SoundBackground,
     SoundImpulse,
@@ -48,6 +49,7 @@ from augsvc.planning.audio_steps import (
     ClipChange,
     FixedEnvelope,
     FixedShape,
+    OpaqueChange,
     Resampling,
     SectionPair,
     SideMix,
@@ -116,7 +118,7 @@ class SoundPlan(Passes):
     @property
     def changes_lengths(self) -> bool:
         """Whether the lengths of clips are drawn."""
-        return any(isinstance(operation, SoundSpeed) for operation in self.operations)
+        return any(map(_changes_lengths, self.operations))
 
     def windows(self, draws: Sequence[Draw], lengths: I64) -> I64:
         """The first sample (N,) of each clip's window, of clips of any `lengths` samples (N,): the middle, or by a frame."""
@@ -146,8 +148,8 @@ class SoundPlan(Passes):
     def result_lengths(self, draws: Sequence[Draw], lengths: I64) -> I64:
         """The lengths (N,) after all steps."""
         for operation, draw in zip(self.operations, draws, strict=True):
-            if isinstance(operation, SoundSpeed):
-                lengths = self._resampling(operation, draw, lengths).lengths
+            if isinstance(operation, SoundSpeed | SoundOpaque) and _changes_lengths(operation):
+                lengths = self._change_of_length(operation, draw, lengths).lengths
         return lengths
 
     def lower(self, draws: Sequence[Draw], lengths: I64) -> list[SoundStep]:
@@ -179,8 +181,8 @@ class SoundPlan(Passes):
         operation, rows = self.operations[index], np.flatnonzero(draw.selected)
         if isinstance(operation, SoundFrame | SpecMasks):
             return []  # the renderer reads the window, the client applies the masks
-        if isinstance(operation, SoundSpeed):
-            return [self._resampling(operation, draw, lengths)]
+        if isinstance(operation, SoundSpeed | SoundOpaque):
+            return [self._change_of_length(operation, draw, lengths)]
         if isinstance(operation, SoundMove):
             return self._faded_move(operation, draw, lengths)
         if isinstance(operation, SoundTone):
@@ -220,9 +222,19 @@ class SoundPlan(Passes):
         knots = move.fades(draw.take(rows), lengths[rows], self.clip.rate or 1)
         return steps if knots is None else [*steps, *FixedEnvelope.of(knots, rows)]
 
-    def _resampling(self, operation: SoundSpeed, draw: Draw, lengths: I64) -> Resampling:
+    def _change_of_length(
+        self, operation: SoundSpeed | SoundOpaque, draw: Draw, lengths: I64
+    ) -> Resampling | OpaqueChange:
+        if isinstance(operation, SoundOpaque):
+            return self._opaque(operation, draw, lengths)
         rates = np.where(draw.selected, exact.to_fixed(operation.factor(draw), RATE_BITS), 1 << RATE_BITS)
         return Resampling(rates, np.minimum(((lengths << RATE_BITS) + rates // 2) // rates, self.clip.samples))
+
+    def _opaque(self, operation: SoundOpaque, draw: Draw, lengths: I64) -> OpaqueChange:
+        rows, rate, results = np.flatnonzero(draw.selected & (lengths > 0)), self.clip.rate or 1, lengths.copy()
+        numbers = operation.lower(draw.take(rows), lengths[rows], rate)
+        results[rows] = np.minimum(operation.lengths(numbers, lengths[rows]), self.clip.samples)
+        return OpaqueChange(operation, numbers, rows, results, rate)
 
     def _round_trip(self, operation: SoundResample, draw: Draw, lengths: I64) -> list[SoundStep]:
         """To the other rate and back."""
@@ -267,7 +279,11 @@ class SoundPlan(Passes):
 
 def lengths_after(steps: Sequence[SoundStep], lengths: I64) -> I64:
     """The lengths (N,) of the clips after some steps."""
-    return next((step.lengths for step in reversed(steps) if isinstance(step, Resampling)), lengths)
+    return next((step.lengths for step in reversed(steps) if isinstance(step, Resampling | OpaqueChange)), lengths)
+
+
+def _changes_lengths(operation: Operation) -> bool:
+    return isinstance(operation, SoundSpeed) or (isinstance(operation, SoundOpaque) and not operation.keeps_length)
 
 
 def _is_shift(operation: Operation) -> bool:

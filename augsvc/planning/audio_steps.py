@@ -8,6 +8,7 @@ import numpy as np
 from augsvc.arrays import F64, I64
 from augsvc.numerics import exact
 from augsvc.ops.kinds.audio import SOUND_BITS, Knots, Shape
+from augsvc.ops.kinds.sound_opaque import SoundOpaque
 from augsvc.ops.operation import Draw
 
 NOISE_BITS = 40  # fraction bits of the standard deviation of noise, relative to the clip's root mean square
@@ -167,5 +168,17 @@ class ClipChange:
         return ClipChange(change, columns, rows)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class OpaqueChange:
+    """An opaque operation on the n clips that it changes, which may get other lengths."""
+
+    operation: SoundOpaque
+    numbers: I64  # n,K: what the operation lowers to
+    rows: I64
+    lengths: I64  # N: of all clips, after it
+    rate: int  # Hz
+
+
 ClipStep = Window | Turn | FixedShape | SectionPair | FixedEnvelope | WhiteNoise | SideMix
-SoundStep = ClipStep | SideNoise | Resampling | ClipChange
+KernelStep = ClipStep | SideNoise | Resampling | ClipChange
+SoundStep = KernelStep | OpaqueChange

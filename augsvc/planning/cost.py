@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from augsvc.ops.kinds.composition import Branches
 from augsvc.ops.kinds.image import Filter, Frame, Warp
 from augsvc.ops.kinds.opaque import Opaque
+from augsvc.ops.kinds.sound_opaque import SoundOpaque
 from augsvc.ops.kinds.sound_partners import SoundReverb
 from augsvc.ops.operation import Kind, Operation
 from augsvc.ops.tree import Branch
@@ -47,7 +48,7 @@ def _highest(plan: Passes, ns_of: Callable[[Operation], float]) -> float:
 
 
 def _ns_per_element(operation: Operation) -> float:
-    if isinstance(operation, Filter | Branches | SoundReverb):
+    if isinstance(operation, Filter | Branches | SoundReverb | SoundOpaque):
         return operation.ns_per_element
     return _NS_PER_ELEMENT.get(operation.kind, 0.0)
 
@@ -55,7 +56,7 @@ def _ns_per_element(operation: Operation) -> float:
 def _ns_per_operation(operation: Operation, plan: Passes) -> float:
     if isinstance(operation, Opaque) and isinstance(plan, Plan):
         return operation.sample_ns(plan.canvas)
-    if isinstance(operation, Frame | Warp | Branches):
+    if isinstance(operation, Frame | Warp | Branches | SoundOpaque):
         return operation.ns_per_sample
     return _NS_PER_OPERATION[operation.kind]
 

@@ -12,6 +12,7 @@ import numpy as np
 from augsvc.arrays import F32, Arrays, Sample, ranges, required
 from augsvc.executors.protocol import SoundExecutor
 from augsvc.numerics.rng import Address
+from augsvc.ops.kinds.sound_opaque import SoundOpaque
 from augsvc.planning.audio_plan import SoundPlan
 from augsvc.streams.partner_clips import label_weights, partner_tracks
 from augsvc.timing import Stages
@@ -48,8 +49,15 @@ class SoundRenderer:
         return self.executor.threads * self.executor.rows(self.plan.clip.samples)
 
     def working_bytes(self, count: int) -> int:
-        """Those of partners: clips are rendered in the memory of the batch."""
-        return 4 * count * len(self.plan.partner_operations) * self.plan.clip.samples
+        """Those of partners, and of opaque operations on every thread: clips are rendered in the memory of the batch."""
+        samples = self.plan.clip.samples
+        opaque = [
+            op.fixed_bytes + op.bytes_per_element * samples
+            for op in self.plan.operations
+            if isinstance(op, SoundOpaque)
+        ]
+        partners = 4 * count * len(self.plan.partner_operations) * samples
+        return partners + self.executor.threads * int(max(opaque, default=0.0))
 
     def fill(
         self,

@@ -20,6 +20,7 @@ import numpy as np
 
 from augsvc.data.decoders.registry import DECODERS, probe_digest
 from augsvc.errors import AugsvcError, Cancelled, NotAvailable, Pending
+from augsvc.executors.opaque_clips import host_traits
 from augsvc.executors.protocol import Executor
 from augsvc.executors.runnable import require_runnable
 from augsvc.numerics.rng import Address
@@ -40,6 +41,7 @@ _BORDERS: tuple[Mapping[str, object], ...] = (
     {"border": "constant", "fill": "mean"},
     {"border": "reflect101"},
 )
+_OPAQUE_GROUNDS = {"image": "opaque", "audio": "opaque_audio"}
 _CHOICES = 64  # samples that a container chooses for
 Digests = Mapping[str, Mapping[str, str | tuple[str, ...]]]  # section, and traits → name → digest, or versions
 
@@ -48,7 +50,8 @@ class SelfTest:
     """The digests of one executor and the operations of one server. Safe from any thread.
 
     `traits` and the section `grounds` have one entry per ground that arithmetic can rest on: image, audio, opaque (torch's
-    floats among images), deep (sources or output of 16 bits), and border (borders that only some streams have).
+    floats among images), opaque_audio (the host's libraries), deep (sources or output of 16 bits), and border (borders that
+    only some streams have).
     """
 
     def __init__(
@@ -63,12 +66,13 @@ class SelfTest:
         self._steps: Mapping[str, type[Step]] = {**self._operations, **containers()}
         require_runnable(self._operations, executor)
         self._executor, self._check = executor, check
-        self._opaque = {name for name, operation in self._operations.items() if operation.kind is Kind.OPAQUE}
+        self._opaque = {op: cls.media for op, cls in self._operations.items() if cls.kind is Kind.OPAQUE}
         self._grounds = _grounds()
         self.traits = {
             "image": executor.traits,
             "audio": executor.sound.traits,
             "opaque": executor.opaque_traits,
+            "opaque_audio": host_traits(),
             "deep": executor.traits,
             "border": executor.traits,
         }
@@ -108,8 +112,8 @@ class SelfTest:
     def _digests_used_by(self, tree: Tree, ground: str, decoders: Collection[str], wait: bool) -> Digests:
         names = tree.names
         grounds = {"image", "deep"} if ground == "deep" else {ground}
-        if not self._opaque.isdisjoint(names):
-            grounds.add("opaque")
+        media = {self._opaque.get(name) for name in names}
+        grounds |= {ground for medium, ground in _OPAQUE_GROUNDS.items() if medium in media}
         if any(_shows_a_border(operation) for operation in tree.operations):
             grounds.add("border")
         return self._measure({"grounds": grounds, "operations": names, "decoders": decoders}, wait)
@@ -202,17 +206,16 @@ def _grounds() -> dict[str, list[dict[str, object]]]:
         "image": _image_specs(),
         "audio": sound,
         "opaque": [],
+        "opaque_audio": [],
         "deep": _deep_specs(),
         "border": [spec for border in _BORDERS for spec in _border_specs(border)],
     }
     for name in PRESETS:
         steps = parse_pipeline(name)
         operations = Tree.of(steps).operations
-        if any(operation.kind is Kind.OPAQUE for operation in operations):
-            grounds["opaque"].append({"pipeline": name})
-        else:
-            for medium in {operation.media for operation in operations} or ("image", "audio"):
-                grounds[medium].append({"pipeline": name})
+        opaque = {_OPAQUE_GROUNDS[operation.media] for operation in operations if operation.kind is Kind.OPAQUE}
+        for ground in opaque or {operation.media for operation in operations} or ("image", "audio"):
+            grounds[ground].append({"pipeline": name})
     return grounds
 
 

@@ -30,6 +30,8 @@ params:
       params: {p: 0.9, min_f_decay: -1.0, max_f_decay: 0.5}
     - {transform: PolarityInversion}
     - {transform: SpliceOut}
+    - {transform: PitchShift, params: {min_transpose_semitones: -2.0}}
+    - {transform: RandomCrop}
 """
 
 
@@ -67,10 +69,34 @@ def test_a_configuration_of_torch_audiomentations():
         "Gain": ("near", None),
         "AddColoredNoise": ("near", None),
         "PolarityInversion": ("equal", None),
-        "SpliceOut": ("refused", "time_mask"),
+        "SpliceOut": ("near", None),
+        "PitchShift": ("near", None),
+        "RandomCrop": ("refused", "random_segment"),
     }
+    assert result.pipeline[3] == {"op": "splice_out", "count": 8, "width": [0.0, 0.4], "p": 0.5}
+    assert result.pipeline[4] == {"op": "pitch_shift", "semitones": [-2.0, 4.0], "p": 0.5}
     assert result.pipeline[1]["slope"] == [-3.0103, 6.0]
     assert import_text('[{"transform": "Identity"}, {"transform": "Gain"}]').pipeline[0]["gain"] == [-18.0, 6.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "verdict"),
+    [
+        ("TimeStretch(p=1.0, min_rate=0.9, max_rate=1.1, leave_length_unchanged=False, method='librosa_phase_vocoder')",
+         {"op": "time_stretch", "rate": [0.9, 1.1]}, "equal"),
+        ("TimeStretch(p=1.0)", {"op": "time_stretch", "rate": [0.8, 1.25]}, "near"),
+        ("PitchShift(p=1.0, min_semitones=-1.0, max_semitones=2.0, method='librosa_phase_vocoder')",
+         {"op": "pitch_shift", "semitones": [-1.0, 2.0]}, "equal"),
+        ("PitchShift(p=1.0)", {"op": "pitch_shift", "semitones": [-4.0, 4.0]}, "near"),
+        ("Mp3Compression(p=1.0, min_bitrate=8, max_bitrate=160, backend='pydub')",
+         {"op": "codec", "codec": "mp3", "quality": [0.0, 1.0]}, "near"),
+    ],
+)  # fmt: skip
+def test_stretches_and_codecs_of_audiomentations(text, expected, verdict):
+    result = import_text(text)
+    assert [str(line.verdict) for line in result.lines] == [verdict]
+    assert {key: value for key, value in result.pipeline[0].items() if key != "p"} == expected
+    parse_pipeline(list(result.pipeline))
 
 
 @pytest.mark.parametrize("decay", [-1.0, -0.5, 0.5, 1.0])

@@ -125,7 +125,8 @@ def numerics(operation: type[Operation]) -> str:
     most = max((float(value[2]) for value in values), default=0.0)
     texts = ["Continuous" if operation.continuous else "Has jumps: a small change of a value may change its level"]
     texts.append("bit-equal on all executors" if most == 0 else f"executors differ by at most {most:g} of 255 levels")
-    return "; ".join(["Opaque: computes its pixels itself"] * (str(operation.kind) == "opaque") + texts) + "."
+    values = "samples" if operation.media == "audio" else "pixels"
+    return "; ".join([f"Opaque: computes its {values} itself"] * (str(operation.kind) == "opaque") + texts) + "."
 
 
 def example(step: Step) -> str:

@@ -17,10 +17,11 @@ from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK
 from augsvc.executors.fused.kernels.sound import NOISE, SHAPE, SHIFT, SoundArgs
 from augsvc.executors.fused.kernels.sound_cuda import Levels, Tape, Transform
 from augsvc.executors.fused.lower_audio import lower_sound
+from augsvc.executors.opaque_clips import change_clips, cut_at_opaque
 from augsvc.executors.protocol import resampling_traits
 from augsvc.ops.kinds.sound import SOUND_KINDS
 from augsvc.ops.operation import Draw, Operation
-from augsvc.planning.audio_plan import SoundPlan
+from augsvc.planning.audio_plan import SoundPlan, lengths_after
 
 _ROWS, _SAMPLES = 512, 1 << 22  # of a chunk: 262 clips of a second at 16 kHz
 _CHUNKS_PER_CALL = 4
@@ -57,9 +58,13 @@ class FusedCudaSound:
 
         def start(staging: StagingBuffer, rows: slice) -> Callable[[], None]:
             check()
-            drawn = [draw.take(rows) for draw in draws]
-            args = lower_sound(plan, drawn, lengths[rows], tracks[rows], self.quantiles)
-            result = AudioChunk(staging, clips[rows], args).start()
+            drawn, chunk = [draw.take(rows) for draw in draws], clips[rows]
+            for segment in cut_at_opaque(plan.lower(drawn, lengths[rows]), lengths[rows]):
+                args = lower_sound(plan, segment.steps, segment.lengths, tracks[rows], self.quantiles)
+                result = AudioChunk(staging, chunk, args).start()
+                if segment.opaque:
+                    chunk[...] = result()
+                    change_clips(segment.opaque, chunk, lengths_after(segment.steps, segment.lengths), check)
 
             def finish() -> None:
                 clips[rows] = result()

@@ -10,10 +10,11 @@ import numpy.typing as npt
 from augsvc.arrays import F32, I64, ranges
 from augsvc.executors.fused.kernels import sound_cpu
 from augsvc.executors.fused.lower_audio import lower_sound
+from augsvc.executors.opaque_clips import change_clips, cut_at_opaque
 from augsvc.executors.protocol import resampling_traits
 from augsvc.ops.kinds.sound import SOUND_KINDS
 from augsvc.ops.operation import Draw, Operation
-from augsvc.planning.audio_plan import SoundPlan
+from augsvc.planning.audio_plan import SoundPlan, lengths_after
 
 _ROWS, _SAMPLES = 512, 1 << 22  # of one call: 16 MB
 _CHUNK = 1 << 20  # samples between two checks: some 10 ms
@@ -41,7 +42,10 @@ class FusedSound:
         self, plan: SoundPlan, clips: F32, lengths: I64, draws: Sequence[Draw], tracks: F32, check: Callable[[], None]
     ) -> None:
         """As SoundExecutor.run."""
-        args = lower_sound(plan, draws, lengths, tracks, self.quantiles)
-        for rows in ranges(len(clips), max(1, _CHUNK // plan.clip.samples)):
-            check()
-            sound_cpu.render(rows.start, rows.stop, args, clips)
+        for segment in cut_at_opaque(plan.lower(draws, lengths), lengths):
+            args = lower_sound(plan, segment.steps, segment.lengths, tracks, self.quantiles)
+            for rows in ranges(len(clips), max(1, _CHUNK // plan.clip.samples)):
+                check()
+                sound_cpu.render(rows.start, rows.stop, args, clips)
+            if segment.opaque:
+                change_clips(segment.opaque, clips, lengths_after(segment.steps, segment.lengths), check)

@@ -51,11 +51,11 @@ from augsvc.planning.audio_steps import (
     ClipChange,
     FixedEnvelope,
     FixedShape,
+    KernelStep,
     Resampling,
     SectionPair,
     SideMix,
     SideNoise,
-    SoundStep,
     Turn,
     Window,
 )
@@ -97,7 +97,7 @@ class _Columns:
     changes: list[ClipChange] = field(default_factory=list)
     lengths: list[I64] = field(default_factory=list)  # before each step
 
-    def add(self, step: SoundStep, lengths: I64) -> None:
+    def add(self, step: KernelStep, lengths: I64) -> None:
         """Appends a step over clips of `lengths` samples."""
         self.lengths.append(lengths)
         if isinstance(step, Window):
@@ -137,12 +137,12 @@ class _Columns:
 
 
 def lower_sound(
-    plan: SoundPlan, draws: Sequence[Draw], lengths: I64, tracks: F32, quantiles: npt.NDArray[np.int16]
+    plan: SoundPlan, steps: Sequence[KernelStep], lengths: I64, tracks: F32, quantiles: npt.NDArray[np.int16]
 ) -> SoundArgs:
-    """All steps of a plan over clips of `lengths` samples (N,) with their partners (N, P, T), in the order of its passes."""
+    """Steps of a plan over clips of `lengths` samples (N,) with their partners (N, P, T), in their order."""
     n = len(lengths)
     columns = _Columns(n)
-    for step in plan.lower(draws, lengths):
+    for step in steps:
         columns.add(step, lengths)
         lengths = lengths_after([step], lengths)
     shapes, noises = columns.shapes, columns.noises

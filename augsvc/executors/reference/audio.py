@@ -17,6 +17,7 @@ from scipy.signal import sosfilt
 from augsvc.arrays import F32, I64, ranges
 from augsvc.cpus import cores
 from augsvc.executors.device_errors import ChunkRunner, is_lost, report_loss
+from augsvc.executors.opaque_clips import change_clips
 from augsvc.executors.protocol import resampling_traits
 from augsvc.executors.reference.philox import sixteen_bits
 from augsvc.executors.reference.sound_changes import EXPONENTS, LEVEL_BITS, LOUDEST, TINY, Clips, run_change
@@ -34,6 +35,7 @@ from augsvc.planning.audio_steps import (
     ClipStep,
     FixedEnvelope,
     FixedShape,
+    OpaqueChange,
     Resampling,
     SectionPair,
     SideMix,
@@ -103,8 +105,8 @@ class TorchSound:
         padding = self._padding(lengths, plan.clip.samples)
         for step in plan.lower(draws, lengths):
             check()
-            if isinstance(step, Resampling):
-                values = _change_speed(values, step, lengths)
+            if isinstance(step, Resampling | OpaqueChange):
+                values = _change_length(values, step, lengths, check)
                 lengths = step.lengths
                 padding = self._padding(lengths, plan.clip.samples)
             elif isinstance(step, ClipChange):
@@ -234,15 +236,19 @@ def _turn(values: torch.Tensor, turns: I64, lengths: I64) -> torch.Tensor:
     return turned
 
 
-def _change_speed(values: torch.Tensor, resampling: Resampling, lengths: I64) -> torch.Tensor:
-    clips = values.cpu().numpy()
-    changed = clips.copy()
-    for row in np.flatnonzero(resampling.rates != 1 << RATE_BITS).tolist():
-        resample = interpolate_clip if resampling.linear else resample_clip
-        result = resample(clips[row, : lengths[row]], int(resampling.rates[row]), int(resampling.lengths[row]))
-        changed[row] = 0.0
-        changed[row, : len(result)] = result
-    return torch.from_numpy(changed).to(values.device)
+def _change_length(
+    values: torch.Tensor, step: Resampling | OpaqueChange, lengths: I64, check: Callable[[], None]
+) -> torch.Tensor:
+    clips = values.cpu().numpy().copy()
+    if isinstance(step, OpaqueChange):
+        change_clips(step, clips, lengths, check)
+        return torch.from_numpy(clips).to(values.device)
+    for row in np.flatnonzero(step.rates != 1 << RATE_BITS).tolist():
+        resample = interpolate_clip if step.linear else resample_clip
+        result = resample(clips[row, : lengths[row]], int(step.rates[row]), int(step.lengths[row]))
+        clips[row] = 0.0
+        clips[row, : len(result)] = result
+    return torch.from_numpy(clips).to(values.device)
 
 
 def resample_clip(clip: F32, rate: int, samples: int) -> F32:

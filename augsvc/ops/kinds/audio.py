@@ -14,6 +14,7 @@
                 absolute; sections that filter the noise
     erase       as SoundEnvelope, with gains of 0                          one after the other
                 SpecMasks: intervals that the client applies               none: at most one for a clip
+    opaque      integers for its own `change` (sound_opaque.py)            one after the other
     mix         SoundBackground: a clip of a dataset, at a level           one after the other
                 SoundMix: another clip of the stream, with its label       none: at most one for a clip
 

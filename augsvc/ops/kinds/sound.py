@@ -13,6 +13,7 @@ from augsvc.ops.kinds.audio import (
     SpecMasks,
 )
 from augsvc.ops.kinds.sound_dynamics import SoundDynamics
+from augsvc.ops.kinds.sound_opaque import SoundOpaque
 from augsvc.ops.kinds.sound_partners import SoundBackground, SoundImpulse, SoundMix, SoundRoom
 from augsvc.ops.operation import Operation
 
@@ -31,6 +32,7 @@ SOUND_KINDS = frozenset[type[Operation]](
         SoundNoise,
         SoundErase,
         SpecMasks,
+        SoundOpaque,
         SoundBackground,
         SoundMix,
     }

@@ -1,0 +1,1 @@
+"""Operations that lose what a codec loses."""
