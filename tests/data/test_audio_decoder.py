@@ -96,7 +96,25 @@ def test_what_is_decoded_may_be_shared():
     assert audio.flags.c_contiguous and not audio.flags.writeable
 
 
-@pytest.mark.parametrize("container", ["WAV", "FLAC"])
+AIFFS = [
+    *((coding, endian) for coding in ("PCM_16", "PCM_24", "PCM_32") for endian in ("FILE", "LITTLE")),
+    *((coding, "FILE") for coding in ("PCM_S8", "PCM_U8", "FLOAT", "DOUBLE", "ULAW", "ALAW")),
+]
+
+
+@pytest.mark.parametrize(("coding", "endian"), AIFFS)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_aiff_is_what_the_library_reads_of_it(coding, endian, channels):
+    file = io.BytesIO()
+    soundfile.write(file, waves(901, channels), 11_025, coding, endian, "AIFF")
+    file.seek(0)
+    expected = soundfile.read(file, dtype="float32", always_2d=True)[0]
+    audio, rate = decode(file.getvalue())
+    assert rate == 11_025
+    np.testing.assert_array_equal(audio, expected[:, 0] if channels == 1 else (expected[:, 0] + expected[:, 1]) / 2)
+
+
+@pytest.mark.parametrize("container", ["WAV", "FLAC", "AIFF"])
 def test_silence_and_a_single_sample_are_sounds(container):
     np.testing.assert_array_equal(decode(encode(np.zeros(4000), container, "PCM_16"))[0], np.zeros(4000))
     np.testing.assert_array_equal(decode(encode(np.array([0.5]), container, "PCM_16"))[0], [0.5])
@@ -136,7 +154,7 @@ def test_a_probe_is_small_and_holds_its_recipe(name):
     audio, rate = decode(probe(name))
     wanted = (recipe() / 2**15).mean(axis=1)
     assert rate == 8000 and audio.shape == (2400,) and len(probe(name)) <= 10_000
-    if name in ("wav", "flac"):
+    if name in ("aiff", "wav", "flac"):
         np.testing.assert_array_equal(audio, wanted.astype(np.float32))
     else:
         assert np.corrcoef(audio[:2000], wanted[:2000])[0, 1] > 0.5
@@ -146,7 +164,7 @@ def test_probe_digests_are_stable_and_of_what_was_decoded():
     digests = {name: probe_digest(name) for name in SOUND_DECODERS}
     assert digests == {name: probe_digest(name) for name in SOUND_DECODERS}
     sounds = {name: probe_outcomes(name)["unchanged"] for name in SOUND_DECODERS}
-    assert sounds["wav"] == sounds["flac"]  # the same sound, both lossless
+    assert sounds["wav"] == sounds["flac"] == sounds["aiff"]  # the same sound, both lossless
     assert len(set(sounds.values())) == 3
     assert set(SOUND_DECODERS) < set(DECODERS)
 

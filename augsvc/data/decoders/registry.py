@@ -24,7 +24,7 @@ from augsvc_client.decoding.image import decode_image, decode_window
 
 IMAGE_DECODERS = ("jpeg", "png", "webp")
 NUMBER_DECODERS = (*IMAGE_DECODERS, "png16", "tiff")  # of datasets with a window
-SOUND_DECODERS = ("flac", "opus", "vorbis", "wav")
+SOUND_DECODERS = ("aiff", "flac", "opus", "vorbis", "wav")
 
 # The probe of each decoder in the package data: a 24×16 colour image (of 16 bits for png16; a TIFF of floats, compressed by
 # LZW with the floating-point predictor), or 2,400 frames of audio.
@@ -35,6 +35,7 @@ DECODERS: Mapping[str, str] = MappingProxyType(
         "webp": "probe.webp",
         "png16": "probe16.png",
         "tiff": "probe.tif",
+        "aiff": "probe.aiff",
         "flac": "probe.flac",
         "opus": "probe.opus",
         "vorbis": "probe.ogg",

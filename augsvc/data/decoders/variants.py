@@ -161,6 +161,21 @@ def _wav(data: bytes) -> Variants:
             yield f"{name} {value}", data[:at] + struct.pack("<H", value) + data[at + 2 :]
 
 
+def _aiff(data: bytes) -> Variants:
+    yield from _sound(data)
+    for part, shift in ((b"FORM", 4), (b"COMM", 10), (b"SSND", 4)):  # where lengths are stated
+        at = data.index(part) + shift
+        (stated,) = struct.unpack_from(">L", data, at)
+        for more in (-2, 2):
+            yield f"{stated + more} in {part.decode()}", data[:at] + struct.pack(">L", stated + more) + data[at + 4 :]
+    common = data.index(b"COMM") + 8
+    fields = (("channels", 0, (0, 33)), ("bits", 6, (0, 8, 40)), ("exponent", 8, (0, 16_500)))
+    for name, shift, values in fields:
+        at = common + shift
+        for value in values:
+            yield f"{name} {value}", data[:at] + struct.pack(">H", value) + data[at + 2 :]
+
+
 _OWN: Mapping[str, Callable[[bytes], Variants]] = MappingProxyType(
     {
         "jpeg": _jpeg,
@@ -168,6 +183,7 @@ _OWN: Mapping[str, Callable[[bytes], Variants]] = MappingProxyType(
         "webp": _webp,
         "png16": _png,
         "tiff": _tiff,
+        "aiff": _aiff,
         "flac": _flac,
         "opus": _ogg,
         "vorbis": _ogg,

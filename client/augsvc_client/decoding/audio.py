@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from augsvc_client.decoding.containers.aiff import is_aiff, plain_aiff
 from augsvc_client.decoding.containers.flac import plain_flac
 from augsvc_client.decoding.containers.ogg import check_ogg
 from augsvc_client.decoding.containers.sound_tags import without_tags
@@ -36,7 +37,7 @@ _NO_MEMORY = 17  # libsndfile's SFE_MALLOC_FAILED
 
 
 def decode_sound(data: bytes, max_frames: int) -> tuple[F32, int]:
-    """A WAV, FLAC or Ogg (Vorbis, Opus) file as one channel float32 (T,), read-only, full scale ±1, and its rate in Hz.
+    """A WAV, AIFF, FLAC or Ogg (Vorbis, Opus) file as one channel float32 (T,), read-only, full scale ±1, and its rate in Hz.
 
     Channels are mixed by their mean. T is at least 1.
 
@@ -67,7 +68,7 @@ def _decode(data: bytes, max_frames: int) -> tuple[F32, int]:
     elif family == "FLAC":
         data = plain_flac(data)
     else:
-        data, n_bytes = plain_wav(data)
+        data, n_bytes = plain_aiff(data) if is_aiff(data) else plain_wav(data)
     with soundfile.SoundFile(io.BytesIO(data)) as sound:
         if not _is_served(family, sound.format, sound.subtype):
             raise Undecodable("the sound's coding is not served")
@@ -108,13 +109,13 @@ def _mixed(sound: soundfile.SoundFile) -> F32:
 
 
 def _family_of(data: bytes) -> str:
-    if is_wav(data):
+    if is_wav(data) or is_aiff(data):  # which is decoded as the WAV of its samples
         return "WAV"
     if data.startswith(b"fLaC"):
         return "FLAC"
     if data.startswith(b"OggS"):
         return "OGG"
-    raise Undecodable("the file is no WAV, FLAC or OGG sound")
+    raise Undecodable("the file is no WAV, AIFF, FLAC or OGG sound")
 
 
 def _is_served(family: str, container: str, coding: str) -> bool:

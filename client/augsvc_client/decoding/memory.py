@@ -54,7 +54,7 @@ def sound_decoding_bytes(data: bytes, max_frames: int) -> int:
 
 def _most_frames(data: bytes) -> int:
     """The declared number of frames, or a limit of it; any number where the header is not the file's first bytes."""
-    if data.startswith(b"RIFF"):
+    if data.startswith((b"RIFF", b"FORM")):
         return len(data)
     if data.startswith(b"fLaC"):
         return int.from_bytes(data[_FLAC_LENGTH], "big") & (1 << 36) - 1 or 1 << 36

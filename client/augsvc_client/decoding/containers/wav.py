@@ -56,6 +56,11 @@ def plain_wav(data: bytes) -> tuple[bytes, int]:
             break
     if not form or samples is None:
         raise Undecodable(_DAMAGED)
+    return build_wav(form, samples), len(samples)
+
+
+def build_wav(form: bytes, samples: memoryview) -> bytes:
+    """A WAV of a format and a data chunk."""
     body = (
         b"WAVEfmt ",
         struct.pack("<I", len(form)),
@@ -65,7 +70,7 @@ def plain_wav(data: bytes) -> tuple[bytes, int]:
         struct.pack("<I", len(samples)),
     )
     size = sum(map(len, body)) + len(samples)
-    return b"".join((b"RIFF", struct.pack("<I", size), *body, samples)), len(samples)
+    return b"".join((b"RIFF", struct.pack("<I", size), *body, samples))
 
 
 def _riff_chunks(data: bytes) -> Iterator[_Chunk]:
