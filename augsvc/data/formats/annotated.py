@@ -1,7 +1,7 @@
 """Images whose labels are in files of annotations or of masks: the source, and the settings, of all such formats."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -48,16 +48,11 @@ class AnnotatedFormat(ImageFilesSettings, StoredFormat):
         """NAME, or NAME/train, NAME/val and NAME/test; raises as `read_splits`, and for missing files."""
         with name_faults(name):
             root = self.open_root()
-            splits = self.read_splits(root)
-            sources: list[Source] = []
-            faults = Faults()
-            for split, annotations in splits.items():
-                with faults.collect():
-                    full_name = f"{name}/{split}" if split else name
-                    sources.append(AnnotatedImages(full_name, self, root, annotations, cache))
-            with faults.collect():
-                _require_same_classes(splits)
-            faults.refuse()
+            sources = open_splits(
+                name,
+                self.read_splits(root),
+                lambda full_name, annotations: AnnotatedImages(full_name, self, root, annotations, cache),
+            )
         if self.statistics is not None:
             give_statistics(sources, name, self.statistics)
         return sources
@@ -202,6 +197,21 @@ def _with_objects(sample: Sample, objects: Objects, index: int, info: SourceInfo
 def _read_only(mask: U8) -> U8:
     mask.setflags(write=False)  # the cache shares it
     return mask
+
+
+def open_splits(
+    name: str, splits: Mapping[str, Annotations], make: Callable[[str, Annotations], Source]
+) -> list[Source]:
+    """A source for each split, NAME/train or NAME; raises ValueError with the faults of all of them."""
+    sources: list[Source] = []
+    faults = Faults()
+    for split, annotations in splits.items():
+        with faults.collect():
+            sources.append(make(f"{name}/{split}" if split else name, annotations))
+    with faults.collect():
+        _require_same_classes(splits)
+    faults.refuse()
+    return sources
 
 
 def _require_same_classes(splits: Mapping[str, Annotations]) -> None:

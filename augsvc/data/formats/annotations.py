@@ -76,9 +76,9 @@ def clip_boxes(boxes: F64, sides: F64) -> tuple[F64, int, Bools]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Annotations:
-    """One split of a dataset, before its images are indexed."""
+    """One split of a dataset, before its files are indexed."""
 
-    names: Sequence[str]  # of the image files below the dataset's folder, one a sample
+    names: Sequence[str]  # of the files below the dataset's folder, one a sample
     classes: tuple[str, ...]
     digest: str  # of all annotations: part of the dataset's version
     labels: I64 | None = None  # N, the class of each sample; None: that of its largest box, or none
@@ -90,6 +90,8 @@ class Annotations:
     mask_names: Sequence[str] | None = None  # of the mask files, one a sample
     painter: MaskPainter | None = None
     notes: tuple[str, ...] = ()
+    keys: Sequence[str] | None = None  # of clips, where they are not the names of their files
+    spans: F64 | None = None  # N,2: of clips that are intervals of files, in seconds
     columns: Columns = field(default_factory=dict)  # that subsets may filter by
     left_out: Mapping[str, int] = field(default_factory=dict)  # files, by extension
 

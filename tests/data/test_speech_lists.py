@@ -1,0 +1,167 @@
+"""Speech Commands' layout and Kaldi's data folders: labels, splits, keys, intervals, and lists that are damaged."""
+
+import numpy as np
+import pytest
+
+from augsvc.data.cache import DecodedCache
+from augsvc.data.formats.kaldi import KaldiSettings
+from augsvc.data.formats.speech_commands import SpeechCommandsSettings
+from augsvc.errors import Undecodable
+from tests.data.sounds import RATE, encode, waves
+
+CLIPS = {
+    name: waves(400 + 100 * k, seed=k) for k, name in enumerate(["no/a.wav", "no/b.wav", "yes/a.wav", "yes/c.wav"])
+}
+RECORDING = waves(3 * RATE, seed=9)
+
+
+def write(root, name, content):
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, str):
+        path.write_text(content, encoding="utf-8")
+    else:
+        path.write_bytes(encode(content, "WAV", "FLOAT"))
+
+
+@pytest.fixture
+def commands(tmp_path):
+    for name, clip in CLIPS.items():
+        write(tmp_path, name, clip)
+    write(tmp_path, "_background_noise_/hum.wav", waves(5000))
+    write(tmp_path, "validation_list.txt", "no/b.wav\n")
+    write(tmp_path, "testing_list.txt", "yes/a.wav\r\n\n")
+    return tmp_path
+
+
+def open_commands(root, **options):
+    return SpeechCommandsSettings(format="speech_commands", path=root, **options).open("words", DecodedCache(0))
+
+
+def test_words_are_classes_and_lists_are_splits(commands):
+    sources = {source.info.name: source for source in open_commands(commands)}
+    assert list(sources) == ["words/train", "words/val", "words/test", "words/noise"]
+    files = {name: [source.describe(k) for k in range(len(source))] for name, source in sources.items()}
+    assert files == {
+        "words/train": ["no/a.wav", "yes/c.wav"],
+        "words/val": ["no/b.wav"],
+        "words/test": ["yes/a.wav"],
+        "words/noise": ["_background_noise_/hum.wav"],
+    }
+    assert all(source.info.classes == ("no", "yes") and source.info.media == "audio" for source in sources.values())
+    assert [source.labels().tolist() for source in sources.values()] == [[0, 1], [0], [1], [-1]]
+    np.testing.assert_array_equal(sources["words/val"].read(0).audio, CLIPS["no/b.wav"][:, 0])
+
+
+def test_the_version_is_of_the_lists(commands):
+    before = {source.info.name: source.info.version for source in open_commands(commands)}
+    assert before == {source.info.name: source.info.version for source in open_commands(commands)}
+    write(commands, "validation_list.txt", "no/b.wav\nno/a.wav\n")
+    after = {source.info.name: source.info.version for source in open_commands(commands)}
+    assert {name for name in before if before[name] != after[name]} == {"words/train", "words/val"}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "reason"),
+    [
+        ("validation_list.txt", "no/z.wav\n", "names 1 files that are missing: no/z.wav"),
+        ("validation_list.txt", "../a.wav\n", "below the dataset's folder"),
+        ("validation_list.txt", "no/a.wav\nno/a.wav\n", "names twice no/a.wav"),
+        ("testing_list.txt", "no/b.wav\n", "in validation_list.txt and testing_list.txt: no/b.wav"),
+    ],
+)
+def test_lists_that_are_wrong_are_refused(commands, file, text, reason):
+    write(commands, file, text)
+    with pytest.raises(ValueError, match="dataset 'words'") as refused:
+        open_commands(commands)
+    assert reason in str(refused.value)
+
+
+def test_without_lists_it_is_a_folder_of_classes(commands):
+    (commands / "validation_list.txt").unlink()
+    (commands / "testing_list.txt").unlink()
+    with pytest.raises(ValueError, match="use the format audio_folder"):
+        open_commands(commands)
+
+
+@pytest.fixture
+def kaldi(tmp_path):
+    for name in ("rec1.wav", "deep/rec2.wav"):
+        write(tmp_path, f"audio/{name}", RECORDING)
+    write(tmp_path, "data/train/wav.scp", f"u1 audio/rec1.wav\nu2 {tmp_path}/audio/deep/rec2.wav\n")
+    write(tmp_path, "data/train/text", "u2 zwei Wörter\nu1 one\n")
+    write(tmp_path, "data/train/utt2spk", "u1 anna\nu2 bert\n")
+    write(tmp_path, "data/dev/wav.scp", "r1 audio/rec1.wav\n")
+    write(tmp_path, "data/dev/segments", "s2 r1 0.5 1.25\ns1 r1 0 0.5\n")
+    write(tmp_path, "data/dev/text", "s1\ns2 later\n")
+    write(tmp_path, "data/dev/utt2spk", "s1 bert\ns2 bert\n")
+    return tmp_path
+
+
+def open_kaldi(root, **options):
+    return KaldiSettings(format="kaldi", path=root, **options).open("speech", DecodedCache(0))
+
+
+def test_transcripts_are_labels_and_segments_are_clips(kaldi):
+    train, val = open_kaldi(kaldi)
+    assert [source.info.name for source in (train, val)] == ["speech/train", "speech/val"]
+    assert train.info.label_kind == "text"
+    texts = [bytes(train.read(k).target).rstrip(b"\0").decode() for k in range(2)]
+    assert texts == ["one", "zwei Wörter"] and [train.describe(k) for k in range(2)] == ["u1", "u2"]
+    assert [val.describe(k) for k in range(2)] == ["s1", "s2"]
+    clip = val.read(1)
+    np.testing.assert_array_equal(clip.audio, RECORDING[RATE // 2 : RATE * 5 // 4, 0])
+    assert bytes(clip.target) == b"later" and not val.read(0).target.any()
+
+
+def test_speakers_are_classes_of_all_splits(kaldi):
+    train, val = open_kaldi(kaldi, label="speaker")
+    assert train.info.classes == val.info.classes == ("anna", "bert")
+    assert train.labels().tolist() == [0, 1] and val.labels().tolist() == [1, 1]
+    (alone,) = open_kaldi(kaldi, data="data/train")
+    (named,) = open_kaldi(kaldi, data={"train": "data/dev"})
+    assert (alone.info.name, named.info.name) == ("speech", "speech/train")
+
+
+def test_the_version_is_of_the_lists_and_not_of_the_place(kaldi, tmp_path_factory):
+    before = [source.info.version for source in open_kaldi(kaldi)]
+    moved = tmp_path_factory.mktemp("moved") / "kaldi"
+    kaldi.rename(moved)
+    scp = moved / "data/train/wav.scp"
+    scp.write_text(scp.read_text().replace(str(kaldi), str(moved)))
+    assert [source.info.version for source in open_kaldi(moved)] == before
+    write(moved, "data/dev/text", "s1 x\ns2 later\n")
+    after = [source.info.version for source in open_kaldi(moved)]
+    assert after[0] == before[0] and after[1] != before[1]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "reason"),
+    [
+        (
+            "train/wav.scp",
+            "u1 sox a.mp3 -t wav - |\nu2 audio/rec1.wav\n",
+            "train/wav.scp: u1: a command, which is never run",
+        ),
+        ("train/wav.scp", "u1 /etc/passwd\nu2 audio/rec1.wav\n", "below the dataset's folder"),
+        ("train/wav.scp", "u1 audio/none.wav\nu2 audio/rec1.wav\n", "1 of 2 files are missing"),
+        ("train/text", "u1 one\nu1 two\nu2 three\n", "train/text: u1: has two lines"),
+        ("train/text", "u1 one\n", "train/text: u2: has no line"),
+        ("dev/segments", "s1 r1 1 1\ns2 r1 0 2\n", "dev/segments: s1: needs a recording, a beginning and a later end"),
+        ("dev/segments", "s1 r1 nan 1\ns2 r1 0 2\n", "dev/segments: s1: needs"),
+        ("dev/segments", "s1 r9 0 1\ns2 r1 0 2\n", "the recording r9 is not in wav.scp"),
+    ],
+)
+def test_tables_that_are_wrong_are_refused(kaldi, file, text, reason):
+    write(kaldi, f"data/{file}", text)
+    with pytest.raises(ValueError, match="dataset 'speech'") as refused:
+        open_kaldi(kaldi)
+    assert reason in str(refused.value)
+
+
+def test_a_segment_behind_the_end_is_undecodable(kaldi):
+    write(kaldi, "data/dev/segments", "s1 r1 2.5 9\ns2 r1 3 4\n")
+    _, val = open_kaldi(kaldi)
+    assert len(val.read(0).audio) == RATE // 2
+    with pytest.raises(Undecodable, match="ends before the interval"):
+        val.read(1)
