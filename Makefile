@@ -94,7 +94,7 @@ clean:
 	touch $@
 
 # A separate environment, so that the peers cannot change the tested versions. Peers that cannot be installed are skipped, and the table says so.
-PEERS := torchvision albumentations nvidia-dali-cuda120
+PEERS := torchvision albumentations nvidia-dali-cuda120 audiomentations torch-audiomentations
 .venv-bench/stamp: constraints.txt benchmarks/constraints.txt pyproject.toml client/pyproject.toml
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
 	@echo "installing the peers into .venv-bench: some minutes and 3 GB the first time"

@@ -7,6 +7,7 @@
     bench.py         a run's settings, and comparisons of workers
     sections.py      the sections about pixels: pipeline, operations, scaling, first batches
     serving/         the sections about serving: wire, delivered, crowd, memory, replicas, far, training
+    sound.py         the section about clips; its tables in sound_tables.py
     gpu.py           the sections that need CUDA; their peers are named gpu_* and host_*
     cold.py          a cold start, timed from outside
     targets.py       the targets

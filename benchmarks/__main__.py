@@ -20,6 +20,7 @@ from benchmarks.serving.far import far
 from benchmarks.serving.memory import memory
 from benchmarks.serving.replicas import replicas
 from benchmarks.serving.training import training
+from benchmarks.sound import sound
 
 SECTIONS = {
     "pipeline": sections.pipeline,
@@ -29,6 +30,7 @@ SECTIONS = {
     "first": sections.first_batches,
     "files": files,
     "opening": opening,
+    "sound": sound,
     "wire": wire,
     "delivered": delivered,
     "crowd": crowd,

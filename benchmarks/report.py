@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import file_tables, pixel_tables
+from benchmarks import file_tables, pixel_tables, sound_tables
 from benchmarks.plot import plot
 from benchmarks.serving import tables as serving_tables
 from benchmarks.tables import Row, table
@@ -42,6 +42,7 @@ _SECTIONS = {
     "first": pixel_tables.first_batches,
     "files": file_tables.files,
     "opening": file_tables.opening,
+    "sound": sound_tables.sound,
     **serving_tables.SECTIONS,
     "ptxas": pixel_tables.ptxas,
     "gpu": pixel_tables.gpu,

@@ -7,6 +7,7 @@ from typing import Any
 from benchmarks.files import fastest_peer
 from benchmarks.recipes import BATCH
 from benchmarks.serving.comparisons import OVER_TCP
+from benchmarks.sound import OURS
 
 MAX_COST_OF_ONE_MORE = 0.05  # of a pass's time, for one more move, tone or erase
 Results = dict[str, Any]
@@ -61,6 +62,14 @@ def _is_peer(row: dict[str, Any]) -> bool:
 
 def _of_files(case: str, ours: str) -> Callable[[Results], Measured | None]:
     return lambda results: fastest_peer(results.get("files", {}).get(case, []), ours)
+
+
+def _of_sound(case: str, peer: str) -> Callable[[Results], Measured | None]:
+    def find(results: Results) -> Measured | None:
+        rows = results.get("sound", {}).get(case, ())
+        return next((row["to"].get(peer) for row in rows if row["who"] == OURS), None)
+
+    return find
 
 
 def _fastest_of(
@@ -137,6 +146,14 @@ TARGETS = (
            _of_section("opening", lambda rows: {"wall": rows[2]["wall"], "cpu": rows[2]["cpu"]}), at_most=True, by="cpu"),
     Target("a start over 10^6 files with the index on disk, MB", 50, None,
            _of_section("opening", lambda rows: _wall(rows[2]["bytes"] / 1e6)), at_most=True),
+    Target("sound, 64 clips of a second ÷ torch-audiomentations, CPU", 5, 15,
+           _of_sound("1 s", "torch_audiomentations"), by="cpu"),
+    Target("sound, 64 clips of 10 s ÷ torch-audiomentations, CPU", 5, 15,
+           _of_sound("10 s", "torch_audiomentations"), by="cpu"),
+    Target("sound, 64 clips of a second ÷ audiomentations, one process a core, CPU", 3, 8,
+           _of_sound("1 s", "audiomentations"), by="cpu"),
+    Target("sound, 64 clips of 10 s ÷ audiomentations, one process a core, CPU", 3, 8,
+           _of_sound("10 s", "audiomentations"), by="cpu"),
     Target("HTTP ÷ raw TCP, delivered bytes", 0.85, 0.95, _fastest_of("wire", OVER_TCP, "tcp")),
     Target("HTTP ÷ tf.data service, same bytes", 1.8, 2.4, _fastest_of("wire", OVER_TCP, "tf_service")),
     Target("wire, server and client ÷ engine, CPU seconds", 0.25, 0.1, _cpu_of_wire, at_most=True, by="cpu"),

@@ -100,8 +100,10 @@ def _cpu_seconds() -> float:
 
 
 def first_image(batch: np.ndarray | Callable[[], np.ndarray]) -> np.ndarray:
-    """The first image of a run's result, channels innermost."""
+    """The first image of a run's result, channels innermost; or its first clip."""
     batch = batch() if callable(batch) else batch
+    if batch.ndim == 2:
+        return np.array(batch[0])
     return np.array(batch[0] if batch.shape[-1] == 3 else batch[0].transpose(1, 2, 0))
 
 

@@ -58,6 +58,14 @@ class Worker:
         seconds: float = self._request((pipeline, str(folder)))[1]
         return seconds
 
+    def render(self, pipeline: list[dict[str, Any]], clips: np.ndarray) -> float:
+        """Makes a run over clips (N, T), and warms it up: approximate seconds of one run.
+
+        Raises:
+            Missing: the peer has no such operation.
+        """
+        return self._request((pipeline, clips))[1]
+
     def run(self, times: int) -> tuple[float, float]:
         """Mean wall seconds of a run, and CPU seconds of all cores.
 

@@ -25,7 +25,7 @@ _MODULES = {
     "files_opencv": "files_albumentations", "files_simplejpeg": "files_albumentations",
 }  # fmt: skip
 OURS = frozenset(
-    {"fused", "fused_masks", "host_fused", "gpu_fused", "gpu_kernels", "engine"}
+    {"fused", "fused_masks", "fused_sound", "host_fused", "gpu_fused", "gpu_kernels", "engine"}
     | {"http", "unix", "frames", "loader", "loader_idle", "files", "files_cached", "files_on_disk"}
 )
 _TF_PYTHON = Path(__file__).parents[2] / ".venv-tf" / "bin" / "python"
@@ -42,7 +42,8 @@ class Peer:
     `make(pipeline, images)` returns a run. `run()` augments the batch, uint8 (N, H, W, 3), once and returns it as uint8,
     N,H,W,C or N,C,H,W; where the result stays on a GPU, it returns a function that downloads it. `run.timed(times)`, if
     there is one, returns wall and CPU seconds of a run by the peer's own clock. Of the peers over files, `make(pipeline, folder)`
-    returns a run over an epoch, which returns its last batch. `make` raises Missing for an operation that the peer does not have.
+    returns a run over an epoch, which returns its last batch; of those over clips `make(pipeline, clips)` takes float32 (N, T).
+    `make` raises Missing for an operation that the peer does not have.
     """
 
     title: str  # in tables: the name, and how it was set up

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from benchmarks.peers import Peer, Run, pool, seconds, steps
-from benchmarks.peers.pool import ImageFunction, in_processes
+from benchmarks.peers.pool import Function, in_processes
 from benchmarks.recipes import BLUR_TAPS, SIZE
 
 __all__ = ["PEERS", "A", "version"]  # A: for other modules, which do not set that variable
@@ -148,7 +148,7 @@ def version() -> str:
     return f"{A.__version__}, OpenCV {cv2.__version__}"
 
 
-def _image_function(pipeline: list[dict[str, Any]], threads: int) -> ImageFunction:
+def _image_function(pipeline: list[dict[str, Any]], threads: int) -> Function:
     cv2.setNumThreads(threads)
     transforms = A.Compose(steps(_STEPS, pipeline))
     return lambda image: transforms(image=image)["image"]

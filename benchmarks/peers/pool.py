@@ -1,4 +1,4 @@
-"""One process a core, each with a slice of the batch, pixels in shared memory.
+"""One process a core, each with a slice of the batch, pixels or samples in shared memory.
 
 A `DataLoader` with a worker a core, at its best: no batch is copied or sent, only "go" and "done".
 """
@@ -13,13 +13,13 @@ import numpy as np
 from augsvc.cpus import cores
 from benchmarks.peers import Missing, Run
 
-ImageFunction = Callable[[np.ndarray], np.ndarray]  # over one image (H, W, 3)
-MakeFunction = Callable[[list[dict[str, Any]]], ImageFunction]
-_CAPACITY = 1 << 26  # bytes of a process's images, and of its results
+Function = Callable[[np.ndarray], np.ndarray]  # over one image (H, W, 3), or one clip (T,)
+MakeFunction = Callable[[list[dict[str, Any]]], Function]
+_CAPACITY = 1 << 26  # bytes of a process's samples, and of its results
 _processes: list[tuple[Any, Connection, Any]] = []
 
 
-def in_processes(make_function: MakeFunction, pipeline: list[dict[str, Any]], images: np.ndarray) -> Run:
+def in_processes(make_function: MakeFunction, pipeline: list[dict[str, Any]], batch: np.ndarray) -> Run:
     """A run that is split over the processes and returns the first slice. It ends an earlier run.
 
     Raises:
@@ -29,14 +29,14 @@ def in_processes(make_function: MakeFunction, pipeline: list[dict[str, Any]], im
         close()
     if not _processes:
         _start()
-    for (_, pipe, memory), rows in zip(_processes, np.array_split(images, cores()), strict=True):
-        _halves(memory)[0][: rows.size] = rows.ravel()
-        pipe.send((make_function, pipeline, rows.shape))
+    for (_, pipe, memory), rows in zip(_processes, np.array_split(batch, cores()), strict=True):
+        _halves(memory, rows.dtype)[0][: rows.size] = rows.ravel()
+        pipe.send((make_function, pipeline, rows.shape, rows.dtype))
     answers = [pipe.recv() for _, pipe, _ in _processes]
     if isinstance(answers[0], str):
         raise Missing(answers[0])
     shape = answers[0]
-    first: np.ndarray = _halves(_processes[0][2])[1][: int(np.prod(shape))].reshape(shape)
+    first: np.ndarray = _halves(_processes[0][2], batch.dtype)[1][: int(np.prod(shape))].reshape(shape)
 
     def run() -> np.ndarray:
         for _, pipe, _ in _processes:
@@ -67,8 +67,8 @@ def _start() -> None:
         _processes.append((process, ours, memory))
 
 
-def _halves(memory: Any) -> np.ndarray:
-    return np.frombuffer(memory, np.uint8).reshape(2, _CAPACITY)
+def _halves(memory: Any, dtype: np.dtype[Any]) -> np.ndarray:
+    return np.frombuffer(memory, dtype).reshape(2, -1)
 
 
 def _work(memory: Any, pipe: Connection) -> None:
@@ -79,20 +79,20 @@ def _work(memory: Any, pipe: Connection) -> None:
         except EOFError:
             return
         if request is not None:
-            make_function, pipeline, shape = request
-            images = _halves(memory)[0][: int(np.prod(shape))].reshape(shape)
+            make_function, pipeline, shape, dtype = request
+            batch = _halves(memory, dtype)[0][: int(np.prod(shape))].reshape(shape)
             try:
                 function = make_function(pipeline)
-                shape = (len(images), *function(images[0]).shape)
+                shape = (len(batch), *function(batch[0]).shape)
             except Missing as err:
                 pipe.send(str(err))
                 continue
             except Exception as err:  # a peer that breaks is left out, with the reason
                 pipe.send(f"{type(err).__name__}: {str(err)[:100]}")
                 continue
-            results = _halves(memory)[1][: int(np.prod(shape))].reshape(shape)
+            results = _halves(memory, dtype)[1][: int(np.prod(shape))].reshape(shape)
             pipe.send(shape)
             continue
-        for index, image in enumerate(images):
-            results[index] = function(image)
+        for index, sample in enumerate(batch):
+            results[index] = function(sample)
         pipe.send(True)

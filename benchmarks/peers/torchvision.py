@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from benchmarks.peers import Peer, Run, on_gpu, pool, steps
-from benchmarks.peers.pool import ImageFunction, in_processes
+from benchmarks.peers.pool import Function, in_processes
 from benchmarks.recipes import BLUR_TAPS, SIZE
 
 try:
@@ -74,7 +74,7 @@ def version() -> str:
     return f"{torchvision.__version__}, torch {torch.__version__}"
 
 
-def _image_function(pipeline: list[dict[str, Any]]) -> ImageFunction:
+def _image_function(pipeline: list[dict[str, Any]]) -> Function:
     torch.set_num_threads(1)
     transforms = v2.Compose(steps(STEPS, pipeline))
 

@@ -5,10 +5,11 @@ import json
 import pytest
 
 from augsvc.ops.registry import registry
-from benchmarks import file_tables, pixel_tables, recipes, report, sections
+from benchmarks import file_tables, pixel_tables, recipes, report, sections, sound, sound_tables
 from benchmarks.__main__ import merge
 from benchmarks.bench import Bench
-from benchmarks.peers import fused, kornia
+from benchmarks.peers import fused, fused_sound, kornia
+from benchmarks.rounds import all_pairs, interleave
 from benchmarks.serving import tables as serving_tables
 from benchmarks.tables import table
 from benchmarks.targets import TARGETS
@@ -125,3 +126,24 @@ def test_the_page_is_generated_from_stored_results():
     page = (report.ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     stored = [json.loads(path.read_text(encoding="utf-8")) for path in report.RESULTS.glob("20*.json")]
     assert page in [report.text(results) for results in stored if results["machine"]["commit"] in page]
+
+
+def test_clips_have_rows_and_peers_that_are_missing_a_reason():
+    entries = [entry("fused_sound"), entry("audiomentations")]
+    interleave(entries, 3, 1.0, lambda text: None)
+    results = {
+        "sound": {"1 s": all_pairs(entries)},
+        "titles": {"fused_sound": "ours", "audiomentations": "theirs"},
+        "versions": {"fused_sound": "1", "audiomentations": "2"},
+        "missing": {"torch_audiomentations": "no torchaudio", "dali": "x"},
+    }
+    page = sound_tables.sound(json.loads(json.dumps(results)))
+    assert "| theirs (2) | 20 (20–20) | 1.00 (1.00–1.00) | 1.00 |" in page
+    assert "Left out: torch_audiomentations: no torchaudio." in page and "dali" not in page
+    of_sound = [target for target in TARGETS if target.what.startswith("sound")]
+    assert [target.find(results) is None for target in of_sound] == [True, True, False, True]
+
+
+def test_our_peer_renders_clips():
+    clips = sound.clips(3, 400)
+    assert fused_sound.make(sound.PIPELINE, clips)().shape == (3, 400)
