@@ -127,6 +127,10 @@ class Source(ABC):
     def labels(self) -> I64:
         """The class of every sample (len,), without decoding; -1 for a sample that has none."""
 
+    def lengths(self) -> I64 | None:
+        """Numbers (len,) that grow with the lengths of the clips, part of the version. Default: none without reading them."""
+        return None
+
     @abstractmethod
     def describe(self, index: int) -> str:
         """The name of one sample inside its dataset, its key: never an absolute path."""

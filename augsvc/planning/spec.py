@@ -156,6 +156,7 @@ class StreamSpec(BaseModel):
     weights: ClassWeights | None = None
     mixture: Annotated[tuple[MixturePart, ...], Field(min_length=1, max_length=64)] | None = None
     block: Annotated[int, Field(ge=1, lt=1 << 32, strict=True)] | None = None
+    bucket: Annotated[int, Field(ge=1, le=4096, strict=True)] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -172,13 +173,15 @@ class StreamSpec(BaseModel):
         names = [part.dataset for part in self.mixture or ()]
         if names and (len(set(names)) < len(names) or self.dataset != names[0]):
             raise ValueError("must name each dataset of `mixture` once, and `dataset` first, where it is given")
-        orders = [name for name in ("weights", "mixture", "block") if getattr(self, name) is not None]
+        orders = [name for name in ("weights", "mixture", "block", "bucket") if getattr(self, name) is not None]
         if len(orders) > 1:
             raise ValueError(f"must not have both {orders[0]} and {orders[1]}")
         if self.mixture and self.subset:
             raise ValueError("must not have both mixture and subset")
         if self.block is not None and not self.shuffle:
             raise ValueError("must not have block without shuffle: the order is that of the dataset then")
+        if self.bucket is not None and not self.shuffle:
+            raise ValueError("must not have bucket without shuffle: the order is that of the dataset then")
         return self
 
     def for_images(self, size: tuple[int, int] | None, channels: int) -> "StreamSpec":
@@ -240,6 +243,7 @@ class StreamSpec(BaseModel):
             "weights",
             "mixture",
             "block",
+            "bucket",
         ):  # added later: keeps earlier canonical forms
             if getattr(self, name) == StreamSpec.model_fields[name].default:
                 excluded[name] = True

@@ -1,11 +1,11 @@
 """The order of a stream: which sample is at a position of an epoch, and which random numbers it gets.
 
-Each is a function of (epoch, position), whatever the kind of the order: the full permutation, blocks with locality, or strata
-with fractions of the epoch (classes, or the datasets of a mixture).
+Each is a function of (epoch, position), whatever the kind of the order: the full permutation, blocks with locality, buckets of
+clips of nearly the same length, or strata with fractions of the epoch (classes, or the datasets of a mixture).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from augsvc.data.source import Source
 from augsvc.data.subset import Members, Subsets
 from augsvc.errors import SpecInvalid
 from augsvc.numerics.block_order import BlockOrder
+from augsvc.numerics.bucket_order import BucketOrder
 from augsvc.numerics.permutation import Permutation
 from augsvc.numerics.rng import MAX_SAMPLES
 from augsvc.numerics.strata import Located, StratifiedOrder, allocate_quotas
@@ -45,6 +46,7 @@ class Order:
     spec: StreamSpec
     members: Members
     strata: StratifiedOrder | None = None
+    lengths: I64 | None = None  # of the members, for buckets
 
     @staticmethod
     def of(spec: StreamSpec, source: Source, subsets: Subsets) -> "Order":
@@ -54,6 +56,8 @@ class Order:
             parts = spec.mixture or ()
             shares, names = [Fraction(part.weight) for part in parts], [part.dataset for part in parts]
             return order._with_strata(source.sizes, shares, names, "mixture")
+        if spec.bucket is not None:
+            return replace(order, lengths=_require_lengths(source)[order.members.all()])
         if spec.weights is None:
             return order
         labels = source.labels()[order.members.all()]
@@ -77,7 +81,9 @@ class Order:
         spec = self.spec
         if self.strata is not None:
             return self._of_strata(self.strata, self.strata.at(positions, epoch))
-        if spec.block is not None:
+        if spec.bucket is not None and self.lengths is not None:
+            rows = BucketOrder(self.lengths, spec.bucket, spec.order_seed, epoch).indices(positions)
+        elif spec.block is not None:
             rows = BlockOrder(self.samples, spec.block, spec.order_seed, epoch).indices(positions)
         else:
             rows = Permutation(self.samples, spec.order_seed, epoch, spec.shuffle).indices(positions)
@@ -110,6 +116,15 @@ class Order:
                 field=field,
             )
         return Order(self.spec, self.members, strata)
+
+
+def _require_lengths(source: Source) -> I64:
+    lengths = source.lengths()
+    if lengths is None:
+        raise SpecInvalid(
+            "bucket needs a dataset of audio files, whose sizes or intervals say how long its clips are", field="bucket"
+        )
+    return lengths
 
 
 def _class_shares(weights: str | Mapping[str, float], sizes: I64, classes: Sequence[str]) -> list[Fraction]:

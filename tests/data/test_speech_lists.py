@@ -1,5 +1,7 @@
 """Speech Commands' layout and Kaldi's data folders: labels, splits, keys, intervals, and lists that are damaged."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,11 @@ from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.kaldi import KaldiSettings
 from augsvc.data.formats.speech_commands import SpeechCommandsSettings
 from augsvc.errors import Undecodable
+from augsvc.planning.spec import validate_spec
+from augsvc.streams.stream import Stream
+from augsvc_client.wire import parse
 from tests.data.sounds import RATE, encode, waves
+from tests.harness import open_cpu
 
 CLIPS = {
     name: waves(400 + 100 * k, seed=k) for k, name in enumerate(["no/a.wav", "no/b.wav", "yes/a.wav", "yes/c.wav"])
@@ -165,3 +171,17 @@ def test_a_segment_behind_the_end_is_undecodable(kaldi):
     assert len(val.read(0).audio) == RATE // 2
     with pytest.raises(Undecodable, match="ends before the interval"):
         val.read(1)
+
+
+def test_buckets_of_files_and_of_intervals(kaldi):
+    train, val = open_kaldi(kaldi)
+    assert val.lengths().tolist() == [500_000, 750_000]  # microseconds
+    assert train.lengths().tolist() == [(kaldi / "audio" / "rec1.wav").stat().st_size] * 2
+    spec = {"dataset": "speech/val", "seconds": 1, "sample_rate": RATE, "bucket": 2, "pipeline": [{"op": "speed"}]}
+    stream = Stream.open(validate_spec(spec), val, open_cpu("fused"))
+    with ThreadPoolExecutor(1) as workers:
+        whole = parse(stream.produce(0, 0, 2, 0, workers, lambda: None).buffer)[0]
+        alone = parse(stream.produce(0, 1, 1, 0, workers, lambda: None).buffer)[0]
+    texts = [bytes(text).rstrip(b"\0") for text in whole["label"]]
+    assert sorted(texts) == [b"", b"later"] and sorted(whole["index"].tolist()) == [0, 1]
+    assert all(alone[name].tobytes() == whole[name][1:].tobytes() for name in whole)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from augsvc.numerics.block_order import WINDOW, BlockOrder
+from augsvc.numerics.bucket_order import BucketOrder
 from augsvc.numerics.group_permutation import permute_in_groups
 from augsvc.numerics.permutation import Permutation
 from augsvc.numerics.strata import StratifiedOrder, allocate_quotas
@@ -81,5 +82,28 @@ def test_a_position_far_out_costs_what_the_first_one_does():
 
 def test_orders_are_pinned():
     assert BlockOrder(100, 4, 1, 2).indices(np.arange(8)).tolist() == [28, 84, 78, 24, 29, 95, 46, 37]
+    assert BucketOrder(np.arange(100) % 7, 4, 1, 2).indices(np.arange(8)).tolist() == [33, 54, 26, 5, 4, 53, 11, 18]
     members = StratifiedOrder(np.array([5, 50]), np.array([28, 27]), 1, True).at(np.arange(6), 2)
     assert [array.tolist() for array in members] == [[0, 1, 1, 1, 0, 0], [0, 42, 0, 12, 4, 4], [4, 0, 0, 0, 1, 0]]
+
+
+@pytest.mark.parametrize(("length", "bucket"), [(1, 1), (1, 8), (5, 2), (100, 4), (1000, 7), (4097, 16), (5000, 4096)])
+def test_buckets_give_each_sample_once_and_the_same_one_by_one(length, bucket):
+    lengths = np.random.default_rng(0).integers(0, 50, length)
+    for epoch in (0, 1):
+        order = BucketOrder(lengths, bucket, 3, epoch)
+        indices = order.indices(np.arange(length))
+        assert (np.sort(indices) == np.arange(length)).all()
+        assert [int(order.indices(np.array([p]))[0]) for p in range(0, length, 37)] == indices[::37].tolist()
+
+
+def test_buckets_hold_clips_of_nearly_one_length_and_differ_between_epochs():
+    lengths = np.random.default_rng(1).integers(1000, 20_000, 20_000)
+    epochs = [BucketOrder(lengths, 16, 0, epoch).indices(np.arange(20_000)).reshape(-1, 16) for epoch in (0, 1)]
+    for batches in epochs:
+        spreads = np.ptp(lengths[batches], axis=1)
+        assert np.median(spreads) < 400  # of 19,000 / 64 a bucket
+        means = lengths[batches].mean(axis=1)
+        assert abs(np.corrcoef(means[1:], means[:-1])[0, 1]) < 0.1
+    with_first = [set(next(row for row in batches.tolist() if 0 in row)) for batches in epochs]
+    assert len(with_first[0] & with_first[1]) < 4

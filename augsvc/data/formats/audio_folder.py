@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from augsvc.arrays import Sample
+from augsvc.arrays import I64, Sample
 from augsvc.data.cache import DecodedCache
 from augsvc.data.decoders.registry import SOUND_DECODERS
 from augsvc.data.disk_cache import Decoded
@@ -47,6 +47,10 @@ class AudioFolder(FolderSource):
             sample_rate=None,
             decoders=SOUND_DECODERS,  # by content: the extension does not choose one
         )
+
+    def lengths(self) -> I64:
+        """The sizes of the files."""
+        return self._files.index.sizes.copy()
 
     def _build(self, decoded: Decoded, index: int) -> Sample:
         return Sample(image=None, label=int(self._labels[index]), audio=decoded.values, rate=decoded.rate)

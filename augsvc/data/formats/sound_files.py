@@ -6,9 +6,10 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
+import numpy as np
 from pydantic import BaseModel, Field
 
-from augsvc.arrays import Sample, required
+from augsvc.arrays import I64, Sample, required
 from augsvc.data.cache import DecodedCache
 from augsvc.data.decoders.apart import APART_S, DecoderProcesses
 from augsvc.data.decoders.registry import SOUND_DECODERS
@@ -127,6 +128,13 @@ class LabelledSounds(FileSource):
         """The clip's name in the lists, or that of its file."""
         keys = self._annotations.keys
         return super().describe(index) if keys is None else keys[index]
+
+    def lengths(self) -> I64:
+        """Those of intervals, in microseconds; or the sizes of the files."""
+        spans = self._annotations.spans
+        if spans is None:
+            return self._files.index.sizes.copy()
+        return np.rint(1e6 * (spans[:, 1] - spans[:, 0])).astype(np.int64)
 
     def left_out(self) -> Mapping[str, int]:
         """Counts of files that the lists do not name, by extension."""

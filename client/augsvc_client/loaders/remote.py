@@ -50,9 +50,10 @@ class RemoteDataLoader(BaseLoader[Address]):
     read, default the current one. `view`: which of a sample's 256 draws. `soft_targets`: the number of classes K; each
     batch then has `target`, float32 (N, K), with both labels of samples that MixUp or CutMix mixed. `views`: how many views
     of each sample a batch has, from `view_from` on: `image`, `image1`, …, each with other draws. `keys`: each batch then
-    has `key`, the names of its samples in the dataset, a list of N strings. `weights`, `mixture`, `block`: the order of an
-    epoch, by class weights ("balanced", or factors by class), over several datasets ([{"dataset": …, "weight": …}], which
-    replaces `dataset`), or in blocks of neighbours (docs/sampling.md).
+    has `key`, the names of its samples in the dataset, a list of N strings. `weights`, `mixture`, `block`, `bucket`: the
+    order of an epoch, by class weights ("balanced", or factors by class), over several datasets ([{"dataset": …, "weight":
+    …}], which replaces `dataset`), in blocks of neighbours, or in buckets of clips of nearly the same length
+    (docs/sampling.md).
 
     No request is made before the stream is needed. Raises ValueError for arguments that cannot be used, NotInstalled (an
     ImportError) without torch.
@@ -95,6 +96,7 @@ class RemoteDataLoader(BaseLoader[Address]):
         weights: str | Mapping[str, float] | None = None,
         mixture: Sequence[Mapping[str, object]] | None = None,
         block: int | None = None,
+        bucket: int | None = None,
     ) -> None:
         batch_size = to_integer("batch_size", batch_size, 1)
         self._classes = None if soft_targets is None else to_integer("soft_targets", soft_targets, 1)
@@ -118,6 +120,7 @@ class RemoteDataLoader(BaseLoader[Address]):
             "weights": weights,
             "mixture": mixture,
             "block": block,
+            "bucket": bucket,
         }
         self._spec = specification(fields)
         self._batch_size, self._drop_last, self._shuffle = batch_size, drop_last, shuffle

@@ -27,7 +27,7 @@ class SpliceOut(SoundOpaque):
     elsewhere = {"torch-audiomentations": "SpliceOut"}
     op: Literal["splice_out"] = "splice_out"
     count: Annotated[Interval, Drawn(lane=1, low=1.0, high=_MOST, law=INTEGERS)] = (8.0, 8.0)
-    width: Annotated[Interval, Drawn(lane=2, low=0.0, high=10.0, count=_MOST, unit="s")] = (0.0, 0.4)
+    width: Annotated[Interval, Drawn(lane=2, low=0.0, high=10.0, count=_MOST, unit="s")] = (0.0, 0.1)
     position: Annotated[Interval, Drawn(lane=6, low=0.0, high=1.0, count=_MOST)] = (0.0, 1.0)
 
     def lower(self, draw: Draw, lengths: I64, rate: int) -> I64:
