@@ -64,7 +64,8 @@ class Worker:
         Raises:
             Missing: the peer has no such operation.
         """
-        return self._request((pipeline, clips))[1]
+        seconds: float = self._request((pipeline, clips))[1]
+        return seconds
 
     def run(self, times: int) -> tuple[float, float]:
         """Mean wall seconds of a run, and CPU seconds of all cores.

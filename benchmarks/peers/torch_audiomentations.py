@@ -50,7 +50,8 @@ def make(pipeline: list[dict[str, Any]], clips: np.ndarray) -> Run:
         @torch.inference_mode()
         def run() -> np.ndarray:
             torch.set_num_threads(threads)
-            return transforms(torch.from_numpy(clips)[:, None])[:, 0].numpy()
+            result: np.ndarray = transforms(torch.from_numpy(clips)[:, None])[:, 0].numpy()
+            return result
 
         return run
 

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+import numpy as np
+
 from augsvc.arrays import I64, Sample
 from augsvc.data.cache import DecodedCache
 from augsvc.data.decoders.registry import SOUND_DECODERS
@@ -50,7 +52,7 @@ class AudioFolder(FolderSource):
 
     def lengths(self) -> I64:
         """The sizes of the files."""
-        return self._files.index.sizes.copy()
+        return np.fromiter(self._files.index.sizes(), np.int64, len(self))
 
     def _build(self, decoded: Decoded, index: int) -> Sample:
         return Sample(image=None, label=int(self._labels[index]), audio=decoded.values, rate=decoded.rate)

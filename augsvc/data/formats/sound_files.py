@@ -133,7 +133,7 @@ class LabelledSounds(FileSource):
         """Those of intervals, in microseconds; or the sizes of the files."""
         spans = self._annotations.spans
         if spans is None:
-            return self._files.index.sizes.copy()
+            return np.fromiter(self._files.index.sizes(), np.int64, len(self))
         return np.rint(1e6 * (spans[:, 1] - spans[:, 0])).astype(np.int64)
 
     def left_out(self) -> Mapping[str, int]:
