@@ -87,7 +87,7 @@ class LabelledSoundFormat(SoundFilesSettings, FilesFormat):
     def open(self, name: str, cache: DecodedCache) -> list[Source]:
         """NAME, or NAME/train and the like; raises as `read_splits`, and for missing files."""
         with name_faults(name):
-            root = self.open_root()
+            root = DatasetRoot(self.path, self.follow_links)
             return open_splits(
                 name,
                 self.read_splits(root),
