@@ -25,13 +25,12 @@ def plain(op: str, **settings: object) -> Entry:
 
 
 def ranged(op: str, parameter: str, name: str, default: Range, note: str = "") -> Entry:
-    """An operation with one range."""
+    """An operation with one range, and what differs."""
 
     def translate(given: Parameters, build: Builder) -> None:
-        limits = between(given, name, default)
-        if note and limits[0] < limits[1]:
+        if note:
             build.differs(note)
-        build.add(op, given.p(0.5), {parameter: limits})
+        build.add(op, given.p(0.5), {parameter: between(given, name, default)})
 
     return Entry(translate, op)
 
@@ -53,6 +52,15 @@ def _gaussian_noise(given: Parameters, build: Builder) -> None:
         build.differs("draws the level uniformly in dB; there the amplitude")
     levels = tuple(round(20.0 * log10(value), 4) for value in (low, high))
     build.add("white_noise", given.p(0.5), {"relative_to": "full_scale", "level": levels})
+
+
+def _clipping(given: Parameters, build: Builder) -> None:
+    low, high = between(given, "percentile_threshold", (0.0, 40.0))
+    if low < high:
+        build.differs("draws any percentage; there whole, halves rounded down")
+    else:
+        low = high = 2.0 * (low // 2.0)  # each end has half of it, rounded down there
+    build.add("clipping", given.p(0.5), {"percentile": (low, high)})
 
 
 def _color_noise(given: Parameters, build: Builder) -> None:
@@ -249,13 +257,7 @@ _TRANSLATORS: Mapping[str, Entry] = {
     "BandPassFilter": band("band_pass"),
     "BandStopFilter": band("band_stop"),
     "BitCrush": ranged("bit_crush", "bits", "bit_depth", (5.0, 10.0)),
-    "ClippingDistortion": ranged(
-        "clipping",
-        "percentile",
-        "percentile_threshold",
-        (0.0, 40.0),
-        "draws any percentage; there whole, halves rounded down",
-    ),
+    "ClippingDistortion": Entry(_clipping, "clipping"),
     "Gain": Entry(
         lambda given, build: build.add(
             "gain", given.p(0.5), {"gain": between(given, "gain", (-12.0, 12.0), suffix="_db")}

@@ -31,7 +31,7 @@ class MelSpectrogram:
         rate: of the clips, in Hz.
         n_fft: samples of a frame.
         hop: samples from frame to frame (default: half the window).
-        bins: bands, from `low` to `high` Hz (default: half the rate).
+        bins: bands, from `low` to `high` Hz (default: half the rate; see `spread`).
         window: samples of the Hann window, in the middle of a frame (default: n_fft).
         power: 2 for power, 1 for magnitude.
         scale: the mel scale, `htk` (O'Shaughnessy's) or `slaney` (Slaney's Auditory Toolbox).
@@ -39,6 +39,11 @@ class MelSpectrogram:
         edge: a frame's middle lies on its sample, and what it has beyond the ends is reflected, or silence; or `none`: frames lie
             within the clip, and a clip shorter than one is followed by silence.
         symmetric: whether the window's two ends are both 0, as scipy's `hann(window, sym=True)`, or it is periodic.
+        spread: whether frequencies are spread evenly over 0 … rate // 2, as torchaudio's, or are multiples of rate / n_fft, as
+            librosa's; they differ where the rate or `n_fft` is odd. The default of `high` is rate // 2, or rate / 2.
+
+    Raises:
+        ValueError: a number is out of its range.
     """
 
     rate: int
@@ -46,45 +51,46 @@ class MelSpectrogram:
     hop: int = None  # type: ignore[assignment] # __post_init__ sets it
     bins: int = 128
     low: float = 0.0
-    high: float | None = None
+    high: float = None  # type: ignore[assignment] # so this
     window: int | None = None
     power: float = 2.0
     scale: Literal["htk", "slaney"] = "htk"
     area: bool = False
     edge: Literal["reflect", "silence", "none"] = "reflect"
     symmetric: bool = False
+    spread: bool = True
 
     def __post_init__(self) -> None:
         if self.hop is None:
             object.__setattr__(self, "hop", (self.n_fft if self.window is None else self.window) // 2)
-        high = self.rate / 2 if self.high is None else self.high
-        if min(self.rate, self.n_fft, self.hop, self.bins) < 1 or not 0 <= self.low < high:
+        if self.high is None:
+            object.__setattr__(self, "high", self.rate // 2 if self.spread else self.rate / 2)
+        if min(self.rate, self.n_fft, self.hop, self.bins) < 1 or not 0 <= self.low < self.high:
             raise ValueError("rate, n_fft, hop and bins are 1 or more, and low is below high, 0 or more")
         if self.window is not None and not 1 <= self.window <= self.n_fft:
             raise ValueError(f"window is 1 to n_fft samples, {self.n_fft}")
 
     def frames(self, samples: Any) -> Any:
         """The frames of clips of that many samples, a number or an array."""
-        inner = samples if self.edge != "none" else np.maximum(samples - self.n_fft, 0)
-        return 1 + inner // self.hop
+        around = 0 if self.edge == "none" else 2 * (self.n_fft // 2)
+        return 1 + np.maximum(samples + around - self.n_fft, 0) // self.hop
 
     def __call__(self, clips: Clips) -> Any:
         """The spectrogram (N, bins, frames) of clips (N, T), or (bins, frames) of one (T,).
 
         Raises:
-            TypeError: the clips are not floats, which the features would be rounded to.
+            TypeError: the clips are neither float32 nor float64, which the features would be rounded to.
         """
-        if "float" not in str(clips.dtype):
-            raise TypeError(f"clips must be floats on [-1, 1], not {clips.dtype}: divide int16 by 32768.0")
+        if str(clips.dtype).rpartition(".")[2] not in ("float32", "float64"):
+            raise TypeError(f"clips must be float32 or float64 on [-1, 1], not {clips.dtype}: divide int16 by 32768.0")
         if clips.ndim == 1:
             return self(clips[None])[0]
         if isinstance(clips, np.ndarray):  # one by one: the frames of all would take n_fft / hop times their memory
             spectra = [self._bands(clip[None], np) for clip in clips]
-            return (
-                np.concatenate(spectra)
-                if spectra
-                else np.zeros((0, self.bins, self.frames(clips.shape[1])), np.float32)
-            )
+            empty = np.zeros((0, self.bins, self.frames(clips.shape[1])), clips.dtype)
+            return np.concatenate([empty, *spectra])
+        if not len(clips):  # torch's transform refuses none
+            return clips.new_zeros((0, self.bins, int(self.frames(clips.shape[1]))))
         return self._bands(clips, sys.modules["torch"])
 
     def _bands(self, clips: Clips, xp: Any) -> Any:
@@ -119,11 +125,12 @@ class MelSpectrogram:
     @cached_property
     def filters(self) -> F64:
         """The weights (n_fft // 2 + 1, bins) of frequencies in bands."""
-        high = self.rate / 2 if self.high is None else self.high
         ends = _from_mel(
-            np.linspace(_to_mel(self.low, self.scale), _to_mel(high, self.scale), self.bins + 2), self.scale
+            np.linspace(_to_mel(self.low, self.scale), _to_mel(self.high, self.scale), self.bins + 2), self.scale
         )
-        frequencies = np.arange(self.n_fft // 2 + 1)[:, None] * (self.rate / self.n_fft)
+        count = self.n_fft // 2
+        top = self.rate // 2 if self.spread else count * self.rate / self.n_fft
+        frequencies = np.linspace(0.0, top, count + 1)[:, None]
         width = np.maximum(np.diff(ends), 1e-12)
         rising, falling = (frequencies - ends[:-2]) / width[:-1], (ends[2:] - frequencies) / width[1:]
         weights = np.maximum(np.minimum(rising, falling), 0.0)
@@ -158,7 +165,7 @@ class LogMel:
     @classmethod
     def librosa(cls, rate: int, **settings: Any) -> "LogMel":
         """feature.melspectrogram, then power_to_db."""
-        own = {"n_fft": 2048, "hop": 512, "scale": "slaney", "area": True, "edge": "silence"}
+        own = {"n_fft": 2048, "hop": 512, "scale": "slaney", "area": True, "edge": "silence", "spread": False}
         return cls(MelSpectrogram(rate, **{**own, **settings}), range_db=80.0)
 
     @classmethod
@@ -170,7 +177,7 @@ class LogMel:
         length = rate // 40
         n_fft = max(512, 1 << (length - 1).bit_length())
         window = {"n_fft": n_fft, "window": length, "hop": rate // 100, "symmetric": True, "edge": "silence"}
-        own = {**window, "bins": 80, "scale": "slaney", "area": True}
+        own = {**window, "bins": 80, "scale": "slaney", "area": True, "spread": False}
         return cls(MelSpectrogram(rate, **{**own, **settings}), "ln", 2.0**-24, add=True, normalize=True)
 
     def __call__(self, clips: Clips, lengths: Any = None) -> Any:
@@ -215,10 +222,18 @@ def _normalize_bands(values: Any, frames: Any) -> Any:
 
 @dataclass(frozen=True)
 class Mfcc:
-    """Cepstral coefficients: the orthonormal DCT-II over the bands of a log-mel spectrogram, its first `coefficients`."""
+    """Cepstral coefficients: the orthonormal DCT-II over the bands of a log-mel spectrogram, its first `coefficients`.
+
+    Raises:
+        ValueError: there are fewer bands than coefficients.
+    """
 
     log_mel: LogMel
     coefficients: int = 40
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.coefficients <= self.log_mel.mel.bins:
+            raise ValueError(f"coefficients are 1 to the number of bins, {self.log_mel.mel.bins}")
 
     @classmethod
     def torchaudio(cls, rate: int, coefficients: int = 40, **settings: Any) -> "Mfcc":

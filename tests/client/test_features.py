@@ -78,6 +78,32 @@ def test_features_are_those_of_torchaudio_and_librosa(like):
         np.testing.assert_allclose(np.asarray(result), wanted, atol=2e-3, err_msg=name)
 
 
+@pytest.mark.parametrize(("rate", "n_fft", "hop"), [(16_000, 401, 200), (11_025, 400, 100), (22_051, 1023, 256)])
+def test_odd_numbers_are_those_of_torchaudio_and_librosa(rate, n_fft, hop):
+    """torchaudio spreads the frequencies over 0 … rate // 2, librosa's are multiples of rate / n_fft."""
+    clips = CLIPS[:, : 16 * hop]
+    count = n_fft // 2 + 1
+    cases = {
+        LogMel.torchaudio: (np.linspace(0, rate // 2, count), rate // 2, htk, from_htk, False, "reflect", None),
+        LogMel.librosa: (np.fft.rfftfreq(n_fft, 1 / rate), rate / 2, slaney, from_slaney, True, "constant", 80),
+    }
+    for make, (hertz, high, to_mel, from_mel, area, pad, spread) in cases.items():
+        ends = from_mel(np.linspace(to_mel(0), to_mel(high), 42))
+        columns = [np.interp(hertz, ends[k : k + 3], [0, 1, 0], left=0, right=0) for k in range(40)]
+        weights = [column * (2 / (ends[k + 2] - ends[k]) if area else 1) for k, column in enumerate(columns)]
+        wanted = decibels(expected(clips, n_fft, hop, n_fft, pad, np.stack(weights, axis=1)), spread)
+        result = make(rate, n_fft=n_fft, hop=hop, bins=40)(clips)
+        np.testing.assert_allclose(result, wanted, atol=2e-3, err_msg=make.__name__)
+
+
+@pytest.mark.parametrize("features", [LogMel.torchaudio(RATE), LogMel.librosa(RATE), LogMel.nemo(), Mfcc.librosa(RATE)])
+def test_no_clips_have_no_features(features):
+    shape = features(CLIPS).shape
+    assert features(CLIPS[:0]).shape == (0, *shape[1:])
+    none = features(torch.zeros(0, CLIPS.shape[1], dtype=torch.float64))
+    assert none.shape == (0, *shape[1:]) and none.dtype == torch.float64
+
+
 def test_a_clip_depends_on_itself_alone():
     features = LogMel.torchaudio(RATE, bins=40)
     for clips in (CLIPS, torch.from_numpy(CLIPS)):
@@ -131,11 +157,18 @@ def test_the_hop_of_torchaudio_is_half_the_window(settings):
 @pytest.mark.parametrize("like", [np.asarray, torch.from_numpy], ids=["numpy", "torch"])
 @pytest.mark.parametrize("features", [MelSpectrogram(RATE), LogMel.nemo(), Mfcc.librosa(RATE)])
 def test_clips_that_are_not_floats_are_refused(features, like):
-    with pytest.raises(TypeError, match="floats"):
-        features(like((CLIPS * 32767).astype(np.int16)))
+    for dtype in (np.int16, np.float16):
+        with pytest.raises(TypeError, match="float32 or float64"):
+            features(like((CLIPS * 32767).astype(dtype)))
 
 
 @pytest.mark.parametrize("wrong", [{"hop": 0}, {"bins": 0}, {"low": 9000.0}, {"window": 401}, {"window": 0}])
 def test_settings_that_mean_nothing_are_refused(wrong):
     with pytest.raises(ValueError):
         MelSpectrogram(RATE, **wrong)
+
+
+@pytest.mark.parametrize("coefficients", [0, 21])
+def test_more_coefficients_than_bins_are_refused(coefficients):
+    with pytest.raises(ValueError, match="bins, 20"):
+        Mfcc.torchaudio(RATE, coefficients, bins=20)

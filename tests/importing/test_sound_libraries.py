@@ -156,6 +156,29 @@ def made(name, names, **attributes):
     return transform
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "verdict", "percentile"),
+    [
+        (5, 5, "equal", [4.0, 4.0]),
+        (6, 6, "equal", [6.0, 6.0]),
+        (1, 1, "equal", [0.0, 0.0]),
+        (0, 40, "near", [0.0, 40.0]),
+    ],
+)
+def test_clipping_has_half_of_a_percentage_at_each_end_rounded_down(low, high, verdict, percentile):
+    names = ["min_percentile_threshold", "max_percentile_threshold", "p"]
+    values = {"min_percentile_threshold": low, "max_percentile_threshold": high, "p": 1.0}
+    result = import_transform(made("ClippingDistortion", names, **values))
+    assert [str(line.verdict) for line in result.lines] == [verdict]
+    assert result.pipeline[0]["percentile"] == percentile
+
+
+def test_aliasing_differs_at_any_rate():
+    values = {"min_sample_rate": 8000, "max_sample_rate": 8000, "p": 1.0}
+    result = import_transform(made("Aliasing", list(values), **values))
+    assert [str(line.verdict) for line in result.lines] == ["near"]
+
+
 def test_objects_have_what_print_leaves_out():
     gain = made("Gain", ["min_gain_db", "max_gain_db", "p"], min_gain_db=-3, max_gain_db=3, p=1.0, parameters={})
     flip = made("PolarityInversion", ["p"], p=1.0)
