@@ -154,7 +154,7 @@ def test_a_disk_cache_that_others_may_write_or_that_does_not_fit(tmp_path):
     fails("disk cache", "must belong to the server's user", disk_cache=tmp_path / "new")
 
 
-@pytest.mark.parametrize("n_bytes", [1, 16_000])
+@pytest.mark.parametrize("n_bytes", [1, 16_000, (1 << 20) - 1])
 def test_a_disk_cache_below_the_minimum(tmp_path, n_bytes):
     fails("disk cache", "bytes are too few: .* 1 MiB", disk_cache=tmp_path / "new", disk_cache_bytes=n_bytes)
 

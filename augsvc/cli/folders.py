@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from augsvc.data.disk_cache import require_slots
+from augsvc.data.disk_cache import require_room
 from augsvc.data.private_folder import make_private
 from augsvc.data.uploads.folder import lock_uploads
 from augsvc.data.uploads.records import Kept
@@ -34,7 +34,7 @@ def check_disk_cache(settings: Settings, warn: Warn) -> str:
     folder = settings.disk_cache
     if folder is None:
         return "none"
-    require_slots(settings.disk_cache_bytes)
+    require_room(settings.disk_cache_bytes)
     make_private(folder)
     with tempfile.TemporaryFile(dir=folder):
         present = sum(path.stat().st_size for path in folder.iterdir())

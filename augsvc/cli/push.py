@@ -33,13 +33,12 @@ def push(
             Client(url, wait_s=wait_s) as client,
             Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar,
         ):
-            tasks = {phase: bar.add_task(phase, total=None) for phase in ("reading", "sending")}
             answers = client.push_dataset(
                 folder,
                 name,
                 format=format,
                 options=options,
-                progress=lambda phase, done, total: bar.update(tasks[phase], completed=done, total=total),
+                progress=Report(bar),
             )
     except (AugsvcError, ValueError, OSError) as err:
         fail(str(err))
@@ -49,6 +48,23 @@ def push(
             out.print(f"{safe(dataset)} is served, version {safe(version[:12])}", highlight=False, soft_wrap=True)
         for warning in answer.get("warnings", ()):
             out.print(f"   [yellow]warning[/yellow] {safe(warning)}", highlight=False, soft_wrap=True)
+
+
+class Report:
+    """Shows how much is read and sent on a bar, and in a line that an upload continues, without a terminal too."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._tasks = {phase: bar.add_task(phase, total=None) for phase in ("reading", "sending")}
+        self._is_sending = False  # to one of the servers
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        """`done` of `total` bytes."""
+        if phase == "sending":
+            if not self._is_sending and 0 < done < total:
+                self._bar.console.print(f"continues at {done:,} of {total:,} bytes", highlight=False)
+            self._is_sending = done < total
+        self._bar.update(self._tasks[phase], completed=done, total=total)
 
 
 def _read_option(text: str) -> tuple[str, object]:

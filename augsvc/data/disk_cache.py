@@ -31,6 +31,7 @@ import xxhash
 from augsvc.data.private_folder import make_private
 
 KEY_BYTES = 16
+MIN_BYTES = 1 << 20  # of the file
 PROBES = 8  # slots that a key may have
 EMPTY_S = 3600.0  # without a hit, after which a full cache is emptied
 _NOTE_S = 60.0  # between two notes of a hit in the file
@@ -59,12 +60,12 @@ def _allocate(n_bytes: int) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def require_slots(max_bytes: int) -> int:
-    """The slots of a file of this size; raises ValueError if it has no room for one and its entry."""
-    slots = max_bytes // (_MEAN_BYTES + _SLOT.size)
-    if not slots:
-        raise ValueError(f"{max_bytes:,} bytes are too few: give it 1 MiB at least, or leave it out")
-    return slots
+def require_room(max_bytes: int) -> None:
+    """Raises ValueError, for the operator, for a file that holds less than an image of 500 × 375 and the table."""
+    if max_bytes < MIN_BYTES:
+        raise ValueError(
+            f"disk_cache_bytes: {max_bytes:,} bytes are too few: give it 1 MiB at least, or leave disk_cache out"
+        )
 
 
 class DiskCache:
@@ -78,12 +79,11 @@ class DiskCache:
 
         Raises:
             OSError: the folder or the file cannot be written, or is not this user's alone.
-            ValueError: `max_bytes` is less than the table of one entry.
         """
         self.hits = self.misses = 0
         self.folder = folder  # the indexes of datasets are kept there too
         self._clock, self._max_bytes = clock, max_bytes
-        self._slots = require_slots(max_bytes)
+        self._slots = max(1, max_bytes // (_MEAN_BYTES + _SLOT.size))
         self._first = _HEADER_BYTES + (self._slots + PROBES) * _SLOT.size  # byte of the first entry
         make_private(folder)
         name = f"decoded-{max_bytes}"  # the table's size depends on it
@@ -238,12 +238,17 @@ class DiskCache:
 
 
 def open_disk_cache(folder: Path | None, max_bytes: int) -> DiskCache | None:
-    """The cache in a folder; None without one, or, with a line in the log, where it cannot be used."""
+    """The cache in a folder; None without one, or, with a line in the log, where it cannot be used.
+
+    Raises:
+        ValueError: as `require_room`.
+    """
     if folder is None:
         return None
+    require_room(max_bytes)
     try:
         return DiskCache(folder, max_bytes)
-    except (OSError, ValueError) as err:
+    except OSError as err:
         logger.warning("disk_cache: %s; decoded files are not kept on disk", err)
         return None
 

@@ -176,11 +176,12 @@ def test_a_folder_that_cannot_be_used_is_a_line_in_the_log(tmp_path, caplog, pre
     assert caplog.text.count("disk_cache:") == 1
 
 
-def test_without_a_folder_there_is_none_and_without_room_a_line_in_the_log(tmp_path, caplog):
-    assert open_disk_cache(None, MIB) is None
-    with caplog.at_level(logging.WARNING, "augsvc"):
-        assert open_disk_cache(tmp_path, 4096) is None
-    assert "1 MiB at least" in caplog.text
+def test_without_a_folder_there_is_none_and_without_room_it_is_refused(tmp_path):
+    assert open_disk_cache(None, 4096) is None
+    for n_bytes in (0, 4096, MIB - 1):
+        with pytest.raises(ValueError, match=r"disk_cache_bytes: .* too few: give it 1 MiB at least"):
+            open_disk_cache(tmp_path, n_bytes)
+    assert not list(tmp_path.iterdir())
 
 
 FULL = """

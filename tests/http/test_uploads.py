@@ -277,13 +277,15 @@ def test_a_slow_upload_continues_while_it_makes_progress_and_times_out_when_it_s
     assert uploading.part("slow", data, sent, len(data)).json["state"] == "done"
 
 
-def test_the_command_pushes_and_reports_what_is_wrong(uploading, name, pets):
+def test_the_command_pushes_and_reports_what_is_wrong(uploading, name, pets, data):
     def push(*arguments, who="ada"):
         environment = CLEAN | {"AUGSVC_URL": uploading.serving.url, "AUGSVC_TOKEN": TOKENS[who]["token"]}
         return run_command(["push", pets, "--name", *arguments], pets, environment, START_S)
 
+    uploading.part(f"{name}-begun", data, 0, 4000)
+    assert push(f"{name}-begun").stderr == f"continues at 4,000 of {len(data):,} bytes\n"
     pushed = push(name, "--option", "channels=1")
-    assert pushed.returncode == 0, pushed.stderr
+    assert (pushed.returncode, pushed.stderr) == (0, "")
     assert pushed.stdout == f"{name} is served, version {uploading.datasets()[name]['version'][:12]}\n"
     refused = push(name, "--option", "path=/etc")
     assert refused.returncode == 2
