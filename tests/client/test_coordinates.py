@@ -1,5 +1,8 @@
 """Coordinates that are not pixels in the documented form are refused, and targets keep what is not of one object."""
 
+from array import array
+from collections import UserList, deque
+
 import numpy as np
 import pytest
 import torch
@@ -157,6 +160,20 @@ def test_a_field_named_per_object_loses_the_entry_of_an_object_that_left(value, 
     np.testing.assert_array_equal(result[1], value[2])
 
 
+@pytest.mark.parametrize("value", [deque("abc"), range(3), array("i", [4, 5, 6]), UserList("abc")], ids=type)
+@pytest.mark.parametrize("name", ["labels", "notes"])
+def test_entries_in_any_sequence_leave_with_their_objects(name, value):
+    assert written({"boxes": THREE, name: value}, per_object=("notes",))[name] == [value[0], value[2]]
+    with pytest.raises(ValueError, match=r"topics.*per_object.*passthrough"):
+        read_one({"boxes": THREE, "topics": value})
+
+
+def test_a_set_has_no_entry_for_each_object():
+    with pytest.raises(ValueError, match=r"labels is a set"):
+        read_one({"boxes": THREE, "labels": {1, 2, 3}})
+    assert read_one({"boxes": THREE, "topics": {1, 2, 3}})  # of the image
+
+
 @pytest.mark.parametrize("name", ["scene_attributes", "crop_sizes", "gps", "captions", "object_scale"])
 def test_what_only_resembles_a_known_name_is_refused(name):
     with pytest.raises(ValueError, match=rf"{name}.*per_object.*passthrough"):
@@ -206,8 +223,13 @@ def test_what_passthrough_names_in_cocos_annotations_stays_whole(name):
 def test_a_name_in_both_arguments_is_refused():
     with pytest.raises(ValueError, match="per_object and passthrough both name notes"):
         Reader((), "NHWC", None, passthrough=("notes",), per_object=("notes",))
-    with pytest.raises(ValueError, match="per_object is a tuple"):
-        Reader((), "NHWC", None, per_object="notes")
+    for names in ("notes", None, iter(("notes",))):
+        with pytest.raises(ValueError, match="per_object is a tuple"):
+            Reader((), "NHWC", None, per_object=names)
+        with pytest.raises(ValueError, match="passthrough is a tuple"):
+            Reader((), "NHWC", None, passthrough=names)
+        with pytest.raises(ValueError, match="fields is a tuple"):
+            Reader(names, "NHWC", None)
 
 
 def test_the_size_of_the_image_becomes_that_of_the_canvas():

@@ -4,7 +4,7 @@ names of a target's fields → find_object_fields → those of objects; update_s
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from augsvc_client.fields.geometry import to_words
@@ -37,6 +37,8 @@ def find_object_fields(
         length = _length(value)
         is_known = name == "area" or (length is not None and _OF_OBJECTS.fullmatch(to_words(name)))
         if name in per_object or is_known:
+            if isinstance(value, Set):
+                raise ValueError(f"{name} is a set, which has no order: make it a list or an array")
             if length != count:
                 entries = "no entries" if length is None else f"{length} entries"
                 raise ValueError(
@@ -52,12 +54,12 @@ def find_object_fields(
 
 
 def _has_entries(name: str, value: Any, passthrough: Sequence[str]) -> bool:
-    """Whether a field that is not known to be of the image, or one inside it, is an array or a list."""
+    """Whether a field that is not known to be of the image, or one inside it, is an array, a list or the like."""
     if name in passthrough or _OF_IMAGE.fullmatch(to_words(name)):
         return False
     if isinstance(value, Mapping):
         return any(_has_entries(str(key), entry, passthrough) for key, entry in value.items())
-    return _length(value) is not None
+    return _length(value) is not None and not isinstance(value, Set)
 
 
 def update_size(
@@ -81,6 +83,8 @@ def _to_list(value: Any) -> list[Any]:
 
 
 def _length(value: Any) -> int | None:
-    """The number of entries; None for a single value."""
-    sized = isinstance(value, list | tuple) or getattr(value, "ndim", 0) > 0
-    return len(value) if sized else None
+    """The number of entries, also of a deque or a column of a table; None for a single value."""
+    is_single = (
+        isinstance(value, str | bytes | Mapping) or getattr(value, "ndim", 1) == 0 or not hasattr(value, "__len__")
+    )
+    return None if is_single else len(value)

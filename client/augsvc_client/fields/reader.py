@@ -3,7 +3,7 @@
 batch (dict, tuple, list) → fields by name → Part (samples of one size: arrays to send) → tensors → fields by name
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -37,7 +37,11 @@ class Reader:
     def __post_init__(self) -> None:
         if self.layout not in ("NHWC", "NCHW"):
             raise ValueError(f"layout is 'NHWC' or 'NCHW', got {self.layout!r}")
-        if isinstance(self.fields, str) or len(set(self.fields)) != len(self.fields):
+        if (
+            isinstance(self.fields, str)
+            or not isinstance(self.fields, Collection)
+            or len(set(self.fields)) != len(self.fields)
+        ):
             raise ValueError(
                 f"fields is a tuple of distinct names, for example ('image', 'label'), got {self.fields!r}"
             )
@@ -45,7 +49,7 @@ class Reader:
             ("passthrough", self.passthrough, "depth"),
             ("per_object", self.per_object, "difficulty"),
         ):
-            if isinstance(names, str):
+            if isinstance(names, str) or not isinstance(names, Collection):  # an iterator is empty in the second batch
                 raise ValueError(f"{argument} is a tuple of names, for example ({example!r},), got {names!r}")
         if both := sorted(set(self.per_object).intersection(self.passthrough)):
             raise ValueError(f"per_object and passthrough both name {', '.join(both)}: a field is either of them")

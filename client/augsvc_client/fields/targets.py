@@ -256,7 +256,9 @@ def _growth(before: Any, after: Any, kept: list[int]) -> Any:
 
 
 def _select(values: Any, rows: list[int]) -> Any:
-    return [values[row] for row in rows] if isinstance(values, list | tuple) else values[rows]
+    if isinstance(values, Sequence):
+        return [values[row] for row in rows]
+    return values.iloc[rows] if hasattr(values, "iloc") else values[rows]  # pandas counts rows by `iloc`
 
 
 def _write_coco(
