@@ -159,11 +159,11 @@ def test_metadata_of_a_jpeg_and_a_webp_cost_nothing():
     segments = [segment(0xE1, b"Exif\0\0" + bytes(60_000))] * 200 + [
         segment(0xED, b"Photoshop 3.0\0" + bytes(60_000))
     ] * 20
-    started = time.perf_counter()
+    started = time.process_time()
     np.testing.assert_array_equal(decode_image(with_segments(*segments), 3, MAX_PIXELS), whole)
     chunks = [riff_chunk(name, MEGABYTES) for name in (b"ICCP", b"EXIF", b"XMP ")]
     np.testing.assert_array_equal(decode_image(extended(*chunks), 3, MAX_PIXELS), scene())
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 TURNED_FILES = {
@@ -222,18 +222,18 @@ def test_scans_are_bounded():
     ids=["jpeg", "jpeg-progressive", "png", "png pixels", "webp"],
 )
 def test_segments_are_bounded(data):
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(Undecodable, match="segments"):
         decode_image(data, 3, MAX_PIXELS)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize("strict", [True, False])
 def test_megabytes_of_fill_bytes_are_refused_soon(strict):
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(Undecodable):
         decode_image(VALID["jpeg"][:-2] + b"\xff" * (8 << 20) + b"\xff\xd9", 3, MAX_PIXELS, strict)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_a_second_frame_header_does_not_hide_the_size():

@@ -210,10 +210,10 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_is_refused_by_its_header(name):
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(Undecodable):
         decode_image(BOMBS[name], 3, 89_478_485)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 def test_the_limit_is_exact_and_our_own():

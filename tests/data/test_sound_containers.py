@@ -275,11 +275,11 @@ def test_tags_behind_a_sound_are_skipped(tag):
 def test_chunks_blocks_and_pages_are_bounded():
     junk = riff(*[chunk(b"junk", b"")] * 1_000_000)
     blocks = b"fLaC\0" + FLACS["one frame"][5:42] + b"\1\0\0\0" * 4_000_000
-    started = time.perf_counter()
+    started = time.process_time()
     for data in (junk, blocks):
         with pytest.raises(Undecodable, match="too many chunks"):
             decode(data)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 HOSTILE = {
@@ -291,10 +291,10 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_structure_is_refused_soon(name):
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(Undecodable):
         decode(HOSTILE[name])
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3
 
 
 def test_metadata_of_a_flac_is_skipped():
