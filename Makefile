@@ -31,8 +31,9 @@ evidence: .venv/run.stamp
 serve: .venv/run.stamp
 	$(BIN)/augsvc serve
 
+# three workers for two cores: two kept them busy for 65 % of the time, because tests wait for servers, timeouts and browsers
 test: .venv/dev.stamp
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-slow: .venv/dev.stamp
 	$(BIN)/python -m pytest -m slow

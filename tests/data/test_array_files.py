@@ -122,7 +122,7 @@ def test_mnist(tmp_path, form):
     require_same(turned, GREY.transpose(0, 2, 1), LABELS.tolist())
 
 
-compress = partial(gzip.compress, mtime=0)  # the time would be in the names of the tests, which two workers compare
+compress = partial(gzip.compress, mtime=0)  # the time would be in the names of the tests, which the workers compare
 
 
 @pytest.mark.parametrize(
