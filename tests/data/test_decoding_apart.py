@@ -17,7 +17,7 @@ from augsvc.data.cache import DecodedCache
 from augsvc.data.decoders import apart
 from augsvc.data.decoders.apart import DecoderLost, DecoderProcesses
 from augsvc.data.decoders.mask import decode_mask
-from augsvc.data.formats import audio_folder, image_files
+from augsvc.data.formats import image_files, sound_files
 from augsvc.data.formats.audio_folder import AudioFolderSettings, open_audio_folder
 from augsvc.data.formats.image_folder import ImageFolderSettings, open_image_folder
 from augsvc.errors import Cancelled, DatasetUnavailable, Undecodable
@@ -245,7 +245,7 @@ def test_long_sounds_are_decoded_apart_and_short_ones_in_threads(name, tmp_path,
     )
     here, reason = read()
     assert not calls
-    monkeypatch.setattr(audio_folder, "APART_S", 0.0)
+    monkeypatch.setattr(sound_files, "APART_S", 0.0)
     there, same_reason = read()
     assert calls == [decode_sound] * 2
     assert (there.audio == here.audio).all() and there.audio.dtype == np.float32 and not there.audio.flags.writeable
