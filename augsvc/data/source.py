@@ -135,6 +135,10 @@ class Source(ABC):
     def describe(self, index: int) -> str:
         """The name of one sample inside its dataset, its key: never an absolute path."""
 
+    def fold_key(self, index: int) -> str:
+        """What decides the fold of one sample. Default: its key."""
+        return self.describe(index)
+
     def describe_all(self) -> Iterable[str]:
         """The names of all samples, in the order of their indices."""
         return map(self.describe, range(len(self)))

@@ -7,7 +7,7 @@ those with the smallest numbers are taken, so that a larger fraction holds the s
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from threading import Lock
 from typing import Annotated, Any, cast
 
@@ -163,6 +163,13 @@ class Members:
         members = _kept_members(self.source, self.subset, self.kept)
         return members.to_array() if isinstance(members, IndexSet) else members
 
+    @property
+    def fold_digest(self) -> bytes:
+        """SHA-256 of all indices if a fold selects them, else b"": versions of datasets cover neither keys nor the rule."""
+        if self.subset is None or (self.subset.fold is None and self.subset.without_fold is None):
+            return b""
+        return sha256(self.all().astype("<i8", copy=False).data).digest()
+
     def after(self, index: int) -> int:
         """The index of the next sample, cyclic."""
         if self.subset is None:
@@ -254,12 +261,12 @@ def _matching(source: Source, name: str, condition: object) -> Bools:
 
 
 def _key_numbers(source: Source, seed: int) -> U64:
-    """A number of each sample's key (N,), which stays when others are added: BLAKE2b keyed by the seed; 1.3 s a million."""
+    """A number of each sample's fold key (N,), which stays when others are added: BLAKE2b keyed by the seed; 1.3 s a million."""
     keyed = blake2b(digest_size=8, key=seed.to_bytes(8, "little"))
     digests = bytearray()
     for index in range(len(source)):
         digest = keyed.copy()
-        digest.update(source.describe(index).encode())
+        digest.update(source.fold_key(index).encode())
         digests += digest.digest()
     return np.frombuffer(digests, "<u8").astype(np.uint64)
 

@@ -177,12 +177,12 @@ class Stream:
     @cached_property
     def id(self) -> str:
         """The first 32 hex digits of SHA-256(canonical form ‖ dataset version ‖ arithmetic id ‖ digest of keys, if sent ‖
-        versions of the datasets that operations name).
+        digest of members, if folds choose them ‖ versions of the datasets that operations name).
         """
         keys = self.source.keys.digest if self.spec.keys else b""  # versions of arrays do not cover the names of files
         others = [source.info.version.encode() for _, source in sorted(self.others.items())]
-        parts = (self.spec.canonical(), self.source.info.version.encode(), self.arithmetic.encode(), keys, *others)
-        return hashlib.sha256(b"".join(parts)).hexdigest()[:32]
+        parts = (self.spec.canonical(), self.source.info.version.encode(), self.arithmetic.encode(), keys)
+        return hashlib.sha256(b"".join((*parts, self.order.members.fold_digest, *others))).hexdigest()[:32]
 
     @cached_property
     def layout(self) -> Layout:

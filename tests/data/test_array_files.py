@@ -17,6 +17,7 @@ from augsvc.data.formats.array_files import ArrayFilesSettings
 from augsvc.data.formats.cifar import CifarSettings
 from augsvc.data.formats.dataset_root import name_faults
 from augsvc.data.formats.mnist import MnistSettings
+from augsvc.data.subset import Subset, subset_members
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (5, 6, 7), dtype=np.uint8)
@@ -269,6 +270,17 @@ def test_which_file_is_asked(tmp_path):
     np.save(buffer, COLOUR)
     (tmp_path / "c.npz").write_bytes(buffer.getvalue())
     assert "c.npz" in refusal(ArrayFilesSettings, tmp_path, file="c.npz")
+
+
+def test_folds_do_not_depend_on_the_name_of_the_file(tmp_path):
+    images, labels = np.repeat(COLOUR, 12, 0), np.repeat(LABELS, 12)
+    folds = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        write_npz(tmp_path / name / f"{name}.npz", images=images, labels=labels)
+        (source,) = opened(ArrayFilesSettings, tmp_path / name)
+        folds.append(subset_members(source, Subset(fold=(0, 5))).tolist())
+    assert folds[0] == folds[1]
 
 
 def test_the_version_covers_every_pixel_and_label(tmp_path):

@@ -109,6 +109,36 @@ def test_folds_are_disjoint_stratified_and_independent_of_filters():
     assert threes == [index for index in folds[2] if labels[index] == 3]
 
 
+class Renamed(Source):
+    """The digits under other names, which their version does not cover."""
+
+    info = DIGITS.info
+    read, labels, __len__ = DIGITS.read, DIGITS.labels, lambda self: len(DIGITS)
+
+    def describe(self, index):
+        return f"other {index}"
+
+
+@pytest.mark.parametrize("field", ["fold", "without_fold"])
+def test_other_members_of_a_fold_are_another_stream(field):
+    def stream(source, **subset):
+        spec = validate_spec({"dataset": "digits/train", "subset": subset, "pipeline": "none"})
+        return Stream.open(spec, source, executor())
+
+    ours, theirs = stream(DIGITS, **{field: [0, 5]}), stream(Renamed(), **{field: [0, 5]})
+    assert not np.array_equal(ours.order.members.all(), theirs.order.members.all())
+    assert ours.id != theirs.id
+    assert stream(DIGITS, fraction=0.2).id == stream(Renamed(), fraction=0.2).id
+
+
+def test_the_members_and_the_id_of_a_fold_are_pinned():
+    """So that a run does not continue on other samples with the next release."""
+    spec = validate_spec({"dataset": "digits/train", "subset": {"fold": [1, 150]}, "pipeline": "none"})
+    stream = Stream.open(spec, DIGITS, executor()).with_arithmetic("0" * 32)
+    assert stream.order.members.all().tolist() == [514, 540, 644, 728, 786, 817, 939, 1138, 1162, 1314]
+    assert stream.id == "7019a2f89cf48cbca03e82b313c7ffed"
+
+
 def test_fractions_hold_smaller_ones_and_keep_the_balance():
     labels = DIGITS.labels()
     tenth, half = members(fraction=0.1), members(fraction=0.5)
