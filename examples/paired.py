@@ -8,10 +8,14 @@
 The dataset has the splits train and test. A pipeline is a preset's name or a list of operations as JSON. The machine has an RBF
 kernel on raw pixels; C and gamma are the best of `GRID` by five-fold cross-validation on the training samples. Runs that are in
 the JSON file with the same dataset, fields and operations are not repeated; each pipeline is recorded as the service expands it.
+
+With `--tune`, the values of all combinations are compared for each pipeline, the plain one too, on validation samples over
+`TUNING_SEEDS`, and the best ones are those of its pairs.
 """
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from statistics import mean
 from typing import Annotated, Any
@@ -25,6 +29,7 @@ from rich.progress import Progress
 from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC
 
+from augsvc_client import Client
 from augsvc_client.trainer.experiments.interval import MeanInterval
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.run import run
@@ -35,6 +40,7 @@ from augsvc_client.trainer.training.learner import input_tensor
 from augsvc_client.trainer.training.progress import progress_bars
 
 PLAIN, MACHINE = "none", "RBF SVM on raw pixels"
+TUNING_SEEDS = (1000, 1001, 1002)  # of no pair
 GRID = {"C": [1, 10, 100], "gamma": ["scale", 1e-3, 1e-2]}
 
 Results = dict[str, dict[str, Any]]  # by pipeline: its operations, their source, and accuracy in [0, 1] by seed
@@ -49,32 +55,64 @@ def main(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Recipe field of all runs: group.field=value.")
     ] = None,
+    tune: Annotated[
+        list[str] | None,
+        typer.Option("--tune", help="Recipe field to tune: group.field=[value, value]; may be repeated."),
+    ] = None,
 ) -> None:
     """Train the missing runs, and print the table."""
     torch.set_num_threads(1)  # more threads would compete with the server's on a small machine
-    values = dict(parse_override(text) for text in set_ or [])
+    values, grid = (dict(parse_override(text) for text in texts or []) for texts in (set_, tune))
     saved: dict[str, Results] = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
-    results = saved.setdefault(json.dumps({"data.dataset": dataset, **values}, sort_keys=True, default=str), {})
+    settings = {"data.dataset": dataset, **values, **({"grid": grid} if grid else {})}
+    results = saved.setdefault(json.dumps(settings, sort_keys=True, default=str), {})
     console = Console(markup=False)
     with progress_bars(console) as progress:
         for seed in range(seeds):
             for name in (PLAIN, *pipeline):
-                recipe, _ = resolve_recipe(build_recipe(dataset, name, seed, values), url)
-                entry = select_entry(results, name, read_operations(recipe, url))
+                entry = select_entry(results, name, read_operations(build_recipe(dataset, name, seed, values), url))
+                if grid and "tuning" not in entry:
+                    entry["tuning"] = tune_pipeline(build_recipe(dataset, name, 0, values), grid, url, progress)
                 if str(seed) not in entry["accuracy"]:
+                    chosen = entry["tuning"]["chosen"] if grid else {}
+                    recipe, _ = resolve_recipe(build_recipe(dataset, name, seed, {**values, **chosen}), url)
                     accuracy, provenance = train(recipe, url, progress, f"{name[:20]} #{seed}")
-                    entry["accuracy"][str(seed)] = accuracy
-                    entry["source"] = {"commit": read_commit(), **provenance}
+                    add_accuracy(entry, seed, accuracy, provenance)
                     if name == PLAIN and recipe.data.sample_rate is None:
-                        machine = select_entry(results, MACHINE, [])
-                        machine["accuracy"][str(seed)], machine["source"] = fit_machine(recipe, url), entry["source"]
+                        add_accuracy(select_entry(results, MACHINE, []), seed, fit_machine(recipe, url), provenance)
                     out.write_text(json.dumps(saved, indent=1), encoding="utf-8")
     console.print(render_table(results, seeds), soft_wrap=True)
 
 
+def add_accuracy(entry: dict[str, Any], seed: int, accuracy: float, provenance: Mapping[str, Any]) -> None:
+    """The accuracy of a seed, and what it was measured with."""
+    entry["accuracy"][str(seed)] = accuracy
+    entry["source"][str(seed)] = {"commit": read_commit(), **provenance}
+
+
+def tune_pipeline(recipe: Recipe, grid: Mapping[str, Any], url: str, progress: Progress) -> dict[str, Any]:
+    """The values of the grid with the best mean accuracy on validation samples, and the accuracies of all.
+
+    Validation samples are those of the split val, if the server has it, else those of train that a run does not train on.
+    """
+    with Client(url) as client:
+        validation = recipe.data.dataset.removesuffix("train") + "val"
+        has_split = validation in {entry["name"] for entry in client.datasets()}
+    test = {"dataset": validation} if has_split else {"dataset": recipe.data.dataset, "unseen": True}
+    accuracies = {}
+    for values in product(*grid.values()):
+        point = dict(zip(grid, values, strict=True))
+        chosen = recipe.override({**point, "evaluation.tests": {"test": test}})
+        chosen = chosen.override({"evaluation.every": chosen.training.epochs})
+        runs = [chosen.override({"training.seed": seed}) for seed in TUNING_SEEDS]
+        scores = [train(resolve_recipe(run, url)[0], url, progress, f"{point}")[0] for run in runs]
+        accuracies[json.dumps(point)] = mean(scores)
+    return {"chosen": json.loads(max(accuracies, key=lambda point: accuracies[point])), "accuracy": accuracies}
+
+
 def read_operations(recipe: Recipe, url: str) -> list[dict[str, Any]]:
-    """The pipeline as the server expands it."""
-    with training_loader(recipe, url) as loader:
+    """The pipeline of a recipe as the server expands it."""
+    with training_loader(resolve_recipe(recipe, url)[0], url) as loader:
         return list(loader.stream.spec["pipeline"])
 
 
@@ -124,15 +162,21 @@ def render_table(results: Results, seeds: int) -> str:
         scores = entry["accuracy"]
         gain = MeanInterval.of([100 * (scores[key] - plain[key]) for key in keys])
         rows.append(
-            [_title(name), f"{100 * mean(scores[key] for key in keys):.1f} %", "" if name == PLAIN else str(gain)]
+            [
+                _title(name, entry),
+                f"{100 * mean(scores[key] for key in keys):.1f} %",
+                "" if name == PLAIN else str(gain),
+            ]
         )
-    sources = [entry["source"] for entry in results.values()]
+    sources = [source for entry in results.values() for source in entry["source"].values()]
     return f"{markdown_table(rows)}\n\n{render_sources({'all rows': sources})}"
 
 
-def _title(name: str) -> str:
-    """A preset's name, or those of the operations."""
-    return ", ".join(step["op"] for step in json.loads(name)) if name.startswith("[") else name
+def _title(name: str, entry: Mapping[str, Any]) -> str:
+    """A preset's name, or those of the operations, and the tuned values."""
+    title = ", ".join(step["op"] for step in json.loads(name)) if name.startswith("[") else name
+    values = [f"{field}={value}" for field, value in entry.get("tuning", {}).get("chosen", {}).items()]
+    return f"{title} ({', '.join(values)})" if values else title
 
 
 if __name__ == "__main__":

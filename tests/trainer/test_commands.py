@@ -80,6 +80,7 @@ def test_classes_that_the_recipe_leaves_out_are_no_fault(url, resolved, options)
     findings = list(run_gates(setup))
     (classes,) = [finding for finding in findings if finding.gate == "classes"]
     assert classes.passed, classes
+    assert set(torch.cat([batch["label"] for batch in setup.held_out]).tolist()) == set(range(1, 9))
 
 
 def test_findings_belong_to_the_loss_and_the_test_too(resolved, options, tmp_path):

@@ -119,3 +119,37 @@ def test_pairs_of_other_settings_or_operations_are_trained_and_not_taken_from_th
     settings = [("a/train", 0.1), ("a/train", 0.5), ("b/train", 0.5)]
     twice = [(*key, pipeline) for key in settings for pipeline in ("none", "light")]
     assert trained == [*twice, ("b/train", 0.5, "light")], "the preset became another pipeline"
+
+
+def test_plain_and_augmented_are_tuned_alike_on_other_samples(paired, monkeypatch, tmp_path, capsys):
+    """The best values differ: 0.5 for plain, 0.1 for augmented."""
+    runs = []
+
+    def train(recipe, *_):
+        tuning = recipe.training.seed in paired.TUNING_SEEDS
+        runs.append(
+            (tuning, recipe.data.pipeline, recipe.evaluation.tests["test"].dataset if tuning else recipe.optimiser.lr)
+        )
+        return abs(recipe.optimiser.lr - (0.1 if recipe.data.pipeline == "none" else 0.5)), {}
+
+    class Server:
+        def __init__(self, url):
+            self.url = url
+
+        __enter__ = __exit__ = lambda self, *_: self
+
+        def datasets(self):
+            return [{"name": "a/train"}, {"name": "a/val"}, {"name": "a/test"}]
+
+    monkeypatch.setattr(paired, "Client", Server)
+    monkeypatch.setattr(paired, "resolve_recipe", lambda recipe, url: (recipe, []))
+    monkeypatch.setattr(paired, "read_operations", lambda recipe, url: [{"op": recipe.data.pipeline}])
+    monkeypatch.setattr(paired, "train", train)
+    monkeypatch.setattr(paired, "fit_machine", lambda recipe, url: 0.25)
+    for _ in range(2):
+        paired.main("", "a", ["light"], tmp_path / "pairs.json", 2, [], ["optimiser.lr=[0.1, 0.5]"])
+    assert "light (optimiser.lr=0.1)" in capsys.readouterr().out
+    tuned, pairs = [run for run in runs if run[0]], [run[1:] for run in runs if not run[0]]
+    assert {run[2] for run in tuned} == {"a/val"}
+    assert len(tuned) == 2 * 2 * 3, "each combination for each pipeline over three seeds, once"
+    assert pairs == [("none", 0.5), ("light", 0.1)] * 2

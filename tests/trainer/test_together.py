@@ -119,3 +119,16 @@ def test_a_run_interrupted_mid_epoch_ends_as_an_uninterrupted_one(url, tmp_path,
     assert resumed.losses == whole.losses, "of all ranks' samples, before the break too"
     assert equal(resumed.saved, whole.saved)
     assert resumed.result["accuracy"] == whole.result["accuracy"]
+
+
+@pytest.mark.parametrize("option", ["--find-lr", "--sanity"])
+def test_the_checks_of_two_processes_end_together(url, tmp_path, option):
+    """A rank that ended alone would leave the other one waiting for its gradients."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    command = [*torchrun, "augsvc_client.trainer.entry", "--url", url, "--out", tmp_path, option, *RECIPE]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=300)
+    if option == "--find-lr":
+        assert done.returncode == 0, done.stderr
+        assert json.loads((tmp_path / "learning-rates.json").read_text())["rates"]
+    else:  # five samples of each digit may be too few for the last gates
+        assert (tmp_path / "sanity.json").exists(), done.stderr

@@ -75,7 +75,9 @@ def main(
     ensemble: Annotated[int, typer.Option(min=1, help="Train N networks and evaluate the ensemble.", metavar="N")] = 1,
     ablate: Annotated[
         Ablated | None,
-        typer.Option("--ablate", help="Also run an ablation over the operations, or over the best practices."),
+        typer.Option(
+            "--ablate", help="Also run an ablation over the operations, the default, or over the best practices."
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in OUT, or start it if there is none.")

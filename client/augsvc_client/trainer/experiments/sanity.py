@@ -77,6 +77,7 @@ def build_setup(recipe: Recipe, url: str) -> Setup:
         problem = read_problem(plain, stream)
     low, high = plain.data.scale
     chosen = (plain.data.subset or {}).get("classes", problem.classes)
+    left_out = {i for i, name in enumerate(problem.classes) if name not in chosen}
     return Setup(
         build=problem.build,
         learner=problem.learner,
@@ -84,14 +85,19 @@ def build_setup(recipe: Recipe, url: str) -> Setup:
         few={name: tensor[:FEW] for name, tensor in training[0].items()},
         augmented=augmented,
         training=training,
-        held_out=held_out,
+        held_out=[_without(batch, left_out) for batch in held_out],
         low=low,
         high=high,
         comparison=comparison,
         weighted=recipe.training.class_weights is not None,
-        left_out={i for i, name in enumerate(problem.classes) if name not in chosen},
+        left_out=left_out,
         pretrained=recipe.training.initial_weights is not None,
     )
+
+
+def _without(batch: Batch, classes: Set[int]) -> Batch:
+    mask = ~torch.isin(batch["label"], torch.tensor(sorted(classes), dtype=torch.int64, device=batch["label"].device))
+    return {name: tensor[mask] for name, tensor in batch.items()}
 
 
 def _read(loader: RemoteDataLoader, limit: int) -> list[Batch]:
