@@ -105,6 +105,7 @@ def test_a_practice_that_a_recipe_does_not_follow_is_switched_on(outcome):
         assert found[number].variant.values[name] == value
     assert found[10].variant.values == {"data.scale": [-1.0, 1.0]}
     assert found[11].variant.values["model.width"] == 0.5
+    assert switched(outcome, data__block=2)[1].variant.values == {"data.shuffle": False, "data.block": None}
 
 
 def test_a_gain_is_with_the_practice_over_without():
@@ -126,6 +127,8 @@ def test_a_gain_is_with_the_practice_over_without():
     assert cells[2].endswith(", no gain shown")
     assert cells[3:] == ["diverged", *[""] * 14]
     assert found.rows()[5][2] == "does not apply: a reason"
+    few = AdviceAblation({name: seeds[:2] for name, seeds in runs.items()}, switches)
+    assert few.rows()[1][3].endswith("), too few seeds to judge")
 
 
 def test_a_variant_that_diverges_ends_nothing(outcome, tmp_path, monkeypatch):

@@ -41,9 +41,7 @@ _CALIBRATION_BATCHES, _TEST_BATCHES = 4, 8
 
 def check(requested: Recipe, url: str, out: Path | None, console: Console) -> bool:
     """Print each gate's finding and save the findings in `out`, if given; whether all gates passed."""
-    recipe, notes = resolve_recipe(scale_for_device(requested, choose_device(requested.training.device))[0], url)
-    for line in notes:
-        console.print(line, highlight=False)
+    recipe = _resolve(requested, url, console)
     findings: list[Finding] = []
     for finding in run_gates(build_setup(recipe, url)):
         findings.append(finding)
@@ -61,9 +59,7 @@ def check(requested: Recipe, url: str, out: Path | None, console: Console) -> bo
 
 def suggest_rate(requested: Recipe, url: str, out: Path | None, console: Console) -> None:
     """Print a peak learning rate for the recipe; rates and losses go to `out`/learning-rates.json, if given."""
-    recipe, notes = resolve_recipe(scale_for_device(requested, choose_device(requested.training.device))[0], url)
-    for line in notes:
-        console.print(line, highlight=False)
+    recipe = _resolve(requested, url, console)
     result = find_rate(recipe, url, console.print)
     console.print(
         f"loss lowest at a rate of {10 * result.suggestion:g}, after {len(result.rates)} steps of rising rates: try "
@@ -73,6 +69,14 @@ def suggest_rate(requested: Recipe, url: str, out: Path | None, console: Console
     if out is not None and is_main_process():
         out.mkdir(parents=True, exist_ok=True)
         write_file(out / "learning-rates.json", json.dumps(asdict(result), indent=1) + "\n")
+
+
+def _resolve(requested: Recipe, url: str, console: Console) -> Recipe:
+    """The recipe on this device without open fields; notes on changed fields are printed."""
+    recipe, notes = resolve_recipe(scale_for_device(requested, choose_device(requested.training.device))[0], url)
+    for line in notes:
+        console.print(line, highlight=False)
+    return recipe
 
 
 def test_folder(folder: Path, url: str, dataset: str | None, pipeline: Pipeline | None, console: Console) -> None:

@@ -22,6 +22,7 @@ from augsvc_client.trainer.experiments.variants import WHOLE, PairedScores, Vari
 from augsvc_client.trainer.models.build import BUILTIN_MODELS, build_model
 
 MEMBERS = 5
+_FEWEST_SEEDS = 3  # to call a difference a gain: on a small test two seeds may differ by the same number of samples
 _NEVER = 1 << 30  # a width that no layer has
 
 PRACTICES = (
@@ -92,7 +93,7 @@ class AdviceAblation(PairedScores):
             if isinstance(switch, str):
                 rows.append([str(number), practice, f"does not apply: {switch}", *("" for _ in self.tests)])
             else:
-                gains = [_judge(self.gain(number, test)) for test in self.tests]
+                gains = [_judge(self.gain(number, test), len(self.scores[WHOLE])) for test in self.tests]
                 rows.append([str(number), practice, switch.describe(), *gains])
         return rows
 
@@ -105,11 +106,11 @@ def run_advice_ablation(first: Outcome, progress: Progress, out: Path, *, resume
     return AdviceAblation(scores, switches)
 
 
-def _judge(gain: MeanInterval | None) -> str:
+def _judge(gain: MeanInterval | None, seeds: int) -> str:
     if gain is None:
         return "diverged"
-    if gain.half_width is None:
-        return f"{gain}, of one seed"
+    if gain.half_width is None or seeds < _FEWEST_SEEDS:
+        return f"{gain}, too few seeds to judge"
     if abs(gain.mean) <= gain.half_width:
         return f"{gain}, no gain shown"
     return f"{gain}, {'a gain' if gain.mean > 0 else 'a loss'}"
@@ -136,8 +137,9 @@ def _equal_weights(one: nn.Module, other: nn.Module) -> bool:
 
 
 def _shuffling(run: Outcome) -> Switch:
-    shuffle = run.recipe.data.shuffle
-    return Switch(Variant({"data.shuffle": not shuffle, **({"data.block": None} if shuffle else {})}), shuffle)
+    data = run.recipe.data
+    ordered = {"data.block": None} if data.block else {}  # blocks need shuffle
+    return Switch(Variant({"data.shuffle": not data.shuffle, **ordered}), data.shuffle)
 
 
 def _augmentation(run: Outcome) -> Switch:
