@@ -1,5 +1,6 @@
 """An interrupted and an uninterrupted run end in the same weights; a checkpoint that does not fit is refused."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 from rich.progress import Progress
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from augsvc_client import Client, RemoteDataLoader
@@ -109,6 +112,22 @@ def test_a_checkpoint_of_another_recipe_is_refused_by_name(made, tmp_path):
     save_checkpoint(made(), tmp_path)
     with pytest.raises(ValueError, match=r"optimiser\.lr \(0\.02 in the checkpoint, 0\.03 here\)"):
         load_checkpoint(made(optimiser={"lr": 0.03}), tmp_path)
+
+
+def test_a_checkpoint_of_a_version_with_fewer_fields_is_resumed(made, tmp_path):
+    tests = {"tests": {"test": {"dataset": "digits/test"}}}
+    course = made(evaluation=tests)
+    next(train(course, scores))
+    save_checkpoint(course, tmp_path)
+    with safe_open(tmp_path / FILE_NAME, framework="pt") as file:
+        metadata = json.loads(file.metadata()["augsvc"])
+    for fields, name in ((metadata["recipe"]["model"], "convolutions"), (metadata["recipe"]["data"], "subset")):
+        del fields[name]
+    del metadata["recipe"]["evaluation"]["tests"]["test"]["subset"]
+    save_file(load_file(tmp_path / FILE_NAME), tmp_path / FILE_NAME, metadata={"augsvc": json.dumps(metadata)})
+    resumed = made(evaluation=tests)
+    load_checkpoint(resumed, tmp_path)
+    assert resumed.learner.steps == 1
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(made, tmp_path):

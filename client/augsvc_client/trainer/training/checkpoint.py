@@ -20,6 +20,7 @@ from safetensors.torch import save
 
 from augsvc_client.trainer.distributed import broadcast_flag, gather_rows, is_main_process, rank, world_size
 from augsvc_client.trainer.files import write_file
+from augsvc_client.trainer.recipe import parse_recipe
 from augsvc_client.trainer.training.evaluate import Score
 from augsvc_client.trainer.training.interrupt import Interrupted, catch_signals
 from augsvc_client.trainer.training.loop import Diverged, Epoch, Pace, Step, TrainingState
@@ -173,13 +174,21 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 
 
 def _check_same_run(state: TrainingState, metadata: Mapping[str, Any]) -> None:
-    here, saved = _flatten(state.learner.recipe.model_dump(mode="json")), _flatten(metadata["recipe"])
+    here, saved = _flatten(state.learner.recipe.model_dump(mode="json")), _saved_fields(metadata)
     names = sorted(name for name in here | saved if here.get(name) != saved.get(name) and name not in _MAY_DIFFER)
     differences = [f"{name} ({saved.get(name)} in the checkpoint, {here.get(name)} here)" for name in names]
     if metadata["world_size"] != world_size():
         differences.append(f"the number of processes ({metadata['world_size']} in the checkpoint, {world_size()} here)")
     if differences:
         raise ValueError(f"the checkpoint belongs to another run; these fields differ: {'; '.join(differences)}")
+
+
+def _saved_fields(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of the saved recipe; those that earlier versions did not have are at their defaults."""
+    try:
+        return _flatten(parse_recipe(metadata["recipe"]).model_dump(mode="json"))
+    except ValueError as err:
+        raise TypeError("the saved recipe is not valid") from err
 
 
 def _flatten(recipe: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
