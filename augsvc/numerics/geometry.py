@@ -224,6 +224,12 @@ class Camera:
         taps[camera.aligned if interpolation == "bicubic" else np.full(len(taps), interpolation == "nearest")] = 1
         return camera
 
+    @staticmethod
+    def unmoved(n: int, interpolation: Interpolation = "bilinear") -> "Camera":
+        """What `of` makes of identity matrices, for sources that have the size of the canvas: in a tenth of the time."""
+        fixed, taps = np.tile(_UNMOVED, (n, 1, 1)), np.ones((n, 2), np.int64)
+        return Camera(identity(n), fixed[:, :2], fixed[:, 2], taps, np.ones(n, np.bool_), None, interpolation)
+
     @property
     def perspective(self) -> I64:
         """The rows of the samples with perspective."""

@@ -114,8 +114,11 @@ def parameter_words(seed: int, keys: Sequence[int], lanes: Sequence[int], addres
     """The words of K (operation key, lane) pairs for N samples, in one broadcast call: uint32 (N, K, 4)."""
     if any(not 0 <= lane < PIXEL_BLOCK for lane in lanes):
         raise ValueError("a parameter's lane is an integer from 0 to 255")
+    key = seed_key(seed)
+    if not lanes:
+        return np.empty((len(address.indices), 0, 4), np.uint32)
     counter = (np.asarray(lanes), np.asarray(keys), address.indices[:, None], address.time_word)
-    return np.stack(philox4x32(counter, seed_key(seed)), axis=-1)
+    return np.stack(philox4x32(counter, key), axis=-1)
 
 
 def pixel_numbers(seed: int, key: int, count: int, address: Address, first: int = 0) -> U32:

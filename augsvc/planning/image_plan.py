@@ -163,6 +163,9 @@ class Plan(Passes):
         moves, warps = self.of_kind(pass_, Move), self.of_kind(pass_, Warp)
         if not (pass_.fits or moves or warps):
             return None
+        interpolation = pass_.interpolation or "bilinear"
+        if self._shows_sources(pass_, sizes) and not moves:
+            return self._warped(Camera.unmoved(len(sizes), interpolation), warps, draws)
         matrix = identity(len(sizes))
         if pass_.fits:
             matrix = self._source_to_canvas(pass_, draws, sizes, sources or Sources(np.array(sizes, dtype=np.int64)))
@@ -171,12 +174,21 @@ class Plan(Passes):
                 rows = np.flatnonzero(draws[index].selected)
                 if rows.size:
                     matrix[rows] = product(move.matrix(draws[index].take(rows), self.canvas), matrix[rows])
-        camera = Camera.of(matrix, self.canvas, sizes, pass_.interpolation or "bilinear")
+        return self._warped(Camera.of(matrix, self.canvas, sizes, interpolation), warps, draws)
+
+    def _warped(self, camera: Camera, warps: Sequence[tuple[int, Warp]], draws: Sequence[Draw]) -> Camera:
+        """A camera behind the warps of its pass, one at most."""
         for index, warp in warps:
             rows = np.flatnonzero(draws[index].selected)
             lattice = warp.lattice(draws[index].take(rows), self.canvas)
-            camera = camera.warped(lattice.spread(rows, len(sizes)))
+            camera = camera.warped(lattice.spread(rows, len(camera.taps)))
         return camera
+
+    def _shows_sources(self, pass_: Pass, sizes: Sequence[tuple[int, int]]) -> bool:
+        """Whether the fit of a pass leaves its sources as they are."""
+        if not pass_.fits or self.origin is not None or self.of_kind(pass_, Frame):
+            return False
+        return set(sizes) == {(self.canvas.height, self.canvas.width)}
 
     def _source_to_canvas(
         self, pass_: Pass, draws: Sequence[Draw], sizes: Sequence[tuple[int, int]], sources: Sources
