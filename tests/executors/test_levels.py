@@ -92,9 +92,38 @@ def test_the_bytes_are_those_of_rounded_values(sources, move, tones, later, side
 def test_levels_are_looked_up_in_vectors_as_one_by_one(size):
     rng = np.random.default_rng(size)
     table, before = rng.integers(0, 256, 256, dtype=np.uint8), rng.integers(0, 256, size, dtype=np.uint8)
-    after = before.copy()
-    entry(lambda table, line: levels.look_up(table, line))(table, after)
+    after = np.empty_like(before)
+    look_up = entry(lambda table, line, out: levels.look_up(table, line, out))
+    look_up(table, before, after)
     np.testing.assert_array_equal(after, table[before])
+    look_up(table, before, before)
+    np.testing.assert_array_equal(before, after)
+
+
+AT_END = [
+    [{"op": "median_blur", "radius": [0, 3], "p": 0.7}],
+    [{"op": "rotation"}, {"op": "gaussian_noise"}, {"op": "median_blur", "radius": [1, 3]}],
+    [{"op": "gaussian_blur"}, {"op": "jpeg", "p": 0.6}, {"op": "median_blur", "p": 0.6}],
+    [{"op": "median_blur"}, {"op": "clahe", "tiles": 2}],
+    [{"op": "random_crop"}, {"op": "snow"}, {"op": "jpeg"}],
+]
+
+
+@pytest.mark.parametrize("pipeline", AT_END)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("layout", ["planes", "pixels", "rows"])
+def test_opaque_operations_at_the_end_work_on_rounded_values(sources, pipeline, channels, layout):
+    """Output of 16 bits keeps the values between operations."""
+    canvas, images = Canvas(40, 75, channels), sources(6, (43, 78), channels)
+    values = np.empty((6, channels, 40, 75), np.uint16)
+    render(pipeline, images, canvas, values)
+    batch = {
+        "planes": np.empty(values.shape, np.uint8),
+        "pixels": np.empty((6, 40, 75, channels), np.uint8).transpose(0, 3, 1, 2),
+        "rows": np.empty((6, 40, channels, 75), np.uint8).transpose(0, 2, 1, 3),
+    }[layout]
+    render(pipeline, images, canvas, batch)
+    np.testing.assert_array_equal(batch, ((values + np.uint16(128)) >> 8).astype(np.uint8))
 
 
 STATISTICAL = [

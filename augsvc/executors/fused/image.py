@@ -21,6 +21,7 @@ from augsvc.executors.fused.audio import FusedSound
 from augsvc.executors.fused.kernel_cache import keep_compiled
 from augsvc.executors.fused.kernels import cpu, sound_cpu
 from augsvc.executors.fused.kernels.args import U16, MoveArgs, OutputArgs, PassArgs
+from augsvc.executors.fused.kernels.layout import split_levels
 from augsvc.executors.fused.lower_image import (
     KINDS,
     LAWS,
@@ -35,6 +36,7 @@ from augsvc.executors.fused.lower_image import (
     lower_tones,
     lower_warps,
     plan_segments,
+    split_at_levels,
 )
 from augsvc.executors.protocol import SourceKey, float_traits, run_ranges, use_one_torch_thread
 from augsvc.numerics.geometry import Camera
@@ -116,8 +118,31 @@ class FusedExecutor:
         keys: Sequence[SourceKey | None] | None = None,
     ) -> None:
         """As Executor.render; sources are read in place, so `keys` are not used."""
-        n, steps = len(images), plan_segments(plan)
-        sources = [as_source(image) for image in images]
+        steps = plan_segments(plan)
+        before, on_levels = split_at_levels(steps) if out.dtype == np.uint8 else (steps, ())
+        if not on_levels:
+            self._run_segments(steps, plan, images, cameras, draws, out, check)
+            return
+        channels_last = out.transpose(0, 2, 3, 1)
+        levels = channels_last if channels_last.flags.c_contiguous else np.empty(channels_last.shape, np.uint8)
+        self._run_segments(before, plan, images, cameras, draws, levels.transpose(0, 3, 1, 2), check)
+        for step in on_levels:
+            check()
+            self._apply_opaque(plan, step, draws, levels, check)
+        if levels is not channels_last:
+            self._store_levels(levels, out, check)
+
+    def _run_segments(
+        self,
+        steps: Sequence[Segment],
+        plan: Plan,
+        images: Sequence[Pixels],
+        cameras: Sequence[Camera | None],
+        draws: Sequence[Draw],
+        out: Pixels,
+        check: Callable[[], None],
+    ) -> None:
+        n, sources = len(images), [as_source(image) for image in images]
         are_shown = _copies_sources(plan, steps, sources, cameras)
         steps = steps[1:] if are_shown else steps
         encodes = out.dtype == np.uint8
@@ -187,19 +212,37 @@ class FusedExecutor:
         return after
 
     def _apply_opaque(
-        self, plan: Plan, step: tuple[int, Opaque], draws: Sequence[Draw], values: U16, check: Callable[[], None]
+        self, plan: Plan, step: tuple[int, Opaque], draws: Sequence[Draw], pixels: Pixels, check: Callable[[], None]
     ) -> None:
-        """Applies an operation to the samples that it selected."""
+        """Applies an operation to the samples that it selected, of values (N, C, H, W) or levels (N, H, W, C), in place."""
         index, operation = step
         selected = np.flatnonzero(draws[index].selected)
 
         def apply(chunk: slice) -> None:
             check()
             rows = selected[chunk]
-            opaque.apply_opaque(operation, values, rows, operation.lower(draws[index].take(rows), plan.canvas))
+            lowered = operation.lower(draws[index].take(rows), plan.canvas)
+            if pixels.dtype == np.uint8:
+                opaque.apply_to_levels(operation, pixels, rows, lowered)
+            else:
+                opaque.apply_to_values(operation, pixels, rows, lowered)
 
         # it may use matrices of a side squared: on a line of 4096 pixels `downsample` takes 40 ms a sample
-        self._split(apply, len(selected), max(values[0].size, max(values.shape[2:]) ** 2))
+        self._split(apply, len(selected), max(plan.elements, max(plan.canvas.height, plan.canvas.width) ** 2))
+
+    def _store_levels(self, levels: U8, out: U8, check: Callable[[], None]) -> None:
+        """Levels (N, H, W, C) into a batch (N, C, H, W)."""
+        n, channels = out.shape[:2]
+        planes, copy, _ = flat(out)
+
+        def split(rows: slice) -> None:
+            check()
+            chunk = levels[rows]
+            split_levels(chunk.reshape(len(chunk), -1), planes[rows].reshape(len(chunk), channels, -1))
+
+        self._split(split, n, levels[0].size)
+        if copy is not None:
+            out[:] = copy
 
     def _measure(
         self, plan: Plan, pass_: Pass, draws: Sequence[Draw], incoming: U16 | MoveArgs, check: Callable[[], None]

@@ -45,7 +45,7 @@ from augsvc.ops.kinds.image import (
     Tone,
     Warp,
 )
-from augsvc.ops.kinds.opaque import Opaque
+from augsvc.ops.kinds.opaque import Median, OnLevels, Opaque
 from augsvc.ops.operation import Draw, Operation
 from augsvc.planning import labels
 from augsvc.planning.image_plan import Plan
@@ -78,6 +78,11 @@ class Segment:
     erases: Sequence[tuple[int, Erase]] = ()
     opaque: tuple[int, Opaque] | None = None
 
+    @property
+    def only_encodes(self) -> bool:
+        """Whether it has no stages."""
+        return not (self.opens or self.blur or self.noises or self.erases or self.opaque)
+
 
 def plan_segments(plan: Plan) -> list[Segment]:
     """The calls of a plan, in order. After an opaque operation at the end an empty one follows: it encodes."""
@@ -94,6 +99,22 @@ def plan_segments(plan: Plan) -> list[Segment]:
     if segments[-1].opaque:
         segments.append(Segment(len(plan.passes) - 1, plan.passes[-1], opens=False))
     return segments
+
+
+def split_at_levels(steps: Sequence[Segment]) -> tuple[Sequence[Segment], Sequence[tuple[int, Opaque]]]:
+    """The calls of a plan up to the encoding, and the opaque operations at the end that may follow it: on levels.
+
+    They round what they get, or select some of it: then rounding may come before. The others encode as the last call.
+    """
+    if not steps[-1].only_encodes:
+        return steps, ()
+    count = 0
+    while isinstance((opaque := steps[-2 - count].opaque) and opaque[1], OnLevels | Median):
+        count += 1
+    before = list(steps[: -1 - count])
+    if before[-1].opaque:
+        before.append(steps[-1])
+    return before, [segment.opaque for segment in steps[len(steps) - 1 - count : -1] if segment.opaque]
 
 
 def identity_move(n: int) -> MoveArgs:

@@ -45,7 +45,7 @@ class Median(Opaque):
     """An opaque operation that only selects values: executors may do it on integers, with the same result as `apply`.
 
     It replaces every value by the median of (2r + 1)² around it, reflected at the border without repeating the edge; `lower`
-    gives r (N, 1), at most a side of the canvas less one.
+    gives r (N, 1), at most 3 and a side of the canvas less one.
     """
 
     bytes_per_element: ClassVar[float] = 2.0  # a copy of the values

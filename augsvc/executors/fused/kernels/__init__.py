@@ -13,7 +13,7 @@
     philox.py        one block of random numbers
     cpu.py           passes on the CPU: ranges of samples, in the caller's thread
     scratch.py       a CPU thread's temporaries
-    memory.py        bytes by address, and vectors of bytes through a table, on the CPU
+    memory.py        bytes by address; copied, through a table or in reverse, on the CPU
     gather.py        a row of a canvas from its source, on the CPU
     gather_aligned.py … whose rows stay rows
     gather_values.py … from another canvas, or from a deep source
@@ -22,7 +22,11 @@
     rows.py          the same row through all later stages …
     row_filter.py    … and through its filter
     levels.py        images whose pixels stay whole, on the CPU, as bytes
+    layout.py        … between pixels and planes, on the CPU
     median.py        medians of squares, on the CPU
+    sorting.py       … of vectors, sorted by a network
+    tiles.py         histograms of tiles equalized, on the CPU
+    bleach.py        what is dark made lighter, on the CPU
     statistics.py    sums and histograms of images, on the CPU
     cuda.py          passes on a GPU: grids of threads; needs numba-cuda
     pixel.py         one pixel through a whole pass, for a grid
@@ -31,9 +35,9 @@
     compiled.py      the compiler's options
 
 Nothing here imports from outside this folder, so that a digest of these files covers all that compiled code depends on.
-Pixel values are uint16 with 8 fraction bits, 0 … 65280; all image kernels are integer arithmetic. Coordinates, weights, samples
-and edges (camera.py, edges.py, sampling.py), masks, colours and curves, noise, random numbers, and a step of sound exist once,
-for the CPU's loops and for a GPU's grid. A pass is put together twice, by rows (gather.py, rows.py, row_filter.py) and by
-pixels (pixel.py, pixel_filter.py): tests/executors/test_grid.py compares the two bit by bit. levels.py gives the bits of rows.py:
-tests/executors/test_levels.py.
+Pixel values are uint16 with 8 fraction bits, 0 … 65280; all image kernels are integer arithmetic, but for quotients of
+tiles.py and bleach.py, which are exact. Coordinates, weights, samples and edges (camera.py, edges.py, sampling.py), masks,
+colours and curves, noise, random numbers, and a step of sound exist once, for the CPU's loops and for a GPU's grid. A pass is
+put together twice, by rows (gather.py, rows.py, row_filter.py) and by pixels (pixel.py, pixel_filter.py):
+tests/executors/test_grid.py compares the two bit by bit. levels.py gives the bits of rows.py: tests/executors/test_levels.py.
 """

@@ -1,4 +1,4 @@
-"""What arrays and loops cannot express, on the CPU: sources by address, and vectors of bytes, looked up or reversed."""
+"""What arrays and loops cannot express, on the CPU: sources by address, and bytes copied, looked up or reversed as vectors."""
 
 from typing import Any
 
@@ -7,11 +7,12 @@ from numba import config, types
 from numba.extending import intrinsic
 
 VECTOR_BYTES = 64
-REVERSED_PIXELS = 5
 # a table of 256 bytes fits four vectors: 64 levels take 0.8 ns, one by one 20
 LOOKS_UP_VECTORS = not (config.CPU_NAME or config.CPU_FEATURES) and binding.get_host_cpu_features().get(
     "avx512vbmi", False
 )
+_REVERSED_BYTES = VECTOR_BYTES if LOOKS_UP_VECTORS else 16  # what one instruction permutes
+REVERSED_PIXELS = _REVERSED_BYTES // 3
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -36,7 +37,7 @@ def values_at(_: Any, address: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def eight_bytes(_: Any, source: Any, index: Any) -> Any:
-    """The bytes index … index + 7 of an array of bytes as one word, the first one lowest."""
+    """Eight bytes of an array from an index on as one word, the first one lowest."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
@@ -47,48 +48,73 @@ def eight_bytes(_: Any, source: Any, index: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def reverse_pixels(_: Any, source: Any, first: Any, line: Any, index: Any) -> Any:
-    """The REVERSED_PIXELS pixels of three bytes that begin behind byte `first` of one array, in reverse from byte `index` of
-    another on: one load and one store of sixteen bytes. The last byte stored is not theirs.
+def copy_bytes(_: Any, source: Any, first: Any, out: Any, index: Any, count: Any) -> Any:
+    """Copies `count` bytes from byte `first` of an array to byte `index` of another one: by loops, rows take twice as long."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source, first, out, index, count = arguments
+        copy = builder.module.declare_intrinsic(
+            "llvm.memcpy", [ir.IntType(8).as_pointer(), ir.IntType(8).as_pointer(), ir.IntType(64)]
+        )
+        pointers = [
+            builder.gep(context.make_array(kind)(context, builder, array).data, [offset])
+            for kind, array, offset in ((signature.args[2], out, index), (signature.args[0], source, first))
+        ]
+        builder.call(copy, [*pointers, count, ir.IntType(1)(0)])
+        return context.get_dummy_value()
+
+    return types.void(source, first, out, index, count), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def reverse_pixels(_: Any, source: Any, first: Any, out: Any, index: Any) -> Any:
+    """The REVERSED_PIXELS pixels of three bytes from byte `first` of an array on, in reverse from byte `index` of another one
+    on: one load and one store. The byte after those loaded is loaded too, and the byte before those stored is overwritten.
     """
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        byte_vector = ir.VectorType(ir.IntType(8), 16)
+        byte_vector = ir.VectorType(ir.IntType(8), _REVERSED_BYTES)
+        source, first, out, index = arguments
         pixels, reversed_ = (
             builder.bitcast(
                 builder.gep(context.make_array(kind)(context, builder, array).data, [offset]), byte_vector.as_pointer()
             )
-            for kind, array, offset in zip(signature.args[::2], arguments[::2], arguments[1::2], strict=True)
+            for kind, array, offset in (
+                (signature.args[0], source, first),
+                (signature.args[2], out, builder.sub(index, ir.IntType(64)(1))),
+            )
         )
-        order = [1 + 3 * pixel + c for pixel in range(REVERSED_PIXELS - 1, -1, -1) for c in range(3)]
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), 16), [*order, 0])
+        order = [0] + [3 * pixel + c for pixel in range(REVERSED_PIXELS - 1, -1, -1) for c in range(3)]
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), _REVERSED_BYTES), order)
         loaded = builder.load(pixels, align=1)
         builder.store(builder.shuffle_vector(loaded, loaded, mask), reversed_, align=1)
         return context.get_dummy_value()
 
-    return types.void(source, first, line, index), build
+    return types.void(source, first, out, index), build
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def look_up_vector(_: Any, table: Any, levels: Any, index: Any) -> Any:
-    """Replaces the levels index … index + 63 of an array of bytes by their entries in a table of 256, in place."""
+def look_up_vector(_: Any, table: Any, levels: Any, out: Any, index: Any) -> Any:
+    """The entries in a table of 256 for the levels index … index + 63 of an array of bytes, to the same bytes of another."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         byte_vector = ir.VectorType(ir.IntType(8), VECTOR_BYTES)
         permute = ir.FunctionType(byte_vector, [byte_vector] * 3)
         of_two = builder.module.declare_intrinsic("llvm.x86.avx512.vpermi2var.qi.512", fnty=permute)
-        entries, values = (
+        entries, values, results = (
             context.make_array(kind)(context, builder, argument).data
-            for kind, argument in zip(signature.args[:2], arguments[:2], strict=True)
+            for kind, argument in zip(signature.args[:3], arguments[:3], strict=True)
         )
-        pointer = builder.bitcast(builder.gep(values, [arguments[2]]), byte_vector.as_pointer())
+        levels, out = (
+            builder.bitcast(builder.gep(data, [arguments[3]]), byte_vector.as_pointer()) for data in (values, results)
+        )
         quarters = builder.bitcast(entries, byte_vector.as_pointer())
         table = [builder.load(builder.gep(quarters, [ir.IntType(64)(k)]), align=1) for k in range(4)]
-        level = builder.load(pointer, align=1)
+        level = builder.load(levels, align=1)
         low = builder.call(of_two, [table[0], level, table[1]])
         high = builder.call(of_two, [table[2], level, table[3]])
         is_high = builder.icmp_signed("<", level, ir.Constant(byte_vector, [0] * VECTOR_BYTES))
-        builder.store(builder.select(is_high, high, low), pointer, align=1)
+        builder.store(builder.select(is_high, high, low), out, align=1)
         return context.get_dummy_value()
 
-    return types.void(table, levels, index), build
+    return types.void(table, levels, out, index), build

@@ -7,6 +7,7 @@ import numpy as np
 from augsvc.executors.fused.kernels.args import I32, I64, U8, U16, U32, U64, Int, NoiseArgs, ToneArgs
 from augsvc.executors.fused.kernels.compiled import compiled
 from augsvc.executors.fused.kernels.hsv import change_hsv
+from augsvc.executors.fused.kernels.memory import eight_bytes
 from augsvc.executors.fused.kernels.noise import add_noise_row, is_idle, random_planes
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK, PIXEL_BLOCK, block
 from augsvc.executors.fused.kernels.scratch import BLOCKS_PER_VECTOR, Points, Randoms
@@ -69,8 +70,7 @@ def _apply_curve(row: U16, curve: U32, indices: U32, entries: U64) -> None:
     for x in range(row.size):
         indices[x] = curve_index(row[x])
     for x in range(row.size):
-        i = np.uint64(indices[x])
-        entries[x] = np.uint64(curve[i]) | (np.uint64(curve[i + np.uint64(1)]) << np.uint64(32))
+        entries[x] = eight_bytes(curve, np.uint64(indices[x]))  # both entries; little-endian
     for x in range(row.size):
         low, high = np.uint32(entries[x]), np.uint32(entries[x] >> np.uint64(32))
         row[x] = interpolate_curve(row[x], indices[x], low, high)

@@ -90,13 +90,12 @@ class Randoms(NamedTuple):
 
 
 class LevelRows(NamedTuple):
-    """Tables of levels, and a row of bytes by channel."""
+    """Tables of levels, and a row by channel."""
 
     ramp: U16  # C·256
     tables: U8  # C,256
     shared: U8  # 1: whether all channels have the same table
     planes: U8  # C, W and more
-    line: U8  # C·W
 
 
 class Scratch(NamedTuple):
@@ -131,7 +130,6 @@ def allocate_scratch(channels: Int, height: Int, width: Int, args: PassArgs) -> 
         np.empty((channels, LEVELS), np.uint8),
         np.empty(1, np.uint8),
         np.empty((channels, whole_vectors), np.uint8),
-        np.empty(row_size, np.uint8),
     )
     filters, warped = FilterRows(ring, padded, sums, wide_sums), allocate_warp_rows(width, args.warp)
     cubic, aligned = _allocate_cubic_rows(channels, width, args.move), allocate_aligned_rows(channels, width)

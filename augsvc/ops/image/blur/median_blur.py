@@ -27,7 +27,7 @@ class MedianBlur(Median):
 
     @property
     def ns_per_element(self) -> float:
-        """Of `kornia`; `fused` takes 0.5, 11 and 41 ns."""
+        """Of `kornia`; `fused` takes 0.5, 1.2 and 7 ns, half of that for levels."""
         return (1.0, 31.0, 95.0, 350.0)[int(self.radius[1])]
 
     def lower(self, draw: Draw, canvas: Canvas) -> I64:

@@ -4,6 +4,7 @@ from io import BytesIO
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+import simplejpeg
 from PIL import Image
 
 from augsvc.arrays import I64, U8
@@ -26,14 +27,19 @@ class Jpeg(OnLevels):
         return draw.value("quality").astype(np.int64)[:, None]
 
     def apply_levels(self, levels: U8, lowered: I64) -> U8:
-        """libjpeg's pixels, by Pillow on the host: a version with other ones changes the arithmetic id by the self-test."""
-        return np.stack([_round_trip(row, int(quality)) for row, (quality,) in zip(levels, lowered, strict=True)])
+        """libjpeg's pixels, on the host: a version with other ones changes the arithmetic id by the self-test."""
+        out = np.empty(levels.shape, np.uint8)
+        for image, decoded, (quality,) in zip(levels, out, lowered.tolist(), strict=True):
+            _round_trip(image, quality, decoded)
+        return out
 
 
-def _round_trip(levels: U8, quality: int) -> U8:
-    """An image (H, W, C) through JPEG."""
-    image = Image.fromarray(levels[..., 0] if levels.shape[2] == 1 else levels)
+def _round_trip(levels: U8, quality: int, out: U8) -> None:
+    """An image (H, W, C) through JPEG: encoded by Pillow, because simplejpeg has only the fast transform for that; decoded by
+    simplejpeg, to Pillow's pixels in half of its time.
+    """
+    is_grey = levels.shape[2] == 1
     with BytesIO() as file:
+        image = Image.fromarray(levels[..., 0] if is_grey else levels)
         image.save(file, "JPEG", quality=quality, subsampling="4:2:0")
-        file.seek(0)
-        return np.asarray(Image.open(file)).reshape(levels.shape)
+        simplejpeg.decode_jpeg(file.getvalue(), "GRAY" if is_grey else "RGB", buffer=out)
