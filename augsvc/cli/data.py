@@ -13,7 +13,7 @@ from augsvc.cli.datasets import find_splits
 from augsvc.data.catalog import Catalog, open_catalog
 from augsvc.data.disk_cache import open_disk_cache
 from augsvc.data.fit import fit as fit_statistics
-from augsvc.data.source import SPLITS, Source
+from augsvc.data.source import PARTS, Source
 from augsvc.engine.engine import Engine
 from augsvc.errors import AugsvcError, NotAvailable
 from augsvc.http.app import open_engine
@@ -49,7 +49,7 @@ def fit(
     skipped = f", {statistics.left_out:,} skipped (undecodable)" if statistics.left_out else ""
     counts = f"{statistics.count:,} pixels of {statistics.samples:,} samples{skipped}"
     typer.echo(f"{path}: {counts}; digest {statistics.digest[:12]}")
-    if any(dataset in (name, *(f"{name}/{split}" for split in SPLITS)) for name in settings.datasets):
+    if any(dataset in (name, *(f"{name}/{split}" for split in PARTS)) for name in settings.datasets):
         typer.echo("add it to the dataset's settings: `statistics: PATH`, relative to the settings file")
 
 

@@ -13,7 +13,7 @@ from augsvc.cli.common import Config, fail, find_source, name_table, print_table
 from augsvc.cli.inspection_page import render_page
 from augsvc.data.catalog import Catalog, open_catalog
 from augsvc.data.inspection import Copy, Inspection, Split, inspect
-from augsvc.data.source import SPLITS, Source
+from augsvc.data.source import PARTS, Source
 
 MOST_LISTED = 12  # of each kind
 
@@ -64,7 +64,7 @@ def inspect_dataset(
 
 def find_splits(catalog: Catalog, name: str) -> list[Source]:
     """The dataset of that name, or all splits of it; exits with status 2 if there are none."""
-    splits = [source for split in SPLITS if (source := catalog.find(f"{name}/{split}"))]
+    splits = [source for split in PARTS if (source := catalog.find(f"{name}/{split}"))]
     return [find_source(catalog, name)] if catalog.find(name) or not splits else splits
 
 

@@ -14,7 +14,7 @@ from augsvc.data.builtin.tones import Tones
 from augsvc.data.cache import DECODING_BYTES, DecodedCache
 from augsvc.data.disk_cache import DiskCache
 from augsvc.data.formats.format import DatasetFormat
-from augsvc.data.source import SPLITS, Changes, Source, Split
+from augsvc.data.source import PARTS, Changes, Source, Split
 from augsvc.errors import UnknownDataset
 from augsvc.numerics.color_statistics import ColorStatistics, parse_statistics
 from augsvc.validation import nearest
@@ -128,7 +128,7 @@ class Catalog:
     def suggest(self, name: str) -> str:
         """A hint for an unknown name: the splits of one that lacks them, or the nearest names; empty without any."""
         whole = name.partition("/")[0]
-        names = (whole, *(f"{whole}/{split}" for split in SPLITS))
+        names = (whole, *(f"{whole}/{split}" for split in PARTS))
         if splits := [known for known in names if known in self._sources]:
             return f"; did you mean {' or '.join(splits)}?"
         return nearest(name, self._sources)

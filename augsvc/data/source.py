@@ -18,6 +18,7 @@ from augsvc_client.decoding.resampling import resampled_length
 LabelKind = Literal["class", "none", "multi_label", "regression", "text"]
 Split = Literal["train", "test"]  # of the built-in datasets
 SPLITS: tuple[str, ...] = ("train", "val", "test")  # which a folder may have
+PARTS = (*SPLITS, "noise")  # of a dataset: clips without a class, for `background_noise`
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
+from augsvc.cli.datasets import find_splits
 from augsvc.data.cache import DecodedCache
+from augsvc.data.catalog import open_catalog
+from augsvc.data.formats.format import DatasetSettings
 from augsvc.data.formats.kaldi import KaldiSettings
 from augsvc.data.formats.speech_commands import SpeechCommandsSettings
 from augsvc.errors import Undecodable
@@ -185,3 +189,11 @@ def test_buckets_of_files_and_of_intervals(kaldi):
     texts = [bytes(text).rstrip(b"\0") for text in whole["label"]]
     assert sorted(texts) == [b"", b"later"] and sorted(whole["index"].tolist()) == [0, 1]
     assert all(alone[name].tobytes() == whole[name][1:].tobytes() for name in whole)
+
+
+def test_check_looks_at_the_noises_too(commands):
+    settings = {"format": "speech_commands", "path": str(commands)}
+    catalog = open_catalog({"words": TypeAdapter(DatasetSettings).validate_python(settings)}, 0)
+    assert [source.info.name for source in find_splits(catalog, "words")] == [
+        "words/train", "words/val", "words/test", "words/noise"
+    ]  # fmt: skip
