@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats import object_store
+from augsvc.data.formats.image_folder import ImageFolderSettings
 from augsvc.data.formats.manifest import ManifestSettings
 from augsvc.data.formats.webdataset import WebDatasetSettings
 from augsvc.data.formats.yolo import YoloSettings
@@ -133,6 +134,44 @@ def test_labels_in_other_files(tmp_path, store):
     )
     assert describe(local) == describe(remote)
     assert np.array_equal(local.read(0).boxes, remote.read(0).boxes)
+
+
+@pytest.mark.parametrize("splits", [("",), ("train/", "test/")])
+def test_class_folders(tmp_path, store, splits):
+    for split in splits:
+        for number, name in enumerate(
+            ("a/1.png", "a-b/2.png", "a-b/deep/3.png", "c/4.png", "c/note.txt", "c/.DS_Store")
+        ):
+            (tmp_path / split / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / split / name).write_bytes(png(10 * number))
+    store.put_folder(tmp_path, "pets/")
+    local, remote = (
+        ImageFolderSettings(format="image_folder", **place).open("d", DecodedCache(0))
+        for place in ({"path": tmp_path}, store.settings("pets"))
+    )
+    assert list(map(describe, local)) == list(map(describe, remote))
+    assert [list(source.notes()) for source in local] == [list(source.notes()) for source in remote]
+    assert sum("list-type" in path for _, path, _ in store.requests) == 1
+    store.objects[f"pets/{splits[0]}a/1.png"] = png(99)
+    with pytest.raises(DatasetChanged, match=r"a/1\.png was modified"):
+        remote[0].read(2)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], "has no sub-folders"),
+        (["1.png"], "has no sub-folders"),
+        (["a/1.txt"], "has no images"),
+        (["images/1.png", "masks/1.png"], "which are no classes"),
+        (["all/train/a/1.png", "all/test/a/1.png"], "has a single sub-folder"),
+        (["train/a/1.png", "test/b/1.png"], "has different classes"),
+    ],
+)
+def test_class_folders_that_are_refused(store, names, message):
+    store.objects |= {f"pets/{name}": png(1) for name in names}
+    with pytest.raises(ValueError, match=message):
+        ImageFolderSettings(format="image_folder", **store.settings("pets")).open("d", DecodedCache(0))
 
 
 # --- changes and faults

@@ -86,7 +86,7 @@ class Files:
     def open(self, within: Index, index: int) -> BufferedReader:
         """A file; raises as `read`."""
         if self.store is not None:
-            return open_stored(self.store, within.names[index])
+            return open_stored(self.store, within.names[index], within.identity(index))
         return os.fdopen(open_below(*locate_file(self, within, index)), "rb")
 
     def same(self, other: "Files") -> bool:
@@ -216,7 +216,7 @@ class FileSource(Source):
         files = self._files
         for index in range(0, len(self), max(1, -(-len(self) // most))):
             with suppress(NotIndexed, OSError):
-                yield files.read(files.index, index, n_bytes)[0]
+                yield files.read_range(files.index, index, 0, n_bytes)[0]
 
     def _retry(
         self, files: Files, within: Index, index: int, read: Callable[[], tuple[bytes, Identity]]

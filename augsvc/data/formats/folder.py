@@ -15,19 +15,22 @@ import numpy as np
 from augsvc import __version__
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.faults import Faults
-from augsvc.data.formats.file_source import Files, FilesFormat, FileSource
+from augsvc.data.formats.file_source import Files, FileSource
 from augsvc.data.formats.files import leads_to_folder, list_entries, retry_faults
-from augsvc.data.formats.index import FileType, Links, list_names
+from augsvc.data.formats.index import FileType, Index, Links, list_names
 from augsvc.data.formats.indexer import Indexer
 from augsvc.data.formats.layout import Layout, find_splits, split_of
+from augsvc.data.formats.object_index import index_objects
+from augsvc.data.formats.object_store import ObjectStore
 from augsvc.data.formats.reader import Reader
+from augsvc.data.formats.store_root import StoredFormat, StoreRoot
 from augsvc.data.formats.stored_index import IndexFile
 from augsvc.data.source import Source
 from augsvc_client.decoding.limits import is_leftover
 from augsvc_client.text import printable
 
 
-class FolderFormat(FilesFormat):
+class FolderFormat(StoredFormat):
     """The operator's settings that both kinds of folders have; those that change a sample are part of its version."""
 
     layout: Layout = "auto"  # "classes": sub-folders are classes whatever they are named
@@ -49,6 +52,8 @@ class Folder:
     any_class: bool  # whatever the folders are named
     beside: tuple[str, ...] = ()  # the names beside the splits, which are ignored
     pause: Callable[[float], None] = time.sleep  # waits between the attempts of a read
+    store: ObjectStore | None = None  # in place of `path`
+    index: Index | None = None  # of the objects in the store
 
 
 class FolderSource(FileSource):
@@ -70,11 +75,12 @@ class FolderSource(FileSource):
         file = None if digest_contents else self._index_file(file_type, form)  # those read every file anyway
         is_reload = key != folder.name  # which is to notice modified files too: their folders do not change
         stored = None if file is None or is_reload else file.load()
-        index = indexer.index(folder.any_class, stored)
+        index = folder.index or indexer.index(folder.any_class, stored)
         self.classes = index.classes
         positions = {name: label for label, name in enumerate(self.classes)}
         labels = np.repeat([positions[name] for name in index.counts], list(index.counts.values())).astype(np.int64)
-        files = Files(index, Path(os.path.realpath(folder.path)), folder.links, key)
+        root = Path(os.path.realpath(folder.path)) if folder.store is None else folder.path
+        files = Files(index, root, folder.links, key, store=folder.store)
         super().__init__(files, labels, reader, folder.cache, max_file_bytes, folder.pause)
         if stored is not None and index.names is stored.names:
             self.version = stored.version
@@ -88,7 +94,7 @@ class FolderSource(FileSource):
     def _index_file(self, file_type: FileType, form: Mapping[str, object]) -> IndexFile | None:
         """The file of the index; None without a folder for it."""
         folder, disk = self._folder, self._folder.cache.disk
-        if disk is None:
+        if disk is None or folder.store is not None:  # a listing has the tags that an index would be compared with
             return None
         path = os.path.realpath(folder.path)
         roots = [str(folder.links.root), *map(str, folder.links.follow)]
@@ -127,6 +133,8 @@ def open_folder(
         ValueError: no such folder, no classes or no files in it, sub-folders that may be no classes, a link that leaves it,
             splits with different classes, or anything that cannot be read by a fault of the disk or the network.
     """
+    if (store := settings.open_store()) is not None:
+        return _open_stored(name, settings, store, cache, make)
     root = Path(os.path.realpath(settings.path))
     links = Links(root, tuple(Path(os.path.realpath(folder)) for folder in settings.follow_links))
     folder = partial(Folder, links=links, cache=cache, any_class=settings.layout == "classes", pause=pause)
@@ -144,6 +152,36 @@ def open_folder(
         _require_same_classes(root, {split: _visible_folders(root / inner, pause) for split, inner in splits.items()})
     faults.refuse()
     return list(sources)
+
+
+def _open_stored(
+    name: str,
+    settings: FolderFormat,
+    store: ObjectStore,
+    cache: DecodedCache,
+    make: Callable[[Folder], FolderSource],
+) -> list[Source]:
+    """As `open_folder`, of an object store."""
+    root, any_class = StoreRoot(store), settings.layout == "classes"
+    faults, where = Faults(), f"dataset {name!r}"
+    sources: list[Source] = []
+    with faults.collect(where):
+        splits = (
+            {} if any_class else find_splits(root.folders(), lambda inner: bool(root.folders(inner)), root.locate(""))
+        )
+        beside = tuple(sorted(set(root.names()) - set(splits.values()))) if splits else ()
+        for split, inner in splits.items() or [("", "")]:
+            inside, full_name = (root.inside(inner), f"{name}/{split}") if split else (root, name)
+            ignored = () if sources else beside  # noted once
+            with faults.collect(where):
+                index = index_objects(inside, settings.file_type, any_class)
+                folder = Folder(
+                    full_name, inside.path, inside.links, cache, any_class, ignored, store=inside.store, index=index
+                )
+                sources.append(make(folder))
+        _require_same_classes(root.path, {split: root.folders(inner) for split, inner in splits.items()})
+    faults.refuse()
+    return sources
 
 
 def _splits(settings: FolderFormat, root: Path, links: Links, pause: Callable[[float], None]) -> dict[str, str]:

@@ -9,8 +9,8 @@ import errno
 import hashlib
 import re
 from collections.abc import Callable, Mapping
+from copy import copy
 from datetime import timedelta
-from functools import cached_property
 from io import BufferedReader, RawIOBase
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -49,7 +49,7 @@ class ObjectStore:
             from obstore.store import from_url
         except ImportError as err:
             raise ValueError("`url` needs obstore: pip install 'augsvc[stores]'") from err
-        self.url = url.rstrip("/")
+        self.url, self._prefix = url.rstrip("/"), ""
         self._obstore, self._error, self._forbidden = obstore, BaseError, (PermissionDeniedError, UnauthenticatedError)
         allow_http = options.get("allow_http", "").lower() == "true" or url.startswith("http://")
         silence = timedelta(seconds=_SILENCE_S)
@@ -72,28 +72,30 @@ class ObjectStore:
                 "`url` or an option in `store` is wrong: see obstore's documentation of this store"
             ) from None
 
-    @cached_property
-    def objects(self) -> Mapping[str, Identity]:
-        """All objects by name, sorted, from one listing.
+    @property
+    def is_listable(self) -> bool:
+        """Whether `list` can work: not of an HTTP server."""
+        return not self.url.startswith("http")
 
-        Raises:
-            OSError: it cannot be listed; ENOTSUP: by an HTTP server.
-        """
-        if self.url.startswith("http"):
-            raise OSError(errno.ENOTSUP, "an HTTP server cannot be listed")
+    def inside(self, folder: str) -> "ObjectStore":
+        """The objects below a folder."""
+        inner = copy(self)
+        inner.url, inner._prefix = f"{self.url}/{folder}", f"{self._prefix}{folder}/"
+        return inner
+
+    def list(self) -> dict[str, Identity]:
+        """All objects by name, sorted, in requests of 1,000; raises OSError."""
 
         def list_all() -> dict[str, Identity]:
-            return {meta["path"]: _identify(meta) for page in self._obstore.list(self._store) for meta in page}
+            prefix = self._prefix.rstrip("/") or None
+            pages = self._obstore.list(self._store, prefix)
+            return {meta["path"].removeprefix(self._prefix): _identify(meta) for page in pages for meta in page}
 
         return dict(sorted(self._access(list_all).items()))
 
     def identify(self, name: str) -> Identity:
-        """The object of a name; raises OSError."""
-        if not self.url.startswith("http"):
-            if name not in self.objects:
-                raise FileNotFoundError(errno.ENOENT, "no such object")
-            return self.objects[name]
-        return self._access(lambda: _identify(self._obstore.head(self._store, name)))
+        """An object, by one request; raises OSError."""
+        return self._access(lambda: _identify(self._obstore.head(self._store, self._prefix + name)))
 
     def read(self, name: str, n_bytes: int) -> tuple[bytes, Identity]:
         """The first `n_bytes` of an object, and what it was when it was read.
@@ -103,7 +105,7 @@ class ObjectStore:
         """
 
         def get() -> tuple[bytes, Identity]:
-            result = self._obstore.get(self._store, name)
+            result = self._obstore.get(self._store, self._prefix + name)
             identity = _identify(result.meta)
             return (bytes(result.bytes()) if identity.n_bytes <= n_bytes else b""), identity
 
@@ -114,7 +116,7 @@ class ObjectStore:
         """As `read`, of the bytes from `start` on."""
 
         def get() -> tuple[bytes, Identity]:
-            result = self._obstore.get(self._store, name, options={"range": (start, start + n_bytes)})
+            result = self._obstore.get(self._store, self._prefix + name, options={"range": (start, start + n_bytes)})
             return bytes(result.bytes()), _identify(result.meta)
 
         try:
@@ -122,7 +124,7 @@ class ObjectStore:
         except OSError as err:
             if err.errno != errno.EIO:
                 raise
-            identity = self._access(lambda: _identify(self._obstore.head(self._store, name)))
+            identity = self.identify(name)
             if start < identity.n_bytes:
                 raise
             return b"", identity  # a range behind the end is an error too
@@ -141,11 +143,10 @@ class ObjectStore:
 
 
 class StoredFile(RawIOBase):
-    """An object as a file that is read by ranges; each must be of the object that was opened."""
+    """An object as a file that is read by ranges; each must be of the indexed object."""
 
-    def __init__(self, store: ObjectStore, name: str) -> None:
-        """Raises OSError if there is none."""
-        self._store, self._name, self.indexed = store, name, store.identify(name)
+    def __init__(self, store: ObjectStore, name: str, indexed: Identity) -> None:
+        self._store, self._name, self._indexed = store, name, indexed
         self._position = 0
 
     def readable(self) -> bool:
@@ -162,28 +163,28 @@ class StoredFile(RawIOBase):
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Moves to a position from the start (0), the position (1) or the end (2), and returns it."""
-        self._position = (0, self._position, self.indexed.n_bytes)[whence] + offset
+        self._position = (0, self._position, self._indexed.n_bytes)[whence] + offset
         return self._position
 
     def readinto(self, buffer: Any) -> int:
-        """Fills a buffer; raises OSError, and ValueError if the object has changed since it was opened."""
-        n_bytes = max(0, min(len(buffer), self.indexed.n_bytes - self._position))
+        """Fills a buffer; raises OSError, and ValueError if the object has changed."""
+        n_bytes = max(0, min(len(buffer), self._indexed.n_bytes - self._position))
         if not n_bytes:
             return 0
-        if n_bytes == self.indexed.n_bytes:
+        if n_bytes == self._indexed.n_bytes:
             data, identity = self._store.read(self._name, n_bytes)
         else:
             data, identity = self._store.read_range(self._name, self._position, n_bytes)
-        if identity != self.indexed or len(data) != n_bytes:
+        if identity != self._indexed or len(data) != n_bytes:
             raise ValueError(f"{printable(self._name)} changed while it was read")
         buffer[:n_bytes] = data
         self._position += n_bytes
         return n_bytes
 
 
-def open_stored(store: ObjectStore, name: str) -> BufferedReader:
-    """An object as a file; raises OSError."""
-    return BufferedReader(StoredFile(store, name), _BUFFER_BYTES)
+def open_stored(store: ObjectStore, name: str, indexed: Identity) -> BufferedReader:
+    """An object as a file; reading it raises as `StoredFile.readinto`."""
+    return BufferedReader(StoredFile(store, name, indexed), _BUFFER_BYTES)
 
 
 def _identify(meta: "ObjectMeta") -> Identity:
