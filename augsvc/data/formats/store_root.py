@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from io import BufferedReader
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import AfterValidator, SecretStr, model_validator
@@ -28,15 +28,17 @@ def _url(url: str) -> str:
 class StoredFormat(FilesFormat):
     """The operator's settings of formats that may be in an object store; no place is part of a version."""
 
-    path: Path = Path()
     url: Annotated[str, AfterValidator(_url)] | None = None  # in place of `path`
     store: Mapping[str, SecretStr] = {}  # obstore's options: region, endpoint, access_key_id, …
 
-    @model_validator(mode="after")
-    def _require_one_place(self) -> "StoredFormat":
-        if ("path" in self.model_fields_set) == (self.url is not None):
+    @model_validator(mode="before")
+    @classmethod
+    def _require_one_place(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("url") is None:
+            return given
+        if "path" in given:
             raise ValueError("give either `path`, a folder, or `url`, a store")
-        return self
+        return given | {"path": Path()}
 
     def open_root(self) -> DatasetRoot:
         """The dataset's folder, or its place in a store; raises ValueError."""
