@@ -201,7 +201,7 @@ def read_pipeline(text: str) -> dict[str, object]:
         BadJson: the text begins as a list, and is no JSON.
     """
     if text.lstrip().startswith("["):
-        return {"pipeline": parse_json(text.encode())}
+        return {"pipeline": parse_json(text.encode(), "--pipeline")}
     if not text.endswith(FILE_ENDINGS):
         return {"pipeline": text}
     try:

@@ -309,12 +309,15 @@ def validate_spec(
         raise explain(err, model=StreamSpec, hidden=hidden) from err
 
 
-def parse_json(data: bytes) -> Any:  # JSON is any value
-    """Parses JSON without the extensions of the standard parser: no NaN, no repeated keys."""
+def parse_json(data: bytes, name: str = "the body", field: str | None = None) -> Any:  # JSON is any value
+    """Parses JSON without the extensions of the standard parser: no NaN, no repeated keys.
+
+    `name` says in the message of BadJson what was parsed, `field` is its field.
+    """
     try:
         return json.loads(data, parse_constant=_refuse_constant, object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as err:
-        raise BadJson("the body is not JSON: check brackets, quotes, repeated keys and NaN") from err
+        raise BadJson(f"{name} is not JSON: check brackets, quotes, repeated keys and NaN", field=field) from err
 
 
 def _refuse_constant(_: str) -> float:

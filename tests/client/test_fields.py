@@ -1,6 +1,9 @@
 """Which fields of a batch are moved, refused, or passed through."""
 
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -52,6 +55,47 @@ def test_points_under_any_name_of_coordinates_are_refused(name, dtype):
     for shape in ((N, 2), (N, 34)):
         with pytest.raises(ValueError, match=f"passthrough=.'{name}'"):
             split({name: numbers(*shape, dtype=dtype)})
+
+
+@dataclass
+class Annotation:
+    boxes: object
+    name: str = "a"
+
+
+@dataclass(slots=True)
+class Slotted:
+    bbox: object
+
+
+class Instances:
+    """As Detectron's: fields in a private mapping, and a reference to itself."""
+
+    def __init__(self, boxes):
+        self._fields, self._image_size, self.own = {"gt_boxes": boxes}, (32, 32), self
+
+
+@pytest.mark.parametrize("make", [Annotation, Slotted, Instances, lambda boxes: SimpleNamespace(box=boxes)])
+def test_objects_that_hold_coordinates_are_refused(make):
+    entries = [make(numbers(2, 4)) for _ in range(N)]
+    for value in (entries, {"of": entries}, [[entry] for entry in entries], np.array(entries, object), entries[0]):
+        with pytest.raises(ValueError, match=r"anns.*passthrough="):
+            split({"anns": value})
+    assert split({"anns": entries}, passthrough=("anns",))[1] == {("anns",): entries}
+
+
+@pytest.mark.parametrize(
+    "value", [Annotation(None), SimpleNamespace(size=(32, 32), score=0.5), Path("a"), len, object()]
+)
+def test_other_objects_are_handed_on(value):
+    assert split({"anns": [value] * N})[1] == {("anns",): [value] * N}
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("name", ["boxes", "gt"])
+def test_nested_tensors_are_refused(name):
+    with pytest.raises(ValueError, match=name):
+        split({name: torch.nested.nested_tensor([torch.ones(2, 4), torch.ones(1, 4), torch.ones(3, 4)])})
 
 
 @pytest.mark.parametrize("name", ["foo", "video", "target", "output_a"])

@@ -265,7 +265,8 @@ def test_a_good_header_with_a_bad_specification_says_what_is_wrong(server):
     path = f"/v1/streams/{'4' * 32}/epochs/0?start=0&count=1"
     server.get(path, Augsvc_Spec=packed('{"dataset": "nowhere"}')).refused(404, "unknown_dataset")
     server.get(path, Augsvc_Spec=packed('{"dataset": "digits/train", "x": 1}')).refused(422, "spec_invalid")
-    server.get(path, Augsvc_Spec=packed("[NaN]")).refused(400, "bad_json")
+    error = server.get(path, Augsvc_Spec=packed("[NaN]")).refused(400, "bad_json")
+    assert error["field"] == "Augsvc-Spec" and error["message"].startswith("Augsvc-Spec is not JSON")
 
 
 # --- addresses

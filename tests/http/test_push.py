@@ -214,7 +214,8 @@ def test_the_envelope(server):
     push(server, good, {"Content-Type": "application/json"}).refused(415, "wrong_content_type")
     push(server, good[:-1]).refused(422, "body_malformed")
     push(server, b"").refused(422, "body_malformed")
-    push(server, body(images(), constants={"request": "{"})).refused(400, "bad_json")
+    error = push(server, body(images(), constants={"request": "{"})).refused(400, "bad_json")
+    assert error["field"] == "request" and "`request` in the body's metadata is not JSON" in error["message"]
     push(server, bytes(200_001)).refused(413, "request_too_large")
     push(server, (good[at : at + 99] for at in range(0, len(good), 99))).refused(422, "body_malformed")  # no length
     push(server, (2**60).to_bytes(8, "little") + good[8:]).refused(422, "body_malformed")

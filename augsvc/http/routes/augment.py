@@ -89,7 +89,7 @@ def parse_body(buffer: U8, expected_digest: str | None) -> tuple[object, dict[st
         arrays, metadata = parse(buffer)
     except WireError as err:
         raise BodyMalformed("the body is not a valid safetensors file; write it with the safetensors library") from err
-    return parse_json(metadata.get("request", "{}").encode()), arrays
+    return parse_json(metadata.get("request", "{}").encode(), "`request` in the body's metadata", "request"), arrays
 
 
 def require_type(request: Request, types: Collection[str], message: str) -> None:

@@ -12,7 +12,7 @@ from augsvc.http.openapi import BINARY, SPEC_BODY
 from augsvc.http.responses import read_json_body
 from augsvc.http.routes.catalog import dataset_entry
 from augsvc.numerics.rng import MAX_EPOCHS, MAX_SAMPLES, MAX_SEED, MAX_VIEWS
-from augsvc.planning.spec import MAX_SPEC_BYTES, StreamSpec, parse_spec
+from augsvc.planning.spec import MAX_SPEC_BYTES, StreamSpec, parse_json, parse_spec, validate_spec
 from augsvc.streams.preview import COLUMNS, MAX_PREVIEW_SAMPLES
 from augsvc.streams.stream import Range, Stream
 from augsvc_client.errors import WireError
@@ -140,7 +140,8 @@ def decode_header(header: str, engine: Engine) -> StreamSpec:
         SpecInvalid, SpecTooLarge.
     """
     try:
-        return parse_spec(decode_spec(header, MAX_SPEC_BYTES), engine.operations, engine.catalog.media_of)
+        fields = parse_json(decode_spec(header, MAX_SPEC_BYTES), "Augsvc-Spec", "Augsvc-Spec")
+        return validate_spec(fields, engine.operations, engine.catalog.media_of)
     except WireError as err:
         if err.too_large:
             raise SpecTooLarge(f"a specification has at most {MAX_SPEC_BYTES} bytes", field="Augsvc-Spec") from err

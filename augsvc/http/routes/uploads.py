@@ -191,7 +191,7 @@ def read_range(request: Request) -> Range:
 
 def read_options(text: str) -> dict[str, object]:
     """The options of the format; raises SpecInvalid or BadJson."""
-    options = parse_json(text.encode())
+    options = parse_json(text.encode(), "options", "options")
     if not isinstance(options, dict):
         raise SpecInvalid("options must be a JSON object", field="options")
     return options

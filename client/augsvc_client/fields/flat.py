@@ -114,7 +114,7 @@ def to_array(name: str, value: Any) -> npt.NDArray[Any]:
             value = value.detach().cpu()
             value = (value.float() if value.is_floating_point() and value.itemsize < 4 else value).numpy()
         return np.array(value)
-    except (TypeError, ValueError) as err:
+    except (TypeError, ValueError, RuntimeError) as err:  # the last one of a nested tensor
         raise ValueError(
             f"{name} is a tensor or array with one row for each sample; rows of different lengths are padded, with "
             f"{name}_valid to mark the entries that count"

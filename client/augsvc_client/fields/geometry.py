@@ -28,6 +28,7 @@ _ABOUT = re.compile(  # the last word: what does not move, whatever it is about
     r"|visib\w*|weight)s?"
 )
 _COUNTED = ("num", "n", "count", "has", "is")  # as the first word
+_MAX_DEPTH = 8  # of values in one another: objects may refer to each other
 _PADDING_MASKS = ("attention_mask", "padding_mask", "pad_mask")  # clips move inside their lengths
 
 
@@ -98,18 +99,23 @@ def is_nested(value: object) -> bool:
     return isinstance(value, list | tuple) and any(is_nested(entry) for entry in value)
 
 
-def moving_field(name: str, value: object, passthrough: Sequence[str], looks: Looks, leading: int = 0) -> str | None:
-    """The name of a field in `value` that looks as if it had to move, or None.
+def moving_field(
+    name: str, value: object, passthrough: Sequence[str], looks: Looks, leading: int = 0, depth: int = _MAX_DEPTH
+) -> str | None:
+    """The name of a field in `value` that looks as if it had to move, or None; also of an attribute of an object.
 
-    `leading`: the axes of the lists that hold `value`.
+    `leading`: the axes of the lists that hold `value`. `depth`: how many objects, mappings and lists below it are read.
     """
-    if name in passthrough:
+    if name in passthrough or not depth:
         return None
-    if isinstance(value, Mapping):
-        fields = (moving_field(str(key), entry, passthrough, looks, leading) for key, entry in value.items())
+    if (named := _named_values(value)) is not None:
+        fields = (moving_field(str(key), inner, passthrough, looks, leading, depth - 1) for key, inner in named.items())
         return next(filter(None, fields), None)
-    if is_nested(value) and isinstance(value, list | tuple):
-        fields = (moving_field(name, entry, passthrough, looks, leading + 1) for entry in value)
+    entries: Any = value
+    if getattr(getattr(value, "dtype", None), "hasobject", False):  # an array of objects
+        entries = entries.ravel().tolist()
+    if isinstance(entries, list | tuple) and any(_holds_names(entry) for entry in entries):
+        fields = (moving_field(name, entry, passthrough, looks, leading + 1, depth - 1) for entry in entries)
         return next(filter(None, fields), None)
     form = _form(value)
     if form is None:
@@ -119,10 +125,32 @@ def moving_field(name: str, value: object, passthrough: Sequence[str], looks: Lo
     return name if looks(name, Form(form.axes + leading, last, form.kind)) else None
 
 
+def _holds_names(value: object) -> bool:
+    """Whether a value, or one in the lists in it, has names."""
+    return _named_values(value) is not None or (isinstance(value, list | tuple) and any(map(_holds_names, value)))
+
+
+def _named_values(value: object) -> Mapping[Any, Any] | None:
+    """The values by name of a mapping, or of an object with attributes, as of a dataclass or Detectron's `Instances`."""
+    if isinstance(value, Mapping):
+        return value
+    if value is None or isinstance(value, str | bytes | int | float | list | tuple):
+        return None
+    if callable(value) or any(hasattr(type(value), name) for name in ("shape", "getbands")):  # arrays, images of PIL
+        return None
+    slots = [
+        name for kind in type(value).__mro__ for name in kind.__dict__.get("__slots__", ()) if hasattr(value, name)
+    ]
+    attributes = {**{name: getattr(value, name) for name in slots}, **getattr(value, "__dict__", {})}
+    return {name.strip("_"): entry for name, entry in attributes.items()} or None
+
+
 def _form(value: Any) -> Form | None:
     """None for what holds no numbers."""
     if hasattr(value, "getbands"):  # an image of PIL
         return Form(2, None, "u")
+    if getattr(value, "is_nested", False):  # a tensor of torch without a shape
+        return Form(value.dim(), None, _kind(value.dtype))
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         kind = _kind(value.dtype)
         return None if kind in _STRINGS else Form(len(value.shape), value.shape[-1] if len(value.shape) else None, kind)
