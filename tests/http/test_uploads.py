@@ -284,6 +284,7 @@ def test_the_command_pushes_and_reports_what_is_wrong(uploading, name, pets, dat
 
     uploading.part(f"{name}-begun", data, 0, 4000)
     assert push(f"{name}-begun").stderr == f"continues at 4,000 of {len(data):,} bytes\n"
+    uploading.ask("DELETE", f"/v1/datasets/{name}-begun", "ops")
     pushed = push(name, "--option", "channels=1")
     assert (pushed.returncode, pushed.stderr) == (0, "")
     assert pushed.stdout == f"{name} is served, version {uploading.datasets()[name]['version'][:12]}\n"
