@@ -8,7 +8,9 @@ import soundfile
 
 from augsvc.errors import SpecInvalid
 from augsvc.ops.audio.compression import codec
+from augsvc.ops.kinds.audio import Clip
 from augsvc.ops.pipeline import parse_pipeline
+from augsvc.planning.audio_plan import SoundPlan
 from tests.ops.test_sound import RATE, through, tone
 
 CLIP = tone(4000) + np.random.default_rng(1).normal(0, 0.02, 4000)
@@ -57,3 +59,8 @@ def test_a_codec_that_libsndfile_does_not_have_is_refused_by_name(monkeypatch):
     with pytest.raises(SpecInvalid, match="'opus' is not among the codecs") as refused:
         parse_pipeline([{"op": "codec", "codec": "opus"}])
     assert refused.value.field == "pipeline.0.codec"
+
+
+def test_clips_without_a_rate_are_refused():
+    with pytest.raises(SpecInvalid, match="codec needs the rate of the clips"):
+        SoundPlan.of(parse_pipeline([{"op": "codec"}]), Clip(100, None))

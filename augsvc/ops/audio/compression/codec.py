@@ -58,6 +58,7 @@ class Codec(SoundOpaque):
         {} if codec == "opus" else {"codec": codec} for codec in ("opus", "mp3", "vorbis") if _is_available(codec)
     )
     continuous: ClassVar[bool] = False
+    needs_rate: ClassVar[bool] = True
     ns_per_sample: ClassVar[float] = 2_000_000.0
     ns_per_element: ClassVar[float] = 1500.0  # measured: Opus 1200 at 16 kHz, MP3 500, Vorbis 300
     fixed_bytes: ClassVar[float] = 1_000_000.0
