@@ -390,6 +390,11 @@ def test_an_ablation_is_drawn_in_both_themes():
     scores = {"whole": [{"test": 0.9}, {"test": 0.7}], "none": [{"test": 0.8}, {"test": 0.5}]}
     assert draw_ablation(Ablation({name: seeds[:1] for name, seeds in scores.items()}), LIGHT).startswith(b"\x89PNG")
     assert draw_ablation(Ablation(scores), LIGHT) != draw_ablation(Ablation(scores), DARK)
+    lost = Ablation(
+        {"whole": [{"test": 0.9}, {"test": None}], "none": scores["none"], "without a": [{"test": None}] * 2}
+    )
+    assert draw_ablation(lost, LIGHT).startswith(b"\x89PNG")
+    assert [row[1:] for row in lost.rows()[1:]] == [["diverged", ""], ["65.0", ""], ["diverged", ""]]
 
 
 def test_a_table_is_the_same_in_html_and_markdown():

@@ -56,8 +56,9 @@ class PairedScores(ABC):
 
     @property
     def tests(self) -> list[str]:
-        """The tests on which the run itself has samples in all repetitions."""
-        return [test for test in self.scores[WHOLE][0] if None not in self._accuracies(WHOLE, test)]
+        """The tests that have samples in all runs; one that diverged has no score on any test."""
+        runs = [run for repetitions in self.scores.values() for run in repetitions if set(run.values()) != {None}]
+        return [test for test in runs[0] if all(run[test] is not None for run in runs)]
 
     @property
     def reading(self) -> str:
