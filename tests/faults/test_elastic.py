@@ -56,7 +56,7 @@ def test_batch_size_and_world_size_change_mid_epoch(calm, before, images):
 
 @pytest.mark.parametrize("position", [0, 1, 29, 59])
 def test_a_state_is_resumed_in_one_round_trip_wherever_it_was(calm, before, images, position):
-    """The stream is asked for once, as at any start; then the very first request for data is the one at the position."""
+    """The stream is asked for once, as at any start; then data from the position on, the next batch beside the first."""
     plan = Plan({})
     urls = [before(calm, plan).url]
     with loader_on(urls, images.spec, batch_size=60) as loader:
@@ -66,8 +66,7 @@ def test_a_state_is_resumed_in_one_round_trip_wherever_it_was(calm, before, imag
         loader.load_state_dict(state)
         first = next(iter(loader))
         assert [exchange.method for exchange in plan.seen[:2]] == ["POST", "GET"]
-        assert plan.asked[0].start == position
-        assert all(exchange.start >= position for exchange in plan.asked if "/epochs/0" in exchange.path)
+        assert min(exchange.start for exchange in plan.asked if "/epochs/0" in exchange.path) == position
     assert first["index"].tolist() == images.whole[0]["index"][position : position + 7].tolist()
 
 
