@@ -61,7 +61,6 @@ _TEXTS = {
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
     "dict_type": "must be an object",
-    "string_pattern_mismatch": "may contain letters, digits and _ . # - only",
     "string_too_long": "is too long",
     "string_too_short": "must not be empty",
     "too_long": "has too many entries",

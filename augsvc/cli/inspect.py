@@ -24,6 +24,7 @@ from augsvc.data.catalog import Catalog, open_catalog
 from augsvc.engine.opening import find_partners
 from augsvc.errors import BadJson, SizeRequired, SpecInvalid
 from augsvc.http.app import open_engine
+from augsvc.json_input import parse_json
 from augsvc.ops.container import Container
 from augsvc.ops.hints import suggest
 from augsvc.ops.operation import Operation
@@ -31,7 +32,7 @@ from augsvc.ops.pipeline import FILE_ENDINGS, parse_pipeline
 from augsvc.ops.presets import PRESETS
 from augsvc.ops.recipes import IMAGE_RECIPES, RECIPES
 from augsvc.ops.registry import containers, registry
-from augsvc.planning.spec import StreamSpec, parse_json, validate_spec
+from augsvc.planning.spec import StreamSpec, validate_spec
 from augsvc.settings import Settings
 from augsvc.streams.preview import COLUMNS, MAX_PREVIEW_SAMPLES
 from augsvc.streams.receipts import described_operations

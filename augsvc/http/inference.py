@@ -18,12 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from augsvc.arrays import U8, Arrays
 from augsvc.errors import BatchTooLarge, BodyMalformed, RequestTooLarge, SpecInvalid
-from augsvc.planning.spec import parse_json
+from augsvc.json_input import parse_json
 from augsvc.validation import explain
 
 LENGTH_HEADER = "Inference-Header-Content-Length"
 ALIGNMENT = 64  # of the first tensor in memory
-MAX_JSON_BYTES = 1 << 20  # parsing holds the interpreter for 10 ms, and takes up to 24 MB (of empty lists)
+MAX_JSON_BYTES = 1 << 20  # parsing holds the interpreter for up to 44 ms (of 260,000 floats)
 MAX_JSON_VALUES = 1 << 18  # of a response: 0.1 s to write
 _CHUNK = 4096  # values written without interruption
 _DATATYPES: Mapping[str, np.dtype[Any]] = {

@@ -1,6 +1,5 @@
 """The specification of a stream, in one canonical form."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import floor
@@ -25,7 +24,8 @@ from pydantic import (
 
 from augsvc.arrays import required
 from augsvc.data.subset import Subset
-from augsvc.errors import BadJson, SizeRequired, SpecInvalid, SpecTooLarge
+from augsvc.errors import SizeRequired, SpecInvalid, SpecTooLarge
+from augsvc.json_input import parse_json
 from augsvc.numerics.geometry import Fit
 from augsvc.numerics.rng import MAX_SEED, MAX_VIEWS
 from augsvc.ops.operation import Step
@@ -286,7 +286,7 @@ def parse_spec(
 
     Raises:
         SpecTooLarge: over 64 kB.
-        BadJson: not JSON.
+        BadJson: not JSON, or too many lists and objects.
         SpecInvalid: a field is wrong; the message and `field` name it.
         NotAvailable: it uses something that is not built yet.
     """
@@ -307,24 +307,3 @@ def validate_spec(
     except ValidationError as err:
         hidden = {"audio": _IMAGE_FIELDS, "image": _AUDIO_FIELDS}.get(media or "", ())
         raise explain(err, model=StreamSpec, hidden=hidden) from err
-
-
-def parse_json(data: bytes, name: str = "the body", field: str | None = None) -> Any:  # JSON is any value
-    """Parses JSON without the extensions of the standard parser: no NaN, no repeated keys.
-
-    `name` says in the message of BadJson what was parsed, `field` is its field.
-    """
-    try:
-        return json.loads(data, parse_constant=_refuse_constant, object_pairs_hook=_distinct)
-    except (ValueError, RecursionError) as err:
-        raise BadJson(f"{name} is not JSON: check brackets, quotes, repeated keys and NaN", field=field) from err
-
-
-def _refuse_constant(_: str) -> float:
-    raise ValueError
-
-
-def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    if len(dict(pairs)) < len(pairs):
-        raise ValueError
-    return dict(pairs)

@@ -39,7 +39,7 @@ MAX_EPOCHS = 1 << 24
 MAX_VIEWS = 1 << 8
 
 _METADATA = "__metadata__"
-_LENGTH_BYTES = 8
+LENGTH_BYTES = 8
 _CODES = {
     "bool": "BOOL",
     "uint8": "U8",
@@ -114,7 +114,7 @@ class Layout:
 
     def size(self, n: int) -> int:
         """Bytes of the whole body of n samples."""
-        return _LENGTH_BYTES + self.header_bytes + n * self.row_bytes
+        return LENGTH_BYTES + self.header_bytes + n * self.row_bytes
 
     def allocate(self, n: int) -> tuple[npt.NDArray[np.uint8], Arrays]:
         """An uninitialised body for n samples, and the writable arrays [n, *row] inside it, by name."""
@@ -122,7 +122,7 @@ class Layout:
             raise ValueError(f"a batch has 0 to {MAX_ROWS} samples, not {n}")
         buffer = np.empty(self.size(n), np.uint8)
         views: Arrays = {}
-        offset = _LENGTH_BYTES + self.header_bytes
+        offset = LENGTH_BYTES + self.header_bytes
         for name, spec in self._order:
             end = offset + n * spec.row_bytes
             views[name] = buffer[offset:end].view(spec.held).reshape(n, *spec.row)
@@ -135,8 +135,8 @@ class Layout:
             raise ValueError(f"expected the {self.size(n)} bytes that allocate({n}) gives, got shape {buffer.shape}")
         if not (0 <= epoch < MAX_EPOCHS and 0 <= start <= MAX_ROWS):
             raise ValueError(f"epoch {epoch} or start {start} is out of range")
-        data = _LENGTH_BYTES + self.header_bytes
-        head = self.header_bytes.to_bytes(_LENGTH_BYTES, "little") + self._header(n, epoch, start)
+        data = LENGTH_BYTES + self.header_bytes
+        head = self.header_bytes.to_bytes(LENGTH_BYTES, "little") + self._header(n, epoch, start)
         buffer[:data] = np.frombuffer(head.ljust(data), np.uint8)
 
     @cached_property
@@ -171,17 +171,17 @@ def parse(buffer: Buffer) -> tuple[Arrays, dict[str, str]]:
     The arrays are writable if the buffer is. Raises WireError for anything that is not one well-formed body.
     """
     data = np.frombuffer(buffer, np.uint8)
-    if data.size < _LENGTH_BYTES:
-        raise WireError(f"a body has at least {_LENGTH_BYTES} bytes, got {data.size}")
-    length = int.from_bytes(data[:_LENGTH_BYTES].tobytes(), "little")
+    if data.size < LENGTH_BYTES:
+        raise WireError(f"a body has at least {LENGTH_BYTES} bytes, got {data.size}")
+    length = int.from_bytes(data[:LENGTH_BYTES].tobytes(), "little")
     if length > MAX_HEADER_BYTES:
         raise WireError(f"the header is over {MAX_HEADER_BYTES} bytes", too_large=True)
-    if length > data.size - _LENGTH_BYTES:
+    if length > data.size - LENGTH_BYTES:
         raise WireError("the body ends inside its header")
-    head = _object(data[_LENGTH_BYTES : _LENGTH_BYTES + length].tobytes())
+    head = _object(data[LENGTH_BYTES : LENGTH_BYTES + length].tobytes())
     metadata = _metadata(head.pop(_METADATA, {}))
     entries = [_parse_entry(name, value) for name, value in head.items()]
-    body = data[_LENGTH_BYTES + length :]
+    body = data[LENGTH_BYTES + length :]
     _check_tiling(entries, body.size)
     return {entry.name: _view(entry, body) for entry in entries}, metadata
 

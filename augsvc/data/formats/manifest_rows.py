@@ -14,6 +14,7 @@ from augsvc.data.formats.dataset_root import is_text
 from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.json_stream import RepeatedName, to_distinct
 from augsvc.data.formats.manifest_columns import find_header_fault, find_missing_columns
+from augsvc.json_input import TOO_MANY_NODES, has_too_many_nodes
 from augsvc_client.text import printable
 
 _MAX_LINE = 1 << 24  # characters
@@ -144,6 +145,9 @@ class ManifestRows:
         for text in self._lines():
             self._line += 1
             if not text.strip():
+                continue
+            if has_too_many_nodes(text.encode()):
+                self.refuse(TOO_MANY_NODES)
                 continue
             try:
                 values = json.loads(text, object_pairs_hook=to_distinct)

@@ -14,10 +14,10 @@ from augsvc.http.disconnect import run_unless_disconnected
 from augsvc.http.metrics import Metrics
 from augsvc.http.middleware.admission import job_of
 from augsvc.http.openapi import BINARY, SAFETENSORS
-from augsvc.planning.spec import parse_json
+from augsvc.json_input import TOO_MANY_NODES, has_too_many_nodes, parse_json
 from augsvc.streams.stream import Body
 from augsvc_client.errors import WireError
-from augsvc_client.wire import DIGEST_HEADER, digest, parse
+from augsvc_client.wire import DIGEST_HEADER, LENGTH_BYTES, MAX_HEADER_BYTES, digest, parse
 
 _BODY = {"required": True, "content": {SAFETENSORS: BINARY}}
 
@@ -85,6 +85,9 @@ def parse_body(buffer: U8, expected_digest: str | None) -> tuple[object, dict[st
     """
     if expected_digest is not None and expected_digest != digest(buffer):
         raise BodyDamaged("the body does not match its Augsvc-Digest; send it again")
+    n_header = min(int.from_bytes(buffer[:LENGTH_BYTES].tobytes(), "little"), MAX_HEADER_BYTES)
+    if has_too_many_nodes(buffer[LENGTH_BYTES : LENGTH_BYTES + n_header].tobytes()):
+        raise BodyMalformed(f"in the header of the body, {TOO_MANY_NODES}")
     try:
         arrays, metadata = parse(buffer)
     except WireError as err:

@@ -16,7 +16,7 @@ from augsvc.data.uploads.upload import State
 from augsvc.errors import Forbidden, SpecInvalid
 from augsvc.http.middleware.tokens import TokenStore
 from augsvc.http.routes.reload import require_local
-from augsvc.planning.spec import parse_json
+from augsvc.json_input import parse_json
 from augsvc.settings import Settings
 from augsvc_client.wire import DIGEST_HEADER
 
