@@ -34,6 +34,7 @@ KEY_BYTES = 16
 MIN_BYTES = 1 << 20  # of the file
 PROBES = 8  # slots that a key may have
 EMPTY_S = 3600.0  # without a hit, after which a full cache is emptied
+_LOCK = ".lock"  # after a file's name: an empty file that all its processes hold a shared lock of
 _NOTE_S = 60.0  # between two notes of a hit in the file
 _MAGIC = b"augsvc decoded 1"
 _HEADER = struct.Struct("<16sQd")  # magic, end, time of the last hit
@@ -87,11 +88,16 @@ class DiskCache:
         self._first = _HEADER_BYTES + (self._slots + PROBES) * _SLOT.size  # byte of the first entry
         make_private(folder)
         name = f"decoded-{max_bytes}"  # the table's size depends on it
-        for other in folder.glob("decoded-*"):
-            if other.name != name:
-                other.unlink(missing_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._file = os.open(folder / name, flags, 0o600)
+        self._in_use = _open(folder / f"{name}{_LOCK}")
+        try:
+            fcntl.flock(self._in_use, fcntl.LOCK_SH)
+            for other in folder.glob("decoded-*"):
+                if other.name != name and other.suffix != _LOCK:
+                    _remove_unused(other)
+            self._file = _open(folder / name)
+        except OSError:
+            os.close(self._in_use)
+            raise
         self._noted_s = 0.0
         self._failed = False
         self._lock = Lock()
@@ -102,6 +108,7 @@ class DiskCache:
     def close(self) -> None:
         """Closes the file, after which nothing is found."""
         os.close(self._file)
+        os.close(self._in_use)
 
     @property
     def n_bytes(self) -> int:
@@ -251,6 +258,22 @@ def open_disk_cache(folder: Path | None, max_bytes: int) -> DiskCache | None:
     except OSError as err:
         logger.warning("disk_cache: %s; decoded files are not kept on disk", err)
         return None
+
+
+def _remove_unused(file: Path) -> None:
+    """Removes the file of a cache unless a process has it open. Its lock file stays: another process may be about to lock it."""
+    lock = _open(file.with_name(f"{file.name}{_LOCK}"))
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file.unlink(missing_ok=True)
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(lock)
+
+
+def _open(file: Path) -> int:
+    return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def _n_bytes(shape: list[int], kind: int) -> int:

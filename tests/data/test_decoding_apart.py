@@ -73,6 +73,11 @@ def die_once(data, marker):
     return np.array([7])
 
 
+def fail(data):
+    """Is wrong, as a decoder should never be."""
+    raise ZeroDivisionError("by the bytes \udcff")
+
+
 def die(data):
     """As if the operator killed it, every time."""
     os.kill(os.getpid(), signal.SIGKILL)
@@ -128,6 +133,12 @@ def test_a_process_that_someone_kills_is_replaced_once(tmp_path):
     assert array.tolist() == [7]
     with pytest.raises(DecoderLost, match="killed twice"):
         run(die)
+    assert not children()
+
+
+def test_a_decoder_that_fails_is_not_tried_again_in_the_thread():
+    with pytest.raises(DecoderLost, match="its decoder failed: ZeroDivisionError: by the bytes"):
+        run(fail)
     assert not children()
 
 

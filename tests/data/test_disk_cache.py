@@ -58,7 +58,7 @@ def test_what_is_added_is_found_also_by_the_next_process(tmp_path_factory, data)
 
 
 def file_of(folder):
-    return next(folder.glob("decoded-*"))
+    return next(folder.glob("decoded-*[0-9]"))
 
 
 @given(st.data())
@@ -116,13 +116,21 @@ def test_entries_stay_when_it_is_full_until_nothing_is_found_for_an_hour(tmp_pat
     cache.close()
 
 
-def test_another_bound_begins_another_file(tmp_path):
-    cache = DiskCache(tmp_path, MIB)
+def test_another_bound_begins_another_file_and_removes_those_that_no_process_uses(tmp_path):
+    def files():
+        return sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".lock")
+
+    cache, same = DiskCache(tmp_path, MIB), DiskCache(tmp_path, MIB)
     cache.add(key(1), entry(1))
     larger = DiskCache(tmp_path, 2 * MIB)
-    assert larger.find(key(1)) is None and len(list(tmp_path.iterdir())) == 1
-    assert cache.find(key(1))  # of the file that has no name any more
+    assert larger.find(key(1)) is None and cache.find(key(1))
+    assert files() == [f"decoded-{MIB}", f"decoded-{2 * MIB}"]
     cache.close()
+    DiskCache(tmp_path, 2 * MIB).close()
+    assert same.find(key(1)) and len(files()) == 2
+    same.close()
+    DiskCache(tmp_path, 2 * MIB).close()
+    assert files() == [f"decoded-{2 * MIB}"]
     larger.close()
 
 

@@ -18,8 +18,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from augsvc.data.decoders.child import DONE, OUT_OF_MEMORY, UNDECODABLE, as_arrays
+from augsvc.data.decoders.child import DONE, FAILED, OUT_OF_MEMORY, UNDECODABLE, as_arrays
 from augsvc.errors import Cancelled, Undecodable
+from augsvc_client.text import printable
 
 APART_S = 1.0  # of CPU, estimated, above which a file is decoded in a process
 CPU_FACTOR, CPU_S = 10.0, 20.0  # times the estimate is allowed, and the most seconds
@@ -58,7 +59,8 @@ class DecoderProcesses:
             Undecodable: as `decode`; or it ended the process. Only the bytes decide that, never a machine's speed: else a sample
                 would be replaced on one replica and decoded on another.
             MemoryError: it takes over twice as much memory.
-            DecoderLost: it took far more CPU than estimated, the machine is too busy, or two processes were killed.
+            DecoderLost: it took far more CPU than estimated, the machine is too busy, two processes were killed, or the decoder
+                raised another exception.
             Cancelled: `stop` was called.
         """
         cpu_s = ceil(min(CPU_FACTOR * seconds + 1.0, self._max_cpu_s))  # the kernel counts whole seconds
@@ -121,6 +123,8 @@ class DecoderProcesses:
             raise Undecodable(made.read().decode())
         if status == OUT_OF_MEMORY:
             raise MemoryError
+        if status == FAILED:
+            raise DecoderLost(f"its decoder failed: {printable(made.read().decode(errors='replace'))}")
         if -status in _CRASHES:
             raise Undecodable("it ends the decoder")
         if status > 0:
