@@ -66,6 +66,14 @@ _TEXTS = {
     "too_long": "has too many entries",
     "too_short": "has too few entries",
 }
+OPERATION_ID = r"^[A-Za-z0-9_.#-]+$"
+DATASET_NAME = r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$"  # one component of it
+SHA256 = r"^[0-9a-f]{64}$"
+_PATTERNS = {
+    OPERATION_ID: "may contain letters, digits and _ . # - only",
+    DATASET_NAME: "may contain letters, digits, _ and - only, with single dots between them",
+    SHA256: "must be 64 hexadecimal digits in lower case",
+}
 _LISTS: Mapping[int | str, str] = {
     "size": "[height, width] in pixels, like [96, 96]",
     "window": "[low, high]",
@@ -167,6 +175,8 @@ def _text(finding: Mapping[str, Any]) -> str:
     if kind == "union_tag_invalid":
         hint = nearest(str(context["tag"]), context["expected_tags"].strip("'").split("', '"))
         return f"must be one of {context['expected_tags']}{hint}"
+    if kind == "string_pattern_mismatch" and context["pattern"] in _PATTERNS:
+        return _PATTERNS[context["pattern"]]
     if kind in _LIMITS:
         key, words = _LIMITS[kind]
         return f"must be {words} {context[key]}"

@@ -35,6 +35,7 @@ from augsvc.numerics import exact
 from augsvc.numerics.rng import MAX_EPOCHS, MAX_VIEWS, Address, parameter_words, pixel_numbers
 from augsvc.ops.laws import UNIFORM, Law
 from augsvc.ops.spans import Spans, Within, covers
+from augsvc.validation import OPERATION_ID
 
 Interval = tuple[float, float]
 LANE_WORDS = 4  # of one Philox block
@@ -204,7 +205,7 @@ class Step(BaseModel, ABC):
 
     op: str
     p: Annotated[float, Field(ge=0.0, le=1.0, strict=True)] = 1.0
-    id: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.#-]+$")] | None = None
+    id: Annotated[str, Field(min_length=1, max_length=64, pattern=OPERATION_ID)] | None = None
     views: Annotated[Spans | None, Within(MAX_VIEWS), AddedLater()] = None
     epochs: Annotated[Spans | None, Within(MAX_EPOCHS), AddedLater()] = None
 

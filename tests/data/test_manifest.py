@@ -172,6 +172,11 @@ def test_classes_of_the_settings(tmp_path):
         ("file_name,label\n../a.png,dog\n", {}, "'../a.png'"),
         ("file_name,label\n/a.png,dog\n", {}, "'/a.png'"),
         ("file_name,label\nnone.png,dog\n", {}, "1 of 1 files are missing"),
+        (
+            "file_name,label\n" + "".join(f"{k}.png,dog\n" for k in range(1000)),
+            {},
+            "at least 100 of 1,000 files are missing",
+        ),
         ("file_name,file_name\n", {}, "two columns"),
         ('file_name,label\na.png,"dog\n', {}, "no valid CSV"),
         ("file_name,label\na.png,\ud800\n", {}, "UTF-8"),

@@ -356,7 +356,10 @@ def test_options_that_only_operators_set(uploading, name, data):
         assert field(options=json.dumps({option: value})) == f"options.{option}"
     uploading.put("../../x", data).refused(404, "not_found")
     uploading.put("..", data).refused(422, "spec_invalid")
-    uploading.put(".hidden", data).refused(422, "spec_invalid")
+    message = uploading.put(".hidden", data).refused(422, "spec_invalid")["message"]
+    assert message == "name may contain letters, digits, _ and - only, with single dots between them"
+    message = uploading.put("name", data, sha256="0" * 63).refused(422, "spec_invalid")["message"]
+    assert message == "sha256 must be 64 hexadecimal digits in lower case"
 
 
 def test_rights_and_names(uploading, name, data):

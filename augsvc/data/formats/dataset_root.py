@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from io import BufferedReader
 from pathlib import Path
+from typing import Never
 
 import numpy as np
 
@@ -34,6 +35,7 @@ from augsvc_client.text import printable
 
 MAX_LABEL_BYTES = 64 << 20  # of a file of labels that is read whole
 _CHUNK = 1 << 14  # files
+_MAX_FAULTS = 100  # of files that are missing, each of which takes 44 µs
 _SHARD_NUMBER = re.compile(r"-\d+-of-\d+$")
 
 
@@ -152,6 +154,8 @@ class DatasetRoot:
                     identity = self._identify(target)
                 except OSError as err:
                     faults.append(f"{name} ({err.strerror})" if err.strerror else name)
+                    if len(faults) == _MAX_FAULTS:
+                        self._refuse(faults, len(names), "at least ")
                     continue
                 if target != f"{self.path}/{name}":
                     index.targets[name] = target
@@ -159,11 +163,15 @@ class DatasetRoot:
             if not faults:
                 all_identities[rows] = identities
         if faults:
-            raise ValueError(
-                f"{len(faults):,} of {len(names):,} files are missing below {printable(str(self.path))} or cannot be read: "
-                f"{list_names(faults)}"
-            )
+            self._refuse(faults, len(names))
         return index
+
+    def _refuse(self, faults: Sequence[str], n_files: int, bound: str = "") -> Never:
+        """Raises ValueError with the first of the files that have faults."""
+        raise ValueError(
+            f"{bound}{len(faults):,} of {n_files:,} files are missing below {printable(str(self.path))} or cannot be read: "
+            f"{list_names(faults)}"
+        )
 
     def _target(self, name: str) -> str:
         """The path of a file without links; its folder is resolved once for all files in it."""

@@ -11,7 +11,7 @@ from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.format import DatasetFormat, dataset_formats
 from augsvc.data.source import Source
 from augsvc.errors import SpecInvalid, UploadInvalid
-from augsvc.validation import explain
+from augsvc.validation import SHA256, explain
 from augsvc_client.text import printable
 
 FORMATS = ("audio_folder", "image_folder", "manifest", "webdataset")
@@ -21,9 +21,7 @@ OPTIONS = frozenset(
     | {"layout", "label", "classes"}
     | {"manifest", "file", "label_kind", "separator", "split", "columns"}
 )
-# One component of a dataset's name (augsvc.settings): its splits are NAME/train, NAME/val and NAME/test.
-NAME = r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$"
-MAX_NAME = 100
+MAX_NAME = 100  # characters of a dataset's name
 _MAX_MESSAGE = 2000
 
 
@@ -32,7 +30,7 @@ class Announcement(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     client: str  # the name of its token; "" without tokens
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]  # of the whole tar file
+    sha256: Annotated[str, Field(pattern=SHA256)]  # of the whole tar file
     n_bytes: Annotated[int, Field(ge=1)]  # of the tar file
     format: str
     options: dict[str, object]

@@ -21,7 +21,6 @@ from augsvc.data.source import Source
 from augsvc.data.uploads.folder import lock_uploads
 from augsvc.data.uploads.part import Part, report_full_disk
 from augsvc.data.uploads.records import (
-    NAME,
     Announcement,
     Kept,
     open_uploaded,
@@ -40,6 +39,7 @@ from augsvc.errors import (
     UploadInvalid,
     UploadTooLarge,
 )
+from augsvc.validation import DATASET_NAME
 from augsvc_client.text import printable
 
 logger = logging.getLogger("augsvc")
@@ -67,7 +67,7 @@ class UploadStore:
         for folder in folders:
             if folder.name.startswith(_REMOVED):
                 _remove(folder)
-            elif re.fullmatch(NAME, folder.name):
+            elif re.fullmatch(DATASET_NAME, folder.name):
                 self._load(folder.name, folder)
 
     def _load(self, name: str, folder: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from augsvc.data.uploads.part import Part
-from augsvc.data.uploads.records import FORMATS, MAX_NAME, NAME, Announcement
+from augsvc.data.uploads.records import FORMATS, MAX_NAME, Announcement
 from augsvc.data.uploads.store import UploadStore
 from augsvc.data.uploads.upload import State
 from augsvc.errors import Forbidden, SpecInvalid
@@ -18,11 +18,12 @@ from augsvc.http.middleware.tokens import TokenStore
 from augsvc.http.routes.reload import require_local
 from augsvc.json_input import parse_json
 from augsvc.settings import Settings
+from augsvc.validation import DATASET_NAME, SHA256
 from augsvc_client.wire import DIGEST_HEADER
 
 T = TypeVar("T")
-Name = Annotated[str, Path(pattern=NAME, max_length=MAX_NAME)]
-Sha256 = Annotated[str, Query(pattern="^[0-9a-f]{64}$", description="of the whole tar file, in lower case")]
+Name = Annotated[str, Path(pattern=DATASET_NAME, max_length=MAX_NAME)]
+Sha256 = Annotated[str, Query(pattern=SHA256, description="of the whole tar file, in lower case")]
 MAX_WAIT_S = 10.0  # for an upload to be unpacked, until its client asks again
 MAX_BYTES_PER_S = 128 << 20  # of all uploads: a line of 1 Gbit/s
 _PAUSE_S = 0.01  # timers have a resolution of a millisecond
