@@ -34,9 +34,8 @@ from augsvc.data.formats.format import AnyFormat, DatasetFormat, DatasetSettings
 from augsvc.errors import BadJson
 from augsvc.executors.factory import runs_on_cuda
 from augsvc.executors.fused.kernel_cache import default_folder
-from augsvc.json_input import parse_json
 from augsvc.logs import LogFormat
-from augsvc.validation import ByteCount, explain_finding, nearest
+from augsvc.validation import ByteCount, explain_finding, nearest, parse_json
 from augsvc_client.strict_yaml import RepeatedKey, load_yaml
 
 Bytes = Annotated[ByteCount, Field(ge=0)]

@@ -24,7 +24,6 @@ from augsvc.data.catalog import Catalog, open_catalog
 from augsvc.engine.opening import find_partners
 from augsvc.errors import BadJson, SizeRequired, SpecInvalid
 from augsvc.http.app import open_engine
-from augsvc.json_input import parse_json
 from augsvc.ops.container import Container
 from augsvc.ops.hints import suggest
 from augsvc.ops.operation import Operation
@@ -37,7 +36,7 @@ from augsvc.settings import Settings
 from augsvc.streams.preview import COLUMNS, MAX_PREVIEW_SAMPLES
 from augsvc.streams.receipts import described_operations
 from augsvc.streams.stream import Range, Stream
-from augsvc.validation import nearest
+from augsvc.validation import nearest, parse_json
 from augsvc_client.specification import read_size
 from augsvc_client.strict_yaml import load_yaml
 

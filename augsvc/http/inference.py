@@ -18,8 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from augsvc.arrays import U8, Arrays
 from augsvc.errors import BatchTooLarge, BodyMalformed, RequestTooLarge, SpecInvalid
-from augsvc.json_input import parse_json
-from augsvc.validation import explain
+from augsvc.validation import explain, parse_json
 
 LENGTH_HEADER = "Inference-Header-Content-Length"
 ALIGNMENT = 64  # of the first tensor in memory

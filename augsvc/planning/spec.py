@@ -25,14 +25,13 @@ from pydantic import (
 from augsvc.arrays import required
 from augsvc.data.subset import Subset
 from augsvc.errors import SizeRequired, SpecInvalid, SpecTooLarge
-from augsvc.json_input import parse_json
 from augsvc.numerics.geometry import Fit
 from augsvc.numerics.rng import MAX_SEED, MAX_VIEWS
 from augsvc.ops.operation import Step
 from augsvc.ops.pipeline import parse_pipeline, walk
 from augsvc.ops.presets import PRESETS
 from augsvc.ops.registry import Registry, containers, registry
-from augsvc.validation import explain
+from augsvc.validation import explain, parse_json
 
 MAX_SPEC_BYTES = 65536
 MAX_SIDE = 4096  # of the canvas, in pixels

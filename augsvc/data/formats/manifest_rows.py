@@ -14,7 +14,7 @@ from augsvc.data.formats.dataset_root import is_text
 from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.json_stream import RepeatedName, to_distinct
 from augsvc.data.formats.manifest_columns import find_header_fault, find_missing_columns
-from augsvc.json_input import TOO_MANY_NODES, has_too_many_nodes
+from augsvc.validation import TOO_MANY_NODES, has_too_many_nodes
 from augsvc_client.text import printable
 
 _MAX_LINE = 1 << 24  # characters

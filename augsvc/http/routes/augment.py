@@ -14,8 +14,8 @@ from augsvc.http.disconnect import run_unless_disconnected
 from augsvc.http.metrics import Metrics
 from augsvc.http.middleware.admission import job_of
 from augsvc.http.openapi import BINARY, SAFETENSORS
-from augsvc.json_input import TOO_MANY_NODES, has_too_many_nodes, parse_json
 from augsvc.streams.stream import Body
+from augsvc.validation import TOO_MANY_NODES, has_too_many_nodes, parse_json
 from augsvc_client.errors import WireError
 from augsvc_client.wire import DIGEST_HEADER, LENGTH_BYTES, MAX_HEADER_BYTES, digest, parse
 

@@ -12,9 +12,10 @@ from augsvc.http.openapi import BINARY, SPEC_BODY
 from augsvc.http.responses import read_json_body
 from augsvc.http.routes.catalog import dataset_entry
 from augsvc.numerics.rng import MAX_EPOCHS, MAX_SAMPLES, MAX_SEED, MAX_VIEWS
-from augsvc.planning.spec import MAX_SPEC_BYTES, StreamSpec, parse_json, parse_spec, validate_spec
+from augsvc.planning.spec import MAX_SPEC_BYTES, StreamSpec, parse_spec, validate_spec
 from augsvc.streams.preview import COLUMNS, MAX_PREVIEW_SAMPLES
 from augsvc.streams.stream import Range, Stream
+from augsvc.validation import parse_json
 from augsvc_client.errors import WireError
 from augsvc_client.wire import VERSION_HEADER, decode_spec, encode_spec
 

@@ -16,9 +16,8 @@ from augsvc.data.uploads.upload import State
 from augsvc.errors import Forbidden, SpecInvalid
 from augsvc.http.middleware.tokens import TokenStore
 from augsvc.http.routes.reload import require_local
-from augsvc.json_input import parse_json
 from augsvc.settings import Settings
-from augsvc.validation import DATASET_NAME, SHA256
+from augsvc.validation import DATASET_NAME, SHA256, parse_json
 from augsvc_client.wire import DIGEST_HEADER
 
 T = TypeVar("T")

@@ -12,8 +12,8 @@ from augsvc.errors import AugsvcError, BadJson
 from augsvc.http.inference import parse_request
 from augsvc.http.routes.augment import parse_body
 from augsvc.http.routes.uploads import read_options
-from augsvc.json_input import MAX_NODES, parse_json
 from augsvc.planning.spec import parse_spec
+from augsvc.validation import MAX_NODES, parse_json
 
 LISTS = b"[" + b",".join([b"[]"] * MAX_NODES) + b"]"
 OBJECTS = b"[" + b",".join([b"{}"] * MAX_NODES) + b"]"
