@@ -285,7 +285,7 @@ def parse_spec(
 
     Raises:
         SpecTooLarge: over 64 kB.
-        BadJson: not JSON, or too many lists and objects.
+        BadJson: not JSON.
         SpecInvalid: a field is wrong; the message and `field` name it.
         NotAvailable: it uses something that is not built yet.
     """
