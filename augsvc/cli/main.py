@@ -17,7 +17,7 @@ COMMANDS = {
     "preview": ("inspect", "preview", "Render a before/after contact sheet."),
     "explain": ("inspect", "explain", "Explain one sample: its identity and every drawn parameter."),
     "fit": ("data", "fit", "Fit the statistics that color whitening needs; reads every sample once."),
-    "check": ("data", "check", "Validate the settings, run the self-test, and augment samples of every dataset."),
+    "check": ("data", "check", "Validate the settings, run the self-test, and augment samples of datasets."),
     "doctor": (
         "doctor",
         "doctor",

@@ -34,7 +34,7 @@ class _Commands(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         given = [
             f"{word}={Ablated.operations.value}" if word == "--ablate" and following not in _ABLATED else word
-            for word, following in zip(args, [*args[1:], ""], strict=True)
+            for word, following in zip(args, [*args, ""][1:], strict=True)
         ]
         return super().parse_args(ctx, given)
 
