@@ -205,7 +205,7 @@ HOSTILE = {
     "a length of 5,000 digits": ({LENGTH: "9" * 5000}, b"{}", 422, "body_malformed"),
     "no JSON": ({}, b"\xff\xfe", 400, "bad_json"),
     "NaN": ({}, b'{"inputs": NaN}', 400, "bad_json"),
-    "many empty lists": ({}, b'{"inputs":[' + b",".join([b"[]"] * 65_600) + b"]}", 400, "bad_json"),
+    "many lists": ({}, b'{"inputs":' + b"[" * 100_100, 400, "bad_json"),
     "a list": ({}, b"[]", 422, "spec_invalid"),
     "no inputs": ({}, b'{"inputs": []}', 422, "spec_invalid"),
     "many inputs": ({}, json.dumps({"inputs": [entry(name=f"a{i}") for i in range(99)]}).encode(), 422, "spec_invalid"),
