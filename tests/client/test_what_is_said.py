@@ -64,6 +64,18 @@ def test_a_concrete_failure_outlasts_a_timeout(failures, said):
 # --- tokens
 
 
+@pytest.mark.parametrize(
+    ("failures", "asked"),
+    [
+        ([RetryLater("busy", None), TimeoutError()], False),
+        ([TimeoutError()], True),
+        ([RetryLater("busy", None), OSError()], True),
+    ],
+)
+def test_a_server_that_answered_is_not_looked_for(failures, asked):
+    assert ("is the address right" in last_words(*failures)) == asked
+
+
 def test_without_a_token_the_error_asks_for_one(monkeypatch):
     monkeypatch.delenv("AUGSVC_TOKEN", raising=False)
     with Replica(token=GOOD) as replica, Client(replica.url, wait_s=60) as client:

@@ -43,7 +43,7 @@ def write_pages(everything: bool = False) -> None:
         cost = read_cost(name, step) if strip.exists() and not everything else None
         if issubclass(step, Operation) and cost is None:
             strip.write_bytes(draw_strip(step))
-            cost = f"{measure_cost(step):.2g}"
+            cost = f"{float(f'{measure_cost(step):.2g}'):g}"
         (FOLDER / f"{name}.md").write_text(build_page(step, cost), encoding="utf-8")
 
 

@@ -243,8 +243,9 @@ class FileSource(Source):
             return self._changed(within, index, "may not be read by the server's user")
         reason = err.strerror or type(err).__name__
         self._note(index, reason, f"could not be read after 3 attempts ({reason})")
+        place = "its store and the object" if files.store is not None else "the file"
         return DatasetUnavailable(
-            f"sample {index} of {self.info.name!r} could not be read after 3 attempts; check the file "
+            f"sample {index} of {self.info.name!r} could not be read after 3 attempts; check {place} "
             f"{printable(within.names[index])}"
         )
 

@@ -21,7 +21,9 @@ from augsvc_client.text import printable
 
 def _url(url: str) -> str:
     if not URL.fullmatch(url) or ".." in url:
-        raise ValueError("must be s3://BUCKET/PREFIX, gs://, az:// or https://, without a user, a password or a query")
+        raise ValueError(
+            "must be s3://BUCKET/PREFIX, gs://, az://, https:// or http://, without a user, a password or a query"
+        )
     return url
 
 

@@ -338,7 +338,8 @@ class Client:
         if isinstance(err, Lasting | NotAugsvc) or is_lasting(err):
             _LOG.warning("%s; not retried there", cause)
             return
-        hint = "" if isinstance(err, RetryLater) else "is `augsvc serve` running there, and is the address right? "
+        answered = isinstance(err, RetryLater | StreamDiffers)
+        hint = "" if answered else "is `augsvc serve` running there, and is the address right? "
         _LOG.warning("%s; %sretrying for up to %g s (wait_s=)", cause, hint, self.wait_s)
 
 

@@ -127,7 +127,7 @@ class RetryState:
             self._refusals[replica] = err.refusal
         if isinstance(err, RetryLater | Lasting):
             self._answered.add(replica)
-        else:
+        elif not isinstance(err, TimeoutError):  # what answers may take longer than the rest of the call
             self._answered.discard(replica)
         if isinstance(err, StreamDiffers):
             self._mismatched.add(replica)
