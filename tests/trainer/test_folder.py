@@ -75,6 +75,22 @@ def test_the_advice_of_an_interrupted_run_can_be_followed(url, tmp_path, signall
     assert (out / ("ensemble.json" if more else "result.json")).exists()
 
 
+def test_a_signal_during_the_last_checkpoint_waits_for_it(url, tmp_path, monkeypatch):
+    save = checkpoint.save_checkpoint
+
+    def signalled(state, folder):
+        if state.learner.steps == 2 and not (folder / checkpoint.FILE_NAME).exists():
+            os.kill(os.getpid(), signal.SIGTERM)
+        save(state, folder)
+
+    monkeypatch.setattr(checkpoint, "save_checkpoint", signalled)
+    ended = command("--url", url, "--out", tmp_path, *TINY)
+    assert ended.exit_code == 143, ended.output
+    assert "terminated after step 2" in ended.output and steps(tmp_path) == 2
+    (advice,) = re.findall(r"continue with: (augsvc-train .*)", ended.output)
+    assert command(*shlex.split(advice)[1:]).exit_code == 0
+
+
 def test_a_run_is_not_overwritten_without_being_asked_to(url, tmp_path):
     assert command("--url", url, "--out", tmp_path, *TINY).exit_code == 0
     before = (tmp_path / "model.safetensors").read_bytes()

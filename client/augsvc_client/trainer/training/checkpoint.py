@@ -22,7 +22,7 @@ from augsvc_client.trainer.distributed import broadcast_flag, gather_rows, is_ma
 from augsvc_client.trainer.files import write_file
 from augsvc_client.trainer.recipe import parse_recipe
 from augsvc_client.trainer.training.evaluate import Score
-from augsvc_client.trainer.training.interrupt import Interrupted, catch_signals
+from augsvc_client.trainer.training.interrupt import Interrupted, StopRequest, catch_signals
 from augsvc_client.trainer.training.loop import Diverged, Epoch, Pace, Step, TrainingState
 
 FILE_NAME = "checkpoint.safetensors"
@@ -113,14 +113,20 @@ def with_checkpoints(events: Iterable[Step | Epoch], state: TrainingState, folde
                     save_checkpoint(state, folder)
                     saved_s, has_checkpoint = perf_counter(), True
                 if stop:
-                    signum = request.signum or signal.SIGINT  # another rank's
-                    cause = "terminated" if signum == signal.SIGTERM else "interrupted"
-                    raise Interrupted(f"{cause} after step {state.learner.steps}", signum)
+                    raise _interruption(request, state)
                 yield event
-        save_checkpoint(state, folder)
+            save_checkpoint(state, folder)  # in here: a signal must not end it
+            if broadcast_flag(request.signum is not None):
+                raise _interruption(request, state)
     except Diverged as err:
         last = f"the last good checkpoint is {folder / FILE_NAME}" if has_checkpoint else "there is no checkpoint yet"
         raise Diverged(f"{err}; {last}") from err
+
+
+def _interruption(request: StopRequest, state: TrainingState) -> Interrupted:
+    signum = request.signum or signal.SIGINT  # another rank's
+    cause = "terminated" if signum == signal.SIGTERM else "interrupted"
+    return Interrupted(f"{cause} after step {state.learner.steps}", signum)
 
 
 def _tensors(state: TrainingState) -> Iterator[tuple[str, torch.Tensor]]:
