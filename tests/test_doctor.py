@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from augsvc.cli import app
 from augsvc.cli.doctor import CHECKS, Finding, check_dataset, run_check
+from augsvc.cli.folders import will_compile
 from augsvc.data.uploads.folder import lock_uploads
 from augsvc.settings import Settings
 from tests.http.serving import write_image_folder
@@ -258,3 +259,10 @@ def test_a_sample_that_is_undecodable(dataset, tmp_path):
 def test_every_line_is_documented():
     documented = (Path(__file__).parents[1] / "docs/doctor.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| `([^`]+)` \|", documented, re.M) == ["settings", *dict(CHECKS), "dataset NAME"]
+
+
+def test_a_start_with_an_empty_kernel_cache_compiles(tmp_path):
+    assert will_compile(Settings(device="cpu", kernel_cache=tmp_path / "new"))
+    assert not will_compile(Settings(device="cpu", executor="kornia", kernel_cache=tmp_path / "new"))
+    (tmp_path / "file").touch()
+    assert will_compile(Settings(device="cpu", kernel_cache=tmp_path / "file"))

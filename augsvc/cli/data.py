@@ -10,6 +10,7 @@ from rich.progress import Progress, track
 
 from augsvc.cli.common import Config, fail, find_source, read_settings, report_errors, safe
 from augsvc.cli.datasets import find_splits
+from augsvc.cli.folders import COMPILING, will_compile
 from augsvc.data.catalog import Catalog, open_catalog
 from augsvc.data.disk_cache import open_disk_cache
 from augsvc.data.fit import fit as fit_statistics
@@ -86,6 +87,8 @@ def check(
         names = [source.info.name for wanted in given for source in find_splits(catalog, wanted)]
         names += [name for name in catalog.names() if not given and is_checked(name, settings, built_in)]
         with open_engine(settings, catalog=catalog) as engine:
+            if will_compile(settings):
+                console.print(COMPILING)
             arithmetic = run_selftest(engine)
             console.print(f"arithmetic {arithmetic or '[red]none[/red]: the self-test fails, see the log'}")
             valid = [check_dataset(engine, name, every, strict, console) for name in dict.fromkeys(names)]

@@ -1,9 +1,10 @@
-"""The folders that a server writes to, as `augsvc doctor` checks them."""
+"""The folders that a server writes to: as `augsvc doctor` checks them, and whether a start compiles kernels."""
 
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from augsvc.data.disk_cache import require_room
@@ -14,6 +15,7 @@ from augsvc.executors.fused.kernel_cache import is_compiled
 from augsvc.settings import Settings
 
 Warn = Callable[[str], None]
+COMPILING = "compiling the kernels first: a minute or two, once on a machine"
 
 
 def check_kernel_cache(settings: Settings, warn: Warn) -> str:
@@ -27,6 +29,15 @@ def check_kernel_cache(settings: Settings, warn: Warn) -> str:
     if is_compiled(folder):
         return f"{folder}, compiled for this CPU"
     return f"{folder}, empty: the next start compiles, which takes a minute or more"
+
+
+def will_compile(settings: Settings) -> bool:
+    """Whether a start compiles the kernels first."""
+    if settings.executor != "fused" or settings.torch_device().type != "cpu":
+        return False
+    with suppress(OSError):  # logged when the folder is used
+        return settings.kernel_cache is None or not is_compiled(settings.kernel_cache)
+    return True
 
 
 def check_disk_cache(settings: Settings, warn: Warn) -> str:

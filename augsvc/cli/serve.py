@@ -1,5 +1,6 @@
 """`augsvc serve`."""
 
+import logging
 import os
 import signal
 from contextlib import ExitStack
@@ -10,12 +11,15 @@ import typer
 from fastapi import FastAPI
 
 from augsvc.cli.common import Config, read_settings, report_errors
+from augsvc.cli.folders import COMPILING, will_compile
 from augsvc.cli.memory import fit_memory
 from augsvc.cli.memory_limit import memory_limit
 from augsvc.http import create_app
 from augsvc.http.server.sockets import open_listener
 from augsvc.http.server.uvicorn_server import Server
 from augsvc.logs import set_up
+
+logger = logging.getLogger("augsvc")
 
 
 def refuse_former_name(given: bool) -> None:
@@ -70,6 +74,8 @@ def serve(
             application = create_app(*fit_memory(settings, memory_limit()))
             listener, url = stack.enter_context(open_listener(settings))
         typer.echo(f"augsvc listens on {url}")
+        if will_compile(settings):
+            logger.info(COMPILING)
         if settings.tokens_file or settings.datasets:
             reload_on_hangup(application)
         Server(application, settings.shutdown_timeout_s, settings.min_client_bytes_per_s).run(sockets=[listener])
