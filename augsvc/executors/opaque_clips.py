@@ -12,7 +12,7 @@ from augsvc.arrays import F32, I64
 from augsvc.planning.audio_plan import lengths_after
 from augsvc.planning.audio_steps import KernelStep, OpaqueChange, SoundStep
 
-_LOUDEST = 2.0**60  # full scales: the bound of whatever makes a sample larger
+_LOUDEST = 2.0**60  # full scales: the bound of samples before and after: their squares and sums stay finite
 
 
 class Segment(NamedTuple):
@@ -42,13 +42,13 @@ def host_traits() -> tuple[str, ...]:
 
 
 def change_clips(change: OpaqueChange, clips: F32, lengths: I64, check: Callable[[], None]) -> None:
-    """Applies an opaque operation to clips (N, T) of `lengths` samples (N,), in place. Silent clips stay silent; a sample that is
-    not finite counts as the largest value, or as 0 if it is not a number.
+    """Applies an opaque operation to clips (N, T) of `lengths` samples (N,), in place. Silent clips stay silent; a sample beyond
+    ±_LOUDEST counts as that, and one that is not a number as 0.
     """
     for row, numbers in zip(change.rows.tolist(), change.numbers, strict=True):
         check()
         length, samples = int(lengths[row]), int(change.lengths[row])
-        clip = np.nan_to_num(clips[row, :length], nan=0.0, posinf=_LOUDEST, neginf=-_LOUDEST)
+        clip = np.nan_to_num(np.clip(clips[row, :length], -_LOUDEST, _LOUDEST), copy=False)
         clips[row, :length] = 0.0
         if clip.any():
             result = change.operation.change(clip, numbers, change.rate, samples, check)

@@ -54,7 +54,7 @@ def write_cifar10(root, rows=4):
     labels = RNG.integers(0, 10, (6, rows), dtype=np.uint8)
     for k, name in enumerate([f"data_batch_{k}.bin" for k in range(1, 6)] + ["test_batch.bin"]):
         (root / name).write_bytes(b"".join(bytes([y]) + x.tobytes() for x, y in zip(images[k], labels[k], strict=True)))
-    names = [f"class {k}" for k in range(10)]
+    names = [f"class {k}" for k in range(9)] + ["class\u20289"]
     (root / "batches.meta.txt").write_text("\n".join(names) + "\n\n")
     return images.transpose(0, 1, 3, 4, 2), labels, names
 

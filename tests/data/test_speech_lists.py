@@ -87,6 +87,13 @@ def test_lists_that_are_wrong_are_refused(commands, file, text, reason):
     assert reason in str(refused.value)
 
 
+def test_names_of_a_list_may_have_unusual_separators(commands):
+    write(commands, "no/d\u2028e.wav", CLIPS["no/b.wav"])
+    write(commands, "validation_list.txt", "no/d\u2028e.wav\r\nno/b.wav")
+    val = next(source for source in open_commands(commands) if source.info.name == "words/val")
+    assert [val.describe(k) for k in range(2)] == ["no/b.wav", "no/d\u2028e.wav"]
+
+
 def test_without_lists_it_is_a_folder_of_classes(commands):
     (commands / "validation_list.txt").unlink()
     (commands / "testing_list.txt").unlink()
@@ -175,6 +182,40 @@ def test_a_segment_behind_the_end_is_undecodable(kaldi):
     assert len(val.read(0).audio) == RATE // 2
     with pytest.raises(Undecodable, match="ends before the interval"):
         val.read(1)
+
+
+def test_a_segment_keeps_no_recording_in_memory(kaldi):
+    write(kaldi, "data/dev/segments", "s1 r1 0 0.5\ns2 r1 1 3\n")
+    _, val = open_kaldi(kaldi)
+    for index in range(2):
+        audio = val.read(index).audio
+        assert audio.base is None and not audio.flags.writeable
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\v", "\f", "\x1c", "\x1d", "\x1e", "\r"])
+def test_only_a_newline_ends_a_line(kaldi, separator):
+    text = f"one{separator}two three"
+    (kaldi / "data/train/text").write_bytes(f"u1 {text}\r\nu2 four".encode())
+    train, _ = open_kaldi(kaldi)
+    assert [bytes(train.read(k).target).rstrip(b"\0").decode() for k in range(2)] == [text, "four"]
+
+
+def test_tabs_separate_fields_as_spaces_do(kaldi):
+    before = [source.info.version for source in open_kaldi(kaldi)]
+    for file in kaldi.glob("data/*/*"):
+        lines = [line.replace(" ", "\t ", 1) for line in file.read_text(encoding="utf-8").split("\n")]
+        file.write_text("\n".join(lines), encoding="utf-8")
+    assert [source.info.version for source in open_kaldi(kaldi)] == before
+    write(kaldi, "data/dev/segments", "s2\tr1\t0.5\t1.25\ns1\tr1\t0\t0.5\n")
+    assert len(open_kaldi(kaldi)[1].read(1).audio) == RATE * 3 // 4
+
+
+def test_a_no_break_space_is_part_of_a_key(kaldi):
+    write(kaldi, "data/dev/wav.scp", "r\u00a01 audio/rec1.wav\n")
+    write(kaldi, "data/dev/segments", "s\u00a01 r\u00a01 0 1\n")
+    write(kaldi, "data/dev/text", "s\u00a01 \u3000one\ttwo \n")
+    _, val = open_kaldi(kaldi)
+    assert val.describe(0) == "s\u00a01" and bytes(val.read(0).target) == b"one\ttwo"
 
 
 def test_buckets_of_files_and_of_intervals(kaldi):

@@ -64,14 +64,15 @@ def test_difficult_objects_are_left_out_and_counted(tmp_path):
 
 
 def test_lists_make_splits(tmp_path):
-    for name in "abc":
+    for name in ("a", "b", "c", "b\u2028d"):
         write(tmp_path, name, xml(item()))
-    write_list(tmp_path, "train", "c\na\n")
-    write_list(tmp_path, "val", "b\n\n")
+    write_list(tmp_path, "train", "c\r\na\t1\n")
+    write_list(tmp_path, "val", "b  -1\nb\u2028d 1\n\n")
     write_list(tmp_path, "trainval", "a\nb\nc\n")
     sources = opened(tmp_path)
     assert [source.info.name for source in sources] == ["pascal/train", "pascal/val"]
     assert [sources[0].describe(index) for index in range(2)] == ["JPEGImages/a.jpg", "JPEGImages/c.jpg"]
+    assert list(sources[1].describe_all()) == ["JPEGImages/b.jpg", "JPEGImages/b\u2028d.jpg"]
     write_list(tmp_path, "val", "d\n")
     assert "1 images are missing" in refusal(tmp_path)
     write_list(tmp_path, "val", "../b\n")

@@ -81,12 +81,14 @@ def test_splits_lists_and_paths(tmp_path):
     write(tmp_path, {"a": "0 0.5 0.5 1 1"})
     write(tmp_path, {"b": "1 0.5 0.5 1 1"}, split="val")
     assert [source.info.name for source in opened(tmp_path)] == ["set/train", "set/val"]
-    (tmp_path / "list.txt").write_text("./images/train/a.png\nimages/val/b.png\n\n")
+    write(tmp_path, {"c\u2028d": "1 0.5 0.5 1 1"}, split="val")
+    names = ["images/train/a.png", "images/val/b.png", "images/val/c\u2028d.png"]
+    (tmp_path / "list.txt").write_bytes("./{}\r\n{}\n\n{}".format(*names).encode())
     write(tmp_path, {}, data={"train": "list.txt", "val": None})
     (source,) = opened(tmp_path)
-    assert [source.describe(index) for index in range(2)] == ["images/train/a.png", "images/val/b.png"]
+    assert list(source.describe_all()) == names
     write(tmp_path, {}, data={"train": ["images/train", "images/val"], "names": {0: "cat", 1: "dog"}})
-    assert len(opened(tmp_path)[0]) == 2
+    assert len(opened(tmp_path)[0]) == 3
 
 
 def test_exports_of_roboflow(tmp_path):

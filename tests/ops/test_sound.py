@@ -236,6 +236,14 @@ def test_a_sample_that_is_not_a_number_stays_within_a_curve():
     assert np.isfinite(seen[0, 1:4]).all()
 
 
+@pytest.mark.parametrize("op", ["chunk_swap", "codec", "compressor", "pitch_shift", "splice_out", "time_stretch"])
+def test_opaque_operations_bound_the_samples_that_they_take(op):
+    clip = np.resize(np.array([3e38, -3e38], np.float32), 600)
+    for steps in ([{"op": op}], [{"op": op}, {"op": "distortion", "amount": 0.5, "p": 1.0}]):
+        result, _ = through(steps, clip)
+        assert np.isfinite(result).all() and np.abs(result).max() <= 2.0**60
+
+
 def test_a_silent_clip_stays_silent():
     seen, _ = through("sound", np.zeros(1000), np.zeros(1))
     assert not seen.any()

@@ -30,7 +30,7 @@ class CifarSettings(ArraysFormat):
                 "is pickled, and to open it would run its code"
             )
         names = "batches.meta.txt" if not is_100 else f"{self.labels}_label_names.txt"
-        classes = self.classes or tuple(line.strip() for line in root.read_text(names).splitlines() if line.strip())
+        classes = self.classes or tuple(line.strip() for line in root.read_lines(names) if line.strip())
         splits = {}
         for split, parts in files.items():
             records = np.concatenate([self._read(root, part, 2 if is_100 else 1) for part in parts])

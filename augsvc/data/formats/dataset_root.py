@@ -36,6 +36,7 @@ from augsvc_client.text import printable
 MAX_LABEL_BYTES = 64 << 20  # of a file of labels that is read whole
 _CHUNK = 1 << 14  # files
 _MAX_FAULTS = 100  # of files that are missing, each of which takes 44 µs
+_SPACE = re.compile(r"\s+", re.ASCII)
 _SHARD_NUMBER = re.compile(r"-\d+-of-\d+$")
 
 
@@ -136,6 +137,10 @@ class DatasetRoot:
             return self.read(name).decode("utf-8-sig")
         except UnicodeDecodeError as err:
             raise ValueError(f"{self.locate(name)} is not text in UTF-8") from err
+
+    def read_lines(self, name: str) -> list[str]:
+        """The lines of `read_text`, which end in LF or CR LF alone: str.splitlines also ends them at U+2028 and the like."""
+        return [line.removesuffix("\r") for line in self.read_text(name).split("\n")]
 
     def index(self, names: Sequence[str]) -> Index:
         """The files of these names, as they are on disk now.
@@ -239,6 +244,15 @@ def require_below(name: str, where: str) -> str:
     if not steps or is_absolute or ".." in steps or "\0" in name or not is_text(name):
         raise ValueError(f"{where} names the file {printable(name)!r}: give a path below the dataset's folder")
     return "/".join(steps)
+
+
+def split_field(line: str) -> tuple[str, str]:
+    """The first field of a line, and the rest of the line; "" where there is none.
+
+    Spaces and tabs of ASCII end a field, as for the C programs that define these files; a no-break space does not.
+    """
+    first, *rest = _SPACE.split(line.strip(), maxsplit=1)
+    return first, "".join(rest).strip()
 
 
 def is_text(value: str) -> bool:

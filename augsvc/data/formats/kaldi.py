@@ -11,7 +11,7 @@ import numpy as np
 from augsvc.arrays import F64
 from augsvc.data.formats.annotations import Annotations
 from augsvc.data.formats.class_order import label_positions, labelled_classes
-from augsvc.data.formats.dataset_root import DatasetRoot, join, require_below, require_folder
+from augsvc.data.formats.dataset_root import DatasetRoot, join, require_below, require_folder, split_field
 from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.layout import split_of
 from augsvc.data.formats.manifest_labels import MAX_TEXT_BYTES
@@ -96,7 +96,7 @@ class _Tables:
 
 
 class _Reader:
-    """Reads the tables of one data folder: a key, a space and a value on each line."""
+    """Reads the tables of one data folder: a key, spaces or tabs, and a value on each line."""
 
     def __init__(self, root: DatasetRoot, folder: str, faults: Faults, digest: "hashlib._Hash") -> None:
         self._root, self._folder, self._faults, self._digest = root, folder, faults, digest
@@ -124,9 +124,9 @@ class _Reader:
         """The recording of each clip, with its beginning and its end in seconds."""
         segments = {}
         for key, value in self.table("segments").items():
-            recording, *times = value.split() or [""]
+            recording, times = split_field(value)
             try:
-                first, last = (float(time) for time in times)
+                first, last = (float(time) for time in times.split())
             except ValueError:
                 first = last = 0.0
             if not 0.0 <= first < last < 1e9:  # nor are they NaN
@@ -145,9 +145,8 @@ class _Reader:
 
     def _values(self, file: str) -> Table:
         values: Table = {}
-        for line in self._root.read_text(join(self._folder, file)).splitlines():
-            key, _, value = line.strip().partition(" ")
-            value = value.strip()
+        for line in self._root.read_lines(join(self._folder, file)):
+            key, value = split_field(line)
             if key in values:
                 self._add(file, key, "has two lines")
             elif len(value.encode()) > MAX_TEXT_BYTES or "\0" in value:

@@ -152,6 +152,7 @@ class LabelledSounds(FileSource):
             first, last = (min(round(seconds * rate), len(audio)) for seconds in spans[index].tolist())
             if first >= last:
                 raise Undecodable("the file ends before the interval that is named in it")
-            audio = audio[first:last]
+            audio = audio[first:last].copy()  # a view would keep the whole recording in memory
+            audio.setflags(write=False)
         target = None if targets is None else targets[index]
         return Sample(image=None, label=int(self._labels[index]), audio=audio, rate=rate, target=target)

@@ -47,7 +47,7 @@ def _read_lists(root: DatasetRoot, known: set[str]) -> dict[str, set[str]]:
     """The files of each list; raises ValueError for those that are missing, or in both."""
     faults, listed = Faults(), dict[str, set[str]]()
     for split, file in LISTS.items():
-        lines = [line.strip() for line in root.read_text(file).splitlines()] if root.is_file(file) else []
+        lines = [line.strip() for line in root.read_lines(file)] if root.is_file(file) else []
         with faults.collect(root.locate(file)):
             names = [require_below(line, "a line") for line in lines if line]
             if repeated := [name for name, count in Counter(names).items() if count > 1]:

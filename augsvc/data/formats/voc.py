@@ -9,7 +9,7 @@ from pydantic import StringConstraints
 from augsvc.data.decoders.mask import IGNORED, MaskValues
 from augsvc.data.formats.annotated import AnnotatedFormat
 from augsvc.data.formats.annotations import Annotations
-from augsvc.data.formats.dataset_root import DatasetRoot, join, require_below
+from augsvc.data.formats.dataset_root import DatasetRoot, join, require_below, split_field
 from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.index import list_names
 from augsvc.data.formats.layout import split_of
@@ -81,7 +81,7 @@ class VocSettings(AnnotatedFormat):
 
     def _read_list(self, root: DatasetRoot, file: str) -> list[str]:
         """The names of a list; Main's lists of a class have a number behind each, which is none of them."""
-        lines = [line.split()[0] for line in root.read_text(file).splitlines() if line.split()]
+        lines = [line for line, _ in map(split_field, root.read_lines(file)) if line]
         return [require_below(line, root.locate(file)) for line in lines]
 
     def _image_files(self, root: DatasetRoot, folder: str) -> dict[str, str]:

@@ -100,7 +100,7 @@ class YoloSettings(AnnotatedFormat):
             place = _below(root, file.rpartition("/")[0], data.get("path"), entry)
             if place.endswith(".txt"):
                 folder = place.rpartition("/")[0]
-                for line in root.read_text(place).splitlines():
+                for line in root.read_lines(place):
                     if line.strip():
                         yield join(folder, require_below(line.strip(), root.locate(place)))
             else:
