@@ -14,6 +14,7 @@ from augsvc.ops.kinds.sound_opaque import SoundOpaque
 from augsvc.ops.kinds.sound_partners import SoundReverb
 from augsvc.ops.operation import Kind, Operation
 from augsvc.ops.tree import Branch
+from augsvc.planning.audio_plan import SoundPlan
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.passes import Passes
 
@@ -48,7 +49,7 @@ def _highest(plan: Passes, ns_of: Callable[[Operation], float]) -> float:
 
 
 def _ns_per_element(operation: Operation) -> float:
-    if isinstance(operation, Filter | Branches | SoundReverb | SoundOpaque):
+    if isinstance(operation, Filter | Branches | SoundReverb):
         return operation.ns_per_element
     return _NS_PER_ELEMENT.get(operation.kind, 0.0)
 
@@ -56,7 +57,9 @@ def _ns_per_element(operation: Operation) -> float:
 def _ns_per_operation(operation: Operation, plan: Passes) -> float:
     if isinstance(operation, Opaque) and isinstance(plan, Plan):
         return operation.sample_ns(plan.canvas)
-    if isinstance(operation, Frame | Warp | Branches | SoundOpaque):
+    if isinstance(operation, SoundOpaque) and isinstance(plan, SoundPlan):
+        return operation.sample_ns(plan.clip)
+    if isinstance(operation, Frame | Warp | Branches):
         return operation.ns_per_sample
     return _NS_PER_OPERATION[operation.kind]
 

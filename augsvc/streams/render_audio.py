@@ -51,11 +51,7 @@ class SoundRenderer:
     def working_bytes(self, count: int) -> int:
         """Those of partners, and of opaque operations on every thread: clips are rendered in the memory of the batch."""
         samples = self.plan.clip.samples
-        opaque = [
-            op.fixed_bytes + op.bytes_per_element * samples
-            for op in self.plan.operations
-            if isinstance(op, SoundOpaque)
-        ]
+        opaque = [op.working_bytes(self.plan.clip) for op in self.plan.operations if isinstance(op, SoundOpaque)]
         partners = 4 * count * len(self.plan.partner_operations) * samples
         return partners + self.executor.threads * int(max(opaque, default=0.0))
 

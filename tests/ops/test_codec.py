@@ -11,6 +11,7 @@ from augsvc.ops.audio.compression import codec
 from augsvc.ops.kinds.audio import Clip
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.planning.audio_plan import SoundPlan
+from augsvc.planning.cost import sample_seconds
 from tests.ops.test_sound import RATE, through, tone
 
 CLIP = tone(4000) + np.random.default_rng(1).normal(0, 0.02, 4000)
@@ -42,6 +43,31 @@ def test_clips_of_any_rate_and_length_stay_where_they_are(name, rate):
     for length in (1, 2, 60):
         short = operation.change(clip[1 : 1 + length] * 1e9, np.array([0]), rate, length, lambda: None)
         assert short.shape == (length,) and np.isfinite(short).all()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_blocks_change_no_sample(name, monkeypatch):
+    clip = tone(30_000).astype(np.float32) * np.linspace(1, 0.1, 30_000, dtype=np.float32)
+    results = []
+    for block in (1 << 16, 1 << 13):
+        monkeypatch.setattr(codec, "_BLOCK", block)
+        checks = []
+        operation = parse_pipeline([{"op": "codec", "codec": name}])[0]
+        results.append(
+            operation.change(clip, np.array([9000]), RATE, len(clip), lambda checks=checks: checks.append(1))
+        )
+    assert results[0].tobytes() == results[1].tobytes()
+    assert len(checks) > 5
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "ratio"), [("opus", 1000, 8), ("mp3", 1000, 8), ("vorbis", 1000, 1), ("opus", 96_000, 1)]
+)
+def test_time_and_memory_are_estimated_at_the_rate_of_the_codec(name, rate, ratio):
+    """A clip of 1.5 M samples at 1 kHz took 16 s as Opus, by an estimate of 2."""
+    plan = SoundPlan.of(parse_pipeline([{"op": "codec", "codec": name}]), Clip(1_500_000, rate))
+    assert sample_seconds(plan) == pytest.approx(2.25 * ratio, rel=0.05)
+    assert plan.operations[0].working_bytes(plan.clip) == pytest.approx(1e6 + 48e6 * ratio)
 
 
 @pytest.mark.usefixtures("each_executor")

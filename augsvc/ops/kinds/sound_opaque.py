@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from augsvc.arrays import F32, I64
+from augsvc.ops.kinds.audio import Clip
 from augsvc.ops.operation import Draw, Kind, Operation
 
 
@@ -18,9 +19,21 @@ class SoundOpaque(Operation):
     media: ClassVar[str] = "audio"
     keeps_length: ClassVar[bool] = True
     ns_per_sample: ClassVar[float] = 200_000.0  # of one core, whatever the clip's length
-    ns_per_element: ClassVar[float] = 250.0  # of one core, for the estimate of a clip's time
-    fixed_bytes: ClassVar[float] = 0.0  # memory of `change`, whatever the clip's length, which the memory budget counts
+    ns_per_element: ClassVar[float] = 250.0  # of one core, for each sample that `work_samples` counts
+    fixed_bytes: ClassVar[float] = 0.0  # memory of `change`, whatever the clip's length
     bytes_per_element: ClassVar[float] = 32.0
+
+    def work_samples(self, clip: Clip) -> float:
+        """The number of samples that the time and the memory of `change` grow with: those of the window."""
+        return clip.samples
+
+    def sample_ns(self, clip: Clip) -> float:
+        """Of one core, for the estimate of a clip's time."""
+        return self.ns_per_sample + self.ns_per_element * self.work_samples(clip)
+
+    def working_bytes(self, clip: Clip) -> float:
+        """Memory of `change`, which the memory budget counts."""
+        return self.fixed_bytes + self.bytes_per_element * self.work_samples(clip)
 
     @abstractmethod
     def lower(self, draw: Draw, lengths: I64, rate: int) -> I64:

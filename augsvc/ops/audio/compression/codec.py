@@ -9,13 +9,15 @@ import numpy as np
 import soundfile
 from pydantic import AfterValidator
 
-from augsvc.arrays import F32, I64
+from augsvc.arrays import F32, I64, ranges, required
 from augsvc.numerics import exact
+from augsvc.ops.kinds.audio import Clip
 from augsvc.ops.kinds.sound_opaque import SoundOpaque
 from augsvc.ops.operation import Draw, Drawn, Interval, Settings
 from augsvc_client.decoding.resampling import resample
 
 _QUALITY_BITS = 16
+_BLOCK = 1 << 16  # samples between checks: at most 0.1 s
 _WORST = 0.999  # as a compression level: libsndfile refuses 1 for MP3
 
 
@@ -24,14 +26,24 @@ class _Encoder(NamedTuple):
     subtype: str
     rates: tuple[int, ...]  # Hz, ascending; empty: any
     mode: str | None = None
+    writes_blocks: bool = True  # else whole: the first samples of Vorbis depend on the length of the first write
+    reads_blocks: bool = True  # else whole: soundfile seeks after each read, and a decoder of MP3 then differs
+
+    def native_rate(self, rate: int) -> int:
+        """The next higher rate that the codec has, or its highest."""
+        return next((known for known in self.rates if known >= rate), self.rates[-1]) if self.rates else rate
 
 
 _ENCODERS = {
     "mp3": _Encoder(
-        "MP3", "MPEG_LAYER_III", (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000), "CONSTANT"
+        "MP3",
+        "MPEG_LAYER_III",
+        (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
+        "CONSTANT",
+        reads_blocks=False,
     ),
     "opus": _Encoder("OGG", "OPUS", (8000, 12000, 16000, 24000, 48000)),
-    "vorbis": _Encoder("OGG", "VORBIS", ()),
+    "vorbis": _Encoder("OGG", "VORBIS", (), writes_blocks=False),
 }
 
 
@@ -60,7 +72,7 @@ class Codec(SoundOpaque):
     continuous: ClassVar[bool] = False
     needs_rate: ClassVar[bool] = True
     ns_per_sample: ClassVar[float] = 2_000_000.0
-    ns_per_element: ClassVar[float] = 1500.0  # measured: Opus 1200 at 16 kHz, MP3 500, Vorbis 300
+    ns_per_element: ClassVar[float] = 1500.0  # measured at the codec's rate: Opus 1200 at 16 kHz, MP3 500, Vorbis 300
     fixed_bytes: ClassVar[float] = 1_000_000.0
     elsewhere = {
         "audiomentations": "Mp3Compression",
@@ -72,6 +84,11 @@ class Codec(SoundOpaque):
     codec: Annotated[Literal["opus", "mp3", "vorbis"], AfterValidator(_require_available)] = "opus"
     quality: Annotated[Interval, Drawn(lane=1, low=0.0, high=1.0)] = (0.0, 0.3)
 
+    def work_samples(self, clip: Clip) -> float:
+        """Those at the codec's rate where it is the higher one."""
+        rate = required(clip.rate)
+        return clip.samples * max(1.0, _ENCODERS[self.codec].native_rate(rate) / rate)
+
     def lower(self, draw: Draw, lengths: I64, rate: int) -> I64:
         """The quality, with _QUALITY_BITS fraction bits."""
         return exact.to_fixed(draw.value("quality"), _QUALITY_BITS)[:, None]
@@ -79,16 +96,18 @@ class Codec(SoundOpaque):
     def change(self, clip: F32, lowered: I64, rate: int, samples: int, check: Callable[[], None]) -> F32:
         """With the clip's length: what an encoder puts before a clip, its decoder removes."""
         encoder = _ENCODERS[self.codec]
-        native = next((known for known in encoder.rates if known >= rate), encoder.rates[-1]) if encoder.rates else rate
+        native = encoder.native_rate(rate)
         unit = np.float32(2.0 ** max(frexp(float(np.abs(clip).max()))[1], 0))
         check()
         sent = resample(clip / unit, rate, native)
-        decoded = _decode(_encode(sent if len(sent) else np.zeros(1, np.float32), encoder, native, int(lowered[0])))
+        check()
+        file = _encode(sent if len(sent) else np.zeros(1, np.float32), encoder, native, int(lowered[0]), check)
+        decoded = _decode(file, encoder, check)
         result = resample(decoded, native, rate)[:samples]
         return np.pad(result, (0, samples - len(result))) * unit
 
 
-def _encode(clip: F32, encoder: _Encoder, rate: int, quality: int) -> BytesIO:
+def _encode(clip: F32, encoder: _Encoder, rate: int, quality: int, check: Callable[[], None]) -> BytesIO:
     file = BytesIO()
     level = min(1.0 - quality / (1 << _QUALITY_BITS), _WORST)
     with soundfile.SoundFile(
@@ -101,12 +120,17 @@ def _encode(clip: F32, encoder: _Encoder, rate: int, quality: int) -> BytesIO:
         compression_level=level,
         bitrate_mode=encoder.mode,
     ) as writer:
-        writer.write(clip)
+        for rows in ranges(len(clip), _BLOCK if encoder.writes_blocks else len(clip)):
+            writer.write(clip[rows])
+            check()
     file.seek(0)
     return file
 
 
-def _decode(file: BytesIO) -> F32:
+def _decode(file: BytesIO, encoder: _Encoder, check: Callable[[], None]) -> F32:
+    blocks = []
     with soundfile.SoundFile(file) as reader:
-        decoded: F32 = reader.read(dtype="float32")
-    return decoded
+        for block in reader.blocks(_BLOCK if encoder.reads_blocks else max(reader.frames, 1), dtype="float32"):
+            blocks.append(block)
+            check()
+    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
