@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
-from augsvc_client.fields.geometry import to_words
+from augsvc_client.fields.forms import to_words
 from augsvc_client.fields.libraries import convert
 
 # Names alone decide: lengths would give a field to the image in one batch and to its objects in the next.

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from augsvc_client.fields.flat import BOX_FORMATS, FlatField, cast, to_array
-from augsvc_client.fields.geometry import Looks, is_nested, looks_spatial, looks_timed, moving_field
+from augsvc_client.fields.forms import Looks
+from augsvc_client.fields.geometry import is_nested, looks_spatial, looks_timed, moving_field
 from augsvc_client.fields.parts import Part, build_parts
 from augsvc_client.fields.roles import CONTENT, Path, join_path, role_of, unmovable
 
@@ -124,7 +125,7 @@ class Reader:
         if moving is not None and self.moves():
             if is_nested(value) and not is_sound:
                 return "targets"
-            raise ValueError(unmovable(join_path(path), moving, is_sound))
+            raise ValueError(unmovable(path[:-1] + moving, is_sound))
         return "label" if path == ("label",) else None
 
     def _box_format(self, path: Path, role: str) -> str | None:

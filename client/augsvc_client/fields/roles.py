@@ -31,9 +31,9 @@ def join_path(path: Path) -> str:
     return ".".join(map(str, path))
 
 
-def unmovable(name: str, key: str, is_sound: bool = False) -> str:
+def unmovable(path: Path, is_sound: bool = False) -> str:
     """The message for a field that looks as if it had to move and cannot be moved."""
-    keep = f"set passthrough=({key!r},) to leave it as it is"
+    name, keep = join_path(path), f"set passthrough=({path[-1]!r},) to leave it as it is"
     if is_sound:
         return f"{name} looks as if it had to move with the sound, which the service does for lengths alone: {keep}"
     return (

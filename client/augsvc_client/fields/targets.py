@@ -110,11 +110,9 @@ def _check_fields(
     for name, value in target.items():
         if name in known or name in passthrough or name in per_object:
             continue
-        key = name if role_of(name) else moving_field(name, value, passthrough, looks_spatial, leading=1)
-        if key is not None:
-            raise ValueError(
-                f"{unmovable(name, key)}, or per_object=({name!r},) if its entries leave with their objects"
-            )
+        path = (name,) if role_of(name) else moving_field(name, value, passthrough, looks_spatial, leading=1)
+        if path is not None:
+            raise ValueError(f"{unmovable(path)}, or per_object=({name!r},) if its entries leave with their objects")
 
 
 def _with_visibility(points: Array) -> Array:

@@ -1,0 +1,73 @@
+"""The words of a field's name and the form of its value, by which it looks as if it had to move, or not."""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+_STRINGS = "SUO"  # kinds of NumPy's dtypes
+_ABOUT = re.compile(  # the last word: what does not move, whatever it is about
+    r"(attribute|caption|class|classes|category|categories|conf|confidence|count|embedding|feature|flag|hot|id|index"
+    r"|label|logit|mean|name|onehot|prob|probability|probabilities|score|std|tag|text|token|transcript|valid\w*"
+    r"|visib\w*|weight)s?"
+)
+_COUNTED = ("num", "n", "count", "has", "is")  # as the first word
+
+
+class Form(NamedTuple):
+    """A field's number of axes, those of the lists around it included, the last one's length and the kind of its numbers."""
+
+    axes: int
+    last: int | None
+    kind: str  # NumPy's: f, i, u, b
+
+
+Looks = Callable[[str, Form], bool]
+
+
+def to_words(name: str) -> str:
+    """The name in lower case with its words joined by _: "boxLabels" → "box_labels"."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", str(name)).lower()
+    return "_".join(filter(None, re.split(r"[^a-z0-9]+", words)))
+
+
+def split_words(name: str) -> list[str]:
+    """The words without their numbers: "box_labels2" → "box", "labels"."""
+    return [word.strip("0123456789") for word in name.split("_")]
+
+
+def is_about(name: str) -> bool:
+    """Whether a name, in words, is of labels, scores or numbers about the objects, whatever its words before the last."""
+    words = split_words(name)
+    return words[0] in _COUNTED or _ABOUT.fullmatch(words[-1]) is not None
+
+
+def read_form(value: Any, limit: int | None = None) -> Form | None:
+    """None for what holds no numbers; `limit`: how many entries of each list are read, None for all."""
+    if hasattr(value, "getbands"):  # an image of PIL
+        return Form(2, None, "u")
+    if kind := _kind(getattr(value, "dtype", None)):
+        if getattr(value, "is_nested", False):  # a tensor of torch without a shape
+            return Form(value.dim(), None, kind)
+        if hasattr(value, "shape"):
+            return (
+                None
+                if kind in _STRINGS
+                else Form(len(value.shape), value.shape[-1] if len(value.shape) else None, kind)
+            )
+    if isinstance(value, list | tuple):
+        forms = [form for entry in value[:limit] if (form := read_form(entry, limit)) is not None]
+        if not forms:
+            return None
+        deepest = max(forms, key=lambda form: form.axes)
+        kind = "f" if any(form.kind == "f" for form in forms) else deepest.kind
+        return Form(1 + deepest.axes, deepest.last if deepest.axes else len(value), kind)
+    if isinstance(value, bool):
+        return Form(0, None, "b")
+    return Form(0, None, "f" if isinstance(value, float) else "i") if isinstance(value, int | float) else None
+
+
+def _kind(dtype: Any) -> str | None:
+    """NumPy's kind of a dtype of NumPy or torch; None for anything else."""
+    if hasattr(dtype, "is_floating_point"):
+        return "f" if dtype.is_floating_point else "b" if str(dtype) == "torch.bool" else "i"
+    return getattr(dtype, "kind", None)
