@@ -45,6 +45,19 @@ def test_clips_of_any_rate_and_length_stay_where_they_are(name, rate):
         assert short.shape == (length,) and np.isfinite(short).all()
 
 
+@pytest.mark.parametrize("rate", [8000, 16_000, 22_050, 48_000])
+def test_mp3_delays_nothing_at_any_quality(rate):
+    """A file at a low bitrate has no frame that says how far the encoder has delayed the clip: by 1,105 samples."""
+    operation = parse_pipeline([{"op": "codec", "codec": "mp3"}])[0]
+    clip = np.random.default_rng(0).normal(0, 0.1, 8192).astype(np.float32)
+    for quality in (0.0, 0.1, 0.2, 0.3, 1.0):
+        result = operation.change(
+            clip, np.array([round(quality * (1 << codec._QUALITY_BITS))]), rate, len(clip), lambda: None
+        )
+        likeness = np.fft.irfft(np.fft.rfft(result, 1 << 14) * np.conj(np.fft.rfft(clip, 1 << 14)))
+        assert np.argmax(likeness) == 0, quality
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_blocks_change_no_sample(name, monkeypatch):
     clip = tone(30_000).astype(np.float32) * np.linspace(1, 0.1, 30_000, dtype=np.float32)

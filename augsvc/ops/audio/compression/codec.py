@@ -27,6 +27,7 @@ class _Encoder(NamedTuple):
     rates: tuple[int, ...]  # Hz, ascending; empty: any
     mode: str | None = None
     writes_blocks: bool = True  # else whole: the first samples of Vorbis depend on the length of the first write
+    delay: int = 0  # samples before the clip, in a file without the frame that says so
     reads_blocks: bool = True  # else whole: soundfile seeks after each read, and a decoder of MP3 then differs
 
     def native_rate(self, rate: int) -> int:
@@ -40,6 +41,7 @@ _ENCODERS = {
         "MPEG_LAYER_III",
         (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
         "CONSTANT",
+        delay=576 + 529,  # of LAME, which has no room for that frame at low rates, and of any decoder
         reads_blocks=False,
     ),
     "opus": _Encoder("OGG", "OPUS", (8000, 12000, 16000, 24000, 48000)),
@@ -101,9 +103,10 @@ class Codec(SoundOpaque):
         check()
         sent = resample(clip / unit, rate, native)
         check()
-        file = _encode(sent if len(sent) else np.zeros(1, np.float32), encoder, native, int(lowered[0]), check)
-        decoded = _decode(file, encoder, check)
-        result = resample(decoded, native, rate)[:samples]
+        sent = sent if len(sent) else np.zeros(1, np.float32)
+        decoded = _decode(_encode(sent, encoder, native, int(lowered[0]), check), encoder, check)
+        begin = encoder.delay if len(decoded) > len(sent) else 0
+        result = resample(decoded[begin:], native, rate)[:samples]
         return np.pad(result, (0, samples - len(result))) * unit
 
 
