@@ -4,6 +4,8 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --constraint constraints.txt
 BENCH_PIP := .venv-bench/bin/pip --disable-pip-version-check install --constraint constraints.txt --constraint benchmarks/constraints.txt
+# audiomentations wants an older soxr than constraints.txt has
+SOUND_PIP := .venv-bench/bin/pip --disable-pip-version-check install --constraint benchmarks/constraints.txt
 TF_PIP := .venv-tf/bin/pip --disable-pip-version-check install --constraint benchmarks/constraints-tf.txt
 
 .PHONY: help demo evidence serve test test-slow soak check format golden statistics bench docs dist clean
@@ -95,7 +97,7 @@ clean:
 	touch $@
 
 # A separate environment, so that the peers cannot change the tested versions. Peers that cannot be installed are skipped, and the table says so.
-PEERS := torchvision albumentations nvidia-dali-cuda120 audiomentations torch-audiomentations
+PEERS := torchvision albumentations nvidia-dali-cuda120 torch-audiomentations
 .venv-bench/stamp: constraints.txt benchmarks/constraints.txt pyproject.toml client/pyproject.toml
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
 	@echo "installing the peers into .venv-bench: some minutes and 3 GB the first time"
@@ -103,6 +105,7 @@ PEERS := torchvision albumentations nvidia-dali-cuda120 audiomentations torch-au
 	$(BENCH_PIP) --quiet --editable 'client[train]' --editable '.[cuda]'
 	test $$(uname) != Linux || $(BENCH_PIP) --quiet nvidia-cuda-nvcc nvidia-cuda-nvdisasm
 	for peer in $(PEERS); do $(BENCH_PIP) --quiet $$peer || echo "skipped: $$peer cannot be installed here"; done
+	$(SOUND_PIP) --quiet 'audiomentations>=0.43' 'librosa>=0.11' || echo "skipped: audiomentations cannot be installed here"
 	touch $@
 
 # TensorFlow pins other versions. If it cannot be installed, its rows are skipped; the stamp avoids another attempt.
