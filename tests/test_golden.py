@@ -158,6 +158,7 @@ def everything():
     return values | {SHARED: {"orders": orders, "quantiles": digest(rng.quantile_table())}}
 
 
+@cache
 def golden():
     return read_golden(("draws", "lowered", "choices", "orders", "quantiles"))
 

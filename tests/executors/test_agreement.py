@@ -40,7 +40,7 @@ def cases() -> dict[tuple[str, str], list[dict[str, object]] | str]:
     return pipelines | {(SHARED, f"preset `{name}`"): name for name in ("none", "light", "standard", "strong")}
 
 
-def measure(name, case) -> tuple[float, int, int]:
+def measure(name, case, epochs=4) -> tuple[float, int, int]:
     """Mean, 99.9th percentile and maximum of the difference, in grey levels.
 
     An operation with jumps gets images of the canvas's size: a level of difference from a resample would become a jump.
@@ -52,21 +52,36 @@ def measure(name, case) -> tuple[float, int, int]:
     for executor in ("fused", "kornia"):
         with using(executor):
             stream = over(source, cases()[name, case], size=list(SIZE), aug_seed=1)
-            rendered.append(np.concatenate([stream.images(epoch=epoch) for epoch in range(4)]).astype(int))
+            rendered.append(np.concatenate([stream.images(epoch=epoch) for epoch in range(epochs)]).astype(int))
     difference = np.abs(rendered[0] - rendered[1])
     return float(difference.mean()), ceil(np.percentile(difference, 99.9)), int(difference.max())
 
 
+@cache
+def golden():
+    """Read once: 160 files."""
+    return read_golden(["agreement"])
+
+
+@pytest.mark.parametrize(("name", "case"), cases())
+def test_each_operation_agrees_as_promised(name, case):
+    """One of the golden values' four epochs; the reference takes most of the time."""
+    mean, percentile, most = measure(name, case, epochs=1)
+    assert mean <= MEAN and percentile <= PERCENTILE
+    assert most <= golden()[name]["agreement"][case][2]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "case"), cases())
 def test_each_operation_agrees_as_its_golden_values_say(name, case):
     mean, percentile, most = measure(name, case)
     assert mean <= MEAN and percentile <= PERCENTILE
-    stated = read_golden(["agreement"])[name]["agreement"][case]
+    stated = golden()[name]["agreement"][case]
     assert mean <= stated[0] and percentile <= stated[1] and most <= stated[2]
 
 
 def test_the_golden_values_hold_every_case_and_no_other():
-    stated = {(name, case) for name, values in read_golden(["agreement"]).items() for case in values["agreement"]}
+    stated = {(name, case) for name, values in golden().items() for case in values["agreement"]}
     assert stated == set(cases())
 
 
