@@ -38,7 +38,7 @@ html_show_copyright = False
 CONTENTS = MappingProxyType(
     {
         "docs/index": {
-            "Start": ("docs/usage", "docs/when", "docs/comparison", "docs/how_it_works"),
+            "Start": ("docs/installation", "docs/usage", "docs/when", "docs/comparison", "docs/how_it_works"),
             "Tutorials": tuple(
                 f"docs/tutorials/{name}"
                 for name in (

@@ -1,7 +1,7 @@
 """Writes all that is generated from the registry: `make golden`.
 
 The golden values, the pages of the operations in docs/operations/ with their strips, the lists of docs/operations.md and
-docs/gallery.md, the families of operations in README.md, the table of docs/executors.md, and the routes of docs/http.md.
+docs/gallery.md, the families of operations in docs/index.md, the table of docs/executors.md, and the routes of docs/http.md.
 """
 
 from collections.abc import Callable
@@ -29,19 +29,17 @@ def families() -> dict[tuple[str, str], list[str]]:
     return dict(sorted(by_family.items(), key=lambda item: (item[0][0] != "image", item[0])))
 
 
-def readme() -> str:
+def index() -> str:
     """The families, and the presets: a new operation of a known family changes nothing here."""
     links = {
-        medium: ", ".join(
-            f"[{family}](docs/operations.md#{medium}-{family})" for m, family in families() if m == medium
-        )
+        medium: ", ".join(f"[{family}](operations.md#{medium}-{family})" for m, family in families() if m == medium)
         for medium in ("image", "audio")
     }
     steps = ", ".join(f"`{name}`" for name in containers())
     presets = ", ".join(f"`{name}`" for name in PRESETS)
     return (
         f"**Image operations:** {links['image']}.\n\n**Audio operations:** {links['audio']}.\n\n"
-        f"**[Containers and policies](docs/operations.md#containers-and-policies):** {steps}.\n\n**Presets:** {presets}."
+        f"**[Containers and policies](operations.md#containers-and-policies):** {steps}.\n\n**Presets:** {presets}."
     )
 
 
@@ -97,7 +95,7 @@ def http() -> str:
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
-    "README.md": readme,
+    "docs/index.md": index,
     "docs/operations.md": operations,
     "docs/gallery.md": gallery,
     "docs/executors.md": executors,

@@ -17,6 +17,7 @@ import augsvc
 from augsvc.data.cache import DecodedCache
 from augsvc.data.source import Source
 from augsvc.engine.engine import Engine
+from augsvc.errors import AugsvcError
 from augsvc.streams.stream import Body
 
 MAX_JOBS = 256
@@ -44,6 +45,8 @@ class Metrics:
         active.set_function(self.jobs.count_active)
         self.requests = Counter("augsvc_requests", "Responses", ["method", "route", "status"], registry=self.registry)
         self.errors = Counter("augsvc_errors", "Error responses", ["code"], registry=self.registry)
+        for code in error_codes(AugsvcError):  # from 0, or Prometheus' increase() would not count the first of them
+            self.errors.labels(code)
         self._samples = Counter("augsvc_samples", "Samples delivered", ["dataset"], registry=self.registry)
         self._bytes = Counter("augsvc_batch_bytes", "Bytes of batches", ["dataset"], registry=self.registry)
         self._replaced = Counter(
@@ -107,6 +110,11 @@ class Metrics:
         total = Gauge("augsvc_device_memory_total_bytes", "Total GPU memory, by its driver", registry=self.registry)
         free.set_function(lambda: float(torch.cuda.mem_get_info(device)[0]))
         total.set_function(lambda: float(torch.cuda.mem_get_info(device)[1]))
+
+
+def error_codes(kind: type[AugsvcError]) -> set[str]:
+    """The codes of a class of errors and of those below it."""
+    return {kind.code}.union(*(error_codes(below) for below in kind.__subclasses__()))
 
 
 class CacheCollector(Collector):

@@ -14,7 +14,9 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import ray
 import yaml
@@ -36,15 +38,25 @@ def deploy(settings: str, port: int, replicas: int) -> None:
     (deployment,) = application["deployments"]
     del deployment["autoscaling_config"]
     deployment |= {"num_replicas": replicas, "health_check_period_s": 1, "ray_actor_options": {"num_cpus": 1}}
-    _get_global_client().deploy_apps(ServeDeploySchema.model_validate(config), _blocking=True)
-    while running() != replicas:
+    _get_global_client().deploy_apps(ServeDeploySchema.model_validate(config))  # blocking, it gives up after 60 s
+    while not (running() == replicas and reached(port)):
         time.sleep(0.1)
 
 
 def running() -> int:
     """How many replicas are running, without those that are starting or stopping."""
-    states = serve.status().applications[APP].deployments[NAME].replica_states
+    application = serve.status().applications.get(APP)
+    if application is None or NAME not in application.deployments:
+        return -1
+    states = application.deployments[NAME].replica_states
     return states.get("RUNNING", 0) if len(states) == 1 else -1
+
+
+def reached(port: int) -> bool:
+    """Whether the proxy passes requests on to a replica."""
+    with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5):
+        return True
+    return False
 
 
 def kill() -> None:

@@ -1,5 +1,7 @@
-"""The Helm chart: its values, their schema and its templates; rendered where Helm's library is installed."""
+"""The Helm chart: its values, their schema and its templates; rendered where Helm's library is installed, and then compared with
+Kubernetes' own schemas where those are (`pip install helm-python-sdk kubernetes-validate`)."""
 
+import copy
 import json
 import re
 
@@ -79,6 +81,36 @@ def render():
 
         objects.error = helm.HelmError
         yield objects
+
+
+RELEASES = ("1.26", "1.30", "1.34", "1.37")  # of Kubernetes
+NO_SCHEMA = {"ServiceMonitor"}  # of the Prometheus operator
+
+
+@pytest.mark.parametrize(
+    "values", [{}, ALL_ON, {"service": {"type": "LoadBalancer"}, "networkPolicy": {"enabled": False}}]
+)
+def test_kubernetes_accepts_what_helm_renders(render, values):
+    kubernetes = pytest.importorskip("kubernetes_validate")
+    objects = {key: each for key, each in render(values).items() if key[0] not in NO_SCHEMA}
+    for each in objects.values():
+        for release in RELEASES:
+            kubernetes.validate(each, release, strict=True)
+    deployment = copy.deepcopy(objects["Deployment", "demo"])
+    deployment["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}
+    with pytest.raises(kubernetes.ValidationError):
+        kubernetes.validate(deployment, RELEASES[-1], strict=True)
+
+
+def test_kubernetes_accepts_the_pods_of_kuberays_manifest():
+    kubernetes = pytest.importorskip("kubernetes_validate")
+    cluster = yaml.safe_load((DEPLOY / "ray" / "rayservice.yaml").read_text(encoding="utf-8"))["spec"][
+        "rayClusterConfig"
+    ]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ray"}, **group["template"]}
+        for release in RELEASES:
+            kubernetes.validate(pod, release, strict=True)
 
 
 def test_helm_renders_what_the_values_say(render):

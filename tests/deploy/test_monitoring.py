@@ -2,17 +2,24 @@
 
 import json
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from augsvc.http import create_app
+from augsvc.settings import Settings
 from augsvc_client import Client
 from tests.deploy.composed import DEPLOY, composed
 from tests.http.serving import Serving
 
 MONITORING = DEPLOY / "monitoring"
+CASES = Path(__file__).parent / "alert_cases.yaml"
 FUNCTIONS = {"sum", "rate", "increase", "changes", "histogram_quantile", "count"}
 WORDS = {"by", "bool"}
 OWN = {"instance", "job"}  # labels that Prometheus sets
@@ -86,6 +93,23 @@ def test_alerts_have_a_severity_and_a_remedy():
     listed = (DEPLOY.parent / "docs" / "errors.md").read_text(encoding="utf-8")
     for code in re.findall(r'code=~?"([^"]*)"', " ".join(rule["expr"] for rule in rules())):
         assert all(f"`{name}`" in listed for name in code.split("|"))
+
+
+def test_counts_that_alerts_increase_from_begin_at_zero():
+    """Prometheus' increase() is 0 where a series begins with its first error."""
+    text = generate_latest(create_app(Settings(kernel_cache=None)).state.metrics.registry).decode()
+    for code in re.findall(r'code=~?"([^"]*)"', " ".join(rule["expr"] for rule in rules())):
+        assert all(f'augsvc_errors_total{{code="{name}"}} 0.0' in text for name in code.split("|")), code
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="needs promtool, of Debian's package prometheus")
+def test_the_alerts_fire_on_their_faults_and_not_on_a_healthy_fleet():
+    for command in (["check", "rules", MONITORING / "alerts.yaml"], ["test", "rules", CASES]):
+        done = subprocess.run(["promtool", *command], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    cases = yaml.safe_load(CASES.read_text(encoding="utf-8"))["tests"]
+    fired = {each["alertname"] for case in cases for each in case.get("alert_rule_test", ()) if each.get("exp_alerts")}
+    assert fired == {rule["alert"] for rule in rules()}
 
 
 def test_the_services_are_contained_and_read_files_that_exist():

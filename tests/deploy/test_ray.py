@@ -26,7 +26,7 @@ START_S = 180
 class Cluster:
     """This test's Ray cluster (ray_cluster.py), ended by the end of its input."""
 
-    def __init__(self, folder: Path, replicas: int) -> None:
+    def __init__(self, folder: Path, replicas: int, proxy: str) -> None:
         (folder / "tokens.yaml").write_text(f"ann: {{token: {TOKEN}}}\n", encoding="utf-8")
         settings = folder / "settings.yaml"
         settings.write_text("{tokens_file: tokens.yaml, cache_bytes: 0, shutdown_timeout_s: 5}", encoding="utf-8")
@@ -36,6 +36,8 @@ class Cluster:
         self.errors = folder / "stderr"
         environment = CLEAN | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         environment |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": os.fspath(folder)}
+        if proxy == "HAProxy":
+            environment |= haproxy(folder)
         with self.errors.open("w") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-W", "ignore", "-m", "tests.deploy.ray_cluster", str(settings), str(port), str(replicas)],
@@ -67,6 +69,27 @@ class Cluster:
             self._process.stdout.close()
 
 
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+def haproxy(folder):
+    """Ray's variables for HAProxy, with its files in a folder."""
+    files = {
+        "CONFIG_FILE_LOC": "haproxy.cfg",
+        "SOCKET_PATH": "admin",
+        "SERVER_STATE_FILE": "state",
+        "SERVER_STATE_BASE": "",
+    }
+    values = {name: os.fspath(folder / file) for name, file in files.items()}
+    values |= {f"{name}_PORT": str(free_port()) for name in ("METRICS", "STATS")}
+    values |= {"NBTHREAD": "1"}
+    own = {f"RAY_SERVE_HAPROXY_{name}": value for name, value in values.items()}
+    # after the 30 s of Ray's default, during which a replica that ends is no longer in HAProxy's list
+    return own | {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5"}
+
+
 def test_without_ray_one_line_names_the_cure(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "augsvc.ray", raising=False)
@@ -88,10 +111,10 @@ def test_the_kuberay_manifest_runs_the_same_application():
         assert str(Path(config).parent) in {mount["mountPath"] for mount in container["volumeMounts"]}
 
 
-@pytest.fixture(scope="module")
-def cluster():
+@pytest.fixture(scope="module", params=["Ray's proxy", "HAProxy"])
+def cluster(request):
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder:  # Ray's sockets have room for 107 bytes
-        found = Cluster(Path(folder), 2)
+        found = Cluster(Path(folder), 2, request.param)
         try:
             yield found
         finally:

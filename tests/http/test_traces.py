@@ -1,5 +1,6 @@
 """Traces: a real server exports to a collector, and its spans are children of the client's."""
 
+import json
 import queue
 import sys
 import threading
@@ -51,7 +52,8 @@ def collected():
 @pytest.fixture(scope="module")
 def server(collected, tmp_path_factory):
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": collected[1], "OTEL_BSP_SCHEDULE_DELAY": "50"}
-    server = Serving(tmp_path_factory.mktemp("traces"), {"traces": True}, environment=CLEAN | variables).ready(False)
+    settings = {"traces": True, "log_format": "json"}
+    server = Serving(tmp_path_factory.mktemp("traces"), settings, environment=CLEAN | variables).ready(False)
     yield server
     server.stop()
 
@@ -101,6 +103,22 @@ def test_a_batch_is_one_trace_from_the_client_to_its_stages(server, collected, e
             assert values["augsvc.stream"].string_value == stream.id
             assert (values["augsvc.epoch"].int_value, values["augsvc.start"].int_value) == (2, 8)
             assert values["augsvc.stages.decode"].double_value > 0
+
+
+def test_a_span_has_what_the_line_in_the_log_has(server, collected, exporter):
+    with Client(server.url) as client:
+        client.stream({"dataset": "digits/train", "pipeline": "light"}).batch(0, 0, 4)
+    opened, batch = exporter.get_finished_spans()
+    received(collected, "POST /v1/streams", opened.context.trace_id)
+    values, _ = received(collected, "GET /v1/streams/{stream_id}/epochs/{epoch}", batch.context.trace_id)
+    named = {name: getattr(value, value.WhichOneof("value")) for name, value in values.items()}
+    logged = (json.loads(line) for line in (server.folder / "stderr").read_text(encoding="utf-8").splitlines())
+    line = next(line for line in logged if line.get("request_id") == named["augsvc.request_id"])
+    same = line.keys() - {"time", "level", "logger", "event", "seconds"}
+    assert dict(server_traces.attributes({name: line[name] for name in same})).items() <= named.items()
+    assert named["http.response.status_code"] == line["status"] == 200
+    assert named["augsvc.bytes"] > 4 * 8 * 8
+    assert 0 < named["augsvc.stages.decode"] < named["augsvc.seconds"] <= line["seconds"]
 
 
 def test_refusals_are_in_both_spans(server, collected, exporter):

@@ -9,6 +9,7 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers
@@ -20,6 +21,15 @@ _STREAM = re.compile(r"[0-9a-f]{32}")
 _JOB = re.compile(r"[ -~]{1,64}")
 _INTEGER = re.compile(r"[0-9]{1,16}")
 _INTEGERS = ("epoch", "position", "start", "count", "view", "stride", "frames")
+
+
+@dataclass(slots=True)
+class Sent:
+    """What has been sent of a response, and when its request began."""
+
+    started_at: float = field(default_factory=time.perf_counter)
+    status: int = 0  # before a response begins
+    n_bytes: int = 0
 
 
 class RequestLogMiddleware:
@@ -34,26 +44,23 @@ class RequestLogMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started_at, status, n_bytes = time.perf_counter(), 0, 0
+        sent = Sent()
         client_id = Headers(scope=scope).get("x-request-id", "")
         request_id = client_id if _ID.fullmatch(client_id) else secrets.token_hex(8)
-        scope.setdefault("state", {})["request_id"] = request_id
+        scope.setdefault("state", {}).update(request_id=request_id, sent=sent)
 
         async def send_logged(message: Message) -> None:
-            nonlocal status, n_bytes
             if message["type"] == "http.response.start":
-                status = message["status"]
+                sent.status = message["status"]
                 message["headers"] = _add_headers(message.get("headers", ()), request_id)
-            n_bytes += len(message.get("body", b""))
+            sent.n_bytes += len(message.get("body", b""))
             await send(message)
 
         try:
             await self._app(scope, receive, send_logged)
         finally:
             if logger.isEnabledFor(logging.INFO):
-                seconds = round(time.perf_counter() - started_at, 6)
-                result = {"status": status, "bytes": n_bytes, "seconds": seconds}
-                logger.info("request", extra={"fields": request_fields(scope) | result | outcome_fields(scope)})
+                logger.info("request", extra={"fields": request_fields(scope) | outcome_fields(scope)})
 
 
 def _add_headers(headers: list[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
@@ -87,9 +94,12 @@ def address_fields(path: Mapping[str, object], query: bytes) -> dict[str, object
 
 
 def outcome_fields(scope: Scope) -> dict[str, object]:
-    """The error's code, and the stages of the (first) batch."""
-    state = scope["state"]
-    fields: dict[str, object] = {"code": state["code"]} if "code" in state else {}
+    """The status, bytes and seconds of what has been sent, the error's code, and the stages of the (first) batch."""
+    state, sent = scope["state"], scope["state"]["sent"]
+    seconds = round(time.perf_counter() - sent.started_at, 6)
+    fields: dict[str, object] = {"status": sent.status, "bytes": sent.n_bytes, "seconds": seconds}
+    if "code" in state:
+        fields["code"] = state["code"]
     if stages := state.get("stages"):
         fields["stages"] = {stage: round(seconds, 6) for stage, seconds in stages.seconds.items()}
     return fields

@@ -6,7 +6,7 @@ The SDK's own variables configure them: OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import augsvc
 from augsvc.http.middleware.request_log import outcome_fields, request_fields
@@ -53,19 +53,12 @@ class TracesMiddleware:
         from opentelemetry.trace import SpanKind, StatusCode
 
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        status = 0
-
-        async def send_noted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
         span = self._tracer.start_span(scope["method"], self._propagator.extract(headers), SpanKind.SERVER)
         try:
-            await self._app(scope, receive, send_noted)
+            await self._app(scope, receive, send)
         finally:
             fields = request_fields(scope) | outcome_fields(scope)
+            status = scope["state"]["sent"].status
             span.update_name(f"{fields['method']} {fields['route'] or ''}".strip())
             span.set_attributes({**dict(attributes(fields)), "http.response.status_code": status})
             if status >= 500 or not status:
