@@ -11,6 +11,7 @@ A batch is a plain mapping of tensor names to NumPy arrays; the names, dtypes an
                                             M rows of the sample, then those of its partners, and so with keypoints
     box_labels       int64   N,M
     boxes_valid      bool    N,M
+    mask_bits        uint8   N,P,H,W        P = ⌈M/8⌉: bit m % 8 of plane m // 8 is set where the object of box m is
     keypoints        float32 N,M,2          x y
     keypoints_valid  bool    N,M
     index            int64   N              the index in the full dataset; it keys the draws
@@ -55,13 +56,14 @@ class Sample:
     tiles: "tuple[Sample, ...]" = ()  # the other ones of its collage, or clips that operations take
     partner: "Sample | None" = None  # that it is mixed with
     tile_weights: tuple[float, ...] = (1.0,)  # of the samples that it shows: fractions of what is on the canvas
+    mask_bits: U8 | None = None  # P,H,W: the masks of its objects, planes as above; as many as its own boxes need
     key: tuple[str, int] | None = None  # dataset (as DecodedCache.claim names it) and index; None: a client's own
 
     @property
     def n_bytes(self) -> int:
         """Bytes of its arrays but the target, which is part of the dataset's."""
         boxes = (self.boxes, self.box_labels, self.boxes_valid)
-        arrays = (self.image, self.audio, self.mask, *boxes, self.keypoints, self.keypoints_valid)
+        arrays = (self.image, self.audio, self.mask, self.mask_bits, *boxes, self.keypoints, self.keypoints_valid)
         return sum(array.nbytes for array in arrays if array is not None)
 
     @property
@@ -84,6 +86,11 @@ def required(value: T | None) -> T:
     if value is None:
         raise ValueError("a sample lacks a field that its dataset declares")
     return value
+
+
+def count_planes(n_objects: int) -> int:
+    """The planes of `mask_bits` for the masks of objects; at least 1."""
+    return max(1, -(-n_objects // 8))
 
 
 def ranges(n: int, step: int) -> list[slice]:

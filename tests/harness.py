@@ -45,6 +45,7 @@ class ListSource(Source):
             channels=first.image.shape[2],
             size=sizes.pop() if len(sizes) == 1 else None,
             mask=first.mask is not None,
+            mask_bits=first.mask_bits is not None,
             boxes=0 if first.boxes is None else len(first.boxes),
             keypoints=0 if first.keypoints is None else len(first.keypoints),
             colors=colors,

@@ -15,7 +15,7 @@ from augsvc.numerics.rng import MAX_SAMPLES
 
 T = TypeVar("T")
 NAME = "mixture"  # of all of them, so that metrics do not grow with the requests of clients
-_EQUAL = ("media", "channels", "window", "label_kind", "mask", "keypoints", "flip_pairs")
+_EQUAL = ("media", "channels", "window", "label_kind", "mask", "mask_bits", "keypoints", "flip_pairs")
 
 
 class Mixture(Source):

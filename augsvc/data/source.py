@@ -38,6 +38,7 @@ class SourceInfo:
     label_width: int = 0  # K, of labels that are not one class
     mask: bool = False
     boxes: int = 0  # M, the rows of `boxes` in every sample; 0: the dataset has none
+    mask_bits: bool = False  # whether each box has a mask of its object
     keypoints: int = 0  # the rows of `keypoints`
     flip_pairs: tuple[
         tuple[int, int], ...

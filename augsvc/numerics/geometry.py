@@ -267,8 +267,8 @@ class Camera:
             moved = np.where(visible[..., None], self.lattice.undo(moved), 0.0)
         return moved, visible
 
-    def take(self, rows: slice) -> "Camera":
-        """The camera of a slice of the samples."""
+    def take(self, rows: slice | I64) -> "Camera":
+        """The camera of some of the samples."""
         lattice = self.lattice and self.lattice.take(rows)
         forward, backward, depth = self.forward[rows], self.backward[rows], self.depth[rows]
         return Camera(forward, backward, depth, self.taps[rows], self.identical[rows], lattice, self.interpolation)

@@ -37,6 +37,12 @@ def require_mixable(steps: Sequence[Step], info: SourceInfo, views: int) -> None
                 f"{field}.op: {step.op} mixes labels of one class, and this dataset's are of the kind {info.label_kind}",
                 field=f"{field}.op",
             )
+        if info.mask_bits:
+            raise SpecInvalid(
+                f"{field}.op: {step.op} cannot carry the masks of this dataset's objects (`instance_masks`): their planes "
+                "belong to one sample's boxes",
+                field=f"{field}.op",
+            )
         if "mask" in info.labels and isinstance(step, Mix) and not step.carries_masks:
             raise SpecInvalid(
                 f"{field}.op: {step.op} cannot carry the mask of this dataset's samples: use cutmix, or a dataset without "

@@ -105,7 +105,7 @@ class Push:
         if media == "audio":
             renderer = _audio_renderer(request, row[0], executor, "lengths" in arrays)
         else:
-            renderer = _image_renderer(request, row, executor, "mask" in arrays, _flip_order(request, arrays))
+            renderer = _image_renderer(request, row, executor, arrays)
             renderer.plan.require_labels(arrays.keys(), "this request sends")
         tensors = response_tensors(arrays, renderer.tensors, bool(request.flip_pairs))
         layout = Layout(tensors, "", {"arithmetic": arithmetic})
@@ -169,9 +169,7 @@ def _flip_order(request: PushRequest, arrays: Arrays) -> I64 | None:
         raise SpecInvalid(str(err), field="flip_pairs") from err
 
 
-def _image_renderer(
-    request: PushRequest, row: tuple[int, ...], executor: Executor, mask: bool, order: I64 | None
-) -> ImageRenderer:
+def _image_renderer(request: PushRequest, row: tuple[int, ...], executor: Executor, arrays: Arrays) -> ImageRenderer:
     height, width, channels = row
     if request.sample_rate is not None:
         raise SpecInvalid("sample_rate does not apply to images", field="sample_rate")
@@ -182,7 +180,9 @@ def _image_renderer(
         )
     request.output.require_channels(channels)
     plan = Plan.of(request.pipeline, Canvas(*size, channels), request.fit)
-    return ImageRenderer(plan, executor, request.output, mask, order, request.window is not None)
+    order, is_deep = _flip_order(request, arrays), request.window is not None
+    planes = arrays["mask_bits"].shape[1] if "mask_bits" in arrays else 0
+    return ImageRenderer(plan, executor, request.output, "mask" in arrays, order, is_deep, planes)
 
 
 def _audio_renderer(request: PushRequest, samples: int, executor: Executor, pads: bool) -> SoundRenderer:

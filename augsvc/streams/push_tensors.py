@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from augsvc.arrays import F32, Arrays, Bools, Pixels, Sample
+from augsvc.arrays import F32, Arrays, Bools, Pixels, Sample, count_planes
 from augsvc.errors import BodyMalformed, DuplicateIndex
 from augsvc.numerics.rng import MAX_SAMPLES
 from augsvc_client.decoding.window import Window, apply_window
@@ -91,6 +91,7 @@ def _check_labels(arrays: Arrays, n: int, height: int, width: int) -> set[str]:
         "mask": ("uint8", (n, height, width)),
         "boxes": ("float32", (n, None, 4)),
         "keypoints": ("float32", (n, *per_object, 2)),
+        "mask_bits": ("uint8", (n, None, height, width)),
     }
     for name, (dtype, shape) in shapes.items():
         if name in arrays:
@@ -104,7 +105,18 @@ def _check_labels(arrays: Arrays, n: int, height: int, width: int) -> set[str]:
             array = _need(arrays, name, "int64" if name == "box_labels" else "bool", ndim)
             if owner not in arrays or array.shape != arrays[owner].shape[:-1]:
                 raise BodyMalformed(f"{name} must have one entry per row of {owner}", field=name)
+    _check_mask_bits(arrays)
     return {*shapes, *rows}
+
+
+def _check_mask_bits(arrays: Arrays) -> None:
+    if "mask_bits" not in arrays or "boxes" not in arrays:
+        return
+    n_boxes = arrays["boxes"].shape[1]
+    if arrays["mask_bits"].shape[1] != count_planes(n_boxes):
+        raise BodyMalformed(
+            f"mask_bits has eight masks a plane: {count_planes(n_boxes)} planes for {n_boxes} boxes", field="mask_bits"
+        )
 
 
 def _need(arrays: Arrays, name: str, dtype: str, ndim: int) -> np.ndarray:
@@ -155,6 +167,7 @@ def _sample(arrays: Arrays, row: int, window: Window | None) -> Sample:
         audio=audio,
         label=0,
         mask=arrays["mask"][row] if "mask" in arrays else None,
+        mask_bits=arrays["mask_bits"][row] if "mask_bits" in arrays else None,
         boxes=boxes,
         boxes_valid=boxes_valid,
         keypoints=keypoints,

@@ -20,13 +20,14 @@ from augsvc.planning.memory import composition_bytes, pass_bytes, table_bytes
 from augsvc.planning.spec import Output
 from augsvc.streams.compositions import Composer
 from augsvc.streams.drawn_images import DrawnImages
+from augsvc.streams.instance_masks import move_mask_bits
 from augsvc.streams.mixing import Partners, tile_weights
 from augsvc.streams.moved_labels import fill_labels
 from augsvc.streams.output import BYTES, apply_tables, output_tables
 from augsvc.timing import Stages
 from augsvc_client.wire import TensorSpec
 
-_MOVED_LABELS = {"boxes", "keypoints", "mix_weight", "tile_weights"}
+_MOVED_LABELS = {"boxes", "keypoints", "mask_bits", "mix_weight", "tile_weights"}
 _COMPOSITION_CANVASES = 6  # the elements of a collage: twice the canvas along both axes, and a tile
 _USUAL_BYTES = 48 << 20  # that rendering takes in any case, which is part of what the process needs
 _MAX_BYTES = 1 << 30  # of samples that are rendered together, or one
@@ -43,6 +44,7 @@ class ImageRenderer:
     mask: bool  # whether samples have masks
     flip_order: I64 | None = None  # of the keypoints of mirrored images
     is_deep: bool = False  # whether sources are values of 16 bits
+    mask_planes: int = 0  # of each sample: they hold the masks of its objects
     of_partners: Plan | None = None  # what partners of mixes go through, if not the plan, with their own draws
 
     @property
@@ -52,7 +54,11 @@ class ImageRenderer:
         size, channels = (canvas.height, canvas.width), canvas.channels
         row = (channels, *size) if self.output.layout == "NCHW" else (*size, channels)
         tensors = {"image": TensorSpec(self.output.dtype, row)}
-        return tensors | ({"mask": TensorSpec("uint8", size)} if self.mask else {})
+        if self.mask:
+            tensors["mask"] = TensorSpec("uint8", size)
+        if self.mask_planes:
+            tensors["mask_bits"] = TensorSpec("uint8", (self.mask_planes, *size))
+        return tensors
 
     def plain(self) -> "ImageRenderer":
         """The same renderer without operations."""
@@ -126,6 +132,9 @@ class ImageRenderer:
                 self._fill_labels(images.take(rows), partners and partners.take(rows), chunk, check)
 
         run_ranges(fill_chunk, len(samples), step, workers)
+        if "mask_bits" in arrays:
+            with stages.of("kernels"):
+                move_mask_bits(images, self.executor.over(workers), arrays, check)
 
     def _fill_groups(
         self,

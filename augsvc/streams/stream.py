@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 
-from augsvc.arrays import I64, U8, Arrays, Sample, required
+from augsvc.arrays import I64, U8, Arrays, Sample, count_planes, required
 from augsvc.data.mixture import Mixture
 from augsvc.data.source import Source
 from augsvc.data.subset import Subsets
@@ -130,7 +130,9 @@ class Stream:
             plan.require_labels(info.labels, "this dataset has")
             require_mixable(spec.pipeline, info, spec.views)
             flipped = flip_order(info.flip_pairs, info.keypoints)
-            renderer = ImageRenderer(plan, executor, spec.output, info.mask, flipped, info.window is not None)
+            planes = count_planes(info.boxes) if info.mask_bits else 0
+            is_deep = info.window is not None
+            renderer = ImageRenderer(plan, executor, spec.output, info.mask, flipped, is_deep, planes)
         if info.colors is None and (field_name := needing_fitted(spec.pipeline)):
             raise NeedsStatistics(
                 f"{field_name} needs statistics of the dataset, which has none: its operator creates them with "

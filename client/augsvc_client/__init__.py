@@ -20,6 +20,7 @@ from augsvc_client.errors import (
     Unauthorized,
     WireError,
 )
+from augsvc_client.instance_masks import pack_masks, unpack_masks
 from augsvc_client.loaders.augmenting import AugmentingDataLoader
 from augsvc_client.loaders.multi_view import MultiViewLoader
 from augsvc_client.loaders.remote import RemoteDataLoader
@@ -41,6 +42,8 @@ __all__ = [
     "Unauthorized",
     "WireError",
     "apply_spec_masks",
+    "pack_masks",
+    "unpack_masks",
 ]
 
 __version__ = version("augsvc-client")

@@ -104,10 +104,10 @@ def written(target, kept=(0, 2), canvas=None, others=(), per_object=()):
     """The first target after object 1 of three has left."""
     given = [target, *others]
     (part,) = read_one(*given, per_object=per_object)
-    boxes = part.requests[0]["boxes"]
-    valid = part.requests[0]["boxes_valid"] & np.isin(np.arange(boxes.shape[1]), kept)
+    boxes = part.arrays["boxes"]
+    valid = part.arrays["boxes_valid"] & np.isin(np.arange(boxes.shape[1]), kept)
     response = {"image": None, "index": np.arange(len(given)), "boxes": boxes, "boxes_valid": valid}
-    return part.restore([response], canvas)["target",][0]
+    return part.restore(response, canvas)["target",][0]
 
 
 THREE = np.array([[50.0, 0, 64, 64], [0, 0, 10, 10], [0, 20, 10, 30]], np.float32)
@@ -197,7 +197,7 @@ def test_an_area_in_passthrough_stays_whole(value):
     grown = {"boxes": THREE, "area": value}
     (part,) = read_one(grown, passthrough=("area",))
     response = {"image": None, "index": np.arange(1), "boxes": 2 * THREE[None], "boxes_valid": np.ones((1, 3), bool)}
-    assert part.restore([response], None)["target",][0]["area"] is value
+    assert part.restore(response, None)["target",][0]["area"] is value
 
 
 @pytest.mark.parametrize("shape", [(3,), (3, 1)])
@@ -205,16 +205,16 @@ def test_an_area_grows_with_its_box(shape):
     (part,) = read_one({"boxes": THREE, "area": np.full(shape, 16.0)}, per_object=("area",))
     valid = np.array([[True, False, True]])
     response = {"image": None, "index": np.arange(1), "boxes": 2 * THREE[None], "boxes_valid": valid}
-    np.testing.assert_array_equal(part.restore([response], None)["target",][0]["area"], np.full((2, *shape[1:]), 64))
+    np.testing.assert_array_equal(part.restore(response, None)["target",][0]["area"], np.full((2, *shape[1:]), 64))
 
 
 @pytest.mark.parametrize("name", ["area", "bbox", "keypoints"])
 def test_what_passthrough_names_in_cocos_annotations_stays_whole(name):
     given = [{"bbox": [0, 0, 4, 4], "area": 16.0, "keypoints": [9.0, 9.0, 2.0], "category_id": 7}]
     (part,) = read_one(given, passthrough=(name,))
-    moved = {key: 2 * value for key, value in part.requests[0].items() if value.dtype == np.float32}
-    valid = {key: value for key, value in part.requests[0].items() if value.dtype == np.bool_}
-    (annotation,) = part.restore([{**moved, **valid, "image": None, "index": np.arange(1)}], None)["target",][0]
+    moved = {key: 2 * value for key, value in part.arrays.items() if value.dtype == np.float32}
+    valid = {key: value for key, value in part.arrays.items() if value.dtype == np.bool_}
+    (annotation,) = part.restore({**moved, **valid, "image": None, "index": np.arange(1)}, None)["target",][0]
     doubled = {"bbox": [0, 0, 8, 8], "area": 64.0, "keypoints": [18.0, 18.0, 2.0]}
     expected = {**given[0], **doubled, name: given[0][name]} | ({"area": 16.0} if name == "bbox" else {})
     assert annotation == expected

@@ -3,6 +3,7 @@
 import json
 import time
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,11 +11,13 @@ from PIL import Image
 from pycocotools import mask as reference
 from pycocotools.coco import COCO
 
+from augsvc.arrays import count_planes
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.coco import CocoSettings
 from augsvc.data.formats.flip_pairs import find_flip_pairs
 from augsvc.data.formats.segments import Segments, SegmentTable
 from augsvc.errors import Undecodable
+from augsvc_client import unpack_masks
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
 
@@ -184,6 +187,33 @@ def test_masks_are_those_of_pycocotools(tmp_path):
         assert source.info.mask
         np.testing.assert_array_equal(source.read(1).mask, expected)
         assert not source.read(2).mask.any()
+
+
+def test_masks_of_objects_are_those_of_pycocotools_and_overlap(tmp_path):
+    """In the order of the boxes; crowds and boxes without area have none. Their memory is counted."""
+    rng = np.random.default_rng(1)
+
+    def polygon():
+        return [rng.uniform(-5, 65, 2 * int(rng.integers(3, 9))).round(1).tolist()]
+
+    annotations = [
+        box(k, 7 if k % 4 else 2, [k, 0, 30, 20], segmentation=polygon(), iscrowd=k == 5) for k in range(1, 16)
+    ]
+    annotations.append(box(16, 7, [70, 0, 5, 5], segmentation=polygon()))  # outside of its image
+    coco = COCO(write(tmp_path, annotations))
+    (source,) = opened(tmp_path, instance_masks=True)
+    assert source.info.mask_bits and not source.info.mask
+    for index, image in ((0, 2), (1, 7)):
+        sample = source.read(index)
+        own = [one for one in annotations if one["image_id"] == image and one["id"] not in (5, 16)]
+        n = int(sample.boxes_valid.sum())
+        assert sample.boxes[:n, 0].tolist() == [one["bbox"][0] for one in own]
+        assert sample.mask_bits.shape == (count_planes(n), 40, 60) and not sample.mask_bits.flags.writeable
+        np.testing.assert_array_equal(unpack_masks(sample.mask_bits, range(n)), [coco.annToMask(one) for one in own])
+        assert not unpack_masks(sample.mask_bits, range(n, 8 * len(sample.mask_bits))).any()
+        assert sample.n_bytes == replace(sample, mask_bits=None).n_bytes + sample.mask_bits.nbytes
+    assert not source.read(2).mask_bits.any()
+    assert source.info.version != opened(tmp_path)[0].info.version
 
 
 def test_objects_without_a_segmentation_are_counted(tmp_path):

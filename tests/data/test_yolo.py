@@ -7,6 +7,7 @@ from PIL import Image
 
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.yolo import YoloSettings
+from augsvc_client import unpack_masks
 
 NAMES = ["cat", "dog"]
 
@@ -62,7 +63,25 @@ def test_polygons_are_boxes_and_masks(tmp_path):
     (source,) = opened(tmp_path, masks="instances")
     assert np.unique(source.read(0).mask).tolist() == [0, 1, 2]
     write(tmp_path, {"a": "1 0.5 0.5 0.1 0.1"})
-    assert "line 1: a box, and `masks` needs polygons" in refusal(tmp_path, masks="classes")
+    for options in ({"masks": "classes"}, {"instance_masks": True}):
+        assert "line 1: a box, and `masks` and `instance_masks` need polygons" in refusal(tmp_path, **options)
+
+
+def test_each_polygon_has_its_mask(tmp_path):
+    """Where they overlap, too; more than eight of them; and none."""
+    corners = [(x / 60, y / 40) for x, y in ((0, 0), (20, 0), (20, 8), (0, 8))]
+    shifts = [(2 * k, 3 * k) for k in range(10)]
+    lines = ["0 " + " ".join(f"{x + dx / 60} {y + dy / 40}" for x, y in corners) for dx, dy in shifts]
+    write(tmp_path, {"a": "\n".join(lines)})
+    (source,) = opened(tmp_path, instance_masks=True, masks="classes")
+    sample = source.read(0)
+    assert sample.mask_bits.shape == (2, 40, 60)
+    expected = np.zeros((10, 40, 60), np.uint8)
+    for one, (dx, dy) in zip(expected, shifts, strict=True):
+        one[dy : dy + 8, dx : dx + 20] = 1
+    np.testing.assert_array_equal(unpack_masks(sample.mask_bits, range(10)), expected)
+    np.testing.assert_array_equal(sample.mask, expected.max(axis=0))
+    assert source.info.version != opened(tmp_path, masks="classes")[0].info.version
 
 
 def test_keypoints_with_and_without_visibility(tmp_path):
@@ -224,7 +243,7 @@ def test_the_version_covers_the_shape_of_keypoints(tmp_path):
     ("options", "line", "message"),
     [
         ({}, "0 0.1 0.1 0.5 0.1 0.5 0.5", "6 numbers after the class, 12 are needed by `kpt_shape`"),
-        ({"masks": "classes"}, POSE, "a box, and `masks` needs polygons"),
+        ({"masks": "classes"}, POSE, "a box, and `masks` and `instance_masks` need polygons"),
         ({"keypoints": True}, "0 0.5 0.5 1 1", "4 numbers after the class, 12 are needed by `kpt_shape`"),
     ],
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from augsvc_client import AugmentingDataLoader
+from augsvc_client import AugmentingDataLoader, RequestRefused, pack_masks, unpack_masks
 
 FLIP = [{"op": "horizontal_flip", "p": 1.0}]
 BRIGHT = [{"op": "color_jitter", "brightness": [0.9, 1.1]}]
@@ -159,6 +159,27 @@ def test_torchvisions_targets_with_images_of_several_sizes(augment):
             assert torch.equal(moved[name], before[name])
         torch.testing.assert_close(moved["area"], before["area"])
     assert all(torch.equal(a, b.flip(2)) for a, b in zip(batch["image"], given, strict=True))
+
+
+def test_masks_of_objects_come_with_another_mask_and_without_boxes(augment):
+    own = [torchvision_target(count) for count in (9, 2)]
+    batch = augment({"image": images(2), "mask": masks(2), "target": own})
+    assert torch.equal(batch["mask"], masks(2).flip(2))
+    targets = [{"masks": target["masks"]} for target in own]
+    alone = augment({"image": images(2), "target": targets})["target"]
+    for before, moved, without in zip(own, batch["target"], alone, strict=True):
+        assert torch.equal(moved["masks"], before["masks"].flip(2)) and torch.equal(moved["masks"], without["masks"])
+    with pytest.raises(ValueError, match="give all targets of a batch boxes"):
+        augment({"image": images(2), "target": [own[0], targets[1]]})
+
+
+def test_planes_of_masks_are_sent_as_they_are(augment):
+    target = torchvision_target(9)
+    bits = torch.from_numpy(pack_masks(target["masks"].numpy()))[None]
+    batch = augment({"image": images(1), "boxes": target["boxes"][None], "mask_bits": bits})
+    assert torch.equal(unpack_masks(batch["mask_bits"], range(9))[0], target["masks"].flip(2))
+    with pytest.raises(RequestRefused, match="2 planes for 9 boxes"):
+        augment({"image": images(1), "boxes": target["boxes"][None], "mask_bits": bits[:, :1]})
 
 
 def test_an_object_that_leaves_the_image_leaves_the_target(augment):

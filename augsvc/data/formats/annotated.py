@@ -14,7 +14,7 @@ from augsvc.data.columns import Columns
 from augsvc.data.decoders.apart import APART_S
 from augsvc.data.decoders.mask import MaskValues, decode_mask, mask_decoding_bytes
 from augsvc.data.disk_cache import Decoded
-from augsvc.data.formats.annotations import Annotations, Objects
+from augsvc.data.formats.annotations import Annotations, MaskPainter, Objects
 from augsvc.data.formats.class_order import require_class_names
 from augsvc.data.formats.dataset_root import DatasetRoot, name_faults
 from augsvc.data.formats.faults import Faults
@@ -95,6 +95,7 @@ class AnnotatedImages(FileSource):
             label_width=0 if annotations.targets is None else annotations.targets.shape[1],
             mask=annotations.mask_names is not None or annotations.painter is not None,
             boxes=n_boxes,
+            mask_bits=annotations.instance_painter is not None,
             keypoints=n_boxes * n_keypoints,
             flip_pairs=tuple(
                 (row + first, row + second)
@@ -146,11 +147,11 @@ class AnnotatedImages(FileSource):
         return sample
 
     def _with_mask(self, sample: Sample, files: Files, index: int) -> Sample:
-        values, painter = self._mask_values, self._annotations.painter
-        if painter is not None:
-            height, width = required(sample.image).shape[:2]
-            with self._cache.decoding(painter.painting_bytes(index, height, width)):
-                return replace(sample, mask=_read_only(painter.paint(index, height, width)))
+        annotations, values = self._annotations, self._mask_values
+        if annotations.instance_painter is not None:
+            sample = replace(sample, mask_bits=self._paint(annotations.instance_painter, sample, index))
+        if annotations.painter is not None:
+            return replace(sample, mask=self._paint(annotations.painter, sample, index))
         if files.masks is None or values is None:
             return sample
         data = self._read_file(files, files.masks, index)
@@ -160,6 +161,11 @@ class AnnotatedImages(FileSource):
         if mask.shape != (height, width):
             raise Undecodable(f"its mask is {mask.shape[1]} × {mask.shape[0]}, the image {width} × {height}")
         return replace(sample, mask=_read_only(mask))
+
+    def _paint(self, painter: MaskPainter, sample: Sample, index: int) -> U8:
+        height, width = required(sample.image).shape[:2]
+        with self._cache.decoding(painter.painting_bytes(index, height, width)):
+            return _read_only(painter.paint(index, height, width))
 
     def _decode_mask(self, data: bytes) -> npt.NDArray[Any]:
         max_pixels = self._settings.max_pixels

@@ -20,7 +20,7 @@ class MaskPainter(Protocol):
     """Masks that are made from annotations."""
 
     def paint(self, index: int, height: int, width: int) -> U8:
-        """The mask (H, W) of a sample; raises Undecodable."""
+        """The mask (H, W) of a sample, or its planes (P, H, W); raises Undecodable."""
 
     def painting_bytes(self, index: int, height: int, width: int) -> int:
         """The memory that `paint` takes at its peak."""
@@ -89,6 +89,7 @@ class Annotations:
     flip_pairs: tuple[tuple[int, int], ...] = ()  # of one object's keypoints
     mask_names: Sequence[str] | None = None  # of the mask files, one a sample
     painter: MaskPainter | None = None
+    instance_painter: MaskPainter | None = None  # of planes (P, H, W): a mask of each box
     notes: tuple[str, ...] = ()
     keys: Sequence[str] | None = None  # of clips, where they are not the names of their files
     spans: F64 | None = None  # N,2: of clips that are intervals of files, in seconds

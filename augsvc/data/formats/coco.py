@@ -30,6 +30,7 @@ class CocoSettings(AnnotatedFormat):
     images: Names | None = None  # the folders of the images below `path`, by split
     keypoints: bool = False
     masks: Literal["none", "classes", "instances"] = "none"  # 0 is the background, a class is 1 + its label
+    instance_masks: bool = False  # serves a mask of each box: `mask_bits`
 
     def read_splits(self, root: DatasetRoot) -> Mapping[str, Annotations]:
         """The files that the settings name, or annotations/instances_SPLIT.json, or SPLIT/_annotations.coco.json."""
@@ -96,8 +97,9 @@ class CocoSettings(AnnotatedFormat):
     def _read(self, root: DatasetRoot, file: str, images: str, faults: Faults) -> Annotations | None:
         """The annotations of one file; None where it has faults."""
         where, n_faults = root.locate(file), len(faults)
-        digest = hashlib.sha256(json.dumps([images, self.keypoints, self.masks]).encode())
-        reader = CocoReader(with_keypoints=self.keypoints, masks=self.masks)
+        form = [images, self.keypoints, self.masks, *([True] if self.instance_masks else [])]
+        digest = hashlib.sha256(json.dumps(form).encode())
+        reader = CocoReader(with_keypoints=self.keypoints, masks=self.masks, instance_masks=self.instance_masks)
         with root.open(file) as opened:
             try:
                 for name, element in JsonStream(opened, digest.update).elements():

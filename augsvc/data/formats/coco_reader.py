@@ -15,7 +15,7 @@ from augsvc.data.formats.dataset_root import join, require_below
 from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.flip_pairs import describe_lone_sides, find_flip_pairs
 from augsvc.data.formats.index import list_names
-from augsvc.data.formats.segments import Segments, SegmentTable
+from augsvc.data.formats.segments import InstanceSegments, Segments, SegmentTable
 
 MAX_MASKED = IGNORED - 1  # classes, or objects of an image: 0 is the background, 255 is ignored
 _KEYPOINT = 3  # numbers: x, y, visibility
@@ -24,8 +24,10 @@ _KEYPOINT = 3  # numbers: x, y, visibility
 class CocoReader:
     """Collects the elements of one file, in any order; `build` connects them."""
 
-    def __init__(self, *, with_keypoints: bool, masks: Literal["none", "classes", "instances"]) -> None:
-        self._with_keypoints, self._masks = with_keypoints, masks
+    def __init__(
+        self, *, with_keypoints: bool, masks: Literal["none", "classes", "instances"], instance_masks: bool
+    ) -> None:
+        self._with_keypoints, self._masks, self._instance_masks = with_keypoints, masks, instance_masks
         self._adders: dict[str, Callable[[Mapping[str, Any]], None]] = {
             "images": self._add_image,
             "annotations": self._add_annotation,
@@ -91,7 +93,7 @@ class CocoReader:
             count = len(points) // _KEYPOINT if isinstance(points, list) else 0
             _extend(self._keypoints, points, _KEYPOINT * count, "keypoints")
             self._keypoint_counts.append(count)
-        if self._masks != "none":
+        if self._has_segments:
             self._segments.add(annotation.get("segmentation") or [])
 
     def check_ids(self, where: str, faults: Faults) -> None:
@@ -155,6 +157,7 @@ class CocoReader:
             objects=objects,
             flip_pairs=pairs,
             painter=self._painter(owners, labels, kept, crowd, len(names)),
+            instance_painter=self._instance_painter(owners, kept, len(names)),
             notes=tuple(self._describe(category_ids, beyond, crowd, has_area)) + self._describe_segments(kept) + lone,
         )
 
@@ -207,11 +210,7 @@ class CocoReader:
             return None
         values = labels + 1
         if self._masks == "instances":
-            values = np.zeros(len(owners), np.int64)
-            order = np.argsort(owners[kept], kind="stable")
-            sorted_owners = owners[kept][order]
-            rows = np.arange(len(order)) - np.searchsorted(sorted_owners, sorted_owners)
-            values[np.flatnonzero(kept)[order]] = rows + 1
+            values = _rows_within(owners, kept) + 1
         if int(values.max(initial=0)) > MAX_MASKED:
             raise ValueError(
                 f"masks hold at most {MAX_MASKED} classes, or objects of an image: {int(values.max())} are more"
@@ -223,8 +222,19 @@ class CocoReader:
         owners = np.where(drawn, owners, n_images)  # what is left out belongs to no image
         return Segments.of(owners, n_images, areas, values.astype(np.uint8), self._segments)
 
+    def _instance_painter(self, owners: I64, kept: Bools, n_images: int) -> InstanceSegments | None:
+        if not self._instance_masks:
+            return None
+        owners, areas = np.where(kept, owners, n_images), np.zeros(len(owners))
+        rows = _rows_within(owners, kept).astype(np.int32)
+        return InstanceSegments.of(owners, n_images, areas, rows, self._segments)
+
+    @property
+    def _has_segments(self) -> bool:
+        return self._masks != "none" or self._instance_masks
+
     def _describe_segments(self, kept: Bools) -> tuple[str, ...]:
-        if self._masks == "none":
+        if not self._has_segments:
             return ()
         n_parts = np.diff(np.array(self._segments.ends), prepend=0)
         n_empty = int((n_parts[kept] == 0).sum())
@@ -244,6 +254,15 @@ class CocoReader:
         if not has_area.all():
             notes.append(f"{int((~has_area).sum()):,} boxes without area in their image are left out")
         return notes
+
+
+def _rows_within(owners: I64, kept: Bools) -> I64:
+    """The row (A,) of each kept annotation among those of its image; 0 for the others."""
+    values = np.zeros(len(owners), np.int64)
+    order = np.argsort(owners[kept], kind="stable")
+    sorted_owners = owners[kept][order]
+    values[np.flatnonzero(kept)[order]] = np.arange(len(order)) - np.searchsorted(sorted_owners, sorted_owners)
+    return values
 
 
 def _integer(element: Mapping[str, Any], name: str) -> int:

@@ -1,10 +1,10 @@
-"""A mask that polygons and run lengths are drawn on, in the exact rasterisation of pycocotools and in bounded time."""
+"""Masks that polygons and run lengths are drawn on, in the exact rasterisation of pycocotools and in bounded time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from augsvc.arrays import F64, I64, U8, Bools
+from augsvc.arrays import F64, I64, U8, Bools, count_planes
 from augsvc.errors import Undecodable
 
 SCALE = 5  # parts of a pixel that corners are rounded to
@@ -17,9 +17,9 @@ _PIECE = 1 << 16  # crossings that are computed together
 _CROSSING_BYTES = 96
 
 
-def painting_bytes(most_numbers: int, height: int, width: int) -> int:
-    """The memory that a mask takes at its peak, whose largest shape has `most_numbers`: two copies of it, and one shape."""
-    return 2 * height * width + _CROSSING_BYTES * min(_MAX_CROSSINGS, most_numbers * (width + 1))
+def painting_bytes(most_numbers: int, height: int, width: int, planes: int = 1) -> int:
+    """The memory that masks take at their peak, whose largest shape has `most_numbers`: two copies of them, and one shape."""
+    return 2 * planes * height * width + _CROSSING_BYTES * min(_MAX_CROSSINGS, most_numbers * (width + 1))
 
 
 class MaskCanvas:
@@ -34,6 +34,11 @@ class MaskCanvas:
     def mask(self) -> U8:
         """The mask (H, W)."""
         return np.ascontiguousarray(self._columns.reshape(self._width, self._height).T)
+
+    def _set(self, runs: Iterable[tuple[int, int]], value: int) -> None:
+        columns = self._columns
+        for start, stop in runs:
+            columns[start:stop] = value
 
     def draw_polygon(self, corners: I64, value: int) -> None:
         """Fills a polygon, whose `corners` (K, 2) are x y in fifths of a pixel.
@@ -64,13 +69,33 @@ class MaskCanvas:
         self._count(int((stops - starts).sum()) // _PIXELS)
         for first in range(0, len(starts), _PIECE):
             piece = slice(first, first + _PIECE)
-            for start, stop in zip(starts[piece].tolist(), stops[piece].tolist(), strict=True):
-                self._columns[start:stop] = value
+            self._set(zip(starts[piece].tolist(), stops[piece].tolist(), strict=True), value)
 
     def _count(self, cost: int) -> None:
         self._cost += cost
         if self._cost > _MAX_COST:
             raise Undecodable("its annotation takes too long to draw")
+
+
+class BitCanvas(MaskCanvas):
+    """Eight masks a plane: a value is the number of an object, whose pixels have bit n % 8 set in plane n // 8.
+
+    Its cost is that of all planes, so that many objects have no more time than one mask.
+    """
+
+    def __init__(self, height: int, width: int, n_objects: int) -> None:
+        super().__init__(height, width)
+        self._columns = np.zeros((count_planes(n_objects), width * height), dtype=np.uint8)
+
+    @property
+    def mask(self) -> U8:
+        """The planes (P, H, W)."""
+        return np.ascontiguousarray(self._columns.reshape(-1, self._width, self._height).transpose(0, 2, 1))
+
+    def _set(self, runs: Iterable[tuple[int, int]], value: int) -> None:
+        columns, bit = self._columns[value // 8], np.uint8(1 << value % 8)
+        for start, stop in runs:
+            columns[start:stop] |= bit
 
 
 class _Edges:

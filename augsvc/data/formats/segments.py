@@ -5,13 +5,13 @@ Polygons are kept as pycocotools rounds them first, to fifths of a pixel, so tha
 
 from array import array
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from augsvc.arrays import F64, I64, U8
-from augsvc.data.formats.mask_canvas import SCALE, MaskCanvas, painting_bytes
+from augsvc.arrays import F64, I64, U8, count_planes
+from augsvc.data.formats.mask_canvas import SCALE, BitCanvas, MaskCanvas, painting_bytes
 from augsvc.errors import Undecodable
 
 I32 = npt.NDArray[np.int32]
@@ -113,15 +113,17 @@ class Segments:
 
     offsets: I64  # N+1
     order: I64  # S, their rows in the table
-    values: U8  # S, what each is drawn as
+    values: npt.NDArray[np.integer[Any]]  # S, what each is drawn as
     table: SegmentTable
 
-    @staticmethod
-    def of(owners: I64, n_samples: int, areas: F64, values: U8, table: SegmentTable) -> "Segments":
+    @classmethod
+    def of(
+        cls, owners: I64, n_samples: int, areas: F64, values: npt.NDArray[np.integer[Any]], table: SegmentTable
+    ) -> Self:
         """`owners` (S,) are the samples; larger segments are drawn first, equal ones in their order."""
         order = np.lexsort((-areas, owners))
         offsets = np.concatenate(([0], np.cumsum(np.bincount(owners, minlength=n_samples)))).astype(np.int64)
-        return Segments(offsets, order, values[order], table)
+        return cls(offsets, order, values[order], table)
 
     def paint(self, index: int, height: int, width: int) -> U8:
         """The mask (H, W) of a sample: 0 where nothing is drawn.
@@ -129,17 +131,24 @@ class Segments:
         Raises:
             Undecodable: run lengths of another size, or more than is drawn in bounded time.
         """
-        canvas = MaskCanvas(height, width)
-        for row in range(int(self.offsets[index]), int(self.offsets[index + 1])):
+        canvas = self._canvas(index, height, width)
+        for row in self._rows(index):
             for part in self._parts(row):
                 self._draw(part, canvas, (height, width), int(self.values[row]))
         return canvas.mask
 
     def painting_bytes(self, index: int, height: int, width: int) -> int:
         """The memory that `paint` takes at its peak."""
-        rows = range(int(self.offsets[index]), int(self.offsets[index + 1]))
-        most = max((len(self._numbers(part)) for row in rows for part in self._parts(row)), default=0)
-        return painting_bytes(most, height, width)
+        return painting_bytes(self._most_numbers(index), height, width)
+
+    def _canvas(self, index: int, height: int, width: int) -> MaskCanvas:
+        return MaskCanvas(height, width)
+
+    def _rows(self, index: int) -> range:
+        return range(int(self.offsets[index]), int(self.offsets[index + 1]))
+
+    def _most_numbers(self, index: int) -> int:
+        return max((len(self._numbers(part)) for row in self._rows(index) for part in self._parts(row)), default=0)
 
     def _parts(self, row: int) -> range:
         segment, ends = int(self.order[row]), self.table.ends
@@ -160,3 +169,22 @@ class Segments:
         if numbers[:2].tolist() != [height, width]:
             raise Undecodable(f"its run lengths are for {numbers[1]} × {numbers[0]}, the image is {width} × {height}")
         canvas.draw_runs(numbers[2:], value)
+
+
+class InstanceSegments(Segments):
+    """Segmentations that are drawn as masks of their own; `values` are the rows of their objects in the sample's boxes."""
+
+    def paint(self, index: int, height: int, width: int) -> U8:
+        """The masks of a sample in planes (P, H, W), as `Sample.mask_bits`; raises as that of one mask."""
+        return super().paint(index, height, width)
+
+    def painting_bytes(self, index: int, height: int, width: int) -> int:
+        """The memory that `paint` takes at its peak."""
+        return painting_bytes(self._most_numbers(index), height, width, count_planes(self._n_objects(index)))
+
+    def _canvas(self, index: int, height: int, width: int) -> MaskCanvas:
+        return BitCanvas(height, width, self._n_objects(index))
+
+    def _n_objects(self, index: int) -> int:
+        rows = self._rows(index)
+        return int(self.values[rows.start : rows.stop].max(initial=-1)) + 1

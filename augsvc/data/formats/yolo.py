@@ -30,6 +30,7 @@ class YoloSettings(AnnotatedFormat):
     masks: Literal["none", "classes", "instances"] = (
         "none"  # of polygons; 0 is the background, a class is 1 + its label
     )
+    instance_masks: bool = False  # serves a mask of each box, of polygons: `mask_bits`
 
     def read_splits(self, root: DatasetRoot) -> Mapping[str, Annotations]:
         """The splits of the YAML file."""
@@ -63,9 +64,10 @@ class YoloSettings(AnnotatedFormat):
         classes = _class_names(data)
         points, flips = _keypoint_shape(data, needed=self.keypoints)
         names = sorted(set(self._image_names(root, file, data, split)))
-        labels = YoloLabels(len(classes), points, self.keypoints, self.masks != "none")
+        labels = YoloLabels(len(classes), points, self.keypoints, self.masks != "none" or self.instance_masks)
         served = (points, flips) if self.keypoints else (None, ())
-        digest = hashlib.sha256(repr((classes, *served, self.masks)).encode())
+        masks = (self.masks, "instance masks") if self.instance_masks else (self.masks,)
+        digest = hashlib.sha256(repr((classes, *served, *masks)).encode())
         if points is not None and not self.keypoints:
             digest.update(repr(points).encode())  # says which numbers of a line are its box
         missing = 0
@@ -79,7 +81,7 @@ class YoloSettings(AnnotatedFormat):
             missing += last not in known[folder]
             digest.update(b"\0%d\0" % len(contents) + contents)
             labels.add(row, contents, root.locate(label), faults)
-        annotations = labels.build(names, classes, digest.hexdigest(), self.masks)
+        annotations = labels.build(names, classes, digest.hexdigest(), self.masks, self.instance_masks)
         if self.keypoints:
             annotations = replace(annotations, flip_pairs=flips)
             if not data.get("flip_idx"):

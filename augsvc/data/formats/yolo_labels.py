@@ -7,11 +7,11 @@ from typing import Literal
 
 import numpy as np
 
-from augsvc.arrays import I64, U8
+from augsvc.arrays import I64, U8, count_planes
 from augsvc.data.decoders.mask import IGNORED
 from augsvc.data.formats.annotations import Annotations, Objects, clip_boxes
 from augsvc.data.formats.faults import Faults
-from augsvc.data.formats.mask_canvas import SCALE, MaskCanvas, painting_bytes
+from augsvc.data.formats.mask_canvas import SCALE, BitCanvas, MaskCanvas, painting_bytes
 
 _BOX = 4  # numbers after the class
 _BEYOND = 0.01  # of an image's side, that a coordinate may lie outside by rounding: as Ultralytics
@@ -71,7 +71,7 @@ class YoloLabels:
             x, y, width, height = numbers[:_BOX]
             corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
         if self._with_polygons and not is_polygon:
-            raise ValueError("a box, and `masks` needs polygons")
+            raise ValueError("a box, and `masks` and `instance_masks` need polygons")
         self._owners.append(row)
         self._labels.append(int(label))
         self._corners.extend(corners)
@@ -86,6 +86,7 @@ class YoloLabels:
         classes: tuple[str, ...],
         digest: str,
         masks: Literal["none", "classes", "instances"],
+        instance_masks: bool,
     ) -> Annotations:
         """The annotations of all images."""
         owners, labels = np.array(self._owners), np.array(self._labels)
@@ -107,19 +108,44 @@ class YoloLabels:
             )
             if count
         ]
-        painter = None
-        if masks != "none":
-            kept = np.flatnonzero(has_area)
-            painter = Polygons(
-                objects, np.array(self._polygons), np.array(self._polygon_ends), kept, masks == "instances"
-            )
+        polygons = (objects, np.array(self._polygons), np.array(self._polygon_ends), np.flatnonzero(has_area))
         return Annotations(
-            names=names, classes=classes, digest=digest, objects=objects, painter=painter, notes=tuple(notes)
+            names=names,
+            classes=classes,
+            digest=digest,
+            objects=objects,
+            painter=None if masks == "none" else PolygonMask(*polygons, instances=masks == "instances"),
+            instance_painter=InstancePolygons(*polygons) if instance_masks else None,
+            notes=tuple(notes),
         )
 
 
 class Polygons:
-    """Draws one polygon for each box, in fractions of the image; smaller ones above larger ones."""
+    """One polygon for each box, in fractions of the image."""
+
+    def __init__(
+        self, objects: Objects, numbers: "np.ndarray[tuple[int], np.dtype[np.float64]]", ends: I64, rows: I64
+    ) -> None:
+        """`rows` (B,) are those of the objects among the polygons that end at `ends`."""
+        self._objects, self._numbers, self._ends, self._rows = objects, numbers, ends, rows
+
+    def _draw(self, canvas: MaskCanvas, k: int, height: int, width: int, value: int) -> None:
+        corners = self._numbers[self._place(k)].reshape(-1, 2) * (width, height)
+        canvas.draw_polygon((SCALE * corners + 0.5).astype(np.int64), value)
+
+    def _most_numbers(self, index: int) -> int:
+        rows = self._objects.rows(index)
+        places = [self._place(k) for k in range(rows.start, rows.stop)]
+        return max((place.stop - place.start for place in places), default=0)
+
+    def _place(self, k: int) -> slice:
+        """Of the numbers of an object."""
+        row = int(self._rows[k])
+        return slice(int(self._ends[row - 1]) if row else 0, int(self._ends[row]))
+
+
+class PolygonMask(Polygons):
+    """Draws them on one mask, as classes or instances, smaller ones above larger ones."""
 
     def __init__(
         self,
@@ -127,17 +153,19 @@ class Polygons:
         numbers: "np.ndarray[tuple[int], np.dtype[np.float64]]",
         ends: I64,
         rows: I64,
+        *,
         instances: bool,
     ) -> None:
-        """`rows` (B,) are those of the objects among the polygons that end at `ends`.
+        """As Polygons.
 
         Raises:
             ValueError: a mask cannot hold as many classes or objects.
         """
+        super().__init__(objects, numbers, ends, rows)
         highest = objects.most if instances else int(objects.labels.max(initial=0)) + 1
         if highest >= IGNORED:
             raise ValueError(f"masks hold at most {IGNORED - 1} classes, or objects of an image: {highest} are more")
-        self._objects, self._numbers, self._ends, self._rows, self._instances = objects, numbers, ends, rows, instances
+        self._instances = instances
 
     def paint(self, index: int, height: int, width: int) -> U8:
         """The mask (H, W) of a sample; raises Undecodable for more than is drawn in bounded time."""
@@ -146,18 +174,27 @@ class Polygons:
         boxes = self._objects.boxes[rows]
         areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
         for k in np.argsort(-areas, kind="stable").tolist():
-            corners = self._numbers[self._place(rows.start + k)].reshape(-1, 2) * (width, height)
             value = k + 1 if self._instances else int(self._objects.labels[rows.start + k]) + 1
-            canvas.draw_polygon((SCALE * corners + 0.5).astype(np.int64), value)
+            self._draw(canvas, rows.start + k, height, width, value)
+        return canvas.mask
+
+    def painting_bytes(self, index: int, height: int, width: int) -> int:
+        """The memory that `paint` takes at its peak."""
+        return painting_bytes(self._most_numbers(index), height, width)
+
+
+class InstancePolygons(Polygons):
+    """Draws them as masks of their own."""
+
+    def paint(self, index: int, height: int, width: int) -> U8:
+        """The masks of a sample in planes (P, H, W), as `Sample.mask_bits`; raises as that of one mask."""
+        rows = self._objects.rows(index)
+        canvas = BitCanvas(height, width, rows.stop - rows.start)
+        for k in range(rows.start, rows.stop):
+            self._draw(canvas, k, height, width, k - rows.start)
         return canvas.mask
 
     def painting_bytes(self, index: int, height: int, width: int) -> int:
         """The memory that `paint` takes at its peak."""
         rows = self._objects.rows(index)
-        places = [self._place(k) for k in range(rows.start, rows.stop)]
-        return painting_bytes(max((place.stop - place.start for place in places), default=0), height, width)
-
-    def _place(self, k: int) -> slice:
-        """Of the numbers of an object."""
-        row = int(self._rows[k])
-        return slice(int(self._ends[row - 1]) if row else 0, int(self._ends[row]))
+        return painting_bytes(self._most_numbers(index), height, width, count_planes(rows.stop - rows.start))

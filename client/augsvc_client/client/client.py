@@ -155,8 +155,8 @@ class Client:
         scale) with `lengths` N, the samples of each padded clip, and `index` int64 N, distinct; the index keys the draws.
         With `window`, the numbers (low, high) that are black and white, `image` may be any integers and floats.
 
-        `label`, `mask`, `boxes`, `box_labels`, `boxes_valid`, `keypoints`, `keypoints_valid` are transformed with the
-        pixels (docs/batches.md). Fields may also have the names and forms that AugmentingDataLoader takes, with its
+        `label`, `mask`, `mask_bits`, `boxes`, `box_labels`, `boxes_valid`, `keypoints`, `keypoints_valid` are transformed
+        with the pixels (docs/batches.md). Fields may also have the names and forms that AugmentingDataLoader takes, with its
         `layout`, `passthrough`, `per_object` and `box_format`: other names, nested targets, float images, a list of images
         of several sizes, which stays a list unless `size` is set. Results are arrays in these forms; other fields are
         returned as they are. `flip_pairs`: rows of an object's keypoints that trade places in mirrored images, as left and

@@ -26,6 +26,7 @@ _FORMS: Mapping[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
     "index": (("int64",), (1,)),
     "lengths": (("int32", "int64"), (1,)),
     "mask": (("uint8",), (3,)),
+    "mask_bits": (("uint8",), (4,)),
     "boxes": (("float32",), (3,)),
     "box_labels": (("int64",), (2,)),
     "boxes_valid": (("bool",), (2,)),

@@ -18,6 +18,7 @@ from augsvc_client.wire import Arrays
 _DTYPES: dict[str, type[np.generic]] = {
     "boxes": np.float32,
     "box_labels": np.int64,
+    "mask_bits": np.uint8,
     "keypoints": np.float32,
     "boxes_valid": np.bool_,
     "keypoints_valid": np.bool_,

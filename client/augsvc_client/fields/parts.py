@@ -5,7 +5,6 @@ fields → build_parts (grouped by size) → requests → arrays or tensors of e
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -29,24 +28,23 @@ _SIZED = ("image", "mask", "audio")  # of several sizes, so that they cannot be 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """Samples of one batch whose images have one size: the arrays of each request, and how its tensors become fields.
+    """Samples of one batch whose images have one size: the arrays of their request, and how its tensors become fields.
 
-    `rows` are their places in the batch. There is more than one request if binary masks need several planes; all of them
-    draw the same.
+    `rows` are their places in the batch.
     """
 
     rows: Rows
-    requests: Sequence[Arrays]
+    arrays: Arrays
     flat: Mapping[FlatField, Form]
     targets: "NestedTargets | None"
 
-    def restore(self, responses: Sequence[Tensors], canvas: Size | None) -> dict[Path, Any]:
-        """The fields of these samples from the tensors of each response; `canvas` is None for images that keep their size."""
-        moved, fields = dict(responses[0]), {}
+    def restore(self, moved: Tensors, canvas: Size | None) -> dict[Path, Any]:
+        """The fields of these samples from the response's tensors; `canvas` is None for images that keep their size."""
+        fields: dict[Path, Any] = {}
         if self.targets is not None:
-            targets = self.targets.restore(moved, [response.get("mask") for response in responses])
+            targets = self.targets.restore(moved)
             if canvas is not None:
-                source = self.requests[0]["image"].shape[1:3]
+                source = self.arrays["image"].shape[1:3]
                 targets = self.targets.update_sizes(targets, source, canvas)
             fields[self.targets.path] = targets
         for field, form in self.flat.items():
@@ -76,9 +74,9 @@ class NestedTargets:
         values, objects, fields = ([own[row] for row in rows] for own in (self.values, self.objects, self.fields))
         return replace(self, values=values, objects=objects, fields=fields)
 
-    def restore(self, moved: Tensors, planes: Sequence[Any]) -> list[Any]:
+    def restore(self, moved: Tensors) -> list[Any]:
         """The transformed targets."""
-        return write_targets(self.values, *unpack(self.objects, moved, planes), self.fields)
+        return write_targets(self.values, *unpack(self.objects, moved), self.fields)
 
     def update_sizes(self, targets: Sequence[Any], source: Size, canvas: Size) -> list[Any]:
         """The targets with the size of the canvas in place of that of the source."""
@@ -126,21 +124,20 @@ def _build_part(rows: Rows, choose: bool, sent: Mapping[FlatField, Any], nested:
     for field, value in sent.items():
         own, flat[field] = field.to_arrays(_select(field.name, value, rows) if choose else value)
         arrays.update(own)
-    planes: Sequence[npt.NDArray[np.uint8]] = ()
     if nested is not None:
         nested = nested.select(rows)
-        objects, planes = pack(nested.objects)
-        arrays.update(objects)
-    return Part(rows, _requests(arrays, planes), flat, nested)
+        arrays.update(pack(nested.objects))
+        if "mask_bits" in arrays and "image" not in arrays:
+            raise ValueError("masks of objects are those of images")
+    return Part(rows, arrays, flat, nested)
 
 
 def _check_coordinates(parts: Sequence[Part], moves: Callable[[], bool]) -> None:
     """Raises ValueError for coordinates in fractions of the image, and for boxes that are not x1 y1 x2 y2."""
     for role in ("boxes", "keypoints"):
-        holding = [part for part in parts if role in part.requests[0] and "image" in part.requests[0]]
-        if not holding:
+        arrays = [part.arrays for part in parts if role in part.arrays and "image" in part.arrays]
+        if not arrays:
             continue
-        arrays = [part.requests[0] for part in holding]
         name = next((field.name for field in parts[0].flat if field.role == role), None) or _targets_name(parts)
         if role == "keypoints" and not moves():
             continue
@@ -154,15 +151,6 @@ def _check_coordinates(parts: Sequence[Part], moves: Callable[[], bool]) -> None
 
 def _targets_name(parts: Sequence[Part]) -> str:
     return next((join_path(part.targets.path) for part in parts if part.targets is not None), "the batch")
-
-
-def _requests(arrays: Arrays, planes: Sequence[npt.NDArray[np.uint8]]) -> list[Arrays]:
-    if not planes:
-        return [arrays]
-    if "mask" in arrays or "image" not in arrays:
-        raise ValueError("masks of objects are those of images, and come without another mask")
-    main = {"image": arrays["image"]}
-    return [{**(arrays if index == 0 else main), "mask": plane} for index, plane in enumerate(planes)]
 
 
 def _group_by_shape(samples: Any) -> list[Rows]:
@@ -190,9 +178,7 @@ def add_indices(parts: Sequence[Part], index: Rows) -> list[Arrays]:
         _check_rows("index", index, sum(len(part.rows) for part in parts))
     if len(parts) > 1 and len(np.unique(index)) < len(index):
         raise ValueError("an index is given twice in a batch: two samples would share their draws")
-    return [
-        {**arrays, "index": index[part.rows] if len(parts) > 1 else index} for part in parts for arrays in part.requests
-    ]
+    return [{**part.arrays, "index": index[part.rows] if len(parts) > 1 else index} for part in parts]
 
 
 def looks_padded(arrays: Arrays) -> bool:
@@ -208,8 +194,7 @@ def restore_batch(
     parts: Sequence[Part], rest: Mapping[Path, Any], responses: Iterable[Tensors], canvas: Size | None
 ) -> dict[str, Any]:
     """The batch from the tensors of the response to each request; without a canvas, images of several sizes are a list."""
-    coming = iter(responses)
-    restored = [part.restore(list(islice(coming, len(part.requests))), canvas) for part in parts]
+    restored = [part.restore(dict(moved), canvas) for part, moved in zip(parts, responses, strict=True)]
     batch: dict[str, Any] = {}
     for path, value in {**rest, **_join_parts(parts, restored, canvas is None)}.items():
         owner = batch

@@ -11,6 +11,7 @@ _ROLES = {
     **dict.fromkeys(("boxes", "bboxes", "bbox", "box", "bounding_box", "bounding_boxes"), "boxes"),
     **dict.fromkeys(("keypoints", "keypoint", "landmarks"), "keypoints"),
     "box_labels": "box_labels",
+    "mask_bits": "mask_bits",
     **dict.fromkeys(("length", "lengths", "audio_length", "audio_lengths"), "lengths"),
 }
 

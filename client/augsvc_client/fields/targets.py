@@ -13,15 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from augsvc_client.fields.geometry import looks_spatial, moving_field
-from augsvc_client.fields.libraries import convert, select_rows, stack, with_dtype_of, zeros
+from augsvc_client.fields.libraries import convert, select_rows, with_dtype_of, zeros
 from augsvc_client.fields.objects import find_object_fields
 from augsvc_client.fields.roles import role_of, unmovable
+from augsvc_client.instance_masks import MASKS_PER_PLANE, pack_masks, unpack_masks
 from augsvc_client.wire import Arrays
 
 Array = npt.NDArray[Any]
-
-OUTSIDE = 255  # of a mask: the source has nothing there
-MASKS_PER_PLANE = 7  # binary masks share a mask's bits; 8 of them could be 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +144,8 @@ def _read_coco_boxes(annotations: Sequence[Mapping[str, Any]]) -> Array:
     return boxes
 
 
-def pack(objects: Sequence[Objects]) -> tuple[Arrays, list[Array]]:
-    """The samples' objects as arrays of M rows each, padded, and the planes of their masks, uint8 [N,H,W]."""
+def pack(objects: Sequence[Objects]) -> Arrays:
+    """The samples' objects as arrays of M rows each, padded, with the planes of their masks."""
     n, most = len(objects), _most(objects)
     arrays: Arrays = {}
     if any(sample.boxes is not None for sample in objects):
@@ -165,27 +163,27 @@ def pack(objects: Sequence[Objects]) -> tuple[Arrays, list[Array]]:
             own = sample.keypoints
             arrays["keypoints"][row, : len(own), : own.shape[1]] = own[..., :2]
             arrays["keypoints_valid"][row, : len(own), : own.shape[1]] = own[..., 2] > 0
-    return arrays, _pack_masks([sample.masks for sample in objects])
+    masks = [sample.masks for sample in objects]
+    if any(mask is not None for mask in masks):
+        if "boxes" in arrays and any(sample.boxes is None and sample.masks is not None for sample in objects):
+            raise ValueError("masks without boxes: give all targets of a batch boxes, by which objects leave, or none")
+        arrays["mask_bits"] = _pack_planes(masks, most)
+    return arrays
 
 
-def _pack_masks(masks: Sequence[Array | None]) -> list[Array]:
+def _pack_planes(masks: Sequence[Array | None], most: int) -> Array:
     shapes = {mask.shape[1:] for mask in masks if mask is not None}
-    if not shapes:
-        return []
     if len(shapes) > 1:
         raise ValueError(f"masks are M,H,W of their image, got {sorted(shapes)}")
-    most = max(len(mask) for mask in masks if mask is not None)
-    planes = np.zeros((max(1, -(-most // MASKS_PER_PLANE)), len(masks), *shapes.pop()), np.uint8)
+    planes = np.zeros((len(masks), -(-most // MASKS_PER_PLANE), *shapes.pop()), np.uint8)
     for row, mask in enumerate(masks):
-        for index, binary in enumerate(mask if mask is not None else ()):
-            plane, bit = divmod(index, MASKS_PER_PLANE)
-            planes[plane, row] |= np.where(binary, np.uint8(1 << bit), np.uint8(0))
-    return list(planes)
+        if mask is not None:
+            own = pack_masks(mask)
+            planes[row, : len(own)] = own
+    return planes
 
 
-def unpack(
-    objects: Sequence[Objects], moved: Mapping[str, Any], planes: Sequence[Any]
-) -> tuple[list[Objects], list[Any]]:
+def unpack(objects: Sequence[Objects], moved: Mapping[str, Any]) -> tuple[list[Objects], list[Any]]:
     """The transformed objects, as arrays or tensors of all rows, and for each sample the rows whose boxes are still valid."""
     results, kept = [], []
     for row, sample in enumerate(objects):
@@ -197,7 +195,7 @@ def unpack(
         if sample.keypoints is not None:
             keypoints = _unpack_keypoints(sample.keypoints, moved, row)
         if sample.masks is not None:
-            masks = _unpack_masks(len(sample.masks), [plane[row] for plane in planes])
+            masks = unpack_masks(moved["mask_bits"][row], range(len(sample.masks)))
         results.append(Objects(boxes, keypoints, masks))
         kept.append(rows)
     return results, kept
@@ -217,13 +215,6 @@ def _unpack_keypoints(own: Array, moved: Mapping[str, Any], row: int) -> Any:
     result[..., :2] = points
     result[..., 2] = convert(points, select_rows(own[..., 2], rows)) * valid
     return result
-
-
-def _unpack_masks(count: int, planes: Sequence[Any]) -> Any:
-    """The binary masks (count,H,W) of one sample's planes (H,W)."""
-    bits = (divmod(index, MASKS_PER_PLANE) for index in range(count))
-    masks = [(planes[plane] >> bit & 1) * (planes[plane] != OUTSIDE) for plane, bit in bits]
-    return stack(masks) if masks else zeros(planes[0], (0, *planes[0].shape))
 
 
 def _write_torchvision(

@@ -43,8 +43,9 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
     `audio` float N,T at `sample_rate` Hz, full scale at ±1 (fields=("audio", "label")), with `lengths` or `length` integers N,
     the samples of each clip that is padded;
     `mask` N,H,W, integers in 0 … 255; `label` any numbers; `boxes` N,M,4, `keypoints` N,M,2 in pixels, with `box_labels`,
-    `boxes_valid`, `keypoints_valid` N,M. A batch is a dict of them, transformed with the pixels (docs/batches.md), as
-    tensors on `device`, in order and owned by the caller, with `index` int64 N; other fields are passed through.
+    `boxes_valid`, `keypoints_valid` N,M; `mask_bits` N,P,H,W, of `pack_masks`. A batch is a dict of them, transformed with
+    the pixels (docs/batches.md), as tensors on `device`, in order and owned by the caller, with `index` int64 N; other
+    fields are passed through.
     Labels may have other names (`masks`, `segmentation`, `keypoints` N,K,3 …; `bboxes`, `bbox`, `box` with `box_format`
     "xyxy" or "xywh") and be nested, also as torchvision's and COCO's targets. Where the request moves pixels or
     sound, any other field that looks as if it had to move raises ValueError, unless `passthrough` names it. `per_object`

@@ -151,7 +151,7 @@ def read_batches(
 
 def _warn_of_padding(parts: Sequence[Part]) -> bool:
     """Logs a warning for clips that look padded and have no lengths; returns whether it did."""
-    if not any(looks_padded(part.requests[0]) for part in parts):
+    if not any(looks_padded(part.arrays) for part in parts):
         return False
     _LOG.warning(
         "some clips end in zeros as if they were padded: give their samples as `lengths`, an integer for each clip, or "
