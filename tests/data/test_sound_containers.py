@@ -71,6 +71,8 @@ WAVS = {
     "sox into a pipe": unsized(0x7FFFF000, 0x7FFFF024),
     "2^31 - 1": unsized(0x7FFFFFFF, 0x7FFFFFFF),
     "arecord into a pipe": unsized(0x7FFFFF00, 0x7FFFFF24),
+    "an older arecord": unsized(0x80000000, 0x80000024),
+    "2^31 - 2^24": unsized(0x7F000000, 0x7F000024),
     "aligned down": unsized(0xFFFFFFFC),
     "less a header": unsized(0xFFFFFFFF - 36),
     "never filled in": unsized(0, 0),
@@ -91,6 +93,12 @@ WAVS = {
         chunk(b"id3 ", b"ID3"),
         chunk(b"data", SAMPLES),
     ),
+    "odd chunks without padding": riff(
+        chunk(b"JUNK", bytes(27))[:-1],
+        fmt(1, 1, RATE, 16),
+        chunk(b"LIST", b"INFOabc")[:-1],
+        chunk(b"data", SAMPLES),
+    ),
 }
 
 
@@ -101,8 +109,8 @@ def test_unusual_wavs_hold_the_same_sound(name):
 
 @pytest.mark.parametrize(
     "data",
-    [wav(SAMPLES, claimed=len(SAMPLES) + 2), rf64(len(SAMPLES) + 2), w64(26 + len(SAMPLES)), unsized(0x80000000)],
-    ids=["wav", "rf64", "w64", "2^31"],
+    [wav(SAMPLES, claimed=len(SAMPLES) + 2), rf64(len(SAMPLES) + 2), w64(26 + len(SAMPLES)), unsized(0x90000000)],
+    ids=["wav", "rf64", "w64", "2.25 GiB"],
 )
 def test_a_wav_that_states_more_than_it_has_is_undecodable(data):
     with pytest.raises(Undecodable, match="damaged"):
@@ -153,6 +161,38 @@ def test_what_may_follow_the_samples_of_a_wav(tail):
         np.testing.assert_array_equal(decode(odd[:-1] + tail), decode(odd))
     with pytest.raises(Undecodable, match="no samples"):
         decode(wav(b"") + (tail if tail[0] else b""))
+
+
+def aiff(form, frames, sound, samples=SAMPLES):
+    """An AIFF that states these sizes."""
+    common = struct.pack(">HIH", 1, frames, 16) + b"\x40\x0b\xfa" + bytes(7)
+    big = np.frombuffer(samples, "<i2").astype(">i2").tobytes()
+    head = b"FORM" + struct.pack(">I", form) + b"AIFFCOMM\0\0\0\x12" + common
+    return head + b"SSND" + struct.pack(">I", sound) + bytes(8) + big
+
+
+UNSIZED_AIFFS = {
+    "ffmpeg": aiff(0, 0, 0),
+    "an empty sound": aiff(0, 0, 8),
+    "sox": aiff(0x7F00002E, 0x3F800000, 0x7F000008),
+    "2^32 - 1": aiff(0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF),
+}
+
+
+@pytest.mark.parametrize("name", UNSIZED_AIFFS)
+def test_an_aiff_from_a_pipe_extends_to_the_end_of_the_file(name):
+    np.testing.assert_array_equal(decode(UNSIZED_AIFFS[name]), PLAIN)
+    np.testing.assert_array_equal(decode(UNSIZED_AIFFS[name] + b"\1"), PLAIN)  # half a sample
+
+
+@pytest.mark.parametrize(
+    "data",
+    [aiff(0, len(PLAIN) + 2, 0), aiff(0, 0, 1 << 20), aiff(46, 0, 8), aiff(0x7E000000, 0, 0), aiff(0, 0, 0, b"")],
+    ids=["frames", "sound", "a form of the header", "a form", "no samples"],
+)
+def test_an_aiff_that_states_one_length_is_held_to_it(data):
+    with pytest.raises(Undecodable):
+        decode(data)
 
 
 FLACS = {

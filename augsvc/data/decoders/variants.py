@@ -152,10 +152,11 @@ def _wav(data: bytes) -> Variants:
     yield from _sound(data)
     start = data.index(b"data") + 4
     (n_bytes,) = struct.unpack_from("<L", data, start)
-    for stated in (0, 0x7FFFFFFF, 0xFFFFFFFF, n_bytes - 4, n_bytes + 4, n_bytes - 1):
+    for stated in (0, 0x7F000000, 0x7FFFFFFF, 1 << 31, 0xFFFFFFFF, n_bytes - 4, n_bytes + 4, n_bytes - 1):
         yield f"{stated} stated bytes", data[:start] + struct.pack("<L", stated) + data[start + 4 :]
     yield "a chunk behind", data + b"LIST\4\0\0\0INFO"
     yield "a chunk cut short behind", data + b"LIST\x40\0\0\0INFO"
+    yield "an odd chunk without padding", data[:12] + b"JUNK\1\0\0\0a" + data[12:]
     for name, at, values in (("coding", 20, (2, 3, 6, 7)), ("channels", 22, (0, 33)), ("rate", 24, (0, 999))):
         for value in values:
             yield f"{name} {value}", data[:at] + struct.pack("<H", value) + data[at + 2 :]
@@ -169,6 +170,11 @@ def _aiff(data: bytes) -> Variants:
         for more in (-2, 2):
             yield f"{stated + more} in {part.decode()}", data[:at] + struct.pack(">L", stated + more) + data[at + 4 :]
     common = data.index(b"COMM") + 8
+    for unknown in (0, 0x7F000000, 0xFFFFFFFF):
+        size, at = struct.pack(">L", unknown), data.index(b"SSND") + 4
+        frames = common + 2
+        stated = data[:4] + size + data[8:frames] + size + data[frames + 4 : at] + size + data[at + 4 :]
+        yield f"{unknown} for unknown lengths", stated
     fields = (("channels", 0, (0, 33)), ("bits", 6, (0, 8, 40)), ("exponent", 8, (0, 16_500)))
     for name, shift, values in fields:
         at = common + shift

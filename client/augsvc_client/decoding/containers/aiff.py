@@ -12,6 +12,9 @@ from augsvc_client.decoding.errors import Undecodable
 _DAMAGED = "the audio is damaged or truncated"
 _TAGS = (b"ID3", b"3DI", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
 _PCM, _FLOAT, _ALAW, _ULAW = 1, 3, 6, 7  # codings of WAV
+_UNKNOWN = (
+    0x7EFF0000  # bytes, from which on a size stands for an unknown one, as 0 does: SoX states 7F000000 into a pipe
+)
 _EXPONENT_BIAS = 16_383 + 63  # of an 80-bit float with a whole mantissa
 
 
@@ -45,17 +48,21 @@ def is_aiff(data: bytes) -> bool:
 def plain_aiff(data: bytes) -> tuple[bytes, int]:
     """The file as a WAV of a format and a data chunk, and how many bytes of data it has.
 
+    Samples of unknown length, as programs write them into a pipe, extend to the end of the file: then neither the form, nor the
+    sound chunk, nor the number of frames states a length.
+
     Raises:
         Undecodable: a coding that is not served, no common or sound chunk, or another length than the header states.
     """
     common = sound = b""
-    for count, (name, content) in enumerate(_chunks(data)):
+    is_open = False  # whether the sound goes on to the end of the file
+    for count, (name, content, to_end) in enumerate(_chunks(data)):
         if count > MAX_CHUNKS:
             raise Undecodable("the sound has too many chunks")
         if name == b"COMM" and not common:
             common = content
         elif name == b"SSND" and not sound:
-            sound = content
+            sound, is_open = content, to_end
     if len(common) < 18 or len(sound) < 8:
         raise Undecodable(_DAMAGED)
     channels, frames, bits = struct.unpack_from(">HIH", common)
@@ -64,6 +71,9 @@ def plain_aiff(data: bytes) -> tuple[bytes, int]:
     if coding is None or not 1 <= width <= (8 if coding.tag == _FLOAT else 4):
         raise Undecodable("the sound's coding is not served")
     samples, n_bytes = sound[8 + int.from_bytes(sound[:4], "big") :], frames * channels * width
+    if _is_unknown(n_bytes) and is_open:
+        n_bytes = len(samples) // max(1, channels * width) * channels * width
+        samples = samples[:n_bytes]
     if len(samples) not in (n_bytes, n_bytes + n_bytes % 2):  # libsndfile states the padding to an even length too
         raise Undecodable(_DAMAGED)
     samples = samples[:n_bytes]
@@ -71,9 +81,13 @@ def plain_aiff(data: bytes) -> tuple[bytes, int]:
     return build_wav(form, memoryview(_in_order_of_wav(samples, width, coding))), len(samples)
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The name and the content of each chunk of the form, whose length must be that of the file but for zeros or tags."""
-    end = 8 + int.from_bytes(data[4:8], "big")
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
+    """The name and the content of each chunk of the form, and whether it is a sound of unknown length, which extends to the end
+    of the file. The form's length must be that of the file but for zeros or tags, or unknown too.
+    """
+    stated = int.from_bytes(data[4:8], "big")
+    is_open = _is_unknown(stated)
+    end = len(data) if is_open else 8 + stated
     if end > len(data):
         raise Undecodable(_DAMAGED)
     behind = data[end:]
@@ -81,11 +95,19 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         raise Undecodable("the sound goes on behind the length that it states")
     at = 12
     while at + 8 <= end:
-        n_bytes = int.from_bytes(data[at + 4 : at + 8], "big")
-        if at + 8 + n_bytes > end:
+        name, n_bytes = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "big")
+        at += 8
+        if is_open and name == b"SSND" and _is_unknown(max(0, n_bytes - 8)):
+            yield name, data[at:], True
+            return
+        if at + n_bytes > end:
             raise Undecodable(_DAMAGED)
-        yield data[at : at + 4], data[at + 8 : at + 8 + n_bytes]
-        at += 8 + n_bytes + n_bytes % 2
+        yield name, data[at : at + n_bytes], False
+        at += n_bytes + n_bytes % 2
+
+
+def _is_unknown(size: int) -> bool:
+    return size == 0 or size >= _UNKNOWN
 
 
 def _in_order_of_wav(samples: bytes, width: int, coding: _Coding) -> bytes:

@@ -13,6 +13,7 @@ _DAMAGED = "the audio is damaged or truncated"
 _MAX_PADDING = 1 << 16  # zeros behind the last chunk, up to a block of a disk or a tape
 _TAGS = (b"ID3", b"3DI", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
 _METADATA = (b"LIST", b"id3 ", b"ID3 ", b"bext", b"iXML", b"axml", b"_PMX", b"cue ", b"smpl", b"JUNK", b"junk", b"PAD ")
+_NAMES = (*_METADATA, b"fmt ", b"data", b"fact", b"PEAK", b"inst", b"acid", b"DISP", b"cart", b"LGWV", b"afsp")
 
 
 class _Chunk(NamedTuple):
@@ -30,9 +31,10 @@ def is_wav(data: bytes) -> bool:
 def plain_wav(data: bytes) -> tuple[bytes, int]:
     """The file as a WAV of a format and a data chunk, in that order, and how many bytes of data it has.
 
-    A data chunk of unknown length, as programs write it into a pipe (a size within 64 KiB below 2^31 or 2^32, or 0 where the
-    file's size is not stated either or no metadata follow), extends to the end of the file. Where another length is stated and
-    no metadata follow either, as Python's `wave` states that of its first write into a pipe, both may be wrong.
+    A data chunk of unknown length, as programs write it into a pipe (a size from 2^31 − 2^24 to 2^31, or within 64 KiB below
+    2^32, or 0 where the file's size is not stated either or no metadata follow), extends to the end of the file. Where another
+    length is stated and no metadata follow either, as Python's `wave` states that of its first write into a pipe, both may be
+    wrong. A chunk of an odd length need not be padded.
 
     Raises:
         Undecodable: no such chunks, a data chunk that claims more than the file has or is followed by other data, or more than
@@ -93,11 +95,20 @@ def _riff_chunks(data: bytes) -> Iterator[_Chunk]:
                 )
                 is_unknown = is_unknown and at + n_bytes != len(data)
         yield _Chunk(name, at, n_bytes, is_unknown)
-        at += n_bytes + n_bytes % 2
+        at += n_bytes
+        at += n_bytes % 2 and not _is_unpadded(data, at)
 
 
 def _is_placeholder(size: int) -> bool:
-    return 0x7FFF0000 <= size <= 0x7FFFFFFF or size >= 0xFFFF0000
+    """Whether programs state a size in place of one that they do not know: 2^31 (arecord), 2^31 − 1, 7F000000 and 7FFFF000
+    (SoX), 2^32 − 1 (FFmpeg), with or without the headers.
+    """
+    return 0x7F000000 <= size <= 0x80000100 or size >= 0xFFFF0000
+
+
+def _is_unpadded(data: bytes, at: int) -> bool:
+    """Whether a chunk begins here, where the padding of an odd one is expected: some programs write none."""
+    return data[at : at + 4] in _NAMES
 
 
 def _is_followed_by_metadata(data: bytes, end: int, alignment: int, max_padding: int) -> bool:
