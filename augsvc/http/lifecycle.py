@@ -38,6 +38,11 @@ class Lifecycle:
         await asyncio.wait({starting})
         await asyncio.to_thread(self._engine.stop)
 
+    @property
+    def is_starting(self) -> bool:
+        """Whether the self-test is still running, which compiles the kernels and cannot be interrupted."""
+        return self._starting is not None and not self._starting.done()
+
     async def wait_started(self) -> None:
         """Returns when the self-test has succeeded or failed, in the event loop that runs the lifespan."""
         if self._starting is not None:

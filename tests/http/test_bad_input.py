@@ -210,6 +210,24 @@ def test_headers_over_the_limit_are_refused(server, stream):
     assert server.get(path, X_Long="a" * 8000).status == 200
 
 
+@pytest.mark.parametrize("n_bytes", [17_000, 60_000, 66_000, 131_000, 300_000])
+@pytest.mark.parametrize("start", ["/", "/v1/ops?x="], ids=["path", "query"])
+def test_an_address_over_the_limit_is_named_as_such(server, start, n_bytes):
+    """From 64 KiB on the parser refuses it as no HTTP."""
+    with server.send(f"GET {start}{'a' * n_bytes} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()) as connection:
+        message = replies(connection)[0].refused(431, "headers_too_large")["message"]
+    assert "the address and the headers of a request" in message
+
+
+def test_another_protocol_is_never_spoken(server):
+    """A WebSocket would be accepted before a token is checked; its library may be installed with another package."""
+    key = {"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Version": "13"}
+    for protocol in ("websocket", "h2c"):
+        reply = server.ask("GET", "/v1/ops", {"Connection": "Upgrade", "Upgrade": protocol, **key})
+        assert (reply.status, reply.body[:7]) == (200, b'{"ops":')
+    assert "upgrade" not in server.output().lower()
+
+
 def test_a_header_without_end_is_broken_off(server):
     before = server.memory("VmHWM")
     with server.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: ") as connection:

@@ -2,10 +2,12 @@
 
 import signal
 import socket
+from pathlib import Path
 
 import pytest
 
 from augsvc_client.wire import digest
+from tests.http import serving
 from tests.http.serving import replies
 
 LARGE = {"dataset": "photos/train", "pipeline": "strong", "size": [192, 192]}  # 110 kB and much work a sample
@@ -108,6 +110,26 @@ def test_sigterm_lets_requests_in_flight_finish(serve):
     replica.signal(signal.SIGINT)  # Ctrl-C
     assert replica.wait() in (0, 130, -signal.SIGINT)
     assert "Traceback" not in replica.output()
+
+
+OWN_OPERATION = Path(__file__).parents[2] / "examples" / "own_operation.py"
+ENDLESS = """
+import threading
+from augsvc.streams.selftest import SelfTest
+SelfTest.warm_up = lambda self: threading.Event().wait()  # as a compiler that takes minutes
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_that_compiles_its_kernels_ends_at_once_and_loses_nothing(serve, sent, tmp_path, monkeypatch):
+    (tmp_path / "endless.py").write_text(OWN_OPERATION.read_text(encoding="utf-8") + ENDLESS, encoding="utf-8")
+    monkeypatch.setattr(serving, "CLEAN", serving.CLEAN | {"PYTHONPATH": str(tmp_path)})
+    replica = serve(operations=["endless"])
+    assert replica.get("/readyz").status == 503
+    replica.signal(sent)
+    assert replica.wait() == 0
+    assert "stopped before it was ready" in replica.output()
+    assert "in flight" not in replica.output()
 
 
 def test_a_draining_server_is_not_ready_and_says_so(serve):

@@ -184,8 +184,17 @@ def test_a_request_keeps_its_id(proxy, both):
 
 
 def test_metrics_are_each_server_s_own(proxy, both):
-    assert proxy.get("/metrics").json["error"]["code"] == "not_found"
-    assert proxy.get("/v1/datasets/reload", method="POST").json["error"]["code"] == "not_found"
+    proxy.get("/metrics").refused(404, "not_found")
+    proxy.get("/v1/datasets/reload", method="POST").refused(404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("PUT", "/v1/datasets/pets?sha256=0"), ("DELETE", "/v1/datasets/pets"), ("GET", "/v1/uploads")]
+)
+def test_datasets_are_uploaded_to_each_server_and_the_proxy_says_so(proxy, method, path):
+    reply = proxy.get(path, method=method, Content_Length=str(100 << 20 if method == "PUT" else 0))
+    assert "each server at its own address" in reply.refused(404, "not_found")["message"]
+    assert proxy.get("/v1/datasets").status == 200
 
 
 def test_one_server_killed_is_not_missed(proxy, both):

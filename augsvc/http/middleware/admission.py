@@ -19,7 +19,9 @@ from augsvc.http.responses import error_response
 
 logger = logging.getLogger("augsvc")
 MAX_HEADER_BYTES = 16384
-HEADERS_TOO_LARGE = f"request headers have at most {MAX_HEADER_BYTES} bytes; send fewer or shorter ones"
+HEADERS_TOO_LARGE = (
+    f"the address and the headers of a request have at most {MAX_HEADER_BYTES} bytes; send fewer or shorter ones"
+)
 PUBLIC_PATHS = frozenset(
     {"/", "/docs", "/gallery", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/openapi.json"}
 )
@@ -88,7 +90,8 @@ class AdmissionMiddleware:
         Raises:
             HeadersTooLarge, HostNotAllowed, Draining, EngineLost, Unauthorized, OverQuota.
         """
-        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
+        address = len(scope["raw_path"]) + len(scope["query_string"])
+        if address + sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
             raise HeadersTooLarge(HEADERS_TOO_LARGE)
         self._hosts.require(scope["headers"])
         path = scope["path"]

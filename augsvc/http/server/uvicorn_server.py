@@ -34,6 +34,7 @@ READ_WINDOW_S = 60.0  # over which a client's reading is measured; a disconnecte
 CLOSE_TIMEOUT_S = (
     8.0  # after shutdown_timeout_s, until the process exits in any case; Docker waits 10 s longer than that
 )
+START_TIMEOUT_S = 1.0  # of a server that is not ready: it has no requests, and a kernel may take 20 s to compile
 RESPONSE_TIMEOUT_S = 600.0  # for reading a whole response, however large: its memory counts in the budget
 _PIECE_BYTES = 16384
 # of a request line and headers while they arrive; up to it the middleware's own limit answers
@@ -92,8 +93,21 @@ class Protocol(HttpToolsProtocol):
                     RequestTooLarge("the body's chunks are too small or carry too much framing; send it whole")
                 )
 
+    def _should_upgrade(self) -> bool:
+        """Never: a request for another protocol is answered as one of HTTP, which RFC 9110 (section 7.8) allows."""
+        return False
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Not logged: any client may ask."""
+
     def send_400_response(self, msg: str) -> None:
-        """Responds to bytes that are not HTTP, in the common form of errors instead of the library's text."""
+        """Responds to bytes that are not HTTP, in the common form of errors instead of the library's text.
+
+        The library refuses addresses of 64 KiB too, which are more than the middleware accepts.
+        """
+        if len(self.url) > MAX_HEADER_BYTES:
+            self._refuse(HeadersTooLarge(HEADERS_TOO_LARGE))
+            return
         self._refuse(BadRequest("not an HTTP/1.1 request; this port speaks plain HTTP, without TLS"))
 
     def pause_writing(self) -> None:
@@ -162,6 +176,7 @@ class Server(uvicorn.Server):
                 app,
                 loop="auto",
                 http=protocol,  # type: ignore[arg-type]  # uvicorn calls it
+                ws="none",  # else it would accept WebSockets where their library is installed, before any token is checked
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -186,8 +201,11 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Closes, within a bound: a read from a disk that does not answer would keep the process forever."""
-        remaining_s = max(0.0, (self._close_at_s or 0.0) - time.monotonic())
-        timer = threading.Timer(remaining_s + CLOSE_TIMEOUT_S, exit_now)
+        if self._lifecycle.is_starting:
+            timer = threading.Timer(START_TIMEOUT_S, exit_unready)
+        else:
+            remaining_s = max(0.0, (self._close_at_s or 0.0) - time.monotonic())
+            timer = threading.Timer(remaining_s + CLOSE_TIMEOUT_S, exit_now)
         timer.daemon = True
         if self._owns_process:
             timer.start()
@@ -211,6 +229,12 @@ def exit_now() -> None:
     """Exits the process with status 1, even if its threads are blocked."""
     logger.critical("shutdown timed out; exiting with requests in flight")
     os._exit(1)
+
+
+def exit_unready() -> None:
+    """Exits the process with status 0: nothing is lost. Kernels are kept as they are compiled."""
+    logger.warning("stopped before it was ready: the kernels were being compiled; the next start goes on from there")
+    os._exit(0)
 
 
 def freeze_startup_objects() -> None:
