@@ -28,7 +28,7 @@ from augsvc.http.reload import Reloader, log_notes
 from augsvc.http.responses import DigestedJSON, install_handlers
 from augsvc.http.routes.augment import augment_router
 from augsvc.http.routes.batch import BatchRoute, document_batch
-from augsvc.http.routes.catalog import catalog_router
+from augsvc.http.routes.catalog import DatasetEntries, catalog_router
 from augsvc.http.routes.frames import frames_router
 from augsvc.http.routes.inference import infer_router, inference_health_router, models_router
 from augsvc.http.routes.pages import pages_router
@@ -78,14 +78,14 @@ def create_app(settings: Settings, min_decoding_bytes: int = DECODING_BYTES) -> 
         ],
     )
     install_handlers(app, metrics)
-    models = build_models()
+    models, entries = build_models(), DatasetEntries()
     # describes the token in OpenAPI; the middleware checks it
     bearer = [Depends(HTTPBearer(auto_error=False))] if tokens.required else []
     for router in (
-        catalog_router(engine),
+        catalog_router(engine, entries),
         reload_router(reloader, tokens, settings.request_timeout_s),
         uploads_router(uploads, tokens, settings),
-        streams_router(engine, settings.max_request_bytes),
+        streams_router(engine, entries, settings.max_request_bytes),
         frames_router(engine, metrics),
         inspection_router(engine),
         augment_router(engine, metrics, settings.max_request_bytes),

@@ -1,5 +1,6 @@
 """Responses: errors in one common form, JSON with a digest; and JSON request bodies, read up to a limit."""
 
+import json
 from collections.abc import Mapping
 
 from fastapi import FastAPI, Request
@@ -54,6 +55,19 @@ class DigestedJSON(JSONResponse):
         """Adds Augsvc-Digest to the usual headers."""
         super().init_headers(headers)
         self.headers[DIGEST_HEADER] = digest(bytes(self.body))
+
+
+class EncodedJSON(DigestedJSON):
+    """JSON that is encoded already."""
+
+    def render(self, content: bytes) -> bytes:
+        """The content itself."""
+        return content
+
+
+def encode_json(content: object) -> bytes:
+    """As the other responses are encoded."""
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def install_handlers(app: FastAPI, metrics: Metrics) -> None:

@@ -9,8 +9,8 @@ from augsvc.errors import SpecInvalid, SpecTooLarge, UnknownStream
 from augsvc.http.disconnect import run_unless_disconnected
 from augsvc.http.middleware.admission import job_of
 from augsvc.http.openapi import BINARY, SPEC_BODY
-from augsvc.http.responses import read_json_body
-from augsvc.http.routes.catalog import dataset_entry
+from augsvc.http.responses import EncodedJSON, encode_json, read_json_body
+from augsvc.http.routes.catalog import DatasetEntries
 from augsvc.numerics.rng import MAX_EPOCHS, MAX_SAMPLES, MAX_SEED, MAX_VIEWS
 from augsvc.planning.spec import MAX_SPEC_BYTES, StreamSpec, parse_spec, validate_spec
 from augsvc.streams.preview import COLUMNS, MAX_PREVIEW_SAMPLES
@@ -40,28 +40,29 @@ VersionHeader = Annotated[
 ]
 
 
-def streams_router(engine: Engine, max_request_bytes: int) -> APIRouter:
+def streams_router(engine: Engine, entries: DatasetEntries, max_request_bytes: int) -> APIRouter:
     """The routes that open and describe streams."""
     router = APIRouter(prefix=PREFIX, tags=["streams"], redirect_slashes=False)
 
     @router.post(
         "/streams",
         summary="Open a stream",
+        response_model=dict[str, object],
         openapi_extra={"requestBody": SPEC_BODY},
     )
-    async def open_stream(request: Request, version: VersionHeader = None) -> dict[str, object]:
+    async def open_stream(request: Request, version: VersionHeader = None) -> Response:
         body = await read_json_body(request, min(max_request_bytes, 16 * MAX_SPEC_BYTES))
 
-        def open_body() -> dict[str, object]:
+        def open_body() -> bytes:
             spec = parse_spec(body, engine.operations, engine.catalog.media_of)
-            return stream_entry(engine.open(spec, wait=False, version=version))
+            return encode_stream(engine.open(spec, wait=False, version=version), entries)
 
         work = engine.run_opening(open_body, job_of(request))
-        return await run_unless_disconnected(request, work)
+        return EncodedJSON(await run_unless_disconnected(request, work))
 
-    @router.get("/streams/{stream_id}", summary="Describe a stream")
-    async def show_stream(request: Request, stream_id: StreamId, spec: SpecHeader = None) -> dict[str, object]:
-        return stream_entry(await find_stream(engine, request, stream_id, spec))
+    @router.get("/streams/{stream_id}", summary="Describe a stream", response_model=dict[str, object])
+    async def show_stream(request: Request, stream_id: StreamId, spec: SpecHeader = None) -> Response:
+        return EncodedJSON(encode_stream(await find_stream(engine, request, stream_id, spec), entries))
 
     return router
 
@@ -149,7 +150,7 @@ def decode_header(header: str, engine: Engine) -> StreamSpec:
         raise SpecInvalid("Augsvc-Spec is not a header from POST /v1/streams", field="Augsvc-Spec") from err
 
 
-def stream_entry(stream: Stream) -> dict[str, object]:
+def encode_stream(stream: Stream, entries: DatasetEntries) -> bytes:
     """A stream as JSON.
 
     Raises:
@@ -163,15 +164,15 @@ def stream_entry(stream: Stream) -> dict[str, object]:
         )
     partners = {name: source.info.version for name, source in sorted(stream.others.items())}
     tensors = {n: {"dtype": t.dtype, "shape": [-1, *t.row]} for n, t in sorted(stream.layout.tensors.items())}
-    return {
+    fields = {
         "id": stream.id,
         "samples": stream.samples,
         "spec": stream.spec.fields(),
         "header": header,
         "dataset_version": stream.source.info.version,
         **({"partners": partners} if partners else {}),  # the versions of the datasets that operations take them from
-        "dataset": dataset_entry(stream.source),
         "arithmetic": stream.arithmetic,
         "passes": stream.plan.describe(),
         "tensors": tensors,
     }
+    return b'%b,"dataset":%b}' % (encode_json(fields).removesuffix(b"}"), entries.encode(stream.source))
