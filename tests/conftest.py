@@ -74,3 +74,17 @@ def each_executor(request):
 
     with using(request.param):
         yield request.param
+
+
+@pytest.fixture(scope="module")
+def blank_figures():
+    """Figures of runs are not drawn, and those of pages not made: 7 of the 8 CPU seconds of a small run. Those of
+    tests/trainer/test_report.py are."""
+    from matplotlib.figure import Figure
+
+    from augsvc_client.trainer.report import html, page
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", lambda figure, file, **options: file.write(b""))
+        patch.setattr(page, "figure", lambda caption, draw: html.figure(caption, lambda theme: b""))
+        yield

@@ -27,16 +27,17 @@ from augsvc.ops.registry import registry
 from augsvc.planning.spec import validate_spec
 from augsvc.streams import render_image, stream
 from augsvc.streams.stream import Range
-from tests.harness import ListSource, executor, over, run
+from tests.harness import ListSource, executor, few_operations, over, run
 
 WORKING = 48 << 20  # of the one task that runs, whatever the request: chunks, tables, decoded samples
 
 
 @pytest.fixture(scope="module")
 def engine():
-    made = Engine(open_catalog({}, 0), executor(), registry(()), Limits(256 << 20, max_sample_s=60.0, max_batch_s=1e6))
+    limits = Limits(256 << 20, max_sample_s=60.0, max_batch_s=1e6)
+    made = Engine(open_catalog({}, 0), executor(), few_operations(), limits)
     made.start()
-    made.selftest.whole()
+    made.selftest.whole()  # nothing of it runs beside the tests
     yield made
     made.stop()
 

@@ -17,6 +17,8 @@ from augsvc_client.trainer.recipe import load_recipe, parse_recipe
 from tests.http.serving import write_image, write_image_folder
 from tests.http.test_reload import SPEC, reload, started
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 @pytest.fixture
 def root(tmp_path):

@@ -5,7 +5,6 @@ import sys
 
 import pytest
 import torch
-from matplotlib.figure import Figure
 
 from augsvc_client.trainer.entry import main
 from tests.http.serving import Serving
@@ -28,14 +27,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def blank_figures():
-    """Figures are made and not drawn, which is 6 of the 8 CPU seconds of a small run; tests/trainer/test_report.py draws."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", lambda figure, file, **options: file.write(b""))
-        yield
 
 
 @pytest.fixture
