@@ -19,7 +19,7 @@ from augsvc.executors.fused.kernel_cache import default_folder
 from augsvc.executors.protocol import Executor
 from augsvc.numerics.color_statistics import ColorStatistics
 from augsvc.numerics.rng import Address
-from augsvc.ops.kinds.audio import SpecMasks
+from augsvc.ops.kinds.audio import SpecChange
 from augsvc.ops.kinds.mix import Mix
 from augsvc.ops.operation import Kind
 from augsvc.ops.pipeline import parse_pipeline
@@ -97,15 +97,16 @@ def few_operations() -> Registry:
 
 def compatible(steps: Sequence[dict[str, object]]) -> list[dict[str, object]]:
     """Drawn steps as a pipeline takes them: no frame behind the first step, at most one mix, and MixUp and CutMix last; at most
-    one that draws masks of spectrograms.
+    one of a name that changes spectrograms.
     """
     operations = [registry()[step["op"]] for step in steps]
     mixes = [index for index, operation in enumerate(operations) if operation.kind is Kind.MIX]
-    masks = [index for index, operation in enumerate(operations) if issubclass(operation, SpecMasks)]
+    names = [step["op"] for step in steps]
+    again = [k for k, operation in enumerate(operations) if issubclass(operation, SpecChange) and names[k] in names[:k]]
     kept = [
         (issubclass(operation, Mix), index)
         for index, operation in enumerate(operations)
-        if not (index and operation.kind is Kind.FRAME) and index not in mixes[1:] + masks[1:]
+        if not (index and operation.kind is Kind.FRAME) and index not in mixes[1:] + again
     ]
     return [steps[index] for _, index in sorted(kept)]
 

@@ -130,8 +130,8 @@ def lowered_law(law: Additive | Replace) -> list[np.ndarray]:
 def lowered_sound(operation: Operation, draw: Draw) -> list[np.ndarray]:
     """The integers of every step, without the rows that they apply to."""
     plan, lengths = SoundPlan.of([operation], Clip(16000, 16000)), np.full(len(draw.selected), 16000)
-    if masks := plan.masks([draw], lengths):
-        return list(masks.values())
+    if beside := plan.spec_numbers([draw], lengths):
+        return list(beside.values())
     steps = plan.lower([draw], lengths)
     values = [getattr(step, field.name) for step in steps for field in dataclasses.fields(step) if field.name != "rows"]
     return [value for value in values if isinstance(value, np.ndarray)]

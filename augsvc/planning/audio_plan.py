@@ -16,6 +16,7 @@ from augsvc.numerics import exact
 from augsvc.ops.kinds.audio import (
     SOUND_BITS,
     Clip,
+    Knots,
     SoundEnvelope,
     SoundErase,
     SoundFilter,
@@ -25,7 +26,7 @@ from augsvc.ops.kinds.audio import (
     SoundResample,
     SoundSpeed,
     SoundTone,
-    SpecMasks,
+    SpecChange,
 )
 from augsvc.ops.kinds.sound_dynamics import SoundDynamics
 from augsvc.ops.kinds.sound_opaque import SoundOpaque
@@ -58,6 +59,7 @@ from augsvc.planning.audio_steps import (
     Turn,
     WhiteNoise,
     Window,
+    mean_squares,
 )
 from augsvc.planning.passes import Passes, plan_passes
 from augsvc.planning.sound_dynamics import lower_dynamics
@@ -83,7 +85,10 @@ class SoundPlan(Passes):
         if clip.rate is None and (names := sorted({op.op for op in tree.operations if op.needs_rate})):
             raise SpecInvalid(f"{names[0]} needs the rate of the clips: set sample_rate", field="sample_rate")
         _require_rates(steps, clip)
-        _require_single(tree, SpecMasks, "set its numbers of masks")
+        for kind in dict.fromkeys(
+            type(operation) for operation in tree.operations if isinstance(operation, SpecChange)
+        ):
+            _require_single(tree, kind, "set its parameters")
         _require_single(tree, SoundMix, "a clip has one partner's label")
         return SoundPlan(tree, plan_passes(tree, None, None), "fit:middle", clip)
 
@@ -130,20 +135,23 @@ class SoundPlan(Passes):
         return first
 
     @property
-    def mask_counts(self) -> dict[str, int]:
-        """The numbers of masks that travel beside the sound, by tensor; none without SpecMasks."""
-        counts = [operation.counts for operation in self.operations if isinstance(operation, SpecMasks)]
-        return dict(zip(("time_masks", "freq_masks"), map(max, *counts, (0, 0)), strict=True)) if counts else {}
+    def spec_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The tensors that travel beside the sound for its features, and the shape of a sample's."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for operation in self.operations:
+            if isinstance(operation, SpecChange):
+                for name, shape in operation.tensors.items():
+                    shapes[name] = tuple(map(max, shape, shapes.get(name, shape)))
+        return shapes
 
-    def masks(self, draws: Sequence[Draw], lengths: I64) -> dict[str, I64]:
-        """The intervals (N, k, 2) of each tensor, of clips of `lengths` samples (N,) after all steps; empty if not selected."""
-        counts = self.mask_counts
-        masks = {name: np.zeros((len(lengths), count, 2), np.int64) for name, count in counts.items()}
+    def spec_numbers(self, draws: Sequence[Draw], lengths: I64) -> dict[str, I64]:
+        """Their values (N, *shape) of clips of `lengths` samples (N,) after all steps; 0 if not selected."""
+        beside = {name: np.zeros((len(lengths), *shape), np.int64) for name, shape in self.spec_shapes.items()}
         for operation, draw in zip(self.operations, draws, strict=True):
-            if isinstance(operation, SpecMasks):  # at most one is selected for a clip
-                for name, mask in zip(counts, operation.masks(draw, lengths), strict=True):
-                    masks[name][draw.selected, : mask.shape[1]] = mask[draw.selected]
-        return masks
+            if isinstance(operation, SpecChange):  # at most one of a name is selected for a clip
+                for name, values in operation.numbers(draw, lengths, self.clip.rate or 1).items():
+                    beside[name][draw.selected, : values.shape[1]] = values[draw.selected]
+        return beside
 
     def result_lengths(self, draws: Sequence[Draw], lengths: I64) -> I64:
         """The lengths (N,) after all steps."""
@@ -179,8 +187,8 @@ class SoundPlan(Passes):
     def _lower_operation(self, index: int, draw: Draw, lengths: I64) -> list[SoundStep]:
         """Only selected clips get a curve, sections or knots: computing them takes as long as applying them."""
         operation, rows = self.operations[index], np.flatnonzero(draw.selected)
-        if isinstance(operation, SoundFrame | SpecMasks):
-            return []  # the renderer reads the window, the client applies the masks
+        if isinstance(operation, SoundFrame | SpecChange):
+            return []  # the renderer reads the window, the client applies the rest
         if isinstance(operation, SoundSpeed | SoundOpaque):
             return [self._change_of_length(operation, draw, lengths)]
         if isinstance(operation, SoundMove):
@@ -210,7 +218,7 @@ class SoundPlan(Passes):
         column = [taking for taking, _ in self.partner_operations].index(
             index
         )  # layers of a container share an operation
-        return self._partner(operation, column, draw, rows)
+        return self._partner(operation, column, draw, rows, lengths)
 
     def _faded_move(self, move: SoundMove, draw: Draw, lengths: I64) -> list[SoundStep]:
         rows, steps = np.flatnonzero(draw.selected), list[SoundStep]()
@@ -252,18 +260,28 @@ class SoundPlan(Passes):
         response = ClipChange.of(Change.RESPONSE, rows, direct)
         return [SideNoise(draw, rows), *envelopes, response, ClipChange.of(Change.CONVOLVE, rows)]
 
-    def _partner(self, operation: SoundPartner, column: int, draw: Draw, rows: I64) -> list[SoundStep]:
+    def _partner(self, operation: SoundPartner, column: int, draw: Draw, rows: I64, lengths: I64) -> list[SoundStep]:
         """The track to the side, and then into the clip."""
         track = ClipChange.of(Change.TRACK, rows, column)
         if isinstance(operation, SoundBackground):
-            ratio = exact.to_fixed(operation.ratio(draw), NOISE_BITS)
-            return [track, SideMix(np.where(draw.selected, ratio, 0))]
+            return [track, *self._background(operation, draw, lengths)]
         if isinstance(operation, SoundImpulse):
             return [track, ClipChange.of(Change.CONVOLVE, rows)]
         if isinstance(operation, SoundMix):
             weight = exact.to_fixed(operation.weight(draw.take(rows)), RATIO_BITS)
             return [track, ClipChange.of(Change.BLEND, rows, weight)]
         raise NotImplementedError(f"{operation.op} takes a partner for nothing")
+
+    def _background(self, operation: SoundBackground, draw: Draw, lengths: I64) -> list[SoundStep]:
+        """The level of what a gate lets through: that of the side, measured over the whole clip, grows with its open time."""
+        ratio, rows = operation.ratio(draw), np.flatnonzero(draw.selected)
+        knots = operation.gate(draw, lengths, self.clip.rate or 1)
+        if knots is None:
+            return [SideMix(np.where(draw.selected, exact.to_fixed(ratio, NOISE_BITS), 0))]
+        gated = exact.to_fixed(ratio * np.sqrt(mean_squares(knots, lengths)), NOISE_BITS)
+        chosen = Knots(knots.positions[rows], knots.gains[rows])
+        gates = [envelope.on_side() for envelope in FixedEnvelope.of(chosen, rows)]
+        return [*gates, SideMix(np.where(draw.selected, gated, 0))]
 
     def _noise(self, noise: SoundNoise, draw: Draw, rows: I64) -> list[SoundStep]:
         ratio = np.where(draw.selected, exact.to_fixed(noise.std(draw, np.ones(len(draw.selected))), NOISE_BITS), 0)

@@ -182,3 +182,19 @@ class OpaqueChange:
 ClipStep = Window | Turn | FixedShape | SectionPair | FixedEnvelope | WhiteNoise | SideMix
 KernelStep = ClipStep | SideNoise | Resampling | ClipChange
 SoundStep = KernelStep | OpaqueChange
+
+
+def mean_squares(knots: Knots, lengths: I64) -> F64:
+    """The mean square (N,) of the first envelope (N, 1, P) over clips of `lengths` samples (N,): of its lines, not of samples."""
+    most = np.maximum(lengths, 1)[:, None].astype(np.float64)
+    positions, gains = knots.positions[:, 0].astype(np.float64), knots.gains[:, 0]
+    first, last = positions[:, :-1], positions[:, 1:]
+    begin, end = np.clip(first, 0.0, most), np.clip(last, 0.0, most)
+    slope = np.diff(gains) / np.maximum(last - first, 1.0)
+    low, high = gains[:, :-1] + slope * (begin - first), gains[:, :-1] + slope * (end - first)
+    inside = (end - begin) * (low * low + low * high + high * high)
+    squares = inside.sum(axis=1) / 3.0
+    before, after = np.clip(positions[:, 0], 0.0, most[:, 0]), np.clip(positions[:, -1], 0.0, most[:, 0])
+    squares = squares + before * gains[:, 0] * gains[:, 0] + (most[:, 0] - after) * gains[:, -1] * gains[:, -1]
+    means: F64 = squares / most[:, 0]
+    return means

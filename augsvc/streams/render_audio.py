@@ -32,8 +32,8 @@ class SoundRenderer:
     def tensors(self) -> dict[str, TensorSpec]:
         """The rendered tensors of one sample."""
         lengths = {"lengths": TensorSpec("int32", ())} if self.pads else {}
-        masks = {name: TensorSpec("int32", (count, 2)) for name, count in self.plan.mask_counts.items()}
-        return {"audio": TensorSpec("float32", (self.plan.clip.samples,)), **lengths, **masks}
+        beside = {name: TensorSpec("int32", shape) for name, shape in self.plan.spec_shapes.items()}
+        return {"audio": TensorSpec("float32", (self.plan.clip.samples,)), **lengths, **beside}
 
     def plain(self) -> "SoundRenderer":
         """The same renderer without operations."""
@@ -65,7 +65,7 @@ class SoundRenderer:
         check: Callable[[], None],
         stages: Stages,
     ) -> None:
-        """Fills `audio`, `lengths` if clips are padded, and the masks of spectrograms, in parallel chunks on the executor's
+        """Fills `audio`, `lengths` if clips are padded, and what is done to spectrograms, in parallel chunks on the executor's
         threads, as ImageRenderer.fill does.
         """
         chunks = list(ranges(len(samples), -(-len(samples) // self.executor.threads)))
@@ -83,7 +83,7 @@ class SoundRenderer:
                 lengths = np.minimum(whole, self.plan.clip.samples)
                 tracks = partner_tracks(self.plan, samples[rows], draws)
                 results = self.plan.result_lengths(draws, lengths)
-                beside = self.plan.masks(draws, results) | ({"lengths": results} if self.pads else {})
+                beside = self.plan.spec_numbers(draws, results) | ({"lengths": results} if self.pads else {})
                 for name in beside.keys() & arrays.keys():  # a golden value renders the sound alone
                     arrays[name][rows] = beside[name]
                 if "mix_weight" in arrays:

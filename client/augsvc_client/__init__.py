@@ -25,6 +25,7 @@ from augsvc_client.loaders.augmenting import AugmentingDataLoader
 from augsvc_client.loaders.multi_view import MultiViewLoader
 from augsvc_client.loaders.remote import RemoteDataLoader
 from augsvc_client.spec_masks import apply_spec_masks
+from augsvc_client.time_warps import apply_time_warps
 
 __all__ = [
     "AugmentingDataLoader",
@@ -42,6 +43,7 @@ __all__ = [
     "Unauthorized",
     "WireError",
     "apply_spec_masks",
+    "apply_time_warps",
     "pack_masks",
     "unpack_masks",
 ]

@@ -227,3 +227,30 @@ def test_of_a_long_noise_only_its_segment_is_resampled(monkeypatch):
     added = result[0] - SPEECH[0].astype(np.float32)
     spectrum = np.abs(np.fft.rfft(added))
     assert spectrum.argmax() == 80  # 0.02 of the rate
+
+
+def bursts(drawn, samples):
+    """Their envelope: one trapezoid after the other."""
+    envelope, end = np.zeros(samples + 1), 0.0
+    for k, (length, pause) in enumerate(zip(drawn["length"], drawn["pause"], strict=True)):
+        begin = end + pause * (drawn["start"] if k == 0 else 1.0)
+        end = begin + length
+        part = min(length / (drawn["fade_in"] + drawn["fade_out"]), 1.0)
+        seconds = [begin, begin + part * drawn["fade_in"], end - part * drawn["fade_out"], end]
+        knots = np.floor(np.array(seconds) * RATE + 0.5)
+        envelope = np.maximum(envelope, np.interp(np.arange(samples + 1), knots, [0, 1, 1, 0]))
+    return envelope[:samples]
+
+
+def test_short_noises_are_bursts_at_their_own_level():
+    noise = np.where(np.arange(9000) % 2, 1.0, -1.0)  # has its level everywhere
+    step = {"op": "short_noises", "dataset": "noises", "length": [0.02, 0.05], "pause": [0.05, 0.1], "snr": [-6, 6]}
+    stream = open_over([step], [Noises([noise])], SPEECH[:3])
+    result, (_, draws) = batch(stream), partners(stream)
+    for row, (clip, drawn) in enumerate(zip(SPEECH, draws, strict=False)):
+        added = result["audio"][row, : len(clip)] - clip.astype(np.float32)
+        envelope = bursts(drawn, len(clip))
+        assert 0.1 < (envelope > 0).mean() < 0.7
+        level = rms(clip.astype(np.float32)) * 10 ** (-drawn["snr"] / 20)
+        np.testing.assert_allclose(np.abs(added), level * envelope, atol=2e-3 * level)
+        assert abs(added[-1]) <= level and not result["audio"][row, len(clip) :].any()

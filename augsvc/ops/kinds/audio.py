@@ -13,7 +13,7 @@
     noise       a standard deviation, from the level of the clip, or       in order
                 absolute; sections that filter the noise
     erase       as SoundEnvelope, with gains of 0                          one after the other
-                SpecMasks: intervals that the client applies               none: at most one for a clip
+                SpecChange: intervals that the client applies              none: at most one of a name for a clip
     opaque      integers for its own `change` (sound_opaque.py)            one after the other
     mix         SoundBackground: a clip of a dataset, at a level           one after the other
                 SoundMix: another clip of the stream, with its label       none: at most one for a clip
@@ -164,22 +164,22 @@ class SoundErase(Operation):
         """Envelopes for clips of `lengths` samples (N,), 0 in the intervals."""
 
 
-class SpecMasks(Operation):
-    """Masks over time and frequency that travel as intervals, for features that the client computes: one in a pipeline."""
+class SpecChange(Operation):
+    """What is done to features that the client computes: it travels as numbers beside the sound, and the client applies it. At
+    most one of an operation may apply to a clip.
+    """
 
     kind: ClassVar[Kind] = Kind.ERASE
     media: ClassVar[str] = "audio"
 
     @property
     @abstractmethod
-    def counts(self) -> tuple[int, int]:
-        """The numbers of masks over time and over frequency."""
+    def tensors(self) -> dict[str, tuple[int, ...]]:
+        """The tensors of a batch that it adds, and the shape of a sample's; 0 everywhere changes nothing."""
 
     @abstractmethod
-    def masks(self, draw: Draw, lengths: I64) -> tuple[I64, I64]:
-        """Masks over time, in samples of clips of `lengths` samples (N,), and over frequency, in bins: (N, k, 2), first and last,
-        exclusive.
-        """
+    def numbers(self, draw: Draw, lengths: I64, rate: int) -> dict[str, I64]:
+        """Their values (N, *shape), of clips of `lengths` samples (N,) after all operations."""
 
 
 class SoundFilter(Operation):

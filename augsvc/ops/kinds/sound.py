@@ -10,7 +10,7 @@ from augsvc.ops.kinds.audio import (
     SoundResample,
     SoundSpeed,
     SoundTone,
-    SpecMasks,
+    SpecChange,
 )
 from augsvc.ops.kinds.sound_dynamics import SoundDynamics
 from augsvc.ops.kinds.sound_opaque import SoundOpaque
@@ -31,7 +31,7 @@ SOUND_KINDS = frozenset[type[Operation]](
         SoundImpulse,
         SoundNoise,
         SoundErase,
-        SpecMasks,
+        SpecChange,
         SoundOpaque,
         SoundBackground,
         SoundMix,

@@ -73,6 +73,20 @@ class SoundBackground(SoundPartner):
     def ratio(self, draw: Draw) -> F64:
         """The root mean square of what is added over that of the clip (N,)."""
 
+    def gate(self, draw: Draw, lengths: I64, rate: int) -> Knots | None:
+        """Envelopes (N, 1, P) of what is added to clips of `lengths` samples, whose level is then that of what they let through;
+        None, by the settings alone: all of it.
+        """
+        return None
+
+    def span(self, length: int, samples: int, position: float) -> tuple[int, int]:
+        """A segment: `position` 0 begins with the noise, 1 ends with it."""
+        return int(position * (max(length - samples, 0) + 1)) if length > samples else 0, min(length, samples)
+
+    def track(self, clip: F32, samples: int, position: float) -> F32:
+        """The segment, or a shorter noise again and again."""
+        return looped(clip, samples, position)
+
 
 class SoundImpulse(SoundPartner, SoundReverb):
     """Takes a clip as impulse response; a silent one changes nothing."""

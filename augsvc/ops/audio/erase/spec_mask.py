@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from augsvc.arrays import F64, I64
-from augsvc.ops.kinds.audio import SpecMasks
+from augsvc.ops.kinds.audio import SpecChange
 from augsvc.ops.laws import INTEGERS
 from augsvc.ops.operation import Draw, Drawn, Interval
 
@@ -14,7 +14,7 @@ _MOST = 16
 _BINS = Drawn(lane=5, low=0.0, high=4096.0, count=_MOST, law=INTEGERS, unit="bins")
 
 
-class SpecMask(SpecMasks):
+class SpecMask(SpecChange):
     """Draws SpecAugment's masks over time and frequency; `augsvc_client.apply_spec_masks` applies them to features.
 
     The sound stays as it is. A batch gets `time_masks` (N, k, 2) and `freq_masks` (N, k, 2): first and last, exclusive, in
@@ -38,17 +38,18 @@ class SpecMask(SpecMasks):
     freq_position: Annotated[Interval, Drawn(lane=13, low=0.0, high=1.0, count=_MOST)] = (0.0, 1.0)
 
     @property
-    def counts(self) -> tuple[int, int]:
-        """As SpecMasks.counts."""
-        return self.time_masks, self.freq_masks
+    def tensors(self) -> dict[str, tuple[int, ...]]:
+        """First and last of each mask, exclusive: over time in samples, over frequency in bins."""
+        return {"time_masks": (self.time_masks, 2), "freq_masks": (self.freq_masks, 2)}
 
-    def masks(self, draw: Draw, lengths: I64) -> tuple[I64, I64]:
+    def numbers(self, draw: Draw, lengths: I64, rate: int) -> dict[str, I64]:
         """Position 0 begins with the clip, 1 ends with it; a mask over all bins is limited to them."""
         time_width = np.floor(draw.columns("time_width") * lengths[:, None] + 0.5).astype(np.int64)
         freq_width = np.minimum(draw.columns("freq_width").astype(np.int64), self.bins)
         bins = np.full_like(lengths, self.bins)
         time = _place(time_width, draw.columns("time_position"), lengths)[:, : self.time_masks]
-        return time, _place(freq_width, draw.columns("freq_position"), bins)[:, : self.freq_masks]
+        frequency = _place(freq_width, draw.columns("freq_position"), bins)[:, : self.freq_masks]
+        return {"time_masks": time, "freq_masks": frequency}
 
 
 def _place(width: I64, position: F64, length: I64) -> I64:

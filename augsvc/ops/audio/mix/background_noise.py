@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from augsvc.arrays import F32, F64
+from augsvc.arrays import F64
 from augsvc.numerics.exact import decibels
-from augsvc.ops.kinds.sound_partners import DatasetField, SoundBackground, looped
+from augsvc.ops.kinds.sound_partners import DatasetField, SoundBackground
 from augsvc.ops.operation import Draw, Drawn, Interval
 
 
@@ -34,11 +34,3 @@ class BackgroundNoise(SoundBackground):
     def ratio(self, draw: Draw) -> F64:
         """SNR = 20 · log10(rms of the clip / rms of the noise)."""
         return decibels(-draw.value("snr"))
-
-    def span(self, length: int, samples: int, position: float) -> tuple[int, int]:
-        """A segment: `position` 0 begins with the noise, 1 ends with it."""
-        return int(position * (max(length - samples, 0) + 1)) if length > samples else 0, min(length, samples)
-
-    def track(self, clip: F32, samples: int, position: float) -> F32:
-        """The segment, or a shorter noise again and again."""
-        return looped(clip, samples, position)

@@ -1,0 +1,78 @@
+"""Sound through air."""
+
+from collections.abc import Callable
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+
+from augsvc.arrays import F32, F64, I64
+from augsvc.numerics import exact
+from augsvc.ops.kinds.sound_opaque import SoundOpaque
+from augsvc.ops.operation import Draw, Drawn, Interval, Settings
+
+_BITS = 32  # fraction bits of what is drawn
+_LENGTH, _MARGIN = 1 << 16, 1 << 12  # of the transform, and of its zeros before and after a block of the clip
+_ZERO_CELSIUS, _TRIPLE, _REFERENCE = 273.15, 273.16, 293.15  # K
+_DB = 8.685889638065037  # of a natural logarithm of amplitudes
+_LN10 = 2.302585092994046
+
+
+class AirAbsorption(SoundOpaque):
+    """Attenuates frequencies as `distance` metres of air do, by ISO 9613-1, at one atmosphere; without a delay.
+
+    The distance alone changes no level: combine it with `gain` for a source that is farther away.
+    """
+
+    needs_rate: ClassVar[bool] = True
+    identity: ClassVar[Settings] = {"distance": 0}
+    ns_per_element: ClassVar[float] = 120.0
+    fixed_bytes: ClassVar[float] = 64.0 * _LENGTH
+    bytes_per_element: ClassVar[float] = 16.0
+    elsewhere = {"audiomentations": "AirAbsorption"}
+    op: Literal["air_absorption"] = "air_absorption"
+    temperature: Annotated[Interval, Drawn(lane=1, low=-20.0, high=50.0, unit="°C")] = (10.0, 20.0)
+    humidity: Annotated[Interval, Drawn(lane=2, low=10.0, high=100.0, unit="%")] = (30.0, 90.0)
+    distance: Annotated[Interval, Drawn(lane=3, low=0.0, high=1000.0, unit="m")] = (10.0, 100.0)
+
+    def lower(self, draw: Draw, lengths: I64, rate: int) -> I64:
+        """Temperature, humidity and distance."""
+        names = ("temperature", "humidity", "distance")
+        return np.stack([exact.to_fixed(draw.value(name), _BITS) for name in names], axis=-1)
+
+    def change(self, clip: F32, lowered: I64, rate: int, samples: int, check: Callable[[], None]) -> F32:
+        """Block by block, each with zeros around it: the response is symmetric in time and far shorter than they are."""
+        if not lowered[2]:
+            return clip
+        temperature, humidity, distance = exact.from_fixed(lowered, _BITS).tolist()
+        frequencies = np.arange(_LENGTH // 2 + 1, dtype=np.float64) * (rate / _LENGTH)
+        gains = exact.exp(np.maximum(absorption(frequencies, temperature, humidity) * distance / -_DB, -700.0))
+        result, block = np.zeros(len(clip) + 2 * _MARGIN), _LENGTH - 2 * _MARGIN
+        for begin in range(0, len(clip), block):
+            check()
+            part = np.zeros(_LENGTH)
+            part[_MARGIN : _MARGIN + block][: len(clip) - begin] = clip[begin : begin + block]
+            filtered = np.fft.irfft(np.fft.rfft(part) * gains, _LENGTH)
+            result[begin : begin + _LENGTH] += filtered[: len(result) - begin]
+        return result[_MARGIN : _MARGIN + len(clip)].astype(np.float32)
+
+
+def absorption(frequencies: F64, celsius: float, humidity: float) -> F64:
+    """Decibels a metre at frequencies (K) in Hz, and a relative humidity in %: ISO 9613-1:1993, equations 3 to 5."""
+    kelvin = celsius + _ZERO_CELSIUS
+    ratio, squares = kelvin / _REFERENCE, frequencies * frequencies
+    saturation = _exp(_LN10 * (4.6151 - 6.8346 * _power(_TRIPLE / kelvin, 1.261)))  # of the pressure of one atmosphere
+    vapour = humidity * saturation
+    oxygen = 24.0 + 4.04e4 * vapour * (0.02 + vapour) / (0.391 + vapour)
+    nitrogen = _power(ratio, -0.5) * (9.0 + 280.0 * vapour * _exp(-4.170 * (_power(ratio, -1.0 / 3.0) - 1.0)))
+    relaxation = 0.01275 * _exp(-2239.1 / kelvin) / (oxygen + squares / oxygen)
+    relaxation = relaxation + 0.1068 * _exp(-3352.0 / kelvin) / (nitrogen + squares / nitrogen)
+    decibels: F64 = 8.686 * squares * (1.84e-11 * _power(ratio, 0.5) + _power(ratio, -2.5) * relaxation)
+    return decibels
+
+
+def _exp(value: float) -> float:
+    return float(exact.exp(np.array(value)))
+
+
+def _power(base: float, exponent: float) -> float:
+    return _exp(exponent * float(exact.log(np.array(base))))
