@@ -3,7 +3,7 @@
 A batch is a plain mapping of tensor names to NumPy arrays; the names, dtypes and shapes are those of the wire:
 
     image            uint8   N,C,H,W or N,H,W,C       images (uint16 and floats too), or
-    audio            float32 N,T                      audio, full scale is ±1
+    audio            float32 N,T or N,C,T             audio, full scale is ±1
     lengths          int32   N              samples of each clip; those after them are zeros
     label            int64   N              the class, -1 where a sample has none; or uint8 N,K, float32 N,K (SourceInfo.label)
     mask             uint8   N,H,W          255 where the image has no source
@@ -50,7 +50,7 @@ class Sample:
     boxes_valid: Bools | None = None  # M
     keypoints: F32 | None = None  # K,2
     keypoints_valid: Bools | None = None  # K
-    audio: F32 | None = None  # T, one channel, full scale is ±1
+    audio: F32 | None = None  # T, or C,T of more than one channel, full scale is ±1
     rate: int = 0  # of the audio, in Hz; 0 if unknown
     target: npt.NDArray[Any] | None = None  # K, a label that is not one class
     tiles: "tuple[Sample, ...]" = ()  # the other ones of its collage, or clips that operations take

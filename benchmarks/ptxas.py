@@ -191,7 +191,7 @@ def _sound_arguments() -> dict[str, tuple[Any, ...]]:
         sections=_array(4, np.float64), knots=_array(3, i64), knot_gains=_array(3, f32), turns=_array(3, i64),
         mixes=_array(2, i64), rates=_array(3, i64), sinc=_array(2, np.float64),
         numbers=_array(3, i64), tracks=_array(3, f32), twiddles=_array(2, np.float64), side_samples=1,
-        indices=_array(1, u32), time=1, seed_low=1, seed_high=1, quantiles=_array(1, np.int16),
+        indices=_array(1, u32), blocks=_array(1, u32), time=1, seed_low=1, seed_high=1, quantiles=_array(1, np.int16),
     )  # fmt: skip
     return {
         "shape_clips": (1, 1, 1, args, tape, levels),

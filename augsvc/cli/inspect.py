@@ -186,7 +186,7 @@ def build_spec(
         valid = validate_spec(spec, registry(settings.operations), catalog.media_of)
         try:
             if info.media == "audio":
-                return valid.for_audio(info.seconds, info.sample_rate), catalog
+                return valid.for_audio(info.seconds, info.sample_rate, info.channels), catalog
             return valid.for_images(info.size, info.channels), catalog
         except SizeRequired as err:
             option = str(err.field).replace("_", "-")

@@ -136,7 +136,7 @@ class DiskCache:
     def add(self, key: bytes, decoded: Decoded) -> None:
         """Adds an entry, unless it is there already or there is no room, or another process is writing."""
         values = decoded.values
-        if values.dtype not in _TYPES or not values.size or values.ndim not in (1, 3):
+        if values.dtype not in _TYPES or not values.size or values.ndim not in (1, 2, 3):
             return
         try:
             with self._writing() as writes:

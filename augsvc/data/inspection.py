@@ -182,7 +182,7 @@ def _measure_sample(sample: Sample) -> _Measured:
     digest = hashlib.blake2b(repr((values.shape, values.dtype.str)).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(values).data)
     if sample.image is None:
-        return _Measured((1, len(values)), sample.rate, digest.digest(), np.zeros(2, np.uint64), 0.0, None)
+        return _Measured((1, values.shape[-1]), sample.rate, digest.digest(), np.zeros(2, np.uint64), 0.0, None)
     image = to_levels(sample.image)
     grey = image @ _LUMA if image.shape[2] == 3 else image[..., 0].astype(np.float64)
     bits, level = perceptual_hash(grey)

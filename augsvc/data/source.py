@@ -28,7 +28,7 @@ class SourceInfo:
     name: str  # "digits/train"
     version: str  # hex digest; its coverage is documented by each format
     classes: tuple[str, ...]
-    channels: int  # of its images: 1 or 3; audio has one
+    channels: int  # of its images: 1 or 3; of its clips: 1 to 8
     size: tuple[int, int] | None  # (H, W) of every image, None if they may differ
     media: Literal["image", "audio"] = "image"
     seconds: float | None = None  # of every clip, None if they may differ

@@ -91,6 +91,9 @@ class Address:
     indices: I64  # N, each below 2**32
     epoch: int
     view: int
+    first_blocks: I64 | None = (
+        None  # N: of per-pixel numbers, more than the first one; of channels that share the draws
+    )
 
     def __post_init__(self) -> None:
         if not 0 <= self.epoch < MAX_EPOCHS:
@@ -102,7 +105,13 @@ class Address:
 
     def take(self, rows: slice | I64) -> "Address":
         """The address of a slice of the samples."""
-        return Address(self.indices[rows], self.epoch, self.view)
+        blocks = None if self.first_blocks is None else self.first_blocks[rows]
+        return Address(self.indices[rows], self.epoch, self.view, blocks)
+
+    def in_channels(self, channels: int, samples: int) -> "Address":
+        """Of each sample `channels` rows, one after the other, with other per-pixel numbers for their `samples` elements."""
+        blocks = np.arange(channels, dtype=np.int64) * -(-samples // ELEMENTS_PER_BLOCK)
+        return Address(np.repeat(self.indices, channels), self.epoch, self.view, np.tile(blocks, len(self.indices)))
 
     @property
     def time_word(self) -> int:

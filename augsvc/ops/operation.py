@@ -149,6 +149,11 @@ class Draw:
         selected, address = self.selected[rows], self.address.take(rows)
         return Draw(selected, words, self.ranges, self.marks, self.key, self.seed, address, given)
 
+    def in_channels(self, channels: int, samples: int) -> "Draw":
+        """The same draws for each of the samples' channels, rows of `samples` elements."""
+        rows = np.repeat(np.arange(len(self.selected)), channels)
+        return replace(self.take(rows), address=self.address.in_channels(channels, samples))
+
     def under(self, selected: Bools, given: Mapping[str, F64]) -> "Draw":
         """The same draws where a container selects the operation (N,), with the values that it sets."""
         return replace(self, selected=self.selected & selected, given=given)

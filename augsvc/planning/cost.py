@@ -58,7 +58,7 @@ def _ns_per_operation(operation: Operation, plan: Passes) -> float:
     if isinstance(operation, Opaque) and isinstance(plan, Plan):
         return operation.sample_ns(plan.canvas)
     if isinstance(operation, SoundOpaque) and isinstance(plan, SoundPlan):
-        return operation.sample_ns(plan.clip)
+        return operation.sample_ns(plan.clip) * plan.clip.channels
     if isinstance(operation, Frame | Warp | Branches):
         return operation.ns_per_sample
     return _NS_PER_OPERATION[operation.kind]

@@ -32,11 +32,12 @@ from augsvc.ops.pipeline import parse_pipeline, walk
 from augsvc.ops.presets import PRESETS
 from augsvc.ops.registry import Registry, containers, registry
 from augsvc.validation import explain, parse_json
+from augsvc_client.decoding.limits import MAX_CLIP_CHANNELS
 
 MAX_SPEC_BYTES = 65536
 MAX_SIDE = 4096  # of the canvas, in pixels
 MAX_CLIP = 1 << 24  # samples of one clip
-_IMAGE_FIELDS = ("size", "fit", "channels", "output")
+_IMAGE_FIELDS = ("size", "fit", "output")
 _AUDIO_FIELDS = ("seconds", "sample_rate")
 DatasetName = Annotated[str, Field(min_length=1, max_length=128, strict=True)]
 Weight = Annotated[float, Field(ge=1e-9, le=1e9, strict=True)]
@@ -45,6 +46,7 @@ Side = Annotated[int, Field(ge=1, le=MAX_SIDE, strict=True)]
 Seconds = Annotated[float, Field(gt=0.0, le=86400.0, strict=True)]
 Mean = Annotated[float, Field(ge=-10.0, le=10.0, strict=True)]
 Std = Annotated[float, Field(ge=1e-3, le=1e3, strict=True)]
+Channels = Annotated[int, Field(ge=1, le=MAX_CLIP_CHANNELS)]
 Rate = Annotated[int, Field(ge=1000, le=384_000, strict=True)]  # Hz
 
 
@@ -141,7 +143,7 @@ class StreamSpec(BaseModel):
     pipeline: Operations = ()
     size: tuple[Side, Side] | None = None
     fit: Fit = "cover"
-    channels: Annotated[Literal[1, 3] | None, BeforeValidator(_integer)] = None
+    channels: Annotated[Channels | None, BeforeValidator(_integer)] = None
     subset: Subset | None = None
     order_seed: Seed = 0
     aug_seed: Seed = 0
@@ -197,14 +199,18 @@ class StreamSpec(BaseModel):
             reason = "the sizes of this dataset's images are not read at start, and may differ"
             raise SizeRequired(f"set `size` to [height, width]: {reason}", field="size")
         channels = self.channels or channels
+        if channels not in (1, 3):
+            raise SpecInvalid("channels must be 1 or 3: these samples are images", field="channels")
         self.output.require_channels(channels)
         return self.model_copy(update={"size": size, "channels": channels})
 
-    def for_audio(self, seconds: float | None, rate: int | None) -> "StreamSpec":
-        """Filled in for an audio dataset, with its length and rate where none are set.
+    def for_audio(self, seconds: float | None, rate: int | None, channels: int = 1) -> "StreamSpec":
+        """Filled in for an audio dataset, with its length, rate and channels where none are set.
+
+        One channel of a dataset with one is left out.
 
         Raises:
-            SpecInvalid: a field or an operation is for images, or clips would be empty or too long.
+            SpecInvalid: a field or an operation is for images, clips would be empty or too long, or cannot have the channels.
             SizeRequired: the dataset's clips have no common length or rate that is known.
         """
         self._refuse(_IMAGE_FIELDS, "this is an audio dataset: set `seconds` and `sample_rate`")
@@ -216,9 +222,15 @@ class StreamSpec(BaseModel):
         if rate is None:
             reason = "the rates of this dataset's clips are not read at start, and may differ"
             raise SizeRequired(f"set `sample_rate`, in Hz: {reason}", field="sample_rate")
-        filled = self.model_copy(update={"seconds": seconds, "sample_rate": rate})
+        wanted = self.channels or channels
+        if 1 not in (wanted, channels) and wanted != channels:
+            raise SpecInvalid(f"channels must be 1 or {channels}, those of the dataset", field="channels")
+        written = None if wanted == channels == 1 else wanted  # added later: keeps earlier canonical forms
+        filled = self.model_copy(update={"seconds": seconds, "sample_rate": rate, "channels": written})
         if not 1 <= filled.clip_samples <= MAX_CLIP:
             raise SpecInvalid(f"seconds times sample_rate must be 1 to {MAX_CLIP} samples", field="seconds")
+        if filled.clip_samples * wanted > MAX_CLIP:
+            raise SpecInvalid(f"a clip has at most {MAX_CLIP} samples in all channels", field="seconds")
         return filled
 
     @property
@@ -246,6 +258,8 @@ class StreamSpec(BaseModel):
         ):  # added later: keeps earlier canonical forms
             if getattr(self, name) == StreamSpec.model_fields[name].default:
                 excluded[name] = True
+        if self.seconds is not None and self.channels is None:
+            excluded["channels"] = True
         if self.output.mean is None:  # added later as well
             excluded.setdefault("output", {"mean", "std"})
         fields = self.model_dump(mode="json", exclude=excluded)

@@ -14,7 +14,7 @@ from augsvc.ops.operation import Draw, Step
 from augsvc.ops.pipeline import walk
 from augsvc.planning.audio_plan import SoundPlan
 from augsvc.streams.mixing import DrawnPartners
-from augsvc_client.decoding.resampling import fit_clip, resampled_length
+from augsvc_client.decoding.resampling import fit_clip, resampled_length, with_channels
 
 MIX_SLOT = 1  # of the partner of a mix; other partners come before it
 
@@ -28,13 +28,19 @@ def partner_datasets(steps: Sequence[Step]) -> dict[str, str]:
     return named
 
 
-def require_partners(steps: Sequence[Step], others: Mapping[str, Source]) -> None:
+def require_partners(steps: Sequence[Step], others: Mapping[str, Source], channels: int) -> None:
     """Refuses a dataset that operations cannot take partners from, with SpecInvalid."""
     for name, field in partner_datasets(steps).items():
         source = others.get(name)
         if source is None or source.info.media != "audio" or not len(source):
             reason = "is not open" if source is None else "holds no clips"
             raise SpecInvalid(f"{field}: dataset {name!r} {reason}: name one of audio", field=field)
+        if 1 not in (source.info.channels, channels) and source.info.channels != channels:
+            raise SpecInvalid(
+                f"{field}: dataset {name!r} has clips of {source.info.channels} channels, and this stream of {channels}: "
+                "name one with as many, or with one",
+                field=field,
+            )
 
 
 def draw_partners(plan: SoundPlan, seed: int, address: Address) -> tuple[DrawnPartners, I64]:
@@ -51,9 +57,11 @@ def draw_partners(plan: SoundPlan, seed: int, address: Address) -> tuple[DrawnPa
 
 
 def partner_tracks(plan: SoundPlan, samples: Sequence[Sample], draws: Sequence[Draw]) -> F32:
-    """The tracks (N, P, T) of each sample's partners, which it has in the order of the operations that it is selected for."""
+    """The tracks (N, C, P, T) of each sample's partners, which it has in the order of the
+    operations that it is selected for.
+    """
     operations, length = plan.partner_operations, plan.clip.samples
-    tracks = np.zeros((len(samples), len(operations), length), np.float32)
+    tracks = np.zeros((len(samples), plan.clip.channels, len(operations), length), np.float32)
     if not operations:
         return tracks
     for row, sample in enumerate(samples):
@@ -65,17 +73,19 @@ def partner_tracks(plan: SoundPlan, samples: Sequence[Sample], draws: Sequence[D
             partner = sample.partner if isinstance(operation, SoundMix) else next(others, None)
             if partner is not None:
                 position = float(draw.value("position")[row]) if "position" in draw.ranges else 0.0
-                tracks[row, column] = _track(operation, partner, plan.clip, position)
+                tracks[row, :, column] = _track(operation, partner, plan.clip, position)
     return tracks
 
 
 def _track(operation: SoundPartner, partner: Sample, window: Clip, position: float) -> F32:
-    """What an operation takes of a partner, at the rate of the stream; of a long one only what it reads is resampled."""
-    audio, wanted = required(partner.audio), window.rate or 1
+    """What an operation takes of a partner, at the rate and in the channels (C, T) of the stream; of a long one only what it
+    reads is resampled.
+    """
+    audio, wanted = with_channels(required(partner.audio), window.channels), window.rate or 1
     rate = partner.rate or wanted
-    first, count = operation.span(resampled_length(len(audio), rate, wanted), window.samples, position)
-    clip = fit_clip(audio, rate, count, wanted, first) if count else np.zeros(0, np.float32)
-    return operation.track(clip, window.samples, position)
+    first, count = operation.span(resampled_length(audio.shape[-1], rate, wanted), window.samples, position)
+    clip = fit_clip(audio, rate, count, wanted, first) if count else audio[..., :0]
+    return np.stack([operation.track(channel, window.samples, position) for channel in np.atleast_2d(clip)])
 
 
 def label_weights(plan: SoundPlan, draws: Sequence[Draw]) -> F32:

@@ -103,7 +103,7 @@ class Push:
         row = validate_tensors(arrays, media, request.window is not None)
         renderer: ImageRenderer | SoundRenderer
         if media == "audio":
-            renderer = _audio_renderer(request, row[0], executor, "lengths" in arrays)
+            renderer = _audio_renderer(request, row, executor, "lengths" in arrays)
         else:
             renderer = _image_renderer(request, row, executor, arrays)
             renderer.plan.require_labels(arrays.keys(), "this request sends")
@@ -185,13 +185,14 @@ def _image_renderer(request: PushRequest, row: tuple[int, ...], executor: Execut
     return ImageRenderer(plan, executor, request.output, "mask" in arrays, order, is_deep, planes)
 
 
-def _audio_renderer(request: PushRequest, samples: int, executor: Executor, pads: bool) -> SoundRenderer:
+def _audio_renderer(request: PushRequest, row: tuple[int, ...], executor: Executor, pads: bool) -> SoundRenderer:
     for name in _IMAGE_FIELDS:
         if getattr(request, name) != PushRequest.model_fields[name].default:
             raise SpecInvalid(f"{name} does not apply to audio", field=name)
-    if samples > MAX_CLIP:
+    channels, samples = row if len(row) == 2 else (1, row[0])
+    if samples * channels > MAX_CLIP:
         raise SpecInvalid(f"a clip has at most {MAX_CLIP} samples: send shorter clips", field="audio")
-    plan = SoundPlan.of(request.pipeline, Clip(samples, request.sample_rate))
+    plan = SoundPlan.of(request.pipeline, Clip(samples, request.sample_rate, channels))
     return SoundRenderer(plan, executor.sound, pads or plan.changes_lengths)
 
 

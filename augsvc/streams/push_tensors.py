@@ -7,6 +7,7 @@ import numpy as np
 from augsvc.arrays import F32, Arrays, Bools, Pixels, Sample, count_planes
 from augsvc.errors import BodyMalformed, DuplicateIndex
 from augsvc.numerics.rng import MAX_SAMPLES
+from augsvc_client.decoding.limits import MAX_CLIP_CHANNELS
 from augsvc_client.decoding.window import Window, apply_window
 from augsvc_client.wire import TensorSpec
 
@@ -14,7 +15,7 @@ LOUDEST = 65536.0  # full scales; louder input is not audio, and gains could ove
 
 
 def validate_tensors(arrays: Arrays, media: str, has_window: bool) -> tuple[int, ...]:
-    """Validates the tensors, and returns the shape of one sample: height, width and channels, or the length of a clip.
+    """Validates the tensors, and returns the shape of one sample: height, width and channels, or the shape of a clip.
     With a window images may be uint16 or float32 too.
 
     Raises:
@@ -26,7 +27,7 @@ def validate_tensors(arrays: Arrays, media: str, has_window: bool) -> tuple[int,
     if "label" in arrays and (arrays["label"].ndim == 0 or len(arrays["label"]) != len(main)):
         raise BodyMalformed("label must have one entry per sample", field="label")
     if media == "audio":
-        allowed |= _check_lengths(arrays, *main.shape)
+        allowed |= _check_lengths(arrays, len(main), main.shape[-1])
     else:
         allowed |= _check_labels(arrays, *main.shape[:3])
     unknown = set(arrays) - allowed
@@ -51,10 +52,15 @@ def _image(arrays: Arrays, has_window: bool) -> np.ndarray:
 
 
 def _audio(arrays: Arrays) -> np.ndarray:
-    audio = _need(arrays, "audio", "float32", 2)
-    if min(audio.shape) < 1:
-        raise BodyMalformed("audio must be float32 N,T with at least one clip and T of at least 1", field="audio")
-    valid = (audio.max(axis=1) <= LOUDEST) & (audio.min(axis=1) >= -LOUDEST)  # False for NaN
+    ndim = 3 if "audio" in arrays and arrays["audio"].ndim == 3 else 2
+    audio = _need(arrays, "audio", "float32", ndim)
+    if min(audio.shape) < 1 or (ndim == 3 and not 2 <= audio.shape[1] <= MAX_CLIP_CHANNELS):
+        raise BodyMalformed(
+            f"audio must be float32 N,T or N,C,T with C of 2 to {MAX_CLIP_CHANNELS}, at least one clip and T of at least 1",
+            field="audio",
+        )
+    rows = audio.reshape(len(audio), -1)
+    valid = (rows.max(axis=1) <= LOUDEST) & (rows.min(axis=1) >= -LOUDEST)  # False for NaN
     if not valid.all():
         bad = int(np.flatnonzero(~valid)[0])
         raise BodyMalformed(
@@ -161,7 +167,7 @@ def _sample(arrays: Arrays, row: int, window: Window | None) -> Sample:
         image = apply_window(image, window)
     audio: F32 | None = arrays["audio"][row] if "audio" in arrays else None
     if audio is not None and "lengths" in arrays:
-        audio = audio[: arrays["lengths"][row]]
+        audio = audio[..., : arrays["lengths"][row]]
     return Sample(
         image=image,
         audio=audio,

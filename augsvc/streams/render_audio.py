@@ -9,14 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from augsvc.arrays import F32, Arrays, Sample, ranges, required
+from augsvc.arrays import F32, I64, Arrays, Sample, ranges, required
 from augsvc.executors.protocol import SoundExecutor
 from augsvc.numerics.rng import Address
 from augsvc.ops.kinds.sound_opaque import SoundOpaque
+from augsvc.ops.operation import Draw
 from augsvc.planning.audio_plan import SoundPlan
 from augsvc.streams.partner_clips import label_weights, partner_tracks
 from augsvc.timing import Stages
-from augsvc_client.decoding.resampling import fit_clip, resampled_length
+from augsvc_client.decoding.resampling import fit_clip, resampled_length, with_channels
 from augsvc_client.wire import TensorSpec
 
 
@@ -33,7 +34,12 @@ class SoundRenderer:
         """The rendered tensors of one sample."""
         lengths = {"lengths": TensorSpec("int32", ())} if self.pads else {}
         beside = {name: TensorSpec("int32", shape) for name, shape in self.plan.spec_shapes.items()}
-        return {"audio": TensorSpec("float32", (self.plan.clip.samples,)), **lengths, **beside}
+        return {"audio": TensorSpec("float32", self._shape), **lengths, **beside}
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        clip = self.plan.clip
+        return (clip.samples,) if clip.channels == 1 else (clip.channels, clip.samples)
 
     def plain(self) -> "SoundRenderer":
         """The same renderer without operations."""
@@ -46,13 +52,13 @@ class SoundRenderer:
     @property
     def rows(self) -> int:
         """The number of clips to render together, over all threads."""
-        return self.executor.threads * self.executor.rows(self.plan.clip.samples)
+        clip = self.plan.clip
+        return self.executor.threads * max(1, self.executor.rows(clip.samples) // clip.channels)
 
     def working_bytes(self, count: int) -> int:
         """Those of partners, and of opaque operations on every thread: clips are rendered in the memory of the batch."""
-        samples = self.plan.clip.samples
         opaque = [op.working_bytes(self.plan.clip) for op in self.plan.operations if isinstance(op, SoundOpaque)]
-        partners = 4 * count * len(self.plan.partner_operations) * samples
+        partners = 4 * count * len(self.plan.partner_operations) * self.plan.elements
         return partners + self.executor.threads * int(max(opaque, default=0.0))
 
     def fill(
@@ -89,17 +95,29 @@ class SoundRenderer:
                 if "mix_weight" in arrays:
                     arrays["mix_weight"][rows] = label_weights(self.plan, draws)
             with chunk_stages.of("kernels"):
-                self.executor.run(self.plan, clips, lengths, draws, tracks, check)
+                self._run(clips, lengths, draws, tracks, check)
 
         list(workers.map(fill_chunk, chunks))
+
+    def _run(self, clips: F32, lengths: I64, draws: Sequence[Draw], tracks: F32, check: Callable[[], None]) -> None:
+        """In place. Executors take each channel as a clip."""
+        n, (samples, channels) = len(clips), (self.plan.clip.samples, self.plan.clip.channels)
+        if channels > 1:
+            draws, lengths = [draw.in_channels(channels, samples) for draw in draws], np.repeat(lengths, channels)
+        rows = clips.view()
+        rows.shape = (n * channels, samples)  # refuses to copy
+        self.executor.run(
+            self.plan, rows, lengths, draws, tracks.reshape(n * channels, tracks.shape[2], samples), check
+        )
 
     def _samples(self, sample: Sample) -> int:
         """The samples of a whole clip at the rate of the stream."""
         wanted = self.plan.clip.rate or 1
-        return resampled_length(len(required(sample.audio)), sample.rate or wanted, wanted)
+        return resampled_length(required(sample.audio).shape[-1], sample.rate or wanted, wanted)
 
     def _fit(self, sample: Sample, first: int) -> F32:
         """The clip in its window, which begins at its sample `first`."""
         wanted = self.plan.clip.rate or 1
         rate = sample.rate or wanted  # a pushed clip has the rate of its request
-        return fit_clip(required(sample.audio), rate, self.plan.clip.samples, wanted, first)
+        audio = with_channels(required(sample.audio), self.plan.clip.channels)
+        return fit_clip(audio, rate, self.plan.clip.samples, wanted, first)

@@ -116,11 +116,11 @@ class Stream:
         info = source.info
         renderer: ImageRenderer | SoundRenderer
         if info.media == "audio":
-            spec = spec.for_audio(info.seconds, info.sample_rate)
-            clip = Clip(spec.clip_samples, spec.sample_rate)
+            spec = spec.for_audio(info.seconds, info.sample_rate, info.channels)
+            clip = Clip(spec.clip_samples, spec.sample_rate, spec.channels or 1)
             pads = info.pads(clip.samples, required(clip.rate))
             sound_plan = SoundPlan.of(spec.pipeline, clip)
-            require_partners(spec.pipeline, others or {})
+            require_partners(spec.pipeline, others or {}, clip.channels)
             require_mixable(spec.pipeline, info, spec.views)
             renderer = SoundRenderer(sound_plan, executor.sound, pads or sound_plan.changes_lengths)
         else:

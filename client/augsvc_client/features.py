@@ -76,7 +76,7 @@ class MelSpectrogram:
         return 1 + np.maximum(samples + around - self.n_fft, 0) // self.hop
 
     def __call__(self, clips: Clips) -> Any:
-        """The spectrogram (N, bins, frames) of clips (N, T), or (bins, frames) of one (T,).
+        """The spectrogram (N, bins, frames) of clips (N, T), (N, C, bins, frames) of (N, C, T), or (bins, frames) of one (T,).
 
         Raises:
             TypeError: the clips are neither float32 nor float64, which the features would be rounded to.
@@ -85,6 +85,8 @@ class MelSpectrogram:
             raise TypeError(f"clips must be float32 or float64 on [-1, 1], not {clips.dtype}: divide int16 by 32768.0")
         if clips.ndim == 1:
             return self(clips[None])[0]
+        if clips.ndim == 3:
+            return _by_channel(self(clips.reshape(-1, clips.shape[2])), clips)
         if isinstance(clips, np.ndarray):  # one by one: the frames of all would take n_fft / hop times their memory
             spectra = [self._bands(clip[None], np) for clip in clips]
             empty = np.zeros((0, self.bins, self.frames(clips.shape[1])), clips.dtype)
@@ -181,7 +183,7 @@ class LogMel:
         return cls(MelSpectrogram(rate, **{**own, **settings}), "ln", 2.0**-24, add=True, normalize=True)
 
     def __call__(self, clips: Clips, lengths: Any = None) -> Any:
-        """Features (N, bins, frames) of clips (N, T), or (bins, frames) of one.
+        """Features (N, bins, frames) of clips (N, T), (N, C, bins, frames) of (N, C, T), or (bins, frames) of one.
 
         Args:
             clips: floats on [-1, 1].
@@ -192,6 +194,9 @@ class LogMel:
         """
         if clips.ndim == 1:
             return self(clips[None], None if lengths is None else [lengths])[0]
+        if clips.ndim == 3:
+            each = None if lengths is None else [length for length in lengths for _ in range(clips.shape[1])]
+            return _by_channel(self(clips.reshape(-1, clips.shape[2]), each), clips)
         values = self._logarithms(clips)
         if not self.normalize:
             return values
@@ -208,6 +213,11 @@ class LogMel:
             return values
         spread = self.range_db * {"db": 1.0, "log10": 0.1, "ln": np.log(10.0) / 10.0}[self.unit]
         return xp.maximum(values, xp.amax(values, (-2, -1), keepdims=True) - spread)
+
+
+def _by_channel(features: Any, clips: Clips) -> Any:
+    """Features (N · C, …) of clips (N, C, T) as (N, C, …)."""
+    return features.reshape(clips.shape[0], clips.shape[1], *features.shape[1:])
 
 
 def _normalize_bands(values: Any, frames: Any) -> Any:
@@ -246,7 +256,7 @@ class Mfcc:
         return cls(LogMel.librosa(rate, **settings), coefficients)
 
     def __call__(self, clips: Clips) -> Any:
-        """Coefficients (N, coefficients, frames) of clips (N, T), or (coefficients, frames) of one."""
+        """Coefficients (N, coefficients, frames) of clips (N, T), or as LogMel."""
         features = self.log_mel(clips)
         return _like(self._cosines, features) @ features
 

@@ -7,7 +7,9 @@ F = TypeVar("F")  # torch.Tensor or numpy.ndarray
 
 
 def apply_spec_masks(features: F, batch: Mapping[str, Any], hop: int, value: float | None = None) -> F:
-    """Masks features (N, bins, frames) with a batch's `time_masks` and `freq_masks`, in place; returns them.
+    """Masks features (N, bins, frames) or (N, C, bins, frames) with a batch's `time_masks` and `freq_masks`, in place.
+
+    Returns them.
 
     Args:
         features: of the batch's clips, as torchaudio.transforms.MelSpectrogram returns them; frame f stands for the samples from
@@ -23,17 +25,17 @@ def apply_spec_masks(features: F, batch: Mapping[str, Any], hop: int, value: flo
         raise ValueError("the batch has no masks: add spec_mask to the pipeline")
     array: Any = features
     times, bins = batch["time_masks"], batch["freq_masks"]
-    if array.ndim != 3 or len(array) != len(times):
+    if array.ndim not in (3, 4) or len(array) != len(times):
         raise ValueError(f"features are (N, bins, frames) of the batch's {len(times)} clips, got {tuple(array.shape)}")
     last_bin = max(bins.reshape(-1).tolist(), default=0)
-    if array.shape[1] < last_bin:
+    if array.shape[-2] < last_bin:
         raise ValueError(
-            f"masks reach up to bin {last_bin}, and the features have {array.shape[1]}: give spec_mask their number, `bins`"
+            f"masks reach up to bin {last_bin}, and the features have {array.shape[-2]}: give spec_mask their number, `bins`"
         )
     for clip, time_masks, freq_masks in zip(array, times.tolist(), bins.tolist(), strict=True):
         fill = float(clip.mean()) if value is None else value
         for first, last in time_masks:
-            clip[:, -(-first // hop) : -(-last // hop)] = fill
+            clip[..., -(-first // hop) : -(-last // hop)] = fill
         for first, last in freq_masks:
-            clip[first:last] = fill
+            clip[..., first:last, :] = fill
     return features

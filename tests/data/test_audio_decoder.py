@@ -6,10 +6,13 @@ from importlib.resources import files
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.io import wavfile
 
 from augsvc.data.decoders.registry import DECODERS, SOUND_DECODERS, probe_digest, probe_outcomes
-from augsvc_client.decoding.audio import decode_sound
+from augsvc_client.decoding.audio import decode_sound, seeks_exactly
+from augsvc_client.decoding.errors import Undecodable
 from tests.data.sounds import VALID, chunk, encode, wav, waves
 
 MAX_FRAMES = 100_000
@@ -177,3 +180,45 @@ def test_a_library_without_a_codec_has_another_digest(monkeypatch):
 
     monkeypatch.setattr(soundfile, "SoundFile", fail)
     assert probe_digest("opus") != digest
+
+
+# --- intervals
+
+SEEKABLE = VALID | {
+    "flac, many blocks": encode(waves(40_000, 2), "FLAC", "PCM_16"),
+    "flac, 24 bits": encode(waves(30_000), "FLAC", "PCM_24"),
+}
+
+
+@pytest.mark.parametrize("name", [name for name, data in SEEKABLE.items() if seeks_exactly(data)])
+@settings(max_examples=25)
+@given(span=st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted).map(tuple), channels=st.sampled_from([1, 2]))
+def test_an_interval_has_the_bits_of_the_whole(name, span, channels):
+    channels = 1 if name == "wavex" else channels  # which has three
+    whole, rate = decode_sound(SEEKABLE[name], MAX_FRAMES, channels)
+    frames = whole.shape[-1]
+    first, last = round(span[0] * frames), round(span[1] * frames)
+    interval = first / rate, last / rate
+    if first == last:
+        with pytest.raises(Undecodable, match="ends before the interval"):
+            decode_sound(SEEKABLE[name], MAX_FRAMES, 1, interval)
+        return
+    audio, _ = decode_sound(SEEKABLE[name], MAX_FRAMES, channels, interval)
+    assert audio.tobytes() == whole[..., first:last].tobytes() and not audio.flags.writeable
+
+
+def test_what_lies_elsewhere_is_neither_checked_nor_counted():
+    data = wav(np.concatenate([waves(50_000)[:, 0], [np.nan]]).astype("<f4").tobytes(), tag=3, bits=32)
+    assert len(decode_sound(data, 1000, 1, (1.0, 1.0 + 1000 / 16_000))[0]) == 1000
+    for span in (None, (0.0, 4.0)):
+        with pytest.raises(Undecodable):
+            decode_sound(data, MAX_FRAMES, 1, span)
+    with pytest.raises(Undecodable, match="1001, max_frames 1000"):
+        decode_sound(data, 1000, 1, (1.0, 1.0 + 1001 / 16_000))
+    with pytest.raises(Undecodable):  # cut short, though behind the interval
+        decode_sound(data[:-4], MAX_FRAMES, 1, (0.0, 1.0))
+
+
+@pytest.mark.parametrize("name", ["vorbis", "opus"])
+def test_intervals_of_ogg_are_cut_from_the_whole(name):
+    assert not seeks_exactly(VALID[name])

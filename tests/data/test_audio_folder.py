@@ -204,7 +204,7 @@ def test_threads_read_the_same(root):
     assert not wrong
 
 
-@pytest.mark.parametrize("field", [{"max_frames": 0}, {"max_frames": 2**31}, {"max_file_bytes": 0}, {"channels": 1}])
+@pytest.mark.parametrize("field", [{"max_frames": 0}, {"max_frames": 2**31}, {"max_file_bytes": 0}, {"channels": 0}])
 def test_settings_are_checked_and_frozen(tmp_path, field):
     with pytest.raises(ValidationError):
         settings(tmp_path, **field)

@@ -15,6 +15,7 @@ from augsvc.data.formats.speech_commands import SpeechCommandsSettings
 from augsvc.errors import Undecodable
 from augsvc.planning.spec import validate_spec
 from augsvc.streams.stream import Stream
+from augsvc_client.decoding.audio import decode_sound
 from augsvc_client.wire import parse
 from tests.data.sounds import RATE, encode, waves
 from tests.harness import open_cpu
@@ -190,6 +191,17 @@ def test_a_segment_keeps_no_recording_in_memory(kaldi):
     for index in range(2):
         audio = val.read(index).audio
         assert audio.base is None and not audio.flags.writeable
+
+
+@pytest.mark.parametrize("container", ["WAV", "OGG"])
+def test_segments_are_cut_of_every_container_and_keep_channels(kaldi, container):
+    coding = {"WAV": "PCM_16", "OGG": "VORBIS"}[container]
+    stereo = np.stack([RECORDING[:, 0], RECORDING[::-1, 0]], axis=1)
+    (kaldi / "audio" / "rec1.wav").write_bytes(encode(stereo, container, coding, RATE))
+    whole, _ = decode_sound((kaldi / "audio" / "rec1.wav").read_bytes(), 10**6, 2)
+    _, val = open_kaldi(kaldi, channels=2)
+    np.testing.assert_array_equal(val.read(1).audio, whole[:, RATE // 2 : RATE * 5 // 4])
+    assert val.info.channels == 2 and val.read(0).audio.base is None
 
 
 @pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\v", "\f", "\x1c", "\x1d", "\x1e", "\r"])

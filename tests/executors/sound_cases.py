@@ -52,13 +52,15 @@ SOUND_CASES = _operations() | {
         {"op": "gain", "p": 0.5},
         {"op": "time_shift"},
     ],
+    "two channels": {"pipeline": [{"op": "time_shift"}, {"op": "white_noise"}, {"op": "room_reverb"}], "channels": 2},
     "noise that no sample takes": [{"op": "gain"}, {"op": "white_noise", "p": 0.0}, {"op": "gain"}],
 }
 
 
 def clips(pipeline, executor: Executor, count: int = 0, start: int = 0) -> np.ndarray:
-    """A case's clips; with `count`, of that many only."""
-    spec = {"dataset": "clips", "pipeline": pipeline, "seconds": SAMPLES / RATE, "shuffle": False, "aug_seed": 3}
+    """A case's clips, a pipeline's or a specification's; with `count`, of that many only."""
+    spec = {"dataset": "clips", "seconds": SAMPLES / RATE, "shuffle": False, "aug_seed": 3}
+    spec |= pipeline if isinstance(pipeline, dict) else {"pipeline": pipeline}
     source = Clips(_clips())
     stream = Stream.open(validate_spec(spec), source, executor)
     with ThreadPoolExecutor(2) as workers:

@@ -110,3 +110,17 @@ def test_what_is_no_sound(server, name):
 )  # fmt: skip
 def test_what_does_not_fit_sound(server, tensors, request_, code, field):
     assert push(server, body(tensors, request_)).refused(422, code)["field"] == field
+
+
+def test_channels_share_draws_and_come_back_beside_each_other(server):
+    mono = clips(n=3)
+    stereo = {**mono, "audio": np.stack([mono["audio"], mono["audio"][:, ::-1]], axis=1)}
+    request = REQUEST | {"pipeline": [{"op": "gain", "gain": [-20, 20]}, {"op": "time_shift", "shift": [-0.5, 0.5]}]}
+    with server.client() as client:
+        both = client.augment(stereo, sample_rate=8000, **request).arrays["audio"]
+        for channel in range(2):
+            alone = client.augment({**mono, "audio": np.ascontiguousarray(stereo["audio"][:, channel])}, **request)
+            assert both[:, channel].tobytes() == alone.arrays["audio"].tobytes()
+        for shape in ((3, 1, 500), (3, 9, 500)):
+            response = push(server, body({"audio": np.zeros(shape, np.float32), "index": mono["index"]}, request))
+            assert "C of 2 to 8" in response.refused(422, "body_malformed")["message"]

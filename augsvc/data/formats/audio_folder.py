@@ -32,17 +32,17 @@ class AudioFolderSettings(SoundFilesSettings, FolderFormat):
 
 
 class AudioFolder(FolderSource):
-    """The audio files below one folder of classes, mixed down to one channel, at their own rates."""
+    """The audio files below one folder of classes, at their own rates."""
 
     def __init__(self, folder: Folder, settings: AudioFolderSettings) -> None:
-        reader = SoundReader(settings.max_frames, folder.cache.processes)
-        form = settings.model_dump(include={"format", "max_frames", "max_file_bytes", "digest_contents"})
+        reader = SoundReader(settings, folder.cache.processes)
+        form = settings.model_dump(include={"format", "max_file_bytes", "digest_contents"}) | settings.form
         super().__init__(folder, settings.file_type, reader, settings.max_file_bytes, form, settings.digest_contents)
         self.info = SourceInfo(
             name=folder.name,
             version=self.version,
             classes=self.classes,
-            channels=1,
+            channels=settings.channels,
             size=None,
             media="audio",
             seconds=None,  # reading every header of a large folder takes too long

@@ -170,7 +170,7 @@ class FileSource(Source):
 
     def _make(self, files: Files, index: int) -> Sample:
         try:
-            decoded = self._decode(self._read_file(files, files.index, index))
+            decoded = self._decode(self._read_file(files, files.index, index), index)
             sample = self._with_mask(self._build(decoded, index), files, index)
         except Undecodable as err:
             self._note(index, str(err), f"cannot be decoded ({err}); replaced by the next sample")
@@ -182,8 +182,8 @@ class FileSource(Source):
             ) from err
         return replace(sample, key=(files.key, index))
 
-    def _decode(self, data: bytes) -> Decoded:
-        """A file's contents, decoded, or from the disk if they were before; raises Undecodable."""
+    def _decode(self, data: bytes, index: int) -> Decoded:
+        """The contents of a sample's file, decoded, or from the disk if they were before; raises Undecodable."""
         self._reader.inspect(data)
         disk = self._cache.disk
         if disk is None:

@@ -22,11 +22,10 @@ from augsvc.data.formats.file_source import Files, FilesFormat, FileSource
 from augsvc.data.formats.index import FileType, note_twins
 from augsvc.data.formats.reader import digest_form
 from augsvc.data.source import Source, SourceInfo
-from augsvc.errors import Undecodable
 from augsvc.validation import ByteCount
-from augsvc_client.decoding.audio import decode_sound
+from augsvc_client.decoding.audio import cut_at, decode_sound, seeks_exactly
 from augsvc_client.decoding.duration import sound_decoding_seconds
-from augsvc_client.decoding.limits import AUDIO_SUFFIXES, MAX_AUDIO_BYTES, MAX_FRAMES
+from augsvc_client.decoding.limits import AUDIO_SUFFIXES, MAX_AUDIO_BYTES, MAX_CLIP_CHANNELS, MAX_FRAMES
 from augsvc_client.decoding.memory import sound_decoding_bytes
 
 AUDIO = FileType(AUDIO_SUFFIXES, "audio files")
@@ -37,38 +36,46 @@ class SoundFilesSettings(BaseModel):
 
     max_frames: int = Field(default=MAX_FRAMES, ge=1, le=1 << 30)
     max_file_bytes: ByteCount = Field(default=MAX_AUDIO_BYTES, ge=1)
+    channels: int = Field(default=1, ge=1, le=MAX_CLIP_CHANNELS)
 
     @property
     def decoding_bytes(self) -> int:
         """The clip as float32 and its copy; the file, and what is left of it without metadata."""
-        return 8 * self.max_frames + 2 * self.max_file_bytes
+        return 8 * self.channels * self.max_frames + 2 * self.max_file_bytes
+
+    @property
+    def form(self) -> dict[str, object]:
+        """What the samples depend on; `channels` was added later, and versions of datasets with one stay."""
+        names = {"max_frames", *(["channels"] if self.channels > 1 else [])}
+        return self.model_dump(include=names)
 
 
 class SoundReader:
     """Decodes sound files of at most `max_frames`."""
 
-    def __init__(self, max_frames: int, processes: DecoderProcesses) -> None:
+    def __init__(self, settings: SoundFilesSettings, processes: DecoderProcesses) -> None:
         """`processes` decode files that may take long."""
-        self._max_frames, self._processes = max_frames, processes
+        self._settings, self._processes = settings, processes
 
     @cached_property
     def form(self) -> bytes:
         """As `Reader.form`."""
-        return digest_form({"max_frames": self._max_frames}, SOUND_DECODERS)
+        return digest_form(self._settings.form, SOUND_DECODERS)
 
     def inspect(self, data: bytes) -> None:
         """There is nothing to log."""
 
     def decoding_bytes(self, data: bytes) -> int:
         """The memory that decoding a file takes at its peak, by its header."""
-        return sound_decoding_bytes(data, self._max_frames)
+        return sound_decoding_bytes(data, self._settings.max_frames, self._settings.channels)
 
     def decode(self, data: bytes) -> Decoded:
-        """The samples (T,) of a file's contents, mixed down to one channel, and their rate; raises as `DecoderProcesses.run`."""
-        seconds = sound_decoding_seconds(data, self._max_frames)
+        """The samples of a file's contents, as `decode_sound`, and their rate; raises as `DecoderProcesses.run`."""
+        arguments = self._settings.max_frames, self._settings.channels
+        seconds = sound_decoding_seconds(data, self._settings.max_frames)
         if seconds <= APART_S:
-            return Decoded(*decode_sound(data, self._max_frames))
-        audio, rate = self._processes.run(decode_sound, data, (self._max_frames,), seconds, self.decoding_bytes(data))
+            return Decoded(*decode_sound(data, *arguments))
+        audio, rate = self._processes.run(decode_sound, data, arguments, seconds, self.decoding_bytes(data))
         audio.setflags(write=False)
         return Decoded(audio, int(rate))
 
@@ -96,7 +103,7 @@ class LabelledSoundFormat(SoundFilesSettings, FilesFormat):
 
 
 class LabelledSounds(FileSource):
-    """One split: clips that are files, or intervals of them, mixed down to one channel, at their own rates."""
+    """One split: clips that are files, or intervals of them, at their own rates."""
 
     def __init__(
         self, name: str, settings: LabelledSoundFormat, root: DatasetRoot, annotations: Annotations, cache: DecodedCache
@@ -106,17 +113,17 @@ class LabelledSounds(FileSource):
             raise ValueError(f"{root.locate('')} has no clips{f' in {name}' if '/' in name else ''}")
         require_class_names(annotations.classes)
         files = Files(root.index(annotations.names), root.path, root.links, cache.claim(name))
-        reader = SoundReader(settings.max_frames, cache.processes)
+        reader = SoundReader(settings, cache.processes)
         super().__init__(files, annotations.sample_labels, reader, cache, settings.max_file_bytes, root.pause)
-        self._annotations = annotations
-        form = settings.model_dump(include={"format", "max_frames", "max_file_bytes", "digest_contents"})
+        self._annotations, self._settings = annotations, settings
+        form = settings.model_dump(include={"format", "max_file_bytes", "digest_contents"}) | settings.form
         form["annotations"] = annotations.digest
         targets = annotations.targets
         self.info = SourceInfo(
             name=name,
             version=self._version(annotations.classes, form, settings.digest_contents),
             classes=annotations.classes,
-            channels=1,
+            channels=settings.channels,
             size=None,
             media="audio",
             label_kind=annotations.label_kind,
@@ -145,14 +152,23 @@ class LabelledSounds(FileSource):
         yield from self._annotations.notes
         yield from note_twins(self.info.classes)
 
+    def _decode(self, data: bytes, index: int) -> Decoded:
+        """An interval alone where that gives the same samples; else the whole recording, which stays in the disk cache."""
+        if self._annotations.spans is None:
+            return super()._decode(data, index)
+        first, last = self._annotations.spans[index].tolist()
+        if seeks_exactly(data):
+            with self._cache.decoding(self._reader.decoding_bytes(data)):
+                return Decoded(*decode_sound(data, self._settings.max_frames, self._settings.channels, (first, last)))
+        whole = super()._decode(data, index)
+        begin, end = cut_at((first, last), required(whole.rate), whole.values.shape[-1])
+        audio = whole.values[..., begin:end].copy()  # a view would keep the whole recording in memory
+        audio.setflags(write=False)
+        return Decoded(audio, whole.rate)
+
     def _build(self, decoded: Decoded, index: int) -> Sample:
-        targets, spans = self._annotations.targets, self._annotations.spans
-        audio, rate = decoded.values, required(decoded.rate)
-        if spans is not None:
-            first, last = (min(round(seconds * rate), len(audio)) for seconds in spans[index].tolist())
-            if first >= last:
-                raise Undecodable("the file ends before the interval that is named in it")
-            audio = audio[first:last].copy()  # a view would keep the whole recording in memory
-            audio.setflags(write=False)
+        targets = self._annotations.targets
         target = None if targets is None else targets[index]
-        return Sample(image=None, label=int(self._labels[index]), audio=audio, rate=rate, target=target)
+        return Sample(
+            image=None, label=int(self._labels[index]), audio=decoded.values, rate=decoded.rate, target=target
+        )

@@ -148,7 +148,10 @@ def lower_sound(
     shapes, noises = columns.shapes, columns.noises
     curved = any(shape.curve is not None for shape in shapes)
     indices, time, seed = np.zeros(n, np.uint32), 0, (0, 0)
+    blocks = np.zeros(n, np.uint32)
     for draw in noises:
+        if draw.address.first_blocks is not None:
+            blocks = draw.address.first_blocks.astype(np.uint32)
         indices, time, seed = draw.address.indices.astype(np.uint32), draw.address.time_word, seed_key(draw.seed)
     knots, knot_gains = _lower_envelopes(columns.envelopes, n)
     deviate_units = np.float32(2.0 ** -(SOUND_BITS + QUANTILE_BITS))
@@ -178,6 +181,7 @@ def lower_sound(
         twiddles=twiddles(plan.transform),
         side_samples=plan.clip.samples if any(kind in _WITH_SIDE for kind, _ in columns.steps) else 0,
         indices=indices,
+        blocks=blocks,
         time=time,
         seed_low=seed[0],
         seed_high=seed[1],

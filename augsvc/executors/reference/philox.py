@@ -36,6 +36,8 @@ def sixteen_bits(draw: Draw, rows: I64, span: slice, device: torch.device) -> to
         raise ValueError(f"an operation has random numbers for {MAX_ELEMENTS} elements of an image")
     first, last = span.start // ELEMENTS_PER_BLOCK, -(-span.stop // ELEMENTS_PER_BLOCK)
     block = torch.arange(PIXEL_BLOCK + first, PIXEL_BLOCK + last, device=device)[None, :]
+    if draw.address.first_blocks is not None:
+        block = block + torch.from_numpy(draw.address.first_blocks[rows]).to(device)[:, None]
     index = torch.from_numpy(draw.address.indices[rows]).to(device)[:, None]
     key = torch.tensor(draw.key, device=device)
     time = torch.tensor(draw.address.time_word, device=device)

@@ -4,7 +4,7 @@ import { el } from "./dom.js";
 import { drawOverlay } from "./overlay.js";
 import { drawImage, toImageData } from "./image.js";
 import { row } from "./safetensors.js";
-import { drawSpectrogram, drawWave, playButton } from "./sound.js";
+import { channelsOf, drawSpectrogram, drawWave, playButton } from "./sound.js";
 
 const NO_LABEL = "no label"; // class -1
 
@@ -22,7 +22,7 @@ export class Media {
   show(tensors, index, batch) {
     this.last = { tensors, index, batch };
     if (this.audio) {
-      this.clip = row(tensors.audio, index);
+      this.clip = channelsOf(tensors.audio, index);
       this.rate = batch.stream.spec.sample_rate;
       drawWave(this.canvas, this.clip);
       drawSpectrogram(this.top, this.clip);

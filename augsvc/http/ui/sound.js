@@ -1,6 +1,7 @@
-// Audio: a clip's waveform, spectrogram and playback. `audio` is float32 N,T; the sample rate is the stream's.
+// Audio: a clip's waveforms, spectrogram and playback. A clip is an array of channels; the sample rate is the stream's.
 
 import { announce, el, icon, set } from "./dom.js";
+import { row } from "./safetensors.js";
 
 const WAVE = { width: 480, height: 120 };
 const COLUMNS = 240; // in a spectrogram
@@ -8,11 +9,23 @@ const WINDOW = 512; // samples in one column's transform
 const FLOOR_DB = -80;
 const COLORMAP = [[8, 10, 30], [60, 20, 95], [150, 45, 110], [225, 95, 75], [250, 175, 90], [252, 250, 215]];
 
-/** Draws the waveform: each column spans the lowest to the highest sample; values beyond ±1 are cut off. */
-export function drawWave(canvas, clip) {
+/** The channels of sample `index` of a tensor N,T or N,C,T. */
+export function channelsOf(tensor, index) {
+  const values = row(tensor, index);
+  const samples = tensor.shape.at(-1);
+  return Array.from({ length: values.length / samples }, (_, c) => values.subarray(c * samples, (c + 1) * samples));
+}
+
+/** Draws the waveforms, one below the other. */
+export function drawWave(canvas, channels) {
   Object.assign(canvas, WAVE);
+  channels.forEach((clip, c) => drawChannel(canvas, clip, WAVE.height / channels.length, (c + 0.5) / channels.length));
+}
+
+/** Each column spans the lowest to the highest sample; values beyond ±1 are cut off. */
+function drawChannel(canvas, clip, height, centre) {
   const context = canvas.getContext("2d");
-  const middle = WAVE.height / 2;
+  const middle = WAVE.height * centre;
   context.fillStyle = getComputedStyle(canvas).getPropertyValue("color");
   for (let column = 0; column < WAVE.width; column += 1) {
     const start = Math.floor((column * clip.length) / WAVE.width);
@@ -23,20 +36,23 @@ export function drawWave(canvas, clip) {
       high = Math.max(high, clip[i]);
     }
     if (low > high) continue;
-    const [top, bottom] = [Math.min(1, high), Math.max(-1, low)].map((value) => middle - value * (middle - 2));
+    const [top, bottom] = [Math.min(1, high), Math.max(-1, low)].map((value) => middle - value * (height / 2 - 2));
     context.fillRect(column, top - 0.5, 1, Math.max(1, bottom - top + 1));
   }
 }
 
-/** Draws the spectrogram: Hann windows, dB relative to the clip's maximum, low frequencies at the bottom. */
-export function drawSpectrogram(canvas, clip) {
+/** Draws the spectrogram of the loudest channel: Hann windows, dB relative to the maximum, low frequencies at the bottom. */
+export function drawSpectrogram(canvas, channels) {
   const rows = WINDOW / 2;
+  const samples = channels[0].length;
   Object.assign(canvas, { width: COLUMNS, height: rows });
   const levels = new Float32Array(COLUMNS * rows);
   for (let column = 0; column < COLUMNS; column += 1) {
-    const centre = Math.floor(((column + 0.5) * clip.length) / COLUMNS);
-    const powers = powerSpectrum(clip, centre - WINDOW / 2);
-    for (let bin = 0; bin < rows; bin += 1) levels[(rows - 1 - bin) * COLUMNS + column] = powers[bin];
+    const centre = Math.floor(((column + 0.5) * samples) / COLUMNS);
+    const powers = channels.map((clip) => powerSpectrum(clip, centre - WINDOW / 2));
+    for (let bin = 0; bin < rows; bin += 1) {
+      levels[(rows - 1 - bin) * COLUMNS + column] = Math.max(...powers.map((power) => power[bin]));
+    }
   }
   const maximum = levels.reduce((highest, level) => Math.max(highest, level), 1e-12);
   const image = new ImageData(COLUMNS, rows);
@@ -110,8 +126,8 @@ export function stop() {
 function start(button, clip, rate, show) {
   try {
     context ??= new AudioContext();
-    const buffer = context.createBuffer(1, Math.max(1, clip.length), rate);
-    buffer.copyToChannel(clip, 0);
+    const buffer = context.createBuffer(clip.length, Math.max(1, clip[0].length), rate);
+    clip.forEach((channel, c) => buffer.copyToChannel(channel, c));
     const source = context.createBufferSource();
     source.buffer = buffer;
     source.connect(context.destination);

@@ -18,6 +18,9 @@
     mix         SoundBackground: a clip of a dataset, at a level           one after the other
                 SoundMix: another clip of the stream, with its label       none: at most one for a clip
 
+Of several channels each is a clip of its own with the draws of its sample; noise is another one for each, and levels, peaks and
+quantiles are those of the channel.
+
 Full scale is ±1; values are not clipped unless an operation does so. A clip shorter than the stream's window is followed by
 zeros, which no operation sees: shifts and levels refer to the clip's own length.
 """
@@ -36,10 +39,11 @@ CURVE_ENTRIES = 1025  # of a wave-shaping curve, evenly over |v| in [0, 1], read
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """The window of every clip of a stream: one channel."""
+    """The window of every clip of a stream."""
 
     samples: int  # a clip has at most that many
     rate: int | None  # Hz; None where a client sent clips without a rate
+    channels: int = 1
 
 
 class Knots(NamedTuple):

@@ -52,6 +52,9 @@ class SoundDynamics(Operation):
     kind: ClassVar[Kind] = Kind.TONE
     media: ClassVar[str] = "audio"
     statistics: ClassVar[frozenset[Statistic]] = frozenset({Statistic.LEVEL})
+    one_channel: ClassVar[bool] = (
+        False  # whether it is defined over all channels of a clip together, so that it takes one alone
+    )
     keeps_level: ClassVar[bool] = False  # whether the clip gets its root mean square back
 
     @abstractmethod

@@ -151,7 +151,7 @@ class Client:
         expect_arithmetic: str | None = None,
         waited_s: float | None = None,
     ) -> Augmented:
-        """Augments the caller's samples: `image` uint8 N,H,W,C, or `audio` float32 N,T at `sample_rate` Hz (±1 is full
+        """Augments the caller's samples: `image` uint8 N,H,W,C, or `audio` float32 N,T or N,C,T at `sample_rate` Hz (±1 is full
         scale) with `lengths` N, the samples of each padded clip, and `index` int64 N, distinct; the index keys the draws.
         With `window`, the numbers (low, high) that are black and white, `image` may be any integers and floats.
 

@@ -22,7 +22,7 @@ from augsvc_client.transport.connection import Request, Response
 # of the tensors on the wire: dtypes, axes; a label has any
 _FORMS: Mapping[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
     "image": (("uint8",), (4,)),
-    "audio": (("float32",), (2,)),
+    "audio": (("float32",), (2, 3)),  # of one channel, or of several
     "index": (("int64",), (1,)),
     "lengths": (("int32", "int64"), (1,)),
     "mask": (("uint8",), (3,)),

@@ -19,6 +19,7 @@ from augsvc_client.decoding.containers.sound_tags import without_tags
 from augsvc_client.decoding.containers.wav import is_wav, plain_wav
 from augsvc_client.decoding.errors import Undecodable
 from augsvc_client.decoding.limits import MAX_FRAMES
+from augsvc_client.decoding.resampling import mean_of_channels
 
 F32 = npt.NDArray[np.float32]
 
@@ -33,22 +34,32 @@ _BLOCK = 65_536  # frames read at once, so that many channels never lie in memor
 _WAV_BYTES = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8, "ULAW": 1, "ALAW": 1}
 _FLAC_CODINGS = {"PCM_S8", "PCM_16", "PCM_24"}
 _OGG_CODINGS = {"VORBIS", "OPUS"}
+_OGG = b"OggS"
 _NO_MEMORY = 17  # libsndfile's SFE_MALLOC_FAILED
 
 
-def decode_sound(data: bytes, max_frames: int) -> tuple[F32, int]:
-    """A WAV, AIFF, FLAC or Ogg (Vorbis, Opus) file as one channel float32 (T,), read-only, full scale ±1, and its rate in Hz.
+def seeks_exactly(data: bytes) -> bool:
+    """Whether `decode_sound` reads an interval of a file without the samples before it; those of Ogg depend on them."""
+    return not without_tags(data).startswith(_OGG)
 
-    Channels are mixed by their mean. T is at least 1.
+
+def decode_sound(
+    data: bytes, max_frames: int, channels: int = 1, span: tuple[float, float] | None = None
+) -> tuple[F32, int]:
+    """A WAV, AIFF, FLAC or Ogg (Vorbis, Opus) file as float32, read-only, full scale ±1, and its rate in Hz.
+
+    One channel is (T,), the mean of those of the file; more are (C, T), of a file that has as many, or one, which is copied. T is
+    at least 1. With a `span`, in seconds, it is those samples, from the nearest ones to its ends; what the file has elsewhere is
+    neither decoded nor checked, if it `seeks_exactly`.
 
     Raises:
         Undecodable: another format or coding; more than `max_frames` frames, more than 32 channels, in all channels more than
             USUAL_CHANNELS times the greater of `max_frames` and MAX_FRAMES, or a rate outside 1,000…384,000 Hz by its header
-            (checked before anything is decoded); no frames; values that are no numbers
+            (checked before anything is decoded); more than one channel, and not `channels`; no frames; values that are no numbers
             or beyond ±2^16; damaged or cut short, if only by one frame.
     """
     try:
-        return _decode(data, max_frames)
+        return _decode(data, max_frames, channels, span)
     except (Undecodable, MemoryError):  # too little memory is no property of the bytes: it must not become a value
         raise
     except soundfile.LibsndfileError as err:
@@ -59,7 +70,7 @@ def decode_sound(data: bytes, max_frames: int) -> tuple[F32, int]:
         raise Undecodable(_DAMAGED) from err
 
 
-def _decode(data: bytes, max_frames: int) -> tuple[F32, int]:
+def _decode(data: bytes, max_frames: int, channels: int, span: tuple[float, float] | None) -> tuple[F32, int]:
     data = without_tags(data)
     family = _family_of(data)
     n_bytes = 0
@@ -70,40 +81,57 @@ def _decode(data: bytes, max_frames: int) -> tuple[F32, int]:
     else:
         data, n_bytes = plain_aiff(data) if is_aiff(data) else plain_wav(data)
     with soundfile.SoundFile(io.BytesIO(data)) as sound:
-        if not _is_served(family, sound.format, sound.subtype):
-            raise Undecodable("the sound's coding is not served")
-        if not (1 <= sound.channels <= MAX_CHANNELS and LOWEST_RATE <= sound.samplerate <= HIGHEST_RATE):
-            raise Undecodable("the sound has a rate or a number of channels that is not served")
-        if sound.frames < 1:
-            raise Undecodable("the sound has no samples")
-        if family == "WAV" and sound.frames != n_bytes // (_WAV_BYTES[sound.subtype] * sound.channels):
-            raise Undecodable(_DAMAGED)
-        if sound.frames > max_frames:
-            raise Undecodable(
-                f"the sound has more samples than the dataset allows: {sound.frames}, max_frames {max_frames}"
-            )
+        _check_header(sound, family, n_bytes)
+        first, frames = 0, int(sound.frames)
+        if span is not None:
+            first, last = cut_at(span, sound.samplerate, frames)
+            frames = last - first
+        if frames > max_frames:
+            raise Undecodable(f"the sound has more samples than the dataset allows: {frames}, max_frames {max_frames}")
         most = USUAL_CHANNELS * max(max_frames, MAX_FRAMES)
-        if sound.frames * sound.channels > most:
+        if frames * sound.channels > most:
             raise Undecodable(
-                f"the sound has too many channels for its length: {sound.channels} of {sound.frames} samples, {most} in all"
+                f"the sound has too many channels for its length: {sound.channels} of {frames} samples, {most} in all"
             )
-        return _mixed(sound), int(sound.samplerate)
+        if channels > 1 and sound.channels not in (1, channels):
+            raise Undecodable(f"the sound has {sound.channels} channels, and its dataset's clips {channels}")
+        if first:
+            sound.seek(first)
+        return _read(sound, frames, channels), int(sound.samplerate)
 
 
-def _mixed(sound: soundfile.SoundFile) -> F32:
-    """The mean of the channels, in float32, first channel first; all frames that the header names, or Undecodable."""
-    audio = np.empty(sound.frames, dtype=np.float32)  # not touched before it is decoded, so not yet in memory
-    block = np.empty((min(_BLOCK, sound.frames), sound.channels), dtype=np.float32)
-    for start in range(0, sound.frames, _BLOCK):
-        found = sound.read(min(_BLOCK, sound.frames - start), out=block)
-        if len(found) < min(_BLOCK, sound.frames - start):
+def _check_header(sound: soundfile.SoundFile, family: str, n_bytes: int) -> None:
+    """Of a WAV, `n_bytes` are those of its samples."""
+    if not _is_served(family, sound.format, sound.subtype):
+        raise Undecodable("the sound's coding is not served")
+    if not (1 <= sound.channels <= MAX_CHANNELS and LOWEST_RATE <= sound.samplerate <= HIGHEST_RATE):
+        raise Undecodable("the sound has a rate or a number of channels that is not served")
+    if sound.frames < 1:
+        raise Undecodable("the sound has no samples")
+    if family == "WAV" and sound.frames != n_bytes // (_WAV_BYTES[sound.subtype] * sound.channels):
+        raise Undecodable(_DAMAGED)
+
+
+def cut_at(span: tuple[float, float], rate: int, frames: int) -> tuple[int, int]:
+    """The first sample of an interval in seconds, and the one after its last, in a recording of so many; raises Undecodable."""
+    first, last = (min(round(seconds * rate), frames) for seconds in span)
+    if first >= last:
+        raise Undecodable("the file ends before the interval that is named in it")
+    return first, last
+
+
+def _read(sound: soundfile.SoundFile, frames: int, channels: int) -> F32:
+    """The next `frames` frames, or Undecodable."""
+    shape = (channels, frames) if channels > 1 else (frames,)
+    audio = np.empty(shape, dtype=np.float32)  # not touched before it is decoded, so not yet in memory
+    block = np.empty((min(_BLOCK, frames), sound.channels), dtype=np.float32)
+    for start in range(0, frames, _BLOCK):
+        found = sound.read(min(_BLOCK, frames - start), out=block)
+        if len(found) < min(_BLOCK, frames - start):
             raise Undecodable(_DAMAGED)
         if not np.abs(found).max() <= LOUDEST:  # nor is NaN
             raise Undecodable("the sound has values that are no numbers, or far beyond full scale")
-        total = found[:, 0].copy()
-        for channel in range(1, sound.channels):
-            total += found[:, channel]
-        audio[start : start + len(found)] = total / np.float32(sound.channels)
+        audio[..., start : start + len(found)] = found.T if channels > 1 else mean_of_channels(found.T)
     audio.setflags(write=False)
     return audio
 
@@ -113,7 +141,7 @@ def _family_of(data: bytes) -> str:
         return "WAV"
     if data.startswith(b"fLaC"):
         return "FLAC"
-    if data.startswith(b"OggS"):
+    if data.startswith(_OGG):
         return "OGG"
     raise Undecodable("the file is no WAV, AIFF, FLAC or OGG sound")
 

@@ -24,3 +24,6 @@ _LEFTOVERS = frozenset(
 def is_leftover(name: str) -> bool:
     """Whether a file or folder is hidden, or belongs to an operating system, a file server or a tool, and not to the data."""
     return name.startswith((".", "~$")) or name.casefold() in _LEFTOVERS
+
+
+MAX_CLIP_CHANNELS = 8  # of a stream: 7.1

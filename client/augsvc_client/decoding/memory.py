@@ -47,9 +47,9 @@ def _size(data: bytes) -> tuple[tuple[int, int], int]:
     return read_jpeg_size(data), _JPEG
 
 
-def sound_decoding_bytes(data: bytes, max_frames: int) -> int:
-    """Of a sound file: its copies, and at most `max_frames` frames of one channel in float32."""
-    return _COPIES * len(data) + 4 * min(_most_frames(data), max_frames)
+def sound_decoding_bytes(data: bytes, max_frames: int, channels: int = 1) -> int:
+    """Of a sound file: its copies, and at most `max_frames` frames of `channels` in float32."""
+    return _COPIES * len(data) + 4 * channels * min(_most_frames(data), max_frames)
 
 
 def _most_frames(data: bytes) -> int:

@@ -19,12 +19,14 @@ _MARGIN, _MARGIN_PER_OUTPUT = 4096, 128
 
 
 def resample(audio: F32, rate: int, wanted: int) -> F32:
-    """A clip (T,) resampled from `rate` to `wanted` Hz: floor(T · wanted / rate + ½) samples; unchanged if they are equal.
+    """A clip (T,) or (C, T) resampled from `rate` to `wanted` Hz: floor(T · wanted / rate + ½) samples, or as it is.
 
     Values are not clipped: the result may slightly exceed ±1 where the clip did not.
     """
     if rate == wanted:
         return audio
+    if audio.ndim > 1:
+        return np.stack([resample(channel, rate, wanted) for channel in audio])
     resampled: F32 = soxr.resample(audio, rate, wanted, quality="HQ")
     return _to_length(resampled, resampled_length(len(audio), rate, wanted))
 
@@ -35,28 +37,53 @@ def resampled_length(samples: int, rate: int, wanted: int) -> int:
 
 
 def fit_clip(audio: F32, rate: int, samples: int, wanted: int, first: int | None = None) -> F32:
-    """A clip (T,) resampled from `rate` to `wanted` Hz and fitted to (samples,): a longer clip is cropped, from its sample
-    `first` or in the centre, a shorter one zero-padded at the end.
+    """A clip (T,) or (C, T) resampled from `rate` to `wanted` Hz and fitted to `samples`: a longer clip is cropped, from its
+    sample `first` or in the centre, a shorter one zero-padded at the end.
 
     The crop equals that of the resampled whole to within 1e-5 of full scale, at a cost that does not depend on the length of
     the clip: it is cut with a margin, starting at a source sample that coincides with an output sample. (Where the ratio of
     the rates has more than some hundred phases, as 16,000 : 15,999, the whole is less exact: the library's clock drifts by
     2^-33 of a sample per sample.)
     """
-    length = resampled_length(len(audio), rate, wanted)
+    length = resampled_length(audio.shape[-1], rate, wanted)
     start = max(0, (length - samples) // 2 if first is None else min(first, length - samples))
     if rate == wanted or length <= samples:
-        return _to_length(resample(audio, rate, wanted)[start : start + samples], samples)
+        return _to_length(resample(audio, rate, wanted)[..., start : start + samples], samples)
     step, phases = rate // gcd(rate, wanted), wanted // gcd(rate, wanted)
     margin = _MARGIN + _MARGIN_PER_OUTPUT * ceil(rate / wanted)
     first = max(0, start * rate // wanted - margin) // step
     last = (start + samples) * rate // wanted + margin
-    middle = resample(audio[first * step : last], rate, wanted)[start - first * phases :]
-    return _to_length(middle[:samples], samples)
+    middle = resample(audio[..., first * step : last], rate, wanted)[..., start - first * phases :]
+    return _to_length(middle[..., :samples], samples)
 
 
 def _to_length(audio: F32, samples: int) -> F32:
     """Truncated, or zero-padded at the end."""
-    if len(audio) >= samples:
-        return audio[:samples]
-    return np.concatenate((audio, np.zeros(samples - len(audio), dtype=np.float32)))
+    missing = samples - audio.shape[-1]
+    if missing <= 0:
+        return audio[..., :samples]
+    return np.concatenate((audio, np.zeros((*audio.shape[:-1], missing), dtype=np.float32)), axis=-1)
+
+
+def with_channels(audio: F32, channels: int) -> F32:
+    """A clip (T,) or (C, T) with so many channels, (T,) for one: their mean, copies of one, or as it is.
+
+    Raises:
+        ValueError: it has more than one channel, and another number than wanted.
+    """
+    if channels == 1:
+        return audio if audio.ndim == 1 else mean_of_channels(audio)
+    if audio.ndim == 1:
+        return np.broadcast_to(audio, (channels, len(audio)))
+    if len(audio) != channels:
+        raise ValueError(f"a clip of {len(audio)} channels cannot have {channels}")
+    return audio
+
+
+def mean_of_channels(audio: F32) -> F32:
+    """(T,) of (C, T), in float32, first channel first."""
+    total: F32 = audio[0].copy()
+    for channel in audio[1:]:
+        total += channel
+    total /= np.float32(len(audio))
+    return total

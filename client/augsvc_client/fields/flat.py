@@ -165,9 +165,10 @@ def _require_shape(array: npt.NDArray[Any], layout: str) -> None:
 
 
 def _convert_audio(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    if array.ndim != 2:
-        hint = "; select one channel, for example x[:, 0]" if array.ndim == 3 else ""
-        raise ValueError(f"audio is N,T, got the shape {array.shape}{hint}")
+    if array.ndim not in (2, 3):
+        raise ValueError(f"audio is N,T or N,C,T, got the shape {array.shape}")
+    if array.ndim == 3 and array.shape[1] == 1:
+        raise ValueError(f"audio of one channel is N,T, got the shape {array.shape}: send x[:, 0]")
     if not np.issubdtype(array.dtype, np.floating):
         raise ValueError(f"audio is float, full scale at ±1 (16 bits: divide by 32768), got {array.dtype.name}")
     return array.astype(np.float32, copy=False)

@@ -186,7 +186,7 @@ def looks_padded(arrays: Arrays) -> bool:
     audio = arrays.get("audio")
     if audio is None or "lengths" in arrays or not audio.size:
         return False
-    has_end = audio[:, -max(1, audio.shape[1] // _MIN_PADDING) :].any(axis=1)
+    has_end = audio[..., -max(1, audio.shape[-1] // _MIN_PADDING) :].reshape(len(audio), -1).any(axis=1)
     return bool(has_end.any() and (audio[~has_end] != 0).any())
 
 

@@ -40,8 +40,8 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
     `loader` yields dicts, or tuples or lists in the order of `fields`, of tensors or arrays with N rows: `image` uint8
     or float in [0, 1] (rounded to uint8), or with `window`, the numbers (low, high) that are black and white, any integers
     and floats (all but uint8 and uint16 as float32), N,H,W,C or, with `layout="NCHW"` (torch's usual), N,C,H,W, C of 1 or 3; or
-    `audio` float N,T at `sample_rate` Hz, full scale at ±1 (fields=("audio", "label")), with `lengths` or `length` integers N,
-    the samples of each clip that is padded;
+    `audio` float N,T or N,C,T at `sample_rate` Hz, full scale at ±1 (fields=("audio", "label")), with `lengths` or `length`
+    integers N, the samples of each clip that is padded;
     `mask` N,H,W, integers in 0 … 255; `label` any numbers; `boxes` N,M,4, `keypoints` N,M,2 in pixels, with `box_labels`,
     `boxes_valid`, `keypoints_valid` N,M; `mask_bits` N,P,H,W, of `pack_masks`. A batch is a dict of them, transformed with
     the pixels (docs/batches.md), as tensors on `device`, in order and owned by the caller, with `index` int64 N; other

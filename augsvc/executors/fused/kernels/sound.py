@@ -73,6 +73,7 @@ class SoundArgs(NamedTuple):
     twiddles: F64  # M/2,2: cos and −sin of 2πk / M for a transform of M; or 0,2
     side_samples: int  # of the second track: T, or 0 if no step uses it
     indices: U32  # N: the clips' counter words
+    blocks: U32  # N: of their random numbers, after the first one
     time: int  # epoch << 8 | view
     seed_low: int
     seed_high: int
@@ -274,7 +275,7 @@ def add_deviate(value: Float, scale: Float, deviate: Int) -> Float:
 @threaded
 def add_noise_block(args: SoundArgs, n: Int, k: Int, index: Int, scale: Float, clip: F32) -> None:
     """Noise on the samples of clip n that share a block of random numbers."""
-    counter, key = np.uint32(PIXEL_BLOCK + index), args.keys[k]
+    counter, key = np.uint32(PIXEL_BLOCK + index) + args.blocks[n], args.keys[k]
     low, high = np.uint32(args.seed_low), np.uint32(args.seed_high)
     word0, word1, word2, word3 = block(counter, key, args.indices[n], np.uint32(args.time), low, high)
     t = index * ELEMENTS_PER_BLOCK

@@ -160,7 +160,7 @@ def _sum_squares(clip: F32, scale: Float) -> Int:
 @compiled
 def _fill_blocks(begin: Int, count: Int, args: SoundArgs, n: Int, k: Int, words: U32) -> None:
     """Random words for the samples from `begin` on, which is the first of a block."""
-    first, index, time = begin // ELEMENTS_PER_BLOCK, args.indices[n], np.uint32(args.time)
+    first, index, time = begin // ELEMENTS_PER_BLOCK + np.int64(args.blocks[n]), args.indices[n], np.uint32(args.time)
     key, low, high = args.keys[k], np.uint32(args.seed_low), np.uint32(args.seed_high)
     for b in range((count + ELEMENTS_PER_BLOCK - 1) // ELEMENTS_PER_BLOCK):
         word0, word1, word2, word3 = block(np.uint32(PIXEL_BLOCK + first + b), key, index, time, low, high)

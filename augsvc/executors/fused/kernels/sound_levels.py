@@ -64,6 +64,8 @@ def _quantile(clip: F32, fraction: Int, sign: Int) -> Float:
         return _ZERO
     position = fraction * np.int64(clip.size - 1)
     rank = position >> 32
+    if rank == clip.size - 1:  # one trip over the clip instead of 33
+        return _value(_last_ranked(clip, sign), sign)
     left = _ranked(clip, rank, sign)
     low, high = _value(left, sign), _value(_next_ranked(clip, rank, left, sign), sign)
     weight = times64(np.float64(position & _QUANTILE_MASK), _QUANTILE_UNIT)
@@ -84,6 +86,15 @@ def _value(key: Int, sign: Int) -> Float:
     if sign == 0:
         return float_from_bits(np.uint32(key))
     return float_from_bits(np.uint32(key ^ sign)) if key & sign else float_from_bits(np.uint32(~key))
+
+
+@compiled
+def _last_ranked(clip: F32, sign: Int) -> Int:
+    """The largest key."""
+    largest = np.uint32(0)
+    for t in range(clip.size):
+        largest = max(largest, _key(clip[t], sign))
+    return largest
 
 
 @compiled

@@ -18,6 +18,7 @@ class LoudnessNormalization(SoundDynamics):
     """
 
     needs_rate: ClassVar[bool] = True
+    one_channel: ClassVar[bool] = True
     elsewhere = {"audiomentations": "LoudnessNormalization", "torchaudio": "Loudness (measures)"}
     op: Literal["loudness_normalization"] = "loudness_normalization"
     loudness: Annotated[Interval, Drawn(lane=1, low=-70.0, high=0.0, unit="LUFS")] = (-31.0, -13.0)

@@ -16,6 +16,7 @@ class NormalizePeak(SoundDynamics):
     `apply_to` `louder` leaves a clip as it is whose peak is not above that level.
     """
 
+    one_channel: ClassVar[bool] = True
     examples: ClassVar[tuple[Settings, ...]] = ({}, {"apply_to": "louder"})
     elsewhere = {"audiomentations": "Normalize", "torch-audiomentations": "PeakNormalization"}
     op: Literal["normalize_peak"] = "normalize_peak"

@@ -35,6 +35,7 @@ def training_loader(recipe: Recipe, url: str, versions: Versions = _CURRENT) -> 
         size=data.size,
         seconds=data.seconds,
         sample_rate=data.sample_rate,
+        channels=1 if data.sample_rate else None,  # of clips: the networks take one
         fit=data.fit,
         subset=_with_seed(recipe, chosen),
         weights=data.weights,
@@ -74,6 +75,7 @@ def test_loader(
         size=data.size,
         seconds=data.seconds,
         sample_rate=data.sample_rate,
+        channels=1 if data.sample_rate else None,  # of clips: the networks take one
         fit=data.fit,
         subset=_with_seed(recipe, test.subset or {}),
         shuffle=shuffle,
