@@ -325,7 +325,7 @@ def _refuse_joint(steps: Sequence[Step]) -> None:
     for field, step in walk(steps):
         if isinstance(step, SoundDynamics) and step.one_channel:
             raise SpecInvalid(
-                f"{field}.op: {step.op} is defined over all channels together, and here each is a clip of its own: "
+                f"{field}.op: {step.op} is defined over all channels together, and here each is a separate clip: "
                 "set `channels` to 1, or take gain",
                 field=f"{field}.op",
             )

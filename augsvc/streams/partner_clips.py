@@ -14,7 +14,8 @@ from augsvc.ops.operation import Draw, Step
 from augsvc.ops.pipeline import walk
 from augsvc.planning.audio_plan import SoundPlan
 from augsvc.streams.mixing import DrawnPartners
-from augsvc_client.decoding.resampling import fit_clip, resampled_length, with_channels
+from augsvc_client.decoding.channels import with_channels
+from augsvc_client.decoding.resampling import fit_clip, resampled_length
 
 MIX_SLOT = 1  # of the partner of a mix; other partners come before it
 

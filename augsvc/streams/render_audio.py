@@ -17,7 +17,8 @@ from augsvc.ops.operation import Draw
 from augsvc.planning.audio_plan import SoundPlan
 from augsvc.streams.partner_clips import label_weights, partner_tracks
 from augsvc.timing import Stages
-from augsvc_client.decoding.resampling import fit_clip, resampled_length, with_channels
+from augsvc_client.decoding.channels import with_channels
+from augsvc_client.decoding.resampling import fit_clip, resampled_length
 from augsvc_client.wire import TensorSpec
 
 

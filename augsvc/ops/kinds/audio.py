@@ -18,7 +18,7 @@
     mix         SoundBackground: a clip of a dataset, at a level           one after the other
                 SoundMix: another clip of the stream, with its label       none: at most one for a clip
 
-Of several channels each is a clip of its own with the draws of its sample; noise is another one for each, and levels, peaks and
+Of several channels each is a separate clip with the draws of its sample; noise is another one for each, and levels, peaks and
 quantiles are those of the channel.
 
 Full scale is ±1; values are not clipped unless an operation does so. A clip shorter than the stream's window is followed by

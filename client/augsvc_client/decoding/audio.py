@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from augsvc_client.decoding.channels import mean_of_channels
 from augsvc_client.decoding.containers.aiff import is_aiff, plain_aiff
 from augsvc_client.decoding.containers.flac import plain_flac
 from augsvc_client.decoding.containers.ogg import check_ogg
@@ -19,7 +20,6 @@ from augsvc_client.decoding.containers.sound_tags import without_tags
 from augsvc_client.decoding.containers.wav import is_wav, plain_wav
 from augsvc_client.decoding.errors import Undecodable
 from augsvc_client.decoding.limits import MAX_FRAMES
-from augsvc_client.decoding.resampling import mean_of_channels
 
 F32 = npt.NDArray[np.float32]
 
@@ -113,7 +113,7 @@ def _check_header(sound: soundfile.SoundFile, family: str, n_bytes: int) -> None
 
 
 def cut_at(span: tuple[float, float], rate: int, frames: int) -> tuple[int, int]:
-    """The first sample of an interval in seconds, and the one after its last, in a recording of so many; raises Undecodable."""
+    """The first sample of an interval in seconds, and the one after its last, in a recording of `frames`; raises Undecodable."""
     first, last = (min(round(seconds * rate), frames) for seconds in span)
     if first >= last:
         raise Undecodable("the file ends before the interval that is named in it")

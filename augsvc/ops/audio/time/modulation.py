@@ -19,7 +19,7 @@ class Modulation(SoundOpaque):
     """Adds copies of the clip whose delay goes up and down: a `flanger` has one, a `chorus` three, a `phaser` feeds it back.
 
     A delay is `delay` + `depth` · (1 + sin(2π · (speed · t + phase))) / 2 seconds, read linearly between samples; the voices of
-    a chorus are a third of a cycle apart and share `mix`. A phaser's copy is of its own result, in whole samples, at least one.
+    a chorus are a third of a cycle apart and share `mix`. A phaser delays its result instead, by whole samples, at least one.
     The sum is divided by 1 + mix.
     """
 
