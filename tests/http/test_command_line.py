@@ -82,8 +82,8 @@ def test_datasets_may_come_from_a_variable(monkeypatch, tmp_path):
         ("port: 1\ndatasets:\n\tpets: 2", "line 3: invalid YAML: indent with spaces, not with tabs$"),
         ({"datasets": {"x": {"format": "audio_folder"}}}, r"^datasets\.x\.path is required$"),
         (
-            {"datasets": {"x": {"format": "audio_folder", "path": "x", "channels": 3}}},
-            r"^datasets\.x\.channels is an unknown field",
+            {"datasets": {"x": {"format": "audio_folder", "path": "x", "mono": True}}},
+            r"^datasets\.x\.mono is an unknown field",
         ),
         (
             {"datasets": {"x": {"format": "audio_folder", "path": "x", "max_frames": 0}}},

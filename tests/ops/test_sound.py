@@ -319,7 +319,6 @@ def test_l5_another_operation_leaves_the_draws_alone(name, place):
         ({"seconds": 1e-9}, SpecInvalid, "seconds"),
         ({"seconds": 86400, "sample_rate": 384_000}, SpecInvalid, "seconds"),
         ({"size": [32, 32]}, SpecInvalid, "size"),
-        ({"channels": 1}, SpecInvalid, "channels"),
         ({"fit": "contain"}, SpecInvalid, "fit"),
         ({"output": {"layout": "NHWC"}}, SpecInvalid, "output"),
         ({"pipeline": [{"op": "gain"}, {"op": "rotation"}]}, SpecInvalid, "pipeline.1.op"),

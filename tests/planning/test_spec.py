@@ -104,7 +104,7 @@ BAD = [
     ({"dataset": "d", "size": [8.5, 8]}, SpecInvalid, "size.0"),
     ({"dataset": "d", "size": [10**30, 8]}, SpecInvalid, "size.0"),
     ({"dataset": "d", "fit": "squeeze"}, SpecInvalid, "fit"),
-    ({"dataset": "d", "channels": 2}, SpecInvalid, "channels"),
+    ({"dataset": "d", "channels": 9}, SpecInvalid, "channels"),
     ({"dataset": "d", "aug_seed": 2**53}, SpecInvalid, "aug_seed"),
     ({"dataset": "d", "order_seed": -1}, SpecInvalid, "order_seed"),
     ({"dataset": "d", "order_seed": 1.5}, SpecInvalid, "order_seed"),
@@ -198,3 +198,11 @@ def test_a_field_added_later_changes_the_canonical_form_only_if_it_is_set():
     assert form() == form(style="old")
     assert "style" not in form()["pipeline"][0]
     assert form(style="new")["pipeline"][0] == form()["pipeline"][0] | {"style": "new"}
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_images_have_one_channel_or_three(channels):
+    spec = validate_spec({"dataset": "d", "size": [8, 8], "channels": channels})
+    with pytest.raises(SpecInvalid, match="channels must be 1 or 3") as refused:
+        spec.for_images(None, 3)
+    assert refused.value.field == "channels"
