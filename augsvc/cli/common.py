@@ -1,9 +1,9 @@
-"""Shared by the commands: the --config option, reading settings, and error messages."""
+"""Shared by the commands: reading settings, tables and error messages."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import NoReturn
 
 import typer
 from rich.console import Console
@@ -16,8 +16,6 @@ from augsvc.data.source import Source
 from augsvc.errors import AugsvcError
 from augsvc.settings import Settings, load_settings
 from augsvc_client.text import printable
-
-Config = Annotated[Path | None, typer.Option(help="YAML settings file.", exists=True, dir_okay=False)]
 
 MAX_WIDTH = 1000  # columns of a table
 

@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -18,31 +17,8 @@ from augsvc.importing.node import MAX_TEXT
 _STYLES = {Verdict.EQUAL: "green", Verdict.NEAR: "yellow", Verdict.REFUSED: "red"}
 
 
-def import_file(
-    file: Annotated[
-        Path,
-        typer.Argument(
-            help="What print() shows of a transform of torchvision, Kornia or audiomentations, Albumentations' to_dict as JSON "
-            "or YAML, or a configuration of torch-audiomentations; - reads the standard input.",
-            show_default=False,
-        ),
-    ],
-    size: Annotated[
-        str | None, typer.Option(help="Size of the images that enter the transform: SIDE or HEIGHTxWIDTH.")
-    ] = None,
-    compared: Annotated[
-        bool,
-        typer.Option(
-            "--compare",
-            help="Run both on two photographs, every range at its low end, middle and high end.",
-        ),
-    ] = False,
-    skip_refused: Annotated[bool, typer.Option("--skip-refused", help="Print the pipeline of the rest.")] = False,
-) -> None:
-    """Translate a transform of torchvision, Albumentations, Kornia, audiomentations or torch-audiomentations into a pipeline.
-
-    Prints the pipeline as JSON, as `recipes` does, and a table of what became of each transform to the standard error.
-    """
+def import_file(file: Path, size: str | None, compared: bool, skip_refused: bool) -> None:
+    """Prints a transform as a pipeline, and what became of each step; exits with status 2 if one is refused."""
     sides = parse_size(size, None)
     with report_errors():
         result = import_text(read_input(file), (sides[0], sides[1]) if sides else None)

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import Progress, track
 
-from augsvc.cli.common import Config, fail, find_source, read_settings, report_errors, safe
+from augsvc.cli.commands import CHECK_SAMPLES
+from augsvc.cli.common import fail, find_source, read_settings, report_errors, safe
 from augsvc.cli.datasets import find_splits
 from augsvc.cli.folders import COMPILING, will_compile
 from augsvc.data.catalog import Catalog, open_catalog
@@ -22,7 +22,6 @@ from augsvc.planning.spec import validate_spec
 from augsvc.settings import Settings
 from augsvc.streams.stream import Range
 
-CHECK_SAMPLES = 64
 MOST_CLASSES = 12  # named with their counts
 _CHECK_SPECS: dict[str, dict[str, object]] = {
     "image": {"pipeline": "strong", "size": [64, 64]},
@@ -30,12 +29,8 @@ _CHECK_SPECS: dict[str, dict[str, object]] = {
 }
 
 
-def fit(
-    dataset: Annotated[str, typer.Argument(help="Dataset, e.g. photos/train.")],
-    out: Annotated[Path | None, typer.Option(help="JSON file to write (default ./NAME.json).", dir_okay=False)] = None,
-    config: Config = None,
-) -> None:
-    """Fit the statistics that color whitening needs; reads every sample once."""
+def fit(dataset: str, out: Path | None, config: Path | None) -> None:
+    """Fits the statistics of a dataset and writes them."""
     settings = read_settings(config, {})
     path = out or Path(dataset.replace("/", "-") + ".json")
     console = Console(stderr=True)
@@ -54,30 +49,10 @@ def fit(
         typer.echo("add it to the dataset's settings: `statistics: PATH`, relative to the settings file")
 
 
-def check(
-    datasets: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[DATASET]...", help="Datasets, e.g. flowers or flowers/val; default: all of the settings."
-        ),
-    ] = None,
-    config: Config = None,
-    every: Annotated[
-        bool, typer.Option("--all", help=f"Read every sample, not only the first {CHECK_SAMPLES}.")
-    ] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Fail on undecodable samples, which are replaced.")] = False,
-    built_in: Annotated[
-        bool, typer.Option("--built-in", help="Check the built-in datasets too, which takes a minute or more.")
-    ] = False,
-) -> None:
-    """Validate the settings, run the self-test, and augment samples of datasets.
-
-    The exit status is 1 if the self-test fails or samples cannot be read, with --strict also if a sample is undecodable; 2 if the
-    settings are invalid or a dataset cannot be opened: all of its faults are listed.
-    """
+def check(given: Sequence[str], config: Path | None, every: bool, strict: bool, built_in: bool) -> None:
+    """Checks the given datasets, else those of the settings; exits with the status that the command's help states."""
     settings = read_settings(config, {})
     console = Console()
-    given = datasets or []
     if given:
         own = {name: entry for name, entry in settings.datasets.items() if any(is_of(wanted, name) for wanted in given)}
         settings = settings.model_copy(update={"datasets": own})

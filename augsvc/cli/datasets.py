@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from augsvc.cli.common import Config, fail, find_source, name_table, print_table, read_settings, report_errors, safe
+from augsvc.cli.common import fail, find_source, name_table, print_table, read_settings, report_errors, safe
 from augsvc.cli.inspection_page import render_page
 from augsvc.data.catalog import Catalog, open_catalog
 from augsvc.data.inspection import Copy, Inspection, Split, inspect
@@ -17,14 +15,9 @@ from augsvc.data.source import PARTS, Source
 
 MOST_LISTED = 12  # of each kind
 
-datasets = typer.Typer(invoke_without_command=True, add_completion=False)
 
-
-@datasets.callback()
-def list_datasets(context: typer.Context, config: Config = None) -> None:
-    """List the configured datasets; `inspect` reports what one holds."""
-    if context.invoked_subcommand is not None:
-        return
+def list_datasets(config: Path | None) -> None:
+    """Lists the datasets of the settings, and the built-in ones."""
     settings = read_settings(config, {})
     with report_errors():
         catalog = open_catalog(settings.datasets, 0)
@@ -37,15 +30,8 @@ def list_datasets(context: typer.Context, config: Config = None) -> None:
     print_table(table)
 
 
-@datasets.command("inspect")
-def inspect_dataset(
-    name: Annotated[str, typer.Argument(help="Dataset, e.g. photos for all its splits, or photos/train.")],
-    html: Annotated[
-        Path | None, typer.Option("--html", help="Also write a page with images to this file.", dir_okay=False)
-    ] = None,
-    config: Config = None,
-) -> None:
-    """Read every sample of a dataset and report sizes, colours, classes, undecodable samples, duplicates and leaks."""
+def inspect_dataset(name: str, html: Path | None, config: Path | None) -> None:
+    """Reads every sample of a dataset and reports what it holds."""
     settings = read_settings(config, {})
     if html is not None and not html.absolute().parent.is_dir():
         fail(f"--html: there is no folder {html.absolute().parent}")

@@ -20,7 +20,7 @@ from packaging.requirements import Requirement
 from rich.console import Console
 
 import augsvc
-from augsvc.cli.common import Config, safe
+from augsvc.cli.common import safe
 from augsvc.cli.folders import Warn, check_disk_cache, check_kernel_cache, check_uploads, mib
 from augsvc.cli.memory import BASE_BYTES, fit_memory
 from augsvc.cli.memory_limit import memory_limit
@@ -53,11 +53,8 @@ class Finding:
     text: str
 
 
-def doctor(config: Config = None) -> None:
-    """Check the set-up of a server: packages, device, memory, kernel cache, decoders, clock, address and datasets.
-
-    Nothing is rendered: `augsvc check` does that. The exit status is 1 if the server could not start or serve.
-    """
+def doctor(config: Path | None) -> None:
+    """Prints the findings; exits with 1 if one of them is a failure."""
     console, failed = Console(), False
     colors = {"ok": "green", "warning": "yellow", "failed": "red"}
     for finding in diagnose(config):

@@ -1,8 +1,9 @@
 """`augsvc ops`, `recipes`, `preview`, `explain` and `datasets`: what is served, and what a pipeline does to samples."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 import yaml
@@ -11,7 +12,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from augsvc.cli.common import (
-    Config,
     fail,
     find_source,
     name_table,
@@ -33,7 +33,6 @@ from augsvc.ops.recipes import IMAGE_RECIPES, RECIPES
 from augsvc.ops.registry import containers, registry
 from augsvc.planning.spec import StreamSpec, validate_spec
 from augsvc.settings import Settings
-from augsvc.streams.preview import COLUMNS, MAX_PREVIEW_SAMPLES
 from augsvc.streams.receipts import described_operations
 from augsvc.streams.stream import Range, Stream
 from augsvc.validation import nearest, parse_json
@@ -41,26 +40,27 @@ from augsvc_client.specification import read_size
 from augsvc_client.strict_yaml import load_yaml
 
 DEFAULT_PRESETS = {"image": "standard", "audio": "sound"}
-Dataset = Annotated[str, typer.Option(help="Dataset, e.g. photos/train.")]
-Pipeline = Annotated[
-    str | None,
-    typer.Option(
-        help="Preset, a JSON list of operations, or a YAML or JSON file of them (default: standard for images, sound for audio)."
-    ),
-]
-Size = Annotated[str | None, typer.Option(help="Canvas in pixels: SIDE or HEIGHTxWIDTH.")]
-Width = Annotated[
-    int | None, typer.Argument(help="Width, where the size is given as --size HEIGHT WIDTH.", show_default=False)
-]
-Seconds = Annotated[float | None, typer.Option(help="Length of the clips, in seconds.")]
-SampleRate = Annotated[int | None, typer.Option(help="Sample rate of the clips, in Hz.")]
 
 
-def ops(
-    name: Annotated[str | None, typer.Argument(help="An operation or a preset, to show in detail.")] = None,
-    config: Config = None,
-) -> None:
-    """List the operations, containers and presets, or show one of them."""
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The options that say which samples are shown, and by which pipeline."""
+
+    dataset: str
+    pipeline: str | None
+    size: str | None
+    width: int | None
+    seconds: float | None
+    sample_rate: int | None
+
+    def spec(self, settings: Settings, fields: Mapping[str, object]) -> tuple[StreamSpec, Catalog]:
+        """The specification with further fields, and the catalog that has its dataset; exits with status 2 on errors."""
+        canvas = {"size": parse_size(self.size, self.width), "seconds": self.seconds, "sample_rate": self.sample_rate}
+        return build_spec(settings, self.dataset, self.pipeline, {**canvas, **fields})
+
+
+def ops(name: str | None, config: Path | None) -> None:
+    """Lists the operations, containers and presets, or shows one."""
     console = Console()
     with report_errors():
         operations: dict[str, type[Operation] | type[Container]] = {
@@ -86,10 +86,8 @@ def ops(
         fail(f"unknown operation or preset: {name}{suggest(name, operations) or nearest(name, PRESETS)}")
 
 
-def recipes(
-    name: Annotated[str | None, typer.Argument(help="A recipe, to print as JSON.")] = None,
-) -> None:
-    """List published pipelines, or print one of them as fields of a specification."""
+def recipes(name: str | None) -> None:
+    """Lists the recipes, or prints one."""
     console = Console()
     if name is None:
         table = name_table("recipe", "pipeline", "source")
@@ -109,55 +107,27 @@ def recipes(
         fail(f"unknown recipe: {name}{nearest(name, RECIPES)}")
 
 
-def preview(
-    dataset: Dataset,
-    out: Annotated[Path, typer.Option(help="PNG file to write.", dir_okay=False)],
-    pipeline: Pipeline = None,
-    size: Size = None,
-    width: Width = None,
-    seconds: Seconds = None,
-    sample_rate: SampleRate = None,
-    epoch: Annotated[int, typer.Option(help="Epoch index (0-based).")] = 0,
-    start: Annotated[int, typer.Option(help="First position in the epoch's order (0-based).")] = 0,
-    count: Annotated[int, typer.Option(help="Number of samples.", min=1, max=MAX_PREVIEW_SAMPLES)] = COLUMNS,
-    config: Config = None,
-) -> None:
-    """Render a before/after contact sheet."""
+def preview(config: Path | None, shown: Shown, out: Path, address: tuple[int, int, int]) -> None:
+    """Writes a contact sheet. `address`: epoch, first position, number of samples."""
     settings = read_settings(config, {})
-    fields = {"size": parse_size(size, width), "seconds": seconds, "sample_rate": sample_rate}
-    spec, catalog = build_spec(settings, dataset, pipeline, fields)
+    spec, catalog = shown.spec(settings, {})
     with report_errors(), open_engine(settings, catalog=catalog) as engine:
         engine.start()
         stream = engine.open(spec)
-        batch = Range(epoch, start, count, 0)
+        batch = Range(*address, 0)
         engine.check(stream, batch)
         out.write_bytes(engine.preview(stream, batch).future.result().buffer.tobytes())
     typer.echo(f"{out}: originals above, augmented below")
 
 
-def explain(
-    dataset: Dataset,
-    epoch: Annotated[int, typer.Option(help="Epoch index (0-based).")],
-    position: Annotated[int, typer.Option(help="Position in the epoch's order (0-based).", min=0)],
-    pipeline: Pipeline = None,
-    size: Size = None,
-    width: Width = None,
-    seconds: Seconds = None,
-    sample_rate: SampleRate = None,
-    view: Annotated[int, typer.Option(help="View (another draw of the same sample).")] = 0,
-    aug_seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
-    order_seed: Annotated[int, typer.Option(help="Seed of the epoch's order.")] = 0,
-    config: Config = None,
-) -> None:
-    """Explain one sample: its identity and every drawn parameter."""
+def explain(config: Path | None, shown: Shown, seeds: Mapping[str, object], address: tuple[int, int, int]) -> None:
+    """Prints a receipt. `address`: epoch, position, view."""
     settings = read_settings(config, {})
-    fields = {"size": parse_size(size, width), "seconds": seconds, "sample_rate": sample_rate}
-    seeds = {"aug_seed": aug_seed, "order_seed": order_seed}
-    spec, catalog = build_spec(settings, dataset, pipeline, {**fields, **seeds})
+    spec, catalog = shown.spec(settings, seeds)
     with report_errors(), open_engine(settings, catalog=catalog) as engine:
         others = find_partners(spec, catalog)
-        stream = Stream.open(spec, catalog.get(dataset), engine.executor, others=others)
-        print_receipt(stream, epoch, position, view, Console())
+        stream = Stream.open(spec, catalog.get(shown.dataset), engine.executor, others=others)
+        print_receipt(stream, *address, Console())
 
 
 def parse_size(size: str | None, width: int | None) -> list[int] | None:

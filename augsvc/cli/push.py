@@ -1,10 +1,9 @@
 """`augsvc push`: uploads a folder to servers."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
@@ -12,23 +11,12 @@ from augsvc.cli.common import fail, safe
 from augsvc_client import AugsvcError, Client
 
 
-def push(
-    folder: Annotated[
-        Path, typer.Argument(help="Folder to upload, with a sub-folder a class.", exists=True, file_okay=False)
-    ],
-    name: Annotated[str, typer.Option(help="Name that the dataset is served as.")],
-    url: Annotated[
-        str | None, typer.Option(help="Server, or several with commas between (default AUGSVC_URL).")
-    ] = None,
-    format: Annotated[str, typer.Option(help="image_folder, audio_folder, manifest or webdataset.")] = "image_folder",
-    option: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of the format, VALUE in JSON or a text.")] = None,
-    wait_s: Annotated[float, typer.Option(help="How long to retry while a server cannot be reached.")] = 300.0,
-) -> None:
-    """Upload a dataset; one that broke off continues. The token is AUGSVC_TOKEN's, or that of AUGSVC_TOKEN_FILE."""
+def push(folder: Path, name: str, url: str | None, format: str, option: Sequence[str], wait_s: float) -> None:
+    """Uploads a folder; exits with status 2 on errors."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn())
     try:
-        options = dict(map(_read_option, option or ()))
+        options = dict(map(_read_option, option))
         with (
             Client(url, wait_s=wait_s) as client,
             Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar,

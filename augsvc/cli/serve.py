@@ -3,14 +3,14 @@
 import logging
 import os
 import signal
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from fastapi import FastAPI
 
-from augsvc.cli.common import Config, read_settings, report_errors
+from augsvc.cli.common import read_settings, report_errors
 from augsvc.cli.folders import COMPILING, will_compile
 from augsvc.cli.memory import fit_memory
 from augsvc.cli.memory_limit import memory_limit
@@ -20,12 +20,6 @@ from augsvc.http.server.uvicorn_server import Server
 from augsvc.logs import set_up
 
 logger = logging.getLogger("augsvc")
-
-
-def refuse_former_name(given: bool) -> None:
-    """Names the present option to users of the former one."""
-    if given:
-        raise typer.BadParameter("this option is now --allow-unauthenticated")
 
 
 def reload_on_hangup(application: FastAPI) -> None:
@@ -51,23 +45,9 @@ def has_terminal() -> bool:
     return True
 
 
-def serve(
-    config: Config = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on (default 127.0.0.1).")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; 0 takes any free one (default 8000).")] = None,
-    uds: Annotated[Path | None, typer.Option(help="Unix socket to listen on, instead of host and port.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
-    tokens_file: Annotated[Path | None, typer.Option(help="YAML file: client name → token.")] = None,
-    allow_unauthenticated: Annotated[
-        bool | None, typer.Option(help="Allow unauthenticated access on non-loopback interfaces.")
-    ] = None,
-    allow_plain: Annotated[bool, typer.Option("--allow-plain", hidden=True, callback=refuse_former_name)] = False,
-) -> None:
-    """Serve batches until SIGTERM or Ctrl-C."""
-    flags = {"host": host, "port": port, "uds": uds, "device": device}
-    settings = read_settings(
-        config, flags | {"tokens_file": tokens_file, "allow_unauthenticated": allow_unauthenticated}
-    )
+def serve(config: Path | None, flags: Mapping[str, object]) -> None:
+    """Serves until a signal; exits with 2 if the settings are wrong, with 1 if the engine was lost."""
+    settings = read_settings(config, flags)
     set_up(settings.log_format)
     with ExitStack() as stack:
         with report_errors():
