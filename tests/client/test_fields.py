@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import deque, namedtuple
 from dataclasses import dataclass, make_dataclass
 from functools import partial
 from pathlib import Path
@@ -33,9 +34,13 @@ def numbers(*shape, dtype=np.float32):
 
 BOX_NAMES = (
     "video_bbox side_box slide_bbox candidate_box grid_corners labelled_box weighted_center bbox_mid xyxy xywh ltrb bb "
-    "bndbox quad poly obb rois loc location target_xyxy anchor hull validBox id_rect"
+    "bndbox quad poly obb rois loc location target_xyxy anchor hull validBox id_rect region crop extent detections "
+    "annotation tile"
 )
-ORDINATES = "x1 xmin cx y2 x_min box_x1 bbox_left centerX x_center min_x minx ys angle"
+ORDINATES = (
+    "steering rotation angle_deg roll azimuth direction x1 xmin cx y2 x_min box_x1 bbox_left centerX x_center min_x minx ys "
+    "angle"
+)
 ABOUT = (
     "box_label bbox_ids boxLabels box_scores boxes_count num_boxes keypoint_visibility weight class_logits soft_label "
     "labels probs embedding one_hot point_features positions_id2"
@@ -178,8 +183,90 @@ def test_a_search_of_objects_is_short():
     begin = time.process_time()
     assert moving_field("meta", nodes, (), looks_spatial) is None
     assert moving_field("meta", mappings, (), looks_spatial) is None
-    assert words.reads < 100
+    assert words.reads < 200
     assert time.process_time() - begin < 1  # 0.02 s; without a memo more than 20 s
+
+
+def of_all_objects(rows, columns, dtype=np.float32):
+    """As YOLO's collate functions make them: the number of the sample, the class, and the box of each object."""
+    flat = numbers(rows, columns, dtype=dtype)
+    flat[:, 0] = np.sort(np.arange(rows) % N)
+    return flat
+
+
+@pytest.mark.parametrize("name", ["targets", "labels", "label", "yolo_labels"])
+@pytest.mark.parametrize(
+    "flat",
+    [
+        of_all_objects(7, 6),
+        of_all_objects(7, 6, np.int64),
+        of_all_objects(N, 6),
+        torch.from_numpy(of_all_objects(2, 6)),
+        numbers(5, 7),
+    ],
+)
+def test_rows_of_all_objects_of_a_batch_are_refused(name, flat):
+    with pytest.raises(ValueError, match=rf"one row for each object.*passthrough=\('{name}'"):
+        split({name: flat})
+    assert split({name: flat}, passthrough=(name,))
+    assert split({name: flat}, moves=lambda: False)
+
+
+@pytest.mark.parametrize(
+    "rows", [numbers(N, 6), np.eye(N, 5, dtype=np.float32), np.zeros((N, 5)), np.ones((0, 6), int)]
+)
+def test_rows_of_samples_are_handed_on(rows):
+    assert split({"soft_labels": rows})[1] == {("soft_labels",): rows}
+    assert split({"class_embedding": numbers(7, 64)})[1]
+
+
+BNDBOX = {"xmin": "1", "ymin": "2", "xmax": "10", "ymax": "12.5"}
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ([{"annotation": {"object": [{"name": "cat", "bndbox": BNDBOX}]}}] * N, "xmin"),  # torchvision's VOCDetection
+        ([{"gt_box": "[834.0, 222.0, 56.0, 36.0]"}] * N, "gt_box"),
+        ([{"points": "1,2 3,4 5,6"}] * N, "points"),
+        ({"encoded_pixels": ["1 3 10 5"] * N}, "encoded_pixels"),
+        (np.zeros((N, 3), [("xmin", "f4"), ("name", "i4")]), "xmin"),
+        ([np.zeros(3, [("xmin", "f4"), ("name", "i4")])] * N, "xmin"),
+        (deque([{"gt_boxes": numbers(2, 4)}] * N), "gt_boxes"),
+        ([deque([{"gt_box": [1, 2, 3, 4]}])] * N, "gt_box"),
+    ],
+)
+def test_coordinates_in_text_tables_and_queues_are_refused(value, path):
+    with pytest.raises(ValueError, match=rf"{path} looks as if"):
+        split({"meta": value})
+    assert split({"meta": value}, passthrough=("meta",))
+
+
+@pytest.mark.parametrize("text", ["12", "1 2 3 4", "[1]", "2024-01-02 10:00", "a1 2", "", "box 3", "1e", "-"])
+def test_other_texts_are_handed_on(text):
+    assert split({"meta": [{"note": text, "ids": [text], "captions": [[text]]}] * N})[1]
+    assert split({"words": [text] * N}, sound=True)[1]
+
+
+def test_boxes_that_state_their_form_are_read_by_it():
+    boxes = torch.from_numpy(numbers(N, 2, 4))
+    boxes.format = SimpleNamespace(value="CXCYWH")
+    with pytest.raises(ValueError, match="boxes are cxcywh"):
+        split({"boxes": boxes})
+    boxes.format = SimpleNamespace(value="XYWH")
+    with pytest.raises(ValueError, match="bbox are xywh"):
+        split({"bbox": boxes}, box_format="xyxy")
+    for fields in ({"boxes": boxes}, {"bbox": boxes}):
+        sent = split(fields)[0][0].requests[0]["boxes"]
+        np.testing.assert_array_equal(sent[..., 2:], boxes[..., :2].numpy() + boxes[..., 2:].numpy())
+
+
+def test_a_named_tuple_has_the_names_of_its_fields():
+    Batch = namedtuple("Batch", "label image boxes")
+    batch = Batch(numbers(N), IMAGES, numbers(N, 1, 4))
+    assert Reader(("image", "mask", "label"), "NHWC", None).name_fields(batch) == batch._asdict()
+    Batch = namedtuple("Batch", "x y")
+    assert list(Reader(("image", "label"), "NHWC", None).name_fields(Batch(IMAGES, numbers(N)))) == ["image", "label"]
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
@@ -200,7 +287,7 @@ def test_floats_of_a_point_or_a_box_are_refused_under_any_name(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["x1", "xmin", "cx", "y2", "x_min", "box_x1", "bbox_left", "centerX", "x_center", "min_x", "minx", "ys", "angle"],
+    ORDINATES.split(),
 )
 def test_single_coordinates_and_angles_are_refused(name):
     with pytest.raises(ValueError, match=f"passthrough=.'{name}'"):

@@ -95,6 +95,13 @@ class FlatField:
         return boxes
 
 
+def read_box_format(boxes: Any) -> str | None:
+    """The form that torchvision's BoundingBoxes state, alone or as the first of a list: "xyxy", "cxcywh"; None for others."""
+    first = boxes[0] if isinstance(boxes, list | tuple) and boxes else boxes
+    form = getattr(getattr(first, "format", None), "value", None)
+    return form.lower() if isinstance(form, str) else None
+
+
 def convert(field: FlatField, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The array as the service takes it; raises ValueError if that is not possible."""
     if field.role == "image":

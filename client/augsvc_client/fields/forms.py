@@ -1,9 +1,12 @@
 """The words of a field's name and the form of its value, by which it looks as if it had to move, or not."""
 
 import re
+from collections import UserList, deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, NamedTuple
 
+LISTS = (list, tuple, deque, UserList)
 _STRINGS = "SUO"  # kinds of NumPy's dtypes
 _ABOUT = re.compile(  # the last word: what does not move, whatever it is about
     r"(attribute|caption|class|classes|category|categories|conf|confidence|count|embedding|feature|flag|hot|id|index"
@@ -11,6 +14,9 @@ _ABOUT = re.compile(  # the last word: what does not move, whatever it is about
     r"|visib\w*|weight)s?"
 )
 _COUNTED = ("num", "n", "count", "has", "is")  # as the first word
+_NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?"
+_NUMBERS = re.compile(rf"[\s\[({{]*{_NUMBER}([\s,;:\[\](){{}}]+{_NUMBER})*[\s\])}}]*", re.IGNORECASE)
+_MAX_TEXT = 200  # characters read of a text
 
 
 class Form(NamedTuple):
@@ -18,7 +24,7 @@ class Form(NamedTuple):
 
     axes: int
     last: int | None
-    kind: str  # NumPy's: f, i, u, b
+    kind: str  # NumPy's: f, i, u, b; U of numbers in text, as an XML parser leaves them
 
 
 Looks = Callable[[str, Form], bool]
@@ -54,16 +60,26 @@ def read_form(value: Any, limit: int | None = None) -> Form | None:
                 if kind in _STRINGS
                 else Form(len(value.shape), value.shape[-1] if len(value.shape) else None, kind)
             )
-    if isinstance(value, list | tuple):
-        forms = [form for entry in value[:limit] if (form := read_form(entry, limit)) is not None]
+    if isinstance(value, LISTS):
+        forms = [form for entry in islice(value, limit) if (form := read_form(entry, limit)) is not None]
         if not forms:
             return None
         deepest = max(forms, key=lambda form: form.axes)
         kind = "f" if any(form.kind == "f" for form in forms) else deepest.kind
         return Form(1 + deepest.axes, deepest.last if deepest.axes else len(value), kind)
+    if isinstance(value, str):
+        return _read_text(value)
     if isinstance(value, bool):
         return Form(0, None, "b")
     return Form(0, None, "f" if isinstance(value, float) else "i") if isinstance(value, int | float) else None
+
+
+def _read_text(text: str) -> Form | None:
+    """Of a number, or of several as a list of them ("[1, 2, 3, 4]"); None for any other text."""
+    match = _NUMBERS.match(text[:_MAX_TEXT])
+    if match is None or match.end() < min(len(text), _MAX_TEXT):
+        return None
+    return Form(0 if match[3] is None else 1, None, "U")
 
 
 def _kind(dtype: Any) -> str | None:

@@ -7,19 +7,24 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from augsvc_client.fields.attributes import AttributeSearch
-from augsvc_client.fields.forms import Form, Looks, is_about, read_form, split_words, to_words
+from augsvc_client.fields.flat import to_array
+from augsvc_client.fields.forms import LISTS, Form, Looks, is_about, read_form, split_words, to_words
 from augsvc_client.fields.roles import Path
 
 _PAIRS = (2, 4)  # numbers in a point and in a box
 _POINT = re.compile(
     r"\w*(box|keypoint|landmark|contour|corner|center|centre|coord|point|joint|gaze|pupil|position|vertex|vertices"
     r"|skeleton|xyxy|xywh|traject)\w*|(bb|cxcy|hull|kp|kpt|lmk|poly|pose|quad|rect|xy|yx)\w*"
-    r"|(anchor|circle|click|ellipse|ltrb|ltwh|line|loc|location|obb|offset|origin|pos|pt|roi|tlbr|tlwh|uv)s?"
+    r"|(anchor|annotation|bound|circle|click|crop|detection|ellipse|extent|ltrb|ltwh|line|loc|location|obb|object|offset"
+    r"|origin|patch|pixel|pos|pt|region|rle|roi|tile|tlbr|tlhw|tlwh|uv|window)s?"
 )
 _ORDINATE = re.compile(  # one number: x, cx, x1, x_min, left, angle, but not y, which is a label's name too
     r"(?!y$)(\w+_)?(((min|max)_?|[cdpt])?[xy]_?(\d|c|center|centre|left|max|mid|min|right)?|left|top|right|bottom"
-    r"|angle|heading|orientation|theta|yaw)s?"
+    r"|angle|azimuth|bearing|direction|heading|orient|orientation|roll|rotation|steering|theta|tilt|yaw)s?"
+    r"(_(deg|degree|rad|radian)s?)?"
 )
 _TIME = re.compile(
     r"(beat|begin|boundary|boundaries|clean|end|event|frame|framewise|interval|note|offset|onset|phone|phoneme|reference"
@@ -36,12 +41,12 @@ def looks_spatial(name: str, form: Form) -> bool:
     single coordinate or angle. The last word of a name tells coordinates (`labelled_box`) from what is about them
     (`box_label`).
     """
-    if form.axes >= 3:
+    if form.axes >= 3 and form.kind != "U":
         return True
     name = to_words(name)
     if form.kind == "b" or is_about(name):
         return False
-    if form.axes == 2:
+    if form.axes >= 2:
         named = any(_POINT.fullmatch(word) for word in split_words(name)) or _ORDINATE.fullmatch(name)
         return bool(named) or (form.kind == "f" and form.last in _PAIRS)
     return form.axes == 1 and _ORDINATE.fullmatch(name) is not None
@@ -52,6 +57,8 @@ def looks_timed(name: str, form: Form, samples: int | None) -> bool:
 
     Three or more axes, or two: the name of times, N,T, or a name that is not of labels and scores; one and the name of a time.
     """
+    if form.kind == "U":  # spoken digits
+        return False
     if form.axes >= 3:
         return True
     name = to_words(name)
@@ -63,11 +70,36 @@ def looks_timed(name: str, form: Form, samples: int | None) -> bool:
     return form.axes == 1 and timed and not is_about(name)
 
 
+def looks_flat(name: str, value: Any, samples: int) -> bool:
+    """Whether an array looks as if it had one row for each object of a batch of so many samples, as YOLO's targets.
+
+    Floats M,4 or wider where M is not the number of samples, or numbers M,5 or wider whose first column numbers the samples.
+    """
+    shape = tuple(getattr(value, "shape", ()))
+    if (
+        len(shape) != 2
+        or shape[1] < _PAIRS[1]
+        or not shape[0]
+        or (is_about(to_words(name)) and "label" not in name.lower())
+    ):
+        return False
+    form = read_form(value)
+    if form is None or form.kind not in "fiu":
+        return False
+    if form.kind == "f" and shape[0] != samples:
+        return True
+    owners = to_array(name, value[:, 0])
+    if shape[0] == samples:
+        return samples > 1 and shape[1] > _PAIRS[1] and bool((owners == np.arange(samples)).all())
+    ascending = (np.diff(owners) >= 0).all() and owners[0] >= 0 and owners[-1] < samples
+    return shape[1] > _PAIRS[1] and bool(ascending)
+
+
 def is_nested(value: object) -> bool:
     """Whether a field holds named values: a mapping, or mappings in lists (torchvision's and COCO's targets)."""
     if isinstance(value, Mapping):
         return True
-    return isinstance(value, list | tuple) and any(is_nested(entry) for entry in value)
+    return isinstance(value, LISTS) and any(is_nested(entry) for entry in value)
 
 
 def moving_field(name: str, value: object, passthrough: Sequence[str], looks: Looks, leading: int = 0) -> Path | None:
@@ -78,6 +110,20 @@ def moving_field(name: str, value: object, passthrough: Sequence[str], looks: Lo
     return _Search(passthrough, looks, {}, AttributeSearch(passthrough, looks, {})).find(
         name, value, leading, _MAX_DEPTH
     )
+
+
+def _holds_columns(value: object) -> bool:
+    return _read_columns(value) is not None or (isinstance(value, LISTS) and any(map(_holds_columns, value)))
+
+
+def _read_columns(value: Any) -> Mapping[Any, Any] | None:
+    """The values by name of a mapping, of a structured array or of a table as those of pandas; None for anything else."""
+    if isinstance(value, Mapping):
+        return value
+    names = getattr(getattr(value, "dtype", None), "names", None)
+    if names is None and hasattr(value, "iloc"):
+        names = getattr(value, "columns", None)
+    return None if names is None else {name: value[name] for name in names}
 
 
 class _Search(NamedTuple):
@@ -97,11 +143,12 @@ class _Search(NamedTuple):
         return self.searched[key][1]
 
     def _find(self, name: str, value: Any, leading: int, depth: int) -> Path | None:
-        if isinstance(value, Mapping):
-            paths = (self.find(str(key), entry, leading, depth) for key, entry in value.items())
+        columns = _read_columns(value)
+        if columns is not None:
+            paths = (self.find(str(key), entry, leading, depth) for key, entry in columns.items())
             path = next(filter(None, paths), None)
             return path and (name, *path)
-        if is_nested(value):
+        if isinstance(value, LISTS) and any(map(_holds_columns, value)):
             paths = (self.find(name, entry, leading + 1, depth) for entry in value)
             return next(filter(None, paths), None)
         form = read_form(value)

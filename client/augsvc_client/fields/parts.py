@@ -101,7 +101,10 @@ def build_parts(
     nested: NestedTargets | None = None
     for path, values in targets.items():
         if len(values) != len(main):
-            raise ValueError(f"{join_path(path)} holds {len(values)} targets for {len(main)} samples")
+            raise ValueError(
+                f"{join_path(path)} holds {len(values)} targets for {len(main)} samples: give one for each sample, or set "
+                f"passthrough=({path[-1]!r},) to leave it as it is"
+            )
         nested = NestedTargets.read(path, values, passthrough, per_object)
     groups = _group_by_shape(main)
     if len(groups) > 1:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from augsvc_client.fields.flat import BOX_FORMATS, FlatField, cast, to_array
+from augsvc_client.fields.flat import BOX_FORMATS, FlatField, cast, read_box_format, to_array
 from augsvc_client.fields.forms import Looks
-from augsvc_client.fields.geometry import is_nested, looks_spatial, looks_timed, moving_field
+from augsvc_client.fields.geometry import is_nested, looks_flat, looks_spatial, looks_timed, moving_field
 from augsvc_client.fields.parts import Part, build_parts
 from augsvc_client.fields.roles import CONTENT, Path, join_path, role_of, unmovable
 
@@ -59,8 +59,11 @@ class Reader:
 
     def name_fields(self, batch: object) -> dict[str, Any]:
         """The batch's fields by name; raises ValueError if it is not a batch of images or sound."""
+        own_names = getattr(batch, "_fields", ())  # of a named tuple
         if isinstance(batch, Mapping):
             named = dict(batch)
+        elif isinstance(batch, tuple) and not set(own_names).isdisjoint(CONTENT):
+            named = dict(zip(own_names, batch, strict=True))
         elif isinstance(batch, tuple | list) and len(batch) == len(self.fields):
             named = dict(zip(self.fields, batch, strict=True))
         else:
@@ -87,12 +90,13 @@ class Reader:
         targets: dict[Path, Any] = {}
         rest: dict[Path, Any] = {}
         looks: Looks = partial(looks_timed, samples=_samples(named["audio"])) if "audio" in named else looks_spatial
+        samples = count_samples(named)
         for path, value in _leaves(named):
-            role = self._role(path, value, looks)
+            role = self._role(path, value, looks, samples)
             if role == "targets":
                 targets[path] = value
             elif role is not None:
-                field = FlatField(path, role, self.layout, self._box_format(path, role), self.has_window)
+                field = FlatField(path, role, self.layout, self._box_format(path, role, value), self.has_window)
                 sent[field] = value
             elif path != ("index",):
                 rest[path] = value
@@ -109,7 +113,7 @@ class Reader:
         """What tells the samples [N, …]: the field `index_key`, else the images or clips."""
         return named[self.index_key] if self.index_key is not None else named["image" if "image" in named else "audio"]
 
-    def _role(self, path: Path, value: Any, looks: Looks) -> str | None:
+    def _role(self, path: Path, value: Any, looks: Looks, samples: int) -> str | None:
         """The tensor that a field is sent as, or "targets"; None for one that is passed through."""
         name, is_sound = path[-1], looks is not looks_spatial
         if path in (("image",), ("audio",)):
@@ -126,11 +130,21 @@ class Reader:
             if is_nested(value) and not is_sound:
                 return "targets"
             raise ValueError(unmovable(path[:-1] + moving, is_sound))
+        if not is_sound and looks_flat(name, value, samples) and self.moves():
+            raise ValueError(
+                f"{join_path(path)} looks as if it had one row for each object of all samples: give boxes N,M,4, padded, or "
+                f"one dict of boxes for each sample, or set passthrough=({name!r},) to leave it as it is"
+            )
         return "label" if path == ("label",) else None
 
-    def _box_format(self, path: Path, role: str) -> str | None:
-        if role != "boxes" or path[-1] == "boxes":
+    def _box_format(self, path: Path, role: str, value: Any) -> str | None:
+        if role != "boxes":
             return None
+        own = read_box_format(value)
+        if own not in (None, *BOX_FORMATS) or own not in (None, self.box_format or own):
+            raise ValueError(f"{join_path(path)} are {own}: convert them to xyxy, x1 y1 x2 y2 in pixels")
+        if own is not None or path[-1] == "boxes":
+            return own
         if self.box_format is not None:
             return self.box_format
         raise ValueError(

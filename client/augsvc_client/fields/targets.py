@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from augsvc_client.fields.flat import read_box_format
 from augsvc_client.fields.geometry import looks_spatial, moving_field
 from augsvc_client.fields.libraries import convert, select_rows, with_dtype_of, zeros
 from augsvc_client.fields.objects import find_object_fields
@@ -87,8 +88,8 @@ def write_targets(
 def _read_torchvision(target: Mapping[str, Any], passthrough: Sequence[str], per_object: Sequence[str]) -> Objects:
     _check_fields(target, ("boxes", "keypoints", "masks"), passthrough, per_object)
     fields = {name: value for name, value in target.items() if name not in passthrough}
-    form = getattr(getattr(fields.get("boxes"), "format", None), "value", "XYXY")
-    if form != "XYXY":
+    form = read_box_format(fields.get("boxes"))
+    if form not in (None, "xyxy"):
         raise ValueError(f"the boxes are {form}; convert them to XYXY")
     arrays = {name: _to_numpy(fields[name]) for name in ("boxes", "keypoints", "masks") if name in fields}
     if "boxes" in arrays:
