@@ -7,11 +7,12 @@ Needs lightning (or pytorch_lightning), which is imported with this module.
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from augsvc_client.errors import NotInstalled
 from augsvc_client.loaders.augmenting import AugmentingDataLoader
+from augsvc_client.loaders.multi_view import MultiViewLoader
 from augsvc_client.loaders.remote import RemoteDataLoader
 
 try:
@@ -23,34 +24,45 @@ except ImportError:
         raise NotInstalled("augsvc_client.lightning needs Lightning: pip install lightning") from err
 
 
-Loader = RemoteDataLoader | AugmentingDataLoader
+Loader = RemoteDataLoader | AugmentingDataLoader | MultiViewLoader
+Evaluations = Loader | Sequence[Loader]  # one, or several that Lightning goes through one after another
 
 
 class LoaderDataModule(LightningDataModule):
-    """The loaders of a run: RemoteDataLoader or AugmentingDataLoader, without a torch DataLoader around them.
+    """The loaders of a run: RemoteDataLoader, AugmentingDataLoader or MultiViewLoader, without a torch DataLoader around them.
 
     The place of `train` is saved in each checkpoint and restored before Lightning builds the optimizers, so that a resumed
     run continues with the next batch, also if a scheduler asks for `trainer.estimated_stepping_batches`. Every pass
     through `validation` and `test` is a whole epoch, whatever the sanity check left. Under DDP each rank reads its own
     share: the loaders take rank and world size from torch.distributed, and all ranks load the one saved state.
+
+    With `limit_train_batches` Lightning's epochs all have that length, and go on where the last one ended; with
+    `overfit_batches` each one has the first batches of the loader's epoch. Raises ValueError for anything but these loaders.
     """
 
-    def __init__(self, train: Loader, validation: Loader | None = None, test: Loader | None = None) -> None:
+    def __init__(self, train: Loader, validation: Evaluations | None = None, test: Evaluations | None = None) -> None:
         super().__init__()
+        for name, loaders in (("train", [train]), ("validation", _to_list(validation)), ("test", _to_list(test))):
+            if wrong := [loader for loader in loaders if not isinstance(loader, Loader)]:
+                raise ValueError(
+                    f"{name} is a RemoteDataLoader, AugmentingDataLoader or MultiViewLoader, got {type(wrong[0]).__name__}: "
+                    f"wrap a DataLoader in an AugmentingDataLoader, or derive from LoaderDataModule and return it from "
+                    f"{'val' if name == 'validation' else name}_dataloader"
+                )
         self.train, self.validation, self.test = train, validation, test
-        self._training = TrainingEpochs(train)
+        self._training = TrainingEpochs(train, lambda: self.trainer)
 
     def train_dataloader(self) -> "TrainingEpochs":
         """The training batches, epoch by epoch."""
         return self._training
 
-    def val_dataloader(self) -> "EvaluationEpochs | list[EvaluationEpochs]":
+    def val_dataloader(self) -> "list[EvaluationEpochs]":
         """Whole passes through the validation batches; none without `validation`."""
-        return EvaluationEpochs(self.validation) if self.validation is not None else []
+        return [EvaluationEpochs(loader) for loader in _to_list(self.validation)]
 
-    def test_dataloader(self) -> "EvaluationEpochs | list[EvaluationEpochs]":
+    def test_dataloader(self) -> "list[EvaluationEpochs]":
         """Whole passes through the test batches; none without `test`."""
-        return EvaluationEpochs(self.test) if self.test is not None else []
+        return [EvaluationEpochs(loader) for loader in _to_list(self.test)]
 
     def state_dict(self) -> dict[str, Any]:
         """The place of the training loader, after the last batch that was trained on."""
@@ -71,15 +83,21 @@ class TrainingEpochs:
     since Lightning would load a `state_dict` only after the first iterator is created.
     """
 
-    def __init__(self, loader: Loader) -> None:
-        self.loader = loader
+    def __init__(self, loader: Loader, find_trainer: Callable[[], Any] = lambda: None) -> None:
+        self.loader, self._find_trainer = loader, find_trainer
         self._states: deque[dict[str, Any]] = deque(maxlen=2)  # without a length: after the last two batches read
 
     def __len__(self) -> int:
         return self.loader.epoch_steps
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        batches = _rest_or_next_epoch(self.loader)
+        trainer = self._find_trainer()
+        if trainer is not None and trainer.overfit_batches and self.loader.position:
+            epoch = self.loader.epoch
+            self.loader.set_epoch(epoch + 1)  # a loader keeps its place in the epoch that it is in
+            self.loader.set_epoch(epoch)
+        is_limited = trainer is not None and trainer.num_training_batches < self._count_steps()
+        batches = self._go_on() if is_limited else _rest_or_next_epoch(self.loader)
         yield from batches if _has_length(self.loader) else self._record(batches)
 
     def current_state(self, reads_ahead: bool) -> dict[str, Any]:
@@ -90,6 +108,14 @@ class TrainingEpochs:
         """Go to where the state was taken."""
         self._states.clear()
         self.loader.load_state_dict(state)
+
+    def _count_steps(self) -> float:
+        return self.loader.epoch_steps if _has_length(self.loader) else math.inf
+
+    def _go_on(self) -> Iterator[dict[str, Any]]:
+        """Epoch after epoch: Lightning takes as many batches as it wants, also where that is the end of an epoch."""
+        while True:
+            yield from _rest_or_next_epoch(self.loader)
 
     def _record(self, batches: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         self._states.append(self.loader.state_dict())
@@ -106,6 +132,12 @@ def _rest_or_next_epoch(loader: Loader) -> Iterator[dict[str, Any]]:
         yield batch
     if batch is None:
         yield from loader
+
+
+def _to_list(loaders: Evaluations | None) -> list[Loader]:
+    if loaders is None:
+        return []
+    return list(loaders) if isinstance(loaders, Sequence) else [loaders]
 
 
 def _has_length(loader: Loader) -> bool:

@@ -37,7 +37,7 @@ def runs(server, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def limited(server, tmp_path_factory):
-    return Runs(server, tmp_path_factory.mktemp("limited"), limit_train_batches=2)
+    return Runs(server, tmp_path_factory.mktemp("limited"), limit_train_batches=4)
 
 
 def test_each_epoch_has_each_sample_once(runs):
@@ -55,9 +55,31 @@ def test_a_run_over_a_loader_without_length_resumes_at_the_next_batch(runs, stop
 
 
 def test_no_batch_is_lost_or_repeated_where_lightning_limits_an_epoch(limited):
-    assert list(itertools.chain.from_iterable(ids for _, ids, _ in limited.whole.trained)) == list(range(N))
+    assert [epoch for epoch, _, _ in limited.whole.trained] == [0] * 4 + [1] * 4 + [
+        2
+    ] * 4  # and STEPS is no multiple of 4
+    assert list(itertools.chain.from_iterable(ids for _, ids, _ in limited.whole.trained)) == list(range(N)) * 2
+    assert [index for ids in limited.whole.tested[2:] for index in ids] == list(range(N)) * EPOCHS
 
 
-@pytest.mark.parametrize("stop", [1, 2, 4])
+@pytest.mark.parametrize("stop", [1, 4, 6, 7])
 def test_a_run_where_lightning_limits_an_epoch_resumes_at_the_next_batch(limited, stop):
     assert limited.resume(stop).trained == limited.whole.trained[stop:]
+
+
+def test_each_epoch_of_overfitting_has_the_same_batches(server, tmp_path):
+    trained = Runs(server, tmp_path, overfit_batches=2).whole.trained
+    assert [ids for _, ids, _ in trained] == [[0, 1, 2, 3], [4, 5, 6, 7]] * EPOCHS
+    assert len({pixels for _, _, pixels in trained}) == 2
+
+
+def test_loaders_of_another_kind_are_refused(server):
+    from augsvc_client import AugmentingDataLoader
+    from augsvc_client.lightning import LoaderDataModule
+
+    batches = [{"image": torch.zeros(1, 4, 4, 3, dtype=torch.uint8)}]
+    with AugmentingDataLoader(batches, server.url) as loader:
+        for arguments in ({"train": batches}, {"train": loader, "validation": [loader, batches]}):
+            with pytest.raises(ValueError, match="AugmentingDataLoader"):
+                LoaderDataModule(**arguments)
+        assert [epochs.loader for epochs in LoaderDataModule(loader, [loader, loader]).val_dataloader()] == [loader] * 2

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from augsvc_client import MultiViewLoader, RemoteDataLoader, RequestRefused, StateMismatch
+from augsvc_client import MultiViewLoader, RemoteDataLoader, RequestRefused, ServerUnavailable, StateMismatch
 
 PIPELINE = [{"op": "random_resized_crop"}, {"op": "horizontal_flip"}, {"op": "solarize", "p": 1.0, "views": [1]}]
 SPEC = {"dataset": "shapes/train", "size": [24, 24], "pipeline": PIPELINE, "output": {"layout": "NHWC"}}
@@ -106,3 +106,23 @@ def test_soft_targets_are_common_to_all_views(server):
     with MultiViewLoader(large, small) as loader:
         batch = next(iter(loader))
     assert "target" in batch and "target1" not in batch and "image1" in batch
+
+
+def test_an_error_of_one_loader_leaves_all_where_they_were(server, monkeypatch):
+    with multi_crop(server) as loader:
+        whole = [batch["index"].tolist() for batch in loader]
+        loader.set_epoch(0)
+        steps = iter(loader)
+        next(steps)
+        small = loader.loaders[1]
+        with monkeypatch.context() as patch:
+            patch.setattr(small, "_take", _fail)
+            with pytest.raises(ServerUnavailable):
+                next(steps)
+        assert (loader.epoch, loader.position) == (small.epoch, small.position) == (0, 6)
+        assert [batch["index"].tolist() for batch in loader] == whole[1:]
+        assert (loader.epoch, loader.position, loader.epoch_steps) == (1, 0, len(whole))
+
+
+def _fail(*_):
+    raise ServerUnavailable("no good response")

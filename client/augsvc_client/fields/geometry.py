@@ -18,9 +18,11 @@ _PAIRS = (2, 4)  # numbers in a point and in a box
 _POINT = re.compile(
     r"\w*(box|keypoint|landmark|contour|corner|center|centre|coord|point|joint|gaze|pupil|position|vertex|vertices"
     r"|skeleton|xyxy|xywh|traject)\w*|(bb|cxcy|hull|kp|kpt|lmk|poly|pose|quad|rect|xy|yx)\w*"
-    r"|(anchor|annotation|bound|circle|click|crop|detection|ellipse|extent|ltrb|ltwh|line|loc|location|obb|object|offset"
-    r"|origin|patch|pixel|pos|pt|region|rle|roi|tile|tlbr|tlhw|tlwh|uv|window)s?"
+    r"|(anchor|circle|click|ellipse|ltrb|ltwh|line|loc|location|obb|offset|origin|pos|pt|roi|tlbr|tlhw|tlwh|uv)s?"
 )
+_PLACE = re.compile(
+    r"(annotation|bound|crop|detection|extent|object|patch|pixel|region|rle|tile|window)s?"
+)  # as the last word
 _ORDINATE = re.compile(  # one number: x, cx, x1, x_min, left, angle, but not y, which is a label's name too
     r"(?!y$)(\w+_)?(((min|max)_?|[cdpt])?[xy]_?(\d|c|center|centre|left|max|mid|min|right)?|left|top|right|bottom"
     r"|angle|azimuth|bearing|direction|heading|orient|orientation|roll|rotation|steering|theta|tilt|yaw)s?"
@@ -47,7 +49,8 @@ def looks_spatial(name: str, form: Form) -> bool:
     if form.kind == "b" or is_about(name):
         return False
     if form.axes >= 2:
-        named = any(_POINT.fullmatch(word) for word in split_words(name)) or _ORDINATE.fullmatch(name)
+        words = split_words(name)
+        named = any(map(_POINT.fullmatch, words)) or _PLACE.fullmatch(words[-1]) or _ORDINATE.fullmatch(name)
         return bool(named) or (form.kind == "f" and form.last in _PAIRS)
     return form.axes == 1 and _ORDINATE.fullmatch(name) is not None
 
@@ -71,7 +74,7 @@ def looks_timed(name: str, form: Form, samples: int | None) -> bool:
 
 
 def looks_flat(name: str, value: Any, samples: int) -> bool:
-    """Whether an array looks as if it had one row for each object of a batch of so many samples, as YOLO's targets.
+    """Whether an array looks as if it had one row for each object of a batch of `samples`, as YOLO's targets.
 
     Floats M,4 or wider where M is not the number of samples, or numbers M,5 or wider whose first column numbers the samples.
     """

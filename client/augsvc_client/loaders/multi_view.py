@@ -1,6 +1,6 @@
 """`MultiViewLoader`: streams of several sizes over the same samples, as one loader."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from augsvc_client.errors import StateMismatch
@@ -33,14 +33,39 @@ class MultiViewLoader:
             )
         self.loaders = loaders
 
+    @property
+    def epoch(self) -> int:
+        """The current epoch, that of the coming step."""
+        return self.loaders[0].epoch
+
+    @property
+    def position(self) -> int:
+        """Samples that all ranks together have consumed in this epoch."""
+        return self.loaders[0].position
+
+    @property
+    def epoch_steps(self) -> int:
+        """Steps of a whole epoch, independent of the position."""
+        return min(loader.epoch_steps for loader in self.loaders)
+
     def __len__(self) -> int:
         """Steps of the coming iteration."""
         return min(len(loader) for loader in self.loaders)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Continue all loaders from their positions to the end of the epoch."""
-        for batches in zip(*self.loaders, strict=True):
-            yield _merge(batches)
+        """Continue all loaders from their positions to the end of the epoch. An error of one leaves all where they were."""
+        passes = [iter(loader) for loader in self.loaders]
+        while True:
+            places = [(loader.epoch, loader.position) for loader in self.loaders]
+            try:
+                batches = [batch for batches in passes if (batch := next(batches, None)) is not None]
+            except BaseException:
+                for loader, place in zip(self.loaders, places, strict=True):
+                    _go_back(loader, *place)
+                raise
+            if not batches:
+                return
+            yield _merge(batches, len(self.loaders))
 
     def set_epoch(self, epoch: int) -> None:
         """As RemoteDataLoader.set_epoch, for all."""
@@ -71,9 +96,18 @@ class MultiViewLoader:
         self.close()
 
 
-def _merge(batches: tuple[Batch, ...]) -> Batch:
-    """One batch, with the views of each counted on."""
+def _go_back(loader: RemoteDataLoader, epoch: int, position: int) -> None:
+    if (loader.epoch, loader.position) != (epoch, position):
+        loader.load_state_dict({**loader.state_dict(), "epoch": epoch, "position": position})
+
+
+def _merge(batches: Sequence[Batch], count: int) -> Batch:
+    """One batch of `count` loaders, with the views of each counted on."""
     merged: Batch = {}
+    if len(batches) < count:
+        raise StateMismatch(
+            "the epoch of one loader ends before that of another: give them the same samples and position"
+        )
     first = 0
     for batch in batches:
         if merged and batch["index"].tolist() != merged["index"].tolist():
