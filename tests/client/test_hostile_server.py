@@ -6,6 +6,7 @@ import threading
 import time
 import warnings
 from contextlib import contextmanager
+from http.client import HTTPMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
@@ -15,8 +16,12 @@ import torch
 from replica import Replica
 
 from augsvc_client import Client, RemoteDataLoader, RequestRefused, ServerUnavailable
+from augsvc_client.client.push import parse_augmented
 from augsvc_client.client.retry import RETRYABLE, check_status
+from augsvc_client.errors import BadResponse
 from augsvc_client.transport.address import Replica as Address
+from augsvc_client.transport.connection import Response
+from augsvc_client.wire import DIGEST_HEADER, Layout, TensorSpec, digest
 
 SPEC = {"dataset": "digits/train"}
 TENSORS = {"index": {"dtype": "int64", "shape": [-1]}}
@@ -185,3 +190,59 @@ def test_a_servers_words_cannot_move_the_terminals_cursor(status):
         check_status(response, SimpleNamespace(headers={}))
     assert str(refused.value).isprintable()
     assert r"a\x1b[2J\r\nforged\u202e" in str(refused.value)
+
+
+def test_a_chunk_of_a_negative_size_is_no_answer(impatient):
+    body = b"-5\r\naaaaa\r\n0\r\n\r\n"
+    chunked = {"Transfer-Encoding": "chunked"}
+    refused = pytest.raises(ServerUnavailable, match="sent a body that is not HTTP")
+    with foreign_server(500, "text/plain", body, chunked) as url, Client(url, wait_s=60) as client, refused:
+        client.version()
+
+
+SENT = {
+    "image": np.zeros((2, 4, 6, 3), np.uint8),
+    "index": np.arange(2),
+    "keypoints": np.zeros((2, 5, 2), np.float32),
+    "label": np.zeros(2, np.float64),
+}
+
+
+def augmented(fields, **changed):
+    """What parse_augmented makes of a response with these tensors changed; None: left out."""
+    given = {**SENT, "image": np.zeros((2, 3, 4, 6), np.uint8), "keypoints_valid": np.zeros((2, 5), bool), **changed}
+    given = {name: array for name, array in given.items() if array is not None}
+    specs = {name: TensorSpec(array.dtype.name, array.shape[1:]) for name, array in given.items()}
+    layout = Layout(specs, "", {"arithmetic": "a"})
+    body, views = layout.allocate(2)
+    for name, array in given.items():
+        views[name][:] = array
+    layout.seal(body, 2, epoch=0, start=0)
+    headers = HTTPMessage()
+    headers[DIGEST_HEADER] = digest(body)
+    return parse_augmented(Response(Address.parse("http://a"), 200, headers, body, digest(body)), SENT, fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "changed"),
+    [
+        ({}, {}),
+        ({"size": [8, 8]}, {"image": np.zeros((2, 3, 8, 8), np.uint8)}),
+        ({"output": {"layout": "NHWC"}}, {"image": SENT["image"]}),
+        ({"output": {"dtype": "bfloat16"}}, {"image": np.zeros((2, 3, 4, 6), np.uint16)}),
+        ({"flip_pairs": [[0, 1]]}, {"keypoint_rows": np.zeros((2, 5), np.int32)}),
+    ],
+)
+def test_augmented_samples_have_the_form_that_was_asked_for(fields, changed):
+    assert augmented(fields, **changed).arithmetic == "a"
+    other = {
+        "image": [SENT["image"][:, :, :2], np.zeros((2, 3, 4, 6), np.float64), np.zeros((2, 1, 4, 6), np.uint8)],
+        "label": [np.zeros(2, np.int64), np.zeros((2, 2))],
+        "keypoints": [np.zeros((2, 6, 2), np.float32)],
+        "keypoints_valid": [np.zeros((2, 4), bool)],
+        "keypoint_rows": [None] if "flip_pairs" in fields else [],
+    }
+    for name, arrays in other.items():
+        for array in arrays:
+            with pytest.raises(BadResponse, match=f"returned .* as {name}, expected"):
+                augmented(fields, **{**changed, name: array})

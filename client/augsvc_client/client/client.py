@@ -192,7 +192,7 @@ class Client:
     ) -> Augmented:
         identity = {"arithmetic": fields["expect_arithmetic"]} if "expect_arithmetic" in fields else {}
         request = push_request(tensors, fields, waited_s)
-        return self.call(request, lambda response: parse_augmented(response, tensors), identity)
+        return self.call(request, lambda response: parse_augmented(response, tensors, fields), identity)
 
     def kinds(self) -> Mapping[str, str]:
         """The kind of each operation that is served, by name; requested once."""

@@ -122,7 +122,8 @@ def push_request(tensors: Mapping[str, npt.NDArray[Any]], fields: Mapping[str, A
     headers = {"Content-Type": "application/x-safetensors", wire.DIGEST_HEADER: wire.digest(body)}
     if waited_s is not None:
         headers[wire.WAIT_HEADER] = str(round(waited_s * 1000))
-    limit = _response_bytes(tensors, n, fields) + wire.MAX_HEADER_BYTES
+    expected = _response_layout(tensors, fields)
+    limit = (0 if expected is None else expected.size(n)) + wire.MAX_HEADER_BYTES
     return Request("POST", "/v1/augment", headers, body.data, limit_bytes=limit)
 
 
@@ -130,31 +131,42 @@ def _specs(tensors: Mapping[str, npt.NDArray[Any]]) -> dict[str, wire.TensorSpec
     return {name: wire.TensorSpec(array.dtype.name, array.shape[1:]) for name, array in tensors.items()}
 
 
-def _response_bytes(tensors: Mapping[str, npt.NDArray[Any]], n: int, fields: Mapping[str, Any]) -> int:
-    """The bytes of a good response, as the server lays it out; 0 for a request that it will refuse."""
+def _response_layout(tensors: Mapping[str, npt.NDArray[Any]], fields: Mapping[str, Any]) -> wire.Layout | None:
+    """The tensors of a good response, as the server lays them out; None for a request that it will refuse."""
     specs, size, output = _specs(tensors), fields.get("size"), fields.get("output") or {}
-    if "image" in specs:
-        *canvas, channels = specs["image"].row or (0,)
-        canvas = canvas if size is None else list(size)
-        specs["image"] = wire.TensorSpec(str(output.get("dtype", "uint8")), (*canvas, channels))
-        if "mask" in specs:
-            specs["mask"] = wire.TensorSpec("uint8", tuple(canvas))
-    for name in specs.keys() & {"boxes", "keypoints"}:
-        specs[f"{name}_valid"] = wire.TensorSpec("bool", specs[name].row[:-1])
-    if "flip_pairs" in fields:
-        specs["keypoint_rows"] = wire.TensorSpec("int32", specs["keypoints"].row[:-1])
     try:
-        return wire.Layout(specs, "").size(n)
-    except ValueError:  # an unknown dtype or an impossible size
-        return 0
+        if "image" in specs:
+            *canvas, channels = specs["image"].row
+            canvas = canvas if size is None else list(size)
+            row = (*canvas, channels) if output.get("layout") == "NHWC" else (channels, *canvas)
+            specs["image"] = wire.TensorSpec(str(output.get("dtype", "uint8")), row)
+            if "mask" in specs:
+                specs["mask"] = wire.TensorSpec("uint8", tuple(canvas))
+        for name in specs.keys() & {"boxes", "keypoints"}:
+            specs[f"{name}_valid"] = wire.TensorSpec("bool", specs[name].row[:-1])
+        if "flip_pairs" in fields and "keypoints" in specs:
+            specs["keypoint_rows"] = wire.TensorSpec("int32", specs["keypoints"].row[:-1])
+        return wire.Layout(specs, "")
+    except (ValueError, TypeError):  # an unknown dtype or an impossible size
+        return None
 
 
-def parse_augmented(response: Response, tensors: Mapping[str, npt.NDArray[Any]]) -> Augmented:
-    """The response's tensors; raises BadResponse if they are not those of the samples that were sent."""
+def parse_augmented(
+    response: Response, tensors: Mapping[str, npt.NDArray[Any]], fields: Mapping[str, Any]
+) -> Augmented:
+    """The response's tensors; raises BadResponse if they are not those of the samples that were sent, or of other forms."""
     arrays, metadata = response.batch()
     index = tensors["index"]
     expected = tensors.keys() | {f"{name}_valid" for name in tensors.keys() & {"boxes", "keypoints"}}
     complete = expected <= arrays.keys() and all(array.shape[:1] == index.shape for array in arrays.values())
     if not complete or not np.array_equal(arrays["index"], index) or not metadata.get("arithmetic"):
         raise BadResponse(f"{response.replica.url} returned samples other than those it was sent")
+    layout = _response_layout(tensors, fields)
+    for name, spec in layout.tensors.items() if layout is not None else ():
+        array = arrays.get(name)
+        if array is None or (array.dtype, array.shape[1:]) != (spec.held, spec.row):
+            form = "none" if array is None else f"{array.dtype.name} of {list(array.shape[1:])}"
+            raise BadResponse(
+                f"{response.replica.url} returned {form} as {name}, expected {spec.held.name} of {list(spec.row)}"
+            )
     return Augmented(arrays, metadata["arithmetic"])

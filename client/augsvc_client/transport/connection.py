@@ -262,6 +262,8 @@ def _read_body(replica: Replica, response: http.client.HTTPResponse, limit_bytes
             raise BadResponse(f"{replica.url} announced {response.length} bytes, more than the limit of {limit_bytes}")
     except (ConnectionError, http.client.IncompleteRead) as err:
         raise BadResponse(f"{replica.url} closed the connection within a response") from err
+    except ValueError as err:  # of http.client, for a chunk of a negative size
+        raise BadResponse(f"{replica.url} sent a body that is not HTTP") from err
     return _read_into(replica, response, buffers.take(response.length))
 
 
