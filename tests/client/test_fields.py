@@ -257,7 +257,7 @@ def test_boxes_that_state_their_form_are_read_by_it():
     with pytest.raises(ValueError, match="bbox are xywh"):
         split({"bbox": boxes}, box_format="xyxy")
     for fields in ({"boxes": boxes}, {"bbox": boxes}):
-        sent = split(fields)[0][0].requests[0]["boxes"]
+        sent = split(fields)[0][0].arrays["boxes"]
         np.testing.assert_array_equal(sent[..., 2:], boxes[..., :2].numpy() + boxes[..., 2:].numpy())
 
 

@@ -203,6 +203,7 @@ def test_a_chunk_of_a_negative_size_is_no_answer(impatient):
 SENT = {
     "image": np.zeros((2, 4, 6, 3), np.uint8),
     "index": np.arange(2),
+    "mask_bits": np.zeros((2, 2, 4, 6), np.uint8),
     "keypoints": np.zeros((2, 5, 2), np.float32),
     "label": np.zeros(2, np.float64),
 }
@@ -227,7 +228,10 @@ def augmented(fields, **changed):
     ("fields", "changed"),
     [
         ({}, {}),
-        ({"size": [8, 8]}, {"image": np.zeros((2, 3, 8, 8), np.uint8)}),
+        (
+            {"size": [8, 8]},
+            {"image": np.zeros((2, 3, 8, 8), np.uint8), "mask_bits": np.zeros((2, 2, 8, 8), np.uint8)},
+        ),
         ({"output": {"layout": "NHWC"}}, {"image": SENT["image"]}),
         ({"output": {"dtype": "bfloat16"}}, {"image": np.zeros((2, 3, 4, 6), np.uint16)}),
         ({"flip_pairs": [[0, 1]]}, {"keypoint_rows": np.zeros((2, 5), np.int32)}),

@@ -142,6 +142,8 @@ def _response_layout(tensors: Mapping[str, npt.NDArray[Any]], fields: Mapping[st
             specs["image"] = wire.TensorSpec(str(output.get("dtype", "uint8")), row)
             if "mask" in specs:
                 specs["mask"] = wire.TensorSpec("uint8", tuple(canvas))
+            if "mask_bits" in specs:
+                specs["mask_bits"] = wire.TensorSpec("uint8", (specs["mask_bits"].row[0], *canvas))
         for name in specs.keys() & {"boxes", "keypoints"}:
             specs[f"{name}_valid"] = wire.TensorSpec("bool", specs[name].row[:-1])
         if "flip_pairs" in fields and "keypoints" in specs:
