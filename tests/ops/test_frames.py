@@ -248,25 +248,31 @@ def test_what_p_does_not_select_is_fitted(op):
         np.testing.assert_array_equal(shown[~selected], run([], images, **fields).images()[~selected])
 
 
+CONTAIN = {"size": [32, 32], "fit": "contain", "aug_seed": 2}
+
+
 @pytest.mark.parametrize("p", [0.0, 0.5])
 @pytest.mark.parametrize("op", PADDED)
-@pytest.mark.parametrize(
-    "border", [{"border": "reflect"}, {"border": "edge"}, {"fill": 0.2}, {"fill": [0.0, 0.0, 0.1]}, {}]
-)
-def test_fit_contain_has_its_own_bars_around_samples_that_a_frame_does_not_select(op, border, p):
-    fields = {"size": [32, 32], "fit": "contain", "aug_seed": 2}
-    images = [plain(200, 20, 40)] * 20
-    if border or op == "letterbox":
+def test_bars_that_a_frame_has_otherwise_than_fit_contain_are_refused(op, p):
+    images = [plain(200, 20, 40)]
+    borders = [{"border": "reflect"}, {"border": "edge"}, {"fill": 0.2}, {"fill": [0.0, 0.0, 0.1]}]
+    for border in [*borders, {}] if op == "letterbox" else borders:
         with pytest.raises(SpecInvalid, match=f"{op}.*contain.*apply it to all") as refused:
-            run([{"op": op, "p": p, **border}], images, **fields)
+            run([{"op": op, "p": p, **border}], images, **CONTAIN)
         assert refused.value.field == "pipeline.0.p"
-        run([{"op": op, "p": p, **border}], images, **{**fields, "fit": "cover"})
-        run([{"op": op, **border}], images, **fields)
+        run([{"op": op, "p": p, **border}], images, **{**CONTAIN, "fit": "cover"})
+        run([{"op": op, **border}], images, **CONTAIN)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.5])
+@pytest.mark.parametrize("op", PADDED)
+def test_fit_contain_has_its_own_bars_around_samples_that_a_frame_does_not_select(op, p):
+    images = [plain(200, 20, 40)] * 20
     step = {"op": op, "p": p, "border": "constant", "fill": 0}
-    stream = run([step], images, **fields)
+    stream = run([step], images, **CONTAIN)
     shown, selected = stream.images(), stream.selected()
     assert (p == 0) == (not selected.any())
-    np.testing.assert_array_equal(shown[~selected], run([], images, **fields).images()[~selected])
+    np.testing.assert_array_equal(shown[~selected], run([], images, **CONTAIN).images()[~selected])
 
 
 @pytest.mark.parametrize("op", FRAMES)
@@ -307,7 +313,7 @@ LINES = [(1, 1), (1, 16384), (16384, 1), (1, 9), (9, 1), (2, 3000), (16384, 2)]
 
 
 @pytest.mark.parametrize("op", FRAMES)
-def test_points_and_lines_are_defined_alone_and_together_and_by_both_executors(op):
+def test_points_and_lines_are_defined_alone_and_together_and_by_both_executors(op, each_executor):
     random = np.random.default_rng(0)
     samples = [
         Sample(
@@ -323,15 +329,15 @@ def test_points_and_lines_are_defined_alone_and_together_and_by_both_executors(o
         for size in LINES
     ]
     for canvas in ((1, 1), (6, 1), (12, 16)):
-        batches = []
-        for executor_name in ("fused", "kornia"):
-            with using(executor_name):
-                stream = run([{"op": op}], samples, size=list(canvas), aug_seed=9)
-                batches.append(stream.batch())
-                for position in range(len(LINES)):
-                    for name, alone in stream.batch(start=position, count=1).items():
-                        np.testing.assert_array_equal(alone[0], batches[-1][name][position])
-        fused, kornia = batches
+        stream = run([{"op": op}], samples, size=list(canvas), aug_seed=9)
+        together = stream.batch()
+        for position in range(len(LINES)):
+            for name, alone in stream.batch(start=position, count=1).items():
+                np.testing.assert_array_equal(alone[0], together[name][position])
+        if each_executor == "fused":
+            continue
+        with using("fused"):
+            fused, kornia = run([{"op": op}], samples, size=list(canvas), aug_seed=9).batch(), together
         agree(fused.pop("image"), kornia.pop("image"), most=1, mean=0.5)
         for name in fused:
             np.testing.assert_array_equal(fused[name], kornia[name])

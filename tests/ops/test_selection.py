@@ -71,7 +71,7 @@ def test_p_half_chooses_about_half_and_the_others_pass_bit_for_bit(op):
     always = run([{"op": op, "p": 1.0}], IMAGES, aug_seed=4).images()
     np.testing.assert_array_equal(found[chosen], always[chosen])  # p has a separate lane
     fitted = run([{"op": op, "p": 0.5}], IMAGES, **CANVAS, aug_seed=4)
-    assert (fitted.images(epoch=1) != fitted.images()).any()
+    assert (fitted.images(epoch=1, count=20) != fitted.images(count=20)).any()
 
 
 @LATER
@@ -88,7 +88,7 @@ def test_in_company_too_the_others_pass_bit_for_bit(op, border, without_operatio
 def test_an_operation_that_selects_no_sample_does_not_separate_two_tones(op):
     """Its company's choice must not show: a sample alone is what it is in a batch where others were chosen (law L2)."""
     tone = {"op": "color_jitter", "brightness": [0.7, 1.3], "hue": [-0.2, 0.2]}
-    stream = run([tone, {"op": op, "p": 0.5, "id": "between"}, {**tone, "id": "after"}], IMAGES[:16], aug_seed=2)
+    stream = run([tone, {"op": op, "p": 0.5, "id": "between"}, {**tone, "id": "after"}], IMAGES[:8], aug_seed=2)
     together = stream.images()
-    alone = np.concatenate([stream.images(start=at, count=1) for at in range(16)])
+    alone = np.concatenate([stream.images(start=at, count=1) for at in range(8)])
     assert not changed(alone, together).any()

@@ -48,16 +48,25 @@ def options(resolved, tmp_path_factory):
     }
 
 
+def first_loss(recipe, url):
+    with Progress(disable=True) as progress:
+        return run(recipe, url, progress, "").history[0].loss
+
+
+@pytest.fixture(scope="module")
+def plain_loss(url, resolved):
+    return first_loss(resolved, url)
+
+
 @pytest.mark.parametrize(
     "name", [f"training.{name}" for name in ("initial_weights", "class_weights", "label_smoothing")]
     + [f"data.{name}" for name in ("subset", "weights", "block")]
 )  # fmt: skip
-def test_the_rate_finder_starts_as_the_run(url, resolved, options, name):
+def test_the_rate_finder_starts_as_the_run(url, resolved, options, plain_loss, name):
     chosen = resolved.override({name: options[name]})
-    with Progress(disable=True) as progress:
-        losses = [run(each, url, progress, "").history[0].loss for each in (chosen, resolved)]
-    assert find_rate(chosen, url).losses[0] == pytest.approx(losses[0], rel=1e-5)
-    assert losses[0] != losses[1]
+    loss = first_loss(chosen, url)
+    assert find_rate(chosen, url).losses[0] == pytest.approx(loss, rel=1e-5)
+    assert loss != plain_loss
 
 
 def test_the_checks_start_as_the_run(url, resolved, options):

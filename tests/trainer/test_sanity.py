@@ -20,7 +20,7 @@ from augsvc_client.trainer.experiments.comparison import check_classes, check_ne
 from augsvc_client.trainer.experiments.findings import Finding, load_findings, save_findings
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.run import run
-from augsvc_client.trainer.experiments.sanity import Setup, build_setup, run_gates
+from augsvc_client.trainer.experiments.sanity import Setup, _check_held_out, build_setup, run_gates
 from augsvc_client.trainer.recipe import load_recipe, parse_recipe
 from augsvc_client.trainer.training.data import read_order, training_loader
 
@@ -111,13 +111,13 @@ def by_class(setup, least):
 
 def test_few_or_uneven_held_out_samples_are_no_fault(sound):
     assert sound.held_out[0]["label"].unique().numel() == 10  # shuffled, though the test set may be sorted
-    one_class = verdict(by_class(sound, 30))
+    one_class = _check_held_out(by_class(sound, 30))
     assert one_class.passed
     assert "too few" in one_class.measured
-    assert verdict(by_class(sound, 60)).passed
+    assert _check_held_out(by_class(sound, 60)).passed
     uneven = [{name: value[batch["label"] < 2] for name, value in batch.items()} for batch in sound.held_out]
     zeros = [{name: value[batch["label"] == 0] for name, value in batch.items()} for batch in sound.held_out]
-    assert verdict(replace(sound, held_out=[*uneven, *zeros * 8])).passed
+    assert _check_held_out(replace(sound, held_out=[*uneven, *zeros * 8])).passed
 
 
 @pytest.mark.parametrize("lr", [1e-9, 1e-12])
