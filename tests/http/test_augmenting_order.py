@@ -137,6 +137,14 @@ def test_a_resumed_epoch_of_a_random_sampler_keeps_its_order(wrap, kind):
     assert ids(second) == ids(first)  # and the next epoch
 
 
+def test_a_state_from_before_the_first_batch_holds_the_order(wrap):
+    first, second = wrap(SHUFFLED["subset"]()), wrap(SHUFFLED["subset"]())
+    state = json.loads(json.dumps(first.state_dict()))
+    second.load_state_dict(state)
+    assert ids(second) == ids(first)
+    assert first.state_dict()["order_seed"] == state["order_seed"]
+
+
 def test_epochs_differ_in_their_order_and_so_do_seeds(wrap):
     loader, other = (wrap(batches_of(SHUFFLED["shuffle"], seed)) for seed in (0, 1))
     orders = [ids(loader), ids(loader), ids(other)]

@@ -175,6 +175,7 @@ class AugmentingDataLoader(BaseLoader[PendingRequest]):
         progress = self._progress
         if isinstance(progress.loader, NoJson):
             raise progress.loader.reason
+        self._wrapped.choose_seed()
         return {
             "request": {**self._request, "index_key": self._reader.index_key},
             "arithmetic": self._arithmetic.get("id"),

@@ -102,16 +102,23 @@ class WrappedLoader:
         samplers = (getattr(self.loader, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None))
         return list({id(sampler): sampler for sampler in samplers if sampler is not None}.values())
 
-    def _seed_samplers(self, epoch: int) -> None:
+    def choose_seed(self) -> None:
+        """Sets `seed`, if samplers draw and it is not set yet, so that a state from before the first pass holds it too."""
         drawing = [sampler for sampler in self._samplers() if _draws(sampler)]
-        if not drawing:
+        if self.is_stateful or self.seed is not None or not drawing:
             return
         import torch
 
+        own = next((sampler.generator for sampler in drawing if sampler.generator is not None), None)
+        self.seed = own.initial_seed() if own is not None else int(torch.empty((), dtype=torch.int64).random_())
+
+    def _seed_samplers(self, epoch: int) -> None:
+        self.choose_seed()
         if self.seed is None:
-            own = next((sampler.generator for sampler in drawing if sampler.generator is not None), None)
-            self.seed = own.initial_seed() if own is not None else int(torch.empty((), dtype=torch.int64).random_())
-        for sampler in drawing:
+            return
+        import torch
+
+        for sampler in filter(_draws, self._samplers()):
             if sampler.generator is None:
                 sampler.generator = torch.Generator()
             sampler.generator.manual_seed((self.seed + epoch) & _MAX_SEED)
