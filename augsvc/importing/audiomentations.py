@@ -13,10 +13,14 @@ _WITHOUT_EFFECT = ("example_weights", "output_type", "p_mode", "sample_rate", "t
 _STARTS = "filters from silence on; there as if the first sample had always been"
 
 
-def between(given: Parameters, name: str, default: Range, *, suffix: str = "") -> Range:
-    """The range of two parameters, `min_…` and `max_…`."""
-    low = given.number(f"min_{name}{suffix}", default[0])
-    return given.draws(name, low, given.number(f"max_{name}{suffix}", default[1]))
+def between(given: Parameters, name: str, default: Range, *, suffix: str = "", former: str = "") -> Range:
+    """The range of two parameters, `min_…` and `max_…`; in versions before 0.34 decibels were `…_in_db`, others `former`."""
+    former = former or f"{name}_in_db"
+    low, high = (
+        given.number(f"{end}_{name}{suffix}", given.number(f"{end}_{former}", value))
+        for end, value in zip(("min", "max"), default, strict=True)
+    )
+    return given.draws(name, low, high)
 
 
 def plain(op: str, **settings: object) -> Entry:
@@ -78,7 +82,7 @@ def _color_noise(given: Parameters, build: Builder) -> None:
 def _shift(given: Parameters, build: Builder) -> None:
     if given.word("shift_unit", "fraction") != "fraction":
         raise Refused("shift_unit: time_shift takes fractions of the clip; write them as such")
-    settings: dict[str, object] = {"shift": between(given, "shift", (-0.5, 0.5))}
+    settings: dict[str, object] = {"shift": between(given, "shift", (-0.5, 0.5), former="fraction")}
     if given.flag("rollover", True):
         settings["border"] = "wrap"
     if fade := given.number("fade_duration", 0.005, 0.0, 10.0):
@@ -173,6 +177,35 @@ def _limiter(given: Parameters, build: Builder) -> None:
     build.add("limiter", given.p(0.5), settings)
 
 
+def _repeat_part(given: Parameters, build: Builder) -> None:
+    given.require("part_transform", (None,), "repeat_part repeats the part as it is")
+    if fade := given.number("crossfade_duration", 0.005, 0.0, 10.0):
+        build.differs("fades linearly; there with equal energy")
+    build.differs(
+        "cuts at the stream's window and gives `lengths`; a part that is longer than the clip is the whole clip"
+    )
+    settings = {
+        "repeats": between(given, "repeats", (1.0, 3.0)),
+        "length": between(given, "part_duration", (0.25, 1.2)),
+        "mode": given.word("mode", "insert"),
+        "crossfade": fade,
+    }
+    build.add("repeat_part", given.p(0.5), settings)
+
+
+def _air_absorption(given: Parameters, build: Builder) -> None:
+    build.differs(
+        "attenuates by ISO 9613-1; there by a table of octaves, of up to 1.4 times its decibels from 2 kHz on"
+    )
+    build.differs("draws any temperature and humidity; there one of two tens of degrees, and whole percentages")
+    settings = {
+        "temperature": between(given, "temperature", (10.0, 20.0)),
+        "humidity": between(given, "humidity", (30.0, 90.0)),
+        "distance": between(given, "distance", (10.0, 100.0)),
+    }
+    build.add("air_absorption", given.p(0.5), settings)
+
+
 def _same_method(given: Parameters, build: Builder) -> None:
     method = given.word("method", "signalsmith_stretch")
     if method != "librosa_phase_vocoder":
@@ -243,6 +276,7 @@ CONTAINERS: Mapping[str, Entry] = {
 }
 _TRANSLATORS: Mapping[str, Entry] = {
     **CONTAINERS,
+    "AirAbsorption": Entry(_air_absorption, "air_absorption"),
     "AddColorNoise": Entry(_color_noise, "colored_noise"),
     "AddGaussianNoise": Entry(_gaussian_noise, "white_noise"),
     "AddGaussianSNR": Entry(
@@ -276,6 +310,7 @@ _TRANSLATORS: Mapping[str, Entry] = {
     "PeakingFilter": _bell("peaking", ((50.0, 7500.0), (-24.0, 24.0), (0.5, 5.0))),
     "PolarityInversion": plain("polarity"),
     "PitchShift": Entry(_pitch_shift, "pitch_shift"),
+    "RepeatPart": Entry(_repeat_part, "repeat_part"),
     "Reverse": plain("reverse"),
     "SevenBandParametricEQ": Entry(_equalizer, "parametric_eq"),
     "Shift": Entry(_shift, "time_shift"),
@@ -288,15 +323,15 @@ AUDIOMENTATIONS = Table(
     "audiomentations",
     _TRANSLATORS,
     refused={
+        "AddImpulseResponse": (_SOUNDS.format("reverb"), "reverb"),
         "AddBackgroundNoise": (_SOUNDS.format("background_noise"), "background_noise"),
-        "AddShortNoises": (_SOUNDS.format("background_noise"), "background_noise"),
+        "AddShortNoises": (_SOUNDS.format("short_noises"), "short_noises"),
         "AdjustDuration": ("crops and pads clips: set `seconds` of the stream", "random_segment"),
-        "AirAbsorption": ("attenuates high frequencies by temperature and distance", "low_pass"),
         "ApplyImpulseResponse": (_SOUNDS.format("reverb"), "reverb"),
         "Clip": ("clips at fixed values", "clipping"),
+        "FrequencyMask": ("stops a band of drawn width with a filter of another law", "band_stop"),
         "Lambda": ("holds code, which is never run; write an operation, as examples/own_operation.py does", None),
         "Padding": (_LENGTH, "time_shift"),
-        "RepeatPart": (_LENGTH, "time_shift"),
         "Resample": ("leaves clips at another rate; `resample` comes back to that of the stream", "resample"),
         "RoomSimulator": ("simulates a room by its measures", "room_reverb"),
         "Trim": (_LENGTH, "random_segment"),

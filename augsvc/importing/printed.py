@@ -147,7 +147,7 @@ class _Reader:
 
 def _node(call: _Call) -> Node:
     """A call as a transform: calls in it are children, in lists too, but for Kornia's generators of parameters; names without
-    brackets are dropped, as in `Lambda(f)`.
+    brackets are dropped, as in `Lambda(f)`; other values without a name, which print does not show, are unknown parameters.
     """
     listed = [item for value in call.positional for item in (value if isinstance(value, list) else [value])]
     children = [item for item in listed if isinstance(item, _Call) and not item.name.endswith("Generator")]
@@ -157,8 +157,15 @@ def _node(call: _Call) -> Node:
             children += value
         elif value is not None:
             parameters[name] = _plain(value)
+    unnamed = [value for value in call.positional if _is_plain(value)]
+    parameters |= {f"value {k} without a name": _plain(value) for k, value in enumerate(unnamed, 1)}
     name = call.name.rpartition(".")[2] if call.name.startswith(("torchvision.", "kornia.")) else call.name
     return Node(name, parameters, tuple(_node(child) for child in children), printed=True)
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value is a number, true, false, or a list of such."""
+    return all(map(_is_plain, value)) if isinstance(value, list) else isinstance(value, bool | int | float)
 
 
 def _plain(value: object) -> Value:

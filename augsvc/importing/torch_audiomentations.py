@@ -142,5 +142,5 @@ TORCH_AUDIOMENTATIONS = Table(
         "Padding": ("silences an end of the clip", "time_mask"),
         "RandomCrop": ("leaves clips of another length: set `seconds` of the stream", "random_segment"),
     },
-    out_of_scope={"ShuffleChannels": "exchanges channels, and clips have one"},
+    out_of_scope={"ShuffleChannels": "exchanges channels"},
 )

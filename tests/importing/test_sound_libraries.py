@@ -193,3 +193,45 @@ def test_objects_have_what_print_leaves_out():
     assert [str(line.verdict) for line in result.lines] == ["equal"] * 6
     assert result.pipeline[0]["weights"] == [0.25, 0.75]
     assert result.pipeline[1]["n"] == [1, 2] and math.isclose(result.pipeline[1]["p"], 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Shift(min_fraction=-0.2, max_fraction=0.1, fade_duration=0.0, p=1.0)", {"op": "time_shift", "shift": [-0.2, 0.1]}),
+        ("Gain(min_gain_in_db=-15, max_gain_in_db=15, p=1.0)", {"op": "gain", "gain": [-15.0, 15.0]}),
+        ("AddGaussianSNR(min_snr_in_db=5, max_snr_in_db=30, p=1.0)", {"op": "white_noise", "snr": [5.0, 30.0]}),
+        ("LoudnessNormalization(min_lufs_in_db=-30, max_lufs_in_db=-20, p=1.0)",
+         {"op": "loudness_normalization", "loudness": [-30.0, -20.0]}),
+        ("RepeatPart(min_repeats=1, max_repeats=2, mode='replace', crossfade_duration=0.0, p=1.0)",
+         {"op": "repeat_part", "repeats": [1, 2], "mode": "replace", "length": [0.25, 1.2], "crossfade": 0.0}),
+        ("AirAbsorption(min_distance=10.0, max_distance=50.0, p=1.0)",
+         {"op": "air_absorption", "distance": [10.0, 50.0], "humidity": [30.0, 90.0]}),
+    ],
+)  # fmt: skip
+def test_parameters_and_their_former_names(text, expected):
+    (step,) = import_text(text).pipeline
+    assert expected.items() <= step.items()
+    parse_pipeline([step])
+
+
+@pytest.mark.parametrize(
+    ("text", "nearest"),
+    [
+        ("TimeStretch(0.9, 1.0, p=1.0)", "time_stretch"),
+        ("Gain(-6.0, p=1.0)", "gain"),
+        ("Compose([TimeMask((0.0, 0.5))], p=1.0)", "time_mask"),
+    ],
+)
+def test_values_without_a_name_are_not_dropped(text, nearest):
+    line = import_text(text).lines[0]
+    assert (str(line.verdict), line.nearest) == ("refused", nearest) and "without a name" in line.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("AddShortNoises", "short_noises"), ("AddImpulseResponse", "reverb"), ("FrequencyMask", "band_stop")],
+)
+def test_what_is_refused_names_the_nearest_operation(name, nearest):
+    (line,) = import_text(f"Compose([Gain(p=0.5), {name}(p=0.5)])").lines[1:]
+    assert (str(line.verdict), line.nearest) == ("refused", nearest)

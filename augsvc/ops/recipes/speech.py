@@ -7,7 +7,6 @@ from augsvc.ops.recipes.recipe import Recipe
 
 RATE = 16_000
 _NAME_NOISES = "takes noises from the stream itself: name a dataset of noises in `dataset` of background_noise"
-_NO_WARP = "warps no time"
 _SPEEDS: Settings = {"op": "speed", "speed": [0.9, 1.1], "choices": 3}
 _IN_THE_MODEL = "masks are part of the model, where they are used"
 
@@ -79,8 +78,10 @@ SPEECH: dict[str, SpeechRecipe] = {
         "Conformer on LibriSpeech",
         "espnet/espnet, egs2/librispeech/asr1, run.sh and conf/tuning/train_asr_conformer10_hop_length160.yaml",
         16.0,
-        (_SPEEDS, {"op": "spec_mask", "time_masks": 10, "time_width": [0, 0.05], "freq_masks": 2, "freq_width": [0, 27]}),
-        (_NO_WARP, "draws a speed for each clip and epoch; there an epoch has each clip at the three speeds"),
+        (_SPEEDS, {"op": "time_warp", "shift": [-0.05, 0.05]},
+         {"op": "spec_mask", "time_masks": 10, "time_width": [0, 0.05], "freq_masks": 2, "freq_width": [0, 27]}),
+        ("warps by parts of frames, linear between two; there by whole frames, cubic",
+         "draws a speed for each clip and epoch; there an epoch has each clip at the three speeds"),
     ),
     "wav2vec2_fine_tuning": SpeechRecipe(
         "wav2vec 2.0, fine-tuning", "huggingface/transformers, Wav2Vec2Config: mask_time_prob; Baevski et al. 2020", 15.6, (),

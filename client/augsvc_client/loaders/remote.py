@@ -5,6 +5,7 @@
 torch is imported when a loader is used, not before.
 """
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -123,6 +124,11 @@ class RemoteDataLoader(BaseLoader[Address]):
             "bucket": bucket,
         }
         self._spec = specification(fields)
+        if isinstance(bucket, int) and bucket < batch_size:
+            warnings.warn(
+                f"a batch of {batch_size} clips spans buckets of {bucket}, whose lengths differ: set `bucket` to the batch size",
+                stacklevel=2,
+            )
         self._batch_size, self._drop_last, self._shuffle = batch_size, drop_last, shuffle
         self._pinned_id, self._pinned_version = id, dataset_version
         self._stream: Stream | None = None
