@@ -102,7 +102,7 @@ PEERS := torchvision albumentations nvidia-dali-cuda120 torch-audiomentations
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
 	@echo "installing the peers into .venv-bench: some minutes and 3 GB the first time"
 	$(BENCH_PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
-	$(BENCH_PIP) --quiet --editable 'client[train]' --editable '.[cuda]'
+	$(BENCH_PIP) --quiet --editable 'client[train]' --editable '.[cuda,ray]'
 	test $$(uname) != Linux || $(BENCH_PIP) --quiet nvidia-cuda-nvcc nvidia-cuda-nvdisasm
 	for peer in $(PEERS); do $(BENCH_PIP) --quiet $$peer || echo "skipped: $$peer cannot be installed here"; done
 	$(SOUND_PIP) --quiet 'audiomentations>=0.43' 'librosa>=0.11' || echo "skipped: audiomentations cannot be installed here"

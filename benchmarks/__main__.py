@@ -17,6 +17,7 @@ from benchmarks.ptx_section import ptxas
 from benchmarks.serving.comparisons import delivered, wire
 from benchmarks.serving.crowd import crowd
 from benchmarks.serving.far import far
+from benchmarks.serving.fleet import fleet
 from benchmarks.serving.memory import memory
 from benchmarks.serving.replicas import replicas
 from benchmarks.serving.training import training
@@ -37,6 +38,7 @@ SECTIONS = {
     "memory": memory,
     "replicas": replicas,
     "far": far,
+    "fleet": fleet,
     "training": training,
     "ptxas": ptxas,
     "gpu": gpu,

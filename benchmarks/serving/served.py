@@ -156,11 +156,23 @@ class Served:
 def _serve(plan: Plan, folder: Path, pipe: Connection) -> None:
     if plan.cpus is not None:
         os.sched_setaffinity(0, plan.cpus)
-    from augsvc.data.catalog import Catalog, open_catalog
     from augsvc.http.app import create_app
     from augsvc.http.server.sockets import open_listener
     from augsvc.http.server.uvicorn_server import Server
     from augsvc.settings import Settings
+
+    patch_server(plan)
+    address = {"uds": folder / "augsvc.sock"} if plan.unix else {"port": 0}
+    settings = Settings(shutdown_timeout_s=1.0, **address, **plan.settings or {})
+    app = create_app(settings)
+    with open_listener(settings) as (listener, url):
+        pipe.send(url)
+        Server(app, settings.shutdown_timeout_s, settings.min_client_bytes_per_s).run(sockets=[listener])
+
+
+def patch_server(plan: Plan) -> None:
+    """Gives the servers of this process the dataset in memory and, if it says so, an idle engine."""
+    from augsvc.data.catalog import Catalog, open_catalog
 
     def with_ring(*args: Any) -> Catalog:
         catalog = open_catalog(*args)
@@ -169,12 +181,6 @@ def _serve(plan: Plan, folder: Path, pipe: Connection) -> None:
     patch("augsvc.http.app.open_catalog", with_ring).start()
     if plan.repeat:
         _repeat()
-    address = {"uds": folder / "augsvc.sock"} if plan.unix else {"port": 0}
-    settings = Settings(shutdown_timeout_s=1.0, **address, **plan.settings or {})
-    app = create_app(settings)
-    with open_listener(settings) as (listener, url):
-        pipe.send(url)
-        Server(app, settings.shutdown_timeout_s, settings.min_client_bytes_per_s).run(sockets=[listener])
 
 
 def _repeat() -> None:

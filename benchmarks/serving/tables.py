@@ -47,6 +47,9 @@ their batches from them.
 """
 _FAR = """: a batch of 2^31 shuffled samples over HTTP, computed for each request; every request uses a new epoch.
 """
+_FLEET = """: batches of {megabytes:.1f} MB from an idle engine, one after the other, by each way to a replica on Ray Serve; all
+on this machine. CPU time is that of all of Ray's processes, of the server and of the client.
+"""
 _TRAINING = """: the included trainer with its default recipe on the digits (`fire`, batches of {batch},
 32 × 32, preset `standard`, on {device}), server and trainer sharing this machine's cores; an epoch a round, without tests.
 """
@@ -152,6 +155,17 @@ def far(results: Results) -> str:
     return heading("Deep positions in an epoch", "far", _FAR) + "\n" + table(columns, results["far"])
 
 
+def fleet(results: Results) -> str:
+    """The same bytes by each way through Ray Serve."""
+    columns = [
+        *_peer_columns(results), ("GB/s", _gigabytes), _CPU,
+        *_against("its own proxy", "ray_proxy"), *_against("a plain server", "plain"),
+    ]  # fmt: skip
+    rows = measured(results["fleet"])
+    text = heading("Ray Serve", "fleet", _FLEET.format(megabytes=BATCH * _IMAGE_BYTES / 1e6))
+    return text + "\n" + table(columns, rows) + _left_out(results, rows, ["ray_proxy"])
+
+
 def training(results: Results) -> str:
     """How long a trainer waits for its batches."""
     section = results["training"]
@@ -170,5 +184,6 @@ SECTIONS = {
     "memory": memory,
     "replicas": replicas,
     "far": far,
+    "fleet": fleet,
     "training": training,
 }

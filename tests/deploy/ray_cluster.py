@@ -4,6 +4,7 @@
 
     scale N    waits until N replicas are running
     kill       kills one replica's process, and does not wait
+    attempt N WORD  deploys the application a second time, with a replica of N CPUs, and answers with Ray's message that has WORD
     (the end of the input ends the cluster)
 
 It answers each line, and its own start, with a line of JSON.
@@ -15,7 +16,9 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import ray
@@ -29,18 +32,41 @@ APP = "augsvc"
 NAME = "Replica"
 
 
-def deploy(settings: str, port: int, replicas: int) -> None:
-    """Runs deploy/ray/serve.yaml with these settings and this number of replicas; returns when they are healthy."""
-    config = yaml.safe_load(SERVE_YAML.read_text(encoding="utf-8"))
+def configuration(settings: str, port: int, replicas: int) -> dict[str, Any]:
+    """deploy/ray/serve.yaml with these settings and this number of replicas."""
+    config: dict[str, Any] = yaml.safe_load(SERVE_YAML.read_text(encoding="utf-8"))
     config["http_options"] = {"host": "127.0.0.1", "port": port}
     (application,) = config["applications"]
     application["args"] = {"config": settings}
     (deployment,) = application["deployments"]
     del deployment["autoscaling_config"]
     deployment |= {"num_replicas": replicas, "health_check_period_s": 1, "ray_actor_options": {"num_cpus": 1}}
+    return config
+
+
+def deploy(config: dict[str, Any]) -> None:
+    """Returns when the replicas are healthy, and no others are left."""
     _get_global_client().deploy_apps(ServeDeploySchema.model_validate(config))  # blocking, it gives up after 60 s
-    while not (running() == replicas and reached(port)):
+    (deployment,) = config["applications"][0]["deployments"]
+    while not (running() == deployment["num_replicas"] and reached(config["http_options"]["port"])):
         time.sleep(0.1)
+
+
+def attempt(config: dict[str, Any], cpus: int, word: str) -> dict[str, str]:
+    """Deploys the application a second time, with a replica of `cpus`; returns Ray's message, once it has the word."""
+    name = f"of-{cpus}-cpus"
+    again = deepcopy(config["applications"][0]) | {"name": name, "route_prefix": f"/{name}"}
+    again["deployments"][0] |= {"num_replicas": 1, "ray_actor_options": {"num_cpus": cpus}}
+    both = config | {"applications": [*config["applications"], again]}
+    _get_global_client().deploy_apps(ServeDeploySchema.model_validate(both))
+    said = ""
+    while word not in said:
+        time.sleep(0.1)
+        application = serve.status().applications.get(name)
+        messages = [each.message for each in application.deployments.values()] if application else []
+        said = "\n".join(filter(None, messages))
+    _get_global_client().deploy_apps(ServeDeploySchema.model_validate(config))  # and without it again
+    return {"message": said}
 
 
 def running() -> int:
@@ -78,15 +104,19 @@ def main() -> None:
         log_to_driver=False,
     )
     serve.start(http_options={"host": "127.0.0.1", "port": port})
-    deploy(settings, port, replicas)
+    deploy(configuration(settings, port, replicas))
     print(json.dumps({"ready": replicas}), flush=True)
     for line in sys.stdin:
         command, *arguments = line.split()
+        answer: dict[str, Any] = {"done": line.split()}
         if command == "scale":
-            deploy(settings, port, int(arguments[0]))
+            replicas = int(arguments[0])
+            deploy(configuration(settings, port, replicas))
+        elif command == "attempt":
+            answer |= attempt(configuration(settings, port, replicas), int(arguments[0]), arguments[1])
         else:
             kill()
-        print(json.dumps({"done": line.split()}), flush=True)
+        print(json.dumps(answer), flush=True)
     serve.shutdown()
     ray.shutdown()
 

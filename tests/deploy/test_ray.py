@@ -1,10 +1,5 @@
 """The service on Ray Serve: whole epochs through its proxy and from the replicas themselves, whatever happens to them."""
 
-import json
-import os
-import secrets
-import socket
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -14,80 +9,10 @@ import yaml
 
 from augsvc.settings import Settings
 from augsvc_client import Client, RemoteDataLoader
+from tests.deploy.cluster import TOKEN, Cluster
 from tests.deploy.composed import DEPLOY
 from tests.faults.epochs import IMAGES, Undisturbed
-from tests.http.serving import CLEAN, TRIES, Serving, ask
-
-ROOT = Path(__file__).parents[2]
-TOKEN = secrets.token_hex(16)
-START_S = 180
-
-
-class Cluster:
-    """This test's Ray cluster (ray_cluster.py), ended by the end of its input."""
-
-    def __init__(self, folder: Path, replicas: int, proxy: str) -> None:
-        (folder / "tokens.yaml").write_text(f"ann: {{token: {TOKEN}}}\n", encoding="utf-8")
-        settings = folder / "settings.yaml"
-        settings.write_text("{tokens_file: tokens.yaml, cache_bytes: 0, shutdown_timeout_s: 5}", encoding="utf-8")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
-        self.errors = folder / "stderr"
-        environment = CLEAN | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-        environment |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": os.fspath(folder)}
-        if proxy == "HAProxy":
-            environment |= haproxy(folder)
-        with self.errors.open("w") as errors:
-            self._process = subprocess.Popen(
-                [sys.executable, "-W", "ignore", "-m", "tests.deploy.ray_cluster", str(settings), str(port), str(replicas)],
-                cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
-            )  # fmt: skip
-        try:
-            self._answer()
-        except BaseException:
-            self.stop()
-            raise
-
-    def tell(self, line: str) -> None:
-        """Gives an order, and waits until it is done."""
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-        self._answer()
-
-    def _answer(self) -> None:
-        answers = (line for line in self._process.stdout if line.startswith("{"))  # Ray writes lines, too
-        assert json.loads(next(answers, "null")), self.errors.read_text()[-3000:]
-
-    def stop(self) -> None:
-        self._process.stdin.close()
-        try:
-            self._process.wait(START_S)
-        finally:
-            self._process.kill()
-            self._process.wait()
-            self._process.stdout.close()
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
-
-
-def haproxy(folder):
-    """Ray's variables for HAProxy, with its files in a folder."""
-    files = {
-        "CONFIG_FILE_LOC": "haproxy.cfg",
-        "SOCKET_PATH": "admin",
-        "SERVER_STATE_FILE": "state",
-        "SERVER_STATE_BASE": "",
-    }
-    values = {name: os.fspath(folder / file) for name, file in files.items()}
-    values |= {f"{name}_PORT": str(free_port()) for name in ("METRICS", "STATS")}
-    values |= {"NBTHREAD": "1"}
-    own = {f"RAY_SERVE_HAPROXY_{name}": value for name, value in values.items()}
-    # after the 30 s of Ray's default, during which a replica that ends is no longer in HAProxy's list
-    return own | {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5"}
+from tests.http.serving import TRIES, Serving, ask
 
 
 def test_without_ray_one_line_names_the_cure(monkeypatch):
@@ -113,7 +38,7 @@ def test_the_kuberay_manifest_runs_the_same_application():
 
 @pytest.fixture(scope="module", params=["Ray's proxy", "HAProxy"])
 def cluster(request):
-    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder:  # Ray's sockets have room for 107 bytes
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder:
         found = Cluster(Path(folder), 2, request.param)
         try:
             yield found

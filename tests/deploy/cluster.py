@@ -1,0 +1,85 @@
+"""A Ray cluster of a test (ray_cluster.py), with the service on it, behind Ray's own proxy or HAProxy."""
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from tests.http.serving import CLEAN
+
+ROOT = Path(__file__).parents[2]
+TOKEN = secrets.token_hex(16)
+START_S = 180
+
+
+class Cluster:
+    """Ended by the end of its input. `folder`: a short name, for Ray's sockets have room for 107 bytes."""
+
+    def __init__(self, folder: Path, replicas: int, proxy: str, datasets=None) -> None:
+        (folder / "tokens.yaml").write_text(f"ann: {{token: {TOKEN}}}\n", encoding="utf-8")
+        settings, port = folder / "settings.yaml", free_port()
+        values = {"tokens_file": "tokens.yaml", "cache_bytes": 0, "shutdown_timeout_s": 5, "datasets": datasets or {}}
+        settings.write_text(yaml.safe_dump(values), encoding="utf-8")
+        self.url = f"http://127.0.0.1:{port}"
+        self.errors = folder / "stderr"
+        environment = CLEAN | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        environment |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": os.fspath(folder)}
+        if proxy == "HAProxy":
+            environment |= haproxy(folder)
+        with self.errors.open("w") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-m", "tests.deploy.ray_cluster", str(settings), str(port), str(replicas)],
+                cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
+            )  # fmt: skip
+        try:
+            self._answer()
+        except BaseException:
+            self.stop()
+            raise
+
+    def tell(self, line: str):
+        """Gives an order, waits until it is done, and returns the answer."""
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self):
+        lines = (line for line in self._process.stdout if line.startswith("{"))  # Ray writes lines, too
+        answer = json.loads(next(lines, "null"))
+        assert answer, self.errors.read_text()[-3000:]
+        return answer
+
+    def stop(self) -> None:
+        self._process.stdin.close()
+        try:
+            self._process.wait(START_S)
+        finally:
+            self._process.kill()
+            self._process.wait()
+            self._process.stdout.close()
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+def haproxy(folder):
+    """Ray's variables for HAProxy, with its files in a folder."""
+    files = {
+        "CONFIG_FILE_LOC": "haproxy.cfg",
+        "SOCKET_PATH": "admin",
+        "SERVER_STATE_FILE": "state",
+        "SERVER_STATE_BASE": "",
+    }
+    values = {name: os.fspath(folder / file) for name, file in files.items()}
+    values |= {f"{name}_PORT": str(free_port()) for name in ("METRICS", "STATS")}
+    values |= {"NBTHREAD": "1"}
+    own = {f"RAY_SERVE_HAPROXY_{name}": value for name, value in values.items()}
+    # after the 30 s of Ray's default, during which a replica that ends is no longer in HAProxy's list
+    return own | {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5"}
