@@ -126,7 +126,7 @@ class Partners:
                 check()
                 blend_values(hosts[self.rows[k]], partners[k], int(self.blend.weight[k]), self.blend.boxes[k])
 
-        run_ranges(blend, len(self.rows), -(-len(self.rows) // executor.threads), workers)
+        run_ranges(blend, len(self.rows), -(-len(self.rows) // executor.threads), executor.threads, workers)
 
     def label_weights(self, count: int) -> F32:
         """The weights (N,) of the hosts' labels."""

@@ -131,7 +131,7 @@ class ImageRenderer:
                     apply_tables(pixels[rows], tables, self._planes(chunk["image"]))
                 self._fill_labels(images.take(rows), partners and partners.take(rows), chunk, check)
 
-        run_ranges(fill_chunk, len(samples), step, workers)
+        run_ranges(fill_chunk, len(samples), step, self.executor.threads, workers)
         if "mask_bits" in arrays:
             with stages.of("kernels"):
                 move_mask_bits(images, self.executor.over(workers), arrays, check)

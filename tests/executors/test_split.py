@@ -73,7 +73,7 @@ def test_a_split_that_fails_has_ended_when_it_raises():
 
     with ThreadPoolExecutor(2) as workers:
         with pytest.raises(Cancelled):
-            run_ranges(work, 40, 1, workers)
+            run_ranges(work, 40, 1, 2, workers)
         ended = list(ran)
     assert ended and ran == ended, "the second range was awaited, and none ran afterwards"
     assert len(ran) < 39, "what had not begun never did"

@@ -268,7 +268,7 @@ class FusedExecutor:
         if self.workers is not None:
             rounds = -(-n // (step * self.threads))
             step = -(-n // (rounds * self.threads)) if n else 1
-        run_ranges(work, n, step, self.workers)
+        run_ranges(work, n, step, self.threads, self.workers)
 
 
 def _copies_sources(

@@ -142,7 +142,8 @@ class KorniaExecutor:
 
     def _split(self, work: Callable[[slice], None], n: int) -> None:
         """Runs work on ranges of n samples, one for each worker."""
-        run_ranges(work, n, max(1, n if self.workers is None else -(-n // self.threads)), self.workers)
+        step = max(1, n if self.workers is None else -(-n // self.threads))
+        run_ranges(work, n, step, self.threads, self.workers)
 
     def run(
         self,
