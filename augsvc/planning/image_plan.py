@@ -164,10 +164,11 @@ class Plan(Passes):
         if not (pass_.fits or moves or warps):
             return None
         interpolation = pass_.interpolation or "bilinear"
-        if self._shows_sources(pass_, sizes) and not moves:
+        shows_sources = self._shows_sources(pass_, sizes)
+        if shows_sources and not moves:
             return self._warped(Camera.unmoved(len(sizes), interpolation), warps, draws)
         matrix = identity(len(sizes))
-        if pass_.fits:
+        if pass_.fits and not shows_sources:
             matrix = self._source_to_canvas(pass_, draws, sizes, sources or Sources(np.array(sizes, dtype=np.int64)))
         with np.errstate(over="ignore", invalid="ignore"):  # the camera refuses overflow
             for index, move in moves:

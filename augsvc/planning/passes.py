@@ -10,7 +10,7 @@ selected for one of them passes the others unchanged.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from augsvc.numerics.geometry import Interpolation
 from augsvc.numerics.rng import Address
@@ -45,6 +45,9 @@ class Passes:
     tree: Tree
     passes: tuple[Pass, ...]
     first: str  # the implicit first move, for display; a frame replaces it
+    _of_kind: dict[tuple[Pass, type[Operation]], list[tuple[int, Any]]] = field(
+        init=False, default_factory=dict, repr=False
+    )
 
     @property
     def operations(self) -> tuple[Operation, ...]:
@@ -84,7 +87,10 @@ class Passes:
 
     def of_kind(self, pass_: Pass, kind: type[K]) -> list[tuple[int, K]]:
         """The operations of one kind in a pass, with their indices in the pipeline."""
-        return self.select(pass_.steps, kind)
+        key = (pass_, kind)  # remembered: for a RandAugment they took 6 % of the interpreter's time for a batch
+        if key not in self._of_kind:
+            self._of_kind[key] = self.select(pass_.steps, kind)
+        return self._of_kind[key]
 
     def select(self, steps: Sequence[int], kind: type[K]) -> list[tuple[int, K]]:
         """The operations of one kind among those with the indices `steps`."""

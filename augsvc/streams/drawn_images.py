@@ -50,7 +50,8 @@ class DrawnImages:
 
     def render(self, executor: Executor, out: Pixels, check: Callable[[], None]) -> None:
         """The images on the canvas, into `out` (N, C, H, W)."""
-        images = [with_channels(required(sample.image), self.plan.canvas.channels) for sample in self.samples]
+        channels, images = self.plan.canvas.channels, [required(sample.image) for sample in self.samples]
+        images = [image if image.shape[2] == channels else with_channels(image, channels) for image in images]
         executor.render(
             self.plan, images, self.cameras, self.draws, out, check, [sample.key for sample in self.samples]
         )

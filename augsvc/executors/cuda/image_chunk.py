@@ -20,13 +20,13 @@ import torch
 
 from augsvc.arrays import I64, U8, Pixels, ranges
 from augsvc.executors.cuda.staging import StagingBuffer
+from augsvc.executors.fused.absent import identity_move
 from augsvc.executors.fused.kernels import cuda as grids
 from augsvc.executors.fused.kernels.args import WHITE, CanvasShape, MoveArgs, NoiseArgs, OutputArgs, WarpArgs
 from augsvc.executors.fused.kernels.camera import IDENTICAL
 from augsvc.executors.fused.kernels.pixel import Memory
 from augsvc.executors.fused.lower_image import (
     Segment,
-    identity_move,
     lower_erases,
     lower_filter,
     lower_masks,

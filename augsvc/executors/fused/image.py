@@ -17,6 +17,7 @@ import torch
 from augsvc.arrays import U8, Pixels
 from augsvc.cpus import cores
 from augsvc.executors.fused import measure, opaque
+from augsvc.executors.fused.absent import identity_move
 from augsvc.executors.fused.audio import FusedSound
 from augsvc.executors.fused.kernel_cache import keep_compiled
 from augsvc.executors.fused.kernels import cpu, sound_cpu
@@ -27,7 +28,6 @@ from augsvc.executors.fused.lower_image import (
     LAWS,
     Segment,
     as_source,
-    identity_move,
     lower_erases,
     lower_filter,
     lower_masks,

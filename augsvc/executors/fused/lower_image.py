@@ -6,6 +6,7 @@ second filter opens another segment; an opaque operation is a segment by itself.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augsvc.arrays import I64, U8, Bools, Pixels
+from augsvc.executors.fused.absent import no_erases, no_filter, no_tones, no_warps
 from augsvc.executors.fused.kernels import args
 from augsvc.executors.fused.kernels.args import (
     ONE,
@@ -25,12 +27,11 @@ from augsvc.executors.fused.kernels.args import (
     ToneArgs,
     WarpArgs,
 )
-from augsvc.executors.fused.kernels.camera import OFFSETS
 from augsvc.executors.fused.lower_camera import lower_camera, lower_mapping, lower_spreads
 from augsvc.numerics import exact
 from augsvc.numerics.geometry import Camera, Canvas, Interpolation
 from augsvc.numerics.rng import seed_key
-from augsvc.ops.kinds.border import EDGE, Padding, PaddingMode
+from augsvc.ops.kinds.border import BLACK, EDGE, Padding, PaddingMode
 from augsvc.ops.kinds.image import (
     TABLE_ENTRIES,
     UNIT_BITS,
@@ -84,6 +85,7 @@ class Segment:
         return not (self.opens or self.blur or self.noises or self.erases or self.opaque)
 
 
+@lru_cache(64)
 def plan_segments(plan: Plan) -> list[Segment]:
     """The calls of a plan, in order. After an opaque operation at the end an empty one follows: it encodes."""
     segments: list[Segment] = []
@@ -117,13 +119,6 @@ def split_at_levels(steps: Sequence[Segment]) -> tuple[Sequence[Segment], Sequen
     return before, [segment.opaque for segment in steps[len(steps) - 1 - count : -1] if segment.opaque]
 
 
-def identity_move(n: int) -> MoveArgs:
-    """The arguments of a pass that moves nothing."""
-    cameras, spreads = np.zeros((n, OFFSETS), np.int64), np.zeros((n, 4), np.int64)
-    fill, addresses = np.zeros(3, np.uint16), np.zeros(n, np.uint64)
-    return MoveArgs(args.FROM_CANVAS, args.EDGE, fill, addresses, cameras, args.BILINEAR, spreads)
-
-
 def as_source(image: Pixels) -> Pixels:
     """An image (H, W, C) in the memory layout that kernels read: bytes by pixels, values of 16 bits by planes."""
     if image.dtype == np.uint8:
@@ -154,13 +149,16 @@ def lower_move(camera: Camera, pass_: Pass, canvas: Canvas, images: Sequence[Pix
 
 def _lower_fill(padding: Padding, canvas: Canvas) -> npt.NDArray[np.uint16]:
     """The fill as three values; equal ones on a canvas of one channel."""
-    fill = np.empty(3, np.uint16)
-    fill[:] = _to_value(exact.to_fixed(padding.levels(canvas), UNIT_BITS))
+    fill = np.zeros(3, np.uint16)
+    if padding.fill != BLACK:
+        fill[:] = _to_value(exact.to_fixed(padding.levels(canvas), UNIT_BITS))
     return fill
 
 
 def lower_warps(cameras: Sequence[Camera | None], n: int) -> WarpArgs:
     """The displacements of cameras, one after the other."""
+    if all(camera is None or camera.lattice is None for camera in cameras):
+        return no_warps(len(cameras), n)
     nodes, lattices = [np.zeros((n, 0), np.int32)], np.zeros((len(cameras), 5), np.int64)
     displaced = np.zeros((n, len(cameras)), np.uint8)
     begin = 0
@@ -193,8 +191,10 @@ def _addresses(arrays: Sequence[Pixels]) -> npt.NDArray[np.uint64]:
 
 def lower_tones(stages: Sequence[ToneStage], n: int, channels: int) -> ToneArgs:
     """The tone stages of a pass; there may be none."""
+    if not stages:
+        return no_tones(n, channels)
     count = len(stages)
-    planes = max((stage.planes for stage in stages), default=0)
+    planes = max(stage.planes for stage in stages)
     curves = np.zeros((n, count, max(planes, 1), TABLE_ENTRIES if planes else 0), np.uint32)
     gains, shifts = np.zeros((n, count, channels, channels), np.int32), np.zeros((n, count, channels), np.int64)
     hsv = np.zeros((n, count, 5 if any(stage.hsv is not None for stage in stages) else 0), np.int32)
@@ -214,9 +214,8 @@ def lower_tones(stages: Sequence[ToneStage], n: int, channels: int) -> ToneArgs:
 
 def lower_filter(blur: tuple[int, Filter] | None, draws: Sequence[Draw], n: int, canvas: Canvas) -> FilterArgs:
     """A filter, or none; a sample's radius is that of its non-zero weights."""
-    no_taps, none = np.zeros((n, 0, 3), np.int32), np.zeros(n, np.int64)
     if blur is None:
-        return FilterArgs(np.full((n, 1), ONE, np.uint32), none, no_taps, none)
+        return no_filter(n)
     index, operation = blur
     draw = draws[index]
     rows = lowered_rows(draw)
@@ -228,7 +227,7 @@ def lower_filter(blur: tuple[int, Filter] | None, draws: Sequence[Draw], n: int,
     kernels[:, middle] = ONE
     kernels[rows] = lowered
     radius[rows] = np.where(lowered > 0, np.abs(np.arange(lowered.shape[1]) - middle), 0).max(axis=1)
-    return FilterArgs(kernels, np.where(draw.selected, radius, 0), no_taps, none)
+    return no_filter(n)._replace(weights=kernels, radius=np.where(draw.selected, radius, 0))
 
 
 def _lower_dense(kernels: I64, rows: I64, selected: Bools) -> FilterArgs:
@@ -304,7 +303,10 @@ KINDS: frozenset[type[Operation]] = frozenset(
 
 def lower_erases(erases: Sequence[tuple[int, Erase]], draws: Sequence[Draw], n: int, canvas: Canvas) -> EraseArgs:
     """Rectangles in order; a sample that one did not select has empty ones."""
-    boxes, fills = [np.zeros((n, 0, 4), np.int64)], [np.zeros((n, 0, canvas.channels), np.uint16)]
+    if not erases:
+        return no_erases(n, canvas.channels)
+    boxes: list[I64] = []
+    fills: list[npt.NDArray[np.uint16]] = []
     for index, operation in erases:
         draw = draws[index]
         rectangles = operation.boxes(draw, canvas)
