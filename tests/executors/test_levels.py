@@ -41,6 +41,9 @@ TONES = [
 ]
 LATER = [
     {"op": "gaussian_blur", "p": 0.4},
+    {"op": "gaussian_blur", "sigma": [0.2, 4]},
+    {"op": "sharpen", "amount": [-1, 8], "p": 0.8},
+    {"op": "motion_blur"},
     {"op": "pixel_dropout", "p": 0.4},
     {"op": "erasing", "value": [0, 1], "count": 2},
     {"op": "xy_masking"},

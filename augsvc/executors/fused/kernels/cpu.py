@@ -22,6 +22,7 @@ from augsvc.executors.fused.kernels.args import (
 )
 from augsvc.executors.fused.kernels.camera import HEIGHT, IDENTICAL, WIDTH
 from augsvc.executors.fused.kernels.compiled import compiled, entry
+from augsvc.executors.fused.kernels.filter_levels import render_filtered
 from augsvc.executors.fused.kernels.gather import copy_row, resample_row
 from augsvc.executors.fused.kernels.gather_cubic import interpolate_row
 from augsvc.executors.fused.kernels.gather_values import resample_canvas_row
@@ -70,7 +71,10 @@ def render(first: Int, last: Int, args: PassArgs, before: U16, canvas: U16) -> N
             values = carray(values_at(move.addresses[n]), size)
         else:
             values = before.reshape(-1)[:0] if reads_sources else before[n].reshape(-1)
-        if not render_levels(n, source, args, shape, scratch.levels, scratch.points):
+        if not (
+            render_levels(n, source, args, shape, scratch.levels, scratch.points)
+            or render_filtered(n, source, args, shape, scratch.rows)
+        ):
             _render_sample(n, source, values, args, canvas, scratch)
 
 
