@@ -93,6 +93,7 @@ REFUSED = {
         "no tag 279",
         "a value of tag 317",
         "a value of tag 339",
+        "another channel",
     ],
     "aiff": [
         "a byte is missing",

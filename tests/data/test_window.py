@@ -205,6 +205,15 @@ def test_another_kind_of_tiff_is_refused_with_the_reason(data):
         decoded(data, 3)
 
 
+@pytest.mark.parametrize(("channels", "photometric"), [(2, "minisblack"), (4, "rgb")])
+def test_a_last_channel_is_dropped_if_it_is_alpha_and_refused_if_it_is_not(channels, photometric):
+    array, options = numbers(channels), {"photometric": photometric, "planarconfig": "contig"}
+    for kind in ("assocalpha", "unassalpha"):
+        assert decoded(tiff(array, extrasamples=[kind], **options), 3).shape == (*array.shape[:2], 3)
+    with pytest.raises(Undecodable, match=f"{channels} channels, of which the last is not alpha"):
+        decoded(tiff(array, extrasamples=["unspecified"], **options), 3)
+
+
 def test_a_damaged_tiff_is_a_value():
     whole = tiff(numbers(3), photometric="rgb", compression="zlib", predictor=True, rowsperstrip=3)
     intact = decoded(whole, 3)

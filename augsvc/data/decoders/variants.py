@@ -113,6 +113,26 @@ def _tiff(data: bytes) -> Variants:
         if tag not in (256, 273):  # another width, other data: the library would print
             yield f"a value of tag {tag}", data[: at + 8] + bytes([data[at + 8] ^ 4]) + data[at + 9 :]
         yield f"no tag {tag}", data[:at] + b"\xf0\xff" + data[at + 2 :]
+    yield "an alpha", _grey_and(2)
+    yield "another channel", _grey_and(0)
+
+
+def _grey_and(extra: int) -> bytes:
+    """A TIFF of two pixels with a second channel of that kind: tag 338."""
+    tags = (
+        (256, 2),
+        (257, 1),
+        (258, 8 << 16 | 8),
+        (259, 1),
+        (262, 1),
+        (273, 8),
+        (277, 2),
+        (278, 1),
+        (279, 4),
+        (338, extra),
+    )
+    entries = b"".join(struct.pack("<HHLL", tag, 3, 2 if tag == 258 else 1, value) for tag, value in tags)
+    return b"II*\0" + struct.pack("<L", 12) + b"\1\2\3\4" + struct.pack("<H", len(tags)) + entries + bytes(4)
 
 
 def _sound(data: bytes) -> Variants:

@@ -31,9 +31,10 @@ _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258,
 _ORIENTATION, _SAMPLES, _PLANAR, _PREDICTOR, _FORMAT = 274, 277, 284, 317, 339
 _STRIP_OFFSETS, _STRIP_ROWS, _STRIP_BYTES = 273, 278, 279
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES = 322, 323, 324, 325
+_EXTRA_SAMPLES = 338  # what a channel beside grey or colour is: 0 unspecified, else alpha
 _ONES = (_COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _ORIENTATION, _SAMPLES, _PLANAR, _PREDICTOR, _FORMAT, _BITS)
 _SIZES = (_WIDTH, _HEIGHT, _STRIP_OFFSETS, _STRIP_ROWS, _STRIP_BYTES)
-_USED = frozenset((*_ONES, *_SIZES, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES))
+_USED = frozenset((*_ONES, *_SIZES, _EXTRA_SAMPLES, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES))
 _LISTS = frozenset({_STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES})
 _MAX_SAMPLES = 8  # numbers of any other tag that are read; more than the samples of a pixel that is served
 _INTEGERS = {1: "B", 3: "H", 4: "L", 16: "Q"}  # types of tags, as struct formats
@@ -188,6 +189,12 @@ def _dtype(tags: Tags, single: Mapping[int, int]) -> np.dtype[Any]:
         raise Undecodable(
             "the TIFF is neither grey (black is 0) nor RGB: photometric interpretation "
             f"{single[_PHOTOMETRIC]}, {single[_SAMPLES]} channels"
+        )
+    if (
+        single[_SAMPLES] in (2, 4) and tags.get(_EXTRA_SAMPLES, (1,))[0] == 0
+    ):  # infrared, say; as libtiff and Pillow read it
+        raise Undecodable(
+            f"the TIFF has {single[_SAMPLES]} channels, of which the last is not alpha: write those to be served to files"
         )
     kind, bits = single[_FORMAT], single[_BITS]
     is_uniform = all(len(set(tags.get(tag, (1,)))) == 1 for tag in (_BITS, _FORMAT))
