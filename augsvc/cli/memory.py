@@ -3,13 +3,14 @@
 import logging
 
 from augsvc.data.cache import DECODING_BYTES
+from augsvc.data.pixel_buffers import IDLE_BYTES
 from augsvc.engine.memory_budget import BATCHES
 from augsvc.settings import Settings
 
 logger = logging.getLogger("augsvc")
 # Measured: 441 MiB after the self-test, 559 MiB with batches of all built-in datasets; and three chunks of 64 MiB, decoded
-# (further ones count against the memory budget)
-BASE_BYTES = 768 << 20
+# (further ones count against the memory budget); and idle buffers for decoding
+BASE_BYTES = (768 << 20) + IDLE_BYTES
 
 
 def fit_memory(settings: Settings, limit: int | None) -> tuple[Settings, int]:

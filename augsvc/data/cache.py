@@ -10,12 +10,15 @@ import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Condition, Lock
 
-from augsvc.arrays import Sample
+import numpy as np
+
+from augsvc.arrays import Sample, required
 from augsvc.data.decoders.apart import DecoderProcesses
 from augsvc.data.disk_cache import DiskCache
+from augsvc.data.pixel_buffers import PixelBuffers
 
 DECODING_BYTES = 256 << 20  # that decoding may take at least, however small the cache, where the memory limit allows it
 IDLE_S = 60.0  # after which a dataset's samples make room for those of others
@@ -108,6 +111,7 @@ class DecodedCache:
         self.max_bytes = max_bytes
         self.max_decoding_bytes = max(max_bytes, min_decoding_bytes)
         self.processes = DecoderProcesses()
+        self.buffers = PixelBuffers()  # for images that do not stay
         self.n_bytes = 0
         self.hits = 0
         self.misses = 0
@@ -191,9 +195,7 @@ class DecodedCache:
             if not self._make_room(dataset, sample.n_bytes):
                 dataset.refuse(index)
                 return
-            if sample.image is not None:
-                sample.image.setflags(write=False)  # it is shared
-            dataset.add(index, sample)
+            dataset.add(index, _to_keep(sample))
             self.n_bytes += sample.n_bytes
 
     def _make_room(self, dataset: _Dataset, n_bytes: int) -> bool:
@@ -222,3 +224,14 @@ class DecodedCache:
             key=lambda dataset: (dataset.has_left(now_s), dataset.n_bytes),
             default=None,
         )
+
+
+def _to_keep(sample: Sample) -> Sample:
+    """The sample as others may share it, without the buffer that its image lies in: that is larger, and goes to the next one."""
+    image = sample.image
+    if image is None:
+        return sample
+    if isinstance(image.base, np.ndarray) and image.base.nbytes > image.nbytes:
+        sample = replace(sample, image=image.copy())
+    required(sample.image).setflags(write=False)
+    return sample

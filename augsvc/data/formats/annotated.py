@@ -76,7 +76,7 @@ class AnnotatedImages(FileSource):
         index = root.index(annotations.names)
         masks = None if annotations.mask_names is None else root.index(annotations.mask_names)
         files = Files(index, root.path, root.links, cache.claim(name), masks, root.store)
-        reader = ImageReader(name, settings, cache.processes)
+        reader = ImageReader(name, settings, cache)
         super().__init__(files, annotations.sample_labels, reader, cache, settings.max_file_bytes, root.pause)
         self._settings, self._annotations, self._mask_values = settings, annotations, settings.mask_values
         objects = annotations.objects

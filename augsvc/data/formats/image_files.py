@@ -9,7 +9,8 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from augsvc.arrays import Pixels
-from augsvc.data.decoders.apart import APART_S, DecoderProcesses
+from augsvc.data.cache import DecodedCache
+from augsvc.data.decoders.apart import APART_S
 from augsvc.data.decoders.registry import IMAGE_DECODERS, NUMBER_DECODERS
 from augsvc.data.disk_cache import Decoded
 from augsvc.data.formats.reader import digest_form
@@ -63,11 +64,11 @@ class ImageReader:
         self,
         name: str,
         settings: ImageFilesSettings,
-        processes: DecoderProcesses,
+        cache: DecodedCache,
         hint: Callable[[], str] = lambda: "",
     ) -> None:
-        """`hint` completes the warning; `processes` decode files that may take long."""
-        self._name, self._settings, self._hint, self._processes = name, settings, hint, processes
+        """`hint` completes the warning; `cache` has the memory of pixels, and processes for files that may take long."""
+        self._name, self._settings, self._hint, self._cache = name, settings, hint, cache
         self._has_warned = False
 
     def inspect(self, data: bytes) -> None:
@@ -97,13 +98,14 @@ class ImageReader:
         settings = self._settings
         decode: Callable[..., Pixels] = decode_image
         arguments: tuple[object, ...] = (settings.channels, settings.max_pixels, settings.strict)
+        memory = {"allocate": self._cache.buffers.take}
         if settings.window is not None:
-            decode = decode_window
+            decode, memory = decode_window, {}
             arguments = (settings.channels, settings.max_pixels, settings.window, settings.strict)
         seconds = self._seconds(data)
         if seconds <= APART_S:
-            return Decoded(decode(data, *arguments))
-        pixels: Pixels = self._processes.run(decode, data, arguments, seconds, self.decoding_bytes(data))[0]
+            return Decoded(decode(data, *arguments, **memory))
+        pixels: Pixels = self._cache.processes.run(decode, data, arguments, seconds, self.decoding_bytes(data))[0]
         pixels.setflags(write=False)
         return Decoded(pixels)
 

@@ -45,7 +45,7 @@ class ImageFolder(FolderSource):
     """The images below one folder of classes."""
 
     def __init__(self, folder: Folder, settings: ImageFolderSettings) -> None:
-        reader = ImageReader(folder.name, settings, folder.cache.processes, self._warn_of_8_bits)
+        reader = ImageReader(folder.name, settings, folder.cache, self._warn_of_8_bits)
         form = settings.version_form()
         super().__init__(folder, settings.file_type, reader, settings.max_file_bytes, form, settings.digest_contents)
         self._settings = settings

@@ -54,7 +54,7 @@ class ShardedImages(FileSource):
         # every sample has the identity of its shard
         index = Index(names=tuple(annotations.names), identities=self._shards.identities[:][self._places[:, 0]])
         files = Files(index, root.path, root.links, cache.claim(name), store=root.store)
-        reader = ImageReader(name, settings, cache.processes)
+        reader = ImageReader(name, settings, cache)
         super().__init__(files, annotations.sample_labels, reader, cache, settings.max_file_bytes, root.pause)
         self._covers_contents = settings.digest_contents
         targets = annotations.targets

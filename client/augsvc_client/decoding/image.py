@@ -24,7 +24,7 @@ from augsvc_client.decoding.containers.webp import strip_webp
 from augsvc_client.decoding.deep_png import decompressed_bytes, read_deep_png
 from augsvc_client.decoding.errors import Undecodable
 from augsvc_client.decoding.tiff import is_tiff, read_tiff
-from augsvc_client.decoding.whole_jpeg import read_whole_jpeg, require_undamaged
+from augsvc_client.decoding.whole_jpeg import Allocate, allocate_nothing, read_whole_jpeg, require_undamaged
 from augsvc_client.decoding.whole_png import WholePng, require_declared_rows
 from augsvc_client.decoding.window import U16, Window, apply_window, to_channels
 
@@ -33,20 +33,23 @@ Numbers = npt.NDArray[Any]  # H,W,C as they are stored
 T = TypeVar("T")
 
 
-def decode_image(data: bytes, channels: int, max_pixels: int, strict: bool = True) -> U8:
+def decode_image(
+    data: bytes, channels: int, max_pixels: int, strict: bool = True, allocate: Allocate = allocate_nothing
+) -> U8:
     """Decodes the first image of a JPEG, PNG or WebP file: uint8 H,W,C, contiguous and read-only (it may be shared).
 
     The EXIF orientation is applied. Colour to grey is Rec. 601 luma, grey to colour repeats it; alpha is dropped,
     16 bits are reduced to their upper 8, palettes and CMYK are converted to RGB. `channels` is 1 or 3.
 
     `strict` refuses JPEGs whose data the decoder repairs with a warning; without it, such pixels are decoded as they come.
+    `allocate` may give memory for the pixels of a JPEG, by their bytes.
 
     Raises:
         Undecodable: another format; more than `max_pixels` by its header, or too many segments or scans (checked before any
             pixel is decoded); damaged or truncated in a way that the decoder detects.
     """
     _require_channels(channels)
-    return _without_library_errors(lambda: _decode(data, channels, max_pixels, strict))
+    return _without_library_errors(lambda: _decode(data, channels, max_pixels, strict, allocate))
 
 
 def decode_window(data: bytes, channels: int, max_pixels: int, window: Window, strict: bool = True) -> U16:
@@ -82,8 +85,8 @@ def _without_library_errors(decode: Callable[[], T]) -> T:
         raise Undecodable(DAMAGED) from err
 
 
-def _decode(data: bytes, channels: int, max_pixels: int, strict: bool) -> U8:
-    file, pixels = _read_bytes(data, max_pixels, strict)
+def _decode(data: bytes, channels: int, max_pixels: int, strict: bool, allocate: Allocate) -> U8:
+    file, pixels = _read_bytes(data, max_pixels, strict, allocate)
     if pixels.shape[2] < channels:
         pixels = np.repeat(pixels, channels, axis=2)
     elif pixels.shape[2] > channels:
@@ -113,10 +116,12 @@ def _read(data: bytes, max_pixels: int, strict: bool) -> tuple[Numbers, int]:
     return pixels, file.orientation
 
 
-def _read_bytes(data: bytes, max_pixels: int, strict: bool) -> tuple[StrippedImage, U8]:
+def _read_bytes(
+    data: bytes, max_pixels: int, strict: bool, allocate: Allocate = allocate_nothing
+) -> tuple[StrippedImage, U8]:
     """The stripped file, and its pixels (H, W, 1 or 3) as they are stored, of 16 bits the upper ones."""
     library, file = _strip(data, max_pixels)
-    if (pixels := read_whole_jpeg(file, strict)) is None:
+    if (pixels := read_whole_jpeg(file, strict, allocate)) is None:
         if strict:
             require_undamaged(file)
         with library(io.BytesIO(file.data)) as image:

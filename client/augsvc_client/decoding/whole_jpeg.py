@@ -18,6 +18,7 @@ from augsvc_client.decoding.errors import Undecodable
 
 U8 = npt.NDArray[np.uint8]
 T = TypeVar("T")
+Allocate = Callable[[int], U8 | None]  # bytes → memory of as many or more, or None where the decoder is to allocate it
 
 _EOI = b"\xff\xd9"
 _CORRUPT = (
@@ -26,16 +27,26 @@ _CORRUPT = (
 _LEFT_OVER = re.compile(rf"{_CORRUPT}: (\d+) extraneous bytes before marker 0xd9")
 
 
-def read_whole_jpeg(file: StrippedImage, strict: bool) -> U8 | None:
+def allocate_nothing(n_bytes: int) -> U8 | None:
+    """Leaves it to the decoder."""
+    return None
+
+
+def read_whole_jpeg(file: StrippedImage, strict: bool, allocate: Allocate = allocate_nothing) -> U8 | None:
     """The pixels (H, W, 1 or 3) of a grey or colour JPEG that decodes without a warning, as Pillow has them; None for others.
+
+    They lie in what `allocate` returns for their bytes, if it is not None.
 
     Raises:
         Undecodable: `strict`, and the library warns of damage.
     """
     if file.color_space not in ("GRAY", "RGB"):
         return None
+    memory = allocate(file.width * file.height * (1 if file.color_space == "GRAY" else 3))
     try:
-        pixels: U8 = _decode_padded(file.data, lambda data: simplejpeg.decode_jpeg(data, file.color_space, strict=True))
+        pixels: U8 = _decode_padded(
+            file.data, lambda data: simplejpeg.decode_jpeg(data, file.color_space, buffer=memory, strict=True)
+        )
     except ValueError as err:
         if strict and str(err).startswith(_CORRUPT):
             raise Undecodable(DAMAGED) from err
