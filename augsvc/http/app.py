@@ -16,7 +16,7 @@ from augsvc.engine.engine import Engine
 from augsvc.engine.limits import Limits
 from augsvc.executors.factory import open_executor
 from augsvc.http.lifecycle import Lifecycle
-from augsvc.http.metrics import Metrics
+from augsvc.http.metrics import Metrics, UploadCollector
 from augsvc.http.middleware.admission import AUTHORIZED_PATH, AdmissionMiddleware
 from augsvc.http.middleware.hosts import HostFilter
 from augsvc.http.middleware.request_log import RequestLogMiddleware
@@ -53,6 +53,8 @@ def create_app(settings: Settings, min_decoding_bytes: int = DECODING_BYTES) -> 
     metrics = Metrics(engine)
     reloader = Reloader(engine, settings.datasets)
     uploads = open_uploads(settings, engine)
+    if uploads is not None:
+        metrics.registry.register(UploadCollector(uploads))
     lifecycle = Lifecycle(engine, reloader, settings.request_timeout_s)
     app = FastAPI(
         title="augsvc",

@@ -16,6 +16,7 @@ from starlette.datastructures import Headers
 import augsvc
 from augsvc.data.cache import DecodedCache
 from augsvc.data.source import Source
+from augsvc.data.uploads.store import UploadStore
 from augsvc.engine.engine import Engine
 from augsvc.errors import AugsvcError
 from augsvc.streams.stream import Body
@@ -135,6 +136,22 @@ class CacheCollector(Collector):
             yield CounterMetricFamily("augsvc_disk_cache_hits", "Decoded files found on disk", disk.hits)
             yield CounterMetricFamily("augsvc_disk_cache_misses", "Decoded files not found on disk", disk.misses)
             yield GaugeMetricFamily("augsvc_disk_cache_bytes", "Bytes of decoded files on disk", disk.n_bytes)
+
+
+class UploadCollector(Collector):
+    """The uploads' own counts, read at each scrape."""
+
+    def __init__(self, uploads: UploadStore) -> None:
+        self._uploads = uploads
+
+    def collect(self) -> Iterator[Metric]:
+        """Two counters and a gauge."""
+        yield CounterMetricFamily("augsvc_upload_bytes", "Bytes of uploads received", self._uploads.received_bytes)
+        complete = CounterMetricFamily("augsvc_uploads", "Uploads that were received whole", labels=["result"])
+        complete.add_metric(["served"], self._uploads.n_served)
+        complete.add_metric(["failed"], self._uploads.n_failed)
+        yield complete
+        yield GaugeMetricFamily("augsvc_upload_disk_bytes", "Bytes on disk of uploads", self._uploads.disk_bytes)
 
 
 class JobMetrics:

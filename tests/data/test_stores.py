@@ -245,11 +245,14 @@ def test_access_that_is_denied(folder, store, status):
     store.put_folder(folder)
     source = manifest(**store.settings())
     store.status = status
-    with pytest.raises(DatasetChanged, match="may not be read"):
+    with pytest.raises(DatasetUnavailable, match="check its store and the object") as denied:
         source.read(0)
+    assert SECRET not in str(denied.value)
     with pytest.raises(ValueError, match="cannot be listed: the store did not answer, or refused") as refused:
         manifest(**store.settings())
     assert SECRET not in str(refused.value)
+    store.status = 0  # credentials that expire are renewed, and the dataset is the same
+    source.read(0)
 
 
 def test_missing_objects_and_names_that_leave_the_prefix(folder, store):

@@ -71,7 +71,7 @@ def test_compose_s_limit_holds_the_defaults(caplog):
 
 def test_files_that_may_be_too_large_to_decode_are_named(caplog):
     with caplog.at_level(logging.WARNING):
-        assert fit_memory(Settings(datasets=FOLDERS), 2 * GIB)[0].cache_bytes == 256 * MIB
+        assert fit_memory(Settings(datasets=FOLDERS), 2 * GIB)[0].cache_bytes == 192 * MIB
     named = [line for line in caplog.messages if line.startswith("datasets.")]
     assert [line.partition(":")[0] for line in named] == ["datasets.flowers", "datasets.birds"]
     assert all("lower max_pixels, max_frames or max_file_bytes" in line for line in named)
@@ -92,12 +92,12 @@ def test_a_cache_that_does_not_fit_is_lowered_and_the_log_names_the_settings(cap
         fitted, _ = fit_memory(Settings(), 2 * GIB)
     assert fitted == Settings().model_copy(update={"cache_bytes": 2 * GIB - BASE_BYTES - 4 * (256 * MIB)})
     (line,) = caplog.messages
-    assert "cache_bytes: lowered from 1024MiB to 256MiB" in line
+    assert "cache_bytes: lowered from 1024MiB to 192MiB" in line
     assert "memory limit of 2048MiB" in line
     assert "4 × max_batch_bytes" in line
 
 
-@pytest.mark.parametrize(("limit", "most"), [(GIB, 64), (256 * MIB, 0)])
+@pytest.mark.parametrize(("limit", "most"), [(GIB, 48), (256 * MIB, 0)])
 def test_a_budget_that_does_not_fit_is_refused(limit, most):
     with pytest.raises(ValueError, match=f"lower max_batch_bytes to at most {most}MiB, or raise the limit"):
         fit_memory(Settings(), limit)

@@ -326,6 +326,26 @@ def test_what_is_no_dataset_leaves_nothing(uploading, name, data):
     assert name not in uploading.datasets()
 
 
+def test_metrics_of_uploads(uploading, name, data):
+    names = (
+        "augsvc_upload_bytes_total",
+        'augsvc_uploads_total{result="served"}',
+        'augsvc_uploads_total{result="failed"}',
+    )
+
+    def counts():
+        text = uploading.ask("GET", "/metrics", "ops").body.decode()
+        values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+        return [int(float(values[metric])) for metric in (*names, "augsvc_upload_disk_bytes")]
+
+    before = counts()
+    uploading.put(name, data, sha256="0" * 64).refused(422, "upload_invalid")
+    assert uploading.part(name, data, 0, 4000).json["offset"] == 4000
+    assert uploading.part(name, data, 4000, len(data)).json["state"] == "done"
+    changes = [after - former for after, former in zip(counts(), before, strict=True)]
+    assert changes == [2 * len(data), 1, 1, uploading.uploads()[name]["disk_bytes"]]
+
+
 def test_lengths_that_contradict_each_other(uploading, name, data):
     def refused(body, **headers):
         reply = uploading.ask("PUT", path_of(name, sha256="0" * 64), body=body, **headers)

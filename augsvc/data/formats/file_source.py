@@ -239,7 +239,7 @@ class FileSource(Source):
             device = within.identity(index).device
             mounted = files.store is not None or has_device(locate_file(files, within, index)[0], device)
             return self._changed(within, index, "is missing" + ("" if mounted else ": is its file system mounted?"))
-        if err.errno in FORBIDDEN:
+        if err.errno in FORBIDDEN and files.store is None:  # a store's credentials expire, and are renewed
             return self._changed(within, index, "may not be read by the server's user")
         reason = err.strerror or type(err).__name__
         self._note(index, reason, f"could not be read after 3 attempts ({reason})")

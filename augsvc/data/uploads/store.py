@@ -49,7 +49,10 @@ Serve = Callable[[str, Sequence[Source]], object]
 
 
 class UploadStore:
-    """Safe from any thread; all methods block, for short accesses to the disk."""
+    """Safe from any thread; all methods block, for short accesses to the disk.
+
+    `received_bytes`, `n_served` and `n_failed` (uploads that were unpacked, and could not be) are for the metrics.
+    """
 
     def __init__(self, path: Path, limit_bytes: int, cache: DecodedCache, serve: Serve, taken: Collection[str]) -> None:
         """Opens what is kept below `path`, and serves it. `taken`: the first components of all other datasets' names.
@@ -60,6 +63,7 @@ class UploadStore:
         self._limit_bytes, self._cache, self._serve, self._taken = limit_bytes, cache, serve, frozenset(taken)
         self._lock, self._installing = RLock(), Lock()
         self._uploads: dict[str, Upload] = {}
+        self.received_bytes = self.n_served = self.n_failed = 0
         self._failures: dict[str, tuple[Announcement, AugsvcError]] = {}  # for clients that lost the response
         self._path, lock = lock_uploads(path)
         weakref.finalize(self, os.close, lock)  # which unlocks it
@@ -201,6 +205,7 @@ class UploadStore:
             level = logging.INFO if isinstance(err, AugsvcError) else logging.ERROR
             logger.log(level, "%s: the upload cannot be served: %s", name, printable(str(err)))
             with self._lock:
+                self.n_failed += 1
                 upload.installing = None
                 if isinstance(err, UploadInvalid | UploadTooLarge):
                     self._failures[name] = announcement, err
@@ -209,6 +214,7 @@ class UploadStore:
             state.set_exception(err)
         else:
             with self._lock:
+                self.n_served += 1
                 upload.installing = None
             state.set_result(_done(name, kept) | {"warnings": warnings})
 
@@ -273,6 +279,12 @@ class UploadStore:
             hidden = self._hide(upload.folder)
         logger.info("%s: the uploaded dataset was deleted", name)
         _remove(hidden)
+
+    @property
+    def disk_bytes(self) -> int:
+        """Bytes that count against `uploads.bytes`."""
+        with self._lock:
+            return sum(upload.disk_bytes() for upload in self._uploads.values())
 
     def entries(self) -> list[Mapping[str, object]]:
         """All uploads, sorted by name, as JSON."""

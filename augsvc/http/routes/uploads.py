@@ -75,6 +75,7 @@ class Receiver:
         """Writes a chunk in turn with those of other uploads, at a rate that leaves the event loop to the batches."""
         async with self._turn:
             await self.run(part.write, chunk)
+            self.store.received_bytes += len(chunk)
             self._owed_s += len(chunk) / MAX_BYTES_PER_S
             if self._owed_s >= _PAUSE_S:
                 owed_s, self._owed_s = self._owed_s, 0.0
