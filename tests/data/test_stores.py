@@ -17,6 +17,7 @@ from augsvc.data.formats.webdataset import WebDatasetSettings
 from augsvc.data.formats.yolo import YoloSettings
 from augsvc.errors import DatasetChanged, DatasetUnavailable, Undecodable
 from tests.data.stores import OPTIONS, SECRET, Store
+from tests.data.test_records import FORMATS, SHARDS
 
 pytest.importorskip("obstore")
 
@@ -172,6 +173,22 @@ def test_class_folders_that_are_refused(store, names, message):
     store.objects |= {f"pets/{name}": png(1) for name in names}
     with pytest.raises(ValueError, match=message):
         ImageFolderSettings(format="image_folder", **store.settings("pets")).open("d", DecodedCache(0))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_shards_of_records(name, store):
+    """Of MDS, LitData and TFRecord, written by their own libraries."""
+    store.put_folder(SHARDS / name, "rows/")
+    settings, columns, _ = FORMATS[name]
+    local, remote = (
+        settings(format=name, **place, **columns).open("rows", DecodedCache(0))[0]
+        for place in ({"path": SHARDS / name}, store.settings("rows"))
+    )
+    assert describe(local) == describe(remote)
+    shard = min(key for key in store.objects if not key.endswith("index.json"))
+    store.objects[shard] = store.objects[shard][:-1]
+    with pytest.raises(DatasetChanged, match="was modified or replaced"):
+        remote.read(0)
 
 
 # --- changes and faults

@@ -39,7 +39,8 @@ def read_chunk(
     Raises:
         ValueError: it has another number of rows, or is damaged or cut.
     """
-    end = os.fstat(file.fileno()).st_size
+    end = file.seek(0, os.SEEK_END)
+    file.seek(0)
     head = file.read(4)
     if len(head) < 4 or int(np.frombuffer(head, _WORD)[0]) != n_rows or 4 * (n_rows + 2) > end:
         raise ValueError(f"it is cut, or has not the {n_rows:,} rows that {INDEX} states")

@@ -18,6 +18,7 @@ from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.format import give_statistics
 from augsvc.data.formats.index import list_names
 from augsvc.data.formats.sharded import ShardedFormat, ShardedImages, ShardedSamples
+from augsvc.data.formats.store_root import StoredFormat
 from augsvc.data.source import Source
 
 MAX_LABEL_BYTES = 1 << 16
@@ -40,7 +41,7 @@ class Shard(NamedTuple):
     read: Callable[[BufferedReader], Iterator[Record]]
 
 
-class RecordsFormat(ShardedFormat):
+class RecordsFormat(StoredFormat, ShardedFormat):
     """The operator's settings that all formats of records have."""
 
     image: Name = "image"  # the column of the image files, as bytes
@@ -58,7 +59,7 @@ class RecordsFormat(ShardedFormat):
     def open(self, name: str, cache: DecodedCache) -> list[Source]:
         """NAME, or NAME/train, NAME/val and NAME/test; raises as `find`, and for shards that are damaged."""
         with name_faults(name):
-            root = DatasetRoot(self.path, self.follow_links)
+            root = self.open_root()
             faults = Faults()
             splits = {split: _Records(root, shards, faults) for split, shards in self.find(root).items()}
             names = {label for records in splits.values() for label in records.labels}

@@ -70,7 +70,8 @@ def walk_records(file: BufferedReader, max_bytes: int) -> Iterator[tuple[int, by
     Raises:
         ValueError: the file is cut or damaged, or a record has more than `max_bytes`.
     """
-    end, position = os.fstat(file.fileno()).st_size, 0
+    end, position = file.seek(0, os.SEEK_END), 0
+    file.seek(0)
     while position < end:
         head = file.read(12)
         if len(head) < 12 or mask_crc(crc32c(head[:8])) != int.from_bytes(head[8:], "little"):
