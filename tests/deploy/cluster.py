@@ -29,6 +29,9 @@ class Cluster:
         self.errors = folder / "stderr"
         environment = CLEAN | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         environment |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": os.fspath(folder)}
+        environment["RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S"] = (
+            "60"  # Ray's 5 s end a proxy that starts on a busy machine
+        )
         if proxy == "HAProxy":
             environment |= haproxy(folder)
         with self.errors.open("w") as errors:

@@ -2,7 +2,9 @@
 
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -12,6 +14,7 @@ from augsvc_client import Client, RemoteDataLoader
 from tests.deploy.cluster import TOKEN, Cluster
 from tests.deploy.composed import DEPLOY
 from tests.faults.epochs import IMAGES, Undisturbed
+from tests.faults.proxy import Fault, Plan, Proxy
 from tests.http.serving import TRIES, Serving, ask
 
 
@@ -93,3 +96,28 @@ def test_whole_epochs_while_a_replica_is_killed_and_while_they_are_scaled(cluste
         loader.set_epoch(1)
         scaling = {3: lambda: cluster.tell("scale 2"), 9: lambda: cluster.tell("scale 1")}
         images.assert_delivered(deliver(loader, scaling), 1)
+
+
+WIRE_FAULTS = {
+    0: Fault("cut", "header", 20),
+    4: Fault("reset", "body", 500),
+    8: Fault("corrupt", "body", 900),
+    12: Fault("truncate", "body", 700),
+    16: Fault("cut", "status", 5),
+    20: Fault("corrupt", "length", 0),
+    24: Fault("throttle"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("form", ["through the proxy", "from the replicas"])
+def test_faults_on_the_wire_change_nothing(cluster, images, form):
+    urls = [cluster.url] if form == "through the proxy" else addresses(cluster)
+    plan = Plan(WIRE_FAULTS)
+    with ExitStack() as stack:
+        targets = [(parts.hostname, parts.port) for parts in map(urlsplit, urls)]
+        before = [stack.enter_context(Proxy(target, plan)) for target in targets]
+        with loader_on([proxy.url for proxy in before], images) as loader:
+            images.assert_delivered(loader)
+    assert not plan.left
