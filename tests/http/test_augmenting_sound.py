@@ -131,3 +131,20 @@ def test_padding_without_lengths_is_reported_once_a_pass(server, caplog):
         with AugmentingDataLoader(batches, server.url, **DRAWS) as loader:
             list(loader)
         assert len([record for record in caplog.records if "`lengths`" in record.getMessage()]) == lines
+
+
+def test_channels_go_and_come_back_together(server):
+    clips = torch.from_numpy(np.random.default_rng(2).normal(0, 0.2, (N, 2, T)).astype(np.float32))
+    pipeline = [{"op": "gain", "gain": [-20, 20]}, {"op": "reverse", "p": 0.5}]
+    arguments = {"fields": ("audio", "label"), "wait_s": 60, "pipeline": pipeline, "sample_rate": 8000}
+    found = []
+    for given in (clips, clips[:, 0].clone(), clips[:, 1].clone()):
+        pairs = [(given[k], k % 3) for k in range(N)]
+        with AugmentingDataLoader(DataLoader(pairs, batch_size=4), server.url, **arguments) as loader:
+            found.append(epoch_of(loader)["audio"])
+    both, *alone = found
+    assert both.shape == (N, 2, T) and both.numpy().tobytes() == torch.stack(alone, dim=1).numpy().tobytes()
+    single = [(clips[k, :1], 0) for k in range(N)]
+    loader = AugmentingDataLoader(DataLoader(single, batch_size=4), server.url, **arguments)
+    with loader, pytest.raises(ValueError, match=r"send x\[:, 0\]"):
+        next(iter(loader))
