@@ -17,6 +17,7 @@ from pydantic import (
     SecretStr,
     ValidationError,
     create_model,
+    field_validator,
     model_validator,
 )
 from pydantic.fields import FieldInfo
@@ -35,12 +36,10 @@ from augsvc.errors import BadJson
 from augsvc.executors.factory import runs_on_cuda
 from augsvc.executors.fused.kernel_cache import default_folder
 from augsvc.logs import LogFormat
-from augsvc.validation import ByteCount, explain_finding, nearest, parse_json
+from augsvc.validation import DATASET_PATH, ByteCount, explain_finding, nearest, parse_json
 from augsvc_client.strict_yaml import RepeatedKey, load_yaml
 
 Bytes = Annotated[ByteCount, Field(ge=0)]
-# components of letters, digits, - _ and dots, of which none begins with a dot or holds two in a row
-_DATASET_NAME = r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(/[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)*$"
 _PATHS = {"tokens_file", "uds", "kernel_cache", "disk_cache"}
 CLIENT_VARIABLES = {"AUGSVC_URL", "AUGSVC_TOKEN", "AUGSVC_JOB"}
 OTHER_VARIABLES = CLIENT_VARIABLES | {CORES_VARIABLE}
@@ -107,7 +106,7 @@ class Settings(BaseSettings):
     device: Annotated[str, AfterValidator(_device)] = "auto"
     executor: Literal["fused", "kornia"] = "fused"
     kernel_cache: Annotated[Path | None, Field(default_factory=default_folder)]  # None: not cached
-    datasets: dict[Annotated[str, Field(pattern=_DATASET_NAME)], DatasetSettings] = {}
+    datasets: dict[Annotated[str, Field(pattern=DATASET_PATH)], DatasetSettings] = {}
     operations: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()  # modules of dataset formats
     uploads: UploadSettings | None = None  # None: none are accepted
@@ -138,6 +137,13 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Reads no source implicitly: `load_settings` merges them."""
         return (init_settings,)
+
+    @field_validator("port", "max_sample_s", "request_timeout_s", "shutdown_timeout_s", mode="before")
+    @classmethod
+    def _require_number(cls, value: object) -> object:
+        if isinstance(value, bool):  # `port: on` of YAML would be port 1
+            raise ValueError("must be a number")
+        return value
 
     @model_validator(mode="after")
     def _require_authentication(self) -> "Settings":
@@ -223,7 +229,7 @@ def _settings_with(sources: tuple[str, ...]) -> type[Settings]:
     """The settings, with the dataset formats of these modules too."""
     if not sources:
         return Settings
-    datasets = dict[Annotated[str, Field(pattern=_DATASET_NAME)], Annotated[DatasetFormat, AnyFormat(sources)]]
+    datasets = dict[Annotated[str, Field(pattern=DATASET_PATH)], Annotated[DatasetFormat, AnyFormat(sources)]]
     return create_model("Settings", __base__=Settings, datasets=(datasets, {}))
 
 

@@ -28,12 +28,13 @@ _BYTES = re.compile(r"(\d+(?:\.\d+)?(?:E\d{1,2})?) *([KMGTP]I?|)B?")
 
 def _read_bytes(value: object) -> object:
     """The number of a text such as "2GiB"; other values are left to the validation. Raises ValueError."""
-    if not isinstance(value, str):
+    if not isinstance(value, str | bool):  # `on` of YAML would be one byte
         return value
-    match = _BYTES.fullmatch(value.strip().replace("_", "").upper())
-    if match is None:
+    match = None if isinstance(value, bool) else _BYTES.fullmatch(value.strip().replace("_", "").upper())
+    n_bytes = Decimal(match[1]) * _UNITS[match[2]] if match else Decimal(0)
+    if match is None or (not match[2] and n_bytes % 1):
         raise ValueError("must be a number of bytes, like 1073741824, 512MiB or 2GiB")
-    return int(Decimal(match[1]) * _UNITS[match[2]])
+    return int(n_bytes)
 
 
 # Bytes: an integer, or a text with a unit, of 1024 (2GiB, 512 MiB, 2Gi) or 1000 (2GB, 2G).
@@ -74,10 +75,12 @@ _TEXTS = {
 }
 OPERATION_ID = r"^[A-Za-z0-9_.#-]+$"
 DATASET_NAME = r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$"  # one component of it
+DATASET_PATH = rf"{DATASET_NAME[:-1]}(/{DATASET_NAME[1:-1]})*$"  # with those of its splits
 SHA256 = r"^[0-9a-f]{64}$"
 _PATTERNS = {
     OPERATION_ID: "may contain letters, digits and _ . # - only",
     DATASET_NAME: "may contain letters, digits, _ and - only, with single dots between them",
+    DATASET_PATH: "is no name of a dataset: names have letters, digits, _ and -, with single dots or slashes between them",
     SHA256: "must be 64 hexadecimal digits in lower case",
 }
 _LISTS: Mapping[int | str, str] = {

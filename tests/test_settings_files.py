@@ -92,11 +92,24 @@ def test_byte_counts_have_units(written, monkeypatch, text, n_bytes):
 
 
 @pytest.mark.parametrize(
-    "text", ["2 gigabytes", "GiB", "-1GiB", "2GiBB", "1.5", "0x10GiB", "2 G i B", "[1]", "1e999GiB"]
+    "text",
+    ["2 gigabytes", "GiB", "-1GiB", "2GiBB", "1.5", "0x10GiB", "2 G i B", "[1]", "1e999GiB", "on", "'1.5'", "'0x10'"],
 )
 def test_other_texts_are_no_byte_counts(written, text):
     with pytest.raises(ValueError, match="cache_bytes must be"):
         load_settings(written(f"cache_bytes: {text}"), {})
+
+
+@pytest.mark.parametrize("name", ["port", "max_sample_s", "request_timeout_s", "shutdown_timeout_s"])
+def test_a_switch_is_no_number(written, name):
+    with pytest.raises(ValueError, match=f"^{name} must be a number"):
+        load_settings(written(f"{name}: on"), {})
+
+
+@pytest.mark.parametrize("name", ["'my pets'", "ü", "a//b", "'*'", "'a:b'"])
+def test_a_name_that_is_none_is_refused_with_what_names_have(written, name):
+    with pytest.raises(ValueError, match="is no name of a dataset: names have letters, digits, _ and -"):
+        load_settings(written(f"datasets: {{{name}: {{format: image_folder, path: x}}}}"), {})
 
 
 @pytest.mark.parametrize("name", ["imagenet.v2", "v1.0/crops", "a.b.c", "2024.11.01"])

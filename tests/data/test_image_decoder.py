@@ -242,7 +242,8 @@ def test_every_truncation_is_an_error_or_loses_no_pixel(name):
             decoded = decode_image(data[:length], 3, MAX_PIXELS)
         except Undecodable as err:
             refused += 1
-            assert str(err) in {"the image is damaged or truncated", "the file is not a JPEG, PNG or WebP image"}
+            reason = str(err).partition(":")[0]
+            assert reason in {"the image is damaged or truncated", "the file is not a JPEG, PNG or WebP image"}
         else:
             np.testing.assert_array_equal(decoded, whole)
     assert refused >= len(data) - 32  # a PNG's end marker and a JPEG's say nothing of pixels

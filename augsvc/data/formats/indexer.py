@@ -206,9 +206,10 @@ class Indexer:
         return retry_faults(path, access, self._pause)
 
     def _leave_out(self, listing: _Listing, name: str) -> None:
-        listing.left_out[Path(name).suffix.lower()] += 1
-        if self._is_sample(name):
+        if self._is_sample(name):  # a pipe, a socket, or a link that leads nowhere
             self._index.irregular.append(name)
+        else:
+            listing.left_out[Path(name).suffix.lower()] += 1
 
     def _is_sample(self, name: str) -> bool:
         _, dot, extension = name.rpartition(".")

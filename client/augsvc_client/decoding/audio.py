@@ -15,6 +15,7 @@ import soundfile
 from augsvc_client.decoding.channels import mean_of_channels
 from augsvc_client.decoding.containers.aiff import is_aiff, plain_aiff
 from augsvc_client.decoding.containers.flac import plain_flac
+from augsvc_client.decoding.containers.foreign import name_foreign
 from augsvc_client.decoding.containers.ogg import check_ogg
 from augsvc_client.decoding.containers.sound_tags import without_tags
 from augsvc_client.decoding.containers.wav import is_wav, plain_wav
@@ -103,7 +104,7 @@ def _decode(data: bytes, max_frames: int, channels: int, span: tuple[float, floa
 def _check_header(sound: soundfile.SoundFile, family: str, n_bytes: int) -> None:
     """Of a WAV, `n_bytes` are those of its samples."""
     if not _is_served(family, sound.format, sound.subtype):
-        raise Undecodable("the sound's coding is not served")
+        raise Undecodable(f"the sound's coding is not served: {sound.subtype}")
     if not (1 <= sound.channels <= MAX_CHANNELS and LOWEST_RATE <= sound.samplerate <= HIGHEST_RATE):
         raise Undecodable("the sound has a rate or a number of channels that is not served")
     if sound.frames < 1:
@@ -143,7 +144,7 @@ def _family_of(data: bytes) -> str:
         return "FLAC"
     if data.startswith(_OGG):
         return "OGG"
-    raise Undecodable("the file is no WAV, AIFF, FLAC or OGG sound")
+    raise Undecodable(f"the file is no WAV, AIFF, FLAC or OGG sound{name_foreign(data)}")
 
 
 def _is_served(family: str, container: str, coding: str) -> bool:

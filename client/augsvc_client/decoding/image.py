@@ -17,6 +17,7 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from augsvc_client.decoding.containers.foreign import name_foreign
 from augsvc_client.decoding.containers.jpeg import strip_jpeg
 from augsvc_client.decoding.containers.png import SIGNATURE, has_16_bits, strip_png
 from augsvc_client.decoding.containers.stripped_image import DAMAGED, StrippedImage, require_bytes
@@ -138,7 +139,7 @@ def _strip(data: bytes, max_pixels: int) -> tuple[type[ImageFile], StrippedImage
         return WholePng, strip_png(data, max_pixels)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return WebPImageFile, strip_webp(data, max_pixels)
-    raise Undecodable("the file is not a JPEG, PNG or WebP image")
+    raise Undecodable(f"the file is not a JPEG, PNG or WebP image{name_foreign(data)}")
 
 
 def _load(image: ImageFile, file: StrippedImage) -> None:
