@@ -219,6 +219,22 @@ def test_an_address_over_the_limit_is_named_as_such(server, start, n_bytes):
     assert "the address and the headers of a request" in message
 
 
+def test_many_small_headers_are_refused_before_they_are_all_parsed(server):
+    """5,000 of them, sent again and again, held the event loop; nor are they parsed if the request never ends."""
+    head = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+    for n_headers, end in ((129, b"\r\n"), (2000, b"")):
+        with server.send(head + b"a:b\r\n" * n_headers + end) as connection:
+            message = replies(connection)[0].refused(431, "headers_too_large")["message"]
+        assert message == "a request has at most 128 headers; send fewer"
+    assert server.get("/healthz", **{f"X{number}": "b" for number in range(120)}).status == 200
+
+
+@pytest.mark.parametrize("data", [b"\x16\x03\x01\x02\0\x01\0\x01\xfc", b"\0" * 99, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
+def test_bytes_that_are_no_http_are_answered(server, data):
+    with server.send(data) as connection:
+        replies(connection)[0].refused(400, "bad_request")
+
+
 def test_another_protocol_is_never_spoken(server):
     """A WebSocket would be accepted before a token is checked; its library may be installed with another package."""
     key = {"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Version": "13"}

@@ -39,6 +39,10 @@ RESPONSE_TIMEOUT_S = 600.0  # for reading a whole response, however large: its m
 _PIECE_BYTES = 16384
 # of a request line and headers while they arrive; up to it the middleware's own limit answers
 _MAX_HEAD_BYTES = 4 * MAX_HEADER_BYTES
+_MAX_HEADERS = (
+    128  # with 8 connections at a time, 5,000 of a few bytes each held the event loop: another job got 0.1 batches/s
+)
+_TOO_MANY_HEADERS = f"a request has at most {_MAX_HEADERS} headers; send fewer"
 _MAX_FRAMING_BYTES = 16384  # of a chunked body: sizes, extensions and trailers; 3,000 chunks of one byte have that much
 
 
@@ -53,6 +57,7 @@ class Protocol(HttpToolsProtocol):
         self._min_window_bytes = max(1, int(min_client_bytes_per_s * READ_WINDOW_S))
         self._due_bytes = self._min_window_bytes  # to be read in the current window
         self._in_head, self._head_bytes, self._framing_bytes = True, 0, 0
+        self._in_request = False  # a request has begun: there are an address and headers
         self._window: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own signature
@@ -65,6 +70,13 @@ class Protocol(HttpToolsProtocol):
         """A request begins."""
         self._in_head, self._head_bytes, self._framing_bytes = True, 0, 0
         super().on_message_begin()
+        self._in_request = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header is complete. Raising ends the parsing, in `send_400_response`."""
+        if len(self.headers) >= _MAX_HEADERS:
+            raise HeadersTooLarge(_TOO_MANY_HEADERS)
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The request's headers are complete."""
@@ -105,10 +117,12 @@ class Protocol(HttpToolsProtocol):
 
         The library refuses addresses of 64 KiB too, which are more than the middleware accepts.
         """
-        if len(self.url) > MAX_HEADER_BYTES:
+        if self._in_request and len(self.url) > MAX_HEADER_BYTES:
             self._refuse(HeadersTooLarge(HEADERS_TOO_LARGE))
-            return
-        self._refuse(BadRequest("not an HTTP/1.1 request; this port speaks plain HTTP, without TLS"))
+        elif self._in_request and len(self.headers) >= _MAX_HEADERS:
+            self._refuse(HeadersTooLarge(_TOO_MANY_HEADERS))
+        else:
+            self._refuse(BadRequest("not an HTTP/1.1 request; this port speaks plain HTTP, without TLS"))
 
     def pause_writing(self) -> None:
         """The send buffer is full: from now on the client must read enough in each window."""
