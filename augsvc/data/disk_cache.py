@@ -19,7 +19,7 @@ import os
 import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -34,6 +34,8 @@ KEY_BYTES = 16
 MIN_BYTES = 1 << 20  # of the file
 PROBES = 8  # slots that a key may have
 EMPTY_S = 3600.0  # without a hit, after which a full cache is emptied
+UNUSED_S = 30 * 86400.0  # after which a dataset's index that no start has read is removed
+_INDEXES = "index-*"  # of datasets, in the same folder (formats/stored_index.py); reading one sets its time
 _LOCK = ".lock"  # after a file's name: an empty file that all its processes hold a shared lock of
 _NOTE_S = 60.0  # between two notes of a hit in the file
 _MAGIC = b"augsvc decoded 1"
@@ -100,9 +102,11 @@ class DiskCache:
             raise
         self._noted_s = 0.0
         self._failed = False
+        self._remove_unused_indexes()
+        self._index_bytes, self._counted_s = self._count_indexes(), self._clock()
         self._lock = Lock()
         with self._writing() as writes:
-            if writes and self._read_header() is None:
+            if writes and ((header := self._read_header()) is None or header[0] > self._limit):
                 self._empty()
 
     def close(self) -> None:
@@ -112,9 +116,27 @@ class DiskCache:
 
     @property
     def n_bytes(self) -> int:
-        """Bytes that the entries take."""
+        """Bytes that the entries and the indexes of datasets take."""
         header = self._read_header()
-        return header[0] - self._first if header else 0
+        return self._index_bytes + (header[0] - self._first if header else 0)
+
+    @property
+    def _limit(self) -> int:
+        """The byte that entries end at: the indexes count against the same bound."""
+        return self._max_bytes - self._index_bytes
+
+    def _count_indexes(self) -> int:
+        n_bytes = 0
+        for path in self.folder.glob(_INDEXES):
+            with suppress(OSError):
+                n_bytes += path.stat().st_size
+        return n_bytes
+
+    def _remove_unused_indexes(self) -> None:
+        for path in self.folder.glob(_INDEXES):
+            with suppress(OSError):
+                if self._clock() - path.stat().st_mtime > UNUSED_S:
+                    path.unlink()
 
     def find(self, key: bytes, allocating: Allocating = _allocate) -> Decoded | None:
         """The entry of a key, or None; it is read within `allocating(bytes)`."""
@@ -163,13 +185,15 @@ class DiskCache:
 
     def _add(self, key: bytes, values: npt.NDArray[Any], rate: int) -> None:
         header = self._read_header()
+        if abs(self._clock() - self._counted_s) > _NOTE_S:  # datasets are indexed by other processes, too
+            self._index_bytes, self._counted_s = self._count_indexes(), self._clock()
         if header is None:  # cut or overwritten
             end = self._empty()
         else:
             end, used_s = header
-            if end + values.nbytes > self._max_bytes and abs(self._clock() - used_s) > EMPTY_S:
+            if end + values.nbytes > self._limit and abs(self._clock() - used_s) > EMPTY_S:
                 end = self._empty()
-        if end + values.nbytes > self._max_bytes:
+        if end + values.nbytes > self._limit:
             return
         slots = list(self._probe(key))
         free = next((k for k, slot in enumerate(slots) if not any(slot[:KEY_BYTES])), None)

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from augsvc.data.catalog import open_catalog
-from augsvc.data.disk_cache import EMPTY_S, KEY_BYTES, Decoded, DiskCache, open_disk_cache
+from augsvc.data.disk_cache import EMPTY_S, KEY_BYTES, UNUSED_S, Decoded, DiskCache, open_disk_cache
 from augsvc.data.formats import image_files
 from augsvc.data.formats.audio_folder import AudioFolderSettings
 from augsvc.data.formats.image_folder import ImageFolderSettings
@@ -113,6 +114,33 @@ def test_entries_stay_when_it_is_full_until_nothing_is_found_for_an_hour(tmp_pat
     now[0] += EMPTY_S + 10
     cache.add(key(60), entry(60))
     assert is_equal(cache.find(key(60)), entry(60)) and cache.find(key(2)) is None
+    cache.close()
+
+
+def fill(cache):
+    for n in range(1, 61):
+        cache.add(key(n), entry(n))
+    return sum(cache.find(key(n)) is not None for n in range(1, 61))
+
+
+def test_indexes_count_against_the_bound_and_are_removed_when_no_start_has_read_them(tmp_path):
+    now = [time.time()]
+    cache = DiskCache(tmp_path / "a", MIB, lambda: now[0])
+    whole = fill(cache)
+    index = tmp_path / "a" / "index-0123"
+    index.write_bytes(bytes(MIB // 2))
+    cache.close()
+    cache = DiskCache(tmp_path / "a", MIB, lambda: now[0])  # entries beyond the bound go
+    assert cache.n_bytes == MIB // 2 and whole // 2 - 1 <= fill(cache) <= whole // 2
+    assert sum(path.stat().st_size for path in (tmp_path / "a").iterdir()) <= MIB
+    cache.close()
+    now[0] += UNUSED_S + 60
+    cache = DiskCache(tmp_path / "a", MIB, lambda: now[0])
+    assert not index.exists() and fill(cache) == whole
+    index.write_bytes(bytes(MIB // 2))  # by another process: what is full meanwhile takes no more
+    now[0] += 61
+    cache.add(key(61), entry(61))
+    assert cache.find(key(61)) is None and cache.n_bytes > MIB
     cache.close()
 
 

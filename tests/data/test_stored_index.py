@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from augsvc.data.cache import DecodedCache
-from augsvc.data.disk_cache import DiskCache
+from augsvc.data.disk_cache import UNUSED_S, DiskCache
 from augsvc.data.formats import checked_file, indexer, stored_index
 from augsvc.data.formats.image_folder import ImageFolderSettings, open_image_folder
 from augsvc.data.formats.names import Names
@@ -70,6 +71,14 @@ def describe(source):
 
 def index_files(folder):
     return sorted(folder.glob("index-*"))
+
+
+def test_a_start_that_reads_an_index_sets_its_time(root, tmp_path):
+    start(root, tmp_path / "disk")
+    (file,) = index_files(tmp_path / "disk")
+    os.utime(file, (0, time.time() - UNUSED_S + 3600))
+    start(root, tmp_path / "disk")
+    assert file.stat().st_mtime > time.time() - 3600
 
 
 def test_a_second_start_lists_the_root_alone(root, tmp_path, listed):

@@ -71,7 +71,9 @@ class IndexFile:
     def load(self) -> StoredIndex | None:
         """The index; None without one, or where it cannot be used."""
         try:
-            return self._read(CheckedFile(self.path))
+            stored = self._read(CheckedFile(self.path))
+            os.utime(self.path)  # an index that no start reads is removed after a while (disk_cache.py)
+            return stored
         except FileNotFoundError:
             return None
         except (OSError, Unusable) as err:
