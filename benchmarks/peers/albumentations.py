@@ -63,7 +63,7 @@ _STEPS = {
     "laplace_noise": lambda s: A.AdditiveNoise(
         "laplace", "per_pixel", {"mean_range": _ZERO, "scale_range": tuple(std / 2**0.5 for std in s["std"])}, p=1.0
     ),
-    "letterbox": lambda s: A.Sequential([A.LongestMaxSize(SIZE, **_AREA), A.PadIfNeeded(*_SQUARE)]),
+    "letterbox": lambda s: A.Sequential([A.LongestMaxSize(SIZE, **_AREA), A.PadIfNeeded(*_SQUARE)], p=1.0),
     "median_blur": lambda s: A.MedianBlur(_odd(s["radius"]), p=1.0),
     "motion_blur": lambda s: A.MotionBlur(
         tuple(s["length"]), allow_shifted=False, angle_range=tuple(s["degrees"]), direction_range=_ZERO, p=1.0
@@ -75,19 +75,21 @@ _STEPS = {
     "rand_augment": lambda s: A.SomeOf(_rand_augment_table(), 2, replace=True, p=1.0),
     "random_crop": lambda s: A.RandomCrop(*_SQUARE),
     "random_resized_crop": lambda s: A.RandomResizedCrop(_SQUARE, **_AREA),
-    "resize": lambda s: A.Sequential([A.SmallestMaxSize(256, **_AREA), A.CenterCrop(*_SQUARE)]),
+    "resize": lambda s: A.Sequential([A.SmallestMaxSize(256, **_AREA), A.CenterCrop(*_SQUARE)], p=1.0),
     "rotate90": lambda s: A.RandomRotate90(p=1.0),
     "rotation": lambda s: A.Rotate(limit=tuple(s["degrees"]), border_mode=cv2.BORDER_CONSTANT, p=1.0),
     "salt_and_pepper": lambda s: A.SaltAndPepper(tuple(s["amount"]), tuple(s["salt"]), p=1.0),
     "saturation": lambda s: A.ColorJitter(_ONE, _ONE, tuple(s["factor"]), _ZERO, p=1.0),
     "scale_jitter": lambda s: A.Sequential(
-        [A.LongestMaxSize(round(SIZE * s["scale"][0]), **_AREA), A.RandomCrop(*_SQUARE, pad_if_needed=True)]
+        [A.LongestMaxSize(round(SIZE * s["scale"][0]), **_AREA), A.RandomCrop(*_SQUARE, pad_if_needed=True)], p=1.0
     ),
     "sepia": lambda s: A.ToSepia(p=1.0),
     "sharpen": lambda s: A.Sharpen((0.5, 0.5), _ONE, p=1.0),
     "shadow": lambda s: A.RandomShadow((0, 0, 1, 1), tuple(s["shadows"]), 5, tuple(s["intensity"]), p=1.0),
     "shear": lambda s: A.Affine(shear={"x": tuple(s["x"]), "y": tuple(s["y"])}, p=1.0),
-    "shortest_side": lambda s: A.Sequential([A.SmallestMaxSize(s["pixels"][0], **_AREA), A.CenterCrop(*_SQUARE)]),
+    "shortest_side": lambda s: A.Sequential(
+        [A.SmallestMaxSize(s["pixels"][0], **_AREA), A.CenterCrop(*_SQUARE)], p=1.0
+    ),
     "shot_noise": lambda s: A.ShotNoise(tuple(1 / photons for photons in s["photons"]), p=1.0),
     "snow": lambda s: A.RandomSnow(s["brightness"][0], tuple(2 * (v - 1 / 3) for v in s["amount"]), p=1.0),
     "solarize": lambda s: A.Solarize(p=1.0),
@@ -103,7 +105,7 @@ _STEPS = {
     "vertical_flip": lambda s: A.VerticalFlip(p=1.0),
     "xy_masking": lambda s: A.XYMasking(1, 1, (22, 22), (22, 22), p=1.0),
     "zoom_out": lambda s: A.Sequential(
-        [A.Resize(SIZE // 2, SIZE // 2, **_AREA), A.PadIfNeeded(*_SQUARE, position="random")]
+        [A.Resize(SIZE // 2, SIZE // 2, **_AREA), A.PadIfNeeded(*_SQUARE, position="random")], p=1.0
     ),
 }
 
