@@ -63,11 +63,13 @@ def to_integer(name: str, value: object, minimum: int = 0, maximum: int | None =
 
 
 def to_json_types(value: object) -> object:
-    """The value with its mappings as dicts, its tuples as lists and integers of any type as int."""
+    """The value with its mappings as dicts, its tuples as lists, and numbers and arrays of NumPy and torch as Python's."""
     if isinstance(value, Mapping):
         return {key: to_json_types(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [to_json_types(entry) for entry in value]
+    if hasattr(value, "tolist"):
+        return value.tolist()
     if hasattr(value, "__index__") and not _is_bool(value) and not getattr(value, "ndim", 0):
         return operator.index(value)
     return value

@@ -12,6 +12,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from replica import TENSORS, Replica, expected
 
 from augsvc_client import (
@@ -23,6 +24,7 @@ from augsvc_client import (
     Unauthorized,
 )
 from augsvc_client.client.retry import RetryLater, RetryState
+from augsvc_client.specification import to_json_types
 from augsvc_client.transport.address import Replica as Address
 
 GOOD, BAD = "s3cret", "b4d"
@@ -54,6 +56,31 @@ def replica():
 def client(replica):
     with Client(replica.url, wait_s=60) as made:
         yield made
+
+
+@pytest.mark.parametrize(
+    "number", [np.int64, np.uint8, np.array, torch.tensor, lambda value: torch.tensor([value])[0]], ids=str
+)
+def test_a_specification_may_hold_numbers_of_numpy_and_torch(client, number):
+    spec = {
+        **SPEC,
+        "aug_seed": number(7),
+        "size": (number(8), number(9)),
+        "pipeline": [{"op": "rotation", "p": number(1)}],
+    }
+    sent = {**SPEC, "aug_seed": 7, "size": [8, 9], "pipeline": [{"op": "rotation", "p": 1}]}
+    assert sent.items() <= client.stream(spec).spec.items()
+
+
+def test_numbers_and_arrays_become_those_of_json():
+    given = {
+        "a": np.float32(0.5),
+        "b": np.array([1, 2]),
+        "c": torch.tensor([0.5, 1.0]),
+        "d": np.bool_(True),
+        "e": (1, "x", None),
+    }
+    assert to_json_types(given) == {"a": 0.5, "b": [1, 2], "c": [0.5, 1.0], "d": True, "e": [1, "x", None]}
 
 
 def test_a_stream_is_described_and_its_batches_are_right(replica, client):

@@ -119,7 +119,7 @@ class Client:
             headers[wire.VERSION_HEADER] = check_header_value("dataset_version", dataset_version)
         pinned = {"id": id, "dataset_version": dataset_version}
         identity = {name: value for name, value in pinned.items() if value is not None}
-        body = json.dumps(spec, allow_nan=False).encode()
+        body = json.dumps(to_json_types(dict(spec)), allow_nan=False).encode()
 
         def accept(response: Response) -> Stream:
             stream = Stream.from_response(self, response)

@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 
 from augsvc_client.client.folder_tar import FolderTar
 from augsvc_client.errors import BadResponse, RequestRefused
+from augsvc_client.specification import to_json_types
 from augsvc_client.transport.connection import Request, Response
 from augsvc_client.wire import DIGEST_HEADER, digest
 
@@ -32,7 +33,11 @@ class Upload:
     def __init__(
         self, call: Call, tar: FolderTar, name: str, sha256: str, format: str, options: Mapping[str, object]
     ) -> None:
-        query = {"sha256": sha256, "format": format, "options": json.dumps(dict(options), allow_nan=False)}
+        query = {
+            "sha256": sha256,
+            "format": format,
+            "options": json.dumps(to_json_types(dict(options)), allow_nan=False),
+        }
         self._path = f"/v1/datasets/{quote(name, safe='')}?{urlencode(query)}"
         self._call, self._tar = call, tar
 
