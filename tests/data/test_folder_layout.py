@@ -8,7 +8,7 @@ from PIL import Image
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.audio_folder import AudioFolderSettings, open_audio_folder
 from augsvc.data.formats.image_folder import ImageFolderSettings, open_image_folder
-from augsvc.data.formats.index import MAX_DEPTH
+from augsvc.data.formats.index import MAX_DEPTH, note_twins
 from augsvc.data.formats.layout import split_of
 from tests.data.sounds import VALID
 
@@ -371,3 +371,15 @@ def test_the_depth_is_bounded(write):
     assert len(opened(write("cat/" + "a/" * MAX_DEPTH + "1.png", "dog/1.png"))[0]) == 2
     with pytest.raises(ValueError, match=rf"pets/dog/b/.* is more than {MAX_DEPTH} folders deep"):
         opened(write("dog/" + "b/" * (MAX_DEPTH + 1) + "1.png"))
+
+
+@pytest.mark.parametrize(
+    "copy",
+    ["cat copy", "cat copy 2", "cat - Copy", "cat - Copy (3)", "cat (1)", "cat (copy)", "Copy of cat", "cat_copy"],
+)
+def test_classes_named_like_copies_are_noted(copy):
+    assert list(note_twins(("cat", copy, "dog"))) == [
+        f"classes named like copies of others: {copy}; merge or remove them"
+    ]
+    assert not list(note_twins((copy, "dog")))
+    assert not list(note_twins(("cat", "cat 1", "copycat", "photocopy", "copy", "(1)")))

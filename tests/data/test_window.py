@@ -9,6 +9,8 @@ import pytest
 import tifffile
 from PIL import Image
 
+from augsvc.data.cache import DecodedCache
+from augsvc.data.formats.image_folder import ImageFolderSettings, open_image_folder
 from augsvc.errors import Undecodable
 from augsvc_client.decoding.image import decode_image, decode_window
 from augsvc_client.decoding.window import WHITE, apply_window
@@ -251,3 +253,10 @@ def test_a_tiff_is_bounded_by_its_directory_before_anything_is_decoded(tags, rea
             struct.pack_into("<HLL", data, entry + 2, 4, 1, tags[tag])
     with pytest.raises(Undecodable, match=reason):
         decoded(bytes(data), 1)
+
+
+def test_a_folder_of_tiffs_without_a_window_is_told_of_it(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "0.tif").write_bytes(tiff(numbers(1)[..., 0]))
+    with pytest.raises(ValueError, match=r"files named \.jpeg.*`window: \[low, high\]` takes \.tif, \.tiff too"):
+        open_image_folder("scans", ImageFolderSettings(format="image_folder", path=tmp_path), DecodedCache(0))

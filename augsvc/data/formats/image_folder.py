@@ -16,7 +16,7 @@ from augsvc.validation import Window
 from augsvc_client.decoding.bit_depth import has_8_bits
 from augsvc_client.decoding.limits import IMAGE_SUFFIXES, TIFF_SUFFIXES
 
-IMAGES = FileType(IMAGE_SUFFIXES, "images")
+IMAGES = FileType(IMAGE_SUFFIXES, "images", f"; `window: [low, high]` takes {', '.join(sorted(TIFF_SUFFIXES))} too")
 IMAGES_OF_NUMBERS = FileType(IMAGE_SUFFIXES | TIFF_SUFFIXES, "images")
 
 MAX_SAMPLED = 256  # files whose headers are read to count those of 8 bits: 10 ms on a local disk

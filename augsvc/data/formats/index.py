@@ -1,5 +1,6 @@
 """The index of a dataset's files: which are samples, what they are on disk, and what the operator should know."""
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,9 @@ MOST_NAMED = 5  # faults of one kind in a message
 LINK_CURE = "put the files themselves there, or name the folder that it leads into in `follow_links`"
 MAX_DEPTH = 100  # folders below a class
 _CHUNK = 1 << 14  # files that are compared together
+_COPY = re.compile(  # what file managers add: "cat copy 2", "cat - Copy (3)", "cat (1)", "Copy of cat"
+    r"^copy of |( - |[ _-])copy( \d+)?( ?\(\d+\))?$| ?\((copy|\d+)\)$"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,11 @@ class FileType:
 
     extensions: frozenset[str]  # lower case, with the dot
     plural: str  # for messages
+    optional: str = ""  # of further ones: which setting takes them
+
+    def describe_needed(self) -> str:
+        """What files must be named."""
+        return f"files named {', '.join(sorted(self.extensions))}{self.optional}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,3 +133,6 @@ def note_twins(classes: Sequence[str]) -> Iterator[str]:
         alike.setdefault(unicodedata.normalize("NFKC", label).casefold().strip(), []).append(label)
     if twins := [label for labels in alike.values() if len(labels) > 1 for label in labels]:
         yield f"classes whose names differ only in case, form or spaces: {list_names(twins)}"
+    originals = {name: _COPY.sub("", name) for name in alike}
+    if copies := [label for name, own in originals.items() if own != name and own in alike for label in alike[name]]:
+        yield f"classes named like copies of others: {list_names(copies)}; merge or remove them"

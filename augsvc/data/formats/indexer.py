@@ -266,8 +266,7 @@ class Indexer:
         if not self._index.classes and not len(faults):
             faults.add(f"{where} has no sub-folders: put the {plural} of each class into a separate sub-folder")
         elif not any(self._index.counts.values()) and not len(faults):
-            extensions = ", ".join(sorted(self._file_type.extensions))
-            faults.add(f"{where} has no {plural}: its sub-folders need files named {extensions}")
+            faults.add(f"{where} has no {plural}: its sub-folders need {self._file_type.describe_needed()}")
 
 
 def _unreadable(err: OSError) -> tuple[str, str]:

@@ -44,8 +44,7 @@ def index_objects(root: StoreRoot, file_type: FileType, any_class: bool) -> Inde
     if not index.classes:
         faults.add(f"{where} has no sub-folders: put the {file_type.plural} of each class into a separate sub-folder")
     elif not names:
-        extensions = ", ".join(sorted(file_type.extensions))
-        faults.add(f"{where} has no {file_type.plural}: its sub-folders need files named {extensions}")
+        faults.add(f"{where} has no {file_type.plural}: its sub-folders need {file_type.describe_needed()}")
     faults.refuse()
     index.names = Names.of(names)
     index.identities = np.array([root.objects[name] for name in names], IDENTITY)
