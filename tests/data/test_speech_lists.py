@@ -153,9 +153,23 @@ def test_the_version_is_of_the_lists_and_not_of_the_place(kaldi, tmp_path_factor
     assert after[0] == before[0] and after[1] != before[1]
 
 
+def test_absolute_paths_may_lead_through_links_to_the_folder(kaldi, tmp_path_factory):
+    before = [source.info.version for source in open_kaldi(kaldi)]
+    link = tmp_path_factory.mktemp("links") / "data"
+    link.symlink_to(kaldi)
+    scp = kaldi / "data/train/wav.scp"
+    scp.write_text(scp.read_text().replace(str(kaldi), str(link)))
+    for root in (kaldi, link):
+        assert [source.info.version for source in open_kaldi(root)] == before
+    scp.write_text(f"u1 audio/rec1.wav\nu2 {link}/../rec2.wav\n")
+    with pytest.raises(ValueError, match="below the dataset's folder"):
+        open_kaldi(kaldi)
+
+
 @pytest.mark.parametrize(
     ("file", "text", "reason"),
     [
+        ("train/wav.scp", "u1 data/a.ark:13\nu2 audio/rec1.wav\n", "train/wav.scp: u1: a place in an archive"),
         (
             "train/wav.scp",
             "u1 sox a.mp3 -t wav - |\nu2 audio/rec1.wav\n",

@@ -255,7 +255,7 @@ def test_a_tiff_is_bounded_by_its_directory_before_anything_is_decoded(tags, rea
         decoded(bytes(data), 1)
 
 
-def test_a_folder_of_tiffs_without_a_window_is_told_of_it(tmp_path):
+def test_the_message_for_a_folder_of_tiffs_names_the_window(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "0.tif").write_bytes(tiff(numbers(1)[..., 0]))
     with pytest.raises(ValueError, match=r"files named \.jpeg.*`window: \[low, high\]` takes \.tif, \.tiff too"):

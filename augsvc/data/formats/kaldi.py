@@ -2,8 +2,8 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ from augsvc.data.formats.sound_files import LabelledSoundFormat
 from augsvc.data.source import SPLITS
 from augsvc_client.text import printable
 
+_IN_ARCHIVE = re.compile(r"\.ark:\d+$")
 _LABELS = {"text": "text", "speaker": "utt2spk"}  # the file of each
 Table = dict[str, str]
 
@@ -100,6 +101,7 @@ class _Reader:
 
     def __init__(self, root: DatasetRoot, folder: str, faults: Faults, digest: "hashlib._Hash") -> None:
         self._root, self._folder, self._faults, self._digest = root, folder, faults, digest
+        self._real: dict[str, str] = {}  # folder as it is written → without links
 
     def table(self, file: str) -> Table:
         """The values by key, part of the digest."""
@@ -114,11 +116,27 @@ class _Reader:
             if value.endswith("|"):
                 self._add("wav.scp", key, "a command, which is never run: write the audio to files, and name these")
                 continue
+            if _IN_ARCHIVE.search(value):
+                self._add(
+                    "wav.scp", key, "a place in an archive, which is not read: write the audio to files, and name these"
+                )
+                continue
             with self._faults.collect(self._root.locate(join(self._folder, "wav.scp"))):
-                inside = os.path.relpath(value, self._root.path) if Path(value).is_absolute() else value
-                names[key] = require_below(inside, printable(key))
+                names[key] = require_below(self._locate(value), printable(key))
         self._cover("wav.scp", names)  # without the place of the dataset on this machine
         return names
+
+    def _locate(self, path: str) -> str:
+        """The path of a recording below the dataset's folder, if it leads there, also through links above its own folder."""
+        if not path.startswith("/"):
+            return path
+        inside = os.path.relpath(path, self._root.path)
+        if not inside.startswith("../"):
+            return inside
+        folder, _, last = path.rpartition("/")
+        if folder not in self._real:  # once for all recordings in it
+            self._real[folder] = os.path.realpath(folder)
+        return os.path.relpath(f"{self._real[folder]}/{last}", self._root.path)
 
     def segments(self, files: Table) -> dict[str, tuple[str, float, float]]:
         """The recording of each clip, with its beginning and its end in seconds."""
