@@ -29,6 +29,7 @@ import numpy.typing as npt
 import xxhash
 
 from augsvc.data.private_folder import make_private
+from augsvc_client.decoding.whole_jpeg import Allocate, allocate_nothing
 
 KEY_BYTES = 16
 MIN_BYTES = 1 << 20  # of the file
@@ -138,10 +139,12 @@ class DiskCache:
                 if self._clock() - path.stat().st_mtime > UNUSED_S:
                     path.unlink()
 
-    def find(self, key: bytes, allocating: Allocating = _allocate) -> Decoded | None:
-        """The entry of a key, or None; it is read within `allocating(bytes)`."""
+    def find(
+        self, key: bytes, allocating: Allocating = _allocate, allocate: Allocate = allocate_nothing
+    ) -> Decoded | None:
+        """The entry of a key, or None; it is read within `allocating(bytes)`, an image into what `allocate` returns."""
         try:
-            decoded = self._find(key, allocating)
+            decoded = self._find(key, allocating, allocate)
         except OSError as err:
             self._fail(err)
             decoded = None
@@ -167,18 +170,22 @@ class DiskCache:
         except OSError as err:
             self._fail(err)
 
-    def _find(self, key: bytes, allocating: Allocating) -> Decoded | None:
+    def _find(self, key: bytes, allocating: Allocating, allocate: Allocate) -> Decoded | None:
         slot = next((slot for slot in self._probe(key) if slot[:KEY_BYTES] == key), None)
-        return None if slot is None else self._read(slot, allocating)
+        return None if slot is None else self._read(slot, allocating, allocate)
 
-    def _read(self, slot: bytes, allocating: Allocating) -> Decoded | None:
+    def _read(
+        self, slot: bytes, allocating: Allocating = _allocate, allocate: Allocate = allocate_nothing
+    ) -> Decoded | None:
         """The entry of a slot; None if either is damaged."""
         _, offset, n_bytes, *shape, kind, rate, checksum = _SLOT.unpack(slot)
         shape = [size for size in shape if size]
         if kind >= len(_TYPES) or n_bytes > self._max_bytes or _n_bytes(shape, kind) != n_bytes:
             return None
         with allocating(n_bytes):
-            values = np.empty(shape, _TYPES[kind])
+            memory = allocate(n_bytes) if len(shape) == 3 else None
+            dtype = _TYPES[kind]
+            values = np.empty(shape, dtype) if memory is None else memory[:n_bytes].view(dtype).reshape(shape)
             if os.preadv(self._file, [values.data], offset) != n_bytes or _checksum(slot, values) != checksum:
                 return None
             return Decoded(values, rate)
@@ -198,7 +205,7 @@ class DiskCache:
         slots = list(self._probe(key))
         free = next((k for k, slot in enumerate(slots) if not any(slot[:KEY_BYTES])), None)
         known = next((k for k, slot in enumerate(slots) if slot[:KEY_BYTES] == key), None)
-        if known is not None and self._read(slots[known], _allocate):  # else it is damaged
+        if known is not None and self._read(slots[known]):  # else it is damaged
             return
         at = known if known is not None else free
         if at is None:

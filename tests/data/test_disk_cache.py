@@ -17,6 +17,7 @@ from augsvc.data.disk_cache import EMPTY_S, KEY_BYTES, UNUSED_S, Decoded, DiskCa
 from augsvc.data.formats import image_files
 from augsvc.data.formats.audio_folder import AudioFolderSettings
 from augsvc.data.formats.image_folder import ImageFolderSettings
+from augsvc.data.pixel_buffers import PixelBuffers
 from augsvc.errors import DatasetChanged, Undecodable
 from tests.data.sounds import encode
 
@@ -342,6 +343,20 @@ def test_memory_is_counted_before_an_entry_is_read(tmp_path):
     with pytest.raises(MemoryError):
         cache.find(key(1), allocate)
     assert counted == [entry(1).values.nbytes] and cache.find(key(2), allocate) is None
+    cache.close()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_images_are_read_into_memory_that_is_reused(tmp_path, dtype):
+    cache, buffers = DiskCache(tmp_path / "disk", 4 * MIB), PixelBuffers()
+    images = [entry(number, (300, 301, 3), dtype) for number in (1, 2)]
+    for number, image in enumerate(images):
+        cache.add(key(number), image)
+    for number, image in enumerate(images):
+        found = cache.find(key(number), allocate=buffers.take)
+        assert is_equal(found, image) and found.values.base.nbytes >= image.values.nbytes and buffers.n_bytes == 0
+        del found
+    assert 0 < buffers.n_bytes <= images[0].values.nbytes * 17 // 16 + 1, "one buffer for both"
     cache.close()
 
 

@@ -189,7 +189,7 @@ class FileSource(Source):
         if disk is None:
             return self._decode_now(data)
         key = hashlib.blake2b(self._reader.form + data, digest_size=KEY_BYTES).digest()
-        decoded = disk.find(key, self._cache.decoding)
+        decoded = disk.find(key, self._cache.decoding, self._cache.buffers.take)
         if decoded is None:
             decoded = self._decode_now(data)
             disk.add(key, decoded)
