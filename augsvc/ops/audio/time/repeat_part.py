@@ -49,7 +49,7 @@ class RepeatPart(SoundOpaque):
         part, result = clip[first : first + length], clip[: first + length]
         for _ in range(repeats):
             check()
-            if len(result) >= samples:
+            if len(result) - fade >= samples:  # else its fade is within the window
                 break
             result = _join(result, part, fade)
         if self.mode == "insert":
