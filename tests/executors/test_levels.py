@@ -35,6 +35,8 @@ TONES = [
     {"op": "channel_dropout"},
     {"op": "channel_shuffle", "p": 0.5},
     {"op": "saturation", "p": 0.5},
+    {"op": "saturation", "factor": [0, 4]},
+    {"op": "grayscale", "p": 0.7},
     {"op": "equalize"},
     {"op": "planckian_jitter"},
     {"op": "hue_saturation_value", "p": 0.5},

@@ -42,6 +42,7 @@ from augsvc.executors.fused.kernels.mask import (
     read_view,
 )
 from augsvc.executors.fused.kernels.memory import bytes_at, values_at
+from augsvc.executors.fused.kernels.mix_levels import render_mixed
 from augsvc.executors.fused.kernels.noise import is_free_of_noise
 from augsvc.executors.fused.kernels.row_filter import filter_horizontal, filter_vertical, read_kernel
 from augsvc.executors.fused.kernels.rows import add_noises, apply_tones, copy, fill_rectangles, store_row
@@ -74,6 +75,7 @@ def render(first: Int, last: Int, args: PassArgs, before: U16, canvas: U16) -> N
         if not (
             render_levels(n, source, args, shape, scratch.levels, scratch.points)
             or render_filtered(n, source, args, shape, scratch.rows)
+            or render_mixed(n, source, args, shape, scratch.rows.line)
         ):
             _render_sample(n, source, values, args, canvas, scratch)
 
