@@ -28,11 +28,7 @@ REGISTERS = {
     "move_warped_masks": 128,
     "run_serial": 128,  # a thread a clip: a batch has too few of them to fill a multiprocessor
 }  # per thread, at most, on sm_90; of the others 64
-SLOW = (
-    "draw_interpolated",
-    "draw_warped",
-    "run_serial",
-)  # 12, 5 and 4 CPU seconds; the others share most of their functions
+SLOW = ("draw_interpolated", "run_serial")  # 12 and 4 CPU seconds; the others share most of their functions
 EACH = pytest.mark.parametrize("target", [pytest.param((8, 0), marks=pytest.mark.slow), (9, 0)], ids=str)
 
 
