@@ -22,7 +22,6 @@ from augsvc.executors.fused.kernels.args import (
 )
 from augsvc.executors.fused.kernels.camera import HEIGHT, IDENTICAL, WIDTH
 from augsvc.executors.fused.kernels.compiled import compiled, entry
-from augsvc.executors.fused.kernels.filter_levels import render_filtered
 from augsvc.executors.fused.kernels.gather import copy_row, resample_row
 from augsvc.executors.fused.kernels.gather_cubic import interpolate_row
 from augsvc.executors.fused.kernels.gather_values import resample_canvas_row
@@ -42,7 +41,6 @@ from augsvc.executors.fused.kernels.mask import (
     read_view,
 )
 from augsvc.executors.fused.kernels.memory import bytes_at, values_at
-from augsvc.executors.fused.kernels.mix_levels import render_mixed
 from augsvc.executors.fused.kernels.noise import is_free_of_noise
 from augsvc.executors.fused.kernels.row_filter import filter_horizontal, filter_vertical, read_kernel
 from augsvc.executors.fused.kernels.rows import add_noises, apply_tones, copy, fill_rectangles, store_row
@@ -72,11 +70,7 @@ def render(first: Int, last: Int, args: PassArgs, before: U16, canvas: U16) -> N
             values = carray(values_at(move.addresses[n]), size)
         else:
             values = before.reshape(-1)[:0] if reads_sources else before[n].reshape(-1)
-        if not (
-            render_levels(n, source, args, shape, scratch.levels, scratch.points)
-            or render_filtered(n, source, args, shape, scratch.rows)
-            or render_mixed(n, source, args, shape, scratch.rows.line)
-        ):
+        if not render_levels(n, source, args, shape, scratch.levels, scratch.points):
             _render_sample(n, source, values, args, canvas, scratch)
 
 

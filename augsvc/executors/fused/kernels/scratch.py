@@ -22,7 +22,6 @@ from augsvc.executors.fused.kernels.camera import HEIGHT, WIDTH
 from augsvc.executors.fused.kernels.compiled import entry
 from augsvc.executors.fused.kernels.memory import VECTOR_BYTES
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK
-from augsvc.executors.fused.kernels.weighing import LANES
 
 LEVELS = 256
 HELD_ROWS = 4  # a power of two: those that two samples of a pixel lie between
@@ -78,12 +77,8 @@ class FilterRows(NamedTuple):
 
     ring: U16  # min(2R+1, H) rows; of a dense filter with R more pixels at both ends of a channel
     padded: U16  # W+2R: one channel with its reflected ends
-    sums: U32  # C·W and up to LANES more, as `wide_sums`
+    sums: U32  # C·W
     wide_sums: I64  # W if the filter is dense
-    lines: U8  # rows of bytes, channels of a pixel together, with R more pixels at both ends: as many as the ring has
-    line: U8  # C·W
-    offsets: I64  # of each weight's values
-    weights: I32  # of a dense filter
 
 
 class Randoms(NamedTuple):
@@ -126,18 +121,8 @@ def allocate_scratch(channels: Int, height: Int, width: Int, args: PassArgs) -> 
     bits, sums = np.empty(ELEMENTS_PER_BLOCK * blocks, np.uint16), np.empty(row_size, np.uint32)
     length = max(width, LEVELS)
     points = Points(np.empty((2, length), np.uint32), np.empty((2, length), np.uint64), sums)
-    ring_rows, whole_lanes = min(2 * radius + 1, height), -(-row_size // LANES) * LANES
-    ring = np.empty(ring_rows * ring_size + LANES, np.uint16)[: ring_rows * ring_size].reshape((ring_rows, ring_size))
-    filters = FilterRows(
-        ring,
-        np.empty(width + 2 * radius, np.uint16),
-        np.empty(whole_lanes, np.uint32),
-        np.empty(whole_lanes if dense else 0, np.int64),
-        np.empty(ring_rows * (row_size + 2 * radius * channels) + LANES, np.uint8),
-        np.empty(row_size, np.uint8),
-        np.empty(max(2 * radius + 1, blur.taps.shape[1]), np.int64),
-        np.empty(blur.taps.shape[1], np.int32),
-    )
+    ring = np.empty((min(2 * radius + 1, height), ring_size), np.uint16)
+    padded, wide_sums = np.empty(width + 2 * radius, np.uint16), np.empty(width if dense else 0, np.int64)
     randoms = Randoms(bits.view(np.uint32), bits, np.empty(width, np.int16))  # little-endian
     whole_vectors = -(-width // VECTOR_BYTES) * VECTOR_BYTES
     levels = LevelRows(
@@ -146,7 +131,7 @@ def allocate_scratch(channels: Int, height: Int, width: Int, args: PassArgs) -> 
         np.empty(1, np.uint8),
         np.empty((channels, whole_vectors), np.uint8),
     )
-    warped = allocate_warp_rows(width, args.warp)
+    filters, warped = FilterRows(ring, padded, sums, wide_sums), allocate_warp_rows(width, args.warp)
     cubic, aligned = _allocate_cubic_rows(channels, width, args.move), allocate_aligned_rows(channels, width)
     return Scratch(np.empty(row_size, np.uint16), levels, points, aligned, warped, cubic, filters, randoms)
 
