@@ -244,6 +244,25 @@ def test_another_protocol_is_never_spoken(server):
     assert "upgrade" not in server.output().lower()
 
 
+def test_a_wish_for_another_protocol_loses_no_body(server, stream):
+    """HTTP clients of Java send it with every request on a new connection."""
+    wish = {"Content-Type": "application/json", "Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c"}
+    body = json.dumps(GOOD).encode()
+    assert server.ask("POST", "/v1/streams", wish, body).json["id"] == stream["id"]
+    assert server.ask("POST", "/v1/streams", wish, iter([body[:9], body[9:]])).json["id"] == stream["id"]
+    lines = ("POST /v1/streams HTTP/1.1", "Host: localhost", *(f"{name}: {value}" for name, value in wish.items()))
+    head = "\r\n".join((*lines, f"Content-Length: {len(body)}", "", "")).encode()
+    requests = (head + body) * 3 + b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    for size in (len(requests), 7):
+        with server.send(requests[:size]) as connection:
+            for start in range(size, len(requests), size):
+                connection.sendall(requests[start : start + size])
+            *opened, alive = replies(connection, 4)
+        assert [reply.json["id"] for reply in opened] == [stream["id"]] * 3 and alive.json == {"status": "ok"}
+    with server.send(b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n") as connection:
+        replies(connection)[0].refused(400, "bad_request")
+
+
 def test_a_header_without_end_is_broken_off(server):
     before = server.memory("VmHWM")
     with server.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: ") as connection:

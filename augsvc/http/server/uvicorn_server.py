@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -58,6 +59,7 @@ class Protocol(HttpToolsProtocol):
         self._due_bytes = self._min_window_bytes  # to be read in the current window
         self._in_head, self._head_bytes, self._framing_bytes = True, 0, 0
         self._in_request = False  # a request has begun: there are an address and headers
+        self._wish_ends_at: int | None = None
         self._window: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own signature
@@ -90,27 +92,44 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parses bytes of a request: in small pieces until its headers are complete, the rest in one."""
-        position = 0
-        while self._in_head and position < len(data) and not self.transport.is_closing():
-            piece = data[position : position + _PIECE_BYTES]
-            position, self._head_bytes = position + len(piece), self._head_bytes + len(piece)
-            super().data_received(piece)
-            if self._in_head and self._head_bytes > _MAX_HEAD_BYTES:
-                self._refuse(HeadersTooLarge(HEADERS_TOO_LARGE))
-        if position < len(data) and not self.transport.is_closing():
-            self._framing_bytes += len(data) - position
-            super().data_received(data[position:])
-            if self._framing_bytes > _MAX_FRAMING_BYTES and not self.transport.is_closing():
-                self._refuse(
-                    RequestTooLarge("the body's chunks are too small or carry too much framing; send it whole")
-                )
+        unread = memoryview(data)
+        while unread and not self.transport.is_closing():
+            if self._in_head:
+                piece = unread[:_PIECE_BYTES]
+                self._head_bytes += len(piece)
+                unread = unread[self._feed(piece) :]
+                if self._in_head and self._head_bytes > _MAX_HEAD_BYTES:
+                    self._refuse(HeadersTooLarge(HEADERS_TOO_LARGE))
+            else:
+                self._framing_bytes += len(unread)
+                unread = unread[self._feed(unread) :]
+                if self._framing_bytes > _MAX_FRAMING_BYTES and not self.transport.is_closing():
+                    self._refuse(
+                        RequestTooLarge("the body's chunks are too small or carry too much framing; send it whole")
+                    )
+
+    def _feed(self, piece: memoryview) -> int:
+        """Parses bytes up to a wish for another protocol; returns how many.
+
+        Such a request is answered as one of HTTP, which RFC 9110 (section 7.8) allows. The library ends it at its headers, so it
+        is parsed again without the wish, and has its body. Clients of Java wish for HTTP/2 in every first request.
+        """
+        self._wish_ends_at = None
+        super().data_received(piece)  # type: ignore[arg-type]  # it is httptools that reads them
+        if self._wish_ends_at is None:
+            return len(piece)
+        line = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        headers = [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        super().data_received(b"\r\n".join((line, *headers, b"", b"")))
+        return self._wish_ends_at
 
     def _should_upgrade(self) -> bool:
-        """Never: a request for another protocol is answered as one of HTTP, which RFC 9110 (section 7.8) allows."""
-        return False
+        """Whether a wish for another protocol ends here; CONNECT is refused."""
+        return bool(self.parser.get_method() != b"CONNECT")
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """Not logged: any client may ask."""
+    def handle_websocket_upgrade(self) -> None:
+        """Called with the library's exception, which says where the headers of any such request end."""
+        self._wish_ends_at = sys.exception().args[0]  # type: ignore[union-attr]
 
     def send_400_response(self, msg: str) -> None:
         """Responds to bytes that are not HTTP, in the common form of errors instead of the library's text.
