@@ -116,7 +116,11 @@ def _check_labels(arrays: Arrays, n: int, height: int, width: int) -> set[str]:
 
 
 def _check_mask_bits(arrays: Arrays) -> None:
-    if "mask_bits" not in arrays or "boxes" not in arrays:
+    if "mask_bits" not in arrays:
+        return
+    if not arrays["mask_bits"].shape[1]:
+        raise BodyMalformed("mask_bits needs at least one plane, also without objects", field="mask_bits")
+    if "boxes" not in arrays:
         return
     n_boxes = arrays["boxes"].shape[1]
     if arrays["mask_bits"].shape[1] != count_planes(n_boxes):

@@ -168,6 +168,7 @@ BAD = [
     (images(image=IMAGE[:, :0]), {}, "body_malformed"),
     (images(mask=np.zeros((3, 6, 6), np.uint8)), {}, "body_malformed"),
     (images(mask=np.zeros((3, 6, 5), np.int64)), {}, "body_malformed"),
+    (images(mask_bits=np.zeros((3, 0, 6, 5), np.uint8)), {}, "body_malformed"),
     (images(boxes=np.zeros((3, 2, 3), np.float32)), {}, "body_malformed"),
     (images(boxes_valid=np.ones((3, 2), bool)), {}, "body_malformed"),
     (images(keypoints=np.zeros((3, 2, 2), np.float64)), {}, "body_malformed"),
