@@ -14,7 +14,6 @@ from augsvc.ops.operation import Draw, Step
 from augsvc.ops.pipeline import walk
 from augsvc.planning.audio_plan import SoundPlan
 from augsvc.streams.mixing import DrawnPartners
-from augsvc_client.decoding.channels import with_channels
 from augsvc_client.decoding.resampling import fit_clip, resampled_length
 
 MIX_SLOT = 1  # of the partner of a mix; other partners come before it
@@ -82,10 +81,14 @@ def _track(operation: SoundPartner, partner: Sample, window: Clip, position: flo
     """What an operation takes of a partner, at the rate and in the channels (C, T) of the stream; of a long one only what it
     reads is resampled.
     """
-    audio, wanted = with_channels(required(partner.audio), window.channels), window.rate or 1
+    audio, wanted = required(partner.audio), window.rate or 1
     rate = partner.rate or wanted
     first, count = operation.span(resampled_length(audio.shape[-1], rate, wanted), window.samples, position)
-    clip = fit_clip(audio, rate, count, wanted, first) if count else audio[..., :0]
+    clip = (
+        fit_clip(audio, rate, count, wanted, first, window.channels)
+        if count
+        else np.zeros((window.channels, 0), np.float32)
+    )
     return np.stack([operation.track(channel, window.samples, position) for channel in np.atleast_2d(clip)])
 
 

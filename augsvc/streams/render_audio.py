@@ -17,7 +17,6 @@ from augsvc.ops.operation import Draw
 from augsvc.planning.audio_plan import SoundPlan
 from augsvc.streams.partner_clips import label_weights, partner_tracks
 from augsvc.timing import Stages
-from augsvc_client.decoding.channels import with_channels
 from augsvc_client.decoding.resampling import fit_clip, resampled_length
 from augsvc_client.wire import TensorSpec
 
@@ -120,5 +119,5 @@ class SoundRenderer:
         """The clip in its window, which begins at its sample `first`."""
         wanted = self.plan.clip.rate or 1
         rate = sample.rate or wanted  # a pushed clip has the rate of its request
-        audio = with_channels(required(sample.audio), self.plan.clip.channels)
-        return fit_clip(audio, rate, self.plan.clip.samples, wanted, first)
+        window = self.plan.clip
+        return fit_clip(required(sample.audio), rate, window.samples, wanted, first, window.channels)

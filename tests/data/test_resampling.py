@@ -1,6 +1,7 @@
 """Resampling against formulas and SciPy, and the short way to a clip's middle against the long one."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
+from augsvc_client.decoding.channels import with_channels
 from augsvc_client.decoding.resampling import fit_clip, resample, resampled_length
 
 RATES = (1_000, 8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000, 192_000, 384_000)
@@ -107,6 +109,22 @@ def test_a_fitted_clip_is_the_cropped_or_padded_whole(length, rate, samples, wan
         kept = whole[start : start + samples]
         np.testing.assert_allclose(found[: len(kept)], kept, atol=1e-5)
         assert not found[len(kept) :].any()
+
+
+@pytest.mark.parametrize("rate", [16_000, 48_000])
+def test_only_the_window_of_a_long_clip_gets_other_channels(rate):
+    """The memory of a copy of the whole would be counted nowhere."""
+    long = np.zeros((2, 4_000_000), np.float32)
+    long[1] = noise(long.shape[1])
+    tracemalloc.start()
+    try:
+        mixed = fit_clip(long, rate, 1000, 16_000, channels=1)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 20
+    np.testing.assert_array_equal(mixed, fit_clip(with_channels(long, 1), rate, 1000, 16_000))
+    np.testing.assert_array_equal(fit_clip(long[0], rate, 10, 16_000, channels=3), np.zeros((3, 10)))
 
 
 @pytest.mark.parametrize(("length", "start"), [(10, 3), (11, 3), (4, 0), (5, 0), (6, 1)])

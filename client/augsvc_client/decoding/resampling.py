@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+from augsvc_client.decoding.channels import with_channels
+
 F32 = npt.NDArray[np.float32]
 
 
@@ -36,9 +38,11 @@ def resampled_length(samples: int, rate: int, wanted: int) -> int:
     return (2 * samples * wanted + rate) // (2 * rate)
 
 
-def fit_clip(audio: F32, rate: int, samples: int, wanted: int, first: int | None = None) -> F32:
+def fit_clip(
+    audio: F32, rate: int, samples: int, wanted: int, first: int | None = None, channels: int | None = None
+) -> F32:
     """A clip (T,) or (C, T) resampled from `rate` to `wanted` Hz and fitted to `samples`: a longer clip is cropped, from its
-    sample `first` or in the centre, a shorter one zero-padded at the end.
+    sample `first` or in the centre, a shorter one zero-padded at the end. With `channels`, as `with_channels`.
 
     The crop equals that of the resampled whole to within 1e-5 of full scale, at a cost that does not depend on the length of
     the clip: it is cut with a margin, starting at a source sample that coincides with an output sample. (Where the ratio of
@@ -47,14 +51,21 @@ def fit_clip(audio: F32, rate: int, samples: int, wanted: int, first: int | None
     """
     length = resampled_length(audio.shape[-1], rate, wanted)
     start = max(0, (length - samples) // 2 if first is None else min(first, length - samples))
-    if rate == wanted or length <= samples:
-        return _to_length(resample(audio, rate, wanted)[..., start : start + samples], samples)
+    if rate == wanted:
+        return _to_length(_select(audio[..., start : start + samples], channels), samples)
+    if length <= samples:
+        return _to_length(resample(_select(audio, channels), rate, wanted), samples)
     step, phases = rate // gcd(rate, wanted), wanted // gcd(rate, wanted)
     margin = _MARGIN + _MARGIN_PER_OUTPUT * ceil(rate / wanted)
     first = max(0, start * rate // wanted - margin) // step
     last = (start + samples) * rate // wanted + margin
-    middle = resample(audio[..., first * step : last], rate, wanted)[..., start - first * phases :]
+    part = _select(audio[..., first * step : last], channels)
+    middle = resample(part, rate, wanted)[..., start - first * phases :]
     return _to_length(middle[..., :samples], samples)
+
+
+def _select(audio: F32, channels: int | None) -> F32:
+    return audio if channels is None else with_channels(audio, channels)
 
 
 def _to_length(audio: F32, samples: int) -> F32:
