@@ -46,7 +46,7 @@ Side = Annotated[int, Field(ge=1, le=MAX_SIDE, strict=True)]
 Seconds = Annotated[float, Field(gt=0.0, le=86400.0, strict=True)]
 Mean = Annotated[float, Field(ge=-10.0, le=10.0, strict=True)]
 Std = Annotated[float, Field(ge=1e-3, le=1e3, strict=True)]
-Channels = Annotated[int, Field(ge=1, le=MAX_CLIP_CHANNELS)]
+Channels = Annotated[int, Field(ge=1, le=MAX_CLIP_CHANNELS, strict=True)]
 Rate = Annotated[int, Field(ge=1000, le=384_000, strict=True)]  # Hz
 
 
@@ -104,10 +104,6 @@ class MixturePart(BaseModel):
     weight: Weight = 1.0
 
 
-def _integer(value: object) -> object:
-    return value if value is None or type(value) is int else 0  # true and 1.0 equal 1, but are not channel counts
-
-
 class Output(BaseModel):
     """The form of pixels: uint8, uint16 (65,535 is white), floats in [-1, +1], or with one `mean` and `std` a channel
     (v − mean) / std of v in [0, 1].
@@ -143,7 +139,7 @@ class StreamSpec(BaseModel):
     pipeline: Operations = ()
     size: tuple[Side, Side] | None = None
     fit: Fit = "cover"
-    channels: Annotated[Channels | None, BeforeValidator(_integer)] = None
+    channels: Channels | None = None
     subset: Subset | None = None
     order_seed: Seed = 0
     aug_seed: Seed = 0

@@ -200,6 +200,12 @@ def test_a_field_added_later_changes_the_canonical_form_only_if_it_is_set():
     assert form(style="new")["pipeline"][0] == form()["pipeline"][0] | {"style": "new"}
 
 
+@pytest.mark.parametrize("channels", [True, "2", 2.0, [2]])
+def test_channels_that_are_no_integer_are_called_so(channels):
+    with pytest.raises(SpecInvalid, match="channels must be an integer"):
+        validate_spec({"dataset": "d", "channels": channels})
+
+
 @pytest.mark.parametrize("channels", [2, 4])
 def test_images_have_one_channel_or_three(channels):
     spec = validate_spec({"dataset": "d", "size": [8, 8], "channels": channels})
