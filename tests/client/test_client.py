@@ -59,7 +59,9 @@ def client(replica):
 
 
 @pytest.mark.parametrize(
-    "number", [np.int64, np.uint8, np.array, torch.tensor, lambda value: torch.tensor([value])[0]], ids=str
+    "number",
+    [np.int64, np.uint8, np.array, torch.tensor, lambda value: torch.tensor([value])[0]],
+    ids=["int64", "uint8", "array", "tensor", "element"],
 )
 def test_a_specification_may_hold_numbers_of_numpy_and_torch(client, number):
     spec = {
