@@ -4,6 +4,7 @@ import errno
 import gc
 import hashlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -11,6 +12,7 @@ from augsvc.data.cache import DecodedCache
 from augsvc.data.uploads import store as module
 from augsvc.data.uploads.records import Announcement
 from augsvc.data.uploads.store import UploadStore
+from augsvc.data.uploads.upload import needed_bytes
 from augsvc.errors import NameTaken, StorageFull
 from augsvc_client.client.folder_tar import FolderTar
 from tests.http.serving import write_image_folder
@@ -52,6 +54,30 @@ def finish(store, name, data):
     finally:
         for thread in set(threading.enumerate()) - others:
             thread.join(TIMEOUT_S)
+
+
+def test_metrics_do_not_wait_for_a_slow_disk(tmp_path, data, monkeypatch):
+    """They are read on the event loop, which all jobs share."""
+    store, _ = opened(tmp_path)
+    first = announcement(data)
+    store.begin("pets", first, None, None, PLENTY)
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def slow(*_):
+        begun.set()
+        assert goes_on.wait(2 * TIMEOUT_S)
+
+    monkeypatch.setattr("augsvc.data.uploads.upload.write_record", slow)
+    with ThreadPoolExecutor(2) as threads:
+        writing = threads.submit(store.begin, "dogs", first, None, None, PLENTY)
+        assert begun.wait(TIMEOUT_S)
+        read = threads.submit(lambda: store.disk_bytes)
+        try:
+            assert read.result(TIMEOUT_S) == needed_bytes(first)
+        finally:
+            goes_on.set()
+        writing.result(TIMEOUT_S)
+    assert store.disk_bytes == 2 * needed_bytes(first)
 
 
 def test_a_disk_that_fills_while_an_upload_is_unpacked(tmp_path, data, monkeypatch):

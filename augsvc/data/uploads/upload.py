@@ -100,8 +100,8 @@ class Upload:
 
     def disk_bytes(self, with_pending: bool = True) -> int:
         """Bytes that count against the quotas."""
-        n_bytes = sum(kept.disk_bytes for kept in (self.kept, self.former) if kept)
-        return n_bytes + (needed_bytes(self.pending) if self.pending and with_pending else 0)
+        n_bytes, pending = sum(kept.disk_bytes for kept in (self.kept, self.former) if kept), self.pending
+        return n_bytes + (needed_bytes(pending) if pending and with_pending else 0)
 
     def entry(self, name: str, latest: Announcement) -> Mapping[str, object]:
         """As JSON."""
