@@ -20,8 +20,13 @@ def unpack_masks(mask_bits: M, rows: Iterable[int]) -> M:
     """The masks of some boxes: uint8 (…, R, H, W) of 0 and 1, from the planes (…, P, H, W) of a sample or of a batch.
 
     `mask_bits` is an array or a tensor, on any device; `rows` are R rows of `boxes`, `range(M)` for all of them.
+
+    Raises ValueError for rows that the planes do not have, and for true and false in place of rows.
     """
-    wanted = [int(row) for row in rows]
+    numbers: Any = rows.reshape(-1).tolist() if hasattr(rows, "reshape") else list(rows)
+    if any(isinstance(row, bool | np.bool_) for row in numbers):  # else they would be rows 1 and 0
+        raise ValueError("rows are numbers: of `boxes_valid` give those that are true, valid.nonzero()[:, 0] in torch")
+    wanted = [int(row) for row in numbers]
     *leading, n_planes, height, width = mask_bits.shape
     if not all(0 <= row < MASKS_PER_PLANE * n_planes for row in wanted):
         raise ValueError(f"rows are 0 to {MASKS_PER_PLANE * n_planes - 1}, those of {n_planes} planes")

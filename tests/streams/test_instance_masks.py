@@ -106,5 +106,9 @@ def test_packing_and_unpacking_are_inverse_for_tensors_too():
     tensor = unpack_masks(torch.from_numpy(bits)[None], torch.tensor([18, 3]))
     assert tensor.dtype == torch.uint8 and torch.equal(tensor, torch.from_numpy(masks[None, [18, 3]]))
     assert unpack_masks(bits, ()).shape == (0, 5, 7) and pack_masks(masks[:0]).shape == (1, 5, 7)
+    assert torch.equal(unpack_masks(torch.from_numpy(bits), torch.arange(19)[:, None]), torch.from_numpy(masks))
     with pytest.raises(ValueError, match="rows are 0 to 23"):
         unpack_masks(bits, [24])
+    for valid in (torch.tensor([True, False]), np.array([False, True]), [True, False], list(np.ones(2, np.bool_))):
+        with pytest.raises(ValueError, match="rows are numbers"):
+            unpack_masks(bits, valid)
