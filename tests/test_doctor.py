@@ -129,7 +129,7 @@ def test_a_limit_of_open_files(monkeypatch):
 
 def test_a_memory_limit(monkeypatch):
     monkeypatch.setattr(f"{MODULE}.memory_limit", lambda: 1 << 30)
-    fails("memory", "max_batch_bytes: .*lower max_batch_bytes to at most 64MiB")
+    fails("memory", "max_batch_bytes: .*lower max_batch_bytes to at most 48MiB")
     monkeypatch.setattr(f"{MODULE}.memory_limit", lambda: 2 << 30)
     warns("memory", "cache_bytes: lowered")
 

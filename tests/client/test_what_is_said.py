@@ -146,7 +146,7 @@ def test_a_pipeline_may_be_empty_or_a_tuple():
         ({"scale": (0, 1, 2)}, r"scale is \(low, high\)"),
         ({"pipeline": [{"op": "rotation", "degrees": {5}}]}, "pipeline cannot be sent as JSON"),
         ({"pipeline": [{"op": "rotation", "degrees": float("nan")}]}, "pipeline cannot be sent as JSON"),
-        ({"order_seed": np.float32(1)}, "order_seed cannot be sent as JSON"),
+        ({"order_seed": {1}}, "order_seed cannot be sent as JSON"),
     ],
 )
 def test_other_arguments_that_cannot_be_used(wrong, said):

@@ -8,6 +8,7 @@ import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import get_ident
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from augsvc.streams.stream import Stream
 from augsvc.timing import Stages
 from tests.harness import open_cpu
 
-WORKERS = ThreadPoolExecutor(1)  # so that no other thread's checks fall into a silence
+WORKERS = ThreadPoolExecutor(1)
 CATALOG = open_catalog({}, 0)
 # moves with different borders share no camera: each moves labels separately
 TURNS = [{"op": "rotation", "id": str(turn), "border": ("zeros", "reflect")[turn % 2]} for turn in range(4)]
@@ -32,19 +33,22 @@ TURNS = [{"op": "rotation", "id": str(turn), "border": ("zeros", "reflect")[turn
 
 @dataclass
 class Silence:
-    """Counts units of work since the last check."""
+    """Counts units of work of each thread since its last check."""
 
-    now: dict[str, int] = field(default_factory=dict)
+    now: dict[tuple[int, str], int] = field(default_factory=dict)
     longest: dict[str, int] = field(default_factory=dict)
     checks: int = 0
 
     def check(self) -> None:
         self.checks += 1
-        self.now.clear()
+        for thread, step in list(self.now):
+            if thread == get_ident():
+                self.now[thread, step] = 0
 
     def count(self, step: str, units: int) -> None:
-        self.now[step] = self.now.get(step, 0) + units
-        self.longest[step] = max(self.longest.get(step, 0), self.now[step])
+        key = (get_ident(), step)
+        self.now[key] = self.now.get(key, 0) + units
+        self.longest[step] = max(self.longest.get(step, 0), self.now[key])
 
     def counted(self, step: str, function: Callable, units: Callable[..., int]) -> Callable:
         def counting(*args):
