@@ -220,6 +220,58 @@ def test_rows_of_samples_are_handed_on(rows):
     assert split({"class_embedding": numbers(7, 64)})[1]
 
 
+CORNERS = np.array([[2, 3, 20, 30], [5, 1, 9, 12], [0, 0, 32, 32], [1, 2, 18, 7]])
+SIZES = np.array([[2, 3, 20, 20], [25, 1, 7, 12], [0, 0, 32, 32], [30, 2, 2, 7]])
+POINTS = np.array([[2, 3, 20, 30, 5, 6, 31, 2, 4, 4], [9, 9, 1, 1, 2, 2, 3, 3, 4, 4]] * 2)
+HERE = np.zeros((4, 32, 32, 3), np.uint8)
+
+
+@pytest.mark.parametrize("name", ["label", "labels", "target", "y", "foo"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        CORNERS,
+        CORNERS.tolist(),
+        torch.from_numpy(SIZES),
+        list(torch.from_numpy(np.vstack([CORNERS, CORNERS[:1]])).T),
+        POINTS,
+        POINTS + 0.5,
+    ],
+    ids=["corners", "list", "sizes", "columns", "points", "float points"],
+)
+def test_labels_whose_numbers_are_positions_are_refused(name, values):
+    images = np.zeros((5, 32, 32, 3), np.uint8) if isinstance(values, list) and len(values[0]) == 5 else HERE
+    with pytest.raises(ValueError, match=rf"{name} looks by its numbers.*passthrough=.'{name}'"):
+        split({"image": images, name: values})
+    assert split({"image": images, name: values}, passthrough=(name,))
+    assert split({"image": images, name: values}, moves=lambda: False)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        CORNERS[:, ::-1],  # in no order
+        CORNERS[:3],  # three samples tell nothing
+        CORNERS // 8,  # far from the right and lower edges
+        np.eye(4, dtype=np.int64),
+        np.eye(4, 10),
+        POINTS[:, :9],
+        POINTS - 10,
+        POINTS * 100,
+    ],
+)
+def test_labels_whose_numbers_are_none_are_handed_on(values):
+    assert split({"image": HERE[: len(values)], "label": values})
+
+
+def test_boxes_by_the_number_of_an_object_are_refused():
+    for key, box in ((17, [1, 2, 30, 20]), ("17", (1.0, 2.0, 3.0, 4.0)), (3, np.array([5, 5, 9, 9]))):
+        with pytest.raises(ValueError, match=rf"objects\.{key} looks as if"):
+            split({"objects": [{key: box}] * N})
+        assert split({"objects": [{key: box}] * N}, passthrough=("objects",))
+    assert split({"scores": [{1: [0.1, 0.2, 0.3, 0.4]}] * N, "votes": [{1: [1, 2, 3]}] * N, "none": [{}] * N})
+
+
 BNDBOX = {"xmin": "1", "ymin": "2", "xmax": "10", "ymax": "12.5"}
 
 

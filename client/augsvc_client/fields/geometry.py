@@ -12,6 +12,7 @@ import numpy as np
 from augsvc_client.fields.attributes import AttributeSearch
 from augsvc_client.fields.flat import to_array
 from augsvc_client.fields.forms import LISTS, Form, Looks, is_about, read_form, split_words, to_words
+from augsvc_client.fields.label_values import holds_boxes
 from augsvc_client.fields.roles import Path
 
 _PAIRS = (2, 4)  # numbers in a point and in a box
@@ -148,6 +149,8 @@ class _Search(NamedTuple):
     def _find(self, name: str, value: Any, leading: int, depth: int) -> Path | None:
         columns = _read_columns(value)
         if columns is not None:
+            if self.looks is looks_spatial and holds_boxes(columns):
+                return name, str(next(iter(columns)))
             paths = (self.find(str(key), entry, leading, depth) for key, entry in columns.items())
             path = next(filter(None, paths), None)
             return path and (name, *path)

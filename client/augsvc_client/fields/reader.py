@@ -14,6 +14,7 @@ import numpy.typing as npt
 from augsvc_client.fields.flat import BOX_FORMATS, FlatField, cast, read_box_format, to_array
 from augsvc_client.fields.forms import Looks
 from augsvc_client.fields.geometry import is_nested, looks_flat, looks_spatial, looks_timed, moving_field
+from augsvc_client.fields.label_values import holds_positions
 from augsvc_client.fields.parts import Part, build_parts
 from augsvc_client.fields.roles import CONTENT, Path, join_path, role_of, unmovable
 
@@ -91,8 +92,9 @@ class Reader:
         rest: dict[Path, Any] = {}
         looks: Looks = partial(looks_timed, samples=_samples(named["audio"])) if "audio" in named else looks_spatial
         samples = count_samples(named)
+        size = None if "audio" in named else _largest_size(named["image"], self.layout)
         for path, value in _leaves(named):
-            role = self._role(path, value, looks, samples)
+            role = self._role(path, value, looks, samples, size)
             if role == "targets":
                 targets[path] = value
             elif role is not None:
@@ -113,7 +115,7 @@ class Reader:
         """What tells the samples [N, …]: the field `index_key`, else the images or clips."""
         return named[self.index_key] if self.index_key is not None else named["image" if "image" in named else "audio"]
 
-    def _role(self, path: Path, value: Any, looks: Looks, samples: int) -> str | None:
+    def _role(self, path: Path, value: Any, looks: Looks, samples: int, size: tuple[int, int] | None) -> str | None:
         """The tensor that a field is sent as, or "targets"; None for one that is passed through."""
         name, is_sound = path[-1], looks is not looks_spatial
         if path in (("image",), ("audio",)):
@@ -134,6 +136,11 @@ class Reader:
             raise ValueError(
                 f"{join_path(path)} looks as if it had one row for each object of all samples: give boxes N,M,4, padded, or "
                 f"one dict of boxes for each sample, or set passthrough=({name!r},) to leave it as it is"
+            )
+        if not is_sound and self.moves() and holds_positions(name, value, samples, size):
+            raise ValueError(
+                f"{join_path(path)} looks by its numbers as if it held boxes or points of each sample: name it boxes or "
+                f"keypoints if it does, or set passthrough=({name!r},) to leave it as it is"
             )
         return "label" if path == ("label",) else None
 
@@ -157,6 +164,15 @@ def _samples(clips: Any) -> int | None:
     """T of clips N,T; None for a list of clips."""
     shape = np.shape(clips) if not isinstance(clips, list | tuple) else ()
     return shape[-1] if shape else None
+
+
+def _largest_size(images: Any, layout: str) -> tuple[int, int] | None:
+    """The largest height and width of images; None if they are not known."""
+    shapes = [np.shape(image) for image in images] if isinstance(images, list | tuple) else [np.shape(images)[1:]]
+    if not shapes or any(len(shape) != 3 for shape in shapes):
+        return None
+    first = 0 if layout == "NHWC" else 1
+    return max(shape[first] for shape in shapes), max(shape[first + 1] for shape in shapes)
 
 
 def _leaves(named: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
