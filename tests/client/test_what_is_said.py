@@ -18,7 +18,8 @@ from augsvc_client import (
     StateMismatch,
     Unauthorized,
 )
-from augsvc_client.client.retry import RetryLater, RetryState
+from augsvc_client.client.retry import NotAugsvc, RetryLater, RetryState
+from augsvc_client.errors import BadResponse
 from augsvc_client.specification import differing
 from augsvc_client.transport.address import Replica as Address
 
@@ -74,6 +75,22 @@ def test_a_concrete_failure_outlasts_a_timeout(failures, said):
 )
 def test_a_server_that_answered_is_not_looked_for(failures, asked):
     assert ("is the address right" in last_words(*failures)) == asked
+
+
+@pytest.mark.parametrize(
+    ("failures", "asked"),
+    [
+        ([BadResponse("a sent a malformed body")], True),
+        ([BadResponse("a sent a malformed body"), TimeoutError()], True),
+        ([BadResponse("a sent a malformed body"), RetryLater("busy", None)], False),
+        ([BadResponse("a sent a malformed body"), ConnectionRefusedError()], False),
+        ([NotAugsvc("a sent HTML")], False),
+    ],
+)
+def test_a_server_whose_responses_are_unusable_is_not_looked_for(failures, asked):
+    words = last_words(*failures)
+    assert ("change or cut the responses" in words) == asked
+    assert not (asked and "augsvc serve" in words)
 
 
 def test_without_a_token_the_error_asks_for_one(monkeypatch):

@@ -38,7 +38,6 @@ from augsvc_client.client.retry import (
     RETRYABLE,
     Lasting,
     NotAugsvc,
-    RetryLater,
     RetryState,
     StreamDiffers,
     check_status,
@@ -46,7 +45,7 @@ from augsvc_client.client.retry import (
 from augsvc_client.client.stream import Stream
 from augsvc_client.client.traces import start_span
 from augsvc_client.client.upload import Progress, push_folder
-from augsvc_client.errors import AugsvcError
+from augsvc_client.errors import AugsvcError, BadResponse
 from augsvc_client.fields.reader import Reader
 from augsvc_client.specification import read_pairs, read_pipeline, to_integer, to_json_types
 from augsvc_client.transport.address import Replica
@@ -338,8 +337,7 @@ class Client:
         if isinstance(err, Lasting | NotAugsvc) or is_lasting(err):
             _LOG.warning("%s; not retried there", cause)
             return
-        answered = isinstance(err, RetryLater | StreamDiffers)
-        hint = "" if answered else "is `augsvc serve` running there, and is the address right? "
+        hint = "" if isinstance(err, BadResponse) else "is `augsvc serve` running there, and is the address right? "
         _LOG.warning("%s; %sretrying for up to %g s (wait_s=)", cause, hint, self.wait_s)
 
 

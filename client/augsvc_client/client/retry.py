@@ -96,6 +96,7 @@ class RetryState:
         self._foreign: dict[Replica, int] = {}  # rounds in a row that something else than an augsvc server answered
         self._closed: dict[Replica, int] = {}  # rounds in a row that the connection was closed before a response
         self._answered: set[Replica] = set()  # by the server itself, so that it is running
+        self._garbled: set[Replica] = set()  # responses that cannot be used
         self._last: Exception | None = None
 
     def due(self) -> Iterator[Replica]:
@@ -125,10 +126,13 @@ class RetryState:
         self._count_foreign(replica, err)
         if isinstance(err, Lasting):
             self._refusals[replica] = err.refusal
+        if not isinstance(err, TimeoutError):  # what answers may take longer than the rest of the call
+            self._answered.discard(replica)
+            self._garbled.discard(replica)
         if isinstance(err, RetryLater | Lasting):
             self._answered.add(replica)
-        elif not isinstance(err, TimeoutError):  # what answers may take longer than the rest of the call
-            self._answered.discard(replica)
+        elif isinstance(err, BadResponse) and not isinstance(err, NotAugsvc):
+            self._garbled.add(replica)
         if isinstance(err, StreamDiffers):
             self._mismatched.add(replica)
             self._there[replica] = err.there
@@ -189,7 +193,10 @@ class RetryState:
     def _describe_failures(self) -> str:
         causes = self._describe_causes()
         hint = "Is `augsvc serve` running there, and is the address right (urls=, AUGSVC_URL)? "
-        hint = "" if len(self._answered) == len(self._replicas) else hint
+        if len(self._answered) == len(self._replicas):
+            hint = ""
+        elif len(self._answered | self._garbled) == len(self._replicas):
+            hint = "Does a proxy or another program change or cut the responses? "
         return f"no good response within {self._wait_s:g} s ({causes}). {hint}wait_s= sets how long to retry."
 
     def _describe_causes(self) -> str:
