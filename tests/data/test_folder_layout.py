@@ -7,6 +7,7 @@ from PIL import Image
 
 from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.audio_folder import AudioFolderSettings, open_audio_folder
+from augsvc.data.formats.dataset_root import DatasetRoot
 from augsvc.data.formats.image_folder import ImageFolderSettings, open_image_folder
 from augsvc.data.formats.index import MAX_DEPTH, note_twins
 from augsvc.data.formats.layout import split_of
@@ -262,7 +263,7 @@ def test_names_that_may_be_classes_are(write, classes):
     assert source.info.classes == tuple(sorted(classes)) and not [*source.faults(), *source.notes()]
 
 
-@pytest.mark.parametrize("name", ["masks", "labels", "frames", "results", "unlabeled"])
+@pytest.mark.parametrize("name", ["masks", "labels", "frames", "results", "unlabeled", "Thumbs"])
 def test_a_doubtful_class_is_named(write, name):
     root = write("cat/1.png", "dog/1.png", f"{name}/1.png")
     (source,) = opened(root)
@@ -294,6 +295,7 @@ def test_a_few_labels_in_a_class_are_samples(write):
             "#recycle",
             ".ipynb_checkpoints",
         ),
+        *("venv", "node_modules"),
         *("LOST+FOUND", "__pycache__", "Network Trash Folder", "@Recycle", ".Trash-1000", ".Spotlight-V100", ".git"),
     ],
 )
@@ -383,3 +385,26 @@ def test_classes_named_like_copies_are_noted(copy):
     ]
     assert not list(note_twins((copy, "dog")))
     assert not list(note_twins(("cat", "cat 1", "copycat", "photocopy", "copy", "(1)")))
+
+
+def test_sub_folders_that_are_joined_are_noted(write):
+    write(*(f"animals/{name}/{i}.png" for name in ("cat", "dog", "dog-2", "dogs") for i in range(3)))
+    write("cars/1.png", "cars/old/1.png", "cars/new/1.png", "one/of/1.png", "one/of/them/2.png")
+    root = write("plants/rose/1.png", "plants/tulip/a/1.png", "plants/tulip/b/1.png")
+    (source,) = opened(root)
+    assert source.info.classes == ("animals", "cars", "one", "plants")
+    assert list(source.notes()) == [
+        "sub-folders joined to one class: animals (cat, dog, …), plants (rose, tulip); if they are the classes, move them up, "
+        "else set `layout: classes`"
+    ]
+    (source,) = opened(root, layout="classes")
+    assert not list(source.notes())
+
+
+def test_a_folder_for_links_that_is_missing_is_refused(write, tmp_path):
+    root = write("cat/1.png")
+    for wrong in (tmp_path / "absent", root / "cat" / "1.png"):
+        with pytest.raises(ValueError, match=r"dataset 'pets': .* is not a directory \(`follow_links`\)"):
+            opened(root, follow_links=[tmp_path, wrong])
+        with pytest.raises(ValueError, match=r"is not a directory \(`follow_links`\)"):
+            DatasetRoot(root, [wrong])

@@ -28,7 +28,7 @@ from augsvc.data.formats.files import (
     real_path,
     retry_faults,
 )
-from augsvc.data.formats.index import LINK_CURE, MAX_DEPTH, Index, Links, list_names
+from augsvc.data.formats.index import LINK_CURE, MAX_DEPTH, Index, find_links, list_names
 from augsvc.data.formats.object_store import ObjectStore
 from augsvc_client.decoding.limits import is_leftover
 from augsvc_client.text import printable
@@ -63,12 +63,12 @@ class DatasetRoot:
         """`pause` waits between the attempts of an access, for seconds.
 
         Raises:
-            ValueError: it is no folder.
+            ValueError: it is no folder, or one of `follow_links` is none.
         """
         self.store: ObjectStore | None = None
         self.path = Path(os.path.realpath(path))
         self._folders: dict[str, str] = {}  # name → the path without links
-        self.links = Links(self.path, tuple(Path(os.path.realpath(folder)) for folder in follow_links))
+        self.links = find_links(self.path, follow_links, pause)
         self.pause = pause
         if not retry_faults(str(self.path), self.path.is_dir, pause):
             raise ValueError(f"{printable(str(path))} is not a directory (`path`)")

@@ -17,7 +17,7 @@ from augsvc.data.cache import DecodedCache
 from augsvc.data.formats.faults import Faults
 from augsvc.data.formats.file_source import Files, FileSource
 from augsvc.data.formats.files import leads_to_folder, list_entries, retry_faults
-from augsvc.data.formats.index import FileType, Index, Links, list_names
+from augsvc.data.formats.index import FileType, Index, Links, find_links, list_names
 from augsvc.data.formats.indexer import Indexer
 from augsvc.data.formats.layout import Layout, find_splits, split_of
 from augsvc.data.formats.object_index import index_objects
@@ -136,10 +136,10 @@ def open_folder(
     if (store := settings.open_store()) is not None:
         return _open_stored(name, settings, store, cache, make)
     root = Path(os.path.realpath(settings.path))
-    links = Links(root, tuple(Path(os.path.realpath(folder)) for folder in settings.follow_links))
-    folder = partial(Folder, links=links, cache=cache, any_class=settings.layout == "classes", pause=pause)
     faults, where, sources = Faults(), f"dataset {name!r}", []
     with faults.collect(where):
+        links = find_links(root, settings.follow_links, pause)
+        folder = partial(Folder, links=links, cache=cache, any_class=settings.layout == "classes", pause=pause)
         if not retry_faults(str(root), root.is_dir, pause):
             raise ValueError(f"{printable(str(root))} is not a directory (`path`)")
         splits = _splits(settings, root, links, pause)

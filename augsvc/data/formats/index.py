@@ -1,5 +1,6 @@
 """The index of a dataset's files: which are samples, what they are on disk, and what the operator should know."""
 
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.lib.recfunctions import repack_fields
 
 from augsvc.arrays import ranges
-from augsvc.data.formats.files import IDENTITY, Identity
+from augsvc.data.formats.files import IDENTITY, Identity, retry_faults
 from augsvc.data.formats.names import Rows
 from augsvc.data.formats.stored_index import StoredIndex
 from augsvc_client.text import printable
@@ -50,6 +51,14 @@ class Links:
         return next((root for root in (self.root, *self.follow) if Path(target).is_relative_to(root)), None)
 
 
+def find_links(root: Path, follow: Sequence[Path], pause: Callable[[float], None]) -> Links:
+    """The links of a dataset in the folder `root`; raises ValueError for a folder of `follow_links` that is none."""
+    for folder in follow:
+        if not retry_faults(str(folder), folder.is_dir, pause):
+            raise ValueError(f"{printable(str(folder))} is not a directory (`follow_links`)")
+    return Links(root, tuple(Path(os.path.realpath(folder)) for folder in follow))
+
+
 @dataclass(slots=True)
 class Index:
     """The files below one folder of classes, sorted by their names relative to it."""
@@ -63,6 +72,7 @@ class Index:
     unreadable: dict[str, tuple[str, str]] = field(default_factory=dict)  # folder → why, and what to do
     irregular: list[str] = field(default_factory=list)  # links that lead nowhere, pipes and sockets, named like samples
     doubtful: list[str] = field(default_factory=list)  # classes whose names may be those of something else
+    joined: dict[str, list[str]] = field(default_factory=dict)  # class → its sub-folders, if no files are beside them
     loose: int = 0  # samples outside every class
     identities: Rows = field(default_factory=lambda: np.empty(0, IDENTITY))
     digests: list[bytes] = field(default_factory=list)  # SHA-256 of the contents, if the version covers them
@@ -110,6 +120,15 @@ class Index:
         unreadable = {name.partition("/")[0] for name in self.unreadable}
         if empty := [label for label in self.classes if not self.counts[label] and label not in unreadable]:
             yield f"no {plural} in {list_names(empty)}: remove an empty folder unless its class is to be kept"
+        if self.joined:
+            inner = [
+                f"{label} ({', '.join(folders[:2])}{', …' * (len(folders) > 2)})"
+                for label, folders in self.joined.items()
+            ]
+            yield (
+                f"sub-folders joined to one class: {list_names(inner)}; if they are the classes, move them up, else set "
+                f"`layout: classes`"
+            )
         yield from note_twins(self.classes)
         if self.leftovers:
             counts = ", ".join(

@@ -25,6 +25,7 @@ from augsvc.data.formats.files import (
 from augsvc.data.formats.index import LINK_CURE, MAX_DEPTH, MOST_NAMED, FileType, Index, Links
 from augsvc.data.formats.layout import (
     doubtful_classes,
+    joined_folders,
     leftover_group,
     mixtures_in_classes,
     refuse_wrapper,
@@ -106,6 +107,7 @@ class Indexer:
         index.leftovers += root.leftovers
         if stored is not None and not len(faults) and list(self.classes.values()) == list(stored.classes.values()):
             index.take_rows(stored)
+            self._note_joined(any_class)
             return index
         index.names = Names.join([files.names for files in self.classes.values()])
         if not any_class:
@@ -114,12 +116,16 @@ class Indexer:
                 faults.add(text)
         faults.refuse()
         index.identities = np.concatenate([files.identities[:] for files in self.classes.values()])
+        self._note_joined(any_class)
         return index
 
     @property
     def is_storable(self) -> bool:
         """Whether a folder that has not changed has the same files: not if links may lead elsewhere meanwhile."""
         return not (self._has_links or self._index.unreadable or self._index.irregular)
+
+    def _note_joined(self, any_class: bool) -> None:
+        self._index.joined = {} if any_class else joined_folders(self._index.names, self._index.counts)
 
     def _find_unlikely(self, where: str, faults: Faults) -> tuple[str, ...]:
         """The beginnings of names in sub-folders that are no classes, which are faults; notes those that may be none."""

@@ -5,6 +5,7 @@ images, and a split if it holds the folders of classes. What can be both is refu
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from types import MappingProxyType
@@ -61,7 +62,10 @@ _CLASSES = "set `layout: classes` if these are the classes"
 _ALL_SAMPLES = "set `layout: classes` to serve all of them"
 _ROLES = _SAMPLES | _LABELS
 _OTHERS = frozenset(
-    {"augmented", "checkpoints", "output", "outputs", "predictions", "results", "unlabeled", "unlabelled"}
+    {
+        *("augmented", "checkpoints", "output", "outputs", "predictions", "results", "unlabeled", "unlabelled"),
+        *("thumb", "thumbs", "thumbnail", "thumbnails"),
+    }
 )
 
 # "imagesTr" is two words: one begins at a capital, and digits and signs separate them.
@@ -73,6 +77,8 @@ _SPLIT_WORD = re.compile(
 )
 _SHORT_SPLITS: Mapping[str, str] = MappingProxyType({"tr": "train", "ts": "test", "te": "test"})  # as in "imagesTr"
 _FOLD = re.compile(r"(?:k|cv)?[ _-]?(?:fold|split|partition|shard|chunk)[ _-]?\d+", re.IGNORECASE)
+_MOST_SKIPPED = 1000
+_AFTER_SLASH = chr(ord("/") + 1)
 _UNDERSCORED_CLASSES = frozenset({"_unknown_", "_silence_"})  # labels of TensorFlow's recipe for Speech Commands
 
 
@@ -194,6 +200,29 @@ def doubtful_classes(classes: Sequence[str]) -> list[str]:
     named = [name for name in classes if _key(name) in _ROLES | _OTHERS]
     others = {word.rstrip("s") for name in classes if name not in named for word in _words(name)}
     return [name for name in named if _key(name).rstrip("s") not in others] if len(named) < len(classes) else []
+
+
+def joined_folders(names: Sequence[str], counts: Mapping[str, int]) -> dict[str, list[str]]:
+    """Class → its sub-folders, of classes with several of them and no files beside: `animals` with `cat` and `dog`.
+
+    `names` are sorted within each class, and `counts` has the files of each, in the same order. A sub-folder is skipped by
+    bisection, and after _MOST_SKIPPED the rest is not looked at, so that a million files cost milliseconds.
+    """
+    joined: dict[str, list[str]] = {}
+    start = skipped = 0
+    for label, count in counts.items():
+        stop, folders, row = start + count, [], start
+        while row < stop and skipped < _MOST_SKIPPED:
+            folder, _, rest = names[row].removeprefix(f"{label}/").partition("/")
+            if not rest:
+                break
+            folders.append(folder)
+            row = bisect_left(names, f"{label}/{folder}{_AFTER_SLASH}", row, stop)
+            skipped += 1
+        if row == stop and len(folders) > 1:
+            joined[label] = sorted(folders)
+        start = stop
+    return joined
 
 
 def _has_label_word(name: str) -> bool:

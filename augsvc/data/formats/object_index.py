@@ -10,6 +10,7 @@ from augsvc.data.formats.files import IDENTITY
 from augsvc.data.formats.index import FileType, Index
 from augsvc.data.formats.layout import (
     doubtful_classes,
+    joined_folders,
     leftover_group,
     mixtures_in_classes,
     refuse_wrapper,
@@ -47,6 +48,8 @@ def index_objects(root: StoreRoot, file_type: FileType, any_class: bool) -> Inde
         faults.add(f"{where} has no {file_type.plural}: its sub-folders need {file_type.describe_needed()}")
     faults.refuse()
     index.names = Names.of(names)
+    if not any_class:
+        index.joined = joined_folders(names, index.counts)
     index.identities = np.array([root.objects[name] for name in names], IDENTITY)
     return index
 

@@ -9,14 +9,14 @@ MAX_FRAMES = 28_800_000  # ten minutes at 48 kHz, 115 MB as one channel
 MAX_IMAGE_BYTES = 64 << 20
 MAX_AUDIO_BYTES = 256 << 20
 
-# Of macOS, Windows, Linux, Synology, QNAP, NetApp, Python; hidden names are leftovers in any case.
+# Of macOS, Windows, Linux, Synology, QNAP, NetApp, Python, Node; hidden names are leftovers in any case.
 _LEFTOVERS = frozenset(
     {
         *("__macosx", "icon\r", "network trash folder", "temporary items"),
         *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "$recycle.bin", "recycler", "recycled"),
         *("system volume information", "found.000", "msocache", "lost+found", "__pycache__"),
         *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "@sharebin", "@__thumb"),
-        *("~snapshot", "_gsdata_"),
+        *("~snapshot", "_gsdata_", "venv", "node_modules"),
     }
 )
 
