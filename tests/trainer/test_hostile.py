@@ -1,6 +1,7 @@
 """Recipes, saved files and disks that are not as they should be cost one line, not the machine."""
 
 import json
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -34,6 +35,12 @@ RECIPES = {
     "a large file": ("#" * (2 << 20), "more than 1,048,576 bytes"),
     "an object": ("data: !!python/object/apply:os.system [true]", "recipe.yaml"),
     "a long value": ("data: {dataset: a, fit: " + "x" * 100_000 + "}", "data.fit must be one of"),
+    "tabs": ("data:\n\tdataset: a", "line 2, column 1: indent with spaces"),
+    "no mapping": ("data: {dataset: a}\ntraining: [1]", "training must be a mapping, got [1]"),
+    "a size of three": ("data: {dataset: a, size: [1, 2, 3]}", "data.size must be at most 2 long, got [1, 2, 3]"),
+    "a negative weight": ("data: {dataset: a, weights: {b: -1}}", "data.weights must be above 0.0, got -1"),
+    "no number": ("data: {dataset: a, scale: [.nan, 1]}", "data.scale must be a finite number, got nan"),
+    "no tests": ("data: {dataset: a}\nevaluation: {tests: {}}", "evaluation.tests must be at least 1 long"),
     "a control character": ('data: {dataset: a, "\\e[31m": 1}', "unknown field"),
 }
 
@@ -47,6 +54,7 @@ def test_a_hostile_recipe_is_one_line(tmp_path, text, words):
     line = result.output.strip()
     assert words in line
     assert "\n" not in line and "\x1b" not in line and len(line) < 1000
+    assert not re.search(r"Input should|be a valid|while |codec|int_max_str|unicode string|expected", line)
 
 
 @pytest.mark.parametrize("option", ["--pipeline", "--set"])

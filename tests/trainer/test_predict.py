@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -116,6 +117,18 @@ def test_a_thin_image_costs_what_its_pixels_cost(world, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str([""] * 12)
+
+
+def test_a_run_in_which_no_file_has_a_class_fails(images, world):
+    listed = world.parent / "listed.json"
+    command = ["predict", str(images), str(world), "--json", str(listed)]
+    (world / "empty.png").touch()
+    (world / "sound.jpg").write_bytes(b"RIFF" + bytes(40))
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 1 and "cannot be read" in " ".join(result.output.split())
+    assert all(entry["error"] and not entry["classes"] for entry in json.loads(listed.read_text()))
+    (world / "good.png").write_bytes(png(8, 8))
+    assert CliRunner().invoke(app, command).exit_code == 0
 
 
 def test_an_image_too_large_for_the_service_is_too_large_here(images, world):
@@ -356,6 +369,7 @@ def test_a_damaged_network_is_one_line(images, world, damage):
     assert line and "\n" not in line and "\x1b" not in line
     assert "model.json" in line or "model.safetensors" in line
     assert len(line) < 400
+    assert not re.search(r"Input should|Extra inputs|Expecting|codec|int_max_str|valid string|Errno", line)
 
 
 def test_the_json_file_is_checked_before_the_work(images, world):

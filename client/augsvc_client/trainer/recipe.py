@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
+from yaml.constructor import ConstructorError
+from yaml.reader import ReaderError
 
 from augsvc_client.specification import read_size
 from augsvc_client.strict_yaml import RepeatedKey, load_yaml
@@ -315,7 +317,18 @@ def fields() -> Iterator[tuple[str, FieldInfo]]:
 
 def _describe(err: Exception) -> str:
     """An error of YAML on one line."""
-    return str(err.problem) if isinstance(err, RepeatedKey) else " ".join(str(err).split())
+    if isinstance(err, RepeatedKey):
+        return str(err.problem)
+    if isinstance(err, yaml.MarkedYAMLError) and err.problem_mark is not None:
+        where = f"line {err.problem_mark.line + 1}, column {err.problem_mark.column + 1}"
+        if isinstance(err, ConstructorError):
+            return f"the value at {where} is of a kind that is not read"
+        return f"invalid YAML at {where}" + (
+            ": indent with spaces, not with tabs" if r"'\t'" in str(err.problem) else ""
+        )
+    if isinstance(err, UnicodeError | ReaderError):
+        return "it is not text in UTF-8, or has control characters"
+    return str(err) if isinstance(err, yaml.YAMLError) else "a value is outside the range of its kind"
 
 
 def _put(tree: dict[str, Any], name: str, value: object) -> None:

@@ -7,16 +7,36 @@ from typing import Any, get_args
 from annotated_types import BaseMetadata, Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
-_KINDS = {"int": "a whole number", "float": "a number"}
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "finite": "a finite number",
+    "bool": "true or false",
+    "string": "text",
+    "list": "a list",
+    "tuple": "a list",
+    "dict": "a mapping",
+    "mapping": "a mapping",
+    "model": "a mapping",
+    "dataclass": "a mapping",
+}  # by the first word of an error's type
+_LIMITS = {
+    "greater_than": ("gt", "above"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "below"),
+    "less_than_equal": ("le", "at most"),
+}
+_LENGTHS = ("too_short", "too_long")
+_CHOICES = "one of "
 _LONGEST_VALUE = 200  # characters of a wrong value that a message repeats
-_KIND_ERRORS = ("_type", "_parsing", "_from_float")
+_KIND_ERRORS = ("_type", "_parsing", "_from_float", "_number", "_size", "_unicode")
 
 
 def describe_error(error: Any, fields: Mapping[str, FieldInfo]) -> str:
     """One of pydantic's error details as text; `fields` by dotted name."""
     path = [str(key) for key in error["loc"]]
     name = ".".join(path[:2])
-    if error["type"] == "extra_forbidden":
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         hint = _nearest_field(path, fields)
         return f"{'.'.join(path)}: unknown field" + (f"; did you mean {hint}?" if hint else "")
     if error["type"] == "missing":
@@ -24,11 +44,25 @@ def describe_error(error: Any, fields: Mapping[str, FieldInfo]) -> str:
     if error["type"] == "value_error":
         return f"{name}: {error['ctx']['error']}"
     expected = allowed_values(fields[name]) if name in fields else ""
+    if error["type"] in _LENGTHS or (expected.startswith(_CHOICES) and error["type"] != "literal_error"):
+        expected = ""  # of the other forms of the value
     kind = _KINDS.get(error["type"].partition("_")[0], "") if error["type"].endswith(_KIND_ERRORS) else ""
-    fallback = error["msg"].removeprefix("Input should be ").removeprefix("Input ")
-    return (
-        f"{name} must be {', '.join(filter(None, (kind, expected))) or fallback}, got {_shorten(repr(error['input']))}"
-    )
+    words = ", ".join(filter(None, (kind, expected))) or _limit(error)
+    return f"{name} {f'must be {words}' if words else 'is not a valid value'}, got {_shorten(repr(error['input']))}"
+
+
+def _limit(error: Any) -> str:
+    """The limit that a value, a length or a choice exceeds, where the field does not tell; empty for other errors."""
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "literal_error":
+        return _CHOICES + str(context["expected"])
+    if kind in _LENGTHS:
+        limit = f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
+        return f"{limit} long"
+    if kind not in _LIMITS:
+        return ""
+    key, words = _LIMITS[kind]
+    return f"{words} {context[key]}"
 
 
 def _nearest_field(path: Sequence[str], fields: Mapping[str, FieldInfo]) -> str:
@@ -58,7 +92,7 @@ def allowed_values(field: FieldInfo) -> str:
     """The allowed values of a field as text: "above 0 and at most 64", "one of fire, dense"."""
     choices = [choice for kind in _types(field.annotation) if _is_literal(kind) for choice in get_args(kind)]
     if choices:
-        return "one of " + ", ".join(map(str, choices))
+        return _CHOICES + ", ".join(map(str, choices))
     constraints = [*field.metadata, *_constraints(field.annotation)]
     bounds = [_bound(constraint) for constraint in constraints if isinstance(constraint, BaseMetadata)]
     return " and ".join(dict.fromkeys(filter(None, bounds)))

@@ -161,8 +161,11 @@ def export_folder(folder: Path, url: str, console: Console) -> None:
             console.print(line, style="yellow", highlight=False, soft_wrap=True)
 
 
-def predict_path(folder: Path, path: Path, out: Path | None, console: Console) -> None:
-    """Print the most probable classes of a file, or of all files in a folder; `out`: JSON file for all probabilities."""
+def predict_path(folder: Path, path: Path, out: Path | None, console: Console) -> bool:
+    """Print the most probable classes of a file, or of all files in a folder; whether any file has some.
+
+    `out`: JSON file for all probabilities.
+    """
     from augsvc_client.trainer.export.predict import list_files, predict_files
 
     if out is not None and not out.parent.is_dir():
@@ -183,3 +186,4 @@ def predict_path(folder: Path, path: Path, out: Path | None, console: Console) -
             for prediction in predictions
         ]
         write_file(out, json.dumps(listed, indent=1, ensure_ascii=False) + "\n")
+    return any(prediction.classes for prediction in predictions)

@@ -167,11 +167,13 @@ def predict(
         Path | None, typer.Option("--json", help="Write per-class probabilities as JSON to this file.")
     ] = None,
 ) -> None:
-    """Classify image or audio files with a trained network; no server is needed."""
+    """Classify image or audio files with a trained network; no server is needed. Exit status 1 if no file has a class."""
     try:
-        predict_path(out, path, json_, Console(markup=False, emoji=False))
+        classified = predict_path(out, path, json_, Console(markup=False, emoji=False))
     except (AugsvcError, ValueError, OSError) as err:
         _fail(str(err))
+    if not classified:
+        raise typer.Exit(1)
 
 
 def _check_options(url: str, *, sanity: bool, find_lr: bool) -> None:
@@ -195,7 +197,8 @@ def _parse_pipeline(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as err:
-        raise ValueError(f"--pipeline is neither a preset's name nor JSON: {err}") from err
+        where = f" at line {err.lineno}, column {err.colno}" if isinstance(err, json.JSONDecodeError) else ""
+        raise ValueError(f"--pipeline is neither a preset's name nor JSON{where}") from err
 
 
 def _fail(message: str) -> NoReturn:

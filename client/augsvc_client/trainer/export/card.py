@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
@@ -19,6 +19,7 @@ from torch import nn
 from augsvc_client.trainer.files import read_file, write_file
 from augsvc_client.trainer.models.build import Inputs, build_model, registry, save_weights, saved_bytes
 from augsvc_client.trainer.recipe import ModelChoice, Scale
+from augsvc_client.trainer.recipe_errors import describe_error
 
 EXPORTS = ("model-fp16.safetensors", "model.onnx", "model-int8.onnx", "export.json")  # files that export writes
 _VERSION = 1
@@ -50,7 +51,7 @@ class Card:
     def load(cls, path: Path) -> "Card":
         """Read JSON; raises ValueError for a missing file, another version, and fields outside their range."""
         try:
-            saved = dict(json.loads(read_file(path, _MAX_BYTES)))
+            saved = _parse(read_file(path, _MAX_BYTES))
             if "version" not in saved:
                 raise ValueError("it has no version")
             version = saved.pop("version")
@@ -61,10 +62,9 @@ class Card:
             other = f"a member of the ensemble, {member}" if member.is_dir() else "the folder given as --out"
             raise ValueError(f"{path.parent} has no {path.name}: give {other}") from err
         except ValidationError as err:
-            first = err.errors()[0]
-            name = ".".join(map(str, first["loc"]))
-            raise ValueError(f"{path.name} is not a model card: {name[:80]}: {first['msg']}") from err
-        except (ValueError, TypeError, RecursionError) as err:
+            known = {f"model.{name}": field for name, field in ModelChoice.model_fields.items()}
+            raise ValueError(f"{path.name} is not a model card: {describe_error(err.errors()[0], known)}") from err
+        except (ValueError, OSError) as err:
             raise ValueError(f"{path.name} is not a model card: {err}") from err
         raise ValueError(f"{path.name} has version {str(version)[:20]}; this program reads version {_VERSION}")
 
@@ -80,6 +80,16 @@ class Card:
     @property
     def _unlimited(self) -> ModelChoice:
         return self.model.model_copy(update={"max_size": None})
+
+
+def _parse(text: bytes) -> dict[str, Any]:
+    try:
+        saved = json.loads(text)
+    except (ValueError, RecursionError):  # the second one of digits or brackets without end
+        raise ValueError("it is not JSON") from None
+    if not isinstance(saved, dict):
+        raise ValueError("it is not a JSON object")
+    return saved
 
 
 def _check_medium(card: Card) -> Card:
@@ -135,6 +145,7 @@ def _check_runs(model: nn.Module, card: Card) -> None:
         with torch.inference_mode():
             logits = model(card.inputs.example(1))
     except RuntimeError as err:
-        raise ValueError(f"the network in model.json cannot take its inputs: {str(err).splitlines()[0][:200]}") from err
+        shape = " × ".join(map(str, card.inputs.example(1).shape[1:]))
+        raise ValueError(f"the network in model.json cannot take its inputs, {shape}: they may be too small") from err
     if logits.shape != (1, len(card.classes)):
         raise ValueError(f"the network in model.json does not give {len(card.classes)} values, one per class")
