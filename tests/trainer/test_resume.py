@@ -136,6 +136,24 @@ def test_a_file_that_is_no_checkpoint_is_refused(made, tmp_path):
         load_checkpoint(made(), tmp_path)
 
 
+@pytest.mark.parametrize("prefix", ["optimiser.0.momentum_buffer", "best.", "model.", "losses"])
+def test_tensors_of_another_shape_are_refused_before_a_step(made, tmp_path, prefix):
+    groups = {"optimiser": {"name": "sgd"}, "training": {"epochs": 3, "patience": 2}}
+    course = made(**groups)
+    for event in train(course, scores):
+        if isinstance(event, Step) and event.number == 3:  # the second epoch
+            break
+    save_checkpoint(course, tmp_path)
+    with safe_open(tmp_path / FILE_NAME, framework="pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(tmp_path / FILE_NAME)
+    name = next(name for name in sorted(tensors) if name.startswith(prefix))
+    tensors[name] = torch.zeros(2, 3)
+    save_file(tensors, tmp_path / FILE_NAME, metadata=metadata)
+    with pytest.raises(ValueError, match=r"checkpoint\.safetensors is damaged"):
+        load_checkpoint(made(**groups), tmp_path)
+
+
 def test_weights_that_are_no_numbers_leave_the_last_good_checkpoint(made, tmp_path):
     course = made()
     next(train(course, scores))

@@ -83,17 +83,23 @@ def _restore(state: TrainingState, metadata: Mapping[str, Any], tensors: Mapping
     learner.model.load_state_dict(_select(_MODEL, tensors))
     if learner.ema is not None:
         learner.ema.load_state_dict(_select(_AVERAGE, tensors))
-    learner.optimiser.load_state_dict({"state": _slots(tensors), "param_groups": metadata["param_groups"]})
+    slots = _slots(tensors)
+    _check_shapes(slots, learner.optimiser)
+    learner.optimiser.load_state_dict({"state": slots, "param_groups": metadata["param_groups"]})
     learner.scheduler.load_state_dict(metadata["rates"])
     learner.steps = metadata["steps"]
     state.loader.load_state_dict(metadata["loader"])
     state.history = [_epoch(saved) for saved in metadata["history"]]
+    if any(tensors[name].ndim != 1 for name in (_LOSSES, _ACCURACIES) if name in tensors):
+        raise TypeError("the losses are no numbers, one for each step")
     state.losses, state.accuracies = (
         list(tensors[name].chunk(world_size())[rank()].to(learner.device)) if name in tensors else []
         for name in (_LOSSES, _ACCURACIES)
     )
     state.pace, state.best, state.since_best = Pace(**metadata["pace"]), metadata["best"], metadata["since_best"]
     state.best_weights = _select(_BEST, tensors) or None
+    if state.best_weights is not None and _shapes(state.best_weights) != _shapes(learner.eval_model.state_dict()):
+        raise TypeError("the best weights are those of another network")
 
 
 def with_checkpoints(events: Iterable[Step | Epoch], state: TrainingState, folder: Path) -> Iterator[Step | Epoch]:
@@ -205,6 +211,10 @@ def _select(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
+def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
+
+
 def _slots(tensors: Mapping[str, torch.Tensor]) -> dict[int, dict[str, torch.Tensor]]:
     """The optimiser state by parameter index."""
     slots: dict[int, dict[str, torch.Tensor]] = {}
@@ -212,6 +222,15 @@ def _slots(tensors: Mapping[str, torch.Tensor]) -> dict[int, dict[str, torch.Ten
         i, _, name = key.partition(".")
         slots.setdefault(int(i), {})[name] = tensor
     return slots
+
+
+def _check_shapes(slots: Mapping[int, Mapping[str, torch.Tensor]], optimiser: torch.optim.Optimizer) -> None:
+    """Raises TypeError for a slot that is neither one number nor of its parameter's shape, which torch finds in the next step."""
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    for i, own in slots.items():
+        for name, tensor in own.items():
+            if tensor.ndim and tensor.shape != parameters[i].shape:
+                raise TypeError(f"{name} of parameter {i} has another shape than the parameter")
 
 
 def _epoch(saved: Mapping[str, Any]) -> Epoch:
