@@ -271,12 +271,15 @@ class StreamSpec(BaseModel):
                 raise SpecInvalid(f"{name} does not apply to this dataset: {reason}", field=name)
 
 
+_SAMPLES = {"image": "images", "audio": "sound"}  # by medium
+
+
 def require_media(steps: Sequence[Step], media: str) -> None:
     """Refuses an operation for another medium than the samples', `image` or `audio`, with SpecInvalid."""
     for field, step in walk(steps):
         if step.media not in (None, media):
             raise SpecInvalid(
-                f"{field}.op: {step.op} is an {step.media} operation, and these samples are {media}; "
+                f"{field}.op: {step.op} is an {step.media} operation, and these samples are {_SAMPLES[media]}; "
                 "GET /v1/ops lists the medium of each operation",
                 field=f"{field}.op",
             )

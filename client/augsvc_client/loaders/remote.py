@@ -48,7 +48,8 @@ class RemoteDataLoader(BaseLoader[Address]):
     sound is never scaled. `prefetch`: batches
     fetched ahead at the start; while batches arrive within a second this grows to 32 or to 64 MiB, whichever is less,
     but never below `prefetch` (docs/serving.md). `id`: pins the stream. `dataset_version`: the version of the dataset to
-    read, default the current one. `view`: which of a sample's 256 draws. `soft_targets`: the number of classes K; each
+    read, default the current one. `view`: which of a sample's 256 draws; loaders of equal
+    `aug_seed` and view give a sample the same draws, whatever their datasets. `soft_targets`: the number of classes K; each
     batch then has `target`, float32 (N, K), with both labels of samples that MixUp or CutMix mixed. `views`: how many views
     of each sample a batch has, from `view_from` on: `image`, `image1`, …, each with other draws. `keys`: each batch then
     has `key`, the names of its samples in the dataset, a list of N strings. `weights`, `mixture`, `block`, `bucket`: the
