@@ -266,7 +266,7 @@ def test_labels_whose_numbers_are_none_are_handed_on(values):
 
 def test_boxes_by_the_number_of_an_object_are_refused():
     for key, box in ((17, [1, 2, 30, 20]), ("17", (1.0, 2.0, 3.0, 4.0)), (3, np.array([5, 5, 9, 9]))):
-        with pytest.raises(ValueError, match=rf"objects\.{key} looks as if"):
+        with pytest.raises(ValueError, match=rf"{key} looks as if"):
             split({"objects": [{key: box}] * N})
         assert split({"objects": [{key: box}] * N}, passthrough=("objects",))
     assert split({"scores": [{1: [0.1, 0.2, 0.3, 0.4]}] * N, "votes": [{1: [1, 2, 3]}] * N, "none": [{}] * N})

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from augsvc_client.fields.flat import read_box_format
 from augsvc_client.fields.geometry import looks_spatial, moving_field
+from augsvc_client.fields.label_values import holds_boxes
 from augsvc_client.fields.libraries import convert, select_rows, with_dtype_of, zeros
 from augsvc_client.fields.objects import find_object_fields
 from augsvc_client.fields.roles import role_of, unmovable
@@ -106,6 +107,8 @@ def _read_torchvision(target: Mapping[str, Any], passthrough: Sequence[str], per
 def _check_fields(
     target: Mapping[str, Any], known: Sequence[str], passthrough: Sequence[str], per_object: Sequence[str]
 ) -> None:
+    if holds_boxes(target):
+        raise ValueError(unmovable((str(next(iter(target))),)))
     for name, value in target.items():
         if name in known or name in passthrough or name in per_object:
             continue
