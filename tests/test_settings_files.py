@@ -106,6 +106,14 @@ def test_a_switch_is_no_number(written, name):
         load_settings(written(f"{name}: on"), {})
 
 
+@pytest.mark.parametrize(
+    "field", ["format: audio_folder, max_frames", "format: audio_folder, channels", "format: image_folder, max_pixels"]
+)
+def test_a_switch_is_no_number_of_a_dataset(written, field):
+    with pytest.raises(ValueError, match=f"{field.split()[-1]} is not a switch"):
+        load_settings(written(f"datasets: {{pets: {{path: x, {field}: on}}}}"), {})
+
+
 @pytest.mark.parametrize("name", ["'my pets'", "ü", "a//b", "'*'", "'a:b'"])
 def test_a_name_that_is_none_is_refused_with_what_names_have(written, name):
     with pytest.raises(ValueError, match="is no name of a dataset: names have letters, digits, _ and -"):

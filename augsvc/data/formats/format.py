@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
 from augsvc.data import formats
@@ -25,6 +25,15 @@ class DatasetFormat(BaseModel, ABC):
     """The operator's settings of one dataset. A subclass declares `format: Literal["name"]` and its other fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_switches(cls, settings: object) -> object:
+        for name, value in settings.items() if isinstance(settings, dict) else ():
+            field = cls.model_fields.get(name)
+            if isinstance(value, bool) and field and bool not in (field.annotation, *get_args(field.annotation)):
+                raise ValueError(f"{name} is not a switch")  # `max_frames: on` of YAML would be 1
+        return settings
 
     @abstractmethod
     def open(self, name: str, cache: DecodedCache) -> list[Source]:
