@@ -1,4 +1,4 @@
-"""JPEGs whose data are damaged: the decoder repairs them with a warning, so they are undecodable unless `strict` is off."""
+"""JPEGs and WebPs whose data are damaged, which their decoders repair or overlook: undecodable unless `strict` is off."""
 
 import io
 
@@ -194,3 +194,50 @@ def test_a_damaged_file_is_decoded_once_for_its_verdict(name, padding, most, mon
     decode, calls = simplejpeg.decode_jpeg, []
     monkeypatch.setattr(simplejpeg, "decode_jpeg", lambda *args, **options: calls.append(0) or decode(*args, **options))
     assert undecodable(data) and len(calls) <= most
+
+
+# --- WebP, whose data have no checksum either
+
+
+def webp(size=(320, 240), mode="RGB", **options):
+    out = io.BytesIO()
+    Image.fromarray(photograph()).crop((0, 0, *size)).convert(mode).save(out, "WEBP", **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("quality", [1, 30, 80, 100])
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (17, 16), (320, 240)], ids=str)
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_a_whole_webp_is_read_to_its_end(quality, size, mode):
+    for method in (0, 4, 6):
+        assert not undecodable(webp(size, mode, quality=quality, method=method))
+    assert not undecodable(webp(size, mode, lossless=True))
+
+
+def test_images_without_details_are_read_to_their_end():
+    half = photograph()
+    half[60:] = 7
+    for pixels in (half, np.zeros((90, 300, 3), np.uint8), np.full((1, 900, 3), 255, np.uint8)):
+        out = io.BytesIO()
+        Image.fromarray(pixels).save(out, "WEBP", quality=80)
+        assert not undecodable(out.getvalue())
+
+
+def test_a_webp_animation_is_decoded():
+    frames = [Image.fromarray(np.full((40, 40, 3), level, np.uint8)) for level in (9, 99, 199)]
+    out = io.BytesIO()
+    frames[0].save(out, "WEBP", save_all=True, append_images=frames[1:], lossless=False)
+    assert not undecodable(out.getvalue())
+
+
+@pytest.mark.parametrize("quality", [40, 80, 95])
+def test_damage_in_lossy_webp_is_detected_unless_the_dataset_allows_it(quality):
+    data, random = webp(quality=quality), np.random.default_rng(1)
+    kinds = {"random": lambda n: random.integers(0, 256, n, np.uint8).tobytes(), "zeros": bytes}
+    for name, make in kinds.items():
+        for n_bytes in (16, 512):
+            places = random.integers(len(data) // 8, len(data) - 600, 15)
+            damaged = [data[:at] + make(n_bytes) + data[at + n_bytes :] for at in places]
+            found = sum(map(undecodable, damaged))
+            assert found >= 12, (name, n_bytes, found)
+    assert any(decode_image(each, 3, MAX_PIXELS, strict=False).size for each in damaged)

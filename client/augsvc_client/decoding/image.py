@@ -27,6 +27,7 @@ from augsvc_client.decoding.errors import Undecodable
 from augsvc_client.decoding.tiff import is_tiff, read_tiff
 from augsvc_client.decoding.whole_jpeg import Allocate, allocate_nothing, read_whole_jpeg, require_undamaged
 from augsvc_client.decoding.whole_png import WholePng, require_declared_rows
+from augsvc_client.decoding.whole_webp import require_read_to_end
 from augsvc_client.decoding.window import U16, Window, apply_window, to_channels
 
 U8 = npt.NDArray[np.uint8]
@@ -42,7 +43,8 @@ def decode_image(
     The EXIF orientation is applied. Colour to grey is Rec. 601 luma, grey to colour repeats it; alpha is dropped,
     16 bits are reduced to their upper 8, palettes and CMYK are converted to RGB. `channels` is 1 or 3.
 
-    `strict` refuses JPEGs whose data the decoder repairs with a warning; without it, such pixels are decoded as they come.
+    `strict` refuses JPEGs whose data the decoder repairs with a warning, and lossy WebPs whose data it does not read to their
+    end; without it, such pixels are decoded as they come.
     `allocate` may give memory for the pixels of a JPEG, by their bytes.
 
     Raises:
@@ -123,7 +125,9 @@ def _read_bytes(
     """The stripped file, and its pixels (H, W, 1 or 3) as they are stored, of 16 bits the upper ones."""
     library, file = _strip(data, max_pixels)
     if (pixels := read_whole_jpeg(file, strict, allocate)) is None:
-        if strict:
+        if strict and library is WebPImageFile:
+            require_read_to_end(file.data)
+        elif strict:
             require_undamaged(file)
         with library(io.BytesIO(file.data)) as image:
             _load(image, file)
