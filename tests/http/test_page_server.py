@@ -206,14 +206,16 @@ def test_names_of_classes_and_files_are_shown_as_the_server_logs_them(visit, nam
         route.fulfill(body=json.dumps(known), content_type="application/json")
 
     def receipt(route):
-        route.fulfill(body=json.dumps({"index": 0, "source": name, "operations": []}), content_type="application/json")
+        mix = {"partners": [{"source": name, "replaces": {"source": name}}], "weight": 0.5}
+        content = {"index": 0, "source": name, "operations": [], "mix": mix}
+        route.fulfill(body=json.dumps(content), content_type="application/json")
 
     window.page.route("**/v1/datasets", datasets)
     window.page.route("**/samples/*", receipt)
     window.page.reload()
     window.settled()
     shown = printable(name)
-    expect(window.find("#source")).to_have_text(shown)
+    expect(window.find("#source")).to_contain_text(f"{shown} · mixed with {shown} (for {shown}, undecodable), weight")
     expect(window.find("#inspector-title")).to_contain_text(shown)
     expect(window.find("#data > .quiet")).to_contain_text(f"{shown}, {shown}")
     assert shown in window.find(".sample .name").all_inner_texts()

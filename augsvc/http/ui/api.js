@@ -57,12 +57,19 @@ async function read(response, method) {
   }
 }
 
+/** A value of JSON with all its texts printable. */
+const printableTexts = (value) => {
+  if (typeof value === "string") return printable(value);
+  if (Array.isArray(value)) return value.map(printableTexts);
+  if (value === null || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, printableTexts(inner)]));
+};
+
 const fetchJson = async (path, options) => read(await send(path, options), "json");
 
 export const version = () => fetchJson("v1/version");
 export const operations = async () => (await fetchJson("v1/ops")).ops;
-export const datasets = async () =>
-  (await fetchJson("v1/datasets")).datasets.map((dataset) => ({ ...dataset, classes: dataset.classes.map(printable) }));
+export const datasets = async () => printableTexts(await fetchJson("v1/datasets")).datasets;
 export const metrics = async () => read(await send("metrics"), "text");
 export const open = (spec, signal) => fetchJson("v1/streams", { json: spec, signal });
 
@@ -76,6 +83,5 @@ export async function batch(stream, { epoch, start, count, view }, signal) {
 
 export async function receipt(stream, { epoch, view }, position, signal) {
   const path = `v1/streams/${stream.id}/epochs/${epoch}/samples/${position}?view=${view}`;
-  const content = await fetchJson(path, streamOptions(stream, signal));
-  return { ...content, source: printable(content.source) };
+  return printableTexts(await fetchJson(path, streamOptions(stream, signal)));
 }
