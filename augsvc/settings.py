@@ -171,6 +171,11 @@ class Settings(BaseSettings):
         if self.tokens_file is None:
             return {}
         entries = _read_yaml(self.tokens_file)
+        for name in entries:
+            if not (isinstance(name, str) and name and name.isprintable()):  # `1`, `no` and `~` are no text in YAML
+                raise ValueError(
+                    f"tokens_file: {name!r} is no client name: a name is printable text, in quotes if need be"
+                )
         try:
             tokens = {name: TokenEntry.model_validate(entry) for name, entry in entries.items()}
         except ValidationError as err:

@@ -43,6 +43,15 @@ def test_a_client_twice_in_the_tokens_file_is_refused(written):
     assert "aaaa" not in str(refused.value) and "bbbb" not in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["1", "no", "~", "2020-01-01", "''", '"a\\e[2J"', '"a\\u202eb"', '"a\\nb"'])
+def test_a_client_name_that_is_no_printable_text_is_refused(written, name):
+    """1 and "1" were two clients with the same uploads, and `no` the client False."""
+    path = written(f"{name}: {{token: aaaaaaaaaaaaaaaaaaaa}}\n", "tokens.yaml")
+    with pytest.raises(ValueError, match="is no client name") as refused:
+        Settings(tokens_file=path).tokens()
+    assert str(refused.value).isprintable() and "aaaa" not in str(refused.value)
+
+
 def test_recipes_and_overrides_refuse_repeated_keys_too(written):
     with pytest.raises(ValueError, match="the key 'epochs' is repeated"):
         load_recipe(written("training: {epochs: 1, epochs: 2}"), {})
