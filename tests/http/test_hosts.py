@@ -74,6 +74,22 @@ def test_none_and_several_are_refused(server, lines):
         replies(connection)[0].refused(421, "host_not_allowed")
 
 
+@pytest.mark.parametrize(
+    ("address", "host", "status"),
+    [
+        ("http://evil.example/v1/version", "localhost", 421),
+        ("http://evil.example:8000/v1/version", "localhost", 421),
+        ("http://localhost@evil.example/v1/version", "localhost", 421),
+        ("http://[::1]:8000/v1/version?x=1", "localhost", 200),
+        ("http://localhost:8000/v1/version", "evil.example", 200),
+        ("/v1/version?x=http://evil.example", "localhost", 200),
+    ],
+)
+def test_the_host_of_an_absolute_address_counts(server, address, host, status):
+    with server.send(f"GET {address} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()) as connection:
+        assert replies(connection)[0].status == status
+
+
 def test_a_name_in_the_settings_is_accepted(serve):
     replica = serve(allowed_hosts=["GPU1.example", "[fd00::1]"]).ready()
     for host in ("gpu1.example", "Gpu1.Example:8443", "[fd00::1]:8000", "localhost"):

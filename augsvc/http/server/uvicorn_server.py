@@ -17,6 +17,7 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
+import httptools
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -81,8 +82,13 @@ class Protocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The request's headers are complete."""
+        """The request's headers are complete. The host of an absolute address replaces Host (RFC 9112, 3.2.2)."""
         self._in_head = False
+        if b"://" in self.url and not self.url.startswith(b"/"):
+            address = httptools.parse_url(self.url)
+            host = b"[%b]" % address.host if b":" in address.host else address.host
+            self.headers[:] = [header for header in self.headers if header[0] != b"host"]
+            self.headers.append((b"host", host))
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
