@@ -144,6 +144,18 @@ def test_a_folder_that_another_user_owns_or_may_write_to_is_not_used(tmp_path, f
     assert "a sub-folder will do" in caplog.text
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
+def test_files_that_another_user_put_there_while_it_was_open_to_them_are_not_loaded(tmp_path, suffix, caplog):
+    """The folder is private again, as the log asked for; Numba would unpickle the files."""
+    assert use(tmp_path) == (0, 1)
+    planted = next(path for path in files(tmp_path) if path.suffix == suffix)
+    os.chown(planted, 1, -1)
+    with caplog.at_level(logging.WARNING, "augsvc"):
+        assert use(tmp_path) == (0, 1)
+    assert "of another user: delete it" in caplog.text
+
+
 def test_in_a_mount_that_others_may_write_to_a_sub_folder_is_used(tmp_path):
     tmp_path.chmod(0o2775)  # with fsGroup; emptyDir: 0777
     assert use(tmp_path / "kernels") == (0, 1)

@@ -16,7 +16,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from llvmlite import binding
 from numba import config
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
-from augsvc.data.private_folder import make_private
+from augsvc.data.private_folder import is_own, make_private
 from augsvc.executors.fused import kernels
 
 logger = logging.getLogger("augsvc")
@@ -149,10 +149,14 @@ def _open_caches(dispatchers: Sequence[Any], folder: Path) -> list[_KernelCache]
 
 
 def _open_folder(folder: Path) -> Path:
-    """The folder below it of this code, made if there is none; raises OSError as `make_private` does."""
+    """The folder below it of this code, made if there is none; raises OSError as `make_private` does, and for foreign files."""
     inner = folder / code_digest()
     for directory in (folder, inner):
         make_private(directory)
+    for path in inner.rglob("*"):
+        with suppress(FileNotFoundError):  # another process has replaced it
+            if not is_own(path.lstat()):  # from a time when others could write to the folder
+                raise PermissionError(f"{inner} holds files of another user: delete it")
     return inner
 
 
