@@ -346,7 +346,16 @@ def buffered(proxy):
     return sum(file.stat().st_size for file in opened if "nginx-bodies" in str(file.readlink()))
 
 
-@pytest.mark.parametrize("path", ["/v1/augment", "/v1/streams"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/augment",
+        "/v1/streams",
+        "/v2/models/light/infer",
+        "/v2/models/light/versions/1/infer",
+        "//v1/%61ugment",  # another way to write an address
+    ],
+)
 @pytest.mark.parametrize("sent", ["", "Authorization: Bearer not-a-token-of-anyone\r\n"])
 def test_a_body_without_a_token_is_refused_before_it_comes(guarded, path, sent):
     n_bytes = 60 << 20 if path == "/v1/augment" else 1_000_000
