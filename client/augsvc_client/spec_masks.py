@@ -26,7 +26,9 @@ def apply_spec_masks(features: F, batch: Mapping[str, Any], hop: int, value: flo
     array: Any = features
     times, bins = batch["time_masks"], batch["freq_masks"]
     if array.ndim not in (3, 4) or len(array) != len(times):
-        raise ValueError(f"features are (N, bins, frames) of the batch's {len(times)} clips, got {tuple(array.shape)}")
+        raise ValueError(
+            f"features are (N, bins, frames) or (N, C, bins, frames) of the batch's {len(times)} clips, got {tuple(array.shape)}"
+        )
     last_bin = max(bins.reshape(-1).tolist(), default=0)
     if array.shape[-2] < last_bin:
         raise ValueError(

@@ -28,7 +28,9 @@ def apply_time_warps(features: F, batch: Mapping[str, Any], hop: int) -> F:
     array: Any = features
     warps = batch["time_warps"].tolist()
     if array.ndim not in (3, 4) or len(array) != len(warps):
-        raise ValueError(f"features are (N, bins, frames) of the batch's {len(warps)} clips, got {tuple(array.shape)}")
+        raise ValueError(
+            f"features are (N, bins, frames) or (N, C, bins, frames) of the batch's {len(warps)} clips, got {tuple(array.shape)}"
+        )
     for clip, (origin, target, length) in zip(array, warps, strict=True):
         frames = min(-(-length // hop), clip.shape[-1])
         if origin == target or frames < 2:
