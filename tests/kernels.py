@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from augsvc.executors.factory import open_executor
-from augsvc.executors.fused.kernel_cache import code_digest, default_folder
+from augsvc.executors.fused.kernel_cache import code_digest, default_folder, is_compiled
 from augsvc.streams.selftest import SelfTest
 
 
@@ -21,7 +21,7 @@ def compile_kernels() -> None:
         return
     with (Path(tempfile.gettempdir()) / f"augsvc-tests-{code_digest()}").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not any((folder / code_digest()).rglob("*.nbc")):
+        if not is_compiled(folder):
             SelfTest(open_executor("fused", torch.device("cpu"), folder)).warm_up()
 
 

@@ -29,6 +29,7 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 from augsvc.data.private_folder import is_own, make_private
 from augsvc.executors.fused import kernels
+from augsvc.executors.fused.kernels import cpu
 
 logger = logging.getLogger("augsvc")
 _OPTIONS = (  # environment variables NUMBA_… that change the code
@@ -72,14 +73,16 @@ def keep_compiled(dispatchers: Sequence[Any], folder: Path | None) -> None:
 
 
 def is_compiled(folder: Path) -> bool:
-    """Whether a folder has code of these kernels for this machine. The folder is made if there is none.
+    """Whether a folder has code of the largest kernel, for this machine and installation. It is made if there is none.
+
+    Numba's own folder inside is named by the path of the sources, so that another environment on the machine compiles again.
 
     Raises:
         OSError: it cannot be used.
     """
-    inner = _open_folder(folder)
-    with tempfile.TemporaryFile(dir=inner):
-        return any(inner.rglob("*.nbc"))
+    with tempfile.TemporaryFile(dir=_open_folder(folder)):
+        (cache,) = _open_caches([cpu.render], folder)
+    return any(Path(cache.cache_path).glob("cpu.render-*.nbc"))
 
 
 def code_digest() -> str:
