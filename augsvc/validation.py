@@ -12,6 +12,7 @@ from typing import Annotated, Any, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from augsvc.errors import BadJson, SpecInvalid
+from augsvc_client.text import printable
 
 # Lists, objects and fields: those of any colour image that 1 MiB holds as nested lists. The parser, which holds the interpreter,
 # takes 43 ms for them. The 349,000 empty lists of 1 MiB took 400 ms, of which the garbage collector took 360.
@@ -196,7 +197,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     similar = [entry for entry in known if simplify(entry) in close][:1]
     around = [entry for entry in known if len(simple) >= _MIN_PART and simple in simplify(entry)]
     matches = (words or similar or around)[:_MAX_HINTS]
-    return f"; did you mean {' or '.join(matches)}?" if matches else ""
+    return f"; did you mean {printable(' or '.join(matches))}?" if matches else ""
 
 
 def simplify(name: str) -> str:

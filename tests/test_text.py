@@ -8,6 +8,7 @@ import pytest
 
 from augsvc.cli.common import safe
 from augsvc.logs import JsonLines, TextLines
+from augsvc.validation import nearest
 from augsvc_client.text import printable
 
 HOSTILE = "a\x1b[2J\r\n2026 CRITICAL forged\u202e\u2028\x9b\udcff\0"
@@ -17,6 +18,10 @@ def test_only_printable_characters_are_left():
     assert printable("é 猫 😀 a_b-1.png") == "é 猫 😀 a_b-1.png"
     assert printable(HOSTILE) == r"a\x1b[2J\r\n2026 CRITICAL forged\u202e\u2028\x9b\udcff\x00"
     assert safe("[red]\x1b") == r"\[red]\x1b"
+
+
+def test_a_hint_names_a_class_in_printable_characters():
+    assert nearest("a", ["a\x1b[2Jb"]) == r"; did you mean a\x1b[2Jb?"
 
 
 @pytest.mark.parametrize("formatter", [TextLines("%(levelname)s %(message)s"), JsonLines()])
