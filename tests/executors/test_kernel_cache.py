@@ -18,7 +18,7 @@ import pytest
 
 from augsvc.executors.fused import kernel_cache, kernels
 from augsvc.executors.fused.kernel_cache import code_digest, keep_compiled
-from augsvc.executors.fused.kernels import cpu, sound_cpu, statistics
+from augsvc.executors.fused.kernels import cpu, sound_cpu, statistics, whole
 from augsvc.executors.fused.kernels.compiled import entry
 from augsvc.streams.probes import SoundProbe, sound_probe_spec
 from augsvc.streams.stream import Stream
@@ -266,20 +266,20 @@ def test_a_new_pipeline_compiles_nothing():
         Run(stream).batch()
     for fields in ("edge, shrunk, tilted", "cover, masks"):
         masks(MASK_CASES[fields], open_cpu("fused"))
-    compiled = (cpu.render, cpu.move_masks, statistics.sum_values, statistics.count_levels, sound_cpu.render)
-    assert [len(kernel.signatures) for kernel in compiled] == [1, 1, 1, 1, 1]
+    images = (cpu.render, whole.render, cpu.move_masks, statistics.sum_values, statistics.count_levels)
+    assert [len(kernel.signatures) for kernel in (*images, sound_cpu.render)] == [1, 1, 1, 1, 1, 1]
 
 
 def test_the_self_test_leaves_every_kernel_compiled():
     """In a new process, where none was used yet: a server that is ready compiles nothing more."""
     code = (
         "from tests.harness import few_operations, open_cpu; from augsvc.streams.selftest import SelfTest;"
-        "from augsvc.executors.fused.kernels import cpu, sound_cpu, statistics;"
+        "from augsvc.executors.fused.kernels import cpu, sound_cpu, statistics, whole;"
         "from augsvc.ops.registry import registry;"
         "known = few_operations() | {name: registry()[name] for name in ('whitening', 'equalize')};"
         "SelfTest(open_cpu('fused'), known).digests();"
-        "kernels = (cpu.render, cpu.move_masks, statistics.sum_values, statistics.count_levels, sound_cpu.render);"
-        "print([len(kernel.signatures) for kernel in kernels])"
+        "images = (cpu.render, whole.render, cpu.move_masks, statistics.sum_values, statistics.count_levels);"
+        "print([len(kernel.signatures) for kernel in (*images, sound_cpu.render)])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[1, 1, 1, 1, 1]"
+    assert done.stdout.strip() == "[1, 1, 1, 1, 1, 1]"

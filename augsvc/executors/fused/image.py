@@ -20,8 +20,8 @@ from augsvc.executors.fused import measure, opaque
 from augsvc.executors.fused.absent import identity_move
 from augsvc.executors.fused.audio import FusedSound
 from augsvc.executors.fused.kernel_cache import keep_compiled
-from augsvc.executors.fused.kernels import cpu, sound_cpu
-from augsvc.executors.fused.kernels.args import U16, MoveArgs, OutputArgs, PassArgs
+from augsvc.executors.fused.kernels import cpu, sound_cpu, whole
+from augsvc.executors.fused.kernels.args import U16, CanvasShape, MoveArgs, OutputArgs, PassArgs
 from augsvc.executors.fused.kernels.layout import split_levels
 from augsvc.executors.fused.lower_image import (
     KINDS,
@@ -79,7 +79,7 @@ class FusedExecutor:
     @staticmethod
     def on(kernel_cache: Path | None = None) -> "FusedExecutor":
         """An executor that keeps its compiled kernels in a folder, if one is given."""
-        images = (cpu.render, cpu.move_masks, *measure.KERNELS, *opaque.KERNELS)
+        images = (cpu.render, whole.render, cpu.move_masks, *measure.KERNELS, *opaque.KERNELS)
         keep_compiled((*images, sound_cpu.render), kernel_cache)
         use_one_torch_thread()
         return FusedExecutor(torch.device("cpu"), cores(), noise_tables().astype(np.int16).ravel())
@@ -202,9 +202,17 @@ class FusedExecutor:
             OutputArgs(out is not None, interleaved, pixels),
         )
 
+        shape, rendered = CanvasShape(canvas.channels, canvas.height, canvas.width), np.zeros(n, np.uint8)
+        changes_levels = whole.changes_levels(args)
+
         def render(rows: slice) -> None:
             check()
-            cpu.render(rows.start, rows.stop, args, values, after)
+            if not changes_levels:
+                cpu.render(rows.start, rows.stop, args, values, after)
+                return
+            whole.render(rows.start, rows.stop, args, shape, rendered)
+            for first, last in _remaining(rendered, rows):
+                cpu.render(first, last, args, values, after)
 
         self._split(render, n, plan.elements)
         if out is not None and copy is not None:
@@ -284,6 +292,13 @@ def _copies_sources(
     size = (plan.canvas.height, plan.canvas.width)
     same = all(source.dtype == np.uint8 and source.shape[:2] == size for source in sources)
     return same and bool(camera.identical.all())
+
+
+def _remaining(rendered: U8, rows: slice) -> list[tuple[int, int]]:
+    """The runs of samples in `rows` that are not rendered: the first one of each, and the one after its last."""
+    is_done = np.concatenate(([1], rendered[rows], [1]))
+    edges = np.flatnonzero(is_done[1:] != is_done[:-1]) + rows.start
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def flat(out: U8 | None) -> tuple[U8, U8 | None, bool]:

@@ -58,9 +58,9 @@ def render_levels(n: Int, source: Source, args: PassArgs, canvas: CanvasShape, r
         return False
     if args.warp.displaced[n, 0]:
         return False
-    if not (_keeps_channels_apart(args.tone, n, canvas.channels) and is_free_of_noise(args.noise, n)):
+    if not (keeps_channels_apart(args.tone, n, canvas.channels) and is_free_of_noise(args.noise, n)):
         return False
-    if not _shows_whole_pixels(args.move, n, canvas):
+    if not shows_whole_pixels(args.move, n, canvas):
         return False
     has_tables = args.tone.matrix_rows.shape[1] > 0
     if has_tables:
@@ -71,8 +71,8 @@ def render_levels(n: Int, source: Source, args: PassArgs, canvas: CanvasShape, r
         else:
             copy_bytes(source.values, np.uint64(0), out[n], np.uint64(0), np.uint64(out[n].size))
     else:
-        _move_levels(source.values, _read_walk(camera, canvas), canvas, args.out.interleaved, has_tables, rows, out[n])
-    _fill_rectangles(args.erase.boxes[n], args.erase.fills[n], canvas, args.out.interleaved, out[n])
+        _move_levels(source.values, read_walk(camera, canvas), canvas, args.out.interleaved, has_tables, rows, out[n])
+    fill_levels(args.erase.boxes[n], args.erase.fills[n], canvas, args.out.interleaved, out[n])
     return True
 
 
@@ -82,7 +82,7 @@ def _keeps_lines(canvas: CanvasShape, interleaved: bool, has_tables: bool, rows:
     return bool(canvas.channels == 1 or (interleaved and (not has_tables or rows.shared[0])))
 
 
-class _Walk(NamedTuple):
+class Walk(NamedTuple):
     """The pixels of a source that a canvas shows: that of its first pixel, and the steps to the next column and row."""
 
     start: Int
@@ -91,17 +91,17 @@ class _Walk(NamedTuple):
 
 
 @compiled
-def _read_walk(camera: I64, canvas: CanvasShape) -> _Walk:
+def read_walk(camera: I64, canvas: CanvasShape) -> Walk:
     """The walk of a camera that shows whole pixels."""
     if camera[IDENTICAL]:
-        return _Walk(np.int64(0), np.int64(1), np.int64(canvas.width))
+        return Walk(np.int64(0), np.int64(1), np.int64(canvas.width))
     mapping, width, (x, y) = read_mapping(camera), camera[WIDTH], only_sample(camera, 0, 0)
     across, down = (mapping.d >> 32) * width + (mapping.a >> 32), (mapping.e >> 32) * width + (mapping.b >> 32)
-    return _Walk((y >> 32) * width + (x >> 32), across, down)
+    return Walk((y >> 32) * width + (x >> 32), across, down)
 
 
 @inlined
-def _row_at(walk: _Walk, canvas: CanvasShape, k: Int) -> Int:
+def _row_at(walk: Walk, canvas: CanvasShape, k: Int) -> Int:
     """The row to move as number k: a source is read from its first byte on, also upside down. Backwards, that takes 0.19 ns a
     pixel, not 0.12.
     """
@@ -110,14 +110,14 @@ def _row_at(walk: _Walk, canvas: CanvasShape, k: Int) -> Int:
 
 @compiled
 def _move_levels(
-    source: U8, walk: _Walk, canvas: CanvasShape, interleaved: bool, has_tables: bool, rows: LevelRows, out: U8
+    source: U8, walk: Walk, canvas: CanvasShape, interleaved: bool, has_tables: bool, rows: LevelRows, out: U8
 ) -> None:
     """An image row by row, then through the tables, unless they were read with the rows.
 
     Each loop over rows has no more arrays than it needs: with all of them passed on for every row, a row took 170 ns more.
     """
     if _keeps_lines(canvas, interleaved, has_tables, rows):
-        _move_lines(source, walk, canvas, out)
+        move_lines(source, walk, canvas, out)
     elif interleaved:
         _look_up_lines(source, walk, canvas, rows.tables, rows.planes, out)
         return
@@ -132,7 +132,7 @@ def _move_levels(
 
 
 @compiled
-def _keeps_channels_apart(tone: ToneArgs, n: Int, channels: Int) -> bool:
+def keeps_channels_apart(tone: ToneArgs, n: Int, channels: Int) -> bool:
     """Whether each channel of the result depends on that channel alone."""
     for stage in range(tone.matrix_rows.shape[1]):
         if tone.hsv_rows[n, stage]:
@@ -146,7 +146,7 @@ def _keeps_channels_apart(tone: ToneArgs, n: Int, channels: Int) -> bool:
 
 
 @compiled
-def _shows_whole_pixels(move: MoveArgs, n: Int, canvas: CanvasShape) -> bool:
+def shows_whole_pixels(move: MoveArgs, n: Int, canvas: CanvasShape) -> bool:
     """Whether every pixel of the canvas is one of the source: steps of whole pixels, and all four corners are inside."""
     camera, border = move.cameras[n], move.border
     if camera[IDENTICAL]:
@@ -187,7 +187,7 @@ def _make_tables(tone: ToneArgs, n: Int, channels: Int, rows: LevelRows, points:
 
 
 @compiled
-def _move_lines(source: U8, walk: _Walk, canvas: CanvasShape, out: U8) -> None:
+def move_lines(source: U8, walk: Walk, canvas: CanvasShape, out: U8) -> None:
     """Rows whose pixels keep their channels together."""
     size = canvas.width * canvas.channels
     for k in range(canvas.height):
@@ -236,7 +236,7 @@ def _reverse_triples(values: U8, line: U8) -> None:
 
 
 @compiled
-def _split_lines(source: U8, walk: _Walk, canvas: CanvasShape, out: U8) -> None:
+def _split_lines(source: U8, walk: Walk, canvas: CanvasShape, out: U8) -> None:
     """Rows into the planes of their channels."""
     width, area = canvas.width, canvas.height * canvas.width
     for k in range(canvas.height):
@@ -249,7 +249,7 @@ def _split_lines(source: U8, walk: _Walk, canvas: CanvasShape, out: U8) -> None:
 
 
 @compiled
-def _look_up_lines(source: U8, walk: _Walk, canvas: CanvasShape, tables: U8, planes: U8, out: U8) -> None:
+def _look_up_lines(source: U8, walk: Walk, canvas: CanvasShape, tables: U8, planes: U8, out: U8) -> None:
     """Rows through a table for each channel; their pixels keep the channels together."""
     width = canvas.width
     red, green, blue = planes[0, :width], planes[1, :width], planes[2, :width]
@@ -291,7 +291,7 @@ def look_up(table: U8, levels: U8, out: U8) -> None:
 
 
 @compiled
-def _fill_rectangles(boxes: I64, fills: U16, canvas: CanvasShape, interleaved: bool, out: U8) -> None:
+def fill_levels(boxes: I64, fills: U16, canvas: CanvasShape, interleaved: bool, out: U8) -> None:
     """Rectangles, one after the other."""
     channels, height, width = canvas.channels, canvas.height, canvas.width
     for k in range(boxes.shape[0]):

@@ -63,7 +63,7 @@ def filter_vertical(rows: FilterRows, channels: Int, y: Int, kernel: Kernel, row
 
 
 @compiled
-def _ring_index(y: Int, height: Int, ring_rows: Int) -> Int:
+def ring_index(y: Int, height: Int, ring_rows: Int) -> Int:
     """Where the ring has row y, reflected into the canvas."""
     return mirror_index(y, height) % ring_rows
 
@@ -99,18 +99,18 @@ def _filter_down(rows: FilterRows, y: Int, kernel: Kernel, row: U16) -> None:
     radius, weights, ring, sums = kernel.radius, kernel.weights, rows.ring, rows.sums
     height, ring_rows = kernel.height, kernel.ring_rows
     if radius <= 2:
-        first, second = _ring_index(y - radius, height, ring_rows), _ring_index(y - radius + 1, height, ring_rows)
-        third = _ring_index(y - radius + 2, height, ring_rows)
-        fourth, fifth = _ring_index(y + radius - 1, height, ring_rows), _ring_index(y + radius, height, ring_rows)
+        first, second = ring_index(y - radius, height, ring_rows), ring_index(y - radius + 1, height, ring_rows)
+        third = ring_index(y - radius + 2, height, ring_rows)
+        fourth, fifth = ring_index(y + radius - 1, height, ring_rows), ring_index(y + radius, height, ring_rows)
         lines = (ring[first], ring[second], ring[third], ring[fourth], ring[fifth])
         _add_five(lines, weights, np.uint32(0), row)
         return
     _fill(sums, np.uint32(0))  # cut off after both directions, as every stage's result is
     for k in range(0, 2 * radius, 2):
-        above = ring[_ring_index(y - radius + k, height, ring_rows)]
-        below = ring[_ring_index(y - radius + k + 1, height, ring_rows)]
+        above = ring[ring_index(y - radius + k, height, ring_rows)]
+        below = ring[ring_index(y - radius + k + 1, height, ring_rows)]
         _add_two(sums, above, weights[k], below, weights[k + 1])
-    _finish(sums, ring[_ring_index(y + radius, height, ring_rows)], weights[2 * radius], row)
+    _finish(sums, ring[ring_index(y + radius, height, ring_rows)], weights[2 * radius], row)
 
 
 @compiled
@@ -170,7 +170,7 @@ def _sum_signed(rows: FilterRows, first: Int, y: Int, kernel: Kernel, values: U1
 def _tapped(ring: U16, first: Int, y: Int, kernel: Kernel, k: Int, width: Int) -> U16:
     """The pixels that tap k weighs for row y."""
     begin = first + kernel.taps[k, 1]
-    return ring[_ring_index(y + kernel.taps[k, 0], kernel.height, kernel.ring_rows)][begin : begin + width]
+    return ring[ring_index(y + kernel.taps[k, 0], kernel.height, kernel.ring_rows)][begin : begin + width]
 
 
 @compiled

@@ -13,6 +13,8 @@ from augsvc.executors.fused.kernels.args import (
     U16,
     U32,
     U64,
+    CanvasShape,
+    FilterArgs,
     Int,
     MoveArgs,
     PassArgs,
@@ -22,6 +24,7 @@ from augsvc.executors.fused.kernels.camera import HEIGHT, WIDTH
 from augsvc.executors.fused.kernels.compiled import entry
 from augsvc.executors.fused.kernels.memory import VECTOR_BYTES
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK
+from augsvc.executors.fused.kernels.weighing import LANES
 
 LEVELS = 256
 HELD_ROWS = 4  # a power of two: those that two samples of a pixel lie between
@@ -98,6 +101,18 @@ class LevelRows(NamedTuple):
     planes: U8  # C, W and more
 
 
+class ByteRows(NamedTuple):
+    """Rows of bytes on their way through a dense filter of radius R, channels of a pixel together; all may be read and written
+    LANES elements beyond their ends.
+    """
+
+    lines: U8  # min(2R+1, H) rows, with R more pixels at both ends
+    sums: U32  # C·W
+    line: U8  # C·W
+    offsets: I64  # of each weight's values
+    weights: I32
+
+
 class Scratch(NamedTuple):
     """All temporaries of a thread."""
 
@@ -134,6 +149,20 @@ def allocate_scratch(channels: Int, height: Int, width: Int, args: PassArgs) -> 
     filters, warped = FilterRows(ring, padded, sums, wide_sums), allocate_warp_rows(width, args.warp)
     cubic, aligned = _allocate_cubic_rows(channels, width, args.move), allocate_aligned_rows(channels, width)
     return Scratch(np.empty(row_size, np.uint16), levels, points, aligned, warped, cubic, filters, randoms)
+
+
+@entry
+def allocate_byte_rows(canvas: CanvasShape, blur: FilterArgs) -> ByteRows:
+    """Temporaries for all samples of a pass."""
+    radius, taps, row_size = blur.weights.shape[1] // 2, blur.taps.shape[1], canvas.channels * canvas.width
+    rows = min(2 * radius + 1, canvas.height)
+    return ByteRows(
+        np.empty(rows * (row_size + 2 * radius * canvas.channels) + LANES, np.uint8),
+        np.empty(row_size + LANES, np.uint32),
+        np.empty(row_size + LANES, np.uint8),
+        np.empty(taps, np.int64),
+        np.empty(taps, np.int32),
+    )
 
 
 @entry
