@@ -274,7 +274,8 @@ def test_when_the_deadline_passes_the_error_names_address_cause_and_cure(replica
     message = str(failed.value)
     assert replica.url in message
     assert said in message
-    assert ("augsvc serve" in message) != (fault in ("500", "429"))  # a server that answers is running
+    assert ("augsvc serve" in message) == (said == "no complete response in time")  # one that answers is running
+    assert ("a proxy or another program" in message) == (fault not in ("500", "429", "drip", "drip-head", "hang"))
     assert "60 s" in message
 
 
