@@ -47,6 +47,8 @@ def describe_error(error: Any, fields: Mapping[str, FieldInfo]) -> str:
     if error["type"] in _LENGTHS or (expected.startswith(_CHOICES) and error["type"] != "literal_error"):
         expected = ""  # of the other forms of the value
     kind = _KINDS.get(error["type"].partition("_")[0], "") if error["type"].endswith(_KIND_ERRORS) else ""
+    if expected and kind == "a list":  # the bounds are those of its elements
+        kind = ""
     words = ", ".join(filter(None, (kind, expected))) or _limit(error)
     return f"{name} {f'must be {words}' if words else 'is not a valid value'}, got {_shorten(repr(error['input']))}"
 
