@@ -261,6 +261,7 @@ def test_a_new_pipeline_compiles_nothing():
             ],
         ):
             run(pipeline, images, size=[16, 24], channels=channels).images()
+        run([{"op": "sharpen"}], [patch("coffee", 16, 24)], size=[16, 24], channels=channels).images()
     for pipeline in ("sound", "none", [{"op": "gain"}, {"op": "white_noise"}, {"op": "distortion", "mode": "crush"}]):
         stream = Stream.open(sound_probe_spec({"pipeline": pipeline}), SoundProbe(), open_cpu("fused"))
         Run(stream).batch()
