@@ -272,6 +272,126 @@ def test_boxes_by_the_number_of_an_object_are_refused():
     assert split({"scores": [{1: [0.1, 0.2, 0.3, 0.4]}] * N, "votes": [{1: [1, 2, 3]}] * N, "none": [{}] * N})
 
 
+RNG = np.random.default_rng(5)
+FRACTIONS = np.stack([RNG.integers(0, 3, 8), *RNG.uniform(0.3, 0.7, (2, 8)), *RNG.uniform(0.05, 0.5, (2, 8))], axis=1)
+OWNERS = np.array([[0], [0], [1], [2], [2], [4], [6], [7]])
+EIGHT = np.zeros((8, 64, 64, 3), np.uint8)
+IN_PIXELS = FRACTIONS * (1, 64, 64, 64, 64)
+
+
+@pytest.mark.parametrize("name", ["labels", "label", "target", "y", "foo"])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        FRACTIONS,
+        FRACTIONS.astype(np.float32).tolist(),
+        IN_PIXELS,
+        IN_PIXELS.astype(np.int64),
+        np.hstack([IN_PIXELS[:, 1:3], IN_PIXELS[:, 1:3] + 9, IN_PIXELS[:, :1]]),  # the class behind its box
+        np.hstack([OWNERS, FRACTIONS]),  # as many objects as images, so that only their numbers tell
+        torch.from_numpy(np.hstack([OWNERS, FRACTIONS])),
+    ],
+    ids=["fractions", "list", "centres", "integers", "class last", "owners", "tensor"],
+)
+def test_a_class_with_its_box_in_a_row_is_refused(name, rows):
+    with pytest.raises(ValueError, match=rf"{name} looks .*passthrough=.'{name}'"):
+        split({"image": EIGHT, name: rows})
+    assert split({"image": EIGHT, name: rows}, passthrough=(name,))
+    assert split({"image": EIGHT, name: rows}, moves=lambda: False)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        RNG.dirichlet(np.ones(5), 8),
+        RNG.integers(0, 2, (8, 5)).astype(np.float32),
+        np.eye(8, 5),
+        np.eye(8, 6),
+        RNG.normal(size=(8, 5)),
+        RNG.integers(0, 100, (8, 5)),
+        np.ones((8, 5)),
+    ],
+)
+def test_soft_and_multiple_labels_are_handed_on(rows):
+    assert split({"image": EIGHT, "labels": rows})
+
+
+TABLE = np.zeros(2, object)
+TABLE[:] = [numbers(2, 4), numbers(3, 4)]
+BY_OBJECT = {
+    "class to box": {"cat": [1, 2, 30, 20]},
+    "class to box of floats": {"cat": torch.tensor([1.0, 2, 30, 20]), "dog": (4.0, 4.0, 9.0, 9.0), "id": 3},
+    "box to class": {(1, 2, 30, 40): "cat"},
+    "points by their names": {"nose": [10, 20], "left_eye": [12, 22]},
+    "rle": {"counts": "o1b3", "size": [32, 32]},
+    "rle of bytes": {"counts": b"o1b3", "size": [32, 32]},
+    "json": '{"anns": [{"bbox": [1, 2, 3, 4]}]}',
+    "json of bytes": b'[{"points": [[1, 2], [3, 4]]}]',
+    "wkt": "MULTIPOLYGON (((1 1, 5 1, 5 5)))",
+    "an array of objects": TABLE,
+    "a buffer": memoryview(numbers(3, 4)),
+    "a set": {(1.5, 2.5), (3.0, 4.0)},
+    "complex numbers": np.array([1 + 2j]),
+}
+
+
+@pytest.mark.parametrize("value", BY_OBJECT.values(), ids=BY_OBJECT.keys())
+def test_positions_in_any_container_are_refused(value):
+    for field in ([value] * N, {"of": [value] * N}):
+        with pytest.raises(ValueError, match=r"looks|one dict for each sample"):
+            split({"objects": field})
+    assert split({"objects": [value] * N}, passthrough=("objects",))
+    assert split({"objects": [value] * N}, moves=lambda: False)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"padding": [1, 2, 30, 20], "mean": [4, 4, 9, 9], "img_shape": (3, 3, 9, 9)},
+        {"votes": [30, 20, 3, 4], "ages": [1, 2, 3]},
+        {"cat": [0.1, 0.2, 0.3, 0.4]},
+        {"counts": [1, 2]},
+        '{"caption": "a cat", "id": 3}',
+        "[not json",
+        "POINT of view",
+        b"\x89PNG",
+        {"a", "b"},
+        np.array(["a", None], object),
+    ],
+)
+def test_other_containers_are_handed_on(value):
+    assert split({"meta": [value] * N})[1]
+
+
+CAMERAS = "intrinsic extrinsics homography camera cam quat rot euler projection calib affine"
+SHIFTS = "displacement shift velocity translation trans motion lane horizon left_eye nose mouth rle_str sem_seg_map"
+
+
+@pytest.mark.parametrize("name", (CAMERAS + " " + SHIFTS).split())
+def test_cameras_and_shifts_are_refused(name):
+    for shape in ((N, 9), (N, 3)):
+        with pytest.raises(ValueError, match=f"passthrough=.'{name}'"):
+            split({name: numbers(*shape, dtype=np.int64)})
+
+
+@pytest.mark.parametrize("name", ["fx", "fy", "focal_length", "focal", "radius"])
+def test_single_lengths_in_pixels_are_refused(name):
+    with pytest.raises(ValueError, match=f"passthrough=.'{name}'"):
+        split({name: numbers(N)})
+
+
+def test_areas_of_objects_are_refused_and_those_of_images_are_not():
+    with pytest.raises(ValueError, match="area"):
+        split({"area": numbers(N, 5)})
+    assert split({"area": numbers(N)})[1]
+
+
+def test_a_semantic_map_in_an_object_is_refused():
+    sample = SimpleNamespace(gt_sem_seg=SimpleNamespace(sem_seg=np.zeros((1, 32, 32), np.uint8)))
+    with pytest.raises(ValueError, match=r"sem_seg looks"):
+        split({"data_samples": [sample] * N})
+
+
 BNDBOX = {"xmin": "1", "ymin": "2", "xmax": "10", "ymax": "12.5"}
 
 

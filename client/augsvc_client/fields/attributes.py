@@ -25,7 +25,7 @@ _POSITIONS = re.compile(  # a word of a name
     r"|(beat|boundary|boundaries|event|interval|onset|segment|stem|vad|waveform)s?)"
 )
 _MASK = re.compile(  # a name: not attention_mask, train_mask
-    r"((binary|gt|instance|object|panoptic|pred|seg|segmentation|semantic)_)?(mask|seg|segm|segmap|segmentation)s?(_maps?)?"
+    r"((binary|gt|instance|object|panoptic|pred|seg|segmentation|sem|semantic)_)*(mask|seg|segm|segmap|segmentation)s?(_maps?)?"
 )
 _CORNER = re.compile(r"([xy]_?(\d|max|min)|(max|min)_?[xy]|c[xy]|[xy]_?(c|center|centre))")  # of one number
 _CONTENTS = ("array", "data", "tensor")  # of an object that a name describes: Detectron's Boxes.tensor

@@ -1,10 +1,14 @@
 """The words of a field's name and the form of its value, by which it looks as if it had to move, or not."""
 
+import json
 import re
+from array import array
 from collections import UserList, deque
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from itertools import islice
 from typing import Any, NamedTuple
+
+import numpy as np
 
 LISTS = (list, tuple, deque, UserList)
 _STRINGS = "SUO"  # kinds of NumPy's dtypes
@@ -16,7 +20,9 @@ _ABOUT = re.compile(  # the last word: what does not move, whatever it is about
 _COUNTED = ("num", "n", "count", "has", "is")  # as the first word
 _NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?"
 _NUMBERS = re.compile(rf"[\s\[({{]*{_NUMBER}([\s,;:\[\](){{}}]+{_NUMBER})*[\s\])}}]*", re.IGNORECASE)
+_SHAPE = re.compile(r"\s*(multi)?(linestring|polygon)[\s\w]*\(", re.IGNORECASE)  # well-known text of geometries
 _MAX_TEXT = 200  # characters read of a text
+_MAX_JSON = 1 << 16  # characters of JSON in text
 
 
 class Form(NamedTuple):
@@ -24,7 +30,7 @@ class Form(NamedTuple):
 
     axes: int
     last: int | None
-    kind: str  # NumPy's: f, i, u, b; U of numbers in text, as an XML parser leaves them
+    kind: str  # NumPy's: f, i, u, b; U of numbers in text, as an XML parser leaves them, G of a geometry in text
 
 
 Looks = Callable[[str, Form], bool]
@@ -47,14 +53,36 @@ def is_about(name: str) -> bool:
     return words[0] in _COUNTED or _ABOUT.fullmatch(words[-1]) is not None
 
 
+def unwrap(value: Any) -> Any:
+    """A set or an array of objects as a list, a buffer as an array, JSON with an object as its value; all else as it is."""
+    if isinstance(value, str | bytes):
+        return _read_json(value)
+    if isinstance(value, Set) or (isinstance(value, np.ndarray) and value.dtype == object and value.ndim):
+        return list(value)
+    return np.asarray(value) if isinstance(value, array | memoryview) else value
+
+
+def _read_json(text: Any) -> Any:
+    begins, brace = ("{[", "{") if isinstance(text, str) else (b"{[", b"{")
+    if len(text) > _MAX_JSON or text[:1] not in begins or brace not in text:
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
 def read_form(value: Any, limit: int | None = None) -> Form | None:
     """None for what holds no numbers; `limit`: how many entries of each list are read, None for all."""
+    value = unwrap(value)
     if hasattr(value, "getbands"):  # an image of PIL
         return Form(2, None, "u")
     if kind := _kind(getattr(value, "dtype", None)):
         if getattr(value, "is_nested", False):  # a tensor of torch without a shape
             return Form(value.dim(), None, kind)
         if hasattr(value, "shape"):
+            if kind == "c":
+                return Form(len(value.shape) + 1, 2, "f")
             return (
                 None
                 if kind in _STRINGS
@@ -67,15 +95,21 @@ def read_form(value: Any, limit: int | None = None) -> Form | None:
         deepest = max(forms, key=lambda form: form.axes)
         kind = "f" if any(form.kind == "f" for form in forms) else deepest.kind
         return Form(1 + deepest.axes, deepest.last if deepest.axes else len(value), kind)
-    if isinstance(value, str):
-        return _read_text(value)
-    if isinstance(value, bool):
-        return Form(0, None, "b")
-    return Form(0, None, "f" if isinstance(value, float) else "i") if isinstance(value, int | float) else None
+    return _read_text(value) if isinstance(value, str) else _read_number(value)
+
+
+def _read_number(value: Any) -> Form | None:
+    if isinstance(value, complex):
+        return Form(1, 2, "f")
+    if not isinstance(value, int | float):
+        return None
+    return Form(0, None, "b" if isinstance(value, bool) else "f" if isinstance(value, float) else "i")
 
 
 def _read_text(text: str) -> Form | None:
-    """Of a number, or of several as a list of them ("[1, 2, 3, 4]"); None for any other text."""
+    """Of a number, of several as a list of them ("[1, 2, 3, 4]"), or of a geometry; None for any other text."""
+    if _SHAPE.match(text):
+        return Form(2, 2, "G")
     match = _NUMBERS.match(text[:_MAX_TEXT])
     if match is None or match.end() < min(len(text), _MAX_TEXT):
         return None
@@ -85,5 +119,7 @@ def _read_text(text: str) -> Form | None:
 def _kind(dtype: Any) -> str | None:
     """NumPy's kind of a dtype of NumPy or torch; None for anything else."""
     if hasattr(dtype, "is_floating_point"):
+        if dtype.is_complex:
+            return "c"
         return "f" if dtype.is_floating_point else "b" if str(dtype) == "torch.bool" else "i"
     return getattr(dtype, "kind", None)

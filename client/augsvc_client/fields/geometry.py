@@ -11,22 +11,34 @@ import numpy as np
 
 from augsvc_client.fields.attributes import AttributeSearch
 from augsvc_client.fields.flat import to_array
-from augsvc_client.fields.forms import LISTS, Form, Looks, is_about, read_form, split_words, to_words
-from augsvc_client.fields.label_values import holds_boxes
+from augsvc_client.fields.forms import (
+    LISTS,
+    Form,
+    Looks,
+    is_about,
+    read_form,
+    split_words,
+    to_words,
+    unwrap,
+)
+from augsvc_client.fields.label_values import find_positions
 from augsvc_client.fields.roles import Path
 
 _PAIRS = (2, 4)  # numbers in a point and in a box
 _POINT = re.compile(
     r"\w*(box|keypoint|landmark|contour|corner|center|centre|coord|point|joint|gaze|pupil|position|vertex|vertices"
     r"|skeleton|xyxy|xywh|traject)\w*|(bb|cxcy|hull|kp|kpt|lmk|poly|pose|quad|rect|xy|yx)\w*"
-    r"|(anchor|circle|click|ellipse|ltrb|ltwh|line|loc|location|obb|offset|origin|pos|pt|roi|tlbr|tlhw|tlwh|uv)s?"
+    r"|(anchor|circle|click|ellipse|ltrb|ltwh|line|lane|loc|location|obb|offset|origin|pos|pt|rle|roi|tlbr|tlhw|tlwh|uv)s?"
+    r"|displacement|horizon|motion|seg|segm|segmap|segmentation|shift|trans|translation|velocity"
+    r"|affine|calib|calibration|cam|camera|euler|extrinsics?|homography|intrinsics?|projection|quat|quaternion|rot"
+    r"|(ankle|brow|chin|ear|elbow|eye|hip|knee|mouth|neck|nose|pelvis|shoulder|thumb|wrist)s?"  # points of faces and bodies
 )
 _PLACE = re.compile(
-    r"(annotation|bound|crop|detection|extent|object|patch|pixel|region|rle|tile|window)s?"
+    r"(annotation|area|bound|crop|detection|extent|object|patch|pixel|region|tile|window)s?"
 )  # as the last word
 _ORDINATE = re.compile(  # one number: x, cx, x1, x_min, left, angle, but not y, which is a label's name too
-    r"(?!y$)(\w+_)?(((min|max)_?|[cdpt])?[xy]_?(\d|c|center|centre|left|max|mid|min|right)?|left|top|right|bottom"
-    r"|angle|azimuth|bearing|direction|heading|orient|orientation|roll|rotation|steering|theta|tilt|yaw)s?"
+    r"(?!y$)(\w+_)?(((min|max)_?|[cdfpt])?[xy]_?(\d|c|center|centre|left|max|mid|min|right)?|left|top|right|bottom"
+    r"|angle|azimuth|bearing|direction|focal(_length)?|heading|orient|orientation|radius|roll|rotation|steering|theta|tilt|yaw)s?"
     r"(_(deg|degree|rad|radian)s?)?"
 )
 _TIME = re.compile(
@@ -44,7 +56,7 @@ def looks_spatial(name: str, form: Form) -> bool:
     single coordinate or angle. The last word of a name tells coordinates (`labelled_box`) from what is about them
     (`box_label`).
     """
-    if form.axes >= 3 and form.kind != "U":
+    if form.kind == "G" or (form.axes >= 3 and form.kind != "U"):
         return True
     name = to_words(name)
     if form.kind == "b" or is_about(name):
@@ -61,7 +73,7 @@ def looks_timed(name: str, form: Form, samples: int | None) -> bool:
 
     Three or more axes, or two: the name of times, N,T, or a name that is not of labels and scores; one and the name of a time.
     """
-    if form.kind == "U":  # spoken digits
+    if form.kind in ("U", "G"):  # spoken digits, and where a sound was recorded
         return False
     if form.axes >= 3:
         return True
@@ -117,11 +129,12 @@ def moving_field(name: str, value: object, passthrough: Sequence[str], looks: Lo
 
 
 def _holds_columns(value: object) -> bool:
+    value = unwrap(value)
     return _read_columns(value) is not None or (isinstance(value, LISTS) and any(map(_holds_columns, value)))
 
 
 def _read_columns(value: Any) -> Mapping[Any, Any] | None:
-    """The values by name of a mapping, of a structured array or of a table as those of pandas; None for anything else."""
+    """The values by name of a mapping, of a structured array, or of a table as those of pandas; None for anything else."""
     if isinstance(value, Mapping):
         return value
     names = getattr(getattr(value, "dtype", None), "names", None)
@@ -147,10 +160,11 @@ class _Search(NamedTuple):
         return self.searched[key][1]
 
     def _find(self, name: str, value: Any, leading: int, depth: int) -> Path | None:
+        value = unwrap(value)
         columns = _read_columns(value)
         if columns is not None:
-            if self.looks is looks_spatial and holds_boxes(columns):
-                return name, str(next(iter(columns)))
+            if self.looks is looks_spatial and (key := find_positions(columns, self.passthrough)) is not None:
+                return name, key
             paths = (self.find(str(key), entry, leading, depth) for key, entry in columns.items())
             path = next(filter(None, paths), None)
             return path and (name, *path)

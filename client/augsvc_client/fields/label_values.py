@@ -1,10 +1,11 @@
 """Which labels hold positions in the image by their numbers, though neither their name nor their form says so.
 
-label N,4 with x1 < x2 and y1 < y2 in every row → boxes; label N,10 inside the image → points → refused
+label N,4 with x1 < x2 and y1 < y2 in every row → boxes; N,5 of a class and a box; label N,10 inside the image → points
+{"cat": [1, 2, 30, 20]}, {(1, 2, 30, 20): "cat"}, a run-length code → refused
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,16 @@ import numpy.typing as npt
 
 from augsvc_client.fields.flat import to_array
 from augsvc_client.fields.forms import is_about, read_form, to_words
+from augsvc_client.fields.objects import is_of_image
 
 _LABEL = re.compile(r"(gt|label|output|target|y)s?")
 _MIN_ROWS = 4  # four numbers that are no box have its order in one row of four
 _MAX_COLUMNS = 16
 _COORDINATES = 4  # of a box
+_MAX_OBJECT = 7  # columns: image, class, box, score
+_ROUNDING = 1e-3
+
+Rows = npt.NDArray[np.float64]
 
 
 def holds_positions(name: str, value: Any, samples: int, size: tuple[int, int] | None) -> bool:
@@ -24,7 +30,7 @@ def holds_positions(name: str, value: Any, samples: int, size: tuple[int, int] |
 
     Boxes (N,4, or 4 columns N, as torch collates tuples) are x1 y1 x2 y2 or x y width height, points N,6 to N,16; all lie
     inside the images, and some beyond the middle. Numbers in [0, 1] are taken for probabilities, and fewer than four rows
-    tell nothing.
+    tell nothing. N,5 to N,7 may be a class and a box, as YOLO's, also in fractions of the image.
     """
     words = to_words(name)
     if size is None or not (_LABEL.fullmatch(words) or not is_about(words)):
@@ -33,21 +39,40 @@ def holds_positions(name: str, value: Any, samples: int, size: tuple[int, int] |
     if form is None or form.axes != 2 or form.kind not in "fiu":
         return False
     rows = _to_rows(name, value, samples)
-    if rows is None or len(rows) < _MIN_ROWS or rows.shape[1] % 2 or not _COORDINATES <= rows.shape[1] <= _MAX_COLUMNS:
+    if rows is None or not _COORDINATES <= rows.shape[1] <= _MAX_COLUMNS:
         return False
-    limits = np.tile(size[::-1], rows.shape[1] // 2)
+    height, width = size
     if rows.shape[1] > _COORDINATES:
-        return _are_inside(rows, limits)
-    corners = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:]], axis=1)
-    return any(bool((own[:, :2] < own[:, 2:]).all()) and _are_inside(own, limits) for own in (rows, corners))
+        limits = np.resize([width, height], rows.shape[1])
+        are_points = rows.shape[1] % 2 == 0 and len(rows) >= _MIN_ROWS and _are_inside(rows, limits)
+        return are_points or _are_objects(rows, size)
+    return len(rows) >= _MIN_ROWS and _are_boxes(rows, size)
 
 
-def holds_boxes(columns: Mapping[Any, Any]) -> bool:
-    """Whether a mapping has a box, four numbers that are not all in [0, 1], under each number of an object."""
-    return bool(columns) and all(str(name).isdecimal() and _is_box(box) for name, box in columns.items())
+def find_positions(columns: Mapping[Any, Any], passthrough: Sequence[str] = ()) -> str | None:
+    """The first name in a mapping whose values are boxes, or whose names are coordinates; None for any other mapping.
+
+    Boxes are four numbers that are not all in [0, 1], under each number of an object, or under all names whose values are
+    one row of numbers, which are none of the image and not about the objects. Also COCO's run-length code.
+    """
+    names = [name for name in columns if str(name) not in passthrough]
+    if not names:
+        return None
+    if {"counts", "size"} <= set(map(str, names)) and np.shape(columns["size"]) == (2,):
+        return "counts"
+    first = str(names[0])
+    if isinstance(names[0], tuple) and (form := read_form(names[0])) is not None and form.last in (2, _COORDINATES):
+        return first
+    if all(str(name).isdecimal() for name in names):
+        return first if all(_is_box(columns[name]) for name in names) else None
+    forms = {name: read_form(columns[name], 1) for name in names}
+    rows = [str(name) for name, form in forms.items() if form is not None and form.axes == 1 and form.kind in "fiu"]
+    plain = [name for name in rows if not is_about(to_words(name)) and not is_of_image(name)]
+    is_boxes = bool(rows) and plain == rows and all(_is_box(columns[name]) for name in names if str(name) in rows)
+    return rows[0] if is_boxes else None
 
 
-def _to_rows(name: str, value: Any, samples: int) -> npt.NDArray[np.float64] | None:
+def _to_rows(name: str, value: Any, samples: int) -> Rows | None:
     try:
         rows = to_array(name, value)
     except ValueError:
@@ -57,7 +82,48 @@ def _to_rows(name: str, value: Any, samples: int) -> npt.NDArray[np.float64] | N
     return (rows if len(rows) == samples else rows.T).astype(np.float64)
 
 
-def _are_inside(positions: npt.NDArray[np.float64], limits: npt.NDArray[Any]) -> bool:
+def _are_boxes(rows: Rows, size: tuple[int, int]) -> bool:
+    corners = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:]], axis=1)
+    return any(_are_corners(own) and _are_inside(own, np.tile(size[::-1], 2)) for own in (rows, corners))
+
+
+def _are_objects(rows: Rows, size: tuple[int, int]) -> bool:
+    """Whether all rows have a box beside a column of classes or images; rows that sum to 1 are probabilities."""
+    if rows.shape[1] > _MAX_OBJECT or np.allclose(rows.sum(axis=1), 1):
+        return False
+    for first in range(rows.shape[1] - _COORDINATES + 1):
+        box, rest = np.split(rows[:, first:], [_COORDINATES], axis=1)
+        rest = np.concatenate([rows[:, :first], rest], axis=1)
+        if ((rest >= 0) & (rest == np.rint(rest))).all(axis=0).any() and any(
+            _are_corners(corners) and (_are_fractions(corners, box) or _are_in_pixels(corners, size))
+            for corners in _read_corners(box)
+        ):
+            return True
+    return False
+
+
+def _read_corners(box: Rows) -> Iterator[Rows]:
+    """Of x1 y1 x2 y2, of x y width height, and of a centre, width and height."""
+    start, other = box[:, :2], box[:, 2:]
+    yield box
+    yield np.concatenate([start, start + other], axis=1)
+    yield np.concatenate([start - other / 2, start + other / 2], axis=1)
+
+
+def _are_fractions(corners: Rows, box: Rows) -> bool:
+    is_inside = bool(((corners >= -_ROUNDING) & (corners <= 1 + _ROUNDING)).all())
+    return is_inside and len(box) > 1 and bool((box != np.rint(box)).any())
+
+
+def _are_in_pixels(corners: Rows, size: tuple[int, int]) -> bool:
+    return len(corners) >= _MIN_ROWS and _are_inside(corners, np.tile(size[::-1], 2))
+
+
+def _are_corners(boxes: Rows) -> bool:
+    return bool((boxes[:, :2] < boxes[:, 2:]).all())
+
+
+def _are_inside(positions: Rows, limits: npt.NDArray[Any]) -> bool:
     return bool(
         ((positions >= 0) & (positions <= limits)).all() and (positions > limits / 2).any() and positions.max() > 1
     )
@@ -67,4 +133,5 @@ def _is_box(value: Any) -> bool:
     form = read_form(value)
     if form is None or form.axes != 1 or form.last != _COORDINATES or form.kind not in "fiu":
         return False
-    return max(float(number) for number in value) > 1
+    numbers = list(map(float, value))
+    return min(numbers) >= 0 and max(numbers) > 1 and min(numbers[2:]) > 0

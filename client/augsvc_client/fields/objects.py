@@ -17,7 +17,7 @@ _OF_OBJECTS = re.compile(  # torchvision's, COCO's, VOC's and Detectron's names
     r"|(is_?)?crowd|(gt_)?(difficult|ignore|ignored|occluded|occlusion|truncated|truncation|visible)"
 )
 _OF_IMAGE = re.compile(
-    r"(file|image|img|ori|orig|original|pad)(_\w+)?|(mean|std)(_\w+)?|path|scale_factor|shape|size|batch_input_shape"
+    r"(file|image|img|ori|orig|original|pad|padding)(_\w+)?|(mean|std)(_\w+)?|path|scale_factor|shape|size|batch_input_shape"
 )
 _GEOMETRY = ("boxes", "keypoints", "masks")
 _SIZES = ("size", "image_size", "img_size", "image_shape", "img_shape")  # of the image as it is
@@ -53,9 +53,14 @@ def find_object_fields(
     return frozenset(fields)
 
 
+def is_of_image(name: str) -> bool:
+    """Whether a field of this name is of the image, whatever it holds."""
+    return _OF_IMAGE.fullmatch(to_words(name)) is not None
+
+
 def _has_entries(name: str, value: Any, passthrough: Sequence[str]) -> bool:
     """Whether a field that is not known to be of the image, or one inside it, is an array, a list or the like."""
-    if name in passthrough or _OF_IMAGE.fullmatch(to_words(name)):
+    if name in passthrough or is_of_image(name):
         return False
     if isinstance(value, Mapping):
         return any(_has_entries(str(key), entry, passthrough) for key, entry in value.items())

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from augsvc_client.fields.flat import read_box_format
 from augsvc_client.fields.geometry import looks_spatial, moving_field
-from augsvc_client.fields.label_values import holds_boxes
+from augsvc_client.fields.label_values import find_positions
 from augsvc_client.fields.libraries import convert, select_rows, with_dtype_of, zeros
 from augsvc_client.fields.objects import find_object_fields
 from augsvc_client.fields.roles import role_of, unmovable
@@ -87,7 +87,7 @@ def write_targets(
 
 
 def _read_torchvision(target: Mapping[str, Any], passthrough: Sequence[str], per_object: Sequence[str]) -> Objects:
-    _check_fields(target, ("boxes", "keypoints", "masks"), passthrough, per_object)
+    _check_fields(target, ("area", "boxes", "keypoints", "masks"), passthrough, per_object)
     fields = {name: value for name, value in target.items() if name not in passthrough}
     form = read_box_format(fields.get("boxes"))
     if form not in (None, "xyxy"):
@@ -107,8 +107,8 @@ def _read_torchvision(target: Mapping[str, Any], passthrough: Sequence[str], per
 def _check_fields(
     target: Mapping[str, Any], known: Sequence[str], passthrough: Sequence[str], per_object: Sequence[str]
 ) -> None:
-    if holds_boxes(target):
-        raise ValueError(unmovable((str(next(iter(target))),)))
+    if (key := find_positions(target, (*known, *passthrough, *per_object))) is not None:
+        raise ValueError(unmovable((key,)))
     for name, value in target.items():
         if name in known or name in passthrough or name in per_object:
             continue
@@ -128,7 +128,7 @@ def _read_coco(
     annotations: Sequence[Mapping[str, Any]], passthrough: Sequence[str], per_object: Sequence[str]
 ) -> Objects:
     for annotation in annotations:
-        _check_fields(annotation, ("bbox", "keypoints"), passthrough, per_object)
+        _check_fields(annotation, ("area", "bbox", "keypoints"), passthrough, per_object)
     boxes = None if "bbox" in passthrough else _read_coco_boxes(annotations)
     if "keypoints" in passthrough or not any("keypoints" in annotation for annotation in annotations):
         return Objects(boxes)
