@@ -69,4 +69,6 @@ VALID = {
     "vorbis": encode(waves(3000, 2), "OGG", "VORBIS"),
     "vorbis-pages": encode(waves(90_000), "OGG", "VORBIS"),
     "opus": encode(waves(3000), "OGG", "OPUS"),
+    "mp3": encode(waves(3000, 2), "MP3", "MPEG_LAYER_III"),
+    "mp3-mpeg-1": encode(waves(3000), "MP3", "MPEG_LAYER_III", 44_100),
 }

@@ -59,7 +59,7 @@ def test_names_classes_labels_rates_and_waveforms(root):
     assert (info.name, info.media, info.channels, info.size) == ("calls", "audio", 1, None)
     assert (info.seconds, info.sample_rate) == (None, None)
     assert info.classes == ("empty", "frog", "owl")
-    assert info.decoders == ("aiff", "flac", "opus", "vorbis", "wav")
+    assert info.decoders == ("aiff", "flac", "mp3", "opus", "vorbis", "wav")
     assert source.labels().tolist() == [1, 1, 2, 2] and source.labels().dtype == np.int64
     for index, expected, rate in ((0, DEEP, 8_000), (1, CLICK, 16_000), (3, STEREO, 44_100)):
         sample = source.read(index)
@@ -92,7 +92,7 @@ def test_train_and_test_are_two_datasets(root, tmp_path):
         ),
         (
             lambda root: [shutil.rmtree(root / label) for label in ("owl", "frog")],
-            r"no audio files.*\.flac, \.oga, \.ogg",
+            r"no audio files.*\.flac, \.mp3, \.oga, \.ogg",
         ),
     ],
 )
@@ -111,12 +111,12 @@ def test_links_out_are_refused(root, tmp_path):
 
 def test_a_mislabelled_file_is_decoded_by_its_content_or_undecodable(root):
     (root / "owl" / "a.OGG").write_bytes(VALID["wav-float"])
-    (root / "frog" / "z.Wav").write_bytes(VALID["vorbis"])
+    (root / "frog" / "z.Wav").write_bytes(VALID["mp3"])
     (root / "owl" / "b.wav").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(90))
     (source,) = opened(root)
     np.testing.assert_allclose(source.read(2).audio, waves(900, 2).mean(axis=1), atol=1e-7)
     assert len(source.read(1).audio) == 3000
-    with pytest.raises(Undecodable, match="no WAV, AIFF, FLAC or OGG"):
+    with pytest.raises(Undecodable, match="no WAV, AIFF, FLAC, OGG or MP3"):
         source.read(3)
 
 

@@ -19,13 +19,15 @@ from tests.data.sounds import RATE, VALID, chunk, encode, float_wav, fmt, riff, 
 MAX_FRAMES = 100_000
 MESSAGES = {
     "the audio is damaged or truncated",
-    "the file is no WAV, AIFF, FLAC or OGG sound",
+    "the file is no WAV, AIFF, FLAC, OGG or MP3 sound",
     "the sound's coding is not served",
     "the sound has a rate or a number of channels that is not served",
     "the sound has no samples",
     "the sound has too many chunks",
     "the sound has more samples than the dataset allows",
     "the sound has too many channels for its length",
+    "the sound goes on behind the length that it states",
+    "the sound does not match the checksum in the tag of its encoder",
     "the sound has values that are no numbers, or far beyond full scale",
 }
 
@@ -49,7 +51,6 @@ HOSTILE = {
     "half an aiff": b"FORM\0\0\1\0AIFFCOMM",
     "au": encode(waves(100), "AU", "PCM_16"),
     "caf": encode(waves(100), "CAF", "PCM_16"),
-    "mp3": encode(waves(9000), "MP3", "MPEG_LAYER_III"),
     "raw": np.arange(1000, dtype="<i2").tobytes(),
     "adpcm": encode(waves(2000), "WAV", "IMA_ADPCM"),
     "gsm": encode(waves(2000), "WAV", "GSM610", 8000),

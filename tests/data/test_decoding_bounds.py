@@ -4,7 +4,7 @@ import pytest
 
 from augsvc_client.decoding import tiff
 from augsvc_client.decoding.audio import USUAL_CHANNELS
-from augsvc_client.decoding.containers import jpeg, ogg
+from augsvc_client.decoding.containers import jpeg, mp3, ogg
 from augsvc_client.decoding.limits import MAX_FRAMES, MAX_IMAGE_BYTES, MAX_PIXELS
 
 LONGEST_S = 6  # docs/settings.md has the seconds that were measured
@@ -21,6 +21,8 @@ WORK = {
     "Opus, values of all channels": (USUAL_CHANNELS * MAX_FRAMES, 45.0),
     "Vorbis, values of all channels": (USUAL_CHANNELS * MAX_FRAMES, 16.0),
     "FLAC, values of all channels": (USUAL_CHANNELS * MAX_FRAMES, 12.0),
+    "MP3, values of two channels": (2 * MAX_FRAMES, 16.0),
+    "MP3, frames": (mp3.MAX_MP3_FRAMES, 1_000),
     "Ogg, pages": (ogg.MAX_PAGES, 5_000),
 }
 

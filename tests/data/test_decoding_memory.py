@@ -108,7 +108,8 @@ def test_a_file_that_is_refused_by_its_size_costs_its_copies():
 
 
 @pytest.mark.parametrize(
-    ("fmt", "subtype"), [("WAV", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS")]
+    ("fmt", "subtype"),
+    [("WAV", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")],
 )
 def test_a_sound_costs_its_frames(fmt, subtype):
     out = io.BytesIO()

@@ -24,7 +24,7 @@ from augsvc_client.decoding.image import decode_image, decode_window
 
 IMAGE_DECODERS = ("jpeg", "png", "webp")
 NUMBER_DECODERS = (*IMAGE_DECODERS, "png16", "tiff")  # of datasets with a window
-SOUND_DECODERS = ("aiff", "flac", "opus", "vorbis", "wav")
+SOUND_DECODERS = ("aiff", "flac", "mp3", "opus", "vorbis", "wav")
 
 # The probe of each decoder in the package data: a 24×16 colour image (of 16 bits for png16; a TIFF of floats, compressed by
 # LZW with the floating-point predictor), or 2,400 frames of audio.
@@ -37,6 +37,7 @@ DECODERS: Mapping[str, str] = MappingProxyType(
         "tiff": "probe.tif",
         "aiff": "probe.aiff",
         "flac": "probe.flac",
+        "mp3": "probe.mp3",
         "opus": "probe.opus",
         "vorbis": "probe.ogg",
         "wav": "probe.wav",
@@ -53,8 +54,8 @@ _PROBE_PIXELS, _FURTHER_PIXELS = 24 * 16, 83 * 50
 def probe_digest(name: str) -> str:
     """The SHA-256 (hex) of what a decoder makes of its probes and of changed copies of one; `name` is one of `DECODERS`.
 
-    Images are decoded in colour and in grey. If this machine's library cannot decode a probe (Opus is optional), the digest
-    says so: such a replica produces different bytes.
+    Images are decoded in colour and in grey. If this machine's library cannot decode a probe (Opus and MP3 are optional), the
+    digest says so: such a replica produces different bytes.
     """
     digest = hashlib.sha256()
     for rule, outcome in probe_outcomes(name).items():

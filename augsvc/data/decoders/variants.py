@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
+from augsvc_client.decoding.containers.crc16 import crc16
 from augsvc_client.decoding.containers.ogg import page_checksum
 
 Variants = Iterator[tuple[str, bytes]]  # rule, file
@@ -168,6 +169,29 @@ def _with_granule(data: bytes, start: int, granule: int) -> bytes:
     return data[:start] + page[:22] + page_checksum(page) + page[26:] + data[end:]
 
 
+def _mp3(data: bytes) -> Variants:
+    yield from _sound(data)
+    tag = data.index(b"Xing")
+    second = data.index(data[:2], 4)
+    lame = data.index(b"LAME")
+    for frames in (0, 1, 1000):
+        yield f"{frames} stated frames", _retagged(data, tag + 8, frames.to_bytes(4, "big"))
+    yield "another delay", _retagged(data, lame + 21, b"\x30")
+    yield "a larger padding", _retagged(data, lame + 22, b"\x0f")
+    yield "another tag", data[: lame + 21] + b"\x30" + data[lame + 22 :]
+    yield "a free bitrate", data[:2] + bytes([data[2] & 0x0F]) + data[3:]
+    yield "another rate", data[: second + 2] + bytes([data[second + 2] ^ 4]) + data[second + 3 :]
+    yield "a channel less", data[: second + 3] + bytes([data[second + 3] | 0xC0]) + data[second + 4 :]
+    yield "layer II", data[:1] + bytes([data[1] ^ 6]) + data[2:]
+
+
+def _retagged(data: bytes, at: int, value: bytes) -> bytes:
+    """With that value in the tag of an MP3, which ends with its checksum."""
+    end = data.index(b"LAME") + 34
+    tag = data[:at] + value + data[at + len(value) : end]
+    return tag + crc16(tag).to_bytes(2, "big") + data[end + 2 :]
+
+
 def _wav(data: bytes) -> Variants:
     yield from _sound(data)
     start = data.index(b"data") + 4
@@ -211,6 +235,7 @@ _OWN: Mapping[str, Callable[[bytes], Variants]] = MappingProxyType(
         "tiff": _tiff,
         "aiff": _aiff,
         "flac": _flac,
+        "mp3": _mp3,
         "opus": _ogg,
         "vorbis": _ogg,
         "wav": _wav,

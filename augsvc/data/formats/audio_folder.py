@@ -1,4 +1,4 @@
-"""A folder of audio files with one sub-folder per class, which holds WAV, AIFF, FLAC and OGG files, in sub-folders too."""
+"""A folder of audio files with one sub-folder per class, which holds WAV, AIFF, FLAC, OGG and MP3 files, in sub-folders too."""
 
 import time
 from collections.abc import Callable

@@ -1,12 +1,13 @@
 """Bytes to waveforms: the only place where sound is decoded, between a source's file and the sample's array.
 
 The result is a function of the bytes alone, so a clip that cannot be decoded is a value too (`Undecodable`). The library
-(libsndfile, through soundfile) is lenient: it plays what is left of a truncated WAV, skips damaged or missing pages of an
-Ogg, and detects two dozen formats. So the format is chosen here, from the first bytes; tags and metadata are skipped; and
+(libsndfile, through soundfile) is lenient: it plays what is left of a truncated WAV or MP3, skips damaged or missing pages of
+an Ogg, and detects two dozen formats. So the format is chosen here, from the first bytes; tags and metadata are skipped; and
 the length of the clip is read from the container's own structure.
 """
 
 import io
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from augsvc_client.decoding.channels import mean_of_channels
 from augsvc_client.decoding.containers.aiff import is_aiff, plain_aiff
 from augsvc_client.decoding.containers.flac import plain_flac
 from augsvc_client.decoding.containers.foreign import name_foreign
+from augsvc_client.decoding.containers.mp3 import PlainMp3, is_mp3, plain_mp3
 from augsvc_client.decoding.containers.ogg import check_ogg
 from augsvc_client.decoding.containers.sound_tags import without_tags
 from augsvc_client.decoding.containers.wav import is_wav, plain_wav
@@ -33,21 +35,29 @@ _DAMAGED = "the audio is damaged or truncated"
 _BLOCK = 65_536  # frames read at once, so that many channels never lie in memory at once
 # Bytes of one value in a WAV's data. Other codings of WAV (ADPCM, GSM, MP3) are not served.
 _WAV_BYTES = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8, "ULAW": 1, "ALAW": 1}
-_FLAC_CODINGS = {"PCM_S8", "PCM_16", "PCM_24"}
-_OGG_CODINGS = {"VORBIS", "OPUS"}
+_CODINGS = {"FLAC": {"PCM_S8", "PCM_16", "PCM_24"}, "OGG": {"VORBIS", "OPUS"}, "MP3": {"MPEG_LAYER_III"}}
 _OGG = b"OggS"
 _NO_MEMORY = 17  # libsndfile's SFE_MALLOC_FAILED
 
 
+class _Onward(soundfile.SoundFile):  # type: ignore[misc] # it ships no types
+    """A file that is read from its beginning on: soundfile seeks after each read, which changes what a decoder of MP3 gives."""
+
+    def seekable(self) -> bool:
+        """Asked by soundfile before it seeks."""
+        return False
+
+
 def seeks_exactly(data: bytes) -> bool:
-    """Whether `decode_sound` reads an interval of a file without the samples before it; those of Ogg depend on them."""
-    return not without_tags(data).startswith(_OGG)
+    """Whether `decode_sound` reads an interval of a file without the samples before it; those of Ogg and MP3 depend on them."""
+    data = without_tags(data)
+    return not (data.startswith(_OGG) or is_mp3(data))
 
 
 def decode_sound(
     data: bytes, max_frames: int, channels: int = 1, span: tuple[float, float] | None = None
 ) -> tuple[F32, int]:
-    """A WAV, AIFF, FLAC or Ogg (Vorbis, Opus) file as float32, read-only, full scale ±1, and its rate in Hz.
+    """A WAV, AIFF, FLAC, Ogg (Vorbis, Opus) or MP3 file as float32, read-only, full scale ±1, and its rate in Hz.
 
     One channel is (T,), the mean of those of the file; more are (C, T), of a file that has as many, or one, which is copied. T is
     at least 1. With a `span`, in seconds, it is those samples, from the nearest ones to its ends; what the file has elsewhere is
@@ -71,22 +81,25 @@ def decode_sound(
         raise Undecodable(_DAMAGED) from err
 
 
+class _Plain(NamedTuple):
+    """A file for the library: without what is not its sound; `n_bytes` are those of a WAV's samples."""
+
+    family: str
+    data: bytes
+    n_bytes: int = 0
+    mp3: PlainMp3 | None = None
+
+
 def _decode(data: bytes, max_frames: int, channels: int, span: tuple[float, float] | None) -> tuple[F32, int]:
-    data = without_tags(data)
-    family = _family_of(data)
-    n_bytes = 0
-    if family == "OGG":
-        check_ogg(data)
-    elif family == "FLAC":
-        data = plain_flac(data)
-    else:
-        data, n_bytes = plain_aiff(data) if is_aiff(data) else plain_wav(data)
-    with soundfile.SoundFile(io.BytesIO(data)) as sound:
-        _check_header(sound, family, n_bytes)
-        first, frames = 0, int(sound.frames)
+    plain = _plain(data)
+    with (_Onward if plain.mp3 else soundfile.SoundFile)(io.BytesIO(plain.data)) as sound:
+        _check_header(sound, plain)
+        begin, frames = (plain.mp3.first, plain.mp3.n_samples) if plain.mp3 else (0, int(sound.frames))
+        if frames < 1:
+            raise Undecodable("the sound has no samples")
         if span is not None:
             first, last = cut_at(span, sound.samplerate, frames)
-            frames = last - first
+            begin, frames = begin + first, last - first
         if frames > max_frames:
             raise Undecodable(f"the sound has more samples than the dataset allows: {frames}, max_frames {max_frames}")
         most = USUAL_CHANNELS * max(max_frames, MAX_FRAMES)
@@ -96,20 +109,32 @@ def _decode(data: bytes, max_frames: int, channels: int, span: tuple[float, floa
             )
         if channels > 1 and sound.channels not in (1, channels):
             raise Undecodable(f"the sound has {sound.channels} channels, and its dataset's clips {channels}")
-        if first:
-            sound.seek(first)
+        _go_to(sound, begin)
         return _read(sound, frames, channels), int(sound.samplerate)
 
 
-def _check_header(sound: soundfile.SoundFile, family: str, n_bytes: int) -> None:
-    """Of a WAV, `n_bytes` are those of its samples."""
-    if not _is_served(family, sound.format, sound.subtype):
+def _plain(data: bytes) -> _Plain:
+    data = without_tags(data)
+    family = _family_of(data)
+    if family == "OGG":
+        check_ogg(data)
+        return _Plain(family, data)
+    if family == "FLAC":
+        return _Plain(family, plain_flac(data))
+    if family == "MP3":
+        mp3 = plain_mp3(data)
+        return _Plain(family, mp3.data, mp3=mp3)
+    return _Plain(family, *(plain_aiff(data) if is_aiff(data) else plain_wav(data)))
+
+
+def _check_header(sound: soundfile.SoundFile, plain: _Plain) -> None:
+    if not _is_served(plain.family, sound.format, sound.subtype):
         raise Undecodable(f"the sound's coding is not served: {sound.subtype}")
     if not (1 <= sound.channels <= MAX_CHANNELS and LOWEST_RATE <= sound.samplerate <= HIGHEST_RATE):
         raise Undecodable("the sound has a rate or a number of channels that is not served")
-    if sound.frames < 1:
-        raise Undecodable("the sound has no samples")
-    if family == "WAV" and sound.frames != n_bytes // (_WAV_BYTES[sound.subtype] * sound.channels):
+    if plain.family == "WAV" and sound.frames != plain.n_bytes // (_WAV_BYTES[sound.subtype] * sound.channels):
+        raise Undecodable(_DAMAGED)
+    if plain.mp3 and sound.frames != plain.mp3.n_decoded:
         raise Undecodable(_DAMAGED)
 
 
@@ -119,6 +144,16 @@ def cut_at(span: tuple[float, float], rate: int, frames: int) -> tuple[int, int]
     if first >= last:
         raise Undecodable("the file ends before the interval that is named in it")
     return first, last
+
+
+def _go_to(sound: soundfile.SoundFile, first: int) -> None:
+    """To that frame; a file that does not seek is decoded up to there."""
+    if sound.seekable():
+        if first:
+            sound.seek(first)
+        return
+    for start in range(0, first, _BLOCK):
+        sound.read(min(_BLOCK, first - start), dtype="float32")
 
 
 def _read(sound: soundfile.SoundFile, frames: int, channels: int) -> F32:
@@ -144,10 +179,12 @@ def _family_of(data: bytes) -> str:
         return "FLAC"
     if data.startswith(_OGG):
         return "OGG"
-    raise Undecodable(f"the file is no WAV, AIFF, FLAC or OGG sound{name_foreign(data)}")
+    if is_mp3(data):
+        return "MP3"
+    raise Undecodable(f"the file is no WAV, AIFF, FLAC, OGG or MP3 sound{name_foreign(data)}")
 
 
 def _is_served(family: str, container: str, coding: str) -> bool:
     if family == "WAV":
         return container in ("WAV", "WAVEX") and coding in _WAV_BYTES
-    return container == family and coding in (_FLAC_CODINGS if family == "FLAC" else _OGG_CODINGS)
+    return container == family and coding in _CODINGS[family]

@@ -2,7 +2,9 @@
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})  # of datasets with a window
-AUDIO_SUFFIXES = frozenset({".wav", ".rf64", ".w64", ".aif", ".aiff", ".aifc", ".flac", ".ogg", ".oga", ".opus"})
+AUDIO_SUFFIXES = frozenset(
+    {".wav", ".rf64", ".w64", ".aif", ".aiff", ".aifc", ".flac", ".ogg", ".oga", ".opus", ".mp3"}
+)
 
 MAX_PIXELS = 89_478_485  # Pillow's own limit for a warning, 268 MB in colour
 MAX_FRAMES = 28_800_000  # ten minutes at 48 kHz, 115 MB as one channel

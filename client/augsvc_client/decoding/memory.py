@@ -4,8 +4,10 @@ Measured as the growth of a process that holds the file: bytes a pixel at 22 mil
 """
 
 from augsvc_client.decoding.containers.jpeg import read_jpeg_size
+from augsvc_client.decoding.containers.mp3 import is_mp3, read_mp3_size
 from augsvc_client.decoding.containers.ogg import read_ogg_size
 from augsvc_client.decoding.containers.png import SIGNATURE, has_16_bits, read_png_size
+from augsvc_client.decoding.containers.sound_tags import without_tags
 from augsvc_client.decoding.containers.webp import read_webp_size
 from augsvc_client.decoding.tiff import is_tiff, tiff_decoding_bytes
 
@@ -53,11 +55,14 @@ def sound_decoding_bytes(data: bytes, max_frames: int, channels: int = 1) -> int
 
 
 def _most_frames(data: bytes) -> int:
-    """The declared number of frames, or a limit of it; any number where the header is not the file's first bytes."""
+    """The declared number of frames, or a limit of it; any number of a file that no format begins."""
+    data = without_tags(data)
     if data.startswith((b"RIFF", b"FORM")):
         return len(data)
     if data.startswith(b"fLaC"):
         return int.from_bytes(data[_FLAC_LENGTH], "big") & (1 << 36) - 1 or 1 << 36
     if data.startswith(b"OggS"):
         return read_ogg_size(data).samples
+    if is_mp3(data):
+        return read_mp3_size(data).samples
     return 1 << 36

@@ -1,5 +1,7 @@
 """Tags of other formats around a sound: ID3 (id3.org, 2.4.0) and APE (version 2)."""
 
+from augsvc_client.decoding.containers.mp3 import is_mp3
+
 _ID3_HEADER, _APE_HEADER, _ID3V1 = 10, 32, 128  # bytes
 _MAX_TAGS = 100
 
@@ -15,7 +17,7 @@ def without_tags(data: bytes) -> bytes:
         while data[start : start + 1] == b"\0":
             start += len(data[start : start + 4096]) - len(data[start : start + 4096].lstrip(b"\0"))
     end = len(data)
-    if data[start:].startswith((b"OggS", b"fLaC")):
+    if data.startswith((b"OggS", b"fLaC"), start) or is_mp3(data[start : start + 4]):
         if data[max(start, end - _ID3V1) : end].startswith(b"TAG"):
             end -= _ID3V1
         footer = data[max(start, end - _APE_HEADER) : end]
