@@ -1,63 +1,79 @@
 """Does augmentation help? Train on fifty digits with and without it, through a local server, and compare.
 
-    augsvc serve (child process) ← RemoteDataLoader ← the included trainer: two kinds of run × seeds → one table
+    augsvc serve (child process) ← RemoteDataLoader ← the included trainer: two variants × seeds → one table, a report
 
-Both kinds of run use the same samples in the same order, the same initial weights, number of epochs and learning rate; only
+The runs of a seed use the same samples in the same order, the same initial weights, number of epochs and learning rate; only
 the pipeline differs. An epoch is one step, with all fifty samples in one batch. The rate suits the plain runs: their accuracy
 on clean digits was 79-85 % at 0.01, 83-85 % at 0.02, 85-88 % at 0.06 and 86-88 % at 0.12. It was chosen on the test digits
 themselves, so the table compares the two kinds of run; it does not estimate their accuracy on unseen digits.
 """
 
-import json
 import logging
 import signal
-import statistics
 import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from time import perf_counter
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
 from augsvc_client import AugsvcError, Client
+from augsvc_client.trainer.cli.train import write_run
 from augsvc_client.trainer.experiments.outcome import Outcome
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.run import run
-from augsvc_client.trainer.models.build import save_weights
+from augsvc_client.trainer.experiments.variants import WHOLE, PairedScores, Variant, run_variants
 from augsvc_client.trainer.recipe import Recipe, parse_recipe
-from augsvc_client.trainer.report.html import document, figure, paragraph
-from augsvc_client.trainer.report.plots import draw_curves, draw_sample_grid
-from augsvc_client.trainer.report.tables import console_table, html_table
-from augsvc_client.trainer.training.loop import Pace
+from augsvc_client.trainer.report.tables import console_table
 from augsvc_client.trainer.training.progress import progress_bars
 
-WITH, WITHOUT = "augmented", "plain"
-PIPELINES = {WITHOUT: "none", WITH: "standard"}
-CLEAN, HARD = "clean", "distorted"
-DISTORTION = [
-    {"op": "rotation", "degrees": [-20, 20]},
-    {"op": "gaussian_blur", "sigma": [0.5, 1.5]},
-    {"op": "gaussian_noise", "std": [0.05, 0.15]},
-]
+PLAIN = "plain"
 TESTS = {
-    CLEAN: {"dataset": "digits/test", "pipeline": "none"},
-    HARD: {"dataset": "digits/test", "pipeline": DISTORTION},
+    "clean": {"dataset": "digits/test", "pipeline": "none"},
+    "distorted": {
+        "dataset": "digits/test",
+        "pipeline": [
+            {"op": "rotation", "degrees": [-20, 20]},
+            {"op": "gaussian_blur", "sigma": [0.5, 1.5]},
+            {"op": "gaussian_noise", "std": [0.05, 0.15]},
+        ],
+    },
 }
 PER_CLASS, CLASSES = 5, 10
-EPOCHS, SMOOTHING = 240, 0.1
+EPOCHS = 240
 START_S, STOP_S = 300.0, 20.0  # the first start on a machine compiles the kernels: 66 s of CPU time
-EPOCH_S = 0.06  # with evaluation
 
-Outcomes = Mapping[str, Sequence[Outcome]]  # by kind of run, one per seed
+
+@dataclass(frozen=True, slots=True)
+class Gain(PairedScores):
+    """Scores of the augmented runs, which are whole, and of the plain ones."""
+
+    title: ClassVar[str] = "Gain of augmentation"
+
+    @property
+    def caption(self) -> str:
+        """What was compared, and how to read it."""
+        return (
+            f"{PER_CLASS} training samples of each digit, the preset standard or none; gain in points, {self.reading}"
+        )
+
+    def rows(self) -> list[list[str]]:
+        """Table cells, the first row the header."""
+        rows = [["", *(f"{test} digits" for test in self.tests)]]
+        for name, variant in (("augmented", WHOLE), (PLAIN, PLAIN)):
+            rows.append([name, *(f"{self.accuracy(variant, test):.1f} %" for test in self.tests)])
+        return [*rows, ["gain", *(str(self.compare(WHOLE, PLAIN, test)) for test in self.tests)]]
 
 
 def main(
@@ -71,19 +87,19 @@ def main(
     torch.set_num_threads(1)  # more threads would compete with the server's on a small machine
     started_s = perf_counter()
     console = Console()
+    console.print(f"{2 * seeds} runs of {epochs} steps on {PER_CLASS * CLASSES} digits, in sequence", highlight=False)
+    out.mkdir(parents=True, exist_ok=True)
     try:
-        with server() as url:
-            outcomes = compare(url, epochs, seeds, console)
+        with server() as url, progress_bars(console) as progress:
+            first, gain = compare(url, epochs, seeds, out, progress)
+            write_run(first, out, out, ablation=gain)
     except (AugsvcError, RuntimeError) as err:
         console.print(str(err), style="red")
         raise typer.Exit(1) from err
     except KeyboardInterrupt:
         console.print("interrupted; the server has stopped")
         raise typer.Exit(130) from None
-    rows = table_rows(outcomes)
-    write_report(outcomes, rows, out)
-    title = f"Accuracy after {PER_CLASS} samples of each digit; mean ± standard deviation over seeds"
-    console.print(console_table(rows, title=title))
+    console.print(console_table(gain.rows()), gain.caption, highlight=False)
     console.print(f"{perf_counter() - started_s:.0f} s in total. Report: {out / 'report.html'}", highlight=False)
 
 
@@ -131,104 +147,31 @@ def _ready_url(lines: deque[str]) -> str:
     return urls[0]
 
 
-def compare(url: str, epochs: int, seeds: int, console: Console) -> Outcomes:
-    """Train all runs in sequence, with a line of progress for each."""
-    console.print(announce(epochs, seeds), highlight=False, soft_wrap=True)
-    outcomes: dict[str, list[Outcome]] = {kind: [] for kind in PIPELINES}
-    with progress_bars(console) as progress:
-        for seed in range(seeds):
-            for kind in PIPELINES:
-                outcomes[kind].append(run(_recipe(url, kind, seed, epochs), url, progress, f"{kind} #{seed}"))
-    return outcomes
+def compare(url: str, epochs: int, seeds: int, out: Path, progress: Progress) -> tuple[Outcome, Gain]:
+    """The first augmented run, and the scores of all runs, trained in sequence with a line of progress for each."""
+    recipe, _ = resolve_recipe(build_recipe(epochs, seeds), url)
+    first = run(recipe, url, progress, f"{WHOLE} #0")
+    variants = {WHOLE: Variant(), PLAIN: Variant({"data.pipeline": "none"})}
+    return first, Gain(run_variants(first, variants, progress, out / "pairs.json"))
 
 
-def announce(epochs: int, seeds: int) -> str:
-    """The number of runs, and about how long they take."""
-    runs = len(PIPELINES) * seeds
-    half_minutes = round(2 * runs * epochs * EPOCH_S / 60)
-    words = {0: "less than half a minute", 1: "half a minute", 2: "a minute", 3: "a minute and a half"}
-    duration = words.get(half_minutes, f"{half_minutes / 2:.0f} minutes")
-    about = "about " if half_minutes else ""
-    return f"{runs} runs of {epochs} epochs in sequence: {about}{duration} on two cores"
-
-
-def _recipe(url: str, kind: str, seed: int, epochs: int) -> Recipe:
-    recipe = parse_recipe(
+def build_recipe(epochs: int, seeds: int) -> Recipe:
+    """The augmented run, of which the plain one differs in the pipeline alone."""
+    return parse_recipe(
         {
             "data": {
                 "dataset": "digits/train",
-                "pipeline": PIPELINES[kind],
+                "pipeline": "standard",
                 "size": 32,
                 "batch_size": PER_CLASS * CLASSES,  # so that an epoch is one step
                 "per_class": PER_CLASS,
                 "wait_s": START_S,
             },
             "optimiser": {"lr": 0.06},
-            "training": {"epochs": epochs, "seed": seed, "label_smoothing": SMOOTHING, "device": "cpu"},
+            "training": {"epochs": epochs, "device": "cpu", "threads": 1},
             "evaluation": {"tests": TESTS, "every": 15},
+            "ablation": {"seeds": seeds},
         }
-    )
-    return resolve_recipe(recipe, url)[0]
-
-
-def table_rows(outcomes: Outcomes) -> list[list[str]]:
-    """The comparison, the first row the header: mean ± standard deviation over seeds, in percent."""
-    rows = [["", *(f"{test} digits" for test in TESTS), "images/s", "trainer waited"]]
-    for kind, runs in outcomes.items():
-        pace = sum((outcome.pace for outcome in runs), Pace())
-        cells = [_mean_and_deviation([100 * outcome.accuracy(test) for outcome in runs]) for test in TESTS]
-        rows.append([kind, *cells, f"{pace.images_per_s:,.0f}", f"{pace.wait_share:.1%}"])
-    gains = []
-    for test in TESTS:
-        pairs = zip(outcomes[WITH], outcomes[WITHOUT], strict=True)
-        gains.append(
-            _mean_and_deviation([100 * (a.accuracy(test) - b.accuracy(test)) for a, b in pairs], sign="+", unit="pts")
-        )
-    return [*rows, ["gain", *gains, "", ""]]
-
-
-def _mean_and_deviation(values: Sequence[float], sign: str = "", unit: str = "%") -> str:
-    deviation = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):{sign}.1f}{deviation} {unit}"
-
-
-def write_report(outcomes: Outcomes, rows: Sequence[Sequence[str]], out: Path) -> None:
-    """Write plots, results and the last augmented run's weights to a folder, and a page with the table and the plots."""
-    out.mkdir(parents=True, exist_ok=True)
-    histories = {kind: [outcome.history for outcome in runs] for kind, runs in outcomes.items()}
-    last = outcomes[WITH][-1]
-    save_weights(last.model, out / "model.safetensors")
-    (out / "curves.png").write_bytes(draw_curves(histories, floor=last.floor))
-    (out / "grid.png").write_bytes(draw_sample_grid(last.sample_grid))
-    runs = {kind: [outcome.summary() for outcome in kind_outcomes] for kind, kind_outcomes in outcomes.items()}
-    result = {"recipe": last.recipe.model_dump(mode="json"), "table": rows, "runs": runs}
-    (out / "result.json").write_text(json.dumps(result, indent=1, ensure_ascii=False), encoding="utf-8")
-    curves_caption = (
-        "Mean over seeds; bands show the range. "
-        f"Label smoothing of {SMOOTHING:g} keeps the training loss above about {last.floor:.1f}."
-    )
-    page = document(
-        "augsvc: fifty digits, with and without augmentation",
-        [
-            paragraph(_describe_runs(len(outcomes[WITH]), len(last.history))),
-            html_table(rows),
-            figure(curves_caption, lambda theme: draw_curves(histories, theme, last.floor)),
-            figure(
-                "Samples that the network saw: stored samples in the top row, augmented ones by epoch below.",
-                lambda theme: draw_sample_grid(last.sample_grid, theme),
-            ),
-        ],
-    )
-    (out / "report.html").write_text(page, encoding="utf-8")
-
-
-def _describe_runs(seeds: int, epochs: int) -> str:
-    return (
-        f"{seeds} runs of {epochs} epochs with augmentation (preset {PIPELINES[WITH]}) and {seeds} without, on "
-        f"{PER_CLASS} samples of each of the {CLASSES} digits; an epoch is a single batch. A seed determines samples, their "
-        "order, the random draws and the initial weights, the same for both kinds of run. Distorted test digits are rotated "
-        "by up to 20 degrees, blurred and noisy. The table shows accuracies with their standard deviations over seeds; the "
-        "gain is computed seed by seed."
     )
 
 

@@ -82,9 +82,6 @@ def blank_figures():
     tests/trainer/test_report.py are."""
     from matplotlib.figure import Figure
 
-    from augsvc_client.trainer.report import html, page
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", lambda figure, file, **options: file.write(b""))
-        patch.setattr(page, "figure", lambda caption, draw: html.figure(caption, lambda theme: b""))
         yield

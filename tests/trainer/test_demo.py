@@ -19,7 +19,16 @@ from augsvc_client.trainer.training.progress import progress_bars, show_progress
 from tests.kernels import compile_kernels
 
 ROOT = Path(__file__).parents[2]
-FILES = {"model.safetensors", "curves.png", "grid.png", "result.json", "report.html"}
+FILES = {
+    "model.safetensors",
+    "model.json",
+    "recipe.yaml",
+    "curves.png",
+    "grid.png",
+    "result.json",
+    "report.html",
+    "pairs.json",
+}
 SCORES = "clean 88% distorted 61%"
 
 
@@ -119,24 +128,17 @@ def test_the_demos_server_ends_with_it_also_on_an_interrupt(demo):
 
 
 @pytest.mark.usefixtures("blank_figures")
-def test_the_demo_says_what_it_is_about_to_do_and_how_each_run_went(demo, url, tmp_path):
+def test_the_demo_compares_pairs_and_writes_the_report_of_a_run(demo, url, tmp_path):
     console = pipe()
-    outcomes = demo.compare(url, 2, 1, console)
-    first, *lines = shown(console).splitlines()
-    assert first.startswith("2 runs of 2 epochs")
-    assert [line.split(":")[0] for line in lines] == ["plain #0", "augmented #0"]
-    assert all("clean " in line and "distorted " in line for line in lines)
-    demo.write_report(outcomes, demo.table_rows(outcomes), tmp_path)
+    with progress_bars(console) as progress:
+        outcome, gain = demo.compare(url, 2, 1, tmp_path, progress)
+    assert [line.split(":")[0] for line in shown(console).splitlines()] == ["whole #0", "plain #0", "1 of 1 plain #0"]
+    clean, plain = outcome.accuracy("clean"), gain.accuracy("plain", "clean")
+    assert gain.rows()[3][1] == f"{100 * clean - plain:+.1f}"
+    demo.write_run(outcome, tmp_path, tmp_path, ablation=gain)
     report = (tmp_path / "report.html").read_text()
-    assert "Label smoothing of 0.1 keeps the training loss above about 0.5" in report
-    assert "of 2 epochs" in report
-    assert report.count(" steps") == 0
-
-
-def test_the_demo_says_how_long_it_takes(demo):
-    assert demo.announce(240, 3) == "6 runs of 240 epochs in sequence: about a minute and a half on two cores"
-    assert demo.announce(2, 1) == "2 runs of 2 epochs in sequence: less than half a minute on two cores"
-    assert demo.announce(960, 3).endswith("about 6 minutes on two cores")
+    for part in ("Gain of augmentation", "<td>gain</td>", "Samples that the network saw", "distorted"):
+        assert part in report
 
 
 @pytest.mark.slow
@@ -145,6 +147,6 @@ def test_the_demo_leaves_its_report(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert {path.name for path in tmp_path.iterdir()} == FILES
-    assert "4 runs of 4 epochs" in done.stdout.splitlines()[0]
-    assert len([line for line in done.stdout.splitlines() if line.startswith(("plain #", "augmented #"))]) == 4
-    assert (tmp_path / "report.html").read_text().count("data:image/png;base64,") == 4
+    assert "4 runs of 4 steps" in done.stdout.splitlines()[0]
+    assert len([line for line in done.stdout.splitlines() if line.startswith(("plain #", "whole #"))]) == 4
+    assert "gain" in done.stdout

@@ -23,7 +23,6 @@ from augsvc_client.trainer.experiments.run import run
 from augsvc_client.trainer.models.build import Inputs, build_model
 from augsvc_client.trainer.recipe import ModelChoice, parse_recipe
 from augsvc_client.trainer.report.calibration import compute_calibration
-from augsvc_client.trainer.report.cost import PoolingTimes, pooling_shapes, time_pooling_orders
 from augsvc_client.trainer.report.diversity import (
     Diversity,
     Overlap,
@@ -31,17 +30,16 @@ from augsvc_client.trainer.report.diversity import (
     compute_overlap,
     measure_overlap,
 )
-from augsvc_client.trainer.report.figures import draw_ablation
-from augsvc_client.trainer.report.measurements import Measurements, measure
+from augsvc_client.trainer.report.figures import draw_curves, draw_sample_grid
+from augsvc_client.trainer.report.measurements import Measurements, PoolingTimes, measure, time_pooling_orders
 from augsvc_client.trainer.report.page import render_run_page
 from augsvc_client.trainer.report.practices import Run, review_practices
 from augsvc_client.trainer.report.tables import html_table, markdown_table
-from augsvc_client.trainer.report.theme import DARK, LIGHT
 from augsvc_client.trainer.training.device import use_threads
 from augsvc_client.trainer.training.evaluate import Predictions
 
 VOID = {"meta", "img", "source"}
-ORDERS = PoolingTimes(3, 25, 2.0, 5.0, (2.2, 2.5, 2.7))
+ORDERS = PoolingTimes(25, 2.0, 5.0, (2.2, 2.5, 2.7))
 MEASURED = Measurements(
     overlap=Overlap(0.02, 0.02),
     diversity=Diversity(1.0, 256, 0.1, 0.2),
@@ -79,6 +77,11 @@ def predictions(samples=400, classes=4, seed=0):
     draws = np.random.default_rng(seed)
     probabilities = draws.dirichlet(np.full(classes, 0.5), samples).astype(np.float32)
     return Predictions(np.arange(samples), draws.integers(0, classes, samples), probabilities)
+
+
+def page_of(outcome):
+    grid = None if outcome.sample_grid is None else draw_sample_grid(outcome.sample_grid)
+    return render_run_page(outcome, draw_curves(outcome.history, outcome.floor), grid)
 
 
 class Tree(HTMLParser):
@@ -170,7 +173,7 @@ def test_diversity_counts_distinct_views():
 
 
 def test_the_page_is_whole_and_refers_to_nothing_outside(outcome):
-    text = render_run_page(outcome)
+    text = page_of(outcome)
     tree = parsed(text)
     assert tree.refers
     assert all(value.startswith("data:image/png;base64,") for value in tree.refers)
@@ -189,7 +192,7 @@ def test_the_page_is_whole_and_refers_to_nothing_outside(outcome):
 
 
 def test_a_page_of_audio_has_no_images_of_errors(sound):
-    text = render_run_page(sound)
+    text = page_of(sound)
     parsed(text)
     assert "Worst errors" not in text
     assert "Calibration" in text
@@ -201,7 +204,7 @@ def test_a_page_of_a_tiny_test_set(outcome, samples):
     few = Predictions(said.index[:samples], said.label[:samples], said.probabilities[:samples])
     recipe = outcome.recipe.override({"training.patience": 3})
     tiny = replace(outcome, predictions={"test": few}, recipe=recipe)
-    text = render_run_page(tiny)
+    text = page_of(tiny)
     parsed(text)
     assert ("best of 2 evaluations on this same test set" in text) == (samples > 0)
     found = json.loads(json.dumps(tiny.summary(), allow_nan=False))
@@ -257,15 +260,15 @@ def test_rows_of_an_installed_network_are_read_from_its_modules(outcome):
     bare = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(16, 10))
     found = states(replace(outcome, recipe=recipe, model=bare))
     assert {number: found[number] for number in (4, 5, 6, 8, 9)} == dict.fromkeys((4, 5, 6, 8, 9), "not seen")
-    assert (found[7], found[14]) == ("not applicable", "off")
+    assert found[14] == "off"
     head = (nn.LocalResponseNorm(2), nn.Flatten(), nn.Dropout(0.25), nn.Linear(8 * 49, 10))
     own = replace(outcome, recipe=recipe, model=nn.Sequential(nn.Conv2d(1, 8, 3), nn.Tanh(), nn.MaxPool2d(2), *head))
     found = states(own)
-    assert [found[number] for number in (4, 5, 6, 7, 8, 9)] == ["on", "off", "off", "not applicable", "off", "not seen"]
+    assert [found[number] for number in (4, 5, 6, 8, 9)] == ["on", "off", "off", "off", "not seen"]
     assert review(4, own)[1] == "rate 0.25, in 1 module"
     assert review(5, own)[1] == "modules: 1 × LocalResponseNorm, 1 × MaxPool2d"
     assert review(6, own)[1] == "modules: 1 × Tanh"
-    assert review(7, own)[1] == "own orders its layers itself"
+    assert rows(own, replace(MEASURED, pooling=None))[6].effect == "own orders its layers itself"
 
 
 def test_one_average_pool_among_max_pools_is_named(outcome):
@@ -373,27 +376,19 @@ def test_the_row_of_understanding_says_what_was_not_looked_at(outcome):
     assert (state, effect.endswith("of test; gain of each operation")) == ("on", True)
 
 
-def test_both_orders_of_pooling_are_timed_on_the_networks_shapes(outcome):
-    shapes = pooling_shapes(outcome.model, outcome.inputs)
-    assert shapes == [(24, 16, 16), (48, 8, 8), (96, 4, 4)]
+def test_both_orders_of_pooling_are_timed(outcome, sound):
     found = time_pooling_orders(outcome)
-    assert (found.stages, found.samples) == (3, 25)
+    assert found.samples == 25
     assert 0 < found.ratio[0] <= found.ratio[1] <= found.ratio[2]
-    choice = outcome.recipe.model.model_copy(update={"activate": "before_pool"})
-    other = replace(outcome, model=build_model(choice, outcome.inputs, 10, 0))
-    assert pooling_shapes(other.model, other.inputs) == shapes, "the same, whichever order the network has"
     assert "2.5 times as long (interquartile range 2.2 to 2.7)" in review(7, outcome)[1]
-    assert time_pooling_orders(replace(outcome, model=nn.Conv2d(1, 10, 1))) is None
+    assert time_pooling_orders(sound).samples == 16, "of 16,000 values each"
+    own = replace(outcome, recipe=outcome.recipe.override({"model.name": "own"}))
+    assert time_pooling_orders(own) is None
 
 
-def test_an_ablation_is_drawn_in_both_themes():
-    scores = {"whole": [{"test": 0.9}, {"test": 0.7}], "none": [{"test": 0.8}, {"test": 0.5}]}
-    assert draw_ablation(Ablation({name: seeds[:1] for name, seeds in scores.items()}), LIGHT).startswith(b"\x89PNG")
-    assert draw_ablation(Ablation(scores), LIGHT) != draw_ablation(Ablation(scores), DARK)
-    lost = Ablation(
-        {"whole": [{"test": 0.9}, {"test": None}], "none": scores["none"], "without a": [{"test": None}] * 2}
-    )
-    assert draw_ablation(lost, LIGHT).startswith(b"\x89PNG")
+def test_a_variant_that_diverged_has_no_difference():
+    none = [{"test": 0.8}, {"test": 0.5}]
+    lost = Ablation({"whole": [{"test": 0.9}, {"test": None}], "none": none, "without a": [{"test": None}] * 2})
     assert [row[1:] for row in lost.rows()[1:]] == [["diverged", ""], ["65.0", ""], ["diverged", ""]]
 
 

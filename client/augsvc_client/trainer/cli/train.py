@@ -16,7 +16,7 @@ from rich.progress import Progress
 
 from augsvc_client.trainer.distributed import is_main_process
 from augsvc_client.trainer.experiments.ablation import add_corrupted_test, require_operations, run_ablation
-from augsvc_client.trainer.experiments.advice import run_advice_ablation
+from augsvc_client.trainer.experiments.advice import AdviceAblation, run_advice_ablation
 from augsvc_client.trainer.experiments.ensemble import Ensemble, run_ensemble
 from augsvc_client.trainer.experiments.findings import load_findings
 from augsvc_client.trainer.experiments.folder import (
@@ -33,9 +33,9 @@ from augsvc_client.trainer.experiments.variants import PairedScores
 from augsvc_client.trainer.export.card import Card, save_model
 from augsvc_client.trainer.files import write_file
 from augsvc_client.trainer.recipe import Recipe
+from augsvc_client.trainer.report.figures import draw_curves, draw_sample_grid
 from augsvc_client.trainer.report.page import render_run_page
-from augsvc_client.trainer.report.plots import draw_curves, draw_sample_grid
-from augsvc_client.trainer.report.tables import console_table
+from augsvc_client.trainer.report.tables import console_list, console_table
 from augsvc_client.trainer.training.checkpoint import read_datasets
 from augsvc_client.trainer.training.device import choose_device, scale_for_device
 from augsvc_client.trainer.training.interrupt import Interrupted
@@ -98,7 +98,7 @@ def _train(url: str, out: Path, requested: Recipe, console: Console, plan: Plan)
         if members > 1:
 
             def write_member(member: Outcome, folder: Path) -> None:
-                _write(member, folder, out, members=members)
+                write_run(member, folder, out, members=members)
 
             start = Start(begin=begin)
             ensemble = run_ensemble(
@@ -110,10 +110,10 @@ def _train(url: str, out: Path, requested: Recipe, console: Console, plan: Plan)
         outcome = run(
             recipe, url, progress, title, out=out, resume=resume, notify=console.print, start=Start(begin=begin)
         )
-        _write(outcome, out, out)  # an ablation may take hours
+        write_run(outcome, out, out)  # an ablation may take hours
         ablation = _ablate(outcome, progress, out, plan)
     if ablation is not None:
-        _write(outcome, out, out, ablation=ablation)
+        write_run(outcome, out, out, ablation=ablation)
     _print_outcome(outcome, ablation, out, console)
 
 
@@ -136,7 +136,7 @@ def _prepare_folder(out: Path, recipe: Recipe, plan: Plan) -> None:
         write_file(out / ENSEMBLE_FILE, json.dumps({"members": plan.members}))
 
 
-def _write(
+def write_run(
     outcome: Outcome, folder: Path, out: Path, *, members: int = 1, ablation: PairedScores | None = None
 ) -> None:
     """Write all files of a run to `folder`; the findings of `--sanity` are in `out`."""
@@ -147,11 +147,13 @@ def _write(
     save_model(
         outcome.model, Card(recipe.model, outcome.inputs, outcome.classes, recipe.data.scale, recipe.data.fit), folder
     )
-    write_file(folder / "curves.png", draw_curves({"run": [outcome.history]}, floor=outcome.floor))
-    if outcome.sample_grid is not None:
-        write_file(folder / "grid.png", draw_sample_grid(outcome.sample_grid))
+    curves = draw_curves(outcome.history, outcome.floor)
+    grid = None if outcome.sample_grid is None else draw_sample_grid(outcome.sample_grid)
+    write_file(folder / "curves.png", curves)
+    if grid is not None:
+        write_file(folder / "grid.png", grid)
     write_file(folder / "result.json", json.dumps(outcome.summary(), indent=1, allow_nan=False))
-    page = render_run_page(outcome, members=members, ablation=ablation, sanity=load_findings(recipe, out))
+    page = render_run_page(outcome, curves, grid, members=members, ablation=ablation, sanity=load_findings(recipe, out))
     write_file(folder / "report.html", page)
 
 
@@ -169,7 +171,9 @@ def _print_outcome(outcome: Outcome, ablation: PairedScores | None, out: Path, c
     }
     console.print(console_table([list(columns), list(columns.values())]))
     if ablation is not None:
-        console.print(console_table(ablation.rows()), ablation.caption, highlight=False)
+        rows = ablation.rows()
+        console.print(console_list(rows) if isinstance(ablation, AdviceAblation) else console_table(rows))
+        console.print(ablation.caption, highlight=False)
     _print_files(out, console)
 
 

@@ -1,115 +1,168 @@
-"""Figures of results: confusion, calibration and worst errors of a test, and the gains of operations.
+"""Figures of a run as PNG bytes: samples, learning curves, and of a test the confusion, calibration and worst errors.
 
-Predictions, Calibration, Ablation → draw_confusion, draw_reliability, draw_errors, draw_ablation → PNG bytes, light or dark
+SampleGrid, Epochs, Predictions, Calibration → draw_sample_grid, draw_curves, draw_confusion, draw_reliability, draw_errors
+
+Figures are made without pyplot: nothing is kept between calls, and no window system is needed.
 """
 
-import math
+import io
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from augsvc_client.trainer.experiments.ablation import ALONE, NONE, WITHOUT, Ablation
-from augsvc_client.trainer.experiments.interval import MeanInterval
-from augsvc_client.trainer.experiments.variants import WHOLE
+from augsvc_client.text import printable
 from augsvc_client.trainer.report.calibration import Calibration
-from augsvc_client.trainer.report.theme import Theme, figure_text, new_figure, style_axes, to_png
-from augsvc_client.trainer.training.sample_grid import Images
+from augsvc_client.trainer.training.loop import Epoch
+from augsvc_client.trainer.training.sample_grid import Images, SampleGrid
 
+INK, FAINT, BLUE = "#1f2430", "#d5d9e0", "#2563c9"
+_DPI = 150
 _LABELLED_CLASSES = 20  # with more, counts and names in the matrix are illegible
-_COLUMNS = 6
-_LEGEND_CHARACTERS = 40
+_COLUMNS = 6  # of worst errors
+_TEST_CHARACTERS = 20  # of a name in a title
+_SAMPLE_DOTS = 96  # approximate width of a sample
+_LEFT_IN, _RIGHT_IN, _TOP_IN, _BOTTOM_IN = 1.0, 0.15, 0.4, 0.1  # margins around the grid
 
 
-def draw_confusion(confusion: npt.NDArray[np.int64], classes: Sequence[str], theme: Theme) -> bytes:
-    """PNG: fractions of each true class (rows) by colour; counts and names for up to 20 classes."""
+def draw_sample_grid(grid: SampleGrid) -> bytes:
+    """The stored samples in the top row, their augmented versions of each epoch below."""
+    count, _, height, width = grid.original.shape
+    gap = max(1, round(max(height, width) / 16))
+    step_y, step_x = height + gap, width + gap
+    tops = [0, *(step_y * (row + 1) + 2 * gap for row in range(len(grid.augmented)))]
+    canvas = np.full((tops[-1] + height, count * step_x - gap, 3), 255, np.uint8)
+    for top, row in zip(tops, (grid.original, *grid.augmented), strict=True):
+        for column, image in enumerate(row):
+            canvas[top : top + height, column * step_x : column * step_x + width] = image.transpose(1, 2, 0)
+    figure, axes = _pixel_axes(canvas.shape[1], canvas.shape[0], max(1, round(_SAMPLE_DOTS / width)))
+    axes.imshow(canvas, interpolation="nearest", aspect="auto")
+    axes.xaxis.tick_top()
+    axes.set_xticks(
+        [column * step_x + (width - 1) / 2 for column in range(count)], [figure_text(n) for n in grid.names]
+    )
+    names = ["original", *(f"epoch {number}" for number in range(len(grid.augmented)))]
+    axes.set_yticks([top + (height - 1) / 2 for top in tops], names)
+    axes.tick_params(length=0, pad=6, labelsize=9, colors=INK)
+    axes.tick_params(axis="x", labelsize=7)
+    return _to_png(figure)
+
+
+def _pixel_axes(width: int, height: int, scale: int) -> tuple[Figure, Axes]:
+    """A new figure with axes that show width × height pixels at `scale` dots each; a fraction would render them unevenly."""
+    wide, tall = width * scale / _DPI, height * scale / _DPI
+    total = (wide + _LEFT_IN + _RIGHT_IN, tall + _TOP_IN + _BOTTOM_IN)
+    figure = Figure(figsize=total, dpi=_DPI)
+    area = (_LEFT_IN / total[0], _BOTTOM_IN / total[1], wide / total[0], tall / total[1])
+    return figure, figure.add_axes(area, frameon=False)
+
+
+def draw_curves(history: Sequence[Epoch], floor: float = 0.0) -> bytes:
+    """Losses, solid for training and dashed for tests, and the accuracy on each test, with that of training dashed.
+
+    `floor`: the lowest possible training loss; above 0 a dotted line marks it.
+    """
+    tests = list(history[-1].scores)
+    figure = _new_figure(4.0 * (1 + len(tests)), 3.5)
+    panels = figure.subplots(1, 1 + len(tests), squeeze=False, sharex=True)[0]
+    _style(panels[0], "epoch", "", f"loss (dashed: tests{'; dotted: floor' if floor > 0 else ''})")
+    if floor > 0:
+        panels[0].axhline(floor, color=INK, linewidth=1.0, linestyle=":")
+    _draw_line(panels[0], [(epoch.number, epoch.loss) for epoch in history], "-")
+    trained = [(epoch.number, 100 * epoch.accuracy) for epoch in history if epoch.accuracy is not None]
+    for panel, test in zip(panels[1:], tests, strict=True):
+        _style(panel, "epoch", "", f"accuracy on {figure_text(test, _TEST_CHARACTERS)} (%; dashed: training)")
+        scores = [(epoch.number, epoch.scores[test]) for epoch in history if epoch.scores]
+        _draw_line(panel, [(number, 100 * score.accuracy) for number, score in scores], "-")
+        _draw_line(panel, trained, "--")
+        _draw_line(panels[0], [(number, score.loss) for number, score in scores if score.loss is not None], "--")
+    lowest = min((panel.get_ylim()[0] for panel in panels[1:]), default=0.0)
+    for panel in panels[1:]:  # one scale, so that tests can be compared
+        panel.set_ylim(max(0.0, lowest), 101.0)
+    panels[0].xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    return _to_png(figure)
+
+
+def _draw_line(axes: Axes, points: Sequence[tuple[int, float]], style: str) -> None:
+    marker = "o" if len(points) < 3 else ""  # a line of one point is invisible
+    axes.plot([number + 1 for number, _ in points], [y for _, y in points], color=BLUE, linestyle=style, marker=marker)
+
+
+def draw_confusion(confusion: npt.NDArray[np.int64], classes: Sequence[str]) -> bytes:
+    """Fractions of each true class (rows) by colour; counts and names for up to 20 classes."""
     count = len(classes)
     side = min(7.0, 1.8 + 0.32 * min(count, _LABELLED_CLASSES))
-    figure = new_figure(side, side, theme)
+    figure = _new_figure(side, side)
     axes = figure.subplots()
     fractions = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    colours = LinearSegmentedColormap.from_list("fraction", [theme.paper, theme.series[0]])
-    axes.imshow(fractions, cmap=colours, vmin=0, vmax=1)
-    style_axes(axes, "predicted", "true", theme)
+    axes.imshow(fractions, cmap=LinearSegmentedColormap.from_list("fraction", ["white", BLUE]), vmin=0, vmax=1)
+    _style(axes, "predicted", "true")
+    axes.grid(visible=False)
     if count > _LABELLED_CLASSES:
-        return to_png(figure)
+        return _to_png(figure)
     names = [figure_text(name) for name in classes]
     axes.set_xticks(range(count), names, rotation=0 if max(map(len, names)) < 3 else 90)
     axes.set_yticks(range(count), names)
     for row, column in np.argwhere(confusion > 0):
-        ink = theme.paper if fractions[row, column] > 0.5 else theme.ink
+        ink = "white" if fractions[row, column] > 0.5 else INK
         axes.text(column, row, str(confusion[row, column]), ha="center", va="center", fontsize=8, color=ink)
-    return to_png(figure)
+    return _to_png(figure)
 
 
-def draw_reliability(calibration: Calibration, theme: Theme) -> bytes:
-    """PNG: reliability diagram, accuracy against confidence; the area of a dot is proportional to its bin's samples."""
-    figure = new_figure(4.4, 4.4, theme)
+def draw_reliability(calibration: Calibration) -> bytes:
+    """Reliability diagram, accuracy against confidence; the area of a dot is proportional to its bin's samples."""
+    figure = _new_figure(4.4, 4.4)
     axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color=theme.ink, linewidth=1.0, linestyle=":")
-    axes.plot(calibration.confidence, calibration.accuracy, color=theme.series[0], linewidth=1.2, alpha=0.6)
+    axes.plot([0, 1], [0, 1], color=INK, linewidth=1.0, linestyle=":")
+    axes.plot(calibration.confidence, calibration.accuracy, color=BLUE, linewidth=1.2, alpha=0.6)
     area = 20 + 280 * calibration.count / max(1, calibration.count.sum())
-    axes.scatter(calibration.confidence, calibration.accuracy, s=area, color=theme.series[0], zorder=3)
+    axes.scatter(calibration.confidence, calibration.accuracy, s=area, color=BLUE, zorder=3)
     axes.set(xlim=(0, 1.03), ylim=(-0.03, 1.05))
-    axes.grid(color=theme.faint, linewidth=0.6)
-    style_axes(axes, "confidence", "accuracy (dotted: calibrated)", theme)
-    return to_png(figure)
+    _style(axes, "confidence", "accuracy (dotted: calibrated)")
+    return _to_png(figure)
 
 
-def draw_errors(images: Images, captions: Sequence[str], theme: Theme) -> bytes:
-    """PNG: images N,C,H,W, each below its caption."""
+def draw_errors(images: Images, captions: Sequence[str]) -> bytes:
+    """Images N,C,H,W, each below its caption."""
     rows = -(-len(images) // _COLUMNS)
-    figure = new_figure(1.6 * _COLUMNS, 1.95 * rows, theme)
+    figure = _new_figure(1.6 * _COLUMNS, 1.95 * rows)
     panels = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
     for panel in panels:
         panel.set_axis_off()
     for panel, image, caption in zip(panels, images, captions, strict=False):
         pixels = image.transpose(1, 2, 0)
         panel.imshow(pixels if pixels.shape[2] == 3 else pixels[:, :, 0], cmap="gray", vmin=0, vmax=255)
-        panel.set_title(caption, fontsize=10, color=theme.ink)
-    return to_png(figure)
+        panel.set_title(caption, fontsize=10, color=INK)
+    return _to_png(figure)
 
 
-def draw_ablation(ablation: Ablation, theme: Theme) -> bytes:
-    """PNG: the loss without each operation, and the gain of each alone; one bar per test, a line for its interval.
-
-    A variant that diverged has no bar.
-    """
-    left_out = [name for name in ablation.scores if name != WHOLE and not name.startswith(ALONE)]
-    alone = [name for name in ablation.scores if name.startswith(ALONE)]
-    panels = [
-        ("left out: points relative to whole", left_out),
-        *([("alone: points relative to none", alone)] if alone else []),
-    ]
-    height = 1.2 + 0.32 * len(left_out) * max(2, len(ablation.tests)) / 2
-    figure = new_figure(4.4 * len(panels), height, theme)
-    for axes, (title, names) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        _draw_bars(axes, ablation, names, theme)
-        labels = ["all" if name == NONE else name.removeprefix(WITHOUT).removeprefix(ALONE) for name in names]
-        axes.set_yticks(range(len(names)), labels)
-        axes.invert_yaxis()
-        style_axes(axes, title, "", theme)
-    figure.legend(
-        *axes.get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False, labelcolor=theme.ink
-    )
-    return to_png(figure)
+def figure_text(name: str, limit: int = 9) -> str:
+    """Foreign text, such as a class name, for a figure: printable, at most `limit` characters, and never read as a formula."""
+    text = printable(name)
+    text = text if len(text) <= limit else text[: limit - 1] + "…"
+    return text.replace("$", r"\$")
 
 
-def _draw_bars(axes: Axes, ablation: Ablation, names: Sequence[str], theme: Theme) -> None:
-    thickness = 0.8 / len(ablation.tests)
-    for i, (test, colour) in enumerate(zip(ablation.tests, theme.series, strict=False)):
-        differences = [ablation.difference(name, test) or MeanInterval(math.nan, None) for name in names]
-        y = np.arange(len(names)) + (i - (len(ablation.tests) - 1) / 2) * thickness
-        axes.barh(
-            y,
-            [difference.mean for difference in differences],
-            thickness,
-            color=colour,
-            label=figure_text(test, _LEGEND_CHARACTERS),
-            xerr=[difference.half_width or 0.0 for difference in differences],
-            error_kw={"ecolor": theme.ink, "elinewidth": 1.0},
-        )
-    axes.axvline(0, color=theme.ink, linewidth=1.0)
-    axes.grid(axis="x", color=theme.faint, linewidth=0.6)
+def _new_figure(width: float, height: float) -> Figure:
+    """A figure of that size in inches, with automatic layout."""
+    return Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+
+
+def _style(axes: Axes, x_label: str, y_label: str, title: str = "") -> None:
+    axes.set_axisbelow(True)
+    axes.set_xlabel(x_label, fontsize=10, color=INK)
+    axes.set_ylabel(y_label, fontsize=10, color=INK)
+    axes.set_title(title, fontsize=11, color=INK, loc="left")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labelsize=9, colors=INK)
+    axes.grid(color=FAINT, linewidth=0.6)
+
+
+def _to_png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()

@@ -1,24 +1,46 @@
 """What a report measures after a run, on its server and on the network's device.
 
-Outcome → measure → Measurements
+Outcome → measure → Measurements: order and augmentation, the range of inputs, latency, both orders of pooling and activation
 """
 
+import statistics
+from collections.abc import Callable
 from dataclasses import dataclass
+from time import perf_counter
 
+import numpy as np
 import torch
+from torch import nn
 
 from augsvc_client.trainer.experiments.outcome import Outcome
-from augsvc_client.trainer.report.cost import PoolingTimes, measure_latency_ms, time_pooling_orders
+from augsvc_client.trainer.models.build import BUILTIN_MODELS, build_model
 from augsvc_client.trainer.report.diversity import Diversity, Overlap, measure_diversity, measure_overlap
 from augsvc_client.trainer.training.data import training_loader
 from augsvc_client.trainer.training.learner import Batch, input_tensor
+
+_LATENCY_RUNS = 30
+_PAIRED_RUNS = 15
+_MAX_VALUES = 1 << 18  # in the batch that both orders are timed on: 64 images of 64 × 64
+
+
+@dataclass(frozen=True, slots=True)
+class PoolingTimes:
+    """Milliseconds of a forward and backward pass on `samples` samples with the activation after pooling, and before it.
+
+    Medians. `ratio`: quartiles of before ÷ after, measured alternately.
+    """
+
+    samples: int
+    after_ms: float
+    before_ms: float
+    ratio: tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurements:
     """Of one run: `input_range` of a training batch (for audio behind the front end), latency of a sample on `device`.
 
-    `overlap` is None for large datasets, `pooling` for networks without pooling modules.
+    `overlap` is None for large datasets, `pooling` for networks of installed packages.
     """
 
     overlap: Overlap | None
@@ -39,7 +61,7 @@ def measure(outcome: Outcome) -> Measurements:
         overlap=overlap,
         diversity=diversity,
         input_range=_input_range(outcome, batch),
-        latency_ms=measure_latency_ms(outcome),
+        latency_ms=_measure_latency_ms(outcome),
         pooling=time_pooling_orders(outcome),
         device=next(outcome.model.parameters()).device.type,
     )
@@ -53,3 +75,52 @@ def _input_range(outcome: Outcome, batch: Batch) -> tuple[float, float]:
             x = front_end(x)
     low, high = x.float().aminmax()
     return float(low), float(high)
+
+
+def _measure_latency_ms(outcome: Outcome) -> float:
+    """Median forward time of a single sample, on the training device."""
+    model = outcome.model
+    sample = outcome.inputs.example(1).to(next(model.parameters()).device)
+    training = model.training
+    model.eval()
+    with torch.inference_mode():
+        model(sample).cpu()
+        times = [_time_ms(lambda: model(sample).cpu()) for _ in range(_LATENCY_RUNS)]  # .cpu() waits for the device
+    model.train(training)
+    return statistics.median(times)
+
+
+def time_pooling_orders(outcome: Outcome) -> PoolingTimes | None:
+    """Time new networks of the run's kind in both orders; None for a network of an installed package."""
+    choice, inputs = outcome.recipe.model, outcome.inputs
+    if choice.name not in BUILTIN_MODELS:
+        return None
+    device = next(outcome.model.parameters()).device
+    samples = max(2, min(outcome.recipe.data.batch_size, _MAX_VALUES // inputs.example(1).numel()))
+    x = torch.randn(inputs.example(samples).shape, generator=torch.Generator().manual_seed(0)).to(device)
+    after, before = (
+        build_model(
+            choice.model_copy(update={"activate": order, "max_size": None}), inputs, len(outcome.classes), 0
+        ).to(device)
+        for order in ("after_pool", "before_pool")
+    )
+
+    def train_step(model: nn.Module) -> None:
+        model(x).sum().backward()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    train_step(after)  # warm up
+    train_step(before)
+    pairs = np.array(
+        [(_time_ms(lambda: train_step(after)), _time_ms(lambda: train_step(before))) for _ in range(_PAIRED_RUNS)]
+    )
+    low, median, high = np.percentile(pairs[:, 1] / pairs[:, 0], (25, 50, 75)).tolist()
+    after_ms, before_ms = np.median(pairs, axis=0).tolist()
+    return PoolingTimes(samples, after_ms, before_ms, (low, median, high))
+
+
+def _time_ms(work: Callable[[], object]) -> float:
+    started_s = perf_counter()
+    work()
+    return 1000 * (perf_counter() - started_s)

@@ -7,18 +7,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from augsvc_client.trainer.experiments.ablation import Ablation
 from augsvc_client.trainer.experiments.findings import SanityResult
 from augsvc_client.trainer.experiments.outcome import Outcome
 from augsvc_client.trainer.experiments.variants import PairedScores
 from augsvc_client.trainer.report.calibration import compute_calibration
-from augsvc_client.trainer.report.figures import draw_ablation, draw_confusion, draw_errors, draw_reliability
+from augsvc_client.trainer.report.figures import draw_confusion, draw_errors, draw_reliability, figure_text
 from augsvc_client.trainer.report.html import document, figure, heading, paragraph
 from augsvc_client.trainer.report.measurements import Measurements, measure
-from augsvc_client.trainer.report.plots import draw_curves, draw_sample_grid
 from augsvc_client.trainer.report.practices import Run, review_practices
 from augsvc_client.trainer.report.tables import format_fraction, html_table
-from augsvc_client.trainer.report.theme import figure_text
 from augsvc_client.trainer.training.data import test_loader
 from augsvc_client.trainer.training.evaluate import Predictions
 
@@ -27,6 +24,8 @@ _SHOWN_ERRORS = 12
 
 def render_run_page(
     outcome: Outcome,
+    curves: bytes,
+    grid: bytes | None,
     *,
     members: int = 1,
     ablation: PairedScores | None = None,
@@ -34,14 +33,15 @@ def render_run_page(
 ) -> str:
     """The HTML page; reads the worst errors and a few batches from the run's server, so it raises the client's errors.
 
-    `members`: size of the ensemble that the run belongs to; `sanity`: the result of an earlier `--sanity`.
+    `curves`, `grid`: PNGs of `draw_curves` and `draw_sample_grid`; `members`: size of the ensemble that the run belongs to;
+    `sanity`: the result of an earlier `--sanity`.
     """
     measured = measure(outcome)
     ablated = "" if ablation is None else ablation.title
     run = Run(outcome=outcome, measured=measured, members=members, ablated=ablated, sanity=sanity)
     sections = [
         *_summary(outcome, measured),
-        *_training(outcome),
+        *_training(curves, grid),
         *(part for name, predictions in outcome.predictions.items() for part in _test(outcome, name, predictions)),
         *([] if ablation is None else _ablation(ablation)),
         *_practices(run),
@@ -76,18 +76,16 @@ def _summary(outcome: Outcome, measured: Measurements) -> list[str]:
     ]
 
 
-def _training(outcome: Outcome) -> list[str]:
-    curves = figure("Loss and accuracy", lambda t: draw_curves({"run": [outcome.history]}, t, outcome.floor))
-    grid = outcome.sample_grid
+def _training(curves: bytes, grid: bytes | None) -> list[str]:
     samples = (
         []
         if grid is None
         else [
             heading("Samples that the network saw"),
-            figure("Stored samples, and their augmented versions by epoch", lambda t: draw_sample_grid(grid, t)),
+            figure("Stored samples, and their augmented versions by epoch", grid),
         ]
     )
-    return [*samples, heading("Learning curves"), curves]
+    return [*samples, heading("Learning curves"), figure("Loss and accuracy", curves)]
 
 
 def _test(outcome: Outcome, name: str, predictions: Predictions) -> list[str]:
@@ -109,8 +107,8 @@ def _test(outcome: Outcome, name: str, predictions: Predictions) -> list[str]:
             f"{score.correct} of {score.samples} correct, {score.accuracy:.1%}. "
             f"Expected calibration error {calibration.error:.3f}."
         ),
-        figure("Confusion: true class by row", lambda t: draw_confusion(predictions.confusion(), outcome.classes, t)),
-        figure("Calibration: accuracy against confidence", lambda t: draw_reliability(calibration, t)),
+        figure("Confusion: true class by row", draw_confusion(predictions.confusion(), outcome.classes)),
+        figure("Calibration: accuracy against confidence", draw_reliability(calibration)),
         *([] if outcome.inputs.rate else _worst_errors(outcome, name, predictions)),
     ]
 
@@ -128,18 +126,11 @@ def _worst_errors(outcome: Outcome, name: str, predictions: Predictions) -> list
         + f", {predictions.confidence[row]:.0%}"
         for row in rows
     ]
-    return [figure("Worst errors: true → predicted, confidence", lambda t: draw_errors(images, captions, t))]
+    return [figure("Worst errors: true → predicted, confidence", draw_errors(images, captions))]
 
 
 def _ablation(ablation: PairedScores) -> list[str]:
-    parts = [
-        heading(ablation.title),
-        html_table(ablation.rows(), wrap=not isinstance(ablation, Ablation)),
-        paragraph(ablation.caption),
-    ]
-    if isinstance(ablation, Ablation):
-        parts.append(figure("Accuracy, with 95 % intervals for several seeds", lambda t: draw_ablation(ablation, t)))
-    return parts
+    return [heading(ablation.title), html_table(ablation.rows(), wrap=True), paragraph(ablation.caption)]
 
 
 def _practices(run: Run) -> list[str]:

@@ -50,5 +50,17 @@ def console_table(
     return table
 
 
+def console_list(rows: Rows) -> Text:
+    """A table whose cells are sentences, for a rich console of any width: for each row the first two cells, then the others
+    below, each after its header.
+    """
+    header, *body = rows
+    lines = []
+    for number, title, *cells in body:
+        lines.append(f"{number:>2}  {title}")
+        lines += [f"    {name}: {cell}" for name, cell in zip(header[2:], cells, strict=True) if cell]
+    return Text("\n".join(map(printable, lines)))
+
+
 def _html_cells(row: Sequence[str], tag: str) -> str:
     return "".join(f"<{tag}>{escape_html(cell)}</{tag}>" for cell in row)
