@@ -30,10 +30,12 @@ from augsvc.streams.push import Push
 from augsvc.streams.reading import SOURCE_BYTES
 from augsvc.streams.selftest import SelfTest
 from augsvc.streams.stream import Body, Range, Stream
+from augsvc.timing import Stages
 
 logger = logging.getLogger("augsvc")
 T = TypeVar("T")
 RETRY_S = 5.0  # before the self-test is run again after an error that may pass
+_SHORT_BYTES = 1 << 16  # of a text that is not counted: its connection takes as much
 STARTING = "the self-test is still running; retry shortly"
 
 
@@ -215,15 +217,21 @@ class Engine:
         # not `sheet` itself: it would reference its input, whose callback references it
         return Work(sheet.future, sheet.stages, sheet.cancelled, rendering)
 
-    def receipt(self, stream: Stream, epoch: int, position: int, view: int, job: str) -> Work[dict[str, object]]:
-        """Queues a sample's receipt, which decodes it; raises as Stream.receipt does."""
-        return self._queues.submit(
-            self._queues.inspections, job, lambda check, _: stream.receipt(epoch, position, view, check)
-        )
+    def describe(self, call: Callable[[Callable[[], None]], bytes], job: str) -> Work[U8]:
+        """Queues a call that describes samples, as text; it is given a check. A long text (4,096 keys have up to 16 MB) is in
+        flight until the last reference to it is gone.
 
-    def keys(self, stream: Stream, epoch: int, start: int, count: int, job: str) -> Work[dict[str, object]]:
-        """Queues the keys of samples; raises as Stream.keys does."""
-        return self._queues.submit(self._queues.inspections, job, lambda *_: stream.keys(epoch, start, count))
+        Raises:
+            TooMuchAtOnce, Overloaded: too many bytes are in flight. What the call raises.
+        """
+
+        def run(check: Callable[[], None], _: Stages) -> U8:
+            text = np.frombuffer(call(check), np.uint8)
+            if text.nbytes > _SHORT_BYTES:
+                self._budget.lease(job, text.nbytes).release_with(text)
+            return text
+
+        return self._queues.submit(self._queues.inspections, job, run)
 
     def allocate(self, n_bytes: int, job: str) -> U8:
         """Memory for a request's body, in flight until the last reference to it is gone.

@@ -1,13 +1,16 @@
 """Responses: errors in one common form, JSON with a digest; and JSON request bodies, read up to a limit."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from augsvc.errors import (
     AugsvcError,
@@ -22,7 +25,7 @@ from augsvc.errors import (
 )
 from augsvc.http.metrics import Metrics
 from augsvc.validation import explain_finding
-from augsvc_client.wire import DIGEST_HEADER, digest
+from augsvc_client.wire import DIGEST_HEADER, digest, digesting
 
 NO_STORE = {"Cache-Control": "no-store"}
 INFERENCE_PREFIX = "/v2"
@@ -57,12 +60,44 @@ class DigestedJSON(JSONResponse):
         self.headers[DIGEST_HEADER] = digest(bytes(self.body))
 
 
-class EncodedJSON(DigestedJSON):
+class PartsResponse(Response):
+    """A body in parts, which are sent one after the other, without a copy."""
+
+    def __init__(self, parts: Sequence[bytes | memoryview], media_type: str, headers: Mapping[str, str]) -> None:
+        n_bytes = sum(len(part) for part in parts)
+        super().__init__(media_type=media_type, headers={**headers, "Content-Length": str(n_bytes)})
+        self._parts = list(reversed(parts))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends the parts, and keeps none that has been sent."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        while self._parts:
+            part = self._parts.pop()
+            await send({"type": "http.response.body", "body": part, "more_body": bool(self._parts)})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """JSON in parts, and its digest. Responses share the parts: the names of a million classes are in memory once, however
+    many clients do not read theirs."""
+
+    parts: tuple[bytes | memoryview, ...]
+    digest: str
+
+    @classmethod
+    def of(cls, *parts: bytes | memoryview) -> Self:
+        """With the digest of all parts together."""
+        sum_ = digesting()
+        for part in parts:
+            sum_.update(part)
+        return cls(parts, sum_.hexdigest())
+
+
+class EncodedJSON(PartsResponse):
     """JSON that is encoded already."""
 
-    def render(self, content: bytes) -> bytes:
-        """The content itself."""
-        return content
+    def __init__(self, encoded: Encoded) -> None:
+        super().__init__(encoded.parts, "application/json", {DIGEST_HEADER: encoded.digest})
 
 
 def encode_json(content: object) -> bytes:

@@ -21,7 +21,8 @@ from augsvc.engine import engine as engine_module
 from augsvc.engine.engine import Engine
 from augsvc.engine.limits import Limits
 from augsvc.engine.opening import OpenStreams
-from augsvc.errors import PlanTooCostly
+from augsvc.errors import Overloaded, PlanTooCostly, TooMuchAtOnce
+from augsvc.http.responses import encode_json
 from augsvc.http.routes.frames import FramesResponse, frame_sizes
 from augsvc.ops.registry import registry
 from augsvc.planning.spec import validate_spec
@@ -137,8 +138,22 @@ def test_frames(engine):
 
 def test_receipts(engine, measure):
     stream = engine.open(validate_spec({"dataset": "photos/train", "size": [64, 64], "pipeline": "strong"}))
-    peak, _ = measure(lambda: engine.receipt(stream, 0, 3, 0, ""))
+    peak, _ = measure(lambda: engine.describe(lambda check: encode_json(stream.receipt(0, 3, 0, check)), ""))
     assert peak <= WORKING
+
+
+def test_long_descriptions_are_in_flight_until_they_are_sent(engine):
+    """16 MB of keys for each client that read none were counted nowhere."""
+    wait_until(lambda: not engine.in_flight_bytes)
+    few, many = (engine.describe(lambda check: b"x" * n_bytes, "").future.result() for n_bytes in (1 << 16, 1 << 20))  # noqa: B023
+    assert engine.in_flight_bytes == 1 << 20
+    assert len(few.data) + len(many.data) == (1 << 16) + (1 << 20)
+    del few, many
+    assert not engine.in_flight_bytes
+    largest = engine.describe(lambda check: bytes(engine.limits.budget_bytes), "").future.result()
+    with pytest.raises((TooMuchAtOnce, Overloaded)):
+        engine.describe(lambda check: bytes(1 << 20), "").future.result()
+    del largest
 
 
 def grown(request):

@@ -1,21 +1,24 @@
 """The catalog of a replica: versions, operations, datasets.
 
-Operations and datasets are encoded once: the event loop, which all jobs share, took 17 ms to encode the operations for each
-request, and takes half a second for the names of a million classes.
+Operations and datasets are encoded once, and all responses share the bytes: the event loop, which all jobs share, took 17 ms to
+encode the operations for each request, and a thread takes half a second for the names of a million classes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from operator import is_not
 from weakref import WeakKeyDictionary
 
 import torch
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 import augsvc
 from augsvc.data.source import Source, SourceInfo
 from augsvc.engine.engine import STARTING, Engine
 from augsvc.errors import Starting
-from augsvc.http.responses import EncodedJSON, encode_json
+from augsvc.http.disconnect import run_unless_disconnected
+from augsvc.http.middleware.admission import job_of
+from augsvc.http.responses import Encoded, EncodedJSON, encode_json
 from augsvc.ops.container import Container
 from augsvc.ops.operation import Operation
 from augsvc.ops.registry import containers
@@ -27,12 +30,22 @@ class DatasetEntries:
 
     def __init__(self) -> None:
         self._encoded: WeakKeyDictionary[Source, bytes] = WeakKeyDictionary()
+        self._listed: tuple[list[bytes], Encoded] | None = None  # the entries, and the list of them
 
     def encode(self, source: Source) -> bytes:
         """The entry of a dataset; two threads may both encode it the first time."""
         if (encoded := self._encoded.get(source)) is None:
             encoded = self._encoded[source] = encode_json(dataset_entry(source))
         return encoded
+
+    def list_all(self, sources: Sequence[Source]) -> Encoded:
+        """The list of these datasets; it is digested again only when one of them has changed."""
+        encoded = [self.encode(source) for source in sources]
+        listed = self._listed
+        if listed is None or len(encoded) != len(listed[0]) or any(map(is_not, encoded, listed[0])):
+            separated = [part for entry in encoded for part in (b",", entry)][1:]
+            listed = self._listed = encoded, Encoded.of(b'{"datasets":[', *separated, b"]}")
+        return listed[1]
 
 
 def catalog_router(engine: Engine, entries: DatasetEntries) -> APIRouter:
@@ -55,15 +68,16 @@ def catalog_router(engine: Engine, entries: DatasetEntries) -> APIRouter:
         }
 
     steps: Mapping[str, type[Operation] | type[Container]] = {**engine.operations, **containers()}
-    encoded_ops = encode_json({"ops": [step_entry(name, step) for name, step in steps.items()]})
+    encoded_ops = Encoded.of(encode_json({"ops": [step_entry(name, step) for name, step in steps.items()]}))
 
     @router.get("/ops", summary="The operations and containers", response_model=dict[str, object])
     async def ops() -> Response:
         return EncodedJSON(encoded_ops)
 
     @router.get("/datasets", summary="The datasets", response_model=dict[str, object])
-    async def datasets() -> Response:
-        return EncodedJSON(b'{"datasets":[%b]}' % b",".join(map(entries.encode, engine.catalog.sources())))
+    async def datasets(request: Request) -> Response:
+        listing = engine.run_opening(lambda: entries.list_all(engine.catalog.sources()), job_of(request))
+        return EncodedJSON(await run_unless_disconnected(request, listing))
 
     return router
 

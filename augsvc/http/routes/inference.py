@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Depends, Path, Request, Response
-from starlette.types import Receive, Scope, Send
 
 import augsvc
 from augsvc.arrays import Arrays
@@ -21,7 +20,7 @@ from augsvc.http.metrics import Metrics
 from augsvc.http.middleware.admission import job_of
 from augsvc.http.models import VERSION, Model, find_model
 from augsvc.http.openapi import BINARY, OCTETS
-from augsvc.http.responses import INFERENCE_PREFIX
+from augsvc.http.responses import INFERENCE_PREFIX, PartsResponse
 from augsvc.http.routes.augment import count_push, push_samples, read_body, require_type
 from augsvc.numerics.rng import MAX_SAMPLES
 from augsvc.streams.stream import Body
@@ -134,7 +133,7 @@ def infer_router(models: Mapping[str, Model], engine: Engine, metrics: Metrics, 
         parts = await run_unless_disconnected(request, encoding)
         request.state.stages = body.stages  # for the log, instead of those of the encoding
         count_push(request, metrics, body, started_at)
-        return PartsResponse(parts)
+        return InferResponse(parts)
 
     return router
 
@@ -185,19 +184,11 @@ def encode(model: Model, reply: Reply, in_bfloat16: bool, body: Body) -> list[by
     return encode_response(head, reply, arrays, {"image"} if in_bfloat16 else ())
 
 
-class PartsResponse(Response):
-    """JSON, or with further parts JSON and binary tensors; the parts are sent one after the other, without a copy."""
+class InferResponse(PartsResponse):
+    """JSON, or with further parts JSON and binary tensors."""
 
     def __init__(self, parts: Sequence[bytes | memoryview]) -> None:
-        headers = {"Content-Length": str(sum(len(part) for part in parts))}
         if len(parts) > 1:
-            headers[LENGTH_HEADER] = str(len(parts[0]))
-        super().__init__(media_type=OCTETS if len(parts) > 1 else _JSON, headers=headers)
-        self._parts = list(reversed(parts))
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends the parts, and keeps none that has been sent."""
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        while self._parts:
-            part = self._parts.pop()
-            await send({"type": "http.response.body", "body": part, "more_body": bool(self._parts)})
+            super().__init__(parts, OCTETS, {LENGTH_HEADER: str(len(parts[0]))})
+        else:
+            super().__init__(parts, _JSON, {})

@@ -4,12 +4,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
+from augsvc.arrays import U8
 from augsvc.engine.engine import Engine
+from augsvc.engine.work import Work
 from augsvc.errors import SpecInvalid, SpecTooLarge, UnknownStream
 from augsvc.http.disconnect import run_unless_disconnected
 from augsvc.http.middleware.admission import job_of
 from augsvc.http.openapi import BINARY, SPEC_BODY
-from augsvc.http.responses import EncodedJSON, encode_json, read_json_body
+from augsvc.http.responses import Encoded, EncodedJSON, encode_json, read_json_body
 from augsvc.http.routes.catalog import DatasetEntries
 from augsvc.numerics.rng import MAX_EPOCHS, MAX_SAMPLES, MAX_SEED, MAX_VIEWS
 from augsvc.planning.spec import MAX_SPEC_BYTES, StreamSpec, parse_spec, validate_spec
@@ -53,7 +55,7 @@ def streams_router(engine: Engine, entries: DatasetEntries, max_request_bytes: i
     async def open_stream(request: Request, version: VersionHeader = None) -> Response:
         body = await read_json_body(request, min(max_request_bytes, 16 * MAX_SPEC_BYTES))
 
-        def open_body() -> bytes:
+        def open_body() -> Encoded:
             spec = parse_spec(body, engine.operations, engine.catalog.media_of)
             return encode_stream(engine.open(spec, wait=False, version=version), entries)
 
@@ -62,7 +64,9 @@ def streams_router(engine: Engine, entries: DatasetEntries, max_request_bytes: i
 
     @router.get("/streams/{stream_id}", summary="Describe a stream", response_model=dict[str, object])
     async def show_stream(request: Request, stream_id: StreamId, spec: SpecHeader = None) -> Response:
-        return EncodedJSON(encode_stream(await find_stream(engine, request, stream_id, spec), entries))
+        stream = await find_stream(engine, request, stream_id, spec)
+        work = engine.run_opening(lambda: encode_stream(stream, entries), job_of(request))
+        return EncodedJSON(await run_unless_disconnected(request, work))
 
     return router
 
@@ -71,14 +75,25 @@ def inspection_router(engine: Engine) -> APIRouter:
     """The routes that show samples: receipts of their draws, and previews."""
     router = APIRouter(prefix=PREFIX, tags=["streams"], redirect_slashes=False)
 
-    @router.get("/streams/{stream_id}/epochs/{epoch}/samples/{position}", summary="A sample's receipt")
+    @router.get(
+        "/streams/{stream_id}/epochs/{epoch}/samples/{position}",
+        summary="A sample's receipt",
+        response_model=dict[str, object],
+    )
     async def receipt(
         request: Request, stream_id: StreamId, epoch: Epoch, position: Position, view: View = 0, spec: SpecHeader = None
-    ) -> dict[str, object]:
+    ) -> Response:
         stream = await find_stream(engine, request, stream_id, spec)
-        return await run_unless_disconnected(request, engine.receipt(stream, epoch, position, view, job_of(request)))
+        receipt = engine.describe(
+            lambda check: encode_json(stream.receipt(epoch, position, view, check)), job_of(request)
+        )
+        return await described(request, receipt)
 
-    @router.get("/streams/{stream_id}/epochs/{epoch}/keys", summary="The names of samples in their dataset")
+    @router.get(
+        "/streams/{stream_id}/epochs/{epoch}/keys",
+        summary="The names of samples in their dataset",
+        response_model=dict[str, object],
+    )
     async def keys(
         request: Request,
         stream_id: StreamId,
@@ -86,9 +101,10 @@ def inspection_router(engine: Engine) -> APIRouter:
         start: Start,
         count: Annotated[int, Query(ge=1, le=MAX_KEYS)],
         spec: SpecHeader = None,
-    ) -> dict[str, object]:
+    ) -> Response:
         stream = await find_stream(engine, request, stream_id, spec)
-        return await run_unless_disconnected(request, engine.keys(stream, epoch, start, count, job_of(request)))
+        keys = engine.describe(lambda _: encode_json(stream.keys(epoch, start, count)), job_of(request))
+        return await described(request, keys)
 
     @router.get(
         "/streams/{stream_id}/preview.png",
@@ -112,6 +128,12 @@ def inspection_router(engine: Engine) -> APIRouter:
         return Response(body.buffer.data, media_type="image/png")
 
     return router
+
+
+async def described(request: Request, work: Work[U8]) -> Response:
+    """The response with a description."""
+    buffer = await run_unless_disconnected(request, work)
+    return EncodedJSON(Encoded.of(buffer.data))
 
 
 async def find_stream(engine: Engine, request: Request, stream_id: str, header: str | None) -> Stream:
@@ -150,7 +172,7 @@ def decode_header(header: str, engine: Engine) -> StreamSpec:
         raise SpecInvalid("Augsvc-Spec is not a header from POST /v1/streams", field="Augsvc-Spec") from err
 
 
-def encode_stream(stream: Stream, entries: DatasetEntries) -> bytes:
+def encode_stream(stream: Stream, entries: DatasetEntries) -> Encoded:
     """A stream as JSON.
 
     Raises:
@@ -175,4 +197,5 @@ def encode_stream(stream: Stream, entries: DatasetEntries) -> bytes:
         "passes": stream.plan.describe(),
         "tensors": tensors,
     }
-    return b'%b,"dataset":%b}' % (encode_json(fields).removesuffix(b"}"), entries.encode(stream.source))
+    described = encode_json(fields).removesuffix(b"}")
+    return Encoded.of(b'%b,"dataset":' % described, entries.encode(stream.source), b"}")
