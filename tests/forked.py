@@ -65,7 +65,8 @@ def run_command(
 def _run(
     arguments: Sequence[str], folder: Path, environment: Mapping[str, str], stdout: Connection, stderr: Path
 ) -> None:
-    from augsvc.cli.main import app  # imported before the fork
+    import tests.forked_preload  # noqa: F401  # before the fork; multiprocessing ignores an import that fails there
+    from augsvc.cli.main import app
 
     os.dup2(stdout.fileno(), 1)
     stdout.close()

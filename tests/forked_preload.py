@@ -6,21 +6,23 @@ Servers that start as users' do measure everything, as do those of other executo
 
 import gc
 from collections.abc import Callable
+from importlib import import_module
+from pkgutil import iter_modules
 
 import charset_normalizer  # noqa: F401
 import skimage.data  # noqa: F401
 import torch
 import uvloop  # noqa: F401
 
-from augsvc.cli.main import COMMANDS, load_command
+from augsvc import cli
 from augsvc.executors.factory import open_executor
 from augsvc.executors.fused.kernel_cache import default_folder
 from augsvc.ops.registry import registry
 from augsvc.streams.selftest import Section, SelfTest
 from tests.kernels import compile_kernels
 
-for name in COMMANDS:
-    load_command(name)
+for module in iter_modules(cli.__path__):
+    import_module(f"augsvc.cli.{module.name}")
 # A pool of threads would not survive the fork.
 compile_kernels()
 threads = torch.get_num_threads()
