@@ -103,10 +103,10 @@ def test_an_active_job_is_listed(visit, serve):
     def train():
         with Client(server.url, job='vit-"small"/0') as client:
             stream = client.stream(LIGHT)
-            for start in range(10**9):
-                if enough.is_set():
-                    return
+            start = 0
+            while not enough.wait(0.1):  # steps of a job, which is not to keep the server busy
                 stream.batch(0, 10 * (start % 100), 10, waited_s=0.25)
+                start += 1
 
     training = threading.Thread(target=train)
     training.start()
