@@ -17,10 +17,11 @@ from augsvc.streams.probes import Probe, SoundProbe, probe_spec, sound_probe_spe
 from augsvc.streams.selftest import SelfTest
 from augsvc.streams.stream import Stream
 from augsvc_client.wire import parse
-from tests.executors.grid_cases import CASES, MASK_CASES, masks, render_images
-from tests.executors.sound_cases import SOUND_CASES, clips
+from tests.executors.grid_cases import CASES, END_CASES, MASK_CASES, masks, render_images
+from tests.executors.sound_cases import SOUND_CASES, SOUND_END_CASES, clips
 from tests.harness import open_cpu, patch, run
 
+IMAGES, SOUNDS = CASES | END_CASES, SOUND_CASES | SOUND_END_CASES
 pytestmark = pytest.mark.gpu
 if not torch.cuda.is_available():
     pytest.skip("CUDA is not available", allow_module_level=True)  # once, not for each of a thousand tests
@@ -84,9 +85,9 @@ def fused():
 
 
 @numba_cuda
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", IMAGES)
 def test_fused_gives_the_bits_of_the_cpu(name):
-    cuda, cpu = render_images(CASES[name], fused()), render_images(CASES[name], open_cpu("fused"))
+    cuda, cpu = render_images(IMAGES[name], fused()), render_images(IMAGES[name], open_cpu("fused"))
     if name.startswith(FLOATS):
         assert np.abs(cuda.astype(int) - cpu.astype(int)).max() <= 1
     else:
@@ -139,20 +140,20 @@ def test_an_upload_into_memory_that_kernels_still_use_comes_after_them():
 
 
 @numba_cuda
-@pytest.mark.parametrize("name", SOUND_CASES)
+@pytest.mark.parametrize("name", SOUNDS)
 def test_fused_gives_the_sound_of_the_cpu_to_1e_5(name):
-    cuda, cpu = (clips(SOUND_CASES[name], executor) for executor in (fused(), open_cpu("fused")))
+    cuda, cpu = (clips(SOUNDS[name], executor) for executor in (fused(), open_cpu("fused")))
     assert (np.abs(cuda - cpu) <= 1e-5 * np.maximum(1.0, np.abs(cpu))).all()
     for start in range(len(cuda)):
-        assert clips(SOUND_CASES[name], fused(), 1, start).tobytes() == cuda[start : start + 1].tobytes()
+        assert clips(SOUNDS[name], fused(), 1, start).tobytes() == cuda[start : start + 1].tobytes()
 
 
 @numba_cuda
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", IMAGES)
 def test_fused_gives_a_sample_the_same_bits_in_any_batch(name):
-    whole = render_images(CASES[name], fused())
+    whole = render_images(IMAGES[name], fused())
     for start in range(len(whole)):
-        assert render_images(CASES[name], fused(), 1, start).tobytes() == whole[start : start + 1].tobytes()
+        assert render_images(IMAGES[name], fused(), 1, start).tobytes() == whole[start : start + 1].tobytes()
 
 
 @numba_cuda
@@ -187,9 +188,9 @@ def test_a_new_pipeline_compiles_nothing():
     from augsvc.executors.fused.kernels import cuda as grids
     from augsvc.executors.fused.kernels import sound_cuda
 
-    for fields in CASES.values():
+    for fields in IMAGES.values():
         render_images(fields, fused())
-    for pipeline in SOUND_CASES.values():
+    for pipeline in SOUNDS.values():
         clips(pipeline, fused())
     for fields in MASK_CASES.values():
         masks(fields, fused())

@@ -23,8 +23,8 @@ _COLORS = open_catalog({}, 0).get("photos/train").info.colors  # opened once: 40
 
 
 def _operations():
-    """Each alone: with its defaults, grey, and all that it draws at the low and at the high end."""
-    cases = {}
+    """Each alone, of some samples; and the same grey, and all that it draws at the low and at the high end."""
+    cases, ends = {}, {}
     for name, operation in registry().items():
         if operation.media != "image":
             continue
@@ -33,13 +33,14 @@ def _operations():
         for mode in operation.examples:
             step = {"op": name, **mode}
             called = ", ".join([name, *map(str, mode.values())])
-            cases[f"{called}, grey"] = {"pipeline": [{**step, "p": 0.7}], "channels": 1, **labels}
+            cases[called] = {"pipeline": [{**step, "p": 0.7}], **labels}
+            ends[f"{called}, grey"] = {**cases[called], "channels": 1}
             for end in ("low", "high"):
-                cases[f"{called}, {end}"] = {
+                ends[f"{called}, {end}"] = {
                     "pipeline": [step | {key: getattr(mark, end) for key, mark in marks.items()}],
                     **labels,
                 }
-    return cases
+    return cases, ends
 
 
 def _moves():
@@ -177,12 +178,9 @@ def _deep():
     return into_values | into_bytes | {"bytes into 16 bits": {"pipeline": [turn], "output": wide}}
 
 
-CASES = _operations() | _moves() | _interpolations() | _warps() | _frames() | _passes() | _deep()
-# a fifth of the simulator's time, in the slow suite; one is asked for its launches
-HIGH_CASES = {
-    name: fields for name, fields in _operations().items() if name.endswith(", high") and name != "motion_blur, high"
-}
-USUAL_CASES = {name: fields for name, fields in CASES.items() if name not in HIGH_CASES}
+_ALONE, END_CASES = _operations()
+CASES = _ALONE | _moves() | _interpolations() | _warps() | _frames() | _passes() | _deep()
+CASES["motion_blur, high"] = END_CASES.pop("motion_blur, high")  # is asked for its launches
 MASK_CASES = _moves() | _warps() | {f"{fit}, masks": {"fit": fit} for fit in ("cover", "contain", "stretch")}
 
 

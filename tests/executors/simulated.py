@@ -1,4 +1,4 @@
-"""CUDA's grid on Numba's simulator, in a separate process: `python -m tests.executors.simulated RESULTS [high]`.
+"""CUDA's grid on Numba's simulator, in a separate process: `python -m tests.executors.simulated RESULTS [ends]`.
 
 NUMBA_ENABLE_CUDASIM has to be set before Numba is imported. The simulator is Python, a greenlet for every thread of the
 grid, but the functions of kernels/pixel.py run compiled.
@@ -20,8 +20,8 @@ from augsvc.errors import DeviceOutOfMemory
 from augsvc.executors.cuda import image as fused_cuda
 from augsvc.executors.cuda import lane_pool
 from augsvc.executors.cuda.image import FusedCudaExecutor
-from tests.executors.grid_cases import CASES, HIGH_CASES, MASK_CASES, USUAL_CASES, masks, render_images
-from tests.executors.sound_cases import SOUND_CASES, clips
+from tests.executors.grid_cases import CASES, END_CASES, MASK_CASES, masks, render_images
+from tests.executors.sound_cases import SOUND_CASES, SOUND_END_CASES, clips
 
 CHUNKED = ("in two passes, after statistics", "a dense filter among others")
 FLOAT_LAST = "a float operation last"  # its canvases are not copied to the host
@@ -184,7 +184,7 @@ def simulated(device: SimulatedDevice, source_bytes: int = 0) -> FusedCudaExecut
     return FusedCudaExecutor.on(torch.device("cpu"), lambda: device, source_bytes)
 
 
-def each_case(cases: dict[str, dict] = USUAL_CASES) -> dict[str, np.ndarray]:
+def each_case(cases: dict[str, dict] = CASES) -> dict[str, np.ndarray]:
     """Pixels of every case, and how many launches it took."""
     found, device = {}, SimulatedDevice()
     executor = simulated(device)
@@ -206,19 +206,22 @@ def each_mask() -> dict[str, np.ndarray]:
     return found
 
 
-def each_sound() -> dict[str, np.ndarray]:
+def each_sound(cases: dict[str, object] = SOUND_CASES) -> dict[str, np.ndarray]:
     """The same of sound."""
     found, device = {}, SimulatedDevice()
     executor = simulated(device)
-    for name, pipeline in SOUND_CASES.items():
+    for name, pipeline in cases.items():
         device.launches.clear()
         found["sound: " + name] = clips(pipeline, executor)
         found["launches of sound: " + name] = np.array(device.launches)
-    device = SimulatedDevice(
-        room=14_000
-    )  # the sheets of two clips have 12,000 bytes with their curves, those of four do not fit
+    return found
+
+
+def little_memory_for_sound() -> dict[str, np.ndarray]:
+    """The sheets of two clips have 12,000 bytes with their curves, those of four do not fit."""
+    device = SimulatedDevice(room=14_000)
     halves = clips(SOUND_CASES["distortion"], simulated(device))
-    return found | {"sound, little memory": halves, "sound, released": np.array(device.released)}
+    return {"sound, little memory": halves, "sound, released": np.array(device.released)}
 
 
 def little_memory() -> dict[str, np.ndarray]:
@@ -289,13 +292,14 @@ def both_media() -> dict[str, np.ndarray]:
 if __name__ == "__main__":
     gc.disable()  # collections took 5 of 35 CPU seconds
     results = (
-        each_case(HIGH_CASES)
-        if sys.argv[2:] == ["high"]
+        each_case(END_CASES) | each_sound(SOUND_END_CASES)
+        if sys.argv[2:] == ["ends"]
         else {
             **each_case(),
             **each_mask(),
             **each_sound(),
             **little_memory(),
+            **little_memory_for_sound(),
             **cached_sources(),
             **both_media(),
             **several_chunks(),

@@ -26,7 +26,7 @@ def _clips():
 
 
 def _operations():
-    cases = {}
+    cases, ends = {}, {}
     for name, operation in registry().items():
         if operation.media != "audio":
             continue
@@ -36,11 +36,12 @@ def _operations():
             called = ", ".join([name, *map(str, mode.values())])
             cases[called] = [{**step, "p": 0.7}]
             for end in ("low", "high"):
-                cases[f"{called}, {end}"] = [step | {key: getattr(mark, end) for key, mark in marks.items()}]
-    return cases
+                ends[f"{called}, {end}"] = [step | {key: getattr(mark, end) for key, mark in marks.items()}]
+    return cases, ends
 
 
-SOUND_CASES = _operations() | {
+_ALONE, SOUND_END_CASES = _operations()
+SOUND_CASES = _ALONE | {
     "none": "none",
     "preset": "sound",
     "several passes": [

@@ -15,8 +15,8 @@ from augsvc.executors.fused.kernels.camera import is_beyond_horizon, position_at
 from augsvc.executors.fused.lower_image import lower_move
 from augsvc.numerics.geometry import Camera, Canvas
 from augsvc.planning.image_plan import Plan
-from tests.executors.grid_cases import CASES, HIGH_CASES, MASK_CASES, USUAL_CASES, masks, render_images
-from tests.executors.sound_cases import SOUND_CASES, clips
+from tests.executors.grid_cases import CASES, END_CASES, MASK_CASES, masks, render_images
+from tests.executors.sound_cases import SOUND_CASES, SOUND_END_CASES, clips
 from tests.harness import open_cpu
 
 ROOT = Path(__file__).parent.parent.parent
@@ -40,8 +40,8 @@ def simulated(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def simulated_high(tmp_path_factory):
-    return simulate(tmp_path_factory.mktemp("simulator") / "results.npz", "high")
+def simulated_ends(tmp_path_factory):
+    return simulate(tmp_path_factory.mktemp("simulator") / "results.npz", "ends")
 
 
 def launches(simulated, name):
@@ -55,15 +55,21 @@ def assert_equal_pixels(pixels, fields):
     assert not len(different), f"{len(different)} of {expected.size} differ, first {different[:5].tolist()}"
 
 
-@pytest.mark.parametrize("name", USUAL_CASES)
+def assert_equal_clips(found, pipeline):
+    expected = clips(pipeline, open_cpu("fused"))
+    assert np.isfinite(expected).all()
+    assert found.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_the_grid_gives_the_bits_of_the_cpu(simulated, name):
     assert_equal_pixels(simulated[name], CASES[name])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", HIGH_CASES)
-def test_the_grid_gives_the_bits_of_the_cpu_at_the_high_end_of_each_operation(simulated_high, name):
-    assert_equal_pixels(simulated_high[name], HIGH_CASES[name])
+@pytest.mark.parametrize("name", END_CASES)
+def test_the_grid_gives_the_bits_of_the_cpu_in_grey_and_at_the_ends_of_each_operation(simulated_ends, name):
+    assert_equal_pixels(simulated_ends[name], END_CASES[name])
 
 
 @pytest.mark.parametrize("name", MASK_CASES)
@@ -76,9 +82,13 @@ def test_the_grid_gives_the_bits_of_the_cpu_for_masks_in_one_launch(simulated, n
 
 @pytest.mark.parametrize("name", SOUND_CASES)
 def test_the_grid_gives_the_bits_of_the_cpu_for_sound(simulated, name):
-    expected = clips(SOUND_CASES[name], open_cpu("fused"))
-    assert np.isfinite(expected).all()
-    assert simulated["sound: " + name].tobytes() == expected.tobytes()
+    assert_equal_clips(simulated["sound: " + name], SOUND_CASES[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SOUND_END_CASES)
+def test_the_grid_gives_the_bits_of_the_cpu_for_sound_at_the_ends_of_each_operation(simulated_ends, name):
+    assert_equal_clips(simulated_ends["sound: " + name], SOUND_END_CASES[name])
 
 
 def test_sound_is_one_launch_for_moves_and_tones_and_two_for_a_noise(simulated):

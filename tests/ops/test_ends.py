@@ -34,28 +34,30 @@ SOURCES = [(1, 1), (1, 9), (8, 1), (5, 3), (40, 2)]
 RATE = 8000
 CLIPS = [[0.0], [1.0], [-0.5, 0.25], [0.0] * 9, np.sin(np.arange(300)), [65536.0, -65536.0] * 20, [2.0**-110] * 7]
 LENGTHS = [1, 2, 7, 64]  # samples
+WHICH = pytest.mark.parametrize("which", ["some", pytest.param("all", marks=pytest.mark.slow)])
 
 
-def ends(name):
-    """Settings of an operation, always selected, in each mode: its defaults; each parameter alone and all together at the low
-    end, the high end and the full range.
+def ends(name, which):
+    """Settings of an operation, always selected, in each mode: its defaults; all parameters at the low end, the high end and
+    the full range; of `all`, each parameter alone there, too.
     """
     operation = registry()[name]
     marks = operation.parameters()
     low, high = ({each: getattr(mark, end) for each, mark in marks.items()} for end in ("low", "high"))
     whole = {each: [low[each], high[each]] for each in marks}
     found = [{}, low, high, whole]
-    found += [{each: end[each]} for each in marks if len(marks) > 1 for end in (low, high, whole)]
+    if which == "all":
+        found += [{each: end[each]} for each in marks if len(marks) > 1 for end in (low, high, whole)]
     return [{"op": name, "p": 1.0, **chosen, **end} for chosen in operation.examples for end in found]
 
 
 def cases(name, which):
-    """All settings, each with all borders, canvases and channels; of `some`, each with one of these after the other."""
+    """Settings, each with all borders, canvases and channels; of `some`, each with one of these after the other."""
     field = registry()[name].model_fields.get("border")
     borders = [{"border": each} for each in get_args(field.annotation)] if field else [{}]
     frames = list(product(borders, CANVASES, (3, 1)))
     every = 1 if which == "all" else len(frames) - 1
-    return [(step, *frame) for step, frame in product(ends(name), frames)][::every]
+    return [(step, *frame) for step, frame in product(ends(name, which), frames)][::every]
 
 
 def scene(height, width, channels):
@@ -140,7 +142,7 @@ def assert_same(whole, parts):
         assert array.tobytes() == np.concatenate([part[name] for part in parts]).tobytes(), name
 
 
-@pytest.mark.parametrize("which", ["some", pytest.param("all", marks=pytest.mark.slow)])
+@WHICH
 @pytest.mark.parametrize("name", NAMES["image"])
 def test_images_at_every_end_are_defined_alone_and_together_and_the_executors_agree(name, which):
     for number, (step, border, canvas, channels) in enumerate(cases(name, which)):
@@ -159,10 +161,11 @@ def test_images_at_every_end_are_defined_alone_and_together_and_the_executors_ag
         assert_same(found["fused"], [found["kornia"]])
 
 
+@WHICH
 @pytest.mark.parametrize("name", NAMES["audio"])
 @pytest.mark.parametrize("length", LENGTHS)
-def test_sound_at_every_end_is_finite_alone_and_together_and_the_same_by_both_executors(name, length):
-    for number, step in enumerate(ends(name)):
+def test_sound_at_every_end_is_finite_alone_and_together_and_the_same_by_both_executors(name, length, which):
+    for number, step in enumerate(ends(name, which)):
         fused, kornia = (open_clips(each, [step], length) for each in BOTH)
         whole = produced(fused)
         assert np.isfinite(whole["audio"]).all(), step

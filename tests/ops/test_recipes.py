@@ -21,7 +21,13 @@ from augsvc.streams.probes import SoundProbe
 from augsvc.streams.stream import Stream
 from tests.harness import Run, executor, labelled, patch, photo, run
 
-IMAGES = [photo("coffee"), photo("chelsea"), patch("astronaut", 300, 300), patch("astronaut", 40, 200)]
+IMAGES = [
+    patch("coffee", 160, 240),
+    patch("chelsea", 150, 100),
+    patch("astronaut", 300, 300),
+    patch("astronaut", 40, 200),
+]
+PHOTOS = [photo("coffee"), photo("chelsea"), patch("astronaut", 300, 300)]
 
 
 def suited(recipe):
@@ -127,8 +133,8 @@ def evaluated(image, pixels):
     ("name", "pixels"), [("torchvision_imagenet_eval", 256), ("torchvision_imagenet_eval_v2", 232)]
 )
 def test_an_evaluation_is_pillows_to_a_level_on_average(name, pixels):
-    shown = run(RECIPES[name].pipeline, IMAGES[:3], size=[224, 224]).images()
-    for image, ours in zip(IMAGES[:3], shown, strict=True):
+    shown = run(RECIPES[name].pipeline, PHOTOS, size=[224, 224]).images()
+    for image, ours in zip(PHOTOS, shown, strict=True):
         assert np.abs(ours.astype(int) - evaluated(image, pixels)).mean() < 1.5
 
 
