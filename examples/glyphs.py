@@ -3,7 +3,8 @@
     apt-get download → TrueType and OpenType files → one 48 × 48 PNG per family and letter → OUT/{train,val,test}/{A … J}/
 
     python examples/glyphs.py --out glyphs-data
-    augsvc serve --dataset glyphs=glyphs-data
+    echo 'datasets: {glyphs: {format: image_folder, path: glyphs-data}}' > settings.yaml
+    augsvc serve --config settings.yaml
 
 Families are disjoint between the splits: all fonts of a package are in one split, and of the large collections (`COLLECTIONS`)
 all fonts whose names begin alike. OUT/LICENCES.txt names the licences of each package; the images are not part of this

@@ -3,7 +3,8 @@
     espeak-ng, voice × word → mono WAV, 16 kHz, 1 s at most → OUT/{train,val,test}/{zero … nine}/
 
     python examples/voices.py --out voices-data
-    augsvc serve --dataset voices=voices-data
+    echo 'datasets: {voices: {format: audio_folder, path: voices-data}}' > settings.yaml
+    augsvc serve --config settings.yaml
 
 Voices are disjoint between the splits: a voice is one of espeak-ng's variants, and its accent, speed and pitch follow from a hash
 of its name. Robots and whispers are left out. The clips are not part of this repository.

@@ -14,11 +14,14 @@ def recipe(**values):
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("training.epochs", 2.5, "training.epochs must be a whole number, at least 1, got 2.5"),
-        ("training.epochs", "many", "training.epochs must be a whole number, at least 1, got 'many'"),
+        ("training.epochs", 2.5, "training.epochs must be a whole number, got 2.5"),
+        ("training.epochs", "many", "training.epochs must be a whole number, got 'many'"),
         ("training.epochs", 0, "training.epochs must be at least 1, got 0"),
-        ("training.patience", 1.5, "training.patience must be a whole number, at least 1, got 1.5"),
-        ("optimiser.lr", "fast", "optimiser.lr must be a number, above 0, got 'fast'"),
+        ("training.patience", 1.5, "training.patience must be a whole number, got 1.5"),
+        ("optimiser.lr", "fast", "optimiser.lr must be a number, got 'fast'"),
+        ("optimiser.lr", 0, "optimiser.lr must be above 0.0, got 0"),
+        ("optimiser.rl", 1, r"optimiser.rl: unknown field; did you mean optimiser.lr\?"),
+        ("training.lr", 1, r"training.lr: unknown field; did you mean optimiser.lr\?"),
         ("data.scale", [0, 0], r"data.scale: the first must be below the second, got \[0, 0\]"),
         ("data.scale", [1, -1], r"data.scale: the first must be below the second, got \[1, -1\]"),
     ],

@@ -299,7 +299,7 @@ def test_the_command_trains_and_leaves_all_files(url, tmp_path):
         (("--dataset", "photos/trian", "--test-dataset", "photos/test"), "unknown_dataset"),
         (("--dataset", "digits/train", "--pipeline", "[{]"), "neither a preset's name nor JSON"),
         (("--dataset", "digits/train", "--pipeline", "hefty"), "pipeline"),
-        (("--dataset", "digits/train", "--size", "wide"), "data.size must be at least 1 and at most 4096, got 'wide'"),
+        (("--dataset", "digits/train", "--size", "wide"), "data.size: give SIDE or HEIGHTxWIDTH in pixels, got 'wide'"),
         (("--dataset", "digits/train", "--test-dataset", "photos/test"), "does not have the classes"),
         (("--dataset", "digits/train", "--test-dataset", "digits/tset"), "no dataset digits/tset"),
         (("--dataset", "digits/test"), "digits/test does not end in /train: give --test-dataset"),

@@ -28,7 +28,10 @@ Pipeline = str | list[dict[str, Any]]
 
 def _parse_size(value: object) -> object:
     """SIDE, "SIDE" or "HEIGHTxWIDTH" as (height, width)."""
-    return (read_size(str(value)) if isinstance(value, int | str) else None) or value
+    size = read_size(str(value)) if isinstance(value, int | str) else None
+    if size is None and isinstance(value, str):
+        raise ValueError(f"give SIDE or HEIGHTxWIDTH in pixels, got {value[:40]!r}")
+    return size or value
 
 
 def _parse_bytes(value: object) -> object:
@@ -292,7 +295,7 @@ def parse_recipe(tree: Mapping[str, Any]) -> Recipe:
     try:
         return Recipe.model_validate(tree)
     except ValidationError as err:
-        known = dict(fields())
+        known = [name for name, _ in fields()]
         raise ValueError("; ".join(dict.fromkeys(describe_error(error, known) for error in err.errors()))) from err
 
 

@@ -62,7 +62,7 @@ class Card:
             other = f"a member of the ensemble, {member}" if member.is_dir() else "the folder given as --out"
             raise ValueError(f"{path.parent} has no {path.name}: give {other}") from err
         except ValidationError as err:
-            known = {f"model.{name}": field for name, field in ModelChoice.model_fields.items()}
+            known = [f"model.{name}" for name in ModelChoice.model_fields]
             raise ValueError(f"{path.name} is not a model card: {describe_error(err.errors()[0], known)}") from err
         except (ValueError, OSError) as err:
             raise ValueError(f"{path.name} is not a model card: {err}") from err

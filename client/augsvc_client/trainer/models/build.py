@@ -165,17 +165,20 @@ class Facts:
 
 
 def facts(model: nn.Module, choice: ModelChoice, inputs: Inputs) -> Facts:
-    """Count with one forward pass of zeros; the training mode is restored."""
-    extra_parameters = sum(_plain_weights(m) - count_parameters(m) for m in model.modules() if isinstance(m, Fire))
-    multiplications, plain = _multiplications(model, inputs)
+    """Count with a forward pass of zeros; the training mode is restored."""
+    multiplications, classes = _multiplications(model, inputs)
+    plain = model
+    if any(isinstance(module, Fire) for module in model.modules()):
+        others = choice.model_copy(update={"convolutions": "plain", "max_size": None})
+        plain = build_model(others, inputs, classes, seed=0)
     named = list(model.named_modules())
     return Facts(
         parameters=count_parameters(model),
         bytes=size_bytes(model),
         tables=sum(table.nbytes for front in model.modules() if isinstance(front, LogMel) for table in front.buffers()),
         multiplications=multiplications,
-        plain_parameters=count_parameters(model) + extra_parameters,
-        plain_multiplications=plain,
+        plain_parameters=count_parameters(plain),
+        plain_multiplications=_multiplications(plain, inputs)[0],
         dropout=tuple(name for name, module in named if isinstance(module, nn.Dropout)),
         xavier=tuple(
             name
@@ -231,42 +234,25 @@ def load_matching(model: nn.Module, path: Path) -> list[str]:
 
 
 def _multiplications(model: nn.Module, inputs: Inputs) -> tuple[int, int]:
-    """Per sample: of the network itself, and with plain 3×3 convolutions for the fire modules."""
-    actual, extra = [], []
+    """Per sample; and the number of values that the network returns for it."""
+    counts = []
 
     def count(module: nn.Module, _: object, output: torch.Tensor) -> None:
-        weight = module.weight
-        assert isinstance(weight, torch.Tensor)  # noqa: S101 - for the types
-        actual.append(prod(weight.shape[1:]) * output[0].numel())
+        if isinstance(module, LogMel):
+            frame = len(module.window)  # FFT: 2 n log₂ n
+            counts.append((2 * frame * (frame - 1).bit_length() + module.bands.numel()) * output.shape[-1])
+        elif isinstance(module, nn.Conv2d | nn.Linear):
+            counts.append(prod(module.weight.shape[1:]) * output[0].numel())
 
-    def count_front(module: nn.Module, _: object, output: torch.Tensor) -> None:
-        assert isinstance(module, LogMel)  # noqa: S101 - for the types
-        frame = len(module.window)
-        actual.append(
-            (2 * frame * (frame - 1).bit_length() + module.bands.numel()) * output.shape[-1]
-        )  # FFT: 2 n log₂ n
-
-    def count_plain(module: nn.Module, _: object, output: torch.Tensor) -> None:
-        assert isinstance(module, Fire)  # noqa: S101 - for the types
-        weights = sum(prod(layer.weight.shape) for layer in (module.squeeze, module.point, module.area))
-        extra.append((_plain_weights(module) - weights) * prod(output.shape[2:]))
-
-    hooks = [m.register_forward_hook(count) for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    hooks += [m.register_forward_hook(count_front) for m in model.modules() if isinstance(m, LogMel)]
-    hooks += [m.register_forward_hook(count_plain) for m in model.modules() if isinstance(m, Fire)]
+    hooks = [module.register_forward_hook(count) for module in model.modules()]
     training = model.training
     device = next(model.parameters()).device
     with torch.inference_mode():
-        model.eval()(inputs.example().to(device))
+        outputs: torch.Tensor = model.eval()(inputs.example().to(device))
     model.train(training)
     for hook in hooks:
         hook.remove()
-    return sum(actual), sum(actual) + sum(extra)
-
-
-def _plain_weights(module: Fire) -> int:
-    """Number of weights of a 3×3 convolution between the same channels."""
-    return 9 * module.squeeze.in_channels * (module.point.out_channels + module.area.out_channels)
+    return sum(counts), outputs.shape[1]
 
 
 def _scale_channels(channels: int, choice: ModelChoice) -> int:
