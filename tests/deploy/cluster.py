@@ -10,20 +10,27 @@ from pathlib import Path
 
 import yaml
 
-from tests.http.serving import CLEAN
+from augsvc_client import Client
+from tests.http.serving import CLEAN, TRIES, Service
 
 ROOT = Path(__file__).parents[2]
 TOKEN = secrets.token_hex(16)
+ANN = {"ann": {"token": TOKEN}}
 START_S = 180
 
 
 class Cluster:
     """Ended by the end of its input. `folder`: a short name, for Ray's sockets have room for 107 bytes."""
 
-    def __init__(self, folder: Path, replicas: int, proxy: str, datasets=None) -> None:
-        (folder / "tokens.yaml").write_text(f"ann: {{token: {TOKEN}}}\n", encoding="utf-8")
+    def __init__(self, folder: Path, replicas: int, proxy: str, datasets=None, tokens=ANN) -> None:
         settings, port = folder / "settings.yaml", free_port()
-        values = {"tokens_file": "tokens.yaml", "cache_bytes": 0, "shutdown_timeout_s": 5, "datasets": datasets or {}}
+        values = {"cache_bytes": 0, "shutdown_timeout_s": 5, "datasets": datasets or {}}
+        self.tokens_file = folder / "tokens.yaml"
+        if tokens:
+            self.tokens_file.write_text(yaml.safe_dump(tokens), encoding="utf-8")
+            values["tokens_file"] = "tokens.yaml"
+        else:
+            values["allow_unauthenticated"] = True
         settings.write_text(yaml.safe_dump(values), encoding="utf-8")
         self.url = f"http://127.0.0.1:{port}"
         self.errors = folder / "stderr"
@@ -65,6 +72,25 @@ class Cluster:
             self._process.kill()
             self._process.wait()
             self._process.stdout.close()
+
+
+class OnRay(Service):
+    """The service at one of a cluster's addresses."""
+
+    def __init__(self, url: str, token: str | None) -> None:
+        self.url, self.port, self.token = url, int(url.rpartition(":")[2]), token
+
+
+FORMS = ("through HAProxy", "from the replica")
+
+
+def reach(cluster: Cluster, form: str, token: str | None = None) -> OnRay:
+    """The service of a cluster with one replica."""
+    if form == FORMS[0]:
+        return OnRay(cluster.url, token)
+    with Client(cluster.url, token=token) as client:
+        (own,) = next(urls for _ in range(TRIES) if len(urls := client.replicas()) == 1)
+    return OnRay(own, token)
 
 
 def free_port():

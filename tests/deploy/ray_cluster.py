@@ -45,10 +45,13 @@ def configuration(settings: str, port: int, replicas: int) -> dict[str, Any]:
 
 
 def deploy(config: dict[str, Any]) -> None:
-    """Returns when the replicas are healthy, and no others are left."""
+    """Returns when the replicas are healthy, and no others are left; ends the program if they cannot start."""
     _get_global_client().deploy_apps(ServeDeploySchema.model_validate(config))  # blocking, it gives up after 60 s
     (deployment,) = config["applications"][0]["deployments"]
     while not (running() == deployment["num_replicas"] and reached(config["http_options"]["port"])):
+        application = serve.status().applications.get(APP)
+        if application is not None and application.status == "DEPLOY_FAILED":
+            sys.exit(application.message)
         time.sleep(0.1)
 
 

@@ -11,6 +11,11 @@ from tests.http.serving import Serving
 
 GOOD, OTHER, METERED = ("a-token-of-the-first-run", "a-token-of-the-second", "a-token-with-a-quota")
 BYTES_PER_S = 50_000
+TOKENS = {
+    "first": {"token": GOOD},
+    "second": {"token": OTHER},
+    "metered": {"token": METERED, "bytes_per_s": BYTES_PER_S},
+}
 
 
 def write(path, **clients):
@@ -27,12 +32,7 @@ def tokens(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def guarded(tokens, tmp_path_factory):
-    write(
-        tokens,
-        first={"token": GOOD},
-        second={"token": OTHER},
-        metered={"token": METERED, "bytes_per_s": BYTES_PER_S},
-    )
+    write(tokens, **TOKENS)
     serving = Serving(tmp_path_factory.mktemp("guarded"), {"tokens_file": str(tokens)})
     serving.token = GOOD
     try:
@@ -69,7 +69,7 @@ def test_revoked_mid_epoch(guarded, tokens, images):
         running, stopping = iter(mine), iter(theirs)
         batches = [next(running), next(running)]
         next(stopping)
-        write(tokens, first={"token": GOOD}, metered={"token": METERED, "bytes_per_s": BYTES_PER_S})
+        write(tokens, first=TOKENS["first"], metered=TOKENS["metered"])
         with pytest.raises(Unauthorized):
             list(stopping)
         images.assert_delivered([*batches, *running])

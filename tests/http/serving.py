@@ -103,95 +103,15 @@ def ask(url: str, method: str, path: str, headers: Mapping[str, str] | None = No
         connection.close()
 
 
-class Serving:
-    """One server process, owned by its creator and ended by its process id."""
+class Service:
+    """A service at an address of this machine, and plain requests to it."""
 
-    def __init__(
-        self,
-        folder: Path,
-        settings: Mapping[str, object] | None = None,
-        port: int = 0,
-        environment: Mapping[str, str] | None = None,
-    ) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.port = folder, port
-        self.environment = CLEAN if environment is None else environment  # as it is now: tests patch CLEAN
-        self.token: str | None = None
-        self.config = folder / "settings.yaml"
-        self.config.write_text(yaml.safe_dump(dict(settings or {})), encoding="utf-8")
-        self.begin()
-
-    def begin(self) -> "Serving":
-        """Starts the process; does not wait until it is ready."""
-        self.lines: list[str] = []
-        self._url = ""
-        arguments = ["serve", "--port", str(self.port), "--config", str(self.config)]
-        stderr = self.folder / "stderr"
-        stderr.touch()
-        self.process = ForkedCommand(arguments, self.folder, self.environment, stderr)
-        self._heard = threading.Event()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        return self
-
-    def _read(self) -> None:
-        for line in self.process.stdout:
-            self.lines.append(line)
-            if line.startswith("augsvc listens on "):
-                self._url = line.split()[-1]
-                if self._url.startswith("http://127.0.0.1:"):
-                    self.port = int(self._url.rpartition(":")[2])
-                self._heard.set()
-        self._heard.set()
-
-    @property
-    def url(self) -> str:
-        """The address that the process printed: of TCP, or of a Unix socket."""
-        assert self._heard.wait(START_S)
-        assert self._url, self.output()
-        return self._url
-
-    def ready(self, wait_for_self_test: bool = True) -> "Serving":
-        """Waits until it is ready, and by default until its self-test is complete."""
-        try:
-            with self.client(READY_S) as client:
-                while client.version()["arithmetic_state"] == "measuring" and wait_for_self_test:
-                    time.sleep(0.05)
-        except ServerUnavailable as err:
-            raise AssertionError(f"it is not ready yet: {err}\n{self.output()}") from err
-        return self
+    url: str
+    port: int
+    token: str | None = None
 
     def client(self, wait_s: float = START_S) -> Client:
         return Client(self.url, token=self.token, wait_s=wait_s)
-
-    def output(self) -> str:
-        """Everything that the process has written, stderr last."""
-        return "".join(self.lines) + (self.folder / "stderr").read_text(encoding="utf-8")
-
-    def signal(self, number: int) -> None:
-        self.process.send_signal(number)
-
-    def wait(self) -> int:
-        """The exit status after SIGTERM."""
-        try:
-            return self.process.wait(START_S)
-        finally:
-            self._reader.join()
-            self.process.stdout.close()
-
-    def kill(self) -> None:
-        self.signal(signal.SIGKILL)
-        self.wait()
-
-    def stop(self) -> None:
-        """SIGTERM, then SIGKILL after 30 s."""
-        if self.process.poll() is None:
-            self.signal(signal.SIGTERM)
-            try:
-                self.process.wait(30)
-            except subprocess.TimeoutExpired:
-                self.signal(signal.SIGKILL)
-        self.wait()
 
     def ask(self, method: str, path: str, headers: Mapping[str, str] | None = None, body=None) -> Reply:
         return ask(self.url, method, path, headers, body)
@@ -238,6 +158,93 @@ class Serving:
             connection = socket.create_connection(("127.0.0.1", self.port), timeout=START_S)
         connection.sendall(data)
         return connection
+
+
+class Serving(Service):
+    """One server process, owned by its creator and ended by its process id."""
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, object] | None = None,
+        port: int = 0,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.port = folder, port
+        self.environment = CLEAN if environment is None else environment  # as it is now: tests patch CLEAN
+        self.config = folder / "settings.yaml"
+        self.config.write_text(yaml.safe_dump(dict(settings or {})), encoding="utf-8")
+        self.begin()
+
+    def begin(self) -> "Serving":
+        """Starts the process; does not wait until it is ready."""
+        self.lines: list[str] = []
+        self._url = ""
+        arguments = ["serve", "--port", str(self.port), "--config", str(self.config)]
+        stderr = self.folder / "stderr"
+        stderr.touch()
+        self.process = ForkedCommand(arguments, self.folder, self.environment, stderr)
+        self._heard = threading.Event()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        return self
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if line.startswith("augsvc listens on "):
+                self._url = line.split()[-1]
+                if self._url.startswith("http://127.0.0.1:"):
+                    self.port = int(self._url.rpartition(":")[2])
+                self._heard.set()
+        self._heard.set()
+
+    @property
+    def url(self) -> str:
+        """The address that the process printed: of TCP, or of a Unix socket."""
+        assert self._heard.wait(START_S)
+        assert self._url, self.output()
+        return self._url
+
+    def ready(self, wait_for_self_test: bool = True) -> "Serving":
+        """Waits until it is ready, and by default until its self-test is complete."""
+        try:
+            with self.client(READY_S) as client:
+                while client.version()["arithmetic_state"] == "measuring" and wait_for_self_test:
+                    time.sleep(0.05)
+        except ServerUnavailable as err:
+            raise AssertionError(f"it is not ready yet: {err}\n{self.output()}") from err
+        return self
+
+    def output(self) -> str:
+        """Everything that the process has written, stderr last."""
+        return "".join(self.lines) + (self.folder / "stderr").read_text(encoding="utf-8")
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """The exit status after SIGTERM."""
+        try:
+            return self.process.wait(START_S)
+        finally:
+            self._reader.join()
+            self.process.stdout.close()
+
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+        self.wait()
+
+    def stop(self) -> None:
+        """SIGTERM, then SIGKILL after 30 s."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGTERM)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.signal(signal.SIGKILL)
+        self.wait()
 
     def memory(self, kind: str = "VmRSS") -> int:
         """Bytes of the process."""
