@@ -1,10 +1,12 @@
 """Compiled kernels on disk: loaded again, never stale, never a reason to fail."""
 
 import ast
+import inspect
 import logging
 import multiprocessing
 import os
 import resource
+import runpy
 import shutil
 import subprocess
 import sys
@@ -33,9 +35,9 @@ def doubled(values):
         values[k] *= 2
 
 
-def use(folder, dtype=np.int64):
+def use(folder, dtype=np.int64, function=doubled):
     """A kernel with its cache in a folder, run once: how often it was loaded, and how often compiled."""
-    kernel = entry(doubled)
+    kernel = entry(function)
     keep_compiled([kernel], folder)
     values = np.arange(5, dtype=dtype)
     kernel(values)
@@ -52,6 +54,20 @@ def test_what_is_compiled_once_is_loaded_again(tmp_path):
     assert use(tmp_path / "new") == (1, 0)
     assert [path.suffix for path in files(tmp_path)] == [".nbc", ".nbi"]
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+
+
+def test_the_same_code_at_another_path_is_loaded_too(tmp_path):
+    """As of a second environment on the machine, which compiled for 63 CPU seconds. Other code of the same name is not."""
+    code = inspect.getsource(doubled)
+    for place, text, counts in (
+        ("a", code, (0, 1)),
+        ("b", code, (1, 0)),
+        ("c", code.replace("*= 2", "+= values[k]"), (0, 1)),
+    ):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "doubling.py").write_text(text, encoding="utf-8")
+        function = runpy.run_path(str(tmp_path / place / "doubling.py"))["doubled"]
+        assert use(tmp_path / "cache", function=function) == counts
 
 
 @pytest.mark.slow

@@ -73,9 +73,7 @@ def keep_compiled(dispatchers: Sequence[Any], folder: Path | None) -> None:
 
 
 def is_compiled(folder: Path) -> bool:
-    """Whether a folder has code of the largest kernel, for this machine and installation. It is made if there is none.
-
-    Numba's own folder inside is named by the path of the sources, so that another environment on the machine compiles again.
+    """Whether a folder has code of the largest kernel, for this machine and these versions. It is made if there is none.
 
     Raises:
         OSError: it cannot be used.
@@ -119,6 +117,8 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]
 
     def __init__(self, function: Any) -> None:
         super().__init__(function)
+        # Beside Numba's folder, which is named by the path of the sources: the same code at another path is loaded, too.
+        self._cache_path = str(Path(self.cache_path).parent)
         self._cache_file = _CheckedFile(
             self.cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp()
         )
