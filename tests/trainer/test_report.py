@@ -8,18 +8,17 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-import torch
 from rich.progress import Progress
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix
 from torch import nn
-from torch.nn import functional
 
 from augsvc_client import Client
 from augsvc_client.trainer.experiments.ablation import Ablation
 from augsvc_client.trainer.experiments.findings import Finding, SanityResult
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.run import run
+from augsvc_client.trainer.models import build as models
 from augsvc_client.trainer.models.build import Inputs, build_model
 from augsvc_client.trainer.recipe import ModelChoice, parse_recipe
 from augsvc_client.trainer.report.calibration import compute_calibration
@@ -245,9 +244,9 @@ def test_a_row_follows_its_field(outcome, number, field, value):
 )
 def test_a_row_follows_the_network_that_was_built(outcome, number, choice):
     found = changed(states(outcome), states(with_network(outcome, **choice)))
-    assert found == ({4: "on", 14: "off", 15: "off"} if number == 4 else {number: "off"})
-    undropped = with_network(outcome, name="dense", dropout=0)
-    assert review(4, undropped) == ("off", "none, with 1 layer wider than 256")
+    assert found == ({4: "on", 13: "on", 14: "off", 15: "off"} if number == 4 else {number: "off"})
+    assert review(4, with_network(outcome, name="dense")) == ("on", "rate 0.5, in 1 module")
+    assert review(4, with_network(outcome, name="dense", dropout=0)) == ("off", "none")
 
 
 def with_network(outcome, **choice):
@@ -255,56 +254,18 @@ def with_network(outcome, **choice):
     return replace(outcome, recipe=recipe, model=build_model(ModelChoice(**choice), Inputs(1, (16, 16)), 10, 0))
 
 
-def test_rows_of_an_installed_network_are_read_from_its_modules(outcome):
+def test_rows_of_an_installed_network_do_not_apply_where_no_field_changes_it(outcome, monkeypatch):
+    def build(channels, classes, choice):
+        return nn.Sequential(nn.Conv2d(channels, 8, 1), nn.Tanh(), nn.Flatten(), nn.Linear(8 * 256, classes))
+
+    monkeypatch.setattr(models, "registry", lambda: {"own": build, **models.BUILTIN_MODELS})
     recipe = outcome.recipe.override({"model.name": "own"})
-    bare = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(16, 10))
-    found = states(replace(outcome, recipe=recipe, model=bare))
-    assert {number: found[number] for number in (4, 5, 6, 8, 9)} == dict.fromkeys((4, 5, 6, 8, 9), "not seen")
-    assert found[14] == "off"
-    head = (nn.LocalResponseNorm(2), nn.Flatten(), nn.Dropout(0.25), nn.Linear(8 * 49, 10))
-    own = replace(outcome, recipe=recipe, model=nn.Sequential(nn.Conv2d(1, 8, 3), nn.Tanh(), nn.MaxPool2d(2), *head))
-    found = states(own)
-    assert [found[number] for number in (4, 5, 6, 8, 9)] == ["on", "off", "off", "off", "not seen"]
-    assert review(4, own)[1] == "rate 0.25, in 1 module"
-    assert review(5, own)[1] == "modules: 1 × LocalResponseNorm, 1 × MaxPool2d"
-    assert review(6, own)[1] == "modules: 1 × Tanh"
-    assert rows(own, replace(MEASURED, pooling=None))[6].effect == "own orders its layers itself"
-
-
-def test_one_average_pool_among_max_pools_is_named(outcome):
-    own = replace(outcome, model=nn.Sequential(nn.Conv2d(1, 8, 3), nn.MaxPool2d(2), nn.AvgPool2d(2)))
-    assert review(5, own) == ("off", "modules: 1 × AvgPool2d, 1 × MaxPool2d")
-
-
-def test_rows_of_a_network_that_calls_functions_are_not_seen(outcome):
-    class Functional(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv, self.weight = nn.Conv2d(1, 512, 3), nn.Parameter(torch.zeros(10, 512))
-
-        def forward(self, images):
-            hidden = functional.relu(functional.instance_norm(self.conv(images)))
-            return functional.linear(functional.dropout(functional.max_pool2d(hidden, 14).flatten(1)), self.weight)
-
-    own = replace(outcome, recipe=outcome.recipe.override({"model.name": "own"}), model=Functional())
-    for number in (4, 5, 6, 8, 9, 14):
-        state, effect = review(number, own)
-        assert state == "not seen"
-        assert effect.endswith("functions that the network calls are not seen")
-
-
-def test_a_module_that_is_used_twice_is_one_module(outcome):
-    class Shared(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.activation, self.unused = nn.ReLU(), nn.BatchNorm2d(1)
-
-        def forward(self, images):
-            return self.activation(-self.activation(images))
-
-    own = replace(outcome, recipe=outcome.recipe.override({"model.name": "own"}), model=Shared())
-    assert review(8, own) == ("off", "modules: 1 × ReLU")
-    assert review(9, own) == ("on", "1 batch norm module")
+    own = replace(outcome, recipe=recipe, model=build(1, 10, recipe.model))
+    found = states(own, replace(MEASURED, pooling=None))
+    assert {number for number, state in found.items() if state == "not applicable"} == {4, 5, 7, 8, 9, 13, 14}
+    assert review(5, own)[1] == "model.pool=average gives own the same network"
+    assert review(6, own) == ("off", "1 × Tanh")
+    assert review(15, own)[1].startswith("1 of 1 convolution; ")
 
 
 @pytest.mark.parametrize(
@@ -339,11 +300,8 @@ def test_the_row_of_inputs_is_of_what_follows_the_front_end(sound):
 def test_rows_that_follow_the_network_and_the_device(outcome):
     found = states(outcome, replace(MEASURED, device="cuda"), members=5)
     assert (found[12], found[16], found[4], found[13]) == ("on", "on", "not applicable", "not applicable")
-    wide = replace(outcome, facts=replace(outcome.facts, xavier=("wide",)))
-    found = states(wide)
-    assert (found[12], found[16], found[13]) == ("off", "off", "on")
-    own = replace(wide, recipe=wide.recipe.override({"model.name": "own"}))
-    assert review(13, own) == ("not applicable", "own initialises its weights itself")
+    found = states(outcome)
+    assert (found[12], found[16]) == ("off", "off")
 
 
 def review(number, outcome, measured=MEASURED, **more):
@@ -382,8 +340,7 @@ def test_both_orders_of_pooling_are_timed(outcome, sound):
     assert 0 < found.ratio[0] <= found.ratio[1] <= found.ratio[2]
     assert "2.5 times as long (interquartile range 2.2 to 2.7)" in review(7, outcome)[1]
     assert time_pooling_orders(sound).samples == 16, "of 16,000 values each"
-    own = replace(outcome, recipe=outcome.recipe.override({"model.name": "own"}))
-    assert time_pooling_orders(own) is None
+    assert time_pooling_orders(replace(outcome, recipe=outcome.recipe.override({"model.name": "own"}))) is None
 
 
 def test_a_variant_that_diverged_has_no_difference():

@@ -2,37 +2,29 @@
 
 Run (Outcome, Measurements, …) → review_practices → one Row for each
 
-Rows about the network are read from the recipe and from the network's modules. An installed network may call functions instead
-(`torch.nn.functional`): where it has no module of a kind, the row is "not seen". Modules are counted, not their uses.
+A practice is followed, or does not apply, as `--ablate advice` would switch it (experiments/advice.py); what no field switches
+is read from the run.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
 from torch import nn
 
-from augsvc_client.trainer.experiments.advice import PRACTICES
+from augsvc_client.trainer.experiments.advice import PRACTICES, list_switches
 from augsvc_client.trainer.experiments.findings import SanityResult
 from augsvc_client.trainer.experiments.outcome import Outcome
-from augsvc_client.trainer.models.build import BUILTIN_MODELS
 from augsvc_client.trainer.recipe import parse_recipe
 from augsvc_client.trainer.report.measurements import Measurements
 
-State = Literal["on", "off", "not applicable", "not seen"]
-Review = tuple[State, str]
-M = TypeVar("M", bound=nn.Module)
+State = Literal["on", "off", "not applicable"]
+Effect = str
+Review = tuple[State, Effect]
 
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-_DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
-_MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
-_POOLS = (*_MAX_POOLS, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, nn.LPPool1d, nn.LPPool2d)
-_SATURATING = (nn.Sigmoid, nn.Tanh, nn.Hardsigmoid, nn.Softsign, nn.LogSigmoid)
-_RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)  # with sigmoid or tanh inside
-_ACTIVATIONS = (
-    *(nn.PReLU, nn.ELU, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.RReLU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish),
-    *(nn.Hardswish, nn.Hardtanh, nn.Tanhshrink, nn.Softplus, nn.GLU, *_SATURATING),
-)
+_POOLS = (nn.MaxPool2d, nn.AvgPool2d)
+_SATURATING = (nn.Sigmoid, nn.Tanh, nn.Hardsigmoid, nn.Softsign, nn.LogSigmoid, nn.RNN, nn.LSTM, nn.GRU)
+_ACTIVATIONS = (nn.PReLU, nn.ELU, nn.ReLU)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,18 +51,22 @@ class Row:
 
 def review_practices(run: Run) -> list[Row]:
     """All rows, in the order of docs/trainer.md."""
-    pairs = zip(PRACTICES, _REVIEWS, strict=True)
-    return [Row(number, practice, *review(run)) for number, (practice, review) in enumerate(pairs, 1)]
+    rows = []
+    for number, (switch, review) in enumerate(zip(list_switches(run.outcome), _REVIEWS, strict=True), 1):
+        found = review(run)
+        if isinstance(found, str):  # the switch tells whether it is followed
+            found = ("not applicable", switch) if isinstance(switch, str) else (_on(switch.followed), found)
+        rows.append(Row(number, PRACTICES[number - 1], *found))
+    return rows
 
 
-def _shuffling(run: Run) -> Review:
+def _shuffling(run: Run) -> Effect:
     overlap = run.measured.overlap
-    effect = (
+    return (
         "the order of epochs 0 and 1 was not measured: large dataset, class weights, or minibatches of one"
         if overlap is None
         else f"{overlap.fraction:.2%} of the pairs in a minibatch repeat in the next epoch; by chance {overlap.random:.2%}"
     )
-    return _on(run.outcome.recipe.data.shuffle), effect
 
 
 def _augmentation(run: Run) -> Review:
@@ -96,66 +92,41 @@ def _sanity(run: Run) -> Review:
     return "on", "passed; " + "; ".join(f"{finding.gate}: {finding.measured}" for finding in result.findings)
 
 
-def _dropout(run: Run) -> Review:
-    threshold = run.outcome.recipe.model.dropout_above
-    rates = [module.p for module in _modules(run, _DROPOUTS) if module.p > 0]
-    if rates:
-        return (
-            "on",
-            f"rate {' and '.join(f'{rate:g}' for rate in sorted(set(rates)))}, in {_count(len(rates), 'module')}",
-        )
-    if _is_installed(run):
-        return _not_seen("dropout")
-    widths = [
-        layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
-        for layer in run.outcome.model.modules()
-        if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear)
-    ]
-    wide = sum(width > threshold for width in widths[:-1])  # logits get no dropout
-    if not wide:
-        return "not applicable", f"no layer is wider than {threshold}"
-    return "off", f"none, with {_count(wide, 'layer')} wider than {threshold}"
+def _dropout(run: Run) -> Effect:
+    dropouts = [module for module in run.outcome.model.modules() if isinstance(module, nn.Dropout)]
+    return f"rate {dropouts[0].p:g}, in {_count(len(dropouts), 'module')}" if dropouts else "none"
 
 
-def _pooling(run: Run) -> Review:
-    modules = _modules(run, (*_POOLS, nn.LocalResponseNorm))
-    if not modules:
-        return _not_seen("pooling") if _is_installed(run) else ("not applicable", "the network has no pooling")
-    return _on(all(isinstance(module, _MAX_POOLS) for module in modules)), _kinds(modules)
+def _pooling(run: Run) -> Effect:
+    return _kinds(run, _POOLS)
 
 
 def _saturation(run: Run) -> Review:
-    modules = _modules(run, (*_SATURATING, *_RECURRENT))
-    if not modules:
-        return _not_seen("sigmoid or tanh") if _is_installed(run) else ("on", "none")
-    return "off", _kinds(modules)
+    found = _kinds(run, _SATURATING)
+    return _on(not found), found or "no such module"
 
 
-def _order(run: Run) -> Review:
-    choice, times = run.outcome.recipe.model, run.measured.pooling
+def _order(run: Run) -> Effect:
+    times = run.measured.pooling
     if times is None:
-        return "not applicable", f"{choice.name} orders its layers itself"
+        return ""
     low, median, high = times.ratio
-    return _on(choice.activate == "after_pool"), (
-        f"{choice.activate}; forward and backward on {times.samples} samples: {times.after_ms:.2f} ms, with the activation "
-        f"before pooling {times.before_ms:.2f} ms: {median:.1f} times as long (interquartile range {low:.1f} to {high:.1f})"
+    return (
+        f"forward and backward on {times.samples} samples: {times.after_ms:.2f} ms, with the activation before pooling "
+        f"{times.before_ms:.2f} ms: {median:.1f} times as long (interquartile range {low:.1f} to {high:.1f})"
     )
 
 
-def _activation(run: Run) -> Review:
-    activations = _modules(run, _ACTIVATIONS)
-    if not activations:
-        return _not_seen("activation") if _is_installed(run) else ("not applicable", "the network has no activations")
-    slopes = [float(module.weight.detach().mean()) for module in activations if isinstance(module, nn.PReLU)]
+def _activation(run: Run) -> Effect:
+    slopes = [
+        float(module.weight.detach().mean()) for module in run.outcome.model.modules() if type(module) is nn.PReLU
+    ]
     learned = f"; mean slopes after training from {min(slopes):.2f} to {max(slopes):.2f}" if slopes else ""
-    return _on(all(isinstance(module, nn.PReLU | nn.ELU) for module in activations)), _kinds(activations) + learned
+    return _kinds(run, _ACTIVATIONS) + learned
 
 
-def _normalisation(run: Run) -> Review:
-    norms = _modules(run, _NORMS)
-    if not norms and _is_installed(run):
-        return _not_seen("batch norm")
-    return _on(bool(norms)), _count(len(norms), "batch norm module")
+def _normalisation(run: Run) -> Effect:
+    return _kinds(run, (nn.BatchNorm2d,)) or "none"
 
 
 def _input_scale(run: Run) -> Review:
@@ -180,27 +151,18 @@ def _ensemble(run: Run) -> Review:
     return "off", "one network: use augsvc-train --ensemble 5"
 
 
-def _xavier(run: Run) -> Review:
-    layers, choice = run.outcome.facts.xavier, run.outcome.recipe.model
-    if _is_installed(run):
-        return "not applicable", f"{choice.name} initialises its weights itself"
-    if not layers:
-        return "not applicable", f"no fully connected layer is wider than {choice.xavier_above}"
-    return "on", ", ".join(layers)
+def _xavier(run: Run) -> Effect:
+    return ", ".join(run.outcome.facts.xavier) or "none"
 
 
-def _convolutions(run: Run) -> Review:
-    linear = _modules(run, (nn.Linear,))
-    if not linear and _is_installed(run):
-        return _not_seen("fully connected")
-    return _on(not linear), _count(len(linear), "fully connected module")
+def _convolutions(run: Run) -> Effect:
+    return _kinds(run, (nn.Linear,)) or "no fully connected layer"
 
 
 def _pointwise(run: Run) -> Review:
-    facts, layers = run.outcome.facts, _modules(run, (nn.Conv1d, nn.Conv2d, nn.Conv3d))
+    facts = run.outcome.facts
+    layers = [m for m in run.outcome.model.modules() if isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d)]
     pointwise = sum(max(layer.kernel_size) == 1 for layer in layers)
-    if not layers and _is_installed(run):
-        return _not_seen("convolution")
     return _on(pointwise > 0), (
         f"{pointwise} of {_count(len(layers), 'convolution')}; {facts.multiplications:,} multiplications, with 3×3 convolutions "
         f"in place of fire modules {facts.plain_multiplications:,}"
@@ -235,7 +197,7 @@ def _understanding(run: Run) -> Review:
     )
 
 
-_REVIEWS: Sequence[Callable[[Run], Review]] = (
+_REVIEWS: Sequence[Callable[[Run], Effect | Review]] = (
     _shuffling,
     _augmentation,
     _sanity,
@@ -257,22 +219,10 @@ _REVIEWS: Sequence[Callable[[Run], Review]] = (
 )
 
 
-def _modules(run: Run, kinds: tuple[type[M], ...]) -> list[M]:
-    return [module for module in run.outcome.model.modules() if isinstance(module, kinds)]
-
-
-def _is_installed(run: Run) -> bool:
-    """Whether the network is from an installed package, and may call functions that a built-in one has modules for."""
-    return run.outcome.recipe.model.name not in BUILTIN_MODELS
-
-
-def _not_seen(kind: str) -> Review:
-    return "not seen", f"no {kind} module; functions that the network calls are not seen"
-
-
-def _kinds(modules: Sequence[nn.Module]) -> str:
-    names = [type(module).__name__ for module in modules]
-    return "modules: " + ", ".join(f"{names.count(name)} × {name}" for name in sorted(set(names)))
+def _kinds(run: Run, kinds: tuple[type[nn.Module], ...]) -> str:
+    """The modules of these kinds, as "3 × MaxPool2d"; empty without one."""
+    names = [type(module).__name__ for module in run.outcome.model.modules() if isinstance(module, kinds)]
+    return ", ".join(f"{names.count(name)} × {name}" for name in sorted(set(names)))
 
 
 def _count(number: int, noun: str) -> str:
