@@ -87,7 +87,11 @@ def main(
     torch.set_num_threads(1)  # more threads would compete with the server's on a small machine
     started_s = perf_counter()
     console = Console()
-    console.print(f"{2 * seeds} runs of {epochs} steps on {PER_CLASS * CLASSES} digits, in sequence", highlight=False)
+    console.print(
+        f"{2 * seeds} runs of {epochs} steps on {PER_CLASS * CLASSES} digits in sequence: whole with augmentation, plain without",
+        highlight=False,
+        soft_wrap=True,
+    )
     out.mkdir(parents=True, exist_ok=True)
     try:
         with server() as url, progress_bars(console) as progress:
