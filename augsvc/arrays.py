@@ -40,7 +40,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """One decoded image or clip. Coordinates are pixels of the image: x right, y down, pixel centres at +0.5."""
+    """One decoded image or clip. Coordinates are pixels of the image as it was before it was reduced: x right, y down, pixel
+    centres at +0.5.
+    """
 
     image: Pixels | None  # H,W,C with C 1 or 3; of all samples of a dataset the same type
     label: int
@@ -58,6 +60,19 @@ class Sample:
     tile_weights: tuple[float, ...] = (1.0,)  # of the samples that it shows: fractions of what is on the canvas
     mask_bits: U8 | None = None  # P,H,W: the masks of its objects, planes as above; as many as its own boxes need
     key: tuple[str, int] | None = None  # dataset (as DecodedCache.claim names it) and index; None: a client's own
+    full_size: tuple[int, int] | None = None  # (H, W) of the image before it was reduced by `factor`; masks have it
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The (H, W) of the image, before it was reduced."""
+        height, width = required(self.image).shape[:2]
+        return self.full_size or (height, width)
+
+    @property
+    def factor(self) -> int:
+        """Rows of the whole image for one of this: 1, 2, 4 or 8."""
+        height, width = required(self.image).shape[:2]
+        return round(max(self.size) / int(max(height, width)))
 
     @property
     def n_bytes(self) -> int:

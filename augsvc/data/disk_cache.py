@@ -54,6 +54,7 @@ class Decoded(NamedTuple):
 
     values: npt.NDArray[Any]  # H,W,C pixels, uint8 or uint16; or T samples, float32
     rate: int = 0  # of a clip, in Hz
+    full_size: tuple[int, int] | None = None  # (H, W) of an image that was decoded smaller; not kept here
 
 
 Allocating = Callable[[int], AbstractContextManager[None]]

@@ -61,8 +61,12 @@ class Mixture(Source):
 
     def read(self, index: int) -> Sample:
         """The sample of its dataset, with the labels of the mixture."""
+        return self.read_reduced(index, None)
+
+    def read_reduced(self, index: int, least: tuple[int, int] | None) -> Sample:
+        """As `read`, and `Source.read_reduced`."""
         number, inner = self._locate(index)
-        sample, labels = self._parts[number].read(inner), self._labels[number]
+        sample, labels = self._parts[number].read_reduced(inner, least), self._labels[number]
         if sample.label >= 0 and len(labels):
             sample = replace(sample, label=int(labels[sample.label]))
         if sample.boxes is None or sample.box_labels is None or sample.boxes_valid is None:

@@ -125,6 +125,12 @@ class Source(ABC):
             DatasetChanged: it is not the sample of this version any more, or waiting does not make it readable.
         """
 
+    def read_reduced(self, index: int, least: tuple[int, int] | None) -> Sample:
+        """As `read`, of an image that may be decoded smaller, to (H, W) of at least `least`; a function of that, too. Default:
+        whole.
+        """
+        return self.read(index)
+
     @abstractmethod
     def labels(self) -> I64:
         """The class of every sample (len,), without decoding; -1 for a sample that has none."""

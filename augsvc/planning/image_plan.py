@@ -155,10 +155,15 @@ class Plan(Passes):
         return self.canvas.elements
 
     def cameras(
-        self, pass_: Pass, draws: Sequence[Draw], sizes: Sequence[tuple[int, int]], sources: Sources | None = None
+        self,
+        pass_: Pass,
+        draws: Sequence[Draw],
+        sizes: Sequence[tuple[int, int]],
+        sources: Sources | None = None,
+        factors: I64 | None = None,
     ) -> Camera | None:
         """The one resample of a pass, or None if nothing moves. `sizes` are those of its (H, W) inputs; `sources` are those of
-        the first pass, with labels if the frame looks at them.
+        the first pass, with labels if the frame looks at them; `factors` (N,) those that its images are smaller by than `sizes`.
         """
         moves, warps = self.of_kind(pass_, Move), self.of_kind(pass_, Warp)
         if not (pass_.fits or moves or warps):
@@ -175,6 +180,11 @@ class Plan(Passes):
                 rows = np.flatnonzero(draws[index].selected)
                 if rows.size:
                     matrix[rows] = product(move.matrix(draws[index].take(rows), self.canvas), matrix[rows])
+        if factors is not None:
+            matrix[:, :, :2] *= factors[:, None, None]
+            sizes = [
+                (-(-height // f), -(-width // f)) for (height, width), f in zip(sizes, factors.tolist(), strict=True)
+            ]
         return self._warped(Camera.of(matrix, self.canvas, sizes, interpolation), warps, draws)
 
     def _warped(self, camera: Camera, warps: Sequence[tuple[int, Warp]], draws: Sequence[Draw]) -> Camera:

@@ -37,7 +37,7 @@ from augsvc_client.decoding.limits import MAX_CLIP_CHANNELS
 MAX_SPEC_BYTES = 65536
 MAX_SIDE = 4096  # of the canvas, in pixels
 MAX_CLIP = 1 << 24  # samples of one clip
-_IMAGE_FIELDS = ("size", "fit", "output")
+_IMAGE_FIELDS = ("size", "fit", "output", "decode")
 _AUDIO_FIELDS = ("seconds", "sample_rate")
 DatasetName = Annotated[str, Field(min_length=1, max_length=128, strict=True)]
 Weight = Annotated[float, Field(ge=1e-9, le=1e9, strict=True)]
@@ -154,6 +154,7 @@ class StreamSpec(BaseModel):
     mixture: Annotated[tuple[MixturePart, ...], Field(min_length=1, max_length=64)] | None = None
     block: Annotated[int, Field(ge=1, lt=1 << 32, strict=True)] | None = None
     bucket: Annotated[int, Field(ge=1, le=4096, strict=True)] | None = None
+    decode: Literal["full", "fit"] = "full"  # "fit": JPEGs only as large as the canvas needs
 
     @model_validator(mode="before")
     @classmethod
@@ -251,6 +252,7 @@ class StreamSpec(BaseModel):
             "mixture",
             "block",
             "bucket",
+            "decode",
         ):  # added later: keeps earlier canonical forms
             if getattr(self, name) == StreamSpec.model_fields[name].default:
                 excluded[name] = True

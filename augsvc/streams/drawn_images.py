@@ -24,6 +24,7 @@ class DrawnImages:
     samples: Sequence[Sample]
     draws: Sequence[Draw]  # of each operation
     cameras: Sequence[Camera | None]  # of each pass
+    of_images: Sequence[Camera | None]  # the same, of images that may be reduced; `cameras` are those of their labels
 
     @staticmethod
     def of(
@@ -31,16 +32,25 @@ class DrawnImages:
     ) -> "DrawnImages":
         """Draws for samples; the camera that fits the source to the canvas depends on the size of each image."""
         draws = plan.draw(seed, address)
-        sizes = [required(sample.image).shape[:2] for sample in samples]
+        sizes = [sample.size for sample in samples]
         sources = replace(_sources(plan, samples, sizes), check=check)
         canvases = [(plan.canvas.height, plan.canvas.width)] * len(samples)
         cameras = [plan.cameras(step, draws, sizes if step.fits else canvases, sources) for step in plan.passes]
-        return DrawnImages(plan, samples, draws, cameras)
+        factors, of_images = np.array([sample.factor for sample in samples]), cameras
+        if (factors > 1).any():
+            of_images = [
+                plan.cameras(step, draws, sizes, sources, factors) if step.fits else camera
+                for step, camera in zip(plan.passes, cameras, strict=True)
+            ]
+        return DrawnImages(plan, samples, draws, cameras, of_images)
 
     def take(self, rows: slice) -> "DrawnImages":
         """A slice of the samples."""
         cameras = [camera and camera.take(rows) for camera in self.cameras]
-        return DrawnImages(self.plan, self.samples[rows], [draw.take(rows) for draw in self.draws], cameras)
+        of_images = cameras
+        if self.of_images is not self.cameras:
+            of_images = [camera and camera.take(rows) for camera in self.of_images]
+        return DrawnImages(self.plan, self.samples[rows], [draw.take(rows) for draw in self.draws], cameras, of_images)
 
     @property
     def moves(self) -> Moves:
@@ -53,7 +63,7 @@ class DrawnImages:
         channels, images = self.plan.canvas.channels, [required(sample.image) for sample in self.samples]
         images = [image if image.shape[2] == channels else with_channels(image, channels) for image in images]
         executor.render(
-            self.plan, images, self.cameras, self.draws, out, check, [sample.key for sample in self.samples]
+            self.plan, images, self.of_images, self.draws, out, check, [sample.key for sample in self.samples]
         )
 
     def move_masks(self, executor: Executor, out: U8, check: Callable[[], None]) -> None:

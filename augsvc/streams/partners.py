@@ -40,6 +40,7 @@ class PartnerReader:
     seed: int
     order: Order
     others: Mapping[str, Source]
+    least: tuple[int, int] | None = None  # as that of `Reader`
 
     @property
     def most(self) -> int:
@@ -105,7 +106,7 @@ class PartnerReader:
         members = self.order.members
         if partner.dataset is not None:
             members = Members.of(self.others[partner.dataset], None, Subsets())
-        return Reader(members).read_one(partner.index, check)
+        return Reader(members, self.least).read_one(partner.index, check)
 
     def _identity(self, partner: Partner, index: int) -> dict[str, object]:
         source = self.order.members.source if partner.dataset is None else self.others[partner.dataset]

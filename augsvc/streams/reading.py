@@ -28,6 +28,7 @@ class Reader:
     """Reads the samples of a dataset, or of a subset of it."""
 
     members: Members
+    least: tuple[int, int] | None = None  # (H, W) that images are decoded to at least; None: they are decoded whole
 
     def read(self, indices: I64, helpers: Workers, check: Callable[[], None], n_bytes: int) -> list[tuple[Sample, int]]:
         """Reads the first samples of `indices`, at least one, with the indices that they come from.
@@ -47,7 +48,7 @@ class Reader:
         for _ in range(n_tries):
             check()
             try:
-                return source.read(candidate), candidate
+                return source.read_reduced(candidate, self.least), candidate
             except Undecodable:
                 candidate = self.members.after(candidate)
         first = printable(source.describe(index))

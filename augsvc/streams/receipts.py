@@ -5,11 +5,17 @@ from dataclasses import replace
 
 import numpy as np
 
+from augsvc.arrays import Sample
 from augsvc.ops.kinds.composition import Branches
 from augsvc.ops.operation import Draw, Operation
 from augsvc.ops.tree import Node
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.passes import Passes
+
+
+def describe_decoding(sample: Sample, least: tuple[int, int] | None) -> dict[str, object]:
+    """The (H, W) of its file, and the factor that it was decoded smaller by, of a stream with `decode: "fit"`."""
+    return {} if least is None else {"decoded": {"size": list(sample.size), "factor": sample.factor}}
 
 
 def described_operations(plan: Passes) -> list[Node[Operation]]:

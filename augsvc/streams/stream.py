@@ -29,6 +29,7 @@ from augsvc.planning.audio_plan import SoundPlan
 from augsvc.planning.image_plan import Plan
 from augsvc.planning.labels import flip_order
 from augsvc.planning.passes import Passes
+from augsvc.planning.reduction import least_size
 from augsvc.planning.spec import StreamSpec
 from augsvc.streams.mixing import describe_mix, fill_partner_labels, require_mixable
 from augsvc.streams.moved_labels import fill_box_labels
@@ -36,7 +37,7 @@ from augsvc.streams.order import Order, Selected
 from augsvc.streams.partner_clips import describe_partners, require_partners
 from augsvc.streams.partners import PartnerReader
 from augsvc.streams.reading import SOURCE_BYTES, Reader
-from augsvc.streams.receipts import describe_operations
+from augsvc.streams.receipts import describe_decoding, describe_operations
 from augsvc.streams.render_audio import SoundRenderer
 from augsvc.streams.render_image import ImageRenderer
 from augsvc.streams.tensors import common_tensors, fill_keys, key_tensor, view_tensors
@@ -97,6 +98,7 @@ class Stream:
     order: Order
     others: Mapping[str, Source] = field(default_factory=dict)  # datasets that operations take partners from
     arithmetic: str = ""
+    least: tuple[int, int] | None = None  # (H, W) that images are decoded to at least; None: they are decoded whole
 
     @staticmethod
     def open(
@@ -113,7 +115,7 @@ class Stream:
         Raises:
             SpecInvalid: the dataset lacks what the specification asks for.
         """
-        info = source.info
+        info, least = source.info, None
         renderer: ImageRenderer | SoundRenderer
         if info.media == "audio":
             spec = spec.for_audio(info.seconds, info.sample_rate, info.channels)
@@ -129,6 +131,7 @@ class Stream:
             plan = Plan.of(spec.pipeline, canvas, spec.fit)
             plan.require_labels(info.labels, "this dataset has")
             require_mixable(spec.pipeline, info, spec.views)
+            least = least_size(plan) if spec.decode == "fit" else None
             flipped = flip_order(info.flip_pairs, info.keypoints)
             planes = count_planes(info.boxes) if info.mask_bits else 0
             is_deep = info.window is not None
@@ -142,14 +145,14 @@ class Stream:
         order = Order.of(spec, source, subsets or Subsets())
         if spec.keys:
             key_tensor(source.keys.longest)  # raises if they are too long
-        return Stream(spec, source, renderer, order, others or {})
+        return Stream(spec, source, renderer, order, others or {}, least=least)
 
     def with_arithmetic(self, arithmetic: str) -> "Stream":
         """The same stream with its arithmetic id, which its own id depends on."""
         return replace(self, arithmetic=arithmetic)
 
     def for_display(self) -> tuple["Stream", "Stream"]:
-        """Two streams of the same samples, without and with the pipeline, images as uint8 N,H,W,C: for display, without ids."""
+        """Streams of the same samples without and with the pipeline, images as uint8 N,H,W,C: for display, without ids."""
         spec, augmented = self.spec.model_copy(update={"views": 1}), self.renderer.for_display()
         return replace(self, spec=spec, renderer=augmented.plain()), replace(self, spec=spec, renderer=augmented)
 
@@ -170,17 +173,16 @@ class Stream:
 
     @cached_property
     def _reader(self) -> Reader:
-        return Reader(self.order.members)
+        return Reader(self.order.members, self.least)
 
     @cached_property
     def _partner_reader(self) -> PartnerReader:
-        return PartnerReader(self.plan, self.spec.aug_seed, self.order, self.others)
+        return PartnerReader(self.plan, self.spec.aug_seed, self.order, self.others, self.least)
 
     @cached_property
     def id(self) -> str:
         """The first 32 hex digits of SHA-256(canonical form ‖ dataset version ‖ arithmetic id ‖ digest of keys, if sent ‖
-        digest of members, if folds choose them ‖ versions of the datasets that operations name).
-        """
+        digest of members, if folds choose them ‖ versions of the datasets that operations name)."""
         keys = self.source.keys.digest if self.spec.keys else b""  # versions of arrays do not cover the names of files
         others = [source.info.version.encode() for _, source in sorted(self.others.items())]
         parts = (self.spec.canonical(), self.source.info.version.encode(), self.arithmetic.encode(), keys)
@@ -333,8 +335,8 @@ class Stream:
         address = Address(drawn_as, epoch, self.spec.view_from + view)
         draws = self.plan.draw(self.spec.aug_seed, address)
         (index,) = indices.tolist()
-        source_index = self._reader.read_one(index, check)[1]
-        receipt = self._identity(index)
+        sample, source_index = self._reader.read_one(index, check)
+        receipt = self._identity(index) | describe_decoding(sample, self.least)
         if source_index != index:
             receipt["replaced_by"] = self._identity(source_index)
         drawn, partners = self._partner_reader.describe(address, check)
@@ -342,8 +344,7 @@ class Stream:
             receipt |= describe_mix(self.renderer.plan, draws, drawn, partners)
         else:
             receipt |= describe_partners(self.renderer.plan, draws, partners)
-        receipt["operations"] = describe_operations(self.plan, draws)
-        return receipt
+        return receipt | {"operations": describe_operations(self.plan, draws)}
 
     def _identity(self, index: int) -> dict[str, object]:
         return {"index": index, "source": self.source.describe(index)}

@@ -12,6 +12,7 @@ The audio files in `probes/` hold 2,400 frames at 8,000 Hz of two channels, by t
 import hashlib
 from collections.abc import Mapping
 from importlib.resources import files
+from itertools import product
 from types import MappingProxyType
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy.typing as npt
 from augsvc.data.decoders.variants import build_variants
 from augsvc.errors import Undecodable
 from augsvc_client.decoding.audio import decode_sound
-from augsvc_client.decoding.image import decode_image, decode_window
+from augsvc_client.decoding.image import FACTORS, decode_image, decode_window
 
 IMAGE_DECODERS = ("jpeg", "png", "webp")
 NUMBER_DECODERS = (*IMAGE_DECODERS, "png16", "tiff")  # of datasets with a window
@@ -71,6 +72,11 @@ def probe_outcomes(name: str) -> Mapping[str, str]:
         file: _outcome(name, folder.joinpath(file).read_bytes(), pixels=_FURTHER_PIXELS)
         for file in _FURTHER.get(name, ())
     }
+    if name == "jpeg":
+        for file, factor in product(_FURTHER["jpeg"], FACTORS):
+            data = folder.joinpath(file).read_bytes()
+            pixels = decode_image(data, 3, _FURTHER_PIXELS, factor=factor)
+            outcomes[f"{file}, 1/{factor}"] = hashlib.sha256(_shaped(pixels)).hexdigest()
     for rule, data in {"unchanged": probe, **build_variants(name, probe)}.items():
         if name == "jpeg":  # the only one that differs in it
             outcomes[f"{rule}, not strict"] = _outcome(name, data, strict=False)

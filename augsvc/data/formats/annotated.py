@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from augsvc.arrays import I64, U8, Sample, required
+from augsvc.arrays import I64, U8, Sample
 from augsvc.data.cache import DecodedCache
 from augsvc.data.columns import Columns
 from augsvc.data.decoders.apart import APART_S
@@ -134,14 +134,15 @@ class AnnotatedImages(FileSource):
 
     def _build(self, decoded: Decoded, index: int) -> Sample:
         annotations, image = self._annotations, decoded.values
-        height, width = image.shape[:2]
+        height, width = decoded.full_size or image.shape[:2]
         expected_height, expected_width = (0, 0) if annotations.sizes is None else annotations.sizes[index].tolist()
         if expected_height and (height, width) != (expected_height, expected_width):
             raise Undecodable(
                 f"the image is {width} × {height}, its annotation is for {expected_width} × {expected_height}"
             )
         targets = annotations.targets
-        sample = Sample(image, int(self._labels[index]), target=None if targets is None else targets[index])
+        target = None if targets is None else targets[index]
+        sample = Sample(image, int(self._labels[index]), target=target, full_size=decoded.full_size)
         if annotations.objects is not None:
             sample = _with_objects(sample, annotations.objects, index, self.info)
         return sample
@@ -157,13 +158,13 @@ class AnnotatedImages(FileSource):
         data = self._read_file(files, files.masks, index)
         with self._cache.decoding(mask_decoding_bytes(data, self._settings.max_pixels)):
             mask = values.to_classes(self._decode_mask(data))
-        height, width = required(sample.image).shape[:2]
+        height, width = sample.size
         if mask.shape != (height, width):
             raise Undecodable(f"its mask is {mask.shape[1]} × {mask.shape[0]}, the image {width} × {height}")
         return replace(sample, mask=_read_only(mask))
 
     def _paint(self, painter: MaskPainter, sample: Sample, index: int) -> U8:
-        height, width = required(sample.image).shape[:2]
+        height, width = sample.size
         with self._cache.decoding(painter.painting_bytes(index, height, width)):
             return _read_only(painter.paint(index, height, width))
 
@@ -183,7 +184,7 @@ def _with_objects(sample: Sample, objects: Objects, index: int, info: SourceInfo
     n = rows.stop - rows.start
     boxes, labels = np.zeros((info.boxes, 4), np.float32), np.zeros(info.boxes, np.int64)
     valid = np.arange(info.boxes) < n
-    height, width = required(sample.image).shape[:2]
+    height, width = sample.size
     scale = np.array([width, height], np.float64) if objects.relative else np.ones(2)
     boxes[:n], labels[:n] = objects.boxes[rows] * np.tile(scale, 2), objects.labels[rows]
     sample = replace(sample, boxes=boxes, box_labels=labels, boxes_valid=valid)

@@ -127,7 +127,11 @@ class FileSource(Source):
         return len(self._labels)
 
     def read(self, index: int) -> Sample:
-        """The decoded file, from the cache if it is there.
+        """As `read_reduced`, whole."""
+        return self.read_reduced(index, None)
+
+    def read_reduced(self, index: int, least: tuple[int, int] | None) -> Sample:
+        """The decoded file, from the cache if it is there; a JPEG smaller, of (H, W) of at least `least`.
 
         Raises:
             Undecodable: larger than the settings allow, or damaged.
@@ -135,7 +139,8 @@ class FileSource(Source):
             DatasetChanged: its file is not the indexed one any more, is missing, or may not be read.
         """
         files = self._files  # which a reload exchanges
-        return self._cache.get_or_make((files.key, index), partial(self._make, files, index))
+        name = files.key if least is None else f"{files.key} from {least[0]} × {least[1]}"
+        return self._cache.get_or_make((name, index), partial(self._make, files, (name, index), least))
 
     def labels(self) -> I64:
         """The class of every file (len,)."""
@@ -168,9 +173,10 @@ class FileSource(Source):
         if isinstance(newer, FileSource) and not self._files.same(newer._files):
             self._files, self._defects = newer._files, {}
 
-    def _make(self, files: Files, index: int) -> Sample:
+    def _make(self, files: Files, key: tuple[str, int], least: tuple[int, int] | None) -> Sample:
+        index = key[1]
         try:
-            decoded = self._decode(self._read_file(files, files.index, index), index)
+            decoded = self._decode(self._read_file(files, files.index, index), index, least)
             sample = self._with_mask(self._build(decoded, index), files, index)
         except Undecodable as err:
             self._note(index, str(err), f"cannot be decoded ({err}); replaced by the next sample")
@@ -180,24 +186,28 @@ class FileSource(Source):
             raise DatasetUnavailable(
                 f"sample {index} of {self.info.name!r}, {printable(files.index.names[index])}, could not be decoded: {err}"
             ) from err
-        return replace(sample, key=(files.key, index))
+        return replace(sample, key=key)
 
-    def _decode(self, data: bytes, index: int) -> Decoded:
+    def _decode(self, data: bytes, index: int, least: tuple[int, int] | None) -> Decoded:
         """The contents of a sample's file, decoded, or from the disk if they were before; raises Undecodable."""
         self._reader.inspect(data)
-        disk = self._cache.disk
-        if disk is None:
-            return self._decode_now(data)
-        key = hashlib.blake2b(self._reader.form + data, digest_size=KEY_BYTES).digest()
-        decoded = disk.find(key, self._cache.decoding, self._cache.buffers.take)
-        if decoded is None:
-            decoded = self._decode_now(data)
-            disk.add(key, decoded)
-        return decoded
+        reduced = None if least is None else self._reader.reduced(data, least)
+        if reduced is None:
+            return self._decode_with(self._reader, data)
+        reader, full_size = reduced
+        decoded = self._decode_with(reader, data)
+        return decoded if decoded.values.shape[:2] == full_size else decoded._replace(full_size=full_size)
 
-    def _decode_now(self, data: bytes) -> Decoded:
-        with self._cache.decoding(self._reader.decoding_bytes(data)):
-            return self._reader.decode(data)
+    def _decode_with(self, reader: Reader, data: bytes) -> Decoded:
+        disk = self._cache.disk
+        key = b"" if disk is None else hashlib.blake2b(reader.form + data, digest_size=KEY_BYTES).digest()
+        decoded = None if disk is None else disk.find(key, self._cache.decoding, self._cache.buffers.take)
+        if decoded is None:
+            with self._cache.decoding(reader.decoding_bytes(data)):
+                decoded = reader.decode(data)
+            if disk is not None:
+                disk.add(key, decoded)
+        return decoded
 
     def _read_file(self, files: Files, within: Index, index: int) -> bytes:
         """An indexed file's contents; three attempts, also of a missing file, which may be being replaced."""

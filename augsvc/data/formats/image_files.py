@@ -18,7 +18,7 @@ from augsvc.validation import ByteCount, Window
 from augsvc_client.decoding.containers.png import has_16_bits
 from augsvc_client.decoding.duration import image_decoding_seconds
 from augsvc_client.decoding.errors import Undecodable
-from augsvc_client.decoding.image import decode_image, decode_window, read_numbers
+from augsvc_client.decoding.image import FACTORS, decode_image, decode_window, read_numbers, read_upright_size
 from augsvc_client.decoding.limits import MAX_IMAGE_BYTES, MAX_PIXELS
 from augsvc_client.decoding.memory import MAX_PIXEL_BYTES, MAX_WINDOWED_PIXEL_BYTES, image_decoding_bytes
 
@@ -66,9 +66,12 @@ class ImageReader:
         settings: ImageFilesSettings,
         cache: DecodedCache,
         hint: Callable[[], str] = lambda: "",
+        factor: int = 1,
     ) -> None:
-        """`hint` completes the warning; `cache` has the memory of pixels, and processes for files that may take long."""
-        self._name, self._settings, self._hint, self._cache = name, settings, hint, cache
+        """`hint` completes the warning; `cache` has the memory of pixels, and processes for files that may take long; `factor` is
+        that of `decode_image`.
+        """
+        self._name, self._settings, self._hint, self._cache, self._factor = name, settings, hint, cache, factor
         self._has_warned = False
 
     def inspect(self, data: bytes) -> None:
@@ -91,13 +94,29 @@ class ImageReader:
     def form(self) -> bytes:
         """As `Reader.form`."""
         settings = self._settings.model_dump(include={"channels", "window", "strict", "max_pixels"})
+        if self._factor > 1:
+            settings["factor"] = self._factor
         return digest_form(settings, self._settings.decoders)
+
+    def reduced(self, data: bytes, least: tuple[int, int]) -> "tuple[ImageReader, tuple[int, int]] | None":
+        """As `Reader.reduced`: JPEGs of 8 bits, to a half, a quarter or an eighth, by their header alone."""
+        size = None if self._settings.window else read_upright_size(data, self._settings.max_pixels)
+        if size is None:
+            return None
+        most = min(whole / wanted for whole, wanted in zip(size, least, strict=True))
+        fitting = [reader for reader in self._smaller if reader._factor <= most]
+        return (fitting[0], size) if fitting else None
+
+    @cached_property
+    def _smaller(self) -> tuple["ImageReader", ...]:
+        """The smallest first."""
+        return tuple(ImageReader(self._name, self._settings, self._cache, self._hint, factor) for factor in FACTORS)
 
     def decode(self, data: bytes) -> Decoded:
         """The pixels (H, W, C) of a file's contents: uint8, or uint16 through a window; raises as `DecoderProcesses.run`."""
         settings = self._settings
         decode: Callable[..., Pixels] = decode_image
-        arguments: tuple[object, ...] = (settings.channels, settings.max_pixels, settings.strict)
+        arguments: tuple[object, ...] = (settings.channels, settings.max_pixels, settings.strict, self._factor)
         memory = {"allocate": self._cache.buffers.take}
         if settings.window is not None:
             decode, memory = decode_window, {}

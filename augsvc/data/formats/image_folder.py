@@ -78,7 +78,7 @@ class ImageFolder(FolderSource):
             )
 
     def _build(self, decoded: Decoded, index: int) -> Sample:
-        return Sample(decoded.values, int(self._labels[index]))
+        return Sample(decoded.values, int(self._labels[index]), full_size=decoded.full_size)
 
     def _warn_of_8_bits(self) -> str:
         """What a window would do to the files of 8 bits; empty if there are none."""

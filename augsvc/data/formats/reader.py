@@ -23,6 +23,9 @@ class Reader(Protocol):
     def decoding_bytes(self, data: bytes) -> int:
         """The memory that decoding a file takes at its peak, by its header."""
 
+    def reduced(self, data: bytes, least: tuple[int, int]) -> "tuple[Reader, tuple[int, int]] | None":
+        """What decodes a file smaller, to (H, W) of at least `least`, and its whole (H, W); None where it is decoded whole."""
+
     def decode(self, data: bytes) -> Decoded:
         """The pixels or samples of a file's contents; raises Undecodable."""
 

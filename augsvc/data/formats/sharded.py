@@ -98,7 +98,7 @@ class ShardedImages(FileSource):
     def _build(self, decoded: Decoded, index: int) -> Sample:
         targets = self._annotations.targets
         target = None if targets is None else targets[index]
-        return Sample(decoded.values, int(self._labels[index]), target=target)
+        return Sample(decoded.values, int(self._labels[index]), target=target, full_size=decoded.full_size)
 
     def _read_file(self, files: Files, within: Index, index: int) -> bytes:
         """The bytes of a sample."""

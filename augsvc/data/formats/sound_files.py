@@ -69,6 +69,9 @@ class SoundReader:
         """The memory that decoding a file takes at its peak, by its header."""
         return sound_decoding_bytes(data, self._settings.max_frames, self._settings.channels)
 
+    def reduced(self, data: bytes, least: tuple[int, int]) -> None:
+        """Clips are decoded whole."""
+
     def decode(self, data: bytes) -> Decoded:
         """The samples of a file's contents, as `decode_sound`, and their rate; raises as `DecoderProcesses.run`."""
         arguments = self._settings.max_frames, self._settings.channels
@@ -152,15 +155,15 @@ class LabelledSounds(FileSource):
         yield from self._annotations.notes
         yield from note_twins(self.info.classes)
 
-    def _decode(self, data: bytes, index: int) -> Decoded:
+    def _decode(self, data: bytes, index: int, least: tuple[int, int] | None) -> Decoded:
         """An interval alone where that gives the same samples; else the whole recording, which stays in the disk cache."""
         if self._annotations.spans is None:
-            return super()._decode(data, index)
+            return super()._decode(data, index, least)
         first, last = self._annotations.spans[index].tolist()
         if seeks_exactly(data):
             with self._cache.decoding(self._reader.decoding_bytes(data)):
                 return Decoded(*decode_sound(data, self._settings.max_frames, self._settings.channels, (first, last)))
-        whole = super()._decode(data, index)
+        whole = super()._decode(data, index, least)
         begin, end = cut_at((first, last), required(whole.rate), whole.values.shape[-1])
         audio = whole.values[..., begin:end].copy()  # a view would keep the whole recording in memory
         audio.setflags(write=False)

@@ -30,13 +30,20 @@ from augsvc_client.decoding.whole_png import WholePng, require_declared_rows
 from augsvc_client.decoding.whole_webp import require_read_to_end
 from augsvc_client.decoding.window import U16, Window, apply_window, to_channels
 
+FACTORS = (8, 4, 2)  # that JPEGs are decoded smaller by: at others libjpeg has no fast transform
+
 U8 = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[Any]  # H,W,C as they are stored
 T = TypeVar("T")
 
 
 def decode_image(
-    data: bytes, channels: int, max_pixels: int, strict: bool = True, allocate: Allocate = allocate_nothing
+    data: bytes,
+    channels: int,
+    max_pixels: int,
+    strict: bool = True,
+    factor: int = 1,
+    allocate: Allocate = allocate_nothing,
 ) -> U8:
     """Decodes the first image of a JPEG, PNG or WebP file: uint8 H,W,C, contiguous and read-only (it may be shared).
 
@@ -45,6 +52,7 @@ def decode_image(
 
     `strict` refuses JPEGs whose data the decoder repairs with a warning, and lossy WebPs whose data it does not read to their
     end; without it, such pixels are decoded as they come.
+    A `factor` of 2, 4 or 8 decodes a JPEG to ⌈H / factor⌉ × ⌈W / factor⌉, if simplejpeg reads it; other files are decoded whole.
     `allocate` may give memory for the pixels of a JPEG, by their bytes.
 
     Raises:
@@ -52,7 +60,18 @@ def decode_image(
             pixel is decoded); damaged or truncated in a way that the decoder detects.
     """
     _require_channels(channels)
-    return _without_library_errors(lambda: _decode(data, channels, max_pixels, strict, allocate))
+    return _without_library_errors(lambda: _decode(data, channels, max_pixels, strict, factor, allocate))
+
+
+def read_upright_size(data: bytes, max_pixels: int) -> tuple[int, int] | None:
+    """The (H, W) of a JPEG as it is seen, by its header; None of other files, and of those that are refused by their header."""
+    try:
+        library, file = _strip(data, max_pixels)
+    except Exception:  # the decoder says how it is damaged
+        return None
+    if library is not JpegImageFile:
+        return None
+    return (file.width, file.height) if file.orientation in (5, 6, 7, 8) else (file.height, file.width)
 
 
 def decode_window(data: bytes, channels: int, max_pixels: int, window: Window, strict: bool = True) -> U16:
@@ -88,8 +107,8 @@ def _without_library_errors(decode: Callable[[], T]) -> T:
         raise Undecodable(DAMAGED) from err
 
 
-def _decode(data: bytes, channels: int, max_pixels: int, strict: bool, allocate: Allocate) -> U8:
-    file, pixels = _read_bytes(data, max_pixels, strict, allocate)
+def _decode(data: bytes, channels: int, max_pixels: int, strict: bool, factor: int, allocate: Allocate) -> U8:
+    file, pixels = _read_bytes(data, max_pixels, strict, factor, allocate)
     if pixels.shape[2] < channels:
         pixels = np.repeat(pixels, channels, axis=2)
     elif pixels.shape[2] > channels:
@@ -120,11 +139,11 @@ def _read(data: bytes, max_pixels: int, strict: bool) -> tuple[Numbers, int]:
 
 
 def _read_bytes(
-    data: bytes, max_pixels: int, strict: bool, allocate: Allocate = allocate_nothing
+    data: bytes, max_pixels: int, strict: bool, factor: int = 1, allocate: Allocate = allocate_nothing
 ) -> tuple[StrippedImage, U8]:
     """The stripped file, and its pixels (H, W, 1 or 3) as they are stored, of 16 bits the upper ones."""
     library, file = _strip(data, max_pixels)
-    if (pixels := read_whole_jpeg(file, strict, allocate)) is None:
+    if (pixels := read_whole_jpeg(file, strict, allocate, factor)) is None:
         if strict and library is WebPImageFile:
             require_read_to_end(file.data)
         elif strict:
@@ -132,7 +151,7 @@ def _read_bytes(
         with library(io.BytesIO(file.data)) as image:
             _load(image, file)
             pixels = np.asarray(_to_bytes(image))
-    return file, pixels.reshape(file.height, file.width, -1)
+    return file, pixels.reshape(*pixels.shape[:2], -1)
 
 
 def _strip(data: bytes, max_pixels: int) -> tuple[type[ImageFile], StrippedImage]:

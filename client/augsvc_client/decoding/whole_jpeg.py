@@ -32,20 +32,26 @@ def allocate_nothing(n_bytes: int) -> U8 | None:
     return None
 
 
-def read_whole_jpeg(file: StrippedImage, strict: bool, allocate: Allocate = allocate_nothing) -> U8 | None:
+def read_whole_jpeg(
+    file: StrippedImage, strict: bool, allocate: Allocate = allocate_nothing, factor: int = 1
+) -> U8 | None:
     """The pixels (H, W, 1 or 3) of a grey or colour JPEG that decodes without a warning, as Pillow has them; None for others.
 
-    They lie in what `allocate` returns for their bytes, if it is not None.
+    With a `factor` of 2, 4 or 8 they are ⌈H / factor⌉ × ⌈W / factor⌉, from fewer coefficients of each block. They lie in what
+    `allocate` returns for their bytes, if it is not None.
 
     Raises:
         Undecodable: `strict`, and the library warns of damage.
     """
     if file.color_space not in ("GRAY", "RGB"):
         return None
-    memory = allocate(file.width * file.height * (1 if file.color_space == "GRAY" else 3))
+    height, width = -(-file.height // factor), -(-file.width // factor)
+    least = {} if factor == 1 else {"min_height": height, "min_width": width, "min_factor": factor}
+    memory = allocate(width * height * (1 if file.color_space == "GRAY" else 3))
     try:
         pixels: U8 = _decode_padded(
-            file.data, lambda data: simplejpeg.decode_jpeg(data, file.color_space, buffer=memory, strict=True)
+            file.data,
+            lambda data: simplejpeg.decode_jpeg(data, file.color_space, **least, buffer=memory, strict=True),
         )
     except ValueError as err:
         if strict and str(err).startswith(_CORRUPT):

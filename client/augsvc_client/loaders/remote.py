@@ -55,7 +55,7 @@ class RemoteDataLoader(BaseLoader[Address]):
     has `key`, the names of its samples in the dataset, a list of N strings. `weights`, `mixture`, `block`, `bucket`: the
     order of an epoch, by class weights ("balanced", or factors by class), over several datasets ([{"dataset": …, "weight":
     …}], which replaces `dataset`), in blocks of neighbours, or in buckets of clips of nearly the same length
-    (docs/sampling.md).
+    (docs/sampling.md). `decode`: "fit" decodes JPEGs only as large as the canvas needs (docs/batches.md).
 
     No request is made before the stream is needed. Raises ValueError for arguments that cannot be used, NotInstalled (an
     ImportError) without torch.
@@ -99,6 +99,7 @@ class RemoteDataLoader(BaseLoader[Address]):
         mixture: Sequence[Mapping[str, object]] | None = None,
         block: int | None = None,
         bucket: int | None = None,
+        decode: str | None = None,
     ) -> None:
         batch_size = to_integer("batch_size", batch_size, 1)
         self._classes = None if soft_targets is None else to_integer("soft_targets", soft_targets, 1)
@@ -123,6 +124,7 @@ class RemoteDataLoader(BaseLoader[Address]):
             "mixture": mixture,
             "block": block,
             "bucket": bucket,
+            "decode": decode,
         }
         self._spec = specification(fields)
         if isinstance(bucket, int) and bucket < batch_size:

@@ -1,0 +1,67 @@
+"""How small sources may be decoded for a plan: a size that depends on nothing but the plan and its canvas.
+
+A draw may not decide it: a cache of decoded samples would be of no use, and neighbouring draws would be filtered differently.
+"""
+
+from math import ceil
+
+import numpy as np
+
+from augsvc.arrays import F64, I64
+from augsvc.errors import SpecInvalid
+from augsvc.numerics.rng import Address
+from augsvc.ops.kinds.image import Frame, Move, Sources
+from augsvc.planning.image_plan import Plan
+
+_DRAWS = 1024  # that the deepest zoom is looked for in
+_SOURCE = 4  # canvases: the side of the source that a frame crops for it
+_EIGHTHS = 8.0  # that a zoom is rounded up to, so that no last bit matters
+
+
+def least_size(plan: Plan) -> tuple[int, int]:
+    """The (H, W) that a source needs so that its pixels are not larger than those of the canvas: the canvas times the deepest
+    zoom of 1,024 draws, of every operation whether it is selected or not. Warps do not count.
+
+    Raises:
+        SpecInvalid: a collage, whose tiles have sizes of their own, or a frame that looks at labels, and may zoom to any depth.
+    """
+    if plan.compositions:
+        raise SpecInvalid("decode: 'fit' does not apply to pipelines with collages", field="decode")
+    if plan.frame and plan.frame.labels:
+        raise SpecInvalid(
+            f"decode: 'fit' does not apply to {plan.frame.op}, which follows labels to any depth", field="decode"
+        )
+    draws = plan.draw(0, Address(np.arange(_DRAWS, dtype=np.int64), 0, 0))
+    zoom, canvas = 1.0, plan.canvas
+    for operation, draw in zip(plan.operations, draws, strict=True):
+        if isinstance(operation, Frame):
+            size = _SOURCE * canvas.height, _SOURCE * canvas.width
+            sources = Sources(np.tile(np.array(size, dtype=np.int64), (_DRAWS, 1)))
+            zoom *= max(1.0, _SOURCE * _stretch(operation.matrix(draw, sources, canvas), sources.sizes))
+        elif isinstance(operation, Move):
+            size = canvas.height, canvas.width
+            zoom *= max(1.0, _stretch(operation.matrix(draw, canvas), np.array([size], dtype=np.int64)))
+    zoom = ceil(zoom * _EIGHTHS - 1e-6) / _EIGHTHS
+    return ceil(canvas.height * zoom), ceil(canvas.width * zoom)
+
+
+def _stretch(matrix: F64, sizes: I64) -> float:
+    """The longest side of a source pixel on the canvas under matrices (N, 3, 3), at the corners and in the middle of sources of
+    (H, W) `sizes` (N or 1, 2), where they are before the horizon.
+    """
+    longest = 0.0
+    for x, y in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.5, 0.5)):
+        points = np.stack([sizes[:, 1] * x, sizes[:, 0] * y, np.ones(len(sizes))], axis=-1)
+        mapped = (matrix * points[:, None]).sum(axis=2)
+        depth = np.where(mapped[:, 2] > 0.0, mapped[:, 2], np.inf)[:, None, None]
+        place = mapped[:, :2, None] / depth
+        jacobian = (matrix[:, :2, :2] - place * matrix[:, 2:, :2]) / depth
+        longest = max(longest, float(_norm(jacobian).max()))
+    return longest
+
+
+def _norm(matrix: F64) -> F64:
+    """The largest singular value of matrices (N, 2, 2), in closed form."""
+    a, b, c, d = matrix.reshape(-1, 4).T
+    half: F64 = (np.sqrt((a + d) ** 2 + (b - c) ** 2) + np.sqrt((a - d) ** 2 + (b + c) ** 2)) / 2.0
+    return half
