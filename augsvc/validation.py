@@ -113,7 +113,8 @@ _OWN = {
     "spans",
     "spans_range",
     "spans_many",
-}  # raised by ops.operation with our text
+    "switch",
+}  # raised by ops.operation and data.formats with our text
 
 
 def has_too_many_nodes(data: bytes) -> bool:

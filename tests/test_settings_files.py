@@ -119,7 +119,7 @@ def test_a_switch_is_no_number(written, name):
     "field", ["format: audio_folder, max_frames", "format: audio_folder, channels", "format: image_folder, max_pixels"]
 )
 def test_a_switch_is_no_number_of_a_dataset(written, field):
-    with pytest.raises(ValueError, match=f"{field.split()[-1]} is not a switch"):
+    with pytest.raises(ValueError, match=rf"^datasets\.pets\.{field.split()[-1]} must not be a switch"):
         load_settings(written(f"datasets: {{pets: {{path: x, {field}: on}}}}"), {})
 
 

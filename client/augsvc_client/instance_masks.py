@@ -14,6 +14,7 @@ from augsvc_client.fields.libraries import convert, zeros
 M = TypeVar("M", npt.NDArray[Any], Any)
 
 MASKS_PER_PLANE = 8
+_PLANE_AXES = 3
 
 
 def unpack_masks(mask_bits: M, rows: Iterable[int]) -> M:
@@ -21,11 +22,17 @@ def unpack_masks(mask_bits: M, rows: Iterable[int]) -> M:
 
     `mask_bits` is an array or a tensor, on any device; `rows` are R rows of `boxes`, `range(M)` for all of them.
 
-    Raises ValueError for rows that the planes do not have, and for true and false in place of rows.
+    Raises ValueError for planes of another form, for rows that they do not have, and for true and false in place of rows.
     """
     numbers: Any = rows.reshape(-1).tolist() if hasattr(rows, "reshape") else list(rows)
     if any(isinstance(row, bool | np.bool_) for row in numbers):  # else they would be rows 1 and 0
         raise ValueError("rows are numbers: of `boxes_valid` give those that are true, valid.nonzero()[:, 0] in torch")
+    if not all(hasattr(row, "__index__") for row in numbers):
+        raise ValueError(f"rows are integers, got {next(row for row in numbers if not hasattr(row, '__index__'))!r}")
+    if str(mask_bits.dtype).rpartition(".")[2] != "uint8" or len(mask_bits.shape) < _PLANE_AXES:
+        raise ValueError(
+            f"mask_bits is uint8 (…, P, H, W), got {mask_bits.dtype} of the shape {tuple(mask_bits.shape)}"
+        )
     wanted = [int(row) for row in numbers]
     *leading, n_planes, height, width = mask_bits.shape
     if not all(0 <= row < MASKS_PER_PLANE * n_planes for row in wanted):

@@ -230,6 +230,11 @@ def test_each_object_of_a_target_swaps_its_own_keypoints(augment):
     assert without["target"] == [[]]
 
 
+def test_pairs_of_keypoints_beside_sound_are_refused(augment):
+    with pytest.raises(RequestRefused, match="flip_pairs does not apply to audio"):
+        augment({"audio": np.zeros((2, 800), np.float32)}, pipeline="none", flip_pairs=[(0, 1)])
+
+
 def test_images_of_several_sizes_on_one_canvas(augment):
     given = [images(1, *size)[0] for size in ((10, 12), (8, 9), (10, 12))]
     labels = [torch.zeros(*size, dtype=torch.uint8) for size in ((10, 12), (8, 9), (10, 12))]

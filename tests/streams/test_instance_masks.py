@@ -112,3 +112,19 @@ def test_packing_and_unpacking_are_inverse_for_tensors_too():
     for valid in (torch.tensor([True, False]), np.array([False, True]), [True, False], list(np.ones(2, np.bool_))):
         with pytest.raises(ValueError, match="rows are numbers"):
             unpack_masks(bits, valid)
+
+
+@pytest.mark.parametrize(
+    ("bits", "rows", "words"),
+    [
+        (np.zeros((1, 4, 4), np.uint8), [1.7], "integers, got 1.7"),
+        (np.zeros((1, 4, 4), np.uint8), np.array([1.0]), "integers, got 1.0"),
+        (np.zeros((1, 4, 4), np.uint8), "12", "integers, got '1'"),
+        (np.zeros((1, 4, 4), np.float32), [1], r"uint8 \(…, P, H, W\), got float32"),
+        (np.zeros((1, 4, 4), np.int64), [1], "got int64"),
+        (np.zeros((4, 4), np.uint8), [1], r"of the shape \(4, 4\)"),
+    ],
+)
+def test_what_are_no_rows_or_planes_is_refused(bits, rows, words):
+    with pytest.raises(ValueError, match=words):
+        unpack_masks(bits, rows)

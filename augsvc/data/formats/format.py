@@ -11,14 +11,16 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
-from pydantic_core import CoreSchema
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError, model_validator
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 from augsvc.data import formats
 from augsvc.data.cache import DecodedCache
 from augsvc.data.source import Source
 from augsvc.numerics.color_statistics import read_statistics
 from augsvc.validation import import_for
+
+_SWITCH = PydanticCustomError("switch", "must not be a switch (on, yes, true): give its value")
 
 
 class DatasetFormat(BaseModel, ABC):
@@ -29,10 +31,12 @@ class DatasetFormat(BaseModel, ABC):
     @model_validator(mode="before")
     @classmethod
     def _refuse_switches(cls, settings: object) -> object:
+        """`max_frames: on` of YAML would be 1. A validator of each field cannot say it: the one of `format` must not have any."""
         for name, value in settings.items() if isinstance(settings, dict) else ():
             field = cls.model_fields.get(name)
             if isinstance(value, bool) and field and bool not in (field.annotation, *get_args(field.annotation)):
-                raise ValueError(f"{name} is not a switch")  # `max_frames: on` of YAML would be 1
+                finding = InitErrorDetails(type=_SWITCH, loc=(name,), input=value)
+                raise ValidationError.from_exception_data(cls.__name__, [finding])
         return settings
 
     @abstractmethod

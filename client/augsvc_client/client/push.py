@@ -113,7 +113,8 @@ def push_request(tensors: Mapping[str, npt.NDArray[Any]], fields: Mapping[str, A
     if len(set(rows.values())) != 1:
         raise ValueError(f"every tensor has one row for each sample, got {rows}")
     n = rows["index"]
-    fields = {name: value for name, value in fields.items() if name != "flip_pairs" or "keypoints" in tensors}
+    if "image" in tensors and "keypoints" not in tensors:  # a batch without objects; beside audio the server refuses it
+        fields = {name: value for name, value in fields.items() if name != "flip_pairs"}
     layout = wire.Layout(_specs(tensors), "", {"request": json.dumps(fields, allow_nan=False)})
     body, views = layout.allocate(n)
     for name, array in tensors.items():
