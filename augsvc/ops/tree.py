@@ -6,13 +6,15 @@ stages of a pass are. A layer of 14 operations then is a pass or two.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from augsvc.errors import SpecInvalid
 from augsvc.numerics.rng import Address, operation_keys
 from augsvc.ops.container import Choice, Container
+from augsvc.ops.drawing import Drawing
 from augsvc.ops.kinds.mix import Mix
-from augsvc.ops.operation import Draw, Kind, Operation, Step, draw_operations
+from augsvc.ops.operation import Draw, Kind, Operation, Step
 
 MAX_OPERATIONS = 64
 _STAGES = {kind: stage for stage, kind in enumerate(Kind)}
@@ -95,22 +97,23 @@ class Tree:
 
     def draw(self, seed: int, address: Address) -> list[Draw]:
         """The draws of the leaves, selected by themselves and by all containers around them."""
-        nodes: dict[str, Node[Container] | Node[Operation]] = {node.draw_id: node for node in self.containers}
-        nodes |= {node.draw_id: node for node in self.leaves}
-        drawn = draw_operations(
-            [node.step for node in nodes.values()],
-            [self.keys[draw_id] for draw_id in nodes],
-            seed,
-            address,
-            [node.given for node in nodes.values()],
-        )
-        draws = dict(zip(nodes, drawn, strict=True))
+        draw_ids, drawing = _prepare(self)
+        draws = dict(zip(draw_ids, drawing.draw(seed, address), strict=True))
         choices: list[Choice] = []
         for node in self.containers:
             draw = _select(draws[node.draw_id], node, choices)
             choice = node.step.choose(draw)
             choices.append(Choice(choice.selected & draw.selected[:, None], choice.values))
         return [_select(draws[leaf.draw_id], leaf, choices) for leaf in self.leaves]
+
+
+@lru_cache(64)
+def _prepare(tree: Tree) -> tuple[tuple[str, ...], Drawing]:
+    """The ids that key random numbers, and how those of each are drawn."""
+    nodes: dict[str, Node[Container] | Node[Operation]] = {node.draw_id: node for node in tree.containers}
+    nodes |= {node.draw_id: node for node in tree.leaves}
+    steps, given = [node.step for node in nodes.values()], [node.given for node in nodes.values()]
+    return tuple(nodes), Drawing.of(steps, [tree.keys[draw_id] for draw_id in nodes], given)
 
 
 def _select(draw: Draw, node: Node[Any], choices: Sequence[Choice]) -> Draw:

@@ -109,9 +109,12 @@ def plan_passes(tree: Tree, padding: Padding | None, interpolation: Interpolatio
         if operation.kind is Kind.MIX:  # outside of passes: listed where it stands, for display
             passes[-1].steps.append(index)
             continue
-        if _opens_pass(passes[-1], tree, index, stage):
-            passes.append(Pass())
-        current = passes[-1]
+        if len(passes) > 1 and _may_come_before(passes[-1], passes[-2], tree, index, stage):
+            current = passes[-2]
+        else:
+            if _opens_pass(passes[-1], tree, index, stage):
+                passes.append(Pass())
+            current = passes[-1]
         current.steps.append(index)
         current.stage = stage
         if isinstance(operation, Bordered):
@@ -120,6 +123,28 @@ def plan_passes(tree: Tree, padding: Padding | None, interpolation: Interpolatio
         if isinstance(operation, Tone) and operation.final_statistics:
             passes.append(Pass(finals=[index], stage=stage))
     return tuple(passes)
+
+
+def _may_come_before(last: Pass, before: Pass, tree: Tree, index: int, stage: int) -> bool:
+    """Whether an operation may join the pass before the last one, with the same bits: no sample that is selected for it is
+    changed by the last pass, nor by other tones of that pass, with which it would be merged.
+
+    In a layer of RandAugment, the tones with statistics are left a pass alone: three samples of 14 take it, not six.
+    """
+    operation, others = tree.operations[index], (*last.finals, *last.steps)
+    if isinstance(operation, Tone):
+        others += tuple(step for step in before.steps if isinstance(tree.operations[step], Tone)) + tuple(before.finals)
+    if (
+        operation.statistics
+        or isinstance(operation, Bordered)
+        or (isinstance(operation, Tone) and operation.final_statistics)
+    ):
+        return False
+    if any(tree.operations[step].kind is Kind.OPAQUE for step in before.steps):
+        return False
+    return all(are_exclusive(tree.leaves[other], tree.leaves[index]) for other in others) and not _opens_pass(
+        before, tree, index, stage
+    )
 
 
 def interpolation_of(operation: Operation) -> Interpolation | None:

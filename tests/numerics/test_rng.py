@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from augsvc.errors import SpecInvalid
 from augsvc.numerics import rng
-from augsvc.ops.operation import draw_operations
+from augsvc.ops.drawing import draw_operations
 from augsvc.ops.registry import registry
 
 # Random123, tests/kat_vectors, philox4x32-10: counter, key, answer

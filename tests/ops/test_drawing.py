@@ -8,9 +8,10 @@ from scipy import stats
 
 from augsvc.errors import SpecInvalid
 from augsvc.numerics.rng import Address
+from augsvc.ops.drawing import draw_operations
 from augsvc.ops.kinds.image import Tone
 from augsvc.ops.laws import INTEGERS, LOG_UNIFORM, NORMAL, SIGNED, SYMMETRIC_BETA, UNIFORM
-from augsvc.ops.operation import Drawn, Interval, draw_operations
+from augsvc.ops.operation import Drawn, Interval
 from augsvc.ops.pipeline import parse_pipeline
 
 SAMPLES = 20_000

@@ -13,8 +13,8 @@ from augsvc.arrays import Sample
 from augsvc.errors import SpecInvalid
 from augsvc.numerics.geometry import Canvas, affine
 from augsvc.numerics.rng import Address
+from augsvc.ops.drawing import draw_operations
 from augsvc.ops.kinds.image import Frame, Sources
-from augsvc.ops.operation import draw_operations
 from augsvc.ops.pipeline import parse_pipeline
 from augsvc.ops.registry import registry
 from augsvc.planning.spec import validate_spec

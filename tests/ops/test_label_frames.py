@@ -12,8 +12,8 @@ from augsvc.arrays import Sample
 from augsvc.errors import SpecInvalid
 from augsvc.numerics.geometry import Canvas
 from augsvc.numerics.rng import Address
+from augsvc.ops.drawing import draw_operations
 from augsvc.ops.kinds.image import Sources
-from augsvc.ops.operation import draw_operations
 from augsvc.ops.pipeline import parse_pipeline
 from tests.harness import agree, labelled, patch, photo, run
 

@@ -54,6 +54,23 @@ def test_statistics_open_a_pass_and_tones_follow_in_it():
     ]
 
 
+def test_operations_that_exclude_those_with_statistics_stay_in_the_pass_before():
+    layer = {"op": "one_of", "of": [{"op": "equalize"}, {"op": "invert"}, {"op": "sharpen"}]}
+    assert passes("rotation", layer) == [
+        {"move": ["fit:cover", "rotation"], "tone": ["one_of.invert"], "filter": ["one_of.sharpen"]},
+        {"tone": ["one_of.equalize"]},
+    ]
+    # merged with gamma, invert would have other last bits
+    assert passes("gamma", layer) == [
+        {"move": ["fit:cover"], "tone": ["gamma"], "filter": ["one_of.sharpen"]},
+        {"tone": ["one_of.equalize", "one_of.invert"]},
+    ]
+    assert passes("erasing", layer) == [
+        {"move": ["fit:cover"], "erase": ["erasing"]},
+        {"tone": ["one_of.equalize", "one_of.invert"], "filter": ["one_of.sharpen"]},
+    ]
+
+
 def test_whitening_by_the_dataset_s_colours_is_a_tone_like_any_other():
     assert passes("rotation", "gamma", {"op": "whitening", "mode": "color"}, "color_shift") == [
         {"move": ["fit:cover", "rotation"], "tone": ["gamma", "whitening", "color_shift"]}
