@@ -40,7 +40,7 @@ def cases() -> dict[tuple[str, str], list[dict[str, object]] | str]:
     return pipelines | {(SHARED, f"preset `{name}`"): name for name in ("none", "light", "standard", "strong")}
 
 
-def measure(name, case, epochs=4) -> tuple[float, int, int]:
+def measure(name, case) -> tuple[float, int, int]:
     """Mean, 99.9th percentile and maximum of the difference, in grey levels.
 
     An operation with jumps gets images of the canvas's size: a level of difference from a resample would become a jump.
@@ -52,7 +52,7 @@ def measure(name, case, epochs=4) -> tuple[float, int, int]:
     for executor in ("fused", "kornia"):
         with using(executor):
             stream = over(source, cases()[name, case], size=list(SIZE), aug_seed=1)
-            rendered.append(np.concatenate([stream.images(epoch=epoch) for epoch in range(epochs)]).astype(int))
+            rendered.append(np.concatenate([stream.images(epoch=epoch) for epoch in range(4)]).astype(int))
     difference = np.abs(rendered[0] - rendered[1])
     return float(difference.mean()), ceil(np.percentile(difference, 99.9)), int(difference.max())
 
@@ -63,15 +63,6 @@ def golden():
     return read_golden(["agreement"])
 
 
-@pytest.mark.parametrize(("name", "case"), cases())
-def test_each_operation_agrees_as_promised(name, case):
-    """One of the golden values' four epochs; the reference takes most of the time."""
-    mean, percentile, most = measure(name, case, epochs=1)
-    assert mean <= MEAN and percentile <= PERCENTILE
-    assert most <= golden()[name]["agreement"][case][2]
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "case"), cases())
 def test_each_operation_agrees_as_its_golden_values_say(name, case):
     mean, percentile, most = measure(name, case)
