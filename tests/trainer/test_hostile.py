@@ -92,10 +92,10 @@ def test_several_processes_without_a_group_are_refused(tmp_path, monkeypatch, na
 
 @pytest.mark.parametrize("n_bytes", [100, 30_000])
 def test_a_full_disk_ends_a_run_with_one_line(url, tmp_path, refused, n_bytes):
-    """100 bytes are less than the recipe, 30,000 less than a checkpoint."""
+    """100 bytes are less than the recipe, 30,000 less than the weights."""
     tiny = ("--per-class", 2, "--size", 8, "--epochs", 1, "--device", "cpu")
     error = refused("--url", url, "--dataset", "digits/train", *tiny, "--out", tmp_path / "out", file_bytes=n_bytes)
-    name = "recipe.yaml" if n_bytes == 100 else "checkpoint.safetensors"
+    name = "recipe.yaml" if n_bytes == 100 else "model.safetensors"
     assert f"{tmp_path / 'out' / name} could not be written: File too large" in error
     assert not list((tmp_path / "out").glob("*.new"))
 

@@ -180,7 +180,7 @@ def test_uncertainty_is_the_entropy_of_the_mean_and_what_passes_disagree_about(u
 
 def test_tensorboard_gets_every_epochs_numbers(tmp_path):
     epochs = [Epoch(n, 2.0 - n, Pace(50, 1.0, 0.25), {"test": Score(n + 1, 2)}) for n in range(2)]
-    assert list(log_to_tensorboard(iter(epochs), tmp_path)) == epochs
+    assert list(log_to_tensorboard(iter(epochs), tmp_path, print)) == epochs
     (file,) = tmp_path.iterdir()
     data, seen = file.read_bytes(), {}
     while data:  # records: length (8 bytes), its checksum (4), the event, its checksum (4)

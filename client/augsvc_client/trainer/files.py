@@ -1,17 +1,30 @@
 """Files of a run: read up to a bound, replaced in one step."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
 def read_file(path: Path, max_bytes: int) -> bytes:
     """The content of a regular file; raises OSError, and ValueError for a larger one or another kind of file."""
-    if path.exists() and not path.is_file():  # opening a pipe would wait for its writer
+    if path.exists() and not path.is_file():
         raise ValueError("not a regular file")
     with path.open("rb") as file:
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise ValueError(f"larger than {max_bytes:,} bytes")
     return data
+
+
+def check_readable(path: Path) -> None:
+    """Raise ValueError, with the reason, for what is no regular file or cannot be opened: libraries hide why they cannot."""
+    if path.exists() and not path.is_file():  # opening a pipe would wait for its writer
+        raise ValueError("not a regular file")
+    try:
+        path.open("rb").close()
+    except OSError as err:
+        raise ValueError(err.strerror or str(err)) from err
 
 
 def write_file(path: Path, content: str | bytes) -> None:
@@ -24,7 +37,8 @@ def write_file(path: Path, content: str | bytes) -> None:
     direct = path.is_symlink() or (path.exists() and not path.is_file())
     target = path if direct else path.with_name(f"{path.name}.new")
     try:
-        target.write_bytes(data)
+        with os.fdopen(_open_at_once(target), "wb") as file:
+            file.write(data)
         if not direct:
             target.replace(path)
     except OSError as err:
@@ -33,6 +47,34 @@ def write_file(path: Path, content: str | bytes) -> None:
         raise describe_write_error(err, path) from err
 
 
+def _open_at_once(path: Path) -> int:
+    """A descriptor to write with; a pipe that no process reads is an error, not a wait."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK, 0o666)
+    os.set_blocking(descriptor, True)
+    return descriptor
+
+
+class Attempts:
+    """Writes of several files, of which each is tried: one that fails costs none of the others."""
+
+    def __init__(self) -> None:
+        self._errors: list[OSError] = []
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Keep an OSError of the block for `finish`."""
+        try:
+            yield
+        except OSError as err:
+            self._errors.append(err)
+
+    def finish(self) -> None:
+        """Raise OSError with the errors, if there were any."""
+        if self._errors:
+            raise OSError("; ".join(dict.fromkeys(map(str, self._errors))))
+
+
 def describe_write_error(err: OSError, path: Path) -> OSError:
     """The error with the name of the file, which errors of a write lack: "run-out/model.json: No space left on device"."""
-    return OSError(f"{path} could not be written: {err.strerror or err}")
+    cure = "; remove the folder of this name" if isinstance(err, IsADirectoryError) else ""
+    return OSError(f"{path} could not be written: {err.strerror or err}{cure}")

@@ -16,14 +16,14 @@ from augsvc_client.client.stream import Stream
 from augsvc_client.text import printable
 from augsvc_client.trainer.distributed import is_main_process
 from augsvc_client.trainer.experiments.findings import Finding, save_findings
-from augsvc_client.trainer.experiments.folder import ensemble_members, load_network, run_versions
+from augsvc_client.trainer.experiments.folder import ensemble_members, load_network, load_run_recipe, run_versions
 from augsvc_client.trainer.experiments.learning_rates import find_rate
 from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.run import predict_views
 from augsvc_client.trainer.experiments.sanity import build_setup, run_gates
 from augsvc_client.trainer.export.card import Card
 from augsvc_client.trainer.files import write_file
-from augsvc_client.trainer.recipe import Pipeline, Recipe, load_recipe
+from augsvc_client.trainer.recipe import Pipeline, Recipe
 from augsvc_client.trainer.report.tables import console_table, format_fraction
 from augsvc_client.trainer.training.data import (
     class_names,
@@ -85,7 +85,7 @@ def test_folder(folder: Path, url: str, dataset: str | None, pipeline: Pipeline 
     Raises ValueError, also for datasets of other classes.
     """
     model, card = load_network(folder)
-    recipe = load_recipe(folder / "recipe.yaml", {"training.device": "cpu"})
+    recipe = load_run_recipe(folder).override({"training.device": "cpu"})
     if dataset is not None:
         recipe = recipe.override({"evaluation.tests": {"test": {"dataset": dataset, "pipeline": pipeline or "none"}}})
     elif pipeline is not None:
@@ -138,7 +138,7 @@ def export_folder(folder: Path, url: str, console: Console) -> None:
     """
     from augsvc_client.trainer.export.onnx import export  # needs packages of the extra `export`
 
-    recipe = load_recipe(folder / "recipe.yaml", {"training.device": "cpu"})
+    recipe = load_run_recipe(folder).override({"training.device": "cpu"})
     name = next(iter(recipe.evaluation.tests or {}))
     model, card = load_network(folder)
     with training_loader(recipe, url) as training:

@@ -108,9 +108,9 @@ def main(
         with process_group():
             console = Console(quiet=not is_main_process(), markup=False, emoji=False)
             values = _field_values(options, set_ or [])
+            _check_options(url, sanity=sanity, find_lr=find_lr, resume=resume, overwrite=overwrite)
             saved = find_resumed(out, recipe, values) if resume else None
             requested = use_threads(saved or load_recipe(recipe, values))
-            _check_options(url, sanity=sanity, find_lr=find_lr)
             if sanity:
                 if not check(requested, url, out, console):
                     raise typer.Exit(1)
@@ -176,11 +176,13 @@ def predict(
         raise typer.Exit(1)
 
 
-def _check_options(url: str, *, sanity: bool, find_lr: bool) -> None:
+def _check_options(url: str, *, sanity: bool, find_lr: bool, resume: bool, overwrite: bool) -> None:
     if not url:
         raise ValueError("give the server's URL: --url, or AUGSVC_URL")
     if sanity and find_lr:
         raise ValueError("give one of --sanity and --find-lr: each does nothing else")
+    if resume and overwrite:
+        raise ValueError("give one of --resume, which continues the run in --out, and --overwrite, which deletes it")
 
 
 def _field_values(options: Mapping[str, object], overrides: list[str]) -> dict[str, object]:

@@ -6,7 +6,7 @@ OUT/recipe.yaml, options → find_resumed → Recipe;  OUT/ensemble.json → res
 from collections.abc import Mapping
 from pathlib import Path
 
-from augsvc_client.trainer.experiments.folder import ensemble_members
+from augsvc_client.trainer.experiments.folder import ensemble_members, find_run, load_run_recipe
 from augsvc_client.trainer.recipe import Recipe, load_recipe
 
 _MAY_BE_LOWER = "data.batch_size"  # a small dataset lowers it when the run starts
@@ -18,11 +18,11 @@ def find_resumed(out: Path | None, path: Path | None, values: Mapping[str, objec
     Fields that are given must have the run's values, so that a command can be repeated. Raises ValueError that names those
     that differ.
     """
-    if out is None or not (out / "recipe.yaml").exists():
+    if out is None or not ((out / "recipe.yaml").exists() or find_run(out)):
         if path is None and "data.dataset" not in values:
             raise ValueError(f"{out or 'no --out'} holds no run to resume: give --dataset or --recipe to start one")
         return None
-    saved = load_recipe(out / "recipe.yaml", {})
+    saved = load_run_recipe(out)
     if path is None and not values:
         return saved
     given = load_recipe(path, {"data.dataset": saved.data.dataset, **values} if path is None else values)

@@ -31,7 +31,7 @@ from augsvc_client.trainer.experiments.resolve import resolve_recipe
 from augsvc_client.trainer.experiments.run import Start, run
 from augsvc_client.trainer.experiments.variants import PairedScores
 from augsvc_client.trainer.export.card import Card, save_model
-from augsvc_client.trainer.files import write_file
+from augsvc_client.trainer.files import Attempts, write_file
 from augsvc_client.trainer.recipe import Recipe
 from augsvc_client.trainer.report.figures import draw_curves, draw_sample_grid
 from augsvc_client.trainer.report.page import render_run_page
@@ -139,22 +139,28 @@ def _prepare_folder(out: Path, recipe: Recipe, plan: Plan) -> None:
 def write_run(
     outcome: Outcome, folder: Path, out: Path, *, members: int = 1, ablation: PairedScores | None = None
 ) -> None:
-    """Write all files of a run to `folder`; the findings of `--sanity` are in `out`."""
+    """Write all files of a run to `folder`, those that can be; the findings of `--sanity` are in `out`."""
     if not is_main_process():
         return
-    recipe = outcome.recipe
-    recipe.save(folder / "recipe.yaml")
-    save_model(
-        outcome.model, Card(recipe.model, outcome.inputs, outcome.classes, recipe.data.scale, recipe.data.fit), folder
-    )
+    recipe, files = outcome.recipe, Attempts()
+    card = Card(recipe.model, outcome.inputs, outcome.classes, recipe.data.scale, recipe.data.fit)
+    with files.attempt():
+        recipe.save(folder / "recipe.yaml")
+    with files.attempt():
+        save_model(outcome.model, card, folder)
     curves = draw_curves(outcome.history, outcome.floor)
     grid = None if outcome.sample_grid is None else draw_sample_grid(outcome.sample_grid)
-    write_file(folder / "curves.png", curves)
-    if grid is not None:
-        write_file(folder / "grid.png", grid)
-    write_file(folder / "result.json", json.dumps(outcome.summary(), indent=1, allow_nan=False))
-    page = render_run_page(outcome, curves, grid, members=members, ablation=ablation, sanity=load_findings(recipe, out))
-    write_file(folder / "report.html", page)
+    sanity = load_findings(recipe, out)
+    contents: dict[str, str | bytes] = {
+        "result.json": json.dumps(outcome.summary(), indent=1, allow_nan=False),
+        "curves.png": curves,
+        **({} if grid is None else {"grid.png": grid}),
+        "report.html": render_run_page(outcome, curves, grid, members=members, ablation=ablation, sanity=sanity),
+    }
+    for name, content in contents.items():
+        with files.attempt():
+            write_file(folder / name, content)
+    files.finish()
 
 
 def _print_outcome(outcome: Outcome, ablation: PairedScores | None, out: Path, console: Console) -> None:

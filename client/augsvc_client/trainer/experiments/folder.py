@@ -12,8 +12,10 @@ import torch
 from torch import nn
 
 from augsvc_client.trainer.export.card import EXPORTS, Card, load_model
-from augsvc_client.trainer.files import read_file
+from augsvc_client.trainer.files import check_readable, read_file
+from augsvc_client.trainer.recipe import Recipe, load_recipe
 from augsvc_client.trainer.training.checkpoint import FILE_NAME as CHECKPOINT_FILE
+from augsvc_client.trainer.training.checkpoint import read_datasets, read_recipe
 
 ENSEMBLE_FILE, ABLATION_FILE, ADVICE_FILE = "ensemble.json", "ablation.json", "advice.json"
 _RESULTS = ("model.safetensors", "model.json", "result.json", "report.html", "curves.png", "grid.png")
@@ -96,15 +98,43 @@ def load_network(folder: Path) -> tuple[nn.Module, Card]:
     return MeanNetwork(models).eval(), cards[0]
 
 
+def load_run_recipe(out: Path) -> Recipe:
+    """The recipe of the run in this folder: recipe.yaml, or that of its checkpoint where the file is missing or damaged.
+
+    Raises ValueError where neither can be read.
+    """
+    path = out / "recipe.yaml"
+    try:
+        check_readable(path)
+        return load_recipe(path, {})
+    except ValueError as err:
+        try:
+            return read_recipe(_first_folder(out))
+        except ValueError:
+            raise ValueError(
+                f"{path} cannot be used, nor a checkpoint with its recipe: {err}; restore it, or start over with --overwrite"
+            ) from err
+
+
+def _first_folder(out: Path) -> Path:
+    """The folder of the run itself, or of the first member of its ensemble."""
+    return out if ensemble_members(out) == 1 else member_folder(out, 0)
+
+
 def run_versions(out: Path) -> dict[str, str]:
-    """The versions of the datasets that the run in this folder read, by name; empty without a readable result.json."""
-    folder = out if ensemble_members(out) == 1 else member_folder(out, 0)
+    """The versions of the datasets that the run in this folder read, by name; those of its checkpoint without a readable
+    result.json, and empty without either."""
+    folder = _first_folder(out)
     try:
         return {
             name: str(version)
             for name, version in json.loads(read_file(folder / "result.json", _MAX_RESULT))["datasets"].items()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass
+    try:
+        return {name: str(entry["version"]) for name, entry in read_datasets(folder).items()}
+    except ValueError:
         return {}
 
 
@@ -118,4 +148,7 @@ def ensemble_members(out: Path) -> int:
             return members
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
-    raise ValueError(f"{out / ENSEMBLE_FILE} is damaged: give --ensemble N and --overwrite to start over")
+    raise ValueError(
+        f'{out / ENSEMBLE_FILE} is damaged: write {{"members": N}} to it, N the number of networks, or start over with '
+        f"--ensemble N --overwrite"
+    )

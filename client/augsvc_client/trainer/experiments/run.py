@@ -5,6 +5,7 @@ Recipe → run (loaders → TrainingState → train → progress, checkpoints, l
 
 from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import ExitStack
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -99,7 +100,8 @@ def run(
         events = train(state, evaluator.scores)
         if start.begin is not None:
             events = _announce(events, start.begin, out)
-        show_progress(_instrument(events, state, out, notify), progress, title)
+        warn = partial(progress.console.print, highlight=False, markup=False, soft_wrap=True)
+        show_progress(_instrument(events, state, out, notify, warn), progress, title)
         return _summarise(state, evaluator, problem, url)
 
 
@@ -224,11 +226,11 @@ def _announce(events: Iterator[Step | Epoch], begin: Begin, out: Path | None) ->
 
 
 def _instrument(
-    events: Iterator[Step | Epoch], state: TrainingState, out: Path | None, notify: Notify | None
+    events: Iterator[Step | Epoch], state: TrainingState, out: Path | None, notify: Notify | None, warn: Notify
 ) -> Iterator[Step | Epoch]:
     """Add checkpoints, TensorBoard logs and the estimate of the run's duration to the events."""
     if out is not None:
-        events = with_checkpoints(events, state, out)
+        events = with_checkpoints(events, state, out, warn)
         if state.learner.recipe.training.tensorboard:
-            events = log_to_tensorboard(events, out / "tensorboard")
+            events = log_to_tensorboard(events, out / "tensorboard", warn)
     return events if notify is None else with_estimate(events, notify)

@@ -16,13 +16,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from augsvc_client.trainer.files import read_file, write_file
+from augsvc_client.trainer.files import check_readable, read_file, write_file
 from augsvc_client.trainer.models.build import Inputs, build_model, registry, save_weights, saved_bytes
 from augsvc_client.trainer.recipe import ModelChoice, Scale
 from augsvc_client.trainer.recipe_errors import describe_error
 
 EXPORTS = ("model-fp16.safetensors", "model.onnx", "model-int8.onnx", "export.json")  # files that export writes
 _VERSION = 1
+_CURE = "--resume writes it again from the run's checkpoint"
 _MAX_BYTES = 4 << 20  # the names of 21,000 classes take less than 1 MB
 
 
@@ -63,10 +64,13 @@ class Card:
             raise ValueError(f"{path.parent} has no {path.name}: give {other}") from err
         except ValidationError as err:
             known = [f"model.{name}" for name in ModelChoice.model_fields]
-            raise ValueError(f"{path.name} is not a model card: {describe_error(err.errors()[0], known)}") from err
+            raise ValueError(
+                f"{path.name} is not a model card: {describe_error(err.errors()[0], known)}; {_CURE}"
+            ) from err
         except (ValueError, OSError) as err:
-            raise ValueError(f"{path.name} is not a model card: {err}") from err
-        raise ValueError(f"{path.name} has version {str(version)[:20]}; this program reads version {_VERSION}")
+            reason = (isinstance(err, OSError) and err.strerror) or err
+            raise ValueError(f"{path.name} is not a model card: {reason}; {_CURE}") from err
+        raise ValueError(f"{path.name} has version {str(version)[:20]}; this program reads version {_VERSION}; {_CURE}")
 
     def build(self) -> nn.Module:
         """The network in test mode, on the CPU, with untrained weights."""
@@ -109,9 +113,13 @@ def save_model(model: nn.Module, card: Card, folder: Path) -> None:
 
 
 def _digest(folder: Path) -> bytes:
-    """Of weights and card; empty without them."""
-    paths = (folder / "model.safetensors", folder / "model.json")
-    return b"".join(blake2b(path.read_bytes()).digest() for path in paths if path.is_file())
+    """Of the weights; empty without readable ones. Of the same weights a damaged card costs no exports."""
+    path = folder / "model.safetensors"
+    try:
+        check_readable(path)
+    except ValueError:
+        return b""
+    return blake2b(path.read_bytes()).digest()
 
 
 def load_model(folder: Path) -> tuple[nn.Module, Card]:
@@ -120,10 +128,17 @@ def load_model(folder: Path) -> tuple[nn.Module, Card]:
     if card.model.name not in registry():
         raise ValueError(f"model.json names the network {card.model.name[:80]!r}, which is not installed")
     path = folder / "model.safetensors"
-    if not path.is_file() or path.stat().st_size < card.n_bytes:  # before the network is allocated
-        raise ValueError(f"{path} does not contain the weights of the network in model.json")
+    try:
+        check_readable(path)
+    except ValueError as err:
+        raise ValueError(f"{path} cannot be read: {err}; {_CURE}") from err
+    if path.stat().st_size < card.n_bytes:  # before the network is allocated
+        raise ValueError(f"{path} does not contain the weights of the network in model.json; {_CURE}")
     model = card.build()
-    load_weights(model, path)
+    try:
+        load_weights(model, path)
+    except ValueError as err:
+        raise ValueError(f"{err}; {_CURE}") from err
     _check_runs(model, card)
     return model, card
 

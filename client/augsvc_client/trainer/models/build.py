@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-from augsvc_client.trainer.files import write_file
+from augsvc_client.trainer.files import check_readable, write_file
 from augsvc_client.trainer.models.layers import (
     Fire,
     LogMel,
@@ -218,8 +218,9 @@ def load_matching(model: nn.Module, path: Path) -> list[str]:
     """
     file = path / "model.safetensors" if path.is_dir() else path
     try:
+        check_readable(file)
         weights = load_file(file)
-    except (OSError, SafetensorError) as err:
+    except (ValueError, OSError, SafetensorError) as err:
         raise ValueError(f"training.initial_weights: {file} cannot be read as safetensors") from err
     own = model.state_dict()
     fitting = {

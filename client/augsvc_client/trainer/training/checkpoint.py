@@ -19,11 +19,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from augsvc_client.trainer.distributed import broadcast_flag, gather_rows, is_main_process, rank, world_size
-from augsvc_client.trainer.files import write_file
-from augsvc_client.trainer.recipe import parse_recipe
+from augsvc_client.trainer.files import check_readable, write_file
+from augsvc_client.trainer.recipe import Recipe, parse_recipe
 from augsvc_client.trainer.training.evaluate import Score
 from augsvc_client.trainer.training.interrupt import Interrupted, StopRequest, catch_signals
 from augsvc_client.trainer.training.loop import Diverged, Epoch, Pace, Step, TrainingState
+from augsvc_client.trainer.training.problem import Notify
 
 FILE_NAME = "checkpoint.safetensors"
 _VERSION = 1
@@ -60,8 +61,16 @@ def read_datasets(folder: Path) -> dict[str, dict[str, Any]]:
         isinstance(entry, dict) and isinstance(entry.get("version"), str) and isinstance(entry.get("classes"), list)
         for entry in datasets.values()
     ):
-        raise ValueError(f"{folder / FILE_NAME} is damaged: delete it to start the run over")
+        raise ValueError(_damaged(folder / FILE_NAME))
     return datasets
+
+
+def read_recipe(folder: Path) -> Recipe:
+    """The recipe that a run was started with; raises ValueError without a checkpoint in `folder`, and as load_checkpoint."""
+    try:
+        return parse_recipe(_read(folder / FILE_NAME)[0]["recipe"])
+    except (KeyError, TypeError) as err:
+        raise ValueError(_damaged(folder / FILE_NAME)) from err
 
 
 def load_checkpoint(state: TrainingState, folder: Path) -> None:
@@ -75,7 +84,7 @@ def load_checkpoint(state: TrainingState, folder: Path) -> None:
         _check_same_run(state, metadata)
         _restore(state, metadata, tensors)
     except (KeyError, IndexError, TypeError, AttributeError, RuntimeError) as err:
-        raise ValueError(f"{folder / FILE_NAME} is damaged: delete it to start the run over") from err
+        raise ValueError(_damaged(folder / FILE_NAME)) from err
 
 
 def _restore(state: TrainingState, metadata: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
@@ -102,26 +111,43 @@ def _restore(state: TrainingState, metadata: Mapping[str, Any], tensors: Mapping
         raise TypeError("the best weights are those of another network")
 
 
-def with_checkpoints(events: Iterable[Step | Epoch], state: TrainingState, folder: Path) -> Iterator[Step | Epoch]:
+def with_checkpoints(
+    events: Iterable[Step | Epoch], state: TrainingState, folder: Path, warn: Notify
+) -> Iterator[Step | Epoch]:
     """The events, with a checkpoint every `training.checkpoint_s` seconds and at the end.
 
-    The first Ctrl-C or SIGTERM ends the run after the current step, with a checkpoint and Interrupted; a second one ends it
-    immediately. Diverged names the last good checkpoint.
+    `warn` gets a line about a checkpoint that cannot be written, e.g. on a full disk: the run goes on. The first Ctrl-C or
+    SIGTERM ends it after the current step, with a checkpoint and Interrupted; a second one ends it immediately. Diverged
+    names the last good checkpoint.
     """
     folder.mkdir(parents=True, exist_ok=True)
     saved_s, has_checkpoint = perf_counter(), state.learner.steps > 0  # a resumed run has one
+    warned: set[str] = set()
+
+    def save(then: str) -> bool:
+        try:
+            save_checkpoint(state, folder)
+        except OSError as err:  # on rank 0 alone, after all ranks have sent their part
+            line = f"{err}; {then}"
+            if line not in warned:
+                warn(line)
+            warned.add(line)
+            return False
+        return True
+
     try:
         with catch_signals() as request:
             for event in events:
                 # all ranks decide alike, because a checkpoint gathers the losses of all ranks
                 stop = broadcast_flag(request.signum is not None)
-                if stop or broadcast_flag(perf_counter() - saved_s >= state.learner.recipe.training.checkpoint_s):
-                    save_checkpoint(state, folder)
-                    saved_s, has_checkpoint = perf_counter(), True
                 if stop:
+                    save_checkpoint(state, folder)
                     raise _interruption(request, state)
+                if broadcast_flag(perf_counter() - saved_s >= state.learner.recipe.training.checkpoint_s):
+                    has_checkpoint = save("the run goes on, and tries again at its next checkpoint") or has_checkpoint
+                    saved_s = perf_counter()
                 yield event
-            save_checkpoint(state, folder)  # in here: a signal must not end it
+            save("the run has ended, and cannot be resumed from there")  # in here: a signal must not end it
             if broadcast_flag(request.signum is not None):
                 raise _interruption(request, state)
     except Diverged as err:
@@ -169,7 +195,15 @@ def _metadata(state: TrainingState) -> dict[str, Any]:
     }
 
 
+def _damaged(path: Path) -> str:
+    return f"{path} is damaged: delete it to start the run over"
+
+
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    try:
+        check_readable(path)
+    except ValueError as err:
+        raise ValueError(f"{path} cannot be read: {err}; make it readable, or remove it to start the run over") from err
     try:
         with safe_open(path, framework="pt") as file:
             metadata = json.loads((file.metadata() or {})["augsvc"])
@@ -177,10 +211,13 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         if not isinstance(metadata, dict):
             raise ValueError("its metadata is not a mapping")
     except (SafetensorError, KeyError, ValueError, RecursionError) as err:
-        raise ValueError(f"{path} is not a checkpoint of this trainer") from err
+        raise ValueError(
+            f"{path} is not a checkpoint of this trainer, or damaged: delete it to start the run over"
+        ) from err
     if metadata.get("version") != _VERSION:
         raise ValueError(
-            f"{path} is a checkpoint of version {metadata.get('version')}; this trainer reads version {_VERSION}"
+            f"{path} is a checkpoint of version {metadata.get('version')}; this trainer reads version {_VERSION}: "
+            f"delete it to start the run over"
         )
     return metadata, tensors
 
