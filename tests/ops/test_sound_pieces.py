@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from augsvc.ops.audio.filter.air_absorption import absorption
+from augsvc.ops.audio.filter.air_absorption import AirAbsorption, absorption
 from tests.ops.test_sound import RATE, batch, open_clips, through
 
 pytestmark = pytest.mark.usefixtures("each_executor")
@@ -86,6 +86,20 @@ def test_air_absorbs_what_the_standard_tabulates(celsius, humidity):
     octaves = 1000.0 * 10.0 ** (0.3 * np.arange(-4, 4))  # the exact middles
     ours = 1000 * absorption(octaves, celsius, humidity)
     np.testing.assert_allclose(ours, TABLE[celsius, humidity], rtol=0.01, atol=0.06)
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "points"), [(1, 8000, 1 << 14), (16_000, 16_000, 1 << 15), (60_000, 16_000, 1 << 16)]
+)
+def test_air_is_heard_through_no_more_points_than_a_clip_needs(samples, rate, points, monkeypatch):
+    """Its sound is that of the same clip before a second of zeros, to the last bit or two."""
+    clip, drawn = np.random.default_rng(0).normal(0, 0.2, samples).astype(np.float32), np.array([10, 30, 300]) << 32
+    used, transform = [], np.fft.rfft
+    monkeypatch.setattr(np.fft, "rfft", lambda part: used.append(len(part)) or transform(part))
+    result = AirAbsorption().change(clip, drawn, rate, samples, lambda: None)
+    assert set(used) == {points}
+    longer = AirAbsorption().change(np.pad(clip, (0, 60_000)), drawn, rate, samples, lambda: None)
+    np.testing.assert_allclose(result, longer[:samples], rtol=0, atol=2e-7)
 
 
 def test_air_takes_high_tones_and_delays_nothing():

