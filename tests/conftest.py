@@ -26,6 +26,12 @@ ORDER = (
     "ops",
     "test_laws.py",
     "test_extremes.py",
+    "engine",
+    "streams/test_selftest.py",
+    "planning/test_labels.py",
+    "planning/test_warped_labels.py",
+    "test_golden.py",
+    "test_settings_files.py",
 )  # files and folders; the longest name that fits counts
 
 settings.register_profile(
