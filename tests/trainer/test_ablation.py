@@ -87,6 +87,19 @@ def test_a_run_is_on_disk_before_its_variants_begin(url, tmp_path, monkeypatch):
     assert {"result.json", "report.html", "model.json", "curves.png"} <= {path.name for path in tmp_path.iterdir()}
 
 
+def test_an_interrupt_between_two_variants_names_the_command_that_continues(url, tmp_path, monkeypatch):
+    def interrupt(*_arguments, **_more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("augsvc_client.trainer.cli.train.run_ablation", interrupt)
+    result = invoke("--url", url, "--out", tmp_path, *TINY, "--ablate")
+    assert result.exit_code == 130
+    assert (
+        f"interrupted; continue with: augsvc-train --resume --ablate operations --url {url} --out {tmp_path}"
+        in result.output
+    )
+
+
 def test_nothing_to_leave_out(url, tmp_path):
     result = invoke("--url", url, "--out", tmp_path, *TINY, "--pipeline", "none", "--epochs", 1, "--ablate")
     assert result.exit_code == 2

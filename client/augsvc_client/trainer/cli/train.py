@@ -60,8 +60,8 @@ class Plan:
 
 
 def train(url: str, out: Path, requested: Recipe, console: Console, plan: Plan) -> None:
-    """Train the requested recipe; raises the client's errors, Diverged, Interrupted, which names the command that continues,
-    and ValueError for options that do not fit."""
+    """Train the requested recipe; raises the client's errors, Diverged, KeyboardInterrupt, which names the command that
+    continues, and ValueError for options that do not fit."""
     members = plan.members
     if plan.ablate and members > 1:
         raise ValueError("--ablate is for one network: give no --ensemble")
@@ -71,10 +71,12 @@ def train(url: str, out: Path, requested: Recipe, console: Console, plan: Plan) 
         )
     try:
         _train(url, out, requested, console, plan)
-    except Interrupted as err:
+    except KeyboardInterrupt as err:
+        if not isinstance(err, Interrupted) and not find_run(out):
+            raise  # before the first step: nothing to continue
         options = ["--ablate", plan.ablate.value] if plan.ablate else []
         command = shlex.join(["augsvc-train", "--resume", *options, "--url", url, "--out", str(out)])
-        err.args = (f"{err}; continue with: {command}",)
+        err.args = (f"{str(err) or 'interrupted'}; continue with: {command}",)
         raise
 
 
