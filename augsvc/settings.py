@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -296,9 +296,15 @@ def _message(finding: ErrorDetails) -> str:
     if finding["type"] in ("model_attributes_type", "dict_type") and location[:1] == ("datasets",):
         example = "{format: image_folder, path: FOLDER}"
         return f"{'.'.join(map(str, location))} must be a mapping, like {example if location[1:] else f'{{pets: {example}}}'}"
-    known = Settings.model_fields if len(location) == 1 else ()
+    known = Settings.model_fields if len(location) == 1 else _dataset_fields(finding["loc"])
     message = explain_finding(finding, location, known=known).message.removeprefix("the specification ")
     return f"{message}; see docs/settings.md" if finding["type"] == "extra_forbidden" else message
+
+
+def _dataset_fields(location: Sequence[int | str]) -> Iterable[str]:
+    """The fields beside the one at `datasets`, name, format, field; none elsewhere, and for formats of the operator."""
+    kind = dataset_formats().get(str(location[2])) if len(location) == 4 else None
+    return kind.model_fields if kind else ()
 
 
 def _read_yaml(path: Path) -> dict[str, object]:

@@ -63,6 +63,8 @@ _TEXTS = {
     "int_parsing": "must be an integer",
     "int_from_float": "must be an integer",
     "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "path_type": "must be a path",
     "string_type": "must be a string",
     "list_type": "must be a list",
     "tuple_type": "must be a list, like [96, 96]",
@@ -87,6 +89,7 @@ _PATTERNS = {
 _LISTS: Mapping[int | str, str] = {
     "size": "[height, width] in pixels, like [96, 96]",
     "window": "[low, high]",
+    "follow_links": "a list of folders, like [/data/blobs]",
     "flip_pairs": "pairs of rows of keypoints, like [[1, 2], [3, 4]]",
     "of": "a list of 1 to 64 operations",
     "weights": "a list of numbers, one for each operation",

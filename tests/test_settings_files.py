@@ -1,6 +1,7 @@
 """Settings files: repeated keys, byte counts with units, names of datasets."""
 
 import json
+import re
 from itertools import pairwise
 
 import pytest
@@ -139,3 +140,19 @@ def test_dataset_names_may_have_dots(written, name):
 def test_dots_that_make_a_path_are_refused(written, name):
     with pytest.raises(ValueError, match="datasets"):
         load_settings(written(f"datasets: {{'{name}': {{format: image_folder, path: x}}}}"), {})
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("widow: [0, 1]", "widow is an unknown field; did you mean window?; see docs/settings.md"),
+        ("strict: 3", "strict must be true or false"),
+        ("digest_contents: maybe", "digest_contents must be true or false"),
+        ("statistics: 3", "statistics must be a path"),
+        ("follow_links: [3]", "follow_links.0 must be a path"),
+        ("follow_links: 3", "follow_links must be a list of folders, like [/data/blobs]"),
+    ],
+)
+def test_a_wrong_option_of_a_dataset_is_named_with_the_cure(written, field, message):
+    with pytest.raises(ValueError, match=f"^datasets.pets.{re.escape(message)}$"):
+        load_settings(written(f"datasets: {{pets: {{format: image_folder, path: x, {field}}}}}"), {})

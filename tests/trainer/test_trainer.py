@@ -261,9 +261,10 @@ def test_a_missing_test_dataset_is_refused_with_the_splits_that_exist():
     recipe = parse_recipe(
         {"data": {"dataset": "parts/train"}, "evaluation": {"tests": {"test": {"dataset": "parts/test"}}}}
     )
-    for splits, cure in (("train", "another one"), ("train val", "parts/val")):
+    hold_out = r", or hold samples out of parts/train: --per-class N --set 'evaluation.tests=.*unseen: true.*'"
+    for splits, cure in (("train", hold_out), ("train val", " parts/val")):
         served = {f"parts/{split}": {"classes": ["a", "b"]} for split in splits.split()}
-        with pytest.raises(ValueError, match=f"no dataset parts/test: give --test-dataset {cure}$"):
+        with pytest.raises(ValueError, match=f"no dataset parts/test: give --test-dataset{cure}$"):
             class_names(served, recipe)
 
 

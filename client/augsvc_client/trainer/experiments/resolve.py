@@ -11,7 +11,7 @@ from typing import Any
 from augsvc_client.client.client import Client
 from augsvc_client.trainer.distributed import world_size
 from augsvc_client.trainer.recipe import Recipe
-from augsvc_client.trainer.training.data import Datasets, class_names, training_loader, versions_of
+from augsvc_client.trainer.training.data import Datasets, advise_test, class_names, training_loader, versions_of
 from augsvc_client.trainer.training.device import limit_batch
 
 _SIDE, _SECONDS, _RATE = 32, 1.0, 16_000
@@ -86,8 +86,5 @@ def _are_disjoint(training: Mapping[str, Any] | None, test: Mapping[str, Any] | 
 
 def _test_dataset(dataset: str) -> str:
     if not dataset.endswith("/train"):
-        raise ValueError(
-            f"{dataset} does not end in /train: give --test-dataset, or hold samples out of it: --per-class N "
-            f"--set 'evaluation.tests={{held_out: {{dataset: {dataset}, unseen: true}}}}'"
-        )
+        raise ValueError(f"{dataset} does not end in /train: {advise_test(dataset)}")
     return dataset.removesuffix("train") + "test"

@@ -104,6 +104,16 @@ def describe_inputs(stream: Stream, dataset: Mapping[str, Any]) -> Inputs:
     return Inputs(channels=channels, size=(height, width), window=window)
 
 
+def advise_test(training: str, others: Sequence[str] = ()) -> str:
+    """How to have a test: on one of `others`, else on another dataset, or on samples held out of that of the training."""
+    if others:
+        return f"give --test-dataset {' or '.join(others)}"
+    return (
+        f"give --test-dataset, or hold samples out of {training}: --per-class N "
+        f"--set 'evaluation.tests={{held_out: {{dataset: {training}, unseen: true}}}}'"
+    )
+
+
 def class_names(served: Datasets, recipe: Recipe) -> list[str]:
     """The class names that all datasets of the recipe share; raises ValueError if they differ, or their windows do.
 
@@ -114,9 +124,7 @@ def class_names(served: Datasets, recipe: Recipe) -> list[str]:
         if name not in served:
             siblings = [f"{name.rpartition('/')[0]}/{split}" for split in ("val", "test")]
             others = [other for other in siblings if other in served and other != names[0]]
-            raise ValueError(
-                f"the server has no dataset {name}: give --test-dataset {' or '.join(others) or 'another one'}"
-            )
+            raise ValueError(f"the server has no dataset {name}: {advise_test(names[0], others)}")
     classes = list(served[names[0]]["classes"])
     if not classes:
         raise ValueError(f"{names[0]} has no classes to train a classifier on")
