@@ -31,7 +31,7 @@ from augsvc.http.routes.batch import BatchRoute, document_batch
 from augsvc.http.routes.catalog import DatasetEntries, catalog_router
 from augsvc.http.routes.frames import frames_router
 from augsvc.http.routes.inference import infer_router, inference_health_router, models_router
-from augsvc.http.routes.pages import pages_router
+from augsvc.http.routes.pages import openapi_router, pages_router
 from augsvc.http.routes.reload import reload_router
 from augsvc.http.routes.streams import inspection_router, streams_router
 from augsvc.http.routes.uploads import uploads_router
@@ -60,6 +60,7 @@ def create_app(settings: Settings, min_decoding_bytes: int = DECODING_BYTES) -> 
         title="augsvc",
         version=augsvc.__version__,
         summary="Uniquely transformed batches: a batch is a value, a pure function of its address.",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -98,7 +99,7 @@ def create_app(settings: Settings, min_decoding_bytes: int = DECODING_BYTES) -> 
     app.include_router(pages_router())
     app.include_router(inference_health_router(lifecycle))
     add_probes(app, lifecycle, metrics)
-    install_openapi(app, [document_batch(bearer)])
+    app.include_router(openapi_router(install_openapi(app, [document_batch(bearer)])))
     app.state.lifecycle, app.state.tokens, app.state.metrics = lifecycle, tokens, metrics
     app.state.reloader = reloader
     return app

@@ -1,6 +1,6 @@
 """The OpenAPI description: FastAPI's, with the schemas of specifications and of errors, and links between the routes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -69,8 +69,10 @@ _INFERENCE_ERROR_RESPONSE = {
 }
 
 
-def install_openapi(app: FastAPI, plain_routes: Sequence[BaseRoute]) -> None:
-    """Makes app.openapi() return the description, which is built once. `plain_routes` are described but not FastAPI's."""
+def install_openapi(app: FastAPI, plain_routes: Sequence[BaseRoute]) -> Callable[[], dict[str, Any]]:
+    """Makes app.openapi() return the description, which is built once; returns that function. `plain_routes` are described but
+    not FastAPI's.
+    """
     description: dict[str, Any] = {}
 
     def openapi() -> dict[str, Any]:
@@ -79,6 +81,7 @@ def install_openapi(app: FastAPI, plain_routes: Sequence[BaseRoute]) -> None:
         return description
 
     app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI documents it
+    return openapi
 
 
 def _describe(app: FastAPI, routes: Sequence[BaseRoute]) -> dict[str, Any]:

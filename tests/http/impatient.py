@@ -5,13 +5,14 @@ from typing import Literal
 from augsvc.arrays import F64
 from augsvc.data.formats import file_source, files
 from augsvc.http import lifecycle
+from augsvc.http.server import protocol
 from augsvc.http.server import uvicorn_server as server
 from augsvc.numerics.geometry import Canvas
 from augsvc.ops.kinds.image import Statistics, Tone
 from augsvc.ops.operation import Draw
 
 server.KEEP_ALIVE_S = 0.05
-server.READ_WINDOW_S = 0.2
+protocol.READ_WINDOW_S = 0.2
 server.CLOSE_TIMEOUT_S = 3.0
 lifecycle.MIN_HEARTBEAT_TIMEOUT_S = 0.1
 

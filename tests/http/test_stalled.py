@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from augsvc.http.server.uvicorn_server import READ_WINDOW_S, Protocol
+from augsvc.http.server.protocol import READ_WINDOW_S, Protocol
 from tests.http import serving
 
 LEAST = 100  # bytes, over a window

@@ -1,0 +1,177 @@
+"""Many requests at once, of clients that have shown no token: what each costs before the next one is looked at."""
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from augsvc.http.middleware import admission
+from augsvc.http.middleware.admission import MAX_QUERY_FIELDS, AdmissionMiddleware
+from augsvc.http.middleware.hosts import HostFilter
+from augsvc.http.middleware.tokens import TokenStore
+from augsvc.http.server.protocol import Protocol
+from augsvc.settings import Settings
+from tests.http.serving import replies
+
+GET = b"GET /%d HTTP/1.1\r\nHost: localhost\r\n\r\n"
+POST = b"POST /%d HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc"
+CHUNKED = b"POST /%d HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+LONG = b"POST /%d HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000
+UPGRADE = b"GET /%d HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n"
+
+
+def exchange(pieces):
+    """What a connection answers to these pieces, each a read of the socket, and how many requests were parsed at each call of the
+    application, which answers with the request's path and the length of its body."""
+    parsed, calls, answers = [], [], bytearray()
+
+    class Counting(Protocol):
+        def on_message_begin(self):
+            parsed.append(1)
+            super().on_message_begin()
+
+    async def app(scope, receive, send):
+        calls.append(len(parsed))
+        n_bytes, more = 0, True
+        while more:
+            message = await receive()
+            n_bytes, more = n_bytes + len(message["body"]), message["more_body"]
+        text = f"{scope['path']} {n_bytes};".encode()
+        headers = [(b"content-length", str(len(text)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": text})
+
+    async def run():
+        loop = asyncio.get_running_loop()
+        config, state = Config(app, ws="none", log_config=None), ServerState()
+        config.load()
+
+        def make():
+            return Counting(config, state, {}, loop, metrics=None, min_client_bytes_per_s=1)
+
+        server = await loop.create_server(make, "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+
+        async def send():
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0)
+
+        sending = asyncio.ensure_future(send())
+        n_requests = b"".join(pieces).count(b"HTTP/1.1\r\n")
+        while answers.count(b";") < n_requests:
+            answers.extend(await asyncio.wait_for(reader.read(1 << 16), 60))
+        await sending
+        writer.close()
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(run())
+    return bytes(answers), calls
+
+
+@pytest.mark.parametrize(("request_", "times", "ahead"), [(GET, 1, 0), (POST, 1, 0), (CHUNKED, 1, 14), (UPGRADE, 2, 0)])
+def test_a_request_is_parsed_when_the_one_before_is_answered(request_, times, ahead):
+    """3,600 in one read of a socket were parsed before anything else got its turn. With the last chunk of a body a piece of the
+    next requests is parsed; a wish for another protocol is parsed twice."""
+    answers, calls = exchange([b"".join(request_ % number for number in range(100))])
+    assert [answers.count(b"/%d " % number) for number in range(100)] == [1] * 100
+    assert all(parsed <= times * (number + 1 + ahead) for number, parsed in enumerate(calls))
+
+
+@settings(max_examples=25, deadline=None)
+@given(kinds=st.lists(st.sampled_from([GET, POST, CHUNKED, LONG, UPGRADE]), min_size=1, max_size=5), data=st.data())
+def test_however_requests_arrive_their_answers_are_the_same(kinds, data):
+    stream = b"".join(kind % number for number, kind in enumerate(kinds))
+    cuts = sorted(data.draw(st.lists(st.integers(0, min(len(stream), 2000)), max_size=6)))
+    pieces = [stream[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    lengths = {GET: 0, POST: 3, CHUNKED: 3, LONG: 100_000, UPGRADE: 0}
+    answers, _ = exchange([piece for piece in pieces if piece])
+    ends = [answers.index(b"/%d %d;" % (number, lengths[kind])) for number, kind in enumerate(kinds)]
+    assert ends == sorted(ends)
+
+
+class Waits:
+    """Instead of sleeping, counts the seconds."""
+
+    def __init__(self):
+        self.seconds = []
+
+    async def sleep(self, seconds):
+        self.seconds.append(seconds)
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status", "waits"),
+    [
+        ("/v1/version", {b"authorization": b"Bearer wrong"}, 401, True),
+        ("/nowhere", {}, 401, True),
+        ("/healthz", {b"x": b"y" * 20_000}, 431, True),
+        ("/docs", {}, 200, True),
+        ("/healthz", {}, 200, False),
+        ("/v1/version", {b"authorization": b"Bearer 0123456789abcdef"}, 200, False),
+    ],
+)
+def test_refusals_and_pages_have_a_rate_and_clients_with_a_token_do_not(
+    tmp_path, monkeypatch, path, headers, status, waits
+):
+    (tmp_path / "tokens.yaml").write_text("one: {token: 0123456789abcdef}\n")
+    given, counted = Settings(tokens_file=tmp_path / "tokens.yaml"), Waits()
+    monkeypatch.setattr(admission.asyncio, "sleep", counted.sleep)
+
+    class Quiet:
+        """Of the metrics and the lifecycle, what is used here."""
+
+        draining = False
+
+        def __getattr__(self, name):
+            return self
+
+        def __call__(self, *_):
+            return self
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    quiet = Quiet()
+    admit = AdmissionMiddleware(app, HostFilter(given), TokenStore(given), quiet, quiet, timeout_s=60)
+    statuses = []
+
+    async def send(message):
+        statuses.append(message.get("status"))
+
+    async def ask():
+        scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b""}
+        for _ in range(500):
+            await admit({**scope, "headers": list(headers.items()), "state": {}}, None, send)
+
+    asyncio.run(ask())
+    assert {status for status in statuses if status} == {status}
+    owed_s = max(counted.seconds, default=0.0)
+    assert (1.0 < owed_s < 2.0) == waits, "500 requests, 200 a second, one second at once"
+
+
+def test_a_query_of_thousands_of_fields_is_refused(server):
+    """FastAPI parses that of every request: 7 ms of the event loop each, without a token."""
+    few = "&".join(["a=1"] * MAX_QUERY_FIELDS)
+    assert server.get(f"/healthz?{few}").status == 200
+    server.get(f"/healthz?{few}&").refused(431, "headers_too_large")
+
+
+def test_cookies_are_not_looked_at(server):
+    assert server.get("/v1/version", Cookie="a=1;" * 3000).json["version"]
+
+
+def test_an_address_is_refused_before_it_is_decoded(server):
+    with server.send(b"GET /" + b"%41" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n") as connection:
+        replies(connection)[0].refused(431, "headers_too_large")
+
+
+def test_the_description_is_encoded_once(server):
+    first, second = (server.get("/openapi.json") for _ in range(2))
+    assert first.body == second.body and first.json["openapi"]
