@@ -47,6 +47,11 @@ def test_the_document_shows_pairs_of_todays_pipelines(evidence, paired):
             assert entry["pipeline"] == evidence.expand_pipeline(pipeline), f"{name} is stale: measure it again"
 
 
+def test_the_document_shows_the_saved_gains_of_the_advice(evidence):
+    advice = importlib.import_module("advice")
+    assert block("advice") == [advice.render_table(json.loads(advice.RESULTS.read_text()))]
+
+
 def test_results_of_a_preset_that_changed_are_stale(evidence, monkeypatch):
     saved = json.loads(evidence.RESULTS.read_text())
     monkeypatch.setattr(evidence, "expand_pipeline", lambda pipeline: [{"op": "another"}])
