@@ -23,7 +23,7 @@ from augsvc.data.formats.image_folder import ImageFolderSettings, open_image_fol
 from augsvc.errors import Cancelled, DatasetUnavailable, Undecodable
 from augsvc_client.decoding import duration
 from augsvc_client.decoding.audio import decode_sound
-from augsvc_client.decoding.duration import image_decoding_seconds, sound_decoding_seconds
+from augsvc_client.decoding.duration import image_decoding_seconds, interval_decoding_seconds, sound_decoding_seconds
 from augsvc_client.decoding.image import decode_image, decode_window
 from augsvc_client.decoding.limits import MAX_FRAMES
 from tests.data.sounds import VALID, encode, waves
@@ -261,6 +261,34 @@ def test_long_sounds_are_decoded_apart_and_short_ones_in_threads(name, tmp_path,
     assert calls == [decode_sound] * 2
     assert (there.audio == here.audio).all() and there.audio.dtype == np.float32 and not there.audio.flags.writeable
     assert (there.rate, same_reason) == (here.rate, reason)
+
+
+@pytest.mark.parametrize("name", ["wav-16", "flac-16"])
+def test_long_intervals_are_decoded_apart_too(name, tmp_path, monkeypatch):
+    """They were decoded in the thread that reads, however long they take: of a FLAC of a million frames, the walk alone."""
+    settings = AudioFolderSettings(format="audio_folder", path=tmp_path)
+    calls, original = [], DecoderProcesses.run
+    monkeypatch.setattr(
+        DecoderProcesses, "run", lambda self, decode, *args: calls.append(decode) or original(self, decode, *args)
+    )
+    reader = sound_files.SoundReader(settings, DecoderProcesses())
+    here = reader.decode(VALID[name], (0.01, 0.02))
+    assert not calls
+    monkeypatch.setattr(sound_files, "APART_S", 0.0)
+    there = reader.decode(VALID[name], (0.01, 0.02))
+    assert calls == [decode_sound]
+    assert (there.values == here.values).all() and there.rate == here.rate
+    assert len(here.values) == round(0.02 * here.rate) - round(0.01 * here.rate)
+
+
+def test_the_estimate_of_an_interval_is_of_its_values_and_of_the_walk():
+    recording = encode(waves(900_000), "FLAC", "PCM_16")
+    short, long = (interval_decoding_seconds(recording, seconds) for seconds in (0.01, 60.0))
+    assert short < long <= sound_decoding_seconds(recording, MAX_FRAMES)
+    frame = recording[recording.index(b"\xff\xf8") :][:16]
+    assert interval_decoding_seconds(recording + 200_000 * frame, 0.01) > 0.5
+    assert interval_decoding_seconds(bytes(1 << 20), 0.01) < 0.1
+    assert interval_decoding_seconds(b"fLaC", 1.0) == 0.0
 
 
 def estimate(data, max_frames=MAX_FRAMES):

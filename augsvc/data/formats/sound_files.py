@@ -24,7 +24,7 @@ from augsvc.data.formats.reader import digest_form
 from augsvc.data.source import Source, SourceInfo
 from augsvc.validation import ByteCount
 from augsvc_client.decoding.audio import cut_at, decode_sound, seeks_exactly
-from augsvc_client.decoding.duration import sound_decoding_seconds
+from augsvc_client.decoding.duration import interval_decoding_seconds, sound_decoding_seconds
 from augsvc_client.decoding.limits import AUDIO_SUFFIXES, MAX_AUDIO_BYTES, MAX_CLIP_CHANNELS, MAX_FRAMES
 from augsvc_client.decoding.memory import sound_decoding_bytes
 
@@ -72,10 +72,15 @@ class SoundReader:
     def reduced(self, data: bytes, least: tuple[int, int]) -> None:
         """Clips are decoded whole."""
 
-    def decode(self, data: bytes) -> Decoded:
-        """The samples of a file's contents, as `decode_sound`, and their rate; raises as `DecoderProcesses.run`."""
-        arguments = self._settings.max_frames, self._settings.channels
-        seconds = sound_decoding_seconds(data, self._settings.max_frames)
+    def decode(self, data: bytes, span: tuple[float, float] | None = None) -> Decoded:
+        """The samples of a file's contents, or of an interval of one that `seeks_exactly`, as `decode_sound`, and their rate;
+        raises as `DecoderProcesses.run`.
+        """
+        arguments = self._settings.max_frames, self._settings.channels, span
+        if span is None:
+            seconds = sound_decoding_seconds(data, self._settings.max_frames)
+        else:
+            seconds = interval_decoding_seconds(data, span[1] - span[0])
         if seconds <= APART_S:
             return Decoded(*decode_sound(data, *arguments))
         audio, rate = self._processes.run(decode_sound, data, arguments, seconds, self.decoding_bytes(data))
@@ -116,7 +121,7 @@ class LabelledSounds(FileSource):
             raise ValueError(f"{root.locate('')} has no clips{f' in {name}' if '/' in name else ''}")
         require_class_names(annotations.classes)
         files = Files(root.index(annotations.names), root.path, root.links, cache.claim(name))
-        reader = SoundReader(settings, cache.processes)
+        reader = self._sounds = SoundReader(settings, cache.processes)
         super().__init__(files, annotations.sample_labels, reader, cache, settings.max_file_bytes, root.pause)
         self._annotations, self._settings = annotations, settings
         form = settings.model_dump(include={"format", "max_file_bytes", "digest_contents"}) | settings.form
@@ -162,7 +167,7 @@ class LabelledSounds(FileSource):
         first, last = self._annotations.spans[index].tolist()
         if seeks_exactly(data):
             with self._cache.decoding(self._reader.decoding_bytes(data)):
-                return Decoded(*decode_sound(data, self._settings.max_frames, self._settings.channels, (first, last)))
+                return self._sounds.decode(data, (first, last))
         whole = super()._decode(data, index, least)
         begin, end = cut_at((first, last), required(whole.rate), whole.values.shape[-1])
         audio = whole.values[..., begin:end].copy()  # a view would keep the whole recording in memory

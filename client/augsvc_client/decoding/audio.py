@@ -22,12 +22,12 @@ from augsvc_client.decoding.containers.ogg import check_ogg
 from augsvc_client.decoding.containers.sound_tags import without_tags
 from augsvc_client.decoding.containers.wav import is_wav, plain_wav
 from augsvc_client.decoding.errors import Undecodable
-from augsvc_client.decoding.limits import MAX_FRAMES
+from augsvc_client.decoding.limits import HIGHEST_RATE, MAX_FRAMES
 
 F32 = npt.NDArray[np.float32]
 
 MAX_CHANNELS = 32
-LOWEST_RATE, HIGHEST_RATE = 1_000, 384_000  # Hz
+LOWEST_RATE = 1_000  # Hz
 USUAL_CHANNELS = 4  # in a clip of MAX_FRAMES: more are decoded of shorter clips. Ten minutes of Opus take 5 s then.
 LOUDEST = 65_536.0  # times full scale: a float file may swing beyond ±1, this is no sound
 

@@ -12,6 +12,7 @@ from augsvc_client.decoding.containers.ogg import read_ogg_size
 from augsvc_client.decoding.containers.png import SIGNATURE, read_png_size
 from augsvc_client.decoding.containers.sound_tags import without_tags
 from augsvc_client.decoding.containers.webp import read_webp_size
+from augsvc_client.decoding.limits import HIGHEST_RATE
 from augsvc_client.decoding.tiff import is_tiff, tiff_decoding_bytes
 
 # Seconds a pixel, of a JPEG and of each of its scans; of other files; through a window. A byte of a TIFF's memory.
@@ -21,6 +22,7 @@ _SOI, _SOS = b"\xff\xd8", b"\xff\xda"
 
 # Seconds a value of a channel: of FLAC; of Ogg, since a floor of type 0 makes Vorbis as slow as Opus. A byte of WAV.
 _FLAC, _OGG, _WAV, _MP3 = 15e-9, 65e-9, 10e-9, 20e-9
+_COPY, _WAV_FRAME_BYTES = 1e-9, 4  # a byte of a WAV that is copied only; of two channels with 16 bits
 _FLAC_FRAME, _OGG_PAGE, _MP3_FRAME = 5e-6, 5e-6, 1e-6  # as the walks over them take
 _SMALL_FLAC = 100_000  # bytes, whose frames are not counted: a quarter of a second with any number
 _OPUS_RATES = 6  # positions count samples at 48 kHz, the clip may have 8 kHz
@@ -61,6 +63,21 @@ def sound_decoding_seconds(data: bytes, max_frames: int) -> float:
         if is_mp3(data):
             return _mp3_seconds(data, max_frames)
         return _ogg_seconds(data, max_frames) if data.startswith(b"OggS") else _WAV * len(data)
+    except Exception:  # the decoder says how it is damaged
+        return 0.0
+
+
+def interval_decoding_seconds(data: bytes, seconds: float) -> float:
+    """Of an interval of that many seconds in a WAV, AIFF or FLAC file: the walk over the file, and its samples at any rate."""
+    data = without_tags(data)
+    frames = seconds * HIGHEST_RATE
+    try:
+        if not data.startswith(b"fLaC"):
+            return _COPY * len(data) + _WAV * min(len(data), frames * _WAV_FRAME_BYTES)
+        stated, channels = read_flac_size(data)
+        n_frames = count_flac_frames(data) if len(data) > _SMALL_FLAC or not stated else 0
+        samples = min(stated or n_frames * MAX_FRAME_SAMPLES, frames)
+        return _FLAC * samples * channels + _FLAC_FRAME * n_frames
     except Exception:  # the decoder says how it is damaged
         return 0.0
 

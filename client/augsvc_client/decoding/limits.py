@@ -8,6 +8,7 @@ AUDIO_SUFFIXES = frozenset(
 
 MAX_PIXELS = 89_478_485  # Pillow's own limit for a warning, 268 MB in colour
 MAX_FRAMES = 28_800_000  # ten minutes at 48 kHz, 115 MB as one channel
+HIGHEST_RATE = 384_000  # Hz
 MAX_IMAGE_BYTES = 64 << 20
 MAX_AUDIO_BYTES = 256 << 20
 

@@ -143,7 +143,11 @@ def _w64_chunks(data: bytes) -> Iterator[_Chunk]:
     while at + 24 <= len(data):
         (n_bytes,) = struct.unpack_from("<Q", data, at + 16)
         name = data[at : at + 4]
-        is_unknown = name == b"data" and (n_bytes >= 1 << 62 or n_bytes == 0)
+        is_unknown = name == b"data" and (
+            n_bytes >= 1 << 62
+            or n_bytes == 0
+            or (n_bytes == 24 and not _is_followed_by_metadata(data, at + 24, 8, 0))  # libsndfile's, into a pipe
+        )
         if n_bytes < 24 and not is_unknown:
             return
         yield _Chunk(name, at + 24, n_bytes - 24, is_unknown)
