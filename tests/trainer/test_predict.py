@@ -286,9 +286,27 @@ def test_what_is_no_regular_file_costs_a_line(images, world):
     listed = predict(images, world)
     assert listed["good.png"]["error"] is None
     assert "larger than" in listed["huge.png"]["error"]
+    assert "not a regular file" in listed["pipe.png"]["error"]
+    assert "No such file or directory" in listed["gone.png"]["error"]
     result = CliRunner().invoke(app, ["predict", str(images), str(world / "pipe.png")])
     assert result.exit_code == 2
     assert "neither a file nor a folder" in " ".join(result.output.split())
+
+
+def test_a_folder_that_may_not_be_read_costs_a_line(images, world, monkeypatch):
+    (world / "locked").mkdir()
+    (world / "good.png").write_bytes(png(8, 8))
+    scan = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # root may read every folder
+    listed = predict(images, world)
+    assert listed["good.png"]["error"] is None
+    assert listed["locked"]["error"] == "cannot be read as an image: Permission denied"
 
 
 def test_an_input_that_overflows_the_network_gets_no_class(images, world):

@@ -54,7 +54,8 @@ class FilePrediction:
 def list_files(path: Path, card: Card) -> list[Path]:
     """The file itself, or all files of the network's medium in a folder, as the service finds them.
 
-    A folder that cannot be listed is in the list too, for its error. Raises ValueError if there are none.
+    A folder that cannot be listed, a pipe and a link that leads nowhere are in the list too, for their errors. Raises
+    ValueError if there are none.
     """
     if path.is_file():
         return [path]
@@ -67,7 +68,7 @@ def list_files(path: Path, card: Card) -> list[Path]:
     for folder, subfolders, names in os.walk(path, onerror=unlisted.append):
         subfolders[:] = [name for name in subfolders if not is_leftover(name)]
         visible = [Path(folder, name) for name in names if not is_leftover(name)]
-        files += [file for file in visible if file.suffix.lower() in suffixes and file.is_file()]
+        files += [file for file in visible if file.suffix.lower() in suffixes]
     files += [Path(error.filename) for error in unlisted]
     if not files:
         raise ValueError(f"{path} has no files with the suffixes {', '.join(sorted(suffixes))}")
@@ -177,6 +178,8 @@ def _load(path: Path, card: Card) -> F32 | str:
     """The network's input, or the error text."""
     kind = "audio" if card.inputs.rate else "an image"
     try:
+        if path.is_dir():
+            os.scandir(path).close()  # raises the reason why it is in the list
         if card.inputs.rate:
             return load_clip(path, card.inputs.rate, card.inputs.length or card.inputs.rate)
         pixels = _decode_image(read_file(path, MAX_IMAGE_BYTES), card)
