@@ -41,9 +41,10 @@ def chromium() -> Iterator[object]:
 
 
 def expect(locator):
-    """Playwright's assertion that waits until it is true."""
+    """Playwright's assertion that waits until it is true; its 5 s were too few beside other load."""
     from playwright.sync_api import expect
 
+    expect.set_options(timeout=WAIT_MS)
     return expect(locator)
 
 

@@ -83,11 +83,11 @@ def test_a_server_that_goes_away_and_comes_back(visit, serve):
     window.expected = (FAILED,)
     before = window.images("augmented")
     serving.kill()
-    expect(window.find("#notice")).to_contain_text("The server does not respond. Retrying", timeout=60_000)
+    expect(window.find("#notice")).to_contain_text("The server does not respond. Retrying")
     window.page.get_by_role("button", name="Next epoch").click()
     assert (window.images("augmented") == before).all()
     serving.begin().ready()
-    expect(window.find("#notice")).to_be_hidden(timeout=60_000)
+    expect(window.find("#notice")).to_be_hidden()
     window.shows(serving, LIGHT, epoch=1)
 
 
@@ -97,7 +97,7 @@ def test_a_server_that_goes_away_and_comes_back(visit, serve):
 def test_an_active_job_is_listed(visit, serve):
     server = serve().ready()  # without the jobs of other tests
     window = visit(fragment(**LIGHT), server).settled()
-    expect(window.find("[data-figure=jobs]")).to_have_text("0", timeout=60_000)
+    expect(window.find("[data-figure=jobs]")).to_have_text("0")
     enough = threading.Event()
 
     def train():
@@ -112,7 +112,7 @@ def test_an_active_job_is_listed(visit, serve):
     training.start()
     try:
         row = window.find("#jobs tr.running", has_text='vit-"small"/0')
-        expect(row).to_be_visible(timeout=60_000)
+        expect(row).to_be_visible()
         cells = row.locator("td").all_inner_texts()
         assert int(cells[0].replace(",", "")) > 0
         assert cells[1] == "250 ms"
