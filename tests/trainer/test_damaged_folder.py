@@ -1,7 +1,9 @@
 """Damage in the folder of a run, and disks that are full: one line that names the cure, and nothing lost that can be kept."""
 
 import os
+import re
 import resource
+import shlex
 import shutil
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from augsvc_client import RemoteDataLoader, ServerUnavailable
 from augsvc_client.trainer.cli.main import app
 from augsvc_client.trainer.export.card import EXPORTS
 from augsvc_client.trainer.recipe import load_recipe
@@ -130,6 +133,31 @@ def test_a_damaged_result_does_not_hide_that_data_have_changed(url, out):
     assert set(versions) == {"digits/train", "digits/test"}
     empty(out / "result.json")
     assert run_versions(out) == versions
+
+
+@pytest.mark.parametrize("at", [1, 3])
+def test_a_run_whose_server_is_gone_can_be_continued(url, tmp_path, monkeypatch, at):
+    """At the next batch, of the first epoch and of the second."""
+    steps, take = [0], RemoteDataLoader.__iter__
+
+    def taken(loader):
+        for batch in take(loader):
+            yield batch
+            steps[0] += batch["label"].shape[0] == 5  # a batch of the training
+            if steps[0] == at:
+                raise ServerUnavailable("no good response within 1 s")
+
+    words = ("--url", url, "--out", tmp_path, *TINY, "--batch-size", 5)
+    whole = tmp_path / "whole"
+    line(command(*words[:2], "--out", whole, *words[4:]), 0)
+    monkeypatch.setattr(RemoteDataLoader, "__iter__", taken)
+    text = line(command(*words))
+    assert "no good response within 1 s" in text
+    (advice,) = re.findall(r"when that is mended, continue with: augsvc-train (.*?) no good", text)
+    monkeypatch.undo()
+    monkeypatch.setattr("augsvc_client.trainer.cli.train.render_run_page", lambda *_, **__: "")
+    line(command(*shlex.split(advice)), 0)
+    assert (tmp_path / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
 def test_resume_and_overwrite_exclude_each_other(url, out):

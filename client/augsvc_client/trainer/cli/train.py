@@ -14,6 +14,7 @@ from statistics import mean
 from rich.console import Console
 from rich.progress import Progress
 
+from augsvc_client.errors import AugsvcError
 from augsvc_client.trainer.distributed import is_main_process
 from augsvc_client.trainer.experiments.ablation import add_corrupted_test, require_operations, run_ablation
 from augsvc_client.trainer.experiments.advice import AdviceAblation, run_advice_ablation
@@ -69,14 +70,16 @@ def train(url: str, out: Path, requested: Recipe, console: Console, plan: Plan) 
         raise ValueError(
             f"{out} holds {earlier}: --resume continues it, --overwrite deletes it; otherwise give another --out"
         )
+    options = ["--ablate", plan.ablate.value] if plan.ablate else []
+    command = shlex.join(["augsvc-train", "--resume", *options, "--url", url, "--out", str(out)])
     try:
         _train(url, out, requested, console, plan)
-    except KeyboardInterrupt as err:
-        if not isinstance(err, Interrupted) and not find_run(out):
-            raise  # before the first step: nothing to continue
-        options = ["--ablate", plan.ablate.value] if plan.ablate else []
-        command = shlex.join(["augsvc-train", "--resume", *options, "--url", url, "--out", str(out)])
-        err.args = (f"{str(err) or 'interrupted'}; continue with: {command}",)
+    except Interrupted as err:
+        err.args = (f"{err}; continue with: {command}",)
+        raise
+    except AugsvcError:
+        if not plan.overwrite and find_run(out):  # else it may be the earlier run, which stays until the new one starts
+            console.print(f"when that is mended, continue with: {command}", highlight=False, soft_wrap=True)
         raise
 
 

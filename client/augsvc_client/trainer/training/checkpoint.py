@@ -9,6 +9,7 @@ No generator state is saved: the service's draws depend on the sample and epoch,
 import json
 import signal
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
@@ -18,6 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from augsvc_client.errors import AugsvcError
 from augsvc_client.trainer.distributed import broadcast_flag, gather_rows, is_main_process, rank, world_size
 from augsvc_client.trainer.files import check_readable, write_file
 from augsvc_client.trainer.recipe import Recipe, parse_recipe
@@ -118,11 +120,12 @@ def with_checkpoints(
 
     `warn` gets a line about a checkpoint that cannot be written, e.g. on a full disk: the run goes on. The first Ctrl-C or
     SIGTERM ends it after the current step, with a checkpoint and Interrupted; a second one ends it immediately. Diverged
-    names the last good checkpoint.
+    names the last good checkpoint; after an error of the client (alone, without other ranks) there is one of the last step.
     """
     folder.mkdir(parents=True, exist_ok=True)
     saved_s, has_checkpoint = perf_counter(), state.learner.steps > 0  # a resumed run has one
     warned: set[str] = set()
+    latest: Step | Epoch | None = None
 
     def save(then: str) -> bool:
         try:
@@ -138,6 +141,7 @@ def with_checkpoints(
     try:
         with catch_signals() as request:
             for event in events:
+                latest = event
                 # all ranks decide alike, because a checkpoint gathers the losses of all ranks
                 stop = broadcast_flag(request.signum is not None)
                 if stop:
@@ -150,9 +154,19 @@ def with_checkpoints(
             save("the run has ended, and cannot be resumed from there")  # in here: a signal must not end it
             if broadcast_flag(request.signum is not None):
                 raise _interruption(request, state)
+    except AugsvcError:
+        _save_last(state, folder, latest)
+        raise
     except Diverged as err:
         last = f"the last good checkpoint is {folder / FILE_NAME}" if has_checkpoint else "there is no checkpoint yet"
         raise Diverged(f"{err}; {last}") from err
+
+
+def _save_last(state: TrainingState, folder: Path, latest: Step | Epoch | None) -> None:
+    """After an error of the client, whose own text counts, if the latest event was not the last step before an evaluation."""
+    if world_size() == 1 and latest is not None and (isinstance(latest, Epoch) or latest.more):
+        with suppress(OSError, Diverged):
+            save_checkpoint(state, folder)
 
 
 def _interruption(request: StopRequest, state: TrainingState) -> Interrupted:
