@@ -207,9 +207,9 @@ def test_a_segment_keeps_no_recording_in_memory(kaldi):
         assert audio.base is None and not audio.flags.writeable
 
 
-@pytest.mark.parametrize("container", ["WAV", "OGG"])
+@pytest.mark.parametrize("container", ["WAV", "OGG", "MP3"])
 def test_segments_are_cut_of_every_container_and_keep_channels(kaldi, container):
-    coding = {"WAV": "PCM_16", "OGG": "VORBIS"}[container]
+    coding = {"WAV": "PCM_16", "OGG": "VORBIS", "MP3": "MPEG_LAYER_III"}[container]
     stereo = np.stack([RECORDING[:, 0], RECORDING[::-1, 0]], axis=1)
     (kaldi / "audio" / "rec1.wav").write_bytes(encode(stereo, container, coding, RATE))
     whole, _ = decode_sound((kaldi / "audio" / "rec1.wav").read_bytes(), 10**6, 2)

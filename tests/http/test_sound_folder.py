@@ -20,7 +20,7 @@ FILES = {
     "b/2.wav": wav(b""),
     "b/3.wav": float_wav(0.0, np.nan),
     "b/4.opus": VALID["opus"],
-    "b/5.wav": VALID["wavex"],
+    "b/5.mp3": VALID["mp3-mpeg-1"],
 }
 SPOILT = {3: 4, 5: 6, 8: 10, 9: 10}  # which sample stands in
 SPEC = {"dataset": "calls", "seconds": 0.5, "sample_rate": 16_000, "shuffle": False}

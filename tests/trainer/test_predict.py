@@ -159,7 +159,9 @@ def test_the_border_of_contain_is_as_wide_as_black_padding_makes_it(size, canvas
 
 def sound(samples, suffix=".wav", **options):
     file = io.BytesIO()
-    soundfile.write(file, samples, 8000, format={".wav": "WAV", ".flac": "FLAC"}.get(suffix, "OGG"), **options)
+    soundfile.write(
+        file, samples, 8000, format={".wav": "WAV", ".flac": "FLAC", ".mp3": "MP3"}.get(suffix, "OGG"), **options
+    )
     return file.getvalue()
 
 
@@ -167,7 +169,7 @@ def test_sounds_without_a_value_get_no_class(clips, world):
     wave = np.sin(np.arange(8000) * 0.05) * 0.5
     holed = wave.copy()
     holed[100] = np.nan
-    whole, ogg = sound(wave), sound(wave, ".ogg", subtype="VORBIS")
+    whole, ogg, mp3 = sound(wave), sound(wave, ".ogg", subtype="VORBIS"), sound(wave, ".mp3")
     files = {
         "nan.wav": sound(holed, subtype="FLOAT"),
         "infinite.wav": sound(np.where(np.isnan(holed), np.inf, holed), subtype="FLOAT"),
@@ -180,6 +182,8 @@ def test_sounds_without_a_value_get_no_class(clips, world):
         "good.flac": sound(wave, ".flac"),
         "good.oga": ogg,
         "good.opus": sound(wave, ".opus", subtype="OPUS"),
+        "good.mp3": mp3,
+        "cut.mp3": mp3[:-100],
     }
     for name, data in files.items():
         (world / name).write_bytes(data)
