@@ -35,7 +35,7 @@ def refusal(fields, media=None):
         ({"pipeline": [{"op": "aug_mix"}, {"op": "mixup"}]}, "image", "aug_mix and mixup are both mixes"),
         ({"pipeline": [{"op": "mosaic"}, {"op": "mosaic"}]}, "image", "remove all but one, or put them into a one_of"),
         ({"second": 1.0}, "audio", "did you mean seconds?"),
-        ({"second": 1.0}, "image", "known fields"),
+        ({"sample_rates": 8000}, "image", "known fields"),
         ({"fits": "cover"}, "audio", "known fields"),
         ({"subset": {"per_class": 3, "sed": 1}}, None, "did you mean seed?"),
         ({"subset": {"per_class": 3, "size": 3}}, None, "known fields: per_class, seed"),
