@@ -95,6 +95,35 @@ def test_however_requests_arrive_their_answers_are_the_same(kinds, data):
     assert ends == sorted(ends)
 
 
+@pytest.mark.parametrize(
+    "begun", [b"", b"GET / HTTP/1.1\r\nHost: loc", GET % 1 + b"GET / HT", b"POST / HTTP/1.1\r\nContent-Length: 9\r\n"]
+)
+def test_a_head_that_does_not_come_to_its_end_is_not_waited_for(begun):
+    """Of a connection that sent nothing, or the half of a request, nothing ended the wait."""
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def run():
+        loop = asyncio.get_running_loop()
+        config, state = Config(app, ws="none", log_config=None, timeout_keep_alive=0.05), ServerState()
+        config.load()
+        server = await loop.create_server(
+            lambda: Protocol(config, state, {}, loop, metrics=None, min_client_bytes_per_s=1), "127.0.0.1", 0
+        )
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(begun)
+        try:
+            return await asyncio.wait_for(reader.read(), 60)
+        finally:
+            writer.close()
+            server.close()
+            await server.wait_closed()
+
+    assert asyncio.run(run()).count(b"HTTP/1.1 204") == begun.count(b"\r\n\r\n")
+
+
 class Waits:
     """Instead of sleeping, counts the seconds."""
 

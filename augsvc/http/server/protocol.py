@@ -48,12 +48,14 @@ class Protocol(HttpToolsProtocol):
         self._unread, self._parsed_bytes = b"", 0  # what has arrived, and how much of it is parsed
         self._wish_ends_at: int | None = None
         self._window: asyncio.TimerHandle | None = None
+        self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own signature
         """A connection is open."""
         super().connection_made(transport)
         with suppress(OSError):  # it may be closed already
             keep_buffer_short(transport.get_extra_info("socket"))
+        self._expect_head()
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -79,6 +81,7 @@ class Protocol(HttpToolsProtocol):
         Cookies are dropped: FastAPI parses those of every request, 16 KB in 4 ms, and no route reads any.
         """
         self._in_head = False
+        self._stop_expecting()
         self.headers[:] = [header for header in self.headers if header[0] != b"cookie"]
         lengths = [int(value) for name, value in self.headers if name == b"content-length"]
         self._body_bytes = lengths[0] if lengths else None
@@ -104,6 +107,7 @@ class Protocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The request is answered: the next one is parsed when other connections had their turn."""
         super().on_response_complete()  # which reads on
+        self._expect_head()
         if self._unread and not self.transport.is_closing():
             self.flow.pause_reading()
             self.loop.call_soon(self._parse_next)
@@ -198,6 +202,18 @@ class Protocol(HttpToolsProtocol):
         else:
             self._refuse(BadRequest("not an HTTP/1.1 request; this port speaks plain HTTP, without TLS"))
 
+    def _expect_head(self) -> None:
+        """Closes the connection unless a head is complete in time: uvicorn waits forever for the first one, and for the rest of
+        any that has begun.
+        """
+        self._stop_expecting()
+        self._head_timer = self.loop.call_later(self.timeout_keep_alive, self.transport.close)
+
+    def _stop_expecting(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
     def pause_writing(self) -> None:
         """The send buffer is full: from now on the client must read enough in each window."""
         super().pause_writing()
@@ -212,6 +228,7 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed."""
         self._stop_watching()
+        self._stop_expecting()
         self._unread, self._parsed_bytes = b"", 0
         super().connection_lost(exc)
 
