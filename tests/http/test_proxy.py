@@ -1,6 +1,7 @@
 """deploy/nginx.conf as it is shipped, started over two servers: only ports, names of files, two timeouts and a
 limit are put in."""
 
+import hashlib
 import json
 import os
 import re
@@ -9,13 +10,18 @@ import signal
 import socket
 import ssl
 import subprocess
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+from operator import eq
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from augsvc_client import Client
+from augsvc_client import Client, RemoteDataLoader
 from tests.http.serving import START_S, TRIES, Reply, replies
 
 SHIPPED = Path(__file__).parent.parent.parent / "deploy" / "nginx.conf"
@@ -56,7 +62,7 @@ def certificate(folder):
     subprocess.run([*command, *names, *files], check=True, capture_output=True)
 
 
-def rendered(folder, port, servers):
+def rendered(folder, port, servers, connections):
     addresses = "".join(f"server 127.0.0.1:{each} max_fails=0;\n" for each in servers)
     text = put_in(
         SHIPPED.read_text(encoding="utf-8"),
@@ -66,7 +72,7 @@ def rendered(folder, port, servers):
         (r"/dev/stdout", f"{folder}/access"),
         (r"client_header_timeout 10s", "client_header_timeout 1s"),
         (r"client_body_timeout 10s", "client_body_timeout 1s"),
-        (r"limit_conn clients 512", f"limit_conn clients {CONNECTIONS}"),
+        (r"limit_conn clients 512", f"limit_conn clients {connections}"),
     )
     path = folder / "nginx.conf"
     path.write_text(("user root;\n" if os.getuid() == 0 else "") + text, encoding="utf-8")
@@ -76,13 +82,13 @@ def rendered(folder, port, servers):
 class Proxy:
     """nginx in front of some servers."""
 
-    def __init__(self, folder, servers):
+    def __init__(self, folder, servers, connections=CONNECTIONS):
         with closing(socket.create_server(("127.0.0.1", 0))) as free:
             self.port = free.getsockname()[1]
         self.folder, self.url = folder, f"https://127.0.0.1:{self.port}"
         certificate(folder)
         self.trusted = ssl.create_default_context(cafile=folder / "tls.crt")
-        config = rendered(folder, self.port, [server.port for server in servers])
+        config = rendered(folder, self.port, [server.port for server in servers], connections)
         self._errors = (folder / "stderr").open("w+", encoding="utf-8")
         self.process = subprocess.Popen(
             [NGINX, "-p", folder, "-c", config, "-g", "daemon off;"], stdout=self._errors, stderr=self._errors
@@ -216,6 +222,46 @@ def test_a_server_that_drains_or_starts_is_passed_over(proxy, both):
     both[0].wait()
     both[0].begin()  # and answers 503 starting for a while
     assert {proxy.get("/readyz").status for _ in range(6)} == {200}
+
+
+@pytest.mark.slow
+def test_five_epochs_complete_while_the_servers_restart_in_turn(serve, tmp_path, monkeypatch):
+    """Each batch is that of an undisturbed epoch; prints how many there were, and the longest wait for one (`-s`)."""
+    servers = [one.ready() for one in (serve(), serve())]
+    proxy, restarted = Proxy(tmp_path, servers, 512), threading.Event()
+    monkeypatch.setenv("SSL_CERT_FILE", str(proxy.folder / "tls.crt"))
+
+    def epochs(url, seed, is_over):
+        digests, longest_s, at_s = [], 0.0, time.monotonic()
+        with RemoteDataLoader(url, **SPEC, size=(32, 32), batch_size=64, aug_seed=seed) as loader:
+            while not is_over(len(digests)):
+                digest = hashlib.sha256()
+                for batch in loader:
+                    longest_s, at_s = max(longest_s, time.monotonic() - at_s), time.monotonic()
+                    digest.update(batch["image"].numpy().tobytes() + batch["index"].numpy().tobytes())
+                digests.append(digest.hexdigest())
+        return digests, longest_s
+
+    try:
+        with ThreadPoolExecutor(5) as trainers:
+            walks = [
+                trainers.submit(epochs, proxy.url, seed, lambda n_epochs: n_epochs and restarted.is_set())
+                for seed in range(5)
+            ]
+            try:
+                for server in servers:
+                    server.signal(signal.SIGTERM)
+                    assert server.wait() == 0
+                    server.begin().ready()
+            finally:
+                restarted.set()
+            found = [walk.result() for walk in walks]
+    finally:
+        proxy.stop()
+    print(f"{sum(len(digests) for digests, _ in found)} epochs, longest wait {max(s for _, s in found):.2f} s")
+    for seed, (digests, _) in enumerate(found):
+        undisturbed, _ = epochs(servers[0].url, seed, partial(eq, len(digests)))
+        assert digests == undisturbed
 
 
 def test_what_one_request_is_refused_for_takes_no_server_from_others(proxy, both):
