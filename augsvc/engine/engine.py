@@ -30,7 +30,6 @@ from augsvc.streams.push import Push
 from augsvc.streams.reading import SOURCE_BYTES
 from augsvc.streams.selftest import SelfTest
 from augsvc.streams.stream import Body, Range, Stream
-from augsvc.timing import Stages
 
 logger = logging.getLogger("augsvc")
 T = TypeVar("T")
@@ -218,20 +217,19 @@ class Engine:
         return Work(sheet.future, sheet.stages, sheet.cancelled, rendering)
 
     def describe(self, call: Callable[[Callable[[], None]], bytes], job: str) -> Work[U8]:
-        """Queues a call that describes samples, as text; it is given a check. A long text (4,096 keys have up to 16 MB) is in
-        flight until the last reference to it is gone.
+        """Queues a call that describes samples, as text; it is given a check. Raises as `hold`, and what the call raises."""
+        return self._queues.submit(self._queues.inspections, job, lambda check, _: self.hold(call(check), job))
+
+    def hold(self, text: bytes, job: str) -> U8:
+        """The text of a response; a long one (4,096 keys have up to 16 MB) is in flight until the last reference to it is gone.
 
         Raises:
-            TooMuchAtOnce, Overloaded: too many bytes are in flight. What the call raises.
+            TooMuchAtOnce, Overloaded: too many bytes are in flight.
         """
-
-        def run(check: Callable[[], None], _: Stages) -> U8:
-            text = np.frombuffer(call(check), np.uint8)
-            if text.nbytes > _SHORT_BYTES:
-                self._budget.lease(job, text.nbytes).release_with(text)
-            return text
-
-        return self._queues.submit(self._queues.inspections, job, run)
+        held = np.frombuffer(text, np.uint8)
+        if held.nbytes > _SHORT_BYTES:
+            self._budget.lease(job, held.nbytes).release_with(held)
+        return held
 
     def allocate(self, n_bytes: int, job: str) -> U8:
         """Memory for a request's body, in flight until the last reference to it is gone.

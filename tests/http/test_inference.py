@@ -1,6 +1,7 @@
 """The Open Inference Protocol: the same samples as by POST /v1/augment, and every way in which a body can be wrong."""
 
 import json
+import socket
 
 import numpy as np
 import pytest
@@ -285,3 +286,19 @@ def test_tokens_and_probes(serve, tmp_path):
     refused(infer(guarded, "none", images(1)), 401, "unauthorized")
     headers = {"Authorization": f"Bearer {TOKEN}"}
     outputs(infer(guarded, "none", images(1), headers=headers))
+
+
+def test_values_as_json_are_in_flight_until_they_are_read(server):
+    """Those of a client that reads none, up to 5 MB, were counted nowhere."""
+    entries, data = described({"image": np.full((1, 250, 250, 3), 77, np.uint8), "index": np.arange(1)}, binary=True)
+    fields = {"parameters": {"output": {"dtype": "float32"}}, "outputs": [{"name": "image"}]}
+    text = json.dumps({"inputs": entries, **fields}).encode()
+    head = f"POST {PATH.format('light')} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(text) + len(data)}\r\n"
+    with server.send(
+        f"{head}{LENGTH}: {len(text)}\r\nContent-Type: application/octet-stream\r\n\r\n".encode()
+    ) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 12)
+        connection.sendall(text + data)
+        assert connection.recv(12) == b"HTTP/1.1 200"
+        server.until(lambda: server.metric("augsvc_in_flight_bytes") > 1_000_000)
+    server.until(lambda: server.metric("augsvc_in_flight_bytes") == 0)

@@ -129,7 +129,12 @@ def infer_router(models: Mapping[str, Model], engine: Engine, metrics: Metrics, 
             return fields, parsed.arrays, gap + len(buffers[0]) + parsed.copied_bytes
 
         body = await push_samples(request, engine, buffers, read_request)
-        encoding = engine.run_validation(lambda: encode(chosen, *replies[0], body), job)
+
+        def encode_held() -> list[bytes | memoryview]:
+            text, *tensors = encode(chosen, *replies[0], body)
+            return [engine.hold(bytes(text), job).data, *tensors]
+
+        encoding = engine.run_validation(encode_held, job)
         parts = await run_unless_disconnected(request, encoding)
         request.state.stages = body.stages  # for the log, instead of those of the encoding
         count_push(request, metrics, body, started_at)
