@@ -38,8 +38,9 @@ _MAY_DIFFER = (  # fields that may change between a checkpoint and the run that 
 )
 
 
-def save_checkpoint(state: TrainingState, folder: Path) -> None:
-    """Write a checkpoint atomically; all ranks call this after the same step, and rank 0 writes.
+def save_checkpoint(state: TrainingState, folder: Path, position: Mapping[str, Any] | None = None) -> None:
+    """Write a checkpoint atomically; all ranks call this after the same step, and rank 0 writes. `position`: the loader's state
+    after that step, where it has been read on since.
 
     Raises Diverged if a weight or a loss is not finite, and OSError on a full disk; the previous checkpoint then stays.
     """
@@ -48,7 +49,7 @@ def save_checkpoint(state: TrainingState, folder: Path) -> None:
         raise Diverged("weights or losses are not finite any more: lower optimiser.lr, or set optimiser.clip_norm")
     if not is_main_process():
         return
-    write_file(folder / FILE_NAME, save(tensors, metadata={"augsvc": json.dumps(_metadata(state))}))
+    write_file(folder / FILE_NAME, save(tensors, metadata={"augsvc": json.dumps(_metadata(state, position))}))
 
 
 def read_datasets(folder: Path) -> dict[str, dict[str, Any]]:
@@ -125,7 +126,7 @@ def with_checkpoints(
     folder.mkdir(parents=True, exist_ok=True)
     saved_s, has_checkpoint = perf_counter(), state.learner.steps > 0  # a resumed run has one
     warned: set[str] = set()
-    latest: Step | Epoch | None = None
+    position: Mapping[str, Any] | None = None
 
     def save(then: str) -> bool:
         try:
@@ -141,7 +142,7 @@ def with_checkpoints(
     try:
         with catch_signals() as request:
             for event in events:
-                latest = event
+                position = _last_position(event, state)
                 # all ranks decide alike, because a checkpoint gathers the losses of all ranks
                 stop = broadcast_flag(request.signum is not None)
                 if stop:
@@ -155,18 +156,23 @@ def with_checkpoints(
             if broadcast_flag(request.signum is not None):
                 raise _interruption(request, state)
     except AugsvcError:
-        _save_last(state, folder, latest)
+        _save_last(state, folder, position)
         raise
     except Diverged as err:
         last = f"the last good checkpoint is {folder / FILE_NAME}" if has_checkpoint else "there is no checkpoint yet"
         raise Diverged(f"{err}; {last}") from err
 
 
-def _save_last(state: TrainingState, folder: Path, latest: Step | Epoch | None) -> None:
-    """After an error of the client, whose own text counts, if the latest event was not the last step before an evaluation."""
-    if world_size() == 1 and latest is not None and (isinstance(latest, Epoch) or latest.more):
+def _last_position(event: Step | Epoch, state: TrainingState) -> Mapping[str, Any] | None:
+    """The loader's state after the last step of an epoch, whose evaluation begins when the loader has left the epoch."""
+    return state.loader.state_dict() if isinstance(event, Step) and not event.more else None
+
+
+def _save_last(state: TrainingState, folder: Path, position: Mapping[str, Any] | None) -> None:
+    """After an error of the client, whose own text counts."""
+    if world_size() == 1 and state.learner.steps:
         with suppress(OSError, Diverged):
-            save_checkpoint(state, folder)
+            save_checkpoint(state, folder, position)
 
 
 def _interruption(request: StopRequest, state: TrainingState) -> Interrupted:
@@ -190,7 +196,7 @@ def _tensors(state: TrainingState) -> Iterator[tuple[str, torch.Tensor]]:
         yield _ACCURACIES, gather_rows(torch.stack(state.accuracies))
 
 
-def _metadata(state: TrainingState) -> dict[str, Any]:
+def _metadata(state: TrainingState, position: Mapping[str, Any] | None) -> dict[str, Any]:
     learner = state.learner
     rates = {key: value for key, value in learner.scheduler.state_dict().items() if not callable(value)}
     return {
@@ -200,7 +206,7 @@ def _metadata(state: TrainingState) -> dict[str, Any]:
         "param_groups": learner.optimiser.state_dict()["param_groups"],
         "rates": rates,
         "steps": learner.steps,
-        "loader": state.loader.state_dict(),
+        "loader": position or state.loader.state_dict(),
         "datasets": {name: dict(entry) for name, entry in state.datasets.items()},
         "history": [asdict(epoch) for epoch in state.history],
         "pace": asdict(state.pace),
