@@ -105,6 +105,8 @@ PEERS := torchvision albumentations nvidia-dali-cuda120 torch-audiomentations
 	$(BENCH_PIP) --quiet --editable 'client[train]' --editable '.[cuda,ray]'
 	test $$(uname) != Linux || $(BENCH_PIP) --quiet nvidia-cuda-nvcc nvidia-cuda-nvdisasm
 	for peer in $(PEERS); do $(BENCH_PIP) --quiet $$peer || echo "skipped: $$peer cannot be installed here"; done
+	# torch-audiomentations imports torchaudio, whose extension needs CUDA's libraries; it uses nothing of it
+	.venv-bench/bin/python -W ignore -c "import torchaudio" 2>/dev/null || rm -f .venv-bench/lib/python3*/site-packages/torchaudio/lib/_torchaudio.so
 	$(SOUND_PIP) --quiet 'audiomentations>=0.43' 'librosa>=0.11' || echo "skipped: audiomentations cannot be installed here"
 	touch $@
 

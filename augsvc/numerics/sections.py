@@ -187,10 +187,11 @@ def slope(decibels: F64, rate: float) -> F64:
     shift = exact.exp(decibels * (span / poles / 2.0 / _DB_OCTAVE))
     sections = passing(len(decibels), poles // 2)
     centers = _SLOPE_FROM * exact.exp(np.arange(0.5, poles) * (span / poles))
-    for k, center in enumerate(centers):
-        pole, zero = _tangent(center * shift, rate), _tangent(center / shift, rate)
-        scale = 1.0 / (1.0 + pole)
-        b0, b1, a1 = (1.0 + zero) * scale, (zero - 1.0) * scale, (pole - 1.0) * scale
+    pole, zero = _tangent(centers * shift[:, None], rate), _tangent(centers / shift[:, None], rate)
+    scale = 1.0 / (1.0 + pole)
+    numerators, denominators = np.stack(((1.0 + zero) * scale, (zero - 1.0) * scale)), (pole - 1.0) * scale
+    for k in range(poles):
+        (b0, b1), a1 = numerators[..., k], denominators[:, k]
         section = sections[:, k // 2]
         c0, c1, c2, d1, d2 = section.T.copy()
         section[:, :3] = np.stack((c0 * b0, c0 * b1 + c1 * b0, c1 * b1 + c2 * b0), axis=-1)

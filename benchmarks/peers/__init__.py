@@ -77,7 +77,7 @@ def load(name: str) -> Peer:
     try:
         peers: Mapping[str, Peer] = import_module(f"benchmarks.peers.{_MODULES.get(name, name)}").PEERS
     except (ImportError, OSError, RuntimeError) as err:
-        raise Missing(f"{type(err).__name__}: {str(err).splitlines()[0][:120]}") from err
+        raise Missing(f"cannot be imported ({type(err).__name__})") from err  # its text may hold paths
     return peers[name]
 
 

@@ -11,11 +11,13 @@ from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK, PIXEL_BLOC
 from augsvc.executors.fused.kernels.sound import (
     CURVE,
     F32,
+    FILTER,
     GAIN,
     LIMIT,
     NOISE,
     SHAPE,
     SHIFT,
+    SIDE_FILTER,
     SPEED,
     STAIRS,
     STEP,
@@ -33,33 +35,41 @@ from augsvc.executors.fused.kernels.sound import (
     quantize,
     square_inline,
 )
-from augsvc.executors.fused.kernels.sound_steps import change_speed, run_step
+from augsvc.executors.fused.kernels.sound_steps import change_speed, filter_two, run_step
 
 _CHUNK = 2048  # samples that are moved, or whose random numbers are computed, together
 
 
 @entry
 def render(first: Int, last: Int, args: SoundArgs, clips: F32) -> None:
-    """The clips first … last − 1 of N,T through all steps, in place."""
+    """The clips first … last − 1 of N,T through all steps, in place; two at a time, for their filters."""
     words, deviates, buffer = np.empty(_CHUNK // 2, np.uint32), np.empty(_CHUNK, np.int16), np.empty(_CHUNK, np.float32)
     bits = words.view(np.uint16)  # little-endian: the low half first
-    side, work = np.empty(args.side_samples, np.float32), np.empty((2 * args.twiddles.shape[0], 2), np.float64)
-    for n in range(first, last):
+    sides = np.empty((min(2, last - first), args.side_samples), np.float32)
+    work = np.empty((2 * args.twiddles.shape[0], 2), np.float64)
+    for n in range(first, last, 2):
+        n_clips = min(2, last - n)
         for step in range(args.steps.shape[0]):
             kind, k = args.steps[step, 0], args.steps[step, 1]
-            if args.active[n, step] == 0:
+            if kind in (FILTER, SIDE_FILTER) and n_clips == 2 and args.active[n, step] and args.active[n + 1, step]:
+                one, two = (clips[n], clips[n + 1]) if kind == FILTER else (sides[0], sides[1])
+                one, two = one[: args.lengths[n, step]], two[: args.lengths[n + 1, step]]
+                filter_two(one, two, args.sections[n, k], args.sections[n + 1, k])
                 continue
-            clip = clips[n, : args.lengths[n, step]]
-            if kind == SPEED:
-                change_speed(clips[n], clip.size, args.rates[n, k], args.sinc, side)
-            elif kind == SHIFT:
-                _shift(clip, args.windows[n, k], buffer)
-            elif kind == SHAPE:
-                _shape(clip, args, n, k)
-            elif kind == NOISE:
-                _add_noise(clip, args, n, k, words, bits, deviates)
-            else:
-                run_step(kind, k, args, n, clip, side[: clip.size], work)
+            for m in range(n, n + n_clips):
+                if args.active[m, step] == 0:
+                    continue
+                clip, side = clips[m, : args.lengths[m, step]], sides[m - n]
+                if kind == SPEED:
+                    change_speed(clips[m], clip.size, args.rates[m, k], args.sinc, side)
+                elif kind == SHIFT:
+                    _shift(clip, args.windows[m, k], buffer)
+                elif kind == SHAPE:
+                    _shape(clip, args, m, k)
+                elif kind == NOISE:
+                    _add_noise(clip, args, m, k, words, bits, deviates)
+                else:
+                    run_step(kind, k, args, m, clip, side[: clip.size], work)
 
 
 @compiled

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from augsvc.executors.fused.kernels.args import I64, Int
-from augsvc.executors.fused.kernels.compiled import compiled
+from augsvc.executors.fused.kernels.compiled import compiled, inlined
 from augsvc.executors.fused.kernels.sound import (
     AMPLITUDE_MAX,
     F32,
@@ -72,13 +72,22 @@ def _quantile(clip: F32, fraction: Int, sign: Int) -> Float:
     return np.float32(np.float64(low) + times64(np.float64(high) - np.float64(low), weight))
 
 
+@inlined
+def _magnitude_key(value: Float) -> Int:
+    """An integer that grows with a value's magnitude."""
+    return np.uint32(sample_bits(value) & np.uint32(0x7FFFFFFF))
+
+
+@inlined
+def _signed_key(value: Float) -> Int:
+    """An integer that grows with a value."""
+    bits = sample_bits(value)
+    return np.uint32(~bits) if bits & _SIGN else np.uint32(bits | _SIGN)
+
+
 @compiled
 def _key(value: Float, sign: Int) -> Int:
-    """An integer that grows with a value, or with its magnitude."""
-    bits = sample_bits(value)
-    if sign == 0:
-        return np.uint32(bits & np.uint32(0x7FFFFFFF))
-    return np.uint32(~bits) if bits & sign else np.uint32(bits | sign)
+    return _magnitude_key(value) if sign == 0 else _signed_key(value)
 
 
 @compiled
@@ -103,25 +112,45 @@ def _ranked(clip: F32, rank: Int, sign: Int) -> Int:
     key = np.uint32(0)
     for bit in range(31, -1, -1):
         candidate = np.uint32(key | (np.uint32(1) << np.uint32(bit)))
-        below = np.int64(0)
-        for t in range(clip.size):
-            below += np.int64(_key(clip[t], sign) < candidate)
-        if below <= rank:
+        if _count_below(clip, candidate, sign) <= rank:
             key = candidate
     return key
 
 
 @compiled
+def _count_below(clip: F32, key: Int, sign: Int) -> Int:
+    """How many samples have a smaller key. A loop for each `sign`, and 32 bits: 0.04 ns a sample instead of 0.08."""
+    below = np.uint32(0)
+    if sign == 0:
+        for t in range(clip.size):
+            below = np.uint32(below + np.uint32(_magnitude_key(clip[t]) < key))
+    else:
+        for t in range(clip.size):
+            below = np.uint32(below + np.uint32(_signed_key(clip[t]) < key))
+    return np.int64(below)
+
+
+@compiled
 def _next_ranked(clip: F32, rank: Int, key: Int, sign: Int) -> Int:
     """The key of the sample after that of `rank`, whose key is given; that one for the last sample."""
-    until, following = np.int64(0), np.uint32(0xFFFFFFFF)
-    for t in range(clip.size):
-        other = _key(clip[t], sign)
-        if other <= key:
-            until += 1
-        else:
-            following = np.uint32(min(following, other))
-    return key if until > rank + 1 or until == clip.size else following
+    until = _count_below(clip, np.uint32(key + np.uint32(1)), sign)
+    return key if until > rank + 1 or until == clip.size else np.uint32(key + _least_above(clip, key, sign))
+
+
+@compiled
+def _least_above(clip: F32, key: Int, sign: Int) -> Int:
+    """How far the next larger key is. Those that are not larger wrap to above all that are; so there is no branch, which costs
+    1.3 ns a sample.
+    """
+    first = np.uint32(key + np.uint32(1))
+    least = np.uint32(0xFFFFFFFF)
+    if sign == 0:
+        for t in range(clip.size):
+            least = min(least, np.uint32(_magnitude_key(clip[t]) - first))
+    else:
+        for t in range(clip.size):
+            least = min(least, np.uint32(_signed_key(clip[t]) - first))
+    return np.uint32(least + np.uint32(1))
 
 
 @compiled

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from augsvc.executors.fused.kernels.args import I64, Int
-from augsvc.executors.fused.kernels.compiled import compiled, threaded
+from augsvc.executors.fused.kernels.compiled import compiled, inlined, threaded
 from augsvc.executors.fused.kernels.philox import ELEMENTS_PER_BLOCK
 from augsvc.executors.fused.kernels.sound import (
     AMPLITUDE_MAX,
@@ -61,6 +61,8 @@ SINC_ZEROS, SINC_PHASES = 16, 512  # those of numerics.fir: the digest of kernel
 # A state below TINY is set to 0 after every FLUSH samples: the tail of a filter in silence would end in subnormal numbers,
 # which take a hundred times as long.
 FLUSH, TINY = 2048, 1e-30
+State = tuple[Float, Float, Float, Float]  # of two sections
+
 _ONE, _ZERO = np.float32(1.0), np.float32(0.0)
 _FRACTION, _RATE_UNIT = np.int64((1 << 32) - 1), 2.0**-32
 
@@ -123,25 +125,62 @@ def _run_on_side(kind: Int, k: Int, args: SoundArgs, n: Int, clip: F32, side: F3
 @compiled
 def _filter_pair(clip: F32, sections: F64) -> None:
     """Two second-order sections (b0 b1 b2 a1 a2), one after the other: direct form II, transposed."""
-    b0, b1, b2, a1, a2 = sections[0, 0], sections[0, 1], sections[0, 2], sections[0, 3], sections[0, 4]
-    d0, d1, d2, c1, c2 = sections[1, 0], sections[1, 1], sections[1, 2], sections[1, 3], sections[1, 4]
-    u0, u1, v0, v1 = 0.0, 0.0, 0.0, 0.0
-    largest = np.float64(AMPLITUDE_MAX)
-    for begin in range(0, clip.size, FLUSH):
-        for t in range(begin, min(begin + FLUSH, clip.size)):
-            x = np.float64(clip[t])
-            y = times64(b0, x) + u0
-            u0 = times64(b1, x) - times64(a1, y) + u1
-            u1 = times64(b2, x) - times64(a2, y)
-            z = times64(d0, y) + v0
-            v0 = times64(d1, y) - times64(c1, z) + v1
-            v1 = times64(d2, y) - times64(c2, z)
-            clip[t] = np.float32(min(max(z, -largest), largest))
-        u0, u1, v0, v1 = _flush(u0), _flush(u1), _flush(v0), _flush(v1)
+    _filter_rest(clip, 0, sections, (0.0, 0.0, 0.0, 0.0))
 
 
 @compiled
-def _flush(state: Float) -> Float:
+def filter_two(clip: F32, other: F32, sections: F64, others: F64) -> None:
+    """`_filter_pair` of two clips at once: 2.0 ns a sample instead of 2.8, as a filter waits for its own last sample."""
+    own, its = _coefficients(sections), _coefficients(others)
+    state, its_state = (0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0)
+    both = min(clip.size, other.size) // FLUSH * FLUSH
+    for begin in range(0, both, FLUSH):
+        for t in range(begin, begin + FLUSH):
+            clip[t], state = _filter_sample(clip[t], own, state)
+            other[t], its_state = _filter_sample(other[t], its, its_state)
+        state, its_state = _flush(state), _flush(its_state)
+    _filter_rest(clip, both, sections, state)
+    _filter_rest(other, both, others, its_state)
+
+
+@compiled
+def _filter_rest(clip: F32, first: Int, sections: F64, state: State) -> None:
+    """The samples from `first` on, a multiple of FLUSH."""
+    own = _coefficients(sections)
+    for begin in range(first, clip.size, FLUSH):
+        for t in range(begin, min(begin + FLUSH, clip.size)):
+            clip[t], state = _filter_sample(clip[t], own, state)
+        state = _flush(state)
+
+
+@inlined
+def _coefficients(sections: F64) -> tuple[Float, ...]:
+    one, two = sections[0], sections[1]
+    return one[0], one[1], one[2], one[3], one[4], two[0], two[1], two[2], two[3], two[4]
+
+
+@inlined
+def _filter_sample(value: Float, own: tuple[Float, ...], state: State) -> tuple[Float, State]:
+    """A sample after two sections, and their states."""
+    b0, b1, b2, a1, a2, d0, d1, d2, c1, c2 = own
+    u0, u1, v0, v1 = state
+    x = np.float64(value)
+    y = times64(b0, x) + u0
+    z = times64(d0, y) + v0
+    u0, u1 = times64(b1, x) - times64(a1, y) + u1, times64(b2, x) - times64(a2, y)
+    v0, v1 = times64(d1, y) - times64(c1, z) + v1, times64(d2, y) - times64(c2, z)
+    largest = np.float64(AMPLITUDE_MAX)
+    return np.float32(min(max(z, -largest), largest)), (u0, u1, v0, v1)
+
+
+@inlined
+def _flush(state: State) -> State:
+    u0, u1, v0, v1 = state
+    return _without_tail(u0), _without_tail(u1), _without_tail(v0), _without_tail(v1)
+
+
+@compiled
+def _without_tail(state: Float) -> Float:
     return state if abs(state) >= TINY else 0.0
 
 
