@@ -83,9 +83,9 @@ def test_of_a_client_s_arguments():
         ({"data": {"dataset": "d", "lr": 1}}, "data.lr: unknown field; did you mean optimiser.lr?"),
         ({"optimizer": {"lr": 1}}, "optimizer: unknown field; did you mean optimiser?"),
         ({"lr": 1}, "lr: unknown field; did you mean optimiser.lr?"),
-        ({"data": {"dataset": "d", "pipelin": "none"}}, "did you mean pipeline?"),
+        ({"data": {"dataset": "d", "pipelin": "none"}}, "did you mean data.pipeline?"),
         ({"model": {"pipelin": "none"}}, "model.pipelin: unknown field"),
-        ({"evaluation": {"tests": {"a": {"dataset": "d", "unsen": True}}}}, "did you mean unseen?"),
+        ({"evaluation": {"tests": {"a": {"dataset": "d", "unsen": True}}}}, "tests.a.unsen: unknown field"),
     ],
 )
 def test_of_a_recipe(recipe, hint):

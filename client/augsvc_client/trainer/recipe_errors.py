@@ -46,8 +46,10 @@ def describe_error(error: Any, names: Sequence[str]) -> str:
 
 
 def _hint(path: Sequence[str], names: Sequence[str]) -> str:
-    """A field of the same name in another group, else one of a similar name."""
+    """A field of the same name in another group, else one of a similar name in the same group, or a group."""
     groups = dict.fromkeys(name.partition(".")[0] for name in names)
     near = [name for name in names if name.rpartition(".")[2] == path[-1]]
-    near += difflib.get_close_matches(".".join(path), [*groups, *names], n=1)
+    beside = [name for name in names if name.split(".")[:-1] == path[:-1]]
+    near += difflib.get_close_matches(path[-1], groups, n=1) if len(path) == 1 else []
+    near += difflib.get_close_matches(".".join(path), beside, n=1, cutoff=0.85)  # most of it is the group's name
     return f"; did you mean {near[0]}?" if near else ""
