@@ -77,12 +77,12 @@ _ALONE: dict[str, Step] = {  # of the operations that peers have too and that PI
 
 
 def operations() -> Pipeline:
-    """Every registered image operation as a step: pinned where peers have it, otherwise with its first example."""
+    """Every registered image operation as a step on every image: pinned where peers have it, otherwise with its first example."""
     pinned = {step["op"]: step for step in PINNED} | {
         name: {"op": name, **settings} for name, settings in _ALONE.items()
     }
     return [
-        pinned.get(name, {"op": name, **operation.examples[0]})
+        pinned.get(name, {"op": name, **operation.examples[0]}) | {"p": 1.0}
         for name, operation in registry().items()
         if operation.media == "image"
     ]

@@ -74,8 +74,10 @@ def train(url: str, out: Path, requested: Recipe, console: Console, plan: Plan) 
     command = shlex.join(["augsvc-train", "--resume", *options, "--url", url, "--out", str(out)])
     try:
         _train(url, out, requested, console, plan)
-    except Interrupted as err:
-        err.args = (f"{err}; continue with: {command}",)
+    except KeyboardInterrupt as err:
+        if not isinstance(err, Interrupted) and not find_run(out):
+            raise  # before the first step: nothing to continue
+        err.args = (f"{str(err) or 'interrupted'}; continue with: {command}",)
         raise
     except AugsvcError:
         if not plan.overwrite and find_run(out):  # else it may be the earlier run, which stays until the new one starts
