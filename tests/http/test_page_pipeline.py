@@ -105,7 +105,9 @@ def test_a_container_is_shown_as_a_tree_and_receipts_name_its_children(visit, se
     listed = window.page.locator("#draws li").all_inner_texts()
     assert sum("one_of." in text for text in listed) == 2
     assert all("not selected" not in text for text in listed if "rand_augment" in text)
-    expect(card(window, "rand_augment").locator(".parameters")).to_contain_text("Chooses from shear_x, shear_y, ")
+    expect(card(window, "rand_augment").locator(".parameters")).to_contain_text(
+        "Chooses from sharpness, shear_x, shear_y, "
+    )
     expect(card(window, "one_of").locator("> .bar .summary")).to_have_text("rotation, gamma")
     card(window, "one_of").locator("> .bar .title").click()
     card(window, "gamma").locator(".title").click()
