@@ -20,7 +20,9 @@ _ABOUT = re.compile(  # the last word: what does not move, whatever it is about
 _COUNTED = ("num", "n", "count", "has", "is")  # as the first word
 _NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?"
 _NUMBERS = re.compile(rf"[\s\[({{]*{_NUMBER}([\s,;:\[\](){{}}]+{_NUMBER})*[\s\])}}]*", re.IGNORECASE)
-_SHAPE = re.compile(r"\s*(multi)?(linestring|polygon)[\s\w]*\(", re.IGNORECASE)  # well-known text of geometries
+_SHAPE = re.compile(  # well-known text of geometries, not a caption
+    r"\s*(srid=\d+;)?\s*(multi)?(linestring|point|polygon)(\s*(z|m|zm))?\s*\([\s(]*[-+]?\.?\d", re.IGNORECASE
+)
 _MAX_TEXT = 200  # characters read of a text
 _MAX_JSON = 1 << 16  # characters of JSON in text
 

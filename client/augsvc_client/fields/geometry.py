@@ -91,7 +91,7 @@ def looks_flat(name: str, value: Any, samples: int) -> bool:
 
     Floats M,4 or wider where M is not the number of samples, or numbers M,5 or wider whose first column numbers the samples.
     """
-    shape = tuple(getattr(value, "shape", ()))
+    shape = () if getattr(value, "is_nested", False) else tuple(getattr(value, "shape", ()))  # torch's raises an error
     if (
         len(shape) != 2
         or shape[1] < _PAIRS[1]
@@ -163,8 +163,8 @@ class _Search(NamedTuple):
         value = unwrap(value)
         columns = _read_columns(value)
         if columns is not None:
-            if self.looks is looks_spatial and (key := find_positions(columns, self.passthrough)) is not None:
-                return name, key
+            if self.looks is looks_spatial and (found := find_positions(columns, self.passthrough)) is not None:
+                return name, *found
             paths = (self.find(str(key), entry, leading, depth) for key, entry in columns.items())
             path = next(filter(None, paths), None)
             return path and (name, *path)

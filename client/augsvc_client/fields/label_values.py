@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from augsvc_client.fields.flat import to_array
-from augsvc_client.fields.forms import is_about, read_form, to_words
+from augsvc_client.fields.forms import is_about, read_form, to_words, unwrap
 from augsvc_client.fields.objects import is_of_image
+from augsvc_client.fields.roles import Path
 
 _LABEL = re.compile(r"(gt|label|output|target|y)s?")
 _MIN_ROWS = 4  # four numbers that are no box have its order in one row of four
@@ -49,27 +50,27 @@ def holds_positions(name: str, value: Any, samples: int, size: tuple[int, int] |
     return len(rows) >= _MIN_ROWS and _are_boxes(rows, size)
 
 
-def find_positions(columns: Mapping[Any, Any], passthrough: Sequence[str] = ()) -> str | None:
-    """The first name in a mapping whose values are boxes, or whose names are coordinates; None for any other mapping.
+def find_positions(columns: Mapping[Any, Any], passthrough: Sequence[str] = ()) -> Path | None:
+    """The path in a mapping to the first value that is a box, () where its names are data; None for any other mapping.
 
     Boxes are four numbers that are not all in [0, 1], under each number of an object, or under all names whose values are
-    one row of numbers, which are none of the image and not about the objects. Also COCO's run-length code.
+    one row of numbers, which are none of the image and not about the objects. Names that are data, of which the next sample
+    has others: numbers of objects with boxes, and coordinates. Also COCO's run-length code.
     """
     names = [name for name in columns if str(name) not in passthrough]
     if not names:
         return None
-    if {"counts", "size"} <= set(map(str, names)) and np.shape(columns["size"]) == (2,):
-        return "counts"
-    first = str(names[0])
+    if {"counts", "size"} <= set(names) and (size := read_form(columns["size"])) is not None and size[:2] == (1, 2):
+        return ("counts",)
     if isinstance(names[0], tuple) and (form := read_form(names[0])) is not None and form.last in (2, _COORDINATES):
-        return first
+        return ()
     if all(str(name).isdecimal() for name in names):
-        return first if all(_is_box(columns[name]) for name in names) else None
+        return () if all(_is_box(columns[name]) for name in names) else None
     forms = {name: read_form(columns[name], 1) for name in names}
     rows = [str(name) for name, form in forms.items() if form is not None and form.axes == 1 and form.kind in "fiu"]
     plain = [name for name in rows if not is_about(to_words(name)) and not is_of_image(name)]
     is_boxes = bool(rows) and plain == rows and all(_is_box(columns[name]) for name in names if str(name) in rows)
-    return rows[0] if is_boxes else None
+    return (rows[0],) if is_boxes else None
 
 
 def _to_rows(name: str, value: Any, samples: int) -> Rows | None:
@@ -133,5 +134,9 @@ def _is_box(value: Any) -> bool:
     form = read_form(value)
     if form is None or form.axes != 1 or form.last != _COORDINATES or form.kind not in "fiu":
         return False
-    numbers = list(map(float, value))
-    return min(numbers) >= 0 and max(numbers) > 1 and min(numbers[2:]) > 0
+    try:
+        numbers = to_array("", unwrap(value))
+    except ValueError:
+        return False
+    is_row = numbers.shape == (_COORDINATES,) and numbers.dtype.kind in "fiu"  # not so with None or text among them
+    return is_row and bool(numbers.min() >= 0 and numbers.max() > 1 and numbers[2:].min() > 0)

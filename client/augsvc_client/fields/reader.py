@@ -129,7 +129,7 @@ class Reader:
             return role
         moving = moving_field(name, value, self.passthrough, looks)
         if moving is not None and self.moves():
-            if is_nested(value) and not is_sound:
+            if is_nested(value) and not is_sound and len(moving) > 1:
                 return "targets"
             raise ValueError(unmovable(path[:-1] + moving, is_sound))
         if not is_sound and looks_flat(name, value, samples) and self.moves():

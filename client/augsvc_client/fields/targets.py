@@ -107,8 +107,8 @@ def _read_torchvision(target: Mapping[str, Any], passthrough: Sequence[str], per
 def _check_fields(
     target: Mapping[str, Any], known: Sequence[str], passthrough: Sequence[str], per_object: Sequence[str]
 ) -> None:
-    if (key := find_positions(target, (*known, *passthrough, *per_object))) is not None:
-        raise ValueError(unmovable((key,)))
+    if (found := find_positions(target, (*known, *passthrough, *per_object))) is not None:
+        raise ValueError(unmovable(found or (str(next(iter(target))),)))
     for name, value in target.items():
         if name in known or name in passthrough or name in per_object:
             continue
